@@ -1,0 +1,23 @@
+//! procrun: a foreground container init and process runtime.
+//!
+//! Data flows one way: what a person wrote (`config`) becomes a validated, immutable
+//! `spec`; the pure `machine` decides; the `supervisor` carries the decisions out through
+//! `sys`; `logs` carries what the workers say.
+//!
+//! | room | what lives there | what it may use |
+//! |---|---|---|
+//! | [`cli`] | what people type: arguments, one file a verb | all below |
+//! | [`config`] | what people wrote: files, flags, environment → specs, and errors that point at the place | `spec`, `sys` |
+//! | [`spec`] | what was meant: [`spec::AppSpec`] and its parts, validated and immutable | nothing |
+//! | [`machine`] | every decision, pure: lifecycle, restart, backoff, ordered stop, line framing | `spec` |
+//! | [`supervisor`] | the one actor that owns the process table: select → step → carry out | `machine`, `sys`, `logs`, `config` |
+//! | [`logs`] | pipes → framed lines → prefix, JSON or raw → stdout, stderr and files | `machine`, `spec`, `sys` |
+//! | [`sys`] | the system-call layer: spawn, reap, signals, credentials, pipes | nothing of ours |
+
+pub mod cli;
+pub mod config;
+pub mod logs;
+pub mod machine;
+pub mod spec;
+pub mod supervisor;
+pub mod sys;

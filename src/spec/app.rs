@@ -1,0 +1,134 @@
+//! One application as its author meant it.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use super::{LogSpec, RestartPolicy, StopPolicy};
+
+/// One application: what to execute, how many times, and what to do when it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppSpec {
+    /// Unique within the plan; not empty, no control characters.
+    pub name: String,
+    /// PM2's `namespace`, `default` unless set.
+    pub namespace: String,
+    /// What to execute.
+    pub exec: Exec,
+    /// How many processes to keep.
+    pub instances: Instances,
+    /// PM2's `exec_mode`.
+    pub exec_mode: ExecMode,
+    /// The environment beside what procrun itself adds.
+    pub env: EnvSpec,
+    /// Whom to run as.
+    pub identity: Identity,
+    /// Start with the runtime (`autostart`).
+    pub autostart: bool,
+    /// When to run again.
+    pub restart: RestartPolicy,
+    /// How to end it.
+    pub stop: StopPolicy,
+    /// Where its output goes besides stdout and stderr.
+    pub logs: LogSpec,
+    /// A file that holds the process id while the application runs (`pid_file`); with more than
+    /// one instance `-<id>` is put before the extension, as PM2 does.
+    pub pid_file: Option<PathBuf>,
+}
+
+/// What to execute. The program is looked up at every start, never at parse time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exec {
+    /// PM2's `script`: a path (relative to `cwd`), a name in `PATH`, or a shell line.
+    pub script: String,
+    /// Arguments for the program.
+    pub args: Vec<String>,
+    /// Working directory, absolute.
+    pub cwd: PathBuf,
+    /// What runs the script.
+    pub interpreter: Interpreter,
+    /// Arguments between interpreter and script (`interpreter_args`, `node_args`).
+    pub interpreter_args: Vec<String>,
+    /// Give Node `--enable-source-maps` (PM2's `source_map_support`).
+    pub source_maps: bool,
+}
+
+/// What runs the script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Interpreter {
+    /// By extension and first bytes.
+    Auto,
+    /// Execute the script itself (`interpreter = "none"`).
+    None,
+    /// This program: a path or a name in `PATH`.
+    Program(String),
+}
+
+/// How many processes an application keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instances {
+    /// Exactly so many, 1 to 1,000.
+    Count(u32),
+    /// One per CPU less so many (`max` and `0` are 0, `-1` is 1), at least 1.
+    CpusMinus(u32),
+}
+
+/// PM2's `exec_mode`, as told to the worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecMode {
+    /// A plain process.
+    Fork,
+    /// A Node cluster worker.
+    Cluster,
+}
+
+impl ExecMode {
+    /// PM2's word for it, as it stands in the worker's environment.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fork => "fork_mode",
+            Self::Cluster => "cluster_mode",
+        }
+    }
+}
+
+/// The environment beside what procrun itself adds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EnvSpec {
+    /// What is taken from procrun's own environment.
+    pub inherit: InheritEnv,
+    /// `env_file`, then `env`, then `env_<name>`: the later wins. No NUL, no `=` in a name.
+    pub vars: BTreeMap<String, String>,
+    /// PM2's `instance_var`: the variable that holds the instance's number.
+    pub instance_var: String,
+    /// PM2's `increment_var`: a variable of `vars` whose number grows by one with each instance.
+    pub increment_var: Option<String>,
+}
+
+/// What is taken from procrun's own environment (PM2's `filter_env`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum InheritEnv {
+    /// All of it.
+    #[default]
+    All,
+    /// All but the variables whose names start with one of these.
+    Without(Vec<String>),
+    /// Nothing.
+    Nothing,
+}
+
+/// Whom to run as. `None` everywhere: as procrun itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identity {
+    /// `uid` or `user`.
+    pub user: Option<PrincipalRef>,
+    /// `gid`.
+    pub group: Option<PrincipalRef>,
+}
+
+/// A user or group as written: by number or by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PrincipalRef {
+    /// By number.
+    Id(u32),
+    /// By a name of `/etc/passwd` or `/etc/group`.
+    Name(String),
+}

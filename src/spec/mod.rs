@@ -1,0 +1,45 @@
+//! What was meant: validated and immutable.
+//!
+//! A [`Plan`] is all that the runtime needs to know. It holds no open file, no resolved path and
+//! no clock; it never changes after `config` has built it. A re-read file is a new plan, and
+//! [`diff`] says what lies between two of them.
+
+mod app;
+mod diff;
+mod exit;
+mod logs;
+mod restart;
+mod stop;
+
+use std::sync::Arc;
+
+pub use app::{AppSpec, EnvSpec, Exec, ExecMode, Identity, InheritEnv, Instances, Interpreter, PrincipalRef};
+pub use diff::{AppChange, diff};
+pub use exit::{ExitCode, Signal};
+pub use logs::{FileSpec, LogFiles, LogSpec, LogStyle, RuntimeLog, Verbosity};
+pub use restart::{Backoff, OnErrored, RestartPolicy};
+pub use stop::StopPolicy;
+
+/// Everything one procrun runs: the applications, and procrun's own settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The applications in the order of the file; names are unique.
+    pub apps: Vec<Arc<AppSpec>>,
+    /// procrun's own settings, which stand beside `apps` at the root of the file.
+    pub runtime: Runtime,
+}
+
+/// procrun's own settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runtime {
+    /// End when every application has ended (PM2: the absence of `--no-auto-exit`).
+    pub auto_exit: bool,
+    /// How lines look on stdout and stderr.
+    pub log: RuntimeLog,
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self { auto_exit: true, log: RuntimeLog::default() }
+    }
+}

@@ -1,0 +1,63 @@
+//! When an application runs again.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::ExitCode;
+
+/// When an application runs again after its process has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestartPolicy {
+    /// Run again at all (`autorestart`).
+    pub autorestart: bool,
+    /// Exits with these codes are final (`stop_exit_codes`).
+    pub stop_exit_codes: BTreeSet<ExitCode>,
+    /// How long to wait before running again.
+    pub backoff: Backoff,
+    /// A run that ends before this is unstable (`min_uptime`).
+    pub min_uptime: Duration,
+    /// So many unstable runs in a row make the application `errored` (`max_restarts`), at least 1.
+    pub max_restarts: u32,
+    /// What an `errored` application means for the others.
+    pub on_errored: OnErrored,
+}
+
+/// How long to wait before running again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backoff {
+    /// The same wait each time (`restart_delay`).
+    Fixed(Duration),
+    /// Waits that grow by half each time, up to 15 s; 30 s up set them back to the beginning.
+    Exponential {
+        /// The first wait (`exp_backoff_restart_delay`), more than 0.
+        initial: Duration,
+        /// The very first retry comes at once; the wait begins with the second.
+        first_at_once: bool,
+    },
+}
+
+impl Backoff {
+    /// procrun's default: one retry at once, then from 100 ms.
+    pub const DEFAULT: Self = Self::Exponential { initial: Duration::from_millis(100), first_at_once: true };
+}
+
+/// What an `errored` application means for the others (`on_errored`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnErrored {
+    /// The others go on.
+    Continue,
+    /// Everything stops in order and procrun exits with this application's code.
+    Exit,
+}
+
+impl Default for RestartPolicy {
+    fn default() -> Self {
+        Self {
+            autorestart: true,
+            stop_exit_codes: BTreeSet::new(),
+            backoff: Backoff::DEFAULT,
+            min_uptime: Duration::from_secs(1),
+            max_restarts: 16,
+            on_errored: OnErrored::Continue,
+        }
+    }
+}

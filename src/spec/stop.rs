@@ -1,0 +1,23 @@
+//! How an application is ended.
+
+use std::time::Duration;
+
+use super::Signal;
+
+/// How an application is ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StopPolicy {
+    /// The signal that asks it to end (`kill_signal`). `None`: the one procrun itself got, or for
+    /// a stop that no signal caused, SIGINT for Node as PM2 does and SIGTERM for all others.
+    pub kill_signal: Option<Signal>,
+    /// How long it may take until SIGKILL (`kill_timeout`).
+    pub kill_timeout: Duration,
+    /// Whether what is left of its process tree is ended too (`treekill`).
+    pub treekill: bool,
+}
+
+impl Default for StopPolicy {
+    fn default() -> Self {
+        Self { kill_signal: None, kill_timeout: Duration::from_secs(8), treekill: true }
+    }
+}
