@@ -1,1 +1,25 @@
-//! The room of machine.
+//! Every decision, pure.
+//!
+//! [`Machine::step`] takes the time and one [`Event`] and says what is to be done as
+//! [`Effect`]s. There is no clock, no file, no socket and no process here: time comes in as an
+//! argument, timers go out as effects with an epoch, and a timer that has gone stale is ignored.
+//!
+//! The tree has three levels, each with one question. An *instance* ([`instance`]) asks "run
+//! again, and when?"; the *root* ([`Machine`]) asks "which instances, in which order, and does
+//! the container live on?". What an instance cannot answer it hands up as a verdict.
+
+mod backoff;
+mod event;
+mod instance;
+mod root;
+mod time;
+
+#[cfg(test)]
+mod tests;
+
+pub use event::{
+    Effect, Ending, Event, InstanceId, Next, Notice, Run, SpawnFailure, StopCause, StopRequest, Timer,
+};
+pub use instance::Status;
+pub use root::{InstanceView, Machine};
+pub use time::Time;

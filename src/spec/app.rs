@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::{LogSpec, RestartPolicy, StopPolicy};
+use super::{LogSpec, RestartPolicy, Signal, StopPolicy};
 
 /// One application: what to execute, how many times, and what to do when it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,4 +131,37 @@ pub enum PrincipalRef {
     Id(u32),
     /// By a name of `/etc/passwd` or `/etc/group`.
     Name(String),
+}
+
+impl AppSpec {
+    /// Whether this is, by the names in its spec, a program for Node or Bun. PM2 stops those with
+    /// SIGINT, and everybody else expects SIGTERM.
+    pub fn is_node(&self) -> bool {
+        let stem = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+        match &self.exec.interpreter {
+            Interpreter::Program(program) => matches!(stem(program).as_str(), "node" | "nodejs" | "bun"),
+            Interpreter::None => false,
+            Interpreter::Auto => {
+                matches!(
+                    self.exec.script.rsplit_once('.').map(|(_, extension)| extension),
+                    Some("js" | "cjs" | "mjs" | "ts" | "cts" | "mts" | "jsx" | "tsx")
+                ) || stem(&self.exec.script) == "node"
+            }
+        }
+    }
+
+    /// The signal that ends it when no signal asked procrun to.
+    pub fn stop_signal(&self) -> Signal {
+        self.stop.kill_signal.unwrap_or(if self.is_node() { Signal::INT } else { Signal::TERM })
+    }
+}
+
+impl Instances {
+    /// The number of processes on a machine with so many CPUs, at least 1.
+    pub fn resolve(self, cpus: u32) -> u32 {
+        match self {
+            Self::Count(count) => count.max(1),
+            Self::CpusMinus(less) => cpus.saturating_sub(less).max(1),
+        }
+    }
 }

@@ -33,3 +33,61 @@ pub fn diff(old: &Plan, new: &Plan) -> Vec<AppChange> {
     });
     removed.chain(others).collect()
 }
+
+/// Whether two specs differ in nothing but the number of instances: those that run may go on.
+pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
+    AppSpec { instances: new.instances, ..old.clone() } == *new
+}
+
+impl AppChange {
+    /// What changes, for people: `api: added`, `api: changed env, args`.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Add(app) => format!("{}: added", app.name),
+            Self::Remove(app) => format!("{}: removed", app.name),
+            Self::Replace { old, new } => format!("{}: changed {}", new.name, changed(old, new).join(", ")),
+        }
+    }
+}
+
+/// The parts in which two specs differ, by the names of their keys.
+fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
+    // Taken apart by name, so that a new part of a spec cannot be forgotten here.
+    let AppSpec {
+        name: _,
+        namespace,
+        exec,
+        instances,
+        exec_mode,
+        env,
+        identity,
+        autostart,
+        restart,
+        stop,
+        logs,
+        pid_file,
+    } = new;
+    [
+        (*namespace != old.namespace, "namespace"),
+        (exec.script != old.exec.script, "script"),
+        (exec.args != old.exec.args, "args"),
+        (exec.cwd != old.exec.cwd, "cwd"),
+        (exec.interpreter != old.exec.interpreter, "interpreter"),
+        (
+            exec.interpreter_args != old.exec.interpreter_args || exec.source_maps != old.exec.source_maps,
+            "interpreter_args",
+        ),
+        (*instances != old.instances, "instances"),
+        (*exec_mode != old.exec_mode, "exec_mode"),
+        (*env != old.env, "env"),
+        (*identity != old.identity, "user"),
+        (*autostart != old.autostart, "autostart"),
+        (*restart != old.restart, "restart policy"),
+        (*stop != old.stop, "stop policy"),
+        (*logs != old.logs, "logs"),
+        (*pid_file != old.pid_file, "pid_file"),
+    ]
+    .into_iter()
+    .filter_map(|(differs, key)| differs.then_some(key))
+    .collect()
+}

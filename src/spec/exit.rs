@@ -62,6 +62,8 @@ impl Signal {
     pub const USR2: Self = Self(12);
     /// Terminate.
     pub const TERM: Self = Self(15);
+    /// A child has ended.
+    pub const CHLD: Self = Self(17);
     /// Continue if stopped.
     pub const CONT: Self = Self(18);
     /// Window size changed.

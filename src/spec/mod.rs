@@ -5,7 +5,7 @@
 //! [`diff`] says what lies between two of them.
 
 mod app;
-mod diff;
+pub mod diff;
 mod exit;
 mod logs;
 mod restart;
@@ -14,7 +14,7 @@ mod stop;
 use std::sync::Arc;
 
 pub use app::{AppSpec, EnvSpec, Exec, ExecMode, Identity, InheritEnv, Instances, Interpreter, PrincipalRef};
-pub use diff::{AppChange, diff};
+pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
 pub use logs::{FileSpec, LogFiles, LogSpec, LogStyle, RuntimeLog, Verbosity};
 pub use restart::{Backoff, OnErrored, RestartPolicy};

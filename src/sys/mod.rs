@@ -1,1 +1,15 @@
-//! The room of sys.
+//! The system-call layer: everything that talks to the kernel about processes.
+//!
+//! The only room with `unsafe` code, and the only one that forks, waits and sends signals. It
+//! decides nothing: what to start, when to reap and whom to signal comes from above.
+
+#![allow(unsafe_code, reason = "this is the room for it; every block says why it is sound")]
+
+pub mod accounts;
+pub mod pipes;
+pub mod process;
+pub mod program;
+pub mod reap;
+pub mod signals;
+pub mod spawn;
+pub mod tree;

@@ -1,0 +1,440 @@
+//! One instance: a place in the process list in which one process at a time runs.
+//!
+//! The states are PM2's words. What only the root can decide is handed up as a [`Verdict`].
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Time,
+    backoff::Progress,
+    event::{Effect, Ending, InstanceId, Next, Notice, Run, SpawnFailure, StopCause, Timer},
+};
+use crate::spec::{AppSpec, ExitCode, Signal};
+
+/// How long SIGKILL may take until a process counts as unkillable.
+const KILL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// PM2's words for the state of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Its process is being made.
+    Launching,
+    /// Its process runs.
+    Online,
+    /// Its process, or what is left of its tree, is to end.
+    Stopping,
+    /// No process, and none to come.
+    Stopped,
+    /// No process until a wait is over.
+    WaitingRestart,
+    /// No process: too many unstable runs.
+    Errored,
+}
+
+#[derive(Debug)]
+pub(super) struct Instance {
+    pub(super) id: InstanceId,
+    /// 0 for the first instance of its application (PM2's `NODE_APP_INSTANCE`).
+    pub(super) number: u32,
+    pub(super) spec: Arc<AppSpec>,
+    state: State,
+    /// Unstable runs in a row.
+    unstable: u32,
+    backoff: Progress,
+    /// Counts armed timers; all but the last one armed are stale.
+    epoch: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    Stopped,
+    Launching { run: u64, since: Time, stop: Option<Stop> },
+    Online { run: u64, since: Time },
+    Stopping { run: u64, ended: bool, signal: Signal, since: Time, killed: bool, then: Then },
+    Waiting,
+    Errored,
+}
+
+/// A wish to end the instance.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stop {
+    pub(super) signal: Signal,
+    pub(super) cause: StopCause,
+    pub(super) then: Then,
+}
+
+/// What comes when the tree is gone.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Then {
+    /// The process ended by itself: whatever its ending leads to.
+    Follow(Next),
+    /// Stay stopped.
+    Stay,
+    /// Run again, with a clean record.
+    Restart,
+    /// Be forgotten.
+    Remove,
+}
+
+/// What the root has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Verdict {
+    /// Nothing.
+    Nothing,
+    /// It has ended by itself and for good.
+    Ended(ExitCode),
+    /// It has given up.
+    Errored(ExitCode),
+    /// It may be forgotten.
+    Removed,
+}
+
+/// What a step works with.
+pub(super) struct Step<'a> {
+    pub(super) now: Time,
+    pub(super) out: &'a mut Vec<Effect>,
+    pub(super) runs: &'a mut u64,
+}
+
+impl Instance {
+    pub(super) fn new(id: InstanceId, number: u32, spec: Arc<AppSpec>) -> Self {
+        Self { id, number, spec, state: State::Stopped, unstable: 0, backoff: Progress::default(), epoch: 0 }
+    }
+
+    pub(super) fn status(&self) -> Status {
+        match self.state {
+            State::Stopped => Status::Stopped,
+            State::Launching { .. } => Status::Launching,
+            State::Online { .. } => Status::Online,
+            State::Stopping { .. } => Status::Stopping,
+            State::Waiting => Status::WaitingRestart,
+            State::Errored => Status::Errored,
+        }
+    }
+
+    /// Whether it has a process or will have one by itself.
+    pub(super) fn is_alive(&self) -> bool {
+        !matches!(self.state, State::Stopped | State::Errored)
+    }
+
+    /// The run that has a process or is about to.
+    pub(super) fn run(&self) -> Option<Run> {
+        let number = match self.state {
+            State::Launching { run, .. } | State::Online { run, .. } | State::Stopping { run, .. } => run,
+            State::Stopped | State::Waiting | State::Errored => return None,
+        };
+        Some(Run { instance: self.id, number })
+    }
+
+    /// Whether it will be forgotten as soon as its tree is gone.
+    pub(super) fn is_leaving(&self) -> bool {
+        match &self.state {
+            State::Stopping { then, .. } => matches!(then, Then::Remove),
+            State::Launching { stop, .. } => stop.is_some_and(|stop| matches!(stop.then, Then::Remove)),
+            State::Stopped | State::Online { .. } | State::Waiting | State::Errored => false,
+        }
+    }
+
+    /// The run whose main process is there to get a signal.
+    pub(super) fn main_process(&self) -> Option<Run> {
+        match self.state {
+            State::Online { .. } | State::Stopping { ended: false, .. } => self.run(),
+            State::Stopping { ended: true, .. }
+            | State::Launching { .. }
+            | State::Stopped
+            | State::Waiting
+            | State::Errored => None,
+        }
+    }
+
+    /// Starts it if it has no process; a wait for its restart is cut short.
+    pub(super) fn start(&mut self, step: &mut Step<'_>) {
+        match self.state {
+            State::Stopped | State::Waiting | State::Errored => self.launch(step),
+            State::Launching { .. } | State::Online { .. } | State::Stopping { .. } => {}
+        }
+    }
+
+    fn launch(&mut self, step: &mut Step<'_>) {
+        *step.runs += 1;
+        self.epoch += 1;
+        self.state = State::Launching { run: *step.runs, since: step.now, stop: None };
+        step.out.push(Effect::Spawn(Run { instance: self.id, number: *step.runs }));
+    }
+
+    pub(super) fn started(&mut self, step: &mut Step<'_>) {
+        match &mut self.state {
+            State::Launching { run, since, stop } => {
+                let stop = stop.take();
+                self.state = State::Online { run: *run, since: *since };
+                if let Some(stop) = stop {
+                    let verdict = self.stop(step, stop);
+                    debug_assert_eq!(verdict, Verdict::Nothing, "an online instance does not end at once");
+                }
+            }
+            State::Stopped
+            | State::Online { .. }
+            | State::Stopping { .. }
+            | State::Waiting
+            | State::Errored => {}
+        }
+    }
+
+    pub(super) fn spawn_failed(&mut self, step: &mut Step<'_>, failure: SpawnFailure) -> Verdict {
+        match &mut self.state {
+            State::Launching { stop, .. } => match stop.take() {
+                Some(stop) => self.follow(step, stop.then, failure.code),
+                None => self.ended(step, Ending::SpawnFailed(failure), Duration::ZERO, false),
+            },
+            State::Stopped
+            | State::Online { .. }
+            | State::Stopping { .. }
+            | State::Waiting
+            | State::Errored => Verdict::Nothing,
+        }
+    }
+
+    /// The main process has been reaped.
+    pub(super) fn exited(&mut self, step: &mut Step<'_>, ending: Ending, leftovers: bool) -> Verdict {
+        let leftovers = leftovers && self.spec.stop.treekill;
+        match &mut self.state {
+            State::Launching { since, stop, .. } => {
+                let uptime = step.now.since(*since);
+                match stop.take() {
+                    Some(stop) => self.stopped(step, &ending, uptime, stop.then),
+                    None => self.ended(step, ending, uptime, leftovers),
+                }
+            }
+            State::Online { since, .. } => {
+                let uptime = step.now.since(*since);
+                self.ended(step, ending, uptime, leftovers)
+            }
+            State::Stopping { ended: ended @ false, signal, since, then, run, .. } => {
+                let uptime = step.now.since(*since);
+                if leftovers {
+                    *ended = true;
+                    let (run, signal) = (Run { instance: self.id, number: *run }, *signal);
+                    step.say(Notice::Ended { instance: self.id, ending, uptime, next: Next::Sweep });
+                    self.sweep(step, run, signal);
+                    Verdict::Nothing
+                } else {
+                    let then = *then;
+                    self.stopped(step, &ending, uptime, then)
+                }
+            }
+            State::Stopping { ended: true, .. } | State::Stopped | State::Waiting | State::Errored => {
+                Verdict::Nothing
+            }
+        }
+    }
+
+    /// The last process of the tree is gone.
+    pub(super) fn tree_gone(&mut self, step: &mut Step<'_>) -> Verdict {
+        match &self.state {
+            State::Stopping { ended: true, then, .. } => {
+                let then = *then;
+                self.follow(step, then, 0)
+            }
+            State::Stopping { ended: false, .. }
+            | State::Launching { .. }
+            | State::Online { .. }
+            | State::Stopped
+            | State::Waiting
+            | State::Errored => Verdict::Nothing,
+        }
+    }
+
+    pub(super) fn timer_fired(&mut self, step: &mut Step<'_>, epoch: u64) -> Verdict {
+        if epoch != self.epoch {
+            return Verdict::Nothing;
+        }
+        match &mut self.state {
+            State::Waiting => {
+                self.launch(step);
+                Verdict::Nothing
+            }
+            State::Stopping { killed: false, .. } => {
+                step.say(Notice::Killing { instance: self.id, waited: self.spec.stop.kill_timeout });
+                self.kill(step);
+                Verdict::Nothing
+            }
+            State::Stopping { killed: true, then, .. } => {
+                step.say(Notice::Unkillable { instance: self.id });
+                // Never two processes for one instance: what was to run again cannot.
+                let then = match then {
+                    Then::Follow(_) | Then::Restart => {
+                        Then::Follow(Next::Errored { unstable: self.unstable })
+                    }
+                    Then::Stay => Then::Stay,
+                    Then::Remove => Then::Remove,
+                };
+                self.follow(step, then, Signal::KILL.exit_code())
+            }
+            State::Launching { .. } | State::Online { .. } | State::Stopped | State::Errored => {
+                Verdict::Nothing
+            }
+        }
+    }
+
+    /// Asks it to end. What it was to do afterwards is replaced by what `stop` says.
+    pub(super) fn stop(&mut self, step: &mut Step<'_>, stop: Stop) -> Verdict {
+        match &mut self.state {
+            State::Online { run, since } => {
+                let run = Run { instance: self.id, number: *run };
+                let Stop { signal, cause, then } = stop;
+                self.state = State::Stopping {
+                    run: run.number,
+                    ended: false,
+                    signal,
+                    since: *since,
+                    killed: false,
+                    then,
+                };
+                step.say(Notice::Stopping { instance: self.id, signal, cause });
+                step.out.push(Effect::Signal(run, signal));
+                // A stopped process (SIGSTOP) would not see the signal before it goes on.
+                step.out.push(Effect::Signal(run, Signal::CONT));
+                self.arm(step, self.spec.stop.kill_timeout);
+                Verdict::Nothing
+            }
+            State::Launching { stop: pending, .. } => {
+                *pending = Some(stop);
+                Verdict::Nothing
+            }
+            State::Stopping { then, .. } => {
+                *then = stop.then;
+                Verdict::Nothing
+            }
+            State::Stopped | State::Waiting | State::Errored => self.follow(step, stop.then, 0),
+        }
+    }
+
+    /// SIGKILL to the whole tree, at once.
+    pub(super) fn kill(&mut self, step: &mut Step<'_>) {
+        let Some(run) = self.run() else { return };
+        let State::Stopping { killed, ended, .. } = &mut self.state else { return };
+        *killed = true;
+        if self.spec.stop.treekill {
+            step.out.push(Effect::KillTree(run));
+        } else if !*ended {
+            step.out.push(Effect::Signal(run, Signal::KILL));
+        }
+        self.arm(step, KILL_PATIENCE);
+    }
+
+    /// The process has ended by itself.
+    fn ended(&mut self, step: &mut Step<'_>, ending: Ending, uptime: Duration, leftovers: bool) -> Verdict {
+        let code = ending.code();
+        let next = self.decide(&ending, uptime);
+        let run = self.run();
+        step.say(Notice::Ended { instance: self.id, ending, uptime, next });
+        match run {
+            Some(run) if leftovers => {
+                let signal = self.spec.stop_signal();
+                let then = Then::Follow(next);
+                self.state = State::Stopping {
+                    run: run.number,
+                    ended: true,
+                    signal,
+                    since: step.now,
+                    killed: false,
+                    then,
+                };
+                self.sweep(step, run, signal);
+                self.arm(step, self.spec.stop.kill_timeout);
+                // Its own code counts now: later nobody knows it any more.
+                match next {
+                    Next::Stay => Verdict::Ended(code),
+                    Next::Errored { .. } => Verdict::Errored(code),
+                    Next::Restart(_) | Next::Sweep => Verdict::Nothing,
+                }
+            }
+            _ => self.follow(step, Then::Follow(next), code),
+        }
+    }
+
+    /// The process has ended as it was asked to.
+    fn stopped(&mut self, step: &mut Step<'_>, ending: &Ending, uptime: Duration, then: Then) -> Verdict {
+        let next = match &then {
+            Then::Follow(next) => *next,
+            Then::Restart => Next::Restart(Duration::ZERO),
+            Then::Stay | Then::Remove => Next::Stay,
+        };
+        step.say(Notice::Ended { instance: self.id, ending: ending.clone(), uptime, next });
+        self.follow(step, then, 0)
+    }
+
+    fn sweep(&mut self, step: &mut Step<'_>, run: Run, signal: Signal) {
+        step.say(Notice::Leftovers { instance: self.id, signal });
+        step.out.push(Effect::SweepTree(run, signal));
+    }
+
+    /// Nothing of the last run is left: goes on to what was to come.
+    fn follow(&mut self, step: &mut Step<'_>, then: Then, code: ExitCode) -> Verdict {
+        self.epoch += 1;
+        match then {
+            Then::Stay => {
+                self.state = State::Stopped;
+                Verdict::Nothing
+            }
+            Then::Remove => {
+                self.state = State::Stopped;
+                Verdict::Removed
+            }
+            Then::Restart => {
+                self.unstable = 0;
+                self.backoff = Progress::default();
+                self.launch(step);
+                Verdict::Nothing
+            }
+            Then::Follow(Next::Restart(Duration::ZERO)) => {
+                self.launch(step);
+                Verdict::Nothing
+            }
+            Then::Follow(Next::Restart(wait)) => {
+                self.state = State::Waiting;
+                self.arm(step, wait);
+                Verdict::Nothing
+            }
+            Then::Follow(Next::Stay | Next::Sweep) => {
+                self.state = State::Stopped;
+                Verdict::Ended(code)
+            }
+            Then::Follow(Next::Errored { .. }) => {
+                self.state = State::Errored;
+                Verdict::Errored(code)
+            }
+        }
+    }
+
+    /// Run again, and when? PM2's rules (`min_uptime`, `max_restarts`, `stop_exit_codes`).
+    fn decide(&mut self, ending: &Ending, uptime: Duration) -> Next {
+        let policy = &self.spec.restart;
+        let final_code = match ending {
+            Ending::Exited(code) => policy.stop_exit_codes.contains(code),
+            Ending::Signaled { .. } | Ending::SpawnFailed(_) => false,
+        };
+        if !policy.autorestart || final_code {
+            return Next::Stay;
+        }
+        self.unstable = if uptime < policy.min_uptime { self.unstable + 1 } else { 0 };
+        if self.unstable >= policy.max_restarts.max(1) {
+            return Next::Errored { unstable: self.unstable };
+        }
+        let (wait, progress) = self.backoff.next(policy.backoff, uptime);
+        self.backoff = progress;
+        Next::Restart(wait)
+    }
+
+    fn arm(&mut self, step: &mut Step<'_>, wait: Duration) {
+        self.epoch += 1;
+        step.out.push(Effect::Arm(Timer { instance: self.id, epoch: self.epoch }, step.now + wait));
+    }
+}
+
+impl Step<'_> {
+    pub(super) fn say(&mut self, notice: Notice) {
+        self.out.push(Effect::Say(notice));
+    }
+}

@@ -1,0 +1,544 @@
+//! The machine against random event orders on a virtual clock, and its races by name.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use proptest::prelude::*;
+
+use super::{
+    Effect, Ending, Event, InstanceId, Machine, Next, Notice, Run, SpawnFailure, Status, StopRequest, Time,
+    Timer,
+};
+use crate::spec::{
+    AppSpec, Backoff, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, LogSpec, OnErrored, Plan,
+    RestartPolicy, Runtime, Signal, StopPolicy,
+};
+
+fn app(name: &str) -> AppSpec {
+    AppSpec {
+        name: name.to_owned(),
+        namespace: "default".to_owned(),
+        exec: Exec {
+            script: "/bin/app".to_owned(),
+            args: Vec::new(),
+            cwd: PathBuf::from("/"),
+            interpreter: Interpreter::None,
+            interpreter_args: Vec::new(),
+            source_maps: false,
+        },
+        instances: Instances::Count(1),
+        exec_mode: ExecMode::Fork,
+        env: EnvSpec::default(),
+        identity: Identity::default(),
+        autostart: true,
+        restart: RestartPolicy::default(),
+        stop: StopPolicy::default(),
+        logs: LogSpec::default(),
+        pid_file: None,
+    }
+}
+
+fn plan(apps: impl IntoIterator<Item = AppSpec>) -> Plan {
+    Plan { apps: apps.into_iter().map(Arc::new).collect(), runtime: Runtime::default() }
+}
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+/// The world around the machine: processes that do what they are told, on a virtual clock.
+struct World {
+    machine: Machine,
+    now: Time,
+    /// Runs whose main process lives.
+    alive: BTreeSet<Run>,
+    /// Runs whose main process has ended and whose tree has not.
+    left: BTreeSet<Run>,
+    timers: BTreeMap<Timer, Time>,
+    said: Vec<Notice>,
+    spawned: Vec<(Time, Run)>,
+    killed: Vec<(Time, Run)>,
+    end: Option<u8>,
+    stop_asked: Option<Time>,
+    /// The next spawns fail.
+    spawns_fail: bool,
+    /// SIGKILL ends what it is sent to.
+    kills_work: bool,
+}
+
+impl World {
+    fn new(plan: Plan) -> Self {
+        let mut world = Self {
+            machine: Machine::new(plan, 2),
+            now: Time::ZERO,
+            alive: BTreeSet::new(),
+            left: BTreeSet::new(),
+            timers: BTreeMap::new(),
+            said: Vec::new(),
+            spawned: Vec::new(),
+            killed: Vec::new(),
+            end: None,
+            stop_asked: None,
+            spawns_fail: false,
+            kills_work: false,
+        };
+        world.feed(Event::Boot);
+        world
+    }
+
+    fn feed(&mut self, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            if matches!(event, Event::Stop(_)) {
+                self.stop_asked.get_or_insert(self.now);
+            }
+            let mut effects = Vec::new();
+            self.machine.step(self.now, event, &mut effects);
+            for effect in effects {
+                assert!(self.end.is_none(), "nothing is done after the end: {effect:?}");
+                match effect {
+                    Effect::Spawn(run) => {
+                        let of_same = |other: &Run| other.instance == run.instance;
+                        assert!(!self.alive.iter().any(of_same), "two processes for one instance");
+                        assert!(!self.left.iter().any(of_same), "a start before the old tree was gone");
+                        assert!(self.stop_asked.is_none(), "a start after the stop");
+                        self.spawned.push((self.now, run));
+                        events.push(if self.spawns_fail {
+                            Event::SpawnFailed(run, SpawnFailure { code: 127, message: "gone".to_owned() })
+                        } else {
+                            self.alive.insert(run);
+                            Event::Started(run)
+                        });
+                    }
+                    Effect::KillTree(run) => self.killed.push((self.now, run)),
+                    Effect::Signal(run, _) => assert!(self.alive.contains(&run), "a signal to nobody"),
+                    Effect::SweepTree(run, _) => assert!(self.left.contains(&run), "nothing to sweep"),
+                    Effect::Arm(timer, at) => {
+                        self.timers.insert(timer, at);
+                    }
+                    Effect::Forget(id) => assert!(self.machine.instance(id).is_none()),
+                    Effect::Say(notice) => {
+                        if let Notice::Unkillable { instance } = notice {
+                            // Given up: it is nobody's any more.
+                            self.alive.retain(|run| run.instance != instance);
+                            self.left.retain(|run| run.instance != instance);
+                        }
+                        self.said.push(notice);
+                    }
+                    Effect::End(code) => {
+                        assert!(self.alive.is_empty() && self.left.is_empty(), "ended with processes left");
+                        self.end = Some(code);
+                    }
+                }
+            }
+        }
+    }
+
+    fn exit(&mut self, run: Run, ending: Ending, leftovers: bool) {
+        if self.alive.remove(&run) {
+            if leftovers {
+                self.left.insert(run);
+            }
+            self.feed(Event::Exited { run, ending, leftovers });
+        }
+    }
+
+    fn tree_gone(&mut self, run: Run) {
+        if self.left.remove(&run) {
+            self.feed(Event::TreeGone(run));
+        }
+    }
+
+    /// Lets time pass, with all timers that run out meanwhile.
+    fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some((timer, at)) = self
+            .timers
+            .iter()
+            .map(|(timer, at)| (*timer, *at))
+            .filter(|(_, at)| *at <= until)
+            .min_by_key(|it| it.1)
+        {
+            self.timers.remove(&timer);
+            self.now = self.now.max(at);
+            self.feed(Event::TimerFired(timer));
+            if self.kills_work {
+                for (_, run) in std::mem::take(&mut self.killed) {
+                    self.exit(run, Ending::Signaled { signal: Signal::KILL, core_dumped: false }, false);
+                    self.tree_gone(run);
+                }
+            }
+        }
+        self.now = until;
+    }
+
+    fn run(&self, instance: u32) -> Run {
+        *self.alive.iter().find(|run| run.instance == InstanceId(instance)).expect("its process lives")
+    }
+
+    fn status(&self, instance: u32) -> Status {
+        self.machine.instance(InstanceId(instance)).expect("the instance is there").status
+    }
+
+    fn stop(&mut self, signal: Signal) {
+        self.feed(Event::Stop(StopRequest { signal }));
+    }
+}
+
+const OK: Ending = Ending::Exited(0);
+const FAILED: Ending = Ending::Exited(3);
+
+#[test]
+fn a_crash_is_followed_by_a_restart_at_once_and_then_by_growing_waits() {
+    let mut world = World::new(plan([app("a")]));
+    for wait in [0, 100, 150, 225] {
+        world.pass(MS(1500));
+        let before = world.now;
+        world.exit(world.run(0), FAILED, false);
+        world.pass(MS(wait));
+        let (at, _) = *world.spawned.last().unwrap();
+        assert_eq!(at.since(before), MS(wait));
+        assert_eq!(world.status(0), Status::Online);
+    }
+}
+
+#[test]
+fn waiting_for_a_restart_is_being_alive() {
+    let mut world = World::new(plan([app("a")]));
+    world.exit(world.run(0), FAILED, false);
+    world.exit(world.run(0), FAILED, false);
+    assert_eq!(world.status(0), Status::WaitingRestart);
+    assert_eq!(world.end, None);
+}
+
+#[test]
+fn so_many_unstable_starts_are_errored_and_give_the_last_code() {
+    let mut spec = app("a");
+    spec.restart.max_restarts = 3;
+    spec.restart.backoff = Backoff::Fixed(Duration::ZERO);
+    let mut world = World::new(plan([spec]));
+    for _ in 0..3 {
+        world.exit(world.run(0), FAILED, false);
+    }
+    assert_eq!((world.spawned.len(), world.status(0), world.end), (3, Status::Errored, Some(3)));
+    assert!(matches!(world.said.last(), Some(Notice::Ended { next: Next::Errored { unstable: 3 }, .. })));
+}
+
+#[test]
+fn an_errored_app_whose_last_code_was_0_gives_1() {
+    let mut spec = app("a");
+    spec.restart.max_restarts = 2;
+    let mut world = World::new(plan([spec]));
+    world.exit(world.run(0), OK, false);
+    world.exit(world.run(0), OK, false);
+    assert_eq!(world.end, Some(1));
+}
+
+#[test]
+fn a_run_of_min_uptime_sets_the_count_of_unstable_starts_back() {
+    let mut spec = app("a");
+    spec.restart.max_restarts = 2;
+    spec.restart.backoff = Backoff::Fixed(Duration::ZERO);
+    let mut world = World::new(plan([spec]));
+    for _ in 0..10 {
+        world.exit(world.run(0), FAILED, false);
+        world.pass(MS(1000));
+        world.exit(world.run(0), FAILED, false);
+    }
+    assert_eq!(world.status(0), Status::Online);
+}
+
+#[test]
+fn a_spawn_failure_counts_as_an_unstable_start() {
+    let mut spec = app("a");
+    spec.restart.max_restarts = 2;
+    let mut world = World::new(plan([spec]));
+    world.spawns_fail = true;
+    world.exit(world.run(0), FAILED, false);
+    assert_eq!((world.status(0), world.end), (Status::Errored, Some(127)));
+}
+
+#[test]
+fn the_first_failed_app_gives_its_code() {
+    let once = |name| AppSpec {
+        restart: RestartPolicy { autorestart: false, ..RestartPolicy::default() },
+        ..app(name)
+    };
+    let mut world = World::new(plan([once("a"), once("b"), once("c")]));
+    world.exit(world.run(2), OK, false);
+    world.exit(world.run(1), Ending::Signaled { signal: Signal::KILL, core_dumped: false }, false);
+    assert_eq!(world.end, None);
+    world.exit(world.run(0), FAILED, false);
+    assert_eq!(world.end, Some(137));
+}
+
+#[test]
+fn exits_with_a_stop_exit_code_are_final() {
+    let mut spec = app("a");
+    spec.restart.stop_exit_codes = BTreeSet::from([0, 42]);
+    let mut world = World::new(plan([spec]));
+    world.exit(world.run(0), FAILED, false);
+    assert_eq!((world.status(0), world.end), (Status::Online, None));
+    world.exit(world.run(0), Ending::Exited(42), false);
+    assert_eq!((world.status(0), world.end), (Status::Stopped, Some(42)));
+}
+
+#[test]
+fn without_auto_exit_it_lives_on() {
+    let mut plan = plan([app("a")]);
+    Arc::make_mut(&mut plan.apps[0]).restart.autorestart = false;
+    plan.runtime.auto_exit = false;
+    let mut world = World::new(plan);
+    world.exit(world.run(0), FAILED, false);
+    assert_eq!(world.end, None);
+    world.stop(Signal::TERM);
+    assert_eq!(world.end, Some(0));
+}
+
+#[test]
+fn an_errored_critical_app_stops_the_others_and_gives_its_code() {
+    let mut critical = app("a");
+    critical.restart.max_restarts = 1;
+    critical.restart.on_errored = OnErrored::Exit;
+    let mut world = World::new(plan([critical, app("b")]));
+    world.exit(world.run(0), FAILED, false);
+    assert_eq!((world.status(1), world.end), (Status::Stopping, None));
+    world.exit(world.run(1), OK, false);
+    assert_eq!(world.end, Some(3));
+}
+
+#[test]
+fn a_stop_while_a_restart_waits_ends_at_once() {
+    let mut world = World::new(plan([app("a")]));
+    world.exit(world.run(0), FAILED, false);
+    world.exit(world.run(0), FAILED, false);
+    world.stop(Signal::TERM);
+    assert_eq!(world.end, Some(0));
+}
+
+#[test]
+fn a_worker_that_does_not_end_in_time_is_killed_with_its_tree() {
+    let mut world = World::new(plan([app("a")]));
+    world.pass(MS(50));
+    world.stop(Signal::TERM);
+    world.pass(MS(7999));
+    assert!(world.killed.is_empty());
+    world.pass(MS(1));
+    assert_eq!(world.killed.len(), 1);
+    world.exit(world.run(0), Ending::Signaled { signal: Signal::KILL, core_dumped: false }, false);
+    assert_eq!(world.end, Some(0), "asked to stop is 0, also when workers had to be killed");
+}
+
+#[test]
+fn a_second_stop_kills_only_when_it_comes_later() {
+    let mut world = World::new(plan([app("a")]));
+    world.stop(Signal::INT);
+    world.pass(MS(500));
+    world.stop(Signal::INT);
+    assert!(world.killed.is_empty(), "a Ctrl-C that came twice is one");
+    world.pass(MS(1));
+    world.stop(Signal::INT);
+    assert_eq!(world.killed.len(), 1);
+}
+
+#[test]
+fn a_restart_waits_for_what_the_old_process_left_behind() {
+    let mut world = World::new(plan([app("a")]));
+    let first = world.run(0);
+    world.exit(first, FAILED, true);
+    assert_eq!((world.spawned.len(), world.status(0)), (1, Status::Stopping));
+    world.tree_gone(first);
+    assert_eq!((world.spawned.len(), world.status(0)), (2, Status::Online));
+}
+
+#[test]
+fn an_unkillable_process_is_given_up_and_never_doubled() {
+    let mut world = World::new(plan([app("a"), app("b")]));
+    let first = world.run(0);
+    world.exit(first, FAILED, true);
+    world.pass(MS(10_000));
+    assert_eq!((world.killed.len(), world.status(0)), (1, Status::Errored));
+    assert_eq!(world.spawned.len(), 2);
+}
+
+#[test]
+fn a_stale_timer_does_nothing() {
+    let mut world = World::new(plan([app("a")]));
+    world.exit(world.run(0), FAILED, false);
+    world.exit(world.run(0), FAILED, false);
+    let (stale, _) = world.timers.pop_last().unwrap();
+    world.feed(Event::TimerFired(stale));
+    let runs = world.spawned.len();
+    world.feed(Event::TimerFired(stale));
+    assert_eq!(world.spawned.len(), runs);
+}
+
+#[test]
+fn news_of_an_earlier_run_is_ignored() {
+    let mut world = World::new(plan([app("a")]));
+    let first = world.run(0);
+    world.exit(first, FAILED, false);
+    world.feed(Event::Exited { run: first, ending: FAILED, leftovers: false });
+    assert_eq!((world.spawned.len(), world.status(0)), (2, Status::Online));
+}
+
+#[test]
+fn a_changed_file_adds_removes_and_restarts_what_changed_and_nothing_else() {
+    let mut world = World::new(plan([app("same"), app("changed"), app("gone")]));
+    let same = world.run(0);
+    let changed = AppSpec { namespace: "other".to_owned(), ..app("changed") };
+    world.feed(Event::Apply { plan: plan([app("same"), changed, app("new")]), cpus: 2 });
+    assert_eq!([world.status(1), world.status(2)], [Status::Stopping; 2]);
+    assert_eq!(world.status(3), Status::Online, "what is new need not wait");
+    world.exit(world.run(1), OK, false);
+    world.exit(world.run(2), OK, false);
+    assert_eq!(world.status(1), Status::Online);
+    assert_eq!(world.machine.instance(InstanceId(1)).unwrap().spec.namespace, "other");
+    assert!(world.machine.instance(InstanceId(2)).is_none());
+    assert_eq!(world.run(0), same);
+}
+
+#[test]
+fn more_or_fewer_instances_leave_the_others_alone() {
+    let of = |count| plan([AppSpec { instances: Instances::Count(count), ..app("a") }]);
+    let mut world = World::new(of(2));
+    let first = world.run(0);
+    world.feed(Event::Apply { plan: of(3), cpus: 2 });
+    assert_eq!((world.run(0), world.alive.len()), (first, 3));
+    world.feed(Event::Apply { plan: of(1), cpus: 2 });
+    assert_eq!(
+        [world.status(0), world.status(1), world.status(2)],
+        [Status::Online, Status::Stopping, Status::Stopping]
+    );
+}
+
+#[test]
+fn an_app_that_is_named_again_while_it_leaves_comes_back() {
+    let mut world = World::new(plan([app("a"), app("b")]));
+    world.feed(Event::Apply { plan: plan([app("a")]), cpus: 2 });
+    world.feed(Event::Apply { plan: plan([app("a"), app("b")]), cpus: 2 });
+    assert_eq!(world.status(1), Status::Stopping);
+    world.exit(world.run(1), OK, false);
+    assert_eq!(world.status(1), Status::Online);
+}
+
+#[test]
+fn an_errored_app_whose_file_is_mended_starts_again() {
+    let mut broken = app("a");
+    broken.restart.max_restarts = 1;
+    let mut world = World::new(plan([broken, app("b")]));
+    world.exit(world.run(0), FAILED, false);
+    assert_eq!(world.status(0), Status::Errored);
+    world.feed(Event::Apply { plan: plan([app("a"), app("b")]), cpus: 2 });
+    assert_eq!(world.status(0), Status::Online);
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Exit { which: prop::sample::Index, code: u8, leftovers: bool },
+    TreeGone(prop::sample::Index),
+    Pass(u64),
+    Stale(u32, u64),
+    Apply(Vec<(u8, u32, bool)>),
+    SpawnsFail(bool),
+    Stop,
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let act = prop_oneof![
+        8 => (any::<prop::sample::Index>(), 0u8..4, prop::bool::weighted(0.3))
+            .prop_map(|(which, code, leftovers)| Act::Exit { which, code, leftovers }),
+        4 => any::<prop::sample::Index>().prop_map(Act::TreeGone),
+        6 => prop_oneof![0u64..200, 0u64..20_000].prop_map(Act::Pass),
+        1 => (0u32..6, 0u64..20).prop_map(|(instance, epoch)| Act::Stale(instance, epoch)),
+        2 => prop::collection::vec((0u8..4, 1u32..4, any::<bool>()), 1..4).prop_map(Act::Apply),
+        1 => any::<bool>().prop_map(Act::SpawnsFail),
+        1 => Just(Act::Stop),
+    ];
+    prop::collection::vec(act, 1..80)
+}
+
+fn random_plan(apps: &[(u8, u32, bool)]) -> Plan {
+    let mut by_name = BTreeMap::new();
+    for (name, instances, other) in apps {
+        let mut spec = app(&name.to_string());
+        spec.instances = Instances::Count(*instances);
+        spec.restart.max_restarts = 4;
+        spec.stop.kill_timeout = MS(3000);
+        if *other {
+            spec.namespace = "other".to_owned();
+            spec.restart.on_errored = OnErrored::Exit;
+        }
+        by_name.insert(*name, spec);
+    }
+    plan(by_name.into_values())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    /// Never two processes for one instance, no start after a stop, nothing done after the end,
+    /// and no end with a process left: `World` asserts these on every effect. Here: every stop
+    /// ends within `kill_timeout` plus a step, and every started run is accounted for.
+    #[test]
+    fn any_order_of_events_keeps_the_promises(
+        first in prop::collection::vec((0u8..4, 1u32..4, any::<bool>()), 1..4),
+        acts in acts(),
+        obedient: bool,
+        kills_work: bool,
+    ) {
+        let mut world = World::new(random_plan(&first));
+        world.kills_work = kills_work;
+        for act in acts {
+            if world.end.is_some() {
+                break;
+            }
+            match act {
+                Act::Exit { which, code, leftovers } => {
+                    let alive: Vec<_> = world.alive.iter().copied().collect();
+                    if !alive.is_empty() {
+                        world.exit(*which.get(&alive), Ending::Exited(code), leftovers);
+                    }
+                }
+                Act::TreeGone(which) => {
+                    let left: Vec<_> = world.left.iter().copied().collect();
+                    if !left.is_empty() {
+                        world.tree_gone(*which.get(&left));
+                    }
+                }
+                Act::Pass(millis) => world.pass(MS(millis)),
+                Act::Stale(instance, epoch) => {
+                    let timer = Timer { instance: InstanceId(instance), epoch };
+                    if !world.timers.contains_key(&timer) {
+                        world.feed(Event::TimerFired(timer));
+                    }
+                }
+                Act::Apply(apps) => {
+                    if world.stop_asked.is_none() {
+                        world.feed(Event::Apply { plan: random_plan(&apps), cpus: 2 });
+                    }
+                }
+                Act::SpawnsFail(fail) => world.spawns_fail = fail,
+                Act::Stop => world.stop(Signal::TERM),
+            }
+        }
+        if world.end.is_none() {
+            world.stop(Signal::TERM);
+            if obedient {
+                for run in world.alive.clone() {
+                    world.exit(run, OK, false);
+                }
+                for run in world.left.clone() {
+                    world.tree_gone(run);
+                }
+            }
+            // The kill_timeout of these apps, and a step for SIGKILL or for giving up.
+            world.pass(MS(3000 + 2000));
+        }
+        prop_assert!(world.end.is_some(), "the stop has not ended");
+        let spawned: BTreeSet<_> = world.spawned.iter().map(|(_, run)| *run).collect();
+        prop_assert_eq!(spawned.len(), world.spawned.len(), "a run number was used twice");
+    }
+}

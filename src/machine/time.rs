@@ -1,0 +1,35 @@
+//! Time as the machine knows it: what has passed since the runtime began.
+
+use std::{ops::Add, time::Duration};
+
+/// A point on the monotonic clock, counted from the start of the runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Time(Duration);
+
+impl Time {
+    /// The start of the runtime.
+    pub const ZERO: Self = Self(Duration::ZERO);
+
+    /// So long after the start.
+    pub const fn after_start(passed: Duration) -> Self {
+        Self(passed)
+    }
+
+    /// What has passed since `earlier`; zero if that is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// What has passed since the start of the runtime.
+    pub const fn elapsed(self) -> Duration {
+        self.0
+    }
+}
+
+impl Add<Duration> for Time {
+    type Output = Self;
+
+    fn add(self, more: Duration) -> Self {
+        Self(self.0.saturating_add(more))
+    }
+}

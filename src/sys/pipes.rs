@@ -1,0 +1,115 @@
+//! The pipes that carry workers' output.
+
+use std::{
+    fs, io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    unistd::{Gid, Uid, fchown, pipe2},
+};
+
+/// What procrun would like a pipe to hold: Node writes to a pipe asynchronously and loses what
+/// does not fit when it calls `process.exit`.
+const WANTED: usize = 1024 * 1024;
+/// What the kernel gives without asking.
+const DEFAULT: usize = 64 * 1024;
+const PAGE: usize = 4096;
+
+/// Both ends of a pipe. The worker gets the write end (blocking); the log pump reads the other
+/// (non-blocking, which is a property of that end alone).
+#[derive(Debug)]
+pub struct Pipe {
+    /// For the log pump.
+    pub read: OwnedFd,
+    /// For the workers.
+    pub write: OwnedFd,
+}
+
+/// Shares the memory that pipes may take among the workers.
+///
+/// The kernel counts pipe memory by user: who goes beyond `pipe-user-pages-soft` gets pipes of
+/// 8 KiB from then on, in other programs too. procrun takes at most half of it.
+#[derive(Debug)]
+pub struct Budget {
+    left: usize,
+    expected: usize,
+}
+
+impl Budget {
+    /// A budget for `expected` pipes, from the kernel's limit.
+    pub fn new(expected: usize) -> Self {
+        let pages = fs::read_to_string("/proc/sys/fs/pipe-user-pages-soft")
+            .ok()
+            .and_then(|text| text.trim().parse::<usize>().ok());
+        let left = match pages {
+            // 0: no limit. Unreadable: the kernel's default.
+            Some(0) => usize::MAX,
+            pages => pages.unwrap_or(16384).saturating_mul(PAGE) / 2,
+        };
+        Self { left, expected }
+    }
+
+    /// More pipes are to come than was said at first.
+    pub fn expect(&mut self, more: usize) {
+        self.expected = self.expected.saturating_add(more);
+    }
+
+    /// The size of the next pipe: a fair share of what is left, a power of two.
+    fn take(&mut self) -> usize {
+        let share = self.left / self.expected.max(1);
+        let size = if share >= WANTED { WANTED } else { prev_power_of_two(share).max(DEFAULT) };
+        self.expected = self.expected.saturating_sub(1);
+        self.left = self.left.saturating_sub(size);
+        size
+    }
+
+    /// A pipe has been closed.
+    pub fn give_back(&mut self, size: usize) {
+        self.left = self.left.saturating_add(size);
+    }
+}
+
+fn prev_power_of_two(n: usize) -> usize {
+    if n == 0 { 0 } else { 1 << n.ilog2() }
+}
+
+/// Makes a pipe within the budget, owned by `owner` so that the worker may open `/dev/stdout`
+/// again after a change of user. Returns what it takes of the budget too.
+///
+/// # Errors
+/// What pipe2(2), fcntl(2) or fchown(2) say. A refusal of the wanted size is no error.
+pub fn open(budget: &mut Budget, owner: Option<(u32, u32)>) -> io::Result<(Pipe, usize)> {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+    let flags = OFlag::from_bits_retain(fcntl(read.as_fd(), FcntlArg::F_GETFL)?);
+    fcntl(read.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    let size = budget.take();
+    if size > DEFAULT {
+        let wanted = i32::try_from(size).unwrap_or(i32::MAX);
+        let _ = fcntl(write.as_fd(), FcntlArg::F_SETPIPE_SZ(wanted));
+    }
+    if let Some((uid, gid)) = owner {
+        fchown(write.as_fd(), Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    }
+    Ok((Pipe { read, write }, size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Budget, DEFAULT, WANTED};
+
+    #[test]
+    fn few_workers_get_what_they_want_and_many_share_half_of_the_limit() {
+        let mut few = Budget { left: 32 << 20, expected: 8 };
+        assert!((0..8).all(|_| few.take() == WANTED));
+
+        let mut many = Budget { left: 32 << 20, expected: 200 };
+        let sizes: Vec<_> = (0..200).map(|_| many.take()).collect();
+        assert!(sizes.iter().sum::<usize>() <= 32 << 20, "never more than the budget");
+        assert!(sizes.iter().all(|size| *size >= 128 * 1024), "a fair share each");
+
+        let mut exhausted = Budget { left: 0, expected: 0 };
+        assert_eq!(exhausted.take(), DEFAULT);
+    }
+}

@@ -1,0 +1,66 @@
+//! The one owner of waiting: every child and every adopted orphan is reaped here.
+//!
+//! Nothing else in procrun may wait for a child; a second waiter would steal exit statuses.
+
+use nix::libc;
+
+/// A process id as the kernel gives it, always positive.
+pub type Pid = i32;
+
+/// How a process ended, as the kernel reports it (wait(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It called exit with this code.
+    Exited(u8),
+    /// A signal ended it.
+    Signaled {
+        /// The number of the signal, 1 to 64.
+        signal: i32,
+        /// Whether a core file was written.
+        core_dumped: bool,
+    },
+}
+
+/// Reaps one ended child, or returns `None` when no ended child is left (or no child at all).
+///
+/// SIGCHLD coalesces, so call it until it returns `None`.
+pub fn next() -> Option<(Pid, Status)> {
+    loop {
+        let mut raw = 0;
+        // SAFETY: `raw` is a valid place for the status; WNOHANG makes the call return at once.
+        let pid = unsafe { libc::waitpid(-1, &raw mut raw, libc::WNOHANG) };
+        if pid > 0 {
+            if let Some(status) = decode(raw) {
+                return Some((pid, status));
+            }
+        } else if pid == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::EINTR) {
+            return None;
+        }
+    }
+}
+
+/// nix's `WaitStatus` cannot express a death by a real-time signal, hence by hand.
+fn decode(raw: i32) -> Option<Status> {
+    if libc::WIFEXITED(raw) {
+        Some(Status::Exited(u8::try_from(libc::WEXITSTATUS(raw)).unwrap_or(u8::MAX)))
+    } else if libc::WIFSIGNALED(raw) {
+        Some(Status::Signaled { signal: libc::WTERMSIG(raw), core_dumped: libc::WCOREDUMP(raw) })
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Status, decode};
+
+    #[test]
+    fn statuses_decode_as_wait_2_says() {
+        assert_eq!(decode(0x0700), Some(Status::Exited(7)));
+        assert_eq!(decode(0xff00), Some(Status::Exited(255)));
+        assert_eq!(decode(9), Some(Status::Signaled { signal: 9, core_dumped: false }));
+        assert_eq!(decode(0x80 | 11), Some(Status::Signaled { signal: 11, core_dumped: true }));
+        assert_eq!(decode(63), Some(Status::Signaled { signal: 63, core_dumped: false }));
+        assert_eq!(decode(0x137f), None, "stopped is not an end");
+    }
+}

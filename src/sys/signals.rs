@@ -1,0 +1,102 @@
+//! The signals that procrun receives, as an asynchronous stream.
+
+use std::{
+    io,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+};
+
+use nix::libc;
+use signal_hook::{
+    iterator::{backend::SignalDelivery, exfiltrator::WithOrigin},
+    low_level::siginfo::{Cause, Origin},
+};
+
+use super::reap::Pid;
+
+/// One received signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Its number, 1 to 64.
+    pub number: i32,
+    /// Who sent it.
+    pub sender: Sender,
+}
+
+/// Who sent a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// The kernel itself: Ctrl-C, a terminal that is gone, a child that ended.
+    Kernel,
+    /// A process, by its id; 0 when it lives outside of this PID namespace.
+    Process(Pid),
+}
+
+/// Handlers that are installed and collect what arrives.
+///
+/// PID 1 has no default actions: a signal without a handler is simply ignored, SIGTERM included.
+/// So install this first of all.
+pub struct Installed(SignalDelivery<UnixStream, WithOrigin>);
+
+/// Installs handlers for all signals that mean something to procrun: child ended, stop, hang-up
+/// and everything that is forwarded to the workers.
+///
+/// # Errors
+/// What socketpair(2) or sigaction(2) say.
+pub fn install() -> io::Result<Installed> {
+    let (read, write) = UnixStream::pair()?;
+    read.set_nonblocking(true)?;
+    write.set_nonblocking(true)?;
+    let named = [
+        libc::SIGCHLD,
+        libc::SIGTERM,
+        libc::SIGINT,
+        libc::SIGQUIT,
+        libc::SIGHUP,
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+        libc::SIGWINCH,
+        libc::SIGCONT,
+    ];
+    let wanted = named.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX());
+    SignalDelivery::with_pipe(read, OwnedFd::from(write), WithOrigin::default(), wanted).map(Installed)
+}
+
+/// The stream of received signals.
+pub struct Signals {
+    delivery: SignalDelivery<UnixStream, WithOrigin>,
+    wake: tokio::net::UnixStream,
+}
+
+impl Signals {
+    /// Connects the handlers to the runtime of the calling task.
+    ///
+    /// # Errors
+    /// What dup(2) or epoll_ctl(2) say.
+    pub fn new(installed: Installed) -> io::Result<Self> {
+        let wake = tokio::net::UnixStream::from_std(installed.0.get_read().try_clone()?)?;
+        Ok(Self { delivery: installed.0, wake })
+    }
+
+    /// Waits for signals and appends them to `into`. Equal ones that came close together may be
+    /// one. Cancel-safe: what was not appended comes the next time.
+    ///
+    /// # Errors
+    /// What epoll_wait(2) says.
+    pub async fn wait(&mut self, into: &mut Vec<Received>) -> io::Result<()> {
+        self.wake.readable().await?;
+        // The handlers store the signal before they write a byte here, so emptying this first
+        // loses none.
+        let mut bytes = [0; 64];
+        while self.wake.try_read(&mut bytes).is_ok_and(|n| n > 0) {}
+        into.extend(self.delivery.pending().map(|origin| received(&origin)));
+        Ok(())
+    }
+}
+
+fn received(origin: &Origin) -> Received {
+    let sender = match origin.cause {
+        Cause::Sent(_) => Sender::Process(origin.process.map_or(0, |process| process.pid)),
+        _ => Sender::Kernel,
+    };
+    Received { number: origin.signal, sender }
+}
