@@ -1,1 +1,3 @@
 //! The room of machine.
+
+pub mod frame;

@@ -1,1 +1,3 @@
 //! The room of sys.
+
+pub mod pages;
