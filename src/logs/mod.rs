@@ -1,1 +1,155 @@
-//! The room of logs.
+//! What the workers say: pipes → framed lines → prefix, raw, JSON or key=value → stdout, stderr and
+//! files.
+//!
+//! One thread does all of it, the pump, and the supervisor talks to it through a [`Logs`] handle
+//! that never blocks. procrun's own lines go the same way, so a stderr that nobody reads stops
+//! neither the supervisor nor what it says.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `mailbox` | the queue from the supervisor |
+//! | `pump` | the thread: epoll, reading, who ends when |
+//! | `nap` | lets lines gather when they come one by one |
+//! | `writer` | the one place where a finished line passes |
+//! | `format`, `json`, `stamp`, `dayjs` | what a line looks like |
+//! | `console`, `write` | stdout and stderr, blocking |
+//! | `files`, `file`, `rotate` | log files |
+//! | `own` | procrun's own lines |
+//!
+//! Never looks at a process and never decides anything about one.
+
+mod console;
+mod dayjs;
+mod file;
+mod files;
+mod format;
+mod json;
+mod mailbox;
+mod nap;
+mod own;
+mod pump;
+mod rotate;
+mod stamp;
+mod write;
+mod writer;
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    thread,
+};
+
+use tokio::sync::oneshot;
+use tracing::{Level, Subscriber};
+use tracing_subscriber::Layer;
+
+use self::{
+    mailbox::{Addition, Mailbox, Message},
+    own::{OwnLayer, OwnLine},
+    pump::Pump,
+};
+use crate::spec::{FileSpec, LogSpec, RuntimeLog, Verbosity};
+
+/// Who writes: what stands before its lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// PM2's `pm_id`; unique among the instances that are added.
+    pub id: u32,
+    /// The application's name.
+    pub name: String,
+}
+
+/// Where an instance's lines go besides stdout and stderr, and in what form.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sinks {
+    /// The application's wishes. Its `files` are not looked at: those below are, fully named.
+    pub spec: LogSpec,
+    /// For its stdout.
+    pub out: Option<FileSpec>,
+    /// For its stderr.
+    pub error: Option<FileSpec>,
+    /// For both.
+    pub combined: Option<FileSpec>,
+}
+
+/// A handle to the log pump: cheap to clone, never blocks. The pump ends, having written what it can
+/// read, when the last handle is gone.
+#[derive(Debug, Clone)]
+pub struct Logs(Arc<Handle>);
+
+#[derive(Debug)]
+struct Handle(Arc<Mailbox>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.send(Message::Close);
+    }
+}
+
+impl Logs {
+    /// Starts the pump on this process's stdout and stderr.
+    ///
+    /// # Errors
+    /// When descriptors, memory or the thread are refused.
+    pub fn start(log: &RuntimeLog) -> io::Result<Self> {
+        let out = io::stdout().as_fd().try_clone_to_owned()?;
+        let err = io::stderr().as_fd().try_clone_to_owned()?;
+        Self::start_with(log, out, err)
+    }
+
+    /// Starts the pump on other descriptors in their place. Their flags are left as they are.
+    ///
+    /// # Errors
+    /// As for [`Logs::start`].
+    pub fn start_with(log: &RuntimeLog, out: OwnedFd, err: OwnedFd) -> io::Result<Self> {
+        let mailbox = Arc::new(Mailbox::new()?);
+        let pump = Pump::new(mailbox.clone(), log, out, err)?;
+        thread::Builder::new().name("logs".into()).spawn(move || pump.live())?;
+        Ok(Self(Arc::new(Handle(mailbox))))
+    }
+
+    /// From now on reads an instance's pipes (the read ends; they become non-blocking) and opens its
+    /// files. They stay through all its runs. An instance of the same id is removed first.
+    pub fn add(&self, label: Label, sinks: Sinks, out: OwnedFd, err: OwnedFd) {
+        self.send(Message::Add(Box::new(Addition { label, sinks, out, err })));
+    }
+
+    /// A run of this instance is over: all it wrote is written, and a last line without end gets one,
+    /// before anything that is sent after this. An orphan that still holds the pipe is heard further.
+    pub fn run_ended(&self, id: u32) {
+        self.send(Message::RunEnded(id));
+    }
+
+    /// Writes what the instance has written until now, then closes its pipes and files.
+    pub fn remove(&self, id: u32) {
+        self.send(Message::Remove(id));
+    }
+
+    /// One of procrun's own lines. When 256 KiB of them wait already it is dropped, and how many
+    /// were is said when there is room.
+    pub fn own(&self, level: Level, message: impl Into<String>) {
+        self.push_own(OwnLine::new(level, message.into()));
+    }
+
+    /// Answers when everything that was sent before, and everything readable, has been written.
+    /// Never while stdout or stderr is blocked: wait with a deadline.
+    pub fn finish(&self) -> oneshot::Receiver<()> {
+        let (done, wait) = oneshot::channel();
+        self.send(Message::Finish(done));
+        wait
+    }
+
+    fn push_own(&self, line: OwnLine) {
+        self.0.0.send_own(line);
+    }
+
+    fn send(&self, message: Message) {
+        self.0.0.send(message);
+    }
+}
+
+/// Turns procrun's own tracing events, as far as `max` lets them, into its own lines.
+pub fn layer<S: Subscriber>(logs: Logs, max: Verbosity) -> impl Layer<S> {
+    OwnLayer::new(logs, max)
+}

@@ -4,12 +4,13 @@
 //! [`Effect`]s. There is no clock, no file, no socket and no process here: time comes in as an
 //! argument, timers go out as effects with an epoch, and a timer that has gone stale is ignored.
 //!
-//! The tree has three levels, each with one question. An *instance* ([`instance`]) asks "run
+//! The tree has two levels, each with one question. An *instance* asks "run
 //! again, and when?"; the *root* ([`Machine`]) asks "which instances, in which order, and does
 //! the container live on?". What an instance cannot answer it hands up as a verdict.
 
 mod backoff;
 mod event;
+pub mod frame;
 mod instance;
 mod root;
 mod time;

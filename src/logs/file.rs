@@ -1,0 +1,246 @@
+//! One log file: appended to, rotated by size, opened anew when it was moved away.
+//!
+//! What cannot be written is dropped and counted; the trouble is said once, and its end too. Never
+//! blocks on a FIFO and never splits a line over two files.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::{
+        fd::AsFd,
+        unix::fs::{MetadataExt, OpenOptionsExt},
+    },
+    time::{Duration, Instant},
+};
+
+use memchr::{memchr, memrchr};
+use nix::{errno::Errno, fcntl::OFlag};
+use tracing::Level;
+
+use super::{
+    own::Reports,
+    rotate::Chain,
+    write::{Losses, WhenFull, write_all},
+};
+use crate::spec::FileSpec;
+
+/// How often the path is compared with the open file while there is something to write, and how
+/// long a file that refuses is left alone.
+const PAUSE: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct LogFile {
+    spec: FileSpec,
+    chain: Chain,
+    open: Option<Open>,
+    /// When to look again whether the path still leads to the open file.
+    check_at: Instant,
+    /// It refuses lines and is tried again then.
+    refusing: Option<Instant>,
+    /// It could not be rotated and is tried again then; meanwhile it grows.
+    unrotated: Option<Instant>,
+    losses: Losses,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    /// Device and inode.
+    identity: (u64, u64),
+    size: u64,
+    /// Only regular files are rotated and watched.
+    regular: bool,
+}
+
+impl LogFile {
+    /// Opens the file at once, so that it is there and what is wrong with it is said early.
+    pub(super) fn new(spec: FileSpec, now: Instant, reports: &mut Reports) -> Self {
+        let chain = Chain::new(spec.path.clone(), spec.keep, spec.compress);
+        let mut file = Self {
+            spec,
+            chain,
+            open: None,
+            check_at: now + PAUSE,
+            refusing: None,
+            unrotated: None,
+            losses: Losses::default(),
+        };
+        match open(&file.spec) {
+            Ok(opened) => file.open = Some(opened),
+            Err(error) => file.refuse(now, &error, reports),
+        }
+        file
+    }
+
+    pub(super) fn spec(&self) -> &FileSpec {
+        &self.spec
+    }
+
+    /// Appends whole lines.
+    pub(super) fn write(&mut self, lines: &[u8], now: Instant, reports: &mut Reports) {
+        if self.refusing.is_some_and(|until| now < until) {
+            return self.losses.count(lines, 0);
+        }
+        if now >= self.check_at {
+            self.check();
+            self.check_at = now + PAUSE;
+        }
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let fitting = match self.opened() {
+                Ok(()) => self.fitting(rest, now),
+                Err(error) => {
+                    self.losses.count(rest, 0);
+                    return self.refuse(now, &error, reports);
+                }
+            };
+            if fitting == 0 {
+                self.rotate(now, reports);
+                continue;
+            }
+            let (part, later) = rest.split_at(fitting);
+            if let Err((written, error)) = self.append(part) {
+                self.losses.count(rest, written);
+                return self.refuse(now, &error, reports);
+            }
+            rest = later;
+        }
+        if self.refusing.take().is_some() {
+            let lost = std::mem::take(&mut self.losses.lines);
+            reports.push(
+                Level::WARN,
+                format!("{} can be written again, {lost} lines were lost", self.spec.path.display()),
+            );
+        }
+    }
+
+    /// The last words about lines that were lost and never reported.
+    pub(super) fn close(self, reports: &mut Reports) {
+        if self.losses.lines > 0 {
+            reports.push(
+                Level::WARN,
+                format!("{} is closed, {} lines were lost", self.spec.path.display(), self.losses.lines),
+            );
+        }
+    }
+
+    /// So many bytes of `lines`, whole lines, go into the present file; 0: rotate first.
+    fn fitting(&self, lines: &[u8], now: Instant) -> usize {
+        let Some(open) = &self.open else { return lines.len() };
+        let unrotatable = self.unrotated.is_some_and(|until| now < until);
+        if !open.regular || self.spec.max_size == 0 || unrotatable {
+            return lines.len();
+        }
+        let room = self.spec.max_size.saturating_sub(open.size);
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        if lines.len() <= room {
+            return lines.len();
+        }
+        let whole = |end: Option<usize>| end.map_or(lines.len(), |end| end + 1);
+        match memrchr(b'\n', &lines[..room]) {
+            Some(end) => end + 1,
+            // A line that is longer than the limit has a file for itself.
+            None if open.size == 0 => whole(memchr(b'\n', lines)),
+            None => 0,
+        }
+    }
+
+    fn opened(&mut self) -> io::Result<()> {
+        if self.open.is_none() {
+            self.open = Some(open(&self.spec)?);
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, lines: &[u8]) -> Result<(), (usize, io::Error)> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let end_torn: &[u8] = if self.losses.torn { b"\n" } else { b"" };
+        for (part, counts) in [(end_torn, false), (lines, true)] {
+            let result = write_all(open.file.as_fd(), part, WhenFull::Fail);
+            let written = result.map_or_else(|cut| cut.written, |()| part.len());
+            open.size += written as u64;
+            if let Err(cut) = result {
+                // A FIFO whose reader is gone is opened anew, which tells whether there is another.
+                if cut.errno == Errno::EPIPE {
+                    self.open = None;
+                }
+                return Err((if counts { written } else { 0 }, cut.errno.into()));
+            }
+            self.losses.torn = false;
+        }
+        Ok(())
+    }
+
+    /// Drops the open file if its path no longer leads to it.
+    fn check(&mut self) {
+        let Some(open) = self.open.as_mut().filter(|open| open.regular) else { return };
+        match fs::metadata(&self.spec.path) {
+            Ok(found) if (found.dev(), found.ino()) == open.identity => open.size = found.len(),
+            _ => {
+                self.open = None;
+                self.losses.torn = false;
+            }
+        }
+    }
+
+    fn rotate(&mut self, now: Instant, reports: &mut Reports) {
+        // What lies at the path may be another file by now: that one must not be rotated for this.
+        self.check();
+        if self.open.is_none() {
+            return;
+        }
+        if let Err(error) = self.chain.rotate() {
+            if self.unrotated.is_none() {
+                let path = self.spec.path.display();
+                reports.push(Level::ERROR, format!("cannot rotate {path}: {error}; it grows on"));
+            }
+            self.unrotated = Some(now + PAUSE);
+            return;
+        }
+        self.unrotated = None;
+        self.open = None;
+        self.losses.torn = false;
+        if let Err(error) = self.chain.compress() {
+            let path = self.spec.path.display();
+            reports.push(Level::WARN, format!("cannot compress the older files of {path}: {error}"));
+        }
+    }
+
+    fn refuse(&mut self, now: Instant, error: &io::Error, reports: &mut Reports) {
+        if self.refusing.is_none() {
+            let path = self.spec.path.display();
+            let why = match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
+                Errno::ENXIO => "a FIFO that nobody reads".to_owned(),
+                Errno::EAGAIN => "its reader is too slow".to_owned(),
+                Errno::EISDIR => "is a directory; name a file in it".to_owned(),
+                _ => error.to_string(),
+            };
+            reports.push(
+                Level::ERROR,
+                format!(
+                    "cannot write the log file {path}: {why}; its lines are lost until it can be written"
+                ),
+            );
+        }
+        self.refusing = Some(now + PAUSE);
+    }
+}
+
+/// Opens for appending; makes the directories that are missing. A FIFO without a reader is an error
+/// (ENXIO) instead of a hang.
+fn open(spec: &FileSpec) -> io::Result<Open> {
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let try_open =
+        || OpenOptions::new().append(true).create(true).custom_flags(flags.bits()).open(&spec.path);
+    let file = match try_open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Some(parent) = spec.path.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            try_open()?
+        }
+        other => other?,
+    };
+    let found = file.metadata()?;
+    Ok(Open { file, identity: (found.dev(), found.ino()), size: found.len(), regular: found.is_file() })
+}

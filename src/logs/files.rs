@@ -1,0 +1,97 @@
+//! The open log files: one for each path, however many instances write to it.
+//!
+//! Lines for the stream being read gather here and go to its files together. Never holds lines of
+//! two streams at once.
+
+use std::{path::Path, time::Instant};
+
+use super::{file::LogFile, format::Put, own::Reports};
+use crate::spec::FileSpec;
+
+/// Gathered lines are written when they exceed this.
+const GATHER: usize = 128 * 1024;
+
+/// The files of one stream, as places in [`Files`]: its own, and the combined one.
+pub(super) type Slots = [Option<usize>; 2];
+
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    slots: Vec<Option<Shared>>,
+    gathered: Vec<u8>,
+    reports: Reports,
+}
+
+#[derive(Debug)]
+struct Shared {
+    file: LogFile,
+    users: u32,
+}
+
+impl Files {
+    /// The file of this specification, opened if it is not yet. `/dev/null` is no file.
+    pub(super) fn acquire(&mut self, spec: &FileSpec, now: Instant) -> Option<usize> {
+        if spec.path == Path::new("/dev/null") {
+            return None;
+        }
+        let same = |slot: &Option<Shared>| slot.as_ref().is_some_and(|it| it.file.spec().path == spec.path);
+        if let Some(at) = self.slots.iter().position(same) {
+            if let Some(shared) = &mut self.slots[at] {
+                shared.users += 1;
+            }
+            return Some(at);
+        }
+        let shared = Shared { file: LogFile::new(spec.clone(), now, &mut self.reports), users: 1 };
+        let at = self.slots.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        self.slots[at] = Some(shared);
+        Some(at)
+    }
+
+    /// One user less; the last one closes the file.
+    pub(super) fn release(&mut self, at: usize) {
+        let slot = &mut self.slots[at];
+        if let Some(shared) = slot {
+            shared.users -= 1;
+            if shared.users == 0
+                && let Some(shared) = slot.take()
+            {
+                shared.file.close(&mut self.reports);
+            }
+        }
+    }
+
+    /// Where the next line of the present stream is put.
+    pub(super) fn line(&mut self) -> &mut impl Put {
+        &mut self.gathered
+    }
+
+    /// There is enough to write.
+    pub(super) fn is_full(&self) -> bool {
+        self.gathered.len() >= GATHER
+    }
+
+    /// Writes what was gathered to the files of the stream it came from.
+    pub(super) fn flush(&mut self, to: Slots, now: Instant) {
+        if self.gathered.is_empty() {
+            return;
+        }
+        for at in to.into_iter().flatten() {
+            if let Some(shared) = &mut self.slots[at] {
+                shared.file.write(&self.gathered, now, &mut self.reports);
+            }
+        }
+        self.gathered.clear();
+    }
+
+    /// What went wrong since the last call.
+    pub(super) fn take_reports(&mut self) -> Reports {
+        std::mem::take(&mut self.reports)
+    }
+
+    /// Gives the memory of gathered lines back.
+    pub(super) fn shrink(&mut self) {
+        self.gathered = Vec::new();
+    }
+}

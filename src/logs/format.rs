@@ -1,0 +1,300 @@
+//! What a line looks like: prefix, raw, JSON record, key=value; on the console and in files.
+//!
+//! Pure: bytes in, bytes out. Never looks at the clock or at a file.
+
+use super::json::{self, Key, Object};
+use crate::machine::frame::Piece;
+
+/// The label of procrun's own lines.
+pub(super) const OWN_NAME: &str = "procrun";
+
+/// Somewhere bytes go.
+pub(super) trait Put {
+    /// Appends.
+    fn put(&mut self, bytes: &[u8]);
+}
+
+impl Put for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// Which of a worker's two streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Out,
+    Err,
+}
+
+impl Kind {
+    pub(super) const BOTH: [Self; 2] = [Self::Out, Self::Err];
+
+    /// PM2's word in a JSON record.
+    fn json_type(self) -> &'static [u8] {
+        match self {
+            Self::Out => b"out",
+            Self::Err => b"err",
+        }
+    }
+
+    /// PM2's word under `--format`.
+    fn key_value_type(self) -> &'static [u8] {
+        match self {
+            Self::Out => b"out",
+            Self::Err => b"error",
+        }
+    }
+}
+
+/// One value for each stream of a worker, or for stdout and stderr of procrun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct PerKind<T> {
+    pub(super) out: T,
+    pub(super) err: T,
+}
+
+impl<T> PerKind<T> {
+    pub(super) fn of(&self, kind: Kind) -> &T {
+        match kind {
+            Kind::Out => &self.out,
+            Kind::Err => &self.err,
+        }
+    }
+
+    pub(super) fn of_mut(&mut self, kind: Kind) -> &mut T {
+        match kind {
+            Kind::Out => &mut self.out,
+            Kind::Err => &mut self.err,
+        }
+    }
+}
+
+/// `id|name`, as it stands before each line of an instance.
+pub(super) fn label(id: u32, name: &str) -> String {
+    format!("{id}|{name}")
+}
+
+/// The column before a line: the label padded to `width` characters, and ` | `.
+pub(super) fn prefix(label: &str, width: usize, colour: Option<u8>) -> Box<[u8]> {
+    // The reset comes first: a line before this one may have left a colour behind.
+    let text = match colour {
+        Some(colour) => format!("\x1b[0;38;5;{colour}m{label:<width$} |\x1b[0m "),
+        None => format!("{label:<width$} | "),
+    };
+    text.into_bytes().into()
+}
+
+/// A colour of the 256 for each id, always the same one; all read on dark and on light.
+pub(super) fn colour(id: u32) -> u8 {
+    const PALETTE: [u8; 10] = [32, 34, 133, 166, 37, 136, 168, 69, 71, 173];
+    PALETTE[id as usize % PALETTE.len()]
+}
+
+/// The parts of PM2's records that never change for an instance.
+#[derive(Debug)]
+pub(super) struct Identity {
+    id: u32,
+    name: Box<str>,
+}
+
+impl Identity {
+    pub(super) fn new(id: u32, name: &str) -> Self {
+        Self { id, name: name.into() }
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.id
+    }
+
+    pub(super) fn label(&self) -> String {
+        label(self.id, &self.name)
+    }
+}
+
+/// The text forms: ` [...]` ends a piece of a line that goes on, `[...] ` begins what continues it.
+#[inline]
+pub(super) fn text(piece: Piece<'_>, to: &mut impl Put) {
+    if !piece.first {
+        to.put(b"[...] ");
+    }
+    to.put(piece.bytes);
+    to.put(if piece.last { b"\n" } else { b" [...]\n" });
+}
+
+/// `<stamp>: `, as PM2 puts a time before a line.
+#[inline]
+pub(super) fn stamp(stamp: &[u8], to: &mut impl Put) {
+    to.put(stamp);
+    to.put(b": ");
+}
+
+/// `timestamp=… app=main id=0 type=out message=…`, as PM2's `--format` prints it.
+pub(super) fn key_value(who: &Identity, kind: Kind, stamp: &[u8], piece: Piece<'_>, to: &mut impl Put) {
+    to.put(b"timestamp=");
+    logfmt(stamp, to);
+    to.put(b" app=");
+    logfmt(who.name.as_bytes(), to);
+    to.put(b" id=");
+    to.put(&decimal(who.id));
+    to.put(b" type=");
+    to.put(kind.key_value_type());
+    to.put(b" message=");
+    text(piece, to);
+}
+
+/// A value of a key: in quotes only where it would not read back without.
+pub(super) fn logfmt(value: &[u8], to: &mut impl Put) {
+    let plain = !value.is_empty() && value.iter().all(|byte| !matches!(byte, 0..=b' ' | b'"' | b'=' | 0x7F));
+    if plain {
+        to.put(value);
+    } else {
+        to.put(b"\"");
+        json::escape(value, to);
+        to.put(b"\"");
+    }
+}
+
+/// PM2's JSON record. With `merge`, a line that is a JSON object keeps its own keys and text, and
+/// gets those of `timestamp`, `type`, `process_id` and `app_name` that it has not; a `message` is
+/// not added, because the object is the message. Each piece of an overlong line but the last has
+/// `"partial":true`.
+pub(super) fn record(
+    who: &Identity,
+    kind: Kind,
+    stamp: &[u8],
+    piece: Piece<'_>,
+    merge: bool,
+    to: &mut impl Put,
+) {
+    // A CR before the LF belongs to the line's end, not to its text.
+    let line = if piece.last { piece.bytes.strip_suffix(b"\r").unwrap_or(piece.bytes) } else { piece.bytes };
+    let whole = piece.first && piece.last;
+    if let Some(object) = (merge && whole).then(|| Object::read(line)).flatten() {
+        return merged(who, kind, stamp, line, object, to);
+    }
+    to.put(b"{\"message\":\"");
+    json::escape(line, to);
+    to.put(b"\",\"timestamp\":\"");
+    json::escape(stamp, to);
+    to.put(b"\",\"type\":\"");
+    to.put(kind.json_type());
+    to.put(b"\",\"process_id\":");
+    to.put(&decimal(who.id));
+    to.put(b",\"app_name\":\"");
+    json::escape(who.name.as_bytes(), to);
+    to.put(if piece.last { b"\"}\n" } else { b"\",\"partial\":true}\n" });
+}
+
+fn merged(who: &Identity, kind: Kind, stamp: &[u8], line: &[u8], object: Object, to: &mut impl Put) {
+    let line = line.trim_ascii();
+    to.put(line.strip_suffix(b"}").unwrap_or(line));
+    let mut comma = !object.is_empty();
+    let id = decimal(who.id);
+    let fields: [(Key, &[u8], &[u8], bool); 4] = [
+        (Key::Timestamp, b"timestamp", stamp, true),
+        (Key::Type, b"type", kind.json_type(), true),
+        (Key::ProcessId, b"process_id", &id, false),
+        (Key::AppName, b"app_name", who.name.as_bytes(), true),
+    ];
+    for (key, name, value, quoted) in fields {
+        if object.has(key) {
+            continue;
+        }
+        let quote: &[u8] = if quoted { b"\"" } else { b"" };
+        to.put(if comma { b",\"" } else { b"\"" });
+        to.put(name);
+        to.put(b"\":");
+        to.put(quote);
+        json::escape(value, to);
+        to.put(quote);
+        comma = true;
+    }
+    to.put(b"}\n");
+}
+
+fn decimal(number: u32) -> Vec<u8> {
+    number.to_string().into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Identity, Kind, key_value, prefix, record, text};
+    use crate::machine::frame::Piece;
+
+    fn whole(bytes: &[u8]) -> Piece<'_> {
+        Piece { bytes, first: true, last: true }
+    }
+
+    fn string(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut to = Vec::new();
+        write(&mut to);
+        String::from_utf8(to).unwrap()
+    }
+
+    const STAMP: &[u8] = b"2026-01-01T00:00:00.000Z";
+
+    #[test]
+    fn a_record_is_pm2s() {
+        let who = Identity::new(3, "ma\"in");
+        let line = string(|to| record(&who, Kind::Err, STAMP, whole(b"h\xe9 \"x\"\r"), false, to));
+        assert_eq!(
+            line,
+            "{\"message\":\"h\\\\xe9 \\\"x\\\"\",\"timestamp\":\"2026-01-01T00:00:00.000Z\",\
+             \"type\":\"err\",\"process_id\":3,\"app_name\":\"ma\\\"in\"}\n"
+        );
+        serde_json::from_str::<Value>(&line).unwrap();
+    }
+
+    #[test]
+    fn a_json_line_is_merged_and_overwrites_nothing() {
+        let who = Identity::new(0, "main");
+        let merge = |line: &str| -> Value {
+            let text = string(|to| record(&who, Kind::Out, STAMP, whole(line.as_bytes()), true, to));
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+        };
+        let stamp = "2026-01-01T00:00:00.000Z";
+        assert_eq!(
+            merge(r#" {"level":30,"type":"own","n":1.0} "#),
+            json!({"level":30,"type":"own","n":1.0,"timestamp":stamp,"process_id":0,"app_name":"main"})
+        );
+        assert_eq!(merge("{ }\r"), json!({"timestamp":stamp,"type":"out","process_id":0,"app_name":"main"}));
+        assert_eq!(
+            merge(r#"{"timestamp":1,"type":2,"process_id":3,"app_name":4}"#),
+            json!({"timestamp":1,"type":2,"process_id":3,"app_name":4})
+        );
+        assert_eq!(merge("[1]")["message"], json!("[1]"));
+    }
+
+    #[test]
+    fn pieces_are_marked() {
+        let piece = |first, last| Piece { bytes: b"abc", first, last };
+        assert_eq!(string(|to| text(piece(true, false), to)), "abc [...]\n");
+        assert_eq!(string(|to| text(piece(false, false), to)), "[...] abc [...]\n");
+        assert_eq!(string(|to| text(piece(false, true), to)), "[...] abc\n");
+        let who = Identity::new(0, "main");
+        let partial = |first, last| {
+            let line = string(|to| record(&who, Kind::Out, STAMP, piece(first, last), true, to));
+            serde_json::from_str::<Value>(&line).unwrap().get("partial").cloned()
+        };
+        assert_eq!(partial(true, false), Some(json!(true)));
+        assert_eq!(partial(false, false), Some(json!(true)));
+        assert_eq!(partial(false, true), None);
+    }
+
+    #[test]
+    fn key_value_is_pm2s() {
+        let line = string(|to| {
+            key_value(&Identity::new(0, "main"), Kind::Err, b"2026-01-01-00:00:00+0000", whole(b"a b"), to);
+        });
+        assert_eq!(line, "timestamp=2026-01-01-00:00:00+0000 app=main id=0 type=error message=a b\n");
+    }
+
+    #[test]
+    fn a_prefix_is_padded_by_characters() {
+        assert_eq!(&*prefix("0|müsli", 8, None), "0|müsli  | ".as_bytes());
+        assert_eq!(&*prefix("0|a", 3, Some(32)), b"\x1b[0;38;5;32m0|a |\x1b[0m ");
+    }
+}

@@ -1,0 +1,206 @@
+//! What the supervisor tells the pump: a queue and an eventfd that wakes.
+//!
+//! Sending never blocks: the lock is held for a push or a pop, never for I/O. procrun's own lines
+//! are bounded in bytes; what is beyond is dropped, counted, and said when there is room again. The
+//! other messages are bounded by what there is: one `RunEnded` an instance waits at most.
+
+use std::{
+    collections::VecDeque,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::sync::oneshot;
+
+use super::{Label, Sinks, own::OwnLine};
+
+/// So many bytes of procrun's own lines may wait.
+const OWN_LIMIT: usize = 256 * 1024;
+
+#[derive(Debug)]
+pub(super) enum Message {
+    Add(Box<Addition>),
+    RunEnded(u32),
+    Remove(u32),
+    Own(OwnLine),
+    /// So many own lines were dropped here.
+    Dropped(u64),
+    Finish(oneshot::Sender<()>),
+    /// No handle is left: nobody can send any more.
+    Close,
+}
+
+/// One more instance to read.
+#[derive(Debug)]
+pub(super) struct Addition {
+    pub(super) label: Label,
+    pub(super) sinks: Sinks,
+    pub(super) out: OwnedFd,
+    pub(super) err: OwnedFd,
+}
+
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    queue: Mutex<Queue>,
+    wake: EventFd,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    messages: VecDeque<Message>,
+    /// What the own lines among them cost.
+    own_cost: usize,
+    dropped: u64,
+    /// Instances whose `RunEnded` waits. One is enough: by the time it is handled, everything that
+    /// any run has written before any of the calls is in the pipe, and is read before what follows.
+    ended: Vec<u32>,
+    /// The eventfd has been written since the queue was last empty.
+    woken: bool,
+}
+
+impl Mailbox {
+    pub(super) fn new() -> io::Result<Self> {
+        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        Ok(Self { queue: Mutex::default(), wake })
+    }
+
+    pub(super) fn send(&self, message: Message) {
+        let mut queue = self.lock();
+        if let Message::RunEnded(id) = message {
+            if queue.ended.contains(&id) {
+                return;
+            }
+            queue.ended.push(id);
+        }
+        queue.messages.push_back(message);
+        self.wake(&mut queue);
+    }
+
+    pub(super) fn send_own(&self, line: OwnLine) {
+        let mut queue = self.lock();
+        let cost = line.cost();
+        if queue.own_cost + cost > OWN_LIMIT {
+            queue.dropped += 1;
+            return;
+        }
+        let dropped = std::mem::take(&mut queue.dropped);
+        if dropped > 0 {
+            queue.messages.push_back(Message::Dropped(dropped));
+        }
+        queue.own_cost += cost;
+        queue.messages.push_back(Message::Own(line));
+        self.wake(&mut queue);
+    }
+
+    /// The next message, if there is one.
+    pub(super) fn receive(&self) -> Option<Message> {
+        let mut queue = self.lock();
+        let Some(message) = queue.messages.pop_front() else {
+            queue.woken = false;
+            queue.messages.shrink_to(16);
+            let dropped = std::mem::take(&mut queue.dropped);
+            return (dropped > 0).then_some(Message::Dropped(dropped));
+        };
+        match &message {
+            Message::Own(line) => queue.own_cost -= line.cost(),
+            Message::RunEnded(id) => queue.ended.retain(|ended| ended != id),
+            Message::Add(_)
+            | Message::Remove(_)
+            | Message::Dropped(_)
+            | Message::Finish(_)
+            | Message::Close => {}
+        }
+        Some(message)
+    }
+
+    /// Takes the wake-up away. To be called before the messages are received.
+    pub(super) fn hush(&self) {
+        // EAGAIN: there was none. Nothing else can happen to an eventfd.
+        let _ = self.wake.read();
+    }
+
+    fn wake(&self, queue: &mut Queue) {
+        if !queue.woken {
+            queue.woken = true;
+            // The counter cannot overflow: it is written once for each time the queue was empty.
+            let _ = self.wake.write(1);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing that is done under the lock leaves the queue half changed.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsFd for Mailbox {
+    /// Readable when there may be messages.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::{Mailbox, Message, OwnLine};
+
+    fn own(mailbox: &Mailbox, text: &str) {
+        mailbox.send_own(OwnLine::new(Level::INFO, text.to_owned()));
+    }
+
+    /// Takes everything; the texts of own lines, and how many were said to be dropped.
+    fn take(mailbox: &Mailbox) -> (Vec<String>, u64) {
+        let (mut lines, mut dropped) = (Vec::new(), 0);
+        while let Some(message) = mailbox.receive() {
+            match message {
+                Message::Own(line) => lines.push(line.message),
+                Message::Dropped(count) => dropped += count,
+                other => panic!("{other:?}"),
+            }
+        }
+        (lines, dropped)
+    }
+
+    #[test]
+    fn own_lines_are_bounded_and_what_is_dropped_is_counted() {
+        let mailbox = Mailbox::new().unwrap();
+        for _ in 0..100_000 {
+            own(&mailbox, "0123456789");
+        }
+        let (lines, dropped) = take(&mailbox);
+        assert!(lines.len() * 10 <= super::OWN_LIMIT, "{}", lines.len());
+        assert_eq!(lines.len() as u64 + dropped, 100_000);
+        own(&mailbox, "again");
+        assert_eq!(take(&mailbox), (vec!["again".to_owned()], 0));
+    }
+
+    #[test]
+    fn drops_are_said_before_the_line_that_found_room() {
+        let mailbox = Mailbox::new().unwrap();
+        own(&mailbox, &"x".repeat(200 * 1024));
+        own(&mailbox, &"y".repeat(200 * 1024));
+        assert!(matches!(mailbox.receive(), Some(Message::Own(_))));
+        own(&mailbox, "z");
+        assert!(matches!(mailbox.receive(), Some(Message::Dropped(1))));
+        assert!(matches!(mailbox.receive(), Some(Message::Own(line)) if line.message == "z"));
+        assert!(mailbox.receive().is_none());
+    }
+
+    #[test]
+    fn one_ended_run_an_instance_waits() {
+        let mailbox = Mailbox::new().unwrap();
+        for _ in 0..10 {
+            mailbox.send(Message::RunEnded(1));
+            mailbox.send(Message::RunEnded(2));
+        }
+        assert!(matches!(mailbox.receive(), Some(Message::RunEnded(1))));
+        mailbox.send(Message::RunEnded(1));
+        assert!(matches!(mailbox.receive(), Some(Message::RunEnded(2))));
+        assert!(matches!(mailbox.receive(), Some(Message::RunEnded(1))));
+        assert!(mailbox.receive().is_none());
+    }
+}

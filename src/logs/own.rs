@@ -1,0 +1,306 @@
+//! procrun's own lines: from `tracing` events and from the pump itself, as application `procrun`.
+//!
+//! An event is taken apart where it happens and put into the mailbox; how it looks is decided by
+//! the pump. Never blocks and never writes.
+
+use std::fmt::{self, Write as _};
+
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+    level_filters::LevelFilter,
+};
+use tracing_subscriber::layer::{Context, Layer};
+
+use super::{
+    Logs,
+    format::{OWN_NAME, Put, logfmt, prefix, stamp},
+    json, stamp,
+};
+use crate::spec::Verbosity;
+
+/// One of procrun's own lines, not yet in any form.
+#[derive(Debug)]
+pub(super) struct OwnLine {
+    pub(super) level: Level,
+    /// Milliseconds since 1970.
+    pub(super) at: i64,
+    pub(super) message: String,
+    pub(super) fields: Vec<(&'static str, Value)>,
+}
+
+/// What the pump has to say of its own work, until the present reading is done.
+#[derive(Debug, Default)]
+pub(super) struct Reports(Vec<OwnLine>);
+
+impl Reports {
+    pub(super) fn push(&mut self, level: Level, message: String) {
+        self.0.push(OwnLine::new(level, message));
+    }
+
+    pub(super) fn append(&mut self, mut others: Self) {
+        self.0.append(&mut others.0);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn into_lines(self) -> Vec<OwnLine> {
+        self.0
+    }
+}
+
+/// The value of a structured field.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value {
+    Text(String),
+    /// A number or a boolean, as JSON writes it.
+    Bare(String),
+}
+
+impl OwnLine {
+    pub(super) fn new(level: Level, message: String) -> Self {
+        Self { level, at: stamp::now(), message, fields: Vec::new() }
+    }
+
+    /// About how many bytes it holds while it waits.
+    pub(super) fn cost(&self) -> usize {
+        let fields = self.fields.iter().map(|(_, value)| match value {
+            Value::Text(text) | Value::Bare(text) => size_of::<(&str, Value)>() + text.len(),
+        });
+        size_of::<Self>() + self.message.len() + fields.sum::<usize>()
+    }
+
+    /// `procrun | warn: text key=value`; a line for each line of the message.
+    pub(super) fn text(&self, width: usize, coloured: bool, time: Option<&[u8]>, to: &mut impl Put) {
+        // Grey: procrun's own lines stand back behind the workers'.
+        let prefix = prefix(OWN_NAME, width, coloured.then_some(244));
+        let mut lines = self.message.split('\n').peekable();
+        while let Some(line) = lines.next() {
+            to.put(&prefix);
+            if let Some(time) = time {
+                stamp(time, to);
+            }
+            self.level_word(coloured, to);
+            put_printable(line, to);
+            if lines.peek().is_none() {
+                self.fields_as_text(to);
+            }
+            to.put(b"\n");
+        }
+    }
+
+    /// The words for what is wrong; what is in order needs none.
+    fn level_word(&self, coloured: bool, to: &mut impl Put) {
+        let (word, colour): (&str, &str) = match self.level {
+            Level::ERROR => ("error", "31"),
+            Level::WARN => ("warn", "33"),
+            Level::INFO => return,
+            Level::DEBUG => ("debug", "2"),
+            Level::TRACE => ("trace", "2"),
+        };
+        if coloured {
+            to.put(format!("\x1b[{colour}m{word}:\x1b[0m ").as_bytes());
+        } else {
+            to.put(word.as_bytes());
+            to.put(b": ");
+        }
+    }
+
+    fn fields_as_text(&self, to: &mut impl Put) {
+        for (name, value) in &self.fields {
+            to.put(b" ");
+            to.put(name.as_bytes());
+            to.put(b"=");
+            match value {
+                Value::Text(text) => logfmt(text.as_bytes(), to),
+                Value::Bare(text) => to.put(text.as_bytes()),
+            }
+        }
+    }
+
+    /// `timestamp=… app=procrun level=… key=value message=…`.
+    pub(super) fn key_value(&self, time: &[u8], to: &mut impl Put) {
+        to.put(b"timestamp=");
+        logfmt(time, to);
+        to.put(b" app=procrun level=");
+        to.put(level_name(self.level).as_bytes());
+        self.fields_as_text(to);
+        to.put(b" message=");
+        put_printable(&self.message.replace('\n', " "), to);
+        to.put(b"\n");
+    }
+
+    /// PM2's record with `level` and the fields as further keys; a field whose name the record has
+    /// already gets `field_` before it.
+    pub(super) fn record(&self, time: &[u8], to: &mut impl Put) {
+        to.put(b"{\"message\":\"");
+        json::escape(self.message.as_bytes(), to);
+        to.put(b"\",\"timestamp\":\"");
+        json::escape(time, to);
+        to.put(b"\",\"type\":\"err\",\"process_id\":null,\"app_name\":\"procrun\",\"level\":\"");
+        to.put(level_name(self.level).as_bytes());
+        to.put(b"\"");
+        for (name, value) in &self.fields {
+            let taken =
+                matches!(*name, "message" | "timestamp" | "type" | "process_id" | "app_name" | "level");
+            to.put(if taken { b",\"field_" } else { b",\"" });
+            json::escape(name.as_bytes(), to);
+            match value {
+                Value::Bare(text) => {
+                    to.put(b"\":");
+                    to.put(text.as_bytes());
+                }
+                Value::Text(text) => {
+                    to.put(b"\":\"");
+                    json::escape(text.as_bytes(), to);
+                    to.put(b"\"");
+                }
+            }
+        }
+        to.put(b"}\n");
+    }
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warn",
+        Level::INFO => "info",
+        Level::DEBUG => "debug",
+        Level::TRACE => "trace",
+    }
+}
+
+/// Text that came from outside (a path, an error of a child) must not steer a terminal.
+fn put_printable(text: &str, to: &mut impl Put) {
+    if text.chars().all(|c| !c.is_control() || c == '\t') {
+        return to.put(text.as_bytes());
+    }
+    for c in text.chars() {
+        let mut bytes = [0; 4];
+        if c.is_control() && c != '\t' {
+            to.put(c.escape_default().to_string().as_bytes());
+        } else {
+            to.put(c.encode_utf8(&mut bytes).as_bytes());
+        }
+    }
+}
+
+impl Visit for OwnLine {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        if value.is_finite() {
+            self.fields.push((field.name(), Value::Bare(format!("{value:?}"))));
+        } else {
+            self.record_debug(field, &value);
+        }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.fields.push((field.name(), Value::Bare(value.to_string())));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.fields.push((field.name(), Value::Bare(value.to_string())));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.fields.push((field.name(), Value::Bare(value.to_string())));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            value.clone_into(&mut self.message);
+        } else {
+            self.fields.push((field.name(), Value::Text(value.to_owned())));
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            // Writing to a String fails only if the value's own formatting does.
+            let _ = write!(self.message, "{value:?}");
+        } else {
+            self.fields.push((field.name(), Value::Text(format!("{value:?}"))));
+        }
+    }
+}
+
+/// procrun's own tracing events become own lines, as far as `max` lets them.
+#[derive(Debug)]
+pub(super) struct OwnLayer {
+    logs: Logs,
+    max: LevelFilter,
+}
+
+impl OwnLayer {
+    pub(super) fn new(logs: Logs, max: Verbosity) -> Self {
+        let max = match max {
+            Verbosity::Off => LevelFilter::OFF,
+            Verbosity::Error => LevelFilter::ERROR,
+            Verbosity::Warn => LevelFilter::WARN,
+            Verbosity::Info => LevelFilter::INFO,
+            Verbosity::Debug => LevelFilter::DEBUG,
+            Verbosity::Trace => LevelFilter::TRACE,
+        };
+        Self { logs, max }
+    }
+}
+
+impl<S: Subscriber> Layer<S> for OwnLayer {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        *metadata.level() <= self.max
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.max)
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut line = OwnLine::new(*event.metadata().level(), String::new());
+        event.record(&mut line);
+        self.logs.push_own(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::{OwnLine, Value};
+
+    fn line() -> OwnLine {
+        let mut line = OwnLine::new(Level::WARN, "main \x1b[2J exited\nhint: look".to_owned());
+        line.fields.push(("code", Value::Bare("1".to_owned())));
+        line.fields.push(("type", Value::Text("a b".to_owned())));
+        line
+    }
+
+    fn string(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut to = Vec::new();
+        write(&mut to);
+        String::from_utf8(to).unwrap()
+    }
+
+    #[test]
+    fn each_line_of_a_message_has_the_prefix_and_no_control_characters() {
+        assert_eq!(
+            string(|to| line().text(8, false, Some(b"12:00"), to)),
+            "procrun  | 12:00: warn: main \\u{1b}[2J exited\n\
+             procrun  | 12:00: warn: hint: look code=1 type=\"a b\"\n"
+        );
+    }
+
+    #[test]
+    fn a_record_holds_level_and_fields() {
+        let record: serde_json::Value = serde_json::from_str(&string(|to| line().record(b"T", to))).unwrap();
+        assert_eq!(
+            record,
+            serde_json::json!({
+                "message": "main \u{1b}[2J exited\nhint: look", "timestamp": "T", "type": "err",
+                "process_id": null, "app_name": "procrun", "level": "warn", "code": 1, "field_type": "a b",
+            })
+        );
+    }
+}

@@ -1,0 +1,340 @@
+//! The thread that reads the workers' pipes.
+//!
+//! Waits in epoll for pipes and for the mailbox; has no timer of its own while nothing happens. It
+//! may block in a write to stdout or stderr, and then everything behind it waits: the workers in
+//! their full pipes, the supervisor not at all. Never decides anything about a process.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, OFlag, fcntl},
+    poll::{PollFd, PollFlags, ppoll},
+    sys::{
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+        signal::SigSet,
+        time::TimeSpec,
+    },
+    unistd::read,
+};
+use tracing::Level;
+
+use super::{
+    format::{Kind, PerKind},
+    mailbox::{Addition, Mailbox, Message},
+    nap::Nap,
+    writer::{Face, KEEP_MEMORY, Writer},
+};
+use crate::{
+    machine::frame::{Framer, MAX_LINE},
+    spec::RuntimeLog,
+    sys::pages::Pages,
+};
+
+/// One read takes so much at most.
+const INPUT: usize = 256 * 1024;
+/// The mailbox's token in epoll; a stream's is its id and kind.
+const MAIL: u64 = u64::MAX;
+/// A reading of so many bytes leaves buffers behind that are worth giving back.
+const HEAVY: usize = 16 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Pump {
+    mailbox: Arc<Mailbox>,
+    epoll: Epoll,
+    /// Shared by all streams: what is left of a chunk is in the stream's framer.
+    input: Pages,
+    instances: BTreeMap<u32, Instance>,
+    writer: Writer,
+    nap: Nap,
+}
+
+#[derive(Debug)]
+struct Instance {
+    streams: PerKind<Stream>,
+    face: Face,
+}
+
+#[derive(Debug)]
+struct Stream {
+    /// `None` once it has ended.
+    pipe: Option<OwnedFd>,
+    capacity: usize,
+    framer: Framer,
+}
+
+/// What one read brought.
+enum Brought {
+    Bytes(usize),
+    /// Nothing now.
+    Nothing,
+    /// Nothing any more.
+    End,
+}
+
+impl Pump {
+    pub(super) fn new(
+        mailbox: Arc<Mailbox>,
+        log: &RuntimeLog,
+        out: OwnedFd,
+        err: OwnedFd,
+    ) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(mailbox.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, MAIL))?;
+        Ok(Self {
+            mailbox,
+            epoll,
+            input: Pages::new(INPUT)?,
+            instances: BTreeMap::new(),
+            writer: Writer::new(log, out, err)?,
+            nap: Nap::default(),
+        })
+    }
+
+    /// The thread's life. A panic costs the lines in hand, not the workers: they would block for
+    /// ever on pipes that nobody reads.
+    pub(super) fn live(mut self) {
+        // Signals are the supervisor's; here they would only interrupt. Fails for no valid set.
+        let _ = SigSet::all().thread_block();
+        while catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
+            let message = "the log pump failed and goes on; lines may be missing here".to_owned();
+            self.writer.report(Level::ERROR, message);
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
+    fn run(&mut self) {
+        let mut events = [EpollEvent::empty(); 64];
+        let mut last_read = Instant::now();
+        let mut heavy: Option<Instant> = None;
+        loop {
+            let timeout = if heavy.is_some() { EpollTimeout::from(1000u16) } else { EpollTimeout::NONE };
+            // An error can only be EINTR; the loop is then simply gone through without events.
+            let ready = self.epoll.wait(&mut events, timeout).unwrap_or(0);
+            let events = &events[..ready];
+            let now = Instant::now();
+            if heavy.is_some_and(|since| now - since >= KEEP_MEMORY) {
+                heavy = None;
+                self.input.release();
+                self.writer.release_memory();
+            }
+            let mailed = events.iter().any(|event| event.data() == MAIL);
+            if mailed {
+                self.mailbox.hush();
+            } else if ready > 0
+                && let Some(nap) = self.nap.due(now - last_read)
+            {
+                self.wait_for_mail(nap);
+            }
+            // Always: what was sent before a worker wrote has to come before what it wrote.
+            if self.handle_mail().is_break() {
+                return;
+            }
+            let mut bytes = 0;
+            let mut fullest = 0;
+            for event in events.iter().filter(|event| event.data() != MAIL) {
+                let (id, kind) = stream_of(event.data());
+                match self.read(id, kind) {
+                    Brought::Bytes(count) => {
+                        bytes += count;
+                        fullest = fullest.max(self.fullness(id, kind, count));
+                    }
+                    Brought::Nothing => {}
+                    Brought::End => self.end(id, kind),
+                }
+            }
+            self.writer.flush();
+            if bytes > 0 {
+                last_read = Instant::now();
+                self.nap.brought(bytes, fullest);
+                if bytes >= HEAVY {
+                    heavy = Some(last_read);
+                }
+            }
+        }
+    }
+
+    fn wait_for_mail(&self, at_most: Duration) {
+        let mut mail = [PollFd::new(self.mailbox.as_fd(), PollFlags::POLLIN)];
+        // Whatever it answers, the mailbox is looked into next.
+        let _ = ppoll(&mut mail, Some(TimeSpec::from(at_most)), None);
+    }
+
+    /// Handles every message that waits. Breaks when no more can come.
+    fn handle_mail(&mut self) -> std::ops::ControlFlow<()> {
+        while let Some(message) = self.mailbox.receive() {
+            match message {
+                Message::Add(addition) => self.add(*addition),
+                Message::RunEnded(id) => self.drain(id),
+                Message::Remove(id) => self.remove(id),
+                Message::Own(line) => self.writer.own(&line),
+                Message::Dropped(count) => {
+                    let message = format!("{count} lines of procrun's own log were dropped");
+                    self.writer.report(Level::WARN, message);
+                }
+                Message::Finish(done) => {
+                    self.drain_all();
+                    // Nobody waits any more: fine.
+                    let _ = done.send(());
+                }
+                Message::Close => {
+                    self.drain_all();
+                    return std::ops::ControlFlow::Break(());
+                }
+            }
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
+    fn add(&mut self, addition: Addition) {
+        let Addition { label, sinks, out, err } = addition;
+        let id = label.id;
+        self.remove(id);
+        let face = self.writer.face(&label, &sinks, Instant::now());
+        let streams = PerKind { out: Stream::new(out), err: Stream::new(err) };
+        for kind in Kind::BOTH {
+            let stream = streams.of(kind);
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, token(id, kind));
+            if let Some(pipe) = &stream.pipe
+                && let Err(errno) = self.epoll.add(pipe, event)
+            {
+                let message = format!("cannot read the output of {id}|{}: {errno}", label.name);
+                self.writer.report(Level::ERROR, message);
+            }
+        }
+        let wider = !face.disabled && self.writer.widen(&face);
+        self.instances.insert(id, Instance { streams, face });
+        for (other, instance) in &mut self.instances {
+            if wider || *other == id {
+                self.writer.align(&mut instance.face);
+            }
+        }
+    }
+
+    fn remove(&mut self, id: u32) {
+        self.drain(id);
+        if let Some(instance) = self.instances.remove(&id) {
+            for kind in Kind::BOTH {
+                if let Some(pipe) = &instance.streams.of(kind).pipe {
+                    // It was added and is open: this cannot fail.
+                    let _ = self.epoll.delete(pipe);
+                }
+            }
+            self.writer.forget(&instance.face);
+        }
+    }
+
+    fn drain_all(&mut self) {
+        let ids: Vec<u32> = self.instances.keys().copied().collect();
+        for id in ids {
+            self.drain(id);
+        }
+        self.writer.flush();
+    }
+
+    /// Reads what an instance has written until now and ends its last line. Not more than its pipes
+    /// can hold: an orphan that goes on writing must not keep the pump here.
+    fn drain(&mut self, id: u32) {
+        for kind in Kind::BOTH {
+            let Some(instance) = self.instances.get(&id) else { return };
+            let mut left = instance.streams.of(kind).capacity;
+            while left > 0 {
+                match self.read(id, kind) {
+                    Brought::Bytes(count) => left = left.saturating_sub(count),
+                    Brought::Nothing => break,
+                    Brought::End => {
+                        self.end(id, kind);
+                        break;
+                    }
+                }
+            }
+            self.end_line(id, kind);
+        }
+    }
+
+    /// One read of one stream; hands on the lines it completes.
+    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
+    fn read(&mut self, id: u32, kind: Kind) -> Brought {
+        let Self { instances, input, writer, .. } = self;
+        let Some(Instance { streams, face }) = instances.get_mut(&id) else { return Brought::Nothing };
+        let stream = streams.of_mut(kind);
+        let Some(pipe) = &stream.pipe else { return Brought::Nothing };
+        match read(pipe, input) {
+            Ok(0) => Brought::End,
+            Ok(count) => {
+                if !face.disabled {
+                    let now = Instant::now();
+                    writer.set_time();
+                    stream.framer.feed(&input[..count], |piece| writer.line(face, kind, piece, now));
+                    writer.stream_done(face, kind, now);
+                }
+                Brought::Bytes(count)
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => Brought::Nothing,
+            Err(_) => Brought::End,
+        }
+    }
+
+    /// Gives an incomplete line its end.
+    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
+    fn end_line(&mut self, id: u32, kind: Kind) {
+        let Self { instances, writer, .. } = self;
+        let Some(Instance { streams, face }) = instances.get_mut(&id) else { return };
+        let framer = &mut streams.of_mut(kind).framer;
+        if framer.is_partial() {
+            let now = Instant::now();
+            writer.set_time();
+            framer.end(|piece| writer.line(face, kind, piece, now));
+            writer.stream_done(face, kind, now);
+        }
+    }
+
+    /// Every writer has closed the stream.
+    fn end(&mut self, id: u32, kind: Kind) {
+        self.end_line(id, kind);
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        if let Some(pipe) = instance.streams.of_mut(kind).pipe.take() {
+            // It was added and is open: this cannot fail.
+            let _ = self.epoll.delete(&pipe);
+        }
+    }
+
+    /// How full the pipe was from which `count` bytes were read, in percent.
+    fn fullness(&self, id: u32, kind: Kind, count: usize) -> usize {
+        if count == INPUT {
+            return 100;
+        }
+        self.instances.get(&id).map_or(0, |instance| count * 100 / instance.streams.of(kind).capacity)
+    }
+}
+
+impl Stream {
+    fn new(pipe: OwnedFd) -> Self {
+        // The pump must never wait for one pipe. The read end is procrun's alone.
+        if let Ok(flags) = fcntl(&pipe, FcntlArg::F_GETFL) {
+            let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
+            let _ = fcntl(&pipe, FcntlArg::F_SETFL(flags));
+        }
+        // 64 KiB is what Linux gives unless asked otherwise.
+        let capacity = fcntl(&pipe, FcntlArg::F_GETPIPE_SZ).ok().and_then(|size| usize::try_from(size).ok());
+        let capacity = capacity.filter(|size| *size > 0).unwrap_or(64 * 1024);
+        Self { pipe: Some(pipe), capacity, framer: Framer::new(MAX_LINE) }
+    }
+}
+
+fn token(id: u32, kind: Kind) -> u64 {
+    u64::from(id) << 1 | u64::from(kind == Kind::Err)
+}
+
+fn stream_of(token: u64) -> (u32, Kind) {
+    let kind = if token & 1 == 1 { Kind::Err } else { Kind::Out };
+    (u32::try_from(token >> 1).unwrap_or(u32::MAX), kind)
+}

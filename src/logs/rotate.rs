@@ -1,0 +1,154 @@
+//! The chain of a log's older files: `name.1` is the youngest, `name.2` the one before it.
+//!
+//! Everything happens by rename, so at every moment each line is in some file. Compressing works on
+//! a copy in a thread of its own, which finds the file again by its inode before it puts the copy in
+//! its place. Never truncates, never blocks on compressing.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
+
+use flate2::{Compression, write::GzEncoder};
+
+/// The older files of one log. Clones share what is going on.
+#[derive(Debug, Clone)]
+pub(super) struct Chain {
+    path: PathBuf,
+    keep: u32,
+    compress: bool,
+    /// Held while files are renamed, never while one is compressed.
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// A thread is at work.
+    compressing: bool,
+}
+
+impl Chain {
+    pub(super) fn new(path: PathBuf, keep: u32, compress: bool) -> Self {
+        Self { path, keep, compress, state: Arc::default() }
+    }
+
+    /// Moves the log to `name.1` and each older file one further; what is beyond `keep` goes.
+    /// Afterwards there is no file of the log's own name.
+    pub(super) fn rotate(&self) -> io::Result<()> {
+        let guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.keep == 0 {
+            return fs::remove_file(&self.path);
+        }
+        // One beyond as well: `keep` may have been larger in an earlier life.
+        for number in [self.keep, self.keep + 1] {
+            remove(&self.plain(number))?;
+            remove(&self.packed(number))?;
+        }
+        for number in (1..self.keep).rev() {
+            // Both: compressing was interrupted after the copy was in place. The copy is whole.
+            if self.packed(number).try_exists()? {
+                remove(&self.plain(number))?;
+            }
+            rename(&self.plain(number), &self.plain(number + 1))?;
+            rename(&self.packed(number), &self.packed(number + 1))?;
+        }
+        fs::rename(&self.path, self.plain(1))?;
+        drop(guard);
+        Ok(())
+    }
+
+    /// Starts to compress what is not compressed yet, unless that is going on or not wanted.
+    pub(super) fn compress(&self) -> io::Result<()> {
+        if !self.compress || self.keep == 0 {
+            return Ok(());
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.compressing {
+            let chain = self.clone();
+            thread::Builder::new().name("gzip".into()).spawn(move || chain.compress_all())?;
+            state.compressing = true;
+        }
+        Ok(())
+    }
+
+    /// Compresses until nothing is left to do. A failure leaves the plain file where it is; the next
+    /// rotation tries again.
+    fn compress_all(&self) {
+        loop {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let next = (1..=self.keep).rev().map(|number| self.plain(number)).find(|path| path.is_file());
+            let opened = next.and_then(|path| File::open(path).ok());
+            let Some(source) = opened else {
+                state.compressing = false;
+                return;
+            };
+            drop(state);
+            if self.compress_one(&source).is_err() {
+                let _ = fs::remove_file(self.temporary());
+                self.state.lock().unwrap_or_else(PoisonError::into_inner).compressing = false;
+                return;
+            }
+        }
+    }
+
+    fn compress_one(&self, mut source: &File) -> io::Result<()> {
+        let mut packed = GzEncoder::new(File::create(self.temporary())?, Compression::default());
+        io::copy(&mut source, &mut packed)?;
+        let packed = packed.finish()?;
+        let original = source.metadata()?;
+        packed.set_permissions(original.permissions())?;
+        // The plain file goes only when its copy is on the disk.
+        packed.sync_all()?;
+        let _guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |path: &Path| {
+            fs::symlink_metadata(path)
+                .is_ok_and(|found| (found.dev(), found.ino()) == (original.dev(), original.ino()))
+        };
+        // It may have moved on in the meantime, even out of the chain.
+        match (1..=self.keep).find(|number| same(&self.plain(*number))) {
+            Some(number) => {
+                fs::rename(self.temporary(), self.packed(number))?;
+                fs::remove_file(self.plain(number))
+            }
+            None => fs::remove_file(self.temporary()),
+        }
+    }
+
+    fn plain(&self, number: u32) -> PathBuf {
+        self.with_suffix(&format!(".{number}"))
+    }
+
+    fn packed(&self, number: u32) -> PathBuf {
+        self.with_suffix(&format!(".{number}.gz"))
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.with_suffix(".gz.tmp")
+    }
+
+    fn with_suffix(&self, suffix: &str) -> PathBuf {
+        let mut name = OsString::from(&self.path);
+        name.push(suffix);
+        name.into()
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    missing_is_fine(fs::remove_file(path))
+}
+
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    missing_is_fine(fs::rename(from, to))
+}
+
+fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

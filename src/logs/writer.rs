@@ -1,0 +1,242 @@
+//! Where a finished line goes: the console in the chosen form, and the stream's files.
+//!
+//! Knows no pipe and no queue; never waits for anything but the console itself.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
+
+use tracing::Level;
+
+use super::{
+    Label, Sinks,
+    console::Console,
+    dayjs,
+    files::{Files, Slots},
+    format::{self, Identity, Kind, PerKind, Put},
+    own::{OwnLine, Reports},
+    stamp::{self, StampId, Stamps},
+};
+use crate::{
+    machine::frame::Piece,
+    spec::{LogStyle, RuntimeLog},
+};
+
+/// What of a line's length is not the text: prefix, time, marks.
+const AROUND: usize = 256;
+
+/// All that a line of an instance needs to know of it.
+#[derive(Debug)]
+pub(super) struct Face {
+    who: Identity,
+    /// Kept only for the form that has one.
+    prefixes: PerKind<Box<[u8]>>,
+    stamp: Option<StampId>,
+    json: bool,
+    /// Its lines are thrown away.
+    pub(super) disabled: bool,
+    files: PerKind<Slots>,
+}
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    console: Console,
+    files: Files,
+    stamps: Stamps,
+    style: LogStyle,
+    /// Of procrun's own lines, and of applications that have none of their own.
+    stamp: Option<StampId>,
+    /// Of a line under [`LogStyle::KeyValue`].
+    key_value_stamp: StampId,
+    /// The widest label known, in characters.
+    width: usize,
+    /// The time of the lines that are being written, milliseconds since 1970.
+    time: i64,
+}
+
+impl Writer {
+    pub(super) fn new(log: &RuntimeLog, out: OwnedFd, err: OwnedFd) -> io::Result<Self> {
+        let mut stamps = Stamps::new();
+        let stamp = log.date_format.as_deref().map(|pattern| stamps.find(pattern));
+        let key_value_stamp = stamp.unwrap_or_else(|| stamps.find(dayjs::KEY_VALUE));
+        Ok(Self {
+            console: Console::new(out, err)?,
+            files: Files::default(),
+            stamps,
+            style: log.style,
+            stamp,
+            key_value_stamp,
+            width: 0,
+            time: stamp::now(),
+        })
+    }
+
+    /// Opens the files of a new instance.
+    pub(super) fn face(&mut self, label: &Label, sinks: &Sinks, now: Instant) -> Face {
+        let mut open = |file: &Option<_>| file.as_ref().and_then(|file| self.files.acquire(file, now));
+        let mut slots = |own| [open(own), open(&sinks.combined)];
+        let mut files = if sinks.spec.disabled {
+            PerKind::default()
+        } else {
+            PerKind { out: slots(&sinks.out), err: slots(&sinks.error) }
+        };
+        for kind in Kind::BOTH {
+            let [own, combined] = files.of_mut(kind);
+            // The same path twice: each line once.
+            if own == combined
+                && let Some(at) = combined.take()
+            {
+                self.files.release(at);
+            }
+        }
+        let own_stamp = sinks.spec.date_format.as_deref().map(|pattern| self.stamps.find(pattern));
+        Face {
+            who: Identity::new(label.id, &label.name),
+            prefixes: PerKind::default(),
+            stamp: own_stamp.or(self.stamp),
+            json: sinks.spec.json,
+            disabled: sinks.spec.disabled,
+            files,
+        }
+    }
+
+    /// Closes the files that nobody else writes to.
+    pub(super) fn forget(&mut self, face: &Face) {
+        for kind in Kind::BOTH {
+            for at in face.files.of(kind).iter().flatten() {
+                self.files.release(*at);
+            }
+        }
+    }
+
+    /// Makes room for this instance's label in the column; whether the column has become wider.
+    pub(super) fn widen(&mut self, face: &Face) -> bool {
+        let width = face.who.label().chars().count();
+        let wider = width > self.width;
+        self.width = self.width.max(width);
+        wider
+    }
+
+    /// Pads the label to the present column.
+    pub(super) fn align(&self, face: &mut Face) {
+        if self.style == LogStyle::Prefix && !face.disabled {
+            for kind in Kind::BOTH {
+                let colour = self.console.coloured(kind).then(|| format::colour(face.who.id()));
+                *face.prefixes.of_mut(kind) = format::prefix(&face.who.label(), self.width, colour);
+            }
+        }
+    }
+
+    /// The lines that follow were read now.
+    pub(super) fn set_time(&mut self) {
+        self.time = stamp::now();
+    }
+
+    /// The one place that every finished line of a worker passes.
+    #[inline]
+    pub(super) fn line(&mut self, face: &Face, kind: Kind, piece: Piece<'_>, now: Instant) {
+        self.show(face, kind, piece);
+        let slots = *face.files.of(kind);
+        if slots != [None, None] {
+            self.file_away(face, kind, piece, slots, now);
+        }
+    }
+
+    #[inline]
+    fn show(&mut self, face: &Face, kind: Kind, piece: Piece<'_>) {
+        let Self { console, stamps, time, .. } = self;
+        console.begin(kind, piece.bytes.len() + AROUND);
+        match self.style {
+            LogStyle::Prefix | LogStyle::Raw => {
+                console.put(face.prefixes.of(kind));
+                if let Some(id) = face.stamp {
+                    format::stamp(stamps.text(id, *time), console);
+                }
+                format::text(piece, console);
+            }
+            LogStyle::Json => {
+                let stamp = stamps.text(StampId::ISO, *time);
+                format::record(&face.who, kind, stamp, piece, face.json, console);
+            }
+            LogStyle::KeyValue => {
+                let stamp = stamps.text(face.stamp.unwrap_or(self.key_value_stamp), *time);
+                format::key_value(&face.who, kind, stamp, piece, console);
+            }
+        }
+    }
+
+    /// Files have no prefix, as in PM2: the name of the file says whose they are.
+    fn file_away(&mut self, face: &Face, kind: Kind, piece: Piece<'_>, slots: Slots, now: Instant) {
+        let Self { files, stamps, time, .. } = self;
+        let line = files.line();
+        if face.json {
+            let stamp = stamps.text(face.stamp.unwrap_or(StampId::ISO), *time);
+            format::record(&face.who, kind, stamp, piece, true, line);
+        } else {
+            if let Some(id) = face.stamp {
+                format::stamp(stamps.text(id, *time), line);
+            }
+            format::text(piece, line);
+        }
+        if files.is_full() {
+            files.flush(slots, now);
+        }
+    }
+
+    /// The stream that was being read has no more for now.
+    pub(super) fn stream_done(&mut self, face: &Face, kind: Kind, now: Instant) {
+        self.files.flush(*face.files.of(kind), now);
+    }
+
+    /// One of procrun's own lines: to stderr, in the chosen form.
+    pub(super) fn own(&mut self, line: &OwnLine) {
+        let Self { console, stamps, .. } = self;
+        console.begin(Kind::Err, line.message.len() + AROUND);
+        let coloured = console.coloured(Kind::Err);
+        match self.style {
+            LogStyle::Prefix | LogStyle::Raw => {
+                let width = if self.style == LogStyle::Prefix { self.width } else { 0 };
+                let time = self.stamp.map(|id| stamps.text(id, line.at));
+                line.text(width, coloured, time, console);
+            }
+            LogStyle::Json => line.record(stamps.text(StampId::ISO, line.at), console),
+            LogStyle::KeyValue => line.key_value(stamps.text(self.key_value_stamp, line.at), console),
+        }
+    }
+
+    /// A report of the pump about itself.
+    pub(super) fn report(&mut self, level: Level, message: String) {
+        self.own(&OwnLine::new(level, message));
+    }
+
+    /// Writes everything that is buffered, and what went wrong meanwhile.
+    pub(super) fn flush(&mut self) {
+        self.console.flush();
+        let mut reports = self.take_reports();
+        while !reports.is_empty() {
+            for line in reports.into_lines() {
+                self.own(&line);
+            }
+            self.console.flush();
+            // Ends: the console reports a change of its state, and refuses in silence after that.
+            reports = self.take_reports();
+        }
+    }
+
+    fn take_reports(&mut self) -> Reports {
+        let mut reports = self.files.take_reports();
+        reports.append(self.console.take_reports());
+        reports
+    }
+
+    /// Gives memory back that only a busy pump needs.
+    pub(super) fn release_memory(&mut self) {
+        self.console.release();
+        self.files.shrink();
+    }
+}
+
+/// How long a busy pump's memory is kept after the last burst.
+pub(super) const KEEP_MEMORY: Duration = Duration::from_secs(1);
