@@ -1,3 +1,7 @@
 //! argv → command → exit code; nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(procrun::cli::main(std::env::args_os()))
+}

@@ -1,1 +1,157 @@
-//! The room of cli.
+//! What people type: arguments, one file a verb, and how answers are printed.
+//!
+//! It decides nothing about applications: what was typed becomes a [`Source`], and `config` and
+//! `supervisor` do the rest.
+
+mod check;
+mod flags;
+mod help;
+mod words;
+
+use std::{ffi::OsString, io::Write as _, path::Path};
+
+use clap::{ArgMatches, error::ErrorKind};
+
+use crate::{
+    config::{EX_USAGE, Invocation, Problem, Problems, Source},
+    supervisor,
+};
+
+/// What to do with the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Run,
+    Start,
+    Check,
+}
+
+/// Does what was typed; gives the exit code of the process.
+pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
+    let command_line: Vec<OsString> = args.collect();
+    let matches = match flags::command().try_get_matches_from(words::joined(&command_line)) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // A closed stdout or stderr is no reason for another exit code.
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
+                _ => EX_USAGE,
+            };
+        }
+    };
+    match act(&matches, command_line) {
+        Ok(code) => code,
+        Err(problems) => {
+            complain(&problems);
+            problems.exit_code()
+        }
+    }
+}
+
+fn act(matches: &ArgMatches, command_line: Vec<OsString>) -> Result<u8, Problems> {
+    let called = command_line.first().cloned().unwrap_or_default();
+    let (verb, target) = target(matches)?;
+    let Some(target) = target else {
+        help::print();
+        return Ok(0);
+    };
+    if verb == Verb::Start && !is_foreground(&called, std::process::id()) {
+        return Err(usage(
+            Problem::new("background mode is not there yet").hint("use `procrun run` for the foreground"),
+        ));
+    }
+    let cwd = std::env::current_dir()
+        .map_err(|error| usage(Problem::new(format!("the working directory cannot be found: {error}"))))?;
+    let source = Source::new(Invocation {
+        target,
+        flags: flags::read(matches),
+        args: matches.get_many("args").map(|args| args.cloned().collect()),
+        environment: std::env::vars_os().collect(),
+        cwd,
+        command_line,
+    })?;
+    match verb {
+        Verb::Run | Verb::Start => Ok(supervisor::run(source)),
+        Verb::Check => check::check(&source),
+    }
+}
+
+/// The verb, if the first word is one, and the target; no target at all is a wish for help.
+fn target(matches: &ArgMatches) -> Result<(Verb, Option<OsString>), Problems> {
+    let mut words = matches.get_many::<OsString>("words").into_iter().flatten().cloned();
+    let first = words.next().unwrap_or_default();
+    let verb = match first.to_str() {
+        Some("run") => Some(Verb::Run),
+        Some("start") => Some(Verb::Start),
+        Some("check") => Some(Verb::Check),
+        Some("help") => return Ok((Verb::Run, None)),
+        _ => None,
+    };
+    let (verb, target) = match verb {
+        None => (Verb::Run, first),
+        Some(verb) => match words.next() {
+            Some(target) => (verb, target),
+            None => {
+                let first = first.to_string_lossy();
+                let problem = Problem::new(format!(
+                    "`{first}` needs a TARGET: an ecosystem file, a script or a program"
+                ));
+                return Err(usage(problem.hint(format!("a file of that name is `./{first}`"))));
+            }
+        },
+    };
+    match words.next() {
+        None => Ok((verb, Some(target))),
+        Some(more) => {
+            let more = more.to_string_lossy();
+            let problem = Problem::new(format!("`{more}` is one word too many: there is one TARGET"));
+            Err(usage(problem.hint(format!("arguments for the app stand after `--`: `-- {more}`"))))
+        }
+    }
+}
+
+/// PM2's images say `pm2-runtime start …` or make `procrun start …` the container's command.
+fn is_foreground(called: &OsString, pid: u32) -> bool {
+    pid == 1 || Path::new(called).file_name().is_some_and(|name| name == "pm2-runtime")
+}
+
+fn usage(problem: Problem) -> Problems {
+    Problems::one(EX_USAGE, problem)
+}
+
+fn complain(problems: &Problems) {
+    // There is nobody left to tell if this fails.
+    let _ = writeln!(std::io::stderr().lock(), "{problems}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<(Verb, Option<OsString>), u8> {
+        let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+        let matches = flags::command().try_get_matches_from(words::joined(&words)).map_err(|_| 1)?;
+        target(&matches).map_err(|problems| problems.exit_code())
+    }
+
+    #[test]
+    fn a_verb_is_only_a_verb_in_front() {
+        let target = |verb, target: &str| Ok((verb, Some(OsString::from(target))));
+        assert_eq!(parse("procrun app.js"), target(Verb::Run, "app.js"));
+        assert_eq!(parse("procrun run app.js"), target(Verb::Run, "app.js"));
+        assert_eq!(parse("procrun --raw run --json app.js"), target(Verb::Run, "app.js"));
+        assert_eq!(parse("procrun check x.toml"), target(Verb::Check, "x.toml"));
+        assert_eq!(parse("pm2-runtime start app.js"), target(Verb::Start, "app.js"));
+        assert_eq!(parse("procrun ./run"), target(Verb::Run, "./run"));
+        assert_eq!(parse("procrun run"), Err(EX_USAGE));
+        assert_eq!(parse("procrun app.js more"), Err(EX_USAGE));
+        assert_eq!(parse("procrun app.js -- more"), target(Verb::Run, "app.js"));
+    }
+
+    #[test]
+    fn start_means_the_foreground_in_a_container_only() {
+        assert!(is_foreground(&"/usr/bin/pm2-runtime".into(), 7));
+        assert!(is_foreground(&"procrun".into(), 1));
+        assert!(!is_foreground(&"/usr/bin/procrun".into(), 7));
+    }
+}

@@ -1,1 +1,201 @@
-//! The room of config.
+//! What people wrote → [`spec::Plan`](crate::spec::Plan), or errors that point at the place.
+//!
+//! ```text
+//! TOML ─┐                                 flags ─┐
+//! JSON ─┼─▶ tree (value + line, column) ─▶ drafts ─▶ plan + notices + where each setting is from
+//! YAML ─┤          one key table ────────────┘
+//! JS ───┘ (JSON of a child that the supervisor runs)
+//! ```
+//!
+//! It reads files and nothing else: it starts no process, opens no socket, changes nothing, and
+//! never looks a program up but the target itself. All errors are collected, none stops at the
+//! first.
+
+mod build;
+mod cron;
+mod decode;
+mod dotenv;
+mod draft;
+mod evaluate;
+mod expand;
+mod file;
+mod flags;
+mod json;
+mod keys;
+mod notices;
+mod origin;
+mod path;
+mod plan;
+mod problem;
+mod suggest;
+mod target;
+mod toml;
+mod tree;
+mod value;
+mod yaml;
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+pub use evaluate::{Evaluation, EvaluationEnd};
+pub use flags::{FlagValue, Flags};
+pub use origin::{AppSettings, Origin, Setting};
+pub use problem::{EX_CONFIG, EX_USAGE, Problem, Problems};
+pub use tree::{Place, Position};
+
+use crate::spec::Plan;
+use target::{Format, Target};
+use tree::Node;
+
+/// What the command line asks for.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// The ecosystem file, script or executable.
+    pub target: OsString,
+    /// The options.
+    pub flags: Flags,
+    /// What stands after `--`, if that was written at all.
+    pub args: Option<Vec<OsString>>,
+    /// The caller's environment.
+    pub environment: BTreeMap<OsString, OsString>,
+    /// The caller's working directory, absolute.
+    pub cwd: PathBuf,
+    /// The whole command line: some JavaScript files look at it.
+    pub command_line: Vec<OsString>,
+}
+
+/// Where the plan comes from. It never changes and can be read as often as needed; what it names
+/// on disk may have changed by then.
+#[derive(Debug, Clone)]
+pub struct Source(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    target: Target,
+    name: String,
+    flags: Flags,
+    args: Option<Vec<String>>,
+    environment: BTreeMap<OsString, OsString>,
+    cwd: PathBuf,
+    command_line: Vec<OsString>,
+}
+
+/// What reading a source gave.
+#[derive(Debug)]
+pub enum Read {
+    /// The plan.
+    Loaded(Loaded),
+    /// A JavaScript or TypeScript file: run this, then call [`Evaluation::finish`].
+    NeedsEvaluation(Evaluation),
+}
+
+/// A plan and what is to be known about it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What is to be run.
+    pub plan: Plan,
+    /// What is worth saying although nothing is wrong.
+    pub notices: Vec<String>,
+    /// procrun's own settings, with where each came from.
+    pub runtime_settings: Vec<Setting>,
+    /// Each application's settings, in the order of the plan.
+    pub settings: Vec<AppSettings>,
+    /// The ecosystem file and every `env_file`, absolute.
+    pub files_read: Vec<PathBuf>,
+}
+
+impl Source {
+    /// Finds out what the target is.
+    ///
+    /// # Errors
+    /// A flag that is wrong (64), a program that is not there (127) or cannot be executed (126).
+    /// A file that is missing is found by [`Source::read`].
+    pub fn new(invocation: Invocation) -> Result<Self, Problems> {
+        let Invocation { target, flags, args, environment, cwd, command_line } = invocation;
+        flags.check()?;
+        let args = args.map(target::utf8_arguments).transpose()?;
+        let app_cwd = flags
+            .text_of("cwd")
+            .map_or_else(|| cwd.clone(), |dir| path::resolve(&cwd, &path::expand_home(dir, &environment)));
+        let name = target.to_string_lossy().into_owned();
+        let target = target::classify(&target, &cwd, &app_cwd, environment.get(OsStr::new("PATH")))?;
+        Ok(Self(Arc::new(Inner { target, name, flags, args, environment, cwd, command_line })))
+    }
+
+    /// Reads it as it is now.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it; [`Problems::exit_code`] is 78, or 64 if it is the flags
+    /// that do not fit the file.
+    pub fn read(&self) -> Result<Read, Problems> {
+        match &self.0.target {
+            Target::Script(script) => self.load_script(script).map(Read::Loaded),
+            Target::File { path, format: Format::Script } => {
+                file::open(path).map_err(|unreadable| self.unreadable(&unreadable))?;
+                Evaluation::new(self.clone(), path).map(Read::NeedsEvaluation)
+            }
+            Target::File { path, format } => {
+                let text = file::read(path).map_err(|unreadable| self.unreadable(&unreadable))?;
+                let root = self.parse(&text, *format)?;
+                self.load_file(&root, *format).map(Read::Loaded)
+            }
+        }
+    }
+
+    /// What the user called the target.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The caller's environment.
+    pub fn environment(&self) -> &BTreeMap<OsString, OsString> {
+        &self.0.environment
+    }
+
+    /// Whether the target is an ecosystem file, so that reading it again can give something else.
+    pub fn is_file(&self) -> bool {
+        matches!(self.0.target, Target::File { .. })
+    }
+
+    fn parse(&self, text: &str, format: Format) -> Result<Node, Problems> {
+        let parsed = match format {
+            Format::Toml => toml::parse(text, &self.0.environment),
+            Format::Yaml => yaml::parse(text),
+            Format::Json | Format::Script => json::parse(text),
+        };
+        parsed.map_err(|flaws| {
+            let mut problems = Problems::none(EX_CONFIG);
+            for (position, message, hint) in flaws {
+                problems.push(Problem { place: Some(self.place(position)), message, hint });
+            }
+            problems.sorted()
+        })
+    }
+
+    fn place(&self, position: Option<Position>) -> Place {
+        Place { file: self.0.name.as_str().into(), position }
+    }
+
+    fn unreadable(&self, unreadable: &file::Unreadable) -> Problems {
+        let problem = Problem::new(format!("{} {}", self.name(), unreadable.why));
+        let problem = match unreadable.hint {
+            Some(hint) => problem.hint(hint),
+            None if self.0.name.contains('/') => problem,
+            None => problem.hint(format!("looked for in {}", self.0.cwd.display())),
+        };
+        Problems::one(EX_CONFIG, problem)
+    }
+}
+
+impl Target {
+    fn file_dir<'a>(&'a self, cwd: &'a Path) -> &'a Path {
+        match self {
+            Self::File { path, .. } => path.parent().unwrap_or(Path::new("/")),
+            Self::Script(_) => cwd,
+        }
+    }
+}

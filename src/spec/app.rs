@@ -109,7 +109,7 @@ pub enum InheritEnv {
     /// All of it.
     #[default]
     All,
-    /// All but the variables whose names start with one of these.
+    /// All but the variables whose names contain one of these.
     Without(Vec<String>),
     /// Nothing.
     Nothing,

@@ -11,7 +11,7 @@ mod logs;
 mod restart;
 mod stop;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 pub use app::{AppSpec, EnvSpec, Exec, ExecMode, Identity, InheritEnv, Instances, Interpreter, PrincipalRef};
 pub use diff::AppChange;
@@ -32,6 +32,8 @@ pub struct Plan {
 /// procrun's own settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Runtime {
+    /// Wait so long before anything starts (`--delay`).
+    pub start_delay: Duration,
     /// End when every application has ended (PM2: the absence of `--no-auto-exit`).
     pub auto_exit: bool,
     /// How lines look on stdout and stderr.
@@ -40,6 +42,6 @@ pub struct Runtime {
 
 impl Default for Runtime {
     fn default() -> Self {
-        Self { auto_exit: true, log: RuntimeLog::default() }
+        Self { start_delay: Duration::ZERO, auto_exit: true, log: RuntimeLog::default() }
     }
 }

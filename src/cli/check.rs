@@ -1,0 +1,62 @@
+//! `procrun check`: the effective configuration, and where each value came from.
+
+use std::{
+    fmt::{self, Write as _},
+    io::Write as _,
+};
+
+use crate::{
+    config::{Loaded, Problems, Setting, Source},
+    supervisor,
+};
+
+/// Checks the source and prints what would be run.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn check(source: &Source) -> Result<u8, Problems> {
+    let loaded = supervisor::evaluate(source)?;
+    let mut text = String::new();
+    write(&mut text, source.name(), &loaded).expect("a String takes everything");
+    // Who closes the pipe has seen enough.
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let mut stderr = std::io::stderr().lock();
+    for notice in &loaded.notices {
+        let _ = writeln!(stderr, "notice: {notice}");
+    }
+    Ok(0)
+}
+
+fn write(text: &mut String, name: &str, loaded: &Loaded) -> fmt::Result {
+    let apps = loaded.plan.apps.len();
+    writeln!(text, "{name}: {apps} {}", if apps == 1 { "app" } else { "apps" })?;
+    section(text, "procrun", &loaded.runtime_settings)?;
+    for app in &loaded.settings {
+        section(text, &format!("app {}", app.name), &app.settings)?;
+    }
+    Ok(())
+}
+
+/// A heading and a table of key, value and origin.
+fn section(text: &mut String, heading: &str, settings: &[Setting]) -> fmt::Result {
+    const WIDEST: usize = 40;
+    let value = |setting: &Setting| {
+        if setting.is_secret() { "********".to_owned() } else { printable(&setting.value) }
+    };
+    let width = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0).min(WIDEST);
+    let keys = width(&mut settings.iter().map(|setting| setting.key.chars().count()));
+    let values = width(&mut settings.iter().map(|setting| value(setting).chars().count()));
+    writeln!(text, "\n{heading}")?;
+    for setting in settings {
+        writeln!(text, "  {:keys$}  {:values$}  # {}", setting.key, value(setting), setting.origin)?;
+    }
+    Ok(())
+}
+
+/// On one line, whatever it holds.
+fn printable(value: &str) -> String {
+    if value.is_empty() {
+        return "\"\"".to_owned();
+    }
+    value.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}

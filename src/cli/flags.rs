@@ -1,0 +1,420 @@
+//! The flag table: every option, the key it speaks for, and its line in the help. What a new
+//! option needs is a row here.
+
+use std::ffi::OsString;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::help;
+use crate::config::{FlagValue, Flags};
+
+/// One option.
+struct Flag {
+    short: Option<char>,
+    /// The long name with its dashes.
+    long: &'static str,
+    /// Other long names, without dashes.
+    aliases: &'static [&'static str],
+    takes: Takes,
+    means: Means,
+    group: Group,
+    help: &'static str,
+}
+
+/// What follows an option.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    Nothing,
+    /// One value, so called in the help.
+    One(&'static str),
+    /// One value that may begin with a dash.
+    Dashed(&'static str),
+    /// One value a time, any number of times.
+    Many(&'static str),
+    /// `=value` or nothing.
+    Maybe(&'static str),
+}
+
+/// What an option is for.
+#[derive(Clone, Copy)]
+enum Means {
+    /// It gives this key its value; without one, true.
+    Key(&'static str),
+    /// It makes this key false.
+    Not(&'static str),
+    /// It gives this key this word.
+    Word(&'static str, &'static str),
+    /// It gives this key seconds, unless the value has a unit.
+    Seconds(&'static str),
+    /// Which apps of the file.
+    Only,
+    /// Which `env_<name>`.
+    Env,
+    /// Nothing here; this is said.
+    Notice(&'static str),
+    /// Nothing, and nothing need be said.
+    Nothing,
+}
+
+/// Where an option stands in the help.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Group {
+    What,
+    Env,
+    Restart,
+    Stop,
+    Output,
+    Files,
+    Later,
+    /// Understood, but not shown.
+    Hidden,
+}
+
+impl Group {
+    fn heading(self) -> &'static str {
+        match self {
+            Self::What => "What to run",
+            Self::Env => "Environment and user",
+            Self::Restart => "Restarts",
+            Self::Stop => "Stopping",
+            Self::Output => "Output",
+            Self::Files => "Log files",
+            Self::Later | Self::Hidden => "Understood, without effect yet",
+        }
+    }
+}
+
+const fn flag(
+    short: Option<char>,
+    long: &'static str,
+    takes: Takes,
+    means: Means,
+    group: Group,
+    help: &'static str,
+) -> Flag {
+    Flag { short, long, aliases: &[], takes, means, group, help }
+}
+
+const NO_SERVICE: &str = "PM2's monitoring service is not used here";
+
+use Group::{Env, Files, Hidden, Later, Output, Restart, Stop, What};
+use Means::{Key, Not, Notice, Seconds, Word};
+use Takes::{Dashed, Many, Maybe, Nothing, One};
+
+static FLAGS: &[Flag] = &[
+    flag(
+        Some('i'),
+        "--instances",
+        Dashed("N|max"),
+        Key("instances"),
+        What,
+        "So many processes; max or 0: one per CPU",
+    ),
+    flag(Some('n'), "--name", One("NAME"), Key("name"), What, "Name of the app"),
+    flag(None, "--namespace", One("NAME"), Key("namespace"), What, "Namespace of the app"),
+    flag(
+        None,
+        "--interpreter",
+        One("PROGRAM"),
+        Key("interpreter"),
+        What,
+        "What runs the script; none: itself",
+    ),
+    Flag {
+        aliases: &["node-args"],
+        ..flag(
+            None,
+            "--interpreter-args",
+            Dashed("ARGS"),
+            Key("interpreter_args"),
+            What,
+            "Its arguments [also: --node-args]",
+        )
+    },
+    flag(None, "--cwd", One("DIR"), Key("cwd"), What, "Working directory of the app"),
+    flag(None, "--only", Many("NAMES"), Means::Only, What, "Only these apps of the file (a,b)"),
+    flag(None, "--delay", One("SECONDS"), Seconds("start_delay"), What, "Wait before anything starts"),
+    flag(None, "--no-autostart", Nothing, Not("autostart"), What, "Know the app but do not start it"),
+    flag(None, "--no-auto-exit", Nothing, Not("auto_exit"), What, "Stay when all apps have ended"),
+    flag(None, "--source-map-support", Nothing, Key("source_map_support"), What, "Source maps for Node"),
+    flag(None, "--env", One("NAME"), Means::Env, Env, "Take env_<NAME> of the file"),
+    flag(None, "--env-file", Many("FILE"), Key("env_file"), Env, "Read variables from a dotenv file"),
+    flag(
+        None,
+        "--filter-env",
+        Many("PART"),
+        Key("filter_env"),
+        Env,
+        "Keep out variables with PART in the name",
+    ),
+    flag(None, "--instance-var", One("NAME"), Key("instance_var"), Env, "Variable for the instance's number"),
+    flag(None, "--uid", One("USER"), Key("uid"), Env, "Run as this user"),
+    flag(None, "--gid", One("GROUP"), Key("gid"), Env, "Run as this group"),
+    flag(Some('u'), "--user", One("USER"), Key("uid"), Hidden, "Run as this user"),
+    flag(None, "--no-autorestart", Nothing, Not("autorestart"), Restart, "Run once"),
+    flag(
+        None,
+        "--stop-exit-codes",
+        Many("CODES"),
+        Key("stop_exit_codes"),
+        Restart,
+        "Exit codes that are final (0,1)",
+    ),
+    flag(
+        None,
+        "--restart-delay",
+        One("TIME"),
+        Key("restart_delay"),
+        Restart,
+        "Wait so long before each restart",
+    ),
+    flag(
+        None,
+        "--exp-backoff-restart-delay",
+        One("TIME"),
+        Key("exp_backoff_restart_delay"),
+        Restart,
+        "First wait of the growing ones",
+    ),
+    flag(None, "--min-uptime", One("TIME"), Key("min_uptime"), Restart, "A shorter run is unstable"),
+    flag(None, "--max-restarts", One("N"), Key("max_restarts"), Restart, "So many unstable runs: errored"),
+    flag(
+        None,
+        "--on-errored",
+        One("ANSWER"),
+        Key("on_errored"),
+        Restart,
+        "continue, or exit with the app's code",
+    ),
+    flag(None, "--kill-signal", One("SIGNAL"), Key("kill_signal"), Stop, "Signal that asks the app to end"),
+    flag(Some('k'), "--kill-timeout", One("TIME"), Key("kill_timeout"), Stop, "SIGKILL after so long"),
+    flag(None, "--no-treekill", Nothing, Not("treekill"), Stop, "Leave the app's descendants alone"),
+    flag(None, "--formatted", Nothing, Word("log_format", "prefix"), Output, "id|name | text (the default)"),
+    flag(None, "--raw", Nothing, Word("log_format", "raw"), Output, "Lines as the apps wrote them"),
+    flag(None, "--json", Nothing, Word("log_format", "json"), Output, "A JSON record a line"),
+    flag(None, "--format", Nothing, Word("log_format", "keyvalue"), Output, "key=value pairs a line"),
+    flag(None, "--time", Nothing, Key("time"), Output, "A time before each line"),
+    flag(
+        None,
+        "--log-date-format",
+        One("FORMAT"),
+        Key("log_date_format"),
+        Output,
+        "That time, as YYYY-MM-DD HH:mm:ss",
+    ),
+    flag(None, "--log-type", One("TYPE"), Key("log_type"), Output, "json: merge lines that are JSON"),
+    flag(
+        None,
+        "--log-level",
+        One("LEVEL"),
+        Key("log_level"),
+        Output,
+        "procrun's own: off, error, warn, info, debug",
+    ),
+    flag(None, "--disable-logs", Nothing, Key("disable_logs"), Output, "Throw the app's output away"),
+    flag(Some('o'), "--output", One("FILE"), Key("out_file"), Files, "stdout to a file too"),
+    flag(Some('e'), "--error", One("FILE"), Key("error_file"), Files, "stderr to a file too"),
+    flag(Some('l'), "--log", One("FILE"), Key("log_file"), Files, "Both to one file too"),
+    flag(None, "--merge-logs", Nothing, Key("merge_logs"), Files, "All instances to the same files"),
+    flag(None, "--log-max-size", One("SIZE"), Key("log_max_size"), Files, "Rotate beyond this (10M)"),
+    flag(None, "--log-keep", One("N"), Key("log_keep"), Files, "Keep so many rotated files (5)"),
+    flag(None, "--log-compress", Nothing, Key("log_compress"), Files, "Compress them"),
+    flag(Some('p'), "--pid", One("FILE"), Key("pid_file"), Files, "Write the process id to a file"),
+    flag(
+        None,
+        "--max-memory-restart",
+        One("SIZE"),
+        Key("max_memory_restart"),
+        Later,
+        "Restart beyond so much memory",
+    ),
+    Flag {
+        aliases: &["cron-restart"],
+        ..flag(Some('c'), "--cron", One("PATTERN"), Key("cron_restart"), Later, "Restart on a schedule")
+    },
+    flag(None, "--watch", Maybe("PATHS"), Key("watch"), Later, "Restart when files change"),
+    flag(None, "--ignore-watch", Many("PATHS"), Key("ignore_watch"), Later, "But not these"),
+    flag(None, "--wait-ready", Nothing, Key("wait_ready"), Later, "Wait for process.send('ready')"),
+    flag(None, "--listen-timeout", One("TIME"), Key("listen_timeout"), Later, "At most so long"),
+    flag(
+        None,
+        "--shutdown-with-message",
+        Nothing,
+        Key("shutdown_with_message"),
+        Later,
+        "Stop by message, not signal",
+    ),
+    flag(
+        None,
+        "--web",
+        Maybe("PORT"),
+        Notice("the web page has no effect yet"),
+        Later,
+        "Status page on this port",
+    ),
+    flag(None, "--watch-delay", One("SECONDS"), Seconds("watch_delay"), Hidden, ""),
+    flag(None, "--ext", One("LIST"), Notice("watching has no effect yet"), Hidden, ""),
+    flag(None, "--increment-var", One("NAME"), Key("increment_var"), Hidden, ""),
+    flag(Some('f'), "--force", Nothing, Key("force"), Hidden, ""),
+    flag(Some('x'), "--execute-command", Nothing, Key("execute_command"), Hidden, ""),
+    flag(Some('w'), "--write", Nothing, Key("write"), Hidden, ""),
+    flag(Some('s'), "--silent", Nothing, Word("log_level", "off"), Hidden, ""),
+    flag(None, "--auto-exit", Nothing, Key("auto_exit"), Hidden, ""),
+    flag(None, "--disable-source-map-support", Nothing, Key("disable_source_map_support"), Hidden, ""),
+    flag(None, "--no-vizion", Nothing, Not("vizion"), Hidden, ""),
+    flag(None, "--no-pmx", Nothing, Not("pmx"), Hidden, ""),
+    flag(None, "--no-automation", Nothing, Not("automation"), Hidden, ""),
+    flag(None, "--trace", Nothing, Key("trace"), Hidden, ""),
+    flag(None, "--disable-trace", Nothing, Key("disable_trace"), Hidden, ""),
+    flag(None, "--v8", Nothing, Key("v8"), Hidden, ""),
+    flag(None, "--event-loop-inspector", Nothing, Key("event_loop_inspector"), Hidden, ""),
+    flag(None, "--deep-monitoring", Nothing, Key("deep_monitoring"), Hidden, ""),
+    flag(None, "--secret", One("KEY"), Notice(NO_SERVICE), Hidden, ""),
+    flag(None, "--public", One("KEY"), Notice(NO_SERVICE), Hidden, ""),
+    flag(None, "--machine-name", One("NAME"), Notice(NO_SERVICE), Hidden, ""),
+    flag(None, "--parallel", One("N"), Notice("everything starts at once"), Hidden, ""),
+    flag(None, "--no-color", Nothing, Notice("colours are for terminals only"), Hidden, ""),
+    flag(None, "--no-daemon", Nothing, Means::Nothing, Hidden, ""),
+    flag(None, "--attach", Nothing, Means::Nothing, Hidden, ""),
+    flag(Some('a'), "--update-env", Nothing, Means::Nothing, Hidden, ""),
+    flag(Some('m'), "--mini-list", Nothing, Means::Nothing, Hidden, ""),
+];
+
+impl Flag {
+    fn id(&self) -> &'static str {
+        self.long.trim_start_matches('-')
+    }
+
+    fn arg(&self) -> Arg {
+        let mut arg = Arg::new(self.id())
+            .long(self.id())
+            .help(self.help)
+            .help_heading(self.group.heading())
+            .hide(self.group == Hidden)
+            .aliases(self.aliases.iter().copied());
+        if let Some(short) = self.short {
+            arg = arg.short(short);
+        }
+        match self.takes {
+            Nothing => arg.action(ArgAction::SetTrue),
+            One(name) => arg.value_name(name),
+            Dashed(name) => arg.value_name(name).allow_hyphen_values(true),
+            Many(name) => arg.value_name(name).action(ArgAction::Append),
+            Maybe(name) => {
+                arg.value_name(name).num_args(0..=1).require_equals(true).default_missing_value("")
+            }
+        }
+    }
+
+    /// What was said with it, if it was said.
+    fn values<'m>(&self, matches: &'m ArgMatches) -> Option<Vec<&'m str>> {
+        if self.takes == Nothing {
+            return matches.get_flag(self.id()).then(Vec::new);
+        }
+        matches.get_many::<String>(self.id()).map(|values| values.map(String::as_str).collect())
+    }
+
+    fn tell(&self, values: &[&str], flags: &mut Flags) {
+        let last = values.last().copied().unwrap_or_default();
+        match self.means {
+            Key(key) => flags.set(key, self.long, self.value(values, last)),
+            Not(key) => flags.set(key, self.long, FlagValue::Switch(false)),
+            Word(key, word) => flags.set(key, self.long, FlagValue::Text(word.to_owned())),
+            Seconds(key) => {
+                let has_unit = last.ends_with(|c: char| c.is_ascii_alphabetic());
+                let text = if has_unit { last.to_owned() } else { format!("{last}s") };
+                flags.set(key, self.long, FlagValue::Text(text));
+            }
+            Means::Only => flags.only = words(values),
+            Means::Env => flags.env_name = Some(last.to_owned()).filter(|name| !name.is_empty()),
+            Notice(notice) => flags.notices.push(format!("`{}`: {notice}", self.long)),
+            Means::Nothing => {}
+        }
+    }
+
+    fn value(&self, values: &[&str], last: &str) -> FlagValue {
+        match self.takes {
+            Nothing => FlagValue::Switch(true),
+            Maybe(_) if last.is_empty() => FlagValue::Switch(true),
+            Many(_) => FlagValue::List(values.iter().map(|&value| value.to_owned()).collect()),
+            One(_) | Dashed(_) | Maybe(_) => FlagValue::Text(last.to_owned()),
+        }
+    }
+}
+
+/// The names in `a,b` and `a b`.
+fn words(values: &[&str]) -> Vec<String> {
+    let words = values.iter().flat_map(|value| value.split([',', ' ']));
+    words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// The parser of the command line.
+pub(super) fn command() -> Command {
+    let words = Arg::new("words")
+        .value_name("TARGET")
+        .num_args(1..)
+        .required(true)
+        .value_parser(value_parser!(OsString));
+    let args =
+        Arg::new("args").value_name("ARGS").num_args(0..).last(true).value_parser(value_parser!(OsString));
+    let version = Arg::new("version").short('V').short_alias('v').long("version").action(ArgAction::Version);
+    let help = Arg::new("help").short('h').long("help").action(ArgAction::HelpShort);
+    Command::new("procrun")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(help::ABOUT)
+        .override_usage(help::USAGE)
+        .after_help(help::AFTER)
+        .max_term_width(80)
+        .help_template("{about}\n\n{usage-heading} {usage}\n\n{options}\n\n{after-help}\n")
+        .disable_version_flag(true)
+        .disable_help_flag(true)
+        .args_override_self(true)
+        .arg_required_else_help(true)
+        .arg(words.hide(true))
+        .arg(args.hide(true))
+        .args(FLAGS.iter().map(Flag::arg))
+        .arg(help.help("Print this").help_heading("Help"))
+        .arg(version.help("Print the version").help_heading("Help"))
+}
+
+/// What the options say.
+pub(super) fn read(matches: &ArgMatches) -> Flags {
+    let mut flags = Flags::default();
+    for flag in FLAGS {
+        if let Some(values) = flag.values(matches) {
+            flag.tell(&values, &mut flags);
+        }
+    }
+    flags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_makes_a_sound_parser() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_key_of_the_table_is_known() {
+        for flag in FLAGS {
+            let (Key(key) | Not(key) | Word(key, _) | Seconds(key)) = flag.means else { continue };
+            assert!(Flags::knows(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn values_reach_their_flags() {
+        let line = "p a.js -i -1 --node-args --inspect --only a,b --only c --env x --watch=src --no-pmx";
+        let flags = read(&command().get_matches_from(line.split(' ')));
+        assert_eq!(flags.only, ["a", "b", "c"]);
+        assert_eq!(flags.env_name.as_deref(), Some("x"));
+        assert!(flags.check().is_ok());
+        let flags = read(&command().get_matches_from(["p", "a.js", "-i", "many", "--kill-timeout", "-5"]));
+        let problems = flags.check().unwrap_err();
+        assert_eq!(problems.exit_code(), 64);
+        assert_eq!(problems.iter().count(), 2);
+    }
+}

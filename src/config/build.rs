@@ -1,0 +1,306 @@
+//! A draft → an [`AppSpec`]: defaults, paths, the environment, and what follows from what.
+//!
+//! Relative paths: an app's `cwd` is seen from the directory of a TOML file, but from the working
+//! directory of the caller for PM2's formats, as PM2 does; so is the default of `cwd`. `script`,
+//! log files and `pid_file` are seen from the app's `cwd`. `env_file` is seen from the directory
+//! of the file it stands in. What a flag says is seen from the caller's working directory, but
+//! for log files and `pid_file`, which stay with the app's `cwd` as in PM2.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    dotenv,
+    draft::{Draft, EnvVar},
+    file,
+    keys::{APP_KEYS, TIME_FORMAT},
+    notices::Notices,
+    origin::{AppSettings, Origin, Setting},
+    path::{expand_home, resolve},
+    problem::{Problem, Problems},
+    tree::{Place, Position},
+};
+use crate::spec::{
+    AppSpec, Backoff, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, LogFiles, LogSpec, Signal,
+};
+
+/// Where the file stands and who reads it.
+pub(super) struct Surroundings<'a> {
+    /// What relative `cwd`s are seen from.
+    pub(super) base: &'a Path,
+    /// The directory of the file, absolute.
+    pub(super) file_dir: &'a Path,
+    /// The caller's working directory.
+    pub(super) caller_cwd: &'a Path,
+    pub(super) environment: &'a BTreeMap<OsString, OsString>,
+    /// `--env`.
+    pub(super) env_name: Option<&'a str>,
+}
+
+/// What is gathered on the way.
+pub(super) struct Gathered<'a> {
+    pub(super) problems: &'a mut Problems,
+    pub(super) notices: &'a mut Notices,
+    pub(super) files_read: &'a mut Vec<PathBuf>,
+}
+
+/// Builds one application that is called `name`.
+pub(super) fn build(
+    mut draft: Draft,
+    name: String,
+    around: &Surroundings<'_>,
+    gathered: &mut Gathered<'_>,
+) -> (AppSpec, AppSettings) {
+    defaults_of_pm2(&mut draft, around);
+    let cwd = working_directory(&draft, around);
+    let interpreter = interpreter(&draft, around, gathered.notices);
+    let script = draft.script.clone().unwrap_or_default();
+    let exec_mode = exec_mode(&mut draft, &script, &name, gathered.notices);
+    let (variables, provenance) = variables(&mut draft, around, gathered);
+    let merge = draft.merge_logs.unwrap_or_else(|| {
+        // PM2 lets the instances share their files if nothing was said of how many there are.
+        exec_mode == ExecMode::Fork && matches!(draft.instances, None | Some(Instances::CpusMinus(0)))
+    });
+    let in_cwd = |file: &Option<String>| {
+        file.as_ref().map(|file| resolve(&cwd, &expand_home(file, around.environment)))
+    };
+    let date_format = match (&draft.date_format, draft.time) {
+        (Some(format), _) => Some(format.clone()),
+        (None, true) => {
+            let origin = Origin::Derived("time");
+            draft.origins.insert("log_date_format", origin);
+            Some(TIME_FORMAT.to_owned())
+        }
+        (None, false) => None,
+    };
+    let spec = AppSpec {
+        name,
+        namespace: draft.namespace.clone().unwrap_or_else(|| "default".to_owned()),
+        instances: draft.instances.unwrap_or(Instances::Count(1)),
+        exec_mode,
+        env: EnvSpec {
+            inherit: draft.inherit.clone(),
+            vars: variables,
+            instance_var: draft.instance_var.clone().unwrap_or_else(|| "NODE_APP_INSTANCE".to_owned()),
+            increment_var: draft.increment_var.clone(),
+        },
+        identity: Identity { user: draft.user.clone(), group: draft.group.clone() },
+        autostart: !draft.no_autostart,
+        restart: {
+            let mut restart = draft.restart.clone();
+            restart.backoff = backoff(&draft);
+            // PM2's 0 and 1 both mean: not once more.
+            restart.max_restarts = restart.max_restarts.max(1);
+            restart
+        },
+        stop: draft.stop.clone(),
+        logs: LogSpec {
+            json: draft.json_logs,
+            date_format,
+            disabled: draft.disable_logs,
+            files: LogFiles {
+                out: in_cwd(&draft.out_file),
+                error: in_cwd(&draft.error_file),
+                combined: in_cwd(&draft.log_file),
+                merge,
+                ..draft.files.clone()
+            },
+        },
+        pid_file: in_cwd(&draft.pid_file),
+        exec: Exec {
+            script,
+            args: std::mem::take(&mut draft.args),
+            interpreter,
+            interpreter_args: std::mem::take(&mut draft.interpreter_args),
+            source_maps: draft.source_maps,
+            cwd,
+        },
+    };
+    let settings = settings(&spec, &draft, provenance);
+    (spec, settings)
+}
+
+/// PM2 takes some defaults from its own environment.
+fn defaults_of_pm2(draft: &mut Draft, around: &Surroundings<'_>) {
+    let variable = |name: &str| around.environment.get(OsStr::new(name)).and_then(|value| value.to_str());
+    if draft.stop.kill_signal.is_none()
+        && let Some(signal) = variable("PM2_KILL_SIGNAL").and_then(Signal::parse)
+    {
+        draft.stop.kill_signal = Some(signal);
+        draft.origins.insert("kill_signal", Origin::Environment("PM2_KILL_SIGNAL"));
+    }
+    if !draft.origins.contains_key("kill_timeout")
+        && let Some(ms) = variable("PM2_KILL_TIMEOUT").and_then(|value| value.parse::<u32>().ok())
+        && ms > 0
+    {
+        draft.stop.kill_timeout = std::time::Duration::from_millis(ms.into());
+        draft.origins.insert("kill_timeout", Origin::Environment("PM2_KILL_TIMEOUT"));
+    }
+}
+
+fn working_directory(draft: &Draft, around: &Surroundings<'_>) -> PathBuf {
+    let base = match draft.origin("cwd") {
+        Origin::Flag(_) => around.caller_cwd,
+        _ => around.base,
+    };
+    match &draft.cwd {
+        Some(cwd) => resolve(base, &expand_home(cwd, around.environment)),
+        None => resolve(base, Path::new("")),
+    }
+}
+
+fn interpreter(draft: &Draft, around: &Surroundings<'_>, notices: &mut Notices) -> Interpreter {
+    match draft.interpreter.as_deref() {
+        None => Interpreter::Auto,
+        Some("none") => Interpreter::None,
+        // PM2 asks nvm for that version.
+        Some(program) => match program.strip_prefix("node@") {
+            None => Interpreter::Program(program.to_owned()),
+            Some(version) => {
+                let nvm = around.environment.get(OsStr::new("NVM_DIR")).and_then(|dir| dir.to_str());
+                if let Some(nvm) = nvm {
+                    return Interpreter::Program(format!("{nvm}/versions/node/v{version}/bin/node"));
+                }
+                notices.once("node@", || {
+                    format!("`interpreter` asks nvm for node {version}, but NVM_DIR is not set: the node in PATH is taken")
+                });
+                Interpreter::Program("node".to_owned())
+            }
+        },
+    }
+}
+
+/// PM2's rule: whoever says how many instances of a Node script he wants, wants a cluster.
+fn exec_mode(draft: &mut Draft, script: &str, name: &str, notices: &mut Notices) -> ExecMode {
+    let mode = draft.exec_mode.unwrap_or_else(|| {
+        if draft.instances.is_some() && runs_on_node(draft.interpreter.as_deref(), script) {
+            draft.origins.insert("exec_mode", Origin::Derived("instances"));
+            ExecMode::Cluster
+        } else {
+            ExecMode::Fork
+        }
+    });
+    let many = !matches!(draft.instances, None | Some(Instances::Count(1)));
+    if mode == ExecMode::Cluster && (many || draft.exec_mode.is_some()) {
+        notices.once("exec_mode", || {
+            format!(
+                "app `{name}`: cluster mode has no effect yet, its instances are processes of their own that do not share a port"
+            )
+        });
+    }
+    mode
+}
+
+fn runs_on_node(interpreter: Option<&str>, script: &str) -> bool {
+    if let Some(interpreter) = interpreter {
+        let program = interpreter.rsplit('/').next().unwrap_or(interpreter);
+        let program = program.split('@').next().unwrap_or(program);
+        return program.ends_with("node") || program.ends_with("bun");
+    }
+    if script.contains(' ') {
+        return false;
+    }
+    let extension = Path::new(script).extension().and_then(OsStr::to_str).unwrap_or_default();
+    matches!(extension, "js" | "cjs" | "mjs" | "ts" | "cts" | "mts" | "jsx" | "tsx")
+}
+
+fn backoff(draft: &Draft) -> Backoff {
+    match (draft.backoff_delay, draft.restart_delay) {
+        (Some(initial), _) if !initial.is_zero() => Backoff::Exponential { initial, first_at_once: false },
+        (_, Some(delay)) => Backoff::Fixed(delay),
+        _ => Backoff::DEFAULT,
+    }
+}
+
+/// `env_file`, then `env`, then `port`, then `env_<name>`: the later wins.
+fn variables(
+    draft: &mut Draft,
+    around: &Surroundings<'_>,
+    gathered: &mut Gathered<'_>,
+) -> (BTreeMap<String, String>, Vec<EnvVar>) {
+    let mut said = Vec::new();
+    let origin = draft.origin("env_file");
+    for (file, at) in std::mem::take(&mut draft.env_files) {
+        env_file(&file, at, &origin, around, gathered, &mut said);
+    }
+    said.append(&mut draft.env);
+    if let Some(port) = draft.port {
+        said.push(EnvVar { name: "PORT".to_owned(), value: port.to_string(), origin: draft.origin("port") });
+    }
+    for (name, variables) in std::mem::take(&mut draft.named_envs) {
+        if around.env_name == Some(name.as_str()) {
+            said.extend(variables);
+        }
+    }
+    if let Some(variable) = &draft.increment_var
+        && !said.iter().any(|said| said.name == *variable)
+    {
+        let origin = Origin::Derived("increment_var");
+        said.push(EnvVar { name: variable.clone(), value: "0".to_owned(), origin });
+    }
+    let mut variables = BTreeMap::new();
+    let mut provenance: BTreeMap<String, EnvVar> = BTreeMap::new();
+    for variable in said {
+        variables.insert(variable.name.clone(), variable.value.clone());
+        provenance.insert(variable.name.clone(), variable);
+    }
+    (variables, provenance.into_values().collect())
+}
+
+fn env_file(
+    file: &str,
+    at: Option<Position>,
+    origin: &Origin,
+    around: &Surroundings<'_>,
+    gathered: &mut Gathered<'_>,
+    said: &mut Vec<EnvVar>,
+) {
+    let base = if matches!(origin, Origin::Flag(_)) { around.caller_cwd } else { around.file_dir };
+    let path = resolve(base, &expand_home(file, around.environment));
+    let text = match file::read(&path) {
+        Ok(text) => text,
+        Err(unreadable) => {
+            let place = match origin {
+                Origin::File(place) | Origin::Expanded(place, _) => {
+                    Some(Place { file: place.file.clone(), position: at.or(place.position) })
+                }
+                _ => None,
+            };
+            let message = format!("the `env_file` {} {}", path.display(), unreadable.why);
+            let hint = unreadable.hint.map(str::to_owned);
+            gathered.problems.push(Problem { place, message, hint });
+            return;
+        }
+    };
+    let place = |line| Place::of(Path::new(file), Some(Position { line, column: 1 }));
+    let (variables, flaws) = dotenv::parse(&text);
+    for (line, why) in flaws {
+        gathered.problems.push(Problem::at(place(line), why));
+    }
+    said.extend(variables.into_iter().map(|variable| EnvVar {
+        name: variable.name,
+        value: variable.value,
+        origin: Origin::EnvFile(place(variable.line)),
+    }));
+    gathered.files_read.push(path);
+}
+
+fn settings(spec: &AppSpec, draft: &Draft, variables: Vec<EnvVar>) -> AppSettings {
+    let keys = APP_KEYS.iter().filter_map(|key| {
+        let value = (key.show)(spec)?;
+        let origin = match (key.name, draft.origin(key.name)) {
+            ("name", Origin::Default) => Origin::Derived("script"),
+            (_, origin) => origin,
+        };
+        Some(Setting { key: key.name.to_owned(), value, origin })
+    });
+    let variables = variables.into_iter().map(|variable| Setting {
+        key: format!("env.{}", variable.name),
+        value: variable.value,
+        origin: variable.origin,
+    });
+    AppSettings { name: spec.name.clone(), settings: keys.chain(variables).collect() }
+}

@@ -1,0 +1,429 @@
+//! The tree of a file → drafts, by way of the key table.
+//!
+//! It knows the shapes a root may have and what to say about a key that is unknown, twice there,
+//! or for later. What a key means is in `keys`, what a value is in `value`.
+
+use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
+
+use super::{
+    draft::{Draft, EnvVar, RuntimeDraft},
+    keys::{APP_KEYS, Key, Kind, RUNTIME_KEYS, Zero, find, words},
+    notices::Notices,
+    origin::Origin,
+    problem::{Problem, Problems},
+    tree::{Entry, Node, Place, Position, Value, shorten},
+    value::{self, Complaint, Decoded, Dialect},
+};
+use crate::spec::InheritEnv;
+
+/// The most applications one file may hold.
+const MAX_APPS: usize = 1000;
+
+/// One application of a file.
+pub(super) struct App {
+    pub(super) draft: Draft,
+    /// Where it begins.
+    pub(super) at: Option<Position>,
+    /// What errors call it: `` app `api` ``, or `app 2` if it has no name.
+    pub(super) label: String,
+}
+
+/// What one file holds.
+pub(super) struct File {
+    pub(super) runtime: RuntimeDraft,
+    pub(super) apps: Vec<App>,
+}
+
+/// What became of a value.
+pub(super) enum Outcome {
+    /// It is in the draft.
+    Set,
+    /// It says nothing.
+    Unset,
+    /// It is right, and without effect until its feature comes.
+    Later,
+    /// It asks for a service of PM2 itself.
+    OfPm2,
+    /// It is taken for what PM2 would make of it; this has to be said.
+    Noted(&'static str),
+}
+
+/// Decodes one file.
+pub(super) struct Decoder<'a> {
+    pub(super) file: Arc<str>,
+    pub(super) dialect: Dialect,
+    pub(super) problems: &'a mut Problems,
+    pub(super) notices: &'a mut Notices,
+}
+
+/// Keys at the root that belong to PM2's other commands.
+const PM2_ROOT_KEYS: [&str; 2] = ["deploy", "$schema"];
+
+impl Decoder<'_> {
+    /// Everything a file says.
+    pub(super) fn root(&mut self, root: &Node) -> File {
+        let mut file = File { runtime: RuntimeDraft::default(), apps: Vec::new() };
+        match &root.value {
+            Value::Table(entries) => self.root_table(root, entries, &mut file),
+            Value::List(items) => self.apps(items, &mut file),
+            Value::Null => self.wrong(None, "the file is empty").hint_into(NO_APPS, self.problems),
+            other => {
+                let message = format!("must hold a table of apps, not {}", other.describe());
+                self.wrong(root.at, message).hint_into(NO_APPS, self.problems);
+            }
+        }
+        file
+    }
+
+    fn root_table(&mut self, root: &Node, entries: &[Entry], file: &mut File) {
+        let list =
+            root.get("apps").or_else(|| if self.dialect == Dialect::Pm2 { root.get("pm2") } else { None });
+        let alone = list.is_none() && entries.iter().any(|entry| is_script(&entry.key));
+        for entry in entries {
+            let key = entry.key.as_str();
+            if list.is_some_and(|list| std::ptr::eq(list, entry)) {
+                continue;
+            }
+            let runtime_key = find(RUNTIME_KEYS, key);
+            let app_key = alone && (find(APP_KEYS, key).is_some() || key.starts_with("env_"));
+            if app_key {
+                continue;
+            } else if let Some(runtime_key) = runtime_key {
+                self.runtime(runtime_key, entry, &mut file.runtime);
+            } else if PM2_ROOT_KEYS.contains(&key) {
+                let place = self.place(entry.at);
+                self.notices
+                    .once(key, || format!("{place}: `{key}` is for other tools and has no effect here"));
+            } else if !alone {
+                self.unknown(entry, "at the root", words(RUNTIME_KEYS).chain(["apps"]), app_hint(key));
+            }
+        }
+        match list.map(|list| (&list.node, &list.node.value)) {
+            Some((_, Value::List(items))) => self.apps(items, file),
+            Some((node, Value::Table(entries))) => {
+                let named =
+                    |entry: &Entry| entry.node.entries().is_some() && find(APP_KEYS, &entry.key).is_none();
+                if !entries.is_empty() && entries.iter().all(named) {
+                    self.wrong(node.at, "`apps` must be a list of apps, not a table of them")
+                        .hint_into("each app is an element with its own `name`", self.problems);
+                } else {
+                    self.apps(std::slice::from_ref(node), file);
+                }
+            }
+            Some((node, other)) => {
+                let message = format!("`apps` must be a list of apps, not {}", other.describe());
+                self.wrong(node.at, message).into_problems(self.problems);
+            }
+            None if alone => self.apps(std::slice::from_ref(root), file),
+            None => self.wrong(None, "no apps in it").hint_into(NO_APPS, self.problems),
+        }
+    }
+
+    fn apps(&mut self, items: &[Node], file: &mut File) {
+        if items.is_empty() {
+            self.wrong(None, "no apps in it").hint_into(NO_APPS, self.problems);
+        }
+        if items.len() > MAX_APPS {
+            let message = format!("{} apps, at most {MAX_APPS} are taken", items.len());
+            self.wrong(None, message).into_problems(self.problems);
+            return;
+        }
+        for (number, item) in items.iter().enumerate() {
+            let Some(entries) = item.entries() else {
+                let message = format!("app {} must be a table, not {}", number + 1, item.value.describe());
+                self.wrong(item.at, message).into_problems(self.problems);
+                continue;
+            };
+            let app = self.app(item, entries, number);
+            file.apps.push(app);
+        }
+    }
+
+    fn app(&mut self, node: &Node, entries: &[Entry], number: usize) -> App {
+        let label = match node.get("name").map(|entry| &entry.node.value) {
+            Some(Value::Text(name)) if !name.trim().is_empty() => format!("app `{}`", shorten(name)),
+            _ => format!("app {}", number + 1),
+        };
+        let mut app = App { draft: Draft::default(), at: node.at, label };
+        let mut said: BTreeMap<&'static str, &str> = BTreeMap::new();
+        for entry in self.in_order(entries) {
+            let Some(key) = find(APP_KEYS, &entry.key) else {
+                self.other_key(entry, &mut app);
+                continue;
+            };
+            // `env_file` may also be the environment that is called `file`.
+            if key.name == "env_file" && entry.node.entries().is_some() {
+                self.named_env(entry, "file", &mut app);
+                continue;
+            }
+            if value::is_unset(&entry.node, self.dialect) {
+                continue;
+            }
+            if let Some(first) = said.get(key.name) {
+                self.said_twice(entry, first, &app.label);
+                continue;
+            }
+            said.insert(key.name, &entry.key);
+            self.app_key(key, entry, &mut app);
+        }
+        app
+    }
+
+    /// PM2 takes a key's own name before its aliases; with the strict reader it makes no difference.
+    fn in_order<'e>(&self, entries: &'e [Entry]) -> Vec<&'e Entry> {
+        let mut entries: Vec<&Entry> = entries.iter().collect();
+        if self.dialect == Dialect::Pm2 {
+            entries.sort_by_key(|entry| find(APP_KEYS, &entry.key).is_some_and(|key| key.name != entry.key));
+        }
+        entries
+    }
+
+    fn said_twice(&mut self, entry: &Entry, first: &str, label: &str) {
+        let place = self.place(entry.at);
+        let message = format!("`{}` in {label} is the same key as `{first}`", entry.key);
+        if self.dialect == Dialect::Toml {
+            self.problems.push(Problem::at(place, message).hint("say it once"));
+        } else {
+            self.notices.add(format!("{place}: {message}, which counts"));
+        }
+    }
+
+    fn app_key(&mut self, key: &'static Key<Draft, crate::spec::AppSpec>, entry: &Entry, app: &mut App) {
+        let origin = self.origin(&entry.node);
+        match apply(&key.kind, &entry.node, self.dialect, &origin, &self.file, &mut app.draft) {
+            Ok(Outcome::Set) => {
+                app.draft.origins.insert(key.name, origin);
+            }
+            Ok(Outcome::Unset) => {}
+            Ok(Outcome::Later) => self.notices.later(key.name, &self.place(entry.at).to_string()),
+            Ok(Outcome::OfPm2) => {
+                let place = self.place(entry.at).to_string();
+                self.notices.of_pm2(key.name, &place);
+            }
+            Ok(Outcome::Noted(note)) => {
+                let place = self.place(entry.at);
+                self.notices.add(format!("{place}: `{}` in {} {note}", entry.key, app.label));
+            }
+            Err(complaints) => self.complain(&entry.key, &app.label, &entry.node, complaints),
+        }
+    }
+
+    /// `env_<name>`, or a key nobody knows.
+    fn other_key(&mut self, entry: &Entry, app: &mut App) {
+        match entry.key.strip_prefix("env_") {
+            Some(name) if !name.is_empty() && !name.contains(char::is_whitespace) => {
+                self.named_env(entry, name, app);
+            }
+            _ => {
+                let whereabouts = format!("in {}", app.label);
+                self.unknown(entry, &whereabouts, words(APP_KEYS), None);
+            }
+        }
+    }
+
+    fn named_env(&mut self, entry: &Entry, name: &str, app: &mut App) {
+        if matches!(entry.node.value, Value::Null) {
+            return;
+        }
+        match self.environment(&entry.node) {
+            Ok(variables) => app.draft.named_envs.push((name.to_owned(), variables)),
+            Err(complaints) => self.complain(&entry.key, &app.label, &entry.node, complaints),
+        }
+    }
+
+    fn environment(&self, node: &Node) -> Decoded<Vec<EnvVar>> {
+        environment(node, &self.origin(node), &self.file)
+    }
+
+    fn runtime(
+        &mut self,
+        key: &'static Key<RuntimeDraft, crate::spec::Runtime>,
+        entry: &Entry,
+        draft: &mut RuntimeDraft,
+    ) {
+        if value::is_unset(&entry.node, self.dialect) {
+            return;
+        }
+        let origin = self.origin(&entry.node);
+        match apply(&key.kind, &entry.node, self.dialect, &origin, &self.file, draft) {
+            Ok(_) => {
+                draft.origins.insert(key.name, origin);
+            }
+            Err(complaints) => self.complain(&entry.key, "", &entry.node, complaints),
+        }
+    }
+
+    fn complain(&mut self, key: &str, label: &str, node: &Node, complaints: Vec<Complaint>) {
+        let inside = if label.is_empty() { String::new() } else { format!(" in {label}") };
+        for Complaint { message, at } in complaints {
+            let place = self.place(at.or(node.at));
+            self.problems.push(Problem::at(place, format!("`{key}`{inside} {message}")));
+        }
+    }
+
+    fn unknown(
+        &mut self,
+        entry: &Entry,
+        whereabouts: &str,
+        known: impl Iterator<Item = &'static str>,
+        hint: Option<String>,
+    ) {
+        if self.problems.is_full() {
+            self.problems.skip_one();
+            return;
+        }
+        let key = shorten(&entry.key);
+        let problem = Problem::at(self.place(entry.at), format!("unknown key `{key}` {whereabouts}"));
+        let problem = match hint {
+            Some(hint) => problem.hint(hint),
+            None => problem.did_you_mean(&entry.key, known),
+        };
+        if self.dialect == Dialect::Toml {
+            self.problems.push(problem);
+        } else {
+            self.notices.unknown_key(&entry.key, &problem);
+        }
+    }
+
+    fn place(&self, position: Option<Position>) -> Place {
+        Place { file: self.file.clone(), position }
+    }
+
+    fn origin(&self, node: &Node) -> Origin {
+        origin(node, &self.file)
+    }
+
+    fn wrong(&self, at: Option<Position>, message: impl Into<String>) -> Problem {
+        Problem::at(self.place(at), message)
+    }
+}
+
+const NO_APPS: &str = "an app is `[[apps]]` in TOML, an element of `apps` elsewhere; it needs a `script`";
+
+fn is_script(key: &str) -> bool {
+    find(APP_KEYS, key).is_some_and(|key| key.name == "script")
+}
+
+fn app_hint(key: &str) -> Option<String> {
+    find(APP_KEYS, key).map(|_| "it is a key of an app: put it under one".to_owned())
+}
+
+impl Problem {
+    fn into_problems(self, problems: &mut Problems) {
+        problems.push(self);
+    }
+
+    fn hint_into(self, hint: &str, problems: &mut Problems) {
+        problems.push(self.hint(hint));
+    }
+}
+
+fn origin(node: &Node, file: &Arc<str>) -> Origin {
+    let place = Place { file: file.clone(), position: node.at };
+    if node.expanded.is_empty() {
+        Origin::File(place)
+    } else {
+        let unique: BTreeSet<&String> = node.expanded.iter().collect();
+        Origin::Expanded(place, unique.into_iter().cloned().collect())
+    }
+}
+
+fn environment(node: &Node, whole: &Origin, file: &Arc<str>) -> Decoded<Vec<EnvVar>> {
+    let variables = value::environment(node)?;
+    Ok(variables
+        .into_iter()
+        .map(|(name, value, at, expanded)| {
+            let place = Place { file: file.clone(), position: at };
+            let origin = match whole {
+                Origin::File(_) | Origin::Expanded(..) if expanded.is_empty() => Origin::File(place),
+                Origin::File(_) | Origin::Expanded(..) => Origin::Expanded(place, expanded),
+                other => other.clone(),
+            };
+            EnvVar { name, value, origin }
+        })
+        .collect())
+}
+
+/// Reads a value and puts it where its key says.
+pub(super) fn apply<D>(
+    kind: &Kind<D>,
+    node: &Node,
+    dialect: Dialect,
+    origin: &Origin,
+    file: &Arc<str>,
+    draft: &mut D,
+) -> Decoded<Outcome> {
+    match kind {
+        Kind::Label(set) => set(draft, value::label(node)?),
+        Kind::Text(set) => set(draft, value::full_text(node)?),
+        Kind::Variable(set) => set(draft, value::variable(node)?),
+        Kind::Words(set) => set(draft, value::words(node, dialect)?),
+        Kind::Switch(set) => set(draft, value::switch(node, dialect)?),
+        Kind::Duration(set, zero) => {
+            let duration = value::duration(node)?;
+            if duration.is_zero() && dialect == Dialect::Pm2 && *zero == Zero::IsUnset {
+                return Ok(Outcome::Unset);
+            }
+            set(draft, duration);
+        }
+        Kind::Size(min, set) => {
+            let size = value::size(node)?;
+            if size < *min {
+                let message = format!("must be at least {min} bytes, it is {}", node.value.describe());
+                return Err(vec![Complaint { message, at: None }]);
+            }
+            set(draft, size);
+        }
+        Kind::Count(min, max, set) => set(draft, value::count(node, *min, *max)?),
+        Kind::Choice(choices) => {
+            let word = value::text(node)?;
+            let Some((_, set)) = choices.iter().find(|(choice, _)| *choice == word) else {
+                let list: Vec<String> = choices
+                    .iter()
+                    .filter(|(choice, _)| !choice.ends_with("_mode"))
+                    .map(|(choice, _)| format!("\"{choice}\""))
+                    .collect();
+                let message = format!("must be {}, not {}", list.join(" or "), node.value.describe());
+                return Err(vec![Complaint { message, at: None }]);
+            };
+            set(draft);
+        }
+        Kind::Instances(set) => set(draft, value::instances(node, dialect)?),
+        Kind::Codes(set) => set(draft, value::codes(node)?),
+        Kind::Signal(set) => set(draft, value::signal(node)?),
+        Kind::Principal(set) => set(draft, value::principal(node)?),
+        Kind::Environment(set) => {
+            if dialect == Dialect::Pm2 && matches!(node.value, Value::Text(_)) {
+                return Ok(Outcome::Noted("is a text, which sets no variable"));
+            }
+            set(draft, environment(node, origin, file)?);
+        }
+        Kind::EnvFiles(set) => set(draft, value::placed_texts(node)?),
+        Kind::Filter(set) => match &node.value {
+            Value::Bool(true) => set(draft, InheritEnv::Nothing),
+            Value::Bool(false) => set(draft, InheritEnv::All),
+            _ => set(draft, InheritEnv::Without(value::texts(node)?)),
+        },
+        Kind::LogFile(set) => match &node.value {
+            Value::Bool(false) => set(draft, None),
+            Value::Bool(true) => return Ok(Outcome::Noted("is `true`: only a path makes a file here")),
+            _ => {
+                let path = value::full_text(node)?;
+                set(draft, (path != "/dev/null" && path != "NULL").then_some(path));
+            }
+        },
+        Kind::Later(check) => {
+            check(node)?;
+            let off = match &node.value {
+                Value::Bool(on) => !on,
+                Value::Integer(number) => *number == 0,
+                Value::Text(text) => text == "0",
+                _ => false,
+            };
+            return Ok(if off { Outcome::Unset } else { Outcome::Later });
+        }
+        Kind::OfPm2 => return Ok(Outcome::OfPm2),
+        Kind::Moot => return Ok(Outcome::Unset),
+    }
+    Ok(Outcome::Set)
+}

@@ -1,0 +1,78 @@
+//! An application while it is put together: what was said so far, by whom, and nothing resolved.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{origin::Origin, tree::Position};
+use crate::spec::{
+    ExecMode, InheritEnv, Instances, LogFiles, OnErrored, PrincipalRef, RestartPolicy, Runtime, StopPolicy,
+};
+
+/// One variable and who said it.
+#[derive(Debug, Clone)]
+pub(super) struct EnvVar {
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) origin: Origin,
+}
+
+/// What was said about one application. `None` is "not said".
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub(super) script: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) name_prefix: Option<String>,
+    pub(super) append_env_to_name: bool,
+    pub(super) namespace: Option<String>,
+    pub(super) args: Vec<String>,
+    pub(super) cwd: Option<String>,
+    pub(super) interpreter: Option<String>,
+    pub(super) interpreter_args: Vec<String>,
+    pub(super) source_maps: bool,
+    pub(super) instances: Option<Instances>,
+    pub(super) exec_mode: Option<ExecMode>,
+    pub(super) env: Vec<EnvVar>,
+    pub(super) named_envs: Vec<(String, Vec<EnvVar>)>,
+    pub(super) env_files: Vec<(String, Option<Position>)>,
+    pub(super) port: Option<u32>,
+    pub(super) inherit: InheritEnv,
+    pub(super) instance_var: Option<String>,
+    pub(super) increment_var: Option<String>,
+    pub(super) user: Option<PrincipalRef>,
+    pub(super) group: Option<PrincipalRef>,
+    pub(super) no_autostart: bool,
+    pub(super) restart: RestartPolicy,
+    pub(super) restart_delay: Option<Duration>,
+    pub(super) backoff_delay: Option<Duration>,
+    pub(super) stop: StopPolicy,
+    pub(super) json_logs: bool,
+    pub(super) date_format: Option<String>,
+    pub(super) time: bool,
+    pub(super) disable_logs: bool,
+    pub(super) out_file: Option<String>,
+    pub(super) error_file: Option<String>,
+    pub(super) log_file: Option<String>,
+    pub(super) merge_logs: Option<bool>,
+    pub(super) files: LogFiles,
+    pub(super) pid_file: Option<String>,
+    /// Who said what, by the name of the key.
+    pub(super) origins: BTreeMap<&'static str, Origin>,
+}
+
+impl Draft {
+    /// Where the place of a key is, for an error about what was made of it.
+    pub(super) fn origin(&self, key: &'static str) -> Origin {
+        self.origins.get(key).cloned().unwrap_or(Origin::Default)
+    }
+
+    pub(super) fn on_errored(&mut self, answer: OnErrored) {
+        self.restart.on_errored = answer;
+    }
+}
+
+/// procrun's own settings while they are put together.
+#[derive(Debug, Default)]
+pub(super) struct RuntimeDraft {
+    pub(super) runtime: Runtime,
+    pub(super) time: bool,
+    pub(super) origins: BTreeMap<&'static str, Origin>,
+}

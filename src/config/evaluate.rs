@@ -1,0 +1,233 @@
+//! JavaScript and TypeScript ecosystem files: what to run, and what its answer means.
+//!
+//! The child imports the file and writes what it exports as JSON behind a marker that nobody can
+//! guess, so what the file itself prints is not taken for it. As in PM2, a function is not called
+//! and a promise is not awaited. Here nothing is spawned: the supervisor does that, and ends the
+//! child's whole session when its time is up.
+
+use std::{
+    ffi::OsString,
+    fmt::Write as _,
+    hash::{BuildHasher as _, RandomState},
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    EX_CONFIG, Loaded, Problem, Problems, Source, json,
+    target::{Format, find_in_path},
+    tree::{Node, Place, Position, Value, shorten},
+};
+use crate::spec::Signal;
+
+const PROGRAM: &str = include_str!("evaluate.js");
+
+/// Bytes of standard output that a file may cause, its own chatter included.
+const MAX_OUTPUT: usize = 4 * 1024 * 1024;
+
+/// A child to run, for a file that only JavaScript can read. It wants the caller's environment,
+/// `/dev/null` as its standard input and its own session, and its two outputs kept apart.
+#[derive(Debug)]
+pub struct Evaluation {
+    /// node, or bun where node is not there; absolute.
+    pub program: PathBuf,
+    /// Its arguments, without the program's own name.
+    pub args: Vec<OsString>,
+    /// Where to run it: the caller's working directory, as in PM2.
+    pub cwd: PathBuf,
+    /// How long it may take.
+    pub deadline: Duration,
+    /// How many bytes each of its outputs may have.
+    pub max_output: usize,
+    source: Source,
+    file: PathBuf,
+    marker: String,
+}
+
+/// How the child ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EvaluationEnd {
+    /// With this exit code.
+    Exited(u8),
+    /// By this signal.
+    Signaled(Signal),
+    /// It was killed at the deadline.
+    TimedOut,
+    /// It was killed because it wrote more than [`Evaluation::max_output`].
+    TooMuchOutput,
+    /// It never ran; why.
+    SpawnFailed(String),
+}
+
+impl Evaluation {
+    pub(super) fn new(source: Source, file: &Path) -> Result<Self, Problems> {
+        let path = source.environment().get(std::ffi::OsStr::new("PATH"));
+        let program = find_in_path("node", path).or_else(|_| find_in_path("bun", path)).map_err(|_| {
+            let problem = Problem::new(format!(
+                "{} needs node or bun to be evaluated, and neither is in PATH",
+                source.name()
+            ));
+            let hint = "install one, or write the file as TOML, JSON or YAML";
+            Problems::one(EX_CONFIG, problem.hint(hint))
+        })?;
+        // The hash keys of the standard library are random and never leave this process.
+        let state = RandomState::new();
+        let marker = format!("procrun:{:016x}{:016x}:", state.hash_one(1), state.hash_one(2));
+        let constants =
+            format!("const FILE_URL = '{}', MARKER = '{marker}', RESPAWNED = false;\n", file_url(file));
+        let text = constants + PROGRAM;
+        let quoted = serde_json::Value::from(text.as_str());
+        let program_text = format!("const PROGRAM_TEXT = {quoted};\n{text}");
+        let mut args = vec![OsString::from("-e"), program_text.into(), "--".into()];
+        args.extend(source.0.command_line.iter().cloned());
+        Ok(Self {
+            program: program.into(),
+            args,
+            cwd: source.0.cwd.clone(),
+            deadline: Duration::from_secs(10),
+            max_output: MAX_OUTPUT,
+            file: file.to_owned(),
+            marker,
+            source,
+        })
+    }
+
+    /// What the child's end and output mean.
+    ///
+    /// # Errors
+    /// The file threw, never ended, or exported what is no configuration; or what it exported is
+    /// wrong.
+    pub fn finish(self, end: EvaluationEnd, stdout: &[u8], stderr: &[u8]) -> Result<Loaded, Problems> {
+        // Whatever the file does afterwards: what it exported is known.
+        let answer = match self.answer(stdout) {
+            Some(Ok(answer)) => answer,
+            Some(Err(flaw)) => {
+                return Err(self.one(self.wrong(format!("exports what cannot be read: {flaw}"))));
+            }
+            None => return Err(self.no_answer(end, stderr)),
+        };
+        if let Some(value) = answer.get("value") {
+            return self.source.load_file(&value.node.clone().without_positions(), Format::Script);
+        }
+        if let Some(thrown) = text_of(&answer, "thrown") {
+            let stack = text_of(&answer, "stack").unwrap_or_default();
+            return Err(self.threw(thrown, stack, &String::from_utf8_lossy(stderr)));
+        }
+        if let Some(version) = text_of(&answer, "untyped") {
+            let problem = self.wrong(format!("node {version} cannot read TypeScript"));
+            return Err(
+                self.one(problem.hint("use node 22.18 or later, or bun, or write the file in JavaScript"))
+            );
+        }
+        let exports = text_of(&answer, "exports").unwrap_or("nothing");
+        let problem = self.wrong(match exports {
+            "function" => "exports a function, and nobody calls it".to_owned(),
+            "promise" => "exports a promise, and nobody waits for it".to_owned(),
+            "undefined" => "exports nothing".to_owned(),
+            other => format!("must export a table of apps, not {other}"),
+        });
+        Err(self.one(
+            problem.hint("write `module.exports = { apps: [ … ] }` or `export default { apps: [ … ] }`"),
+        ))
+    }
+
+    /// What stands behind the last marker that has a whole line.
+    fn answer(&self, stdout: &[u8]) -> Option<Result<Node, String>> {
+        let begin = memchr::memmem::rfind(stdout, self.marker.as_bytes())? + self.marker.len();
+        let line = &stdout[begin..];
+        let line = &line[..memchr::memchr(b'\n', line)?];
+        let answer = json::parse(&String::from_utf8_lossy(line));
+        Some(answer.map_err(|flaws| flaws.into_iter().next().map_or_else(String::new, |(_, what, _)| what)))
+    }
+
+    fn no_answer(&self, end: EvaluationEnd, stderr: &[u8]) -> Problems {
+        let problem = match end {
+            EvaluationEnd::TimedOut => self
+                .wrong(format!("was not evaluated within {} seconds", self.deadline.as_secs()))
+                .hint("an ecosystem file must end: it can neither wait nor loop"),
+            EvaluationEnd::TooMuchOutput => {
+                self.wrong(format!("prints more than {} MiB", self.max_output / (1024 * 1024)))
+            }
+            EvaluationEnd::SpawnFailed(why) => {
+                self.wrong(format!("cannot be evaluated: {}: {why}", self.program.display()))
+            }
+            EvaluationEnd::Exited(code) => self.early_end(&format!("exit code {code}"), stderr),
+            EvaluationEnd::Signaled(signal) => self.early_end(&signal.to_string(), stderr),
+        };
+        self.one(problem)
+    }
+
+    fn early_end(&self, how: &str, stderr: &[u8]) -> Problem {
+        let problem = self.wrong(format!("ended its evaluation with {how} before it exported anything"));
+        let stderr = String::from_utf8_lossy(stderr);
+        match stderr.lines().map(str::trim).find(|line| !line.is_empty()) {
+            Some(line) => problem.hint(format!("it said: {}", shorten(line))),
+            None => problem.hint("it may call `process.exit`"),
+        }
+    }
+
+    fn threw(&self, thrown: &str, stack: &str, stderr: &str) -> Problems {
+        let mut lines = thrown.lines();
+        let mut message: String = lines.next().unwrap_or_default().chars().take(200).collect();
+        if message.trim().is_empty() {
+            message = "something without a message".to_owned();
+        }
+        let position = self.position_in(stack).or_else(|| self.position_in(stderr));
+        let place = Place { file: self.source.name().into(), position };
+        let problem = Problem::at(place, format!("cannot be evaluated: {message}"));
+        self.one(if thrown.contains("in ES module scope") {
+            problem.hint("write `export default`, or name the file `….config.cjs`")
+        } else {
+            problem
+        })
+    }
+
+    /// The first `<file>:<line>` or `<file>:<line>:<column>` in a stack trace.
+    fn position_in(&self, trace: &str) -> Option<Position> {
+        let path = self.file.to_string_lossy();
+        let url = file_url(&self.file);
+        [path.as_ref(), url.as_str()]
+            .iter()
+            .filter_map(|name| {
+                trace.match_indices(name).find_map(|(at, _)| {
+                    let mut numbers =
+                        trace[at + name.len()..].strip_prefix(':')?.splitn(3, |c: char| !c.is_ascii_digit());
+                    let line = numbers.next()?.parse().ok()?;
+                    let column = numbers.next().and_then(|column| column.parse().ok()).unwrap_or(1);
+                    Some((at, Position { line, column }))
+                })
+            })
+            .min_by_key(|&(at, _)| at)
+            .map(|(_, position)| position)
+    }
+
+    fn wrong(&self, message: impl Into<String>) -> Problem {
+        Problem::at(Place { file: self.source.name().into(), position: None }, message)
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as the others")]
+    fn one(&self, problem: Problem) -> Problems {
+        Problems::one(EX_CONFIG, problem)
+    }
+}
+
+fn text_of<'a>(answer: &'a Node, key: &str) -> Option<&'a str> {
+    match &answer.get(key)?.node.value {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// The file as a URL; ASCII without quotes, so that it can stand in a program.
+fn file_url(path: &Path) -> String {
+    let mut url = "file://".to_owned();
+    for &byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_' | b'~') {
+            url.push(char::from(byte));
+        } else {
+            write!(url, "%{byte:02X}").expect("a String takes everything");
+        }
+    }
+    url
+}

@@ -1,0 +1,219 @@
+//! `${VAR}`, `${VAR:-default}` and `$$` in the strings of a TOML file.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+};
+
+/// A text after expansion.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Expansion {
+    pub(super) text: String,
+    /// The variables that were looked at, in their order.
+    pub(super) variables: Vec<String>,
+}
+
+/// Why a text cannot be expanded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CannotExpand {
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+}
+
+impl CannotExpand {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: Some("write `$${` for the characters themselves".into()) }
+    }
+}
+
+/// A default may hold another variable, and that one's default again, so deep.
+const MAX_NESTING: usize = 8;
+/// What one text may grow to, in bytes.
+const MAX_LENGTH: usize = 1024 * 1024;
+
+/// Expands `${VAR}`, `${VAR:-default}` (unset or empty) and `$$`; any other `$` stays what it is,
+/// so that shell lines keep their own variables.
+pub(super) fn expand(
+    text: &str,
+    environment: &BTreeMap<OsString, OsString>,
+) -> Result<Expansion, CannotExpand> {
+    let mut expansion = Expansion::default();
+    let rest = run(text, environment, &mut expansion, 0)?;
+    debug_assert!(rest.is_empty(), "only a default ends at a brace");
+    Ok(expansion)
+}
+
+/// Expands up to the end, or inside a default up to the brace that closes it; gives what is left.
+fn run<'a>(
+    mut text: &'a str,
+    environment: &BTreeMap<OsString, OsString>,
+    into: &mut Expansion,
+    nesting: usize,
+) -> Result<&'a str, CannotExpand> {
+    loop {
+        let stop = if nesting > 0 { text.find(['$', '}']) } else { text.find('$') };
+        let Some(at) = stop else {
+            if nesting > 0 {
+                return Err(CannotExpand::new("`${` without the `}` that closes it"));
+            }
+            into.text.push_str(text);
+            return Ok("");
+        };
+        into.text.push_str(&text[..at]);
+        text = &text[at..];
+        if text.starts_with('}') {
+            return Ok(text);
+        }
+        if let Some(rest) = text.strip_prefix("$$") {
+            into.text.push('$');
+            text = rest;
+        } else if let Some(rest) = text.strip_prefix("${") {
+            text = variable(rest, environment, into, nesting)?;
+        } else {
+            into.text.push('$');
+            text = &text[1..];
+        }
+        if into.text.len() > MAX_LENGTH {
+            return Err(CannotExpand { message: "longer than 1 MiB once expanded".into(), hint: None });
+        }
+    }
+}
+
+/// Expands one variable whose `${` is already eaten; gives what stands after its `}`.
+fn variable<'a>(
+    text: &'a str,
+    environment: &BTreeMap<OsString, OsString>,
+    into: &mut Expansion,
+    nesting: usize,
+) -> Result<&'a str, CannotExpand> {
+    if nesting >= MAX_NESTING {
+        return Err(CannotExpand::new("variables nested too deeply"));
+    }
+    let length = text.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap_or(text.len());
+    let (name, rest) = text.split_at(length);
+    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(CannotExpand::new("`${` without the name of a variable"));
+    }
+    let value = match environment.get(OsStr::new(name)) {
+        None => None,
+        Some(value) => Some(value.to_str().ok_or_else(|| CannotExpand {
+            message: format!("the environment variable `{name}` is not UTF-8"),
+            hint: None,
+        })?),
+    };
+    if let Some(after) = rest.strip_prefix('}') {
+        let Some(value) = value else {
+            return Err(CannotExpand {
+                message: format!("the environment variable `{name}` is not set"),
+                hint: Some(format!(
+                    "set it, or write `${{{name}:-default}}`; `$${{{name}}}` is the text itself"
+                )),
+            });
+        };
+        into.text.push_str(value);
+        into.variables.push(name.to_owned());
+        return Ok(after);
+    }
+    let Some(default) = rest.strip_prefix(":-") else {
+        return Err(if rest.is_empty() {
+            CannotExpand::new("`${` without the `}` that closes it")
+        } else {
+            CannotExpand::new(format!("`${{{name}` is followed by neither `}}` nor `:-default}}`"))
+        });
+    };
+    into.variables.push(name.to_owned());
+    // The default is read in any case, to find where it ends; an error in one that is not needed
+    // is still none of the value's.
+    let mut fallback = Expansion::default();
+    let end = run(default, environment, &mut fallback, nesting + 1);
+    match value.filter(|value| !value.is_empty()) {
+        Some(value) => {
+            into.text.push_str(value);
+            let end = end.ok().or_else(|| skip_default(default));
+            end.map(|rest| &rest[1..]).ok_or_else(|| CannotExpand::new("`${` without the `}` that closes it"))
+        }
+        None => {
+            let end = end?;
+            into.text.push_str(&fallback.text);
+            into.variables.append(&mut fallback.variables);
+            Ok(&end[1..])
+        }
+    }
+}
+
+/// From the start of a default to the brace that closes it.
+fn skip_default(text: &str) -> Option<&str> {
+    let mut open = 0_usize;
+    let mut last = ' ';
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' if last == '$' => open += 1,
+            '}' if open == 0 => return Some(&text[at..]),
+            '}' => open -= 1,
+            _ => {}
+        }
+        last = c;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(text: &str) -> Result<String, String> {
+        let environment = [("PORT", "80"), ("EMPTY", ""), ("HOME", "/root")]
+            .map(|(name, value)| (OsString::from(name), OsString::from(value)))
+            .into();
+        expand(text, &environment).map(|expansion| expansion.text).map_err(|wrong| wrong.message)
+    }
+
+    #[test]
+    fn variables_defaults_and_the_dollar_itself() {
+        for (text, expected) in [
+            ("", ""),
+            ("plain", "plain"),
+            ("${PORT}", "80"),
+            ("a${PORT}b${PORT}", "a80b80"),
+            ("${EMPTY}", ""),
+            ("${EMPTY:-x}", "x"),
+            ("${NONE:-x y}", "x y"),
+            ("${NONE:-}", ""),
+            ("${NONE:-${PORT}}!", "80!"),
+            ("${NONE:-${ALSO:-z}}", "z"),
+            ("${PORT:-${NOT_SET}}", "80"),
+            ("$${PORT}", "${PORT}"),
+            ("$$$$", "$$"),
+            ("$", "$"),
+            ("$HOME costs 5$", "$HOME costs 5$"),
+            ("}", "}"),
+            ("ü${PORT}ü", "ü80ü"),
+        ] {
+            assert_eq!(with(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_expanded_says_why() {
+        for (text, expected) in [
+            ("${NONE}", "the environment variable `NONE` is not set"),
+            ("${", "`${` without the name of a variable"),
+            ("${}", "`${` without the name of a variable"),
+            ("${1}", "`${` without the name of a variable"),
+            ("${PORT", "`${` without the `}` that closes it"),
+            ("${NONE:-", "`${` without the `}` that closes it"),
+            ("${PORT:-", "`${` without the `}` that closes it"),
+            ("${PORT:?}", "`${PORT` is followed by neither `}` nor `:-default}`"),
+            ("${NONE:-${ALSO}}", "the environment variable `ALSO` is not set"),
+        ] {
+            assert_eq!(with(text).unwrap_err(), expected, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn expansion_never_panics(text in r"[$${}A-Z:\-ü]{0,40}") {
+            let _ = with(&text);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Reads a small text file without ever hanging on it or filling the memory with it.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
+
+/// A configuration is not bigger than this, in bytes.
+pub(super) const MAX_SIZE: u64 = 1024 * 1024;
+
+/// Why a file could not be used, as a lower-case fragment that follows its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unreadable {
+    pub(super) why: String,
+    pub(super) hint: Option<&'static str>,
+}
+
+impl Unreadable {
+    fn new(why: impl Into<String>) -> Self {
+        Self { why: why.into(), hint: None }
+    }
+}
+
+/// Opens a regular file of at most [`MAX_SIZE`]. A FIFO or device is refused, not waited for.
+pub(super) fn open(path: &Path) -> Result<File, Unreadable> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)
+        .open(path)
+        .map_err(|error| cannot_open(&error))?;
+    let metadata = file.metadata().map_err(|error| Unreadable::new(format!("cannot be read: {error}")))?;
+    if metadata.is_dir() {
+        return Err(Unreadable { why: "is a directory".into(), hint: Some("name the file in it") });
+    }
+    if !metadata.is_file() {
+        return Err(Unreadable::new("is not a regular file"));
+    }
+    if metadata.len() > MAX_SIZE {
+        return Err(Unreadable::new(format!("is too big: {} bytes, at most 1 MiB is read", metadata.len())));
+    }
+    Ok(file)
+}
+
+fn cannot_open(error: &io::Error) -> Unreadable {
+    match error.kind() {
+        io::ErrorKind::NotFound => Unreadable::new("no such file"),
+        io::ErrorKind::PermissionDenied => Unreadable {
+            why: "cannot be read: permission denied".into(),
+            hint: Some("check the owner and mode of the file and of the directories above it"),
+        },
+        _ => Unreadable::new(format!("cannot be opened: {error}")),
+    }
+}
+
+/// The text of a file, without a byte order mark. UTF-8 without NUL bytes, at most [`MAX_SIZE`].
+pub(super) fn read(path: &Path) -> Result<String, Unreadable> {
+    let mut bytes = Vec::new();
+    open(path)?
+        .take(MAX_SIZE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Unreadable::new(format!("cannot be read: {error}")))?;
+    text(bytes)
+}
+
+/// `bytes` as the text of a configuration.
+pub(super) fn text(bytes: Vec<u8>) -> Result<String, Unreadable> {
+    if bytes.len() as u64 > MAX_SIZE {
+        return Err(Unreadable::new("is too big: at most 1 MiB is read"));
+    }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(Unreadable { why: "is UTF-16".into(), hint: Some("save it as UTF-8") });
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = memchr::memchr_iter(b'\n', valid).count() + 1;
+        Unreadable {
+            why: format!("is not UTF-8: line {line} has other bytes"),
+            hint: Some("save it as UTF-8"),
+        }
+    })?;
+    if let Some(at) = memchr::memchr(0, text.as_bytes()) {
+        let line = memchr::memchr_iter(b'\n', &text.as_bytes()[..at]).count() + 1;
+        return Err(Unreadable::new(format!("has a NUL byte in line {line}")));
+    }
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_of_bearable_size_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(read(&fifo).unwrap_err().why, "is not a regular file");
+        assert_eq!(read(dir.path()).unwrap_err().why, "is a directory");
+        assert_eq!(read(&dir.path().join("none")).unwrap_err().why, "no such file");
+        let big = dir.path().join("big");
+        File::create(&big).unwrap().set_len(MAX_SIZE + 1).unwrap();
+        assert!(read(&big).unwrap_err().why.starts_with("is too big"));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused() {
+        assert_eq!(text(b"\xef\xbb\xbfa".to_vec()).unwrap(), "a");
+        assert_eq!(text(b"a\n\xff".to_vec()).unwrap_err().why, "is not UTF-8: line 2 has other bytes");
+        assert_eq!(text(b"\xff\xfea\0".to_vec()).unwrap_err().why, "is UTF-16");
+        assert_eq!(text(b"a\n\nb\0".to_vec()).unwrap_err().why, "has a NUL byte in line 3");
+    }
+}

@@ -1,0 +1,131 @@
+//! What was said on the command line, in terms of the key table.
+//!
+//! It knows no flag by name: `cli` says which key each of its flags speaks for.
+
+use std::sync::Arc;
+
+use super::{
+    decode::apply,
+    draft::{Draft, RuntimeDraft},
+    keys::{APP_KEYS, RUNTIME_KEYS, find},
+    notices::Notices,
+    origin::Origin,
+    problem::{EX_USAGE, Problem, Problems},
+    tree::{Node, Value},
+    value::Dialect,
+};
+
+/// The value of a flag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FlagValue {
+    /// The flag stands for true or false.
+    Switch(bool),
+    /// The flag was given this.
+    Text(String),
+    /// The flag was given these.
+    List(Vec<String>),
+}
+
+#[derive(Debug, Clone)]
+struct Override {
+    key: &'static str,
+    flag: &'static str,
+    node: Node,
+}
+
+/// What was said on the command line: keys that override the file's, and which part of the file
+/// is meant.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    overrides: Vec<Override>,
+    /// `--only`: the names of the apps to run; empty is all.
+    pub only: Vec<String>,
+    /// `--env`: which `env_<name>` to take.
+    pub env_name: Option<String>,
+    /// Flags that have no effect yet or here, with what is to be said about each.
+    pub notices: Vec<String>,
+}
+
+impl Flags {
+    /// Whether there is such a key.
+    pub fn knows(key: &str) -> bool {
+        find(APP_KEYS, key).is_some() || find(RUNTIME_KEYS, key).is_some()
+    }
+
+    /// Says that `flag` gives `key` this value. The key is one of the key table's.
+    pub fn set(&mut self, key: &'static str, flag: &'static str, value: FlagValue) {
+        let value = match value {
+            FlagValue::Switch(on) => Value::Bool(on),
+            FlagValue::Text(text) => Value::Text(text),
+            FlagValue::List(texts) => {
+                Value::List(texts.into_iter().map(|text| Node::new(Value::Text(text), None)).collect())
+            }
+        };
+        self.overrides.push(Override { key, flag, node: Node::new(value, None) });
+    }
+
+    /// Checks every value, so that a wrong flag is a usage error whatever the file says.
+    ///
+    /// # Errors
+    /// All values that are wrong; exit code 64.
+    pub fn check(&self) -> Result<(), Problems> {
+        let mut problems = Problems::none(EX_USAGE);
+        let (mut app, mut runtime) = (Draft::default(), RuntimeDraft::default());
+        self.apply_to_app(&mut app, &mut Notices::default(), &mut problems);
+        self.apply_to_runtime(&mut runtime, &mut problems);
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    /// The text a flag gives to a key.
+    pub(super) fn text_of(&self, key: &str) -> Option<&str> {
+        self.overrides.iter().rev().find(|over| over.key == key).and_then(|over| match &over.node.value {
+            Value::Text(text) => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    pub(super) fn says(&self, key: &str) -> Option<&'static str> {
+        self.overrides.iter().find(|over| over.key == key).map(|over| over.flag)
+    }
+
+    pub(super) fn apply_to_app(&self, draft: &mut Draft, notices: &mut Notices, problems: &mut Problems) {
+        for Override { key, flag, node } in &self.overrides {
+            let Some(known) = find(APP_KEYS, key) else { continue };
+            let origin = Origin::Flag(flag);
+            match apply(&known.kind, node, Dialect::Flag, &origin, &Arc::from(""), draft) {
+                Ok(super::decode::Outcome::Set) => {
+                    draft.origins.insert(known.name, origin);
+                }
+                Ok(super::decode::Outcome::Later) => notices.later(known.name, flag),
+                Ok(super::decode::Outcome::OfPm2) => notices.of_pm2(known.name, flag),
+                Ok(_) => {}
+                Err(complaints) => {
+                    for complaint in complaints {
+                        problems.push(Problem::new(format!("`{flag}` {}", complaint.message)));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn apply_to_runtime(&self, draft: &mut RuntimeDraft, problems: &mut Problems) {
+        for Override { key, flag, node } in &self.overrides {
+            // A key that both have (`time`) is the app's when it comes from a flag.
+            if find(APP_KEYS, key).is_some() {
+                continue;
+            }
+            let Some(known) = find(RUNTIME_KEYS, key) else { continue };
+            let origin = Origin::Flag(flag);
+            match apply(&known.kind, node, Dialect::Flag, &origin, &Arc::from(""), draft) {
+                Ok(_) => {
+                    draft.origins.insert(known.name, origin);
+                }
+                Err(complaints) => {
+                    for complaint in complaints {
+                        problems.push(Problem::new(format!("`{flag}` {}", complaint.message)));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What is worth saying about a file that is right all the same.
+
+use std::collections::BTreeSet;
+
+use super::problem::Problem;
+
+/// More than this many are not said.
+const SHOWN: usize = 100;
+
+/// Collects notices; what concerns a key as such is said once a file.
+#[derive(Debug, Default)]
+pub(super) struct Notices {
+    list: Vec<String>,
+    said: BTreeSet<String>,
+}
+
+impl Notices {
+    pub(super) fn add(&mut self, notice: String) {
+        if self.list.len() < SHOWN {
+            self.list.push(notice);
+        }
+    }
+
+    /// Says something about `topic` if nothing has been said about it yet.
+    pub(super) fn once(&mut self, topic: &str, notice: impl FnOnce() -> String) {
+        if self.said.insert(topic.to_owned()) {
+            self.add(notice());
+        }
+    }
+
+    /// A key whose feature is still to come.
+    pub(super) fn later(&mut self, key: &str, place: &str) {
+        self.once(key, || format!("{place}: `{key}` is right but has no effect yet"));
+    }
+
+    /// A key that only PM2 itself has a use for.
+    pub(super) fn of_pm2(&mut self, key: &str, place: &str) {
+        self.once(key, || format!("{place}: `{key}` is a service of PM2 itself and has no effect here"));
+    }
+
+    /// A key nobody knows, in a file that must run all the same.
+    pub(super) fn unknown_key(&mut self, key: &str, problem: &Problem) {
+        self.once(key, || {
+            let place = problem.place.as_ref().map_or_else(String::new, |place| format!("{place}: "));
+            let hint = problem.hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
+            format!("{place}{}{hint}", problem.message)
+        });
+    }
+
+    pub(super) fn into_list(self) -> Vec<String> {
+        self.list
+    }
+}

@@ -1,0 +1,127 @@
+//! Where a setting came from, and the effective settings as `check` shows them.
+
+use std::fmt;
+
+use super::tree::{Place, Position};
+
+/// Where a setting came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody said anything.
+    Default,
+    /// It stands in the file.
+    File(Place),
+    /// It stands in the file and was made from these environment variables.
+    Expanded(Place, Vec<String>),
+    /// It stands in an `env_file`.
+    EnvFile(Place),
+    /// It was said on the command line, with this flag.
+    Flag(&'static str),
+    /// It follows from another setting.
+    Derived(&'static str),
+    /// This variable of procrun's own environment says so.
+    Environment(&'static str),
+}
+
+impl Origin {
+    /// Where in a file it was said.
+    pub(super) fn position(&self) -> Option<Position> {
+        match self {
+            Self::File(place) | Self::Expanded(place, _) | Self::EnvFile(place) => place.position,
+            Self::Default | Self::Flag(_) | Self::Derived(_) | Self::Environment(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(place) | Self::EnvFile(place) => place.fmt(f),
+            Self::Expanded(place, variables) => {
+                place.fmt(f)?;
+                f.write_str(" with ")?;
+                for (number, variable) in variables.iter().enumerate() {
+                    write!(f, "{}${variable}", if number == 0 { "" } else { ", " })?;
+                }
+                Ok(())
+            }
+            Self::Flag(flag) => f.write_str(flag),
+            Self::Derived(key) => write!(f, "from `{key}`"),
+            Self::Environment(variable) => write!(f, "environment ${variable}"),
+        }
+    }
+}
+
+/// One effective setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The key, or `env.NAME` for a variable.
+    pub key: String,
+    /// Its value, readable.
+    pub value: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// The effective settings of one application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppSettings {
+    /// The application's name.
+    pub name: String,
+    /// In the order of the key table, the environment last.
+    pub settings: Vec<Setting>,
+}
+
+impl Setting {
+    /// A variable whose name says that its value is nobody's business.
+    pub fn is_secret(&self) -> bool {
+        const MARKS: [&str; 11] = [
+            "KEY",
+            "TOKEN",
+            "SECRET",
+            "PASSW",
+            "PASSPHRASE",
+            "CREDENTIAL",
+            "PRIVATE",
+            "AUTH",
+            "COOKIE",
+            "DSN",
+            "_PWD",
+        ];
+        self.key.strip_prefix("env.").is_some_and(|name| {
+            let name = name.to_ascii_uppercase();
+            MARKS.iter().any(|mark| name.contains(mark))
+                || name.ends_with("PASS")
+                || carries_password(&self.value)
+        })
+    }
+}
+
+/// `postgres://user:password@host/…`
+fn carries_password(value: &str) -> bool {
+    value
+        .split_once("://")
+        .and_then(|(_, rest)| rest.split('/').next())
+        .and_then(|authority| authority.rsplit_once('@'))
+        .is_some_and(|(user, _)| user.contains(':'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_known_by_name_or_shape() {
+        let secret = |name: &str, value: &str| {
+            Setting { key: format!("env.{name}"), value: value.into(), origin: Origin::Default }.is_secret()
+        };
+        for name in ["API_KEY", "token", "DB_PASSWORD", "MYSQL_PASS", "ClientSecret"] {
+            assert!(secret(name, "x"), "{name}");
+        }
+        assert!(secret("DATABASE_URL", "postgres://me:hunter2@db/x"));
+        assert!(!secret("DATABASE_URL", "postgres://db/x"));
+        assert!(!secret("PORT", "80"));
+        assert!(!secret("PWD", "/srv"));
+    }
+}

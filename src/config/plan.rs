@@ -1,0 +1,240 @@
+//! Drafts → the plan: which apps are meant, what they are called, and what flags change in them.
+
+use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
+
+use super::{
+    EX_CONFIG, EX_USAGE, Loaded, Problem, Problems, Source,
+    build::{Gathered, Surroundings, build},
+    decode::{App, Decoder, File},
+    draft::{Draft, RuntimeDraft},
+    keys::{RUNTIME_KEYS, TIME_FORMAT},
+    notices::Notices,
+    origin::{Origin, Setting},
+    path::stem,
+    target::{Format, Target},
+    tree::Node,
+    value::Dialect,
+};
+use crate::spec::Plan;
+
+impl Source {
+    /// One app, made of flags alone.
+    pub(super) fn load_script(&self, script: &str) -> Result<Loaded, Problems> {
+        let draft = Draft { script: Some(script.to_owned()), ..Draft::default() };
+        let app = App { draft, at: None, label: "the app".to_owned() };
+        let file = File { runtime: RuntimeDraft::default(), apps: vec![app] };
+        self.load(file, Dialect::Pm2, Problems::none(EX_CONFIG), Notices::default())
+    }
+
+    /// The apps of a parsed file.
+    pub(super) fn load_file(&self, root: &Node, format: Format) -> Result<Loaded, Problems> {
+        let dialect = if format == Format::Toml { Dialect::Toml } else { Dialect::Pm2 };
+        let mut problems = Problems::none(EX_CONFIG);
+        let mut notices = Notices::default();
+        let mut decoder = Decoder {
+            file: self.0.name.as_str().into(),
+            dialect,
+            problems: &mut problems,
+            notices: &mut notices,
+        };
+        let file = decoder.root(root);
+        self.load(file, dialect, problems, notices)
+    }
+
+    fn load(
+        &self,
+        file: File,
+        dialect: Dialect,
+        mut problems: Problems,
+        mut notices: Notices,
+    ) -> Result<Loaded, Problems> {
+        let inner = &*self.0;
+        let File { mut runtime, apps } = file;
+        for app in &apps {
+            if app.draft.script.is_none() && !self.script_was_refused(app, &problems) {
+                let problem = Problem::at(self.place(app.at), format!("{} has no `script`", app.label));
+                problems.push(problem.hint("`script` is the program or file to run"));
+            }
+        }
+        let names = self.names(&apps, dialect, &mut problems, &mut notices);
+        let chosen = self.choose(&apps, &names, &mut problems);
+        self.fitting_flags(chosen.len(), apps.len(), &mut problems);
+        self.named_environment(&apps, &chosen, &mut notices);
+
+        let mut files_read = Vec::new();
+        if let Target::File { path, .. } = &inner.target {
+            files_read.push(path.clone());
+        }
+        let file_dir = inner.target.file_dir(&inner.cwd);
+        let around = Surroundings {
+            base: if dialect == Dialect::Toml { file_dir } else { &inner.cwd },
+            file_dir,
+            caller_cwd: &inner.cwd,
+            environment: &inner.environment,
+            env_name: inner.flags.env_name.as_deref(),
+        };
+        let (mut specs, mut settings) = (Vec::new(), Vec::new());
+        for (number, app) in apps.into_iter().enumerate() {
+            if !chosen.contains(&number) {
+                continue;
+            }
+            let mut draft = app.draft;
+            inner.flags.apply_to_app(&mut draft, &mut notices, &mut problems);
+            if let Some(args) = &inner.args {
+                draft.args.clone_from(args);
+                draft.origins.insert("args", Origin::Flag("--"));
+            }
+            let name = match draft.origin("name") {
+                Origin::Flag(_) => self.full_name(&draft),
+                _ => names[number].clone(),
+            };
+            let mut gathered =
+                Gathered { problems: &mut problems, notices: &mut notices, files_read: &mut files_read };
+            let (spec, of_app) = build(draft, name, &around, &mut gathered);
+            specs.push(Arc::new(spec));
+            settings.push(of_app);
+        }
+        inner.flags.apply_to_runtime(&mut runtime, &mut problems);
+        if runtime.time && runtime.runtime.log.date_format.is_none() {
+            runtime.runtime.log.date_format = Some(TIME_FORMAT.to_owned());
+            runtime.origins.insert("log_date_format", Origin::Derived("time"));
+        }
+        if !problems.is_empty() {
+            return Err(problems.sorted());
+        }
+        let runtime_settings = RUNTIME_KEYS.iter().filter_map(|key| {
+            let value = (key.show)(&runtime.runtime)?;
+            let origin = runtime.origins.get(key.name).cloned().unwrap_or(Origin::Default);
+            Some(Setting { key: key.name.to_owned(), value, origin })
+        });
+        Ok(Loaded {
+            runtime_settings: runtime_settings.collect(),
+            plan: Plan { apps: specs, runtime: runtime.runtime },
+            notices: inner.flags.notices.iter().cloned().chain(notices.into_list()).collect(),
+            settings,
+            files_read,
+        })
+    }
+
+    /// A `script` of the wrong type has its own error already.
+    fn script_was_refused(&self, app: &App, problems: &Problems) -> bool {
+        let refused = format!("`script` in {} ", app.label);
+        problems.iter().any(|problem| problem.message.starts_with(&refused))
+    }
+
+    /// The name of an application as it is written, or after its script.
+    fn full_name(&self, draft: &Draft) -> String {
+        let script = draft.script.as_deref().unwrap_or_default();
+        let mut name = draft.name.clone().unwrap_or_else(|| stem(script).to_owned());
+        if draft.append_env_to_name
+            && let Some(env) = &self.0.flags.env_name
+        {
+            name = format!("{name}-{env}");
+        }
+        match &draft.name_prefix {
+            Some(prefix) if !name.contains(prefix.as_str()) => format!("{prefix}:{name}"),
+            _ => name,
+        }
+    }
+
+    /// The names of all apps, each its own. In TOML two of the same name are an error, elsewhere
+    /// the second is called `name-1`.
+    fn names(
+        &self,
+        apps: &[App],
+        dialect: Dialect,
+        problems: &mut Problems,
+        notices: &mut Notices,
+    ) -> Vec<String> {
+        let mut names: Vec<String> = apps.iter().map(|app| self.full_name(&app.draft)).collect();
+        let mut taken: BTreeSet<String> = names.iter().cloned().collect();
+        let mut first: BTreeMap<String, usize> = BTreeMap::new();
+        for (number, app) in apps.iter().enumerate() {
+            let name = names[number].clone();
+            if app.draft.script.is_none() && app.draft.name.is_none() {
+                continue;
+            }
+            let Some(&earlier) = first.get(&name) else {
+                first.insert(name, number);
+                continue;
+            };
+            let at = app.draft.origin("name").position().or(app.at);
+            if dialect == Dialect::Toml {
+                let line = apps[earlier].draft.origin("name").position().or(apps[earlier].at);
+                let of = line.map_or_else(String::new, |line| format!(" of line {}", line.line));
+                let message = format!("app {} has the same name as the app{of}: `{name}`", number + 1);
+                problems.push(
+                    Problem::at(self.place(at), message)
+                        .hint("give each app its own `name`; `instances` runs one several times"),
+                );
+                continue;
+            }
+            let other = (1..).map(|count| format!("{name}-{count}")).find(|other| !taken.contains(other));
+            let other = other.expect("there are more numbers than apps");
+            notices.add(format!("{}: a second app is called `{name}`, it runs as `{other}`", self.place(at)));
+            taken.insert(other.clone());
+            names[number] = other;
+        }
+        names
+    }
+
+    /// Which apps `--only` leaves.
+    fn choose(&self, apps: &[App], names: &[String], problems: &mut Problems) -> BTreeSet<usize> {
+        let only = &self.0.flags.only;
+        if only.is_empty() {
+            return (0..apps.len()).collect();
+        }
+        let mut chosen = BTreeSet::new();
+        for wanted in only {
+            let matches = |number: &usize| {
+                names[*number] == *wanted || apps[*number].draft.name.as_ref() == Some(wanted)
+            };
+            let found: Vec<usize> = (0..apps.len()).filter(matches).collect();
+            if found.is_empty() && !apps.is_empty() {
+                let known: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+                self.usage(
+                    problems,
+                    Problem::new(format!("`--only`: no app is called `{wanted}`"))
+                        .hint(format!("there is {}", known.join(", "))),
+                );
+            }
+            chosen.extend(found);
+        }
+        chosen
+    }
+
+    /// What can be said of one app only.
+    fn fitting_flags(&self, chosen: usize, of: usize, problems: &mut Problems) {
+        let several = |what: &str| {
+            Problem::new(format!("{what} can be given to one app, not to {chosen}"))
+                .hint("choose one with `--only`")
+        };
+        if chosen <= 1 || of <= 1 {
+            return;
+        }
+        if let Some(flag) = self.0.flags.says("name") {
+            self.usage(problems, several(&format!("`{flag}`")));
+        }
+        if self.0.args.is_some() {
+            self.usage(problems, several("what stands after `--`"));
+        }
+    }
+
+    fn named_environment(&self, apps: &[App], chosen: &BTreeSet<usize>, notices: &mut Notices) {
+        let Some(wanted) = &self.0.flags.env_name else { return };
+        let has = |number: &usize| apps[*number].draft.named_envs.iter().any(|(name, _)| name == wanted);
+        if !chosen.iter().any(has) {
+            notices.add(format!("`--env {wanted}`: no app has an `env_{wanted}`"));
+        }
+    }
+
+    /// A problem of the command line; it alone makes the exit code 64.
+    #[expect(clippy::unused_self, reason = "reads as the other checks")]
+    fn usage(&self, problems: &mut Problems, problem: Problem) {
+        if problems.is_empty() {
+            *problems = Problems::one(EX_USAGE, problem);
+        } else {
+            problems.push(problem);
+        }
+    }
+}

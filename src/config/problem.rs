@@ -1,0 +1,140 @@
+//! What is wrong with what people wrote: collected, so that all of it is said at once.
+//!
+//! It never decides what is wrong; the parsers and the decoder do.
+
+use std::fmt;
+
+use super::{suggest::nearest, tree::Place};
+use crate::spec::ExitCode;
+
+/// `EX_USAGE` of sysexits(3): the command line is wrong.
+pub const EX_USAGE: ExitCode = 64;
+/// `EX_CONFIG` of sysexits(3): the configuration is wrong.
+pub const EX_CONFIG: ExitCode = 78;
+
+/// More than this many are only counted: nobody reads on, and a hostile file has a million.
+const SHOWN: usize = 100;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where, if it is in a file.
+    pub place: Option<Place>,
+    /// What, as a lower-case fragment.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    /// A problem that is in no file.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { place: None, message: message.into(), hint: None }
+    }
+
+    pub(super) fn at(place: Place, message: impl Into<String>) -> Self {
+        Self { place: Some(place), message: message.into(), hint: None }
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(super) fn did_you_mean<'a>(self, word: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        match nearest(word, known) {
+            Some(known) => self.hint(format!("did you mean `{known}`?")),
+            None => self,
+        }
+    }
+}
+
+/// Everything that is wrong, and the exit code it calls for. Nothing was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems {
+    list: Vec<Problem>,
+    unshown: usize,
+    code: ExitCode,
+}
+
+impl Problems {
+    pub(super) fn none(code: ExitCode) -> Self {
+        Self { list: Vec::new(), unshown: 0, code }
+    }
+
+    /// One problem.
+    pub fn one(code: ExitCode, problem: Problem) -> Self {
+        Self { list: vec![problem], unshown: 0, code }
+    }
+
+    pub(super) fn push(&mut self, problem: Problem) {
+        if self.list.len() < SHOWN {
+            self.list.push(problem);
+        } else {
+            self.unshown += 1;
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.list.len() >= SHOWN
+    }
+
+    pub(super) fn skip_one(&mut self) {
+        self.unshown += 1;
+    }
+
+    /// In the order of the file.
+    pub(super) fn sorted(mut self) -> Self {
+        self.list.sort_by(|a, b| a.place.cmp(&b.place));
+        self
+    }
+
+    /// 78 for a configuration, 64 for flags, 127 or 126 for a program that is missing or cannot
+    /// be executed.
+    pub fn exit_code(&self) -> ExitCode {
+        self.code
+    }
+
+    /// Each of them (at most 100).
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.list.iter()
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("error: ")?;
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\n  hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// All of them, one or two lines each, and their number in the last line.
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.list {
+            writeln!(f, "{problem}")?;
+        }
+        if self.unshown > 0 {
+            writeln!(f, "… and {} more", self.unshown)?;
+        }
+        match self.list.len() + self.unshown {
+            1 => f.write_str("1 error, nothing was started"),
+            count => write!(f, "{count} errors, nothing was started"),
+        }
+    }
+}
+
+impl std::error::Error for Problems {}

@@ -1,0 +1,105 @@
+//! TOML text → tree, with `${VAR}` expanded in its strings.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    expand::expand,
+    tree::{Entry, Flaw, Lines, MAX_DEPTH, Node, Position, Value},
+};
+
+/// Parses TOML; all syntax errors come back, or all values that cannot be expanded.
+pub(super) fn parse(text: &str, environment: &BTreeMap<OsString, OsString>) -> Result<Node, Vec<Flaw>> {
+    let lines = Lines::new(text);
+    if let Some(offset) = too_many_dots(text) {
+        return Err(vec![(Some(lines.position(offset)), "a key of too many parts".into(), None)]);
+    }
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        let flaws = errors.iter().map(|error| {
+            let at = error.span().map(|span| lines.position(span.start));
+            (at, format!("not valid TOML: {}", error.message()), None)
+        });
+        return Err(flaws.collect());
+    }
+    let mut builder = Builder { lines, environment, flaws: Vec::new() };
+    let span = table.span();
+    let node = Node::new(builder.table(table.into_inner(), 0), Some(builder.lines.position(span.start)));
+    if builder.flaws.is_empty() { Ok(node) } else { Err(builder.flaws) }
+}
+
+/// Each dot of a key opens a table inside the last; the parser recurses over them without a limit
+/// of its own. No real key has this many, and a text that has is looked at no further.
+fn too_many_dots(text: &str) -> Option<usize> {
+    let mut offset = 0;
+    for line in text.split_inclusive('\n') {
+        let key = line.split('=').next().unwrap_or_default();
+        if memchr::memchr_iter(b'.', key.as_bytes()).count() > MAX_DEPTH && !key.trim_start().starts_with('#')
+        {
+            return Some(offset);
+        }
+        offset += line.len();
+    }
+    None
+}
+
+struct Builder<'a> {
+    lines: Lines<'a>,
+    environment: &'a BTreeMap<OsString, OsString>,
+    flaws: Vec<Flaw>,
+}
+
+impl Builder<'_> {
+    fn table(&mut self, table: DeTable<'_>, depth: usize) -> Value {
+        let entries = table.into_iter().map(|(key, value)| {
+            let at = Some(self.lines.position(key.span().start));
+            let place = self.lines.position(value.span().start);
+            Entry {
+                key: key.into_inner().into_owned(),
+                at,
+                node: self.node(value.into_inner(), place, depth + 1),
+            }
+        });
+        Value::Table(entries.collect())
+    }
+
+    fn node(&mut self, value: DeValue<'_>, at: Position, depth: usize) -> Node {
+        if depth > MAX_DEPTH {
+            self.flaws.push((Some(at), format!("nested deeper than {MAX_DEPTH} levels"), None));
+            return Node::new(Value::Null, Some(at));
+        }
+        let mut expanded = Vec::new();
+        let value = match value {
+            DeValue::String(text) => match expand(&text, self.environment) {
+                Ok(expansion) => {
+                    expanded = expansion.variables;
+                    Value::Text(expansion.text)
+                }
+                Err(wrong) => {
+                    self.flaws.push((Some(at), wrong.message, wrong.hint));
+                    Value::Null
+                }
+            },
+            DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+                Ok(number) => Value::Integer(number),
+                Err(_) => Value::Float(number.as_str().parse().unwrap_or(f64::INFINITY)),
+            },
+            DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
+            DeValue::Boolean(value) => Value::Bool(value),
+            DeValue::Datetime(time) => Value::Text(time.to_string()),
+            DeValue::Array(items) => Value::List(
+                items
+                    .into_iter()
+                    .map(|item| {
+                        let at = self.lines.position(item.span().start);
+                        self.node(item.into_inner(), at, depth + 1)
+                    })
+                    .collect(),
+            ),
+            DeValue::Table(table) => self.table(table, depth),
+        };
+        Node { value, at: Some(at), expanded }
+    }
+}

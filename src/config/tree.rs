@@ -1,0 +1,233 @@
+//! The one tree every format is parsed into: values that know where they stand.
+//!
+//! It knows nothing of keys and their meaning, and never reads a file.
+
+use std::{collections::HashMap, fmt, path::Path, sync::Arc};
+
+/// Lists and tables inside one another beyond this are refused: no real file needs it, and what
+/// walks the tree may then recurse.
+pub(super) const MAX_DEPTH: usize = 64;
+
+/// A place in a text, both counted from 1, the column in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The line.
+    pub line: u32,
+    /// The column.
+    pub column: u32,
+}
+
+/// A place in a file. Formats that are evaluated (JavaScript) have no position.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The file as it was named by whoever asked for it.
+    pub file: Arc<str>,
+    /// Where in it.
+    pub position: Option<Position>,
+}
+
+impl Place {
+    pub(super) fn of(path: &Path, position: Option<Position>) -> Self {
+        Self { file: path.to_string_lossy().into(), position }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        match self.position {
+            Some(Position { line, column }) => write!(f, ":{line}:{column}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is wrong with a text: where, what, and what to do.
+pub(super) type Flaw = (Option<Position>, String, Option<String>);
+
+/// A value and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Node {
+    pub(super) value: Value,
+    pub(super) at: Option<Position>,
+    /// The environment variables that were expanded in this text.
+    pub(super) expanded: Vec<String>,
+}
+
+/// What the formats have in common.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+    Text(String),
+    List(Vec<Node>),
+    Table(Vec<Entry>),
+}
+
+/// One key of a table. Keys of one table are unique.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) at: Option<Position>,
+    pub(super) node: Node,
+}
+
+impl Node {
+    pub(super) fn new(value: Value, at: Option<Position>) -> Self {
+        Self { value, at, expanded: Vec::new() }
+    }
+
+    pub(super) fn entries(&self) -> Option<&[Entry]> {
+        match &self.value {
+            Value::Table(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+        self.entries()?.iter().find(|entry| entry.key == key)
+    }
+
+    /// Forgets every position, for trees whose text nobody has written.
+    pub(super) fn without_positions(mut self) -> Self {
+        self.at = None;
+        match &mut self.value {
+            Value::List(items) => {
+                *items = std::mem::take(items).into_iter().map(Self::without_positions).collect();
+            }
+            Value::Table(entries) => {
+                for entry in entries {
+                    entry.at = None;
+                    let node = std::mem::replace(&mut entry.node, Self::new(Value::Null, None));
+                    entry.node = node.without_positions();
+                }
+            }
+            _ => {}
+        }
+        self
+    }
+}
+
+impl Value {
+    /// What it is, in words for an error: ``the text `abc` ``, `the number 3`, `a list`.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Null => "null".to_owned(),
+            Self::Bool(value) => format!("{value}"),
+            Self::Integer(value) => format!("the number {value}"),
+            Self::Float(value) => format!("the number {value}"),
+            Self::Text(text) if text.is_empty() => "an empty text".to_owned(),
+            Self::Text(text) => format!("the text `{}`", shorten(text)),
+            Self::List(_) => "a list".to_owned(),
+            Self::Table(_) => "a table".to_owned(),
+        }
+    }
+}
+
+/// At most so much of a text that one line of an error can hold it, control characters escaped.
+pub(super) fn shorten(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut short: String = text
+        .chars()
+        .take(LONGEST)
+        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+        .collect();
+    if text.chars().nth(LONGEST).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+/// Collects the entries of a table; a key said twice replaces the first or is refused by the caller.
+#[derive(Default)]
+pub(super) struct TableBuilder {
+    entries: Vec<Entry>,
+    index: HashMap<String, usize>,
+}
+
+impl TableBuilder {
+    /// Puts an entry in; the position of an earlier one of the same key comes back.
+    pub(super) fn insert(&mut self, entry: Entry) -> Option<Option<Position>> {
+        if let Some(&at) = self.index.get(&entry.key) {
+            let earlier = self.entries[at].at;
+            self.entries[at] = entry;
+            return Some(earlier);
+        }
+        self.index.insert(entry.key.clone(), self.entries.len());
+        self.entries.push(entry);
+        None
+    }
+
+    pub(super) fn contains(&self, key: &str) -> bool {
+        self.index.contains_key(key)
+    }
+
+    pub(super) fn finish(self) -> Value {
+        Value::Table(self.entries)
+    }
+}
+
+/// Finds line and column of byte offsets.
+pub(super) struct Lines<'a> {
+    text: &'a str,
+    /// The offset at which each line begins.
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        let starts = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1));
+        Self { text, starts: starts.collect() }
+    }
+
+    /// The position of a byte offset; one beyond the text is its end.
+    pub(super) fn position(&self, offset: usize) -> Position {
+        let mut offset = offset.min(self.text.len());
+        while !self.text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        let line = self.starts.partition_point(|&start| start <= offset).max(1);
+        let column = self.text[self.starts[line - 1]..offset].chars().count() + 1;
+        Position {
+            line: u32::try_from(line).unwrap_or(u32::MAX),
+            column: u32::try_from(column).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_lines_and_characters_from_one() {
+        let lines = Lines::new("ab\nüx\n");
+        let at = |offset| {
+            let Position { line, column } = lines.position(offset);
+            (line, column)
+        };
+        assert_eq!(at(0), (1, 1));
+        assert_eq!(at(2), (1, 3));
+        assert_eq!(at(3), (2, 1));
+        assert_eq!(at(4), (2, 1), "the middle of a character is the character");
+        assert_eq!(at(5), (2, 2));
+        assert_eq!(at(99), (3, 1));
+    }
+
+    #[test]
+    fn a_key_said_twice_keeps_the_place_of_the_first_and_the_value_of_the_last() {
+        let entry = |value, line| Entry {
+            key: "a".into(),
+            at: Some(Position { line, column: 1 }),
+            node: Node::new(value, None),
+        };
+        let mut table = TableBuilder::default();
+        assert_eq!(table.insert(entry(Value::Integer(1), 1)), None);
+        assert_eq!(table.insert(entry(Value::Integer(2), 2)), Some(Some(Position { line: 1, column: 1 })));
+        let Value::Table(entries) = table.finish() else { panic!("a table") };
+        assert_eq!(entries.len(), 1);
+        assert_eq!(entries[0].node.value, Value::Integer(2));
+    }
+}

@@ -1,0 +1,530 @@
+//! One value of the tree → one value that means something, or why it cannot be.
+//!
+//! Every function here answers for one kind of value, whatever key it stands under; the complaint
+//! it gives follows the key's name ("`instances` must be …").
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::tree::{Node, Position, Value, shorten};
+use crate::spec::{Instances, PrincipalRef, Signal};
+
+/// Who is speaking: the same value is read a little differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// The native format: strict, and texts are split as a shell would.
+    Toml,
+    /// A file of PM2's: what PM2 takes is taken, and what JavaScript holds for nothing is unset.
+    Pm2,
+    /// The command line: everything is text.
+    Flag,
+}
+
+/// Why a value is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Complaint {
+    pub(super) message: String,
+    /// Where, if not where the value itself begins.
+    pub(super) at: Option<Position>,
+}
+
+pub(super) type Decoded<T> = Result<T, Vec<Complaint>>;
+
+fn complain<T>(message: impl Into<String>) -> Decoded<T> {
+    Err(vec![Complaint { message: message.into(), at: None }])
+}
+
+/// `must be …, not …`.
+fn must_be<T>(expected: &str, node: &Node) -> Decoded<T> {
+    complain(format!("must be {expected}, not {}", node.value.describe()))
+}
+
+/// The longest wait anybody can mean.
+const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The biggest size anybody can mean: 1 PiB.
+const MAX_BYTES: u64 = 1 << 50;
+/// PM2 has no limit; a thousand processes of one application is a slip of the finger.
+const MAX_INSTANCES: u32 = 1000;
+
+/// Nothing that counts: `null`, and in PM2's files and on the command line an empty text.
+pub(super) fn is_unset(node: &Node, dialect: Dialect) -> bool {
+    match &node.value {
+        Value::Null => true,
+        Value::Text(text) => text.is_empty() && dialect == Dialect::Pm2,
+        _ => false,
+    }
+}
+
+/// A text without NUL bytes (the kernel's strings end there).
+pub(super) fn text(node: &Node) -> Decoded<String> {
+    match &node.value {
+        Value::Text(text) if text.contains('\0') => complain("contains a NUL byte"),
+        Value::Text(text) => Ok(text.clone()),
+        _ => must_be("a text", node),
+    }
+}
+
+/// A text that says something.
+pub(super) fn full_text(node: &Node) -> Decoded<String> {
+    let text = text(node)?;
+    if text.trim().is_empty() { complain("must not be empty") } else { Ok(text) }
+}
+
+/// A text that is shown and compared: full, one line, without control characters.
+pub(super) fn label(node: &Node) -> Decoded<String> {
+    let text = full_text(node)?;
+    if text.chars().any(char::is_control) {
+        return complain("contains a control character");
+    }
+    if text.len() > 255 {
+        return complain(format!("is too long: {} bytes, at most 255", text.len()));
+    }
+    Ok(text)
+}
+
+/// The name of an environment variable.
+pub(super) fn variable(node: &Node) -> Decoded<String> {
+    let name = full_text(node)?;
+    if name.contains('=') { complain("cannot contain `=`") } else { Ok(name) }
+}
+
+/// `true` or `false`; as text only where all is text.
+pub(super) fn switch(node: &Node, dialect: Dialect) -> Decoded<bool> {
+    let textual = dialect == Dialect::Flag || !node.expanded.is_empty();
+    match &node.value {
+        Value::Bool(value) => Ok(*value),
+        Value::Text(text) if textual && text == "true" => Ok(true),
+        Value::Text(text) if textual && text == "false" => Ok(false),
+        _ => must_be("true or false", node),
+    }
+}
+
+/// A scalar as JavaScript would print it.
+fn scalar_text(node: &Node) -> Option<String> {
+    match &node.value {
+        Value::Text(text) => Some(text.clone()),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Null => Some("null".to_owned()),
+        Value::List(_) | Value::Table(_) => None,
+    }
+}
+
+/// Arguments: a list, or one text that is split.
+pub(super) fn words(node: &Node, dialect: Dialect) -> Decoded<Vec<String>> {
+    match &node.value {
+        Value::List(items) => {
+            let (mut words, mut complaints) = (Vec::new(), Vec::new());
+            for item in items {
+                match scalar_text(item) {
+                    Some(text) if text.contains('\0') => {
+                        complaints.push(Complaint { message: "contains a NUL byte".into(), at: item.at });
+                    }
+                    Some(text) => words.push(text),
+                    None => complaints.push(Complaint {
+                        message: format!("must hold texts only, not {}", item.value.describe()),
+                        at: item.at,
+                    }),
+                }
+            }
+            if complaints.is_empty() { Ok(words) } else { Err(complaints) }
+        }
+        Value::Text(_) => {
+            let text = text(node)?;
+            match dialect {
+                Dialect::Toml => match shlex::split(&text) {
+                    Some(words) => Ok(words),
+                    None => complain("has a quote that is never closed"),
+                },
+                Dialect::Pm2 | Dialect::Flag => Ok(split_as_pm2(&text)),
+            }
+        }
+        Value::Integer(_) | Value::Float(_) if dialect != Dialect::Toml => {
+            Ok(scalar_text(node).into_iter().collect())
+        }
+        _ => must_be("a text or a list of texts", node),
+    }
+}
+
+/// PM2's own splitting (`lib/tools/Config.js`): at spaces, not inside quotes; the quotes around a
+/// whole word go, those after `name=` stay.
+fn split_as_pm2(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut rest = text.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let end = quoted_assignment(rest)
+            .or_else(|| if matches!(first, '"' | '\'') { closed(rest, 0) } else { None })
+            .unwrap_or_else(|| rest.find(char::is_whitespace).unwrap_or(rest.len()));
+        let word = &rest[..end];
+        let inner = ['"', '\'']
+            .iter()
+            .find_map(|&quote| word.strip_prefix(quote)?.strip_suffix(quote))
+            .unwrap_or(word);
+        if !inner.trim().is_empty() {
+            words.push(inner.to_owned());
+        }
+        rest = rest[end..].trim_start();
+    }
+    words
+}
+
+/// The end of `name="a b"` at the start of a text.
+fn quoted_assignment(text: &str) -> Option<usize> {
+    let equals = text.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '='))?;
+    (equals > 0 && text[equals..].starts_with('=')).then(|| closed(text, equals + 1))?
+}
+
+/// The end of the quoted piece that begins at `at`.
+fn closed(text: &str, at: usize) -> Option<usize> {
+    let quote = text[at..].chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    text[at + 1..].find(quote).map(|end| at + 1 + end + 1)
+}
+
+/// A list of texts, or one.
+pub(super) fn texts(node: &Node) -> Decoded<Vec<String>> {
+    match &node.value {
+        Value::Text(_) => Ok(vec![full_text(node)?]),
+        Value::List(items) => items.iter().map(full_text).collect(),
+        _ => must_be("a text or a list of texts", node),
+    }
+}
+
+/// The same with the place of each.
+pub(super) fn placed_texts(node: &Node) -> Decoded<Vec<(String, Option<Position>)>> {
+    match &node.value {
+        Value::List(items) => items.iter().map(|item| Ok((full_text(item)?, item.at))).collect(),
+        _ => Ok(vec![(full_text(node)?, node.at)]),
+    }
+}
+
+fn number(node: &Node) -> Option<f64> {
+    match &node.value {
+        #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 every range is left anyway")]
+        Value::Integer(number) => Some(*number as f64),
+        Value::Float(number) => Some(*number),
+        Value::Text(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// A whole number in a range.
+pub(super) fn count(node: &Node, min: u32, max: u32) -> Decoded<u32> {
+    let wanted = format!("a whole number from {min} to {max}");
+    match number(node) {
+        Some(number) if number.fract() == 0.0 && number >= f64::from(min) && number <= f64::from(max) =>
+        {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "just compared")]
+            Ok(number as u32)
+        }
+        _ => must_be(&wanted, node),
+    }
+}
+
+/// `300` (ms), `"300ms"`, `"5s"`, `"2m"`, `"1h"`; at most 30 days.
+pub(super) fn duration(node: &Node) -> Decoded<Duration> {
+    const WANTED: &str = "milliseconds or a duration such as \"300ms\", \"5s\", \"2m\" or \"1h\"";
+    let milliseconds = match &node.value {
+        Value::Text(text) => {
+            let text = text.trim();
+            let unit = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+            let (amount, unit) = text.split_at(unit);
+            let factor = match unit {
+                "" | "ms" => 1.0,
+                "s" => 1000.0,
+                "m" => 60_000.0,
+                "h" => 3_600_000.0,
+                _ => return must_be(WANTED, node),
+            };
+            amount.trim().parse::<f64>().ok().map(|amount| amount * factor)
+        }
+        _ => number(node),
+    };
+    let Some(milliseconds) = milliseconds.filter(|number| !number.is_nan()) else {
+        return must_be(WANTED, node);
+    };
+    if milliseconds < 0.0 {
+        return complain(format!("cannot be negative, it is {}", node.value.describe()));
+    }
+    match Duration::try_from_secs_f64(milliseconds / 1000.0) {
+        Ok(duration) if duration <= MAX_DURATION => Ok(duration),
+        _ => complain(format!("cannot be longer than 30 days, it is {}", node.value.describe())),
+    }
+}
+
+/// `1048576`, `"300K"`, `"200M"`, `"1G"`, powers of 1024.
+pub(super) fn size(node: &Node) -> Decoded<u64> {
+    const WANTED: &str = "bytes or a size such as \"300K\", \"200M\" or \"1G\"";
+    let bytes = match &node.value {
+        Value::Text(text) => {
+            let text = text.trim();
+            let unit = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+            let (amount, unit) = text.split_at(unit);
+            let unit = unit.to_ascii_uppercase();
+            let factor = match unit.strip_suffix("IB").or(unit.strip_suffix('B')).unwrap_or(&unit) {
+                "" => 1.0,
+                "K" => 1024.0,
+                "M" => 1024.0 * 1024.0,
+                "G" => 1024.0 * 1024.0 * 1024.0,
+                _ => return must_be(WANTED, node),
+            };
+            amount.trim().parse::<f64>().ok().map(|amount| amount * factor)
+        }
+        _ => number(node),
+    };
+    let Some(bytes) = bytes.filter(|number| !number.is_nan()) else { return must_be(WANTED, node) };
+    if bytes < 0.0 {
+        return complain(format!("cannot be negative, it is {}", node.value.describe()));
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a power of two")]
+    if bytes > MAX_BYTES as f64 {
+        return complain(format!("cannot be that big, it is {}", node.value.describe()));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "just compared")]
+    Ok(bytes as u64)
+}
+
+/// A size, or a share of the container's limit: `"80%"`.
+pub(super) fn memory(node: &Node) -> Decoded<()> {
+    let Value::Text(text) = &node.value else { return size(node).map(drop) };
+    let Some(share) = text.trim().strip_suffix('%') else { return size(node).map(drop) };
+    match share.trim().parse::<f64>() {
+        Ok(share) if share > 0.0 && share <= 100.0 => Ok(()),
+        _ => must_be("a share from \"1%\" to \"100%\"", node),
+    }
+}
+
+/// 1 to 1000, `"max"` or 0 for one per CPU, -1 for one less.
+pub(super) fn instances(node: &Node, dialect: Dialect) -> Decoded<Instances> {
+    const WANTED: &str =
+        "a whole number up to 1000, 0 or \"max\" for one per CPU, or negative for so many less";
+    if matches!(&node.value, Value::Text(text) if text.trim() == "max") {
+        return Ok(Instances::CpusMinus(0));
+    }
+    let Some(number) = number(node).filter(|number| number.is_finite()) else { return must_be(WANTED, node) };
+    let whole = match dialect {
+        // `os.cpus().length / 2` can be 1.5, which PM2 cuts off; half a process is still one.
+        Dialect::Pm2 if number > 0.0 && number < 1.0 => 1.0,
+        Dialect::Pm2 => number.trunc(),
+        _ => number,
+    };
+    if whole.fract() != 0.0 || whole.abs() > f64::from(MAX_INSTANCES) {
+        return must_be(WANTED, node);
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "just compared")]
+    let magnitude = whole.abs() as u32;
+    Ok(if whole > 0.0 { Instances::Count(magnitude) } else { Instances::CpusMinus(magnitude) })
+}
+
+/// One exit code, a list of them, or a text with several.
+pub(super) fn codes(node: &Node) -> Decoded<BTreeSet<u8>> {
+    let code = |node: &Node| count(node, 0, 255).map(|code| u8::try_from(code).expect("just compared"));
+    match &node.value {
+        Value::List(items) => {
+            let (mut codes, mut complaints) = (BTreeSet::new(), Vec::new());
+            for item in items {
+                match codes_of_item(item, code) {
+                    Ok(more) => codes.extend(more),
+                    Err(more) => {
+                        complaints.extend(more.into_iter().map(|c| Complaint { at: c.at.or(item.at), ..c }))
+                    }
+                }
+            }
+            if complaints.is_empty() { Ok(codes) } else { Err(complaints) }
+        }
+        _ => codes_of_item(node, code),
+    }
+}
+
+fn codes_of_item(node: &Node, code: impl Fn(&Node) -> Decoded<u8>) -> Decoded<BTreeSet<u8>> {
+    match &node.value {
+        Value::Text(text) => text
+            .split(|c: char| c == ',' || c.is_whitespace())
+            .filter(|part| !part.is_empty())
+            .map(|part| code(&Node::new(Value::Text(part.to_owned()), node.at)))
+            .collect(),
+        _ => code(node).map(|code| BTreeSet::from([code])),
+    }
+}
+
+/// A signal by name or number.
+pub(super) fn signal(node: &Node) -> Decoded<Signal> {
+    let signal = match &node.value {
+        Value::Text(text) => Signal::parse(text),
+        Value::Integer(number) => i32::try_from(*number).ok().and_then(Signal::from_number),
+        _ => None,
+    };
+    match signal {
+        Some(signal) => Ok(signal),
+        None => must_be("a signal such as \"SIGTERM\" or 15", node),
+    }
+}
+
+/// A user or group: a number, or a name.
+pub(super) fn principal(node: &Node) -> Decoded<PrincipalRef> {
+    const WANTED: &str = "a name or a number from 0 to 4294967294";
+    let by_number = |number: i64| match u32::try_from(number) {
+        // (uid_t)-1 means "do not change" to the kernel.
+        Ok(id) if id != u32::MAX => Ok(PrincipalRef::Id(id)),
+        _ => must_be(WANTED, node),
+    };
+    match &node.value {
+        Value::Integer(number) => by_number(*number),
+        Value::Text(text) => match text.trim().parse::<i64>() {
+            Ok(number) => by_number(number),
+            Err(_) => match label(node)? {
+                name if name.contains([':', '/']) => must_be(WANTED, node),
+                name => Ok(PrincipalRef::Name(name)),
+            },
+        },
+        _ => must_be(WANTED, node),
+    }
+}
+
+/// A table of environment variables, in their order; values as PM2 makes them text.
+pub(super) fn environment(node: &Node) -> Decoded<Vec<(String, String, Option<Position>, Vec<String>)>> {
+    let Some(entries) = node.entries() else { return must_be("a table of names and values", node) };
+    let (mut variables, mut complaints) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let mut complain = |message: String| complaints.push(Complaint { message, at: entry.at });
+        let value = scalar_text(&entry.node).unwrap_or_else(|| to_json(&entry.node));
+        if entry.key.is_empty() {
+            complain("has a variable without a name".to_owned());
+        } else if entry.key.contains(['=', '\0']) {
+            complain(format!("has the name `{}`, which no variable can have", shorten(&entry.key)));
+        } else if value.contains('\0') {
+            complain(format!("has a NUL byte in `{}`", shorten(&entry.key)));
+        } else {
+            variables.push((entry.key.clone(), value, entry.at, entry.node.expanded.clone()));
+        }
+    }
+    if complaints.is_empty() { Ok(variables) } else { Err(complaints) }
+}
+
+/// As `JSON.stringify` writes it.
+fn to_json(node: &Node) -> String {
+    json_of(node).to_string()
+}
+
+fn json_of(node: &Node) -> serde_json::Value {
+    match &node.value {
+        Value::Null => serde_json::Value::Null,
+        Value::Bool(value) => (*value).into(),
+        Value::Integer(number) => (*number).into(),
+        Value::Float(number) => (*number).into(),
+        Value::Text(text) => text.as_str().into(),
+        Value::List(items) => items.iter().map(json_of).collect(),
+        Value::Table(entries) => {
+            entries.iter().map(|entry| (entry.key.clone(), json_of(&entry.node))).collect()
+        }
+    }
+}
+
+/// A cron pattern; 0 switches it off.
+pub(super) fn cron(node: &Node) -> Decoded<()> {
+    match &node.value {
+        Value::Integer(0) => Ok(()),
+        Value::Text(text) if text.trim() == "0" => Ok(()),
+        Value::Text(text) => super::cron::translate(text).map(drop).or_else(complain),
+        _ => must_be("a cron pattern such as \"0 3 * * *\"", node),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text_node(text: &str) -> Node {
+        Node::new(Value::Text(text.into()), None)
+    }
+
+    #[test]
+    fn durations() {
+        for (text, ms) in [
+            ("300", 300),
+            ("300ms", 300),
+            ("5s", 5000),
+            ("1.5s", 1500),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+            (" 1 s ", 1000),
+        ] {
+            assert_eq!(duration(&text_node(text)), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        assert_eq!(duration(&Node::new(Value::Integer(1600), None)), Ok(Duration::from_millis(1600)));
+        for text in ["", "s", "5 d", "-1", "-1s", "1e300h", "31000h", "inf", "NaN", "5s5"] {
+            assert!(duration(&text_node(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("1024", 1024),
+            ("300K", 307_200),
+            ("200M", 209_715_200),
+            ("1G", 1 << 30),
+            ("1.5k", 1536),
+            ("10MiB", 10 << 20),
+            ("7b", 7),
+        ] {
+            assert_eq!(size(&text_node(text)), Ok(bytes), "{text}");
+        }
+        for text in ["", "M", "-1", "1T", "1e30", "80%"] {
+            assert!(size(&text_node(text)).is_err(), "{text}");
+        }
+        assert!(memory(&text_node("80%")).is_ok());
+        assert!(memory(&text_node("180%")).is_err());
+    }
+
+    #[test]
+    fn instance_counts() {
+        let int = |number| Node::new(Value::Integer(number), None);
+        let float = |number| Node::new(Value::Float(number), None);
+        assert_eq!(instances(&int(4), Dialect::Toml), Ok(Instances::Count(4)));
+        assert_eq!(instances(&int(0), Dialect::Toml), Ok(Instances::CpusMinus(0)));
+        assert_eq!(instances(&int(-1), Dialect::Toml), Ok(Instances::CpusMinus(1)));
+        assert_eq!(instances(&text_node("max"), Dialect::Flag), Ok(Instances::CpusMinus(0)));
+        assert_eq!(instances(&text_node("4"), Dialect::Pm2), Ok(Instances::Count(4)));
+        assert_eq!(instances(&float(1.5), Dialect::Pm2), Ok(Instances::Count(1)));
+        assert_eq!(instances(&float(0.5), Dialect::Pm2), Ok(Instances::Count(1)));
+        assert!(instances(&float(1.5), Dialect::Toml).is_err());
+        for number in [1001, -1001, i64::MAX, i64::MIN] {
+            assert!(instances(&int(number), Dialect::Toml).is_err(), "{number}");
+        }
+        for text in ["all", "1e9", "inf", "NaN"] {
+            assert!(instances(&text_node(text), Dialect::Pm2).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn arguments_are_split_as_pm2_splits_them() {
+        for (text, expected) in [
+            ("--port 80", &["--port", "80"][..]),
+            ("  a   b ", &["a", "b"]),
+            ("-c 'echo hi' x", &["-c", "echo hi", "x"]),
+            ("--x=\"a b\" y", &["--x=\"a b\"", "y"]),
+            ("\"a b\" '' c", &["a b", "c"]),
+            ("it's", &["it's"]),
+            ("'open end", &["'open", "end"]),
+            ("a=b=\"c d\"", &["a=b=\"c", "d\""]),
+            ("", &[]),
+        ] {
+            assert_eq!(split_as_pm2(text), expected, "{text}");
+        }
+        assert_eq!(words(&text_node("--x=\"a b\""), Dialect::Toml), Ok(vec!["--x=a b".to_owned()]));
+        assert!(words(&text_node("'open"), Dialect::Toml).is_err());
+    }
+
+    #[test]
+    fn exit_codes_users_and_signals() {
+        assert_eq!(codes(&text_node("0, 1 2")), Ok(BTreeSet::from([0, 1, 2])));
+        assert!(codes(&text_node("256")).is_err());
+        assert_eq!(principal(&text_node("33")), Ok(PrincipalRef::Id(33)));
+        assert_eq!(principal(&text_node("www-data")), Ok(PrincipalRef::Name("www-data".into())));
+        for text in ["-1", "4294967295", "", "a:b"] {
+            assert!(principal(&text_node(text)).is_err(), "{text}");
+        }
+        assert_eq!(signal(&Node::new(Value::Integer(15), None)), Ok(Signal::TERM));
+        assert!(signal(&text_node("SIGNOPE")).is_err());
+    }
+}
