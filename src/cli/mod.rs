@@ -71,7 +71,7 @@ fn act(matches: &ArgMatches, command_line: Vec<OsString>) -> Result<u8, Problems
         command_line,
     })?;
     match verb {
-        Verb::Run | Verb::Start => Ok(supervisor::run(source)),
+        Verb::Run | Verb::Start => Ok(supervisor::run(&source)),
         Verb::Check => check::check(&source),
     }
 }

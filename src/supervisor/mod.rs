@@ -1,22 +1,129 @@
-//! The room of supervisor.
+//! The one actor that owns the process table: select → step → carry out.
+//!
+//! Everything that procrun does to processes happens in its turn, on one thread: spawn and
+//! register, reap and look up, signal, arm timers. It decides nothing; that is the machine's.
 
-use crate::config::{EX_CONFIG, Loaded, Problem, Problems, Read, Source};
+mod actor;
+mod evaluation;
+mod launch;
+mod log_files;
+mod report;
+mod resolve;
+mod timers;
+mod workers;
 
-/// Runs what the source asks for and gives the exit code of procrun.
-pub fn run(source: Source) -> u8 {
-    match evaluate(&source) {
-        Ok(_) => 0,
-        Err(problems) => problems.exit_code(),
+use std::io;
+
+use tokio::time::Instant;
+
+use self::evaluation::Running;
+use crate::{
+    config::{EvaluationEnd, Loaded, Problem, Problems, Read, Source},
+    spec::{ExitCode, Signal},
+    sys::{
+        process::{self, OpenFiles},
+        reap,
+        signals::{self, Received, Signals},
+    },
+};
+
+/// The exit code for a failure of procrun's own set-up (sysexits.h: `EX_OSERR`).
+const SET_UP_FAILED: ExitCode = 71;
+
+/// Runs what `source` says in the foreground until it is over, and returns the code to end with.
+///
+/// Errors are printed to stderr; a configuration with errors starts nothing.
+pub fn run(source: &Source) -> ExitCode {
+    match set_up().and_then(|(runtime, installed, open_files)| {
+        runtime.block_on(async { actor::supervise(source, Signals::new(installed)?, open_files).await })
+    }) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: procrun cannot start: {error}");
+            SET_UP_FAILED
+        }
     }
 }
 
-/// Reads the source; a JavaScript file is evaluated by a child.
+/// Reads what `source` says without starting anything but the child that evaluates a JavaScript
+/// file.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// All that is wrong with it.
 pub fn evaluate(source: &Source) -> Result<Loaded, Problems> {
-    match source.read()? {
-        Read::Loaded(loaded) => Ok(loaded),
-        Read::NeedsEvaluation(_) => Err(Problems::one(EX_CONFIG, Problem::new("cannot be evaluated yet"))),
+    let (runtime, installed, open_files) = match set_up() {
+        Ok(parts) => parts,
+        Err(error) => return Err(failed_set_up(&error)),
+    };
+    runtime.block_on(async {
+        let mut signals = Signals::new(installed).map_err(|error| failed_set_up(&error))?;
+        match read(source, &mut signals, open_files).await {
+            Ok(loaded) => loaded,
+            Err(stop) => {
+                let problem = Problem::new(format!("interrupted by {stop}"));
+                Err(Problems::one(stop.exit_code(), problem))
+            }
+        }
+    })
+}
+
+fn failed_set_up(error: &io::Error) -> Problems {
+    Problems::one(SET_UP_FAILED, Problem::new(format!("procrun cannot start: {error}")))
+}
+
+/// What comes before everything else: as PM2's users know, a SIGTERM to PID 1 is lost until
+/// there is a handler for it.
+fn set_up() -> io::Result<(tokio::runtime::Runtime, signals::Installed, OpenFiles)> {
+    process::limit_allocator_arenas();
+    let installed = signals::install()?;
+    process::become_subreaper()?;
+    let open_files = process::raise_open_files();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok((runtime, installed, open_files))
+}
+
+/// Reads `source`, waiting for its evaluation if it needs one. `Err`: a signal asked to stop.
+async fn read(
+    source: &Source,
+    signals: &mut Signals,
+    open_files: OpenFiles,
+) -> Result<Result<Loaded, Problems>, Signal> {
+    let evaluation = match source.read() {
+        Err(problems) => return Ok(Err(problems)),
+        Ok(Read::Loaded(loaded)) => return Ok(Ok(loaded)),
+        Ok(Read::NeedsEvaluation(evaluation)) => evaluation,
+    };
+    let mut running = match Running::start(evaluation, source.environment(), open_files, Instant::now()) {
+        Ok(running) => running,
+        Err(problems) => return Ok(Err(problems)),
+    };
+    let mut stop = None;
+    let mut received = Vec::new();
+    while !running.is_done() {
+        tokio::select! {
+            result = signals.wait(&mut received) => {
+                if let Err(error) = result {
+                    return Ok(Err(failed_set_up(&error)));
+                }
+            }
+            () = running.advance() => {}
+        }
+        for Received { number, .. } in received.drain(..) {
+            if let Some(signal) = Signal::from_number(number).filter(|signal| is_stop(*signal)) {
+                stop = Some(signal);
+                running.abort(EvaluationEnd::Signaled(signal));
+            }
+        }
+        while let Some((pid, status)) = reap::next() {
+            running.reaped(pid, status);
+        }
     }
+    match stop {
+        Some(signal) => Err(signal),
+        None => Ok(running.finish()),
+    }
+}
+
+fn is_stop(signal: Signal) -> bool {
+    matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT)
 }

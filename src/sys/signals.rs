@@ -38,7 +38,8 @@ pub enum Sender {
 pub struct Installed(SignalDelivery<UnixStream, WithOrigin>);
 
 /// Installs handlers for all signals that mean something to procrun: child ended, stop, hang-up
-/// and everything that is forwarded to the workers.
+/// and what is forwarded to the workers. The thirty real-time signals come later, with
+/// [`Signals::receive_realtime`], so that the first worker need not wait for them.
 ///
 /// # Errors
 /// What socketpair(2) or sigaction(2) say.
@@ -57,8 +58,7 @@ pub fn install() -> io::Result<Installed> {
         libc::SIGWINCH,
         libc::SIGCONT,
     ];
-    let wanted = named.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX());
-    SignalDelivery::with_pipe(read, OwnedFd::from(write), WithOrigin::default(), wanted).map(Installed)
+    SignalDelivery::with_pipe(read, OwnedFd::from(write), WithOrigin::default(), named).map(Installed)
 }
 
 /// The stream of received signals.
@@ -75,6 +75,15 @@ impl Signals {
     pub fn new(installed: Installed) -> io::Result<Self> {
         let wake = tokio::net::UnixStream::from_std(installed.0.get_read().try_clone()?)?;
         Ok(Self { delivery: installed.0, wake })
+    }
+
+    /// Installs handlers for the real-time signals too.
+    ///
+    /// # Errors
+    /// What sigaction(2) says.
+    pub fn receive_realtime(&self) -> io::Result<()> {
+        let handle = self.delivery.handle();
+        (libc::SIGRTMIN()..=libc::SIGRTMAX()).try_for_each(|number| handle.add_signal(number))
     }
 
     /// Waits for signals and appends them to `into`. Equal ones that came close together may be

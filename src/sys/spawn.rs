@@ -1,14 +1,16 @@
-//! Starting a process: fork, set it up, exec.
+//! Starting a process: a child that shares procrun's memory until it executes its program.
 //!
-//! Between fork and exec only async-signal-safe calls happen (signal-safety(7)): everything that
-//! allocates is prepared before. The child tells the parent through a close-on-exec pipe at which
-//! step it failed and why; it is then reaped like every other child.
+//! The child runs on a small stack of its own while the parent's thread waits in the kernel
+//! (`CLONE_VM | CLONE_VFORK`, clone(2)), as posix_spawn(3) does it: no page table is copied, and
+//! the child can leave a note of what failed in the parent's memory. In exchange it may do
+//! nothing but make system calls: no allocation, no lock, and none of glibc's wrappers that would
+//! talk to the parent's other threads.
 
 use std::{
-    ffi::{CStr, CString},
+    ffi::{CStr, CString, c_int, c_void},
     fmt, io,
     mem::MaybeUninit,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     ptr,
 };
 
@@ -78,120 +80,93 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// A child that has been forked and may not have reached its program yet.
-#[derive(Debug)]
-pub struct Starting {
-    pid: Pid,
-    report: OwnedFd,
+/// Room for the child's few frames; a page more than it was ever seen to need.
+const STACK: usize = 16 * 1024;
+
+#[repr(align(16))]
+struct Stack([MaybeUninit<u8>; STACK]);
+
+/// What the child works with, in the parent's memory.
+struct Shared<'a> {
+    launch: &'a Launch<'a>,
+    argv: Vec<*const libc::c_char>,
+    env: Vec<*const libc::c_char>,
+    parent: u32,
+    /// Where it failed and with which errno; written by the child while the parent waits.
+    failed: Option<(Stage, c_int)>,
 }
 
-/// The child's message: step and errno, one byte and four.
-const REPORT: usize = 5;
-
-/// Forks. The answer whether the program could be executed comes from [`Starting::finish`], so
-/// that several children can be on their way at once.
+/// Starts a process and returns its id once its program is being executed.
 ///
 /// Must be called from one and the same thread as long as procrun lives: the parent-death signal
-/// fires when the *thread* that forked ends (prctl(2)).
+/// fires when the *thread* that made the child ends (prctl(2)). Whatever happens, the child is
+/// reaped by the reaper like every other.
 ///
 /// # Errors
-/// [`Stage::Fork`] only.
-pub fn start(launch: &Launch<'_>) -> Result<Starting, Error> {
-    let fork_error = |source: io::Error| Error { stage: Stage::Fork, source };
-    let (report, report_write) =
-        nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|errno| fork_error(errno.into()))?;
-    let argv = pointers(launch.argv);
-    let env = pointers(launch.env);
-    let parent = std::process::id();
+/// The step that failed and the kernel's reason.
+pub fn spawn(launch: &Launch<'_>) -> Result<Pid, Error> {
+    let pointers = |strings: &[CString]| strings.iter().map(|it| it.as_ptr()).chain([ptr::null()]).collect();
+    let mut shared = Shared {
+        launch,
+        argv: pointers(launch.argv),
+        env: pointers(launch.env),
+        parent: std::process::id(),
+        failed: None,
+    };
+    let mut stack = Box::new(Stack([MaybeUninit::uninit(); STACK]));
+    let top = stack.0.as_mut_ptr_range().end;
     // A handler of procrun's must never run in the child: block everything until it has none.
     let blocked = BlockedSignals::all();
-    // SAFETY: the child calls only async-signal-safe functions until it execs or exits.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        // SAFETY: this is the forked child, single-threaded; see `child`.
-        unsafe { child(launch, &argv, &env, parent, report_write.as_raw_fd()) }
-    }
+    // SAFETY: the stack is aligned and outlives the child's use of it, and so does `shared`:
+    // CLONE_VFORK keeps this thread in the kernel until the child has executed its program or
+    // exited. `child` makes only system calls.
+    let pid = unsafe {
+        libc::clone(
+            child,
+            top.cast::<c_void>(),
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+            (&raw mut shared).cast::<c_void>(),
+        )
+    };
     let error = io::Error::last_os_error();
     drop(blocked);
-    if pid < 0 { Err(fork_error(error)) } else { Ok(Starting { pid, report }) }
-}
-
-impl Starting {
-    /// The process id; the child exists, and is reaped by the reaper whatever happens.
-    pub fn pid(&self) -> Pid {
-        self.pid
+    if pid < 0 {
+        return Err(Error { stage: Stage::Fork, source: error });
     }
-
-    /// Waits until the program runs or has failed to.
-    ///
-    /// # Errors
-    /// The step that failed and the kernel's reason.
-    pub fn finish(self) -> Result<Pid, Error> {
-        let mut report = [0; REPORT];
-        let mut have = 0;
-        while have < REPORT {
-            match nix::unistd::read(&self.report, &mut report[have..]) {
-                Ok(0) => return Ok(self.pid),
-                Ok(n) => have += n,
-                Err(nix::Error::EINTR) => {}
-                Err(errno) => return Err(Error { stage: Stage::Fork, source: errno.into() }),
-            }
-        }
-        let stage = match report[0] {
-            0 => Stage::Streams,
-            1 => Stage::Credentials,
-            2 => Stage::Chdir,
-            _ => Stage::Exec,
-        };
-        let errno = i32::from_ne_bytes([report[1], report[2], report[3], report[4]]);
-        Err(Error { stage, source: io::Error::from_raw_os_error(errno) })
+    // SAFETY: the child wrote to it through the pointer above and is done with it.
+    match unsafe { ptr::read_volatile(&raw const shared.failed) } {
+        None => Ok(pid),
+        Some((stage, errno)) => Err(Error { stage, source: io::Error::from_raw_os_error(errno) }),
     }
 }
 
-fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
-    strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
-}
-
-/// The child's part. Never returns.
-///
-/// # Safety
-/// Only in a child forked while all signals were blocked; `argv` and `env` end with a null pointer.
-unsafe fn child(
-    launch: &Launch<'_>,
-    argv: &[*const libc::c_char],
-    env: &[*const libc::c_char],
-    parent: u32,
-    report: RawFd,
-) -> ! {
-    // SAFETY: as the caller promises.
-    let stage = unsafe { set_up_and_exec(launch, argv, env, parent) };
-    let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0).to_ne_bytes();
-    let message: [u8; REPORT] = [stage, errno[0], errno[1], errno[2], errno[3]];
-    // SAFETY: the buffer is valid for its length.
-    unsafe { libc::write(report, message.as_ptr().cast(), REPORT) };
-    // SAFETY: takes an integer and never returns.
+/// The child's part: sets itself up and executes the program, or leaves a note and exits.
+extern "C" fn child(shared: *mut c_void) -> c_int {
+    let shared = shared.cast::<Shared<'_>>();
+    // SAFETY: `spawn` passes a valid pointer and does not touch it meanwhile.
+    let stage = unsafe { set_up_and_exec(&*shared) };
+    let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
+    // SAFETY: as above.
+    unsafe { ptr::write_volatile(&raw mut (*shared).failed, Some((stage, errno))) };
+    // SAFETY: takes an integer and never returns; runs no exit handlers of procrun's.
     unsafe { libc::_exit(127) }
 }
 
 /// Returns the step that failed, with `errno` set.
 ///
 /// # Safety
-/// As [`child`].
+/// Only in the child, with all signals blocked.
 #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one sequence of plain system calls")]
-unsafe fn set_up_and_exec(
-    launch: &Launch<'_>,
-    argv: &[*const libc::c_char],
-    env: &[*const libc::c_char],
-    parent: u32,
-) -> u8 {
-    // SAFETY: every call is async-signal-safe and gets valid pointers that outlive it.
+unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
+    let launch = shared.launch;
+    // SAFETY: every call is a plain system call with valid pointers that outlive it.
     unsafe {
         if libc::setsid() < 0 {
-            return 0;
+            return Stage::Streams;
         }
         for (from, to) in [(launch.stdin, 0), (launch.stdout, 1), (launch.stderr, 2)] {
             if libc::dup2(from.as_raw_fd(), to) < 0 {
-                return 0;
+                return Stage::Streams;
             }
         }
         let limit = libc::rlimit { rlim_cur: launch.open_files.soft, rlim_max: launch.open_files.hard };
@@ -199,43 +174,46 @@ unsafe fn set_up_and_exec(
         if let Some(credentials) = launch.credentials
             && !become_user(credentials)
         {
-            return 1;
+            return Stage::Credentials;
         }
         if libc::chdir(launch.cwd.as_ptr()) < 0 {
-            return 2;
+            return Stage::Chdir;
         }
         // After the change of user, which clears it. The parent may have died before it was set.
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        if libc::getppid().cast_unsigned() != parent {
+        if libc::getppid().cast_unsigned() != shared.parent {
             libc::_exit(127);
         }
         default_signals();
-        libc::execve(launch.program.as_ptr(), argv.as_ptr(), env.as_ptr());
+        libc::execve(launch.program.as_ptr(), shared.argv.as_ptr(), shared.env.as_ptr());
     }
-    3
+    Stage::Exec
 }
 
+/// By bare system calls: glibc's wrappers change the ids of all threads of the *parent*.
+///
 /// # Safety
-/// As [`child`].
+/// As [`set_up_and_exec`].
 unsafe fn become_user(credentials: &Credentials) -> bool {
+    let Credentials { uid, gid, groups, .. } = credentials;
     // SAFETY: the list of groups is valid for its length.
-    let groups = unsafe { libc::setgroups(credentials.groups.len(), credentials.groups.as_ptr()) };
+    let groups = unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) };
     // Without the right to set groups a process may still be exactly who it is.
-    // SAFETY: reads the process's own ids.
-    let already = unsafe { libc::getuid() } == credentials.uid;
+    // SAFETY: reads the process's own id.
+    let already = unsafe { libc::getuid() } == *uid;
     if groups < 0 && !already {
         return false;
     }
-    // SAFETY: takes an integer.
-    let group_set = unsafe { libc::setgid(credentials.gid) } == 0;
-    // SAFETY: takes an integer.
-    group_set && unsafe { libc::setuid(credentials.uid) } == 0
+    // SAFETY: takes integers.
+    let group_set = unsafe { libc::syscall(libc::SYS_setresgid, *gid, *gid, *gid) } == 0;
+    // SAFETY: takes integers.
+    group_set && unsafe { libc::syscall(libc::SYS_setresuid, *uid, *uid, *uid) } == 0
 }
 
 /// Default dispositions for all signals, then none blocked: what a program expects to find.
 ///
 /// # Safety
-/// As [`child`].
+/// As [`set_up_and_exec`].
 unsafe fn default_signals() {
     // SAFETY: an all-zero sigaction is a valid one with SIG_DFL, no flags and an empty mask.
     let default: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };

@@ -1,0 +1,319 @@
+//! The supervisor's loop: wait for news, let the machine decide, carry it out.
+
+use std::{io, time::Duration};
+
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::{evaluation::Running, is_stop, launch, report, timers::Timers, workers::Workers};
+use crate::{
+    config::{Loaded, Problems, Read, Source},
+    logs::{self, Logs},
+    machine::{Effect, Event, Machine, Run, StopRequest, Time},
+    spec::{AppChange, AppSpec, ExitCode, Plan, Signal, diff::diff},
+    sys::{
+        process::{self, OpenFiles},
+        reap,
+        signals::{Received, Sender, Signals},
+    },
+};
+
+/// How long the last lines may take to be written when whoever reads stdout does not read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+struct Supervisor<'a> {
+    source: &'a Source,
+    began: Instant,
+    machine: Machine,
+    workers: Workers,
+    timers: Timers,
+    signals: Signals,
+    open_files: OpenFiles,
+    evaluation: Option<Running>,
+    end: Option<ExitCode>,
+    /// Kept between turns so that a turn allocates nothing.
+    effects: Vec<Effect>,
+}
+
+/// Reads the configuration and runs it to its end.
+pub(super) async fn supervise(
+    source: &Source,
+    mut signals: Signals,
+    open_files: OpenFiles,
+) -> io::Result<ExitCode> {
+    let Loaded { plan, notices, .. } = match super::read(source, &mut signals, open_files).await {
+        Ok(Ok(loaded)) => loaded,
+        Ok(Err(problems)) => {
+            eprint!("{problems}");
+            return Ok(problems.exit_code());
+        }
+        // Asked to stop before anything ran: that is a clean end.
+        Err(_) => return Ok(0),
+    };
+    if let Err(code) =
+        preflight(plan.apps.iter().map(AsRef::as_ref), source, |line| eprintln!("error: {line}"))
+    {
+        eprintln!("nothing was started");
+        return Ok(code);
+    }
+    let logs = Logs::start(&plan.runtime.log)?;
+    let subscriber =
+        tracing_subscriber::registry().with(logs::layer(logs.clone(), plan.runtime.log.verbosity));
+    tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
+    for notice in notices {
+        warn!("{notice}");
+    }
+    let machine = Machine::new(plan, cpus());
+    let workers =
+        Workers::new(source.environment().clone(), open_files, logs.clone(), machine.instances().count())?;
+    let mut supervisor = Supervisor {
+        source,
+        began: now(),
+        machine,
+        workers,
+        timers: Timers::default(),
+        signals,
+        open_files,
+        evaluation: None,
+        end: None,
+        effects: Vec::new(),
+    };
+    let code = supervisor.run().await?;
+    if tokio::time::timeout(LAST_WORDS, logs.finish()).await.is_err() {
+        debug!("stdout is blocked, the last lines are lost");
+    }
+    Ok(code)
+}
+
+impl Supervisor<'_> {
+    async fn run(&mut self) -> io::Result<ExitCode> {
+        self.feed(vec![Event::Boot]);
+        self.signals.receive_realtime()?;
+        process::trim_memory();
+        let mut received = Vec::new();
+        loop {
+            if let Some(code) = self.end {
+                // What nobody has waited for ends with procrun, as it does with any PID 1.
+                self.workers.signal_strays(Signal::KILL);
+                info!("all done, ending with code {code}");
+                return Ok(code);
+            }
+            let next = self.timers.next().map(|at| self.began + at.elapsed());
+            tokio::select! {
+                result = self.signals.wait(&mut received) => result?,
+                () = sleep_until(next) => {}
+                () = advance(&mut self.evaluation) => {}
+            }
+            for signal in received.drain(..) {
+                self.received(signal);
+            }
+            self.reap();
+            let now = self.now();
+            let due = std::iter::from_fn(|| self.timers.pop_due(now)).map(Event::TimerFired).collect();
+            self.feed(due);
+            if let Some(evaluation) = self.evaluation.take_if(|evaluation| evaluation.is_done()) {
+                self.read_again(evaluation.finish());
+            }
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time::after_start(now() - self.began)
+    }
+
+    /// Lets the machine take in events and everything that follows from them at once. What comes
+    /// of all events of a round goes out together.
+    fn feed(&mut self, mut events: Vec<Event>) {
+        while !events.is_empty() {
+            let now = self.now();
+            let mut effects = std::mem::take(&mut self.effects);
+            for event in events {
+                self.machine.step(now, event, &mut effects);
+            }
+            events = self.carry_out(&effects);
+            effects.clear();
+            self.effects = effects;
+        }
+    }
+
+    /// Does what the machine decided; all spawns and all kills of a turn go out together.
+    fn carry_out(&mut self, effects: &[Effect]) -> Vec<Event> {
+        let mut spawn: Vec<Run> = Vec::new();
+        let mut kill: Vec<Run> = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Spawn(run) => spawn.push(*run),
+                Effect::KillTree(run) => kill.push(*run),
+                Effect::Signal(run, signal) => self.workers.signal(*run, *signal),
+                Effect::SweepTree(run, signal) => self.workers.sweep(*run, *signal),
+                Effect::Arm(timer, at) => self.timers.arm(*timer, *at),
+                Effect::Forget(instance) => self.workers.forget(*instance),
+                Effect::Say(notice) => report::say(&self.machine, notice),
+                Effect::End(code) => self.end = Some(*code),
+            }
+        }
+        if !kill.is_empty() {
+            self.workers.kill_trees(&kill);
+        }
+        if spawn.is_empty() { Vec::new() } else { self.workers.spawn(&self.machine, &spawn) }
+    }
+
+    fn reap(&mut self) {
+        let dead: Vec<_> = std::iter::from_fn(reap::next)
+            .filter(|(pid, status)| {
+                !self.evaluation.as_mut().is_some_and(|evaluation| evaluation.reaped(*pid, *status))
+            })
+            .collect();
+        if !dead.is_empty() {
+            let events = self.workers.reaped(&dead);
+            self.feed(events);
+        }
+    }
+
+    fn received(&mut self, Received { number, sender }: Received) {
+        let Some(signal) = Signal::from_number(number) else { return };
+        match signal {
+            Signal::CHLD => {}
+            signal if is_stop(signal) => {
+                info!("received {signal}{}, stopping", From(sender));
+                self.stop(signal);
+            }
+            Signal::HUP => match sender {
+                Sender::Kernel => {
+                    info!("received SIGHUP: the terminal is gone, stopping");
+                    // Many programs re-read their files on SIGHUP instead of ending.
+                    self.stop(Signal::TERM);
+                }
+                Sender::Process(_) => {
+                    info!("received SIGHUP{}, reading {} again", From(sender), self.source.name());
+                    self.start_reading();
+                }
+            },
+            Signal::WINCH | Signal::CONT => {
+                debug!("received {signal}{}, forwarding it", From(sender));
+                self.feed(vec![Event::Forward(signal)]);
+            }
+            signal => {
+                info!("received {signal}{}, forwarding it", From(sender));
+                self.feed(vec![Event::Forward(signal)]);
+            }
+        }
+    }
+
+    fn stop(&mut self, signal: Signal) {
+        self.workers.signal_strays(signal);
+        self.feed(vec![Event::Stop(StopRequest { signal })]);
+    }
+
+    fn start_reading(&mut self) {
+        if self.evaluation.is_some() {
+            warn!("it is being read already");
+            return;
+        }
+        match self.source.read() {
+            Ok(Read::Loaded(loaded)) => self.read_again(Ok(loaded)),
+            Ok(Read::NeedsEvaluation(evaluation)) => {
+                match Running::start(evaluation, self.source.environment(), self.open_files, now()) {
+                    Ok(running) => self.evaluation = Some(running),
+                    Err(problems) => self.read_again(Err(problems)),
+                }
+            }
+            Err(problems) => self.read_again(Err(problems)),
+        }
+    }
+
+    /// Applies what has been read again; with any error everything stays as it is.
+    fn read_again(&mut self, result: Result<Loaded, Problems>) {
+        let Loaded { plan, notices, .. } = match result {
+            Ok(loaded) => loaded,
+            Err(problems) => {
+                for line in problems.to_string().lines() {
+                    error!("{line}");
+                }
+                error!("nothing was changed");
+                return;
+            }
+        };
+        let changes = diff(self.machine.plan(), &plan);
+        let new = changes.iter().filter_map(|change| match change {
+            AppChange::Add(app) | AppChange::Replace { new: app, .. } => Some(app.as_ref()),
+            AppChange::Remove(_) => None,
+        });
+        if preflight(new, self.source, |line| error!("{line}")).is_err() {
+            error!("nothing was changed");
+            return;
+        }
+        for notice in notices {
+            warn!("{notice}");
+        }
+        self.show(&changes, &plan);
+        self.feed(vec![Event::Apply { plan, cpus: cpus() }]);
+    }
+
+    fn show(&self, changes: &[AppChange], plan: &Plan) {
+        if plan.runtime.log != self.machine.plan().runtime.log {
+            warn!("how lines look changes only when procrun starts again");
+        }
+        if changes.is_empty() {
+            info!("no application has changed");
+        }
+        for change in changes {
+            info!("{}", change.describe());
+        }
+    }
+}
+
+/// Looks up all programs, directories and users before anything starts; says what is missing and
+/// returns the code of the first.
+fn preflight<'a>(
+    apps: impl Iterator<Item = &'a AppSpec>,
+    source: &Source,
+    mut say: impl FnMut(&str),
+) -> Result<(), ExitCode> {
+    let mut first = None;
+    for app in apps {
+        if let Err(failure) = launch::preflight(app, source.environment()) {
+            say(&format!("app `{}`: {}", app.name, failure.message));
+            first.get_or_insert(failure.code);
+        }
+    }
+    first.map_or(Ok(()), Err)
+}
+
+/// How many processes can run at once here: affinity and cgroup quota, at least 1.
+fn cpus() -> u32 {
+    std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the supervisor's clock: the one place that reads it")]
+fn now() -> Instant {
+    std::time::Instant::now().into()
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn advance(evaluation: &mut Option<Running>) {
+    match evaluation {
+        Some(running) => running.advance().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Who sent a signal, for people.
+struct From(Sender);
+
+impl std::fmt::Display for From {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Sender::Kernel => Ok(()),
+            Sender::Process(0) => f.write_str(" from outside of the container"),
+            Sender::Process(pid) => write!(f, " from process {pid}"),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! From a spec to what the kernel needs: program, arguments, environment, identity.
+//!
+//! Computed anew at each start, so that nothing of an earlier one sticks.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{CString, OsStr, OsString},
+    os::unix::ffi::{OsStrExt, OsStringExt},
+};
+
+use super::resolve::{self, Command};
+use crate::{
+    machine::{InstanceView, SpawnFailure},
+    spec::{AppSpec, InheritEnv, PrincipalRef},
+    sys::accounts::{self, Credentials, Key},
+};
+
+/// What a worker gets from procrun's own environment, by name.
+pub(super) type Environment = BTreeMap<OsString, OsString>;
+
+/// The variable by which every process of a worker's tree can be told.
+const MARKER: &str = "PROCRUN_RUN";
+
+/// Variables by which somebody else speaks with procrun itself; a worker must not answer them.
+const NOT_INHERITED: [&str; 7] = [
+    "NODE_CHANNEL_FD",
+    "NODE_CHANNEL_SERIALIZATION_MODE",
+    "NODE_UNIQUE_ID",
+    "NOTIFY_SOCKET",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+];
+
+/// All of a start that is known before the process is made.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) command: Command,
+    pub(super) program: CString,
+    pub(super) argv: Vec<CString>,
+    pub(super) env: Vec<CString>,
+    pub(super) cwd: CString,
+    pub(super) credentials: Option<Credentials>,
+    /// `NAME=value` of [`MARKER`].
+    pub(super) marker: String,
+}
+
+/// Prepares the run `number` of an instance.
+pub(super) fn prepare(
+    instance: &InstanceView<'_>,
+    run: u64,
+    inherited: &Environment,
+) -> Result<Prepared, SpawnFailure> {
+    let spec = instance.spec;
+    let credentials = credentials(spec)?;
+    let mut env = environment(instance, inherited, credentials.as_ref());
+    let command = resolve::resolve(&spec.exec, env.get(OsStr::new("PATH")).map(OsString::as_os_str))?;
+    if command.is_python {
+        env.entry("PYTHONUNBUFFERED".into()).or_insert_with(|| "1".into());
+    }
+    let marker = format!("{MARKER}={}.{run}", std::process::id());
+    let mut env = env
+        .into_iter()
+        .map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            c_string(&name)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    env.push(c_string(OsStr::new(&marker))?);
+    Ok(Prepared {
+        program: c_string(command.program.as_os_str())?,
+        argv: command.argv.iter().map(|arg| c_string(arg)).collect::<Result<_, _>>()?,
+        env,
+        cwd: c_string(spec.exec.cwd.as_os_str())?,
+        credentials,
+        command,
+        marker,
+    })
+}
+
+/// Looks whether the program, the working directory and the user of an application are there.
+pub(super) fn preflight(spec: &AppSpec, inherited: &Environment) -> Result<(), SpawnFailure> {
+    credentials(spec)?;
+    let path = spec.env.vars.get("PATH").map(OsString::from);
+    let path = path.as_deref().or_else(|| inherited.get(OsStr::new("PATH")).map(OsString::as_os_str));
+    resolve::resolve(&spec.exec, path).map(|_| ())
+}
+
+pub(super) fn credentials(spec: &AppSpec) -> Result<Option<Credentials>, SpawnFailure> {
+    let identity = &spec.identity;
+    accounts::resolve(identity.user.as_ref().map(as_key), identity.group.as_ref().map(as_key))
+        .map_err(|error| SpawnFailure { code: 126, message: error.to_string() })
+}
+
+fn as_key(principal: &PrincipalRef) -> Key<'_> {
+    match principal {
+        PrincipalRef::Id(id) => Key::Id(*id),
+        PrincipalRef::Name(name) => Key::Name(name),
+    }
+}
+
+/// PM2's order: the caller's environment, what PM2 itself adds, then the application's own.
+fn environment(
+    instance: &InstanceView<'_>,
+    inherited: &Environment,
+    credentials: Option<&Credentials>,
+) -> Environment {
+    let spec = instance.spec;
+    let mut env: Environment = inherited
+        .iter()
+        .filter(|(name, _)| inherits(&spec.env.inherit, name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let mut set = |name: &str, value: String| env.insert(name.into(), value.into());
+    if let Some(account) = credentials.and_then(|credentials| credentials.account.as_ref()) {
+        set("HOME", account.home.to_string_lossy().into_owned());
+        set("USER", account.name.clone());
+        set("LOGNAME", account.name.clone());
+        if !account.shell.is_empty() {
+            set("SHELL", account.shell.clone());
+        }
+    }
+    set("name", spec.name.clone());
+    set("namespace", spec.namespace.clone());
+    set("exec_mode", spec.exec_mode.as_str().to_owned());
+    set("instances", instance.siblings.to_string());
+    set("pm_id", instance.id.0.to_string());
+    set(&spec.env.instance_var, instance.number.to_string());
+    for (name, value) in &spec.env.vars {
+        set(name, value.clone());
+    }
+    if let Some(name) = &spec.env.increment_var
+        && let Some(first) = spec.env.vars.get(name).and_then(|value| value.trim().parse::<i64>().ok())
+    {
+        set(name, (first + i64::from(instance.number)).to_string());
+    }
+    env
+}
+
+fn inherits(inherit: &InheritEnv, name: &OsStr) -> bool {
+    if NOT_INHERITED.iter().any(|not| name == *not) || name == MARKER {
+        return false;
+    }
+    match inherit {
+        InheritEnv::All => true,
+        InheritEnv::Nothing => false,
+        InheritEnv::Without(prefixes) => {
+            !prefixes.iter().any(|prefix| name.as_bytes().starts_with(prefix.as_bytes()))
+        }
+    }
+}
+
+fn c_string(text: &OsStr) -> Result<CString, SpawnFailure> {
+    CString::new(text.to_owned().into_vec()).map_err(|_| SpawnFailure {
+        code: 126,
+        message: format!("`{}` holds a NUL byte, which no program can be given", text.display()),
+    })
+}

@@ -1,0 +1,259 @@
+//! The process table: which process runs which instance, and the pipes they write to.
+//!
+//! Spawn-and-register and reap-and-look-up both happen here, in the supervisor's own turn, so no
+//! exit can come before its process is known.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs, io,
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use tracing::{debug, info, warn};
+
+use super::{
+    launch::{self, Environment, Prepared},
+    log_files, resolve,
+};
+use crate::{
+    logs::{Label, Logs},
+    machine::{Ending, Event, InstanceId, InstanceView, Machine, Run, SpawnFailure},
+    spec::{AppSpec, Signal},
+    sys::{
+        pipes::{self, Budget},
+        process::{self, OpenFiles},
+        reap::{Pid, Status},
+        spawn::{self, Launch},
+        tree::{self, Root},
+    },
+};
+
+/// All processes that procrun has started for instances.
+pub(super) struct Workers {
+    inherited: Environment,
+    open_files: OpenFiles,
+    null: OwnedFd,
+    logs: Logs,
+    budget: Budget,
+    places: HashMap<InstanceId, Place>,
+    by_pid: HashMap<Pid, Run>,
+    /// Leaders that have ended and whose sessions have not.
+    sweeping: HashMap<Run, Pid>,
+}
+
+/// What belongs to an instance as long as it is in the list.
+struct Place {
+    spec: Arc<AppSpec>,
+    /// The write ends. procrun keeps them, so the pipes outlive each single process and an
+    /// orphan that still writes never gets SIGPIPE.
+    out: OwnedFd,
+    err: OwnedFd,
+    pipe_memory: usize,
+    process: Option<Process>,
+    pid_file: Option<PathBuf>,
+}
+
+struct Process {
+    run: Run,
+    pid: Pid,
+    marker: String,
+}
+
+impl Workers {
+    /// An empty table that expects so many instances.
+    pub(super) fn new(
+        inherited: Environment,
+        open_files: OpenFiles,
+        logs: Logs,
+        expected: usize,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            inherited,
+            open_files,
+            null: spawn::dev_null()?,
+            logs,
+            budget: Budget::new(expected * 2),
+            places: HashMap::new(),
+            by_pid: HashMap::new(),
+            sweeping: HashMap::new(),
+        })
+    }
+
+    /// Starts these runs and says what became of each.
+    pub(super) fn spawn(&mut self, machine: &Machine, runs: &[Run]) -> Vec<Event> {
+        let mut events = Vec::with_capacity(runs.len());
+        for run in runs {
+            let Some(view) = machine.instance(run.instance) else { continue };
+            events.push(match self.start(&view, *run) {
+                Ok(()) => Event::Started(*run),
+                Err(failure) => Event::SpawnFailed(*run, failure),
+            });
+        }
+        events
+    }
+
+    fn start(&mut self, view: &InstanceView<'_>, run: Run) -> Result<(), SpawnFailure> {
+        let prepared = launch::prepare(view, run.number, &self.inherited)?;
+        self.open_place(view, &prepared).map_err(|error| SpawnFailure {
+            code: 126,
+            message: format!("cannot make its output pipes: {error}"),
+        })?;
+        let place = &self.places[&view.id];
+        let pid = spawn::spawn(&Launch {
+            program: &prepared.program,
+            argv: &prepared.argv,
+            env: &prepared.env,
+            cwd: &prepared.cwd,
+            stdin: self.null.as_fd(),
+            stdout: place.out.as_fd(),
+            stderr: place.err.as_fd(),
+            credentials: prepared.credentials.as_ref(),
+            open_files: self.open_files,
+        })
+        .map_err(|error| resolve::exec_failure(&prepared.command.program, &error))?;
+        self.register(run, pid, prepared.marker);
+        Ok(())
+    }
+
+    /// Makes the pipes of an instance, or anew when what they depend on has changed.
+    fn open_place(&mut self, view: &InstanceView<'_>, prepared: &Prepared) -> io::Result<()> {
+        if let Some(place) = self.places.get_mut(&view.id) {
+            if place.spec.logs == view.spec.logs && place.spec.identity == view.spec.identity {
+                place.spec = view.spec.clone();
+                return Ok(());
+            }
+            self.forget(view.id);
+            self.budget.expect(2);
+        }
+        let owner = prepared.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
+        let (out, out_size) = pipes::open(&mut self.budget, owner)?;
+        let (err, err_size) = pipes::open(&mut self.budget, owner)?;
+        let label = Label { id: view.id.0, name: view.spec.name.clone() };
+        self.logs.add(label, log_files::sinks(view), out.read, err.read);
+        let place = Place {
+            spec: view.spec.clone(),
+            out: out.write,
+            err: err.write,
+            pipe_memory: out_size + err_size,
+            process: None,
+            pid_file: log_files::pid_file(view),
+        };
+        self.places.insert(view.id, place);
+        Ok(())
+    }
+
+    fn register(&mut self, run: Run, pid: Pid, marker: String) {
+        let Some(place) = self.places.get_mut(&run.instance) else { return };
+        self.by_pid.insert(pid, run);
+        place.process = Some(Process { run, pid, marker });
+        info!(app = place.spec.name, id = run.instance.0, pid, "online");
+        if let Some(file) = &place.pid_file
+            && let Err(error) = fs::write(file, format!("{pid}\n"))
+        {
+            warn!(app = place.spec.name, "cannot write the pid file {}: {error}", file.display());
+        }
+    }
+
+    /// Sends a signal to the main process of a run, if it is there.
+    pub(super) fn signal(&self, run: Run, signal: Signal) {
+        if let Some(process) = self.process(run) {
+            // It may have ended meanwhile; that news is on its way.
+            let _ = process::signal(process.pid, signal.number());
+        }
+    }
+
+    fn process(&self, run: Run) -> Option<&Process> {
+        self.places.get(&run.instance)?.process.as_ref().filter(|process| process.run == run)
+    }
+
+    /// SIGKILL to everything that belongs to these runs.
+    pub(super) fn kill_trees(&self, runs: &[Run]) {
+        let roots: Vec<Root> = runs
+            .iter()
+            .filter_map(|run| self.process(*run))
+            .map(|process| Root { leader: process.pid, marker: process.marker.clone() })
+            .collect();
+        tree::kill(&roots);
+    }
+
+    /// Sends a signal to what an ended run has left behind, and watches for its end.
+    pub(super) fn sweep(&mut self, run: Run, signal: Signal) {
+        let Some(process) = self.process(run) else { return };
+        let leader = process.pid;
+        for pid in tree::session_members(leader) {
+            let _ = process::signal(pid, signal.number());
+            let _ = process::signal(pid, Signal::CONT.number());
+        }
+        self.sweeping.insert(run, leader);
+    }
+
+    /// Takes in the processes that have been reaped and says what that means.
+    pub(super) fn reaped(&mut self, dead: &[(Pid, Status)]) -> Vec<Event> {
+        let ended: Vec<_> = dead
+            .iter()
+            .filter_map(|(pid, status)| self.by_pid.remove(pid).map(|run| (run, *pid, *status)))
+            .collect();
+        debug!(workers = ended.len(), orphans = dead.len() - ended.len(), "reaped");
+        if ended.is_empty() && self.sweeping.is_empty() {
+            return Vec::new();
+        }
+        let sessions = self.orphan_sessions();
+        let alive = |leader: Pid| sessions.contains(&leader) || process::group_exists(leader);
+        let mut events = Vec::with_capacity(ended.len());
+        for (run, pid, status) in ended {
+            self.logs.run_ended(run.instance.0);
+            if let Some(file) = self.places.get(&run.instance).and_then(|place| place.pid_file.as_ref()) {
+                let _ = fs::remove_file(file);
+            }
+            events.push(Event::Exited { run, ending: ending(status), leftovers: alive(pid) });
+        }
+        let gone: Vec<Run> =
+            self.sweeping.iter().filter(|(_, leader)| !alive(**leader)).map(|(run, _)| *run).collect();
+        for run in gone {
+            self.sweeping.remove(&run);
+            events.push(Event::TreeGone(run));
+        }
+        events
+    }
+
+    /// The sessions of the processes that procrun has adopted.
+    fn orphan_sessions(&self) -> HashSet<Pid> {
+        self.orphans().into_iter().filter_map(tree::session).collect()
+    }
+
+    /// The children of procrun that it has not started as workers.
+    fn orphans(&self) -> Vec<Pid> {
+        tree::children().into_iter().filter(|pid| !self.by_pid.contains_key(pid)).collect()
+    }
+
+    /// Sends a signal to the adopted processes that belong to no worker's session.
+    pub(super) fn signal_strays(&self, signal: Signal) {
+        let leaders: HashSet<Pid> = self.by_pid.keys().copied().collect();
+        for pid in self.orphans() {
+            if !tree::session(pid).is_some_and(|session| leaders.contains(&session)) {
+                let _ = process::signal(pid, signal.number());
+            }
+        }
+    }
+
+    /// Releases what belongs to an instance.
+    pub(super) fn forget(&mut self, id: InstanceId) {
+        if let Some(place) = self.places.remove(&id) {
+            self.budget.give_back(place.pipe_memory);
+            self.logs.remove(id.0);
+        }
+    }
+}
+
+fn ending(status: Status) -> Ending {
+    match status {
+        Status::Exited(code) => Ending::Exited(code),
+        Status::Signaled { signal, core_dumped } => Ending::Signaled {
+            // A process cannot be ended by a number that is no signal; 32 and 33 are glibc's own.
+            signal: Signal::from_number(signal).unwrap_or(Signal::KILL),
+            core_dumped,
+        },
+    }
+}
