@@ -224,8 +224,10 @@ pub enum StopCause {
 pub enum Next {
     /// It runs again after this wait.
     Restart(Duration),
-    /// It stays ended: its exit is final, or it was asked to end.
+    /// It stays ended, as it was asked to.
     Stay,
+    /// It stays ended: its own exit is final.
+    Final,
     /// Too many unstable runs.
     Errored {
         /// So many.

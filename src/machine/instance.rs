@@ -345,9 +345,9 @@ impl Instance {
                 self.arm(step, self.spec.stop.kill_timeout);
                 // Its own code counts now: later nobody knows it any more.
                 match next {
-                    Next::Stay => Verdict::Ended(code),
+                    Next::Final => Verdict::Ended(code),
                     Next::Errored { .. } => Verdict::Errored(code),
-                    Next::Restart(_) | Next::Sweep => Verdict::Nothing,
+                    Next::Restart(_) | Next::Stay | Next::Sweep => Verdict::Nothing,
                 }
             }
             _ => self.follow(step, Then::Follow(next), code),
@@ -374,7 +374,7 @@ impl Instance {
     fn follow(&mut self, step: &mut Step<'_>, then: Then, code: ExitCode) -> Verdict {
         self.epoch += 1;
         match then {
-            Then::Stay => {
+            Then::Stay | Then::Follow(Next::Stay | Next::Sweep) => {
                 self.state = State::Stopped;
                 Verdict::Nothing
             }
@@ -397,7 +397,7 @@ impl Instance {
                 self.arm(step, wait);
                 Verdict::Nothing
             }
-            Then::Follow(Next::Stay | Next::Sweep) => {
+            Then::Follow(Next::Final) => {
                 self.state = State::Stopped;
                 Verdict::Ended(code)
             }
@@ -416,7 +416,7 @@ impl Instance {
             Ending::Signaled { .. } | Ending::SpawnFailed(_) => false,
         };
         if !policy.autorestart || final_code {
-            return Next::Stay;
+            return Next::Final;
         }
         self.unstable = if uptime < policy.min_uptime { self.unstable + 1 } else { 0 };
         if self.unstable >= policy.max_restarts.max(1) {

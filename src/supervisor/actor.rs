@@ -95,7 +95,7 @@ impl Supervisor<'_> {
         loop {
             if let Some(code) = self.end {
                 // What nobody has waited for ends with procrun, as it does with any PID 1.
-                self.workers.signal_strays(Signal::KILL);
+                self.workers.kill_strays();
                 info!("all done, ending with code {code}");
                 return Ok(code);
             }

@@ -1,97 +1,107 @@
 //! What procrun says of its own doing: one place, one vocabulary.
+//!
+//! The message is for people and whole by itself; the fields (`app`, `id`, `reason`) are for
+//! programs.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use tracing::{debug, error, info, warn};
 
-use crate::machine::{Ending, Machine, Next, Notice, StopCause};
+use crate::machine::{Ending, InstanceId, Machine, Next, Notice, StopCause};
 
 /// Says a notice in procrun's own log.
 pub(super) fn say(machine: &Machine, notice: &Notice) {
     match notice {
         Notice::Ended { instance, ending, uptime, next } => {
-            let (app, id) = (name(machine, *instance), instance.0);
-            let (reason, uptime) = (ending.reason(), Readable(*uptime));
-            match next {
-                Next::Restart(Duration::ZERO) => {
-                    info!(app, id, reason, "{ending} after {uptime}, restarting now");
-                }
-                Next::Restart(wait) => {
-                    let wait = Readable(*wait);
-                    info!(app, id, reason, "{ending} after {uptime}, restarting in {wait}");
-                }
-                Next::Stay if failed(ending) => warn!(app, id, reason, "{ending} after {uptime}, stopped"),
-                Next::Stay => info!(app, id, reason, "{ending} after {uptime}, stopped"),
-                Next::Errored { unstable } => {
-                    error!(
-                        app,
-                        id, reason, "{ending} after {uptime}, errored: {unstable} unstable starts in a row"
-                    );
-                }
-                Next::Sweep => {
-                    info!(app, id, reason, "{ending} after {uptime}, its processes are still there")
-                }
-            }
+            ended(&Subject::of(machine, *instance), ending, Readable(*uptime), *next);
         }
         Notice::Stopping { instance, signal, cause } => {
-            let (app, id) = (name(machine, *instance), instance.0);
+            let who = Subject::of(machine, *instance);
+            let Subject { app, id } = who;
             match cause {
-                StopCause::Shutdown => debug!(app, id, "stopping with {signal}"),
-                StopCause::Removed => info!(app, id, "stopping with {signal}: no longer wanted"),
-                StopCause::Changed => info!(app, id, "stopping with {signal}: its configuration changed"),
+                StopCause::Shutdown => debug!(app, id, "{who}: sending {signal}"),
+                StopCause::Removed => info!(app, id, "{who} is no longer wanted, sending {signal}"),
+                StopCause::Changed => info!(app, id, "{who} has changed, sending {signal}"),
             }
         }
         Notice::Leftovers { instance, signal } => {
-            info!(
-                app = name(machine, *instance),
-                id = instance.0,
-                "sent {signal} to the processes it left behind"
-            );
+            let who = Subject::of(machine, *instance);
+            info!(app = who.app, id = who.id, "sending {signal} to the processes that {who} left behind");
         }
         Notice::Killing { instance, waited } => {
+            let who = Subject::of(machine, *instance);
             let waited = Readable(*waited);
-            warn!(
-                app = name(machine, *instance),
-                id = instance.0,
-                "still there after {waited}, killing its tree"
-            );
+            warn!(app = who.app, id = who.id, "{who} is still there after {waited}, killing its whole tree");
         }
         Notice::Unkillable { instance } => {
-            error!(
-                app = name(machine, *instance),
-                id = instance.0,
-                "not even SIGKILL ended it, giving up on it"
-            );
+            let who = Subject::of(machine, *instance);
+            error!(app = who.app, id = who.id, "not even SIGKILL ended {who}, giving up on it");
         }
-        Notice::ShuttingDown { alive } => info!("stopping {alive} {}", plural(*alive)),
+        Notice::ShuttingDown { alive: 1 } => info!("stopping 1 process"),
+        Notice::ShuttingDown { alive } => info!("stopping {alive} processes"),
         Notice::KillingAll => warn!("asked to stop again, killing everything"),
         Notice::Escalated { instance, code } => {
+            let who = Subject::of(machine, *instance);
             error!(
-                app = name(machine, *instance),
-                id = instance.0,
-                "errored and critical: ending with code {code}"
+                app = who.app,
+                id = who.id,
+                "{who} is errored and nothing goes on without it: ending with {code}"
             );
         }
     }
 }
 
-fn failed(ending: &Ending) -> bool {
-    ending.code() != 0
+fn ended(who: &Subject<'_>, ending: &Ending, uptime: Readable, next: Next) {
+    let (Subject { app, id }, reason, code) = (who, ending.reason(), ending.code());
+    match next {
+        Next::Restart(Duration::ZERO) => {
+            info!(app, id, reason, code, "{who} {ending} after {uptime}, restarting now");
+        }
+        Next::Restart(wait) => {
+            info!(app, id, reason, code, "{who} {ending} after {uptime}, restarting in {}", Readable(wait));
+        }
+        Next::Stay => info!(app, id, reason, code, "{who} {ending} after {uptime}"),
+        Next::Final if code == 0 => info!(app, id, reason, code, "{who} {ending} after {uptime}, done"),
+        Next::Final => warn!(app, id, reason, code, "{who} {ending} after {uptime}, not restarting it"),
+        Next::Errored { unstable } => {
+            error!(
+                app,
+                id,
+                reason,
+                code,
+                "{who} {ending} after {uptime}, errored: {unstable} unstable starts in a row"
+            );
+        }
+        Next::Sweep => {
+            info!(app, id, reason, code, "{who} {ending} after {uptime}, but some of its processes are left");
+        }
+    }
 }
 
-fn name(machine: &Machine, id: crate::machine::InstanceId) -> &str {
-    machine.instance(id).map_or("?", |view| &view.spec.name)
+/// Whom a line is about: `main (0)`.
+pub(super) struct Subject<'a> {
+    pub(super) app: &'a str,
+    pub(super) id: u32,
 }
 
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "process" } else { "processes" }
+impl<'a> Subject<'a> {
+    pub(super) fn of(machine: &'a Machine, id: InstanceId) -> Self {
+        Self { app: machine.instance(id).map_or("?", |view| &view.spec.name), id: id.0 }
+    }
+}
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.app, self.id)
+    }
 }
 
 /// A duration as people say it.
+#[derive(Clone, Copy)]
 struct Readable(Duration);
 
-impl std::fmt::Display for Readable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Readable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (millis, seconds) = (self.0.as_millis(), self.0.as_secs());
         match seconds {
             _ if millis < 1000 => write!(f, "{millis} ms"),

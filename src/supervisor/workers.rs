@@ -15,7 +15,9 @@ use tracing::{debug, info, warn};
 
 use super::{
     launch::{self, Environment, Prepared},
-    log_files, resolve,
+    log_files,
+    report::Subject,
+    resolve,
 };
 use crate::{
     logs::{Label, Logs},
@@ -148,11 +150,12 @@ impl Workers {
         let Some(place) = self.places.get_mut(&run.instance) else { return };
         self.by_pid.insert(pid, run);
         place.process = Some(Process { run, pid, marker });
-        info!(app = place.spec.name, id = run.instance.0, pid, "online");
+        let who = Subject { app: &place.spec.name, id: run.instance.0 };
+        info!(app = who.app, id = who.id, pid, "{who} is online, pid {pid}");
         if let Some(file) = &place.pid_file
             && let Err(error) = fs::write(file, format!("{pid}\n"))
         {
-            warn!(app = place.spec.name, "cannot write the pid file {}: {error}", file.display());
+            warn!(app = who.app, id = who.id, "cannot write {who}'s pid file {}: {error}", file.display());
         }
     }
 
@@ -173,7 +176,7 @@ impl Workers {
         let roots: Vec<Root> = runs
             .iter()
             .filter_map(|run| self.process(*run))
-            .map(|process| Root { leader: process.pid, marker: process.marker.clone() })
+            .map(|process| Root { leader: process.pid, marker: Some(process.marker.clone()) })
             .collect();
         tree::kill(&roots);
     }
@@ -195,7 +198,7 @@ impl Workers {
             .iter()
             .filter_map(|(pid, status)| self.by_pid.remove(pid).map(|run| (run, *pid, *status)))
             .collect();
-        debug!(workers = ended.len(), orphans = dead.len() - ended.len(), "reaped");
+        debug!("reaped {} workers and {} orphans", ended.len(), dead.len() - ended.len());
         if ended.is_empty() && self.sweeping.is_empty() {
             return Vec::new();
         }
@@ -230,12 +233,24 @@ impl Workers {
 
     /// Sends a signal to the adopted processes that belong to no worker's session.
     pub(super) fn signal_strays(&self, signal: Signal) {
-        let leaders: HashSet<Pid> = self.by_pid.keys().copied().collect();
-        for pid in self.orphans() {
-            if !tree::session(pid).is_some_and(|session| leaders.contains(&session)) {
-                let _ = process::signal(pid, signal.number());
-            }
+        for pid in self.strays() {
+            let _ = process::signal(pid, signal.number());
         }
+    }
+
+    /// SIGKILL to the adopted processes and all below them.
+    pub(super) fn kill_strays(&self) {
+        let roots: Vec<Root> =
+            self.strays().into_iter().map(|leader| Root { leader, marker: None }).collect();
+        if !roots.is_empty() {
+            tree::kill(&roots);
+        }
+    }
+
+    fn strays(&self) -> Vec<Pid> {
+        let workers: HashSet<Pid> = self.by_pid.keys().copied().collect();
+        let of_a_worker = |pid: Pid| tree::session(pid).is_some_and(|session| workers.contains(&session));
+        self.orphans().into_iter().filter(|pid| !of_a_worker(*pid)).collect()
     }
 
     /// Releases what belongs to an instance.

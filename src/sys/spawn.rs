@@ -156,7 +156,6 @@ extern "C" fn child(shared: *mut c_void) -> c_int {
 ///
 /// # Safety
 /// Only in the child, with all signals blocked.
-#[expect(clippy::multiple_unsafe_ops_per_block, reason = "one sequence of plain system calls")]
 unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
     let launch = shared.launch;
     // SAFETY: every call is a plain system call with valid pointers that outlive it.

@@ -40,7 +40,7 @@ pub struct Root {
     /// The worker's main process, which leads its session; it may have ended.
     pub leader: Pid,
     /// An environment entry (`NAME=value`) that its whole tree has.
-    pub marker: String,
+    pub marker: Option<String>,
 }
 
 /// Everything that belongs to the trees of these workers, themselves included while they live.
@@ -95,7 +95,8 @@ fn all(roots: &[Root]) -> Vec<Seen> {
     let kind = ProcessRefreshKind::nothing().with_environ(environ).without_tasks();
     system.refresh_processes_specifics(ProcessesToUpdate::All, true, kind);
     let leaders: HashSet<Pid> = roots.iter().map(|root| root.leader).collect();
-    let markers: HashSet<&OsStr> = roots.iter().map(|root| OsStr::new(&root.marker)).collect();
+    let markers: HashSet<&OsStr> =
+        roots.iter().filter_map(|root| root.marker.as_deref()).map(OsStr::new).collect();
     let seen = |(pid, process): (&sysinfo::Pid, &sysinfo::Process)| Seen {
         pid: as_pid(*pid),
         parent: process.parent().map(as_pid),
