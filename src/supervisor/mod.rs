@@ -1,12 +1,18 @@
 //! The room of supervisor.
 
-use crate::config::{EX_CONFIG, Loaded, Problem, Problems, Read, Source};
+use std::process::{Command, Stdio};
+
+use crate::config::{Evaluation, EvaluationEnd, Loaded, Problems, Read, Source};
 
 /// Runs what the source asks for and gives the exit code of procrun.
+#[expect(clippy::needless_pass_by_value, reason = "the supervisor keeps it")]
 pub fn run(source: Source) -> u8 {
     match evaluate(&source) {
         Ok(_) => 0,
-        Err(problems) => problems.exit_code(),
+        Err(problems) => {
+            eprintln!("{problems}");
+            problems.exit_code()
+        }
     }
 }
 
@@ -17,6 +23,28 @@ pub fn run(source: Source) -> u8 {
 pub fn evaluate(source: &Source) -> Result<Loaded, Problems> {
     match source.read()? {
         Read::Loaded(loaded) => Ok(loaded),
-        Read::NeedsEvaluation(_) => Err(Problems::one(EX_CONFIG, Problem::new("cannot be evaluated yet"))),
+        Read::NeedsEvaluation(evaluation) => stand_in(evaluation),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a stand-in until the supervisor spawns")]
+fn stand_in(evaluation: Evaluation) -> Result<Loaded, Problems> {
+    let output = Command::new("timeout")
+        .args(["-s", "KILL", "3"])
+        .arg(&evaluation.program)
+        .args(&evaluation.args)
+        .current_dir(&evaluation.cwd)
+        .stdin(Stdio::null())
+        .output();
+    match output {
+        Err(error) => evaluation.finish(EvaluationEnd::SpawnFailed(error.to_string()), b"", b""),
+        Ok(output) => {
+            let end = match output.status.code() {
+                _ if output.stdout.len() > evaluation.max_output => EvaluationEnd::TooMuchOutput,
+                Some(code) => EvaluationEnd::Exited(u8::try_from(code).unwrap_or(1)),
+                None => EvaluationEnd::TimedOut,
+            };
+            evaluation.finish(end, &output.stdout, &output.stderr)
+        }
     }
 }
