@@ -1,7 +1,7 @@
 //! The flag table: every option, the key it speaks for, and its line in the help. What a new
 //! option needs is a row here.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, fmt::Write as _};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
@@ -33,6 +33,16 @@ enum Takes {
     Many(&'static str),
     /// `=value` or nothing.
     Maybe(&'static str),
+}
+
+impl Takes {
+    fn shown(self) -> String {
+        match self {
+            Nothing => String::new(),
+            One(name) | Dashed(name) | Many(name) => format!(" <{name}>"),
+            Maybe(name) => format!("[={name}]"),
+        }
+    }
 }
 
 /// What an option is for.
@@ -286,12 +296,7 @@ impl Flag {
     }
 
     fn arg(&self) -> Arg {
-        let mut arg = Arg::new(self.id())
-            .long(self.id())
-            .help(self.help)
-            .help_heading(self.group.heading())
-            .hide(self.group == Hidden)
-            .aliases(self.aliases.iter().copied());
+        let mut arg = Arg::new(self.id()).long(self.id()).aliases(self.aliases.iter().copied());
         if let Some(short) = self.short {
             arg = arg.short(short);
         }
@@ -350,31 +355,37 @@ fn words(values: &[&str]) -> Vec<String> {
 
 /// The parser of the command line.
 pub(super) fn command() -> Command {
-    let words = Arg::new("words")
-        .value_name("TARGET")
-        .num_args(1..)
-        .required(true)
-        .value_parser(value_parser!(OsString));
+    let words = Arg::new("words").value_name("TARGET").num_args(0..).value_parser(value_parser!(OsString));
     let args =
         Arg::new("args").value_name("ARGS").num_args(0..).last(true).value_parser(value_parser!(OsString));
-    let version = Arg::new("version").short('V').short_alias('v').long("version").action(ArgAction::Version);
-    let help = Arg::new("help").short('h').long("help").action(ArgAction::HelpShort);
     Command::new("procrun")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about(help::ABOUT)
         .override_usage(help::USAGE)
-        .after_help(help::AFTER)
-        .max_term_width(80)
-        .help_template("{about}\n\n{usage-heading} {usage}\n\n{options}\n\n{after-help}\n")
         .disable_version_flag(true)
         .disable_help_flag(true)
         .args_override_self(true)
-        .arg_required_else_help(true)
-        .arg(words.hide(true))
-        .arg(args.hide(true))
+        .args([words, args])
         .args(FLAGS.iter().map(Flag::arg))
-        .arg(help.help("Print this").help_heading("Help"))
-        .arg(version.help("Print the version").help_heading("Help"))
+        .arg(Arg::new("help").short('h').long("help").action(ArgAction::SetTrue))
+        .arg(Arg::new("version").short('V').short_alias('v').long("version").action(ArgAction::SetTrue))
+}
+
+/// The options as the help shows them: group by group, at most 80 columns wide.
+pub(super) fn described() -> String {
+    const COLUMN: usize = 36;
+    const GROUPS: [Group; 7] = [What, Env, Restart, Stop, Output, Files, Later];
+    let mut text = String::new();
+    for group in GROUPS {
+        text.push_str(group.heading());
+        text.push_str(":\n");
+        for flag in FLAGS.iter().filter(|flag| flag.group == group) {
+            let short = flag.short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
+            let name = format!("  {short}{}{}", flag.long, flag.takes.shown());
+            let gap = if name.len() < COLUMN { String::new() } else { format!("\n{:COLUMN$}", "") };
+            writeln!(text, "{name:COLUMN$}{gap}{}", flag.help).expect("a String takes everything");
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// What the options say.
@@ -398,6 +409,13 @@ mod tests {
     }
 
     #[test]
+    fn the_help_fits_a_terminal() {
+        for line in help::text().lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+
+    #[test]
     fn every_key_of_the_table_is_known() {
         for flag in FLAGS {
             let (Key(key) | Not(key) | Word(key, _) | Seconds(key)) = flag.means else { continue };
@@ -412,7 +430,7 @@ mod tests {
         assert_eq!(flags.only, ["a", "b", "c"]);
         assert_eq!(flags.env_name.as_deref(), Some("x"));
         assert!(flags.check().is_ok());
-        let flags = read(&command().get_matches_from(["p", "a.js", "-i", "many", "--kill-timeout", "-5"]));
+        let flags = read(&command().get_matches_from(["p", "a.js", "-i", "many", "--kill-timeout=-5"]));
         let problems = flags.check().unwrap_err();
         assert_eq!(problems.exit_code(), 64);
         assert_eq!(problems.iter().count(), 2);

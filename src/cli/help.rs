@@ -1,20 +1,30 @@
-//! What `--help` says beside the options.
+//! What `--help` says.
 
 use super::flags;
 
 pub(super) const USAGE: &str = "\
-procrun <TARGET> [OPTIONS] [-- ARGS FOR THE APP]
-       procrun run <TARGET> …     the same
-       procrun check <TARGET> …   check it and print the effective configuration";
+procrun [run] <TARGET> [OPTIONS] [-- ARGS FOR THE APP]
+       procrun check <TARGET> [OPTIONS]";
 
-pub(super) const ABOUT: &str = "\
-Runs applications in the foreground, as a container's first process or anywhere: starts them, \
-logs them, restarts what crashes, reaps what is orphaned, and ends in order.
+const ABOUT: &str = "\
+Runs applications in the foreground, as a container's first process or anywhere:
+starts them, logs them, restarts what crashes, reaps what is orphaned, and ends
+in order.";
 
-TARGET is an ecosystem file (.toml, .json, .yaml, .config.js and the like), a script, or a \
-program; without a slash it is looked for here and then in PATH.";
+const TARGET: &str = "\
+TARGET is an ecosystem file (.toml, .json, .yaml, .config.js and the like), a
+script, or a program; without a slash it is looked for here and then in PATH.
+`check` prints the effective configuration and where each value came from.";
 
-pub(super) const AFTER: &str = "\
+const AFTER: &str = "\
+Help:
+  -h, --help                        Print this
+  -V, --version                     Print the version
+
+A TIME is in milliseconds, or 300ms, 5s, 2m, 1h. A SIZE is in bytes, or 300K,
+200M, 1G. Given with an ecosystem file, an option overrides that key of every
+app that runs.
+
 Exit codes:
   0    asked to stop, or every app ended well
   N    the code of the first app that failed (128 + signal if it was killed)
@@ -32,9 +42,10 @@ Examples:
   procrun check ecosystem.toml               what would be run, and why
 
 In a Dockerfile:
-  CMD [\"procrun\", \"ecosystem.toml\"]";
+  CMD [\"procrun\", \"ecosystem.toml\"]
+";
 
-/// Prints the help, as `--help` does.
-pub(super) fn print() {
-    let _ = flags::command().print_long_help();
+/// The whole help.
+pub(super) fn text() -> String {
+    format!("{ABOUT}\n\nUsage: {USAGE}\n\n{TARGET}\n\n{}{AFTER}", flags::described())
 }

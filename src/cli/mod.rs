@@ -10,7 +10,7 @@ mod words;
 
 use std::{ffi::OsString, io::Write as _, path::Path};
 
-use clap::{ArgMatches, error::ErrorKind};
+use clap::ArgMatches;
 
 use crate::{
     config::{EX_USAGE, Invocation, Problem, Problems, Source},
@@ -33,10 +33,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
         Err(error) => {
             // A closed stdout or stderr is no reason for another exit code.
             let _ = error.print();
-            return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
-                _ => EX_USAGE,
-            };
+            return EX_USAGE;
         }
     };
     match act(&matches, command_line) {
@@ -50,11 +47,11 @@ pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
 
 fn act(matches: &ArgMatches, command_line: Vec<OsString>) -> Result<u8, Problems> {
     let called = command_line.first().cloned().unwrap_or_default();
+    if matches.get_flag("version") {
+        return Ok(say(concat!("procrun ", env!("CARGO_PKG_VERSION"), "\n")));
+    }
     let (verb, target) = target(matches)?;
-    let Some(target) = target else {
-        help::print();
-        return Ok(0);
-    };
+    let Some(target) = target else { return Ok(say(&help::text())) };
     if verb == Verb::Start && !is_foreground(&called, std::process::id()) {
         return Err(usage(
             Problem::new("background mode is not there yet").hint("use `procrun run` for the foreground"),
@@ -78,8 +75,15 @@ fn act(matches: &ArgMatches, command_line: Vec<OsString>) -> Result<u8, Problems
 
 /// The verb, if the first word is one, and the target; no target at all is a wish for help.
 fn target(matches: &ArgMatches) -> Result<(Verb, Option<OsString>), Problems> {
-    let mut words = matches.get_many::<OsString>("words").into_iter().flatten().cloned();
-    let first = words.next().unwrap_or_default();
+    let words = matches.get_many::<OsString>("words").into_iter().flatten().cloned();
+    let mut words = words.collect::<Vec<_>>().into_iter();
+    if matches.get_flag("help") {
+        return Ok((Verb::Run, None));
+    }
+    let Some(first) = words.next() else {
+        let problem = Problem::new("there is no TARGET: an ecosystem file, a script or a program");
+        return Err(usage(problem.hint("`procrun --help` says more")));
+    };
     let verb = match first.to_str() {
         Some("run") => Some(Verb::Run),
         Some("start") => Some(Verb::Start),
@@ -87,18 +91,17 @@ fn target(matches: &ArgMatches) -> Result<(Verb, Option<OsString>), Problems> {
         Some("help") => return Ok((Verb::Run, None)),
         _ => None,
     };
-    let (verb, target) = match verb {
-        None => (Verb::Run, first),
-        Some(verb) => match words.next() {
-            Some(target) => (verb, target),
-            None => {
-                let first = first.to_string_lossy();
-                let problem = Problem::new(format!(
-                    "`{first}` needs a TARGET: an ecosystem file, a script or a program"
-                ));
-                return Err(usage(problem.hint(format!("a file of that name is `./{first}`"))));
-            }
-        },
+    let (verb, target) = match (verb, words.next()) {
+        (None, second) => {
+            words = second.into_iter().chain(words).collect::<Vec<_>>().into_iter();
+            (Verb::Run, first)
+        }
+        (Some(verb), Some(target)) => (verb, target),
+        (Some(_), None) => {
+            let first = first.to_string_lossy();
+            let problem = format!("`{first}` needs a TARGET: an ecosystem file, a script or a program");
+            return Err(usage(Problem::new(problem).hint(format!("a file of that name is `./{first}`"))));
+        }
     };
     match words.next() {
         None => Ok((verb, Some(target))),
@@ -113,6 +116,12 @@ fn target(matches: &ArgMatches) -> Result<(Verb, Option<OsString>), Problems> {
 /// PM2's images say `pm2-runtime start …` or make `procrun start …` the container's command.
 fn is_foreground(called: &OsString, pid: u32) -> bool {
     pid == 1 || Path::new(called).file_name().is_some_and(|name| name == "pm2-runtime")
+}
+
+/// Prints an answer; who closes the pipe has seen enough.
+fn say(text: &str) -> u8 {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    0
 }
 
 fn usage(problem: Problem) -> Problems {
@@ -144,6 +153,8 @@ mod tests {
         assert_eq!(parse("pm2-runtime start app.js"), target(Verb::Start, "app.js"));
         assert_eq!(parse("procrun ./run"), target(Verb::Run, "./run"));
         assert_eq!(parse("procrun run"), Err(EX_USAGE));
+        assert_eq!(parse("procrun"), Err(EX_USAGE));
+        assert_eq!(parse("procrun run -h"), Ok((Verb::Run, None)));
         assert_eq!(parse("procrun app.js more"), Err(EX_USAGE));
         assert_eq!(parse("procrun app.js -- more"), target(Verb::Run, "app.js"));
     }

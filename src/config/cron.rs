@@ -65,13 +65,10 @@ fn weekdays(field: &str) -> Result<String, String> {
 }
 
 fn weekday(text: &str) -> Option<usize> {
-    match text.parse::<usize>() {
-        Ok(number) => (number <= 7).then_some(number),
-        Err(_) => {
-            let text = text.to_ascii_lowercase();
-            DAYS.iter().position(|day| *day == text)
-        }
+    if let Ok(number) = text.parse::<usize>() {
+        return (number <= 7).then_some(number);
     }
+    DAYS.iter().position(|day| text.eq_ignore_ascii_case(day))
 }
 
 #[cfg(test)]

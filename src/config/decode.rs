@@ -26,6 +26,8 @@ pub(super) struct App {
     pub(super) at: Option<Position>,
     /// What errors call it: `` app `api` ``, or `app 2` if it has no name.
     pub(super) label: String,
+    /// A script was said, but it had an error of its own.
+    pub(super) script_refused: bool,
 }
 
 /// What one file holds.
@@ -66,7 +68,9 @@ impl Decoder<'_> {
         match &root.value {
             Value::Table(entries) => self.root_table(root, entries, &mut file),
             Value::List(items) => self.apps(items, &mut file),
-            Value::Null => self.wrong(None, "the file is empty").hint_into(NO_APPS, self.problems),
+            Value::Null | Value::Broken => {
+                self.wrong(None, "the file is empty").hint_into(NO_APPS, self.problems);
+            }
             other => {
                 let message = format!("must hold a table of apps, not {}", other.describe());
                 self.wrong(root.at, message).hint_into(NO_APPS, self.problems);
@@ -88,7 +92,8 @@ impl Decoder<'_> {
             let app_key = alone && (find(APP_KEYS, key).is_some() || key.starts_with("env_"));
             if app_key {
                 continue;
-            } else if let Some(runtime_key) = runtime_key {
+            }
+            if let Some(runtime_key) = runtime_key {
                 self.runtime(runtime_key, entry, &mut file.runtime);
             } else if PM2_ROOT_KEYS.contains(&key) {
                 let place = self.place(entry.at);
@@ -144,7 +149,7 @@ impl Decoder<'_> {
             Some(Value::Text(name)) if !name.trim().is_empty() => format!("app `{}`", shorten(name)),
             _ => format!("app {}", number + 1),
         };
-        let mut app = App { draft: Draft::default(), at: node.at, label };
+        let mut app = App { draft: Draft::default(), at: node.at, label, script_refused: false };
         let mut said: BTreeMap<&'static str, &str> = BTreeMap::new();
         for entry in self.in_order(entries) {
             let Some(key) = find(APP_KEYS, &entry.key) else {
@@ -166,6 +171,8 @@ impl Decoder<'_> {
             said.insert(key.name, &entry.key);
             self.app_key(key, entry, &mut app);
         }
+        app.script_refused = app.draft.script.is_none()
+            && entries.iter().any(|entry| is_script(&entry.key) && entry.node.value != Value::Null);
         app
     }
 
@@ -222,7 +229,7 @@ impl Decoder<'_> {
     }
 
     fn named_env(&mut self, entry: &Entry, name: &str, app: &mut App) {
-        if matches!(entry.node.value, Value::Null) {
+        if matches!(entry.node.value, Value::Null | Value::Broken) {
             return;
         }
         match self.environment(&entry.node) {
@@ -332,7 +339,7 @@ fn environment(node: &Node, whole: &Origin, file: &Arc<str>) -> Decoded<Vec<EnvV
     let variables = value::environment(node)?;
     Ok(variables
         .into_iter()
-        .map(|(name, value, at, expanded)| {
+        .map(|value::Variable { name, value, at, expanded }| {
             let place = Place { file: file.clone(), position: at };
             let origin = match whole {
                 Origin::File(_) | Origin::Expanded(..) if expanded.is_empty() => Origin::File(place),

@@ -17,6 +17,7 @@ pub(super) struct EnvVar {
 
 /// What was said about one application. `None` is "not said".
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "as many as PM2 has switches")]
 pub(super) struct Draft {
     pub(super) script: Option<String>,
     pub(super) name: Option<String>,

@@ -23,6 +23,10 @@
     if (child.error) report(JSON.stringify({ untyped: process.version }));
     process.exit(child.status ?? 1);
   }
+  // What `-e` lays out for a program is not there in a file: an ES module is to find that out.
+  for (const name of ['module', 'exports', 'require', '__filename', '__dirname']) {
+    Object.defineProperty(globalThis, name, { value: undefined, writable: true, configurable: true });
+  }
   const kind = (value) => {
     if (value === null) return 'null';
     if (Array.isArray(value)) return 'list';

@@ -108,7 +108,8 @@ impl Evaluation {
             None => return Err(self.no_answer(end, stderr)),
         };
         if let Some(value) = answer.get("value") {
-            return self.source.load_file(&value.node.clone().without_positions(), Format::Script);
+            let root = value.node.clone().without_positions();
+            return self.source.load_file(&root, Format::Script, Problems::none(EX_CONFIG));
         }
         if let Some(thrown) = text_of(&answer, "thrown") {
             let stack = text_of(&answer, "stack").unwrap_or_default();
@@ -125,7 +126,8 @@ impl Evaluation {
             "function" => "exports a function, and nobody calls it".to_owned(),
             "promise" => "exports a promise, and nobody waits for it".to_owned(),
             "undefined" => "exports nothing".to_owned(),
-            other => format!("must export a table of apps, not {other}"),
+            "null" => "exports null".to_owned(),
+            other => format!("must export a table of apps, not a {other}"),
         });
         Err(self.one(
             problem.hint("write `module.exports = { apps: [ … ] }` or `export default { apps: [ … ] }`"),
@@ -169,14 +171,14 @@ impl Evaluation {
 
     fn threw(&self, thrown: &str, stack: &str, stderr: &str) -> Problems {
         let mut lines = thrown.lines();
-        let mut message: String = lines.next().unwrap_or_default().chars().take(200).collect();
-        if message.trim().is_empty() {
-            message = "something without a message".to_owned();
-        }
+        let message: String = match lines.next().map(str::trim) {
+            None | Some("") => "something without a message".to_owned(),
+            Some(line) => line.chars().take(200).collect(),
+        };
         let position = self.position_in(stack).or_else(|| self.position_in(stderr));
         let place = Place { file: self.source.name().into(), position };
         let problem = Problem::at(place, format!("cannot be evaluated: {message}"));
-        self.one(if thrown.contains("in ES module scope") {
+        self.one(if thrown.contains("in ES module scope") || thrown.contains("(setting 'exports')") {
             problem.hint("write `export default`, or name the file `….config.cjs`")
         } else {
             problem

@@ -126,19 +126,17 @@ fn variable<'a>(
     // is still none of the value's.
     let mut fallback = Expansion::default();
     let end = run(default, environment, &mut fallback, nesting + 1);
-    match value.filter(|value| !value.is_empty()) {
-        Some(value) => {
-            into.text.push_str(value);
-            let end = end.ok().or_else(|| skip_default(default));
-            end.map(|rest| &rest[1..]).ok_or_else(|| CannotExpand::new("`${` without the `}` that closes it"))
-        }
-        None => {
-            let end = end?;
-            into.text.push_str(&fallback.text);
-            into.variables.append(&mut fallback.variables);
-            Ok(&end[1..])
-        }
+    if let Some(value) = value.filter(|value| !value.is_empty()) {
+        into.text.push_str(value);
+        let end = end.ok().or_else(|| skip_default(default));
+        return end
+            .map(|rest| &rest[1..])
+            .ok_or_else(|| CannotExpand::new("`${` without the `}` that closes it"));
     }
+    let end = end?;
+    into.text.push_str(&fallback.text);
+    into.variables.append(&mut fallback.variables);
+    Ok(&end[1..])
 }
 
 /// From the start of a default to the brace that closes it.

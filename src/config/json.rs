@@ -13,7 +13,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Vec<Flaw>> {
     let options = ParseOptions { allow_missing_commas: false, ..ParseOptions::default() };
     let parsed = parse_to_ast(text, &CollectOptions::default(), &options).map_err(|error| {
         let message = format!("not valid JSON: {}", error.kind().to_string().to_lowercase());
-        let hint = matches!(error.kind(), ParseErrorKind::UnexpectedWord)
+        let hint = matches!(error.kind(), ParseErrorKind::UnexpectedWord | ParseErrorKind::UnexpectedToken)
             .then(|| "JSON holds no expressions: write the value, or name the file `….config.js`".to_owned());
         vec![(Some(lines.position(error.range().start)), message, hint)]
     })?;
@@ -58,13 +58,11 @@ fn number(text: &str) -> Value {
         Some(hex) => i64::from_str_radix(hex, 16).ok(),
         None => digits.parse::<i64>().ok(),
     };
-    match magnitude {
-        Some(magnitude) => Value::Integer(if negative { -magnitude } else { magnitude }),
-        None => {
-            let magnitude = digits.parse::<f64>().unwrap_or(f64::NAN);
-            Value::Float(if negative { -magnitude } else { magnitude })
-        }
+    if let Some(magnitude) = magnitude {
+        return Value::Integer(if negative { -magnitude } else { magnitude });
     }
+    let magnitude = digits.parse::<f64>().unwrap_or(f64::NAN);
+    Value::Float(if negative { -magnitude } else { magnitude })
 }
 
 #[cfg(test)]

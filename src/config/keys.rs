@@ -47,7 +47,7 @@ pub(super) enum Kind<D: 'static> {
     /// A whole number in a range.
     Count(u32, u32, fn(&mut D, u32)),
     /// One of these words.
-    Choice(&'static [(&'static str, fn(&mut D))]),
+    Choice(&'static [Choice<D>]),
     /// PM2's `instances`.
     Instances(fn(&mut D, Instances)),
     /// Exit codes.
@@ -59,7 +59,7 @@ pub(super) enum Kind<D: 'static> {
     /// Environment variables.
     Environment(fn(&mut D, Vec<EnvVar>)),
     /// Files of them.
-    EnvFiles(fn(&mut D, Vec<(String, Option<Position>)>)),
+    EnvFiles(fn(&mut D, Vec<Placed>)),
     /// PM2's `filter_env`.
     Filter(fn(&mut D, InheritEnv)),
     /// A path, or PM2's true and false.
@@ -71,6 +71,12 @@ pub(super) enum Kind<D: 'static> {
     /// Understood, and true of procrun anyway.
     Moot,
 }
+
+/// A word, and what it does.
+pub(super) type Choice<D> = (&'static str, fn(&mut D));
+
+/// A text and where it stands.
+pub(super) type Placed = (String, Option<Position>);
 
 /// What a duration of 0 means in PM2's files.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,6 +112,7 @@ fn nothing(_: &AppSpec) -> Option<String> {
     None
 }
 
+#[expect(clippy::unnecessary_wraps, clippy::needless_pass_by_value, reason = "as the table wants it")]
 fn shown(text: impl ToString) -> Option<String> {
     Some(text.to_string())
 }

@@ -49,7 +49,7 @@ pub use tree::{Place, Position};
 
 use crate::spec::Plan;
 use target::{Format, Target};
-use tree::Node;
+use tree::{Flaw, Node};
 
 /// What the command line asks for.
 #[derive(Debug, Clone)]
@@ -140,8 +140,8 @@ impl Source {
             }
             Target::File { path, format } => {
                 let text = file::read(path).map_err(|unreadable| self.unreadable(&unreadable))?;
-                let root = self.parse(&text, *format)?;
-                self.load_file(&root, *format).map(Read::Loaded)
+                let (root, problems) = self.parse(&text, *format)?;
+                self.load_file(&root, *format, problems).map(Read::Loaded)
             }
         }
     }
@@ -161,19 +161,24 @@ impl Source {
         matches!(self.0.target, Target::File { .. })
     }
 
-    fn parse(&self, text: &str, format: Format) -> Result<Node, Problems> {
+    /// The tree of a text, and what has gone wrong without hindering the rest.
+    fn parse(&self, text: &str, format: Format) -> Result<(Node, Problems), Problems> {
         let parsed = match format {
             Format::Toml => toml::parse(text, &self.0.environment),
-            Format::Yaml => yaml::parse(text),
-            Format::Json | Format::Script => json::parse(text),
+            Format::Yaml => yaml::parse(text).map(|root| (root, Vec::new())),
+            Format::Json | Format::Script => json::parse(text).map(|root| (root, Vec::new())),
         };
-        parsed.map_err(|flaws| {
+        let problems = |flaws: Vec<Flaw>| {
             let mut problems = Problems::none(EX_CONFIG);
             for (position, message, hint) in flaws {
                 problems.push(Problem { place: Some(self.place(position)), message, hint });
             }
-            problems.sorted()
-        })
+            problems
+        };
+        match parsed {
+            Ok((root, flaws)) => Ok((root, problems(flaws))),
+            Err(flaws) => Err(problems(flaws).sorted()),
+        }
     }
 
     fn place(&self, position: Option<Position>) -> Place {

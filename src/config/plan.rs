@@ -21,15 +21,19 @@ impl Source {
     /// One app, made of flags alone.
     pub(super) fn load_script(&self, script: &str) -> Result<Loaded, Problems> {
         let draft = Draft { script: Some(script.to_owned()), ..Draft::default() };
-        let app = App { draft, at: None, label: "the app".to_owned() };
+        let app = App { draft, at: None, label: "the app".to_owned(), script_refused: false };
         let file = File { runtime: RuntimeDraft::default(), apps: vec![app] };
         self.load(file, Dialect::Pm2, Problems::none(EX_CONFIG), Notices::default())
     }
 
     /// The apps of a parsed file.
-    pub(super) fn load_file(&self, root: &Node, format: Format) -> Result<Loaded, Problems> {
+    pub(super) fn load_file(
+        &self,
+        root: &Node,
+        format: Format,
+        mut problems: Problems,
+    ) -> Result<Loaded, Problems> {
         let dialect = if format == Format::Toml { Dialect::Toml } else { Dialect::Pm2 };
-        let mut problems = Problems::none(EX_CONFIG);
         let mut notices = Notices::default();
         let mut decoder = Decoder {
             file: self.0.name.as_str().into(),
@@ -51,7 +55,7 @@ impl Source {
         let inner = &*self.0;
         let File { mut runtime, apps } = file;
         for app in &apps {
-            if app.draft.script.is_none() && !self.script_was_refused(app, &problems) {
+            if app.draft.script.is_none() && !app.script_refused {
                 let problem = Problem::at(self.place(app.at), format!("{} has no `script`", app.label));
                 problems.push(problem.hint("`script` is the program or file to run"));
             }
@@ -116,12 +120,6 @@ impl Source {
         })
     }
 
-    /// A `script` of the wrong type has its own error already.
-    fn script_was_refused(&self, app: &App, problems: &Problems) -> bool {
-        let refused = format!("`script` in {} ", app.label);
-        problems.iter().any(|problem| problem.message.starts_with(&refused))
-    }
-
     /// The name of an application as it is written, or after its script.
     fn full_name(&self, draft: &Draft) -> String {
         let script = draft.script.as_deref().unwrap_or_default();
@@ -169,8 +167,8 @@ impl Source {
                 );
                 continue;
             }
-            let other = (1..).map(|count| format!("{name}-{count}")).find(|other| !taken.contains(other));
-            let other = other.expect("there are more numbers than apps");
+            let mut others = (1..=names.len()).map(|count| format!("{name}-{count}"));
+            let other = others.find(|other| !taken.contains(other)).expect("there are fewer other names");
             notices.add(format!("{}: a second app is called `{name}`, it runs as `{other}`", self.place(at)));
             taken.insert(other.clone());
             names[number] = other;

@@ -10,8 +10,12 @@ use super::{
     tree::{Entry, Flaw, Lines, MAX_DEPTH, Node, Position, Value},
 };
 
-/// Parses TOML; all syntax errors come back, or all values that cannot be expanded.
-pub(super) fn parse(text: &str, environment: &BTreeMap<OsString, OsString>) -> Result<Node, Vec<Flaw>> {
+/// Parses TOML. What cannot be expanded is `Broken` in the tree, and a flaw beside it; the error is
+/// what is no TOML at all.
+pub(super) fn parse(
+    text: &str,
+    environment: &BTreeMap<OsString, OsString>,
+) -> Result<(Node, Vec<Flaw>), Vec<Flaw>> {
     let lines = Lines::new(text);
     if let Some(offset) = too_many_dots(text) {
         return Err(vec![(Some(lines.position(offset)), "a key of too many parts".into(), None)]);
@@ -27,7 +31,7 @@ pub(super) fn parse(text: &str, environment: &BTreeMap<OsString, OsString>) -> R
     let mut builder = Builder { lines, environment, flaws: Vec::new() };
     let span = table.span();
     let node = Node::new(builder.table(table.into_inner(), 0), Some(builder.lines.position(span.start)));
-    if builder.flaws.is_empty() { Ok(node) } else { Err(builder.flaws) }
+    Ok((node, builder.flaws))
 }
 
 /// Each dot of a key opens a table inside the last; the parser recurses over them without a limit
@@ -68,7 +72,7 @@ impl Builder<'_> {
     fn node(&mut self, value: DeValue<'_>, at: Position, depth: usize) -> Node {
         if depth > MAX_DEPTH {
             self.flaws.push((Some(at), format!("nested deeper than {MAX_DEPTH} levels"), None));
-            return Node::new(Value::Null, Some(at));
+            return Node::new(Value::Broken, Some(at));
         }
         let mut expanded = Vec::new();
         let value = match value {
@@ -79,7 +83,7 @@ impl Builder<'_> {
                 }
                 Err(wrong) => {
                     self.flaws.push((Some(at), wrong.message, wrong.hint));
-                    Value::Null
+                    Value::Broken
                 }
             },
             DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {

@@ -58,6 +58,8 @@ pub(super) struct Node {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
     Null,
+    /// Its own error has been said already.
+    Broken,
     Bool(bool),
     Integer(i64),
     Float(f64),
@@ -114,7 +116,7 @@ impl Value {
     /// What it is, in words for an error: ``the text `abc` ``, `the number 3`, `a list`.
     pub(super) fn describe(&self) -> String {
         match self {
-            Self::Null => "null".to_owned(),
+            Self::Null | Self::Broken => "null".to_owned(),
             Self::Bool(value) => format!("{value}"),
             Self::Integer(value) => format!("the number {value}"),
             Self::Float(value) => format!("the number {value}"),
@@ -148,12 +150,10 @@ pub(super) struct TableBuilder {
 }
 
 impl TableBuilder {
-    /// Puts an entry in; the position of an earlier one of the same key comes back.
-    pub(super) fn insert(&mut self, entry: Entry) -> Option<Option<Position>> {
+    /// Puts an entry in; an earlier one of the same key comes back.
+    pub(super) fn insert(&mut self, entry: Entry) -> Option<Entry> {
         if let Some(&at) = self.index.get(&entry.key) {
-            let earlier = self.entries[at].at;
-            self.entries[at] = entry;
-            return Some(earlier);
+            return Some(std::mem::replace(&mut self.entries[at], entry));
         }
         self.index.insert(entry.key.clone(), self.entries.len());
         self.entries.push(entry);
@@ -217,15 +217,11 @@ mod tests {
     }
 
     #[test]
-    fn a_key_said_twice_keeps_the_place_of_the_first_and_the_value_of_the_last() {
-        let entry = |value, line| Entry {
-            key: "a".into(),
-            at: Some(Position { line, column: 1 }),
-            node: Node::new(value, None),
-        };
+    fn the_last_value_of_a_key_counts() {
+        let entry = |value| Entry { key: "a".into(), at: None, node: Node::new(value, None) };
         let mut table = TableBuilder::default();
-        assert_eq!(table.insert(entry(Value::Integer(1), 1)), None);
-        assert_eq!(table.insert(entry(Value::Integer(2), 2)), Some(Some(Position { line: 1, column: 1 })));
+        assert_eq!(table.insert(entry(Value::Integer(1))), None);
+        assert_eq!(table.insert(entry(Value::Integer(2))), Some(entry(Value::Integer(1))));
         let Value::Table(entries) = table.finish() else { panic!("a table") };
         assert_eq!(entries.len(), 1);
         assert_eq!(entries[0].node.value, Value::Integer(2));

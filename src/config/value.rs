@@ -48,7 +48,7 @@ const MAX_INSTANCES: u32 = 1000;
 /// Nothing that counts: `null`, and in PM2's files and on the command line an empty text.
 pub(super) fn is_unset(node: &Node, dialect: Dialect) -> bool {
     match &node.value {
-        Value::Null => true,
+        Value::Null | Value::Broken => true,
         Value::Text(text) => text.is_empty() && dialect == Dialect::Pm2,
         _ => false,
     }
@@ -105,7 +105,7 @@ fn scalar_text(node: &Node) -> Option<String> {
         Value::Integer(number) => Some(number.to_string()),
         Value::Float(number) => Some(number.to_string()),
         Value::Bool(value) => Some(value.to_string()),
-        Value::Null => Some("null".to_owned()),
+        Value::Null | Value::Broken => Some("null".to_owned()),
         Value::List(_) | Value::Table(_) => None,
     }
 }
@@ -325,7 +325,7 @@ pub(super) fn codes(node: &Node) -> Decoded<BTreeSet<u8>> {
                 match codes_of_item(item, code) {
                     Ok(more) => codes.extend(more),
                     Err(more) => {
-                        complaints.extend(more.into_iter().map(|c| Complaint { at: c.at.or(item.at), ..c }))
+                        complaints.extend(more.into_iter().map(|c| Complaint { at: c.at.or(item.at), ..c }));
                     }
                 }
             }
@@ -380,8 +380,16 @@ pub(super) fn principal(node: &Node) -> Decoded<PrincipalRef> {
     }
 }
 
+/// An environment variable as it stands in a table.
+pub(super) struct Variable {
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) at: Option<Position>,
+    pub(super) expanded: Vec<String>,
+}
+
 /// A table of environment variables, in their order; values as PM2 makes them text.
-pub(super) fn environment(node: &Node) -> Decoded<Vec<(String, String, Option<Position>, Vec<String>)>> {
+pub(super) fn environment(node: &Node) -> Decoded<Vec<Variable>> {
     let Some(entries) = node.entries() else { return must_be("a table of names and values", node) };
     let (mut variables, mut complaints) = (Vec::new(), Vec::new());
     for entry in entries {
@@ -394,7 +402,8 @@ pub(super) fn environment(node: &Node) -> Decoded<Vec<(String, String, Option<Po
         } else if value.contains('\0') {
             complain(format!("has a NUL byte in `{}`", shorten(&entry.key)));
         } else {
-            variables.push((entry.key.clone(), value, entry.at, entry.node.expanded.clone()));
+            let (name, expanded) = (entry.key.clone(), entry.node.expanded.clone());
+            variables.push(Variable { name, value, at: entry.at, expanded });
         }
     }
     if complaints.is_empty() { Ok(variables) } else { Err(complaints) }
@@ -407,7 +416,7 @@ fn to_json(node: &Node) -> String {
 
 fn json_of(node: &Node) -> serde_json::Value {
     match &node.value {
-        Value::Null => serde_json::Value::Null,
+        Value::Null | Value::Broken => serde_json::Value::Null,
         Value::Bool(value) => (*value).into(),
         Value::Integer(number) => (*number).into(),
         Value::Float(number) => (*number).into(),

@@ -167,7 +167,7 @@ impl Builder {
 fn as_key(node: &Node, merge: bool) -> Result<Key, Flaw> {
     let text = match &node.value {
         Value::Text(text) => text.clone(),
-        Value::Null => "null".to_owned(),
+        Value::Null | Value::Broken => "null".to_owned(),
         Value::Bool(value) => value.to_string(),
         Value::Integer(value) => value.to_string(),
         Value::Float(value) => value.to_string(),
@@ -234,7 +234,7 @@ mod tests {
         let mut bomb = String::from("a: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
         for level in 1..20 {
             let last = format!("*a{},", level - 1).repeat(10);
-            bomb += &format!("b{level}: &a{level} [{last}]\n");
+            bomb = format!("{bomb}b{level}: &a{level} [{last}]\n");
         }
         assert!(parse(&bomb).unwrap_err()[0].1.contains("aliases"));
         assert!(parse(&"- ".repeat(300_000)).is_err());
