@@ -30,8 +30,14 @@ pub struct Machine {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// Nothing has been started yet.
+    Waiting,
     Running,
-    Stopping { since: Time, killed: bool, code: ExitCode },
+    Stopping {
+        since: Time,
+        killed: bool,
+        code: ExitCode,
+    },
     Ended,
 }
 
@@ -56,16 +62,20 @@ impl Machine {
     pub fn new(plan: Plan, cpus: u32) -> Self {
         let mut machine = Self {
             instances: BTreeMap::new(),
-            phase: Phase::Running,
+            phase: Phase::Waiting,
             first_failure: None,
             next_id: 0,
             runs: 0,
             plan,
         };
-        for wanted in machine.plan.apps.iter().flat_map(|app| wanted(app, cpus)).collect::<Vec<_>>() {
-            machine.add(wanted);
-        }
+        machine.populate(cpus);
         machine
+    }
+
+    fn populate(&mut self, cpus: u32) {
+        for wanted in self.plan.apps.iter().flat_map(|app| wanted(app, cpus)).collect::<Vec<_>>() {
+            self.add(wanted);
+        }
     }
 
     /// The plan it works by.
@@ -132,6 +142,10 @@ impl Machine {
     }
 
     fn boot(&mut self, now: Time, out: &mut Vec<Effect>) {
+        if self.phase != Phase::Waiting {
+            return;
+        }
+        self.phase = Phase::Running;
         for id in self.ids() {
             self.with_instance(id, now, out, |instance, step| {
                 if instance.spec.autostart {
@@ -144,7 +158,7 @@ impl Machine {
 
     fn stop_requested(&mut self, now: Time, request: StopRequest, out: &mut Vec<Effect>) {
         match self.phase {
-            Phase::Running => self.shut_down(now, Some(request.signal), 0, out),
+            Phase::Waiting | Phase::Running => self.shut_down(now, Some(request.signal), 0, out),
             Phase::Stopping { since, killed: false, code } if now.since(since) > IMPATIENCE => {
                 self.phase = Phase::Stopping { since, killed: true, code };
                 out.push(Effect::Say(Notice::KillingAll));
@@ -174,8 +188,15 @@ impl Machine {
     }
 
     fn apply(&mut self, now: Time, plan: Plan, cpus: u32, out: &mut Vec<Effect>) {
-        if self.phase != Phase::Running {
-            return;
+        match self.phase {
+            Phase::Running => {}
+            Phase::Waiting => {
+                (self.plan, self.next_id) = (plan, 0);
+                self.instances.clear();
+                self.populate(cpus);
+                return;
+            }
+            Phase::Stopping { .. } | Phase::Ended => return,
         }
         let changes = diff(&self.plan, &plan);
         self.plan = plan;
@@ -291,7 +312,7 @@ impl Machine {
         let code = match self.phase {
             Phase::Running if self.plan.runtime.auto_exit => self.first_failure.unwrap_or(0),
             Phase::Stopping { code, .. } => code,
-            Phase::Running | Phase::Ended => return,
+            Phase::Waiting | Phase::Running | Phase::Ended => return,
         };
         self.phase = Phase::Ended;
         out.push(Effect::End(code));

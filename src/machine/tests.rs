@@ -205,6 +205,23 @@ fn a_crash_is_followed_by_a_restart_at_once_and_then_by_growing_waits() {
 }
 
 #[test]
+fn before_it_has_booted_it_neither_starts_nor_ends_by_itself() {
+    let mut machine = Machine::new(plan([app("a")]), 2);
+    let mut effects = Vec::new();
+    machine.step(Time::ZERO, Event::Forward(Signal::USR1), &mut effects);
+    machine.step(Time::ZERO, Event::Apply { plan: plan([app("b")]), cpus: 2 }, &mut effects);
+    assert_eq!(effects, []);
+    machine.step(Time::ZERO, Event::Boot, &mut effects);
+    assert_eq!(effects, [Effect::Spawn(Run { instance: InstanceId(0), number: 1 })]);
+    assert_eq!(machine.instance(InstanceId(0)).unwrap().spec.name, "b");
+
+    let mut machine = Machine::new(plan([app("a")]), 2);
+    effects.clear();
+    machine.step(Time::ZERO, Event::Stop(StopRequest { signal: Signal::TERM }), &mut effects);
+    assert_eq!(effects.last(), Some(&Effect::End(0)));
+}
+
+#[test]
 fn waiting_for_a_restart_is_being_alive() {
     let mut world = World::new(plan([app("a")]));
     world.exit(world.run(0), FAILED, false);

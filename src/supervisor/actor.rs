@@ -88,9 +88,11 @@ pub(super) async fn supervise(
 
 impl Supervisor<'_> {
     async fn run(&mut self) -> io::Result<ExitCode> {
-        self.feed(vec![Event::Boot]);
-        self.signals.receive_realtime()?;
-        process::trim_memory();
+        let delay = self.machine.plan().runtime.start_delay;
+        let mut boot = Some(self.began + delay);
+        if !delay.is_zero() {
+            info!("waiting for {} ms before anything starts", delay.as_millis());
+        }
         let mut received = Vec::new();
         loop {
             if let Some(code) = self.end {
@@ -99,7 +101,14 @@ impl Supervisor<'_> {
                 info!("all done, ending with code {code}");
                 return Ok(code);
             }
-            let next = self.timers.next().map(|at| self.began + at.elapsed());
+            if boot.is_some_and(|at| at <= now()) {
+                boot = None;
+                self.feed(vec![Event::Boot]);
+                self.signals.receive_realtime()?;
+                process::trim_memory();
+                continue;
+            }
+            let next = boot.or_else(|| self.timers.next().map(|at| self.began + at.elapsed()));
             tokio::select! {
                 result = self.signals.wait(&mut received) => result?,
                 () = sleep_until(next) => {}
