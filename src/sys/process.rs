@@ -1,6 +1,6 @@
 //! What procrun does to itself, and signals to others.
 
-use std::io;
+use std::{fs, io, ops::Range, ptr};
 
 use nix::{
     libc,
@@ -70,15 +70,62 @@ fn send(target: Pid, number: i32) -> io::Result<()> {
     if unsafe { libc::kill(target, number) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Gives memory that start-up needed back to the kernel: freed heap, and the pages of code that
-/// only start-up runs (they stay in the page cache and come back on demand).
+/// Gives memory that start-up needed back to the kernel: freed heap, and the mappings of code and
+/// constants that only start-up used. The latter stay in the page cache and come back on demand.
 pub fn trim_memory() {
     // SAFETY: malloc_trim only releases free memory of the allocator.
     unsafe { libc::malloc_trim(0) };
+    for range in code_and_constants(&fs::read_to_string("/proc/self/maps").unwrap_or_default()) {
+        // SAFETY: these pages are mapped from procrun's own file and can never have been written
+        // to, so dropping them loses nothing: the next access maps them again.
+        unsafe {
+            libc::madvise(ptr::with_exposed_provenance_mut(range.start), range.len(), libc::MADV_DONTNEED)
+        };
+    }
+}
+
+/// The parts of the executable that nobody can have written to: its code, and what is mapped
+/// read-only in front of it. What is read-only *behind* the code was written to by relocation.
+fn code_and_constants(maps: &str) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    for line in maps.lines() {
+        let mut fields = line.split_ascii_whitespace();
+        let (Some(range), Some(mode)) = (fields.next(), fields.next()) else { break };
+        let Some((start, end)) = range.split_once('-') else { break };
+        let (Ok(start), Ok(end)) = (usize::from_str_radix(start, 16), usize::from_str_radix(end, 16)) else {
+            break;
+        };
+        match mode {
+            "r--p" => ranges.push(start..end),
+            "r-xp" => {
+                ranges.push(start..end);
+                return ranges;
+            }
+            _ => break,
+        }
+    }
+    Vec::new()
 }
 
 /// Keeps the allocator to one arena: two threads need no more, and each arena is memory of its own.
 pub fn limit_allocator_arenas() {
     // SAFETY: mallopt changes a parameter of the allocator; called before any thread starts.
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::code_and_constants;
+
+    #[test]
+    fn only_what_nobody_wrote_to_is_given_back() {
+        let maps = "00200000-00278000 r--p 00000000 fd:00 1 /usr/bin/procrun\n\
+            00278000-003fd000 r-xp 00077000 fd:00 1 /usr/bin/procrun\n\
+            003fd000-00401000 r--p 001fb000 fd:00 1 /usr/bin/procrun\n\
+            00401000-00405000 rw-p 001fe000 fd:00 1 /usr/bin/procrun\n";
+        assert_eq!(code_and_constants(maps), [0x20_0000..0x27_8000, 0x27_8000..0x3f_d000]);
+        assert_eq!(code_and_constants("00200000-00278000 rw-p 0 fd:00 1 x\n"), []);
+        assert_eq!(code_and_constants("garbage\n"), []);
+        assert_eq!(code_and_constants(""), []);
+    }
 }
