@@ -557,7 +557,7 @@ fn a_file_that_cannot_be_written_is_said_once_and_counted() {
     assert_eq!(lines.len(), 6, "{err}");
     for (pair, why) in lines.chunks(2).zip(["No space left", "is a directory", "a FIFO that nobody reads"]) {
         assert!(pair[0].contains("error: cannot write the log file") && pair[0].contains(why), "{}", pair[0]);
-        assert!(pair[1].ends_with("is closed, 10 lines were lost"), "{}", pair[1]);
+        assert!(pair[1].ends_with("is closed, 10 lines lost"), "{}", pair[1]);
     }
 }
 
@@ -670,4 +670,28 @@ fn a_file_moved_away_is_opened_anew() {
     });
     assert!(read(&moved).starts_with("before\n"));
     assert_eq!(read(&path), "line\n");
+}
+
+#[test]
+fn colours_are_for_terminals_only() {
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    let (mut err, err_write) = pipe(1 << 16);
+    let logs = Logs::start_with(&RuntimeLog::default(), terminal.slave, err_write.into()).unwrap();
+    let mut worker = add(&logs, 0, "main", Sinks::default());
+    worker.out.write_all(b"text\n").unwrap();
+    worker.err.write_all(b"text\n").unwrap();
+    settle(&logs);
+    drop(logs);
+    let mut out = String::new();
+    BufReader::new(File::from(terminal.master)).read_line(&mut out).unwrap();
+    let mut error = String::new();
+    err.read_to_string(&mut error).unwrap();
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if set("CLICOLOR_FORCE") {
+        assert_eq!(error, "\x1b[0;38;5;32m0|main |\x1b[0m text\n");
+        return;
+    }
+    assert_eq!(error, "0|main | text\n");
+    let coloured = "\x1b[0;38;5;32m0|main |\x1b[0m text\r\n";
+    assert_eq!(out, if set("NO_COLOR") { "0|main | text\r\n" } else { coloured });
 }

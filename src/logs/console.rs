@@ -17,7 +17,7 @@ use tracing::Level;
 use super::{
     format::{Kind, PerKind, Put},
     own::Reports,
-    write::{Losses, WhenFull, write_all},
+    write::{Losses, WhenFull, lines, write_all},
 };
 use crate::sys::pages::Pages;
 
@@ -142,8 +142,8 @@ impl End {
             self.losses.torn = false;
             if matches!(self.state, State::Refusing { .. }) {
                 self.state = State::Open;
-                let lost = std::mem::take(&mut self.losses.lines);
-                reports.push(Level::WARN, format!("{} takes lines again, {lost} lines were lost", self.name));
+                let lost = lines(std::mem::take(&mut self.losses.lines));
+                reports.push(Level::WARN, format!("{} takes lines again, {lost} lost", self.name));
             }
             return;
         };

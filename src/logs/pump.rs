@@ -30,6 +30,7 @@ use super::{
     format::{Kind, PerKind},
     mailbox::{Addition, Mailbox, Message},
     nap::Nap,
+    write::lines,
     writer::{Face, KEEP_MEMORY, Writer},
 };
 use crate::{
@@ -176,7 +177,9 @@ impl Pump {
                 Message::Remove(id) => self.remove(id),
                 Message::Own(line) => self.writer.own(&line),
                 Message::Dropped(count) => {
-                    let message = format!("{count} lines of procrun's own log were dropped");
+                    let were = if count == 1 { "was" } else { "were" };
+                    let lines = lines(count);
+                    let message = format!("{lines} of procrun's own log {were} dropped");
                     self.writer.report(Level::WARN, message);
                 }
                 Message::Finish(done) => {

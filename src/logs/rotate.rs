@@ -10,7 +10,7 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
@@ -37,10 +37,29 @@ impl Chain {
         Self { path, keep, compress, state: Arc::default() }
     }
 
+    /// The chain of the same path as `earlier`, whose thread may still be at work.
+    pub(super) fn continued(earlier: &Self, keep: u32, compress: bool) -> Self {
+        Self { path: earlier.path.clone(), keep, compress, state: earlier.state.clone() }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A thread is compressing.
+    pub(super) fn is_busy(&self) -> bool {
+        self.lock().compressing
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Whatever a panic left behind, the names of the files tell the truth.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Moves the log to `name.1` and each older file one further; what is beyond `keep` goes.
     /// Afterwards there is no file of the log's own name.
     pub(super) fn rotate(&self) -> io::Result<()> {
-        let guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let guard = self.lock();
         if self.keep == 0 {
             return fs::remove_file(&self.path);
         }
@@ -67,7 +86,7 @@ impl Chain {
         if !self.compress || self.keep == 0 {
             return Ok(());
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         if !state.compressing {
             let chain = self.clone();
             thread::Builder::new().name("gzip".into()).spawn(move || chain.compress_all())?;
@@ -80,7 +99,7 @@ impl Chain {
     /// rotation tries again.
     fn compress_all(&self) {
         loop {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.lock();
             let next = (1..=self.keep).rev().map(|number| self.plain(number)).find(|path| path.is_file());
             let opened = next.and_then(|path| File::open(path).ok());
             let Some(source) = opened else {
@@ -90,7 +109,7 @@ impl Chain {
             drop(state);
             if self.compress_one(&source).is_err() {
                 let _ = fs::remove_file(self.temporary());
-                self.state.lock().unwrap_or_else(PoisonError::into_inner).compressing = false;
+                self.lock().compressing = false;
                 return;
             }
         }
@@ -104,7 +123,7 @@ impl Chain {
         packed.set_permissions(original.permissions())?;
         // The plain file goes only when its copy is on the disk.
         packed.sync_all()?;
-        let _guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.lock();
         let same = |path: &Path| {
             fs::symlink_metadata(path)
                 .is_ok_and(|found| (found.dev(), found.ino()) == (original.dev(), original.ino()))
@@ -150,5 +169,92 @@ fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, File},
+        io::Read,
+        path::PathBuf,
+    };
+
+    use flate2::read::GzDecoder;
+
+    use super::Chain;
+
+    /// A directory with these files, and the chain of its `log`.
+    fn chain(keep: u32, files: &[(&str, &str)]) -> (tempfile::TempDir, Chain) {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        let chain = Chain::new(dir.path().join("log"), keep, true);
+        (dir, chain)
+    }
+
+    fn names(dir: &tempfile::TempDir) -> Vec<String> {
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        let mut names: Vec<String> = fs::read_dir(dir.path()).unwrap().map(name).collect();
+        names.sort();
+        names
+    }
+
+    fn unpacked(path: PathBuf) -> String {
+        let mut text = String::new();
+        GzDecoder::new(File::open(path).unwrap()).read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn the_oldest_goes_and_the_others_move_on() {
+        let (dir, chain) = chain(2, &[("log", "new"), ("log.1", "one"), ("log.2", "two"), ("log.3.gz", "")]);
+        chain.rotate().unwrap();
+        assert_eq!(names(&dir), ["log.1", "log.2"]);
+        assert_eq!(fs::read_to_string(dir.path().join("log.1")).unwrap(), "new");
+        assert_eq!(fs::read_to_string(dir.path().join("log.2")).unwrap(), "one");
+    }
+
+    #[test]
+    fn none_kept_means_none() {
+        let (dir, chain) = chain(0, &[("log", "new")]);
+        chain.rotate().unwrap();
+        assert!(names(&dir).is_empty());
+    }
+
+    #[test]
+    fn a_copy_that_was_in_place_replaces_its_original() {
+        let (dir, chain) = chain(3, &[("log", "new"), ("log.1", "one"), ("log.1.gz", "packed one")]);
+        chain.rotate().unwrap();
+        assert_eq!(names(&dir), ["log.1", "log.2.gz"]);
+        assert_eq!(fs::read_to_string(dir.path().join("log.2.gz")).unwrap(), "packed one");
+    }
+
+    #[test]
+    fn what_an_interrupted_life_left_is_compressed_too() {
+        let (dir, chain) = chain(3, &[("log.1", "one"), ("log.3", "three"), ("log.gz.tmp", "half")]);
+        chain.compress_all();
+        assert_eq!(names(&dir), ["log.1.gz", "log.3.gz"]);
+        assert_eq!(unpacked(dir.path().join("log.1.gz")), "one");
+        assert_eq!(unpacked(dir.path().join("log.3.gz")), "three");
+    }
+
+    #[test]
+    fn a_file_that_moves_on_while_it_is_compressed_is_found_again() {
+        let (dir, chain) = chain(2, &[("log", "new"), ("log.1", "one")]);
+        let source = File::open(dir.path().join("log.1")).unwrap();
+        chain.rotate().unwrap();
+        chain.compress_one(&source).unwrap();
+        assert_eq!(names(&dir), ["log.1", "log.2.gz"]);
+        assert_eq!(unpacked(dir.path().join("log.2.gz")), "one");
+        // Out of the chain: nothing is left of it, and nothing else is touched.
+        let source = File::open(dir.path().join("log.1")).unwrap();
+        for text in ["newer", "newest"] {
+            fs::write(dir.path().join("log"), text).unwrap();
+            chain.rotate().unwrap();
+        }
+        chain.compress_one(&source).unwrap();
+        assert_eq!(names(&dir), ["log.1", "log.2"]);
     }
 }
