@@ -63,12 +63,14 @@ impl Chain {
         if self.keep == 0 {
             return fs::remove_file(&self.path);
         }
-        // One beyond as well: `keep` may have been larger in an earlier life.
-        for number in [self.keep, self.keep + 1] {
+        // Up to the first gap, as one that an interrupted rotation has left: what is beyond stays.
+        let count = self.count();
+        // Beyond `keep` as well: it may have been larger in an earlier life.
+        for number in self.keep..=count {
             remove(&self.plain(number))?;
             remove(&self.packed(number))?;
         }
-        for number in (1..self.keep).rev() {
+        for number in (1..=count.min(self.keep - 1)).rev() {
             // Both: compressing was interrupted after the copy was in place. The copy is whole.
             if self.packed(number).try_exists()? {
                 remove(&self.plain(number))?;
@@ -100,7 +102,8 @@ impl Chain {
     fn compress_all(&self) {
         loop {
             let mut state = self.lock();
-            let next = (1..=self.keep).rev().map(|number| self.plain(number)).find(|path| path.is_file());
+            let mut originals = (1..=self.count()).rev().map(|number| self.plain(number));
+            let next = originals.find(|path| path.is_file());
             let opened = next.and_then(|path| File::open(path).ok());
             let Some(source) = opened else {
                 state.compressing = false;
@@ -129,13 +132,21 @@ impl Chain {
                 .is_ok_and(|found| (found.dev(), found.ino()) == (original.dev(), original.ino()))
         };
         // It may have moved on in the meantime, even out of the chain.
-        match (1..=self.keep).find(|number| same(&self.plain(*number))) {
+        match (1..=self.count()).find(|number| same(&self.plain(*number))) {
             Some(number) => {
                 fs::rename(self.temporary(), self.packed(number))?;
                 fs::remove_file(self.plain(number))
             }
             None => fs::remove_file(self.temporary()),
         }
+    }
+
+    /// How many older files there are, one number after the other.
+    fn count(&self) -> u32 {
+        let missing = |number: &u32| {
+            [self.plain(*number), self.packed(*number)].iter().all(|path| path.symlink_metadata().is_err())
+        };
+        (1..u32::MAX).find(missing).unwrap_or(u32::MAX) - 1
     }
 
     fn plain(&self, number: u32) -> PathBuf {
@@ -217,6 +228,15 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_is_filled_and_an_absurd_keep_costs_nothing() {
+        let (dir, chain) = chain(u32::MAX, &[("log", "new"), ("log.1", "one"), ("log.3", "three")]);
+        chain.rotate().unwrap();
+        assert_eq!(names(&dir), ["log.1", "log.2", "log.3"]);
+        assert_eq!(fs::read_to_string(dir.path().join("log.2")).unwrap(), "one");
+        assert_eq!(fs::read_to_string(dir.path().join("log.3")).unwrap(), "three");
+    }
+
+    #[test]
     fn none_kept_means_none() {
         let (dir, chain) = chain(0, &[("log", "new")]);
         chain.rotate().unwrap();
@@ -233,9 +253,10 @@ mod tests {
 
     #[test]
     fn what_an_interrupted_life_left_is_compressed_too() {
-        let (dir, chain) = chain(3, &[("log.1", "one"), ("log.3", "three"), ("log.gz.tmp", "half")]);
+        let (dir, chain) =
+            chain(9, &[("log.1", "one"), ("log.2.gz", ""), ("log.3", "three"), ("log.gz.tmp", "half")]);
         chain.compress_all();
-        assert_eq!(names(&dir), ["log.1.gz", "log.3.gz"]);
+        assert_eq!(names(&dir), ["log.1.gz", "log.2.gz", "log.3.gz"]);
         assert_eq!(unpacked(dir.path().join("log.1.gz")), "one");
         assert_eq!(unpacked(dir.path().join("log.3.gz")), "three");
     }
