@@ -17,7 +17,7 @@ use tracing::Level;
 use super::{
     format::{Kind, PerKind, Put},
     own::Reports,
-    write::{Losses, WhenFull, write_all},
+    write::{Losses, WhenFull, lines, write_all},
 };
 use crate::sys::pages::Pages;
 
@@ -29,6 +29,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Console {
     buffer: Pages,
     len: usize,
+    /// The most that was buffered since the last question for it.
+    most: usize,
     /// Where the buffered bytes go.
     target: Kind,
     ends: PerKind<End>,
@@ -64,6 +66,7 @@ impl Console {
         Ok(Self {
             buffer: Pages::new(BUFFER)?,
             len: 0,
+            most: 0,
             target: Kind::Out,
             ends: PerKind { out: end(out, "stdout"), err: end(err, "stderr") },
             reports: Reports::default(),
@@ -89,6 +92,7 @@ impl Console {
         if self.len > 0 {
             let bytes = &self.buffer[..self.len];
             self.ends.of_mut(self.target).write(bytes, &mut self.reports);
+            self.most = self.most.max(self.len);
             self.len = 0;
         }
     }
@@ -96,6 +100,11 @@ impl Console {
     /// What went wrong since the last call.
     pub(super) fn take_reports(&mut self) -> Reports {
         std::mem::take(&mut self.reports)
+    }
+
+    /// So many bytes of the buffer were touched since the last call.
+    pub(super) fn take_most(&mut self) -> usize {
+        std::mem::take(&mut self.most)
     }
 
     /// Gives the buffer's memory back until the next line.
@@ -142,8 +151,8 @@ impl End {
             self.losses.torn = false;
             if matches!(self.state, State::Refusing { .. }) {
                 self.state = State::Open;
-                let lost = std::mem::take(&mut self.losses.lines);
-                reports.push(Level::WARN, format!("{} takes lines again, {lost} lines were lost", self.name));
+                let lost = lines(std::mem::take(&mut self.losses.lines));
+                reports.push(Level::WARN, format!("{} takes lines again, {lost} lost", self.name));
             }
             return;
         };

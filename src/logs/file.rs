@@ -20,7 +20,7 @@ use tracing::Level;
 use super::{
     own::Reports,
     rotate::Chain,
-    write::{Losses, WhenFull, write_all},
+    write::{Losses, WhenFull, lines, write_all},
 };
 use crate::spec::FileSpec;
 
@@ -54,8 +54,12 @@ struct Open {
 
 impl LogFile {
     /// Opens the file at once, so that it is there and what is wrong with it is said early.
-    pub(super) fn new(spec: FileSpec, now: Instant, reports: &mut Reports) -> Self {
-        let chain = Chain::new(spec.path.clone(), spec.keep, spec.compress);
+    /// `earlier` is the chain of a file of this path that was closed before, if it is still busy.
+    pub(super) fn new(spec: FileSpec, earlier: Option<&Chain>, now: Instant, reports: &mut Reports) -> Self {
+        let chain = match earlier {
+            Some(earlier) => Chain::continued(earlier, spec.keep, spec.compress),
+            None => Chain::new(spec.path.clone(), spec.keep, spec.compress),
+        };
         let mut file = Self {
             spec,
             chain,
@@ -76,16 +80,16 @@ impl LogFile {
         &self.spec
     }
 
-    /// Appends whole lines.
-    pub(super) fn write(&mut self, lines: &[u8], now: Instant, reports: &mut Reports) {
+    /// Appends `bytes`, which are whole lines.
+    pub(super) fn write(&mut self, bytes: &[u8], now: Instant, reports: &mut Reports) {
         if self.refusing.is_some_and(|until| now < until) {
-            return self.losses.count(lines, 0);
+            return self.losses.count(bytes, 0);
         }
         if now >= self.check_at {
             self.check();
             self.check_at = now + PAUSE;
         }
-        let mut rest = lines;
+        let mut rest = bytes;
         while !rest.is_empty() {
             let fitting = match self.opened() {
                 Ok(()) => self.fitting(rest, now),
@@ -106,22 +110,19 @@ impl LogFile {
             rest = later;
         }
         if self.refusing.take().is_some() {
-            let lost = std::mem::take(&mut self.losses.lines);
-            reports.push(
-                Level::WARN,
-                format!("{} can be written again, {lost} lines were lost", self.spec.path.display()),
-            );
+            let lost = lines(std::mem::take(&mut self.losses.lines));
+            let path = self.spec.path.display();
+            reports.push(Level::WARN, format!("{path} can be written again, {lost} lost"));
         }
     }
 
-    /// The last words about lines that were lost and never reported.
-    pub(super) fn close(self, reports: &mut Reports) {
+    /// The last words about lines that were lost and never reported; the older files may still be busy.
+    pub(super) fn close(self, reports: &mut Reports) -> Chain {
         if self.losses.lines > 0 {
-            reports.push(
-                Level::WARN,
-                format!("{} is closed, {} lines were lost", self.spec.path.display(), self.losses.lines),
-            );
+            let lost = lines(self.losses.lines);
+            reports.push(Level::WARN, format!("{} is closed, {lost} lost", self.spec.path.display()));
         }
+        self.chain
     }
 
     /// So many bytes of `lines`, whole lines, go into the present file; 0: rotate first.

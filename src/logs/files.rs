@@ -5,7 +5,7 @@
 
 use std::{path::Path, time::Instant};
 
-use super::{file::LogFile, format::Put, own::Reports};
+use super::{file::LogFile, format::Put, own::Reports, rotate::Chain};
 use crate::spec::FileSpec;
 
 /// Gathered lines are written when they exceed this.
@@ -18,6 +18,9 @@ pub(super) type Slots = [Option<usize>; 2];
 pub(super) struct Files {
     slots: Vec<Option<Shared>>,
     gathered: Vec<u8>,
+    /// Chains of closed files whose older files are still being compressed: whoever opens the path
+    /// again must not get in their way.
+    retired: Vec<Chain>,
     reports: Reports,
 }
 
@@ -28,7 +31,8 @@ struct Shared {
 }
 
 impl Files {
-    /// The file of this specification, opened if it is not yet. `/dev/null` is no file.
+    /// The file of this specification, opened if its path is not yet; the first one's limits hold.
+    /// `/dev/null` is no file.
     pub(super) fn acquire(&mut self, spec: &FileSpec, now: Instant) -> Option<usize> {
         if spec.path == Path::new("/dev/null") {
             return None;
@@ -40,7 +44,10 @@ impl Files {
             }
             return Some(at);
         }
-        let shared = Shared { file: LogFile::new(spec.clone(), now, &mut self.reports), users: 1 };
+        self.retired.retain(Chain::is_busy);
+        let earlier = self.retired.iter().find(|chain| chain.path() == spec.path);
+        let file = LogFile::new(spec.clone(), earlier, now, &mut self.reports);
+        let shared = Shared { file, users: 1 };
         let at = self.slots.iter().position(Option::is_none).unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -57,7 +64,8 @@ impl Files {
             if shared.users == 0
                 && let Some(shared) = slot.take()
             {
-                shared.file.close(&mut self.reports);
+                self.retired.retain(Chain::is_busy);
+                self.retired.push(shared.file.close(&mut self.reports));
             }
         }
     }

@@ -95,12 +95,13 @@ pub(super) fn colour(id: u32) -> u8 {
 #[derive(Debug)]
 pub(super) struct Identity {
     id: u32,
+    digits: Box<str>,
     name: Box<str>,
 }
 
 impl Identity {
     pub(super) fn new(id: u32, name: &str) -> Self {
-        Self { id, name: name.into() }
+        Self { id, digits: id.to_string().into(), name: name.into() }
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -136,7 +137,7 @@ pub(super) fn key_value(who: &Identity, kind: Kind, stamp: &[u8], piece: Piece<'
     to.put(b" app=");
     logfmt(who.name.as_bytes(), to);
     to.put(b" id=");
-    to.put(&decimal(who.id));
+    to.put(who.digits.as_bytes());
     to.put(b" type=");
     to.put(kind.key_value_type());
     to.put(b" message=");
@@ -180,7 +181,7 @@ pub(super) fn record(
     to.put(b"\",\"type\":\"");
     to.put(kind.json_type());
     to.put(b"\",\"process_id\":");
-    to.put(&decimal(who.id));
+    to.put(who.digits.as_bytes());
     to.put(b",\"app_name\":\"");
     json::escape(who.name.as_bytes(), to);
     to.put(if piece.last { b"\"}\n" } else { b"\",\"partial\":true}\n" });
@@ -190,11 +191,10 @@ fn merged(who: &Identity, kind: Kind, stamp: &[u8], line: &[u8], object: Object,
     let line = line.trim_ascii();
     to.put(line.strip_suffix(b"}").unwrap_or(line));
     let mut comma = !object.is_empty();
-    let id = decimal(who.id);
     let fields: [(Key, &[u8], &[u8], bool); 4] = [
         (Key::Timestamp, b"timestamp", stamp, true),
         (Key::Type, b"type", kind.json_type(), true),
-        (Key::ProcessId, b"process_id", &id, false),
+        (Key::ProcessId, b"process_id", who.digits.as_bytes(), false),
         (Key::AppName, b"app_name", who.name.as_bytes(), true),
     ];
     for (key, name, value, quoted) in fields {
@@ -211,10 +211,6 @@ fn merged(who: &Identity, kind: Kind, stamp: &[u8], line: &[u8], object: Object,
         comma = true;
     }
     to.put(b"}\n");
-}
-
-fn decimal(number: u32) -> Vec<u8> {
-    number.to_string().into_bytes()
 }
 
 #[cfg(test)]

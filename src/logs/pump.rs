@@ -30,6 +30,7 @@ use super::{
     format::{Kind, PerKind},
     mailbox::{Addition, Mailbox, Message},
     nap::Nap,
+    write::lines,
     writer::{Face, KEEP_MEMORY, Writer},
 };
 use crate::{
@@ -42,7 +43,7 @@ use crate::{
 const INPUT: usize = 256 * 1024;
 /// The mailbox's token in epoll; a stream's is its id and kind.
 const MAIL: u64 = u64::MAX;
-/// A reading of so many bytes leaves buffers behind that are worth giving back.
+/// A buffer of which so many bytes were touched is worth giving back.
 const HEAVY: usize = 16 * 1024;
 
 #[derive(Debug)]
@@ -54,6 +55,8 @@ pub(super) struct Pump {
     instances: BTreeMap<u32, Instance>,
     writer: Writer,
     nap: Nap,
+    /// The longest read since the last look at it.
+    longest: usize,
 }
 
 #[derive(Debug)]
@@ -95,6 +98,7 @@ impl Pump {
             instances: BTreeMap::new(),
             writer: Writer::new(log, out, err)?,
             nap: Nap::default(),
+            longest: 0,
         })
     }
 
@@ -154,9 +158,10 @@ impl Pump {
             if bytes > 0 {
                 last_read = Instant::now();
                 self.nap.brought(bytes, fullest);
-                if bytes >= HEAVY {
-                    heavy = Some(last_read);
-                }
+            }
+            let touched = self.writer.take_most().max(std::mem::take(&mut self.longest));
+            if touched >= HEAVY {
+                heavy = Some(Instant::now());
             }
         }
     }
@@ -176,7 +181,9 @@ impl Pump {
                 Message::Remove(id) => self.remove(id),
                 Message::Own(line) => self.writer.own(&line),
                 Message::Dropped(count) => {
-                    let message = format!("{count} lines of procrun's own log were dropped");
+                    let were = if count == 1 { "was" } else { "were" };
+                    let lines = lines(count);
+                    let message = format!("{lines} of procrun's own log {were} dropped");
                     self.writer.report(Level::WARN, message);
                 }
                 Message::Finish(done) => {
@@ -263,13 +270,14 @@ impl Pump {
     /// One read of one stream; hands on the lines it completes.
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     fn read(&mut self, id: u32, kind: Kind) -> Brought {
-        let Self { instances, input, writer, .. } = self;
+        let Self { instances, input, writer, longest, .. } = self;
         let Some(Instance { streams, face }) = instances.get_mut(&id) else { return Brought::Nothing };
         let stream = streams.of_mut(kind);
         let Some(pipe) = &stream.pipe else { return Brought::Nothing };
         match read(pipe, input) {
             Ok(0) => Brought::End,
             Ok(count) => {
+                *longest = (*longest).max(count);
                 if !face.disabled {
                     let now = Instant::now();
                     writer.set_time();

@@ -10,7 +10,7 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
@@ -37,19 +37,40 @@ impl Chain {
         Self { path, keep, compress, state: Arc::default() }
     }
 
+    /// The chain of the same path as `earlier`, whose thread may still be at work.
+    pub(super) fn continued(earlier: &Self, keep: u32, compress: bool) -> Self {
+        Self { path: earlier.path.clone(), keep, compress, state: earlier.state.clone() }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A thread is compressing.
+    pub(super) fn is_busy(&self) -> bool {
+        self.lock().compressing
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Whatever a panic left behind, the names of the files tell the truth.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Moves the log to `name.1` and each older file one further; what is beyond `keep` goes.
     /// Afterwards there is no file of the log's own name.
     pub(super) fn rotate(&self) -> io::Result<()> {
-        let guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let guard = self.lock();
         if self.keep == 0 {
             return fs::remove_file(&self.path);
         }
-        // One beyond as well: `keep` may have been larger in an earlier life.
-        for number in [self.keep, self.keep + 1] {
+        // Up to the first gap, as one that an interrupted rotation has left: what is beyond stays.
+        let count = self.count();
+        // Beyond `keep` as well: it may have been larger in an earlier life.
+        for number in self.keep..=count {
             remove(&self.plain(number))?;
             remove(&self.packed(number))?;
         }
-        for number in (1..self.keep).rev() {
+        for number in (1..=count.min(self.keep - 1)).rev() {
             // Both: compressing was interrupted after the copy was in place. The copy is whole.
             if self.packed(number).try_exists()? {
                 remove(&self.plain(number))?;
@@ -67,7 +88,7 @@ impl Chain {
         if !self.compress || self.keep == 0 {
             return Ok(());
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         if !state.compressing {
             let chain = self.clone();
             thread::Builder::new().name("gzip".into()).spawn(move || chain.compress_all())?;
@@ -80,8 +101,9 @@ impl Chain {
     /// rotation tries again.
     fn compress_all(&self) {
         loop {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let next = (1..=self.keep).rev().map(|number| self.plain(number)).find(|path| path.is_file());
+            let mut state = self.lock();
+            let mut originals = (1..=self.count()).rev().map(|number| self.plain(number));
+            let next = originals.find(|path| path.is_file());
             let opened = next.and_then(|path| File::open(path).ok());
             let Some(source) = opened else {
                 state.compressing = false;
@@ -90,7 +112,7 @@ impl Chain {
             drop(state);
             if self.compress_one(&source).is_err() {
                 let _ = fs::remove_file(self.temporary());
-                self.state.lock().unwrap_or_else(PoisonError::into_inner).compressing = false;
+                self.lock().compressing = false;
                 return;
             }
         }
@@ -104,19 +126,27 @@ impl Chain {
         packed.set_permissions(original.permissions())?;
         // The plain file goes only when its copy is on the disk.
         packed.sync_all()?;
-        let _guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.lock();
         let same = |path: &Path| {
             fs::symlink_metadata(path)
                 .is_ok_and(|found| (found.dev(), found.ino()) == (original.dev(), original.ino()))
         };
         // It may have moved on in the meantime, even out of the chain.
-        match (1..=self.keep).find(|number| same(&self.plain(*number))) {
+        match (1..=self.count()).find(|number| same(&self.plain(*number))) {
             Some(number) => {
                 fs::rename(self.temporary(), self.packed(number))?;
                 fs::remove_file(self.plain(number))
             }
             None => fs::remove_file(self.temporary()),
         }
+    }
+
+    /// How many older files there are, one number after the other.
+    fn count(&self) -> u32 {
+        let missing = |number: &u32| {
+            [self.plain(*number), self.packed(*number)].iter().all(|path| path.symlink_metadata().is_err())
+        };
+        (1..u32::MAX).find(missing).unwrap_or(u32::MAX) - 1
     }
 
     fn plain(&self, number: u32) -> PathBuf {
@@ -150,5 +180,102 @@ fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, File},
+        io::Read,
+        path::PathBuf,
+    };
+
+    use flate2::read::GzDecoder;
+
+    use super::Chain;
+
+    /// A directory with these files, and the chain of its `log`.
+    fn chain(keep: u32, files: &[(&str, &str)]) -> (tempfile::TempDir, Chain) {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        let chain = Chain::new(dir.path().join("log"), keep, true);
+        (dir, chain)
+    }
+
+    fn names(dir: &tempfile::TempDir) -> Vec<String> {
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        let mut names: Vec<String> = fs::read_dir(dir.path()).unwrap().map(name).collect();
+        names.sort();
+        names
+    }
+
+    fn unpacked(path: PathBuf) -> String {
+        let mut text = String::new();
+        GzDecoder::new(File::open(path).unwrap()).read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn the_oldest_goes_and_the_others_move_on() {
+        let (dir, chain) = chain(2, &[("log", "new"), ("log.1", "one"), ("log.2", "two"), ("log.3.gz", "")]);
+        chain.rotate().unwrap();
+        assert_eq!(names(&dir), ["log.1", "log.2"]);
+        assert_eq!(fs::read_to_string(dir.path().join("log.1")).unwrap(), "new");
+        assert_eq!(fs::read_to_string(dir.path().join("log.2")).unwrap(), "one");
+    }
+
+    #[test]
+    fn a_gap_is_filled_and_an_absurd_keep_costs_nothing() {
+        let (dir, chain) = chain(u32::MAX, &[("log", "new"), ("log.1", "one"), ("log.3", "three")]);
+        chain.rotate().unwrap();
+        assert_eq!(names(&dir), ["log.1", "log.2", "log.3"]);
+        assert_eq!(fs::read_to_string(dir.path().join("log.2")).unwrap(), "one");
+        assert_eq!(fs::read_to_string(dir.path().join("log.3")).unwrap(), "three");
+    }
+
+    #[test]
+    fn none_kept_means_none() {
+        let (dir, chain) = chain(0, &[("log", "new")]);
+        chain.rotate().unwrap();
+        assert!(names(&dir).is_empty());
+    }
+
+    #[test]
+    fn a_copy_that_was_in_place_replaces_its_original() {
+        let (dir, chain) = chain(3, &[("log", "new"), ("log.1", "one"), ("log.1.gz", "packed one")]);
+        chain.rotate().unwrap();
+        assert_eq!(names(&dir), ["log.1", "log.2.gz"]);
+        assert_eq!(fs::read_to_string(dir.path().join("log.2.gz")).unwrap(), "packed one");
+    }
+
+    #[test]
+    fn what_an_interrupted_life_left_is_compressed_too() {
+        let (dir, chain) =
+            chain(9, &[("log.1", "one"), ("log.2.gz", ""), ("log.3", "three"), ("log.gz.tmp", "half")]);
+        chain.compress_all();
+        assert_eq!(names(&dir), ["log.1.gz", "log.2.gz", "log.3.gz"]);
+        assert_eq!(unpacked(dir.path().join("log.1.gz")), "one");
+        assert_eq!(unpacked(dir.path().join("log.3.gz")), "three");
+    }
+
+    #[test]
+    fn a_file_that_moves_on_while_it_is_compressed_is_found_again() {
+        let (dir, chain) = chain(2, &[("log", "new"), ("log.1", "one")]);
+        let source = File::open(dir.path().join("log.1")).unwrap();
+        chain.rotate().unwrap();
+        chain.compress_one(&source).unwrap();
+        assert_eq!(names(&dir), ["log.1", "log.2.gz"]);
+        assert_eq!(unpacked(dir.path().join("log.2.gz")), "one");
+        // Out of the chain: nothing is left of it, and nothing else is touched.
+        let source = File::open(dir.path().join("log.1")).unwrap();
+        for text in ["newer", "newest"] {
+            fs::write(dir.path().join("log"), text).unwrap();
+            chain.rotate().unwrap();
+        }
+        chain.compress_one(&source).unwrap();
+        assert_eq!(names(&dir), ["log.1", "log.2"]);
     }
 }

@@ -49,6 +49,11 @@ pub(super) fn write_all(to: BorrowedFd<'_>, bytes: &[u8], full: WhenFull) -> Res
     Ok(())
 }
 
+/// So many lines, in words.
+pub(super) fn lines(count: u64) -> String {
+    if count == 1 { "1 line".to_owned() } else { format!("{count} lines") }
+}
+
 /// What has become of a sink that refused lines.
 #[derive(Debug, Default)]
 pub(super) struct Losses {

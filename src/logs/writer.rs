@@ -231,6 +231,11 @@ impl Writer {
         reports
     }
 
+    /// So many bytes of the buffers were touched since the last call.
+    pub(super) fn take_most(&mut self) -> usize {
+        self.console.take_most()
+    }
+
     /// Gives memory back that only a busy pump needs.
     pub(super) fn release_memory(&mut self) {
         self.console.release();
