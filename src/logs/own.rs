@@ -72,21 +72,18 @@ impl OwnLine {
         size_of::<Self>() + self.message.len() + fields.sum::<usize>()
     }
 
-    /// `procrun | warn: text key=value`; a line for each line of the message.
+    /// `procrun | warn: text`; a line for each line of the message. The message is whole by itself:
+    /// the fields are for programs, which read another form.
     pub(super) fn text(&self, width: usize, coloured: bool, time: Option<&[u8]>, to: &mut impl Put) {
         // Grey: procrun's own lines stand back behind the workers'.
         let prefix = prefix(OWN_NAME, width, coloured.then_some(244));
-        let mut lines = self.message.split('\n').peekable();
-        while let Some(line) = lines.next() {
+        for line in self.message.split('\n') {
             to.put(&prefix);
             if let Some(time) = time {
                 stamp(time, to);
             }
             self.level_word(coloured, to);
             put_printable(line, to);
-            if lines.peek().is_none() {
-                self.fields_as_text(to);
-            }
             to.put(b"\n");
         }
     }
@@ -288,7 +285,7 @@ mod tests {
         assert_eq!(
             string(|to| line().text(8, false, Some(b"12:00"), to)),
             "procrun  | 12:00: warn: main \\u{1b}[2J exited\n\
-             procrun  | 12:00: warn: hint: look code=1 type=\"a b\"\n"
+             procrun  | 12:00: warn: hint: look\n"
         );
     }
 

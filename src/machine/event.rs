@@ -77,10 +77,10 @@ impl Ending {
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exited(code) => write!(f, "exited with code {code}"),
-            Self::Signaled { signal, core_dumped: false } => write!(f, "was ended by {signal}"),
-            Self::Signaled { signal, core_dumped: true } => write!(f, "was ended by {signal} (core dumped)"),
-            Self::SpawnFailed(failure) => write!(f, "did not start: {}", failure.message),
+            Self::Exited(code) => write!(f, "exit {code}"),
+            Self::Signaled { signal, core_dumped: false } => write!(f, "signal {signal}"),
+            Self::Signaled { signal, core_dumped: true } => write!(f, "signal {signal} (core dumped)"),
+            Self::SpawnFailed(failure) => write!(f, "spawn-failed, {}", failure.message),
         }
     }
 }

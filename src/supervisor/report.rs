@@ -53,28 +53,20 @@ pub(super) fn say(machine: &Machine, notice: &Notice) {
 
 fn ended(who: &Subject<'_>, ending: &Ending, uptime: Readable, next: Next) {
     let (Subject { app, id }, reason, code) = (who, ending.reason(), ending.code());
+    let what = match ending {
+        Ending::SpawnFailed(_) => format!("{who} ended: {ending}"),
+        Ending::Exited(_) | Ending::Signaled { .. } => format!("{who} ended: {ending} after {uptime}"),
+    };
     match next {
-        Next::Restart(Duration::ZERO) => {
-            info!(app, id, reason, code, "{who} {ending} after {uptime}, restarting now");
-        }
-        Next::Restart(wait) => {
-            info!(app, id, reason, code, "{who} {ending} after {uptime}, restarting in {}", Readable(wait));
-        }
-        Next::Stay => info!(app, id, reason, code, "{who} {ending} after {uptime}"),
-        Next::Final if code == 0 => info!(app, id, reason, code, "{who} {ending} after {uptime}, done"),
-        Next::Final => warn!(app, id, reason, code, "{who} {ending} after {uptime}, not restarting it"),
+        Next::Restart(Duration::ZERO) => info!(app, id, reason, code, "{what}, restarting now"),
+        Next::Restart(wait) => info!(app, id, reason, code, "{what}, restarting in {}", Readable(wait)),
+        Next::Stay => info!(app, id, reason, code, "{what}"),
+        Next::Final if code == 0 => info!(app, id, reason, code, "{what}, done"),
+        Next::Final => warn!(app, id, reason, code, "{what}, not restarting it"),
         Next::Errored { unstable } => {
-            error!(
-                app,
-                id,
-                reason,
-                code,
-                "{who} {ending} after {uptime}, errored: {unstable} unstable starts in a row"
-            );
+            error!(app, id, reason, code, "{what}, errored: {unstable} unstable starts in a row");
         }
-        Next::Sweep => {
-            info!(app, id, reason, code, "{who} {ending} after {uptime}, but some of its processes are left");
-        }
+        Next::Sweep => info!(app, id, reason, code, "{what}, but some of its processes are left"),
     }
 }
 
