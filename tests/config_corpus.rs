@@ -72,3 +72,54 @@ fn every_file_gets_its_answer() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Arguments, the exit code, and a part of what is said. The first is what procrun is called.
+const TYPED: [(&[&str], u8, &str); 23] = [
+    (&["procrun"], 64, "there is no TARGET"),
+    (&["procrun", "--help"], 0, "Exit codes:"),
+    (&["procrun", "run", "-h"], 0, "Exit codes:"),
+    (&["procrun", "help"], 0, "Examples:"),
+    (&["procrun", "-V"], 0, "procrun 0."),
+    (&["procrun", "--bogus", "x"], 64, "--bogus"),
+    (&["procrun", "--instanecs", "2", "x"], 64, "--instances"),
+    (&["procrun", "check"], 64, "`check` needs a TARGET"),
+    (&["procrun", "a", "b"], 64, "-- b"),
+    (&["procrun", "start", "none"], 64, "`procrun run`"),
+    (&["pm2-runtime", "start", "none"], 127, "`none` not found"),
+    (&["pm2-runtime", "none"], 127, "`none` not found"),
+    (&["procrun", "check", "none"], 127, "`none` not found"),
+    (&["procrun", "check", "./none.js"], 127, "`./none.js` not found"),
+    (&["procrun", "check", "."], 126, "is a directory"),
+    (&["procrun", "check", "none.toml"], 78, "none.toml does not exist"),
+    (&["procrun", "check", "none.config.js"], 78, "none.config.js does not exist"),
+    (&["procrun", "check", "dir.toml"], 78, "is a directory"),
+    (&["procrun", "check", "fifo.yaml"], 78, "is not a regular file"),
+    (&["procrun", "check", "sh", "-n", "shell", "--", "-c", "exit"], 0, "[\"-c\", \"exit\"]"),
+    (&["procrun", "check", "sh", "-i", "-1"], 0, "one per CPU less 1"),
+    (&["procrun", "--format", "check", "--raw", "sh"], 0, "# --raw"),
+    (&["procrun", "check", "app.js", "--only", "app", "--delay", "2"], 0, "start_delay"),
+];
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the test is the parent here")]
+fn what_people_type_gets_its_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("dir.toml")).unwrap();
+    nix::unistd::mkfifo(&dir.path().join("fifo.yaml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::write(dir.path().join("app.js"), "").unwrap();
+    for name in ["procrun", "pm2-runtime"] {
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_procrun"), dir.path().join(name)).unwrap();
+    }
+    for (line, code, part) in TYPED {
+        let output = Command::new(dir.path().join(line[0]))
+            .args(&line[1..])
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(output.status.code(), Some(code.into()), "{line:?}: {said}");
+        assert!(said.contains(part), "{line:?}: {said}");
+    }
+}

@@ -76,6 +76,17 @@ fn defaults_are_the_specs() {
 }
 
 #[test]
+fn a_name_is_one_line_whatever_the_script() {
+    for (script, name) in [("/", "app"), ("echo a\\necho b", "echo a echo b"), ("\\u0001", "app")] {
+        let loaded = load(Format::Json, format!("{{\"script\": \"{script}\"}}").as_bytes()).unwrap();
+        assert_eq!(only_app(&loaded).name, name);
+    }
+    let long = "x ".repeat(1000);
+    let loaded = load(Format::Json, format!("{{\"script\": \"{long}\"}}").as_bytes()).unwrap();
+    assert!(only_app(&loaded).name.len() <= 60);
+}
+
+#[test]
 fn cluster_and_merged_logs_follow_pm2() {
     let mode = |rest: &str| {
         let text = format!("{{\"script\": \"a.js\" {rest}}}");
