@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
 
 use super::{
+    arguments,
     draft::{Draft, EnvVar, RuntimeDraft},
     keys::{APP_KEYS, Choice, Key, Kind, RUNTIME_KEYS, Zero, find, words},
     notices::Notices,
@@ -372,7 +373,7 @@ pub(super) fn apply<D>(
         Kind::Label(set) => set(draft, value::label(node)?),
         Kind::Text(set) => set(draft, value::full_text(node)?),
         Kind::Variable(set) => set(draft, value::variable(node)?),
-        Kind::Words(set) => set(draft, value::words(node, dialect)?),
+        Kind::Words(set) => set(draft, arguments::words(node, dialect)?),
         Kind::Switch(set) => set(draft, value::switch(node, dialect)?),
         Kind::Duration(set, zero) => {
             let duration = value::duration(node)?;
