@@ -3,7 +3,7 @@
 
 use std::{ffi::OsString, fmt::Write as _};
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, parser::ValueSource, value_parser};
 
 use super::help;
 use crate::config::{FlagValue, Flags};
@@ -311,12 +311,16 @@ impl Flag {
         }
     }
 
-    /// What was said with it, if it was said.
-    fn values<'m>(&self, matches: &'m ArgMatches) -> Option<Vec<&'m str>> {
-        if self.takes == Nothing {
-            return matches.get_flag(self.id()).then(Vec::new);
+    /// What was said with it, and how far right, if it was said.
+    fn values<'m>(&self, matches: &'m ArgMatches) -> Option<(usize, Vec<&'m str>)> {
+        if matches.value_source(self.id()) != Some(ValueSource::CommandLine) {
+            return None;
         }
-        matches.get_many::<String>(self.id()).map(|values| values.map(String::as_str).collect())
+        let at = matches.indices_of(self.id())?.next_back()?;
+        if self.takes == Nothing {
+            return Some((at, Vec::new()));
+        }
+        Some((at, matches.get_many::<String>(self.id())?.map(String::as_str).collect()))
     }
 
     fn tell(&self, values: &[&str], flags: &mut Flags) {
@@ -388,13 +392,14 @@ pub(super) fn described() -> String {
     text
 }
 
-/// What the options say.
+/// What the options say. Of two that say something about the same key the last counts.
 pub(super) fn read(matches: &ArgMatches) -> Flags {
+    let mut said: Vec<_> =
+        FLAGS.iter().filter_map(|flag| flag.values(matches).map(|(at, values)| (at, flag, values))).collect();
+    said.sort_by_key(|&(at, ..)| at);
     let mut flags = Flags::default();
-    for flag in FLAGS {
-        if let Some(values) = flag.values(matches) {
-            flag.tell(&values, &mut flags);
-        }
+    for (_, flag, values) in said {
+        flag.tell(&values, &mut flags);
     }
     flags
 }

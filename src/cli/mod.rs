@@ -10,7 +10,10 @@ mod words;
 
 use std::{ffi::OsString, io::Write as _, path::Path};
 
-use clap::ArgMatches;
+use clap::{
+    ArgMatches,
+    error::{ContextKind, ContextValue},
+};
 
 use crate::{
     config::{EX_USAGE, Invocation, Problem, Problems, Source},
@@ -25,33 +28,36 @@ enum Verb {
     Check,
 }
 
-/// Does what was typed; gives the exit code of the process.
-pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
-    let command_line: Vec<OsString> = args.collect();
-    let matches = match flags::command().try_get_matches_from(words::joined(&command_line)) {
-        Ok(matches) => matches,
-        Err(error) => {
-            // A closed stdout or stderr is no reason for another exit code.
-            let _ = error.print();
-            return EX_USAGE;
-        }
-    };
-    match act(&matches, command_line) {
-        Ok(code) => code,
-        Err(problems) => {
-            complain(&problems);
-            problems.exit_code()
-        }
-    }
+/// What the arguments ask for. The parser and its answer are gone by the time it is done: they
+/// would stay in memory as long as the container lives.
+enum Step {
+    Say(String),
+    Run(Source),
+    Check(Source),
 }
 
-fn act(matches: &ArgMatches, command_line: Vec<OsString>) -> Result<u8, Problems> {
-    let called = command_line.first().cloned().unwrap_or_default();
+/// Does what was typed; gives the exit code of the process.
+pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
+    let done = step(args.collect()).and_then(|step| match step {
+        Step::Say(text) => Ok(say(&text)),
+        Step::Run(source) => Ok(supervisor::run(&source)),
+        Step::Check(source) => check::check(&source),
+    });
+    done.unwrap_or_else(|problems| {
+        complain(&problems);
+        problems.exit_code()
+    })
+}
+
+fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
+    let matches =
+        flags::command().try_get_matches_from(words::joined(&command_line)).map_err(wrong_option)?;
     if matches.get_flag("version") {
-        return Ok(say(concat!("procrun ", env!("CARGO_PKG_VERSION"), "\n")));
+        return Ok(Step::Say(concat!("procrun ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
     }
-    let (verb, target) = target(matches)?;
-    let Some(target) = target else { return Ok(say(&help::text())) };
+    let (verb, target) = target(&matches)?;
+    let Some(target) = target else { return Ok(Step::Say(help::text())) };
+    let called = command_line.first().cloned().unwrap_or_default();
     if verb == Verb::Start && !is_foreground(&called, std::process::id()) {
         return Err(usage(
             Problem::new("background mode is not there yet").hint("use `procrun run` for the foreground"),
@@ -61,16 +67,16 @@ fn act(matches: &ArgMatches, command_line: Vec<OsString>) -> Result<u8, Problems
         .map_err(|error| usage(Problem::new(format!("the working directory cannot be found: {error}"))))?;
     let source = Source::new(Invocation {
         target,
-        flags: flags::read(matches),
+        flags: flags::read(&matches),
         args: matches.get_many("args").map(|args| args.cloned().collect()),
         environment: std::env::vars_os().collect(),
         cwd,
         command_line,
     })?;
-    match verb {
-        Verb::Run | Verb::Start => Ok(supervisor::run(&source)),
-        Verb::Check => check::check(&source),
-    }
+    Ok(match verb {
+        Verb::Run | Verb::Start => Step::Run(source),
+        Verb::Check => Step::Check(source),
+    })
 }
 
 /// The verb, if the first word is one, and the target; no target at all is a wish for help.
@@ -122,6 +128,18 @@ fn is_foreground(called: &OsString, pid: u32) -> bool {
 fn say(text: &str) -> u8 {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
     0
+}
+
+/// The parser's own error, said as all others are.
+#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
+fn wrong_option(error: clap::Error) -> Problems {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let problem = Problem::new(line.strip_prefix("error: ").unwrap_or(line));
+    usage(match error.get(ContextKind::SuggestedArg) {
+        Some(ContextValue::String(option)) => problem.hint(format!("did you mean `{option}`?")),
+        _ => problem.hint("`procrun --help` lists the options; those of the app stand after `--`"),
+    })
 }
 
 fn usage(problem: Problem) -> Problems {

@@ -61,8 +61,8 @@ pub(super) fn build(
     let exec_mode = exec_mode(&mut draft, &script, &name, gathered.notices);
     let (variables, provenance) = variables(&mut draft, around, gathered);
     let merge = draft.merge_logs.unwrap_or_else(|| {
-        // PM2 lets the instances share their files if nothing was said of how many there are.
-        exec_mode == ExecMode::Fork && matches!(draft.instances, None | Some(Instances::CpusMinus(0)))
+        // PM2 lets the instances share their files if nobody counted them.
+        draft.exec_mode != Some(ExecMode::Cluster) && draft.instances == Some(Instances::CpusMinus(0))
     });
     let in_cwd = |file: &Option<String>| {
         file.as_ref().map(|file| resolve(&cwd, &expand_home(file, around.environment)))

@@ -6,8 +6,9 @@
 use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
 
 use super::{
+    arguments,
     draft::{Draft, EnvVar, RuntimeDraft},
-    keys::{APP_KEYS, Key, Kind, RUNTIME_KEYS, Zero, find, words},
+    keys::{APP_KEYS, Choice, Key, Kind, RUNTIME_KEYS, Zero, find, words},
     notices::Notices,
     origin::Origin,
     problem::{Problem, Problems},
@@ -99,6 +100,8 @@ impl Decoder<'_> {
                 let place = self.place(entry.at);
                 self.notices
                     .once(key, || format!("{place}: `{key}` is for other tools and has no effect here"));
+            } else if self.dialect == Dialect::Pm2 && key.starts_with("x-") {
+                // Where YAML files keep what they refer to.
             } else if !alone {
                 self.unknown(entry, "at the root", words(RUNTIME_KEYS).chain(["apps"]), app_hint(key));
             }
@@ -119,7 +122,10 @@ impl Decoder<'_> {
                 let message = format!("`apps` must be a list of apps, not {}", other.describe());
                 self.wrong(node.at, message).into_problems(self.problems);
             }
-            None if alone => self.apps(std::slice::from_ref(root), file),
+            None if alone => {
+                let app = self.app(root, entries, 0, true);
+                file.apps.push(app);
+            }
             None => self.wrong(None, "no apps in it").hint_into(NO_APPS, self.problems),
         }
     }
@@ -139,12 +145,12 @@ impl Decoder<'_> {
                 self.wrong(item.at, message).into_problems(self.problems);
                 continue;
             };
-            let app = self.app(item, entries, number);
+            let app = self.app(item, entries, number, false);
             file.apps.push(app);
         }
     }
 
-    fn app(&mut self, node: &Node, entries: &[Entry], number: usize) -> App {
+    fn app(&mut self, node: &Node, entries: &[Entry], number: usize, at_root: bool) -> App {
         let label = match node.get("name").map(|entry| &entry.node.value) {
             Some(Value::Text(name)) if !name.trim().is_empty() => format!("app `{}`", shorten(name)),
             _ => format!("app {}", number + 1),
@@ -153,6 +159,9 @@ impl Decoder<'_> {
         let mut said: BTreeMap<&'static str, &str> = BTreeMap::new();
         for entry in self.in_order(entries) {
             let Some(key) = find(APP_KEYS, &entry.key) else {
+                if at_root && find(RUNTIME_KEYS, &entry.key).is_some() {
+                    continue;
+                }
                 self.other_key(entry, &mut app);
                 continue;
             };
@@ -364,7 +373,7 @@ pub(super) fn apply<D>(
         Kind::Label(set) => set(draft, value::label(node)?),
         Kind::Text(set) => set(draft, value::full_text(node)?),
         Kind::Variable(set) => set(draft, value::variable(node)?),
-        Kind::Words(set) => set(draft, value::words(node, dialect)?),
+        Kind::Words(set) => set(draft, arguments::words(node, dialect)?),
         Kind::Switch(set) => set(draft, value::switch(node, dialect)?),
         Kind::Duration(set, zero) => {
             let duration = value::duration(node)?;
@@ -385,12 +394,7 @@ pub(super) fn apply<D>(
         Kind::Choice(choices) => {
             let word = value::text(node)?;
             let Some((_, set)) = choices.iter().find(|(choice, _)| *choice == word) else {
-                let list: Vec<String> = choices
-                    .iter()
-                    .filter(|(choice, _)| !choice.ends_with("_mode"))
-                    .map(|(choice, _)| format!("\"{choice}\""))
-                    .collect();
-                let message = format!("must be {}, not {}", list.join(" or "), node.value.describe());
+                let message = format!("must be {}, not {}", one_of(choices), node.value.describe());
                 return Err(vec![Complaint { message, at: None }]);
             };
             set(draft);
@@ -433,4 +437,15 @@ pub(super) fn apply<D>(
         Kind::Moot => return Ok(Outcome::Unset),
     }
     Ok(Outcome::Set)
+}
+
+/// `"a", "b" or "c"`; PM2's long forms are understood, not advertised.
+fn one_of<D>(choices: &[Choice<D>]) -> String {
+    let words = choices.iter().map(|(word, _)| word).filter(|word| !word.ends_with("_mode"));
+    let words: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();
+    match words.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
 }

@@ -24,6 +24,8 @@
     process.exit(child.status ?? 1);
   }
   // What `-e` lays out for a program is not there in a file: an ES module is to find that out.
+  // node puts it back once when this program has run, so it goes after that.
+  await new Promise(setImmediate);
   for (const name of ['module', 'exports', 'require', '__filename', '__dirname']) {
     Object.defineProperty(globalThis, name, { value: undefined, writable: true, configurable: true });
   }

@@ -10,6 +10,9 @@ use std::{
 /// A configuration is not bigger than this, in bytes.
 pub(super) const MAX_SIZE: u64 = 1024 * 1024;
 
+/// What is said of a file that is not there.
+pub(super) const MISSING: &str = "does not exist";
+
 /// Why a file could not be used, as a lower-case fragment that follows its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unreadable {
@@ -45,7 +48,7 @@ pub(super) fn open(path: &Path) -> Result<File, Unreadable> {
 
 fn cannot_open(error: &io::Error) -> Unreadable {
     match error.kind() {
-        io::ErrorKind::NotFound => Unreadable::new("no such file"),
+        io::ErrorKind::NotFound => Unreadable::new(MISSING),
         io::ErrorKind::PermissionDenied => Unreadable {
             why: "cannot be read: permission denied".into(),
             hint: Some("check the owner and mode of the file and of the directories above it"),
@@ -101,7 +104,7 @@ mod tests {
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert_eq!(read(&fifo).unwrap_err().why, "is not a regular file");
         assert_eq!(read(dir.path()).unwrap_err().why, "is a directory");
-        assert_eq!(read(&dir.path().join("none")).unwrap_err().why, "no such file");
+        assert_eq!(read(&dir.path().join("none")).unwrap_err().why, MISSING);
         let big = dir.path().join("big");
         File::create(&big).unwrap().set_len(MAX_SIZE + 1).unwrap();
         assert!(read(&big).unwrap_err().why.starts_with("is too big"));

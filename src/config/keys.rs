@@ -5,10 +5,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::tree::Node;
 use super::{
     draft::{Draft, EnvVar, RuntimeDraft},
-    tree::Position,
+    tree::{Node, Position},
     value::{Complaint, Decoded},
 };
 use crate::spec::{

@@ -11,6 +11,7 @@
 //! never looks a program up but the target itself. All errors are collected, none stops at the
 //! first.
 
+mod arguments;
 mod build;
 mod cron;
 mod decode;
@@ -29,6 +30,8 @@ mod plan;
 mod problem;
 mod suggest;
 mod target;
+#[cfg(test)]
+mod tests;
 mod toml;
 mod tree;
 mod value;
@@ -189,8 +192,10 @@ impl Source {
         let problem = Problem::new(format!("{} {}", self.name(), unreadable.why));
         let problem = match unreadable.hint {
             Some(hint) => problem.hint(hint),
-            None if self.0.name.contains('/') => problem,
-            None => problem.hint(format!("looked for in {}", self.0.cwd.display())),
+            None if unreadable.why == file::MISSING && !self.0.name.starts_with('/') => {
+                problem.hint(format!("looked for in {}", self.0.cwd.display()))
+            }
+            None => problem,
         };
         Problems::one(EX_CONFIG, problem)
     }

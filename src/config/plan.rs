@@ -123,7 +123,7 @@ impl Source {
     /// The name of an application as it is written, or after its script.
     fn full_name(&self, draft: &Draft) -> String {
         let script = draft.script.as_deref().unwrap_or_default();
-        let mut name = draft.name.clone().unwrap_or_else(|| stem(script).to_owned());
+        let mut name = draft.name.clone().unwrap_or_else(|| name_of_script(script));
         if draft.append_env_to_name
             && let Some(env) = &self.0.flags.env_name
         {
@@ -234,5 +234,16 @@ impl Source {
         } else {
             problems.push(problem);
         }
+    }
+}
+
+/// A script may be a shell line of any length; a name is one line of bearable length.
+fn name_of_script(script: &str) -> String {
+    const LONGEST: usize = 60;
+    let name: String =
+        stem(script).chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();
+    match name.trim() {
+        "" => "app".to_owned(),
+        name => name.to_owned(),
     }
 }

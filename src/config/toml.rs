@@ -17,9 +17,6 @@ pub(super) fn parse(
     environment: &BTreeMap<OsString, OsString>,
 ) -> Result<(Node, Vec<Flaw>), Vec<Flaw>> {
     let lines = Lines::new(text);
-    if let Some(offset) = too_many_dots(text) {
-        return Err(vec![(Some(lines.position(offset)), "a key of too many parts".into(), None)]);
-    }
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         let flaws = errors.iter().map(|error| {
@@ -32,21 +29,6 @@ pub(super) fn parse(
     let span = table.span();
     let node = Node::new(builder.table(table.into_inner(), 0), Some(builder.lines.position(span.start)));
     Ok((node, builder.flaws))
-}
-
-/// Each dot of a key opens a table inside the last; the parser recurses over them without a limit
-/// of its own. No real key has this many, and a text that has is looked at no further.
-fn too_many_dots(text: &str) -> Option<usize> {
-    let mut offset = 0;
-    for line in text.split_inclusive('\n') {
-        let key = line.split('=').next().unwrap_or_default();
-        if memchr::memchr_iter(b'.', key.as_bytes()).count() > MAX_DEPTH && !key.trim_start().starts_with('#')
-        {
-            return Some(offset);
-        }
-        offset += line.len();
-    }
-    None
 }
 
 struct Builder<'a> {

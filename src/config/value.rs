@@ -29,12 +29,12 @@ pub(super) struct Complaint {
 
 pub(super) type Decoded<T> = Result<T, Vec<Complaint>>;
 
-fn complain<T>(message: impl Into<String>) -> Decoded<T> {
+pub(super) fn complain<T>(message: impl Into<String>) -> Decoded<T> {
     Err(vec![Complaint { message: message.into(), at: None }])
 }
 
 /// `must be …, not …`.
-fn must_be<T>(expected: &str, node: &Node) -> Decoded<T> {
+pub(super) fn must_be<T>(expected: &str, node: &Node) -> Decoded<T> {
     complain(format!("must be {expected}, not {}", node.value.describe()))
 }
 
@@ -99,7 +99,7 @@ pub(super) fn switch(node: &Node, dialect: Dialect) -> Decoded<bool> {
 }
 
 /// A scalar as JavaScript would print it.
-fn scalar_text(node: &Node) -> Option<String> {
+pub(super) fn scalar_text(node: &Node) -> Option<String> {
     match &node.value {
         Value::Text(text) => Some(text.clone()),
         Value::Integer(number) => Some(number.to_string()),
@@ -108,76 +108,6 @@ fn scalar_text(node: &Node) -> Option<String> {
         Value::Null | Value::Broken => Some("null".to_owned()),
         Value::List(_) | Value::Table(_) => None,
     }
-}
-
-/// Arguments: a list, or one text that is split.
-pub(super) fn words(node: &Node, dialect: Dialect) -> Decoded<Vec<String>> {
-    match &node.value {
-        Value::List(items) => {
-            let (mut words, mut complaints) = (Vec::new(), Vec::new());
-            for item in items {
-                match scalar_text(item) {
-                    Some(text) if text.contains('\0') => {
-                        complaints.push(Complaint { message: "contains a NUL byte".into(), at: item.at });
-                    }
-                    Some(text) => words.push(text),
-                    None => complaints.push(Complaint {
-                        message: format!("must hold texts only, not {}", item.value.describe()),
-                        at: item.at,
-                    }),
-                }
-            }
-            if complaints.is_empty() { Ok(words) } else { Err(complaints) }
-        }
-        Value::Text(_) => {
-            let text = text(node)?;
-            match dialect {
-                Dialect::Toml => match shlex::split(&text) {
-                    Some(words) => Ok(words),
-                    None => complain("has a quote that is never closed"),
-                },
-                Dialect::Pm2 | Dialect::Flag => Ok(split_as_pm2(&text)),
-            }
-        }
-        Value::Integer(_) | Value::Float(_) if dialect != Dialect::Toml => {
-            Ok(scalar_text(node).into_iter().collect())
-        }
-        _ => must_be("a text or a list of texts", node),
-    }
-}
-
-/// PM2's own splitting (`lib/tools/Config.js`): at spaces, not inside quotes; the quotes around a
-/// whole word go, those after `name=` stay.
-fn split_as_pm2(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut rest = text.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let end = quoted_assignment(rest)
-            .or_else(|| if matches!(first, '"' | '\'') { closed(rest, 0) } else { None })
-            .unwrap_or_else(|| rest.find(char::is_whitespace).unwrap_or(rest.len()));
-        let word = &rest[..end];
-        let inner = ['"', '\'']
-            .iter()
-            .find_map(|&quote| word.strip_prefix(quote)?.strip_suffix(quote))
-            .unwrap_or(word);
-        if !inner.trim().is_empty() {
-            words.push(inner.to_owned());
-        }
-        rest = rest[end..].trim_start();
-    }
-    words
-}
-
-/// The end of `name="a b"` at the start of a text.
-fn quoted_assignment(text: &str) -> Option<usize> {
-    let equals = text.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '='))?;
-    (equals > 0 && text[equals..].starts_with('=')).then(|| closed(text, equals + 1))?
-}
-
-/// The end of the quoted piece that begins at `at`.
-fn closed(text: &str, at: usize) -> Option<usize> {
-    let quote = text[at..].chars().next().filter(|c| matches!(c, '"' | '\''))?;
-    text[at + 1..].find(quote).map(|end| at + 1 + end + 1)
 }
 
 /// A list of texts, or one.
@@ -503,25 +433,6 @@ mod tests {
         for text in ["all", "1e9", "inf", "NaN"] {
             assert!(instances(&text_node(text), Dialect::Pm2).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn arguments_are_split_as_pm2_splits_them() {
-        for (text, expected) in [
-            ("--port 80", &["--port", "80"][..]),
-            ("  a   b ", &["a", "b"]),
-            ("-c 'echo hi' x", &["-c", "echo hi", "x"]),
-            ("--x=\"a b\" y", &["--x=\"a b\"", "y"]),
-            ("\"a b\" '' c", &["a b", "c"]),
-            ("it's", &["it's"]),
-            ("'open end", &["'open", "end"]),
-            ("a=b=\"c d\"", &["a=b=\"c", "d\""]),
-            ("", &[]),
-        ] {
-            assert_eq!(split_as_pm2(text), expected, "{text}");
-        }
-        assert_eq!(words(&text_node("--x=\"a b\""), Dialect::Toml), Ok(vec!["--x=a b".to_owned()]));
-        assert!(words(&text_node("'open"), Dialect::Toml).is_err());
     }
 
     #[test]

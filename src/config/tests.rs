@@ -1,0 +1,291 @@
+//! Whole files against the whole room: what no text may do to it, and what a good one becomes.
+
+use std::{collections::BTreeMap, ffi::OsString, path::Path, time::Duration};
+
+use proptest::prelude::*;
+
+use super::{
+    EX_CONFIG, FlagValue, Flags, Invocation, Loaded, Problems, Read, Source, file,
+    keys::{APP_KEYS, RUNTIME_KEYS, words},
+    target::Format,
+};
+use crate::spec::{
+    AppSpec, Backoff, ExecMode, InheritEnv, Instances, Interpreter, LogStyle, Signal, Verbosity,
+};
+
+fn invocation(target: &str, cwd: &Path) -> Invocation {
+    let environment = [("PORT", "80"), ("HOME", "/home/me"), ("PATH", "/usr/bin:/bin")];
+    Invocation {
+        target: target.into(),
+        flags: Flags::default(),
+        args: None,
+        environment: environment.map(|(name, value)| (OsString::from(name), OsString::from(value))).into(),
+        cwd: cwd.to_owned(),
+        command_line: vec!["procrun".into(), target.into()],
+    }
+}
+
+/// What a text becomes that stands in `/srv/etc/x.*`, read from `/srv/cwd`.
+fn load(format: Format, text: &[u8]) -> Result<Loaded, Problems> {
+    load_with(format, text, Flags::default())
+}
+
+fn load_with(format: Format, text: &[u8], flags: Flags) -> Result<Loaded, Problems> {
+    let name = match format {
+        Format::Toml => "../etc/x.toml",
+        Format::Json | Format::Script => "../etc/x.json",
+        Format::Yaml => "../etc/x.yaml",
+    };
+    let source = Source::new(Invocation { flags, ..invocation(name, Path::new("/srv/cwd")) })?;
+    let text = file::text(text.to_vec()).map_err(|unreadable| source.unreadable(&unreadable))?;
+    let (root, problems) = source.parse(&text, format)?;
+    source.load_file(&root, format, problems)
+}
+
+fn only_app(loaded: &Loaded) -> &AppSpec {
+    assert_eq!(loaded.plan.apps.len(), 1);
+    &loaded.plan.apps[0]
+}
+
+#[test]
+fn defaults_are_the_specs() {
+    let loaded = load(Format::Toml, b"[[apps]]\nscript = 'dist/main.py'").unwrap();
+    let app = only_app(&loaded);
+    assert_eq!(app.name, "main");
+    assert_eq!(app.namespace, "default");
+    assert_eq!(app.exec.script, "dist/main.py");
+    assert_eq!(app.exec.interpreter, Interpreter::Auto);
+    assert_eq!(app.exec.cwd, Path::new("/srv/etc"), "a TOML file is seen from where it stands");
+    assert_eq!(app.instances, Instances::Count(1));
+    assert_eq!(app.exec_mode, ExecMode::Fork);
+    assert_eq!(app.restart, crate::spec::RestartPolicy::default());
+    assert_eq!(app.stop, crate::spec::StopPolicy::default());
+    assert_eq!(app.logs, crate::spec::LogSpec::default());
+    assert_eq!(app.env.instance_var, "NODE_APP_INSTANCE");
+    assert_eq!(app.env.inherit, InheritEnv::All);
+    assert!(app.autostart);
+    assert_eq!(loaded.plan.runtime, crate::spec::Runtime::default());
+    assert_eq!(loaded.notices, [""; 0]);
+    assert_eq!(loaded.files_read, [Path::new("/srv/etc/x.toml")]);
+
+    let loaded =
+        load(Format::Json, br#"{"script": "a.js", "cwd": "app/../sub", "out_file": "o.log"}"#).unwrap();
+    let app = only_app(&loaded);
+    assert_eq!(app.exec.cwd, Path::new("/srv/cwd/sub"), "PM2's files are seen from the caller");
+    assert_eq!(app.logs.files.out.as_deref(), Some(Path::new("/srv/cwd/sub/o.log")));
+}
+
+#[test]
+fn a_name_is_one_line_whatever_the_script() {
+    for (script, name) in [("/", "app"), ("echo a\\necho b", "echo a echo b"), ("\\u0001", "app")] {
+        let loaded = load(Format::Json, format!("{{\"script\": \"{script}\"}}").as_bytes()).unwrap();
+        assert_eq!(only_app(&loaded).name, name);
+    }
+    let long = "x ".repeat(1000);
+    let loaded = load(Format::Json, format!("{{\"script\": \"{long}\"}}").as_bytes()).unwrap();
+    assert!(only_app(&loaded).name.len() <= 60);
+}
+
+#[test]
+fn cluster_and_merged_logs_follow_pm2() {
+    let mode = |rest: &str| {
+        let text = format!("{{\"script\": \"a.js\" {rest}}}");
+        let loaded = load(Format::Json, text.as_bytes()).unwrap();
+        let app = only_app(&loaded);
+        (app.exec_mode, app.logs.files.merge)
+    };
+    assert_eq!(mode(""), (ExecMode::Fork, false));
+    assert_eq!(mode(r#", "instances": 1"#), (ExecMode::Cluster, false));
+    assert_eq!(mode(r#", "instances": -1"#), (ExecMode::Cluster, false));
+    assert_eq!(mode(r#", "instances": 2, "exec_mode": "fork""#), (ExecMode::Fork, false));
+    assert_eq!(mode(r#", "instances": "max", "exec_mode": "fork_mode""#), (ExecMode::Fork, true));
+    assert_eq!(mode(r#", "instances": "max""#), (ExecMode::Cluster, true));
+    assert_eq!(mode(r#", "instances": "max", "exec_mode": "cluster""#), (ExecMode::Cluster, false));
+    assert_eq!(mode(r#", "instances": 2, "interpreter": "python3""#), (ExecMode::Fork, false));
+    assert_eq!(mode(r#", "instances": 2, "interpreter": "/opt/bin/bun""#), (ExecMode::Cluster, false));
+    assert_eq!(mode(r#", "exec_mode": "cluster", "merge_logs": true"#), (ExecMode::Cluster, true));
+}
+
+#[test]
+fn waits_between_restarts() {
+    let backoff = |format, text: &str| {
+        let loaded = load(format, text.as_bytes()).unwrap();
+        only_app(&loaded).restart.backoff
+    };
+    let toml = |rest: &str| backoff(Format::Toml, &format!("script = 'a'\n{rest}"));
+    let exponential = |ms| Backoff::Exponential { initial: Duration::from_millis(ms), first_at_once: false };
+    assert_eq!(toml(""), Backoff::DEFAULT);
+    assert_eq!(toml("restart_delay = 0"), Backoff::Fixed(Duration::ZERO));
+    assert_eq!(toml("restart_delay = '2s'"), Backoff::Fixed(Duration::from_secs(2)));
+    assert_eq!(toml("restart_delay = 5\nexp_backoff_restart_delay = 7"), exponential(7));
+    assert_eq!(toml("exp_backoff_restart_delay = 0"), Backoff::DEFAULT);
+    let json = |rest: &str| backoff(Format::Json, &format!("{{\"script\": \"a\", {rest}}}"));
+    assert_eq!(json(r#""restart_delay": 0"#), Backoff::DEFAULT, "PM2 takes 0 for unset");
+    assert_eq!(json(r#""restart_delay": "3000""#), Backoff::Fixed(Duration::from_secs(3)));
+}
+
+#[test]
+fn flags_override_what_the_file_says() {
+    let mut flags = Flags::default();
+    flags.set("name", "--name", FlagValue::Text("other".into()));
+    flags.set("instances", "--instances", FlagValue::Text("max".into()));
+    flags.set("autorestart", "--no-autorestart", FlagValue::Switch(false));
+    flags.set("log_format", "--json", FlagValue::Text("json".into()));
+    flags.set("log_level", "--log-level", FlagValue::Text("trace".into()));
+    flags.set("cwd", "--cwd", FlagValue::Text("sub".into()));
+    flags.set("kill_signal", "--kill-signal", FlagValue::Text("hup".into()));
+    let text = b"log_format = 'raw'\n[[apps]]\nname = 'a'\nscript = 'a.sh'\ninstances = 3\ncwd = 'x'";
+    let loaded = load_with(Format::Toml, text, flags).unwrap();
+    let app = only_app(&loaded);
+    assert_eq!(app.name, "other");
+    assert_eq!(app.instances, Instances::CpusMinus(0));
+    assert!(!app.restart.autorestart);
+    assert_eq!(app.exec.cwd, Path::new("/srv/cwd/sub"), "a flag is seen from the caller");
+    assert_eq!(app.stop.kill_signal, Some(Signal::HUP));
+    assert_eq!(loaded.plan.runtime.log.style, LogStyle::Json);
+    assert_eq!(loaded.plan.runtime.log.verbosity, Verbosity::Trace);
+}
+
+#[test]
+fn pm2s_own_variables_give_defaults() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("x.json"), r#"[{"script": "a"}, {"script": "b", "kill_timeout": 5}]"#)
+        .unwrap();
+    let mut invocation = invocation("x.json", dir.path());
+    invocation.environment.insert("PM2_KILL_SIGNAL".into(), "SIGTERM".into());
+    invocation.environment.insert("PM2_KILL_TIMEOUT".into(), "20000".into());
+    let Read::Loaded(loaded) = Source::new(invocation).unwrap().read().unwrap() else {
+        panic!("no JavaScript")
+    };
+    let stops: Vec<_> = loaded.plan.apps.iter().map(|app| app.stop.clone()).collect();
+    assert_eq!(stops[0].kill_signal, Some(Signal::TERM));
+    assert_eq!(stops[0].kill_timeout, Duration::from_secs(20));
+    assert_eq!(stops[1].kill_timeout, Duration::from_millis(5));
+}
+
+#[test]
+fn a_script_alone_is_one_app() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("job.py"), "").unwrap();
+    let mut invocation = invocation("job.py", dir.path());
+    invocation.args = Some(vec!["--x".into(), "y z".into()]);
+    let source = Source::new(invocation).unwrap();
+    let Read::Loaded(loaded) = source.read().unwrap() else { panic!("no JavaScript") };
+    let app = only_app(&loaded);
+    assert_eq!((app.name.as_str(), app.exec.script.as_str()), ("job", "job.py"));
+    assert_eq!(app.exec.args, ["--x", "y z"]);
+    assert_eq!(app.exec.cwd, dir.path());
+    assert_eq!(loaded.files_read, [""; 0].map(Path::new));
+}
+
+#[test]
+fn a_source_reads_its_file_anew_each_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.toml");
+    let source = Source::new(invocation("x.toml", dir.path())).unwrap();
+    let problems = source.read().unwrap_err();
+    assert_eq!(problems.exit_code(), EX_CONFIG);
+    assert!(problems.to_string().contains("x.toml does not exist"), "{problems}");
+    for script in ["a", "b"] {
+        std::fs::write(&file, format!("script = '{script}'")).unwrap();
+        let Read::Loaded(loaded) = source.read().unwrap() else { panic!("no JavaScript") };
+        assert_eq!(only_app(&loaded).exec.script, script);
+    }
+}
+
+#[test]
+fn hostile_files_are_answered_in_no_time() {
+    let keys = (0..60_000).map(|number| format!("kez{number} = 1")).collect::<Vec<_>>().join("\n");
+    let apps = "[[apps]]\nscript = 'a'\n".repeat(40_000);
+    let same = "{\"script\": \"a\"},".repeat(1000);
+    let dots = vec!["a"; 300_000].join(".") + " = 1";
+    let table = format!("[{}]", vec!["a"; 300_000].join("."));
+    let inline = format!("x = {}1{}", "{a=".repeat(100_000), "}".repeat(100_000));
+    for text in
+        [keys, apps, dots, table, inline, "[".repeat(1_000_000), "x = ".to_owned() + &"[".repeat(900_000)]
+    {
+        let problems = load(Format::Toml, text.as_bytes()).unwrap_err();
+        assert!(problems.iter().count() <= 100);
+    }
+    let loaded = load(Format::Json, format!("[{same}]").as_bytes()).unwrap();
+    assert_eq!(loaded.plan.apps.len(), 1000);
+    assert!(loaded.notices.len() <= 100);
+}
+
+/// Values of every type, right and wrong.
+const VALUES: [&str; 26] = [
+    "null",
+    "true",
+    "false",
+    "0",
+    "1",
+    "-1",
+    "3",
+    "1e400",
+    "0.5",
+    "99999999999999999999",
+    "\"\"",
+    "\" \"",
+    "\"a\"",
+    "\"a b\"",
+    "\"5s\"",
+    "\"-5s\"",
+    "\"max\"",
+    "\"80%\"",
+    "\"* * * * *\"",
+    "\"json\"",
+    "\"\\u0000\"",
+    "[]",
+    "[1, \"a\", null, []]",
+    "{}",
+    "{\"A\": 1, \"=\": {}}",
+    "[[[[[]]]]]",
+];
+
+fn any_config() -> impl Strategy<Value = String> {
+    let known: Vec<&str> =
+        words(APP_KEYS).chain(words(RUNTIME_KEYS)).chain(["env_x", "apps", "", "x"]).collect();
+    let pair = (prop::sample::select(known), prop::sample::select(&VALUES[..]));
+    let table = prop::collection::vec(pair, 0..12).prop_map(|pairs| {
+        // A key said twice is no YAML, so each is said once.
+        let pairs: BTreeMap<&str, &str> = pairs.into_iter().collect();
+        let pairs: Vec<String> =
+            pairs.into_iter().map(|(key, value)| format!("\"{key}\": {value}")).collect();
+        format!("{{{}}}", pairs.join(", "))
+    });
+    prop::collection::vec(table, 0..4).prop_map(|tables| match tables.as_slice() {
+        [one] => one.clone(),
+        many => format!("{{\"apps\": [{}]}}", many.join(", ")),
+    })
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        for format in [Format::Toml, Format::Json, Format::Yaml] {
+            let _ = load(format, &bytes);
+        }
+    }
+
+    #[test]
+    fn arbitrary_punctuation_never_panics(text in "[\\[\\]{}=:,.'\"#&*!|><\\-\\n a-c0-9${}~?%@]{0,80}") {
+        for format in [Format::Toml, Format::Json, Format::Yaml] {
+            let _ = load(format, text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn any_value_under_any_key_is_taken_or_refused_with_its_place(text in any_config()) {
+        for format in [Format::Json, Format::Yaml] {
+            match load(format, text.as_bytes()) {
+                Ok(loaded) => prop_assert_eq!(loaded.plan.apps.len(), loaded.settings.len()),
+                Err(problems) => {
+                    prop_assert_eq!(problems.exit_code(), EX_CONFIG);
+                    for problem in problems.iter() {
+                        prop_assert!(problem.place.is_some(), "{}", problem);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+const app = { script: 'a.js' };
+app.self = app;
+module.exports = { apps: [app] };

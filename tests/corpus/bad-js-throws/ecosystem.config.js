@@ -1,0 +1,2 @@
+const name = 'x';
+throw new Error(`no ${name}\nand more`);

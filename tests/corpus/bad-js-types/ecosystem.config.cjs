@@ -1,0 +1,1 @@
+module.exports = { apps: [{ name: 'api', script: 'a.js', kill_timeout: 'soon', args: [{}] }] };

@@ -1,0 +1,1 @@
+module.exports = { apps: [{ script: process.argv.includes('--env') ? 'yes.js' : 'no.js' }] };

@@ -1,0 +1,1 @@
+export const apps = [{ script: 'a.js' }];
