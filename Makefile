@@ -1,0 +1,55 @@
+# make            says this
+# make demo       builds the release binary and runs examples/hello; Ctrl-C ends it
+# make test       formatting, clippy, real containers and every test; as root, because PID namespaces need it
+# make release    the fully static binary: target/<triple>/release/procrun
+# make container-test
+#                 docker/Dockerfile and Dockerfile.example in podman (docker/try.sh)
+# make image      docker/Dockerfile from its first line to its last, in podman
+# make bench      the numbers of the README, beside the peers that are there
+# make clean      forgets everything that was built or fetched
+#
+# What is missing on a Debian or Ubuntu machine is installed first (tests/setup.sh); that needs root.
+
+TRIPLE  := $(shell rustc -vV | sed -n 's/^host: //p')
+RELEASE := target/$(TRIPLE)/release/procrun
+
+# A Node that tests/setup.sh had to fetch comes before the system's.
+export PATH := $(CURDIR)/target/node/bin:$(PATH)
+
+.PHONY: help demo test lint release container-test image bench clean
+help:
+	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
+
+demo:
+	@tests/setup.sh demo
+	@$(MAKE) --no-print-directory release
+	@$(RELEASE) examples/hello/ecosystem.toml
+
+test:
+	@tests/setup.sh test
+	@$(MAKE) --no-print-directory lint container-test
+	cargo test --locked
+
+lint:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+# crt-static needs an explicit --target: without one it would apply to proc-macros too.
+release:
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(TRIPLE)
+
+container-test: release
+	@tests/setup.sh containers
+	docker/try.sh $(RELEASE)
+
+image:
+	@tests/setup.sh containers
+	docker/try.sh --build
+
+bench: release
+	benches/setup.sh
+	benches/run --procrun $(RELEASE)
+
+clean:
+	cargo clean
+	rm -rf examples/nest/node_modules examples/nest/dist

@@ -1,0 +1,19 @@
+// A web server of a few lines: answers on http://127.0.0.1:PORT/ and leaves when it is told to.
+const http = require('node:http');
+
+const port = Number(process.env.PORT || 3000);
+
+const server = http.createServer((request, response) => {
+  console.log(`${request.method} ${request.url}`);
+  response.end(`hello from process ${process.pid}\n`);
+});
+
+server.listen(port, '127.0.0.1', () => console.log(`listening on http://127.0.0.1:${port}/`));
+
+// Answers under way are finished; when the last connection is closed nothing holds the process.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGQUIT']) {
+  process.on(signal, () => {
+    console.log(`${signal}: closing`);
+    server.close();
+  });
+}

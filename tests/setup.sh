@@ -1,0 +1,89 @@
+#!/bin/sh
+# Puts on this machine what the demo and the tests need and is not there yet. Debian and Ubuntu.
+#
+#   tests/setup.sh demo         a linker and node, for `make demo`
+#   tests/setup.sh test         and what the tests run: python3, ip, ps, unshare, npm and Node 20 or later
+#   tests/setup.sh containers   and what docker/try.sh runs: podman, runc, debootstrap, and Node 22
+#
+# Quick and silent where nothing is missing. Packages need root; without it the script says which
+# ones are missing and fails. A Node that is too old is not replaced: a newer one is put under
+# target/node, and `make` puts that at the front of PATH.
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+group=${1:-test}
+packages=
+
+# need COMMAND PACKAGE...: the packages are wanted if the command is not there.
+need() {
+    command -v "$1" >/dev/null 2>&1 && return
+    shift
+    packages="$packages $*"
+}
+
+install_packages() {
+    [ -z "$packages" ] && return
+    echo "setup: installing$packages"
+    if ! command -v apt-get >/dev/null; then
+        echo "setup: there is no apt-get here; install what these packages hold and try again" >&2
+        exit 1
+    fi
+    if [ "$(id -u)" != 0 ]; then
+        echo "setup: that needs root; run: sudo apt-get install --no-install-recommends$packages" >&2
+        exit 1
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    log=$(mktemp)
+    # shellcheck disable=SC2086 # a list of words
+    if ! { apt-get -q update && apt-get -q install -y --no-install-recommends $packages; } >"$log" 2>&1; then
+        tail -n 30 "$log" >&2
+        echo "setup: apt-get failed; its output is in $log" >&2
+        exit 1
+    fi
+    rm -f "$log"
+}
+
+# node_at_least VERSION: the node in PATH is of that major version or a later one.
+node_at_least() {
+    [ "$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)" -ge "$1" ]
+}
+
+# The npm package `node` holds Node's own build, and npm 10 the client that goes with it.
+own_node() {
+    [ -x "$root/target/node/bin/node" ] && return
+    echo "setup: fetching Node 22 into target/node"
+    mkdir -p "$root/target/node"
+    npm install --loglevel=error --no-fund --no-audit --prefix "$root/target/node" node@22 npm@10 >&2
+    ln -sfn node_modules/.bin "$root/target/node/bin"
+}
+
+PATH=$root/target/node/bin:$PATH
+need cc gcc libc6-dev
+need node nodejs
+case $group in
+demo) ;;
+test | containers)
+    need npm npm
+    need python3 python3
+    need ip iproute2
+    need ps procps
+    need unshare util-linux
+    ;;
+*)
+    echo "setup: no such group: $group (demo, test or containers)" >&2
+    exit 64
+    ;;
+esac
+if [ "$group" = containers ]; then
+    need podman podman
+    need runc runc
+    need catatonit catatonit
+    need debootstrap debootstrap
+    need curl curl ca-certificates
+fi
+install_packages
+
+case $group in
+demo) ;;
+test) node_at_least 20 || own_node ;;
+containers) own_node ;;
+esac
