@@ -2,9 +2,7 @@
 # Fetches the peers that benches/run compares procrun with, into target/bench only:
 # nothing is installed on the system and no service is started. What cannot be had is
 # said and left out; benches/run then shows that peer as missing.
-#
-#   benches/setup.sh          tini runit s6 (Debian), supervisor (PyPI), pm2 (npm)
-#   benches/setup.sh --more   and horust, ultraman (crates.io; compiles for some minutes)
+# tini, runit and s6 come from Debian, supervisor from PyPI, pm2 from npm.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 bench=$root/target/bench
@@ -49,11 +47,6 @@ if [ ! -x "$bench/pm2/node_modules/.bin/pm2-runtime" ]; then
     else
         miss pm2 "needs node and npm"
     fi
-fi
-
-if [ "${1:-}" = --more ]; then
-    nice cargo install --quiet --locked --root "$bench" horust --no-default-features || miss horust "cargo install failed"
-    nice cargo install --quiet --locked --root "$bench" ultraman || miss ultraman "cargo install failed"
 fi
 
 for tool in gcc awk; do
