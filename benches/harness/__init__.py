@@ -1,0 +1,1 @@
+"""The machinery of the side-by-side benchmark: what measures, not what is measured."""

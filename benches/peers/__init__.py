@@ -1,0 +1,1 @@
+"""The supervisors that are measured, procrun among them: one file each."""

@@ -1,0 +1,43 @@
+"""pm2-runtime, whose place procrun takes."""
+
+import json
+import os
+import shutil
+
+from harness import places
+
+from .base import Launch, Peer, first_version
+
+
+class Pm2(Peer):
+    """From npm. The same ecosystem file as procrun, in PM2's JSON."""
+
+    name = "pm2-runtime"
+    most_rounds = 3
+    log_share = 0.1
+    binary = places.BENCH / "pm2/node_modules/.bin/pm2-runtime"
+
+    def missing(self):
+        if shutil.which("node") is None:
+            return "no node"
+        return None if self.binary.exists() else "not installed"
+
+    def version(self):
+        package = json.loads((self.binary.parents[1] / "pm2/package.json").read_text())
+        return f"{package['version']} on node {first_version('node', '--version')}"
+
+    def launch(self, place, job):
+        app = {
+            "name": "main",
+            "script": job.argv[0],
+            "args": job.argv[1:],
+            "interpreter": "none",
+            "exec_mode": "fork",
+            "instances": job.count,
+        }
+        (place / "ecosystem.json").write_text(json.dumps({"apps": [app]}))
+        script = os.path.realpath(self.binary)
+        return Launch(
+            [shutil.which("node"), script, "start", str(place / "ecosystem.json")],
+            {"PM2_HOME": str(place / "pm2"), "PM2_DISABLE_VERSION_CHECK": "true"},
+        )

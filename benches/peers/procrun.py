@@ -1,0 +1,49 @@
+"""procrun itself, with an ecosystem file as its users write it."""
+
+import json
+import os
+import shutil
+
+from harness import places
+
+from .base import Launch, Peer, first_version
+
+
+class Procrun(Peer):
+    """A private copy of the binary: a page that another running procrun shares would count half."""
+
+    name = "procrun"
+
+    def __init__(self, binary):
+        self.given = binary or places.newest_procrun()
+        self.binary = places.PROGRAMS / f"procrun.{os.getpid()}"
+
+    def missing(self):
+        if self.given is None:
+            return "no release binary; `cargo build --release` or --procrun PATH"
+        if not os.access(self.given, os.X_OK):
+            return f"{self.given} is not an executable file"
+        self.binary.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(self.given, self.binary)
+        return None
+
+    def version(self):
+        return first_version(str(self.binary), "-V")
+
+    def launch(self, place, job):
+        # A JSON string is a TOML string, too.
+        script, *arguments = (json.dumps(word) for word in job.argv)
+        (place / "ecosystem.toml").write_text(
+            "[[apps]]\n"
+            'name = "main"\n'
+            f"script = {script}\n"
+            f"args = [{', '.join(arguments)}]\n"
+            'interpreter = "none"\n'
+            'exec_mode = "fork"\n'
+            f"instances = {job.count}\n"
+        )
+        return Launch([str(self.binary), str(place / "ecosystem.toml")])
+
+    def close(self):
+        """Removes the copy."""
+        self.binary.unlink(missing_ok=True)
