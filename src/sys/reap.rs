@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(decode(0x0700), Some(Status::Exited(7)));
         assert_eq!(decode(0xff00), Some(Status::Exited(255)));
         assert_eq!(decode(9), Some(Status::Signaled { signal: 9, core_dumped: false }));
-        assert_eq!(decode(0x80 | 11), Some(Status::Signaled { signal: 11, core_dumped: true }));
+        assert_eq!(decode(0x8b), Some(Status::Signaled { signal: 11, core_dumped: true }));
         assert_eq!(decode(63), Some(Status::Signaled { signal: 63, core_dumped: false }));
         assert_eq!(decode(0x137f), None, "stopped is not an end");
     }
