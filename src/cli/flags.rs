@@ -313,7 +313,9 @@ impl Flag {
 
     /// What was said with it, and how far right, if it was said.
     fn values<'m>(&self, matches: &'m ArgMatches) -> Option<(usize, Vec<&'m str>)> {
-        if matches.value_source(self.id()) != Some(ValueSource::CommandLine) {
+        // An error here is an option that the parser was not built for.
+        let known = matches.try_contains_id(self.id()).unwrap_or(false);
+        if !known || matches.value_source(self.id()) != Some(ValueSource::CommandLine) {
             return None;
         }
         let at = matches.indices_of(self.id())?.next_back()?;
@@ -357,8 +359,10 @@ fn words(values: &[&str]) -> Vec<String> {
     words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// The parser of the command line.
-pub(super) fn command() -> Command {
+/// The parser of the command line. A line without a single option (`procrun ecosystem.toml`) gets
+/// one that knows none: building the others takes longer than reading the file.
+pub(super) fn command(line: &[OsString]) -> Command {
+    let options = if has_options(line) { FLAGS } else { &[] };
     let words = Arg::new("words").value_name("TARGET").num_args(0..).value_parser(value_parser!(OsString));
     let args =
         Arg::new("args").value_name("ARGS").num_args(0..).last(true).value_parser(value_parser!(OsString));
@@ -368,7 +372,7 @@ pub(super) fn command() -> Command {
         .disable_help_flag(true)
         .args_override_self(true)
         .args([words, args])
-        .args(FLAGS.iter().map(Flag::arg))
+        .args(options.iter().map(Flag::arg))
         .arg(Arg::new("help").short('h').long("help").action(ArgAction::SetTrue))
         .arg(Arg::new("version").short('V').short_alias('v').long("version").action(ArgAction::SetTrue))
 }
@@ -392,6 +396,11 @@ pub(super) fn described() -> String {
     text
 }
 
+fn has_options(line: &[OsString]) -> bool {
+    let before_args = line.iter().skip(1).take_while(|word| *word != "--");
+    before_args.into_iter().any(|word| word.as_encoded_bytes().starts_with(b"-"))
+}
+
 /// What the options say. Of two that say something about the same key the last counts.
 pub(super) fn read(matches: &ArgMatches) -> Flags {
     let mut said: Vec<_> =
@@ -410,7 +419,8 @@ mod tests {
 
     #[test]
     fn the_table_makes_a_sound_parser() {
-        command().debug_assert();
+        command(&["p".into(), "--raw".into()]).debug_assert();
+        command(&["p".into()]).debug_assert();
     }
 
     #[test]
@@ -428,14 +438,20 @@ mod tests {
         }
     }
 
+    fn parsed(line: &[&str]) -> Flags {
+        let line: Vec<OsString> = line.iter().map(OsString::from).collect();
+        read(&command(&line).get_matches_from(&line))
+    }
+
     #[test]
     fn values_reach_their_flags() {
         let line = "p a.js -i -1 --node-args --inspect --only a,b --only c --env x --watch=src --no-pmx";
-        let flags = read(&command().get_matches_from(line.split(' ')));
+        let flags = parsed(&line.split(' ').collect::<Vec<_>>());
         assert_eq!(flags.only, ["a", "b", "c"]);
         assert_eq!(flags.env_name.as_deref(), Some("x"));
         assert!(flags.check().is_ok());
-        let flags = read(&command().get_matches_from(["p", "a.js", "-i", "many", "--kill-timeout=-5"]));
+        assert_eq!(parsed(&["p", "a.js", "--", "--only", "x"]).only, [""; 0]);
+        let flags = parsed(&["p", "a.js", "-i", "many", "--kill-timeout=-5"]);
         let problems = flags.check().unwrap_err();
         assert_eq!(problems.exit_code(), 64);
         assert_eq!(problems.iter().count(), 2);

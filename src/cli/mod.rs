@@ -49,9 +49,12 @@ pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
     })
 }
 
+fn parse(line: &[OsString]) -> Result<ArgMatches, clap::Error> {
+    flags::command(line).try_get_matches_from(words::joined(line))
+}
+
 fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
-    let matches =
-        flags::command().try_get_matches_from(words::joined(&command_line)).map_err(wrong_option)?;
+    let matches = parse(&command_line).map_err(wrong_option)?;
     if matches.get_flag("version") {
         return Ok(Step::Say(concat!("procrun ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
     }
@@ -155,26 +158,26 @@ fn complain(problems: &Problems) {
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Result<(Verb, Option<OsString>), u8> {
+    fn typed(line: &str) -> Result<(Verb, Option<OsString>), u8> {
         let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
-        let matches = flags::command().try_get_matches_from(words::joined(&words)).map_err(|_| 1)?;
+        let matches = parse(&words).map_err(|_| 1)?;
         target(&matches).map_err(|problems| problems.exit_code())
     }
 
     #[test]
     fn a_verb_is_only_a_verb_in_front() {
         let target = |verb, target: &str| Ok((verb, Some(OsString::from(target))));
-        assert_eq!(parse("procrun app.js"), target(Verb::Run, "app.js"));
-        assert_eq!(parse("procrun run app.js"), target(Verb::Run, "app.js"));
-        assert_eq!(parse("procrun --raw run --json app.js"), target(Verb::Run, "app.js"));
-        assert_eq!(parse("procrun check x.toml"), target(Verb::Check, "x.toml"));
-        assert_eq!(parse("pm2-runtime start app.js"), target(Verb::Start, "app.js"));
-        assert_eq!(parse("procrun ./run"), target(Verb::Run, "./run"));
-        assert_eq!(parse("procrun run"), Err(EX_USAGE));
-        assert_eq!(parse("procrun"), Err(EX_USAGE));
-        assert_eq!(parse("procrun run -h"), Ok((Verb::Run, None)));
-        assert_eq!(parse("procrun app.js more"), Err(EX_USAGE));
-        assert_eq!(parse("procrun app.js -- more"), target(Verb::Run, "app.js"));
+        assert_eq!(typed("procrun app.js"), target(Verb::Run, "app.js"));
+        assert_eq!(typed("procrun run app.js"), target(Verb::Run, "app.js"));
+        assert_eq!(typed("procrun --raw run --json app.js"), target(Verb::Run, "app.js"));
+        assert_eq!(typed("procrun check x.toml"), target(Verb::Check, "x.toml"));
+        assert_eq!(typed("pm2-runtime start app.js"), target(Verb::Start, "app.js"));
+        assert_eq!(typed("procrun ./run"), target(Verb::Run, "./run"));
+        assert_eq!(typed("procrun run"), Err(EX_USAGE));
+        assert_eq!(typed("procrun"), Err(EX_USAGE));
+        assert_eq!(typed("procrun run -h"), Ok((Verb::Run, None)));
+        assert_eq!(typed("procrun app.js more"), Err(EX_USAGE));
+        assert_eq!(typed("procrun app.js -- more"), target(Verb::Run, "app.js"));
     }
 
     #[test]

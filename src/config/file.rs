@@ -59,9 +59,11 @@ fn cannot_open(error: &io::Error) -> Unreadable {
 
 /// The text of a file, without a byte order mark. UTF-8 without NUL bytes, at most [`MAX_SIZE`].
 pub(super) fn read(path: &Path) -> Result<String, Unreadable> {
-    let mut bytes = Vec::new();
-    open(path)?
-        .take(MAX_SIZE + 1)
+    let file = open(path)?;
+    // One byte more than it is long: the end is found without another read.
+    let length = file.metadata().map_or(0, |metadata| metadata.len().min(MAX_SIZE));
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1);
+    file.take(MAX_SIZE + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| Unreadable::new(format!("cannot be read: {error}")))?;
     text(bytes)
