@@ -83,26 +83,31 @@ impl Workers {
         })
     }
 
-    /// Starts these runs and says what became of each.
+    /// Starts these runs and says what became of each. All pipes are made before the first
+    /// process, so that the log knows all names before the first line.
     pub(super) fn spawn(&mut self, machine: &Machine, runs: &[Run]) -> Vec<Event> {
-        let mut events = Vec::with_capacity(runs.len());
-        for run in runs {
-            let Some(view) = machine.instance(run.instance) else { continue };
-            events.push(match self.start(&view, *run) {
-                Ok(()) => Event::Started(*run),
-                Err(failure) => Event::SpawnFailed(*run, failure),
-            });
-        }
-        events
+        let views = runs.iter().filter_map(|run| Some((*run, machine.instance(run.instance)?)));
+        let prepared: Vec<_> = views.map(|(run, view)| (run, self.prepare(&view, run))).collect();
+        let start = |(run, prepared): (Run, Result<Prepared, SpawnFailure>)| match prepared
+            .and_then(|prepared| self.start(run, prepared))
+        {
+            Ok(()) => Event::Started(run),
+            Err(failure) => Event::SpawnFailed(run, failure),
+        };
+        prepared.into_iter().map(start).collect()
     }
 
-    fn start(&mut self, view: &InstanceView<'_>, run: Run) -> Result<(), SpawnFailure> {
+    fn prepare(&mut self, view: &InstanceView<'_>, run: Run) -> Result<Prepared, SpawnFailure> {
         let prepared = launch::prepare(view, run.number, &self.inherited)?;
         self.open_place(view, &prepared).map_err(|error| SpawnFailure {
             code: 126,
             message: format!("cannot make its output pipes: {error}"),
         })?;
-        let place = &self.places[&view.id];
+        Ok(prepared)
+    }
+
+    fn start(&mut self, run: Run, prepared: Prepared) -> Result<(), SpawnFailure> {
+        let place = &self.places[&run.instance];
         let pid = spawn::spawn(&Launch {
             program: &prepared.program,
             argv: &prepared.argv,
