@@ -109,7 +109,6 @@ impl Problems {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("error: ")?;
         if let Some(place) = &self.place {
             write!(f, "{place}: ")?;
         }
@@ -125,7 +124,7 @@ impl fmt::Display for Problem {
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for problem in &self.list {
-            writeln!(f, "{problem}")?;
+            writeln!(f, "error: {problem}")?;
         }
         if self.unshown > 0 {
             writeln!(f, "… and {} more", self.unshown)?;

@@ -31,6 +31,8 @@ struct Supervisor<'a> {
     signals: Signals,
     open_files: OpenFiles,
     evaluation: Option<Running>,
+    /// Asked to read the file again while it is being read.
+    read_once_more: bool,
     end: Option<ExitCode>,
     /// Kept between turns so that a turn allocates nothing.
     effects: Vec<Effect>,
@@ -45,11 +47,13 @@ pub(super) async fn supervise(
     let Loaded { plan, notices, .. } = match super::read(source, &mut signals, open_files).await {
         Ok(Ok(loaded)) => loaded,
         Ok(Err(problems)) => {
-            eprint!("{problems}");
+            eprintln!("{problems}");
             return Ok(problems.exit_code());
         }
-        // Asked to stop before anything ran: that is a clean end.
-        Err(_) => return Ok(0),
+        Err(signal) => {
+            eprintln!("received {signal} before anything was started, ending with code 0");
+            return Ok(0);
+        }
     };
     if let Err(code) =
         preflight(plan.apps.iter().map(AsRef::as_ref), source, |line| eprintln!("error: {line}"))
@@ -76,6 +80,7 @@ pub(super) async fn supervise(
         signals,
         open_files,
         evaluation: None,
+        read_once_more: false,
         end: None,
         effects: Vec::new(),
     };
@@ -123,6 +128,9 @@ impl Supervisor<'_> {
             self.feed(due);
             if let Some(evaluation) = self.evaluation.take_if(|evaluation| evaluation.is_done()) {
                 self.read_again(evaluation.finish());
+                if std::mem::take(&mut self.read_once_more) {
+                    self.start_reading();
+                }
             }
         }
     }
@@ -217,7 +225,7 @@ impl Supervisor<'_> {
 
     fn start_reading(&mut self) {
         if self.evaluation.is_some() {
-            warn!("it is being read already");
+            self.read_once_more = true;
             return;
         }
         match self.source.read() {
@@ -237,8 +245,8 @@ impl Supervisor<'_> {
         let Loaded { plan, notices, .. } = match result {
             Ok(loaded) => loaded,
             Err(problems) => {
-                for line in problems.to_string().lines() {
-                    error!("{line}");
+                for problem in problems.iter() {
+                    error!("{problem}");
                 }
                 error!("nothing was changed");
                 return;

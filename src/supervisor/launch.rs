@@ -19,7 +19,7 @@ use crate::{
 pub(super) type Environment = BTreeMap<OsString, OsString>;
 
 /// The variable by which every process of a worker's tree can be told.
-const MARKER: &str = "PROCRUN_RUN";
+pub(super) const MARKER: &str = "PROCRUN_RUN";
 
 /// Variables by which somebody else speaks with procrun itself; a worker must not answer them.
 const NOT_INHERITED: [&str; 7] = [

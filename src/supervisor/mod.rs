@@ -77,6 +77,7 @@ fn set_up() -> io::Result<(tokio::runtime::Runtime, signals::Installed, OpenFile
     process::limit_allocator_arenas();
     let installed = signals::install()?;
     process::become_subreaper()?;
+    process::keep_descriptors_from_children();
     let open_files = process::raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok((runtime, installed, open_files))

@@ -41,8 +41,8 @@ pub(super) struct Workers {
     budget: Budget,
     places: HashMap<InstanceId, Place>,
     by_pid: HashMap<Pid, Run>,
-    /// Leaders that have ended and whose sessions have not.
-    sweeping: HashMap<Run, Pid>,
+    /// Runs whose main process has ended and whose tree has not.
+    sweeping: HashSet<Run>,
 }
 
 /// What belongs to an instance as long as it is in the list.
@@ -63,6 +63,29 @@ struct Process {
     marker: String,
 }
 
+impl Process {
+    fn root(&self) -> Root {
+        Root { leader: self.pid, marker: Some(self.marker.clone()) }
+    }
+}
+
+/// A process that procrun has adopted.
+struct Orphan {
+    pid: Pid,
+    session: Option<Pid>,
+    marker: Option<String>,
+}
+
+impl Orphan {
+    fn look_at(pid: Pid) -> Self {
+        Self { pid, session: tree::session(pid), marker: tree::environment_entry(pid, launch::MARKER) }
+    }
+
+    fn belongs_to(&self, process: &Process) -> bool {
+        self.session == Some(process.pid) || self.marker.as_ref() == Some(&process.marker)
+    }
+}
+
 impl Workers {
     /// An empty table that expects so many instances.
     pub(super) fn new(
@@ -79,7 +102,7 @@ impl Workers {
             budget: Budget::new(expected * 2),
             places: HashMap::new(),
             by_pid: HashMap::new(),
-            sweeping: HashMap::new(),
+            sweeping: HashSet::new(),
         })
     }
 
@@ -178,84 +201,87 @@ impl Workers {
 
     /// SIGKILL to everything that belongs to these runs.
     pub(super) fn kill_trees(&self, runs: &[Run]) {
-        let roots: Vec<Root> = runs
-            .iter()
-            .filter_map(|run| self.process(*run))
-            .map(|process| Root { leader: process.pid, marker: Some(process.marker.clone()) })
-            .collect();
+        let roots: Vec<Root> = runs.iter().filter_map(|run| self.process(*run)).map(Process::root).collect();
         tree::kill(&roots);
     }
 
     /// Sends a signal to what an ended run has left behind, and watches for its end.
     pub(super) fn sweep(&mut self, run: Run, signal: Signal) {
         let Some(process) = self.process(run) else { return };
-        let leader = process.pid;
-        for pid in tree::session_members(leader) {
+        for pid in tree::members(&[process.root()]) {
             let _ = process::signal(pid, signal.number());
             let _ = process::signal(pid, Signal::CONT.number());
         }
-        self.sweeping.insert(run, leader);
+        self.sweeping.insert(run);
     }
 
     /// Takes in the processes that have been reaped and says what that means.
     pub(super) fn reaped(&mut self, dead: &[(Pid, Status)]) -> Vec<Event> {
         let ended: Vec<_> = dead
             .iter()
-            .filter_map(|(pid, status)| self.by_pid.remove(pid).map(|run| (run, *pid, *status)))
+            .filter_map(|(pid, status)| self.by_pid.remove(pid).map(|run| (run, *status)))
             .collect();
         debug!("reaped {} workers and {} orphans", ended.len(), dead.len() - ended.len());
         if ended.is_empty() && self.sweeping.is_empty() {
             return Vec::new();
         }
-        let sessions = self.orphan_sessions();
-        let alive = |leader: Pid| sessions.contains(&leader) || process::group_exists(leader);
+        let orphans = self.orphans();
         let mut events = Vec::with_capacity(ended.len());
-        for (run, pid, status) in ended {
+        for (run, status) in ended {
             self.logs.run_ended(run.instance.0);
             if let Some(file) = self.places.get(&run.instance).and_then(|place| place.pid_file.as_ref()) {
                 let _ = fs::remove_file(file);
             }
-            events.push(Event::Exited { run, ending: ending(status), leftovers: alive(pid) });
+            let leftovers = self.has_leftovers(run, &orphans);
+            events.push(Event::Exited { run, ending: ending(status), leftovers });
         }
-        let gone: Vec<Run> =
-            self.sweeping.iter().filter(|(_, leader)| !alive(**leader)).map(|(run, _)| *run).collect();
-        for run in gone {
+        let swept: Vec<Run> =
+            self.sweeping.iter().filter(|run| !self.has_leftovers(**run, &orphans)).copied().collect();
+        for run in swept {
             self.sweeping.remove(&run);
             events.push(Event::TreeGone(run));
         }
         events
     }
 
-    /// The sessions of the processes that procrun has adopted.
-    fn orphan_sessions(&self) -> HashSet<Pid> {
-        self.orphans().into_iter().filter_map(tree::session).collect()
+    /// Whether something of the tree of a run whose main process has ended is left. Whatever was
+    /// below it is now below procrun itself, so a look at procrun's own children is enough.
+    fn has_leftovers(&self, run: Run, orphans: &[Orphan]) -> bool {
+        self.process(run).is_some_and(|process| {
+            orphans.iter().any(|orphan| orphan.belongs_to(process)) || process::group_exists(process.pid)
+        })
     }
 
     /// The children of procrun that it has not started as workers.
-    fn orphans(&self) -> Vec<Pid> {
-        tree::children().into_iter().filter(|pid| !self.by_pid.contains_key(pid)).collect()
+    fn orphans(&self) -> Vec<Orphan> {
+        let adopted = tree::children().into_iter().filter(|pid| !self.by_pid.contains_key(pid));
+        adopted.map(Orphan::look_at).collect()
     }
 
-    /// Sends a signal to the adopted processes that belong to no worker's session.
+    /// Sends a signal to the orphans that belong to no worker.
     pub(super) fn signal_strays(&self, signal: Signal) {
-        for pid in self.strays() {
-            let _ = process::signal(pid, signal.number());
+        for stray in self.strays() {
+            let _ = process::signal(stray.pid, signal.number());
         }
     }
 
-    /// SIGKILL to the adopted processes and all below them.
+    /// SIGKILL to the orphans that belong to no worker, and to all below them.
     pub(super) fn kill_strays(&self) {
         let roots: Vec<Root> =
-            self.strays().into_iter().map(|leader| Root { leader, marker: None }).collect();
+            self.strays().iter().map(|stray| Root { leader: stray.pid, marker: None }).collect();
         if !roots.is_empty() {
             tree::kill(&roots);
         }
     }
 
-    fn strays(&self) -> Vec<Pid> {
-        let workers: HashSet<Pid> = self.by_pid.keys().copied().collect();
-        let of_a_worker = |pid: Pid| tree::session(pid).is_some_and(|session| workers.contains(&session));
-        self.orphans().into_iter().filter(|pid| !of_a_worker(*pid)).collect()
+    fn strays(&self) -> Vec<Orphan> {
+        let running = |process: &&Process| {
+            self.by_pid.contains_key(&process.pid) || self.sweeping.contains(&process.run)
+        };
+        let workers: Vec<&Process> =
+            self.places.values().filter_map(|place| place.process.as_ref()).filter(running).collect();
+        let of_a_worker = |orphan: &Orphan| workers.iter().any(|process| orphan.belongs_to(process));
+        self.orphans().into_iter().filter(|orphan| !of_a_worker(orphan)).collect()
     }
 
     /// Releases what belongs to an instance.

@@ -23,6 +23,27 @@ pub fn become_subreaper() -> io::Result<()> {
     nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from)
 }
 
+/// Marks every descriptor but the three standard ones as close-on-exec: what whoever started
+/// procrun left open is no business of the workers.
+pub fn keep_descriptors_from_children() {
+    let last = libc::c_uint::MAX;
+    // SAFETY: changes a flag of descriptors, closes none.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, 3, last, libc::CLOSE_RANGE_CLOEXEC) } == 0;
+    if done {
+        return;
+    }
+    // Linux before 5.11, or a filter that does not know the call.
+    let Ok(open) = fs::read_dir("/proc/self/fd") else { return };
+    for entry in open.flatten() {
+        if let Some(fd) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok())
+            && fd > 2
+        {
+            // SAFETY: changes a flag of a descriptor; fails harmlessly when it is gone.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+}
+
 /// The limit of open files as it was before [`raise_open_files`]; workers get it back.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenFiles {

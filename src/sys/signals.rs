@@ -5,7 +5,7 @@ use std::{
     os::{fd::OwnedFd, unix::net::UnixStream},
 };
 
-use nix::libc;
+use nix::{libc, sys::signal::SigSet};
 use signal_hook::{
     iterator::{backend::SignalDelivery, exfiltrator::WithOrigin},
     low_level::siginfo::{Cause, Origin},
@@ -58,7 +58,10 @@ pub fn install() -> io::Result<Installed> {
         libc::SIGWINCH,
         libc::SIGCONT,
     ];
-    SignalDelivery::with_pipe(read, OwnedFd::from(write), WithOrigin::default(), named).map(Installed)
+    let installed = SignalDelivery::with_pipe(read, OwnedFd::from(write), WithOrigin::default(), named)?;
+    // Whoever started procrun may have blocked signals; they would never arrive.
+    SigSet::empty().thread_set_mask()?;
+    Ok(Installed(installed))
 }
 
 /// The stream of received signals.

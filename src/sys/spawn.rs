@@ -211,15 +211,23 @@ unsafe fn become_user(credentials: &Credentials) -> bool {
 
 /// Default dispositions for all signals, then none blocked: what a program expects to find.
 ///
+/// By bare system calls, because glibc's wrapper refuses the two signals it keeps for itself, and
+/// a caller may have ignored those too.
+///
 /// # Safety
 /// As [`set_up_and_exec`].
 unsafe fn default_signals() {
-    // SAFETY: an all-zero sigaction is a valid one with SIG_DFL, no flags and an empty mask.
-    let default: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    // The kernel's own sigaction has at most these many words on any architecture; all zero is
+    // SIG_DFL, no flags, an empty mask.
+    let default = [0_u64; 8];
+    let mask_size = size_of::<u64>();
     for number in 1..=64 {
-        // Refused for SIGKILL, SIGSTOP and the two that glibc keeps; nothing to do about it.
-        // SAFETY: `default` is valid, no old action is asked for.
-        unsafe { libc::sigaction(number, &raw const default, ptr::null_mut()) };
+        // Refused for SIGKILL and SIGSTOP, which nobody can change.
+        // SAFETY: `default` is large enough, and no old action is asked for.
+        unsafe {
+            let nothing = ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), nothing, mask_size)
+        };
     }
     let none = nix::sys::signal::SigSet::empty();
     let _ = none.thread_set_mask();

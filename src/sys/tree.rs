@@ -29,9 +29,14 @@ pub fn session(pid: Pid) -> Option<Pid> {
     getsid(Some(nix::unistd::Pid::from_raw(pid))).ok().map(nix::unistd::Pid::as_raw)
 }
 
-/// The processes of a session. Looks through all of `/proc`.
-pub fn session_members(leader: Pid) -> Vec<Pid> {
-    all(&[]).iter().filter(|seen| seen.session == Some(leader)).map(|seen| seen.pid).collect()
+/// The entry (`NAME=value`) of this name in the environment that a process was started with.
+/// `None` too when the process is gone or somebody else's (proc_pid_environ(5)).
+pub fn environment_entry(pid: Pid, name: &str) -> Option<String> {
+    let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let is_it =
+        |entry: &&[u8]| entry.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"="));
+    let entry = environ.split(|byte| *byte == 0).find(is_it)?;
+    String::from_utf8(entry.to_owned()).ok()
 }
 
 /// A worker whose tree is asked for.
@@ -84,7 +89,6 @@ pub fn kill(roots: &[Root]) {
 struct Seen {
     pid: Pid,
     parent: Option<Pid>,
-    session: Option<Pid>,
     belongs: bool,
 }
 
@@ -100,7 +104,6 @@ fn all(roots: &[Root]) -> Vec<Seen> {
     let seen = |(pid, process): (&sysinfo::Pid, &sysinfo::Process)| Seen {
         pid: as_pid(*pid),
         parent: process.parent().map(as_pid),
-        session: process.session_id().map(as_pid),
         belongs: leaders.contains(&as_pid(*pid))
             || process.session_id().is_some_and(|session| leaders.contains(&as_pid(session)))
             || process.environ().iter().any(|entry| markers.contains(entry.as_os_str())),
