@@ -1,0 +1,307 @@
+//! A directory of its own for each test, and how procrun is started in it.
+
+use std::{
+    fs,
+    os::{fd::OwnedFd, unix::fs::PermissionsExt},
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use tempfile::TempDir;
+
+use super::run::Procrun;
+
+/// Held while a file is open for writing and while a process is started: a child that was forked
+/// by another test in between would hold the file open, and executing it would give ETXTBSY.
+static FORKING: Mutex<()> = Mutex::new(());
+
+/// The variable by which all processes of a run are found; each run has its own value.
+const MARKER: &str = "PROCRUN_TEST_RUN";
+static RUNS: AtomicU32 = AtomicU32::new(0);
+
+fn forking() -> MutexGuard<'static, ()> {
+    FORKING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A directory with what a test needs; gone when the test ends.
+pub struct Bed {
+    dir: TempDir,
+}
+
+impl Bed {
+    pub fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("procrun-test-").tempdir().expect("a temporary directory");
+        // Workers of other users come in too.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("our own directory");
+        Self { dir }
+    }
+
+    /// A bed with this `ecosystem.toml`.
+    pub fn with(ecosystem: &str) -> Self {
+        let bed = Self::new();
+        bed.file("ecosystem.toml", ecosystem);
+        bed
+    }
+
+    /// A bed whose one app `main` is this shell script and runs once.
+    pub fn once(keys: &str, script: &str) -> Self {
+        let bed = Self::with(&format!(
+            "[[apps]]\nname = \"main\"\nscript = \"./main.sh\"\nautorestart = false\n{keys}"
+        ));
+        bed.script("main.sh", format!("#!/bin/sh\n{script}\n"));
+        bed
+    }
+
+    /// A bed whose one app `main` is this shell script and runs again when it ends.
+    pub fn again(keys: &str, script: &str) -> Self {
+        let bed = Self::with(&format!("[[apps]]\nname = \"main\"\nscript = \"./main.sh\"\n{keys}"));
+        bed.script("main.sh", format!("#!/bin/sh\n{script}\n"));
+        bed
+    }
+
+    pub fn root(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Write a file, and the directories above it.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        let _held = forking();
+        fs::create_dir_all(path.parent().expect("inside the bed")).expect("our own directory");
+        fs::write(&path, content).expect("our own directory");
+        path
+    }
+
+    /// Write an executable file.
+    pub fn script(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.file(name, content);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("our own file");
+        path
+    }
+
+    /// Copy a program to here.
+    pub fn copy(&self, from: impl AsRef<Path>, name: &str) -> PathBuf {
+        let path = self.path(name);
+        let _held = forking();
+        fs::copy(from, &path).expect("our own directory");
+        path
+    }
+
+    /// What a file holds; empty if it is not there (yet).
+    pub fn read(&self, name: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.path(name)).unwrap_or_default()).into_owned()
+    }
+
+    pub fn exists(&self, name: &str) -> bool {
+        self.path(name).exists()
+    }
+
+    /// The names in a directory of the bed, sorted.
+    pub fn list(&self, name: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.path(name)).expect("a directory of the bed");
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// How procrun is to be started: in this directory, with a small fixed environment.
+    pub fn launch(&self, args: &[&str]) -> Launch<'_> {
+        Launch {
+            bed: self,
+            binary: PathBuf::from(env!("CARGO_BIN_EXE_procrun")),
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            env: Vec::new(),
+            around: Vec::new(),
+            inside: Vec::new(),
+            pid1: false,
+            terminal: false,
+            hold_out: false,
+            hold_err: false,
+        }
+    }
+
+    /// Start procrun plainly.
+    pub fn start(&self, args: &[&str]) -> Procrun {
+        self.launch(args).start()
+    }
+
+    /// Start procrun as PID 1 of a namespace of its own.
+    pub fn start_pid1(&self, args: &[&str]) -> Procrun {
+        self.launch(args).pid1().start()
+    }
+}
+
+/// How procrun is to be started.
+#[allow(clippy::struct_excessive_bools, reason = "four switches that have nothing to do with each other")]
+pub struct Launch<'a> {
+    bed: &'a Bed,
+    binary: PathBuf,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    around: Vec<String>,
+    inside: Vec<String>,
+    pid1: bool,
+    terminal: bool,
+    hold_out: bool,
+    hold_err: bool,
+}
+
+impl Launch<'_> {
+    /// As PID 1 of a PID namespace.
+    pub fn pid1(mut self) -> Self {
+        self.pid1 = true;
+        self
+    }
+
+    /// As PID 1 or not.
+    pub fn pid1_if(mut self, yes: bool) -> Self {
+        self.pid1 = yes;
+        self
+    }
+
+    /// With this variable besides.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With the system's own directories as PATH: what stands there, every user may run.
+    pub fn system_path(self) -> Self {
+        self.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    }
+
+    /// Another name for the binary.
+    pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
+        self.binary = path.into();
+        self
+    }
+
+    /// Through a program that executes procrun in its own place, as `setpriv` does.
+    pub fn through(mut self, program: &[&str]) -> Self {
+        self.inside.extend(program.iter().map(|&word| word.to_owned()));
+        self
+    }
+
+    /// After these shell commands, in the process that becomes procrun.
+    pub fn after(self, commands: &str) -> Self {
+        let line = format!("{commands}\nexec \"$@\"");
+        self.through(&["sh", "-e", "-c", &line, "sh"])
+    }
+
+    /// In a mount namespace of its own, so that [`Launch::after`] may mount.
+    pub fn own_mounts(mut self) -> Self {
+        self.around.extend(["unshare", "--mount", "--"].map(str::to_owned));
+        self
+    }
+
+    /// On a terminal of its own that is its controlling one; the capture of stdout has both streams.
+    pub fn terminal(mut self) -> Self {
+        self.terminal = true;
+        self
+    }
+
+    /// Do not read stdout until [`Procrun::release_out`].
+    pub fn hold_out(mut self) -> Self {
+        self.hold_out = true;
+        self
+    }
+
+    /// Do not read stderr until [`Procrun::release_err`].
+    pub fn hold_err(mut self) -> Self {
+        self.hold_err = true;
+        self
+    }
+
+    fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        if self.terminal {
+            words.extend(["setsid", "--ctty"].map(str::to_owned));
+        }
+        words.extend(self.around.iter().cloned());
+        if self.pid1 {
+            words.extend(
+                ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", "--"].map(str::to_owned),
+            );
+        }
+        words.extend(self.inside.iter().cloned());
+        words.push(self.binary.to_string_lossy().into_owned());
+        words.extend(self.args.iter().cloned());
+        words
+    }
+
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the bench starts the binary; it has no supervisor of its own"
+    )]
+    pub fn start(self) -> Procrun {
+        let words = self.words();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).current_dir(self.bed.root()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").expect("a PATH"));
+        command.env("HOME", self.bed.root()).env("LANG", "C.UTF-8");
+        let run = format!("{}#{}", self.bed.root().display(), RUNS.fetch_add(1, Ordering::Relaxed));
+        command.env(MARKER, &run);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+
+        let held = forking();
+        let terminal = self.terminal.then(open_terminal);
+        if let Some((_, theirs)) = &terminal {
+            let handle = || Stdio::from(theirs.try_clone().expect("a descriptor to spare"));
+            command.stdin(handle()).stdout(handle()).stderr(handle());
+        } else {
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        }
+        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {words:?}: {error}"));
+        // The command holds the terminal's other end: without it the hang-up would never come.
+        drop(command);
+        drop(held);
+        let mut run = Procrun::new(child, self.pid1, format!("{MARKER}={run}"));
+        if let Some((ours, theirs)) = terminal {
+            drop(theirs);
+            run.attach_terminal(ours, self.hold_out);
+        } else {
+            run.attach_pipes(self.hold_out, self.hold_err);
+        }
+        run
+    }
+}
+
+/// A terminal: our end and theirs.
+fn open_terminal() -> (OwnedFd, OwnedFd) {
+    let ends = nix::pty::openpty(None, None).expect("a terminal");
+    for end in [&ends.master, &ends.slave] {
+        fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("our own descriptor");
+    }
+    (ends.master, ends.slave)
+}
+
+/// Run a program to its end and give what it said.
+#[track_caller]
+#[allow(clippy::disallowed_methods, reason = "the bench uses real tools")]
+pub fn tool(program: &str, args: &[&str], dir: &Path) -> Output {
+    let mut command = Command::new(program);
+    command.args(args).current_dir(dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let held = forking();
+    let child = command.spawn().unwrap_or_else(|error| panic!("{program} is needed: {error}"));
+    drop(held);
+    child.wait_with_output().unwrap_or_else(|error| panic!("{program}: {error}"))
+}
+
+/// The major version of `node` in PATH.
+#[track_caller]
+pub fn node_major() -> u32 {
+    let said = tool("node", &["--version"], Path::new("/"));
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let major = said.trim().trim_start_matches('v').split('.').next().and_then(|word| word.parse().ok());
+    major.unwrap_or_else(|| panic!("node --version said {said:?}"))
+}

@@ -1,0 +1,43 @@
+//! The bench on which the built binary is tried: a directory with an ecosystem file and real
+//! workers, a running procrun, and what `/proc` says about its processes.
+//!
+//! It knows procrun only from outside: no type of the crate is used here.
+
+#![allow(dead_code, unreachable_pub, reason = "every test file takes the part of the bench that it needs")]
+#![allow(unused_imports, reason = "every test file takes the part of the bench that it needs")]
+
+mod bed;
+mod capture;
+pub mod procfs;
+mod run;
+mod wait;
+pub mod workers;
+
+pub use bed::{Bed, Launch, node_major, tool};
+pub use nix::libc::{
+    SIGABRT, SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN,
+    SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGWINCH,
+};
+pub use run::{End, Procrun, send};
+pub use wait::{DEADLINE, now, wait_for, wait_for_within, wait_until, wait_until_within};
+
+/// The text of a line that procrun prefixed: what stands behind the first ` | `.
+#[track_caller]
+pub fn text(line: &str) -> &str {
+    line.split_once(" | ").unwrap_or_else(|| panic!("no prefix in {line:?}")).1
+}
+
+/// The last word of a line as a number: workers print pids and times that way.
+#[track_caller]
+pub fn last_number(line: &str) -> i64 {
+    line.split_whitespace()
+        .next_back()
+        .and_then(|word| word.parse().ok())
+        .unwrap_or_else(|| panic!("no number at the end of {line:?}"))
+}
+
+/// The last word of a line as a process id.
+#[track_caller]
+pub fn last_pid(line: &str) -> i32 {
+    i32::try_from(last_number(line)).expect("a process id")
+}

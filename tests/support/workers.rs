@@ -1,0 +1,50 @@
+//! What the workers are made of: small real programs, used by more than one test.
+
+/// Prints `<first argument> up <pid>`, and on SIGTERM, SIGINT, SIGQUIT or SIGHUP
+/// `<first argument> bye <signal>`, and exits 0.
+pub const STEADY: &str = r#"#!/bin/sh
+for signal in TERM INT QUIT HUP; do
+    trap "echo \"$1 bye $signal\"; exit 0" $signal
+done
+echo "$1 up $$"
+while :; do
+    sleep 1000 &
+    wait $!
+done
+"#;
+
+/// Prints `up <pid>`, then `got <number>` for every signal; ends with 0 on 1, 2, 3 and 15. What it
+/// prints goes to the file of its first argument too, if it has one.
+pub const SIGNALS: &str = r#"#!/usr/bin/env python3
+import os, signal, sys
+wanted = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}
+signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+def say(text):
+    if len(sys.argv) > 1:
+        with open(sys.argv[1], "a") as file:
+            file.write(text + "\n")
+    os.write(1, (text + "\n").encode())
+say("up %d" % os.getpid())
+while True:
+    got = signal.sigwaitinfo(wanted).si_signo
+    say("got %d" % got)
+    if got in (1, 2, 3, 15):
+        break
+"#;
+
+/// Prints `up <pid>`, then `got <number>` for every signal, and never ends by itself.
+pub const STUBBORN: &str = r#"#!/usr/bin/env python3
+import os, signal
+wanted = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}
+signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+os.write(1, b"up %d\n" % os.getpid())
+while True:
+    os.write(1, b"got %d\n" % signal.sigwaitinfo(wanted).si_signo)
+"#;
+
+/// Adds a line with the time in nanoseconds to the file of its first argument and exits with the
+/// code of its second.
+pub const CRASHER: &str = r#"#!/bin/sh
+date +%s%N >> "$1"
+exit "$2"
+"#;
