@@ -8,6 +8,10 @@ use std::{
     env, io,
     io::IsTerminal,
     os::fd::{AsFd, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -35,6 +39,8 @@ pub(super) struct Console {
     target: Kind,
     ends: PerKind<End>,
     reports: Reports,
+    /// Bytes that went through, for whoever waits for the last ones.
+    progress: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -58,7 +64,7 @@ enum State {
 }
 
 impl Console {
-    pub(super) fn new(out: OwnedFd, err: OwnedFd) -> io::Result<Self> {
+    pub(super) fn new(out: OwnedFd, err: OwnedFd, progress: Arc<AtomicU64>) -> io::Result<Self> {
         let end = |fd: OwnedFd, name| {
             let coloured = wants_colour(fd.is_terminal());
             End { fd, name, coloured, state: State::Open, losses: Losses::default() }
@@ -70,6 +76,7 @@ impl Console {
             target: Kind::Out,
             ends: PerKind { out: end(out, "stdout"), err: end(err, "stderr") },
             reports: Reports::default(),
+            progress,
         })
     }
 
@@ -91,7 +98,7 @@ impl Console {
     pub(super) fn flush(&mut self) {
         if self.len > 0 {
             let bytes = &self.buffer[..self.len];
-            self.ends.of_mut(self.target).write(bytes, &mut self.reports);
+            self.ends.of_mut(self.target).write(bytes, &mut self.reports, &self.progress);
             self.most = self.most.max(self.len);
             self.len = 0;
         }
@@ -136,7 +143,7 @@ impl Put for Console {
 
 impl End {
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
-    fn write(&mut self, bytes: &[u8], reports: &mut Reports) {
+    fn write(&mut self, bytes: &[u8], reports: &mut Reports, progress: &AtomicU64) {
         match self.state {
             State::Closed => return,
             State::Refusing { until } if Instant::now() < until => return self.losses.count(bytes, 0),
@@ -144,9 +151,13 @@ impl End {
         }
         let fd = self.fd.as_fd();
         let begin: &[u8] = if self.losses.torn { b"\n" } else { b"" };
-        let result = write_all(fd, begin, WhenFull::Wait)
-            .map_err(|cut| (0, cut.errno))
-            .and_then(|()| write_all(fd, bytes, WhenFull::Wait).map_err(|cut| (cut.written, cut.errno)));
+        let progress = |count| {
+            progress.fetch_add(count as u64, Ordering::Relaxed);
+        };
+        let result =
+            write_all(fd, begin, WhenFull::Wait, progress).map_err(|cut| (0, cut.errno)).and_then(|()| {
+                write_all(fd, bytes, WhenFull::Wait, progress).map_err(|cut| (cut.written, cut.errno))
+            });
         let Err((written, errno)) = result else {
             self.losses.torn = false;
             if matches!(self.state, State::Refusing { .. }) {

@@ -157,7 +157,7 @@ impl LogFile {
         let Some(open) = &mut self.open else { return Ok(()) };
         let end_torn: &[u8] = if self.losses.torn { b"\n" } else { b"" };
         for (part, counts) in [(end_torn, false), (lines, true)] {
-            let result = write_all(open.file.as_fd(), part, WhenFull::Fail);
+            let result = write_all(open.file.as_fd(), part, WhenFull::Fail, |_| {});
             let written = result.map_or_else(|cut| cut.written, |()| part.len());
             open.size += written as u64;
             if let Err(cut) = result {
@@ -243,5 +243,7 @@ fn open(spec: &FileSpec) -> io::Result<Open> {
         other => other?,
     };
     let found = file.metadata()?;
-    Ok(Open { file, identity: (found.dev(), found.ino()), size: found.len(), regular: found.is_file() })
+    // A link is never rotated: it may well be /dev/stdout.
+    let regular = found.is_file() && fs::symlink_metadata(&spec.path)?.is_file();
+    Ok(Open { file, identity: (found.dev(), found.ino()), size: found.len(), regular })
 }

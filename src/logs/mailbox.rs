@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -45,6 +45,8 @@ pub(super) struct Addition {
 pub(super) struct Mailbox {
     queue: Mutex<Queue>,
     wake: EventFd,
+    /// Bytes that the pump has written to stdout and stderr.
+    pub(super) progress: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -63,7 +65,7 @@ struct Queue {
 impl Mailbox {
     pub(super) fn new() -> io::Result<Self> {
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        Ok(Self { queue: Mutex::default(), wake })
+        Ok(Self { queue: Mutex::default(), wake, progress: Arc::default() })
     }
 
     pub(super) fn send(&self, message: Message) {

@@ -34,12 +34,13 @@ mod write;
 mod writer;
 
 use std::{
-    io,
+    io::{self, Write},
     os::fd::{AsFd, OwnedFd},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     thread,
 };
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::oneshot;
 use tracing::{Level, Subscriber};
 use tracing_subscriber::Layer;
@@ -140,12 +141,27 @@ impl Logs {
         wait
     }
 
+    /// Bytes that have gone to stdout and stderr until now: whether a slow reader still reads.
+    pub fn written(&self) -> u64 {
+        self.0.0.progress.load(Ordering::Relaxed)
+    }
+
     fn push_own(&self, line: OwnLine) {
         self.0.0.send_own(line);
     }
 
     fn send(&self, message: Message) {
         self.0.0.send(message);
+    }
+}
+
+/// One line to stderr when the pump is stuck in a write to stdout; nothing if that would wait too.
+pub fn say_past_the_pump(what: &str) {
+    let stderr = io::stderr();
+    let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    if poll(&mut room, PollTimeout::ZERO).is_ok_and(|ready| ready > 0) {
+        // Smaller than what a pipe with room takes in one go.
+        let _ = writeln!(&stderr, "procrun | warn: {what}");
     }
 }
 

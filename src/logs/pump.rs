@@ -89,6 +89,7 @@ impl Pump {
         out: OwnedFd,
         err: OwnedFd,
     ) -> io::Result<Self> {
+        let progress = mailbox.progress.clone();
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(mailbox.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, MAIL))?;
         Ok(Self {
@@ -96,7 +97,7 @@ impl Pump {
             epoll,
             input: Pages::new(INPUT)?,
             instances: BTreeMap::new(),
-            writer: Writer::new(log, out, err)?,
+            writer: Writer::new(log, out, err, progress)?,
             nap: Nap::default(),
             longest: 0,
         })

@@ -29,13 +29,21 @@ pub(super) struct Cut {
     pub(super) errno: Errno,
 }
 
-/// Writes all of `bytes`.
-pub(super) fn write_all(to: BorrowedFd<'_>, bytes: &[u8], full: WhenFull) -> Result<(), Cut> {
+/// Writes all of `bytes`; says after each step how many more went through.
+pub(super) fn write_all(
+    to: BorrowedFd<'_>,
+    bytes: &[u8],
+    full: WhenFull,
+    progress: impl Fn(usize),
+) -> Result<(), Cut> {
     let mut written = 0;
     while written < bytes.len() {
         match write(to, &bytes[written..]) {
             Ok(0) => return Err(Cut { written, errno: Errno::EIO }),
-            Ok(count) => written += count,
+            Ok(count) => {
+                written += count;
+                progress(count);
+            }
             Err(Errno::EINTR) => {}
             // Somebody else who has the same open file made it non-blocking.
             Err(Errno::EAGAIN) if full == WhenFull::Wait => {

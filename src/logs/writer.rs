@@ -5,6 +5,7 @@
 use std::{
     io,
     os::fd::OwnedFd,
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -57,12 +58,17 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(log: &RuntimeLog, out: OwnedFd, err: OwnedFd) -> io::Result<Self> {
+    pub(super) fn new(
+        log: &RuntimeLog,
+        out: OwnedFd,
+        err: OwnedFd,
+        progress: Arc<AtomicU64>,
+    ) -> io::Result<Self> {
         let mut stamps = Stamps::new();
         let stamp = log.date_format.as_deref().map(|pattern| stamps.find(pattern));
         let key_value_stamp = stamp.unwrap_or_else(|| stamps.find(dayjs::KEY_VALUE));
         Ok(Self {
-            console: Console::new(out, err)?,
+            console: Console::new(out, err, progress)?,
             files: Files::default(),
             stamps,
             style: log.style,

@@ -52,6 +52,8 @@ pub struct SpawnFailure {
     pub code: ExitCode,
     /// What, where and why, for people.
     pub message: String,
+    /// Trying again cannot help as long as nobody changes something.
+    pub permanent: bool,
 }
 
 impl Ending {
@@ -150,13 +152,22 @@ pub enum Effect {
     End(ExitCode),
 }
 
+/// Whom a notice is about. It names the instance even when that is already forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// Its id.
+    pub id: InstanceId,
+    /// What it runs.
+    pub spec: Arc<AppSpec>,
+}
+
 /// Worth saying, to people and to programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// The main process of an instance has ended.
     Ended {
         /// Whose.
-        instance: InstanceId,
+        who: Subject,
         /// How.
         ending: Ending,
         /// How long it was up.
@@ -167,7 +178,7 @@ pub enum Notice {
     /// An instance is asked to end.
     Stopping {
         /// Which.
-        instance: InstanceId,
+        who: Subject,
         /// With what.
         signal: Signal,
         /// Why.
@@ -176,21 +187,21 @@ pub enum Notice {
     /// Processes of an ended worker are still there and are asked to end.
     Leftovers {
         /// Whose.
-        instance: InstanceId,
+        who: Subject,
         /// With what.
         signal: Signal,
     },
     /// An instance did not end in time: SIGKILL to its whole tree.
     Killing {
         /// Which.
-        instance: InstanceId,
+        who: Subject,
         /// How long it was given.
         waited: Duration,
     },
     /// Not even SIGKILL ended it (a process in uninterruptible sleep).
     Unkillable {
         /// Which.
-        instance: InstanceId,
+        who: Subject,
     },
     /// Everything stops.
     ShuttingDown {
@@ -202,7 +213,7 @@ pub enum Notice {
     /// An `errored` application ends the container (`on_errored = "exit"`).
     Escalated {
         /// Which.
-        instance: InstanceId,
+        who: Subject,
         /// The code procrun will exit with.
         code: ExitCode,
     },

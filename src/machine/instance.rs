@@ -7,12 +7,16 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Time,
     backoff::Progress,
-    event::{Effect, Ending, InstanceId, Next, Notice, Run, SpawnFailure, StopCause, Timer},
+    event::{Effect, Ending, InstanceId, Next, Notice, Run, SpawnFailure, StopCause, Subject, Timer},
 };
 use crate::spec::{AppSpec, ExitCode, Signal};
 
-/// How long SIGKILL may take until a process counts as unkillable.
-const KILL_PATIENCE: Duration = Duration::from_secs(2);
+/// How long SIGKILL may take until it is sent again, or a process counts as unkillable.
+const KILL_PATIENCE: Duration = Duration::from_secs(1);
+/// How many times a tree is sent SIGKILL: whatever it forked during the first is met by the second.
+const KILLS: u8 = 2;
+/// The least wait before another try to start what could not be started.
+const SPAWN_RETRY: Duration = Duration::from_millis(100);
 
 /// PM2's words for the state of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,10 @@ pub(super) struct Instance {
     /// Unstable runs in a row.
     unstable: u32,
     backoff: Progress,
+    /// Whether a program of it has ever been executed.
+    has_run: bool,
+    /// When it failed for good, in the root's count of failures, and with which code.
+    pub(super) failure: Option<(u64, ExitCode)>,
     /// Counts armed timers; all but the last one armed are stale.
     epoch: u64,
 }
@@ -50,7 +58,7 @@ enum State {
     Stopped,
     Launching { run: u64, since: Time, stop: Option<Stop> },
     Online { run: u64, since: Time },
-    Stopping { run: u64, ended: bool, signal: Signal, since: Time, killed: bool, then: Then },
+    Stopping { run: u64, ended: bool, signal: Signal, since: Time, kills: u8, then: Then },
     Waiting,
     Errored,
 }
@@ -99,7 +107,21 @@ pub(super) struct Step<'a> {
 
 impl Instance {
     pub(super) fn new(id: InstanceId, number: u32, spec: Arc<AppSpec>) -> Self {
-        Self { id, number, spec, state: State::Stopped, unstable: 0, backoff: Progress::default(), epoch: 0 }
+        Self {
+            id,
+            number,
+            spec,
+            state: State::Stopped,
+            unstable: 0,
+            backoff: Progress::default(),
+            has_run: false,
+            failure: None,
+            epoch: 0,
+        }
+    }
+
+    pub(super) fn subject(&self) -> Subject {
+        Subject { id: self.id, spec: self.spec.clone() }
     }
 
     pub(super) fn status(&self) -> Status {
@@ -159,6 +181,7 @@ impl Instance {
     fn launch(&mut self, step: &mut Step<'_>) {
         *step.runs += 1;
         self.epoch += 1;
+        self.failure = None;
         self.state = State::Launching { run: *step.runs, since: step.now, stop: None };
         step.out.push(Effect::Spawn(Run { instance: self.id, number: *step.runs }));
     }
@@ -166,6 +189,7 @@ impl Instance {
     pub(super) fn started(&mut self, step: &mut Step<'_>) {
         match &mut self.state {
             State::Launching { run, since, stop } => {
+                self.has_run = true;
                 let stop = stop.take();
                 self.state = State::Online { run: *run, since: *since };
                 if let Some(stop) = stop {
@@ -215,7 +239,7 @@ impl Instance {
                 if leftovers {
                     *ended = true;
                     let (run, signal) = (Run { instance: self.id, number: *run }, *signal);
-                    step.say(Notice::Ended { instance: self.id, ending, uptime, next: Next::Sweep });
+                    step.say(Notice::Ended { who: self.subject(), ending, uptime, next: Next::Sweep });
                     self.sweep(step, run, signal);
                     Verdict::Nothing
                 } else {
@@ -246,6 +270,7 @@ impl Instance {
     }
 
     pub(super) fn timer_fired(&mut self, step: &mut Step<'_>, epoch: u64) -> Verdict {
+        let who = self.subject();
         if epoch != self.epoch {
             return Verdict::Nothing;
         }
@@ -254,13 +279,17 @@ impl Instance {
                 self.launch(step);
                 Verdict::Nothing
             }
-            State::Stopping { killed: false, .. } => {
-                step.say(Notice::Killing { instance: self.id, waited: self.spec.stop.kill_timeout });
+            State::Stopping { kills: 0, .. } => {
+                step.say(Notice::Killing { who, waited: self.spec.stop.kill_timeout });
                 self.kill(step);
                 Verdict::Nothing
             }
-            State::Stopping { killed: true, then, .. } => {
-                step.say(Notice::Unkillable { instance: self.id });
+            State::Stopping { kills: 1..KILLS, .. } => {
+                self.kill(step);
+                Verdict::Nothing
+            }
+            State::Stopping { then, .. } => {
+                step.say(Notice::Unkillable { who });
                 // Never two processes for one instance: what was to run again cannot.
                 let then = match then {
                     Then::Follow(_) | Then::Restart => {
@@ -283,15 +312,9 @@ impl Instance {
             State::Online { run, since } => {
                 let run = Run { instance: self.id, number: *run };
                 let Stop { signal, cause, then } = stop;
-                self.state = State::Stopping {
-                    run: run.number,
-                    ended: false,
-                    signal,
-                    since: *since,
-                    killed: false,
-                    then,
-                };
-                step.say(Notice::Stopping { instance: self.id, signal, cause });
+                self.state =
+                    State::Stopping { run: run.number, ended: false, signal, since: *since, kills: 0, then };
+                step.say(Notice::Stopping { who: self.subject(), signal, cause });
                 step.out.push(Effect::Signal(run, signal));
                 // A stopped process (SIGSTOP) would not see the signal before it goes on.
                 step.out.push(Effect::Signal(run, Signal::CONT));
@@ -313,8 +336,8 @@ impl Instance {
     /// SIGKILL to the whole tree, at once.
     pub(super) fn kill(&mut self, step: &mut Step<'_>) {
         let Some(run) = self.run() else { return };
-        let State::Stopping { killed, ended, .. } = &mut self.state else { return };
-        *killed = true;
+        let State::Stopping { kills, ended, .. } = &mut self.state else { return };
+        *kills += 1;
         if self.spec.stop.treekill {
             step.out.push(Effect::KillTree(run));
         } else if !*ended {
@@ -328,19 +351,13 @@ impl Instance {
         let code = ending.code();
         let next = self.decide(&ending, uptime);
         let run = self.run();
-        step.say(Notice::Ended { instance: self.id, ending, uptime, next });
+        step.say(Notice::Ended { who: self.subject(), ending, uptime, next });
         match run {
             Some(run) if leftovers => {
                 let signal = self.spec.stop_signal();
                 let then = Then::Follow(next);
-                self.state = State::Stopping {
-                    run: run.number,
-                    ended: true,
-                    signal,
-                    since: step.now,
-                    killed: false,
-                    then,
-                };
+                self.state =
+                    State::Stopping { run: run.number, ended: true, signal, since: step.now, kills: 0, then };
                 self.sweep(step, run, signal);
                 self.arm(step, self.spec.stop.kill_timeout);
                 // Its own code counts now: later nobody knows it any more.
@@ -361,12 +378,12 @@ impl Instance {
             Then::Restart => Next::Restart(Duration::ZERO),
             Then::Stay | Then::Remove => Next::Stay,
         };
-        step.say(Notice::Ended { instance: self.id, ending: ending.clone(), uptime, next });
+        step.say(Notice::Ended { who: self.subject(), ending: ending.clone(), uptime, next });
         self.follow(step, then, 0)
     }
 
     fn sweep(&mut self, step: &mut Step<'_>, run: Run, signal: Signal) {
-        step.say(Notice::Leftovers { instance: self.id, signal });
+        step.say(Notice::Leftovers { who: self.subject(), signal });
         step.out.push(Effect::SweepTree(run, signal));
     }
 
@@ -411,20 +428,30 @@ impl Instance {
     /// Run again, and when? PM2's rules (`min_uptime`, `max_restarts`, `stop_exit_codes`).
     fn decide(&mut self, ending: &Ending, uptime: Duration) -> Next {
         let policy = &self.spec.restart;
-        let final_code = match ending {
-            Ending::Exited(code) => policy.stop_exit_codes.contains(code),
-            Ending::Signaled { .. } | Ending::SpawnFailed(_) => false,
+        let (is_final, is_unstable, least_wait) = match ending {
+            Ending::Exited(code) => {
+                (policy.stop_exit_codes.contains(code), uptime < policy.min_uptime, Duration::ZERO)
+            }
+            Ending::Signaled { .. } => (false, uptime < policy.min_uptime, Duration::ZERO),
+            // Unstable whatever `min_uptime` says, and never tried again at once: the answer
+            // comes at once, too, and the supervisor would do nothing else.
+            Ending::SpawnFailed(failure) => {
+                if failure.permanent && !self.has_run {
+                    return Next::Errored { unstable: 1 };
+                }
+                (false, true, SPAWN_RETRY)
+            }
         };
-        if !policy.autorestart || final_code {
+        if !policy.autorestart || is_final {
             return Next::Final;
         }
-        self.unstable = if uptime < policy.min_uptime { self.unstable + 1 } else { 0 };
+        self.unstable = if is_unstable { self.unstable + 1 } else { 0 };
         if self.unstable >= policy.max_restarts.max(1) {
             return Next::Errored { unstable: self.unstable };
         }
         let (wait, progress) = self.backoff.next(policy.backoff, uptime);
         self.backoff = progress;
-        Next::Restart(wait)
+        Next::Restart(wait.max(least_wait))
     }
 
     fn arm(&mut self, step: &mut Step<'_>, wait: Duration) {

@@ -19,7 +19,8 @@ mod time;
 mod tests;
 
 pub use event::{
-    Effect, Ending, Event, InstanceId, Next, Notice, Run, SpawnFailure, StopCause, StopRequest, Timer,
+    Effect, Ending, Event, InstanceId, Next, Notice, Run, SpawnFailure, StopCause, StopRequest, Subject,
+    Timer,
 };
 pub use instance::Status;
 pub use root::{InstanceView, Machine};

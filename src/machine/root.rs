@@ -22,8 +22,8 @@ pub struct Machine {
     plan: Plan,
     instances: BTreeMap<InstanceId, Instance>,
     phase: Phase,
-    /// The code of the first application that failed for good.
-    first_failure: Option<ExitCode>,
+    /// Counts the instances that failed for good.
+    failures: u64,
     next_id: u32,
     runs: u64,
 }
@@ -34,7 +34,8 @@ enum Phase {
     Waiting,
     Running,
     Stopping {
-        since: Time,
+        /// When somebody asked for it; not yet, if an `errored` application began it.
+        asked: Option<Time>,
         killed: bool,
         code: ExitCode,
     },
@@ -63,7 +64,7 @@ impl Machine {
         let mut machine = Self {
             instances: BTreeMap::new(),
             phase: Phase::Waiting,
-            first_failure: None,
+            failures: 0,
             next_id: 0,
             runs: 0,
             plan,
@@ -159,8 +160,11 @@ impl Machine {
     fn stop_requested(&mut self, now: Time, request: StopRequest, out: &mut Vec<Effect>) {
         match self.phase {
             Phase::Waiting | Phase::Running => self.shut_down(now, Some(request.signal), 0, out),
-            Phase::Stopping { since, killed: false, code } if now.since(since) > IMPATIENCE => {
-                self.phase = Phase::Stopping { since, killed: true, code };
+            Phase::Stopping { asked: None, killed, code } => {
+                self.phase = Phase::Stopping { asked: Some(now), killed, code };
+            }
+            Phase::Stopping { asked: Some(asked), killed: false, code } if now.since(asked) > IMPATIENCE => {
+                self.phase = Phase::Stopping { asked: Some(asked), killed: true, code };
                 out.push(Effect::Say(Notice::KillingAll));
                 for id in self.ids() {
                     self.with_instance(id, now, out, |instance, step| {
@@ -175,7 +179,7 @@ impl Machine {
 
     /// Stops everything; procrun will end with `code`.
     fn shut_down(&mut self, now: Time, signal: Option<Signal>, code: ExitCode, out: &mut Vec<Effect>) {
-        self.phase = Phase::Stopping { since: now, killed: false, code };
+        self.phase = Phase::Stopping { asked: signal.map(|_| now), killed: false, code };
         let alive = self.instances.values().filter(|instance| instance.run().is_some()).count();
         out.push(Effect::Say(Notice::ShuttingDown { alive }));
         for id in self.ids() {
@@ -291,13 +295,14 @@ impl Machine {
                 out.push(Effect::Forget(id));
             }
             Verdict::Ended(code) => {
-                self.first_failure.get_or_insert(code);
+                self.failures += 1;
+                instance.failure.get_or_insert((self.failures, code));
             }
             Verdict::Errored(code) => {
-                let code = code.max(1);
-                self.first_failure.get_or_insert(code);
+                self.failures += 1;
+                let (_, code) = *instance.failure.get_or_insert((self.failures, code.max(1)));
                 if on_errored == OnErrored::Exit && self.phase == Phase::Running {
-                    out.push(Effect::Say(Notice::Escalated { instance: id, code }));
+                    out.push(Effect::Say(Notice::Escalated { who: instance.subject(), code }));
                     self.shut_down(now, None, code, out);
                 }
             }
@@ -310,7 +315,14 @@ impl Machine {
             return;
         }
         let code = match self.phase {
-            Phase::Running if self.plan.runtime.auto_exit => self.first_failure.unwrap_or(0),
+            Phase::Running if self.plan.runtime.auto_exit => {
+                // The code of the first application that failed.
+                self.instances
+                    .values()
+                    .filter_map(|instance| instance.failure)
+                    .min()
+                    .map_or(0, |(_, code)| code)
+            }
             Phase::Stopping { code, .. } => code,
             Phase::Waiting | Phase::Running | Phase::Ended => return,
         };

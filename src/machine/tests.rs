@@ -10,8 +10,8 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    Effect, Ending, Event, InstanceId, Machine, Next, Notice, Run, SpawnFailure, Status, StopRequest, Time,
-    Timer,
+    Effect, Ending, Event, InstanceId, Machine, Next, Notice, Run, SpawnFailure, Status, StopRequest,
+    Subject, Time, Timer,
 };
 use crate::spec::{
     AppSpec, Backoff, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, LogSpec, OnErrored, Plan,
@@ -106,7 +106,10 @@ impl World {
                         assert!(self.stop_asked.is_none(), "a start after the stop");
                         self.spawned.push((self.now, run));
                         events.push(if self.spawns_fail {
-                            Event::SpawnFailed(run, SpawnFailure { code: 127, message: "gone".to_owned() })
+                            Event::SpawnFailed(
+                                run,
+                                SpawnFailure { code: 127, message: "gone".to_owned(), permanent: true },
+                            )
                         } else {
                             self.alive.insert(run);
                             Event::Started(run)
@@ -120,7 +123,7 @@ impl World {
                     }
                     Effect::Forget(id) => assert!(self.machine.instance(id).is_none()),
                     Effect::Say(notice) => {
-                        if let Notice::Unkillable { instance } = notice {
+                        if let Notice::Unkillable { who: Subject { id: instance, .. } } = notice {
                             // Given up: it is nobody's any more.
                             self.alive.retain(|run| run.instance != instance);
                             self.left.retain(|run| run.instance != instance);
@@ -278,6 +281,72 @@ fn a_spawn_failure_counts_as_an_unstable_start() {
 }
 
 #[test]
+fn what_cannot_start_is_never_tried_in_a_row() {
+    let mut spec = app("a");
+    spec.restart.min_uptime = Duration::ZERO;
+    spec.restart.backoff = Backoff::Fixed(Duration::ZERO);
+    let mut world = World::new(plan([spec]));
+    world.spawns_fail = true;
+    let before = world.now;
+    world.exit(world.run(0), FAILED, false);
+    assert_eq!(world.status(0), Status::WaitingRestart);
+    world.pass(MS(2000));
+    assert_eq!(world.end, Some(127), "unstable whatever min_uptime says");
+    assert!(
+        world.spawned[2..]
+            .iter()
+            .enumerate()
+            .all(|(n, (at, _))| at.since(before) >= MS(100) * (n as u32 + 1))
+    );
+}
+
+#[test]
+fn what_could_never_start_is_errored_at_once() {
+    let mut machine = Machine::new(plan([app("a")]), 2);
+    let mut effects = Vec::new();
+    machine.step(Time::ZERO, Event::Boot, &mut effects);
+    let failure = SpawnFailure { code: 126, message: "no ELF".to_owned(), permanent: true };
+    let run = Run { instance: InstanceId(0), number: 1 };
+    machine.step(Time::ZERO, Event::SpawnFailed(run, failure), &mut effects);
+    assert_eq!(effects.last(), Some(&Effect::End(126)));
+}
+
+#[test]
+fn a_failure_that_was_mended_does_not_count() {
+    let once = |code| {
+        let mut spec = app("a");
+        spec.restart.autorestart = false;
+        spec.namespace = code;
+        spec
+    };
+    let mut world = World::new(plan([once("broken".to_owned()), app("b")]));
+    world.exit(world.run(0), FAILED, false);
+    let mended = once("mended".to_owned());
+    let mut other = app("b");
+    other.restart.autorestart = false;
+    world.feed(Event::Apply { plan: plan([mended, other]), cpus: 2 });
+    world.exit(world.run(0), OK, false);
+    world.exit(world.run(1), OK, false);
+    world.exit(world.run(1), OK, false);
+    assert_eq!(world.end, Some(0));
+}
+
+#[test]
+fn the_first_stop_signal_during_an_escalation_does_not_kill() {
+    let mut critical = app("a");
+    critical.restart.max_restarts = 1;
+    critical.restart.on_errored = OnErrored::Exit;
+    let mut world = World::new(plan([critical, app("b")]));
+    world.exit(world.run(0), FAILED, false);
+    world.pass(MS(1500));
+    world.stop(Signal::TERM);
+    assert!(world.killed.is_empty());
+    world.pass(MS(600));
+    world.stop(Signal::TERM);
+    assert_eq!(world.killed.len(), 1);
+}
+
+#[test]
 fn the_first_failed_app_gives_its_code() {
     let once = |name| AppSpec {
         restart: RestartPolicy { autorestart: false, ..RestartPolicy::default() },
@@ -376,7 +445,7 @@ fn an_unkillable_process_is_given_up_and_never_doubled() {
     let first = world.run(0);
     world.exit(first, FAILED, true);
     world.pass(MS(10_000));
-    assert_eq!((world.killed.len(), world.status(0)), (1, Status::Errored));
+    assert_eq!((world.killed.len(), world.status(0)), (2, Status::Errored));
     assert_eq!(world.spawned.len(), 2);
 }
 

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
-use super::{evaluation::Running, is_stop, launch, report, timers::Timers, workers::Workers};
+use super::{evaluation::Running, is_stop, launch, report, say_early, timers::Timers, workers::Workers};
 use crate::{
     config::{Loaded, Problems, Read, Source},
     logs::{self, Logs},
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// How long the last lines may take to be written when whoever reads stdout does not read.
+/// Who has asked procrun to stop does not wait longer for a reader that reads nothing.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 struct Supervisor<'a> {
@@ -34,6 +34,7 @@ struct Supervisor<'a> {
     /// Asked to read the file again while it is being read.
     read_once_more: bool,
     end: Option<ExitCode>,
+    stop_asked: bool,
     /// Kept between turns so that a turn allocates nothing.
     effects: Vec<Effect>,
 }
@@ -47,18 +48,18 @@ pub(super) async fn supervise(
     let Loaded { plan, notices, .. } = match super::read(source, &mut signals, open_files).await {
         Ok(Ok(loaded)) => loaded,
         Ok(Err(problems)) => {
-            eprintln!("{problems}");
+            say_early(&problems);
             return Ok(problems.exit_code());
         }
         Err(signal) => {
-            eprintln!("received {signal} before anything was started, ending with code 0");
+            say_early(format_args!("received {signal} before anything was started, ending with code 0"));
             return Ok(0);
         }
     };
-    if let Err(code) =
-        preflight(plan.apps.iter().map(AsRef::as_ref), source, |line| eprintln!("error: {line}"))
-    {
-        eprintln!("nothing was started");
+    if let Err(code) = preflight(plan.apps.iter().map(AsRef::as_ref), source, |line| {
+        say_early(format_args!("error: {line}"))
+    }) {
+        say_early("nothing was started");
         return Ok(code);
     }
     let logs = Logs::start(&plan.runtime.log)?;
@@ -82,12 +83,11 @@ pub(super) async fn supervise(
         evaluation: None,
         read_once_more: false,
         end: None,
+        stop_asked: false,
         effects: Vec::new(),
     };
     let code = supervisor.run().await?;
-    if tokio::time::timeout(LAST_WORDS, logs.finish()).await.is_err() {
-        debug!("stdout is blocked, the last lines are lost");
-    }
+    supervisor.last_words(&logs).await?;
     Ok(code)
 }
 
@@ -135,6 +135,29 @@ impl Supervisor<'_> {
         }
     }
 
+    /// Waits until everything is written. Whoever reads it may take any time, until somebody asks
+    /// procrun to stop: then only as long as the reader reads at all.
+    async fn last_words(&mut self, logs: &Logs) -> io::Result<()> {
+        let mut finished = logs.finish();
+        let mut received = Vec::new();
+        loop {
+            let written = logs.written();
+            let deadline = self.stop_asked.then(|| now() + LAST_WORDS);
+            tokio::select! {
+                _ = &mut finished => return Ok(()),
+                () = sleep_until(deadline) => {
+                    if logs.written() == written {
+                        return Ok(logs::say_past_the_pump("nobody reads the output, the last lines are lost"));
+                    }
+                }
+                result = self.signals.wait(&mut received) => result?,
+            }
+            let is_stop_signal = |it: Received| Signal::from_number(it.number).is_some_and(is_stop);
+            self.stop_asked |= received.drain(..).any(is_stop_signal);
+            while reap::next().is_some() {}
+        }
+    }
+
     fn now(&self) -> Time {
         Time::after_start(now() - self.began)
     }
@@ -166,7 +189,7 @@ impl Supervisor<'_> {
                 Effect::SweepTree(run, signal) => self.workers.sweep(*run, *signal),
                 Effect::Arm(timer, at) => self.timers.arm(*timer, *at),
                 Effect::Forget(instance) => self.workers.forget(*instance),
-                Effect::Say(notice) => report::say(&self.machine, notice),
+                Effect::Say(notice) => report::say(notice),
                 Effect::End(code) => self.end = Some(*code),
             }
         }
@@ -219,6 +242,7 @@ impl Supervisor<'_> {
     }
 
     fn stop(&mut self, signal: Signal) {
+        self.stop_asked = true;
         self.workers.signal_strays(signal);
         self.feed(vec![Event::Stop(StopRequest { signal })]);
     }

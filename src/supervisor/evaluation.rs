@@ -175,7 +175,8 @@ impl Stream {
     fn read_rest(&mut self, most: usize) {
         let mut buffer = [0; 4096];
         while self.bytes.len() <= most {
-            match self.pipe.try_read(&mut buffer) {
+            // Not tokio's `try_read`: it answers from what it knew when it last looked.
+            match nix::unistd::read(&self.pipe, &mut buffer) {
                 Ok(0) | Err(_) => break,
                 Ok(n) => self.bytes.extend_from_slice(&buffer[..n]),
             }

@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     ffi::{CString, OsStr, OsString},
-    os::unix::ffi::{OsStrExt, OsStringExt},
+    os::unix::ffi::OsStringExt,
 };
 
 use super::resolve::{self, Command};
@@ -41,14 +41,13 @@ pub(super) struct Prepared {
     pub(super) env: Vec<CString>,
     pub(super) cwd: CString,
     pub(super) credentials: Option<Credentials>,
-    /// `NAME=value` of [`MARKER`].
     pub(super) marker: String,
 }
 
-/// Prepares the run `number` of an instance.
+/// Prepares a run of an instance; `marker` is `NAME=value` of [`MARKER`].
 pub(super) fn prepare(
     instance: &InstanceView<'_>,
-    run: u64,
+    marker: String,
     inherited: &Environment,
 ) -> Result<Prepared, SpawnFailure> {
     let spec = instance.spec;
@@ -58,7 +57,6 @@ pub(super) fn prepare(
     if command.is_python {
         env.entry("PYTHONUNBUFFERED".into()).or_insert_with(|| "1".into());
     }
-    let marker = format!("{MARKER}={}.{run}", std::process::id());
     let mut env = env
         .into_iter()
         .map(|(mut name, value)| {
@@ -90,7 +88,7 @@ pub(super) fn preflight(spec: &AppSpec, inherited: &Environment) -> Result<(), S
 pub(super) fn credentials(spec: &AppSpec) -> Result<Option<Credentials>, SpawnFailure> {
     let identity = &spec.identity;
     accounts::resolve(identity.user.as_ref().map(as_key), identity.group.as_ref().map(as_key))
-        .map_err(|error| SpawnFailure { code: 126, message: error.to_string() })
+        .map_err(|error| SpawnFailure { code: 126, message: error.to_string(), permanent: true })
 }
 
 fn as_key(principal: &PrincipalRef) -> Key<'_> {
@@ -145,8 +143,9 @@ fn inherits(inherit: &InheritEnv, name: &OsStr) -> bool {
     match inherit {
         InheritEnv::All => true,
         InheritEnv::Nothing => false,
-        InheritEnv::Without(prefixes) => {
-            !prefixes.iter().any(|prefix| name.as_bytes().starts_with(prefix.as_bytes()))
+        InheritEnv::Without(parts) => {
+            let name = name.to_string_lossy();
+            !parts.iter().any(|part| name.contains(part.as_str()))
         }
     }
 }
@@ -154,6 +153,7 @@ fn inherits(inherit: &InheritEnv, name: &OsStr) -> bool {
 fn c_string(text: &OsStr) -> Result<CString, SpawnFailure> {
     CString::new(text.to_owned().into_vec()).map_err(|_| SpawnFailure {
         code: 126,
+        permanent: true,
         message: format!("`{}` holds a NUL byte, which no program can be given", text.display()),
     })
 }

@@ -12,7 +12,7 @@ mod resolve;
 mod timers;
 mod workers;
 
-use std::io;
+use std::io::{self, Write};
 
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ use crate::{
     sys::{
         process::{self, OpenFiles},
         reap,
-        signals::{self, Received, Signals},
+        signals::{self, Received, Sender, Signals},
     },
 };
 
@@ -39,7 +39,7 @@ pub fn run(source: &Source) -> ExitCode {
     }) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: procrun cannot start: {error}");
+            say_early(format_args!("error: procrun cannot start: {error}"));
             SET_UP_FAILED
         }
     }
@@ -83,6 +83,11 @@ fn set_up() -> io::Result<(tokio::runtime::Runtime, signals::Installed, OpenFile
     Ok((runtime, installed, open_files))
 }
 
+/// What procrun says before or without its log. Whoever closed stderr does not want to know.
+fn say_early(what: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{what}");
+}
+
 /// Reads `source`, waiting for its evaluation if it needs one. `Err`: a signal asked to stop.
 async fn read(
     source: &Source,
@@ -94,6 +99,9 @@ async fn read(
         Ok(Read::Loaded(loaded)) => return Ok(Ok(loaded)),
         Ok(Read::NeedsEvaluation(evaluation)) => evaluation,
     };
+    if let Err(error) = signals.receive_realtime() {
+        return Ok(Err(failed_set_up(&error)));
+    }
     let mut running = match Running::start(evaluation, source.environment(), open_files, Instant::now()) {
         Ok(running) => running,
         Err(problems) => return Ok(Err(problems)),
@@ -109,8 +117,9 @@ async fn read(
             }
             () = running.advance() => {}
         }
-        for Received { number, .. } in received.drain(..) {
-            if let Some(signal) = Signal::from_number(number).filter(|signal| is_stop(*signal)) {
+        for Received { number, sender } in received.drain(..) {
+            let Some(signal) = Signal::from_number(number) else { continue };
+            if is_stop(signal) || signal == Signal::HUP && sender == Sender::Kernel {
                 stop = Some(signal);
                 running.abort(EvaluationEnd::Signaled(signal));
             }

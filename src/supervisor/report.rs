@@ -7,52 +7,45 @@ use std::{fmt, time::Duration};
 
 use tracing::{debug, error, info, warn};
 
-use crate::machine::{Ending, InstanceId, Machine, Next, Notice, StopCause};
+use crate::machine::{Ending, Next, Notice, StopCause, Subject};
 
 /// Says a notice in procrun's own log.
-pub(super) fn say(machine: &Machine, notice: &Notice) {
+pub(super) fn say(notice: &Notice) {
     match notice {
-        Notice::Ended { instance, ending, uptime, next } => {
-            ended(&Subject::of(machine, *instance), ending, Readable(*uptime), *next);
-        }
-        Notice::Stopping { instance, signal, cause } => {
-            let who = Subject::of(machine, *instance);
-            let Subject { app, id } = who;
+        Notice::Ended { who, ending, uptime, next } => ended(who, ending, Readable(*uptime), *next),
+        Notice::Stopping { who, signal, cause } => {
+            let (who, app, id) = (Who(who), &*who.spec.name, who.id.0);
             match cause {
                 StopCause::Shutdown => debug!(app, id, "{who}: sending {signal}"),
                 StopCause::Removed => info!(app, id, "{who} is no longer wanted, sending {signal}"),
                 StopCause::Changed => info!(app, id, "{who} has changed, sending {signal}"),
             }
         }
-        Notice::Leftovers { instance, signal } => {
-            let who = Subject::of(machine, *instance);
-            info!(app = who.app, id = who.id, "sending {signal} to the processes that {who} left behind");
+        Notice::Leftovers { who, signal } => {
+            let (who, app, id) = (Who(who), &*who.spec.name, who.id.0);
+            info!(app, id, "sending {signal} to the processes that {who} left behind");
         }
-        Notice::Killing { instance, waited } => {
-            let who = Subject::of(machine, *instance);
-            let waited = Readable(*waited);
-            warn!(app = who.app, id = who.id, "{who} is still there after {waited}, killing its whole tree");
+        Notice::Killing { who, waited } => {
+            let (who, app, id) = (Who(who), &*who.spec.name, who.id.0);
+            warn!(app, id, "{who} is still there after {}, killing its whole tree", Readable(*waited));
         }
-        Notice::Unkillable { instance } => {
-            let who = Subject::of(machine, *instance);
-            error!(app = who.app, id = who.id, "not even SIGKILL ended {who}, giving up on it");
+        Notice::Unkillable { who } => {
+            let (who, app, id) = (Who(who), &*who.spec.name, who.id.0);
+            error!(app, id, "not even SIGKILL ended {who}, giving up on it");
         }
         Notice::ShuttingDown { alive: 1 } => info!("stopping 1 process"),
         Notice::ShuttingDown { alive } => info!("stopping {alive} processes"),
         Notice::KillingAll => warn!("asked to stop again, killing everything"),
-        Notice::Escalated { instance, code } => {
-            let who = Subject::of(machine, *instance);
-            error!(
-                app = who.app,
-                id = who.id,
-                "{who} is errored and nothing goes on without it: ending with {code}"
-            );
+        Notice::Escalated { who, code } => {
+            let (who, app, id) = (Who(who), &*who.spec.name, who.id.0);
+            error!(app, id, "{who} is errored and nothing goes on without it: ending with code {code}");
         }
     }
 }
 
-fn ended(who: &Subject<'_>, ending: &Ending, uptime: Readable, next: Next) {
-    let (Subject { app, id }, reason, code) = (who, ending.reason(), ending.code());
+fn ended(who: &Subject, ending: &Ending, uptime: Readable, next: Next) {
+    let (who, app, id) = (Who(who), &*who.spec.name, who.id.0);
+    let (reason, code) = (ending.reason(), ending.code());
     let what = match ending {
         Ending::SpawnFailed(_) => format!("{who} ended: {ending}"),
         Ending::Exited(_) | Ending::Signaled { .. } => format!("{who} ended: {ending} after {uptime}"),
@@ -70,21 +63,12 @@ fn ended(who: &Subject<'_>, ending: &Ending, uptime: Readable, next: Next) {
     }
 }
 
-/// Whom a line is about: `main (0)`.
-pub(super) struct Subject<'a> {
-    pub(super) app: &'a str,
-    pub(super) id: u32,
-}
+/// `main (0)`.
+pub(super) struct Who<'a>(pub(super) &'a Subject);
 
-impl<'a> Subject<'a> {
-    pub(super) fn of(machine: &'a Machine, id: InstanceId) -> Self {
-        Self { app: machine.instance(id).map_or("?", |view| &view.spec.name), id: id.0 }
-    }
-}
-
-impl fmt::Display for Subject<'_> {
+impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.app, self.id)
+        write!(f, "{} ({})", self.0.spec.name, self.0.id.0)
     }
 }
 

@@ -12,7 +12,10 @@ use std::{
 use crate::{
     machine::SpawnFailure,
     spec::{Exec, Interpreter},
-    sys::program::{self, Found, Kind},
+    sys::{
+        program::{self, Found, Kind},
+        spawn::{self, Stage},
+    },
 };
 
 /// A shell's code for a command that is not there.
@@ -94,7 +97,10 @@ impl Lookup<'_> {
                     format!("{} is a directory, not a program", file.display()),
                 ));
             }
-            Ok(_) => return Ok(file),
+            Ok(meta) if meta.is_file() => return Ok(file),
+            Ok(_) => {
+                return Err(failure(NOT_EXECUTABLE, format!("{} is no regular file", file.display())));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 return Err(failure(NOT_EXECUTABLE, format!("cannot look at {}: {error}", file.display())));
@@ -206,11 +212,18 @@ fn not_executable(path: &Path) -> SpawnFailure {
 }
 
 fn failure(code: u8, message: String) -> SpawnFailure {
-    SpawnFailure { code, message }
+    SpawnFailure { code, message, permanent: true }
 }
 
 /// What the kernel said when it was asked to execute `program`.
-pub(super) fn exec_failure(program: &Path, error: &crate::sys::spawn::Error) -> SpawnFailure {
-    let code = if error.source.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE };
-    failure(code, format!("{}: {error}", program.display()))
+pub(super) fn exec_failure(program: &Path, error: &spawn::Error) -> SpawnFailure {
+    let kind = error.source.kind();
+    let code = if kind == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE };
+    // A shortage passes; a file of the wrong kind stays what it is.
+    let permanent = error.stage != Stage::Fork
+        && !matches!(
+            kind,
+            io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock | io::ErrorKind::ExecutableFileBusy
+        );
+    SpawnFailure { code, message: format!("{}: {error}", program.display()), permanent }
 }

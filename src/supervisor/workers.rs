@@ -5,23 +5,30 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs, io,
-    os::fd::{AsFd, OwnedFd},
-    path::PathBuf,
+    fs,
+    hash::{BuildHasher, RandomState},
+    io::{self, Write},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
+    path::{Path, PathBuf},
     sync::Arc,
 };
+
+use nix::fcntl::OFlag;
 
 use tracing::{debug, info, warn};
 
 use super::{
     launch::{self, Environment, Prepared},
     log_files,
-    report::Subject,
+    report::Who,
     resolve,
 };
 use crate::{
     logs::{Label, Logs},
-    machine::{Ending, Event, InstanceId, InstanceView, Machine, Run, SpawnFailure},
+    machine::{Ending, Event, InstanceId, InstanceView, Machine, Run, SpawnFailure, Subject},
     spec::{AppSpec, Signal},
     sys::{
         pipes::{self, Budget},
@@ -41,6 +48,10 @@ pub(super) struct Workers {
     budget: Budget,
     places: HashMap<InstanceId, Place>,
     by_pid: HashMap<Pid, Run>,
+    /// Tells the workers of this procrun from those of another one below or above it.
+    token: u64,
+    /// The children that procrun had before it was procrun (`sh -c "db & exec procrun …"`).
+    elders: HashSet<Pid>,
     /// Runs whose main process has ended and whose tree has not.
     sweeping: HashSet<Run>,
 }
@@ -61,12 +72,8 @@ struct Process {
     run: Run,
     pid: Pid,
     marker: String,
-}
-
-impl Process {
-    fn root(&self) -> Root {
-        Root { leader: self.pid, marker: Some(self.marker.clone()) }
-    }
+    /// It has been reaped: its id may be somebody else's by now.
+    reaped: bool,
 }
 
 /// A process that procrun has adopted.
@@ -102,6 +109,8 @@ impl Workers {
             budget: Budget::new(expected * 2),
             places: HashMap::new(),
             by_pid: HashMap::new(),
+            token: RandomState::new().hash_one(open_files.hard()),
+            elders: if process::is_pid1() { HashSet::new() } else { tree::children().into_iter().collect() },
             sweeping: HashSet::new(),
         })
     }
@@ -121,10 +130,12 @@ impl Workers {
     }
 
     fn prepare(&mut self, view: &InstanceView<'_>, run: Run) -> Result<Prepared, SpawnFailure> {
-        let prepared = launch::prepare(view, run.number, &self.inherited)?;
+        let marker = format!("{}={:016x}.{}", launch::MARKER, self.token, run.number);
+        let prepared = launch::prepare(view, marker, &self.inherited)?;
         self.open_place(view, &prepared).map_err(|error| SpawnFailure {
             code: 126,
             message: format!("cannot make its output pipes: {error}"),
+            permanent: false,
         })?;
         Ok(prepared)
     }
@@ -155,11 +166,11 @@ impl Workers {
                 return Ok(());
             }
             self.forget(view.id);
-            self.budget.expect(2);
         }
         let owner = prepared.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
         let (out, out_size) = pipes::open(&mut self.budget, owner)?;
-        let (err, err_size) = pipes::open(&mut self.budget, owner)?;
+        let (err, err_size) =
+            pipes::open(&mut self.budget, owner).inspect_err(|_| self.budget.give_back(out_size))?;
         let label = Label { id: view.id.0, name: view.spec.name.clone() };
         self.logs.add(label, log_files::sinks(view), out.read, err.read);
         let place = Place {
@@ -177,19 +188,20 @@ impl Workers {
     fn register(&mut self, run: Run, pid: Pid, marker: String) {
         let Some(place) = self.places.get_mut(&run.instance) else { return };
         self.by_pid.insert(pid, run);
-        place.process = Some(Process { run, pid, marker });
-        let who = Subject { app: &place.spec.name, id: run.instance.0 };
-        info!(app = who.app, id = who.id, pid, "{who} is online, pid {pid}");
+        place.process = Some(Process { run, pid, marker, reaped: false });
+        let who = Subject { id: run.instance, spec: place.spec.clone() };
+        let (who, app, id) = (Who(&who), &*place.spec.name, run.instance.0);
+        info!(app, id, pid, "{who} is online, pid {pid}");
         if let Some(file) = &place.pid_file
-            && let Err(error) = fs::write(file, format!("{pid}\n"))
+            && let Err(error) = write_pid_file(file, pid)
         {
-            warn!(app = who.app, id = who.id, "cannot write {who}'s pid file {}: {error}", file.display());
+            warn!(app, id, "cannot write {who}'s pid file {}: {error}", file.display());
         }
     }
 
     /// Sends a signal to the main process of a run, if it is there.
     pub(super) fn signal(&self, run: Run, signal: Signal) {
-        if let Some(process) = self.process(run) {
+        if let Some(process) = self.process(run).filter(|process| !process.reaped) {
             // It may have ended meanwhile; that news is on its way.
             let _ = process::signal(process.pid, signal.number());
         }
@@ -201,14 +213,20 @@ impl Workers {
 
     /// SIGKILL to everything that belongs to these runs.
     pub(super) fn kill_trees(&self, runs: &[Run]) {
-        let roots: Vec<Root> = runs.iter().filter_map(|run| self.process(*run)).map(Process::root).collect();
+        let processes: Vec<&Process> = runs.iter().filter_map(|run| self.process(*run)).collect();
+        for process in processes.iter().filter(|process| !process.reaped) {
+            // The kernel kills a group in one go, however fast it forks, and needs no `/proc`.
+            let _ = process::signal(process.pid, Signal::KILL.number());
+            let _ = process::signal_group(process.pid, Signal::KILL.number());
+        }
+        let roots: Vec<Root> = processes.into_iter().map(|process| self.root(process)).collect();
         tree::kill(&roots);
     }
 
     /// Sends a signal to what an ended run has left behind, and watches for its end.
     pub(super) fn sweep(&mut self, run: Run, signal: Signal) {
         let Some(process) = self.process(run) else { return };
-        for pid in tree::members(&[process.root()]) {
+        for pid in tree::members(&[self.root(process)]) {
             let _ = process::signal(pid, signal.number());
             let _ = process::signal(pid, Signal::CONT.number());
         }
@@ -229,8 +247,9 @@ impl Workers {
         let mut events = Vec::with_capacity(ended.len());
         for (run, status) in ended {
             self.logs.run_ended(run.instance.0);
-            if let Some(file) = self.places.get(&run.instance).and_then(|place| place.pid_file.as_ref()) {
-                let _ = fs::remove_file(file);
+            if let Some(place) = self.places.get_mut(&run.instance) {
+                place.process.iter_mut().for_each(|process| process.reaped = true);
+                place.pid_file.iter().for_each(|file| drop(fs::remove_file(file)));
             }
             let leftovers = self.has_leftovers(run, &orphans);
             events.push(Event::Exited { run, ending: ending(status), leftovers });
@@ -244,17 +263,22 @@ impl Workers {
         events
     }
 
+    /// Where the tree of a run begins. The id of a reaped process may be another worker's by now.
+    fn root(&self, process: &Process) -> Root {
+        let is_anothers = process.reaped && self.by_pid.contains_key(&process.pid);
+        Root { leader: (!is_anothers).then_some(process.pid), marker: Some(process.marker.clone()) }
+    }
+
     /// Whether something of the tree of a run whose main process has ended is left. Whatever was
     /// below it is now below procrun itself, so a look at procrun's own children is enough.
     fn has_leftovers(&self, run: Run, orphans: &[Orphan]) -> bool {
-        self.process(run).is_some_and(|process| {
-            orphans.iter().any(|orphan| orphan.belongs_to(process)) || process::group_exists(process.pid)
-        })
+        self.process(run).is_some_and(|process| orphans.iter().any(|orphan| orphan.belongs_to(process)))
     }
 
     /// The children of procrun that it has not started as workers.
     fn orphans(&self) -> Vec<Orphan> {
-        let adopted = tree::children().into_iter().filter(|pid| !self.by_pid.contains_key(pid));
+        let is_known = |pid: &Pid| self.by_pid.contains_key(pid) || self.elders.contains(pid);
+        let adopted = tree::children().into_iter().filter(|pid| !is_known(pid));
         adopted.map(Orphan::look_at).collect()
     }
 
@@ -268,7 +292,7 @@ impl Workers {
     /// SIGKILL to the orphans that belong to no worker, and to all below them.
     pub(super) fn kill_strays(&self) {
         let roots: Vec<Root> =
-            self.strays().iter().map(|stray| Root { leader: stray.pid, marker: None }).collect();
+            self.strays().iter().map(|stray| Root { leader: Some(stray.pid), marker: None }).collect();
         if !roots.is_empty() {
             tree::kill(&roots);
         }
@@ -287,10 +311,18 @@ impl Workers {
     /// Releases what belongs to an instance.
     pub(super) fn forget(&mut self, id: InstanceId) {
         if let Some(place) = self.places.remove(&id) {
+            self.sweeping.retain(|run| run.instance != id);
             self.budget.give_back(place.pipe_memory);
             self.logs.remove(id.0);
         }
     }
+}
+
+/// Opened without waiting: a FIFO must not hold the supervisor up.
+fn write_pid_file(file: &Path, pid: Pid) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).custom_flags(OFlag::O_NONBLOCK.bits());
+    writeln!(options.open(file)?, "{pid}")
 }
 
 fn ending(status: Status) -> Ending {

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_without_a_line_works_as_it_does_in_docker() {
+    fn a_number_without_a_line_is_its_own_group() {
         assert_eq!(of(Some(Key::Id(5000)), None).unwrap(), (5000, 5000, vec![5000], None));
         assert_eq!(of(Some(Key::Id(5000)), Some(Key::Id(7))).unwrap(), (5000, 7, vec![7], None));
     }

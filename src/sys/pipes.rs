@@ -51,15 +51,10 @@ impl Budget {
         Self { left, expected }
     }
 
-    /// More pipes are to come than was said at first.
-    pub fn expect(&mut self, more: usize) {
-        self.expected = self.expected.saturating_add(more);
-    }
-
     /// The size of the next pipe: a fair share of what is left, a power of two.
     fn take(&mut self) -> usize {
         let share = self.left / self.expected.max(1);
-        let size = if share >= WANTED { WANTED } else { prev_power_of_two(share).max(DEFAULT) };
+        let size = if share >= WANTED { WANTED } else { prev_power_of_two(share).max(PAGE) };
         self.expected = self.expected.saturating_sub(1);
         self.left = self.left.saturating_sub(size);
         size
@@ -85,9 +80,13 @@ pub fn open(budget: &mut Budget, owner: Option<(u32, u32)>) -> io::Result<(Pipe,
     let flags = OFlag::from_bits_retain(fcntl(read.as_fd(), FcntlArg::F_GETFL)?);
     fcntl(read.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     let size = budget.take();
-    if size > DEFAULT {
-        let wanted = i32::try_from(size).unwrap_or(i32::MAX);
-        let _ = fcntl(write.as_fd(), FcntlArg::F_SETPIPE_SZ(wanted));
+    // `pipe-max-size` may allow less: then the most that is allowed, for an unprivileged user.
+    let mut wanted = size;
+    while wanted != DEFAULT
+        && fcntl(write.as_fd(), FcntlArg::F_SETPIPE_SZ(i32::try_from(wanted).unwrap_or(i32::MAX))).is_err()
+        && wanted > DEFAULT
+    {
+        wanted /= 2;
     }
     if let Some((uid, gid)) = owner {
         // Whoever may not do this may not become that user either, and hears of it there.
@@ -98,7 +97,7 @@ pub fn open(budget: &mut Budget, owner: Option<(u32, u32)>) -> io::Result<(Pipe,
 
 #[cfg(test)]
 mod tests {
-    use super::{Budget, DEFAULT, WANTED};
+    use super::{Budget, PAGE, WANTED};
 
     #[test]
     fn few_workers_get_what_they_want_and_many_share_half_of_the_limit() {
@@ -110,7 +109,11 @@ mod tests {
         assert!(sizes.iter().sum::<usize>() <= 32 << 20, "never more than the budget");
         assert!(sizes.iter().all(|size| *size >= 128 * 1024), "a fair share each");
 
+        let mut crowd = Budget { left: 32 << 20, expected: 2000 };
+        let sizes: Vec<_> = (0..2000).map(|_| crowd.take()).collect();
+        assert!(sizes.iter().sum::<usize>() <= 32 << 20 && sizes.iter().all(|size| *size >= 8192));
+
         let mut exhausted = Budget { left: 0, expected: 0 };
-        assert_eq!(exhausted.take(), DEFAULT);
+        assert_eq!(exhausted.take(), PAGE);
     }
 }

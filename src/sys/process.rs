@@ -51,6 +51,13 @@ pub struct OpenFiles {
     pub(super) hard: u64,
 }
 
+impl OpenFiles {
+    /// How many files procrun may have open.
+    pub fn hard(self) -> u64 {
+        self.hard
+    }
+}
+
 /// Raises the soft limit of open files to the hard one: each worker costs procrun four
 /// descriptors. Returns what it was. A refusal is no error: it means fewer workers.
 pub fn raise_open_files() -> OpenFiles {
@@ -77,14 +84,6 @@ pub fn signal_group(group: Pid, number: i32) -> io::Result<()> {
     send(-group, number)
 }
 
-/// Whether a process group has a member, zombies included.
-pub fn group_exists(group: Pid) -> bool {
-    match send(-group, 0) {
-        Ok(()) => true,
-        Err(error) => error.raw_os_error() == Some(libc::EPERM),
-    }
-}
-
 fn send(target: Pid, number: i32) -> io::Result<()> {
     assert!(target != 0 && target != -1, "0 and -1 mean procrun's own group and everybody");
     // SAFETY: kill takes two integers and touches no memory.
@@ -107,11 +106,16 @@ pub fn trim_memory() {
 
 /// The parts of the executable that nobody can have written to: its code, and what is mapped
 /// read-only in front of it. What is read-only *behind* the code was written to by relocation.
+/// Nothing when they are not mappings of one file, as in a packed executable.
 fn code_and_constants(maps: &str) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
+    let mut file = None;
     for line in maps.lines() {
-        let mut fields = line.split_ascii_whitespace();
-        let (Some(range), Some(mode)) = (fields.next(), fields.next()) else { break };
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [range, mode, _offset, device, inode, ..] = fields[..] else { break };
+        if inode == "0" || *file.get_or_insert((device, inode)) != (device, inode) {
+            break;
+        }
         let Some((start, end)) = range.split_once('-') else { break };
         let (Ok(start), Ok(end)) = (usize::from_str_radix(start, 16), usize::from_str_radix(end, 16)) else {
             break;
@@ -146,6 +150,8 @@ mod tests {
             00401000-00405000 rw-p 001fe000 fd:00 1 /usr/bin/procrun\n";
         assert_eq!(code_and_constants(maps), [0x20_0000..0x27_8000, 0x27_8000..0x3f_d000]);
         assert_eq!(code_and_constants("00200000-00278000 rw-p 0 fd:00 1 x\n"), []);
+        assert_eq!(code_and_constants("00200000-00278000 r-xp 0 00:00 0\n"), []);
+        assert_eq!(code_and_constants("00200000-00278000 r--p 0 fd:00 1 x\n1-2 r-xp 0 fd:00 2 y\n"), []);
         assert_eq!(code_and_constants("garbage\n"), []);
         assert_eq!(code_and_constants(""), []);
     }

@@ -1,20 +1,31 @@
-//! Starting a process: a child that shares procrun's memory until it executes its program.
+//! Starting a process.
 //!
-//! The child runs on a small stack of its own while the parent's thread waits in the kernel
-//! (`CLONE_VM | CLONE_VFORK`, clone(2)), as posix_spawn(3) does it: no page table is copied, and
+//! A child that stays who procrun is shares procrun's memory until it executes its program: it
+//! runs on a small stack of its own while the parent's thread waits in the kernel
+//! (`CLONE_VM | CLONE_VFORK`, clone(2)), as posix_spawn(3) does it. No page table is copied, and
 //! the child can leave a note of what failed in the parent's memory. In exchange it may do
 //! nothing but make system calls: no allocation, no lock, and none of glibc's wrappers that would
 //! talk to the parent's other threads.
+//!
+//! A child that becomes another user gets a copy of the memory instead (fork(2)) and reports
+//! through a pipe. Sharing would end in two ways nobody wants: the change of user would make
+//! procrun itself undumpable, which closes `/proc/1/fd` to root; and a process of that user could
+//! stop the child between the change and the exec, and procrun with it for ever.
 
 use std::{
     ffi::{CStr, CString, c_int, c_void},
     fmt, io,
     mem::MaybeUninit,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     ptr,
 };
 
-use nix::libc;
+use nix::{
+    errno::Errno,
+    fcntl::OFlag,
+    libc,
+    poll::{PollFd, PollFlags, poll},
+};
 
 use super::{accounts::Credentials, process::OpenFiles, reap::Pid};
 
@@ -56,6 +67,11 @@ pub enum Stage {
     Exec,
 }
 
+impl Stage {
+    /// In the order of their numbers.
+    const ALL: [Self; 5] = [Self::Fork, Self::Streams, Self::Credentials, Self::Chdir, Self::Exec];
+}
+
 /// Why a process did not start.
 #[derive(Debug)]
 pub struct Error {
@@ -92,9 +108,17 @@ struct Shared<'a> {
     argv: Vec<*const libc::c_char>,
     env: Vec<*const libc::c_char>,
     parent: u32,
-    /// Where it failed and with which errno; written by the child while the parent waits.
+    /// Where it failed and with which errno; written by a child that shares the memory while the
+    /// parent waits.
     failed: Option<(Stage, c_int)>,
+    /// Where a child with its own memory reports.
+    report: Option<OwnedFd>,
 }
+
+/// The report through a pipe: the stage and the errno.
+const REPORT: usize = 5;
+/// How long a child with its own memory may take to reach its program.
+const START_PATIENCE: u16 = 5000;
 
 /// Starts a process and returns its id once its program is being executed.
 ///
@@ -106,13 +130,18 @@ struct Shared<'a> {
 /// The step that failed and the kernel's reason.
 pub fn spawn(launch: &Launch<'_>) -> Result<Pid, Error> {
     let pointers = |strings: &[CString]| strings.iter().map(|it| it.as_ptr()).chain([ptr::null()]).collect();
-    let mut shared = Shared {
+    let shared = Shared {
         launch,
         argv: pointers(launch.argv),
         env: pointers(launch.env),
         parent: std::process::id(),
         failed: None,
+        report: None,
     };
+    if launch.credentials.is_some() { spawn_apart(shared) } else { spawn_sharing(shared) }
+}
+
+fn spawn_sharing(mut shared: Shared<'_>) -> Result<Pid, Error> {
     let mut stack = Box::new(Stack([MaybeUninit::uninit(); STACK]));
     let top = stack.0.as_mut_ptr_range().end;
     // A handler of procrun's must never run in the child: block everything until it has none.
@@ -140,6 +169,40 @@ pub fn spawn(launch: &Launch<'_>) -> Result<Pid, Error> {
     }
 }
 
+fn spawn_apart(mut shared: Shared<'_>) -> Result<Pid, Error> {
+    let no_process = |errno: Errno| Error { stage: Stage::Fork, source: errno.into() };
+    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(no_process)?;
+    shared.report = Some(write);
+    let blocked = BlockedSignals::all();
+    // SAFETY: the child calls `child` at once, which makes only system calls and never returns.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        child((&raw mut shared).cast::<c_void>());
+    }
+    let failed = Errno::last();
+    drop(blocked);
+    drop(shared);
+    if pid < 0 {
+        return Err(no_process(failed));
+    }
+    let mut fds = [PollFd::new(read.as_fd(), PollFlags::POLLIN)];
+    if poll(&mut fds, START_PATIENCE) == Ok(0) {
+        // Somebody has stopped it. SIGKILL ends that too.
+        let _ = super::process::signal(pid, libc::SIGKILL);
+        return Err(no_process(Errno::ETIMEDOUT));
+    }
+    // At most one report, smaller than what a pipe writes in one go: never half of it.
+    let mut report = [0; REPORT];
+    match nix::unistd::read(&read, &mut report).map_err(no_process)? {
+        REPORT => {
+            let [stage, errno @ ..] = report;
+            let source = io::Error::from_raw_os_error(c_int::from_ne_bytes(errno));
+            Err(Error { stage: Stage::ALL[usize::from(stage) % Stage::ALL.len()], source })
+        }
+        _ => Ok(pid),
+    }
+}
+
 /// The child's part: sets itself up and executes the program, or leaves a note and exits.
 extern "C" fn child(shared: *mut c_void) -> c_int {
     let shared = shared.cast::<Shared<'_>>();
@@ -147,7 +210,16 @@ extern "C" fn child(shared: *mut c_void) -> c_int {
     let stage = unsafe { set_up_and_exec(&*shared) };
     let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
     // SAFETY: as above.
-    unsafe { ptr::write_volatile(&raw mut (*shared).failed, Some((stage, errno))) };
+    match unsafe { &(*shared).report } {
+        Some(pipe) => {
+            let [a, b, c, d] = errno.to_ne_bytes();
+            let report: [u8; REPORT] = [stage as u8, a, b, c, d];
+            // SAFETY: the buffer is valid for its length.
+            unsafe { libc::write(pipe.as_raw_fd(), report.as_ptr().cast(), REPORT) };
+        }
+        // SAFETY: as above, and the parent reads it only when this process is done.
+        None => unsafe { ptr::write_volatile(&raw mut (*shared).failed, Some((stage, errno))) },
+    }
     // SAFETY: takes an integer and never returns; runs no exit handlers of procrun's.
     unsafe { libc::_exit(127) }
 }

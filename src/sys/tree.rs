@@ -43,7 +43,7 @@ pub fn environment_entry(pid: Pid, name: &str) -> Option<String> {
 #[derive(Debug, Clone)]
 pub struct Root {
     /// The worker's main process, which leads its session; it may have ended.
-    pub leader: Pid,
+    pub leader: Option<Pid>,
     /// An environment entry (`NAME=value`) that its whole tree has.
     pub marker: Option<String>,
 }
@@ -72,9 +72,9 @@ pub fn members(roots: &[Root]) -> HashSet<Pid> {
 /// Kills whole trees with SIGKILL, also what they fork meanwhile.
 pub fn kill(roots: &[Root]) {
     let mut killed = HashSet::new();
-    // Each round kills what the round before has not seen; a tree that forks faster than this is
-    // left to the deadline after the kill.
-    for _ in 0..16 {
+    // Each round kills what the round before has not seen. A tree that forks faster than this is
+    // met by the next kill: the supervisor has to reap meanwhile.
+    for _ in 0..3 {
         let fresh: Vec<Pid> = members(roots).difference(&killed).copied().collect();
         if fresh.is_empty() {
             return;
@@ -98,7 +98,7 @@ fn all(roots: &[Root]) -> Vec<Seen> {
     let environ = if roots.is_empty() { UpdateKind::Never } else { UpdateKind::Always };
     let kind = ProcessRefreshKind::nothing().with_environ(environ).without_tasks();
     system.refresh_processes_specifics(ProcessesToUpdate::All, true, kind);
-    let leaders: HashSet<Pid> = roots.iter().map(|root| root.leader).collect();
+    let leaders: HashSet<Pid> = roots.iter().filter_map(|root| root.leader).collect();
     let markers: HashSet<&OsStr> =
         roots.iter().filter_map(|root| root.marker.as_deref()).map(OsStr::new).collect();
     let seen = |(pid, process): (&sysinfo::Pid, &sysinfo::Process)| Seen {
