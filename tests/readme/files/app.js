@@ -1,0 +1,2 @@
+console.log('serving', process.argv.slice(2).join(' '));
+setInterval(() => {}, 1000);

@@ -1,0 +1,2 @@
+echo "serving $*"
+exec sleep 1000

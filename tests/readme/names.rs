@@ -1,0 +1,202 @@
+//! Every key, option, exit code and link that the README names is there.
+
+use std::collections::BTreeSet;
+
+use super::{
+    page::{Page, code, repository},
+    shell::Shell,
+};
+
+/// Names in the same shape as keys that are none: variables of a worker's.
+const VARIABLES: [&str; 1] = ["pm_id"];
+
+/// Options of programs that are not procrun.
+const FOREIGN_OPTIONS: [&str; 1] = ["--enable-source-maps"];
+
+/// A key as the README writes it, and its other names.
+struct Key {
+    name: String,
+    others: Vec<String>,
+}
+
+/// The first column: keys, each with its other names behind it in parentheses.
+fn keys(page: &Page) -> Vec<Key> {
+    let mut keys: Vec<Key> = Vec::new();
+    for row in page.table("| key (other names) | meaning | default |") {
+        for part in row[0].split(')') {
+            let (names, others) = part.split_once('(').unwrap_or((part, ""));
+            keys.extend(code(names).into_iter().map(|name| Key { name, others: Vec::new() }));
+            keys.last_mut().expect("a key before its other names").others.extend(code(others));
+        }
+    }
+    keys
+}
+
+/// The keys of procrun itself.
+fn root_keys(page: &Page) -> Vec<String> {
+    code(page.paragraph("At the root:"))
+}
+
+/// What `procrun check` says to this file on stderr; it ends with this code.
+#[track_caller]
+fn check(ecosystem: &str, code: i32) -> Vec<String> {
+    Shell::with(ecosystem).run("procrun check ecosystem.toml", code).err().lines()
+}
+
+/// Which of these keys `procrun check` does not know; their values are wrong, which is another matter.
+fn unknown(file: impl Fn(&str) -> String, keys: &[&str]) -> Vec<String> {
+    let text: String = keys.iter().map(|key| file(&key.replace("<name>", "test"))).collect();
+    let errors = check(&text, 78);
+    let found = errors.iter().filter_map(|line| line.split_once("unknown key `"));
+    found.map(|(_, rest)| rest.split('`').next().expect("the first part").to_owned()).collect()
+}
+
+fn in_an_app(key: &str) -> String {
+    format!("[[apps]]\n{key} = 0\n")
+}
+
+fn at_the_root(key: &str) -> String {
+    format!("{key} = 0\n")
+}
+
+#[test]
+fn every_key_is_known() {
+    let page = Page::read();
+    let keys = keys(&page);
+    let names: Vec<&str> = keys
+        .iter()
+        .flat_map(|key| [&key.name].into_iter().chain(&key.others))
+        .map(String::as_str)
+        .chain(["no_such_key"])
+        .collect();
+    assert_eq!(unknown(in_an_app, &names), ["no_such_key"]);
+
+    let at_root = root_keys(&page);
+    let names: Vec<&str> = at_root.iter().map(String::as_str).chain(["no_such_key"]).collect();
+    assert_eq!(unknown(at_the_root, &names), ["no_such_key"]);
+}
+
+#[test]
+fn other_names_are_the_same_key() {
+    let mut tried = 0;
+    for Key { name, others } in keys(&Page::read()) {
+        for other in others {
+            let errors = check(&format!("[[apps]]\n{name} = 0\n{other} = 0\n"), 78);
+            let expected = format!("`{other}` in app 1 is the same key as `{name}`");
+            assert!(errors.iter().any(|line| line.ends_with(&expected)), "{expected}: {errors:?}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 0);
+}
+
+/// `max_memory_restart` in the prose is as much a promise as a row of the table.
+#[test]
+fn every_word_like_a_key_is_one() {
+    let page = Page::read();
+    let is_like_a_key =
+        |word: &str| word.contains('_') && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let words: BTreeSet<String> = page.code().into_iter().filter(|word| is_like_a_key(word)).collect();
+    let words: Vec<&str> =
+        words.iter().map(String::as_str).filter(|word| !VARIABLES.contains(word)).collect();
+    let not_in_apps = unknown(in_an_app, &words);
+    let not_in_apps: Vec<&str> = not_in_apps.iter().map(String::as_str).collect();
+    assert!(not_in_apps.len() < words.len());
+    assert_eq!(unknown(at_the_root, &not_in_apps), [""; 0]);
+}
+
+/// `on_errored = "exit"` in the prose, in an application or at the root.
+#[test]
+fn every_setting_is_right() {
+    let page = Page::read();
+    let at_root = root_keys(&page);
+    let mut tried = 0;
+    for setting in page.code() {
+        let Some((key, _)) = setting.split_once(" = ") else { continue };
+        let app = "[[apps]]\nname = \"api\"\nscript = \"app.js\"\n";
+        let file = if at_root.iter().any(|name| name == key) {
+            format!("{setting}\n{app}")
+        } else {
+            format!("{app}{setting}\n")
+        };
+        assert_eq!(check(&file, 0), [""; 0], "{setting}");
+        tried += 1;
+    }
+    assert!(tried > 0);
+}
+
+/// What the README says that it is there but does nothing yet gets its notice.
+#[test]
+fn every_later_feature_gets_a_notice() {
+    let page = Page::read();
+    let sentence = page.paragraph("Features of PM2 that procrun knows and does not have yet");
+    let keys = code(sentence.split_once(')').expect("the features stand in parentheses").0);
+    assert!(!keys.is_empty());
+    for key in keys {
+        let value = match key.as_str() {
+            "cron_restart" => "\"0 3 * * *\"",
+            "max_memory_restart" => "\"200M\"",
+            _ => "true",
+        };
+        let notices = check(&format!("[[apps]]\nname = \"api\"\nscript = \"app.js\"\n{key} = {value}\n"), 0);
+        assert!(matches!(&notices[..], [notice] if notice.starts_with("notice: ")), "{key}: {notices:?}");
+    }
+}
+
+fn help() -> String {
+    Shell::new().run("procrun --help", 0).out().lines().join("\n")
+}
+
+#[test]
+fn every_option_is_in_the_help() {
+    let page = Page::read();
+    let lines = page.blocks.iter().flat_map(|block| block.text.lines());
+    let typed = lines.filter(|line| line.starts_with("procrun ")).map(str::to_owned);
+    let mut options = BTreeSet::new();
+    for line in typed.chain(page.code()) {
+        // Behind `--` they are the application's.
+        let words = line.split_whitespace().take_while(|word| !matches!(*word, "--" | "#"));
+        let long = words.filter(|word| word.starts_with("--"));
+        options.extend(long.map(|word| word.split('=').next().expect("the first part").to_owned()));
+    }
+    let help = help();
+    let known: BTreeSet<&str> = help.split(|c: char| !(c.is_alphanumeric() || c == '-')).collect();
+    options.retain(|option| !FOREIGN_OPTIONS.contains(&option.as_str()));
+    assert!(options.len() > 5, "{options:?}");
+    for option in options {
+        assert!(known.contains(option.as_str()), "`procrun --help` does not know {option}");
+    }
+}
+
+/// One row is no number: the application's own code.
+#[test]
+fn the_exit_codes_are_those_of_the_help() {
+    let rows = Page::read().table("| code | meaning |");
+    let in_readme = rows.iter().map(|row| row[0].parse::<u8>().ok());
+    let help = help();
+    let in_help = help
+        .lines()
+        .skip_while(|line| *line != "Exit codes:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .map(|line| line.split_whitespace().next().expect("a word").parse::<u8>().ok());
+    let in_help: Vec<_> = in_help.collect();
+    assert_eq!(in_readme.collect::<Vec<_>>(), in_help);
+    assert_eq!(in_help.iter().filter(|code| code.is_none()).count(), 1);
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let page = Page::read();
+    let anchors = page.anchors();
+    let links = page.links();
+    assert!(!links.is_empty());
+    for link in links {
+        if let Some(anchor) = link.strip_prefix('#') {
+            assert!(anchors.iter().any(|known| known == anchor), "no heading makes #{anchor}");
+        } else if !link.contains("://") {
+            let file = link.split('#').next().expect("the first part");
+            assert!(repository().join(file).exists(), "there is no {file}");
+        }
+    }
+}
