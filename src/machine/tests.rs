@@ -296,7 +296,7 @@ fn what_cannot_start_is_never_tried_in_a_row() {
         world.spawned[2..]
             .iter()
             .enumerate()
-            .all(|(n, (at, _))| at.since(before) >= MS(100) * (n as u32 + 1))
+            .all(|(n, (at, _))| at.since(before) >= MS(100 * (n as u64 + 1)))
     );
 }
 

@@ -57,7 +57,7 @@ pub(super) async fn supervise(
         }
     };
     if let Err(code) = preflight(plan.apps.iter().map(AsRef::as_ref), source, |line| {
-        say_early(format_args!("error: {line}"))
+        say_early(format_args!("error: {line}"));
     }) {
         say_early("nothing was started");
         return Ok(code);
@@ -147,7 +147,8 @@ impl Supervisor<'_> {
                 _ = &mut finished => return Ok(()),
                 () = sleep_until(deadline) => {
                     if logs.written() == written {
-                        return Ok(logs::say_past_the_pump("nobody reads the output, the last lines are lost"));
+                        logs::say_past_the_pump("nobody reads the output, the last lines are lost");
+                        return Ok(());
                     }
                 }
                 result = self.signals.wait(&mut received) => result?,

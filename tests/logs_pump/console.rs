@@ -137,7 +137,7 @@ fn tracing_events_become_own_lines() {
         tracing::debug!("not said");
     });
     let (_, err) = finish(setup);
-    assert_eq!(err, "procrun | exited app=main code=1 why=\"a b\"\nprocrun | error: bad\n");
+    assert_eq!(err, "procrun | exited\nprocrun | error: bad\n");
 }
 
 /// Keeps the type of the descriptors that the pump takes in view.

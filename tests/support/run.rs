@@ -276,6 +276,7 @@ impl Procrun {
 }
 
 impl Drop for Procrun {
+    #[expect(clippy::disallowed_macros, reason = "a panicking test has a stderr")]
     fn drop(&mut self) {
         if std::thread::panicking() && !self.told.get() {
             eprintln!("{}", self.story());
