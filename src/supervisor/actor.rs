@@ -11,8 +11,9 @@ use crate::{
     config::{Loaded, Problems, Read, Source},
     logs::{self, Logs},
     machine::{Effect, Event, Machine, Run, StopRequest, Time},
-    spec::{AppChange, AppSpec, ExitCode, Plan, Signal, diff::diff},
+    spec::{AppChange, AppSpec, ExitCode, Instances, Plan, Signal, diff::diff},
     sys::{
+        cpus,
         process::{self, OpenFiles},
         reap,
         signals::{Received, Sender, Signals},
@@ -69,7 +70,8 @@ pub(super) async fn supervise(
     for notice in notices {
         warn!("{notice}");
     }
-    let machine = Machine::new(plan, cpus());
+    let cpus = cpus_for(&plan);
+    let machine = Machine::new(plan, cpus);
     let workers =
         Workers::new(source.environment().clone(), open_files, logs.clone(), machine.instances().count())?;
     let mut supervisor = Supervisor {
@@ -290,7 +292,8 @@ impl Supervisor<'_> {
             warn!("{notice}");
         }
         self.show(&changes, &plan);
-        self.feed(vec![Event::Apply { plan, cpus: cpus() }]);
+        let cpus = cpus_for(&plan);
+        self.feed(vec![Event::Apply { plan, cpus }]);
     }
 
     fn show(&self, changes: &[AppChange], plan: &Plan) {
@@ -323,14 +326,16 @@ fn preflight<'a>(
     first.map_or(Ok(()), Err)
 }
 
-/// How many processes can run at once here: affinity and cgroup quota, at least 1.
-fn cpus() -> u32 {
-    std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
-}
-
 #[expect(clippy::disallowed_methods, reason = "the supervisor's clock: the one place that reads it")]
 fn now() -> Instant {
     std::time::Instant::now().into()
+}
+
+/// How many processes can run at once here, if the plan asks; a start need not wait for the answer
+/// otherwise.
+fn cpus_for(plan: &Plan) -> u32 {
+    let asks = plan.apps.iter().any(|app| matches!(app.instances, Instances::CpusMinus(_)));
+    if asks { cpus::available() } else { 1 }
 }
 
 async fn sleep_until(at: Option<Instant>) {

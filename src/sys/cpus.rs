@@ -1,0 +1,185 @@
+//! How many processes can run at once here: the CPUs this process may use, or the container's
+//! share of them if that is less.
+//!
+//! A quota of one and a half CPUs counts as two: the half would lie idle otherwise.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The number of CPUs by affinity and by the quotas of cgroup v1 and v2, at least 1.
+pub fn available() -> u32 {
+    let affinity = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).map_or(1, |set| {
+        (0..nix::sched::CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).count()
+    });
+    let affinity = u32::try_from(affinity).unwrap_or(u32::MAX).max(1);
+    quota(Path::new("/")).map_or(affinity, |quota| quota.min(affinity))
+}
+
+/// The smallest quota of this process's cgroup and those above it, in whole CPUs, at least 1.
+/// Everything is looked up below `root`.
+fn quota(root: &Path) -> Option<u32> {
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
+    let (groups, mounts) = (read("proc/self/cgroup"), read("proc/self/mountinfo"));
+    let quotas = mounts.lines().filter_map(Mount::parse).flat_map(|mount| {
+        let group = groups.lines().find_map(|line| mount.group(line));
+        group.into_iter().flat_map(move |group| mount.quotas(root, group)).collect::<Vec<_>>()
+    });
+    quotas.min()
+}
+
+/// A mounted tree of cgroups that knows about CPU time.
+struct Mount<'a> {
+    /// Which part of the tree is mounted.
+    top: &'a str,
+    at: &'a str,
+    v2: bool,
+}
+
+impl<'a> Mount<'a> {
+    /// Reads a line of proc_pid_mountinfo(5).
+    fn parse(line: &'a str) -> Option<Self> {
+        let (place, kind) = line.split_once(" - ")?;
+        let mut place = place.split(' ').skip(3);
+        let (top, at) = (place.next()?, place.next()?);
+        let mut kind = kind.split(' ');
+        let v2 = match kind.next()? {
+            "cgroup2" => true,
+            "cgroup" if kind.nth(1)?.split(',').any(|controller| controller == "cpu") => false,
+            _ => return None,
+        };
+        Some(Self { top, at, v2 })
+    }
+
+    /// This process's group in the tree, if `line` of cgroups(7)'s `/proc/self/cgroup` is about it.
+    fn group<'g>(&self, line: &'g str) -> Option<&'g str> {
+        let mut fields = line.splitn(3, ':');
+        let (number, controllers, group) = (fields.next()?, fields.next()?, fields.next()?);
+        let ours = if self.v2 {
+            number == "0"
+        } else {
+            controllers.split(',').any(|controller| controller == "cpu")
+        };
+        ours.then_some(group)
+    }
+
+    fn quotas(&self, root: &Path, group: &str) -> Vec<u32> {
+        // Where the group lies outside of what is mounted, the mount's own top stands for it.
+        let below = match group.strip_prefix(self.top.trim_end_matches('/')) {
+            Some(below) if below.is_empty() || below.starts_with('/') => below.trim_start_matches('/'),
+            _ => "",
+        };
+        let top = root.join(self.at.trim_start_matches('/'));
+        let dir = if below.starts_with("..") { top.clone() } else { top.join(below) };
+        dir.ancestors()
+            .take_while(|dir| dir.starts_with(&top))
+            .filter_map(|dir| if self.v2 { of_v2(dir) } else { of_v1(dir) })
+            .collect()
+    }
+}
+
+/// `cpu.max`: quota and period in µs, or `max`.
+fn of_v2(dir: &Path) -> Option<u32> {
+    let text = fs::read_to_string(dir.join("cpu.max")).ok()?;
+    let (quota, period) = text.trim().split_once(' ')?;
+    whole(quota.parse().ok()?, period.parse().ok()?)
+}
+
+/// The same in two files; -1 is no quota.
+fn of_v1(dir: &Path) -> Option<u32> {
+    let number = |name: &str| -> Option<u64> {
+        let path: PathBuf = dir.join(name);
+        fs::read_to_string(path).ok()?.trim().parse().ok()
+    };
+    whole(number("cpu.cfs_quota_us")?, number("cpu.cfs_period_us")?)
+}
+
+fn whole(quota: u64, period: u64) -> Option<u32> {
+    if quota == 0 || period == 0 {
+        return None;
+    }
+    u32::try_from(quota.div_ceil(period)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{available, quota};
+
+    const V2: &str = "30 1 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
+    const V1: &str = "31 1 0:27 /docker/abc /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n\
+        32 1 0:28 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
+
+    fn with(files: &[(&str, &str)]) -> Option<u32> {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        quota(dir.path())
+    }
+
+    #[test]
+    fn a_container_of_v2_is_its_own_root() {
+        let own = |max: &str| {
+            with(&[
+                ("proc/self/cgroup", "0::/\n"),
+                ("proc/self/mountinfo", V2),
+                ("sys/fs/cgroup/cpu.max", max),
+            ])
+        };
+        assert_eq!(own("150000 100000\n"), Some(2), "rounded up");
+        assert_eq!(own("200000 100000\n"), Some(2));
+        assert_eq!(own("10000 100000\n"), Some(1));
+        assert_eq!(own("max 100000\n"), None);
+        assert_eq!(own("garbage"), None);
+    }
+
+    #[test]
+    fn the_smallest_quota_on_the_way_up_counts() {
+        let files = [
+            ("proc/self/cgroup", "0::/a/b\n"),
+            ("proc/self/mountinfo", V2),
+            ("sys/fs/cgroup/a/b/cpu.max", "max 100000\n"),
+            ("sys/fs/cgroup/a/cpu.max", "300000 100000\n"),
+            ("sys/fs/cgroup/cpu.max", "800000 100000\n"),
+        ];
+        assert_eq!(with(&files), Some(3));
+    }
+
+    #[test]
+    fn v1_is_mounted_from_the_containers_own_group() {
+        let files = |quota| {
+            [
+                ("proc/self/cgroup", "4:memory:/docker/abc\n3:cpuacct,cpu:/docker/abc\n"),
+                ("proc/self/mountinfo", V1),
+                ("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", quota),
+                ("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n"),
+            ]
+        };
+        assert_eq!(with(&files("250000\n")), Some(3));
+        assert_eq!(with(&files("-1\n")), None);
+    }
+
+    #[test]
+    fn both_trees_may_be_mounted() {
+        let mounts = format!("{V2}{V1}");
+        let files = [
+            ("proc/self/cgroup", "3:cpu,cpuacct:/docker/abc\n0::/docker/abc\n"),
+            ("proc/self/mountinfo", &*mounts),
+            ("sys/fs/cgroup/docker/abc/cpu.max", "400000 100000"),
+            ("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "100000"),
+            ("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000"),
+        ];
+        assert_eq!(with(&files), Some(1));
+        assert_eq!(with(&[]), None, "no cgroups at all");
+    }
+
+    #[test]
+    fn there_is_at_least_one() {
+        assert!(available() >= 1);
+    }
+}
