@@ -232,7 +232,7 @@ impl Decoder<'_> {
             }
             _ => {
                 let whereabouts = format!("in {}", app.label);
-                self.unknown(entry, &whereabouts, words(APP_KEYS), None);
+                self.unknown(entry, &whereabouts, words(APP_KEYS), root_hint(&entry.key));
             }
         }
     }
@@ -322,6 +322,10 @@ fn is_script(key: &str) -> bool {
 
 fn app_hint(key: &str) -> Option<String> {
     find(APP_KEYS, key).map(|_| "it is a key of an app: put it under one".to_owned())
+}
+
+fn root_hint(key: &str) -> Option<String> {
+    find(RUNTIME_KEYS, key).map(|_| "it is a setting of procrun itself: put it at the root".to_owned())
 }
 
 impl Problem {
