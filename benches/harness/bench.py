@@ -1,13 +1,18 @@
 """One run: which peers there are, how often each is asked, and where they work."""
 
+import random
 import shutil
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 from . import places
 from .container import Container, Failure
+
+# What the peer before has left to the kernel to clean up must not be paid by the next one.
+CALM_SECONDS = 0.1
 
 
 class Bench:
@@ -51,17 +56,19 @@ class Bench:
                 yield container
 
     def alternate(self, names, rounds, lines, measure):
-        """Asks each peer once a round, each round beginning with another one.
+        """Asks each peer once a round, in another order each round, so that none always follows the same one.
 
         `measure(peer)` answers a list with one number a line (None for no sample). A peer that fails
         is left out from then on, with the reason in the table.
         """
         peers = self.having(names)
+        shuffle = random.Random(lines[0].what)  # the same orders in each run
         for round_number in range(rounds):
-            shift = round_number % len(peers) if peers else 0
-            for peer in peers[shift:] + peers[:shift]:
+            shuffle.shuffle(peers)
+            for peer in peers:
                 if peer.name in lines[0].failures or round_number >= peer.most_rounds:
                     continue
+                time.sleep(CALM_SECONDS)
                 try:
                     values = measure(peer)
                 except (Failure, OSError) as failure:
