@@ -90,6 +90,8 @@ pub(super) async fn supervise(
     };
     let code = supervisor.run().await?;
     supervisor.last_words(&logs).await?;
+    // The kernel takes everything back faster than it could be given back piece by piece.
+    std::mem::forget(supervisor);
     Ok(code)
 }
 
@@ -246,8 +248,9 @@ impl Supervisor<'_> {
 
     fn stop(&mut self, signal: Signal) {
         self.stop_asked = true;
-        self.workers.signal_strays(signal);
+        // The workers first: they have something to finish.
         self.feed(vec![Event::Stop(StopRequest { signal })]);
+        self.workers.signal_strays(signal);
     }
 
     fn start_reading(&mut self) {

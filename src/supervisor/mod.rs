@@ -12,7 +12,10 @@ mod resolve;
 mod timers;
 mod workers;
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    mem::ManuallyDrop,
+};
 
 use tokio::time::Instant;
 
@@ -35,6 +38,8 @@ const SET_UP_FAILED: ExitCode = 71;
 /// Errors are printed to stderr; a configuration with errors starts nothing.
 pub fn run(source: &Source) -> ExitCode {
     match set_up().and_then(|(runtime, installed, open_files)| {
+        // The process ends right after; see the end of `supervise`.
+        let runtime = ManuallyDrop::new(runtime);
         runtime.block_on(async { actor::supervise(source, Signals::new(installed)?, open_files).await })
     }) {
         Ok(code) => code,

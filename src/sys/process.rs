@@ -113,6 +113,10 @@ fn code_and_constants(maps: &str) -> Vec<Range<usize>> {
     for line in maps.lines() {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         let [range, mode, _offset, device, inode, ..] = fields[..] else { break };
+        if inode == "0" && ranges.is_empty() {
+            // The heap may lie in front of the executable.
+            continue;
+        }
         if inode == "0" || *file.get_or_insert((device, inode)) != (device, inode) {
             break;
         }
