@@ -119,6 +119,8 @@ fn environment(
             set("SHELL", account.shell.clone());
         }
     }
+    // What a shell would say after `cd`; the caller's would be wrong.
+    set("PWD", spec.exec.cwd.to_string_lossy().into_owned());
     set("name", spec.name.clone());
     set("namespace", spec.namespace.clone());
     set("exec_mode", spec.exec_mode.as_str().to_owned());

@@ -27,6 +27,7 @@ use crate::{
         process::{self, OpenFiles},
         reap,
         signals::{self, Received, Sender, Signals},
+        tree::{self, Root},
     },
 };
 
@@ -107,6 +108,7 @@ async fn read(
     if let Err(error) = signals.receive_realtime() {
         return Ok(Err(failed_set_up(&error)));
     }
+    let elders = tree::children();
     let mut running = match Running::start(evaluation, source.environment(), open_files, Instant::now()) {
         Ok(running) => running,
         Err(problems) => return Ok(Err(problems)),
@@ -134,7 +136,15 @@ async fn read(
         }
     }
     match stop {
-        Some(signal) => Err(signal),
+        Some(signal) => {
+            // What the file has started and left behind ends with it.
+            let left = tree::children().into_iter().filter(|pid| !elders.contains(pid));
+            let roots: Vec<Root> = left.map(|pid| Root { leader: Some(pid), marker: None }).collect();
+            if !roots.is_empty() {
+                tree::kill(&roots);
+            }
+            Err(signal)
+        }
         None => Ok(running.finish()),
     }
 }
