@@ -16,6 +16,7 @@ use super::{
     Logs,
     format::{OWN_NAME, Put, logfmt, prefix, stamp},
     json, stamp,
+    write::lines,
 };
 use crate::spec::Verbosity;
 
@@ -62,6 +63,12 @@ pub(super) enum Value {
 impl OwnLine {
     pub(super) fn new(level: Level, message: String) -> Self {
         Self { level, at: stamp::now(), message, fields: Vec::new() }
+    }
+
+    /// What stands where own lines were dropped.
+    pub(super) fn dropped(count: u64) -> Self {
+        let were = if count == 1 { "was" } else { "were" };
+        Self::new(Level::WARN, format!("{} of procrun's own log {were} dropped", lines(count)))
     }
 
     /// About how many bytes it holds while it waits.

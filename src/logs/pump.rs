@@ -1,8 +1,9 @@
 //! The thread that reads the workers' pipes.
 //!
 //! Waits in epoll for pipes and for the mailbox; has no timer of its own while nothing happens. It
-//! may block in a write to stdout or stderr, and then everything behind it waits: the workers in
-//! their full pipes, the supervisor not at all. Never decides anything about a process.
+//! may wait for room in stdout or stderr, and then everything behind it waits: the workers in their
+//! full pipes, the supervisor not at all. procrun's own lines alone overtake a blocked stdout.
+//! Never decides anything about a process.
 
 use std::{
     collections::BTreeMap,
@@ -30,7 +31,7 @@ use super::{
     format::{Kind, PerKind},
     mailbox::{Addition, Mailbox, Message},
     nap::Nap,
-    write::lines,
+    own::OwnLine,
     writer::{Face, KEEP_MEMORY, Writer},
 };
 use crate::{
@@ -89,15 +90,14 @@ impl Pump {
         out: OwnedFd,
         err: OwnedFd,
     ) -> io::Result<Self> {
-        let progress = mailbox.progress.clone();
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(mailbox.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, MAIL))?;
         Ok(Self {
+            writer: Writer::new(log, out, err, mailbox.clone())?,
             mailbox,
             epoll,
             input: Pages::new(INPUT)?,
             instances: BTreeMap::new(),
-            writer: Writer::new(log, out, err, progress)?,
             nap: Nap::default(),
             longest: 0,
         })
@@ -181,12 +181,7 @@ impl Pump {
                 Message::RunEnded(id) => self.drain(id),
                 Message::Remove(id) => self.remove(id),
                 Message::Own(line) => self.writer.own(&line),
-                Message::Dropped(count) => {
-                    let were = if count == 1 { "was" } else { "were" };
-                    let lines = lines(count);
-                    let message = format!("{lines} of procrun's own log {were} dropped");
-                    self.writer.report(Level::WARN, message);
-                }
+                Message::Dropped(count) => self.writer.own(&OwnLine::dropped(count)),
                 Message::Finish(done) => {
                     self.drain_all();
                     // Nobody waits any more: fine.

@@ -5,7 +5,7 @@
 use std::{
     io,
     os::fd::OwnedFd,
-    sync::{Arc, atomic::AtomicU64},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,6 +17,7 @@ use super::{
     dayjs,
     files::{Files, Slots},
     format::{self, Identity, Kind, PerKind, Put},
+    mailbox::Mailbox,
     own::{OwnLine, Reports},
     stamp::{self, StampId, Stamps},
 };
@@ -47,7 +48,7 @@ pub(super) struct Writer {
     files: Files,
     stamps: Stamps,
     style: LogStyle,
-    /// Of procrun's own lines, and of applications that have none of their own.
+    /// Of applications that have none of their own.
     stamp: Option<StampId>,
     /// Of a line under [`LogStyle::KeyValue`].
     key_value_stamp: StampId,
@@ -62,13 +63,13 @@ impl Writer {
         log: &RuntimeLog,
         out: OwnedFd,
         err: OwnedFd,
-        progress: Arc<AtomicU64>,
+        mailbox: Arc<Mailbox>,
     ) -> io::Result<Self> {
         let mut stamps = Stamps::new();
         let stamp = log.date_format.as_deref().map(|pattern| stamps.find(pattern));
         let key_value_stamp = stamp.unwrap_or_else(|| stamps.find(dayjs::KEY_VALUE));
         Ok(Self {
-            console: Console::new(out, err, progress)?,
+            console: Console::new(log, out, err, mailbox)?,
             files: Files::default(),
             stamps,
             style: log.style,
@@ -122,6 +123,7 @@ impl Writer {
         let width = face.who.label().chars().count();
         let wider = width > self.width;
         self.width = self.width.max(width);
+        self.console.widen(self.width);
         wider
     }
 
@@ -198,18 +200,7 @@ impl Writer {
 
     /// One of procrun's own lines: to stderr, in the chosen form.
     pub(super) fn own(&mut self, line: &OwnLine) {
-        let Self { console, stamps, .. } = self;
-        console.begin(Kind::Err, line.message.len() + AROUND);
-        let coloured = console.coloured(Kind::Err);
-        match self.style {
-            LogStyle::Prefix | LogStyle::Raw => {
-                let width = if self.style == LogStyle::Prefix { self.width } else { 0 };
-                let time = self.stamp.map(|id| stamps.text(id, line.at));
-                line.text(width, coloured, time, console);
-            }
-            LogStyle::Json => line.record(stamps.text(StampId::ISO, line.at), console),
-            LogStyle::KeyValue => line.key_value(stamps.text(self.key_value_stamp, line.at), console),
-        }
+        self.console.own(line);
     }
 
     /// A report of the pump about itself.
