@@ -162,7 +162,34 @@ fn a_link_to_stdout_is_never_rotated() {
     assert_eq!(bed.list("."), ["ecosystem.toml", "everything", "main.sh", "stdout"]);
     let link = std::fs::read_link(bed.path("stdout")).expect("still a link");
     assert_eq!(link.to_str(), Some("/proc/self/fd/1"));
-    assert!(bed.read("everything").lines().count() >= 5000);
+    let lines = bed.read("everything");
+    let lines: Vec<&str> = lines.lines().collect();
+    assert_eq!(lines.len(), 5000, "each line once: the file has them as stdout");
+    for (number, line) in lines.iter().enumerate() {
+        assert_eq!(*line, format!("0|main | line {number:094}"));
+    }
+}
+
+#[test]
+fn procruns_own_streams_are_no_log_files() {
+    for sink in ["/dev/stdout", "/dev/stderr", "/dev/fd/1", "/proc/self/fd/2"] {
+        let keys = format!("out_file = \"{sink}\"\nerror_file = \"{sink}\"\nlog_file = \"own.log\"\n");
+        let bed = Bed::once(&keys, &format!("{HALF_A_MEGABYTE}\necho one >&2"));
+        let mut run = bed.start(&["ecosystem.toml"]);
+        run.expect_code(0);
+        let lines = run.out().lines();
+        assert_eq!(lines.len(), 5000, "{sink}{}", run.story());
+        for (number, line) in lines.iter().enumerate() {
+            assert_eq!(*line, format!("0|main | line {number:094}"), "{sink}");
+        }
+        assert_eq!(run.err().lines_with("main | one"), ["0|main | one"], "{sink}");
+        assert_eq!(run.err().lines_with(sink).len(), 1, "said once{}", run.story());
+        assert_eq!(bed.read("own.log").lines().count(), 5001, "other files have it all");
+
+        let mut run = bed.start(&["ecosystem.toml", "--log-level", "warn"]);
+        run.expect_code(0);
+        assert_eq!(run.err().lines(), ["0|main | one"], "nothing is wrong");
+    }
 }
 
 #[test]

@@ -8,8 +8,9 @@
 //! from then on. Never leaves one stream within a line to write to the other.
 
 use std::{
-    io,
-    os::fd::OwnedFd,
+    fs, io,
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -79,6 +80,13 @@ impl Console {
     /// Lines on this stream may have colours.
     pub(super) fn coloured(&self, kind: Kind) -> bool {
         self.ends.of(kind).coloured
+    }
+
+    /// The name of the stream that is this file itself.
+    pub(super) fn stream_at(&self, path: &Path) -> Option<&'static str> {
+        let found = fs::metadata(path).ok()?;
+        let ends = [&self.ends.out, &self.ends.err];
+        ends.into_iter().find_map(|end| end.name_if((found.dev(), found.ino())))
     }
 
     /// The labels of own lines are padded to so many characters from now on.

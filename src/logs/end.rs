@@ -85,6 +85,11 @@ impl End {
         }
     }
 
+    /// What it is called, if this is its device and inode.
+    pub(super) fn name_if(&self, identity: (u64, u64)) -> Option<&'static str> {
+        (self.identity == Some(identity)).then_some(self.name)
+    }
+
     /// What is written to one can stand within what is written to the other.
     pub(super) fn may_mix_with(&self, other: &Self) -> bool {
         // One terminal has many names.

@@ -240,15 +240,19 @@ pub(super) struct OwnLayer {
 
 impl OwnLayer {
     pub(super) fn new(logs: Logs, max: Verbosity) -> Self {
-        let max = match max {
-            Verbosity::Off => LevelFilter::OFF,
-            Verbosity::Error => LevelFilter::ERROR,
-            Verbosity::Warn => LevelFilter::WARN,
-            Verbosity::Info => LevelFilter::INFO,
-            Verbosity::Debug => LevelFilter::DEBUG,
-            Verbosity::Trace => LevelFilter::TRACE,
-        };
-        Self { logs, max }
+        Self { logs, max: level_filter(max) }
+    }
+}
+
+/// What is said at this verbosity.
+pub(super) fn level_filter(max: Verbosity) -> LevelFilter {
+    match max {
+        Verbosity::Off => LevelFilter::OFF,
+        Verbosity::Error => LevelFilter::ERROR,
+        Verbosity::Warn => LevelFilter::WARN,
+        Verbosity::Info => LevelFilter::INFO,
+        Verbosity::Debug => LevelFilter::DEBUG,
+        Verbosity::Trace => LevelFilter::TRACE,
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::Level;
+use tracing::{Level, level_filters::LevelFilter};
 
 use super::{
     Label, Sinks,
@@ -18,7 +18,7 @@ use super::{
     files::{Files, Slots},
     format::{self, Identity, Kind, PerKind, Put},
     mailbox::Mailbox,
-    own::{OwnLine, Reports},
+    own::{self, OwnLine, Reports},
     stamp::{self, StampId, Stamps},
 };
 use crate::{
@@ -48,6 +48,8 @@ pub(super) struct Writer {
     files: Files,
     stamps: Stamps,
     style: LogStyle,
+    /// What of the reports is said.
+    verbosity: LevelFilter,
     /// Of applications that have none of their own.
     stamp: Option<StampId>,
     /// Of a line under [`LogStyle::KeyValue`].
@@ -73,6 +75,7 @@ impl Writer {
             files: Files::default(),
             stamps,
             style: log.style,
+            verbosity: own::level_filter(log.verbosity),
             stamp,
             key_value_stamp,
             width: 0,
@@ -82,7 +85,10 @@ impl Writer {
 
     /// Opens the files of a new instance.
     pub(super) fn face(&mut self, label: &Label, sinks: &Sinks, now: Instant) -> Face {
-        let mut open = |file: &Option<_>| file.as_ref().and_then(|file| self.files.acquire(file, now));
+        let Self { files, console, .. } = self;
+        let mut open = |file: &Option<_>| {
+            file.as_ref().and_then(|file| files.acquire(file, |path| console.stream_at(path), now))
+        };
         let mut slots = |own| [open(own), open(&sinks.combined)];
         let mut files = if sinks.spec.disabled {
             PerKind::default()
@@ -214,7 +220,9 @@ impl Writer {
         let mut reports = self.take_reports();
         while !reports.is_empty() {
             for line in reports.into_lines() {
-                self.own(&line);
+                if line.level <= self.verbosity {
+                    self.own(&line);
+                }
             }
             self.console.flush();
             // Ends: the console reports a change of its state, and refuses in silence after that.
