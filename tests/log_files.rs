@@ -259,7 +259,21 @@ fn a_full_disk_is_said_once_and_harms_nobody() {
     assert_eq!(end, End::Code(8), "{}", run.story());
     assert_eq!(run.out().lines_with("line").len(), 5000, "stdout has it all");
     let said = run.err().lines_with("out.log");
-    assert!((1..=2).contains(&said.len()), "said once, counted at the end{}", run.story());
+    assert_eq!(said.len(), 2, "said once, counted at the end{}", run.story());
+    let lost = said[1].split_once("is closed, ").and_then(|(_, lost)| lost.strip_suffix(" lines lost"));
+    let lost: usize = lost.and_then(|lost| lost.parse().ok()).unwrap_or_else(|| panic!("{}", said[1]));
+    assert!((1..5000).contains(&lost), "{lost}");
+}
+
+/// As on a full disk, where nothing is ever taken.
+#[test]
+fn lines_that_a_full_stdout_did_not_take_are_counted_at_the_end() {
+    let bed = Bed::once("", "i=0; while [ $i -lt 100 ]; do echo line; i=$((i + 1)); done\nexit 8");
+    let mut run = bed.launch(&["ecosystem.toml"]).after("exec > /dev/full").start();
+    run.expect_code(8);
+    let said = run.err().lines_with("stdout");
+    assert_eq!(said.len(), 2, "{}", run.story());
+    assert!(said[1].ends_with("stdout did not take 100 lines"), "{}", said[1]);
 }
 
 #[test]

@@ -146,6 +146,13 @@ impl Console {
         self.len = 0;
     }
 
+    /// What was lost and not yet reported is in the next reports; a stream that refused is tried again.
+    pub(super) fn report_losses(&mut self) {
+        for kind in Kind::BOTH {
+            self.ends.of_mut(kind).report_losses(&mut self.reports);
+        }
+    }
+
     /// What went wrong since the last call.
     pub(super) fn take_reports(&mut self) -> Reports {
         std::mem::take(&mut self.reports)

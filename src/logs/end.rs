@@ -169,6 +169,15 @@ impl End {
         }
     }
 
+    /// Says what was lost and not yet reported; the next write is tried in any case.
+    pub(super) fn report_losses(&mut self, reports: &mut Reports) {
+        if matches!(self.state, State::Refusing { .. }) {
+            self.state = State::Open;
+            let lost = lines(std::mem::take(&mut self.losses.lines));
+            reports.push(Level::WARN, format!("{} did not take {lost}", self.name));
+        }
+    }
+
     /// Whether it is worth a try; counts what is lost if not.
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     fn takes(&mut self, bytes: &[u8]) -> bool {

@@ -28,6 +28,8 @@ pub(super) enum Message {
     /// So many own lines were dropped here.
     Dropped(u64),
     Finish(oneshot::Sender<()>),
+    /// As `Finish`, and the files are closed.
+    Shut(oneshot::Sender<()>),
     /// No handle is left: nobody can send any more.
     Close,
 }
@@ -112,6 +114,7 @@ impl Mailbox {
             | Message::Remove(_)
             | Message::Dropped(_)
             | Message::Finish(_)
+            | Message::Shut(_)
             | Message::Close => {}
         }
         Some(message)

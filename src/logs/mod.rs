@@ -143,6 +143,14 @@ impl Logs {
         wait
     }
 
+    /// The end: as [`Logs::finish`], and before the answer all files are closed and lines that were
+    /// lost and not yet reported are. What comes later goes to stdout and stderr only.
+    pub fn shut(&self) -> oneshot::Receiver<()> {
+        let (done, wait) = oneshot::channel();
+        self.send(Message::Shut(done));
+        wait
+    }
+
     /// Bytes that have gone to stdout and stderr until now: whether a slow reader still reads.
     pub fn written(&self) -> u64 {
         self.0.0.progress.load(Ordering::Relaxed)

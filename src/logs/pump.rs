@@ -187,8 +187,12 @@ impl Pump {
                     // Nobody waits any more: fine.
                     let _ = done.send(());
                 }
+                Message::Shut(done) => {
+                    self.shut();
+                    let _ = done.send(());
+                }
                 Message::Close => {
-                    self.drain_all();
+                    self.shut();
                     return std::ops::ControlFlow::Break(());
                 }
             }
@@ -224,14 +228,14 @@ impl Pump {
 
     fn remove(&mut self, id: u32) {
         self.drain(id);
-        if let Some(instance) = self.instances.remove(&id) {
+        if let Some(mut instance) = self.instances.remove(&id) {
             for kind in Kind::BOTH {
                 if let Some(pipe) = &instance.streams.of(kind).pipe {
                     // It was added and is open: this cannot fail.
                     let _ = self.epoll.delete(pipe);
                 }
             }
-            self.writer.forget(&instance.face);
+            self.writer.forget(&mut instance.face);
         }
     }
 
@@ -241,6 +245,15 @@ impl Pump {
             self.drain(id);
         }
         self.writer.flush();
+    }
+
+    /// Writes everything readable, closes the files and says what was lost.
+    fn shut(&mut self) {
+        self.drain_all();
+        for instance in self.instances.values_mut() {
+            self.writer.forget(&mut instance.face);
+        }
+        self.writer.shut();
     }
 
     /// Reads what an instance has written until now and ends its last line. Not more than its pipes

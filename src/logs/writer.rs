@@ -116,9 +116,10 @@ impl Writer {
     }
 
     /// Closes the files that nobody else writes to.
-    pub(super) fn forget(&mut self, face: &Face) {
+    pub(super) fn forget(&mut self, face: &mut Face) {
+        let files = std::mem::take(&mut face.files);
         for kind in Kind::BOTH {
-            for at in face.files.of(kind).iter().flatten() {
+            for at in files.of(kind).iter().flatten() {
                 self.files.release(*at);
             }
         }
@@ -228,6 +229,13 @@ impl Writer {
             // Ends: the console reports a change of its state, and refuses in silence after that.
             reports = self.take_reports();
         }
+    }
+
+    /// The last call: says what was lost and not yet reported.
+    pub(super) fn shut(&mut self) {
+        self.flush();
+        self.console.report_losses();
+        self.flush();
     }
 
     fn take_reports(&mut self) -> Reports {
