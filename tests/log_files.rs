@@ -162,7 +162,34 @@ fn a_link_to_stdout_is_never_rotated() {
     assert_eq!(bed.list("."), ["ecosystem.toml", "everything", "main.sh", "stdout"]);
     let link = std::fs::read_link(bed.path("stdout")).expect("still a link");
     assert_eq!(link.to_str(), Some("/proc/self/fd/1"));
-    assert!(bed.read("everything").lines().count() >= 5000);
+    let lines = bed.read("everything");
+    let lines: Vec<&str> = lines.lines().collect();
+    assert_eq!(lines.len(), 5000, "each line once: the file has them as stdout");
+    for (number, line) in lines.iter().enumerate() {
+        assert_eq!(*line, format!("0|main | line {number:094}"));
+    }
+}
+
+#[test]
+fn procruns_own_streams_are_no_log_files() {
+    for sink in ["/dev/stdout", "/dev/stderr", "/dev/fd/1", "/proc/self/fd/2"] {
+        let keys = format!("out_file = \"{sink}\"\nerror_file = \"{sink}\"\nlog_file = \"own.log\"\n");
+        let bed = Bed::once(&keys, &format!("{HALF_A_MEGABYTE}\necho one >&2"));
+        let mut run = bed.start(&["ecosystem.toml"]);
+        run.expect_code(0);
+        let lines = run.out().lines();
+        assert_eq!(lines.len(), 5000, "{sink}{}", run.story());
+        for (number, line) in lines.iter().enumerate() {
+            assert_eq!(*line, format!("0|main | line {number:094}"), "{sink}");
+        }
+        assert_eq!(run.err().lines_with("main | one"), ["0|main | one"], "{sink}");
+        assert_eq!(run.err().lines_with(sink).len(), 1, "said once{}", run.story());
+        assert_eq!(bed.read("own.log").lines().count(), 5001, "other files have it all");
+
+        let mut run = bed.start(&["ecosystem.toml", "--log-level", "warn"]);
+        run.expect_code(0);
+        assert_eq!(run.err().lines(), ["0|main | one"], "nothing is wrong");
+    }
 }
 
 #[test]
@@ -232,7 +259,21 @@ fn a_full_disk_is_said_once_and_harms_nobody() {
     assert_eq!(end, End::Code(8), "{}", run.story());
     assert_eq!(run.out().lines_with("line").len(), 5000, "stdout has it all");
     let said = run.err().lines_with("out.log");
-    assert!((1..=2).contains(&said.len()), "said once, counted at the end{}", run.story());
+    assert_eq!(said.len(), 2, "said once, counted at the end{}", run.story());
+    let lost = said[1].split_once("is closed, ").and_then(|(_, lost)| lost.strip_suffix(" lines lost"));
+    let lost: usize = lost.and_then(|lost| lost.parse().ok()).unwrap_or_else(|| panic!("{}", said[1]));
+    assert!((1..5000).contains(&lost), "{lost}");
+}
+
+/// As on a full disk, where nothing is ever taken.
+#[test]
+fn lines_that_a_full_stdout_did_not_take_are_counted_at_the_end() {
+    let bed = Bed::once("", "i=0; while [ $i -lt 100 ]; do echo line; i=$((i + 1)); done\nexit 8");
+    let mut run = bed.launch(&["ecosystem.toml"]).after("exec > /dev/full").start();
+    run.expect_code(8);
+    let said = run.err().lines_with("stdout");
+    assert_eq!(said.len(), 2, "{}", run.story());
+    assert!(said[1].ends_with("stdout did not take 100 lines"), "{}", said[1]);
 }
 
 #[test]

@@ -150,6 +150,28 @@ fn a_blocked_stdout_stops_neither_supervision_nor_the_stop() {
 }
 
 #[test]
+fn procruns_own_lines_pass_a_blocked_stdout() {
+    for pid1 in [false, true] {
+        let bed = talker_and_crasher(1);
+        let mut run = bed.launch(&["ecosystem.toml"]).pid1_if(pid1).hold_out().start();
+        let before = run.err().lines().len();
+        wait_until("restarts to be said", || run.err().lines().len() > before + 20);
+        let mut seen = (bed.read("progress"), run.err().lines_with("crasher").len());
+        wait_until("restarts to be said while the talker is held", || {
+            let progress = bed.read("progress");
+            if progress != seen.0 || progress.is_empty() {
+                seen = (progress, run.err().lines_with("crasher").len());
+            }
+            run.err().lines_with("crasher").len() > seen.1 + 10
+        });
+        run.expect_stop();
+        for said in ["received SIGTERM", "all done, ending with code 0", "nobody reads the output"] {
+            assert_eq!(run.err().lines_with(said).len(), 1, "{said}{}", run.story());
+        }
+    }
+}
+
+#[test]
 fn a_blocked_stdout_loses_nothing() {
     const LINES: usize = 60_000;
     let bed = Bed::with("[[apps]]\nname = \"main\"\nscript = \"./main.py\"\nautorestart = false\n");

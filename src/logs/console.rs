@@ -1,33 +1,34 @@
 //! procrun's stdout and stderr, behind one shared buffer.
 //!
-//! Writes block: that is the back-pressure which slows the workers when nobody reads. A reader that
-//! is gone for good is reported once and its lines are thrown away from then on. Never changes the
-//! inherited descriptors, and never leaves one stream within a line to write to the other.
+//! Writes wait for room: that is the back-pressure which slows the workers when nobody reads. While
+//! stdout has none, procrun's own lines still go to stderr, ahead of worker lines that wait behind
+//! stdout; that is the only time at which the order of lines on stderr is not that in which they were
+//! handed over. The other way round there is no overtaking: behind a stderr that nobody reads,
+//! stdout waits too. A reader that is gone for good is reported once and its lines are thrown away
+//! from then on. Never leaves one stream within a line to write to the other.
 
 use std::{
-    env, io,
-    io::IsTerminal,
-    os::fd::{AsFd, OwnedFd},
+    fs, io,
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
 };
-
-use nix::errno::Errno;
-use tracing::Level;
 
 use super::{
+    end::{End, wait_for_room},
     format::{Kind, PerKind, Put},
-    own::Reports,
-    write::{Losses, WhenFull, lines, write_all},
+    mailbox::Mailbox,
+    own::{OwnLine, Reports},
+    voice::Voice,
 };
-use crate::sys::pages::Pages;
+use crate::{spec::RuntimeLog, sys::pages::Pages};
 
 const BUFFER: usize = 256 * 1024;
-/// How long a stream that refuses (a full disk behind it) is left alone.
-const RETRY: Duration = Duration::from_secs(1);
+/// About what stands around a line's text.
+const AROUND: usize = 256;
 
 #[derive(Debug)]
 pub(super) struct Console {
@@ -38,45 +39,41 @@ pub(super) struct Console {
     /// Where the buffered bytes go.
     target: Kind,
     ends: PerKind<End>,
+    voice: Voice,
+    /// Own lines may overtake: stderr is not the place where stdout may be within a line.
+    apart: bool,
     reports: Reports,
-    /// Bytes that went through, for whoever waits for the last ones.
-    progress: Arc<AtomicU64>,
+    progress: Progress,
 }
 
+/// Bytes that went through, for whoever waits for the last ones.
 #[derive(Debug)]
-struct End {
-    fd: OwnedFd,
-    name: &'static str,
-    coloured: bool,
-    state: State,
-    losses: Losses,
-}
+pub(super) struct Progress(Arc<AtomicU64>);
 
-#[derive(Debug, Clone, Copy)]
-enum State {
-    Open,
-    /// An error that may pass.
-    Refusing {
-        until: Instant,
-    },
-    /// Nobody will ever read it.
-    Closed,
+impl Progress {
+    pub(super) fn add(&self, count: usize) {
+        self.0.fetch_add(count as u64, Ordering::Relaxed);
+    }
 }
 
 impl Console {
-    pub(super) fn new(out: OwnedFd, err: OwnedFd, progress: Arc<AtomicU64>) -> io::Result<Self> {
-        let end = |fd: OwnedFd, name| {
-            let coloured = wants_colour(fd.is_terminal());
-            End { fd, name, coloured, state: State::Open, losses: Losses::default() }
-        };
+    pub(super) fn new(
+        log: &RuntimeLog,
+        out: OwnedFd,
+        err: OwnedFd,
+        mailbox: Arc<Mailbox>,
+    ) -> io::Result<Self> {
+        let ends = PerKind { out: End::new(out, "stdout"), err: End::new(err, "stderr") };
         Ok(Self {
             buffer: Pages::new(BUFFER)?,
             len: 0,
             most: 0,
             target: Kind::Out,
-            ends: PerKind { out: end(out, "stdout"), err: end(err, "stderr") },
+            apart: !ends.out.may_mix_with(&ends.err),
+            ends,
+            progress: Progress(mailbox.progress.clone()),
+            voice: Voice::new(log, mailbox),
             reports: Reports::default(),
-            progress,
         })
     }
 
@@ -85,22 +82,74 @@ impl Console {
         self.ends.of(kind).coloured
     }
 
+    /// The name of the stream that is this file itself.
+    pub(super) fn stream_at(&self, path: &Path) -> Option<&'static str> {
+        let found = fs::metadata(path).ok()?;
+        let ends = [&self.ends.out, &self.ends.err];
+        ends.into_iter().find_map(|end| end.name_if((found.dev(), found.ino())))
+    }
+
+    /// The labels of own lines are padded to so many characters from now on.
+    pub(super) fn widen(&mut self, width: usize) {
+        self.voice.width = width;
+    }
+
     /// What follows is one line of about `len` bytes for this stream.
     #[inline]
     pub(super) fn begin(&mut self, kind: Kind, len: usize) {
         if self.target != kind || self.len + len > self.buffer.len() {
-            self.flush();
+            self.write();
             self.target = kind;
+            if kind == Kind::Err {
+                self.put_pending();
+            }
         }
+    }
+
+    /// One of procrun's own lines.
+    pub(super) fn own(&mut self, line: &OwnLine) {
+        // Pending already while what stands before it is written: a blocked stdout does not hold it.
+        self.voice.say(line, self.ends.err.coloured);
+        self.begin(Kind::Err, line.message.len() + AROUND);
+        self.put_pending();
+    }
+
+    fn put_pending(&mut self) {
+        let pending = std::mem::take(&mut self.voice.pending);
+        self.put(&pending);
     }
 
     /// Writes what is buffered.
     pub(super) fn flush(&mut self) {
-        if self.len > 0 {
-            let bytes = &self.buffer[..self.len];
-            self.ends.of_mut(self.target).write(bytes, &mut self.reports, &self.progress);
-            self.most = self.most.max(self.len);
-            self.len = 0;
+        self.write();
+        if !self.voice.pending.is_empty() {
+            // What stderr had not taken while stdout was blocked.
+            self.begin(Kind::Err, 0);
+            self.write();
+        }
+    }
+
+    fn write(&mut self) {
+        if self.len == 0 {
+            return;
+        }
+        let Self { voice, reports, progress, ends: PerKind { out, err }, .. } = self;
+        let bytes = &self.buffer[..self.len];
+        match self.target {
+            Kind::Out if self.apart => {
+                out.write(bytes, reports, progress, |fd, reports| voice.wait(fd, err, reports, progress));
+            }
+            Kind::Out => out.write(bytes, reports, progress, |fd, _| wait_for_room(fd)),
+            Kind::Err => err.write(bytes, reports, progress, |fd, _| wait_for_room(fd)),
+        }
+        self.most = self.most.max(self.len);
+        self.len = 0;
+    }
+
+    /// What was lost and not yet reported is in the next reports; a stream that refused is tried again.
+    pub(super) fn report_losses(&mut self) {
+        for kind in Kind::BOTH {
+            self.ends.of_mut(kind).report_losses(&mut self.reports);
         }
     }
 
@@ -135,61 +184,8 @@ impl Put for Console {
             let (now, later) = rest.split_at(room.len());
             room.copy_from_slice(now);
             self.len += now.len();
-            self.flush();
+            self.write();
             rest = later;
         }
     }
-}
-
-impl End {
-    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
-    fn write(&mut self, bytes: &[u8], reports: &mut Reports, progress: &AtomicU64) {
-        match self.state {
-            State::Closed => return,
-            State::Refusing { until } if Instant::now() < until => return self.losses.count(bytes, 0),
-            State::Open | State::Refusing { .. } => {}
-        }
-        let fd = self.fd.as_fd();
-        let begin: &[u8] = if self.losses.torn { b"\n" } else { b"" };
-        let progress = |count| {
-            progress.fetch_add(count as u64, Ordering::Relaxed);
-        };
-        let result =
-            write_all(fd, begin, WhenFull::Wait, progress).map_err(|cut| (0, cut.errno)).and_then(|()| {
-                write_all(fd, bytes, WhenFull::Wait, progress).map_err(|cut| (cut.written, cut.errno))
-            });
-        let Err((written, errno)) = result else {
-            self.losses.torn = false;
-            if matches!(self.state, State::Refusing { .. }) {
-                self.state = State::Open;
-                let lost = lines(std::mem::take(&mut self.losses.lines));
-                reports.push(Level::WARN, format!("{} takes lines again, {lost} lost", self.name));
-            }
-            return;
-        };
-        self.losses.count(bytes, written);
-        // EIO: the terminal is gone.
-        if matches!(errno, Errno::EPIPE | Errno::EBADF | Errno::EIO) {
-            self.state = State::Closed;
-            reports.push(
-                Level::WARN,
-                format!("nobody reads {} any more ({errno}): its lines are thrown away", self.name),
-            );
-            return;
-        }
-        if matches!(self.state, State::Open) {
-            reports.push(
-                Level::ERROR,
-                format!("cannot write to {}: {errno}; its lines are lost until it can be written", self.name),
-            );
-        }
-        self.state = State::Refusing { until: Instant::now() + RETRY };
-    }
-}
-
-/// Only on a terminal and unless `NO_COLOR` is set; `CLICOLOR_FORCE` overrules both.
-fn wants_colour(terminal: bool) -> bool {
-    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    let forced = env::var_os("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0");
-    forced || (terminal && !set("NO_COLOR"))
 }

@@ -20,7 +20,7 @@ use tracing::Level;
 use super::{
     own::Reports,
     rotate::Chain,
-    write::{Losses, WhenFull, lines, write_all},
+    write::{Losses, lines, write_all},
 };
 use crate::spec::FileSpec;
 
@@ -157,7 +157,7 @@ impl LogFile {
         let Some(open) = &mut self.open else { return Ok(()) };
         let end_torn: &[u8] = if self.losses.torn { b"\n" } else { b"" };
         for (part, counts) in [(end_torn, false), (lines, true)] {
-            let result = write_all(open.file.as_fd(), part, WhenFull::Fail, |_| {});
+            let result = write_all(open.file.as_fd(), part, |_| {}, || Err(Errno::EAGAIN));
             let written = result.map_or_else(|cut| cut.written, |()| part.len());
             open.size += written as u64;
             if let Err(cut) = result {

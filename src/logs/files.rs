@@ -3,7 +3,12 @@
 //! Lines for the stream being read gather here and go to its files together. Never holds lines of
 //! two streams at once.
 
-use std::{path::Path, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use tracing::Level;
 
 use super::{file::LogFile, format::Put, own::Reports, rotate::Chain};
 use crate::spec::FileSpec;
@@ -21,6 +26,8 @@ pub(super) struct Files {
     /// Chains of closed files whose older files are still being compressed: whoever opens the path
     /// again must not get in their way.
     retired: Vec<Chain>,
+    /// Paths of which was said that they lead to the console.
+    said: Vec<PathBuf>,
     reports: Reports,
 }
 
@@ -32,9 +39,26 @@ struct Shared {
 
 impl Files {
     /// The file of this specification, opened if its path is not yet; the first one's limits hold.
-    /// `/dev/null` is no file.
-    pub(super) fn acquire(&mut self, spec: &FileSpec, now: Instant) -> Option<usize> {
+    /// `/dev/null` is no file, nor is one of procrun's own streams, which `stream_at` knows: every line
+    /// is there already, and a second open file of it would tear lines.
+    pub(super) fn acquire(
+        &mut self,
+        spec: &FileSpec,
+        stream_at: impl FnOnce(&Path) -> Option<&'static str>,
+        now: Instant,
+    ) -> Option<usize> {
         if spec.path == Path::new("/dev/null") {
+            return None;
+        }
+        if let Some(stream) = stream_at(&spec.path) {
+            if !self.said.contains(&spec.path) {
+                let path = spec.path.display();
+                let message = format!(
+                    "the log file {path} is procrun's own {stream}: not opened, stdout and stderr have every line already"
+                );
+                self.reports.push(Level::INFO, message);
+                self.said.push(spec.path.clone());
+            }
             return None;
         }
         let same = |slot: &Option<Shared>| slot.as_ref().is_some_and(|it| it.file.spec().path == spec.path);

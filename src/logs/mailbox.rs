@@ -28,6 +28,8 @@ pub(super) enum Message {
     /// So many own lines were dropped here.
     Dropped(u64),
     Finish(oneshot::Sender<()>),
+    /// As `Finish`, and the files are closed.
+    Shut(oneshot::Sender<()>),
     /// No handle is left: nobody can send any more.
     Close,
 }
@@ -58,7 +60,7 @@ struct Queue {
     /// Instances whose `RunEnded` waits. One is enough: by the time it is handled, everything that
     /// any run has written before any of the calls is in the pipe, and is read before what follows.
     ended: Vec<u32>,
-    /// The eventfd has been written since the queue was last empty.
+    /// The eventfd has been written since the queue was last found empty, of own lines at least.
     woken: bool,
 }
 
@@ -112,9 +114,38 @@ impl Mailbox {
             | Message::Remove(_)
             | Message::Dropped(_)
             | Message::Finish(_)
+            | Message::Shut(_)
             | Message::Close => {}
         }
         Some(message)
+    }
+
+    /// The next of procrun's own lines, or how many were dropped, past all other messages. After
+    /// `None` the next message of any kind wakes.
+    pub(super) fn receive_own(&self) -> Option<Message> {
+        let mut queue = self.lock();
+        let own = |message: &Message| matches!(message, Message::Own(_) | Message::Dropped(_));
+        let message = queue.messages.iter().position(own).and_then(|at| queue.messages.remove(at));
+        match &message {
+            Some(Message::Own(line)) => queue.own_cost -= line.cost(),
+            Some(_) => {}
+            None => {
+                let dropped = std::mem::take(&mut queue.dropped);
+                if dropped > 0 {
+                    return Some(Message::Dropped(dropped));
+                }
+                queue.woken = false;
+            }
+        }
+        message
+    }
+
+    /// Wakes again if anything waits. To be called when nobody takes own lines out of turn any more.
+    pub(super) fn unhush(&self) {
+        let mut queue = self.lock();
+        if !queue.messages.is_empty() {
+            self.wake(&mut queue);
+        }
     }
 
     /// Takes the wake-up away. To be called before the messages are received.
@@ -126,7 +157,7 @@ impl Mailbox {
     fn wake(&self, queue: &mut Queue) {
         if !queue.woken {
             queue.woken = true;
-            // The counter cannot overflow: it is written once for each time the queue was empty.
+            // The counter cannot overflow: it is written once for each time it was looked at.
             let _ = self.wake.write(1);
         }
     }
@@ -189,6 +220,26 @@ mod tests {
         own(&mailbox, "z");
         assert!(matches!(mailbox.receive(), Some(Message::Dropped(1))));
         assert!(matches!(mailbox.receive(), Some(Message::Own(line)) if line.message == "z"));
+        assert!(mailbox.receive().is_none());
+    }
+
+    #[test]
+    fn own_lines_can_overtake_and_the_others_keep_their_order() {
+        let mailbox = Mailbox::new().unwrap();
+        mailbox.send(Message::RunEnded(1));
+        own(&mailbox, "one");
+        mailbox.send(Message::Remove(1));
+        own(&mailbox, "two");
+        mailbox.hush();
+        for text in ["one", "two"] {
+            assert!(matches!(mailbox.receive_own(), Some(Message::Own(line)) if line.message == text));
+        }
+        assert!(mailbox.receive_own().is_none());
+        assert!(mailbox.wake.read().is_err(), "no wake-up is left");
+        mailbox.unhush();
+        assert_eq!(mailbox.wake.read(), Ok(1), "the others still wait");
+        assert!(matches!(mailbox.receive(), Some(Message::RunEnded(1))));
+        assert!(matches!(mailbox.receive(), Some(Message::Remove(1))));
         assert!(mailbox.receive().is_none());
     }
 

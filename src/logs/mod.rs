@@ -2,8 +2,8 @@
 //! files.
 //!
 //! One thread does all of it, the pump, and the supervisor talks to it through a [`Logs`] handle
-//! that never blocks. procrun's own lines go the same way, so a stderr that nobody reads stops
-//! neither the supervisor nor what it says.
+//! that never blocks. procrun's own lines go the same way, so a stderr that nobody reads does not stop
+//! the supervisor; past a stdout that nobody reads they still reach stderr.
 //!
 //! | file | what it is for |
 //! |---|---|
@@ -12,14 +12,15 @@
 //! | `nap` | lets lines gather when they come one by one |
 //! | `writer` | the one place where a finished line passes |
 //! | `format`, `json`, `stamp`, `dayjs` | what a line looks like |
-//! | `console`, `write` | stdout and stderr, blocking |
+//! | `console`, `end`, `write` | stdout and stderr, with back-pressure |
 //! | `files`, `file`, `rotate` | log files |
-//! | `own` | procrun's own lines |
+//! | `own`, `voice` | procrun's own lines, and how they pass a blocked stdout |
 //!
 //! Never looks at a process and never decides anything about one.
 
 mod console;
 mod dayjs;
+mod end;
 mod file;
 mod files;
 mod format;
@@ -30,6 +31,7 @@ mod own;
 mod pump;
 mod rotate;
 mod stamp;
+mod voice;
 mod write;
 mod writer;
 
@@ -138,6 +140,14 @@ impl Logs {
     pub fn finish(&self) -> oneshot::Receiver<()> {
         let (done, wait) = oneshot::channel();
         self.send(Message::Finish(done));
+        wait
+    }
+
+    /// The end: as [`Logs::finish`], and before the answer all files are closed and lines that were
+    /// lost and not yet reported are. What comes later goes to stdout and stderr only.
+    pub fn shut(&self) -> oneshot::Receiver<()> {
+        let (done, wait) = oneshot::channel();
+        self.send(Message::Shut(done));
         wait
     }
 

@@ -16,6 +16,7 @@ use super::{
     Logs,
     format::{OWN_NAME, Put, logfmt, prefix, stamp},
     json, stamp,
+    write::lines,
 };
 use crate::spec::Verbosity;
 
@@ -62,6 +63,12 @@ pub(super) enum Value {
 impl OwnLine {
     pub(super) fn new(level: Level, message: String) -> Self {
         Self { level, at: stamp::now(), message, fields: Vec::new() }
+    }
+
+    /// What stands where own lines were dropped.
+    pub(super) fn dropped(count: u64) -> Self {
+        let were = if count == 1 { "was" } else { "were" };
+        Self::new(Level::WARN, format!("{} of procrun's own log {were} dropped", lines(count)))
     }
 
     /// About how many bytes it holds while it waits.
@@ -233,15 +240,19 @@ pub(super) struct OwnLayer {
 
 impl OwnLayer {
     pub(super) fn new(logs: Logs, max: Verbosity) -> Self {
-        let max = match max {
-            Verbosity::Off => LevelFilter::OFF,
-            Verbosity::Error => LevelFilter::ERROR,
-            Verbosity::Warn => LevelFilter::WARN,
-            Verbosity::Info => LevelFilter::INFO,
-            Verbosity::Debug => LevelFilter::DEBUG,
-            Verbosity::Trace => LevelFilter::TRACE,
-        };
-        Self { logs, max }
+        Self { logs, max: level_filter(max) }
+    }
+}
+
+/// What is said at this verbosity.
+pub(super) fn level_filter(max: Verbosity) -> LevelFilter {
+    match max {
+        Verbosity::Off => LevelFilter::OFF,
+        Verbosity::Error => LevelFilter::ERROR,
+        Verbosity::Warn => LevelFilter::WARN,
+        Verbosity::Info => LevelFilter::INFO,
+        Verbosity::Debug => LevelFilter::DEBUG,
+        Verbosity::Trace => LevelFilter::TRACE,
     }
 }
 

@@ -1,8 +1,9 @@
 //! The thread that reads the workers' pipes.
 //!
 //! Waits in epoll for pipes and for the mailbox; has no timer of its own while nothing happens. It
-//! may block in a write to stdout or stderr, and then everything behind it waits: the workers in
-//! their full pipes, the supervisor not at all. Never decides anything about a process.
+//! may wait for room in stdout or stderr, and then everything behind it waits: the workers in their
+//! full pipes, the supervisor not at all. procrun's own lines alone overtake a blocked stdout.
+//! Never decides anything about a process.
 
 use std::{
     collections::BTreeMap,
@@ -30,7 +31,7 @@ use super::{
     format::{Kind, PerKind},
     mailbox::{Addition, Mailbox, Message},
     nap::Nap,
-    write::lines,
+    own::OwnLine,
     writer::{Face, KEEP_MEMORY, Writer},
 };
 use crate::{
@@ -89,15 +90,14 @@ impl Pump {
         out: OwnedFd,
         err: OwnedFd,
     ) -> io::Result<Self> {
-        let progress = mailbox.progress.clone();
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(mailbox.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, MAIL))?;
         Ok(Self {
+            writer: Writer::new(log, out, err, mailbox.clone())?,
             mailbox,
             epoll,
             input: Pages::new(INPUT)?,
             instances: BTreeMap::new(),
-            writer: Writer::new(log, out, err, progress)?,
             nap: Nap::default(),
             longest: 0,
         })
@@ -181,19 +181,18 @@ impl Pump {
                 Message::RunEnded(id) => self.drain(id),
                 Message::Remove(id) => self.remove(id),
                 Message::Own(line) => self.writer.own(&line),
-                Message::Dropped(count) => {
-                    let were = if count == 1 { "was" } else { "were" };
-                    let lines = lines(count);
-                    let message = format!("{lines} of procrun's own log {were} dropped");
-                    self.writer.report(Level::WARN, message);
-                }
+                Message::Dropped(count) => self.writer.own(&OwnLine::dropped(count)),
                 Message::Finish(done) => {
                     self.drain_all();
                     // Nobody waits any more: fine.
                     let _ = done.send(());
                 }
+                Message::Shut(done) => {
+                    self.shut();
+                    let _ = done.send(());
+                }
                 Message::Close => {
-                    self.drain_all();
+                    self.shut();
                     return std::ops::ControlFlow::Break(());
                 }
             }
@@ -229,14 +228,14 @@ impl Pump {
 
     fn remove(&mut self, id: u32) {
         self.drain(id);
-        if let Some(instance) = self.instances.remove(&id) {
+        if let Some(mut instance) = self.instances.remove(&id) {
             for kind in Kind::BOTH {
                 if let Some(pipe) = &instance.streams.of(kind).pipe {
                     // It was added and is open: this cannot fail.
                     let _ = self.epoll.delete(pipe);
                 }
             }
-            self.writer.forget(&instance.face);
+            self.writer.forget(&mut instance.face);
         }
     }
 
@@ -246,6 +245,15 @@ impl Pump {
             self.drain(id);
         }
         self.writer.flush();
+    }
+
+    /// Writes everything readable, closes the files and says what was lost.
+    fn shut(&mut self) {
+        self.drain_all();
+        for instance in self.instances.values_mut() {
+            self.writer.forget(&mut instance.face);
+        }
+        self.writer.shut();
     }
 
     /// Reads what an instance has written until now and ends its last line. Not more than its pipes

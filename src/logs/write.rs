@@ -2,23 +2,10 @@
 //!
 //! Never changes the descriptor's flags: it may be shared with strangers.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use memchr::memchr_iter;
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    unistd::write,
-};
-
-/// What to do when a non-blocking descriptor is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WhenFull {
-    /// Wait until there is room: back-pressure.
-    Wait,
-    /// That is an error like others.
-    Fail,
-}
+use nix::{errno::Errno, unistd::write};
 
 /// A write that ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +16,13 @@ pub(super) struct Cut {
     pub(super) errno: Errno,
 }
 
-/// Writes all of `bytes`; says after each step how many more went through.
+/// Writes all of `bytes`; says after each step how many more went through. What to do when a
+/// non-blocking descriptor is full, `full` knows: it has waited, or that is an error like others.
 pub(super) fn write_all(
     to: BorrowedFd<'_>,
     bytes: &[u8],
-    full: WhenFull,
     progress: impl Fn(usize),
+    mut full: impl FnMut() -> Result<(), Errno>,
 ) -> Result<(), Cut> {
     let mut written = 0;
     while written < bytes.len() {
@@ -45,12 +33,7 @@ pub(super) fn write_all(
                 progress(count);
             }
             Err(Errno::EINTR) => {}
-            // Somebody else who has the same open file made it non-blocking.
-            Err(Errno::EAGAIN) if full == WhenFull::Wait => {
-                let mut room = [PollFd::new(to.as_fd(), PollFlags::POLLOUT)];
-                // EINTR: the write is simply tried again.
-                let _ = poll(&mut room, PollTimeout::NONE);
-            }
+            Err(Errno::EAGAIN) => full().map_err(|errno| Cut { written, errno })?,
             Err(errno) => return Err(Cut { written, errno }),
         }
     }

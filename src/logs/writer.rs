@@ -5,11 +5,11 @@
 use std::{
     io,
     os::fd::OwnedFd,
-    sync::{Arc, atomic::AtomicU64},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use tracing::Level;
+use tracing::{Level, level_filters::LevelFilter};
 
 use super::{
     Label, Sinks,
@@ -17,7 +17,8 @@ use super::{
     dayjs,
     files::{Files, Slots},
     format::{self, Identity, Kind, PerKind, Put},
-    own::{OwnLine, Reports},
+    mailbox::Mailbox,
+    own::{self, OwnLine, Reports},
     stamp::{self, StampId, Stamps},
 };
 use crate::{
@@ -47,7 +48,9 @@ pub(super) struct Writer {
     files: Files,
     stamps: Stamps,
     style: LogStyle,
-    /// Of procrun's own lines, and of applications that have none of their own.
+    /// What of the reports is said.
+    verbosity: LevelFilter,
+    /// Of applications that have none of their own.
     stamp: Option<StampId>,
     /// Of a line under [`LogStyle::KeyValue`].
     key_value_stamp: StampId,
@@ -62,16 +65,17 @@ impl Writer {
         log: &RuntimeLog,
         out: OwnedFd,
         err: OwnedFd,
-        progress: Arc<AtomicU64>,
+        mailbox: Arc<Mailbox>,
     ) -> io::Result<Self> {
         let mut stamps = Stamps::new();
         let stamp = log.date_format.as_deref().map(|pattern| stamps.find(pattern));
         let key_value_stamp = stamp.unwrap_or_else(|| stamps.find(dayjs::KEY_VALUE));
         Ok(Self {
-            console: Console::new(out, err, progress)?,
+            console: Console::new(log, out, err, mailbox)?,
             files: Files::default(),
             stamps,
             style: log.style,
+            verbosity: own::level_filter(log.verbosity),
             stamp,
             key_value_stamp,
             width: 0,
@@ -81,7 +85,10 @@ impl Writer {
 
     /// Opens the files of a new instance.
     pub(super) fn face(&mut self, label: &Label, sinks: &Sinks, now: Instant) -> Face {
-        let mut open = |file: &Option<_>| file.as_ref().and_then(|file| self.files.acquire(file, now));
+        let Self { files, console, .. } = self;
+        let mut open = |file: &Option<_>| {
+            file.as_ref().and_then(|file| files.acquire(file, |path| console.stream_at(path), now))
+        };
         let mut slots = |own| [open(own), open(&sinks.combined)];
         let mut files = if sinks.spec.disabled {
             PerKind::default()
@@ -109,9 +116,10 @@ impl Writer {
     }
 
     /// Closes the files that nobody else writes to.
-    pub(super) fn forget(&mut self, face: &Face) {
+    pub(super) fn forget(&mut self, face: &mut Face) {
+        let files = std::mem::take(&mut face.files);
         for kind in Kind::BOTH {
-            for at in face.files.of(kind).iter().flatten() {
+            for at in files.of(kind).iter().flatten() {
                 self.files.release(*at);
             }
         }
@@ -122,6 +130,7 @@ impl Writer {
         let width = face.who.label().chars().count();
         let wider = width > self.width;
         self.width = self.width.max(width);
+        self.console.widen(self.width);
         wider
     }
 
@@ -198,18 +207,7 @@ impl Writer {
 
     /// One of procrun's own lines: to stderr, in the chosen form.
     pub(super) fn own(&mut self, line: &OwnLine) {
-        let Self { console, stamps, .. } = self;
-        console.begin(Kind::Err, line.message.len() + AROUND);
-        let coloured = console.coloured(Kind::Err);
-        match self.style {
-            LogStyle::Prefix | LogStyle::Raw => {
-                let width = if self.style == LogStyle::Prefix { self.width } else { 0 };
-                let time = self.stamp.map(|id| stamps.text(id, line.at));
-                line.text(width, coloured, time, console);
-            }
-            LogStyle::Json => line.record(stamps.text(StampId::ISO, line.at), console),
-            LogStyle::KeyValue => line.key_value(stamps.text(self.key_value_stamp, line.at), console),
-        }
+        self.console.own(line);
     }
 
     /// A report of the pump about itself.
@@ -223,12 +221,21 @@ impl Writer {
         let mut reports = self.take_reports();
         while !reports.is_empty() {
             for line in reports.into_lines() {
-                self.own(&line);
+                if line.level <= self.verbosity {
+                    self.own(&line);
+                }
             }
             self.console.flush();
             // Ends: the console reports a change of its state, and refuses in silence after that.
             reports = self.take_reports();
         }
+    }
+
+    /// The last call: says what was lost and not yet reported.
+    pub(super) fn shut(&mut self) {
+        self.flush();
+        self.console.report_losses();
+        self.flush();
     }
 
     fn take_reports(&mut self) -> Reports {

@@ -142,7 +142,7 @@ impl Supervisor<'_> {
     /// Waits until everything is written. Whoever reads it may take any time, until somebody asks
     /// procrun to stop: then only as long as the reader reads at all.
     async fn last_words(&mut self, logs: &Logs) -> io::Result<()> {
-        let mut finished = logs.finish();
+        let mut finished = logs.shut();
         let mut received = Vec::new();
         loop {
             let written = logs.written();

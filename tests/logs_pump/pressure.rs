@@ -15,7 +15,7 @@ use procrun::{
 use tokio::sync::oneshot::error::TryRecvError;
 use tracing::Level;
 
-use super::support::{Setup, Worker, add, finish, pipe, read, settle, start, styled, until};
+use super::support::{DEADLINE, Setup, Worker, add, finish, pipe, read, settle, start, styled, until};
 
 /// Resident memory of this process in bytes.
 fn resident() -> usize {
@@ -59,21 +59,7 @@ fn an_orphan_that_goes_on_writing_is_heard_and_holds_nothing_up() {
 fn a_blocked_stdout_holds_back_the_worker_and_nobody_else() {
     let Setup { logs, out, err } = start(&RuntimeLog::default());
     let worker = add(&logs, 0, "main", Sinks::default());
-    let flags = OFlag::O_NONBLOCK;
-    fcntl(&worker.out, FcntlArg::F_SETFL(flags)).unwrap();
-    let line = [b"x".repeat(99), b"\n".to_vec()].concat();
-    let mut written = 0;
-    // Both pipes and the pump's buffers fill, then no more goes in.
-    let mut full = 0;
-    until("the worker's pipe to stay full", || {
-        full += 1;
-        while let Ok(count) = (&worker.out).write(&line) {
-            assert_eq!(count, 100, "no partial writes below PIPE_BUF");
-            written += 1;
-            full = 0;
-        }
-        (full == 50).then_some(())
-    });
+    let written = block(&worker);
     let own = 50_000;
     for number in 0..own {
         logs.own(Level::INFO, format!("own line {number}"));
@@ -95,6 +81,95 @@ fn a_blocked_stdout_holds_back_the_worker_and_nobody_else() {
     let dropped: usize = dropped.into_iter().map(number).sum();
     assert!(dropped > 0);
     assert_eq!(said.len() + dropped, own, "every own line was written or counted");
+}
+
+/// Writes to a stdout that nobody reads until its worker is held.
+fn block(worker: &Worker) -> usize {
+    fcntl(&worker.out, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    let line = [b"x".repeat(99), b"\n".to_vec()].concat();
+    let (mut written, mut full) = (0, 0);
+    until("the worker's pipe to stay full", || {
+        full += 1;
+        while let Ok(count) = (&worker.out).write(&line) {
+            assert_eq!(count, 100, "no partial writes below PIPE_BUF");
+            written += 1;
+            full = 0;
+        }
+        (full == 50).then_some(())
+    });
+    written
+}
+
+#[test]
+fn own_lines_pass_a_blocked_stdout_in_their_order() {
+    for style in [LogStyle::Prefix, LogStyle::Json] {
+        let Setup { logs, out, err } = start(&styled(style));
+        let worker = add(&logs, 0, "main", Sinks::default());
+        let other = add(&logs, 1, "other", Sinks::default());
+        let written = block(&worker);
+        let (said, heard) = mpsc::channel();
+        let ear =
+            thread::spawn(move || BufReader::new(err).lines().try_for_each(|line| said.send(line.unwrap())));
+        let next = || heard.recv_timeout(DEADLINE).expect("an own line");
+        for number in 0..100 {
+            logs.run_ended(1);
+            logs.own(Level::INFO, format!("own line {number}"));
+        }
+        logs.remove(1);
+        logs.own(Level::WARN, "the last one");
+        for number in 0..100 {
+            let line = next();
+            assert!(line.contains(&format!("own line {number}")), "{number}: {line}");
+            assert_eq!(line.starts_with('{'), style == LogStyle::Json, "in the usual form: {line}");
+        }
+        assert!(next().contains("the last one"));
+        let mut done = logs.finish();
+        assert!(matches!(done.try_recv(), Err(TryRecvError::Empty)), "stdout is blocked as before");
+        let reader = thread::spawn(move || BufReader::new(out).lines().count());
+        settle(&logs);
+        drop((logs, worker, other));
+        ear.join().unwrap().unwrap();
+        assert_eq!(reader.join().unwrap(), written, "nothing of the worker's is lost");
+    }
+}
+
+/// A line that stderr has taken in part is ended before anything else goes there.
+#[test]
+fn an_own_line_is_whole_however_little_room_stderr_has() {
+    let ((out, out_write), (err, err_write)) = (pipe(1 << 16), pipe(4096));
+    let logs = Logs::start_with(&styled(LogStyle::Raw), out_write.into(), err_write.into()).unwrap();
+    let worker = add(&logs, 0, "main", Sinks::default());
+    let written = block(&worker);
+    // More than the pipe takes, so that each is there in part when nobody reads.
+    let long = "o".repeat(10_000);
+    for _ in 0..5 {
+        logs.own(Level::INFO, long.clone());
+    }
+    let flags = OFlag::O_NONBLOCK;
+    fcntl(&err, FcntlArg::F_SETFL(flags)).unwrap();
+    let mut said = Vec::new();
+    until("the first line to be there in part", || {
+        let mut byte = [0; 100];
+        let count = (&err).read(&mut byte).unwrap_or(0);
+        said.extend_from_slice(&byte[..count]);
+        (!said.is_empty()).then_some(())
+    });
+    fcntl(&err, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    (&worker.err).write_all(b"from the worker\n").unwrap();
+    let reader = thread::spawn(move || BufReader::new(out).lines().count());
+    let rest = thread::spawn(move || {
+        let mut rest = Vec::new();
+        { err }.read_to_end(&mut rest).unwrap();
+        rest
+    });
+    settle(&logs);
+    drop(logs);
+    assert_eq!(reader.join().unwrap(), written);
+    said.extend(rest.join().unwrap());
+    let text = String::from_utf8(said).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.retain(|line| *line != "from the worker");
+    assert_eq!(lines, vec![format!("procrun | {long}"); 5]);
 }
 
 #[test]

@@ -1,0 +1,249 @@
+//! One of procrun's two streams: where its bytes go, and what has become of it.
+//!
+//! A pipe or a terminal is opened a second time, so that writing to it can be non-blocking without
+//! a change to the inherited descriptor, which strangers may share. Where that cannot be done the
+//! inherited one is used as it is. Never holds bytes back.
+
+use std::{
+    env,
+    fs::{File, OpenOptions},
+    io::IsTerminal,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
+    },
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::OFlag,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+use tracing::Level;
+
+use super::{
+    console::Progress,
+    own::Reports,
+    write::{Losses, lines, write_all},
+};
+
+/// How long a stream that refuses (a full disk behind it) is left alone.
+const RETRY: Duration = Duration::from_secs(1);
+/// What a pipe that is ready takes at least, without blocking.
+const READY: usize = 4096;
+/// The device number of `/dev/ptmx`: opening it again gives another terminal.
+const NEW_TERMINAL: u64 = 5 << 8 | 2;
+
+#[derive(Debug)]
+pub(super) struct End {
+    file: File,
+    name: &'static str,
+    /// Its lines may have colours.
+    pub(super) coloured: bool,
+    /// Device and inode, and whether it is a terminal.
+    identity: Option<(u64, u64)>,
+    terminal: bool,
+    /// A write to it never waits.
+    at_once: bool,
+    state: State,
+    losses: Losses,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Open,
+    /// An error that may pass.
+    Refusing {
+        until: Instant,
+    },
+    /// Nobody will ever read it.
+    Closed,
+}
+
+impl End {
+    pub(super) fn new(fd: OwnedFd, name: &'static str) -> Self {
+        let inherited = File::from(fd);
+        let terminal = inherited.is_terminal();
+        let found = inherited.metadata().ok();
+        let identity = found.as_ref().map(|found| (found.dev(), found.ino()));
+        let (is_file, again) = found.map_or((false, false), |found| {
+            let waits = found.file_type().is_fifo() || terminal && found.rdev() != NEW_TERMINAL;
+            (found.is_file(), waits)
+        });
+        let own = again.then(|| open_again(&inherited)).flatten();
+        let at_once = is_file || own.is_some();
+        Self {
+            file: own.unwrap_or(inherited),
+            name,
+            coloured: wants_colour(terminal),
+            identity,
+            terminal,
+            at_once,
+            state: State::Open,
+            losses: Losses::default(),
+        }
+    }
+
+    /// What it is called, if this is its device and inode.
+    pub(super) fn name_if(&self, identity: (u64, u64)) -> Option<&'static str> {
+        (self.identity == Some(identity)).then_some(self.name)
+    }
+
+    /// What is written to one can stand within what is written to the other.
+    pub(super) fn may_mix_with(&self, other: &Self) -> bool {
+        // One terminal has many names.
+        self.identity.is_none() || self.identity == other.identity || (self.terminal && other.terminal)
+    }
+
+    /// Writes `bytes`, which go on where the last ones ended. `full` waits when nothing goes through.
+    pub(super) fn write(
+        &mut self,
+        bytes: &[u8],
+        reports: &mut Reports,
+        progress: &Progress,
+        mut full: impl FnMut(BorrowedFd<'_>, &mut Reports),
+    ) {
+        if !self.takes(bytes) {
+            return;
+        }
+        let file = &self.file;
+        let begin: &[u8] = if self.losses.torn { b"\n" } else { b"" };
+        let mut step = |bytes| {
+            write_all(
+                file.as_fd(),
+                bytes,
+                |count| progress.add(count),
+                || {
+                    full(file.as_fd(), reports);
+                    Ok(())
+                },
+            )
+        };
+        let result = step(begin)
+            .map_err(|cut| (0, cut.errno))
+            .and_then(|()| step(bytes).map_err(|cut| (cut.written, cut.errno)));
+        match result {
+            Ok(()) => self.has_taken(reports),
+            Err((written, errno)) => {
+                self.losses.count(bytes, written);
+                self.has_failed(errno, reports);
+            }
+        }
+    }
+
+    /// Writes what goes without waiting and leaves the rest; nothing, if there is trouble.
+    pub(super) fn write_now(&mut self, bytes: &mut Vec<u8>, reports: &mut Reports, progress: &Progress) {
+        if !self.takes(bytes) {
+            return bytes.clear();
+        }
+        if self.losses.torn {
+            bytes.insert(0, b'\n');
+            self.losses.torn = false;
+        }
+        while !bytes.is_empty() {
+            let mut part = &bytes[..];
+            if !self.at_once {
+                let mut room = [PollFd::new(self.file.as_fd(), PollFlags::POLLOUT)];
+                if poll(&mut room, PollTimeout::ZERO) != Ok(1) {
+                    return;
+                }
+                part = &part[..part.len().min(READY)];
+            }
+            let result =
+                write_all(self.file.as_fd(), part, |count| progress.add(count), || Err(Errno::EAGAIN));
+            let written = result.map_or_else(|cut| cut.written, |()| part.len());
+            match result.map_err(|cut| cut.errno) {
+                Ok(()) => self.has_taken(reports),
+                Err(Errno::EAGAIN) => {
+                    bytes.drain(..written);
+                    return;
+                }
+                Err(errno) => {
+                    self.losses.count(bytes, written);
+                    self.has_failed(errno, reports);
+                    return bytes.clear();
+                }
+            }
+            bytes.drain(..written);
+        }
+    }
+
+    /// Says what was lost and not yet reported; the next write is tried in any case.
+    pub(super) fn report_losses(&mut self, reports: &mut Reports) {
+        if matches!(self.state, State::Refusing { .. }) {
+            self.state = State::Open;
+            let lost = lines(std::mem::take(&mut self.losses.lines));
+            reports.push(Level::WARN, format!("{} did not take {lost}", self.name));
+        }
+    }
+
+    /// Whether it is worth a try; counts what is lost if not.
+    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
+    fn takes(&mut self, bytes: &[u8]) -> bool {
+        match self.state {
+            State::Refusing { until } if Instant::now() < until => {
+                self.losses.count(bytes, 0);
+                false
+            }
+            State::Open | State::Refusing { .. } => true,
+            State::Closed => false,
+        }
+    }
+
+    fn has_taken(&mut self, reports: &mut Reports) {
+        self.losses.torn = false;
+        if matches!(self.state, State::Refusing { .. }) {
+            self.state = State::Open;
+            let lost = lines(std::mem::take(&mut self.losses.lines));
+            reports.push(Level::WARN, format!("{} takes lines again, {lost} lost", self.name));
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
+    fn has_failed(&mut self, errno: Errno, reports: &mut Reports) {
+        // EIO: the terminal is gone.
+        if matches!(errno, Errno::EPIPE | Errno::EBADF | Errno::EIO) {
+            self.state = State::Closed;
+            reports.push(
+                Level::WARN,
+                format!("nobody reads {} any more ({errno}): its lines are thrown away", self.name),
+            );
+            return;
+        }
+        if matches!(self.state, State::Open) {
+            reports.push(
+                Level::ERROR,
+                format!("cannot write to {}: {errno}; its lines are lost until it can be written", self.name),
+            );
+        }
+        self.state = State::Refusing { until: Instant::now() + RETRY };
+    }
+}
+
+impl AsFd for End {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Another open file of the same pipe or terminal, non-blocking. `None` without `/proc`, without the
+/// right to open it, and for a pipe that nobody reads.
+fn open_again(file: &File) -> Option<File> {
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    OpenOptions::new().write(true).custom_flags(flags.bits()).open(path).ok()
+}
+
+/// Waits until there is room, or until there is trouble that the next write tells.
+pub(super) fn wait_for_room(fd: BorrowedFd<'_>) {
+    // EINTR: the write is simply tried again.
+    let _ = poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], PollTimeout::NONE);
+}
+
+/// Only on a terminal and unless `NO_COLOR` is set; `CLICOLOR_FORCE` overrules both.
+fn wants_colour(terminal: bool) -> bool {
+    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let forced = env::var_os("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0");
+    forced || (terminal && !set("NO_COLOR"))
+}

@@ -1,0 +1,111 @@
+//! How procrun's own lines look, and how they overtake a stdout that nobody reads.
+//!
+//! Has its own stamps: an own line may be wanted while a worker's line is half made. Takes nothing
+//! but own lines out of the mailbox, and keeps at most one of them that stderr does not take.
+
+use std::{
+    os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
+};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::{
+    console::Progress,
+    dayjs,
+    end::End,
+    mailbox::{Mailbox, Message},
+    own::{OwnLine, Reports},
+    stamp::{StampId, Stamps},
+};
+use crate::spec::{LogStyle, RuntimeLog};
+
+/// So long, in milliseconds, nothing has to go through before own lines overtake: a reader that is
+/// merely slow sees everything in order.
+const PATIENCE: u8 = 100;
+
+#[derive(Debug)]
+pub(super) struct Voice {
+    mailbox: Arc<Mailbox>,
+    style: LogStyle,
+    stamps: Stamps,
+    stamp: Option<StampId>,
+    /// Of a line under [`LogStyle::KeyValue`].
+    key_value_stamp: StampId,
+    /// Of the column of labels, in characters.
+    pub(super) width: usize,
+    /// What stderr has to get before anything else; its beginning may be there already.
+    pub(super) pending: Vec<u8>,
+}
+
+impl Voice {
+    pub(super) fn new(log: &RuntimeLog, mailbox: Arc<Mailbox>) -> Self {
+        let mut stamps = Stamps::new();
+        let stamp = log.date_format.as_deref().map(|pattern| stamps.find(pattern));
+        let key_value_stamp = stamp.unwrap_or_else(|| stamps.find(dayjs::KEY_VALUE));
+        let pending = Vec::new();
+        Self { mailbox, style: log.style, stamps, stamp, key_value_stamp, width: 0, pending }
+    }
+
+    /// Appends the line in the chosen form to what is pending.
+    pub(super) fn say(&mut self, line: &OwnLine, coloured: bool) {
+        let Self { stamps, pending, .. } = self;
+        match self.style {
+            LogStyle::Prefix | LogStyle::Raw => {
+                let width = if self.style == LogStyle::Prefix { self.width } else { 0 };
+                let time = self.stamp.map(|id| stamps.text(id, line.at));
+                line.text(width, coloured, time, pending);
+            }
+            LogStyle::Json => line.record(stamps.text(StampId::ISO, line.at), pending),
+            LogStyle::KeyValue => line.key_value(stamps.text(self.key_value_stamp, line.at), pending),
+        }
+    }
+
+    /// Waits until `out` takes bytes again, or has failed. Own lines go to `err` meanwhile.
+    pub(super) fn wait(
+        &mut self,
+        out: BorrowedFd<'_>,
+        err: &mut End,
+        reports: &mut Reports,
+        progress: &Progress,
+    ) {
+        let room = || PollFd::new(out, PollFlags::POLLOUT);
+        // EINTR does not happen in a thread that has all signals blocked; it would only shorten this.
+        if poll(&mut [room()], PATIENCE).is_ok_and(|ready| ready > 0) {
+            return;
+        }
+        loop {
+            self.mailbox.hush();
+            self.overtake(err, reports, progress);
+            let other = if self.pending.is_empty() {
+                PollFd::new(self.mailbox.as_fd(), PollFlags::POLLIN)
+            } else {
+                PollFd::new(err.as_fd(), PollFlags::POLLOUT)
+            };
+            let mut either = [room(), other];
+            // Whatever it answers, the next look tells what has changed.
+            let _ = poll(&mut either, PollTimeout::NONE);
+            if either[0].any() == Some(true) {
+                self.mailbox.unhush();
+                return;
+            }
+        }
+    }
+
+    /// Writes own lines as long as `err` takes them at once.
+    fn overtake(&mut self, err: &mut End, reports: &mut Reports, progress: &Progress) {
+        loop {
+            if !self.pending.is_empty() {
+                err.write_now(&mut self.pending, reports, progress);
+                if !self.pending.is_empty() {
+                    return;
+                }
+            }
+            match self.mailbox.receive_own() {
+                Some(Message::Own(line)) => self.say(&line, err.coloured),
+                Some(Message::Dropped(count)) => self.say(&OwnLine::dropped(count), err.coloured),
+                _ => return,
+            }
+        }
+    }
+}
