@@ -95,7 +95,8 @@ impl ExecMode {
 pub struct EnvSpec {
     /// What is taken from procrun's own environment.
     pub inherit: InheritEnv,
-    /// `env_file`, then `env`, then `env_<name>`: the later wins. No NUL, no `=` in a name.
+    /// What a JavaScript file put into its own environment, then `env_file`, `env` and
+    /// `env_<name>`: the later wins. No NUL, no `=` in a name.
     pub vars: BTreeMap<String, String>,
     /// PM2's `instance_var`: the variable that holds the instance's number.
     pub instance_var: String,
@@ -113,6 +114,17 @@ pub enum InheritEnv {
     Without(Vec<String>),
     /// Nothing.
     Nothing,
+}
+
+impl InheritEnv {
+    /// Whether a variable of this name is taken.
+    pub fn takes(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Without(parts) => !parts.iter().any(|part| name.contains(part.as_str())),
+            Self::Nothing => false,
+        }
+    }
 }
 
 /// Whom to run as. `None` everywhere: as procrun itself.
