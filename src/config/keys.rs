@@ -194,12 +194,9 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
             Interpreter::Program(program) => shown(program),
         },
     ),
-    app(
-        "interpreter_args",
-        &["node_args", "interpreterArgs"],
-        Kind::Words(|app, args| app.interpreter_args = args),
-        |app| quoted(&app.exec.interpreter_args),
-    ),
+    app("interpreter_args", &["node_args"], Kind::Words(|app, args| app.interpreter_args = args), |app| {
+        quoted(&app.exec.interpreter_args)
+    }),
     app("source_map_support", &[], Kind::Switch(|app, on| app.source_maps = on), |app| {
         app.exec.source_maps.then(|| "true".to_owned())
     }),
@@ -440,9 +437,10 @@ pub(super) static RUNTIME_KEYS: &[Key<RuntimeDraft, Runtime>] = &[
     },
 ];
 
-/// The key that is written `word`, by its name, an alias, or the camelCase of its name.
+/// The key that is written `word`, by its name, an alias, or the camelCase of one of them.
 pub(super) fn find<D, S>(keys: &'static [Key<D, S>], word: &str) -> Option<&'static Key<D, S>> {
-    keys.iter().find(|key| key.name == word || key.aliases.contains(&word) || is_camel_case(key.name, word))
+    let means = |name: &str| name == word || is_camel_case(name, word);
+    keys.iter().find(|key| means(key.name) || key.aliases.iter().any(|alias| means(alias)))
 }
 
 /// All words that [`find`] knows, but the camelCase ones.
@@ -484,6 +482,11 @@ mod tests {
         assert_eq!(name("output"), Some("out_file"));
         assert_eq!(name("maxMemoryRestart"), Some("max_memory_restart"));
         assert_eq!(name("node_args"), Some("interpreter_args"));
+        assert_eq!(name("nodeArgs"), Some("interpreter_args"));
+        assert_eq!(name("interpreterArgs"), Some("interpreter_args"));
+        assert_eq!(name("execInterpreter"), Some("interpreter"));
+        assert_eq!(name("windowsHide"), Some("windowsHide"));
+        assert_eq!(name("combineLogs"), Some("merge_logs"));
         assert_eq!(name("outfile"), None);
         assert_eq!(name("outFil"), None);
     }
