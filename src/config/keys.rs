@@ -44,9 +44,11 @@ pub(super) enum Kind<D: 'static> {
     /// A size in bytes, at least so many.
     Size(u64, fn(&mut D, u64)),
     /// A whole number in a range.
-    Count(u32, u32, fn(&mut D, u32)),
+    Count(u32, u32, Beyond, fn(&mut D, u32)),
     /// One of these words.
     Choice(&'static [Choice<D>]),
+    /// The same, but in PM2's files another one is no error.
+    Hint(&'static [Choice<D>]),
     /// PM2's `instances`.
     Instances(fn(&mut D, Instances)),
     /// Exit codes.
@@ -84,6 +86,15 @@ pub(super) enum Zero {
     Counts,
     /// As if it were not there.
     IsUnset,
+}
+
+/// What a number beyond its range, or with a fraction, means in PM2's files.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beyond {
+    /// The nearest whole number of the range; below it it is wrong.
+    IsNearest,
+    /// It is wrong.
+    IsWrong,
 }
 
 const fn app(
@@ -260,7 +271,7 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app(
         "max_restarts",
         &[],
-        Kind::Count(0, 1_000_000, |app, count| app.restart.max_restarts = count),
+        Kind::Count(0, 1_000_000, Beyond::IsNearest, |app, count| app.restart.max_restarts = count),
         |app| shown(app.restart.max_restarts),
     ),
     app(
@@ -303,7 +314,7 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app("log_max_size", &[], Kind::Size(1024, |app, size| app.files.max_size = size), |app| {
         has_files(app).then(|| bytes(app.logs.files.max_size))
     }),
-    app("log_keep", &[], Kind::Count(0, 1000, |app, count| app.files.keep = count), |app| {
+    app("log_keep", &[], Kind::Count(0, 1000, Beyond::IsWrong, |app, count| app.files.keep = count), |app| {
         has_files(app).then(|| app.logs.files.keep.to_string())
     }),
     app("log_compress", &[], Kind::Switch(|app, on| app.files.compress = on), |app| {
@@ -312,7 +323,7 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app(
         "log_type",
         &[],
-        Kind::Choice(&[("json", |app| app.json_logs = true), ("raw", |app| app.json_logs = false)]),
+        Kind::Hint(&[("json", |app| app.json_logs = true), ("raw", |app| app.json_logs = false)]),
         |app| app.logs.json.then(|| "json".to_owned()),
     ),
     app("log_date_format", &[], Kind::Label(|app, format| app.date_format = Some(format)), |app| {
@@ -329,12 +340,13 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         match &app.env.inherit {
             InheritEnv::All => None,
             InheritEnv::Without(parts) => quoted(parts),
+            InheritEnv::WithoutName(name) => shown(name),
             InheritEnv::Nothing => shown("true"),
         }
     }),
     app("env_file", &[], Kind::EnvFiles(|app, files| app.env_files = files), nothing),
     app("env", &[], Kind::Environment(|app, env| app.env = env), nothing),
-    app("port", &[], Kind::Count(0, 65535, |app, port| app.port = Some(port)), nothing),
+    app("port", &[], Kind::Count(0, 65535, Beyond::IsWrong, |app, port| app.port = Some(port)), nothing),
     app("instance_var", &[], Kind::Variable(|app, name| app.instance_var = Some(name)), |app| {
         shown(&app.env.instance_var)
     }),

@@ -39,7 +39,7 @@ pub(super) fn must_be<T>(expected: &str, node: &Node) -> Decoded<T> {
 }
 
 /// The longest wait anybody can mean.
-const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(super) const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The biggest size anybody can mean: 1 PiB.
 const MAX_BYTES: u64 = 1 << 50;
 /// PM2 has no limit; a thousand processes of one application is a slip of the finger.
@@ -148,6 +148,23 @@ pub(super) fn count(node: &Node, min: u32, max: u32) -> Decoded<u32> {
         }
         _ => must_be(&wanted, node),
     }
+}
+
+/// The number of a range that is nearest to this one once its fraction is cut off; none for what is
+/// no number or below the range.
+pub(super) fn nearest_count(node: &Node, min: u32, max: u32) -> Option<u32> {
+    let number = number(node).filter(|number| *number >= f64::from(min))?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not below the range, and `as` ends at its limits"
+    )]
+    Some((number as u32).min(max))
+}
+
+/// Whether this is a number of milliseconds beyond [`MAX_DURATION`].
+pub(super) fn is_too_long(node: &Node) -> bool {
+    number(node).is_some_and(|milliseconds| milliseconds / 1000.0 > MAX_DURATION.as_secs_f64())
 }
 
 /// `300` (ms), `"300ms"`, `"5s"`, `"2m"`, `"1h"`; at most 30 days.
@@ -263,6 +280,23 @@ pub(super) fn codes(node: &Node) -> Decoded<BTreeSet<u8>> {
         }
         _ => codes_of_item(node, code),
     }
+}
+
+/// The same in PM2's files, which may hold what never comes: that is dropped, and named.
+pub(super) fn codes_of_pm2(node: &Node) -> Decoded<(BTreeSet<u8>, Option<String>)> {
+    let items = match &node.value {
+        Value::List(items) => items.as_slice(),
+        _ if number(node).is_some() => std::slice::from_ref(node),
+        _ => return codes(node).map(|codes| (codes, None)),
+    };
+    let (mut good, mut dropped) = (BTreeSet::new(), None);
+    for item in items {
+        match codes(item) {
+            Ok(more) => good.extend(more),
+            Err(_) => dropped = dropped.or_else(|| Some(item.value.describe())),
+        }
+    }
+    Ok((good, dropped))
 }
 
 fn codes_of_item(node: &Node, code: impl Fn(&Node) -> Decoded<u8>) -> Decoded<BTreeSet<u8>> {

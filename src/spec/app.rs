@@ -112,6 +112,8 @@ pub enum InheritEnv {
     All,
     /// All but the variables whose names contain one of these.
     Without(Vec<String>),
+    /// All but the variable of exactly this name: what one text means in PM2's files.
+    WithoutName(String),
     /// Nothing.
     Nothing,
 }
@@ -122,6 +124,7 @@ impl InheritEnv {
         match self {
             Self::All => true,
             Self::Without(parts) => !parts.iter().any(|part| name.contains(part.as_str())),
+            Self::WithoutName(left_out) => name != left_out,
             Self::Nothing => false,
         }
     }
@@ -175,5 +178,18 @@ impl Instances {
             Self::Count(count) => count.max(1),
             Self::CpusMinus(less) => cpus.saturating_sub(less).max(1),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_name_and_a_whole_name_are_two_filters() {
+        let parts = InheritEnv::Without(vec!["AWS".into(), "TOKEN".into()]);
+        assert!(!parts.takes("AWS_REGION") && !parts.takes("MY_TOKEN") && parts.takes("HOME"));
+        let name = InheritEnv::WithoutName("AWS".into());
+        assert!(name.takes("AWS_REGION") && !name.takes("AWS"));
     }
 }
