@@ -26,9 +26,7 @@
   // What `-e` lays out for a program is not there in a file: an ES module is to find that out.
   // node puts it back once when this program has run, so it goes after that.
   await new Promise(setImmediate);
-  for (const name of ['module', 'exports', 'require', '__filename', '__dirname']) {
-    Object.defineProperty(globalThis, name, { value: undefined, writable: true, configurable: true });
-  }
+  for (const name of ['module', 'exports', 'require', '__filename', '__dirname']) delete globalThis[name];
   const kind = (value) => {
     if (value === null) return 'null';
     if (Array.isArray(value)) return 'list';

@@ -181,10 +181,13 @@ impl Evaluation {
         let position = self.position_in(stack).or_else(|| self.position_in(stderr));
         let place = Place { file: self.source.name().into(), position };
         let problem = Problem::at(place, format!("cannot be evaluated: {message}"));
-        self.one(if thrown.contains("in ES module scope") || thrown.contains("(setting 'exports')") {
-            problem.hint("write `export default`, or name the file `….config.cjs`")
-        } else {
-            problem
+        self.one(match word_of_common_js(thrown) {
+            Some("require") => problem.hint(
+                "this is an ES module: write `import`, take `createRequire` of `node:module`, or name the file `….config.cjs`",
+            ),
+            Some("module" | "exports") => problem.hint("write `export default`, or name the file `….config.cjs`"),
+            Some(_) => problem.hint("this is an ES module: take `import.meta`, or name the file `….config.cjs`"),
+            None => problem,
         })
     }
 
@@ -222,6 +225,12 @@ fn text_of<'a>(answer: &'a Node, key: &str) -> Option<&'a str> {
         Value::Text(text) => Some(text),
         _ => None,
     }
+}
+
+/// The name that only CommonJS has, if an ES module failed for the want of it.
+fn word_of_common_js(thrown: &str) -> Option<&'static str> {
+    const WORDS: [&str; 5] = ["require", "module", "exports", "__filename", "__dirname"];
+    WORDS.into_iter().find(|word| thrown.contains(&format!("ReferenceError: {word} is not defined")))
 }
 
 /// The names and texts of a table; what no environment can hold is left out.
