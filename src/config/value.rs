@@ -170,24 +170,36 @@ pub(super) fn is_too_long(node: &Node) -> bool {
 /// `300` (ms), `"300ms"`, `"5s"`, `"2m"`, `"1h"`; at most 30 days.
 pub(super) fn duration(node: &Node) -> Decoded<Duration> {
     const WANTED: &str = "milliseconds or a duration such as \"300ms\", \"5s\", \"2m\" or \"1h\"";
+    duration_in(node, 1.0, WANTED)
+}
+
+/// The same, but a number without a unit is seconds.
+pub(super) fn seconds(node: &Node) -> Decoded<Duration> {
+    const WANTED: &str = "seconds or a duration such as \"300ms\", \"5s\", \"2m\" or \"1h\"";
+    duration_in(node, 1000.0, WANTED)
+}
+
+/// `bare` is how many milliseconds a number without a unit counts.
+fn duration_in(node: &Node, bare: f64, wanted: &str) -> Decoded<Duration> {
     let milliseconds = match &node.value {
         Value::Text(text) => {
             let text = text.trim();
             let unit = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
             let (amount, unit) = text.split_at(unit);
             let factor = match unit {
-                "" | "ms" => 1.0,
+                "" => bare,
+                "ms" => 1.0,
                 "s" => 1000.0,
                 "m" => 60_000.0,
                 "h" => 3_600_000.0,
-                _ => return must_be(WANTED, node),
+                _ => return must_be(wanted, node),
             };
             amount.trim().parse::<f64>().ok().map(|amount| amount * factor)
         }
-        _ => number(node),
+        _ => number(node).map(|number| number * bare),
     };
     let Some(milliseconds) = milliseconds.filter(|number| !number.is_nan()) else {
-        return must_be(WANTED, node);
+        return must_be(wanted, node);
     };
     if milliseconds < 0.0 {
         return complain(format!("cannot be negative, it is {}", node.value.describe()));
