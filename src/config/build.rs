@@ -299,9 +299,11 @@ fn env_file(
         }
     };
     let place = |line| Place::of(Path::new(file), Some(Position { line, column: 1 }));
-    let (variables, flaws) = dotenv::parse(&text);
-    for (line, why) in flaws {
-        gathered.problems.push(Problem::at(place(line), why));
+    let (variables, skipped) = dotenv::parse(&text);
+    for line in skipped {
+        // Once, however many apps read the file.
+        let topic = format!("{}:{line}", path.display());
+        gathered.notices.once(&topic, || format!("{file}:{line}: sets no variable and is passed over"));
     }
     said.extend(variables.into_iter().map(|variable| EnvVar {
         name: variable.name,
