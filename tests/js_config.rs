@@ -118,6 +118,26 @@ fn what_a_config_prints_is_not_its_result() {
 }
 
 #[test]
+fn what_a_config_puts_into_process_env_reaches_the_apps() {
+    let bed = Bed::new();
+    bed.script("show.sh", "#!/bin/sh\necho \"$1 $ADDED $FROM_CALLER $IN_ENV $name\"\nexec sleep 1000\n");
+    bed.file(
+        "ecosystem.config.js",
+        r#"
+        process.env.ADDED = "added";
+        process.env.FROM_CALLER = "changed";
+        process.env.IN_ENV = "below";
+        process.env.name = "another";
+        module.exports = { apps: [{ name: "app", script: "./show.sh", args: "has", env: { IN_ENV: "above" } }] };
+        "#,
+    );
+    let mut run = bed.launch(&["ecosystem.config.js"]).env("FROM_CALLER", "given").start();
+    let line = run.wait_for_line("0|app");
+    assert!(line.contains("has added changed above app"), "{line}");
+    run.expect_stop();
+}
+
+#[test]
 fn a_timer_that_is_left_running_does_not_hold_up() {
     runs(
         "ecosystem.config.js",

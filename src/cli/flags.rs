@@ -302,7 +302,8 @@ impl Flag {
         }
         match self.takes {
             Nothing => arg.action(ArgAction::SetTrue),
-            One(name) => arg.value_name(name),
+            // So that it is the value that is wrong, not an option called `-1`.
+            One(name) => arg.value_name(name).allow_negative_numbers(true),
             Dashed(name) => arg.value_name(name).allow_hyphen_values(true),
             Many(name) => arg.value_name(name).action(ArgAction::Append),
             Maybe(name) => {
@@ -331,11 +332,7 @@ impl Flag {
             Key(key) => flags.set(key, self.long, self.value(values, last)),
             Not(key) => flags.set(key, self.long, FlagValue::Switch(false)),
             Word(key, word) => flags.set(key, self.long, FlagValue::Text(word.to_owned())),
-            Seconds(key) => {
-                let has_unit = last.ends_with(|c: char| c.is_ascii_alphabetic());
-                let text = if has_unit { last.to_owned() } else { format!("{last}s") };
-                flags.set(key, self.long, FlagValue::Text(text));
-            }
+            Seconds(key) => flags.set(key, self.long, FlagValue::Seconds(last.to_owned())),
             Means::Only => flags.only = words(values),
             Means::Env => flags.env_name = Some(last.to_owned()).filter(|name| !name.is_empty()),
             Notice(notice) => flags.notices.push(format!("`{}`: {notice}", self.long)),

@@ -27,6 +27,9 @@ use crate::spec::{
     AppSpec, Backoff, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, LogFiles, LogSpec, Signal,
 };
 
+/// PM2's default of `instance_var`.
+const INSTANCE_VAR: &str = "NODE_APP_INSTANCE";
+
 /// Where the file stands and who reads it.
 pub(super) struct Surroundings<'a> {
     /// What relative `cwd`s are seen from.
@@ -38,6 +41,10 @@ pub(super) struct Surroundings<'a> {
     pub(super) environment: &'a BTreeMap<OsString, OsString>,
     /// `--env`.
     pub(super) env_name: Option<&'a str>,
+    /// What the user called the file.
+    pub(super) name: &'a str,
+    /// The variables that the file itself put into its `process.env`.
+    pub(super) process_env: &'a [(String, String)],
 }
 
 /// What is gathered on the way.
@@ -84,7 +91,7 @@ pub(super) fn build(
         env: EnvSpec {
             inherit: draft.inherit.clone(),
             vars: variables,
-            instance_var: draft.instance_var.clone().unwrap_or_else(|| "NODE_APP_INSTANCE".to_owned()),
+            instance_var: draft.instance_var.clone().unwrap_or_else(|| INSTANCE_VAR.to_owned()),
             increment_var: draft.increment_var.clone(),
         },
         identity: Identity { user: draft.user.clone(), group: draft.group.clone() },
@@ -215,13 +222,29 @@ fn backoff(draft: &Draft) -> Backoff {
     }
 }
 
-/// `env_file`, then `env`, then `port`, then `env_<name>`: the later wins.
+/// What procrun itself tells each worker: the `process.env` of a file cannot change that.
+const OF_PROCRUN: [&str; 6] = ["PWD", "name", "namespace", "exec_mode", "instances", "pm_id"];
+
+/// The variables that the file put into its `process.env`: they count as inherited, as in PM2.
+fn from_process_env<'a>(draft: &'a Draft, around: &'a Surroundings<'_>) -> impl Iterator<Item = EnvVar> + 'a {
+    let instance_var = draft.instance_var.as_deref().unwrap_or(INSTANCE_VAR);
+    let variables = around.process_env.iter().filter(move |(name, _)| {
+        draft.inherit.takes(name) && !OF_PROCRUN.contains(&name.as_str()) && name != instance_var
+    });
+    variables.map(|(name, value)| EnvVar {
+        name: name.clone(),
+        value: value.clone(),
+        origin: Origin::Evaluated(Place { file: around.name.into(), position: None }),
+    })
+}
+
+/// The file's `process.env`, then `env_file`, `env`, `port` and `env_<name>`: the later wins.
 fn variables(
     draft: &mut Draft,
     around: &Surroundings<'_>,
     gathered: &mut Gathered<'_>,
 ) -> (BTreeMap<String, String>, Vec<EnvVar>) {
-    let mut said = Vec::new();
+    let mut said: Vec<EnvVar> = from_process_env(draft, around).collect();
     let origin = draft.origin("env_file");
     for (file, at) in std::mem::take(&mut draft.env_files) {
         env_file(&file, at, &origin, around, gathered, &mut said);
@@ -276,9 +299,11 @@ fn env_file(
         }
     };
     let place = |line| Place::of(Path::new(file), Some(Position { line, column: 1 }));
-    let (variables, flaws) = dotenv::parse(&text);
-    for (line, why) in flaws {
-        gathered.problems.push(Problem::at(place(line), why));
+    let (variables, skipped) = dotenv::parse(&text);
+    for line in skipped {
+        // Once, however many apps read the file.
+        let topic = format!("{}:{line}", path.display());
+        gathered.notices.once(&topic, || format!("{file}:{line}: sets no variable and is passed over"));
     }
     said.extend(variables.into_iter().map(|variable| EnvVar {
         name: variable.name,

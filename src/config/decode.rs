@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
 use super::{
     arguments,
     draft::{Draft, EnvVar, RuntimeDraft},
-    keys::{APP_KEYS, Choice, Key, Kind, RUNTIME_KEYS, Zero, find, words},
+    keys::{APP_KEYS, Beyond, Choice, Key, Kind, RUNTIME_KEYS, Zero, find, words},
     notices::Notices,
     origin::Origin,
     problem::{Problem, Problems},
@@ -45,10 +45,14 @@ pub(super) enum Outcome {
     Unset,
     /// It is right, and without effect until its feature comes.
     Later,
+    /// Without effect too, and nobody can tell yet what it means.
+    LaterUnread,
     /// It asks for a service of PM2 itself.
     OfPm2,
-    /// It is taken for what PM2 would make of it; this has to be said.
-    Noted(&'static str),
+    /// It sets nothing, as in PM2; this has to be said.
+    Noted(String),
+    /// It is in the draft, but not as it was written; this has to be said.
+    Adjusted(String),
 }
 
 /// Decodes one file.
@@ -212,13 +216,20 @@ impl Decoder<'_> {
             }
             Ok(Outcome::Unset) => {}
             Ok(Outcome::Later) => self.notices.later(key.name, &self.place(entry.at).to_string()),
+            Ok(Outcome::LaterUnread) => {
+                let place = self.place(entry.at);
+                self.notices.once(key.name, || format!("{place}: `{}` has no effect yet", entry.key));
+            }
             Ok(Outcome::OfPm2) => {
                 let place = self.place(entry.at).to_string();
                 self.notices.of_pm2(key.name, &place);
             }
             Ok(Outcome::Noted(note)) => {
-                let place = self.place(entry.at);
-                self.notices.add(format!("{place}: `{}` in {} {note}", entry.key, app.label));
+                self.note(entry, &app.label, &note);
+            }
+            Ok(Outcome::Adjusted(note)) => {
+                self.note(entry, &app.label, &note);
+                app.draft.origins.insert(key.name, origin);
             }
             Err(complaints) => self.complain(&entry.key, &app.label, &entry.node, complaints),
         }
@@ -241,10 +252,19 @@ impl Decoder<'_> {
         if matches!(entry.node.value, Value::Null | Value::Broken) {
             return;
         }
+        if self.dialect == Dialect::Pm2 && matches!(entry.node.value, Value::Text(_)) {
+            self.note(entry, &app.label, NO_VARIABLE);
+            return;
+        }
         match self.environment(&entry.node) {
             Ok(variables) => app.draft.named_envs.push((name.to_owned(), variables)),
             Err(complaints) => self.complain(&entry.key, &app.label, &entry.node, complaints),
         }
+    }
+
+    fn note(&mut self, entry: &Entry, label: &str, note: &str) {
+        let place = self.place(entry.at);
+        self.notices.add(format!("{place}: `{}` in {label} {note}", entry.key));
     }
 
     fn environment(&self, node: &Node) -> Decoded<Vec<EnvVar>> {
@@ -316,6 +336,8 @@ impl Decoder<'_> {
 
 const NO_APPS: &str = "an app is `[[apps]]` in TOML, an element of `apps` elsewhere; it needs a `script`";
 
+const NO_VARIABLE: &str = "is a text, which sets no variable";
+
 fn is_script(key: &str) -> bool {
     find(APP_KEYS, key).is_some_and(|key| key.name == "script")
 }
@@ -379,6 +401,13 @@ pub(super) fn apply<D>(
         Kind::Variable(set) => set(draft, value::variable(node)?),
         Kind::Words(set) => set(draft, arguments::words(node, dialect)?),
         Kind::Switch(set) => set(draft, value::switch(node, dialect)?),
+        Kind::Duration(set, _) if dialect == Dialect::Pm2 && value::is_too_long(node) => {
+            set(draft, value::MAX_DURATION);
+            return Ok(Outcome::Adjusted(format!(
+                "is {}, more than 30 days: it is 30 days",
+                node.value.describe()
+            )));
+        }
         Kind::Duration(set, zero) => {
             let duration = value::duration(node)?;
             if duration.is_zero() && dialect == Dialect::Pm2 && *zero == Zero::IsUnset {
@@ -394,22 +423,44 @@ pub(super) fn apply<D>(
             }
             set(draft, size);
         }
-        Kind::Count(min, max, set) => set(draft, value::count(node, *min, *max)?),
-        Kind::Choice(choices) => {
+        Kind::Count(min, max, beyond, set) => match value::count(node, *min, *max) {
+            Err(_) if dialect == Dialect::Pm2 && *beyond == Beyond::IsNearest => {
+                let Some(count) = value::nearest_count(node, *min, *max) else {
+                    return value::must_be(&format!("a whole number from {min}"), node);
+                };
+                set(draft, count);
+                return Ok(Outcome::Adjusted(format!(
+                    "is {}, it is taken for {count}",
+                    node.value.describe()
+                )));
+            }
+            count => set(draft, count?),
+        },
+        Kind::Choice(choices) | Kind::Hint(choices) => {
             let word = value::text(node)?;
             let Some((_, set)) = choices.iter().find(|(choice, _)| *choice == word) else {
+                if dialect == Dialect::Pm2 && matches!(kind, Kind::Hint(_)) {
+                    return Ok(Outcome::Noted(format!("is {}, which has no effect", node.value.describe())));
+                }
                 let message = format!("must be {}, not {}", one_of(choices), node.value.describe());
                 return Err(vec![Complaint { message, at: None }]);
             };
             set(draft);
         }
         Kind::Instances(set) => set(draft, value::instances(node, dialect)?),
+        Kind::Codes(set) if dialect == Dialect::Pm2 => {
+            let (codes, dropped) = value::codes_of_pm2(node)?;
+            set(draft, codes);
+            if let Some(dropped) = dropped {
+                return Ok(Outcome::Adjusted(format!("holds {dropped}, with which no program ends")));
+            }
+        }
         Kind::Codes(set) => set(draft, value::codes(node)?),
         Kind::Signal(set) => set(draft, value::signal(node)?),
         Kind::Principal(set) => set(draft, value::principal(node)?),
         Kind::Environment(set) => {
             if dialect == Dialect::Pm2 && matches!(node.value, Value::Text(_)) {
-                return Ok(Outcome::Noted("is a text, which sets no variable"));
+                return Ok(Outcome::Noted(NO_VARIABLE.to_owned()));
             }
             set(draft, environment(node, origin, file)?);
         }
@@ -417,25 +468,46 @@ pub(super) fn apply<D>(
         Kind::Filter(set) => match &node.value {
             Value::Bool(true) => set(draft, InheritEnv::Nothing),
             Value::Bool(false) => set(draft, InheritEnv::All),
+            Value::Text(_) if dialect == Dialect::Pm2 => {
+                set(draft, InheritEnv::WithoutName(value::text(node)?))
+            }
+            Value::List(items) if dialect == Dialect::Pm2 => {
+                let (parts, others): (Vec<_>, Vec<_>) =
+                    items.iter().partition(|item| value::text(item).is_ok());
+                set(draft, InheritEnv::Without(parts.into_iter().filter_map(value::scalar_text).collect()));
+                if let Some(other) = others.first() {
+                    return Ok(Outcome::Adjusted(format!(
+                        "holds {}, which is no part of a name",
+                        other.value.describe()
+                    )));
+                }
+            }
             _ => set(draft, InheritEnv::Without(value::texts(node)?)),
         },
         Kind::LogFile(set) => match &node.value {
             Value::Bool(false) => set(draft, None),
-            Value::Bool(true) => return Ok(Outcome::Noted("is `true`: only a path makes a file here")),
+            Value::Bool(true) => {
+                return Ok(Outcome::Noted("is `true`: only a path makes a file here".to_owned()));
+            }
             _ => {
                 let path = value::full_text(node)?;
                 set(draft, (path != "/dev/null" && path != "NULL").then_some(path));
             }
         },
         Kind::Later(check) => {
-            check(node)?;
+            let checked = check(node);
             let off = match &node.value {
                 Value::Bool(on) => !on,
                 Value::Integer(number) => *number == 0,
                 Value::Text(text) => text == "0",
                 _ => false,
             };
-            return Ok(if off { Outcome::Unset } else { Outcome::Later });
+            return match checked {
+                Err(complaints) if dialect != Dialect::Pm2 => Err(complaints),
+                _ if off => Ok(Outcome::Unset),
+                Ok(()) => Ok(Outcome::Later),
+                Err(_) => Ok(Outcome::LaterUnread),
+            };
         }
         Kind::OfPm2 => return Ok(Outcome::OfPm2),
         Kind::Moot => return Ok(Outcome::Unset),

@@ -1,7 +1,12 @@
-//! The dotenv format of `env_file`, as the npm package `dotenv` and Docker understand it.
+//! The dotenv format of `env_file`, read as the `parse` of the npm package `dotenv` (16 and 17)
+//! reads it.
 //!
-//! `NAME=value` a line; `export` before it, comments, single, double and backtick quotes (which
-//! may span lines), and in double quotes `\n \r \t \" \\`. Variables are not expanded.
+//! That is one regular expression, and what follows from it is part of the format: `NAME=value` or
+//! `NAME: value`, `export` before it; an unquoted value ends at the first `#`; single, double and
+//! backtick quotes may span lines, and one that is never closed is a character like others; only
+//! `\n` and `\r` are expanded, in double quotes; `\r` ends a line too. What it does not match it
+//! passes over, so nothing here is an error: such lines are named, and the caller says so.
+//! Variables are not expanded.
 
 /// One variable and the line it begins in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,185 +16,235 @@ pub(super) struct Variable {
     pub(super) line: u32,
 }
 
-/// Parses a dotenv text: its variables in their order, and the lines that are none, with why.
-pub(super) fn parse(text: &str) -> (Vec<Variable>, Vec<(u32, String)>) {
-    let mut reader = Reader { rest: text, line: 1 };
-    let (mut variables, mut flaws) = (Vec::new(), Vec::new());
-    while !reader.rest.is_empty() {
-        let line = reader.line;
-        match reader.statement() {
-            Ok(Some((name, value))) => variables.push(Variable { name, value, line }),
-            Ok(None) => {}
-            Err(why) => flaws.push((line, why)),
-        }
-    }
-    (variables, flaws)
-}
-
-struct Reader<'a> {
-    rest: &'a str,
-    line: u32,
-}
-
-impl<'a> Reader<'a> {
-    /// Eats one statement: one line, or more if a quoted value spans them.
-    fn statement(&mut self) -> Result<Option<(String, String)>, String> {
-        let line = self.rest.split('\n').next().unwrap_or_default();
-        let start = line.trim_start();
-        if start.is_empty() || start.starts_with('#') {
-            self.eat_line();
-            return Ok(None);
-        }
-        let declaration = match start.strip_prefix("export") {
-            Some(rest) if rest.starts_with([' ', '\t']) => rest.trim_start(),
-            _ => start,
+/// Parses a dotenv text: its variables in their order, and the numbers of the lines that say
+/// nothing although they are neither empty nor comments.
+pub(super) fn parse(text: &str) -> (Vec<Variable>, Vec<u32>) {
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let (mut variables, mut skipped) = (Vec::new(), Vec::new());
+    let (mut at, mut line) = (0, 1);
+    while at < text.len() {
+        let begin = after_space(&text, at);
+        line += newlines(&text[at..begin]);
+        at = begin;
+        let end = match statement(&text, begin) {
+            Some(statement) => {
+                variables.push(Variable { name: statement.name.to_owned(), value: statement.value, line });
+                // The next one begins in a line of its own.
+                end_of_line(&text, statement.end)
+            }
+            None => {
+                if !text[begin..].starts_with('#') && begin < text.len() {
+                    skipped.push(line);
+                }
+                end_of_line(&text, begin)
+            }
         };
-        let Some((name, value)) = declaration.split_once('=') else {
-            self.eat_line();
-            return Err("expected `NAME=value`".to_owned());
-        };
-        let name = name.trim_end();
-        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-        if name.is_empty() || !name.chars().all(good) || name.starts_with(|c: char| c.is_ascii_digit()) {
-            self.eat_line();
-            return Err(format!("`{}` is no name of a variable", super::tree::shorten(name)));
-        }
-        let value = value.trim_start_matches([' ', '\t']);
-        let Some(quote) = value.chars().next().filter(|c| matches!(c, '"' | '\'' | '`')) else {
-            self.eat_line();
-            return Ok(Some((name.to_owned(), bare(value).to_owned())));
-        };
-        // From here on the value may go beyond its line, so offsets count in what is left.
-        let begin = line.len() - value.len() + 1;
-        let inside = &self.rest[begin..];
-        let Some(end) = closing(inside, quote) else {
-            self.eat_line();
-            return Err(format!("the {quote} is never closed"));
-        };
-        let quoted = &inside[..end];
-        self.skip(begin + end + 1);
-        let trailing = self.eat_line().trim();
-        if !trailing.is_empty() && !trailing.starts_with('#') {
-            return Err(format!("`{}` after the closing {quote}", super::tree::shorten(trailing)));
-        }
-        let value = if quote == '"' { unescape(quoted) } else { quoted.replace("\r\n", "\n") };
-        Ok(Some((name.to_owned(), value)))
+        line += newlines(&text[at..end]);
+        at = end;
     }
-
-    fn skip(&mut self, bytes: usize) {
-        let (skipped, rest) = self.rest.split_at(bytes);
-        self.line += u32::try_from(skipped.matches('\n').count()).unwrap_or(u32::MAX);
-        self.rest = rest;
-    }
-
-    fn eat_line(&mut self) -> &'a str {
-        let rest = self.rest;
-        let end = rest.find('\n').map_or(rest.len(), |at| at + 1);
-        self.skip(end);
-        &rest[..end]
-    }
+    (variables, skipped)
 }
 
-/// An unquoted value ends at a comment that has a space before it.
-fn bare(value: &str) -> &str {
-    let comment = value
-        .char_indices()
-        .find(|&(at, c)| c == '#' && (at == 0 || value[..at].ends_with([' ', '\t'])))
-        .map_or(value.len(), |(at, _)| at);
-    value[..comment].trim()
+struct Statement<'a> {
+    name: &'a str,
+    value: String,
+    /// Behind it and its comment.
+    end: usize,
 }
 
-fn closing(text: &str, quote: char) -> Option<usize> {
-    let mut escaped = false;
-    for (at, c) in text.char_indices() {
-        if escaped {
-            escaped = false;
-        } else if c == '\\' && quote == '"' {
-            escaped = true;
-        } else if c == quote {
-            return Some(at);
+/// The statement that begins at `begin`, which is no space.
+fn statement(text: &str, begin: usize) -> Option<Statement<'_>> {
+    let exported = text[begin..].strip_prefix("export").map(|_| after_space(text, begin + "export".len()));
+    let (name, separated) = exported
+        .filter(|&at| at > begin + "export".len())
+        .and_then(|at| assignment(text, at))
+        .or_else(|| assignment(text, begin))?;
+    let (raw, end) = match quoted(text, after_space(text, separated)) {
+        Some((quote_end, end)) => (&text[separated..quote_end], end),
+        None => {
+            let bare = text[separated..].find(['#', '\n']).map_or(text.len(), |length| separated + length);
+            // What stands behind is a comment or the end of the line.
+            (&text[separated..bare], closed_off(text, bare).unwrap_or(bare))
         }
-    }
-    None
+    };
+    Some(Statement { name, value: plain(raw.trim_matches(is_space)), end })
 }
 
-fn unescape(text: &str) -> String {
-    let text = text.replace("\r\n", "\n");
-    let mut plain = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            plain.push(c);
-            continue;
-        }
-        match chars.next() {
-            Some('n') => plain.push('\n'),
-            Some('r') => plain.push('\r'),
-            Some('t') => plain.push('\t'),
-            Some(c @ ('"' | '\\' | '$')) => plain.push(c),
-            Some(c) => plain.extend(['\\', c]),
-            None => plain.push('\\'),
+/// The name at `at`, and what stands behind its `=` or `: `.
+fn assignment(text: &str, at: usize) -> Option<(&str, usize)> {
+    let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let length = text[at..].find(|c| !of_name(c)).unwrap_or(text.len() - at);
+    let (name, end) = (&text[at..at + length], at + length);
+    let equals = after_space(text, end);
+    let separated = if text[equals..].starts_with('=') {
+        equals + 1
+    } else {
+        let behind = text[end..].strip_prefix(':')?;
+        end + 1 + behind.chars().next().filter(|&c| is_space(c))?.len_utf8()
+    };
+    (!name.is_empty()).then_some((name, separated))
+}
+
+/// The end of the quoted piece at `at` and of the whole statement, if it is closed and nothing but
+/// a comment follows it in its line.
+fn quoted(text: &str, at: usize) -> Option<(usize, usize)> {
+    let quote = text[at..].chars().next().filter(|c| matches!(c, '"' | '\'' | '`'))?;
+    let begin = at + 1;
+    let mut escaped = Vec::new();
+    let mut closing = None;
+    for (found, _) in text[begin..].match_indices(quote) {
+        let found = begin + found;
+        if found > begin && text.as_bytes()[found - 1] == b'\\' {
+            escaped.push(found);
+        } else {
+            closing = Some(found);
+            break;
         }
     }
-    plain
+    // An escaped quote is the closing one after all if no other is.
+    let candidates = closing.into_iter().chain(escaped.into_iter().rev());
+    candidates.map(|close| close + 1).find_map(|end| Some((end, closed_off(text, end)?)))
+}
+
+/// Where a statement ends whose value ends at `at`: behind the comment that follows, or at the end
+/// of its line or of the empty ones that follow it.
+fn closed_off(text: &str, at: usize) -> Option<usize> {
+    let next = after_space(text, at);
+    if next == text.len() {
+        return Some(next);
+    }
+    if text[next..].starts_with('#') {
+        return Some(text[next..].find('\n').map_or(text.len(), |length| next + length));
+    }
+    text[at..next].rfind('\n').map(|newline| at + newline)
+}
+
+/// Without its quotes, with its newlines.
+fn plain(value: &str) -> String {
+    let Some(quote) = value.chars().next().filter(|c| matches!(c, '"' | '\'' | '`')) else {
+        return value.to_owned();
+    };
+    let inner = value[1..].strip_suffix(quote).unwrap_or(value);
+    if quote == '"' { inner.replace("\\n", "\n").replace("\\r", "\r") } else { inner.to_owned() }
+}
+
+/// What JavaScript's `\s` is.
+fn is_space(c: char) -> bool {
+    (c.is_whitespace() && c != '\u{85}') || c == '\u{feff}'
+}
+
+fn after_space(text: &str, at: usize) -> usize {
+    text[at..].find(|c| !is_space(c)).map_or(text.len(), |length| at + length)
+}
+
+fn end_of_line(text: &str, at: usize) -> usize {
+    text[at..].find('\n').map_or(text.len(), |length| at + length + 1)
+}
+
+fn newlines(text: &str) -> u32 {
+    u32::try_from(memchr::memchr_iter(b'\n', text.as_bytes()).count()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn pairs(text: &str) -> Vec<(String, String, u32)> {
-        let (variables, flaws) = parse(text);
-        assert_eq!(flaws, [], "{text}");
-        variables.into_iter().map(|v| (v.name, v.value, v.line)).collect()
-    }
+    /// What dotenv 17.4 makes of the same texts.
+    const AS_DOTENV: &[(&str, &[(&str, &str)])] = &[
+        ("A=1", &[("A", "1")]),
+        ("A=", &[("A", "")]),
+        ("A= ", &[("A", "")]),
+        ("A=#c", &[("A", "")]),
+        ("A=a#b", &[("A", "a")]),
+        ("A=a b # c", &[("A", "a b")]),
+        ("A = 1 ", &[("A", "1")]),
+        ("  A=1", &[("A", "1")]),
+        ("export A=1", &[("A", "1")]),
+        ("export  A = 1", &[("A", "1")]),
+        ("export=1", &[("export", "1")]),
+        ("export = 1", &[("export", "1")]),
+        ("exportA=1", &[("exportA", "1")]),
+        ("A: 1", &[("A", "1")]),
+        ("A:1", &[]),
+        ("A:\nB", &[("A", "B")]),
+        ("A : 1", &[]),
+        ("A=x=y", &[("A", "x=y")]),
+        ("1A=2", &[("1A", "2")]),
+        ("a.b-c=3", &[("a.b-c", "3")]),
+        ("A='a # b'", &[("A", "a # b")]),
+        ("A='a\\n'", &[("A", "a\\n")]),
+        ("A=\"a\\n\\tb\"", &[("A", "a\n\\tb")]),
+        ("A=\"a\\\"b\"", &[("A", "a\\\"b")]),
+        ("A=\"a\\\\nb\"", &[("A", "a\\\nb")]),
+        ("A=`it's \"x\"`", &[("A", "it's \"x\"")]),
+        ("A=\"one\ntwo\"", &[("A", "one\ntwo")]),
+        ("A='one\r\ntwo'", &[("A", "one\ntwo")]),
+        ("A=1\rB=2", &[("A", "1"), ("B", "2")]),
+        ("A=1\r\n\r\nB=2", &[("A", "1"), ("B", "2")]),
+        ("A=\"open\nB=2", &[("A", "\"open"), ("B", "2")]),
+        ("A='it's", &[("A", "'it's")]),
+        ("A=\"a\" b", &[("A", "\"a\" b")]),
+        ("A=\"a\" # b", &[("A", "a")]),
+        ("A=\"a\"#b", &[("A", "a")]),
+        ("A=\n'x'", &[("A", "x")]),
+        ("A=\nB=2", &[("A", ""), ("B", "2")]),
+        ("A\n=1", &[("A", "1")]),
+        ("nonsense\nB=2", &[("B", "2")]),
+        ("A=ü", &[("A", "ü")]),
+        ("\u{feff}A=1", &[("A", "1")]),
+        ("A='a' 'b'", &[("A", "a' 'b")]),
+        ("A=\"a#b", &[("A", "\"a")]),
+        ("A=\"a\\\"", &[("A", "a\\")]),
+        ("A=\"\"", &[("A", "")]),
+        ("A='", &[("A", "'")]),
+        ("A=\"\\\"\\\" x", &[("A", "\"\\\"\\\" x")]),
+        ("export\nA=1", &[("A", "1")]),
+        ("A=1\nA=2", &[("A", "1"), ("A", "2")]),
+        ("A=\u{a0}1\u{a0}", &[("A", "1")]),
+        ("A=`a\nb` # c\n\n\nB=1", &[("A", "a\nb"), ("B", "1")]),
+        ("A='\\'' #x'", &[("A", "\\'")]),
+        ("# A=1\n  #B=2\nC=3", &[("C", "3")]),
+        ("A=\"x\\r\\ny\"", &[("A", "x\r\ny")]),
+        ("A=\\n", &[("A", "\\n")]),
+        ("A='a\"", &[("A", "'a\"")]),
+        ("A=\"a'\"", &[("A", "a'")]),
+        ("A=\"b\" \n\n # c\nB='1'", &[("A", "b"), ("B", "1")]),
+        ("A=  \"pad\"  ", &[("A", "pad")]),
+        ("A=\" pad \"", &[("A", " pad ")]),
+        ("A==1", &[("A", "=1")]),
+        ("A=:", &[("A", ":")]),
+        ("A:: 1", &[]),
+        ("A=$B ${B}", &[("A", "$B ${B}")]),
+    ];
 
     #[test]
-    fn the_forms_of_a_line() {
-        for (text, value) in [
-            ("A=1", "1"),
-            ("A=", ""),
-            ("A= ", ""),
-            ("A=#c", ""),
-            ("export A=1", "1"),
-            ("  A = 1  ", "1"),
-            ("A=1\r\n", "1"),
-            ("A=a b # c", "a b"),
-            ("A=a#b", "a#b"),
-            ("A=x=y", "x=y"),
-            ("A='a # b'", "a # b"),
-            ("A='a\\n'", "a\\n"),
-            ("A=\"a\\n\\\"b\\\" \\x\" # c", "a\n\"b\" \\x"),
-            ("A=`it's \"x\"`", "it's \"x\""),
-            ("A=\"one\ntwo\"", "one\ntwo"),
-            ("A='one\r\ntwo'", "one\ntwo"),
-            ("A=ü", "ü"),
-            ("export=1", "1"),
-        ] {
-            let found = pairs(text);
-            assert_eq!(found.len(), 1, "{text}");
-            assert_eq!(found[0].1, value, "{text}");
+    fn every_form_is_read_as_dotenv_reads_it() {
+        for (text, expected) in AS_DOTENV {
+            let (variables, _) = parse(text);
+            let found: Vec<_> = variables.iter().map(|v| (v.name.as_str(), v.value.as_str())).collect();
+            assert_eq!(found, *expected, "{text:?}");
         }
     }
 
     #[test]
     fn lines_are_counted_through_quotes() {
-        let found = pairs("# first\n\nA=\"x\ny\n\"\nB=2\n");
-        assert_eq!(found, [("A".into(), "x\ny\n".into(), 3), ("B".into(), "2".into(), 6)]);
+        let (variables, skipped) = parse("# first\r\n\nA=\"x\ny\n\"\rB=2\n\n no\nC\n=3\n#\n");
+        let lines: Vec<_> = variables.iter().map(|v| (v.name.as_str(), v.line)).collect();
+        assert_eq!(lines, [("A", 3), ("B", 6), ("C", 9)]);
+        assert_eq!(skipped, [8]);
     }
 
     #[test]
-    fn every_bad_line_is_named_and_the_good_ones_stay() {
-        let (variables, flaws) = parse("A=1\nnonsense\n1B=2\nC='x\nD=\"a\" b\n=x\nE=5\n");
+    fn lines_that_say_nothing_are_named_and_the_others_stay() {
+        let (variables, skipped) = parse("A=1\nnonsense\n?=x\nB:2\n'C'\nE=5\n? = 1");
         let names: Vec<_> = variables.iter().map(|v| v.name.as_str()).collect();
         assert_eq!(names, ["A", "E"]);
-        let lines: Vec<_> = flaws.iter().map(|(line, _)| *line).collect();
-        assert_eq!(lines, [2, 3, 4, 5, 6]);
+        assert_eq!(skipped, [2, 3, 4, 5, 7]);
     }
 
     proptest::proptest! {
         #[test]
-        fn it_never_panics_and_always_ends(text in r#"[A-Z='"`#\\\n\r a-zü]{0,60}"#) {
+        fn it_never_panics_and_always_ends(text in r#"[A-Z='"`#:\\\n\r a-zü\u{feff}]{0,60}"#) {
             let _ = parse(&text);
         }
     }

@@ -26,20 +26,21 @@
   // What `-e` lays out for a program is not there in a file: an ES module is to find that out.
   // node puts it back once when this program has run, so it goes after that.
   await new Promise(setImmediate);
-  for (const name of ['module', 'exports', 'require', '__filename', '__dirname']) {
-    Object.defineProperty(globalThis, name, { value: undefined, writable: true, configurable: true });
-  }
+  for (const name of ['module', 'exports', 'require', '__filename', '__dirname']) delete globalThis[name];
   const kind = (value) => {
     if (value === null) return 'null';
     if (Array.isArray(value)) return 'list';
     return typeof value === 'object' && typeof value.then === 'function' ? 'promise' : typeof value;
   };
+  const before = { ...process.env };
   try {
     const module = await import(FILE_URL);
     let value = 'default' in module ? module.default : { ...module };
     if (value && value.__esModule && 'default' in value) value = value.default;
     const found = kind(value);
-    if (found === 'object' || found === 'list') report('{"value":' + JSON.stringify(value) + '}');
+    const said = Object.entries({ ...process.env }).filter(([name, value]) => before[name] !== value);
+    const env = JSON.stringify(Object.fromEntries(said));
+    if (found === 'object' || found === 'list') report(`{"value":${JSON.stringify(value)},"env":${env}}`);
     else report(JSON.stringify({ exports: found }));
     process.exit(0);
   } catch (error) {

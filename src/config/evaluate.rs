@@ -1,7 +1,9 @@
 //! JavaScript and TypeScript ecosystem files: what to run, and what its answer means.
 //!
 //! The child imports the file and writes what it exports as JSON behind a marker that nobody can
-//! guess, so what the file itself prints is not taken for it. As in PM2, a function is not called
+//! guess, so what the file itself prints is not taken for it. Beside that it reports the variables
+//! that the file added to its environment or changed there (`require('dotenv').config()`): PM2
+//! evaluates the file in its own process, so its apps get them. As in PM2, a function is not called
 //! and a promise is not awaited. Here nothing is spawned: the supervisor does that, and ends the
 //! child's whole session when its time is up.
 
@@ -17,7 +19,7 @@ use std::{
 use super::{
     EX_CONFIG, Loaded, Problem, Problems, Source, json,
     target::{Format, find_in_path},
-    tree::{Node, Place, Position, Value, shorten},
+    tree::{Entry, Node, Place, Position, Value, shorten},
 };
 use crate::spec::Signal;
 
@@ -109,7 +111,8 @@ impl Evaluation {
         };
         if let Some(value) = answer.get("value") {
             let root = value.node.clone().without_positions();
-            return self.source.load_file(&root, Format::Script, Problems::none(EX_CONFIG));
+            let process_env = answer.get("env").map_or_else(Vec::new, |env| variables(&env.node));
+            return self.source.load_file(&root, Format::Script, &process_env, Problems::none(EX_CONFIG));
         }
         if let Some(thrown) = text_of(&answer, "thrown") {
             let stack = text_of(&answer, "stack").unwrap_or_default();
@@ -178,10 +181,13 @@ impl Evaluation {
         let position = self.position_in(stack).or_else(|| self.position_in(stderr));
         let place = Place { file: self.source.name().into(), position };
         let problem = Problem::at(place, format!("cannot be evaluated: {message}"));
-        self.one(if thrown.contains("in ES module scope") || thrown.contains("(setting 'exports')") {
-            problem.hint("write `export default`, or name the file `….config.cjs`")
-        } else {
-            problem
+        self.one(match word_of_common_js(thrown) {
+            Some("require") => problem.hint(
+                "this is an ES module: write `import`, take `createRequire` of `node:module`, or name the file `….config.cjs`",
+            ),
+            Some("module" | "exports") => problem.hint("write `export default`, or name the file `….config.cjs`"),
+            Some(_) => problem.hint("this is an ES module: take `import.meta`, or name the file `….config.cjs`"),
+            None => problem,
         })
     }
 
@@ -219,6 +225,25 @@ fn text_of<'a>(answer: &'a Node, key: &str) -> Option<&'a str> {
         Value::Text(text) => Some(text),
         _ => None,
     }
+}
+
+/// The name that only CommonJS has, if an ES module failed for the want of it.
+fn word_of_common_js(thrown: &str) -> Option<&'static str> {
+    const WORDS: [&str; 5] = ["require", "module", "exports", "__filename", "__dirname"];
+    WORDS.into_iter().find(|word| thrown.contains(&format!("ReferenceError: {word} is not defined")))
+}
+
+/// The names and texts of a table; what no environment can hold is left out.
+fn variables(table: &Node) -> Vec<(String, String)> {
+    let variable = |entry: &Entry| match &entry.node.value {
+        Value::Text(text)
+            if !text.contains('\0') && !entry.key.is_empty() && !entry.key.contains(['=', '\0']) =>
+        {
+            Some((entry.key.clone(), text.clone()))
+        }
+        _ => None,
+    };
+    table.entries().into_iter().flatten().filter_map(variable).collect()
 }
 
 /// The file as a URL; ASCII without quotes, so that it can stand in a program.

@@ -12,7 +12,7 @@ use super::{
     origin::Origin,
     problem::{EX_USAGE, Problem, Problems},
     tree::{Node, Value},
-    value::Dialect,
+    value::{self, Complaint, Dialect},
 };
 
 /// The value of a flag.
@@ -22,6 +22,8 @@ pub enum FlagValue {
     Switch(bool),
     /// The flag was given this.
     Text(String),
+    /// The flag was given a time, in seconds unless it has a unit.
+    Seconds(String),
     /// The flag was given these.
     List(Vec<String>),
 }
@@ -38,6 +40,8 @@ struct Override {
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
     overrides: Vec<Override>,
+    /// What is wrong with a value whatever its key is.
+    refused: Vec<Problem>,
     /// `--only`: the names of the apps to run; empty is all.
     pub only: Vec<String>,
     /// `--env`: which `env_<name>` to take.
@@ -57,6 +61,13 @@ impl Flags {
         let value = match value {
             FlagValue::Switch(on) => Value::Bool(on),
             FlagValue::Text(text) => Value::Text(text),
+            FlagValue::Seconds(text) => match value::seconds(&Node::new(Value::Text(text), None)) {
+                Ok(duration) => Value::Text(format!("{}ms", duration.as_millis())),
+                Err(complaints) => {
+                    self.refused.extend(complaints.into_iter().map(|complaint| wrong(flag, &complaint)));
+                    return;
+                }
+            },
             FlagValue::List(texts) => {
                 Value::List(texts.into_iter().map(|text| Node::new(Value::Text(text), None)).collect())
             }
@@ -70,6 +81,9 @@ impl Flags {
     /// All values that are wrong; exit code 64.
     pub fn check(&self) -> Result<(), Problems> {
         let mut problems = Problems::none(EX_USAGE);
+        for problem in &self.refused {
+            problems.push(problem.clone());
+        }
         let (mut app, mut runtime) = (Draft::default(), RuntimeDraft::default());
         self.apply_to_app(&mut app, &mut Notices::default(), &mut problems);
         self.apply_to_runtime(&mut runtime, &mut problems);
@@ -101,7 +115,7 @@ impl Flags {
                 Ok(_) => {}
                 Err(complaints) => {
                     for complaint in complaints {
-                        problems.push(Problem::new(format!("`{flag}` {}", complaint.message)));
+                        problems.push(wrong(flag, &complaint));
                     }
                 }
             }
@@ -122,10 +136,14 @@ impl Flags {
                 }
                 Err(complaints) => {
                     for complaint in complaints {
-                        problems.push(Problem::new(format!("`{flag}` {}", complaint.message)));
+                        problems.push(wrong(flag, &complaint));
                     }
                 }
             }
         }
     }
+}
+
+fn wrong(flag: &str, complaint: &Complaint) -> Problem {
+    Problem::new(format!("`{flag}` {}", complaint.message))
 }

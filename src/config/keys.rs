@@ -44,9 +44,11 @@ pub(super) enum Kind<D: 'static> {
     /// A size in bytes, at least so many.
     Size(u64, fn(&mut D, u64)),
     /// A whole number in a range.
-    Count(u32, u32, fn(&mut D, u32)),
+    Count(u32, u32, Beyond, fn(&mut D, u32)),
     /// One of these words.
     Choice(&'static [Choice<D>]),
+    /// The same, but in PM2's files another one is no error.
+    Hint(&'static [Choice<D>]),
     /// PM2's `instances`.
     Instances(fn(&mut D, Instances)),
     /// Exit codes.
@@ -84,6 +86,15 @@ pub(super) enum Zero {
     Counts,
     /// As if it were not there.
     IsUnset,
+}
+
+/// What a number beyond its range, or with a fraction, means in PM2's files.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beyond {
+    /// The nearest whole number of the range; below it it is wrong.
+    IsNearest,
+    /// It is wrong.
+    IsWrong,
 }
 
 const fn app(
@@ -194,12 +205,9 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
             Interpreter::Program(program) => shown(program),
         },
     ),
-    app(
-        "interpreter_args",
-        &["node_args", "interpreterArgs"],
-        Kind::Words(|app, args| app.interpreter_args = args),
-        |app| quoted(&app.exec.interpreter_args),
-    ),
+    app("interpreter_args", &["node_args"], Kind::Words(|app, args| app.interpreter_args = args), |app| {
+        quoted(&app.exec.interpreter_args)
+    }),
     app("source_map_support", &[], Kind::Switch(|app, on| app.source_maps = on), |app| {
         app.exec.source_maps.then(|| "true".to_owned())
     }),
@@ -263,7 +271,7 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app(
         "max_restarts",
         &[],
-        Kind::Count(0, 1_000_000, |app, count| app.restart.max_restarts = count),
+        Kind::Count(0, 1_000_000, Beyond::IsNearest, |app, count| app.restart.max_restarts = count),
         |app| shown(app.restart.max_restarts),
     ),
     app(
@@ -306,7 +314,7 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app("log_max_size", &[], Kind::Size(1024, |app, size| app.files.max_size = size), |app| {
         has_files(app).then(|| bytes(app.logs.files.max_size))
     }),
-    app("log_keep", &[], Kind::Count(0, 1000, |app, count| app.files.keep = count), |app| {
+    app("log_keep", &[], Kind::Count(0, 1000, Beyond::IsWrong, |app, count| app.files.keep = count), |app| {
         has_files(app).then(|| app.logs.files.keep.to_string())
     }),
     app("log_compress", &[], Kind::Switch(|app, on| app.files.compress = on), |app| {
@@ -315,7 +323,7 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app(
         "log_type",
         &[],
-        Kind::Choice(&[("json", |app| app.json_logs = true), ("raw", |app| app.json_logs = false)]),
+        Kind::Hint(&[("json", |app| app.json_logs = true), ("raw", |app| app.json_logs = false)]),
         |app| app.logs.json.then(|| "json".to_owned()),
     ),
     app("log_date_format", &[], Kind::Label(|app, format| app.date_format = Some(format)), |app| {
@@ -332,12 +340,13 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         match &app.env.inherit {
             InheritEnv::All => None,
             InheritEnv::Without(parts) => quoted(parts),
+            InheritEnv::WithoutName(name) => shown(name),
             InheritEnv::Nothing => shown("true"),
         }
     }),
     app("env_file", &[], Kind::EnvFiles(|app, files| app.env_files = files), nothing),
     app("env", &[], Kind::Environment(|app, env| app.env = env), nothing),
-    app("port", &[], Kind::Count(0, 65535, |app, port| app.port = Some(port)), nothing),
+    app("port", &[], Kind::Count(0, 65535, Beyond::IsWrong, |app, port| app.port = Some(port)), nothing),
     app("instance_var", &[], Kind::Variable(|app, name| app.instance_var = Some(name)), |app| {
         shown(&app.env.instance_var)
     }),
@@ -440,9 +449,10 @@ pub(super) static RUNTIME_KEYS: &[Key<RuntimeDraft, Runtime>] = &[
     },
 ];
 
-/// The key that is written `word`, by its name, an alias, or the camelCase of its name.
+/// The key that is written `word`, by its name, an alias, or the camelCase of one of them.
 pub(super) fn find<D, S>(keys: &'static [Key<D, S>], word: &str) -> Option<&'static Key<D, S>> {
-    keys.iter().find(|key| key.name == word || key.aliases.contains(&word) || is_camel_case(key.name, word))
+    let means = |name: &str| name == word || is_camel_case(name, word);
+    keys.iter().find(|key| means(key.name) || key.aliases.iter().any(|alias| means(alias)))
 }
 
 /// All words that [`find`] knows, but the camelCase ones.
@@ -484,6 +494,11 @@ mod tests {
         assert_eq!(name("output"), Some("out_file"));
         assert_eq!(name("maxMemoryRestart"), Some("max_memory_restart"));
         assert_eq!(name("node_args"), Some("interpreter_args"));
+        assert_eq!(name("nodeArgs"), Some("interpreter_args"));
+        assert_eq!(name("interpreterArgs"), Some("interpreter_args"));
+        assert_eq!(name("execInterpreter"), Some("interpreter"));
+        assert_eq!(name("windowsHide"), Some("windowsHide"));
+        assert_eq!(name("combineLogs"), Some("merge_logs"));
         assert_eq!(name("outfile"), None);
         assert_eq!(name("outFil"), None);
     }

@@ -144,7 +144,7 @@ impl Source {
             Target::File { path, format } => {
                 let text = file::read(path).map_err(|unreadable| self.unreadable(&unreadable))?;
                 let (root, problems) = self.parse(&text, *format)?;
-                self.load_file(&root, *format, problems).map(Read::Loaded)
+                self.load_file(&root, *format, &[], problems).map(Read::Loaded)
             }
         }
     }

@@ -15,6 +15,8 @@ pub enum Origin {
     Expanded(Place, Vec<String>),
     /// It stands in an `env_file`.
     EnvFile(Place),
+    /// This file put it into its `process.env` while it was evaluated.
+    Evaluated(Place),
     /// It was said on the command line, with this flag.
     Flag(&'static str),
     /// It follows from another setting.
@@ -28,7 +30,9 @@ impl Origin {
     pub(super) fn position(&self) -> Option<Position> {
         match self {
             Self::File(place) | Self::Expanded(place, _) | Self::EnvFile(place) => place.position,
-            Self::Default | Self::Flag(_) | Self::Derived(_) | Self::Environment(_) => None,
+            Self::Default | Self::Evaluated(_) | Self::Flag(_) | Self::Derived(_) | Self::Environment(_) => {
+                None
+            }
         }
     }
 }
@@ -46,6 +50,7 @@ impl fmt::Display for Origin {
                 }
                 Ok(())
             }
+            Self::Evaluated(place) => write!(f, "process.env of {place}"),
             Self::Flag(flag) => f.write_str(flag),
             Self::Derived(key) => write!(f, "from `{key}`"),
             Self::Environment(variable) => write!(f, "environment ${variable}"),

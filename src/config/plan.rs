@@ -23,14 +23,15 @@ impl Source {
         let draft = Draft { script: Some(script.to_owned()), ..Draft::default() };
         let app = App { draft, at: None, label: "the app".to_owned(), script_refused: false };
         let file = File { runtime: RuntimeDraft::default(), apps: vec![app] };
-        self.load(file, Dialect::Pm2, Problems::none(EX_CONFIG), Notices::default())
+        self.load(file, Dialect::Pm2, &[], Problems::none(EX_CONFIG), Notices::default())
     }
 
-    /// The apps of a parsed file.
+    /// The apps of a parsed file, and the variables it set while it was evaluated.
     pub(super) fn load_file(
         &self,
         root: &Node,
         format: Format,
+        process_env: &[(String, String)],
         mut problems: Problems,
     ) -> Result<Loaded, Problems> {
         let dialect = if format == Format::Toml { Dialect::Toml } else { Dialect::Pm2 };
@@ -42,13 +43,14 @@ impl Source {
             notices: &mut notices,
         };
         let file = decoder.root(root);
-        self.load(file, dialect, problems, notices)
+        self.load(file, dialect, process_env, problems, notices)
     }
 
     fn load(
         &self,
         file: File,
         dialect: Dialect,
+        process_env: &[(String, String)],
         mut problems: Problems,
         mut notices: Notices,
     ) -> Result<Loaded, Problems> {
@@ -76,6 +78,8 @@ impl Source {
             caller_cwd: &inner.cwd,
             environment: &inner.environment,
             env_name: inner.flags.env_name.as_deref(),
+            name: &inner.name,
+            process_env,
         };
         let (mut specs, mut settings) = (Vec::new(), Vec::new());
         for (number, app) in apps.into_iter().enumerate() {

@@ -39,7 +39,7 @@ fn load_with(format: Format, text: &[u8], flags: Flags) -> Result<Loaded, Proble
     let source = Source::new(Invocation { flags, ..invocation(name, Path::new("/srv/cwd")) })?;
     let text = file::text(text.to_vec()).map_err(|unreadable| source.unreadable(&unreadable))?;
     let (root, problems) = source.parse(&text, format)?;
-    source.load_file(&root, format, problems)
+    source.load_file(&root, format, &[], problems)
 }
 
 fn only_app(loaded: &Loaded) -> &AppSpec {

@@ -39,7 +39,7 @@ pub(super) fn must_be<T>(expected: &str, node: &Node) -> Decoded<T> {
 }
 
 /// The longest wait anybody can mean.
-const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(super) const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The biggest size anybody can mean: 1 PiB.
 const MAX_BYTES: u64 = 1 << 50;
 /// PM2 has no limit; a thousand processes of one application is a slip of the finger.
@@ -150,27 +150,56 @@ pub(super) fn count(node: &Node, min: u32, max: u32) -> Decoded<u32> {
     }
 }
 
+/// The number of a range that is nearest to this one once its fraction is cut off; none for what is
+/// no number or below the range.
+pub(super) fn nearest_count(node: &Node, min: u32, max: u32) -> Option<u32> {
+    let number = number(node).filter(|number| *number >= f64::from(min))?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not below the range, and `as` ends at its limits"
+    )]
+    Some((number as u32).min(max))
+}
+
+/// Whether this is a number of milliseconds beyond [`MAX_DURATION`].
+pub(super) fn is_too_long(node: &Node) -> bool {
+    number(node).is_some_and(|milliseconds| milliseconds / 1000.0 > MAX_DURATION.as_secs_f64())
+}
+
 /// `300` (ms), `"300ms"`, `"5s"`, `"2m"`, `"1h"`; at most 30 days.
 pub(super) fn duration(node: &Node) -> Decoded<Duration> {
     const WANTED: &str = "milliseconds or a duration such as \"300ms\", \"5s\", \"2m\" or \"1h\"";
+    duration_in(node, 1.0, WANTED)
+}
+
+/// The same, but a number without a unit is seconds.
+pub(super) fn seconds(node: &Node) -> Decoded<Duration> {
+    const WANTED: &str = "seconds or a duration such as \"300ms\", \"5s\", \"2m\" or \"1h\"";
+    duration_in(node, 1000.0, WANTED)
+}
+
+/// `bare` is how many milliseconds a number without a unit counts.
+fn duration_in(node: &Node, bare: f64, wanted: &str) -> Decoded<Duration> {
     let milliseconds = match &node.value {
         Value::Text(text) => {
             let text = text.trim();
             let unit = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
             let (amount, unit) = text.split_at(unit);
             let factor = match unit {
-                "" | "ms" => 1.0,
+                "" => bare,
+                "ms" => 1.0,
                 "s" => 1000.0,
                 "m" => 60_000.0,
                 "h" => 3_600_000.0,
-                _ => return must_be(WANTED, node),
+                _ => return must_be(wanted, node),
             };
             amount.trim().parse::<f64>().ok().map(|amount| amount * factor)
         }
-        _ => number(node),
+        _ => number(node).map(|number| number * bare),
     };
     let Some(milliseconds) = milliseconds.filter(|number| !number.is_nan()) else {
-        return must_be(WANTED, node);
+        return must_be(wanted, node);
     };
     if milliseconds < 0.0 {
         return complain(format!("cannot be negative, it is {}", node.value.describe()));
@@ -263,6 +292,23 @@ pub(super) fn codes(node: &Node) -> Decoded<BTreeSet<u8>> {
         }
         _ => codes_of_item(node, code),
     }
+}
+
+/// The same in PM2's files, which may hold what never comes: that is dropped, and named.
+pub(super) fn codes_of_pm2(node: &Node) -> Decoded<(BTreeSet<u8>, Option<String>)> {
+    let items = match &node.value {
+        Value::List(items) => items.as_slice(),
+        _ if number(node).is_some() => std::slice::from_ref(node),
+        _ => return codes(node).map(|codes| (codes, None)),
+    };
+    let (mut good, mut dropped) = (BTreeSet::new(), None);
+    for item in items {
+        match codes(item) {
+            Ok(more) => good.extend(more),
+            Err(_) => dropped = dropped.or_else(|| Some(item.value.describe())),
+        }
+    }
+    Ok((good, dropped))
 }
 
 fn codes_of_item(node: &Node, code: impl Fn(&Node) -> Decoded<u8>) -> Decoded<BTreeSet<u8>> {

@@ -95,7 +95,8 @@ impl ExecMode {
 pub struct EnvSpec {
     /// What is taken from procrun's own environment.
     pub inherit: InheritEnv,
-    /// `env_file`, then `env`, then `env_<name>`: the later wins. No NUL, no `=` in a name.
+    /// What a JavaScript file put into its own environment, then `env_file`, `env` and
+    /// `env_<name>`: the later wins. No NUL, no `=` in a name.
     pub vars: BTreeMap<String, String>,
     /// PM2's `instance_var`: the variable that holds the instance's number.
     pub instance_var: String,
@@ -111,8 +112,22 @@ pub enum InheritEnv {
     All,
     /// All but the variables whose names contain one of these.
     Without(Vec<String>),
+    /// All but the variable of exactly this name: what one text means in PM2's files.
+    WithoutName(String),
     /// Nothing.
     Nothing,
+}
+
+impl InheritEnv {
+    /// Whether a variable of this name is taken.
+    pub fn takes(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Without(parts) => !parts.iter().any(|part| name.contains(part.as_str())),
+            Self::WithoutName(left_out) => name != left_out,
+            Self::Nothing => false,
+        }
+    }
 }
 
 /// Whom to run as. `None` everywhere: as procrun itself.
@@ -163,5 +178,18 @@ impl Instances {
             Self::Count(count) => count.max(1),
             Self::CpusMinus(less) => cpus.saturating_sub(less).max(1),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_name_and_a_whole_name_are_two_filters() {
+        let parts = InheritEnv::Without(vec!["AWS".into(), "TOKEN".into()]);
+        assert!(!parts.takes("AWS_REGION") && !parts.takes("MY_TOKEN") && parts.takes("HOME"));
+        let name = InheritEnv::WithoutName("AWS".into());
+        assert!(name.takes("AWS_REGION") && !name.takes("AWS"));
     }
 }

@@ -142,14 +142,7 @@ fn inherits(inherit: &InheritEnv, name: &OsStr) -> bool {
     if NOT_INHERITED.iter().any(|not| name == *not) || name == MARKER {
         return false;
     }
-    match inherit {
-        InheritEnv::All => true,
-        InheritEnv::Nothing => false,
-        InheritEnv::Without(parts) => {
-            let name = name.to_string_lossy();
-            !parts.iter().any(|part| name.contains(part.as_str()))
-        }
-    }
+    inherit.takes(&name.to_string_lossy())
 }
 
 fn c_string(text: &OsStr) -> Result<CString, SpawnFailure> {

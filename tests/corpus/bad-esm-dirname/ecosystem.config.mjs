@@ -1,0 +1,1 @@
+export default { apps: [{ script: __dirname + '/a.js' }] };
