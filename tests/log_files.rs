@@ -231,6 +231,30 @@ fn rotated_files_can_be_compressed() {
     }
 }
 
+/// Big enough for the stop to come while the older files are compressed.
+#[test]
+fn an_end_while_files_are_compressed_leaves_no_half_copy() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"main\"\nscript = \"./main.py\"\nautorestart = false\nout_file = \"logs/out.log\"\n\
+         log_max_size = \"8M\"\nlog_keep = 9\nlog_compress = true\n",
+    );
+    bed.file(
+        "main.py",
+        "import os\nfor i in range(40): os.write(1, b''.join(b'%d\\n' % (i * n * n) for n in range(50000)))\n",
+    );
+    let mut run = bed.start(&["ecosystem.toml"]);
+    run.expect_code(0);
+    let mut lines = 0;
+    for name in bed.list("logs") {
+        assert!(!name.contains("tmp"), "{:?}", bed.list("logs"));
+        let path = bed.path("logs").join(&name);
+        let all = support::tool("gzip", &["-dcf", &path.to_string_lossy()], bed.root());
+        assert!(all.status.success(), "{name}: {all:?}");
+        lines += String::from_utf8(all.stdout).expect("digits").lines().count();
+    }
+    assert_eq!(lines, 40 * 50_000, "in {:?}", bed.list("logs"));
+}
+
 #[test]
 fn an_outside_rotation_is_noticed() {
     let bed = Bed::once(

@@ -117,6 +117,14 @@ impl Files {
         self.gathered.clear();
     }
 
+    /// Ends the compressing of closed files, at the latest at this time.
+    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
+    pub(super) fn end_compressing(&mut self, deadline: Instant) {
+        for chain in self.retired.drain(..) {
+            chain.abandon(deadline.saturating_duration_since(Instant::now()));
+        }
+    }
+
     /// What went wrong since the last call.
     pub(super) fn take_reports(&mut self) -> Reports {
         std::mem::take(&mut self.reports)

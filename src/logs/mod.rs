@@ -144,7 +144,7 @@ impl Logs {
     }
 
     /// The end: as [`Logs::finish`], and before the answer all files are closed and lines that were
-    /// lost and not yet reported are. What comes later goes to stdout and stderr only.
+    /// lost and not yet reported are; compressing older files has half a second to end. What comes later goes to stdout and stderr only.
     pub fn shut(&self) -> oneshot::Receiver<()> {
         let (done, wait) = oneshot::channel();
         self.send(Message::Shut(done));

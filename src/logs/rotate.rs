@@ -2,7 +2,7 @@
 //!
 //! Everything happens by rename, so at every moment each line is in some file. Compressing works on
 //! a copy in a thread of its own, which finds the file again by its inode before it puts the copy in
-//! its place. Never truncates, never blocks on compressing.
+//! its place. Never truncates; waits for compressing at the end only, a bounded time.
 
 use std::{
     ffi::OsString,
@@ -10,8 +10,9 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
+    time::Duration,
 };
 
 use flate2::{Compression, write::GzEncoder};
@@ -23,23 +24,25 @@ pub(super) struct Chain {
     keep: u32,
     compress: bool,
     /// Held while files are renamed, never while one is compressed.
-    state: Arc<Mutex<State>>,
+    shared: Arc<(Mutex<State>, Condvar)>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     /// A thread is at work.
     compressing: bool,
+    /// It is to leave everything as it is.
+    abandoned: bool,
 }
 
 impl Chain {
     pub(super) fn new(path: PathBuf, keep: u32, compress: bool) -> Self {
-        Self { path, keep, compress, state: Arc::default() }
+        Self { path, keep, compress, shared: Arc::default() }
     }
 
     /// The chain of the same path as `earlier`, whose thread may still be at work.
     pub(super) fn continued(earlier: &Self, keep: u32, compress: bool) -> Self {
-        Self { path: earlier.path.clone(), keep, compress, state: earlier.state.clone() }
+        Self { path: earlier.path.clone(), keep, compress, shared: earlier.shared.clone() }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -53,7 +56,7 @@ impl Chain {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Whatever a panic left behind, the names of the files tell the truth.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Moves the log to `name.1` and each older file one further; what is beyond `keep` goes.
@@ -97,36 +100,59 @@ impl Chain {
         Ok(())
     }
 
+    /// Waits at most so long until nothing is being compressed, then leaves the file at hand as it is
+    /// and removes the unfinished copy of it. The next rotation, in another life, compresses it.
+    pub(super) fn abandon(&self, after: Duration) {
+        let wait = self.shared.1.wait_timeout_while(self.lock(), after, |state| state.compressing);
+        let (mut state, _) = wait.unwrap_or_else(PoisonError::into_inner);
+        if state.compressing {
+            state.abandoned = true;
+            // Under the lock: the copy is made and put in its place under it, too.
+            let _ = fs::remove_file(self.temporary());
+        }
+    }
+
     /// Compresses until nothing is left to do. A failure leaves the plain file where it is; the next
     /// rotation tries again.
     fn compress_all(&self) {
         loop {
-            let mut state = self.lock();
+            let state = self.lock();
             let mut originals = (1..=self.count()).rev().map(|number| self.plain(number));
             let next = originals.find(|path| path.is_file());
             let opened = next.and_then(|path| File::open(path).ok());
-            let Some(source) = opened else {
-                state.compressing = false;
-                return;
+            let wanted = opened.filter(|_| !state.abandoned);
+            let pair = wanted.and_then(|source| Some((source, File::create(self.temporary()).ok()?)));
+            let Some((source, copy)) = pair else {
+                return self.has_ended(state);
             };
             drop(state);
-            if self.compress_one(&source).is_err() {
+            if self.compress_one(&source, copy).is_err() {
+                let state = self.lock();
                 let _ = fs::remove_file(self.temporary());
-                self.lock().compressing = false;
-                return;
+                return self.has_ended(state);
             }
         }
     }
 
-    fn compress_one(&self, mut source: &File) -> io::Result<()> {
-        let mut packed = GzEncoder::new(File::create(self.temporary())?, Compression::default());
+    fn has_ended(&self, mut state: MutexGuard<'_, State>) {
+        state.compressing = false;
+        state.abandoned = false;
+        self.shared.1.notify_all();
+    }
+
+    /// `copy` is the file of the temporary name.
+    fn compress_one(&self, mut source: &File, copy: File) -> io::Result<()> {
+        let mut packed = GzEncoder::new(copy, Compression::default());
         io::copy(&mut source, &mut packed)?;
         let packed = packed.finish()?;
         let original = source.metadata()?;
         packed.set_permissions(original.permissions())?;
         // The plain file goes only when its copy is on the disk.
         packed.sync_all()?;
-        let _guard = self.lock();
+        let state = self.lock();
+        if state.abandoned {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let same = |path: &Path| {
             fs::symlink_metadata(path)
                 .is_ok_and(|found| (found.dev(), found.ino()) == (original.dev(), original.ino()))
@@ -189,6 +215,7 @@ mod tests {
         fs::{self, File},
         io::Read,
         path::PathBuf,
+        time::Duration,
     };
 
     use flate2::read::GzDecoder;
@@ -203,6 +230,10 @@ mod tests {
         }
         let chain = Chain::new(dir.path().join("log"), keep, true);
         (dir, chain)
+    }
+
+    fn copy(chain: &Chain) -> File {
+        File::create(chain.temporary()).unwrap()
     }
 
     fn names(dir: &tempfile::TempDir) -> Vec<String> {
@@ -266,7 +297,7 @@ mod tests {
         let (dir, chain) = chain(2, &[("log", "new"), ("log.1", "one")]);
         let source = File::open(dir.path().join("log.1")).unwrap();
         chain.rotate().unwrap();
-        chain.compress_one(&source).unwrap();
+        chain.compress_one(&source, copy(&chain)).unwrap();
         assert_eq!(names(&dir), ["log.1", "log.2.gz"]);
         assert_eq!(unpacked(dir.path().join("log.2.gz")), "one");
         // Out of the chain: nothing is left of it, and nothing else is touched.
@@ -275,7 +306,26 @@ mod tests {
             fs::write(dir.path().join("log"), text).unwrap();
             chain.rotate().unwrap();
         }
-        chain.compress_one(&source).unwrap();
+        chain.compress_one(&source, copy(&chain)).unwrap();
         assert_eq!(names(&dir), ["log.1", "log.2"]);
+    }
+
+    /// As the thread is when it is abandoned in the middle of a file.
+    #[test]
+    fn what_is_abandoned_stays_plain_and_leaves_no_half_copy() {
+        let (dir, chain) = chain(2, &[("log.1", "one"), ("log.2", "two")]);
+        chain.lock().compressing = true;
+        let source = File::open(dir.path().join("log.2")).unwrap();
+        let half = copy(&chain);
+        chain.abandon(Duration::from_millis(1));
+        assert_eq!(names(&dir), ["log.1", "log.2"]);
+        assert!(chain.compress_one(&source, half).is_err());
+        chain.compress_all();
+        assert_eq!(names(&dir), ["log.1", "log.2"]);
+        assert!(!chain.is_busy(), "the thread has ended");
+        chain.compress().unwrap();
+        chain.abandon(Duration::from_secs(20));
+        assert_eq!(names(&dir), ["log.1.gz", "log.2.gz"]);
+        assert_eq!(unpacked(dir.path().join("log.2.gz")), "two");
     }
 }

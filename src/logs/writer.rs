@@ -26,6 +26,8 @@ use crate::{
     spec::{LogStyle, RuntimeLog},
 };
 
+/// Who ends does not wait longer for older files to be compressed.
+const COMPRESSING: Duration = Duration::from_millis(500);
 /// What of a line's length is not the text: prefix, time, marks.
 const AROUND: usize = 256;
 
@@ -231,11 +233,13 @@ impl Writer {
         }
     }
 
-    /// The last call: says what was lost and not yet reported.
+    /// The last call: says what was lost and not yet reported, and leaves no half made file behind.
+    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     pub(super) fn shut(&mut self) {
         self.flush();
         self.console.report_losses();
         self.flush();
+        self.files.end_compressing(Instant::now() + COMPRESSING);
     }
 
     fn take_reports(&mut self) -> Reports {

@@ -117,8 +117,6 @@ fn rotated_files_are_compressed_and_none_is_lost() {
         writeln!(worker.out, "line {number:0>40}").unwrap();
     }
     settle(&logs);
-    drop(logs);
-    reader.join().unwrap();
     let names = || -> Vec<String> {
         fs::read_dir(dir.path())
             .unwrap()
@@ -128,6 +126,8 @@ fn rotated_files_are_compressed_and_none_is_lost() {
     until("everything older to be compressed", || {
         names().iter().all(|name| name == "out.log" || name.rsplit('.').next() == Some("gz")).then_some(())
     });
+    drop(logs);
+    reader.join().unwrap();
     let count = names().len();
     assert!(count > 30, "{count} files");
     let mut all = String::new();
