@@ -21,7 +21,7 @@ use super::{
     origin::{AppSettings, Origin, Setting},
     path::{expand_home, resolve},
     problem::{Problem, Problems},
-    tree::{Place, Position},
+    tree::{Place, Position, shorten},
 };
 use crate::spec::{
     AppSpec, Backoff, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, LogFiles, LogSpec, Signal,
@@ -61,7 +61,7 @@ pub(super) fn build(
     around: &Surroundings<'_>,
     gathered: &mut Gathered<'_>,
 ) -> (AppSpec, AppSettings) {
-    defaults_of_pm2(&mut draft, around);
+    defaults_of_pm2(&mut draft, around, gathered.notices);
     let cwd = working_directory(&draft, around);
     let interpreter = interpreter(&draft, around, gathered.notices);
     let script = draft.script.clone().unwrap_or_default();
@@ -131,20 +131,36 @@ pub(super) fn build(
 }
 
 /// PM2 takes some defaults from its own environment.
-fn defaults_of_pm2(draft: &mut Draft, around: &Surroundings<'_>) {
-    let variable = |name: &str| around.environment.get(OsStr::new(name)).and_then(|value| value.to_str());
+fn defaults_of_pm2(draft: &mut Draft, around: &Surroundings<'_>, notices: &mut Notices) {
+    let variable = |name: &str| {
+        let value = around.environment.get(OsStr::new(name)).filter(|value| !value.is_empty());
+        value.map(|value| value.to_string_lossy())
+    };
+    let mut ignored = |name: &str, value: &str, wanted: &str| {
+        notices
+            .once(name, || format!("the variable {name} is not used: `{}` is no {wanted}", shorten(value)));
+    };
     if draft.stop.kill_signal.is_none()
-        && let Some(signal) = variable("PM2_KILL_SIGNAL").and_then(Signal::parse)
+        && let Some(value) = variable("PM2_KILL_SIGNAL")
     {
-        draft.stop.kill_signal = Some(signal);
-        draft.origins.insert("kill_signal", Origin::Environment("PM2_KILL_SIGNAL"));
+        if let Some(signal) = Signal::parse(&value) {
+            draft.stop.kill_signal = Some(signal);
+            draft.origins.insert("kill_signal", Origin::Environment("PM2_KILL_SIGNAL"));
+        } else {
+            ignored("PM2_KILL_SIGNAL", &value, "signal such as SIGTERM");
+        }
     }
     if !draft.origins.contains_key("kill_timeout")
-        && let Some(ms) = variable("PM2_KILL_TIMEOUT").and_then(|value| value.parse::<u32>().ok())
-        && ms > 0
+        && let Some(value) = variable("PM2_KILL_TIMEOUT")
     {
-        draft.stop.kill_timeout = std::time::Duration::from_millis(ms.into());
-        draft.origins.insert("kill_timeout", Origin::Environment("PM2_KILL_TIMEOUT"));
+        match value.parse::<u32>() {
+            Ok(0) => {}
+            Ok(ms) => {
+                draft.stop.kill_timeout = std::time::Duration::from_millis(ms.into());
+                draft.origins.insert("kill_timeout", Origin::Environment("PM2_KILL_TIMEOUT"));
+            }
+            Err(_) => ignored("PM2_KILL_TIMEOUT", &value, "whole number of milliseconds"),
+        }
     }
 }
 

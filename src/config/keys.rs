@@ -3,7 +3,7 @@
 //!
 //! It holds no control flow; `decode` walks it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use super::{
     draft::{Draft, EnvVar, RuntimeDraft},
@@ -163,6 +163,24 @@ fn has_files(app: &AppSpec) -> bool {
     files.out.is_some() || files.error.is_some() || files.combined.is_some()
 }
 
+fn log_name(app: &AppSpec, path: &Path) -> String {
+    if app.logs.files.merge { path.display().to_string() } else { own_name(app, path) }
+}
+
+/// As the file will be called: `<id>` stands for the number of an instance.
+fn own_name(app: &AppSpec, path: &Path) -> String {
+    if app.instances == Instances::Count(1) {
+        return path.display().to_string();
+    }
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push("-<id>");
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name).display().to_string()
+}
+
 fn a_switch(node: &Node) -> Decoded<()> {
     super::value::switch(node, super::value::Dialect::Toml).map(drop)
 }
@@ -297,16 +315,16 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     ),
     app("treekill", &[], Kind::Switch(|app, on| app.stop.treekill = on), |app| shown(app.stop.treekill)),
     app("out_file", &["out", "output", "out_log"], Kind::LogFile(|app, file| app.out_file = file), |app| {
-        app.logs.files.out.as_ref().map(|path| path.display().to_string())
+        app.logs.files.out.as_deref().map(|path| log_name(app, path))
     }),
     app(
         "error_file",
         &["error", "err", "err_file", "err_log"],
         Kind::LogFile(|app, file| app.error_file = file),
-        |app| app.logs.files.error.as_ref().map(|path| path.display().to_string()),
+        |app| app.logs.files.error.as_deref().map(|path| log_name(app, path)),
     ),
     app("log_file", &["log"], Kind::LogFile(|app, file| app.log_file = file), |app| {
-        app.logs.files.combined.as_ref().map(|path| path.display().to_string())
+        app.logs.files.combined.as_deref().map(|path| log_name(app, path))
     }),
     app("merge_logs", &["combine_logs"], Kind::Switch(|app, on| app.merge_logs = Some(on)), |app| {
         has_files(app).then(|| app.logs.files.merge.to_string())
@@ -334,7 +352,7 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         app.logs.disabled.then(|| "true".to_owned())
     }),
     app("pid_file", &["pid"], Kind::Text(|app, file| app.pid_file = Some(file)), |app| {
-        app.pid_file.as_ref().map(|path| path.display().to_string())
+        app.pid_file.as_deref().map(|path| own_name(app, path))
     }),
     app("filter_env", &[], Kind::Filter(|app, inherit| app.inherit = inherit), |app| {
         match &app.env.inherit {

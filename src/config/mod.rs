@@ -23,6 +23,7 @@ mod file;
 mod flags;
 mod json;
 mod keys;
+mod log_paths;
 mod notices;
 mod origin;
 mod path;

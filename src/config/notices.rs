@@ -40,14 +40,21 @@ impl Notices {
 
     /// A key nobody knows, in a file that must run all the same.
     pub(super) fn unknown_key(&mut self, key: &str, problem: &Problem) {
-        self.once(key, || {
-            let place = problem.place.as_ref().map_or_else(String::new, |place| format!("{place}: "));
-            let hint = problem.hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
-            format!("{place}{}{hint}", problem.message)
-        });
+        self.once(key, || one_line(problem));
+    }
+
+    /// What is an error in a stricter file.
+    pub(super) fn problem(&mut self, problem: &Problem) {
+        self.add(one_line(problem));
     }
 
     pub(super) fn into_list(self) -> Vec<String> {
         self.list
     }
+}
+
+fn one_line(problem: &Problem) -> String {
+    let place = problem.place.as_ref().map_or_else(String::new, |place| format!("{place}: "));
+    let hint = problem.hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
+    format!("{place}{}{hint}", problem.message)
 }

@@ -27,13 +27,18 @@ pub enum Origin {
 
 impl Origin {
     /// Where in a file it was said.
-    pub(super) fn position(&self) -> Option<Position> {
+    pub(super) fn place(&self) -> Option<&Place> {
         match self {
-            Self::File(place) | Self::Expanded(place, _) | Self::EnvFile(place) => place.position,
+            Self::File(place) | Self::Expanded(place, _) | Self::EnvFile(place) => Some(place),
             Self::Default | Self::Evaluated(_) | Self::Flag(_) | Self::Derived(_) | Self::Environment(_) => {
                 None
             }
         }
+    }
+
+    /// The line and column there.
+    pub(super) fn position(&self) -> Option<Position> {
+        self.place().and_then(|place| place.position)
     }
 }
 

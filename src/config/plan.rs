@@ -8,6 +8,7 @@ use super::{
     decode::{App, Decoder, File},
     draft::{Draft, RuntimeDraft},
     keys::{RUNTIME_KEYS, TIME_FORMAT},
+    log_paths,
     notices::Notices,
     origin::{Origin, Setting},
     path::stem,
@@ -101,6 +102,13 @@ impl Source {
             let (spec, of_app) = build(draft, name, &around, &mut gathered);
             specs.push(Arc::new(spec));
             settings.push(of_app);
+        }
+        for clash in log_paths::clashes(&specs, &settings) {
+            if dialect == Dialect::Toml {
+                problems.push(clash);
+            } else {
+                notices.problem(&clash);
+            }
         }
         inner.flags.apply_to_runtime(&mut runtime, &mut problems);
         if runtime.time && runtime.runtime.log.date_format.is_none() {

@@ -164,6 +164,21 @@ fn pm2s_own_variables_give_defaults() {
 }
 
 #[test]
+fn pm2s_own_variables_are_named_when_they_are_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("x.json"), r#"[{"script": "a"}, {"script": "b"}]"#).unwrap();
+    let mut invocation = invocation("x.json", dir.path());
+    invocation.environment.insert("PM2_KILL_SIGNAL".into(), "SIGNOPE".into());
+    invocation.environment.insert("PM2_KILL_TIMEOUT".into(), "-1".into());
+    let Read::Loaded(loaded) = Source::new(invocation).unwrap().read().unwrap() else {
+        panic!("no JavaScript")
+    };
+    assert_eq!(loaded.notices.len(), 2, "{:?}", loaded.notices);
+    assert!(loaded.notices[0].contains("PM2_KILL_SIGNAL"), "{:?}", loaded.notices);
+    assert!(loaded.notices[1].contains("PM2_KILL_TIMEOUT"), "{:?}", loaded.notices);
+}
+
+#[test]
 fn a_script_alone_is_one_app() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("job.py"), "").unwrap();

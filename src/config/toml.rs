@@ -74,7 +74,7 @@ impl Builder<'_> {
             },
             DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
             DeValue::Boolean(value) => Value::Bool(value),
-            DeValue::Datetime(time) => Value::Text(time.to_string()),
+            DeValue::Datetime(time) => Value::Date(time.to_string()),
             DeValue::Array(items) => Value::List(
                 items
                     .into_iter()

@@ -64,6 +64,8 @@ pub(super) enum Value {
     Integer(i64),
     Float(f64),
     Text(String),
+    /// TOML's date or time, as it is written.
+    Date(String),
     List(Vec<Node>),
     Table(Vec<Entry>),
 }
@@ -122,6 +124,7 @@ impl Value {
             Self::Float(value) => format!("the number {value}"),
             Self::Text(text) if text.is_empty() => "an empty text".to_owned(),
             Self::Text(text) => format!("the text `{}`", shorten(text)),
+            Self::Date(date) => format!("the date `{date}`"),
             Self::List(_) => "a list".to_owned(),
             Self::Table(_) => "a table".to_owned(),
         }

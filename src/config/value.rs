@@ -106,7 +106,7 @@ pub(super) fn scalar_text(node: &Node) -> Option<String> {
         Value::Float(number) => Some(number.to_string()),
         Value::Bool(value) => Some(value.to_string()),
         Value::Null | Value::Broken => Some("null".to_owned()),
-        Value::List(_) | Value::Table(_) => None,
+        Value::Date(_) | Value::List(_) | Value::Table(_) => None,
     }
 }
 
@@ -370,7 +370,10 @@ pub(super) fn environment(node: &Node) -> Decoded<Vec<Variable>> {
     let (mut variables, mut complaints) = (Vec::new(), Vec::new());
     for entry in entries {
         let mut complain = |message: String| complaints.push(Complaint { message, at: entry.at });
-        let value = scalar_text(&entry.node).unwrap_or_else(|| to_json(&entry.node));
+        let value = match &entry.node.value {
+            Value::Date(date) => date.clone(),
+            _ => scalar_text(&entry.node).unwrap_or_else(|| to_json(&entry.node)),
+        };
         if entry.key.is_empty() {
             complain("has a variable without a name".to_owned());
         } else if entry.key.contains(['=', '\0']) {
@@ -396,7 +399,7 @@ fn json_of(node: &Node) -> serde_json::Value {
         Value::Bool(value) => (*value).into(),
         Value::Integer(number) => (*number).into(),
         Value::Float(number) => (*number).into(),
-        Value::Text(text) => text.as_str().into(),
+        Value::Text(text) | Value::Date(text) => text.as_str().into(),
         Value::List(items) => items.iter().map(json_of).collect(),
         Value::Table(entries) => {
             entries.iter().map(|entry| (entry.key.clone(), json_of(&entry.node))).collect()

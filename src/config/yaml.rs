@@ -166,7 +166,7 @@ impl Builder {
 
 fn as_key(node: &Node, merge: bool) -> Result<Key, Flaw> {
     let text = match &node.value {
-        Value::Text(text) => text.clone(),
+        Value::Text(text) | Value::Date(text) => text.clone(),
         Value::Null | Value::Broken => "null".to_owned(),
         Value::Bool(value) => value.to_string(),
         Value::Integer(value) => value.to_string(),
