@@ -8,6 +8,9 @@
 mod primary;
 pub mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use std::{net::SocketAddr, sync::Arc};
 
 pub use primary::Primary;

@@ -12,8 +12,8 @@ use super::{
 use crate::{machine::Run, spec::Balance};
 
 /// How many connections a worker may have that it has not yet taken. While it takes one the next
-/// is on its way; more would wait behind a busy worker while another is idle.
-const WINDOW: usize = 2;
+/// ones are on their way; with more a burst would wait behind a busy worker while another is idle.
+const WINDOW: usize = 4;
 /// A descriptor that got lost is sent again so often (Node: 3).
 const RETRIES: u8 = 3;
 /// Sockets of one application.
@@ -447,7 +447,7 @@ impl Primary {
         match sent {
             Sent::Connection(seq) => {
                 let Some(at) = state.pending.iter().position(|pending| pending.seq == seq) else { return };
-                if again {
+                if again && self.listeners.contains_key(&state.pending[at].listener) {
                     let Pending { listener, ref connection, .. } = state.pending[at];
                     let connection = connection.id;
                     state.handles.push_back((Sent::Connection(seq), lost + 1));
@@ -597,8 +597,8 @@ impl Primary {
 
     fn close(&mut self, id: ListenerId, out: &mut Vec<Effect>) {
         let Some(listener) = self.listeners.remove(&id) else { return };
-        out.extend(listener.returned.into_iter().map(|connection| Effect::Release(connection.id)));
         out.push(Effect::Close(id));
+        out.extend(listener.returned.into_iter().map(|connection| Effect::Release(connection.id)));
     }
 
     fn report(&mut self, worker: Run, offence: Offence, out: &mut Vec<Effect>) {
