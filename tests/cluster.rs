@@ -1,21 +1,17 @@
 //! procrun as the primary of clustered Node applications, with the real Node.
 
-mod bed;
+mod support;
 
 use std::{
     collections::HashSet,
     fmt::Write as _,
-    io::Read,
+    io::{self, Read, Write},
     net::{TcpListener, TcpStream, UdpSocket},
     os::unix::{fs::PermissionsExt, net::UnixListener, net::UnixStream},
     time::Duration,
 };
 
-use bed::{Bed, DEADLINE, ask, get, now, number_after};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use support::{Bed, DEADLINE, Procrun, SIGHUP, SIGKILL, SIGTERM, now, send, tool};
 
 /// A server on a free port that says who answers.
 const SERVER: &str = r"
@@ -31,25 +27,65 @@ fn app(keys: &str) -> String {
     format!("[[apps]]\nname = \"app\"\nscript = \"app.js\"\n{keys}\n")
 }
 
-fn terminate(pid: i32, signal: Signal) {
-    kill(Pid::from_raw(pid), signal).expect("the worker is there");
+fn set_up(ecosystem: &str, files: &[(&str, &str)]) -> Bed {
+    let bed = Bed::with(ecosystem);
+    for (name, text) in files {
+        bed.file(name, text);
+    }
+    bed
+}
+
+fn start(bed: &Bed) -> Procrun {
+    bed.start(&["ecosystem.toml", "--log-level", "debug"])
+}
+
+/// The number that follows `text` in a line.
+#[track_caller]
+fn number_after(line: &str, text: &str) -> i32 {
+    let rest = &line[line.find(text).expect("it has the text") + text.len()..];
+    let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or_else(|_| panic!("no number after {text:?} in {line:?}"))
+}
+
+/// The port that so many workers listen on.
+#[track_caller]
+fn port_of(procrun: &Procrun, workers: usize) -> u16 {
+    let lines = procrun.wait_for_lines("listening on", workers);
+    let ports: HashSet<i32> = lines.iter().map(|line| number_after(line, "listening on")).collect();
+    assert_eq!(ports.len(), 1, "{lines:?}");
+    ports.into_iter().next().and_then(|port| u16::try_from(port).ok()).expect("a port")
+}
+
+/// Asks for a path on a connection of its own. Returns the body.
+fn get(port: u16, path: &str) -> io::Result<String> {
+    ask(&mut TcpStream::connect(("127.0.0.1", port))?, path)
+}
+
+/// Asks for a path on a connection that ends with the answer.
+fn ask(stream: &mut (impl Read + Write), path: &str) -> io::Result<String> {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    match answer.split_once("\r\n\r\n") {
+        Some((_, body)) => Ok(body.to_owned()),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
 }
 
 #[test]
 fn two_workers_share_a_free_port_in_turn() {
-    let bed = Bed::new(&app("instances = 2\nbalance = \"round-robin\""), &[("app.js", SERVER)]);
-    let procrun = bed.start();
-    let lines = procrun.wait_for("listening on", 2);
-    let ports: HashSet<i32> = lines.iter().map(|line| number_after(line, "listening on")).collect();
+    let bed = set_up(&app("instances = 2\nbalance = \"round-robin\""), &[("app.js", SERVER)]);
+    let mut procrun = start(&bed);
+    let port = port_of(&procrun, 2);
+    let lines = procrun.wait_for_lines("listening on", 2);
     let pids: HashSet<i32> = lines.iter().map(|line| number_after(line, " as")).collect();
-    assert_eq!((ports.len(), pids.len()), (1, 2), "{lines:?}");
-    let port = ports.into_iter().next().unwrap();
+    assert_eq!(pids.len(), 2, "{lines:?}");
     let answers: Vec<String> = (0..10).map(|_| get(port, "/").unwrap()).collect();
     for pid in pids {
         let count = answers.iter().filter(|answer| **answer == pid.to_string()).count();
         assert_eq!(count, 5, "{answers:?}");
     }
-    assert_eq!(procrun.stop(), 0);
+    procrun.expect_stop();
 }
 
 #[test]
@@ -58,13 +94,12 @@ fn workers_that_share_the_socket_take_what_a_busy_one_leaves() {
         "if (request.url === '/crash') process.exit(7);",
         "if (request.url === '/hold') { console.log('holding'); while (!require('fs').existsSync('go')); }",
     );
-    let bed = Bed::new(&app("instances = 2\nbalance = \"shared\""), &[("app.js", &busy)]);
-    let procrun = bed.start();
-    let lines = procrun.wait_for("listening on", 2);
-    let port = number_after(&lines[0], "listening on");
+    let bed = set_up(&app("instances = 2\nbalance = \"shared\""), &[("app.js", &busy)]);
+    let procrun = start(&bed);
+    let port = port_of(&procrun, 2);
     std::thread::scope(|scope| {
         let held = scope.spawn(|| get(port, "/hold").unwrap());
-        procrun.wait_for("holding", 1);
+        procrun.wait_for_lines("holding", 1);
         let others: HashSet<String> = (0..5).map(|_| get(port, "/").unwrap()).collect();
         bed.file("go", "");
         let held = held.join().unwrap();
@@ -83,14 +118,14 @@ fn modules_are_what_they_are_without_a_cluster() {
         [[apps]]\nscript = \"module.mjs\"\ninstances = 2\nautorestart = false\n\
         [[apps]]\nscript = \"fork.js\"\nautorestart = false\n";
     let fork = "console.log('fork', require('cluster').isPrimary, process.connected, typeof process.send);";
-    let bed = Bed::new(ecosystem, &[("common.js", common), ("module.mjs", module), ("fork.js", fork)]);
-    let procrun = bed.start();
-    procrun.wait_for("main true 1 cluster_mode", 1);
-    procrun.wait_for("module true 1", 1);
-    procrun.wait_for("module true 2", 1);
-    procrun.wait_for("fork true true function", 1);
+    let bed = set_up(ecosystem, &[("common.js", common), ("module.mjs", module), ("fork.js", fork)]);
+    let procrun = start(&bed);
+    procrun.wait_for_lines("main true 1 cluster_mode", 1);
+    procrun.wait_for_lines("module true 1", 1);
+    procrun.wait_for_lines("module true 2", 1);
+    procrun.wait_for_lines("fork true true function", 1);
     // The channel keeps no plain application alive; a cluster worker waits for its primary's word.
-    procrun.wait_for("fork (3) ended: exit 0", 1);
+    procrun.wait_for_err_lines("fork (3) ended: exit 0", 1);
 }
 
 #[test]
@@ -101,18 +136,18 @@ fn a_taken_port_is_an_error_of_the_application() {
         "const server = require('http').createServer().listen({port});\n\
          server.on('error', (error) => console.log('error', error.code, error.port));"
     );
-    let bed = Bed::new(&app("instances = 1\nautorestart = false"), &[("app.js", &script)]);
-    bed.start().wait_for(&format!("error EADDRINUSE {port}"), 1);
+    let bed = set_up(&app("instances = 1\nautorestart = false"), &[("app.js", &script)]);
+    start(&bed).wait_for_lines(&format!("error EADDRINUSE {port}"), 1);
 }
 
 #[test]
 fn a_second_procrun_does_not_get_the_port() {
-    let bed = Bed::new(&app("instances = 1"), &[("app.js", SERVER)]);
-    let first = bed.start();
-    let port = first.number_after("listening on");
+    let bed = set_up(&app("instances = 1"), &[("app.js", SERVER)]);
+    let first = start(&bed);
+    let port = port_of(&first, 1);
     let script = SERVER.replace("process.env.PORT || 0", &port.to_string());
-    let other = Bed::new(&app("instances = 1\nautorestart = false"), &[("app.js", &script)]);
-    other.start().wait_for("EADDRINUSE", 1);
+    let other = set_up(&app("instances = 1\nautorestart = false"), &[("app.js", &script)]);
+    start(&other).wait_for_err_lines("EADDRINUSE", 1);
 }
 
 #[test]
@@ -123,16 +158,16 @@ server.listen('app.sock', () => console.log('listening', server.address()));
 ";
     for balance in ["round-robin", "shared"] {
         let keys = format!("instances = 2\nbalance = \"{balance}\"");
-        let bed = Bed::new(&app(&keys), &[("app.js", script)]);
+        let bed = set_up(&app(&keys), &[("app.js", script)]);
         let path = bed.path("app.sock");
         drop(UnixListener::bind(&path).unwrap());
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o770)).unwrap();
-        let procrun = bed.start();
-        procrun.wait_for("listening", 2);
+        let mut procrun = start(&bed);
+        procrun.wait_for_lines("listening", 2);
         let body = ask(&mut UnixStream::connect(&path).unwrap(), "/").unwrap();
         assert!(body.parse::<i32>().is_ok(), "{body:?}");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o770);
-        assert_eq!(procrun.stop(), 0);
+        procrun.expect_stop();
         assert!(!path.exists(), "the file goes with the application");
     }
 }
@@ -144,9 +179,9 @@ const socket = require('dgram').createSocket('udp4');
 socket.on('message', (text, from) => socket.send(`${text} ${process.pid}`, from.port, from.address));
 socket.bind(0, '127.0.0.1', () => console.log('bound to', socket.address().port));
 ";
-    let bed = Bed::new(&app("instances = 2"), &[("app.js", script)]);
-    let procrun = bed.start();
-    let lines = procrun.wait_for("bound to", 2);
+    let bed = set_up(&app("instances = 2"), &[("app.js", script)]);
+    let procrun = start(&bed);
+    let lines = procrun.wait_for_lines("bound to", 2);
     let ports: HashSet<i32> = lines.iter().map(|line| number_after(line, "bound to")).collect();
     assert_eq!(ports.len(), 1, "{lines:?}");
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -188,19 +223,13 @@ const one = () => new Promise((done, failed) => {
 })();
 ";
     let keys = "instances = 2\nbalance = \"round-robin\"";
-    let bed = Bed::new(&app(keys), &[("app.js", script), ("client.js", client)]);
-    let made = bed.tool(
-        "openssl",
-        &[
-            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test", "-keyout", "key.pem",
-            "-out", "cert.pem",
-        ],
-    );
+    let bed = set_up(&app(keys), &[("app.js", script), ("client.js", client)]);
+    let certificate = "req -x509 -newkey rsa:2048 -nodes -subj /CN=test -keyout key.pem -out cert.pem";
+    let made = tool("openssl", &certificate.split(' ').collect::<Vec<_>>(), bed.root());
     assert!(made.status.success(), "{made:?}");
-    let procrun = bed.start();
-    let lines = procrun.wait_for("listening on", 2);
-    let port = number_after(&lines[0], "listening on").to_string();
-    let said = bed.tool("node", &["client.js", &port]);
+    let procrun = start(&bed);
+    let port = port_of(&procrun, 2).to_string();
+    let said = tool("node", &["client.js", &port], bed.root());
     assert_eq!(String::from_utf8_lossy(&said.stdout), "workers 2 reused true\n", "{said:?}");
 }
 
@@ -208,16 +237,16 @@ const one = () => new Promise((done, failed) => {
 fn a_crash_never_closes_the_port() {
     for balance in ["round-robin", "shared"] {
         let keys = format!("instances = 1\nbalance = \"{balance}\"\nmin_uptime = 0");
-        let bed = Bed::new(&app(&keys), &[("app.js", SERVER)]);
-        let procrun = bed.start();
-        let port = procrun.number_after("listening on");
+        let bed = set_up(&app(&keys), &[("app.js", SERVER)]);
+        let procrun = start(&bed);
+        let port = port_of(&procrun, 1);
         let mut last = 0;
         for round in 1..=3 {
-            procrun.wait_for("listening on", round);
+            procrun.wait_for_lines("listening on", round);
             let pid: i32 = get(port, "/").unwrap().parse().unwrap();
             assert_ne!(pid, last);
             last = pid;
-            terminate(pid, Signal::SIGKILL);
+            send(pid, SIGKILL);
             // Nobody is there now, or nobody yet: this waits for the next worker.
             let next: i32 = get(port, "/").unwrap().parse().unwrap();
             assert_ne!(next, pid);
@@ -227,10 +256,9 @@ fn a_crash_never_closes_the_port() {
 
 #[test]
 fn connections_survive_a_crash_under_load() {
-    let bed =
-        Bed::new(&app("instances = 2\nbalance = \"round-robin\"\nmin_uptime = 0"), &[("app.js", SERVER)]);
-    let procrun = bed.start();
-    let port = number_after(&procrun.wait_for("listening on", 2)[0], "listening on");
+    let bed = set_up(&app("instances = 2\nbalance = \"round-robin\"\nmin_uptime = 0"), &[("app.js", SERVER)]);
+    let procrun = start(&bed);
+    let port = port_of(&procrun, 2);
     let mut refused = 0;
     let mut crashes = 0;
     std::thread::scope(|scope| {
@@ -249,38 +277,37 @@ fn connections_survive_a_crash_under_load() {
         refused += clients.into_iter().map(|client| client.join().unwrap()).sum::<usize>();
     });
     assert_eq!((refused, crashes), (0, 4));
-    procrun.wait_for("ended: exit 7", 4);
+    procrun.wait_for_err_lines("ended: exit 7", 4);
 }
 
-fn is_refused(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::ConnectionRefused
+fn is_refused(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionRefused
 }
 
 #[test]
 fn more_instances_are_a_matter_of_sighup() {
-    let bed = Bed::new(&app("instances = 1"), &[("app.js", SERVER)]);
-    let procrun = bed.start();
-    let first = procrun.number_after(" as");
-    let port = procrun.number_after("listening on");
-    bed.file("ecosystem.toml", &app("instances = 3"));
-    procrun.signal(Signal::SIGHUP);
-    let lines = procrun.wait_for("listening on", 3);
-    assert!(lines.iter().all(|line| number_after(line, "listening on") == port), "{lines:?}");
-    assert!(!procrun.has("ended"), "the first one goes on");
+    let bed = set_up(&app("instances = 1"), &[("app.js", SERVER)]);
+    let procrun = start(&bed);
+    let first = number_after(&procrun.wait_for_line("listening on"), " as");
+    let port = port_of(&procrun, 1);
+    bed.file("ecosystem.toml", app("instances = 3"));
+    procrun.signal(SIGHUP);
+    assert_eq!(port_of(&procrun, 3), port);
+    assert!(procrun.err().lines_with("ended").is_empty(), "the first one goes on");
 
-    bed.file("ecosystem.toml", &app("instances = 1"));
-    procrun.signal(Signal::SIGHUP);
-    procrun.wait_for("ended", 2);
+    bed.file("ecosystem.toml", app("instances = 1"));
+    procrun.signal(SIGHUP);
+    procrun.wait_for_err_lines("ended", 2);
     assert_eq!(get(port, "/").unwrap(), first.to_string());
 }
 
 #[test]
 fn a_refused_connection_goes_to_another_worker_and_then_ends() {
     let script = SERVER.replace("server.listen(", "server.maxConnections = 1; server.listen(");
-    let bed = Bed::new(&app("instances = 2\nbalance = \"round-robin\""), &[("app.js", &script)]);
-    let procrun = bed.start();
-    let port = number_after(&procrun.wait_for("listening on", 2)[0], "listening on");
-    let connect = || TcpStream::connect(("127.0.0.1", u16::try_from(port).unwrap())).unwrap();
+    let bed = set_up(&app("instances = 2\nbalance = \"round-robin\""), &[("app.js", &script)]);
+    let procrun = start(&bed);
+    let port = port_of(&procrun, 2);
+    let connect = || TcpStream::connect(("127.0.0.1", port)).unwrap();
     let mut kept = Vec::new();
     let pids: HashSet<String> = (0..2)
         .map(|_| {
@@ -299,7 +326,6 @@ fn a_refused_connection_goes_to_another_worker_and_then_ends() {
 
 /// Asks on a connection that stays open.
 fn request(stream: &mut TcpStream) -> String {
-    use std::io::Write;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let mut answer = [0; 1024];
@@ -339,21 +365,21 @@ setInterval(() => {}, 1000);
         let keys = "script = \"hostile.js\"\ninstances = 1\nautorestart = false\nkill_timeout = 100";
         write!(ecosystem, "[[apps]]\nname = \"{way}\"\n{keys}\n").unwrap();
     }
-    let bed = Bed::new(&ecosystem, &[("app.js", SERVER), ("hostile.js", hostile)]);
-    let procrun = bed.start();
-    let port = procrun.number_after("listening on");
-    procrun.wait_for("something that is no message of Node's: its channel is closed", 1);
-    procrun.wait_for("a message of more than 1 MiB: its channel is closed", 1);
-    procrun.wait_for("sent a cluster message that Node does not have", 1);
-    procrun.wait_for("answered to something that was never sent", 1);
-    procrun.wait_for("deafening", 1);
-    procrun.wait_for("flooding", 1);
+    let bed = set_up(&ecosystem, &[("app.js", SERVER), ("hostile.js", hostile)]);
+    let mut procrun = start(&bed);
+    let port = port_of(&procrun, 1);
+    procrun.wait_for_err_lines("something that is no message of Node's: its channel is closed", 1);
+    procrun.wait_for_err_lines("a message of more than 1 MiB: its channel is closed", 1);
+    procrun.wait_for_err_lines("sent a cluster message that Node does not have", 1);
+    procrun.wait_for_err_lines("answered to something that was never sent", 1);
+    procrun.wait_for_lines("deafening", 1);
+    procrun.wait_for_lines("flooding", 1);
     for _ in 0..20 {
         let asked = now();
         get(port, "/").unwrap();
         assert!(asked.elapsed() < Duration::from_secs(20), "the others are served meanwhile");
     }
-    assert_eq!(procrun.stop(), 0);
+    procrun.expect_stop();
 }
 
 #[test]
@@ -364,11 +390,11 @@ process.on('SIGTERM', () => { console.log('got a signal'); process.exit(0); });
 process.send({ hello: 'there' });
 process.send('ready');
 ";
-    let bed = Bed::new(&app("shutdown_with_message = true"), &[("app.js", script)]);
-    let procrun = bed.start();
-    procrun.wait_for("app (0) says that it is ready", 1);
-    assert!(procrun.has("app (0) has sent a message"));
-    procrun.signal(Signal::SIGTERM);
-    procrun.wait_for("got shutdown", 1);
-    assert!(!procrun.has("got a signal"));
+    let bed = set_up(&app("shutdown_with_message = true"), &[("app.js", script)]);
+    let procrun = start(&bed);
+    procrun.wait_for_err_lines("app (0) says that it is ready", 1);
+    assert_eq!(procrun.err().lines_with("app (0) has sent a message").len(), 1);
+    procrun.signal(SIGTERM);
+    procrun.wait_for_lines("got shutdown", 1);
+    assert!(procrun.out().lines_with("got a signal").is_empty());
 }
