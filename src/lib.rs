@@ -10,7 +10,8 @@
 //! | [`config`] | what people wrote: files, flags, environment → specs, and errors that point at the place | `spec`, `sys` |
 //! | [`spec`] | what was meant: [`spec::AppSpec`] and its parts, validated and immutable | nothing |
 //! | [`machine`] | every decision, pure: lifecycle, restart, backoff, ordered stop, line framing | `spec` |
-//! | [`supervisor`] | the one actor that owns the process table: select → step → carry out | `machine`, `sys`, `logs`, `config` |
+//! | [`supervisor`] | the one actor that owns the process table: select → step → carry out | `machine`, `sys`, `logs`, `node`, `config` |
+//! | [`node`] | Node's IPC channel and the sockets of its clusters: transport only | `machine`, `spec`, `sys` |
 //! | [`logs`] | pipes → framed lines → prefix, JSON or raw → stdout, stderr and files | `machine`, `spec`, `sys` |
 //! | [`sys`] | the system-call layer: spawn, reap, signals, credentials, pipes | nothing of ours |
 
@@ -18,6 +19,7 @@ pub mod cli;
 pub mod config;
 pub mod logs;
 pub mod machine;
+pub mod node;
 pub mod spec;
 pub mod supervisor;
 pub mod sys;

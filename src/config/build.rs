@@ -65,7 +65,7 @@ pub(super) fn build(
     let cwd = working_directory(&draft, around);
     let interpreter = interpreter(&draft, around, gathered.notices);
     let script = draft.script.clone().unwrap_or_default();
-    let exec_mode = exec_mode(&mut draft, &script, &name, gathered.notices);
+    let exec_mode = exec_mode(&mut draft, &script);
     let (variables, provenance) = variables(&mut draft, around, gathered);
     let merge = draft.merge_logs.unwrap_or_else(|| {
         // PM2 lets the instances share their files if nobody counted them.
@@ -88,6 +88,7 @@ pub(super) fn build(
         namespace: draft.namespace.clone().unwrap_or_else(|| "default".to_owned()),
         instances: draft.instances.unwrap_or(Instances::Count(1)),
         exec_mode,
+        balance: draft.balance.unwrap_or_default(),
         env: EnvSpec {
             inherit: draft.inherit.clone(),
             vars: variables,
@@ -126,6 +127,7 @@ pub(super) fn build(
             cwd,
         },
     };
+    only_for_node(&spec, &draft, gathered.notices);
     let settings = settings(&spec, &draft, provenance);
     (spec, settings)
 }
@@ -197,24 +199,33 @@ fn interpreter(draft: &Draft, around: &Surroundings<'_>, notices: &mut Notices) 
 }
 
 /// PM2's rule: whoever says how many instances of a Node script he wants, wants a cluster.
-fn exec_mode(draft: &mut Draft, script: &str, name: &str, notices: &mut Notices) -> ExecMode {
-    let mode = draft.exec_mode.unwrap_or_else(|| {
+fn exec_mode(draft: &mut Draft, script: &str) -> ExecMode {
+    draft.exec_mode.unwrap_or_else(|| {
         if draft.instances.is_some() && runs_on_node(draft.interpreter.as_deref(), script) {
             draft.origins.insert("exec_mode", Origin::Derived("instances"));
             ExecMode::Cluster
         } else {
             ExecMode::Fork
         }
-    });
-    let many = !matches!(draft.instances, None | Some(Instances::Count(1)));
-    if mode == ExecMode::Cluster && (many || draft.exec_mode.is_some()) {
+    })
+}
+
+/// Says what was asked for that only Node applications can do.
+fn only_for_node(spec: &AppSpec, draft: &Draft, notices: &mut Notices) {
+    let name = &spec.name;
+    if spec.is_node() {
+        return;
+    }
+    if draft.exec_mode == Some(ExecMode::Cluster) {
         notices.once("exec_mode", || {
-            format!(
-                "app `{name}`: cluster mode has no effect yet, its instances are processes of their own that do not share a port"
-            )
+            format!("app `{name}` does not run on Node: its instances are plain processes, not a cluster")
         });
     }
-    mode
+    if draft.stop.with_message {
+        notices.once("shutdown_with_message", || {
+            format!("app `{name}` does not run on Node: it is asked to end by a signal, not by a message")
+        });
+    }
 }
 
 fn runs_on_node(interpreter: Option<&str>, script: &str) -> bool {

@@ -11,8 +11,8 @@ use super::{
     value::{Complaint, Decoded},
 };
 use crate::spec::{
-    AppSpec, Backoff, ExecMode, InheritEnv, Instances, Interpreter, LogStyle, OnErrored, PrincipalRef,
-    Runtime, Signal, Verbosity,
+    AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, LogStyle, OnErrored,
+    PrincipalRef, Runtime, Signal, Verbosity,
 };
 
 /// One key of an application (`D` = [`Draft`]) or of procrun itself ([`RuntimeDraft`]).
@@ -247,6 +247,15 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         ]),
         |app| shown(app.exec_mode.as_str().trim_end_matches("_mode")),
     ),
+    app(
+        "balance",
+        &[],
+        Kind::Choice(&[
+            ("round-robin", |app| app.balance = Some(Balance::RoundRobin)),
+            ("shared", |app| app.balance = Some(Balance::Shared)),
+        ]),
+        |app| app.is_cluster().then(|| app.balance.as_str().to_owned()),
+    ),
     app("uid", &["user"], Kind::Principal(|app, user| app.user = Some(user)), |app| {
         principal(app.identity.user.as_ref())
     }),
@@ -313,6 +322,9 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         Kind::Duration(|app, time| app.stop.kill_timeout = time, Zero::IsUnset),
         |app| shown(readable(app.stop.kill_timeout)),
     ),
+    app("shutdown_with_message", &[], Kind::Switch(|app, on| app.stop.with_message = on), |app| {
+        app.stop.with_message.then(|| "true".to_owned())
+    }),
     app("treekill", &[], Kind::Switch(|app, on| app.stop.treekill = on), |app| shown(app.stop.treekill)),
     app("out_file", &["out", "output", "out_log"], Kind::LogFile(|app, file| app.out_file = file), |app| {
         app.logs.files.out.as_deref().map(|path| log_name(app, path))
@@ -381,7 +393,6 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     later("watch_options", &[], a_table),
     later("wait_ready", &[], a_switch),
     later("listen_timeout", &[], |node| super::value::duration(node).map(drop)),
-    later("shutdown_with_message", &[], a_switch),
     of_pm2("vizion"),
     of_pm2("pmx"),
     of_pm2("automation"),

@@ -96,6 +96,8 @@ pub enum Event {
     Started(Run),
     /// A run never began.
     SpawnFailed(Run, SpawnFailure),
+    /// A run gives a sign that it can do its work.
+    Ready(Run, Sign),
     /// A run's main process has been reaped.
     Exited {
         /// Which run.
@@ -122,6 +124,24 @@ pub enum Event {
     },
 }
 
+/// A sign that a worker can do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// It listens on a socket of its cluster.
+    Listening,
+    /// It has sent the message `ready` (PM2's `wait_ready`).
+    Message,
+}
+
+/// Which signs the present run has given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Readiness {
+    /// [`Sign::Listening`].
+    pub listening: bool,
+    /// [`Sign::Message`].
+    pub message: bool,
+}
+
 /// Why everything is to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StopRequest {
@@ -137,6 +157,10 @@ pub enum Effect {
     Spawn(Run),
     /// Send a signal to the main process.
     Signal(Run, Signal),
+    /// The run is about to be asked to end: others of its cluster get its connections.
+    Retire(Run),
+    /// Ask the run to end by a message; by this signal if it has no channel.
+    Shutdown(Run, Signal),
     /// Send a signal to what is left of the tree of a run whose main process has ended, and watch
     /// for its end. Answered by [`Event::TreeGone`].
     SweepTree(Run, Signal),
@@ -174,6 +198,15 @@ pub enum Notice {
         uptime: Duration,
         /// What follows.
         next: Next,
+    },
+    /// An instance has given a sign that it can do its work, for the first time in this run.
+    Ready {
+        /// Which.
+        who: Subject,
+        /// What sign.
+        sign: Sign,
+        /// How long after its start.
+        after: Duration,
     },
     /// An instance is asked to end.
     Stopping {

@@ -7,7 +7,10 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Time,
     backoff::Progress,
-    event::{Effect, Ending, InstanceId, Next, Notice, Run, SpawnFailure, StopCause, Subject, Timer},
+    event::{
+        Effect, Ending, InstanceId, Next, Notice, Readiness, Run, Sign, SpawnFailure, StopCause, Subject,
+        Timer,
+    },
 };
 use crate::spec::{AppSpec, ExitCode, Signal};
 
@@ -42,6 +45,8 @@ pub(super) struct Instance {
     pub(super) number: u32,
     pub(super) spec: Arc<AppSpec>,
     state: State,
+    /// What the present run has said of itself.
+    pub(super) readiness: Readiness,
     /// Unstable runs in a row.
     unstable: u32,
     backoff: Progress,
@@ -112,6 +117,7 @@ impl Instance {
             number,
             spec,
             state: State::Stopped,
+            readiness: Readiness::default(),
             unstable: 0,
             backoff: Progress::default(),
             has_run: false,
@@ -183,6 +189,7 @@ impl Instance {
         self.epoch += 1;
         self.failure = None;
         self.state = State::Launching { run: *step.runs, since: step.now, stop: None };
+        self.readiness = Readiness::default();
         step.out.push(Effect::Spawn(Run { instance: self.id, number: *step.runs }));
     }
 
@@ -199,6 +206,26 @@ impl Instance {
             }
             State::Stopped
             | State::Online { .. }
+            | State::Stopping { .. }
+            | State::Waiting
+            | State::Errored => {}
+        }
+    }
+
+    pub(super) fn ready(&mut self, step: &mut Step<'_>, sign: Sign) {
+        match self.state {
+            State::Online { since, .. } => {
+                let given = match sign {
+                    Sign::Listening => &mut self.readiness.listening,
+                    Sign::Message => &mut self.readiness.message,
+                };
+                if !std::mem::replace(given, true) {
+                    let who = Subject { id: self.id, spec: self.spec.clone() };
+                    step.say(Notice::Ready { who, sign, after: step.now.since(since) });
+                }
+            }
+            State::Launching { .. }
+            | State::Stopped
             | State::Stopping { .. }
             | State::Waiting
             | State::Errored => {}
@@ -315,7 +342,14 @@ impl Instance {
                 self.state =
                     State::Stopping { run: run.number, ended: false, signal, since: *since, kills: 0, then };
                 step.say(Notice::Stopping { who: self.subject(), signal, cause });
-                step.out.push(Effect::Signal(run, signal));
+                if self.spec.is_cluster() {
+                    step.out.push(Effect::Retire(run));
+                }
+                step.out.push(if self.spec.stop.with_message && self.spec.is_node() {
+                    Effect::Shutdown(run, signal)
+                } else {
+                    Effect::Signal(run, signal)
+                });
                 // A stopped process (SIGSTOP) would not see the signal before it goes on.
                 step.out.push(Effect::Signal(run, Signal::CONT));
                 self.arm(step, self.spec.stop.kill_timeout);

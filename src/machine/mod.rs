@@ -9,6 +9,7 @@
 //! the container live on?". What an instance cannot answer it hands up as a verdict.
 
 mod backoff;
+pub mod cluster;
 mod event;
 pub mod frame;
 mod instance;
@@ -19,8 +20,8 @@ mod time;
 mod tests;
 
 pub use event::{
-    Effect, Ending, Event, InstanceId, Next, Notice, Run, SpawnFailure, StopCause, StopRequest, Subject,
-    Timer,
+    Effect, Ending, Event, InstanceId, Next, Notice, Readiness, Run, Sign, SpawnFailure, StopCause,
+    StopRequest, Subject, Timer,
 };
 pub use instance::Status;
 pub use root::{InstanceView, Machine};

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     Time,
-    event::{Effect, Event, InstanceId, Notice, Run, StopCause, StopRequest, Timer, Wanted},
+    event::{Effect, Event, InstanceId, Notice, Readiness, Run, StopCause, StopRequest, Timer, Wanted},
     instance::{Instance, Status, Step, Stop, Then, Verdict},
 };
 use crate::spec::{
@@ -55,6 +55,8 @@ pub struct InstanceView<'a> {
     pub spec: &'a Arc<AppSpec>,
     /// PM2's word for its state.
     pub status: Status,
+    /// Which signs its present run has given that it can do its work.
+    pub readiness: Readiness,
 }
 
 impl Machine {
@@ -94,6 +96,11 @@ impl Machine {
         self.instances.get(&id).map(|instance| self.view_of(instance))
     }
 
+    /// Whether an application has a process, or will have one by itself.
+    pub fn is_app_alive(&self, name: &str) -> bool {
+        self.instances.values().any(|instance| instance.spec.name == name && instance.is_alive())
+    }
+
     fn view_of<'a>(&self, instance: &'a Instance) -> InstanceView<'a> {
         let siblings = self.instances.values().filter(|other| other.spec.name == instance.spec.name).count();
         InstanceView {
@@ -102,6 +109,7 @@ impl Machine {
             siblings: u32::try_from(siblings).unwrap_or(u32::MAX),
             spec: &instance.spec,
             status: instance.status(),
+            readiness: instance.readiness,
         }
     }
 
@@ -119,6 +127,10 @@ impl Machine {
             Event::SpawnFailed(run, failure) => {
                 self.with(run, now, out, |instance, step| instance.spawn_failed(step, failure));
             }
+            Event::Ready(run, sign) => self.with(run, now, out, |instance, step| {
+                instance.ready(step, sign);
+                Verdict::Nothing
+            }),
             Event::Exited { run, ending, leftovers } => {
                 self.with(run, now, out, |instance, step| instance.exited(step, ending, leftovers));
             }

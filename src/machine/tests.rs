@@ -14,8 +14,8 @@ use super::{
     Subject, Time, Timer,
 };
 use crate::spec::{
-    AppSpec, Backoff, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, LogSpec, OnErrored, Plan,
-    RestartPolicy, Runtime, Signal, StopPolicy,
+    AppSpec, Backoff, Balance, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, LogSpec, OnErrored,
+    Plan, RestartPolicy, Runtime, Signal, StopPolicy,
 };
 
 fn app(name: &str) -> AppSpec {
@@ -32,6 +32,7 @@ fn app(name: &str) -> AppSpec {
         },
         instances: Instances::Count(1),
         exec_mode: ExecMode::Fork,
+        balance: Balance::default(),
         env: EnvSpec::default(),
         identity: Identity::default(),
         autostart: true,
@@ -117,6 +118,9 @@ impl World {
                     }
                     Effect::KillTree(run) => self.killed.push((self.now, run)),
                     Effect::Signal(run, _) => assert!(self.alive.contains(&run), "a signal to nobody"),
+                    Effect::Retire(run) | Effect::Shutdown(run, _) => {
+                        assert!(self.alive.contains(&run), "a word to nobody");
+                    }
                     Effect::SweepTree(run, _) => assert!(self.left.contains(&run), "nothing to sweep"),
                     Effect::Arm(timer, at) => {
                         self.timers.insert(timer, at);

@@ -17,6 +17,8 @@ pub struct AppSpec {
     pub instances: Instances,
     /// PM2's `exec_mode`.
     pub exec_mode: ExecMode,
+    /// How the instances of a cluster share their connections.
+    pub balance: Balance,
     /// The environment beside what procrun itself adds.
     pub env: EnvSpec,
     /// Whom to run as.
@@ -86,6 +88,26 @@ impl ExecMode {
         match self {
             Self::Fork => "fork_mode",
             Self::Cluster => "cluster_mode",
+        }
+    }
+}
+
+/// How the connections to a Node cluster reach its workers (`balance`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Balance {
+    /// procrun accepts and hands them out in turn.
+    RoundRobin,
+    /// All workers accept from the one socket that procrun holds.
+    #[default]
+    Shared,
+}
+
+impl Balance {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "round-robin",
+            Self::Shared => "shared",
         }
     }
 }
@@ -163,6 +185,11 @@ impl AppSpec {
                 ) || stem(&self.exec.script) == "node"
             }
         }
+    }
+
+    /// Whether its instances are workers of a Node cluster whose primary is procrun.
+    pub fn is_cluster(&self) -> bool {
+        self.exec_mode == ExecMode::Cluster && self.is_node()
     }
 
     /// The signal that ends it when no signal asked procrun to.

@@ -13,7 +13,9 @@ mod stop;
 
 use std::{sync::Arc, time::Duration};
 
-pub use app::{AppSpec, EnvSpec, Exec, ExecMode, Identity, InheritEnv, Instances, Interpreter, PrincipalRef};
+pub use app::{
+    AppSpec, Balance, EnvSpec, Exec, ExecMode, Identity, InheritEnv, Instances, Interpreter, PrincipalRef,
+};
 pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
 pub use logs::{FileSpec, LogFiles, LogSpec, LogStyle, RuntimeLog, Verbosity};

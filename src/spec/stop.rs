@@ -10,6 +10,9 @@ pub struct StopPolicy {
     /// The signal that asks it to end (`kill_signal`). `None`: the one procrun itself got, or for
     /// a stop that no signal caused, SIGINT for Node as PM2 does and SIGTERM for all others.
     pub kill_signal: Option<Signal>,
+    /// Ask a Node application by the message `shutdown` instead of the signal
+    /// (`shutdown_with_message`).
+    pub with_message: bool,
     /// How long it may take until SIGKILL (`kill_timeout`).
     pub kill_timeout: Duration,
     /// Whether what is left of its process tree is ended too (`treekill`).
@@ -18,6 +21,6 @@ pub struct StopPolicy {
 
 impl Default for StopPolicy {
     fn default() -> Self {
-        Self { kill_signal: None, kill_timeout: Duration::from_secs(8), treekill: true }
+        Self { kill_signal: None, with_message: false, kill_timeout: Duration::from_secs(8), treekill: true }
     }
 }

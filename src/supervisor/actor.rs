@@ -11,6 +11,7 @@ use crate::{
     config::{Loaded, Problems, Read, Source},
     logs::{self, Logs},
     machine::{Effect, Event, Machine, Run, StopRequest, Time},
+    node::Hub,
     spec::{AppChange, AppSpec, ExitCode, Instances, Plan, Signal, diff::diff},
     sys::{
         cpus,
@@ -28,6 +29,7 @@ struct Supervisor<'a> {
     began: Instant,
     machine: Machine,
     workers: Workers,
+    node: Hub,
     timers: Timers,
     signals: Signals,
     open_files: OpenFiles,
@@ -79,6 +81,7 @@ pub(super) async fn supervise(
         began: now(),
         machine,
         workers,
+        node: Hub::default(),
         timers: Timers::default(),
         signals,
         open_files,
@@ -122,6 +125,12 @@ impl Supervisor<'_> {
                 result = self.signals.wait(&mut received) => result?,
                 () = sleep_until(next) => {}
                 () = advance(&mut self.evaluation) => {}
+                result = self.node.turn() => {
+                    result?;
+                    self.hear();
+                    // Connections come by the thousand; nobody has ended and no timer is due.
+                    continue;
+                }
             }
             for signal in received.drain(..) {
                 self.received(signal);
@@ -136,6 +145,7 @@ impl Supervisor<'_> {
                     self.start_reading();
                 }
             }
+            self.node.keep_only(|app| self.machine.is_app_alive(app));
         }
     }
 
@@ -191,6 +201,12 @@ impl Supervisor<'_> {
                 Effect::Spawn(run) => spawn.push(*run),
                 Effect::KillTree(run) => kill.push(*run),
                 Effect::Signal(run, signal) => self.workers.signal(*run, *signal),
+                Effect::Retire(run) => self.node.retire(*run),
+                Effect::Shutdown(run, signal) => {
+                    if !self.node.send_shutdown(*run) {
+                        self.workers.signal(*run, *signal);
+                    }
+                }
                 Effect::SweepTree(run, signal) => self.workers.sweep(*run, *signal),
                 Effect::Arm(timer, at) => self.timers.arm(*timer, *at),
                 Effect::Forget(instance) => self.workers.forget(*instance),
@@ -201,7 +217,16 @@ impl Supervisor<'_> {
         if !kill.is_empty() {
             self.workers.kill_trees(&kill);
         }
-        if spawn.is_empty() { Vec::new() } else { self.workers.spawn(&self.machine, &spawn) }
+        if spawn.is_empty() { Vec::new() } else { self.workers.spawn(&self.machine, &spawn, &mut self.node) }
+    }
+
+    /// Takes in what Node workers say.
+    fn hear(&mut self) {
+        let events: Vec<Event> =
+            self.node.news().filter_map(|news| report::hear(&self.machine, news)).collect();
+        if !events.is_empty() {
+            self.feed(events);
+        }
     }
 
     fn reap(&mut self) {
@@ -212,6 +237,12 @@ impl Supervisor<'_> {
             .collect();
         if !dead.is_empty() {
             let events = self.workers.reaped(&dead);
+            for event in &events {
+                if let Event::Exited { run, .. } = event {
+                    self.node.ended(*run);
+                }
+            }
+            self.hear();
             self.feed(events);
         }
     }

@@ -12,7 +12,10 @@ use super::resolve::{self, Command};
 use crate::{
     machine::{InstanceView, SpawnFailure},
     spec::{AppSpec, InheritEnv, PrincipalRef},
-    sys::accounts::{self, Credentials, Key},
+    sys::{
+        accounts::{self, Credentials, Key},
+        spawn::CHANNEL,
+    },
 };
 
 /// What a worker gets from procrun's own environment, by name.
@@ -134,6 +137,14 @@ fn environment(
         && let Some(first) = spec.env.vars.get(name).and_then(|value| value.trim().parse::<i64>().ok())
     {
         set(name, (first + i64::from(instance.number)).to_string());
+    }
+    if spec.is_node() {
+        set("NODE_CHANNEL_FD", CHANNEL.to_string());
+        set("NODE_CHANNEL_SERIALIZATION_MODE", "json".to_owned());
+    }
+    if spec.is_cluster() {
+        // What `cluster.worker.id` says: the same after a restart.
+        set("NODE_UNIQUE_ID", (instance.number + 1).to_string());
     }
     env
 }

@@ -7,7 +7,10 @@ use std::{fmt, time::Duration};
 
 use tracing::{debug, error, info, warn};
 
-use crate::machine::{Ending, Next, Notice, StopCause, Subject};
+use crate::{
+    machine::{Ending, Event, Machine, Next, Notice, Sign, StopCause, Subject},
+    node::News,
+};
 
 /// Says a notice in procrun's own log.
 pub(super) fn say(notice: &Notice) {
@@ -19,6 +22,13 @@ pub(super) fn say(notice: &Notice) {
                 StopCause::Shutdown => debug!(app, id, "{who}: sending {signal}"),
                 StopCause::Removed => info!(app, id, "{who} is no longer wanted, sending {signal}"),
                 StopCause::Changed => info!(app, id, "{who} has changed, sending {signal}"),
+            }
+        }
+        Notice::Ready { who, sign, after } => {
+            let (who, app, id, after) = (Who(who), &*who.spec.name, who.id.0, Readable(*after));
+            match sign {
+                Sign::Listening => debug!(app, id, "{who} listens after {after}"),
+                Sign::Message => debug!(app, id, "{who} says that it is ready after {after}"),
             }
         }
         Notice::Leftovers { who, signal } => {
@@ -41,6 +51,31 @@ pub(super) fn say(notice: &Notice) {
             error!(app, id, "{who} is errored and nothing goes on without it: ending with code {code}");
         }
     }
+}
+
+/// Says what a Node worker has said, and what it means to the machine.
+pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
+    let run = match &news {
+        News::Ready(run, sign) => return Some(Event::Ready(*run, *sign)),
+        News::CannotAccept(app, error) => {
+            error!(app, "cannot accept connections to {app}: {error}; they wait");
+            return None;
+        }
+        News::Listens(run, _) | News::Messages(run, _) | News::Misbehaves(run, _) | News::CutOff(run, _) => {
+            run
+        }
+    };
+    let view = machine.instance(run.instance)?;
+    let who = Subject { id: view.id, spec: view.spec.clone() };
+    let (who, app, id) = (Who(&who), &*who.spec.name, who.id.0);
+    match news {
+        News::Listens(_, address) => debug!(app, id, "{who} listens on {address}"),
+        News::Messages(_, count) => debug!(app, id, count, "{who} has sent a message"),
+        News::Misbehaves(_, what) => warn!(app, id, "{who} {what}; that is ignored and not said again"),
+        News::CutOff(_, why) => error!(app, id, "{who} {why}: its channel is closed"),
+        News::Ready(..) | News::CannotAccept(..) => {}
+    }
+    None
 }
 
 fn ended(who: &Subject, ending: &Ending, uptime: Readable, next: Next) {

@@ -29,6 +29,7 @@ use super::{
 use crate::{
     logs::{Label, Logs},
     machine::{Ending, Event, InstanceId, InstanceView, Machine, Run, SpawnFailure, Subject},
+    node::Hub,
     spec::{AppSpec, Signal},
     sys::{
         pipes::{self, Budget},
@@ -117,11 +118,11 @@ impl Workers {
 
     /// Starts these runs and says what became of each. All pipes are made before the first
     /// process, so that the log knows all names before the first line.
-    pub(super) fn spawn(&mut self, machine: &Machine, runs: &[Run]) -> Vec<Event> {
+    pub(super) fn spawn(&mut self, machine: &Machine, runs: &[Run], node: &mut Hub) -> Vec<Event> {
         let views = runs.iter().filter_map(|run| Some((*run, machine.instance(run.instance)?)));
         let prepared: Vec<_> = views.map(|(run, view)| (run, self.prepare(&view, run))).collect();
         let start = |(run, prepared): (Run, Result<Prepared, SpawnFailure>)| match prepared
-            .and_then(|prepared| self.start(run, prepared))
+            .and_then(|prepared| self.start(run, prepared, node))
         {
             Ok(()) => Event::Started(run),
             Err(failure) => Event::SpawnFailed(run, failure),
@@ -140,8 +141,18 @@ impl Workers {
         Ok(prepared)
     }
 
-    fn start(&mut self, run: Run, prepared: Prepared) -> Result<(), SpawnFailure> {
+    fn start(&mut self, run: Run, prepared: Prepared, node: &mut Hub) -> Result<(), SpawnFailure> {
         let place = &self.places[&run.instance];
+        let owner = prepared.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
+        let channel = if place.spec.is_node() {
+            Some(node.open(run, &place.spec, owner).map_err(|error| SpawnFailure {
+                code: 126,
+                message: format!("cannot make its IPC channel: {error}"),
+                permanent: false,
+            })?)
+        } else {
+            None
+        };
         let pid = spawn::spawn(&Launch {
             program: &prepared.program,
             argv: &prepared.argv,
@@ -150,10 +161,14 @@ impl Workers {
             stdin: self.null.as_fd(),
             stdout: place.out.as_fd(),
             stderr: place.err.as_fd(),
+            channel: channel.as_ref().map(AsFd::as_fd),
             credentials: prepared.credentials.as_ref(),
             open_files: self.open_files,
         })
-        .map_err(|error| resolve::exec_failure(&prepared.command.program, &error))?;
+        .map_err(|error| {
+            node.ended(run);
+            resolve::exec_failure(&prepared.command.program, &error)
+        })?;
         self.register(run, pid, prepared.marker);
         Ok(())
     }

@@ -6,12 +6,15 @@
 #![allow(unsafe_code, reason = "this is the room for it; every block says why it is sound")]
 
 pub mod accounts;
+pub mod channel;
 pub mod cpus;
 pub mod pages;
 pub mod pipes;
+pub mod poll;
 pub mod process;
 pub mod program;
 pub mod reap;
 pub mod signals;
+pub mod sockets;
 pub mod spawn;
 pub mod tree;

@@ -46,11 +46,16 @@ pub struct Launch<'a> {
     pub stdout: BorrowedFd<'a>,
     /// Becomes descriptor 2.
     pub stderr: BorrowedFd<'a>,
+    /// Becomes descriptor [`CHANNEL`], if there is one.
+    pub channel: Option<BorrowedFd<'a>>,
     /// Whom to run as; `None`: as procrun.
     pub credentials: Option<&'a Credentials>,
     /// The limit of open files the process gets.
     pub open_files: OpenFiles,
 }
+
+/// The descriptor that [`Launch::channel`] becomes.
+pub const CHANNEL: c_int = 3;
 
 /// The step at which a start failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,6 +242,17 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
         }
         for (from, to) in [(launch.stdin, 0), (launch.stdout, 1), (launch.stderr, 2)] {
             if libc::dup2(from.as_raw_fd(), to) < 0 {
+                return Stage::Streams;
+            }
+        }
+        if let Some(channel) = launch.channel {
+            // dup2 onto itself does nothing, and leaves it to be closed by exec.
+            let done = if channel.as_raw_fd() == CHANNEL {
+                libc::fcntl(CHANNEL, libc::F_SETFD, 0)
+            } else {
+                libc::dup2(channel.as_raw_fd(), CHANNEL)
+            };
+            if done < 0 {
                 return Stage::Streams;
             }
         }

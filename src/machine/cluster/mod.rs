@@ -1,0 +1,245 @@
+//! The cluster primary: Node's protocol between the one who holds the listening sockets and the
+//! workers who answer on them, pure.
+//!
+//! [`Primary::step`] takes one [`Event`] and says what is to be done as [`Effect`]s. It has no
+//! socket, no descriptor and no process: sockets and connections are numbers here, and `node`
+//! knows what they stand for. One primary serves one application.
+
+mod primary;
+pub mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::{net::SocketAddr, sync::Arc};
+
+pub use primary::Primary;
+
+use self::wire::Answer;
+use super::Run;
+use crate::spec::Balance;
+
+/// A listening socket of one primary; what Node's messages call `key`. Never 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerId(pub u32);
+
+/// An accepted connection that no worker has taken yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u32);
+
+/// What a server says of itself (TLS ticket keys), as JSON.
+pub type Data = Arc<str>;
+
+/// Where a server wants to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A TCP port.
+    Tcp {
+        /// A numeric address; `None` is all of them.
+        address: Option<String>,
+        /// 0 is any free one.
+        port: u16,
+        /// Not IPv4 too.
+        only_v6: bool,
+        /// How many connections may wait, at least 1.
+        backlog: i32,
+    },
+    /// A UDP port.
+    Udp {
+        /// A numeric address.
+        address: String,
+        /// 0 is any free one.
+        port: u16,
+        /// Not IPv4 too.
+        only_v6: bool,
+        /// The application's `reuseAddr`.
+        reuse: bool,
+    },
+    /// A unix socket.
+    Unix {
+        /// Its file.
+        path: String,
+        /// `readableAll`.
+        readable: bool,
+        /// `writableAll`.
+        writable: bool,
+        /// How many connections may wait, at least 1.
+        backlog: i32,
+    },
+}
+
+impl Endpoint {
+    /// Whether two servers with the same `index` mean one socket. As in Node, how it is to be
+    /// opened does not matter: the first to ask decides.
+    fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tcp { address, port, .. }, Self::Tcp { address: others, port: other, .. }) => {
+                (address, port) == (others, other)
+            }
+            (Self::Udp { address, port, .. }, Self::Udp { address: others, port: other, .. }) => {
+                (address, port) == (others, other)
+            }
+            (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
+            (Self::Tcp { .. } | Self::Udp { .. } | Self::Unix { .. }, _) => false,
+        }
+    }
+
+    /// Whether both may want the same port or file.
+    fn is_in_the_way_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tcp { port, .. }, Self::Tcp { port: other, .. })
+            | (Self::Udp { port, .. }, Self::Udp { port: other, .. }) => port == other,
+            (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
+            (Self::Tcp { .. } | Self::Udp { .. } | Self::Unix { .. }, _) => false,
+        }
+    }
+}
+
+/// A message about clustering from a worker.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Hail {
+    /// Its JavaScript runs.
+    Online,
+    /// It wants to listen.
+    Query(Query),
+    /// It listens.
+    Listening {
+        /// Where, for people.
+        address: String,
+    },
+    /// It has closed a server.
+    Close {
+        /// Which; `None` if that was no number of a socket.
+        listener: Option<ListenerId>,
+    },
+    /// It wants to leave by itself.
+    Leaving {
+        /// The number to answer to.
+        seq: u64,
+    },
+    /// It has taken a connection, or not.
+    Ack {
+        /// The number of the message that handed it over.
+        seq: u64,
+        /// Whether it serves it; else it is for another.
+        accepted: bool,
+    },
+    /// Something else.
+    Unknown,
+}
+
+/// A worker's wish to listen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// The number to answer to.
+    pub seq: u64,
+    /// Where; `None` is something that this primary cannot do.
+    pub endpoint: Option<Endpoint>,
+    /// Tells several servers on one address apart.
+    pub index: u64,
+    /// What the server says of itself.
+    pub data: Option<Data>,
+}
+
+/// Something that has happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A worker has been started.
+    Joined {
+        /// Which.
+        worker: Run,
+        /// How its connections reach it.
+        balance: Balance,
+    },
+    /// The application reads otherwise: who joins from now on may listen elsewhere.
+    Changed,
+    /// A worker has said something.
+    Hail(Run, Hail),
+    /// The oldest descriptor that this worker has not confirmed has arrived.
+    HandleAck(Run),
+    /// It has got lost.
+    HandleNack(Run),
+    /// A worker has been asked to end.
+    Retiring(Run),
+    /// A worker or its channel is gone, and all that it had said has been taken in.
+    Gone(Run),
+    /// A socket has been opened; what it is bound to, if that is an address of the internet.
+    Bound(ListenerId, Option<SocketAddr>),
+    /// A socket could not be opened, with a positive errno.
+    BindFailed(ListenerId, i32),
+    /// Connections may be waiting.
+    Waiting(ListenerId),
+    /// A connection has been accepted.
+    Accepted(ListenerId, ConnectionId),
+    /// No connection is waiting.
+    Drained(ListenerId),
+    /// A connection could not be accepted; it still waits.
+    AcceptFailed(ListenerId),
+    /// No worker runs and none will.
+    Abandoned,
+}
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Open a socket on behalf of a worker. Answered by [`Event::Bound`] or [`Event::BindFailed`].
+    Bind(ListenerId, Endpoint, Run),
+    /// Close it, with all connections that wait in it.
+    Close(ListenerId),
+    /// Say [`Event::Waiting`] whenever connections arrive from now on.
+    Watch(ListenerId),
+    /// Say it no more.
+    Unwatch(ListenerId),
+    /// Accept one connection. Answered by [`Event::Accepted`], [`Event::Drained`] or
+    /// [`Event::AcceptFailed`].
+    Accept(ListenerId),
+    /// Send an answer to a worker; the listener's own descriptor with it if it has one.
+    Answer(Run, Answer),
+    /// Send a connection to a worker.
+    Hand {
+        /// To whom.
+        worker: Run,
+        /// Which server it is for.
+        listener: ListenerId,
+        /// The number that the worker answers to.
+        seq: u64,
+        /// What is handed over; procrun's own hold on it stays.
+        connection: ConnectionId,
+    },
+    /// Close procrun's own hold on a connection.
+    Release(ConnectionId),
+    /// A worker has begun to listen, here for the first time.
+    Listening(Run, String),
+    /// A worker breaks the rules; said once for each rule.
+    Report(Run, Offence),
+    /// Close the channel of a worker that cannot be dealt with. Followed by [`Event::Gone`].
+    Disconnect(Run, Offence),
+}
+
+/// A rule that a worker broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offence {
+    /// A message about clustering that is in no Node.
+    UnknownAct,
+    /// An answer to nothing.
+    WrongAnswer,
+    /// A socket that is not its own.
+    WrongListener,
+    /// Too many sockets for one application.
+    TooManyListeners,
+    /// It confirms none of the descriptors it asked for.
+    TooManyHandles,
+}
+
+impl Offence {
+    /// For people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::UnknownAct => "sent a cluster message that Node does not have",
+            Self::WrongAnswer => "answered to something that was never sent",
+            Self::WrongListener => "spoke of a socket that it does not have",
+            Self::TooManyListeners => "asked for more sockets than one application may have",
+            Self::TooManyHandles => "asked for descriptors without end and confirmed none",
+        }
+    }
+}

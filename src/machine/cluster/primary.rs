@@ -1,0 +1,636 @@
+//! One application's primary: who listens where, and who gets the next connection.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+};
+
+use super::{
+    ConnectionId, Data, Effect, Endpoint, Event, Hail, ListenerId, Offence, Query,
+    wire::{Answer, Handle, Outcome},
+};
+use crate::{machine::Run, spec::Balance};
+
+/// How many connections a worker may have that it has not yet taken. While it takes one the next
+/// ones are on their way; with more a burst would wait behind a busy worker while another is idle.
+const WINDOW: usize = 4;
+/// A descriptor that got lost is sent again so often (Node: 3).
+const RETRIES: u8 = 3;
+/// Sockets of one application.
+const MAX_LISTENERS: usize = 256;
+/// Descriptors that a worker has not confirmed.
+const MAX_HANDLES: usize = 1024;
+
+const EINVAL: i32 = 22;
+const EMFILE: i32 = 24;
+const EADDRINUSE: i32 = 98;
+
+/// The primary of one application.
+#[derive(Debug, Default)]
+pub struct Primary {
+    workers: BTreeMap<Run, Worker>,
+    listeners: BTreeMap<ListenerId, Listener>,
+    last_listener: u32,
+    last_seq: u64,
+    /// Counts the changes of what the application is.
+    generation: u64,
+}
+
+#[derive(Debug)]
+struct Worker {
+    balance: Balance,
+    generation: u64,
+    /// It has been asked to end, or wants to.
+    leaving: bool,
+    /// It has listened.
+    listening: bool,
+    /// Which [`Offence`]s have been said, a bit each.
+    reported: u8,
+    /// Descriptors on their way, the oldest first, and how often each has got lost.
+    handles: VecDeque<(Sent, u8)>,
+    /// Connections it has not answered for, the oldest first.
+    pending: VecDeque<Pending>,
+}
+
+/// What a descriptor was sent with; the numbers are those of the messages.
+#[derive(Debug, Clone)]
+enum Sent {
+    Connection(u64),
+    Answer(Answer),
+}
+
+#[derive(Debug)]
+struct Pending {
+    seq: u64,
+    listener: ListenerId,
+    connection: Connection,
+}
+
+#[derive(Debug)]
+struct Connection {
+    id: ConnectionId,
+    /// Who did not want it.
+    refused_by: Vec<Run>,
+}
+
+#[derive(Debug)]
+struct Listener {
+    endpoint: Endpoint,
+    index: u64,
+    data: Option<Data>,
+    /// The generation of whoever asked for it last.
+    generation: u64,
+    state: State,
+    /// Who listens, the next in turn first.
+    members: VecDeque<Run>,
+    /// Connections that came back, the oldest first.
+    returned: VecDeque<Connection>,
+    watched: bool,
+    /// Connections may be waiting in the kernel.
+    waiting: bool,
+    /// One is being accepted.
+    accepting: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Being opened for these, with the numbers of their questions.
+    Binding(Vec<(Run, u64)>),
+    Bound(Option<SocketAddr>),
+}
+
+/// Who is to get a connection.
+#[derive(Debug, PartialEq, Eq)]
+enum Choice {
+    Worker(Run),
+    /// Somebody may take it later.
+    Nobody,
+    /// All who could have refused it.
+    Refused,
+}
+
+impl Primary {
+    /// Takes in one event and appends to `out` what is to be done.
+    pub fn step(&mut self, event: Event, out: &mut Vec<Effect>) {
+        match event {
+            Event::Joined { worker, balance } => {
+                let worker_state = Worker {
+                    balance,
+                    generation: self.generation,
+                    leaving: false,
+                    listening: false,
+                    reported: 0,
+                    handles: VecDeque::new(),
+                    pending: VecDeque::new(),
+                };
+                self.workers.insert(worker, worker_state);
+            }
+            Event::Changed => self.generation += 1,
+            Event::Hail(worker, hail) => self.hail(worker, hail, out),
+            Event::HandleAck(worker) => {
+                if let Some(state) = self.workers.get_mut(&worker)
+                    && state.handles.pop_front().is_none()
+                {
+                    self.report(worker, Offence::WrongAnswer, out);
+                }
+            }
+            Event::HandleNack(worker) => self.handle_lost(worker, out),
+            Event::Retiring(worker) => self.leaves(worker, out),
+            Event::Gone(worker) => self.gone(worker, out),
+            Event::Bound(id, address) => self.bound(id, Ok(address), out),
+            Event::BindFailed(id, errno) => self.bound(id, Err(errno), out),
+            Event::Waiting(id) => {
+                if let Some(listener) = self.listeners.get_mut(&id) {
+                    listener.waiting = true;
+                    self.dispatch(id, out);
+                    self.unwatch(id, out);
+                }
+            }
+            Event::Accepted(id, connection) => {
+                let connection = Connection { id: connection, refused_by: Vec::new() };
+                match self.listeners.get_mut(&id) {
+                    Some(listener) => {
+                        listener.accepting = false;
+                        listener.returned.push_back(connection);
+                        self.dispatch(id, out);
+                    }
+                    None => out.push(Effect::Release(connection.id)),
+                }
+            }
+            Event::Drained(id) => {
+                if let Some(listener) = self.listeners.get_mut(&id) {
+                    (listener.accepting, listener.waiting) = (false, false);
+                }
+            }
+            Event::AcceptFailed(id) => {
+                if let Some(listener) = self.listeners.get_mut(&id) {
+                    listener.accepting = false;
+                }
+            }
+            Event::Abandoned => {
+                for id in self.listeners.keys().copied().collect::<Vec<_>>() {
+                    self.close(id, out);
+                }
+            }
+        }
+        #[cfg(debug_assertions)]
+        self.check();
+    }
+
+    /// Whether it holds a socket.
+    pub fn holds_sockets(&self) -> bool {
+        !self.listeners.is_empty()
+    }
+
+    fn hail(&mut self, worker: Run, hail: Hail, out: &mut Vec<Effect>) {
+        if !self.workers.contains_key(&worker) {
+            return;
+        }
+        match hail {
+            Hail::Online => {}
+            Hail::Query(query) => self.query(worker, query, out),
+            Hail::Listening { address } => {
+                if let Some(state) = self.workers.get_mut(&worker)
+                    && !std::mem::replace(&mut state.listening, true)
+                {
+                    out.push(Effect::Listening(worker, address));
+                }
+                self.close_outdated(out);
+            }
+            Hail::Close { listener } => self.closed_by(worker, listener, out),
+            Hail::Leaving { seq } => {
+                out.push(Effect::Answer(worker, Answer { seq, to_query: None }));
+                self.leaves(worker, out);
+            }
+            Hail::Ack { seq, accepted } => self.answered(worker, seq, accepted, out),
+            Hail::Unknown => self.report(worker, Offence::UnknownAct, out),
+        }
+    }
+
+    fn query(&mut self, worker: Run, query: Query, out: &mut Vec<Effect>) {
+        let Query { seq, endpoint, index, data } = query;
+        let refuse = |errno| {
+            let outcome = Outcome {
+                listener: ListenerId(0),
+                errno: Some(errno),
+                data: None,
+                handle: None,
+                bound_to: None,
+            };
+            Effect::Answer(worker, Answer { seq, to_query: Some(outcome) })
+        };
+        let Some(endpoint) = endpoint else {
+            out.push(refuse(EINVAL));
+            return;
+        };
+        let generation = self.workers[&worker].generation;
+        let known = self
+            .listeners
+            .iter_mut()
+            .find(|(_, listener)| listener.index == index && listener.endpoint.is_same_place(&endpoint));
+        if let Some((id, listener)) = known {
+            let id = *id;
+            listener.generation = listener.generation.max(generation);
+            if listener.data.is_none() {
+                listener.data = data;
+            }
+            match &mut listener.state {
+                State::Binding(asking) => asking.push((worker, seq)),
+                State::Bound(_) => self.join(id, worker, seq, out),
+            }
+            return;
+        }
+        if self.listeners.len() >= MAX_LISTENERS {
+            out.push(refuse(EMFILE));
+            self.report(worker, Offence::TooManyListeners, out);
+            return;
+        }
+        self.last_listener += 1;
+        let id = ListenerId(self.last_listener);
+        let listener = Listener {
+            endpoint: endpoint.clone(),
+            index,
+            data,
+            generation,
+            state: State::Binding(vec![(worker, seq)]),
+            members: VecDeque::new(),
+            returned: VecDeque::new(),
+            watched: false,
+            waiting: false,
+            accepting: false,
+        };
+        self.listeners.insert(id, listener);
+        out.push(Effect::Bind(id, endpoint, worker));
+    }
+
+    fn bound(&mut self, id: ListenerId, result: Result<Option<SocketAddr>, i32>, out: &mut Vec<Effect>) {
+        if result == Err(EADDRINUSE) && self.make_way(id, out) {
+            return;
+        }
+        let Some(listener) = self.listeners.get_mut(&id) else { return };
+        let state = match result {
+            Ok(address) => State::Bound(address),
+            Err(_) => State::Bound(None),
+        };
+        let State::Binding(asking) = std::mem::replace(&mut listener.state, state) else { return };
+        match result {
+            Ok(_) => {
+                for (worker, seq) in asking {
+                    self.join(id, worker, seq, out);
+                }
+                // Whoever asked may be gone by now.
+                self.close_outdated(out);
+            }
+            Err(errno) => {
+                // The next who asks may have more luck.
+                self.listeners.remove(&id);
+                for (worker, seq) in asking {
+                    if self.workers.contains_key(&worker) {
+                        let outcome = Outcome {
+                            listener: id,
+                            errno: Some(errno),
+                            data: None,
+                            handle: None,
+                            bound_to: None,
+                        };
+                        out.push(Effect::Answer(worker, Answer { seq, to_query: Some(outcome) }));
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is held and nobody listens on gives way to somebody who wants to. Says whether there
+    /// was such a thing; then it is tried again.
+    fn make_way(&mut self, id: ListenerId, out: &mut Vec<Effect>) -> bool {
+        let Some(wanted) = self.listeners.get(&id).map(|listener| listener.endpoint.clone()) else {
+            return false;
+        };
+        let Some(State::Binding(asking)) = self.listeners.get(&id).map(|listener| &listener.state) else {
+            return false;
+        };
+        let Some((worker, _)) = asking.first().copied() else { return false };
+        let in_the_way = |listener: &Listener| {
+            matches!(listener.state, State::Bound(_))
+                && listener.members.is_empty()
+                && listener.endpoint.is_in_the_way_of(&wanted)
+        };
+        let held: Vec<_> =
+            self.listeners.iter().filter(|(_, it)| in_the_way(it)).map(|(id, _)| *id).collect();
+        for other in &held {
+            self.close(*other, out);
+        }
+        if !held.is_empty() {
+            out.push(Effect::Bind(id, wanted, worker));
+        }
+        !held.is_empty()
+    }
+
+    /// A worker gets its answer, and from now on connections.
+    fn join(&mut self, id: ListenerId, worker: Run, seq: u64, out: &mut Vec<Effect>) {
+        let (Some(listener), Some(state)) = (self.listeners.get_mut(&id), self.workers.get_mut(&worker))
+        else {
+            return;
+        };
+        let State::Bound(address) = listener.state else { return };
+        let handle = match (&listener.endpoint, state.balance) {
+            (Endpoint::Udp { .. }, _) => Some(Handle::Datagram),
+            (Endpoint::Tcp { .. } | Endpoint::Unix { .. }, Balance::Shared) => Some(Handle::Stream),
+            (Endpoint::Tcp { .. } | Endpoint::Unix { .. }, Balance::RoundRobin) => None,
+        };
+        let outcome = Outcome {
+            listener: id,
+            errno: None,
+            data: listener.data.clone(),
+            handle,
+            bound_to: if handle.is_some() { None } else { address },
+        };
+        let answer = Answer { seq, to_query: Some(outcome) };
+        if !listener.members.contains(&worker) {
+            listener.members.push_front(worker);
+        }
+        if handle.is_some() {
+            state.handles.push_back((Sent::Answer(answer.clone()), 0));
+            if state.handles.len() > MAX_HANDLES {
+                out.push(Effect::Disconnect(worker, Offence::TooManyHandles));
+                return;
+            }
+        }
+        out.push(Effect::Answer(worker, answer));
+        if handle.is_none() {
+            if !std::mem::replace(&mut listener.watched, true) {
+                out.push(Effect::Watch(id));
+            }
+            self.dispatch(id, out);
+        }
+    }
+
+    fn leaves(&mut self, worker: Run, out: &mut Vec<Effect>) {
+        if let Some(state) = self.workers.get_mut(&worker) {
+            state.leaving = true;
+            self.dispatch_all(out);
+        }
+    }
+
+    fn closed_by(&mut self, worker: Run, id: Option<ListenerId>, out: &mut Vec<Effect>) {
+        let leaving = self.workers[&worker].leaving;
+        let Some(listener) = id.and_then(|id| self.listeners.get_mut(&id)) else {
+            // Two that cross: it closes what was closed before.
+            return;
+        };
+        let before = listener.members.len();
+        listener.members.retain(|member| *member != worker);
+        if listener.members.len() == before {
+            self.report(worker, Offence::WrongListener, out);
+        } else if listener.members.is_empty()
+            && !leaving
+            && let Some(id) = id
+        {
+            // The application wants it closed, and not because it ends.
+            self.close(id, out);
+        } else if let Some(id) = id {
+            self.dispatch(id, out);
+        }
+    }
+
+    fn answered(&mut self, worker: Run, seq: u64, accepted: bool, out: &mut Vec<Effect>) {
+        let Some(state) = self.workers.get_mut(&worker) else { return };
+        let Some(at) = state.pending.iter().position(|pending| pending.seq == seq) else {
+            self.report(worker, Offence::WrongAnswer, out);
+            return;
+        };
+        let Some(pending) = state.pending.remove(at) else { return };
+        // Whoever answers has the descriptor, also if it did not say so.
+        let of_this = |(sent, _): &(Sent, u8)| matches!(sent, Sent::Connection(other) if *other == seq);
+        if let Some(at) = state.handles.iter().position(of_this) {
+            state.handles.remove(at);
+        }
+        if accepted {
+            out.push(Effect::Release(pending.connection.id));
+        } else {
+            self.give_back(worker, pending, out);
+        }
+        self.has_room(worker, out);
+    }
+
+    /// A connection that this worker did not take is for another.
+    fn give_back(&mut self, worker: Run, mut pending: Pending, out: &mut Vec<Effect>) {
+        match self.listeners.get_mut(&pending.listener) {
+            Some(listener) => {
+                pending.connection.refused_by.push(worker);
+                listener.returned.push_back(pending.connection);
+                self.dispatch(pending.listener, out);
+            }
+            None => out.push(Effect::Release(pending.connection.id)),
+        }
+    }
+
+    /// A worker can take another connection: from any of its sockets.
+    fn has_room(&mut self, worker: Run, out: &mut Vec<Effect>) {
+        let mut next = self.listeners.range(..).next().map(|(id, _)| *id);
+        while let Some(id) = next {
+            let listener = &self.listeners[&id];
+            if (listener.waiting || !listener.returned.is_empty()) && listener.members.contains(&worker) {
+                self.dispatch(id, out);
+            }
+            next = self.listeners.range(ListenerId(id.0 + 1)..).next().map(|(id, _)| *id);
+        }
+    }
+
+    fn handle_lost(&mut self, worker: Run, out: &mut Vec<Effect>) {
+        let Some(state) = self.workers.get_mut(&worker) else { return };
+        let Some((sent, lost)) = state.handles.pop_front() else {
+            self.report(worker, Offence::WrongAnswer, out);
+            return;
+        };
+        let again = lost < RETRIES;
+        match sent {
+            Sent::Connection(seq) => {
+                let Some(at) = state.pending.iter().position(|pending| pending.seq == seq) else { return };
+                if again && self.listeners.contains_key(&state.pending[at].listener) {
+                    let Pending { listener, ref connection, .. } = state.pending[at];
+                    let connection = connection.id;
+                    state.handles.push_back((Sent::Connection(seq), lost + 1));
+                    out.push(Effect::Hand { worker, listener, seq, connection });
+                } else if let Some(pending) = state.pending.remove(at) {
+                    self.give_back(worker, pending, out);
+                }
+            }
+            Sent::Answer(answer) if again => {
+                state.handles.push_back((Sent::Answer(answer.clone()), lost + 1));
+                out.push(Effect::Answer(worker, answer));
+            }
+            Sent::Answer(Answer { seq, to_query }) => {
+                let to_query = to_query.map(|outcome| Outcome {
+                    errno: Some(EMFILE),
+                    handle: None,
+                    bound_to: None,
+                    ..outcome
+                });
+                if let Some(listener) =
+                    to_query.as_ref().and_then(|outcome| self.listeners.get_mut(&outcome.listener))
+                {
+                    listener.members.retain(|member| *member != worker);
+                }
+                out.push(Effect::Answer(worker, Answer { seq, to_query }));
+                self.dispatch_all(out);
+            }
+        }
+    }
+
+    fn gone(&mut self, worker: Run, out: &mut Vec<Effect>) {
+        let Some(state) = self.workers.remove(&worker) else { return };
+        for listener in self.listeners.values_mut() {
+            listener.members.retain(|member| *member != worker);
+        }
+        for Pending { listener, connection, .. } in state.pending.into_iter().rev() {
+            match self.listeners.get_mut(&listener) {
+                Some(listener) => listener.returned.push_front(connection),
+                None => out.push(Effect::Release(connection.id)),
+            }
+        }
+        self.dispatch_all(out);
+        self.close_outdated(out);
+    }
+
+    fn dispatch_all(&mut self, out: &mut Vec<Effect>) {
+        for id in self.listeners.keys().copied().collect::<Vec<_>>() {
+            self.dispatch(id, out);
+        }
+    }
+
+    /// Hands out what has come back, and asks for more while somebody can take it.
+    fn dispatch(&mut self, id: ListenerId, out: &mut Vec<Effect>) {
+        loop {
+            let Some(listener) = self.listeners.get(&id) else { return };
+            let Some(connection) = listener.returned.front() else { break };
+            let choice = self.choose(listener, &connection.refused_by);
+            let Some(listener) = self.listeners.get_mut(&id) else { return };
+            match choice {
+                Choice::Nobody => return,
+                Choice::Refused => {
+                    if let Some(connection) = listener.returned.pop_front() {
+                        out.push(Effect::Release(connection.id));
+                    }
+                }
+                Choice::Worker(worker) => {
+                    let Some(connection) = listener.returned.pop_front() else { return };
+                    // To the end of the line.
+                    listener.members.retain(|member| *member != worker);
+                    listener.members.push_back(worker);
+                    self.last_seq += 1;
+                    let seq = self.last_seq;
+                    out.push(Effect::Hand { worker, listener: id, seq, connection: connection.id });
+                    if let Some(state) = self.workers.get_mut(&worker) {
+                        state.handles.push_back((Sent::Connection(seq), 0));
+                        state.pending.push_back(Pending { seq, listener: id, connection });
+                    }
+                }
+            }
+        }
+        let Some(listener) = self.listeners.get(&id) else { return };
+        if listener.waiting
+            && !listener.accepting
+            && matches!(self.choose(listener, &[]), Choice::Worker(_))
+            && let Some(listener) = self.listeners.get_mut(&id)
+        {
+            listener.accepting = true;
+            out.push(Effect::Accept(id));
+        }
+    }
+
+    /// The one in turn among those who have the fewest connections to take. Who is leaving gets
+    /// one only when nobody stays.
+    fn choose(&self, listener: &Listener, refused_by: &[Run]) -> Choice {
+        let takes = |run: &Run| self.workers.get(run).filter(|it| it.balance == Balance::RoundRobin);
+        let members = || listener.members.iter().filter_map(|run| Some((*run, takes(run)?)));
+        let somebody_stays = members().any(|(_, worker)| !worker.leaving);
+        let mut best: Option<(Run, usize)> = None;
+        let (mut anybody, mut willing) = (false, false);
+        for (run, worker) in members().filter(|(_, worker)| !(somebody_stays && worker.leaving)) {
+            anybody = true;
+            if refused_by.contains(&run) {
+                continue;
+            }
+            willing = true;
+            let load = worker.pending.len();
+            if load < WINDOW && best.is_none_or(|(_, least)| load < least) {
+                best = Some((run, load));
+            }
+            if load == 0 {
+                break;
+            }
+        }
+        match best {
+            Some((run, _)) => Choice::Worker(run),
+            None if anybody && !willing => Choice::Refused,
+            None => Choice::Nobody,
+        }
+    }
+
+    /// Stops waking up for connections that the workers take themselves.
+    fn unwatch(&mut self, id: ListenerId, out: &mut Vec<Effect>) {
+        let Some(listener) = self.listeners.get_mut(&id) else { return };
+        let shared = |run: &Run| self.workers.get(run).is_some_and(|it| it.balance == Balance::Shared);
+        if listener.watched && !listener.members.is_empty() && listener.members.iter().all(shared) {
+            listener.watched = false;
+            out.push(Effect::Unwatch(id));
+        }
+    }
+
+    /// Closes what nobody listens on since the application has changed, once those who came after
+    /// the change listen elsewhere and those from before are gone.
+    fn close_outdated(&mut self, out: &mut Vec<Effect>) {
+        let current = self.generation;
+        let settled = self.workers.values().any(|worker| worker.listening)
+            && self.workers.values().all(|worker| worker.generation == current);
+        if !settled {
+            return;
+        }
+        let outdated = |listener: &Listener| listener.members.is_empty() && listener.generation < current;
+        let outdated: Vec<_> =
+            self.listeners.iter().filter(|(_, it)| outdated(it)).map(|(id, _)| *id).collect();
+        for id in outdated {
+            self.close(id, out);
+        }
+    }
+
+    fn close(&mut self, id: ListenerId, out: &mut Vec<Effect>) {
+        let Some(listener) = self.listeners.remove(&id) else { return };
+        out.push(Effect::Close(id));
+        out.extend(listener.returned.into_iter().map(|connection| Effect::Release(connection.id)));
+    }
+
+    fn report(&mut self, worker: Run, offence: Offence, out: &mut Vec<Effect>) {
+        let Some(state) = self.workers.get_mut(&worker) else { return };
+        let bit = 1 << offence as u8;
+        if state.reported & bit == 0 {
+            state.reported |= bit;
+            out.push(Effect::Report(worker, offence));
+        }
+    }
+
+    /// The slow truth, recomputed after each step of a debug build.
+    #[cfg(debug_assertions)]
+    fn check(&self) {
+        for (run, worker) in &self.workers {
+            assert!(worker.pending.len() <= WINDOW, "{run:?} has too much to take");
+        }
+        for (id, listener) in &self.listeners {
+            let known = |run| self.workers.contains_key(run);
+            assert!(listener.members.iter().all(known), "{id:?} has a member that is gone");
+            let mut members: Vec<_> = listener.members.iter().collect();
+            members.sort_unstable();
+            members.dedup();
+            assert_eq!(members.len(), listener.members.len(), "{id:?} has a member twice");
+            if let Some(connection) = listener.returned.front() {
+                let choice = self.choose(listener, &connection.refused_by);
+                assert_eq!(
+                    choice,
+                    Choice::Nobody,
+                    "{id:?}: a connection waits although somebody could take it"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,627 @@
+//! The primary against workers that come, go, accept, refuse and lie in random order, and its
+//! rules by name.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use proptest::prelude::*;
+
+use super::{
+    ConnectionId, Effect, Endpoint, Event, Hail, ListenerId, Offence, Primary, Query,
+    wire::{Answer, Handle},
+};
+use crate::{
+    machine::{InstanceId, Run},
+    spec::Balance,
+};
+
+const ADDRINUSE: i32 = 98;
+
+fn run(number: u64) -> Run {
+    Run { instance: InstanceId(u32::try_from(number % 4).unwrap()), number }
+}
+
+fn tcp(port: u16) -> Endpoint {
+    Endpoint::Tcp { address: None, port, only_v6: false, backlog: 511 }
+}
+
+fn udp(port: u16) -> Endpoint {
+    Endpoint::Udp { address: "0.0.0.0".to_owned(), port, only_v6: false, reuse: false }
+}
+
+/// What a worker has been sent and has not looked at.
+#[derive(Debug, Clone)]
+enum Sent {
+    Answer(Answer),
+    Connection { seq: u64, connection: ConnectionId },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Held,
+    Served(Run),
+    Closed,
+}
+
+/// The world around a primary: a kernel and workers.
+#[derive(Default)]
+struct World {
+    primary: Primary,
+    workers: BTreeMap<Run, VecDeque<Sent>>,
+    last_worker: u64,
+    /// Open sockets and how many connections wait in each.
+    kernel: BTreeMap<ListenerId, (Endpoint, u32)>,
+    /// The `index` of each socket, and that of the last question.
+    indexes: BTreeMap<ListenerId, u64>,
+    last_index: u64,
+    watched: BTreeSet<ListenerId>,
+    connections: Vec<Fate>,
+    refused: BTreeSet<ConnectionId>,
+    /// Whose listener was closed under them.
+    orphaned: bool,
+    reports: Vec<(Run, Offence)>,
+    answers: Vec<(Run, Answer)>,
+    /// Ports that somebody else has.
+    taken: BTreeSet<u16>,
+}
+
+impl World {
+    fn feed(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let mut out = Vec::new();
+            self.primary.step(event, &mut out);
+            for effect in out {
+                events.extend(self.carry_out(effect));
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Bind(id, endpoint, _) => {
+                let port = match endpoint {
+                    Endpoint::Tcp { port, .. } | Endpoint::Udp { port, .. } => port,
+                    Endpoint::Unix { .. } => 0,
+                };
+                let ours = self.kernel.values().any(|(open, _)| open.is_in_the_way_of(&endpoint));
+                if self.taken.contains(&port) || ours {
+                    return Some(Event::BindFailed(id, ADDRINUSE));
+                }
+                assert!(self.kernel.insert(id, (endpoint, 0)).is_none(), "one socket twice");
+                self.indexes.insert(id, self.last_index);
+                let address = format!("127.0.0.1:{port}").parse().unwrap();
+                return Some(Event::Bound(id, Some(address)));
+            }
+            Effect::Close(id) => {
+                assert!(self.kernel.remove(&id).is_some(), "closed what was not open");
+                self.watched.remove(&id);
+                self.orphaned = true;
+            }
+            Effect::Watch(id) => {
+                assert!(self.kernel.contains_key(&id) && self.watched.insert(id), "watched twice");
+                return (self.kernel[&id].1 > 0).then_some(Event::Waiting(id));
+            }
+            Effect::Unwatch(id) => assert!(self.watched.remove(&id), "it was not watched"),
+            Effect::Accept(id) => {
+                let waiting = &mut self.kernel.get_mut(&id).expect("it is open").1;
+                if *waiting == 0 {
+                    return Some(Event::Drained(id));
+                }
+                *waiting -= 1;
+                self.connections.push(Fate::Held);
+                let connection = ConnectionId(u32::try_from(self.connections.len() - 1).unwrap());
+                return Some(Event::Accepted(id, connection));
+            }
+            Effect::Answer(to, answer) => {
+                self.answers.push((to, answer.clone()));
+                self.workers.get_mut(&to).expect("no answer to the dead").push_back(Sent::Answer(answer));
+            }
+            Effect::Hand { worker, listener, seq, connection } => {
+                assert!(self.kernel.contains_key(&listener), "handed over for a closed server");
+                assert_eq!(self.fate(connection), Fate::Held, "handed over what is not there");
+                let inbox = self.workers.get_mut(&worker).expect("no connection to the dead");
+                inbox.push_back(Sent::Connection { seq, connection });
+            }
+            Effect::Release(connection) => match self.fate(connection) {
+                Fate::Held => {
+                    assert!(
+                        self.refused.contains(&connection) || self.orphaned,
+                        "a connection is dropped that nobody refused"
+                    );
+                    self.connections[connection.0 as usize] = Fate::Closed;
+                }
+                Fate::Served(_) => {}
+                Fate::Closed => panic!("released twice"),
+            },
+            Effect::Report(run, offence) => self.reports.push((run, offence)),
+            Effect::Listening(run, _) => assert!(self.workers.contains_key(&run)),
+            Effect::Disconnect(run, _) => {
+                self.workers.remove(&run);
+                return Some(Event::Gone(run));
+            }
+        }
+        None
+    }
+
+    fn fate(&self, connection: ConnectionId) -> Fate {
+        self.connections[connection.0 as usize]
+    }
+
+    fn join(&mut self, balance: Balance) -> Run {
+        self.last_worker += 1;
+        let worker = run(self.last_worker);
+        self.workers.insert(worker, VecDeque::new());
+        self.feed(Event::Joined { worker, balance });
+        worker
+    }
+
+    fn die(&mut self, worker: Run) {
+        if self.workers.remove(&worker).is_some() {
+            self.feed(Event::Gone(worker));
+        }
+    }
+
+    fn ask(&mut self, worker: Run, endpoint: Endpoint, index: u64) {
+        self.last_index = index;
+        let query = Query { seq: 7, endpoint: Some(endpoint), index, data: None };
+        self.hail(worker, Hail::Query(query));
+    }
+
+    fn hail(&mut self, worker: Run, hail: Hail) {
+        if self.workers.contains_key(&worker) {
+            self.feed(Event::Hail(worker, hail));
+        }
+    }
+
+    fn connect(&mut self, id: ListenerId) {
+        if let Some((_, waiting)) = self.kernel.get_mut(&id) {
+            *waiting += 1;
+            if self.watched.contains(&id) {
+                self.feed(Event::Waiting(id));
+            }
+        }
+    }
+
+    /// A worker looks at the next thing it was sent.
+    fn look(&mut self, worker: Run, answer: Look) -> bool {
+        let Some(sent) = self.workers.get_mut(&worker).and_then(VecDeque::pop_front) else { return false };
+        match (sent, answer) {
+            (Sent::Connection { .. }, Look::Lose) => self.feed(Event::HandleNack(worker)),
+            (Sent::Connection { seq, connection }, answer) => {
+                let accepted = answer != Look::Refuse;
+                if accepted {
+                    self.connections[connection.0 as usize] = Fate::Served(worker);
+                } else {
+                    self.refused.insert(connection);
+                }
+                if answer != Look::Silent {
+                    self.feed(Event::HandleAck(worker));
+                }
+                self.feed(Event::Hail(worker, Hail::Ack { seq, accepted }));
+            }
+            (Sent::Answer(Answer { to_query: Some(outcome), .. }), answer) if outcome.handle.is_some() => {
+                self.feed(match answer {
+                    Look::Lose => Event::HandleNack(worker),
+                    Look::Accept | Look::Refuse | Look::Silent => Event::HandleAck(worker),
+                });
+            }
+            (Sent::Answer(_), _) => {}
+        }
+        true
+    }
+
+    /// Everybody looks at everything and takes what comes.
+    fn settle(&mut self) {
+        while let Some(worker) = self.workers.iter().find(|(_, inbox)| !inbox.is_empty()).map(|(run, _)| *run)
+        {
+            self.look(worker, Look::Accept);
+        }
+    }
+
+    fn served(&self) -> Vec<u64> {
+        let served = self.connections.iter().filter_map(|fate| match fate {
+            Fate::Served(run) => Some(run.number),
+            Fate::Held | Fate::Closed => None,
+        });
+        served.collect()
+    }
+
+    fn sent(&self, worker: Run) -> usize {
+        let connections = |sent: &&Sent| matches!(sent, Sent::Connection { .. });
+        self.workers[&worker].iter().filter(connections).count()
+    }
+}
+
+/// What a worker does with what it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Accept,
+    Refuse,
+    /// The descriptor did not arrive.
+    Lose,
+    /// Takes it, and does not say that the descriptor arrived.
+    Silent,
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Join(bool),
+    Die(usize),
+    Ask(usize, u16, u64),
+    Close(usize, u32),
+    Listens(usize),
+    Leave(usize),
+    Retire(usize),
+    Connect(u32),
+    Look(usize, Look),
+    Lie(usize, u64),
+    Change,
+    SomebodyTakes(u16),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let looks = prop::sample::select(vec![
+        Look::Accept,
+        Look::Accept,
+        Look::Accept,
+        Look::Refuse,
+        Look::Lose,
+        Look::Silent,
+    ]);
+    prop_oneof![
+        3 => prop::bool::weighted(0.8).prop_map(Op::Join),
+        2 => any::<usize>().prop_map(Op::Die),
+        6 => (any::<usize>(), 1u16..4, 0u64..2).prop_map(|(who, port, index)| Op::Ask(who, port, index)),
+        2 => (any::<usize>(), 0u32..8).prop_map(|(who, id)| Op::Close(who, id)),
+        2 => any::<usize>().prop_map(Op::Listens),
+        1 => any::<usize>().prop_map(Op::Leave),
+        1 => any::<usize>().prop_map(Op::Retire),
+        12 => (1u32..8).prop_map(Op::Connect),
+        12 => (any::<usize>(), looks).prop_map(|(who, look)| Op::Look(who, look)),
+        1 => (any::<usize>(), 0u64..50).prop_map(|(who, seq)| Op::Lie(who, seq)),
+        1 => Just(Op::Change),
+        1 => (1u16..4).prop_map(Op::SomebodyTakes),
+    ]
+}
+
+fn apply(world: &mut World, op: &Op) {
+    let who = |world: &World, at: usize| {
+        let count = world.workers.len();
+        (count > 0).then(|| *world.workers.keys().nth(at % count).unwrap())
+    };
+    match *op {
+        Op::Join(round_robin) => {
+            if world.workers.len() < 5 {
+                world.join(if round_robin { Balance::RoundRobin } else { Balance::Shared });
+            }
+        }
+        Op::Die(at) => {
+            if let Some(run) = who(world, at) {
+                world.die(run);
+            }
+        }
+        Op::Ask(at, port, index) => {
+            if let Some(run) = who(world, at) {
+                world.ask(run, if port == 3 { udp(port) } else { tcp(port) }, index);
+            }
+        }
+        Op::Close(at, id) => {
+            if let Some(run) = who(world, at) {
+                world.hail(run, Hail::Close { listener: (id > 0).then_some(ListenerId(id)) });
+            }
+        }
+        Op::Listens(at) => {
+            if let Some(run) = who(world, at) {
+                world.hail(run, Hail::Listening { address: "here".to_owned() });
+            }
+        }
+        Op::Leave(at) => {
+            if let Some(run) = who(world, at) {
+                world.hail(run, Hail::Leaving { seq: 3 });
+            }
+        }
+        Op::Retire(at) => {
+            if let Some(run) = who(world, at) {
+                world.feed(Event::Retiring(run));
+            }
+        }
+        Op::Connect(id) => world.connect(ListenerId(id)),
+        Op::Look(at, look) => {
+            if let Some(run) = who(world, at) {
+                world.look(run, look);
+            }
+        }
+        // It must not be the number of a connection that it was sent: then it would be no lie.
+        Op::Lie(at, seq) => {
+            if let Some(run) = who(world, at)
+                && !world.workers[&run]
+                    .iter()
+                    .any(|sent| matches!(sent, Sent::Connection { seq: sent, .. } if *sent == seq))
+            {
+                world.hail(run, Hail::Ack { seq, accepted: true });
+                world.hail(run, Hail::Unknown);
+            }
+        }
+        Op::Change => world.feed(Event::Changed),
+        Op::SomebodyTakes(port) => {
+            world.taken.insert(port);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #[test]
+    fn no_connection_is_lost_and_nobody_dead_is_spoken_to(ops in prop::collection::vec(op(), 0..120)) {
+        let mut world = World::default();
+        for op in ops {
+            apply(&mut world, &op);
+        }
+        world.settle();
+        // Whoever is new takes what is left, wherever it waits.
+        let open: Vec<_> = world.kernel.iter().map(|(id, (endpoint, _))| (*id, endpoint.clone())).collect();
+        let held = |world: &World| world.connections.contains(&Fate::Held);
+        let waiting = |world: &World| world.watched.iter().any(|id| world.kernel[id].1 > 0);
+        for (id, endpoint) in open {
+            let helper = world.join(Balance::RoundRobin);
+            world.ask(helper, endpoint, world.indexes[&id]);
+            world.settle();
+        }
+        prop_assert!(!held(&world), "a connection was lost: {:?}", world.connections);
+        prop_assert!(!waiting(&world), "a connection was left waiting");
+
+        for run in world.workers.keys().copied().collect::<Vec<_>>() {
+            world.die(run);
+        }
+        world.feed(Event::Abandoned);
+        prop_assert!(world.kernel.is_empty(), "a socket was left open");
+        prop_assert!(!held(&world), "a connection was left open");
+        let mut reports = world.reports.clone();
+        reports.sort_by_key(|(run, offence)| (*run, *offence as u8));
+        reports.dedup();
+        prop_assert_eq!(reports.len(), world.reports.len(), "something was said twice");
+    }
+}
+
+/// A world with so many workers that share port 1 in turn.
+fn cluster(workers: usize) -> (World, Vec<Run>, ListenerId) {
+    let mut world = World::default();
+    let workers: Vec<Run> = (0..workers)
+        .map(|_| {
+            let worker = world.join(Balance::RoundRobin);
+            world.ask(worker, tcp(1), 0);
+            worker
+        })
+        .collect();
+    world.settle();
+    let id = *world.kernel.keys().next().expect("a socket is open");
+    (world, workers, id)
+}
+
+#[test]
+fn idle_workers_are_served_in_turn() {
+    let (mut world, workers, id) = cluster(3);
+    for _ in 0..9 {
+        world.connect(id);
+        world.settle();
+    }
+    for worker in &workers {
+        let count = world.served().iter().filter(|number| **number == worker.number).count();
+        assert_eq!(count, 3, "{:?}", world.served());
+    }
+}
+
+#[test]
+fn a_burst_is_spread_and_then_waits_in_the_kernel() {
+    let (mut world, workers, id) = cluster(2);
+    for _ in 0..50 {
+        world.connect(id);
+    }
+    let sent: Vec<_> = workers.iter().map(|worker| world.sent(*worker)).collect();
+    assert!(sent[0] == sent[1] && sent[0] > 0, "{sent:?}");
+    assert_eq!(world.kernel[&id].1 as usize, 50 - sent[0] * 2);
+    world.settle();
+    assert_eq!(world.served().len(), 50);
+}
+
+#[test]
+fn a_busy_worker_is_passed_over() {
+    let (mut world, workers, id) = cluster(2);
+    for _ in 0..20 {
+        world.connect(id);
+        while world.look(workers[1], Look::Accept) {}
+    }
+    let by_the_busy_one = world.sent(workers[0]);
+    assert_eq!(world.served().len() + by_the_busy_one, 20);
+    assert!(by_the_busy_one <= 4, "{by_the_busy_one}");
+}
+
+#[test]
+fn what_a_dead_worker_did_not_take_is_for_another() {
+    let (mut world, workers, id) = cluster(2);
+    world.connect(id);
+    world.connect(id);
+    world.die(workers[0]);
+    world.settle();
+    assert_eq!(world.served(), [workers[1].number; 2]);
+}
+
+#[test]
+fn a_port_stays_open_without_workers_and_the_next_one_serves_what_waited() {
+    let (mut world, workers, id) = cluster(1);
+    world.die(workers[0]);
+    world.connect(id);
+    world.connect(id);
+    assert!(world.served().is_empty());
+    let next = world.join(Balance::RoundRobin);
+    world.ask(next, tcp(1), 0);
+    world.settle();
+    assert_eq!(world.served(), [next.number; 2]);
+    assert_eq!(world.kernel.len(), 1, "the same socket");
+}
+
+#[test]
+fn a_refused_connection_goes_round_once() {
+    let (mut world, workers, id) = cluster(3);
+    world.connect(id);
+    for _ in 0..3 {
+        let with_it = workers.iter().find(|worker| world.sent(**worker) > 0).expect("somebody has it");
+        world.look(*with_it, Look::Refuse);
+    }
+    assert_eq!(world.connections, [Fate::Closed], "nobody wants it");
+
+    world.connect(id);
+    let with_it = *workers.iter().find(|worker| world.sent(**worker) > 0).unwrap();
+    world.look(with_it, Look::Refuse);
+    world.settle();
+    assert_eq!(world.served().len(), 1);
+    assert_ne!(world.served(), [with_it.number]);
+}
+
+#[test]
+fn a_lost_descriptor_is_sent_again_a_few_times_and_then_to_another() {
+    let (mut world, workers, id) = cluster(2);
+    world.connect(id);
+    let unlucky = *workers.iter().find(|worker| world.sent(**worker) > 0).unwrap();
+    let mut lost = 0;
+    while world.look(unlucky, Look::Lose) {
+        lost += 1;
+    }
+    assert_eq!(lost, 4, "once and three times more");
+    world.settle();
+    assert_eq!(world.served().len(), 1);
+    assert_ne!(world.served(), [unlucky.number]);
+}
+
+#[test]
+fn closing_the_last_server_closes_the_port_but_not_on_the_way_out() {
+    let (mut world, workers, id) = cluster(2);
+    world.hail(workers[0], Hail::Close { listener: Some(id) });
+    assert_eq!(world.kernel.len(), 1);
+    world.hail(workers[1], Hail::Close { listener: Some(id) });
+    assert!(world.kernel.is_empty());
+
+    let (mut world, workers, id) = cluster(1);
+    world.feed(Event::Retiring(workers[0]));
+    world.hail(workers[0], Hail::Close { listener: Some(id) });
+    assert_eq!(world.kernel.len(), 1, "its successor will want it");
+}
+
+#[test]
+fn who_leaves_gets_connections_only_when_nobody_stays() {
+    let (mut world, workers, id) = cluster(2);
+    world.feed(Event::Retiring(workers[0]));
+    for _ in 0..4 {
+        world.connect(id);
+        world.settle();
+    }
+    assert_eq!(world.served(), [workers[1].number; 4]);
+    world.feed(Event::Retiring(workers[1]));
+    world.connect(id);
+    world.connect(id);
+    world.settle();
+    assert!(world.served().contains(&workers[0].number));
+}
+
+#[test]
+fn a_taken_port_is_the_applications_own_error_and_the_next_may_try_again() {
+    let mut world = World { taken: [1].into(), ..World::default() };
+    let worker = world.join(Balance::RoundRobin);
+    world.ask(worker, tcp(1), 0);
+    let outcome = world.answers.pop().unwrap().1.to_query.unwrap();
+    assert_eq!(outcome.errno, Some(ADDRINUSE));
+    world.taken.clear();
+    world.ask(worker, tcp(1), 0);
+    assert_eq!(world.answers.pop().unwrap().1.to_query.unwrap().errno, None);
+}
+
+#[test]
+fn several_servers_of_one_application_have_a_socket_each() {
+    let mut world = World::default();
+    let (first, second) = (world.join(Balance::RoundRobin), world.join(Balance::RoundRobin));
+    for worker in [first, second] {
+        world.ask(worker, tcp(1), 0);
+        world.ask(worker, tcp(2), 0);
+    }
+    assert_eq!(world.kernel.len(), 2);
+    world.settle();
+    world.connect(ListenerId(1));
+    world.connect(ListenerId(2));
+    world.settle();
+    assert_eq!(world.served().len(), 2);
+}
+
+#[test]
+fn udp_and_shared_servers_get_the_socket_itself() {
+    let mut world = World::default();
+    let (turns, shares) = (world.join(Balance::RoundRobin), world.join(Balance::Shared));
+    world.ask(turns, udp(3), 0);
+    world.ask(shares, tcp(1), 0);
+    let handles: Vec<_> = world.answers.iter().map(|(_, it)| it.to_query.clone().unwrap().handle).collect();
+    assert_eq!(handles, [Some(Handle::Datagram), Some(Handle::Stream)]);
+    assert!(world.watched.is_empty(), "the workers accept for themselves");
+}
+
+#[test]
+fn ticket_keys_of_the_first_are_those_of_all() {
+    let mut world = World::default();
+    let ask = |world: &mut World, keys: &str| {
+        let worker = world.join(Balance::RoundRobin);
+        let data = Some(keys.into());
+        world.hail(worker, Hail::Query(Query { seq: 1, endpoint: Some(tcp(1)), index: 0, data }));
+        world.answers.last().unwrap().1.to_query.clone().unwrap().data
+    };
+    assert_eq!(ask(&mut world, "\"first\"").as_deref(), Some("\"first\""));
+    assert_eq!(ask(&mut world, "\"second\"").as_deref(), Some("\"first\""));
+}
+
+#[test]
+fn after_a_change_the_old_port_is_closed_once_the_new_one_is_listened_on() {
+    let (mut world, workers, _) = cluster(2);
+    world.feed(Event::Changed);
+    world.die(workers[0]);
+    let new = world.join(Balance::RoundRobin);
+    world.ask(new, tcp(2), 0);
+    world.hail(new, Hail::Listening { address: "port 2".to_owned() });
+    assert_eq!(world.kernel.len(), 2, "one of the old ones is still there");
+    world.die(workers[1]);
+    assert_eq!(world.kernel.len(), 1);
+}
+
+#[test]
+fn a_held_socket_gives_way_to_one_that_somebody_listens_on() {
+    let (mut world, workers, _) = cluster(1);
+    world.die(workers[0]);
+    let next = world.join(Balance::RoundRobin);
+    let loopback =
+        Endpoint::Tcp { address: Some("127.0.0.1".to_owned()), port: 1, only_v6: false, backlog: 1 };
+    world.ask(next, loopback, 0);
+    assert_eq!(world.answers.last().unwrap().1.to_query.as_ref().unwrap().errno, None);
+    assert_eq!(world.kernel.len(), 1);
+}
+
+#[test]
+fn a_worker_that_wants_everything_gets_a_bounded_part_of_it() {
+    let mut world = World::default();
+    let worker = world.join(Balance::RoundRobin);
+    for index in 0..300 {
+        world.ask(
+            worker,
+            Endpoint::Unix { path: format!("/{index}"), readable: false, writable: false, backlog: 1 },
+            0,
+        );
+    }
+    assert_eq!(world.kernel.len(), 256);
+    assert_eq!(world.reports, [(worker, Offence::TooManyListeners)]);
+
+    let greedy = world.join(Balance::Shared);
+    for _ in 0..2000 {
+        world.ask(
+            greedy,
+            Endpoint::Unix { path: "/0".to_owned(), readable: false, writable: false, backlog: 1 },
+            0,
+        );
+    }
+    assert!(!world.workers.contains_key(&greedy), "it was disconnected");
+    assert!(world.workers.contains_key(&worker));
+}

@@ -1,0 +1,116 @@
+//! The IPC channel to one worker: bytes out with a bound, pieces of messages in.
+
+use std::{
+    collections::VecDeque,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use crate::sys::channel;
+
+/// Bytes of one read. There is one read a turn and channel, so a flood delays nobody else.
+pub const READ: usize = 8 * 1024;
+
+/// Bytes that wait for a worker to read what it has been sent. The kernel holds some 200 KiB more.
+pub const MAX_OUTGOING: usize = 256 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Channel {
+    socket: OwnedFd,
+    /// What did not fit in the socket.
+    outgoing: VecDeque<Outgoing>,
+    /// Its bytes in all.
+    waiting: usize,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    bytes: Box<[u8]>,
+    sent: usize,
+    /// Goes with the first byte.
+    with: Option<OwnedFd>,
+}
+
+/// What became of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// All of it is in the socket.
+    Sent,
+    /// It waits until there is room.
+    Waits,
+    /// Too much waits already.
+    Full,
+    /// The other side is gone.
+    Closed,
+}
+
+impl Channel {
+    pub(super) fn new(socket: OwnedFd) -> Self {
+        Self { socket, outgoing: VecDeque::new(), waiting: 0 }
+    }
+
+    pub(super) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Reads once; 0 is the end. `None`: there is nothing for now.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        match channel::receive(self.socket.as_fd(), buffer) {
+            Ok(count) => Some(count),
+            Err(error) if is_temporary(&error) => None,
+            // Reset: it ended without reading everything.
+            Err(_) => Some(0),
+        }
+    }
+
+    /// Lets both sides know that there is nothing more to say; what is there can still be read.
+    pub(super) fn shut_down(&self) {
+        channel::shut_down(self.socket.as_fd());
+    }
+
+    /// Sends a message, and with it a descriptor, or lets it wait behind what waits already.
+    pub(super) fn send(&mut self, bytes: &[u8], with: Option<BorrowedFd<'_>>) -> Delivery {
+        let mut sent = 0;
+        if self.outgoing.is_empty() {
+            match channel::send(self.socket.as_fd(), bytes, with) {
+                Ok(count) if count == bytes.len() => return Delivery::Sent,
+                Ok(count) => sent = count,
+                Err(error) if is_temporary(&error) => {}
+                Err(_) => return Delivery::Closed,
+            }
+        }
+        let left = bytes.len() - sent;
+        if self.waiting + left > MAX_OUTGOING {
+            return Delivery::Full;
+        }
+        let with = with.filter(|_| sent == 0).map(|fd| fd.try_clone_to_owned()).transpose();
+        let Ok(with) = with else { return Delivery::Full };
+        self.waiting += left;
+        self.outgoing.push_back(Outgoing { bytes: bytes.into(), sent, with });
+        Delivery::Waits
+    }
+
+    /// Sends what waits, as far as there is room.
+    pub(super) fn flush(&mut self) -> Delivery {
+        while let Some(message) = self.outgoing.front_mut() {
+            let with = message.with.as_ref().map(AsFd::as_fd);
+            match channel::send(self.socket.as_fd(), &message.bytes[message.sent..], with) {
+                Ok(count) => {
+                    message.with = None;
+                    message.sent += count;
+                    self.waiting -= count;
+                    if message.sent == message.bytes.len() {
+                        self.outgoing.pop_front();
+                    }
+                }
+                Err(error) if is_temporary(&error) => return Delivery::Waits,
+                Err(_) => return Delivery::Closed,
+            }
+        }
+        Delivery::Sent
+    }
+}
+
+fn is_temporary(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

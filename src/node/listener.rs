@@ -1,0 +1,75 @@
+//! A listening socket that procrun holds for the workers of one application.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+use nix::libc;
+
+use crate::{
+    machine::cluster::Endpoint,
+    sys::sockets::{self, Owner, SocketFile},
+};
+
+#[derive(Debug)]
+pub(super) struct Listener {
+    socket: OwnedFd,
+    bound_to: Option<SocketAddr>,
+    /// Removes the file of a unix socket when the listener goes.
+    _file: Option<SocketFile>,
+}
+
+impl Listener {
+    /// Opens a socket as a worker asked for it. `owner` is whom the worker runs as, if not as
+    /// procrun does.
+    pub(super) fn open(endpoint: &Endpoint, owner: Option<Owner>) -> io::Result<Self> {
+        let (socket, file) = match endpoint {
+            Endpoint::Tcp { address: None, port, only_v6: _, backlog } => {
+                (sockets::tcp_anywhere(*port, *backlog)?, None)
+            }
+            Endpoint::Tcp { address: Some(address), port, only_v6, backlog } => {
+                (sockets::tcp(sockets::address(address, *port)?, *only_v6, *backlog)?, None)
+            }
+            Endpoint::Udp { address, port, only_v6, reuse } => {
+                (sockets::udp(sockets::address(address, *port)?, *only_v6, *reuse)?, None)
+            }
+            Endpoint::Unix { path, readable, writable, backlog } => {
+                // libuv's uv_pipe_chmod.
+                let mode = if *readable { 0o444 } else { 0 } | if *writable { 0o222 } else { 0 };
+                let path = Path::new(path);
+                if !path.is_absolute() {
+                    return Err(io::Error::from_raw_os_error(libc::EINVAL));
+                }
+                let (socket, file) = sockets::unix(path, mode, *backlog, owner)?;
+                (socket, Some(file))
+            }
+        };
+        let bound_to = sockets::local_address(&socket);
+        Ok(Self { socket, bound_to, _file: file })
+    }
+
+    pub(super) fn bound_to(&self) -> Option<SocketAddr> {
+        self.bound_to
+    }
+
+    pub(super) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Takes the next connection that is still there.
+    pub(super) fn accept(&self) -> io::Result<OwnedFd> {
+        loop {
+            match sockets::accept(self.socket.as_fd()) {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
+                    ) => {}
+                done => return done,
+            }
+        }
+    }
+}

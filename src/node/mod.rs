@@ -1,0 +1,18 @@
+//! Node's IPC channel, and the listening sockets of its clusters: transport only.
+//!
+//! [`Hub`] carries bytes between workers and the protocol in [`crate::machine::cluster`], opens
+//! the sockets that the protocol asks for, and accepts and hands over connections. It decides
+//! nothing about who listens where or who is next, and never blocks.
+//!
+//! A worker may be broken or hostile. What it can cost is bounded: one read of [`READ`] bytes a
+//! turn, [`MAX_OUTGOING`] bytes that it does not read, no read at all while there are any, and the
+//! bounds of the protocol. Beyond them its channel is shut down, which ends a Node worker.
+
+mod channel;
+mod hub;
+mod listener;
+
+pub use self::{
+    channel::{MAX_OUTGOING, READ},
+    hub::{Hub, News},
+};

@@ -1,0 +1,174 @@
+//! A pair of connected sockets over which bytes and descriptors travel: Node's IPC channel.
+//!
+//! Descriptors go out only. One that comes in is closed by the kernel, because nobody makes room
+//! for it (unix(7)): a worker cannot fill procrun's table.
+
+use std::{
+    io,
+    mem::{MaybeUninit, size_of},
+    os::{
+        fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
+        unix::net::UnixStream,
+    },
+    ptr,
+};
+
+use nix::libc;
+
+/// procrun's end, non-blocking, and the end that a worker gets.
+///
+/// # Errors
+/// What socketpair(2) or fcntl(2) say.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    Ok((ours.into(), theirs.into()))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "it is four")]
+const SIZE_OF_FD: u32 = size_of::<RawFd>() as u32;
+
+/// What CMSG_SPACE says for one descriptor.
+// SAFETY: it only counts.
+const CONTROL_SPACE: u32 = unsafe { libc::CMSG_SPACE(SIZE_OF_FD) };
+
+/// Room for a header and one descriptor, aligned for the header.
+#[repr(C)]
+union Control {
+    header: libc::cmsghdr,
+    room: [u8; CONTROL_SPACE as usize],
+}
+
+/// Sends bytes, as many as there is room for, and with the first of them a descriptor.
+///
+/// # Errors
+/// `WouldBlock` when there is room for none; what sendmsg(2) says. SIGPIPE is not sent.
+pub fn send(channel: BorrowedFd<'_>, bytes: &[u8], with: Option<BorrowedFd<'_>>) -> io::Result<usize> {
+    let mut piece = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let mut control = Control { room: [0; CONTROL_SPACE as usize] };
+    // SAFETY: all zeros is a valid header without name, bytes and control data.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    message.msg_iov = &raw mut piece;
+    message.msg_iovlen = 1;
+    if let Some(descriptor) = with {
+        message.msg_control = (&raw mut control).cast();
+        // SAFETY: CMSG_LEN only counts. The first header is in `control`, which has room for it and
+        // one descriptor and is aligned for a header.
+        unsafe {
+            message.msg_controllen = CONTROL_SPACE as _;
+            let header = libc::CMSG_FIRSTHDR(&raw const message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(SIZE_OF_FD) as _;
+            ptr::write_unaligned(libc::CMSG_DATA(header).cast::<RawFd>(), descriptor.as_raw_fd());
+        }
+    }
+    // SAFETY: `message` points to bytes, control data and a descriptor that outlive the call; the
+    // kernel does not write to the bytes.
+    let sent = unsafe {
+        libc::sendmsg(channel.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT)
+    };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Receives what is there, at most a buffer full; 0 at the end. Descriptors are dropped.
+///
+/// # Errors
+/// `WouldBlock` when nothing is there; what recv(2) says.
+pub fn receive(channel: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the buffer is valid for its length.
+    let got = unsafe {
+        libc::recv(channel.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT)
+    };
+    usize::try_from(got).map_err(|_| io::Error::last_os_error())
+}
+
+/// Ends the conversation for both sides: they read what is there, and then the end.
+pub fn shut_down(channel: BorrowedFd<'_>) {
+    // SAFETY: takes two integers. It can only fail when the other side is gone already.
+    unsafe { libc::shutdown(channel.as_raw_fd(), libc::SHUT_RDWR) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::File,
+        io::{IoSliceMut, Read, Write},
+        os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+    };
+
+    use nix::{
+        cmsg_space,
+        sys::socket::{ControlMessageOwned, MsgFlags, recvmsg},
+    };
+
+    use super::{pair, receive, send, shut_down};
+
+    #[test]
+    fn a_descriptor_arrives_with_the_first_byte_and_works() {
+        let (ours, theirs) = pair().unwrap();
+        let (mut read, write) = std::io::pipe().unwrap();
+        assert_eq!(send(ours.as_fd(), b"with", Some(write.as_fd())).unwrap(), 4);
+        assert_eq!(send(ours.as_fd(), b"without", None).unwrap(), 7);
+        drop(write);
+
+        let mut bytes = [0; 64];
+        let mut space = cmsg_space!([i32; 4]);
+        let mut pieces = [IoSliceMut::new(&mut bytes)];
+        let message =
+            recvmsg::<()>(theirs.as_raw_fd(), &mut pieces, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)
+                .unwrap();
+        let got = message.bytes;
+        let fds: Vec<i32> = message
+            .cmsgs()
+            .unwrap()
+            .flat_map(|control| match control {
+                ControlMessageOwned::ScmRights(fds) => fds,
+                _ => Vec::new(),
+            })
+            .collect();
+        assert_eq!((&bytes[..got], fds.len()), (&b"with"[..], 1), "two messages never come as one");
+        // SAFETY: the kernel has just made this descriptor for us.
+        let mut arrived = File::from(unsafe { OwnedFd::from_raw_fd(fds[0]) });
+        arrived.write_all(b"hello").unwrap();
+        drop(arrived);
+        let mut text = String::new();
+        read.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "hello");
+    }
+
+    #[test]
+    fn a_descriptor_that_comes_in_is_closed() {
+        let (ours, theirs) = pair().unwrap();
+        let (mut read, write) = std::io::pipe().unwrap();
+        send(theirs.as_fd(), b"take it", Some(write.as_fd())).unwrap();
+        drop(write);
+        let mut bytes = [0; 64];
+        assert_eq!(receive(ours.as_fd(), &mut bytes).unwrap(), 7);
+        // Nobody holds the write end any more, or this would wait for ever.
+        assert_eq!(read.read(&mut bytes).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_full_and_a_closed_channel_say_so() {
+        let (ours, theirs) = pair().unwrap();
+        while send(ours.as_fd(), &[b'x'; 4096], None).is_ok() {}
+        let error = send(ours.as_fd(), b"x", None).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        let error = receive(ours.as_fd(), &mut [0; 8]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        drop(theirs);
+        assert_eq!(send(ours.as_fd(), b"x", None).unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn what_was_said_before_the_end_is_still_heard() {
+        let (ours, theirs) = pair().unwrap();
+        send(theirs.as_fd(), b"last words", None).unwrap();
+        shut_down(ours.as_fd());
+        let mut bytes = [0; 64];
+        assert_eq!(receive(ours.as_fd(), &mut bytes).unwrap(), 10);
+        assert_eq!(receive(ours.as_fd(), &mut bytes).unwrap(), 0);
+        assert_eq!(receive(theirs.as_fd(), &mut bytes).unwrap(), 0);
+    }
+}

@@ -1,0 +1,125 @@
+//! Many descriptors behind one that the runtime waits for.
+//!
+//! A set of its own, so that a turn costs what has happened in it and not what there is, and a
+//! descriptor costs no task.
+
+use std::{
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+};
+
+use nix::{
+    errno::Errno,
+    sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+};
+use tokio::io::{Interest, unix::AsyncFd};
+
+/// Events of one turn; the rest comes in the next.
+const EVENTS: usize = 32;
+
+/// A set of descriptors.
+#[derive(Debug)]
+pub struct Poller {
+    set: Epoll,
+    /// The same set, as the runtime waits for it.
+    wake: AsyncFd<OwnedFd>,
+}
+
+/// What has happened to one descriptor.
+#[derive(Debug, Clone, Copy)]
+pub struct Happened {
+    /// The number it was added with.
+    pub token: u64,
+    /// There is something to read, or its end.
+    pub readable: bool,
+    /// There is room to write again.
+    pub writable: bool,
+    /// The other side is gone.
+    pub hung_up: bool,
+}
+
+/// When to be told. That the other side is gone is told in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// As long as there is something to read.
+    Readable,
+    /// As long as there is room to write.
+    Writable,
+    /// Whenever something more to read has arrived.
+    Arrival,
+}
+
+impl When {
+    fn flags(self) -> EpollFlags {
+        match self {
+            Self::Readable => EpollFlags::EPOLLIN,
+            Self::Writable => EpollFlags::EPOLLOUT,
+            Self::Arrival => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
+        }
+    }
+}
+
+impl Poller {
+    /// An empty set, for the runtime of the calling task.
+    ///
+    /// # Errors
+    /// What epoll_create1(2), dup(2) or epoll_ctl(2) say.
+    pub fn new() -> io::Result<Self> {
+        let set = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let same = set.0.try_clone()?;
+        // SAFETY: an OwnedFd is open, and stays the same, until it is dropped.
+        let wake = unsafe { AsyncFd::register_with_interest(same, Interest::READABLE) }?;
+        Ok(Self { set, wake })
+    }
+
+    /// Adds a descriptor; what happens to it is told with `token`.
+    ///
+    /// # Errors
+    /// What epoll_ctl(2) says.
+    pub fn add(&self, fd: BorrowedFd<'_>, token: u64, when: When) -> io::Result<()> {
+        Ok(self.set.add(fd, EpollEvent::new(when.flags(), token))?)
+    }
+
+    /// Tells other things about a descriptor from now on.
+    ///
+    /// # Errors
+    /// What epoll_ctl(2) says.
+    pub fn change(&self, fd: BorrowedFd<'_>, token: u64, when: When) -> io::Result<()> {
+        Ok(self.set.modify(fd, &mut EpollEvent::new(when.flags(), token))?)
+    }
+
+    /// Takes a descriptor out. One that is closed leaves by itself, but only when nobody else has
+    /// it any more.
+    pub fn remove(&self, fd: BorrowedFd<'_>) {
+        let _ = self.set.delete(fd);
+    }
+
+    /// Waits until something has happened and appends it to `into`. Cancel-safe.
+    ///
+    /// # Errors
+    /// What epoll_wait(2) says.
+    pub async fn wait(&self, into: &mut Vec<Happened>) -> io::Result<()> {
+        loop {
+            let mut ready = self.wake.readable().await?;
+            let mut events = [EpollEvent::empty(); EVENTS];
+            let count = match self.set.wait(&mut events, EpollTimeout::ZERO) {
+                Err(Errno::EINTR) => continue,
+                result => result?,
+            };
+            if count == 0 {
+                ready.clear_ready();
+                continue;
+            }
+            into.extend(events[..count].iter().map(|event| {
+                let has = |flag| event.events().intersects(flag);
+                Happened {
+                    token: event.data(),
+                    readable: has(EpollFlags::EPOLLIN),
+                    writable: has(EpollFlags::EPOLLOUT),
+                    hung_up: has(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR),
+                }
+            }));
+            return Ok(());
+        }
+    }
+}

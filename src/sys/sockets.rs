@@ -1,0 +1,306 @@
+//! Listening sockets that procrun holds for workers.
+//!
+//! Bound as libuv binds them: SO_REUSEADDR, never SO_REUSEPORT, so that a second program on the
+//! same port is told. All are non-blocking and close-on-exec.
+
+use std::{
+    fs::{self, Permissions},
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use nix::libc;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// Whose rights count for a file: user and group.
+pub type Owner = (u32, u32);
+
+/// A TCP socket that listens.
+///
+/// # Errors
+/// What socket(2), bind(2) or listen(2) say.
+pub fn tcp(address: SocketAddr, only_v6: bool, backlog: i32) -> io::Result<OwnedFd> {
+    let socket = internet(address, only_v6, Type::STREAM)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+/// A TCP socket that listens on all addresses, IPv6 and IPv4, or IPv4 alone where there is no
+/// IPv6: what Node does when it is given no address.
+///
+/// # Errors
+/// As [`tcp`].
+pub fn tcp_anywhere(port: u16, backlog: i32) -> io::Result<OwnedFd> {
+    match tcp(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port), false, backlog) {
+        Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+            tcp(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port), false, backlog)
+        }
+        done => done,
+    }
+}
+
+/// A UDP socket. `reuse` is the application's own `reuseAddr`.
+///
+/// # Errors
+/// What socket(2) or bind(2) say.
+pub fn udp(address: SocketAddr, only_v6: bool, reuse: bool) -> io::Result<OwnedFd> {
+    let socket = internet(address, only_v6, Type::DGRAM)?;
+    if reuse {
+        socket.set_reuse_address(true)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+fn internet(address: SocketAddr, only_v6: bool, kind: Type) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind.nonblocking(), None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(only_v6)?;
+    }
+    Ok(socket)
+}
+
+/// The address and port that `text` and `port` mean; an IPv6 address may have a zone (`fe80::1%eth0`).
+///
+/// # Errors
+/// `InvalidInput` when it is no address, or the zone is no interface.
+pub fn address(text: &str, port: u16) -> io::Result<SocketAddr> {
+    let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+    let Some((address, zone)) = text.split_once('%') else {
+        return Ok(SocketAddr::new(text.parse::<IpAddr>().map_err(|_| invalid())?, port));
+    };
+    let address: Ipv6Addr = address.parse().map_err(|_| invalid())?;
+    let zone = match zone.parse() {
+        Ok(number) => number,
+        Err(_) => nix::net::if_::if_nametoindex(zone)?,
+    };
+    Ok(SocketAddrV6::new(address, port, 0, zone).into())
+}
+
+/// The file of a unix socket; removed when this is dropped, unless somebody has replaced it.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    owner: Option<Owner>,
+    /// Device and inode.
+    identity: (u64, u64),
+}
+
+/// A unix socket that listens on `path`, made with the rights of `owner` (`None`: procrun's own).
+///
+/// A socket file that nobody listens on is replaced, and the new one gets its permissions. The bits of
+/// `more_mode` are added to them.
+///
+/// # Errors
+/// `AddrInUse` when somebody listens or the file is no socket; what bind(2) or listen(2) say.
+pub fn unix(
+    path: &Path,
+    more_mode: u32,
+    backlog: i32,
+    owner: Option<Owner>,
+) -> io::Result<(OwnedFd, SocketFile)> {
+    let _acting = Acting::as_owner(owner);
+    let address = SockAddr::unix(path)?;
+    let new = || Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None);
+    let socket = new()?;
+    let mut kept = None;
+    if let Err(error) = socket.bind(&address) {
+        if error.kind() != io::ErrorKind::AddrInUse {
+            return Err(error);
+        }
+        let found = fs::symlink_metadata(path)?;
+        let stale = found.file_type().is_socket()
+            && new()?.connect(&address).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        if !stale {
+            return Err(error);
+        }
+        fs::remove_file(path)?;
+        socket.bind(&address)?;
+        kept = Some(found.mode());
+    }
+    let made = fs::symlink_metadata(path)?;
+    let mode = (kept.unwrap_or(made.mode()) | more_mode) & 0o777;
+    if mode != made.mode() & 0o777 {
+        fs::set_permissions(path, Permissions::from_mode(mode))?;
+    }
+    socket.listen(backlog)?;
+    let file = SocketFile { path: path.to_owned(), owner, identity: (made.dev(), made.ino()) };
+    Ok((socket.into(), file))
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _acting = Acting::as_owner(self.owner);
+        if fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// While it lives, this thread touches files with somebody else's rights.
+///
+/// A worker that names a path must not have more done to it than it could do itself.
+struct Acting(bool);
+
+impl Acting {
+    fn as_owner(owner: Option<Owner>) -> Self {
+        let Some((uid, gid)) = owner else { return Self(false) };
+        set_file_identity(uid, gid);
+        Self(true)
+    }
+}
+
+impl Drop for Acting {
+    fn drop(&mut self) {
+        if self.0 {
+            set_file_identity(nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        }
+    }
+}
+
+fn set_file_identity(uid: u32, gid: u32) {
+    // SAFETY: both take an integer and concern this thread only (setfsuid(2)).
+    unsafe {
+        libc::syscall(libc::SYS_setfsgid, gid);
+        libc::syscall(libc::SYS_setfsuid, uid);
+    }
+}
+
+/// Takes one connection from a socket that listens. It is non-blocking: libuv expects that of
+/// whatever it is handed.
+///
+/// # Errors
+/// `WouldBlock` when none waits; what accept(2) says.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: no address is asked for.
+    let fd = unsafe {
+        libc::accept4(
+            listener.as_raw_fd(),
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+        )
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// What a socket is bound to; `None` if that is no address of the internet.
+pub fn local_address(socket: &OwnedFd) -> Option<SocketAddr> {
+    socket2::SockRef::from(&socket.as_fd()).local_addr().ok()?.as_socket()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        io::ErrorKind,
+        net::TcpStream,
+        os::{
+            fd::AsFd,
+            unix::{
+                fs::PermissionsExt,
+                net::{UnixListener, UnixStream},
+            },
+        },
+    };
+
+    use super::{accept, address, local_address, tcp, tcp_anywhere, udp, unix};
+
+    #[test]
+    fn a_port_belongs_to_one() {
+        let anywhere = tcp_anywhere(0, 16).unwrap();
+        let port = local_address(&anywhere).unwrap().port();
+        assert_eq!(tcp_anywhere(port, 16).unwrap_err().kind(), ErrorKind::AddrInUse);
+        let v4 = address("0.0.0.0", port).unwrap();
+        assert_eq!(tcp(v4, false, 16).unwrap_err().kind(), ErrorKind::AddrInUse, "dual stack");
+
+        assert_eq!(accept(anywhere.as_fd()).unwrap_err().kind(), ErrorKind::WouldBlock);
+        let _client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        accept(anywhere.as_fd()).unwrap();
+    }
+
+    #[test]
+    fn only_v6_leaves_the_port_of_v4_alone() {
+        let v6 = tcp(address("::", 0).unwrap(), true, 16).unwrap();
+        let port = local_address(&v6).unwrap().port();
+        tcp(address("0.0.0.0", port).unwrap(), false, 16).unwrap();
+    }
+
+    #[test]
+    fn a_datagram_port_belongs_to_one_too() {
+        let first = udp(address("127.0.0.1", 0).unwrap(), false, false).unwrap();
+        let taken = local_address(&first).unwrap();
+        assert_eq!(udp(taken, false, false).unwrap_err().kind(), ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn addresses_are_numbers_with_or_without_a_zone() {
+        assert_eq!(address("127.0.0.1", 80).unwrap().to_string(), "127.0.0.1:80");
+        assert_eq!(address("fe80::1%2", 80).unwrap().to_string(), "[fe80::1%2]:80");
+        assert_eq!(address("::1%lo", 80).unwrap().to_string(), "[::1%1]:80");
+        for wrong in ["localhost", "", "1.2.3", "::1%nowhere-at-all", "1.2.3.4%lo"] {
+            assert!(address(wrong, 80).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_stale_socket_file_is_replaced_and_its_mode_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o766)).unwrap();
+        let (socket, file) = unix(&path, 0, 16, None).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o766);
+        UnixStream::connect(&path).unwrap();
+
+        assert_eq!(unix(&path, 0, 16, None).unwrap_err().kind(), ErrorKind::AddrInUse, "in use");
+        assert!(path.exists());
+        drop((socket, file));
+        assert!(!path.exists(), "the file goes with the socket");
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_or_has_been_replaced_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app.sock");
+        fs::write(&path, "mine").unwrap();
+        assert_eq!(unix(&path, 0, 16, None).unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+
+        fs::remove_file(&path).unwrap();
+        let held = unix(&path, 0o022, 16, None).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o022, 0o022);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "another's").unwrap();
+        drop(held);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn a_path_is_touched_with_the_workers_rights_only() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let path = dir.path().join("app.sock");
+        let refused = unix(&path, 0, 16, Some((65534, 65534))).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let _held = unix(&path, 0, 16, Some((65534, 65534))).unwrap();
+        let made = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&path).unwrap());
+        assert_eq!(made, 65534);
+        assert!(fs::write("/proc/self/oom_score_adj", "0").is_ok(), "root's own rights are back");
+    }
+}

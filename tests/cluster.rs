@@ -1,0 +1,400 @@
+//! procrun as the primary of clustered Node applications, with the real Node.
+
+mod support;
+
+use std::{
+    collections::HashSet,
+    fmt::Write as _,
+    io::{self, Read, Write},
+    net::{TcpListener, TcpStream, UdpSocket},
+    os::unix::{fs::PermissionsExt, net::UnixListener, net::UnixStream},
+    time::Duration,
+};
+
+use support::{Bed, DEADLINE, Procrun, SIGHUP, SIGKILL, SIGTERM, now, send, tool};
+
+/// A server on a free port that says who answers.
+const SERVER: &str = r"
+const http = require('http');
+const server = http.createServer((request, response) => {
+  if (request.url === '/crash') process.exit(7);
+  response.end(`${process.pid}`);
+});
+server.listen(process.env.PORT || 0, () => console.log(`listening on ${server.address().port} as ${process.pid}`));
+";
+
+fn app(keys: &str) -> String {
+    format!("[[apps]]\nname = \"app\"\nscript = \"app.js\"\n{keys}\n")
+}
+
+fn set_up(ecosystem: &str, files: &[(&str, &str)]) -> Bed {
+    let bed = Bed::with(ecosystem);
+    for (name, text) in files {
+        bed.file(name, text);
+    }
+    bed
+}
+
+fn start(bed: &Bed) -> Procrun {
+    bed.start(&["ecosystem.toml", "--log-level", "debug"])
+}
+
+/// The number that follows `text` in a line.
+#[track_caller]
+fn number_after(line: &str, text: &str) -> i32 {
+    let rest = &line[line.find(text).expect("it has the text") + text.len()..];
+    let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or_else(|_| panic!("no number after {text:?} in {line:?}"))
+}
+
+/// The port that so many workers listen on.
+#[track_caller]
+fn port_of(procrun: &Procrun, workers: usize) -> u16 {
+    let lines = procrun.wait_for_lines("listening on", workers);
+    let ports: HashSet<i32> = lines.iter().map(|line| number_after(line, "listening on")).collect();
+    assert_eq!(ports.len(), 1, "{lines:?}");
+    ports.into_iter().next().and_then(|port| u16::try_from(port).ok()).expect("a port")
+}
+
+/// Asks for a path on a connection of its own. Returns the body.
+fn get(port: u16, path: &str) -> io::Result<String> {
+    ask(&mut TcpStream::connect(("127.0.0.1", port))?, path)
+}
+
+/// Asks for a path on a connection that ends with the answer.
+fn ask(stream: &mut (impl Read + Write), path: &str) -> io::Result<String> {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    match answer.split_once("\r\n\r\n") {
+        Some((_, body)) => Ok(body.to_owned()),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+#[test]
+fn two_workers_share_a_free_port_in_turn() {
+    let bed = set_up(&app("instances = 2\nbalance = \"round-robin\""), &[("app.js", SERVER)]);
+    let mut procrun = start(&bed);
+    let port = port_of(&procrun, 2);
+    let lines = procrun.wait_for_lines("listening on", 2);
+    let pids: HashSet<i32> = lines.iter().map(|line| number_after(line, " as")).collect();
+    assert_eq!(pids.len(), 2, "{lines:?}");
+    let answers: Vec<String> = (0..10).map(|_| get(port, "/").unwrap()).collect();
+    for pid in pids {
+        let count = answers.iter().filter(|answer| **answer == pid.to_string()).count();
+        assert_eq!(count, 5, "{answers:?}");
+    }
+    procrun.expect_stop();
+}
+
+#[test]
+fn workers_that_share_the_socket_take_what_a_busy_one_leaves() {
+    let busy = SERVER.replace(
+        "if (request.url === '/crash') process.exit(7);",
+        "if (request.url === '/hold') { console.log('holding'); while (!require('fs').existsSync('go')); }",
+    );
+    let bed = set_up(&app("instances = 2\nbalance = \"shared\""), &[("app.js", &busy)]);
+    let procrun = start(&bed);
+    let port = port_of(&procrun, 2);
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| get(port, "/hold").unwrap());
+        procrun.wait_for_lines("holding", 1);
+        let others: HashSet<String> = (0..5).map(|_| get(port, "/").unwrap()).collect();
+        bed.file("go", "");
+        let held = held.join().unwrap();
+        assert_eq!(others.len(), 1);
+        assert!(!others.contains(&held));
+    });
+}
+
+#[test]
+fn modules_are_what_they_are_without_a_cluster() {
+    let common =
+        "console.log('main', require.main === module, require('cluster').worker.id, process.env.exec_mode);";
+    let module =
+        "import cluster from 'node:cluster'; console.log('module', cluster.isWorker, cluster.worker.id);";
+    let ecosystem = "[[apps]]\nscript = \"common.js\"\ninstances = 1\nautorestart = false\n\
+        [[apps]]\nscript = \"module.mjs\"\ninstances = 2\nautorestart = false\n\
+        [[apps]]\nscript = \"fork.js\"\nautorestart = false\n";
+    let fork = "console.log('fork', require('cluster').isPrimary, process.connected, typeof process.send);";
+    let bed = set_up(ecosystem, &[("common.js", common), ("module.mjs", module), ("fork.js", fork)]);
+    let procrun = start(&bed);
+    procrun.wait_for_lines("main true 1 cluster_mode", 1);
+    procrun.wait_for_lines("module true 1", 1);
+    procrun.wait_for_lines("module true 2", 1);
+    procrun.wait_for_lines("fork true true function", 1);
+    // The channel keeps no plain application alive; a cluster worker waits for its primary's word.
+    procrun.wait_for_err_lines("fork (3) ended: exit 0", 1);
+}
+
+#[test]
+fn a_taken_port_is_an_error_of_the_application() {
+    let taken = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let script = format!(
+        "const server = require('http').createServer().listen({port});\n\
+         server.on('error', (error) => console.log('error', error.code, error.port));"
+    );
+    let bed = set_up(&app("instances = 1\nautorestart = false"), &[("app.js", &script)]);
+    start(&bed).wait_for_lines(&format!("error EADDRINUSE {port}"), 1);
+}
+
+#[test]
+fn a_second_procrun_does_not_get_the_port() {
+    let bed = set_up(&app("instances = 1"), &[("app.js", SERVER)]);
+    let first = start(&bed);
+    let port = port_of(&first, 1);
+    let script = SERVER.replace("process.env.PORT || 0", &port.to_string());
+    let other = set_up(&app("instances = 1\nautorestart = false"), &[("app.js", &script)]);
+    start(&other).wait_for_err_lines("EADDRINUSE", 1);
+}
+
+#[test]
+fn a_unix_socket_replaces_a_stale_file_and_keeps_its_mode() {
+    let script = r"
+const server = require('http').createServer((q, r) => r.end(`${process.pid}`));
+server.listen('app.sock', () => console.log('listening', server.address()));
+";
+    for balance in ["round-robin", "shared"] {
+        let keys = format!("instances = 2\nbalance = \"{balance}\"");
+        let bed = set_up(&app(&keys), &[("app.js", script)]);
+        let path = bed.path("app.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o770)).unwrap();
+        let mut procrun = start(&bed);
+        procrun.wait_for_lines("listening", 2);
+        let body = ask(&mut UnixStream::connect(&path).unwrap(), "/").unwrap();
+        assert!(body.parse::<i32>().is_ok(), "{body:?}");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o770);
+        procrun.expect_stop();
+        assert!(!path.exists(), "the file goes with the application");
+    }
+}
+
+#[test]
+fn a_udp_port_is_shared() {
+    let script = r"
+const socket = require('dgram').createSocket('udp4');
+socket.on('message', (text, from) => socket.send(`${text} ${process.pid}`, from.port, from.address));
+socket.bind(0, '127.0.0.1', () => console.log('bound to', socket.address().port));
+";
+    let bed = set_up(&app("instances = 2"), &[("app.js", script)]);
+    let procrun = start(&bed);
+    let lines = procrun.wait_for_lines("bound to", 2);
+    let ports: HashSet<i32> = lines.iter().map(|line| number_after(line, "bound to")).collect();
+    assert_eq!(ports.len(), 1, "{lines:?}");
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(DEADLINE)).unwrap();
+    let port = u16::try_from(ports.into_iter().next().unwrap()).unwrap();
+    client.send_to(b"hello", ("127.0.0.1", port)).unwrap();
+    let mut answer = [0; 64];
+    let count = client.recv(&mut answer).unwrap();
+    assert!(answer[..count].starts_with(b"hello "));
+}
+
+#[test]
+fn tls_sessions_go_on_with_another_worker() {
+    let script = r"
+const fs = require('fs');
+const options = { key: fs.readFileSync('key.pem'), cert: fs.readFileSync('cert.pem'), maxVersion: 'TLSv1.2' };
+const server = require('https').createServer(options, (q, r) => r.end(`${process.pid}`));
+server.listen(0, () => console.log('listening on', server.address().port));
+";
+    let client = r"
+const https = require('https');
+let session;
+const one = () => new Promise((done, failed) => {
+  const request = https.get(
+    { port: +process.argv[2], rejectUnauthorized: false, session, agent: false },
+    (response) => {
+      const reused = response.socket.isSessionReused();
+      session = session || response.socket.getSession();
+      let body = '';
+      response.on('data', (text) => (body += text)).on('end', () => done([body, reused]));
+    },
+  );
+  request.on('error', failed);
+});
+(async () => {
+  const [first, ...others] = [await one(), await one(), await one(), await one()];
+  const workers = new Set([first, ...others].map(([pid]) => pid));
+  console.log('workers', workers.size, 'reused', others.every(([, reused]) => reused));
+})();
+";
+    let keys = "instances = 2\nbalance = \"round-robin\"";
+    let bed = set_up(&app(keys), &[("app.js", script), ("client.js", client)]);
+    let certificate = "req -x509 -newkey rsa:2048 -nodes -subj /CN=test -keyout key.pem -out cert.pem";
+    let made = tool("openssl", &certificate.split(' ').collect::<Vec<_>>(), bed.root());
+    assert!(made.status.success(), "{made:?}");
+    let procrun = start(&bed);
+    let port = port_of(&procrun, 2).to_string();
+    let said = tool("node", &["client.js", &port], bed.root());
+    assert_eq!(String::from_utf8_lossy(&said.stdout), "workers 2 reused true\n", "{said:?}");
+}
+
+#[test]
+fn a_crash_never_closes_the_port() {
+    for balance in ["round-robin", "shared"] {
+        let keys = format!("instances = 1\nbalance = \"{balance}\"\nmin_uptime = 0");
+        let bed = set_up(&app(&keys), &[("app.js", SERVER)]);
+        let procrun = start(&bed);
+        let port = port_of(&procrun, 1);
+        let mut last = 0;
+        for round in 1..=3 {
+            procrun.wait_for_lines("listening on", round);
+            let pid: i32 = get(port, "/").unwrap().parse().unwrap();
+            assert_ne!(pid, last);
+            last = pid;
+            send(pid, SIGKILL);
+            // Nobody is there now, or nobody yet: this waits for the next worker.
+            let next: i32 = get(port, "/").unwrap().parse().unwrap();
+            assert_ne!(next, pid);
+        }
+    }
+}
+
+#[test]
+fn connections_survive_a_crash_under_load() {
+    let bed = set_up(&app("instances = 2\nbalance = \"round-robin\"\nmin_uptime = 0"), &[("app.js", SERVER)]);
+    let procrun = start(&bed);
+    let port = port_of(&procrun, 2);
+    let mut refused = 0;
+    let mut crashes = 0;
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(move || {
+                    let asked = (0..100).map(|_| get(port, "/"));
+                    asked.filter(|answer| answer.as_ref().is_err_and(is_refused)).count()
+                })
+            })
+            .collect();
+        for _ in 0..4 {
+            // What was on its way to the same worker may be cut off, but no port is closed.
+            crashes += usize::from(get(port, "/crash").is_err());
+        }
+        refused += clients.into_iter().map(|client| client.join().unwrap()).sum::<usize>();
+    });
+    assert_eq!((refused, crashes), (0, 4));
+    procrun.wait_for_err_lines("ended: exit 7", 4);
+}
+
+fn is_refused(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionRefused
+}
+
+#[test]
+fn more_instances_are_a_matter_of_sighup() {
+    let bed = set_up(&app("instances = 1"), &[("app.js", SERVER)]);
+    let procrun = start(&bed);
+    let first = number_after(&procrun.wait_for_line("listening on"), " as");
+    let port = port_of(&procrun, 1);
+    bed.file("ecosystem.toml", app("instances = 3"));
+    procrun.signal(SIGHUP);
+    assert_eq!(port_of(&procrun, 3), port);
+    assert!(procrun.err().lines_with("ended").is_empty(), "the first one goes on");
+
+    bed.file("ecosystem.toml", app("instances = 1"));
+    procrun.signal(SIGHUP);
+    procrun.wait_for_err_lines("ended", 2);
+    assert_eq!(get(port, "/").unwrap(), first.to_string());
+}
+
+#[test]
+fn a_refused_connection_goes_to_another_worker_and_then_ends() {
+    let script = SERVER.replace("server.listen(", "server.maxConnections = 1; server.listen(");
+    let bed = set_up(&app("instances = 2\nbalance = \"round-robin\""), &[("app.js", &script)]);
+    let procrun = start(&bed);
+    let port = port_of(&procrun, 2);
+    let connect = || TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut kept = Vec::new();
+    let pids: HashSet<String> = (0..2)
+        .map(|_| {
+            let mut stream = connect();
+            let pid = request(&mut stream);
+            kept.push(stream);
+            pid
+        })
+        .collect();
+    assert_eq!(pids.len(), 2, "the second did not fit in the first worker");
+    let mut third = connect();
+    third.set_read_timeout(Some(DEADLINE)).unwrap();
+    let end = third.read(&mut [0; 16]);
+    assert!(matches!(end, Ok(0)), "nobody takes it: {end:?}");
+}
+
+/// Asks on a connection that stays open.
+fn request(stream: &mut TcpStream) -> String {
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut answer = [0; 1024];
+    let count = stream.read(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer[..count]).rsplit("\r\n").next().unwrap().to_owned()
+}
+
+#[test]
+fn a_hostile_worker_is_cut_off_and_hurts_nobody() {
+    let hostile = r"
+const fs = require('fs');
+const write = (bytes) => {
+  for (let at = 0; at < bytes.length; ) {
+    try { at += fs.writeSync(3, bytes, at); } catch (error) { if (error.code !== 'EAGAIN') return; }
+  }
+};
+const say = (message) => write(Buffer.from(JSON.stringify(message) + '\n'));
+const ways = {
+  garbage: () => write(Buffer.from('GET / HTTP/1.1\n')),
+  endless: () => write(Buffer.alloc(2 << 20, 'x')),
+  acts: () => { for (let i = 0; i < 100; i++) say({ cmd: 'NODE_CLUSTER', act: 'fly', seq: i }); },
+  seq: () => { for (let i = 0; i < 100; i++) say({ cmd: 'NODE_CLUSTER', ack: i, accepted: true, seq: i }); },
+  deaf: () => {
+    // Asks for ever and never reads: procrun stops listening to it, and nothing grows.
+    const question = { cmd: 'NODE_CLUSTER', act: 'queryServer', address: null, port: 0, addressType: 4, index: 0 };
+    console.log('deafening');
+    for (let i = 0; ; i++) say({ ...question, seq: i, data: 'x'.repeat(10000) });
+  },
+  flood: () => { console.log('flooding'); for (;;) write(Buffer.from('1\n'.repeat(4096))); },
+};
+ways[process.env.name]();
+setInterval(() => {}, 1000);
+";
+    let ways = ["garbage", "endless", "acts", "seq", "deaf", "flood"];
+    let mut ecosystem = app("instances = 1");
+    for way in ways {
+        let keys = "script = \"hostile.js\"\ninstances = 1\nautorestart = false\nkill_timeout = 100";
+        write!(ecosystem, "[[apps]]\nname = \"{way}\"\n{keys}\n").unwrap();
+    }
+    let bed = set_up(&ecosystem, &[("app.js", SERVER), ("hostile.js", hostile)]);
+    let mut procrun = start(&bed);
+    let port = port_of(&procrun, 1);
+    procrun.wait_for_err_lines("something that is no message of Node's: its channel is closed", 1);
+    procrun.wait_for_err_lines("a message of more than 1 MiB: its channel is closed", 1);
+    procrun.wait_for_err_lines("sent a cluster message that Node does not have", 1);
+    procrun.wait_for_err_lines("answered to something that was never sent", 1);
+    procrun.wait_for_lines("deafening", 1);
+    procrun.wait_for_lines("flooding", 1);
+    for _ in 0..20 {
+        let asked = now();
+        get(port, "/").unwrap();
+        assert!(asked.elapsed() < Duration::from_secs(20), "the others are served meanwhile");
+    }
+    procrun.expect_stop();
+}
+
+#[test]
+fn a_fork_mode_worker_says_ready_and_is_asked_to_end_by_a_message() {
+    let script = r"
+process.on('message', (message) => { console.log('got', message); process.exit(0); });
+process.on('SIGTERM', () => { console.log('got a signal'); process.exit(0); });
+process.send({ hello: 'there' });
+process.send('ready');
+";
+    let bed = set_up(&app("shutdown_with_message = true"), &[("app.js", script)]);
+    let procrun = start(&bed);
+    procrun.wait_for_err_lines("app (0) says that it is ready", 1);
+    assert_eq!(procrun.err().lines_with("app (0) has sent a message").len(), 1);
+    procrun.signal(SIGTERM);
+    procrun.wait_for_lines("got shutdown", 1);
+    assert!(procrun.out().lines_with("got a signal").is_empty());
+}
