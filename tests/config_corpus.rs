@@ -92,7 +92,7 @@ fn check(case: &Path) -> Result<(), String> {
 }
 
 /// Arguments, the exit code, and a part of what is said. The first is what procrun is called.
-const TYPED: [(&[&str], u8, &str); 28] = [
+const TYPED: [(&[&str], u8, &str); 30] = [
     (&["procrun"], 64, "there is no TARGET"),
     (&["procrun", "--help"], 0, "Exit codes:"),
     (&["procrun", "run", "-h"], 0, "Exit codes:"),
@@ -116,6 +116,8 @@ const TYPED: [(&[&str], u8, &str); 28] = [
     (&["procrun", "check", "sh", "-i", "-1"], 0, "one per CPU less 1"),
     (&["procrun", "--format", "check", "--raw", "sh"], 0, "# --raw"),
     (&["procrun", "check", "app.js", "--only", "app", "--delay", "2"], 0, "start_delay"),
+    (&["procrun", "check", "sh", "--secret", "--public", "--machine-name", "--env"], 0, "app sh"),
+    (&["procrun", "check", "--machine-name", "--env", "--raw", "sh"], 0, "app sh"),
     (&["procrun", "check", "sh", "--delay", "1.5"], 0, "start_delay  1.5s"),
     (&["procrun", "check", "sh", "--delay", "abc"], 64, "`--delay` must be seconds or a duration"),
     (&["procrun", "check", "sh", "--watch-delay", "abc"], 64, "`--watch-delay` must be seconds"),

@@ -33,6 +33,8 @@ enum Takes {
     Many(&'static str),
     /// `=value` or nothing.
     Maybe(&'static str),
+    /// The next word unless that is an option, or nothing: PM2's `[value]`.
+    Optional(&'static str),
 }
 
 impl Takes {
@@ -41,6 +43,7 @@ impl Takes {
             Nothing => String::new(),
             One(name) | Dashed(name) | Many(name) => format!(" <{name}>"),
             Maybe(name) => format!("[={name}]"),
+            Optional(name) => format!(" [{name}]"),
         }
     }
 }
@@ -109,7 +112,7 @@ const NO_SERVICE: &str = "PM2's monitoring service is not used here";
 
 use Group::{Env, Files, Hidden, Later, Output, Restart, Stop, What};
 use Means::{Key, Not, Notice, Seconds, Word};
-use Takes::{Dashed, Many, Maybe, Nothing, One};
+use Takes::{Dashed, Many, Maybe, Nothing, One, Optional};
 
 static FLAGS: &[Flag] = &[
     flag(
@@ -147,7 +150,7 @@ static FLAGS: &[Flag] = &[
     flag(None, "--no-autostart", Nothing, Not("autostart"), What, "Know the app but do not start it"),
     flag(None, "--no-auto-exit", Nothing, Not("auto_exit"), What, "Stay when all apps have ended"),
     flag(None, "--source-map-support", Nothing, Key("source_map_support"), What, "Source maps for Node"),
-    flag(None, "--env", One("NAME"), Means::Env, Env, "Take env_<NAME> of the file"),
+    flag(None, "--env", Optional("NAME"), Means::Env, Env, "Take env_<NAME> of the file"),
     flag(None, "--env-file", Many("FILE"), Key("env_file"), Env, "Read variables from a dotenv file"),
     flag(
         None,
@@ -279,9 +282,9 @@ static FLAGS: &[Flag] = &[
     flag(None, "--v8", Nothing, Key("v8"), Hidden, ""),
     flag(None, "--event-loop-inspector", Nothing, Key("event_loop_inspector"), Hidden, ""),
     flag(None, "--deep-monitoring", Nothing, Key("deep_monitoring"), Hidden, ""),
-    flag(None, "--secret", One("KEY"), Notice(NO_SERVICE), Hidden, ""),
-    flag(None, "--public", One("KEY"), Notice(NO_SERVICE), Hidden, ""),
-    flag(None, "--machine-name", One("NAME"), Notice(NO_SERVICE), Hidden, ""),
+    flag(None, "--secret", Optional("KEY"), Notice(NO_SERVICE), Hidden, ""),
+    flag(None, "--public", Optional("KEY"), Notice(NO_SERVICE), Hidden, ""),
+    flag(None, "--machine-name", Optional("NAME"), Notice(NO_SERVICE), Hidden, ""),
     flag(None, "--parallel", One("N"), Notice("everything starts at once"), Hidden, ""),
     flag(None, "--no-color", Nothing, Notice("colours are for terminals only"), Hidden, ""),
     flag(None, "--no-daemon", Nothing, Means::Nothing, Hidden, ""),
@@ -309,6 +312,7 @@ impl Flag {
             Maybe(name) => {
                 arg.value_name(name).num_args(0..=1).require_equals(true).default_missing_value("")
             }
+            Optional(name) => arg.value_name(name).num_args(0..=1).default_missing_value(""),
         }
     }
 
@@ -345,7 +349,7 @@ impl Flag {
             Nothing => FlagValue::Switch(true),
             Maybe(_) if last.is_empty() => FlagValue::Switch(true),
             Many(_) => FlagValue::List(values.iter().map(|&value| value.to_owned()).collect()),
-            One(_) | Dashed(_) | Maybe(_) => FlagValue::Text(last.to_owned()),
+            One(_) | Dashed(_) | Maybe(_) | Optional(_) => FlagValue::Text(last.to_owned()),
         }
     }
 }
@@ -447,6 +451,11 @@ mod tests {
         assert_eq!(flags.only, ["a", "b", "c"]);
         assert_eq!(flags.env_name.as_deref(), Some("x"));
         assert!(flags.check().is_ok());
+        for line in ["p --secret --public --machine-name --env --raw a.js", "p a.js --secret x --env"] {
+            let flags = parsed(&line.split(' ').collect::<Vec<_>>());
+            assert_eq!(flags.env_name, None, "{line}");
+            assert!(flags.notices.iter().any(|notice| notice.contains("--secret")), "{line}");
+        }
         assert_eq!(parsed(&["p", "a.js", "--", "--only", "x"]).only, [""; 0]);
         let flags = parsed(&["p", "a.js", "-i", "many", "--kill-timeout=-5"]);
         let problems = flags.check().unwrap_err();
