@@ -6,16 +6,15 @@
 use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
 
 use super::{
-    arguments,
+    apply::{self, Outcome, apply},
     draft::{Draft, EnvVar, RuntimeDraft},
-    keys::{APP_KEYS, Beyond, Choice, Key, Kind, RUNTIME_KEYS, Zero, find, words},
+    keys::{APP_KEYS, Key, RUNTIME_KEYS, find, words},
     notices::Notices,
     origin::Origin,
     problem::{Problem, Problems},
     tree::{Entry, Node, Place, Position, Value, shorten},
     value::{self, Complaint, Decoded, Dialect},
 };
-use crate::spec::InheritEnv;
 
 /// The most applications one file may hold.
 const MAX_APPS: usize = 1000;
@@ -35,24 +34,6 @@ pub(super) struct App {
 pub(super) struct File {
     pub(super) runtime: RuntimeDraft,
     pub(super) apps: Vec<App>,
-}
-
-/// What became of a value.
-pub(super) enum Outcome {
-    /// It is in the draft.
-    Set,
-    /// It says nothing.
-    Unset,
-    /// It is right, and without effect until its feature comes.
-    Later,
-    /// Without effect too, and nobody can tell yet what it means.
-    LaterUnread,
-    /// It asks for a service of PM2 itself.
-    OfPm2,
-    /// It sets nothing, as in PM2; this has to be said.
-    Noted(String),
-    /// It is in the draft, but not as it was written; this has to be said.
-    Adjusted(String),
 }
 
 /// Decodes one file.
@@ -253,7 +234,7 @@ impl Decoder<'_> {
             return;
         }
         if self.dialect == Dialect::Pm2 && matches!(entry.node.value, Value::Text(_)) {
-            self.note(entry, &app.label, NO_VARIABLE);
+            self.note(entry, &app.label, apply::NO_VARIABLE);
             return;
         }
         match self.environment(&entry.node) {
@@ -268,7 +249,7 @@ impl Decoder<'_> {
     }
 
     fn environment(&self, node: &Node) -> Decoded<Vec<EnvVar>> {
-        environment(node, &self.origin(node), &self.file)
+        apply::environment(node, &self.origin(node), &self.file)
     }
 
     fn runtime(
@@ -336,8 +317,6 @@ impl Decoder<'_> {
 
 const NO_APPS: &str = "an app is `[[apps]]` in TOML, an element of `apps` elsewhere; it needs a `script`";
 
-const NO_VARIABLE: &str = "is a text, which sets no variable";
-
 fn is_script(key: &str) -> bool {
     find(APP_KEYS, key).is_some_and(|key| key.name == "script")
 }
@@ -367,161 +346,5 @@ fn origin(node: &Node, file: &Arc<str>) -> Origin {
     } else {
         let unique: BTreeSet<&String> = node.expanded.iter().collect();
         Origin::Expanded(place, unique.into_iter().cloned().collect())
-    }
-}
-
-fn environment(node: &Node, whole: &Origin, file: &Arc<str>) -> Decoded<Vec<EnvVar>> {
-    let variables = value::environment(node)?;
-    Ok(variables
-        .into_iter()
-        .map(|value::Variable { name, value, at, expanded }| {
-            let place = Place { file: file.clone(), position: at };
-            let origin = match whole {
-                Origin::File(_) | Origin::Expanded(..) if expanded.is_empty() => Origin::File(place),
-                Origin::File(_) | Origin::Expanded(..) => Origin::Expanded(place, expanded),
-                other => other.clone(),
-            };
-            EnvVar { name, value, origin }
-        })
-        .collect())
-}
-
-/// Reads a value and puts it where its key says.
-pub(super) fn apply<D>(
-    kind: &Kind<D>,
-    node: &Node,
-    dialect: Dialect,
-    origin: &Origin,
-    file: &Arc<str>,
-    draft: &mut D,
-) -> Decoded<Outcome> {
-    match kind {
-        Kind::Label(set) => set(draft, value::label(node)?),
-        Kind::Text(set) => set(draft, value::full_text(node)?),
-        Kind::Variable(set) => set(draft, value::variable(node)?),
-        Kind::Words(set) => set(draft, arguments::words(node, dialect)?),
-        Kind::Switch(set) => set(draft, value::switch(node, dialect)?),
-        Kind::Duration(set, _) if dialect == Dialect::Pm2 && value::is_too_long(node) => {
-            set(draft, value::MAX_DURATION);
-            return Ok(Outcome::Adjusted(format!(
-                "is {}, more than 30 days: it is 30 days",
-                node.value.describe()
-            )));
-        }
-        Kind::Duration(set, zero) => {
-            let duration = value::duration(node)?;
-            if duration.is_zero() && dialect == Dialect::Pm2 && *zero == Zero::IsUnset {
-                return Ok(Outcome::Unset);
-            }
-            set(draft, duration);
-        }
-        Kind::Size(min, set) => {
-            let size = value::size(node)?;
-            if size < *min {
-                let message = format!("must be at least {min} bytes, it is {}", node.value.describe());
-                return Err(vec![Complaint { message, at: None }]);
-            }
-            set(draft, size);
-        }
-        Kind::Count(min, max, beyond, set) => match value::count(node, *min, *max) {
-            Err(_) if dialect == Dialect::Pm2 && *beyond == Beyond::IsNearest => {
-                let Some(count) = value::nearest_count(node, *min, *max) else {
-                    return value::must_be(&format!("a whole number from {min}"), node);
-                };
-                set(draft, count);
-                return Ok(Outcome::Adjusted(format!(
-                    "is {}, it is taken for {count}",
-                    node.value.describe()
-                )));
-            }
-            count => set(draft, count?),
-        },
-        Kind::Choice(choices) | Kind::Hint(choices) => {
-            let word = value::text(node)?;
-            let Some((_, set)) = choices.iter().find(|(choice, _)| *choice == word) else {
-                if dialect == Dialect::Pm2 && matches!(kind, Kind::Hint(_)) {
-                    return Ok(Outcome::Noted(format!("is {}, which has no effect", node.value.describe())));
-                }
-                let message = format!("must be {}, not {}", one_of(choices), node.value.describe());
-                return Err(vec![Complaint { message, at: None }]);
-            };
-            set(draft);
-        }
-        Kind::Instances(set) => set(draft, value::instances(node, dialect)?),
-        Kind::Codes(set) if dialect == Dialect::Pm2 => {
-            let (codes, dropped) = value::codes_of_pm2(node)?;
-            set(draft, codes);
-            if let Some(dropped) = dropped {
-                return Ok(Outcome::Adjusted(format!("holds {dropped}, with which no program ends")));
-            }
-        }
-        Kind::Codes(set) => set(draft, value::codes(node)?),
-        Kind::Signal(set) => set(draft, value::signal(node)?),
-        Kind::Principal(set) => set(draft, value::principal(node)?),
-        Kind::Environment(set) => {
-            if dialect == Dialect::Pm2 && matches!(node.value, Value::Text(_)) {
-                return Ok(Outcome::Noted(NO_VARIABLE.to_owned()));
-            }
-            set(draft, environment(node, origin, file)?);
-        }
-        Kind::EnvFiles(set) => set(draft, value::placed_texts(node)?),
-        Kind::Filter(set) => match &node.value {
-            Value::Bool(true) => set(draft, InheritEnv::Nothing),
-            Value::Bool(false) => set(draft, InheritEnv::All),
-            Value::Text(_) if dialect == Dialect::Pm2 => {
-                set(draft, InheritEnv::WithoutName(value::text(node)?))
-            }
-            Value::List(items) if dialect == Dialect::Pm2 => {
-                let (parts, others): (Vec<_>, Vec<_>) =
-                    items.iter().partition(|item| value::text(item).is_ok());
-                set(draft, InheritEnv::Without(parts.into_iter().filter_map(value::scalar_text).collect()));
-                if let Some(other) = others.first() {
-                    return Ok(Outcome::Adjusted(format!(
-                        "holds {}, which is no part of a name",
-                        other.value.describe()
-                    )));
-                }
-            }
-            _ => set(draft, InheritEnv::Without(value::texts(node)?)),
-        },
-        Kind::LogFile(set) => match &node.value {
-            Value::Bool(false) => set(draft, None),
-            Value::Bool(true) => {
-                return Ok(Outcome::Noted("is `true`: only a path makes a file here".to_owned()));
-            }
-            _ => {
-                let path = value::full_text(node)?;
-                set(draft, (path != "/dev/null" && path != "NULL").then_some(path));
-            }
-        },
-        Kind::Later(check) => {
-            let checked = check(node);
-            let off = match &node.value {
-                Value::Bool(on) => !on,
-                Value::Integer(number) => *number == 0,
-                Value::Text(text) => text == "0",
-                _ => false,
-            };
-            return match checked {
-                Err(complaints) if dialect != Dialect::Pm2 => Err(complaints),
-                _ if off => Ok(Outcome::Unset),
-                Ok(()) => Ok(Outcome::Later),
-                Err(_) => Ok(Outcome::LaterUnread),
-            };
-        }
-        Kind::OfPm2 => return Ok(Outcome::OfPm2),
-        Kind::Moot => return Ok(Outcome::Unset),
-    }
-    Ok(Outcome::Set)
-}
-
-/// `"a", "b" or "c"`; PM2's long forms are understood, not advertised.
-fn one_of<D>(choices: &[Choice<D>]) -> String {
-    let words = choices.iter().map(|(word, _)| word).filter(|word| !word.ends_with("_mode"));
-    let words: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();
-    match words.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, others)) => format!("{} or {last}", others.join(", ")),
-        None => String::new(),
     }
 }

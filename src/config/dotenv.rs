@@ -26,18 +26,15 @@ pub(super) fn parse(text: &str) -> (Vec<Variable>, Vec<u32>) {
         let begin = after_space(&text, at);
         line += newlines(&text[at..begin]);
         at = begin;
-        let end = match statement(&text, begin) {
-            Some(statement) => {
-                variables.push(Variable { name: statement.name.to_owned(), value: statement.value, line });
-                // The next one begins in a line of its own.
-                end_of_line(&text, statement.end)
+        let end = if let Some(statement) = statement(&text, begin) {
+            variables.push(Variable { name: statement.name.to_owned(), value: statement.value, line });
+            // The next one begins in a line of its own.
+            end_of_line(&text, statement.end)
+        } else {
+            if !text[begin..].starts_with('#') && begin < text.len() {
+                skipped.push(line);
             }
-            None => {
-                if !text[begin..].starts_with('#') && begin < text.len() {
-                    skipped.push(line);
-                }
-                end_of_line(&text, begin)
-            }
+            end_of_line(&text, begin)
         };
         line += newlines(&text[at..end]);
         at = end;
@@ -59,14 +56,12 @@ fn statement(text: &str, begin: usize) -> Option<Statement<'_>> {
         .filter(|&at| at > begin + "export".len())
         .and_then(|at| assignment(text, at))
         .or_else(|| assignment(text, begin))?;
-    let (raw, end) = match quoted(text, after_space(text, separated)) {
-        Some((quote_end, end)) => (&text[separated..quote_end], end),
-        None => {
-            let bare = text[separated..].find(['#', '\n']).map_or(text.len(), |length| separated + length);
-            // What stands behind is a comment or the end of the line.
-            (&text[separated..bare], closed_off(text, bare).unwrap_or(bare))
-        }
-    };
+    let (value_end, end) = quoted(text, after_space(text, separated)).unwrap_or_else(|| {
+        let bare = text[separated..].find(['#', '\n']).map_or(text.len(), |length| separated + length);
+        // What stands behind is a comment or the end of the line.
+        (bare, closed_off(text, bare).unwrap_or(bare))
+    });
+    let raw = &text[separated..value_end];
     Some(Statement { name, value: plain(raw.trim_matches(is_space)), end })
 }
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::{
-    decode::apply,
+    apply::{Outcome, apply},
     draft::{Draft, RuntimeDraft},
     keys::{APP_KEYS, RUNTIME_KEYS, find},
     notices::Notices,
@@ -107,11 +107,11 @@ impl Flags {
             let Some(known) = find(APP_KEYS, key) else { continue };
             let origin = Origin::Flag(flag);
             match apply(&known.kind, node, Dialect::Flag, &origin, &Arc::from(""), draft) {
-                Ok(super::decode::Outcome::Set) => {
+                Ok(Outcome::Set) => {
                     draft.origins.insert(known.name, origin);
                 }
-                Ok(super::decode::Outcome::Later) => notices.later(known.name, flag),
-                Ok(super::decode::Outcome::OfPm2) => notices.of_pm2(known.name, flag),
+                Ok(Outcome::Later) => notices.later(known.name, flag),
+                Ok(Outcome::OfPm2) => notices.of_pm2(known.name, flag),
                 Ok(_) => {}
                 Err(complaints) => {
                     for complaint in complaints {

@@ -52,7 +52,7 @@ impl Written<'_> {
             (files.max_size, files.keep, files.compress)
         };
         (rotation(self.app) != rotation(other.app)).then(|| {
-            self.problem(format!(
+            self.problem(&format!(
                 "is the `{}` of app `{}` too, which rotates it differently",
                 other.key, other.app.name
             ))
@@ -67,10 +67,10 @@ impl Written<'_> {
             "has the name that the `{}` of app `{}` gets when it is rotated",
             other.key, other.app.name
         );
-        Some(self.problem(message).hint("give it another name"))
+        Some(self.problem(&message).hint("give it another name"))
     }
 
-    fn problem(&self, what: String) -> Problem {
+    fn problem(&self, what: &str) -> Problem {
         let setting = self.settings.settings.iter().find(|setting| setting.key == self.key);
         Problem {
             place: setting.and_then(|setting| setting.origin.place().cloned()),

@@ -11,6 +11,7 @@
 //! never looks a program up but the target itself. All errors are collected, none stops at the
 //! first.
 
+mod apply;
 mod arguments;
 mod build;
 mod cron;

@@ -1,0 +1,198 @@
+//! One value → where its key says, in the draft.
+//!
+//! It knows what each kind of key takes, and what PM2's files may say besides. It names no key, and
+//! says nothing to anybody: the caller gets the outcome.
+
+use std::sync::Arc;
+
+use super::{
+    arguments,
+    draft::EnvVar,
+    keys::{Beyond, Choice, Kind, Zero},
+    origin::Origin,
+    tree::{Node, Place, Value},
+    value::{self, Complaint, Decoded, Dialect},
+};
+use crate::spec::InheritEnv;
+
+/// What is said of a text where a table of variables is wanted.
+pub(super) const NO_VARIABLE: &str = "is a text, which sets no variable";
+
+/// What became of a value.
+pub(super) enum Outcome {
+    /// It is in the draft.
+    Set,
+    /// It says nothing.
+    Unset,
+    /// It is right, and without effect until its feature comes.
+    Later,
+    /// Without effect too, and nobody can tell yet what it means.
+    LaterUnread,
+    /// It asks for a service of PM2 itself.
+    OfPm2,
+    /// It sets nothing, as in PM2; this has to be said.
+    Noted(String),
+    /// It is in the draft, but not as it was written; this has to be said.
+    Adjusted(String),
+}
+
+/// Reads a value and puts it where its key says.
+pub(super) fn apply<D>(
+    kind: &Kind<D>,
+    node: &Node,
+    dialect: Dialect,
+    origin: &Origin,
+    file: &Arc<str>,
+    draft: &mut D,
+) -> Decoded<Outcome> {
+    if dialect == Dialect::Pm2
+        && let Some(outcome) = as_pm2(kind, node, draft)?
+    {
+        return Ok(outcome);
+    }
+    match kind {
+        Kind::Label(set) => set(draft, value::label(node)?),
+        Kind::Text(set) => set(draft, value::full_text(node)?),
+        Kind::Variable(set) => set(draft, value::variable(node)?),
+        Kind::Words(set) => set(draft, arguments::words(node, dialect)?),
+        Kind::Switch(set) => set(draft, value::switch(node, dialect)?),
+        Kind::Duration(set, _) => set(draft, value::duration(node)?),
+        Kind::Size(min, set) => {
+            let size = value::size(node)?;
+            if size < *min {
+                let message = format!("must be at least {min} bytes, it is {}", node.value.describe());
+                return Err(vec![Complaint { message, at: None }]);
+            }
+            set(draft, size);
+        }
+        Kind::Count(min, max, _, set) => set(draft, value::count(node, *min, *max)?),
+        Kind::Choice(choices) | Kind::Hint(choices) => {
+            let word = value::text(node)?;
+            let Some((_, set)) = choices.iter().find(|(choice, _)| *choice == word) else {
+                let message = format!("must be {}, not {}", one_of(choices), node.value.describe());
+                return Err(vec![Complaint { message, at: None }]);
+            };
+            set(draft);
+        }
+        Kind::Instances(set) => set(draft, value::instances(node, dialect)?),
+        Kind::Codes(set) => set(draft, value::codes(node)?),
+        Kind::Signal(set) => set(draft, value::signal(node)?),
+        Kind::Principal(set) => set(draft, value::principal(node)?),
+        Kind::Environment(set) => set(draft, environment(node, origin, file)?),
+        Kind::EnvFiles(set) => set(draft, value::placed_texts(node)?),
+        Kind::Filter(set) => match &node.value {
+            Value::Bool(true) => set(draft, InheritEnv::Nothing),
+            Value::Bool(false) => set(draft, InheritEnv::All),
+            _ => set(draft, InheritEnv::Without(value::texts(node)?)),
+        },
+        Kind::LogFile(set) => match &node.value {
+            Value::Bool(false) => set(draft, None),
+            Value::Bool(true) => {
+                return Ok(Outcome::Noted("is `true`: only a path makes a file here".to_owned()));
+            }
+            _ => {
+                let path = value::full_text(node)?;
+                set(draft, (path != "/dev/null" && path != "NULL").then_some(path));
+            }
+        },
+        Kind::Later(check) => {
+            check(node)?;
+            return Ok(if is_off(&node.value) { Outcome::Unset } else { Outcome::Later });
+        }
+        Kind::OfPm2 => return Ok(Outcome::OfPm2),
+        Kind::Moot => return Ok(Outcome::Unset),
+    }
+    Ok(Outcome::Set)
+}
+
+/// What only PM2's files mean with a value, or bear: PM2 starts with it, so it is no error here.
+fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outcome>> {
+    let described = || node.value.describe();
+    Ok(Some(match kind {
+        Kind::Duration(set, _) if value::is_too_long(node) => {
+            set(draft, value::MAX_DURATION);
+            Outcome::Adjusted(format!("is {}, more than 30 days: it is 30 days", described()))
+        }
+        Kind::Duration(_, Zero::IsUnset) if value::duration(node)?.is_zero() => Outcome::Unset,
+        Kind::Count(min, max, Beyond::IsNearest, set) if value::count(node, *min, *max).is_err() => {
+            let Some(count) = value::nearest_count(node, *min, *max) else {
+                return value::must_be(&format!("a whole number from {min}"), node);
+            };
+            set(draft, count);
+            Outcome::Adjusted(format!("is {}, it is taken for {count}", described()))
+        }
+        Kind::Hint(choices)
+            if !choices.iter().any(|(choice, _)| value::text(node).is_ok_and(|word| word == *choice)) =>
+        {
+            value::text(node)?;
+            Outcome::Noted(format!("is {}, which has no effect", described()))
+        }
+        Kind::Codes(set) => {
+            let (codes, dropped) = value::codes_of_pm2(node)?;
+            set(draft, codes);
+            match dropped {
+                Some(dropped) => Outcome::Adjusted(format!("holds {dropped}, with which no program ends")),
+                None => Outcome::Set,
+            }
+        }
+        Kind::Environment(_) if matches!(node.value, Value::Text(_)) => {
+            Outcome::Noted(NO_VARIABLE.to_owned())
+        }
+        Kind::Filter(set) => match &node.value {
+            Value::Text(_) => {
+                set(draft, InheritEnv::WithoutName(value::text(node)?));
+                Outcome::Set
+            }
+            Value::List(items) => {
+                let (parts, others): (Vec<_>, Vec<_>) =
+                    items.iter().partition(|item| value::text(item).is_ok());
+                set(draft, InheritEnv::Without(parts.into_iter().filter_map(value::scalar_text).collect()));
+                match others.first().map(|other| other.value.describe()) {
+                    Some(other) => Outcome::Adjusted(format!("holds {other}, which is no part of a name")),
+                    None => Outcome::Set,
+                }
+            }
+            _ => return Ok(None),
+        },
+        Kind::Later(_) if is_off(&node.value) => Outcome::Unset,
+        Kind::Later(check) if check(node).is_err() => Outcome::LaterUnread,
+        _ => return Ok(None),
+    }))
+}
+
+fn is_off(value: &Value) -> bool {
+    match value {
+        Value::Bool(on) => !on,
+        Value::Integer(number) => *number == 0,
+        Value::Text(text) => text == "0",
+        _ => false,
+    }
+}
+
+/// The variables of a table, each with its place.
+pub(super) fn environment(node: &Node, whole: &Origin, file: &Arc<str>) -> Decoded<Vec<EnvVar>> {
+    let variables = value::environment(node)?;
+    Ok(variables
+        .into_iter()
+        .map(|value::Variable { name, value, at, expanded }| {
+            let place = Place { file: file.clone(), position: at };
+            let origin = match whole {
+                Origin::File(_) | Origin::Expanded(..) if expanded.is_empty() => Origin::File(place),
+                Origin::File(_) | Origin::Expanded(..) => Origin::Expanded(place, expanded),
+                other => other.clone(),
+            };
+            EnvVar { name, value, origin }
+        })
+        .collect())
+}
+
+/// `"a", "b" or "c"`; PM2's long forms are understood, not advertised.
+fn one_of<D>(choices: &[Choice<D>]) -> String {
+    let words = choices.iter().map(|(word, _)| word).filter(|word| !word.ends_with("_mode"));
+    let words: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();
+    match words.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
