@@ -35,7 +35,8 @@ pub(super) fn pid_file(view: &InstanceView<'_>) -> Option<PathBuf> {
 
 /// `app.log` → `app-3.log` for the instance with the id 3, unless it is the only one of its kind.
 fn own_name(path: &Path, view: &InstanceView<'_>) -> PathBuf {
-    if view.spec.instances == Instances::Count(1) {
+    // A device is one and the same for all: `/dev/stdout`.
+    if view.spec.instances == Instances::Count(1) || path.starts_with("/dev") {
         return path.to_owned();
     }
     let mut name = path.file_stem().unwrap_or_default().to_owned();
