@@ -28,7 +28,7 @@ demo:
 test:
 	@tests/setup.sh test
 	@$(MAKE) --no-print-directory lint container-test
-	cargo test --locked
+	cargo test --locked --no-fail-fast
 
 lint:
 	cargo fmt --check

@@ -30,7 +30,7 @@ impl Notices {
 
     /// A key whose feature is still to come.
     pub(super) fn later(&mut self, key: &str, place: &str) {
-        self.once(key, || format!("{place}: `{key}` is right but has no effect yet"));
+        self.once(key, || format!("{place}: `{key}` is known but has no effect yet"));
     }
 
     /// A key that only PM2 itself has a use for.

@@ -17,7 +17,7 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::OFlag,
+    fcntl::{FcntlArg, OFlag, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 use tracing::Level;
@@ -30,6 +30,8 @@ use super::{
 
 /// How long a stream that refuses (a full disk behind it) is left alone.
 const RETRY: Duration = Duration::from_secs(1);
+/// What procrun would like its own stdout and stderr to hold, in bytes.
+const WANTED: i32 = 512 * 1024;
 /// What a pipe that is ready takes at least, without blocking.
 const READY: usize = 4096;
 /// The device number of `/dev/ptmx`: opening it again gives another terminal.
@@ -67,6 +69,9 @@ impl End {
         let terminal = inherited.is_terminal();
         let found = inherited.metadata().ok();
         let identity = found.as_ref().map(|found| (found.dev(), found.ino()));
+        if found.as_ref().is_some_and(|found| found.file_type().is_fifo()) {
+            widen(&inherited);
+        }
         let (is_file, again) = found.map_or((false, false), |found| {
             let waits = found.file_type().is_fifo() || terminal && found.rdev() != NEW_TERMINAL;
             (found.is_file(), waits)
@@ -224,6 +229,14 @@ impl End {
 impl AsFd for End {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+}
+
+/// Makes a pipe hold more than the 64 KiB it has unless somebody asked: each time it is full the
+/// pump and its reader have to wait for each other. A refusal means more waiting, nothing else.
+fn widen(pipe: &File) {
+    if fcntl(pipe, FcntlArg::F_GETPIPE_SZ).is_ok_and(|size| size < WANTED) {
+        let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(WANTED));
     }
 }
 

@@ -112,9 +112,16 @@ impl OwnLine {
         }
     }
 
-    fn fields_as_text(&self, to: &mut impl Put) {
+    /// `timestamp=… app=procrun level=… key=value message=…`; a field whose name the line has already
+    /// gets `field_` before it.
+    pub(super) fn key_value(&self, time: &[u8], to: &mut impl Put) {
+        to.put(b"timestamp=");
+        logfmt(time, to);
+        to.put(b" app=procrun level=");
+        to.put(level_name(self.level).as_bytes());
         for (name, value) in &self.fields {
-            to.put(b" ");
+            let taken = matches!(*name, "timestamp" | "app" | "level" | "message");
+            to.put(if taken { b" field_" } else { b" " });
             to.put(name.as_bytes());
             to.put(b"=");
             match value {
@@ -122,15 +129,6 @@ impl OwnLine {
                 Value::Bare(text) => to.put(text.as_bytes()),
             }
         }
-    }
-
-    /// `timestamp=… app=procrun level=… key=value message=…`.
-    pub(super) fn key_value(&self, time: &[u8], to: &mut impl Put) {
-        to.put(b"timestamp=");
-        logfmt(time, to);
-        to.put(b" app=procrun level=");
-        to.put(level_name(self.level).as_bytes());
-        self.fields_as_text(to);
         to.put(b" message=");
         put_printable(&self.message.replace('\n', " "), to);
         to.put(b"\n");

@@ -92,7 +92,8 @@ fn ended(who: &Subject, ending: &Ending, uptime: Readable, next: Next) {
         Next::Final if code == 0 => info!(app, id, reason, code, "{what}, done"),
         Next::Final => warn!(app, id, reason, code, "{what}, not restarting it"),
         Next::Errored { unstable } => {
-            error!(app, id, reason, code, "{what}, errored: {unstable} unstable starts in a row");
+            let starts = if unstable == 1 { "start" } else { "starts in a row" };
+            error!(app, id, reason, code, "{what}, errored: {unstable} unstable {starts}");
         }
         Next::Sweep => info!(app, id, reason, code, "{what}, but some of its processes are left"),
     }

@@ -16,6 +16,8 @@ const WANTED: usize = 1024 * 1024;
 /// What the kernel gives without asking.
 const DEFAULT: usize = 64 * 1024;
 const PAGE: usize = 4096;
+/// What procrun's own stdout and stderr may hold together.
+const OWN: usize = 1024 * 1024;
 
 /// Both ends of a pipe. The worker gets the write end (blocking); the log pump reads the other
 /// (non-blocking, which is a property of that end alone).
@@ -46,7 +48,7 @@ impl Budget {
         let left = match pages {
             // 0: no limit. Unreadable: the kernel's default.
             Some(0) => usize::MAX,
-            pages => pages.unwrap_or(16384).saturating_mul(PAGE) / 2,
+            pages => (pages.unwrap_or(16384).saturating_mul(PAGE) / 2).saturating_sub(OWN),
         };
         Self { left, expected }
     }

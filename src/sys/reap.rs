@@ -2,6 +2,8 @@
 //!
 //! Nothing else in procrun may wait for a child; a second waiter would steal exit statuses.
 
+use std::mem::MaybeUninit;
+
 use nix::libc;
 
 /// A process id as the kernel gives it, always positive.
@@ -37,6 +39,14 @@ pub fn next() -> Option<(Pid, Status)> {
             return None;
         }
     }
+}
+
+/// Whether this process has any child, ended or not. Reaps none.
+pub fn has_children() -> bool {
+    let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
+    let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` is a valid place for the answer, which is not looked at.
+    unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), how) == 0 }
 }
 
 /// nix's `WaitStatus` cannot express a death by a real-time signal, hence by hand.
