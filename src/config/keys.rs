@@ -169,16 +169,7 @@ fn log_name(app: &AppSpec, path: &Path) -> String {
 
 /// As the file will be called: `<id>` stands for the number of an instance.
 fn own_name(app: &AppSpec, path: &Path) -> String {
-    if app.instances == Instances::Count(1) {
-        return path.display().to_string();
-    }
-    let mut name = path.file_stem().unwrap_or_default().to_owned();
-    name.push("-<id>");
-    if let Some(extension) = path.extension() {
-        name.push(".");
-        name.push(extension);
-    }
-    path.with_file_name(name).display().to_string()
+    app.path_of_instance(path, "<id>").display().to_string()
 }
 
 fn a_switch(node: &Node) -> Decoded<()> {

@@ -1,6 +1,10 @@
 //! One application as its author meant it.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fmt::Display,
+    path::{Path, PathBuf},
+};
 
 use super::{LogSpec, RestartPolicy, Signal, StopPolicy};
 
@@ -190,6 +194,21 @@ impl AppSpec {
     /// Whether its instances are workers of a Node cluster whose primary is procrun.
     pub fn is_cluster(&self) -> bool {
         self.exec_mode == ExecMode::Cluster && self.is_node()
+    }
+
+    /// What a file of this path is called for one instance: PM2 puts `-<id>` before the extension
+    /// when several instances would share it. A device is one and the same for all: `/dev/stdout`.
+    pub fn path_of_instance(&self, path: &Path, id: impl Display) -> PathBuf {
+        if self.instances == Instances::Count(1) || path.starts_with("/dev") {
+            return path.to_owned();
+        }
+        let mut name = path.file_stem().unwrap_or_default().to_owned();
+        name.push(format!("-{id}"));
+        if let Some(extension) = path.extension() {
+            name.push(".");
+            name.push(extension);
+        }
+        path.with_file_name(name)
     }
 
     /// The signal that ends it when no signal asked procrun to.
