@@ -13,6 +13,7 @@ pub mod cluster;
 mod event;
 pub mod frame;
 mod instance;
+mod operation;
 mod root;
 mod time;
 
@@ -24,5 +25,6 @@ pub use event::{
     StopRequest, Subject, Timer,
 };
 pub use instance::Status;
+pub use operation::{Count, Operation, Reply, Ticket};
 pub use root::{InstanceView, Machine};
 pub use time::Time;

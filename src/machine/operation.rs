@@ -1,0 +1,57 @@
+//! What people ask for while it runs: the operations of the process list, and their answers.
+
+use super::{InstanceId, Notice};
+use crate::spec::Signal;
+
+/// Names one request, so that its answers find who asked. Given by whoever asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Something to do to instances. What a name, an id, a namespace or `all` stands for is found out
+/// before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// Start those that have no process. Done when their programs are being executed.
+    Start(Vec<InstanceId>),
+    /// End them; they stay in the list. Done when their trees are gone.
+    Stop(Vec<InstanceId>),
+    /// End them and start them again with a clean record. Done when the new processes run.
+    Restart(Vec<InstanceId>),
+    /// Replace them one after the other without a gap where that is possible, else restart them.
+    /// Done when the last predecessor is gone.
+    Reload(Vec<InstanceId>),
+    /// Let an application have so many instances. Done when those that are too many are gone and
+    /// the new ones run.
+    Scale {
+        /// Its name.
+        app: String,
+        /// How many.
+        count: Count,
+    },
+    /// End them and forget them. Done when their trees are gone.
+    Delete(Vec<InstanceId>),
+    /// Forget how often they were restarted. Done at once.
+    Reset(Vec<InstanceId>),
+    /// Send a signal to their main processes. Done at once.
+    Signal(Vec<InstanceId>, Signal),
+}
+
+/// How many instances an application is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// So many, 0 to 1,000.
+    To(u32),
+    /// So many more, or fewer if it is negative; never below 1.
+    By(i32),
+}
+
+/// An answer to an operation. [`Reply::Done`] and [`Reply::Failed`] are the last one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Something that was asked for has happened.
+    Step(Notice),
+    /// All of it is done.
+    Done,
+    /// It was refused or has failed: what, why and what to do, for people.
+    Failed(String),
+}
