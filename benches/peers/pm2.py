@@ -35,6 +35,22 @@ class Pm2(Peer):
             "exec_mode": "fork",
             "instances": job.count,
         }
+        return self.start(place, app)
+
+    def serve(self, place, app):
+        return self.start(
+            place,
+            {
+                "name": "main",
+                "script": app.script,
+                "exec_mode": "cluster",
+                "instances": app.workers,
+                "env": app.env,
+            },
+        )
+
+    def start(self, place, app):
+        """With this application."""
         (place / "ecosystem.json").write_text(json.dumps({"apps": [app]}))
         script = os.path.realpath(self.binary)
         return Launch(
