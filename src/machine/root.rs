@@ -134,6 +134,10 @@ impl Machine {
             Event::Exited { run, ending, leftovers } => {
                 self.with(run, now, out, |instance, step| instance.exited(step, ending, leftovers));
             }
+            Event::Drained(run) => self.with(run, now, out, |instance, step| {
+                instance.drained(step, StopCause::Drained);
+                Verdict::Nothing
+            }),
             Event::TreeGone(run) => self.with(run, now, out, Instance::tree_gone),
             Event::TimerFired(Timer { instance, epoch }) => {
                 self.with_instance(instance, now, out, |instance, step| instance.timer_fired(step, epoch));
