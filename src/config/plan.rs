@@ -8,7 +8,7 @@ use super::{
     decode::{App, Decoder, File},
     draft::{Draft, RuntimeDraft},
     keys::{RUNTIME_KEYS, TIME_FORMAT},
-    log_paths,
+    listen, log_paths,
     notices::Notices,
     origin::{Origin, Setting},
     path::stem,
@@ -110,6 +110,7 @@ impl Source {
                 notices.problem(&clash);
             }
         }
+        listen::clashes(&specs, &settings).into_iter().for_each(|clash| problems.push(clash));
         inner.flags.apply_to_runtime(&mut runtime, &mut problems);
         if runtime.time && runtime.runtime.log.date_format.is_none() {
             runtime.runtime.log.date_format = Some(TIME_FORMAT.to_owned());
