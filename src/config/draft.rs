@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{origin::Origin, tree::Position};
 use crate::spec::{
-    Balance, ExecMode, InheritEnv, Instances, Listen, LogFiles, OnErrored, PrincipalRef, RestartPolicy, Runtime,
-    StopPolicy,
+    Balance, ExecMode, InheritEnv, Instances, Listen, LogFiles, OnErrored, PrincipalRef, RestartPolicy,
+    Runtime, StopPolicy,
 };
 
 /// One variable and who said it.

@@ -44,8 +44,9 @@ pub(super) fn listen(node: &Node) -> Decoded<Vec<Listen>> {
                 item.value.describe()
             )));
         };
-        let text = value::full_text(item)
-            .map_err(|complaints| complaints.into_iter().flat_map(|it| refuse(it.message)).collect::<Vec<_>>())?;
+        let text = value::full_text(item).map_err(|complaints| {
+            complaints.into_iter().flat_map(|it| refuse(it.message)).collect::<Vec<_>>()
+        })?;
         let socket = socket(&text).map_err(refuse)?;
         if sockets.iter().any(|other| other.address == socket.address) {
             return Err(refuse(format!("names {} twice", socket.address)));
@@ -60,10 +61,16 @@ fn socket(text: &str) -> Result<Listen, String> {
     let named = text.split_once('=').filter(|(name, _)| !name.contains([':', '/']));
     let (name, text) = match named {
         Some((name, _)) if name.is_empty() || name.len() > LONGEST_NAME => {
-            return Err(format!("has a name of {} bytes before the `=`, it is 1 to {LONGEST_NAME}", name.len()));
+            return Err(format!(
+                "has a name of {} bytes before the `=`, it is 1 to {LONGEST_NAME}",
+                name.len()
+            ));
         }
         Some((name, _)) if !name.bytes().all(is_printable) => {
-            return Err(format!("has a name with other than printable ASCII characters: `{}`", shorten(name)));
+            return Err(format!(
+                "has a name with other than printable ASCII characters: `{}`",
+                shorten(name)
+            ));
         }
         Some((name, address)) => (Some(name), address),
         None => (None, text),
@@ -181,7 +188,10 @@ fn unix(text: &str, path: &str) -> Result<ListenAddress, String> {
         return Err(format!("`{shown}` is a directory, not the path of a socket"));
     }
     if path.len() > LONGEST_PATH {
-        return Err(format!("has a path of {} bytes, a unix socket's has at most {LONGEST_PATH}", path.len()));
+        return Err(format!(
+            "has a path of {} bytes, a unix socket's has at most {LONGEST_PATH}",
+            path.len()
+        ));
     }
     Ok(ListenAddress::Unix(PathBuf::from(path)))
 }
@@ -197,7 +207,8 @@ pub(super) fn clashes(apps: &[Arc<AppSpec>], settings: &[AppSettings]) -> Vec<Pr
     for (app, settings) in apps.iter().zip(settings) {
         for socket in app.listen.iter().filter(|socket| !socket.address.is_any_port()) {
             let Some(other) = first.insert(&socket.address, &app.name) else { continue };
-            let message = format!("`listen` in app `{}`: app `{other}` has {} already", app.name, socket.address);
+            let message =
+                format!("`listen` in app `{}`: app `{other}` has {} already", app.name, socket.address);
             let problem = Problem { place: settings.place_of("listen"), message, hint: None };
             problems.push(problem.hint("give each app its own; `instances` runs several processes on one"));
         }

@@ -57,6 +57,3 @@ impl fmt::Display for ListenAddress {
         }
     }
 }
-
-/// The first descriptor of the sockets in a worker (sd_listen_fds(3): `SD_LISTEN_FDS_START`).
-pub const FIRST_DESCRIPTOR: usize = 3;

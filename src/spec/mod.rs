@@ -19,7 +19,7 @@ pub use app::{
 };
 pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
-pub use listen::{FIRST_DESCRIPTOR, Listen, ListenAddress};
+pub use listen::{Listen, ListenAddress};
 pub use logs::{FileSpec, LogFiles, LogSpec, LogStyle, RuntimeLog, Verbosity};
 pub use restart::{Backoff, OnErrored, RestartPolicy};
 pub use stop::StopPolicy;
