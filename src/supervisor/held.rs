@@ -17,6 +17,7 @@ use tracing::{debug, info};
 use super::launch;
 use crate::{
     machine::SpawnFailure,
+    node::Lent,
     spec::{AppSpec, Listen, ListenAddress},
     sys::sockets::{self, Owner, SocketFile},
 };
@@ -121,6 +122,12 @@ impl Held {
     /// The sockets of an application, in the order of their descriptors.
     pub(super) fn of(&self, spec: &AppSpec) -> &[Rc<Socket>] {
         self.set(spec).map_or(&[], |set| set.sockets.as_slice())
+    }
+
+    /// The same for a worker of a cluster, who may ask for them by number.
+    pub(super) fn lent_to(&self, spec: &AppSpec) -> Vec<Lent> {
+        let lent = |socket: &Rc<Socket>| (socket.address.clone(), socket.descriptor.clone());
+        self.of(spec).iter().map(lent).collect()
     }
 
     /// Closes what no application of this name and with this `listen` has a use for.

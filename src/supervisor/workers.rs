@@ -170,6 +170,9 @@ impl Workers {
         } else {
             None
         };
+        if !sockets.is_empty() && place.spec.is_cluster() {
+            node.lend(run, held.lent_to(&place.spec));
+        }
         let pid = spawn::spawn(&Launch {
             program: &prepared.program,
             argv: &prepared.argv,

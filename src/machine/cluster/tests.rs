@@ -81,7 +81,7 @@ impl World {
             Effect::Bind(id, endpoint, _) => {
                 let port = match endpoint {
                     Endpoint::Tcp { port, .. } | Endpoint::Udp { port, .. } => port,
-                    Endpoint::Unix { .. } => 0,
+                    Endpoint::Unix { .. } | Endpoint::Held { .. } => 0,
                 };
                 let ours = self.kernel.values().any(|(open, _)| open.is_in_the_way_of(&endpoint));
                 if self.taken.contains(&port) || ours {
@@ -163,7 +163,7 @@ impl World {
 
     fn ask(&mut self, worker: Run, endpoint: Endpoint, index: u64) {
         self.last_index = index;
-        let query = Query { seq: 7, endpoint: Some(endpoint), index, data: None };
+        let query = Query { seq: 7, endpoint: Some(endpoint), descriptor: None, index, data: None };
         self.hail(worker, Hail::Query(query));
     }
 
@@ -568,7 +568,10 @@ fn ticket_keys_of_the_first_are_those_of_all() {
     let ask = |world: &mut World, keys: &str| {
         let worker = world.join(Balance::RoundRobin);
         let data = Some(keys.into());
-        world.hail(worker, Hail::Query(Query { seq: 1, endpoint: Some(tcp(1)), index: 0, data }));
+        world.hail(
+            worker,
+            Hail::Query(Query { seq: 1, endpoint: Some(tcp(1)), descriptor: None, index: 0, data }),
+        );
         world.answers.last().unwrap().1.to_query.clone().unwrap().data
     };
     assert_eq!(ask(&mut world, "\"first\"").as_deref(), Some("\"first\""));
