@@ -250,7 +250,7 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         |app| app.is_cluster().then(|| app.balance.as_str().to_owned()),
     ),
     app("listen", &[], Kind::Listen(|app, sockets| app.listen = sockets), |app| {
-        let sockets: Vec<String> = app.listen.iter().map(|socket| socket.address.to_string()).collect();
+        let sockets: Vec<String> = app.listen.iter().map(super::listen::shown).collect();
         quoted(&sockets)
     }),
     app("uid", &["user"], Kind::Principal(|app, user| app.user = Some(user)), |app| {

@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
+    path::Path,
     sync::Arc,
 };
 
@@ -84,6 +84,12 @@ fn is_printable(byte: u8) -> bool {
     byte == b' ' || byte.is_ascii_graphic()
 }
 
+/// As it is written; a name only if it was given one.
+pub(super) fn shown(socket: &Listen) -> String {
+    let Listen { name, address } = socket;
+    if *name == name_of(address) { address.to_string() } else { format!("{name}={address}") }
+}
+
 /// The address itself, with `_` for what cannot stand in a name: `tcp_0.0.0.0_8080`.
 fn name_of(address: &ListenAddress) -> String {
     let text = address.to_string().replacen("://", "_", 1);
@@ -114,7 +120,7 @@ fn no_kind(text: &str) -> String {
         "`tcp://0.0.0.0:8080`, `udp://0.0.0.0:53` or `unix:///run/app.sock`".to_owned()
     };
     hinted(
-        &format!("`{}` does not begin with `tcp://`, `udp://` or `unix://`", shorten(text)),
+        &format!("names `{}`, which does not begin with `tcp://`, `udp://` or `unix://`", shorten(text)),
         &format!("write {like}"),
     )
 }
@@ -136,24 +142,30 @@ fn host_and_port<'a>(text: &str, rest: &'a str, kind: &str) -> Result<(&'a str, 
     let shown = shorten(text);
     let after_brackets = rest.find(']').unwrap_or(0);
     let Some(colon) = rest.rfind(':').filter(|colon| *colon > after_brackets || after_brackets == 0) else {
-        return Err(hinted(&format!("`{shown}` has no port"), &format!("write `{kind}://{rest}:8080`")));
+        return Err(hinted(
+            &format!("names `{shown}`, which has no port"),
+            &format!("write `{kind}://{rest}:8080`"),
+        ));
     };
     let (host, port) = (&rest[..colon], &rest[colon + 1..]);
     match port.parse() {
         // Rust would take a sign.
         Ok(number) if port.bytes().all(|byte| byte.is_ascii_digit()) => Ok((host, number)),
-        _ => Err(format!("`{shown}`: the port is a number from 0 to 65535, not `{}`", shorten(port))),
+        _ => Err(format!("names `{shown}`, but a port is a number from 0 to 65535, not `{}`", shorten(port))),
     }
 }
 
 fn internet(text: &str, host: &str, port: u16) -> Result<SocketAddr, String> {
     let shown = shorten(text);
     if host.is_empty() {
-        return Err(hinted(&format!("`{shown}` has no address"), "`*` means all addresses, with TCP"));
+        return Err(hinted(
+            &format!("names `{shown}`, which has no address"),
+            "`*` means all addresses, with TCP",
+        ));
     }
     if host.parse::<Ipv6Addr>().is_ok() {
         return Err(hinted(
-            &format!("`{shown}`: an IPv6 address stands in brackets"),
+            &format!("names `{shown}`, but an IPv6 address stands in brackets"),
             &format!("write `[{host}]:{port}`"),
         ));
     }
@@ -164,7 +176,7 @@ fn internet(text: &str, host: &str, port: u16) -> Result<SocketAddr, String> {
     match host.parse::<IpAddr>() {
         Ok(address) => Ok(SocketAddr::new(address, port)),
         Err(_) => Err(hinted(
-            &format!("`{shown}`: `{}` is no numeric address", shorten(host)),
+            &format!("names `{shown}`, but `{}` is no numeric address", shorten(host)),
             "names are not looked up: write 0.0.0.0, 127.0.0.1, [::1] or, with TCP, * for all addresses",
         )),
     }
@@ -174,18 +186,18 @@ fn unix(text: &str, path: &str) -> Result<ListenAddress, String> {
     let shown = shorten(text);
     if path.starts_with('@') {
         return Err(hinted(
-            &format!("`{shown}`: abstract sockets are not opened"),
+            &format!("names `{shown}`, but abstract sockets are not opened"),
             "they have no file rights; write a path",
         ));
     }
     if !path.starts_with('/') {
         return Err(hinted(
-            &format!("`{shown}`: the path of a unix socket is absolute"),
+            &format!("names `{shown}`, but the path of a unix socket is absolute"),
             &format!("three slashes: `unix:///run/{}`", path.rsplit('/').next().unwrap_or_default()),
         ));
     }
     if path.ends_with('/') {
-        return Err(format!("`{shown}` is a directory, not the path of a socket"));
+        return Err(format!("names `{shown}`, which is a directory and no socket"));
     }
     if path.len() > LONGEST_PATH {
         return Err(format!(
@@ -193,7 +205,8 @@ fn unix(text: &str, path: &str) -> Result<ListenAddress, String> {
             path.len()
         ));
     }
-    Ok(ListenAddress::Unix(PathBuf::from(path)))
+    // `//` is `/`, so that one file has one name.
+    Ok(ListenAddress::Unix(Path::new(path).components().collect()))
 }
 
 fn hinted(message: &str, hint: &str) -> String {

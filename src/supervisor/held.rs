@@ -56,8 +56,10 @@ impl Socket {
                 (socket, Some(file))
             }
         };
-        // As systemd hands them over. Whoever wants them not to wait says so to the kernel itself, as
-        // gunicorn, asyncio, Go, libuv and tokio do; a plain accept() in a loop would only get EAGAIN.
+        // As systemd hands them over. Whoever wants them not to wait tells the kernel, as gunicorn,
+        // asyncio, Go and libuv do at once; a plain accept() in a loop would get nothing but EAGAIN.
+        // The mode belongs to the socket and not to a descriptor, so it is never set again: that
+        // would make another instance's event loop wait.
         sockets::make_blocking(&descriptor)?;
         Ok(Self { address: address.clone(), descriptor: Rc::new(descriptor), _file: file })
     }
@@ -152,7 +154,9 @@ fn failure(address: &ListenAddress, error: &io::Error) -> SpawnFailure {
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => match address {
             ListenAddress::Unix(_) => "\n  hint: another program listens there, or the file is no socket",
-            _ => "\n  hint: another program listens there, or another address of this plan takes the port",
+            _ => {
+                "\n  hint: another program listens there, or procrun itself for another address of that port"
+            }
         },
         io::ErrorKind::AddrNotAvailable => "\n  hint: no interface of this machine has that address",
         io::ErrorKind::PermissionDenied => match address {

@@ -552,13 +552,15 @@ fn several_servers_of_one_application_have_a_socket_each() {
 }
 
 #[test]
-fn udp_and_shared_servers_get_the_socket_itself() {
+fn udp_shared_and_held_servers_get_the_socket_itself() {
     let mut world = World::default();
     let (turns, shares) = (world.join(Balance::RoundRobin), world.join(Balance::Shared));
     world.ask(turns, udp(3), 0);
     world.ask(shares, tcp(1), 0);
+    // A worker that has the socket itself could make a primary that accepts from it wait.
+    world.ask(turns, Endpoint::Held { address: "tcp://*:80".to_owned() }, 0);
     let handles: Vec<_> = world.answers.iter().map(|(_, it)| it.to_query.clone().unwrap().handle).collect();
-    assert_eq!(handles, [Some(Handle::Datagram), Some(Handle::Stream)]);
+    assert_eq!(handles, [Some(Handle::Datagram), Some(Handle::Stream), Some(Handle::Stream)]);
     assert!(world.watched.is_empty(), "the workers accept for themselves");
 }
 
