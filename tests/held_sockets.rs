@@ -1,5 +1,5 @@
 //! `listen`: sockets that procrun opens and hands over as systemd does, with real servers of several
-//! languages. gunicorn and uvicorn are those of `tests/setup.sh test`.
+//! languages. gunicorn and uvicorn are those of `tests/setup.sh test`. As root.
 
 mod support;
 
@@ -145,8 +145,7 @@ fn probed(run: &Procrun, runs: usize, sockets: usize) -> Vec<Vec<String>> {
 
 #[test]
 fn a_program_finds_its_sockets_by_the_rules_of_systemd() {
-    let users: &[&str] = if nix::unistd::geteuid().is_root() { &["", "user = \"nobody\""] } else { &[""] };
-    for user in users {
+    for user in ["", "user = \"nobody\""] {
         let bed = served_by(
             PROBE,
             &format!(
@@ -197,14 +196,46 @@ fn who_has_no_socket_is_told_of_none() {
 #[test]
 fn more_sockets_than_procrun_had_free_numbers() {
     let addresses: Vec<String> = (1..=40).map(|last| format!("\"tcp://127.0.0.{last}:0\"")).collect();
-    let bed = served_by(PROBE, &format!("listen = [{}]", addresses.join(", ")));
-    let mut run = start(&bed);
-    let sockets = probed(&run, 1, 40);
-    for (number, socket) in sockets.iter().enumerate() {
-        assert_eq!(socket[0], (number + 3).to_string());
-        assert_eq!(socket[5], format!("127.0.0.{}", number + 1), "in their order: {sockets:?}");
+    for user in ["", "user = \"nobody\""] {
+        let bed = served_by(PROBE, &format!("{user}\nlisten = [{}]", addresses.join(", ")));
+        let mut run = bed.launch(&["ecosystem.toml"]).system_path().start();
+        let sockets = probed(&run, 1, 40);
+        for (number, socket) in sockets.iter().enumerate() {
+            assert_eq!(socket[0], (number + 3).to_string());
+            assert_eq!(socket[5], format!("127.0.0.{}", number + 1), "in their order: {sockets:?}");
+        }
+        run.expect_stop();
     }
+}
+
+#[test]
+fn who_changes_its_user_still_hears_that_it_could_not_start() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"./app\"\nuser = \"nobody\"\nlisten = \"tcp://127.0.0.1:0\"\n",
+    );
+    fs::set_permissions(bed.script("app", "#!/bin/sh\n"), fs::Permissions::from_mode(0o700)).unwrap();
+    let mut run = start(&bed);
+    run.wait_for_err("app (0) ended: spawn-failed");
+    assert!(run.err().lines().iter().any(|line| line.contains("Permission denied")), "{}", run.story());
+    run.expect_code(126);
+}
+
+#[test]
+fn a_stop_before_anything_has_started_leaves_no_file() {
+    let bed = Bed::new();
+    let path = bed.path("app.sock");
+    let keys = format!("listen = \"unix://{}\"", path.display());
+    bed.file("ecosystem.toml", format!("start_delay = \"1h\"\n{}", app(&keys)));
+    bed.file("app.py", SERVER);
+    let mut run = start(&bed);
+    run.wait_for_err("waiting for 3600000 ms");
+    // Connections may come already, and another look at the file does not close the door.
+    UnixStream::connect(&path).unwrap();
+    run.signal(SIGHUP);
+    run.wait_for_err("no application has changed");
+    UnixStream::connect(&path).unwrap();
     run.expect_stop();
+    assert!(!path.exists());
 }
 
 #[test]

@@ -110,7 +110,9 @@ impl Source {
                 notices.problem(&clash);
             }
         }
-        listen::clashes(&specs, &settings).into_iter().for_each(|clash| problems.push(clash));
+        for clash in listen::clashes(&specs, &settings) {
+            problems.push(clash);
+        }
         inner.flags.apply_to_runtime(&mut runtime, &mut problems);
         if runtime.time && runtime.runtime.log.date_format.is_none() {
             runtime.runtime.log.date_format = Some(TIME_FORMAT.to_owned());

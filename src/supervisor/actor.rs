@@ -116,6 +116,8 @@ impl Supervisor<'_> {
             if let Some(code) = self.end {
                 // What nobody has waited for ends with procrun, as it does with any PID 1.
                 self.workers.kill_strays();
+                // The files of unix sockets do not go by themselves.
+                self.held.keep_only(|_, _| false);
                 info!("all done, ending with code {code}");
                 return Ok(code);
             }

@@ -426,3 +426,35 @@ pub fn dev_null() -> io::Result<OwnedFd> {
     // SAFETY: as above.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{HANDED, Launch, OpenFiles, dev_null, end_of_handed, handed};
+    use std::os::fd::{AsFd, AsRawFd};
+
+    #[test]
+    fn what_stands_where_something_is_handed_is_moved_first() {
+        let null = dev_null().unwrap();
+        let sockets = vec![null.as_fd(); 200];
+        let launch = Launch {
+            program: c"/bin/true",
+            argv: &[],
+            env: &[],
+            cwd: c"/",
+            stdin: null.as_fd(),
+            stdout: null.as_fd(),
+            stderr: null.as_fd(),
+            sockets: &sockets,
+            channel: Some(null.as_fd()),
+            credentials: None,
+            open_files: OpenFiles { soft: 1024, hard: 1024 },
+        };
+        let end = end_of_handed(&launch);
+        assert_eq!(usize::try_from(end).unwrap(), HANDED + 201);
+        assert!(null.as_raw_fd() < end, "it is in the way");
+        let mut moved = Vec::new();
+        let all = handed(&launch, &mut moved).unwrap();
+        assert_eq!((all.len(), moved.len()), (201, 201));
+        assert!(all.iter().all(|fd| *fd >= end), "{all:?}");
+    }
+}
