@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::Time;
+use super::{Operation, Reply, Ticket, Time};
 use crate::spec::{AppSpec, ExitCode, Plan, Signal};
 
 /// PM2's `pm_id`: one place in the process list. It outlives the processes that run in it.
@@ -115,6 +115,8 @@ pub enum Event {
     Stop(StopRequest),
     /// A signal for each worker.
     Forward(Signal),
+    /// Somebody asks for something. Answered by [`Effect::Reply`].
+    Operate(Ticket, Operation),
     /// The applications are to be these from now on.
     Apply {
         /// The new plan; `instances` are resolved with `cpus`.
@@ -172,6 +174,8 @@ pub enum Effect {
     Forget(InstanceId),
     /// Worth saying.
     Say(Notice),
+    /// An answer to an [`Event::Operate`].
+    Reply(Ticket, Reply),
     /// All is done: end with this code.
     End(ExitCode),
 }

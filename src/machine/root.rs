@@ -147,6 +147,9 @@ impl Machine {
                         .map(|run| Effect::Signal(run, signal)),
                 );
             }
+            Event::Operate(ticket, _) => {
+                out.push(Effect::Reply(ticket, super::Reply::Failed("not there yet".to_owned())));
+            }
             Event::Apply { plan, cpus } => self.apply(now, plan, cpus, out),
         }
         self.settle(out);

@@ -126,6 +126,7 @@ impl World {
                         self.timers.insert(timer, at);
                     }
                     Effect::Forget(id) => assert!(self.machine.instance(id).is_none()),
+                    Effect::Reply(..) => {}
                     Effect::Say(notice) => {
                         if let Notice::Unkillable { who: Subject { id: instance, .. } } = notice {
                             // Given up: it is nobody's any more.

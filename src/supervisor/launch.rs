@@ -80,6 +80,14 @@ pub(super) fn prepare(
     })
 }
 
+/// The variables that a start of this instance would give it, but for the run's marker.
+pub(super) fn shown_environment(
+    instance: &InstanceView<'_>,
+    inherited: &Environment,
+) -> Result<Environment, SpawnFailure> {
+    Ok(environment(instance, inherited, credentials(instance.spec)?.as_ref()))
+}
+
 /// Looks whether the program, the working directory and the user of an application are there.
 pub(super) fn preflight(spec: &AppSpec, inherited: &Environment) -> Result<(), SpawnFailure> {
     credentials(spec)?;

@@ -110,7 +110,7 @@ impl fmt::Display for Who<'_> {
 
 /// A duration as people say it.
 #[derive(Clone, Copy)]
-struct Readable(Duration);
+pub(super) struct Readable(pub(super) Duration);
 
 impl fmt::Display for Readable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
