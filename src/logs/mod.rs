@@ -14,6 +14,7 @@
 //! | `format`, `json`, `stamp`, `dayjs` | what a line looks like |
 //! | `console`, `end`, `write` | stdout and stderr, with back-pressure |
 //! | `files`, `file`, `rotate` | log files |
+//! | `ring`, `history`, `follow` | the recent lines, and who reads them |
 //! | `own`, `voice` | procrun's own lines, and how they pass a blocked stdout |
 //!
 //! Never looks at a process and never decides anything about one.
@@ -23,12 +24,15 @@ mod dayjs;
 mod end;
 mod file;
 mod files;
+mod follow;
 mod format;
+mod history;
 mod json;
 mod mailbox;
 mod nap;
 mod own;
 mod pump;
+mod ring;
 mod rotate;
 mod stamp;
 mod voice;
@@ -47,6 +51,10 @@ use tokio::sync::oneshot;
 use tracing::{Level, Subscriber};
 use tracing_subscriber::Layer;
 
+pub use self::{
+    follow::{Batch, Filter, Follower, Line},
+    format::Kind,
+};
 use self::{
     mailbox::{Addition, Mailbox, Message},
     own::{OwnLayer, OwnLine},
@@ -106,7 +114,7 @@ impl Logs {
     /// # Errors
     /// As for [`Logs::start`].
     pub fn start_with(log: &RuntimeLog, out: OwnedFd, err: OwnedFd) -> io::Result<Self> {
-        let mailbox = Arc::new(Mailbox::new()?);
+        let mailbox = Arc::new(Mailbox::new(log.history)?);
         let pump = Pump::new(mailbox.clone(), log, out, err)?;
         thread::Builder::new().name("logs".into()).spawn(move || pump.live())?;
         Ok(Self(Arc::new(Handle(mailbox))))
@@ -148,6 +156,21 @@ impl Logs {
     pub fn shut(&self) -> oneshot::Receiver<()> {
         let (done, wait) = oneshot::channel();
         self.send(Message::Shut(done));
+        wait
+    }
+
+    /// The last `lines` of each instance, then those that come. What was there is taken with
+    /// [`Follower::recent`], which never waits, or together with what comes by [`Follower::next`].
+    pub fn follow(&self, filter: Filter, lines: usize) -> Follower {
+        Follower::new(self.0.0.history.clone(), filter, lines)
+    }
+
+    /// Empties the log files of these instances and forgets their recent lines; rotated files stay.
+    /// The answer says what could not be emptied. It does not come while stdout or stderr is
+    /// blocked: wait with a deadline.
+    pub fn flush(&self, ids: Vec<u32>) -> oneshot::Receiver<Vec<String>> {
+        let (done, wait) = oneshot::channel();
+        self.send(Message::Flush(ids, done));
         wait
     }
 

@@ -179,7 +179,13 @@ impl Pump {
             match message {
                 Message::Add(addition) => self.add(*addition),
                 Message::RunEnded(id) => self.drain(id),
-                Message::Remove(id) => self.remove(id),
+                Message::Remove(id) => {
+                    self.remove(id);
+                    self.writer.forget_lines(id);
+                }
+                Message::Flush(ids, done) => {
+                    let _ = done.send(self.empty(&ids));
+                }
                 Message::Own(line) => self.writer.own(&line),
                 Message::Dropped(count) => self.writer.own(&OwnLine::dropped(count)),
                 Message::Finish(done) => {
@@ -239,6 +245,19 @@ impl Pump {
         }
     }
 
+    /// Throws away what these instances have written until now; says what could not be.
+    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
+    fn empty(&mut self, ids: &[u32]) -> Vec<String> {
+        let now = Instant::now();
+        let mut failed = Vec::new();
+        for id in ids {
+            if let Some(instance) = self.instances.get(id) {
+                self.writer.empty(&instance.face, now, &mut failed);
+            }
+        }
+        failed
+    }
+
     fn drain_all(&mut self) {
         let ids: Vec<u32> = self.instances.keys().copied().collect();
         for id in ids {
@@ -290,7 +309,13 @@ impl Pump {
                 if !face.disabled {
                     let now = Instant::now();
                     writer.set_time();
-                    stream.framer.feed(&input[..count], |piece| writer.line(face, kind, piece, now));
+                    let chunk = &input[..count];
+                    let mut gather = writer.gather(chunk, kind);
+                    stream.framer.feed(chunk, |piece| {
+                        writer.line(face, kind, piece, now);
+                        gather.piece(piece, |run| writer.keep(face, run));
+                    });
+                    gather.end(|run| writer.keep(face, run));
                     writer.stream_done(face, kind, now);
                 }
                 Brought::Bytes(count)
@@ -309,7 +334,11 @@ impl Pump {
         if framer.is_partial() {
             let now = Instant::now();
             writer.set_time();
-            framer.end(|piece| writer.line(face, kind, piece, now));
+            let mut gather = writer.gather(&[], kind);
+            framer.end(|piece| {
+                writer.line(face, kind, piece, now);
+                gather.piece(piece, |run| writer.keep(face, run));
+            });
             writer.stream_done(face, kind, now);
         }
     }

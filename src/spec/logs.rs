@@ -11,6 +11,23 @@ pub struct RuntimeLog {
     pub date_format: Option<String>,
     /// How much procrun says of itself.
     pub verbosity: Verbosity,
+    /// How much is kept to be looked at later.
+    pub history: LogHistory,
+}
+
+/// How many recent lines of each instance are kept in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogHistory {
+    /// So many at least, if they have no more than `bytes` (`log_history_lines`).
+    pub lines: u32,
+    /// At most so much memory for an instance, and 16 times as much for all (`log_history_size`).
+    pub bytes: u64,
+}
+
+impl Default for LogHistory {
+    fn default() -> Self {
+        Self { lines: 1000, bytes: 1024 * 1024 }
+    }
 }
 
 /// The form of a line on stdout and stderr.

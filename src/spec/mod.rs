@@ -18,7 +18,7 @@ pub use app::{
 };
 pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
-pub use logs::{FileSpec, LogFiles, LogSpec, LogStyle, RuntimeLog, Verbosity};
+pub use logs::{FileSpec, LogFiles, LogHistory, LogSpec, LogStyle, RuntimeLog, Verbosity};
 pub use restart::{Backoff, OnErrored, RestartPolicy};
 pub use stop::StopPolicy;
 
