@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::{act, ask, describe, failure::Failure, list, reach::Supervisor, say};
+use super::{act, ask, describe, failure::Failure, list, logs, reach::Supervisor, say};
 use crate::{config::EX_USAGE, spec::ExitCode};
 
 /// A command.
@@ -49,6 +49,11 @@ impl Typed {
         self.matches.try_get_one::<bool>(option).ok().flatten().copied().unwrap_or(false)
     }
 
+    /// The value of this option.
+    pub(super) fn value(&self, option: &str) -> Option<&str> {
+        self.matches.try_get_one::<String>(option).ok().flatten().map(String::as_str)
+    }
+
     /// The supervisor that is meant.
     pub(super) fn supervisor(&self) -> Result<Supervisor, Failure> {
         Supervisor::find(self.socket.as_deref())
@@ -60,6 +65,7 @@ const fn switch(long: &'static str, help: &'static str) -> Option_ {
 }
 
 const JSON: Option_ = switch("json", "Answer as JSON");
+const JSON_LINES: Option_ = switch("json", "A JSON record a line");
 const TARGETS: &str = "<NAME|ID|NAMESPACE|all>...";
 const ANY: usize = usize::MAX;
 
@@ -164,6 +170,47 @@ static VERBS: &[Verb] = &[
         brief: "Send a signal",
         about: "Sends a signal to processes: a name (HUP, SIGUSR2) or a number.",
         run: act::signal,
+    },
+    Verb {
+        words: &["logs", "log"],
+        takes: "[NAME|ID|NAMESPACE]...",
+        count: (0, ANY),
+        options: &[
+            Option_ {
+                long: "lines",
+                short: None,
+                value: "N",
+                help: "So many of the last lines of each (15)",
+            },
+            switch("nostream", "Only these"),
+            switch("out", "Only what was written to stdout"),
+            switch("err", "Only what was written to stderr"),
+            switch("raw", "Lines as the apps wrote them"),
+            JSON_LINES,
+            switch("format", "key=value pairs a line"),
+            Option_ {
+                long: "timestamp",
+                short: None,
+                value: "[=FORMAT]",
+                help: "A time before each line, as YYYY-MM-DD HH:mm:ss",
+            },
+            Option_ { long: "highlight", short: None, value: "TEXT", help: "Mark TEXT in the lines" },
+        ],
+        brief: "What processes said and say",
+        about: "Shows the last lines of all processes, or of some, and then those that come, until\n\
+                Ctrl-C. They come from memory, and from the log files where there are any. A\n\
+                reader that is too slow is told how many lines it missed.",
+        run: logs::logs,
+    },
+    Verb {
+        words: &["flush"],
+        takes: "[NAME|ID|NAMESPACE]...",
+        count: (0, ANY),
+        options: &[],
+        brief: "Empty their log files",
+        about: "Empties the log files of all processes, or of some, and forgets their recent lines.\n\
+                Rotated files stay.",
+        run: logs::flush,
     },
     Verb {
         words: &["env"],
@@ -316,7 +363,13 @@ fn command(verb: &'static Verb) -> Command {
 fn arg(option: &Option_) -> Arg {
     let arg = Arg::new(option.long).long(option.long);
     let arg = if let Some(short) = option.short { arg.short(short) } else { arg };
-    if option.value.is_empty() { arg.action(ArgAction::SetTrue) } else { arg.value_name(option.value) }
+    if option.value.is_empty() {
+        arg.action(ArgAction::SetTrue)
+    } else if option.value.starts_with('[') {
+        arg.num_args(0..=1).require_equals(true).default_missing_value("")
+    } else {
+        arg.value_name(option.value).allow_negative_numbers(true)
+    }
 }
 
 fn wrong(verb: &Verb, error: &clap::Error) -> Failure {
@@ -344,7 +397,11 @@ fn help(verb: &Verb) -> String {
             (_, Some(short)) => format!("-{short}, "),
             (_, None) => "    ".to_owned(),
         };
-        let value = if option.value.is_empty() { String::new() } else { format!(" <{}>", option.value) };
+        let value = match option.value {
+            "" => String::new(),
+            value if value.starts_with('[') => value.to_owned(),
+            value => format!(" <{value}>"),
+        };
         let name = format!("{short}--{}{value}", option.long);
         writeln!(text, "  {name:28}  {}", option.help).expect("a String takes everything");
     }

@@ -12,6 +12,7 @@ mod failure;
 mod flags;
 mod help;
 mod list;
+mod logs;
 mod reach;
 mod table;
 mod words;

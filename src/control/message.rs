@@ -67,6 +67,25 @@ pub enum Request {
         /// An id, or the name of an application: its first instance.
         target: String,
     },
+    /// The recent lines and those that come. Answered by [`Answer::Lines`]; then [`Answer::Live`] and
+    /// more of them, or [`Answer::Done`].
+    Logs {
+        /// Whose; of all and of the supervisor itself, when no target is given.
+        targets: Vec<String>,
+        /// So many of the recent lines of each.
+        lines: u32,
+        /// Those of stdout.
+        out: bool,
+        /// Those of stderr.
+        err: bool,
+        /// And those that come.
+        stream: bool,
+    },
+    /// Empty their log files and forget their recent lines. Answered by [`Answer::Done`].
+    Flush {
+        /// Whose; of all, when no target is given.
+        targets: Vec<String>,
+    },
     /// End every application and the supervisor. The answer is the end of the connection.
     Kill,
 }
@@ -118,6 +137,34 @@ pub enum Answer {
     Details(Vec<Detail>),
     /// The variables of one instance, by name.
     Environment(Vec<(String, String)>),
+    /// That were all of the recent lines; those that come follow.
+    Live,
+    /// Lines that processes wrote; more may follow.
+    Lines {
+        /// So many before these were gone before they could be sent.
+        missed: u64,
+        /// The oldest first.
+        lines: Vec<LogLine>,
+    },
+}
+
+/// A line, or a piece of a very long one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// The instance; `None`: the supervisor itself.
+    pub id: Option<u32>,
+    /// Its application.
+    pub name: String,
+    /// It was written to stderr.
+    pub err: bool,
+    /// When it was read, in milliseconds since 1970.
+    pub at: i64,
+    /// Without its end. What is no UTF-8 is replaced.
+    pub text: String,
+    /// The line begins with this piece.
+    pub first: bool,
+    /// The line ends with this piece.
+    pub last: bool,
 }
 
 impl Answer {
@@ -129,7 +176,7 @@ impl Answer {
     /// Whether nothing follows it.
     pub fn is_last(&self) -> bool {
         match self {
-            Self::Step { .. } => false,
+            Self::Step { .. } | Self::Lines { .. } | Self::Live => false,
             Self::Done { .. }
             | Self::Failed { .. }
             | Self::Overview(_)

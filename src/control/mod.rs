@@ -21,6 +21,6 @@ mod server;
 pub mod snapshot;
 
 pub use hold::{Held, Refusal};
-pub use message::{Action, Answer, Hello, PROTOCOL, Request};
+pub use message::{Action, Answer, Hello, LogLine, PROTOCOL, Request};
 pub use place::{Name, Places};
 pub use server::{ClientId, Server};

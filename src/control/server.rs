@@ -154,17 +154,21 @@ impl Server {
         self.clients.contains_key(&client.0)
     }
 
+    /// Whether the client has read all that it was sent.
+    pub fn is_drained(&self, client: ClientId) -> bool {
+        self.clients.get(&client.0).is_some_and(|client| client.output.is_empty())
+    }
+
     /// Answers a client; nothing happens when it is gone.
     pub fn answer(&mut self, to: ClientId, answer: &Answer) {
         let Some(client) = self.clients.get_mut(&to.0) else { return };
-        client.output.extend_from_slice(&encode(answer));
-        if answer.is_last() {
-            if client.state == State::Waiting {
-                client.state = State::Idle;
-            }
-        } else if client.output.len() - client.sent > UNREAD {
+        if !answer.is_last() && client.output.len() - client.sent > UNREAD {
             self.drop_client(to.0);
             return;
+        }
+        client.output.extend_from_slice(&encode(answer));
+        if answer.is_last() && client.state == State::Waiting {
+            client.state = State::Idle;
         }
         self.go_on(to.0);
     }

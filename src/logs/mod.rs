@@ -15,6 +15,7 @@
 //! | `console`, `end`, `write` | stdout and stderr, with back-pressure |
 //! | `files`, `file`, `rotate` | log files |
 //! | `ring`, `history`, `follow` | the recent lines, and who reads them |
+//! | `view` | what they look like to who reads them |
 //! | `own`, `voice` | procrun's own lines, and how they pass a blocked stdout |
 //!
 //! Never looks at a process and never decides anything about one.
@@ -35,6 +36,7 @@ mod pump;
 mod ring;
 mod rotate;
 mod stamp;
+mod view;
 mod voice;
 mod write;
 mod writer;
@@ -54,6 +56,7 @@ use tracing_subscriber::Layer;
 pub use self::{
     follow::{Batch, Filter, Follower, Line},
     format::Kind,
+    view::View,
 };
 use self::{
     mailbox::{Addition, Mailbox, Message},

@@ -8,12 +8,13 @@ use std::{collections::HashMap, future::pending, io, time::Duration};
 
 use tracing::{debug, info, warn};
 
-use super::{Socket, actor::Supervisor, show, steps};
+use super::{Socket, actor::Supervisor, follow::Followers, show, steps};
 use crate::{
     control::{
         Action, Answer, ClientId, Held, Name, Refusal, Request, Server,
         select::{Candidate, Unknown, select},
     },
+    logs::Filter,
     machine::{Count, Event, InstanceId, Operation, Reply, Ticket},
     spec::Signal,
 };
@@ -23,6 +24,7 @@ pub(super) struct Clients {
     server: Option<Server>,
     waiting: HashMap<Ticket, Waiting>,
     tickets: u64,
+    followers: Followers,
 }
 
 struct Waiting {
@@ -43,7 +45,7 @@ impl Clients {
                 None
             }
         };
-        Self { server, waiting: HashMap::new(), tickets: 0 }
+        Self { server, waiting: HashMap::new(), tickets: 0, followers: Followers::default() }
     }
 
     fn serve(socket: &Socket) -> Result<Server, Box<dyn std::error::Error>> {
@@ -61,10 +63,14 @@ impl Clients {
 
     /// Waits until a client has said something. Cancel-safe.
     pub(super) async fn turn(&mut self) -> io::Result<()> {
-        match &mut self.server {
-            Some(server) => server.turn().await,
-            None => pending().await,
-        }
+        let Some(server) = &mut self.server else { return pending().await };
+        self.followers.see_to(server);
+        let heard = tokio::select! {
+            result = server.turn() => return result,
+            heard = self.followers.hear() => heard,
+        };
+        self.followers.pass_on(heard, server);
+        Ok(())
     }
 
     /// Lets nobody in any more. Who waits for the end hears of it by the end.
@@ -167,6 +173,25 @@ impl Supervisor<'_> {
                 self.operate(client, ids, operation);
                 Ok(None)
             }
+            Request::Logs { targets, lines, out, err, stream } => {
+                let mut filter = Filter { out, err, own: targets.is_empty(), ..Filter::default() };
+                if !targets.is_empty() {
+                    let ids = self.select(&targets)?;
+                    filter.names = self.whole_apps(&ids);
+                    filter.ids = ids.into_iter().map(|id| id.0).collect();
+                }
+                let follower = self.workers.logs().follow(filter, lines as usize);
+                self.clients.followers.add(client, follower, stream);
+                Ok(None)
+            }
+            Request::Flush { targets } => {
+                let targets = if targets.is_empty() { vec!["all".to_owned()] } else { targets };
+                let ids: Vec<u32> = self.select(&targets)?.into_iter().map(|id| id.0).collect();
+                info!("a command asks: flush {}", targets.join(" "));
+                let flushed = self.workers.logs().flush(ids.clone());
+                self.clients.followers.await_flush(client, ids, flushed);
+                Ok(None)
+            }
             Request::Kill => {
                 info!("a command asks: end everything");
                 self.stop(Signal::TERM);
@@ -188,6 +213,20 @@ impl Supervisor<'_> {
             .collect();
         let ids = select(words, &candidates)?;
         Ok(ids.into_iter().map(InstanceId).collect())
+    }
+
+    /// The applications of which all instances are among these: one that is added later belongs to
+    /// them, too.
+    fn whole_apps(&self, ids: &[InstanceId]) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .machine
+            .instances()
+            .filter(|it| ids.contains(&it.id))
+            .map(|it| it.spec.name.clone())
+            .collect();
+        names.dedup();
+        names.retain(|name| self.machine.instances().all(|it| it.spec.name != *name || ids.contains(&it.id)));
+        names
     }
 
     /// The instances of an application by its name, or by the id of one of them.

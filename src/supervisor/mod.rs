@@ -6,6 +6,7 @@
 mod actor;
 mod clients;
 mod evaluation;
+mod follow;
 mod launch;
 mod log_files;
 mod report;

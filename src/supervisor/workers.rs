@@ -228,6 +228,11 @@ impl Workers {
         (!process.reaped).then_some(process.pid)
     }
 
+    /// What the instances say.
+    pub(super) fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
     /// The variables that a start of this instance would give it.
     pub(super) fn environment(&self, view: &InstanceView<'_>) -> Result<Environment, SpawnFailure> {
         launch::shown_environment(view, &self.inherited)
