@@ -6,10 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{LogSpec, RestartPolicy, Signal, StopPolicy};
 
 /// One application: what to execute, how many times, and what to do when it ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppSpec {
     /// Unique within the plan; not empty, no control characters.
     pub name: String,
@@ -41,7 +43,7 @@ pub struct AppSpec {
 }
 
 /// What to execute. The program is looked up at every start, never at parse time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exec {
     /// PM2's `script`: a path (relative to `cwd`), a name in `PATH`, or a shell line.
     pub script: String,
@@ -58,7 +60,7 @@ pub struct Exec {
 }
 
 /// What runs the script.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Interpreter {
     /// By extension and first bytes.
     Auto,
@@ -69,7 +71,7 @@ pub enum Interpreter {
 }
 
 /// How many processes an application keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Instances {
     /// Exactly so many, 1 to 1,000.
     Count(u32),
@@ -78,7 +80,7 @@ pub enum Instances {
 }
 
 /// PM2's `exec_mode`, as told to the worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExecMode {
     /// A plain process.
     Fork,
@@ -97,7 +99,7 @@ impl ExecMode {
 }
 
 /// How the connections to a Node cluster reach its workers (`balance`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Balance {
     /// procrun accepts and hands them out in turn.
     RoundRobin,
@@ -117,7 +119,7 @@ impl Balance {
 }
 
 /// The environment beside what procrun itself adds.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EnvSpec {
     /// What is taken from procrun's own environment.
     pub inherit: InheritEnv,
@@ -131,7 +133,7 @@ pub struct EnvSpec {
 }
 
 /// What is taken from procrun's own environment (PM2's `filter_env`).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum InheritEnv {
     /// All of it.
     #[default]
@@ -157,7 +159,7 @@ impl InheritEnv {
 }
 
 /// Whom to run as. `None` everywhere: as procrun itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Identity {
     /// `uid` or `user`.
     pub user: Option<PrincipalRef>,
@@ -166,7 +168,7 @@ pub struct Identity {
 }
 
 /// A user or group as written: by number or by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PrincipalRef {
     /// By number.
     Id(u32),

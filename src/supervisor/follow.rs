@@ -40,6 +40,9 @@ struct Flush {
     done: oneshot::Receiver<Vec<String>>,
 }
 
+/// Waits for the next lines of the follower at this place.
+type Wait<'a> = Pin<Box<dyn Future<Output = (usize, Batch)> + 'a>>;
+
 /// What somebody waited for.
 pub(super) enum Heard {
     /// Lines, for the follower at this place.
@@ -69,14 +72,13 @@ impl Followers {
         self.flushes.retain(|flush| server.has(flush.client));
         self.list.retain_mut(|one| {
             while one.recent && server.is_drained(one.client) {
-                match one.follower.recent() {
-                    Some(batch) => server.answer(one.client, &lines(&batch)),
-                    None => {
-                        one.recent = false;
-                        let end = if one.stream { Answer::Live } else { Answer::Done { ids: Vec::new() } };
-                        server.answer(one.client, &end);
-                    }
-                }
+                let answer = if let Some(batch) = one.follower.recent() {
+                    lines(&batch)
+                } else {
+                    one.recent = false;
+                    if one.stream { Answer::Live } else { Answer::Done { ids: Vec::new() } }
+                };
+                server.answer(one.client, &answer);
             }
             one.ready = !one.recent && server.is_drained(one.client);
             server.has(one.client) && (one.recent || one.stream)
@@ -87,7 +89,7 @@ impl Followers {
     pub(super) async fn hear(&mut self) -> Heard {
         let Self { list, flushes } = self;
         let ready = list.iter_mut().enumerate().filter(|(_, one)| one.ready);
-        let mut waits: Vec<Pin<Box<dyn Future<Output = (usize, Batch)> + '_>>> = Vec::new();
+        let mut waits: Vec<Wait<'_>> = Vec::new();
         for (at, one) in ready {
             waits.push(Box::pin(async move { (at, one.follower.next().await) }));
         }
