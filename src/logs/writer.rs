@@ -46,6 +46,13 @@ pub(super) struct Face {
     files: PerKind<Slots>,
 }
 
+impl Face {
+    /// What people call the instance.
+    pub(super) fn pm_id(&self) -> u32 {
+        self.who.id()
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Writer {
     console: Console,

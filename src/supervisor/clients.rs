@@ -29,7 +29,8 @@ pub(super) struct Clients {
 
 struct Waiting {
     client: ClientId,
-    ids: Vec<InstanceId>,
+    /// What it is done to, as people call it.
+    ids: Vec<u32>,
 }
 
 impl Clients {
@@ -86,7 +87,7 @@ impl Clients {
         }
     }
 
-    fn ticket(&mut self, client: ClientId, ids: Vec<InstanceId>) -> Ticket {
+    fn ticket(&mut self, client: ClientId, ids: Vec<u32>) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.waiting.insert(ticket, Waiting { client, ids });
@@ -102,7 +103,7 @@ impl Clients {
                 Some(text) => Answer::Step { text },
                 None => return,
             },
-            Reply::Done => Answer::Done { ids: waiting.ids.iter().map(|id| id.0).collect() },
+            Reply::Done => Answer::Done { ids: waiting.ids.clone() },
             Reply::Failed(message) => Answer::failed(message.clone()),
         };
         if answer.is_last() {
@@ -178,7 +179,7 @@ impl Supervisor<'_> {
                 if !targets.is_empty() {
                     let ids = self.select(&targets)?;
                     filter.names = self.whole_apps(&ids);
-                    filter.ids = ids.into_iter().map(|id| id.0).collect();
+                    filter.ids = self.pm_ids(&ids);
                 }
                 let follower = self.workers.logs().follow(filter, lines as usize);
                 self.clients.followers.add(client, follower, stream);
@@ -186,7 +187,7 @@ impl Supervisor<'_> {
             }
             Request::Flush { targets } => {
                 let targets = if targets.is_empty() { vec!["all".to_owned()] } else { targets };
-                let ids: Vec<u32> = self.select(&targets)?.into_iter().map(|id| id.0).collect();
+                let ids = self.pm_ids(&self.select(&targets)?);
                 info!("a command asks: flush {}", targets.join(" "));
                 let flushed = self.workers.logs().flush(ids.clone());
                 self.clients.followers.await_flush(client, ids, flushed);
@@ -201,18 +202,23 @@ impl Supervisor<'_> {
     }
 
     fn operate(&mut self, client: ClientId, ids: Vec<InstanceId>, operation: Operation) {
-        let ticket = self.clients.ticket(client, ids);
+        let ticket = self.clients.ticket(client, self.pm_ids(&ids));
         self.feed(vec![Event::Operate(ticket, operation)]);
     }
 
     fn select<S: AsRef<str>>(&self, words: &[S]) -> Result<Vec<InstanceId>, Unknown> {
-        let views: Vec<_> = self.machine.instances().collect();
+        let views: Vec<_> = show::settled(self).collect();
         let candidates: Vec<Candidate<'_>> = views
             .iter()
-            .map(|view| Candidate { id: view.id.0, name: &view.spec.name, namespace: &view.spec.namespace })
+            .map(|view| Candidate { id: view.pm_id, name: &view.spec.name, namespace: &view.spec.namespace })
             .collect();
         let ids = select(words, &candidates)?;
-        Ok(ids.into_iter().map(InstanceId).collect())
+        Ok(views.iter().filter(|view| ids.contains(&view.pm_id)).map(|view| view.id).collect())
+    }
+
+    /// What people call these instances.
+    fn pm_ids(&self, ids: &[InstanceId]) -> Vec<u32> {
+        ids.iter().filter_map(|id| self.machine.instance(*id)).map(|view| view.pm_id).collect()
     }
 
     /// The applications of which all instances are among these: one that is added later belongs to

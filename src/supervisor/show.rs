@@ -6,9 +6,9 @@ use super::{actor::Supervisor, clients::millis, log_files};
 use crate::{
     control::{
         Answer,
-        snapshot::{About, Brief, Detail, Overview, Status, masked},
+        snapshot::{About, Brief, Detail, EndingInfo, Overview, Status, masked},
     },
-    machine::{self, InstanceId, InstanceView},
+    machine::{self, Ending, Generation, InstanceId, InstanceView, Past},
     spec::{Exec, ExecMode, Interpreter, PrincipalRef},
 };
 
@@ -20,20 +20,17 @@ pub(super) fn overview(of: &Supervisor<'_>, instances: bool) -> Overview {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         target: Some(of.source.name().to_owned()),
         started_at: clock.began,
-        instances: of.machine.instances().count(),
+        instances: settled(of).count(),
     };
-    let instances = if instances {
-        of.machine.instances().map(|view| brief(of, &view, &clock)).collect()
-    } else {
-        Vec::new()
-    };
+    let instances =
+        if instances { settled(of).map(|view| brief(of, &view, &clock)).collect() } else { Vec::new() };
     Overview { supervisor, instances }
 }
 
 /// Everything about some, or about all.
 pub(super) fn details(of: &Supervisor<'_>, ids: Option<&[InstanceId]>) -> Vec<Detail> {
     let clock = Clock::new(of);
-    let views = of.machine.instances().filter(|view| ids.is_none_or(|ids| ids.contains(&view.id)));
+    let views = settled(of).filter(|view| ids.is_none_or(|ids| ids.contains(&view.id)));
     views.map(|view| detail(of, &view, &clock)).collect()
 }
 
@@ -51,6 +48,12 @@ pub(super) fn environment(of: &Supervisor<'_>, id: InstanceId) -> Answer {
         ),
         Err(failure) => Answer::failed(failure.message),
     }
+}
+
+/// The instances as people know them: one in each place of the list. Those that come or leave in a
+/// reload are not shown.
+pub(super) fn settled<'a>(of: &'a Supervisor<'_>) -> impl Iterator<Item = InstanceView<'a>> {
+    of.machine.instances().filter(|view| view.generation == Generation::Settled)
 }
 
 /// The machine's time as people have it.
@@ -73,9 +76,8 @@ impl Clock {
 }
 
 fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, clock: &Clock) -> Brief {
-    let _ = clock.wall(clock.now);
     Brief {
-        id: view.id.0,
+        id: view.pm_id,
         name: view.spec.name.clone(),
         namespace: view.spec.namespace.clone(),
         number: view.number,
@@ -86,9 +88,9 @@ fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, clock: &Clock) -> Brief {
         .to_owned(),
         pid: of.workers.pid(view.id),
         status: status(view.status),
-        started_at: None,
-        uptime: None,
-        restarts: 0,
+        started_at: view.started_at.map(|at| clock.wall(at)),
+        uptime: view.started_at.map(|at| millis(clock.now.since(at))),
+        restarts: view.restarts.into(),
         cpu: None,
         memory: None,
     }
@@ -112,14 +114,14 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, clock: &Clock) -> Detail
     Detail {
         brief: brief(of, view, clock),
         siblings: view.siblings,
-        created_at: clock.began,
-        unstable_restarts: 0,
+        created_at: clock.wall(view.created_at),
+        unstable_restarts: view.unstable.into(),
         signs: [(view.readiness.listening, "listening"), (view.readiness.message, "ready")]
             .into_iter()
             .filter(|(given, _)| *given)
             .map(|(_, sign)| sign.to_owned())
             .collect(),
-        endings: Vec::new(),
+        endings: view.endings.iter().map(|past| ending(past, clock)).collect(),
         script: spec.exec.script.clone(),
         exec_path: exec_path(&spec.exec),
         args: spec.exec.args.clone(),
@@ -153,4 +155,18 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, clock: &Clock) -> Detail
 fn exec_path(exec: &Exec) -> String {
     let file = exec.cwd.join(&exec.script);
     if file.is_file() { file.to_string_lossy().into_owned() } else { exec.script.clone() }
+}
+
+fn ending(past: &Past, clock: &Clock) -> EndingInfo {
+    EndingInfo {
+        at: clock.wall(past.at),
+        reason: past.ending.reason().to_owned(),
+        code: past.ending.code(),
+        is_failure: match &past.ending {
+            Ending::Exited(code) => *code != 0,
+            Ending::Signaled { .. } | Ending::SpawnFailed(_) => true,
+        },
+        text: past.ending.to_string(),
+        uptime: millis(past.uptime),
+    }
 }
