@@ -3,9 +3,18 @@
 //! It decides nothing about applications: what was typed becomes a [`Source`], and `config` and
 //! `supervisor` do the rest.
 
+mod act;
+mod ask;
 mod check;
+mod commands;
+mod describe;
+mod failure;
 mod flags;
 mod help;
+mod list;
+mod logs;
+mod reach;
+mod table;
 mod words;
 
 use std::{ffi::OsString, io::Write as _, path::Path};
@@ -15,9 +24,12 @@ use clap::{
     error::{ContextKind, ContextValue},
 };
 
+use nix::unistd::geteuid;
+
 use crate::{
     config::{EX_USAGE, Invocation, Problem, Problems, Source},
-    supervisor,
+    control::{Name, Places},
+    supervisor::{self, Socket},
 };
 
 /// What to do with the target.
@@ -32,15 +44,19 @@ enum Verb {
 /// would stay in memory as long as the container lives.
 enum Step {
     Say(String),
-    Run(Source),
+    Run(Source, Socket),
     Check(Source),
 }
 
 /// Does what was typed; gives the exit code of the process.
 pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
-    let done = step(args.collect()).and_then(|step| match step {
+    let command_line: Vec<OsString> = args.collect();
+    if let Some(code) = commands::run(&command_line) {
+        return code;
+    }
+    let done = step(command_line).and_then(|step| match step {
         Step::Say(text) => Ok(say(&text)),
-        Step::Run(source) => Ok(supervisor::run(&source)),
+        Step::Run(source, socket) => Ok(supervisor::run(&source, &socket)),
         Step::Check(source) => check::check(&source),
     });
     done.unwrap_or_else(|problems| {
@@ -68,6 +84,15 @@ fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
     }
     let cwd = std::env::current_dir()
         .map_err(|error| usage(Problem::new(format!("the working directory cannot be found: {error}"))))?;
+    let socket = Socket {
+        places: Places::find(flags::socket(&matches).as_deref(), geteuid().as_raw(), &cwd, |name| {
+            std::env::var_os(name)
+        }),
+        name: match std::process::id() {
+            1 => Name::Default,
+            pid => Name::Pid(pid),
+        },
+    };
     let source = Source::new(Invocation {
         target,
         flags: flags::read(&matches),
@@ -77,7 +102,7 @@ fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
         command_line,
     })?;
     Ok(match verb {
-        Verb::Run | Verb::Start => Step::Run(source),
+        Verb::Run | Verb::Start => Step::Run(source, socket),
         Verb::Check => Step::Check(source),
     })
 }
@@ -98,6 +123,11 @@ fn target(matches: &ArgMatches) -> Result<(Verb, Option<OsString>), Problems> {
         Some("start") => Some(Verb::Start),
         Some("check") => Some(Verb::Check),
         Some("help") => return Ok((Verb::Run, None)),
+        // It was not the first word, or it would have been carried out.
+        Some(command) if commands::is_command(&first) => {
+            let problem = Problem::new(format!("the options of `{command}` stand behind it"));
+            return Err(usage(problem.hint(format!("a file of that name is `./{command}`"))));
+        }
         _ => None,
     };
     let (verb, target) = match (verb, words.next()) {

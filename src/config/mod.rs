@@ -49,8 +49,9 @@ use std::{
 
 pub use evaluate::{Evaluation, EvaluationEnd};
 pub use flags::{FlagValue, Flags};
-pub use origin::{AppSettings, Origin, Setting};
+pub use origin::{AppSettings, Origin, Setting, is_secret};
 pub use problem::{EX_CONFIG, EX_USAGE, Problem, Problems};
+pub use suggest::nearest;
 pub use tree::{Place, Position};
 
 use crate::spec::Plan;

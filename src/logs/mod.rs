@@ -14,6 +14,8 @@
 //! | `format`, `json`, `stamp`, `dayjs` | what a line looks like |
 //! | `console`, `end`, `write` | stdout and stderr, with back-pressure |
 //! | `files`, `file`, `rotate` | log files |
+//! | `ring`, `history`, `follow` | the recent lines, and who reads them |
+//! | `view` | what they look like to who reads them |
 //! | `own`, `voice` | procrun's own lines, and how they pass a blocked stdout |
 //!
 //! Never looks at a process and never decides anything about one.
@@ -23,14 +25,18 @@ mod dayjs;
 mod end;
 mod file;
 mod files;
+mod follow;
 mod format;
+mod history;
 mod json;
 mod mailbox;
 mod nap;
 mod own;
 mod pump;
+mod ring;
 mod rotate;
 mod stamp;
+mod view;
 mod voice;
 mod write;
 mod writer;
@@ -47,6 +53,11 @@ use tokio::sync::oneshot;
 use tracing::{Level, Subscriber};
 use tracing_subscriber::Layer;
 
+pub use self::{
+    follow::{Batch, Filter, Follower, Line},
+    format::Kind,
+    view::View,
+};
 use self::{
     mailbox::{Addition, Mailbox, Message},
     own::{OwnLayer, OwnLine},
@@ -57,7 +68,9 @@ use crate::spec::{FileSpec, LogSpec, RuntimeLog, Verbosity};
 /// Who writes: what stands before its lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
-    /// PM2's `pm_id`; unique among the instances that are added.
+    /// Unique among the instances that are added.
+    pub key: u32,
+    /// PM2's `pm_id`; two instances may have the same, while one replaces the other.
     pub id: u32,
     /// The application's name.
     pub name: String,
@@ -106,27 +119,27 @@ impl Logs {
     /// # Errors
     /// As for [`Logs::start`].
     pub fn start_with(log: &RuntimeLog, out: OwnedFd, err: OwnedFd) -> io::Result<Self> {
-        let mailbox = Arc::new(Mailbox::new()?);
+        let mailbox = Arc::new(Mailbox::new(log.history)?);
         let pump = Pump::new(mailbox.clone(), log, out, err)?;
         thread::Builder::new().name("logs".into()).spawn(move || pump.live())?;
         Ok(Self(Arc::new(Handle(mailbox))))
     }
 
     /// From now on reads an instance's pipes (the read ends; they become non-blocking) and opens its
-    /// files. They stay through all its runs. An instance of the same id is removed first.
+    /// files. They stay through all its runs. An instance of the same key is removed first.
     pub fn add(&self, label: Label, sinks: Sinks, out: OwnedFd, err: OwnedFd) {
         self.send(Message::Add(Box::new(Addition { label, sinks, out, err })));
     }
 
     /// A run of this instance is over: all it wrote is written, and a last line without end gets one,
     /// before anything that is sent after this. An orphan that still holds the pipe is heard further.
-    pub fn run_ended(&self, id: u32) {
-        self.send(Message::RunEnded(id));
+    pub fn run_ended(&self, key: u32) {
+        self.send(Message::RunEnded(key));
     }
 
     /// Writes what the instance has written until now, then closes its pipes and files.
-    pub fn remove(&self, id: u32) {
-        self.send(Message::Remove(id));
+    pub fn remove(&self, key: u32) {
+        self.send(Message::Remove(key));
     }
 
     /// One of procrun's own lines. When 256 KiB of them wait already it is dropped, and how many
@@ -148,6 +161,21 @@ impl Logs {
     pub fn shut(&self) -> oneshot::Receiver<()> {
         let (done, wait) = oneshot::channel();
         self.send(Message::Shut(done));
+        wait
+    }
+
+    /// The last `lines` of each instance, then those that come. What was there is taken with
+    /// [`Follower::recent`], which never waits, or together with what comes by [`Follower::next`].
+    pub fn follow(&self, filter: Filter, lines: usize) -> Follower {
+        Follower::new(self.0.0.history.clone(), filter, lines)
+    }
+
+    /// Empties the log files of these instances and forgets their recent lines; rotated files stay.
+    /// The answer says what could not be emptied. It does not come while stdout or stderr is
+    /// blocked: wait with a deadline.
+    pub fn flush(&self, ids: Vec<u32>) -> oneshot::Receiver<Vec<String>> {
+        let (done, wait) = oneshot::channel();
+        self.send(Message::Flush(ids, done));
         wait
     }
 

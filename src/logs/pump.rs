@@ -179,7 +179,18 @@ impl Pump {
             match message {
                 Message::Add(addition) => self.add(*addition),
                 Message::RunEnded(id) => self.drain(id),
-                Message::Remove(id) => self.remove(id),
+                Message::Remove(key) => {
+                    let pm_id = self.instances.get(&key).map(|instance| instance.face.pm_id());
+                    self.remove(key);
+                    // A successor in a reload goes on with its predecessor's lines.
+                    let is_it = |instance: &Instance| Some(instance.face.pm_id()) == pm_id;
+                    if let Some(pm_id) = pm_id.filter(|_| !self.instances.values().any(is_it)) {
+                        self.writer.forget_lines(pm_id);
+                    }
+                }
+                Message::Flush(ids, done) => {
+                    let _ = done.send(self.empty(&ids));
+                }
                 Message::Own(line) => self.writer.own(&line),
                 Message::Dropped(count) => self.writer.own(&OwnLine::dropped(count)),
                 Message::Finish(done) => {
@@ -203,7 +214,7 @@ impl Pump {
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     fn add(&mut self, addition: Addition) {
         let Addition { label, sinks, out, err } = addition;
-        let id = label.id;
+        let id = label.key;
         self.remove(id);
         let face = self.writer.face(&label, &sinks, Instant::now());
         let streams = PerKind { out: Stream::new(out), err: Stream::new(err) };
@@ -213,7 +224,7 @@ impl Pump {
             if let Some(pipe) = &stream.pipe
                 && let Err(errno) = self.epoll.add(pipe, event)
             {
-                let message = format!("cannot read the output of {id}|{}: {errno}", label.name);
+                let message = format!("cannot read the output of {}|{}: {errno}", label.id, label.name);
                 self.writer.report(Level::ERROR, message);
             }
         }
@@ -237,6 +248,19 @@ impl Pump {
             }
             self.writer.forget(&mut instance.face);
         }
+    }
+
+    /// Throws away what these instances have written until now; says what could not be.
+    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
+    fn empty(&mut self, ids: &[u32]) -> Vec<String> {
+        let now = Instant::now();
+        let mut failed = Vec::new();
+        for Instance { face, .. } in self.instances.values() {
+            if ids.contains(&face.pm_id()) {
+                self.writer.empty(face, now, &mut failed);
+            }
+        }
+        failed
     }
 
     fn drain_all(&mut self) {
@@ -290,7 +314,13 @@ impl Pump {
                 if !face.disabled {
                     let now = Instant::now();
                     writer.set_time();
-                    stream.framer.feed(&input[..count], |piece| writer.line(face, kind, piece, now));
+                    let chunk = &input[..count];
+                    let mut gather = writer.gather(chunk, kind);
+                    stream.framer.feed(chunk, |piece| {
+                        writer.line(face, kind, piece, now);
+                        gather.piece(piece, |run| writer.keep(face, run));
+                    });
+                    gather.end(|run| writer.keep(face, run));
                     writer.stream_done(face, kind, now);
                 }
                 Brought::Bytes(count)
@@ -309,7 +339,11 @@ impl Pump {
         if framer.is_partial() {
             let now = Instant::now();
             writer.set_time();
-            framer.end(|piece| writer.line(face, kind, piece, now));
+            let mut gather = writer.gather(&[], kind);
+            framer.end(|piece| {
+                writer.line(face, kind, piece, now);
+                gather.piece(piece, |run| writer.keep(face, run));
+            });
             writer.stream_done(face, kind, now);
         }
     }

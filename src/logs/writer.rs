@@ -17,8 +17,10 @@ use super::{
     dayjs,
     files::{Files, Slots},
     format::{self, Identity, Kind, PerKind, Put},
+    history::{Gather, History},
     mailbox::Mailbox,
     own::{self, OwnLine, Reports},
+    ring::Run,
     stamp::{self, StampId, Stamps},
 };
 use crate::{
@@ -44,6 +46,13 @@ pub(super) struct Face {
     files: PerKind<Slots>,
 }
 
+impl Face {
+    /// What people call the instance.
+    pub(super) fn pm_id(&self) -> u32 {
+        self.who.id()
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Writer {
     console: Console,
@@ -60,6 +69,7 @@ pub(super) struct Writer {
     width: usize,
     /// The time of the lines that are being written, milliseconds since 1970.
     time: i64,
+    history: Arc<History>,
 }
 
 impl Writer {
@@ -73,6 +83,7 @@ impl Writer {
         let stamp = log.date_format.as_deref().map(|pattern| stamps.find(pattern));
         let key_value_stamp = stamp.unwrap_or_else(|| stamps.find(dayjs::KEY_VALUE));
         Ok(Self {
+            history: mailbox.history.clone(),
             console: Console::new(log, out, err, mailbox)?,
             files: Files::default(),
             stamps,
@@ -106,6 +117,7 @@ impl Writer {
                 self.files.release(at);
             }
         }
+        self.history.welcome(label.id, &label.name);
         let own_stamp = sinks.spec.date_format.as_deref().map(|pattern| self.stamps.find(pattern));
         Face {
             who: Identity::new(label.id, &label.name),
@@ -159,6 +171,31 @@ impl Writer {
         if slots != [None, None] {
             self.file_away(face, kind, piece, slots, now);
         }
+    }
+
+    /// Puts the lines of a chunk together for [`Self::keep`].
+    pub(super) fn gather<'a>(&self, chunk: &'a [u8], kind: Kind) -> Gather<'a> {
+        Gather::new(chunk, kind, self.time)
+    }
+
+    /// Adds lines to the recent ones.
+    pub(super) fn keep(&self, face: &Face, run: Run<'_>) {
+        self.history.push(Some(face.who.id()), face.who.name(), run);
+    }
+
+    /// The instance is not there any more.
+    pub(super) fn forget_lines(&self, id: u32) {
+        self.history.remove(id);
+    }
+
+    /// Empties the files of an instance and its recent lines. What went wrong goes to `failed`.
+    pub(super) fn empty(&mut self, face: &Face, now: Instant, failed: &mut Vec<String>) {
+        for kind in Kind::BOTH {
+            for at in face.files.of(kind).iter().flatten() {
+                self.files.empty(*at, now, failed);
+            }
+        }
+        self.history.clear(face.who.id());
     }
 
     #[inline]
@@ -256,6 +293,7 @@ impl Writer {
     /// Gives memory back that only a busy pump needs.
     pub(super) fn release_memory(&mut self) {
         self.console.release();
+        self.history.release();
         self.files.shrink();
     }
 }

@@ -7,10 +7,10 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Time,
     backoff::Progress,
-    event::{
-        Effect, Ending, InstanceId, Next, Notice, Readiness, Run, Sign, SpawnFailure, StopCause, Subject,
-        Timer,
-    },
+    event::{Effect, Ending, InstanceId, Readiness, Run, Sign, SpawnFailure, Timer},
+    notice::{Generation, Next, Notice, Setback, StopCause, Subject},
+    record::{Past, Record},
+    trial::{Gate, Outcome, Trial},
 };
 use crate::spec::{AppSpec, ExitCode, Signal};
 
@@ -41,6 +41,9 @@ pub enum Status {
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) id: InstanceId,
+    /// What people call it by (PM2's `pm_id`); its successor is called the same.
+    pub(super) pm_id: u32,
+    pub(super) generation: Generation,
     /// 0 for the first instance of its application (PM2's `NODE_APP_INSTANCE`).
     pub(super) number: u32,
     pub(super) spec: Arc<AppSpec>,
@@ -50,8 +53,17 @@ pub(super) struct Instance {
     /// Unstable runs in a row.
     unstable: u32,
     backoff: Progress,
-    /// Whether a program of it has ever been executed.
-    has_run: bool,
+    /// The number of the last run that was tried; 0 is none.
+    pub(super) tried: u64,
+    /// The number of the last run whose program has been executed; 0 is none.
+    pub(super) begun: u64,
+    /// Whether any run of it has listened.
+    pub(super) has_listened: bool,
+    pub(super) record: Record,
+    /// What the present run or the next one has to show.
+    trial: Option<Trial>,
+    /// How the last trial ended; the root takes it after each step.
+    pub(super) outcome: Option<Outcome>,
     /// When it failed for good, in the root's count of failures, and with which code.
     pub(super) failure: Option<(u64, ExitCode)>,
     /// Counts armed timers; all but the last one armed are stale.
@@ -132,29 +144,38 @@ pub(super) struct Step<'a> {
 }
 
 impl Instance {
-    pub(super) fn new(id: InstanceId, number: u32, spec: Arc<AppSpec>) -> Self {
+    pub(super) fn new(id: InstanceId, pm_id: u32, number: u32, spec: Arc<AppSpec>, now: Time) -> Self {
         Self {
             id,
+            pm_id,
+            generation: Generation::Settled,
             number,
             spec,
             state: State::Stopped,
             readiness: Readiness::default(),
             unstable: 0,
             backoff: Progress::default(),
-            has_run: false,
+            tried: 0,
+            begun: 0,
+            has_listened: false,
+            record: Record::new(now),
+            trial: None,
+            outcome: None,
             failure: None,
             epoch: 0,
         }
     }
 
     pub(super) fn subject(&self) -> Subject {
-        Subject { id: self.id, spec: self.spec.clone() }
+        Subject { id: self.id, pm_id: self.pm_id, generation: self.generation, spec: self.spec.clone() }
     }
 
     pub(super) fn status(&self) -> Status {
         match self.state {
             State::Stopped => Status::Stopped,
             State::Launching { .. } => Status::Launching,
+            // PM2's word for one that has yet to send its `ready`.
+            State::Online { .. } if self.spec.reload.wait_ready && self.trial.is_some() => Status::Launching,
             State::Online { .. } => Status::Online,
             State::Draining { .. } | State::Stopping { .. } => Status::Stopping,
             State::Waiting => Status::WaitingRestart,
@@ -165,6 +186,43 @@ impl Instance {
     /// Whether it has a process or will have one by itself.
     pub(super) fn is_alive(&self) -> bool {
         !matches!(self.state, State::Stopped | State::Errored)
+    }
+
+    /// Whether it is the one of its place.
+    pub(super) fn is_settled(&self) -> bool {
+        self.generation == Generation::Settled
+    }
+
+    /// Whether it is the one of its place, and is to stay it.
+    pub(super) fn is_staying(&self) -> bool {
+        self.is_settled() && !self.is_leaving()
+    }
+
+    /// Whether its process runs and is to go on.
+    pub(super) fn is_online(&self) -> bool {
+        matches!(self.state, State::Online { .. })
+    }
+
+    /// Since when its process is there.
+    pub(super) fn started_at(&self) -> Option<Time> {
+        match self.state {
+            State::Launching { since, .. }
+            | State::Online { since, .. }
+            | State::Draining { since, .. }
+            | State::Stopping { since, ended: false, .. } => Some(since),
+            State::Stopping { ended: true, .. } | State::Stopped | State::Waiting | State::Errored => None,
+        }
+    }
+
+    /// Unstable runs in a row (PM2's `unstable_restarts`).
+    pub(super) fn unstable(&self) -> u32 {
+        self.unstable
+    }
+
+    /// Forgets how often it was restarted.
+    pub(super) fn reset(&mut self, now: Time) {
+        self.unstable = 0;
+        self.record.reset(now);
     }
 
     /// The run that has a process or is about to.
@@ -202,6 +260,42 @@ impl Instance {
         }
     }
 
+    /// Its next run has to show this.
+    pub(super) fn try_next(&mut self, gate: Gate) {
+        self.trial = Some(Trial::Ahead(gate));
+    }
+
+    /// Its present run has to show this, from now on.
+    pub(super) fn try_again(&mut self, step: &mut Step<'_>, gate: Gate) {
+        self.trial = Some(Trial::Running(gate));
+        self.arm_trial(step, gate);
+    }
+
+    fn arm_trial(&mut self, step: &mut Step<'_>, gate: Gate) {
+        let time = match gate {
+            Gate::Sign(_) => self.spec.reload.listen_timeout,
+            Gate::Uptime => self.spec.restart.min_uptime,
+        };
+        self.arm(step, time);
+    }
+
+    /// The present trial is over, if there is one.
+    fn end_trial(&mut self, outcome: impl FnOnce() -> Outcome) {
+        if self.trial.take().is_some() {
+            self.outcome = Some(outcome());
+        }
+    }
+
+    /// Starts it, also one that is about to stay ended.
+    pub(super) fn revive(&mut self, step: &mut Step<'_>) {
+        match &mut self.state {
+            State::Stopped | State::Waiting | State::Errored => self.launch(step),
+            State::Draining { then, .. } | State::Stopping { then, .. } => *then = Then::Restart,
+            State::Launching { stop: Some(stop), .. } => stop.then = Then::Restart,
+            State::Launching { stop: None, .. } | State::Online { .. } => {}
+        }
+    }
+
     /// Starts it if it has no process; a wait for its restart is cut short.
     pub(super) fn start(&mut self, step: &mut Step<'_>) {
         match self.state {
@@ -217,6 +311,16 @@ impl Instance {
         *step.runs += 1;
         self.epoch += 1;
         self.failure = None;
+        if self.tried > 0 {
+            self.record.restarts = self.record.restarts.saturating_add(1);
+        }
+        self.tried = *step.runs;
+        self.trial = match self.trial {
+            Some(Trial::Ahead(gate)) => Some(Trial::Running(gate)),
+            Some(Trial::Running(_)) | None => {
+                self.spec.reload.wait_ready.then_some(Trial::Running(Gate::Sign(Sign::Message)))
+            }
+        };
         self.state = State::Launching { run: *step.runs, since: step.now, stop: None };
         self.readiness = Readiness::default();
         step.out.push(Effect::Spawn(Run { instance: self.id, number: *step.runs }));
@@ -225,9 +329,13 @@ impl Instance {
     pub(super) fn started(&mut self, step: &mut Step<'_>) {
         match &mut self.state {
             State::Launching { run, since, stop } => {
-                self.has_run = true;
+                self.begun = *run;
                 let stop = stop.take();
                 self.state = State::Online { run: *run, since: *since };
+                step.say(Notice::Started { who: self.subject() });
+                if let Some(Trial::Running(gate)) = self.trial {
+                    self.arm_trial(step, gate);
+                }
                 if let Some(stop) = stop {
                     let verdict = self.stop(step, stop);
                     debug_assert_eq!(verdict, Verdict::Nothing, "an online instance does not end at once");
@@ -250,8 +358,19 @@ impl Instance {
                     Sign::Message => &mut self.readiness.message,
                 };
                 if !std::mem::replace(given, true) {
-                    let who = Subject { id: self.id, spec: self.spec.clone() };
-                    step.say(Notice::Ready { who, sign, after: step.now.since(since) });
+                    let after = step.now.since(since);
+                    step.say(Notice::Ready { who: self.subject(), sign, after });
+                }
+                self.has_listened |= sign == Sign::Listening;
+                let passes = match self.trial {
+                    Some(Trial::Running(Gate::Sign(wanted))) => wanted == sign,
+                    Some(Trial::Running(Gate::Uptime)) => sign == Sign::Listening,
+                    Some(Trial::Ahead(_)) | None => false,
+                };
+                if passes {
+                    // Its timer is stale.
+                    self.epoch += 1;
+                    self.end_trial(|| Outcome::Passed);
                 }
             }
             State::Launching { .. }
@@ -304,7 +423,7 @@ impl Instance {
                 if leftovers {
                     *ended = true;
                     let (run, signal) = (Run { instance: self.id, number: *run }, *signal);
-                    step.say(Notice::Ended { who: self.subject(), ending, uptime, next: Next::Sweep });
+                    self.say_ended(step, &ending, uptime, Next::Sweep);
                     self.sweep(step, run, signal);
                     Verdict::Nothing
                 } else {
@@ -345,6 +464,17 @@ impl Instance {
                 self.launch(step);
                 Verdict::Nothing
             }
+            State::Online { since, .. } => {
+                let waited = step.now.since(*since);
+                match self.trial {
+                    Some(Trial::Running(Gate::Uptime)) => self.end_trial(|| Outcome::Passed),
+                    Some(Trial::Running(Gate::Sign(sign))) => {
+                        self.end_trial(|| Outcome::Failed(Setback::Silent { sign, waited }));
+                    }
+                    Some(Trial::Ahead(_)) | None => {}
+                }
+                Verdict::Nothing
+            }
             State::Draining { .. } => {
                 self.drained(step, StopCause::NotDrained);
                 Verdict::Nothing
@@ -370,9 +500,7 @@ impl Instance {
                 };
                 self.follow(step, then, Signal::KILL.exit_code())
             }
-            State::Launching { .. } | State::Online { .. } | State::Stopped | State::Errored => {
-                Verdict::Nothing
-            }
+            State::Launching { .. } | State::Stopped | State::Errored => Verdict::Nothing,
         }
     }
 
@@ -465,13 +593,19 @@ impl Instance {
     /// The process has ended by itself.
     fn ended(&mut self, step: &mut Step<'_>, ending: Ending, uptime: Duration, leftovers: bool) -> Verdict {
         let code = ending.code();
-        let next = self.decide(&ending, uptime);
+        let (next, then) = if self.generation == Generation::Coming {
+            // Its predecessor is still there.
+            (Next::Stay, Then::Remove)
+        } else {
+            let next = self.decide(&ending, uptime);
+            (next, Then::Follow(next))
+        };
         let run = self.run();
-        step.say(Notice::Ended { who: self.subject(), ending, uptime, next });
+        self.say_ended(step, &ending, uptime, next);
+        self.end_trial(|| Outcome::Failed(Setback::Ended { ending, uptime }));
         match run {
             Some(run) if leftovers => {
                 let signal = self.spec.stop_signal();
-                let then = Then::Follow(next);
                 self.state =
                     State::Stopping { run: run.number, ended: true, signal, since: step.now, kills: 0, then };
                 self.sweep(step, run, signal);
@@ -483,7 +617,7 @@ impl Instance {
                     Next::Restart(_) | Next::Stay | Next::Sweep => Verdict::Nothing,
                 }
             }
-            _ => self.follow(step, Then::Follow(next), code),
+            _ => self.follow(step, then, code),
         }
     }
 
@@ -494,8 +628,13 @@ impl Instance {
             Then::Restart => Next::Restart(Duration::ZERO),
             Then::Stay | Then::Remove => Next::Stay,
         };
-        step.say(Notice::Ended { who: self.subject(), ending: ending.clone(), uptime, next });
+        self.say_ended(step, ending, uptime, next);
         self.follow(step, then, 0)
+    }
+
+    fn say_ended(&mut self, step: &mut Step<'_>, ending: &Ending, uptime: Duration, next: Next) {
+        self.record.ended(Past { ending: ending.clone(), uptime, at: step.now });
+        step.say(Notice::Ended { who: self.subject(), ending: ending.clone(), uptime, next });
     }
 
     fn sweep(&mut self, step: &mut Step<'_>, run: Run, signal: Signal) {
@@ -506,6 +645,12 @@ impl Instance {
     /// Nothing of the last run is left: goes on to what was to come.
     fn follow(&mut self, step: &mut Step<'_>, then: Then, code: ExitCode) -> Verdict {
         self.epoch += 1;
+        match then {
+            Then::Restart | Then::Follow(Next::Restart(_)) => {}
+            Then::Stay | Then::Remove | Then::Follow(_) => {
+                self.end_trial(|| Outcome::Failed(Setback::NoRoom));
+            }
+        }
         match then {
             Then::Stay | Then::Follow(Next::Stay | Next::Sweep) => {
                 self.state = State::Stopped;
@@ -552,7 +697,7 @@ impl Instance {
             // Unstable whatever `min_uptime` says, and never tried again at once: the answer
             // comes at once, too, and the supervisor would do nothing else.
             Ending::SpawnFailed(failure) => {
-                if failure.permanent && !self.has_run {
+                if failure.permanent && self.begun == 0 {
                     return Next::Errored { unstable: 1 };
                 }
                 (false, true, SPAWN_RETRY)

@@ -6,10 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Listen, LogSpec, RestartPolicy, Signal, StopPolicy};
+use serde::{Deserialize, Serialize};
+
+use super::{Listen, LogSpec, ReloadPolicy, RestartPolicy, Signal, StopPolicy};
 
 /// One application: what to execute, how many times, and what to do when it ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppSpec {
     /// Unique within the plan; not empty, no control characters.
     pub name: String,
@@ -34,6 +36,8 @@ pub struct AppSpec {
     pub autostart: bool,
     /// When to run again.
     pub restart: RestartPolicy,
+    /// How to replace it while it serves.
+    pub reload: ReloadPolicy,
     /// How to end it.
     pub stop: StopPolicy,
     /// Where its output goes besides stdout and stderr.
@@ -44,7 +48,7 @@ pub struct AppSpec {
 }
 
 /// What to execute. The program is looked up at every start, never at parse time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exec {
     /// PM2's `script`: a path (relative to `cwd`), a name in `PATH`, or a shell line.
     pub script: String,
@@ -61,7 +65,7 @@ pub struct Exec {
 }
 
 /// What runs the script.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Interpreter {
     /// By extension and first bytes.
     Auto,
@@ -72,7 +76,7 @@ pub enum Interpreter {
 }
 
 /// How many processes an application keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Instances {
     /// Exactly so many, 1 to 1,000.
     Count(u32),
@@ -81,7 +85,7 @@ pub enum Instances {
 }
 
 /// PM2's `exec_mode`, as told to the worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExecMode {
     /// A plain process.
     Fork,
@@ -100,7 +104,7 @@ impl ExecMode {
 }
 
 /// How the connections to a Node cluster reach its workers (`balance`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Balance {
     /// procrun accepts and hands them out in turn.
     RoundRobin,
@@ -120,7 +124,7 @@ impl Balance {
 }
 
 /// The environment beside what procrun itself adds.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EnvSpec {
     /// What is taken from procrun's own environment.
     pub inherit: InheritEnv,
@@ -134,7 +138,7 @@ pub struct EnvSpec {
 }
 
 /// What is taken from procrun's own environment (PM2's `filter_env`).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum InheritEnv {
     /// All of it.
     #[default]
@@ -160,7 +164,7 @@ impl InheritEnv {
 }
 
 /// Whom to run as. `None` everywhere: as procrun itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Identity {
     /// `uid` or `user`.
     pub user: Option<PrincipalRef>,
@@ -169,7 +173,7 @@ pub struct Identity {
 }
 
 /// A user or group as written: by number or by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PrincipalRef {
     /// By number.
     Id(u32),
@@ -197,6 +201,12 @@ impl AppSpec {
     /// Whether its instances are workers of a Node cluster whose primary is procrun.
     pub fn is_cluster(&self) -> bool {
         self.exec_mode == ExecMode::Cluster && self.is_node()
+    }
+
+    /// Whether an old and a new process of one instance can serve side by side, because procrun
+    /// holds the sockets. Else the old one has to end before the new one starts.
+    pub fn can_overlap(&self) -> bool {
+        self.is_cluster()
     }
 
     /// What a file of this path is called for one instance: PM2 puts `-<id>` before the extension

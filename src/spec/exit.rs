@@ -1,10 +1,12 @@
 //! Exit codes and signal numbers as plain data.
 
+use serde::{Deserialize, Serialize};
+
 /// A process's exit code, 0 to 255.
 pub type ExitCode = u8;
 
 /// A signal by its Linux number, 1 to 64. Plain data: `sys` knows how to send it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Signal(u8);
 
 /// Linux signal names by number, for the architectures that share the common numbering

@@ -7,7 +7,8 @@ use tracing::{debug, error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
-    evaluation::Running, held::Held, is_stop, launch, report, say_early, timers::Timers, workers::Workers,
+    Socket, clients::Clients, evaluation::Running, held::Held, is_stop, launch, report, say_early,
+    timers::Timers, workers::Workers,
 };
 use crate::{
     config::{Loaded, Problems, Read, Source},
@@ -26,11 +27,12 @@ use crate::{
 /// Who has asked procrun to stop does not wait longer for a reader that reads nothing.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-struct Supervisor<'a> {
-    source: &'a Source,
-    began: Instant,
-    machine: Machine,
-    workers: Workers,
+pub(super) struct Supervisor<'a> {
+    pub(super) source: &'a Source,
+    pub(super) began: Instant,
+    pub(super) machine: Machine,
+    pub(super) workers: Workers,
+    pub(super) clients: Clients,
     node: Hub,
     held: Held,
     timers: Timers,
@@ -48,6 +50,7 @@ struct Supervisor<'a> {
 /// Reads the configuration and runs it to its end.
 pub(super) async fn supervise(
     source: &Source,
+    socket: &Socket,
     mut signals: Signals,
     open_files: OpenFiles,
 ) -> io::Result<ExitCode> {
@@ -83,6 +86,7 @@ pub(super) async fn supervise(
         Workers::new(source.environment().clone(), open_files, logs.clone(), machine.instances().count())?;
     let mut supervisor = Supervisor {
         source,
+        clients: Clients::open(socket),
         began: now(),
         machine,
         workers,
@@ -98,6 +102,7 @@ pub(super) async fn supervise(
         effects: Vec::new(),
     };
     let code = supervisor.run().await?;
+    supervisor.clients.close();
     supervisor.last_words(&logs).await?;
     // The kernel takes everything back faster than it could be given back piece by piece.
     std::mem::forget(supervisor);
@@ -138,6 +143,10 @@ impl Supervisor<'_> {
                     self.hear();
                     // Connections come by the thousand; nobody has ended and no timer is due.
                     continue;
+                }
+                result = self.clients.turn() => {
+                    result?;
+                    self.serve();
                 }
             }
             for signal in received.drain(..) {
@@ -188,13 +197,13 @@ impl Supervisor<'_> {
         }
     }
 
-    fn now(&self) -> Time {
+    pub(super) fn now(&self) -> Time {
         Time::after_start(now() - self.began)
     }
 
     /// Lets the machine take in events and everything that follows from them at once. What comes
     /// of all events of a round goes out together.
-    fn feed(&mut self, mut events: Vec<Event>) {
+    pub(super) fn feed(&mut self, mut events: Vec<Event>) {
         while !events.is_empty() {
             let now = self.now();
             let mut effects = std::mem::take(&mut self.effects);
@@ -230,8 +239,10 @@ impl Supervisor<'_> {
                 }
                 Effect::SweepTree(run, signal) => self.workers.sweep(*run, *signal),
                 Effect::Arm(timer, at) => self.timers.arm(*timer, *at),
+                Effect::Promote(run) => self.workers.promote(*run),
                 Effect::Forget(instance) => self.workers.forget(*instance),
                 Effect::Say(notice) => report::say(notice),
+                Effect::Reply(ticket, reply) => self.clients.reply(*ticket, reply),
                 Effect::End(code) => self.end = Some(*code),
             }
         }
@@ -301,7 +312,7 @@ impl Supervisor<'_> {
         }
     }
 
-    fn stop(&mut self, signal: Signal) {
+    pub(super) fn stop(&mut self, signal: Signal) {
         self.stop_asked = true;
         // The workers first: they have something to finish.
         self.feed(vec![Event::Stop(StopRequest { signal })]);

@@ -81,6 +81,14 @@ pub(super) fn prepare(
     })
 }
 
+/// The variables that a start of this instance would give it, but for the run's marker.
+pub(super) fn shown_environment(
+    instance: &InstanceView<'_>,
+    inherited: &Environment,
+) -> Result<Environment, SpawnFailure> {
+    Ok(environment(instance, inherited, credentials(instance.spec)?.as_ref()))
+}
+
 /// Looks whether the program, the working directory and the user of an application are there.
 pub(super) fn preflight(spec: &AppSpec, inherited: &Environment) -> Result<(), SpawnFailure> {
     credentials(spec)?;
@@ -129,7 +137,7 @@ fn environment(
     set("namespace", spec.namespace.clone());
     set("exec_mode", spec.exec_mode.as_str().to_owned());
     set("instances", instance.siblings.to_string());
-    set("pm_id", instance.id.0.to_string());
+    set("pm_id", instance.pm_id.to_string());
     set(&spec.env.instance_var, instance.number.to_string());
     for (name, value) in &spec.env.vars {
         set(name, value.clone());

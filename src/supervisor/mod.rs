@@ -4,12 +4,16 @@
 //! register, reap and look up, signal, arm timers. It decides nothing; that is the machine's.
 
 mod actor;
+mod clients;
 mod evaluation;
+mod follow;
 mod held;
 mod launch;
 mod log_files;
 mod report;
 mod resolve;
+mod show;
+mod steps;
 mod timers;
 mod workers;
 
@@ -23,6 +27,7 @@ use tokio::time::Instant;
 use self::evaluation::Running;
 use crate::{
     config::{EvaluationEnd, Loaded, Problem, Problems, Read, Source},
+    control::{Name, Places},
     spec::{ExitCode, Signal},
     sys::{
         process::{self, OpenFiles},
@@ -35,14 +40,25 @@ use crate::{
 /// The exit code for a failure of procrun's own set-up (sysexits.h: `EX_OSERR`).
 const SET_UP_FAILED: ExitCode = 71;
 
+/// Which control socket a supervisor is to have.
+#[derive(Debug, Clone)]
+pub struct Socket {
+    /// Where.
+    pub places: Places,
+    /// What it is called there.
+    pub name: Name,
+}
+
 /// Runs what `source` says in the foreground until it is over, and returns the code to end with.
 ///
-/// Errors are printed to stderr; a configuration with errors starts nothing.
-pub fn run(source: &Source) -> ExitCode {
+/// Errors are printed to stderr; a configuration with errors starts nothing. Without a place for its
+/// control socket it runs without one.
+pub fn run(source: &Source, socket: &Socket) -> ExitCode {
     match set_up().and_then(|(runtime, installed, open_files)| {
         // The process ends right after; see the end of `supervise`.
         let runtime = ManuallyDrop::new(runtime);
-        runtime.block_on(async { actor::supervise(source, Signals::new(installed)?, open_files).await })
+        runtime
+            .block_on(async { actor::supervise(source, socket, Signals::new(installed)?, open_files).await })
     }) {
         Ok(code) => code,
         Err(error) => {
