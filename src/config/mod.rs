@@ -14,6 +14,7 @@
 mod apply;
 mod arguments;
 mod build;
+mod convert;
 mod cron;
 mod decode;
 mod dotenv;
@@ -38,6 +39,7 @@ mod tests;
 mod toml;
 mod tree;
 mod value;
+mod write;
 mod yaml;
 
 use std::{
@@ -47,6 +49,7 @@ use std::{
     sync::Arc,
 };
 
+pub use convert::Conversion;
 pub use evaluate::{Evaluation, EvaluationEnd};
 pub use flags::{FlagValue, Flags};
 pub use origin::{AppSettings, Origin, Setting, is_secret};
@@ -89,6 +92,8 @@ struct Inner {
     environment: BTreeMap<OsString, OsString>,
     cwd: PathBuf,
     command_line: Vec<OsString>,
+    /// The TOML file for which a [`Conversion`] is to be made, absolute.
+    converts_to: Option<PathBuf>,
 }
 
 /// What reading a source gave.
@@ -113,6 +118,8 @@ pub struct Loaded {
     pub settings: Vec<AppSettings>,
     /// The ecosystem file and every `env_file`, absolute.
     pub files_read: Vec<PathBuf>,
+    /// The same as TOML, if that was asked for.
+    pub conversion: Option<Conversion>,
 }
 
 impl Source {
@@ -130,7 +137,38 @@ impl Source {
             .map_or_else(|| cwd.clone(), |dir| path::resolve(&cwd, &path::expand_home(dir, &environment)));
         let name = target.to_string_lossy().into_owned();
         let target = target::classify(&target, &cwd, &app_cwd, environment.get(OsStr::new("PATH")))?;
-        Ok(Self(Arc::new(Inner { target, name, flags, args, environment, cwd, command_line })))
+        Ok(Self(Arc::new(Inner {
+            target,
+            name,
+            flags,
+            args,
+            environment,
+            cwd,
+            command_line,
+            converts_to: None,
+        })))
+    }
+
+    /// The same, but what is read comes with its [`Conversion`] to TOML: for a file `to`, which need not be
+    /// there and is not written.
+    ///
+    /// # Errors
+    /// As [`Source::new`], or the target is no ecosystem file in another format.
+    pub fn to_convert(invocation: Invocation, to: &Path) -> Result<Self, Problems> {
+        let mut source = Self::new(invocation)?;
+        let wrong = match &source.0.target {
+            Target::File { format: Format::Toml, .. } => Some("is TOML already"),
+            Target::File { .. } => None,
+            Target::Script(_) => Some("is no ecosystem file"),
+        };
+        if let Some(wrong) = wrong {
+            let problem = Problem::new(format!("{} {wrong}", source.name()));
+            let hint = "`convert` takes JSON, YAML and PM2's modules (.config.js, .cjs, .mjs, .ts)";
+            return Err(Problems::one(EX_USAGE, problem.hint(hint)));
+        }
+        let inner = Arc::get_mut(&mut source.0).expect("nobody else has it yet");
+        inner.converts_to = Some(path::resolve(&inner.cwd, to));
+        Ok(source)
     }
 
     /// Reads it as it is now.
