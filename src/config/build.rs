@@ -90,6 +90,7 @@ pub(super) fn build(
         exec_mode,
         balance: draft.balance.unwrap_or_default(),
         env: EnvSpec {
+            caller: None,
             inherit: draft.inherit.clone(),
             vars: variables,
             instance_var: draft.instance_var.clone().unwrap_or_else(|| INSTANCE_VAR.to_owned()),
