@@ -1,7 +1,7 @@
 //! The commands that change something: `stop`, `restart`, `reload`, `delete`, `scale`, `reset` and
 //! `signal`. They wait until it is done and say each step.
 
-use std::io::{IsTerminal as _, Write as _, stdout};
+use std::io::{Write as _, stdout};
 
 use super::{
     commands::Typed,
@@ -9,6 +9,7 @@ use super::{
     list::{look, overview, say_json, shown, unexpected},
     reach::Supervisor,
     say,
+    start::environment,
 };
 use crate::{
     config::EX_USAGE,
@@ -21,6 +22,10 @@ pub(super) fn stop(typed: &Typed) -> Result<ExitCode, Failure> {
 }
 
 pub(super) fn restart(typed: &Typed) -> Result<ExitCode, Failure> {
+    if typed.has("update-env") {
+        let (targets, environment) = (typed.words.clone(), environment());
+        return carry_out(typed, &Request::UpdateEnvironment { targets, environment });
+    }
     act(typed, Action::Restart)
 }
 
@@ -55,24 +60,26 @@ fn act(typed: &Typed, action: Action) -> Result<ExitCode, Failure> {
     carry_out(typed, &Request::Act { action, targets: typed.words.clone() })
 }
 
-/// Asks, says each step as it comes, and shows the list as it is then.
 fn carry_out(typed: &Typed, request: &Request) -> Result<ExitCode, Failure> {
-    let mut supervisor = typed.supervisor()?;
-    let is_json = typed.has("json");
-    let ids = wait(&mut supervisor, request, |step| {
+    wait_and_show(&mut typed.supervisor()?, request, typed.has("json"))
+}
+
+/// Asks, says each step as it comes, and shows the list as it is then.
+pub(super) fn wait_and_show(
+    supervisor: &mut Supervisor,
+    request: &Request,
+    is_json: bool,
+) -> Result<ExitCode, Failure> {
+    let ids = wait(supervisor, request, |step| {
         if !is_json {
             // Whoever closed the pipe has seen enough; it goes on all the same.
             let _ = writeln!(stdout(), "{step}");
         }
     })?;
-    let list = overview(&mut supervisor, &Request::List)?;
+    let list = overview(supervisor, &Request::List)?;
     if is_json {
         let done: Vec<_> = list.instances.into_iter().filter(|one| ids.contains(&one.id)).collect();
         return Ok(say_json(&done));
-    }
-    if !stdout().is_terminal() {
-        let count = ids.len();
-        return Ok(say(&format!("done: {count} {}\n", if count == 1 { "process" } else { "processes" })));
     }
     Ok(say(&shown(&list.instances, look())))
 }

@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::{act, ask, describe, failure::Failure, list, logs, reach::Supervisor, say};
+use super::{act, ask, background, describe, dump, failure::Failure, list, logs, reach::Supervisor, say};
 use crate::{config::EX_USAGE, spec::ExitCode};
 
 /// A command.
@@ -120,7 +120,7 @@ static VERBS: &[Verb] = &[
         words: &["restart"],
         takes: TARGETS,
         count: (1, ANY),
-        options: &[JSON],
+        options: &[switch("update-env", "With the environment of this command"), JSON],
         brief: "End and start them again",
         about: "Ends processes and starts them again.",
         run: act::restart,
@@ -262,6 +262,35 @@ static VERBS: &[Verb] = &[
         run: ask::healthcheck,
     },
     Verb {
+        words: &["save", "dump"],
+        takes: "",
+        count: (0, 0),
+        options: &[],
+        brief: "Keep the list in a file",
+        about: "Keeps the list, with its environment, in dump.json of PROCRUN_HOME or ~/.procrun.",
+        run: dump::save,
+    },
+    Verb {
+        words: &["resurrect"],
+        takes: "",
+        count: (0, 0),
+        options: &[],
+        brief: "Start what was saved",
+        about: "Adds what `save` kept and is not there, in a supervisor in the background if none\n\
+                runs. What was stopped comes back stopped.",
+        run: dump::resurrect,
+    },
+    Verb {
+        words: &["supervise"],
+        takes: "",
+        count: (0, 0),
+        options: &[],
+        brief: "Be the supervisor of the background",
+        about: "Runs what `procrun start` starts in the background, here: for a service manager.\n\
+                It has no applications but those that commands add.",
+        run: background::supervise,
+    },
+    Verb {
         words: &["kill"],
         takes: "",
         count: (0, 0),
@@ -277,7 +306,8 @@ const COMMON: [Option_; 1] =
     [Option_ { long: "socket", short: None, value: "FILE", help: "The supervisor that listens there" }];
 
 /// PM2's options that mean nothing to a command here.
-const UNDERSTOOD: [(&str, Option<char>); 6] = [
+const UNDERSTOOD: [(&str, Option<char>); 7] = [
+    ("detached", None),
     ("no-color", None),
     ("silent", Some('s')),
     ("mini-list", Some('m')),

@@ -412,6 +412,11 @@ fn has_options(line: &[OsString]) -> bool {
     before_args.into_iter().any(|word| word.as_encoded_bytes().starts_with(b"-"))
 }
 
+/// Whether this switch was given.
+pub(super) fn is_given(matches: &ArgMatches, id: &str) -> bool {
+    matches.try_get_one::<bool>(id).ok().flatten().copied().unwrap_or(false)
+}
+
 /// What `--socket` says.
 pub(super) fn socket(matches: &ArgMatches) -> Option<OsString> {
     let flag = FLAGS.iter().find(|flag| matches!(flag.means, Means::Socket))?;

@@ -23,11 +23,22 @@ pub(super) struct Supervisor {
     connection: Connection,
 }
 
+impl From<Connection> for Supervisor {
+    fn from(connection: Connection) -> Self {
+        Self { connection }
+    }
+}
+
 impl Supervisor {
     /// Connects to the one that is meant.
     pub(super) fn find(socket: Option<&OsStr>) -> Result<Self, Failure> {
         let connection = client::find(&places(socket)?).map_err(|error| unreachable(&error))?;
         Ok(Self { connection })
+    }
+
+    /// Waits until it says hello.
+    pub(super) fn greet(&mut self) -> Result<(), Failure> {
+        self.connection.greet().map_err(|broken| self.broken(&broken))
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -96,8 +107,8 @@ fn unreachable(error: &Unreachable) -> Failure {
             for (path, finding) in looked_at {
                 write!(message, "\n  {}: {finding}", path.display()).expect("a String takes everything");
             }
-            let hint = "`procrun ecosystem.toml` starts one in the foreground; in a container that is its\n\
-                        command. One that runs elsewhere is named with --socket FILE";
+            let hint = "`procrun ecosystem.toml` starts one in the foreground, `procrun start app.js` one in\n\
+                        the background. One that listens elsewhere is named with --socket FILE";
             Failure::new(NO_SUPERVISOR, message).hint(hint)
         }
         Unreachable::Several(paths) => {

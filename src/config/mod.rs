@@ -57,7 +57,7 @@ pub use problem::{EX_CONFIG, EX_USAGE, Problem, Problems};
 pub use suggest::nearest;
 pub use tree::{Place, Position};
 
-use crate::spec::Plan;
+use crate::spec::{Plan, Runtime};
 use target::{Format, Target};
 use tree::{Flaw, Node};
 
@@ -159,7 +159,7 @@ impl Source {
         let wrong = match &source.0.target {
             Target::File { format: Format::Toml, .. } => Some("is TOML already"),
             Target::File { .. } => None,
-            Target::Script(_) => Some("is no ecosystem file"),
+            Target::Script(_) | Target::Nothing => Some("is no ecosystem file"),
         };
         if let Some(wrong) = wrong {
             let problem = Problem::new(format!("{} {wrong}", source.name()));
@@ -171,6 +171,20 @@ impl Source {
         Ok(source)
     }
 
+    /// A source without applications, for a supervisor that gets them by commands.
+    pub fn nothing(environment: BTreeMap<OsString, OsString>, cwd: PathBuf) -> Self {
+        Self(Arc::new(Inner {
+            target: Target::Nothing,
+            name: "nothing".to_owned(),
+            flags: Flags::default(),
+            args: None,
+            environment,
+            cwd,
+            command_line: Vec::new(),
+            converts_to: None,
+        }))
+    }
+
     /// Reads it as it is now.
     ///
     /// # Errors
@@ -179,6 +193,17 @@ impl Source {
     pub fn read(&self) -> Result<Read, Problems> {
         match &self.0.target {
             Target::Script(script) => self.load_script(script).map(Read::Loaded),
+            Target::Nothing => {
+                let runtime = Runtime { auto_exit: false, ..Runtime::default() };
+                Ok(Read::Loaded(Loaded {
+                    plan: Plan { apps: Vec::new(), runtime },
+                    notices: Vec::new(),
+                    runtime_settings: Vec::new(),
+                    settings: Vec::new(),
+                    files_read: Vec::new(),
+                    conversion: None,
+                }))
+            }
             Target::File { path, format: Format::Script } => {
                 file::open(path).map_err(|unreadable| self.unreadable(&unreadable))?;
                 Evaluation::new(self.clone(), path).map(Read::NeedsEvaluation)
@@ -247,7 +272,7 @@ impl Target {
     fn file_dir<'a>(&'a self, cwd: &'a Path) -> &'a Path {
         match self {
             Self::File { path, .. } => path.parent().unwrap_or(Path::new("/")),
-            Self::Script(_) => cwd,
+            Self::Script(_) | Self::Nothing => cwd,
         }
     }
 }

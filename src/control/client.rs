@@ -189,11 +189,15 @@ impl Connection {
         }
     }
 
-    /// The next answer.
+    /// Waits for the supervisor's hello.
     ///
     /// # Errors
     /// [`Broken`].
-    pub fn answer(&mut self) -> Result<Answer, Broken> {
+    pub fn greet(&mut self) -> Result<(), Broken> {
+        if !self.greeting_sent {
+            self.greeting_sent = true;
+            self.stream.write_all(&encode(&Hello::own()))?;
+        }
         if !self.greeted {
             self.stream.set_read_timeout(Some(HELLO))?;
             let hello: Hello = decode(&self.line()?).map_err(Broken::Failed)?;
@@ -203,6 +207,15 @@ impl Connection {
             self.stream.set_read_timeout(None)?;
             self.greeted = true;
         }
+        Ok(())
+    }
+
+    /// The next answer.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn answer(&mut self) -> Result<Answer, Broken> {
+        self.greet()?;
         let line = self.line()?;
         decode(&line).map_err(Broken::Failed)
     }

@@ -119,6 +119,42 @@ impl Held {
     }
 }
 
+/// Held by a command while it starts a supervisor: a second one waits and finds the first one's.
+#[derive(Debug)]
+pub struct Starting {
+    _lock: Flock<File>,
+}
+
+impl Starting {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// When there is no place where a supervisor could have its socket.
+    pub fn wait(places: &Places) -> Result<Self, Refusal> {
+        let mut tried = Vec::new();
+        let locks: Vec<PathBuf> = match places {
+            Places::Socket(path) => vec![path.with_extension("start")],
+            Places::Directories(directories) => {
+                directories.iter().map(|directory| directory.join("start")).collect()
+            }
+        };
+        for path in locks {
+            let directory = path.parent().unwrap_or(Path::new("/"));
+            let lock = match places {
+                Places::Socket(_) => Ok(()),
+                Places::Directories(_) => own_directory(directory),
+            }
+            .and_then(|()| open_lock(&path))
+            .and_then(|file| Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error.into()));
+            match lock {
+                Ok(lock) => return Ok(Self { _lock: lock }),
+                Err(error) => tried.push((path, error)),
+            }
+        }
+        Err(Refusal::NoPlace(tried))
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
@@ -130,14 +166,7 @@ impl Lock {
     fn of(socket: &Path) -> io::Result<Option<Self>> {
         let path = socket.with_extension("lock");
         loop {
-            let file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
-                .open(&path)?;
-            let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            let file = match Flock::lock(open_lock(&path)?, FlockArg::LockExclusiveNonblock) {
                 Ok(file) => file,
                 Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Ok(None),
                 Err((_, error)) => return Err(error.into()),
@@ -152,6 +181,16 @@ impl Lock {
             }
         }
     }
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+        .open(path)
 }
 
 impl Drop for Lock {

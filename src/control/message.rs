@@ -4,9 +4,12 @@
 //! that much of each other, and the command says what to do. Everything is bounded: who sends a line
 //! that is too long is answered once and cut off.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::snapshot::{Detail, Overview};
+use crate::spec::AppSpec;
 
 /// The version of everything below [`Hello`]. It grows when a message changes its meaning.
 pub const PROTOCOL: u32 = 1;
@@ -54,6 +57,24 @@ pub enum Request {
         /// To which; at least one.
         targets: Vec<String>,
     },
+    /// Add applications, or replace those of the same name. Answered as [`Request::Act`].
+    Add {
+        /// The applications; their `env.caller` is `environment`.
+        apps: Vec<AppSpec>,
+        /// What they inherit.
+        environment: BTreeMap<String, String>,
+        /// What becomes of one whose name is taken.
+        taken: Taken,
+    },
+    /// Give these the caller's environment, and start them again. Answered as [`Request::Act`].
+    UpdateEnvironment {
+        /// Which.
+        targets: Vec<String>,
+        /// What their applications inherit from now on.
+        environment: BTreeMap<String, String>,
+    },
+    /// Everything that is needed to have the same list again. Answered by [`Answer::Saved`].
+    Save,
     /// Let an application have so many instances. Answered as [`Request::Act`].
     Scale {
         /// Its name.
@@ -88,6 +109,18 @@ pub enum Request {
     },
     /// End every application and the supervisor. The answer is the end of the connection.
     Kill,
+}
+
+/// What becomes of an application that is to be added under a name that is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Taken {
+    /// Nothing is added, and that is an error.
+    Refuse,
+    /// It gets another name: `name-1`.
+    Rename,
+    /// It replaces the other one.
+    Replace,
 }
 
 /// What can be done to instances.
@@ -137,6 +170,8 @@ pub enum Answer {
     Details(Vec<Detail>),
     /// The variables of one instance, by name.
     Environment(Vec<(String, String)>),
+    /// The list as it is to be kept.
+    Saved(Vec<SavedApp>),
     /// That were all of the recent lines; those that come follow.
     Live,
     /// Lines that processes wrote; more may follow.
@@ -146,6 +181,17 @@ pub enum Answer {
         /// The oldest first.
         lines: Vec<LogLine>,
     },
+}
+
+/// An application as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedApp {
+    /// What it is; `instances` is as many as it had.
+    pub app: AppSpec,
+    /// What it inherits.
+    pub environment: BTreeMap<String, String>,
+    /// Nothing of it was to run.
+    pub stopped: bool,
 }
 
 /// A line, or a piece of a very long one.
@@ -181,7 +227,8 @@ impl Answer {
             | Self::Failed { .. }
             | Self::Overview(_)
             | Self::Details(_)
-            | Self::Environment(_) => true,
+            | Self::Environment(_)
+            | Self::Saved(_) => true,
         }
     }
 }

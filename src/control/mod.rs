@@ -20,7 +20,7 @@ pub mod select;
 mod server;
 pub mod snapshot;
 
-pub use hold::{Held, Refusal};
-pub use message::{Action, Answer, Hello, LogLine, PROTOCOL, Request};
+pub use hold::{Held, Refusal, Starting};
+pub use message::{Action, Answer, Hello, LogLine, PROTOCOL, Request, SavedApp, Taken};
 pub use place::{Name, Places};
 pub use server::{ClientId, Server};

@@ -119,8 +119,23 @@ impl Logs {
     /// # Errors
     /// As for [`Logs::start`].
     pub fn start_with(log: &RuntimeLog, out: OwnedFd, err: OwnedFd) -> io::Result<Self> {
+        Self::start_pump(log, out, err, None)
+    }
+
+    /// Starts the pump where nobody reads stdout and stderr: workers' lines go to their files alone,
+    /// and procrun's own to this one.
+    ///
+    /// # Errors
+    /// As for [`Logs::start`].
+    pub fn start_unseen(log: &RuntimeLog, own: FileSpec) -> io::Result<Self> {
+        let out = io::stdout().as_fd().try_clone_to_owned()?;
+        let err = io::stderr().as_fd().try_clone_to_owned()?;
+        Self::start_pump(log, out, err, Some(own))
+    }
+
+    fn start_pump(log: &RuntimeLog, out: OwnedFd, err: OwnedFd, own: Option<FileSpec>) -> io::Result<Self> {
         let mailbox = Arc::new(Mailbox::new(log.history)?);
-        let pump = Pump::new(mailbox.clone(), log, out, err)?;
+        let pump = Pump::new(mailbox.clone(), log, out, err, own)?;
         thread::Builder::new().name("logs".into()).spawn(move || pump.live())?;
         Ok(Self(Arc::new(Handle(mailbox))))
     }

@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     machine::frame::{Framer, MAX_LINE},
-    spec::RuntimeLog,
+    spec::{FileSpec, RuntimeLog},
     sys::pages::Pages,
 };
 
@@ -89,11 +89,12 @@ impl Pump {
         log: &RuntimeLog,
         out: OwnedFd,
         err: OwnedFd,
+        own: Option<FileSpec>,
     ) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(mailbox.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, MAIL))?;
         Ok(Self {
-            writer: Writer::new(log, out, err, mailbox.clone())?,
+            writer: Writer::new(log, out, err, mailbox.clone(), own)?,
             mailbox,
             epoll,
             input: Pages::new(INPUT)?,

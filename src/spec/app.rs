@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt::Display,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -126,8 +127,12 @@ impl Balance {
 /// The environment beside what procrun itself adds.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EnvSpec {
-    /// What is taken from procrun's own environment.
+    /// What is taken from the caller's environment.
     pub inherit: InheritEnv,
+    /// The environment of the caller who has added the application to a running procrun; `None`:
+    /// procrun's own. It travels beside the applications, because many have the same.
+    #[serde(skip)]
+    pub caller: Option<Arc<BTreeMap<String, String>>>,
     /// What a JavaScript file put into its own environment, then `env_file`, `env` and
     /// `env_<name>`: the later wins. No NUL, no `=` in a name.
     pub vars: BTreeMap<String, String>,

@@ -1,13 +1,13 @@
 //! The supervisor's loop: wait for news, let the machine decide, carry it out.
 
-use std::{io, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
-    Socket, clients::Clients, evaluation::Running, held::Held, is_stop, launch, report, say_early,
+    Role, clients::Clients, evaluation::Running, held::Held, is_stop, launch, report, say_early,
     timers::Timers, workers::Workers,
 };
 use crate::{
@@ -24,6 +24,8 @@ use crate::{
     },
 };
 
+/// The code of a second supervisor where there may be one.
+const SECOND: ExitCode = 1;
 /// Who has asked procrun to stop does not wait longer for a reader that reads nothing.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -34,11 +36,15 @@ pub(super) struct Supervisor<'a> {
     pub(super) workers: Workers,
     pub(super) clients: Clients,
     node: Hub,
-    held: Held,
+    pub(super) held: Held,
     timers: Timers,
     signals: Signals,
     open_files: OpenFiles,
     evaluation: Option<Running>,
+    /// Where a supervisor in the background keeps its files.
+    pub(super) home: Option<PathBuf>,
+    /// The applications that commands have added.
+    pub(super) added: Vec<Arc<AppSpec>>,
     /// Asked to read the file again while it is being read.
     read_once_more: bool,
     end: Option<ExitCode>,
@@ -50,7 +56,7 @@ pub(super) struct Supervisor<'a> {
 /// Reads the configuration and runs it to its end.
 pub(super) async fn supervise(
     source: &Source,
-    socket: &Socket,
+    role: &Role,
     mut signals: Signals,
     open_files: OpenFiles,
 ) -> io::Result<ExitCode> {
@@ -72,7 +78,17 @@ pub(super) async fn supervise(
         say_early("nothing was started");
         return Ok(code);
     }
-    let logs = Logs::start(&plan.runtime.log)?;
+    let (clients, trouble) = Clients::open(role);
+    if role.background.is_some()
+        && let Some(trouble) = &trouble
+    {
+        say_early(format_args!("error: {trouble}"));
+        return Ok(SECOND);
+    }
+    let logs = match &role.background {
+        None => Logs::start(&plan.runtime.log)?,
+        Some(background) => background.logs(&plan.runtime.log)?,
+    };
     let subscriber =
         tracing_subscriber::registry().with(logs::layer(logs.clone(), plan.runtime.log.verbosity));
     tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
@@ -80,13 +96,17 @@ pub(super) async fn supervise(
         warn!("{notice}");
     }
     held.announce();
+    match trouble {
+        None => debug!("commands reach this procrun at {}", clients.path().display()),
+        Some(trouble) => warn!("{trouble}: commands cannot reach this procrun"),
+    }
     let cpus = cpus_for(&plan);
     let machine = Machine::new(plan, cpus);
     let workers =
         Workers::new(source.environment().clone(), open_files, logs.clone(), machine.instances().count())?;
     let mut supervisor = Supervisor {
         source,
-        clients: Clients::open(socket),
+        clients,
         began: now(),
         machine,
         workers,
@@ -96,6 +116,8 @@ pub(super) async fn supervise(
         signals,
         open_files,
         evaluation: None,
+        home: role.background.as_ref().map(|background| background.home.clone()),
+        added: Vec::new(),
         read_once_more: false,
         end: None,
         stop_asked: false,
@@ -348,6 +370,7 @@ impl Supervisor<'_> {
                 return;
             }
         };
+        let plan = self.with_added(plan);
         let changes = diff(self.machine.plan(), &plan);
         let new = changes.iter().filter_map(|change| match change {
             AppChange::Add(app) | AppChange::Replace { new: app, .. } => Some(app.as_ref()),
@@ -382,7 +405,7 @@ impl Supervisor<'_> {
 /// Looks up all programs, directories and users and opens all sockets before anything starts; says
 /// what is missing and returns the code of the first. What was opened in vain is closed by whoever
 /// asks next which sockets are used.
-fn preflight<'a>(
+pub(super) fn preflight<'a>(
     apps: impl Iterator<Item = &'a AppSpec>,
     source: &Source,
     held: &mut Held,
@@ -406,7 +429,7 @@ fn now() -> Instant {
 
 /// How many processes can run at once here, if the plan asks; a start need not wait for the answer
 /// otherwise.
-fn cpus_for(plan: &Plan) -> u32 {
+pub(super) fn cpus_for(plan: &Plan) -> u32 {
     let asks = plan.apps.iter().any(|app| matches!(app.instances, Instances::CpusMinus(_)));
     if asks { cpus::available() } else { 1 }
 }

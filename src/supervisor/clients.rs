@@ -4,11 +4,11 @@
 //! A request is taken in the supervisor's own turn. Nothing is kept for a client but the ticket of
 //! what it waits for; what it is shown is made when it asks.
 
-use std::{collections::HashMap, future::pending, io, time::Duration};
+use std::{collections::HashMap, future::pending, io, path::Path, time::Duration};
 
-use tracing::{debug, info, warn};
+use tracing::info;
 
-use super::{Socket, actor::Supervisor, follow::Followers, show, steps};
+use super::{Background, Role, actor::Supervisor, follow::Followers, show, steps};
 use crate::{
     control::{
         Action, Answer, ClientId, Held, Name, Refusal, Request, Server,
@@ -34,32 +34,35 @@ struct Waiting {
 }
 
 impl Clients {
-    /// Takes the socket's place. Without one, that is said and nothing else is different.
-    pub(super) fn open(socket: &Socket) -> Self {
-        let server = match Self::serve(socket) {
-            Ok(server) => {
-                debug!("commands reach this procrun at {}", server.path().display());
-                Some(server)
-            }
-            Err(error) => {
-                warn!("{error}: commands cannot reach this procrun");
-                None
-            }
+    /// Takes the socket's place, and says what hinders it. In the background no other place will do.
+    pub(super) fn open(role: &Role) -> (Self, Option<String>) {
+        let (server, trouble) = match Self::serve(role) {
+            Ok(server) => (Some(server), None),
+            Err(error) => (None, Some(error.to_string())),
         };
-        Self { server, waiting: HashMap::new(), tickets: 0, followers: Followers::default() }
+        let clients = Self { server, waiting: HashMap::new(), tickets: 0, followers: Followers::default() };
+        (clients, trouble)
     }
 
-    fn serve(socket: &Socket) -> Result<Server, Box<dyn std::error::Error>> {
-        let taken = match Held::take(&socket.places, socket.name) {
+    fn serve(role: &Role) -> Result<Server, Box<dyn std::error::Error>> {
+        let taken = match Held::take(&role.places, role.name) {
             // Two containers may share a directory.
-            Err(Refusal::Taken(path)) if socket.name == Name::Default => {
-                info!("another supervisor has the control socket {}", path.display());
-                Held::take(&socket.places, Name::Pid(std::process::id()))
+            Err(Refusal::Taken(_)) if role.name == Name::Default && role.background.is_none() => {
+                Held::take(&role.places, Name::Pid(std::process::id()))
             }
             taken => taken,
         };
         let (held, listener) = taken?;
-        Ok(Server::new(held, listener)?)
+        let mut server = Server::new(held, listener)?;
+        if let Some(first) = role.background.as_ref().and_then(Background::first_client) {
+            server.adopt(first)?;
+        }
+        Ok(server)
+    }
+
+    /// Where commands reach it; empty if nowhere.
+    pub(super) fn path(&self) -> &Path {
+        self.server.as_ref().map_or(Path::new(""), Server::path)
     }
 
     /// Waits until a client has said something. Cancel-safe.
@@ -161,6 +164,16 @@ impl Supervisor<'_> {
                 self.operate(client, ids, operation);
                 Ok(None)
             }
+            Request::Add { apps, environment, taken } => {
+                self.add(client, apps, environment, taken).map(|()| None)
+            }
+            Request::UpdateEnvironment { targets, environment } => {
+                let ids = self.select(&targets)?;
+                info!("a command asks: restart {} with another environment", targets.join(" "));
+                self.update_environment(client, ids, environment);
+                Ok(None)
+            }
+            Request::Save => Ok(Some(Answer::Saved(self.saved()))),
             Request::Scale { app, count } => {
                 let ids = self.ids_of_app(&app)?;
                 let Some(count) = parse_count(&count) else {
@@ -169,6 +182,10 @@ impl Supervisor<'_> {
                         hint: Some("`4` is so many, `+2` so many more, `-1` so many fewer".to_owned()),
                     }));
                 };
+                let Some(view) = ids.first().and_then(|id| self.machine.instance(*id)) else {
+                    return Ok(Some(Answer::failed(format!("`{app}` is gone"))));
+                };
+                let app = view.spec.name.clone();
                 let operation = Operation::Scale { app: app.clone(), count };
                 info!("a command asks: {}", steps::asked(&operation, &[app]));
                 self.operate(client, ids, operation);
@@ -201,7 +218,7 @@ impl Supervisor<'_> {
         }
     }
 
-    fn operate(&mut self, client: ClientId, ids: Vec<InstanceId>, operation: Operation) {
+    pub(super) fn operate(&mut self, client: ClientId, ids: Vec<InstanceId>, operation: Operation) {
         let ticket = self.clients.ticket(client, self.pm_ids(&ids));
         self.feed(vec![Event::Operate(ticket, operation)]);
     }
