@@ -1,5 +1,5 @@
-//! The commands to a running supervisor: their words, options and help. What a new command needs is a
-//! row here and a function.
+//! The commands to a running supervisor, and those that make files: their words, options and help. What a
+//! new command needs is a row here and a function.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -8,7 +8,10 @@ use std::{
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::{act, ask, background, describe, dump, failure::Failure, list, logs, reach::Supervisor, say};
+use super::{
+    act, ask, background, completions, convert, describe, dump, ecosystem, failure::Failure, list, logs,
+    reach::Supervisor, say,
+};
 use crate::{config::EX_USAGE, spec::ExitCode};
 
 /// A command.
@@ -301,9 +304,69 @@ static VERBS: &[Verb] = &[
     },
 ];
 
-/// Options that every command has.
+/// The commands that need no supervisor.
+static ALONE: &[Verb] = &[
+    Verb {
+        words: &["ecosystem", "init"],
+        takes: "[simple]",
+        count: (0, 1),
+        options: &[Option_ {
+            long: "format",
+            short: None,
+            value: "toml|json|yaml|js",
+            help: "Its form (toml)",
+        }],
+        brief: "Write a file to begin with",
+        about: "Writes an ecosystem file with the keys that people need, each with its comment,\n\
+                or with `simple` the shortest one. A file that is there already stays as it is.",
+        run: ecosystem::ecosystem,
+    },
+    Verb {
+        words: &["convert"],
+        takes: "<FILE>",
+        count: (1, 1),
+        options: &[Option_ {
+            long: "output",
+            short: Some('o'),
+            value: "FILE|-",
+            help: "Write it there, or to stdout",
+        }],
+        brief: "An ecosystem file of PM2's as TOML",
+        about: "Writes ecosystem.toml beside an ecosystem file in another format: the same keys,\n\
+                and the same meaning. It says what is not in it. A file that is there already\n\
+                stays as it is.",
+        run: convert::convert,
+    },
+    Verb {
+        words: &["completions", "completion"],
+        takes: "<bash|zsh|fish>",
+        count: (1, 1),
+        options: &[],
+        brief: "What a shell completes lines with",
+        about: "Prints what a shell needs to complete commands, options, files and the names of\n\
+                what runs:\n\
+                \x20 bash  source <(procrun completions bash)    in ~/.bashrc\n\
+                \x20 zsh   source <(procrun completions zsh)     in ~/.zshrc, behind compinit\n\
+                \x20 fish  procrun completions fish > ~/.config/fish/completions/procrun.fish",
+        run: completions::completions,
+    },
+];
+
+/// All of them.
+fn verbs() -> impl Iterator<Item = &'static Verb> {
+    VERBS.iter().chain(ALONE)
+}
+
+/// Options that every command to a supervisor has.
 const COMMON: [Option_; 1] =
     [Option_ { long: "socket", short: None, value: "FILE", help: "The supervisor that listens there" }];
+
+const HELP: Option_ = Option_ { long: "help", short: Some('h'), value: "", help: "Print this" };
+
+/// Those of this command.
+fn common(verb: &Verb) -> &'static [Option_] {
+    if ALONE.iter().any(|alone| alone.words == verb.words) { &[] } else { &COMMON }
+}
 
 /// PM2's options that mean nothing to a command here.
 const UNDERSTOOD: [(&str, Option<char>); 7] = [
@@ -340,7 +403,7 @@ fn find(line: &[OsString]) -> Option<(&[OsString], &'static Verb, &[OsString])> 
         } else if word.starts_with("--socket=") || matches!(word, "--no-color" | "-s" | "--silent") {
             at += 1;
         } else {
-            let verb = VERBS.iter().find(|verb| verb.words.contains(&word))?;
+            let verb = verbs().find(|verb| verb.words.contains(&word))?;
             return Some((&line[1..at], verb, &line[at + 1..]));
         }
     }
@@ -420,12 +483,10 @@ fn help(verb: &Verb) -> String {
         writeln!(text, "Also:  {}", verb.words[1..].join(", ")).expect("a String takes everything");
     }
     text.push_str("\nOptions:\n");
-    let own = [switch("help", "Print this")];
-    for option in verb.options.iter().chain(&COMMON).chain(&own) {
-        let short = match (option.long, option.short) {
-            ("help", _) => "-h, ".to_owned(),
-            (_, Some(short)) => format!("-{short}, "),
-            (_, None) => "    ".to_owned(),
+    for option in verb.options.iter().chain(common(verb)).chain(&[HELP]) {
+        let short = match option.short {
+            Some(short) => format!("-{short}, "),
+            None => "    ".to_owned(),
         };
         let value = match option.value {
             "" => String::new(),
@@ -440,13 +501,44 @@ fn help(verb: &Verb) -> String {
 
 /// Whether this word is a command.
 pub(super) fn is_command(word: &OsStr) -> bool {
-    word.to_str().is_some_and(|word| VERBS.iter().any(|verb| verb.words.contains(&word)))
+    word.to_str().is_some_and(|word| verbs().any(|verb| verb.words.contains(&word)))
 }
 
-/// The commands as the help of procrun shows them.
+/// The commands as a shell offers them.
+pub(super) fn offered() -> impl Iterator<Item = completions::Command> {
+    verbs().map(|verb| completions::Command {
+        words: verb.words,
+        brief: verb.brief,
+        takes: completions::Word::of(verb.takes),
+        options: verb
+            .options
+            .iter()
+            .chain(common(verb))
+            .chain(&[HELP])
+            .map(|option| completions::Offer {
+                short: option.short,
+                long: option.long,
+                value: (!option.value.is_empty() && !option.value.starts_with('['))
+                    .then(|| completions::Word::of(option.value)),
+                help: option.help,
+            })
+            .collect(),
+    })
+}
+
+/// The commands to a supervisor as the help of procrun shows them.
 pub(super) fn described() -> String {
+    described_of(VERBS)
+}
+
+/// And those that need none.
+pub(super) fn described_alone() -> String {
+    described_of(ALONE)
+}
+
+fn described_of(verbs: &[Verb]) -> String {
     let mut text = String::new();
-    for verb in VERBS {
+    for verb in verbs {
         let takes =
             verb.takes.replace("NAME|ID|NAMESPACE|all", "TARGET").replace("NAME|ID|NAMESPACE", "TARGET");
         let name = format!("{} {takes}", verb.words[0]);
@@ -461,13 +553,13 @@ mod tests {
 
     #[test]
     fn the_table_makes_sound_parsers_and_help_that_fits() {
-        for verb in VERBS {
+        for verb in verbs() {
             command(verb).debug_assert();
-            for line in help(verb).lines().chain(described().lines()) {
+            for line in help(verb).lines().chain(described().lines()).chain(described_alone().lines()) {
                 assert!(line.chars().count() <= 80, "{line}");
             }
         }
-        let mut words: Vec<_> = VERBS.iter().flat_map(|verb| verb.words).collect();
+        let mut words: Vec<_> = verbs().flat_map(|verb| verb.words).collect();
         let all = words.len();
         words.sort_unstable();
         words.dedup();

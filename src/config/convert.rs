@@ -193,7 +193,9 @@ impl Converter<'_> {
         let name: String = self.source.name().chars().filter(|c| !c.is_control()).collect();
         let mut text = format!("# Made from {name} by `procrun convert`.\n");
         if self.is_evaluated() {
-            text.push_str("# What that file computed stands here as it came out then.\n");
+            text.push_str("# What that file computed stands here as it came out; its comments and functions stay there.\n");
+        } else {
+            text.push_str("# Its comments stay there.\n");
         }
         text
     }
@@ -253,7 +255,8 @@ impl Converter<'_> {
         }
         if plan.name != self.source.full_name(&app.draft) {
             app.say("name", &write::quoted(&plan.name));
-            let note = format!("{}: a second app of one name is called `{}`", self.place(node), plan.name);
+            let said = self.source.full_name(&app.draft);
+            let note = format!("{}: a second app called `{said}` is `{}` now", self.place(node), plan.name);
             self.notes.add(note);
         }
         self.places(&mut app);
