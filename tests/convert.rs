@@ -147,7 +147,7 @@ name = "api"
 script = "a.js"
 node_args = "--inspect"
 instances = 1
-args = ["one", "two three", "$x", "$${y}", "$$$$"]
+args = 'one "two three" $x $${y} $$$$'
 watch = false
 
 [apps.env_production]
@@ -248,7 +248,7 @@ fn what_cannot_be_converted_says_why_and_writes_nothing() {
         ("a.js", 64, "a.js is no ecosystem file"),
         ("none.json", 78, "none.json does not exist"),
         ("none", 127, "`none` not found"),
-        ("bad.json", 78, "bad.json:1:41: `instances` in app 1 must be"),
+        ("bad.json", 78, "bad.json:1:39: `instances` in app 1 must be"),
         ("throws.config.js", 78, "cannot be evaluated: Error: no"),
     ] {
         let output = procrun(dir.path(), &["convert", file, "-o", "out.toml"]);

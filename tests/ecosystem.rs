@@ -9,7 +9,12 @@ use std::{
 
 #[expect(clippy::disallowed_methods, reason = "the test is the parent here")]
 fn procrun(dir: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_procrun")).args(args).current_dir(dir).stdin(Stdio::null()).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_procrun"))
+        .args(args)
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -43,7 +48,11 @@ fn what_is_written_is_right_in_every_format() {
                 let dir = tempfile::tempdir().unwrap();
                 let output = procrun(dir.path(), &[&[mode], simple, args].concat());
                 assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-                assert!(text(&output.stdout).starts_with(&format!("wrote {file}\n")), "{}", text(&output.stdout));
+                assert!(
+                    text(&output.stdout).starts_with(&format!("wrote {file}\n")),
+                    "{}",
+                    text(&output.stdout)
+                );
                 assert!(text(&output.stdout).contains(&format!("`procrun check {file}`")));
                 let shown = checked(dir.path(), file);
                 assert!(shown.contains("\napp app\n"), "{shown}");

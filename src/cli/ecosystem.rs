@@ -49,7 +49,7 @@ static APP: &[Row] = &[
         Plain(r#""app.js""#),
     ),
     off("Its arguments", "args", Plain(r#"["--port", "3000"]"#)),
-    off("What runs the script, where its extension does not say it", "interpreter", Plain(r#""python3""#)),
+    off("What runs the script, where its extension does not say it", "interpreter", Plain(r#""node""#)),
     off("Where it runs", "cwd", Plain(r#""/srv/app""#)),
     off(
         "How many processes; \"max\" is one per CPU. A Node app shares its port as a cluster",

@@ -8,7 +8,7 @@ use super::{Offer, Offered, Word};
 const HEAD: &str = r#"# Completion of procrun for bash: source <(procrun completions bash)
 _procrun() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-    local line=${COMP_LINE:0:COMP_POINT} verb= socket= takes= options= word i
+    local line=${COMP_LINE:0:COMP_POINT} verb= socket= takes= choices= options= word i
     local -a words=()
     line=${line##*[[:space:]]}
     COMPREPLY=()
@@ -17,7 +17,7 @@ _procrun() {
             --) return ;;
             --socket) socket=${COMP_WORDS[++i]} ;;
             -*) ;;
-            *) verb=${COMP_WORDS[i]}; break ;;
+            *) verb=${verb:-${COMP_WORDS[i]}} ;;
         esac
     done
     case $verb in
@@ -29,19 +29,20 @@ const TAIL: &str = r#"    esac
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
         return
     fi
+    [[ $takes == files ]] && return
+    compopt +o default +o bashdefault 2>/dev/null
     case $takes in
-        files) ;;
         targets)
-            compopt +o default +o bashdefault 2>/dev/null
             mapfile -t words < <("${COMP_WORDS[0]}" ${socket:+--socket "$socket"} completions targets 2>/dev/null)
             for word in "${words[@]}"; do
                 [[ $word == "$line"* ]] || continue
                 printf -v word %q "$word"
                 COMPREPLY+=("${word:${#line}-${#cur}}")
             done ;;
-        *)
-            [[ $takes == *' '* ]] || compopt +o default +o bashdefault 2>/dev/null
-            mapfile -t COMPREPLY < <(compgen -W "$takes" -- "$cur") ;;
+        commands)
+            compopt -o filenames 2>/dev/null
+            mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$cur"; compgen -f -- "$cur") ;;
+        words) mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$cur") ;;
     esac
 }
 complete -o bashdefault -o default -F _procrun procrun pm2-runtime
@@ -53,18 +54,18 @@ pub(super) fn script(offered: &Offered) -> String {
         arm(&mut text, &command.words.join("|"), &takes(&command.takes), &command.options);
     }
     let words: Vec<&str> = offered.commands.iter().flat_map(|command| command.words).copied().collect();
-    arm(&mut text, "''", &words.join(" "), &offered.options);
-    arm(&mut text, "*", "files", &offered.options);
+    arm(&mut text, "''", &format!("takes=commands choices='{}'", words.join(" ")), &offered.options);
+    arm(&mut text, "*", "takes=files", &offered.options);
     text.push_str(TAIL);
     text
 }
 
 fn takes(word: &Word) -> String {
     match word {
-        Word::Any => "nothing".to_owned(),
-        Word::File => "files".to_owned(),
-        Word::Target => "targets".to_owned(),
-        Word::Of(words) => words.join(" "),
+        Word::Any => "takes=".to_owned(),
+        Word::File => "takes=files".to_owned(),
+        Word::Target => "takes=targets".to_owned(),
+        Word::Of(words) => format!("takes=words choices='{}'", words.join(" ")),
     }
 }
 
@@ -74,19 +75,12 @@ fn arm(text: &mut String, pattern: &str, takes: &str, options: &[Offer]) {
         writeln!(text, "{line}").expect("a String takes everything");
     };
     put(format!("        {pattern})"));
-    put(format!("            takes='{takes}' options='{}'", names.join(" ")));
+    put(format!("            {takes} options='{}'", names.join(" ")));
     put("            case $prev in".to_owned());
     for option in options {
-        let names = match option.short {
-            Some(short) => format!("-{short}|--{}", option.long),
-            None => format!("--{}", option.long),
-        };
-        let done = match &option.value {
-            None => continue,
-            Some(Word::File) => "return".to_owned(),
-            Some(other) => format!("takes='{}' options=", self::takes(other)),
-        };
-        put(format!("                {names}) {done} ;;"));
+        let Some(value) = &option.value else { continue };
+        let short = option.short.map_or_else(String::new, |short| format!("-{short}|"));
+        put(format!("                {short}--{}) {} options= ;;", option.long, self::takes(value)));
     }
     put("            esac ;;".to_owned());
 }

@@ -14,7 +14,7 @@ _procrun() {
             --) _files; return ;;
             --socket) ((i++)); socket=(--socket ${words[i]}) ;;
             -*) ;;
-            *) verb=${words[i]}; break ;;
+            *) verb=${verb:-${words[i]}} ;;
         esac
     done
     case $verb in
@@ -80,13 +80,14 @@ fn arm(text: &mut String, pattern: &str, takes: &str, choices: &[String], option
     put("            )".to_owned());
     put("            case $prev in".to_owned());
     for option in options {
-        let names = match option.short {
-            Some(short) => format!("-{short}|--{}", option.long),
-            None => format!("--{}", option.long),
-        };
         let Some(value) = &option.value else { continue };
         let (takes, choices) = self::takes(value);
-        put(format!("                {names}) takes={takes} choices=({}) options=() ;;", choices.join(" ")));
+        let short = option.short.map_or_else(String::new, |short| format!("-{short}|"));
+        put(format!(
+            "                {short}--{}) takes={takes} choices=({}) options=() ;;",
+            option.long,
+            choices.join(" ")
+        ));
     }
     put("            esac ;;".to_owned());
 }
