@@ -2,8 +2,8 @@
 # Puts on this machine what the demo and the tests need and is not there yet. Debian and Ubuntu.
 #
 #   tests/setup.sh demo         a linker and node, for `make demo`
-#   tests/setup.sh test         and what the tests run: python3, ip, ps, unshare, npm, Node 20 or later, and
-#                               gunicorn and uvicorn under target/python
+#   tests/setup.sh test         and what the tests run: python3, ip, ps, unshare, npm, bash, zsh, fish, Node 20
+#                               or later, and gunicorn and uvicorn under target/python
 #   tests/setup.sh containers   and what docker/try.sh runs: podman, runc, debootstrap, and Node 22
 #
 # Quick and silent where nothing is missing. Packages need root; without it the script says which
@@ -85,6 +85,11 @@ test | containers)
     exit 64
     ;;
 esac
+if [ "$group" = test ]; then
+    need bash bash
+    need zsh zsh
+    need fish fish
+fi
 if [ "$group" = containers ]; then
     need podman podman
     need runc runc

@@ -9,34 +9,34 @@ use std::{
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::{
-    act, ask, background, completions, convert, describe, dump, ecosystem, failure::Failure, list, logs,
+    act, alone::ALONE, ask, background, completions, describe, dump, failure::Failure, list, logs,
     reach::Supervisor, say,
 };
 use crate::{config::EX_USAGE, spec::ExitCode};
 
 /// A command.
-struct Verb {
+pub(super) struct Verb {
     /// Its word, then PM2's others for it.
-    words: &'static [&'static str],
+    pub(super) words: &'static [&'static str],
     /// What stands behind it, as the help shows it.
-    takes: &'static str,
+    pub(super) takes: &'static str,
     /// How many words that are: at least, at most.
-    count: (usize, usize),
-    options: &'static [Option_],
+    pub(super) count: (usize, usize),
+    pub(super) options: &'static [Option_],
     /// Its line in the help of procrun.
-    brief: &'static str,
-    about: &'static str,
-    run: fn(&Typed) -> Result<ExitCode, Failure>,
+    pub(super) brief: &'static str,
+    pub(super) about: &'static str,
+    pub(super) run: fn(&Typed) -> Result<ExitCode, Failure>,
 }
 
 /// An option of a command.
 #[derive(Clone, Copy)]
-struct Option_ {
-    long: &'static str,
-    short: Option<char>,
+pub(super) struct Option_ {
+    pub(super) long: &'static str,
+    pub(super) short: Option<char>,
     /// What its value is called; empty: it has none.
-    value: &'static str,
-    help: &'static str,
+    pub(super) value: &'static str,
+    pub(super) help: &'static str,
 }
 
 /// What was typed behind a command.
@@ -301,54 +301,6 @@ static VERBS: &[Verb] = &[
         brief: "End everything, procrun too",
         about: "Ends all processes and the supervisor, and waits for it.",
         run: ask::kill,
-    },
-];
-
-/// The commands that need no supervisor.
-static ALONE: &[Verb] = &[
-    Verb {
-        words: &["ecosystem", "init"],
-        takes: "[simple]",
-        count: (0, 1),
-        options: &[Option_ {
-            long: "format",
-            short: None,
-            value: "toml|json|yaml|js",
-            help: "Its form (toml)",
-        }],
-        brief: "Write a file to begin with",
-        about: "Writes an ecosystem file with the keys that people need, each with its comment,\n\
-                or with `simple` the shortest one. A file that is there already stays as it is.",
-        run: ecosystem::ecosystem,
-    },
-    Verb {
-        words: &["convert"],
-        takes: "<FILE>",
-        count: (1, 1),
-        options: &[Option_ {
-            long: "output",
-            short: Some('o'),
-            value: "FILE|-",
-            help: "Write it there, or to stdout",
-        }],
-        brief: "An ecosystem file of PM2's as TOML",
-        about: "Writes ecosystem.toml beside an ecosystem file in another format: the same keys,\n\
-                and the same meaning. It says what is not in it. A file that is there already\n\
-                stays as it is.",
-        run: convert::convert,
-    },
-    Verb {
-        words: &["completions", "completion"],
-        takes: "<bash|zsh|fish>",
-        count: (1, 1),
-        options: &[],
-        brief: "What a shell completes lines with",
-        about: "Prints what a shell needs to complete commands, options, files and the names of\n\
-                what runs:\n\
-                \x20 bash  source <(procrun completions bash)    in ~/.bashrc\n\
-                \x20 zsh   source <(procrun completions zsh)     in ~/.zshrc, behind compinit\n\
-                \x20 fish  procrun completions fish > ~/.config/fish/completions/procrun.fish",
-        run: completions::completions,
     },
 ];
 

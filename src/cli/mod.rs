@@ -4,6 +4,7 @@
 //! `supervisor` do the rest.
 
 mod act;
+mod alone;
 mod ask;
 mod background;
 mod check;

@@ -6,6 +6,9 @@
 //! and said. The text is read back, and only one that gives the same plan is handed out. It writes
 //! no file.
 
+mod same;
+mod values;
+
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
@@ -15,9 +18,9 @@ use std::{
 };
 
 use super::{
-    EX_CONFIG, Inner, Loaded, Problem, Problems, Source, apply,
+    Loaded, Problem, Problems, Source, apply,
     apply::Outcome,
-    arguments, dotenv,
+    dotenv,
     draft::{Draft, RuntimeDraft},
     file,
     keys::{APP_KEYS, Key, Kind, RUNTIME_KEYS, find, words},
@@ -83,53 +86,8 @@ pub(super) fn convert(
         notes: Notices::default(),
     };
     let text = converter.root(root);
-    same_meaning(source, &text, to, loaded)?;
+    same::same_meaning(source, &text, to, loaded)?;
     Ok(Conversion { text, notes: converter.notes.into_list() })
-}
-
-/// Reads the text back as `to` and compares what it means.
-fn same_meaning(source: &Source, text: &str, to: &Path, loaded: &Loaded) -> Result<(), Problems> {
-    let inner = &source.0;
-    let again = Source(Arc::new(Inner {
-        target: Target::File { path: to.to_owned(), format: Format::Toml },
-        name: to.file_name().unwrap_or(to.as_os_str()).to_string_lossy().into_owned(),
-        flags: inner.flags.clone(),
-        args: None,
-        environment: inner.environment.clone(),
-        cwd: inner.cwd.clone(),
-        command_line: Vec::new(),
-        converts_to: None,
-    }));
-    let (root, problems) = again.parse(text, Format::Toml)?;
-    let reread = again.load_file(&root, Format::Toml, &[], problems)?;
-    if reread.plan == loaded.plan {
-        return Ok(());
-    }
-    let message = match difference(loaded, &reread) {
-        Some(what) => format!("the TOML file would not mean the same: {what}"),
-        None => "the TOML file would not mean the same".to_owned(),
-    };
-    let hint = "this is a mistake of procrun's; the file itself runs as it is";
-    Err(Problems::one(EX_CONFIG, Problem::new(message).hint(hint)))
-}
-
-fn difference(was: &Loaded, is: &Loaded) -> Option<String> {
-    let values = |settings: &[Setting]| -> Vec<(String, String)> {
-        settings.iter().map(|setting| (setting.key.clone(), setting.value.clone())).collect()
-    };
-    let name = |app: &AppSettings| format!(" of app `{}`", app.name);
-    let was = [(String::new(), values(&was.runtime_settings))]
-        .into_iter()
-        .chain(was.settings.iter().map(|app| (name(app), values(&app.settings))));
-    let is: Vec<_> = [values(&is.runtime_settings)]
-        .into_iter()
-        .chain(is.settings.iter().map(|app| values(&app.settings)))
-        .collect();
-    was.zip(is).find_map(|((whose, was), is)| {
-        let missing = was.iter().find(|setting| !is.contains(setting));
-        let more = is.iter().find(|setting| !was.contains(setting));
-        missing.or(more).map(|(key, _)| format!("`{key}`{whose}"))
-    })
 }
 
 /// The `.env` that a `require('dotenv').config()` has read, if that is all the file did to its
@@ -151,22 +109,21 @@ impl Converter<'_> {
         let mut lines = Vec::new();
         let mut apps: &[Node] = std::slice::from_ref(root);
         let mut at_root = false;
-        match &root.value {
-            Value::List(items) => apps = items,
-            _ => {
-                let list = root.get("apps").or_else(|| root.get("pm2"));
-                match list.map(|list| &list.node) {
-                    Some(Node { value: Value::List(items), .. }) => apps = items,
-                    Some(alone) => apps = std::slice::from_ref(alone),
-                    None => at_root = true,
+        if let Value::List(items) = &root.value {
+            apps = items;
+        } else {
+            let list = root.get("apps").or_else(|| root.get("pm2"));
+            match list.map(|list| &list.node) {
+                Some(Node { value: Value::List(items), .. }) => apps = items,
+                Some(alone) => apps = std::slice::from_ref(alone),
+                None => at_root = true,
+            }
+            let is_list = |entry: &Entry| list.is_some_and(|list| std::ptr::eq(list, entry));
+            for entry in root.entries().into_iter().flatten() {
+                if is_list(entry) || at_root && is_of_an_app(&entry.key) {
+                    continue;
                 }
-                let others = root.entries().into_iter().flatten();
-                for entry in others.filter(|entry| !list.is_some_and(|list| std::ptr::eq(list, *entry))) {
-                    if at_root && is_of_an_app(&entry.key) {
-                        continue;
-                    }
-                    lines.extend(self.root_key(entry));
-                }
+                lines.extend(self.root_key(entry));
             }
         }
         let mut text = self.head();
@@ -306,7 +263,7 @@ impl Converter<'_> {
                 return None;
             }
         }
-        as_toml(&key.kind, &entry.node)
+        values::as_toml(&key.kind, &entry.node)
     }
 
     /// `env` or `env_<name>`: a table of its own, each variable the text that PM2 makes of it.
@@ -468,49 +425,6 @@ fn what_counts(entries: &[Entry]) -> BTreeMap<&'static str, &str> {
     counts
 }
 
-/// A value that PM2's reader takes, as TOML's takes it for the same.
-fn as_toml<D>(kind: &Kind<D>, node: &Node) -> Option<String> {
-    match kind {
-        Kind::Words(_) => {
-            let said = arguments::words(node, Dialect::Pm2).ok()?;
-            let same = matches!(node.value, Value::Text(_))
-                && arguments::words(node, Dialect::Toml).is_ok_and(|words| words == said);
-            return if same { write::value(&node.value) } else { Some(write::texts(&said)) };
-        }
-        Kind::Instances(_) if value::instances(node, Dialect::Toml).is_err() => {
-            let instances = value::instances(node, Dialect::Pm2).ok()?;
-            return Some(match instances {
-                crate::spec::Instances::Count(count) => count.to_string(),
-                crate::spec::Instances::CpusMinus(0) => "\"max\"".to_owned(),
-                crate::spec::Instances::CpusMinus(less) => format!("-{less}"),
-            });
-        }
-        Kind::Codes(_) => {
-            let (codes, _) = value::codes_of_pm2(node).ok()?;
-            if value::codes(node).as_ref() != Ok(&codes) {
-                let codes: Vec<String> = codes.iter().map(ToString::to_string).collect();
-                return Some(format!("[{}]", codes.join(", ")));
-            }
-        }
-        Kind::Count(min, max, ..) if value::count(node, *min, *max).is_err() => {
-            return value::nearest_count(node, *min, *max).map(|count| count.to_string());
-        }
-        Kind::Duration(..) if value::is_too_long(node) => {
-            return Some(value::MAX_DURATION.as_millis().to_string());
-        }
-        Kind::Filter(_) => match &node.value {
-            Value::Text(name) => return Some(write::quoted(&format!("={name}"))),
-            Value::List(items) => {
-                let parts: Vec<String> = items.iter().filter_map(|item| value::text(item).ok()).collect();
-                return Some(write::texts(&parts));
-            }
-            _ => {}
-        },
-        _ => {}
-    }
-    write::value(&node.value)
-}
-
 fn push_lines(text: &mut String, lines: &[(String, String)]) {
     for (key, value) in lines {
         writeln!(text, "{} = {value}", write::key(key)).expect("a String takes everything");
@@ -536,7 +450,8 @@ fn is_secret(name: &str, value: &str) -> bool {
 fn seen_from(dir: &Path, path: &Path) -> String {
     let (mut dir, mut path) = (dir.components().peekable(), path.components().peekable());
     while dir.peek().is_some() && dir.peek() == path.peek() {
-        (dir.next(), path.next());
+        dir.next();
+        path.next();
     }
     let up = dir.map(|_| Component::ParentDir);
     let seen: PathBuf = up.chain(path).collect();

@@ -122,13 +122,8 @@ pub struct Loaded {
     pub conversion: Option<Conversion>,
 }
 
-impl Source {
-    /// Finds out what the target is.
-    ///
-    /// # Errors
-    /// A flag that is wrong (64), a program that is not there (127) or cannot be executed (126).
-    /// A file that is missing is found by [`Source::read`].
-    pub fn new(invocation: Invocation) -> Result<Self, Problems> {
+impl Inner {
+    fn new(invocation: Invocation) -> Result<Self, Problems> {
         let Invocation { target, flags, args, environment, cwd, command_line } = invocation;
         flags.check()?;
         let args = args.map(target::utf8_arguments).transpose()?;
@@ -137,16 +132,18 @@ impl Source {
             .map_or_else(|| cwd.clone(), |dir| path::resolve(&cwd, &path::expand_home(dir, &environment)));
         let name = target.to_string_lossy().into_owned();
         let target = target::classify(&target, &cwd, &app_cwd, environment.get(OsStr::new("PATH")))?;
-        Ok(Self(Arc::new(Inner {
-            target,
-            name,
-            flags,
-            args,
-            environment,
-            cwd,
-            command_line,
-            converts_to: None,
-        })))
+        Ok(Self { target, name, flags, args, environment, cwd, command_line, converts_to: None })
+    }
+}
+
+impl Source {
+    /// Finds out what the target is.
+    ///
+    /// # Errors
+    /// A flag that is wrong (64), a program that is not there (127) or cannot be executed (126).
+    /// A file that is missing is found by [`Source::read`].
+    pub fn new(invocation: Invocation) -> Result<Self, Problems> {
+        Ok(Self(Arc::new(Inner::new(invocation)?)))
     }
 
     /// The same, but what is read comes with its [`Conversion`] to TOML: for a file `to`, which need not be
@@ -155,20 +152,19 @@ impl Source {
     /// # Errors
     /// As [`Source::new`], or the target is no ecosystem file in another format.
     pub fn to_convert(invocation: Invocation, to: &Path) -> Result<Self, Problems> {
-        let mut source = Self::new(invocation)?;
-        let wrong = match &source.0.target {
+        let mut inner = Inner::new(invocation)?;
+        let wrong = match &inner.target {
             Target::File { format: Format::Toml, .. } => Some("is TOML already"),
             Target::File { .. } => None,
             Target::Script(_) | Target::Nothing => Some("is no ecosystem file"),
         };
         if let Some(wrong) = wrong {
-            let problem = Problem::new(format!("{} {wrong}", source.name()));
+            let problem = Problem::new(format!("{} {wrong}", inner.name));
             let hint = "`convert` takes JSON, YAML and PM2's modules (.config.js, .cjs, .mjs, .ts)";
             return Err(Problems::one(EX_USAGE, problem.hint(hint)));
         }
-        let inner = Arc::get_mut(&mut source.0).expect("nobody else has it yet");
         inner.converts_to = Some(path::resolve(&inner.cwd, to));
-        Ok(source)
+        Ok(Self(Arc::new(inner)))
     }
 
     /// A source without applications, for a supervisor that gets them by commands.

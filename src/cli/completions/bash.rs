@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Offer, Offered, Word};
 
 /// Before the table: which command it is, and the whole word at the cursor, where bash splits at `:`.
-const HEAD: &str = r#"# Completion of procrun for bash: source <(procrun completions bash)
+const HEAD: &str = r"# Completion of procrun for bash: source <(procrun completions bash)
 _procrun() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
     local line=${COMP_LINE:0:COMP_POINT} verb= socket= takes= choices= options= word i
@@ -21,7 +21,7 @@ _procrun() {
         esac
     done
     case $verb in
-"#;
+";
 
 /// Behind the table: what fits. An empty answer leaves files to bash.
 const TAIL: &str = r#"    esac

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Offer, Offered, Word, quoted};
 
-const HEAD: &str = r#"#compdef procrun pm2-runtime
+const HEAD: &str = r"#compdef procrun pm2-runtime
 # Completion of procrun for zsh: source <(procrun completions zsh) behind compinit
 _procrun() {
     local verb= takes= prev=${words[CURRENT-1]} cur=${words[CURRENT]} i
@@ -18,7 +18,7 @@ _procrun() {
         esac
     done
     case $verb in
-"#;
+";
 
 const TAIL: &str = r#"    esac
     if [[ $cur == -* && -n $options ]]; then
