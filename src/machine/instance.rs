@@ -464,8 +464,8 @@ impl Instance {
                 self.launch(step);
                 Verdict::Nothing
             }
-            State::Online { since, .. } => {
-                let waited = step.now.since(*since);
+            State::Online { .. } => {
+                let waited = self.spec.reload.listen_timeout;
                 match self.trial {
                     Some(Trial::Running(Gate::Uptime)) => self.end_trial(|| Outcome::Passed),
                     Some(Trial::Running(Gate::Sign(sign))) => {
