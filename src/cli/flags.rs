@@ -247,8 +247,15 @@ static FLAGS: &[Flag] = &[
     },
     flag(None, "--watch", Maybe("PATHS"), Key("watch"), Later, "Restart when files change"),
     flag(None, "--ignore-watch", Many("PATHS"), Key("ignore_watch"), Later, "But not these"),
-    flag(None, "--wait-ready", Nothing, Key("wait_ready"), Later, "Wait for process.send('ready')"),
-    flag(None, "--listen-timeout", One("TIME"), Key("listen_timeout"), Later, "At most so long"),
+    flag(None, "--wait-ready", Nothing, Key("wait_ready"), Restart, "Ready at process.send('ready')"),
+    flag(
+        None,
+        "--listen-timeout",
+        One("TIME"),
+        Key("listen_timeout"),
+        Restart,
+        "A reload waits so long (60s)",
+    ),
     flag(
         None,
         "--shutdown-with-message",

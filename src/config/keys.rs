@@ -162,6 +162,10 @@ fn principal(principal: Option<&PrincipalRef>) -> Option<String> {
     })
 }
 
+fn is_waited_for(app: &AppSpec) -> bool {
+    app.reload.wait_ready || app.can_overlap()
+}
+
 fn has_files(app: &AppSpec) -> bool {
     let files = &app.logs.files;
     files.out.is_some() || files.error.is_some() || files.combined.is_some()
@@ -312,6 +316,21 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
             OnErrored::Exit => shown("exit"),
         },
     ),
+    app("wait_ready", &[], Kind::Switch(|app, on| app.reload.wait_ready = on), |app| {
+        app.reload.wait_ready.then(|| "true".to_owned())
+    }),
+    app(
+        "listen_timeout",
+        &[],
+        Kind::Duration(|app, time| app.reload.listen_timeout = time, Zero::IsUnset),
+        |app| is_waited_for(app).then(|| readable(app.reload.listen_timeout)),
+    ),
+    app(
+        "max_parallel",
+        &[],
+        Kind::Count(1, 1000, Beyond::IsWrong, |app, count| app.reload.max_parallel = count),
+        |app| app.can_overlap().then(|| app.reload.max_parallel.to_string()),
+    ),
     app("kill_signal", &[], Kind::Signal(|app, signal| app.stop.kill_signal = Some(signal)), |app| {
         app.stop.kill_signal.map_or_else(|| shown("the one procrun gets"), shown)
     }),
@@ -393,8 +412,6 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     later("ignore_watch", &[], |node| super::value::texts(node).map(drop)),
     later("watch_delay", &[], |node| super::value::duration(node).map(drop)),
     later("watch_options", &[], a_table),
-    later("wait_ready", &[], a_switch),
-    later("listen_timeout", &[], |node| super::value::duration(node).map(drop)),
     of_pm2("vizion"),
     of_pm2("pmx"),
     of_pm2("automation"),

@@ -9,6 +9,7 @@ pub mod diff;
 mod exit;
 mod listen;
 mod logs;
+mod reload;
 mod restart;
 mod stop;
 
@@ -21,6 +22,7 @@ pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
 pub use listen::{Listen, ListenAddress};
 pub use logs::{FileSpec, LogFiles, LogSpec, LogStyle, RuntimeLog, Verbosity};
+pub use reload::ReloadPolicy;
 pub use restart::{Backoff, OnErrored, RestartPolicy};
 pub use stop::StopPolicy;
 

@@ -230,8 +230,11 @@ impl Supervisor<'_> {
                 }
                 Effect::SweepTree(run, signal) => self.workers.sweep(*run, *signal),
                 Effect::Arm(timer, at) => self.timers.arm(*timer, *at),
+                Effect::Promote(run) => self.workers.promote(*run),
                 Effect::Forget(instance) => self.workers.forget(*instance),
                 Effect::Say(notice) => report::say(notice),
+                // Nobody has a way to ask yet.
+                Effect::Reply(..) => {}
                 Effect::End(code) => self.end = Some(*code),
             }
         }

@@ -1,7 +1,6 @@
 //! What a worker that others replace may finish before it is asked to end.
 
 use super::*;
-use crate::machine::{Sign, StopCause};
 
 /// A cluster of so many, all of which listen.
 fn cluster(count: u32) -> World {

@@ -2,7 +2,9 @@
 
 mod drain;
 mod lifecycle;
+mod operations;
 mod random;
+mod reload;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,12 +14,12 @@ use std::{
 };
 
 use super::{
-    Effect, Ending, Event, InstanceId, Machine, Next, Notice, Run, SpawnFailure, Status, StopRequest,
-    Subject, Time, Timer,
+    Effect, Ending, Event, Generation, InstanceId, Machine, Next, Notice, Operation, Reply, Run, Sign,
+    SpawnFailure, Status, StopCause, StopRequest, Subject, Ticket, Time, Timer, Why,
 };
 use crate::spec::{
     AppSpec, Backoff, Balance, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, LogSpec, OnErrored,
-    Plan, RestartPolicy, Runtime, Signal, StopPolicy,
+    Plan, ReloadPolicy, RestartPolicy, Runtime, Signal, StopPolicy,
 };
 
 fn app(name: &str) -> AppSpec {
@@ -40,6 +42,7 @@ fn app(name: &str) -> AppSpec {
         identity: Identity::default(),
         autostart: true,
         restart: RestartPolicy::default(),
+        reload: ReloadPolicy::default(),
         stop: StopPolicy::default(),
         logs: LogSpec::default(),
         pid_file: None,
@@ -72,6 +75,7 @@ struct World {
     said: Vec<Notice>,
     spawned: Vec<(Time, Run)>,
     killed: Vec<(Time, Run)>,
+    replies: BTreeMap<Ticket, Vec<Reply>>,
     end: Option<u8>,
     stop_asked: Option<Time>,
     /// The next spawns fail.
@@ -91,6 +95,7 @@ impl World {
             said: Vec::new(),
             spawned: Vec::new(),
             killed: Vec::new(),
+            replies: BTreeMap::new(),
             end: None,
             stop_asked: None,
             spawns_fail: false,
@@ -107,9 +112,12 @@ impl World {
                 self.stop_asked.get_or_insert(self.now);
             }
             let mut effects = Vec::new();
+            let before = self.serving();
             self.machine.step(self.now, event, &mut effects);
+            self.check_failed_reloads(&before, &effects);
             for effect in effects {
-                assert!(self.end.is_none(), "nothing is done after the end: {effect:?}");
+                let is_reply = matches!(effect, Effect::Reply(..));
+                assert!(self.end.is_none() || is_reply, "nothing is done after the end: {effect:?}");
                 match effect {
                     Effect::Spawn(run) => {
                         let of_same = |other: &Run| other.instance == run.instance;
@@ -136,6 +144,8 @@ impl World {
                     Effect::Arm(timer, at) => {
                         self.timers.insert(timer, at);
                     }
+                    Effect::Promote(run) => assert!(self.alive.contains(&run), "nobody is promoted"),
+                    Effect::Reply(ticket, reply) => self.take(ticket, reply),
                     Effect::Forget(id) => assert!(self.machine.instance(id).is_none()),
                     Effect::Say(notice) => {
                         if let Notice::Unkillable { who: Subject { id: instance, .. } } = notice {
@@ -152,6 +162,85 @@ impl World {
                 }
             }
         }
+    }
+
+    /// The settled instances that are online, with their runs.
+    fn serving(&self) -> Vec<Run> {
+        let views = self.machine.instances();
+        let online =
+            views.filter(|view| view.generation == Generation::Settled && view.status == Status::Online);
+        online.filter_map(|view| self.alive.iter().find(|run| run.instance == view.id).copied()).collect()
+    }
+
+    /// A reload that fails touches nothing that serves, unless something else was asked for.
+    fn check_failed_reloads(&self, before: &[Run], effects: &[Effect]) {
+        let says = |wanted: &dyn Fn(&Notice) -> bool| {
+            effects.iter().any(|effect| matches!(effect, Effect::Say(notice) if wanted(notice)))
+        };
+        let fails = |notice: &Notice| {
+            matches!(notice, Notice::ReloadFailed(failure)
+                if failure.rolling && matches!(failure.why, Why::Setback(..)))
+        };
+        let goes_on = |notice: &Notice| {
+            matches!(
+                notice,
+                Notice::Reloading { .. }
+                    | Notice::Stopping {
+                        cause: StopCause::Restarted | StopCause::Changed | StopCause::Removed,
+                        ..
+                    }
+                    | Notice::Draining { cause: StopCause::Removed, .. }
+            )
+        };
+        if says(&fails) && !says(&goes_on) {
+            let after = self.serving();
+            assert!(before.iter().all(|run| after.contains(run)), "a failed reload ended what served");
+        }
+    }
+
+    fn take(&mut self, ticket: Ticket, reply: Reply) {
+        let replies = self.replies.get_mut(&ticket).expect("somebody asked");
+        assert!(matches!(replies.last(), None | Some(Reply::Step(_))), "{replies:?} and then {reply:?}");
+        replies.push(reply);
+    }
+
+    /// Asks for something; the ticket finds the answers.
+    fn ask(&mut self, operation: Operation) -> Ticket {
+        let ticket = Ticket(self.replies.len() as u64);
+        self.replies.insert(ticket, Vec::new());
+        self.feed(Event::Operate(ticket, operation));
+        ticket
+    }
+
+    /// The last answer, if it has come.
+    fn answer(&self, ticket: Ticket) -> Option<&Reply> {
+        self.replies[&ticket].last().filter(|reply| !matches!(reply, Reply::Step(_)))
+    }
+
+    fn is_done(&self, ticket: Ticket) -> bool {
+        self.answer(ticket) == Some(&Reply::Done)
+    }
+
+    /// The error of an operation that failed.
+    #[track_caller]
+    fn failure(&self, ticket: Ticket) -> &str {
+        match self.answer(ticket) {
+            Some(Reply::Failed(why)) => why,
+            other => panic!("no failure: {other:?}"),
+        }
+    }
+
+    fn listen(&mut self, instance: u32) {
+        self.feed(Event::Ready(self.run(instance), Sign::Listening));
+    }
+
+    /// Its process does as it was told, with nothing left.
+    fn obey(&mut self, instance: u32) {
+        self.exit(self.run(instance), OK, false);
+    }
+
+    fn is_there(&self, instance: u32) -> bool {
+        self.machine.instance(InstanceId(instance)).is_some()
     }
 
     fn exit(&mut self, run: Run, ending: Ending, leftovers: bool) {

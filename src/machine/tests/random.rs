@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::machine::Sign;
+use crate::machine::Count;
 
 impl World {
     fn any_alive(&self, which: prop::sample::Index) -> Option<Run> {
@@ -21,7 +21,9 @@ enum Act {
     Apply(Vec<(u8, u32, bool)>),
     SpawnsFail(bool),
     Listens(prop::sample::Index),
+    SaysReady(prop::sample::Index),
     Drained(prop::sample::Index),
+    Ask(u8, Vec<u32>, i32),
     Stop,
 }
 
@@ -36,6 +38,9 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => any::<bool>().prop_map(Act::SpawnsFail),
         4 => any::<prop::sample::Index>().prop_map(Act::Listens),
         2 => any::<prop::sample::Index>().prop_map(Act::Drained),
+        2 => any::<prop::sample::Index>().prop_map(Act::SaysReady),
+        6 => (0u8..9, prop::collection::vec(0u32..12, 1..4), -3i32..4)
+            .prop_map(|(what, ids, count)| Act::Ask(what, ids, count)),
         1 => Just(Act::Stop),
     ];
     prop::collection::vec(act, 1..80)
@@ -48,6 +53,10 @@ fn random_plan(apps: &[(u8, u32, bool)]) -> Plan {
         spec.instances = Instances::Count(*instances);
         spec.restart.max_restarts = 4;
         spec.stop.kill_timeout = MS(3000);
+        spec.stop.drain = Some(MS(1500));
+        spec.reload.listen_timeout = MS(2500);
+        spec.reload.max_parallel = 1 + instances % 3;
+        spec.reload.wait_ready = *name == 2;
         if *other {
             spec.namespace = "other".to_owned();
             spec.restart.on_errored = OnErrored::Exit;
@@ -57,12 +66,83 @@ fn random_plan(apps: &[(u8, u32, bool)]) -> Plan {
     plan(by_name.into_values())
 }
 
+fn operation(what: u8, ids: &[u32], count: i32) -> Operation {
+    let all: Vec<InstanceId> = ids.iter().copied().map(InstanceId).collect();
+    match what {
+        0 => Operation::Start(all),
+        1 => Operation::Stop(all),
+        2 => Operation::Restart(all),
+        3 | 4 => Operation::Reload(all),
+        5 => Operation::Scale { app: (ids[0] % 4).to_string(), count: Count::By(count) },
+        6 => Operation::Scale { app: (ids[0] % 4).to_string(), count: Count::To(count.unsigned_abs()) },
+        7 => Operation::Delete(all),
+        _ => Operation::Signal(all, Signal::USR1),
+    }
+}
+
+impl World {
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Exit { which, code, leftovers } => {
+                if let Some(run) = self.any_alive(which) {
+                    self.exit(run, Ending::Exited(code), leftovers);
+                }
+            }
+            Act::TreeGone(which) => {
+                let left: Vec<_> = self.left.iter().copied().collect();
+                if !left.is_empty() {
+                    self.tree_gone(*which.get(&left));
+                }
+            }
+            Act::Pass(millis) => self.pass(MS(millis)),
+            Act::Stale(instance, epoch) => {
+                let timer = Timer { instance: InstanceId(instance), epoch };
+                if !self.timers.contains_key(&timer) {
+                    self.feed(Event::TimerFired(timer));
+                }
+            }
+            Act::Apply(apps) => {
+                if self.stop_asked.is_none() {
+                    self.feed(Event::Apply { plan: random_plan(&apps), cpus: 2 });
+                }
+            }
+            Act::SpawnsFail(fail) => self.spawns_fail = fail,
+            Act::Listens(which) => {
+                if let Some(run) = self.any_alive(which) {
+                    self.feed(Event::Ready(run, Sign::Listening));
+                }
+            }
+            Act::SaysReady(which) => {
+                if let Some(run) = self.any_alive(which) {
+                    self.feed(Event::Ready(run, Sign::Message));
+                }
+            }
+            Act::Drained(which) => {
+                if let Some(run) = self.any_alive(which) {
+                    self.feed(Event::Drained(run));
+                }
+            }
+            Act::Ask(what, ids, count) => {
+                self.ask(operation(what, &ids, count));
+            }
+            Act::Stop => self.stop(Signal::TERM),
+        }
+    }
+
+    /// The tickets without a last answer.
+    fn unanswered(&self) -> Vec<Ticket> {
+        self.replies.keys().copied().filter(|ticket| self.answer(*ticket).is_none()).collect()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
     /// Never two processes for one instance, no start after a stop, nothing done after the end,
-    /// and no end with a process left: `World` asserts these on every effect. Here: every stop
-    /// ends within `kill_timeout` plus a step, and every started run is accounted for.
+    /// no end with a process left, nothing after a last answer: `World` asserts these on every
+    /// effect, and the machine its own invariants after every step. Here: every stop ends within
+    /// `kill_timeout` plus a step, every operation has its answer then, and no run number is used
+    /// twice.
     #[test]
     fn any_order_of_events_keeps_the_promises(
         first in prop::collection::vec((0u8..4, 1u32..4, any::<bool>()), 1..4),
@@ -76,43 +156,7 @@ proptest! {
             if world.end.is_some() {
                 break;
             }
-            match act {
-                Act::Exit { which, code, leftovers } => {
-                    if let Some(run) = world.any_alive(which) {
-                        world.exit(run, Ending::Exited(code), leftovers);
-                    }
-                }
-                Act::TreeGone(which) => {
-                    let left: Vec<_> = world.left.iter().copied().collect();
-                    if !left.is_empty() {
-                        world.tree_gone(*which.get(&left));
-                    }
-                }
-                Act::Pass(millis) => world.pass(MS(millis)),
-                Act::Stale(instance, epoch) => {
-                    let timer = Timer { instance: InstanceId(instance), epoch };
-                    if !world.timers.contains_key(&timer) {
-                        world.feed(Event::TimerFired(timer));
-                    }
-                }
-                Act::Apply(apps) => {
-                    if world.stop_asked.is_none() {
-                        world.feed(Event::Apply { plan: random_plan(&apps), cpus: 2 });
-                    }
-                }
-                Act::SpawnsFail(fail) => world.spawns_fail = fail,
-                Act::Listens(which) => {
-                    if let Some(run) = world.any_alive(which) {
-                        world.feed(Event::Ready(run, Sign::Listening));
-                    }
-                }
-                Act::Drained(which) => {
-                    if let Some(run) = world.any_alive(which) {
-                        world.feed(Event::Drained(run));
-                    }
-                }
-                Act::Stop => world.stop(Signal::TERM),
-            }
+            world.act(act);
         }
         if world.end.is_none() {
             world.stop(Signal::TERM);
@@ -128,7 +172,37 @@ proptest! {
             world.pass(MS(3000 + 2000));
         }
         prop_assert!(world.end.is_some(), "the stop has not ended");
+        prop_assert_eq!(world.unanswered(), []);
         let spawned: BTreeSet<_> = world.spawned.iter().map(|(_, run)| *run).collect();
         prop_assert_eq!(spawned.len(), world.spawned.len(), "a run number was used twice");
+    }
+
+    /// Whatever was asked for is over by itself, and so is every reload: nothing waits for
+    /// somebody to stop.
+    #[test]
+    fn no_operation_hangs(
+        first in prop::collection::vec((0u8..4, 1u32..4, any::<bool>()), 1..4),
+        acts in acts(),
+        kills_work: bool,
+    ) {
+        let mut world = World::new(random_plan(&first));
+        world.kills_work = kills_work;
+        for act in acts {
+            if world.end.is_some() {
+                break;
+            }
+            if !matches!(act, Act::Stop) {
+                world.act(act);
+            }
+        }
+        // Every wait of 80 operations after each other, and nobody does anything any more.
+        for _ in 0..80 * 4 * 2 {
+            if world.unanswered().is_empty() && world.machine.reloads.is_idle() {
+                break;
+            }
+            world.pass(MS(3000));
+        }
+        prop_assert_eq!(world.unanswered(), []);
+        prop_assert!(world.machine.reloads.is_idle());
     }
 }
