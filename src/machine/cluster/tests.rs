@@ -144,7 +144,7 @@ impl World {
                 assert!(self.workers.contains_key(&run) && self.asked.insert(run));
             }
             Effect::HasDrained(run) => {
-                assert!(self.asked.remove(&run), "it was not asked, or said so before")
+                assert!(self.asked.remove(&run), "it was not asked, or said so before");
             }
             Effect::Listening(run, _) => assert!(self.workers.contains_key(&run)),
             Effect::Disconnect(run, _) => {
