@@ -609,6 +609,25 @@ fn the_script_is_there_while_procrun_is() {
 }
 
 #[test]
+fn without_a_place_for_the_script_workers_get_their_signal_at_once() {
+    let bed = set_up(&app(2, ""), &[("app.js", SERVER)]);
+    let read_only = "for place in /dev/shm /run; do mount -t tmpfs -o ro none $place; done";
+    let mut procrun = bed
+        .launch(&["ecosystem.toml", "--log-level", "debug"])
+        .env("TMPDIR", "/nowhere")
+        .own_mounts()
+        .after(read_only)
+        .start();
+    port_of(&procrun, 2);
+    let said = procrun.wait_for_err_lines("there is no place for the script that drains workers", 1);
+    assert!(said[0].contains("/dev/shm: Read-only") && said[0].contains("/nowhere: No such"), "{said:?}");
+    scale(&procrun, &bed, 1, "");
+    procrun.wait_for_err_lines("app (1) ended: signal SIGINT", 1);
+    assert_eq!(procrun.err().lines_with("there is no place").len(), 1);
+    procrun.expect_stop();
+}
+
+#[test]
 fn a_worker_that_lies_about_its_connections_is_reported() {
     let script = r"
 const say = (act) => process.send({ cmd: 'NODE_PROCRUN', act });
