@@ -125,7 +125,7 @@ impl Workers {
         held: &mut Held,
     ) -> Vec<Event> {
         let views = runs.iter().filter_map(|run| Some((*run, machine.instance(run.instance)?)));
-        let prepared: Vec<_> = views.map(|(run, view)| (run, self.prepare(&view, run))).collect();
+        let prepared: Vec<_> = views.map(|(run, view)| (run, self.prepare(&view, run, node))).collect();
         let start = |(run, prepared): (Run, Result<Prepared, SpawnFailure>)| match prepared
             .and_then(|prepared| self.start(run, prepared, node, held))
         {
@@ -135,9 +135,21 @@ impl Workers {
         prepared.into_iter().map(start).collect()
     }
 
-    fn prepare(&mut self, view: &InstanceView<'_>, run: Run) -> Result<Prepared, SpawnFailure> {
+    fn prepare(
+        &mut self,
+        view: &InstanceView<'_>,
+        run: Run,
+        node: &mut Hub,
+    ) -> Result<Prepared, SpawnFailure> {
         let marker = format!("{}={:016x}.{}", launch::MARKER, self.token, run.number);
-        let prepared = launch::prepare(view, marker, &self.inherited)?;
+        let mut prepared = launch::prepare(view, marker, &self.inherited)?;
+        if view.spec.is_cluster()
+            && view.spec.stop.drain.is_some()
+            && prepared.takes_preload()
+            && let Some(script) = node.preload()
+        {
+            prepared.preload(script)?;
+        }
         self.open_place(view, &prepared).map_err(|error| SpawnFailure {
             code: 126,
             message: format!("cannot make its output pipes: {error}"),
@@ -155,9 +167,9 @@ impl Workers {
     ) -> Result<(), SpawnFailure> {
         let place = &self.places[&run.instance];
         // They are there, unless nobody knew that this would ever be started.
-        held.open(&place.spec)?;
+        held.open(&place.who.spec)?;
         held.announce();
-        let sockets: Vec<BorrowedFd<'_>> = held.of(&place.spec).iter().map(AsFd::as_fd).collect();
+        let sockets: Vec<BorrowedFd<'_>> = held.of(&place.who.spec).iter().map(AsFd::as_fd).collect();
         let owner = prepared.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
         let channel = if place.who.spec.is_node() {
             Some(node.open(run, &place.who.spec, owner).map_err(|error| SpawnFailure {
@@ -168,8 +180,8 @@ impl Workers {
         } else {
             None
         };
-        if !sockets.is_empty() && place.spec.is_cluster() {
-            node.lend(run, held.lent_to(&place.spec));
+        if !sockets.is_empty() && place.who.spec.is_cluster() {
+            node.lend(run, held.lent_to(&place.who.spec));
         }
         let pid = spawn::spawn(&Launch {
             program: &prepared.program,
