@@ -235,6 +235,44 @@ fn nothing_is_lost_in_turn_with_short_connections() {
     nothing_is_lost(&format!("{SERVER}{CLOSES}"), false, "round-robin");
 }
 
+fn nothing_is_lost_by_reloads(script: &str, keep_alive: bool, balance: &str) {
+    let keys = |round: usize| format!("balance = \"{balance}\"\nenv = {{ ROUND = \"{round}\" }}");
+    let bed = set_up(&app(2, &keys(0)), &[("app.js", script)]);
+    let mut procrun = start(&bed);
+    let port = port_of(&procrun, 2);
+    let (asked, lost, _) = under_load(port, keep_alive, || {
+        for round in 1..=RELOADS {
+            scale(&procrun, &bed, 2, &keys(round));
+            procrun.wait_for_err_lines("app is reloaded: 2 processes", round);
+        }
+    });
+    assert_eq!(lost, 0, "of {asked}{}", procrun.story());
+    procrun.expect_stop();
+}
+
+/// So many in a row.
+const RELOADS: usize = 5;
+
+#[test]
+fn nothing_is_lost_by_reloads_with_keep_alive_and_without_a_handler() {
+    nothing_is_lost_by_reloads(SERVER, true, "shared");
+}
+
+#[test]
+fn nothing_is_lost_by_reloads_with_keep_alive_and_a_handler() {
+    nothing_is_lost_by_reloads(&format!("{SERVER}{CLOSES}"), true, "round-robin");
+}
+
+#[test]
+fn nothing_is_lost_by_reloads_with_short_connections_and_without_a_handler() {
+    nothing_is_lost_by_reloads(SERVER, false, "round-robin");
+}
+
+#[test]
+fn nothing_is_lost_by_reloads_with_short_connections_and_a_handler() {
+    nothing_is_lost_by_reloads(&format!("{SERVER}{CLOSES}"), false, "shared");
+}
+
 /// Two workers, of which the second is to go, and a connection to it.
 struct Farewell {
     bed: Bed,

@@ -86,6 +86,7 @@ pub(super) fn say(notice: &Notice) {
             let (who, app, id, after) = (who, &*who.spec.name, who.pm_id, Readable(*after));
             match sign {
                 Sign::Listening => debug!(app, id, "{who} listens after {after}"),
+                Sign::Message if who.spec.reload.wait_ready => info!(app, id, "{who} is ready after {after}"),
                 Sign::Message => debug!(app, id, "{who} says that it is ready after {after}"),
             }
         }
