@@ -91,6 +91,7 @@ test | matrix | containers)
     need ip iproute2
     need ps procps
     need unshare util-linux
+    need openssl openssl
     ;;
 *)
     echo "setup: no such group: $group (demo, test, matrix or containers)" >&2
