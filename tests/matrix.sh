@@ -17,8 +17,8 @@ mkdir -p "$logs"
 tests_of() {
     case $1 in
     bun) words=bun ;;
-    18) words='cluster drain js_config listen rolling' ;;
-    *) words='cluster drain js_config listen nest rolling' ;;
+    18) words='cluster drain held_sockets js_config rolling' ;;
+    *) words='cluster drain held_sockets js_config nest rolling' ;;
     esac
     for word in $words; do
         for file in tests/"$word"*.rs; do

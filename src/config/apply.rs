@@ -9,6 +9,7 @@ use super::{
     arguments,
     draft::EnvVar,
     keys::{Beyond, Choice, Kind, Zero},
+    listen,
     origin::Origin,
     tree::{Node, Place, Value},
     value::{self, Complaint, Decoded, Dialect},
@@ -57,6 +58,7 @@ pub(super) fn apply<D>(
         Kind::Words(set) => set(draft, arguments::words(node, dialect)?),
         Kind::Switch(set) => set(draft, value::switch(node, dialect)?),
         Kind::Duration(set, _) => set(draft, value::duration(node)?),
+        Kind::DurationOrOff(set) => set(draft, value::duration_or_off(node, dialect)?),
         Kind::Size(min, set) => {
             let size = value::size(node)?;
             if size < *min {
@@ -75,6 +77,7 @@ pub(super) fn apply<D>(
             set(draft);
         }
         Kind::Instances(set) => set(draft, value::instances(node, dialect)?),
+        Kind::Listen(set) => set(draft, listen::listen(node)?),
         Kind::Codes(set) => set(draft, value::codes(node)?),
         Kind::Signal(set) => set(draft, value::signal(node)?),
         Kind::Principal(set) => set(draft, value::principal(node)?),

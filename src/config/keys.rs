@@ -11,7 +11,7 @@ use super::{
     value::{Complaint, Decoded},
 };
 use crate::spec::{
-    AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, LogStyle, OnErrored,
+    AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, Listen, LogStyle, OnErrored,
     PrincipalRef, Runtime, Signal, Verbosity,
 };
 
@@ -41,6 +41,8 @@ pub(super) enum Kind<D: 'static> {
     Switch(fn(&mut D, bool)),
     /// A duration; the flag says whether PM2 takes 0 for "not said".
     Duration(fn(&mut D, Duration), Zero),
+    /// A duration, or off: `"off"`, false or 0.
+    DurationOrOff(fn(&mut D, Option<Duration>)),
     /// A size in bytes, at least so many.
     Size(u64, fn(&mut D, u64)),
     /// A whole number in a range.
@@ -51,6 +53,8 @@ pub(super) enum Kind<D: 'static> {
     Hint(&'static [Choice<D>]),
     /// PM2's `instances`.
     Instances(fn(&mut D, Instances)),
+    /// Sockets to open.
+    Listen(fn(&mut D, Vec<Listen>)),
     /// Exit codes.
     Codes(fn(&mut D, BTreeSet<u8>)),
     /// A signal.
@@ -247,6 +251,10 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         ]),
         |app| app.is_cluster().then(|| app.balance.as_str().to_owned()),
     ),
+    app("listen", &[], Kind::Listen(|app, sockets| app.listen = sockets), |app| {
+        let sockets: Vec<String> = app.listen.iter().map(super::listen::shown).collect();
+        quoted(&sockets)
+    }),
     app("uid", &["user"], Kind::Principal(|app, user| app.user = Some(user)), |app| {
         principal(app.identity.user.as_ref())
     }),
@@ -315,6 +323,9 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     ),
     app("shutdown_with_message", &[], Kind::Switch(|app, on| app.stop.with_message = on), |app| {
         app.stop.with_message.then(|| "true".to_owned())
+    }),
+    app("drain", &[], Kind::DurationOrOff(|app, time| app.stop.drain = time), |app| {
+        app.is_cluster().then(|| app.stop.drain.map_or_else(|| "off".to_owned(), readable))
     }),
     app("treekill", &[], Kind::Switch(|app, on| app.stop.treekill = on), |app| shown(app.stop.treekill)),
     app("out_file", &["out", "output", "out_log"], Kind::LogFile(|app, file| app.out_file = file), |app| {

@@ -98,6 +98,8 @@ pub enum Event {
     SpawnFailed(Run, SpawnFailure),
     /// A run gives a sign that it can do its work.
     Ready(Run, Sign),
+    /// A run has finished what [`Effect::Drain`] asked it to finish.
+    Drained(Run),
     /// A run's main process has been reaped.
     Exited {
         /// Which run.
@@ -159,6 +161,8 @@ pub enum Effect {
     Signal(Run, Signal),
     /// The run is about to be asked to end: others of its cluster get its connections.
     Retire(Run),
+    /// Ask the run to finish the connections it has. Answered by [`Event::Drained`].
+    Drain(Run),
     /// Ask the run to end by a message; by this signal if it has no channel.
     Shutdown(Run, Signal),
     /// Send a signal to what is left of the tree of a run whose main process has ended, and watch
@@ -207,6 +211,15 @@ pub enum Notice {
         sign: Sign,
         /// How long after its start.
         after: Duration,
+    },
+    /// An instance is asked to finish its connections before it is asked to end.
+    Draining {
+        /// Which.
+        who: Subject,
+        /// How long it may take.
+        within: Duration,
+        /// Why.
+        cause: StopCause,
     },
     /// An instance is asked to end.
     Stopping {
@@ -261,6 +274,20 @@ pub enum StopCause {
     Removed,
     /// Its application reads otherwise now.
     Changed,
+    /// It has finished its connections.
+    Drained,
+    /// It has had its time to finish its connections.
+    NotDrained,
+}
+
+impl StopCause {
+    /// Whether others take its place: then it may finish the connections that it has.
+    pub(super) fn drains(self) -> bool {
+        match self {
+            Self::Removed => true,
+            Self::Shutdown | Self::Changed | Self::Drained | Self::NotDrained => false,
+        }
+    }
 }
 
 /// What follows the end of a process.

@@ -61,9 +61,30 @@ pub(super) struct Instance {
 #[derive(Debug)]
 enum State {
     Stopped,
-    Launching { run: u64, since: Time, stop: Option<Stop> },
-    Online { run: u64, since: Time },
-    Stopping { run: u64, ended: bool, signal: Signal, since: Time, kills: u8, then: Then },
+    Launching {
+        run: u64,
+        since: Time,
+        stop: Option<Stop>,
+    },
+    Online {
+        run: u64,
+        since: Time,
+    },
+    /// It finishes its connections before it is asked to end.
+    Draining {
+        run: u64,
+        since: Time,
+        signal: Signal,
+        then: Then,
+    },
+    Stopping {
+        run: u64,
+        ended: bool,
+        signal: Signal,
+        since: Time,
+        kills: u8,
+        then: Then,
+    },
     Waiting,
     Errored,
 }
@@ -135,7 +156,7 @@ impl Instance {
             State::Stopped => Status::Stopped,
             State::Launching { .. } => Status::Launching,
             State::Online { .. } => Status::Online,
-            State::Stopping { .. } => Status::Stopping,
+            State::Draining { .. } | State::Stopping { .. } => Status::Stopping,
             State::Waiting => Status::WaitingRestart,
             State::Errored => Status::Errored,
         }
@@ -149,7 +170,10 @@ impl Instance {
     /// The run that has a process or is about to.
     pub(super) fn run(&self) -> Option<Run> {
         let number = match self.state {
-            State::Launching { run, .. } | State::Online { run, .. } | State::Stopping { run, .. } => run,
+            State::Launching { run, .. }
+            | State::Online { run, .. }
+            | State::Draining { run, .. }
+            | State::Stopping { run, .. } => run,
             State::Stopped | State::Waiting | State::Errored => return None,
         };
         Some(Run { instance: self.id, number })
@@ -158,7 +182,7 @@ impl Instance {
     /// Whether it will be forgotten as soon as its tree is gone.
     pub(super) fn is_leaving(&self) -> bool {
         match &self.state {
-            State::Stopping { then, .. } => matches!(then, Then::Remove),
+            State::Draining { then, .. } | State::Stopping { then, .. } => matches!(then, Then::Remove),
             State::Launching { stop, .. } => stop.is_some_and(|stop| matches!(stop.then, Then::Remove)),
             State::Stopped | State::Online { .. } | State::Waiting | State::Errored => false,
         }
@@ -167,7 +191,9 @@ impl Instance {
     /// The run whose main process is there to get a signal.
     pub(super) fn main_process(&self) -> Option<Run> {
         match self.state {
-            State::Online { .. } | State::Stopping { ended: false, .. } => self.run(),
+            State::Online { .. } | State::Draining { .. } | State::Stopping { ended: false, .. } => {
+                self.run()
+            }
             State::Stopping { ended: true, .. }
             | State::Launching { .. }
             | State::Stopped
@@ -180,7 +206,10 @@ impl Instance {
     pub(super) fn start(&mut self, step: &mut Step<'_>) {
         match self.state {
             State::Stopped | State::Waiting | State::Errored => self.launch(step),
-            State::Launching { .. } | State::Online { .. } | State::Stopping { .. } => {}
+            State::Launching { .. }
+            | State::Online { .. }
+            | State::Draining { .. }
+            | State::Stopping { .. } => {}
         }
     }
 
@@ -206,6 +235,7 @@ impl Instance {
             }
             State::Stopped
             | State::Online { .. }
+            | State::Draining { .. }
             | State::Stopping { .. }
             | State::Waiting
             | State::Errored => {}
@@ -226,6 +256,7 @@ impl Instance {
             }
             State::Launching { .. }
             | State::Stopped
+            | State::Draining { .. }
             | State::Stopping { .. }
             | State::Waiting
             | State::Errored => {}
@@ -240,6 +271,7 @@ impl Instance {
             },
             State::Stopped
             | State::Online { .. }
+            | State::Draining { .. }
             | State::Stopping { .. }
             | State::Waiting
             | State::Errored => Verdict::Nothing,
@@ -260,6 +292,12 @@ impl Instance {
             State::Online { since, .. } => {
                 let uptime = step.now.since(*since);
                 self.ended(step, ending, uptime, leftovers)
+            }
+            State::Draining { run, since, signal, then } => {
+                let (run, since, signal, then) = (*run, *since, *signal, *then);
+                self.state = State::Stopping { run, ended: false, signal, since, kills: 0, then };
+                self.arm(step, self.spec.stop.kill_timeout);
+                self.exited(step, ending, leftovers)
             }
             State::Stopping { ended: ended @ false, signal, since, then, run, .. } => {
                 let uptime = step.now.since(*since);
@@ -290,6 +328,7 @@ impl Instance {
             State::Stopping { ended: false, .. }
             | State::Launching { .. }
             | State::Online { .. }
+            | State::Draining { .. }
             | State::Stopped
             | State::Waiting
             | State::Errored => Verdict::Nothing,
@@ -304,6 +343,10 @@ impl Instance {
         match &mut self.state {
             State::Waiting => {
                 self.launch(step);
+                Verdict::Nothing
+            }
+            State::Draining { .. } => {
+                self.drained(step, StopCause::NotDrained);
                 Verdict::Nothing
             }
             State::Stopping { kills: 0, .. } => {
@@ -337,22 +380,31 @@ impl Instance {
     pub(super) fn stop(&mut self, step: &mut Step<'_>, stop: Stop) -> Verdict {
         match &mut self.state {
             State::Online { run, since } => {
-                let run = Run { instance: self.id, number: *run };
-                let Stop { signal, cause, then } = stop;
-                self.state =
-                    State::Stopping { run: run.number, ended: false, signal, since: *since, kills: 0, then };
-                step.say(Notice::Stopping { who: self.subject(), signal, cause });
+                let (number, since) = (*run, *since);
+                let run = Run { instance: self.id, number };
                 if self.spec.is_cluster() {
                     step.out.push(Effect::Retire(run));
                 }
-                step.out.push(if self.spec.stop.with_message && self.spec.is_node() {
-                    Effect::Shutdown(run, signal)
+                // Who has never listened has nothing to finish.
+                match self.spec.stop.drain.filter(|_| stop.cause.drains() && self.readiness.listening) {
+                    Some(within) => {
+                        let Stop { signal, cause, then } = stop;
+                        self.state = State::Draining { run: number, since, signal, then };
+                        step.say(Notice::Draining { who: self.subject(), within, cause });
+                        step.out.push(Effect::Drain(run));
+                        self.arm(step, within);
+                    }
+                    None => self.ask_to_end(step, number, since, stop),
+                }
+                Verdict::Nothing
+            }
+            State::Draining { run, since, then, .. } => {
+                let (run, since) = (*run, *since);
+                if stop.cause.drains() {
+                    *then = stop.then;
                 } else {
-                    Effect::Signal(run, signal)
-                });
-                // A stopped process (SIGSTOP) would not see the signal before it goes on.
-                step.out.push(Effect::Signal(run, Signal::CONT));
-                self.arm(step, self.spec.stop.kill_timeout);
+                    self.ask_to_end(step, run, since, stop);
+                }
                 Verdict::Nothing
             }
             State::Launching { stop: pending, .. } => {
@@ -365,6 +417,36 @@ impl Instance {
             }
             State::Stopped | State::Waiting | State::Errored => self.follow(step, stop.then, 0),
         }
+    }
+
+    /// It has finished its connections, or has had its time to.
+    pub(super) fn drained(&mut self, step: &mut Step<'_>, cause: StopCause) {
+        match self.state {
+            State::Draining { run, since, signal, then } => {
+                self.ask_to_end(step, run, since, Stop { signal, cause, then });
+            }
+            State::Stopped
+            | State::Launching { .. }
+            | State::Online { .. }
+            | State::Stopping { .. }
+            | State::Waiting
+            | State::Errored => {}
+        }
+    }
+
+    fn ask_to_end(&mut self, step: &mut Step<'_>, number: u64, since: Time, stop: Stop) {
+        let Stop { signal, cause, then } = stop;
+        let run = Run { instance: self.id, number };
+        self.state = State::Stopping { run: number, ended: false, signal, since, kills: 0, then };
+        step.say(Notice::Stopping { who: self.subject(), signal, cause });
+        step.out.push(if self.spec.stop.with_message && self.spec.is_node() {
+            Effect::Shutdown(run, signal)
+        } else {
+            Effect::Signal(run, signal)
+        });
+        // A stopped process (SIGSTOP) would not see the signal before it goes on.
+        step.out.push(Effect::Signal(run, Signal::CONT));
+        self.arm(step, self.spec.stop.kill_timeout);
     }
 
     /// SIGKILL to the whole tree, at once.

@@ -101,6 +101,11 @@ impl Machine {
         self.instances.values().any(|instance| instance.spec.name == name && instance.is_alive())
     }
 
+    /// Whether an application that reads like this has a process, or will have one by itself.
+    pub fn is_any_alive(&self, is_meant: impl Fn(&AppSpec) -> bool) -> bool {
+        self.instances.values().any(|instance| instance.is_alive() && is_meant(&instance.spec))
+    }
+
     fn view_of<'a>(&self, instance: &'a Instance) -> InstanceView<'a> {
         let siblings = self.instances.values().filter(|other| other.spec.name == instance.spec.name).count();
         InstanceView {
@@ -134,6 +139,10 @@ impl Machine {
             Event::Exited { run, ending, leftovers } => {
                 self.with(run, now, out, |instance, step| instance.exited(step, ending, leftovers));
             }
+            Event::Drained(run) => self.with(run, now, out, |instance, step| {
+                instance.drained(step, StopCause::Drained);
+                Verdict::Nothing
+            }),
             Event::TreeGone(run) => self.with(run, now, out, Instance::tree_gone),
             Event::TimerFired(Timer { instance, epoch }) => {
                 self.with_instance(instance, now, out, |instance, step| instance.timer_fired(step, epoch));

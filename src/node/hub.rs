@@ -13,13 +13,14 @@ use tokio::time::Instant;
 
 use super::{
     channel::{Channel, Delivery, READ},
-    listener::Listener,
+    connections::Connections,
+    listener::{Lent, Listener},
 };
 use crate::{
     machine::{
         Run, Sign,
         cluster::{
-            ConnectionId, Effect, Event, Hail, ListenerId, Primary,
+            ConnectionId, Effect, Endpoint, Event, Hail, ListenerId, Primary, Query,
             wire::{self, Answer, Decoder, Message},
         },
     },
@@ -28,6 +29,7 @@ use crate::{
         channel,
         poll::{Happened, Poller, When},
         sockets::Owner,
+        spawn::HANDED,
     },
 };
 
@@ -91,6 +93,8 @@ struct Worker {
     channel: Channel,
     decoder: Decoder,
     owner: Option<Owner>,
+    /// What it has at its descriptors from [`HANDED`] on.
+    lent: Vec<Lent>,
     /// The cluster it belongs to.
     app: Option<u32>,
     /// Something waits until it reads; until then nothing is read from it.
@@ -107,34 +111,6 @@ struct App {
     primary: Primary,
     /// The last connection could not be accepted.
     failing: bool,
-}
-
-/// Accepted connections that no worker has taken yet, by number.
-#[derive(Debug, Default)]
-struct Connections {
-    held: Vec<Option<OwnedFd>>,
-    free: Vec<u32>,
-}
-
-impl Connections {
-    fn hold(&mut self, socket: OwnedFd) -> ConnectionId {
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.held.push(None);
-            u32::try_from(self.held.len() - 1).expect("there are fewer descriptors than that")
-        });
-        self.held[id as usize] = Some(socket);
-        ConnectionId(id)
-    }
-
-    fn get(&self, id: ConnectionId) -> Option<&OwnedFd> {
-        self.held.get(id.0 as usize)?.as_ref()
-    }
-
-    fn release(&mut self, id: ConnectionId) {
-        if self.held.get_mut(id.0 as usize).and_then(Option::take).is_some() {
-            self.free.push(id.0);
-        }
-    }
 }
 
 impl Hub {
@@ -156,6 +132,7 @@ impl Hub {
             channel: Channel::new(ours),
             decoder: Decoder::default(),
             owner,
+            lent: Vec::new(),
             app,
             clogged: false,
             cut_off: false,
@@ -166,6 +143,14 @@ impl Hub {
             self.drive(app, Event::Joined { worker: run, balance: spec.balance });
         }
         Ok(theirs)
+    }
+
+    /// Remembers what a run finds at its descriptors from [`HANDED`] on: a server of a cluster may
+    /// be told to listen there.
+    pub fn lend(&mut self, run: Run, sockets: Vec<Lent>) {
+        if let Some(worker) = self.workers.get_mut(&run.number) {
+            worker.lent = sockets;
+        }
     }
 
     fn app(&mut self, spec: &Arc<AppSpec>) -> u32 {
@@ -223,6 +208,11 @@ impl Hub {
     /// Sends PM2's message `shutdown`; false if that is not possible.
     pub fn send_shutdown(&mut self, run: Run) -> bool {
         self.send(run, wire::SHUTDOWN, None)
+    }
+
+    /// Asks a run to finish its connections; false if it cannot be asked.
+    pub fn drain(&mut self, _run: Run) -> bool {
+        false
     }
 
     /// A run is about to be asked to end: others get the connections.
@@ -301,6 +291,10 @@ impl Hub {
             }
             (Message::HandleAck, Some(app)) => self.drive(app, Event::HandleAck(run)),
             (Message::HandleNack, Some(app)) => self.drive(app, Event::HandleNack(run)),
+            (Message::Cluster(Hail::Query(query)), Some(app)) => {
+                let query = self.with_its_socket(run, query);
+                self.drive(app, Event::Hail(run, Hail::Query(query)));
+            }
             (Message::Cluster(hail), Some(app)) => self.drive(app, Event::Hail(run, hail)),
             (Message::OfBun(hail), Some(app)) => self.bun(run, app, hail),
             (Message::Other | Message::OfBun(_) | Message::Cluster(Hail::Online), _) => {}
@@ -336,6 +330,18 @@ impl Hub {
         self.outgoing = bytes;
     }
 
+    /// A worker that names a descriptor means the socket that it was handed there.
+    fn with_its_socket(&self, run: Run, query: Query) -> Query {
+        let place = query.descriptor.and_then(|descriptor| descriptor.checked_sub(HANDED));
+        let lent = self.workers.get(&run.number).zip(place).and_then(|(worker, at)| worker.lent.get(at));
+        match lent {
+            Some((address, _)) if address.is_stream() => {
+                Query { endpoint: Some(Endpoint::Held { address: address.to_string() }), ..query }
+            }
+            _ => query,
+        }
+    }
+
     /// Lets a primary take in an event and does what it says.
     fn drive(&mut self, app: u32, event: Event) {
         let mut effects = std::mem::take(&mut self.effects);
@@ -359,8 +365,10 @@ impl Hub {
     fn carry_out(&mut self, app: u32, effect: Effect, out: &mut Vec<Effect>) {
         match effect {
             Effect::Bind(id, endpoint, worker) => {
-                let owner = self.workers.get(&worker.number).and_then(|worker| worker.owner);
-                let event = match Listener::open(&endpoint, owner) {
+                let worker = self.workers.get(&worker.number);
+                let (owner, lent) =
+                    worker.map_or((None, &[][..]), |worker| (worker.owner, worker.lent.as_slice()));
+                let event = match Listener::open(&endpoint, owner, lent) {
                     Ok(listener) => {
                         let bound_to = listener.bound_to();
                         self.listeners.insert((app, id), listener);

@@ -9,10 +9,12 @@
 //! bounds of the protocol. Beyond them its channel is shut down, which ends a Node worker.
 
 mod channel;
+mod connections;
 mod hub;
 mod listener;
 
 pub use self::{
     channel::{MAX_OUTGOING, READ},
     hub::{Hub, News},
+    listener::Lent,
 };

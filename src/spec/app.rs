@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{LogSpec, RestartPolicy, Signal, StopPolicy};
+use super::{Listen, LogSpec, RestartPolicy, Signal, StopPolicy};
 
 /// One application: what to execute, how many times, and what to do when it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,9 @@ pub struct AppSpec {
     pub exec_mode: ExecMode,
     /// How the instances of a cluster share their connections.
     pub balance: Balance,
+    /// The sockets that procrun opens for it and hands to each of its workers, in the order of their
+    /// descriptors.
+    pub listen: Vec<Listen>,
     /// The environment beside what procrun itself adds.
     pub env: EnvSpec,
     /// Whom to run as.

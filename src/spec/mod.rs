@@ -7,6 +7,7 @@
 mod app;
 pub mod diff;
 mod exit;
+mod listen;
 mod logs;
 mod restart;
 mod stop;
@@ -18,6 +19,7 @@ pub use app::{
 };
 pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
+pub use listen::{Listen, ListenAddress};
 pub use logs::{FileSpec, LogFiles, LogSpec, LogStyle, RuntimeLog, Verbosity};
 pub use restart::{Backoff, OnErrored, RestartPolicy};
 pub use stop::StopPolicy;

@@ -22,7 +22,15 @@ pub(super) fn say(notice: &Notice) {
                 StopCause::Shutdown => debug!(app, id, "{who}: sending {signal}"),
                 StopCause::Removed => info!(app, id, "{who} is no longer wanted, sending {signal}"),
                 StopCause::Changed => info!(app, id, "{who} has changed, sending {signal}"),
+                StopCause::Drained => debug!(app, id, "{who} has no connections left, sending {signal}"),
+                StopCause::NotDrained => {
+                    info!(app, id, "{who} has not finished its connections, sending {signal}");
+                }
             }
+        }
+        Notice::Draining { who, within, cause: _ } => {
+            let (who, app, id, within) = (Who(who), &*who.spec.name, who.id.0, Readable(*within));
+            info!(app, id, "{who} is no longer wanted and finishes its connections, for at most {within}");
         }
         Notice::Ready { who, sign, after } => {
             let (who, app, id, after) = (Who(who), &*who.spec.name, who.id.0, Readable(*after));
