@@ -128,9 +128,11 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
             error!(app, "cannot accept connections to {app}: {error}; they wait");
             return None;
         }
-        News::Listens(run, _) | News::Messages(run, _) | News::Misbehaves(run, _) | News::CutOff(run, _) => {
-            run
-        }
+        News::Listens(run, _)
+        | News::Messages(run, _)
+        | News::Misbehaves(run, _)
+        | News::NoSocketForBun(run)
+        | News::CutOff(run, _) => run,
     };
     let view = machine.instance(run.instance)?;
     let who = view.subject();
@@ -139,6 +141,12 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
         News::Listens(_, address) => debug!(app, id, "{who} listens on {address}"),
         News::Messages(_, count) => debug!(app, id, count, "{who} has sent a message"),
         News::Misbehaves(_, what) => warn!(app, id, "{who} {what}; that is ignored and not said again"),
+        News::NoSocketForBun(_) => warn!(
+            app,
+            id,
+            "{who} asks its cluster for a socket, which Bun cannot take: it gets ENOTSUP \
+             (`reusePort: true` lets each instance open its own)"
+        ),
         News::CutOff(_, why) => error!(app, id, "{who} {why}: its channel is closed"),
         News::Ready(..) | News::Drained(_) | News::CannotDrain(_) | News::CannotAccept(..) => {}
     }
