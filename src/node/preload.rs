@@ -19,6 +19,8 @@ const SCRIPT: &str = include_str!("drain.cjs");
 #[derive(Debug, Default)]
 pub(super) struct Preload {
     file: Option<File>,
+    /// Why there is none has been said.
+    said: bool,
 }
 
 #[derive(Debug)]
@@ -32,14 +34,17 @@ impl Preload {
     /// Its path. The file is made, or made anew when somebody has removed it.
     ///
     /// # Errors
-    /// All places that were tried, and why none of them will do.
-    pub(super) fn path(&mut self) -> Result<&Path, String> {
+    /// All places that were tried, and why none of them will do; that only the first time.
+    pub(super) fn path(&mut self) -> Result<&Path, Option<String>> {
         if self.file.as_ref().is_some_and(|file| !file.is_there()) {
             self.file = None;
         }
         match &mut self.file {
             Some(file) => Ok(&file.path),
-            none => Ok(&none.insert(File::make()?).path),
+            none => {
+                let say = |why| (!std::mem::replace(&mut self.said, true)).then_some(why);
+                Ok(&none.insert(File::make().map_err(say)?).path)
+            }
         }
     }
 
