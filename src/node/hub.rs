@@ -79,8 +79,6 @@ pub struct Hub {
     apps: BTreeMap<u32, App>,
     last_app: u32,
     preload: Preload,
-    /// It has been said that there is no place for it.
-    no_preload: bool,
     /// By application and number.
     listeners: HashMap<(u32, ListenerId), Listener>,
     connections: Connections,
@@ -231,14 +229,7 @@ impl Hub {
     /// The file of the script that drains the worker in which Node runs it first; `None` if there
     /// is no place for one.
     pub fn preload(&mut self) -> Option<&Path> {
-        self.preload
-            .path()
-            .inspect_err(|why| {
-                if !std::mem::replace(&mut self.no_preload, true) {
-                    self.news.push(News::CannotDrain(why.clone()));
-                }
-            })
-            .ok()
+        self.preload.path().map_err(|why| self.news.extend(why.map(News::CannotDrain))).ok()
     }
 
     /// Leaves nothing behind.
