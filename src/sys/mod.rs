@@ -18,3 +18,4 @@ pub mod signals;
 pub mod sockets;
 pub mod spawn;
 pub mod tree;
+pub mod zone;
