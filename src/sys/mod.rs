@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod channel;
+pub mod clock;
 pub mod cpus;
 pub mod pages;
 pub mod pipes;
