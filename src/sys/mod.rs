@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod channel;
+pub mod clock;
 pub mod cpus;
 pub mod pages;
 pub mod pipes;
@@ -18,3 +19,4 @@ pub mod signals;
 pub mod sockets;
 pub mod spawn;
 pub mod tree;
+pub mod zone;
