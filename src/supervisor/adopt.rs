@@ -65,7 +65,7 @@ impl Supervisor<'_> {
         self.feed(vec![Event::Apply { plan, cpus }]);
         let wanted = |view: &InstanceView<'_>| view.spec.autostart && names.contains(&view.spec.name);
         let ids: Vec<InstanceId> = show::settled(self).filter(wanted).map(|view| view.id).collect();
-        self.operate(client, ids.clone(), Operation::Start(ids));
+        self.operate(client, &ids, Operation::Start(ids.clone()));
         Ok(())
     }
 
@@ -91,7 +91,7 @@ impl Supervisor<'_> {
         }
         let cpus = cpus_for(&plan);
         self.feed(vec![Event::Apply { plan, cpus }]);
-        self.operate(client, ids.clone(), Operation::Start(ids));
+        self.operate(client, &ids, Operation::Start(ids.clone()));
     }
 
     /// A plan that was read again, with the applications that commands have added and that are

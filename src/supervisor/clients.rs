@@ -161,7 +161,7 @@ impl Supervisor<'_> {
                     }
                 };
                 info!("a command asks: {}", steps::asked(&operation, &targets));
-                self.operate(client, ids, operation);
+                self.operate(client, &ids, operation);
                 Ok(None)
             }
             Request::Add { apps, environment, taken } => {
@@ -188,7 +188,7 @@ impl Supervisor<'_> {
                 let app = view.spec.name.clone();
                 let operation = Operation::Scale { app: app.clone(), count };
                 info!("a command asks: {}", steps::asked(&operation, &[app]));
-                self.operate(client, ids, operation);
+                self.operate(client, &ids, operation);
                 Ok(None)
             }
             Request::Logs { targets, lines, out, err, stream } => {
@@ -218,8 +218,8 @@ impl Supervisor<'_> {
         }
     }
 
-    pub(super) fn operate(&mut self, client: ClientId, ids: Vec<InstanceId>, operation: Operation) {
-        let ticket = self.clients.ticket(client, self.pm_ids(&ids));
+    pub(super) fn operate(&mut self, client: ClientId, ids: &[InstanceId], operation: Operation) {
+        let ticket = self.clients.ticket(client, self.pm_ids(ids));
         self.feed(vec![Event::Operate(ticket, operation)]);
     }
 
