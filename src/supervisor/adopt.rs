@@ -73,7 +73,7 @@ impl Supervisor<'_> {
     pub(super) fn update_environment(
         &mut self,
         client: ClientId,
-        ids: Vec<InstanceId>,
+        ids: &[InstanceId],
         environment: BTreeMap<String, String>,
     ) {
         let caller = Arc::new(environment);
@@ -91,7 +91,7 @@ impl Supervisor<'_> {
         }
         let cpus = cpus_for(&plan);
         self.feed(vec![Event::Apply { plan, cpus }]);
-        self.operate(client, &ids, Operation::Start(ids.clone()));
+        self.operate(client, ids, Operation::Start(ids.to_vec()));
     }
 
     /// A plan that was read again, with the applications that commands have added and that are

@@ -170,7 +170,7 @@ impl Supervisor<'_> {
             Request::UpdateEnvironment { targets, environment } => {
                 let ids = self.select(&targets)?;
                 info!("a command asks: restart {} with another environment", targets.join(" "));
-                self.update_environment(client, ids, environment);
+                self.update_environment(client, &ids, environment);
                 Ok(None)
             }
             Request::Save => Ok(Some(Answer::Saved(self.saved()))),
