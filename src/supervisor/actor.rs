@@ -7,8 +7,8 @@ use tracing::{debug, error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
-    Role, clients::Clients, evaluation::Running, is_stop, launch, report, say_early, timers::Timers,
-    workers::Workers,
+    Role, clients::Clients, evaluation::Running, figures::Figures, is_stop, launch, report, say_early,
+    timers::Timers, workers::Workers,
 };
 use crate::{
     config::{Loaded, Problems, Read, Source},
@@ -35,6 +35,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) machine: Machine,
     pub(super) workers: Workers,
     pub(super) clients: Clients,
+    pub(super) figures: Figures,
     node: Hub,
     timers: Timers,
     signals: Signals,
@@ -104,6 +105,7 @@ pub(super) async fn supervise(
     let mut supervisor = Supervisor {
         source,
         clients,
+        figures: Figures::default(),
         began: now(),
         machine,
         workers,
@@ -165,6 +167,7 @@ impl Supervisor<'_> {
                     result?;
                     self.serve();
                 }
+                () = self.figures.rest() => {}
             }
             for signal in received.drain(..) {
                 self.received(signal);
@@ -407,7 +410,7 @@ pub(super) fn preflight<'a>(
 }
 
 #[expect(clippy::disallowed_methods, reason = "the supervisor's clock: the one place that reads it")]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     std::time::Instant::now().into()
 }
 

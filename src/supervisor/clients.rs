@@ -134,11 +134,15 @@ impl Supervisor<'_> {
     /// An answer, or `None` when it comes later.
     fn take(&mut self, client: ClientId, request: Request) -> Result<Option<Answer>, Unknown> {
         match request {
-            Request::Ping => Ok(Some(Answer::Overview(show::overview(self, false)))),
-            Request::List => Ok(Some(Answer::Overview(show::overview(self, true)))),
+            Request::Ping => Ok(Some(Answer::Overview(show::overview(self, None)))),
+            Request::List => {
+                let seen = self.figures.look(&self.workers, &[]);
+                Ok(Some(Answer::Overview(show::overview(self, Some(&seen)))))
+            }
             Request::Describe { targets } => {
                 let ids = if targets.is_empty() { None } else { Some(self.select(&targets)?) };
-                Ok(Some(Answer::Details(show::details(self, ids.as_deref()))))
+                let seen = self.figures.look(&self.workers, ids.as_deref().unwrap_or_default());
+                Ok(Some(Answer::Details(show::details(self, &seen, ids.as_deref()))))
             }
             Request::Environment { target } => {
                 let ids = self.select(&[target])?;

@@ -8,6 +8,7 @@ mod adopt;
 mod background;
 mod clients;
 mod evaluation;
+mod figures;
 mod follow;
 mod launch;
 mod log_files;

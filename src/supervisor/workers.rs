@@ -253,6 +253,15 @@ impl Workers {
         (!process.reaped).then_some(process.pid)
     }
 
+    /// Where the trees of the instances that have a process begin.
+    pub(super) fn roots(&self) -> Vec<(InstanceId, Root)> {
+        let running = self.places.iter().filter_map(|(id, place)| {
+            let process = place.process.as_ref().filter(|process| !process.reaped)?;
+            Some((*id, self.root(process)))
+        });
+        running.collect()
+    }
+
     /// What the instances say.
     pub(super) fn logs(&self) -> &Logs {
         &self.logs
