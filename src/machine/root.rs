@@ -78,6 +78,8 @@ pub struct InstanceView<'a> {
     pub created_at: Time,
     /// Since when its process is there, if it is.
     pub started_at: Option<Time>,
+    /// It has ended by itself for good, and not well.
+    pub failed: bool,
     /// How its last few runs ended, the oldest first.
     pub endings: &'a [Past],
 }
@@ -157,6 +159,7 @@ impl Machine {
             unstable: instance.unstable(),
             created_at: instance.record.created_at,
             started_at: instance.started_at(),
+            failed: instance.failure.is_some(),
             endings: &instance.record.endings,
         }
     }
