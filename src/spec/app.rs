@@ -4,12 +4,15 @@ use std::{
     collections::BTreeMap,
     fmt::Display,
     path::{Path, PathBuf},
+    sync::Arc,
 };
+
+use serde::{Deserialize, Serialize};
 
 use super::{Listen, LogSpec, ReloadPolicy, RestartPolicy, Schedule, Signal, StopPolicy};
 
 /// One application: what to execute, how many times, and what to do when it ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppSpec {
     /// Unique within the plan; not empty, no control characters.
     pub name: String,
@@ -48,7 +51,7 @@ pub struct AppSpec {
 }
 
 /// What to execute. The program is looked up at every start, never at parse time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exec {
     /// PM2's `script`: a path (relative to `cwd`), a name in `PATH`, or a shell line.
     pub script: String,
@@ -65,7 +68,7 @@ pub struct Exec {
 }
 
 /// What runs the script.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Interpreter {
     /// By extension and first bytes.
     Auto,
@@ -76,7 +79,7 @@ pub enum Interpreter {
 }
 
 /// How many processes an application keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Instances {
     /// Exactly so many, 1 to 1,000.
     Count(u32),
@@ -85,7 +88,7 @@ pub enum Instances {
 }
 
 /// PM2's `exec_mode`, as told to the worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExecMode {
     /// A plain process.
     Fork,
@@ -104,7 +107,7 @@ impl ExecMode {
 }
 
 /// How the connections to a Node cluster reach its workers (`balance`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Balance {
     /// procrun accepts and hands them out in turn.
     RoundRobin,
@@ -124,10 +127,14 @@ impl Balance {
 }
 
 /// The environment beside what procrun itself adds.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EnvSpec {
-    /// What is taken from procrun's own environment.
+    /// What is taken from the caller's environment.
     pub inherit: InheritEnv,
+    /// The environment of the caller who has added the application to a running procrun; `None`:
+    /// procrun's own. It travels beside the applications, because many have the same.
+    #[serde(skip)]
+    pub caller: Option<Arc<BTreeMap<String, String>>>,
     /// What a JavaScript file put into its own environment, then `env_file`, `env` and
     /// `env_<name>`: the later wins. No NUL, no `=` in a name.
     pub vars: BTreeMap<String, String>,
@@ -138,7 +145,7 @@ pub struct EnvSpec {
 }
 
 /// What is taken from procrun's own environment (PM2's `filter_env`).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum InheritEnv {
     /// All of it.
     #[default]
@@ -164,7 +171,7 @@ impl InheritEnv {
 }
 
 /// Whom to run as. `None` everywhere: as procrun itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Identity {
     /// `uid` or `user`.
     pub user: Option<PrincipalRef>,
@@ -173,7 +180,7 @@ pub struct Identity {
 }
 
 /// A user or group as written: by number or by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PrincipalRef {
     /// By number.
     Id(u32),
