@@ -14,6 +14,7 @@
 //! | [`supervisor`] | the one actor that owns the process table: select → step → carry out | `machine`, `sys`, `logs`, `node`, `config` |
 //! | [`node`] | Node's IPC channel and the sockets of its clusters: transport only | `machine`, `spec`, `sys` |
 //! | [`logs`] | pipes → framed lines → prefix, JSON or raw → stdout, stderr and files | `machine`, `spec`, `sys` |
+//! | [`monitor`] | what workers, procrun, the container and the machine use | `sys` |
 //! | [`sys`] | the system-call layer: spawn, reap, signals, credentials, pipes | nothing of ours |
 
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod config;
 pub mod control;
 pub mod logs;
 pub mod machine;
+pub mod monitor;
 pub mod node;
 pub mod spec;
 pub mod supervisor;

@@ -200,9 +200,9 @@ static VERBS: &[Verb] = &[
             Option_ { long: "highlight", short: None, value: "TEXT", help: "Mark TEXT in the lines" },
         ],
         brief: "What processes said and say",
-        about: "Shows the last lines of all processes, or of some, and then those that come, until\n\
-                Ctrl-C. They come from memory, and from the log files where there are any. A\n\
-                reader that is too slow is told how many lines it missed.",
+        about: "Shows the last lines of all processes, or of some, and then those that come,\n\
+                until Ctrl-C. They come from memory, and from the log files where there are any.\n\
+                A reader that is too slow is told how many lines it missed.",
         run: logs::logs,
     },
     Verb {
@@ -211,8 +211,8 @@ static VERBS: &[Verb] = &[
         count: (0, ANY),
         options: &[],
         brief: "Empty their log files",
-        about: "Empties the log files of all processes, or of some, and forgets their recent lines.\n\
-                Rotated files stay.",
+        about: "Empties the log files of all processes, or of some, and forgets their recent\n\
+                lines. Rotated files stay.",
         run: logs::flush,
     },
     Verb {
@@ -270,7 +270,8 @@ static VERBS: &[Verb] = &[
         count: (0, 0),
         options: &[],
         brief: "Keep the list in a file",
-        about: "Keeps the list, with its environment, in dump.json of PROCRUN_HOME or ~/.procrun.",
+        about: "Keeps the list, with its environment, in dump.json of PROCRUN_HOME, else\n\
+                of ~/.procrun.",
         run: dump::save,
     },
     Verb {

@@ -30,6 +30,10 @@ fn shown(of: &Detail, look: Look) -> String {
     page.maybe("uptime", brief.uptime.map(uptime));
     page.maybe("cpu", brief.cpu.map(|cpu| format!("{cpu:.1}%")));
     page.maybe("memory", brief.memory.map(size));
+    page.maybe("memory (PSS)", of.pss.map(size));
+    page.maybe("processes", of.processes);
+    page.maybe("threads", of.threads);
+    page.maybe("open files", of.open_files);
     page.line("restarts", brief.restarts);
     page.line("unstable restarts", of.unstable_restarts);
     page.list("signs of readiness", &of.signs);

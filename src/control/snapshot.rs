@@ -17,7 +17,7 @@ pub struct Overview {
 }
 
 /// A supervisor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct About {
     /// Its process id, in its own PID namespace.
     pub pid: u32,
@@ -29,6 +29,10 @@ pub struct About {
     pub started_at: u64,
     /// How many instances it has.
     pub instances: usize,
+    /// Percent of one core that it uses itself; `None`: not looked at.
+    pub cpu: Option<f64>,
+    /// Bytes of memory that it uses itself; `None`: not looked at.
+    pub memory: Option<u64>,
 }
 
 /// One instance in brief: a row of `list`.
@@ -102,6 +106,14 @@ impl Status {
 pub struct Detail {
     /// The row of `list`.
     pub brief: Brief,
+    /// Processes of its tree.
+    pub processes: Option<u32>,
+    /// Threads of its tree.
+    pub threads: Option<u32>,
+    /// Bytes of memory of its tree where what is shared counts in parts; `None`: not known.
+    pub pss: Option<u64>,
+    /// Open files of its tree; `None`: not known.
+    pub open_files: Option<u64>,
     /// How many instances its application has.
     pub siblings: u32,
     /// When it came into the list.
@@ -110,6 +122,8 @@ pub struct Detail {
     pub unstable_restarts: u64,
     /// Which signs it has given that it can do its work.
     pub signs: Vec<String>,
+    /// It has ended by itself for good, and not well.
+    pub failed: bool,
     /// The last ends of its processes, the latest last.
     pub endings: Vec<EndingInfo>,
     /// What is run, as it is written.
@@ -161,8 +175,6 @@ pub struct EndingInfo {
     pub reason: String,
     /// The code that a shell reports.
     pub code: u8,
-    /// Whether it ended by itself and not well.
-    pub is_failure: bool,
     /// For people.
     pub text: String,
     /// Milliseconds from start to end.

@@ -8,6 +8,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -17,7 +18,8 @@ use tokio::sync::Notify;
 use super::{
     follow::{Batch, Filter},
     format::Kind,
-    ring::{Block, Limits, Place, Ring, Run},
+    input::Input,
+    ring::{Block, Limits, Place, Read, Ring, Run, Spare},
 };
 use crate::{machine::frame::Piece, spec::LogHistory};
 
@@ -40,7 +42,7 @@ struct State {
     cost: usize,
     /// The number of the next line.
     next: u64,
-    spare: Option<Block>,
+    spare: Spare,
     viewers: BTreeMap<u64, Viewer>,
     next_viewer: u64,
 }
@@ -97,7 +99,7 @@ impl History {
             shelves: BTreeMap::new(),
             cost: 0,
             next: 0,
-            spare: None,
+            spare: Spare::default(),
             viewers: BTreeMap::new(),
             next_viewer: 0,
         }))
@@ -105,49 +107,22 @@ impl History {
 
     /// Keeps lines of an instance.
     pub(super) fn push(&self, source: Source, name: &str, run: Run<'_>) {
+        self.lock().push(source, name, run);
+    }
+
+    /// Keeps many lines of an instance with the memory that they were read to; `input` is other memory
+    /// afterwards.
+    pub(super) fn push_read(&self, source: Source, name: &str, input: &mut Input, read: &Read) {
         let mut state = self.lock();
-        let State { limits, shelves, cost, next, spare, viewers, .. } = &mut *state;
-        let mut limits = *limits;
-        let mut concerned: Vec<&mut Viewer> = Vec::new();
-        for viewer in viewers.values_mut() {
-            if viewer.filter.takes(source, name) && viewer.filter.takes_kind(run.kind) {
-                concerned.push(viewer);
-            }
-        }
-        if !concerned.is_empty() {
-            // Who follows should see a burst whole.
-            limits.lines = usize::MAX;
-        }
-        let kept = run.tail(limits);
-        for viewer in concerned {
-            viewer.missed += (run.lines - kept.lines) as u64;
-            if std::mem::take(&mut viewer.waiting) {
-                viewer.wake.notify_one();
-            }
-        }
-        if kept.lines == 0 {
+        let limits = state.announce(source, name, read.kind, |_| 0);
+        if limits.lines == 0 {
             return;
         }
-        let shelf = shelves.entry(source).or_insert_with(|| Shelf::new(name));
-        let before = shelf.ring.cost();
-        shelf.ring.push(kept, *next, limits, spare, |block| {
-            for viewer in viewers.values_mut() {
-                viewer.count_lost(source, name, block);
-            }
+        let kept = state.change(source, name, |ring, seq, spare, lost| {
+            ring.push_read(input, read, seq, limits, spare, lost).then_some(read.lines)
         });
-        *next += kept.lines as u64;
-        *cost = *cost + shelf.ring.cost() - before;
-        while *cost > limits.bytes.saturating_mul(TOTAL) {
-            let rings = shelves.iter_mut().filter_map(|(key, it)| Some((it.ring.oldest()?, *key, it)));
-            let Some((_, key, oldest)) = rings.min_by_key(|(seq, ..)| *seq) else { break };
-            let Shelf { name, ring, .. } = oldest;
-            *cost -= ring.cost();
-            ring.drop_oldest(spare, |block| {
-                for viewer in viewers.values_mut() {
-                    viewer.count_lost(key, name, block);
-                }
-            });
-            *cost += ring.cost();
+        if !kept {
+            state.push(source, name, read.as_run(input));
         }
     }
 
@@ -179,7 +154,7 @@ impl History {
 
     /// Gives memory back that only a busy pump needs.
     pub(super) fn release(&self) {
-        self.lock().spare = None;
+        self.lock().spare = Spare::default();
     }
 
     /// Adds a follower that begins with the last `lines` of each instance. It gets an id, what wakes
@@ -234,7 +209,7 @@ impl History {
                 }
             }
         }
-        let mut batch = Batch::new(std::mem::take(&mut viewer.missed));
+        let mut batch = Batch::new(mem::take(&mut viewer.missed));
         viewer.seen = loop {
             let Some(Reverse(head)) = heads.pop().filter(|Reverse(head)| head.seq < until) else {
                 break until;
@@ -268,6 +243,83 @@ impl History {
 }
 
 impl State {
+    fn push(&mut self, source: Source, name: &str, run: Run<'_>) {
+        let mut kept = run;
+        let limits = self.announce(source, name, run.kind, |limits| {
+            kept = run.tail(limits);
+            run.lines - kept.lines
+        });
+        if kept.lines > 0 {
+            self.change(source, name, |ring, seq, spare, lost| {
+                ring.push(kept, seq, limits, spare, lost);
+                Some(kept.lines)
+            });
+        }
+    }
+
+    /// Wakes those who wait for such lines, and counts for them as missed what will not be kept. What
+    /// limits hold for the lines?
+    fn announce(
+        &mut self,
+        source: Source,
+        name: &str,
+        kind: Kind,
+        skipped: impl FnOnce(Limits) -> usize,
+    ) -> Limits {
+        let mut limits = self.limits;
+        let mut concerned: Vec<&mut Viewer> = Vec::new();
+        for viewer in self.viewers.values_mut() {
+            if viewer.filter.takes(source, name) && viewer.filter.takes_kind(kind) {
+                concerned.push(viewer);
+            }
+        }
+        if !concerned.is_empty() {
+            // Who follows should see a burst whole.
+            limits.lines = usize::MAX;
+        }
+        let skipped = skipped(limits) as u64;
+        for viewer in concerned {
+            viewer.missed += skipped;
+            if mem::take(&mut viewer.waiting) {
+                viewer.wake.notify_one();
+            }
+        }
+        limits
+    }
+
+    /// Lets `add` append lines to a ring, and says how many; keeps the bound for all rings. False if
+    /// nothing was added.
+    fn change(
+        &mut self,
+        source: Source,
+        name: &str,
+        add: impl FnOnce(&mut Ring, u64, &mut Spare, &mut dyn FnMut(&Block)) -> Option<usize>,
+    ) -> bool {
+        let Self { limits, shelves, cost, next, spare, viewers, .. } = self;
+        let shelf = shelves.entry(source).or_insert_with(|| Shelf::new(name));
+        let before = shelf.ring.cost();
+        let added = add(&mut shelf.ring, *next, spare, &mut |block| {
+            for viewer in viewers.values_mut() {
+                viewer.count_lost(source, name, block);
+            }
+        });
+        *next += added.unwrap_or(0) as u64;
+        *cost = *cost + shelf.ring.cost() - before;
+        while *cost > limits.bytes.saturating_mul(TOTAL) {
+            let rings = shelves.iter_mut().filter_map(|(key, it)| Some((it.ring.oldest()?, *key, it)));
+            let Some((_, key, oldest)) = rings.min_by_key(|(seq, ..)| *seq) else { break };
+            let Shelf { name, ring, .. } = oldest;
+            *cost -= ring.cost();
+            ring.drop_oldest(spare, |block| {
+                for viewer in viewers.values_mut() {
+                    viewer.count_lost(key, name, block);
+                }
+            });
+            *cost += ring.cost();
+        }
+        added.is_some()
+    }
+
     fn forget(&mut self, source: Source) {
         if let Some(Shelf { name, mut ring, .. }) = self.shelves.remove(&source) {
             self.cost -= ring.cost();

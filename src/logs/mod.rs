@@ -8,7 +8,7 @@
 //! | file | what it is for |
 //! |---|---|
 //! | `mailbox` | the queue from the supervisor |
-//! | `pump` | the thread: epoll, reading, who ends when |
+//! | `pump`, `input` | the thread: epoll, reading, who ends when |
 //! | `nap` | lets lines gather when they come one by one |
 //! | `writer` | the one place where a finished line passes |
 //! | `format`, `json`, `stamp`, `dayjs` | what a line looks like |
@@ -28,6 +28,7 @@ mod files;
 mod follow;
 mod format;
 mod history;
+mod input;
 mod json;
 mod mailbox;
 mod nap;

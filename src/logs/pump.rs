@@ -29,6 +29,7 @@ use tracing::Level;
 
 use super::{
     format::{Kind, PerKind},
+    input::{INPUT, Input},
     mailbox::{Addition, Mailbox, Message},
     nap::Nap,
     own::OwnLine,
@@ -37,13 +38,12 @@ use super::{
 use crate::{
     machine::frame::{Framer, MAX_LINE},
     spec::{FileSpec, RuntimeLog},
-    sys::pages::Pages,
 };
 
-/// One read takes so much at most.
-const INPUT: usize = 256 * 1024;
 /// The mailbox's token in epoll; a stream's is its id and kind.
 const MAIL: u64 = u64::MAX;
+/// Lines of so many bytes in one read are kept where they are instead of being copied.
+const PLENTY: usize = 32 * 1024;
 /// A buffer of which so many bytes were touched is worth giving back.
 const HEAVY: usize = 16 * 1024;
 
@@ -52,7 +52,7 @@ pub(super) struct Pump {
     mailbox: Arc<Mailbox>,
     epoll: Epoll,
     /// Shared by all streams: what is left of a chunk is in the stream's framer.
-    input: Pages,
+    input: Input,
     instances: BTreeMap<u32, Instance>,
     writer: Writer,
     nap: Nap,
@@ -97,7 +97,7 @@ impl Pump {
             writer: Writer::new(log, out, err, mailbox.clone(), own)?,
             mailbox,
             epoll,
-            input: Pages::new(INPUT)?,
+            input: Input::new()?,
             instances: BTreeMap::new(),
             nap: Nap::default(),
             longest: 0,
@@ -308,20 +308,36 @@ impl Pump {
         let Some(Instance { streams, face }) = instances.get_mut(&id) else { return Brought::Nothing };
         let stream = streams.of_mut(kind);
         let Some(pipe) = &stream.pipe else { return Brought::Nothing };
-        match read(pipe, input) {
+        match read(pipe, input.room()) {
             Ok(0) => Brought::End,
             Ok(count) => {
                 *longest = (*longest).max(count);
+                input.touch(count);
                 if !face.disabled {
                     let now = Instant::now();
                     writer.set_time();
+                    let framer = &mut stream.framer;
                     let chunk = &input[..count];
+                    let whole = framer.whole_lines(chunk).filter(|whole| whole.len() >= PLENTY);
                     let mut gather = writer.gather(chunk, kind);
-                    stream.framer.feed(chunk, |piece| {
-                        writer.line(face, kind, piece, now);
-                        gather.piece(piece, |run| writer.keep(face, run));
-                    });
-                    gather.end(|run| writer.keep(face, run));
+                    if let Some(whole) = whole {
+                        let mut lines = 0;
+                        framer.feed(chunk, |piece| {
+                            writer.line(face, kind, piece, now);
+                            lines += 1;
+                            if lines == 1 && whole.start > 0 {
+                                gather.piece(piece, |run| writer.keep(face, run));
+                            }
+                        });
+                        lines -= usize::from(whole.start > 0);
+                        writer.keep_all(face, kind, input, whole, lines);
+                    } else {
+                        framer.feed(chunk, |piece| {
+                            writer.line(face, kind, piece, now);
+                            gather.piece(piece, |run| writer.keep(face, run));
+                        });
+                        gather.end(|run| writer.keep(face, run));
+                    }
                     writer.stream_done(face, kind, now);
                 }
                 Brought::Bytes(count)

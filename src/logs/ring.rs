@@ -4,11 +4,11 @@
 //! costs its bytes and a share of an entry, and nothing is moved. Never holds more than its limits
 //! allow; knows no other instance.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem, ops::Range};
 
 use memchr::{memchr, memchr_iter, memrchr_iter};
 
-use super::format::Kind;
+use super::{format::Kind, input::Input};
 
 /// A block has at most so many lines, so that those beyond the limit go in small portions.
 const BLOCK_LINES: usize = 128;
@@ -55,6 +55,24 @@ impl Run<'_> {
     }
 }
 
+/// Whole lines of one stream where they were read to.
+#[derive(Debug, Clone)]
+pub(super) struct Read {
+    /// Where in the input, the last `\n` included.
+    pub(super) whole: Range<usize>,
+    pub(super) lines: usize,
+    pub(super) kind: Kind,
+    /// Milliseconds since 1970.
+    pub(super) at: i64,
+}
+
+impl Read {
+    pub(super) fn as_run<'a>(&self, input: &'a Input) -> Run<'a> {
+        let bytes = &input[self.whole.start..self.whole.end - 1];
+        Run { bytes, lines: self.lines, kind: self.kind, at: self.at, first: true, last: true }
+    }
+}
+
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
@@ -91,11 +109,51 @@ impl Entry {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Block {
-    bytes: Vec<u8>,
+    store: Store,
     entries: Vec<Entry>,
     lines: usize,
+}
+
+#[derive(Debug)]
+enum Store {
+    /// What was copied so far.
+    Copied(Vec<u8>),
+    /// Lines where they were read to, up to this place: one entry, and nothing is added.
+    Read(Input, usize),
+}
+
+impl Default for Block {
+    fn default() -> Self {
+        Self { store: Store::Copied(Vec::new()), entries: Vec::new(), lines: 0 }
+    }
+}
+
+/// Memory of lost lines for those that come.
+#[derive(Debug, Default)]
+pub(super) struct Spare {
+    block: Option<Block>,
+    input: Option<Input>,
+}
+
+impl Spare {
+    /// Memory to read to. `None`: there is no memory.
+    pub(super) fn input(&mut self) -> Option<Input> {
+        self.input.take().or_else(|| Input::new().ok())
+    }
+
+    fn take(&mut self, mut block: Block) {
+        match block.store {
+            Store::Copied(mut bytes) if bytes.capacity() <= 64 * 1024 => {
+                bytes.clear();
+                block.entries.clear();
+                self.block = Some(Block { store: Store::Copied(bytes), entries: block.entries, lines: 0 });
+            }
+            Store::Copied(_) => {}
+            Store::Read(input, _) => self.input = Some(input),
+        }
+    }
 }
 
 impl Block {
@@ -105,8 +163,12 @@ impl Block {
 
     /// The lines of an entry.
     pub(super) fn bytes_of(&self, at: usize) -> &[u8] {
-        let end = self.entries.get(at + 1).map_or(self.bytes.len(), |next| next.start as usize);
-        &self.bytes[self.entries[at].start as usize..end]
+        let (bytes, len) = match &self.store {
+            Store::Copied(bytes) => (&bytes[..], bytes.len()),
+            Store::Read(input, end) => (&input[..], *end),
+        };
+        let end = self.entries.get(at + 1).map_or(len, |next| next.start as usize);
+        &bytes[self.entries[at].start as usize..end]
     }
 
     fn begin(&self) -> u64 {
@@ -118,18 +180,23 @@ impl Block {
     }
 
     fn cost(&self) -> usize {
-        size_of::<Self>() + self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
+        let bytes = match &self.store {
+            Store::Copied(bytes) => bytes.capacity(),
+            Store::Read(input, _) => input.cost(),
+        };
+        size_of::<Self>() + bytes + self.entries.capacity() * size_of::<Entry>()
     }
 
     fn append(&mut self, part: &Run<'_>, seq: u64, block: usize) {
-        let needed = self.bytes.len() + part.bytes.len() + 1;
-        if needed > self.bytes.capacity() {
-            let roomy = (self.bytes.capacity() * 2).max(FIRST).min(block).max(needed);
-            self.bytes.reserve_exact(roomy - self.bytes.len());
+        let Store::Copied(bytes) = &mut self.store else { return };
+        let needed = bytes.len() + part.bytes.len() + 1;
+        if needed > bytes.capacity() {
+            let roomy = (bytes.capacity() * 2).max(FIRST).min(block).max(needed);
+            bytes.reserve_exact(roomy - bytes.len());
         }
-        let (start, lines) = (small(self.bytes.len()), small(part.lines));
-        self.bytes.extend_from_slice(part.bytes);
-        self.bytes.push(b'\n');
+        let (start, lines) = (small(bytes.len()), small(part.lines));
+        bytes.extend_from_slice(part.bytes);
+        bytes.push(b'\n');
         self.lines += part.lines;
         let Run { kind, at, first, last, .. } = *part;
         match self.entries.last_mut() {
@@ -148,7 +215,7 @@ impl Block {
 }
 
 fn small(number: usize) -> u32 {
-    // A block has at most 64 KiB, or one piece of a line.
+    // A block has at most 64 KiB, one piece of a line, or one read.
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
@@ -160,14 +227,48 @@ pub(super) struct Ring {
 }
 
 impl Ring {
+    /// Takes the memory of a read, which gets other memory to go on with; its first line has the number
+    /// `seq`. False, and nothing has happened, if that would be too much for the limits.
+    pub(super) fn push_read(
+        &mut self,
+        input: &mut Input,
+        read: &Read,
+        seq: u64,
+        limits: Limits,
+        spare: &mut Spare,
+        mut lost: impl FnMut(&Block),
+    ) -> bool {
+        // Memory is lost by whole reads: there should be several.
+        if input.cost() > limits.bytes / 4 {
+            return false;
+        }
+        self.make_room(BOOKS + input.cost(), read.lines, limits, spare, &mut lost);
+        let Some(other) = spare.input() else { return false };
+        let Read { ref whole, lines, kind, at } = *read;
+        let entries = vec![Entry {
+            seq,
+            at,
+            start: small(whole.start),
+            lines: small(lines),
+            kind,
+            first: true,
+            last: true,
+        }];
+        let block = Block { store: Store::Read(mem::replace(input, other), whole.end), entries, lines };
+        self.cost += block.cost();
+        self.lines += lines;
+        self.blocks.push_back(block);
+        true
+    }
+
     /// Appends a run; its first line has the number `seq`. What has to go for it is shown to `lost`;
-    /// the memory of one lost block is kept in `spare` for the next one.
+    /// the memory of lost blocks is kept in `spare` for the next one.
     pub(super) fn push(
         &mut self,
         run: Run<'_>,
         mut seq: u64,
         limits: Limits,
-        spare: &mut Option<Block>,
+        spare: &mut Spare,
         mut lost: impl FnMut(&Block),
     ) {
         let (mut rest, mut left) = (run.bytes, run.lines);
@@ -194,7 +295,8 @@ impl Ring {
     /// How much of `rest`, which has so many lines, goes into the last block: bytes and lines.
     fn fitting(&self, rest: &[u8], left: usize, limits: Limits) -> Option<(usize, usize)> {
         let block = self.blocks.back()?;
-        let room = limits.block().saturating_sub(block.bytes.len());
+        let Store::Copied(bytes) = &block.store else { return None };
+        let room = limits.block().saturating_sub(bytes.len());
         let lines = BLOCK_LINES.saturating_sub(block.lines);
         if rest.len() < room && left <= lines {
             return Some((rest.len(), left));
@@ -203,37 +305,38 @@ impl Ring {
         memchr_iter(b'\n', window).zip(1..=lines).last()
     }
 
-    /// Begins a block that will hold a line of `first` bytes, and makes room for it.
-    fn begin(
-        &mut self,
-        first: usize,
-        limits: Limits,
-        spare: &mut Option<Block>,
-        lost: &mut impl FnMut(&Block),
-    ) {
-        let room = BOOKS + limits.block().max(first + 1);
-        while let Some(front) = self.blocks.front()
-            && (self.cost + room > limits.bytes || self.lines - front.lines >= limits.lines)
-        {
-            self.drop_oldest(spare, |block| lost(block));
-        }
-        let block = spare.take().unwrap_or_default();
+    /// Begins a block that will hold a line of `first` bytes.
+    fn begin(&mut self, first: usize, limits: Limits, spare: &mut Spare, lost: &mut impl FnMut(&Block)) {
+        self.make_room(BOOKS + limits.block().max(first + 1), 1, limits, spare, lost);
+        let block = spare.block.take().unwrap_or_default();
         self.cost += block.cost();
         self.blocks.push_back(block);
     }
 
+    /// The oldest blocks go that are in the way of one that costs so much, or that nobody needs beside
+    /// its lines.
+    fn make_room(
+        &mut self,
+        room: usize,
+        lines: usize,
+        limits: Limits,
+        spare: &mut Spare,
+        lost: &mut impl FnMut(&Block),
+    ) {
+        while let Some(front) = self.blocks.front()
+            && (self.cost + room > limits.bytes || self.lines - front.lines + lines >= limits.lines)
+        {
+            self.drop_oldest(spare, |block| lost(block));
+        }
+    }
+
     /// The oldest block goes.
-    pub(super) fn drop_oldest(&mut self, spare: &mut Option<Block>, lost: impl FnOnce(&Block)) {
-        if let Some(mut block) = self.blocks.pop_front() {
+    pub(super) fn drop_oldest(&mut self, spare: &mut Spare, lost: impl FnOnce(&Block)) {
+        if let Some(block) = self.blocks.pop_front() {
             lost(&block);
             self.cost -= block.cost();
             self.lines -= block.lines;
-            if block.bytes.capacity() <= 64 * 1024 {
-                block.bytes.clear();
-                block.entries.clear();
-                block.lines = 0;
-                *spare = Some(block);
-            }
+            spare.take(block);
         }
     }
 
@@ -304,7 +407,7 @@ pub(super) struct Place {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{BOOKS, Kind, Limits, Place, Ring, Run};
+    use super::{BOOKS, Input, Kind, Limits, Place, Read, Ring, Run, Spare};
 
     fn run(bytes: &[u8], lines: usize) -> Run<'_> {
         Run { bytes, lines, kind: Kind::Out, at: 0, first: true, last: true }
@@ -327,18 +430,29 @@ mod tests {
     proptest! {
         #[test]
         fn it_holds_the_end_of_what_came_and_keeps_its_limits(
-            runs in prop::collection::vec(prop::collection::vec(0usize..3000, 1..400), 0..12),
+            runs in prop::collection::vec((prop::collection::vec(0usize..1200, 1..400), any::<bool>()), 0..12),
             keep_lines in 0usize..500, keep_bytes in 20_000usize..200_000,
         ) {
             let limits = Limits { lines: keep_lines, bytes: keep_bytes };
-            let (mut ring, mut spare) = (Ring::default(), None);
+            let (mut ring, mut spare) = (Ring::default(), Spare::default());
             let (mut all, mut lost, mut seq) = (Vec::new(), 0, 0);
-            for lengths in runs {
+            let mut input = Input::new().unwrap();
+            for (lengths, in_place) in runs {
                 let texts: Vec<Vec<u8>> = lengths.iter().map(|length| vec![b'x'; *length]).collect();
                 all.extend((seq..).zip(texts.clone()));
                 let joined = texts.join(&b'\n');
                 let count = |block: &super::Block| block.lines;
-                ring.push(run(&joined, texts.len()), seq, limits, &mut spare, |block| lost += count(block));
+                let read = Read { whole: 3..joined.len() + 4, lines: texts.len(), kind: Kind::Out, at: 0 };
+                let fits = in_place && read.whole.end <= input.len();
+                if fits {
+                    input.room()[read.whole.clone()].copy_from_slice(&[&joined[..], b"\n"].concat());
+                    input.touch(read.whole.end);
+                }
+                if !fits
+                    || !ring.push_read(&mut input, &read, seq, limits, &mut spare, |block| lost += count(block))
+                {
+                    ring.push(run(&joined, texts.len()), seq, limits, &mut spare, |block| lost += count(block));
+                }
                 seq += texts.len() as u64;
                 prop_assert!(ring.cost() <= keep_bytes, "{} of {keep_bytes}", ring.cost());
             }
@@ -376,7 +490,7 @@ mod tests {
             run(b"listening on port 3000", 1),
             0,
             Limits { lines: 1000, bytes: 1 << 20 },
-            &mut None,
+            &mut Spare::default(),
             |_| (),
         );
         assert!(ring.cost() < 1024, "{}", ring.cost());

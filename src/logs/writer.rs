@@ -4,6 +4,7 @@
 
 use std::{
     io,
+    ops::Range,
     os::fd::OwnedFd,
     sync::Arc,
     time::{Duration, Instant},
@@ -19,9 +20,10 @@ use super::{
     files::{Files, Slots},
     format::{self, Identity, Kind, PerKind, Put},
     history::{Gather, History},
+    input::Input,
     mailbox::Mailbox,
     own::{self, OwnLine, Reports},
-    ring::Run,
+    ring::{Read, Run},
     stamp::{self, StampId, Stamps},
 };
 use crate::{
@@ -213,6 +215,19 @@ impl Writer {
     /// Adds lines to the recent ones.
     pub(super) fn keep(&self, face: &Face, run: Run<'_>) {
         self.history.push(Some(face.who.id()), face.who.name(), run);
+    }
+
+    /// Adds the `lines` lines at `whole` in the input, which is exchanged for another one.
+    pub(super) fn keep_all(
+        &self,
+        face: &Face,
+        kind: Kind,
+        input: &mut Input,
+        whole: Range<usize>,
+        lines: usize,
+    ) {
+        let read = Read { whole, lines, kind, at: self.time };
+        self.history.push_read(Some(face.who.id()), face.who.name(), input, &read);
     }
 
     /// The instance is not there any more.

@@ -78,6 +78,8 @@ pub struct InstanceView<'a> {
     pub created_at: Time,
     /// Since when its process is there, if it is.
     pub started_at: Option<Time>,
+    /// It has ended by itself for good, and not well.
+    pub failed: bool,
     /// How its last few runs ended, the oldest first.
     pub endings: &'a [Past],
 }
@@ -162,6 +164,7 @@ impl Machine {
             unstable: instance.unstable(),
             created_at: instance.record.created_at,
             started_at: instance.started_at(),
+            failed: instance.failure.is_some(),
             endings: &instance.record.endings,
         }
     }
@@ -199,6 +202,7 @@ impl Machine {
             Event::TimerFired(Timer { instance, epoch }) => {
                 self.with_instance(instance, now, out, |instance, step| instance.timer_fired(step, epoch));
             }
+            Event::Due { app } => self.due(now, &app, out),
             Event::Stop(request) => self.stop_requested(now, request, out),
             Event::Forward(signal) => {
                 out.extend(
@@ -368,6 +372,7 @@ impl Machine {
             return;
         }
         let code = match self.phase {
+            Phase::Running if self.has_schedule() => return,
             Phase::Running if self.plan.runtime.auto_exit && !self.held => {
                 // The code of the first application that failed.
                 self.instances

@@ -9,8 +9,10 @@
 //! bounds of the protocol. Beyond them its channel is shut down, which ends a Node worker.
 
 mod channel;
+mod connections;
 mod hub;
 mod listener;
+mod preload;
 
 pub use self::{
     channel::{MAX_OUTGOING, READ},

@@ -11,6 +11,7 @@ mod listen;
 mod logs;
 mod reload;
 mod restart;
+mod schedule;
 mod stop;
 
 use std::{sync::Arc, time::Duration};
@@ -24,6 +25,7 @@ pub use listen::{Listen, ListenAddress};
 pub use logs::{FileSpec, LogFiles, LogHistory, LogSpec, LogStyle, RuntimeLog, Verbosity};
 pub use reload::ReloadPolicy;
 pub use restart::{Backoff, OnErrored, RestartPolicy};
+pub use schedule::{Fields, MonthDays, Pattern, Schedule};
 pub use stop::StopPolicy;
 
 /// Everything one procrun runs: the applications, and procrun's own settings.

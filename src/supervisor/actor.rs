@@ -7,8 +7,8 @@ use tracing::{debug, error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
-    Role, clients::Clients, evaluation::Running, held::Held, is_stop, launch, report, say_early,
-    timers::Timers, workers::Workers,
+    Role, clients::Clients, evaluation::Running, figures::Figures, held::Held, is_stop, launch, report,
+    say_early, schedules::Schedules, timers::Timers, workers::Workers,
 };
 use crate::{
     config::{Loaded, Problems, Read, Source},
@@ -35,9 +35,11 @@ pub(super) struct Supervisor<'a> {
     pub(super) machine: Machine,
     pub(super) workers: Workers,
     pub(super) clients: Clients,
+    pub(super) figures: Figures,
     node: Hub,
     pub(super) held: Held,
     timers: Timers,
+    schedules: Schedules,
     signals: Signals,
     open_files: OpenFiles,
     evaluation: Option<Running>,
@@ -107,12 +109,14 @@ pub(super) async fn supervise(
     let mut supervisor = Supervisor {
         source,
         clients,
+        figures: Figures::default(),
         began: now(),
         machine,
         workers,
         node: Hub::default(),
         held,
         timers: Timers::default(),
+        schedules: Schedules::new(),
         signals,
         open_files,
         evaluation: None,
@@ -125,6 +129,7 @@ pub(super) async fn supervise(
     };
     let code = supervisor.run().await?;
     supervisor.clients.close();
+    supervisor.node.clean_up();
     supervisor.last_words(&logs).await?;
     // The kernel takes everything back faster than it could be given back piece by piece.
     std::mem::forget(supervisor);
@@ -151,14 +156,20 @@ impl Supervisor<'_> {
             if boot.is_some_and(|at| at <= now()) {
                 boot = None;
                 self.feed(vec![Event::Boot]);
+                self.schedules.follow(self.machine.plan())?;
                 self.signals.receive_realtime()?;
                 process::trim_memory();
                 continue;
             }
             let next = boot.or_else(|| self.timers.next().map(|at| self.began + at.elapsed()));
+            let mut is_time = false;
             tokio::select! {
                 result = self.signals.wait(&mut received) => result?,
                 () = sleep_until(next) => {}
+                result = self.schedules.ring() => {
+                    result?;
+                    is_time = true;
+                }
                 () = advance(&mut self.evaluation) => {}
                 result = self.node.turn() => {
                     result?;
@@ -170,6 +181,7 @@ impl Supervisor<'_> {
                     result?;
                     self.serve();
                 }
+                () = self.figures.rest() => {}
             }
             for signal in received.drain(..) {
                 self.received(signal);
@@ -178,6 +190,10 @@ impl Supervisor<'_> {
             let now = self.now();
             let due = std::iter::from_fn(|| self.timers.pop_due(now)).map(Event::TimerFired).collect();
             self.feed(due);
+            if is_time {
+                let due = self.schedules.due()?;
+                self.feed(due.into_iter().map(|app| Event::Due { app }).collect());
+            }
             if let Some(evaluation) = self.evaluation.take_if(|evaluation| evaluation.is_done()) {
                 self.read_again(evaluation.finish());
                 if std::mem::take(&mut self.read_once_more) {
@@ -383,8 +399,16 @@ impl Supervisor<'_> {
         for notice in notices {
             warn!("{notice}");
         }
-        self.held.announce();
         self.show(&changes, &plan);
+        self.apply(plan);
+    }
+
+    /// The applications are these from now on; everything that they need has been found.
+    pub(super) fn apply(&mut self, plan: Plan) {
+        self.held.announce();
+        if let Err(error) = self.schedules.follow(&plan) {
+            error!("cannot set an alarm for `cron_restart`: {error}");
+        }
         let cpus = cpus_for(&plan);
         self.feed(vec![Event::Apply { plan, cpus }]);
     }
@@ -423,13 +447,13 @@ pub(super) fn preflight<'a>(
 }
 
 #[expect(clippy::disallowed_methods, reason = "the supervisor's clock: the one place that reads it")]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     std::time::Instant::now().into()
 }
 
 /// How many processes can run at once here, if the plan asks; a start need not wait for the answer
 /// otherwise.
-pub(super) fn cpus_for(plan: &Plan) -> u32 {
+fn cpus_for(plan: &Plan) -> u32 {
     let asks = plan.apps.iter().any(|app| matches!(app.instances, Instances::CpusMinus(_)));
     if asks { cpus::available() } else { 1 }
 }

@@ -134,11 +134,15 @@ impl Supervisor<'_> {
     /// An answer, or `None` when it comes later.
     fn take(&mut self, client: ClientId, request: Request) -> Result<Option<Answer>, Unknown> {
         match request {
-            Request::Ping => Ok(Some(Answer::Overview(show::overview(self, false)))),
-            Request::List => Ok(Some(Answer::Overview(show::overview(self, true)))),
+            Request::Ping => Ok(Some(Answer::Overview(show::overview(self, None)))),
+            Request::List => {
+                let seen = self.figures.look(&self.workers, &[]);
+                Ok(Some(Answer::Overview(show::overview(self, Some(&seen)))))
+            }
             Request::Describe { targets } => {
                 let ids = if targets.is_empty() { None } else { Some(self.select(&targets)?) };
-                Ok(Some(Answer::Details(show::details(self, ids.as_deref()))))
+                let seen = self.figures.look(&self.workers, ids.as_deref().unwrap_or_default());
+                Ok(Some(Answer::Details(show::details(self, &seen, ids.as_deref()))))
             }
             Request::Environment { target } => {
                 let ids = self.select(&[target])?;
@@ -161,7 +165,7 @@ impl Supervisor<'_> {
                     }
                 };
                 info!("a command asks: {}", steps::asked(&operation, &targets));
-                self.operate(client, ids, operation);
+                self.operate(client, &ids, operation);
                 Ok(None)
             }
             Request::Add { apps, environment, taken } => {
@@ -170,7 +174,7 @@ impl Supervisor<'_> {
             Request::UpdateEnvironment { targets, environment } => {
                 let ids = self.select(&targets)?;
                 info!("a command asks: restart {} with another environment", targets.join(" "));
-                self.update_environment(client, ids, environment);
+                self.update_environment(client, &ids, environment);
                 Ok(None)
             }
             Request::Save => Ok(Some(Answer::Saved(self.saved()))),
@@ -188,7 +192,7 @@ impl Supervisor<'_> {
                 let app = view.spec.name.clone();
                 let operation = Operation::Scale { app: app.clone(), count };
                 info!("a command asks: {}", steps::asked(&operation, &[app]));
-                self.operate(client, ids, operation);
+                self.operate(client, &ids, operation);
                 Ok(None)
             }
             Request::Logs { targets, lines, out, err, stream } => {
@@ -218,8 +222,8 @@ impl Supervisor<'_> {
         }
     }
 
-    pub(super) fn operate(&mut self, client: ClientId, ids: Vec<InstanceId>, operation: Operation) {
-        let ticket = self.clients.ticket(client, self.pm_ids(&ids));
+    pub(super) fn operate(&mut self, client: ClientId, ids: &[InstanceId], operation: Operation) {
+        let ticket = self.clients.ticket(client, self.pm_ids(ids));
         self.feed(vec![Event::Operate(ticket, operation)]);
     }
 

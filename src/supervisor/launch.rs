@@ -6,12 +6,13 @@ use std::{
     collections::BTreeMap,
     ffi::{CString, OsStr, OsString},
     os::unix::ffi::OsStringExt,
+    path::Path,
 };
 
 use super::resolve::{self, Command};
 use crate::{
     machine::{InstanceView, SpawnFailure},
-    spec::{AppSpec, InheritEnv, PrincipalRef},
+    spec::{AppSpec, Exec, InheritEnv, PrincipalRef},
     sys::{
         accounts::{self, Credentials, Key},
         spawn::HANDED,
@@ -46,6 +47,25 @@ pub(super) struct Prepared {
     pub(super) cwd: CString,
     pub(super) credentials: Option<Credentials>,
     pub(super) marker: String,
+}
+
+impl Prepared {
+    /// Whether the program is Node and may read a file that its application did not name.
+    pub(super) fn takes_preload(&self, exec: &Exec) -> bool {
+        let forbids = |word: &[u8]| matches!(word, b"--permission" | b"--experimental-permission");
+        let options = self.env.iter().filter_map(|entry| entry.to_bytes().strip_prefix(b"NODE_OPTIONS="));
+        let mut words = options.flat_map(|options| options.split(u8::is_ascii_whitespace));
+        let mut args = exec.interpreter_args.iter().map(String::as_bytes);
+        self.command.is_node && !words.any(forbids) && !args.any(forbids)
+    }
+
+    /// Lets Node run a script before the application's. Of Node's two ways this is the one that
+    /// leaves everything else as it is: with `--import` it loads a CommonJS application as a module,
+    /// which changes the order of ticks and promises, and the kind of an uncaught error.
+    pub(super) fn preload(&mut self, script: &Path) -> Result<(), SpawnFailure> {
+        self.argv.splice(1..1, [c"--require".to_owned(), c_string(script.as_os_str())?]);
+        Ok(())
+    }
 }
 
 /// Prepares a run of an instance; `marker` is `NAME=value` of [`MARKER`].

@@ -2,18 +2,18 @@
 
 use std::{path::PathBuf, time::SystemTime};
 
-use super::{actor::Supervisor, clients::millis, log_files};
+use super::{actor::Supervisor, clients::millis, figures::Seen, log_files};
 use crate::{
     control::{
         Answer,
         snapshot::{About, Brief, Detail, EndingInfo, Overview, Status, masked},
     },
-    machine::{self, Ending, Generation, InstanceId, InstanceView, Past},
+    machine::{self, Generation, InstanceId, InstanceView, Past},
     spec::{Exec, ExecMode, Interpreter, PrincipalRef},
 };
 
-/// The supervisor, and with `instances` all of them in brief.
-pub(super) fn overview(of: &Supervisor<'_>, instances: bool) -> Overview {
+/// The supervisor, and with figures all instances in brief.
+pub(super) fn overview(of: &Supervisor<'_>, seen: Option<&Seen>) -> Overview {
     let clock = Clock::new(of);
     let supervisor = About {
         pid: std::process::id(),
@@ -21,17 +21,21 @@ pub(super) fn overview(of: &Supervisor<'_>, instances: bool) -> Overview {
         target: Some(of.source.name().to_owned()),
         started_at: clock.began,
         instances: settled(of).count(),
+        cpu: seen.and_then(|seen| seen.own.cpu).map(f64::from),
+        memory: seen.map(|seen| seen.own.rss),
     };
-    let instances =
-        if instances { settled(of).map(|view| brief(of, &view, &clock)).collect() } else { Vec::new() };
+    let instances = match seen {
+        Some(seen) => settled(of).map(|view| brief(of, &view, seen, &clock)).collect(),
+        None => Vec::new(),
+    };
     Overview { supervisor, instances }
 }
 
 /// Everything about some, or about all.
-pub(super) fn details(of: &Supervisor<'_>, ids: Option<&[InstanceId]>) -> Vec<Detail> {
+pub(super) fn details(of: &Supervisor<'_>, seen: &Seen, ids: Option<&[InstanceId]>) -> Vec<Detail> {
     let clock = Clock::new(of);
     let views = settled(of).filter(|view| ids.is_none_or(|ids| ids.contains(&view.id)));
-    views.map(|view| detail(of, &view, &clock)).collect()
+    views.map(|view| detail(of, &view, seen, &clock)).collect()
 }
 
 /// The variables of an instance by name.
@@ -75,7 +79,8 @@ impl Clock {
     }
 }
 
-fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, clock: &Clock) -> Brief {
+fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clock) -> Brief {
+    let usage = seen.workers.get(&view.id);
     Brief {
         id: view.pm_id,
         name: view.spec.name.clone(),
@@ -91,8 +96,8 @@ fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, clock: &Clock) -> Brief {
         started_at: view.started_at.map(|at| clock.wall(at)),
         uptime: view.started_at.map(|at| millis(clock.now.since(at))),
         restarts: view.restarts.into(),
-        cpu: None,
-        memory: None,
+        cpu: usage.and_then(|usage| usage.cpu).map(f64::from),
+        memory: usage.map(|usage| usage.rss),
     }
 }
 
@@ -107,12 +112,17 @@ fn status(status: machine::Status) -> Status {
     }
 }
 
-fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, clock: &Clock) -> Detail {
+fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clock) -> Detail {
+    let usage = seen.workers.get(&view.id);
     let spec = view.spec;
     let sinks = log_files::sinks(view);
     let path = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
     Detail {
-        brief: brief(of, view, clock),
+        brief: brief(of, view, seen, clock),
+        processes: usage.map(|usage| usage.processes),
+        threads: usage.map(|usage| usage.threads),
+        pss: usage.and_then(|usage| usage.pss),
+        open_files: usage.and_then(|usage| usage.open_files),
         siblings: view.siblings,
         created_at: clock.wall(view.created_at),
         unstable_restarts: view.unstable.into(),
@@ -121,6 +131,7 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, clock: &Clock) -> Detail
             .filter(|(given, _)| *given)
             .map(|(_, sign)| sign.to_owned())
             .collect(),
+        failed: view.failed,
         endings: view.endings.iter().map(|past| ending(past, clock)).collect(),
         script: spec.exec.script.clone(),
         exec_path: exec_path(&spec.exec),
@@ -162,10 +173,6 @@ fn ending(past: &Past, clock: &Clock) -> EndingInfo {
         at: clock.wall(past.at),
         reason: past.ending.reason().to_owned(),
         code: past.ending.code(),
-        is_failure: match &past.ending {
-            Ending::Exited(code) => *code != 0,
-            Ending::Signaled { .. } | Ending::SpawnFailed(_) => true,
-        },
         text: past.ending.to_string(),
         uptime: millis(past.uptime),
     }

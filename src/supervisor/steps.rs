@@ -17,7 +17,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
                 Next::Sweep => ", but some of its processes are left".to_owned(),
                 Next::Stay | Next::Final => String::new(),
             };
-            format!("{} ended: {ending}{after}{next}", who)
+            format!("{who} ended: {ending}{after}{next}")
         }
         Notice::Ready { who, sign, after } => {
             let sign = match sign {
@@ -40,6 +40,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
                 | StopCause::Changed
                 | StopCause::Asked
                 | StopCause::Restarted
+                | StopCause::Due
                 | StopCause::Reloaded
                 | StopCause::Replaced
                 | StopCause::GivenUp => "",
@@ -57,13 +58,15 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
         Notice::ReloadFailed(failure) => failure.to_string(),
         Notice::Queued { app, what } => format!("{app} is being reloaded, {what} comes after that"),
         Notice::Leftovers { who, signal } => {
-            format!("{}: sent {signal} to the processes it left behind", who)
+            format!("{who}: sent {signal} to the processes it left behind")
         }
         Notice::Killing { who, waited } => {
             format!("{} is still there after {}, killing its whole tree", who, Readable(*waited))
         }
-        Notice::Unkillable { who } => format!("not even SIGKILL ended {}", who),
-        Notice::ShuttingDown { .. } | Notice::KillingAll | Notice::Escalated { .. } => return None,
+        Notice::Unkillable { who } => format!("not even SIGKILL ended {who}"),
+        Notice::ShuttingDown { .. } | Notice::KillingAll | Notice::Escalated { .. } | Notice::Due { .. } => {
+            return None;
+        }
     })
 }
 

@@ -6,7 +6,9 @@
 #![allow(unsafe_code, reason = "this is the room for it; every block says why it is sound")]
 
 pub mod accounts;
+pub mod cgroups;
 pub mod channel;
+pub mod clock;
 pub mod cpus;
 pub mod detach;
 pub mod pages;
@@ -20,3 +22,5 @@ pub mod sockets;
 pub mod spawn;
 pub mod terminal;
 pub mod tree;
+pub mod units;
+pub mod zone;
