@@ -11,6 +11,7 @@ use super::{actor, workers::Workers};
 use crate::{
     machine::InstanceId,
     monitor::{Sample, Sampler, Usage},
+    sys::process,
 };
 
 /// How long what was seen is kept.
@@ -45,5 +46,7 @@ impl Figures {
             None => std::future::pending().await,
         }
         self.0 = None;
+        // What answering needed is not needed before somebody asks again.
+        process::trim_memory();
     }
 }

@@ -62,7 +62,11 @@ struct Said {
 impl Said {
     fn of(mut run: Procrun) -> Self {
         let End::Code(code) = run.wait_end() else { panic!("killed by a signal{}", run.story()) };
-        let text = |lines: Vec<String>| lines.iter().map(|line| format!("{line}\n")).collect();
+        let text = |lines: Vec<String>| {
+            let mut text = lines.join("\n");
+            text.push_str(if text.is_empty() { "" } else { "\n" });
+            text
+        };
         Self { code, out: text(run.out().lines()), err: text(run.err().lines()) }
     }
 
@@ -104,7 +108,7 @@ fn statuses(bed: &Bed) -> Vec<String> {
 #[track_caller]
 fn socket(bed: &Bed) -> PathBuf {
     let names = bed.list("home");
-    let sockets: Vec<&String> = names.iter().filter(|name| name.ends_with(".sock")).collect();
+    let sockets: Vec<&String> = names.iter().filter(|name| name.contains(".sock")).collect();
     assert_eq!(sockets.len(), 1, "{names:?}");
     bed.path("home").join(sockets[0])
 }
