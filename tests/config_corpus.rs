@@ -102,7 +102,7 @@ const TYPED: [(&[&str], u8, &str); 30] = [
     (&["procrun", "--instanecs", "2", "x"], 64, "--instances"),
     (&["procrun", "check"], 64, "`check` needs a TARGET"),
     (&["procrun", "a", "b"], 64, "-- b"),
-    (&["procrun", "start", "none"], 64, "`procrun run`"),
+    (&["procrun", "start", "none"], 127, "`none` not found"),
     (&["pm2-runtime", "start", "none"], 127, "`none` not found"),
     (&["pm2-runtime", "none"], 127, "`none` not found"),
     (&["procrun", "check", "none"], 127, "`none` not found"),
