@@ -118,7 +118,7 @@ const TYPED: [(&[&str], u8, &str); 30] = [
     (&["procrun", "check", "app.js", "--only", "app", "--delay", "2"], 0, "start_delay"),
     (&["procrun", "check", "sh", "--secret", "--public", "--machine-name", "--env"], 0, "app sh"),
     (&["procrun", "check", "--machine-name", "--env", "--raw", "sh"], 0, "app sh"),
-    (&["procrun", "check", "sh", "--delay", "1.5"], 0, "start_delay  1.5s"),
+    (&["procrun", "check", "sh", "--delay", "1.5"], 0, "start_delay        1.5s"),
     (&["procrun", "check", "sh", "--delay", "abc"], 64, "`--delay` must be seconds or a duration"),
     (&["procrun", "check", "sh", "--watch-delay", "abc"], 64, "`--watch-delay` must be seconds"),
     (&["procrun", "check", "sh", "--delay", "-1"], 64, "`--delay` cannot be negative"),
