@@ -6,14 +6,14 @@ use std::io::{Write as _, stdout};
 use super::{
     commands::Typed,
     failure::Failure,
-    list::{look, overview, say_json, shown, unexpected},
+    list::{look, say_json, shown, unexpected},
     reach::Supervisor,
     say,
     start::environment,
 };
 use crate::{
     config::EX_USAGE,
-    control::{Action, Answer, Request},
+    control::{Action, Answer, Request, snapshot::Overview},
     spec::{ExitCode, Signal},
 };
 
@@ -76,12 +76,27 @@ pub(super) fn wait_and_show(
             let _ = writeln!(stdout(), "{step}");
         }
     })?;
-    let list = overview(supervisor, &Request::List)?;
+    let Some(list) = overview_if_it_lives(supervisor)? else {
+        // What was asked for was the end of the last app.
+        return Ok(0);
+    };
     if is_json {
         let done: Vec<_> = list.instances.into_iter().filter(|one| ids.contains(&one.id)).collect();
         return Ok(say_json(&done));
     }
     Ok(say(&shown(&list.instances, look())))
+}
+
+/// The list; `None` when the supervisor has ended meanwhile.
+fn overview_if_it_lives(supervisor: &mut Supervisor) -> Result<Option<Overview>, Failure> {
+    if supervisor.ask_if_it_lives(&Request::List)? {
+        match supervisor.answer_or_end()? {
+            Some(Answer::Overview(overview)) => return Ok(Some(overview)),
+            Some(other) => return Err(unexpected(&other)),
+            None => {}
+        }
+    }
+    Ok(None)
 }
 
 /// Asks and waits for the last answer; the ids that it was done to.

@@ -55,6 +55,15 @@ impl Supervisor {
         self.connection.ask(request).map_err(|broken| self.broken(&broken))
     }
 
+    /// Asks; `false` when the supervisor has ended.
+    pub(super) fn ask_if_it_lives(&mut self, request: &Request) -> Result<bool, Failure> {
+        match self.connection.ask(request) {
+            Ok(()) => Ok(true),
+            Err(Broken::Ended) => Ok(false),
+            Err(broken) => Err(self.broken(&broken)),
+        }
+    }
+
     /// The next answer; a refusal is a failure.
     pub(super) fn answer(&mut self) -> Result<Answer, Failure> {
         match self.connection.answer() {

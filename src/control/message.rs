@@ -179,6 +179,7 @@ pub enum Answer {
         /// So many before these were gone before they could be sent.
         missed: u64,
         /// The oldest first.
+        #[serde(with = "parts")]
         lines: Vec<LogLine>,
     },
 }
@@ -195,7 +196,7 @@ pub struct SavedApp {
 }
 
 /// A line, or a piece of a very long one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
     /// The instance; `None`: the supervisor itself.
     pub id: Option<u32>,
@@ -211,6 +212,65 @@ pub struct LogLine {
     pub first: bool,
     /// The line ends with this piece.
     pub last: bool,
+}
+
+/// Lines on their way: what one instance wrote in one go is one part, or short lines would be
+/// nothing against what is said of each.
+mod parts {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::LogLine;
+
+    /// Lines that differ in nothing but their text.
+    #[derive(Serialize, Deserialize)]
+    struct Part<'a> {
+        id: Option<u32>,
+        name: std::borrow::Cow<'a, str>,
+        err: bool,
+        at: i64,
+        /// With `\n` between two.
+        text: String,
+        first: bool,
+        last: bool,
+    }
+
+    pub(super) fn serialize<S: Serializer>(lines: &[LogLine], to: S) -> Result<S::Ok, S::Error> {
+        let is_same = |one: &LogLine, other: &LogLine| {
+            // A piece of a line stands alone.
+            (one.id, one.err, one.at, true, true) == (other.id, other.err, other.at, other.first, other.last)
+                && one.first
+                && one.last
+                && one.name == other.name
+        };
+        to.collect_seq(lines.chunk_by(is_same).map(|lines| {
+            let LogLine { id, ref name, err, at, first, last, .. } = lines[0];
+            let mut text = String::with_capacity(lines.iter().map(|line| line.text.len() + 1).sum());
+            for (number, line) in lines.iter().enumerate() {
+                if number > 0 {
+                    text.push('\n');
+                }
+                text.push_str(&line.text);
+            }
+            Part { id, name: name.into(), err, at, text, first, last }
+        }))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<LogLine>, D::Error> {
+        let parts = Vec::<Part<'_>>::deserialize(from)?;
+        let lines = parts.iter().flat_map(|part| {
+            let Part { id, err, at, first, last, .. } = *part;
+            part.text.split('\n').map(move |text| LogLine {
+                id,
+                name: part.name.clone().into_owned(),
+                err,
+                at,
+                text: text.to_owned(),
+                first,
+                last,
+            })
+        });
+        Ok(lines.collect())
+    }
 }
 
 impl Answer {
@@ -344,6 +404,35 @@ mod tests {
             assert!(!line[..line.len() - 1].contains(&b'\n'));
             assert_eq!(decode::<Request>(&line[..line.len() - 1]), Ok(request));
         }
+    }
+
+    #[test]
+    fn lines_arrive_as_they_were_whatever_they_are_sent_with() {
+        let line = |id, at, text: &str| LogLine {
+            id,
+            name: "api".to_owned(),
+            err: false,
+            at,
+            text: text.to_owned(),
+            first: true,
+            last: true,
+        };
+        let piece = |first, last| LogLine { first, last, ..line(Some(0), 1, "piece") };
+        let lines = vec![
+            line(Some(0), 1, "one"),
+            line(Some(0), 1, ""),
+            line(Some(0), 1, "three\r"),
+            line(Some(0), 2, "later"),
+            line(None, 2, ""),
+            piece(true, false),
+            piece(false, false),
+            piece(false, true),
+            line(Some(0), 1, "after"),
+        ];
+        let answer = Answer::Lines { missed: 3, lines };
+        let sent = encode(&answer);
+        assert_eq!(decode::<Answer>(&sent[..sent.len() - 1]), Ok(answer));
+        assert_eq!(sent.windows(6).filter(|part| part == b"\"name\"").count(), 7, "three went together");
     }
 
     /// What the first version says. Whoever changes it has to raise [`PROTOCOL`].

@@ -55,13 +55,15 @@ fn the_daily_commands_do_what_they_say_as_pid_1_and_elsewhere() {
 
 #[test]
 fn stopping_the_only_app_by_hand_does_not_end_the_container_and_its_own_end_does() {
-    let bed = Bed::again("stop_exit_codes = [3]\n", "trap 'exit 3' USR1\nwhile :; do sleep 0.05; done");
+    let bed =
+        Bed::again("stop_exit_codes = [3]\n", "trap 'exit 3' USR1\necho ready\nwhile :; do sleep 0.05; done");
     let mut run = supervisor(&bed, true, 1);
+    run.wait_for_line("ready");
     ask(&bed, &["stop", "main"]).ok();
     ask(&bed, &["ping"]).ok();
     assert!(!run.has_ended());
-    ask(&bed, &["start", "main"]);
-    let _ = ask(&bed, &["restart", "main"]).ok();
+    ask(&bed, &["start", "main"]).ok();
+    run.wait_for_lines("ready", 2);
     ask(&bed, &["signal", "USR1", "main"]).ok();
     run.expect_code(3);
 }
