@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | [`cli`] | what people type: arguments, one file a verb | all below |
 //! | [`config`] | what people wrote: files, flags, environment → specs, and errors that point at the place | `spec`, `sys` |
+//! | [`control`] | the control socket: messages, places, server, client | `config`, `sys` |
 //! | [`spec`] | what was meant: [`spec::AppSpec`] and its parts, validated and immutable | nothing |
 //! | [`machine`] | every decision, pure: lifecycle, restart, backoff, ordered stop, line framing | `spec` |
 //! | [`supervisor`] | the one actor that owns the process table: select → step → carry out | `machine`, `sys`, `logs`, `node`, `config` |
@@ -19,6 +20,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod logs;
 pub mod machine;
 pub mod monitor;

@@ -15,6 +15,7 @@
 //! | `console`, `end`, `write` | stdout and stderr, with back-pressure |
 //! | `files`, `file`, `rotate` | log files |
 //! | `ring`, `history`, `follow` | the recent lines, and who reads them |
+//! | `view` | what they look like to who reads them |
 //! | `own`, `voice` | procrun's own lines, and how they pass a blocked stdout |
 //!
 //! Never looks at a process and never decides anything about one.
@@ -36,6 +37,7 @@ mod pump;
 mod ring;
 mod rotate;
 mod stamp;
+mod view;
 mod voice;
 mod write;
 mod writer;
@@ -55,6 +57,7 @@ use tracing_subscriber::Layer;
 pub use self::{
     follow::{Batch, Filter, Follower, Line},
     format::Kind,
+    view::View,
 };
 use self::{
     mailbox::{Addition, Mailbox, Message},
@@ -66,7 +69,9 @@ use crate::spec::{FileSpec, LogSpec, RuntimeLog, Verbosity};
 /// Who writes: what stands before its lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
-    /// PM2's `pm_id`; unique among the instances that are added.
+    /// Unique among the instances that are added.
+    pub key: u32,
+    /// PM2's `pm_id`; two instances may have the same, while one replaces the other.
     pub id: u32,
     /// The application's name.
     pub name: String,
@@ -115,27 +120,42 @@ impl Logs {
     /// # Errors
     /// As for [`Logs::start`].
     pub fn start_with(log: &RuntimeLog, out: OwnedFd, err: OwnedFd) -> io::Result<Self> {
+        Self::start_pump(log, out, err, None)
+    }
+
+    /// Starts the pump where nobody reads stdout and stderr: workers' lines go to their files alone,
+    /// and procrun's own to this one.
+    ///
+    /// # Errors
+    /// As for [`Logs::start`].
+    pub fn start_unseen(log: &RuntimeLog, own: FileSpec) -> io::Result<Self> {
+        let out = io::stdout().as_fd().try_clone_to_owned()?;
+        let err = io::stderr().as_fd().try_clone_to_owned()?;
+        Self::start_pump(log, out, err, Some(own))
+    }
+
+    fn start_pump(log: &RuntimeLog, out: OwnedFd, err: OwnedFd, own: Option<FileSpec>) -> io::Result<Self> {
         let mailbox = Arc::new(Mailbox::new(log.history)?);
-        let pump = Pump::new(mailbox.clone(), log, out, err)?;
+        let pump = Pump::new(mailbox.clone(), log, out, err, own)?;
         thread::Builder::new().name("logs".into()).spawn(move || pump.live())?;
         Ok(Self(Arc::new(Handle(mailbox))))
     }
 
     /// From now on reads an instance's pipes (the read ends; they become non-blocking) and opens its
-    /// files. They stay through all its runs. An instance of the same id is removed first.
+    /// files. They stay through all its runs. An instance of the same key is removed first.
     pub fn add(&self, label: Label, sinks: Sinks, out: OwnedFd, err: OwnedFd) {
         self.send(Message::Add(Box::new(Addition { label, sinks, out, err })));
     }
 
     /// A run of this instance is over: all it wrote is written, and a last line without end gets one,
     /// before anything that is sent after this. An orphan that still holds the pipe is heard further.
-    pub fn run_ended(&self, id: u32) {
-        self.send(Message::RunEnded(id));
+    pub fn run_ended(&self, key: u32) {
+        self.send(Message::RunEnded(key));
     }
 
     /// Writes what the instance has written until now, then closes its pipes and files.
-    pub fn remove(&self, id: u32) {
-        self.send(Message::Remove(id));
+    pub fn remove(&self, key: u32) {
+        self.send(Message::Remove(key));
     }
 
     /// One of procrun's own lines. When 256 KiB of them wait already it is dropped, and how many

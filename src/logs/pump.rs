@@ -37,7 +37,7 @@ use super::{
 };
 use crate::{
     machine::frame::{Framer, MAX_LINE},
-    spec::RuntimeLog,
+    spec::{FileSpec, RuntimeLog},
 };
 
 /// The mailbox's token in epoll; a stream's is its id and kind.
@@ -89,11 +89,12 @@ impl Pump {
         log: &RuntimeLog,
         out: OwnedFd,
         err: OwnedFd,
+        own: Option<FileSpec>,
     ) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(mailbox.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, MAIL))?;
         Ok(Self {
-            writer: Writer::new(log, out, err, mailbox.clone())?,
+            writer: Writer::new(log, out, err, mailbox.clone(), own)?,
             mailbox,
             epoll,
             input: Input::new()?,
@@ -179,9 +180,14 @@ impl Pump {
             match message {
                 Message::Add(addition) => self.add(*addition),
                 Message::RunEnded(id) => self.drain(id),
-                Message::Remove(id) => {
-                    self.remove(id);
-                    self.writer.forget_lines(id);
+                Message::Remove(key) => {
+                    let pm_id = self.instances.get(&key).map(|instance| instance.face.pm_id());
+                    self.remove(key);
+                    // A successor in a reload goes on with its predecessor's lines.
+                    let is_it = |instance: &Instance| Some(instance.face.pm_id()) == pm_id;
+                    if let Some(pm_id) = pm_id.filter(|_| !self.instances.values().any(is_it)) {
+                        self.writer.forget_lines(pm_id);
+                    }
                 }
                 Message::Flush(ids, done) => {
                     let _ = done.send(self.empty(&ids));
@@ -209,7 +215,7 @@ impl Pump {
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     fn add(&mut self, addition: Addition) {
         let Addition { label, sinks, out, err } = addition;
-        let id = label.id;
+        let id = label.key;
         self.remove(id);
         let face = self.writer.face(&label, &sinks, Instant::now());
         let streams = PerKind { out: Stream::new(out), err: Stream::new(err) };
@@ -219,7 +225,7 @@ impl Pump {
             if let Some(pipe) = &stream.pipe
                 && let Err(errno) = self.epoll.add(pipe, event)
             {
-                let message = format!("cannot read the output of {id}|{}: {errno}", label.name);
+                let message = format!("cannot read the output of {}|{}: {errno}", label.id, label.name);
                 self.writer.report(Level::ERROR, message);
             }
         }
@@ -250,9 +256,9 @@ impl Pump {
     fn empty(&mut self, ids: &[u32]) -> Vec<String> {
         let now = Instant::now();
         let mut failed = Vec::new();
-        for id in ids {
-            if let Some(instance) = self.instances.get(id) {
-                self.writer.empty(&instance.face, now, &mut failed);
+        for Instance { face, .. } in self.instances.values() {
+            if ids.contains(&face.pm_id()) {
+                self.writer.empty(face, now, &mut failed);
             }
         }
         failed

@@ -16,6 +16,7 @@ use super::{
     Label, Sinks,
     console::Console,
     dayjs,
+    file::LogFile,
     files::{Files, Slots},
     format::{self, Identity, Kind, PerKind, Put},
     history::{Gather, History},
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::{
     machine::frame::Piece,
-    spec::{LogStyle, RuntimeLog},
+    spec::{FileSpec, LogStyle, RuntimeLog},
 };
 
 /// Who ends does not wait longer for older files to be compressed.
@@ -48,6 +49,37 @@ pub(super) struct Face {
     files: PerKind<Slots>,
 }
 
+/// What stands for a console that nobody reads.
+#[derive(Debug)]
+struct Unseen {
+    file: LogFile,
+    stamp: StampId,
+    line: Vec<u8>,
+}
+
+impl Unseen {
+    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
+    fn new(file: FileSpec, stamps: &mut Stamps) -> Self {
+        // What is wrong with it, nobody can be told.
+        let file = LogFile::new(file, None, Instant::now(), &mut Reports::default());
+        Self { file, stamp: stamps.find("YYYY-MM-DD HH:mm:ss"), line: Vec::new() }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
+    fn write(&mut self, line: &OwnLine, stamps: &mut Stamps) {
+        self.line.clear();
+        line.text(0, false, Some(stamps.text(self.stamp, line.at)), &mut self.line);
+        self.file.write(&self.line, Instant::now(), &mut Reports::default());
+    }
+}
+
+impl Face {
+    /// What people call the instance.
+    pub(super) fn pm_id(&self) -> u32 {
+        self.who.id()
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Writer {
     console: Console,
@@ -64,6 +96,8 @@ pub(super) struct Writer {
     width: usize,
     /// The time of the lines that are being written, milliseconds since 1970.
     time: i64,
+    /// Nobody reads the console.
+    unseen: Option<Unseen>,
     history: Arc<History>,
 }
 
@@ -73,10 +107,12 @@ impl Writer {
         out: OwnedFd,
         err: OwnedFd,
         mailbox: Arc<Mailbox>,
+        own: Option<FileSpec>,
     ) -> io::Result<Self> {
         let mut stamps = Stamps::new();
         let stamp = log.date_format.as_deref().map(|pattern| stamps.find(pattern));
         let key_value_stamp = stamp.unwrap_or_else(|| stamps.find(dayjs::KEY_VALUE));
+        let unseen = own.map(|file| Unseen::new(file, &mut stamps));
         Ok(Self {
             history: mailbox.history.clone(),
             console: Console::new(log, out, err, mailbox)?,
@@ -88,6 +124,7 @@ impl Writer {
             key_value_stamp,
             width: 0,
             time: stamp::now(),
+            unseen,
         })
     }
 
@@ -161,7 +198,9 @@ impl Writer {
     /// The one place that every finished line of a worker passes.
     #[inline]
     pub(super) fn line(&mut self, face: &Face, kind: Kind, piece: Piece<'_>, now: Instant) {
-        self.show(face, kind, piece);
+        if self.unseen.is_none() {
+            self.show(face, kind, piece);
+        }
         let slots = *face.files.of(kind);
         if slots != [None, None] {
             self.file_away(face, kind, piece, slots, now);
@@ -252,8 +291,11 @@ impl Writer {
         self.files.flush(*face.files.of(kind), now);
     }
 
-    /// One of procrun's own lines: to stderr, in the chosen form.
+    /// One of procrun's own lines: to stderr, in the chosen form, and to the file that stands for it.
     pub(super) fn own(&mut self, line: &OwnLine) {
+        if let Some(unseen) = &mut self.unseen {
+            unseen.write(line, &mut self.stamps);
+        }
         self.console.own(line);
     }
 

@@ -2,24 +2,23 @@
 //!
 //! The states are PM2's words. What only the root can decide is handed up as a [`Verdict`].
 
+mod ending;
+mod stop;
+
 use std::{sync::Arc, time::Duration};
 
 use super::{
     Time,
     backoff::Progress,
-    event::{
-        Effect, Ending, InstanceId, Next, Notice, Readiness, Run, Sign, SpawnFailure, StopCause, Subject,
-        Timer,
-    },
+    event::{Effect, InstanceId, Readiness, Run, Sign, Timer},
+    notice::{Generation, Next, Notice, Setback, StopCause, Subject},
+    record::Record,
+    trial::{Gate, Outcome, Trial},
 };
 use crate::spec::{AppSpec, ExitCode, Signal};
 
-/// How long SIGKILL may take until it is sent again, or a process counts as unkillable.
-const KILL_PATIENCE: Duration = Duration::from_secs(1);
 /// How many times a tree is sent SIGKILL: whatever it forked during the first is met by the second.
 const KILLS: u8 = 2;
-/// The least wait before another try to start what could not be started.
-const SPAWN_RETRY: Duration = Duration::from_millis(100);
 
 /// PM2's words for the state of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +40,9 @@ pub enum Status {
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) id: InstanceId,
+    /// What people call it by (PM2's `pm_id`); its successor is called the same.
+    pub(super) pm_id: u32,
+    pub(super) generation: Generation,
     /// 0 for the first instance of its application (PM2's `NODE_APP_INSTANCE`).
     pub(super) number: u32,
     pub(super) spec: Arc<AppSpec>,
@@ -50,8 +52,17 @@ pub(super) struct Instance {
     /// Unstable runs in a row.
     unstable: u32,
     backoff: Progress,
-    /// Whether a program of it has ever been executed.
-    has_run: bool,
+    /// The number of the last run that was tried; 0 is none.
+    pub(super) tried: u64,
+    /// The number of the last run whose program has been executed; 0 is none.
+    pub(super) begun: u64,
+    /// Whether any run of it has listened.
+    pub(super) has_listened: bool,
+    pub(super) record: Record,
+    /// What the present run or the next one has to show.
+    trial: Option<Trial>,
+    /// How the last trial ended; the root takes it after each step.
+    pub(super) outcome: Option<Outcome>,
     /// When it failed for good, in the root's count of failures, and with which code.
     pub(super) failure: Option<(u64, ExitCode)>,
     /// Counts armed timers; all but the last one armed are stale.
@@ -61,9 +72,30 @@ pub(super) struct Instance {
 #[derive(Debug)]
 enum State {
     Stopped,
-    Launching { run: u64, since: Time, stop: Option<Stop> },
-    Online { run: u64, since: Time },
-    Stopping { run: u64, ended: bool, signal: Signal, since: Time, kills: u8, then: Then },
+    Launching {
+        run: u64,
+        since: Time,
+        stop: Option<Stop>,
+    },
+    Online {
+        run: u64,
+        since: Time,
+    },
+    /// It finishes its connections before it is asked to end.
+    Draining {
+        run: u64,
+        since: Time,
+        signal: Signal,
+        then: Then,
+    },
+    Stopping {
+        run: u64,
+        ended: bool,
+        signal: Signal,
+        since: Time,
+        kills: u8,
+        then: Then,
+    },
     Waiting,
     Errored,
 }
@@ -111,31 +143,40 @@ pub(super) struct Step<'a> {
 }
 
 impl Instance {
-    pub(super) fn new(id: InstanceId, number: u32, spec: Arc<AppSpec>) -> Self {
+    pub(super) fn new(id: InstanceId, pm_id: u32, number: u32, spec: Arc<AppSpec>, now: Time) -> Self {
         Self {
             id,
+            pm_id,
+            generation: Generation::Settled,
             number,
             spec,
             state: State::Stopped,
             readiness: Readiness::default(),
             unstable: 0,
             backoff: Progress::default(),
-            has_run: false,
+            tried: 0,
+            begun: 0,
+            has_listened: false,
+            record: Record::new(now),
+            trial: None,
+            outcome: None,
             failure: None,
             epoch: 0,
         }
     }
 
     pub(super) fn subject(&self) -> Subject {
-        Subject { id: self.id, spec: self.spec.clone() }
+        Subject { id: self.id, pm_id: self.pm_id, generation: self.generation, spec: self.spec.clone() }
     }
 
     pub(super) fn status(&self) -> Status {
         match self.state {
             State::Stopped => Status::Stopped,
             State::Launching { .. } => Status::Launching,
+            // PM2's word for one that has yet to send its `ready`.
+            State::Online { .. } if self.spec.reload.wait_ready && self.trial.is_some() => Status::Launching,
             State::Online { .. } => Status::Online,
-            State::Stopping { .. } => Status::Stopping,
+            State::Draining { .. } | State::Stopping { .. } => Status::Stopping,
             State::Waiting => Status::WaitingRestart,
             State::Errored => Status::Errored,
         }
@@ -146,10 +187,50 @@ impl Instance {
         !matches!(self.state, State::Stopped | State::Errored)
     }
 
+    /// Whether it is the one of its place.
+    pub(super) fn is_settled(&self) -> bool {
+        self.generation == Generation::Settled
+    }
+
+    /// Whether it is the one of its place, and is to stay it.
+    pub(super) fn is_staying(&self) -> bool {
+        self.is_settled() && !self.is_leaving()
+    }
+
+    /// Whether its process runs and is to go on.
+    pub(super) fn is_online(&self) -> bool {
+        matches!(self.state, State::Online { .. })
+    }
+
+    /// Since when its process is there.
+    pub(super) fn started_at(&self) -> Option<Time> {
+        match self.state {
+            State::Launching { since, .. }
+            | State::Online { since, .. }
+            | State::Draining { since, .. }
+            | State::Stopping { since, ended: false, .. } => Some(since),
+            State::Stopping { ended: true, .. } | State::Stopped | State::Waiting | State::Errored => None,
+        }
+    }
+
+    /// Unstable runs in a row (PM2's `unstable_restarts`).
+    pub(super) fn unstable(&self) -> u32 {
+        self.unstable
+    }
+
+    /// Forgets how often it was restarted.
+    pub(super) fn reset(&mut self, now: Time) {
+        self.unstable = 0;
+        self.record.reset(now);
+    }
+
     /// The run that has a process or is about to.
     pub(super) fn run(&self) -> Option<Run> {
         let number = match self.state {
-            State::Launching { run, .. } | State::Online { run, .. } | State::Stopping { run, .. } => run,
+            State::Launching { run, .. }
+            | State::Online { run, .. }
+            | State::Draining { run, .. }
+            | State::Stopping { run, .. } => run,
             State::Stopped | State::Waiting | State::Errored => return None,
         };
         Some(Run { instance: self.id, number })
@@ -158,7 +239,7 @@ impl Instance {
     /// Whether it will be forgotten as soon as its tree is gone.
     pub(super) fn is_leaving(&self) -> bool {
         match &self.state {
-            State::Stopping { then, .. } => matches!(then, Then::Remove),
+            State::Draining { then, .. } | State::Stopping { then, .. } => matches!(then, Then::Remove),
             State::Launching { stop, .. } => stop.is_some_and(|stop| matches!(stop.then, Then::Remove)),
             State::Stopped | State::Online { .. } | State::Waiting | State::Errored => false,
         }
@@ -167,7 +248,9 @@ impl Instance {
     /// The run whose main process is there to get a signal.
     pub(super) fn main_process(&self) -> Option<Run> {
         match self.state {
-            State::Online { .. } | State::Stopping { ended: false, .. } => self.run(),
+            State::Online { .. } | State::Draining { .. } | State::Stopping { ended: false, .. } => {
+                self.run()
+            }
             State::Stopping { ended: true, .. }
             | State::Launching { .. }
             | State::Stopped
@@ -176,11 +259,50 @@ impl Instance {
         }
     }
 
+    /// Its next run has to show this.
+    pub(super) fn try_next(&mut self, gate: Gate) {
+        self.trial = Some(Trial::Ahead(gate));
+    }
+
+    /// Its present run has to show this, from now on.
+    pub(super) fn try_again(&mut self, step: &mut Step<'_>, gate: Gate) {
+        self.trial = Some(Trial::Running(gate));
+        self.arm_trial(step, gate);
+    }
+
+    fn arm_trial(&mut self, step: &mut Step<'_>, gate: Gate) {
+        let time = match gate {
+            Gate::Sign(_) => self.spec.reload.listen_timeout,
+            Gate::Uptime => self.spec.restart.min_uptime,
+        };
+        self.arm(step, time);
+    }
+
+    /// The present trial is over, if there is one.
+    fn end_trial(&mut self, outcome: impl FnOnce() -> Outcome) {
+        if self.trial.take().is_some() {
+            self.outcome = Some(outcome());
+        }
+    }
+
+    /// Starts it, also one that is about to stay ended.
+    pub(super) fn revive(&mut self, step: &mut Step<'_>) {
+        match &mut self.state {
+            State::Stopped | State::Waiting | State::Errored => self.launch(step),
+            State::Draining { then, .. } | State::Stopping { then, .. } => *then = Then::Restart,
+            State::Launching { stop: Some(stop), .. } => stop.then = Then::Restart,
+            State::Launching { stop: None, .. } | State::Online { .. } => {}
+        }
+    }
+
     /// Starts it if it has no process; a wait for its restart is cut short.
     pub(super) fn start(&mut self, step: &mut Step<'_>) {
         match self.state {
             State::Stopped | State::Waiting | State::Errored => self.launch(step),
-            State::Launching { .. } | State::Online { .. } | State::Stopping { .. } => {}
+            State::Launching { .. }
+            | State::Online { .. }
+            | State::Draining { .. }
+            | State::Stopping { .. } => {}
         }
     }
 
@@ -188,6 +310,16 @@ impl Instance {
         *step.runs += 1;
         self.epoch += 1;
         self.failure = None;
+        if self.tried > 0 {
+            self.record.restarts = self.record.restarts.saturating_add(1);
+        }
+        self.tried = *step.runs;
+        self.trial = match self.trial {
+            Some(Trial::Ahead(gate)) => Some(Trial::Running(gate)),
+            Some(Trial::Running(_)) | None => {
+                self.spec.reload.wait_ready.then_some(Trial::Running(Gate::Sign(Sign::Message)))
+            }
+        };
         self.state = State::Launching { run: *step.runs, since: step.now, stop: None };
         self.readiness = Readiness::default();
         step.out.push(Effect::Spawn(Run { instance: self.id, number: *step.runs }));
@@ -196,9 +328,13 @@ impl Instance {
     pub(super) fn started(&mut self, step: &mut Step<'_>) {
         match &mut self.state {
             State::Launching { run, since, stop } => {
-                self.has_run = true;
+                self.begun = *run;
                 let stop = stop.take();
                 self.state = State::Online { run: *run, since: *since };
+                step.say(Notice::Started { who: self.subject() });
+                if let Some(Trial::Running(gate)) = self.trial {
+                    self.arm_trial(step, gate);
+                }
                 if let Some(stop) = stop {
                     let verdict = self.stop(step, stop);
                     debug_assert_eq!(verdict, Verdict::Nothing, "an online instance does not end at once");
@@ -206,6 +342,7 @@ impl Instance {
             }
             State::Stopped
             | State::Online { .. }
+            | State::Draining { .. }
             | State::Stopping { .. }
             | State::Waiting
             | State::Errored => {}
@@ -220,79 +357,27 @@ impl Instance {
                     Sign::Message => &mut self.readiness.message,
                 };
                 if !std::mem::replace(given, true) {
-                    let who = Subject { id: self.id, spec: self.spec.clone() };
-                    step.say(Notice::Ready { who, sign, after: step.now.since(since) });
+                    let after = step.now.since(since);
+                    step.say(Notice::Ready { who: self.subject(), sign, after });
+                }
+                self.has_listened |= sign == Sign::Listening;
+                let passes = match self.trial {
+                    Some(Trial::Running(Gate::Sign(wanted))) => wanted == sign,
+                    Some(Trial::Running(Gate::Uptime)) => sign == Sign::Listening,
+                    Some(Trial::Ahead(_)) | None => false,
+                };
+                if passes {
+                    // Its timer is stale.
+                    self.epoch += 1;
+                    self.end_trial(|| Outcome::Passed);
                 }
             }
             State::Launching { .. }
             | State::Stopped
+            | State::Draining { .. }
             | State::Stopping { .. }
             | State::Waiting
             | State::Errored => {}
-        }
-    }
-
-    pub(super) fn spawn_failed(&mut self, step: &mut Step<'_>, failure: SpawnFailure) -> Verdict {
-        match &mut self.state {
-            State::Launching { stop, .. } => match stop.take() {
-                Some(stop) => self.follow(step, stop.then, failure.code),
-                None => self.ended(step, Ending::SpawnFailed(failure), Duration::ZERO, false),
-            },
-            State::Stopped
-            | State::Online { .. }
-            | State::Stopping { .. }
-            | State::Waiting
-            | State::Errored => Verdict::Nothing,
-        }
-    }
-
-    /// The main process has been reaped.
-    pub(super) fn exited(&mut self, step: &mut Step<'_>, ending: Ending, leftovers: bool) -> Verdict {
-        let leftovers = leftovers && self.spec.stop.treekill;
-        match &mut self.state {
-            State::Launching { since, stop, .. } => {
-                let uptime = step.now.since(*since);
-                match stop.take() {
-                    Some(stop) => self.stopped(step, &ending, uptime, stop.then),
-                    None => self.ended(step, ending, uptime, leftovers),
-                }
-            }
-            State::Online { since, .. } => {
-                let uptime = step.now.since(*since);
-                self.ended(step, ending, uptime, leftovers)
-            }
-            State::Stopping { ended: ended @ false, signal, since, then, run, .. } => {
-                let uptime = step.now.since(*since);
-                if leftovers {
-                    *ended = true;
-                    let (run, signal) = (Run { instance: self.id, number: *run }, *signal);
-                    step.say(Notice::Ended { who: self.subject(), ending, uptime, next: Next::Sweep });
-                    self.sweep(step, run, signal);
-                    Verdict::Nothing
-                } else {
-                    let then = *then;
-                    self.stopped(step, &ending, uptime, then)
-                }
-            }
-            State::Stopping { ended: true, .. } | State::Stopped | State::Waiting | State::Errored => {
-                Verdict::Nothing
-            }
-        }
-    }
-
-    /// The last process of the tree is gone.
-    pub(super) fn tree_gone(&mut self, step: &mut Step<'_>) -> Verdict {
-        match &self.state {
-            State::Stopping { ended: true, then, .. } => {
-                let then = *then;
-                self.follow(step, then, 0)
-            }
-            State::Stopping { ended: false, .. }
-            | State::Launching { .. }
-            | State::Online { .. }
-            | State::Stopped
-            | State::Waiting
-            | State::Errored => Verdict::Nothing,
         }
     }
 
@@ -304,6 +389,21 @@ impl Instance {
         match &mut self.state {
             State::Waiting => {
                 self.launch(step);
+                Verdict::Nothing
+            }
+            State::Online { .. } => {
+                let waited = self.spec.reload.listen_timeout;
+                match self.trial {
+                    Some(Trial::Running(Gate::Uptime)) => self.end_trial(|| Outcome::Passed),
+                    Some(Trial::Running(Gate::Sign(sign))) => {
+                        self.end_trial(|| Outcome::Failed(Setback::Silent { sign, waited }));
+                    }
+                    Some(Trial::Ahead(_)) | None => {}
+                }
+                Verdict::Nothing
+            }
+            State::Draining { .. } => {
+                self.drained(step, StopCause::NotDrained);
                 Verdict::Nothing
             }
             State::Stopping { kills: 0, .. } => {
@@ -327,165 +427,8 @@ impl Instance {
                 };
                 self.follow(step, then, Signal::KILL.exit_code())
             }
-            State::Launching { .. } | State::Online { .. } | State::Stopped | State::Errored => {
-                Verdict::Nothing
-            }
+            State::Launching { .. } | State::Stopped | State::Errored => Verdict::Nothing,
         }
-    }
-
-    /// Asks it to end. What it was to do afterwards is replaced by what `stop` says.
-    pub(super) fn stop(&mut self, step: &mut Step<'_>, stop: Stop) -> Verdict {
-        match &mut self.state {
-            State::Online { run, since } => {
-                let run = Run { instance: self.id, number: *run };
-                let Stop { signal, cause, then } = stop;
-                self.state =
-                    State::Stopping { run: run.number, ended: false, signal, since: *since, kills: 0, then };
-                step.say(Notice::Stopping { who: self.subject(), signal, cause });
-                if self.spec.is_cluster() {
-                    step.out.push(Effect::Retire(run));
-                }
-                step.out.push(if self.spec.stop.with_message && self.spec.is_node() {
-                    Effect::Shutdown(run, signal)
-                } else {
-                    Effect::Signal(run, signal)
-                });
-                // A stopped process (SIGSTOP) would not see the signal before it goes on.
-                step.out.push(Effect::Signal(run, Signal::CONT));
-                self.arm(step, self.spec.stop.kill_timeout);
-                Verdict::Nothing
-            }
-            State::Launching { stop: pending, .. } => {
-                *pending = Some(stop);
-                Verdict::Nothing
-            }
-            State::Stopping { then, .. } => {
-                *then = stop.then;
-                Verdict::Nothing
-            }
-            State::Stopped | State::Waiting | State::Errored => self.follow(step, stop.then, 0),
-        }
-    }
-
-    /// SIGKILL to the whole tree, at once.
-    pub(super) fn kill(&mut self, step: &mut Step<'_>) {
-        let Some(run) = self.run() else { return };
-        let State::Stopping { kills, ended, .. } = &mut self.state else { return };
-        *kills += 1;
-        if self.spec.stop.treekill {
-            step.out.push(Effect::KillTree(run));
-        } else if !*ended {
-            step.out.push(Effect::Signal(run, Signal::KILL));
-        }
-        self.arm(step, KILL_PATIENCE);
-    }
-
-    /// The process has ended by itself.
-    fn ended(&mut self, step: &mut Step<'_>, ending: Ending, uptime: Duration, leftovers: bool) -> Verdict {
-        let code = ending.code();
-        let next = self.decide(&ending, uptime);
-        let run = self.run();
-        step.say(Notice::Ended { who: self.subject(), ending, uptime, next });
-        match run {
-            Some(run) if leftovers => {
-                let signal = self.spec.stop_signal();
-                let then = Then::Follow(next);
-                self.state =
-                    State::Stopping { run: run.number, ended: true, signal, since: step.now, kills: 0, then };
-                self.sweep(step, run, signal);
-                self.arm(step, self.spec.stop.kill_timeout);
-                // Its own code counts now: later nobody knows it any more.
-                match next {
-                    Next::Final => Verdict::Ended(code),
-                    Next::Errored { .. } => Verdict::Errored(code),
-                    Next::Restart(_) | Next::Stay | Next::Sweep => Verdict::Nothing,
-                }
-            }
-            _ => self.follow(step, Then::Follow(next), code),
-        }
-    }
-
-    /// The process has ended as it was asked to.
-    fn stopped(&mut self, step: &mut Step<'_>, ending: &Ending, uptime: Duration, then: Then) -> Verdict {
-        let next = match &then {
-            Then::Follow(next) => *next,
-            Then::Restart => Next::Restart(Duration::ZERO),
-            Then::Stay | Then::Remove => Next::Stay,
-        };
-        step.say(Notice::Ended { who: self.subject(), ending: ending.clone(), uptime, next });
-        self.follow(step, then, 0)
-    }
-
-    fn sweep(&mut self, step: &mut Step<'_>, run: Run, signal: Signal) {
-        step.say(Notice::Leftovers { who: self.subject(), signal });
-        step.out.push(Effect::SweepTree(run, signal));
-    }
-
-    /// Nothing of the last run is left: goes on to what was to come.
-    fn follow(&mut self, step: &mut Step<'_>, then: Then, code: ExitCode) -> Verdict {
-        self.epoch += 1;
-        match then {
-            Then::Stay | Then::Follow(Next::Stay | Next::Sweep) => {
-                self.state = State::Stopped;
-                Verdict::Nothing
-            }
-            Then::Remove => {
-                self.state = State::Stopped;
-                Verdict::Removed
-            }
-            Then::Restart => {
-                self.unstable = 0;
-                self.backoff = Progress::default();
-                self.launch(step);
-                Verdict::Nothing
-            }
-            Then::Follow(Next::Restart(Duration::ZERO)) => {
-                self.launch(step);
-                Verdict::Nothing
-            }
-            Then::Follow(Next::Restart(wait)) => {
-                self.state = State::Waiting;
-                self.arm(step, wait);
-                Verdict::Nothing
-            }
-            Then::Follow(Next::Final) => {
-                self.state = State::Stopped;
-                Verdict::Ended(code)
-            }
-            Then::Follow(Next::Errored { .. }) => {
-                self.state = State::Errored;
-                Verdict::Errored(code)
-            }
-        }
-    }
-
-    /// Run again, and when? PM2's rules (`min_uptime`, `max_restarts`, `stop_exit_codes`).
-    fn decide(&mut self, ending: &Ending, uptime: Duration) -> Next {
-        let policy = &self.spec.restart;
-        let (is_final, is_unstable, least_wait) = match ending {
-            Ending::Exited(code) => {
-                (policy.stop_exit_codes.contains(code), uptime < policy.min_uptime, Duration::ZERO)
-            }
-            Ending::Signaled { .. } => (false, uptime < policy.min_uptime, Duration::ZERO),
-            // Unstable whatever `min_uptime` says, and never tried again at once: the answer
-            // comes at once, too, and the supervisor would do nothing else.
-            Ending::SpawnFailed(failure) => {
-                if failure.permanent && !self.has_run {
-                    return Next::Errored { unstable: 1 };
-                }
-                (false, true, SPAWN_RETRY)
-            }
-        };
-        if !policy.autorestart || is_final {
-            return Next::Final;
-        }
-        self.unstable = if is_unstable { self.unstable + 1 } else { 0 };
-        if self.unstable >= policy.max_restarts.max(1) {
-            return Next::Errored { unstable: self.unstable };
-        }
-        let (wait, progress) = self.backoff.next(policy.backoff, uptime);
-        self.backoff = progress;
-        Next::Restart(wait.max(least_wait))
     }
 
     fn arm(&mut self, step: &mut Step<'_>, wait: Duration) {

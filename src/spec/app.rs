@@ -4,12 +4,15 @@ use std::{
     collections::BTreeMap,
     fmt::Display,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use super::{LogSpec, RestartPolicy, Signal, StopPolicy};
+use serde::{Deserialize, Serialize};
+
+use super::{LogSpec, ReloadPolicy, RestartPolicy, Signal, StopPolicy};
 
 /// One application: what to execute, how many times, and what to do when it ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppSpec {
     /// Unique within the plan; not empty, no control characters.
     pub name: String,
@@ -31,6 +34,8 @@ pub struct AppSpec {
     pub autostart: bool,
     /// When to run again.
     pub restart: RestartPolicy,
+    /// How to replace it while it serves.
+    pub reload: ReloadPolicy,
     /// How to end it.
     pub stop: StopPolicy,
     /// Where its output goes besides stdout and stderr.
@@ -41,7 +46,7 @@ pub struct AppSpec {
 }
 
 /// What to execute. The program is looked up at every start, never at parse time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exec {
     /// PM2's `script`: a path (relative to `cwd`), a name in `PATH`, or a shell line.
     pub script: String,
@@ -58,7 +63,7 @@ pub struct Exec {
 }
 
 /// What runs the script.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Interpreter {
     /// By extension and first bytes.
     Auto,
@@ -69,7 +74,7 @@ pub enum Interpreter {
 }
 
 /// How many processes an application keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Instances {
     /// Exactly so many, 1 to 1,000.
     Count(u32),
@@ -78,7 +83,7 @@ pub enum Instances {
 }
 
 /// PM2's `exec_mode`, as told to the worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExecMode {
     /// A plain process.
     Fork,
@@ -97,7 +102,7 @@ impl ExecMode {
 }
 
 /// How the connections to a Node cluster reach its workers (`balance`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Balance {
     /// procrun accepts and hands them out in turn.
     RoundRobin,
@@ -117,10 +122,14 @@ impl Balance {
 }
 
 /// The environment beside what procrun itself adds.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EnvSpec {
-    /// What is taken from procrun's own environment.
+    /// What is taken from the caller's environment.
     pub inherit: InheritEnv,
+    /// The environment of the caller who has added the application to a running procrun; `None`:
+    /// procrun's own. It travels beside the applications, because many have the same.
+    #[serde(skip)]
+    pub caller: Option<Arc<BTreeMap<String, String>>>,
     /// What a JavaScript file put into its own environment, then `env_file`, `env` and
     /// `env_<name>`: the later wins. No NUL, no `=` in a name.
     pub vars: BTreeMap<String, String>,
@@ -131,7 +140,7 @@ pub struct EnvSpec {
 }
 
 /// What is taken from procrun's own environment (PM2's `filter_env`).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum InheritEnv {
     /// All of it.
     #[default]
@@ -157,7 +166,7 @@ impl InheritEnv {
 }
 
 /// Whom to run as. `None` everywhere: as procrun itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Identity {
     /// `uid` or `user`.
     pub user: Option<PrincipalRef>,
@@ -166,7 +175,7 @@ pub struct Identity {
 }
 
 /// A user or group as written: by number or by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PrincipalRef {
     /// By number.
     Id(u32),
@@ -194,6 +203,12 @@ impl AppSpec {
     /// Whether its instances are workers of a Node cluster whose primary is procrun.
     pub fn is_cluster(&self) -> bool {
         self.exec_mode == ExecMode::Cluster && self.is_node()
+    }
+
+    /// Whether an old and a new process of one instance can serve side by side, because procrun
+    /// holds the sockets. Else the old one has to end before the new one starts.
+    pub fn can_overlap(&self) -> bool {
+        self.is_cluster()
     }
 
     /// What a file of this path is called for one instance: PM2 puts `-<id>` before the extension

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 /// How lines look on procrun's stdout and stderr.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RuntimeLog {
@@ -63,7 +65,7 @@ pub enum Verbosity {
 }
 
 /// What becomes of one application's output.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LogSpec {
     /// A line that is itself a JSON object is merged into the JSON record (`log_type = "json"`),
     /// and files get JSON records.
@@ -78,7 +80,7 @@ pub struct LogSpec {
 }
 
 /// The files of one application's output.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogFiles {
     /// stdout (`out_file`).
     pub out: Option<PathBuf>,

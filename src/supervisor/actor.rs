@@ -1,12 +1,15 @@
 //! The supervisor's loop: wait for news, let the machine decide, carry it out.
 
-use std::{io, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
-use super::{evaluation::Running, is_stop, launch, report, say_early, timers::Timers, workers::Workers};
+use super::{
+    Role, clients::Clients, evaluation::Running, figures::Figures, is_stop, launch, report, say_early,
+    timers::Timers, workers::Workers,
+};
 use crate::{
     config::{Loaded, Problems, Read, Source},
     logs::{self, Logs},
@@ -21,19 +24,27 @@ use crate::{
     },
 };
 
+/// The code of a second supervisor where there may be one.
+const SECOND: ExitCode = 1;
 /// Who has asked procrun to stop does not wait longer for a reader that reads nothing.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-struct Supervisor<'a> {
-    source: &'a Source,
-    began: Instant,
-    machine: Machine,
-    workers: Workers,
+pub(super) struct Supervisor<'a> {
+    pub(super) source: &'a Source,
+    pub(super) began: Instant,
+    pub(super) machine: Machine,
+    pub(super) workers: Workers,
+    pub(super) clients: Clients,
+    pub(super) figures: Figures,
     node: Hub,
     timers: Timers,
     signals: Signals,
     open_files: OpenFiles,
     evaluation: Option<Running>,
+    /// Where a supervisor in the background keeps its files.
+    pub(super) home: Option<PathBuf>,
+    /// The applications that commands have added.
+    pub(super) added: Vec<Arc<AppSpec>>,
     /// Asked to read the file again while it is being read.
     read_once_more: bool,
     end: Option<ExitCode>,
@@ -45,6 +56,7 @@ struct Supervisor<'a> {
 /// Reads the configuration and runs it to its end.
 pub(super) async fn supervise(
     source: &Source,
+    role: &Role,
     mut signals: Signals,
     open_files: OpenFiles,
 ) -> io::Result<ExitCode> {
@@ -65,12 +77,26 @@ pub(super) async fn supervise(
         say_early("nothing was started");
         return Ok(code);
     }
-    let logs = Logs::start(&plan.runtime.log)?;
+    let (clients, trouble) = Clients::open(role);
+    if role.background.is_some()
+        && let Some(trouble) = &trouble
+    {
+        say_early(format_args!("error: {trouble}"));
+        return Ok(SECOND);
+    }
+    let logs = match &role.background {
+        None => Logs::start(&plan.runtime.log)?,
+        Some(background) => background.logs(&plan.runtime.log)?,
+    };
     let subscriber =
         tracing_subscriber::registry().with(logs::layer(logs.clone(), plan.runtime.log.verbosity));
     tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
     for notice in notices {
         warn!("{notice}");
+    }
+    match trouble {
+        None => debug!("commands reach this procrun at {}", clients.path().display()),
+        Some(trouble) => warn!("{trouble}: commands cannot reach this procrun"),
     }
     let cpus = cpus_for(&plan);
     let machine = Machine::new(plan, cpus);
@@ -78,6 +104,8 @@ pub(super) async fn supervise(
         Workers::new(source.environment().clone(), open_files, logs.clone(), machine.instances().count())?;
     let mut supervisor = Supervisor {
         source,
+        clients,
+        figures: Figures::default(),
         began: now(),
         machine,
         workers,
@@ -86,12 +114,16 @@ pub(super) async fn supervise(
         signals,
         open_files,
         evaluation: None,
+        home: role.background.as_ref().map(|background| background.home.clone()),
+        added: Vec::new(),
         read_once_more: false,
         end: None,
         stop_asked: false,
         effects: Vec::new(),
     };
     let code = supervisor.run().await?;
+    supervisor.clients.close();
+    supervisor.node.clean_up();
     supervisor.last_words(&logs).await?;
     // The kernel takes everything back faster than it could be given back piece by piece.
     std::mem::forget(supervisor);
@@ -131,6 +163,11 @@ impl Supervisor<'_> {
                     // Connections come by the thousand; nobody has ended and no timer is due.
                     continue;
                 }
+                result = self.clients.turn() => {
+                    result?;
+                    self.serve();
+                }
+                () = self.figures.rest() => {}
             }
             for signal in received.drain(..) {
                 self.received(signal);
@@ -173,13 +210,13 @@ impl Supervisor<'_> {
         }
     }
 
-    fn now(&self) -> Time {
+    pub(super) fn now(&self) -> Time {
         Time::after_start(now() - self.began)
     }
 
     /// Lets the machine take in events and everything that follows from them at once. What comes
     /// of all events of a round goes out together.
-    fn feed(&mut self, mut events: Vec<Event>) {
+    pub(super) fn feed(&mut self, mut events: Vec<Event>) {
         while !events.is_empty() {
             let now = self.now();
             let mut effects = std::mem::take(&mut self.effects);
@@ -194,6 +231,7 @@ impl Supervisor<'_> {
 
     /// Does what the machine decided; all spawns and all kills of a turn go out together.
     fn carry_out(&mut self, effects: &[Effect]) -> Vec<Event> {
+        let mut answers: Vec<Event> = Vec::new();
         let mut spawn: Vec<Run> = Vec::new();
         let mut kill: Vec<Run> = Vec::new();
         for effect in effects {
@@ -202,6 +240,11 @@ impl Supervisor<'_> {
                 Effect::KillTree(run) => kill.push(*run),
                 Effect::Signal(run, signal) => self.workers.signal(*run, *signal),
                 Effect::Retire(run) => self.node.retire(*run),
+                Effect::Drain(run) => {
+                    if !self.node.drain(*run) {
+                        answers.push(Event::Drained(*run));
+                    }
+                }
                 Effect::Shutdown(run, signal) => {
                     if !self.node.send_shutdown(*run) {
                         self.workers.signal(*run, *signal);
@@ -209,15 +252,20 @@ impl Supervisor<'_> {
                 }
                 Effect::SweepTree(run, signal) => self.workers.sweep(*run, *signal),
                 Effect::Arm(timer, at) => self.timers.arm(*timer, *at),
+                Effect::Promote(run) => self.workers.promote(*run),
                 Effect::Forget(instance) => self.workers.forget(*instance),
                 Effect::Say(notice) => report::say(notice),
+                Effect::Reply(ticket, reply) => self.clients.reply(*ticket, reply),
                 Effect::End(code) => self.end = Some(*code),
             }
         }
         if !kill.is_empty() {
             self.workers.kill_trees(&kill);
         }
-        if spawn.is_empty() { Vec::new() } else { self.workers.spawn(&self.machine, &spawn, &mut self.node) }
+        if !spawn.is_empty() {
+            answers.append(&mut self.workers.spawn(&self.machine, &spawn, &mut self.node));
+        }
+        answers
     }
 
     /// Takes in what Node workers say.
@@ -277,7 +325,7 @@ impl Supervisor<'_> {
         }
     }
 
-    fn stop(&mut self, signal: Signal) {
+    pub(super) fn stop(&mut self, signal: Signal) {
         self.stop_asked = true;
         // The workers first: they have something to finish.
         self.feed(vec![Event::Stop(StopRequest { signal })]);
@@ -313,6 +361,7 @@ impl Supervisor<'_> {
                 return;
             }
         };
+        let plan = self.with_added(plan);
         let changes = diff(self.machine.plan(), &plan);
         let new = changes.iter().filter_map(|change| match change {
             AppChange::Add(app) | AppChange::Replace { new: app, .. } => Some(app.as_ref()),
@@ -345,7 +394,7 @@ impl Supervisor<'_> {
 
 /// Looks up all programs, directories and users before anything starts; says what is missing and
 /// returns the code of the first.
-fn preflight<'a>(
+pub(super) fn preflight<'a>(
     apps: impl Iterator<Item = &'a AppSpec>,
     source: &Source,
     mut say: impl FnMut(&str),
@@ -361,13 +410,13 @@ fn preflight<'a>(
 }
 
 #[expect(clippy::disallowed_methods, reason = "the supervisor's clock: the one place that reads it")]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     std::time::Instant::now().into()
 }
 
 /// How many processes can run at once here, if the plan asks; a start need not wait for the answer
 /// otherwise.
-fn cpus_for(plan: &Plan) -> u32 {
+pub(super) fn cpus_for(plan: &Plan) -> u32 {
     let asks = plan.apps.iter().any(|app| matches!(app.instances, Instances::CpusMinus(_)));
     if asks { cpus::available() } else { 1 }
 }

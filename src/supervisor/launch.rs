@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     ffi::{CString, OsStr, OsString},
     os::unix::ffi::OsStringExt,
+    path::Path,
 };
 
 use super::resolve::{self, Command};
@@ -47,6 +48,27 @@ pub(super) struct Prepared {
     pub(super) marker: String,
 }
 
+impl Prepared {
+    /// Whether the program is Node and may read a file that its application did not name.
+    pub(super) fn takes_preload(&self) -> bool {
+        let forbids = |text: &[u8]| text.windows(PERMISSION.len()).any(|part| part == PERMISSION);
+        let is_options = |entry: &&CString| entry.to_bytes().starts_with(b"NODE_OPTIONS=");
+        let options = self.env.iter().filter(is_options);
+        self.command.is_node && !self.argv.iter().chain(options).any(|it| forbids(it.to_bytes()))
+    }
+
+    /// Lets Node run a script before the application's. Of Node's two ways this is the one that
+    /// leaves everything else as it is: with `--import` it loads a CommonJS application as a module,
+    /// which changes the order of ticks and promises, and the kind of an uncaught error.
+    pub(super) fn preload(&mut self, script: &Path) -> Result<(), SpawnFailure> {
+        self.argv.splice(1..1, [c"--require".to_owned(), c_string(script.as_os_str())?]);
+        Ok(())
+    }
+}
+
+/// Part of the options by which Node reads only what it is allowed to.
+const PERMISSION: &[u8] = b"-permission";
+
 /// Prepares a run of an instance; `marker` is `NAME=value` of [`MARKER`].
 pub(super) fn prepare(
     instance: &InstanceView<'_>,
@@ -80,10 +102,19 @@ pub(super) fn prepare(
     })
 }
 
+/// The variables that a start of this instance would give it, but for the run's marker.
+pub(super) fn shown_environment(
+    instance: &InstanceView<'_>,
+    inherited: &Environment,
+) -> Result<Environment, SpawnFailure> {
+    Ok(environment(instance, inherited, credentials(instance.spec)?.as_ref()))
+}
+
 /// Looks whether the program, the working directory and the user of an application are there.
 pub(super) fn preflight(spec: &AppSpec, inherited: &Environment) -> Result<(), SpawnFailure> {
     credentials(spec)?;
-    let path = spec.env.vars.get("PATH").map(OsString::from);
+    let of_caller = spec.env.caller.as_ref().and_then(|caller| caller.get("PATH"));
+    let path = spec.env.vars.get("PATH").or(of_caller).map(OsString::from);
     let path = path.as_deref().or_else(|| inherited.get(OsStr::new("PATH")).map(OsString::as_os_str));
     resolve::resolve(&spec.exec, path).map(|_| ())
 }
@@ -108,11 +139,18 @@ fn environment(
     credentials: Option<&Credentials>,
 ) -> Environment {
     let spec = instance.spec;
-    let mut env: Environment = inherited
-        .iter()
-        .filter(|(name, _)| inherits(&spec.env.inherit, name))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
+    let mut env: Environment = match &spec.env.caller {
+        None => inherited
+            .iter()
+            .filter(|(name, _)| inherits(&spec.env.inherit, name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        Some(caller) => caller
+            .iter()
+            .filter(|(name, _)| inherits(&spec.env.inherit, OsStr::new(name)))
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
+    };
     let mut set = |name: &str, value: String| env.insert(name.into(), value.into());
     if let Some(account) = credentials.and_then(|credentials| credentials.account.as_ref()) {
         set("HOME", account.home.to_string_lossy().into_owned());
@@ -128,7 +166,7 @@ fn environment(
     set("namespace", spec.namespace.clone());
     set("exec_mode", spec.exec_mode.as_str().to_owned());
     set("instances", instance.siblings.to_string());
-    set("pm_id", instance.id.0.to_string());
+    set("pm_id", instance.pm_id.to_string());
     set(&spec.env.instance_var, instance.number.to_string());
     for (name, value) in &spec.env.vars {
         set(name, value.clone());

@@ -239,7 +239,12 @@ fn last_words_of_who_is_removed_are_there_for_those_who_follow() {
     for (name, expected) in [("w", vec!["w:x"]), ("w", vec!["w:x", "w:x"]), ("v", vec!["v:x"])] {
         let (out_read, mut out) = pipe(1 << 16);
         let (err_read, _err) = pipe(1 << 16);
-        logs.add(Label { id: 7, name: name.to_owned() }, Sinks::default(), out_read.into(), err_read.into());
+        logs.add(
+            Label { key: 7, id: 7, name: name.to_owned() },
+            Sinks::default(),
+            out_read.into(),
+            err_read.into(),
+        );
         out.write_all(b"x\n").unwrap();
         settle(logs);
         assert_eq!(recent(logs, Filter::default(), 9), expected);
