@@ -1,7 +1,10 @@
 //! `procrun monit` without a terminal and without a supervisor: events in, screens out.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
-use procrun::tui::{Act, Ask, Container, Event, LogLine, Machine, Process, Snapshot, State, draw};
+use procrun::{
+    control::snapshot::{Container, Machine},
+    tui::{Act, Ask, Event, LogLine, Process, Snapshot, State, draw},
+};
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer, style::Modifier};
 
 const GIB: u64 = 1 << 30;

@@ -8,7 +8,9 @@ use std::{
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::{act, ask, background, describe, dump, failure::Failure, list, logs, reach::Supervisor, say};
+use super::{
+    act, ask, background, describe, dump, failure::Failure, list, logs, monit, reach::Supervisor, say,
+};
 use crate::{config::EX_USAGE, spec::ExitCode};
 
 /// A command.
@@ -201,6 +203,16 @@ static VERBS: &[Verb] = &[
                 until Ctrl-C. They come from memory, and from the log files where there are any.\n\
                 A reader that is too slow is told how many lines it missed.",
         run: logs::logs,
+    },
+    Verb {
+        words: &["monit", "monitor"],
+        takes: "",
+        count: (0, 0),
+        options: &[],
+        brief: "All of it on a full screen",
+        about: "Shows the processes with CPU, memory and log on a full screen, as it changes. Keys\n\
+                restart, reload, stop and scale them; `?` lists the keys, `q` leaves.",
+        run: monit::monit,
     },
     Verb {
         words: &["flush"],

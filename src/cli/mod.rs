@@ -15,6 +15,7 @@ mod flags;
 mod help;
 mod list;
 mod logs;
+mod monit;
 mod reach;
 mod start;
 mod table;

@@ -23,7 +23,7 @@ mod terminal;
 mod view;
 
 pub use self::{
-    model::{Container, LogLine, Machine, Process, Snapshot},
+    model::{LogLine, Process, Snapshot},
     state::{Act, Ask, Event, State},
     terminal::Screen,
     view::draw,

@@ -1,5 +1,7 @@
 //! What is shown.
 
+use crate::control::snapshot::{Brief, Container, Machine, Overview};
+
 /// Everything at one moment.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Snapshot {
@@ -32,34 +34,6 @@ pub struct Process {
     pub memory: Option<u64>,
 }
 
-/// What the container uses and may use; what is not known is not shown.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Container {
-    /// Percent of one core.
-    pub cpu: Option<f64>,
-    /// CPUs it may use.
-    pub cpu_quota: Option<f64>,
-    /// Bytes that cannot be had back.
-    pub memory: Option<u64>,
-    /// Bytes it may use.
-    pub memory_limit: Option<u64>,
-    /// Processes and threads.
-    pub tasks: Option<u64>,
-}
-
-/// What the machine has and uses.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Machine {
-    /// CPUs.
-    pub cpus: u32,
-    /// Over 1, 5 and 15 minutes.
-    pub load: [f64; 3],
-    /// Bytes of memory.
-    pub memory: u64,
-    /// Bytes that could be had.
-    pub available: u64,
-}
-
 /// A line that the selected process wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
@@ -67,4 +41,22 @@ pub struct LogLine {
     pub err: bool,
     /// Any text.
     pub text: String,
+}
+
+impl From<Overview> for Snapshot {
+    fn from(overview: Overview) -> Self {
+        let surroundings = overview.surroundings.unwrap_or_default();
+        Self {
+            processes: overview.instances.into_iter().map(Process::from).collect(),
+            container: surroundings.container,
+            machine: surroundings.machine,
+        }
+    }
+}
+
+impl From<Brief> for Process {
+    fn from(brief: Brief) -> Self {
+        let Brief { id, name, status, pid, uptime, restarts, cpu, memory, .. } = brief;
+        Self { id, name, status: status.word().to_owned(), pid, uptime, restarts, cpu, memory }
+    }
 }

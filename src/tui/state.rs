@@ -151,8 +151,14 @@ impl State {
                 None
             }
             Event::Snapshot(snapshot) => {
-                self.lost = None;
-                self.take(snapshot)
+                let was_lost = self.lost.take().is_some();
+                let asked = self.take(snapshot);
+                // Whoever sent the lines is gone: they begin anew.
+                let again = self.selected.filter(|_| was_lost && asked.is_none());
+                if again.is_some() {
+                    self.logs.clear();
+                }
+                asked.or(again.map(Ask::Follow))
             }
             Event::Lines(id, missed, lines) => {
                 if self.selected == Some(id) {
