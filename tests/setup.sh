@@ -2,7 +2,7 @@
 # Puts on this machine what the demo and the tests need and is not there yet. Debian and Ubuntu.
 #
 #   tests/setup.sh demo         a linker and node, for `make demo`
-#   tests/setup.sh test         and what the tests run: python3, ip, ps, unshare, npm and Node 20 or later
+#   tests/setup.sh test         and what the tests run: python3, ip, ps, tmux, unshare, npm, Node 20
 #   tests/setup.sh containers   and what docker/try.sh runs: podman, runc, debootstrap, and Node 22
 #
 # Quick and silent where nothing is missing. Packages need root; without it the script says which
@@ -66,6 +66,7 @@ test | containers)
     need python3 python3
     need ip iproute2
     need ps procps
+    need tmux tmux
     need unshare util-linux
     ;;
 *)

@@ -80,12 +80,12 @@ fn show(path: &Path, first: Overview) -> io::Result<()> {
     };
     // Nothing is on the screen yet: this asks for a log at most.
     view.take(Event::Snapshot(first.into()));
-    background(tell.clone(), move |tell| watch_signals(signals, &tell));
-    background(tell.clone(), |tell| watch_keys(&tell));
+    background(&tell, move |tell| watch_signals(signals, &tell));
+    background(&tell, |tell| watch_keys(&tell));
     // Dropped at the end, which ends the thread.
     let (_running, ended) = channel();
     let socket = path.to_owned();
-    background(tell, move |tell| watch_figures(&socket, &tell, &ended));
+    background(&tell, move |tell| watch_figures(&socket, &tell, &ended));
     loop {
         screen.show(&view.state)?;
         let Ok(mut next) = news.recv() else { return Ok(()) };
@@ -107,7 +107,7 @@ fn show(path: &Path, first: Overview) -> io::Result<()> {
 }
 
 /// A thread that ends with the process.
-fn background(tell: Tell, work: impl FnOnce(Tell) + Send + 'static) {
+fn background(tell: &Tell, work: impl FnOnce(Tell) + Send + 'static) {
     if let Err(error) = thread::Builder::new().spawn({
         let tell = tell.clone();
         move || work(tell)
@@ -151,7 +151,7 @@ impl View {
 
     fn ask(&self, request: Request, done: String) {
         let path = self.path.clone();
-        background(self.tell.clone(), move |tell| {
+        background(&self.tell, move |tell| {
             let outcome = |good, text| drop(tell.send(News::Event(Event::Outcome(good, text))));
             let asked = connect(&path).and_then(|mut connection| {
                 connection.ask(&request).map_err(|broken| why(&broken))?;
@@ -184,11 +184,11 @@ impl View {
         // Nobody there: whoever asks for the figures says so.
         let Ok(mut connection) = connection else { return };
         self.following = connection.hang_up().ok();
-        background(self.tell.clone(), move |tell| {
+        background(&self.tell, move |tell| {
             loop {
                 match connection.answer() {
                     Ok(Answer::Lines { missed, lines }) => {
-                        let lines = lines.into_iter().map(as_shown).collect();
+                        let lines = lines.iter().map(as_shown).collect();
                         if tell.send(News::Event(Event::Lines(id, missed, lines))).is_err() {
                             return;
                         }
@@ -201,7 +201,7 @@ impl View {
     }
 }
 
-fn as_shown(line: crate::control::LogLine) -> LogLine {
+fn as_shown(line: &crate::control::LogLine) -> LogLine {
     let begin = if line.first { "" } else { "[...] " };
     let end = if line.last { "" } else { " [...]" };
     LogLine { err: line.err, text: format!("{begin}{}{end}", line.text) }

@@ -16,7 +16,7 @@ pub struct Overview {
     pub instances: Vec<Brief>,
     /// Where it runs, if that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub surroundings: Option<Surroundings>,
+    pub surroundings: Option<Box<Surroundings>>,
 }
 
 /// Where a supervisor runs.

@@ -142,7 +142,7 @@ impl Supervisor<'_> {
             }
             Request::Monitor => {
                 let seen = self.figures.look(&self.workers, &[]);
-                let surroundings = Some(self.figures.look_around(&seen));
+                let surroundings = Some(Box::new(self.figures.look_around(&seen)));
                 Ok(Some(Answer::Overview(Overview { surroundings, ..show::overview(self, Some(&seen)) })))
             }
             Request::Describe { targets } => {

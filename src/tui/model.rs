@@ -45,7 +45,7 @@ pub struct LogLine {
 
 impl From<Overview> for Snapshot {
     fn from(overview: Overview) -> Self {
-        let surroundings = overview.surroundings.unwrap_or_default();
+        let surroundings = *overview.surroundings.unwrap_or_default();
         Self {
             processes: overview.instances.into_iter().map(Process::from).collect(),
             container: surroundings.container,

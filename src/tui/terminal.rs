@@ -6,7 +6,10 @@
 use std::{
     io::{self, Stdout, Write as _},
     panic,
-    sync::Once,
+    sync::{
+        Once,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use crossterm::{
@@ -21,6 +24,9 @@ use crossterm::{
 use ratatui::{Terminal, backend::CrosstermBackend};
 
 use super::{state::State, view};
+
+/// The terminal is ours: to be put back once, since that moves the cursor.
+static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// A terminal that shows a full screen of ours.
 pub struct Screen {
@@ -42,6 +48,7 @@ impl Screen {
             }));
         });
         enable_raw_mode()?;
+        TAKEN.store(true, Ordering::SeqCst);
         // From here on dropping it puts everything back.
         let result = execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, Hide)
             .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
@@ -82,6 +89,9 @@ impl Drop for Screen {
 
 /// As far as it goes: there is nobody to tell if it does not.
 fn put_back() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
     let _ = execute!(io::stdout(), EndSynchronizedUpdate, DisableMouseCapture, LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
 }
