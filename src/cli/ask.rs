@@ -90,10 +90,10 @@ pub(super) fn healthcheck(typed: &Typed) -> Result<ExitCode, Failure> {
             format!("{} ({}) is {}", brief.name, brief.id, brief.status.word())
         })
         .collect();
+    let online = details.iter().filter(|detail| detail.brief.status == Status::Online).count();
     if !ill.is_empty() {
         return Err(Failure::not_done(ill.join(", ")));
     }
-    let online = details.iter().filter(|detail| detail.brief.status == Status::Online).count();
     if online == 0 {
         return Err(Failure::not_done("nothing is online"));
     }
@@ -103,8 +103,8 @@ pub(super) fn healthcheck(typed: &Typed) -> Result<ExitCode, Failure> {
 fn is_well(detail: &Detail, must_run: bool) -> bool {
     match detail.brief.status {
         Status::Online => true,
-        // What ended by itself and well has done its work; what was stopped by hand ended so, too.
-        Status::Stopped => !must_run && detail.endings.last().is_none_or(|ending| !ending.is_failure),
+        // It has done its work, or was stopped by hand.
+        Status::Stopped => !must_run && !detail.failed,
         Status::Launching | Status::Stopping | Status::WaitingRestart | Status::Errored => false,
     }
 }

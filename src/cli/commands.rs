@@ -458,7 +458,7 @@ pub(super) fn is_command(word: &OsStr) -> bool {
 
 /// The commands as the help of procrun shows them.
 pub(super) fn described() -> String {
-    let mut text = String::new();
+    let mut text = format!("  {:30}  {}\n", "start <TARGET>...", "Start what is in the list, or add an app");
     for verb in VERBS {
         let takes =
             verb.takes.replace("NAME|ID|NAMESPACE|all", "TARGET").replace("NAME|ID|NAMESPACE", "TARGET");

@@ -131,6 +131,10 @@ impl Server {
     /// # Errors
     /// What epoll_wait(2) says.
     pub async fn turn(&mut self) -> io::Result<()> {
+        if !self.requests.is_empty() {
+            // Somebody got an answer and has asked for the next thing before.
+            return Ok(());
+        }
         self.poller.wait(&mut self.happened).await?;
         let mut happened = std::mem::take(&mut self.happened);
         for one in happened.drain(..) {
@@ -210,13 +214,25 @@ impl Server {
 
     /// Sends the oldest client away that asks for nothing.
     fn make_room(&mut self) -> bool {
-        let oldest = |state: State| {
-            let is_it = |client: &Client| client.state == state && client.output.is_empty();
-            self.clients.iter().find(|(_, client)| is_it(client)).map(|(token, _)| *token)
-        };
-        let Some(token) = oldest(State::New).or_else(|| oldest(State::Idle)) else { return false };
-        self.drop_client(token);
-        true
+        for state in [State::New, State::Idle] {
+            let tokens: Vec<u64> = self.clients.keys().copied().collect();
+            for token in tokens {
+                let Some(client) = self.clients.get_mut(&token) else { continue };
+                if client.state != state || !client.output.is_empty() {
+                    continue;
+                }
+                // It may just not have been listened to.
+                if client.read() {
+                    self.go_on(token);
+                }
+                let is_silent = |client: &Client| client.state == state && client.output.is_empty();
+                if self.clients.get(&token).is_none_or(is_silent) {
+                    self.drop_client(token);
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     fn attend(&mut self, one: Happened) {

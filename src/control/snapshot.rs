@@ -162,6 +162,8 @@ pub struct Detail {
     pub unstable_restarts: u64,
     /// Which signs it has given that it can do its work.
     pub signs: Vec<String>,
+    /// It has ended by itself for good, and not well.
+    pub failed: bool,
     /// The last ends of its processes, the latest last.
     pub endings: Vec<EndingInfo>,
     /// What is run, as it is written.
@@ -213,8 +215,6 @@ pub struct EndingInfo {
     pub reason: String,
     /// The code that a shell reports.
     pub code: u8,
-    /// Whether it ended by itself and not well.
-    pub is_failure: bool,
     /// For people.
     pub text: String,
     /// Milliseconds from start to end.

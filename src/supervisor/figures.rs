@@ -12,6 +12,7 @@ use crate::{
     control::snapshot::{Container, Machine, Surroundings},
     machine::InstanceId,
     monitor::{Cgroup, HostUsage, Sample, Sampler, Usage},
+    sys::process,
 };
 
 /// How long what was seen is kept.
@@ -76,5 +77,7 @@ impl Figures {
             None => std::future::pending().await,
         }
         self.0 = None;
+        // What answering needed is not needed before somebody asks again.
+        process::trim_memory();
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         Answer,
         snapshot::{About, Brief, Detail, EndingInfo, Overview, Status, masked},
     },
-    machine::{self, Ending, Generation, InstanceId, InstanceView, Past},
+    machine::{self, Generation, InstanceId, InstanceView, Past},
     spec::{Exec, ExecMode, Interpreter, PrincipalRef},
 };
 
@@ -131,6 +131,7 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
             .filter(|(given, _)| *given)
             .map(|(_, sign)| sign.to_owned())
             .collect(),
+        failed: view.failed,
         endings: view.endings.iter().map(|past| ending(past, clock)).collect(),
         script: spec.exec.script.clone(),
         exec_path: exec_path(&spec.exec),
@@ -172,10 +173,6 @@ fn ending(past: &Past, clock: &Clock) -> EndingInfo {
         at: clock.wall(past.at),
         reason: past.ending.reason().to_owned(),
         code: past.ending.code(),
-        is_failure: match &past.ending {
-            Ending::Exited(code) => *code != 0,
-            Ending::Signaled { .. } | Ending::SpawnFailed(_) => true,
-        },
         text: past.ending.to_string(),
         uptime: millis(past.uptime),
     }
