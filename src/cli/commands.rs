@@ -210,8 +210,8 @@ static VERBS: &[Verb] = &[
         count: (0, 0),
         options: &[],
         brief: "All of it on a full screen",
-        about: "Shows the processes with CPU, memory and log on a full screen, as it changes. Keys\n\
-                restart, reload, stop and scale them; `?` lists the keys, `q` leaves.",
+        about: "Shows the processes with CPU, memory and log on a full screen, as it changes.\n\
+                Keys restart, reload, stop and scale them; `?` lists the keys, `q` leaves.",
         run: monit::monit,
     },
     Verb {
