@@ -289,8 +289,8 @@ static VERBS: &[Verb] = &[
         count: (0, 0),
         options: &[],
         brief: "Start what was saved",
-        about: "Adds what `save` kept and is not there, in a supervisor in the background if none\n\
-                runs. What was stopped comes back stopped.",
+        about: "Adds what `save` kept and is not there, in a supervisor in the background if\n\
+                none runs. What was stopped comes back stopped.",
         run: dump::resurrect,
     },
     Verb {
