@@ -2,7 +2,7 @@
 # Fetches the peers that benches/run compares procrun with, into target/bench only:
 # nothing is installed on the system and no service is started. What cannot be had is
 # said and left out; benches/run then shows that peer as missing.
-# tini, runit and s6 come from Debian, supervisor from PyPI, pm2 from npm.
+# tini, runit, s6 and wrk come from Debian, supervisor from PyPI, pm2 from npm.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 bench=$root/target/bench
@@ -17,7 +17,7 @@ miss() {
 # The .debs are unpacked, not installed: runit's package would start services.
 debian() {
     package=$1
-    libraries=$(apt-cache depends "$package" 2>/dev/null | sed -n 's/^ *Depends: \(lib\(execline\|s6\|skarnet\).*\)$/\1/p')
+    libraries=$(apt-cache depends "$package" 2>/dev/null | sed -n 's/^ *Depends: \(lib\(execline\|s6\|skarnet\|luajit\).*\)$/\1/p')
     # shellcheck disable=SC2086 # a list of words
     if (cd "$bench/deb" && apt-get -q download "$package" $libraries >apt.log 2>&1); then
         for file in "$bench"/deb/"$package"_*.deb; do dpkg -x "$file" "$bench/root"; done
@@ -31,9 +31,9 @@ debian() {
 
 if command -v apt-get >/dev/null && command -v dpkg >/dev/null; then
     [ -n "$(apt-cache policy tini 2>/dev/null)" ] || apt-get -q update
-    for package in tini runit s6; do debian "$package"; done
+    for package in tini runit s6 wrk; do debian "$package"; done
 else
-    miss "tini runit s6" "no apt-get here"
+    miss "tini runit s6 wrk" "no apt-get here"
 fi
 
 if [ ! -x "$bench/venv/bin/supervisord" ]; then

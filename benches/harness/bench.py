@@ -8,7 +8,9 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import places
+from peers.base import WebApp
+
+from . import load, places
 from .container import Container, Failure
 
 # What the peer before has left to the kernel to clean up must not be paid by the next one.
@@ -54,6 +56,16 @@ class Bench:
         with self.place() as place:
             with Container(place, peer.launch(place, job), job.argv[0], **options) as container:
                 yield container
+
+    @contextmanager
+    def serving(self, peer, workers, drains=False):
+        """A peer that serves `apps/hello.js`, and its port, up to the end of the block."""
+        app = WebApp(str(places.APPS / "hello.js"), str(places.APPS / "primary.js"), load.free_port(), workers, drains)
+        with self.place() as place:
+            with Container(place, peer.serve(place, app), None) as container:
+                # One process alone is all the workers there are.
+                load.wait_for_workers(app.port, 1 if peer.name == "node" else workers)
+                yield container, app.port
 
     def alternate(self, names, rounds, lines, measure):
         """Asks each peer once a round, in another order each round, so that none always follows the same one.

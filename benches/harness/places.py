@@ -8,6 +8,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BENCH = ROOT / "target" / "bench"
 DEBIAN = BENCH / "root"
 SOURCES = ROOT / "benches" / "c"
+APPS = ROOT / "benches" / "apps"
 PROGRAMS = BENCH / "bin"
 
 FREESTANDING = ["-nostdlib", "-ffreestanding", "-fno-stack-protector"]

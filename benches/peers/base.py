@@ -18,6 +18,24 @@ class Job:
 
 
 @dataclass(frozen=True)
+class WebApp:
+    """A Node web server, clustered by whoever runs it."""
+
+    script: str
+    # What makes Node itself the primary of its cluster.
+    primary: str
+    port: int
+    workers: int = 2
+    # Ends as Node's manual says, by `server.close()`.
+    drains: bool = False
+
+    @property
+    def env(self):
+        """What it is told."""
+        return {"PORT": str(self.port)} | ({"DRAINS": "1"} if self.drains else {})
+
+
+@dataclass(frozen=True)
 class Launch:
     """How to execute a supervisor, and how it is told to stop."""
 
@@ -49,6 +67,14 @@ class Peer:
 
     def launch(self, place, job):
         """Writes the configuration for a job into the directory `place`."""
+        raise NotImplementedError
+
+    def serve(self, place, app):
+        """Writes the configuration for a web server, for those who run a cluster of Node's."""
+        raise NotImplementedError
+
+    def reload(self, container):
+        """Asks for a reload of that web server; it may be over later."""
         raise NotImplementedError
 
 

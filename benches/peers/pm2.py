@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 
 from harness import places
 
@@ -35,6 +36,27 @@ class Pm2(Peer):
             "exec_mode": "fork",
             "instances": job.count,
         }
+        return self.start(place, app)
+
+    def serve(self, place, app):
+        return self.start(
+            place,
+            {
+                "name": "main",
+                "script": app.script,
+                "exec_mode": "cluster",
+                "instances": app.workers,
+                "env": app.env,
+            },
+        )
+
+    def reload(self, container):
+        command = self.binary.with_name("pm2")
+        environment = {"PATH": os.environ["PATH"], "HOME": str(container.work)} | container.launch.env
+        subprocess.run([command, "reload", "main"], env=environment, capture_output=True, timeout=60, check=True)
+
+    def start(self, place, app):
+        """With this application."""
         (place / "ecosystem.json").write_text(json.dumps({"apps": [app]}))
         script = os.path.realpath(self.binary)
         return Launch(

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import signal
+import time
 
 from harness import places
 
@@ -13,7 +15,6 @@ class Procrun(Peer):
     """A private copy of the binary: a page that another running procrun shares would count half."""
 
     name = "procrun"
-
     def __init__(self, binary):
         self.given = binary or places.newest_procrun()
         self.binary = places.PROGRAMS / f"procrun.{os.getpid()}"
@@ -28,7 +29,7 @@ class Procrun(Peer):
         return None
 
     def version(self):
-        return first_version(str(self.binary), "-V")
+        return first_version(str(self.given), "-V")
 
     def launch(self, place, job):
         # A JSON string is a TOML string, too.
@@ -44,6 +45,44 @@ class Procrun(Peer):
         )
         return Launch([str(self.binary), str(place / "ecosystem.toml")])
 
+    def serve(self, place, app, keys=""):
+        lines = [f"{name} = {json.dumps(value)}\n" for name, value in app.env.items()]
+        (place / "ecosystem.toml").write_text(
+            "[[apps]]\n"
+            'name = "main"\n'
+            f"script = {json.dumps(app.script)}\n"
+            f"instances = {app.workers}\n"
+            f"{keys}"
+            "[apps.env]\n"
+            f"{''.join(lines)}"
+        )
+        return Launch([str(self.binary), str(place / "ecosystem.toml")])
+
+    def reload(self, container):
+        file = container.work / "ecosystem.toml"
+        generation = f"GENERATION = {json.dumps(str(time.monotonic_ns()))}\n"
+        lines = [line for line in file.read_text().splitlines(True) if not line.startswith("GENERATION")]
+        file.write_text("".join([*lines, generation]))
+        os.kill(container.pid, signal.SIGHUP)
+
     def close(self):
         """Removes the copy."""
         self.binary.unlink(missing_ok=True)
+
+
+class RoundRobin(Peer):
+    """procrun, in the data path as Node's own primary is."""
+
+    name = "procrun-round-robin"
+
+    def __init__(self, procrun):
+        self.procrun = procrun
+
+    def missing(self):
+        return None if self.procrun.binary.exists() else "no release binary"
+
+    def version(self):
+        return self.procrun.version()
+
+    def serve(self, place, app):
+        return self.procrun.serve(place, app, 'balance = "round-robin"\n')

@@ -246,7 +246,7 @@ static FLAGS: &[Flag] = &[
     ),
     Flag {
         aliases: &["cron-restart"],
-        ..flag(Some('c'), "--cron", One("PATTERN"), Key("cron_restart"), Later, "Restart on a schedule")
+        ..flag(Some('c'), "--cron", One("PATTERN"), Key("cron_restart"), Restart, "Restart on a schedule")
     },
     flag(None, "--watch", Maybe("PATHS"), Key("watch"), Later, "Restart when files change"),
     flag(None, "--ignore-watch", Many("PATHS"), Key("ignore_watch"), Later, "But not these"),

@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use jiff::tz::TimeZone;
+
 use super::{origin::Origin, tree::Position};
 use crate::spec::{
-    Balance, ExecMode, InheritEnv, Instances, LogFiles, OnErrored, PrincipalRef, ReloadPolicy, RestartPolicy,
-    Runtime, StopPolicy,
+    Balance, ExecMode, InheritEnv, Instances, Listen, LogFiles, OnErrored, Pattern, PrincipalRef,
+    ReloadPolicy, RestartPolicy, Runtime, StopPolicy,
 };
 
 /// One variable and who said it.
@@ -33,6 +35,7 @@ pub(super) struct Draft {
     pub(super) instances: Option<Instances>,
     pub(super) exec_mode: Option<ExecMode>,
     pub(super) balance: Option<Balance>,
+    pub(super) listen: Vec<Listen>,
     pub(super) env: Vec<EnvVar>,
     pub(super) named_envs: Vec<(String, Vec<EnvVar>)>,
     pub(super) env_files: Vec<(String, Option<Position>)>,
@@ -46,6 +49,8 @@ pub(super) struct Draft {
     pub(super) restart: RestartPolicy,
     pub(super) restart_delay: Option<Duration>,
     pub(super) backoff_delay: Option<Duration>,
+    pub(super) cron: Option<Pattern>,
+    pub(super) cron_timezone: Option<(String, TimeZone)>,
     pub(super) reload: ReloadPolicy,
     pub(super) stop: StopPolicy,
     pub(super) json_logs: bool,

@@ -5,14 +5,16 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
+use jiff::tz::TimeZone;
+
 use super::{
     draft::{Draft, EnvVar, RuntimeDraft},
     tree::{Node, Position},
     value::{Complaint, Decoded},
 };
 use crate::spec::{
-    AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, LogStyle, OnErrored,
-    PrincipalRef, Runtime, Signal, Verbosity,
+    AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, Listen, LogStyle, OnErrored,
+    Pattern, PrincipalRef, Runtime, Signal, Verbosity,
 };
 
 /// One key of an application (`D` = [`Draft`]) or of procrun itself ([`RuntimeDraft`]).
@@ -53,6 +55,12 @@ pub(super) enum Kind<D: 'static> {
     Hint(&'static [Choice<D>]),
     /// PM2's `instances`.
     Instances(fn(&mut D, Instances)),
+    /// A cron pattern, or 0 for none.
+    Cron(fn(&mut D, Option<Pattern>)),
+    /// A time zone and its name.
+    Zone(fn(&mut D, (String, TimeZone))),
+    /// Sockets to open.
+    Listen(fn(&mut D, Vec<Listen>)),
     /// Exit codes.
     Codes(fn(&mut D, BTreeSet<u8>)),
     /// A signal.
@@ -253,6 +261,10 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         ]),
         |app| app.is_cluster().then(|| app.balance.as_str().to_owned()),
     ),
+    app("listen", &[], Kind::Listen(|app, sockets| app.listen = sockets), |app| {
+        let sockets: Vec<String> = app.listen.iter().map(super::listen::shown).collect();
+        quoted(&sockets)
+    }),
     app("uid", &["user"], Kind::Principal(|app, user| app.user = Some(user)), |app| {
         principal(app.identity.user.as_ref())
     }),
@@ -310,6 +322,13 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
             OnErrored::Exit => shown("exit"),
         },
     ),
+    app("cron_restart", &["cron"], Kind::Cron(|app, pattern| app.cron = pattern), |app| {
+        app.schedule.as_ref().and_then(|schedule| shown(schedule.pattern.as_str()))
+    }),
+    app("cron_timezone", &[], Kind::Zone(|app, zone| app.cron_timezone = Some(zone)), |app| {
+        let name = app.schedule.as_ref()?.zone_name.as_deref();
+        shown(name.unwrap_or("local time"))
+    }),
     app("wait_ready", &[], Kind::Switch(|app, on| app.reload.wait_ready = on), |app| {
         app.reload.wait_ready.then(|| "true".to_owned())
     }),
@@ -400,8 +419,6 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     }),
     app("force", &[], Kind::Moot, nothing),
     later("max_memory_restart", &[], super::value::memory),
-    later("cron_restart", &["cron"], super::value::cron),
-    later("cron_timezone", &[], |node| super::value::label(node).map(drop)),
     later("watch", &[], paths_or_switch),
     later("ignore_watch", &[], |node| super::value::texts(node).map(drop)),
     later("watch_delay", &[], |node| super::value::duration(node).map(drop)),

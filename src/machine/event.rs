@@ -114,6 +114,11 @@ pub enum Event {
     TreeGone(Run),
     /// A timer has run out.
     TimerFired(Timer),
+    /// It is time for this application by its schedule (`cron_restart`).
+    Due {
+        /// Its name.
+        app: String,
+    },
     /// Everything is to stop.
     Stop(StopRequest),
     /// A signal for each worker.

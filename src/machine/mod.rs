@@ -12,6 +12,7 @@ mod app;
 mod backoff;
 pub mod cluster;
 mod desk;
+mod due;
 mod event;
 pub mod frame;
 mod instance;

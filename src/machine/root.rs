@@ -153,6 +153,11 @@ impl Machine {
         self.instances.values().any(|instance| instance.spec.name == name && instance.is_alive())
     }
 
+    /// Whether an application that reads like this has a process, or will have one by itself.
+    pub fn is_any_alive(&self, is_meant: impl Fn(&AppSpec) -> bool) -> bool {
+        self.instances.values().any(|instance| instance.is_alive() && is_meant(&instance.spec))
+    }
+
     fn view_of(instance: &Instance, siblings: u32) -> InstanceView<'_> {
         InstanceView {
             id: instance.id,
@@ -205,6 +210,7 @@ impl Machine {
             Event::TimerFired(Timer { instance, epoch }) => {
                 self.with_instance(instance, now, out, |instance, step| instance.timer_fired(step, epoch));
             }
+            Event::Due { app } => self.due(now, &app, out),
             Event::Stop(request) => self.stop_requested(now, request, out),
             Event::Forward(signal) => {
                 out.extend(
@@ -374,6 +380,7 @@ impl Machine {
             return;
         }
         let code = match self.phase {
+            Phase::Running if self.has_schedule() => return,
             Phase::Running if self.plan.runtime.auto_exit && !self.held => {
                 // The code of the first application that failed.
                 self.instances

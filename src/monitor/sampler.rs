@@ -21,7 +21,7 @@ use super::{
     ticks::{self, Before, Member},
     usage::{Host, Sample, Usage},
 };
-use crate::sys::{clock, cpus, reap::Pid, tree::Root};
+use crate::sys::{cpus, reap::Pid, tree::Root, units};
 
 /// So many `stat` files stay open between two looks.
 const MAX_OPEN: usize = 2048;
@@ -92,13 +92,13 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
     /// Figures of the trees of these workers, in their order. For those that `detailed` says, also what
     /// is dear: PSS and open files.
     pub fn sample(&mut self, now: Instant, roots: &[(K, Root)], detailed: impl Fn(&K) -> bool) -> Sample<K> {
-        let since_boot = clock::ticks_since_boot();
+        let since_boot = units::ticks_since_boot();
         let all = self.look();
         let owners = self.owners(&all, roots);
         let mut members = Vec::new();
         let mut usages = vec![Usage::default(); roots.len()];
         let mut own = Usage::default();
-        let page = clock::page_size();
+        let page = units::page_size();
         for (Kin { pid, .. }, owner) in all.iter().zip(&owners) {
             let Some(known) = self.known.get_mut(pid) else { continue };
             known.member = owner.is_some() || *pid == self.me;
@@ -213,11 +213,11 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
         let since_last = last.map(|last| now.saturating_duration_since(last.at));
         let most = 100.0 * cpus::of_the_machine() as f32;
         let percent = |ticks: u64, time: f64| {
-            let time = time.max(1.0 / clock::ticks_a_second() as f64);
-            let percent = 100.0 * ticks as f64 / clock::ticks_a_second() as f64 / time;
+            let time = time.max(1.0 / units::ticks_a_second() as f64);
+            let percent = 100.0 * ticks as f64 / units::ticks_a_second() as f64 / time;
             (percent as f32).min(most)
         };
-        let age = |start: u64| since_boot.saturating_sub(start) as f64 / clock::ticks_a_second() as f64;
+        let age = |start: u64| since_boot.saturating_sub(start) as f64 / units::ticks_a_second() as f64;
         let ticks = ticks::used(roots.len(), members, &self.before, last.map_or(0, |last| last.ticks));
         let mut whole = vec![0; roots.len()];
         let mut start = vec![None; roots.len()];

@@ -6,21 +6,24 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use nix::libc;
+use tokio::time::Instant;
 
 use super::{
     channel::{Channel, Delivery, READ},
-    listener::Listener,
+    connections::Connections,
+    listener::{Lent, Listener},
     preload::Preload,
 };
 use crate::{
     machine::{
         Run, Sign,
         cluster::{
-            ConnectionId, Effect, Event, Hail, ListenerId, Primary,
-            wire::{self, Decoder, Message},
+            ConnectionId, Effect, Endpoint, Event, Hail, ListenerId, Primary, Query,
+            wire::{self, Answer, Decoder, Message},
         },
     },
     spec::{AppSpec, diff::same_but_instances},
@@ -28,6 +31,7 @@ use crate::{
         channel,
         poll::{Happened, Poller, When},
         sockets::Owner,
+        spawn::HANDED,
     },
 };
 
@@ -37,6 +41,10 @@ const OF_SOCKET: u64 = 1 << 63;
 /// A worker is read to the end when it has died, but what a living one might send to keep procrun
 /// busy ends here.
 const LAST_READS: usize = 128;
+
+/// When accepting has failed nothing tells that it would work again, least of all that somebody else
+/// has closed a descriptor: it is tried again after this.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 /// What the supervisor is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +61,8 @@ pub enum News {
     CannotDrain(String),
     /// It breaks the rules: what it did. Said once for each rule.
     Misbehaves(Run, &'static str),
+    /// It asked for a socket that it could not take. Said once.
+    NoSocketForBun(Run),
     /// Its channel was shut down for what it did.
     CutOff(Run, String),
     /// Connections to an application could not be accepted. Said once until one can be again.
@@ -69,11 +79,13 @@ pub struct Hub {
     apps: BTreeMap<u32, App>,
     last_app: u32,
     preload: Preload,
-    /// It has been said that there is no place for it.
-    no_preload: bool,
     /// By application and number.
     listeners: HashMap<(u32, ListenerId), Listener>,
     connections: Connections,
+    /// Listeners whose connections could not be accepted.
+    stuck: Vec<(u32, ListenerId)>,
+    /// When to try that again.
+    try_again: Option<Instant>,
     news: Vec<News>,
     /// Kept between turns so that a turn allocates nothing.
     happened: Vec<Happened>,
@@ -88,13 +100,15 @@ struct Worker {
     channel: Channel,
     decoder: Decoder,
     owner: Option<Owner>,
+    /// What it has at its descriptors from [`HANDED`] on.
+    lent: Vec<Lent>,
     /// The cluster it belongs to.
     app: Option<u32>,
     /// Something waits until it reads; until then nothing is read from it.
     clogged: bool,
     /// Its channel has been shut down.
     cut_off: bool,
-    /// It has been reported for messages that only a cluster knows.
+    /// It has been reported for messages that it should not send.
     reported: bool,
 }
 
@@ -104,34 +118,6 @@ struct App {
     primary: Primary,
     /// The last connection could not be accepted.
     failing: bool,
-}
-
-/// Accepted connections that no worker has taken yet, by number.
-#[derive(Debug, Default)]
-struct Connections {
-    held: Vec<Option<OwnedFd>>,
-    free: Vec<u32>,
-}
-
-impl Connections {
-    fn hold(&mut self, socket: OwnedFd) -> ConnectionId {
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.held.push(None);
-            u32::try_from(self.held.len() - 1).expect("there are fewer descriptors than that")
-        });
-        self.held[id as usize] = Some(socket);
-        ConnectionId(id)
-    }
-
-    fn get(&self, id: ConnectionId) -> Option<&OwnedFd> {
-        self.held.get(id.0 as usize)?.as_ref()
-    }
-
-    fn release(&mut self, id: ConnectionId) {
-        if self.held.get_mut(id.0 as usize).and_then(Option::take).is_some() {
-            self.free.push(id.0);
-        }
-    }
 }
 
 impl Hub {
@@ -153,6 +139,7 @@ impl Hub {
             channel: Channel::new(ours),
             decoder: Decoder::default(),
             owner,
+            lent: Vec::new(),
             app,
             clogged: false,
             cut_off: false,
@@ -163,6 +150,14 @@ impl Hub {
             self.drive(app, Event::Joined { worker: run, balance: spec.balance });
         }
         Ok(theirs)
+    }
+
+    /// Remembers what a run finds at its descriptors from [`HANDED`] on: a server of a cluster may
+    /// be told to listen there.
+    pub fn lend(&mut self, run: Run, sockets: Vec<Lent>) {
+        if let Some(worker) = self.workers.get_mut(&run.number) {
+            worker.lent = sockets;
+        }
     }
 
     fn app(&mut self, spec: &Arc<AppSpec>) -> u32 {
@@ -189,7 +184,21 @@ impl Hub {
     /// What epoll_wait(2) says.
     pub async fn turn(&mut self) -> io::Result<()> {
         let Some(poller) = &self.poller else { return std::future::pending().await };
-        poller.wait(&mut self.happened).await?;
+        match self.try_again {
+            None => poller.wait(&mut self.happened).await?,
+            Some(at) => {
+                tokio::select! {
+                    result = poller.wait(&mut self.happened) => result?,
+                    () = tokio::time::sleep_until(at) => {}
+                }
+                if at <= Instant::now() {
+                    self.try_again = None;
+                    for (app, listener) in std::mem::take(&mut self.stuck) {
+                        self.drive(app, Event::Waiting(listener));
+                    }
+                }
+            }
+        }
         let mut happened = std::mem::take(&mut self.happened);
         for event in happened.drain(..) {
             self.take_in(event);
@@ -220,14 +229,7 @@ impl Hub {
     /// The file of the script that drains the worker in which Node runs it first; `None` if there
     /// is no place for one.
     pub fn preload(&mut self) -> Option<&Path> {
-        self.preload
-            .path()
-            .inspect_err(|why| {
-                if !std::mem::replace(&mut self.no_preload, true) {
-                    self.news.push(News::CannotDrain(why.clone()));
-                }
-            })
-            .ok()
+        self.preload.path().map_err(|why| self.news.extend(why.map(News::CannotDrain))).ok()
     }
 
     /// Leaves nothing behind.
@@ -311,8 +313,13 @@ impl Hub {
             }
             (Message::HandleAck, Some(app)) => self.drive(app, Event::HandleAck(run)),
             (Message::HandleNack, Some(app)) => self.drive(app, Event::HandleNack(run)),
+            (Message::Cluster(Hail::Query(query)), Some(app)) => {
+                let query = self.with_its_socket(run, query);
+                self.drive(app, Event::Hail(run, Hail::Query(query)));
+            }
             (Message::Cluster(hail), Some(app)) => self.drive(app, Event::Hail(run, hail)),
-            (Message::Other | Message::Cluster(Hail::Online), _) => {}
+            (Message::OfBun(hail), Some(app)) => self.bun(run, app, hail),
+            (Message::Other | Message::OfBun(_) | Message::Cluster(Hail::Online), _) => {}
             (Message::HandleAck | Message::HandleNack | Message::Cluster(_), None) => {
                 if let Some(worker) = self.workers.get_mut(&run.number)
                     && !std::mem::replace(&mut worker.reported, true)
@@ -320,6 +327,45 @@ impl Hub {
                     self.news.push(News::Misbehaves(run, "sent a cluster message and is in no cluster"));
                 }
             }
+        }
+    }
+
+    /// Bun opens the sockets of `http` and `Bun.serve` by itself. For others it asks, and can take
+    /// neither a socket nor a connection.
+    fn bun(&mut self, run: Run, app: u32, hail: Hail) {
+        let answer = match hail {
+            Hail::Listening { .. } => return self.drive(app, Event::Hail(run, hail)),
+            Hail::Query(query) => Answer::not_supported(query.seq),
+            Hail::Leaving { seq } => Answer { seq, to_query: None },
+            Hail::Online
+            | Hail::Close { .. }
+            | Hail::Ack { .. }
+            | Hail::Drains
+            | Hail::Drained
+            | Hail::Unknown => return,
+        };
+        if answer.to_query.is_some()
+            && let Some(worker) = self.workers.get_mut(&run.number)
+            && !std::mem::replace(&mut worker.reported, true)
+        {
+            self.news.push(News::NoSocketForBun(run));
+        }
+        let mut bytes = std::mem::take(&mut self.outgoing);
+        wire::encode_for_bun(&answer, &mut bytes);
+        self.send(run, &bytes, None);
+        bytes.clear();
+        self.outgoing = bytes;
+    }
+
+    /// A worker that names a descriptor means the socket that it was handed there.
+    fn with_its_socket(&self, run: Run, query: Query) -> Query {
+        let place = query.descriptor.and_then(|descriptor| descriptor.checked_sub(HANDED));
+        let lent = self.workers.get(&run.number).zip(place).and_then(|(worker, at)| worker.lent.get(at));
+        match lent {
+            Some((address, _)) if address.is_stream() => {
+                Query { endpoint: Some(Endpoint::Held { address: address.to_string() }), ..query }
+            }
+            _ => query,
         }
     }
 
@@ -346,8 +392,10 @@ impl Hub {
     fn carry_out(&mut self, app: u32, effect: Effect, out: &mut Vec<Effect>) {
         match effect {
             Effect::Bind(id, endpoint, worker) => {
-                let owner = self.workers.get(&worker.number).and_then(|worker| worker.owner);
-                let event = match Listener::open(&endpoint, owner) {
+                let worker = self.workers.get(&worker.number);
+                let (owner, lent) =
+                    worker.map_or((None, &[][..]), |worker| (worker.owner, worker.lent.as_slice()));
+                let event = match Listener::open(&endpoint, owner, lent) {
                     Ok(listener) => {
                         let bound_to = listener.bound_to();
                         self.listeners.insert((app, id), listener);
@@ -428,6 +476,10 @@ impl Hub {
                 {
                     self.news.push(News::CannotAccept(state.spec.name.clone(), error.to_string()));
                 }
+                if !self.stuck.contains(&(app, id)) {
+                    self.stuck.push((app, id));
+                }
+                self.try_again.get_or_insert_with(|| Instant::now() + TRY_AGAIN);
                 Event::AcceptFailed(id)
             }
         }

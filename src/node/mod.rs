@@ -9,6 +9,7 @@
 //! bounds of the protocol. Beyond them its channel is shut down, which ends a Node worker.
 
 mod channel;
+mod connections;
 mod hub;
 mod listener;
 mod preload;
@@ -16,4 +17,5 @@ mod preload;
 pub use self::{
     channel::{MAX_OUTGOING, READ},
     hub::{Hub, News},
+    listener::Lent,
 };

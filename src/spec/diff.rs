@@ -34,9 +34,10 @@ pub fn diff(old: &Plan, new: &Plan) -> Vec<AppChange> {
     removed.chain(others).collect()
 }
 
-/// Whether two specs differ in nothing but the number of instances: those that run may go on.
+/// Whether two specs differ in nothing that a process could feel, such as the number of instances:
+/// those that run may go on.
 pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
-    AppSpec { instances: new.instances, ..old.clone() } == *new
+    AppSpec { instances: new.instances, schedule: new.schedule.clone(), ..old.clone() } == *new
 }
 
 impl AppChange {
@@ -60,10 +61,12 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         instances,
         exec_mode,
         balance,
+        listen,
         env,
         identity,
         autostart,
         restart,
+        schedule,
         reload,
         stop,
         logs,
@@ -82,10 +85,12 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         (*instances != old.instances, "instances"),
         (*exec_mode != old.exec_mode, "exec_mode"),
         (*balance != old.balance, "balance"),
+        (*listen != old.listen, "listen"),
         (*env != old.env, "env"),
         (*identity != old.identity, "user"),
         (*autostart != old.autostart, "autostart"),
         (*restart != old.restart, "restart policy"),
+        (*schedule != old.schedule, "cron_restart"),
         (*reload != old.reload, "reload policy"),
         (*stop != old.stop, "stop policy"),
         (*logs != old.logs, "logs"),

@@ -7,9 +7,11 @@
 mod app;
 pub mod diff;
 mod exit;
+mod listen;
 mod logs;
 mod reload;
 mod restart;
+mod schedule;
 mod stop;
 
 use std::{sync::Arc, time::Duration};
@@ -19,9 +21,11 @@ pub use app::{
 };
 pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
+pub use listen::{Listen, ListenAddress};
 pub use logs::{FileSpec, LogFiles, LogHistory, LogSpec, LogStyle, RuntimeLog, Verbosity};
 pub use reload::ReloadPolicy;
 pub use restart::{Backoff, OnErrored, RestartPolicy};
+pub use schedule::{Fields, MonthDays, Pattern, Schedule};
 pub use stop::StopPolicy;
 
 /// Everything one procrun runs: the applications, and procrun's own settings.

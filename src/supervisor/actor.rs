@@ -7,8 +7,8 @@ use tracing::{debug, error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
-    Role, clients::Clients, evaluation::Running, figures::Figures, is_stop, launch, report, say_early,
-    timers::Timers, workers::Workers,
+    Role, clients::Clients, evaluation::Running, figures::Figures, held::Held, is_stop, launch, report,
+    say_early, schedules::Schedules, timers::Timers, workers::Workers,
 };
 use crate::{
     config::{Loaded, Problems, Read, Source},
@@ -37,7 +37,9 @@ pub(super) struct Supervisor<'a> {
     pub(super) clients: Clients,
     pub(super) figures: Figures,
     node: Hub,
+    pub(super) held: Held,
     timers: Timers,
+    schedules: Schedules,
     signals: Signals,
     open_files: OpenFiles,
     evaluation: Option<Running>,
@@ -71,7 +73,8 @@ pub(super) async fn supervise(
             return Ok(0);
         }
     };
-    if let Err(code) = preflight(plan.apps.iter().map(AsRef::as_ref), source, |line| {
+    let mut held = Held::default();
+    if let Err(code) = preflight(plan.apps.iter().map(AsRef::as_ref), source, &mut held, |line| {
         say_early(format_args!("error: {line}"));
     }) {
         say_early("nothing was started");
@@ -94,6 +97,7 @@ pub(super) async fn supervise(
     for notice in notices {
         warn!("{notice}");
     }
+    held.announce();
     match trouble {
         None => debug!("commands reach this procrun at {}", clients.path().display()),
         Some(trouble) => warn!("{trouble}: commands cannot reach this procrun"),
@@ -110,7 +114,9 @@ pub(super) async fn supervise(
         machine,
         workers,
         node: Hub::default(),
+        held,
         timers: Timers::default(),
+        schedules: Schedules::new(),
         signals,
         open_files,
         evaluation: None,
@@ -142,20 +148,28 @@ impl Supervisor<'_> {
             if let Some(code) = self.end {
                 // What nobody has waited for ends with procrun, as it does with any PID 1.
                 self.workers.kill_strays();
+                // The files of unix sockets do not go by themselves.
+                self.held.keep_only(|_, _| false);
                 info!("all done, ending with code {code}");
                 return Ok(code);
             }
             if boot.is_some_and(|at| at <= now()) {
                 boot = None;
                 self.feed(vec![Event::Boot]);
+                self.schedules.follow(self.machine.plan())?;
                 self.signals.receive_realtime()?;
                 process::trim_memory();
                 continue;
             }
             let next = boot.or_else(|| self.timers.next().map(|at| self.began + at.elapsed()));
+            let mut is_time = false;
             tokio::select! {
                 result = self.signals.wait(&mut received) => result?,
                 () = sleep_until(next) => {}
+                result = self.schedules.ring() => {
+                    result?;
+                    is_time = true;
+                }
                 () = advance(&mut self.evaluation) => {}
                 result = self.node.turn() => {
                     result?;
@@ -176,6 +190,10 @@ impl Supervisor<'_> {
             let now = self.now();
             let due = std::iter::from_fn(|| self.timers.pop_due(now)).map(Event::TimerFired).collect();
             self.feed(due);
+            if is_time {
+                let due = self.schedules.due()?;
+                self.feed(due.into_iter().map(|app| Event::Due { app }).collect());
+            }
             if let Some(evaluation) = self.evaluation.take_if(|evaluation| evaluation.is_done()) {
                 self.read_again(evaluation.finish());
                 if std::mem::take(&mut self.read_once_more) {
@@ -183,6 +201,13 @@ impl Supervisor<'_> {
                 }
             }
             self.node.keep_only(|app| self.machine.is_app_alive(app));
+            // Before the start nobody is alive yet.
+            if boot.is_none() {
+                let machine = &self.machine;
+                self.held.keep_only(|app, listen| {
+                    machine.is_any_alive(|spec| spec.name == app && spec.listen == listen)
+                });
+            }
         }
     }
 
@@ -263,7 +288,7 @@ impl Supervisor<'_> {
             self.workers.kill_trees(&kill);
         }
         if !spawn.is_empty() {
-            answers.append(&mut self.workers.spawn(&self.machine, &spawn, &mut self.node));
+            answers.append(&mut self.workers.spawn(&self.machine, &spawn, &mut self.node, &mut self.held));
         }
         answers
     }
@@ -367,7 +392,7 @@ impl Supervisor<'_> {
             AppChange::Add(app) | AppChange::Replace { new: app, .. } => Some(app.as_ref()),
             AppChange::Remove(_) => None,
         });
-        if preflight(new, self.source, |line| error!("{line}")).is_err() {
+        if preflight(new, self.source, &mut self.held, |line| error!("{line}")).is_err() {
             error!("nothing was changed");
             return;
         }
@@ -375,6 +400,15 @@ impl Supervisor<'_> {
             warn!("{notice}");
         }
         self.show(&changes, &plan);
+        self.apply(plan);
+    }
+
+    /// The applications are these from now on; everything that they need has been found.
+    pub(super) fn apply(&mut self, plan: Plan) {
+        self.held.announce();
+        if let Err(error) = self.schedules.follow(&plan) {
+            error!("cannot set an alarm for `cron_restart`: {error}");
+        }
         let cpus = cpus_for(&plan);
         self.feed(vec![Event::Apply { plan, cpus }]);
     }
@@ -392,16 +426,19 @@ impl Supervisor<'_> {
     }
 }
 
-/// Looks up all programs, directories and users before anything starts; says what is missing and
-/// returns the code of the first.
+/// Looks up all programs, directories and users and opens all sockets before anything starts; says
+/// what is missing and returns the code of the first. What was opened in vain is closed by whoever
+/// asks next which sockets are used.
 pub(super) fn preflight<'a>(
     apps: impl Iterator<Item = &'a AppSpec>,
     source: &Source,
+    held: &mut Held,
     mut say: impl FnMut(&str),
 ) -> Result<(), ExitCode> {
     let mut first = None;
     for app in apps {
-        if let Err(failure) = launch::preflight(app, source.environment()) {
+        let sockets = |()| if app.autostart { held.open(app) } else { Ok(()) };
+        if let Err(failure) = launch::preflight(app, source.environment()).and_then(sockets) {
             say(&format!("app `{}`: {}", app.name, failure.message));
             first.get_or_insert(failure.code);
         }
@@ -416,7 +453,7 @@ pub(super) fn now() -> Instant {
 
 /// How many processes can run at once here, if the plan asks; a start need not wait for the answer
 /// otherwise.
-pub(super) fn cpus_for(plan: &Plan) -> u32 {
+fn cpus_for(plan: &Plan) -> u32 {
     let asks = plan.apps.iter().any(|app| matches!(app.instances, Instances::CpusMinus(_)));
     if asks { cpus::available() } else { 1 }
 }

@@ -7,13 +7,14 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use tracing::info;
 
 use super::{
-    actor::{Supervisor, cpus_for, preflight},
+    actor::{Supervisor, preflight},
     show,
 };
 use crate::{
     control::{ClientId, SavedApp, Taken, select::Unknown},
-    machine::{Event, InstanceId, InstanceView, Operation, Status},
+    machine::{InstanceId, InstanceView, Operation, Status},
     spec::{AppSpec, Instances, Plan},
+    sys::zone,
 };
 
 /// The most instances of one application.
@@ -31,6 +32,7 @@ impl Supervisor<'_> {
         let caller = Arc::new(environment);
         for app in &mut apps {
             check(app)?;
+            find_zone(app)?;
             app.env.caller = Some(caller.clone());
             let is_taken = |name: &str| self.machine.plan().apps.iter().any(|other| other.name == name);
             if is_taken(&app.name) {
@@ -49,7 +51,7 @@ impl Supervisor<'_> {
             }
         }
         let mut refused = Vec::new();
-        let _ = preflight(apps.iter(), self.source, |line| refused.push(line.to_owned()));
+        let _ = preflight(apps.iter(), self.source, &mut self.held, |line| refused.push(line.to_owned()));
         if !refused.is_empty() {
             return Err(Unknown { message: refused.join("\n"), hint: None });
         }
@@ -61,8 +63,7 @@ impl Supervisor<'_> {
             put(&mut self.added, app.clone());
             put(&mut plan.apps, app);
         }
-        let cpus = cpus_for(&plan);
-        self.feed(vec![Event::Apply { plan, cpus }]);
+        self.apply(plan);
         let wanted = |view: &InstanceView<'_>| view.spec.autostart && names.contains(&view.spec.name);
         let ids: Vec<InstanceId> = show::settled(self).filter(wanted).map(|view| view.id).collect();
         self.operate(client, &ids, Operation::Start(ids.clone()));
@@ -89,8 +90,7 @@ impl Supervisor<'_> {
             *app = Arc::new(changed);
             put(&mut self.added, app.clone());
         }
-        let cpus = cpus_for(&plan);
-        self.feed(vec![Event::Apply { plan, cpus }]);
+        self.apply(plan);
         self.operate(client, ids, Operation::Start(ids.to_vec()));
     }
 
@@ -140,6 +140,19 @@ fn put(apps: &mut Vec<Arc<AppSpec>>, app: Arc<AppSpec>) {
         Some(other) => *other = app,
         None => apps.push(app),
     }
+}
+
+/// A schedule travels with the name of its time zone only.
+fn find_zone(app: &mut AppSpec) -> Result<(), Unknown> {
+    let Some(schedule) = &mut app.schedule else { return Ok(()) };
+    schedule.zone = match &schedule.zone_name {
+        None => zone::local(app.env.vars.get("TZ").map(String::as_str)),
+        Some(name) => zone::named(name).ok_or_else(|| Unknown {
+            message: format!("app `{}`: there is no time zone `{name}`", app.name),
+            hint: None,
+        })?,
+    };
+    Ok(())
 }
 
 /// What `config` guarantees; here somebody else may have made it.

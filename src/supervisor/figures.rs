@@ -3,7 +3,7 @@
 //! What was seen is kept for a while: who asks again gets what was used since, and pays less. Then
 //! it is given back; nothing is measured while nobody asks.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, rc::Rc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -17,15 +17,19 @@ use crate::{
 
 /// How long what was seen is kept.
 const KEPT: Duration = Duration::from_secs(15);
+/// Who asks so soon after somebody else gets the same figures: many who ask cost no more than one.
+const FRESH: Duration = Duration::from_millis(200);
 
 /// Who looks, if somebody has asked lately.
 #[derive(Default)]
-pub(super) struct Figures(Option<Looker>);
+pub(super) struct Figures(Option<Looking>);
 
-struct Looker {
+struct Looking {
     sampler: Sampler<InstanceId>,
     cgroup: Option<Cgroup>,
-    until: Instant,
+    asked: Instant,
+    /// What was seen last, when, and of whom in detail.
+    last: Option<(Rc<Seen>, Instant, Vec<InstanceId>)>,
 }
 
 /// What was seen.
@@ -38,18 +42,26 @@ pub(super) struct Seen {
 
 impl Figures {
     /// Looks at all workers; for those in `detailed` also at what is dear.
-    pub(super) fn look(&mut self, workers: &Workers, detailed: &[InstanceId]) -> Seen {
+    pub(super) fn look(&mut self, workers: &Workers, detailed: &[InstanceId]) -> Rc<Seen> {
         let now = actor::now();
-        let looker = self.looker(now);
-        let Sample { workers, own, host } =
-            looker.sampler.sample(now.into_std(), &workers.roots(), |id| detailed.contains(id));
-        Seen { workers: workers.into_iter().collect(), own, host }
+        let looking = self.looking(now);
+        if let Some((seen, at, of)) = &looking.last
+            && now - *at < FRESH
+            && detailed.iter().all(|id| of.contains(id))
+        {
+            return seen.clone();
+        }
+        let sample = looking.sampler.sample(now.into_std(), &workers.roots(), |id| detailed.contains(id));
+        let Sample { workers, own, host } = sample;
+        let seen = Rc::new(Seen { workers: workers.into_iter().collect(), own, host });
+        looking.last = Some((seen.clone(), actor::now(), detailed.to_owned()));
+        seen
     }
 
     /// Looks at the container, too.
     pub(super) fn look_around(&mut self, seen: &Seen) -> Surroundings {
         let now = actor::now();
-        let it = self.looker(now).cgroup.get_or_insert_with(Cgroup::find).sample(now.into_std());
+        let it = self.looking(now).cgroup.get_or_insert_with(Cgroup::find).sample(now.into_std());
         let HostUsage { cpus, load, memory, available } = seen.host;
         Surroundings {
             container: Container {
@@ -63,17 +75,21 @@ impl Figures {
         }
     }
 
-    fn looker(&mut self, now: Instant) -> &mut Looker {
-        let looker =
-            self.0.get_or_insert_with(|| Looker { sampler: Sampler::new(), cgroup: None, until: now });
-        looker.until = now + KEPT;
-        looker
+    fn looking(&mut self, now: Instant) -> &mut Looking {
+        let looking = self.0.get_or_insert_with(|| Looking {
+            sampler: Sampler::new(),
+            cgroup: None,
+            asked: now,
+            last: None,
+        });
+        looking.asked = now;
+        looking
     }
 
     /// Waits until nobody has asked for a while, and gives back what was kept. Cancel-safe.
     pub(super) async fn rest(&mut self) {
         match &self.0 {
-            Some(looker) => sleep_until(looker.until).await,
+            Some(looking) => sleep_until(looking.asked + KEPT).await,
             None => std::future::pending().await,
         }
         self.0 = None;

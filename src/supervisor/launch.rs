@@ -12,10 +12,10 @@ use std::{
 use super::resolve::{self, Command};
 use crate::{
     machine::{InstanceView, SpawnFailure},
-    spec::{AppSpec, InheritEnv, PrincipalRef},
+    spec::{AppSpec, Exec, InheritEnv, PrincipalRef},
     sys::{
         accounts::{self, Credentials, Key},
-        spawn::CHANNEL,
+        spawn::HANDED,
     },
 };
 
@@ -26,13 +26,14 @@ pub(super) type Environment = BTreeMap<OsString, OsString>;
 pub(super) const MARKER: &str = "PROCRUN_RUN";
 
 /// Variables by which somebody else speaks with procrun itself; a worker must not answer them.
-const NOT_INHERITED: [&str; 7] = [
+const NOT_INHERITED: [&str; 8] = [
     "NODE_CHANNEL_FD",
     "NODE_CHANNEL_SERIALIZATION_MODE",
     "NODE_UNIQUE_ID",
     "NOTIFY_SOCKET",
     "LISTEN_FDS",
     "LISTEN_PID",
+    "LISTEN_PIDFDID",
     "LISTEN_FDNAMES",
 ];
 
@@ -50,11 +51,12 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// Whether the program is Node and may read a file that its application did not name.
-    pub(super) fn takes_preload(&self) -> bool {
-        let forbids = |text: &[u8]| text.windows(PERMISSION.len()).any(|part| part == PERMISSION);
-        let is_options = |entry: &&CString| entry.to_bytes().starts_with(b"NODE_OPTIONS=");
-        let options = self.env.iter().filter(is_options);
-        self.command.is_node && !self.argv.iter().chain(options).any(|it| forbids(it.to_bytes()))
+    pub(super) fn takes_preload(&self, exec: &Exec) -> bool {
+        let forbids = |word: &[u8]| matches!(word, b"--permission" | b"--experimental-permission");
+        let options = self.env.iter().filter_map(|entry| entry.to_bytes().strip_prefix(b"NODE_OPTIONS="));
+        let mut words = options.flat_map(|options| options.split(u8::is_ascii_whitespace));
+        let mut args = exec.interpreter_args.iter().map(String::as_bytes);
+        self.command.is_node && !words.any(forbids) && !args.any(forbids)
     }
 
     /// Lets Node run a script before the application's. Of Node's two ways this is the one that
@@ -65,9 +67,6 @@ impl Prepared {
         Ok(())
     }
 }
-
-/// Part of the options by which Node reads only what it is allowed to.
-const PERMISSION: &[u8] = b"-permission";
 
 /// Prepares a run of an instance; `marker` is `NAME=value` of [`MARKER`].
 pub(super) fn prepare(
@@ -176,13 +175,23 @@ fn environment(
     {
         set(name, (first + i64::from(instance.number)).to_string());
     }
+    if !spec.listen.is_empty() {
+        // `LISTEN_PID` is written when the process is there.
+        let names: Vec<&str> = spec.listen.iter().map(|socket| socket.name.as_str()).collect();
+        set("LISTEN_FDS", spec.listen.len().to_string());
+        set("LISTEN_FDNAMES", names.join(":"));
+    }
     if spec.is_node() {
-        set("NODE_CHANNEL_FD", CHANNEL.to_string());
+        set("NODE_CHANNEL_FD", (HANDED + spec.listen.len()).to_string());
         set("NODE_CHANNEL_SERIALIZATION_MODE", "json".to_owned());
     }
     if spec.is_cluster() {
         // What `cluster.worker.id` says: the same after a restart.
         set("NODE_UNIQUE_ID", (instance.number + 1).to_string());
+    }
+    if !spec.listen.is_empty() {
+        env.remove(OsStr::new("LISTEN_PID"));
+        env.remove(OsStr::new("LISTEN_PIDFDID"));
     }
     env
 }

@@ -40,6 +40,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
                 | StopCause::Changed
                 | StopCause::Asked
                 | StopCause::Restarted
+                | StopCause::Due
                 | StopCause::Reloaded
                 | StopCause::Replaced
                 | StopCause::GivenUp => "",
@@ -63,7 +64,9 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
             format!("{} is still there after {}, killing its whole tree", who, Readable(*waited))
         }
         Notice::Unkillable { who } => format!("not even SIGKILL ended {who}"),
-        Notice::ShuttingDown { .. } | Notice::KillingAll | Notice::Escalated { .. } => return None,
+        Notice::ShuttingDown { .. } | Notice::KillingAll | Notice::Escalated { .. } | Notice::Due { .. } => {
+            return None;
+        }
     })
 }
 

@@ -22,3 +22,5 @@ pub mod sockets;
 pub mod spawn;
 pub mod terminal;
 pub mod tree;
+pub mod units;
+pub mod zone;

@@ -62,11 +62,7 @@ struct Said {
 impl Said {
     fn of(mut run: Procrun) -> Self {
         let End::Code(code) = run.wait_end() else { panic!("killed by a signal{}", run.story()) };
-        let text = |lines: Vec<String>| {
-            let mut text = lines.join("\n");
-            text.push_str(if text.is_empty() { "" } else { "\n" });
-            text
-        };
+        let text = |lines: Vec<String>| lines.into_iter().map(|line| line + "\n").collect();
         Self { code, out: text(run.out().lines()), err: text(run.err().lines()) }
     }
 
@@ -108,7 +104,8 @@ fn statuses(bed: &Bed) -> Vec<String> {
 #[track_caller]
 fn socket(bed: &Bed) -> PathBuf {
     let names = bed.list("home");
-    let sockets: Vec<&String> = names.iter().filter(|name| name.contains(".sock")).collect();
+    let is_socket = |name: &&String| Path::new(name).extension().is_some_and(|it| it == "sock");
+    let sockets: Vec<&String> = names.iter().filter(is_socket).collect();
     assert_eq!(sockets.len(), 1, "{names:?}");
     bed.path("home").join(sockets[0])
 }

@@ -1,6 +1,7 @@
 //! The machine on a virtual clock: the world around it, in which the other files try it.
 
 mod drain;
+mod due;
 mod lifecycle;
 mod operations;
 mod random;
@@ -37,6 +38,7 @@ fn app(name: &str) -> AppSpec {
         instances: Instances::Count(1),
         exec_mode: ExecMode::Fork,
         balance: Balance::default(),
+        listen: Vec::new(),
         env: EnvSpec::default(),
         identity: Identity::default(),
         autostart: true,
@@ -44,6 +46,7 @@ fn app(name: &str) -> AppSpec {
         reload: ReloadPolicy::default(),
         stop: StopPolicy::default(),
         logs: LogSpec::default(),
+        schedule: None,
         pid_file: None,
     }
 }
