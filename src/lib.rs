@@ -15,6 +15,7 @@
 //! | [`node`] | Node's IPC channel and the sockets of its clusters: transport only | `machine`, `spec`, `sys` |
 //! | [`logs`] | pipes → framed lines → prefix, JSON or raw → stdout, stderr and files | `machine`, `spec`, `sys` |
 //! | [`monitor`] | what workers, procrun, the container and the machine use | `sys` |
+//! | [`tui`] | `procrun monit`: the processes on a full screen | `control`'s types |
 //! | [`sys`] | the system-call layer: spawn, reap, signals, credentials, pipes | nothing of ours |
 
 pub mod cli;
@@ -27,3 +28,4 @@ pub mod node;
 pub mod spec;
 pub mod supervisor;
 pub mod sys;
+pub mod tui;

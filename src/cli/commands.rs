@@ -9,7 +9,7 @@ use std::{
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::{
-    act, alone::ALONE, ask, background, completions, describe, dump, failure::Failure, list, logs,
+    act, alone::ALONE, ask, background, completions, describe, dump, failure::Failure, list, logs, monit,
     reach::Supervisor, say,
 };
 use crate::{config::EX_USAGE, spec::ExitCode};
@@ -204,6 +204,16 @@ static VERBS: &[Verb] = &[
                 until Ctrl-C. They come from memory, and from the log files where there are any.\n\
                 A reader that is too slow is told how many lines it missed.",
         run: logs::logs,
+    },
+    Verb {
+        words: &["monit", "monitor"],
+        takes: "",
+        count: (0, 0),
+        options: &[],
+        brief: "All of it on a full screen",
+        about: "Shows the processes with CPU, memory and log on a full screen, as it changes.\n\
+                Keys restart, reload, stop and scale them; `?` lists the keys, `q` leaves.",
+        run: monit::monit,
     },
     Verb {
         words: &["flush"],

@@ -20,6 +20,7 @@ mod flags;
 mod help;
 mod list;
 mod logs;
+mod monit;
 mod reach;
 mod start;
 mod table;

@@ -166,6 +166,14 @@ impl Connection {
         &self.path
     }
 
+    /// What ends the conversation from another thread, by shutting it down.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn hang_up(&self) -> io::Result<UnixStream> {
+        self.stream.try_clone()
+    }
+
     /// The supervisor's process id as it is seen from here; `None` when it cannot be seen.
     pub fn pid(&self) -> Option<i32> {
         getsockopt(&self.stream, PeerCredentials).ok().map(|peer| peer.pid()).filter(|pid| *pid > 0)

@@ -44,6 +44,8 @@ pub enum Request {
     Ping,
     /// All instances in brief. Answered by [`Answer::Overview`].
     List,
+    /// The same, and figures of the container and the machine. Answered by [`Answer::Overview`].
+    Monitor,
     /// All there is to know of these; of all, when no target is given. Answered by
     /// [`Answer::Details`].
     Describe {

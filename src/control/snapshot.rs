@@ -14,6 +14,46 @@ pub struct Overview {
     pub supervisor: About,
     /// Its instances by id; nothing in the answer to a ping.
     pub instances: Vec<Brief>,
+    /// Where it runs, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surroundings: Option<Box<Surroundings>>,
+}
+
+/// Where a supervisor runs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Surroundings {
+    /// The container.
+    pub container: Container,
+    /// The machine.
+    pub machine: Machine,
+}
+
+/// What the container uses and may use. What its kernel does not say is `None`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Container {
+    /// Percent of one core.
+    pub cpu: Option<f64>,
+    /// CPUs it may use.
+    pub cpu_quota: Option<f64>,
+    /// Bytes that cannot be had back.
+    pub memory: Option<u64>,
+    /// Bytes it may use.
+    pub memory_limit: Option<u64>,
+    /// Processes and threads.
+    pub tasks: Option<u64>,
+}
+
+/// What the machine has and uses.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// CPUs.
+    pub cpus: u32,
+    /// Over 1, 5 and 15 minutes.
+    pub load: [f64; 3],
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Bytes that could be had.
+    pub available: u64,
 }
 
 /// A supervisor.

@@ -218,27 +218,29 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
             (percent as f32).min(most)
         };
         let age = |start: u64| since_boot.saturating_sub(start) as f64 / units::ticks_a_second() as f64;
-        let starts: HashMap<Pid, u64> =
-            members.iter().map(|member| (member.pid, member.stat.start)).collect();
         let ticks = ticks::used(roots.len(), members, &self.before, last.map_or(0, |last| last.ticks));
-        for ((key, root), (usage, ticks)) in roots.iter().zip(usages.iter_mut().zip(ticks)) {
-            if usage.processes == 0 {
+        let mut whole = vec![0; roots.len()];
+        let mut start = vec![None; roots.len()];
+        for Member { pid, owner, stat } in members {
+            whole[*owner] += stat.own + stat.children;
+            if roots[*owner].1.leader == Some(*pid) {
+                start[*owner] = Some(stat.start);
+            }
+        }
+        for (at, (key, root)) in roots.iter().enumerate() {
+            if usages[at].processes == 0 {
                 continue;
             }
-            let leader = root.leader;
-            let repeated = last
-                .filter(|_| since_last.is_some_and(|since| since < CLOSE))
-                .and_then(|last| last.cpu.get(key).filter(|(of, _)| *of == leader));
-            usage.cpu = Some(repeated.map_or_else(
-                || {
-                    let start = leader.and_then(|leader| starts.get(&leader));
-                    let whole = start.map_or(f64::INFINITY, |start| age(*start));
-                    let since = since_last.map_or(f64::INFINITY, |since| since.as_secs_f64());
-                    // With nothing to compare with and without a main process nobody knows: that is 0.
-                    percent(ticks, whole.min(since))
-                },
-                |(_, cpu)| *cpu,
-            ));
+            // Another main process is another run of the worker, of which nothing was seen.
+            let before = last
+                .and_then(|last| last.cpu.get(key))
+                .filter(|(leader, _)| root.leader.is_none() || *leader == root.leader);
+            usages[at].cpu = Some(match (before, since_last) {
+                (Some((_, cpu)), Some(since)) if since < CLOSE => *cpu,
+                (Some(_), Some(since)) => percent(ticks[at], since.as_secs_f64()),
+                // Without a main process nobody knows how long it took: that is 0.
+                _ => percent(whole[at], start[at].map_or(f64::INFINITY, age)),
+            });
         }
         let before = self.before.get(&self.me).copied();
         own.cpu = me.map(|me| match (last, since_last) {

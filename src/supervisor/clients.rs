@@ -13,6 +13,7 @@ use crate::{
     control::{
         Action, Answer, ClientId, Held, Name, Refusal, Request, Server,
         select::{Candidate, Unknown, select},
+        snapshot::Overview,
     },
     logs::Filter,
     machine::{Count, Event, InstanceId, Operation, Reply, Ticket},
@@ -138,6 +139,11 @@ impl Supervisor<'_> {
             Request::List => {
                 let seen = self.figures.look(&self.workers, &[]);
                 Ok(Some(Answer::Overview(show::overview(self, Some(&seen)))))
+            }
+            Request::Monitor => {
+                let seen = self.figures.look(&self.workers, &[]);
+                let surroundings = Some(Box::new(self.figures.look_around(&seen)));
+                Ok(Some(Answer::Overview(Overview { surroundings, ..show::overview(self, Some(&seen)) })))
             }
             Request::Describe { targets } => {
                 let ids = if targets.is_empty() { None } else { Some(self.select(&targets)?) };

@@ -9,8 +9,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{actor, workers::Workers};
 use crate::{
+    control::snapshot::{Container, Machine, Surroundings},
     machine::InstanceId,
-    monitor::{Sample, Sampler, Usage},
+    monitor::{Cgroup, HostUsage, Sample, Sampler, Usage},
     sys::process,
 };
 
@@ -25,6 +26,7 @@ pub(super) struct Figures(Option<Looking>);
 
 struct Looking {
     sampler: Sampler<InstanceId>,
+    cgroup: Option<Cgroup>,
     asked: Instant,
     /// What was seen last, when, and of whom in detail.
     last: Option<(Rc<Seen>, Instant, Vec<InstanceId>)>,
@@ -35,15 +37,14 @@ struct Looking {
 pub(super) struct Seen {
     pub(super) workers: HashMap<InstanceId, Usage>,
     pub(super) own: Usage,
+    host: HostUsage,
 }
 
 impl Figures {
     /// Looks at all workers; for those in `detailed` also at what is dear.
     pub(super) fn look(&mut self, workers: &Workers, detailed: &[InstanceId]) -> Rc<Seen> {
         let now = actor::now();
-        let looking =
-            self.0.get_or_insert_with(|| Looking { sampler: Sampler::new(), asked: now, last: None });
-        looking.asked = now;
+        let looking = self.looking(now);
         if let Some((seen, at, of)) = &looking.last
             && now - *at < FRESH
             && detailed.iter().all(|id| of.contains(id))
@@ -51,10 +52,38 @@ impl Figures {
             return seen.clone();
         }
         let sample = looking.sampler.sample(now.into_std(), &workers.roots(), |id| detailed.contains(id));
-        let Sample { workers, own, .. } = sample;
-        let seen = Rc::new(Seen { workers: workers.into_iter().collect(), own });
+        let Sample { workers, own, host } = sample;
+        let seen = Rc::new(Seen { workers: workers.into_iter().collect(), own, host });
         looking.last = Some((seen.clone(), actor::now(), detailed.to_owned()));
         seen
+    }
+
+    /// Looks at the container, too.
+    pub(super) fn look_around(&mut self, seen: &Seen) -> Surroundings {
+        let now = actor::now();
+        let it = self.looking(now).cgroup.get_or_insert_with(Cgroup::find).sample(now.into_std());
+        let HostUsage { cpus, load, memory, available } = seen.host;
+        Surroundings {
+            container: Container {
+                cpu: it.cpu.map(f64::from),
+                cpu_quota: it.cpu_quota.map(f64::from),
+                memory: it.memory,
+                memory_limit: it.memory_limit,
+                tasks: it.tasks,
+            },
+            machine: Machine { cpus, load, memory, available },
+        }
+    }
+
+    fn looking(&mut self, now: Instant) -> &mut Looking {
+        let looking = self.0.get_or_insert_with(|| Looking {
+            sampler: Sampler::new(),
+            cgroup: None,
+            asked: now,
+            last: None,
+        });
+        looking.asked = now;
+        looking
     }
 
     /// Waits until nobody has asked for a while, and gives back what was kept. Cancel-safe.

@@ -28,7 +28,7 @@ pub(super) fn overview(of: &Supervisor<'_>, seen: Option<&Seen>) -> Overview {
         Some(seen) => settled(of).map(|view| brief(of, &view, seen, &clock)).collect(),
         None => Vec::new(),
     };
-    Overview { supervisor, instances }
+    Overview { supervisor, instances, surroundings: None }
 }
 
 /// Everything about some, or about all.

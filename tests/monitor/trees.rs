@@ -170,10 +170,17 @@ fn a_worker_that_started_after_the_last_look_is_measured_from_its_start() {
     sampler.sample(now(), &[], |_: &u32| false);
     let worker = start("while :; do :; done");
     wait_until_within("half a second of CPU", LONG, || ticks(worker.pid())[0] >= 50);
+    let mut at =
+        |time, key| sampler.sample(time, &[(key, worker.root())], |_| false).workers[0].1.cpu.unwrap();
     // As if the last look was hours ago.
     let later = now() + Duration::from_secs(7200);
-    let cpu = sampler.sample(later, &[(0, worker.root())], |_| false).workers[0].1.cpu.unwrap();
+    let cpu = at(later, 0);
     assert!(cpu > 1.0, "{cpu}");
+    // Nobody asked for this one before, although it was there.
+    let cpu = at(later + Duration::from_secs(7200), 1);
+    assert!(cpu > 1.0, "{cpu}");
+    let cpu = at(later + Duration::from_secs(14400), 1);
+    assert!(cpu < 1.0, "{cpu}: next to nothing in these two hours");
 }
 
 #[test]

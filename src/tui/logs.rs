@@ -1,0 +1,191 @@
+//! The last lines of the selected process: scroll, search, filter.
+//!
+//! Pure. Lines have numbers, so that what is looked at stays where it is while others come and go.
+
+use std::collections::VecDeque;
+
+use super::clean::clean;
+
+/// So many lines are kept.
+const KEPT: usize = 2000;
+
+/// One line, fit to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) err: bool,
+    pub(super) text: String,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Logs {
+    lines: VecDeque<Shown>,
+    /// The number of the oldest line.
+    first: u64,
+    /// The number of the line at the bottom; `None`: the newest, whichever that is.
+    bottom: Option<u64>,
+    /// Only lines that contain this.
+    pub(super) filter: String,
+    /// What is marked and jumped to.
+    pub(super) search: String,
+    /// So many lines came too fast to be shown.
+    pub(super) missed: u64,
+    /// So many characters at the left are not shown.
+    pub(super) left: usize,
+}
+
+impl Logs {
+    /// Another process: nothing is known of it. What is looked for stays.
+    pub(super) fn clear(&mut self) {
+        self.lines.clear();
+        (self.first, self.bottom, self.missed, self.left) = (0, None, 0, 0);
+    }
+
+    pub(super) fn push(&mut self, err: bool, text: &str) {
+        if self.lines.len() == KEPT {
+            self.lines.pop_front();
+            self.first += 1;
+        }
+        self.lines.push_back(Shown { err, text: clean(text) });
+    }
+
+    /// The lines that the filter lets through, with their numbers, oldest first.
+    fn chosen(&self) -> impl DoubleEndedIterator<Item = (u64, &Shown)> {
+        let lines = (self.first..).zip(&self.lines).collect::<Vec<_>>();
+        lines.into_iter().filter(|(_, line)| contains(&line.text, &self.filter))
+    }
+
+    /// What fits into so many rows, oldest first.
+    pub(super) fn page(&self, rows: usize) -> Vec<&Shown> {
+        let bottom = self.bottom.unwrap_or(u64::MAX);
+        let mut page: Vec<&Shown> = self
+            .chosen()
+            .rev()
+            .skip_while(|(number, _)| *number > bottom)
+            .take(rows)
+            .map(|(_, it)| it)
+            .collect();
+        page.reverse();
+        if page.len() < rows && self.bottom.is_some() {
+            // There is nothing further up: the page is filled from there.
+            page = self.chosen().take(rows).map(|(_, it)| it).collect();
+        }
+        page
+    }
+
+    /// The newest lines are shown as they come.
+    pub(super) fn follows(&self) -> bool {
+        self.bottom.is_none()
+    }
+
+    /// Up by so many lines (down if negative), of which `rows` are seen at once.
+    pub(super) fn scroll(&mut self, up: isize, rows: usize) {
+        let numbers: Vec<u64> = self.chosen().map(|(number, _)| number).collect();
+        let Some(last) = numbers.len().checked_sub(1) else { return };
+        let at = match self.bottom {
+            None => last,
+            Some(bottom) => numbers.partition_point(|number| *number <= bottom).saturating_sub(1),
+        };
+        let top = rows.saturating_sub(1).min(last);
+        let at = at.max(top).saturating_add_signed(-up).clamp(top, last);
+        self.bottom = (at < last).then(|| numbers[at]);
+    }
+
+    /// To the newest line, which is followed from then on.
+    pub(super) fn end(&mut self) {
+        self.bottom = None;
+    }
+
+    /// To the next line upwards (or downwards) that contains what is searched. Whether there is one.
+    pub(super) fn find(&mut self, upwards: bool, rows: usize) -> bool {
+        if self.search.is_empty() {
+            return false;
+        }
+        let hits = self.chosen().filter(|(_, line)| contains(&line.text, &self.search));
+        let here = self.bottom.unwrap_or(u64::MAX);
+        let found = if upwards {
+            hits.map(|(number, _)| number).rfind(|number| *number < here)
+        } else {
+            hits.map(|(number, _)| number).find(|number| *number > here)
+        };
+        if let Some(found) = found {
+            self.bottom = Some(found);
+            // It may be on the first page, whose bottom is another line.
+            self.scroll(0, rows);
+        }
+        found.is_some()
+    }
+}
+
+/// Whether `text` contains `part`, whatever the case of ASCII letters.
+pub(super) fn contains(text: &str, part: &str) -> bool {
+    position(text, part).is_some()
+}
+
+/// Where `part` begins in `text`.
+pub(super) fn position(text: &str, part: &str) -> Option<usize> {
+    let (text, part) = (text.as_bytes(), part.as_bytes());
+    if part.is_empty() {
+        return Some(0);
+    }
+    text.windows(part.len()).position(|window| window.eq_ignore_ascii_case(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KEPT, Logs};
+
+    fn logs(count: usize) -> Logs {
+        let mut logs = Logs::default();
+        (0..count).for_each(|number| logs.push(false, &format!("line {number}")));
+        logs
+    }
+
+    fn seen(logs: &Logs, rows: usize) -> Vec<&str> {
+        logs.page(rows).into_iter().map(|line| &*line.text).collect()
+    }
+
+    #[test]
+    fn the_newest_are_followed_until_somebody_scrolls() {
+        let mut logs = logs(10);
+        assert_eq!(seen(&logs, 3), ["line 7", "line 8", "line 9"]);
+        logs.scroll(2, 3);
+        assert_eq!(seen(&logs, 3), ["line 5", "line 6", "line 7"]);
+        logs.push(true, "new");
+        assert_eq!(seen(&logs, 3), ["line 5", "line 6", "line 7"], "what is looked at stays");
+        logs.scroll(100, 3);
+        assert_eq!(seen(&logs, 3), ["line 0", "line 1", "line 2"]);
+        logs.scroll(-1, 3);
+        assert_eq!(seen(&logs, 3), ["line 1", "line 2", "line 3"]);
+        logs.scroll(-100, 3);
+        assert!(logs.follows());
+        assert_eq!(seen(&logs, 3), ["line 8", "line 9", "new"]);
+    }
+
+    #[test]
+    fn old_lines_go_and_what_is_left_of_the_page_is_filled() {
+        let mut logs = logs(KEPT);
+        logs.scroll(isize::MAX, 2);
+        assert_eq!(seen(&logs, 2), ["line 0", "line 1"]);
+        (0..5).for_each(|_| logs.push(false, "new"));
+        assert_eq!(seen(&logs, 2), ["line 5", "line 6"]);
+    }
+
+    #[test]
+    fn a_filter_chooses_and_a_search_jumps() {
+        let mut logs = logs(40);
+        logs.filter = "LINE 3".to_owned();
+        assert_eq!(seen(&logs, 2), ["line 38", "line 39"]);
+        assert_eq!(seen(&logs, 99).len(), 11);
+        logs.filter.clear();
+        logs.search = "5".to_owned();
+        assert!(logs.find(true, 3));
+        assert_eq!(seen(&logs, 3).last(), Some(&"line 35"));
+        assert!(logs.find(true, 3) && logs.find(true, 3));
+        assert_eq!(seen(&logs, 3).last(), Some(&"line 15"));
+        assert!(logs.find(false, 3));
+        assert_eq!(seen(&logs, 3).last(), Some(&"line 25"));
+        logs.search = "nowhere".to_owned();
+        assert!(!logs.find(true, 3));
+        assert_eq!(seen(&logs, 3).last(), Some(&"line 25"));
+    }
+}

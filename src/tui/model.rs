@@ -1,0 +1,62 @@
+//! What is shown.
+
+use crate::control::snapshot::{Brief, Container, Machine, Overview};
+
+/// Everything at one moment.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Snapshot {
+    /// In the order in which they are shown.
+    pub processes: Vec<Process>,
+    /// The container procrun runs in.
+    pub container: Container,
+    /// The machine.
+    pub machine: Machine,
+}
+
+/// One instance.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Process {
+    /// PM2's `pm_id`.
+    pub id: u32,
+    /// Its application.
+    pub name: String,
+    /// PM2's word for its state.
+    pub status: String,
+    /// Its main process.
+    pub pid: Option<i32>,
+    /// How long it runs, in milliseconds.
+    pub uptime: Option<u64>,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// Percent of one core.
+    pub cpu: Option<f64>,
+    /// Bytes of its tree.
+    pub memory: Option<u64>,
+}
+
+/// A line that the selected process wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// To stderr.
+    pub err: bool,
+    /// Any text.
+    pub text: String,
+}
+
+impl From<Overview> for Snapshot {
+    fn from(overview: Overview) -> Self {
+        let surroundings = *overview.surroundings.unwrap_or_default();
+        Self {
+            processes: overview.instances.into_iter().map(Process::from).collect(),
+            container: surroundings.container,
+            machine: surroundings.machine,
+        }
+    }
+}
+
+impl From<Brief> for Process {
+    fn from(brief: Brief) -> Self {
+        let Brief { id, name, status, pid, uptime, restarts, cpu, memory, .. } = brief;
+        Self { id, name, status: status.word().to_owned(), pid, uptime, restarts, cpu, memory }
+    }
+}

@@ -1,0 +1,73 @@
+//! The places on the screen.
+//!
+//! Pure: the same for what is drawn and for what a click means.
+
+use ratatui::layout::Rect;
+
+/// The places of one screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Places {
+    /// What there is in all: two rows.
+    pub(super) head: Rect,
+    /// The names of the columns.
+    pub(super) columns: Rect,
+    /// A row for each process.
+    pub(super) rows: Rect,
+    /// The title of the log.
+    pub(super) title: Rect,
+    /// The lines of the log.
+    pub(super) log: Rect,
+    /// The keys, or a question.
+    pub(super) foot: Rect,
+}
+
+impl Places {
+    /// For a screen of this size and so many processes. What has no room has no height.
+    pub(super) fn new(width: u16, height: u16, processes: usize) -> Self {
+        let head = height.min(2).min(height.saturating_sub(4));
+        let foot = 1.min(height.saturating_sub(head));
+        let left = height - head - foot;
+        let columns = 1.min(left);
+        let title = 1.min(left - columns);
+        let room = left - columns - title;
+        // Half for the processes, and what they do not need for the log.
+        let wanted = u16::try_from(processes).unwrap_or(u16::MAX).max(1);
+        let rows = wanted.min(room.div_ceil(2)).min(room);
+        let mut at = 0;
+        let mut next = |height| {
+            let place = Rect { x: 0, y: at, width, height };
+            at += height;
+            place
+        };
+        Self {
+            head: next(head),
+            columns: next(columns),
+            rows: next(rows),
+            title: next(title),
+            log: next(room - rows),
+            foot: next(foot),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Places;
+
+    #[test]
+    fn every_screen_is_filled_and_none_is_left() {
+        for height in 0..60 {
+            for processes in [0, 1, 5, 1000] {
+                let it = Places::new(80, height, processes);
+                let all = [it.head, it.columns, it.rows, it.title, it.log, it.foot];
+                let mut at = 0;
+                for place in all {
+                    assert_eq!(place.y, at);
+                    at += place.height;
+                }
+                assert_eq!(at, height, "{processes} processes on {height} rows");
+                assert!(height < 5 || it.rows.height > 0, "{processes} processes on {height} rows");
+            }
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! State + event → state, and what is to be asked of the supervisor.
+//!
+//! Pure: no terminal, no socket, no clock.
+
+use std::collections::{HashMap, VecDeque};
+
+use crossterm::event::{
+    KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
+
+use super::{
+    clean::clean,
+    logs::{Logs, contains},
+    model::{LogLine, Process, Snapshot},
+    screen::Places,
+};
+
+/// So many CPU figures of a process are kept for its sparkline.
+const FIGURES: usize = 60;
+/// A turn of the wheel moves the log by so many lines.
+const WHEEL: isize = 3;
+/// A step to the side, in characters.
+const SIDE: usize = 8;
+
+/// What happens.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A key.
+    Key(KeyEvent),
+    /// The mouse.
+    Mouse(MouseEvent),
+    /// The screen has this size: columns and rows.
+    Resize(u16, u16),
+    /// New figures.
+    Snapshot(Snapshot),
+    /// Lines of the process with this id, and how many before them were missed.
+    Lines(u32, u64, Vec<LogLine>),
+    /// What has become of something that was asked, for people. True: it was done.
+    Outcome(bool, String),
+    /// The supervisor is gone; why.
+    Lost(String),
+}
+
+/// What is to be done with a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// End and start again.
+    Restart,
+    /// Start a new one, then end the old one.
+    Reload,
+    /// End.
+    Stop,
+}
+
+/// What is to be asked of the supervisor, or done by the loop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// Do this with the instance of this id.
+    Act(Act, u32),
+    /// One instance more (true) or less of this application.
+    Scale(String, bool),
+    /// Send the log lines of this instance from now on, and of no other.
+    Follow(u32),
+    /// It is enough.
+    Quit,
+}
+
+/// Where the arrow keys go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Focus {
+    Processes,
+    Log,
+}
+
+/// What a text that is being typed is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    Search,
+    Filter,
+    Processes,
+}
+
+/// What the keys mean at present.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Mode {
+    Normal,
+    Help,
+    /// A text is typed; it is used already while it is.
+    Typing(Field),
+    /// A question waits for y or n.
+    Confirm(Ask, String),
+}
+
+/// What is remembered of a process.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    pub(super) cpu: VecDeque<f32>,
+}
+
+/// All of the view.
+#[derive(Debug)]
+pub struct State {
+    pub(super) snapshot: Snapshot,
+    /// The places in the snapshot of the processes that are shown.
+    pub(super) shown: Vec<usize>,
+    pub(super) past: HashMap<u32, Past>,
+    /// The id of the selected process.
+    pub(super) selected: Option<u32>,
+    /// The first process on the screen, counted among those shown.
+    pub(super) top: usize,
+    /// Only processes whose name contains this.
+    pub(super) wanted: String,
+    pub(super) logs: Logs,
+    pub(super) focus: Focus,
+    pub(super) mode: Mode,
+    /// The last thing to say, and whether it is good news.
+    pub(super) notice: Option<(bool, String)>,
+    pub(super) lost: Option<String>,
+    pub(super) colours: bool,
+    size: (u16, u16),
+}
+
+impl State {
+    /// An empty view on a screen of so many columns and rows.
+    pub fn new(width: u16, height: u16, colours: bool) -> Self {
+        Self {
+            snapshot: Snapshot::default(),
+            shown: Vec::new(),
+            past: HashMap::new(),
+            selected: None,
+            top: 0,
+            wanted: String::new(),
+            logs: Logs::default(),
+            focus: Focus::Processes,
+            mode: Mode::Normal,
+            notice: None,
+            lost: None,
+            colours,
+            size: (width, height),
+        }
+    }
+
+    /// Takes in what has happened.
+    pub fn handle(&mut self, event: Event) -> Option<Ask> {
+        let asked = match event {
+            Event::Key(key) if key.kind == KeyEventKind::Release => None,
+            Event::Key(key) => self.key(key),
+            Event::Mouse(mouse) => self.mouse(mouse),
+            Event::Resize(width, height) => {
+                self.size = (width, height);
+                None
+            }
+            Event::Snapshot(snapshot) => {
+                let was_lost = self.lost.take().is_some();
+                let asked = self.take(snapshot);
+                // Whoever sent the lines is gone: they begin anew.
+                let again = self.selected.filter(|_| was_lost && asked.is_none());
+                if again.is_some() {
+                    self.logs.clear();
+                }
+                asked.or(again.map(Ask::Follow))
+            }
+            Event::Lines(id, missed, lines) => {
+                if self.selected == Some(id) {
+                    self.logs.missed += missed;
+                    for line in &lines {
+                        self.logs.push(line.err, &line.text);
+                    }
+                }
+                None
+            }
+            Event::Outcome(good, text) => {
+                self.notice = Some((good, clean(&text)));
+                None
+            }
+            Event::Lost(why) => {
+                self.lost = Some(clean(&why));
+                None
+            }
+        };
+        self.keep_in_sight();
+        asked
+    }
+
+    /// Where everything is.
+    pub(super) fn places(&self) -> Places {
+        Places::new(self.size.0, self.size.1, self.shown.len())
+    }
+
+    /// The selected process.
+    pub(super) fn process(&self) -> Option<&Process> {
+        let id = self.selected?;
+        self.shown.iter().map(|at| &self.snapshot.processes[*at]).find(|process| process.id == id)
+    }
+
+    fn take(&mut self, mut snapshot: Snapshot) -> Option<Ask> {
+        for process in &mut snapshot.processes {
+            process.name = clean(&process.name);
+            process.status = clean(&process.status);
+        }
+        let before = self.position();
+        self.snapshot = snapshot;
+        let mut past = std::mem::take(&mut self.past);
+        for process in &self.snapshot.processes {
+            let mut it = past.remove(&process.id).unwrap_or_default();
+            if it.cpu.len() == FIGURES {
+                it.cpu.pop_front();
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "a percentage")]
+            it.cpu.push_back(process.cpu.unwrap_or(0.0) as f32);
+            self.past.insert(process.id, it);
+        }
+        self.choose(before)
+    }
+
+    /// Which processes are shown, and one of them is selected: the same as before, or whoever has
+    /// taken its place.
+    fn choose(&mut self, before: Option<usize>) -> Option<Ask> {
+        let processes = self.snapshot.processes.iter().enumerate();
+        self.shown = processes.filter(|(_, it)| contains(&it.name, &self.wanted)).map(|(at, _)| at).collect();
+        if self.process().is_some() {
+            return None;
+        }
+        let at = before.unwrap_or(0).min(self.shown.len().checked_sub(1)?);
+        self.select(at)
+    }
+
+    /// The place of the selected process among those shown.
+    pub(super) fn position(&self) -> Option<usize> {
+        let id = self.selected?;
+        self.shown.iter().position(|at| self.snapshot.processes.get(*at).is_some_and(|it| it.id == id))
+    }
+
+    fn select(&mut self, at: usize) -> Option<Ask> {
+        let id = self.snapshot.processes[*self.shown.get(at)?].id;
+        if self.selected == Some(id) {
+            return None;
+        }
+        self.selected = Some(id);
+        self.logs.clear();
+        Some(Ask::Follow(id))
+    }
+
+    fn keep_in_sight(&mut self) {
+        let rows = usize::from(self.places().rows.height).max(1);
+        let at = self.position().unwrap_or(0);
+        let most = self.shown.len().saturating_sub(rows);
+        self.top = self.top.clamp(at.saturating_sub(rows - 1), at).min(most);
+    }
+
+    fn key(&mut self, key: KeyEvent) -> Option<Ask> {
+        if key.modifiers.contains(KeyModifiers::CONTROL) {
+            return match key.code {
+                KeyCode::Char('c') => Some(Ask::Quit),
+                _ => None,
+            };
+        }
+        self.notice = None;
+        match self.mode.clone() {
+            Mode::Help => {
+                self.mode = Mode::Normal;
+                None
+            }
+            Mode::Confirm(ask, _) => {
+                self.mode = Mode::Normal;
+                matches!(key.code, KeyCode::Char('y' | 'Y') | KeyCode::Enter).then_some(ask)
+            }
+            Mode::Typing(field) => self.typed(field, key.code),
+            Mode::Normal => self.command(key.code),
+        }
+    }
+
+    fn text(&mut self, field: Field) -> &mut String {
+        match field {
+            Field::Search => &mut self.logs.search,
+            Field::Filter => &mut self.logs.filter,
+            Field::Processes => &mut self.wanted,
+        }
+    }
+
+    fn typed(&mut self, field: Field, code: KeyCode) -> Option<Ask> {
+        let before = self.position();
+        match code {
+            KeyCode::Enter => {
+                self.mode = Mode::Normal;
+                if field == Field::Search {
+                    self.find(true);
+                }
+            }
+            KeyCode::Esc => {
+                self.mode = Mode::Normal;
+                self.text(field).clear();
+            }
+            KeyCode::Backspace => {
+                self.text(field).pop();
+            }
+            KeyCode::Char(c) => self.text(field).push(c),
+            _ => {}
+        }
+        self.choose(before)
+    }
+
+    fn command(&mut self, code: KeyCode) -> Option<Ask> {
+        match code {
+            KeyCode::Char('q') => return Some(Ask::Quit),
+            KeyCode::Char('?' | 'h') | KeyCode::F(1) => self.mode = Mode::Help,
+            KeyCode::Tab | KeyCode::BackTab => {
+                self.focus = match self.focus {
+                    Focus::Processes => Focus::Log,
+                    Focus::Log => Focus::Processes,
+                };
+            }
+            KeyCode::Esc => {
+                let before = self.position();
+                self.logs.search.clear();
+                self.logs.filter.clear();
+                self.wanted.clear();
+                return self.choose(before);
+            }
+            KeyCode::Char('/') => self.mode = Mode::Typing(Field::Search),
+            KeyCode::Char('f') => self.mode = Mode::Typing(Field::Filter),
+            KeyCode::Char('p') => self.mode = Mode::Typing(Field::Processes),
+            KeyCode::Char('n') => self.find(true),
+            KeyCode::Char('N') => self.find(false),
+            KeyCode::Left => self.logs.left = self.logs.left.saturating_sub(SIDE),
+            KeyCode::Right => self.logs.left += SIDE,
+            KeyCode::Char('r') => self.ask("restart", |process| Ask::Act(Act::Restart, process.id)),
+            KeyCode::Char('R') => self.ask("reload", |process| Ask::Act(Act::Reload, process.id)),
+            KeyCode::Char('s') => self.ask("stop", |process| Ask::Act(Act::Stop, process.id)),
+            KeyCode::Char('+') => self.ask("start one more of", |it| Ask::Scale(it.name.clone(), true)),
+            KeyCode::Char('-') => self.ask("stop one of", |it| Ask::Scale(it.name.clone(), false)),
+            KeyCode::Up | KeyCode::Char('k') => return self.step(-1),
+            KeyCode::Down | KeyCode::Char('j') => return self.step(1),
+            KeyCode::PageUp => return self.step(-self.page()),
+            KeyCode::PageDown => return self.step(self.page()),
+            KeyCode::Home | KeyCode::Char('g') => return self.step(isize::MIN + 1),
+            KeyCode::End | KeyCode::Char('G') => return self.step(isize::MAX),
+            _ => {}
+        }
+        None
+    }
+
+    /// Asks whether it is meant.
+    fn ask(&mut self, what: &str, ask: impl FnOnce(&Process) -> Ask) {
+        if let Some(process) = self.process() {
+            let question = format!("{what} {}|{}? y/n", process.id, process.name);
+            self.mode = Mode::Confirm(ask(process), question);
+        }
+    }
+
+    fn find(&mut self, upwards: bool) {
+        let rows = self.log_rows();
+        if !self.logs.search.is_empty() && !self.logs.find(upwards, rows) {
+            let way = if upwards { "up" } else { "down" };
+            self.notice =
+                Some((false, format!("nothing more {way} there with `{}`", clean(&self.logs.search))));
+        }
+    }
+
+    fn log_rows(&self) -> usize {
+        usize::from(self.places().log.height)
+    }
+
+    /// As many steps as a page has.
+    fn page(&self) -> isize {
+        let places = self.places();
+        let rows = match self.focus {
+            Focus::Processes => places.rows.height,
+            Focus::Log => places.log.height,
+        };
+        isize::try_from(rows.max(2) - 1).unwrap_or(1)
+    }
+
+    /// Down by so many processes or lines.
+    fn step(&mut self, down: isize) -> Option<Ask> {
+        match self.focus {
+            Focus::Processes => {
+                let last = self.shown.len().checked_sub(1)?;
+                let at = self.position().unwrap_or(0).saturating_add_signed(down).min(last);
+                self.select(at)
+            }
+            Focus::Log if down == isize::MAX => {
+                self.logs.end();
+                None
+            }
+            Focus::Log => {
+                self.logs.scroll(-down, self.log_rows());
+                None
+            }
+        }
+    }
+
+    fn mouse(&mut self, mouse: MouseEvent) -> Option<Ask> {
+        let places = self.places();
+        let at = (mouse.column, mouse.row).into();
+        let over_log = places.log.contains(at) || places.title.contains(at);
+        match mouse.kind {
+            MouseEventKind::ScrollUp | MouseEventKind::ScrollDown => {
+                let up = mouse.kind == MouseEventKind::ScrollUp;
+                if over_log {
+                    self.logs.scroll(if up { WHEEL } else { -WHEEL }, self.log_rows());
+                    return None;
+                }
+                let last = self.shown.len().checked_sub(1)?;
+                let step = if up { -1 } else { 1 };
+                let at = self.position().unwrap_or(0).saturating_add_signed(step).min(last);
+                self.select(at)
+            }
+            MouseEventKind::Down(MouseButton::Left) => {
+                self.mode = if self.mode == Mode::Help { Mode::Normal } else { self.mode.clone() };
+                if over_log {
+                    self.focus = Focus::Log;
+                } else if places.rows.contains(at) {
+                    self.focus = Focus::Processes;
+                    return self.select(self.top + usize::from(mouse.row - places.rows.y));
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The processes: one row each, with bars and a sparkline.
+
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    style::{Color, Modifier, Style},
+};
+
+use super::{
+    model::Process,
+    state::{Focus, State},
+    view::{Paint, bar, faint, put, size},
+};
+
+/// The columns: what stands above them, and how wide they are. The name takes what is left, and what
+/// stands further right goes first when there is no room.
+const COLUMNS: [(&str, u16); 8] = [
+    ("  id", 5),
+    ("status", 16),
+    ("   cpu", 7),
+    ("", 9),
+    ("memory", 7),
+    ("", 9),
+    ("  uptime", 9),
+    ("restarts", 9),
+];
+/// Of these at least so many characters of a name.
+const NAME: u16 = 10;
+const SPARKS: u16 = 20;
+
+pub(super) fn draw(state: &State, columns: Rect, rows: Rect, buffer: &mut Buffer, paint: Paint) {
+    let widths = widths(columns.width);
+    if let Some(row) = columns.rows().next() {
+        let texts: Vec<&str> = [COLUMNS[0].0, "name"]
+            .into_iter()
+            .chain(COLUMNS[1..].iter().map(|column| column.0))
+            .chain(["cpu"])
+            .collect();
+        let mut left = row;
+        for (text, width) in texts.iter().zip(widths) {
+            cell(&mut left, buffer, text, width, faint());
+        }
+    }
+    let most = state.snapshot.container.memory_limit.unwrap_or(state.snapshot.machine.memory);
+    let processes = state.shown.iter().skip(state.top).map(|at| &state.snapshot.processes[*at]);
+    for (place, process) in rows.rows().zip(processes) {
+        let mut row = place;
+        process_row(state, process, most, &mut row, buffer, widths, paint);
+        if state.selected == Some(process.id) {
+            let style = match state.focus {
+                Focus::Processes => Style::new().add_modifier(Modifier::REVERSED),
+                Focus::Log => Style::new().add_modifier(Modifier::UNDERLINED),
+            };
+            buffer.set_style(place, style);
+        }
+    }
+    if state.shown.is_empty()
+        && let Some(mut row) = rows.rows().next()
+    {
+        let text =
+            if state.snapshot.processes.is_empty() { "no processes" } else { "no process with this name" };
+        put(&mut row, buffer, text, faint());
+    }
+}
+
+/// The width of each column: id, name, the others, the sparkline.
+fn widths(width: u16) -> [u16; 10] {
+    let mut widths = [0; 10];
+    let mut left = width;
+    let mut take = |at: usize, wanted: u16, least: u16| {
+        let got = if left >= wanted {
+            wanted
+        } else if left >= least {
+            left
+        } else {
+            0
+        };
+        left -= got;
+        widths[at] = got;
+    };
+    take(0, COLUMNS[0].1, 1);
+    take(1, NAME, 1);
+    for (at, (_, wanted)) in COLUMNS.iter().enumerate().skip(1) {
+        take(at + 1, *wanted, *wanted);
+    }
+    take(9, SPARKS, 8);
+    widths[1] += left;
+    widths
+}
+
+/// Text in a column of so many cells, with a space behind it.
+fn cell(row: &mut Rect, buffer: &mut Buffer, text: &str, width: u16, style: Style) {
+    let width = width.min(row.width);
+    if width > 0 {
+        let mut part = Rect { width: width.saturating_sub(1).max(1), height: 1, ..*row };
+        put(&mut part, buffer, text, style);
+        row.x += width;
+        row.width -= width;
+    }
+}
+
+fn process_row(
+    state: &State,
+    process: &Process,
+    most: u64,
+    row: &mut Rect,
+    buffer: &mut Buffer,
+    widths: [u16; 10],
+    paint: Paint,
+) {
+    let plain = Style::new();
+    let status = match &*process.status {
+        "online" => paint.good(),
+        "errored" => paint.bad(),
+        "stopped" => faint(),
+        _ => paint.odd(),
+    };
+    let cpu = process.cpu.map_or("-".to_owned(), |cpu| format!("{cpu:.1}%"));
+    let memory = process.memory.map_or("-".to_owned(), size);
+    // One core is a full bar.
+    let cpu_share = process.cpu.unwrap_or(0.0) / 100.0;
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    let memory_share = if most == 0 { 0.0 } else { process.memory.unwrap_or(0) as f64 / most as f64 };
+    let uptime = process.uptime.map_or("-".to_owned(), duration);
+    let cells: [(String, Style); 10] = [
+        (format!("{:>4}", process.id), plain),
+        (process.name.clone(), plain.add_modifier(Modifier::BOLD)),
+        (process.status.clone(), status),
+        (format!("{cpu:>6}"), plain),
+        (bar(cpu_share, widths[4].saturating_sub(1)), paint.share(cpu_share)),
+        (format!("{memory:>6}"), plain),
+        (bar(memory_share, widths[6].saturating_sub(1)), paint.share(memory_share)),
+        (format!("{uptime:>8}"), plain),
+        (format!("{:>8}", process.restarts), if process.restarts > 0 { paint.odd() } else { plain }),
+        (sparks(state, process.id, widths[9].saturating_sub(1)), paint.colour(Color::Cyan)),
+    ];
+    for ((text, style), width) in cells.iter().zip(widths) {
+        cell(row, buffer, text, width, *style);
+    }
+}
+
+/// The last CPU figures, the newest at the right; the highest of them is full.
+fn sparks(state: &State, id: u32, cells: u16) -> String {
+    const PARTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let Some(past) = state.past.get(&id) else { return String::new() };
+    let cells = usize::from(cells);
+    let figures = past.cpu.iter().skip(past.cpu.len().saturating_sub(cells));
+    // Below ten percent nothing is high.
+    let highest = figures.clone().copied().fold(10.0, f32::max);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and 7")]
+    let spark = |figure: &f32| PARTS[(figure.max(0.0) / highest * 7.0).round() as usize % 8];
+    let text: String = figures.map(spark).collect();
+    format!("{text:>cells$}")
+}
+
+/// Milliseconds as the two largest units: `3d4h`, `5m3s`.
+fn duration(ms: u64) -> String {
+    let seconds = ms / 1000;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m{}s", seconds % 60),
+        (0, ..) => format!("{hours}h{}m", minutes % 60),
+        (1..=999, ..) => format!("{days}d{}h", hours % 24),
+        _ => format!("{days}d"),
+    }
+}

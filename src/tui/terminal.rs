@@ -1,0 +1,97 @@
+//! The terminal while the view is on it, and as it was before.
+//!
+//! Put back when the [`Screen`] is dropped, and by a panic before its message is printed. Draws a
+//! frame in one go, so that nothing flickers.
+
+use std::{
+    io::{self, Stdout, Write as _},
+    panic,
+    sync::{
+        Once,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crossterm::{
+    cursor::{Hide, Show},
+    event::{DisableMouseCapture, EnableMouseCapture},
+    execute, queue,
+    terminal::{
+        BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+        disable_raw_mode, enable_raw_mode,
+    },
+};
+use ratatui::{Terminal, backend::CrosstermBackend};
+
+use super::{state::State, view};
+
+/// The terminal is ours: to be put back once, since that moves the cursor.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// A terminal that shows a full screen of ours.
+pub struct Screen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+}
+
+impl Screen {
+    /// Takes the terminal on stdout.
+    ///
+    /// # Errors
+    /// When stdout is no terminal, or does not answer.
+    pub fn take() -> io::Result<Self> {
+        static HOOK: Once = Once::new();
+        HOOK.call_once(|| {
+            let before = panic::take_hook();
+            panic::set_hook(Box::new(move |what| {
+                put_back();
+                before(what);
+            }));
+        });
+        enable_raw_mode()?;
+        TAKEN.store(true, Ordering::SeqCst);
+        // From here on dropping it puts everything back.
+        let result = execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, Hide)
+            .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
+        match result {
+            Ok(terminal) => Ok(Self { terminal }),
+            Err(error) => {
+                put_back();
+                Err(error)
+            }
+        }
+    }
+
+    /// Columns and rows.
+    ///
+    /// # Errors
+    /// When the terminal does not say.
+    pub fn size(&self) -> io::Result<(u16, u16)> {
+        self.terminal.size().map(|size| (size.width, size.height))
+    }
+
+    /// Shows the state: only what has changed is written.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn show(&mut self, state: &State) -> io::Result<()> {
+        queue!(io::stdout(), BeginSynchronizedUpdate)?;
+        self.terminal.draw(|frame| view::draw(state, frame))?;
+        queue!(io::stdout(), EndSynchronizedUpdate)?;
+        io::stdout().flush()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        put_back();
+    }
+}
+
+/// As far as it goes: there is nobody to tell if it does not.
+fn put_back() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    let _ = execute!(io::stdout(), EndSynchronizedUpdate, DisableMouseCapture, LeaveAlternateScreen, Show);
+    let _ = disable_raw_mode();
+}

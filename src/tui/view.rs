@@ -1,0 +1,248 @@
+//! State → frame: the two rows at the top, the row at the bottom, and the help.
+
+use ratatui::{
+    Frame,
+    buffer::Buffer,
+    layout::Rect,
+    style::{Color, Modifier, Style},
+};
+
+use super::{
+    clean::clean,
+    model::Snapshot,
+    pane,
+    state::{Field, Mode, State},
+    table,
+};
+
+/// What the keys do.
+const KEYS: [(&str, &str); 15] = [
+    ("↑ ↓ PgUp PgDn Home End", "select a process, or scroll the log"),
+    ("Tab", "from the processes to the log, and back"),
+    ("← →", "move the log to the side"),
+    ("/", "search in the log; Enter jumps to the last hit"),
+    ("n N", "the hit before it, after it"),
+    ("f", "show only lines of the log with this text"),
+    ("p", "show only processes with this name"),
+    ("Esc", "forget search and filters"),
+    ("r", "restart the selected process"),
+    ("R", "reload it"),
+    ("s", "stop it"),
+    ("+ -", "one instance more or less of its application"),
+    ("mouse", "select and scroll"),
+    ("? h", "this help"),
+    ("q Ctrl-C", "leave; the processes go on"),
+];
+
+/// Draws everything. The frame is of the size that the state was told last.
+pub fn draw(state: &State, frame: &mut Frame<'_>) {
+    let buffer = frame.buffer_mut();
+    let places = state.places();
+    // The terminal may have become smaller since then.
+    let on_screen = |place: Rect| place.intersection(buffer.area);
+    let (head, columns, rows) = (on_screen(places.head), on_screen(places.columns), on_screen(places.rows));
+    let (title, log, foot) = (on_screen(places.title), on_screen(places.log), on_screen(places.foot));
+    let paint = Paint { colours: state.colours };
+    self::head(state, head, buffer, paint);
+    table::draw(state, columns, rows, buffer, paint);
+    pane::draw(state, title, log, buffer, paint);
+    self::foot(state, foot, buffer, paint);
+    if state.mode == Mode::Help {
+        help(buffer);
+    }
+}
+
+/// Styles, with colours or without.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Paint {
+    colours: bool,
+}
+
+impl Paint {
+    pub(super) fn colour(self, colour: Color) -> Style {
+        if self.colours { Style::new().fg(colour) } else { Style::new() }
+    }
+
+    pub(super) fn good(self) -> Style {
+        self.colour(Color::Green)
+    }
+
+    pub(super) fn odd(self) -> Style {
+        self.colour(Color::Yellow)
+    }
+
+    pub(super) fn bad(self) -> Style {
+        self.colour(Color::Red)
+    }
+
+    /// By how much of something is used.
+    pub(super) fn share(self, share: f64) -> Style {
+        match share {
+            share if share >= 0.9 => self.bad(),
+            share if share >= 0.7 => self.odd(),
+            _ => self.good(),
+        }
+    }
+}
+
+/// What is there if somebody looks for it.
+pub(super) fn faint() -> Style {
+    Style::new().add_modifier(Modifier::DIM)
+}
+
+/// Writes text at the left of what is left of a row, and takes its place away.
+pub(super) fn put(row: &mut Rect, buffer: &mut Buffer, text: &str, style: Style) {
+    if row.is_empty() {
+        return;
+    }
+    let (end, _) = buffer.set_stringn(row.x, row.y, text, usize::from(row.width), style);
+    row.width -= end - row.x;
+    row.x = end;
+}
+
+/// `1536` MiB as `1.5G`.
+pub(super) fn size(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+    let mut number = bytes as f64;
+    for unit in ["B", "K", "M", "G"] {
+        if number < 999.5 {
+            let digits = usize::from(number < 9.95 && unit != "B");
+            return format!("{number:.digits$}{unit}");
+        }
+        number /= 1024.0;
+    }
+    format!("{number:.1}T")
+}
+
+/// A bar of so many cells: a share from 0 to 1 of them is full, to an eighth.
+pub(super) fn bar(share: f64, cells: u16) -> String {
+    const PARTS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is between 0 and cells * 8"
+    )]
+    let eighths = (share.clamp(0.0, 1.0) * f64::from(cells) * 8.0).round() as usize;
+    let cells = usize::from(cells);
+    let mut text: String = std::iter::repeat_n('█', eighths / 8).collect();
+    if eighths / 8 < cells {
+        text.push(PARTS[eighths % 8]);
+        text.extend(std::iter::repeat_n(' ', cells - eighths / 8 - 1));
+    }
+    text
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share")]
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+fn head(state: &State, place: Rect, buffer: &mut Buffer, paint: Paint) {
+    let mut rows = place.rows();
+    if let Some(mut row) = rows.next() {
+        let Snapshot { processes, machine, .. } = &state.snapshot;
+        let with = |word: &str| processes.iter().filter(|process| process.status == word).count();
+        put(&mut row, buffer, "procrun", Style::new().add_modifier(Modifier::BOLD));
+        let count = processes.len();
+        let noun = if count == 1 { "process" } else { "processes" };
+        put(&mut row, buffer, &format!("  {count} {noun}"), Style::new());
+        for (word, style) in
+            [("online", paint.good()), ("waiting restart", paint.odd()), ("errored", paint.bad())]
+        {
+            if with(word) > 0 {
+                put(&mut row, buffer, &format!(", {} {word}", with(word)), style);
+            }
+        }
+        let [one, five, fifteen] = machine.load;
+        let text =
+            format!("   machine: {} CPUs, load {one:.2} {five:.2} {fifteen:.2}, memory ", machine.cpus);
+        put(&mut row, buffer, &text, Style::new());
+        let used = machine.memory.saturating_sub(machine.available);
+        let style = paint.share(share(used, machine.memory));
+        put(&mut row, buffer, &format!("{} of {}", size(used), size(machine.memory)), style);
+    }
+    if let Some(mut row) = rows.next() {
+        container(state, &mut row, buffer, paint);
+    }
+}
+
+fn container(state: &State, row: &mut Rect, buffer: &mut Buffer, paint: Paint) {
+    let it = &state.snapshot.container;
+    put(row, buffer, "container: ", Style::new());
+    let mut comma = "";
+    if let Some(cpu) = it.cpu {
+        let whole = it.cpu_quota.unwrap_or(f64::from(state.snapshot.machine.cpus)) * 100.0;
+        let style = paint.share(if whole > 0.0 { cpu / whole } else { 0.0 });
+        put(row, buffer, &format!("CPU {cpu:.0}%"), style);
+        comma = ", ";
+    }
+    if let Some(quota) = it.cpu_quota {
+        put(row, buffer, &format!(" of {:.0}%", quota * 100.0), Style::new());
+    }
+    if let Some(memory) = it.memory {
+        put(row, buffer, &format!("{comma}memory "), Style::new());
+        comma = ", ";
+        match it.memory_limit {
+            Some(limit) => {
+                let style = paint.share(share(memory, limit));
+                put(row, buffer, &bar(share(memory, limit), 10), style);
+                put(row, buffer, &format!(" {} of {}", size(memory), size(limit)), style);
+            }
+            None => put(row, buffer, &size(memory), Style::new()),
+        }
+    }
+    if let Some(tasks) = it.tasks {
+        put(row, buffer, &format!("{comma}{tasks} tasks"), Style::new());
+        comma = ", ";
+    }
+    if comma.is_empty() {
+        put(row, buffer, "no figures", faint());
+    }
+}
+
+fn foot(state: &State, place: Rect, buffer: &mut Buffer, paint: Paint) {
+    let Some(mut row) = place.rows().next() else { return };
+    match &state.mode {
+        Mode::Typing(field) => {
+            let (what, text) = match field {
+                Field::Search => ("search", &state.logs.search),
+                Field::Filter => ("only lines with", &state.logs.filter),
+                Field::Processes => ("only processes with", &state.wanted),
+            };
+            put(&mut row, buffer, &format!("{what}: {}█", clean(text)), Style::new());
+            put(&mut row, buffer, "  Enter: keep, Esc: forget", faint());
+        }
+        Mode::Confirm(_, question) => {
+            put(&mut row, buffer, question, paint.odd().add_modifier(Modifier::BOLD));
+        }
+
+        Mode::Normal | Mode::Help => match (&state.lost, &state.notice) {
+            (Some(why), _) => put(&mut row, buffer, why, paint.bad()),
+            (None, Some((good, text))) => {
+                put(&mut row, buffer, text, if *good { paint.good() } else { paint.bad() });
+            }
+            (None, None) => {
+                let text =
+                    "? help  r restart  R reload  s stop  +- scale  Tab log  / search  f filter  q quit";
+                put(&mut row, buffer, text, faint());
+            }
+        },
+    }
+}
+
+fn help(buffer: &mut Buffer) {
+    let area = buffer.area;
+    let wide = KEYS.iter().map(|(_, text)| text.chars().count()).max().unwrap_or(0) + 28;
+    let width = u16::try_from(wide).unwrap_or(u16::MAX).min(area.width);
+    let height = u16::try_from(KEYS.len() + 2).unwrap_or(u16::MAX).min(area.height);
+    let place = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
+    let style = Style::new().add_modifier(Modifier::REVERSED);
+    for (number, mut row) in place.rows().enumerate() {
+        let line = number.checked_sub(1).and_then(|at| KEYS.get(at));
+        let text = line.map_or(String::new(), |(keys, text)| format!(" {keys:<24} {text}"));
+        put(&mut row, buffer, &text, style);
+        while !row.is_empty() {
+            put(&mut row, buffer, " ", style);
+        }
+    }
+}
