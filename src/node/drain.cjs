@@ -4,6 +4,7 @@
 // good-bye to each client after an answer, so that no request is lost when it is asked to end.
 // It leaves no trace that an application would trip over, and an error in here stays in here.
 (() => {
+  delete require.cache[__filename];
   // A thread of the worker has no channel.
   if (typeof process.send !== 'function') return;
   const CMD = 'NODE_PROCRUN';
@@ -79,17 +80,26 @@
     return headers.filter((_, at) => !isConnection(headers[at - (at % 2)]));
   };
 
+  // The client has sent more behind the request of this answer, and that has been read.
+  const hasMore = ({ req }) => {
+    const newest = req.socket && req.socket.parser && req.socket.parser.incoming;
+    return Boolean(newest) && newest !== req;
+  };
+
   // The answer ends its connection, whatever the application says of `Connection`.
   const makeLast = (response) => {
     if (response.headersSent) return;
-    response.shouldKeepAlive = false;
     const { writeHead } = response;
     response.writeHead = function (...args) {
       quietly(() => {
-        if (this.headersSent) return;
+        if (this.headersSent || hasMore(this)) return;
+        this.shouldKeepAlive = false;
         const last = args.length - 1;
         if (args[last] && typeof args[last] === 'object') args[last] = withoutConnection(args[last]);
-        this.setHeader('Connection', 'close');
+        // Node says `close` by itself then. To set it here would be a header set before, and with
+        // one of those Node takes no pairs, and no name twice.
+        this._removedConnection = false;
+        if (this.hasHeader('Connection')) this.setHeader('Connection', 'close');
       });
       return writeHead.apply(this, args);
     };
@@ -115,6 +125,11 @@
     for (const { socket } of list.all()) {
       if (socket && socket._httpMessage) quietly(() => makeLast(socket._httpMessage));
     }
+  };
+
+  const retire = (server) => {
+    quietly(() => sayGoodbye(server));
+    quietly(() => stopAccepting(server));
   };
 
   // A session that just closed would refuse a request on its way; the client learns first.
@@ -152,10 +167,7 @@
   const drain = () => {
     if (draining) return;
     draining = true;
-    for (const server of living()) {
-      quietly(() => sayGoodbye(server));
-      quietly(() => stopAccepting(server));
-    }
+    living().forEach(retire);
     const begun = uptime();
     for (const session of sessions) quietly(() => announce(session));
     const look = () => {
@@ -182,11 +194,12 @@
     // A child made by `fork` gets these arguments, and has no procrun.
     const at = process.execArgv.findIndex((arg, at, all) => arg === '--require' && all[at + 1] === __filename);
     if (at >= 0) process.execArgv.splice(at, 2);
-    delete require.cache[__filename];
     const { Server } = require('net');
     const { listen } = Server.prototype;
     Server.prototype.listen = function (...args) {
       quietly(() => remember(this));
+      // Others serve already.
+      if (draining) quietly(() => this.once('listening', () => retire(this)));
       return listen.apply(this, args);
     };
     process.on('internalMessage', (message) => {
