@@ -382,6 +382,29 @@ fn a_request_that_has_arrived_behind_another_one_is_answered() {
 }
 
 #[test]
+fn who_still_sends_a_request_that_is_answered_already_is_heard_out() {
+    let app = Farewell::new(SERVER, "");
+    let mut client = app.connect();
+    app.drain();
+    let chunk = b"5\r\nhello\r\n";
+    client
+        .stream
+        .get_mut()
+        .write_all(b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .unwrap();
+    assert!(client.receive().unwrap().last);
+    client.stream.get_mut().write_all(chunk).unwrap();
+    client.stream.get_mut().set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert_eq!(client.stream.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    client.stream.get_mut().set_read_timeout(Some(DEADLINE)).unwrap();
+    client.stream.get_mut().write_all(chunk).unwrap();
+    client.stream.get_mut().write_all(b"0\r\n\r\n").unwrap();
+    assert!(client.ends());
+    app.procrun.wait_for_err_lines("app (1) has no connections left", 1);
+    app.wait_end("signal SIGINT");
+}
+
+#[test]
 fn a_server_that_begins_to_listen_late_gets_no_connection() {
     let late = r"
 process.on('internalMessage', ({ act }) => {

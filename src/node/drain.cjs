@@ -29,7 +29,8 @@
 
   const seen = new WeakSet();
   let servers = [];
-  const sessions = new Set();
+  // Of HTTP/2, and how often each was looked at since it was told that it is to end.
+  const sessions = new Map();
   let draining = false;
 
   const living = () => servers.map((server) => server.deref()).filter(Boolean);
@@ -42,7 +43,7 @@
     // The classes are not exported, and Node keeps no list of the sessions.
     if (/^Http2/.test(server.constructor.name)) {
       server.on('session', (session) => {
-        sessions.add(session);
+        sessions.set(session, 0);
         session.once('close', () => sessions.delete(session));
         if (draining) quietly(() => announce(session));
       });
@@ -86,6 +87,16 @@
     return Boolean(newest) && newest !== req;
   };
 
+  // Who still sends its request would hear of a broken connection, and maybe not of its answer.
+  const hearOut = (request) => {
+    const { socket } = request;
+    const { destroySoon } = socket;
+    socket.destroySoon = function () {
+      if (request.complete) return destroySoon.call(this);
+      request.once('close', () => destroySoon.call(this)).resume();
+    };
+  };
+
   // The answer ends its connection, whatever the application says of `Connection`.
   const makeLast = (response) => {
     if (response.headersSent) return;
@@ -94,6 +105,7 @@
       quietly(() => {
         if (this.headersSent || hasMore(this)) return;
         this.shouldKeepAlive = false;
+        if (!this.req.complete) hearOut(this.req);
         const last = args.length - 1;
         if (args[last] && typeof args[last] === 'object') args[last] = withoutConnection(args[last]);
         // Node says `close` by itself then. To set it here would be a header set before, and with
@@ -134,7 +146,16 @@
 
   // A session that just closed would refuse a request on its way; the client learns first.
   const announce = (session) => {
+    sessions.set(session, 0);
     if (!session.closed) session.goaway(0, LAST_STREAM);
+  };
+
+  // By looks and not by the clock: a worker that was busy has not read what arrived meanwhile.
+  const closeAnnounced = () => {
+    for (const [session, looks] of sessions) {
+      sessions.set(session, looks + 1);
+      if (looks * LOOK_EVERY >= QUIET * 1000) quietly(() => session.close());
+    }
   };
 
   const noted = new WeakMap();
@@ -168,12 +189,9 @@
     if (draining) return;
     draining = true;
     living().forEach(retire);
-    const begun = uptime();
-    for (const session of sessions) quietly(() => announce(session));
+    for (const session of sessions.keys()) quietly(() => announce(session));
     const look = () => {
-      if (uptime() - begun >= QUIET) {
-        for (const session of sessions) quietly(() => session.close());
-      }
+      closeAnnounced();
       let open = 0;
       for (const server of living()) {
         quietly(() => closeQuiet(server));
