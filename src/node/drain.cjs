@@ -12,7 +12,7 @@
   const QUIET = 1.5;
   // How often the connections are looked at, in milliseconds.
   const LOOK_EVERY = 25;
-  // The greatest number of an HTTP/2 stream: "I take all that you have sent, send no more".
+  // The greatest number of an HTTP/2 stream: "send no more", without a refusal of what is under way.
   const LAST_STREAM = 2 ** 31 - 1;
 
   // What an application may replace later (test clocks, wrappers).
@@ -144,7 +144,7 @@
     quietly(() => stopAccepting(server));
   };
 
-  // A session that just closed would refuse a request on its way; the client learns first.
+  // A session that just closed would reset a request on its way; the client learns first.
   const announce = (session) => {
     sessions.set(session, 0);
     if (!session.closed) session.goaway(0, LAST_STREAM);
