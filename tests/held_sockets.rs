@@ -347,6 +347,16 @@ fn a_taken_address_is_one_clear_error_and_nothing_starts() {
 }
 
 #[test]
+fn a_socket_in_a_directory_that_is_not_there_is_a_clear_error() {
+    let bed = served_by(SERVER, "listen = \"unix:///nowhere/app.sock\"");
+    let mut run = start(&bed);
+    run.expect_code(126);
+    let said = run.err().lines();
+    assert!(said[0].contains("cannot listen on unix:///nowhere/app.sock: No such file"), "{said:?}");
+    assert_eq!(said[1], "  hint: its directory is not there, and procrun makes none");
+}
+
+#[test]
 fn a_change_that_cannot_listen_changes_nothing() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap();
