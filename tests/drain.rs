@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use support::{Bed, DEADLINE, Procrun, SIGHUP, SIGINT, SIGTERM, now, send, tool, wait_until};
+use support::{Bed, DEADLINE, Procrun, SIGHUP, SIGINT, SIGTERM, last_number, now, send, tool, wait_until};
 
 /// Says who answers; `/slow` waits for the file `go`.
 const SERVER: &str = r"
@@ -318,6 +318,8 @@ fn a_connection_is_ended_by_the_answer_to_its_next_request() {
         "response.setHeader('Connection', 'keep-alive'); response.end(",
         "response.writeHead(200, { connection: 'keep-alive', 'Content-Length': length }); response.end(",
         "response.writeHead(200, 'OK', ['Connection', 'keep-alive', 'Content-Length', length]); response.end(",
+        "response.writeHead(200, [['Set-Cookie', 'a'], ['Connection', 'keep-alive'], ['Set-Cookie', 'b'], ['Content-Length', length]]); response.end(",
+        "response.removeHeader('Connection'); response.end(",
     ];
     for words in explicit {
         let words =
@@ -357,6 +359,75 @@ fn a_slow_answer_is_waited_for() {
     let answer = client.receive().unwrap();
     assert_eq!((answer.body, answer.last), (app.pid.to_string(), true));
     app.wait_end("signal SIGINT");
+}
+
+#[test]
+fn a_request_that_has_arrived_behind_another_one_is_answered() {
+    let app = Farewell::new(SERVER, "");
+    let (mut before, mut meanwhile) = (app.connect(), app.connect());
+    before.send("/slow", "").unwrap();
+    before.send("/slow", "").unwrap();
+    app.procrun.wait_for_lines("asked slowly", 2);
+    app.drain();
+    meanwhile.send("/slow", "").unwrap();
+    meanwhile.send("/slow", "").unwrap();
+    app.procrun.wait_for_lines("asked slowly", 4);
+    app.bed.file("go", "");
+    for client in [&mut before, &mut meanwhile] {
+        assert!(!client.receive().unwrap().last);
+        assert_eq!(client.receive().unwrap().body, app.pid.to_string());
+        assert!(client.ends());
+    }
+    app.wait_end("signal SIGINT");
+}
+
+#[test]
+fn who_still_sends_a_request_that_is_answered_already_is_heard_out() {
+    let app = Farewell::new(SERVER, "");
+    let mut client = app.connect();
+    app.drain();
+    let chunk = b"5\r\nhello\r\n";
+    client
+        .stream
+        .get_mut()
+        .write_all(b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .unwrap();
+    assert!(client.receive().unwrap().last);
+    client.stream.get_mut().write_all(chunk).unwrap();
+    client.stream.get_mut().set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert_eq!(client.stream.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    client.stream.get_mut().set_read_timeout(Some(DEADLINE)).unwrap();
+    client.stream.get_mut().write_all(chunk).unwrap();
+    client.stream.get_mut().write_all(b"0\r\n\r\n").unwrap();
+    assert!(client.ends());
+    app.procrun.wait_for_err_lines("app (1) has no connections left", 1);
+    app.wait_end("signal SIGINT");
+}
+
+#[test]
+fn a_server_that_begins_to_listen_late_gets_no_connection() {
+    let late = r"
+process.on('internalMessage', ({ act }) => {
+  if (act !== 'drain') return;
+  const late = require('http').createServer((request, response) => response.end('late'));
+  late.listen(0, '127.0.0.2', () => console.log('late', late.address().port));
+});
+";
+    let app = Farewell::new(&format!("{SERVER}{late}"), "");
+    let mut client = app.connect();
+    client.send("/slow", "").unwrap();
+    app.procrun.wait_for_lines("asked slowly", 1);
+    app.drain();
+    let port = u16::try_from(last_number(&app.procrun.wait_for_line("late"))).unwrap();
+    let mut waits = TcpStream::connect(("127.0.0.2", port)).unwrap();
+    waits.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    app.bed.file("go", "");
+    client.receive().unwrap();
+    app.procrun.wait_for_err_lines("app (1) has no connections left", 1);
+    app.wait_end("signal SIGINT");
+    // It is there for the next worker.
+    waits.set_nonblocking(true).unwrap();
+    assert_eq!(waits.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
 }
 
 /// Answers an upgrade, and then whatever comes.
@@ -582,7 +653,7 @@ if (process.argv[2] === 'child') {
   console.log('child', process.execArgv.length);
   process.exit(0);
 } else if (!isMainThread) {
-  parentPort.postMessage('hello');
+  parentPort.postMessage(`hello ${Object.keys(require.cache).length}`);
 } else {
   Promise.resolve().then(() => console.log('then a promise'));
   process.nextTick(() => console.log('first a tick'));
@@ -612,7 +683,7 @@ if (process.argv[2] === 'child') {
     procrun.wait_for_lines("main true null 2 --no-warnings", 2);
     procrun.wait_for_lines("cache 1 1", 2);
     procrun.wait_for_lines("child 1", 2);
-    procrun.wait_for_lines("thread hello", 2);
+    procrun.wait_for_lines("thread hello 1", 2);
     let order = procrun.out().lines_with("a tick").len() + procrun.out().lines_with("a promise").len();
     assert_eq!(order, 4);
     port_of(&procrun, 2);

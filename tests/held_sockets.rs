@@ -347,6 +347,16 @@ fn a_taken_address_is_one_clear_error_and_nothing_starts() {
 }
 
 #[test]
+fn a_socket_in_a_directory_that_is_not_there_is_a_clear_error() {
+    let bed = served_by(SERVER, "listen = \"unix:///nowhere/app.sock\"");
+    let mut run = start(&bed);
+    run.expect_code(126);
+    let said = run.err().lines();
+    assert!(said[0].contains("cannot listen on unix:///nowhere/app.sock: No such file"), "{said:?}");
+    assert_eq!(said[1], "  hint: its directory is not there, and procrun makes none");
+}
+
+#[test]
 fn a_change_that_cannot_listen_changes_nothing() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap();
@@ -438,20 +448,34 @@ fn an_app_that_has_ended_for_good_listens_no_more() {
     run.expect_stop();
 }
 
-/// A server of two answers that also says which process it is; the same for WSGI and ASGI.
+/// A server of two answers that also says which process it is; the same for WSGI and ASGI. `/slow`
+/// waits for the file `go`.
 const PYTHON_APPS: &str = r#"
-import os
+import asyncio, os, time
 
 def wsgi(environ, start_response):
+    if environ["PATH_INFO"] == "/slow":
+        print("asked slowly", flush=True)
+        while not os.path.exists("go"):
+            time.sleep(0.01)
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"%d" % os.getppid()]
 
 async def asgi(scope, receive, send):
     if scope["type"] != "http":
         return
+    if scope["path"] == "/slow":
+        print("asked slowly", flush=True)
+        while not os.path.exists("go"):
+            await asyncio.sleep(0.01)
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"%d" % os.getpid()})
 "#;
+
+fn python(program: &str, args: &str, keys: &str) -> String {
+    let script = from_pypi(program);
+    format!("[[apps]]\nname = \"app\"\nscript = \"{}\"\nargs = \"{args}\"\n{keys}\n", script.display())
+}
 
 /// `program` with these arguments serves on a TCP and a unix socket, and after it was killed too.
 /// What it answers is the process that procrun has started.
@@ -460,14 +484,8 @@ fn serves_and_survives(program: &str, args: &str, both: bool) {
     let bed = Bed::new();
     let sock = bed.path("app.sock");
     let unix = if both { format!(", \"unix://{}\"", sock.display()) } else { String::new() };
-    bed.file(
-        "ecosystem.toml",
-        format!(
-            "[[apps]]\nname = \"app\"\nscript = \"{}\"\nargs = \"{args}\"\nrestart_delay = 300\n\
-             listen = [\"tcp://127.0.0.1:0\"{unix}]\n",
-            from_pypi(program).display()
-        ),
-    );
+    let listen = format!("restart_delay = 300\nlisten = [\"tcp://127.0.0.1:0\"{unix}]");
+    bed.file("ecosystem.toml", python(program, args, &listen));
     bed.file("apps.py", PYTHON_APPS);
     let mut run = start(&bed);
     let at = address(&run);
@@ -502,6 +520,89 @@ fn gunicorn_finds_its_sockets_by_itself() {
 #[test]
 fn uvicorn_is_told_the_descriptor() {
     serves_and_survives("uvicorn", "apps:asgi --fd 3", false);
+}
+
+/// A request that is being answered when its process is replaced is answered, and who comes
+/// meanwhile is served by the next one.
+#[track_caller]
+fn finishes_what_it_was_asked(program: &str, args: &str) {
+    let ecosystem = |letter: &str| {
+        python(
+            program,
+            args,
+            &format!("{ANY_PORT}\nkill_timeout = \"10m\"\nenv = {{ LETTER = \"{letter}\" }}"),
+        )
+    };
+    let bed = Bed::with(&ecosystem("a"));
+    bed.file("apps.py", PYTHON_APPS);
+    let mut run = start(&bed);
+    let at = address(&run);
+    let first = get(at, "/").unwrap();
+    let mut slow = connect(at).unwrap();
+    request(&mut slow, "/slow").unwrap();
+    run.wait_for_line("asked slowly");
+    bed.file("ecosystem.toml", ecosystem("b"));
+    run.signal(SIGHUP);
+    run.wait_for_err("the old app (0) is replaced");
+    // Of uvicorn's connections one that it has just accepted may be reset.
+    wait_until("the next one's answer", || get(at, "/").is_ok_and(|answer| answer != first));
+    bed.file("go", "");
+    assert_eq!(answer(&mut slow).unwrap(), first);
+    run.wait_for_err("app is reloaded: 1 process");
+    run.expect_stop();
+}
+
+#[test]
+fn gunicorn_finishes_what_it_was_asked() {
+    finishes_what_it_was_asked("gunicorn", "apps:wsgi");
+}
+
+#[test]
+fn uvicorn_finishes_what_it_was_asked() {
+    finishes_what_it_was_asked("uvicorn", "apps:asgi --fd 3");
+}
+
+/// With its usual workers, which take one connection at a time, answer, and close it.
+#[test]
+fn nothing_is_lost_by_reloads_of_gunicorn() {
+    let ecosystem = |letter: usize| {
+        python("gunicorn", "apps:wsgi --workers 2", &format!("{ANY_PORT}\nenv = {{ LETTER = \"{letter}\" }}"))
+    };
+    let bed = Bed::with(&ecosystem(0));
+    bed.file("apps.py", PYTHON_APPS);
+    let mut run = start(&bed);
+    let at = address(&run);
+    get(at, "/").unwrap();
+    let over = AtomicBool::new(false);
+    let client = |head: &'static str| {
+        let over = &over;
+        move || {
+            let mut errors = Vec::new();
+            while !over.load(Ordering::Relaxed) {
+                let ask = || -> io::Result<String> {
+                    let mut stream = connect(at)?;
+                    stream.write_all(head.as_bytes())?;
+                    answer(&mut stream)
+                };
+                errors.extend(ask().err());
+            }
+            errors
+        }
+    };
+    let errors: Vec<io::Error> = std::thread::scope(|scope| {
+        let heads =
+            ["GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nHost: test\r\nConnection: keep-alive\r\n\r\n"];
+        let clients: Vec<_> = (0..6).map(|number| scope.spawn(client(heads[number % 2]))).collect();
+        for letter in 1..=5 {
+            bed.file("ecosystem.toml", ecosystem(letter));
+            run.signal(SIGHUP);
+            run.wait_for_err_lines("app is reloaded: 1 process", letter);
+        }
+        over.store(true, Ordering::Relaxed);
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    });
+    assert!(errors.is_empty(), "{errors:?}{}", run.story());
+    run.expect_stop();
 }
 
 /// A server on descriptor 3, which also uses its IPC channel.

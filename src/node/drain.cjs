@@ -4,6 +4,7 @@
 // good-bye to each client after an answer, so that no request is lost when it is asked to end.
 // It leaves no trace that an application would trip over, and an error in here stays in here.
 (() => {
+  delete require.cache[__filename];
   // A thread of the worker has no channel.
   if (typeof process.send !== 'function') return;
   const CMD = 'NODE_PROCRUN';
@@ -11,7 +12,7 @@
   const QUIET = 1.5;
   // How often the connections are looked at, in milliseconds.
   const LOOK_EVERY = 25;
-  // The greatest number of an HTTP/2 stream: "I take all that you have sent, send no more".
+  // The greatest number of an HTTP/2 stream: "send no more", without a refusal of what is under way.
   const LAST_STREAM = 2 ** 31 - 1;
 
   // What an application may replace later (test clocks, wrappers).
@@ -28,7 +29,8 @@
 
   const seen = new WeakSet();
   let servers = [];
-  const sessions = new Set();
+  // Of HTTP/2, and how often each was looked at since it was told that it is to end.
+  const sessions = new Map();
   let draining = false;
 
   const living = () => servers.map((server) => server.deref()).filter(Boolean);
@@ -41,7 +43,7 @@
     // The classes are not exported, and Node keeps no list of the sessions.
     if (/^Http2/.test(server.constructor.name)) {
       server.on('session', (session) => {
-        sessions.add(session);
+        sessions.set(session, 0);
         session.once('close', () => sessions.delete(session));
         if (draining) quietly(() => announce(session));
       });
@@ -79,17 +81,37 @@
     return headers.filter((_, at) => !isConnection(headers[at - (at % 2)]));
   };
 
+  // The client has sent more behind the request of this answer, and that has been read.
+  const hasMore = ({ req }) => {
+    const newest = req.socket && req.socket.parser && req.socket.parser.incoming;
+    return Boolean(newest) && newest !== req;
+  };
+
+  // Who still sends its request would hear of a broken connection, and maybe not of its answer.
+  const hearOut = (request) => {
+    const { socket } = request;
+    const { destroySoon } = socket;
+    socket.destroySoon = function () {
+      if (request.complete) return destroySoon.call(this);
+      request.once('close', () => destroySoon.call(this)).resume();
+    };
+  };
+
   // The answer ends its connection, whatever the application says of `Connection`.
   const makeLast = (response) => {
     if (response.headersSent) return;
-    response.shouldKeepAlive = false;
     const { writeHead } = response;
     response.writeHead = function (...args) {
       quietly(() => {
-        if (this.headersSent) return;
+        if (this.headersSent || hasMore(this)) return;
+        this.shouldKeepAlive = false;
+        if (!this.req.complete) hearOut(this.req);
         const last = args.length - 1;
         if (args[last] && typeof args[last] === 'object') args[last] = withoutConnection(args[last]);
-        this.setHeader('Connection', 'close');
+        // Node says `close` by itself then. To set it here would be a header set before, and with
+        // one of those Node takes no pairs, and no name twice.
+        this._removedConnection = false;
+        if (this.hasHeader('Connection')) this.setHeader('Connection', 'close');
       });
       return writeHead.apply(this, args);
     };
@@ -117,9 +139,23 @@
     }
   };
 
-  // A session that just closed would refuse a request on its way; the client learns first.
+  const retire = (server) => {
+    quietly(() => sayGoodbye(server));
+    quietly(() => stopAccepting(server));
+  };
+
+  // A session that just closed would reset a request on its way; the client learns first.
   const announce = (session) => {
+    sessions.set(session, 0);
     if (!session.closed) session.goaway(0, LAST_STREAM);
+  };
+
+  // By looks and not by the clock: a worker that was busy has not read what arrived meanwhile.
+  const closeAnnounced = () => {
+    for (const [session, looks] of sessions) {
+      sessions.set(session, looks + 1);
+      if (looks * LOOK_EVERY >= QUIET * 1000) quietly(() => session.close());
+    }
   };
 
   const noted = new WeakMap();
@@ -152,16 +188,10 @@
   const drain = () => {
     if (draining) return;
     draining = true;
-    for (const server of living()) {
-      quietly(() => sayGoodbye(server));
-      quietly(() => stopAccepting(server));
-    }
-    const begun = uptime();
-    for (const session of sessions) quietly(() => announce(session));
+    living().forEach(retire);
+    for (const session of sessions.keys()) quietly(() => announce(session));
     const look = () => {
-      if (uptime() - begun >= QUIET) {
-        for (const session of sessions) quietly(() => session.close());
-      }
+      closeAnnounced();
       let open = 0;
       for (const server of living()) {
         quietly(() => closeQuiet(server));
@@ -182,11 +212,12 @@
     // A child made by `fork` gets these arguments, and has no procrun.
     const at = process.execArgv.findIndex((arg, at, all) => arg === '--require' && all[at + 1] === __filename);
     if (at >= 0) process.execArgv.splice(at, 2);
-    delete require.cache[__filename];
     const { Server } = require('net');
     const { listen } = Server.prototype;
     Server.prototype.listen = function (...args) {
       quietly(() => remember(this));
+      // Others serve already.
+      if (draining) quietly(() => this.once('listening', () => retire(this)));
       return listen.apply(this, args);
     };
     process.on('internalMessage', (message) => {
