@@ -118,6 +118,7 @@ pub(super) fn build(
             },
         },
         pid_file: in_cwd(&draft.pid_file),
+        watch: None,
         exec: Exec {
             script,
             args: std::mem::take(&mut draft.args),

@@ -40,6 +40,7 @@ fn app(name: &str) -> AppSpec {
         stop: StopPolicy::default(),
         logs: LogSpec::default(),
         pid_file: None,
+        watch: None,
     }
 }
 

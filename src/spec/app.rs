@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{LogSpec, RestartPolicy, Signal, StopPolicy};
+use super::{LogSpec, RestartPolicy, Signal, StopPolicy, WatchSpec};
 
 /// One application: what to execute, how many times, and what to do when it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct AppSpec {
     /// A file that holds the process id while the application runs (`pid_file`); with more than
     /// one instance `-<id>` is put before the extension, as PM2 does.
     pub pid_file: Option<PathBuf>,
+    /// Run again when these files change.
+    pub watch: Option<Box<WatchSpec>>,
 }
 
 /// What to execute. The program is looked up at every start, never at parse time.

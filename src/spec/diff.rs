@@ -34,9 +34,10 @@ pub fn diff(old: &Plan, new: &Plan) -> Vec<AppChange> {
     removed.chain(others).collect()
 }
 
-/// Whether two specs differ in nothing but the number of instances: those that run may go on.
+/// Whether two specs differ in nothing but the number of instances and what is watched: those that
+/// run may go on.
 pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
-    AppSpec { instances: new.instances, ..old.clone() } == *new
+    AppSpec { instances: new.instances, watch: new.watch.clone(), ..old.clone() } == *new
 }
 
 impl AppChange {
@@ -67,6 +68,7 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         stop,
         logs,
         pid_file,
+        watch,
     } = new;
     [
         (*namespace != old.namespace, "namespace"),
@@ -88,6 +90,7 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         (*stop != old.stop, "stop policy"),
         (*logs != old.logs, "logs"),
         (*pid_file != old.pid_file, "pid_file"),
+        (*watch != old.watch, "watch"),
     ]
     .into_iter()
     .filter_map(|(differs, key)| differs.then_some(key))

@@ -10,6 +10,7 @@ mod exit;
 mod logs;
 mod restart;
 mod stop;
+mod watch;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,6 +22,7 @@ pub use exit::{ExitCode, Signal};
 pub use logs::{FileSpec, LogFiles, LogSpec, LogStyle, RuntimeLog, Verbosity};
 pub use restart::{Backoff, OnErrored, RestartPolicy};
 pub use stop::StopPolicy;
+pub use watch::{Polling, WatchSpec};
 
 /// Everything one procrun runs: the applications, and procrun's own settings.
 #[derive(Debug, Clone, PartialEq, Eq)]

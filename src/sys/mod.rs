@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod channel;
 pub mod cpus;
+pub mod inotify;
 pub mod pages;
 pub mod pipes;
 pub mod poll;
