@@ -118,7 +118,10 @@ pub(super) fn build(
             },
         },
         pid_file: in_cwd(&draft.pid_file),
-        watch: None,
+        watch: {
+            let home = |path: &str| expand_home(path, around.environment);
+            std::mem::take(&mut draft.watching).spec(&cwd, home)
+        },
         exec: Exec {
             script,
             args: std::mem::take(&mut draft.args),

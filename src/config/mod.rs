@@ -37,6 +37,7 @@ mod tests;
 mod toml;
 mod tree;
 mod value;
+mod watching;
 mod yaml;
 
 use std::{
