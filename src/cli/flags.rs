@@ -247,8 +247,15 @@ static FLAGS: &[Flag] = &[
         aliases: &["cron-restart"],
         ..flag(Some('c'), "--cron", One("PATTERN"), Key("cron_restart"), Later, "Restart on a schedule")
     },
-    flag(None, "--wait-ready", Nothing, Key("wait_ready"), Later, "Wait for process.send('ready')"),
-    flag(None, "--listen-timeout", One("TIME"), Key("listen_timeout"), Later, "At most so long"),
+    flag(None, "--wait-ready", Nothing, Key("wait_ready"), Restart, "Ready at process.send('ready')"),
+    flag(
+        None,
+        "--listen-timeout",
+        One("TIME"),
+        Key("listen_timeout"),
+        Restart,
+        "A reload waits so long (60s)",
+    ),
     flag(
         None,
         "--shutdown-with-message",

@@ -58,6 +58,7 @@ pub(super) fn apply<D>(
         Kind::Words(set) => set(draft, arguments::words(node, dialect)?),
         Kind::Switch(set) => set(draft, value::switch(node, dialect)?),
         Kind::Duration(set, _) | Kind::Delay(set) => set(draft, value::duration(node)?),
+        Kind::DurationOrOff(set) => set(draft, value::duration_or_off(node, dialect)?),
         Kind::Size(min, set) => {
             let size = value::size(node)?;
             if size < *min {

@@ -83,7 +83,7 @@ pub(super) fn build(
         }
         (None, false) => None,
     };
-    let spec = AppSpec {
+    let mut spec = AppSpec {
         name,
         namespace: draft.namespace.clone().unwrap_or_else(|| "default".to_owned()),
         instances: draft.instances.unwrap_or(Instances::Count(1)),
@@ -104,6 +104,7 @@ pub(super) fn build(
             restart.max_restarts = restart.max_restarts.max(1);
             restart
         },
+        reload: draft.reload.clone(),
         stop: draft.stop.clone(),
         logs: LogSpec {
             json: draft.json_logs,
@@ -131,7 +132,7 @@ pub(super) fn build(
             cwd,
         },
     };
-    only_for_node(&spec, &draft, gathered.notices);
+    only_for_node(&mut spec, &draft, gathered.notices);
     let settings = settings(&spec, &draft, provenance);
     (spec, settings)
 }
@@ -214,15 +215,20 @@ fn exec_mode(draft: &mut Draft, script: &str) -> ExecMode {
     })
 }
 
-/// Says what was asked for that only Node applications can do.
-fn only_for_node(spec: &AppSpec, draft: &Draft, notices: &mut Notices) {
-    let name = &spec.name;
+/// Takes back what was asked for and only Node applications can do, and says so.
+fn only_for_node(spec: &mut AppSpec, draft: &Draft, notices: &mut Notices) {
     if spec.is_node() {
         return;
     }
+    let name = &spec.name;
     if draft.exec_mode == Some(ExecMode::Cluster) {
         notices.once("exec_mode", || {
             format!("app `{name}` does not run on Node: its instances are plain processes, not a cluster")
+        });
+    }
+    if std::mem::take(&mut spec.reload.wait_ready) {
+        notices.once("wait_ready", || {
+            format!("app `{name}` does not run on Node and cannot send `ready`: it is not waited for")
         });
     }
     if draft.stop.with_message {

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{origin::Origin, tree::Position, watching::Watching};
 use crate::spec::{
-    Balance, ExecMode, InheritEnv, Instances, LogFiles, OnErrored, PrincipalRef, RestartPolicy, Runtime,
-    StopPolicy,
+    Balance, ExecMode, InheritEnv, Instances, LogFiles, OnErrored, PrincipalRef, ReloadPolicy, RestartPolicy,
+    Runtime, StopPolicy,
 };
 
 /// One variable and who said it.
@@ -46,6 +46,7 @@ pub(super) struct Draft {
     pub(super) restart: RestartPolicy,
     pub(super) restart_delay: Option<Duration>,
     pub(super) backoff_delay: Option<Duration>,
+    pub(super) reload: ReloadPolicy,
     pub(super) stop: StopPolicy,
     pub(super) json_logs: bool,
     pub(super) date_format: Option<String>,

@@ -44,6 +44,8 @@ pub(super) enum Kind<D: 'static> {
     Duration(fn(&mut D, Duration), Zero),
     /// A duration that PM2 never looks at before it is used.
     Delay(fn(&mut D, Duration)),
+    /// A duration, or off: `"off"`, false or 0.
+    DurationOrOff(fn(&mut D, Option<Duration>)),
     /// A size in bytes, at least so many.
     Size(u64, fn(&mut D, u64)),
     /// A whole number in a range.
@@ -167,6 +169,10 @@ fn principal(principal: Option<&PrincipalRef>) -> Option<String> {
     })
 }
 
+fn is_waited_for(app: &AppSpec) -> bool {
+    app.reload.wait_ready || app.can_overlap()
+}
+
 fn has_files(app: &AppSpec) -> bool {
     let files = &app.logs.files;
     files.out.is_some() || files.error.is_some() || files.combined.is_some()
@@ -179,10 +185,6 @@ fn log_name(app: &AppSpec, path: &Path) -> String {
 /// As the file will be called: `<id>` stands for the number of an instance.
 fn own_name(app: &AppSpec, path: &Path) -> String {
     app.path_of_instance(path, "<id>").display().to_string()
-}
-
-fn a_switch(node: &Node) -> Decoded<()> {
-    super::value::switch(node, super::value::Dialect::Toml).map(drop)
 }
 
 /// All keys of an application, in the order in which they are shown.
@@ -296,6 +298,21 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
             OnErrored::Exit => shown("exit"),
         },
     ),
+    app("wait_ready", &[], Kind::Switch(|app, on| app.reload.wait_ready = on), |app| {
+        app.reload.wait_ready.then(|| "true".to_owned())
+    }),
+    app(
+        "listen_timeout",
+        &[],
+        Kind::Duration(|app, time| app.reload.listen_timeout = time, Zero::IsUnset),
+        |app| is_waited_for(app).then(|| readable(app.reload.listen_timeout)),
+    ),
+    app(
+        "max_parallel",
+        &[],
+        Kind::Count(1, 1000, Beyond::IsWrong, |app, count| app.reload.max_parallel = count),
+        |app| app.can_overlap().then(|| app.reload.max_parallel.to_string()),
+    ),
     app("kill_signal", &[], Kind::Signal(|app, signal| app.stop.kill_signal = Some(signal)), |app| {
         app.stop.kill_signal.map_or_else(|| shown("the one procrun gets"), shown)
     }),
@@ -307,6 +324,9 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     ),
     app("shutdown_with_message", &[], Kind::Switch(|app, on| app.stop.with_message = on), |app| {
         app.stop.with_message.then(|| "true".to_owned())
+    }),
+    app("drain", &[], Kind::DurationOrOff(|app, time| app.stop.drain = time), |app| {
+        app.is_cluster().then(|| app.stop.drain.map_or_else(|| "off".to_owned(), readable))
     }),
     app("treekill", &[], Kind::Switch(|app, on| app.stop.treekill = on), |app| shown(app.stop.treekill)),
     app("out_file", &["out", "output", "out_log"], Kind::LogFile(|app, file| app.out_file = file), |app| {
@@ -384,8 +404,6 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app("watch_options", &[], Kind::WatchOptions(|app, options| app.watching.options = options), |app| {
         app.watch.as_ref().and_then(|watch| watching::show_options(watch, readable))
     }),
-    later("wait_ready", &[], a_switch),
-    later("listen_timeout", &[], |node| super::value::duration(node).map(drop)),
     of_pm2("vizion"),
     of_pm2("pmx"),
     of_pm2("automation"),

@@ -173,6 +173,17 @@ pub(super) fn duration(node: &Node) -> Decoded<Duration> {
     duration_in(node, 1.0, WANTED)
 }
 
+/// The same, or `"off"`, false or 0 for none.
+pub(super) fn duration_or_off(node: &Node, dialect: Dialect) -> Decoded<Option<Duration>> {
+    const WANTED: &str = "\"off\", milliseconds or a duration such as \"300ms\", \"5s\" or \"2m\"";
+    let is_off =
+        matches!(&node.value, Value::Text(text) if text == "off") || switch(node, dialect) == Ok(false);
+    if is_off {
+        return Ok(None);
+    }
+    Ok(Some(duration_in(node, 1.0, WANTED)?).filter(|duration| !duration.is_zero()))
+}
+
 /// The same, but a number without a unit is seconds.
 pub(super) fn seconds(node: &Node) -> Decoded<Duration> {
     const WANTED: &str = "seconds or a duration such as \"300ms\", \"5s\", \"2m\" or \"1h\"";
@@ -441,6 +452,18 @@ mod tests {
         assert_eq!(duration(&Node::new(Value::Integer(1600), None)), Ok(Duration::from_millis(1600)));
         for text in ["", "s", "5 d", "-1", "-1s", "1e300h", "31000h", "inf", "NaN", "5s5"] {
             assert!(duration(&text_node(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_duration_may_be_off() {
+        let off = |value| duration_or_off(&Node::new(value, None), Dialect::Toml);
+        for value in [Value::Text("off".to_owned()), Value::Bool(false), Value::Integer(0)] {
+            assert_eq!(off(value), Ok(None));
+        }
+        assert_eq!(off(Value::Text("5s".to_owned())), Ok(Some(Duration::from_secs(5))));
+        for value in [Value::Text("on".to_owned()), Value::Bool(true), Value::Integer(-1)] {
+            assert!(off(value).is_err());
         }
     }
 

@@ -57,7 +57,9 @@ use crate::spec::{FileSpec, LogSpec, RuntimeLog, Verbosity};
 /// Who writes: what stands before its lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
-    /// PM2's `pm_id`; unique among the instances that are added.
+    /// Unique among the instances that are added.
+    pub key: u32,
+    /// PM2's `pm_id`; two instances may have the same, while one replaces the other.
     pub id: u32,
     /// The application's name.
     pub name: String,
@@ -113,20 +115,20 @@ impl Logs {
     }
 
     /// From now on reads an instance's pipes (the read ends; they become non-blocking) and opens its
-    /// files. They stay through all its runs. An instance of the same id is removed first.
+    /// files. They stay through all its runs. An instance of the same key is removed first.
     pub fn add(&self, label: Label, sinks: Sinks, out: OwnedFd, err: OwnedFd) {
         self.send(Message::Add(Box::new(Addition { label, sinks, out, err })));
     }
 
     /// A run of this instance is over: all it wrote is written, and a last line without end gets one,
     /// before anything that is sent after this. An orphan that still holds the pipe is heard further.
-    pub fn run_ended(&self, id: u32) {
-        self.send(Message::RunEnded(id));
+    pub fn run_ended(&self, key: u32) {
+        self.send(Message::RunEnded(key));
     }
 
     /// Writes what the instance has written until now, then closes its pipes and files.
-    pub fn remove(&self, id: u32) {
-        self.send(Message::Remove(id));
+    pub fn remove(&self, key: u32) {
+        self.send(Message::Remove(key));
     }
 
     /// One of procrun's own lines. When 256 KiB of them wait already it is dropped, and how many

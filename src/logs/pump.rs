@@ -203,7 +203,7 @@ impl Pump {
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     fn add(&mut self, addition: Addition) {
         let Addition { label, sinks, out, err } = addition;
-        let id = label.id;
+        let id = label.key;
         self.remove(id);
         let face = self.writer.face(&label, &sinks, Instant::now());
         let streams = PerKind { out: Stream::new(out), err: Stream::new(err) };
@@ -213,7 +213,7 @@ impl Pump {
             if let Some(pipe) = &stream.pipe
                 && let Err(errno) = self.epoll.add(pipe, event)
             {
-                let message = format!("cannot read the output of {id}|{}: {errno}", label.name);
+                let message = format!("cannot read the output of {}|{}: {errno}", label.id, label.name);
                 self.writer.report(Level::ERROR, message);
             }
         }

@@ -1,11 +1,12 @@
-//! What can happen, what is to be done, and what is worth saying: the machine's vocabulary.
+//! What can happen and what is to be done: the machine's vocabulary.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::fmt;
 
-use super::Time;
-use crate::spec::{AppSpec, ExitCode, Plan, Signal};
+use super::{Notice, Operation, Reply, Ticket, Time};
+use crate::spec::{ExitCode, Plan, Signal};
 
-/// PM2's `pm_id`: one place in the process list. It outlives the processes that run in it.
+/// One instance. It outlives the processes that run in it, but not a reload: its successor there is
+/// another instance with the same `pm_id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(pub u32);
 
@@ -98,6 +99,8 @@ pub enum Event {
     SpawnFailed(Run, SpawnFailure),
     /// A run gives a sign that it can do its work.
     Ready(Run, Sign),
+    /// A run has finished what [`Effect::Drain`] asked it to finish.
+    Drained(Run),
     /// A run's main process has been reaped.
     Exited {
         /// Which run.
@@ -115,6 +118,8 @@ pub enum Event {
     Stop(StopRequest),
     /// A signal for each worker.
     Forward(Signal),
+    /// Somebody asks for something. Answered by [`Effect::Reply`].
+    Operate(Ticket, Operation),
     /// The applications are to be these from now on.
     Apply {
         /// The new plan; `instances` are resolved with `cpus`.
@@ -159,6 +164,8 @@ pub enum Effect {
     Signal(Run, Signal),
     /// The run is about to be asked to end: others of its cluster get its connections.
     Retire(Run),
+    /// Ask the run to finish the connections it has. Answered by [`Event::Drained`].
+    Drain(Run),
     /// Ask the run to end by a message; by this signal if it has no channel.
     Shutdown(Run, Signal),
     /// Send a signal to what is left of the tree of a run whose main process has ended, and watch
@@ -168,118 +175,14 @@ pub enum Effect {
     KillTree(Run),
     /// Wake the machine at this time.
     Arm(Timer, Time),
+    /// The run has taken the place of its predecessor's: what names one process names it now.
+    Promote(Run),
     /// The instance is gone for ever: release what belongs to it.
     Forget(InstanceId),
     /// Worth saying.
     Say(Notice),
+    /// An answer to whoever asked.
+    Reply(Ticket, Reply),
     /// All is done: end with this code.
     End(ExitCode),
 }
-
-/// Whom a notice is about. It names the instance even when that is already forgotten.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
-    /// Its id.
-    pub id: InstanceId,
-    /// What it runs.
-    pub spec: Arc<AppSpec>,
-}
-
-/// Worth saying, to people and to programs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// The main process of an instance has ended.
-    Ended {
-        /// Whose.
-        who: Subject,
-        /// How.
-        ending: Ending,
-        /// How long it was up.
-        uptime: Duration,
-        /// What follows.
-        next: Next,
-    },
-    /// An instance has given a sign that it can do its work, for the first time in this run.
-    Ready {
-        /// Which.
-        who: Subject,
-        /// What sign.
-        sign: Sign,
-        /// How long after its start.
-        after: Duration,
-    },
-    /// An instance is asked to end.
-    Stopping {
-        /// Which.
-        who: Subject,
-        /// With what.
-        signal: Signal,
-        /// Why.
-        cause: StopCause,
-    },
-    /// Processes of an ended worker are still there and are asked to end.
-    Leftovers {
-        /// Whose.
-        who: Subject,
-        /// With what.
-        signal: Signal,
-    },
-    /// An instance did not end in time: SIGKILL to its whole tree.
-    Killing {
-        /// Which.
-        who: Subject,
-        /// How long it was given.
-        waited: Duration,
-    },
-    /// Not even SIGKILL ended it (a process in uninterruptible sleep).
-    Unkillable {
-        /// Which.
-        who: Subject,
-    },
-    /// Everything stops.
-    ShuttingDown {
-        /// How many instances have a process.
-        alive: usize,
-    },
-    /// Asked to stop again: no more waiting.
-    KillingAll,
-    /// An `errored` application ends the container (`on_errored = "exit"`).
-    Escalated {
-        /// Which.
-        who: Subject,
-        /// The code procrun will exit with.
-        code: ExitCode,
-    },
-}
-
-/// Why an instance is asked to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopCause {
-    /// Everything stops.
-    Shutdown,
-    /// Its application is no longer in the file, or has fewer instances.
-    Removed,
-    /// Its application reads otherwise now.
-    Changed,
-}
-
-/// What follows the end of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// It runs again after this wait.
-    Restart(Duration),
-    /// It stays ended, as it was asked to.
-    Stay,
-    /// It stays ended: its own exit is final.
-    Final,
-    /// Too many unstable runs.
-    Errored {
-        /// So many.
-        unstable: u32,
-    },
-    /// What is left of its tree has to end before anything follows.
-    Sweep,
-}
-
-/// The instances that one application is to have: number and spec.
-pub(super) type Wanted = (u32, Arc<AppSpec>);

@@ -7,10 +7,10 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Time,
     backoff::Progress,
-    event::{
-        Effect, Ending, InstanceId, Next, Notice, Readiness, Run, Sign, SpawnFailure, StopCause, Subject,
-        Timer,
-    },
+    event::{Effect, Ending, InstanceId, Readiness, Run, Sign, SpawnFailure, Timer},
+    notice::{Generation, Next, Notice, Setback, StopCause, Subject},
+    record::{Past, Record},
+    trial::{Gate, Outcome, Trial},
 };
 use crate::spec::{AppSpec, ExitCode, Signal};
 
@@ -41,6 +41,9 @@ pub enum Status {
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) id: InstanceId,
+    /// What people call it by (PM2's `pm_id`); its successor is called the same.
+    pub(super) pm_id: u32,
+    pub(super) generation: Generation,
     /// 0 for the first instance of its application (PM2's `NODE_APP_INSTANCE`).
     pub(super) number: u32,
     pub(super) spec: Arc<AppSpec>,
@@ -50,8 +53,17 @@ pub(super) struct Instance {
     /// Unstable runs in a row.
     unstable: u32,
     backoff: Progress,
-    /// Whether a program of it has ever been executed.
-    has_run: bool,
+    /// The number of the last run that was tried; 0 is none.
+    pub(super) tried: u64,
+    /// The number of the last run whose program has been executed; 0 is none.
+    pub(super) begun: u64,
+    /// Whether any run of it has listened.
+    pub(super) has_listened: bool,
+    pub(super) record: Record,
+    /// What the present run or the next one has to show.
+    trial: Option<Trial>,
+    /// How the last trial ended; the root takes it after each step.
+    pub(super) outcome: Option<Outcome>,
     /// When it failed for good, in the root's count of failures, and with which code.
     pub(super) failure: Option<(u64, ExitCode)>,
     /// Counts armed timers; all but the last one armed are stale.
@@ -61,9 +73,30 @@ pub(super) struct Instance {
 #[derive(Debug)]
 enum State {
     Stopped,
-    Launching { run: u64, since: Time, stop: Option<Stop> },
-    Online { run: u64, since: Time },
-    Stopping { run: u64, ended: bool, signal: Signal, since: Time, kills: u8, then: Then },
+    Launching {
+        run: u64,
+        since: Time,
+        stop: Option<Stop>,
+    },
+    Online {
+        run: u64,
+        since: Time,
+    },
+    /// It finishes its connections before it is asked to end.
+    Draining {
+        run: u64,
+        since: Time,
+        signal: Signal,
+        then: Then,
+    },
+    Stopping {
+        run: u64,
+        ended: bool,
+        signal: Signal,
+        since: Time,
+        kills: u8,
+        then: Then,
+    },
     Waiting,
     Errored,
 }
@@ -111,31 +144,40 @@ pub(super) struct Step<'a> {
 }
 
 impl Instance {
-    pub(super) fn new(id: InstanceId, number: u32, spec: Arc<AppSpec>) -> Self {
+    pub(super) fn new(id: InstanceId, pm_id: u32, number: u32, spec: Arc<AppSpec>, now: Time) -> Self {
         Self {
             id,
+            pm_id,
+            generation: Generation::Settled,
             number,
             spec,
             state: State::Stopped,
             readiness: Readiness::default(),
             unstable: 0,
             backoff: Progress::default(),
-            has_run: false,
+            tried: 0,
+            begun: 0,
+            has_listened: false,
+            record: Record::new(now),
+            trial: None,
+            outcome: None,
             failure: None,
             epoch: 0,
         }
     }
 
     pub(super) fn subject(&self) -> Subject {
-        Subject { id: self.id, spec: self.spec.clone() }
+        Subject { id: self.id, pm_id: self.pm_id, generation: self.generation, spec: self.spec.clone() }
     }
 
     pub(super) fn status(&self) -> Status {
         match self.state {
             State::Stopped => Status::Stopped,
             State::Launching { .. } => Status::Launching,
+            // PM2's word for one that has yet to send its `ready`.
+            State::Online { .. } if self.spec.reload.wait_ready && self.trial.is_some() => Status::Launching,
             State::Online { .. } => Status::Online,
-            State::Stopping { .. } => Status::Stopping,
+            State::Draining { .. } | State::Stopping { .. } => Status::Stopping,
             State::Waiting => Status::WaitingRestart,
             State::Errored => Status::Errored,
         }
@@ -146,10 +188,50 @@ impl Instance {
         !matches!(self.state, State::Stopped | State::Errored)
     }
 
+    /// Whether it is the one of its place.
+    pub(super) fn is_settled(&self) -> bool {
+        self.generation == Generation::Settled
+    }
+
+    /// Whether it is the one of its place, and is to stay it.
+    pub(super) fn is_staying(&self) -> bool {
+        self.is_settled() && !self.is_leaving()
+    }
+
+    /// Whether its process runs and is to go on.
+    pub(super) fn is_online(&self) -> bool {
+        matches!(self.state, State::Online { .. })
+    }
+
+    /// Since when its process is there.
+    pub(super) fn started_at(&self) -> Option<Time> {
+        match self.state {
+            State::Launching { since, .. }
+            | State::Online { since, .. }
+            | State::Draining { since, .. }
+            | State::Stopping { since, ended: false, .. } => Some(since),
+            State::Stopping { ended: true, .. } | State::Stopped | State::Waiting | State::Errored => None,
+        }
+    }
+
+    /// Unstable runs in a row (PM2's `unstable_restarts`).
+    pub(super) fn unstable(&self) -> u32 {
+        self.unstable
+    }
+
+    /// Forgets how often it was restarted.
+    pub(super) fn reset(&mut self, now: Time) {
+        self.unstable = 0;
+        self.record.reset(now);
+    }
+
     /// The run that has a process or is about to.
     pub(super) fn run(&self) -> Option<Run> {
         let number = match self.state {
-            State::Launching { run, .. } | State::Online { run, .. } | State::Stopping { run, .. } => run,
+            State::Launching { run, .. }
+            | State::Online { run, .. }
+            | State::Draining { run, .. }
+            | State::Stopping { run, .. } => run,
             State::Stopped | State::Waiting | State::Errored => return None,
         };
         Some(Run { instance: self.id, number })
@@ -158,7 +240,7 @@ impl Instance {
     /// Whether it will be forgotten as soon as its tree is gone.
     pub(super) fn is_leaving(&self) -> bool {
         match &self.state {
-            State::Stopping { then, .. } => matches!(then, Then::Remove),
+            State::Draining { then, .. } | State::Stopping { then, .. } => matches!(then, Then::Remove),
             State::Launching { stop, .. } => stop.is_some_and(|stop| matches!(stop.then, Then::Remove)),
             State::Stopped | State::Online { .. } | State::Waiting | State::Errored => false,
         }
@@ -167,7 +249,9 @@ impl Instance {
     /// The run whose main process is there to get a signal.
     pub(super) fn main_process(&self) -> Option<Run> {
         match self.state {
-            State::Online { .. } | State::Stopping { ended: false, .. } => self.run(),
+            State::Online { .. } | State::Draining { .. } | State::Stopping { ended: false, .. } => {
+                self.run()
+            }
             State::Stopping { ended: true, .. }
             | State::Launching { .. }
             | State::Stopped
@@ -176,11 +260,50 @@ impl Instance {
         }
     }
 
+    /// Its next run has to show this.
+    pub(super) fn try_next(&mut self, gate: Gate) {
+        self.trial = Some(Trial::Ahead(gate));
+    }
+
+    /// Its present run has to show this, from now on.
+    pub(super) fn try_again(&mut self, step: &mut Step<'_>, gate: Gate) {
+        self.trial = Some(Trial::Running(gate));
+        self.arm_trial(step, gate);
+    }
+
+    fn arm_trial(&mut self, step: &mut Step<'_>, gate: Gate) {
+        let time = match gate {
+            Gate::Sign(_) => self.spec.reload.listen_timeout,
+            Gate::Uptime => self.spec.restart.min_uptime,
+        };
+        self.arm(step, time);
+    }
+
+    /// The present trial is over, if there is one.
+    fn end_trial(&mut self, outcome: impl FnOnce() -> Outcome) {
+        if self.trial.take().is_some() {
+            self.outcome = Some(outcome());
+        }
+    }
+
+    /// Starts it, also one that is about to stay ended.
+    pub(super) fn revive(&mut self, step: &mut Step<'_>) {
+        match &mut self.state {
+            State::Stopped | State::Waiting | State::Errored => self.launch(step),
+            State::Draining { then, .. } | State::Stopping { then, .. } => *then = Then::Restart,
+            State::Launching { stop: Some(stop), .. } => stop.then = Then::Restart,
+            State::Launching { stop: None, .. } | State::Online { .. } => {}
+        }
+    }
+
     /// Starts it if it has no process; a wait for its restart is cut short.
     pub(super) fn start(&mut self, step: &mut Step<'_>) {
         match self.state {
             State::Stopped | State::Waiting | State::Errored => self.launch(step),
-            State::Launching { .. } | State::Online { .. } | State::Stopping { .. } => {}
+            State::Launching { .. }
+            | State::Online { .. }
+            | State::Draining { .. }
+            | State::Stopping { .. } => {}
         }
     }
 
@@ -188,6 +311,16 @@ impl Instance {
         *step.runs += 1;
         self.epoch += 1;
         self.failure = None;
+        if self.tried > 0 {
+            self.record.restarts = self.record.restarts.saturating_add(1);
+        }
+        self.tried = *step.runs;
+        self.trial = match self.trial {
+            Some(Trial::Ahead(gate)) => Some(Trial::Running(gate)),
+            Some(Trial::Running(_)) | None => {
+                self.spec.reload.wait_ready.then_some(Trial::Running(Gate::Sign(Sign::Message)))
+            }
+        };
         self.state = State::Launching { run: *step.runs, since: step.now, stop: None };
         self.readiness = Readiness::default();
         step.out.push(Effect::Spawn(Run { instance: self.id, number: *step.runs }));
@@ -196,9 +329,13 @@ impl Instance {
     pub(super) fn started(&mut self, step: &mut Step<'_>) {
         match &mut self.state {
             State::Launching { run, since, stop } => {
-                self.has_run = true;
+                self.begun = *run;
                 let stop = stop.take();
                 self.state = State::Online { run: *run, since: *since };
+                step.say(Notice::Started { who: self.subject() });
+                if let Some(Trial::Running(gate)) = self.trial {
+                    self.arm_trial(step, gate);
+                }
                 if let Some(stop) = stop {
                     let verdict = self.stop(step, stop);
                     debug_assert_eq!(verdict, Verdict::Nothing, "an online instance does not end at once");
@@ -206,6 +343,7 @@ impl Instance {
             }
             State::Stopped
             | State::Online { .. }
+            | State::Draining { .. }
             | State::Stopping { .. }
             | State::Waiting
             | State::Errored => {}
@@ -220,12 +358,24 @@ impl Instance {
                     Sign::Message => &mut self.readiness.message,
                 };
                 if !std::mem::replace(given, true) {
-                    let who = Subject { id: self.id, spec: self.spec.clone() };
-                    step.say(Notice::Ready { who, sign, after: step.now.since(since) });
+                    let after = step.now.since(since);
+                    step.say(Notice::Ready { who: self.subject(), sign, after });
+                }
+                self.has_listened |= sign == Sign::Listening;
+                let passes = match self.trial {
+                    Some(Trial::Running(Gate::Sign(wanted))) => wanted == sign,
+                    Some(Trial::Running(Gate::Uptime)) => sign == Sign::Listening,
+                    Some(Trial::Ahead(_)) | None => false,
+                };
+                if passes {
+                    // Its timer is stale.
+                    self.epoch += 1;
+                    self.end_trial(|| Outcome::Passed);
                 }
             }
             State::Launching { .. }
             | State::Stopped
+            | State::Draining { .. }
             | State::Stopping { .. }
             | State::Waiting
             | State::Errored => {}
@@ -240,6 +390,7 @@ impl Instance {
             },
             State::Stopped
             | State::Online { .. }
+            | State::Draining { .. }
             | State::Stopping { .. }
             | State::Waiting
             | State::Errored => Verdict::Nothing,
@@ -261,12 +412,18 @@ impl Instance {
                 let uptime = step.now.since(*since);
                 self.ended(step, ending, uptime, leftovers)
             }
+            State::Draining { run, since, signal, then } => {
+                let (run, since, signal, then) = (*run, *since, *signal, *then);
+                self.state = State::Stopping { run, ended: false, signal, since, kills: 0, then };
+                self.arm(step, self.spec.stop.kill_timeout);
+                self.exited(step, ending, leftovers)
+            }
             State::Stopping { ended: ended @ false, signal, since, then, run, .. } => {
                 let uptime = step.now.since(*since);
                 if leftovers {
                     *ended = true;
                     let (run, signal) = (Run { instance: self.id, number: *run }, *signal);
-                    step.say(Notice::Ended { who: self.subject(), ending, uptime, next: Next::Sweep });
+                    self.say_ended(step, &ending, uptime, Next::Sweep);
                     self.sweep(step, run, signal);
                     Verdict::Nothing
                 } else {
@@ -290,6 +447,7 @@ impl Instance {
             State::Stopping { ended: false, .. }
             | State::Launching { .. }
             | State::Online { .. }
+            | State::Draining { .. }
             | State::Stopped
             | State::Waiting
             | State::Errored => Verdict::Nothing,
@@ -304,6 +462,21 @@ impl Instance {
         match &mut self.state {
             State::Waiting => {
                 self.launch(step);
+                Verdict::Nothing
+            }
+            State::Online { since, .. } => {
+                let waited = step.now.since(*since);
+                match self.trial {
+                    Some(Trial::Running(Gate::Uptime)) => self.end_trial(|| Outcome::Passed),
+                    Some(Trial::Running(Gate::Sign(sign))) => {
+                        self.end_trial(|| Outcome::Failed(Setback::Silent { sign, waited }));
+                    }
+                    Some(Trial::Ahead(_)) | None => {}
+                }
+                Verdict::Nothing
+            }
+            State::Draining { .. } => {
+                self.drained(step, StopCause::NotDrained);
                 Verdict::Nothing
             }
             State::Stopping { kills: 0, .. } => {
@@ -327,9 +500,7 @@ impl Instance {
                 };
                 self.follow(step, then, Signal::KILL.exit_code())
             }
-            State::Launching { .. } | State::Online { .. } | State::Stopped | State::Errored => {
-                Verdict::Nothing
-            }
+            State::Launching { .. } | State::Stopped | State::Errored => Verdict::Nothing,
         }
     }
 
@@ -337,22 +508,31 @@ impl Instance {
     pub(super) fn stop(&mut self, step: &mut Step<'_>, stop: Stop) -> Verdict {
         match &mut self.state {
             State::Online { run, since } => {
-                let run = Run { instance: self.id, number: *run };
-                let Stop { signal, cause, then } = stop;
-                self.state =
-                    State::Stopping { run: run.number, ended: false, signal, since: *since, kills: 0, then };
-                step.say(Notice::Stopping { who: self.subject(), signal, cause });
+                let (number, since) = (*run, *since);
+                let run = Run { instance: self.id, number };
                 if self.spec.is_cluster() {
                     step.out.push(Effect::Retire(run));
                 }
-                step.out.push(if self.spec.stop.with_message && self.spec.is_node() {
-                    Effect::Shutdown(run, signal)
+                // Who has never listened has nothing to finish.
+                match self.spec.stop.drain.filter(|_| stop.cause.drains() && self.readiness.listening) {
+                    Some(within) => {
+                        let Stop { signal, cause, then } = stop;
+                        self.state = State::Draining { run: number, since, signal, then };
+                        step.say(Notice::Draining { who: self.subject(), within, cause });
+                        step.out.push(Effect::Drain(run));
+                        self.arm(step, within);
+                    }
+                    None => self.ask_to_end(step, number, since, stop),
+                }
+                Verdict::Nothing
+            }
+            State::Draining { run, since, then, .. } => {
+                let (run, since) = (*run, *since);
+                if stop.cause.drains() {
+                    *then = stop.then;
                 } else {
-                    Effect::Signal(run, signal)
-                });
-                // A stopped process (SIGSTOP) would not see the signal before it goes on.
-                step.out.push(Effect::Signal(run, Signal::CONT));
-                self.arm(step, self.spec.stop.kill_timeout);
+                    self.ask_to_end(step, run, since, stop);
+                }
                 Verdict::Nothing
             }
             State::Launching { stop: pending, .. } => {
@@ -365,6 +545,36 @@ impl Instance {
             }
             State::Stopped | State::Waiting | State::Errored => self.follow(step, stop.then, 0),
         }
+    }
+
+    /// It has finished its connections, or has had its time to.
+    pub(super) fn drained(&mut self, step: &mut Step<'_>, cause: StopCause) {
+        match self.state {
+            State::Draining { run, since, signal, then } => {
+                self.ask_to_end(step, run, since, Stop { signal, cause, then });
+            }
+            State::Stopped
+            | State::Launching { .. }
+            | State::Online { .. }
+            | State::Stopping { .. }
+            | State::Waiting
+            | State::Errored => {}
+        }
+    }
+
+    fn ask_to_end(&mut self, step: &mut Step<'_>, number: u64, since: Time, stop: Stop) {
+        let Stop { signal, cause, then } = stop;
+        let run = Run { instance: self.id, number };
+        self.state = State::Stopping { run: number, ended: false, signal, since, kills: 0, then };
+        step.say(Notice::Stopping { who: self.subject(), signal, cause });
+        step.out.push(if self.spec.stop.with_message && self.spec.is_node() {
+            Effect::Shutdown(run, signal)
+        } else {
+            Effect::Signal(run, signal)
+        });
+        // A stopped process (SIGSTOP) would not see the signal before it goes on.
+        step.out.push(Effect::Signal(run, Signal::CONT));
+        self.arm(step, self.spec.stop.kill_timeout);
     }
 
     /// SIGKILL to the whole tree, at once.
@@ -383,13 +593,19 @@ impl Instance {
     /// The process has ended by itself.
     fn ended(&mut self, step: &mut Step<'_>, ending: Ending, uptime: Duration, leftovers: bool) -> Verdict {
         let code = ending.code();
-        let next = self.decide(&ending, uptime);
+        let (next, then) = if self.generation == Generation::Coming {
+            // Its predecessor is still there.
+            (Next::Stay, Then::Remove)
+        } else {
+            let next = self.decide(&ending, uptime);
+            (next, Then::Follow(next))
+        };
         let run = self.run();
-        step.say(Notice::Ended { who: self.subject(), ending, uptime, next });
+        self.say_ended(step, &ending, uptime, next);
+        self.end_trial(|| Outcome::Failed(Setback::Ended { ending, uptime }));
         match run {
             Some(run) if leftovers => {
                 let signal = self.spec.stop_signal();
-                let then = Then::Follow(next);
                 self.state =
                     State::Stopping { run: run.number, ended: true, signal, since: step.now, kills: 0, then };
                 self.sweep(step, run, signal);
@@ -401,7 +617,7 @@ impl Instance {
                     Next::Restart(_) | Next::Stay | Next::Sweep => Verdict::Nothing,
                 }
             }
-            _ => self.follow(step, Then::Follow(next), code),
+            _ => self.follow(step, then, code),
         }
     }
 
@@ -412,8 +628,13 @@ impl Instance {
             Then::Restart => Next::Restart(Duration::ZERO),
             Then::Stay | Then::Remove => Next::Stay,
         };
-        step.say(Notice::Ended { who: self.subject(), ending: ending.clone(), uptime, next });
+        self.say_ended(step, ending, uptime, next);
         self.follow(step, then, 0)
+    }
+
+    fn say_ended(&mut self, step: &mut Step<'_>, ending: &Ending, uptime: Duration, next: Next) {
+        self.record.ended(Past { ending: ending.clone(), uptime, at: step.now });
+        step.say(Notice::Ended { who: self.subject(), ending: ending.clone(), uptime, next });
     }
 
     fn sweep(&mut self, step: &mut Step<'_>, run: Run, signal: Signal) {
@@ -424,6 +645,12 @@ impl Instance {
     /// Nothing of the last run is left: goes on to what was to come.
     fn follow(&mut self, step: &mut Step<'_>, then: Then, code: ExitCode) -> Verdict {
         self.epoch += 1;
+        match then {
+            Then::Restart | Then::Follow(Next::Restart(_)) => {}
+            Then::Stay | Then::Remove | Then::Follow(_) => {
+                self.end_trial(|| Outcome::Failed(Setback::NoRoom));
+            }
+        }
         match then {
             Then::Stay | Then::Follow(Next::Stay | Next::Sweep) => {
                 self.state = State::Stopped;
@@ -470,7 +697,7 @@ impl Instance {
             // Unstable whatever `min_uptime` says, and never tried again at once: the answer
             // comes at once, too, and the supervisor would do nothing else.
             Ending::SpawnFailed(failure) => {
-                if failure.permanent && !self.has_run {
+                if failure.permanent && self.begun == 0 {
                     return Next::Errored { unstable: 1 };
                 }
                 (false, true, SPAWN_RETRY)

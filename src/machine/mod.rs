@@ -8,23 +8,28 @@
 //! again, and when?"; the *root* ([`Machine`]) asks "which instances, in which order, and does
 //! the container live on?". What an instance cannot answer it hands up as a verdict.
 
+mod app;
 mod backoff;
 pub mod cluster;
+mod desk;
 mod event;
 pub mod frame;
 mod instance;
+mod notice;
 mod operation;
+mod record;
+mod reload;
 mod root;
 mod time;
+mod trial;
 
 #[cfg(test)]
 mod tests;
 
-pub use event::{
-    Effect, Ending, Event, InstanceId, Next, Notice, Readiness, Run, Sign, SpawnFailure, StopCause,
-    StopRequest, Subject, Timer,
-};
+pub use event::{Effect, Ending, Event, InstanceId, Readiness, Run, Sign, SpawnFailure, StopRequest, Timer};
 pub use instance::Status;
+pub use notice::{Generation, Next, Notice, Readable, ReloadFailure, Setback, StopCause, Subject, Why};
 pub use operation::{Count, Operation, Reply, Ticket};
+pub use record::Past;
 pub use root::{InstanceView, Machine};
 pub use time::Time;

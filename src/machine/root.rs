@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    Time,
-    event::{Effect, Event, InstanceId, Notice, Readiness, Run, StopCause, StopRequest, Timer, Wanted},
+    Past, Reply, Time,
+    desk::Desk,
+    event::{Effect, Event, InstanceId, Readiness, Run, StopRequest, Timer},
     instance::{Instance, Status, Step, Stop, Then, Verdict},
+    notice::{Generation, Notice, StopCause, Subject},
+    reload::Reloads,
 };
-use crate::spec::{
-    AppChange, AppSpec, ExitCode, OnErrored, Plan, Signal,
-    diff::{diff, same_but_instances},
-};
+use crate::spec::{AppSpec, ExitCode, OnErrored, Plan, Signal};
 
 /// A second request to stop counts as "now!" only after this: terminals and wrappers such as npm
 /// deliver one Ctrl-C twice.
@@ -19,17 +19,23 @@ const IMPATIENCE: Duration = Duration::from_millis(500);
 /// The supervision tree: the applications of a plan, their instances, and the fate of the whole.
 #[derive(Debug)]
 pub struct Machine {
-    plan: Plan,
-    instances: BTreeMap<InstanceId, Instance>,
-    phase: Phase,
+    /// As the file says it.
+    pub(super) plan: Plan,
+    /// How many instances somebody has given an application, whatever the file says.
+    pub(super) scaled: BTreeMap<String, u32>,
+    pub(super) instances: BTreeMap<InstanceId, Instance>,
+    pub(super) reloads: Reloads,
+    pub(super) desk: Desk,
+    pub(super) phase: Phase,
     /// Counts the instances that failed for good.
     failures: u64,
     next_id: u32,
+    next_pm_id: u32,
     runs: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// Nothing has been started yet.
     Waiting,
     Running,
@@ -47,9 +53,13 @@ enum Phase {
 pub struct InstanceView<'a> {
     /// Its id.
     pub id: InstanceId,
+    /// What people call it by; during a reload two may be called the same.
+    pub pm_id: u32,
+    /// Where it stands in a reload.
+    pub generation: Generation,
     /// 0 for the first instance of its application.
     pub number: u32,
-    /// How many instances its application has now.
+    /// How many instances its application has now, without those that come or leave in a reload.
     pub siblings: u32,
     /// What it runs.
     pub spec: &'a Arc<AppSpec>,
@@ -57,6 +67,23 @@ pub struct InstanceView<'a> {
     pub status: Status,
     /// Which signs its present run has given that it can do its work.
     pub readiness: Readiness,
+    /// Starts but the first, since it was reset (PM2's `restart_time`).
+    pub restarts: u32,
+    /// Unstable runs in a row (PM2's `unstable_restarts`).
+    pub unstable: u32,
+    /// Since when it is in the list, or was reset; a successor in a reload inherits that.
+    pub created_at: Time,
+    /// Since when its process is there, if it is.
+    pub started_at: Option<Time>,
+    /// How its last few runs ended, the oldest first.
+    pub endings: &'a [Past],
+}
+
+impl InstanceView<'_> {
+    /// What people call it.
+    pub fn subject(&self) -> Subject {
+        Subject { id: self.id, pm_id: self.pm_id, generation: self.generation, spec: self.spec.clone() }
+    }
 }
 
 impl Machine {
@@ -64,10 +91,14 @@ impl Machine {
     /// `instances = "max"` means, at least 1.
     pub fn new(plan: Plan, cpus: u32) -> Self {
         let mut machine = Self {
+            scaled: BTreeMap::new(),
             instances: BTreeMap::new(),
+            reloads: Reloads::default(),
+            desk: Desk::default(),
             phase: Phase::Waiting,
             failures: 0,
             next_id: 0,
+            next_pm_id: 0,
             runs: 0,
             plan,
         };
@@ -76,12 +107,15 @@ impl Machine {
     }
 
     fn populate(&mut self, cpus: u32) {
-        for wanted in self.plan.apps.iter().flat_map(|app| wanted(app, cpus)).collect::<Vec<_>>() {
-            self.add(wanted);
+        for app in self.plan.apps.clone() {
+            for number in 0..app.instances.resolve(cpus) {
+                self.add(number, app.clone(), Time::ZERO);
+            }
         }
     }
 
-    /// The plan it works by.
+    /// The plan it works by. An application that is being reloaded stands in it as it was; how many
+    /// instances it was scaled to does not stand in it.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -102,22 +136,36 @@ impl Machine {
     }
 
     fn view_of<'a>(&self, instance: &'a Instance) -> InstanceView<'a> {
-        let siblings = self.instances.values().filter(|other| other.spec.name == instance.spec.name).count();
+        let is_sibling = |other: &&Instance| {
+            other.generation == Generation::Settled && other.spec.name == instance.spec.name
+        };
+        let siblings = self.instances.values().filter(is_sibling).count();
         InstanceView {
             id: instance.id,
+            pm_id: instance.pm_id,
+            generation: instance.generation,
             number: instance.number,
             siblings: u32::try_from(siblings).unwrap_or(u32::MAX),
             spec: &instance.spec,
             status: instance.status(),
             readiness: instance.readiness,
+            restarts: instance.record.restarts,
+            unstable: instance.unstable(),
+            created_at: instance.record.created_at,
+            started_at: instance.started_at(),
+            endings: &instance.record.endings,
         }
     }
 
     /// Takes in one event and appends to `out` what is to be done.
     pub fn step(&mut self, now: Time, event: Event, out: &mut Vec<Effect>) {
         if self.phase == Phase::Ended {
+            if let Event::Operate(ticket, _) = event {
+                out.push(Effect::Reply(ticket, Reply::Failed("procrun is about to end".to_owned())));
+            }
             return;
         }
+        let begin = out.len();
         match event {
             Event::Boot => self.boot(now, out),
             Event::Started(run) => self.with(run, now, out, |instance, step| {
@@ -134,6 +182,10 @@ impl Machine {
             Event::Exited { run, ending, leftovers } => {
                 self.with(run, now, out, |instance, step| instance.exited(step, ending, leftovers));
             }
+            Event::Drained(run) => self.with(run, now, out, |instance, step| {
+                instance.drained(step, StopCause::Drained);
+                Verdict::Nothing
+            }),
             Event::TreeGone(run) => self.with(run, now, out, Instance::tree_gone),
             Event::TimerFired(Timer { instance, epoch }) => {
                 self.with_instance(instance, now, out, |instance, step| instance.timer_fired(step, epoch));
@@ -147,8 +199,18 @@ impl Machine {
                         .map(|run| Effect::Signal(run, signal)),
                 );
             }
-            Event::Apply { plan, cpus } => self.apply(now, plan, cpus, out),
+            Event::Apply { plan, cpus } => match self.phase {
+                Phase::Running => self.apply(now, plan, cpus, out),
+                Phase::Waiting => {
+                    (self.plan, self.next_id, self.next_pm_id) = (plan, 0, 0);
+                    self.instances.clear();
+                    self.populate(cpus);
+                }
+                Phase::Stopping { .. } | Phase::Ended => {}
+            },
+            Event::Operate(ticket, operation) => self.operate(now, ticket, operation, out),
         }
+        self.answer(begin, out);
         self.settle(out);
         #[cfg(debug_assertions)]
         self.check();
@@ -194,86 +256,42 @@ impl Machine {
         self.phase = Phase::Stopping { asked: signal.map(|_| now), killed: false, code };
         let alive = self.instances.values().filter(|instance| instance.run().is_some()).count();
         out.push(Effect::Say(Notice::ShuttingDown { alive }));
+        self.end_reloads(out);
         for id in self.ids() {
             self.with_instance(id, now, out, |instance, step| {
                 let kill_signal = instance.spec.stop.kill_signal.or(signal);
                 let signal = kill_signal.unwrap_or_else(|| instance.spec.stop_signal());
-                instance.stop(step, Stop { signal, cause: StopCause::Shutdown, then: Then::Stay })
-            });
-        }
-    }
-
-    fn apply(&mut self, now: Time, plan: Plan, cpus: u32, out: &mut Vec<Effect>) {
-        match self.phase {
-            Phase::Running => {}
-            Phase::Waiting => {
-                (self.plan, self.next_id) = (plan, 0);
-                self.instances.clear();
-                self.populate(cpus);
-                return;
-            }
-            Phase::Stopping { .. } | Phase::Ended => return,
-        }
-        let changes = diff(&self.plan, &plan);
-        self.plan = plan;
-        for change in changes {
-            let (name, wanted, restart) = match &change {
-                AppChange::Add(app) => (&app.name, wanted(app, cpus).collect(), false),
-                AppChange::Remove(app) => (&app.name, Vec::new(), false),
-                AppChange::Replace { old, new } => {
-                    (&new.name, wanted(new, cpus).collect(), !same_but_instances(old, new))
-                }
-            };
-            self.converge(now, name, wanted, restart, out);
-        }
-    }
-
-    /// Makes the instances of one application those that are wanted.
-    fn converge(&mut self, now: Time, app: &str, wanted: Vec<Wanted>, restart: bool, out: &mut Vec<Effect>) {
-        let present: Vec<(InstanceId, u32)> = self
-            .instances
-            .values()
-            .filter(|instance| instance.spec.name == app)
-            .map(|instance| (instance.id, instance.number))
-            .collect();
-        let stop =
-            |instance: &Instance, cause, then| Stop { signal: instance.spec.stop_signal(), cause, then };
-        for (id, number) in &present {
-            let new = wanted.iter().find(|(wanted, _)| wanted == number).map(|(_, spec)| spec.clone());
-            self.with_instance(*id, now, out, |instance, step| {
-                let Some(spec) = new else {
-                    return instance.stop(step, stop(instance, StopCause::Removed, Then::Remove));
+                let then = match instance.generation {
+                    Generation::Settled => Then::Stay,
+                    Generation::Coming | Generation::Leaving => Then::Remove,
                 };
-                // Whoever is on its way out has to come back when the file names it again.
-                let again = instance.is_leaving() || restart && (instance.is_alive() || spec.autostart);
-                let stop = stop(instance, StopCause::Changed, Then::Restart);
-                let verdict = if again { instance.stop(step, stop) } else { Verdict::Nothing };
-                instance.spec = spec;
-                verdict
+                instance.stop(step, Stop { signal, cause: StopCause::Shutdown, then })
             });
-        }
-        for (number, spec) in wanted {
-            if present.iter().all(|(_, present)| *present != number) {
-                let autostart = spec.autostart;
-                let id = self.add((number, spec));
-                self.with_instance(id, now, out, |instance, step| {
-                    if autostart {
-                        instance.start(step);
-                    }
-                    Verdict::Nothing
-                });
-            }
         }
     }
 
-    fn add(&mut self, (number, spec): Wanted) -> InstanceId {
+    /// A new place in the list.
+    pub(super) fn add(&mut self, number: u32, spec: Arc<AppSpec>, now: Time) -> InstanceId {
+        let pm_id = self.next_pm_id;
+        self.next_pm_id += 1;
+        self.add_called(pm_id, number, spec, now)
+    }
+
+    /// A new instance, called like this.
+    pub(super) fn add_called(
+        &mut self,
+        pm_id: u32,
+        number: u32,
+        spec: Arc<AppSpec>,
+        now: Time,
+    ) -> InstanceId {
         let id = InstanceId(self.next_id);
         self.next_id += 1;
-        self.instances.insert(id, Instance::new(id, number, spec));
+        self.instances.insert(id, Instance::new(id, pm_id, number, spec, now));
         id
     }
 
-    fn ids(&self) -> Vec<InstanceId> {
+    pub(super) fn ids(&self) -> Vec<InstanceId> {
         self.instances.keys().copied().collect()
     }
 
@@ -290,7 +308,7 @@ impl Machine {
         }
     }
 
-    fn with_instance(
+    pub(super) fn with_instance(
         &mut self,
         id: InstanceId,
         now: Time,
@@ -299,13 +317,23 @@ impl Machine {
     ) {
         let Some(instance) = self.instances.get_mut(&id) else { return };
         let verdict = act(instance, &mut Step { now, out, runs: &mut self.runs });
-        let on_errored = instance.spec.restart.on_errored;
+        let outcome = instance.outcome.take();
+        self.judge(now, id, verdict, out);
+        if let Some(outcome) = outcome {
+            self.tried(now, id, outcome, out);
+        }
+        if verdict == Verdict::Removed
+            && let Some(instance) = self.instances.remove(&id)
+        {
+            out.push(Effect::Forget(id));
+            self.is_gone(now, &instance.spec.name, id, out);
+        }
+    }
+
+    fn judge(&mut self, now: Time, id: InstanceId, verdict: Verdict, out: &mut Vec<Effect>) {
+        let Some(instance) = self.instances.get_mut(&id) else { return };
         match verdict {
-            Verdict::Nothing | Verdict::Ended(0) => {}
-            Verdict::Removed => {
-                self.instances.remove(&id);
-                out.push(Effect::Forget(id));
-            }
+            Verdict::Nothing | Verdict::Removed | Verdict::Ended(0) => {}
             Verdict::Ended(code) => {
                 self.failures += 1;
                 instance.failure.get_or_insert((self.failures, code));
@@ -313,6 +341,7 @@ impl Machine {
             Verdict::Errored(code) => {
                 self.failures += 1;
                 let (_, code) = *instance.failure.get_or_insert((self.failures, code.max(1)));
+                let on_errored = instance.spec.restart.on_errored;
                 if on_errored == OnErrored::Exit && self.phase == Phase::Running {
                     out.push(Effect::Say(Notice::Escalated { who: instance.subject(), code }));
                     self.shut_down(now, None, code, out);
@@ -345,29 +374,28 @@ impl Machine {
     /// The slow truth, recomputed after each step of a debug build.
     #[cfg(debug_assertions)]
     fn check(&self) {
-        let mut places: Vec<_> =
-            self.instances.values().map(|instance| (&instance.spec.name, instance.number)).collect();
+        let mut places: Vec<_> = self
+            .instances
+            .values()
+            .map(|instance| {
+                (&instance.spec.name, instance.number, instance.generation == Generation::Settled)
+            })
+            .collect();
         let all = places.len();
         places.sort_unstable();
         places.dedup();
-        assert!(
-            places.len() == all
-                || self.instances.values().any(|instance| instance.status() == Status::Stopping),
-            "two instances have one place"
-        );
+        assert!(places.len() == all, "two instances of one generation have one place");
         if self.phase == Phase::Ended {
             assert!(!self.instances.values().any(Instance::is_alive), "ended with something alive");
+            assert!(self.desk.is_empty(), "ended without an answer");
         }
         if matches!(self.phase, Phase::Stopping { .. }) {
             assert!(
                 self.instances.values().all(|instance| instance.status() != Status::WaitingRestart),
                 "something waits to restart during a stop"
             );
+        } else {
+            self.check_reloads();
         }
     }
-}
-
-/// The instances that an application is to have.
-fn wanted(app: &Arc<AppSpec>, cpus: u32) -> impl Iterator<Item = Wanted> {
-    (0..app.instances.resolve(cpus)).map(|number| (number, app.clone()))
 }

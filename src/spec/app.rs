@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{LogSpec, RestartPolicy, Signal, StopPolicy, WatchSpec};
+use super::{LogSpec, ReloadPolicy, RestartPolicy, Signal, StopPolicy, WatchSpec};
 
 /// One application: what to execute, how many times, and what to do when it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct AppSpec {
     pub autostart: bool,
     /// When to run again.
     pub restart: RestartPolicy,
+    /// How to replace it while it serves.
+    pub reload: ReloadPolicy,
     /// How to end it.
     pub stop: StopPolicy,
     /// Where its output goes besides stdout and stderr.
@@ -196,6 +198,12 @@ impl AppSpec {
     /// Whether its instances are workers of a Node cluster whose primary is procrun.
     pub fn is_cluster(&self) -> bool {
         self.exec_mode == ExecMode::Cluster && self.is_node()
+    }
+
+    /// Whether an old and a new process of one instance can serve side by side, because procrun
+    /// holds the sockets. Else the old one has to end before the new one starts.
+    pub fn can_overlap(&self) -> bool {
+        self.is_cluster()
     }
 
     /// What a file of this path is called for one instance: PM2 puts `-<id>` before the extension

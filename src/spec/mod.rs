@@ -8,6 +8,7 @@ mod app;
 pub mod diff;
 mod exit;
 mod logs;
+mod reload;
 mod restart;
 mod stop;
 mod watch;
@@ -20,6 +21,7 @@ pub use app::{
 pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
 pub use logs::{FileSpec, LogFiles, LogSpec, LogStyle, RuntimeLog, Verbosity};
+pub use reload::ReloadPolicy;
 pub use restart::{Backoff, OnErrored, RestartPolicy};
 pub use stop::StopPolicy;
 pub use watch::{Polling, WatchSpec};

@@ -13,6 +13,9 @@ pub struct StopPolicy {
     /// Ask a Node application by the message `shutdown` instead of the signal
     /// (`shutdown_with_message`).
     pub with_message: bool,
+    /// How long a cluster's worker that others replace may finish its connections before it is
+    /// asked to end (`drain`); `None` is not at all.
+    pub drain: Option<Duration>,
     /// How long it may take until SIGKILL (`kill_timeout`).
     pub kill_timeout: Duration,
     /// Whether what is left of its process tree is ended too (`treekill`).
@@ -21,6 +24,12 @@ pub struct StopPolicy {
 
 impl Default for StopPolicy {
     fn default() -> Self {
-        Self { kill_signal: None, with_message: false, kill_timeout: Duration::from_secs(8), treekill: true }
+        Self {
+            kill_signal: None,
+            with_message: false,
+            drain: Some(Duration::from_secs(10)),
+            kill_timeout: Duration::from_secs(8),
+            treekill: true,
+        }
     }
 }

@@ -194,6 +194,7 @@ impl Supervisor<'_> {
 
     /// Does what the machine decided; all spawns and all kills of a turn go out together.
     fn carry_out(&mut self, effects: &[Effect]) -> Vec<Event> {
+        let mut answers: Vec<Event> = Vec::new();
         let mut spawn: Vec<Run> = Vec::new();
         let mut kill: Vec<Run> = Vec::new();
         for effect in effects {
@@ -202,6 +203,11 @@ impl Supervisor<'_> {
                 Effect::KillTree(run) => kill.push(*run),
                 Effect::Signal(run, signal) => self.workers.signal(*run, *signal),
                 Effect::Retire(run) => self.node.retire(*run),
+                Effect::Drain(run) => {
+                    if !self.node.drain(*run) {
+                        answers.push(Event::Drained(*run));
+                    }
+                }
                 Effect::Shutdown(run, signal) => {
                     if !self.node.send_shutdown(*run) {
                         self.workers.signal(*run, *signal);
@@ -209,15 +215,21 @@ impl Supervisor<'_> {
                 }
                 Effect::SweepTree(run, signal) => self.workers.sweep(*run, *signal),
                 Effect::Arm(timer, at) => self.timers.arm(*timer, *at),
+                Effect::Promote(run) => self.workers.promote(*run),
                 Effect::Forget(instance) => self.workers.forget(*instance),
                 Effect::Say(notice) => report::say(notice),
+                // Nobody has a way to ask yet.
+                Effect::Reply(..) => {}
                 Effect::End(code) => self.end = Some(*code),
             }
         }
         if !kill.is_empty() {
             self.workers.kill_trees(&kill);
         }
-        if spawn.is_empty() { Vec::new() } else { self.workers.spawn(&self.machine, &spawn, &mut self.node) }
+        if !spawn.is_empty() {
+            answers.append(&mut self.workers.spawn(&self.machine, &spawn, &mut self.node));
+        }
+        answers
     }
 
     /// Takes in what Node workers say.

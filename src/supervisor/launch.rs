@@ -128,7 +128,7 @@ fn environment(
     set("namespace", spec.namespace.clone());
     set("exec_mode", spec.exec_mode.as_str().to_owned());
     set("instances", instance.siblings.to_string());
-    set("pm_id", instance.id.0.to_string());
+    set("pm_id", instance.pm_id.to_string());
     set(&spec.env.instance_var, instance.number.to_string());
     for (name, value) in &spec.env.vars {
         set(name, value.clone());

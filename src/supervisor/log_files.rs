@@ -9,7 +9,7 @@ pub(super) fn sinks(view: &InstanceView<'_>) -> Sinks {
     let files = &view.spec.logs.files;
     let file = |path: &Option<PathBuf>| {
         path.as_ref().map(|path| FileSpec {
-            path: if files.merge { path.clone() } else { view.spec.path_of_instance(path, view.id.0) },
+            path: if files.merge { path.clone() } else { view.spec.path_of_instance(path, view.pm_id) },
             max_size: files.max_size,
             keep: files.keep,
             compress: files.compress,
@@ -25,5 +25,5 @@ pub(super) fn sinks(view: &InstanceView<'_>) -> Sinks {
 
 /// The pid file of an instance.
 pub(super) fn pid_file(view: &InstanceView<'_>) -> Option<PathBuf> {
-    view.spec.pid_file.as_ref().map(|path| view.spec.path_of_instance(path, view.id.0))
+    view.spec.pid_file.as_ref().map(|path| view.spec.path_of_instance(path, view.pm_id))
 }

@@ -3,12 +3,12 @@
 //! The message is for people and whole by itself; the fields (`app`, `id`, `reason`) are for
 //! programs.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    machine::{Ending, Event, Machine, Next, Notice, Sign, StopCause, Subject},
+    machine::{Ending, Event, Machine, Next, Notice, Readable, Sign, StopCause, Subject, Why},
     node::News,
 };
 
@@ -17,37 +17,95 @@ pub(super) fn say(notice: &Notice) {
     match notice {
         Notice::Ended { who, ending, uptime, next } => ended(who, ending, Readable(*uptime), *next),
         Notice::Stopping { who, signal, cause } => {
-            let (who, app, id) = (Who(who), &*who.spec.name, who.id.0);
+            let (who, app, id) = (who, &*who.spec.name, who.pm_id);
             match cause {
                 StopCause::Shutdown => debug!(app, id, "{who}: sending {signal}"),
                 StopCause::Removed => info!(app, id, "{who} is no longer wanted, sending {signal}"),
                 StopCause::Changed => info!(app, id, "{who} has changed, sending {signal}"),
+                StopCause::Asked => info!(app, id, "{who} is asked to stop, sending {signal}"),
+                StopCause::Restarted | StopCause::Reloaded => {
+                    info!(app, id, "{who} is restarted, sending {signal}");
+                }
+                StopCause::Replaced => info!(app, id, "{who} is replaced, sending {signal}"),
+                StopCause::GivenUp => info!(app, id, "{who} is given up, sending {signal}"),
+                StopCause::Drained => debug!(app, id, "{who} has no connections left, sending {signal}"),
+                StopCause::NotDrained => {
+                    info!(app, id, "{who} has not finished its connections, sending {signal}");
+                }
             }
         }
+        Notice::Draining { who, within, cause } => {
+            let (who, app, id, within) = (who, &*who.spec.name, who.pm_id, Readable(*within));
+            let why = match cause {
+                StopCause::Replaced => "is replaced",
+                StopCause::GivenUp => "is given up",
+                StopCause::Removed
+                | StopCause::Shutdown
+                | StopCause::Changed
+                | StopCause::Asked
+                | StopCause::Restarted
+                | StopCause::Reloaded
+                | StopCause::Drained
+                | StopCause::NotDrained => "is no longer wanted",
+            };
+            info!(app, id, "{who} {why} and finishes its connections, for at most {within}");
+        }
+        // Said with its pid where it was started.
+        Notice::Started { .. } => {}
+        Notice::NotReady { who, setback } => {
+            let (app, id) = (&*who.spec.name, who.pm_id);
+            warn!(app, id, "{who} {setback}");
+        }
+        Notice::Reloading { app, total, rolling: true } => {
+            info!(
+                app,
+                "reloading {app}: {} replaced while the old one serves",
+                processes(*total, "is", "are")
+            );
+        }
+        Notice::Reloading { app, total, rolling: false } => {
+            let processes = processes(*total, "is", "are");
+            info!(
+                app,
+                "reloading {app}: {processes} ended and started anew, one after the other: nothing holds its sockets meanwhile"
+            );
+        }
+        Notice::Reloaded { app, total, took } => {
+            let (processes, took) = (processes(*total, "was", "were"), Readable(*took));
+            info!(app, "{app} is reloaded: {processes} replaced in {took}");
+        }
+        Notice::ReloadFailed(failure) => {
+            let app = &*failure.app;
+            match failure.why {
+                Why::Setback(..) => error!(app, "{failure}"),
+                Why::Asked | Why::Removed | Why::Shutdown => warn!(app, "{failure}"),
+            }
+        }
+        Notice::Queued { app, what } => info!(app, "{app} is being reloaded, {what} comes after that"),
         Notice::Ready { who, sign, after } => {
-            let (who, app, id, after) = (Who(who), &*who.spec.name, who.id.0, Readable(*after));
+            let (who, app, id, after) = (who, &*who.spec.name, who.pm_id, Readable(*after));
             match sign {
                 Sign::Listening => debug!(app, id, "{who} listens after {after}"),
                 Sign::Message => debug!(app, id, "{who} says that it is ready after {after}"),
             }
         }
         Notice::Leftovers { who, signal } => {
-            let (who, app, id) = (Who(who), &*who.spec.name, who.id.0);
+            let (who, app, id) = (who, &*who.spec.name, who.pm_id);
             info!(app, id, "sending {signal} to the processes that {who} left behind");
         }
         Notice::Killing { who, waited } => {
-            let (who, app, id) = (Who(who), &*who.spec.name, who.id.0);
+            let (who, app, id) = (who, &*who.spec.name, who.pm_id);
             warn!(app, id, "{who} is still there after {}, killing its whole tree", Readable(*waited));
         }
         Notice::Unkillable { who } => {
-            let (who, app, id) = (Who(who), &*who.spec.name, who.id.0);
+            let (who, app, id) = (who, &*who.spec.name, who.pm_id);
             error!(app, id, "not even SIGKILL ended {who}, giving up on it");
         }
         Notice::ShuttingDown { alive: 1 } => info!("stopping 1 process"),
         Notice::ShuttingDown { alive } => info!("stopping {alive} processes"),
         Notice::KillingAll => warn!("asked to stop again, killing everything"),
         Notice::Escalated { who, code } => {
-            let (who, app, id) = (Who(who), &*who.spec.name, who.id.0);
+            let (who, app, id) = (who, &*who.spec.name, who.pm_id);
             error!(app, id, "{who} is errored and nothing goes on without it: ending with code {code}");
         }
     }
@@ -66,8 +124,8 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
         }
     };
     let view = machine.instance(run.instance)?;
-    let who = Subject { id: view.id, spec: view.spec.clone() };
-    let (who, app, id) = (Who(&who), &*who.spec.name, who.id.0);
+    let who = view.subject();
+    let (who, app, id) = (&who, &*who.spec.name, who.pm_id);
     match news {
         News::Listens(_, address) => debug!(app, id, "{who} listens on {address}"),
         News::Messages(_, count) => debug!(app, id, count, "{who} has sent a message"),
@@ -78,8 +136,13 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
     None
 }
 
+/// `1 process is`, `2 processes are`.
+fn processes(count: u32, is: &str, are: &str) -> String {
+    if count == 1 { format!("1 process {is}") } else { format!("{count} processes {are}") }
+}
+
 fn ended(who: &Subject, ending: &Ending, uptime: Readable, next: Next) {
-    let (who, app, id) = (Who(who), &*who.spec.name, who.id.0);
+    let (who, app, id) = (who, &*who.spec.name, who.pm_id);
     let (reason, code) = (ending.reason(), ending.code());
     let what = match ending {
         Ending::SpawnFailed(_) => format!("{who} ended: {ending}"),
@@ -96,30 +159,5 @@ fn ended(who: &Subject, ending: &Ending, uptime: Readable, next: Next) {
             error!(app, id, reason, code, "{what}, errored: {unstable} unstable {starts}");
         }
         Next::Sweep => info!(app, id, reason, code, "{what}, but some of its processes are left"),
-    }
-}
-
-/// `main (0)`.
-pub(super) struct Who<'a>(pub(super) &'a Subject);
-
-impl fmt::Display for Who<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.0.spec.name, self.0.id.0)
-    }
-}
-
-/// A duration as people say it.
-#[derive(Clone, Copy)]
-struct Readable(Duration);
-
-impl fmt::Display for Readable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (millis, seconds) = (self.0.as_millis(), self.0.as_secs());
-        match seconds {
-            _ if millis < 1000 => write!(f, "{millis} ms"),
-            0..60 => write!(f, "{:.1} s", self.0.as_secs_f64()),
-            60..3600 => write!(f, "{} min {} s", seconds / 60, seconds % 60),
-            _ => write!(f, "{} h {} min", seconds / 3600, seconds / 60 % 60),
-        }
     }
 }

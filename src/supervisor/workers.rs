@@ -13,7 +13,6 @@ use std::{
         unix::fs::OpenOptionsExt,
     },
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use nix::fcntl::OFlag;
@@ -22,15 +21,13 @@ use tracing::{debug, info, warn};
 
 use super::{
     launch::{self, Environment, Prepared},
-    log_files,
-    report::Who,
-    resolve,
+    log_files, resolve,
 };
 use crate::{
     logs::{Label, Logs},
-    machine::{Ending, Event, InstanceId, InstanceView, Machine, Run, SpawnFailure, Subject},
+    machine::{Ending, Event, Generation, InstanceId, InstanceView, Machine, Run, SpawnFailure, Subject},
     node::Hub,
-    spec::{AppSpec, Signal},
+    spec::Signal,
     sys::{
         pipes::{self, Budget},
         process::{self, OpenFiles},
@@ -59,7 +56,8 @@ pub(super) struct Workers {
 
 /// What belongs to an instance as long as it is in the list.
 struct Place {
-    spec: Arc<AppSpec>,
+    /// What people call it.
+    who: Subject,
     /// The write ends. procrun keeps them, so the pipes outlive each single process and an
     /// orphan that still writes never gets SIGPIPE.
     out: OwnedFd,
@@ -144,8 +142,8 @@ impl Workers {
     fn start(&mut self, run: Run, prepared: Prepared, node: &mut Hub) -> Result<(), SpawnFailure> {
         let place = &self.places[&run.instance];
         let owner = prepared.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
-        let channel = if place.spec.is_node() {
-            Some(node.open(run, &place.spec, owner).map_err(|error| SpawnFailure {
+        let channel = if place.who.spec.is_node() {
+            Some(node.open(run, &place.who.spec, owner).map_err(|error| SpawnFailure {
                 code: 126,
                 message: format!("cannot make its IPC channel: {error}"),
                 permanent: false,
@@ -176,8 +174,8 @@ impl Workers {
     /// Makes the pipes of an instance, or anew when what they depend on has changed.
     fn open_place(&mut self, view: &InstanceView<'_>, prepared: &Prepared) -> io::Result<()> {
         if let Some(place) = self.places.get_mut(&view.id) {
-            if place.spec.logs == view.spec.logs && place.spec.identity == view.spec.identity {
-                place.spec = view.spec.clone();
+            if place.who.spec.logs == view.spec.logs && place.who.spec.identity == view.spec.identity {
+                place.who = view.subject();
                 return Ok(());
             }
             self.forget(view.id);
@@ -186,10 +184,10 @@ impl Workers {
         let (out, out_size) = pipes::open(&mut self.budget, owner)?;
         let (err, err_size) =
             pipes::open(&mut self.budget, owner).inspect_err(|_| self.budget.give_back(out_size))?;
-        let label = Label { id: view.id.0, name: view.spec.name.clone() };
+        let label = Label { key: view.id.0, id: view.pm_id, name: view.spec.name.clone() };
         self.logs.add(label, log_files::sinks(view), out.read, err.read);
         let place = Place {
-            spec: view.spec.clone(),
+            who: view.subject(),
             out: out.write,
             err: err.write,
             pipe_memory: out_size + err_size,
@@ -204,13 +202,28 @@ impl Workers {
         let Some(place) = self.places.get_mut(&run.instance) else { return };
         self.by_pid.insert(pid, run);
         place.process = Some(Process { run, pid, marker, reaped: false });
-        let who = Subject { id: run.instance, spec: place.spec.clone() };
-        let (who, app, id) = (Who(&who), &*place.spec.name, run.instance.0);
+        let (who, app, id) = (&place.who, &*place.who.spec.name, place.who.pm_id);
         info!(app, id, pid, "{who} is online, pid {pid}");
-        if let Some(file) = &place.pid_file
-            && let Err(error) = write_pid_file(file, pid)
+        if who.generation == Generation::Settled {
+            place.write_pid_file(pid);
+        }
+    }
+
+    /// A run has taken the place of its predecessor.
+    pub(super) fn promote(&mut self, run: Run) {
+        let Some(place) = self.places.get_mut(&run.instance) else { return };
+        place.who.generation = Generation::Settled;
+        if let Some(process) = place.process.as_ref().filter(|process| process.run == run && !process.reaped)
         {
-            warn!(app, id, "cannot write {who}'s pid file {}: {error}", file.display());
+            place.write_pid_file(process.pid);
+        }
+        let (file, pm_id) = (place.pid_file.clone(), place.who.pm_id);
+        for (id, other) in &mut self.places {
+            if *id != run.instance && other.who.pm_id == pm_id {
+                other.who.generation = Generation::Leaving;
+                // It is its successor's now.
+                other.pid_file.take_if(|old| Some(&*old) == file.as_ref());
+            }
         }
     }
 
@@ -264,7 +277,7 @@ impl Workers {
             self.logs.run_ended(run.instance.0);
             if let Some(place) = self.places.get_mut(&run.instance) {
                 place.process.iter_mut().for_each(|process| process.reaped = true);
-                place.pid_file.iter().for_each(|file| drop(fs::remove_file(file)));
+                place.remove_pid_file();
             }
             let leftovers = self.has_leftovers(run, &orphans);
             events.push(Event::Exited { run, ending: ending(status), leftovers });
@@ -333,6 +346,24 @@ impl Workers {
             self.sweeping.retain(|run| run.instance != id);
             self.budget.give_back(place.pipe_memory);
             self.logs.remove(id.0);
+        }
+    }
+}
+
+impl Place {
+    fn write_pid_file(&self, pid: Pid) {
+        let (who, app, id) = (&self.who, &*self.who.spec.name, self.who.pm_id);
+        if let Some(file) = &self.pid_file
+            && let Err(error) = write_pid_file(file, pid)
+        {
+            warn!(app, id, "cannot write {who}'s pid file {}: {error}", file.display());
+        }
+    }
+
+    /// That of a successor which has not got its place is its predecessor's.
+    fn remove_pid_file(&self) {
+        if let Some(file) = self.pid_file.as_ref().filter(|_| self.who.generation != Generation::Coming) {
+            let _ = fs::remove_file(file);
         }
     }
 }

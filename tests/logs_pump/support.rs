@@ -54,7 +54,7 @@ pub(crate) struct Worker {
 pub(crate) fn add(logs: &Logs, id: u32, name: &str, sinks: Sinks) -> Worker {
     let (out_read, out) = pipe(1 << 20);
     let (err_read, err) = pipe(1 << 20);
-    logs.add(Label { id, name: name.to_owned() }, sinks, out_read.into(), err_read.into());
+    logs.add(Label { key: id, id, name: name.to_owned() }, sinks, out_read.into(), err_read.into());
     Worker { out, err }
 }
 

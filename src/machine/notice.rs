@@ -1,0 +1,364 @@
+//! What is worth saying, to people and to programs, and in which words.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{Ending, InstanceId, Sign};
+use crate::spec::{AppSpec, ExitCode, Signal};
+
+/// Whom a notice is about. It names the instance even when that is already forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// Which instance.
+    pub id: InstanceId,
+    /// What people call it by.
+    pub pm_id: u32,
+    /// Where it stands in a reload.
+    pub generation: Generation,
+    /// What it runs.
+    pub spec: Arc<AppSpec>,
+}
+
+/// Where an instance stands in a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Generation {
+    /// It is the one of its place.
+    Settled,
+    /// It is to be that one as soon as it is ready, if ever.
+    Coming,
+    /// It was that one, and ends.
+    Leaving,
+}
+
+/// Worth saying, to people and to programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The main process of an instance has ended.
+    Ended {
+        /// Whose.
+        who: Subject,
+        /// How.
+        ending: Ending,
+        /// How long it was up.
+        uptime: Duration,
+        /// What follows.
+        next: Next,
+    },
+    /// The program of an instance is being executed.
+    Started {
+        /// Whose.
+        who: Subject,
+    },
+    /// An instance with `wait_ready` has not sent its message in time. It goes on.
+    NotReady {
+        /// Which.
+        who: Subject,
+        /// What it was to do, and how long it has had.
+        setback: Setback,
+    },
+    /// An instance has given a sign that it can do its work, for the first time in this run.
+    Ready {
+        /// Which.
+        who: Subject,
+        /// What sign.
+        sign: Sign,
+        /// How long after its start.
+        after: Duration,
+    },
+    /// An instance is asked to finish its connections before it is asked to end.
+    Draining {
+        /// Which.
+        who: Subject,
+        /// How long it may take.
+        within: Duration,
+        /// Why.
+        cause: StopCause,
+    },
+    /// An instance is asked to end.
+    Stopping {
+        /// Which.
+        who: Subject,
+        /// With what.
+        signal: Signal,
+        /// Why.
+        cause: StopCause,
+    },
+    /// Processes of an ended worker are still there and are asked to end.
+    Leftovers {
+        /// Whose.
+        who: Subject,
+        /// With what.
+        signal: Signal,
+    },
+    /// An instance did not end in time: SIGKILL to its whole tree.
+    Killing {
+        /// Which.
+        who: Subject,
+        /// How long it was given.
+        waited: Duration,
+    },
+    /// Not even SIGKILL ended it (a process in uninterruptible sleep).
+    Unkillable {
+        /// Which.
+        who: Subject,
+    },
+    /// An application is being reloaded.
+    Reloading {
+        /// Its name.
+        app: String,
+        /// How many processes are to be replaced.
+        total: u32,
+        /// Old and new ones serve side by side; else each old one ends before its new one starts.
+        rolling: bool,
+    },
+    /// All of an application that was to be replaced has been.
+    Reloaded {
+        /// Its name.
+        app: String,
+        /// How many processes.
+        total: u32,
+        /// How long it took.
+        took: Duration,
+    },
+    /// An application was not reloaded, or not all of it.
+    ReloadFailed(ReloadFailure),
+    /// Something waits until the reload of an application is over.
+    Queued {
+        /// Its name.
+        app: String,
+        /// What waits: `scale`.
+        what: &'static str,
+    },
+    /// Everything stops.
+    ShuttingDown {
+        /// How many instances have a process.
+        alive: usize,
+    },
+    /// Asked to stop again: no more waiting.
+    KillingAll,
+    /// An `errored` application ends the container (`on_errored = "exit"`).
+    Escalated {
+        /// Which.
+        who: Subject,
+        /// The code procrun will exit with.
+        code: ExitCode,
+    },
+}
+
+/// Why an instance is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopCause {
+    /// Everything stops.
+    Shutdown,
+    /// Its application is no longer in the file, or has fewer instances.
+    Removed,
+    /// Its application reads otherwise now.
+    Changed,
+    /// Somebody asked for it.
+    Asked,
+    /// Somebody asked for it to run anew.
+    Restarted,
+    /// Its application is being reloaded, and its new process has to wait for its end.
+    Reloaded,
+    /// Its successor does its work now.
+    Replaced,
+    /// It was to be a successor, but the reload is given up.
+    GivenUp,
+    /// It has finished its connections.
+    Drained,
+    /// It has had its time to finish its connections.
+    NotDrained,
+}
+
+impl StopCause {
+    /// Whether others take its place: then it may finish the connections that it has.
+    pub(super) fn drains(self) -> bool {
+        match self {
+            Self::Removed | Self::Replaced | Self::GivenUp => true,
+            Self::Shutdown
+            | Self::Changed
+            | Self::Asked
+            | Self::Restarted
+            | Self::Reloaded
+            | Self::Drained
+            | Self::NotDrained => false,
+        }
+    }
+}
+
+/// What follows the end of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It runs again after this wait.
+    Restart(Duration),
+    /// It stays ended, as it was asked to.
+    Stay,
+    /// It stays ended: its own exit is final.
+    Final,
+    /// Too many unstable runs.
+    Errored {
+        /// So many.
+        unstable: u32,
+    },
+    /// What is left of its tree has to end before anything follows.
+    Sweep,
+}
+
+/// Why a new process does not count as ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Setback {
+    /// It has ended.
+    Ended {
+        /// How.
+        ending: Ending,
+        /// How long it was up.
+        uptime: Duration,
+    },
+    /// It has not given its sign.
+    Silent {
+        /// What sign.
+        sign: Sign,
+        /// How long it has had (`listen_timeout`).
+        waited: Duration,
+    },
+    /// It never began: what was there before could not be ended.
+    NoRoom,
+}
+
+impl fmt::Display for Setback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended { ending: ending @ Ending::SpawnFailed(_), uptime: _ } => {
+                write!(f, "ended: {ending}")
+            }
+            Self::Ended { ending, uptime } => write!(f, "ended: {ending} after {}", Readable(*uptime)),
+            Self::Silent { sign: Sign::Listening, waited } => {
+                write!(f, "does not listen after {} (`listen_timeout`)", Readable(*waited))
+            }
+            Self::Silent { sign: Sign::Message, waited } => {
+                write!(f, "has not sent `ready` after {} (`listen_timeout`)", Readable(*waited))
+            }
+            Self::NoRoom => f.write_str("did not start: its predecessor did not end"),
+        }
+    }
+}
+
+/// A reload that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReloadFailure {
+    /// The application's name.
+    pub app: String,
+    /// Why.
+    pub why: Why,
+    /// How many processes have been replaced before.
+    pub replaced: u32,
+    /// How many were to be.
+    pub total: u32,
+    /// Old and new ones served side by side.
+    pub rolling: bool,
+}
+
+/// Why a reload was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// A new process is not ready.
+    Setback(Subject, Setback),
+    /// Somebody asked for the application, or a part of it, to stop.
+    Asked,
+    /// The application is no longer in the file.
+    Removed,
+    /// Everything stops.
+    Shutdown,
+}
+
+impl fmt::Display for ReloadFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { app, why, replaced, total, rolling } = self;
+        write!(f, "the reload of {app} is given up: ")?;
+        match why {
+            Why::Setback(who, setback) => write!(f, "{who} {setback}")?,
+            Why::Asked => return f.write_str("it was asked to stop"),
+            Why::Removed => return f.write_str("it is no longer in the file"),
+            Why::Shutdown => return f.write_str("everything stops"),
+        }
+        match (rolling, replaced) {
+            (true, 0) => f.write_str("; the old version serves on"),
+            (true, _) => {
+                write!(f, "; {replaced} of {total} run the new version, the others serve on with the old one")
+            }
+            (false, _) => {
+                write!(f, "; {replaced} of {total} were restarted before it, the others run on as they were")
+            }
+        }
+    }
+}
+
+/// `main (0)`.
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let which = match self.generation {
+            Generation::Settled => "",
+            Generation::Coming => "the new ",
+            Generation::Leaving => "the old ",
+        };
+        write!(f, "{which}{} ({})", self.spec.name, self.pm_id)
+    }
+}
+
+/// A duration as people say it.
+#[derive(Debug, Clone, Copy)]
+pub struct Readable(pub Duration);
+
+impl fmt::Display for Readable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (millis, seconds) = (self.0.as_millis(), self.0.as_secs());
+        match seconds {
+            _ if millis < 1000 => write!(f, "{millis} ms"),
+            0..60 => write!(f, "{:.1} s", self.0.as_secs_f64()),
+            60..3600 => write!(f, "{} min {} s", seconds / 60, seconds % 60),
+            _ => write!(f, "{} h {} min", seconds / 3600, seconds / 60 % 60),
+        }
+    }
+}
+
+impl Notice {
+    /// The instance it is about.
+    pub fn instance(&self) -> Option<&Subject> {
+        match self {
+            Self::Ended { who, .. }
+            | Self::Started { who }
+            | Self::NotReady { who, .. }
+            | Self::Ready { who, .. }
+            | Self::Draining { who, .. }
+            | Self::Stopping { who, .. }
+            | Self::Leftovers { who, .. }
+            | Self::Killing { who, .. }
+            | Self::Unkillable { who }
+            | Self::Escalated { who, .. } => Some(who),
+            Self::Reloading { .. }
+            | Self::Reloaded { .. }
+            | Self::ReloadFailed(_)
+            | Self::Queued { .. }
+            | Self::ShuttingDown { .. }
+            | Self::KillingAll => None,
+        }
+    }
+
+    /// The name of the application it is about.
+    pub fn app(&self) -> Option<&str> {
+        match self {
+            Self::Reloading { app, .. } | Self::Reloaded { app, .. } | Self::Queued { app, .. } => Some(app),
+            Self::ReloadFailed(failure) => Some(&failure.app),
+            Self::ShuttingDown { .. } | Self::KillingAll => None,
+            Self::Ended { .. }
+            | Self::Started { .. }
+            | Self::NotReady { .. }
+            | Self::Ready { .. }
+            | Self::Draining { .. }
+            | Self::Stopping { .. }
+            | Self::Leftovers { .. }
+            | Self::Killing { .. }
+            | Self::Unkillable { .. }
+            | Self::Escalated { .. } => self.instance().map(|who| &*who.spec.name),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What is remembered of an instance beyond its present run; its successor inherits it.
+
+use std::time::Duration;
+
+use super::{Ending, Time};
+
+/// So many endings are remembered.
+const ENDINGS: usize = 5;
+
+/// How a run of an instance ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Past {
+    /// How.
+    pub ending: Ending,
+    /// How long it was up.
+    pub uptime: Duration,
+    /// When it ended.
+    pub at: Time,
+}
+
+/// What is remembered of an instance.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    /// Starts but the first (PM2's `restart_time`).
+    pub(super) restarts: u32,
+    /// Since when it is in the list, or was reset.
+    pub(super) created_at: Time,
+    /// The last few endings, the oldest first.
+    pub(super) endings: Vec<Past>,
+}
+
+impl Record {
+    pub(super) fn new(now: Time) -> Self {
+        Self { created_at: now, ..Self::default() }
+    }
+
+    pub(super) fn ended(&mut self, past: Past) {
+        if self.endings.len() >= ENDINGS {
+            self.endings.remove(0);
+        }
+        self.endings.push(past);
+    }
+
+    /// PM2's `reset`.
+    pub(super) fn reset(&mut self, now: Time) {
+        (self.restarts, self.created_at) = (0, now);
+    }
+}

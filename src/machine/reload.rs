@@ -1,0 +1,452 @@
+//! Reloads: an application is replaced while it serves, a few processes at a time.
+//!
+//! For each place in the list a *successor* is started beside the instance that is there, its
+//! *predecessor*: an instance of its own with the same number and the same `pm_id`. When it is
+//! ready it has the place, and the predecessor ends. When it fails it is forgotten, the reload is
+//! given up, and nothing else is touched. What cannot overlap ends first and starts then.
+//!
+//! One application has one reload at a time. What would get in its way waits in a queue.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use super::{
+    Count, ReloadFailure, Ticket, Time,
+    event::{Effect, InstanceId, Sign},
+    instance::{Instance, Then, Verdict},
+    notice::{Generation, Notice, Setback, StopCause, Why},
+    root::Machine,
+    trial::{Gate, Outcome},
+};
+use crate::spec::AppSpec;
+
+/// What an application is to be when a reload is over.
+#[derive(Debug, Clone)]
+pub(super) struct Goal {
+    /// As the file says it.
+    pub(super) file: Arc<AppSpec>,
+    /// The same, with the number of instances it was scaled to.
+    pub(super) spec: Arc<AppSpec>,
+    /// How many instances; `None` is as many as there are.
+    pub(super) count: Option<u32>,
+}
+
+/// What waits until a reload is over.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// The file reads otherwise.
+    Read { file: Arc<AppSpec>, cpus: u32 },
+    /// Somebody asked for a reload of these numbers.
+    Reload { numbers: BTreeSet<u32>, tickets: Vec<Ticket> },
+    /// Somebody asked for these numbers to run anew.
+    Restart { numbers: BTreeSet<u32>, ticket: Ticket },
+    /// Somebody asked for another number of instances.
+    Scale { count: Count, ticket: Ticket },
+}
+
+impl Job {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "what the file says now",
+            Self::Reload { .. } => "another reload",
+            Self::Restart { .. } => "a restart",
+            Self::Scale { .. } => "the new number of instances",
+        }
+    }
+
+    fn tickets(&self) -> &[Ticket] {
+        match self {
+            Self::Read { .. } => &[],
+            Self::Reload { tickets, .. } => tickets,
+            Self::Restart { ticket, .. } | Self::Scale { ticket, .. } => std::slice::from_ref(ticket),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Reload {
+    goal: Goal,
+    /// Old and new serve side by side.
+    rolling: bool,
+    began: Time,
+    /// The numbers whose turn has not come.
+    todo: VecDeque<u32>,
+    /// Who is to be ready: successors, or in a reload that does not roll those that run anew.
+    coming: BTreeSet<InstanceId>,
+    /// Who is to end: predecessors, and successors that failed.
+    leaving: BTreeSet<InstanceId>,
+    replaced: u32,
+    total: u32,
+    given_up: Option<ReloadFailure>,
+    tickets: Vec<Ticket>,
+}
+
+/// The reloads that are under way, and what waits for their end, by application.
+#[derive(Debug, Default)]
+pub(super) struct Reloads {
+    active: BTreeMap<String, Reload>,
+    waiting: BTreeMap<String, VecDeque<Job>>,
+}
+
+impl Reloads {
+    pub(super) fn is_active(&self, app: &str) -> bool {
+        self.active.contains_key(app)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.active.is_empty()
+    }
+
+    /// What an application is on its way to, and what it is to be after that.
+    pub(super) fn goals(&self, app: &str) -> (Option<Arc<AppSpec>>, Option<Arc<AppSpec>>) {
+        let active = self.active.get(app).filter(|reload| reload.given_up.is_none());
+        let queued = self.waiting.get(app).and_then(|jobs| {
+            jobs.iter().rev().find_map(|job| match job {
+                Job::Read { file, .. } => Some(file.clone()),
+                Job::Reload { .. } | Job::Restart { .. } | Job::Scale { .. } => None,
+            })
+        });
+        (active.map(|reload| reload.goal.file.clone()), queued)
+    }
+}
+
+impl Machine {
+    /// Drops what waits for the end of an application's reload.
+    pub(super) fn unqueue(&mut self, app: &str, is_dropped: impl Fn(&Job) -> bool) {
+        let Some(jobs) = self.reloads.waiting.get_mut(app) else { return };
+        let (dropped, kept): (VecDeque<Job>, VecDeque<Job>) =
+            std::mem::take(jobs).into_iter().partition(is_dropped);
+        *jobs = kept;
+        for job in dropped {
+            for ticket in job.tickets() {
+                let why = format!("{app} was stopped or removed before {} had its turn", job.name());
+                self.desk.job_over(*ticket, app, Some(why));
+            }
+        }
+    }
+
+    /// Puts a job in the queue of an application that is being reloaded.
+    pub(super) fn queue(&mut self, app: &str, job: Job, out: &mut Vec<Effect>) {
+        out.push(Effect::Say(Notice::Queued { app: app.to_owned(), what: job.name() }));
+        let jobs = self.reloads.waiting.entry(app.to_owned()).or_default();
+        let same = jobs.iter_mut().find_map(|job| match job {
+            Job::Reload { numbers, tickets } => Some((numbers, tickets)),
+            Job::Read { .. } | Job::Restart { .. } | Job::Scale { .. } => None,
+        });
+        match (job, same) {
+            // One reload is as good as two: it runs after both were asked for.
+            (Job::Reload { numbers, tickets }, Some((all, others))) => {
+                all.extend(numbers);
+                others.extend(tickets);
+            }
+            (job, _) => jobs.push_back(job),
+        }
+    }
+
+    /// Begins to reload these numbers of an application that is not being reloaded.
+    pub(super) fn reload(
+        &mut self,
+        now: Time,
+        goal: Goal,
+        numbers: Vec<u32>,
+        tickets: Vec<Ticket>,
+        out: &mut Vec<Effect>,
+    ) {
+        let app = goal.spec.name.clone();
+        let rolling = goal.spec.can_overlap() && self.can_roll(&self.staying(&app));
+        let total = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+        let reload = Reload {
+            goal,
+            rolling,
+            began: now,
+            todo: numbers.into(),
+            coming: BTreeSet::new(),
+            leaving: BTreeSet::new(),
+            replaced: 0,
+            total,
+            given_up: None,
+            tickets,
+        };
+        out.push(Effect::Say(Notice::Reloading { app: app.clone(), total, rolling }));
+        self.reloads.active.insert(app.clone(), reload);
+        self.advance(now, &app, out);
+    }
+
+    /// Begins what may begin, and ends what is done.
+    fn advance(&mut self, now: Time, app: &str, out: &mut Vec<Effect>) {
+        while let Some(reload) = self.reloads.active.get_mut(app) {
+            // Who leaves counts: there are never more processes than that many too many.
+            let busy = reload.coming.len() + reload.leaving.len();
+            let limit = reload.goal.spec.reload.max_parallel.max(1) as usize;
+            match reload.todo.front().copied() {
+                Some(number) if busy < limit => {
+                    reload.todo.pop_front();
+                    self.replace(now, app, number, out);
+                }
+                None if busy == 0 => return self.finish(now, app, out),
+                Some(_) | None => return,
+            }
+        }
+    }
+
+    /// Begins to replace one instance.
+    fn replace(&mut self, now: Time, app: &str, number: u32, out: &mut Vec<Effect>) {
+        let Some(reload) = self.reloads.active.get(app) else { return };
+        let (rolling, spec) = (reload.rolling, reload.goal.spec.clone());
+        // It may have been scaled away while its turn had not come.
+        let Some(id) = self.settled(app, number).filter(|id| self.instances[id].is_staying()) else { return };
+        let gate = self.gate(now, id, &spec);
+        let coming = if rolling {
+            let successor = self.add_called(self.instances[&id].pm_id, number, spec.clone(), now);
+            self.with_instance(successor, now, out, |instance, step| {
+                instance.generation = Generation::Coming;
+                instance.try_next(gate);
+                instance.start(step);
+                Verdict::Nothing
+            });
+            successor
+        } else {
+            id
+        };
+        if let Some(reload) = self.reloads.active.get_mut(app) {
+            reload.coming.insert(coming);
+        }
+        if !rolling {
+            self.with_instance(id, now, out, |instance, _| {
+                instance.spec = spec;
+                instance.try_next(gate);
+                Verdict::Nothing
+            });
+            self.end(now, id, StopCause::Reloaded, Then::Restart, out);
+        }
+    }
+
+    /// What the successor of this instance has to show: what the instance itself has shown.
+    fn gate(&self, now: Time, id: InstanceId, spec: &Arc<AppSpec>) -> Gate {
+        if spec.reload.wait_ready {
+            return Gate::Sign(Sign::Message);
+        }
+        if !spec.can_overlap() {
+            return Gate::Uptime;
+        }
+        let instance = &self.instances[&id];
+        let is_grown = instance
+            .started_at()
+            .is_some_and(|at| instance.is_online() && now.since(at) >= instance.spec.restart.min_uptime);
+        let of_app =
+            |other: &&Instance| other.spec.name == spec.name && other.generation != Generation::Coming;
+        // Who has just begun may be about to listen as its siblings do.
+        let listens = instance.has_listened
+            || !is_grown && self.instances.values().filter(of_app).any(|other| other.has_listened);
+        if listens { Gate::Sign(Sign::Listening) } else { Gate::Uptime }
+    }
+
+    /// The trial of an instance is over.
+    pub(super) fn tried(&mut self, now: Time, id: InstanceId, outcome: Outcome, out: &mut Vec<Effect>) {
+        let Some(instance) = self.instances.get(&id) else { return };
+        let (app, number, who) = (instance.spec.name.clone(), instance.number, instance.subject());
+        let (spec, listening) = (instance.spec.clone(), instance.readiness.listening);
+        let Some(reload) = self.reloads.active.get_mut(&app).filter(|reload| reload.coming.contains(&id))
+        else {
+            if let Outcome::Failed(setback @ Setback::Silent { .. }) = outcome {
+                out.push(Effect::Say(Notice::NotReady { who, setback }));
+            }
+            return;
+        };
+        let rolling = reload.rolling;
+        match outcome {
+            Outcome::Passed => {
+                let predecessor = self.settled(&app, number);
+                // It may have begun to listen meanwhile: then so must this one.
+                let gate = predecessor.map_or(Gate::Uptime, |predecessor| self.gate(now, predecessor, &spec));
+                if rolling && gate == Gate::Sign(Sign::Listening) && !listening {
+                    self.with_instance(id, now, out, |instance, step| {
+                        instance.try_again(step, gate);
+                        Verdict::Nothing
+                    });
+                    return;
+                }
+                if let Some(reload) = self.reloads.active.get_mut(&app) {
+                    reload.coming.remove(&id);
+                    reload.replaced += 1;
+                }
+                if rolling {
+                    self.promote(now, &app, id, predecessor, out);
+                }
+                self.advance(now, &app, out);
+            }
+            Outcome::Failed(setback) => {
+                reload.coming.remove(&id);
+                if rolling {
+                    reload.leaving.insert(id);
+                    if matches!(setback, Setback::Silent { .. }) {
+                        self.end(now, id, StopCause::GivenUp, Then::Remove, out);
+                    }
+                }
+                self.give_up(now, &app, Why::Setback(who, setback), StopCause::GivenUp, out);
+            }
+        }
+    }
+
+    /// A successor takes the place of its predecessor, which ends.
+    fn promote(
+        &mut self,
+        now: Time,
+        app: &str,
+        id: InstanceId,
+        predecessor: Option<InstanceId>,
+        out: &mut Vec<Effect>,
+    ) {
+        let record = predecessor.and_then(|old| self.instances.get_mut(&old)).map(|old| {
+            old.generation = Generation::Leaving;
+            std::mem::take(&mut old.record)
+        });
+        if let Some(new) = self.instances.get_mut(&id) {
+            new.generation = Generation::Settled;
+            out.extend(new.run().map(Effect::Promote));
+            if let Some(record) = record {
+                new.record = record;
+                new.record.restarts = new.record.restarts.saturating_add(1);
+            }
+        }
+        let Some(predecessor) = predecessor else { return };
+        if let Some(reload) = self.reloads.active.get_mut(app) {
+            reload.leaving.insert(predecessor);
+        }
+        self.end(now, predecessor, StopCause::Replaced, Then::Remove, out);
+    }
+
+    /// An instance has been forgotten.
+    pub(super) fn is_gone(&mut self, now: Time, app: &str, id: InstanceId, out: &mut Vec<Effect>) {
+        if let Some(reload) = self.reloads.active.get_mut(app)
+            && reload.coming.remove(&id) | reload.leaving.remove(&id)
+        {
+            self.advance(now, app, out);
+        }
+    }
+
+    /// Ends a reload before it is done, if there is one: who is coming ends, the others stay as
+    /// they are. `cause` says whether who ends may finish its connections.
+    pub(super) fn give_up(
+        &mut self,
+        now: Time,
+        app: &str,
+        why: Why,
+        cause: StopCause,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(reload) = self.reloads.active.get_mut(app) else { return };
+        if reload.given_up.is_none() {
+            let failure = reload.failure(why);
+            out.push(Effect::Say(Notice::ReloadFailed(failure.clone())));
+            reload.given_up = Some(failure);
+            reload.todo.clear();
+        }
+        let coming = std::mem::take(&mut reload.coming);
+        if reload.rolling {
+            reload.leaving.extend(&coming);
+            let hurry = if cause.drains() { BTreeSet::new() } else { reload.leaving.clone() };
+            for id in coming.union(&hurry) {
+                self.end(now, *id, cause, Then::Remove, out);
+            }
+        }
+        self.advance(now, app, out);
+    }
+
+    /// A reload is over, and nobody comes or leaves any more.
+    fn finish(&mut self, now: Time, app: &str, out: &mut Vec<Effect>) {
+        let Some(reload) = self.reloads.active.remove(app) else { return };
+        let Reload { goal, began, total, given_up, tickets, .. } = reload;
+        let failure = given_up.map(|failure| failure.to_string());
+        if failure.is_none() {
+            if let Some(count) = goal.count {
+                self.set_plan(goal.file);
+                self.converge(now, count, &goal.spec, false, out);
+            }
+            out.push(Effect::Say(Notice::Reloaded { app: app.to_owned(), total, took: now.since(began) }));
+        }
+        for ticket in tickets {
+            self.desk.job_over(ticket, app, failure.clone());
+        }
+        while !self.reloads.is_active(app)
+            && let Some(job) = self.reloads.waiting.get_mut(app).and_then(VecDeque::pop_front)
+        {
+            self.run_job(now, app, job, out);
+        }
+        if !self.reloads.is_active(app) {
+            self.reloads.waiting.remove(app);
+        }
+    }
+
+    fn run_job(&mut self, now: Time, app: &str, job: Job, out: &mut Vec<Effect>) {
+        match job {
+            Job::Read { file, cpus } => self.becomes(now, file, cpus, out),
+            Job::Reload { numbers, tickets } => self.reload_numbers(now, app, &numbers, tickets, out),
+            Job::Restart { numbers, ticket } => {
+                self.desk.job_over(ticket, app, None);
+                self.restart_numbers(now, app, &numbers, ticket, out);
+            }
+            Job::Scale { count, ticket } => {
+                self.desk.job_over(ticket, app, None);
+                self.scale(now, app, count, ticket, out);
+            }
+        }
+    }
+
+    /// Everything stops: no reload goes on.
+    pub(super) fn end_reloads(&mut self, out: &mut Vec<Effect>) {
+        for (app, reload) in std::mem::take(&mut self.reloads.active) {
+            let failure = reload.given_up.clone().unwrap_or_else(|| {
+                let failure = reload.failure(Why::Shutdown);
+                out.push(Effect::Say(Notice::ReloadFailed(failure.clone())));
+                failure
+            });
+            for ticket in reload.tickets {
+                self.desk.job_over(ticket, &app, Some(failure.to_string()));
+            }
+        }
+        for (app, jobs) in std::mem::take(&mut self.reloads.waiting) {
+            for ticket in jobs.iter().flat_map(Job::tickets) {
+                self.desk.job_over(*ticket, &app, Some(format!("{app}: everything stops")));
+            }
+        }
+    }
+
+    /// The slow truth about reloads.
+    #[cfg(debug_assertions)]
+    pub(super) fn check_reloads(&self) {
+        for (app, reload) in &self.reloads.active {
+            let limit = reload.goal.spec.reload.max_parallel.max(1) as usize;
+            assert!(reload.coming.len() <= limit, "{app}: too many at a time");
+            assert!(!reload.coming.is_empty() || !reload.leaving.is_empty(), "{app}: nothing moves it on");
+            assert!(reload.given_up.is_none() || reload.coming.is_empty(), "{app}: given up and coming");
+            let mut all = reload.coming.iter().chain(&reload.leaving);
+            assert!(all.all(|id| self.instances.contains_key(id)), "{app}: waits for nobody");
+        }
+        for instance in self.instances.values().filter(|instance| !instance.is_settled()) {
+            let reload = self.reloads.active.get(&instance.spec.name);
+            let is_known = reload
+                .is_some_and(|it| it.coming.contains(&instance.id) || it.leaving.contains(&instance.id));
+            assert!(is_known, "no reload knows {}", instance.subject());
+        }
+        assert!(
+            self.reloads.waiting.iter().all(|(app, jobs)| jobs.is_empty() || self.reloads.is_active(app)),
+            "something waits for nothing"
+        );
+    }
+}
+
+impl Reload {
+    fn failure(&self, why: Why) -> ReloadFailure {
+        ReloadFailure {
+            app: self.goal.spec.name.clone(),
+            why,
+            replaced: self.replaced,
+            total: self.total,
+            rolling: self.rolling,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What a worker that others replace may finish before it is asked to end.
+
+use super::*;
+
+/// A cluster of so many, all of which listen.
+fn cluster(count: u32) -> World {
+    let mut world = World::new(of(count));
+    for instance in 0..count {
+        world.feed(Event::Ready(world.run(instance), Sign::Listening));
+    }
+    world
+}
+
+fn of(count: u32) -> Plan {
+    let spec = AppSpec { instances: Instances::Count(count), ..cluster_app("a") };
+    plan([spec, app("other")])
+}
+
+/// The causes of the signals that an instance was sent.
+fn causes(world: &World) -> Vec<StopCause> {
+    let cause = |notice: &Notice| match notice {
+        Notice::Stopping { cause, .. } => Some(*cause),
+        _ => None,
+    };
+    world.said.iter().filter_map(cause).collect()
+}
+
+#[test]
+fn a_worker_too_many_gets_its_signal_when_it_has_drained() {
+    let mut world = cluster(2);
+    world.feed(Event::Apply { plan: of(1), cpus: 2 });
+    assert_eq!((world.status(1), causes(&world)), (Status::Stopping, vec![]));
+    world.feed(Event::Drained(world.run(1)));
+    assert_eq!(causes(&world), [StopCause::Drained]);
+    world.pass(MS(7999));
+    assert!(world.killed.is_empty(), "kill_timeout counts from the signal");
+    world.exit(world.run(1), OK, false);
+    assert!(world.machine.instance(InstanceId(1)).is_none());
+}
+
+#[test]
+fn a_worker_that_never_drains_gets_its_signal_at_the_deadline() {
+    let mut world = cluster(2);
+    world.feed(Event::Apply { plan: of(1), cpus: 2 });
+    world.pass(MS(9999));
+    assert_eq!(causes(&world), []);
+    world.pass(MS(1));
+    assert_eq!(causes(&world), [StopCause::NotDrained]);
+    world.feed(Event::Drained(world.run(1)));
+    assert_eq!(causes(&world).len(), 1, "one signal");
+    world.pass(MS(8000));
+    assert_eq!(world.killed.len(), 1);
+}
+
+#[test]
+fn who_ends_while_it_drains_has_ended() {
+    let mut world = cluster(2);
+    world.feed(Event::Apply { plan: of(1), cpus: 2 });
+    let run = world.run(1);
+    world.exit(run, FAILED, true);
+    assert_eq!(world.status(1), Status::Stopping, "what it left behind has to end too");
+    world.tree_gone(run);
+    assert!(world.machine.instance(InstanceId(1)).is_none());
+    assert_eq!(world.end, None);
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_a_drain() {
+    let mut world = cluster(2);
+    world.feed(Event::Apply { plan: of(1), cpus: 2 });
+    world.stop(Signal::TERM);
+    assert_eq!(causes(&world), [StopCause::Shutdown; 3]);
+    for instance in 0..3 {
+        world.exit(world.run(instance), OK, false);
+    }
+    assert_eq!(world.end, Some(0));
+}
+
+#[test]
+fn who_has_no_connections_or_no_drain_gets_its_signal_at_once() {
+    let mut world = World::new(of(2));
+    world.feed(Event::Apply { plan: of(1), cpus: 2 });
+    assert_eq!(causes(&world), [StopCause::Removed], "it has never listened");
+
+    let off = |count| {
+        let mut spec = AppSpec { instances: Instances::Count(count), ..cluster_app("a") };
+        spec.stop.drain = None;
+        plan([spec])
+    };
+    let mut world = World::new(off(2));
+    world.feed(Event::Ready(world.run(1), Sign::Listening));
+    world.feed(Event::Apply { plan: off(1), cpus: 2 });
+    assert_eq!(causes(&world), [StopCause::Removed]);
+}
+
+#[test]
+fn who_is_wanted_again_while_it_drains_comes_back() {
+    let mut world = cluster(2);
+    world.feed(Event::Apply { plan: of(1), cpus: 2 });
+    world.feed(Event::Apply { plan: of(2), cpus: 2 });
+    assert_eq!(causes(&world), [StopCause::Changed], "nothing is gained by waiting");
+    world.exit(world.run(1), OK, false);
+    assert_eq!(world.status(1), Status::Online);
+}

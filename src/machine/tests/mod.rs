@@ -1,0 +1,298 @@
+//! The machine on a virtual clock: the world around it, in which the other files try it.
+
+mod drain;
+mod lifecycle;
+mod operations;
+mod random;
+mod reload;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    Effect, Ending, Event, Generation, InstanceId, Machine, Next, Notice, Operation, Reply, Run, Sign,
+    SpawnFailure, Status, StopCause, StopRequest, Subject, Ticket, Time, Timer, Why,
+};
+use crate::spec::{
+    AppSpec, Backoff, Balance, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, LogSpec, OnErrored,
+    Plan, ReloadPolicy, RestartPolicy, Runtime, Signal, StopPolicy,
+};
+
+fn app(name: &str) -> AppSpec {
+    AppSpec {
+        name: name.to_owned(),
+        namespace: "default".to_owned(),
+        exec: Exec {
+            script: "/bin/app".to_owned(),
+            args: Vec::new(),
+            cwd: PathBuf::from("/"),
+            interpreter: Interpreter::None,
+            interpreter_args: Vec::new(),
+            source_maps: false,
+        },
+        instances: Instances::Count(1),
+        exec_mode: ExecMode::Fork,
+        balance: Balance::default(),
+        env: EnvSpec::default(),
+        identity: Identity::default(),
+        autostart: true,
+        restart: RestartPolicy::default(),
+        reload: ReloadPolicy::default(),
+        stop: StopPolicy::default(),
+        logs: LogSpec::default(),
+        pid_file: None,
+        watch: None,
+    }
+}
+
+/// A Node application whose instances are a cluster.
+fn cluster_app(name: &str) -> AppSpec {
+    let mut spec = AppSpec { exec_mode: ExecMode::Cluster, ..app(name) };
+    spec.exec.script = "/app.js".to_owned();
+    spec.exec.interpreter = Interpreter::Auto;
+    spec
+}
+
+fn plan(apps: impl IntoIterator<Item = AppSpec>) -> Plan {
+    Plan { apps: apps.into_iter().map(Arc::new).collect(), runtime: Runtime::default() }
+}
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+/// The world around the machine: processes that do what they are told, on a virtual clock.
+struct World {
+    machine: Machine,
+    now: Time,
+    /// Runs whose main process lives.
+    alive: BTreeSet<Run>,
+    /// Runs whose main process has ended and whose tree has not.
+    left: BTreeSet<Run>,
+    timers: BTreeMap<Timer, Time>,
+    said: Vec<Notice>,
+    spawned: Vec<(Time, Run)>,
+    killed: Vec<(Time, Run)>,
+    replies: BTreeMap<Ticket, Vec<Reply>>,
+    end: Option<u8>,
+    stop_asked: Option<Time>,
+    /// The next spawns fail.
+    spawns_fail: bool,
+    /// SIGKILL ends what it is sent to.
+    kills_work: bool,
+}
+
+impl World {
+    fn new(plan: Plan) -> Self {
+        let mut world = Self {
+            machine: Machine::new(plan, 2),
+            now: Time::ZERO,
+            alive: BTreeSet::new(),
+            left: BTreeSet::new(),
+            timers: BTreeMap::new(),
+            said: Vec::new(),
+            spawned: Vec::new(),
+            killed: Vec::new(),
+            replies: BTreeMap::new(),
+            end: None,
+            stop_asked: None,
+            spawns_fail: false,
+            kills_work: false,
+        };
+        world.feed(Event::Boot);
+        world
+    }
+
+    fn feed(&mut self, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            if matches!(event, Event::Stop(_)) {
+                self.stop_asked.get_or_insert(self.now);
+            }
+            let mut effects = Vec::new();
+            let before = self.serving();
+            self.machine.step(self.now, event, &mut effects);
+            self.check_failed_reloads(&before, &effects);
+            for effect in effects {
+                let is_reply = matches!(effect, Effect::Reply(..));
+                assert!(self.end.is_none() || is_reply, "nothing is done after the end: {effect:?}");
+                match effect {
+                    Effect::Spawn(run) => {
+                        let of_same = |other: &Run| other.instance == run.instance;
+                        assert!(!self.alive.iter().any(of_same), "two processes for one instance");
+                        assert!(!self.left.iter().any(of_same), "a start before the old tree was gone");
+                        assert!(self.stop_asked.is_none(), "a start after the stop");
+                        self.spawned.push((self.now, run));
+                        events.push(if self.spawns_fail {
+                            Event::SpawnFailed(
+                                run,
+                                SpawnFailure { code: 127, message: "gone".to_owned(), permanent: true },
+                            )
+                        } else {
+                            self.alive.insert(run);
+                            Event::Started(run)
+                        });
+                    }
+                    Effect::KillTree(run) => self.killed.push((self.now, run)),
+                    Effect::Signal(run, _) => assert!(self.alive.contains(&run), "a signal to nobody"),
+                    Effect::Retire(run) | Effect::Drain(run) | Effect::Shutdown(run, _) => {
+                        assert!(self.alive.contains(&run), "a word to nobody");
+                    }
+                    Effect::SweepTree(run, _) => assert!(self.left.contains(&run), "nothing to sweep"),
+                    Effect::Arm(timer, at) => {
+                        self.timers.insert(timer, at);
+                    }
+                    Effect::Promote(run) => assert!(self.alive.contains(&run), "nobody is promoted"),
+                    Effect::Reply(ticket, reply) => self.take(ticket, reply),
+                    Effect::Forget(id) => assert!(self.machine.instance(id).is_none()),
+                    Effect::Say(notice) => {
+                        if let Notice::Unkillable { who: Subject { id: instance, .. } } = notice {
+                            // Given up: it is nobody's any more.
+                            self.alive.retain(|run| run.instance != instance);
+                            self.left.retain(|run| run.instance != instance);
+                        }
+                        self.said.push(notice);
+                    }
+                    Effect::End(code) => {
+                        assert!(self.alive.is_empty() && self.left.is_empty(), "ended with processes left");
+                        self.end = Some(code);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The settled instances that are online, with their runs.
+    fn serving(&self) -> Vec<Run> {
+        let views = self.machine.instances();
+        let online =
+            views.filter(|view| view.generation == Generation::Settled && view.status == Status::Online);
+        online.filter_map(|view| self.alive.iter().find(|run| run.instance == view.id).copied()).collect()
+    }
+
+    /// A reload that fails touches nothing that serves, unless something else was asked for.
+    fn check_failed_reloads(&self, before: &[Run], effects: &[Effect]) {
+        let says = |wanted: &dyn Fn(&Notice) -> bool| {
+            effects.iter().any(|effect| matches!(effect, Effect::Say(notice) if wanted(notice)))
+        };
+        let fails = |notice: &Notice| {
+            matches!(notice, Notice::ReloadFailed(failure)
+                if failure.rolling && matches!(failure.why, Why::Setback(..)))
+        };
+        let goes_on = |notice: &Notice| {
+            matches!(
+                notice,
+                Notice::Reloading { .. }
+                    | Notice::Stopping {
+                        cause: StopCause::Restarted | StopCause::Changed | StopCause::Removed,
+                        ..
+                    }
+                    | Notice::Draining { cause: StopCause::Removed, .. }
+            )
+        };
+        if says(&fails) && !says(&goes_on) {
+            let after = self.serving();
+            assert!(before.iter().all(|run| after.contains(run)), "a failed reload ended what served");
+        }
+    }
+
+    fn take(&mut self, ticket: Ticket, reply: Reply) {
+        let replies = self.replies.get_mut(&ticket).expect("somebody asked");
+        assert!(matches!(replies.last(), None | Some(Reply::Step(_))), "{replies:?} and then {reply:?}");
+        replies.push(reply);
+    }
+
+    /// Asks for something; the ticket finds the answers.
+    fn ask(&mut self, operation: Operation) -> Ticket {
+        let ticket = Ticket(self.replies.len() as u64);
+        self.replies.insert(ticket, Vec::new());
+        self.feed(Event::Operate(ticket, operation));
+        ticket
+    }
+
+    /// The last answer, if it has come.
+    fn answer(&self, ticket: Ticket) -> Option<&Reply> {
+        self.replies[&ticket].last().filter(|reply| !matches!(reply, Reply::Step(_)))
+    }
+
+    fn is_done(&self, ticket: Ticket) -> bool {
+        self.answer(ticket) == Some(&Reply::Done)
+    }
+
+    /// The error of an operation that failed.
+    #[track_caller]
+    fn failure(&self, ticket: Ticket) -> &str {
+        match self.answer(ticket) {
+            Some(Reply::Failed(why)) => why,
+            other => panic!("no failure: {other:?}"),
+        }
+    }
+
+    fn listen(&mut self, instance: u32) {
+        self.feed(Event::Ready(self.run(instance), Sign::Listening));
+    }
+
+    /// Its process does as it was told, with nothing left.
+    fn obey(&mut self, instance: u32) {
+        self.exit(self.run(instance), OK, false);
+    }
+
+    fn is_there(&self, instance: u32) -> bool {
+        self.machine.instance(InstanceId(instance)).is_some()
+    }
+
+    fn exit(&mut self, run: Run, ending: Ending, leftovers: bool) {
+        if self.alive.remove(&run) {
+            if leftovers {
+                self.left.insert(run);
+            }
+            self.feed(Event::Exited { run, ending, leftovers });
+        }
+    }
+
+    fn tree_gone(&mut self, run: Run) {
+        if self.left.remove(&run) {
+            self.feed(Event::TreeGone(run));
+        }
+    }
+
+    /// Lets time pass, with all timers that run out meanwhile.
+    fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some((timer, at)) = self
+            .timers
+            .iter()
+            .map(|(timer, at)| (*timer, *at))
+            .filter(|(_, at)| *at <= until)
+            .min_by_key(|it| it.1)
+        {
+            self.timers.remove(&timer);
+            self.now = self.now.max(at);
+            self.feed(Event::TimerFired(timer));
+            if self.kills_work {
+                for (_, run) in std::mem::take(&mut self.killed) {
+                    self.exit(run, Ending::Signaled { signal: Signal::KILL, core_dumped: false }, false);
+                    self.tree_gone(run);
+                }
+            }
+        }
+        self.now = until;
+    }
+
+    fn run(&self, instance: u32) -> Run {
+        *self.alive.iter().find(|run| run.instance == InstanceId(instance)).expect("its process lives")
+    }
+
+    fn status(&self, instance: u32) -> Status {
+        self.machine.instance(InstanceId(instance)).expect("the instance is there").status
+    }
+
+    fn stop(&mut self, signal: Signal) {
+        self.feed(Event::Stop(StopRequest { signal }));
+    }
+}
+
+const OK: Ending = Ending::Exited(0);
+const FAILED: Ending = Ending::Exited(3);

@@ -1,0 +1,324 @@
+//! What people ask for: each operation does it, and is answered once.
+
+use super::*;
+use crate::machine::Count;
+
+fn cluster(count: u32) -> Plan {
+    plan([AppSpec { instances: Instances::Count(count), ..cluster_app("a") }, app("other")])
+}
+
+fn forks(count: u32) -> Plan {
+    plan([AppSpec { instances: Instances::Count(count), ..app("a") }, app("other")])
+}
+
+fn ids(ids: impl IntoIterator<Item = u32>) -> Vec<InstanceId> {
+    ids.into_iter().map(InstanceId).collect()
+}
+
+/// The `pm_id`s of the instances of `a`.
+fn list(world: &World) -> Vec<u32> {
+    world.machine.instances().filter(|view| view.spec.name == "a").map(|view| view.pm_id).collect()
+}
+
+#[test]
+fn a_stop_is_done_when_the_tree_is_gone_and_a_start_when_the_program_runs() {
+    let mut world = World::new(forks(1));
+    let stop = world.ask(Operation::Stop(ids([0])));
+    let run = world.run(0);
+    world.exit(run, OK, true);
+    assert_eq!(world.answer(stop), None);
+    world.tree_gone(run);
+    assert!(world.is_done(stop));
+    assert_eq!(world.status(0), Status::Stopped);
+    assert_eq!(world.end, None);
+    let start = world.ask(Operation::Start(ids([0])));
+    assert!(world.is_done(start));
+    assert_eq!(
+        (world.status(0), world.machine.instance(InstanceId(0)).unwrap().restarts),
+        (Status::Online, 1)
+    );
+    let again = world.ask(Operation::Start(ids([0])));
+    assert!(world.is_done(again), "it runs already");
+    assert_eq!(world.spawned.len(), 3);
+}
+
+#[test]
+fn a_start_that_fails_says_why_and_does_not_wait() {
+    let mut world = World::new(forks(1));
+    let stop = world.ask(Operation::Stop(ids([0])));
+    world.obey(0);
+    assert!(world.is_done(stop));
+    world.spawns_fail = true;
+    let start = world.ask(Operation::Start(ids([0])));
+    assert!(world.failure(start).contains("gone"), "{}", world.failure(start));
+    assert_eq!(world.status(0), Status::WaitingRestart);
+}
+
+#[test]
+fn a_restart_ends_and_starts_with_a_clean_record() {
+    let mut world = World::new(forks(2));
+    world.exit(world.run(0), FAILED, false);
+    assert_eq!(world.machine.instance(InstanceId(0)).unwrap().unstable, 1);
+    let restart = world.ask(Operation::Restart(ids([0, 1])));
+    world.obey(0);
+    assert_eq!(world.answer(restart), None);
+    world.obey(1);
+    assert!(world.is_done(restart));
+    let view = world.machine.instance(InstanceId(0)).unwrap();
+    assert_eq!((view.unstable, view.restarts, view.endings.len()), (0, 2, 2));
+    assert!(world.replies[&restart].len() > 2, "its steps were told");
+}
+
+#[test]
+fn a_restart_that_somebody_stops_has_failed() {
+    let mut world = World::new(forks(1));
+    let restart = world.ask(Operation::Restart(ids([0])));
+    let stop = world.ask(Operation::Stop(ids([0])));
+    world.obey(0);
+    assert!(world.failure(restart).contains("did not start"));
+    assert!(world.is_done(stop));
+}
+
+#[test]
+fn a_start_of_one_that_is_stopping_brings_it_back() {
+    let mut world = World::new(forks(1));
+    let stop = world.ask(Operation::Stop(ids([0])));
+    let start = world.ask(Operation::Start(ids([0])));
+    world.obey(0);
+    assert!(world.is_done(stop) && world.is_done(start));
+    assert_eq!(world.status(0), Status::Online);
+}
+
+#[test]
+fn what_cannot_be_killed_is_no_success() {
+    let mut world = World::new(forks(1));
+    let stop = world.ask(Operation::Stop(ids([0])));
+    world.pass(MS(20_000));
+    assert!(world.failure(stop).contains("SIGKILL"));
+}
+
+#[test]
+fn a_reload_replaces_all_and_is_done_when_the_last_predecessor_is_gone() {
+    let mut world = World::new(cluster(2));
+    world.listen(0);
+    world.listen(1);
+    let reload = world.ask(Operation::Reload(ids([0, 1])));
+    world.listen(3);
+    world.obey(0);
+    world.listen(4);
+    assert_eq!(world.answer(reload), None);
+    world.obey(1);
+    assert!(world.is_done(reload));
+    assert_eq!(list(&world), [0, 1]);
+}
+
+#[test]
+fn reloads_during_a_reload_are_one_that_comes_after_it() {
+    let mut world = World::new(cluster(1));
+    world.listen(0);
+    let first = world.ask(Operation::Reload(ids([0])));
+    let second = world.ask(Operation::Reload(ids([0])));
+    let third = world.ask(Operation::Reload(ids([2])));
+    world.listen(2);
+    world.obey(0);
+    assert!(world.is_done(first));
+    assert_eq!((world.answer(second), world.answer(third)), (None, None));
+    world.listen(3);
+    world.obey(2);
+    assert!(world.is_done(second) && world.is_done(third));
+    assert_eq!(world.spawned.len(), 4);
+}
+
+#[test]
+fn a_reload_that_fails_says_so_and_nothing_is_errored() {
+    let mut world = World::new(cluster(2));
+    world.listen(0);
+    world.listen(1);
+    let reload = world.ask(Operation::Reload(ids([0, 1])));
+    world.exit(world.run(3), FAILED, false);
+    assert!(world.failure(reload).contains("exit 3"), "{}", world.failure(reload));
+    assert_eq!([world.status(0), world.status(1)], [Status::Online; 2]);
+}
+
+#[test]
+fn a_stop_gives_a_reload_up() {
+    let mut world = World::new(cluster(1));
+    world.listen(0);
+    let reload = world.ask(Operation::Reload(ids([0])));
+    let queued = world.ask(Operation::Reload(ids([0])));
+    let stop = world.ask(Operation::Stop(ids([0])));
+    assert!(world.failure(queued).contains("was stopped"));
+    world.obey(0);
+    assert!(world.is_done(stop));
+    assert_eq!(world.answer(reload), None, "its successor still ends");
+    world.obey(2);
+    assert!(world.failure(reload).contains("asked to stop"));
+    assert_eq!((list(&world), world.status(0)), (vec![0], Status::Stopped));
+}
+
+#[test]
+fn what_cannot_overlap_is_restarted_one_after_the_other() {
+    let mut world = World::new(forks(2));
+    let reload = world.ask(Operation::Reload(ids([0, 1])));
+    assert_eq!([world.status(0), world.status(1)], [Status::Stopping, Status::Online]);
+    world.obey(0);
+    world.pass(MS(999));
+    assert_eq!([world.status(0), world.status(1)], [Status::Online; 2]);
+    world.pass(MS(1));
+    assert_eq!(world.status(1), Status::Stopping);
+    world.obey(1);
+    world.pass(MS(1000));
+    assert!(world.is_done(reload));
+}
+
+#[test]
+fn a_fork_that_does_not_come_back_leaves_the_others_alone() {
+    let mut world = World::new(forks(2));
+    let other = world.run(1);
+    let reload = world.ask(Operation::Reload(ids([0, 1])));
+    world.obey(0);
+    world.exit(world.run(0), FAILED, false);
+    assert!(world.failure(reload).contains("0 of 2"), "{}", world.failure(reload));
+    world.pass(MS(20_000));
+    assert_eq!(world.run(1), other);
+    assert_eq!(world.status(0), Status::Online, "its own restart policy goes on");
+}
+
+#[test]
+fn a_scale_adds_and_removes_at_the_end_of_the_list() {
+    let mut world = World::new(cluster(2));
+    let of_a = |count| Operation::Scale { app: "a".to_owned(), count };
+    let up = world.ask(of_a(Count::By(2)));
+    assert!(world.is_done(up));
+    assert_eq!(list(&world), [0, 1, 3, 4]);
+    let down = world.ask(of_a(Count::By(-9)));
+    for instance in [1, 3, 4] {
+        assert_eq!(world.answer(down), None);
+        world.obey(instance);
+    }
+    assert!(world.is_done(down));
+    assert_eq!(list(&world), [0]);
+    let too_many = world.ask(of_a(Count::To(1001)));
+    assert!(world.failure(too_many).contains("1000"));
+    let unknown = world.ask(Operation::Scale { app: "nobody".to_owned(), count: Count::To(1) });
+    assert!(world.failure(unknown).contains("nobody"));
+    let none = world.ask(of_a(Count::To(0)));
+    world.obey(0);
+    assert!(world.is_done(none));
+    let one = world.ask(of_a(Count::By(1)));
+    assert!(world.is_done(one));
+    assert_eq!(list(&world).len(), 1);
+}
+
+#[test]
+fn a_scale_sticks_until_the_file_says_another_number() {
+    let mut world = World::new(cluster(2));
+    let up = world.ask(Operation::Scale { app: "a".to_owned(), count: Count::To(3) });
+    assert!(world.is_done(up));
+    world.feed(Event::Apply { plan: cluster(2), cpus: 2 });
+    assert_eq!(list(&world).len(), 3, "the file is as it was");
+    world.feed(Event::Apply { plan: cluster(4), cpus: 2 });
+    assert_eq!(list(&world).len(), 4);
+    world.feed(Event::Apply { plan: cluster(2), cpus: 2 });
+    world.obey(3);
+    world.obey(4);
+    assert_eq!(list(&world).len(), 2);
+}
+
+#[test]
+fn a_scale_during_a_reload_comes_after_it() {
+    let mut world = World::new(cluster(1));
+    world.listen(0);
+    let reload = world.ask(Operation::Reload(ids([0])));
+    let scale = world.ask(Operation::Scale { app: "a".to_owned(), count: Count::To(2) });
+    assert_eq!(list(&world).len(), 2, "predecessor and successor");
+    world.listen(2);
+    world.obey(0);
+    assert!(world.is_done(reload) && world.is_done(scale));
+    assert!(world.machine.instances().all(|view| view.generation == Generation::Settled));
+    assert_eq!(list(&world).len(), 2);
+}
+
+#[test]
+fn what_is_deleted_is_forgotten_until_a_file_names_it_again() {
+    let mut world = World::new(forks(2));
+    let one = world.ask(Operation::Delete(ids([0])));
+    world.obey(0);
+    assert!(world.is_done(one));
+    world.feed(Event::Apply { plan: forks(2), cpus: 2 });
+    assert_eq!(list(&world), [1], "the file is as it was");
+    let all = world.ask(Operation::Delete(ids([1])));
+    world.obey(1);
+    assert!(world.is_done(all));
+    assert!(world.machine.plan().apps.iter().all(|app| app.name != "a"));
+    world.feed(Event::Apply { plan: forks(2), cpus: 2 });
+    assert_eq!(list(&world).len(), 2);
+}
+
+#[test]
+fn a_deleted_app_that_the_file_brings_back_before_it_is_gone_is_no_success() {
+    let mut world = World::new(forks(1));
+    let delete = world.ask(Operation::Delete(ids([0])));
+    world.feed(Event::Apply { plan: forks(1), cpus: 2 });
+    assert!(world.failure(delete).contains("asked for again"));
+    world.obey(0);
+    assert_eq!(world.status(0), Status::Online);
+}
+
+#[test]
+fn a_reset_forgets_the_restarts() {
+    let mut world = World::new(forks(1));
+    world.pass(MS(10));
+    world.exit(world.run(0), FAILED, false);
+    let reset = world.ask(Operation::Reset(ids([0])));
+    assert!(world.is_done(reset));
+    let view = world.machine.instance(InstanceId(0)).unwrap();
+    assert_eq!((view.restarts, view.unstable, view.created_at), (0, 0, world.now));
+}
+
+#[test]
+fn a_signal_needs_a_process() {
+    let mut world = World::new(forks(1));
+    let sent = world.ask(Operation::Signal(ids([0]), Signal::USR2));
+    assert!(world.is_done(sent));
+    let stop = world.ask(Operation::Stop(ids([0])));
+    world.obey(0);
+    assert!(world.is_done(stop));
+    let lost = world.ask(Operation::Signal(ids([0]), Signal::USR2));
+    assert!(world.failure(lost).contains("no process"));
+    let nobody = world.ask(Operation::Signal(ids([77]), Signal::USR2));
+    assert!(world.failure(nobody).contains("left the list"));
+}
+
+#[test]
+fn a_shutdown_answers_everybody() {
+    let mut world = World::new(cluster(1));
+    world.listen(0);
+    let reload = world.ask(Operation::Reload(ids([0])));
+    let scale = world.ask(Operation::Scale { app: "a".to_owned(), count: Count::To(3) });
+    let restart = world.ask(Operation::Restart(ids([1])));
+    world.stop(Signal::TERM);
+    let late = world.ask(Operation::Start(ids([0])));
+    assert!(world.failure(late).contains("being stopped"));
+    assert!(world.failure(reload).contains("everything stops"));
+    assert!(world.failure(scale).contains("everything stops"));
+    for run in world.alive.clone() {
+        world.exit(run, OK, false);
+    }
+    assert!(world.failure(restart).contains("did not start"));
+    assert_eq!(world.end, Some(0));
+    let after = world.ask(Operation::Start(ids([0])));
+    assert!(world.failure(after).contains("about to end"));
+}
+
+#[test]
+fn only_a_few_endings_are_kept() {
+    let mut world = World::new(forks(1));
+    for code in 0..9 {
+        world.pass(MS(20_000));
+        world.exit(world.run(0), Ending::Exited(code), false);
+    }
+    let endings = world.machine.instance(InstanceId(0)).unwrap().endings.to_vec();
+    let codes: Vec<u8> = endings.iter().map(|past| past.ending.code()).collect();
+    assert_eq!(codes, [4, 5, 6, 7, 8]);
+}

@@ -1,0 +1,208 @@
+//! The machine against random event orders.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::machine::Count;
+
+impl World {
+    fn any_alive(&self, which: prop::sample::Index) -> Option<Run> {
+        let alive: Vec<Run> = self.alive.iter().copied().collect();
+        (!alive.is_empty()).then(|| *which.get(&alive))
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Exit { which: prop::sample::Index, code: u8, leftovers: bool },
+    TreeGone(prop::sample::Index),
+    Pass(u64),
+    Stale(u32, u64),
+    Apply(Vec<(u8, u32, bool)>),
+    SpawnsFail(bool),
+    Listens(prop::sample::Index),
+    SaysReady(prop::sample::Index),
+    Drained(prop::sample::Index),
+    Ask(u8, Vec<u32>, i32),
+    Stop,
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let act = prop_oneof![
+        8 => (any::<prop::sample::Index>(), 0u8..4, prop::bool::weighted(0.3))
+            .prop_map(|(which, code, leftovers)| Act::Exit { which, code, leftovers }),
+        4 => any::<prop::sample::Index>().prop_map(Act::TreeGone),
+        6 => prop_oneof![0u64..200, 0u64..20_000].prop_map(Act::Pass),
+        1 => (0u32..6, 0u64..20).prop_map(|(instance, epoch)| Act::Stale(instance, epoch)),
+        2 => prop::collection::vec((0u8..4, 1u32..4, any::<bool>()), 1..4).prop_map(Act::Apply),
+        1 => any::<bool>().prop_map(Act::SpawnsFail),
+        4 => any::<prop::sample::Index>().prop_map(Act::Listens),
+        2 => any::<prop::sample::Index>().prop_map(Act::Drained),
+        2 => any::<prop::sample::Index>().prop_map(Act::SaysReady),
+        6 => (0u8..9, prop::collection::vec(0u32..12, 1..4), -3i32..4)
+            .prop_map(|(what, ids, count)| Act::Ask(what, ids, count)),
+        1 => Just(Act::Stop),
+    ];
+    prop::collection::vec(act, 1..80)
+}
+
+fn random_plan(apps: &[(u8, u32, bool)]) -> Plan {
+    let mut by_name = BTreeMap::new();
+    for (name, instances, other) in apps {
+        let mut spec = if name % 2 == 0 { cluster_app(&name.to_string()) } else { app(&name.to_string()) };
+        spec.instances = Instances::Count(*instances);
+        spec.restart.max_restarts = 4;
+        spec.stop.kill_timeout = MS(3000);
+        spec.stop.drain = Some(MS(1500));
+        spec.reload.listen_timeout = MS(2500);
+        spec.reload.max_parallel = 1 + instances % 3;
+        spec.reload.wait_ready = *name == 2;
+        if *other {
+            spec.namespace = "other".to_owned();
+            spec.restart.on_errored = OnErrored::Exit;
+        }
+        by_name.insert(*name, spec);
+    }
+    plan(by_name.into_values())
+}
+
+fn operation(what: u8, ids: &[u32], count: i32) -> Operation {
+    let all: Vec<InstanceId> = ids.iter().copied().map(InstanceId).collect();
+    match what {
+        0 => Operation::Start(all),
+        1 => Operation::Stop(all),
+        2 => Operation::Restart(all),
+        3 | 4 => Operation::Reload(all),
+        5 => Operation::Scale { app: (ids[0] % 4).to_string(), count: Count::By(count) },
+        6 => Operation::Scale { app: (ids[0] % 4).to_string(), count: Count::To(count.unsigned_abs()) },
+        7 => Operation::Delete(all),
+        _ => Operation::Signal(all, Signal::USR1),
+    }
+}
+
+impl World {
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Exit { which, code, leftovers } => {
+                if let Some(run) = self.any_alive(which) {
+                    self.exit(run, Ending::Exited(code), leftovers);
+                }
+            }
+            Act::TreeGone(which) => {
+                let left: Vec<_> = self.left.iter().copied().collect();
+                if !left.is_empty() {
+                    self.tree_gone(*which.get(&left));
+                }
+            }
+            Act::Pass(millis) => self.pass(MS(millis)),
+            Act::Stale(instance, epoch) => {
+                let timer = Timer { instance: InstanceId(instance), epoch };
+                if !self.timers.contains_key(&timer) {
+                    self.feed(Event::TimerFired(timer));
+                }
+            }
+            Act::Apply(apps) => {
+                if self.stop_asked.is_none() {
+                    self.feed(Event::Apply { plan: random_plan(&apps), cpus: 2 });
+                }
+            }
+            Act::SpawnsFail(fail) => self.spawns_fail = fail,
+            Act::Listens(which) => {
+                if let Some(run) = self.any_alive(which) {
+                    self.feed(Event::Ready(run, Sign::Listening));
+                }
+            }
+            Act::SaysReady(which) => {
+                if let Some(run) = self.any_alive(which) {
+                    self.feed(Event::Ready(run, Sign::Message));
+                }
+            }
+            Act::Drained(which) => {
+                if let Some(run) = self.any_alive(which) {
+                    self.feed(Event::Drained(run));
+                }
+            }
+            Act::Ask(what, ids, count) => {
+                self.ask(operation(what, &ids, count));
+            }
+            Act::Stop => self.stop(Signal::TERM),
+        }
+    }
+
+    /// The tickets without a last answer.
+    fn unanswered(&self) -> Vec<Ticket> {
+        self.replies.keys().copied().filter(|ticket| self.answer(*ticket).is_none()).collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+
+    /// Never two processes for one instance, no start after a stop, nothing done after the end,
+    /// no end with a process left, nothing after a last answer: `World` asserts these on every
+    /// effect, and the machine its own invariants after every step. Here: every stop ends within
+    /// `kill_timeout` plus a step, every operation has its answer then, and no run number is used
+    /// twice.
+    #[test]
+    fn any_order_of_events_keeps_the_promises(
+        first in prop::collection::vec((0u8..4, 1u32..4, any::<bool>()), 1..4),
+        acts in acts(),
+        obedient: bool,
+        kills_work: bool,
+    ) {
+        let mut world = World::new(random_plan(&first));
+        world.kills_work = kills_work;
+        for act in acts {
+            if world.end.is_some() {
+                break;
+            }
+            world.act(act);
+        }
+        if world.end.is_none() {
+            world.stop(Signal::TERM);
+            if obedient {
+                for run in world.alive.clone() {
+                    world.exit(run, OK, false);
+                }
+                for run in world.left.clone() {
+                    world.tree_gone(run);
+                }
+            }
+            // The kill_timeout of these apps, and a step for SIGKILL or for giving up.
+            world.pass(MS(3000 + 2000));
+        }
+        prop_assert!(world.end.is_some(), "the stop has not ended");
+        prop_assert_eq!(world.unanswered(), []);
+        let spawned: BTreeSet<_> = world.spawned.iter().map(|(_, run)| *run).collect();
+        prop_assert_eq!(spawned.len(), world.spawned.len(), "a run number was used twice");
+    }
+
+    /// Whatever was asked for is over by itself, and so is every reload: nothing waits for
+    /// somebody to stop.
+    #[test]
+    fn no_operation_hangs(
+        first in prop::collection::vec((0u8..4, 1u32..4, any::<bool>()), 1..4),
+        acts in acts(),
+        kills_work: bool,
+    ) {
+        let mut world = World::new(random_plan(&first));
+        world.kills_work = kills_work;
+        for act in acts {
+            if world.end.is_some() {
+                break;
+            }
+            if !matches!(act, Act::Stop) {
+                world.act(act);
+            }
+        }
+        // Every wait of 80 operations after each other, and nobody does anything any more.
+        for _ in 0..80 * 4 * 2 {
+            if world.unanswered().is_empty() && world.machine.reloads.is_idle() {
+                break;
+            }
+            world.pass(MS(3000));
+        }
+        prop_assert_eq!(world.unanswered(), []);
+        prop_assert!(world.machine.reloads.is_idle());
+    }
+}

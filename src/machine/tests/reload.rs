@@ -1,0 +1,300 @@
+//! Reloads: who comes, who leaves, and what is left when it goes wrong.
+
+use super::*;
+use crate::machine::Setback;
+
+fn cluster(count: u32, version: &str) -> AppSpec {
+    AppSpec { instances: Instances::Count(count), namespace: version.to_owned(), ..cluster_app("a") }
+}
+
+/// An application that listens in so many instances, and another one.
+fn serving(spec: AppSpec) -> World {
+    let Instances::Count(count) = spec.instances else { unreachable!("a number") };
+    let mut world = World::new(plan([spec, app("other")]));
+    for instance in 0..count {
+        world.listen(instance);
+    }
+    world
+}
+
+fn apply(world: &mut World, spec: AppSpec) {
+    world.feed(Event::Apply { plan: plan([spec, app("other")]), cpus: 2 });
+}
+
+/// The generation, `pm_id` and version of the instances of `a`.
+fn list(world: &World) -> Vec<(u32, Generation, String)> {
+    let of_a = world.machine.instances().filter(|view| view.spec.name == "a");
+    of_a.map(|view| (view.pm_id, view.generation, view.spec.namespace.clone())).collect()
+}
+
+fn settled(world: &World) -> Vec<(u32, String)> {
+    let mut settled: Vec<_> = list(world)
+        .into_iter()
+        .filter(|(_, generation, _)| *generation == Generation::Settled)
+        .map(|(pm_id, _, version)| (pm_id, version))
+        .collect();
+    settled.sort();
+    settled
+}
+
+fn failure(world: &World) -> Option<&Why> {
+    world.said.iter().find_map(|notice| match notice {
+        Notice::ReloadFailed(failure) => Some(&failure.why),
+        _ => None,
+    })
+}
+
+fn version(name: &str, ids: impl IntoIterator<Item = u32>) -> Vec<(u32, String)> {
+    ids.into_iter().map(|id| (id, name.to_owned())).collect()
+}
+
+#[test]
+fn each_worker_goes_when_its_successor_listens() {
+    let mut world = serving(cluster(2, "old"));
+    apply(&mut world, cluster(2, "new"));
+    assert_eq!((world.status(0), world.status(3)), (Status::Online, Status::Online), "both generations run");
+    assert!(!world.is_there(4), "one at a time");
+    assert_eq!(world.machine.plan().apps[0].namespace, "old", "it is not done yet");
+    world.listen(3);
+    assert_eq!(world.status(0), Status::Stopping);
+    assert!(!world.is_there(4), "not before the first is gone");
+    world.feed(Event::Drained(world.run(0)));
+    world.obey(0);
+    assert_eq!(settled(&world), [version("new", [0]), version("old", [1])].concat());
+    world.listen(4);
+    world.feed(Event::Drained(world.run(1)));
+    world.obey(1);
+    assert_eq!(settled(&world), version("new", [0, 1]));
+    assert_eq!(world.machine.plan().apps[0].namespace, "new");
+    let view = world.machine.instance(InstanceId(3)).unwrap();
+    assert_eq!((view.number, view.restarts, view.created_at), (0, 1, Time::ZERO));
+}
+
+#[test]
+fn several_may_be_replaced_at_a_time() {
+    let mut new = cluster(4, "new");
+    new.reload.max_parallel = 3;
+    let mut world = serving(cluster(4, "old"));
+    apply(&mut world, new);
+    assert_eq!(world.alive.len(), 5 + 3);
+    for instance in [5, 6, 7] {
+        world.listen(instance);
+    }
+    assert!(!world.is_there(8));
+    world.obey(2);
+    world.listen(8);
+    for instance in [0, 1, 3] {
+        world.obey(instance);
+    }
+    assert_eq!(settled(&world), version("new", 0..4));
+    assert_eq!(list(&world).len(), 4);
+}
+
+#[test]
+fn a_new_version_that_crashes_is_forgotten_and_the_old_one_serves_on() {
+    let mut world = serving(cluster(2, "old"));
+    apply(&mut world, cluster(2, "new"));
+    world.exit(world.run(3), FAILED, false);
+    assert_eq!(settled(&world), version("old", [0, 1]));
+    assert_eq!(list(&world).len(), 2);
+    assert!(matches!(failure(&world), Some(Why::Setback(_, Setback::Ended { ending: FAILED, .. }))));
+    world.pass(MS(100_000));
+    assert_eq!((world.alive.len(), world.status(0), world.status(1)), (3, Status::Online, Status::Online));
+    // The file is the same and still not what runs.
+    apply(&mut world, cluster(2, "new"));
+    world.listen(4);
+    world.obey(0);
+    world.listen(5);
+    world.obey(1);
+    assert_eq!(settled(&world), version("new", [0, 1]));
+}
+
+#[test]
+fn a_new_version_that_is_never_ready_is_ended() {
+    let mut new = cluster(1, "new");
+    new.reload.listen_timeout = MS(5000);
+    let mut world = serving(cluster(1, "old"));
+    apply(&mut world, new);
+    world.pass(MS(4999));
+    assert_eq!(failure(&world), None);
+    world.pass(MS(1));
+    assert!(matches!(failure(&world), Some(Why::Setback(_, Setback::Silent { sign: Sign::Listening, .. }))));
+    assert_eq!(world.status(2), Status::Stopping);
+    world.obey(2);
+    assert_eq!(settled(&world), version("old", [0]));
+}
+
+#[test]
+fn a_new_version_that_cannot_start_changes_nothing() {
+    let mut world = serving(cluster(1, "old"));
+    world.spawns_fail = true;
+    apply(&mut world, cluster(1, "new"));
+    assert_eq!(list(&world), [(0, Generation::Settled, "old".to_owned())]);
+    assert_eq!(world.status(0), Status::Online);
+    assert_eq!(world.end, None);
+}
+
+#[test]
+fn half_a_reload_says_how_far_it_came_and_the_file_can_take_it_back() {
+    let mut world = serving(cluster(2, "old"));
+    apply(&mut world, cluster(2, "new"));
+    world.listen(3);
+    world.obey(0);
+    world.exit(world.run(4), FAILED, false);
+    let said = world.said.iter().find_map(|notice| match notice {
+        Notice::ReloadFailed(failure) => Some(failure.to_string()),
+        _ => None,
+    });
+    assert!(said.is_some_and(|text| text.contains("1 of 2 run the new version")));
+    assert_eq!(settled(&world), [version("new", [0]), version("old", [1])].concat());
+    apply(&mut world, cluster(2, "old"));
+    world.listen(5);
+    world.obey(3);
+    world.listen(6);
+    world.obey(1);
+    assert_eq!(settled(&world), version("old", [0, 1]));
+}
+
+#[test]
+fn with_wait_ready_only_the_message_counts() {
+    let spec = |version| {
+        let mut spec = cluster(1, version);
+        spec.reload.wait_ready = true;
+        spec
+    };
+    let mut world = serving(spec("old"));
+    assert_eq!(world.status(0), Status::Launching, "PM2's word for one that is not ready");
+    world.feed(Event::Ready(world.run(0), Sign::Message));
+    assert_eq!(world.status(0), Status::Online);
+    apply(&mut world, spec("new"));
+    world.listen(2);
+    assert_eq!(world.status(0), Status::Online);
+    world.feed(Event::Ready(world.run(2), Sign::Message));
+    assert_eq!(world.status(0), Status::Stopping);
+}
+
+#[test]
+fn who_is_never_ready_without_a_reload_is_only_reported() {
+    let mut spec = app("a");
+    spec.reload.wait_ready = true;
+    let mut world = World::new(plan([spec]));
+    world.pass(MS(60_000));
+    assert_eq!(world.status(0), Status::Online);
+    assert!(matches!(world.said.last(), Some(Notice::NotReady { .. })));
+}
+
+#[test]
+fn who_never_listened_is_ready_when_it_has_lived_for_min_uptime() {
+    let mut world = World::new(plan([cluster(1, "old"), app("other")]));
+    world.pass(MS(5000));
+    apply(&mut world, cluster(1, "new"));
+    world.pass(MS(999));
+    assert_eq!(world.status(0), Status::Online);
+    world.pass(MS(1));
+    assert_eq!(world.status(0), Status::Stopping);
+    world.obey(0);
+    assert_eq!(settled(&world), version("new", [0]));
+}
+
+#[test]
+fn who_begins_to_listen_during_a_reload_is_replaced_by_one_that_listens() {
+    let mut world = World::new(plan([cluster(1, "old"), app("other")]));
+    apply(&mut world, cluster(1, "new"));
+    world.pass(MS(500));
+    world.listen(0);
+    world.pass(MS(10_000));
+    assert_eq!(world.status(0), Status::Online);
+    world.listen(2);
+    assert_eq!(world.status(0), Status::Stopping);
+}
+
+#[test]
+fn a_predecessor_that_crashes_while_its_successor_comes_runs_again_and_is_replaced() {
+    let mut world = serving(cluster(1, "old"));
+    apply(&mut world, cluster(1, "new"));
+    world.exit(world.run(0), FAILED, false);
+    assert_eq!(world.status(0), Status::Online);
+    world.exit(world.run(0), FAILED, false);
+    assert_eq!(world.status(0), Status::WaitingRestart);
+    world.listen(2);
+    assert_eq!(list(&world), [(0, Generation::Settled, "new".to_owned())]);
+}
+
+#[test]
+fn a_change_during_a_reload_comes_after_it() {
+    let mut world = serving(cluster(1, "old"));
+    apply(&mut world, cluster(1, "new"));
+    apply(&mut world, cluster(1, "newer"));
+    apply(&mut world, cluster(2, "newest"));
+    apply(&mut world, cluster(2, "newest"));
+    assert_eq!(world.alive.len(), 3);
+    world.listen(2);
+    world.obey(0);
+    assert_eq!(settled(&world), version("new", [0]));
+    world.listen(3);
+    world.obey(2);
+    assert_eq!(settled(&world), version("newest", [0, 2]), "`other` is 1");
+}
+
+#[test]
+fn the_same_file_during_a_reload_is_nothing_new() {
+    let mut world = serving(cluster(1, "old"));
+    apply(&mut world, cluster(1, "new"));
+    apply(&mut world, cluster(1, "new"));
+    world.listen(2);
+    world.obey(0);
+    assert_eq!(world.spawned.len(), 3);
+}
+
+#[test]
+fn an_app_that_is_removed_during_its_reload_goes_with_both_generations() {
+    let mut world = serving(cluster(1, "old"));
+    apply(&mut world, cluster(1, "new"));
+    world.feed(Event::Apply { plan: plan([app("other")]), cpus: 2 });
+    assert_eq!(failure(&world), Some(&Why::Removed));
+    world.obey(0);
+    world.obey(2);
+    assert_eq!(list(&world), []);
+    assert_eq!(world.end, None);
+}
+
+#[test]
+fn a_shutdown_during_a_reload_ends_all_at_once() {
+    let mut world = serving(cluster(2, "old"));
+    apply(&mut world, cluster(2, "new"));
+    world.listen(3);
+    world.said.clear();
+    world.stop(Signal::TERM);
+    let stopping = world
+        .said
+        .iter()
+        .filter(|notice| matches!(notice, Notice::Stopping { cause: StopCause::Shutdown, .. }));
+    assert_eq!(stopping.count(), 4, "the one that drains too");
+    for run in world.alive.clone() {
+        world.exit(run, OK, false);
+    }
+    assert_eq!(world.end, Some(0));
+}
+
+#[test]
+fn fewer_instances_of_a_new_version_are_not_replaced_first() {
+    let mut world = serving(cluster(3, "old"));
+    apply(&mut world, cluster(1, "new"));
+    world.listen(4);
+    world.obey(0);
+    assert_eq!(settled(&world), [version("new", [0]), version("old", [1, 2])].concat());
+    world.obey(1);
+    world.obey(2);
+    assert_eq!(settled(&world), version("new", [0]));
+    assert_eq!(world.spawned.len(), 4 + 1);
+}
+
+#[test]
+fn what_cannot_overlap_is_restarted_by_a_new_file() {
+    let fork = |version: &str| AppSpec { namespace: version.to_owned(), ..app("a") };
+    let mut world = World::new(plan([fork("old"), app("other")]));
+    apply(&mut world, fork("new"));
+    assert_eq!(world.status(0), Status::Stopping);
+    world.obey(0);
+    assert_eq!(settled(&world), version("new", [0]));
+}

@@ -1,0 +1,30 @@
+//! What a new process has to show before it counts as ready.
+
+use super::{Setback, Sign};
+
+/// What a run has to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// This sign, within `listen_timeout`.
+    Sign(Sign),
+    /// That it lives for `min_uptime`, or listens before.
+    Uptime,
+}
+
+/// Where a trial stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trial {
+    /// The next run is to pass it.
+    Ahead(Gate),
+    /// The present one is.
+    Running(Gate),
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is ready.
+    Passed,
+    /// It is not.
+    Failed(Setback),
+}
