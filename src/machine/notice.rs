@@ -128,6 +128,26 @@ pub enum Notice {
         /// What waits: `scale`.
         what: &'static str,
     },
+    /// Files of an application have changed, and it runs anew.
+    FilesChanged {
+        /// Its name.
+        app: String,
+        /// One of the files, for people.
+        path: String,
+        /// Old and new processes serve side by side.
+        rolling: bool,
+    },
+    /// The same, but it happens so often that it waits.
+    ChangesOften {
+        /// Its name.
+        app: String,
+        /// One of the files, for people.
+        path: String,
+        /// How many changes in a row came soon after a start.
+        times: u32,
+        /// How long it waits.
+        wait: Duration,
+    },
     /// Everything stops.
     ShuttingDown {
         /// How many instances have a process.
@@ -338,6 +358,8 @@ impl Notice {
             | Self::Reloaded { .. }
             | Self::ReloadFailed(_)
             | Self::Queued { .. }
+            | Self::FilesChanged { .. }
+            | Self::ChangesOften { .. }
             | Self::ShuttingDown { .. }
             | Self::KillingAll => None,
         }
@@ -346,7 +368,11 @@ impl Notice {
     /// The name of the application it is about.
     pub fn app(&self) -> Option<&str> {
         match self {
-            Self::Reloading { app, .. } | Self::Reloaded { app, .. } | Self::Queued { app, .. } => Some(app),
+            Self::Reloading { app, .. }
+            | Self::Reloaded { app, .. }
+            | Self::Queued { app, .. }
+            | Self::FilesChanged { app, .. }
+            | Self::ChangesOften { app, .. } => Some(app),
             Self::ReloadFailed(failure) => Some(&failure.app),
             Self::ShuttingDown { .. } | Self::KillingAll => None,
             Self::Ended { .. }

@@ -19,6 +19,7 @@ use crate::{
         reap,
         signals::{Received, Sender, Signals},
     },
+    watch::Watcher,
 };
 
 /// Who has asked procrun to stop does not wait longer for a reader that reads nothing.
@@ -30,6 +31,7 @@ struct Supervisor<'a> {
     machine: Machine,
     workers: Workers,
     node: Hub,
+    watcher: Watcher,
     timers: Timers,
     signals: Signals,
     open_files: OpenFiles,
@@ -82,6 +84,7 @@ pub(super) async fn supervise(
         machine,
         workers,
         node: Hub::default(),
+        watcher: Watcher::default(),
         timers: Timers::default(),
         signals,
         open_files,
@@ -116,6 +119,7 @@ impl Supervisor<'_> {
             if boot.is_some_and(|at| at <= now()) {
                 boot = None;
                 self.feed(vec![Event::Boot]);
+                watch(&mut self.watcher, self.machine.plan());
                 self.signals.receive_realtime()?;
                 process::trim_memory();
                 continue;
@@ -125,6 +129,10 @@ impl Supervisor<'_> {
                 result = self.signals.wait(&mut received) => result?,
                 () = sleep_until(next) => {}
                 () = advance(&mut self.evaluation) => {}
+                news = self.watcher.news() => {
+                    let events = news.into_iter().filter_map(report::watched).collect();
+                    self.feed(events);
+                }
                 result = self.node.turn() => {
                     result?;
                     self.hear();
@@ -339,6 +347,8 @@ impl Supervisor<'_> {
         }
         self.show(&changes, &plan);
         let cpus = cpus_for(&plan);
+        // The machine's own plan is the old one as long as an application is being reloaded.
+        watch(&mut self.watcher, &plan);
         self.feed(vec![Event::Apply { plan, cpus }]);
     }
 
@@ -352,6 +362,13 @@ impl Supervisor<'_> {
         for change in changes {
             info!("{}", change.describe());
         }
+    }
+}
+
+/// Watches the files that the plan says.
+fn watch(watcher: &mut Watcher, plan: &Plan) {
+    if let Err(error) = watcher.follow(plan) {
+        error!("cannot watch any files: {error}");
     }
 }
 

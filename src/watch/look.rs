@@ -158,7 +158,7 @@ impl Look<'_> {
     }
 
     fn file(&mut self, path: &Path, identity: Identity) {
-        let (path_hash, stamp) = (hash(path), hash(&identity));
+        let (path_hash, stamp) = (hash(path), hash(identity));
         let before = self.before.binary_search_by_key(&path_hash, |(path, _)| *path);
         self.known += usize::from(before.is_ok());
         let same = before.is_ok_and(|at| self.before[at].1 == stamp);

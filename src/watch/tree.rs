@@ -136,19 +136,19 @@ impl Tree {
                 }
                 Ok(())
             }
-            Interest::Node(node) => match &noticed.name {
-                Some(name) => self.entry(kernel, node, name, noticed.what, changes),
-                None => {
-                    if noticed.what.intersects(Flags::IN_IGNORED | Flags::IN_UNMOUNT) {
-                        self.nodes.take(node);
-                        // Whatever comes in its place is another one, even with the same inode.
-                        for lead in self.leads.iter_mut().filter(|lead| lead.node == Some(node)) {
-                            (lead.node, lead.end) = (None, None);
-                        }
-                    }
-                    Ok(())
+            Interest::Node(node) => {
+                if let Some(name) = &noticed.name {
+                    return self.entry(kernel, node, name, noticed.what, changes);
                 }
-            },
+                if noticed.what.intersects(Flags::IN_IGNORED | Flags::IN_UNMOUNT) {
+                    self.nodes.take(node);
+                    // Whatever comes in its place is another one, even with the same inode.
+                    for lead in self.leads.iter_mut().filter(|lead| lead.node == Some(node)) {
+                        (lead.node, lead.end) = (None, None);
+                    }
+                }
+                Ok(())
+            }
         }
     }
 
@@ -232,7 +232,8 @@ impl Tree {
         let Some(lead) = self.leads.get(number) else { return Ok(()) };
         let (at, depth, was, node) = (lead.at.clone(), lead.depth, lead.end, lead.node);
         if !lead.is_root && !at.is_symlink() {
-            return self.end_of_lead(kernel, number, changes);
+            self.end_of_lead(kernel, number, changes);
+            return Ok(());
         }
         let mut trace = Trace::of(&at);
         for _ in 0..TRIES {
@@ -284,24 +285,19 @@ impl Tree {
     }
 
     /// A symbolic link is gone, or is no link any more.
-    fn end_of_lead(
-        &mut self,
-        kernel: &mut Kernel,
-        number: u32,
-        changes: Option<&mut Vec<Change>>,
-    ) -> Result<(), Deaf> {
-        let Some(lead) = self.leads.take(number) else { return Ok(()) };
+    fn end_of_lead(&mut self, kernel: &mut Kernel, number: u32, changes: Option<&mut Vec<Change>>) {
+        let Some(lead) = self.leads.take(number) else { return };
         for (watch, _) in &lead.points {
             kernel.forget(*watch, self.app, Interest::Path(number));
         }
         if let Some(node) = lead.node {
             self.drop_node(kernel, node);
         }
-        let Some(changes) = changes else { return Ok(()) };
-        if self.counts(&lead.at) {
+        if let Some(changes) = changes
+            && self.counts(&lead.at)
+        {
             changes.push(Change::Path(lead.at));
         }
-        Ok(())
     }
 
     /// Watches the points of a way, and forgets those of the way before.

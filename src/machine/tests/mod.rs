@@ -1,5 +1,6 @@
 //! The machine on a virtual clock: the world around it, in which the other files try it.
 
+mod changes;
 mod drain;
 mod lifecycle;
 mod operations;
