@@ -120,6 +120,11 @@ pub(super) fn say(notice: &Notice) {
 pub(super) fn watched(news: watch::News) -> Option<Event> {
     match news {
         watch::News::Changed { app, path } => Some(Event::FilesChanged { app, path }),
+        watch::News::Watching { app, what, took } => {
+            let took = Readable(took);
+            debug!(app, "{app}: watching {what}, found in {took}");
+            None
+        }
         watch::News::Looking { app, why, interval } => {
             let interval = Readable(interval);
             warn!(app, "{app}: {why}; its files are looked at every {interval} instead");

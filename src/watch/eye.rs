@@ -42,6 +42,16 @@ enum Sight {
     Looking(Looking),
 }
 
+impl Sight {
+    /// How much there is to see, for people.
+    fn describe(&self) -> String {
+        match self {
+            Self::Told(tree) => format!("{} directories", tree.directories()),
+            Self::Looking(looking) => format!("{} files, by looking", looking.files()),
+        }
+    }
+}
+
 struct Eye<'a> {
     desk: &'a Desk,
     /// Opened when an application needs it.
@@ -82,7 +92,10 @@ impl Eye<'_> {
         for watched in orders {
             if self.apps.values().all(|app| app.watched != watched) {
                 self.next += 1;
+                let start = now();
                 let sight = self.sight(self.next, &watched);
+                let (app, what, took) = (watched.name.clone(), sight.describe(), now() - start);
+                self.desk.tell(News::Watching { app, what, took });
                 self.apps.insert(self.next, App { watched, sight, burst: Burst::default() });
             }
         }

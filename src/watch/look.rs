@@ -57,6 +57,11 @@ impl Looking {
         looking
     }
 
+    /// How many files there are.
+    pub(super) fn files(&self) -> usize {
+        self.files.len()
+    }
+
     /// Looks if it is time to, and returns what has changed since the last time.
     pub(super) fn again(&mut self) -> Vec<Change> {
         let start = now();

@@ -56,6 +56,15 @@ pub enum News {
         /// control characters.
         path: String,
     },
+    /// The files of an application are watched from now on.
+    Watching {
+        /// Its name.
+        app: String,
+        /// What: so many directories, or files at which it looks.
+        what: String,
+        /// How long it took to find them.
+        took: Duration,
+    },
     /// The files of an application are looked at again and again from now on.
     Looking {
         /// Its name.
@@ -81,7 +90,7 @@ struct Desk {
 struct Papers {
     /// What is to be watched from now on; nothing ends the thread.
     orders: Option<Vec<Arc<Watched>>>,
-    /// At most one change and two others for each application.
+    /// At most one change, and what was said about each order, for each application.
     news: Vec<News>,
 }
 

@@ -36,7 +36,6 @@ impl<T> Places<T> {
         self.all.get_mut(number as usize)?.as_mut()
     }
 
-    #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.all.iter().flatten()
     }

@@ -114,7 +114,6 @@ impl Tree {
     }
 
     /// How many directories are watched.
-    #[cfg(test)]
     pub(super) fn directories(&self) -> usize {
         self.nodes.iter().count()
     }
