@@ -2,7 +2,8 @@
 # Puts on this machine what the demo and the tests need and is not there yet. Debian and Ubuntu.
 #
 #   tests/setup.sh demo         a linker and node, for `make demo`
-#   tests/setup.sh test         and what the tests run: python3, ip, ps, unshare, npm and Node 20 or later
+#   tests/setup.sh test         and what the tests run: python3, ip, ps, unshare, npm, Node 20 or later, and
+#                               gunicorn and uvicorn under target/python
 #   tests/setup.sh containers   and what docker/try.sh runs: podman, runc, debootstrap, and Node 22
 #
 # Quick and silent where nothing is missing. Packages need root; without it the script says which
@@ -56,6 +57,17 @@ own_node() {
     ln -sfn node_modules/.bin "$root/target/node/bin"
 }
 
+# Servers that are handed their sockets. A change of their versions here fetches them anew.
+own_python() {
+    wanted="gunicorn==23.0.0 packaging==24.2 uvicorn==0.34.0 click==8.1.8 h11==0.16.0"
+    [ "$(cat "$root/target/python/wanted" 2>/dev/null)" = "$wanted" ] && return
+    echo "setup: fetching gunicorn and uvicorn into target/python"
+    python3 -m venv --clear "$root/target/python"
+    # shellcheck disable=SC2086 # a list of words
+    "$root/target/python/bin/python" -m pip install --quiet --disable-pip-version-check $wanted >&2
+    echo "$wanted" >"$root/target/python/wanted"
+}
+
 PATH=$root/target/node/bin:$PATH
 need cc gcc libc6-dev
 need node nodejs
@@ -80,10 +92,17 @@ if [ "$group" = containers ]; then
     need debootstrap debootstrap
     need curl curl ca-certificates
 fi
+# Debian's python3 comes without what makes a venv.
+if [ "$group" = test ] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+    packages="$packages python3-venv"
+fi
 install_packages
 
 case $group in
 demo) ;;
-test) node_at_least 20 || own_node ;;
+test)
+    node_at_least 20 || own_node
+    own_python
+    ;;
 containers) own_node ;;
 esac

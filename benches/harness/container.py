@@ -53,6 +53,7 @@ class Container:
     """A running supervisor. `pid` is as seen from here, `exec_ns` the instant before its execve."""
 
     def __init__(self, work, launch, worker, stdout=subprocess.DEVNULL):
+        self.work = work
         self.worker = worker
         self.launch = launch
         self.notes = Notes(work)

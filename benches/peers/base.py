@@ -73,6 +73,10 @@ class Peer:
         """Writes the configuration for a web server, for those who run a cluster of Node's."""
         raise NotImplementedError
 
+    def reload(self, container):
+        """Asks for a reload of that web server; it may be over later."""
+        raise NotImplementedError
+
 
 def first_version(*command, env=None):
     """The first thing that looks like a version in what a command prints."""

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 
 from harness import places
 
@@ -48,6 +49,11 @@ class Pm2(Peer):
                 "env": app.env,
             },
         )
+
+    def reload(self, container):
+        command = self.binary.with_name("pm2")
+        environment = {"PATH": os.environ["PATH"], "HOME": str(container.work)} | container.launch.env
+        subprocess.run([command, "reload", "main"], env=environment, capture_output=True, timeout=60, check=True)
 
     def start(self, place, app):
         """With this application."""

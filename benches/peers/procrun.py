@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import signal
+import time
 
 from harness import places
 
@@ -55,6 +57,13 @@ class Procrun(Peer):
             f"{''.join(lines)}"
         )
         return Launch([str(self.binary), str(place / "ecosystem.toml")])
+
+    def reload(self, container):
+        file = container.work / "ecosystem.toml"
+        generation = f"GENERATION = {json.dumps(str(time.monotonic_ns()))}\n"
+        lines = [line for line in file.read_text().splitlines(True) if not line.startswith("GENERATION")]
+        file.write_text("".join([*lines, generation]))
+        os.kill(container.pid, signal.SIGHUP)
 
     def close(self):
         """Removes the copy."""

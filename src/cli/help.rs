@@ -30,7 +30,7 @@ Exit codes:
   N    the code of the first app that failed (128 + signal if it was killed)
   64   wrong usage
   78   wrong configuration; nothing was started
-  126  the program cannot be executed
+  126  the program cannot be executed, or an address of `listen` cannot be had
   127  the program was not found
 
 Examples:

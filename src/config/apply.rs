@@ -9,6 +9,7 @@ use super::{
     arguments,
     draft::EnvVar,
     keys::{Beyond, Choice, Kind, Zero},
+    listen,
     origin::Origin,
     tree::{Node, Place, Value},
     value::{self, Complaint, Decoded, Dialect},
@@ -77,6 +78,7 @@ pub(super) fn apply<D>(
             set(draft);
         }
         Kind::Instances(set) => set(draft, value::instances(node, dialect)?),
+        Kind::Listen(set) => set(draft, listen::listen(node)?),
         Kind::Codes(set) => set(draft, value::codes(node)?),
         Kind::Signal(set) => set(draft, value::signal(node)?),
         Kind::Principal(set) => set(draft, value::principal(node)?),

@@ -89,6 +89,7 @@ pub(super) fn build(
         instances: draft.instances.unwrap_or(Instances::Count(1)),
         exec_mode,
         balance: draft.balance.unwrap_or_default(),
+        listen: std::mem::take(&mut draft.listen),
         env: EnvSpec {
             inherit: draft.inherit.clone(),
             vars: variables,

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{origin::Origin, tree::Position, watching::Watching};
 use crate::spec::{
-    Balance, ExecMode, InheritEnv, Instances, LogFiles, OnErrored, PrincipalRef, ReloadPolicy, RestartPolicy,
-    Runtime, StopPolicy,
+    Balance, ExecMode, InheritEnv, Instances, Listen, LogFiles, OnErrored, PrincipalRef, ReloadPolicy,
+    RestartPolicy, Runtime, StopPolicy,
 };
 
 /// One variable and who said it.
@@ -33,6 +33,7 @@ pub(super) struct Draft {
     pub(super) instances: Option<Instances>,
     pub(super) exec_mode: Option<ExecMode>,
     pub(super) balance: Option<Balance>,
+    pub(super) listen: Vec<Listen>,
     pub(super) env: Vec<EnvVar>,
     pub(super) named_envs: Vec<(String, Vec<EnvVar>)>,
     pub(super) env_files: Vec<(String, Option<Position>)>,

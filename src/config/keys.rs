@@ -12,7 +12,7 @@ use super::{
     watching,
 };
 use crate::spec::{
-    AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, LogStyle, OnErrored,
+    AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, Listen, LogStyle, OnErrored,
     PrincipalRef, Runtime, Signal, Verbosity,
 };
 
@@ -56,6 +56,8 @@ pub(super) enum Kind<D: 'static> {
     Hint(&'static [Choice<D>]),
     /// PM2's `instances`.
     Instances(fn(&mut D, Instances)),
+    /// Sockets to open.
+    Listen(fn(&mut D, Vec<Listen>)),
     /// Exit codes.
     Codes(fn(&mut D, BTreeSet<u8>)),
     /// A signal.
@@ -241,6 +243,10 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         ]),
         |app| app.is_cluster().then(|| app.balance.as_str().to_owned()),
     ),
+    app("listen", &[], Kind::Listen(|app, sockets| app.listen = sockets), |app| {
+        let sockets: Vec<String> = app.listen.iter().map(super::listen::shown).collect();
+        quoted(&sockets)
+    }),
     app("uid", &["user"], Kind::Principal(|app, user| app.user = Some(user)), |app| {
         principal(app.identity.user.as_ref())
     }),

@@ -71,9 +71,8 @@ impl Written<'_> {
     }
 
     fn problem(&self, what: &str) -> Problem {
-        let setting = self.settings.settings.iter().find(|setting| setting.key == self.key);
         Problem {
-            place: setting.and_then(|setting| setting.origin.place().cloned()),
+            place: self.settings.place_of(self.key),
             message: format!("`{}` in app `{}` {what}", self.key, self.app.name),
             hint: None,
         }

@@ -24,6 +24,7 @@ mod file;
 mod flags;
 mod json;
 mod keys;
+mod listen;
 mod log_paths;
 mod notices;
 mod origin;

@@ -83,6 +83,14 @@ pub struct AppSettings {
     pub settings: Vec<Setting>,
 }
 
+impl AppSettings {
+    /// Where in a file this key was set.
+    pub(super) fn place_of(&self, key: &str) -> Option<Place> {
+        let setting = self.settings.iter().find(|setting| setting.key == key)?;
+        setting.origin.place().cloned()
+    }
+}
+
 impl Setting {
     /// A variable whose name says that its value is nobody's business.
     pub fn is_secret(&self) -> bool {

@@ -8,7 +8,7 @@ use super::{
     decode::{App, Decoder, File},
     draft::{Draft, RuntimeDraft},
     keys::{RUNTIME_KEYS, TIME_FORMAT},
-    log_paths,
+    listen, log_paths,
     notices::Notices,
     origin::{Origin, Setting},
     path::stem,
@@ -109,6 +109,9 @@ impl Source {
             } else {
                 notices.problem(&clash);
             }
+        }
+        for clash in listen::clashes(&specs, &settings) {
+            problems.push(clash);
         }
         inner.flags.apply_to_runtime(&mut runtime, &mut problems);
         if runtime.time && runtime.runtime.log.date_format.is_none() {

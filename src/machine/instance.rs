@@ -2,24 +2,23 @@
 //!
 //! The states are PM2's words. What only the root can decide is handed up as a [`Verdict`].
 
+mod ending;
+mod stop;
+
 use std::{sync::Arc, time::Duration};
 
 use super::{
     Time,
     backoff::Progress,
-    event::{Effect, Ending, InstanceId, Readiness, Run, Sign, SpawnFailure, Timer},
+    event::{Effect, InstanceId, Readiness, Run, Sign, Timer},
     notice::{Generation, Next, Notice, Setback, StopCause, Subject},
-    record::{Past, Record},
+    record::Record,
     trial::{Gate, Outcome, Trial},
 };
 use crate::spec::{AppSpec, ExitCode, Signal};
 
-/// How long SIGKILL may take until it is sent again, or a process counts as unkillable.
-const KILL_PATIENCE: Duration = Duration::from_secs(1);
 /// How many times a tree is sent SIGKILL: whatever it forked during the first is met by the second.
 const KILLS: u8 = 2;
-/// The least wait before another try to start what could not be started.
-const SPAWN_RETRY: Duration = Duration::from_millis(100);
 
 /// PM2's words for the state of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -397,78 +396,6 @@ impl Instance {
         }
     }
 
-    pub(super) fn spawn_failed(&mut self, step: &mut Step<'_>, failure: SpawnFailure) -> Verdict {
-        match &mut self.state {
-            State::Launching { stop, .. } => match stop.take() {
-                Some(stop) => self.follow(step, stop.then, failure.code),
-                None => self.ended(step, Ending::SpawnFailed(failure), Duration::ZERO, false),
-            },
-            State::Stopped
-            | State::Online { .. }
-            | State::Draining { .. }
-            | State::Stopping { .. }
-            | State::Waiting
-            | State::Errored => Verdict::Nothing,
-        }
-    }
-
-    /// The main process has been reaped.
-    pub(super) fn exited(&mut self, step: &mut Step<'_>, ending: Ending, leftovers: bool) -> Verdict {
-        let leftovers = leftovers && self.spec.stop.treekill;
-        match &mut self.state {
-            State::Launching { since, stop, .. } => {
-                let uptime = step.now.since(*since);
-                match stop.take() {
-                    Some(stop) => self.stopped(step, &ending, uptime, stop.then),
-                    None => self.ended(step, ending, uptime, leftovers),
-                }
-            }
-            State::Online { since, .. } => {
-                let uptime = step.now.since(*since);
-                self.ended(step, ending, uptime, leftovers)
-            }
-            State::Draining { run, since, signal, then } => {
-                let (run, since, signal, then) = (*run, *since, *signal, *then);
-                self.state = State::Stopping { run, ended: false, signal, since, kills: 0, then };
-                self.arm(step, self.spec.stop.kill_timeout);
-                self.exited(step, ending, leftovers)
-            }
-            State::Stopping { ended: ended @ false, signal, since, then, run, .. } => {
-                let uptime = step.now.since(*since);
-                if leftovers {
-                    *ended = true;
-                    let (run, signal) = (Run { instance: self.id, number: *run }, *signal);
-                    self.say_ended(step, &ending, uptime, Next::Sweep);
-                    self.sweep(step, run, signal);
-                    Verdict::Nothing
-                } else {
-                    let then = *then;
-                    self.stopped(step, &ending, uptime, then)
-                }
-            }
-            State::Stopping { ended: true, .. } | State::Stopped | State::Waiting | State::Errored => {
-                Verdict::Nothing
-            }
-        }
-    }
-
-    /// The last process of the tree is gone.
-    pub(super) fn tree_gone(&mut self, step: &mut Step<'_>) -> Verdict {
-        match &self.state {
-            State::Stopping { ended: true, then, .. } => {
-                let then = *then;
-                self.follow(step, then, 0)
-            }
-            State::Stopping { ended: false, .. }
-            | State::Launching { .. }
-            | State::Online { .. }
-            | State::Draining { .. }
-            | State::Stopped
-            | State::Waiting
-            | State::Errored => Verdict::Nothing,
-        }
-    }
-
     pub(super) fn timer_fired(&mut self, step: &mut Step<'_>, epoch: u64) -> Verdict {
         let who = self.subject();
         if epoch != self.epoch {
@@ -479,8 +406,8 @@ impl Instance {
                 self.launch(step);
                 Verdict::Nothing
             }
-            State::Online { since, .. } => {
-                let waited = step.now.since(*since);
+            State::Online { .. } => {
+                let waited = self.spec.reload.listen_timeout;
                 match self.trial {
                     Some(Trial::Running(Gate::Uptime)) => self.end_trial(|| Outcome::Passed),
                     Some(Trial::Running(Gate::Sign(sign))) => {
@@ -517,218 +444,6 @@ impl Instance {
             }
             State::Launching { .. } | State::Stopped | State::Errored => Verdict::Nothing,
         }
-    }
-
-    /// Asks it to end. What it was to do afterwards is replaced by what `stop` says.
-    pub(super) fn stop(&mut self, step: &mut Step<'_>, stop: Stop) -> Verdict {
-        match &mut self.state {
-            State::Online { run, since } => {
-                let (number, since) = (*run, *since);
-                let run = Run { instance: self.id, number };
-                if self.spec.is_cluster() {
-                    step.out.push(Effect::Retire(run));
-                }
-                // Who has never listened has nothing to finish.
-                match self.spec.stop.drain.filter(|_| stop.cause.drains() && self.readiness.listening) {
-                    Some(within) => {
-                        let Stop { signal, cause, then } = stop;
-                        self.state = State::Draining { run: number, since, signal, then };
-                        step.say(Notice::Draining { who: self.subject(), within, cause });
-                        step.out.push(Effect::Drain(run));
-                        self.arm(step, within);
-                    }
-                    None => self.ask_to_end(step, number, since, stop),
-                }
-                Verdict::Nothing
-            }
-            State::Draining { run, since, then, .. } => {
-                let (run, since) = (*run, *since);
-                if stop.cause.drains() {
-                    *then = stop.then;
-                } else {
-                    self.ask_to_end(step, run, since, stop);
-                }
-                Verdict::Nothing
-            }
-            State::Launching { stop: pending, .. } => {
-                *pending = Some(stop);
-                Verdict::Nothing
-            }
-            State::Stopping { then, .. } => {
-                *then = stop.then;
-                Verdict::Nothing
-            }
-            State::Stopped | State::Waiting | State::Errored => self.follow(step, stop.then, 0),
-        }
-    }
-
-    /// It has finished its connections, or has had its time to.
-    pub(super) fn drained(&mut self, step: &mut Step<'_>, cause: StopCause) {
-        match self.state {
-            State::Draining { run, since, signal, then } => {
-                self.ask_to_end(step, run, since, Stop { signal, cause, then });
-            }
-            State::Stopped
-            | State::Launching { .. }
-            | State::Online { .. }
-            | State::Stopping { .. }
-            | State::Waiting
-            | State::Errored => {}
-        }
-    }
-
-    fn ask_to_end(&mut self, step: &mut Step<'_>, number: u64, since: Time, stop: Stop) {
-        let Stop { signal, cause, then } = stop;
-        let run = Run { instance: self.id, number };
-        self.state = State::Stopping { run: number, ended: false, signal, since, kills: 0, then };
-        step.say(Notice::Stopping { who: self.subject(), signal, cause });
-        step.out.push(if self.spec.stop.with_message && self.spec.is_node() {
-            Effect::Shutdown(run, signal)
-        } else {
-            Effect::Signal(run, signal)
-        });
-        // A stopped process (SIGSTOP) would not see the signal before it goes on.
-        step.out.push(Effect::Signal(run, Signal::CONT));
-        self.arm(step, self.spec.stop.kill_timeout);
-    }
-
-    /// SIGKILL to the whole tree, at once.
-    pub(super) fn kill(&mut self, step: &mut Step<'_>) {
-        let Some(run) = self.run() else { return };
-        let State::Stopping { kills, ended, .. } = &mut self.state else { return };
-        *kills += 1;
-        if self.spec.stop.treekill {
-            step.out.push(Effect::KillTree(run));
-        } else if !*ended {
-            step.out.push(Effect::Signal(run, Signal::KILL));
-        }
-        self.arm(step, KILL_PATIENCE);
-    }
-
-    /// The process has ended by itself.
-    fn ended(&mut self, step: &mut Step<'_>, ending: Ending, uptime: Duration, leftovers: bool) -> Verdict {
-        let code = ending.code();
-        let (next, then) = if self.generation == Generation::Coming {
-            // Its predecessor is still there.
-            (Next::Stay, Then::Remove)
-        } else {
-            let next = self.decide(&ending, uptime);
-            (next, Then::Follow(next))
-        };
-        let run = self.run();
-        self.say_ended(step, &ending, uptime, next);
-        self.end_trial(|| Outcome::Failed(Setback::Ended { ending, uptime }));
-        match run {
-            Some(run) if leftovers => {
-                let signal = self.spec.stop_signal();
-                self.state =
-                    State::Stopping { run: run.number, ended: true, signal, since: step.now, kills: 0, then };
-                self.sweep(step, run, signal);
-                self.arm(step, self.spec.stop.kill_timeout);
-                // Its own code counts now: later nobody knows it any more.
-                match next {
-                    Next::Final => Verdict::Ended(code),
-                    Next::Errored { .. } => Verdict::Errored(code),
-                    Next::Restart(_) | Next::Stay | Next::Sweep => Verdict::Nothing,
-                }
-            }
-            _ => self.follow(step, then, code),
-        }
-    }
-
-    /// The process has ended as it was asked to.
-    fn stopped(&mut self, step: &mut Step<'_>, ending: &Ending, uptime: Duration, then: Then) -> Verdict {
-        let next = match &then {
-            Then::Follow(next) => *next,
-            Then::Restart => Next::Restart(Duration::ZERO),
-            Then::Stay | Then::Remove => Next::Stay,
-        };
-        self.say_ended(step, ending, uptime, next);
-        self.follow(step, then, 0)
-    }
-
-    fn say_ended(&mut self, step: &mut Step<'_>, ending: &Ending, uptime: Duration, next: Next) {
-        self.record.ended(Past { ending: ending.clone(), uptime, at: step.now });
-        step.say(Notice::Ended { who: self.subject(), ending: ending.clone(), uptime, next });
-    }
-
-    fn sweep(&mut self, step: &mut Step<'_>, run: Run, signal: Signal) {
-        step.say(Notice::Leftovers { who: self.subject(), signal });
-        step.out.push(Effect::SweepTree(run, signal));
-    }
-
-    /// Nothing of the last run is left: goes on to what was to come.
-    fn follow(&mut self, step: &mut Step<'_>, then: Then, code: ExitCode) -> Verdict {
-        self.epoch += 1;
-        self.is_put_away |= matches!(then, Then::Stay);
-        match then {
-            Then::Restart | Then::Follow(Next::Restart(_)) => {}
-            Then::Stay | Then::Remove | Then::Follow(_) => {
-                self.end_trial(|| Outcome::Failed(Setback::NoRoom));
-            }
-        }
-        match then {
-            Then::Stay | Then::Follow(Next::Stay | Next::Sweep) => {
-                self.state = State::Stopped;
-                Verdict::Nothing
-            }
-            Then::Remove => {
-                self.state = State::Stopped;
-                Verdict::Removed
-            }
-            Then::Restart => {
-                self.unstable = 0;
-                self.backoff = Progress::default();
-                self.launch(step);
-                Verdict::Nothing
-            }
-            Then::Follow(Next::Restart(Duration::ZERO)) => {
-                self.launch(step);
-                Verdict::Nothing
-            }
-            Then::Follow(Next::Restart(wait)) => {
-                self.state = State::Waiting;
-                self.arm(step, wait);
-                Verdict::Nothing
-            }
-            Then::Follow(Next::Final) => {
-                self.state = State::Stopped;
-                Verdict::Ended(code)
-            }
-            Then::Follow(Next::Errored { .. }) => {
-                self.state = State::Errored;
-                Verdict::Errored(code)
-            }
-        }
-    }
-
-    /// Run again, and when? PM2's rules (`min_uptime`, `max_restarts`, `stop_exit_codes`).
-    fn decide(&mut self, ending: &Ending, uptime: Duration) -> Next {
-        let policy = &self.spec.restart;
-        let (is_final, is_unstable, least_wait) = match ending {
-            Ending::Exited(code) => {
-                (policy.stop_exit_codes.contains(code), uptime < policy.min_uptime, Duration::ZERO)
-            }
-            Ending::Signaled { .. } => (false, uptime < policy.min_uptime, Duration::ZERO),
-            // Unstable whatever `min_uptime` says, and never tried again at once: the answer
-            // comes at once, too, and the supervisor would do nothing else.
-            Ending::SpawnFailed(failure) => {
-                if failure.permanent && self.begun == 0 {
-                    return Next::Errored { unstable: 1 };
-                }
-                (false, true, SPAWN_RETRY)
-            }
-        };
-        if !policy.autorestart || is_final {
-            return Next::Final;
-        }
-        self.unstable = if is_unstable { self.unstable + 1 } else { 0 };
-        if self.unstable >= policy.max_restarts.max(1) {
-            return Next::Errored { unstable: self.unstable };
-        }
-        let (wait, progress) = self.backoff.next(policy.backoff, uptime);
-        self.backoff = progress;
-        Next::Restart(wait.max(least_wait))
     }
 
     fn arm(&mut self, step: &mut Step<'_>, wait: Duration) {

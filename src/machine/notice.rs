@@ -252,10 +252,10 @@ impl fmt::Display for Setback {
             }
             Self::Ended { ending, uptime } => write!(f, "ended: {ending} after {}", Readable(*uptime)),
             Self::Silent { sign: Sign::Listening, waited } => {
-                write!(f, "does not listen after {} (`listen_timeout`)", Readable(*waited))
+                write!(f, "did not listen within {} (`listen_timeout`)", Readable(*waited))
             }
             Self::Silent { sign: Sign::Message, waited } => {
-                write!(f, "has not sent `ready` after {} (`listen_timeout`)", Readable(*waited))
+                write!(f, "did not send `ready` within {} (`listen_timeout`)", Readable(*waited))
             }
             Self::NoRoom => f.write_str("did not start: its predecessor did not end"),
         }

@@ -11,24 +11,30 @@ pub struct Ticket(pub u64);
 /// before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
-    /// Start those that have no process. Done when their programs are being executed.
+    /// Start those that have no process. Done when their programs are being executed, failed when
+    /// one of them could not be.
     Start(Vec<InstanceId>),
-    /// End them; they stay in the list. Done when their trees are gone.
+    /// End them; they stay in the list. Done when their trees are gone. A reload of their
+    /// application is given up.
     Stop(Vec<InstanceId>),
-    /// End them and start them again with a clean record. Done when the new processes run.
+    /// End them and start them again with a clean record. Done when the new processes run. Waits
+    /// for the end of a reload.
     Restart(Vec<InstanceId>),
     /// Replace them one after the other without a gap where that is possible, else restart them.
-    /// Done when the last predecessor is gone.
+    /// Done when the last predecessor is gone; failed, with the old ones as they were, when a new
+    /// one is not ready. One that comes during a reload runs once after it.
     Reload(Vec<InstanceId>),
     /// Let an application have so many instances. Done when those that are too many are gone and
-    /// the new ones run.
+    /// the new ones run. Waits for the end of a reload. It sticks until the file says another
+    /// number of instances.
     Scale {
         /// Its name.
         app: String,
         /// How many.
         count: Count,
     },
-    /// End them and forget them. Done when their trees are gone.
+    /// End them and forget them. Done when their trees are gone. An application that has none left
+    /// is forgotten until a file names it again.
     Delete(Vec<InstanceId>),
     /// Forget how often they were restarted. Done at once.
     Reset(Vec<InstanceId>),
@@ -52,6 +58,7 @@ pub enum Reply {
     Step(Notice),
     /// All of it is done.
     Done,
-    /// It was refused or has failed: what, why and what to do, for people.
+    /// It was refused or has failed: what, why and what to do, for people, a line each. What was
+    /// possible has been done.
     Failed(String),
 }

@@ -138,6 +138,11 @@ impl Machine {
         self.instances.values().any(|instance| instance.spec.name == name && instance.is_alive())
     }
 
+    /// Whether an application that reads like this has a process, or will have one by itself.
+    pub fn is_any_alive(&self, is_meant: impl Fn(&AppSpec) -> bool) -> bool {
+        self.instances.values().any(|instance| instance.is_alive() && is_meant(&instance.spec))
+    }
+
     fn view_of<'a>(&self, instance: &'a Instance) -> InstanceView<'a> {
         let is_sibling = |other: &&Instance| {
             other.generation == Generation::Settled && other.spec.name == instance.spec.name

@@ -11,13 +11,13 @@ use nix::libc;
 
 use super::{
     channel::{Channel, Delivery, READ},
-    listener::Listener,
+    listener::{Lent, Listener},
 };
 use crate::{
     machine::{
         Run, Sign,
         cluster::{
-            ConnectionId, Effect, Event, Hail, ListenerId, Primary,
+            ConnectionId, Effect, Endpoint, Event, Hail, ListenerId, Primary, Query,
             wire::{self, Decoder, Message},
         },
     },
@@ -26,6 +26,7 @@ use crate::{
         channel,
         poll::{Happened, Poller, When},
         sockets::Owner,
+        spawn::HANDED,
     },
 };
 
@@ -79,6 +80,8 @@ struct Worker {
     channel: Channel,
     decoder: Decoder,
     owner: Option<Owner>,
+    /// What it has at its descriptors from [`HANDED`] on.
+    lent: Vec<Lent>,
     /// The cluster it belongs to.
     app: Option<u32>,
     /// Something waits until it reads; until then nothing is read from it.
@@ -144,6 +147,7 @@ impl Hub {
             channel: Channel::new(ours),
             decoder: Decoder::default(),
             owner,
+            lent: Vec::new(),
             app,
             clogged: false,
             cut_off: false,
@@ -154,6 +158,14 @@ impl Hub {
             self.drive(app, Event::Joined { worker: run, balance: spec.balance });
         }
         Ok(theirs)
+    }
+
+    /// Remembers what a run finds at its descriptors from [`HANDED`] on: a server of a cluster may
+    /// be told to listen there.
+    pub fn lend(&mut self, run: Run, sockets: Vec<Lent>) {
+        if let Some(worker) = self.workers.get_mut(&run.number) {
+            worker.lent = sockets;
+        }
     }
 
     fn app(&mut self, spec: &Arc<AppSpec>) -> u32 {
@@ -280,6 +292,10 @@ impl Hub {
             }
             (Message::HandleAck, Some(app)) => self.drive(app, Event::HandleAck(run)),
             (Message::HandleNack, Some(app)) => self.drive(app, Event::HandleNack(run)),
+            (Message::Cluster(Hail::Query(query)), Some(app)) => {
+                let query = self.with_its_socket(run, query);
+                self.drive(app, Event::Hail(run, Hail::Query(query)));
+            }
             (Message::Cluster(hail), Some(app)) => self.drive(app, Event::Hail(run, hail)),
             (Message::Other | Message::Cluster(Hail::Online), _) => {}
             (Message::HandleAck | Message::HandleNack | Message::Cluster(_), None) => {
@@ -289,6 +305,18 @@ impl Hub {
                     self.news.push(News::Misbehaves(run, "sent a cluster message and is in no cluster"));
                 }
             }
+        }
+    }
+
+    /// A worker that names a descriptor means the socket that it was handed there.
+    fn with_its_socket(&self, run: Run, query: Query) -> Query {
+        let place = query.descriptor.and_then(|descriptor| descriptor.checked_sub(HANDED));
+        let lent = self.workers.get(&run.number).zip(place).and_then(|(worker, at)| worker.lent.get(at));
+        match lent {
+            Some((address, _)) if address.is_stream() => {
+                Query { endpoint: Some(Endpoint::Held { address: address.to_string() }), ..query }
+            }
+            _ => query,
         }
     }
 
@@ -315,8 +343,10 @@ impl Hub {
     fn carry_out(&mut self, app: u32, effect: Effect, out: &mut Vec<Effect>) {
         match effect {
             Effect::Bind(id, endpoint, worker) => {
-                let owner = self.workers.get(&worker.number).and_then(|worker| worker.owner);
-                let event = match Listener::open(&endpoint, owner) {
+                let worker = self.workers.get(&worker.number);
+                let (owner, lent) =
+                    worker.map_or((None, &[][..]), |worker| (worker.owner, worker.lent.as_slice()));
+                let event = match Listener::open(&endpoint, owner, lent) {
                     Ok(listener) => {
                         let bound_to = listener.bound_to();
                         self.listeners.insert((app, id), listener);

@@ -5,14 +5,19 @@ use std::{
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
+    rc::Rc,
 };
 
 use nix::libc;
 
 use crate::{
     machine::cluster::Endpoint,
+    spec::ListenAddress,
     sys::sockets::{self, Owner, SocketFile},
 };
+
+/// A socket of the application's `listen`, which its workers have been handed at their start.
+pub type Lent = (ListenAddress, Rc<OwnedFd>);
 
 #[derive(Debug)]
 pub(super) struct Listener {
@@ -24,8 +29,8 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Opens a socket as a worker asked for it. `owner` is whom the worker runs as, if not as
-    /// procrun does.
-    pub(super) fn open(endpoint: &Endpoint, owner: Option<Owner>) -> io::Result<Self> {
+    /// procrun does; `lent` is what it was handed.
+    pub(super) fn open(endpoint: &Endpoint, owner: Option<Owner>, lent: &[Lent]) -> io::Result<Self> {
         let (socket, file) = match endpoint {
             Endpoint::Tcp { address: None, port, only_v6: _, backlog } => {
                 (sockets::tcp_anywhere(*port, *backlog)?, None)
@@ -45,6 +50,11 @@ impl Listener {
                 }
                 let (socket, file) = sockets::unix(path, mode, *backlog, owner)?;
                 (socket, Some(file))
+            }
+            Endpoint::Held { address } => {
+                let held = lent.iter().find(|(lent, _)| lent.to_string() == *address);
+                let (_, socket) = held.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+                (socket.try_clone()?, None)
             }
         };
         let bound_to = sockets::local_address(&socket);

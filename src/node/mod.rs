@@ -15,4 +15,5 @@ mod listener;
 pub use self::{
     channel::{MAX_OUTGOING, READ},
     hub::{Hub, News},
+    listener::Lent,
 };

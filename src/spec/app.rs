@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{LogSpec, ReloadPolicy, RestartPolicy, Signal, StopPolicy, WatchSpec};
+use super::{Listen, LogSpec, ReloadPolicy, RestartPolicy, Signal, StopPolicy, WatchSpec};
 
 /// One application: what to execute, how many times, and what to do when it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,9 @@ pub struct AppSpec {
     pub exec_mode: ExecMode,
     /// How the instances of a cluster share their connections.
     pub balance: Balance,
+    /// The sockets that procrun opens for it and hands to each of its workers, in the order of their
+    /// descriptors.
+    pub listen: Vec<Listen>,
     /// The environment beside what procrun itself adds.
     pub env: EnvSpec,
     /// Whom to run as.
@@ -203,7 +206,7 @@ impl AppSpec {
     /// Whether an old and a new process of one instance can serve side by side, because procrun
     /// holds the sockets. Else the old one has to end before the new one starts.
     pub fn can_overlap(&self) -> bool {
-        self.is_cluster()
+        self.is_cluster() || !self.listen.is_empty()
     }
 
     /// What a file of this path is called for one instance: PM2 puts `-<id>` before the extension

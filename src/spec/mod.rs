@@ -7,6 +7,7 @@
 mod app;
 pub mod diff;
 mod exit;
+mod listen;
 mod logs;
 mod reload;
 mod restart;
@@ -20,6 +21,7 @@ pub use app::{
 };
 pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
+pub use listen::{Listen, ListenAddress};
 pub use logs::{FileSpec, LogFiles, LogSpec, LogStyle, RuntimeLog, Verbosity};
 pub use reload::ReloadPolicy;
 pub use restart::{Backoff, OnErrored, RestartPolicy};

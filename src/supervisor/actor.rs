@@ -6,7 +6,9 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
-use super::{evaluation::Running, is_stop, launch, report, say_early, timers::Timers, workers::Workers};
+use super::{
+    evaluation::Running, held::Held, is_stop, launch, report, say_early, timers::Timers, workers::Workers,
+};
 use crate::{
     config::{Loaded, Problems, Read, Source},
     logs::{self, Logs},
@@ -32,6 +34,7 @@ struct Supervisor<'a> {
     workers: Workers,
     node: Hub,
     watcher: Watcher,
+    held: Held,
     timers: Timers,
     signals: Signals,
     open_files: OpenFiles,
@@ -61,7 +64,8 @@ pub(super) async fn supervise(
             return Ok(0);
         }
     };
-    if let Err(code) = preflight(plan.apps.iter().map(AsRef::as_ref), source, |line| {
+    let mut held = Held::default();
+    if let Err(code) = preflight(plan.apps.iter().map(AsRef::as_ref), source, &mut held, |line| {
         say_early(format_args!("error: {line}"));
     }) {
         say_early("nothing was started");
@@ -74,6 +78,7 @@ pub(super) async fn supervise(
     for notice in notices {
         warn!("{notice}");
     }
+    held.announce();
     let cpus = cpus_for(&plan);
     let machine = Machine::new(plan, cpus);
     let workers =
@@ -85,6 +90,7 @@ pub(super) async fn supervise(
         workers,
         node: Hub::default(),
         watcher: Watcher::default(),
+        held,
         timers: Timers::default(),
         signals,
         open_files,
@@ -113,6 +119,8 @@ impl Supervisor<'_> {
             if let Some(code) = self.end {
                 // What nobody has waited for ends with procrun, as it does with any PID 1.
                 self.workers.kill_strays();
+                // The files of unix sockets do not go by themselves.
+                self.held.keep_only(|_, _| false);
                 info!("all done, ending with code {code}");
                 return Ok(code);
             }
@@ -154,6 +162,13 @@ impl Supervisor<'_> {
                 }
             }
             self.node.keep_only(|app| self.machine.is_app_alive(app));
+            // Before the start nobody is alive yet.
+            if boot.is_none() {
+                let machine = &self.machine;
+                self.held.keep_only(|app, listen| {
+                    machine.is_any_alive(|spec| spec.name == app && spec.listen == listen)
+                });
+            }
         }
     }
 
@@ -235,7 +250,7 @@ impl Supervisor<'_> {
             self.workers.kill_trees(&kill);
         }
         if !spawn.is_empty() {
-            answers.append(&mut self.workers.spawn(&self.machine, &spawn, &mut self.node));
+            answers.append(&mut self.workers.spawn(&self.machine, &spawn, &mut self.node, &mut self.held));
         }
         answers
     }
@@ -338,13 +353,14 @@ impl Supervisor<'_> {
             AppChange::Add(app) | AppChange::Replace { new: app, .. } => Some(app.as_ref()),
             AppChange::Remove(_) => None,
         });
-        if preflight(new, self.source, |line| error!("{line}")).is_err() {
+        if preflight(new, self.source, &mut self.held, |line| error!("{line}")).is_err() {
             error!("nothing was changed");
             return;
         }
         for notice in notices {
             warn!("{notice}");
         }
+        self.held.announce();
         self.show(&changes, &plan);
         let cpus = cpus_for(&plan);
         // The machine's own plan is the old one as long as an application is being reloaded.
@@ -372,16 +388,19 @@ fn watch(watcher: &mut Watcher, plan: &Plan) {
     }
 }
 
-/// Looks up all programs, directories and users before anything starts; says what is missing and
-/// returns the code of the first.
+/// Looks up all programs, directories and users and opens all sockets before anything starts; says
+/// what is missing and returns the code of the first. What was opened in vain is closed by whoever
+/// asks next which sockets are used.
 fn preflight<'a>(
     apps: impl Iterator<Item = &'a AppSpec>,
     source: &Source,
+    held: &mut Held,
     mut say: impl FnMut(&str),
 ) -> Result<(), ExitCode> {
     let mut first = None;
     for app in apps {
-        if let Err(failure) = launch::preflight(app, source.environment()) {
+        let sockets = |()| if app.autostart { held.open(app) } else { Ok(()) };
+        if let Err(failure) = launch::preflight(app, source.environment()).and_then(sockets) {
             say(&format!("app `{}`: {}", app.name, failure.message));
             first.get_or_insert(failure.code);
         }

@@ -91,6 +91,7 @@ impl Running {
             stdin: null.as_fd(),
             stdout: out.write.as_fd(),
             stderr: err.write.as_fd(),
+            sockets: &[],
             channel: None,
             credentials: None,
             open_files,

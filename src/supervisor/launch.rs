@@ -14,7 +14,7 @@ use crate::{
     spec::{AppSpec, InheritEnv, PrincipalRef},
     sys::{
         accounts::{self, Credentials, Key},
-        spawn::CHANNEL,
+        spawn::HANDED,
     },
 };
 
@@ -25,13 +25,14 @@ pub(super) type Environment = BTreeMap<OsString, OsString>;
 pub(super) const MARKER: &str = "PROCRUN_RUN";
 
 /// Variables by which somebody else speaks with procrun itself; a worker must not answer them.
-const NOT_INHERITED: [&str; 7] = [
+const NOT_INHERITED: [&str; 8] = [
     "NODE_CHANNEL_FD",
     "NODE_CHANNEL_SERIALIZATION_MODE",
     "NODE_UNIQUE_ID",
     "NOTIFY_SOCKET",
     "LISTEN_FDS",
     "LISTEN_PID",
+    "LISTEN_PIDFDID",
     "LISTEN_FDNAMES",
 ];
 
@@ -138,13 +139,23 @@ fn environment(
     {
         set(name, (first + i64::from(instance.number)).to_string());
     }
+    if !spec.listen.is_empty() {
+        // `LISTEN_PID` is written when the process is there.
+        let names: Vec<&str> = spec.listen.iter().map(|socket| socket.name.as_str()).collect();
+        set("LISTEN_FDS", spec.listen.len().to_string());
+        set("LISTEN_FDNAMES", names.join(":"));
+    }
     if spec.is_node() {
-        set("NODE_CHANNEL_FD", CHANNEL.to_string());
+        set("NODE_CHANNEL_FD", (HANDED + spec.listen.len()).to_string());
         set("NODE_CHANNEL_SERIALIZATION_MODE", "json".to_owned());
     }
     if spec.is_cluster() {
         // What `cluster.worker.id` says: the same after a restart.
         set("NODE_UNIQUE_ID", (instance.number + 1).to_string());
+    }
+    if !spec.listen.is_empty() {
+        env.remove(OsStr::new("LISTEN_PID"));
+        env.remove(OsStr::new("LISTEN_PIDFDID"));
     }
     env
 }

@@ -5,6 +5,7 @@
 
 mod actor;
 mod evaluation;
+mod held;
 mod launch;
 mod log_files;
 mod report;

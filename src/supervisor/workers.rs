@@ -9,7 +9,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     io::{self, Write},
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::OpenOptionsExt,
     },
     path::{Path, PathBuf},
@@ -20,6 +20,7 @@ use nix::fcntl::OFlag;
 use tracing::{debug, info, warn};
 
 use super::{
+    held::Held,
     launch::{self, Environment, Prepared},
     log_files, resolve,
 };
@@ -116,11 +117,17 @@ impl Workers {
 
     /// Starts these runs and says what became of each. All pipes are made before the first
     /// process, so that the log knows all names before the first line.
-    pub(super) fn spawn(&mut self, machine: &Machine, runs: &[Run], node: &mut Hub) -> Vec<Event> {
+    pub(super) fn spawn(
+        &mut self,
+        machine: &Machine,
+        runs: &[Run],
+        node: &mut Hub,
+        held: &mut Held,
+    ) -> Vec<Event> {
         let views = runs.iter().filter_map(|run| Some((*run, machine.instance(run.instance)?)));
         let prepared: Vec<_> = views.map(|(run, view)| (run, self.prepare(&view, run))).collect();
         let start = |(run, prepared): (Run, Result<Prepared, SpawnFailure>)| match prepared
-            .and_then(|prepared| self.start(run, prepared, node))
+            .and_then(|prepared| self.start(run, prepared, node, held))
         {
             Ok(()) => Event::Started(run),
             Err(failure) => Event::SpawnFailed(run, failure),
@@ -139,8 +146,18 @@ impl Workers {
         Ok(prepared)
     }
 
-    fn start(&mut self, run: Run, prepared: Prepared, node: &mut Hub) -> Result<(), SpawnFailure> {
+    fn start(
+        &mut self,
+        run: Run,
+        prepared: Prepared,
+        node: &mut Hub,
+        held: &mut Held,
+    ) -> Result<(), SpawnFailure> {
         let place = &self.places[&run.instance];
+        // They are there, unless nobody knew that this would ever be started.
+        held.open(&place.who.spec)?;
+        held.announce();
+        let sockets: Vec<BorrowedFd<'_>> = held.of(&place.who.spec).iter().map(AsFd::as_fd).collect();
         let owner = prepared.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
         let channel = if place.who.spec.is_node() {
             Some(node.open(run, &place.who.spec, owner).map_err(|error| SpawnFailure {
@@ -151,6 +168,9 @@ impl Workers {
         } else {
             None
         };
+        if !sockets.is_empty() && place.who.spec.is_cluster() {
+            node.lend(run, held.lent_to(&place.who.spec));
+        }
         let pid = spawn::spawn(&Launch {
             program: &prepared.program,
             argv: &prepared.argv,
@@ -159,6 +179,7 @@ impl Workers {
             stdin: self.null.as_fd(),
             stdout: place.out.as_fd(),
             stderr: place.err.as_fd(),
+            sockets: &sockets,
             channel: channel.as_ref().map(AsFd::as_fd),
             credentials: prepared.credentials.as_ref(),
             open_files: self.open_files,

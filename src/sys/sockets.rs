@@ -1,7 +1,7 @@
 //! Listening sockets that procrun holds for workers.
 //!
 //! Bound as libuv binds them: SO_REUSEADDR, never SO_REUSEPORT, so that a second program on the
-//! same port is told. All are non-blocking and close-on-exec.
+//! same port is told. All are non-blocking, until [`make_blocking`], and close-on-exec.
 
 use std::{
     fs::{self, Permissions},
@@ -193,6 +193,17 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     }
     // SAFETY: the kernel has just made this descriptor; nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// As many waiting connections as the kernel allows (`net.core.somaxconn`), which cuts it down itself.
+pub const LONGEST_BACKLOG: i32 = i32::MAX;
+
+/// Lets calls on this socket wait, for whomever it is handed to.
+///
+/// # Errors
+/// What fcntl(2) says.
+pub fn make_blocking(socket: &OwnedFd) -> io::Result<()> {
+    socket2::SockRef::from(&socket.as_fd()).set_nonblocking(false)
 }
 
 /// What a socket is bound to; `None` if that is no address of the internet.

@@ -16,13 +16,13 @@ use std::{
     ffi::{CStr, CString, c_int, c_void},
     fmt, io,
     mem::MaybeUninit,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     ptr,
 };
 
 use nix::{
     errno::Errno,
-    fcntl::OFlag,
+    fcntl::{FcntlArg, OFlag, fcntl},
     libc,
     poll::{PollFd, PollFlags, poll},
 };
@@ -46,7 +46,10 @@ pub struct Launch<'a> {
     pub stdout: BorrowedFd<'a>,
     /// Becomes descriptor 2.
     pub stderr: BorrowedFd<'a>,
-    /// Becomes descriptor [`CHANNEL`], if there is one.
+    /// Become the descriptors from [`HANDED`] on. Who gets any is told its own process id as
+    /// `LISTEN_PID`, as sd_listen_fds(3) wants it.
+    pub sockets: &'a [BorrowedFd<'a>],
+    /// Becomes the descriptor after them, if there is one.
     pub channel: Option<BorrowedFd<'a>>,
     /// Whom to run as; `None`: as procrun.
     pub credentials: Option<&'a Credentials>,
@@ -54,8 +57,10 @@ pub struct Launch<'a> {
     pub open_files: OpenFiles,
 }
 
-/// The descriptor that [`Launch::channel`] becomes.
-pub const CHANNEL: c_int = 3;
+/// The first descriptor beyond the standard streams (systemd: `SD_LISTEN_FDS_START`).
+pub const HANDED: usize = 3;
+/// The same as the kernel counts.
+const FIRST: RawFd = 3;
 
 /// The step at which a start failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +117,11 @@ struct Shared<'a> {
     launch: &'a Launch<'a>,
     argv: Vec<*const libc::c_char>,
     env: Vec<*const libc::c_char>,
+    /// What becomes the descriptors from [`HANDED`] on, in this order. None of them is one of those
+    /// numbers itself, so that none is overwritten before its turn.
+    handed: Vec<RawFd>,
+    /// Where the child writes its process id; null if it need not know it.
+    pid_text: *mut u8,
     parent: u32,
     /// Where it failed and with which errno; written by a child that shares the memory while the
     /// parent waits.
@@ -134,16 +144,69 @@ const START_PATIENCE: u16 = 5000;
 /// # Errors
 /// The step that failed and the kernel's reason.
 pub fn spawn(launch: &Launch<'_>) -> Result<Pid, Error> {
-    let pointers = |strings: &[CString]| strings.iter().map(|it| it.as_ptr()).chain([ptr::null()]).collect();
+    let pointers = |strings: &[CString], more: Option<*const libc::c_char>| {
+        strings.iter().map(|it| it.as_ptr()).chain(more).chain([ptr::null()]).collect()
+    };
+    let streams = |errno: Errno| Error { stage: Stage::Streams, source: errno.into() };
+    let mut out_of_the_way = Vec::new();
+    let handed = handed(launch, &mut out_of_the_way).map_err(streams)?;
+    let mut listen_pid = ListenPid::EMPTY;
+    let entry = ptr::from_mut(&mut listen_pid).cast::<u8>();
+    let is_told = !launch.sockets.is_empty();
     let shared = Shared {
         launch,
-        argv: pointers(launch.argv),
-        env: pointers(launch.env),
+        argv: pointers(launch.argv, None),
+        env: pointers(launch.env, is_told.then_some(entry.cast_const().cast())),
+        handed,
+        pid_text: if is_told { entry.wrapping_add(ListenPid::NAME.len()) } else { ptr::null_mut() },
         parent: std::process::id(),
         failed: None,
         report: None,
     };
     if launch.credentials.is_some() { spawn_apart(shared) } else { spawn_sharing(shared) }
+}
+
+/// `LISTEN_PID=` and room for the digits of a process id and a NUL.
+#[repr(transparent)]
+struct ListenPid([u8; 24]);
+
+impl ListenPid {
+    const NAME: &[u8] = b"LISTEN_PID=";
+    const EMPTY: Self = {
+        let mut text = [0; 24];
+        text.split_at_mut(Self::NAME.len()).0.copy_from_slice(Self::NAME);
+        Self(text)
+    };
+}
+
+/// What is handed to the child beyond its standard streams. What stands where one of them is to be
+/// gets another number, which `moved` keeps open.
+fn handed(launch: &Launch<'_>, moved: &mut Vec<OwnedFd>) -> Result<Vec<RawFd>, Errno> {
+    let end = end_of_handed(launch);
+    let all = launch.sockets.iter().copied().chain(launch.channel);
+    all.map(|fd| {
+        if fd.as_raw_fd() >= end {
+            return Ok(fd.as_raw_fd());
+        }
+        let fd = above(fd, end)?;
+        let number = fd.as_raw_fd();
+        moved.push(fd);
+        Ok(number)
+    })
+    .collect()
+}
+
+/// The first number after those of what is handed to the child.
+fn end_of_handed(launch: &Launch<'_>) -> RawFd {
+    let end = HANDED + launch.sockets.len() + usize::from(launch.channel.is_some());
+    RawFd::try_from(end).unwrap_or(RawFd::MAX)
+}
+
+/// The same open file with a number of at least `least`.
+fn above(fd: BorrowedFd<'_>, least: RawFd) -> Result<OwnedFd, Errno> {
+    let fd = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(least))?;
+    // SAFETY: the kernel has just made this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 fn spawn_sharing(mut shared: Shared<'_>) -> Result<Pid, Error> {
@@ -177,7 +240,9 @@ fn spawn_sharing(mut shared: Shared<'_>) -> Result<Pid, Error> {
 fn spawn_apart(mut shared: Shared<'_>) -> Result<Pid, Error> {
     let no_process = |errno: Errno| Error { stage: Stage::Fork, source: errno.into() };
     let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(no_process)?;
-    shared.report = Some(write);
+    let end = end_of_handed(shared.launch);
+    let in_the_way = write.as_raw_fd() < end;
+    shared.report = Some(if in_the_way { above(write.as_fd(), end).map_err(no_process)? } else { write });
     let blocked = BlockedSignals::all();
     // SAFETY: the child calls `child` at once, which makes only system calls and never returns.
     let pid = unsafe { libc::fork() };
@@ -245,16 +310,13 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
                 return Stage::Streams;
             }
         }
-        if let Some(channel) = launch.channel {
-            // dup2 onto itself does nothing, and leaves it to be closed by exec.
-            let done = if channel.as_raw_fd() == CHANNEL {
-                libc::fcntl(CHANNEL, libc::F_SETFD, 0)
-            } else {
-                libc::dup2(channel.as_raw_fd(), CHANNEL)
-            };
-            if done < 0 {
+        for (from, to) in shared.handed.iter().zip(FIRST..) {
+            if libc::dup2(*from, to) < 0 {
                 return Stage::Streams;
             }
+        }
+        if !shared.pid_text.is_null() {
+            write_decimal(libc::getpid().cast_unsigned(), shared.pid_text);
         }
         let limit = libc::rlimit { rlim_cur: launch.open_files.soft, rlim_max: launch.open_files.hard };
         libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
@@ -275,6 +337,19 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
         libc::execve(launch.program.as_ptr(), shared.argv.as_ptr(), shared.env.as_ptr());
     }
     Stage::Exec
+}
+
+/// The digits of a number. What comes after them is zero already.
+///
+/// # Safety
+/// `to` has room for ten bytes, which nobody else uses meanwhile.
+unsafe fn write_decimal(number: u32, to: *mut u8) {
+    let length = number.checked_ilog10().unwrap_or(0) + 1;
+    for place in 0..length {
+        let digit = number / 10_u32.pow(length - 1 - place) % 10;
+        // SAFETY: fewer than ten bytes from the start; the number of a place fits everywhere.
+        unsafe { to.add(place as usize).write(b'0' + u8::try_from(digit).unwrap_or(0)) };
+    }
 }
 
 /// By bare system calls: glibc's wrappers change the ids of all threads of the *parent*.
@@ -350,4 +425,36 @@ pub fn dev_null() -> io::Result<OwnedFd> {
     }
     // SAFETY: as above.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HANDED, Launch, OpenFiles, dev_null, end_of_handed, handed};
+    use std::os::fd::{AsFd, AsRawFd};
+
+    #[test]
+    fn what_stands_where_something_is_handed_is_moved_first() {
+        let null = dev_null().unwrap();
+        let sockets = vec![null.as_fd(); 200];
+        let launch = Launch {
+            program: c"/bin/true",
+            argv: &[],
+            env: &[],
+            cwd: c"/",
+            stdin: null.as_fd(),
+            stdout: null.as_fd(),
+            stderr: null.as_fd(),
+            sockets: &sockets,
+            channel: Some(null.as_fd()),
+            credentials: None,
+            open_files: OpenFiles { soft: 1024, hard: 1024 },
+        };
+        let end = end_of_handed(&launch);
+        assert_eq!(usize::try_from(end).unwrap(), HANDED + 201);
+        assert!(null.as_raw_fd() < end, "it is in the way");
+        let mut moved = Vec::new();
+        let all = handed(&launch, &mut moved).unwrap();
+        assert_eq!((all.len(), moved.len()), (201, 201));
+        assert!(all.iter().all(|fd| *fd >= end), "{all:?}");
+    }
 }

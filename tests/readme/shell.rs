@@ -1,6 +1,7 @@
 //! Where the examples are typed: a directory with the files that they name, seen as /mnt, in a mount
 //! namespace of its own. There /tmp is empty, so that what an example writes to it never meets the
-//! machine's own files, and every user may read everything.
+//! machine's own files, and every user may read everything. The network is its own too: the ports of the
+//! examples are always free.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -57,13 +58,21 @@ impl Shell {
             "mount --bind '{}' '{dir}/bin/procrun'\n\
              mount --rbind '{dir}' /mnt\n\
              mount -t tmpfs -o mode=1777 tmpfs /tmp\n\
+             ip link set lo up\n\
              cd /mnt",
             env!("CARGO_BIN_EXE_procrun")
         );
+        // gunicorn and uvicorn.
+        let from_pypi = repository().join("target/python/bin");
         let here = std::env::var("PATH").expect("a PATH");
-        let launch =
-            self.bed.launch(&["-c", &format!("exec {line}")]).binary("sh").own_mounts().after(&enter);
-        let launch = launch.env("PATH", &format!("/mnt/bin:{SYSTEM_PATH}:{here}"));
+        let launch = self
+            .bed
+            .launch(&["-c", &format!("exec {line}")])
+            .binary("sh")
+            .own_mounts()
+            .own_network()
+            .after(&enter);
+        let launch = launch.env("PATH", &format!("/mnt/bin:{SYSTEM_PATH}:{here}:{}", from_pypi.display()));
         let launch = launch.env("HOME", "/mnt").env("TZ", "UTC");
         env.iter().fold(launch, |launch, (name, value)| launch.env(name, value)).start()
     }

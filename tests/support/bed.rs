@@ -204,6 +204,12 @@ impl Launch<'_> {
         self
     }
 
+    /// In a network namespace of its own, in which nothing is up yet.
+    pub fn own_network(mut self) -> Self {
+        self.around.extend(["unshare", "--net", "--"].map(str::to_owned));
+        self
+    }
+
     /// On a terminal of its own that is its controlling one; the capture of stdout has both streams.
     pub fn terminal(mut self) -> Self {
         self.terminal = true;

@@ -66,6 +66,12 @@ pub enum Endpoint {
         /// How many connections may wait, at least 1.
         backlog: i32,
     },
+    /// A socket that every worker of the application was given at its start. The workers accept
+    /// from it themselves, whatever their balance: they have it anyway.
+    Held {
+        /// Where it listens, as it is written.
+        address: String,
+    },
 }
 
 impl Endpoint {
@@ -80,7 +86,8 @@ impl Endpoint {
                 (address, port) == (others, other)
             }
             (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
-            (Self::Tcp { .. } | Self::Udp { .. } | Self::Unix { .. }, _) => false,
+            (Self::Held { address }, Self::Held { address: other }) => address == other,
+            (Self::Tcp { .. } | Self::Udp { .. } | Self::Unix { .. } | Self::Held { .. }, _) => false,
         }
     }
 
@@ -90,7 +97,8 @@ impl Endpoint {
             (Self::Tcp { port, .. }, Self::Tcp { port: other, .. })
             | (Self::Udp { port, .. }, Self::Udp { port: other, .. }) => port == other,
             (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
-            (Self::Tcp { .. } | Self::Udp { .. } | Self::Unix { .. }, _) => false,
+            // One that is held is not opened: nothing is in its way.
+            (Self::Tcp { .. } | Self::Udp { .. } | Self::Unix { .. } | Self::Held { .. }, _) => false,
         }
     }
 }
@@ -135,6 +143,9 @@ pub struct Query {
     pub seq: u64,
     /// Where; `None` is something that this primary cannot do.
     pub endpoint: Option<Endpoint>,
+    /// The descriptor of a stream socket that it has instead of an address. Whoever knows what its
+    /// descriptors are says so in `endpoint`.
+    pub descriptor: Option<usize>,
     /// Tells several servers on one address apart.
     pub index: u64,
     /// What the server says of itself.

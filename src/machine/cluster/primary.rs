@@ -208,7 +208,7 @@ impl Primary {
     }
 
     fn query(&mut self, worker: Run, query: Query, out: &mut Vec<Effect>) {
-        let Query { seq, endpoint, index, data } = query;
+        let Query { seq, endpoint, descriptor: _, index, data } = query;
         let refuse = |errno| {
             let outcome = Outcome {
                 listener: ListenerId(0),
@@ -335,7 +335,9 @@ impl Primary {
         let State::Bound(address) = listener.state else { return };
         let handle = match (&listener.endpoint, state.balance) {
             (Endpoint::Udp { .. }, _) => Some(Handle::Datagram),
-            (Endpoint::Tcp { .. } | Endpoint::Unix { .. }, Balance::Shared) => Some(Handle::Stream),
+            (Endpoint::Held { .. }, _) | (Endpoint::Tcp { .. } | Endpoint::Unix { .. }, Balance::Shared) => {
+                Some(Handle::Stream)
+            }
             (Endpoint::Tcp { .. } | Endpoint::Unix { .. }, Balance::RoundRobin) => None,
         };
         let outcome = Outcome {

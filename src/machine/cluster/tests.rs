@@ -81,7 +81,7 @@ impl World {
             Effect::Bind(id, endpoint, _) => {
                 let port = match endpoint {
                     Endpoint::Tcp { port, .. } | Endpoint::Udp { port, .. } => port,
-                    Endpoint::Unix { .. } => 0,
+                    Endpoint::Unix { .. } | Endpoint::Held { .. } => 0,
                 };
                 let ours = self.kernel.values().any(|(open, _)| open.is_in_the_way_of(&endpoint));
                 if self.taken.contains(&port) || ours {
@@ -163,7 +163,7 @@ impl World {
 
     fn ask(&mut self, worker: Run, endpoint: Endpoint, index: u64) {
         self.last_index = index;
-        let query = Query { seq: 7, endpoint: Some(endpoint), index, data: None };
+        let query = Query { seq: 7, endpoint: Some(endpoint), descriptor: None, index, data: None };
         self.hail(worker, Hail::Query(query));
     }
 
@@ -552,13 +552,15 @@ fn several_servers_of_one_application_have_a_socket_each() {
 }
 
 #[test]
-fn udp_and_shared_servers_get_the_socket_itself() {
+fn udp_shared_and_held_servers_get_the_socket_itself() {
     let mut world = World::default();
     let (turns, shares) = (world.join(Balance::RoundRobin), world.join(Balance::Shared));
     world.ask(turns, udp(3), 0);
     world.ask(shares, tcp(1), 0);
+    // A worker that has the socket itself could make a primary that accepts from it wait.
+    world.ask(turns, Endpoint::Held { address: "tcp://*:80".to_owned() }, 0);
     let handles: Vec<_> = world.answers.iter().map(|(_, it)| it.to_query.clone().unwrap().handle).collect();
-    assert_eq!(handles, [Some(Handle::Datagram), Some(Handle::Stream)]);
+    assert_eq!(handles, [Some(Handle::Datagram), Some(Handle::Stream), Some(Handle::Stream)]);
     assert!(world.watched.is_empty(), "the workers accept for themselves");
 }
 
@@ -568,7 +570,10 @@ fn ticket_keys_of_the_first_are_those_of_all() {
     let ask = |world: &mut World, keys: &str| {
         let worker = world.join(Balance::RoundRobin);
         let data = Some(keys.into());
-        world.hail(worker, Hail::Query(Query { seq: 1, endpoint: Some(tcp(1)), index: 0, data }));
+        world.hail(
+            worker,
+            Hail::Query(Query { seq: 1, endpoint: Some(tcp(1)), descriptor: None, index: 0, data }),
+        );
         world.answers.last().unwrap().1.to_query.clone().unwrap().data
     };
     assert_eq!(ask(&mut world, "\"first\"").as_deref(), Some("\"first\""));

@@ -214,6 +214,7 @@ fn hail(line: &[u8]) -> Result<Hail, Broken> {
         Some("queryServer") => Hail::Query(Query {
             seq: seq()?,
             endpoint: endpoint(&raw),
+            descriptor: descriptor(&raw),
             index: raw.index.unwrap_or(0),
             data: data(&raw.data),
         }),
@@ -234,7 +235,7 @@ fn endpoint(raw: &Raw<'_>) -> Option<Endpoint> {
     // What Node takes when it is told nothing.
     let backlog = backlog.unwrap_or(511);
     let only_v6 = flags & 1 != 0;
-    if raw.fd.as_i64().is_some_and(|fd| fd >= 0) {
+    if raw.fd.as_u64().is_some() {
         return None;
     }
     let port = || raw.port.as_u64().unwrap_or(0).try_into().ok();
@@ -261,6 +262,11 @@ fn endpoint(raw: &Raw<'_>) -> Option<Endpoint> {
         });
     }
     Some(Endpoint::Tcp { address: address.map(str::to_owned), port: port()?, only_v6, backlog })
+}
+
+/// Datagram sockets have a type of address, also when they have no address.
+fn descriptor(raw: &Raw<'_>) -> Option<usize> {
+    raw.fd.as_u64().filter(|_| raw.address_type.is_null()).and_then(|fd| fd.try_into().ok())
 }
 
 fn data(data: &Value) -> Option<Data> {
@@ -405,7 +411,7 @@ mod tests {
             r#"{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"data":null,"address":null,"port":3000,"addressType":4,"seq":1}"#,
         );
         let endpoint = Endpoint::Tcp { address: None, port: 3000, only_v6: false, backlog: 511 };
-        assert_eq!(tcp, Query { seq: 1, endpoint: Some(endpoint), index: 0, data: None });
+        assert_eq!(tcp, Query { seq: 1, endpoint: Some(endpoint), descriptor: None, index: 0, data: None });
 
         let tls = query(
             r#"{"cmd":"NODE_CLUSTER","act":"queryServer","index":1,"data":{"ticketKeys":"00ff"},"address":"::1","port":443,"addressType":6,"flags":1,"backlog":5,"seq":9}"#,
@@ -430,7 +436,7 @@ mod tests {
         let inherited = query(
             r#"{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"data":null,"address":null,"port":null,"addressType":null,"fd":3,"seq":4}"#,
         );
-        assert_eq!(inherited.endpoint, None, "a descriptor of whom?");
+        assert_eq!((inherited.endpoint, inherited.descriptor), (None, Some(3)), "a descriptor of whom?");
 
         for (line, hail) in [
             (r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#, Hail::Online),

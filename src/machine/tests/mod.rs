@@ -38,6 +38,7 @@ fn app(name: &str) -> AppSpec {
         instances: Instances::Count(1),
         exec_mode: ExecMode::Fork,
         balance: Balance::default(),
+        listen: Vec::new(),
         env: EnvSpec::default(),
         identity: Identity::default(),
         autostart: true,

@@ -1,0 +1,286 @@
+//! The text of a held socket → where it is and what it is called, or what is wrong with it.
+//!
+//! It looks at texts only: no name is looked up, and whether a port is free shows when it is opened.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
+
+use super::{
+    origin::AppSettings,
+    problem::Problem,
+    tree::{Node, Value, shorten},
+    value::{self, Complaint, Decoded},
+};
+use crate::spec::{AppSpec, Listen, ListenAddress};
+
+/// More sockets than this for one application are a mistake.
+const MAX_SOCKETS: usize = 64;
+/// `sun_path` of unix(7) less the NUL at its end.
+const LONGEST_PATH: usize = 107;
+/// `FDNAME_MAX` of systemd, sd_listen_fds(3).
+const LONGEST_NAME: usize = 255;
+
+/// One address or a list of them.
+pub(super) fn listen(node: &Node) -> Decoded<Vec<Listen>> {
+    let one = std::slice::from_ref(node);
+    let items = match &node.value {
+        Value::List(items) => items.as_slice(),
+        _ => one,
+    };
+    if items.len() > MAX_SOCKETS {
+        return value::complain(format!("has {} sockets, at most {MAX_SOCKETS} are taken", items.len()));
+    }
+    let mut sockets: Vec<Listen> = Vec::with_capacity(items.len());
+    for item in items {
+        let refuse = |message| vec![Complaint { message, at: item.at }];
+        let Value::Text(_) = &item.value else {
+            return Err(refuse(format!(
+                "must be an address such as \"tcp://0.0.0.0:8080\" or \"unix:///run/app.sock\", \
+                 or a list of them, not {}",
+                item.value.describe()
+            )));
+        };
+        let text = value::full_text(item).map_err(|complaints| {
+            complaints.into_iter().flat_map(|it| refuse(it.message)).collect::<Vec<_>>()
+        })?;
+        let socket = socket(&text).map_err(refuse)?;
+        if sockets.iter().any(|other| other.address == socket.address) {
+            return Err(refuse(format!("names {} twice", socket.address)));
+        }
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
+
+/// `ADDRESS` or `name=ADDRESS`.
+fn socket(text: &str) -> Result<Listen, String> {
+    let named = text.split_once('=').filter(|(name, _)| !name.contains([':', '/']));
+    let (name, text) = match named {
+        Some((name, _)) if name.is_empty() || name.len() > LONGEST_NAME => {
+            return Err(format!(
+                "has a name of {} bytes before the `=`, it is 1 to {LONGEST_NAME}",
+                name.len()
+            ));
+        }
+        Some((name, _)) if !name.bytes().all(is_printable) => {
+            return Err(format!(
+                "has a name with other than printable ASCII characters: `{}`",
+                shorten(name)
+            ));
+        }
+        Some((name, address)) => (Some(name), address),
+        None => (None, text),
+    };
+    let address = address(text)?;
+    let name = name.map_or_else(|| name_of(&address), str::to_owned);
+    Ok(Listen { name, address })
+}
+
+fn is_printable(byte: u8) -> bool {
+    byte == b' ' || byte.is_ascii_graphic()
+}
+
+/// As it is written; a name only if it was given one.
+pub(super) fn shown(socket: &Listen) -> String {
+    let Listen { name, address } = socket;
+    if *name == name_of(address) { address.to_string() } else { format!("{name}={address}") }
+}
+
+/// The address itself, with `_` for what cannot stand in a name: `tcp_0.0.0.0_8080`.
+fn name_of(address: &ListenAddress) -> String {
+    let text = address.to_string().replacen("://", "_", 1);
+    text.chars().map(|c| if c.is_ascii_graphic() && c != ':' { c } else { '_' }).collect()
+}
+
+fn address(text: &str) -> Result<ListenAddress, String> {
+    match text.split_once(':') {
+        Some(("tcp", rest)) => tcp(text, slashes(rest)),
+        Some(("udp", rest)) => udp(text, slashes(rest)),
+        Some(("unix", rest)) => unix(text, slashes(rest)),
+        _ => Err(no_kind(text)),
+    }
+}
+
+fn slashes(rest: &str) -> &str {
+    rest.strip_prefix("//").unwrap_or(rest)
+}
+
+fn no_kind(text: &str) -> String {
+    let like = if text.parse::<u16>().is_ok() {
+        format!("`tcp://0.0.0.0:{text}`")
+    } else if text.parse::<SocketAddr>().is_ok() {
+        format!("`tcp://{text}`")
+    } else if text.starts_with('/') {
+        format!("`unix://{text}`")
+    } else {
+        "`tcp://0.0.0.0:8080`, `udp://0.0.0.0:53` or `unix:///run/app.sock`".to_owned()
+    };
+    hinted(
+        &format!("names `{}`, which does not begin with `tcp://`, `udp://` or `unix://`", shorten(text)),
+        &format!("write {like}"),
+    )
+}
+
+fn tcp(text: &str, rest: &str) -> Result<ListenAddress, String> {
+    let (host, port) = host_and_port(text, rest, "tcp")?;
+    if host == "*" {
+        return Ok(ListenAddress::TcpAnywhere(port));
+    }
+    internet(text, host, port).map(ListenAddress::Tcp)
+}
+
+fn udp(text: &str, rest: &str) -> Result<ListenAddress, String> {
+    let (host, port) = host_and_port(text, rest, "udp")?;
+    internet(text, host, port).map(ListenAddress::Udp)
+}
+
+fn host_and_port<'a>(text: &str, rest: &'a str, kind: &str) -> Result<(&'a str, u16), String> {
+    let shown = shorten(text);
+    let after_brackets = rest.find(']').unwrap_or(0);
+    let Some(colon) = rest.rfind(':').filter(|colon| *colon > after_brackets || after_brackets == 0) else {
+        return Err(hinted(
+            &format!("names `{shown}`, which has no port"),
+            &format!("write `{kind}://{rest}:8080`"),
+        ));
+    };
+    let (host, port) = (&rest[..colon], &rest[colon + 1..]);
+    match port.parse() {
+        // Rust would take a sign.
+        Ok(number) if port.bytes().all(|byte| byte.is_ascii_digit()) => Ok((host, number)),
+        _ => Err(format!("names `{shown}`, but a port is a number from 0 to 65535, not `{}`", shorten(port))),
+    }
+}
+
+fn internet(text: &str, host: &str, port: u16) -> Result<SocketAddr, String> {
+    let shown = shorten(text);
+    if host.is_empty() {
+        return Err(hinted(
+            &format!("names `{shown}`, which has no address"),
+            "`*` means all addresses, with TCP",
+        ));
+    }
+    if host.parse::<Ipv6Addr>().is_ok() {
+        return Err(hinted(
+            &format!("names `{shown}`, but an IPv6 address stands in brackets"),
+            &format!("write `[{host}]:{port}`"),
+        ));
+    }
+    // With brackets, and a zone by its number.
+    if let Ok(address) = format!("{host}:{port}").parse::<SocketAddr>() {
+        return Ok(address);
+    }
+    match host.parse::<IpAddr>() {
+        Ok(address) => Ok(SocketAddr::new(address, port)),
+        Err(_) => Err(hinted(
+            &format!("names `{shown}`, but `{}` is no numeric address", shorten(host)),
+            "names are not looked up: write 0.0.0.0, 127.0.0.1, [::1] or, with TCP, * for all addresses",
+        )),
+    }
+}
+
+fn unix(text: &str, path: &str) -> Result<ListenAddress, String> {
+    let shown = shorten(text);
+    if path.starts_with('@') {
+        return Err(hinted(
+            &format!("names `{shown}`, but abstract sockets are not opened"),
+            "they have no file rights; write a path",
+        ));
+    }
+    if !path.starts_with('/') {
+        return Err(hinted(
+            &format!("names `{shown}`, but the path of a unix socket is absolute"),
+            &format!("three slashes: `unix:///run/{}`", path.rsplit('/').next().unwrap_or_default()),
+        ));
+    }
+    if path.ends_with('/') {
+        return Err(format!("names `{shown}`, which is a directory and no socket"));
+    }
+    if path.len() > LONGEST_PATH {
+        return Err(format!(
+            "has a path of {} bytes, a unix socket's has at most {LONGEST_PATH}",
+            path.len()
+        ));
+    }
+    // `//` is `/`, so that one file has one name.
+    Ok(ListenAddress::Unix(Path::new(path).components().collect()))
+}
+
+fn hinted(message: &str, hint: &str) -> String {
+    format!("{message}\n  hint: {hint}")
+}
+
+/// Sockets that two applications want; `settings` are those of `apps`, in the same order.
+pub(super) fn clashes(apps: &[Arc<AppSpec>], settings: &[AppSettings]) -> Vec<Problem> {
+    let mut first: BTreeMap<&ListenAddress, &str> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (app, settings) in apps.iter().zip(settings) {
+        for socket in app.listen.iter().filter(|socket| !socket.address.is_any_port()) {
+            let Some(other) = first.insert(&socket.address, &app.name) else { continue };
+            let message =
+                format!("`listen` in app `{}`: app `{other}` has {} already", app.name, socket.address);
+            let problem = Problem { place: settings.place_of("listen"), message, hint: None };
+            problems.push(problem.hint("give each app its own; `instances` runs several processes on one"));
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{name_of, socket};
+
+    #[test]
+    fn addresses_are_read_as_they_are_shown() {
+        for (text, name) in [
+            ("tcp://0.0.0.0:8080", "tcp_0.0.0.0_8080"),
+            ("tcp://[::]:8080", "tcp_[__]_8080"),
+            ("tcp://[fe80::1%2]:80", "tcp_[fe80__1%2]_80"),
+            ("tcp://127.0.0.1:0", "tcp_127.0.0.1_0"),
+            ("tcp://*:65535", "tcp_*_65535"),
+            ("udp://0.0.0.0:53", "udp_0.0.0.0_53"),
+            ("unix:///run/app=1.sock", "unix_/run/app=1.sock"),
+            ("unix:///run/ä b:.sock", "unix_/run/__b_.sock"),
+        ] {
+            let read = socket(text).unwrap();
+            assert_eq!(read.address.to_string(), text);
+            assert_eq!(read.name, name);
+        }
+        let named = socket("http=tcp://*:80").unwrap();
+        assert_eq!((named.name.as_str(), name_of(&named.address).as_str()), ("http", "tcp_*_80"));
+        assert_eq!(socket("unix:/run/a.sock").unwrap().address.to_string(), "unix:///run/a.sock");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (text, part) in [
+            ("8080", "write `tcp://0.0.0.0:8080`"),
+            ("127.0.0.1:80", "write `tcp://127.0.0.1:80`"),
+            ("/run/a.sock", "write `unix:///run/a.sock`"),
+            ("http://0.0.0.0:80", "does not begin with"),
+            ("tcp://0.0.0.0", "has no port"),
+            ("tcp://[::1]", "has no port"),
+            ("tcp://0.0.0.0:70000", "not `70000`"),
+            ("tcp://0.0.0.0:+80", "not `+80`"),
+            ("tcp://0.0.0.0:80/", "not `80/`"),
+            ("tcp://:80", "has no address"),
+            ("tcp://localhost:80", "names are not looked up"),
+            ("tcp://::1:80", "in brackets"),
+            ("udp://*:53", "is no numeric address"),
+            ("unix://run/app.sock", "`unix:///run/app.sock`"),
+            ("unix:@app", "abstract"),
+            ("unix:///run/", "is a directory"),
+            ("=tcp://*:80", "a name of 0 bytes"),
+            ("ä=tcp://*:80", "printable ASCII"),
+        ] {
+            let said = socket(text).unwrap_err();
+            assert!(said.contains(part), "{text}: {said}");
+        }
+        let long = format!("unix:///{}", "x".repeat(107));
+        assert!(socket(&long).unwrap_err().contains("has a path of 108 bytes"));
+        assert!(socket(&long[..long.len() - 1]).is_ok());
+    }
+}

@@ -1,0 +1,223 @@
+//! What comes when the process of an instance has ended: its tree, its restart policy, its end.
+
+use std::time::Duration;
+
+use super::{Instance, State, Step, Then, Verdict};
+use crate::{
+    machine::{
+        backoff::Progress,
+        event::{Effect, Ending, Run, SpawnFailure},
+        notice::{Generation, Next, Notice, Setback},
+        record::Past,
+        trial::Outcome,
+    },
+    spec::{ExitCode, Signal},
+};
+
+/// The least wait before another try to start what could not be started.
+const SPAWN_RETRY: Duration = Duration::from_millis(100);
+
+impl Instance {
+    pub(in crate::machine) fn spawn_failed(&mut self, step: &mut Step<'_>, failure: SpawnFailure) -> Verdict {
+        match &mut self.state {
+            State::Launching { stop, .. } => match stop.take() {
+                Some(stop) => self.follow(step, stop.then, failure.code),
+                None => self.ended(step, Ending::SpawnFailed(failure), Duration::ZERO, false),
+            },
+            State::Stopped
+            | State::Online { .. }
+            | State::Draining { .. }
+            | State::Stopping { .. }
+            | State::Waiting
+            | State::Errored => Verdict::Nothing,
+        }
+    }
+
+    /// The main process has been reaped.
+    pub(in crate::machine) fn exited(
+        &mut self,
+        step: &mut Step<'_>,
+        ending: Ending,
+        leftovers: bool,
+    ) -> Verdict {
+        let leftovers = leftovers && self.spec.stop.treekill;
+        match &mut self.state {
+            State::Launching { since, stop, .. } => {
+                let uptime = step.now.since(*since);
+                match stop.take() {
+                    Some(stop) => self.stopped(step, &ending, uptime, stop.then),
+                    None => self.ended(step, ending, uptime, leftovers),
+                }
+            }
+            State::Online { since, .. } => {
+                let uptime = step.now.since(*since);
+                self.ended(step, ending, uptime, leftovers)
+            }
+            State::Draining { run, since, signal, then } => {
+                let (run, since, signal, then) = (*run, *since, *signal, *then);
+                self.state = State::Stopping { run, ended: false, signal, since, kills: 0, then };
+                self.arm(step, self.spec.stop.kill_timeout);
+                self.exited(step, ending, leftovers)
+            }
+            State::Stopping { ended: ended @ false, signal, since, then, run, .. } => {
+                let uptime = step.now.since(*since);
+                if leftovers {
+                    *ended = true;
+                    let (run, signal) = (Run { instance: self.id, number: *run }, *signal);
+                    self.say_ended(step, &ending, uptime, Next::Sweep);
+                    self.sweep(step, run, signal);
+                    Verdict::Nothing
+                } else {
+                    let then = *then;
+                    self.stopped(step, &ending, uptime, then)
+                }
+            }
+            State::Stopping { ended: true, .. } | State::Stopped | State::Waiting | State::Errored => {
+                Verdict::Nothing
+            }
+        }
+    }
+
+    /// The last process of the tree is gone.
+    pub(in crate::machine) fn tree_gone(&mut self, step: &mut Step<'_>) -> Verdict {
+        match &self.state {
+            State::Stopping { ended: true, then, .. } => {
+                let then = *then;
+                self.follow(step, then, 0)
+            }
+            State::Stopping { ended: false, .. }
+            | State::Launching { .. }
+            | State::Online { .. }
+            | State::Draining { .. }
+            | State::Stopped
+            | State::Waiting
+            | State::Errored => Verdict::Nothing,
+        }
+    }
+
+    /// The process has ended by itself.
+    fn ended(&mut self, step: &mut Step<'_>, ending: Ending, uptime: Duration, leftovers: bool) -> Verdict {
+        let code = ending.code();
+        let (next, then) = if self.generation == Generation::Coming {
+            // Its predecessor is still there.
+            (Next::Stay, Then::Remove)
+        } else {
+            let next = self.decide(&ending, uptime);
+            (next, Then::Follow(next))
+        };
+        let run = self.run();
+        self.say_ended(step, &ending, uptime, next);
+        self.end_trial(|| Outcome::Failed(Setback::Ended { ending, uptime }));
+        match run {
+            Some(run) if leftovers => {
+                let signal = self.spec.stop_signal();
+                self.state =
+                    State::Stopping { run: run.number, ended: true, signal, since: step.now, kills: 0, then };
+                self.sweep(step, run, signal);
+                self.arm(step, self.spec.stop.kill_timeout);
+                // Its own code counts now: later nobody knows it any more.
+                match next {
+                    Next::Final => Verdict::Ended(code),
+                    Next::Errored { .. } => Verdict::Errored(code),
+                    Next::Restart(_) | Next::Stay | Next::Sweep => Verdict::Nothing,
+                }
+            }
+            _ => self.follow(step, then, code),
+        }
+    }
+
+    /// The process has ended as it was asked to.
+    fn stopped(&mut self, step: &mut Step<'_>, ending: &Ending, uptime: Duration, then: Then) -> Verdict {
+        let next = match &then {
+            Then::Follow(next) => *next,
+            Then::Restart => Next::Restart(Duration::ZERO),
+            Then::Stay | Then::Remove => Next::Stay,
+        };
+        self.say_ended(step, ending, uptime, next);
+        self.follow(step, then, 0)
+    }
+
+    fn say_ended(&mut self, step: &mut Step<'_>, ending: &Ending, uptime: Duration, next: Next) {
+        self.record.ended(Past { ending: ending.clone(), uptime, at: step.now });
+        step.say(Notice::Ended { who: self.subject(), ending: ending.clone(), uptime, next });
+    }
+
+    fn sweep(&mut self, step: &mut Step<'_>, run: Run, signal: Signal) {
+        step.say(Notice::Leftovers { who: self.subject(), signal });
+        step.out.push(Effect::SweepTree(run, signal));
+    }
+
+    /// Nothing of the last run is left: goes on to what was to come.
+    pub(super) fn follow(&mut self, step: &mut Step<'_>, then: Then, code: ExitCode) -> Verdict {
+        self.epoch += 1;
+        self.is_put_away |= matches!(then, Then::Stay);
+        match then {
+            Then::Restart | Then::Follow(Next::Restart(_)) => {}
+            Then::Stay | Then::Remove | Then::Follow(_) => {
+                self.end_trial(|| Outcome::Failed(Setback::NoRoom));
+            }
+        }
+        match then {
+            Then::Stay | Then::Follow(Next::Stay | Next::Sweep) => {
+                self.state = State::Stopped;
+                Verdict::Nothing
+            }
+            Then::Remove => {
+                self.state = State::Stopped;
+                Verdict::Removed
+            }
+            Then::Restart => {
+                self.unstable = 0;
+                self.backoff = Progress::default();
+                self.launch(step);
+                Verdict::Nothing
+            }
+            Then::Follow(Next::Restart(Duration::ZERO)) => {
+                self.launch(step);
+                Verdict::Nothing
+            }
+            Then::Follow(Next::Restart(wait)) => {
+                self.state = State::Waiting;
+                self.arm(step, wait);
+                Verdict::Nothing
+            }
+            Then::Follow(Next::Final) => {
+                self.state = State::Stopped;
+                Verdict::Ended(code)
+            }
+            Then::Follow(Next::Errored { .. }) => {
+                self.state = State::Errored;
+                Verdict::Errored(code)
+            }
+        }
+    }
+
+    /// Run again, and when? PM2's rules (`min_uptime`, `max_restarts`, `stop_exit_codes`).
+    fn decide(&mut self, ending: &Ending, uptime: Duration) -> Next {
+        let policy = &self.spec.restart;
+        let (is_final, is_unstable, least_wait) = match ending {
+            Ending::Exited(code) => {
+                (policy.stop_exit_codes.contains(code), uptime < policy.min_uptime, Duration::ZERO)
+            }
+            Ending::Signaled { .. } => (false, uptime < policy.min_uptime, Duration::ZERO),
+            // Unstable whatever `min_uptime` says, and never tried again at once: the answer
+            // comes at once, too, and the supervisor would do nothing else.
+            Ending::SpawnFailed(failure) => {
+                if failure.permanent && self.begun == 0 {
+                    return Next::Errored { unstable: 1 };
+                }
+                (false, true, SPAWN_RETRY)
+            }
+        };
+        if !policy.autorestart || is_final {
+            return Next::Final;
+        }
+        self.unstable = if is_unstable { self.unstable + 1 } else { 0 };
+        if self.unstable >= policy.max_restarts.max(1) {
+            return Next::Errored { unstable: self.unstable };
+        }
+        let (wait, progress) = self.backoff.next(policy.backoff, uptime);
+        self.backoff = progress;
+        Next::Restart(wait.max(least_wait))
+    }
+}
