@@ -124,6 +124,7 @@ fn with_wait_ready_only_the_message_counts() {
     let keys = "instances = 1\nwait_ready = true\nlisten_timeout = 4000\n";
     let (mut procrun, port) = serve(&bed, keys, 1);
     change(&bed, &procrun, "late", keys);
+    procrun.wait_for_err("| api (0) is ready after");
     procrun.wait_for_line("late listens");
     procrun.wait_for_err("the new api (0) did not send `ready` within 4.0 s");
     procrun.wait_for_line("late bye");

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     io,
     os::fd::{AsFd, OwnedFd},
+    path::Path,
     sync::Arc,
 };
 
@@ -12,6 +13,7 @@ use nix::libc;
 use super::{
     channel::{Channel, Delivery, READ},
     listener::{Lent, Listener},
+    preload::Preload,
 };
 use crate::{
     machine::{
@@ -46,6 +48,10 @@ pub enum News {
     Listens(Run, String),
     /// It has sent so many messages of its own.
     Messages(Run, usize),
+    /// It has finished its connections, as [`Hub::drain`] asked it to.
+    Drained(Run),
+    /// There is no place for the script that drains workers: what was tried.
+    CannotDrain(String),
     /// It breaks the rules: what it did. Said once for each rule.
     Misbehaves(Run, &'static str),
     /// Its channel was shut down for what it did.
@@ -63,6 +69,9 @@ pub struct Hub {
     workers: HashMap<u64, Worker>,
     apps: BTreeMap<u32, App>,
     last_app: u32,
+    preload: Preload,
+    /// It has been said that there is no place for it.
+    no_preload: bool,
     /// By application and number.
     listeners: HashMap<(u32, ListenerId), Listener>,
     connections: Connections,
@@ -212,8 +221,30 @@ impl Hub {
     }
 
     /// Asks a run to finish its connections; false if it cannot be asked.
-    pub fn drain(&mut self, _run: Run) -> bool {
-        false
+    /// [`News::Drained`] follows when it has.
+    pub fn drain(&mut self, run: Run) -> bool {
+        let worker = self.workers.get(&run.number).filter(|worker| !worker.cut_off);
+        let Some(id) = worker.and_then(|worker| worker.app) else { return false };
+        self.drive(id, Event::Drain(run));
+        self.apps.get(&id).is_some_and(|app| app.primary.is_draining(run))
+    }
+
+    /// The file of the script that drains the worker in which Node runs it first; `None` if there
+    /// is no place for one.
+    pub fn preload(&mut self) -> Option<&Path> {
+        self.preload
+            .path()
+            .inspect_err(|why| {
+                if !std::mem::replace(&mut self.no_preload, true) {
+                    self.news.push(News::CannotDrain(why.clone()));
+                }
+            })
+            .ok()
+    }
+
+    /// Leaves nothing behind.
+    pub fn clean_up(&mut self) {
+        self.preload.remove();
     }
 
     /// A run is about to be asked to end: others get the connections.
@@ -399,6 +430,10 @@ impl Hub {
                 self.news.push(News::Ready(run, Sign::Listening));
                 self.news.push(News::Listens(run, address));
             }
+            Effect::Drain(run) => {
+                self.send(run, wire::DRAIN, None);
+            }
+            Effect::HasDrained(run) => self.news.push(News::Drained(run)),
             Effect::Report(run, offence) => {
                 self.news.push(News::Misbehaves(run, offence.describe()));
             }

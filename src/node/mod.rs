@@ -11,6 +11,7 @@
 mod channel;
 mod hub;
 mod listener;
+mod preload;
 
 pub use self::{
     channel::{MAX_OUTGOING, READ},

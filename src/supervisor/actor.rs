@@ -101,6 +101,7 @@ pub(super) async fn supervise(
         effects: Vec::new(),
     };
     let code = supervisor.run().await?;
+    supervisor.node.clean_up();
     supervisor.last_words(&logs).await?;
     // The kernel takes everything back faster than it could be given back piece by piece.
     std::mem::forget(supervisor);

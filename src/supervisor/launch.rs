@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     ffi::{CString, OsStr, OsString},
     os::unix::ffi::OsStringExt,
+    path::Path,
 };
 
 use super::resolve::{self, Command};
@@ -47,6 +48,27 @@ pub(super) struct Prepared {
     pub(super) credentials: Option<Credentials>,
     pub(super) marker: String,
 }
+
+impl Prepared {
+    /// Whether the program is Node and may read a file that its application did not name.
+    pub(super) fn takes_preload(&self) -> bool {
+        let forbids = |text: &[u8]| text.windows(PERMISSION.len()).any(|part| part == PERMISSION);
+        let is_options = |entry: &&CString| entry.to_bytes().starts_with(b"NODE_OPTIONS=");
+        let options = self.env.iter().filter(is_options);
+        self.command.is_node && !self.argv.iter().chain(options).any(|it| forbids(it.to_bytes()))
+    }
+
+    /// Lets Node run a script before the application's. Of Node's two ways this is the one that
+    /// leaves everything else as it is: with `--import` it loads a CommonJS application as a module,
+    /// which changes the order of ticks and promises, and the kind of an uncaught error.
+    pub(super) fn preload(&mut self, script: &Path) -> Result<(), SpawnFailure> {
+        self.argv.splice(1..1, [c"--require".to_owned(), c_string(script.as_os_str())?]);
+        Ok(())
+    }
+}
+
+/// Part of the options by which Node reads only what it is allowed to.
+const PERMISSION: &[u8] = b"-permission";
 
 /// Prepares a run of an instance; `marker` is `NAME=value` of [`MARKER`].
 pub(super) fn prepare(

@@ -91,6 +91,7 @@ pub(super) fn say(notice: &Notice) {
             let (who, app, id, after) = (who, &*who.spec.name, who.pm_id, Readable(*after));
             match sign {
                 Sign::Listening => debug!(app, id, "{who} listens after {after}"),
+                Sign::Message if who.spec.reload.wait_ready => info!(app, id, "{who} is ready after {after}"),
                 Sign::Message => debug!(app, id, "{who} says that it is ready after {after}"),
             }
         }
@@ -137,6 +138,14 @@ pub(super) fn watched(news: watch::News) -> Option<Event> {
 pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
     let run = match &news {
         News::Ready(run, sign) => return Some(Event::Ready(*run, *sign)),
+        News::Drained(run) => return Some(Event::Drained(*run)),
+        News::CannotDrain(why) => {
+            warn!(
+                "there is no place for the script that drains workers: {why}; \
+                 they are asked to end without\n  hint: mount a tmpfs on /dev/shm, or set drain = \"off\""
+            );
+            return None;
+        }
         News::CannotAccept(app, error) => {
             error!(app, "cannot accept connections to {app}: {error}; they wait");
             return None;
@@ -153,7 +162,7 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
         News::Messages(_, count) => debug!(app, id, count, "{who} has sent a message"),
         News::Misbehaves(_, what) => warn!(app, id, "{who} {what}; that is ignored and not said again"),
         News::CutOff(_, why) => error!(app, id, "{who} {why}: its channel is closed"),
-        News::Ready(..) | News::CannotAccept(..) => {}
+        News::Ready(..) | News::Drained(_) | News::CannotDrain(_) | News::CannotAccept(..) => {}
     }
     None
 }

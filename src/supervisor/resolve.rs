@@ -30,6 +30,8 @@ pub(super) struct Command {
     pub(super) program: PathBuf,
     /// All arguments, `argv[0]` first.
     pub(super) argv: Vec<OsString>,
+    /// Whether Node runs it.
+    pub(super) is_node: bool,
     /// Whether Python runs it, which keeps its output back unless told otherwise.
     pub(super) is_python: bool,
 }
@@ -135,7 +137,7 @@ impl Lookup<'_> {
             return Err(failure(NOT_FOUND, message));
         }
         let argv = [script.clone().into_os_string()].into_iter().chain(self.args());
-        Ok(Command { argv: argv.collect(), program: script, is_python: false })
+        Ok(Command { argv: argv.collect(), program: script, is_node: false, is_python: false })
     }
 
     /// The first of `candidates` that is there, with its arguments, the script and the script's.
@@ -145,8 +147,9 @@ impl Lookup<'_> {
             match program::find(OsStr::new(name), &self.exec.cwd, self.path) {
                 Found::Executable(program) => {
                     let base = name.rsplit('/').next().unwrap_or(name);
-                    let source_maps = (self.exec.source_maps && matches!(base, "node" | "nodejs"))
-                        .then(|| OsString::from("--enable-source-maps"));
+                    let is_node = matches!(base, "node" | "nodejs");
+                    let source_maps =
+                        (self.exec.source_maps && is_node).then(|| OsString::from("--enable-source-maps"));
                     let argv = [OsString::from(name)]
                         .into_iter()
                         .chain(source_maps)
@@ -156,6 +159,7 @@ impl Lookup<'_> {
                     return Ok(Command {
                         argv: argv.collect(),
                         program,
+                        is_node,
                         is_python: base.starts_with("python"),
                     });
                 }
@@ -183,7 +187,12 @@ impl Lookup<'_> {
         for shell in ["bash", "sh"] {
             if let Found::Executable(program) = program::find(OsStr::new(shell), &self.exec.cwd, self.path) {
                 let argv = [shell, "-c", &self.exec.script, shell].map(OsString::from).into_iter();
-                return Ok(Command { program, argv: argv.chain(self.args()).collect(), is_python: false });
+                return Ok(Command {
+                    program,
+                    argv: argv.chain(self.args()).collect(),
+                    is_node: false,
+                    is_python: false,
+                });
             }
         }
         Err(failure(NOT_FOUND, format!("no shell in PATH for the command line `{}`", self.exec.script)))

@@ -125,7 +125,7 @@ impl Workers {
         held: &mut Held,
     ) -> Vec<Event> {
         let views = runs.iter().filter_map(|run| Some((*run, machine.instance(run.instance)?)));
-        let prepared: Vec<_> = views.map(|(run, view)| (run, self.prepare(&view, run))).collect();
+        let prepared: Vec<_> = views.map(|(run, view)| (run, self.prepare(&view, run, node))).collect();
         let start = |(run, prepared): (Run, Result<Prepared, SpawnFailure>)| match prepared
             .and_then(|prepared| self.start(run, prepared, node, held))
         {
@@ -135,9 +135,21 @@ impl Workers {
         prepared.into_iter().map(start).collect()
     }
 
-    fn prepare(&mut self, view: &InstanceView<'_>, run: Run) -> Result<Prepared, SpawnFailure> {
+    fn prepare(
+        &mut self,
+        view: &InstanceView<'_>,
+        run: Run,
+        node: &mut Hub,
+    ) -> Result<Prepared, SpawnFailure> {
         let marker = format!("{}={:016x}.{}", launch::MARKER, self.token, run.number);
-        let prepared = launch::prepare(view, marker, &self.inherited)?;
+        let mut prepared = launch::prepare(view, marker, &self.inherited)?;
+        if view.spec.is_cluster()
+            && view.spec.stop.drain.is_some()
+            && prepared.takes_preload()
+            && let Some(script) = node.preload()
+        {
+            prepared.preload(script)?;
+        }
         self.open_place(view, &prepared).map_err(|error| SpawnFailure {
             code: 126,
             message: format!("cannot make its output pipes: {error}"),

@@ -4,6 +4,11 @@
 //! [`Primary::step`] takes one [`Event`] and says what is to be done as [`Effect`]s. It has no
 //! socket, no descriptor and no process: sockets and connections are numbers here, and `node`
 //! knows what they stand for. One primary serves one application.
+//!
+//! Node's own primary has one message more, `disconnect`. It is never sent: a worker that gets it
+//! calls `close` on its servers, which cuts the connections that wait for their next request, also
+//! when that is on its way. A worker is drained by procrun's own script instead (`node/drain.cjs`),
+//! and one in which that does not run gets its signal, which an application expects.
 
 mod primary;
 pub mod wire;
@@ -132,6 +137,10 @@ pub enum Hail {
         /// Whether it serves it; else it is for another.
         accepted: bool,
     },
+    /// It can be drained: procrun's own script runs in it.
+    Drains,
+    /// It has finished the connections it had.
+    Drained,
     /// Something else.
     Unknown,
 }
@@ -172,6 +181,8 @@ pub enum Event {
     HandleNack(Run),
     /// A worker has been asked to end.
     Retiring(Run),
+    /// A worker is to finish the connections it has and take no more.
+    Drain(Run),
     /// A worker or its channel is gone, and all that it had said has been taken in.
     Gone(Run),
     /// A socket has been opened; what it is bound to, if that is an address of the internet.
@@ -221,6 +232,10 @@ pub enum Effect {
     Release(ConnectionId),
     /// A worker has begun to listen, here for the first time.
     Listening(Run, String),
+    /// Ask a worker to finish the connections it has.
+    Drain(Run),
+    /// A worker that was asked to has finished them.
+    HasDrained(Run),
     /// A worker breaks the rules; said once for each rule.
     Report(Run, Offence),
     /// Close the channel of a worker that cannot be dealt with. Followed by [`Event::Gone`].
@@ -240,6 +255,8 @@ pub enum Offence {
     TooManyListeners,
     /// It confirms none of the descriptors it asked for.
     TooManyHandles,
+    /// It has finished what nobody asked it to finish.
+    NotDraining,
 }
 
 impl Offence {
@@ -251,6 +268,7 @@ impl Offence {
             Self::WrongListener => "spoke of a socket that it does not have",
             Self::TooManyListeners => "asked for more sockets than one application may have",
             Self::TooManyHandles => "asked for descriptors without end and confirmed none",
+            Self::NotDraining => "said that it is drained and was not asked to",
         }
     }
 }

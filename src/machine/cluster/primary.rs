@@ -44,12 +44,23 @@ struct Worker {
     leaving: bool,
     /// It has listened.
     listening: bool,
+    drain: Drain,
     /// Which [`Offence`]s have been said, a bit each.
     reported: u8,
     /// Descriptors on their way, the oldest first, and how often each has got lost.
     handles: VecDeque<(Sent, u8)>,
     /// Connections it has not answered for, the oldest first.
     pending: VecDeque<Pending>,
+}
+
+/// How far a worker is with its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Drain {
+    /// It has not said that it can finish them when asked to.
+    Cannot,
+    Can,
+    Asked,
+    Done,
 }
 
 /// What a descriptor was sent with; the numbers are those of the messages.
@@ -119,6 +130,7 @@ impl Primary {
                     generation: self.generation,
                     leaving: false,
                     listening: false,
+                    drain: Drain::Cannot,
                     reported: 0,
                     handles: VecDeque::new(),
                     pending: VecDeque::new(),
@@ -136,6 +148,15 @@ impl Primary {
             }
             Event::HandleNack(worker) => self.handle_lost(worker, out),
             Event::Retiring(worker) => self.leaves(worker, out),
+            Event::Drain(worker) => {
+                self.leaves(worker, out);
+                if let Some(state) = self.workers.get_mut(&worker)
+                    && state.drain == Drain::Can
+                {
+                    state.drain = Drain::Asked;
+                    out.push(Effect::Drain(worker));
+                }
+            }
             Event::Gone(worker) => self.gone(worker, out),
             Event::Bound(id, address) => self.bound(id, Ok(address), out),
             Event::BindFailed(id, errno) => self.bound(id, Err(errno), out),
@@ -182,6 +203,11 @@ impl Primary {
         !self.listeners.is_empty()
     }
 
+    /// Whether this worker has been asked to finish its connections and has not yet.
+    pub fn is_draining(&self, worker: Run) -> bool {
+        self.workers.get(&worker).is_some_and(|state| state.drain == Drain::Asked)
+    }
+
     fn hail(&mut self, worker: Run, hail: Hail, out: &mut Vec<Effect>) {
         if !self.workers.contains_key(&worker) {
             return;
@@ -203,7 +229,26 @@ impl Primary {
                 self.leaves(worker, out);
             }
             Hail::Ack { seq, accepted } => self.answered(worker, seq, accepted, out),
+            Hail::Drains => {
+                if let Some(state) = self.workers.get_mut(&worker)
+                    && state.drain == Drain::Cannot
+                {
+                    state.drain = Drain::Can;
+                }
+            }
+            Hail::Drained => self.drained(worker, out),
             Hail::Unknown => self.report(worker, Offence::UnknownAct, out),
+        }
+    }
+
+    fn drained(&mut self, worker: Run, out: &mut Vec<Effect>) {
+        let Some(state) = self.workers.get_mut(&worker) else { return };
+        match state.drain {
+            Drain::Asked => {
+                state.drain = Drain::Done;
+                out.push(Effect::HasDrained(worker));
+            }
+            Drain::Cannot | Drain::Can | Drain::Done => self.report(worker, Offence::NotDraining, out),
         }
     }
 

@@ -59,6 +59,11 @@ struct World {
     /// Whose listener was closed under them.
     orphaned: bool,
     reports: Vec<(Run, Offence)>,
+    /// Who has said that it can be drained and was not asked to.
+    drains: BTreeSet<Run>,
+    said_so: BTreeSet<Run>,
+    /// Who was asked to and has not finished.
+    asked: BTreeSet<Run>,
     answers: Vec<(Run, Answer)>,
     /// Ports that somebody else has.
     taken: BTreeSet<u16>,
@@ -134,6 +139,13 @@ impl World {
                 Fate::Closed => panic!("released twice"),
             },
             Effect::Report(run, offence) => self.reports.push((run, offence)),
+            Effect::Drain(run) => {
+                assert!(self.drains.remove(&run), "asked who cannot, or twice");
+                assert!(self.workers.contains_key(&run) && self.asked.insert(run));
+            }
+            Effect::HasDrained(run) => {
+                assert!(self.asked.remove(&run), "it was not asked, or said so before");
+            }
             Effect::Listening(run, _) => assert!(self.workers.contains_key(&run)),
             Effect::Disconnect(run, _) => {
                 self.workers.remove(&run);
@@ -252,6 +264,9 @@ enum Op {
     Listens(usize),
     Leave(usize),
     Retire(usize),
+    Drains(usize),
+    Drain(usize),
+    Drained(usize),
     Connect(u32),
     Look(usize, Look),
     Lie(usize, u64),
@@ -276,6 +291,9 @@ fn op() -> impl Strategy<Value = Op> {
         2 => any::<usize>().prop_map(Op::Listens),
         1 => any::<usize>().prop_map(Op::Leave),
         1 => any::<usize>().prop_map(Op::Retire),
+        1 => any::<usize>().prop_map(Op::Drains),
+        1 => any::<usize>().prop_map(Op::Drain),
+        1 => any::<usize>().prop_map(Op::Drained),
         12 => (1u32..8).prop_map(Op::Connect),
         12 => (any::<usize>(), looks).prop_map(|(who, look)| Op::Look(who, look)),
         1 => (any::<usize>(), 0u64..50).prop_map(|(who, seq)| Op::Lie(who, seq)),
@@ -323,6 +341,26 @@ fn apply(world: &mut World, op: &Op) {
         Op::Retire(at) => {
             if let Some(run) = who(world, at) {
                 world.feed(Event::Retiring(run));
+            }
+        }
+        Op::Drains(at) => {
+            if let Some(run) = who(world, at) {
+                if !world.said_so.contains(&run) {
+                    world.said_so.insert(run);
+                    world.drains.insert(run);
+                }
+                world.hail(run, Hail::Drains);
+            }
+        }
+        Op::Drain(at) => {
+            if let Some(run) = who(world, at) {
+                world.feed(Event::Drain(run));
+                assert_eq!(world.primary.is_draining(run), world.asked.contains(&run));
+            }
+        }
+        Op::Drained(at) => {
+            if let Some(run) = who(world, at) {
+                world.hail(run, Hail::Drained);
             }
         }
         Op::Connect(id) => world.connect(ListenerId(id)),

@@ -100,6 +100,7 @@ fn decode(line: &[u8]) -> Result<Message, Broken> {
             let value: Shallow<'_> = serde_json::from_slice(line).map_err(|_| Broken::Garbage)?;
             match value.cmd.as_deref() {
                 Some("NODE_CLUSTER") => hail(line).map(Message::Cluster),
+                Some("NODE_PROCRUN") => word(line).map(Message::Cluster),
                 Some("NODE_HANDLE") => Ok(Message::Handle),
                 Some("NODE_HANDLE_ACK") => Ok(Message::HandleAck),
                 Some("NODE_HANDLE_NACK") => Ok(Message::HandleNack),
@@ -227,6 +228,16 @@ fn hail(line: &[u8]) -> Result<Hail, Broken> {
     })
 }
 
+/// What procrun's own script in a worker says.
+fn word(line: &[u8]) -> Result<Hail, Broken> {
+    let raw: Raw<'_> = serde_json::from_slice(line).map_err(|_| Broken::Garbage)?;
+    Ok(match raw.act.as_deref() {
+        Some("drains") => Hail::Drains,
+        Some("drained") => Hail::Drained,
+        Some(_) | None => Hail::Unknown,
+    })
+}
+
 /// `None`: something that this primary cannot listen on.
 fn endpoint(raw: &Raw<'_>) -> Option<Endpoint> {
     let address = raw.address.as_str().filter(|address| !address.is_empty());
@@ -320,6 +331,10 @@ pub enum Handle {
 
 /// Node's acknowledgement of a descriptor.
 pub const HANDLE_ACK: &[u8] = b"{\"cmd\":\"NODE_HANDLE_ACK\"}\n";
+
+/// Asks procrun's own script in a worker to finish the worker's connections. Node's own name for
+/// such messages (`NODE_`) keeps it from the application.
+pub const DRAIN: &[u8] = b"{\"cmd\":\"NODE_PROCRUN\",\"act\":\"drain\"}\n";
 
 /// PM2's message that asks a worker to end.
 pub const SHUTDOWN: &[u8] = b"\"shutdown\"\n";
@@ -454,6 +469,10 @@ mod tests {
                 Hail::Listening { address: "127.0.0.1:80".to_owned() },
             ),
             (r#"{"cmd":"NODE_CLUSTER","act":"fly","seq":4}"#, Hail::Unknown),
+            (r#"{"cmd":"NODE_PROCRUN","act":"drains"}"#, Hail::Drains),
+            (r#"{"cmd":"NODE_PROCRUN","act":"drained"}"#, Hail::Drained),
+            (r#"{"cmd":"NODE_PROCRUN","act":"online"}"#, Hail::Unknown),
+            (r#"{"cmd":"NODE_PROCRUN"}"#, Hail::Unknown),
         ] {
             assert_eq!(one(line), Ok(Message::Cluster(hail)), "{line}");
         }
@@ -495,6 +514,7 @@ mod tests {
             r#"{"cmd":"NODE_CLUSTER","act":"queryServer"}"#,
             r#"{"cmd":"NODE_CLUSTER","act":7,"seq":1}"#,
             r#"{"cmd":"NODE_CLUSTER","ack":-1}"#,
+            r#"{"cmd":"NODE_PROCRUN","act":["drained"]}"#,
         ] {
             let said = all(format!("\"before\"\n{line}\n\"after\"\n").as_bytes(), &[]);
             let before = Ok(Message::Application { ready: false });
@@ -558,6 +578,9 @@ mod tests {
             json!({"cmd": "NODE_HANDLE", "type": "dgram.Native", "msg": inner})
         );
 
+        let drain = json!({"cmd": "NODE_PROCRUN", "act": "drain"});
+        assert_eq!(said(|into| into.extend_from_slice(DRAIN)), drain);
+
         let failed = Outcome { errno: Some(98), data: None, bound_to: None, ..outcome };
         let failed = said(|into| Answer { seq: 5, to_query: Some(failed) }.encode(into));
         assert_eq!(failed["errno"], -98);
@@ -567,6 +590,7 @@ mod tests {
         prop_oneof![
             Just("\"ready\"".to_owned()),
             Just(r#"{"cmd":"NODE_HANDLE_ACK"}"#.to_owned()),
+            Just(r#"{"cmd":"NODE_PROCRUN","act":"drained"}"#.to_owned()),
             (any::<u64>(), any::<bool>())
                 .prop_map(|(ack, ok)| json!({"cmd": "NODE_CLUSTER", "ack": ack, "accepted": ok}).to_string()),
             "[a-zé€😀\\\\\"{}:,0-9\u{2}]{0,20}",

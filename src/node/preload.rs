@@ -1,0 +1,109 @@
+//! The script that runs in each worker of a cluster before the application, so that the worker can
+//! be drained.
+//!
+//! Node's `--require` takes nothing but the path of a file, so there has to be one for as long as a
+//! worker may start or make a thread: `/dev/shm` first, which is memory and is there and writable
+//! also where the root is read-only. It is not there before the first worker that needs it.
+
+use std::{
+    env, fs,
+    hash::{BuildHasher, RandomState},
+    io::{self, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+const SCRIPT: &str = include_str!("drain.cjs");
+
+/// The script's file, if there is one yet.
+#[derive(Debug, Default)]
+pub(super) struct Preload {
+    file: Option<File>,
+}
+
+#[derive(Debug)]
+struct File {
+    path: PathBuf,
+    /// By which it is told from another one in its place: device and inode.
+    id: (u64, u64),
+}
+
+impl Preload {
+    /// Its path. The file is made, or made anew when somebody has removed it.
+    ///
+    /// # Errors
+    /// All places that were tried, and why none of them will do.
+    pub(super) fn path(&mut self) -> Result<&Path, String> {
+        if self.file.as_ref().is_some_and(|file| !file.is_there()) {
+            self.file = None;
+        }
+        match &mut self.file {
+            Some(file) => Ok(&file.path),
+            none => Ok(&none.insert(File::make()?).path),
+        }
+    }
+
+    /// Removes the file.
+    pub(super) fn remove(&mut self) {
+        if let Some(file) = self.file.take_if(|file| file.is_there()) {
+            let _ = fs::remove_file(file.path);
+        }
+    }
+}
+
+impl File {
+    fn make() -> Result<Self, String> {
+        let mut refused = Vec::new();
+        for place in [Path::new("/dev/shm"), Path::new("/run"), &env::temp_dir()] {
+            match Self::make_in(place) {
+                Ok(file) => return Ok(file),
+                Err(error) => refused.push(format!("{}: {error}", place.display())),
+            }
+        }
+        Err(refused.join(", "))
+    }
+
+    fn make_in(place: &Path) -> io::Result<Self> {
+        let path = place.join(format!("procrun-{:016x}.cjs", RandomState::new().hash_one(place)));
+        // Never a file or a link that somebody has put there.
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let written = file
+            .write_all(SCRIPT.as_bytes())
+            // Whoever the workers run as; the umask has no say in this.
+            .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o444)))
+            .and_then(|()| file.metadata());
+        match written {
+            Ok(meta) => Ok(Self { path, id: (meta.dev(), meta.ino()) }),
+            Err(error) => {
+                let _ = fs::remove_file(&path);
+                Err(error)
+            }
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|meta| (meta.dev(), meta.ino()) == self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_made_once_and_anew_when_it_is_gone() {
+        let mut preload = Preload::default();
+        let first = preload.path().unwrap().to_owned();
+        assert_eq!(preload.path().unwrap(), first);
+        assert_eq!(fs::read_to_string(&first).unwrap(), SCRIPT);
+        assert_eq!(fs::metadata(&first).unwrap().mode() & 0o777, 0o444);
+
+        fs::remove_file(&first).unwrap();
+        fs::write(&first, "somebody else's").unwrap();
+        let second = preload.path().unwrap().to_owned();
+        assert_ne!(first, second);
+        preload.remove();
+        assert!(!second.exists());
+        fs::remove_file(&first).unwrap();
+    }
+}
