@@ -286,7 +286,8 @@ fn flags_say_what_is_watched_too() {
     run.wait_for_line("main up");
     bed.file("src/x.tmp", "2");
     bed.file("other", "2");
-    // It was not there before.
+    // It was not there before, and that was said.
+    run.wait_for_err("cannot watch conf: No such file");
     bed.file("conf/x", "2");
     run.wait_for_lines("main up", 2);
     run.expect_stop();

@@ -126,6 +126,10 @@ pub(super) fn watched(news: watch::News) -> Option<Event> {
             debug!(app, "{app}: watching {what}, found in {took}");
             None
         }
+        watch::News::Missing { app, path, why } => {
+            warn!(app, "{app}: cannot watch {path}: {why}; it is watched as soon as it is there");
+            None
+        }
         watch::News::Looking { app, why, interval } => {
             let interval = Readable(interval);
             warn!(app, "{app}: {why}; its files are looked at every {interval} instead");

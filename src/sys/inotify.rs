@@ -33,6 +33,25 @@ const ELSEWHERE: [i64; 10] = [
     0x0BAD_1DEA,
 ];
 
+/// Those of the kernel itself: proc, sysfs, cgroup 1 and 2, devpts, debugfs, tracefs, securityfs,
+/// bpf, configfs, mqueue, pstore, efivarfs, fusectl.
+const PSEUDO: [i64; 14] = [
+    0x9FA0,
+    0x6265_6572,
+    0x0027_E0EB,
+    0x6367_7270,
+    0x1CD1,
+    0x6462_6720,
+    0x7472_6163,
+    0x7363_6673,
+    0xCAFE_4A11,
+    0x6265_6570,
+    0x1980_0202,
+    0x6165_676C,
+    0xDE5E_81E4,
+    0x6573_5543,
+];
+
 /// One inotify instance.
 #[derive(Debug)]
 pub struct Inotify(inotify::Inotify);
@@ -95,13 +114,26 @@ impl AsFd for Inotify {
     }
 }
 
-/// Whether changes below `path` can happen without a word from inotify. `false` if that cannot be
-/// found out.
-pub fn is_silent(path: &Path) -> bool {
-    statfs(path).is_ok_and(|found| {
-        let FsType(kind) = found.filesystem_type();
-        ELSEWHERE.contains(&(kind & 0xFFFF_FFFF))
-    })
+/// What kind of file system something is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disk {
+    /// inotify tells what happens there. Also what cannot be found out.
+    Heard,
+    /// Others can change it without a word from inotify.
+    Elsewhere,
+    /// It has no files: /proc, /sys and their like.
+    Pseudo,
+}
+
+/// The kind of file system that `path` is on.
+pub fn disk_of(path: &Path) -> Disk {
+    let Ok(found) = statfs(path) else { return Disk::Heard };
+    let FsType(kind) = found.filesystem_type();
+    match kind & 0xFFFF_FFFF {
+        kind if ELSEWHERE.contains(&kind) => Disk::Elsewhere,
+        kind if PSEUDO.contains(&kind) => Disk::Pseudo,
+        _ => Disk::Heard,
+    }
 }
 
 #[cfg(test)]
@@ -123,8 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_of_this_machine_is_not_silent() {
-        assert!(!is_silent(Path::new("/proc/self")));
-        assert!(!is_silent(Path::new("/no/such/path")));
+    fn disks_are_told_apart() {
+        assert_eq!(disk_of(Path::new("/proc/self")), Disk::Pseudo);
+        assert_eq!(disk_of(Path::new("/sys")), Disk::Pseudo);
+        assert_eq!(disk_of(tempfile::tempdir().unwrap().path()), Disk::Heard);
+        assert_eq!(disk_of(Path::new("/no/such/path")), Disk::Heard);
     }
 }

@@ -17,6 +17,7 @@ use super::{
     burst::Burst,
     kernel::{Deaf, Kernel},
     look::Looking,
+    roots::Roots,
     tree::Tree,
 };
 use crate::{
@@ -93,10 +94,22 @@ impl Eye<'_> {
             if self.apps.values().all(|app| app.watched != watched) {
                 self.next += 1;
                 let start = now();
+                self.miss(&watched);
                 let sight = self.sight(self.next, &watched);
                 let (app, what, took) = (watched.name.clone(), sight.describe(), now() - start);
                 self.desk.tell(News::Watching { app, what, took });
                 self.apps.insert(self.next, App { watched, sight, burst: Burst::default() });
+            }
+        }
+    }
+
+    /// Says which paths are not there: a slip of the pen would never be noticed otherwise.
+    fn miss(&self, watched: &Watched) {
+        for path in Roots::of(&watched.spec).starts() {
+            if let Err(error) = path.metadata() {
+                let shown = watched.describe(&Change::Path(path.to_owned()));
+                let (app, why) = (watched.name.clone(), error.to_string());
+                self.desk.tell(News::Missing { app, path: shown, why });
             }
         }
     }

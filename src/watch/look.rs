@@ -18,6 +18,7 @@ use super::{
     roots::Roots,
     trace::Identity,
 };
+use crate::sys::inotify::{Disk, disk_of};
 
 /// So many changes of one look are told.
 const TOLD: usize = 8;
@@ -125,7 +126,7 @@ impl Look<'_> {
         let mut todo = vec![(path, depth)];
         while let Some((path, depth)) = todo.pop() {
             let Ok(found) = fs::metadata(&path) else { continue };
-            if !self.visited.insert(Identity::of(&found)) {
+            if disk_of(&path) == Disk::Pseudo || !self.visited.insert(Identity::of(&found)) {
                 continue;
             }
             let entries = listing::entries(&path);

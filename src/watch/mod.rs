@@ -65,6 +65,15 @@ pub enum News {
         /// How long it took to find them.
         took: Duration,
     },
+    /// A path of `watch` is not there, or cannot be read. It is watched as soon as it can be.
+    Missing {
+        /// The application's name.
+        app: String,
+        /// The path, for people.
+        path: String,
+        /// What the kernel says.
+        why: String,
+    },
     /// The files of an application are looked at again and again from now on.
     Looking {
         /// Its name.

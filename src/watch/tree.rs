@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     spec::Polling,
-    sys::inotify::{Flags, Noticed, WatchId, is_silent},
+    sys::inotify::{Disk, Flags, Noticed, WatchId, disk_of},
 };
 
 /// What matters in a directory of the tree. Not each write: a file has changed when its writer
@@ -268,7 +268,7 @@ impl Tree {
                     }
                 }
             }
-            Some(_) => self.heard(&at)?,
+            Some(_) => drop(self.has_files(&at)?),
             None => return Ok(()),
         }
         if let Some(changes) = changes
@@ -331,7 +331,9 @@ impl Tree {
         let mut topmost = None;
         let mut todo = vec![first];
         while let Some(Step { path, parent, depth }) = todo.pop() {
-            self.heard(&path)?;
+            if !self.has_files(&path)? {
+                continue;
+            }
             let Some(watch) = kernel.add(&path, IN_TREE)? else { continue };
             // Reached by another way before, or a link back to where it comes from.
             if kernel.is_node(watch, self.app) {
@@ -379,12 +381,16 @@ impl Tree {
         self.roots.count(path) && (self.roots.is_start(path) || !self.ignore.is_ignored(path, false))
     }
 
-    /// Whether the kernel tells of what happens here.
-    fn heard(&self, path: &Path) -> Result<(), Deaf> {
-        if self.watched.spec.polling == Polling::IfNeeded && is_silent(path) {
-            return Err(Deaf::Elsewhere(path.to_owned()));
+    /// Whether there are files here at all. An error if the kernel does not tell what happens to
+    /// them.
+    fn has_files(&self, path: &Path) -> Result<bool, Deaf> {
+        match disk_of(path) {
+            Disk::Pseudo => Ok(false),
+            Disk::Elsewhere if self.watched.spec.polling == Polling::IfNeeded => {
+                Err(Deaf::Elsewhere(path.to_owned()))
+            }
+            Disk::Elsewhere | Disk::Heard => Ok(true),
         }
-        Ok(())
     }
 
     /// A new lead; it has to be looked at.
