@@ -2,7 +2,7 @@
 # Puts on this machine what the demo and the tests need and is not there yet. Debian and Ubuntu.
 #
 #   tests/setup.sh demo         a linker and node, for `make demo`
-#   tests/setup.sh test         and what the tests run: python3, ip, ps, unshare, npm, Node 20 or later, and
+#   tests/setup.sh test         and what the tests run: python3, ip, ps, unshare, git, npm, Node 20 or later, and
 #                               gunicorn and uvicorn under target/python
 #   tests/setup.sh containers   and what docker/try.sh runs: podman, runc, debootstrap, and Node 22
 #
@@ -79,6 +79,7 @@ test | containers)
     need ip iproute2
     need ps procps
     need unshare util-linux
+    need git git
     ;;
 *)
     echo "setup: no such group: $group (demo, test or containers)" >&2

@@ -22,7 +22,10 @@ use super::{
 };
 use crate::{
     spec::Polling,
-    sys::inotify::{Flags, Noticed},
+    sys::{
+        inotify::{Flags, Noticed},
+        process::trim_memory,
+    },
 };
 
 /// Reads of the kernel's queue before the bursts are looked at again.
@@ -68,7 +71,11 @@ pub(super) fn watch(desk: &Desk) {
         let orders = desk.papers().orders.take();
         match orders {
             Some(orders) if orders.is_empty() => return,
-            Some(orders) => eye.obey(orders),
+            Some(orders) => {
+                eye.obey(orders);
+                // Finding everything is over; what it needed goes back.
+                trim_memory();
+            }
             None => {}
         }
         eye.listen();

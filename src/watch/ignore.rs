@@ -139,6 +139,14 @@ fn patterns(text: &str, cwd: &Path) -> Vec<Pattern> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        fs,
+        io::Write,
+        process::{Command, Stdio},
+    };
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn ignore(said: &[&str]) -> Ignore {
@@ -196,5 +204,122 @@ mod tests {
             |text: &str, root| Ignore::would_hide(Path::new("/app"), text.as_bytes(), Path::new(root));
         assert!(hides("dist\n", "/app/dist") && hides("dist\n", "/app/dist/server"));
         assert!(!hides("dist\n", "/app/src") && !hides("app\n", "/app"));
+    }
+
+    /// A directory with files, and what git itself says to the .gitignore files in it.
+    struct Git(tempfile::TempDir);
+
+    const TREE: [&str; 14] = [
+        "a/",
+        "a/b/",
+        "a/b/c/",
+        "b/",
+        "b/a/",
+        "c",
+        "x.js",
+        "a/x.js",
+        "a/b/x.js",
+        "a/b/c/x.js",
+        "b/a/x.js",
+        "b/y.log",
+        "a/b/y.log",
+        "a/b/c/a",
+    ];
+
+    impl Git {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            for name in TREE {
+                let path = dir.path().join(name);
+                if name.ends_with('/') {
+                    fs::create_dir_all(path).unwrap();
+                } else {
+                    fs::write(path, "").unwrap();
+                }
+            }
+            let git = Self(dir);
+            git.run(&["init", "-q"], "");
+            git
+        }
+
+        #[expect(clippy::disallowed_methods, reason = "the test is the parent here")]
+        fn run(&self, args: &[&str], stdin: &str) -> String {
+            let mut git = Command::new("git")
+                .args(args)
+                .current_dir(self.0.path())
+                .env_clear()
+                .env("PATH", std::env::var_os("PATH").unwrap())
+                .env("HOME", self.0.path())
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("git is needed");
+            git.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+            String::from_utf8(git.wait_with_output().unwrap().stdout).unwrap()
+        }
+
+        /// What git ignores, with these .gitignore files at the top and in `a/b`.
+        fn ignored(&self, top: &str, inner: &str) -> Vec<String> {
+            fs::write(self.0.path().join(".gitignore"), top).unwrap();
+            fs::write(self.0.path().join("a/b/.gitignore"), inner).unwrap();
+            let paths = TREE.map(|name| name.trim_end_matches('/')).join("\n");
+            let said = self.run(&["check-ignore", "--no-index", "--stdin"], &paths);
+            said.lines().map(str::to_owned).collect()
+        }
+
+        fn ours(&self, top: &str, inner: &str) -> Vec<String> {
+            let mut ignore = Ignore::new(&[], Path::new("/nowhere"), None, Arc::default());
+            ignore.add_layer(self.0.path(), top.as_bytes());
+            ignore.add_layer(&self.0.path().join("a/b"), inner.as_bytes());
+            let is_ignored = |name: &&str| {
+                // What is below an ignored directory is never asked about.
+                let path = self.0.path().join(name.trim_end_matches('/'));
+                let above = path.ancestors().skip(1).take_while(|above| *above != self.0.path());
+                above.clone().any(|above| ignore.is_ignored(above, true))
+                    || ignore.is_ignored(&path, name.ends_with('/'))
+            };
+            TREE.iter()
+                .filter(|name| is_ignored(name))
+                .map(|name| name.trim_end_matches('/').to_owned())
+                .collect()
+        }
+    }
+
+    /// Not `[a/b]`: a class with a slash in it means something to git's matcher.
+    fn pattern() -> impl Strategy<Value = String> {
+        let segment = prop::sample::select(vec![
+            "a", "b", "c", "*", "**", "x.js", "*.js", "?", "[ab]", "[!a]", "*.*", "a*", "\\a", "y*",
+        ]);
+        (
+            prop::bool::weighted(0.3),
+            any::<bool>(),
+            prop::collection::vec(segment, 1..4),
+            prop::bool::weighted(0.3),
+        )
+            .prop_map(|(negated, anchored, segments, directory)| {
+                let (sign, root, end) = (["", "!"], ["", "/"], ["", "/"]);
+                let end = end[usize::from(directory)];
+                format!(
+                    "{}{}{}{end}",
+                    sign[usize::from(negated)],
+                    root[usize::from(anchored)],
+                    segments.join("/")
+                )
+            })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+        #[test]
+        fn git_ignores_the_same(
+            top in prop::collection::vec(pattern(), 0..5),
+            inner in prop::collection::vec(pattern(), 0..3),
+        ) {
+            thread_local!(static GIT: Git = Git::new());
+            let (top, inner) = (top.join("\n"), inner.join("\n"));
+            let (git, ours) = GIT.with(|git| (git.ignored(&top, &inner), git.ours(&top, &inner)));
+            prop_assert_eq!(git, ours, "{:?} and {:?}", top, inner);
+        }
     }
 }
