@@ -1,6 +1,8 @@
 # make            says this
 # make demo       builds the release binary and runs examples/hello; Ctrl-C ends it
 # make test       formatting, clippy, real containers and every test; as root, because PID namespaces need it
+# make test-matrix
+#                 what concerns Node on each Node that is in use, and on Bun; a table at the end
 # make release    the fully static binary: target/<triple>/release/procrun
 # make container-test
 #                 docker/Dockerfile and Dockerfile.example in podman (docker/try.sh)
@@ -16,7 +18,7 @@ RELEASE := target/$(TRIPLE)/release/procrun
 # A Node that tests/setup.sh had to fetch comes before the system's.
 export PATH := $(CURDIR)/target/node/bin:$(PATH)
 
-.PHONY: help demo test lint release container-test image bench clean
+.PHONY: help demo test test-matrix lint release container-test image bench clean
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
 
@@ -29,6 +31,10 @@ test:
 	@tests/setup.sh test
 	@$(MAKE) --no-print-directory lint container-test
 	cargo test --locked --no-fail-fast
+
+test-matrix:
+	@tests/setup.sh matrix
+	tests/matrix.sh
 
 lint:
 	cargo fmt --check

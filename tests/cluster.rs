@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use support::{Bed, DEADLINE, Procrun, SIGHUP, SIGKILL, SIGTERM, now, send, tool};
+use support::{
+    Bed, DEADLINE, Procrun, SIGHUP, SIGKILL, SIGTERM, now, send, tool,
+    web::{ask, get, number_after, port_of},
+};
 
 /// A server on a free port that says who answers.
 const SERVER: &str = r"
@@ -37,39 +40,6 @@ fn set_up(ecosystem: &str, files: &[(&str, &str)]) -> Bed {
 
 fn start(bed: &Bed) -> Procrun {
     bed.start(&["ecosystem.toml", "--log-level", "debug"])
-}
-
-/// The number that follows `text` in a line.
-#[track_caller]
-fn number_after(line: &str, text: &str) -> i32 {
-    let rest = &line[line.find(text).expect("it has the text") + text.len()..];
-    let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().unwrap_or_else(|_| panic!("no number after {text:?} in {line:?}"))
-}
-
-/// The port that so many workers listen on.
-#[track_caller]
-fn port_of(procrun: &Procrun, workers: usize) -> u16 {
-    let lines = procrun.wait_for_lines("listening on", workers);
-    let ports: HashSet<i32> = lines.iter().map(|line| number_after(line, "listening on")).collect();
-    assert_eq!(ports.len(), 1, "{lines:?}");
-    ports.into_iter().next().and_then(|port| u16::try_from(port).ok()).expect("a port")
-}
-
-/// Asks for a path on a connection of its own. Returns the body.
-fn get(port: u16, path: &str) -> io::Result<String> {
-    ask(&mut TcpStream::connect(("127.0.0.1", port))?, path)
-}
-
-/// Asks for a path on a connection that ends with the answer.
-fn ask(stream: &mut (impl Read + Write), path: &str) -> io::Result<String> {
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    match answer.split_once("\r\n\r\n") {
-        Some((_, body)) => Ok(body.to_owned()),
-        None => Err(io::ErrorKind::UnexpectedEof.into()),
-    }
 }
 
 #[test]

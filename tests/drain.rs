@@ -251,7 +251,7 @@ fn nothing_is_lost_by_reloads(script: &str, keep_alive: bool, balance: &str) {
 }
 
 /// So many in a row.
-const RELOADS: usize = 5;
+const RELOADS: usize = 20;
 
 #[test]
 fn nothing_is_lost_by_reloads_with_keep_alive_and_without_a_handler() {

@@ -541,6 +541,11 @@ fn a_node_cluster_shares_a_held_socket() {
         let mut run = start(&bed);
         let at = address(&run);
         let pids: HashSet<i32> = run.wait_for_lines("up", 2).iter().map(|line| last_pid(line)).collect();
+        // Who loses the race for a connection must not wait for the next one.
+        let flags = fs::read_to_string(format!("/proc/{}/fdinfo/3", pids.iter().next().unwrap())).unwrap();
+        let flags = flags.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+        let flags = i32::from_str_radix(flags.trim(), 8).unwrap();
+        assert_ne!(flags & nix::libc::O_NONBLOCK, 0, "{flags:o}");
         let answers: HashSet<i32> = (0..20).map(|_| get(at, "/").unwrap().parse().unwrap()).collect();
         assert!(!answers.is_empty() && answers.is_subset(&pids), "{answers:?} of {pids:?}");
 

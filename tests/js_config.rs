@@ -160,6 +160,9 @@ fn typescript_runs_where_node_can() {
     let bed = Bed::new();
     bed.file("ecosystem.config.ts", content);
     let node_can = tool("node", &["ecosystem.config.ts"], bed.root()).status.success();
+    let since = "const [a, b] = process.versions.node.split('.'); process.exit(a > 22 || (a == 22 && b >= 18) ? 0 : 1)";
+    let node_should = tool("node", &["-e", since], bed.root()).status.success();
+    assert!(node_can || !node_should, "Node strips types since 22.18");
     let bun_is_there = tool("sh", &["-c", "command -v bun"], bed.root()).status.success();
     if node_can || bun_is_there {
         runs("ecosystem.config.ts", content, &[]);

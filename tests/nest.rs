@@ -64,11 +64,15 @@ fn get(port: u16, path: &str) -> std::io::Result<String> {
 }
 
 fn start(bed: &Bed, port: u16) -> Procrun {
+    start_with(bed, port, "")
+}
+
+fn start_with(bed: &Bed, port: u16, keys: &str) -> Procrun {
     let app = built();
     bed.file(
         "ecosystem.toml",
         format!(
-            "[[apps]]\nname = \"nest\"\nscript = \"dist/main.js\"\ncwd = \"{}\"\nenv = {{ PORT = {port} }}\n",
+            "log_level = \"debug\"\n[[apps]]\nname = \"nest\"\nscript = \"dist/main.js\"\ncwd = \"{}\"\nenv = {{ PORT = {port} }}\n{keys}\n",
             app.display()
         ),
     );
@@ -102,6 +106,24 @@ fn a_crash_is_restarted() {
     });
     run.expect_stop();
     assert_eq!(run.out().lines_with("Nest application successfully started").len(), 2, "{}", run.story());
+}
+
+#[test]
+fn two_workers_of_a_cluster_answer_in_turn_and_one_goes_on_alone() {
+    let (bed, port) = (Bed::new(), free_port());
+    let mut run = start_with(&bed, port, "instances = 2\nbalance = \"round-robin\"");
+    run.wait_for_err_lines("listens on", 2);
+    let body = || get(port, "/").unwrap().rsplit("\r\n").next().expect("a body").to_owned();
+    let answers: Vec<String> = (0..10).map(|_| body()).collect();
+    let first = answers.iter().filter(|answer| **answer == answers[0]).count();
+    assert!(first == 5 && answers[0].starts_with("hello from "), "{answers:?}");
+
+    // Whoever is asked answers, and ends after that.
+    assert!(get(port, "/crash").unwrap().starts_with("HTTP/1.1 202"));
+    run.wait_for_err("ended: exit 1");
+    body();
+    run.wait_for_err_lines("listens on", 3);
+    run.expect_stop();
 }
 
 #[test]

@@ -175,7 +175,8 @@ fn changes_in_quick_succession_end_with_the_last_one() {
     let (mut procrun, port) = serve(&bed, keys, 2);
     for (round, version) in ["one", "two", "three"].into_iter().enumerate() {
         change(&bed, &procrun, version, keys);
-        procrun.wait_for_err_lines("reading", round + 1);
+        // "reading" is said before the file is read.
+        procrun.wait_for_err_lines("api: changed env", round + 1);
     }
     wait_until("the last one to be served", || {
         assert_ne!(get(port).unwrap(), "", "somebody always answers");

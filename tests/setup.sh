@@ -2,8 +2,10 @@
 # Puts on this machine what the demo and the tests need and is not there yet. Debian and Ubuntu.
 #
 #   tests/setup.sh demo         a linker and node, for `make demo`
-#   tests/setup.sh test         and what the tests run: python3, ip, ps, unshare, git, npm, Node 20 or later, and
-#                               gunicorn and uvicorn under target/python
+#   tests/setup.sh test         and what the tests run: python3, ip, ps, unshare, git, npm, Node 20 or later,
+#                               gunicorn and uvicorn (target/python), the packages of tests/apps
+#                               (target/apps), and Bun (target/nodes/bun)
+#   tests/setup.sh matrix       and each Node that tests/matrix.sh tries (target/nodes/<major>)
 #   tests/setup.sh containers   and what docker/try.sh runs: podman, runc, debootstrap, and Node 22
 #
 # Quick and silent where nothing is missing. Packages need root; without it the script says which
@@ -57,6 +59,28 @@ own_node() {
     ln -sfn node_modules/.bin "$root/target/node/bin"
 }
 
+# What the tests of clusters run, as the lockfile says; `engines` are the authors' wishes.
+apps() {
+    sum=$(cat "$root"/tests/apps/package*.json | cksum)
+    [ "$(cat "$root/target/apps/installed" 2>/dev/null)" = "$sum" ] && return
+    echo "setup: fetching the packages of tests/apps into target/apps"
+    mkdir -p "$root/target/apps"
+    cp "$root"/tests/apps/package*.json "$root/target/apps"
+    npm ci --loglevel=error --no-fund --no-audit --prefix "$root/target/apps" >&2
+    echo "$sum" >"$root/target/apps/installed"
+}
+
+# engine DIRECTORY PACKAGE VERSION: a Node or Bun of its own, as npm ships it.
+engine() {
+    dir=$root/target/nodes/$1
+    [ "$(cat "$dir/installed" 2>/dev/null)" = "$2 $3" ] && return
+    echo "setup: fetching $2 $3 into target/nodes/$1"
+    mkdir -p "$dir"
+    npm install --loglevel=error --no-fund --no-audit --prefix "$dir" "$2@$3" >&2
+    "$dir/node_modules/.bin/$2" --version >/dev/null
+    echo "$2 $3" >"$dir/installed"
+}
+
 # Servers that are handed their sockets. A change of their versions here fetches them anew.
 own_python() {
     wanted="gunicorn==23.0.0 packaging==24.2 uvicorn==0.34.0 click==8.1.8 h11==0.16.0"
@@ -73,16 +97,17 @@ need cc gcc libc6-dev
 need node nodejs
 case $group in
 demo) ;;
-test | containers)
+test | matrix | containers)
     need npm npm
     need python3 python3
     need ip iproute2
     need ps procps
     need unshare util-linux
     need git git
+    need openssl openssl
     ;;
 *)
-    echo "setup: no such group: $group (demo, test or containers)" >&2
+    echo "setup: no such group: $group (demo, test, matrix or containers)" >&2
     exit 64
     ;;
 esac
@@ -101,9 +126,18 @@ install_packages
 
 case $group in
 demo) ;;
-test)
+test | matrix)
     node_at_least 20 || own_node
     own_python
+    apps
+    engine bun bun 1.4.5
     ;;
 containers) own_node ;;
 esac
+
+if [ "$group" = matrix ]; then
+    engine 18 node 18.20.8
+    engine 20 node 20.20.2
+    engine 22 node 22.23.3
+    engine 24 node 24.21.0
+fi

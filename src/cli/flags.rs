@@ -245,7 +245,7 @@ static FLAGS: &[Flag] = &[
     ),
     Flag {
         aliases: &["cron-restart"],
-        ..flag(Some('c'), "--cron", One("PATTERN"), Key("cron_restart"), Later, "Restart on a schedule")
+        ..flag(Some('c'), "--cron", One("PATTERN"), Key("cron_restart"), Restart, "Restart on a schedule")
     },
     flag(None, "--wait-ready", Nothing, Key("wait_ready"), Restart, "Ready at process.send('ready')"),
     flag(

@@ -78,6 +78,11 @@ pub(super) fn apply<D>(
             set(draft);
         }
         Kind::Instances(set) => set(draft, value::instances(node, dialect)?),
+        Kind::Cron(set) => match value::cron(node)? {
+            Ok(pattern) => set(draft, pattern),
+            Err(never) => return value::complain(never),
+        },
+        Kind::Zone(set) => set(draft, value::zone(node)?),
         Kind::Listen(set) => set(draft, listen::listen(node)?),
         Kind::Codes(set) => set(draft, value::codes(node)?),
         Kind::Signal(set) => set(draft, value::signal(node)?),
@@ -154,6 +159,11 @@ fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outco
                 None => Outcome::Set,
             }
         }
+        // PM2 takes a time that never comes for what it says.
+        Kind::Cron(_) => match value::cron(node)? {
+            Err(never) => Outcome::Noted(never),
+            Ok(_) => return Ok(None),
+        },
         Kind::Environment(_) if matches!(node.value, Value::Text(_)) => {
             Outcome::Noted(NO_VARIABLE.to_owned())
         }

@@ -24,8 +24,10 @@ use super::{
     tree::{Place, Position, shorten},
 };
 use crate::spec::{
-    AppSpec, Backoff, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, LogFiles, LogSpec, Signal,
+    AppSpec, Backoff, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, LogFiles, LogSpec, Schedule,
+    Signal,
 };
+use crate::sys::zone;
 
 /// PM2's default of `instance_var`.
 const INSTANCE_VAR: &str = "NODE_APP_INSTANCE";
@@ -105,6 +107,7 @@ pub(super) fn build(
             restart.max_restarts = restart.max_restarts.max(1);
             restart
         },
+        schedule: schedule(&draft, around),
         reload: draft.reload.clone(),
         stop: draft.stop.clone(),
         logs: LogSpec {
@@ -250,6 +253,18 @@ fn runs_on_node(interpreter: Option<&str>, script: &str) -> bool {
     }
     let extension = Path::new(script).extension().and_then(OsStr::to_str).unwrap_or_default();
     matches!(extension, "js" | "cjs" | "mjs" | "ts" | "cts" | "mts" | "jsx" | "tsx")
+}
+
+fn schedule(draft: &Draft, around: &Surroundings<'_>) -> Option<Schedule> {
+    let pattern = draft.cron.clone()?;
+    let (zone_name, zone) = draft.cron_timezone.clone().map_or_else(
+        || {
+            let tz = around.environment.get(OsStr::new("TZ")).and_then(|tz| tz.to_str());
+            (None, zone::local(tz))
+        },
+        |(name, zone)| (Some(name), zone),
+    );
+    Some(Schedule { pattern, zone, zone_name })
 }
 
 fn backoff(draft: &Draft) -> Backoff {

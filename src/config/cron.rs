@@ -1,103 +1,182 @@
-//! The cron patterns that PM2 takes → those of the `cron` crate.
+//! What people write as `cron_restart` → [`Pattern`].
 //!
-//! PM2: 5 fields, or 6 with seconds before them; Sunday is 0 or 7. The crate wants seconds always
-//! and counts its days from 1, so the day of the week is rewritten as a list.
+//! 5 fields, or 6 with seconds before them, or a nickname. In a field: `*`, numbers, names, ranges,
+//! lists, and steps from a start, through a range or through all. Sunday is 0 and 7. A day of the month
+//! and a day of the week that are both said mean either, as in cron(8) (PM2 takes both). `L` is the last
+//! day of the month, as in PM2; the `W`, `#` and `5L` of other crons are errors.
+//!
+//! Which time is next is not asked here; that is `spec`'s.
 
-use std::{collections::BTreeSet, str::FromStr as _};
+use std::collections::BTreeSet;
 
-const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+use super::tree::shorten;
+use crate::spec::{Fields, MonthDays, Pattern};
 
-/// Checks a pattern and gives it as the `cron` crate reads it; the error follows the key's name.
-pub(super) fn translate(pattern: &str) -> Result<String, String> {
+/// What one field may hold.
+struct Field {
+    /// What it is called in errors.
+    name: &'static str,
+    first: u8,
+    last: u8,
+    /// Other words for its numbers, from the first on.
+    names: &'static [&'static str],
+}
+
+const SECONDS: Field = Field { name: "seconds", first: 0, last: 59, names: &[] };
+const MINUTES: Field = Field { name: "minutes", first: 0, last: 59, names: &[] };
+const HOURS: Field = Field { name: "hours", first: 0, last: 23, names: &[] };
+const MONTH_DAYS: Field = Field { name: "days of the month", first: 1, last: 31, names: &[] };
+const MONTHS: Field = Field {
+    name: "months",
+    first: 1,
+    last: 12,
+    names: &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+};
+const WEEKDAYS: Field = Field {
+    name: "days of the week",
+    first: 0,
+    last: 7,
+    names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
+};
+
+/// What is wrong with a pattern. Each reads on after the name of its key.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// It is no pattern.
+    Unreadable(String),
+    /// It is one, but no day fits it.
+    Never(String),
+}
+
+/// Reads a pattern.
+pub(super) fn parse(text: &str) -> Result<Pattern, Wrong> {
     const LONGEST: usize = 256;
-    if pattern.len() > LONGEST {
-        return Err("is too long for a cron pattern".to_owned());
+    if text.len() > LONGEST {
+        return Err(Wrong::Unreadable("is too long for a cron pattern".to_owned()));
     }
-    let nickname = match pattern.trim() {
+    let text = text.trim();
+    let fields = fields(text).map_err(Wrong::Unreadable)?;
+    Pattern::new(text, &fields)
+        .ok_or_else(|| Wrong::Never(format!("is `{}`, a time that never comes", shorten(text))))
+}
+
+fn fields(text: &str) -> Result<Fields, String> {
+    let lower = text.to_ascii_lowercase();
+    let written = match lower.as_str() {
         "@yearly" | "@annually" => "0 0 1 1 *",
         "@monthly" => "0 0 1 * *",
         "@weekly" => "0 0 * * 0",
         "@daily" | "@midnight" => "0 0 * * *",
         "@hourly" => "0 * * * *",
-        other => other,
+        "@reboot" => {
+            return Err("is `@reboot`, but an app starts with procrun anyway: leave it out".to_owned());
+        }
+        nickname if nickname.starts_with('@') => {
+            let known = "@yearly, @monthly, @weekly, @daily or @hourly";
+            return Err(format!("is `{}`, it can be {known}", shorten(text)));
+        }
+        _ => text,
     };
-    let mut fields: Vec<&str> = nickname.split_whitespace().collect();
-    match fields.len() {
-        5 => fields.insert(0, "0"),
+    let mut parts: Vec<&str> = written.split_whitespace().collect();
+    match parts.len() {
+        5 => parts.insert(0, "0"),
         6 => {}
         count => {
-            return Err(format!("must have 5 or 6 fields, not {count}"));
+            return Err(format!("must have 5 or 6 fields, as in \"0 3 * * *\", not {count}"));
         }
     }
-    let weekday = weekdays(fields[5])?;
-    let translated = format!("{} {weekday}", fields[..5].join(" "));
-    cron::Schedule::from_str(&translated)
-        .map(|_| translated)
-        .map_err(|_| format!("is no cron pattern: `{}`", super::tree::shorten(pattern)))
+    let is_said = |part: &str| !matches!(part, "*" | "?");
+    Ok(Fields {
+        seconds: SECONDS.numbers(parts[0])?,
+        minutes: MINUTES.numbers(parts[1])?,
+        hours: HOURS.numbers(parts[2])?,
+        month_days: match parts[3] {
+            "l" | "L" => Some(MonthDays::Last),
+            part if is_said(part) => Some(MonthDays::On(MONTH_DAYS.numbers(part)?)),
+            _ => None,
+        },
+        months: MONTHS.numbers(parts[4])?,
+        weekdays: match parts[5] {
+            part if is_said(part) => Some(WEEKDAYS.numbers(part)?.into_iter().map(|day| day % 7).collect()),
+            _ => None,
+        },
+    })
 }
 
-fn weekdays(field: &str) -> Result<String, String> {
-    if matches!(field, "*" | "?") {
-        return Ok("*".to_owned());
+impl Field {
+    /// All numbers of a field.
+    fn numbers(&self, field: &str) -> Result<BTreeSet<u8>, String> {
+        let mut numbers = BTreeSet::new();
+        for part in field.split(',') {
+            self.add(part, &mut numbers)?;
+        }
+        Ok(numbers)
     }
-    let wrong = || format!("has no days of the week in `{}`", super::tree::shorten(field));
-    let mut days = BTreeSet::new();
-    for part in field.split(',') {
+
+    fn add(&self, part: &str, numbers: &mut BTreeSet<u8>) -> Result<(), String> {
+        let Self { name, first, last, .. } = *self;
         let (range, step) = match part.split_once('/') {
-            Some((range, step)) => {
-                (range, step.parse::<usize>().ok().filter(|&step| step > 0).ok_or_else(wrong)?)
-            }
             None => (part, 1),
-        };
-        let (first, last) = match range.split_once('-') {
-            Some((first, last)) => (weekday(first).ok_or_else(wrong)?, weekday(last).ok_or_else(wrong)?),
-            None if matches!(range, "*" | "?") => (0, 6),
-            None => {
-                let day = weekday(range).ok_or_else(wrong)?;
-                (day, if part.contains('/') { 6 } else { day })
+            Some((range, step)) => {
+                let most = last - first + 1;
+                let step = number(step).filter(|step| (1..=most).contains(step)).ok_or_else(|| {
+                    format!("has `{}` for the {name}: the step must be from 1 to {most}", shorten(part))
+                })?;
+                (range, step)
             }
         };
-        // `5-7` and `sat-mon` go over the end of the week.
-        let last = if last < first { last + 7 } else { last };
-        days.extend((first..=last).step_by(step).map(|day| day % 7));
+        let (from, to) = match range.split_once('-') {
+            Some((from, to)) => (self.number(from)?, self.number(to)?),
+            None if range == "*" => (first, last),
+            None => {
+                let from = self.number(range)?;
+                (from, if part.contains('/') { last } else { from })
+            }
+        };
+        if from <= to {
+            numbers.extend((from..=to).step_by(step.into()));
+        } else if last == 7 {
+            // `fri-mon` goes on in the next week.
+            numbers.extend((from..=to + 7).step_by(step.into()).map(|day| day % 7));
+        } else {
+            return Err(format!("has `{}` for the {name}: the range ends before it begins", shorten(part)));
+        }
+        Ok(())
     }
-    Ok(days.into_iter().map(|day| DAYS[day]).collect::<Vec<_>>().join(","))
+
+    fn number(&self, word: &str) -> Result<u8, String> {
+        let Self { name, first, last, names } = *self;
+        if let Some(at) = names.iter().position(|name| name.eq_ignore_ascii_case(word)) {
+            return Ok(u8::try_from(at).map_or(last, |at| at + first));
+        }
+        number(word).filter(|number| (first..=last).contains(number)).ok_or_else(|| {
+            let others = match names {
+                [from, .., to] => format!(", or {from} to {to}"),
+                _ => String::new(),
+            };
+            let shown = shorten(word);
+            if word.is_empty() {
+                format!("has a part without a number for the {name}")
+            } else if is_of_other_crons(word) {
+                format!("has `{shown}` for the {name}: no `W`, no `#`, and `L` only alone, as the day of the month")
+            } else {
+                format!("has `{shown}` for the {name}, which are {first} to {last}{others}")
+            }
+        })
+    }
 }
 
-fn weekday(text: &str) -> Option<usize> {
-    if let Ok(number) = text.parse::<usize>() {
-        return (number <= 7).then_some(number);
-    }
-    DAYS.iter().position(|day| text.eq_ignore_ascii_case(day))
+/// `L`, `5L`, `LW`, `15W`, `5#3`, `mon#1`: some crons know the last and the nearest of something.
+fn is_of_other_crons(word: &str) -> bool {
+    let (letters, digits): (Vec<char>, Vec<char>) = word.chars().partition(|c| !c.is_ascii_digit());
+    let known = letters.iter().all(|c| matches!(c, 'l' | 'L' | 'w' | 'W'));
+    word.contains('#') || known && !letters.is_empty() && digits.len() <= 2
+}
+
+/// Digits only: no sign, no space.
+fn number(word: &str) -> Option<u8> {
+    word.bytes().all(|byte| byte.is_ascii_digit()).then(|| word.parse().ok())?
 }
 
 #[cfg(test)]
-mod tests {
-    use super::translate;
-
-    #[test]
-    fn pm2s_patterns() {
-        for (pattern, expected) in [
-            ("0 3 * * *", "0 0 3 * * *"),
-            ("2/3 * * * * *", "2/3 * * * * *"),
-            ("*/5 * * * *", "0 */5 * * * *"),
-            ("0 0 * * 0", "0 0 0 * * sun"),
-            ("0 0 * * 7", "0 0 0 * * sun"),
-            ("0 0 * * 1-5", "0 0 0 * * mon,tue,wed,thu,fri"),
-            ("0 0 * * 5-7", "0 0 0 * * sun,fri,sat"),
-            ("0 0 * * MON,Wed", "0 0 0 * * mon,wed"),
-            ("0 0 * * */2", "0 0 0 * * sun,tue,thu,sat"),
-            ("0 0 1 1 ?", "0 0 0 1 1 *"),
-            ("@daily", "0 0 0 * * *"),
-        ] {
-            assert_eq!(translate(pattern).as_deref(), Ok(expected), "{pattern}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_pattern() {
-        for pattern in ["", "* * *", "61 * * * *", "* * * * 8", "a b c d e", "* * * * 1/0", "0 0 0 * * * *"] {
-            assert!(translate(pattern).is_err(), "{pattern}");
-        }
-    }
-}
+mod tests;

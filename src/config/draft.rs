@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use jiff::tz::TimeZone;
+
 use super::{origin::Origin, tree::Position, watching::Watching};
 use crate::spec::{
-    Balance, ExecMode, InheritEnv, Instances, Listen, LogFiles, OnErrored, PrincipalRef, ReloadPolicy,
-    RestartPolicy, Runtime, StopPolicy,
+    Balance, ExecMode, InheritEnv, Instances, Listen, LogFiles, OnErrored, Pattern, PrincipalRef,
+    ReloadPolicy, RestartPolicy, Runtime, StopPolicy,
 };
 
 /// One variable and who said it.
@@ -47,6 +49,8 @@ pub(super) struct Draft {
     pub(super) restart: RestartPolicy,
     pub(super) restart_delay: Option<Duration>,
     pub(super) backoff_delay: Option<Duration>,
+    pub(super) cron: Option<Pattern>,
+    pub(super) cron_timezone: Option<(String, TimeZone)>,
     pub(super) reload: ReloadPolicy,
     pub(super) stop: StopPolicy,
     pub(super) json_logs: bool,

@@ -5,6 +5,8 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
+use jiff::tz::TimeZone;
+
 use super::{
     draft::{Draft, EnvVar, RuntimeDraft},
     tree::{Node, Position},
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::spec::{
     AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, Listen, LogStyle, OnErrored,
-    PrincipalRef, Runtime, Signal, Verbosity,
+    Pattern, PrincipalRef, Runtime, Signal, Verbosity,
 };
 
 /// One key of an application (`D` = [`Draft`]) or of procrun itself ([`RuntimeDraft`]).
@@ -56,6 +58,10 @@ pub(super) enum Kind<D: 'static> {
     Hint(&'static [Choice<D>]),
     /// PM2's `instances`.
     Instances(fn(&mut D, Instances)),
+    /// A cron pattern, or 0 for none.
+    Cron(fn(&mut D, Option<Pattern>)),
+    /// A time zone and its name.
+    Zone(fn(&mut D, (String, TimeZone))),
     /// Sockets to open.
     Listen(fn(&mut D, Vec<Listen>)),
     /// Exit codes.
@@ -304,6 +310,13 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
             OnErrored::Exit => shown("exit"),
         },
     ),
+    app("cron_restart", &["cron"], Kind::Cron(|app, pattern| app.cron = pattern), |app| {
+        app.schedule.as_ref().and_then(|schedule| shown(schedule.pattern.as_str()))
+    }),
+    app("cron_timezone", &[], Kind::Zone(|app, zone| app.cron_timezone = Some(zone)), |app| {
+        let name = app.schedule.as_ref()?.zone_name.as_deref();
+        shown(name.unwrap_or("local time"))
+    }),
     app("wait_ready", &[], Kind::Switch(|app, on| app.reload.wait_ready = on), |app| {
         app.reload.wait_ready.then(|| "true".to_owned())
     }),
@@ -394,8 +407,6 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     }),
     app("force", &[], Kind::Moot, nothing),
     later("max_memory_restart", &[], super::value::memory),
-    later("cron_restart", &["cron"], super::value::cron),
-    later("cron_timezone", &[], |node| super::value::label(node).map(drop)),
     app("watch", &[], Kind::Watch(|app, paths| app.watching.paths = paths), |app| {
         let paths: Vec<String> =
             app.watch.iter().flat_map(|watch| &watch.paths).map(|path| path.display().to_string()).collect();

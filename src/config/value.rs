@@ -5,8 +5,16 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::tree::{Node, Position, Value, shorten};
-use crate::spec::{Instances, PrincipalRef, Signal};
+use jiff::tz::TimeZone;
+
+use super::{
+    cron::Wrong,
+    tree::{Node, Position, Value, shorten},
+};
+use crate::{
+    spec::{Instances, Pattern, PrincipalRef, Signal},
+    sys::zone,
+};
 
 /// Who is speaking: the same value is read a little differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -418,13 +426,26 @@ fn json_of(node: &Node) -> serde_json::Value {
     }
 }
 
-/// A cron pattern; 0 switches it off.
-pub(super) fn cron(node: &Node) -> Decoded<()> {
+/// A cron pattern; 0 is none. `Err` inside: it is one, but says a time that never comes.
+pub(super) fn cron(node: &Node) -> Decoded<Result<Option<Pattern>, String>> {
     match &node.value {
-        Value::Integer(0) => Ok(()),
-        Value::Text(text) if text.trim() == "0" => Ok(()),
-        Value::Text(text) => super::cron::translate(text).map(drop).or_else(complain),
+        Value::Integer(0) | Value::Bool(false) => Ok(Ok(None)),
+        Value::Text(text) if text.trim() == "0" => Ok(Ok(None)),
+        Value::Text(text) => match super::cron::parse(text) {
+            Ok(pattern) => Ok(Ok(Some(pattern))),
+            Err(Wrong::Never(never)) => Ok(Err(never)),
+            Err(Wrong::Unreadable(wrong)) => complain(wrong),
+        },
         _ => must_be("a cron pattern such as \"0 3 * * *\"", node),
+    }
+}
+
+/// A time zone by the name that the IANA gives it.
+pub(super) fn zone(node: &Node) -> Decoded<(String, TimeZone)> {
+    let name = label(node)?;
+    match zone::named(&name) {
+        Some(zone) => Ok((name, zone)),
+        None => must_be("a time zone such as \"Europe/Berlin\"", node),
     }
 }
 

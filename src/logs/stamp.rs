@@ -4,14 +4,14 @@
 //! `/etc/localtime`, then UTC. Never reads the clock inside a line.
 
 use std::{
-    env, fs,
-    path::Path,
+    env,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use jiff::tz::TimeZone;
 
 use super::dayjs::{self, Pattern};
+use crate::sys::zone;
 
 /// Milliseconds since 1970, as the system's clock has it.
 pub(super) fn now() -> i64 {
@@ -69,24 +69,12 @@ impl Stamps {
             if id == StampId::ISO {
                 entry.pattern.write(millis, &TimeZone::UTC, &mut entry.text);
             } else {
-                let zone = self.local.get_or_insert_with(local_zone);
+                let zone = self.local.get_or_insert_with(|| zone::local(env::var("TZ").ok().as_deref()));
                 entry.pattern.write(millis, zone, &mut entry.text);
             }
         }
         entry.text.as_bytes()
     }
-}
-
-/// The zone of `TZ` by its name in `/usr/share/zoneinfo`, else whatever the system says. jiff's own
-/// lookup by name would index the whole directory first.
-fn local_zone() -> TimeZone {
-    let named = env::var("TZ").ok().and_then(|name| {
-        let name = name.trim_start_matches(':');
-        let relative = !name.is_empty() && !Path::new(name).is_absolute();
-        let data = relative.then(|| fs::read(Path::new("/usr/share/zoneinfo").join(name)).ok())??;
-        TimeZone::tzif(name, &data).ok()
-    });
-    named.unwrap_or_else(TimeZone::system)
 }
 
 #[cfg(test)]

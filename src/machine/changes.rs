@@ -98,7 +98,8 @@ impl Machine {
             pace.begun = now;
         }
         let numbers: BTreeSet<u32> = anew.iter().map(|id| self.instances[id].number).collect();
-        let rolling = self.can_roll(&self.staying(app));
+        let overlaps = self.planned(app).is_some_and(|spec| spec.can_overlap());
+        let rolling = overlaps && self.can_roll(&self.staying(app));
         out.push(Effect::Say(Notice::FilesChanged { app: app.to_owned(), path, rolling }));
         if self.reloads.is_active(app) {
             self.queue(app, Job::Reload { numbers, tickets: Vec::new() }, out);

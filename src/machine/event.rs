@@ -126,6 +126,11 @@ pub enum Event {
         /// One of them, for people.
         path: String,
     },
+    /// It is time for this application by its schedule (`cron_restart`).
+    Due {
+        /// Its name.
+        app: String,
+    },
     /// Everything is to stop.
     Stop(StopRequest),
     /// A signal for each worker.

@@ -13,6 +13,7 @@ mod backoff;
 mod changes;
 pub mod cluster;
 mod desk;
+mod due;
 mod event;
 pub mod frame;
 mod instance;

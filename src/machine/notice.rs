@@ -121,6 +121,11 @@ pub enum Notice {
     },
     /// An application was not reloaded, or not all of it.
     ReloadFailed(ReloadFailure),
+    /// It is time for an application by its schedule: it is restarted, reloaded or started.
+    Due {
+        /// Which, as it is.
+        app: Arc<AppSpec>,
+    },
     /// Something waits until the reload of an application is over.
     Queued {
         /// Its name.
@@ -177,6 +182,8 @@ pub enum StopCause {
     Asked,
     /// Somebody asked for it to run anew.
     Restarted,
+    /// It is time for it by its schedule.
+    Due,
     /// Its application is being reloaded, and its new process has to wait for its end.
     Reloaded,
     /// Its successor does its work now.
@@ -198,6 +205,7 @@ impl StopCause {
             | Self::Changed
             | Self::Asked
             | Self::Restarted
+            | Self::Due
             | Self::Reloaded
             | Self::Drained
             | Self::NotDrained => false,
@@ -357,6 +365,7 @@ impl Notice {
             Self::Reloading { .. }
             | Self::Reloaded { .. }
             | Self::ReloadFailed(_)
+            | Self::Due { .. }
             | Self::Queued { .. }
             | Self::FilesChanged { .. }
             | Self::ChangesOften { .. }
@@ -374,6 +383,7 @@ impl Notice {
             | Self::FilesChanged { app, .. }
             | Self::ChangesOften { app, .. } => Some(app),
             Self::ReloadFailed(failure) => Some(&failure.app),
+            Self::Due { app } => Some(&app.name),
             Self::ShuttingDown { .. } | Self::KillingAll => None,
             Self::Ended { .. }
             | Self::Started { .. }

@@ -200,6 +200,7 @@ impl Machine {
             Event::TimerFired(Timer { instance, epoch }) => {
                 self.with_instance(instance, now, out, |instance, step| instance.timer_fired(step, epoch));
             }
+            Event::Due { app } => self.due(now, &app, out),
             Event::Stop(request) => self.stop_requested(now, request, out),
             Event::Forward(signal) => {
                 out.extend(
@@ -366,6 +367,7 @@ impl Machine {
             return;
         }
         let code = match self.phase {
+            Phase::Running if self.has_schedule() => return,
             Phase::Running if self.plan.runtime.auto_exit => {
                 // The code of the first application that failed.
                 self.instances

@@ -6,12 +6,15 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use nix::libc;
+use tokio::time::Instant;
 
 use super::{
     channel::{Channel, Delivery, READ},
+    connections::Connections,
     listener::{Lent, Listener},
     preload::Preload,
 };
@@ -20,7 +23,7 @@ use crate::{
         Run, Sign,
         cluster::{
             ConnectionId, Effect, Endpoint, Event, Hail, ListenerId, Primary, Query,
-            wire::{self, Decoder, Message},
+            wire::{self, Answer, Decoder, Message},
         },
     },
     spec::{AppSpec, diff::same_but_instances},
@@ -39,6 +42,10 @@ const OF_SOCKET: u64 = 1 << 63;
 /// busy ends here.
 const LAST_READS: usize = 128;
 
+/// When accepting has failed nothing tells that it would work again, least of all that somebody else
+/// has closed a descriptor: it is tried again after this.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
+
 /// What the supervisor is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
@@ -54,6 +61,8 @@ pub enum News {
     CannotDrain(String),
     /// It breaks the rules: what it did. Said once for each rule.
     Misbehaves(Run, &'static str),
+    /// It asked for a socket that it could not take. Said once.
+    NoSocketForBun(Run),
     /// Its channel was shut down for what it did.
     CutOff(Run, String),
     /// Connections to an application could not be accepted. Said once until one can be again.
@@ -70,11 +79,13 @@ pub struct Hub {
     apps: BTreeMap<u32, App>,
     last_app: u32,
     preload: Preload,
-    /// It has been said that there is no place for it.
-    no_preload: bool,
     /// By application and number.
     listeners: HashMap<(u32, ListenerId), Listener>,
     connections: Connections,
+    /// Listeners whose connections could not be accepted.
+    stuck: Vec<(u32, ListenerId)>,
+    /// When to try that again.
+    try_again: Option<Instant>,
     news: Vec<News>,
     /// Kept between turns so that a turn allocates nothing.
     happened: Vec<Happened>,
@@ -97,7 +108,7 @@ struct Worker {
     clogged: bool,
     /// Its channel has been shut down.
     cut_off: bool,
-    /// It has been reported for messages that only a cluster knows.
+    /// It has been reported for messages that it should not send.
     reported: bool,
 }
 
@@ -107,34 +118,6 @@ struct App {
     primary: Primary,
     /// The last connection could not be accepted.
     failing: bool,
-}
-
-/// Accepted connections that no worker has taken yet, by number.
-#[derive(Debug, Default)]
-struct Connections {
-    held: Vec<Option<OwnedFd>>,
-    free: Vec<u32>,
-}
-
-impl Connections {
-    fn hold(&mut self, socket: OwnedFd) -> ConnectionId {
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.held.push(None);
-            u32::try_from(self.held.len() - 1).expect("there are fewer descriptors than that")
-        });
-        self.held[id as usize] = Some(socket);
-        ConnectionId(id)
-    }
-
-    fn get(&self, id: ConnectionId) -> Option<&OwnedFd> {
-        self.held.get(id.0 as usize)?.as_ref()
-    }
-
-    fn release(&mut self, id: ConnectionId) {
-        if self.held.get_mut(id.0 as usize).and_then(Option::take).is_some() {
-            self.free.push(id.0);
-        }
-    }
 }
 
 impl Hub {
@@ -201,7 +184,21 @@ impl Hub {
     /// What epoll_wait(2) says.
     pub async fn turn(&mut self) -> io::Result<()> {
         let Some(poller) = &self.poller else { return std::future::pending().await };
-        poller.wait(&mut self.happened).await?;
+        match self.try_again {
+            None => poller.wait(&mut self.happened).await?,
+            Some(at) => {
+                tokio::select! {
+                    result = poller.wait(&mut self.happened) => result?,
+                    () = tokio::time::sleep_until(at) => {}
+                }
+                if at <= Instant::now() {
+                    self.try_again = None;
+                    for (app, listener) in std::mem::take(&mut self.stuck) {
+                        self.drive(app, Event::Waiting(listener));
+                    }
+                }
+            }
+        }
         let mut happened = std::mem::take(&mut self.happened);
         for event in happened.drain(..) {
             self.take_in(event);
@@ -232,14 +229,7 @@ impl Hub {
     /// The file of the script that drains the worker in which Node runs it first; `None` if there
     /// is no place for one.
     pub fn preload(&mut self) -> Option<&Path> {
-        self.preload
-            .path()
-            .inspect_err(|why| {
-                if !std::mem::replace(&mut self.no_preload, true) {
-                    self.news.push(News::CannotDrain(why.clone()));
-                }
-            })
-            .ok()
+        self.preload.path().map_err(|why| self.news.extend(why.map(News::CannotDrain))).ok()
     }
 
     /// Leaves nothing behind.
@@ -328,7 +318,8 @@ impl Hub {
                 self.drive(app, Event::Hail(run, Hail::Query(query)));
             }
             (Message::Cluster(hail), Some(app)) => self.drive(app, Event::Hail(run, hail)),
-            (Message::Other | Message::Cluster(Hail::Online), _) => {}
+            (Message::OfBun(hail), Some(app)) => self.bun(run, app, hail),
+            (Message::Other | Message::OfBun(_) | Message::Cluster(Hail::Online), _) => {}
             (Message::HandleAck | Message::HandleNack | Message::Cluster(_), None) => {
                 if let Some(worker) = self.workers.get_mut(&run.number)
                     && !std::mem::replace(&mut worker.reported, true)
@@ -337,6 +328,33 @@ impl Hub {
                 }
             }
         }
+    }
+
+    /// Bun opens the sockets of `http` and `Bun.serve` by itself. For others it asks, and can take
+    /// neither a socket nor a connection.
+    fn bun(&mut self, run: Run, app: u32, hail: Hail) {
+        let answer = match hail {
+            Hail::Listening { .. } => return self.drive(app, Event::Hail(run, hail)),
+            Hail::Query(query) => Answer::not_supported(query.seq),
+            Hail::Leaving { seq } => Answer { seq, to_query: None },
+            Hail::Online
+            | Hail::Close { .. }
+            | Hail::Ack { .. }
+            | Hail::Drains
+            | Hail::Drained
+            | Hail::Unknown => return,
+        };
+        if answer.to_query.is_some()
+            && let Some(worker) = self.workers.get_mut(&run.number)
+            && !std::mem::replace(&mut worker.reported, true)
+        {
+            self.news.push(News::NoSocketForBun(run));
+        }
+        let mut bytes = std::mem::take(&mut self.outgoing);
+        wire::encode_for_bun(&answer, &mut bytes);
+        self.send(run, &bytes, None);
+        bytes.clear();
+        self.outgoing = bytes;
     }
 
     /// A worker that names a descriptor means the socket that it was handed there.
@@ -458,6 +476,10 @@ impl Hub {
                 {
                     self.news.push(News::CannotAccept(state.spec.name.clone(), error.to_string()));
                 }
+                if !self.stuck.contains(&(app, id)) {
+                    self.stuck.push((app, id));
+                }
+                self.try_again.get_or_insert_with(|| Instant::now() + TRY_AGAIN);
                 Event::AcceptFailed(id)
             }
         }

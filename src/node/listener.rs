@@ -54,6 +54,9 @@ impl Listener {
             Endpoint::Held { address } => {
                 let held = lent.iter().find(|(lent, _)| lent.to_string() == *address);
                 let (_, socket) = held.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+                // Node changes only what it was started with: a worker that finds no connection any
+                // more (Node 18 always looks once more) would wait in accept for the next one.
+                sockets::make_non_blocking(socket)?;
                 (socket.try_clone()?, None)
             }
         };

@@ -9,6 +9,7 @@
 //! bounds of the protocol. Beyond them its channel is shut down, which ends a Node worker.
 
 mod channel;
+mod connections;
 mod hub;
 mod listener;
 mod preload;

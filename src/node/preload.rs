@@ -3,7 +3,9 @@
 //!
 //! Node's `--require` takes nothing but the path of a file, so there has to be one for as long as a
 //! worker may start or make a thread: `/dev/shm` first, which is memory and is there and writable
-//! also where the root is read-only. It is not there before the first worker that needs it.
+//! also where the root is read-only. It is not there before the first worker that needs it, and is
+//! removed in the end. A procrun that was killed leaves it; the next one finds it unlocked and
+//! removes it.
 
 use std::{
     env, fs,
@@ -13,12 +15,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::{
+    fcntl::{Flock, FlockArg, OFlag},
+    unistd::geteuid,
+};
+
 const SCRIPT: &str = include_str!("drain.cjs");
 
 /// The script's file, if there is one yet.
 #[derive(Debug, Default)]
 pub(super) struct Preload {
     file: Option<File>,
+    /// Why there is none has been said.
+    said: bool,
 }
 
 #[derive(Debug)]
@@ -26,20 +35,25 @@ struct File {
     path: PathBuf,
     /// By which it is told from another one in its place: device and inode.
     id: (u64, u64),
+    /// Says that somebody needs it.
+    _lock: Flock<fs::File>,
 }
 
 impl Preload {
     /// Its path. The file is made, or made anew when somebody has removed it.
     ///
     /// # Errors
-    /// All places that were tried, and why none of them will do.
-    pub(super) fn path(&mut self) -> Result<&Path, String> {
+    /// All places that were tried, and why none of them will do; that only the first time.
+    pub(super) fn path(&mut self) -> Result<&Path, Option<String>> {
         if self.file.as_ref().is_some_and(|file| !file.is_there()) {
             self.file = None;
         }
         match &mut self.file {
             Some(file) => Ok(&file.path),
-            none => Ok(&none.insert(File::make()?).path),
+            none => {
+                let say = |why| (!std::mem::replace(&mut self.said, true)).then_some(why);
+                Ok(&none.insert(File::make().map_err(say)?).path)
+            }
         }
     }
 
@@ -56,7 +70,10 @@ impl File {
         let mut refused = Vec::new();
         for place in [Path::new("/dev/shm"), Path::new("/run"), &env::temp_dir()] {
             match Self::make_in(place) {
-                Ok(file) => return Ok(file),
+                Ok(file) => {
+                    remove_unlocked(place);
+                    return Ok(file);
+                }
                 Err(error) => refused.push(format!("{}: {error}", place.display())),
             }
         }
@@ -67,13 +84,18 @@ impl File {
         let path = place.join(format!("procrun-{:016x}.cjs", RandomState::new().hash_one(place)));
         // Never a file or a link that somebody has put there.
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        let written = file
+        let made = file
             .write_all(SCRIPT.as_bytes())
             // Whoever the workers run as; the umask has no say in this.
             .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o444)))
-            .and_then(|()| file.metadata());
-        match written {
-            Ok(meta) => Ok(Self { path, id: (meta.dev(), meta.ino()) }),
+            .and_then(|()| file.metadata())
+            .and_then(|meta| Ok((meta, lock(file)?)));
+        match made {
+            Ok((meta, lock)) => {
+                let file = Self { path, id: (meta.dev(), meta.ino()), _lock: lock };
+                // Another procrun that tidies up may have come before the lock.
+                if file.is_there() { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
+            }
             Err(error) => {
                 let _ = fs::remove_file(&path);
                 Err(error)
@@ -83,6 +105,29 @@ impl File {
 
     fn is_there(&self) -> bool {
         fs::symlink_metadata(&self.path).is_ok_and(|meta| (meta.dev(), meta.ino()) == self.id)
+    }
+}
+
+/// Never waits: whoever may read the file may hold a lock.
+fn lock(file: fs::File) -> io::Result<Flock<fs::File>> {
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno.into())
+}
+
+/// Removes what those have left who had no time to.
+fn remove_unlocked(place: &Path) {
+    let is_one = |name: &str| name.strip_suffix(".cjs").is_some_and(|name| name.starts_with("procrun-"));
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+        if !entry.file_name().to_str().is_some_and(is_one) {
+            continue;
+        }
+        let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+        let Ok(file) = fs::OpenOptions::new().read(true).custom_flags(flags).open(entry.path()) else {
+            continue;
+        };
+        let is_ours = file.metadata().is_ok_and(|meta| meta.is_file() && meta.uid() == geteuid().as_raw());
+        if is_ours && let Ok(_until_it_is_gone) = lock(file) {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -99,11 +144,14 @@ mod tests {
         assert_eq!(fs::metadata(&first).unwrap().mode() & 0o777, 0o444);
 
         fs::remove_file(&first).unwrap();
-        fs::write(&first, "somebody else's").unwrap();
+        fs::write(&first, "left by somebody").unwrap();
         let second = preload.path().unwrap().to_owned();
         assert_ne!(first, second);
+        assert!(!first.exists(), "nobody needs it");
+        let third = Preload::default().path().unwrap().to_owned();
+        assert!(second.exists() && third.exists(), "what somebody needs stays");
         preload.remove();
         assert!(!second.exists());
-        fs::remove_file(&first).unwrap();
+        fs::remove_file(third).unwrap();
     }
 }

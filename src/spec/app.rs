@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Listen, LogSpec, ReloadPolicy, RestartPolicy, Signal, StopPolicy, WatchSpec};
+use super::{Listen, LogSpec, ReloadPolicy, RestartPolicy, Schedule, Signal, StopPolicy, WatchSpec};
 
 /// One application: what to execute, how many times, and what to do when it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct AppSpec {
     pub autostart: bool,
     /// When to run again.
     pub restart: RestartPolicy,
+    /// When to start or restart it by the clock (`cron_restart`).
+    pub schedule: Option<Schedule>,
     /// How to replace it while it serves.
     pub reload: ReloadPolicy,
     /// How to end it.

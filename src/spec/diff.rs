@@ -34,10 +34,15 @@ pub fn diff(old: &Plan, new: &Plan) -> Vec<AppChange> {
     removed.chain(others).collect()
 }
 
-/// Whether two specs differ in nothing but the number of instances and what is watched: those that
-/// run may go on.
+/// Whether two specs differ in nothing that a process could feel, such as the number of instances:
+/// those that run may go on.
 pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
-    AppSpec { instances: new.instances, watch: new.watch.clone(), ..old.clone() } == *new
+    AppSpec {
+        instances: new.instances,
+        schedule: new.schedule.clone(),
+        watch: new.watch.clone(),
+        ..old.clone()
+    } == *new
 }
 
 impl AppChange {
@@ -66,6 +71,7 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         identity,
         autostart,
         restart,
+        schedule,
         reload,
         stop,
         logs,
@@ -90,6 +96,7 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         (*identity != old.identity, "user"),
         (*autostart != old.autostart, "autostart"),
         (*restart != old.restart, "restart policy"),
+        (*schedule != old.schedule, "cron_restart"),
         (*reload != old.reload, "reload policy"),
         (*stop != old.stop, "stop policy"),
         (*logs != old.logs, "logs"),

@@ -11,6 +11,7 @@ mod listen;
 mod logs;
 mod reload;
 mod restart;
+mod schedule;
 mod stop;
 mod watch;
 
@@ -25,6 +26,7 @@ pub use listen::{Listen, ListenAddress};
 pub use logs::{FileSpec, LogFiles, LogSpec, LogStyle, RuntimeLog, Verbosity};
 pub use reload::ReloadPolicy;
 pub use restart::{Backoff, OnErrored, RestartPolicy};
+pub use schedule::{Fields, MonthDays, Pattern, Schedule};
 pub use stop::StopPolicy;
 pub use watch::{Polling, WatchSpec};
 

@@ -7,7 +7,8 @@ use tracing::{debug, error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
-    evaluation::Running, held::Held, is_stop, launch, report, say_early, timers::Timers, workers::Workers,
+    evaluation::Running, held::Held, is_stop, launch, report, say_early, schedules::Schedules,
+    timers::Timers, workers::Workers,
 };
 use crate::{
     config::{Loaded, Problems, Read, Source},
@@ -36,6 +37,7 @@ struct Supervisor<'a> {
     watcher: Watcher,
     held: Held,
     timers: Timers,
+    schedules: Schedules,
     signals: Signals,
     open_files: OpenFiles,
     evaluation: Option<Running>,
@@ -92,6 +94,7 @@ pub(super) async fn supervise(
         watcher: Watcher::default(),
         held,
         timers: Timers::default(),
+        schedules: Schedules::new(),
         signals,
         open_files,
         evaluation: None,
@@ -129,14 +132,20 @@ impl Supervisor<'_> {
                 boot = None;
                 self.feed(vec![Event::Boot]);
                 watch(&mut self.watcher, self.machine.plan());
+                self.schedules.follow(self.machine.plan())?;
                 self.signals.receive_realtime()?;
                 process::trim_memory();
                 continue;
             }
             let next = boot.or_else(|| self.timers.next().map(|at| self.began + at.elapsed()));
+            let mut is_time = false;
             tokio::select! {
                 result = self.signals.wait(&mut received) => result?,
                 () = sleep_until(next) => {}
+                result = self.schedules.ring() => {
+                    result?;
+                    is_time = true;
+                }
                 () = advance(&mut self.evaluation) => {}
                 news = self.watcher.news() => {
                     let events = news.into_iter().filter_map(report::watched).collect();
@@ -156,6 +165,10 @@ impl Supervisor<'_> {
             let now = self.now();
             let due = std::iter::from_fn(|| self.timers.pop_due(now)).map(Event::TimerFired).collect();
             self.feed(due);
+            if is_time {
+                let due = self.schedules.due()?;
+                self.feed(due.into_iter().map(|app| Event::Due { app }).collect());
+            }
             if let Some(evaluation) = self.evaluation.take_if(|evaluation| evaluation.is_done()) {
                 self.read_again(evaluation.finish());
                 if std::mem::take(&mut self.read_once_more) {
@@ -363,6 +376,9 @@ impl Supervisor<'_> {
         }
         self.held.announce();
         self.show(&changes, &plan);
+        if let Err(error) = self.schedules.follow(&plan) {
+            error!("cannot set an alarm for `cron_restart`: {error}");
+        }
         let cpus = cpus_for(&plan);
         // The machine's own plan is the old one as long as an application is being reloaded.
         watch(&mut self.watcher, &plan);

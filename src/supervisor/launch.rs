@@ -12,7 +12,7 @@ use std::{
 use super::resolve::{self, Command};
 use crate::{
     machine::{InstanceView, SpawnFailure},
-    spec::{AppSpec, InheritEnv, PrincipalRef},
+    spec::{AppSpec, Exec, InheritEnv, PrincipalRef},
     sys::{
         accounts::{self, Credentials, Key},
         spawn::HANDED,
@@ -51,11 +51,12 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// Whether the program is Node and may read a file that its application did not name.
-    pub(super) fn takes_preload(&self) -> bool {
-        let forbids = |text: &[u8]| text.windows(PERMISSION.len()).any(|part| part == PERMISSION);
-        let is_options = |entry: &&CString| entry.to_bytes().starts_with(b"NODE_OPTIONS=");
-        let options = self.env.iter().filter(is_options);
-        self.command.is_node && !self.argv.iter().chain(options).any(|it| forbids(it.to_bytes()))
+    pub(super) fn takes_preload(&self, exec: &Exec) -> bool {
+        let forbids = |word: &[u8]| matches!(word, b"--permission" | b"--experimental-permission");
+        let options = self.env.iter().filter_map(|entry| entry.to_bytes().strip_prefix(b"NODE_OPTIONS="));
+        let mut words = options.flat_map(|options| options.split(u8::is_ascii_whitespace));
+        let mut args = exec.interpreter_args.iter().map(String::as_bytes);
+        self.command.is_node && !words.any(forbids) && !args.any(forbids)
     }
 
     /// Lets Node run a script before the application's. Of Node's two ways this is the one that
@@ -66,9 +67,6 @@ impl Prepared {
         Ok(())
     }
 }
-
-/// Part of the options by which Node reads only what it is allowed to.
-const PERMISSION: &[u8] = b"-permission";
 
 /// Prepares a run of an instance; `marker` is `NAME=value` of [`MARKER`].
 pub(super) fn prepare(

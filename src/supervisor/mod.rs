@@ -10,6 +10,7 @@ mod launch;
 mod log_files;
 mod report;
 mod resolve;
+mod schedules;
 mod timers;
 mod workers;
 

@@ -10,6 +10,7 @@ use tracing::{debug, error, info, warn};
 use crate::{
     machine::{Ending, Event, Machine, Next, Notice, Readable, Sign, StopCause, Subject, Why},
     node::News,
+    spec::Signal,
     watch,
 };
 
@@ -17,24 +18,7 @@ use crate::{
 pub(super) fn say(notice: &Notice) {
     match notice {
         Notice::Ended { who, ending, uptime, next } => ended(who, ending, Readable(*uptime), *next),
-        Notice::Stopping { who, signal, cause } => {
-            let (who, app, id) = (who, &*who.spec.name, who.pm_id);
-            match cause {
-                StopCause::Shutdown => debug!(app, id, "{who}: sending {signal}"),
-                StopCause::Removed => info!(app, id, "{who} is no longer wanted, sending {signal}"),
-                StopCause::Changed => info!(app, id, "{who} has changed, sending {signal}"),
-                StopCause::Asked => info!(app, id, "{who} is asked to stop, sending {signal}"),
-                StopCause::Restarted | StopCause::Reloaded => {
-                    info!(app, id, "{who} is restarted, sending {signal}");
-                }
-                StopCause::Replaced => info!(app, id, "{who} is replaced, sending {signal}"),
-                StopCause::GivenUp => info!(app, id, "{who} is given up, sending {signal}"),
-                StopCause::Drained => debug!(app, id, "{who} has no connections left, sending {signal}"),
-                StopCause::NotDrained => {
-                    info!(app, id, "{who} has not finished its connections, sending {signal}");
-                }
-            }
-        }
+        Notice::Stopping { who, signal, cause } => stopping(who, *signal, *cause),
         Notice::Draining { who, within, cause } => {
             let (who, app, id, within) = (who, &*who.spec.name, who.pm_id, Readable(*within));
             let why = match cause {
@@ -45,6 +29,7 @@ pub(super) fn say(notice: &Notice) {
                 | StopCause::Changed
                 | StopCause::Asked
                 | StopCause::Restarted
+                | StopCause::Due
                 | StopCause::Reloaded
                 | StopCause::Drained
                 | StopCause::NotDrained => "is no longer wanted",
@@ -107,6 +92,12 @@ pub(super) fn say(notice: &Notice) {
             let (who, app, id) = (who, &*who.spec.name, who.pm_id);
             error!(app, id, "not even SIGKILL ended {who}, giving up on it");
         }
+        Notice::Due { app: spec } => {
+            let (app, schedule) = (&*spec.name, spec.schedule.as_ref());
+            let pattern =
+                schedule.map_or_else(String::new, |schedule| format!(" ({})", schedule.pattern.as_str()));
+            info!(app, reason = "cron", "it is time for {app}{pattern}");
+        }
         Notice::ShuttingDown { alive: 1 } => info!("stopping 1 process"),
         Notice::ShuttingDown { alive } => info!("stopping {alive} processes"),
         Notice::KillingAll => warn!("asked to stop again, killing everything"),
@@ -154,9 +145,11 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
             error!(app, "cannot accept connections to {app}: {error}; they wait");
             return None;
         }
-        News::Listens(run, _) | News::Messages(run, _) | News::Misbehaves(run, _) | News::CutOff(run, _) => {
-            run
-        }
+        News::Listens(run, _)
+        | News::Messages(run, _)
+        | News::Misbehaves(run, _)
+        | News::NoSocketForBun(run)
+        | News::CutOff(run, _) => run,
     };
     let view = machine.instance(run.instance)?;
     let who = view.subject();
@@ -165,6 +158,12 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
         News::Listens(_, address) => debug!(app, id, "{who} listens on {address}"),
         News::Messages(_, count) => debug!(app, id, count, "{who} has sent a message"),
         News::Misbehaves(_, what) => warn!(app, id, "{who} {what}; that is ignored and not said again"),
+        News::NoSocketForBun(_) => warn!(
+            app,
+            id,
+            "{who} asks its cluster for a socket, which Bun cannot take: it gets ENOTSUP \
+             (`reusePort: true` lets each instance open its own)"
+        ),
         News::CutOff(_, why) => error!(app, id, "{who} {why}: its channel is closed"),
         News::Ready(..) | News::Drained(_) | News::CannotDrain(_) | News::CannotAccept(..) => {}
     }
@@ -187,6 +186,28 @@ fn changes_often(app: &str, path: &str, times: u32, wait: Readable) {
         reason = "watch",
         "{app} changed: {path}, {times} times in a row right after a start, restarting in {wait}; if it writes that file itself, name it in `ignore_watch`"
     );
+}
+
+fn stopping(who: &Subject, signal: Signal, cause: StopCause) {
+    let (app, id) = (&*who.spec.name, who.pm_id);
+    match cause {
+        StopCause::Shutdown => debug!(app, id, "{who}: sending {signal}"),
+        StopCause::Removed => info!(app, id, "{who} is no longer wanted, sending {signal}"),
+        StopCause::Due => {
+            info!(app, id, reason = "cron", "{who} is restarted by its schedule, sending {signal}");
+        }
+        StopCause::Changed => info!(app, id, "{who} has changed, sending {signal}"),
+        StopCause::Asked => info!(app, id, "{who} is asked to stop, sending {signal}"),
+        StopCause::Restarted | StopCause::Reloaded => {
+            info!(app, id, "{who} is restarted, sending {signal}");
+        }
+        StopCause::Replaced => info!(app, id, "{who} is replaced, sending {signal}"),
+        StopCause::GivenUp => info!(app, id, "{who} is given up, sending {signal}"),
+        StopCause::Drained => debug!(app, id, "{who} has no connections left, sending {signal}"),
+        StopCause::NotDrained => {
+            info!(app, id, "{who} has not finished its connections, sending {signal}");
+        }
+    }
 }
 
 fn ended(who: &Subject, ending: &Ending, uptime: Readable, next: Next) {

@@ -145,7 +145,7 @@ impl Workers {
         let mut prepared = launch::prepare(view, marker, &self.inherited)?;
         if view.spec.is_cluster()
             && view.spec.stop.drain.is_some()
-            && prepared.takes_preload()
+            && prepared.takes_preload(&view.spec.exec)
             && let Some(script) = node.preload()
         {
             prepared.preload(script)?;

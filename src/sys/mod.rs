@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod channel;
+pub mod clock;
 pub mod cpus;
 pub mod inotify;
 pub mod pages;
@@ -19,3 +20,4 @@ pub mod signals;
 pub mod sockets;
 pub mod spawn;
 pub mod tree;
+pub mod zone;

@@ -206,6 +206,14 @@ pub fn make_blocking(socket: &OwnedFd) -> io::Result<()> {
     socket2::SockRef::from(&socket.as_fd()).set_nonblocking(false)
 }
 
+/// Lets no call on this socket wait, for everybody who has it.
+///
+/// # Errors
+/// What fcntl(2) says.
+pub fn make_non_blocking(socket: &OwnedFd) -> io::Result<()> {
+    socket2::SockRef::from(&socket.as_fd()).set_nonblocking(true)
+}
+
 /// What a socket is bound to; `None` if that is no address of the internet.
 pub fn local_address(socket: &OwnedFd) -> Option<SocketAddr> {
     socket2::SockRef::from(&socket.as_fd()).local_addr().ok()?.as_socket()

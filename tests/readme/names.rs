@@ -134,7 +134,6 @@ fn every_later_feature_gets_a_notice() {
     assert!(!keys.is_empty());
     for key in keys {
         let value = match key.as_str() {
-            "cron_restart" => "\"0 3 * * *\"",
             "max_memory_restart" => "\"200M\"",
             _ => "true",
         };

@@ -11,6 +11,7 @@ mod capture;
 pub mod procfs;
 mod run;
 mod wait;
+pub mod web;
 pub mod workers;
 
 pub use bed::{Bed, Launch, node_major, tool};

@@ -20,8 +20,10 @@ pub const MAX_MESSAGE: usize = 1024 * 1024;
 /// Longer `data` of a server is not passed on. Node's TLS ticket keys have 96 letters.
 const MAX_DATA: usize = 16 * 1024;
 
-/// Bun's internal messages begin with this byte; they are another language.
+/// Bun's internal messages begin with this byte, in both directions.
 const OF_BUN: u8 = 2;
+
+const ENOTSUP: i32 = 95;
 
 /// One message from a worker.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +41,8 @@ pub enum Message {
     HandleNack,
     /// About clustering.
     Cluster(Hail),
+    /// The same from a Bun. It takes no descriptors, and opens most of its sockets by itself.
+    OfBun(Hail),
     /// Node's own, and of no interest here.
     Other,
 }
@@ -95,7 +99,7 @@ fn decode(line: &[u8]) -> Result<Message, Broken> {
     match line.first() {
         // The one message that every application with `wait_ready` sends.
         _ if line == b"\"ready\"" => Ok(Message::Application { ready: true }),
-        Some(&OF_BUN) => Ok(Message::Other),
+        Some(&OF_BUN) => Ok(of_bun(&line[1..])),
         _ => {
             let value: Shallow<'_> = serde_json::from_slice(line).map_err(|_| Broken::Garbage)?;
             match value.cmd.as_deref() {
@@ -108,6 +112,17 @@ fn decode(line: &[u8]) -> Result<Message, Broken> {
                 Some(_) | None => Ok(Message::Application { ready: false }),
             }
         }
+    }
+}
+
+/// Bun writes what is about clustering as Node does. Its internal messages are its own affair: none
+/// ends the conversation.
+fn of_bun(line: &[u8]) -> Message {
+    match serde_json::from_slice::<Shallow<'_>>(line) {
+        Ok(Shallow { cmd: Some(cmd), .. }) if cmd == "NODE_CLUSTER" => {
+            hail(line).map_or(Message::Other, Message::OfBun)
+        }
+        Ok(_) | Err(_) => Message::Other,
     }
 }
 
@@ -340,6 +355,14 @@ pub const DRAIN: &[u8] = b"{\"cmd\":\"NODE_PROCRUN\",\"act\":\"drain\"}\n";
 pub const SHUTDOWN: &[u8] = b"\"shutdown\"\n";
 
 impl Answer {
+    /// Tells who asked for a socket that there is none for it: with this the application hears of
+    /// it, and without an answer it would wait for ever.
+    pub fn not_supported(seq: u64) -> Self {
+        let errno = Some(ENOTSUP);
+        let listener = ListenerId(0);
+        Self { seq, to_query: Some(Outcome { listener, errno, data: None, handle: None, bound_to: None }) }
+    }
+
     /// Appends it as a line.
     pub fn encode(&self, into: &mut Vec<u8>) {
         let handle = self.to_query.as_ref().and_then(|outcome| outcome.handle);
@@ -360,6 +383,12 @@ impl Answer {
         }
         put(into, format_args!("}}{}", closing(handle)));
     }
+}
+
+/// Appends the answer to a question of Bun's.
+pub fn encode_for_bun(answer: &Answer, into: &mut Vec<u8>) {
+    into.push(OF_BUN);
+    answer.encode(into);
 }
 
 /// Appends the message that hands over a connection.
@@ -500,7 +529,35 @@ mod tests {
         assert_eq!(one(r#"{"cmd":"NODE_\u0048ANDLE_NACK"}"#), Ok(Message::HandleNack));
         assert_eq!(one(r#"{"cmd":"NODE_HANDLE","type":"net.Socket","msg":1}"#), Ok(Message::Handle));
         assert_eq!(one(r#"{"cmd":"NODE_SOCKET_GET_COUNT"}"#), Ok(Message::Other));
-        assert_eq!(one("\u{2}{\"cmd\":\"NODE_CLUSTER\"}"), Ok(Message::Other), "Bun's own");
+    }
+
+    #[test]
+    fn what_bun_1_4_writes_is_understood_and_what_it_may_write_harms_nobody() {
+        for (line, hail) in [
+            (r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#, Hail::Online),
+            (
+                r#"{"cmd":"NODE_CLUSTER","act":"listening","port":4100,"data":null,"address":null,"addressType":4}"#,
+                Hail::Listening { address: "port 4100".to_owned() },
+            ),
+            (r#"{"cmd":"NODE_CLUSTER","act":"exitedAfterDisconnect","seq":3}"#, Hail::Leaving { seq: 3 }),
+            (r#"{"cmd":"NODE_CLUSTER"}"#, Hail::Unknown),
+        ] {
+            assert_eq!(one(&format!("\u{2}{line}")), Ok(Message::OfBun(hail)), "{line}");
+        }
+        let query = r#"{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"data":null,"address":null,"port":4102,"addressType":4,"flags":0,"seq":1}"#;
+        let asks = one(&format!("\u{2}{query}"));
+        assert!(matches!(&asks, Ok(Message::OfBun(Hail::Query(query))) if query.seq == 1), "{asks:?}");
+        for line in
+            ["", "{", "5", "GET /", r#"{"cmd":"NODE_CLUSTER","seq":-1}"#, r#"{"cmd":"NODE_HANDLE"}"#, "\u{2}"]
+        {
+            assert_eq!(one(&format!("\u{2}{line}")), Ok(Message::Other), "{line}");
+        }
+
+        let mut answer = Vec::new();
+        encode_for_bun(&Answer::not_supported(1), &mut answer);
+        assert_eq!(answer[0], OF_BUN);
+        let answer: Value = serde_json::from_slice(&answer[1..]).expect("JSON");
+        assert_eq!((&answer["ack"], &answer["errno"]), (&json!(1), &json!(-95)));
     }
 
     #[test]

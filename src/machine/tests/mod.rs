@@ -2,6 +2,7 @@
 
 mod changes;
 mod drain;
+mod due;
 mod lifecycle;
 mod operations;
 mod random;
@@ -46,6 +47,7 @@ fn app(name: &str) -> AppSpec {
         reload: ReloadPolicy::default(),
         stop: StopPolicy::default(),
         logs: LogSpec::default(),
+        schedule: None,
         pid_file: None,
         watch: None,
     }

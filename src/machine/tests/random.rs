@@ -25,6 +25,7 @@ enum Act {
     Drained(prop::sample::Index),
     Changed(u8),
     Ask(u8, Vec<u32>, i32),
+    Due(u8),
     Stop,
 }
 
@@ -43,6 +44,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         4 => (0u8..4).prop_map(Act::Changed),
         6 => (0u8..9, prop::collection::vec(0u32..12, 1..4), -3i32..4)
             .prop_map(|(what, ids, count)| Act::Ask(what, ids, count)),
+        2 => (0u8..4).prop_map(Act::Due),
         1 => Just(Act::Stop),
     ];
     prop::collection::vec(act, 1..80)
@@ -64,7 +66,7 @@ fn random_plan(apps: &[(u8, u32, bool)]) -> Plan {
             spec.namespace = "other".to_owned();
             spec.restart.on_errored = OnErrored::Exit;
         }
-        by_name.insert(*name, spec);
+        by_name.insert(*name, if *name == 3 { due::by_time(spec) } else { spec });
     }
     plan(by_name.into_values())
 }
@@ -131,6 +133,7 @@ impl World {
             Act::Ask(what, ids, count) => {
                 self.ask(operation(what, &ids, count));
             }
+            Act::Due(name) => self.due(&name.to_string()),
             Act::Stop => self.stop(Signal::TERM),
         }
     }

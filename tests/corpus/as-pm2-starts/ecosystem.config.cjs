@@ -9,7 +9,7 @@ module.exports = {
       watch_options: null,
       wait_ready: true,
       listen_timeout: 0,
-      cron_restart: '@reboot',
+      cron_restart: '0 0 30 2 *',
       max_memory_restart: '',
     },
     {

@@ -1,0 +1,48 @@
+//! Restart by time: it is time for an application, and what that means to it.
+//!
+//! Which time that is, and what time it is now, is not known here.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Time,
+    event::{Effect, InstanceId},
+    instance::{Status, Then},
+    notice::{Notice, StopCause},
+    root::{Machine, Phase},
+};
+
+impl Machine {
+    /// It is time for an application: what rests is started, what runs runs anew, without a gap if it
+    /// can. What is on its way to either is left alone, so that no run is doubled.
+    pub(super) fn due(&mut self, now: Time, app: &str, out: &mut Vec<Effect>) {
+        if self.phase != Phase::Running || self.reloads.is_active(app) {
+            return;
+        }
+        let staying = self.staying(app);
+        let (mut running, mut resting): (Vec<InstanceId>, Vec<InstanceId>) = Default::default();
+        for id in &staying {
+            match self.instances[id].status() {
+                Status::Online => running.push(*id),
+                Status::Stopped | Status::Errored => resting.push(*id),
+                Status::Launching | Status::Stopping | Status::WaitingRestart => {}
+            }
+        }
+        let Some(first) = running.first().or(resting.first()) else { return };
+        out.push(Effect::Say(Notice::Due { app: self.instances[first].spec.clone() }));
+        let rolls = self.can_roll(&staying) && self.planned(app).is_some_and(|spec| spec.can_overlap());
+        let at_once = if rolls { &[] } else { &running[..] };
+        for id in resting.iter().chain(at_once) {
+            self.end(now, *id, StopCause::Due, Then::Restart, out);
+        }
+        if rolls {
+            let numbers: BTreeSet<u32> = running.iter().map(|id| self.instances[id].number).collect();
+            self.reload_numbers(now, app, &numbers, Vec::new(), out);
+        }
+    }
+
+    /// Whether something will run again although nothing is alive.
+    pub(super) fn has_schedule(&self) -> bool {
+        self.instances.values().any(|instance| instance.spec.schedule.is_some())
+    }
+}

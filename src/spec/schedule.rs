@@ -1,0 +1,175 @@
+//! Restart by time: which moments a schedule names, and which of them is next.
+//!
+//! A [`Pattern`] is a pattern of the calendar, a [`Schedule`] one in a time zone. Nothing here
+//! reads a clock or a file: the time and the zone come in.
+//!
+//! Calendar time is counted in seconds, as if the whole world were in UTC; that is also the only
+//! form in which times go to the crate `cron` and back.
+
+use std::{collections::BTreeSet, str::FromStr as _};
+
+use chrono::{DateTime, Datelike as _, Days, Timelike as _, Utc};
+use jiff::{
+    Timestamp,
+    tz::{AmbiguousOffset, Offset, TimeZone},
+};
+
+/// The fields of a pattern as sets of numbers, in cron's own counting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fields {
+    /// 0 to 59.
+    pub seconds: BTreeSet<u8>,
+    /// 0 to 59.
+    pub minutes: BTreeSet<u8>,
+    /// 0 to 23.
+    pub hours: BTreeSet<u8>,
+    /// `None`: nothing was said about the day of the month (`*`).
+    pub month_days: Option<MonthDays>,
+    /// 1 to 12.
+    pub months: BTreeSet<u8>,
+    /// 0 (Sunday) to 6. `None`: nothing was said about the day of the week (`*`).
+    pub weekdays: Option<BTreeSet<u8>>,
+}
+
+/// Days of the month.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MonthDays {
+    /// 1 to 31.
+    On(BTreeSet<u8>),
+    /// The last one, whichever that is (`L`).
+    Last,
+}
+
+/// A pattern of the calendar, such as `0 3 * * *`. At least one time fits it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    text: String,
+    /// A time fits that fits one of these: a day of the month and a day of the week that are both
+    /// said are two ways to fit.
+    ways: Vec<Way>,
+    /// It names every hour of the day: what it means is an interval.
+    every_hour: bool,
+}
+
+/// One way for a time to fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Way {
+    times: cron::Schedule,
+    last_of_month: bool,
+}
+
+/// When an application restarts by itself (`cron_restart`, `cron_timezone`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// Which times of the calendar.
+    pub pattern: Pattern,
+    /// The calendar of which place.
+    pub zone: TimeZone,
+    /// What that place was called; `None` if nobody named one.
+    pub zone_name: Option<String>,
+}
+
+impl Pattern {
+    /// The pattern that people wrote as `text`. `None`: no time fits (the 30th of February), or a
+    /// number is beyond its field.
+    pub fn new(text: &str, fields: &Fields) -> Option<Self> {
+        let numbers = |set: &BTreeSet<u8>, from: u8| {
+            set.iter().map(|number| (number + from).to_string()).collect::<Vec<_>>().join(",")
+        };
+        let way = |days: &str, weekdays: &str, last_of_month| {
+            let times = format!(
+                "{} {} {} {days} {} {weekdays}",
+                numbers(&fields.seconds, 0),
+                numbers(&fields.minutes, 0),
+                numbers(&fields.hours, 0),
+                numbers(&fields.months, 0),
+            );
+            Some(Way { times: cron::Schedule::from_str(&times).ok()?, last_of_month })
+        };
+        let mut ways = Vec::new();
+        match &fields.month_days {
+            Some(MonthDays::On(days)) => ways.push(way(&numbers(days, 0), "*", false)?),
+            Some(MonthDays::Last) => ways.push(way("28-31", "*", true)?),
+            None => {}
+        }
+        if let Some(weekdays) = &fields.weekdays {
+            // The crate counts Sunday as 1.
+            ways.push(way("*", &numbers(weekdays, 1), false)?);
+        }
+        if ways.is_empty() {
+            ways.push(way("*", "*", false)?);
+        }
+        let pattern = Self { text: text.to_owned(), ways, every_hour: fields.hours.len() == 24 };
+        pattern.first_after(0).is_some().then_some(pattern)
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The first calendar time after `civil` that fits; `None` after the year 2100.
+    fn first_after(&self, civil: i64) -> Option<i64> {
+        self.ways.iter().filter_map(|way| way.first_after(civil)).min()
+    }
+}
+
+impl Way {
+    fn first_after(&self, civil: i64) -> Option<i64> {
+        let mut after = DateTime::<Utc>::from_timestamp(civil, 0)?;
+        loop {
+            let fits = self.times.after(&after).next()?;
+            if !self.last_of_month || (fits + Days::new(1)).day() == 1 {
+                return Some(fits.timestamp());
+            }
+            // The other times of this day do not fit either.
+            after = fits.with_hour(23)?.with_minute(59)?.with_second(59)?;
+        }
+    }
+}
+
+impl Schedule {
+    /// The next run after a moment; `None` after the year 2100.
+    ///
+    /// When clocks go forward, whatever lies in the hour that is left out runs once, at its end. When
+    /// they go back, what lies in the hour that comes twice runs the first time only; but a pattern that
+    /// names every hour of the day goes on through both.
+    pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
+        let mut offset = self.zone.to_offset(after);
+        let mut shifts = self.zone.following(after);
+        let mut civil = after.as_second() + i64::from(offset.seconds());
+        loop {
+            // Up to the next shift of the clocks, calendar and time go side by side.
+            let shift = shifts.next();
+            let shift_at = shift.as_ref().map_or(i64::MAX, |shift| shift.timestamp().as_second());
+            let at = loop {
+                civil = self.pattern.first_after(civil)?;
+                let at = civil - i64::from(offset.seconds());
+                if at >= shift_at || self.pattern.every_hour || self.is_first_pass(civil, offset) {
+                    break at;
+                }
+            };
+            if at < shift_at {
+                return Timestamp::from_second(at).ok();
+            }
+            let ahead = shift?.offset();
+            let shifted = shift_at + i64::from(ahead.seconds());
+            if civil < shifted {
+                return Timestamp::from_second(shift_at).ok();
+            }
+            // The moment of the shift is the first of the new time.
+            (offset, civil) = (ahead, shifted - 1);
+        }
+    }
+
+    /// Whether a calendar time is this one's first, where the clocks go back.
+    fn is_first_pass(&self, civil: i64, offset: Offset) -> bool {
+        let Ok(civil) = Timestamp::from_second(civil).map(|civil| Offset::UTC.to_datetime(civil)) else {
+            return true;
+        };
+        match self.zone.to_ambiguous_timestamp(civil).offset() {
+            AmbiguousOffset::Fold { before, .. } => offset == before,
+            AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Gap { .. } => true,
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Which applications are due by the wall clock, and when to look again.
+//!
+//! What is to be done with those that are due is the machine's affair. Without a schedule in the plan
+//! there is no alarm, and nothing here costs anything.
+
+use std::{io, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use tracing::warn;
+
+use crate::{
+    spec::{Plan, Schedule},
+    sys::clock::{Alarm, Moment},
+};
+
+/// A clock that is set by more than this was wrong before: what it said then means nothing.
+const WAS_WRONG: Duration = Duration::from_secs(3600);
+
+/// The schedules of a plan and the alarm for the next of them.
+#[derive(Debug)]
+pub(super) struct Schedules {
+    alarm: Option<Alarm>,
+    planned: Vec<Planned>,
+    /// The last look at the clock.
+    seen: Moment,
+}
+
+#[derive(Debug)]
+struct Planned {
+    app: String,
+    schedule: Schedule,
+    /// For which time it was due last.
+    last: Option<Timestamp>,
+    next: Option<Timestamp>,
+}
+
+impl Schedules {
+    /// No schedules.
+    pub(super) fn new() -> Self {
+        Self { alarm: None, planned: Vec::new(), seen: Moment::now() }
+    }
+
+    /// Follows this plan from now on. A schedule that has not changed goes on.
+    pub(super) fn follow(&mut self, plan: &Plan) -> io::Result<()> {
+        let scheduled = plan.apps.iter().filter_map(|app| Some((&app.name, app.schedule.as_ref()?)));
+        let now = Moment::now();
+        if self.planned.is_empty() {
+            // Whatever has happened to the clock since the last look was nobody's business.
+            self.seen = now;
+        }
+        let mut old = std::mem::take(&mut self.planned);
+        for (app, schedule) in scheduled {
+            let same = old.iter().position(|old| old.app == *app && old.schedule == *schedule);
+            let planned = same.map(|at| old.swap_remove(at));
+            self.planned.push(planned.unwrap_or_else(|| Planned::new(app, schedule, now.wall)));
+        }
+        if self.planned.is_empty() {
+            self.alarm = None;
+            return Ok(());
+        }
+        let alarm = match self.alarm.take() {
+            Some(alarm) => alarm,
+            None => Alarm::new()?,
+        };
+        // The alarm rings for whoever is due already; that is not said here.
+        let rings = alarm.set(self.next().unwrap_or(Timestamp::MAX))?;
+        if !rings {
+            alarm.set(Timestamp::UNIX_EPOCH)?;
+        }
+        self.alarm = Some(alarm);
+        Ok(())
+    }
+
+    /// Waits until it is worth asking who is due. Cancel-safe.
+    pub(super) async fn ring(&self) -> io::Result<()> {
+        match &self.alarm {
+            Some(alarm) => alarm.ring().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The applications that are due, by name, each once.
+    pub(super) fn due(&mut self) -> io::Result<Vec<String>> {
+        let mut due = Vec::new();
+        loop {
+            let more = self.look(Moment::now());
+            due.extend(more);
+            let next = self.next().unwrap_or(Timestamp::MAX);
+            match &self.alarm {
+                Some(alarm) if !alarm.set(next)? => {}
+                _ => return Ok(due),
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Timestamp> {
+        self.planned.iter().filter_map(|planned| planned.next).min()
+    }
+
+    /// A run that was missed, because the machine slept or the clock was set forward by up to an hour,
+    /// is made up for once. A clock that is set back by up to an hour does not repeat one.
+    fn look(&mut self, now: Moment) -> Vec<String> {
+        let set_by = now.wall.duration_since(self.seen.wall) - signed(now.up.saturating_sub(self.seen.up));
+        let was_wrong = set_by.unsigned_abs() > WAS_WRONG;
+        if was_wrong && !self.planned.is_empty() {
+            warn!("the clock was set by {} s, schedules go by the new time", set_by.as_secs());
+        }
+        self.seen = now;
+        let mut due = Vec::new();
+        for planned in &mut self.planned {
+            if was_wrong {
+                planned.last = None;
+            } else if let Some(next) = planned.next.filter(|next| *next <= now.wall) {
+                planned.last = Some(next);
+                due.push(planned.app.clone());
+            }
+            let after = planned.last.map_or(now.wall, |last| last.max(now.wall));
+            planned.next = planned.schedule.next_after(after);
+        }
+        due
+    }
+}
+
+impl Planned {
+    fn new(app: &str, schedule: &Schedule, now: Timestamp) -> Self {
+        Self { app: app.to_owned(), schedule: schedule.clone(), last: None, next: schedule.next_after(now) }
+    }
+}
+
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::spec::{Fields, Pattern};
+
+    const HOUR: i64 = 3600;
+    const DAY: i64 = 24 * HOUR;
+
+    /// So many seconds on the wall and since the start of the machine.
+    fn at(wall: i64, up: i64) -> Moment {
+        Moment {
+            wall: Timestamp::from_second(wall).unwrap(),
+            up: Duration::from_secs(u64::try_from(up).unwrap()),
+        }
+    }
+
+    /// `daily` at 03:00, `minutely` at each full minute, as seen at second 0 of the fifth day.
+    fn schedules() -> Schedules {
+        let full = |hours: BTreeSet<u8>, minutes: BTreeSet<u8>| Schedule {
+            pattern: Pattern::new(
+                "x",
+                &Fields {
+                    seconds: BTreeSet::from([0]),
+                    minutes,
+                    hours,
+                    month_days: None,
+                    months: (1..=12).collect(),
+                    weekdays: None,
+                },
+            )
+            .unwrap(),
+            zone: TimeZone::UTC,
+            zone_name: None,
+        };
+        let seen = at(5 * DAY, 1000);
+        let planned = vec![
+            Planned::new("daily", &full(BTreeSet::from([3]), BTreeSet::from([0])), seen.wall),
+            Planned::new("minutely", &full((0..24).collect(), (0..60).collect()), seen.wall),
+        ];
+        Schedules { alarm: None, planned, seen }
+    }
+
+    fn next(schedules: &Schedules) -> i64 {
+        schedules.next().unwrap().as_second() - 5 * DAY
+    }
+
+    #[test]
+    fn everybody_is_due_once_at_his_time() {
+        let mut schedules = schedules();
+        assert_eq!(next(&schedules), 60);
+        assert!(schedules.look(at(5 * DAY + 59, 1059)).is_empty());
+        assert_eq!(schedules.look(at(5 * DAY + 60, 1060)), ["minutely"]);
+        assert!(schedules.look(at(5 * DAY + 60, 1060)).is_empty());
+        assert_eq!(next(&schedules), 120);
+        // Late, for whatever reason: once.
+        assert_eq!(schedules.look(at(5 * DAY + 3 * HOUR, 1000 + 3 * HOUR)), ["daily", "minutely"]);
+        assert_eq!(next(&schedules), 3 * HOUR + 60);
+    }
+
+    #[test]
+    fn a_machine_that_slept_makes_up_for_one_run() {
+        let mut schedules = schedules();
+        assert_eq!(schedules.look(at(9 * DAY, 1000 + 4 * DAY)), ["daily", "minutely"]);
+        assert!(schedules.look(at(9 * DAY, 1000 + 4 * DAY)).is_empty());
+        assert_eq!(schedules.planned[0].next, Timestamp::from_second(9 * DAY + 3 * HOUR).ok());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_a_little_neither_loses_nor_doubles_a_run() {
+        let mut schedules = schedules();
+        // Forward over the time of a run.
+        assert_eq!(schedules.look(at(5 * DAY + 3 * HOUR - 10, 1000 + 3 * HOUR - 10)), ["minutely"]);
+        assert_eq!(schedules.look(at(5 * DAY + 3 * HOUR + 30, 1000 + 3 * HOUR - 9)), ["daily", "minutely"]);
+        // Back to before it: it has run.
+        assert!(schedules.look(at(5 * DAY + 3 * HOUR - 20, 1000 + 3 * HOUR - 8)).is_empty());
+        assert!(schedules.look(at(5 * DAY + 3 * HOUR, 1000 + 3 * HOUR + 12)).is_empty());
+        assert_eq!(next(&schedules), 3 * HOUR + 60);
+        assert_eq!(schedules.look(at(5 * DAY + 3 * HOUR + 60, 1000 + 3 * HOUR + 72)), ["minutely"]);
+        // Back over a time at which nothing has run: it still comes.
+        let mut schedules = Schedules { seen: at(5 * DAY + 3 * HOUR + 600, 0), ..schedules };
+        schedules.planned.truncate(1);
+        schedules.planned[0].last = None;
+        assert!(schedules.look(at(5 * DAY + 3 * HOUR - 60, 1)).is_empty());
+        assert_eq!(schedules.look(at(5 * DAY + 3 * HOUR, 61)), ["daily"]);
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_starts_anew() {
+        let mut schedules = schedules();
+        assert_eq!(schedules.look(at(5 * DAY + 3 * HOUR, 1000 + 3 * HOUR)), ["daily", "minutely"]);
+        // From the days after 1970 to a real date: nothing was missed.
+        assert!(schedules.look(at(20_000 * DAY + 2 * HOUR + 30, 1001 + 3 * HOUR)).is_empty());
+        assert_eq!(schedules.next(), Timestamp::from_second(20_000 * DAY + 2 * HOUR + 60).ok());
+        assert_eq!(schedules.look(at(20_000 * DAY + 3 * HOUR, 1000 + 4 * HOUR)), ["daily", "minutely"]);
+        // And back: what has run in the wrong future does not count.
+        assert!(schedules.look(at(10_000 * DAY, 1001 + 4 * HOUR)).is_empty());
+        assert_eq!(schedules.look(at(10_000 * DAY + 3 * HOUR, 1001 + 7 * HOUR)), ["daily", "minutely"]);
+    }
+}

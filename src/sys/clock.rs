@@ -1,0 +1,126 @@
+//! The wall clock: what time it is, and an alarm that also rings when somebody sets the clock.
+//!
+//! What is measured and not dated goes by the monotonic clock, which is not here.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, AsRawFd, RawFd},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use nix::{
+    errno::Errno,
+    sys::{
+        time::TimeSpec,
+        timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
+    },
+    time::clock_gettime,
+};
+use tokio::io::{Interest, unix::AsyncFd};
+
+/// A time by two clocks, to see when one of them has been set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// What the clock on the wall says.
+    pub wall: Timestamp,
+    /// How long the machine has been up, sleep included. Nobody can set this.
+    pub up: Duration,
+}
+
+impl Moment {
+    /// Now.
+    pub fn now() -> Self {
+        // The clock is always there (Linux 2.6.39).
+        let up = clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Into::into);
+        Self { wall: Timestamp::now(), up }
+    }
+}
+
+/// Rings once at a time of the wall clock, or when that clock is set to another time (which a machine
+/// that wakes up also does).
+#[derive(Debug)]
+pub struct Alarm(AsyncFd<Timer>);
+
+#[derive(Debug)]
+struct Timer(TimerFd);
+
+impl AsRawFd for Timer {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
+impl Alarm {
+    /// An alarm that does not ring yet.
+    ///
+    /// # Errors
+    /// What timerfd_create(2) or epoll_ctl(2) say.
+    pub fn new() -> io::Result<Self> {
+        let timer =
+            TimerFd::new(ClockId::CLOCK_REALTIME, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+        // SAFETY: a TimerFd is open, and stays the same, until it is dropped.
+        let timer = unsafe { AsyncFd::register_with_interest(Timer(timer), Interest::READABLE) }?;
+        Ok(Self(timer))
+    }
+
+    /// Rings at this time, and no more for an earlier call. A time that has passed rings at once.
+    /// False: the clock has been set to another time since the last call, and nothing will say so again.
+    ///
+    /// # Errors
+    /// What timerfd_settime(2) says.
+    pub fn set(&self, at: Timestamp) -> io::Result<bool> {
+        // A timer of zero is none at all.
+        let at = TimeSpec::new(at.as_second().max(1), at.subsec_nanosecond().max(0).into());
+        let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
+        match self.0.get_ref().0.set(Expiration::OneShot(at), flags) {
+            Ok(()) => Ok(true),
+            Err(Errno::ECANCELED) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits for it to ring. Cancel-safe.
+    ///
+    /// # Errors
+    /// What read(2) says.
+    pub async fn ring(&self) -> io::Result<()> {
+        loop {
+            let mut ready = self.0.readable().await?;
+            match nix::unistd::read(&self.0.get_ref().0, &mut [0; 8]) {
+                Ok(_) | Err(Errno::ECANCELED) => return Ok(()),
+                Err(Errno::EAGAIN) => ready.clear_ready(),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn an_alarm_rings_at_its_time_and_once() {
+        let alarm = Alarm::new().unwrap();
+        let at = Moment::now().wall + Duration::from_millis(30);
+        assert!(alarm.set(at).unwrap());
+        alarm.ring().await.unwrap();
+        assert!(Moment::now().wall >= at);
+        // What has passed rings at once, what has rung rings no more.
+        assert!(alarm.set(Timestamp::UNIX_EPOCH).unwrap());
+        alarm.ring().await.unwrap();
+        assert!(alarm.set(at + Duration::from_secs(3600)).unwrap());
+        let again = tokio::time::timeout(Duration::from_millis(30), alarm.ring()).await;
+        assert!(again.is_err(), "nothing rings for an hour");
+    }
+
+    #[test]
+    fn both_clocks_go_forward() {
+        let before = Moment::now();
+        assert!(before.up > Duration::ZERO);
+        while Moment::now().up == before.up {}
+        assert!(Moment::now().up > before.up);
+    }
+}

@@ -1,0 +1,64 @@
+//! Clients of the servers that run under procrun, and where those listen. A server prints
+//! `listening on <port> as <pid>`.
+
+use std::{
+    collections::HashSet,
+    io::{self, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+};
+
+use super::Procrun;
+
+/// The number that follows `text` in a line.
+#[track_caller]
+pub fn number_after(line: &str, text: &str) -> i32 {
+    let rest = &line[line.find(text).expect("it has the text") + text.len()..];
+    let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or_else(|_| panic!("no number after {text:?} in {line:?}"))
+}
+
+/// The port that so many workers listen on.
+#[track_caller]
+pub fn port_of(procrun: &Procrun, workers: usize) -> u16 {
+    let lines = procrun.wait_for_lines("listening on", workers);
+    let ports: HashSet<i32> = lines.iter().map(|line| number_after(line, "listening on")).collect();
+    assert_eq!(ports.len(), 1, "{lines:?}");
+    ports.into_iter().next().and_then(|port| u16::try_from(port).ok()).expect("a port")
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Asks for a path on a connection of its own. Returns the body.
+pub fn get(port: u16, path: &str) -> io::Result<String> {
+    ask(&mut TcpStream::connect(("127.0.0.1", port))?, path)
+}
+
+/// Asks for a path on a connection that ends with the answer.
+pub fn ask(stream: &mut (impl Read + Write), path: &str) -> io::Result<String> {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    match answer.split_once("\r\n\r\n") {
+        Some((_, body)) => Ok(body.to_owned()),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// A fixture of `tests/apps`.
+#[track_caller]
+pub fn fixture(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// What `tests/setup.sh test` has put under `target/`.
+#[track_caller]
+pub fn set_up(what: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(what);
+    assert!(path.exists(), "there is no {}; tests/setup.sh test fetches it", path.display());
+    path
+}
