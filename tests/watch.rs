@@ -183,6 +183,29 @@ fn without_room_for_watches_the_files_are_looked_at() {
 }
 
 #[test]
+fn who_runs_out_of_watches_later_goes_on_by_looking() {
+    let bed = steady("watch = [\"src\"]\nwatch_options = { interval = 200 }\n");
+    bed.file("src/0/x.js", "");
+    let mut run = bed
+        .launch(&["ecosystem.toml", "--log-level", "debug"])
+        .through(&["unshare", "--user", "--map-root-user", "--"])
+        .after("echo 30 > /proc/sys/user/max_inotify_watches")
+        .start();
+    run.wait_for_err("main: watching 2 directories");
+    run.wait_for_line("main up");
+    for number in 1..60 {
+        bed.file(&format!("src/{number}/x.js"), "new");
+    }
+    run.wait_for_err("inotify has no room");
+    // As many restarts as there were bursts; then none.
+    run.wait_for_lines("main up", 2);
+    bed.file("src/55/x.js", "changed");
+    run.wait_for_lines("main up", 3);
+    run.expect_stop();
+    assert_eq!(run.err().lines_with("inotify has no room").len(), 1, "{}", run.story());
+}
+
+#[test]
 fn a_hang_up_changes_what_is_watched_and_restarts_nobody() {
     let bed = steady("");
     bed.file("a/x", "1");

@@ -230,6 +230,8 @@ impl Eye<'_> {
             let sight = self.go_looking(number, &watched, &deaf);
             if let Some(app) = self.apps.get_mut(&number) {
                 app.sight = sight;
+                // What has happened in between nobody knows.
+                app.burst.add(now(), Change::Many);
             }
         }
     }
