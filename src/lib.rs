@@ -8,18 +8,22 @@
 //! |---|---|---|
 //! | [`cli`] | what people type: arguments, one file a verb | all below |
 //! | [`config`] | what people wrote: files, flags, environment → specs, and errors that point at the place | `spec`, `sys` |
+//! | [`control`] | the control socket: messages, places, server, client | `config`, `sys` |
 //! | [`spec`] | what was meant: [`spec::AppSpec`] and its parts, validated and immutable | nothing |
 //! | [`machine`] | every decision, pure: lifecycle, restart, backoff, ordered stop, line framing | `spec` |
 //! | [`supervisor`] | the one actor that owns the process table: select → step → carry out | `machine`, `sys`, `logs`, `node`, `watch`, `config` |
 //! | [`node`] | Node's IPC channel and the sockets of its clusters: transport only | `machine`, `spec`, `sys` |
 //! | [`watch`] | files → one change: what to look at, what does not count | `spec`, `sys` |
 //! | [`logs`] | pipes → framed lines → prefix, JSON or raw → stdout, stderr and files | `machine`, `spec`, `sys` |
+//! | [`monitor`] | what workers, procrun, the container and the machine use | `sys` |
 //! | [`sys`] | the system-call layer: spawn, reap, signals, credentials, pipes | nothing of ours |
 
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod logs;
 pub mod machine;
+pub mod monitor;
 pub mod node;
 pub mod spec;
 pub mod supervisor;

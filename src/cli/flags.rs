@@ -63,6 +63,8 @@ enum Means {
     Only,
     /// Which `env_<name>`.
     Env,
+    /// Where the control socket is.
+    Socket,
     /// Nothing here; this is said.
     Notice(&'static str),
     /// Nothing, and nothing need be said.
@@ -149,6 +151,7 @@ static FLAGS: &[Flag] = &[
     flag(None, "--delay", One("SECONDS"), Seconds("start_delay"), What, "Wait before anything starts"),
     flag(None, "--no-autostart", Nothing, Not("autostart"), What, "Know the app but do not start it"),
     flag(None, "--no-auto-exit", Nothing, Not("auto_exit"), What, "Stay when all apps have ended"),
+    flag(None, "--socket", One("FILE"), Means::Socket, What, "Put the control socket there"),
     flag(None, "--source-map-support", Nothing, Key("source_map_support"), What, "Source maps for Node"),
     flag(None, "--env", Optional("NAME"), Means::Env, Env, "Take env_<NAME> of the file"),
     flag(None, "--env-file", Many("FILE"), Key("env_file"), Env, "Read variables from a dotenv file"),
@@ -347,7 +350,7 @@ impl Flag {
             Means::Only => flags.only = words(values),
             Means::Env => flags.env_name = Some(last.to_owned()).filter(|name| !name.is_empty()),
             Notice(notice) => flags.notices.push(format!("`{}`: {notice}", self.long)),
-            Means::Nothing => {}
+            Means::Socket | Means::Nothing => {}
         }
     }
 
@@ -407,6 +410,17 @@ pub(super) fn described() -> String {
 fn has_options(line: &[OsString]) -> bool {
     let before_args = line.iter().skip(1).take_while(|word| *word != "--");
     before_args.into_iter().any(|word| word.as_encoded_bytes().starts_with(b"-"))
+}
+
+/// Whether this switch was given.
+pub(super) fn is_given(matches: &ArgMatches, id: &str) -> bool {
+    matches.try_get_one::<bool>(id).ok().flatten().copied().unwrap_or(false)
+}
+
+/// What `--socket` says.
+pub(super) fn socket(matches: &ArgMatches) -> Option<OsString> {
+    let flag = FLAGS.iter().find(|flag| matches!(flag.means, Means::Socket))?;
+    flag.values(matches).and_then(|(_, values)| values.last().map(OsString::from))
 }
 
 /// What the options say. Of two that say something about the same key the last counts.

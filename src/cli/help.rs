@@ -1,10 +1,11 @@
 //! What `--help` says.
 
-use super::flags;
+use super::{commands, flags};
 
 pub(super) const USAGE: &str = "\
 procrun [run] <TARGET> [OPTIONS] [-- ARGS FOR THE APP]
-       procrun check <TARGET> [OPTIONS]";
+       procrun check <TARGET> [OPTIONS]
+       procrun <COMMAND> ...";
 
 const ABOUT: &str = "\
 Runs applications in the foreground, as a container's first process or anywhere:
@@ -14,7 +15,12 @@ in order.";
 const TARGET: &str = "\
 TARGET is an ecosystem file (.toml, .json, .yaml, .config.js and the like), a
 script, or a program; without a slash it is looked for here and then in PATH.
+A file that is called as a command is `./list`.
 `check` prints the effective configuration and where each value came from.";
+
+const COMMANDS: &str = "\
+Commands to the procrun that runs; a TARGET is a name, an id, a namespace or all
+(`procrun <COMMAND> --help` says more):";
 
 const AFTER: &str = "\
 Help:
@@ -28,7 +34,9 @@ app that runs.
 Exit codes:
   0    asked to stop, or every app ended well
   N    the code of the first app that failed (128 + signal if it was killed)
+  1    a command was not carried out
   64   wrong usage
+  69   there is no procrun to give the command to
   78   wrong configuration; nothing was started
   126  the program cannot be executed, or an address of `listen` cannot be had
   127  the program was not found
@@ -47,5 +55,9 @@ In a Dockerfile:
 
 /// The whole help.
 pub(super) fn text() -> String {
-    format!("{ABOUT}\n\nUsage: {USAGE}\n\n{TARGET}\n\n{}{AFTER}", flags::described())
+    format!(
+        "{ABOUT}\n\nUsage: {USAGE}\n\n{TARGET}\n\n{COMMANDS}\n{}\n{}{AFTER}",
+        commands::described(),
+        flags::described()
+    )
 }

@@ -3,9 +3,21 @@
 //! It decides nothing about applications: what was typed becomes a [`Source`], and `config` and
 //! `supervisor` do the rest.
 
+mod act;
+mod ask;
+mod background;
 mod check;
+mod commands;
+mod describe;
+mod dump;
+mod failure;
 mod flags;
 mod help;
+mod list;
+mod logs;
+mod reach;
+mod start;
+mod table;
 mod words;
 
 use std::{ffi::OsString, io::Write as _, path::Path};
@@ -15,9 +27,12 @@ use clap::{
     error::{ContextKind, ContextValue},
 };
 
+use nix::unistd::geteuid;
+
 use crate::{
     config::{EX_USAGE, Invocation, Problem, Problems, Source},
-    supervisor,
+    control::{Name, Places},
+    supervisor::{self, Role},
 };
 
 /// What to do with the target.
@@ -32,15 +47,28 @@ enum Verb {
 /// would stay in memory as long as the container lives.
 enum Step {
     Say(String),
-    Run(Source),
+    Run(Source, Role),
+    Start(start::Wish),
     Check(Source),
 }
 
 /// Does what was typed; gives the exit code of the process.
 pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
-    let done = step(args.collect()).and_then(|step| match step {
+    let command_line: Vec<OsString> = args.collect();
+    if let Some(code) = commands::run(&command_line) {
+        return code;
+    }
+    let done = step(command_line).and_then(|step| match step {
         Step::Say(text) => Ok(say(&text)),
-        Step::Run(source) => Ok(supervisor::run(&source)),
+        Step::Run(source, role) => Ok(supervisor::run(&source, &role)),
+        Step::Start(wish) => match start::start(wish) {
+            Ok(code) => Ok(code),
+            Err(start::Refusal::Problems(problems)) => Err(problems),
+            Err(start::Refusal::Failure(failure)) => {
+                failure.say();
+                Ok(failure.code)
+            }
+        },
         Step::Check(source) => check::check(&source),
     });
     done.unwrap_or_else(|problems| {
@@ -58,68 +86,83 @@ fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
     if matches.get_flag("version") {
         return Ok(Step::Say(concat!("procrun ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
     }
-    let (verb, target) = target(&matches)?;
-    let Some(target) = target else { return Ok(Step::Say(help::text())) };
     let called = command_line.first().cloned().unwrap_or_default();
-    if verb == Verb::Start && !is_foreground(&called, std::process::id()) {
-        return Err(usage(
-            Problem::new("background mode is not there yet").hint("use `procrun run` for the foreground"),
-        ));
+    let is_background = !is_foreground(&called, std::process::id());
+    let (verb, mut words) = words_of(&matches)?;
+    if words.is_empty() {
+        return Ok(Step::Say(help::text()));
     }
+    let is_command = verb == Verb::Start && is_background;
+    if let Some(more) = words.get(1).filter(|_| !is_command) {
+        let more = more.to_string_lossy();
+        let problem = Problem::new(format!("`{more}` is one word too many: there is one TARGET"));
+        return Err(usage(problem.hint(format!("arguments for the app stand after `--`: `-- {more}`"))));
+    }
+    let target = words[0].clone();
     let cwd = std::env::current_dir()
         .map_err(|error| usage(Problem::new(format!("the working directory cannot be found: {error}"))))?;
-    let source = Source::new(Invocation {
+    let invocation = Invocation {
         target,
         flags: flags::read(&matches),
         args: matches.get_many("args").map(|args| args.cloned().collect()),
         environment: std::env::vars_os().collect(),
-        cwd,
+        cwd: cwd.clone(),
         command_line,
-    })?;
+    };
+    let socket = flags::socket(&matches);
+    if is_command {
+        return Ok(Step::Start(start::Wish {
+            words: std::mem::take(&mut words),
+            socket,
+            force: flags::is_given(&matches, "force"),
+            update_environment: flags::is_given(&matches, "update-env"),
+            invocation,
+        }));
+    }
+    let role = Role {
+        places: Places::find(socket.as_deref(), geteuid().as_raw(), &cwd, |name| std::env::var_os(name)),
+        name: match std::process::id() {
+            1 => Name::Default,
+            pid => Name::Pid(pid),
+        },
+        background: None,
+    };
+    let source = Source::new(invocation)?;
     Ok(match verb {
-        Verb::Run | Verb::Start => Step::Run(source),
+        Verb::Run | Verb::Start => Step::Run(source, role),
         Verb::Check => Step::Check(source),
     })
 }
 
-/// The verb, if the first word is one, and the target; no target at all is a wish for help.
-fn target(matches: &ArgMatches) -> Result<(Verb, Option<OsString>), Problems> {
-    let words = matches.get_many::<OsString>("words").into_iter().flatten().cloned();
-    let mut words = words.collect::<Vec<_>>().into_iter();
+/// The verb, if the first word is one, and the words behind it; no word at all is a wish for help.
+fn words_of(matches: &ArgMatches) -> Result<(Verb, Vec<OsString>), Problems> {
+    let mut words: Vec<OsString> = matches.get_many("words").into_iter().flatten().cloned().collect();
     if matches.get_flag("help") {
-        return Ok((Verb::Run, None));
+        return Ok((Verb::Run, Vec::new()));
     }
-    let Some(first) = words.next() else {
+    let Some(first) = words.first().cloned() else {
         let problem = Problem::new("there is no TARGET: an ecosystem file, a script or a program");
         return Err(usage(problem.hint("`procrun --help` says more")));
     };
     let verb = match first.to_str() {
-        Some("run") => Some(Verb::Run),
-        Some("start") => Some(Verb::Start),
-        Some("check") => Some(Verb::Check),
-        Some("help") => return Ok((Verb::Run, None)),
-        _ => None,
+        Some("run") => Verb::Run,
+        Some("start") => Verb::Start,
+        Some("check") => Verb::Check,
+        Some("help") => return Ok((Verb::Run, Vec::new())),
+        // It was not the first word, or it would have been carried out.
+        Some(command) if commands::is_command(&first) => {
+            let problem = Problem::new(format!("the options of `{command}` stand behind it"));
+            return Err(usage(problem.hint(format!("a file of that name is `./{command}`"))));
+        }
+        _ => return Ok((Verb::Run, words)),
     };
-    let (verb, target) = match (verb, words.next()) {
-        (None, second) => {
-            words = second.into_iter().chain(words).collect::<Vec<_>>().into_iter();
-            (Verb::Run, first)
-        }
-        (Some(verb), Some(target)) => (verb, target),
-        (Some(_), None) => {
-            let first = first.to_string_lossy();
-            let problem = format!("`{first}` needs a TARGET: an ecosystem file, a script or a program");
-            return Err(usage(Problem::new(problem).hint(format!("a file of that name is `./{first}`"))));
-        }
-    };
-    match words.next() {
-        None => Ok((verb, Some(target))),
-        Some(more) => {
-            let more = more.to_string_lossy();
-            let problem = Problem::new(format!("`{more}` is one word too many: there is one TARGET"));
-            Err(usage(problem.hint(format!("arguments for the app stand after `--`: `-- {more}`"))))
-        }
+    words.remove(0);
+    if words.is_empty() {
+        let first = first.to_string_lossy();
+        let problem = format!("`{first}` needs a TARGET: an ecosystem file, a script or a program");
+        return Err(usage(Problem::new(problem).hint(format!("a file of that name is `./{first}`"))));
     }
+    Ok((verb, words))
 }
 
 /// PM2's images say `pm2-runtime start …` or make `procrun start …` the container's command.
@@ -158,26 +201,28 @@ fn complain(problems: &Problems) {
 mod tests {
     use super::*;
 
-    fn typed(line: &str) -> Result<(Verb, Option<OsString>), u8> {
+    fn typed(line: &str) -> Result<(Verb, Vec<String>), u8> {
         let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
         let matches = parse(&words).map_err(|_| 1)?;
-        target(&matches).map_err(|problems| problems.exit_code())
+        let (verb, words) = words_of(&matches).map_err(|problems| problems.exit_code())?;
+        Ok((verb, words.into_iter().map(|word| word.into_string().unwrap()).collect()))
     }
 
     #[test]
     fn a_verb_is_only_a_verb_in_front() {
-        let target = |verb, target: &str| Ok((verb, Some(OsString::from(target))));
-        assert_eq!(typed("procrun app.js"), target(Verb::Run, "app.js"));
-        assert_eq!(typed("procrun run app.js"), target(Verb::Run, "app.js"));
-        assert_eq!(typed("procrun --raw run --json app.js"), target(Verb::Run, "app.js"));
-        assert_eq!(typed("procrun check x.toml"), target(Verb::Check, "x.toml"));
-        assert_eq!(typed("pm2-runtime start app.js"), target(Verb::Start, "app.js"));
-        assert_eq!(typed("procrun ./run"), target(Verb::Run, "./run"));
+        let words = |verb, words: &[&str]| Ok((verb, words.iter().map(|&word| word.to_owned()).collect()));
+        assert_eq!(typed("procrun app.js"), words(Verb::Run, &["app.js"]));
+        assert_eq!(typed("procrun run app.js"), words(Verb::Run, &["app.js"]));
+        assert_eq!(typed("procrun --raw run --json app.js"), words(Verb::Run, &["app.js"]));
+        assert_eq!(typed("procrun check x.toml"), words(Verb::Check, &["x.toml"]));
+        assert_eq!(typed("pm2-runtime start app.js"), words(Verb::Start, &["app.js"]));
+        assert_eq!(typed("procrun start a b"), words(Verb::Start, &["a", "b"]));
+        assert_eq!(typed("procrun ./run"), words(Verb::Run, &["./run"]));
         assert_eq!(typed("procrun run"), Err(EX_USAGE));
         assert_eq!(typed("procrun"), Err(EX_USAGE));
-        assert_eq!(typed("procrun run -h"), Ok((Verb::Run, None)));
-        assert_eq!(typed("procrun app.js more"), Err(EX_USAGE));
-        assert_eq!(typed("procrun app.js -- more"), target(Verb::Run, "app.js"));
+        assert_eq!(typed("procrun --raw list"), Err(EX_USAGE));
+        assert_eq!(typed("procrun run -h"), words(Verb::Run, &[]));
+        assert_eq!(typed("procrun app.js -- more"), words(Verb::Run, &["app.js"]));
     }
 
     #[test]

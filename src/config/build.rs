@@ -93,6 +93,7 @@ pub(super) fn build(
         balance: draft.balance.unwrap_or_default(),
         listen: std::mem::take(&mut draft.listen),
         env: EnvSpec {
+            caller: None,
             inherit: draft.inherit.clone(),
             vars: variables,
             instance_var: draft.instance_var.clone().unwrap_or_else(|| INSTANCE_VAR.to_owned()),

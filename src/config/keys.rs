@@ -483,6 +483,20 @@ pub(super) static RUNTIME_KEYS: &[Key<RuntimeDraft, Runtime>] = &[
     },
     Key { name: "time", aliases: &[], kind: Kind::Switch(|draft, on| draft.time = on), show: |_| None },
     Key {
+        name: "log_history_lines",
+        aliases: &[],
+        kind: Kind::Count(0, 1_000_000, Beyond::IsWrong, |draft, count| {
+            draft.runtime.log.history.lines = count;
+        }),
+        show: |runtime| shown(runtime.log.history.lines),
+    },
+    Key {
+        name: "log_history_size",
+        aliases: &[],
+        kind: Kind::Size(16 * 1024, |draft, size| draft.runtime.log.history.bytes = size),
+        show: |runtime| shown(bytes(runtime.log.history.bytes)),
+    },
+    Key {
         name: "log_level",
         aliases: &[],
         kind: Kind::Choice(&[

@@ -50,11 +50,12 @@ use std::{
 
 pub use evaluate::{Evaluation, EvaluationEnd};
 pub use flags::{FlagValue, Flags};
-pub use origin::{AppSettings, Origin, Setting};
+pub use origin::{AppSettings, Origin, Setting, is_secret};
 pub use problem::{EX_CONFIG, EX_USAGE, Problem, Problems};
+pub use suggest::nearest;
 pub use tree::{Place, Position};
 
-use crate::spec::Plan;
+use crate::spec::{Plan, Runtime};
 use target::{Format, Target};
 use tree::{Flaw, Node};
 
@@ -133,6 +134,19 @@ impl Source {
         Ok(Self(Arc::new(Inner { target, name, flags, args, environment, cwd, command_line })))
     }
 
+    /// A source without applications, for a supervisor that gets them by commands.
+    pub fn nothing(environment: BTreeMap<OsString, OsString>, cwd: PathBuf) -> Self {
+        Self(Arc::new(Inner {
+            target: Target::Nothing,
+            name: "nothing".to_owned(),
+            flags: Flags::default(),
+            args: None,
+            environment,
+            cwd,
+            command_line: Vec::new(),
+        }))
+    }
+
     /// Reads it as it is now.
     ///
     /// # Errors
@@ -141,6 +155,16 @@ impl Source {
     pub fn read(&self) -> Result<Read, Problems> {
         match &self.0.target {
             Target::Script(script) => self.load_script(script).map(Read::Loaded),
+            Target::Nothing => {
+                let runtime = Runtime { auto_exit: false, ..Runtime::default() };
+                Ok(Read::Loaded(Loaded {
+                    plan: Plan { apps: Vec::new(), runtime },
+                    notices: Vec::new(),
+                    runtime_settings: Vec::new(),
+                    settings: Vec::new(),
+                    files_read: Vec::new(),
+                }))
+            }
             Target::File { path, format: Format::Script } => {
                 file::open(path).map_err(|unreadable| self.unreadable(&unreadable))?;
                 Evaluation::new(self.clone(), path).map(Read::NeedsEvaluation)
@@ -209,7 +233,7 @@ impl Target {
     fn file_dir<'a>(&'a self, cwd: &'a Path) -> &'a Path {
         match self {
             Self::File { path, .. } => path.parent().unwrap_or(Path::new("/")),
-            Self::Script(_) => cwd,
+            Self::Script(_) | Self::Nothing => cwd,
         }
     }
 }

@@ -94,26 +94,27 @@ impl AppSettings {
 impl Setting {
     /// A variable whose name says that its value is nobody's business.
     pub fn is_secret(&self) -> bool {
-        const MARKS: [&str; 11] = [
-            "KEY",
-            "TOKEN",
-            "SECRET",
-            "PASSW",
-            "PASSPHRASE",
-            "CREDENTIAL",
-            "PRIVATE",
-            "AUTH",
-            "COOKIE",
-            "DSN",
-            "_PWD",
-        ];
-        self.key.strip_prefix("env.").is_some_and(|name| {
-            let name = name.to_ascii_uppercase();
-            MARKS.iter().any(|mark| name.contains(mark))
-                || name.ends_with("PASS")
-                || carries_password(&self.value)
-        })
+        self.key.strip_prefix("env.").is_some_and(|name| is_secret(name, &self.value))
     }
+}
+
+/// Whether this variable's value is likely to be nobody's business, by its name or its shape.
+pub fn is_secret(name: &str, value: &str) -> bool {
+    const MARKS: [&str; 11] = [
+        "KEY",
+        "TOKEN",
+        "SECRET",
+        "PASSW",
+        "PASSPHRASE",
+        "CREDENTIAL",
+        "PRIVATE",
+        "AUTH",
+        "COOKIE",
+        "DSN",
+        "_PWD",
+    ];
+    let name = name.to_ascii_uppercase();
+    MARKS.iter().any(|mark| name.contains(mark)) || name.ends_with("PASS") || carries_password(value)
 }
 
 /// `postgres://user:password@host/…`

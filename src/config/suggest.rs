@@ -2,7 +2,7 @@
 
 /// The known word nearest to `word`, if it is near enough to be what was meant: one slip, or one
 /// in three letters.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const LONGEST: usize = 64;
     let length = word.chars().count();
     if length > LONGEST {

@@ -34,6 +34,8 @@ pub(super) enum Target {
     File { path: PathBuf, format: Format },
     /// A script, a program or a shell line, as an app's `script` would say it.
     Script(String),
+    /// Nothing: applications come by commands.
+    Nothing,
 }
 
 /// The file names that are ecosystem files, by how they end.

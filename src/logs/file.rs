@@ -116,6 +116,20 @@ impl LogFile {
         }
     }
 
+    /// Throws away what is in it; older files stay. What is no regular file stays as it is.
+    pub(super) fn empty(&mut self, now: Instant) -> io::Result<()> {
+        self.check();
+        self.opened()?;
+        if let Some(open) = self.open.as_mut().filter(|open| open.regular) {
+            open.file.set_len(0)?;
+            open.size = 0;
+            self.losses.torn = false;
+            // A full disk may have room now.
+            self.refusing = self.refusing.map(|_| now);
+        }
+        Ok(())
+    }
+
     /// The last words about lines that were lost and never reported; the older files may still be busy.
     pub(super) fn close(self, reports: &mut Reports) -> Chain {
         if self.losses.lines > 0 {

@@ -80,6 +80,15 @@ impl Files {
         Some(at)
     }
 
+    /// Throws away what is in the file. What went wrong goes to `failed`.
+    pub(super) fn empty(&mut self, at: usize, now: Instant, failed: &mut Vec<String>) {
+        if let Some(shared) = &mut self.slots[at]
+            && let Err(error) = shared.file.empty(now)
+        {
+            failed.push(format!("cannot empty {}: {error}", shared.file.spec().path.display()));
+        }
+    }
+
     /// One user less; the last one closes the file.
     pub(super) fn release(&mut self, at: usize) {
         let slot = &mut self.slots[at];

@@ -22,8 +22,10 @@ impl Put for Vec<u8> {
 
 /// Which of a worker's two streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// stdout
     Out,
+    /// stderr
     Err,
 }
 
@@ -106,6 +108,10 @@ impl Identity {
 
     pub(super) fn id(&self) -> u32 {
         self.id
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(super) fn label(&self) -> String {

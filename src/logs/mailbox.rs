@@ -14,7 +14,8 @@ use std::{
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::oneshot;
 
-use super::{Label, Sinks, own::OwnLine};
+use super::{Label, Sinks, history::History, own::OwnLine};
+use crate::spec::LogHistory;
 
 /// So many bytes of procrun's own lines may wait.
 const OWN_LIMIT: usize = 256 * 1024;
@@ -28,6 +29,8 @@ pub(super) enum Message {
     /// So many own lines were dropped here.
     Dropped(u64),
     Finish(oneshot::Sender<()>),
+    /// Empties the log files of these instances and forgets their lines; the answer is what failed.
+    Flush(Vec<u32>, oneshot::Sender<Vec<String>>),
     /// As `Finish`, and the files are closed.
     Shut(oneshot::Sender<()>),
     /// No handle is left: nobody can send any more.
@@ -49,6 +52,8 @@ pub(super) struct Mailbox {
     wake: EventFd,
     /// Bytes that the pump has written to stdout and stderr.
     pub(super) progress: Arc<AtomicU64>,
+    /// The recent lines.
+    pub(super) history: Arc<History>,
 }
 
 #[derive(Debug, Default)]
@@ -65,9 +70,10 @@ struct Queue {
 }
 
 impl Mailbox {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(history: LogHistory) -> io::Result<Self> {
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        Ok(Self { queue: Mutex::default(), wake, progress: Arc::default() })
+        let history = Arc::new(History::new(history));
+        Ok(Self { queue: Mutex::default(), wake, progress: Arc::default(), history })
     }
 
     pub(super) fn send(&self, message: Message) {
@@ -114,6 +120,7 @@ impl Mailbox {
             | Message::Remove(_)
             | Message::Dropped(_)
             | Message::Finish(_)
+            | Message::Flush(..)
             | Message::Shut(_)
             | Message::Close => {}
         }
@@ -200,7 +207,7 @@ mod tests {
 
     #[test]
     fn own_lines_are_bounded_and_what_is_dropped_is_counted() {
-        let mailbox = Mailbox::new().unwrap();
+        let mailbox = Mailbox::new(crate::spec::LogHistory::default()).unwrap();
         for _ in 0..100_000 {
             own(&mailbox, "0123456789");
         }
@@ -213,7 +220,7 @@ mod tests {
 
     #[test]
     fn drops_are_said_before_the_line_that_found_room() {
-        let mailbox = Mailbox::new().unwrap();
+        let mailbox = Mailbox::new(crate::spec::LogHistory::default()).unwrap();
         own(&mailbox, &"x".repeat(200 * 1024));
         own(&mailbox, &"y".repeat(200 * 1024));
         assert!(matches!(mailbox.receive(), Some(Message::Own(_))));
@@ -225,7 +232,7 @@ mod tests {
 
     #[test]
     fn own_lines_can_overtake_and_the_others_keep_their_order() {
-        let mailbox = Mailbox::new().unwrap();
+        let mailbox = Mailbox::new(crate::spec::LogHistory::default()).unwrap();
         mailbox.send(Message::RunEnded(1));
         own(&mailbox, "one");
         mailbox.send(Message::Remove(1));
@@ -245,7 +252,7 @@ mod tests {
 
     #[test]
     fn one_ended_run_an_instance_waits() {
-        let mailbox = Mailbox::new().unwrap();
+        let mailbox = Mailbox::new(crate::spec::LogHistory::default()).unwrap();
         for _ in 0..10 {
             mailbox.send(Message::RunEnded(1));
             mailbox.send(Message::RunEnded(2));

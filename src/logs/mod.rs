@@ -8,12 +8,14 @@
 //! | file | what it is for |
 //! |---|---|
 //! | `mailbox` | the queue from the supervisor |
-//! | `pump` | the thread: epoll, reading, who ends when |
+//! | `pump`, `input` | the thread: epoll, reading, who ends when |
 //! | `nap` | lets lines gather when they come one by one |
 //! | `writer` | the one place where a finished line passes |
 //! | `format`, `json`, `stamp`, `dayjs` | what a line looks like |
 //! | `console`, `end`, `write` | stdout and stderr, with back-pressure |
 //! | `files`, `file`, `rotate` | log files |
+//! | `ring`, `history`, `follow` | the recent lines, and who reads them |
+//! | `view` | what they look like to who reads them |
 //! | `own`, `voice` | procrun's own lines, and how they pass a blocked stdout |
 //!
 //! Never looks at a process and never decides anything about one.
@@ -23,14 +25,19 @@ mod dayjs;
 mod end;
 mod file;
 mod files;
+mod follow;
 mod format;
+mod history;
+mod input;
 mod json;
 mod mailbox;
 mod nap;
 mod own;
 mod pump;
+mod ring;
 mod rotate;
 mod stamp;
+mod view;
 mod voice;
 mod write;
 mod writer;
@@ -47,6 +54,11 @@ use tokio::sync::oneshot;
 use tracing::{Level, Subscriber};
 use tracing_subscriber::Layer;
 
+pub use self::{
+    follow::{Batch, Filter, Follower, Line},
+    format::Kind,
+    view::View,
+};
 use self::{
     mailbox::{Addition, Mailbox, Message},
     own::{OwnLayer, OwnLine},
@@ -108,8 +120,23 @@ impl Logs {
     /// # Errors
     /// As for [`Logs::start`].
     pub fn start_with(log: &RuntimeLog, out: OwnedFd, err: OwnedFd) -> io::Result<Self> {
-        let mailbox = Arc::new(Mailbox::new()?);
-        let pump = Pump::new(mailbox.clone(), log, out, err)?;
+        Self::start_pump(log, out, err, None)
+    }
+
+    /// Starts the pump where nobody reads stdout and stderr: workers' lines go to their files alone,
+    /// and procrun's own to this one.
+    ///
+    /// # Errors
+    /// As for [`Logs::start`].
+    pub fn start_unseen(log: &RuntimeLog, own: FileSpec) -> io::Result<Self> {
+        let out = io::stdout().as_fd().try_clone_to_owned()?;
+        let err = io::stderr().as_fd().try_clone_to_owned()?;
+        Self::start_pump(log, out, err, Some(own))
+    }
+
+    fn start_pump(log: &RuntimeLog, out: OwnedFd, err: OwnedFd, own: Option<FileSpec>) -> io::Result<Self> {
+        let mailbox = Arc::new(Mailbox::new(log.history)?);
+        let pump = Pump::new(mailbox.clone(), log, out, err, own)?;
         thread::Builder::new().name("logs".into()).spawn(move || pump.live())?;
         Ok(Self(Arc::new(Handle(mailbox))))
     }
@@ -150,6 +177,21 @@ impl Logs {
     pub fn shut(&self) -> oneshot::Receiver<()> {
         let (done, wait) = oneshot::channel();
         self.send(Message::Shut(done));
+        wait
+    }
+
+    /// The last `lines` of each instance, then those that come. What was there is taken with
+    /// [`Follower::recent`], which never waits, or together with what comes by [`Follower::next`].
+    pub fn follow(&self, filter: Filter, lines: usize) -> Follower {
+        Follower::new(self.0.0.history.clone(), filter, lines)
+    }
+
+    /// Empties the log files of these instances and forgets their recent lines; rotated files stay.
+    /// The answer says what could not be emptied. It does not come while stdout or stderr is
+    /// blocked: wait with a deadline.
+    pub fn flush(&self, ids: Vec<u32>) -> oneshot::Receiver<Vec<String>> {
+        let (done, wait) = oneshot::channel();
+        self.send(Message::Flush(ids, done));
         wait
     }
 

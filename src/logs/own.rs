@@ -14,8 +14,11 @@ use tracing_subscriber::layer::{Context, Layer};
 
 use super::{
     Logs,
-    format::{OWN_NAME, Put, logfmt, prefix, stamp},
-    json, stamp,
+    format::{Kind, OWN_NAME, Put, logfmt, prefix, stamp},
+    history::History,
+    json,
+    ring::Run,
+    stamp,
     write::lines,
 };
 use crate::spec::Verbosity;
@@ -93,6 +96,21 @@ impl OwnLine {
             put_printable(line, to);
             to.put(b"\n");
         }
+    }
+
+    /// Puts it among the recent lines, without what stands before it.
+    pub(super) fn keep(&self, history: &History) {
+        let (mut bytes, mut lines) = (Vec::new(), 0);
+        for line in self.message.split('\n') {
+            if lines > 0 {
+                bytes.push(b'\n');
+            }
+            self.level_word(false, &mut bytes);
+            put_printable(line, &mut bytes);
+            lines += 1;
+        }
+        let run = Run { bytes: &bytes, lines, kind: Kind::Err, at: self.at, first: true, last: true };
+        history.push(None, OWN_NAME, run);
     }
 
     /// The words for what is wrong; what is in order needs none.

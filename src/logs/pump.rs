@@ -29,6 +29,7 @@ use tracing::Level;
 
 use super::{
     format::{Kind, PerKind},
+    input::{INPUT, Input},
     mailbox::{Addition, Mailbox, Message},
     nap::Nap,
     own::OwnLine,
@@ -36,14 +37,13 @@ use super::{
 };
 use crate::{
     machine::frame::{Framer, MAX_LINE},
-    spec::RuntimeLog,
-    sys::pages::Pages,
+    spec::{FileSpec, RuntimeLog},
 };
 
-/// One read takes so much at most.
-const INPUT: usize = 256 * 1024;
 /// The mailbox's token in epoll; a stream's is its id and kind.
 const MAIL: u64 = u64::MAX;
+/// Lines of so many bytes in one read are kept where they are instead of being copied.
+const PLENTY: usize = 32 * 1024;
 /// A buffer of which so many bytes were touched is worth giving back.
 const HEAVY: usize = 16 * 1024;
 
@@ -52,7 +52,7 @@ pub(super) struct Pump {
     mailbox: Arc<Mailbox>,
     epoll: Epoll,
     /// Shared by all streams: what is left of a chunk is in the stream's framer.
-    input: Pages,
+    input: Input,
     instances: BTreeMap<u32, Instance>,
     writer: Writer,
     nap: Nap,
@@ -89,14 +89,15 @@ impl Pump {
         log: &RuntimeLog,
         out: OwnedFd,
         err: OwnedFd,
+        own: Option<FileSpec>,
     ) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(mailbox.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, MAIL))?;
         Ok(Self {
-            writer: Writer::new(log, out, err, mailbox.clone())?,
+            writer: Writer::new(log, out, err, mailbox.clone(), own)?,
             mailbox,
             epoll,
-            input: Pages::new(INPUT)?,
+            input: Input::new()?,
             instances: BTreeMap::new(),
             nap: Nap::default(),
             longest: 0,
@@ -179,7 +180,18 @@ impl Pump {
             match message {
                 Message::Add(addition) => self.add(*addition),
                 Message::RunEnded(id) => self.drain(id),
-                Message::Remove(id) => self.remove(id),
+                Message::Remove(key) => {
+                    let pm_id = self.instances.get(&key).map(|instance| instance.face.pm_id());
+                    self.remove(key);
+                    // A successor in a reload goes on with its predecessor's lines.
+                    let is_it = |instance: &Instance| Some(instance.face.pm_id()) == pm_id;
+                    if let Some(pm_id) = pm_id.filter(|_| !self.instances.values().any(is_it)) {
+                        self.writer.forget_lines(pm_id);
+                    }
+                }
+                Message::Flush(ids, done) => {
+                    let _ = done.send(self.empty(&ids));
+                }
                 Message::Own(line) => self.writer.own(&line),
                 Message::Dropped(count) => self.writer.own(&OwnLine::dropped(count)),
                 Message::Finish(done) => {
@@ -239,6 +251,19 @@ impl Pump {
         }
     }
 
+    /// Throws away what these instances have written until now; says what could not be.
+    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
+    fn empty(&mut self, ids: &[u32]) -> Vec<String> {
+        let now = Instant::now();
+        let mut failed = Vec::new();
+        for Instance { face, .. } in self.instances.values() {
+            if ids.contains(&face.pm_id()) {
+                self.writer.empty(face, now, &mut failed);
+            }
+        }
+        failed
+    }
+
     fn drain_all(&mut self) {
         let ids: Vec<u32> = self.instances.keys().copied().collect();
         for id in ids {
@@ -283,14 +308,36 @@ impl Pump {
         let Some(Instance { streams, face }) = instances.get_mut(&id) else { return Brought::Nothing };
         let stream = streams.of_mut(kind);
         let Some(pipe) = &stream.pipe else { return Brought::Nothing };
-        match read(pipe, input) {
+        match read(pipe, input.room()) {
             Ok(0) => Brought::End,
             Ok(count) => {
                 *longest = (*longest).max(count);
+                input.touch(count);
                 if !face.disabled {
                     let now = Instant::now();
                     writer.set_time();
-                    stream.framer.feed(&input[..count], |piece| writer.line(face, kind, piece, now));
+                    let framer = &mut stream.framer;
+                    let chunk = &input[..count];
+                    let whole = framer.whole_lines(chunk).filter(|whole| whole.len() >= PLENTY);
+                    let mut gather = writer.gather(chunk, kind);
+                    if let Some(whole) = whole {
+                        let mut lines = 0;
+                        framer.feed(chunk, |piece| {
+                            writer.line(face, kind, piece, now);
+                            lines += 1;
+                            if lines == 1 && whole.start > 0 {
+                                gather.piece(piece, |run| writer.keep(face, run));
+                            }
+                        });
+                        lines -= usize::from(whole.start > 0);
+                        writer.keep_all(face, kind, input, whole, lines);
+                    } else {
+                        framer.feed(chunk, |piece| {
+                            writer.line(face, kind, piece, now);
+                            gather.piece(piece, |run| writer.keep(face, run));
+                        });
+                        gather.end(|run| writer.keep(face, run));
+                    }
                     writer.stream_done(face, kind, now);
                 }
                 Brought::Bytes(count)
@@ -309,7 +356,11 @@ impl Pump {
         if framer.is_partial() {
             let now = Instant::now();
             writer.set_time();
-            framer.end(|piece| writer.line(face, kind, piece, now));
+            let mut gather = writer.gather(&[], kind);
+            framer.end(|piece| {
+                writer.line(face, kind, piece, now);
+                gather.piece(piece, |run| writer.keep(face, run));
+            });
             writer.stream_done(face, kind, now);
         }
     }

@@ -47,8 +47,9 @@ impl Voice {
         Self { mailbox, style: log.style, stamps, stamp, key_value_stamp, width: 0, pending }
     }
 
-    /// Appends the line in the chosen form to what is pending.
+    /// Appends the line in the chosen form to what is pending, and to the recent lines.
     pub(super) fn say(&mut self, line: &OwnLine, coloured: bool) {
+        line.keep(&self.mailbox.history);
         let Self { stamps, pending, .. } = self;
         match self.style {
             LogStyle::Prefix | LogStyle::Raw => {

@@ -4,6 +4,7 @@
 
 use std::{
     io,
+    ops::Range,
     os::fd::OwnedFd,
     sync::Arc,
     time::{Duration, Instant},
@@ -15,15 +16,19 @@ use super::{
     Label, Sinks,
     console::Console,
     dayjs,
+    file::LogFile,
     files::{Files, Slots},
     format::{self, Identity, Kind, PerKind, Put},
+    history::{Gather, History},
+    input::Input,
     mailbox::Mailbox,
     own::{self, OwnLine, Reports},
+    ring::{Read, Run},
     stamp::{self, StampId, Stamps},
 };
 use crate::{
     machine::frame::Piece,
-    spec::{LogStyle, RuntimeLog},
+    spec::{FileSpec, LogStyle, RuntimeLog},
 };
 
 /// Who ends does not wait longer for older files to be compressed.
@@ -44,6 +49,37 @@ pub(super) struct Face {
     files: PerKind<Slots>,
 }
 
+/// What stands for a console that nobody reads.
+#[derive(Debug)]
+struct Unseen {
+    file: LogFile,
+    stamp: StampId,
+    line: Vec<u8>,
+}
+
+impl Unseen {
+    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
+    fn new(file: FileSpec, stamps: &mut Stamps) -> Self {
+        // What is wrong with it, nobody can be told.
+        let file = LogFile::new(file, None, Instant::now(), &mut Reports::default());
+        Self { file, stamp: stamps.find("YYYY-MM-DD HH:mm:ss"), line: Vec::new() }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
+    fn write(&mut self, line: &OwnLine, stamps: &mut Stamps) {
+        self.line.clear();
+        line.text(0, false, Some(stamps.text(self.stamp, line.at)), &mut self.line);
+        self.file.write(&self.line, Instant::now(), &mut Reports::default());
+    }
+}
+
+impl Face {
+    /// What people call the instance.
+    pub(super) fn pm_id(&self) -> u32 {
+        self.who.id()
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Writer {
     console: Console,
@@ -60,6 +96,9 @@ pub(super) struct Writer {
     width: usize,
     /// The time of the lines that are being written, milliseconds since 1970.
     time: i64,
+    /// Nobody reads the console.
+    unseen: Option<Unseen>,
+    history: Arc<History>,
 }
 
 impl Writer {
@@ -68,11 +107,14 @@ impl Writer {
         out: OwnedFd,
         err: OwnedFd,
         mailbox: Arc<Mailbox>,
+        own: Option<FileSpec>,
     ) -> io::Result<Self> {
         let mut stamps = Stamps::new();
         let stamp = log.date_format.as_deref().map(|pattern| stamps.find(pattern));
         let key_value_stamp = stamp.unwrap_or_else(|| stamps.find(dayjs::KEY_VALUE));
+        let unseen = own.map(|file| Unseen::new(file, &mut stamps));
         Ok(Self {
+            history: mailbox.history.clone(),
             console: Console::new(log, out, err, mailbox)?,
             files: Files::default(),
             stamps,
@@ -82,6 +124,7 @@ impl Writer {
             key_value_stamp,
             width: 0,
             time: stamp::now(),
+            unseen,
         })
     }
 
@@ -106,6 +149,7 @@ impl Writer {
                 self.files.release(at);
             }
         }
+        self.history.welcome(label.id, &label.name);
         let own_stamp = sinks.spec.date_format.as_deref().map(|pattern| self.stamps.find(pattern));
         Face {
             who: Identity::new(label.id, &label.name),
@@ -154,11 +198,51 @@ impl Writer {
     /// The one place that every finished line of a worker passes.
     #[inline]
     pub(super) fn line(&mut self, face: &Face, kind: Kind, piece: Piece<'_>, now: Instant) {
-        self.show(face, kind, piece);
+        if self.unseen.is_none() {
+            self.show(face, kind, piece);
+        }
         let slots = *face.files.of(kind);
         if slots != [None, None] {
             self.file_away(face, kind, piece, slots, now);
         }
+    }
+
+    /// Puts the lines of a chunk together for [`Self::keep`].
+    pub(super) fn gather<'a>(&self, chunk: &'a [u8], kind: Kind) -> Gather<'a> {
+        Gather::new(chunk, kind, self.time)
+    }
+
+    /// Adds lines to the recent ones.
+    pub(super) fn keep(&self, face: &Face, run: Run<'_>) {
+        self.history.push(Some(face.who.id()), face.who.name(), run);
+    }
+
+    /// Adds the `lines` lines at `whole` in the input, which is exchanged for another one.
+    pub(super) fn keep_all(
+        &self,
+        face: &Face,
+        kind: Kind,
+        input: &mut Input,
+        whole: Range<usize>,
+        lines: usize,
+    ) {
+        let read = Read { whole, lines, kind, at: self.time };
+        self.history.push_read(Some(face.who.id()), face.who.name(), input, &read);
+    }
+
+    /// The instance is not there any more.
+    pub(super) fn forget_lines(&self, id: u32) {
+        self.history.remove(id);
+    }
+
+    /// Empties the files of an instance and its recent lines. What went wrong goes to `failed`.
+    pub(super) fn empty(&mut self, face: &Face, now: Instant, failed: &mut Vec<String>) {
+        for kind in Kind::BOTH {
+            for at in face.files.of(kind).iter().flatten() {
+                self.files.empty(*at, now, failed);
+            }
+        }
+        self.history.clear(face.who.id());
     }
 
     #[inline]
@@ -207,8 +291,11 @@ impl Writer {
         self.files.flush(*face.files.of(kind), now);
     }
 
-    /// One of procrun's own lines: to stderr, in the chosen form.
+    /// One of procrun's own lines: to stderr, in the chosen form, and to the file that stands for it.
     pub(super) fn own(&mut self, line: &OwnLine) {
+        if let Some(unseen) = &mut self.unseen {
+            unseen.write(line, &mut self.stamps);
+        }
         self.console.own(line);
     }
 
@@ -256,6 +343,7 @@ impl Writer {
     /// Gives memory back that only a busy pump needs.
     pub(super) fn release_memory(&mut self) {
         self.console.release();
+        self.history.release();
         self.files.shrink();
     }
 }

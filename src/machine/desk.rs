@@ -94,6 +94,10 @@ impl Machine {
             return;
         }
         self.desk.0.insert(ticket, Pending::default());
+        self.held |= matches!(
+            operation,
+            Operation::Stop(_) | Operation::Delete(_) | Operation::Scale { count: Count::To(0), .. }
+        );
         match operation {
             Operation::Start(ids) => self.for_each(ticket, &ids, |machine, id| {
                 let begun = machine.start_asked(now, id, out);

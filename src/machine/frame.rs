@@ -4,7 +4,9 @@
 //! belongs to the line. A line longer than the limit leaves in [`Piece`]s, so memory stays bounded
 //! also for a line of a gigabyte. Never reads, never formats, never drops a byte.
 
-use memchr::memchr;
+use std::ops::Range;
+
+use memchr::{memchr, memrchr};
 
 /// A line longer than this many bytes is forwarded in pieces.
 pub const MAX_LINE: usize = 256 * 1024;
@@ -104,6 +106,18 @@ impl Framer {
         self.continued = false;
     }
 
+    /// Where in `chunk`, fed next, the lines stand that have both their beginning and their end there,
+    /// one behind the other. `None` if there is none, or if a piece of a line may be among them.
+    pub fn whole_lines(&self, chunk: &[u8]) -> Option<Range<usize>> {
+        let first = memchr(b'\n', chunk)?;
+        if self.continued || chunk.len() > self.limit || self.partial.len() + first > self.limit {
+            return None;
+        }
+        let begin = if self.partial.is_empty() { 0 } else { first + 1 };
+        let end = memrchr(b'\n', chunk)? + 1;
+        (begin < end).then_some(begin..end)
+    }
+
     /// A line has begun and not ended.
     pub fn is_partial(&self) -> bool {
         !self.partial.is_empty()
@@ -196,6 +210,24 @@ mod tests {
             let mut expected = input.clone();
             if !matches!(input.last(), None | Some(b'\n')) { expected.push(b'\n'); }
             prop_assert_eq!(joined, expected);
+        }
+
+        #[test]
+        fn whole_lines_are_those_that_come_out_of_the_chunk_itself(
+            before in bytes(), chunk in bytes(), limit in 4usize..200,
+        ) {
+            let mut framer = Framer::new(limit);
+            framer.feed(&before, |_| ());
+            let whole = framer.whole_lines(&chunk);
+            let skip = usize::from(framer.is_partial());
+            let mut pieces = Vec::new();
+            framer.feed(&chunk, |piece| pieces.push(owned(piece)));
+            if let Some(whole) = whole {
+                prop_assert!(pieces.iter().all(|(_, first, last)| *first && *last));
+                let lines = chunk[whole].strip_suffix(b"\n").unwrap().split(|byte| *byte == b'\n');
+                let expected: Vec<&[u8]> = pieces[skip..].iter().map(|(bytes, ..)| &bytes[..]).collect();
+                prop_assert_eq!(lines.collect::<Vec<_>>(), expected);
+            }
         }
 
         #[test]

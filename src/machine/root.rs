@@ -29,6 +29,9 @@ pub struct Machine {
     pub(super) desk: Desk,
     pub(super) changes: Changes,
     pub(super) phase: Phase,
+    /// Somebody has asked for something to end, and nothing has ended by itself since: procrun does
+    /// not end because of it.
+    pub(super) held: bool,
     /// Counts the instances that failed for good.
     failures: u64,
     next_id: u32,
@@ -77,6 +80,8 @@ pub struct InstanceView<'a> {
     pub created_at: Time,
     /// Since when its process is there, if it is.
     pub started_at: Option<Time>,
+    /// It has ended by itself for good, and not well.
+    pub failed: bool,
     /// How its last few runs ended, the oldest first.
     pub endings: &'a [Past],
 }
@@ -99,6 +104,7 @@ impl Machine {
             desk: Desk::default(),
             changes: Changes::default(),
             phase: Phase::Waiting,
+            held: false,
             failures: 0,
             next_id: 0,
             next_pm_id: 0,
@@ -161,6 +167,7 @@ impl Machine {
             unstable: instance.unstable(),
             created_at: instance.record.created_at,
             started_at: instance.started_at(),
+            failed: instance.failure.is_some(),
             endings: &instance.record.endings,
         }
     }
@@ -344,12 +351,15 @@ impl Machine {
     fn judge(&mut self, now: Time, id: InstanceId, verdict: Verdict, out: &mut Vec<Effect>) {
         let Some(instance) = self.instances.get_mut(&id) else { return };
         match verdict {
-            Verdict::Nothing | Verdict::Removed | Verdict::Ended(0) => {}
+            Verdict::Nothing | Verdict::Removed => {}
+            Verdict::Ended(0) => self.held = false,
             Verdict::Ended(code) => {
+                self.held = false;
                 self.failures += 1;
                 instance.failure.get_or_insert((self.failures, code));
             }
             Verdict::Errored(code) => {
+                self.held = false;
                 self.failures += 1;
                 let (_, code) = *instance.failure.get_or_insert((self.failures, code.max(1)));
                 let on_errored = instance.spec.restart.on_errored;
@@ -368,7 +378,7 @@ impl Machine {
         }
         let code = match self.phase {
             Phase::Running if self.has_schedule() => return,
-            Phase::Running if self.plan.runtime.auto_exit => {
+            Phase::Running if self.plan.runtime.auto_exit && !self.held => {
                 // The code of the first application that failed.
                 self.instances
                     .values()

@@ -4,12 +4,15 @@ use std::{
     collections::BTreeMap,
     fmt::Display,
     path::{Path, PathBuf},
+    sync::Arc,
 };
+
+use serde::{Deserialize, Serialize};
 
 use super::{Listen, LogSpec, ReloadPolicy, RestartPolicy, Schedule, Signal, StopPolicy, WatchSpec};
 
 /// One application: what to execute, how many times, and what to do when it ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppSpec {
     /// Unique within the plan; not empty, no control characters.
     pub name: String,
@@ -50,7 +53,7 @@ pub struct AppSpec {
 }
 
 /// What to execute. The program is looked up at every start, never at parse time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exec {
     /// PM2's `script`: a path (relative to `cwd`), a name in `PATH`, or a shell line.
     pub script: String,
@@ -67,7 +70,7 @@ pub struct Exec {
 }
 
 /// What runs the script.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Interpreter {
     /// By extension and first bytes.
     Auto,
@@ -78,7 +81,7 @@ pub enum Interpreter {
 }
 
 /// How many processes an application keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Instances {
     /// Exactly so many, 1 to 1,000.
     Count(u32),
@@ -87,7 +90,7 @@ pub enum Instances {
 }
 
 /// PM2's `exec_mode`, as told to the worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExecMode {
     /// A plain process.
     Fork,
@@ -106,7 +109,7 @@ impl ExecMode {
 }
 
 /// How the connections to a Node cluster reach its workers (`balance`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Balance {
     /// procrun accepts and hands them out in turn.
     RoundRobin,
@@ -126,10 +129,14 @@ impl Balance {
 }
 
 /// The environment beside what procrun itself adds.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EnvSpec {
-    /// What is taken from procrun's own environment.
+    /// What is taken from the caller's environment.
     pub inherit: InheritEnv,
+    /// The environment of the caller who has added the application to a running procrun; `None`:
+    /// procrun's own. It travels beside the applications, because many have the same.
+    #[serde(skip)]
+    pub caller: Option<Arc<BTreeMap<String, String>>>,
     /// What a JavaScript file put into its own environment, then `env_file`, `env` and
     /// `env_<name>`: the later wins. No NUL, no `=` in a name.
     pub vars: BTreeMap<String, String>,
@@ -140,7 +147,7 @@ pub struct EnvSpec {
 }
 
 /// What is taken from procrun's own environment (PM2's `filter_env`).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum InheritEnv {
     /// All of it.
     #[default]
@@ -166,7 +173,7 @@ impl InheritEnv {
 }
 
 /// Whom to run as. `None` everywhere: as procrun itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Identity {
     /// `uid` or `user`.
     pub user: Option<PrincipalRef>,
@@ -175,7 +182,7 @@ pub struct Identity {
 }
 
 /// A user or group as written: by number or by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PrincipalRef {
     /// By number.
     Id(u32),

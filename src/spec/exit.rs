@@ -1,11 +1,28 @@
 //! Exit codes and signal numbers as plain data.
 
+use serde::{Deserialize, Serialize};
+
 /// A process's exit code, 0 to 255.
 pub type ExitCode = u8;
 
 /// A signal by its Linux number, 1 to 64. Plain data: `sys` knows how to send it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "i32", try_from = "i32")]
 pub struct Signal(u8);
+
+impl From<Signal> for i32 {
+    fn from(signal: Signal) -> Self {
+        signal.number()
+    }
+}
+
+impl TryFrom<i32> for Signal {
+    type Error = &'static str;
+
+    fn try_from(number: i32) -> Result<Self, Self::Error> {
+        Self::from_number(number).ok_or("there is no such signal")
+    }
+}
 
 /// Linux signal names by number, for the architectures that share the common numbering
 /// (x86, ARM, RISC-V; see signal(7)).

@@ -4,8 +4,10 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 /// One socket that is handed to every worker of an application.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listen {
     /// What it is called in `LISTEN_FDNAMES`: 1 to 255 printable ASCII characters, no colon
     /// (sd_listen_fds(3)). Several may have the same name.
@@ -15,7 +17,7 @@ pub struct Listen {
 }
 
 /// Where a held socket listens.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ListenAddress {
     /// `tcp://0.0.0.0:8080`; port 0 is any free one. An IPv6 address takes no IPv4.
     Tcp(SocketAddr),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 /// How lines look on procrun's stdout and stderr.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RuntimeLog {
@@ -11,6 +13,23 @@ pub struct RuntimeLog {
     pub date_format: Option<String>,
     /// How much procrun says of itself.
     pub verbosity: Verbosity,
+    /// How much is kept to be looked at later.
+    pub history: LogHistory,
+}
+
+/// How many recent lines of each instance are kept in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogHistory {
+    /// So many at least, if they have no more than `bytes` (`log_history_lines`).
+    pub lines: u32,
+    /// At most so much memory for an instance, and 16 times as much for all (`log_history_size`).
+    pub bytes: u64,
+}
+
+impl Default for LogHistory {
+    fn default() -> Self {
+        Self { lines: 1000, bytes: 1024 * 1024 }
+    }
 }
 
 /// The form of a line on stdout and stderr.
@@ -46,7 +65,7 @@ pub enum Verbosity {
 }
 
 /// What becomes of one application's output.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LogSpec {
     /// A line that is itself a JSON object is merged into the JSON record (`log_type = "json"`),
     /// and files get JSON records.
@@ -61,7 +80,7 @@ pub struct LogSpec {
 }
 
 /// The files of one application's output.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogFiles {
     /// stdout (`out_file`).
     pub out: Option<PathBuf>,

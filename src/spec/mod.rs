@@ -23,7 +23,7 @@ pub use app::{
 pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
 pub use listen::{Listen, ListenAddress};
-pub use logs::{FileSpec, LogFiles, LogSpec, LogStyle, RuntimeLog, Verbosity};
+pub use logs::{FileSpec, LogFiles, LogHistory, LogSpec, LogStyle, RuntimeLog, Verbosity};
 pub use reload::ReloadPolicy;
 pub use restart::{Backoff, OnErrored, RestartPolicy};
 pub use schedule::{Fields, MonthDays, Pattern, Schedule};

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// How an application is replaced while it serves, and when a new process of it counts as ready.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadPolicy {
     /// A process is ready when it has sent the message `ready` (`wait_ready`).
     pub wait_ready: bool,

@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::ExitCode;
 
 /// When an application runs again after its process has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestartPolicy {
     /// Run again at all (`autorestart`).
     pub autorestart: bool,
@@ -22,7 +24,7 @@ pub struct RestartPolicy {
 }
 
 /// How long to wait before running again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Backoff {
     /// The same wait each time (`restart_delay`).
     Fixed(Duration),
@@ -41,7 +43,7 @@ impl Backoff {
 }
 
 /// What an `errored` application means for the others (`on_errored`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnErrored {
     /// The others go on.
     Continue,

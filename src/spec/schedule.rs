@@ -13,9 +13,10 @@ use jiff::{
     Timestamp,
     tz::{AmbiguousOffset, Offset, TimeZone},
 };
+use serde::{Deserialize, Serialize};
 
 /// The fields of a pattern as sets of numbers, in cron's own counting.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fields {
     /// 0 to 59.
     pub seconds: BTreeSet<u8>,
@@ -32,7 +33,7 @@ pub struct Fields {
 }
 
 /// Days of the month.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MonthDays {
     /// 1 to 31.
     On(BTreeSet<u8>),
@@ -41,14 +42,37 @@ pub enum MonthDays {
 }
 
 /// A pattern of the calendar, such as `0 3 * * *`. At least one time fits it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct Pattern {
     text: String,
+    fields: Fields,
     /// A time fits that fits one of these: a day of the month and a day of the week that are both
     /// said are two ways to fit.
     ways: Vec<Way>,
     /// It names every hour of the day: what it means is an interval.
     every_hour: bool,
+}
+
+/// A pattern as it travels.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    text: String,
+    fields: Fields,
+}
+
+impl TryFrom<Written> for Pattern {
+    type Error = String;
+
+    fn try_from(Written { text, fields }: Written) -> Result<Self, String> {
+        Self::new(&text, &fields).ok_or_else(|| format!("no time fits the pattern `{text}`"))
+    }
+}
+
+impl From<Pattern> for Written {
+    fn from(Pattern { text, fields, .. }: Pattern) -> Self {
+        Self { text, fields }
+    }
 }
 
 /// One way for a time to fit.
@@ -59,14 +83,19 @@ struct Way {
 }
 
 /// When an application restarts by itself (`cron_restart`, `cron_timezone`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
     /// Which times of the calendar.
     pub pattern: Pattern,
-    /// The calendar of which place.
+    /// The calendar of which place. It does not travel: who receives a schedule looks it up by name.
+    #[serde(skip, default = "utc")]
     pub zone: TimeZone,
     /// What that place was called; `None` if nobody named one.
     pub zone_name: Option<String>,
+}
+
+fn utc() -> TimeZone {
+    TimeZone::UTC
 }
 
 impl Pattern {
@@ -99,7 +128,12 @@ impl Pattern {
         if ways.is_empty() {
             ways.push(way("*", "*", false)?);
         }
-        let pattern = Self { text: text.to_owned(), ways, every_hour: fields.hours.len() == 24 };
+        let pattern = Self {
+            text: text.to_owned(),
+            fields: fields.clone(),
+            ways,
+            every_hour: fields.hours.len() == 24,
+        };
         pattern.first_after(0).is_some().then_some(pattern)
     }
 

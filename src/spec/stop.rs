@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Signal;
 
 /// How an application is ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopPolicy {
     /// The signal that asks it to end (`kill_signal`). `None`: the one procrun itself got, or for
     /// a stop that no signal caused, SIGINT for Node as PM2 does and SIGTERM for all others.

@@ -2,8 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 /// What is watched for one application (`watch`, `ignore_watch`, `watch_delay`, `watch_options`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatchSpec {
     /// Files and directories, absolute; `*`, `?`, `[...]`, `{a,b}` and `**` where no file has that
     /// name. Not empty.
@@ -23,7 +25,7 @@ pub struct WatchSpec {
 }
 
 /// Whether to look at the files again and again instead of being told by the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Polling {
     /// Where the kernel does not tell, or has no room left.
     #[default]

@@ -1,14 +1,14 @@
 //! The supervisor's loop: wait for news, let the machine decide, carry it out.
 
-use std::{io, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
-    evaluation::Running, held::Held, is_stop, launch, report, say_early, schedules::Schedules,
-    timers::Timers, workers::Workers,
+    Role, clients::Clients, evaluation::Running, figures::Figures, held::Held, is_stop, launch, report,
+    say_early, schedules::Schedules, timers::Timers, workers::Workers,
 };
 use crate::{
     config::{Loaded, Problems, Read, Source},
@@ -25,22 +25,30 @@ use crate::{
     watch::Watcher,
 };
 
+/// The code of a second supervisor where there may be one.
+const SECOND: ExitCode = 1;
 /// Who has asked procrun to stop does not wait longer for a reader that reads nothing.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-struct Supervisor<'a> {
-    source: &'a Source,
-    began: Instant,
-    machine: Machine,
-    workers: Workers,
+pub(super) struct Supervisor<'a> {
+    pub(super) source: &'a Source,
+    pub(super) began: Instant,
+    pub(super) machine: Machine,
+    pub(super) workers: Workers,
+    pub(super) clients: Clients,
+    pub(super) figures: Figures,
     node: Hub,
     watcher: Watcher,
-    held: Held,
+    pub(super) held: Held,
     timers: Timers,
     schedules: Schedules,
     signals: Signals,
     open_files: OpenFiles,
     evaluation: Option<Running>,
+    /// Where a supervisor in the background keeps its files.
+    pub(super) home: Option<PathBuf>,
+    /// The applications that commands have added.
+    pub(super) added: Vec<Arc<AppSpec>>,
     /// Asked to read the file again while it is being read.
     read_once_more: bool,
     end: Option<ExitCode>,
@@ -52,6 +60,7 @@ struct Supervisor<'a> {
 /// Reads the configuration and runs it to its end.
 pub(super) async fn supervise(
     source: &Source,
+    role: &Role,
     mut signals: Signals,
     open_files: OpenFiles,
 ) -> io::Result<ExitCode> {
@@ -73,7 +82,17 @@ pub(super) async fn supervise(
         say_early("nothing was started");
         return Ok(code);
     }
-    let logs = Logs::start(&plan.runtime.log)?;
+    let (clients, trouble) = Clients::open(role);
+    if role.background.is_some()
+        && let Some(trouble) = &trouble
+    {
+        say_early(format_args!("error: {trouble}"));
+        return Ok(SECOND);
+    }
+    let logs = match &role.background {
+        None => Logs::start(&plan.runtime.log)?,
+        Some(background) => background.logs(&plan.runtime.log)?,
+    };
     let subscriber =
         tracing_subscriber::registry().with(logs::layer(logs.clone(), plan.runtime.log.verbosity));
     tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
@@ -81,12 +100,18 @@ pub(super) async fn supervise(
         warn!("{notice}");
     }
     held.announce();
+    match trouble {
+        None => debug!("commands reach this procrun at {}", clients.path().display()),
+        Some(trouble) => warn!("{trouble}: commands cannot reach this procrun"),
+    }
     let cpus = cpus_for(&plan);
     let machine = Machine::new(plan, cpus);
     let workers =
         Workers::new(source.environment().clone(), open_files, logs.clone(), machine.instances().count())?;
     let mut supervisor = Supervisor {
         source,
+        clients,
+        figures: Figures::default(),
         began: now(),
         machine,
         workers,
@@ -98,12 +123,15 @@ pub(super) async fn supervise(
         signals,
         open_files,
         evaluation: None,
+        home: role.background.as_ref().map(|background| background.home.clone()),
+        added: Vec::new(),
         read_once_more: false,
         end: None,
         stop_asked: false,
         effects: Vec::new(),
     };
     let code = supervisor.run().await?;
+    supervisor.clients.close();
     supervisor.node.clean_up();
     supervisor.last_words(&logs).await?;
     // The kernel takes everything back faster than it could be given back piece by piece.
@@ -157,6 +185,11 @@ impl Supervisor<'_> {
                     // Connections come by the thousand; nobody has ended and no timer is due.
                     continue;
                 }
+                result = self.clients.turn() => {
+                    result?;
+                    self.serve();
+                }
+                () = self.figures.rest() => {}
             }
             for signal in received.drain(..) {
                 self.received(signal);
@@ -210,13 +243,13 @@ impl Supervisor<'_> {
         }
     }
 
-    fn now(&self) -> Time {
+    pub(super) fn now(&self) -> Time {
         Time::after_start(now() - self.began)
     }
 
     /// Lets the machine take in events and everything that follows from them at once. What comes
     /// of all events of a round goes out together.
-    fn feed(&mut self, mut events: Vec<Event>) {
+    pub(super) fn feed(&mut self, mut events: Vec<Event>) {
         while !events.is_empty() {
             let now = self.now();
             let mut effects = std::mem::take(&mut self.effects);
@@ -255,8 +288,7 @@ impl Supervisor<'_> {
                 Effect::Promote(run) => self.workers.promote(*run),
                 Effect::Forget(instance) => self.workers.forget(*instance),
                 Effect::Say(notice) => report::say(notice),
-                // Nobody has a way to ask yet.
-                Effect::Reply(..) => {}
+                Effect::Reply(ticket, reply) => self.clients.reply(*ticket, reply),
                 Effect::End(code) => self.end = Some(*code),
             }
         }
@@ -326,7 +358,7 @@ impl Supervisor<'_> {
         }
     }
 
-    fn stop(&mut self, signal: Signal) {
+    pub(super) fn stop(&mut self, signal: Signal) {
         self.stop_asked = true;
         // The workers first: they have something to finish.
         self.feed(vec![Event::Stop(StopRequest { signal })]);
@@ -362,6 +394,7 @@ impl Supervisor<'_> {
                 return;
             }
         };
+        let plan = self.with_added(plan);
         let changes = diff(self.machine.plan(), &plan);
         let new = changes.iter().filter_map(|change| match change {
             AppChange::Add(app) | AppChange::Replace { new: app, .. } => Some(app.as_ref()),
@@ -374,8 +407,13 @@ impl Supervisor<'_> {
         for notice in notices {
             warn!("{notice}");
         }
-        self.held.announce();
         self.show(&changes, &plan);
+        self.apply(plan);
+    }
+
+    /// The applications are these from now on; everything that they need has been found.
+    pub(super) fn apply(&mut self, plan: Plan) {
+        self.held.announce();
         if let Err(error) = self.schedules.follow(&plan) {
             error!("cannot set an alarm for `cron_restart`: {error}");
         }
@@ -408,7 +446,7 @@ fn watch(watcher: &mut Watcher, plan: &Plan) {
 /// Looks up all programs, directories and users and opens all sockets before anything starts; says
 /// what is missing and returns the code of the first. What was opened in vain is closed by whoever
 /// asks next which sockets are used.
-fn preflight<'a>(
+pub(super) fn preflight<'a>(
     apps: impl Iterator<Item = &'a AppSpec>,
     source: &Source,
     held: &mut Held,
@@ -426,7 +464,7 @@ fn preflight<'a>(
 }
 
 #[expect(clippy::disallowed_methods, reason = "the supervisor's clock: the one place that reads it")]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     std::time::Instant::now().into()
 }
 

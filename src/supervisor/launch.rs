@@ -101,10 +101,19 @@ pub(super) fn prepare(
     })
 }
 
+/// The variables that a start of this instance would give it, but for the run's marker.
+pub(super) fn shown_environment(
+    instance: &InstanceView<'_>,
+    inherited: &Environment,
+) -> Result<Environment, SpawnFailure> {
+    Ok(environment(instance, inherited, credentials(instance.spec)?.as_ref()))
+}
+
 /// Looks whether the program, the working directory and the user of an application are there.
 pub(super) fn preflight(spec: &AppSpec, inherited: &Environment) -> Result<(), SpawnFailure> {
     credentials(spec)?;
-    let path = spec.env.vars.get("PATH").map(OsString::from);
+    let of_caller = spec.env.caller.as_ref().and_then(|caller| caller.get("PATH"));
+    let path = spec.env.vars.get("PATH").or(of_caller).map(OsString::from);
     let path = path.as_deref().or_else(|| inherited.get(OsStr::new("PATH")).map(OsString::as_os_str));
     resolve::resolve(&spec.exec, path).map(|_| ())
 }
@@ -129,11 +138,18 @@ fn environment(
     credentials: Option<&Credentials>,
 ) -> Environment {
     let spec = instance.spec;
-    let mut env: Environment = inherited
-        .iter()
-        .filter(|(name, _)| inherits(&spec.env.inherit, name))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
+    let mut env: Environment = match &spec.env.caller {
+        None => inherited
+            .iter()
+            .filter(|(name, _)| inherits(&spec.env.inherit, name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        Some(caller) => caller
+            .iter()
+            .filter(|(name, _)| inherits(&spec.env.inherit, OsStr::new(name)))
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
+    };
     let mut set = |name: &str, value: String| env.insert(name.into(), value.into());
     if let Some(account) = credentials.and_then(|credentials| credentials.account.as_ref()) {
         set("HOME", account.home.to_string_lossy().into_owned());

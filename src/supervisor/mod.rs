@@ -4,13 +4,20 @@
 //! register, reap and look up, signal, arm timers. It decides nothing; that is the machine's.
 
 mod actor;
+mod adopt;
+mod background;
+mod clients;
 mod evaluation;
+mod figures;
+mod follow;
 mod held;
 mod launch;
 mod log_files;
 mod report;
 mod resolve;
 mod schedules;
+mod show;
+mod steps;
 mod timers;
 mod workers;
 
@@ -21,9 +28,11 @@ use std::{
 
 use tokio::time::Instant;
 
+pub use self::background::Background;
 use self::evaluation::Running;
 use crate::{
     config::{EvaluationEnd, Loaded, Problem, Problems, Read, Source},
+    control::{Name, Places},
     spec::{ExitCode, Signal},
     sys::{
         process::{self, OpenFiles},
@@ -36,14 +45,27 @@ use crate::{
 /// The exit code for a failure of procrun's own set-up (sysexits.h: `EX_OSERR`).
 const SET_UP_FAILED: ExitCode = 71;
 
+/// What a supervisor is among others: which control socket it has, and whether it stands in the
+/// background.
+#[derive(Debug)]
+pub struct Role {
+    /// Where the socket may be.
+    pub places: Places,
+    /// What it is called there.
+    pub name: Name,
+    /// It stands in the background.
+    pub background: Option<Background>,
+}
+
 /// Runs what `source` says in the foreground until it is over, and returns the code to end with.
 ///
-/// Errors are printed to stderr; a configuration with errors starts nothing.
-pub fn run(source: &Source) -> ExitCode {
+/// Errors are printed to stderr; a configuration with errors starts nothing. Without a place for its
+/// control socket it runs without one.
+pub fn run(source: &Source, role: &Role) -> ExitCode {
     match set_up().and_then(|(runtime, installed, open_files)| {
         // The process ends right after; see the end of `supervise`.
         let runtime = ManuallyDrop::new(runtime);
-        runtime.block_on(async { actor::supervise(source, Signals::new(installed)?, open_files).await })
+        runtime.block_on(async { actor::supervise(source, role, Signals::new(installed)?, open_files).await })
     }) {
         Ok(code) => code,
         Err(error) => {

@@ -268,6 +268,31 @@ impl Workers {
         }
     }
 
+    /// The main process of an instance, if it has one.
+    pub(super) fn pid(&self, id: InstanceId) -> Option<Pid> {
+        let process = self.places.get(&id)?.process.as_ref()?;
+        (!process.reaped).then_some(process.pid)
+    }
+
+    /// Where the trees of the instances that have a process begin.
+    pub(super) fn roots(&self) -> Vec<(InstanceId, Root)> {
+        let running = self.places.iter().filter_map(|(id, place)| {
+            let process = place.process.as_ref().filter(|process| !process.reaped)?;
+            Some((*id, self.root(process)))
+        });
+        running.collect()
+    }
+
+    /// What the instances say.
+    pub(super) fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    /// The variables that a start of this instance would give it.
+    pub(super) fn environment(&self, view: &InstanceView<'_>) -> Result<Environment, SpawnFailure> {
+        launch::shown_environment(view, &self.inherited)
+    }
+
     fn process(&self, run: Run) -> Option<&Process> {
         self.places.get(&run.instance)?.process.as_ref().filter(|process| process.run == run)
     }

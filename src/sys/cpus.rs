@@ -8,6 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::unistd::{SysconfVar, sysconf};
+
+use super::cgroups;
+
 /// The number of CPUs by affinity and by the quotas of cgroup v1 and v2, at least 1.
 pub fn available() -> u32 {
     let affinity = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).map_or(1, |set| {
@@ -17,66 +21,20 @@ pub fn available() -> u32 {
     quota(Path::new("/")).map_or(affinity, |quota| quota.min(affinity))
 }
 
+/// The CPUs of the machine that are on, at least 1. In a container it may use less.
+pub fn of_the_machine() -> u32 {
+    let count = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
+    count.and_then(|count| u32::try_from(count).ok()).unwrap_or(1).max(1)
+}
+
 /// The smallest quota of this process's cgroup and those above it, in whole CPUs, at least 1.
 /// Everything is looked up below `root`.
 fn quota(root: &Path) -> Option<u32> {
-    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
-    let (groups, mounts) = (read("proc/self/cgroup"), read("proc/self/mountinfo"));
-    let quotas = mounts.lines().filter_map(Mount::parse).flat_map(|mount| {
-        let group = groups.lines().find_map(|line| mount.group(line));
-        group.into_iter().flat_map(move |group| mount.quotas(root, group)).collect::<Vec<_>>()
+    let quotas = cgroups::places(root, "cpu").into_iter().flat_map(|place| {
+        let v2 = place.v2;
+        place.dirs.into_iter().filter_map(move |dir| if v2 { of_v2(&dir) } else { of_v1(&dir) })
     });
     quotas.min()
-}
-
-/// A mounted tree of cgroups that knows about CPU time.
-struct Mount<'a> {
-    /// Which part of the tree is mounted.
-    top: &'a str,
-    at: &'a str,
-    v2: bool,
-}
-
-impl<'a> Mount<'a> {
-    /// Reads a line of proc_pid_mountinfo(5).
-    fn parse(line: &'a str) -> Option<Self> {
-        let (place, kind) = line.split_once(" - ")?;
-        let mut place = place.split(' ').skip(3);
-        let (top, at) = (place.next()?, place.next()?);
-        let mut kind = kind.split(' ');
-        let v2 = match kind.next()? {
-            "cgroup2" => true,
-            "cgroup" if kind.nth(1)?.split(',').any(|controller| controller == "cpu") => false,
-            _ => return None,
-        };
-        Some(Self { top, at, v2 })
-    }
-
-    /// This process's group in the tree, if `line` of cgroups(7)'s `/proc/self/cgroup` is about it.
-    fn group<'g>(&self, line: &'g str) -> Option<&'g str> {
-        let mut fields = line.splitn(3, ':');
-        let (number, controllers, group) = (fields.next()?, fields.next()?, fields.next()?);
-        let ours = if self.v2 {
-            number == "0"
-        } else {
-            controllers.split(',').any(|controller| controller == "cpu")
-        };
-        ours.then_some(group)
-    }
-
-    fn quotas(&self, root: &Path, group: &str) -> Vec<u32> {
-        // Where the group lies outside of what is mounted, the mount's own top stands for it.
-        let below = match group.strip_prefix(self.top.trim_end_matches('/')) {
-            Some(below) if below.is_empty() || below.starts_with('/') => below.trim_start_matches('/'),
-            _ => "",
-        };
-        let top = root.join(self.at.trim_start_matches('/'));
-        let dir = if below.starts_with("..") { top.clone() } else { top.join(below) };
-        dir.ancestors()
-            .take_while(|dir| dir.starts_with(&top))
-            .filter_map(|dir| if self.v2 { of_v2(dir) } else { of_v1(dir) })
-            .collect()
-    }
 }
 
 /// `cpu.max`: quota and period in µs, or `max`.

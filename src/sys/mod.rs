@@ -6,9 +6,11 @@
 #![allow(unsafe_code, reason = "this is the room for it; every block says why it is sound")]
 
 pub mod accounts;
+pub mod cgroups;
 pub mod channel;
 pub mod clock;
 pub mod cpus;
+pub mod detach;
 pub mod inotify;
 pub mod pages;
 pub mod pipes;
@@ -19,5 +21,7 @@ pub mod reap;
 pub mod signals;
 pub mod sockets;
 pub mod spawn;
+pub mod terminal;
 pub mod tree;
+pub mod units;
 pub mod zone;

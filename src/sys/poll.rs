@@ -54,6 +54,8 @@ pub enum When {
     Writable,
     /// Whenever something more to read has arrived.
     Arrival,
+    /// Not before the other side is gone.
+    Gone,
 }
 
 impl When {
@@ -62,6 +64,7 @@ impl When {
             Self::Readable => EpollFlags::EPOLLIN,
             Self::Writable => EpollFlags::EPOLLOUT,
             Self::Arrival => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
+            Self::Gone => EpollFlags::empty(),
         }
     }
 }

@@ -3,5 +3,6 @@
 
 mod console;
 mod files;
+mod history;
 mod pressure;
 mod support;

@@ -84,7 +84,7 @@ fn a_blocked_stdout_holds_back_the_worker_and_nobody_else() {
 }
 
 /// Writes to a stdout that nobody reads until its worker is held.
-fn block(worker: &Worker) -> usize {
+pub(crate) fn block(worker: &Worker) -> usize {
     fcntl(&worker.out, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
     let line = [b"x".repeat(99), b"\n".to_vec()].concat();
     let (mut written, mut full) = (0, 0);

@@ -1,0 +1,101 @@
+//! The commands that change something: `stop`, `restart`, `reload`, `delete`, `scale`, `reset` and
+//! `signal`. They wait until it is done and say each step.
+
+use std::io::{Write as _, stdout};
+
+use super::{
+    commands::Typed,
+    failure::Failure,
+    list::{look, overview, say_json, shown, unexpected},
+    reach::Supervisor,
+    say,
+    start::environment,
+};
+use crate::{
+    config::EX_USAGE,
+    control::{Action, Answer, Request},
+    spec::{ExitCode, Signal},
+};
+
+pub(super) fn stop(typed: &Typed) -> Result<ExitCode, Failure> {
+    act(typed, Action::Stop)
+}
+
+pub(super) fn restart(typed: &Typed) -> Result<ExitCode, Failure> {
+    if typed.has("update-env") {
+        let (targets, environment) = (typed.words.clone(), environment());
+        return carry_out(typed, &Request::UpdateEnvironment { targets, environment });
+    }
+    act(typed, Action::Restart)
+}
+
+pub(super) fn reload(typed: &Typed) -> Result<ExitCode, Failure> {
+    act(typed, Action::Reload)
+}
+
+pub(super) fn delete(typed: &Typed) -> Result<ExitCode, Failure> {
+    act(typed, Action::Delete)
+}
+
+pub(super) fn reset(typed: &Typed) -> Result<ExitCode, Failure> {
+    act(typed, Action::Reset)
+}
+
+pub(super) fn scale(typed: &Typed) -> Result<ExitCode, Failure> {
+    let request = Request::Scale { app: typed.words[0].clone(), count: typed.words[1].clone() };
+    carry_out(typed, &request)
+}
+
+pub(super) fn signal(typed: &Typed) -> Result<ExitCode, Failure> {
+    let (name, targets) = typed.words.split_first().expect("the table asks for two words");
+    let Some(signal) = Signal::parse(name) else {
+        let hint = "a name (HUP, SIGUSR2) or a number comes before the targets";
+        return Err(Failure::new(EX_USAGE, format!("`{name}` is no signal")).hint(hint));
+    };
+    let action = Action::Signal(signal.number());
+    carry_out(typed, &Request::Act { action, targets: targets.to_vec() })
+}
+
+fn act(typed: &Typed, action: Action) -> Result<ExitCode, Failure> {
+    carry_out(typed, &Request::Act { action, targets: typed.words.clone() })
+}
+
+fn carry_out(typed: &Typed, request: &Request) -> Result<ExitCode, Failure> {
+    wait_and_show(&mut typed.supervisor()?, request, typed.has("json"))
+}
+
+/// Asks, says each step as it comes, and shows the list as it is then.
+pub(super) fn wait_and_show(
+    supervisor: &mut Supervisor,
+    request: &Request,
+    is_json: bool,
+) -> Result<ExitCode, Failure> {
+    let ids = wait(supervisor, request, |step| {
+        if !is_json {
+            // Whoever closed the pipe has seen enough; it goes on all the same.
+            let _ = writeln!(stdout(), "{step}");
+        }
+    })?;
+    let list = overview(supervisor, &Request::List)?;
+    if is_json {
+        let done: Vec<_> = list.instances.into_iter().filter(|one| ids.contains(&one.id)).collect();
+        return Ok(say_json(&done));
+    }
+    Ok(say(&shown(&list.instances, look())))
+}
+
+/// Asks and waits for the last answer; the ids that it was done to.
+pub(super) fn wait(
+    supervisor: &mut Supervisor,
+    request: &Request,
+    mut step: impl FnMut(&str),
+) -> Result<Vec<u32>, Failure> {
+    supervisor.ask(request)?;
+    loop {
+        match supervisor.answer()? {
+            Answer::Step { text } => step(&text),
+            Answer::Done { ids } => return Ok(ids),
+            other => return Err(unexpected(&other)),
+        }
+    }
+}

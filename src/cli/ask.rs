@@ -1,0 +1,117 @@
+//! The commands that ask for one thing: `ping`, `pid`, `id`, `env`, `healthcheck`; and `kill`.
+
+use std::fmt::Write as _;
+
+use super::{
+    commands::Typed,
+    failure::{Failure, NOT_DONE},
+    list::{details, overview, say_json, unexpected},
+    say,
+    table::printable,
+};
+use crate::{
+    control::{
+        Answer, Request,
+        snapshot::{Detail, Status, masked},
+    },
+    spec::ExitCode,
+};
+
+pub(super) fn ping(typed: &Typed) -> Result<ExitCode, Failure> {
+    let mut supervisor = typed.supervisor()?;
+    let about = overview(&mut supervisor, &Request::Ping)?.supervisor;
+    if typed.has("json") {
+        return Ok(say_json(&about));
+    }
+    let processes = if about.instances == 1 { "process" } else { "processes" };
+    Ok(say(&format!(
+        "pong: procrun {}, pid {}, {} {processes}, {}\n",
+        about.version,
+        about.pid,
+        about.instances,
+        supervisor.connection().path().display()
+    )))
+}
+
+pub(super) fn pid(typed: &Typed) -> Result<ExitCode, Failure> {
+    let details = details(&mut typed.supervisor()?, typed.words.clone())?;
+    let pids: Vec<i32> = details.iter().filter_map(|detail| detail.brief.pid).collect();
+    if typed.has("json") {
+        return Ok(say_json(&pids));
+    }
+    let mut text = String::new();
+    for pid in &pids {
+        writeln!(text, "{pid}").expect("a String takes everything");
+    }
+    say(&text);
+    // A script that asks for one that does not run must not go on with nothing.
+    Ok(if pids.is_empty() && !typed.words.is_empty() { NOT_DONE } else { 0 })
+}
+
+pub(super) fn id(typed: &Typed) -> Result<ExitCode, Failure> {
+    let details = details(&mut typed.supervisor()?, typed.words.clone())?;
+    let ids: Vec<String> = details.iter().map(|detail| detail.brief.id.to_string()).collect();
+    Ok(say(&format!("[ {} ]\n", ids.join(", "))))
+}
+
+pub(super) fn env(typed: &Typed) -> Result<ExitCode, Failure> {
+    let target = typed.words[0].clone();
+    let variables = match typed.supervisor()?.request(&Request::Environment { target })? {
+        Answer::Environment(variables) => variables,
+        other => return Err(unexpected(&other)),
+    };
+    let reveal = typed.has("reveal");
+    let shown = variables.into_iter().map(|(name, value)| {
+        let value = if reveal { value } else { masked(&name, &value) };
+        (name, value)
+    });
+    if typed.has("json") {
+        let object: serde_json::Map<_, _> = shown.map(|(name, value)| (name, value.into())).collect();
+        return Ok(say_json(&object));
+    }
+    let mut text = String::new();
+    for (name, value) in shown {
+        writeln!(text, "{}={}", printable(&name), printable(&value)).expect("a String takes everything");
+    }
+    Ok(say(&text))
+}
+
+pub(super) fn healthcheck(typed: &Typed) -> Result<ExitCode, Failure> {
+    // Docker knows 0 and 1 only.
+    let unhealthy = |failure: Failure| failure.with_code(NOT_DONE);
+    let mut supervisor = typed.supervisor().map_err(unhealthy)?;
+    let details = details(&mut supervisor, typed.words.clone()).map_err(unhealthy)?;
+    let all_must_run = !typed.words.is_empty();
+    let ill: Vec<String> = details
+        .iter()
+        .filter(|detail| !is_well(detail, all_must_run))
+        .map(|detail| {
+            let brief = &detail.brief;
+            format!("{} ({}) is {}", brief.name, brief.id, brief.status.word())
+        })
+        .collect();
+    let online = details.iter().filter(|detail| detail.brief.status == Status::Online).count();
+    if !ill.is_empty() {
+        return Err(Failure::not_done(ill.join(", ")));
+    }
+    if online == 0 {
+        return Err(Failure::not_done("nothing is online"));
+    }
+    Ok(say(&format!("healthy: {online} online\n")))
+}
+
+fn is_well(detail: &Detail, must_run: bool) -> bool {
+    match detail.brief.status {
+        Status::Online => true,
+        // It has done its work, or was stopped by hand.
+        Status::Stopped => !must_run && !detail.failed,
+        Status::Launching | Status::Stopping | Status::WaitingRestart | Status::Errored => false,
+    }
+}
+
+pub(super) fn kill(typed: &Typed) -> Result<ExitCode, Failure> {
+    let mut supervisor = typed.supervisor()?;
+    supervisor.ask(&Request::Kill)?;
+    while supervisor.answer_or_end()?.is_some() {}
+    Ok(say("the supervisor has ended\n"))
+}

@@ -1,0 +1,94 @@
+//! The supervisor in the background: `procrun supervise`, and how a command starts it.
+
+use std::{
+    cell::RefCell,
+    ffi::OsString,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::geteuid;
+
+use super::{
+    commands::Typed,
+    failure::{Failure, NOT_DONE},
+    reach::{Supervisor, places},
+};
+use crate::{
+    config::Source,
+    control::{
+        Name, Places, Starting,
+        client::{self, Connection},
+    },
+    spec::ExitCode,
+    supervisor::{self, Background, Role},
+    sys::detach,
+};
+
+/// Where a supervisor in the background keeps its files: `PROCRUN_HOME`, else `~/.procrun`.
+pub(super) fn home() -> Result<PathBuf, Failure> {
+    let given = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = given("PROCRUN_HOME")
+        .or_else(|| given("HOME").map(|home| home.join(".procrun")))
+        .unwrap_or_else(|| PathBuf::from(format!("/dev/shm/procrun-{}", geteuid())));
+    std::path::absolute(&home).map_err(|error| Failure::not_done(format!("{}: {error}", home.display())))
+}
+
+/// `procrun supervise`: what [`connect`] starts, and what a service manager can start itself.
+pub(super) fn supervise(typed: &Typed) -> Result<ExitCode, Failure> {
+    let detached = typed.has("detached");
+    // Before anything else is opened.
+    let first_client = if detached { detach::channel() } else { None };
+    let role = Role {
+        places: places(typed.socket.as_deref())?,
+        name: Name::Default,
+        background: Some(Background { home: home()?, first_client: RefCell::new(first_client), detached }),
+    };
+    let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    if detached {
+        // So that nothing that is mounted there is held.
+        let _ = std::env::set_current_dir("/");
+    }
+    let source = Source::nothing(std::env::vars_os().collect(), cwd);
+    Ok(supervisor::run(&source, &role))
+}
+
+/// The default supervisor, or the one of `--socket`; started in the background if there is none.
+pub(super) fn connect(socket: Option<&std::ffi::OsStr>) -> Result<Supervisor, Failure> {
+    let places = places(socket)?;
+    if let Some(connection) = standing(&places) {
+        return Ok(connection.into());
+    }
+    let trouble = |what: &str, error: &dyn std::fmt::Display| {
+        Failure::not_done(format!("cannot start a supervisor in the background: {what}: {error}"))
+    };
+    // Two that start one at the same time would start two.
+    let _starting = Starting::wait(&places).map_err(|error| trouble("no place for its socket", &error))?;
+    if let Some(connection) = standing(&places) {
+        return Ok(connection.into());
+    }
+    let program = std::env::current_exe().map_err(|error| trouble("no program", &error))?;
+    let mut args: Vec<OsString> = ["supervise", "--detached"].map(OsString::from).into();
+    if let Some(socket) = socket {
+        args.extend([OsString::from("--socket"), socket.to_owned()]);
+    }
+    let channel = detach::start(&program, &args).map_err(|error| trouble("no process", &error))?;
+    let mut supervisor =
+        Supervisor::from(Connection::new(UnixStream::from(channel), Path::new("its start").to_owned()));
+    supervisor.greet().map_err(|failure| failure.with_code(NOT_DONE))?;
+    Ok(supervisor)
+}
+
+/// The supervisor that new applications belong to, if it is there.
+pub(super) fn standing(places: &Places) -> Option<Connection> {
+    client::find(places).ok().filter(|connection| is_standing(places, connection.path()))
+}
+
+/// Whether new applications belong to the supervisor of this socket: not to one that runs in
+/// somebody's terminal.
+pub(super) fn is_standing(places: &Places, path: &Path) -> bool {
+    match places {
+        Places::Socket(_) => true,
+        Places::Directories(_) => path.file_name().is_some_and(|name| *name == *Name::Default.file(0)),
+    }
+}

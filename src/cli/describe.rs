@@ -1,0 +1,122 @@
+//! `procrun describe`: everything about some processes.
+
+use std::fmt::Write as _;
+
+use super::{
+    commands::Typed,
+    failure::Failure,
+    list::{colour, details, look, say_json, size, uptime},
+    say,
+    table::{Look, printable},
+};
+use crate::{control::snapshot::Detail, spec::ExitCode};
+
+pub(super) fn describe(typed: &Typed) -> Result<ExitCode, Failure> {
+    let details = details(&mut typed.supervisor()?, typed.words.clone())?;
+    if typed.has("json") {
+        return Ok(say_json(&details));
+    }
+    let look = look();
+    let texts: Vec<String> = details.iter().map(|detail| shown(detail, look)).collect();
+    Ok(say(&texts.join("\n")))
+}
+
+fn shown(of: &Detail, look: Look) -> String {
+    let brief = &of.brief;
+    let mut page = Page { text: String::new(), look };
+    page.heading(&format!("{} ({})", brief.name, brief.id));
+    page.coloured("status", brief.status.word(), colour(brief.status));
+    page.maybe("pid", brief.pid);
+    page.maybe("uptime", brief.uptime.map(uptime));
+    page.maybe("cpu", brief.cpu.map(|cpu| format!("{cpu:.1}%")));
+    page.maybe("memory", brief.memory.map(size));
+    page.maybe("memory (PSS)", of.pss.map(size));
+    page.maybe("processes", of.processes);
+    page.maybe("threads", of.threads);
+    page.maybe("open files", of.open_files);
+    page.line("restarts", brief.restarts);
+    page.line("unstable restarts", of.unstable_restarts);
+    page.list("signs of readiness", &of.signs);
+    page.line("namespace", &brief.namespace);
+    page.line("mode", &brief.mode);
+    page.line("instance", format!("{} of {}", brief.number + 1, of.siblings));
+
+    page.heading("what runs");
+    page.line("script", &of.script);
+    page.list("args", &of.args);
+    page.line("cwd", &of.cwd);
+    page.maybe("interpreter", of.interpreter.as_ref());
+    page.list("interpreter args", &of.interpreter_args);
+    page.maybe("user", of.user.as_ref());
+
+    page.heading("when it ends");
+    page.line("autorestart", of.autorestart);
+    page.line("min uptime", format!("{} ms", of.min_uptime));
+    page.line("max restarts", of.max_restarts);
+    page.line("stop signal", &of.stop_signal);
+    page.line("kill timeout", format!("{} ms", of.kill_timeout));
+    let codes: Vec<String> = of.stop_exit_codes.iter().map(u8::to_string).collect();
+    page.list("final exit codes", &codes);
+
+    if of.out_file.is_some() || of.error_file.is_some() || of.log_file.is_some() || of.pid_file.is_some() {
+        page.heading("files");
+        page.maybe("stdout", of.out_file.as_ref());
+        page.maybe("stderr", of.error_file.as_ref());
+        page.maybe("both", of.log_file.as_ref());
+        page.maybe("pid", of.pid_file.as_ref());
+    }
+    if !of.endings.is_empty() {
+        page.heading("last ends, the latest first");
+        for ending in of.endings.iter().rev() {
+            page.line(&time(ending.at), format!("{} after {}", ending.text, uptime(ending.uptime)));
+        }
+    }
+    page.text
+}
+
+/// The local time of a moment.
+fn time(millis: u64) -> String {
+    let at = i64::try_from(millis).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
+    at.map_or_else(String::new, |at| {
+        at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    })
+}
+
+struct Page {
+    text: String,
+    look: Look,
+}
+
+impl Page {
+    fn heading(&mut self, text: &str) {
+        let text = printable(text);
+        let text = if self.look.colours { format!("\x1b[1;36m{text}\x1b[0m") } else { text };
+        writeln!(self.text, "{text}").expect("a String takes everything");
+    }
+
+    fn line(&mut self, name: &str, value: impl std::fmt::Display) {
+        let value = printable(&value.to_string());
+        writeln!(self.text, "  {name:19} {value}").expect("a String takes everything");
+    }
+
+    fn coloured(&mut self, name: &str, value: &str, colour: &str) {
+        if self.look.colours {
+            writeln!(self.text, "  {name:19} \x1b[{colour}m{value}\x1b[0m")
+                .expect("a String takes everything");
+        } else {
+            self.line(name, value);
+        }
+    }
+
+    fn maybe(&mut self, name: &str, value: Option<impl std::fmt::Display>) {
+        if let Some(value) = value {
+            self.line(name, value);
+        }
+    }
+
+    fn list(&mut self, name: &str, values: &[String]) {
+        if !values.is_empty() {
+            self.line(name, values.join(" "));
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `procrun save` and `resurrect`: the list in a file, and from a file.
+//!
+//! The file is written beside its place and moved there: it is whole or it is not there.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    act::wait,
+    background::{connect, home},
+    commands::Typed,
+    failure::Failure,
+    list::{look, overview, shown, unexpected},
+    say,
+};
+use crate::{
+    config::EX_CONFIG,
+    control::{Answer, Request, SavedApp, Taken},
+    spec::ExitCode,
+};
+
+/// Grows when the file changes its meaning.
+const FORMAT: u32 = 1;
+const FILE: &str = "dump.json";
+const WHAT: &str = "procrun's saved list";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Dump {
+    /// [`WHAT`]: what stands there is told from other files.
+    what: String,
+    format: u32,
+    procrun: String,
+    apps: Vec<SavedApp>,
+}
+
+pub(super) fn save(typed: &Typed) -> Result<ExitCode, Failure> {
+    let apps = match typed.supervisor()?.request(&Request::Save)? {
+        Answer::Saved(apps) => apps,
+        other => return Err(unexpected(&other)),
+    };
+    let count = apps.len();
+    let dump =
+        Dump { what: WHAT.to_owned(), format: FORMAT, procrun: env!("CARGO_PKG_VERSION").to_owned(), apps };
+    let text = serde_json::to_vec_pretty(&dump).expect("a list is made of text, numbers and lists");
+    let home = home()?;
+    let path = home.join(FILE);
+    write(&home, &path, &text)
+        .map_err(|error| Failure::not_done(format!("cannot save to {}: {error}", path.display())))?;
+    let apps = if count == 1 { "app" } else { "apps" };
+    Ok(say(&format!("saved {count} {apps} to {}\n", path.display())))
+}
+
+/// Its secrets are for the owner alone.
+fn write(home: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(home)?;
+    let beside = path.with_extension(format!("{}.new", std::process::id()));
+    let result = (|| {
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(text)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        File::open(home)?.sync_all()
+    })();
+    if result.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    result
+}
+
+pub(super) fn resurrect(typed: &Typed) -> Result<ExitCode, Failure> {
+    let path = home()?.join(FILE);
+    let apps = read(&path)?;
+    if apps.is_empty() {
+        return Err(Failure::not_done(format!("{} holds no application", path.display())));
+    }
+    let mut supervisor = connect(typed.socket.as_deref())?;
+    let there = overview(&mut supervisor, &Request::List)?.instances;
+    let missing = apps.into_iter().filter(|saved| there.iter().all(|one| one.name != saved.app.name));
+    let mut failed = None;
+    for request in requests(missing) {
+        // One that cannot be started does not keep the others away.
+        if let Err(failure) = wait(&mut supervisor, &request, |step| {
+            say(&format!("{step}\n"));
+        }) {
+            failure.say();
+            failed = Some(failure.code);
+        }
+    }
+    let list = overview(&mut supervisor, &Request::List)?;
+    say(&shown(&list.instances, look()));
+    Ok(failed.unwrap_or(0))
+}
+
+/// What was saved.
+fn read(path: &Path) -> Result<Vec<SavedApp>, Failure> {
+    let refuse = |what: String| Failure::new(EX_CONFIG, format!("{}: {what}", path.display()));
+    let text = fs::read(path).map_err(|error| {
+        refuse(error.to_string()).hint("`procrun save` keeps the list of the supervisor that runs there")
+    })?;
+    let hint = "it was not written by `procrun save`, or is damaged; nothing was started";
+    let dump: Dump = match serde_json::from_slice(&text) {
+        Ok(dump) => dump,
+        Err(error) if error.is_eof() => {
+            return Err(refuse(format!("it ends in the middle: {error}")).hint(hint));
+        }
+        Err(error) => return Err(refuse(error.to_string()).hint(hint)),
+    };
+    if dump.what != WHAT || dump.format != FORMAT {
+        let message = format!("it is of procrun {} and format {}", dump.procrun, dump.format);
+        return Err(refuse(message).hint(format!("this procrun reads format {FORMAT}")));
+    }
+    Ok(dump.apps)
+}
+
+/// Applications with the same environment go together.
+fn requests(apps: impl Iterator<Item = SavedApp>) -> Vec<Request> {
+    let mut requests: Vec<Request> = Vec::new();
+    for SavedApp { mut app, environment, stopped } in apps {
+        // It comes back as it was.
+        app.autostart &= !stopped;
+        match requests.last_mut() {
+            Some(Request::Add { apps, environment: same, .. }) if *same == environment => apps.push(app),
+            _ => requests.push(Request::Add { apps: vec![app], environment, taken: Taken::Refuse }),
+        }
+    }
+    requests
+}

@@ -1,0 +1,171 @@
+//! `procrun list`, `jlist` and `prettylist`.
+
+use std::{
+    io::{IsTerminal, stdout},
+    os::fd::AsFd,
+};
+
+use super::{
+    commands::Typed,
+    failure::Failure,
+    reach::Supervisor,
+    say,
+    table::{Align, Cell, Column, Look, table},
+};
+use crate::{
+    control::{
+        Answer, Request,
+        snapshot::{Brief, Detail, Overview, Status, jlist as pm2},
+    },
+    spec::ExitCode,
+    sys::terminal,
+};
+
+const COLUMNS: [Column; 10] = [
+    Column { heading: "id", align: Align::Right, leaves: 0, least: 0 },
+    Column { heading: "name", align: Align::Left, leaves: 0, least: 8 },
+    Column { heading: "namespace", align: Align::Left, leaves: 1, least: 0 },
+    Column { heading: "mode", align: Align::Left, leaves: 2, least: 0 },
+    Column { heading: "pid", align: Align::Right, leaves: 4, least: 0 },
+    Column { heading: "uptime", align: Align::Right, leaves: 5, least: 0 },
+    Column { heading: "↺", align: Align::Right, leaves: 6, least: 0 },
+    Column { heading: "status", align: Align::Left, leaves: 0, least: 0 },
+    Column { heading: "cpu", align: Align::Right, leaves: 3, least: 0 },
+    Column { heading: "memory", align: Align::Right, leaves: 7, least: 0 },
+];
+
+pub(super) fn list(typed: &Typed) -> Result<ExitCode, Failure> {
+    let overview = overview(&mut typed.supervisor()?, &Request::List)?;
+    if typed.has("json") {
+        return Ok(say_json(&overview));
+    }
+    Ok(say(&shown(&overview.instances, look())))
+}
+
+pub(super) fn jlist(typed: &Typed) -> Result<ExitCode, Failure> {
+    let details = details(&mut typed.supervisor()?, Vec::new())?;
+    Ok(say(&format!("{}\n", pm2(&details))))
+}
+
+pub(super) fn prettylist(typed: &Typed) -> Result<ExitCode, Failure> {
+    let details = details(&mut typed.supervisor()?, Vec::new())?;
+    Ok(say(&format!("{:#}\n", pm2(&details))))
+}
+
+/// Prints something as one indented JSON document.
+pub(super) fn say_json(what: &impl serde::Serialize) -> ExitCode {
+    let text = serde_json::to_string_pretty(what).expect("answers are made of text, numbers and lists");
+    say(&format!("{text}\n"))
+}
+
+/// Asks for the supervisor and its instances.
+pub(super) fn overview(of: &mut Supervisor, request: &Request) -> Result<Overview, Failure> {
+    match of.request(request)? {
+        Answer::Overview(overview) => Ok(overview),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Asks for everything about some instances.
+pub(super) fn details(of: &mut Supervisor, targets: Vec<String>) -> Result<Vec<Detail>, Failure> {
+    match of.request(&Request::Describe { targets })? {
+        Answer::Details(details) => Ok(details),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// The same version of the protocol has no such answer.
+pub(super) fn unexpected(answer: &Answer) -> Failure {
+    Failure::not_done(format!("the supervisor answered something else: {answer:?}"))
+}
+
+/// What the output can show.
+pub(super) fn look() -> Look {
+    let out = stdout();
+    if !out.is_terminal() {
+        return Look { width: None, colours: false };
+    }
+    let wants_none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let width = terminal::size(out.as_fd()).map(|(columns, _)| usize::from(columns));
+    Look { width, colours: !wants_none && !is_dumb }
+}
+
+/// The table of `list`.
+pub(super) fn shown(instances: &[Brief], look: Look) -> String {
+    if instances.is_empty() {
+        return "no processes\n".to_owned();
+    }
+    let rows: Vec<Vec<Cell>> = instances.iter().map(row).collect();
+    table(&COLUMNS, &rows, look)
+}
+
+fn row(of: &Brief) -> Vec<Cell> {
+    let or_dash = |text: Option<String>| Cell::new(text.unwrap_or_else(|| "-".to_owned()));
+    vec![
+        Cell::coloured(of.id.to_string(), "1"),
+        Cell::new(&of.name),
+        Cell::new(&of.namespace),
+        Cell::new(&of.mode),
+        or_dash(of.pid.map(|pid| pid.to_string())),
+        or_dash(of.uptime.map(uptime)),
+        Cell::new(of.restarts.to_string()),
+        Cell::coloured(of.status.word(), colour(of.status)),
+        or_dash(of.cpu.map(|cpu| format!("{cpu:.1}%"))),
+        or_dash(of.memory.map(size)),
+    ]
+}
+
+pub(super) fn colour(status: Status) -> &'static str {
+    match status {
+        Status::Online => "32",
+        Status::Launching | Status::Stopping | Status::WaitingRestart => "33",
+        Status::Stopped | Status::Errored => "31",
+    }
+}
+
+/// A time as PM2 shows it: its largest unit.
+pub(super) fn uptime(millis: u64) -> String {
+    let seconds = millis / 1000;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 => format!("{}h", seconds / 3600),
+        _ => format!("{}D", seconds / 86_400),
+    }
+}
+
+/// Bytes as PM2 shows them.
+#[expect(clippy::cast_precision_loss, reason = "one digit behind the point is shown")]
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kb", "mb", "gb", "tb"];
+    if bytes < 1024 {
+        return format!("{bytes}b");
+    }
+    let mut value = bytes as f64;
+    let mut unit = "b";
+    for larger in UNITS {
+        if value < 1024.0 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, larger);
+    }
+    format!("{value:.1}{unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_have_one_unit() {
+        for (millis, text) in
+            [(0, "0s"), (59_999, "59s"), (60_000, "1m"), (7_200_000, "2h"), (200_000_000, "2D")]
+        {
+            assert_eq!(uptime(millis), text);
+        }
+        for (bytes, text) in [(0, "0b"), (1536, "1.5kb"), (36_909_875, "35.2mb"), (1 << 40, "1.0tb")] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! `procrun logs` and `flush`: what processes said, and what they say.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _, stdout},
+};
+
+use super::{
+    act::wait,
+    commands::Typed,
+    failure::Failure,
+    list::{details, look, unexpected},
+    reach::Supervisor,
+    say,
+};
+use crate::{
+    config::EX_USAGE,
+    control::{Answer, LogLine, Request, snapshot::Detail},
+    logs::{Kind, Line, View},
+    spec::{ExitCode, LogStyle},
+};
+
+/// PM2's.
+const LINES: u32 = 15;
+const TIMESTAMP: &str = "YYYY-MM-DDTHH:mm:ss";
+/// The most that is read of a log file for its last lines.
+const TAIL: u64 = 4 * 1024 * 1024;
+
+pub(super) fn logs(typed: &Typed) -> Result<ExitCode, Failure> {
+    let wish = Wish::new(typed)?;
+    let mut supervisor = typed.supervisor()?;
+    let details = details(&mut supervisor, typed.words.clone())?;
+    let mut view = wish.view();
+    for detail in &details {
+        view.widen(Some(detail.brief.id), &detail.brief.name);
+    }
+    let mut out = Output { view, bytes: Vec::new() };
+    supervisor.ask(&Request::Logs {
+        targets: typed.words.clone(),
+        lines: wish.lines,
+        out: wish.out,
+        err: wish.err,
+        stream: wish.stream,
+    })?;
+    let recent = recent(&mut supervisor)?;
+    for detail in &details {
+        older(detail, &wish, &recent, &mut out);
+    }
+    out.show(0, &recent);
+    if out.write().is_err() || !wish.stream {
+        return Ok(0);
+    }
+    loop {
+        match supervisor.answer_or_end()? {
+            None => return Ok(0),
+            Some(Answer::Lines { missed, lines }) => {
+                out.show(missed, &lines);
+                // Whoever closed the pipe has seen enough.
+                if out.write().is_err() {
+                    return Ok(0);
+                }
+            }
+            Some(other) => return Err(unexpected(&other)),
+        }
+    }
+}
+
+pub(super) fn flush(typed: &Typed) -> Result<ExitCode, Failure> {
+    let request = Request::Flush { targets: typed.words.clone() };
+    let ids = wait(&mut typed.supervisor()?, &request, |_| {})?;
+    let processes = if ids.len() == 1 { "process" } else { "processes" };
+    Ok(say(&format!("emptied the logs of {} {processes}\n", ids.len())))
+}
+
+/// Which lines, and how they are to look.
+struct Wish {
+    lines: u32,
+    out: bool,
+    err: bool,
+    stream: bool,
+    style: LogStyle,
+    date_format: Option<String>,
+    highlight: Option<String>,
+}
+
+impl Wish {
+    fn new(typed: &Typed) -> Result<Self, Failure> {
+        let lines = match typed.value("lines") {
+            None => LINES,
+            Some(text) => text.parse().map_err(|_| {
+                Failure::new(EX_USAGE, format!("`--lines {text}`: that is no number of lines"))
+            })?,
+        };
+        let (only_out, only_err) = (typed.has("out"), typed.has("err"));
+        if only_out && only_err {
+            let failure = Failure::new(EX_USAGE, "`--out` and `--err` together leave nothing");
+            return Err(failure.hint("without either, both are shown"));
+        }
+        let style = if typed.has("json") {
+            LogStyle::Json
+        } else if typed.has("format") {
+            LogStyle::KeyValue
+        } else if typed.has("raw") {
+            LogStyle::Raw
+        } else {
+            LogStyle::Prefix
+        };
+        let date_format = typed.value("timestamp").map(|format| match format {
+            "" => TIMESTAMP.to_owned(),
+            format => format.to_owned(),
+        });
+        Ok(Self {
+            lines,
+            out: !only_err,
+            err: !only_out,
+            stream: !typed.has("nostream"),
+            style,
+            date_format,
+            highlight: typed.value("highlight").map(str::to_owned),
+        })
+    }
+
+    fn view(&self) -> View {
+        View::new(self.style, self.date_format.as_deref(), look().colours, self.highlight.as_deref())
+    }
+}
+
+/// The lines that are in memory.
+fn recent(supervisor: &mut Supervisor) -> Result<Vec<LogLine>, Failure> {
+    let mut recent = Vec::new();
+    loop {
+        match supervisor.answer()? {
+            Answer::Lines { lines, .. } => recent.extend(lines),
+            Answer::Live | Answer::Done { .. } => return Ok(recent),
+            other => return Err(unexpected(&other)),
+        }
+    }
+}
+
+/// Lines of a process's log files from before those in memory, as far as they are wanted. Nobody
+/// knows their time, so they are in no record.
+fn older(of: &Detail, wish: &Wish, recent: &[LogLine], out: &mut Output) {
+    if matches!(wish.style, LogStyle::Json | LogStyle::KeyValue) {
+        return;
+    }
+    let (wanted, id) = (wish.lines as usize, Some(of.brief.id));
+    if recent.iter().filter(|line| line.id == id && line.last).count() >= wanted {
+        return;
+    }
+    let files = [(wish.out, &of.out_file, false), (wish.err, &of.error_file, true)];
+    for (_, file, err) in files.into_iter().filter(|(wished, ..)| *wished) {
+        let Some(file) = file else { continue };
+        let of_file = recent.iter().filter(|line| line.id == id && line.err == err && line.last);
+        let in_memory = of_file.count();
+        // A file that cannot be read has nothing to add.
+        let lines = tail(file, wanted).unwrap_or_default();
+        let before = &lines[..lines.len().saturating_sub(in_memory)];
+        for text in before {
+            let kind = if err { Kind::Err } else { Kind::Out };
+            let line = Line { id, name: &of.brief.name, kind, at: 0, bytes: text, first: true, last: true };
+            out.view.undated(line, &mut out.bytes);
+        }
+    }
+}
+
+/// The last lines of a file.
+fn tail(path: &str, count: usize) -> io::Result<Vec<Vec<u8>>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let from = length.saturating_sub(TAIL);
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL).read_to_end(&mut bytes)?;
+    let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let lines: Vec<Vec<u8>> = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    // The first one may be a part only.
+    let first = lines.len().saturating_sub(count).max(usize::from(from > 0));
+    Ok(lines.into_iter().skip(first).collect())
+}
+
+/// Lines on their way to stdout.
+struct Output {
+    view: View,
+    bytes: Vec<u8>,
+}
+
+impl Output {
+    fn show(&mut self, missed: u64, lines: &[LogLine]) {
+        if missed > 0 {
+            let plural = if missed == 1 { "line was" } else { "lines were" };
+            let text = format!("{missed} {plural} missed: they came faster than they could be shown");
+            let at = lines.first().map_or(0, |line| line.at);
+            let bytes = text.as_bytes();
+            let line =
+                Line { id: None, name: "procrun", kind: Kind::Err, at, bytes, first: true, last: true };
+            self.view.line(line, &mut self.bytes);
+        }
+        for line in lines {
+            let kind = if line.err { Kind::Err } else { Kind::Out };
+            let LogLine { id, at, first, last, .. } = *line;
+            let line = Line { id, name: &line.name, kind, at, bytes: line.text.as_bytes(), first, last };
+            self.view.line(line, &mut self.bytes);
+        }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let mut stdout = stdout().lock();
+        stdout.write_all(&self.bytes)?;
+        self.bytes.clear();
+        stdout.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_of_a_file_are_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let tail = |count| {
+            let lines = tail(path.to_str().unwrap(), count).unwrap();
+            lines.into_iter().map(|line| String::from_utf8(line).unwrap()).collect::<Vec<_>>()
+        };
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(tail(5), [""; 0]);
+        std::fs::write(&path, "one\ntwo\n\nthree").unwrap();
+        assert_eq!(tail(2), ["", "three"]);
+        assert_eq!(tail(9), ["one", "two", "", "three"]);
+        let long = "x".repeat(usize::try_from(TAIL).unwrap());
+        std::fs::write(&path, format!("{long}\nlast\n")).unwrap();
+        assert_eq!(tail(9), ["last"]);
+    }
+}

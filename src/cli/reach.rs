@@ -1,0 +1,123 @@
+//! From a command to the supervisor it means, and what is said when there is none.
+
+use std::{ffi::OsStr, fmt::Write as _};
+
+use nix::unistd::geteuid;
+
+use super::failure::{Failure, NO_SUPERVISOR};
+use crate::control::{
+    Answer, PROTOCOL, Places, Request,
+    client::{self, Broken, Connection, Unreachable},
+};
+
+/// Where supervisors are looked for.
+pub(super) fn places(socket: Option<&OsStr>) -> Result<Places, Failure> {
+    let cwd = std::env::current_dir().map_err(|error| {
+        Failure::new(NO_SUPERVISOR, format!("the working directory cannot be found: {error}"))
+    })?;
+    Ok(Places::find(socket, geteuid().as_raw(), &cwd, |name| std::env::var_os(name)))
+}
+
+/// A supervisor, and how to ask it.
+pub(super) struct Supervisor {
+    connection: Connection,
+}
+
+impl From<Connection> for Supervisor {
+    fn from(connection: Connection) -> Self {
+        Self { connection }
+    }
+}
+
+impl Supervisor {
+    /// Connects to the one that is meant.
+    pub(super) fn find(socket: Option<&OsStr>) -> Result<Self, Failure> {
+        let connection = client::find(&places(socket)?).map_err(|error| unreachable(&error))?;
+        Ok(Self { connection })
+    }
+
+    /// Waits until it says hello.
+    pub(super) fn greet(&mut self) -> Result<(), Failure> {
+        self.connection.greet().map_err(|broken| self.broken(&broken))
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Asks something that has one answer.
+    pub(super) fn request(&mut self, request: &Request) -> Result<Answer, Failure> {
+        self.ask(request)?;
+        self.answer()
+    }
+
+    pub(super) fn ask(&mut self, request: &Request) -> Result<(), Failure> {
+        self.connection.ask(request).map_err(|broken| self.broken(&broken))
+    }
+
+    /// The next answer; a refusal is a failure.
+    pub(super) fn answer(&mut self) -> Result<Answer, Failure> {
+        match self.connection.answer() {
+            Ok(Answer::Failed { message, hint }) => Err(Failure::not_done(message).hint_if(hint)),
+            Ok(answer) => Ok(answer),
+            Err(broken) => Err(self.broken(&broken)),
+        }
+    }
+
+    /// The next answer; `None` when the supervisor has ended.
+    pub(super) fn answer_or_end(&mut self) -> Result<Option<Answer>, Failure> {
+        match self.connection.answer() {
+            Ok(Answer::Failed { message, hint }) => Err(Failure::not_done(message).hint_if(hint)),
+            Ok(answer) => Ok(Some(answer)),
+            Err(Broken::Ended) => Ok(None),
+            Err(broken) => Err(self.broken(&broken)),
+        }
+    }
+
+    fn broken(&self, broken: &Broken) -> Failure {
+        let path = self.connection.path().display();
+        match broken {
+            Broken::Ended => Failure::not_done(format!("the supervisor at {path} ended before it answered")),
+            Broken::Silent => {
+                Failure::new(NO_SUPERVISOR, format!("the supervisor at {path} does not answer"))
+                    .hint("it is stopped (SIGSTOP), or its machine is at its limit")
+            }
+            Broken::Failed(why) => Failure::not_done(format!("the supervisor at {path}: {why}")),
+            Broken::Version(theirs) => {
+                let failure = Failure::not_done(format!(
+                    "the supervisor at {path} is procrun {} and speaks version {} of the protocol; this is procrun {} \
+                     and speaks version {PROTOCOL}",
+                    theirs.procrun,
+                    theirs.protocol,
+                    env!("CARGO_PKG_VERSION"),
+                ));
+                let by_its_own = self.connection.pid().map(|pid| {
+                    format!("ask it by its own program: /proc/{pid}/exe list; or restart it with this one")
+                });
+                failure.hint_if(by_its_own)
+            }
+        }
+    }
+}
+
+fn unreachable(error: &Unreachable) -> Failure {
+    match error {
+        Unreachable::Nobody(looked_at) => {
+            let mut message = "there is no supervisor to ask; looked at".to_owned();
+            for (path, finding) in looked_at {
+                write!(message, "\n  {}: {finding}", path.display()).expect("a String takes everything");
+            }
+            let hint = "`procrun ecosystem.toml` starts one in the foreground, `procrun start app.js` one in\n\
+                        the background. One that listens elsewhere is named with --socket FILE";
+            Failure::new(NO_SUPERVISOR, message).hint(hint)
+        }
+        Unreachable::Several(paths) => {
+            let mut hint = "say which one:".to_owned();
+            for path in paths {
+                write!(hint, "\n--socket {}", path.display()).expect("a String takes everything");
+            }
+            let message = format!("{} supervisors run here and none is the default one", paths.len());
+            Failure::new(NO_SUPERVISOR, message).hint(hint)
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! A table as wide as the terminal: what is less important goes first, then names are cut.
+//!
+//! Pure: it is told the width and whether there may be colours.
+
+/// A column.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Column {
+    pub(super) heading: &'static str,
+    pub(super) align: Align,
+    /// Columns leave a narrow terminal in this order; 0: never.
+    pub(super) leaves: u8,
+    /// How narrow it can be made by cutting; 0: not at all.
+    pub(super) least: usize,
+}
+
+/// Where a cell's text stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Align {
+    Left,
+    Right,
+}
+
+/// A cell: text without control characters, and how it is coloured (SGR).
+#[derive(Debug, Clone, Default)]
+pub(super) struct Cell {
+    text: String,
+    colour: &'static str,
+}
+
+impl Cell {
+    pub(super) fn new(text: impl AsRef<str>) -> Self {
+        Self::coloured(text, "")
+    }
+
+    /// `colour` as in `ESC [ … m`.
+    pub(super) fn coloured(text: impl AsRef<str>, colour: &'static str) -> Self {
+        Self { text: printable(text.as_ref()), colour }
+    }
+
+    fn width(&self) -> usize {
+        self.text.chars().count()
+    }
+}
+
+/// On one line and harmless to a terminal, whatever it holds.
+pub(super) fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .collect()
+}
+
+/// What it may look like.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    /// Columns of the terminal; `None`: as wide as it gets.
+    pub(super) width: Option<usize>,
+    pub(super) colours: bool,
+}
+
+const HEADING: &str = "1;36";
+/// `│ `, ` ` around each cell, and the last `│`.
+const AROUND_CELL: usize = 3;
+
+/// The table as text.
+pub(super) fn table(columns: &[Column], rows: &[Vec<Cell>], look: Look) -> String {
+    let natural = |at: usize| {
+        let cells = rows.iter().map(|row| row[at].width()).max().unwrap_or(0);
+        cells.max(columns[at].heading.chars().count())
+    };
+    let mut widths: Vec<Option<usize>> = (0..columns.len()).map(|at| Some(natural(at))).collect();
+    if let Some(limit) = look.width {
+        fit(columns, &mut widths, limit);
+    }
+    let mut text = String::new();
+    rule(&mut text, &widths, ['┌', '┬', '┐']);
+    let headings = columns.iter().map(|column| Cell::coloured(column.heading, HEADING)).collect::<Vec<_>>();
+    line(&mut text, columns, &widths, &headings, look.colours);
+    rule(&mut text, &widths, ['├', '┼', '┤']);
+    for row in rows {
+        line(&mut text, columns, &widths, row, look.colours);
+    }
+    rule(&mut text, &widths, ['└', '┴', '┘']);
+    text
+}
+
+/// Takes columns out and cuts others until all fit.
+fn fit(columns: &[Column], widths: &mut [Option<usize>], limit: usize) {
+    let total = |widths: &[Option<usize>]| {
+        widths.iter().flatten().map(|width| width + AROUND_CELL).sum::<usize>() + 1
+    };
+    let least = |at: usize, width: usize| match columns[at].least {
+        0 => width,
+        least => width.min(least.max(columns[at].heading.chars().count())),
+    };
+    let smallest = |widths: &[Option<usize>]| {
+        let at_least = widths.iter().enumerate().map(|(at, width)| width.map(|width| least(at, width)));
+        total(&at_least.collect::<Vec<_>>())
+    };
+    while smallest(widths) > limit {
+        let leaving = (0..columns.len()).filter(|at| columns[*at].leaves > 0 && widths[*at].is_some());
+        let Some(at) = leaving.min_by_key(|at| columns[*at].leaves) else { break };
+        widths[at] = None;
+    }
+    // The widest gives first.
+    while total(widths) > limit {
+        let cuttable =
+            (0..columns.len()).filter(|at| widths[*at].is_some_and(|width| width > least(*at, width)));
+        let Some(at) = cuttable.max_by_key(|at| widths[*at]) else { break };
+        widths[at] = widths[at].map(|width| width - 1);
+    }
+}
+
+fn rule(text: &mut String, widths: &[Option<usize>], [left, middle, right]: [char; 3]) {
+    for (number, width) in widths.iter().flatten().enumerate() {
+        text.push(if number == 0 { left } else { middle });
+        text.extend(std::iter::repeat_n('─', width + AROUND_CELL - 1));
+    }
+    text.push(right);
+    text.push('\n');
+}
+
+fn line(text: &mut String, columns: &[Column], widths: &[Option<usize>], cells: &[Cell], colours: bool) {
+    for ((column, width), cell) in columns.iter().zip(widths).zip(cells) {
+        let Some(width) = *width else { continue };
+        let shown = if cell.width() > width {
+            cell.text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+        } else {
+            cell.text.clone()
+        };
+        let gap = width.saturating_sub(shown.chars().count());
+        let (before, after) = if column.align == Align::Right { (gap, 0) } else { (0, gap) };
+        text.push_str("│ ");
+        text.extend(std::iter::repeat_n(' ', before));
+        if colours && !cell.colour.is_empty() {
+            text.push_str("\x1b[");
+            text.push_str(cell.colour);
+            text.push('m');
+            text.push_str(&shown);
+            text.push_str("\x1b[0m");
+        } else {
+            text.push_str(&shown);
+        }
+        text.extend(std::iter::repeat_n(' ', after + 1));
+    }
+    text.push_str("│\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: [Column; 3] = [
+        Column { heading: "id", align: Align::Right, leaves: 0, least: 0 },
+        Column { heading: "name", align: Align::Left, leaves: 0, least: 4 },
+        Column { heading: "more", align: Align::Left, leaves: 1, least: 0 },
+    ];
+
+    fn shown(width: Option<usize>) -> String {
+        let rows = [
+            vec![Cell::new("0"), Cell::coloured("application", "32"), Cell::new("x")],
+            vec![Cell::new("10"), Cell::new("b\x1b[2J"), Cell::new("yy")],
+        ];
+        table(&COLUMNS, &rows, Look { width, colours: false })
+    }
+
+    #[test]
+    fn a_table_is_as_wide_as_it_has_to_be() {
+        let expected = "\
+┌────┬─────────────┬──────┐
+│ id │ name        │ more │
+├────┼─────────────┼──────┤
+│  0 │ application │ x    │
+│ 10 │ b\\u{1b}[2J  │ yy   │
+└────┴─────────────┴──────┘
+";
+        assert_eq!(shown(None), expected);
+        assert_eq!(shown(Some(27)), expected);
+    }
+
+    #[test]
+    fn a_narrow_one_loses_columns_and_then_letters() {
+        let all_at_most = |text: &str, width| text.lines().all(|line| line.chars().count() <= width);
+        let cut = shown(Some(22));
+        assert!(cut.contains("│ appli… │ x    │"), "{cut}");
+        let lost = shown(Some(18));
+        assert!(all_at_most(&lost, 18) && !lost.contains("more"), "{lost}");
+        assert!(shown(Some(3)).contains("name"), "what has to be there stays");
+    }
+
+    #[test]
+    fn colours_take_no_room() {
+        let rows = [vec![Cell::new("0"), Cell::coloured("a", "32"), Cell::new("x")]];
+        let text = table(&COLUMNS, &rows, Look { width: None, colours: true });
+        assert!(text.contains("│ \x1b[32ma\x1b[0m    │"), "{text}");
+    }
+}

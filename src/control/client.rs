@@ -1,0 +1,248 @@
+//! A command's side of the socket: finds the supervisor, asks, and reads the answers.
+//!
+//! Blocking and without a runtime or a thread: a command lives a few milliseconds. It starts nothing
+//! and removes nothing; a socket that nobody listens on is passed over.
+
+use std::{
+    fmt,
+    io::{self, Read, Write},
+    os::unix::{fs::MetadataExt, net::UnixStream},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use nix::{
+    sys::socket::{getsockopt, sockopt::PeerCredentials},
+    unistd::geteuid,
+};
+
+use super::{
+    hold::sockets_in,
+    message::{Answer, Hello, LONGEST_ANSWER, Lines, PROTOCOL, Request, decode, encode},
+    place::{Name, Places},
+};
+
+/// A supervisor that listens says hello at once; one that is stopped (SIGSTOP) never does.
+const HELLO: Duration = Duration::from_secs(10);
+
+/// A connection to a supervisor.
+#[derive(Debug)]
+pub struct Connection {
+    stream: UnixStream,
+    path: PathBuf,
+    lines: Lines,
+    greeted: bool,
+    greeting_sent: bool,
+}
+
+/// Why there is nobody to ask.
+#[derive(Debug)]
+pub enum Unreachable {
+    /// These were looked at, each with what was found.
+    Nobody(Vec<(PathBuf, Finding)>),
+    /// Several supervisors live and none of them is the default.
+    Several(Vec<PathBuf>),
+}
+
+/// What was found at a place.
+#[derive(Debug)]
+pub enum Finding {
+    /// Nothing.
+    Missing,
+    /// A socket that nobody listens on any more.
+    Stale,
+    /// Whoever it belongs to, it is not the user who asks.
+    Foreign(u32),
+    /// Something else.
+    Refused(io::Error),
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("nothing there"),
+            Self::Stale => f.write_str("its supervisor is gone"),
+            Self::Foreign(uid) => write!(f, "it belongs to user {uid}"),
+            Self::Refused(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+/// Why a conversation broke off.
+#[derive(Debug)]
+pub enum Broken {
+    /// The supervisor is gone.
+    Ended,
+    /// It speaks another version of the protocol.
+    Version(Hello),
+    /// It says nothing.
+    Silent,
+    /// What it said is no message, or the kernel has another reason.
+    Failed(String),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Ended,
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::Silent,
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// Connects to the supervisor that is meant: the one of `--socket`, else the default one, else the
+/// only one that lives.
+///
+/// # Errors
+/// [`Unreachable`].
+pub fn find(places: &Places) -> Result<Connection, Unreachable> {
+    let directories = match places {
+        Places::Socket(path) => {
+            // Root may name anybody's socket; that is not looked for.
+            let named_by_root = geteuid().is_root();
+            return connect(path, named_by_root)
+                .map_err(|finding| Unreachable::Nobody(vec![(path.clone(), finding)]));
+        }
+        Places::Directories(directories) => directories,
+    };
+    let mut looked_at = Vec::new();
+    for directory in directories {
+        let path = directory.join(Name::Default.file(0));
+        match connect(&path, false) {
+            Ok(connection) => return Ok(connection),
+            Err(finding) => looked_at.push((path, finding)),
+        }
+    }
+    let mut live = Vec::new();
+    for path in directories.iter().flat_map(|directory| sockets_in(directory)) {
+        if looked_at.iter().any(|(known, _)| *known == path) {
+            continue;
+        }
+        match connect(&path, false) {
+            Ok(connection) => live.push(connection),
+            Err(finding) => looked_at.push((path, finding)),
+        }
+    }
+    match live.len() {
+        0 => Err(Unreachable::Nobody(looked_at)),
+        1 => Ok(live.remove(0)),
+        _ => Err(Unreachable::Several(live.into_iter().map(|connection| connection.path).collect())),
+    }
+}
+
+fn connect(path: &Path, anybodys: bool) -> Result<Connection, Finding> {
+    let me = geteuid().as_raw();
+    let is_mine = |uid: u32| anybodys || uid == me || uid == 0;
+    // Who may write to the directory may put any socket there.
+    if let Some(directory) = path.parent().and_then(|directory| directory.symlink_metadata().ok())
+        && !anybodys
+        && directory.mode() & 0o022 == 0
+        && !is_mine(directory.uid())
+    {
+        return Err(Finding::Foreign(directory.uid()));
+    }
+    let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Finding::Missing,
+        io::ErrorKind::ConnectionRefused => Finding::Stale,
+        _ => Finding::Refused(error),
+    })?;
+    // That of who called listen(2).
+    match getsockopt(&stream, PeerCredentials) {
+        Ok(peer) if !is_mine(peer.uid()) => Err(Finding::Foreign(peer.uid())),
+        Ok(_) => Ok(Connection::new(stream, path.to_owned())),
+        Err(error) => Err(Finding::Refused(error.into())),
+    }
+}
+
+impl Connection {
+    /// A connection that was made elsewhere.
+    pub fn new(stream: UnixStream, path: PathBuf) -> Self {
+        Self { stream, path, lines: Lines::default(), greeted: false, greeting_sent: false }
+    }
+
+    /// Which socket it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The supervisor's process id as it is seen from here; `None` when it cannot be seen.
+    pub fn pid(&self) -> Option<i32> {
+        getsockopt(&self.stream, PeerCredentials).ok().map(|peer| peer.pid()).filter(|pid| *pid > 0)
+    }
+
+    /// Asks; the answers come by [`Connection::answer`].
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn ask(&mut self, request: &Request) -> Result<(), Broken> {
+        let mut line = Vec::new();
+        if !self.greeting_sent {
+            self.greeting_sent = true;
+            line = encode(&Hello::own());
+        }
+        line.extend_from_slice(&encode(request));
+        match self.stream.write_all(&line) {
+            // It may have said why before it hung up.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe && !self.greeted => Ok(()),
+            result => Ok(result?),
+        }
+    }
+
+    /// Waits for the supervisor's hello.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn greet(&mut self) -> Result<(), Broken> {
+        if !self.greeting_sent {
+            self.greeting_sent = true;
+            self.stream.write_all(&encode(&Hello::own()))?;
+        }
+        if !self.greeted {
+            self.stream.set_read_timeout(Some(HELLO))?;
+            let hello: Hello = decode(&self.line()?).map_err(Broken::Failed)?;
+            if hello.protocol != PROTOCOL {
+                return Err(Broken::Version(hello));
+            }
+            self.stream.set_read_timeout(None)?;
+            self.greeted = true;
+        }
+        Ok(())
+    }
+
+    /// The next answer.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn answer(&mut self) -> Result<Answer, Broken> {
+        self.greet()?;
+        let line = self.line()?;
+        decode(&line).map_err(Broken::Failed)
+    }
+
+    /// Asks and gives the answer.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn request(&mut self, request: &Request) -> Result<Answer, Broken> {
+        self.ask(request)?;
+        self.answer()
+    }
+
+    fn line(&mut self) -> Result<Vec<u8>, Broken> {
+        loop {
+            match self.lines.next(LONGEST_ANSWER) {
+                Ok(Some(line)) => return Ok(line.to_vec()),
+                Ok(None) => {}
+                Err(_) => return Err(Broken::Failed("the answer is too long".to_owned())),
+            }
+            let mut piece = [0; 16 * 1024];
+            match self.stream.read(&mut piece) {
+                Ok(0) => return Err(Broken::Ended),
+                Ok(count) => self.lines.feed(&piece[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Takes a place for a supervisor's socket and gives it back.
+//!
+//! A lock file beside the socket says whether its supervisor lives: the kernel releases the lock with
+//! the process, however it ends. So a live socket is never taken over and a dead one always.
+
+use std::{
+    ffi::OsString,
+    fmt,
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io,
+    os::unix::{
+        fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+        net::UnixListener,
+    },
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    fcntl::{Flock, FlockArg, OFlag},
+    unistd::geteuid,
+};
+
+use super::place::{Name, Places};
+
+/// How many sockets of one process id a shared directory may hold.
+const SAME_PID: u32 = 64;
+
+/// A place that is taken. Dropping it removes the files.
+#[derive(Debug)]
+pub struct Held {
+    path: PathBuf,
+    _lock: Lock,
+}
+
+/// A lock file. Dropping it removes the file, while it is locked: nobody can have taken it meanwhile.
+#[derive(Debug)]
+struct Lock {
+    path: PathBuf,
+    _file: Flock<File>,
+}
+
+/// Why there is no socket.
+#[derive(Debug)]
+pub enum Refusal {
+    /// A live supervisor has it.
+    Taken(PathBuf),
+    /// Every place was refused, each with the reason.
+    NoPlace(Vec<(PathBuf, io::Error)>),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taken(path) => write!(f, "another supervisor has the control socket {}", path.display()),
+            Self::NoPlace(tried) => {
+                f.write_str("there is no place for a control socket")?;
+                for (number, (path, error)) in tried.iter().enumerate() {
+                    let separator = if number == 0 { ": " } else { "; " };
+                    write!(f, "{separator}{}: {error}", path.display())?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl Held {
+    /// Takes the first place that can be had and listens there.
+    ///
+    /// # Errors
+    /// [`Refusal::Taken`] when a live supervisor has the socket of this name.
+    pub fn take(places: &Places, name: Name) -> Result<(Self, UnixListener), Refusal> {
+        match places {
+            Places::Socket(path) => match Self::at(path.clone()) {
+                Ok(Some(held)) => Ok(held),
+                Ok(None) => Err(Refusal::Taken(path.clone())),
+                Err(error) => Err(Refusal::NoPlace(vec![(path.clone(), error)])),
+            },
+            Places::Directories(directories) => {
+                let mut tried = Vec::new();
+                for directory in directories {
+                    match in_directory(directory, name) {
+                        Ok(Some(held)) => return Ok(held),
+                        Ok(None) => return Err(Refusal::Taken(directory.join(name.file(0)))),
+                        Err(error) => tried.push((directory.clone(), error)),
+                    }
+                }
+                Err(Refusal::NoPlace(tried))
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `None` when a live supervisor has it.
+    fn at(path: PathBuf) -> io::Result<Option<(Self, UnixListener)>> {
+        let Some(lock) = Lock::of(&path)? else { return Ok(None) };
+        match fs::symlink_metadata(&path) {
+            // Whoever left it there is gone, or the lock would not be ours.
+            Ok(found) if found.file_type().is_socket() => fs::remove_file(&path)?,
+            Ok(_) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    "there is a file that is no socket",
+                ));
+            }
+            Err(_) => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        let held = Self { path, _lock: lock };
+        fs::set_permissions(&held.path, Permissions::from_mode(0o600))?;
+        listener.set_nonblocking(true)?;
+        Ok(Some((held, listener)))
+    }
+}
+
+/// Held by a command while it starts a supervisor: a second one waits and finds the first one's.
+#[derive(Debug)]
+pub struct Starting {
+    _lock: Flock<File>,
+}
+
+impl Starting {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// When there is no place where a supervisor could have its socket.
+    pub fn wait(places: &Places) -> Result<Self, Refusal> {
+        let mut tried = Vec::new();
+        let locks: Vec<PathBuf> = match places {
+            Places::Socket(path) => vec![path.with_extension("start")],
+            Places::Directories(directories) => {
+                directories.iter().map(|directory| directory.join("start")).collect()
+            }
+        };
+        for path in locks {
+            let directory = path.parent().unwrap_or(Path::new("/"));
+            let lock = match places {
+                Places::Socket(_) => Ok(()),
+                Places::Directories(_) => own_directory(directory),
+            }
+            .and_then(|()| open_lock(&path))
+            .and_then(|file| Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error.into()));
+            match lock {
+                Ok(lock) => return Ok(Self { _lock: lock }),
+                Err(error) => tried.push((path, error)),
+            }
+        }
+        Err(Refusal::NoPlace(tried))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Lock {
+    /// The lock of a socket; `None` when somebody else has it.
+    fn of(socket: &Path) -> io::Result<Option<Self>> {
+        let path = socket.with_extension("lock");
+        loop {
+            let file = match Flock::lock(open_lock(&path)?, FlockArg::LockExclusiveNonblock) {
+                Ok(file) => file,
+                Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Ok(None),
+                Err((_, error)) => return Err(error.into()),
+            };
+            let held = file.metadata()?;
+            // A lock on a file that was removed meanwhile is worth nothing.
+            match fs::symlink_metadata(&path) {
+                Ok(there) if (there.dev(), there.ino()) == (held.dev(), held.ino()) => {
+                    return Ok(Some(Self { path, _file: file }));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+        .open(path)
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn in_directory(directory: &Path, name: Name) -> io::Result<Option<(Held, UnixListener)>> {
+    own_directory(directory)?;
+    sweep(directory);
+    let most = if name == Name::Default { 1 } else { SAME_PID };
+    for again in 0..most {
+        if let Some(held) = Held::at(directory.join(name.file(again)))? {
+            return Ok(Some(held));
+        }
+    }
+    Ok(None)
+}
+
+/// Makes the directory if it is not there, and makes sure that it is ours alone: in a directory that
+/// somebody else may write to, a socket could be anybody's.
+fn own_directory(directory: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let found = fs::symlink_metadata(directory)?;
+    if !found.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, "not a directory"));
+    }
+    if found.uid() != geteuid().as_raw() {
+        let message = format!("the directory belongs to user {}", found.uid());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+    }
+    if found.mode() & 0o077 != 0 {
+        fs::set_permissions(directory, Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// Removes what supervisors that were killed have left behind.
+fn sweep(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let is_numbered = entry.file_name().as_encoded_bytes().first().is_some_and(u8::is_ascii_digit);
+        if !is_numbered || !Name::is_socket(&entry.file_name()) {
+            continue;
+        }
+        let path = entry.path();
+        if let Ok(Some(lock)) = Lock::of(&path) {
+            drop(Held { path, _lock: lock });
+        }
+    }
+}
+
+/// The sockets of a directory, without asking whether anybody listens, in the order of their names.
+pub(super) fn sockets_in(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let mut names: Vec<OsString> = names.filter(|name| Name::is_socket(name)).collect();
+    names.sort_unstable();
+    names.into_iter().map(|name| directory.join(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_live_socket_stays_and_a_dead_one_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("a/b");
+        let places = Places::Directories(vec![home.clone()]);
+        let (held, listener) = Held::take(&places, Name::Default).unwrap();
+        assert_eq!(held.path(), home.join("procrun.sock"));
+        assert_eq!(fs::metadata(&home).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(held.path()).unwrap().mode() & 0o777, 0o600);
+        assert!(matches!(Held::take(&places, Name::Default), Err(Refusal::Taken(_))));
+        UnixStream::connect(held.path()).unwrap();
+
+        let path = held.path().to_owned();
+        drop((held, listener));
+        assert_eq!(fs::read_dir(&home).unwrap().count(), 0, "nothing is left");
+        // As a supervisor that was killed leaves it.
+        drop(UnixListener::bind(&path).unwrap());
+        fs::write(path.with_extension("lock"), "").unwrap();
+        let (held, _listener) = Held::take(&places, Name::Default).unwrap();
+        UnixStream::connect(held.path()).unwrap();
+    }
+
+    #[test]
+    fn a_process_id_may_be_there_twice_and_the_dead_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places::Directories(vec![dir.path().to_owned()]);
+        drop(UnixListener::bind(dir.path().join("99.sock")).unwrap());
+        let (first, _one) = Held::take(&places, Name::Pid(1)).unwrap();
+        let (second, _two) = Held::take(&places, Name::Pid(1)).unwrap();
+        assert_eq!(first.path().file_name().unwrap(), "1.sock");
+        assert_eq!(second.path().file_name().unwrap(), "1-1.sock");
+        assert_eq!(sockets_in(dir.path()), [second.path(), first.path()]);
+    }
+
+    #[test]
+    fn a_directory_of_others_and_a_file_in_the_way_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "mine").unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+        let places = Places::Directories(vec![file.clone(), link, dir.path().join("ok")]);
+        let (held, _listener) = Held::take(&places, Name::Default).unwrap();
+        assert!(held.path().starts_with(dir.path().join("ok")));
+        let refused = Held::take(&Places::Socket(file.clone()), Name::Default).unwrap_err();
+        assert!(refused.to_string().contains("no socket"), "{refused}");
+        assert_eq!(fs::read_to_string(file).unwrap(), "mine");
+    }
+}

@@ -1,0 +1,371 @@
+//! What is said over the control socket: a line of JSON for each message.
+//!
+//! Both sides begin with a [`Hello`]. Its two fields never change, so any two versions understand
+//! that much of each other, and the command says what to do. Everything is bounded: who sends a line
+//! that is too long is answered once and cut off.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::snapshot::{Detail, Overview};
+use crate::spec::AppSpec;
+
+/// The version of everything below [`Hello`]. It grows when a message changes its meaning.
+pub const PROTOCOL: u32 = 1;
+/// The longest line that a supervisor takes, in bytes: an environment fits.
+pub const LONGEST_REQUEST: usize = 1024 * 1024;
+/// The longest line that a supervisor takes from somebody who has not said hello.
+pub const LONGEST_HELLO: usize = 1024;
+/// The longest line that a command takes: some thousand processes with everything about them.
+pub const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
+
+/// The first message of both sides, the same in all versions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL`] of who says it.
+    pub protocol: u32,
+    /// The version of who says it.
+    pub procrun: String,
+}
+
+impl Hello {
+    /// This procrun's own.
+    pub fn own() -> Self {
+        Self { protocol: PROTOCOL, procrun: env!("CARGO_PKG_VERSION").to_owned() }
+    }
+}
+
+/// What a command asks. Targets are words: names, ids, namespaces or `all`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Whether somebody is there. Answered by [`Answer::Overview`] without instances.
+    Ping,
+    /// All instances in brief. Answered by [`Answer::Overview`].
+    List,
+    /// All there is to know of these; of all, when no target is given. Answered by
+    /// [`Answer::Details`].
+    Describe {
+        /// Which.
+        targets: Vec<String>,
+    },
+    /// Do something to these. Answered by steps and [`Answer::Done`].
+    Act {
+        /// What.
+        action: Action,
+        /// To which; at least one.
+        targets: Vec<String>,
+    },
+    /// Add applications, or replace those of the same name. Answered as [`Request::Act`].
+    Add {
+        /// The applications; their `env.caller` is `environment`.
+        apps: Vec<AppSpec>,
+        /// What they inherit.
+        environment: BTreeMap<String, String>,
+        /// What becomes of one whose name is taken.
+        taken: Taken,
+    },
+    /// Give these the caller's environment, and start them again. Answered as [`Request::Act`].
+    UpdateEnvironment {
+        /// Which.
+        targets: Vec<String>,
+        /// What their applications inherit from now on.
+        environment: BTreeMap<String, String>,
+    },
+    /// Everything that is needed to have the same list again. Answered by [`Answer::Saved`].
+    Save,
+    /// Let an application have so many instances. Answered as [`Request::Act`].
+    Scale {
+        /// Its name.
+        app: String,
+        /// `N`, `+N` or `-N`.
+        count: String,
+    },
+    /// The variables that a start of this instance would give it. Answered by
+    /// [`Answer::Environment`].
+    Environment {
+        /// An id, or the name of an application: its first instance.
+        target: String,
+    },
+    /// The recent lines and those that come. Answered by [`Answer::Lines`]; then [`Answer::Live`] and
+    /// more of them, or [`Answer::Done`].
+    Logs {
+        /// Whose; of all and of the supervisor itself, when no target is given.
+        targets: Vec<String>,
+        /// So many of the recent lines of each.
+        lines: u32,
+        /// Those of stdout.
+        out: bool,
+        /// Those of stderr.
+        err: bool,
+        /// And those that come.
+        stream: bool,
+    },
+    /// Empty their log files and forget their recent lines. Answered by [`Answer::Done`].
+    Flush {
+        /// Whose; of all, when no target is given.
+        targets: Vec<String>,
+    },
+    /// End every application and the supervisor. The answer is the end of the connection.
+    Kill,
+}
+
+/// What becomes of an application that is to be added under a name that is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Taken {
+    /// Nothing is added, and that is an error.
+    Refuse,
+    /// It gets another name: `name-1`.
+    Rename,
+    /// It replaces the other one.
+    Replace,
+}
+
+/// What can be done to instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Start those that have no process.
+    Start,
+    /// End them; they stay in the list.
+    Stop,
+    /// End them and start them again.
+    Restart,
+    /// Replace them without a gap where that is possible.
+    Reload,
+    /// End and forget them.
+    Delete,
+    /// Forget how often they were restarted.
+    Reset,
+    /// Send the signal of this number to their main processes.
+    Signal(i32),
+}
+
+/// What the supervisor answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// Something that was asked for has happened; more follows.
+    Step {
+        /// For people.
+        text: String,
+    },
+    /// All of it is done.
+    Done {
+        /// The ids that it was done to.
+        ids: Vec<u32>,
+    },
+    /// It was refused or has failed.
+    Failed {
+        /// What and why.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// The supervisor and its instances in brief.
+    Overview(Overview),
+    /// All there is to know of some.
+    Details(Vec<Detail>),
+    /// The variables of one instance, by name.
+    Environment(Vec<(String, String)>),
+    /// The list as it is to be kept.
+    Saved(Vec<SavedApp>),
+    /// That were all of the recent lines; those that come follow.
+    Live,
+    /// Lines that processes wrote; more may follow.
+    Lines {
+        /// So many before these were gone before they could be sent.
+        missed: u64,
+        /// The oldest first.
+        lines: Vec<LogLine>,
+    },
+}
+
+/// An application as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedApp {
+    /// What it is; `instances` is as many as it had.
+    pub app: AppSpec,
+    /// What it inherits.
+    pub environment: BTreeMap<String, String>,
+    /// Nothing of it was to run.
+    pub stopped: bool,
+}
+
+/// A line, or a piece of a very long one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// The instance; `None`: the supervisor itself.
+    pub id: Option<u32>,
+    /// Its application.
+    pub name: String,
+    /// It was written to stderr.
+    pub err: bool,
+    /// When it was read, in milliseconds since 1970.
+    pub at: i64,
+    /// Without its end. What is no UTF-8 is replaced.
+    pub text: String,
+    /// The line begins with this piece.
+    pub first: bool,
+    /// The line ends with this piece.
+    pub last: bool,
+}
+
+impl Answer {
+    /// A refusal without advice.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::Failed { message: message.into(), hint: None }
+    }
+
+    /// Whether nothing follows it.
+    pub fn is_last(&self) -> bool {
+        match self {
+            Self::Step { .. } | Self::Lines { .. } | Self::Live => false,
+            Self::Done { .. }
+            | Self::Failed { .. }
+            | Self::Overview(_)
+            | Self::Details(_)
+            | Self::Environment(_)
+            | Self::Saved(_) => true,
+        }
+    }
+}
+
+/// A message as it goes over the socket.
+///
+/// # Panics
+/// Never: what is said here has no map whose keys are no text.
+pub fn encode(message: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(message).expect("messages are made of text, numbers and lists");
+    line.push(b'\n');
+    line
+}
+
+/// The message of a line.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub fn decode<T: DeserializeOwned>(line: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(line).map_err(|error| error.to_string())
+}
+
+/// Cuts what arrives into lines, and keeps what has no end yet.
+#[derive(Debug, Default)]
+pub struct Lines {
+    bytes: Vec<u8>,
+    /// Taken from the front already.
+    taken: usize,
+    /// Looked through in vain for an end.
+    searched: usize,
+}
+
+/// A line is longer than it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLong;
+
+impl Lines {
+    /// Takes in what has arrived.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..self.taken);
+        self.searched = self.searched.saturating_sub(self.taken);
+        self.taken = 0;
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The next whole line, without its end; `None` when there is none yet.
+    ///
+    /// # Errors
+    /// [`TooLong`] when it has more than `longest` bytes. Nothing sensible follows then.
+    pub fn next(&mut self, longest: usize) -> Result<Option<&[u8]>, TooLong> {
+        let from = self.searched;
+        let end = memchr::memchr(b'\n', &self.bytes[from..]).map(|at| from + at);
+        self.searched = self.bytes.len();
+        if end.unwrap_or(self.bytes.len()) - self.taken > longest {
+            return Err(TooLong);
+        }
+        let Some(end) = end else { return Ok(None) };
+        let line = self.taken..end;
+        self.taken = end + 1;
+        self.searched = self.taken;
+        Ok(Some(&self.bytes[line]))
+    }
+
+    /// Whether something has been said after the last whole line.
+    pub fn has_more(&self) -> bool {
+        self.taken < self.bytes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(pieces: &[&[u8]], longest: usize) -> Result<Vec<Vec<u8>>, TooLong> {
+        let mut lines = Lines::default();
+        let mut found = Vec::new();
+        for piece in pieces {
+            lines.feed(piece);
+            while let Some(line) = lines.next(longest)? {
+                found.push(line.to_vec());
+            }
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn lines_are_the_same_however_they_arrive() {
+        let text = b"one\n\ntwo\nthree";
+        let whole = cut(&[text], 5).unwrap();
+        assert_eq!(whole, [&b"one"[..], b"", b"two"]);
+        for at in 0..text.len() {
+            assert_eq!(cut(&[&text[..at], &text[at..]], 5).unwrap(), whole, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_line_has_a_bound_also_before_its_end_is_seen() {
+        assert_eq!(cut(&[b"12345\n"], 5).unwrap().len(), 1);
+        assert_eq!(cut(&[b"123456\n"], 5), Err(TooLong));
+        assert_eq!(cut(&[b"123", b"456"], 5), Err(TooLong));
+        assert_eq!(cut(&[b"1\n23", b"45"], 5).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn messages_survive_the_way() {
+        let requests = [
+            Request::Ping,
+            Request::Act { action: Action::Signal(10), targets: vec!["all".into(), "ü\n".into()] },
+            Request::Scale { app: "api".into(), count: "+2".into() },
+        ];
+        for request in requests {
+            let line = encode(&request);
+            assert!(!line[..line.len() - 1].contains(&b'\n'));
+            assert_eq!(decode::<Request>(&line[..line.len() - 1]), Ok(request));
+        }
+    }
+
+    /// What the first version says. Whoever changes it has to raise [`PROTOCOL`].
+    #[test]
+    fn the_first_versions_words_are_still_understood() {
+        let hello: Hello = decode(br#"{"protocol":1,"procrun":"0.1.0","later":true}"#).unwrap();
+        assert_eq!(hello, Hello { protocol: 1, procrun: "0.1.0".into() });
+        for (line, request) in [
+            (r#""ping""#, Request::Ping),
+            (r#"{"describe":{"targets":["api"]}}"#, Request::Describe { targets: vec!["api".into()] }),
+            (
+                r#"{"act":{"action":"stop","targets":["0"]}}"#,
+                Request::Act { action: Action::Stop, targets: vec!["0".into()] },
+            ),
+            (
+                r#"{"act":{"action":{"signal":10},"targets":["0"]}}"#,
+                Request::Act { action: Action::Signal(10), targets: vec!["0".into()] },
+            ),
+        ] {
+            assert_eq!(decode(line.as_bytes()), Ok(request), "{line}");
+        }
+        assert!(decode::<Request>(br#"{"dance":{}}"#).is_err());
+        assert!(decode::<Request>(b"GET / HTTP/1.1").is_err());
+    }
+}

@@ -1,0 +1,26 @@
+//! The control socket: what a command asks the supervisor, and how the two find each other.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `message` | what is said: versions, requests, answers, and how long a line may be |
+//! | `place` | where sockets are looked for |
+//! | `hold` | takes a place: directory, lock, socket file |
+//! | `server` | the supervisor's side: never waits for a client |
+//! | `client` | the command's side: blocking, without a runtime |
+//! | `select` | what a name, an id, a namespace or `all` stands for |
+//! | `snapshot` | what is shown of an instance, and PM2's shape of it |
+//!
+//! Decides nothing about applications and touches no process: the supervisor answers.
+
+pub mod client;
+mod hold;
+pub mod message;
+pub mod place;
+pub mod select;
+mod server;
+pub mod snapshot;
+
+pub use hold::{Held, Refusal, Starting};
+pub use message::{Action, Answer, Hello, LogLine, PROTOCOL, Request, SavedApp, Taken};
+pub use place::{Name, Places};
+pub use server::{ClientId, Server};

@@ -1,0 +1,108 @@
+//! Where a supervisor puts its socket and where a command looks for it. Pure: no file is touched.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+};
+
+/// The socket of the one supervisor that commands mean when nothing else is said: PID 1, or the one
+/// in the background.
+const DEFAULT: &str = "procrun.sock";
+
+/// The places that a user's supervisors and commands agree on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Places {
+    /// `--socket`: this one and no other.
+    Socket(PathBuf),
+    /// The first of these directories that can be used.
+    Directories(Vec<PathBuf>),
+}
+
+/// What a supervisor's socket is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Name {
+    /// The one that commands mean when nothing else is said.
+    Default,
+    /// One of several, by its process id.
+    Pid(u32),
+}
+
+impl Places {
+    /// The places for a user: what `--socket` says; else the directory `PROCRUN_HOME`; else
+    /// `/run/procrun` (root) or `$XDG_RUNTIME_DIR/procrun`, and `/dev/shm/procrun-<uid>`, which can
+    /// be written to also where nothing else can.
+    ///
+    /// `variable` looks a variable of the environment up. Relative paths are seen from `cwd`.
+    pub fn find(
+        socket: Option<&OsStr>,
+        uid: u32,
+        cwd: &Path,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Self {
+        if let Some(socket) = socket {
+            return Self::Socket(cwd.join(socket));
+        }
+        let given = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        if let Some(home) = given("PROCRUN_HOME") {
+            return Self::Directories(vec![cwd.join(home)]);
+        }
+        let first = if uid == 0 {
+            Some(PathBuf::from("/run/procrun"))
+        } else {
+            // A relative one is invalid, says its specification.
+            given("XDG_RUNTIME_DIR").filter(|dir| dir.is_absolute()).map(|dir| dir.join("procrun"))
+        };
+        let last = PathBuf::from(format!("/dev/shm/procrun-{uid}"));
+        Self::Directories(first.into_iter().chain([last]).collect())
+    }
+}
+
+impl Name {
+    /// The file name of a socket. With `again`, one more of the same name: process ids are only
+    /// unique in their namespace, and directories may be shared.
+    pub fn file(self, again: u32) -> String {
+        match (self, again) {
+            (Self::Default, _) => DEFAULT.to_owned(),
+            (Self::Pid(pid), 0) => format!("{pid}.sock"),
+            (Self::Pid(pid), again) => format!("{pid}-{again}.sock"),
+        }
+    }
+
+    /// Whether a file of this name is a supervisor's socket.
+    pub fn is_socket(file: &OsStr) -> bool {
+        Path::new(file).extension().is_some_and(|extension| extension == "sock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_that_is_said_counts() {
+        let find = |socket: Option<&str>, uid, variables: &[(&str, &str)]| {
+            let variable = |name: &str| {
+                variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+            };
+            Places::find(socket.map(OsStr::new), uid, Path::new("/work"), variable)
+        };
+        let directories = |paths: &[&str]| Places::Directories(paths.iter().map(PathBuf::from).collect());
+        let all = [("PROCRUN_HOME", "home"), ("XDG_RUNTIME_DIR", "/run/user/7")];
+        assert_eq!(find(Some("a.sock"), 7, &all), Places::Socket("/work/a.sock".into()));
+        assert_eq!(find(None, 7, &all), directories(&["/work/home"]));
+        assert_eq!(find(None, 7, &all[1..]), directories(&["/run/user/7/procrun", "/dev/shm/procrun-7"]));
+        assert_eq!(find(None, 0, &all[1..]), directories(&["/run/procrun", "/dev/shm/procrun-0"]));
+        for unset in [&[][..], &[("PROCRUN_HOME", ""), ("XDG_RUNTIME_DIR", "relative")]] {
+            assert_eq!(find(None, 7, unset), directories(&["/dev/shm/procrun-7"]));
+        }
+    }
+
+    #[test]
+    fn names_are_told_from_other_files() {
+        assert_eq!(Name::Default.file(0), "procrun.sock");
+        assert_eq!(Name::Pid(7).file(0), "7.sock");
+        assert_eq!(Name::Pid(7).file(2), "7-2.sock");
+        assert!(Name::is_socket(OsStr::new("7.sock")));
+        assert!(!Name::is_socket(OsStr::new("7.lock")));
+    }
+}

@@ -1,0 +1,412 @@
+//! The supervisor's side of the socket: takes clients in, hands their requests up, sends answers.
+//!
+//! All clients are behind one descriptor of the runtime. Nothing here ever waits for a client: what
+//! one does not read stays in its own buffer, which is bounded, and what it does not say costs
+//! nobody anything. Who is neither the supervisor's user nor root is sent away.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixListener,
+    },
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    sys::socket::{getsockopt, sockopt::PeerCredentials},
+    unistd::geteuid,
+};
+
+use super::{
+    hold::Held,
+    message::{
+        Answer, Hello, LONGEST_HELLO, LONGEST_REQUEST, Lines, PROTOCOL, Request, TooLong, decode, encode,
+    },
+};
+use crate::sys::{
+    channel,
+    poll::{Happened, Poller, When},
+    sockets,
+};
+
+/// So many clients at once. One more takes the place of the oldest that asks for nothing.
+const CLIENTS: usize = 64;
+/// A client that has left so many bytes of steps unread is cut off; a single answer may be larger.
+const UNREAD: usize = 1024 * 1024;
+/// How much is read from a client in a turn.
+const PIECE: usize = 8 * 1024;
+
+/// One connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(u64);
+
+/// The token of the listener.
+const LISTENER: u64 = 0;
+
+/// The socket and its clients.
+#[derive(Debug)]
+pub struct Server {
+    poller: Poller,
+    /// Until nobody is let in any more.
+    listening: Option<(UnixListener, Held)>,
+    path: PathBuf,
+    clients: BTreeMap<u64, Client>,
+    last: u64,
+    happened: Vec<Happened>,
+    requests: Vec<(ClientId, Request)>,
+}
+
+#[derive(Debug)]
+struct Client {
+    socket: OwnedFd,
+    input: Lines,
+    output: Vec<u8>,
+    sent: usize,
+    state: State,
+    /// It will say nothing more.
+    ended: bool,
+    /// When the poller tells of it.
+    when: When,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It has not said who it is.
+    New,
+    /// It may ask.
+    Idle,
+    /// It has asked and has no last answer yet.
+    Waiting,
+    /// It is to be gone as soon as it has read what it is sent.
+    Leaving,
+}
+
+impl Server {
+    /// Serves a place that was taken, on the runtime of the calling task.
+    ///
+    /// # Errors
+    /// When the kernel refuses descriptors.
+    pub fn new(held: Held, listener: UnixListener) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        poller.add(listener.as_fd(), LISTENER, When::Arrival)?;
+        Ok(Self {
+            poller,
+            path: held.path().to_owned(),
+            listening: Some((listener, held)),
+            clients: BTreeMap::new(),
+            last: LISTENER,
+            happened: Vec::new(),
+            requests: Vec::new(),
+        })
+    }
+
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Lets nobody in any more and gives the place back. Who is in hears further.
+    pub fn stop_listening(&mut self) {
+        if let Some((listener, _held)) = self.listening.take() {
+            self.poller.remove(listener.as_fd());
+        }
+    }
+
+    /// Takes a connection in that was made elsewhere.
+    ///
+    /// # Errors
+    /// What epoll_ctl(2) says.
+    pub fn adopt(&mut self, socket: OwnedFd) -> io::Result<()> {
+        self.last += 1;
+        self.poller.add(socket.as_fd(), self.last, When::Readable)?;
+        self.clients.insert(self.last, Client::new(socket));
+        Ok(())
+    }
+
+    /// Waits until something has happened and takes it in; then there may be
+    /// [`requests`](Self::requests). Cancel-safe.
+    ///
+    /// # Errors
+    /// What epoll_wait(2) says.
+    pub async fn turn(&mut self) -> io::Result<()> {
+        if !self.requests.is_empty() {
+            // Somebody got an answer and has asked for the next thing before.
+            return Ok(());
+        }
+        self.poller.wait(&mut self.happened).await?;
+        let mut happened = std::mem::take(&mut self.happened);
+        for one in happened.drain(..) {
+            if one.token == LISTENER {
+                self.accept();
+            } else {
+                self.attend(one);
+            }
+        }
+        self.happened = happened;
+        Ok(())
+    }
+
+    /// What was asked and not yet handed out. One request a client at a time.
+    pub fn requests(&mut self) -> Vec<(ClientId, Request)> {
+        std::mem::take(&mut self.requests)
+    }
+
+    /// Whether the client is still there.
+    pub fn has(&self, client: ClientId) -> bool {
+        self.clients.contains_key(&client.0)
+    }
+
+    /// Whether the client has read all that it was sent.
+    pub fn is_drained(&self, client: ClientId) -> bool {
+        self.clients.get(&client.0).is_some_and(|client| client.output.is_empty())
+    }
+
+    /// Answers a client; nothing happens when it is gone.
+    pub fn answer(&mut self, to: ClientId, answer: &Answer) {
+        let Some(client) = self.clients.get_mut(&to.0) else { return };
+        if !answer.is_last() && client.output.len() - client.sent > UNREAD {
+            self.drop_client(to.0);
+            return;
+        }
+        client.output.extend_from_slice(&encode(answer));
+        if answer.is_last() && client.state == State::Waiting {
+            client.state = State::Idle;
+        }
+        self.go_on(to.0);
+    }
+
+    fn accept(&mut self) {
+        while let Some((listener, _)) = &self.listening {
+            match sockets::accept(listener.as_fd()) {
+                Ok(socket) => self.welcome(socket),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                // Out of descriptors: who waits is taken in when the next one comes.
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn welcome(&mut self, socket: OwnedFd) {
+        let refusal = match peer(&socket) {
+            Ok(uid) if uid == 0 || uid == geteuid().as_raw() => None,
+            Ok(uid) => Some(format!("user {uid} may not control this supervisor: its own user and root may")),
+            Err(_) => return,
+        };
+        let refusal = refusal.or_else(|| {
+            if self.clients.len() >= CLIENTS && !self.make_room() {
+                return Some(format!("{CLIENTS} clients wait for answers already: try again later"));
+            }
+            None
+        });
+        if let Some(message) = refusal {
+            let mut line = encode(&Hello::own());
+            line.extend_from_slice(&encode(&Answer::failed(message)));
+            // What does not fit a new socket's buffer was not meant to be.
+            let _ = channel::send(socket.as_fd(), &line, None);
+            return;
+        }
+        // Without memory or descriptors it is as if it had never come.
+        let _ = self.adopt(socket);
+    }
+
+    /// Sends the oldest client away that asks for nothing.
+    fn make_room(&mut self) -> bool {
+        for state in [State::New, State::Idle] {
+            let tokens: Vec<u64> = self.clients.keys().copied().collect();
+            for token in tokens {
+                let Some(client) = self.clients.get_mut(&token) else { continue };
+                if client.state != state || !client.output.is_empty() {
+                    continue;
+                }
+                // It may just not have been listened to.
+                if client.read() {
+                    self.go_on(token);
+                }
+                let is_silent = |client: &Client| client.state == state && client.output.is_empty();
+                if self.clients.get(&token).is_none_or(is_silent) {
+                    self.drop_client(token);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn attend(&mut self, one: Happened) {
+        let Some(client) = self.clients.get_mut(&one.token) else { return };
+        if one.hung_up {
+            self.drop_client(one.token);
+            return;
+        }
+        if one.readable && client.when == When::Readable && !client.read() {
+            self.drop_client(one.token);
+            return;
+        }
+        self.go_on(one.token);
+    }
+
+    /// Sends what is to be sent, takes the next request, and says what to wait for.
+    fn go_on(&mut self, token: u64) {
+        let Some(client) = self.clients.get_mut(&token) else { return };
+        let mut stays = client.write();
+        while stays && client.output.is_empty() && client.may_ask() {
+            match client.next() {
+                Next::Nothing => break,
+                Next::Request(request) => self.requests.push((ClientId(token), request)),
+                Next::Said => stays = client.write(),
+            }
+        }
+        let is_over = client.output.is_empty()
+            && match client.state {
+                State::New | State::Idle => client.ended,
+                State::Waiting => false,
+                State::Leaving => true,
+            };
+        if !stays || is_over {
+            self.drop_client(token);
+            return;
+        }
+        let when = if !client.output.is_empty() {
+            When::Writable
+        } else if client.may_ask() && !client.ended {
+            When::Readable
+        } else {
+            When::Gone
+        };
+        if when != client.when {
+            client.when = when;
+            if self.poller.change(client.socket.as_fd(), token, when).is_err() {
+                self.drop_client(token);
+            }
+        }
+    }
+
+    fn drop_client(&mut self, token: u64) {
+        if let Some(client) = self.clients.remove(&token) {
+            self.poller.remove(client.socket.as_fd());
+        }
+        if self.clients.is_empty() {
+            // What a large answer needed is not kept for the next one.
+            self.happened = Vec::new();
+        }
+    }
+}
+
+enum Next {
+    /// No whole line is there.
+    Nothing,
+    /// Something was asked.
+    Request(Request),
+    /// Something is to be sent.
+    Said,
+}
+
+impl Client {
+    fn new(socket: OwnedFd) -> Self {
+        Self {
+            socket,
+            input: Lines::default(),
+            output: Vec::new(),
+            sent: 0,
+            state: State::New,
+            ended: false,
+            when: When::Readable,
+        }
+    }
+
+    fn may_ask(&self) -> bool {
+        matches!(self.state, State::New | State::Idle)
+    }
+
+    /// Reads a piece; `false` when the connection is broken.
+    fn read(&mut self) -> bool {
+        let mut piece = [0; PIECE];
+        match channel::receive(self.socket.as_fd(), &mut piece) {
+            Ok(0) => self.ended = true,
+            Ok(count) => self.input.feed(&piece[..count]),
+            Err(error) => {
+                return matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
+            }
+        }
+        true
+    }
+
+    /// Sends what there is room for; `false` when the connection is broken.
+    fn write(&mut self) -> bool {
+        while self.sent < self.output.len() {
+            match channel::send(self.socket.as_fd(), &self.output[self.sent..], None) {
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+        (self.output, self.sent) = (Vec::new(), 0);
+        true
+    }
+
+    /// Takes the next line.
+    fn next(&mut self) -> Next {
+        let is_new = self.state == State::New;
+        let longest = if is_new { LONGEST_HELLO } else { LONGEST_REQUEST };
+        match self.input.next(longest) {
+            Ok(None) => Next::Nothing,
+            Ok(Some(line)) if is_new => {
+                let hello = decode::<Hello>(line);
+                self.greet(hello)
+            }
+            Ok(Some(line)) => match decode(line) {
+                Ok(request) => {
+                    self.state = State::Waiting;
+                    Next::Request(request)
+                }
+                Err(error) => self.say(&Answer::failed(format!("that is no request: {error}"))),
+            },
+            Err(TooLong) => {
+                let answer =
+                    Answer::failed(format!("a message of more than {longest} bytes is more than is taken"));
+                if is_new {
+                    self.output.extend_from_slice(&encode(&Hello::own()));
+                }
+                self.state = State::Leaving;
+                self.say(&answer)
+            }
+        }
+    }
+
+    fn greet(&mut self, hello: Result<Hello, String>) -> Next {
+        self.output.extend_from_slice(&encode(&Hello::own()));
+        match hello {
+            Ok(hello) if hello.protocol == PROTOCOL => {
+                self.state = State::Idle;
+                Next::Said
+            }
+            Ok(hello) => {
+                self.state = State::Leaving;
+                self.say(&Answer::failed(format!(
+                    "procrun {} speaks version {} of the protocol and the supervisor, procrun {}, version {PROTOCOL}",
+                    hello.procrun,
+                    hello.protocol,
+                    env!("CARGO_PKG_VERSION"),
+                )))
+            }
+            Err(error) => {
+                self.state = State::Leaving;
+                self.say(&Answer::failed(format!("that is no greeting: {error}")))
+            }
+        }
+    }
+
+    fn say(&mut self, answer: &Answer) -> Next {
+        self.output.extend_from_slice(&encode(answer));
+        Next::Said
+    }
+}
+
+/// The user at the other end.
+fn peer(socket: &OwnedFd) -> io::Result<u32> {
+    Ok(getsockopt(socket, PeerCredentials)?.uid())
+}

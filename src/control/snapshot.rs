@@ -1,0 +1,249 @@
+//! What is shown of a supervisor and its instances.
+//!
+//! Times are in milliseconds since 1970 and sizes in bytes, as PM2 has them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::config::is_secret;
+
+/// The supervisor and its instances in brief.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Overview {
+    /// The supervisor itself.
+    pub supervisor: About,
+    /// Its instances by id; nothing in the answer to a ping.
+    pub instances: Vec<Brief>,
+}
+
+/// A supervisor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// Its process id, in its own PID namespace.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// What it was told to run; `None` in the background.
+    pub target: Option<String>,
+    /// When it was started.
+    pub started_at: u64,
+    /// How many instances it has.
+    pub instances: usize,
+    /// Percent of one core that it uses itself; `None`: not looked at.
+    pub cpu: Option<f64>,
+    /// Bytes of memory that it uses itself; `None`: not looked at.
+    pub memory: Option<u64>,
+}
+
+/// One instance in brief: a row of `list`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Brief {
+    /// PM2's `pm_id`.
+    pub id: u32,
+    /// Its application.
+    pub name: String,
+    /// The application's namespace.
+    pub namespace: String,
+    /// Its place in the application, from 0.
+    pub number: u32,
+    /// `fork` or `cluster`.
+    pub mode: String,
+    /// Its main process, if it has one.
+    pub pid: Option<i32>,
+    /// PM2's word for its state.
+    pub status: Status,
+    /// Since when its process runs.
+    pub started_at: Option<u64>,
+    /// How long that is, in milliseconds.
+    pub uptime: Option<u64>,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// Percent of one core; `None`: not known.
+    pub cpu: Option<f64>,
+    /// Bytes of memory of its tree; `None`: not known.
+    pub memory: Option<u64>,
+}
+
+/// PM2's words for the state of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    /// Its process is being made, or is not ready yet.
+    #[serde(rename = "launching")]
+    Launching,
+    /// It runs.
+    #[serde(rename = "online")]
+    Online,
+    /// It is to end.
+    #[serde(rename = "stopping")]
+    Stopping,
+    /// It has ended and stays so.
+    #[serde(rename = "stopped")]
+    Stopped,
+    /// It will run again.
+    #[serde(rename = "waiting restart")]
+    WaitingRestart,
+    /// It was given up.
+    #[serde(rename = "errored")]
+    Errored,
+}
+
+impl Status {
+    /// PM2's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Launching => "launching",
+            Self::Online => "online",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::WaitingRestart => "waiting restart",
+            Self::Errored => "errored",
+        }
+    }
+}
+
+/// All there is to know of one instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Detail {
+    /// The row of `list`.
+    pub brief: Brief,
+    /// Processes of its tree.
+    pub processes: Option<u32>,
+    /// Threads of its tree.
+    pub threads: Option<u32>,
+    /// Bytes of memory of its tree where what is shared counts in parts; `None`: not known.
+    pub pss: Option<u64>,
+    /// Open files of its tree; `None`: not known.
+    pub open_files: Option<u64>,
+    /// How many instances its application has.
+    pub siblings: u32,
+    /// When it came into the list.
+    pub created_at: u64,
+    /// Unstable runs in a row.
+    pub unstable_restarts: u64,
+    /// Which signs it has given that it can do its work.
+    pub signs: Vec<String>,
+    /// It has ended by itself for good, and not well.
+    pub failed: bool,
+    /// The last ends of its processes, the latest last.
+    pub endings: Vec<EndingInfo>,
+    /// What is run, as it is written.
+    pub script: String,
+    /// The file that is run, absolute where that is known.
+    pub exec_path: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Its working directory.
+    pub cwd: String,
+    /// What runs the script, if that is said.
+    pub interpreter: Option<String>,
+    /// Arguments of the interpreter.
+    pub interpreter_args: Vec<String>,
+    /// Whom it runs as, if that is said.
+    pub user: Option<String>,
+    /// The variable that holds its number.
+    pub instance_var: String,
+    /// Where its stdout goes besides.
+    pub out_file: Option<String>,
+    /// Where its stderr goes besides.
+    pub error_file: Option<String>,
+    /// Where both go besides.
+    pub log_file: Option<String>,
+    /// Where its process id stands.
+    pub pid_file: Option<String>,
+    /// Whether it is started again when it ends.
+    pub autorestart: bool,
+    /// Milliseconds; a shorter run is unstable.
+    pub min_uptime: u64,
+    /// So many unstable runs in a row: errored.
+    pub max_restarts: u32,
+    /// The signal of a command that ends it.
+    pub stop_signal: String,
+    /// Milliseconds from that signal to SIGKILL.
+    pub kill_timeout: u64,
+    /// Exit codes that are final.
+    pub stop_exit_codes: Vec<u8>,
+    /// The variables of the configuration, secrets masked.
+    pub env: Vec<(String, String)>,
+}
+
+/// How a process of an instance ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndingInfo {
+    /// When.
+    pub at: u64,
+    /// The word for it: `exit`, `signal` or `spawn-failed`.
+    pub reason: String,
+    /// The code that a shell reports.
+    pub code: u8,
+    /// For people.
+    pub text: String,
+    /// Milliseconds from start to end.
+    pub uptime: u64,
+}
+
+/// What is shown in place of a secret.
+pub const MASK: &str = "********";
+
+/// The value of a variable, or [`MASK`] if it looks like a secret.
+pub fn masked(name: &str, value: &str) -> String {
+    if is_secret(name, value) { MASK.to_owned() } else { value.to_owned() }
+}
+
+/// PM2's `jlist`: what exporters, editors and playbooks read. Variables of the environment are
+/// under `pm2_env.env` only, secrets masked; PM2 spreads them over `pm2_env` in clear.
+pub fn jlist(details: &[Detail]) -> Value {
+    Value::Array(details.iter().map(pm2_process).collect())
+}
+
+fn pm2_process(detail: &Detail) -> Value {
+    let brief = &detail.brief;
+    let env: serde_json::Map<String, Value> =
+        detail.env.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    let memory = brief.memory.unwrap_or(0);
+    let mut process = json!({
+        "pid": brief.pid.unwrap_or(0),
+        "name": brief.name,
+        "pm_id": brief.id,
+        "monit": { "memory": memory, "cpu": brief.cpu.unwrap_or(0.0) },
+        "pm2_env": {
+            "name": brief.name,
+            "namespace": brief.namespace,
+            "pm_id": brief.id,
+            "status": brief.status.word(),
+            "restart_time": brief.restarts,
+            "unstable_restarts": detail.unstable_restarts,
+            "created_at": detail.created_at,
+            "pm_uptime": brief.started_at.unwrap_or(0),
+            "exec_mode": format!("{}_mode", brief.mode),
+            "instances": detail.siblings,
+            "pm_exec_path": detail.exec_path,
+            "pm_cwd": detail.cwd,
+            "args": detail.args,
+            "exec_interpreter": detail.interpreter.as_deref().unwrap_or("none"),
+            "node_args": detail.interpreter_args,
+            "pm_out_log_path": detail.out_file.as_deref().unwrap_or("/dev/null"),
+            "pm_err_log_path": detail.error_file.as_deref().unwrap_or("/dev/null"),
+            "pm_pid_path": detail.pid_file.as_deref().unwrap_or(""),
+            "autorestart": detail.autorestart,
+            "min_uptime": detail.min_uptime,
+            "max_restarts": detail.max_restarts,
+            "kill_timeout": detail.kill_timeout,
+            "instance_var": detail.instance_var,
+            "username": detail.user,
+            "exit_code": detail.endings.last().map_or(0, |ending| ending.code),
+            "watch": false,
+            "axm_actions": [],
+            "axm_monitor": {},
+            "axm_options": {},
+            "axm_dynamic": {},
+            "vizion_running": false,
+            "env": env,
+        },
+    });
+    let pm2_env = process["pm2_env"].as_object_mut().expect("it was made above");
+    pm2_env.insert(detail.instance_var.clone(), brief.number.into());
+    if let Some(path) = &detail.log_file {
+        pm2_env.insert("pm_log_path".to_owned(), path.as_str().into());
+    }
+    process
+}

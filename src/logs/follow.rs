@@ -1,0 +1,183 @@
+//! Reading the recent lines, and those that come.
+//!
+//! A follower has no queue of its own: it remembers how far it has read in the recent lines, which
+//! are bounded. Who reads too slowly is told how many lines he missed. Never makes a worker or the pump
+//! wait, and takes at most [`RATE`] batches a second.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    format::Kind,
+    history::{History, Source},
+    ring::Entry,
+};
+
+/// So many batches a second go to all followers together. With the bound of a batch this is what
+/// following costs at most, however fast a worker writes.
+const RATE: u32 = 200;
+/// Nobody gets a batch sooner than this after the last one.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Which lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// Instances by PM2's `pm_id`. With `names` empty too: all.
+    pub ids: Vec<u32>,
+    /// Applications by name, also those of which an instance is added later.
+    pub names: Vec<String>,
+    /// What they write to stdout.
+    pub out: bool,
+    /// What they write to stderr.
+    pub err: bool,
+    /// procrun's own lines, whatever `ids` and `names` say; they count as stderr.
+    pub own: bool,
+}
+
+impl Default for Filter {
+    /// Everything that workers write.
+    fn default() -> Self {
+        Self { ids: Vec::new(), names: Vec::new(), out: true, err: true, own: false }
+    }
+}
+
+impl Filter {
+    pub(super) fn takes(&self, source: Source, name: &str) -> bool {
+        match source {
+            None => self.own,
+            Some(id) => {
+                self.ids.is_empty() && self.names.is_empty()
+                    || self.ids.contains(&id)
+                    || self.names.iter().any(|wanted| wanted == name)
+            }
+        }
+    }
+
+    pub(super) fn takes_kind(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Out => self.out,
+            Kind::Err => self.err,
+        }
+    }
+}
+
+/// A line, or a piece of one that is longer than 256 KiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// PM2's `pm_id` of the instance; `None`: procrun itself.
+    pub id: Option<u32>,
+    /// The name of the application.
+    pub name: &'a str,
+    /// Which of its two streams.
+    pub kind: Kind,
+    /// When it was read, in milliseconds since 1970.
+    pub at: i64,
+    /// As it was written, without its `\n`. Any bytes.
+    pub bytes: &'a [u8],
+    /// The line begins with this piece.
+    pub first: bool,
+    /// The line ends with this piece.
+    pub last: bool,
+}
+
+/// Some lines in the order in which they were read.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// So many lines before these were gone before they could be taken.
+    pub missed: u64,
+    bytes: Vec<u8>,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug)]
+struct Part {
+    id: Source,
+    name: Arc<str>,
+    kind: Kind,
+    at: i64,
+    first: bool,
+    last: bool,
+    /// Where its bytes end, after the `\n` of its last line.
+    end: usize,
+}
+
+impl Batch {
+    pub(super) fn new(missed: u64) -> Self {
+        Self { missed, bytes: Vec::new(), parts: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, id: Source, name: &Arc<str>, entry: &Entry, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        let Entry { kind, at, first, last, .. } = *entry;
+        self.parts.push(Part { id, name: name.clone(), kind, at, first, last, end: self.bytes.len() });
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.parts.is_empty() && self.missed == 0
+    }
+
+    /// The lines, oldest first.
+    pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        let mut begin = 0;
+        self.parts.iter().flat_map(move |part| {
+            let bytes = &self.bytes[begin..part.end];
+            begin = part.end;
+            let lines = bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|byte| *byte == b'\n');
+            let Part { id, kind, at, first, last, .. } = *part;
+            lines.map(move |bytes| Line { id, name: &part.name, kind, at, bytes, first, last })
+        })
+    }
+}
+
+/// Takes the lines of a [`Filter`]: those that were there, then those that come, each once and none
+/// left out without a word.
+#[derive(Debug)]
+pub struct Follower {
+    history: Arc<History>,
+    id: u64,
+    wake: Arc<Notify>,
+    /// The first line that was not there when it began.
+    live: u64,
+    last: Option<Instant>,
+}
+
+impl Follower {
+    pub(super) fn new(history: Arc<History>, filter: Filter, lines: usize) -> Self {
+        let (id, wake, live) = history.attach(filter, lines);
+        Self { history, id, wake, live, last: None }
+    }
+
+    /// The next of the lines that were there when it began. Never waits; `None`: that was all.
+    pub fn recent(&mut self) -> Option<Batch> {
+        self.history.take(self.id, self.live, false)
+    }
+
+    /// The next lines, waiting for them if there are none. May be dropped while it waits.
+    pub async fn next(&mut self) -> Batch {
+        loop {
+            if let Some(last) = self.last {
+                let followers = u32::try_from(self.history.viewers()).unwrap_or(u32::MAX);
+                sleep_until(last + PAUSE.max(Duration::from_secs(1) * followers / RATE)).await;
+            }
+            if let Some(batch) = self.history.take(self.id, u64::MAX, true) {
+                self.last = Some(Instant::now());
+                return batch;
+            }
+            self.wake.notified().await;
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.history.detach(self.id);
+    }
+}

@@ -1,0 +1,423 @@
+//! The recent lines of all instances, and who looks at them.
+//!
+//! The pump appends, once for each read; the supervisor's thread takes. The lock is held for a copy
+//! of at most [`BATCH`] bytes, never for I/O, so neither waits for the other's work. Lines that a
+//! follower has not taken when they go are counted for it. Nothing is held for an instance that has
+//! written nothing.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use memchr::memchr_iter;
+use tokio::sync::Notify;
+
+use super::{
+    follow::{Batch, Filter},
+    format::Kind,
+    input::Input,
+    ring::{Block, Limits, Place, Read, Ring, Run, Spare},
+};
+use crate::{machine::frame::Piece, spec::LogHistory};
+
+/// All instances together hold so many times what one may hold.
+const TOTAL: usize = 16;
+/// A batch for a follower ends with the entry that goes beyond so many bytes.
+pub(super) const BATCH: usize = 128 * 1024;
+
+/// Whose lines: an instance's by its id, or procrun's own.
+pub(super) type Source = Option<u32>;
+
+#[derive(Debug)]
+pub(super) struct History(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    limits: Limits,
+    shelves: BTreeMap<Source, Shelf>,
+    /// What all rings hold in memory.
+    cost: usize,
+    /// The number of the next line.
+    next: u64,
+    spare: Spare,
+    viewers: BTreeMap<u64, Viewer>,
+    next_viewer: u64,
+}
+
+/// The ring of one instance.
+#[derive(Debug)]
+struct Shelf {
+    name: Arc<str>,
+    ring: Ring,
+    /// The instance is gone; somebody may not have seen its last lines yet.
+    gone: bool,
+}
+
+/// What a follower has seen.
+#[derive(Debug)]
+struct Viewer {
+    filter: Filter,
+    /// It has taken everything before this number.
+    seen: u64,
+    /// And of these instances nothing before that one is wanted.
+    from: BTreeMap<Source, u64>,
+    missed: u64,
+    /// It found nothing and wants to be woken.
+    waiting: bool,
+    wake: Arc<Notify>,
+}
+
+impl Viewer {
+    fn begin(&self, source: Source) -> u64 {
+        self.from.get(&source).map_or(self.seen, |from| self.seen.max(*from))
+    }
+
+    /// These lines go.
+    fn count_lost(&mut self, source: Source, name: &str, block: &Block) {
+        if self.filter.takes(source, name) {
+            let begin = self.begin(source);
+            for entry in block.entries().iter().rev().take_while(|entry| entry.end() > begin) {
+                if self.filter.takes_kind(entry.kind) {
+                    self.missed += entry.end() - entry.seq.max(begin);
+                }
+            }
+        }
+    }
+}
+
+impl History {
+    pub(super) fn new(history: LogHistory) -> Self {
+        let limits = Limits {
+            lines: history.lines as usize,
+            bytes: usize::try_from(history.bytes).unwrap_or(usize::MAX / TOTAL),
+        };
+        Self(Mutex::new(State {
+            limits,
+            shelves: BTreeMap::new(),
+            cost: 0,
+            next: 0,
+            spare: Spare::default(),
+            viewers: BTreeMap::new(),
+            next_viewer: 0,
+        }))
+    }
+
+    /// Keeps lines of an instance.
+    pub(super) fn push(&self, source: Source, name: &str, run: Run<'_>) {
+        self.lock().push(source, name, run);
+    }
+
+    /// Keeps many lines of an instance with the memory that they were read to; `input` is other memory
+    /// afterwards.
+    pub(super) fn push_read(&self, source: Source, name: &str, input: &mut Input, read: &Read) {
+        let mut state = self.lock();
+        let limits = state.announce(source, name, read.kind, |_| 0);
+        if limits.lines == 0 {
+            return;
+        }
+        let kept = state.change(source, name, |ring, seq, spare, lost| {
+            ring.push_read(input, read, seq, limits, spare, lost).then_some(read.lines)
+        });
+        if !kept {
+            state.push(source, name, read.as_run(input));
+        }
+    }
+
+    /// An instance of this id and name is there (again): what it said before stays, unless it was
+    /// another one's.
+    pub(super) fn welcome(&self, id: u32, name: &str) {
+        let mut state = self.lock();
+        match state.shelves.get_mut(&Some(id)) {
+            Some(shelf) if *shelf.name == *name => shelf.gone = false,
+            Some(_) => state.forget(Some(id)),
+            None => {}
+        }
+    }
+
+    /// An instance is gone. Whoever follows now can still take its last lines.
+    pub(super) fn remove(&self, id: u32) {
+        let mut state = self.lock();
+        if state.viewers.is_empty() {
+            state.forget(Some(id));
+        } else if let Some(shelf) = state.shelves.get_mut(&Some(id)) {
+            shelf.gone = true;
+        }
+    }
+
+    /// Throws away what an instance said.
+    pub(super) fn clear(&self, id: u32) {
+        self.lock().forget(Some(id));
+    }
+
+    /// Gives memory back that only a busy pump needs.
+    pub(super) fn release(&self) {
+        self.lock().spare = Spare::default();
+    }
+
+    /// Adds a follower that begins with the last `lines` of each instance. It gets an id, what wakes
+    /// it, and the number of the first line that is not there yet.
+    pub(super) fn attach(&self, filter: Filter, lines: usize) -> (u64, Arc<Notify>, u64) {
+        let mut state = self.lock();
+        let taken = state.shelves.iter().filter(|(source, shelf)| filter.takes(**source, &shelf.name));
+        let from: BTreeMap<Source, u64> = taken
+            .map(|(source, shelf)| (*source, shelf.ring.last(lines, |kind| filter.takes_kind(kind))))
+            .collect();
+        let seen = from.values().copied().min().unwrap_or(state.next);
+        let wake = Arc::<Notify>::default();
+        let viewer = Viewer { filter, seen, from, missed: 0, waiting: false, wake: wake.clone() };
+        let id = state.next_viewer;
+        state.next_viewer += 1;
+        state.viewers.insert(id, viewer);
+        (id, wake, state.next)
+    }
+
+    /// A follower goes.
+    pub(super) fn detach(&self, viewer: u64) {
+        let mut state = self.lock();
+        state.viewers.remove(&viewer);
+        if state.viewers.is_empty() {
+            let gone = state.shelves.iter().filter(|(_, shelf)| shelf.gone);
+            let gone: Vec<Source> = gone.map(|(source, _)| *source).collect();
+            for source in gone {
+                state.forget(source);
+            }
+        }
+    }
+
+    /// How many follow.
+    pub(super) fn viewers(&self) -> usize {
+        self.lock().viewers.len()
+    }
+
+    /// What a follower has not taken yet, up to a batch and only what came before the number
+    /// `until`. `None`: nothing; with `wait` it is woken when there is something.
+    pub(super) fn take(&self, viewer: u64, until: u64, wait: bool) -> Option<Batch> {
+        let mut state = self.lock();
+        let State { shelves, next, viewers, .. } = &mut *state;
+        let viewer = viewers.get_mut(&viewer)?;
+        let until = until.min(*next);
+        let mut heads = BinaryHeap::new();
+        for (source, shelf) in &*shelves {
+            let begin = viewer.begin(*source);
+            if shelf.ring.end() > begin && viewer.filter.takes(*source, &shelf.name) {
+                let place = shelf.ring.find(begin);
+                if let Some((entry, _)) = shelf.ring.at(place) {
+                    heads.push(Reverse(Head { seq: entry.seq.max(begin), source: *source, place }));
+                }
+            }
+        }
+        let mut batch = Batch::new(mem::take(&mut viewer.missed));
+        viewer.seen = loop {
+            let Some(Reverse(head)) = heads.pop().filter(|Reverse(head)| head.seq < until) else {
+                break until;
+            };
+            if batch.size() >= BATCH {
+                break head.seq;
+            }
+            let Some(shelf) = shelves.get(&head.source) else { continue };
+            let Some((entry, block)) = shelf.ring.at(head.place) else { continue };
+            if viewer.filter.takes_kind(entry.kind) {
+                let bytes = block.bytes_of(head.place.entry);
+                batch.push(head.source, &shelf.name, entry, behind(bytes, head.seq - entry.seq));
+            }
+            let place = shelf.ring.after(head.place);
+            if let Some((entry, _)) = shelf.ring.at(place) {
+                heads.push(Reverse(Head { seq: entry.seq, source: head.source, place }));
+            }
+        };
+        viewer.from.retain(|_, from| *from > viewer.seen);
+        if batch.is_empty() {
+            viewer.waiting = wait;
+            return None;
+        }
+        Some(batch)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock may have cost lines; the rings are still what they say.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn push(&mut self, source: Source, name: &str, run: Run<'_>) {
+        let mut kept = run;
+        let limits = self.announce(source, name, run.kind, |limits| {
+            kept = run.tail(limits);
+            run.lines - kept.lines
+        });
+        if kept.lines > 0 {
+            self.change(source, name, |ring, seq, spare, lost| {
+                ring.push(kept, seq, limits, spare, lost);
+                Some(kept.lines)
+            });
+        }
+    }
+
+    /// Wakes those who wait for such lines, and counts for them as missed what will not be kept. What
+    /// limits hold for the lines?
+    fn announce(
+        &mut self,
+        source: Source,
+        name: &str,
+        kind: Kind,
+        skipped: impl FnOnce(Limits) -> usize,
+    ) -> Limits {
+        let mut limits = self.limits;
+        let mut concerned: Vec<&mut Viewer> = Vec::new();
+        for viewer in self.viewers.values_mut() {
+            if viewer.filter.takes(source, name) && viewer.filter.takes_kind(kind) {
+                concerned.push(viewer);
+            }
+        }
+        if !concerned.is_empty() {
+            // Who follows should see a burst whole.
+            limits.lines = usize::MAX;
+        }
+        let skipped = skipped(limits) as u64;
+        for viewer in concerned {
+            viewer.missed += skipped;
+            if mem::take(&mut viewer.waiting) {
+                viewer.wake.notify_one();
+            }
+        }
+        limits
+    }
+
+    /// Lets `add` append lines to a ring, and says how many; keeps the bound for all rings. False if
+    /// nothing was added.
+    fn change(
+        &mut self,
+        source: Source,
+        name: &str,
+        add: impl FnOnce(&mut Ring, u64, &mut Spare, &mut dyn FnMut(&Block)) -> Option<usize>,
+    ) -> bool {
+        let Self { limits, shelves, cost, next, spare, viewers, .. } = self;
+        let shelf = shelves.entry(source).or_insert_with(|| Shelf::new(name));
+        let before = shelf.ring.cost();
+        let added = add(&mut shelf.ring, *next, spare, &mut |block| {
+            for viewer in viewers.values_mut() {
+                viewer.count_lost(source, name, block);
+            }
+        });
+        *next += added.unwrap_or(0) as u64;
+        *cost = *cost + shelf.ring.cost() - before;
+        while *cost > limits.bytes.saturating_mul(TOTAL) {
+            let rings = shelves.iter_mut().filter_map(|(key, it)| Some((it.ring.oldest()?, *key, it)));
+            let Some((_, key, oldest)) = rings.min_by_key(|(seq, ..)| *seq) else { break };
+            let Shelf { name, ring, .. } = oldest;
+            *cost -= ring.cost();
+            ring.drop_oldest(spare, |block| {
+                for viewer in viewers.values_mut() {
+                    viewer.count_lost(key, name, block);
+                }
+            });
+            *cost += ring.cost();
+        }
+        added.is_some()
+    }
+
+    fn forget(&mut self, source: Source) {
+        if let Some(Shelf { name, mut ring, .. }) = self.shelves.remove(&source) {
+            self.cost -= ring.cost();
+            while ring.oldest().is_some() {
+                ring.drop_oldest(&mut self.spare, |block| {
+                    for viewer in self.viewers.values_mut() {
+                        viewer.count_lost(source, &name, block);
+                    }
+                });
+            }
+        }
+    }
+}
+
+impl Shelf {
+    fn new(name: &str) -> Self {
+        Self { name: name.into(), ring: Ring::default(), gone: false }
+    }
+}
+
+/// The next entry of an instance that a follower has not taken.
+#[derive(Debug)]
+struct Head {
+    seq: u64,
+    source: Source,
+    place: Place,
+}
+
+impl PartialEq for Head {
+    fn eq(&self, other: &Self) -> bool {
+        self.seq == other.seq
+    }
+}
+
+impl Eq for Head {}
+
+impl PartialOrd for Head {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Head {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        // No two lines have the same number.
+        self.seq.cmp(&other.seq)
+    }
+}
+
+/// The bytes behind so many lines.
+fn behind(bytes: &[u8], lines: u64) -> &[u8] {
+    let nth = usize::try_from(lines).ok().and_then(|lines| lines.checked_sub(1));
+    let begin = nth.and_then(|nth| memchr_iter(b'\n', bytes).nth(nth)).map_or(0, |at| at + 1);
+    &bytes[begin..]
+}
+
+/// Puts the lines of one chunk together again, so that they are kept with one copy.
+#[derive(Debug)]
+pub(super) struct Gather<'a> {
+    chunk: &'a [u8],
+    kind: Kind,
+    at: i64,
+    from: usize,
+    /// After the last line's `\n`.
+    to: usize,
+    lines: usize,
+}
+
+impl<'a> Gather<'a> {
+    pub(super) fn new(chunk: &'a [u8], kind: Kind, at: i64) -> Self {
+        Self { chunk, kind, at, from: 0, to: 0, lines: 0 }
+    }
+
+    /// The next line. Lines that stand in the chunk one behind the other become one run.
+    #[inline]
+    pub(super) fn piece(&mut self, piece: Piece<'_>, mut keep: impl FnMut(Run<'_>)) {
+        let at = (piece.bytes.as_ptr() as usize).wrapping_sub(self.chunk.as_ptr() as usize);
+        let whole = piece.first && piece.last;
+        if whole && at < self.chunk.len() {
+            if at != self.to || self.lines == 0 {
+                self.end(&mut keep);
+                self.from = at;
+            }
+            self.to = at + piece.bytes.len() + 1;
+            self.lines += 1;
+        } else {
+            self.end(&mut keep);
+            let (first, last) = (piece.first, piece.last);
+            keep(Run { bytes: piece.bytes, lines: 1, kind: self.kind, at: self.at, first, last });
+        }
+    }
+
+    /// Hands out what is gathered.
+    pub(super) fn end(&mut self, mut keep: impl FnMut(Run<'_>)) {
+        if self.lines > 0 {
+            let bytes = &self.chunk[self.from..self.to - 1];
+            keep(Run { bytes, lines: self.lines, kind: self.kind, at: self.at, first: true, last: true });
+            self.lines = 0;
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What the pump reads into, and what becomes of a big read: its memory itself is kept.
+//!
+//! Knows how much of its memory was touched, since untouched pages cost nothing. Never reads.
+
+use std::{io, ops::Deref};
+
+use crate::sys::pages::Pages;
+
+/// One read takes so much at most.
+pub(super) const INPUT: usize = 256 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Input {
+    pages: Pages,
+    touched: usize,
+}
+
+impl Input {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { pages: Pages::new(INPUT)?, touched: 0 })
+    }
+
+    /// Where to read to.
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        &mut self.pages
+    }
+
+    /// So many bytes were read.
+    pub(super) fn touch(&mut self, count: usize) {
+        self.touched = self.touched.max(count);
+    }
+
+    /// What it holds in memory, in bytes.
+    pub(super) fn cost(&self) -> usize {
+        self.touched.next_multiple_of(4096)
+    }
+
+    /// Gives the memory back to the kernel.
+    pub(super) fn release(&mut self) {
+        self.pages.release();
+        self.touched = 0;
+    }
+}
+
+impl Deref for Input {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.pages
+    }
+}

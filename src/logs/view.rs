@@ -1,0 +1,164 @@
+//! What the lines of a follower look like: the forms of the console, for `procrun logs`.
+//!
+//! Pure: bytes in, bytes out; where they go is the caller's.
+
+use std::collections::HashMap;
+
+use super::{
+    dayjs,
+    follow::Line,
+    format::{self, Identity, OWN_NAME, Put},
+    own::OwnLine,
+    stamp::{StampId, Stamps},
+};
+use crate::{machine::frame::Piece, spec::LogStyle};
+
+/// Puts lines into a form.
+#[derive(Debug)]
+pub struct View {
+    style: LogStyle,
+    stamps: Stamps,
+    stamp: Option<StampId>,
+    key_value_stamp: StampId,
+    width: usize,
+    colours: bool,
+    highlight: Option<Vec<u8>>,
+    identities: HashMap<u32, Identity>,
+}
+
+/// Swaps foreground and background, and back.
+const HIGHLIGHT: [&[u8]; 2] = [b"\x1b[7m", b"\x1b[27m"];
+
+impl View {
+    /// A form. `date_format` is a day.js pattern for a time before each line; `highlight` marks a text
+    /// in the lines, if there are colours.
+    pub fn new(style: LogStyle, date_format: Option<&str>, colours: bool, highlight: Option<&str>) -> Self {
+        let mut stamps = Stamps::new();
+        let stamp = date_format.map(|pattern| stamps.find(pattern));
+        let key_value_stamp = stamp.unwrap_or_else(|| stamps.find(dayjs::KEY_VALUE));
+        let highlight = highlight.filter(|text| colours && !text.is_empty());
+        let highlight = highlight.map(|text| text.as_bytes().to_vec());
+        Self {
+            style,
+            stamps,
+            stamp,
+            key_value_stamp,
+            width: 0,
+            colours,
+            highlight,
+            identities: HashMap::new(),
+        }
+    }
+
+    /// Makes room for the label of an instance.
+    pub fn widen(&mut self, id: Option<u32>, name: &str) {
+        let label = id.map_or_else(|| OWN_NAME.to_owned(), |id| format::label(id, name));
+        self.width = self.width.max(label.chars().count());
+    }
+
+    /// Appends a line in this form.
+    pub fn line(&mut self, line: Line<'_>, to: &mut Vec<u8>) {
+        let Some(id) = line.id else { return self.own(line, to) };
+        let piece = Piece { bytes: line.bytes, first: line.first, last: line.last };
+        let Self { style, stamps, stamp, .. } = self;
+        let who = self.identities.entry(id).or_insert_with(|| Identity::new(id, line.name));
+        if who.name() != line.name {
+            *who = Identity::new(id, line.name);
+        }
+        match style {
+            LogStyle::Prefix => {
+                let label = who.label();
+                self.width = self.width.max(label.chars().count());
+                let colour = self.colours.then(|| format::colour(id));
+                to.put(&format::prefix(&label, self.width, colour));
+                if let Some(id) = *stamp {
+                    format::stamp(stamps.text(id, line.at), to);
+                }
+                marked(self.highlight.as_deref(), piece, to);
+            }
+            LogStyle::Raw => {
+                if let Some(id) = *stamp {
+                    format::stamp(stamps.text(id, line.at), to);
+                }
+                marked(self.highlight.as_deref(), piece, to);
+            }
+            LogStyle::Json => {
+                let time = stamps.text(stamp.unwrap_or(StampId::ISO), line.at);
+                format::record(who, line.kind, time, piece, false, to);
+            }
+            LogStyle::KeyValue => {
+                let time = stamps.text(self.key_value_stamp, line.at);
+                format::key_value(who, line.kind, time, piece, to);
+            }
+        }
+    }
+
+    /// As [`View::line`] for a line whose time is not known.
+    pub fn undated(&mut self, line: Line<'_>, to: &mut Vec<u8>) {
+        let stamp = self.stamp.take();
+        self.line(line, to);
+        self.stamp = stamp;
+    }
+
+    /// One of procrun's own lines: made of its text alone.
+    fn own(&mut self, line: Line<'_>, to: &mut Vec<u8>) {
+        let message = String::from_utf8_lossy(line.bytes);
+        let own = OwnLine { at: line.at, ..OwnLine::new(tracing::Level::INFO, message.into_owned()) };
+        self.width = self.width.max(OWN_NAME.len());
+        match self.style {
+            LogStyle::Prefix | LogStyle::Raw => {
+                let time = self.stamp.map(|id| self.stamps.text(id, line.at));
+                own.text(self.width, self.colours, time, to);
+            }
+            LogStyle::Json => own.record(self.stamps.text(self.stamp.unwrap_or(StampId::ISO), line.at), to),
+            LogStyle::KeyValue => own.key_value(self.stamps.text(self.key_value_stamp, line.at), to),
+        }
+    }
+}
+
+fn marked(highlight: Option<&[u8]>, piece: Piece<'_>, to: &mut Vec<u8>) {
+    let Some(wanted) = highlight else { return format::text(piece, to) };
+    let mut bytes = Vec::with_capacity(piece.bytes.len());
+    let mut rest = 0;
+    for at in memchr::memmem::find_iter(piece.bytes, wanted) {
+        bytes.extend_from_slice(&piece.bytes[rest..at]);
+        bytes.extend_from_slice(HIGHLIGHT[0]);
+        bytes.extend_from_slice(wanted);
+        bytes.extend_from_slice(HIGHLIGHT[1]);
+        rest = at + wanted.len();
+    }
+    bytes.extend_from_slice(&piece.bytes[rest..]);
+    format::text(Piece { bytes: &bytes, ..piece }, to);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::format::Kind, *};
+
+    fn line(id: Option<u32>, name: &'static str, bytes: &'static [u8]) -> Line<'static> {
+        Line { id, name, kind: Kind::Out, at: 0, bytes, first: true, last: true }
+    }
+
+    fn shown(view: &mut View, line: Line<'_>) -> String {
+        let mut to = Vec::new();
+        view.line(line, &mut to);
+        String::from_utf8(to).unwrap()
+    }
+
+    #[test]
+    fn lines_look_as_on_the_console() {
+        let mut view = View::new(LogStyle::Prefix, Some("x"), false, Some("x"));
+        view.widen(Some(10), "worker");
+        assert_eq!(shown(&mut view, line(Some(0), "api", b"text")), "0|api     | 0: text\n");
+        assert_eq!(shown(&mut view, line(None, "", b"warn: odd")), "procrun   | 0: warn: odd\n");
+        let mut view = View::new(LogStyle::Raw, None, true, Some("ERR"));
+        assert_eq!(
+            shown(&mut view, line(Some(0), "api", b"ERR and ERR")),
+            "\x1b[7mERR\x1b[27m and \x1b[7mERR\x1b[27m\n"
+        );
+        let mut view = View::new(LogStyle::Json, None, false, None);
+        let record: serde_json::Value =
+            serde_json::from_str(&shown(&mut view, line(Some(3), "api", b"a\"b"))).unwrap();
+        assert_eq!((&record["message"], &record["process_id"]), (&"a\"b".into(), &3.into()));
+    }
+}

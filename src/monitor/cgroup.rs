@@ -1,0 +1,198 @@
+//! What the container may use and uses: cgroup v1, v2, and machines with both trees.
+//!
+//! The usage that a kernel reports counts the page cache, which goes when memory is needed: `memory`
+//! here is what does not. Each figure is looked for where its controller is.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use crate::sys::cgroups::{self, Place};
+
+/// Two looks that are closer together give the same CPU figure.
+const CLOSE: Duration = Duration::from_millis(200);
+/// v1 writes "no limit" as the largest number of whole pages; nobody has a machine with an exbibyte.
+const NO_LIMIT: u64 = 1 << 60;
+
+/// The figures of the container. What its kernel does not say is `None`.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct CgroupUsage {
+    /// Bytes that cannot be had back: anonymous and shared memory, and on v2 the kernel's own
+    /// without what it can shrink.
+    pub memory: Option<u64>,
+    /// Bytes as the kernel charges them, page cache included: what is compared with the limit.
+    pub charged: Option<u64>,
+    /// The smallest limit of the group and those above it, in bytes.
+    pub memory_limit: Option<u64>,
+    /// Times the kernel has killed something here because of the limit (v2).
+    pub oom_kills: Option<u64>,
+    /// Percent of one core since the last look. `None` too at the first one.
+    pub cpu: Option<f32>,
+    /// The smallest quota of the group and those above it, in CPUs.
+    pub cpu_quota: Option<f32>,
+    /// How long the group has had to wait because of its quota, all in all.
+    pub throttled: Option<Duration>,
+    /// Processes and threads.
+    pub tasks: Option<u64>,
+    /// The smallest limit for them.
+    pub tasks_limit: Option<u64>,
+}
+
+/// Reads the figures of this process's container.
+#[derive(Debug)]
+pub struct Cgroup {
+    memory: Option<Place>,
+    cpu: Option<Place>,
+    /// v1 counts CPU time in a controller of its own.
+    cpuacct: Option<Place>,
+    pids: Option<Place>,
+    last: Option<Last>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    at: Instant,
+    used: Duration,
+    cpu: Option<f32>,
+}
+
+impl Cgroup {
+    /// Finds the groups of this process.
+    pub fn find() -> Self {
+        Self::below(Path::new("/"))
+    }
+
+    /// The same where `/` is another directory: a recorded tree.
+    pub fn below(root: &Path) -> Self {
+        // Where both trees are mounted a controller is in one of them; but v2 has a `cpu.stat` also
+        // where the controller is in v1.
+        let with = |controller: &str, [v1, v2]: [&str; 2]| {
+            let has = |place: &Place| {
+                let file = if place.v2 { v2 } else { v1 };
+                place.dirs.first().is_some_and(|dir| dir.join(file).exists())
+            };
+            let mut places = cgroups::places(root, controller);
+            places.sort_by_key(|place| place.v2);
+            places.into_iter().find(has)
+        };
+        Self {
+            memory: with("memory", ["memory.usage_in_bytes", "memory.stat"]),
+            cpu: with("cpu", ["cpu.cfs_quota_us", "cpu.stat"]),
+            cpuacct: with("cpuacct", ["cpuacct.usage", "cpu.stat"]),
+            pids: with("pids", ["pids.current", "pids.current"]),
+            last: None,
+        }
+    }
+
+    /// The figures now.
+    pub fn sample(&mut self, now: Instant) -> CgroupUsage {
+        let mut usage = CgroupUsage::default();
+        if let Some(place) = &self.memory {
+            memory(place, &mut usage);
+        }
+        if let Some(place) = &self.cpu {
+            let stat = place.own("cpu.stat").unwrap_or_default();
+            usage.throttled = if place.v2 {
+                value(&stat, "throttled_usec").map(Duration::from_micros)
+            } else {
+                value(&stat, "throttled_time").map(Duration::from_nanos)
+            };
+            let quotas = place.dirs.iter().filter_map(|dir| quota(dir, place.v2));
+            usage.cpu_quota = quotas.min_by(f32::total_cmp);
+        }
+        if let Some(place) = &self.pids {
+            usage.tasks = place.number("pids.current");
+            usage.tasks_limit = place.dirs.iter().filter_map(|dir| number(&dir.join("pids.max"))).min();
+        }
+        usage.cpu = self.cpu(now);
+        usage
+    }
+
+    fn cpu(&mut self, now: Instant) -> Option<f32> {
+        let place = self.cpuacct.as_ref()?;
+        let used = if place.v2 {
+            Duration::from_micros(value(&place.own("cpu.stat")?, "usage_usec")?)
+        } else {
+            Duration::from_nanos(place.number("cpuacct.usage")?)
+        };
+        let Some(last) = self.last else {
+            self.last = Some(Last { at: now, used, cpu: None });
+            return None;
+        };
+        let time = now.saturating_duration_since(last.at);
+        if time < CLOSE {
+            return last.cpu;
+        }
+        // Less than before: it is another group, as after a checkpoint was restored.
+        let cpu = used.checked_sub(last.used).map(|used| 100.0 * used.as_secs_f32() / time.as_secs_f32());
+        self.last = Some(Last { at: now, used, cpu });
+        cpu
+    }
+}
+
+impl Place {
+    /// A file of the group itself.
+    fn own(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.dirs.first()?.join(name)).ok()
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        number(&self.dirs.first()?.join(name))
+    }
+}
+
+fn memory(place: &Place, usage: &mut CgroupUsage) {
+    let stat = place.own("memory.stat").unwrap_or_default();
+    if place.v2 {
+        let anon = value(&stat, "anon");
+        let shared = value(&stat, "shmem");
+        usage.memory = anon.zip(shared).map(|(anon, shared)| anon + shared + kernel(&stat));
+        usage.charged = place.number("memory.current");
+        usage.memory_limit = place.dirs.iter().filter_map(|dir| number(&dir.join("memory.max"))).min();
+        usage.oom_kills = place.own("memory.events").and_then(|events| value(&events, "oom_kill"));
+    } else {
+        // `total_`: with the groups below. v1 does not say how much of the kernel's memory can shrink.
+        let sum = value(&stat, "total_rss").zip(value(&stat, "total_shmem").or(Some(0)));
+        usage.memory = sum.map(|(anon, shared)| anon + shared);
+        usage.charged = place.number("memory.usage_in_bytes");
+        let limits = place.dirs.iter().filter_map(|dir| number(&dir.join("memory.limit_in_bytes")));
+        let limits = limits.chain(value(&stat, "hierarchical_memory_limit"));
+        usage.memory_limit = limits.filter(|limit| *limit < NO_LIMIT).min();
+    }
+}
+
+/// The kernel's memory without what it can shrink, of a v2 `memory.stat`.
+fn kernel(stat: &str) -> u64 {
+    let of = |name| value(stat, name).unwrap_or(0);
+    match value(stat, "kernel") {
+        Some(kernel) => kernel.saturating_sub(of("slab_reclaimable")),
+        // Before Linux 5.18 there is no sum.
+        None => ["kernel_stack", "pagetables", "percpu", "slab_unreclaimable"].into_iter().map(of).sum(),
+    }
+}
+
+/// CPUs. `None`: no quota.
+fn quota(dir: &Path, v2: bool) -> Option<f32> {
+    let (quota, period) = if v2 {
+        let text = fs::read_to_string(dir.join("cpu.max")).ok()?;
+        let (quota, period) = text.trim().split_once(' ')?;
+        (quota.parse::<u64>().ok()?, period.parse::<u64>().ok()?)
+    } else {
+        (number(&dir.join("cpu.cfs_quota_us"))?, number(&dir.join("cpu.cfs_period_us"))?)
+    };
+    (quota > 0 && period > 0).then(|| quota as f32 / period as f32)
+}
+
+/// A file that holds one number. `None` too for `max` and for -1, which both say that there is no
+/// limit.
+fn number(path: &PathBuf) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// The number behind a name in a file of such pairs.
+fn value(text: &str, name: &str) -> Option<u64> {
+    let number = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok();
+    text.lines().find_map(number)
+}

@@ -1,0 +1,308 @@
+//! One look through `/proc` for all who want figures.
+//!
+//! Costs about 6 µs for a process of a worker, and for a stranger an eighth of that: its `stat` is
+//! looked at every eighth time. Holds one descriptor for each process of a worker, up to
+//! [`MAX_OPEN`]. Whoever wants no figures any more drops it.
+
+use std::{
+    collections::HashMap,
+    ffi::OsStr,
+    fmt::Write as _,
+    fs::{self, File},
+    hash::Hash,
+    io::Read as _,
+    os::unix::fs::FileExt as _,
+    time::{Duration, Instant},
+};
+
+use super::{
+    owners::{self, Kin},
+    stat::{self, Stat},
+    ticks::{self, Before, Member},
+    usage::{Host, Sample, Usage},
+};
+use crate::sys::{cpus, reap::Pid, tree::Root, units};
+
+/// So many `stat` files stay open between two looks.
+const MAX_OPEN: usize = 2048;
+/// Two looks that are closer together give the same CPU figures: a clock tick is 10 ms.
+const CLOSE: Duration = Duration::from_millis(200);
+/// A process that belongs to no worker is looked at again after so many looks.
+const STRANGER: u32 = 8;
+
+/// What is remembered of a process from one look to the next.
+#[derive(Debug)]
+struct Known {
+    stat: Stat,
+    /// It belonged to a worker.
+    member: bool,
+    /// The entry of its environment that tells whose it is; empty if it has none. `None`: nobody had
+    /// to know yet.
+    marker: Option<Box<[u8]>>,
+    file: Option<File>,
+    /// The look in which it was last there.
+    look: u32,
+}
+
+/// Measures trees of processes. `K` names a worker.
+#[derive(Debug)]
+pub struct Sampler<K> {
+    known: HashMap<Pid, Known>,
+    /// What the CPU figures start from.
+    before: HashMap<Pid, Before>,
+    last: Option<Last<K>>,
+    look: u32,
+    host: Host,
+    text: Vec<u8>,
+    path: String,
+    me: Pid,
+}
+
+/// The last look that CPU figures were made from.
+#[derive(Debug)]
+struct Last<K> {
+    at: Instant,
+    /// In ticks since the machine started.
+    ticks: u64,
+    cpu: HashMap<K, (Option<Pid>, f32)>,
+    own: f32,
+}
+
+impl<K: Copy + Eq + Hash> Default for Sampler<K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K: Copy + Eq + Hash> Sampler<K> {
+    /// One that has not looked yet: its first CPU figures are averages since each process started.
+    pub fn new() -> Self {
+        Self {
+            known: HashMap::new(),
+            before: HashMap::new(),
+            last: None,
+            look: 0,
+            host: Host::default(),
+            text: Vec::new(),
+            path: String::new(),
+            me: Pid::try_from(std::process::id()).unwrap_or(Pid::MAX),
+        }
+    }
+
+    /// Figures of the trees of these workers, in their order. For those that `detailed` says, also what
+    /// is dear: PSS and open files.
+    pub fn sample(&mut self, now: Instant, roots: &[(K, Root)], detailed: impl Fn(&K) -> bool) -> Sample<K> {
+        let since_boot = units::ticks_since_boot();
+        let all = self.look();
+        let owners = self.owners(&all, roots);
+        let mut members = Vec::new();
+        let mut usages = vec![Usage::default(); roots.len()];
+        let mut own = Usage::default();
+        let page = units::page_size();
+        for (Kin { pid, .. }, owner) in all.iter().zip(&owners) {
+            let Some(known) = self.known.get_mut(pid) else { continue };
+            known.member = owner.is_some() || *pid == self.me;
+            if !known.member {
+                known.file = None;
+            }
+            let usage = match owner {
+                Some(owner) => {
+                    members.push(Member { pid: *pid, owner: *owner, stat: known.stat });
+                    &mut usages[*owner]
+                }
+                None if *pid == self.me => &mut own,
+                None => continue,
+            };
+            usage.processes += 1;
+            usage.threads += known.stat.threads;
+            usage.rss += known.stat.pages * page;
+            if owner.is_some_and(|owner| detailed(&roots[owner].0)) {
+                let first = usage.processes == 1;
+                add(&mut usage.pss, pss(*pid), first);
+                add(&mut usage.open_files, open_files(*pid), first);
+            }
+        }
+        self.cpu(now, since_boot, roots, &members, &mut usages, &mut own);
+        self.host.refresh();
+        let workers = roots.iter().map(|(key, _)| *key).zip(usages).collect();
+        Sample { workers, own, host: self.host.figures() }
+    }
+
+    /// Reads what is there of all processes.
+    fn look(&mut self) -> Vec<Kin> {
+        self.look = self.look.wrapping_add(1);
+        let mut all = Vec::with_capacity(self.known.len() + 16);
+        let mut open = self.known.values().filter(|known| known.file.is_some()).count();
+        // Without `/proc` nothing is known of anybody.
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Some(pid) = as_pid(&entry.file_name()) else { continue };
+            if let Some(stat) = self.stat(pid, &mut open) {
+                all.push(Kin { pid, parent: stat.parent, session: stat.session });
+            }
+        }
+        let look = self.look;
+        self.known.retain(|_, known| known.look == look);
+        all
+    }
+
+    fn stat(&mut self, pid: Pid, open: &mut usize) -> Option<Stat> {
+        let Self { known, look, text, path, .. } = self;
+        if let Some(known) = known.get_mut(&pid) {
+            let skipped = !known.member && look.wrapping_add(pid.unsigned_abs()) % STRANGER != 0;
+            // A file that was opened for an earlier process of this id says that it is gone.
+            let stat = match &known.file {
+                _ if skipped => Some(known.stat),
+                Some(file) => read_at(file, text).and_then(|()| stat::parse(text)),
+                None => None,
+            };
+            if let Some(stat) = stat {
+                known.stat = stat;
+                known.look = *look;
+                return Some(stat);
+            }
+            *open -= usize::from(known.file.take().is_some());
+        }
+        path.clear();
+        // Writing to a string cannot fail.
+        let _ = write!(path, "/proc/{pid}/stat");
+        let file = File::open(&path).ok()?;
+        read_at(&file, text)?;
+        let stat = stat::parse(text)?;
+        let file = (*open < MAX_OPEN).then_some(file);
+        *open += usize::from(file.is_some());
+        match known.get_mut(&pid).filter(|known| known.stat.start == stat.start) {
+            Some(known) => {
+                known.stat = stat;
+                known.file = file;
+                known.look = *look;
+            }
+            None => {
+                known.insert(pid, Known { stat, member: false, marker: None, file, look: *look });
+            }
+        }
+        Some(stat)
+    }
+
+    fn owners(&mut self, all: &[Kin], roots: &[(K, Root)]) -> Vec<Option<usize>> {
+        let roots = || roots.iter().map(|(_, root)| root).enumerate();
+        let leaders = roots().filter_map(|(at, root)| Some((root.leader?, at))).collect();
+        let markers: HashMap<&[u8], usize> =
+            roots().filter_map(|(at, root)| Some((root.marker.as_deref()?.as_bytes(), at))).collect();
+        // They all have one name.
+        let name = markers.keys().next().and_then(|marker| marker.split(|byte| *byte == b'=').next());
+        owners::assign(all, self.me, &leaders, |at| {
+            let (name, pid) = (name?, all[at].pid);
+            let known = self.known.get_mut(&pid)?;
+            let marker = known.marker.get_or_insert_with(|| environment_entry(pid, name).unwrap_or_default());
+            markers.get(&**marker).copied()
+        })
+    }
+
+    /// Fills in the CPU figures, and remembers what the next ones start from.
+    fn cpu(
+        &mut self,
+        now: Instant,
+        since_boot: u64,
+        roots: &[(K, Root)],
+        members: &[Member],
+        usages: &mut [Usage],
+        own: &mut Usage,
+    ) {
+        let me = self.known.get(&self.me).map(|known| known.stat);
+        let last = self.last.as_ref();
+        let since_last = last.map(|last| now.saturating_duration_since(last.at));
+        let most = 100.0 * cpus::of_the_machine() as f32;
+        let percent = |ticks: u64, time: f64| {
+            let time = time.max(1.0 / units::ticks_a_second() as f64);
+            let percent = 100.0 * ticks as f64 / units::ticks_a_second() as f64 / time;
+            (percent as f32).min(most)
+        };
+        let age = |start: u64| since_boot.saturating_sub(start) as f64 / units::ticks_a_second() as f64;
+        let starts: HashMap<Pid, u64> =
+            members.iter().map(|member| (member.pid, member.stat.start)).collect();
+        let ticks = ticks::used(roots.len(), members, &self.before, last.map_or(0, |last| last.ticks));
+        for ((key, root), (usage, ticks)) in roots.iter().zip(usages.iter_mut().zip(ticks)) {
+            if usage.processes == 0 {
+                continue;
+            }
+            let leader = root.leader;
+            let repeated = last
+                .filter(|_| since_last.is_some_and(|since| since < CLOSE))
+                .and_then(|last| last.cpu.get(key).filter(|(of, _)| *of == leader));
+            usage.cpu = Some(repeated.map_or_else(
+                || {
+                    let start = leader.and_then(|leader| starts.get(&leader));
+                    let whole = start.map_or(f64::INFINITY, |start| age(*start));
+                    let since = since_last.map_or(f64::INFINITY, |since| since.as_secs_f64());
+                    // With nothing to compare with and without a main process nobody knows: that is 0.
+                    percent(ticks, whole.min(since))
+                },
+                |(_, cpu)| *cpu,
+            ));
+        }
+        let before = self.before.get(&self.me).copied();
+        own.cpu = me.map(|me| match (last, since_last) {
+            (Some(last), Some(since)) if since < CLOSE => last.own,
+            (Some(_), Some(since)) => {
+                percent(me.own.saturating_sub(before.map_or(0, |it| it.own)), since.as_secs_f64())
+            }
+            _ => percent(me.own, age(me.start)),
+        });
+        if since_last.is_some_and(|since| since < CLOSE) {
+            return;
+        }
+        let cpu = roots.iter().zip(&*usages);
+        let cpu = cpu.filter_map(|((key, root), usage)| Some((*key, (root.leader, usage.cpu?)))).collect();
+        self.last = Some(Last { at: now, ticks: since_boot, cpu, own: own.cpu.unwrap_or(0.0) });
+        self.before = members.iter().map(|member| (member.pid, member.stat.into())).collect();
+        self.before.extend(me.map(|me| (self.me, me.into())));
+    }
+}
+
+fn as_pid(name: &OsStr) -> Option<Pid> {
+    name.to_str()?.parse().ok()
+}
+
+/// Reads the file from its beginning. `None`: the process is gone.
+fn read_at(file: &File, text: &mut Vec<u8>) -> Option<()> {
+    // More than 52 numbers and a name take.
+    text.resize(2048, 0);
+    let count = file.read_at(text, 0).ok().filter(|count| *count > 0)?;
+    text.truncate(count);
+    Some(())
+}
+
+/// The entry of this name in the environment a process was started with, `NAME=` included.
+fn environment_entry(pid: Pid, name: &[u8]) -> Option<Box<[u8]>> {
+    let mut environ = Vec::new();
+    // 2 MiB is what the kernel lets a program have of arguments and environment, usually.
+    File::open(format!("/proc/{pid}/environ")).ok()?.take(2 << 20).read_to_end(&mut environ).ok()?;
+    let is_it = |entry: &&[u8]| entry.strip_prefix(name).is_some_and(|rest| rest.starts_with(b"="));
+    environ.split(|byte| *byte == 0).find(is_it).map(Into::into)
+}
+
+/// Adds to a sum that is unknown when one of its parts is.
+fn add(sum: &mut Option<u64>, part: Option<u64>, first: bool) {
+    let before = if first { Some(0) } else { *sum };
+    *sum = before.zip(part).map(|(sum, part)| sum + part);
+}
+
+/// The memory of a process in bytes, of which it is charged its share only. `None`: the kernel does
+/// not say it of somebody else's without CAP_SYS_PTRACE.
+fn pss(pid: Pid) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// How many descriptors a process has open. `None`: somebody else's.
+fn open_files(pid: Pid) -> Option<u64> {
+    let path = format!("/proc/{pid}/fd");
+    // Linux 6.2 and later say it in one call.
+    match fs::metadata(&path).map(|found| found.len()) {
+        Ok(0) => fs::read_dir(&path).ok().map(|entries| entries.count() as u64),
+        Ok(count) => Some(count),
+        Err(_) => None,
+    }
+}

@@ -1,0 +1,85 @@
+//! What `/proc/PID/stat` says, read from its bytes (proc_pid_stat(5)).
+//!
+//! Pure. The name of a process may be any bytes, `)` and spaces included: what counts comes behind its
+//! last `)`.
+
+use memchr::memrchr;
+
+use crate::sys::reap::Pid;
+
+/// One process at one moment. Times are in clock ticks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stat {
+    pub(super) parent: Pid,
+    pub(super) session: Pid,
+    /// User and system time of its own, all threads.
+    pub(super) own: u64,
+    /// User and system time of the children it has waited for, and of theirs.
+    pub(super) children: u64,
+    pub(super) threads: u32,
+    /// When it started, since the machine did. With the process id it names a process for good.
+    pub(super) start: u64,
+    /// Resident memory in pages.
+    pub(super) pages: u64,
+}
+
+/// Reads the text of a `stat` file.
+pub(super) fn parse(text: &[u8]) -> Option<Stat> {
+    let behind = memrchr(b')', text)? + 1;
+    let text = std::str::from_utf8(&text[behind..]).ok()?;
+    // The first is field 3, the state.
+    let mut fields = text.split_ascii_whitespace();
+    let mut skip = |count: usize| fields.nth(count);
+    let parent = skip(1)?.parse().ok()?;
+    let session = skip(1)?.parse().ok()?;
+    let mut number = |count: usize| -> Option<u64> {
+        // Some are signed, but never negative for long: children's times were on some kernels.
+        let number: i64 = skip(count)?.parse().ok()?;
+        Some(number.max(0).unsigned_abs())
+    };
+    let own = number(7)? + number(0)?;
+    let children = number(0)? + number(0)?;
+    let threads = u32::try_from(number(2)?).unwrap_or(u32::MAX);
+    let start = number(1)?;
+    let pages = number(1)?;
+    Some(Stat { parent, session, own, children, threads, start, pages })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Stat, parse};
+
+    const REST: &str = "S 7 4242 4243 34816 4242 4194560 1111 2222 3 4 150 25 60 6 20 0 11 0 987654 1000000000 2500 \
+        18446744073709551615 1 1 0 0 0 0 0 4096 81923 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
+    const EXPECTED: Stat =
+        Stat { parent: 7, session: 4243, own: 175, children: 66, threads: 11, start: 987_654, pages: 2500 };
+
+    fn named(name: &[u8]) -> Vec<u8> {
+        [b"4242 (", name, b") ", REST.as_bytes()].concat()
+    }
+
+    #[test]
+    fn a_process_may_have_any_name() {
+        for name in [&b"node"[..], b"", b"a b", b") S 1 1 1", b"((", b"x) (y", b"\xff\n1 (z) R 1"] {
+            assert_eq!(parse(&named(name)), Some(EXPECTED), "{}", name.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn children_with_negative_times_have_none() {
+        let text = String::from_utf8(named(b"x")).unwrap().replace(" 60 6 ", " -60 6 ");
+        assert_eq!(parse(text.as_bytes()).map(|stat| stat.children), Some(6));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_cut_or_garbage_is_no_process(cut in 0usize..120, text in prop::collection::vec(any::<u8>(), 0..80)) {
+            let whole = named(b"x");
+            let short = &whole[..cut.min(whole.len())];
+            prop_assert!(parse(short).is_none_or(|stat| stat.parent == EXPECTED.parent));
+            parse(&text);
+        }
+    }
+}

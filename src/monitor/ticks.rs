@@ -1,0 +1,134 @@
+//! CPU time of trees between two looks, in clock ticks.
+//!
+//! Pure. A child that ends between two looks hands its whole time to the parent that waits for it, of
+//! which a part was counted when it lived: that part is taken off again. What cannot be told is left
+//! out, so that the result is never negative and never counts a tick twice.
+
+use std::collections::HashMap;
+
+use super::stat::Stat;
+use crate::sys::reap::Pid;
+
+/// What was seen of a process at the last look.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Before {
+    pub(super) start: u64,
+    pub(super) parent: Pid,
+    pub(super) own: u64,
+    pub(super) children: u64,
+}
+
+impl From<Stat> for Before {
+    fn from(stat: Stat) -> Self {
+        let Stat { start, parent, own, children, .. } = stat;
+        Self { start, parent, own, children }
+    }
+}
+
+/// A process that belongs to a worker, now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member {
+    pub(super) pid: Pid,
+    /// The number of the worker.
+    pub(super) owner: usize,
+    pub(super) stat: Stat,
+}
+
+/// The ticks that each of so many workers has used since the last look, which was at `last` (in ticks
+/// as [`Stat::start`] counts). `before` is what was seen then of all members.
+pub(super) fn used(workers: usize, members: &[Member], before: &HashMap<Pid, Before>, last: u64) -> Vec<u64> {
+    let now: HashMap<Pid, u64> = members.iter().map(|member| (member.pid, member.stat.start)).collect();
+    let lives = |pid: Pid, it: &Before| now.get(&pid) == Some(&it.start);
+    // What was counted already of those who ended, for the nearest ancestor that lives.
+    let mut counted: HashMap<Pid, u64> = HashMap::new();
+    for (pid, it) in before.iter().filter(|(pid, it)| !lives(**pid, it)) {
+        let mut heir = it.parent;
+        // A chain is no longer than all of them; a ring of reused ids ends here, too.
+        for _ in 0..before.len() {
+            match before.get(&heir) {
+                Some(parent) if !lives(heir, parent) && heir != *pid => heir = parent.parent,
+                _ => break,
+            }
+        }
+        *counted.entry(heir).or_default() += it.own + it.children;
+    }
+    let mut ticks = vec![0; workers];
+    for Member { pid, owner, stat } in members {
+        let (own, gained) = match before.get(pid).filter(|it| it.start == stat.start) {
+            Some(it) => (stat.own.saturating_sub(it.own), stat.children.saturating_sub(it.children)),
+            // Of one that is older and was not seen, nobody knows when it used its time.
+            None if stat.start < last => (0, 0),
+            None => (stat.own, stat.children),
+        };
+        let gained = gained.saturating_sub(counted.get(pid).copied().unwrap_or(0));
+        ticks[*owner] += own + gained;
+    }
+    ticks
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::{Before, Member, Stat, used};
+
+    fn member(pid: i32, parent: i32, start: u64, own: u64, children: u64) -> Member {
+        let stat = Stat { parent, session: 1, own, children, threads: 1, start, pages: 0 };
+        Member { pid, owner: 0, stat }
+    }
+
+    fn between(before: &[Member], after: &[Member], last: u64) -> u64 {
+        let before: HashMap<i32, Before> =
+            before.iter().map(|member| (member.pid, member.stat.into())).collect();
+        used(1, after, &before, last)[0]
+    }
+
+    #[test]
+    fn who_lives_on_used_the_difference() {
+        let before = [member(10, 1, 5, 100, 0), member(11, 10, 6, 40, 0)];
+        let after = [member(10, 1, 5, 130, 0), member(11, 10, 6, 41, 0)];
+        assert_eq!(between(&before, &after, 50), 31);
+    }
+
+    #[test]
+    fn a_child_that_was_waited_for_is_counted_once() {
+        let before = [member(10, 1, 5, 100, 7), member(11, 10, 6, 40, 3)];
+        // It used 5 more, then its 48 went to the parent, which used 1 itself.
+        let after = [member(10, 1, 5, 101, 7 + 48)];
+        assert_eq!(between(&before, &after, 50), 6);
+    }
+
+    #[test]
+    fn a_child_of_which_nothing_was_seen_is_counted_whole() {
+        let after = [member(10, 1, 5, 100, 30)];
+        assert_eq!(between(&[member(10, 1, 5, 100, 0)], &after, 50), 30);
+    }
+
+    #[test]
+    fn a_line_that_ended_together_goes_to_the_ancestor_that_lives() {
+        let before = [member(10, 1, 5, 0, 0), member(11, 10, 6, 40, 0), member(12, 11, 7, 500, 0)];
+        let after = [member(10, 1, 5, 0, 40 + 500 + 2)];
+        assert_eq!(between(&before, &after, 50), 2);
+    }
+
+    #[test]
+    fn a_child_that_nobody_waited_for_makes_nothing_negative() {
+        let before = [member(10, 1, 5, 100, 0), member(11, 10, 6, 4000, 0)];
+        // SIGCHLD is ignored: its time is lost.
+        let after = [member(10, 1, 5, 103, 0)];
+        assert_eq!(between(&before, &after, 50), 3);
+    }
+
+    #[test]
+    fn a_reused_id_is_another_process() {
+        let before = [member(10, 1, 5, 1000, 0)];
+        assert_eq!(between(&before, &[member(10, 1, 60, 4, 0)], 50), 4);
+        assert_eq!(between(&before, &[member(10, 1, 60, 4000, 0)], 50), 4000);
+    }
+
+    #[test]
+    fn the_past_of_who_joins_is_no_spike() {
+        assert_eq!(between(&[], &[member(10, 1, 5, 1_000_000, 9)], 50), 0);
+        assert_eq!(between(&[], &[member(10, 1, 50, 10, 9)], 50), 19);
+    }
+}

@@ -1,0 +1,194 @@
+//! Applications that commands have added: how they come into the plan, and what is kept of them.
+//!
+//! They are no part of the ecosystem file, and reading that again does not take them away.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use tracing::info;
+
+use super::{
+    actor::{Supervisor, preflight},
+    show,
+};
+use crate::{
+    control::{ClientId, SavedApp, Taken, select::Unknown},
+    machine::{InstanceId, InstanceView, Operation, Status},
+    spec::{AppSpec, Instances, Plan},
+    sys::zone,
+};
+
+/// The most instances of one application.
+const MOST_INSTANCES: u32 = 1000;
+
+impl Supervisor<'_> {
+    /// Adds applications and starts them; the last answer says whether they run.
+    pub(super) fn add(
+        &mut self,
+        client: ClientId,
+        mut apps: Vec<AppSpec>,
+        environment: BTreeMap<String, String>,
+        taken: Taken,
+    ) -> Result<(), Unknown> {
+        let caller = Arc::new(environment);
+        for app in &mut apps {
+            check(app)?;
+            find_zone(app)?;
+            app.env.caller = Some(caller.clone());
+            let is_taken = |name: &str| self.machine.plan().apps.iter().any(|other| other.name == name);
+            if is_taken(&app.name) {
+                match taken {
+                    Taken::Replace => {}
+                    Taken::Refuse => return Err(name_taken(&app.name)),
+                    Taken::Rename => {
+                        let mut others = (1..).map(|count| format!("{}-{count}", app.name));
+                        app.name =
+                            others.find(|name| !is_taken(name)).expect("there are more names than apps");
+                    }
+                }
+            }
+            if let Some(home) = &self.home {
+                keep_logs(app, home);
+            }
+        }
+        let mut refused = Vec::new();
+        let _ = preflight(apps.iter(), self.source, &mut self.held, |line| refused.push(line.to_owned()));
+        if !refused.is_empty() {
+            return Err(Unknown { message: refused.join("\n"), hint: None });
+        }
+        let names: Vec<String> = apps.iter().map(|app| app.name.clone()).collect();
+        info!("a command asks: add {}", names.join(" "));
+        let mut plan = self.machine.plan().clone();
+        for app in apps {
+            let app = Arc::new(app);
+            put(&mut self.added, app.clone());
+            put(&mut plan.apps, app);
+        }
+        self.apply(plan);
+        let wanted = |view: &InstanceView<'_>| view.spec.autostart && names.contains(&view.spec.name);
+        let ids: Vec<InstanceId> = show::settled(self).filter(wanted).map(|view| view.id).collect();
+        self.operate(client, &ids, Operation::Start(ids.clone()));
+        Ok(())
+    }
+
+    /// Lets the applications of these instances inherit another environment, and starts them again.
+    pub(super) fn update_environment(
+        &mut self,
+        client: ClientId,
+        ids: &[InstanceId],
+        environment: BTreeMap<String, String>,
+    ) {
+        let caller = Arc::new(environment);
+        let names: Vec<String> = ids
+            .iter()
+            .filter_map(|id| self.machine.instance(*id))
+            .map(|view| view.spec.name.clone())
+            .collect();
+        let mut plan = self.machine.plan().clone();
+        for app in plan.apps.iter_mut().filter(|app| names.contains(&app.name)) {
+            let mut changed = AppSpec::clone(app);
+            changed.env.caller = Some(caller.clone());
+            *app = Arc::new(changed);
+            put(&mut self.added, app.clone());
+        }
+        self.apply(plan);
+        self.operate(client, ids, Operation::Start(ids.to_vec()));
+    }
+
+    /// A plan that was read again, with the applications that commands have added and that are
+    /// still there.
+    pub(super) fn with_added(&mut self, mut plan: Plan) -> Plan {
+        let known = &self.machine.plan().apps;
+        self.added.retain(|app| {
+            known.iter().any(|other| other.name == app.name)
+                && !plan.apps.iter().any(|other| other.name == app.name)
+        });
+        plan.apps.extend(self.added.iter().cloned());
+        plan
+    }
+
+    /// The list as it is to be kept.
+    pub(super) fn saved(&self) -> Vec<SavedApp> {
+        let own = || {
+            let own = self.source.environment().iter();
+            own.filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
+                .collect()
+        };
+        let saved = self.machine.plan().apps.iter().map(|app| {
+            let places: Vec<Status> = show::settled(self)
+                .filter(|view| view.spec.name == app.name)
+                .map(|view| view.status)
+                .collect();
+            let mut spec = AppSpec::clone(app);
+            if let Instances::Count(_) = spec.instances {
+                spec.instances =
+                    Instances::Count(u32::try_from(places.len()).unwrap_or(MOST_INSTANCES).max(1));
+            }
+            let environment = match spec.env.caller.take() {
+                Some(caller) => BTreeMap::clone(&caller),
+                None => own(),
+            };
+            let stopped = places.iter().all(|status| *status == Status::Stopped);
+            SavedApp { app: spec, environment, stopped }
+        });
+        saved.collect()
+    }
+}
+
+/// In place of the one of the same name, or behind all.
+fn put(apps: &mut Vec<Arc<AppSpec>>, app: Arc<AppSpec>) {
+    match apps.iter_mut().find(|other| other.name == app.name) {
+        Some(other) => *other = app,
+        None => apps.push(app),
+    }
+}
+
+/// A schedule travels with the name of its time zone only.
+fn find_zone(app: &mut AppSpec) -> Result<(), Unknown> {
+    let Some(schedule) = &mut app.schedule else { return Ok(()) };
+    schedule.zone = match &schedule.zone_name {
+        None => zone::local(app.env.vars.get("TZ").map(String::as_str)),
+        Some(name) => zone::named(name).ok_or_else(|| Unknown {
+            message: format!("app `{}`: there is no time zone `{name}`", app.name),
+            hint: None,
+        })?,
+    };
+    Ok(())
+}
+
+/// What `config` guarantees; here somebody else may have made it.
+fn check(app: &AppSpec) -> Result<(), Unknown> {
+    let wrong = |what: &str| Err(Unknown { message: format!("app `{}`: {what}", app.name), hint: None });
+    if app.name.is_empty() || app.name.chars().any(char::is_control) {
+        return Err(Unknown { message: "an app has no proper name".to_owned(), hint: None });
+    }
+    if !app.exec.cwd.is_absolute() {
+        return wrong("its working directory is not absolute");
+    }
+    if let Instances::Count(count) = app.instances
+        && !(1..=MOST_INSTANCES).contains(&count)
+    {
+        return wrong("it has no proper number of instances");
+    }
+    Ok(())
+}
+
+fn name_taken(name: &str) -> Unknown {
+    Unknown {
+        message: format!("there is an application `{name}` already"),
+        hint: Some(format!(
+            "`procrun restart {name}` starts it again; another one needs another --name, or --force"
+        )),
+    }
+}
+
+/// In the background nobody reads the console: what has no log files gets PM2's.
+fn keep_logs(app: &mut AppSpec, home: &Path) {
+    let logs = &mut app.logs;
+    if logs.disabled {
+        return;
+    }
+    let stem = app.name.replace('/', "-");
+    let file = |kind: &str| home.join("logs").join(format!("{stem}-{kind}.log"));
+    logs.files.out.get_or_insert_with(|| file("out"));
+    logs.files.error.get_or_insert_with(|| file("error"));
+}

@@ -1,0 +1,276 @@
+//! What commands ask over the control socket: requests become operations of the machine, and its
+//! replies become answers.
+//!
+//! A request is taken in the supervisor's own turn. Nothing is kept for a client but the ticket of
+//! what it waits for; what it is shown is made when it asks.
+
+use std::{collections::HashMap, future::pending, io, path::Path, time::Duration};
+
+use tracing::info;
+
+use super::{Background, Role, actor::Supervisor, follow::Followers, show, steps};
+use crate::{
+    control::{
+        Action, Answer, ClientId, Held, Name, Refusal, Request, Server,
+        select::{Candidate, Unknown, select},
+    },
+    logs::Filter,
+    machine::{Count, Event, InstanceId, Operation, Reply, Ticket},
+    spec::Signal,
+};
+
+/// The control socket, if there is one, and who waits for what.
+pub(super) struct Clients {
+    server: Option<Server>,
+    waiting: HashMap<Ticket, Waiting>,
+    tickets: u64,
+    followers: Followers,
+}
+
+struct Waiting {
+    client: ClientId,
+    /// What it is done to, as people call it.
+    ids: Vec<u32>,
+}
+
+impl Clients {
+    /// Takes the socket's place, and says what hinders it. In the background no other place will do.
+    pub(super) fn open(role: &Role) -> (Self, Option<String>) {
+        let (server, trouble) = match Self::serve(role) {
+            Ok(server) => (Some(server), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let clients = Self { server, waiting: HashMap::new(), tickets: 0, followers: Followers::default() };
+        (clients, trouble)
+    }
+
+    fn serve(role: &Role) -> Result<Server, Box<dyn std::error::Error>> {
+        let taken = match Held::take(&role.places, role.name) {
+            // Two containers may share a directory.
+            Err(Refusal::Taken(_)) if role.name == Name::Default && role.background.is_none() => {
+                Held::take(&role.places, Name::Pid(std::process::id()))
+            }
+            taken => taken,
+        };
+        let (held, listener) = taken?;
+        let mut server = Server::new(held, listener)?;
+        if let Some(first) = role.background.as_ref().and_then(Background::first_client) {
+            server.adopt(first)?;
+        }
+        Ok(server)
+    }
+
+    /// Where commands reach it; empty if nowhere.
+    pub(super) fn path(&self) -> &Path {
+        self.server.as_ref().map_or(Path::new(""), Server::path)
+    }
+
+    /// Waits until a client has said something. Cancel-safe.
+    pub(super) async fn turn(&mut self) -> io::Result<()> {
+        let Some(server) = &mut self.server else { return pending().await };
+        self.followers.see_to(server);
+        let heard = tokio::select! {
+            result = server.turn() => return result,
+            heard = self.followers.hear() => heard,
+        };
+        self.followers.pass_on(heard, server);
+        Ok(())
+    }
+
+    /// Lets nobody in any more. Who waits for the end hears of it by the end.
+    pub(super) fn close(&mut self) {
+        if let Some(server) = &mut self.server {
+            server.stop_listening();
+        }
+    }
+
+    fn answer(&mut self, to: ClientId, answer: &Answer) {
+        if let Some(server) = &mut self.server {
+            server.answer(to, answer);
+        }
+    }
+
+    fn ticket(&mut self, client: ClientId, ids: Vec<u32>) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.waiting.insert(ticket, Waiting { client, ids });
+        ticket
+    }
+
+    /// Passes the machine's reply on to who has asked.
+    pub(super) fn reply(&mut self, ticket: Ticket, reply: &Reply) {
+        let Some(waiting) = self.waiting.get(&ticket) else { return };
+        let client = waiting.client;
+        let answer = match reply {
+            Reply::Step(notice) => match steps::text(notice) {
+                Some(text) => Answer::Step { text },
+                None => return,
+            },
+            Reply::Done => Answer::Done { ids: waiting.ids.clone() },
+            Reply::Failed(message) => Answer::failed(message.clone()),
+        };
+        if answer.is_last() {
+            self.waiting.remove(&ticket);
+        }
+        self.answer(client, &answer);
+    }
+}
+
+impl Supervisor<'_> {
+    /// Does what the clients have asked for.
+    pub(super) fn serve(&mut self) {
+        let requests = self.clients.server.as_mut().map(Server::requests).unwrap_or_default();
+        for (client, request) in requests {
+            match self.take(client, request) {
+                Ok(Some(answer)) => self.clients.answer(client, &answer),
+                Ok(None) => {}
+                Err(Unknown { message, hint }) => {
+                    self.clients.answer(client, &Answer::Failed { message, hint });
+                }
+            }
+        }
+    }
+
+    /// An answer, or `None` when it comes later.
+    fn take(&mut self, client: ClientId, request: Request) -> Result<Option<Answer>, Unknown> {
+        match request {
+            Request::Ping => Ok(Some(Answer::Overview(show::overview(self, None)))),
+            Request::List => {
+                let seen = self.figures.look(&self.workers, &[]);
+                Ok(Some(Answer::Overview(show::overview(self, Some(&seen)))))
+            }
+            Request::Describe { targets } => {
+                let ids = if targets.is_empty() { None } else { Some(self.select(&targets)?) };
+                let seen = self.figures.look(&self.workers, ids.as_deref().unwrap_or_default());
+                Ok(Some(Answer::Details(show::details(self, &seen, ids.as_deref()))))
+            }
+            Request::Environment { target } => {
+                let ids = self.select(&[target])?;
+                Ok(Some(show::environment(self, ids[0])))
+            }
+            Request::Act { action, targets } => {
+                let ids = self.select(&targets)?;
+                let operation = match action {
+                    Action::Start => Operation::Start(ids.clone()),
+                    Action::Stop => Operation::Stop(ids.clone()),
+                    Action::Restart => Operation::Restart(ids.clone()),
+                    Action::Reload => Operation::Reload(ids.clone()),
+                    Action::Delete => Operation::Delete(ids.clone()),
+                    Action::Reset => Operation::Reset(ids.clone()),
+                    Action::Signal(number) => {
+                        let Some(signal) = Signal::from_number(number) else {
+                            return Ok(Some(Answer::failed(format!("{number} is no signal"))));
+                        };
+                        Operation::Signal(ids.clone(), signal)
+                    }
+                };
+                info!("a command asks: {}", steps::asked(&operation, &targets));
+                self.operate(client, &ids, operation);
+                Ok(None)
+            }
+            Request::Add { apps, environment, taken } => {
+                self.add(client, apps, environment, taken).map(|()| None)
+            }
+            Request::UpdateEnvironment { targets, environment } => {
+                let ids = self.select(&targets)?;
+                info!("a command asks: restart {} with another environment", targets.join(" "));
+                self.update_environment(client, &ids, environment);
+                Ok(None)
+            }
+            Request::Save => Ok(Some(Answer::Saved(self.saved()))),
+            Request::Scale { app, count } => {
+                let ids = self.ids_of_app(&app)?;
+                let Some(count) = parse_count(&count) else {
+                    return Ok(Some(Answer::Failed {
+                        message: format!("`{count}` is no number of instances"),
+                        hint: Some("`4` is so many, `+2` so many more, `-1` so many fewer".to_owned()),
+                    }));
+                };
+                let Some(view) = ids.first().and_then(|id| self.machine.instance(*id)) else {
+                    return Ok(Some(Answer::failed(format!("`{app}` is gone"))));
+                };
+                let app = view.spec.name.clone();
+                let operation = Operation::Scale { app: app.clone(), count };
+                info!("a command asks: {}", steps::asked(&operation, &[app]));
+                self.operate(client, &ids, operation);
+                Ok(None)
+            }
+            Request::Logs { targets, lines, out, err, stream } => {
+                let mut filter = Filter { out, err, own: targets.is_empty(), ..Filter::default() };
+                if !targets.is_empty() {
+                    let ids = self.select(&targets)?;
+                    filter.names = self.whole_apps(&ids);
+                    filter.ids = self.pm_ids(&ids);
+                }
+                let follower = self.workers.logs().follow(filter, lines as usize);
+                self.clients.followers.add(client, follower, stream);
+                Ok(None)
+            }
+            Request::Flush { targets } => {
+                let targets = if targets.is_empty() { vec!["all".to_owned()] } else { targets };
+                let ids = self.pm_ids(&self.select(&targets)?);
+                info!("a command asks: flush {}", targets.join(" "));
+                let flushed = self.workers.logs().flush(ids.clone());
+                self.clients.followers.await_flush(client, ids, flushed);
+                Ok(None)
+            }
+            Request::Kill => {
+                info!("a command asks: end everything");
+                self.stop(Signal::TERM);
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) fn operate(&mut self, client: ClientId, ids: &[InstanceId], operation: Operation) {
+        let ticket = self.clients.ticket(client, self.pm_ids(ids));
+        self.feed(vec![Event::Operate(ticket, operation)]);
+    }
+
+    fn select<S: AsRef<str>>(&self, words: &[S]) -> Result<Vec<InstanceId>, Unknown> {
+        let views: Vec<_> = show::settled(self).collect();
+        let candidates: Vec<Candidate<'_>> = views
+            .iter()
+            .map(|view| Candidate { id: view.pm_id, name: &view.spec.name, namespace: &view.spec.namespace })
+            .collect();
+        let ids = select(words, &candidates)?;
+        Ok(views.iter().filter(|view| ids.contains(&view.pm_id)).map(|view| view.id).collect())
+    }
+
+    /// What people call these instances.
+    fn pm_ids(&self, ids: &[InstanceId]) -> Vec<u32> {
+        ids.iter().filter_map(|id| self.machine.instance(*id)).map(|view| view.pm_id).collect()
+    }
+
+    /// The applications of which all instances are among these: one that is added later belongs to
+    /// them, too.
+    fn whole_apps(&self, ids: &[InstanceId]) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .machine
+            .instances()
+            .filter(|it| ids.contains(&it.id))
+            .map(|it| it.spec.name.clone())
+            .collect();
+        names.dedup();
+        names.retain(|name| self.machine.instances().all(|it| it.spec.name != *name || ids.contains(&it.id)));
+        names
+    }
+
+    /// The instances of an application by its name, or by the id of one of them.
+    fn ids_of_app(&self, word: &str) -> Result<Vec<InstanceId>, Unknown> {
+        self.select(&[word])
+    }
+}
+
+/// `4`, `+2` or `-1`.
+fn parse_count(text: &str) -> Option<Count> {
+    if text.starts_with(['+', '-']) {
+        return text.parse().ok().map(Count::By);
+    }
+    text.parse().ok().filter(|count| *count <= 1000).map(Count::To)
+}
+
+/// Milliseconds, as they are shown.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,179 @@
+//! What is shown of the supervisor and its instances, made at the moment somebody asks.
+
+use std::{path::PathBuf, time::SystemTime};
+
+use super::{actor::Supervisor, clients::millis, figures::Seen, log_files};
+use crate::{
+    control::{
+        Answer,
+        snapshot::{About, Brief, Detail, EndingInfo, Overview, Status, masked},
+    },
+    machine::{self, Generation, InstanceId, InstanceView, Past},
+    spec::{Exec, ExecMode, Interpreter, PrincipalRef},
+};
+
+/// The supervisor, and with figures all instances in brief.
+pub(super) fn overview(of: &Supervisor<'_>, seen: Option<&Seen>) -> Overview {
+    let clock = Clock::new(of);
+    let supervisor = About {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        target: Some(of.source.name().to_owned()),
+        started_at: clock.began,
+        instances: settled(of).count(),
+        cpu: seen.and_then(|seen| seen.own.cpu).map(f64::from),
+        memory: seen.map(|seen| seen.own.rss),
+    };
+    let instances = match seen {
+        Some(seen) => settled(of).map(|view| brief(of, &view, seen, &clock)).collect(),
+        None => Vec::new(),
+    };
+    Overview { supervisor, instances }
+}
+
+/// Everything about some, or about all.
+pub(super) fn details(of: &Supervisor<'_>, seen: &Seen, ids: Option<&[InstanceId]>) -> Vec<Detail> {
+    let clock = Clock::new(of);
+    let views = settled(of).filter(|view| ids.is_none_or(|ids| ids.contains(&view.id)));
+    views.map(|view| detail(of, &view, seen, &clock)).collect()
+}
+
+/// The variables of an instance by name.
+pub(super) fn environment(of: &Supervisor<'_>, id: InstanceId) -> Answer {
+    let Some(view) = of.machine.instance(id) else { return Answer::failed("it is gone") };
+    match of.workers.environment(&view) {
+        Ok(variables) => Answer::Environment(
+            variables
+                .iter()
+                .map(|(name, value)| {
+                    (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+                })
+                .collect(),
+        ),
+        Err(failure) => Answer::failed(failure.message),
+    }
+}
+
+/// The instances as people know them: one in each place of the list. Those that come or leave in a
+/// reload are not shown.
+pub(super) fn settled<'a>(of: &'a Supervisor<'_>) -> impl Iterator<Item = InstanceView<'a>> {
+    of.machine.instances().filter(|view| view.generation == Generation::Settled)
+}
+
+/// The machine's time as people have it.
+struct Clock {
+    /// Milliseconds since 1970 when the supervisor began.
+    began: u64,
+    now: machine::Time,
+}
+
+impl Clock {
+    fn new(of: &Supervisor<'_>) -> Self {
+        let now = of.now();
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { began: millis(wall).saturating_sub(millis(now.elapsed())), now }
+    }
+
+    fn wall(&self, at: machine::Time) -> u64 {
+        self.began + millis(at.elapsed())
+    }
+}
+
+fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clock) -> Brief {
+    let usage = seen.workers.get(&view.id);
+    Brief {
+        id: view.pm_id,
+        name: view.spec.name.clone(),
+        namespace: view.spec.namespace.clone(),
+        number: view.number,
+        mode: match view.spec.exec_mode {
+            ExecMode::Fork => "fork",
+            ExecMode::Cluster => "cluster",
+        }
+        .to_owned(),
+        pid: of.workers.pid(view.id),
+        status: status(view.status),
+        started_at: view.started_at.map(|at| clock.wall(at)),
+        uptime: view.started_at.map(|at| millis(clock.now.since(at))),
+        restarts: view.restarts.into(),
+        cpu: usage.and_then(|usage| usage.cpu).map(f64::from),
+        memory: usage.map(|usage| usage.rss),
+    }
+}
+
+fn status(status: machine::Status) -> Status {
+    match status {
+        machine::Status::Launching => Status::Launching,
+        machine::Status::Online => Status::Online,
+        machine::Status::Stopping => Status::Stopping,
+        machine::Status::Stopped => Status::Stopped,
+        machine::Status::WaitingRestart => Status::WaitingRestart,
+        machine::Status::Errored => Status::Errored,
+    }
+}
+
+fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clock) -> Detail {
+    let usage = seen.workers.get(&view.id);
+    let spec = view.spec;
+    let sinks = log_files::sinks(view);
+    let path = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
+    Detail {
+        brief: brief(of, view, seen, clock),
+        processes: usage.map(|usage| usage.processes),
+        threads: usage.map(|usage| usage.threads),
+        pss: usage.and_then(|usage| usage.pss),
+        open_files: usage.and_then(|usage| usage.open_files),
+        siblings: view.siblings,
+        created_at: clock.wall(view.created_at),
+        unstable_restarts: view.unstable.into(),
+        signs: [(view.readiness.listening, "listening"), (view.readiness.message, "ready")]
+            .into_iter()
+            .filter(|(given, _)| *given)
+            .map(|(_, sign)| sign.to_owned())
+            .collect(),
+        failed: view.failed,
+        endings: view.endings.iter().map(|past| ending(past, clock)).collect(),
+        script: spec.exec.script.clone(),
+        exec_path: exec_path(&spec.exec),
+        args: spec.exec.args.clone(),
+        cwd: spec.exec.cwd.to_string_lossy().into_owned(),
+        interpreter: match &spec.exec.interpreter {
+            Interpreter::Program(program) => Some(program.clone()),
+            Interpreter::Auto if spec.is_node() => Some("node".to_owned()),
+            Interpreter::Auto | Interpreter::None => None,
+        },
+        interpreter_args: spec.exec.interpreter_args.clone(),
+        user: spec.identity.user.as_ref().map(|user| match user {
+            PrincipalRef::Id(id) => id.to_string(),
+            PrincipalRef::Name(name) => name.clone(),
+        }),
+        instance_var: spec.env.instance_var.clone(),
+        out_file: path(sinks.out.map(|file| file.path)),
+        error_file: path(sinks.error.map(|file| file.path)),
+        log_file: path(sinks.combined.map(|file| file.path)),
+        pid_file: path(log_files::pid_file(view)),
+        autorestart: spec.restart.autorestart,
+        min_uptime: millis(spec.restart.min_uptime),
+        max_restarts: spec.restart.max_restarts,
+        stop_signal: spec.stop_signal().to_string(),
+        kill_timeout: millis(spec.stop.kill_timeout),
+        stop_exit_codes: spec.restart.stop_exit_codes.iter().copied().collect(),
+        env: spec.env.vars.iter().map(|(name, value)| (name.clone(), masked(name, value))).collect(),
+    }
+}
+
+/// The script as a file, if it is one: PM2's `pm_exec_path`.
+fn exec_path(exec: &Exec) -> String {
+    let file = exec.cwd.join(&exec.script);
+    if file.is_file() { file.to_string_lossy().into_owned() } else { exec.script.clone() }
+}
+
+fn ending(past: &Past, clock: &Clock) -> EndingInfo {
+    EndingInfo {
+        at: clock.wall(past.at),
+        reason: past.ending.reason().to_owned(),
+        code: past.ending.code(),
+        text: past.ending.to_string(),
+        uptime: millis(past.uptime),
+    }
+}

@@ -1,0 +1,91 @@
+//! What a command is told while it waits: the machine's notices as lines for people.
+
+use crate::machine::{Count, Ending, Next, Notice, Operation, Readable, Sign, StopCause};
+
+/// What has happened, in a line; `None` when it is nothing to whoever waits.
+pub(super) fn text(notice: &Notice) -> Option<String> {
+    Some(match notice {
+        Notice::Ended { who, ending, uptime, next } => {
+            let after = match ending {
+                Ending::SpawnFailed(_) => String::new(),
+                Ending::Exited(_) | Ending::Signaled { .. } => format!(" after {}", Readable(*uptime)),
+            };
+            let next = match next {
+                Next::Restart(wait) if wait.is_zero() => ", restarting now".to_owned(),
+                Next::Restart(wait) => format!(", restarting in {}", Readable(*wait)),
+                Next::Errored { .. } => ", errored".to_owned(),
+                Next::Sweep => ", but some of its processes are left".to_owned(),
+                Next::Stay | Next::Final => String::new(),
+            };
+            format!("{who} ended: {ending}{after}{next}")
+        }
+        Notice::Ready { who, sign, after } => {
+            let sign = match sign {
+                Sign::Listening => "listens",
+                Sign::Message => "is ready",
+            };
+            format!("{} {sign} after {}", who, Readable(*after))
+        }
+        Notice::Started { who } => format!("{who} is online"),
+        Notice::NotReady { who, setback } => format!("{who} {setback}"),
+        Notice::Draining { who, within, .. } => {
+            format!("{who} finishes its connections, for at most {}", Readable(*within))
+        }
+        Notice::Stopping { who, signal, cause } => {
+            let why = match cause {
+                StopCause::Drained => "has no connections left: ",
+                StopCause::NotDrained => "has not finished its connections: ",
+                StopCause::Shutdown
+                | StopCause::Removed
+                | StopCause::Changed
+                | StopCause::Asked
+                | StopCause::Restarted
+                | StopCause::Due
+                | StopCause::Reloaded
+                | StopCause::Replaced
+                | StopCause::GivenUp => "",
+            };
+            format!("{who}: {why}sent {signal}")
+        }
+        Notice::Reloading { app, total, rolling } => {
+            let how = if *rolling { "one after the other, without a gap" } else { "one after the other" };
+            let processes = if *total == 1 { "process" } else { "processes" };
+            format!("reloading {app}: {total} {processes}, {how}")
+        }
+        Notice::Reloaded { app, total, took } => {
+            format!("{app} is reloaded: {total} replaced in {}", Readable(*took))
+        }
+        Notice::ReloadFailed(failure) => failure.to_string(),
+        Notice::Queued { app, what } => format!("{app} is being reloaded, {what} comes after that"),
+        Notice::FilesChanged { app, path, .. } => format!("{app} changed: {path}"),
+        Notice::ChangesOften { app, path, wait, .. } => {
+            format!("{app} changed: {path}, once more; that waits {}", Readable(*wait))
+        }
+        Notice::Leftovers { who, signal } => {
+            format!("{who}: sent {signal} to the processes it left behind")
+        }
+        Notice::Killing { who, waited } => {
+            format!("{} is still there after {}, killing its whole tree", who, Readable(*waited))
+        }
+        Notice::Unkillable { who } => format!("not even SIGKILL ended {who}"),
+        Notice::ShuttingDown { .. } | Notice::KillingAll | Notice::Escalated { .. } | Notice::Due { .. } => {
+            return None;
+        }
+    })
+}
+
+/// What was asked for, for procrun's own log.
+pub(super) fn asked(operation: &Operation, words: &[String]) -> String {
+    let words = words.join(" ");
+    match operation {
+        Operation::Start(_) => format!("start {words}"),
+        Operation::Stop(_) => format!("stop {words}"),
+        Operation::Restart(_) => format!("restart {words}"),
+        Operation::Reload(_) => format!("reload {words}"),
+        Operation::Delete(_) => format!("delete {words}"),
+        Operation::Reset(_) => format!("reset {words}"),
+        Operation::Signal(_, signal) => format!("send {signal} to {words}"),
+        Operation::Scale { app, count: Count::To(count) } => format!("scale {app} to {count}"),
+        Operation::Scale { app, count: Count::By(more) } => format!("scale {app} by {more:+}"),
+    }
+}

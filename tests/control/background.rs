@@ -1,0 +1,210 @@
+//! The supervisor in the background: started by the first command that needs it, and its saved list.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use crate::{
+    ask, home, launch, statuses,
+    support::{Bed, Procrun, procfs, wait_until, workers},
+};
+
+/// A bed with a script `app.sh` that says what it was given.
+fn bed() -> Bed {
+    let bed = Bed::new();
+    bed.script("app.sh", "#!/bin/sh\necho \"given $GIVEN\"\necho complaint >&2\nexec sleep 1000\n");
+    bed
+}
+
+/// The start of what stays in the background. While this lives, so does that.
+#[track_caller]
+fn start(bed: &Bed, args: &[&str]) -> Procrun {
+    let mut run = launch(bed, &[&["start"], args].concat()).env("GIVEN", "first").start();
+    run.expect_code(0);
+    run
+}
+
+fn supervisor_pid(bed: &Bed) -> i32 {
+    let pid = &ask(bed, &["ping", "--json"]).json()["pid"];
+    pid.as_i64().and_then(|pid| i32::try_from(pid).ok()).expect("a pid")
+}
+
+#[test]
+fn start_brings_up_a_supervisor_that_stays() {
+    let bed = bed();
+    let run = start(&bed, &["./app.sh", "-i", "2"]);
+    assert_eq!(run.out().lines_with("online").len(), 2, "{}", run.story());
+    assert_eq!(statuses(&bed), ["app online", "app online"]);
+    let pid = supervisor_pid(&bed);
+    assert_eq!(procfs::process(pid).map(|it| it.state == 'Z'), Some(false));
+    let session = nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(pid))).unwrap().as_raw();
+    assert_eq!(session, pid, "a session of its own");
+    for fd in 0..3 {
+        let leads = fs::read_link(format!("/proc/{pid}/fd/{fd}")).unwrap();
+        assert_eq!(leads.to_str(), Some("/dev/null"), "it holds nobody's terminal or pipe");
+    }
+    wait_until("the log files", || {
+        bed.read("home/logs/app-out-0.log") == "given first\n"
+            && bed.read("home/logs/app-error-1.log") == "complaint\n"
+    });
+    assert!(bed.read("home/procrun.log").contains("app (1) is online, pid"));
+
+    // The second one does not start another supervisor.
+    let _more = start(&bed, &["./app.sh", "--name", "more"]);
+    assert_eq!(supervisor_pid(&bed), pid);
+    assert_eq!(statuses(&bed), ["app online", "app online", "more online"]);
+    ask(&bed, &["start", "./app.sh", "--name", "more"]).fails(1, "there is an application `more` already");
+    let _again = start(&bed, &["./app.sh", "--name", "more", "--force"]);
+    assert_eq!(statuses(&bed).last().map(String::as_str), Some("more-1 online"));
+    ask(&bed, &["delete", "more", "more-1"]).ok();
+    ask(&bed, &["stop", "all"]).ok();
+    ask(&bed, &["start", "app"]).ok();
+    assert_eq!(statuses(&bed), ["app online", "app online"]);
+
+    ask(&bed, &["kill"]).ok();
+    assert!(!procfs::alive(pid));
+    ask(&bed, &["list"]).fails(69, "procrun start app.js");
+    assert!(run.others().is_empty(), "nothing is left");
+}
+
+#[test]
+fn an_ecosystem_file_can_be_started_again_and_changes() {
+    let bed = bed();
+    bed.file("ecosystem.toml", "[[apps]]\nname = \"one\"\nscript = \"./app.sh\"\nautorestart = false\n");
+    let _run = start(&bed, &["ecosystem.toml"]);
+    let pid = || ask(&bed, &["pid", "one"]).out;
+    let before = pid();
+    bed.file(
+        "ecosystem.toml",
+        "[[apps]]\nname = \"one\"\nscript = \"./app.sh\"\nargs = [\"x\"]\n\
+         [[apps]]\nname = \"two\"\nscript = \"./app.sh\"\n",
+    );
+    let _again = start(&bed, &["ecosystem.toml"]);
+    assert_eq!(statuses(&bed), ["one online", "two online"]);
+    assert_ne!(pid(), before);
+    ask(&bed, &["start", "ecosystem.toml", "--only", "three"]).fails(64, "no app is called `three`");
+    bed.file("ecosystem.toml", "[[apps]]\nnaem = 1\n");
+    ask(&bed, &["start", "ecosystem.toml"]).fails(78, "naem");
+    assert_eq!(statuses(&bed), ["one online", "two online"]);
+}
+
+#[test]
+fn what_cannot_be_started_is_said_and_not_kept() {
+    let bed = bed();
+    ask(&bed, &["start", "./missing.sh"]).fails(127, "missing.sh");
+    assert!(!bed.exists("home"), "no supervisor for nothing");
+    let _run = start(&bed, &["./app.sh"]);
+    ask(&bed, &["start", "./missing.sh"]).fails(127, "missing.sh");
+    ask(&bed, &["start", "./app.sh", "--interpreter", "no-such-thing", "--name", "x"])
+        .fails(1, "no-such-thing");
+    assert_eq!(statuses(&bed), ["app online"]);
+    ask(&bed, &["start", "app", "nobody"]).fails(1, "nobody");
+}
+
+#[test]
+fn of_two_starts_at_once_one_brings_up_the_supervisor() {
+    let bed = bed();
+    let runs: Vec<Procrun> = (0..8)
+        .map(|number| launch(&bed, &["start", "./app.sh", "--name", &format!("app{number}")]).start())
+        .collect();
+    let mut kept = Vec::new();
+    for mut run in runs {
+        run.expect_code(0);
+        kept.push(run);
+    }
+    let mut names = statuses(&bed);
+    names.sort();
+    let expected: Vec<String> = (0..8).map(|number| format!("app{number} online")).collect();
+    assert_eq!(names, expected);
+    let log = bed.read("home/procrun.log");
+    assert_eq!(log.matches("a command asks: add").count(), 8, "{log}");
+}
+
+#[test]
+fn an_app_has_the_environment_of_its_caller_until_it_gets_another() {
+    let bed = bed();
+    let _run = start(&bed, &["./app.sh"]);
+    let given = |by: &str, args: &[&str]| {
+        let mut run = launch(&bed, args).env("GIVEN", by).start();
+        run.expect_code(0);
+        run
+    };
+    let _second = given("second", &["restart", "app"]);
+    assert!(ask(&bed, &["env", "app"]).ok().contains("GIVEN=first\n"));
+    let _third = given("third", &["restart", "app", "--update-env"]);
+    wait_until("the new environment", || bed.read("home/logs/app-out.log").ends_with("given third\n"));
+    let _fourth = given("fourth", &["start", "./app.sh", "--name", "other"]);
+    wait_until("its own environment", || bed.read("home/logs/other-out.log") == "given fourth\n");
+}
+
+#[test]
+fn a_saved_list_comes_back_as_it_was() {
+    let bed = bed();
+    let _run = start(&bed, &["./app.sh", "-i", "2"]);
+    let _idle = start(&bed, &["./app.sh", "--name", "idle"]);
+    ask(&bed, &["stop", "idle"]).ok();
+    ask(&bed, &["scale", "app", "3"]).ok();
+    let said = ask(&bed, &["save"]).ok();
+    assert!(said.contains("saved 2 apps to") && said.contains("home/dump.json"), "{said}");
+    assert_eq!(fs::metadata(bed.path("home/dump.json")).unwrap().permissions().mode() & 0o777, 0o600);
+    ask(&bed, &["kill"]).ok();
+
+    let mut back = launch(&bed, &["resurrect"]).env("GIVEN", "other").start();
+    back.expect_code(0);
+    assert_eq!(statuses(&bed), ["app online", "app online", "app online", "idle stopped"]);
+    assert!(ask(&bed, &["env", "app"]).ok().contains("GIVEN=first\n"));
+    ask(&bed, &["resurrect"]).ok();
+    assert_eq!(statuses(&bed).len(), 4, "what is there is not there twice");
+}
+
+#[test]
+fn a_torn_or_foreign_dump_is_refused_and_starts_nothing() {
+    let bed = bed();
+    ask(&bed, &["resurrect"]).fails(78, "`procrun save`");
+    let run = start(&bed, &["./app.sh"]);
+    ask(&bed, &["save"]).ok();
+    ask(&bed, &["kill"]).ok();
+    drop(run);
+    let whole = bed.read("home/dump.json");
+    for (text, why) in [
+        (&whole[..whole.len() / 2], "it ends in the middle"),
+        ("", "it ends in the middle"),
+        (r#"[{"name":"pm2's own","pm_id":0}]"#, "dump.json"),
+        (&whole.replace("\"format\": 1", "\"format\": 2"), "format 2"),
+        (&whole.replace("procrun's saved list", "something else"), "dump.json"),
+    ] {
+        bed.file("home/dump.json", text);
+        ask(&bed, &["resurrect"]).fails(78, why);
+    }
+    ask(&bed, &["list"]).fails(69, "there is no supervisor");
+}
+
+#[test]
+fn supervise_is_for_service_managers() {
+    let bed = bed();
+    let mut run = launch(&bed, &["supervise"]).start();
+    wait_until("the socket", || bed.exists("home/procrun.sock"));
+    let _app = start(&bed, &["./app.sh"]);
+    run.wait_for_line("0|app | given");
+    let mut second = launch(&bed, &["supervise"]).start();
+    second.wait_for_err("another supervisor has the control socket");
+    second.expect_code(1);
+    run.expect_stop();
+    assert_eq!(home(&bed), bed.path("home").to_str().unwrap());
+}
+
+#[test]
+fn an_app_that_is_added_to_a_foreground_survives_reading_its_file_again() {
+    let bed = bed();
+    bed.file("ecosystem.toml", "[[apps]]\nname = \"main\"\nscript = \"./steady.sh\"\nargs = [\"main\"]\n");
+    bed.script("steady.sh", workers::STEADY);
+    let run = launch(&bed, &["ecosystem.toml"]).pid1().start();
+    run.wait_for_line("main up");
+    let _added = start(&bed, &["./app.sh", "--name", "added"]);
+    run.wait_for_line("1|added | given");
+    run.signal(crate::support::SIGHUP);
+    run.wait_for_err("no application has changed");
+    assert_eq!(statuses(&bed), ["main online", "added online"]);
+    ask(&bed, &["delete", "added"]).ok();
+    run.signal(crate::support::SIGHUP);
+    run.wait_for_err_lines("no application has changed", 2);
+    assert_eq!(statuses(&bed), ["main online"]);
+}

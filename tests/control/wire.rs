@@ -1,0 +1,142 @@
+//! Clients that do not play along: the supervisor goes on, and everybody else is served.
+
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+};
+
+use crate::{
+    APPS, Rough, Said, ask, launch, socket, statuses, supervisor,
+    support::{Bed, procfs, wait_until},
+};
+
+#[test]
+fn garbage_and_half_messages_get_an_answer_or_nothing() {
+    let bed = Bed::with(APPS);
+    let mut run = supervisor(&bed, false, 3);
+    let path = socket(&bed);
+    for garbage in ["GET / HTTP/1.1\r\n\r", "{}", "null", "\u{0}\u{1}", "{\"protocol\":\"1\"}"] {
+        let mut rough = Rough::new(&path);
+        rough.say(garbage);
+        assert_eq!(rough.hear()["protocol"], 1, "it says who it is");
+        assert!(rough.hear()["failed"]["message"].is_string(), "{garbage}");
+        assert!(rough.hear().is_null(), "and hangs up");
+    }
+    let mut rough = Rough::new(&path);
+    rough.say(r#"{"protocol":2,"procrun":"9.9.9"}"#);
+    rough.hear();
+    let answer = rough.hear().to_string();
+    assert!(answer.contains("9.9.9") && answer.contains("version 2"), "{answer}");
+
+    let mut rough = Rough::greeted(&path);
+    for request in ["\"dance\"", "{\"act\":{}}", "[]", "", "{\"act\":{\"action\":\"stop\",\"targets\":[1]}}"]
+    {
+        assert!(rough.asks(request)["failed"]["message"].is_string(), "{request}");
+    }
+    assert!(rough.asks("\"ping\"")["overview"]["supervisor"]["pid"].is_u64(), "and is served further");
+
+    let mut half = Rough::greeted(&path);
+    half.stream.write_all(b"{\"act\":{\"action\":\"st").unwrap();
+    drop(half);
+    let mut pieces = Rough::new(&path);
+    for byte in b"{\"protocol\":1,\"procrun\":\"slow\"}\n\"ping\"\n" {
+        pieces.stream.write_all(&[*byte]).unwrap();
+    }
+    pieces.hear();
+    assert!(pieces.hear()["overview"].is_object());
+    assert_eq!(statuses(&bed), ["api online", "api online", "worker online"]);
+    run.expect_stop();
+}
+
+#[test]
+fn a_line_without_end_is_cut_off() {
+    let bed = Bed::with(APPS);
+    let run = supervisor(&bed, false, 3);
+    let path = socket(&bed);
+    let mut stranger = Rough::new(&path);
+    stranger.stream.write_all(&[b'x'; 4096]).unwrap();
+    stranger.hear();
+    assert!(stranger.hear().to_string().contains("1024 bytes"));
+    let mut known = Rough::greeted(&path);
+    let piece = vec![b'x'; 64 * 1024];
+    let sent: usize = (0..1000).map_while(|_| known.stream.write(&piece).ok()).sum();
+    assert!(sent < 8 * 1024 * 1024, "{sent}");
+    assert!(procfs::peak_kib(run.pid()) < 64 * 1024);
+    ask(&bed, &["ping"]).ok();
+}
+
+#[test]
+fn who_reads_nothing_hinders_nobody() {
+    let bed = Bed::with(APPS);
+    let mut run = supervisor(&bed, false, 3);
+    let path = socket(&bed);
+    let mut deaf: Vec<Rough> = (0..30).map(|_| Rough::greeted(&path)).collect();
+    for rough in &mut deaf {
+        rough.stream.set_nonblocking(true).unwrap();
+        // As many as the socket takes.
+        while rough.stream.write(b"{\"describe\":{\"targets\":[]}}\n").is_ok() {}
+    }
+    ask(&bed, &["restart", "worker"]).ok();
+    assert!(procfs::peak_kib(run.pid()) < 64 * 1024);
+    run.expect_stop();
+}
+
+#[test]
+fn idle_clients_make_room() {
+    let bed = Bed::with(APPS);
+    let run = supervisor(&bed, false, 3);
+    let path = socket(&bed);
+    let files = |pid: i32| std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let idle: Vec<UnixStream> = (0..200).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    ask(&bed, &["ping"]).ok();
+    assert!(files(run.pid()) < 120, "at most so many are kept: {}", files(run.pid()));
+    let mut first = &idle[0];
+    assert_eq!(first.read(&mut [0; 8]).unwrap_or(0), 0, "the oldest one was sent away");
+    drop(idle);
+    wait_until("the descriptors to be given back", || files(run.pid()) < 50);
+}
+
+#[test]
+fn fifty_clients_hammer_and_each_is_served() {
+    let bed = Bed::with(APPS);
+    let mut run = supervisor(&bed, false, 3);
+    let path = socket(&bed);
+    std::thread::scope(|scope| {
+        for number in 0..50 {
+            let path = &path;
+            scope.spawn(move || {
+                for round in 0..20 {
+                    let mut rough = Rough::greeted(path);
+                    let answer = match (number + round) % 4 {
+                        0 => rough.asks("\"ping\""),
+                        1 => rough.asks("{\"describe\":{\"targets\":[]}}"),
+                        2 => rough.asks("{\"act\":{\"action\":\"reset\",\"targets\":[\"all\"]}}"),
+                        _ => rough.asks("\"list\""),
+                    };
+                    assert!(answer.is_object() && answer["failed"].is_null(), "{answer}");
+                }
+            });
+        }
+    });
+    let commands: Vec<_> = (0..10).map(|_| launch(&bed, &["restart", "worker"]).start()).collect();
+    for command in commands {
+        let said = Said::of(command);
+        assert_eq!(said.code, 0, "{said:?}");
+    }
+    assert_eq!(statuses(&bed), ["api online", "api online", "worker online"]);
+    run.expect_stop();
+}
+
+#[test]
+fn requests_in_a_row_are_answered_in_a_row() {
+    let bed = Bed::with(APPS);
+    let _run = supervisor(&bed, false, 3);
+    let mut rough = Rough::new(&socket(&bed));
+    rough.say("{\"protocol\":1,\"procrun\":\"x\"}\n\"ping\"\n{\"act\":{\"action\":\"reset\",\"targets\":[\"all\"]}}\n\"list\"");
+    rough.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    rough.hear();
+    assert_eq!(rough.hear()["overview"]["instances"], serde_json::json!([]));
+    assert_eq!(rough.hear()["done"]["ids"], serde_json::json!([0, 1, 2]));
+    assert_eq!(rough.hear()["overview"]["instances"].as_array().unwrap().len(), 3);
+    assert!(rough.hear().is_null(), "and then it hangs up");
+}

@@ -1,0 +1,117 @@
+//! Recorded trees of `/proc/self` and `/sys/fs/cgroup`: version 1, version 2, and both.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use procrun::monitor::{Cgroup, CgroupUsage};
+
+use super::support::now;
+
+const MIB: u64 = 1 << 20;
+
+fn recorded(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cgroups").join(name)
+}
+
+fn usage(name: &str) -> CgroupUsage {
+    Cgroup::below(&recorded(name)).sample(now())
+}
+
+#[test]
+fn version_2_in_its_own_namespace() {
+    let expected = CgroupUsage {
+        // anon 50, shmem 4, kernel 12 of which 7 can shrink.
+        memory: Some((50 + 4 + 12 - 7) * MIB),
+        charged: Some(262 * MIB),
+        memory_limit: Some(512 * MIB),
+        oom_kills: Some(2),
+        cpu: None,
+        cpu_quota: Some(1.5),
+        throttled: Some(Duration::from_millis(1250)),
+        tasks: Some(23),
+        tasks_limit: None,
+    };
+    assert_eq!(usage("v2"), expected);
+}
+
+#[test]
+fn limits_of_the_groups_above_hold_too() {
+    let expected = CgroupUsage {
+        // No `kernel` on this one: stacks 1, page tables 2, per CPU 1/16, slab 1.
+        memory: Some((50 + 4 + 1 + 2 + 1) * MIB + 65536),
+        charged: Some(262 * MIB),
+        memory_limit: Some(1024 * MIB),
+        cpu_quota: Some(0.5),
+        tasks: Some(4),
+        tasks_limit: Some(100),
+        ..CgroupUsage::default()
+    };
+    assert_eq!(usage("v2-nested"), expected);
+}
+
+#[test]
+fn version_1_and_hybrid_machines_say_the_same() {
+    let expected = CgroupUsage {
+        memory: Some(54 * MIB),
+        charged: Some(262 * MIB),
+        memory_limit: Some(256 * MIB),
+        oom_kills: None,
+        cpu: None,
+        cpu_quota: Some(2.0),
+        throttled: Some(Duration::from_millis(1250)),
+        tasks: Some(23),
+        tasks_limit: Some(512),
+    };
+    assert_eq!(usage("v1"), expected);
+    assert_eq!(usage("hybrid"), expected);
+}
+
+#[test]
+fn no_cgroups_at_all_and_garbage_in_them_are_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(Cgroup::below(dir.path()).sample(now()), CgroupUsage::default());
+    copy(&recorded("v2"), dir.path());
+    for file in fs::read_dir(dir.path().join("sys/fs/cgroup")).unwrap() {
+        fs::write(file.unwrap().path(), b"\xff\n-7 anon\nanon -1\nshmem x\n18446744073709551616 0").unwrap();
+    }
+    assert_eq!(Cgroup::below(dir.path()).sample(now()), CgroupUsage::default());
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+#[test]
+fn cpu_time_between_two_looks_is_percent_of_one_core() {
+    for (name, file, used) in [
+        ("v2", "sys/fs/cgroup/cpu.stat", "usage_usec 11000000\n"),
+        ("v1", "sys/fs/cgroup/cpu,cpuacct/cpuacct.usage", "11000000000\n"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        copy(&recorded(name), dir.path());
+        let mut cgroup = Cgroup::below(dir.path());
+        let begin = now();
+        assert_eq!(cgroup.sample(begin).cpu, None);
+        fs::write(dir.path().join(file), used).unwrap();
+        // 3 s in 2 s.
+        let cpu = cgroup.sample(begin + Duration::from_secs(2)).cpu.unwrap();
+        assert!((cpu - 150.0).abs() < 0.1, "{cpu}");
+        let soon = cgroup.sample(begin + Duration::from_millis(2100)).cpu;
+        assert_eq!(soon, Some(cpu), "too soon for another one");
+        fs::write(dir.path().join(file), "usage_usec 1\n").unwrap();
+        fs::write(dir.path().join("sys/fs/cgroup/cpu.stat"), "usage_usec 1\n").unwrap();
+        let reset = cgroup.sample(begin + Duration::from_secs(3)).cpu;
+        assert!(reset.is_none_or(|cpu| cpu >= 0.0), "never negative: {reset:?}");
+    }
+}

@@ -1,0 +1,188 @@
+//! Real trees: busy ones, idle ones, such that come and go.
+
+#![expect(clippy::cast_precision_loss, reason = "a few thousand ticks")]
+
+use std::{
+    fs,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use procrun::{
+    monitor::{Sampler, Usage},
+    sys::tree::Root,
+};
+
+use super::support::{now, procfs, wait_until, wait_until_within};
+
+/// A shell in its own session; its tree is ended when it is dropped.
+struct Worker(Child);
+
+#[expect(clippy::disallowed_methods, reason = "a test starts a process of its own, and waits for it")]
+fn start(script: &str) -> Worker {
+    let mut command = Command::new("setsid");
+    command.args(["sh", "-c", script]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let worker = Worker(command.spawn().unwrap());
+    let pid = worker.pid();
+    wait_until("the session", || procfs::process(pid).is_some_and(|process| process.session == pid));
+    worker
+}
+
+impl Worker {
+    fn pid(&self) -> i32 {
+        i32::try_from(self.0.id()).unwrap()
+    }
+
+    fn root(&self) -> Root {
+        Root { leader: Some(self.pid()), marker: None }
+    }
+
+    fn tree(&self) -> Vec<i32> {
+        let pid = self.pid();
+        procfs::all()
+            .into_iter()
+            .filter(|process| process.session == pid)
+            .map(|process| process.pid)
+            .collect()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        for pid in self.tree() {
+            let _ = procrun::sys::process::signal(pid, 9);
+        }
+        let _ = self.0.wait();
+    }
+}
+
+/// User and system time in ticks: its own, and what its ended children used.
+fn ticks(pid: i32) -> [u64; 2] {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
+    let sum = |at: usize| fields[at].parse::<u64>().unwrap() + fields[at + 1].parse::<u64>().unwrap();
+    [sum(11), sum(13)]
+}
+
+const LONG: Duration = Duration::from_secs(120);
+
+fn sample(sampler: &mut Sampler<u32>, roots: &[(u32, Root)]) -> Vec<Usage> {
+    let sample = sampler.sample(now(), roots, |_| true);
+    assert!(sample.workers.iter().map(|(key, _)| *key).eq(roots.iter().map(|(key, _)| *key)));
+    sample.workers.into_iter().map(|(_, usage)| usage).collect()
+}
+
+/// Compares with what the test itself has read: `from` and `to` are ticks and when they were read.
+#[track_caller]
+fn agrees(usage: Usage, from: (u64, Instant), to: (u64, Instant)) {
+    let expected = (to.0 - from.0) as f32 / to.1.duration_since(from.1).as_secs_f32();
+    let cpu = usage.cpu.unwrap();
+    // A tick is a percent of a second; between the two readings the machine may have been busy.
+    assert!((cpu - expected).abs() <= 3.0 + expected * 0.1, "{cpu} but {expected} is right");
+}
+
+#[test]
+fn a_busy_worker_shows_what_it_uses() {
+    let worker = start("while :; do :; done");
+    let roots = [(0, worker.root())];
+    let mut sampler = Sampler::new();
+    wait_until_within("its first half second", LONG, || ticks(worker.pid())[0] >= 50);
+    let first = sample(&mut sampler, &roots)[0];
+    let from = (ticks(worker.pid())[0], now());
+    assert!(first.cpu.unwrap() > 1.0, "since its start: {first:?}");
+    assert_eq!((first.processes, first.threads), (1, 1));
+    assert!(first.rss > 100_000 && first.pss.unwrap() <= first.rss && first.open_files.unwrap() >= 3);
+    wait_until_within("another second of CPU", LONG, || ticks(worker.pid())[0] >= from.0 + 100);
+    let usage = sample(&mut sampler, &roots)[0];
+    agrees(usage, from, (ticks(worker.pid())[0], now()));
+    let again = sample(&mut sampler, &roots)[0];
+    assert_eq!(again.cpu, usage.cpu, "too soon for another figure");
+}
+
+#[test]
+fn a_tree_is_the_sum_of_its_processes() {
+    let busy = start("sh -c 'while :; do :; done' & sh -c '(while :; do :; done) & wait' & wait");
+    let idle = start("exec sleep 1000");
+    let roots = [(7, idle.root()), (8, busy.root())];
+    wait_until("four processes", || busy.tree().len() == 4);
+    let mut sampler = Sampler::new();
+    sample(&mut sampler, &roots);
+    let used = || busy.tree().into_iter().map(|pid| ticks(pid)[0]).sum::<u64>();
+    let from = (used(), now());
+    wait_until_within("two seconds of CPU", LONG, || used() >= from.0 + 200);
+    let usages = sample(&mut sampler, &roots);
+    agrees(usages[1], from, (used(), now()));
+    assert_eq!((usages[0].processes, usages[1].processes), (1, 4));
+    assert!(usages[0].cpu.unwrap() < 2.0, "{:?}", usages[0]);
+    assert!(usages[1].rss > 3 * usages[0].rss / 2, "{usages:?}");
+    assert!(usages[1].pss.unwrap() < usages[1].rss, "they share the shell: {usages:?}");
+}
+
+#[test]
+fn children_that_come_and_go_are_counted_once() {
+    let worker = start("while :; do (i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done); done");
+    let roots = [(0, worker.root())];
+    let mut sampler = Sampler::new();
+    let used = || ticks(worker.pid()).iter().sum::<u64>();
+    wait_until_within("the first child to be over", LONG, || ticks(worker.pid())[1] > 0);
+    sample(&mut sampler, &roots);
+    let (mut from, begin) = ((used(), now()), used());
+    for _ in 0..3 {
+        wait_until_within("a second of CPU", LONG, || used() >= from.0 + 100);
+        let usage = sample(&mut sampler, &roots)[0];
+        let to = (used(), now());
+        // A child that is running is in one of the two figures only: half a second of one at most.
+        let time = to.1.duration_since(from.1).as_secs_f32();
+        let (cpu, right) = (usage.cpu.unwrap(), (to.0 - from.0) as f32 / time);
+        assert!((cpu - right).abs() <= 3.0 + right * 0.1 + 50.0 / time, "{cpu} but {right} is right");
+        from = to;
+    }
+    assert!(from.0 - begin >= 300);
+}
+
+#[test]
+fn a_marker_finds_who_has_left_the_tree() {
+    let marker = format!("PROCRUN_TEST_RUN={}", std::process::id());
+    let worker = start(&format!("exec env {marker} setsid -f sleep 1000"));
+    let found = || {
+        procfs::marked(&marker)
+            .into_iter()
+            .find(|pid| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"sleep")))
+    };
+    wait_until("the one in a session of its own", || found().is_some());
+    let stray = found().unwrap();
+    let roots = [(0, Root { leader: None, marker: Some(marker.clone()) })];
+    let mut sampler = Sampler::new();
+    let usage = sample(&mut sampler, &roots)[0];
+    let of_another = [(0, Root { leader: None, marker: Some(format!("{marker}0")) })];
+    let other = sample(&mut Sampler::new(), &of_another)[0];
+    let _ = procrun::sys::process::signal(stray, 9);
+    assert_eq!((usage.processes, other.processes), (1, 0));
+    assert_eq!(other, Usage::default());
+    wait_until("its end", || !procfs::alive(stray));
+    drop(worker);
+    wait_until("nothing to be left", || sample(&mut sampler, &roots)[0].processes == 0);
+}
+
+#[test]
+fn a_worker_that_started_after_the_last_look_is_measured_from_its_start() {
+    let mut sampler = Sampler::new();
+    sampler.sample(now(), &[], |_: &u32| false);
+    let worker = start("while :; do :; done");
+    wait_until_within("half a second of CPU", LONG, || ticks(worker.pid())[0] >= 50);
+    // As if the last look was hours ago.
+    let later = now() + Duration::from_secs(7200);
+    let cpu = sampler.sample(later, &[(0, worker.root())], |_| false).workers[0].1.cpu.unwrap();
+    assert!(cpu > 1.0, "{cpu}");
+}
+
+#[test]
+fn procrun_itself_and_the_machine_have_figures_too() {
+    let mut sampler = Sampler::new();
+    let sample = sampler.sample(now(), &[], |_: &u32| true);
+    assert_eq!(sample.own.processes, 1);
+    assert!(sample.own.rss > 1 << 20 && sample.own.threads >= 1, "{:?}", sample.own);
+    assert!(sample.own.cpu.is_some_and(|cpu| cpu >= 0.0));
+    let host = sample.host;
+    assert!(host.cpus >= 1 && host.memory > host.available && host.available > 0, "{host:?}");
+}
