@@ -2,8 +2,8 @@
 # Puts on this machine what the demo and the tests need and is not there yet. Debian and Ubuntu.
 #
 #   tests/setup.sh demo         a linker and node, for `make demo`
-#   tests/setup.sh test         and what the tests run: python3, ip, ps, unshare, git, npm, Node 20 or later,
-#                               gunicorn and uvicorn (target/python), the packages of tests/apps
+#   tests/setup.sh test         and what the tests run: python3, ip, ps, unshare, git, npm, bash, zsh, fish, Node 20
+#                               or later, gunicorn and uvicorn (target/python), the packages of tests/apps
 #                               (target/apps), and Bun (target/nodes/bun)
 #   tests/setup.sh matrix       and each Node that tests/matrix.sh tries (target/nodes/<major>)
 #   tests/setup.sh containers   and what docker/try.sh runs: podman, runc, debootstrap, and Node 22
@@ -111,6 +111,11 @@ test | matrix | containers)
     exit 64
     ;;
 esac
+if [ "$group" = test ]; then
+    need bash bash
+    need zsh zsh
+    need fish fish
+fi
 if [ "$group" = containers ]; then
     need podman podman
     need runc runc

@@ -1,5 +1,5 @@
-//! The commands to a running supervisor: their words, options and help. What a new command needs is a
-//! row here and a function.
+//! The commands to a running supervisor, and those that make files: their words, options and help. What a
+//! new command needs is a row here and a function.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -8,32 +8,35 @@ use std::{
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::{act, ask, background, describe, dump, failure::Failure, list, logs, reach::Supervisor, say};
+use super::{
+    act, alone::ALONE, ask, background, completions, describe, dump, failure::Failure, list, logs,
+    reach::Supervisor, say,
+};
 use crate::{config::EX_USAGE, spec::ExitCode};
 
 /// A command.
-struct Verb {
+pub(super) struct Verb {
     /// Its word, then PM2's others for it.
-    words: &'static [&'static str],
+    pub(super) words: &'static [&'static str],
     /// What stands behind it, as the help shows it.
-    takes: &'static str,
+    pub(super) takes: &'static str,
     /// How many words that are: at least, at most.
-    count: (usize, usize),
-    options: &'static [Option_],
+    pub(super) count: (usize, usize),
+    pub(super) options: &'static [Option_],
     /// Its line in the help of procrun.
-    brief: &'static str,
-    about: &'static str,
-    run: fn(&Typed) -> Result<ExitCode, Failure>,
+    pub(super) brief: &'static str,
+    pub(super) about: &'static str,
+    pub(super) run: fn(&Typed) -> Result<ExitCode, Failure>,
 }
 
 /// An option of a command.
 #[derive(Clone, Copy)]
-struct Option_ {
-    long: &'static str,
-    short: Option<char>,
+pub(super) struct Option_ {
+    pub(super) long: &'static str,
+    pub(super) short: Option<char>,
     /// What its value is called; empty: it has none.
-    value: &'static str,
-    help: &'static str,
+    pub(super) value: &'static str,
+    pub(super) help: &'static str,
 }
 
 /// What was typed behind a command.
@@ -302,9 +305,21 @@ static VERBS: &[Verb] = &[
     },
 ];
 
-/// Options that every command has.
+/// All of them.
+fn verbs() -> impl Iterator<Item = &'static Verb> {
+    VERBS.iter().chain(ALONE)
+}
+
+/// Options that every command to a supervisor has.
 const COMMON: [Option_; 1] =
     [Option_ { long: "socket", short: None, value: "FILE", help: "The supervisor that listens there" }];
+
+const HELP: Option_ = Option_ { long: "help", short: Some('h'), value: "", help: "Print this" };
+
+/// Those of this command.
+fn common(verb: &Verb) -> &'static [Option_] {
+    if ALONE.iter().any(|alone| alone.words == verb.words) { &[] } else { &COMMON }
+}
 
 /// PM2's options that mean nothing to a command here.
 const UNDERSTOOD: [(&str, Option<char>); 7] = [
@@ -341,7 +356,7 @@ fn find(line: &[OsString]) -> Option<(&[OsString], &'static Verb, &[OsString])> 
         } else if word.starts_with("--socket=") || matches!(word, "--no-color" | "-s" | "--silent") {
             at += 1;
         } else {
-            let verb = VERBS.iter().find(|verb| verb.words.contains(&word))?;
+            let verb = verbs().find(|verb| verb.words.contains(&word))?;
             return Some((&line[1..at], verb, &line[at + 1..]));
         }
     }
@@ -421,12 +436,10 @@ fn help(verb: &Verb) -> String {
         writeln!(text, "Also:  {}", verb.words[1..].join(", ")).expect("a String takes everything");
     }
     text.push_str("\nOptions:\n");
-    let own = [switch("help", "Print this")];
-    for option in verb.options.iter().chain(&COMMON).chain(&own) {
-        let short = match (option.long, option.short) {
-            ("help", _) => "-h, ".to_owned(),
-            (_, Some(short)) => format!("-{short}, "),
-            (_, None) => "    ".to_owned(),
+    for option in verb.options.iter().chain(common(verb)).chain(&[HELP]) {
+        let short = match option.short {
+            Some(short) => format!("-{short}, "),
+            None => "    ".to_owned(),
         };
         let value = match option.value {
             "" => String::new(),
@@ -441,13 +454,44 @@ fn help(verb: &Verb) -> String {
 
 /// Whether this word is a command.
 pub(super) fn is_command(word: &OsStr) -> bool {
-    word.to_str().is_some_and(|word| VERBS.iter().any(|verb| verb.words.contains(&word)))
+    word.to_str().is_some_and(|word| verbs().any(|verb| verb.words.contains(&word)))
 }
 
-/// The commands as the help of procrun shows them.
+/// The commands as a shell offers them.
+pub(super) fn offered() -> impl Iterator<Item = completions::Command> {
+    verbs().map(|verb| completions::Command {
+        words: verb.words,
+        brief: verb.brief,
+        takes: completions::Word::of(verb.takes),
+        options: verb
+            .options
+            .iter()
+            .chain(common(verb))
+            .chain(&[HELP])
+            .map(|option| completions::Offer {
+                short: option.short,
+                long: option.long,
+                value: (!option.value.is_empty() && !option.value.starts_with('['))
+                    .then(|| completions::Word::of(option.value)),
+                help: option.help,
+            })
+            .collect(),
+    })
+}
+
+/// The commands to a supervisor as the help of procrun shows them.
 pub(super) fn described() -> String {
+    described_of(VERBS)
+}
+
+/// And those that need none.
+pub(super) fn described_alone() -> String {
+    described_of(ALONE)
+}
+
+fn described_of(verbs: &[Verb]) -> String {
     let mut text = String::new();
-    for verb in VERBS {
+    for verb in verbs {
         let takes =
             verb.takes.replace("NAME|ID|NAMESPACE|all", "TARGET").replace("NAME|ID|NAMESPACE", "TARGET");
         let name = format!("{} {takes}", verb.words[0]);
@@ -462,13 +506,13 @@ mod tests {
 
     #[test]
     fn the_table_makes_sound_parsers_and_help_that_fits() {
-        for verb in VERBS {
+        for verb in verbs() {
             command(verb).debug_assert();
-            for line in help(verb).lines().chain(described().lines()) {
+            for line in help(verb).lines().chain(described().lines()).chain(described_alone().lines()) {
                 assert!(line.chars().count() <= 80, "{line}");
             }
         }
-        let mut words: Vec<_> = VERBS.iter().flat_map(|verb| verb.words).collect();
+        let mut words: Vec<_> = verbs().flat_map(|verb| verb.words).collect();
         let all = words.len();
         words.sort_unstable();
         words.dedup();

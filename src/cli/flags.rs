@@ -5,7 +5,10 @@ use std::{ffi::OsString, fmt::Write as _};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, parser::ValueSource, value_parser};
 
-use super::help;
+use super::{
+    completions::{self, Offer},
+    help,
+};
 use crate::config::{FlagValue, Flags};
 
 /// One option.
@@ -405,6 +408,22 @@ pub(super) fn described() -> String {
         text.push('\n');
     }
     text
+}
+
+/// The options as a shell offers them.
+pub(super) fn offered() -> impl Iterator<Item = Offer> {
+    let own = [("help", 'h', "Print this"), ("version", 'V', "Print the version")];
+    let own = own.map(|(long, short, help)| Offer { short: Some(short), long, value: None, help });
+    let flags = FLAGS.iter().filter(|flag| flag.group != Hidden).map(|flag| Offer {
+        short: flag.short,
+        long: flag.id(),
+        value: match flag.takes {
+            Nothing | Maybe(_) | Optional(_) => None,
+            One(value) | Dashed(value) | Many(value) => Some(completions::Word::of(value)),
+        },
+        help: flag.help,
+    });
+    flags.chain(own)
 }
 
 fn has_options(line: &[OsString]) -> bool {

@@ -22,6 +22,8 @@ const COMMANDS: &str = "\
 Commands to the procrun that runs; a TARGET is a name, an id, a namespace or all
 (`procrun <COMMAND> --help` says more):";
 
+const ALONE: &str = "Commands that make a file or print one:";
+
 const AFTER: &str = "\
 Help:
   -h, --help                        Print this
@@ -56,8 +58,9 @@ In a Dockerfile:
 /// The whole help.
 pub(super) fn text() -> String {
     format!(
-        "{ABOUT}\n\nUsage: {USAGE}\n\n{TARGET}\n\n{COMMANDS}\n{}\n{}{AFTER}",
+        "{ABOUT}\n\nUsage: {USAGE}\n\n{TARGET}\n\n{COMMANDS}\n{}\n{ALONE}\n{}\n{}{AFTER}",
         commands::described(),
+        commands::described_alone(),
         flags::described()
     )
 }

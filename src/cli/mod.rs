@@ -4,12 +4,17 @@
 //! `supervisor` do the rest.
 
 mod act;
+mod alone;
 mod ask;
 mod background;
 mod check;
 mod commands;
+mod completions;
+mod convert;
+mod create;
 mod describe;
 mod dump;
+mod ecosystem;
 mod failure;
 mod flags;
 mod help;

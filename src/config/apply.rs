@@ -92,6 +92,9 @@ pub(super) fn apply<D>(
         Kind::Filter(set) => match &node.value {
             Value::Bool(true) => set(draft, InheritEnv::Nothing),
             Value::Bool(false) => set(draft, InheritEnv::All),
+            Value::Text(text) if text.len() > 1 && text.starts_with('=') => {
+                set(draft, InheritEnv::WithoutName(text[1..].to_owned()));
+            }
             _ => set(draft, InheritEnv::Without(value::texts(node)?)),
         },
         Kind::LogFile(set) => match &node.value {

@@ -40,8 +40,16 @@
     const found = kind(value);
     const said = Object.entries({ ...process.env }).filter(([name, value]) => before[name] !== value);
     const env = JSON.stringify(Object.fromEntries(said));
-    if (found === 'object' || found === 'list') report(`{"value":${JSON.stringify(value)},"env":${env}}`);
-    else report(JSON.stringify({ exports: found }));
+    // JSON has no place for them.
+    const functions = [];
+    const note = (key, value) => {
+      if (typeof value === 'function') functions.push(key);
+      return value;
+    };
+    if (found === 'object' || found === 'list') {
+      const json = JSON.stringify(value, note);
+      report(`{"value":${json},"env":${env},"functions":${JSON.stringify(functions)}}`);
+    } else report(JSON.stringify({ exports: found }));
     process.exit(0);
   } catch (error) {
     const proper = Boolean(error) && typeof error.stack === 'string';

@@ -8,6 +8,7 @@
 //! child's whole session when its time is up.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     fmt::Write as _,
     hash::{BuildHasher as _, RandomState},
@@ -112,7 +113,16 @@ impl Evaluation {
         if let Some(value) = answer.get("value") {
             let root = value.node.clone().without_positions();
             let process_env = answer.get("env").map_or_else(Vec::new, |env| variables(&env.node));
-            return self.source.load_file(&root, Format::Script, &process_env, Problems::none(EX_CONFIG));
+            let none = Problems::none(EX_CONFIG);
+            let mut loaded = self.source.load_file(&root, Format::Script, &process_env, none)?;
+            let functions = functions(&answer);
+            if let Some(conversion) = loaded.conversion.as_mut().filter(|_| !functions.is_empty()) {
+                let name = self.source.name();
+                conversion
+                    .notes
+                    .push(format!("{name}: left out, because functions: {}", functions.join(", ")));
+            }
+            return Ok(loaded);
         }
         if let Some(thrown) = text_of(&answer, "thrown") {
             let stack = text_of(&answer, "stack").unwrap_or_default();
@@ -225,6 +235,21 @@ fn text_of<'a>(answer: &'a Node, key: &str) -> Option<&'a str> {
         Value::Text(text) => Some(text),
         _ => None,
     }
+}
+
+/// The keys that held functions, each once.
+fn functions(answer: &Node) -> Vec<String> {
+    let Some(Value::List(names)) = answer.get("functions").map(|entry| &entry.node.value) else {
+        return Vec::new();
+    };
+    let names: BTreeSet<_> = names
+        .iter()
+        .filter_map(|name| match &name.value {
+            Value::Text(name) => Some(format!("`{}`", shorten(name))),
+            _ => None,
+        })
+        .collect();
+    names.into_iter().collect()
 }
 
 /// The name that only CommonJS has, if an ES module failed for the want of it.

@@ -14,6 +14,7 @@
 mod apply;
 mod arguments;
 mod build;
+mod convert;
 mod cron;
 mod decode;
 mod dotenv;
@@ -39,6 +40,7 @@ mod toml;
 mod tree;
 mod value;
 mod watching;
+mod write;
 mod yaml;
 
 use std::{
@@ -48,6 +50,7 @@ use std::{
     sync::Arc,
 };
 
+pub use convert::Conversion;
 pub use evaluate::{Evaluation, EvaluationEnd};
 pub use flags::{FlagValue, Flags};
 pub use origin::{AppSettings, Origin, Setting, is_secret};
@@ -90,6 +93,8 @@ struct Inner {
     environment: BTreeMap<OsString, OsString>,
     cwd: PathBuf,
     command_line: Vec<OsString>,
+    /// The TOML file for which a [`Conversion`] is to be made, absolute.
+    converts_to: Option<PathBuf>,
 }
 
 /// What reading a source gave.
@@ -114,6 +119,22 @@ pub struct Loaded {
     pub settings: Vec<AppSettings>,
     /// The ecosystem file and every `env_file`, absolute.
     pub files_read: Vec<PathBuf>,
+    /// The same as TOML, if that was asked for.
+    pub conversion: Option<Conversion>,
+}
+
+impl Inner {
+    fn new(invocation: Invocation) -> Result<Self, Problems> {
+        let Invocation { target, flags, args, environment, cwd, command_line } = invocation;
+        flags.check()?;
+        let args = args.map(target::utf8_arguments).transpose()?;
+        let app_cwd = flags
+            .text_of("cwd")
+            .map_or_else(|| cwd.clone(), |dir| path::resolve(&cwd, &path::expand_home(dir, &environment)));
+        let name = target.to_string_lossy().into_owned();
+        let target = target::classify(&target, &cwd, &app_cwd, environment.get(OsStr::new("PATH")))?;
+        Ok(Self { target, name, flags, args, environment, cwd, command_line, converts_to: None })
+    }
 }
 
 impl Source {
@@ -123,15 +144,28 @@ impl Source {
     /// A flag that is wrong (64), a program that is not there (127) or cannot be executed (126).
     /// A file that is missing is found by [`Source::read`].
     pub fn new(invocation: Invocation) -> Result<Self, Problems> {
-        let Invocation { target, flags, args, environment, cwd, command_line } = invocation;
-        flags.check()?;
-        let args = args.map(target::utf8_arguments).transpose()?;
-        let app_cwd = flags
-            .text_of("cwd")
-            .map_or_else(|| cwd.clone(), |dir| path::resolve(&cwd, &path::expand_home(dir, &environment)));
-        let name = target.to_string_lossy().into_owned();
-        let target = target::classify(&target, &cwd, &app_cwd, environment.get(OsStr::new("PATH")))?;
-        Ok(Self(Arc::new(Inner { target, name, flags, args, environment, cwd, command_line })))
+        Ok(Self(Arc::new(Inner::new(invocation)?)))
+    }
+
+    /// The same, but what is read comes with its [`Conversion`] to TOML: for a file `to`, which need not be
+    /// there and is not written.
+    ///
+    /// # Errors
+    /// As [`Source::new`], or the target is no ecosystem file in another format.
+    pub fn to_convert(invocation: Invocation, to: &Path) -> Result<Self, Problems> {
+        let mut inner = Inner::new(invocation)?;
+        let wrong = match &inner.target {
+            Target::File { format: Format::Toml, .. } => Some("is TOML already"),
+            Target::File { .. } => None,
+            Target::Script(_) | Target::Nothing => Some("is no ecosystem file"),
+        };
+        if let Some(wrong) = wrong {
+            let problem = Problem::new(format!("{} {wrong}", inner.name));
+            let hint = "`convert` takes JSON, YAML and PM2's modules (.config.js, .cjs, .mjs, .ts)";
+            return Err(Problems::one(EX_USAGE, problem.hint(hint)));
+        }
+        inner.converts_to = Some(path::resolve(&inner.cwd, to));
+        Ok(Self(Arc::new(inner)))
     }
 
     /// A source without applications, for a supervisor that gets them by commands.
@@ -144,6 +178,7 @@ impl Source {
             environment,
             cwd,
             command_line: Vec::new(),
+            converts_to: None,
         }))
     }
 
@@ -163,6 +198,7 @@ impl Source {
                     runtime_settings: Vec::new(),
                     settings: Vec::new(),
                     files_read: Vec::new(),
+                    conversion: None,
                 }))
             }
             Target::File { path, format: Format::Script } => {

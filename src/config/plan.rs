@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
 use super::{
     EX_CONFIG, EX_USAGE, Loaded, Problem, Problems, Source,
     build::{Gathered, Surroundings, build},
+    convert::convert,
     decode::{App, Decoder, File},
     draft::{Draft, RuntimeDraft},
     keys::{RUNTIME_KEYS, TIME_FORMAT},
@@ -44,7 +45,11 @@ impl Source {
             notices: &mut notices,
         };
         let file = decoder.root(root);
-        self.load(file, dialect, process_env, problems, notices)
+        let mut loaded = self.load(file, dialect, process_env, problems, notices)?;
+        if let Some(to) = &self.0.converts_to {
+            loaded.conversion = Some(convert(self, root, to, process_env, &loaded)?);
+        }
+        Ok(loaded)
     }
 
     fn load(
@@ -132,11 +137,12 @@ impl Source {
             notices: inner.flags.notices.iter().cloned().chain(notices.into_list()).collect(),
             settings,
             files_read,
+            conversion: None,
         })
     }
 
     /// The name of an application as it is written, or after its script.
-    fn full_name(&self, draft: &Draft) -> String {
+    pub(super) fn full_name(&self, draft: &Draft) -> String {
         let script = draft.script.as_deref().unwrap_or_default();
         let mut name = draft.name.clone().unwrap_or_else(|| name_of_script(script));
         if draft.append_env_to_name

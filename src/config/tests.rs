@@ -304,3 +304,94 @@ proptest! {
         }
     }
 }
+
+/// Values of which each key takes some.
+fn some_value() -> impl Strategy<Value = serde_json::Value> {
+    use serde_json::json;
+    const TEXTS: [&str; 23] = [
+        "",
+        "a",
+        "max",
+        "5s",
+        "200M",
+        "SIGTERM",
+        "true",
+        "0",
+        "-1",
+        "1.5",
+        "a 'b c' \\d",
+        "${PORT} $$ $x",
+        "it's \"so\"",
+        "../x",
+        "~/x",
+        "/dev/null",
+        "json",
+        "cluster",
+        "off",
+        "1,2",
+        "=",
+        "=A",
+        "A",
+    ];
+    let leaf = prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(|on| json!(on)),
+        (-2_i64..20).prop_map(|number| json!(number)),
+        prop_oneof![Just(0.5), Just(2.5), Just(1e12), Just(-1.5)].prop_map(|number| json!(number)),
+        proptest::sample::select(&TEXTS[..]).prop_map(|text| json!(text)),
+    ];
+    leaf.prop_recursive(2, 8, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(|items| json!(items)),
+            prop::collection::btree_map("[A-C${}. ]{1,3}", inner, 0..3).prop_map(|entries| json!(entries)),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    /// What is read as PM2 reads it is the same in TOML, or refused there by its own name.
+    #[test]
+    fn a_conversion_means_the_same(
+        apps in prop::collection::vec(
+            prop::collection::btree_map(
+                prop_oneof![
+                    8 => proptest::sample::select(words(APP_KEYS).collect::<Vec<_>>()).prop_map(str::to_owned),
+                    1 => Just("env_x".to_owned()),
+                    1 => Just("nonsense".to_owned()),
+                ],
+                some_value(),
+                0..5,
+            ),
+            1..3,
+        ),
+        at in prop_oneof![Just("/srv/cwd/e.toml"), Just("/srv/etc/e.toml"), Just("/opt/e.toml")],
+    ) {
+        let apps: Vec<_> = apps
+            .into_iter()
+            .map(|mut app| {
+                for alias in ["exec", "cmd", "command", "env_file"] {
+                    app.remove(alias);
+                }
+                app.insert("script".to_owned(), "a.js".into());
+                app
+            })
+            .collect();
+        let text = serde_json::json!({ "apps": apps }).to_string();
+        let read = |source: Source| {
+            let (root, problems) = source.parse(&text, Format::Json)?;
+            source.load_file(&root, Format::Json, &[], problems)
+        };
+        let invocation = || invocation("../etc/x.json", Path::new("/srv/cwd"));
+        if read(Source::new(invocation()).unwrap()).is_ok() {
+            match read(Source::to_convert(invocation(), Path::new(at)).unwrap()) {
+                Ok(loaded) => prop_assert!(loaded.conversion.is_some()),
+                Err(problems) => {
+                    let all = problems.to_string();
+                    prop_assert!(all.contains("rotate"), "{text}\n{all}");
+                }
+            }
+        }
+    }
+}

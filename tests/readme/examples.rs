@@ -90,6 +90,7 @@ fn every_command_line_does_what_it_says() {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
             ["procrun", "check", ..] => drop(shell_of_the_page(&page).run(line, 0)),
+            ["procrun", "ecosystem" | "convert" | "completions", ..] => makes(line),
             ["procrun", ..] => shell_of_the_page(&page).serves(line),
             ["make", target] => {
                 assert!(makefile.contains(&format!("\n{target}:")), "the Makefile has no `{target}`");
@@ -101,6 +102,21 @@ fn every_command_line_does_what_it_says() {
             }
             _ => panic!("nothing here runs `{line}`"),
         }
+    }
+}
+
+/// A command that writes or prints what is right: an ecosystem file, but for the completions.
+#[track_caller]
+fn makes(line: &str) {
+    let shell = Shell::new();
+    let run = shell.run(line, 0);
+    assert!(!run.out().lines().is_empty(), "{line}{}", run.story());
+    let file = run.out().lines().iter().find_map(|line| {
+        let (_, rest) = line.split_once("`procrun check ")?;
+        rest.split_once('`').map(|(file, _)| file.to_owned())
+    });
+    if let Some(file) = file {
+        drop(shell.run(&format!("procrun check {file}"), 0));
     }
 }
 

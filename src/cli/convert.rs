@@ -1,0 +1,68 @@
+//! `procrun convert`: an ecosystem file of PM2's as TOML.
+//!
+//! What TOML says the same is for `config`; here the file is found and the answer put where it
+//! belongs.
+
+use std::{
+    ffi::OsString,
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use super::{commands::Typed, create::create, failure::Failure, say};
+use crate::{
+    config::{Flags, Invocation, Source},
+    spec::ExitCode,
+    supervisor,
+};
+
+pub(super) fn convert(typed: &Typed) -> Result<ExitCode, Failure> {
+    let from = Path::new(&typed.words[0]);
+    let to_stdout = typed.value("output") == Some("-");
+    let to = match typed.value("output") {
+        Some("-") => PathBuf::from("ecosystem.toml"),
+        Some(file) => PathBuf::from(file),
+        None => from.with_file_name("ecosystem.toml"),
+    };
+    let cwd = std::env::current_dir()
+        .map_err(|error| Failure::not_done(format!("the working directory cannot be found: {error}")))?;
+    let invocation = Invocation {
+        target: OsString::from(from),
+        flags: Flags::default(),
+        args: None,
+        environment: std::env::vars_os().collect(),
+        cwd,
+        // Some modules look at it: they see what they would see when they are run.
+        command_line: ["procrun".into(), from.into()].into(),
+    };
+    let loaded = Source::to_convert(invocation, &to).and_then(|source| supervisor::evaluate(&source));
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            // Not all of `Problems`: it ends with the news that nothing was started.
+            for problem in problems.iter() {
+                let _ = writeln!(std::io::stderr(), "error: {problem}");
+            }
+            return Ok(problems.exit_code());
+        }
+    };
+    let conversion = loaded.conversion.expect("it was asked for");
+    if to_stdout {
+        say(&conversion.text);
+    } else {
+        // What others may not read in the one they shall not read in the other.
+        let mode = std::fs::metadata(from).map_or(0o600, |metadata| metadata.permissions().mode() & 0o666);
+        create(&to, &conversion.text, mode, "`-o FILE` writes elsewhere, `-o -` to stdout")?;
+        let (to, apps) = (to.display(), loaded.plan.apps.len());
+        let apps = if apps == 1 { "1 app".to_owned() } else { format!("{apps} apps") };
+        say(&format!("wrote {to}: {apps}, as {} says them\n", from.display()));
+        say(&format!("look at it with `procrun check {to}`, run it with `procrun {to}`\n"));
+    }
+    let mut stderr = std::io::stderr().lock();
+    for note in &conversion.notes {
+        // There is nobody left to tell if this fails.
+        let _ = writeln!(stderr, "notice: {note}");
+    }
+    Ok(0)
+}

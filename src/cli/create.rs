@@ -1,0 +1,29 @@
+//! Files that a command makes for people: a new one only, never in the place of another.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
+
+use super::failure::Failure;
+
+/// Writes a new file with these permissions, less the umask. What stands there already stays as it is.
+pub(super) fn create(path: &Path, text: &str, mode: u32, hint: &str) -> Result<(), Failure> {
+    let shown = path.display();
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(|error| match error
+            .kind()
+        {
+            io::ErrorKind::AlreadyExists => {
+                Failure::not_done(format!("{shown} is there already, and stays as it is")).hint(hint)
+            }
+            _ => Failure::not_done(format!("{shown} cannot be written: {error}")),
+        })?;
+    file.write_all(text.as_bytes()).map_err(|error| {
+        // Half of it is of no use to anybody.
+        let _ = std::fs::remove_file(path);
+        Failure::not_done(format!("{shown} cannot be written: {error}"))
+    })
+}

@@ -1,0 +1,459 @@
+//! A file of PM2's → TOML that means the same, with the keys as their author wrote them and in
+//! their order.
+//!
+//! It converts the tree, not the plan: what nobody said stays unsaid. What TOML's stricter reader
+//! would refuse or read otherwise is written as PM2 means it; what has no effect here is left out,
+//! and said. The text is read back, and only one that gives the same plan is handed out. It writes
+//! no file.
+
+mod same;
+mod values;
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    fmt::Write as _,
+    path::{Component, Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    Loaded, Problem, Problems, Source, apply,
+    apply::Outcome,
+    dotenv,
+    draft::{Draft, RuntimeDraft},
+    file,
+    keys::{APP_KEYS, Key, Kind, RUNTIME_KEYS, find, words},
+    notices::Notices,
+    origin::{AppSettings, Origin, Setting},
+    path::{expand_home, resolve},
+    target::{Format, Target},
+    tree::{Entry, Node, Place, Value},
+    value::{self, Dialect},
+    write,
+};
+
+/// A TOML file that is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversion {
+    /// Its text.
+    pub text: String,
+    /// What of the file is not in it, and what is worth a look.
+    pub notes: Vec<String>,
+}
+
+/// A table of its own, such as `[apps.env]`: its key and its lines.
+type Section = (String, Vec<String>);
+
+/// One application on its way.
+#[derive(Default)]
+struct App {
+    draft: Draft,
+    /// Keys and values as they are written.
+    lines: Vec<(String, String)>,
+    sections: Vec<Section>,
+    /// The variables whose values look like secrets and stand in plain.
+    secrets: Vec<String>,
+}
+
+struct Converter<'a> {
+    source: &'a Source,
+    /// The directory the TOML file will be in.
+    to: &'a Path,
+    process_env: &'a [(String, String)],
+    /// `.env` of the caller's directory, if the file's `process.env` holds just that.
+    dotenv: Option<PathBuf>,
+    loaded: &'a Loaded,
+    file: Arc<str>,
+    notes: Notices,
+}
+
+/// Converts the tree of what has been loaded, for a TOML file at the absolute path `to`.
+pub(super) fn convert(
+    source: &Source,
+    root: &Node,
+    to: &Path,
+    process_env: &[(String, String)],
+    loaded: &Loaded,
+) -> Result<Conversion, Problems> {
+    let mut converter = Converter {
+        source,
+        to: to.parent().unwrap_or(Path::new("/")),
+        process_env,
+        dotenv: dotenv_behind(process_env, &source.0.cwd),
+        loaded,
+        file: source.name().into(),
+        notes: Notices::default(),
+    };
+    let text = converter.root(root);
+    same::same_meaning(source, &text, to, loaded)?;
+    Ok(Conversion { text, notes: converter.notes.into_list() })
+}
+
+/// The `.env` that a `require('dotenv').config()` has read, if that is all the file did to its
+/// `process.env`.
+fn dotenv_behind(process_env: &[(String, String)], cwd: &Path) -> Option<PathBuf> {
+    if process_env.is_empty() {
+        return None;
+    }
+    let path = cwd.join(".env");
+    let (variables, _) = dotenv::parse(&file::read(&path).ok()?);
+    let said: BTreeMap<_, _> =
+        variables.into_iter().map(|variable| (variable.name, variable.value)).collect();
+    let set: BTreeMap<_, _> = process_env.iter().cloned().collect();
+    (said == set).then_some(path)
+}
+
+impl Converter<'_> {
+    fn root(&mut self, root: &Node) -> String {
+        let mut lines = Vec::new();
+        let mut apps: &[Node] = std::slice::from_ref(root);
+        let mut at_root = false;
+        if let Value::List(items) = &root.value {
+            apps = items;
+        } else {
+            let list = root.get("apps").or_else(|| root.get("pm2"));
+            match list.map(|list| &list.node) {
+                Some(Node { value: Value::List(items), .. }) => apps = items,
+                Some(alone) => apps = std::slice::from_ref(alone),
+                None => at_root = true,
+            }
+            let is_list = |entry: &Entry| list.is_some_and(|list| std::ptr::eq(list, entry));
+            for entry in root.entries().into_iter().flatten() {
+                if is_list(entry) || at_root && is_of_an_app(&entry.key) {
+                    continue;
+                }
+                lines.extend(self.root_key(entry));
+            }
+        }
+        let mut text = self.head();
+        if !lines.is_empty() {
+            text.push('\n');
+            push_lines(&mut text, &lines);
+        }
+        for (number, node) in apps.iter().enumerate() {
+            let app = self.app(node, number, at_root);
+            text.push_str("\n[[apps]]\n");
+            push_lines(&mut text, &app.lines);
+            for (key, lines) in app.sections {
+                writeln!(text, "\n[apps.{}]", write::key(&key)).expect("a String takes everything");
+                for line in lines {
+                    text.push_str(&line);
+                    text.push('\n');
+                }
+            }
+        }
+        text
+    }
+
+    fn head(&self) -> String {
+        let name: String = self.source.name().chars().filter(|c| !c.is_control()).collect();
+        let mut text = format!("# Made from {name} by `procrun convert`.\n");
+        if self.is_evaluated() {
+            text.push_str("# What that file computed stands here as it came out; its comments and functions stay there.\n");
+        } else {
+            text.push_str("# Its comments stay there.\n");
+        }
+        text
+    }
+
+    fn is_evaluated(&self) -> bool {
+        matches!(self.source.0.target, Target::File { format: Format::Script, .. })
+    }
+
+    fn root_key(&mut self, entry: &Entry) -> Option<(String, String)> {
+        if let Some(key) = find(RUNTIME_KEYS, &entry.key) {
+            if value::is_unset(&entry.node, Dialect::Pm2) {
+                return None;
+            }
+            let written = self.value(key, entry, "", &mut RuntimeDraft::default())?;
+            return Some((entry.key.clone(), written));
+        }
+        // Where YAML files keep what they refer to: it stands where it was referred to.
+        if !entry.key.starts_with("x-") {
+            self.left_out(entry, "", "procrun has no use for it");
+        }
+        None
+    }
+
+    fn app(&mut self, node: &Node, number: usize, at_root: bool) -> App {
+        let (plan, settings) = (&self.loaded.plan.apps[number], &self.loaded.settings[number]);
+        let inside = format!(" in app `{}`", plan.name);
+        let entries = node.entries().unwrap_or_default();
+        let counts = what_counts(entries);
+        let mut app = App::default();
+        for entry in entries {
+            let Some(key) = find(APP_KEYS, &entry.key) else {
+                if entry.key.starts_with("env_") {
+                    self.variables(entry, &inside, &mut app);
+                } else if !at_root {
+                    self.unknown(entry, &inside);
+                }
+                continue;
+            };
+            if matches!(key.kind, Kind::Environment(_))
+                || key.name == "env_file" && entry.node.entries().is_some()
+            {
+                self.variables(entry, &inside, &mut app);
+                continue;
+            }
+            if value::is_unset(&entry.node, Dialect::Pm2) {
+                continue;
+            }
+            if let Some(first) = counts.get(key.name).filter(|first| **first != entry.key) {
+                self.left_out(entry, &inside, &format!("it is the same key as `{first}`, which counts"));
+                continue;
+            }
+            let Some(written) = self.value(key, entry, &inside, &mut app.draft) else { continue };
+            match entry.node.entries() {
+                Some(entries) => app.sections.push((entry.key.clone(), table_lines(entries))),
+                None => app.lines.push((entry.key.clone(), written)),
+            }
+        }
+        if plan.name != self.source.full_name(&app.draft) {
+            app.say("name", &write::quoted(&plan.name));
+            let said = self.source.full_name(&app.draft);
+            let note = format!("{}: a second app called `{said}` is `{}` now", self.place(node), plan.name);
+            self.notes.add(note);
+        }
+        self.places(&mut app);
+        self.own_variables(&mut app, settings);
+        if let Some(first) = app.secrets.first() {
+            let (name, names) = (&plan.name, app.secrets.join(", "));
+            let note = format!(
+                "app `{name}`: in plain stands the value of {names}; \"${{{first}}}\" takes it from the environment"
+            );
+            self.notes.add(note);
+        }
+        app
+    }
+
+    /// What is written for a key, if it says anything here.
+    fn value<D: Default, S>(
+        &mut self,
+        key: &Key<D, S>,
+        entry: &Entry,
+        inside: &str,
+        draft: &mut D,
+    ) -> Option<String> {
+        let put = |dialect, draft: &mut D| {
+            apply::apply(&key.kind, &entry.node, dialect, &Origin::Default, &self.file, draft)
+        };
+        match put(Dialect::Pm2, draft).ok()? {
+            Outcome::Set | Outcome::Later => {}
+            Outcome::Unset => {
+                // Off, and as good as not said; TOML's reader does not take every form of it.
+                let taken = matches!(put(Dialect::Toml, &mut D::default()), Ok(Outcome::Unset));
+                return if taken { write::value(&entry.node.value) } else { None };
+            }
+            Outcome::Adjusted(how) => {
+                let place = self.place(&entry.node);
+                self.notes.add(format!("{place}: `{}`{inside} {how}", entry.key));
+            }
+            Outcome::LaterUnread => {
+                self.left_out(entry, inside, &format!("it is {}", entry.node.value.describe()));
+                return None;
+            }
+            Outcome::OfPm2 => {
+                self.left_out(entry, "", "it is a service of PM2 itself");
+                return None;
+            }
+            Outcome::Noted(why) => {
+                self.left_out(entry, inside, &format!("it {why}"));
+                return None;
+            }
+        }
+        values::as_toml(&key.kind, &entry.node)
+    }
+
+    /// `env` or `env_<name>`: a table of its own, each variable the text that PM2 makes of it.
+    fn variables(&mut self, entry: &Entry, inside: &str, app: &mut App) {
+        let Some(entries) = entry.node.entries() else {
+            if !value::is_unset(&entry.node, Dialect::Pm2) {
+                self.left_out(entry, inside, &format!("it {}", apply::NO_VARIABLE));
+            }
+            return;
+        };
+        let Ok(variables) = value::environment(&entry.node) else { return };
+        let lines = entries.iter().zip(variables).map(|(entry, value::Variable { name, value, .. })| {
+            match &entry.node.value {
+                Value::Bool(_) | Value::Integer(_) => variable_line(&name, &value),
+                _ if self.is_evaluated() => self.evaluated(&name, &value, &mut app.secrets),
+                _ => variable_line(&name, &write::quoted(&value)),
+            }
+        });
+        let lines = lines.collect();
+        app.sections.push((entry.key.clone(), lines));
+    }
+
+    /// A variable of a module, which takes its secrets from elsewhere. One that it has taken from the
+    /// variable of the same name is taken from there again; another stands in plain now.
+    fn evaluated(&self, name: &str, value: &str, secrets: &mut Vec<String>) -> String {
+        if is_secret(name, value) {
+            let of_caller = self.source.0.environment.get(OsStr::new(name));
+            let nameable = !name.starts_with(|c: char| c.is_ascii_digit())
+                && name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
+            if nameable && of_caller.is_some_and(|of_caller| of_caller == value) {
+                return variable_line(name, &format!("\"${{{name}}}\""));
+            }
+            secrets.push(name.to_owned());
+        }
+        variable_line(name, &write::quoted(value))
+    }
+
+    /// Paths that PM2's files see from elsewhere than TOML's do.
+    fn places(&self, app: &mut App) {
+        let inner = &self.source.0;
+        let rewritten = |path: &str, base: &Path| {
+            let path = expand_home(path, &inner.environment);
+            (!path.is_absolute()).then(|| write::quoted(&seen_from(self.to, &resolve(base, &path))))
+        };
+        if self.to != inner.cwd {
+            let cwd = app.draft.cwd.clone().unwrap_or_default();
+            if let Some(cwd) = rewritten(&cwd, &inner.cwd) {
+                app.say("cwd", &cwd);
+            }
+        }
+        let from = inner.target.file_dir(&inner.cwd);
+        let mut files: Vec<String> = app
+            .draft
+            .env_files
+            .iter()
+            .map(|(file, _)| {
+                rewritten(file, from).filter(|_| self.to != from).unwrap_or_else(|| write::quoted(file))
+            })
+            .collect();
+        let before = files.len();
+        if let Some(dotenv) = &self.dotenv {
+            files.insert(0, write::quoted(&seen_from(self.to, dotenv)));
+        }
+        let one = files.len() == 1;
+        if self.to != from || files.len() != before {
+            match files.pop() {
+                None => {}
+                Some(file) if one => app.say("env_file", &file),
+                Some(file) => {
+                    files.push(file);
+                    app.say("env_file", &format!("[{}]", files.join(", ")));
+                }
+            }
+        }
+    }
+
+    /// What the file put into its `process.env` and this app gets.
+    fn own_variables(&mut self, app: &mut App, settings: &AppSettings) {
+        if self.process_env.is_empty() {
+            return;
+        }
+        let of_file = "`process.env`";
+        if let Some(dotenv) = &self.dotenv {
+            let file = dotenv.display();
+            self.notes.once(of_file, || {
+                format!("{}: what it puts into {of_file} is all in {file}: `env_file` names that", self.file)
+            });
+            return;
+        }
+        let evaluated =
+            settings.settings.iter().filter(|setting| matches!(setting.origin, Origin::Evaluated(_)));
+        let lines: Vec<String> = evaluated
+            .filter_map(|setting| {
+                let name = setting.key.strip_prefix("env.")?;
+                Some(self.evaluated(name, &setting.value, &mut app.secrets))
+            })
+            .collect();
+        if lines.is_empty() {
+            return;
+        }
+        self.notes
+            .once(of_file, || format!("{}: what it puts into {of_file} stands in `env` now", self.file));
+        if let Some((_, own)) = app.sections.iter_mut().find(|(key, _)| key == "env") {
+            own.splice(0..0, lines);
+        } else {
+            app.sections.insert(0, ("env".to_owned(), lines));
+        }
+    }
+
+    fn unknown(&mut self, entry: &Entry, inside: &str) {
+        if value::is_unset(&entry.node, Dialect::Pm2) {
+            return;
+        }
+        let place = Place { file: self.file.clone(), position: entry.at };
+        let message = format!("`{}`{inside} is left out: nobody knows this key", entry.key);
+        let problem = Problem::at(place, message).did_you_mean(&entry.key, words(APP_KEYS));
+        self.notes.problem(&problem);
+    }
+
+    fn left_out(&mut self, entry: &Entry, inside: &str, why: &str) {
+        let topic = format!("{}{inside}", entry.key);
+        let place = self.place(&entry.node);
+        self.notes.once(&topic, || format!("{place}: `{}`{inside} is left out: {why}", entry.key));
+    }
+
+    fn place(&self, node: &Node) -> Place {
+        Place { file: self.file.clone(), position: node.at }
+    }
+}
+
+impl App {
+    /// Gives a key its value, in its place or as the last one.
+    fn say(&mut self, key: &'static str, value: &str) {
+        let is_it =
+            |(said, _): &&mut (String, String)| find(APP_KEYS, said).is_some_and(|said| said.name == key);
+        match self.lines.iter_mut().find(is_it) {
+            Some((_, said)) => value.clone_into(said),
+            None => self.lines.push((key.to_owned(), value.to_owned())),
+        }
+    }
+}
+
+fn is_of_an_app(key: &str) -> bool {
+    find(APP_KEYS, key).is_some() || key.starts_with("env_")
+}
+
+/// Of several names of one key, the one that counts: its own, else the first.
+fn what_counts(entries: &[Entry]) -> BTreeMap<&'static str, &str> {
+    let mut counts = BTreeMap::new();
+    let mut said: Vec<_> = entries
+        .iter()
+        .filter(|entry| !value::is_unset(&entry.node, Dialect::Pm2))
+        .filter_map(|entry| Some((find(APP_KEYS, &entry.key)?, entry)))
+        .collect();
+    said.sort_by_key(|(key, entry)| key.name != entry.key);
+    for (key, entry) in said {
+        counts.entry(key.name).or_insert(entry.key.as_str());
+    }
+    counts
+}
+
+fn push_lines(text: &mut String, lines: &[(String, String)]) {
+    for (key, value) in lines {
+        writeln!(text, "{} = {value}", write::key(key)).expect("a String takes everything");
+    }
+}
+
+fn variable_line(name: &str, value: &str) -> String {
+    format!("{} = {value}", write::key(name))
+}
+
+fn table_lines(entries: &[Entry]) -> Vec<String> {
+    let lines = entries.iter().filter_map(|entry| {
+        Some(format!("{} = {}", write::key(&entry.key), write::value(&entry.node.value)?))
+    });
+    lines.collect()
+}
+
+fn is_secret(name: &str, value: &str) -> bool {
+    Setting { key: format!("env.{name}"), value: value.to_owned(), origin: Origin::Default }.is_secret()
+}
+
+/// `path` as it is written in a file in `dir`; both are absolute and without `..`.
+fn seen_from(dir: &Path, path: &Path) -> String {
+    let (mut dir, mut path) = (dir.components().peekable(), path.components().peekable());
+    while dir.peek().is_some() && dir.peek() == path.peek() {
+        dir.next();
+        path.next();
+    }
+    let up = dir.map(|_| Component::ParentDir);
+    let seen: PathBuf = up.chain(path).collect();
+    if seen.as_os_str().is_empty() { ".".to_owned() } else { seen.to_string_lossy().into_owned() }
+}

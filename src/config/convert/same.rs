@@ -1,0 +1,54 @@
+//! Whether a TOML file that is to be means what it was made of.
+
+use std::{path::Path, sync::Arc};
+
+use super::super::{
+    EX_CONFIG, Inner, Loaded, Problem, Problems, Source,
+    origin::{AppSettings, Setting},
+    target::{Format, Target},
+};
+
+/// Reads the text back as `to` and compares what it means.
+pub(super) fn same_meaning(source: &Source, text: &str, to: &Path, loaded: &Loaded) -> Result<(), Problems> {
+    let inner = &source.0;
+    let again = Source(Arc::new(Inner {
+        target: Target::File { path: to.to_owned(), format: Format::Toml },
+        name: to.file_name().unwrap_or(to.as_os_str()).to_string_lossy().into_owned(),
+        flags: inner.flags.clone(),
+        args: None,
+        environment: inner.environment.clone(),
+        cwd: inner.cwd.clone(),
+        command_line: Vec::new(),
+        converts_to: None,
+    }));
+    let (root, problems) = again.parse(text, Format::Toml)?;
+    let reread = again.load_file(&root, Format::Toml, &[], problems)?;
+    if reread.plan == loaded.plan {
+        return Ok(());
+    }
+    let message = match difference(loaded, &reread) {
+        Some(what) => format!("the TOML file would not mean the same: {what}"),
+        None => "the TOML file would not mean the same".to_owned(),
+    };
+    let hint = "this is a mistake of procrun's; the file itself runs as it is";
+    Err(Problems::one(EX_CONFIG, Problem::new(message).hint(hint)))
+}
+
+fn difference(was: &Loaded, is: &Loaded) -> Option<String> {
+    let values = |settings: &[Setting]| -> Vec<(String, String)> {
+        settings.iter().map(|setting| (setting.key.clone(), setting.value.clone())).collect()
+    };
+    let name = |app: &AppSettings| format!(" of app `{}`", app.name);
+    let was = [(String::new(), values(&was.runtime_settings))]
+        .into_iter()
+        .chain(was.settings.iter().map(|app| (name(app), values(&app.settings))));
+    let is: Vec<_> = [values(&is.runtime_settings)]
+        .into_iter()
+        .chain(is.settings.iter().map(|app| values(&app.settings)))
+        .collect();
+    was.zip(is).find_map(|((whose, was), is)| {
+        let missing = was.iter().find(|setting| !is.contains(setting));
+        let more = is.iter().find(|setting| !was.contains(setting));
+        missing.or(more).map(|(key, _)| format!("`{key}`{whose}"))
+    })
+}

@@ -1,0 +1,53 @@
+//! A value that PM2's reader takes, written so that TOML's stricter one takes it for the same.
+
+use super::super::{
+    arguments,
+    keys::Kind,
+    tree::{Node, Value},
+    value::{self, Dialect},
+    write,
+};
+use crate::spec::Instances;
+
+/// A value that PM2's reader takes, as TOML's takes it for the same.
+pub(super) fn as_toml<D>(kind: &Kind<D>, node: &Node) -> Option<String> {
+    match kind {
+        Kind::Words(_) => {
+            let said = arguments::words(node, Dialect::Pm2).ok()?;
+            let same = matches!(node.value, Value::Text(_))
+                && arguments::words(node, Dialect::Toml).is_ok_and(|words| words == said);
+            return if same { write::value(&node.value) } else { Some(write::texts(&said)) };
+        }
+        Kind::Instances(_) if value::instances(node, Dialect::Toml).is_err() => {
+            let instances = value::instances(node, Dialect::Pm2).ok()?;
+            return Some(match instances {
+                Instances::Count(count) => count.to_string(),
+                Instances::CpusMinus(0) => "\"max\"".to_owned(),
+                Instances::CpusMinus(less) => format!("-{less}"),
+            });
+        }
+        Kind::Codes(_) => {
+            let (codes, _) = value::codes_of_pm2(node).ok()?;
+            if value::codes(node).as_ref() != Ok(&codes) {
+                let codes: Vec<String> = codes.iter().map(ToString::to_string).collect();
+                return Some(format!("[{}]", codes.join(", ")));
+            }
+        }
+        Kind::Count(min, max, ..) if value::count(node, *min, *max).is_err() => {
+            return value::nearest_count(node, *min, *max).map(|count| count.to_string());
+        }
+        Kind::Duration(..) if value::is_too_long(node) => {
+            return Some(value::MAX_DURATION.as_millis().to_string());
+        }
+        Kind::Filter(_) => match &node.value {
+            Value::Text(name) => return Some(write::quoted(&format!("={name}"))),
+            Value::List(items) => {
+                let parts: Vec<String> = items.iter().filter_map(|item| value::text(item).ok()).collect();
+                return Some(write::texts(&parts));
+            }
+            _ => {}
+        },
+        _ => {}
+    }
+    write::value(&node.value)
+}
