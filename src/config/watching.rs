@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     path::resolve,
-    tree::{Node, Value},
+    tree::{Entry, Node, Value},
     value::{self, Complaint, Decoded, Dialect},
 };
 use crate::spec::{Polling, WatchSpec};
@@ -130,6 +130,15 @@ pub(super) fn options(node: &Node, dialect: Dialect) -> Decoded<(Options, Option
     }
     let note = (!idle.is_empty()).then(|| format!("holds {} without effect here", idle.join(", ")));
     Ok((options, note))
+}
+
+/// `watch_options` of a file of PM2's without what TOML's reader does not take.
+pub(super) fn strict_options(node: &Node) -> Vec<Entry> {
+    let entries = node.entries().unwrap_or_default().iter().filter(|entry| {
+        let alone = Node::new(Value::Table(vec![(*entry).clone()]), None);
+        matches!(options(&alone, Dialect::Toml), Ok((_, None)))
+    });
+    entries.cloned().collect()
 }
 
 /// Whether there is such an option.
