@@ -661,7 +661,7 @@ fn without_a_place_for_the_script_workers_get_their_signal_at_once() {
     assert!(said[0].contains("/dev/shm: Read-only") && said[0].contains("/nowhere: No such"), "{said:?}");
     scale(&procrun, &bed, 1, "");
     procrun.wait_for_err_lines("app (1) ended: signal SIGINT", 1);
-    assert_eq!(procrun.err().lines_with("there is no place").len(), 1);
+    assert_eq!(procrun.err().lines_with("there is no place for the script").len(), 1);
     procrun.expect_stop();
 }
 

@@ -280,8 +280,8 @@ static VERBS: &[Verb] = &[
         count: (0, 0),
         options: &[],
         brief: "Start what was saved",
-        about: "Adds what `save` kept and is not there, in a supervisor in the background if none\n\
-                runs. What was stopped comes back stopped.",
+        about: "Adds what `save` kept and is not there, in a supervisor in the background if\n\
+                none runs. What was stopped comes back stopped.",
         run: dump::resurrect,
     },
     Verb {
@@ -481,7 +481,8 @@ pub(super) fn offered() -> impl Iterator<Item = completions::Command> {
 
 /// The commands to a supervisor as the help of procrun shows them.
 pub(super) fn described() -> String {
-    described_of(VERBS)
+    let start = format!("  {:30}  {}\n", "start <TARGET>...", "Start what is in the list, or add an app");
+    start + &described_of(VERBS)
 }
 
 /// And those that need none.

@@ -466,7 +466,7 @@ mod tests {
 
     #[test]
     fn the_help_fits_a_terminal() {
-        for line in help::text().lines() {
+        for line in help::text().lines().chain(help::start().lines()) {
             assert!(line.chars().count() <= 80, "{line}");
         }
     }

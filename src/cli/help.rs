@@ -36,7 +36,7 @@ app that runs.
 Exit codes:
   0    asked to stop, or every app ended well
   N    the code of the first app that failed (128 + signal if it was killed)
-  1    a command was not carried out
+  1    a command was not carried out, or not all of it
   64   wrong usage
   69   there is no procrun to give the command to
   78   wrong configuration; nothing was started
@@ -54,6 +54,28 @@ Examples:
 In a Dockerfile:
   CMD [\"procrun\", \"ecosystem.toml\"]
 ";
+
+const START: &str = "\
+Starts what is in the list and has no process: by name, id, namespace or all.
+Anything else is an ecosystem file, a script or a program that is added to the
+procrun that runs; if none does, one is started in the background. As PID 1 or
+called pm2-runtime, it is `procrun run`.
+
+Usage: procrun start <TARGET>... [OPTIONS] [-- ARGS FOR THE APP]
+
+A name that is taken is an error without --force; the apps of a file replace
+those of the same name. --update-env starts what is in the list with the
+environment of this command.
+
+Options:
+  -f, --force                       Add it under another name
+  -a, --update-env                  With the environment of this command
+";
+
+/// The help of `start`.
+pub(super) fn start() -> String {
+    format!("{START}\n{}", flags::described().trim_end().to_owned() + "\n")
+}
 
 /// The whole help.
 pub(super) fn text() -> String {

@@ -95,7 +95,7 @@ fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
     let is_background = !is_foreground(&called, std::process::id());
     let (verb, mut words) = words_of(&matches)?;
     if words.is_empty() {
-        return Ok(Step::Say(help::text()));
+        return Ok(Step::Say(if verb == Verb::Start { help::start() } else { help::text() }));
     }
     let is_command = verb == Verb::Start && is_background;
     if let Some(more) = words.get(1).filter(|_| !is_command) {
@@ -143,7 +143,8 @@ fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
 fn words_of(matches: &ArgMatches) -> Result<(Verb, Vec<OsString>), Problems> {
     let mut words: Vec<OsString> = matches.get_many("words").into_iter().flatten().cloned().collect();
     if matches.get_flag("help") {
-        return Ok((Verb::Run, Vec::new()));
+        let is_start = words.first().is_some_and(|word| word == "start");
+        return Ok((if is_start { Verb::Start } else { Verb::Run }, Vec::new()));
     }
     let Some(first) = words.first().cloned() else {
         let problem = Problem::new("there is no TARGET: an ecosystem file, a script or a program");

@@ -111,10 +111,18 @@ impl Held {
             }
             Err(_) => {}
         }
-        let listener = UnixListener::bind(&path)?;
+        // It comes to its place when it listens: who finds it there is not refused.
+        let new = path.with_extension("new");
+        let _ = fs::remove_file(&new);
+        let listener = UnixListener::bind(&new)?;
+        let moved = fs::set_permissions(&new, Permissions::from_mode(0o600))
+            .and_then(|()| listener.set_nonblocking(true))
+            .and_then(|()| fs::rename(&new, &path));
+        if let Err(error) = moved {
+            let _ = fs::remove_file(&new);
+            return Err(error);
+        }
         let held = Self { path, _lock: lock };
-        fs::set_permissions(&held.path, Permissions::from_mode(0o600))?;
-        listener.set_nonblocking(true)?;
         Ok(Some((held, listener)))
     }
 }

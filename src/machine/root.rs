@@ -131,12 +131,24 @@ impl Machine {
 
     /// All instances, by id.
     pub fn instances(&self) -> impl Iterator<Item = InstanceView<'_>> {
-        self.instances.values().map(|instance| self.view_of(instance))
+        let mut siblings: BTreeMap<&str, u32> = BTreeMap::new();
+        for instance in self.instances.values().filter(|it| it.generation == Generation::Settled) {
+            *siblings.entry(&instance.spec.name).or_default() += 1;
+        }
+        self.instances.values().map(move |instance| {
+            let siblings = siblings.get(&*instance.spec.name).copied().unwrap_or(0);
+            Self::view_of(instance, siblings)
+        })
     }
 
     /// One instance.
     pub fn instance(&self, id: InstanceId) -> Option<InstanceView<'_>> {
-        self.instances.get(&id).map(|instance| self.view_of(instance))
+        let instance = self.instances.get(&id)?;
+        let is_sibling = |other: &&Instance| {
+            other.generation == Generation::Settled && other.spec.name == instance.spec.name
+        };
+        let siblings = self.instances.values().filter(is_sibling).count();
+        Some(Self::view_of(instance, u32::try_from(siblings).unwrap_or(u32::MAX)))
     }
 
     /// Whether an application has a process, or will have one by itself.
@@ -149,17 +161,13 @@ impl Machine {
         self.instances.values().any(|instance| instance.is_alive() && is_meant(&instance.spec))
     }
 
-    fn view_of<'a>(&self, instance: &'a Instance) -> InstanceView<'a> {
-        let is_sibling = |other: &&Instance| {
-            other.generation == Generation::Settled && other.spec.name == instance.spec.name
-        };
-        let siblings = self.instances.values().filter(is_sibling).count();
+    fn view_of(instance: &Instance, siblings: u32) -> InstanceView<'_> {
         InstanceView {
             id: instance.id,
             pm_id: instance.pm_id,
             generation: instance.generation,
             number: instance.number,
-            siblings: u32::try_from(siblings).unwrap_or(u32::MAX),
+            siblings,
             spec: &instance.spec,
             status: instance.status(),
             readiness: instance.readiness,

@@ -30,6 +30,11 @@ const SECOND: ExitCode = 1;
 /// Who has asked procrun to stop does not wait longer for a reader that reads nothing.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// After so many turns the runtime looks at everything it waits for. As long as one source always
+/// has something (a worker that floods its channel, a follower of many lines), it would not: nobody
+/// else would be heard, not even a signal. A look costs a system call.
+const LOOK_AROUND: u32 = 8;
+
 pub(super) struct Supervisor<'a> {
     pub(super) source: &'a Source,
     pub(super) began: Instant,
@@ -147,7 +152,12 @@ impl Supervisor<'_> {
             info!("waiting for {} ms before anything starts", delay.as_millis());
         }
         let mut received = Vec::new();
+        let mut turns = 0_u32;
         loop {
+            turns = turns.wrapping_add(1);
+            if turns.is_multiple_of(LOOK_AROUND) {
+                tokio::task::yield_now().await;
+            }
             if let Some(code) = self.end {
                 // What nobody has waited for ends with procrun, as it does with any PID 1.
                 self.workers.kill_strays();

@@ -239,7 +239,8 @@ impl Supervisor<'_> {
 
     /// What people call these instances.
     fn pm_ids(&self, ids: &[InstanceId]) -> Vec<u32> {
-        ids.iter().filter_map(|id| self.machine.instance(*id)).map(|view| view.pm_id).collect()
+        let meant = self.machine.instances().filter(|view| ids.contains(&view.id));
+        meant.map(|view| view.pm_id).collect()
     }
 
     /// The applications of which all instances are among these: one that is added later belongs to

@@ -4,7 +4,6 @@
 //! descriptor costs no task.
 
 use std::{
-    cell::Cell,
     io,
     os::fd::{BorrowedFd, OwnedFd},
 };
@@ -18,18 +17,12 @@ use tokio::io::{Interest, unix::AsyncFd};
 /// Events of one turn; the rest comes in the next.
 const EVENTS: usize = 32;
 
-/// Turns in a row after which everything else that the runtime waits for is looked at: a flood must
-/// not keep signals and timers away, and a look costs a system call.
-const STREAK: u32 = 8;
-
 /// A set of descriptors.
 #[derive(Debug)]
 pub struct Poller {
     set: Epoll,
     /// The same set, as the runtime waits for it.
     wake: AsyncFd<OwnedFd>,
-    /// Turns since the runtime has looked at anything else.
-    streak: Cell<u32>,
 }
 
 /// What has happened to one descriptor.
@@ -79,7 +72,7 @@ impl Poller {
         let same = set.0.try_clone()?;
         // SAFETY: an OwnedFd is open, and stays the same, until it is dropped.
         let wake = unsafe { AsyncFd::register_with_interest(same, Interest::READABLE) }?;
-        Ok(Self { set, wake, streak: Cell::new(0) })
+        Ok(Self { set, wake })
     }
 
     /// Adds a descriptor; what happens to it is told with `token`.
@@ -109,10 +102,6 @@ impl Poller {
     /// # Errors
     /// What epoll_wait(2) says.
     pub async fn wait(&self, into: &mut Vec<Happened>) -> io::Result<()> {
-        if self.streak.get() >= STREAK {
-            self.streak.set(0);
-            tokio::task::yield_now().await;
-        }
         loop {
             let mut ready = self.wake.readable().await?;
             let mut events = [EpollEvent::empty(); EVENTS];
@@ -122,7 +111,6 @@ impl Poller {
             };
             if count == 0 {
                 ready.clear_ready();
-                self.streak.set(0);
                 continue;
             }
             into.extend(events[..count].iter().map(|event| {
@@ -134,7 +122,6 @@ impl Poller {
                     hung_up: has(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR),
                 }
             }));
-            self.streak.update(|streak| streak + 1);
             return Ok(());
         }
     }

@@ -86,7 +86,8 @@ fn every_command_line_does_what_it_says() {
     let page = Page::read();
     let makefile = fs::read_to_string(repository().join("Makefile")).expect("the Makefile is there");
     let built: Vec<_> = docker_builds(&page).into_iter().map(|(name, ..)| name).collect();
-    for line in blocks(&page, Kind::Commands).into_iter().flat_map(commands) {
+    let blocks = blocks(&page, Kind::Commands).into_iter().filter(|block| !is_session(block));
+    for line in blocks.flat_map(commands) {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
             ["procrun", "check", ..] => drop(shell_of_the_page(&page).run(line, 0)),
@@ -117,6 +118,31 @@ fn makes(line: &str) {
     });
     if let Some(file) = file {
         drop(shell.run(&format!("procrun check {file}"), 0));
+    }
+}
+
+/// Whether the lines of a block are typed one after the other, to what the first one starts.
+fn is_session(block: &Block) -> bool {
+    block.text.starts_with("procrun start ")
+}
+
+#[test]
+fn every_session_goes_on_as_it_says() {
+    let page = Page::read();
+    let sessions: Vec<_> =
+        blocks(&page, Kind::Commands).into_iter().filter(|block| is_session(block)).collect();
+    assert!(!sessions.is_empty());
+    for session in sessions {
+        let shell = shell_of_the_page(&page);
+        // While they live, so does what they have started in the background.
+        let mut runs: Vec<Procrun> = Vec::new();
+        for line in commands(session) {
+            let mut run = shell.start(line, &[("PROCRUN_HOME", "/mnt/home")]);
+            run.expect_code(0);
+            runs.push(run);
+        }
+        let last = runs.last().expect("a line");
+        assert_eq!(last.err().lines(), [""; 0]);
     }
 }
 

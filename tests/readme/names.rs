@@ -142,6 +142,45 @@ fn every_later_feature_gets_a_notice() {
     }
 }
 
+/// The commands that the README names, and their other words.
+fn commands(page: &Page) -> Vec<Key> {
+    let mut commands: Vec<Key> = Vec::new();
+    for row in page.table("| command (other words) | what it does |") {
+        for part in row[0].split(')') {
+            let (names, others) = part.split_once('(').unwrap_or((part, ""));
+            let first = |name: String| name.split(' ').next().expect("a word").to_owned();
+            commands
+                .extend(code(names).into_iter().map(|name| Key { name: first(name), others: Vec::new() }));
+            commands.last_mut().expect("a command before its other words").others.extend(code(others));
+        }
+    }
+    commands
+}
+
+/// What the help says of a command.
+fn help_of(command: &str) -> String {
+    Shell::new().run(&format!("procrun {command} --help"), 0).out().lines().join("\n")
+}
+
+#[test]
+fn every_command_is_there_and_none_is_left_out() {
+    let commands = commands(&Page::read());
+    let help = help();
+    let listed = help.lines().skip_while(|line| !line.starts_with("Commands to")).skip(2);
+    let listed = listed.take_while(|line| !line.is_empty()).map(|line| line.split_whitespace().next());
+    let mut in_help: Vec<&str> = listed.map(|word| word.expect("a word")).collect();
+    let mut in_readme: Vec<&str> = commands.iter().map(|command| command.name.as_str()).collect();
+    in_help.sort_unstable();
+    in_readme.sort_unstable();
+    assert_eq!(in_readme, in_help);
+    for Key { name, others } in &commands {
+        let others = others.join(", ");
+        let said = help_of(name);
+        let also = said.lines().find_map(|line| line.strip_prefix("Also:  ")).unwrap_or_default();
+        assert_eq!(others, also, "{name}");
+    }
+}
+
 fn help() -> String {
     Shell::new().run("procrun --help", 0).out().lines().join("\n")
 }
@@ -158,7 +197,8 @@ fn every_option_is_in_the_help() {
         let long = words.filter(|word| word.starts_with("--"));
         options.extend(long.map(|word| word.split('=').next().expect("the first part").to_owned()));
     }
-    let help = help();
+    let of_commands: String = commands(&page).iter().map(|command| help_of(&command.name)).collect();
+    let help = help() + &of_commands;
     let known: BTreeSet<&str> = help.split(|c: char| !(c.is_alphanumeric() || c == '-')).collect();
     options.retain(|option| !FOREIGN_OPTIONS.contains(&option.as_str()));
     assert!(options.len() > 5, "{options:?}");
