@@ -11,8 +11,9 @@
 //! | [`control`] | the control socket: messages, places, server, client | `config`, `sys` |
 //! | [`spec`] | what was meant: [`spec::AppSpec`] and its parts, validated and immutable | nothing |
 //! | [`machine`] | every decision, pure: lifecycle, restart, backoff, ordered stop, line framing | `spec` |
-//! | [`supervisor`] | the one actor that owns the process table: select → step → carry out | `machine`, `sys`, `logs`, `node`, `config` |
+//! | [`supervisor`] | the one actor that owns the process table: select → step → carry out | `machine`, `sys`, `logs`, `node`, `watch`, `config` |
 //! | [`node`] | Node's IPC channel and the sockets of its clusters: transport only | `machine`, `spec`, `sys` |
+//! | [`watch`] | files → one change: what to look at, what does not count | `spec`, `sys` |
 //! | [`logs`] | pipes → framed lines → prefix, JSON or raw → stdout, stderr and files | `machine`, `spec`, `sys` |
 //! | [`monitor`] | what workers, procrun, the container and the machine use | `sys` |
 //! | [`tui`] | `procrun monit`: the processes on a full screen | `control`'s types |
@@ -29,3 +30,4 @@ pub mod spec;
 pub mod supervisor;
 pub mod sys;
 pub mod tui;
+pub mod watch;

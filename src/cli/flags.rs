@@ -205,6 +205,8 @@ static FLAGS: &[Flag] = &[
         Restart,
         "continue, or exit with the app's code",
     ),
+    flag(None, "--watch", Maybe("PATHS"), Key("watch"), Restart, "Restart when files change (src,config)"),
+    flag(None, "--ignore-watch", Many("PATTERNS"), Key("ignore_watch"), Restart, "But not these"),
     flag(None, "--kill-signal", One("SIGNAL"), Key("kill_signal"), Stop, "Signal that asks the app to end"),
     flag(Some('k'), "--kill-timeout", One("TIME"), Key("kill_timeout"), Stop, "SIGKILL after so long"),
     flag(None, "--no-treekill", Nothing, Not("treekill"), Stop, "Leave the app's descendants alone"),
@@ -251,8 +253,6 @@ static FLAGS: &[Flag] = &[
         aliases: &["cron-restart"],
         ..flag(Some('c'), "--cron", One("PATTERN"), Key("cron_restart"), Restart, "Restart on a schedule")
     },
-    flag(None, "--watch", Maybe("PATHS"), Key("watch"), Later, "Restart when files change"),
-    flag(None, "--ignore-watch", Many("PATHS"), Key("ignore_watch"), Later, "But not these"),
     flag(None, "--wait-ready", Nothing, Key("wait_ready"), Restart, "Ready at process.send('ready')"),
     flag(
         None,
@@ -279,7 +279,7 @@ static FLAGS: &[Flag] = &[
         "Status page on this port",
     ),
     flag(None, "--watch-delay", One("SECONDS"), Seconds("watch_delay"), Hidden, ""),
-    flag(None, "--ext", One("LIST"), Notice("watching has no effect yet"), Hidden, ""),
+    flag(None, "--ext", One("LIST"), Notice("write `--watch='**/*.{js,json}'` instead"), Hidden, ""),
     flag(None, "--increment-var", One("NAME"), Key("increment_var"), Hidden, ""),
     flag(Some('f'), "--force", Nothing, Key("force"), Hidden, ""),
     flag(Some('x'), "--execute-command", Nothing, Key("execute_command"), Hidden, ""),

@@ -13,6 +13,7 @@ use super::{
     origin::Origin,
     tree::{Node, Place, Value},
     value::{self, Complaint, Decoded, Dialect},
+    watching,
 };
 use crate::spec::InheritEnv;
 
@@ -57,7 +58,7 @@ pub(super) fn apply<D>(
         Kind::Variable(set) => set(draft, value::variable(node)?),
         Kind::Words(set) => set(draft, arguments::words(node, dialect)?),
         Kind::Switch(set) => set(draft, value::switch(node, dialect)?),
-        Kind::Duration(set, _) => set(draft, value::duration(node)?),
+        Kind::Duration(set, _) | Kind::Delay(set) => set(draft, value::duration(node)?),
         Kind::DurationOrOff(set) => set(draft, value::duration_or_off(node, dialect)?),
         Kind::Size(min, set) => {
             let size = value::size(node)?;
@@ -106,6 +107,21 @@ pub(super) fn apply<D>(
                 set(draft, (path != "/dev/null" && path != "NULL").then_some(path));
             }
         },
+        Kind::Watch(set) => set(draft, watching::paths(node, dialect)?),
+        Kind::Patterns(set) => {
+            let (patterns, note) = watching::patterns(node, dialect)?;
+            set(draft, patterns);
+            if let Some(note) = note {
+                return Ok(Outcome::Adjusted(note.to_owned()));
+            }
+        }
+        Kind::WatchOptions(set) => {
+            let (options, note) = watching::options(node, dialect)?;
+            set(draft, options);
+            if let Some(note) = note {
+                return Ok(Outcome::Adjusted(note));
+            }
+        }
         Kind::Later(check) => {
             check(node)?;
             return Ok(if is_off(&node.value) { Outcome::Unset } else { Outcome::Later });
@@ -120,7 +136,7 @@ pub(super) fn apply<D>(
 fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outcome>> {
     let described = || node.value.describe();
     Ok(Some(match kind {
-        Kind::Duration(set, _) if value::is_too_long(node) => {
+        Kind::Duration(set, _) | Kind::Delay(set) if value::is_too_long(node) => {
             set(draft, value::MAX_DURATION);
             Outcome::Adjusted(format!("is {}, more than 30 days: it is 30 days", described()))
         }
@@ -170,6 +186,15 @@ fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outco
             }
             _ => return Ok(None),
         },
+        Kind::Delay(_) if value::duration(node).is_err() => {
+            Outcome::Noted(format!("is {}, which is no duration", described()))
+        }
+        Kind::Watch(_) if watching::paths(node, Dialect::Pm2).is_err() => {
+            Outcome::Noted(format!("is {}, which names no path: nothing is watched", described()))
+        }
+        Kind::WatchOptions(_) if node.entries().is_none() => {
+            Outcome::Noted(format!("is {}, which has no effect", described()))
+        }
         Kind::Later(_) if is_off(&node.value) => Outcome::Unset,
         Kind::Later(check) if check(node).is_err() => Outcome::LaterUnread,
         _ => return Ok(None),

@@ -124,6 +124,10 @@ pub(super) fn build(
             },
         },
         pid_file: in_cwd(&draft.pid_file),
+        watch: {
+            let home = |path: &str| expand_home(path, around.environment);
+            std::mem::take(&mut draft.watching).spec(&cwd, home)
+        },
         exec: Exec {
             script,
             args: std::mem::take(&mut draft.args),

@@ -30,7 +30,7 @@ use super::{
     target::{Format, Target},
     tree::{Entry, Node, Place, Value},
     value::{self, Dialect},
-    write,
+    watching, write,
 };
 
 /// A TOML file that is to be.
@@ -206,6 +206,12 @@ impl Converter<'_> {
             }
             let Some(written) = self.value(key, entry, &inside, &mut app.draft) else { continue };
             match entry.node.entries() {
+                Some(_) if matches!(key.kind, Kind::WatchOptions(_)) => {
+                    let options = watching::strict_options(&entry.node);
+                    if !options.is_empty() {
+                        app.sections.push((entry.key.clone(), table_lines(&options)));
+                    }
+                }
                 Some(entries) => app.sections.push((entry.key.clone(), table_lines(entries))),
                 None => app.lines.push((entry.key.clone(), written)),
             }

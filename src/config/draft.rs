@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::tz::TimeZone;
 
-use super::{origin::Origin, tree::Position};
+use super::{origin::Origin, tree::Position, watching::Watching};
 use crate::spec::{
     Balance, ExecMode, InheritEnv, Instances, Listen, LogFiles, OnErrored, Pattern, PrincipalRef,
     ReloadPolicy, RestartPolicy, Runtime, StopPolicy,
@@ -63,6 +63,7 @@ pub(super) struct Draft {
     pub(super) merge_logs: Option<bool>,
     pub(super) files: LogFiles,
     pub(super) pid_file: Option<String>,
+    pub(super) watching: Watching,
     /// Who said what, by the name of the key.
     pub(super) origins: BTreeMap<&'static str, Origin>,
 }

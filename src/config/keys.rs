@@ -10,7 +10,8 @@ use jiff::tz::TimeZone;
 use super::{
     draft::{Draft, EnvVar, RuntimeDraft},
     tree::{Node, Position},
-    value::{Complaint, Decoded},
+    value::Decoded,
+    watching,
 };
 use crate::spec::{
     AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, Listen, LogStyle, OnErrored,
@@ -43,6 +44,8 @@ pub(super) enum Kind<D: 'static> {
     Switch(fn(&mut D, bool)),
     /// A duration; the flag says whether PM2 takes 0 for "not said".
     Duration(fn(&mut D, Duration), Zero),
+    /// A duration that PM2 never looks at before it is used.
+    Delay(fn(&mut D, Duration)),
     /// A duration, or off: `"off"`, false or 0.
     DurationOrOff(fn(&mut D, Option<Duration>)),
     /// A size in bytes, at least so many.
@@ -75,6 +78,12 @@ pub(super) enum Kind<D: 'static> {
     Filter(fn(&mut D, InheritEnv)),
     /// A path, or PM2's true and false.
     LogFile(fn(&mut D, Option<String>)),
+    /// PM2's `watch`.
+    Watch(fn(&mut D, Option<Vec<String>>)),
+    /// Patterns of paths.
+    Patterns(fn(&mut D, Vec<String>)),
+    /// PM2's `watch_options`.
+    WatchOptions(fn(&mut D, watching::Options)),
     /// Checked now; what it asks for is not there yet.
     Later(fn(&Node) -> Decoded<()>),
     /// A service of PM2 itself.
@@ -184,27 +193,6 @@ fn log_name(app: &AppSpec, path: &Path) -> String {
 /// As the file will be called: `<id>` stands for the number of an instance.
 fn own_name(app: &AppSpec, path: &Path) -> String {
     app.path_of_instance(path, "<id>").display().to_string()
-}
-
-fn a_switch(node: &Node) -> Decoded<()> {
-    super::value::switch(node, super::value::Dialect::Toml).map(drop)
-}
-
-fn paths_or_switch(node: &Node) -> Decoded<()> {
-    if a_switch(node).is_ok() || super::value::texts(node).is_ok() {
-        return Ok(());
-    }
-    Err(vec![Complaint {
-        message: format!("must be true, false, a path or a list of paths, not {}", node.value.describe()),
-        at: None,
-    }])
-}
-
-fn a_table(node: &Node) -> Decoded<()> {
-    if node.entries().is_some() {
-        return Ok(());
-    }
-    Err(vec![Complaint { message: format!("must be a table, not {}", node.value.describe()), at: None }])
 }
 
 /// All keys of an application, in the order in which they are shown.
@@ -419,10 +407,20 @@ pub(super) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     }),
     app("force", &[], Kind::Moot, nothing),
     later("max_memory_restart", &[], super::value::memory),
-    later("watch", &[], paths_or_switch),
-    later("ignore_watch", &[], |node| super::value::texts(node).map(drop)),
-    later("watch_delay", &[], |node| super::value::duration(node).map(drop)),
-    later("watch_options", &[], a_table),
+    app("watch", &[], Kind::Watch(|app, paths| app.watching.paths = paths), |app| {
+        let paths: Vec<String> =
+            app.watch.iter().flat_map(|watch| &watch.paths).map(|path| path.display().to_string()).collect();
+        quoted(&paths)
+    }),
+    app("ignore_watch", &[], Kind::Patterns(|app, patterns| app.watching.ignore = patterns), |app| {
+        app.watch.as_ref().and_then(|watch| quoted(&watch.ignore))
+    }),
+    app("watch_delay", &[], Kind::Delay(|app, delay| app.watching.delay = Some(delay)), |app| {
+        app.watch.as_ref().map(|watch| readable(watch.delay))
+    }),
+    app("watch_options", &[], Kind::WatchOptions(|app, options| app.watching.options = options), |app| {
+        app.watch.as_ref().and_then(|watch| watching::show_options(watch, readable))
+    }),
     of_pm2("vizion"),
     of_pm2("pmx"),
     of_pm2("automation"),

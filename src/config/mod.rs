@@ -39,6 +39,7 @@ mod tests;
 mod toml;
 mod tree;
 mod value;
+mod watching;
 mod write;
 mod yaml;
 

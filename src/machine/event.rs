@@ -10,6 +10,11 @@ use crate::spec::{ExitCode, Plan, Signal};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(pub u32);
 
+impl InstanceId {
+    /// Whose timers are those of the whole.
+    pub(super) const NOBODY: Self = Self(u32::MAX);
+}
+
 /// One process of one instance. A later process of the same instance has a larger number, so
 /// that news of an earlier one cannot be mistaken for its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,6 +119,13 @@ pub enum Event {
     TreeGone(Run),
     /// A timer has run out.
     TimerFired(Timer),
+    /// Files that an application watches have changed.
+    FilesChanged {
+        /// The application's name.
+        app: String,
+        /// One of them, for people.
+        path: String,
+    },
     /// It is time for this application by its schedule (`cron_restart`).
     Due {
         /// Its name.

@@ -61,6 +61,8 @@ pub(super) struct Instance {
     pub(super) record: Record,
     /// What the present run or the next one has to show.
     trial: Option<Trial>,
+    /// Somebody has stopped it, and it is to stay so.
+    is_put_away: bool,
     /// How the last trial ended; the root takes it after each step.
     pub(super) outcome: Option<Outcome>,
     /// When it failed for good, in the root's count of failures, and with which code.
@@ -159,6 +161,7 @@ impl Instance {
             has_listened: false,
             record: Record::new(now),
             trial: None,
+            is_put_away: false,
             outcome: None,
             failure: None,
             epoch: 0,
@@ -200,6 +203,17 @@ impl Instance {
     /// Whether its process runs and is to go on.
     pub(super) fn is_online(&self) -> bool {
         matches!(self.state, State::Online { .. })
+    }
+
+    /// Whether it runs or has run, and nobody has stopped it.
+    pub(super) fn is_wanted(&self) -> bool {
+        let is_to_stay = |then: &Then| matches!(then, Then::Stay | Then::Remove);
+        match &self.state {
+            State::Stopped | State::Errored => self.tried > 0 && !self.is_put_away,
+            State::Launching { stop, .. } => !stop.is_some_and(|stop| is_to_stay(&stop.then)),
+            State::Draining { then, .. } | State::Stopping { then, .. } => !is_to_stay(then),
+            State::Online { .. } | State::Waiting => true,
+        }
     }
 
     /// Since when its process is there.
@@ -310,6 +324,7 @@ impl Instance {
         *step.runs += 1;
         self.epoch += 1;
         self.failure = None;
+        self.is_put_away = false;
         if self.tried > 0 {
             self.record.restarts = self.record.restarts.saturating_add(1);
         }

@@ -10,6 +10,7 @@
 
 mod app;
 mod backoff;
+mod changes;
 pub mod cluster;
 mod desk;
 mod due;

@@ -133,6 +133,26 @@ pub enum Notice {
         /// What waits: `scale`.
         what: &'static str,
     },
+    /// Files of an application have changed, and it runs anew.
+    FilesChanged {
+        /// Its name.
+        app: String,
+        /// One of the files, for people.
+        path: String,
+        /// Old and new processes serve side by side.
+        rolling: bool,
+    },
+    /// The same, but it happens so often that it waits.
+    ChangesOften {
+        /// Its name.
+        app: String,
+        /// One of the files, for people.
+        path: String,
+        /// How many changes in a row came soon after a start.
+        times: u32,
+        /// How long it waits.
+        wait: Duration,
+    },
     /// Everything stops.
     ShuttingDown {
         /// How many instances have a process.
@@ -347,6 +367,8 @@ impl Notice {
             | Self::ReloadFailed(_)
             | Self::Due { .. }
             | Self::Queued { .. }
+            | Self::FilesChanged { .. }
+            | Self::ChangesOften { .. }
             | Self::ShuttingDown { .. }
             | Self::KillingAll => None,
         }
@@ -355,7 +377,11 @@ impl Notice {
     /// The name of the application it is about.
     pub fn app(&self) -> Option<&str> {
         match self {
-            Self::Reloading { app, .. } | Self::Reloaded { app, .. } | Self::Queued { app, .. } => Some(app),
+            Self::Reloading { app, .. }
+            | Self::Reloaded { app, .. }
+            | Self::Queued { app, .. }
+            | Self::FilesChanged { app, .. }
+            | Self::ChangesOften { app, .. } => Some(app),
             Self::ReloadFailed(failure) => Some(&failure.app),
             Self::Due { app } => Some(&app.name),
             Self::ShuttingDown { .. } | Self::KillingAll => None,

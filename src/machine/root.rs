@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     Past, Reply, Time,
+    changes::Changes,
     desk::Desk,
     event::{Effect, Event, InstanceId, Readiness, Run, StopRequest, Timer},
     instance::{Instance, Status, Step, Stop, Then, Verdict},
@@ -26,6 +27,7 @@ pub struct Machine {
     pub(super) instances: BTreeMap<InstanceId, Instance>,
     pub(super) reloads: Reloads,
     pub(super) desk: Desk,
+    pub(super) changes: Changes,
     pub(super) phase: Phase,
     /// Somebody has asked for something to end, and nothing has ended by itself since: procrun does
     /// not end because of it.
@@ -100,6 +102,7 @@ impl Machine {
             instances: BTreeMap::new(),
             reloads: Reloads::default(),
             desk: Desk::default(),
+            changes: Changes::default(),
             phase: Phase::Waiting,
             held: false,
             failures: 0,
@@ -207,6 +210,8 @@ impl Machine {
                 Verdict::Nothing
             }),
             Event::TreeGone(run) => self.with(run, now, out, Instance::tree_gone),
+            Event::TimerFired(Timer { instance: InstanceId::NOBODY, epoch: _ }) => self.changes_due(now, out),
+            Event::FilesChanged { app, path } => self.files_changed(now, app, path, out),
             Event::TimerFired(Timer { instance, epoch }) => {
                 self.with_instance(instance, now, out, |instance, step| instance.timer_fired(step, epoch));
             }

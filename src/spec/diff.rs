@@ -37,7 +37,12 @@ pub fn diff(old: &Plan, new: &Plan) -> Vec<AppChange> {
 /// Whether two specs differ in nothing that a process could feel, such as the number of instances:
 /// those that run may go on.
 pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
-    AppSpec { instances: new.instances, schedule: new.schedule.clone(), ..old.clone() } == *new
+    AppSpec {
+        instances: new.instances,
+        schedule: new.schedule.clone(),
+        watch: new.watch.clone(),
+        ..old.clone()
+    } == *new
 }
 
 impl AppChange {
@@ -71,6 +76,7 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         stop,
         logs,
         pid_file,
+        watch,
     } = new;
     [
         (*namespace != old.namespace, "namespace"),
@@ -95,6 +101,7 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         (*stop != old.stop, "stop policy"),
         (*logs != old.logs, "logs"),
         (*pid_file != old.pid_file, "pid_file"),
+        (*watch != old.watch, "watch"),
     ]
     .into_iter()
     .filter_map(|(differs, key)| differs.then_some(key))

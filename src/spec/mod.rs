@@ -13,6 +13,7 @@ mod reload;
 mod restart;
 mod schedule;
 mod stop;
+mod watch;
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,6 +28,7 @@ pub use reload::ReloadPolicy;
 pub use restart::{Backoff, OnErrored, RestartPolicy};
 pub use schedule::{Fields, MonthDays, Pattern, Schedule};
 pub use stop::StopPolicy;
+pub use watch::{Polling, WatchSpec};
 
 /// Everything one procrun runs: the applications, and procrun's own settings.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,6 +22,7 @@ use crate::{
         reap,
         signals::{Received, Sender, Signals},
     },
+    watch::Watcher,
 };
 
 /// The code of a second supervisor where there may be one.
@@ -42,6 +43,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) clients: Clients,
     pub(super) figures: Figures,
     node: Hub,
+    watcher: Watcher,
     pub(super) held: Held,
     timers: Timers,
     schedules: Schedules,
@@ -119,6 +121,7 @@ pub(super) async fn supervise(
         machine,
         workers,
         node: Hub::default(),
+        watcher: Watcher::default(),
         held,
         timers: Timers::default(),
         schedules: Schedules::new(),
@@ -166,6 +169,7 @@ impl Supervisor<'_> {
             if boot.is_some_and(|at| at <= now()) {
                 boot = None;
                 self.feed(vec![Event::Boot]);
+                watch(&mut self.watcher, self.machine.plan());
                 self.schedules.follow(self.machine.plan())?;
                 self.signals.receive_realtime()?;
                 process::trim_memory();
@@ -181,6 +185,10 @@ impl Supervisor<'_> {
                     is_time = true;
                 }
                 () = advance(&mut self.evaluation) => {}
+                news = self.watcher.news() => {
+                    let events = news.into_iter().filter_map(report::watched).collect();
+                    self.feed(events);
+                }
                 result = self.node.turn() => {
                     result?;
                     self.hear();
@@ -420,6 +428,8 @@ impl Supervisor<'_> {
             error!("cannot set an alarm for `cron_restart`: {error}");
         }
         let cpus = cpus_for(&plan);
+        // The machine's own plan is the old one as long as an application is being reloaded.
+        watch(&mut self.watcher, &plan);
         self.feed(vec![Event::Apply { plan, cpus }]);
     }
 
@@ -433,6 +443,13 @@ impl Supervisor<'_> {
         for change in changes {
             info!("{}", change.describe());
         }
+    }
+}
+
+/// Watches the files that the plan says.
+fn watch(watcher: &mut Watcher, plan: &Plan) {
+    if let Err(error) = watcher.follow(plan) {
+        error!("cannot watch any files: {error}");
     }
 }
 

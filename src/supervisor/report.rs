@@ -11,6 +11,7 @@ use crate::{
     machine::{Ending, Event, Machine, Next, Notice, Readable, Sign, StopCause, Subject, Why},
     node::News,
     spec::Signal,
+    watch,
 };
 
 /// Says a notice in procrun's own log.
@@ -67,6 +68,10 @@ pub(super) fn say(notice: &Notice) {
             }
         }
         Notice::Queued { app, what } => info!(app, "{app} is being reloaded, {what} comes after that"),
+        Notice::FilesChanged { app, path, rolling } => files_changed(app, path, *rolling),
+        Notice::ChangesOften { app, path, times, wait } => {
+            changes_often(app, path, *times, Readable(*wait));
+        }
         Notice::Ready { who, sign, after } => {
             let (who, app, id, after) = (who, &*who.spec.name, who.pm_id, Readable(*after));
             match sign {
@@ -99,6 +104,27 @@ pub(super) fn say(notice: &Notice) {
         Notice::Escalated { who, code } => {
             let (who, app, id) = (who, &*who.spec.name, who.pm_id);
             error!(app, id, "{who} is errored and nothing goes on without it: ending with code {code}");
+        }
+    }
+}
+
+/// Says what the watcher has to say, and what it means to the machine.
+pub(super) fn watched(news: watch::News) -> Option<Event> {
+    match news {
+        watch::News::Changed { app, path } => Some(Event::FilesChanged { app, path }),
+        watch::News::Watching { app, what, took } => {
+            let took = Readable(took);
+            debug!(app, "{app}: watching {what}, found in {took}");
+            None
+        }
+        watch::News::Missing { app, path, why } => {
+            warn!(app, "{app}: cannot watch {path}: {why}; it is watched as soon as it is there");
+            None
+        }
+        watch::News::Looking { app, why, interval } => {
+            let interval = Readable(interval);
+            warn!(app, "{app}: {why}; its files are looked at every {interval} instead");
+            None
         }
     }
 }
@@ -147,6 +173,19 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
 /// `1 process is`, `2 processes are`.
 fn processes(count: u32, is: &str, are: &str) -> String {
     if count == 1 { format!("1 process {is}") } else { format!("{count} processes {are}") }
+}
+
+fn files_changed(app: &str, path: &str, rolling: bool) {
+    let what = if rolling { "reloading" } else { "restarting" };
+    info!(app, reason = "watch", "{app} changed: {path}, {what}");
+}
+
+fn changes_often(app: &str, path: &str, times: u32, wait: Readable) {
+    warn!(
+        app,
+        reason = "watch",
+        "{app} changed: {path}, {times} times in a row right after a start, restarting in {wait}; if it writes that file itself, name it in `ignore_watch`"
+    );
 }
 
 fn stopping(who: &Subject, signal: Signal, cause: StopCause) {

@@ -57,6 +57,10 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
         }
         Notice::ReloadFailed(failure) => failure.to_string(),
         Notice::Queued { app, what } => format!("{app} is being reloaded, {what} comes after that"),
+        Notice::FilesChanged { app, path, .. } => format!("{app} changed: {path}"),
+        Notice::ChangesOften { app, path, wait, .. } => {
+            format!("{app} changed: {path}, once more; that waits {}", Readable(*wait))
+        }
         Notice::Leftovers { who, signal } => {
             format!("{who}: sent {signal} to the processes it left behind")
         }

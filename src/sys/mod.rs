@@ -11,6 +11,7 @@ pub mod channel;
 pub mod clock;
 pub mod cpus;
 pub mod detach;
+pub mod inotify;
 pub mod pages;
 pub mod pipes;
 pub mod poll;

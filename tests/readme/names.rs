@@ -7,8 +7,8 @@ use super::{
     shell::Shell,
 };
 
-/// Names in the same shape as keys that are none: variables of a worker's.
-const VARIABLES: [&str; 1] = ["pm_id"];
+/// Names in the same shape as keys that are none: variables of a worker's, and directories.
+const VARIABLES: [&str; 3] = ["pm_id", "node_modules", "__pycache__"];
 
 /// Options of programs that are not procrun.
 const FOREIGN_OPTIONS: [&str; 1] = ["--enable-source-maps"];

@@ -5,7 +5,7 @@ use super::super::{
     keys::Kind,
     tree::{Node, Value},
     value::{self, Dialect},
-    write,
+    watching, write,
 };
 use crate::spec::Instances;
 
@@ -36,8 +36,18 @@ pub(super) fn as_toml<D>(kind: &Kind<D>, node: &Node) -> Option<String> {
         Kind::Count(min, max, ..) if value::count(node, *min, *max).is_err() => {
             return value::nearest_count(node, *min, *max).map(|count| count.to_string());
         }
-        Kind::Duration(..) if value::is_too_long(node) => {
+        Kind::Duration(..) | Kind::Delay(_) if value::is_too_long(node) => {
             return Some(value::MAX_DURATION.as_millis().to_string());
+        }
+        Kind::Watch(_) => {
+            return Some(match watching::paths(node, Dialect::Pm2).ok()? {
+                None => "false".to_owned(),
+                Some(paths) if paths.is_empty() => "true".to_owned(),
+                Some(paths) => write::texts(&paths),
+            });
+        }
+        Kind::Patterns(_) => {
+            return watching::patterns(node, Dialect::Pm2).ok().map(|(patterns, _)| write::texts(&patterns));
         }
         Kind::Filter(_) => match &node.value {
             Value::Text(name) => return Some(write::quoted(&format!("={name}"))),

@@ -150,6 +150,7 @@ impl Instance {
     /// Nothing of the last run is left: goes on to what was to come.
     pub(super) fn follow(&mut self, step: &mut Step<'_>, then: Then, code: ExitCode) -> Verdict {
         self.epoch += 1;
+        self.is_put_away |= matches!(then, Then::Stay);
         match then {
             Then::Restart | Then::Follow(Next::Restart(_)) => {}
             Then::Stay | Then::Remove | Then::Follow(_) => {

@@ -1,5 +1,6 @@
 //! The machine on a virtual clock: the world around it, in which the other files try it.
 
+mod changes;
 mod drain;
 mod due;
 mod lifecycle;
@@ -48,6 +49,7 @@ fn app(name: &str) -> AppSpec {
         logs: LogSpec::default(),
         schedule: None,
         pid_file: None,
+        watch: None,
     }
 }
 

@@ -23,6 +23,7 @@ enum Act {
     Listens(prop::sample::Index),
     SaysReady(prop::sample::Index),
     Drained(prop::sample::Index),
+    Changed(u8),
     Ask(u8, Vec<u32>, i32),
     Due(u8),
     Stop,
@@ -40,6 +41,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         4 => any::<prop::sample::Index>().prop_map(Act::Listens),
         2 => any::<prop::sample::Index>().prop_map(Act::Drained),
         2 => any::<prop::sample::Index>().prop_map(Act::SaysReady),
+        4 => (0u8..4).prop_map(Act::Changed),
         6 => (0u8..9, prop::collection::vec(0u32..12, 1..4), -3i32..4)
             .prop_map(|(what, ids, count)| Act::Ask(what, ids, count)),
         2 => (0u8..4).prop_map(Act::Due),
@@ -59,6 +61,7 @@ fn random_plan(apps: &[(u8, u32, bool)]) -> Plan {
         spec.reload.listen_timeout = MS(2500);
         spec.reload.max_parallel = 1 + instances % 3;
         spec.reload.wait_ready = *name == 2;
+        spec.watch = (*name != 3).then(Box::default);
         if *other {
             spec.namespace = "other".to_owned();
             spec.restart.on_errored = OnErrored::Exit;
@@ -123,6 +126,9 @@ impl World {
                 if let Some(run) = self.any_alive(which) {
                     self.feed(Event::Drained(run));
                 }
+            }
+            Act::Changed(app) => {
+                self.feed(Event::FilesChanged { app: app.to_string(), path: "x".to_owned() });
             }
             Act::Ask(what, ids, count) => {
                 self.ask(operation(what, &ids, count));

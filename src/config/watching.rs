@@ -1,0 +1,221 @@
+//! `watch`, `ignore_watch`, `watch_delay` and `watch_options` → what to watch.
+//!
+//! PM2 hands `watch_options` to chokidar. What has a meaning here works, by chokidar's name or in
+//! snake_case; what has none is named once.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    path::resolve,
+    tree::{Entry, Node, Value},
+    value::{self, Complaint, Decoded, Dialect},
+};
+use crate::spec::{Polling, WatchSpec};
+
+/// Looking more often would be all that a processor does.
+const SHORTEST: Duration = Duration::from_millis(10);
+/// What chokidar waits for with `awaitWriteFinish: true`.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// What was said about watching one application.
+#[derive(Debug, Default)]
+pub(super) struct Watching {
+    /// `watch`: none of the paths is the application's `cwd`.
+    pub(super) paths: Option<Vec<String>>,
+    pub(super) ignore: Vec<String>,
+    pub(super) delay: Option<Duration>,
+    pub(super) options: Options,
+}
+
+/// `watch_options`.
+#[derive(Debug, Default)]
+pub(super) struct Options {
+    polling: Option<bool>,
+    interval: Option<Duration>,
+    follow_links: Option<bool>,
+    depth: Option<u32>,
+    ignored: Option<Vec<String>>,
+    cwd: Option<String>,
+    settled: Option<Duration>,
+}
+
+/// Options of chokidar that change nothing here.
+const WITHOUT_EFFECT: [&str; 8] = [
+    "alwaysStat",
+    "atomic",
+    "binaryInterval",
+    "disableGlobbing",
+    "ignoreInitial",
+    "ignorePermissionErrors",
+    "persistent",
+    "useFsEvents",
+];
+const KNOWN: [&str; 7] =
+    ["usePolling", "interval", "followSymlinks", "depth", "ignored", "cwd", "awaitWriteFinish"];
+
+/// `watch`: true, false, a path or several. `None` is false.
+pub(super) fn paths(node: &Node, dialect: Dialect) -> Decoded<Option<Vec<String>>> {
+    if let Ok(on) = value::switch(node, Dialect::Toml) {
+        return Ok(on.then(Vec::new));
+    }
+    match (&node.value, dialect) {
+        (Value::Text(text), Dialect::Flag) => return Ok(Some(typed(text))),
+        // What JavaScript holds for false, and for true.
+        (Value::Integer(number), Dialect::Pm2) => return Ok((*number != 0).then(Vec::new)),
+        _ => {}
+    }
+    value::texts(node).map(Some).or_else(|_| value::must_be("true, false, a path or a list of paths", node))
+}
+
+/// Patterns. In PM2's files there may be others among them (a regular expression comes as an empty
+/// table): those are dropped, and the answer says so.
+pub(super) fn patterns(node: &Node, dialect: Dialect) -> Decoded<(Vec<String>, Option<&'static str>)> {
+    const DROPPED: &str =
+        "holds something that is no text: it is passed over, write a pattern as in .gitignore";
+    match dialect {
+        Dialect::Toml => return value::texts(node).map(|patterns| (patterns, None)),
+        Dialect::Flag => {
+            let patterns = value::texts(node)?;
+            return Ok((patterns.iter().flat_map(|text| typed(text)).collect(), None));
+        }
+        Dialect::Pm2 => {}
+    }
+    let items = match &node.value {
+        Value::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    let patterns: Vec<String> = items.iter().filter_map(|item| value::full_text(item).ok()).collect();
+    let dropped = (patterns.len() < items.len()).then_some(DROPPED);
+    Ok((patterns, dropped))
+}
+
+/// `a,b` on the command line, unless the comma is one of `{a,b}`.
+fn typed(text: &str) -> Vec<String> {
+    if text.contains('{') {
+        return vec![text.to_owned()];
+    }
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+/// `watch_options`, and what has to be said about them.
+pub(super) fn options(node: &Node, dialect: Dialect) -> Decoded<(Options, Option<String>)> {
+    let Some(entries) = node.entries() else { return value::must_be("a table", node) };
+    let (mut options, mut complaints, mut idle) = (Options::default(), Vec::new(), Vec::new());
+    for entry in entries {
+        if value::is_unset(&entry.node, dialect) {
+            continue;
+        }
+        let name = camel_case(&entry.key);
+        match read(&mut options, &name, &entry.node, dialect) {
+            Ok(true) => {}
+            Err(_) if dialect == Dialect::Pm2 => idle.push(format!("`{}`", entry.key)),
+            Ok(false) if WITHOUT_EFFECT.contains(&name.as_str()) || dialect == Dialect::Pm2 => {
+                idle.push(format!("`{}`", entry.key));
+            }
+            Ok(false) => complaints.push(Complaint {
+                message: format!("has no `{}`; it has {}", entry.key, KNOWN.join(", ")),
+                at: entry.at,
+            }),
+            Err(more) => complaints.extend(more.into_iter().map(|complaint| Complaint {
+                message: format!("has `{}`, which {}", entry.key, complaint.message),
+                at: complaint.at.or(entry.node.at),
+            })),
+        }
+    }
+    if !complaints.is_empty() {
+        return Err(complaints);
+    }
+    let note = (!idle.is_empty()).then(|| format!("holds {} without effect here", idle.join(", ")));
+    Ok((options, note))
+}
+
+/// `watch_options` of a file of PM2's without what TOML's reader does not take.
+pub(super) fn strict_options(node: &Node) -> Vec<Entry> {
+    let entries = node.entries().unwrap_or_default().iter().filter(|entry| {
+        let alone = Node::new(Value::Table(vec![(*entry).clone()]), None);
+        matches!(options(&alone, Dialect::Toml), Ok((_, None)))
+    });
+    entries.cloned().collect()
+}
+
+/// Whether there is such an option.
+fn read(options: &mut Options, name: &str, node: &Node, dialect: Dialect) -> Decoded<bool> {
+    match name {
+        "usePolling" => options.polling = Some(value::switch(node, dialect)?),
+        "interval" => options.interval = Some(value::duration(node)?),
+        "followSymlinks" => options.follow_links = Some(value::switch(node, dialect)?),
+        // JavaScript's Infinity comes as null.
+        "depth" => options.depth = Some(value::count(node, 0, 1000)?),
+        "ignored" => options.ignored = Some(patterns(node, dialect)?.0),
+        "cwd" => options.cwd = Some(value::full_text(node)?),
+        "awaitWriteFinish" => {
+            options.settled = match (&node.value, node.get("stabilityThreshold")) {
+                (_, Some(entry)) => Some(value::duration(&entry.node)?),
+                (Value::Table(_), None) => Some(SETTLED),
+                _ => value::switch(node, dialect)?.then_some(SETTLED),
+            }
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// `follow_symlinks` as `followSymlinks`.
+fn camel_case(key: &str) -> String {
+    let mut words = key.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |mut name, word| {
+        let mut letters = word.chars();
+        name.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
+        name.push_str(letters.as_str());
+        name
+    })
+}
+
+impl Watching {
+    /// What to watch for an application that runs in `cwd`.
+    pub(super) fn spec(self, cwd: &Path, home: impl Fn(&str) -> PathBuf) -> Option<Box<WatchSpec>> {
+        let Self { paths, mut ignore, delay, options } = self;
+        let paths = paths?;
+        let base = options.cwd.map_or_else(|| cwd.to_owned(), |dir| resolve(cwd, &home(&dir)));
+        let paths = if paths.is_empty() {
+            vec![base]
+        } else {
+            paths.iter().map(|path| resolve(&base, &home(path))).collect()
+        };
+        ignore.extend(options.ignored.unwrap_or_default());
+        // A file that is still being written is not quiet either.
+        let delay = delay.unwrap_or(WatchSpec::DELAY).max(options.settled.unwrap_or_default());
+        Some(Box::new(WatchSpec {
+            paths,
+            ignore,
+            delay,
+            follow_links: options.follow_links.unwrap_or(true),
+            depth: options.depth,
+            polling: match options.polling {
+                None => Polling::IfNeeded,
+                Some(true) => Polling::Always,
+                Some(false) => Polling::Avoided,
+            },
+            interval: options.interval.unwrap_or(WatchSpec::INTERVAL).max(SHORTEST),
+        }))
+    }
+}
+
+/// What of `watch_options` is in force, unless it is the default.
+pub(super) fn show_options(spec: &WatchSpec, readable: impl Fn(Duration) -> String) -> Option<String> {
+    let shown = [
+        match spec.polling {
+            Polling::IfNeeded => None,
+            Polling::Always => Some(format!("looks every {}", readable(spec.interval))),
+            Polling::Avoided => Some("no polling".to_owned()),
+        },
+        (!spec.follow_links).then(|| "links are not followed".to_owned()),
+        spec.depth.map(|depth| format!("depth {depth}")),
+    ];
+    let shown: Vec<String> = shown.into_iter().flatten().collect();
+    (!shown.is_empty()).then(|| shown.join(", "))
+}

@@ -1,0 +1,131 @@
+//! Applications whose files have changed: what is done about it, and how soon.
+//!
+//! Whoever writes a watched file at each of its starts would be restarted for ever. So the first few
+//! changes that follow each other closely are answered at once, the next ones later and later.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{
+    Time,
+    event::{Effect, InstanceId, Timer},
+    instance::{Instance, Then},
+    notice::{Notice, StopCause},
+    reload::Job,
+    root::{Machine, Phase},
+};
+
+/// A change so soon after a start may be the application's own doing.
+const SOON: Duration = Duration::from_secs(5);
+/// So many changes in a row are answered at once.
+const AT_ONCE: u32 = 3;
+/// How long the next one waits; the one after it half as long again, and so on.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// No change waits longer than this, as no crash does.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// How often applications were run anew because of their files, by name.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    apps: BTreeMap<String, Pace>,
+    /// Tells one armed timer from another.
+    timers: u64,
+}
+
+/// One application.
+#[derive(Debug, Default)]
+struct Pace {
+    /// When it was run anew last.
+    begun: Time,
+    /// Changes in a row that came soon after a start.
+    in_a_row: u32,
+    /// A change that waits, and until when.
+    waiting: Option<(Time, String)>,
+}
+
+impl Machine {
+    /// Files of an application have changed; `path` is one of them.
+    pub(super) fn files_changed(&mut self, now: Time, app: String, path: String, out: &mut Vec<Effect>) {
+        let watches = self.planned(&app).is_some_and(|planned| planned.watch.is_some());
+        if self.phase != Phase::Running || !watches || self.to_run_anew(&app).is_empty() {
+            return;
+        }
+        let started = self.staying(&app).iter().filter_map(|id| self.instances[id].started_at()).max();
+        let pace = self.changes.apps.entry(app.clone()).or_default();
+        if pace.waiting.is_some() {
+            return;
+        }
+        let since = started.map_or(pace.begun, |started| started.max(pace.begun));
+        pace.in_a_row = if now.since(since) < SOON { pace.in_a_row + 1 } else { 1 };
+        if pace.in_a_row <= AT_ONCE {
+            self.answer_change(now, &app, path, out);
+            return;
+        }
+        let (wait, times) = (wait(pace.in_a_row - AT_ONCE), pace.in_a_row);
+        pace.waiting = Some((now + wait, path.clone()));
+        self.changes.timers += 1;
+        let timer = Timer { instance: InstanceId::NOBODY, epoch: self.changes.timers };
+        out.push(Effect::Arm(timer, now + wait));
+        out.push(Effect::Say(Notice::ChangesOften { app, path, times, wait }));
+    }
+
+    /// The wait of some application may be over.
+    pub(super) fn changes_due(&mut self, now: Time, out: &mut Vec<Effect>) {
+        let is_due = |pace: &mut Pace| pace.waiting.take_if(|(due, _)| *due <= now);
+        let due: Vec<(String, String)> = self
+            .changes
+            .apps
+            .iter_mut()
+            .filter_map(|(app, pace)| is_due(pace).map(|(_, path)| (app.clone(), path)))
+            .collect();
+        for (app, path) in due {
+            let watches = self.planned(&app).is_some_and(|planned| planned.watch.is_some());
+            if self.phase == Phase::Running && watches {
+                self.answer_change(now, &app, path, out);
+            }
+        }
+    }
+
+    /// Lets an application run anew: without a gap if it can.
+    fn answer_change(&mut self, now: Time, app: &str, path: String, out: &mut Vec<Effect>) {
+        let anew = self.to_run_anew(app);
+        if anew.is_empty() {
+            return;
+        }
+        if let Some(pace) = self.changes.apps.get_mut(app) {
+            pace.begun = now;
+        }
+        let numbers: BTreeSet<u32> = anew.iter().map(|id| self.instances[id].number).collect();
+        let overlaps = self.planned(app).is_some_and(|spec| spec.can_overlap());
+        let rolling = overlaps && self.can_roll(&self.staying(app));
+        out.push(Effect::Say(Notice::FilesChanged { app: app.to_owned(), path, rolling }));
+        if self.reloads.is_active(app) {
+            self.queue(app, Job::Reload { numbers, tickets: Vec::new() }, out);
+        } else if rolling {
+            self.reload_numbers(now, app, &numbers, Vec::new(), out);
+        } else {
+            for id in anew {
+                self.end(now, id, StopCause::Restarted, Then::Restart, out);
+            }
+        }
+    }
+
+    /// The instances that run, or have ended by themselves. Whoever was stopped, or has never been
+    /// started, stays so.
+    fn to_run_anew(&self, app: &str) -> Vec<InstanceId> {
+        let mut staying = self.staying(app);
+        staying.retain(|id| self.instances.get(id).is_some_and(Instance::is_wanted));
+        staying
+    }
+}
+
+/// How long the change waits that is so many beyond those that are answered at once.
+fn wait(beyond: u32) -> Duration {
+    let mut wait = FIRST_WAIT;
+    for _ in 1..beyond {
+        wait = (wait * 3 / 2).min(LONGEST_WAIT);
+    }
+    wait
+}

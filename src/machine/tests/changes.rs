@@ -1,0 +1,168 @@
+//! Changed files: who runs anew, how, and how often.
+
+use super::*;
+use crate::spec::WatchSpec;
+
+fn watching(mut spec: AppSpec) -> AppSpec {
+    spec.watch = Some(Box::new(WatchSpec { paths: vec!["/app".into()], ..WatchSpec::default() }));
+    spec
+}
+
+impl World {
+    fn change(&mut self, path: &str) {
+        self.feed(Event::FilesChanged { app: "a".to_owned(), path: path.to_owned() });
+    }
+}
+
+/// The paths that were named, and whether old and new served side by side.
+fn answered(world: &World) -> Vec<(&str, bool)> {
+    let answer = |notice| match notice {
+        &Notice::FilesChanged { ref path, rolling, .. } => Some((path.as_str(), rolling)),
+        _ => None,
+    };
+    world.said.iter().filter_map(answer).collect()
+}
+
+fn waits(world: &World) -> Vec<u128> {
+    let wait = |notice: &Notice| match notice {
+        Notice::ChangesOften { wait, .. } => Some(wait.as_millis()),
+        _ => None,
+    };
+    world.said.iter().filter_map(wait).collect()
+}
+
+#[test]
+fn an_application_is_restarted_and_only_that_one() {
+    let mut world = World::new(plan([watching(app("a")), app("b")]));
+    world.pass(MS(60_000));
+    world.change("src/a.js");
+    assert_eq!(answered(&world), [("src/a.js", false)]);
+    assert_eq!((world.status(0), world.status(1)), (Status::Stopping, Status::Online));
+    world.obey(0);
+    assert_eq!(world.status(0), Status::Online);
+    world.feed(Event::FilesChanged { app: "b".to_owned(), path: "x".to_owned() });
+    world.feed(Event::FilesChanged { app: "c".to_owned(), path: "x".to_owned() });
+    assert_eq!(answered(&world).len(), 1, "who does not watch, and who is not there");
+}
+
+#[test]
+fn a_cluster_is_reloaded_and_a_change_meanwhile_comes_after_it() {
+    let spec = AppSpec { instances: Instances::Count(2), ..watching(cluster_app("a")) };
+    let mut world = World::new(plan([spec]));
+    world.listen(0);
+    world.listen(1);
+    world.pass(MS(60_000));
+    world.change("a.js");
+    assert_eq!(answered(&world), [("a.js", true)]);
+    assert_eq!((world.status(0), world.status(2)), (Status::Online, Status::Online));
+    world.change("b.js");
+    world.change("c.js");
+    // Each successor takes over from its predecessor, twice.
+    for _ in 0..20 {
+        let coming = world.machine.instances().find(|view| view.generation == Generation::Coming);
+        if let Some(id) = coming.map(|view| view.id.0) {
+            world.listen(id);
+        }
+        let leaving = world.machine.instances().find(|view| view.generation == Generation::Leaving);
+        if let Some(id) = leaving.map(|view| view.id.0) {
+            world.obey(id);
+        }
+    }
+    assert_eq!(world.spawned.len(), 2 + 2 + 2);
+    assert!(world.machine.reloads.is_idle());
+}
+
+#[test]
+fn who_was_stopped_stays_so_and_who_ended_by_itself_starts() {
+    let mut spec = watching(app("a"));
+    spec.restart.autorestart = false;
+    let mut world = World::new(plan([spec.clone(), app("b")]));
+    world.exit(world.run(0), FAILED, false);
+    assert_eq!(world.status(0), Status::Stopped);
+    world.change("fix.js");
+    assert_eq!(world.status(0), Status::Online);
+
+    let stop = world.ask(Operation::Stop(vec![InstanceId(0)]));
+    world.change("while.js");
+    world.obey(0);
+    assert!(world.is_done(stop));
+    world.change("after.js");
+    assert_eq!(world.status(0), Status::Stopped);
+    world.ask(Operation::Start(vec![InstanceId(0)]));
+    world.change("again.js");
+    assert_eq!(world.status(0), Status::Stopping);
+    assert_eq!(answered(&world), [("fix.js", false), ("again.js", false)]);
+
+    spec.autostart = false;
+    let mut world = World::new(plan([spec, app("b")]));
+    world.change("a.js");
+    assert_eq!(world.status(0), Status::Stopped, "it has never been started");
+}
+
+#[test]
+fn a_crashed_application_does_not_wait_for_its_turn() {
+    let mut spec = watching(app("a"));
+    spec.restart.backoff = Backoff::Fixed(MS(10_000));
+    let mut world = World::new(plan([spec]));
+    world.exit(world.run(0), FAILED, false);
+    assert_eq!(world.status(0), Status::WaitingRestart);
+    world.change("fix.js");
+    assert_eq!(world.status(0), Status::Online);
+}
+
+#[test]
+fn who_changes_its_own_files_is_slowed_down_and_named() {
+    let mut world = World::new(plan([watching(app("a"))]));
+    world.kills_work = true;
+    world.pass(MS(60_000));
+    // As an application that writes a file right after each start.
+    for _ in 0..200 {
+        world.change("state.json");
+        if world.status(0) == Status::Stopping {
+            world.obey(0);
+        }
+        world.pass(MS(100));
+    }
+    let waits = waits(&world);
+    assert_eq!(waits[..5], [100, 150, 225, 337, 506]);
+    assert!(waits.len() < 16, "20 s: {waits:?}");
+    world.pass(MS(60_000));
+    let before = answered(&world).len();
+    world.change("by-hand.js");
+    assert_eq!(answered(&world).len(), before + 1, "a change of its own is answered at once again");
+}
+
+#[test]
+fn a_change_that_waits_is_forgotten_by_a_stop_and_a_shutdown() {
+    for shutdown in [false, true] {
+        let mut world = World::new(plan([watching(app("a")), app("b")]));
+        for _ in 0..3 {
+            world.change("state.json");
+            world.obey(0);
+        }
+        world.change("state.json");
+        assert_eq!(waits(&world), [100]);
+        if shutdown {
+            world.stop(Signal::TERM);
+        } else {
+            world.ask(Operation::Stop(vec![InstanceId(0)]));
+        }
+        world.obey(0);
+        world.pass(MS(60_000));
+        assert_eq!(world.status(0), Status::Stopped);
+        assert_eq!(answered(&world).len(), 3);
+    }
+}
+
+#[test]
+fn a_file_that_says_otherwise_what_is_watched_restarts_nobody() {
+    let mut world = World::new(plan([watching(app("a"))]));
+    world.pass(MS(60_000));
+    world.feed(Event::Apply { plan: plan([app("a")]), cpus: 2 });
+    assert_eq!((world.status(0), world.spawned.len()), (Status::Online, 1));
+    world.change("a.js");
+    assert_eq!(answered(&world), [], "nobody watches any more");
+    world.feed(Event::Apply { plan: plan([watching(app("a"))]), cpus: 2 });
+    world.change("a.js");
+    assert_eq!(answered(&world).len(), 1);
+}

@@ -1,0 +1,90 @@
+//! Many changes → one. Pure: it is told the time.
+
+use std::time::{Duration, Instant};
+
+use super::Change;
+
+/// One save is several events, however short the delay.
+const LEAST: Duration = Duration::from_millis(10);
+/// Who changes files without a pause is heard all the same, after so many delays ...
+const MOST_DELAYS: u32 = 10;
+/// ... or this, if it is longer.
+const MOST: Duration = Duration::from_secs(1);
+/// So many are remembered; one of them is named.
+const NAMED: usize = 8;
+
+/// What has changed and not been told yet.
+#[derive(Debug, Default)]
+pub(super) struct Burst(Option<Open>);
+
+#[derive(Debug)]
+struct Open {
+    first: Instant,
+    last: Instant,
+    changes: Vec<Change>,
+}
+
+impl Burst {
+    /// Something has changed.
+    pub(super) fn add(&mut self, now: Instant, change: Change) {
+        let open = self.0.get_or_insert_with(|| Open { first: now, last: now, changes: Vec::new() });
+        open.last = now;
+        if open.changes.len() < NAMED && !open.changes.contains(&change) {
+            open.changes.push(change);
+        }
+    }
+
+    /// When it is over: nothing has changed for `delay`, or it takes too long.
+    pub(super) fn due(&self, delay: Duration) -> Option<Instant> {
+        let open = self.0.as_ref()?;
+        let delay = delay.max(LEAST);
+        Some((open.last + delay).min(open.first + MOST.max(delay * MOST_DELAYS)))
+    }
+
+    /// The first few changes of a burst that is over.
+    pub(super) fn take(&mut self, now: Instant, delay: Duration) -> Option<Vec<Change>> {
+        if self.due(delay)? > now {
+            return None;
+        }
+        self.0.take().map(|open| open.changes)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "any point in time will do")]
+mod tests {
+    use super::*;
+
+    fn file(at: u64) -> Change {
+        Change::Path(format!("file{at}").into())
+    }
+
+    #[test]
+    fn a_burst_is_one_change_when_it_is_quiet() {
+        let (start, ms) = (Instant::now(), Duration::from_millis);
+        let mut burst = Burst::default();
+        assert_eq!(burst.due(ms(100)), None);
+        for at in [0, 50, 140] {
+            burst.add(start + ms(at), file(at));
+            assert_eq!(burst.take(start + ms(at) + ms(99), ms(100)), None);
+        }
+        assert_eq!(burst.due(ms(100)), Some(start + ms(240)));
+        let changes = burst.take(start + ms(240), ms(100)).unwrap();
+        assert_eq!(changes, [0, 50, 140].map(file));
+        assert_eq!(burst.take(start + ms(500), ms(100)), None);
+    }
+
+    #[test]
+    fn who_never_pauses_is_heard_all_the_same_and_costs_little() {
+        let (start, ms) = (Instant::now(), Duration::from_millis);
+        let mut burst = Burst::default();
+        for at in 0..1000 {
+            burst.add(start + ms(at), file(at));
+        }
+        assert_eq!(burst.due(ms(20)), Some(start + ms(1000)));
+        assert_eq!(burst.due(ms(500)), Some(start + ms(1499)));
+        assert_eq!(burst.take(start + ms(1000), ms(20)).unwrap().len(), NAMED);
+        burst.add(start, file(0));
+        assert_eq!(burst.due(Duration::ZERO), Some(start + LEAST), "one save is several events");
+    }
+}

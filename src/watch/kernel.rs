@@ -1,0 +1,92 @@
+//! One inotify instance for all applications, and who wants to hear of which directory.
+//!
+//! A directory that two applications watch, or one application for two reasons, is one watch of the
+//! kernel: it ends with the last who is interested.
+
+use std::{collections::BTreeSet, io, path::Path};
+
+use nix::libc;
+
+use crate::sys::inotify::{Flags, Inotify, WatchId};
+
+/// Why an application wants to hear of a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Interest {
+    /// It is a directory of its tree, by its number there.
+    Node(u32),
+    /// It is on the way to the end of a path, by its number.
+    Path(u32),
+}
+
+/// Why the kernel cannot tell of a tree's changes.
+#[derive(Debug)]
+pub(super) enum Deaf {
+    /// No more watches, or no instance.
+    NoRoom(io::Error),
+    /// The files are on a file system that somebody else changes.
+    Elsewhere(std::path::PathBuf),
+}
+
+#[derive(Debug)]
+pub(super) struct Kernel {
+    pub(super) inotify: Inotify,
+    interests: BTreeSet<(WatchId, u32, Interest)>,
+}
+
+impl Kernel {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { inotify: Inotify::new()?, interests: BTreeSet::new() })
+    }
+
+    /// Adds a directory. `None`: it is not there, or cannot be read.
+    pub(super) fn add(&self, directory: &Path, what: Flags) -> Result<Option<WatchId>, Deaf> {
+        match self.inotify.add(directory, what) {
+            Ok(watch) => Ok(Some(watch)),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::ENOMEM)) => {
+                Err(Deaf::NoRoom(error))
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Notes who is interested; `false` if that was known.
+    pub(super) fn note(&mut self, watch: WatchId, app: u32, interest: Interest) -> bool {
+        self.interests.insert((watch, app, interest))
+    }
+
+    /// Whether the directory is one of the application's tree already.
+    pub(super) fn is_node(&self, watch: WatchId, app: u32) -> bool {
+        let all = (watch, app, Interest::Node(0))..=(watch, app, Interest::Node(u32::MAX));
+        self.interests.range(all).next().is_some()
+    }
+
+    /// Nobody's interest any more; the watch ends with the last.
+    pub(super) fn forget(&mut self, watch: WatchId, app: u32, interest: Interest) {
+        if self.interests.remove(&(watch, app, interest)) && self.of(watch).next().is_none() {
+            self.inotify.remove(watch);
+        }
+    }
+
+    /// Forgets all that an application was interested in.
+    pub(super) fn forget_app(&mut self, app: u32) {
+        let its: Vec<_> = self.interests.iter().filter(|(_, who, _)| *who == app).copied().collect();
+        for (watch, app, interest) in its {
+            self.forget(watch, app, interest);
+        }
+    }
+
+    /// The kernel has ended a watch: its directory is gone.
+    pub(super) fn ended(&mut self, watch: WatchId) {
+        let all: Vec<_> = self.of(watch).collect();
+        for (app, interest) in all {
+            self.interests.remove(&(watch, app, interest));
+        }
+    }
+
+    /// Who is interested in a directory.
+    pub(super) fn of(&self, watch: WatchId) -> impl Iterator<Item = (u32, Interest)> + '_ {
+        self.interests
+            .range((watch, 0, Interest::Node(0))..=(watch, u32::MAX, Interest::Path(u32::MAX)))
+            .map(|(_, app, interest)| (*app, *interest))
+    }
+}

@@ -1,0 +1,79 @@
+//! Looking into directories: their entries, and the .gitignore files that are about them.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{Watched, ignore::Ignore};
+
+/// The name of the files that say what git does not want.
+pub(super) const GITIGNORE: &str = ".gitignore";
+/// A larger one is not one.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Directory,
+    Link,
+    File,
+    /// A socket, a pipe, a device.
+    Other,
+}
+
+impl From<fs::FileType> for Kind {
+    fn from(found: fs::FileType) -> Self {
+        if found.is_dir() {
+            Self::Directory
+        } else if found.is_symlink() {
+            Self::Link
+        } else if found.is_file() {
+            Self::File
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// The entries of a directory; none if it cannot be read.
+pub(super) fn entries(directory: &Path) -> Vec<(OsString, Kind)> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let kinds =
+        entries.flatten().filter_map(|entry| Some((entry.file_name(), entry.file_type().ok()?.into())));
+    kinds.collect()
+}
+
+/// Reads the .gitignore of a directory if it is among its entries.
+pub(super) fn heed(ignore: &mut Ignore, directory: &Path, entries: &[(OsString, Kind)]) {
+    if entries.iter().any(|(name, kind)| name == GITIGNORE && *kind != Kind::Directory)
+        && let Some(text) = read(directory)
+    {
+        ignore.add_layer(directory, &text);
+    }
+}
+
+/// Reads the .gitignore files above where watching begins: up to the top of the repository, or to
+/// the application's `cwd`. One that would hide all that was asked for is not heeded.
+pub(super) fn heed_above(ignore: &mut Ignore, start: &Path, watched: &Watched) {
+    let above: Vec<&Path> = start.ancestors().skip(1).collect();
+    let top = above.iter().position(|directory| directory.join(".git").exists());
+    let of_repository = if start.join(".git").exists() { None } else { top };
+    let last = of_repository.or_else(|| above.iter().position(|directory| *directory == watched.cwd));
+    let Some(last) = last else { return };
+    for directory in &above[..=last] {
+        if let Some(text) = read(directory)
+            && !Ignore::would_hide(directory, &text, start)
+        {
+            ignore.add_layer(directory, &text);
+        }
+    }
+}
+
+fn read(directory: &Path) -> Option<Vec<u8>> {
+    let path: PathBuf = directory.join(GITIGNORE);
+    let found = fs::metadata(&path).ok()?;
+    // Opening a pipe would wait for its writer.
+    (found.is_file() && found.len() <= MOST_BYTES).then(|| fs::read(&path).ok())?
+}

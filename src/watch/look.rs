@@ -1,0 +1,187 @@
+//! The files of one application, looked at again and again: for where the kernel does not tell.
+//!
+//! Sixteen bytes a file are kept between two looks.
+
+use std::{
+    collections::HashSet,
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Change, Watched,
+    ignore::Ignore,
+    listing::{self, Kind},
+    roots::Roots,
+    trace::Identity,
+};
+use crate::sys::inotify::{Disk, disk_of};
+
+/// So many changes of one look are told.
+const TOLD: usize = 8;
+/// A look may take one part in so many of the time: two percent of a core.
+const SHARE: u32 = 50;
+
+#[derive(Debug)]
+pub(super) struct Looking {
+    watched: Arc<Watched>,
+    /// What was there: the hash of each path and of its content's stamp, by path.
+    files: Vec<(u64, u64)>,
+    /// When to look again.
+    pub(super) next: Instant,
+}
+
+/// One look.
+struct Look<'a> {
+    watched: &'a Watched,
+    roots: Roots,
+    ignore: Ignore,
+    before: &'a [(u64, u64)],
+    files: Vec<(u64, u64)>,
+    /// Those that were there before, changed or not.
+    known: usize,
+    changes: Vec<Change>,
+    /// Directories that have been seen: links may lead back.
+    visited: HashSet<Identity>,
+}
+
+impl Looking {
+    /// Looks for the first time; nothing has changed.
+    pub(super) fn new(watched: Arc<Watched>) -> Self {
+        let start = now();
+        let (files, _) = look(&watched, &[]);
+        let mut looking = Self { watched, files, next: start };
+        looking.rest(start);
+        looking
+    }
+
+    /// How many files there are.
+    pub(super) fn files(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Looks if it is time to, and returns what has changed since the last time.
+    pub(super) fn again(&mut self) -> Vec<Change> {
+        let start = now();
+        if self.next > start {
+            return Vec::new();
+        }
+        let (files, changes) = look(&self.watched, &self.files);
+        self.files = files;
+        self.rest(start);
+        changes
+    }
+
+    fn rest(&mut self, start: Instant) {
+        let end = now();
+        self.next = end + rest(self.watched.spec.interval, end - start);
+    }
+}
+
+/// How long to wait after a look that took so long.
+fn rest(interval: Duration, took: Duration) -> Duration {
+    interval.max(took * SHARE)
+}
+
+fn look(watched: &Watched, before: &[(u64, u64)]) -> (Vec<(u64, u64)>, Vec<Change>) {
+    let mut look = Look {
+        roots: Roots::of(&watched.spec),
+        ignore: watched.ignore(),
+        before,
+        files: Vec::with_capacity(before.len()),
+        known: 0,
+        changes: Vec::new(),
+        visited: HashSet::new(),
+        watched,
+    };
+    let starts: Vec<PathBuf> = look.roots.starts().map(Path::to_owned).collect();
+    for start in starts {
+        listing::heed_above(&mut look.ignore, &start, watched);
+        look.path(start, 0);
+    }
+    let Look { mut files, known, mut changes, .. } = look;
+    files.sort_unstable();
+    files.dedup();
+    files.shrink_to_fit();
+    if known < before.len() && changes.is_empty() {
+        changes.push(Change::Removed);
+    }
+    (files, changes)
+}
+
+impl Look<'_> {
+    /// A path of `watch`, or a symbolic link that is not ignored.
+    fn path(&mut self, path: PathBuf, depth: u32) {
+        match fs::metadata(&path) {
+            Ok(found) if found.is_dir() => self.directory(path, depth),
+            Ok(found) if found.is_file() => self.file(&path, Identity::of(&found)),
+            _ => {}
+        }
+    }
+
+    fn directory(&mut self, path: PathBuf, depth: u32) {
+        let mut todo = vec![(path, depth)];
+        while let Some((path, depth)) = todo.pop() {
+            let Ok(found) = fs::metadata(&path) else { continue };
+            if disk_of(&path) == Disk::Pseudo || !self.visited.insert(Identity::of(&found)) {
+                continue;
+            }
+            let entries = listing::entries(&path);
+            listing::heed(&mut self.ignore, &path, &entries);
+            let spec = &self.watched.spec;
+            for (name, kind) in entries {
+                let path = path.join(name);
+                let down = spec.depth.is_none_or(|most| depth < most);
+                match kind {
+                    Kind::Directory if down && !self.ignore.is_ignored(&path, true) => {
+                        todo.push((path, depth + 1));
+                    }
+                    Kind::Link | Kind::File if !self.counts(&path, kind) => {}
+                    Kind::Link if spec.follow_links => match fs::metadata(&path) {
+                        Ok(found) if found.is_dir() && down => todo.push((path, depth + 1)),
+                        Ok(found) if found.is_file() && self.roots.count(&path) => {
+                            self.file(&path, Identity::of(&found));
+                        }
+                        _ => {}
+                    },
+                    Kind::Link | Kind::File => {
+                        if let Ok(found) = fs::symlink_metadata(&path) {
+                            self.file(&path, Identity::of(&found));
+                        }
+                    }
+                    Kind::Directory | Kind::Other => {}
+                }
+            }
+        }
+    }
+
+    /// A link may be a directory, in which the patterns of `watch` apply.
+    fn counts(&self, path: &Path, kind: Kind) -> bool {
+        (kind == Kind::Link || self.roots.count(path)) && !self.ignore.is_ignored(path, false)
+    }
+
+    fn file(&mut self, path: &Path, identity: Identity) {
+        let (path_hash, stamp) = (hash(path), hash(identity));
+        let before = self.before.binary_search_by_key(&path_hash, |(path, _)| *path);
+        self.known += usize::from(before.is_ok());
+        let same = before.is_ok_and(|at| self.before[at].1 == stamp);
+        if !same && self.changes.len() < TOLD {
+            self.changes.push(Change::Path(path.to_owned()));
+        }
+        self.files.push((path_hash, stamp));
+    }
+}
+
+fn hash(what: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the watcher's own thread has its own clock")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,224 @@
+//! Files → "this application's files have changed", once for a burst.
+//!
+//! A thread of its own, which is there only while somebody watches: a file system may not answer
+//! for a while, or never (a dead NFS server), and PID 1 waits for nobody. In it, inotify tells of
+//! directories (`tree`), or the files are looked at again and again (`look`) where inotify cannot
+//! tell or has no room left. It decides nothing about processes: what a change leads to is the
+//! machine's.
+//!
+//! Pure parts: `glob` and `ignore` (what does not count), `burst` (many changes → one).
+
+mod burst;
+mod eye;
+mod glob;
+mod ignore;
+mod kernel;
+mod listing;
+mod look;
+mod own;
+mod places;
+mod roots;
+mod seen;
+mod trace;
+mod tree;
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::sync::Notify;
+
+use self::{ignore::Ignore, own::OwnFiles};
+use crate::spec::{AppSpec, Plan, WatchSpec};
+
+/// What the thread needs: a walk does not go deep on the stack.
+const STACK: usize = 256 * 1024;
+
+/// Watches the files of a plan's applications. Costs nothing as long as none asks for it.
+#[derive(Debug, Default)]
+pub struct Watcher {
+    desk: Option<Arc<Desk>>,
+}
+
+/// What the watcher has to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// Files of an application have changed.
+    Changed {
+        /// Its name.
+        app: String,
+        /// One of them, for people: relative to the application's `cwd` if it is below, and without
+        /// control characters.
+        path: String,
+    },
+    /// The files of an application are watched from now on.
+    Watching {
+        /// Its name.
+        app: String,
+        /// What: so many directories, or files at which it looks.
+        what: String,
+        /// How long it took to find them.
+        took: Duration,
+    },
+    /// A path of `watch` is not there, or cannot be read. It is watched as soon as it can be.
+    Missing {
+        /// The application's name.
+        app: String,
+        /// The path, for people.
+        path: String,
+        /// What the kernel says.
+        why: String,
+    },
+    /// The files of an application are looked at again and again from now on.
+    Looking {
+        /// Its name.
+        app: String,
+        /// Why the kernel does not tell, and what to do about it.
+        why: String,
+        /// How long between two looks, at least.
+        interval: Duration,
+    },
+}
+
+/// Where orders and news are handed over.
+#[derive(Debug)]
+struct Desk {
+    papers: Mutex<Papers>,
+    /// Wakes the thread.
+    bell: EventFd,
+    /// Wakes the supervisor.
+    told: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Papers {
+    /// What is to be watched from now on; nothing ends the thread.
+    orders: Option<Vec<Arc<Watched>>>,
+    /// At most one change, and what was said about each order, for each application.
+    news: Vec<News>,
+}
+
+/// One application that watches, and all that its watching depends on.
+#[derive(Debug, PartialEq, Eq)]
+struct Watched {
+    name: String,
+    cwd: PathBuf,
+    /// The file that runs, wherever it is.
+    script: PathBuf,
+    spec: WatchSpec,
+    own: Arc<OwnFiles>,
+}
+
+/// What has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Change {
+    /// A file or directory, absolute.
+    Path(PathBuf),
+    /// Something that is gone, nobody knows what.
+    Removed,
+    /// More than the kernel remembers.
+    Many,
+}
+
+impl Watcher {
+    /// Watches from now on what this plan says. Applications that watch as before go on.
+    ///
+    /// # Errors
+    /// What eventfd(2) or clone(2) say; then nothing is watched.
+    pub fn follow(&mut self, plan: &Plan) -> io::Result<()> {
+        let watched = all_watched(plan);
+        if self.desk.is_none() && !watched.is_empty() {
+            self.desk = Some(start()?);
+        }
+        let Some(desk) = &self.desk else { return Ok(()) };
+        let is_over = watched.is_empty();
+        desk.papers().orders = Some(watched);
+        desk.ring();
+        if is_over {
+            self.desk = None;
+        }
+        Ok(())
+    }
+
+    /// Waits for news. Cancel-safe; waits for ever while nobody watches.
+    pub async fn news(&self) -> Vec<News> {
+        let Some(desk) = &self.desk else { return std::future::pending().await };
+        loop {
+            let news = std::mem::take(&mut desk.papers().news);
+            if !news.is_empty() {
+                return news;
+            }
+            desk.told.notified().await;
+        }
+    }
+}
+
+fn start() -> io::Result<Arc<Desk>> {
+    let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+    let desk = Arc::new(Desk { papers: Mutex::default(), bell, told: Notify::new() });
+    let theirs = desk.clone();
+    thread::Builder::new().name("watch".into()).stack_size(STACK).spawn(move || eye::watch(&theirs))?;
+    Ok(desk)
+}
+
+impl Desk {
+    fn papers(&self) -> MutexGuard<'_, Papers> {
+        // Whole at every moment: nothing that could panic happens while it is held.
+        self.papers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ring(&self) {
+        // Full only if it has been rung and not heard.
+        let _ = self.bell.write(1);
+    }
+
+    fn tell(&self, news: News) {
+        let mut papers = self.papers();
+        let is_known = |told: &News| match (told, &news) {
+            (News::Changed { app: told, .. }, News::Changed { app, .. }) => told == app,
+            _ => *told == news,
+        };
+        if !papers.news.iter().any(is_known) {
+            papers.news.push(news);
+        }
+        drop(papers);
+        self.told.notify_one();
+    }
+}
+
+impl Watched {
+    fn ignore(&self) -> Ignore {
+        Ignore::new(&self.spec.ignore, &self.cwd, Some(self.script.clone()), self.own.clone())
+    }
+
+    /// A change as people read it.
+    fn describe(&self, change: &Change) -> String {
+        match change {
+            Change::Path(path) => {
+                let shown = path.strip_prefix(&self.cwd).ok().filter(|path| !path.as_os_str().is_empty());
+                let text = shown.unwrap_or(path).to_string_lossy();
+                text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+            }
+            Change::Removed => "a file was removed".to_owned(),
+            Change::Many => "very many files".to_owned(),
+        }
+    }
+}
+
+fn all_watched(plan: &Plan) -> Vec<Arc<Watched>> {
+    if plan.apps.iter().all(|app| app.watch.is_none()) {
+        return Vec::new();
+    }
+    let own = Arc::new(OwnFiles::of(plan));
+    let watched = |app: &AppSpec| {
+        let spec = WatchSpec::clone(app.watch.as_ref()?);
+        let (cwd, script) = (app.exec.cwd.clone(), app.exec.cwd.join(&app.exec.script));
+        Some(Arc::new(Watched { name: app.name.clone(), cwd, script, spec, own: own.clone() }))
+    };
+    plan.apps.iter().filter_map(|app| watched(app)).collect()
+}

@@ -1,0 +1,69 @@
+//! Whether a file that somebody has closed or touched is another than before.
+//!
+//! Who opens a file for writing and writes nothing (a database, a lock) changes nothing; who sets
+//! its time (`touch`, Docker Desktop for a file of the host) does.
+
+use std::{
+    collections::HashMap,
+    fs::Metadata,
+    hash::{DefaultHasher, Hash, Hasher},
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use super::trace::Identity;
+use crate::sys::inotify::Flags;
+
+/// So many files are remembered; then all are forgotten.
+const MOST: usize = 1024;
+/// The clock of a file system is coarse, and need not be this machine's.
+const SLACK: i64 = 2;
+
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// Whatever has not changed since this second has not changed.
+    since: i64,
+    /// The files that have changed, by the hash of their path.
+    files: HashMap<u64, Identity>,
+}
+
+impl Seen {
+    /// From now on.
+    pub(super) fn new() -> Self {
+        Self { since: seconds(), files: HashMap::new() }
+    }
+
+    /// Whether what the kernel tells of this file is a change of it.
+    pub(super) fn is_change(&mut self, path: &Path, found: &Metadata, what: Flags) -> bool {
+        if what.contains(Flags::IN_CREATE) {
+            // Its writer still has it open, unless it is another name of a file that was there.
+            return found.nlink() > 1;
+        }
+        let moved = what.contains(Flags::IN_MOVED_TO);
+        let touched = found.ctime().abs_diff(found.mtime()) <= SLACK.unsigned_abs();
+        if what.contains(Flags::IN_ATTRIB) && !touched {
+            // Its mode or owner.
+            return false;
+        }
+        if !moved && found.ctime() + SLACK < self.since && found.ctime() + SLACK < seconds() {
+            return false;
+        }
+        if self.files.len() >= MOST {
+            self.files.clear();
+        }
+        let identity = Identity::of(found);
+        self.files.insert(hash(path), identity) != Some(identity) || moved
+    }
+}
+
+fn hash(path: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn seconds() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

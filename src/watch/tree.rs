@@ -1,0 +1,436 @@
+//! The directories of one application, as the kernel tells of them.
+//!
+//! Only directories are watched and remembered, never files: ten thousand files in a hundred
+//! directories are a hundred watches. What leads elsewhere (the paths of `watch`, symbolic links)
+//! is a `Lead`: its way is watched, and its end looked at again when something on it has changed.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    Change, Watched,
+    ignore::Ignore,
+    kernel::{Deaf, Interest, Kernel},
+    listing::{self, GITIGNORE, Kind},
+    places::Places,
+    roots::Roots,
+    seen::Seen,
+    trace::{Identity, Trace},
+};
+use crate::{
+    spec::Polling,
+    sys::inotify::{Disk, Flags, Noticed, WatchId, disk_of},
+};
+
+/// What matters in a directory of the tree. Not each write: a file has changed when its writer
+/// closes it, and a log that is written to for ever wakes nobody.
+const IN_TREE: Flags = Flags::IN_CREATE
+    .union(Flags::IN_DELETE)
+    .union(Flags::IN_CLOSE_WRITE)
+    .union(Flags::IN_ATTRIB)
+    .union(Flags::IN_MOVE)
+    .union(GONE);
+/// What matters of an entry on the way to somewhere.
+const ON_THE_WAY: Flags = Flags::IN_CREATE
+    .union(Flags::IN_DELETE)
+    .union(Flags::IN_CLOSE_WRITE)
+    .union(Flags::IN_ATTRIB)
+    .union(Flags::IN_MOVE);
+/// The directory itself is no longer where it was.
+const GONE: Flags = Flags::IN_DELETE_SELF.union(Flags::IN_MOVE_SELF);
+/// A path that never holds still is looked at so many times, then at its next change.
+const TRIES: u32 = 8;
+
+#[derive(Debug)]
+pub(super) struct Tree {
+    app: u32,
+    watched: Arc<Watched>,
+    roots: Roots,
+    ignore: Ignore,
+    seen: Seen,
+    nodes: Places<Node>,
+    leads: Places<Lead>,
+    /// Leads that have to be looked at again.
+    dirty: Vec<u32>,
+    /// A .gitignore has changed, or the kernel has lost count: look at everything again.
+    pub(super) stale: bool,
+}
+
+/// A directory.
+#[derive(Debug)]
+struct Node {
+    parent: Option<u32>,
+    /// Its name, or the whole path of the topmost.
+    name: Box<OsStr>,
+    watch: WatchId,
+    depth: u32,
+}
+
+/// A path that leads somewhere: one of `watch`, or a symbolic link.
+#[derive(Debug)]
+struct Lead {
+    at: PathBuf,
+    depth: u32,
+    is_root: bool,
+    points: Vec<(WatchId, Option<OsString>)>,
+    end: Option<Identity>,
+    /// The directory at its end.
+    node: Option<u32>,
+}
+
+/// Where a walk goes on.
+struct Step {
+    path: PathBuf,
+    parent: Option<u32>,
+    depth: u32,
+}
+
+impl Tree {
+    /// Watches everything there is to watch.
+    pub(super) fn new(app: u32, watched: Arc<Watched>, kernel: &mut Kernel) -> Result<Self, Deaf> {
+        let roots = Roots::of(&watched.spec);
+        let mut tree = Self {
+            app,
+            ignore: watched.ignore(),
+            roots,
+            seen: Seen::new(),
+            nodes: Places::default(),
+            leads: Places::default(),
+            dirty: Vec::new(),
+            stale: false,
+            watched,
+        };
+        let starts: Vec<PathBuf> = tree.roots.starts().map(Path::to_owned).collect();
+        for start in starts {
+            listing::heed_above(&mut tree.ignore, &start, &tree.watched);
+            tree.lead(start, 0, true);
+        }
+        tree.settle(kernel, None)?;
+        Ok(tree)
+    }
+
+    /// How many directories are watched.
+    pub(super) fn directories(&self) -> usize {
+        self.nodes.iter().count()
+    }
+
+    /// Takes in what has happened to a directory that it is interested in.
+    pub(super) fn noticed(
+        &mut self,
+        kernel: &mut Kernel,
+        interest: Interest,
+        noticed: &Noticed,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Deaf> {
+        match interest {
+            Interest::Path(lead) => {
+                let at = (noticed.watch, &noticed.name);
+                let is_its = |lead: &Lead| lead.points.iter().any(|(watch, name)| (*watch, name) == at);
+                if self.leads.get(lead).is_some_and(is_its) {
+                    self.dirty.push(lead);
+                }
+                Ok(())
+            }
+            Interest::Node(node) => {
+                if let Some(name) = &noticed.name {
+                    return self.entry(kernel, node, name, noticed.what, changes);
+                }
+                if noticed.what.intersects(Flags::IN_IGNORED | Flags::IN_UNMOUNT) {
+                    self.nodes.take(node);
+                    // Whatever comes in its place is another one, even with the same inode.
+                    for lead in self.leads.iter_mut().filter(|lead| lead.node == Some(node)) {
+                        (lead.node, lead.end) = (None, None);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Something has happened to an entry of a directory of the tree.
+    fn entry(
+        &mut self,
+        kernel: &mut Kernel,
+        node: u32,
+        name: &OsStr,
+        what: Flags,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Deaf> {
+        let Some(&Node { depth, .. }) = self.nodes.get(node) else { return Ok(()) };
+        let path = self.path(node).join(name);
+        let gone = what.intersects(Flags::IN_DELETE | Flags::IN_MOVED_FROM);
+        let come = what.intersects(Flags::IN_CREATE | Flags::IN_MOVED_TO);
+        if what.contains(Flags::IN_ISDIR) {
+            if gone && let Some(child) = self.child(node, name) {
+                self.drop_node(kernel, child);
+                if what.contains(Flags::IN_MOVED_FROM) {
+                    changes.push(Change::Path(path.clone()));
+                }
+            }
+            if come && self.goes_down(&path, depth) {
+                let step = Step { path, parent: Some(node), depth: depth + 1 };
+                self.walk(kernel, step, Some(changes))?;
+            }
+            return Ok(());
+        }
+        if name == GITIGNORE && !what.intersects(Flags::IN_CREATE | Flags::IN_ATTRIB) {
+            self.stale = true;
+        }
+        if let Some(lead) = self.lead_at(&path) {
+            self.dirty.push(lead);
+            return Ok(());
+        }
+        if !self.counts(&path) {
+            return Ok(());
+        }
+        if gone {
+            changes.push(Change::Path(path));
+            return Ok(());
+        }
+        let Ok(found) = fs::symlink_metadata(&path) else { return Ok(()) };
+        let changed = match Kind::from(found.file_type()) {
+            Kind::Link if come && self.watched.spec.follow_links => {
+                // Told when it is known where it leads.
+                self.lead(path.clone(), depth, false);
+                false
+            }
+            Kind::Link => come,
+            Kind::File => self.seen.is_change(&path, &found, what),
+            Kind::Directory | Kind::Other => false,
+        };
+        if changed {
+            changes.push(Change::Path(path));
+        }
+        Ok(())
+    }
+
+    /// Looks again at the leads on whose way something has changed.
+    pub(super) fn settle(
+        &mut self,
+        kernel: &mut Kernel,
+        mut changes: Option<&mut Vec<Change>>,
+    ) -> Result<(), Deaf> {
+        self.dirty.sort_unstable();
+        self.dirty.dedup();
+        while let Some(lead) = self.dirty.pop() {
+            self.settle_one(kernel, lead, changes.as_deref_mut())?;
+        }
+        Ok(())
+    }
+
+    fn settle_one(
+        &mut self,
+        kernel: &mut Kernel,
+        number: u32,
+        changes: Option<&mut Vec<Change>>,
+    ) -> Result<(), Deaf> {
+        let Some(lead) = self.leads.get(number) else { return Ok(()) };
+        let (at, depth, was, node) = (lead.at.clone(), lead.depth, lead.end, lead.node);
+        if !lead.is_root && !at.is_symlink() {
+            self.end_of_lead(kernel, number, changes);
+            return Ok(());
+        }
+        let mut trace = Trace::of(&at);
+        for _ in 0..TRIES {
+            self.watch_way(kernel, number, &trace)?;
+            // Once more: it may have changed before it was watched.
+            let again = Trace::of(&at);
+            if again == trace {
+                break;
+            }
+            trace = again;
+        }
+        if trace.end == was {
+            return Ok(());
+        }
+        if let Some(node) = node {
+            self.drop_node(kernel, node);
+        }
+        if let Some(lead) = self.leads.get_mut(number) {
+            (lead.end, lead.node) = (trace.end, None);
+        }
+        match trace.end {
+            Some(end) if end.is_directory => {
+                if self.roots.is_start(&at) || self.goes_down(&at, depth) {
+                    let step = Step {
+                        path: at.clone(),
+                        parent: None,
+                        depth: depth + u32::from(!self.is_root(number)),
+                    };
+                    // Its own name will be told; what is in it need not be.
+                    let node = self.walk(kernel, step, None)?;
+                    if let Some(lead) = self.leads.get_mut(number) {
+                        lead.node = node;
+                    }
+                }
+            }
+            Some(_) => drop(self.has_files(&at)?),
+            None => return Ok(()),
+        }
+        if let Some(changes) = changes
+            && (self.is_root(number) || self.counts(&at))
+        {
+            changes.push(Change::Path(at));
+        }
+        Ok(())
+    }
+
+    fn is_root(&self, lead: u32) -> bool {
+        self.leads.get(lead).is_some_and(|lead| lead.is_root)
+    }
+
+    /// A symbolic link is gone, or is no link any more.
+    fn end_of_lead(&mut self, kernel: &mut Kernel, number: u32, changes: Option<&mut Vec<Change>>) {
+        let Some(lead) = self.leads.take(number) else { return };
+        for (watch, _) in &lead.points {
+            kernel.forget(*watch, self.app, Interest::Path(number));
+        }
+        if let Some(node) = lead.node {
+            self.drop_node(kernel, node);
+        }
+        if let Some(changes) = changes
+            && self.counts(&lead.at)
+        {
+            changes.push(Change::Path(lead.at));
+        }
+    }
+
+    /// Watches the points of a way, and forgets those of the way before.
+    fn watch_way(&mut self, kernel: &mut Kernel, number: u32, trace: &Trace) -> Result<(), Deaf> {
+        let mut points = Vec::with_capacity(trace.points.len());
+        for point in &trace.points {
+            let what = if point.name.is_some() { ON_THE_WAY } else { GONE };
+            if let Some(watch) = kernel.add(&point.directory, what)? {
+                kernel.note(watch, self.app, Interest::Path(number));
+                points.push((watch, point.name.clone()));
+            }
+        }
+        let Some(lead) = self.leads.get_mut(number) else { return Ok(()) };
+        let before = std::mem::replace(&mut lead.points, points);
+        for (watch, _) in before {
+            if lead.points.iter().all(|(now, _)| *now != watch) {
+                kernel.forget(watch, self.app, Interest::Path(number));
+            }
+        }
+        Ok(())
+    }
+
+    /// Watches a directory and all below it; symbolic links wait for [`Self::settle`]. What is found
+    /// there has changed if somebody wants to know. Returns the number of the topmost, unless it is
+    /// watched already.
+    fn walk(
+        &mut self,
+        kernel: &mut Kernel,
+        first: Step,
+        mut changes: Option<&mut Vec<Change>>,
+    ) -> Result<Option<u32>, Deaf> {
+        let mut topmost = None;
+        let mut todo = vec![first];
+        while let Some(Step { path, parent, depth }) = todo.pop() {
+            if !self.has_files(&path)? {
+                continue;
+            }
+            let Some(watch) = kernel.add(&path, IN_TREE)? else { continue };
+            // Reached by another way before, or a link back to where it comes from.
+            if kernel.is_node(watch, self.app) {
+                continue;
+            }
+            let name = if parent.is_some() { path.file_name() } else { Some(path.as_os_str()) };
+            let name = name.unwrap_or(path.as_os_str()).into();
+            let node = self.nodes.put(Node { parent, name, watch, depth });
+            kernel.note(watch, self.app, Interest::Node(node));
+            topmost.get_or_insert(node);
+            let entries = listing::entries(&path);
+            listing::heed(&mut self.ignore, &path, &entries);
+            for (name, kind) in entries {
+                let path = path.join(name);
+                match kind {
+                    Kind::Directory if self.goes_down(&path, depth) => {
+                        todo.push(Step { path, parent: Some(node), depth: depth + 1 });
+                    }
+                    Kind::Link if self.watched.spec.follow_links && !self.ignore.is_ignored(&path, false) => {
+                        if self.lead_at(&path).is_none() {
+                            self.lead(path, depth, false);
+                        }
+                    }
+                    Kind::File | Kind::Link => {
+                        if let Some(changes) = &mut changes
+                            && self.counts(&path)
+                        {
+                            changes.push(Change::Path(path));
+                        }
+                    }
+                    Kind::Directory | Kind::Other => {}
+                }
+            }
+        }
+        Ok(topmost)
+    }
+
+    /// Whether a directory is watched that is an entry of one at this depth.
+    fn goes_down(&self, path: &Path, depth: u32) -> bool {
+        self.watched.spec.depth.is_none_or(|most| depth < most) && !self.ignore.is_ignored(path, true)
+    }
+
+    /// Whether a change of a file counts.
+    fn counts(&self, path: &Path) -> bool {
+        self.roots.count(path) && (self.roots.is_start(path) || !self.ignore.is_ignored(path, false))
+    }
+
+    /// Whether there are files here at all. An error if the kernel does not tell what happens to
+    /// them.
+    fn has_files(&self, path: &Path) -> Result<bool, Deaf> {
+        match disk_of(path) {
+            Disk::Pseudo => Ok(false),
+            Disk::Elsewhere if self.watched.spec.polling == Polling::IfNeeded => {
+                Err(Deaf::Elsewhere(path.to_owned()))
+            }
+            Disk::Elsewhere | Disk::Heard => Ok(true),
+        }
+    }
+
+    /// A new lead; it has to be looked at.
+    fn lead(&mut self, at: PathBuf, depth: u32, is_root: bool) -> u32 {
+        let lead = Lead { at, depth, is_root, points: Vec::new(), end: None, node: None };
+        let number = self.leads.put(lead);
+        self.dirty.push(number);
+        number
+    }
+
+    fn lead_at(&self, path: &Path) -> Option<u32> {
+        self.leads.find(|lead| lead.at == path)
+    }
+
+    fn child(&self, parent: u32, name: &OsStr) -> Option<u32> {
+        self.nodes.find(|node| node.parent == Some(parent) && *node.name == *name)
+    }
+
+    fn path(&self, node: u32) -> PathBuf {
+        let mut names = Vec::new();
+        let mut at = Some(node);
+        while let Some(node) = at.and_then(|at| self.nodes.get(at)) {
+            names.push(&*node.name);
+            at = node.parent;
+        }
+        names.iter().rev().collect()
+    }
+
+    /// Watches a directory and all below it no longer.
+    fn drop_node(&mut self, kernel: &mut Kernel, node: u32) {
+        let path = self.path(node);
+        let mut doomed = vec![node];
+        while let Some(parent) = doomed.pop() {
+            let Some(node) = self.nodes.take(parent) else { continue };
+            kernel.forget(node.watch, self.app, Interest::Node(parent));
+            doomed.extend(self.nodes.all(|node| node.parent == Some(parent)));
+        }
+        self.ignore.remove_layers(&path);
+        // The links in it were found through it.
+        let is_in_it = |lead: &Lead| !lead.is_root && lead.at != path && lead.at.starts_with(&path);
+        self.dirty.extend(self.leads.all(is_in_it));
+    }
+}
