@@ -36,7 +36,7 @@ pub fn diff(old: &Plan, new: &Plan) -> Vec<AppChange> {
 
 /// Whether two specs differ in nothing but the number of instances: those that run may go on.
 pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
-    AppSpec { instances: new.instances, ..old.clone() } == *new
+    std::ptr::eq(old, new) || AppSpec { instances: new.instances, ..old.clone() } == *new
 }
 
 impl AppChange {
