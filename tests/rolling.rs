@@ -4,7 +4,7 @@ mod support;
 
 use std::{
     io::{self, Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     os::unix::net::UnixStream,
 };
 
@@ -315,5 +315,35 @@ fn a_pid_file_with_another_name_is_written_at_the_next_start() {
         bed.read("two.pid").trim() == pid_of(&procrun, "new begins as").to_string()
     });
     assert!(!bed.exists("one.pid"));
+    procrun.expect_stop();
+}
+
+/// Says `<version> listens` for the app that it is.
+const AT_PORT: &str = r"
+const { PORT, VERSION } = process.env;
+require('http').createServer((_, response) => response.end(VERSION))
+  .listen(+PORT, () => console.log(`${VERSION} listens on ${PORT}`));
+";
+
+#[test]
+fn a_port_that_one_app_has_left_is_free_for_another_at_once() {
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (one, two, three) = (free(), free(), free());
+    let bed = Bed::new();
+    bed.file("app.js", AT_PORT);
+    let app = |name: &str, version: &str, port: u16| {
+        let env = format!("env = {{ VERSION = \"{version}\", PORT = \"{port}\" }}");
+        format!("[[apps]]\nname = \"{name}\"\nscript = \"app.js\"\ninstances = 1\ndrain = \"off\"\n{env}\n")
+    };
+    bed.file("ecosystem.toml", app("first", "old", one) + &app("second", "other", two));
+    let mut procrun = bed.start(&["ecosystem.toml"]);
+    procrun.wait_for_lines("listens on", 2);
+    bed.file("ecosystem.toml", app("first", "new", three) + &app("second", "other", two));
+    procrun.signal(SIGHUP);
+    procrun.wait_for_err("first is reloaded");
+    bed.file("ecosystem.toml", app("first", "new", three) + &app("second", "moved", one));
+    procrun.signal(SIGHUP);
+    procrun.wait_for_err("second is reloaded");
+    assert_eq!((get(three).unwrap(), get(one).unwrap()), ("new".to_owned(), "moved".to_owned()));
     procrun.expect_stop();
 }

@@ -8,7 +8,7 @@ use super::{
     Time,
     event::{Effect, InstanceId},
     instance::{Instance, Stop, Then, Verdict},
-    notice::{StopCause, Why},
+    notice::{Notice, StopCause, Why},
     reload::{Goal, Job},
     root::Machine,
 };
@@ -46,6 +46,8 @@ impl Machine {
                 if reached != file {
                     self.queue(&name, Job::Read { file, cpus }, out);
                 }
+            } else if *was != file {
+                out.push(Effect::Say(Notice::UnderWay { app: name }));
             }
             return;
         }

@@ -128,6 +128,11 @@ pub enum Notice {
         /// What waits: `scale`.
         what: &'static str,
     },
+    /// The file says of an application what it is being reloaded to already.
+    UnderWay {
+        /// Its name.
+        app: String,
+    },
     /// Everything stops.
     ShuttingDown {
         /// How many instances have a process.
@@ -338,6 +343,7 @@ impl Notice {
             | Self::Reloaded { .. }
             | Self::ReloadFailed(_)
             | Self::Queued { .. }
+            | Self::UnderWay { .. }
             | Self::ShuttingDown { .. }
             | Self::KillingAll => None,
         }
@@ -346,7 +352,10 @@ impl Notice {
     /// The name of the application it is about.
     pub fn app(&self) -> Option<&str> {
         match self {
-            Self::Reloading { app, .. } | Self::Reloaded { app, .. } | Self::Queued { app, .. } => Some(app),
+            Self::Reloading { app, .. }
+            | Self::Reloaded { app, .. }
+            | Self::Queued { app, .. }
+            | Self::UnderWay { app } => Some(app),
             Self::ReloadFailed(failure) => Some(&failure.app),
             Self::ShuttingDown { .. } | Self::KillingAll => None,
             Self::Ended { .. }

@@ -206,14 +206,20 @@ impl Hub {
                 self.drive(app, Event::Waiting(listener));
             }
         }
+        self.end_versions(|versions| versions.ended(now));
+    }
+
+    /// Closes what was open for these versions only. Says whether there are any.
+    fn end_versions(&mut self, which: impl Fn(&mut Versions) -> Vec<u32>) -> bool {
         let ended: Vec<(u32, u32)> = self
             .apps
             .iter_mut()
-            .flat_map(|(id, app)| app.versions.ended(now).into_iter().map(|version| (*id, version)))
+            .flat_map(|(id, app)| which(&mut app.versions).into_iter().map(|version| (*id, version)))
             .collect();
-        for (app, version) in ended {
-            self.drive(app, Event::Outdated(version));
+        for (app, version) in &ended {
+            self.drive(*app, Event::Outdated(*version));
         }
+        !ended.is_empty()
     }
 
     /// What there is to tell since the last time.

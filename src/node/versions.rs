@@ -56,6 +56,11 @@ impl Versions {
         self.known.iter().filter_map(|version| version.unused_since).min().map(|since| since + LINGER)
     }
 
+    /// Forgets those that nobody runs any more, and says which: their sockets are in somebody's way.
+    pub(super) fn end_now(&mut self) -> Vec<u32> {
+        self.known.extract_if(.., |version| version.unused_since.is_some()).map(|it| it.number).collect()
+    }
+
     /// Forgets those that are over, and says which.
     pub(super) fn ended(&mut self, now: Instant) -> Vec<u32> {
         let is_over = |version: &mut Version| version.unused_since.is_some_and(|since| since + LINGER <= now);

@@ -82,6 +82,7 @@ pub(super) fn say(notice: &Notice) {
             }
         }
         Notice::Queued { app, what } => info!(app, "{app} is being reloaded, {what} comes after that"),
+        Notice::UnderWay { app } => info!(app, "{app} is being reloaded to that already"),
         Notice::Ready { who, sign, after } => {
             let (who, app, id, after) = (who, &*who.spec.name, who.pm_id, Readable(*after));
             match sign {

@@ -241,6 +241,7 @@ fn the_same_file_during_a_reload_is_nothing_new() {
     let mut world = serving(cluster(1, "old"));
     apply(&mut world, cluster(1, "new"));
     apply(&mut world, cluster(1, "new"));
+    assert!(matches!(world.said.last(), Some(Notice::UnderWay { .. })), "{:?}", world.said);
     world.listen(2);
     world.obey(0);
     assert_eq!(world.spawned.len(), 3);

@@ -6,7 +6,11 @@ use std::{io, os::fd::AsFd, time::Duration};
 use nix::libc;
 use tokio::time::Instant;
 
-use super::{super::listener::Listener, Hub, News, conversation::Attached};
+use super::{
+    super::{listener::Listener, versions::Versions},
+    Hub, News,
+    conversation::Attached,
+};
 use crate::{
     machine::{
         Sign,
@@ -49,7 +53,14 @@ impl Hub {
                 let worker = self.workers.get(&worker.number);
                 let (owner, lent) =
                     worker.map_or((None, &[][..]), |worker| (worker.owner, worker.lent.as_slice()));
-                let event = match Listener::open(&endpoint, owner, lent) {
+                let lent = lent.to_vec();
+                let mut opened = Listener::open(&endpoint, owner, &lent);
+                // What lingers for an earlier version, of whichever application, gives way.
+                let is_in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+                if opened.as_ref().is_err_and(is_in_use) && self.end_versions(Versions::end_now) {
+                    opened = Listener::open(&endpoint, owner, &lent);
+                }
+                let event = match opened {
                     Ok(listener) => {
                         let bound_to = listener.bound_to();
                         self.listeners.insert((app, id), listener);
