@@ -415,12 +415,10 @@ impl Primary {
             }
         }
         out.push(Effect::Answer(worker, answer));
-        if handle.is_none() {
-            if !std::mem::replace(&mut listener.watched, true) {
-                out.push(Effect::Watch(id));
-            }
-            self.dispatch(id, out);
+        if handle.is_none() && !std::mem::replace(&mut listener.watched, true) {
+            out.push(Effect::Watch(id));
         }
+        self.dispatch(id, out);
     }
 
     fn leaves(&mut self, worker: Run, out: &mut Vec<Effect>) {
@@ -562,7 +560,7 @@ impl Primary {
         loop {
             let Some(listener) = self.listeners.get(&id) else { return };
             let Some(connection) = listener.returned.front() else { break };
-            let choice = self.choose(listener, &connection.refused_by);
+            let choice = self.choose(listener, &connection.refused_by, true);
             let Some(listener) = self.listeners.get_mut(&id) else { return };
             match choice {
                 Choice::Nobody => return,
@@ -589,7 +587,7 @@ impl Primary {
         let Some(listener) = self.listeners.get(&id) else { return };
         if listener.waiting
             && !listener.accepting
-            && matches!(self.choose(listener, &[]), Choice::Worker(_))
+            && matches!(self.choose(listener, &[], false), Choice::Worker(_))
             && let Some(listener) = self.listeners.get_mut(&id)
         {
             listener.accepting = true;
@@ -598,14 +596,23 @@ impl Primary {
     }
 
     /// The one in turn among those who have the fewest connections to take. Who is leaving gets
-    /// one only when nobody stays.
-    fn choose(&self, listener: &Listener, refused_by: &[Run]) -> Choice {
-        let takes = |run: &Run| self.workers.get(run).filter(|it| it.balance == Balance::RoundRobin);
-        let members = || listener.members.iter().filter_map(|run| Some((*run, takes(run)?)));
-        let somebody_stays = members().any(|(_, worker)| !worker.leaving);
+    /// one only when nobody stays. Who accepts for itself gets only what is `in_hand` already, when
+    /// nobody stays whom procrun accepts for: the application has changed its balance.
+    fn choose(&self, listener: &Listener, refused_by: &[Run], in_hand: bool) -> Choice {
+        let members = || listener.members.iter().filter_map(|run| Some((*run, self.workers.get(run)?)));
+        let in_turn = |worker: &Worker| worker.balance == Balance::RoundRobin;
+        let takes: &dyn Fn(&Worker) -> bool = if members().any(|(_, it)| in_turn(it) && !it.leaving) {
+            &|it| in_turn(it) && !it.leaving
+        } else if members().any(|(_, it)| !it.leaving) {
+            &|it| in_hand && !it.leaving
+        } else if members().any(|(_, it)| in_turn(it)) {
+            &in_turn
+        } else {
+            &|_| in_hand
+        };
         let mut best: Option<(Run, usize)> = None;
         let (mut anybody, mut willing) = (false, false);
-        for (run, worker) in members().filter(|(_, worker)| !(somebody_stays && worker.leaving)) {
+        for (run, worker) in members().filter(|(_, worker)| takes(worker)) {
             anybody = true;
             if refused_by.contains(&run) {
                 continue;
@@ -682,7 +689,7 @@ impl Primary {
             members.dedup();
             assert_eq!(members.len(), listener.members.len(), "{id:?} has a member twice");
             if let Some(connection) = listener.returned.front() {
-                let choice = self.choose(listener, &connection.refused_by);
+                let choice = self.choose(listener, &connection.refused_by, true);
                 assert_eq!(
                     choice,
                     Choice::Nobody,

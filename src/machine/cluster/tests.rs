@@ -708,3 +708,17 @@ fn a_worker_that_wants_everything_gets_a_bounded_part_of_it() {
     assert!(!world.workers.contains_key(&greedy), "it was disconnected");
     assert!(world.workers.contains_key(&worker));
 }
+
+#[test]
+fn what_is_in_hand_when_the_balance_changes_is_for_those_who_accept_for_themselves() {
+    let (mut world, workers, id) = cluster(1);
+    world.connect(id);
+    let shares = world.join(Balance::Shared);
+    world.ask(shares, tcp(1), 0);
+    world.feed(Event::Retiring(workers[0]));
+    world.connect(id);
+    assert_eq!(world.connections.len(), 1, "the next one is left to the new worker");
+    world.die(workers[0]);
+    world.settle();
+    assert_eq!(world.connections, [Fate::Served(shares)]);
+}
