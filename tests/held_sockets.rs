@@ -677,3 +677,35 @@ fn a_node_cluster_has_no_other_descriptors() {
     run.wait_for_line("cannot listen EINVAL");
     run.expect_stop();
 }
+
+#[test]
+fn an_address_that_a_failed_version_had_can_be_had_again() {
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (one, two) = (free(), free());
+    let ecosystem = |version: &str, addresses: &[SocketAddr]| {
+        let listen: Vec<String> = addresses.iter().map(|address| format!("\"tcp://{address}\"")).collect();
+        app(&format!(
+            "instances = 1\nwait_ready = true\nlisten = [{}]\nenv = {{ VERSION = \"{version}\" }}",
+            listen.join(", ")
+        ))
+        .replace(".py", ".js")
+    };
+    let bed = Bed::with(&ecosystem("old", &[one]));
+    bed.file(
+        "app.js",
+        "const { VERSION, LISTEN_FDS } = process.env; let left = +LISTEN_FDS;\n\
+         const up = () => { if (--left) return; if (VERSION === 'bad') process.exit(7); process.send('ready'); };\n\
+         for (let fd = 3; fd < 3 + +LISTEN_FDS; fd++)\n\
+           require('http').createServer((_, response) => response.end(VERSION)).listen({ fd }, up);\n",
+    );
+    let mut run = start(&bed);
+    run.wait_for_err("app (0) is ready");
+    bed.file("ecosystem.toml", ecosystem("bad", &[one, two]));
+    run.signal(SIGHUP);
+    run.wait_for_err("the reload of app is given up: the new app (0) ended: exit 7");
+    bed.file("ecosystem.toml", ecosystem("new", &[one, two]));
+    run.signal(SIGHUP);
+    run.wait_for_err("app is reloaded");
+    assert_eq!((get(one, "/").unwrap(), get(two, "/").unwrap()), ("new".to_owned(), "new".to_owned()));
+    run.expect_stop();
+}

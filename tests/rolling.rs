@@ -4,22 +4,27 @@ mod support;
 
 use std::{
     io::{self, Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
+    os::unix::net::UnixStream,
 };
 
 use support::{Bed, Procrun, SIGHUP, SIGTERM, wait_until};
 
 /// A server that says which version answers. `crash` ends it, `mute` never listens, `late` listens
-/// and never says `ready`.
+/// and never says `ready`, `elsewhere` ends when it listens on another socket and `brief` soon after it
+/// has listened.
 const SERVER: &str = r"
 const version = process.env.VERSION;
 console.log(`${version} begins as ${process.pid} of ${process.env.pm_id}/${process.env.NODE_APP_INSTANCE}`);
 if (version === 'crash') process.exit(7);
-if (version !== 'mute') {
+if (version === 'elsewhere') {
+  require('http').createServer().listen(`${process.cwd()}/elsewhere.sock`, () => process.exit(8));
+} else if (version !== 'mute') {
   const server = require('http').createServer((request, response) => response.end(version));
   server.listen(process.env.PORT || 0, () => {
     console.log(`${version} listens on ${server.address().port}`);
     if (version !== 'late') process.send('ready');
+    if (version === 'brief') setTimeout(() => process.exit(9), 50);
   });
 } else setInterval(() => {}, 1000);
 process.on('SIGINT', () => { console.log(`${version} bye`); process.exit(0); });
@@ -235,5 +240,110 @@ fn a_fork_that_is_late_to_say_ready_is_reported_and_goes_on() {
     procrun.wait_for_err("api (0) did not send `ready` within 300 ms");
     let port = support::last_number(&procrun.wait_for_line("late listens on"));
     assert_eq!(get(u16::try_from(port).unwrap()).unwrap(), "late");
+    procrun.expect_stop();
+}
+
+#[test]
+fn a_version_that_listens_and_does_not_last_is_not_spread() {
+    let bed = Bed::new();
+    let keys = "instances = 3\nmin_uptime = \"1m\"\nexp_backoff_restart_delay = \"1m\"\n";
+    let (mut procrun, port) = serve(&bed, keys, 3);
+    change(&bed, &procrun, "brief", keys);
+    let said = procrun.wait_for_err("the reload of api is given up: api (0) ended: exit 9");
+    assert!(said.contains("of 3 run the new version, the others serve on with the old one"), "{said}");
+    wait_until("the last one to serve on", || get(port).is_ok_and(|version| version == "old"));
+    assert_eq!(procrun.out().lines_with("of 2/2").len(), 1, "{}", procrun.story());
+    procrun.expect_stop();
+}
+
+#[test]
+fn what_a_version_that_failed_listened_on_is_closed() {
+    let bed = Bed::new();
+    let keys = "instances = 1\nwait_ready = true\n";
+    let (mut procrun, port) = serve(&bed, keys, 1);
+    change(&bed, &procrun, "elsewhere", keys);
+    procrun.wait_for_err("the reload of api is given up: the new api (0) ended: exit 8");
+    wait_until("its socket to be gone", || !bed.exists("elsewhere.sock"));
+    assert_eq!(get(port).unwrap(), "old");
+    procrun.expect_stop();
+}
+
+/// Listens on two sockets, on the second one when there is a file `go`.
+const TWO_SOCKETS: &str = r"
+const version = process.env.VERSION;
+const listen = (at, next) => require('http').createServer((_, response) => response.end(version))
+  .listen(at, () => { console.log(`${version} listens on ${at}`); next(); });
+listen(0, () => {
+  const look = setInterval(() => {
+    if (!require('fs').existsSync('go')) return;
+    clearInterval(look);
+    listen(`${process.cwd()}/second.sock`, () => {});
+  }, 10);
+});
+";
+
+#[test]
+fn a_socket_that_the_new_version_opens_later_is_not_closed_meanwhile() {
+    let bed = Bed::new();
+    bed.file("app.js", TWO_SOCKETS);
+    bed.file("go", "");
+    bed.file("ecosystem.toml", ecosystem("old", "instances = 1\n"));
+    let mut procrun = bed.start(&["ecosystem.toml"]);
+    procrun.wait_for_line("second.sock");
+    std::fs::remove_file(bed.path("go")).unwrap();
+    change(&bed, &procrun, "new", "instances = 1\n");
+    procrun.wait_for_err("api is reloaded");
+    let mut client =
+        UnixStream::connect(bed.path("second.sock")).expect("it is open without anybody behind it");
+    write!(client, "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+    bed.file("go", "");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("\r\n\r\nnew"), "{answer}");
+    procrun.expect_stop();
+}
+
+#[test]
+fn a_pid_file_with_another_name_is_written_at_the_next_start() {
+    let bed = Bed::new();
+    let keys = |file: &str| format!("exec_mode = \"fork\"\npid_file = \"{file}\"\n");
+    let (mut procrun, _) = serve(&bed, &keys("one.pid"), 1);
+    assert!(bed.exists("one.pid"));
+    change(&bed, &procrun, "new", &keys("two.pid"));
+    procrun.wait_for_line("new listens");
+    wait_until("the new file", || {
+        bed.read("two.pid").trim() == pid_of(&procrun, "new begins as").to_string()
+    });
+    assert!(!bed.exists("one.pid"));
+    procrun.expect_stop();
+}
+
+/// Says `<version> listens` for the app that it is.
+const AT_PORT: &str = r"
+const { PORT, VERSION } = process.env;
+require('http').createServer((_, response) => response.end(VERSION))
+  .listen(+PORT, () => console.log(`${VERSION} listens on ${PORT}`));
+";
+
+#[test]
+fn a_port_that_one_app_has_left_is_free_for_another_at_once() {
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (one, two, three) = (free(), free(), free());
+    let bed = Bed::new();
+    bed.file("app.js", AT_PORT);
+    let app = |name: &str, version: &str, port: u16| {
+        let env = format!("env = {{ VERSION = \"{version}\", PORT = \"{port}\" }}");
+        format!("[[apps]]\nname = \"{name}\"\nscript = \"app.js\"\ninstances = 1\ndrain = \"off\"\n{env}\n")
+    };
+    bed.file("ecosystem.toml", app("first", "old", one) + &app("second", "other", two));
+    let mut procrun = bed.start(&["ecosystem.toml"]);
+    procrun.wait_for_lines("listens on", 2);
+    bed.file("ecosystem.toml", app("first", "new", three) + &app("second", "other", two));
+    procrun.signal(SIGHUP);
+    procrun.wait_for_err("first is reloaded");
+    bed.file("ecosystem.toml", app("first", "new", three) + &app("second", "moved", one));
+    procrun.signal(SIGHUP);
+    procrun.wait_for_err("second is reloaded");
+    assert_eq!((get(three).unwrap(), get(one).unwrap()), ("new".to_owned(), "moved".to_owned()));
     procrun.expect_stop();
 }

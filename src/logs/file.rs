@@ -76,6 +76,14 @@ impl LogFile {
         file
     }
 
+    /// Is rotated by the limits of `spec`, which has the same path, from now on.
+    pub(super) fn limit(&mut self, spec: &FileSpec) {
+        if self.spec != *spec {
+            self.chain = Chain::continued(&self.chain, spec.keep, spec.compress);
+            self.spec.clone_from(spec);
+        }
+    }
+
     pub(super) fn spec(&self) -> &FileSpec {
         &self.spec
     }

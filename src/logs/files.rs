@@ -38,7 +38,8 @@ struct Shared {
 }
 
 impl Files {
-    /// The file of this specification, opened if its path is not yet; the first one's limits hold.
+    /// The file of this specification, opened if its path is not yet; the last one's limits hold: when a
+    /// new version of an application says others, its old one still writes to the file.
     /// `/dev/null` is no file, nor is one of procrun's own streams, which `stream_at` knows: every line
     /// is there already, and a second open file of it would tear lines.
     pub(super) fn acquire(
@@ -65,6 +66,7 @@ impl Files {
         if let Some(at) = self.slots.iter().position(same) {
             if let Some(shared) = &mut self.slots[at] {
                 shared.users += 1;
+                shared.file.limit(spec);
             }
             return Some(at);
         }

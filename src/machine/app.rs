@@ -8,7 +8,7 @@ use super::{
     Time,
     event::{Effect, InstanceId},
     instance::{Instance, Stop, Then, Verdict},
-    notice::{StopCause, Why},
+    notice::{Notice, StopCause, Why},
     reload::{Goal, Job},
     root::Machine,
 };
@@ -46,6 +46,8 @@ impl Machine {
                 if reached != file {
                     self.queue(&name, Job::Read { file, cpus }, out);
                 }
+            } else if *was != file {
+                out.push(Effect::Say(Notice::UnderWay { app: name }));
             }
             return;
         }
@@ -124,10 +126,11 @@ impl Machine {
     /// Gives a place that nobody stays in to a new instance, or back to the one that leaves it.
     fn fill(&mut self, now: Time, number: u32, spec: &Arc<AppSpec>, out: &mut Vec<Effect>) {
         if let Some(leaving) = self.settled(&spec.name, number) {
+            // What it has begun to finish it may finish.
             self.with_instance(leaving, now, out, |instance, step| {
-                let stop = stop(instance, StopCause::Changed, Then::Restart);
                 instance.spec = spec.clone();
-                instance.stop(step, stop)
+                instance.revive(step);
+                Verdict::Nothing
             });
             return;
         }

@@ -153,6 +153,11 @@ pub enum Notice {
         /// How long it waits.
         wait: Duration,
     },
+    /// The file says of an application what it is being reloaded to already.
+    UnderWay {
+        /// Its name.
+        app: String,
+    },
     /// Everything stops.
     ShuttingDown {
         /// How many instances have a process.
@@ -369,6 +374,7 @@ impl Notice {
             | Self::Queued { .. }
             | Self::FilesChanged { .. }
             | Self::ChangesOften { .. }
+            | Self::UnderWay { .. }
             | Self::ShuttingDown { .. }
             | Self::KillingAll => None,
         }
@@ -381,7 +387,8 @@ impl Notice {
             | Self::Reloaded { app, .. }
             | Self::Queued { app, .. }
             | Self::FilesChanged { app, .. }
-            | Self::ChangesOften { app, .. } => Some(app),
+            | Self::ChangesOften { app, .. }
+            | Self::UnderWay { app } => Some(app),
             Self::ReloadFailed(failure) => Some(&failure.app),
             Self::Due { app } => Some(&app.name),
             Self::ShuttingDown { .. } | Self::KillingAll => None,

@@ -77,7 +77,8 @@ struct Reload {
     coming: BTreeSet<InstanceId>,
     /// Who is to end: predecessors, and successors that failed.
     leaving: BTreeSet<InstanceId>,
-    replaced: u32,
+    /// Who has taken the place that it was to take.
+    replaced: BTreeSet<InstanceId>,
     total: u32,
     given_up: Option<ReloadFailure>,
     tickets: Vec<Ticket>,
@@ -165,7 +166,7 @@ impl Machine {
             todo: numbers.into(),
             coming: BTreeSet::new(),
             leaving: BTreeSet::new(),
-            replaced: 0,
+            replaced: BTreeSet::new(),
             total,
             given_up: None,
             tickets,
@@ -251,8 +252,14 @@ impl Machine {
         let (spec, listening) = (instance.spec.clone(), instance.readiness.listening);
         let Some(reload) = self.reloads.active.get_mut(&app).filter(|reload| reload.coming.contains(&id))
         else {
-            if let Outcome::Failed(setback @ Setback::Silent { .. }) = outcome {
-                out.push(Effect::Say(Notice::NotReady { who, setback }));
+            match outcome {
+                Outcome::Failed(setback @ Setback::Silent { .. }) => {
+                    out.push(Effect::Say(Notice::NotReady { who, setback }));
+                }
+                Outcome::Failed(setback @ Setback::Ended { .. }) if self.spares_by_giving_up(&app, id) => {
+                    self.give_up(now, &app, Why::Setback(who, setback), StopCause::GivenUp, out);
+                }
+                Outcome::Failed(Setback::Ended { .. } | Setback::NoRoom) | Outcome::Passed => {}
             }
             return;
         };
@@ -271,7 +278,7 @@ impl Machine {
                 }
                 if let Some(reload) = self.reloads.active.get_mut(&app) {
                     reload.coming.remove(&id);
-                    reload.replaced += 1;
+                    reload.replaced.insert(id);
                 }
                 if rolling {
                     self.promote(now, &app, id, predecessor, out);
@@ -289,6 +296,14 @@ impl Machine {
                 self.give_up(now, &app, Why::Setback(who, setback), StopCause::GivenUp, out);
             }
         }
+    }
+
+    /// Whether this one was ready for a moment only, and there are others that its reload has not
+    /// replaced.
+    fn spares_by_giving_up(&self, app: &str, id: InstanceId) -> bool {
+        self.reloads.active.get(app).is_some_and(|reload| {
+            reload.replaced.contains(&id) && !(reload.todo.is_empty() && reload.coming.is_empty())
+        })
     }
 
     /// A successor takes the place of its predecessor, which ends.
@@ -444,7 +459,7 @@ impl Reload {
         ReloadFailure {
             app: self.goal.spec.name.clone(),
             why,
-            replaced: self.replaced,
+            replaced: u32::try_from(self.replaced.len()).unwrap_or(u32::MAX),
             total: self.total,
             rolling: self.rolling,
         }

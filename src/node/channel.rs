@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    rc::Rc,
 };
 
 use crate::sys::channel;
@@ -27,8 +28,9 @@ pub(super) struct Channel {
 struct Outgoing {
     bytes: Box<[u8]>,
     sent: usize,
-    /// Goes with the first byte.
-    with: Option<OwnedFd>,
+    /// Goes with the first byte. Shared and not duplicated: a message can wait also when no
+    /// descriptor is left.
+    with: Option<Rc<OwnedFd>>,
 }
 
 /// What became of a message.
@@ -69,10 +71,10 @@ impl Channel {
     }
 
     /// Sends a message, and with it a descriptor, or lets it wait behind what waits already.
-    pub(super) fn send(&mut self, bytes: &[u8], with: Option<BorrowedFd<'_>>) -> Delivery {
+    pub(super) fn send(&mut self, bytes: &[u8], with: Option<&Rc<OwnedFd>>) -> Delivery {
         let mut sent = 0;
         if self.outgoing.is_empty() {
-            match channel::send(self.socket.as_fd(), bytes, with) {
+            match channel::send(self.socket.as_fd(), bytes, with.map(|descriptor| descriptor.as_fd())) {
                 Ok(count) if count == bytes.len() => return Delivery::Sent,
                 Ok(count) => sent = count,
                 Err(error) if is_temporary(&error) => {}
@@ -83,8 +85,7 @@ impl Channel {
         if self.waiting + left > MAX_OUTGOING {
             return Delivery::Full;
         }
-        let with = with.filter(|_| sent == 0).map(|fd| fd.try_clone_to_owned()).transpose();
-        let Ok(with) = with else { return Delivery::Full };
+        let with = with.filter(|_| sent == 0).cloned();
         self.waiting += left;
         self.outgoing.push_back(Outgoing { bytes: bytes.into(), sent, with });
         Delivery::Waits
@@ -93,7 +94,7 @@ impl Channel {
     /// Sends what waits, as far as there is room.
     pub(super) fn flush(&mut self) -> Delivery {
         while let Some(message) = self.outgoing.front_mut() {
-            let with = message.with.as_ref().map(AsFd::as_fd);
+            let with = message.with.as_ref().map(|descriptor| descriptor.as_fd());
             match channel::send(self.socket.as_fd(), &message.bytes[message.sent..], with) {
                 Ok(count) => {
                     message.with = None;
@@ -113,4 +114,24 @@ impl Channel {
 
 fn is_temporary(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_needs_no_further_descriptor() {
+        let (ours, theirs) = channel::pair().unwrap();
+        let mut channel = Channel::new(ours);
+        let with = Rc::new(channel::pair().unwrap().0);
+        while channel.send(&[b'x'; 4096], None) == Delivery::Sent {}
+        assert_eq!(channel.send(b"take this\n", Some(&with)), Delivery::Waits);
+        assert_eq!(Rc::strong_count(&with), 2, "the same one waits");
+        let mut buffer = [0; 4096];
+        while channel.flush() == Delivery::Waits {
+            while channel::receive(theirs.as_fd(), &mut buffer).is_ok() {}
+        }
+        assert_eq!(Rc::strong_count(&with), 1, "it is on its way");
+    }
 }

@@ -1,4 +1,10 @@
 //! The hub: every channel and every held socket, and the primaries that say what to do with them.
+//!
+//! `conversation` is what is said over the channels, `deeds` is what the primaries decide. Never
+//! looks at a process.
+
+mod conversation;
+mod deeds;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -6,45 +12,36 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     path::Path,
     sync::Arc,
-    time::Duration,
 };
 
-use nix::libc;
 use tokio::time::Instant;
 
 use super::{
-    channel::{Channel, Delivery, READ},
+    channel::Channel,
     connections::Connections,
     listener::{Lent, Listener},
     preload::Preload,
+    versions::Versions,
 };
 use crate::{
     machine::{
         Run, Sign,
         cluster::{
-            ConnectionId, Effect, Endpoint, Event, Hail, ListenerId, Primary, Query,
-            wire::{self, Answer, Decoder, Message},
+            Effect, Event, ListenerId, Primary,
+            wire::{self, Decoder},
         },
     },
-    spec::{AppSpec, diff::same_but_instances},
+    spec::AppSpec,
     sys::{
         channel,
         poll::{Happened, Poller, When},
         sockets::Owner,
-        spawn::HANDED,
     },
 };
-
-/// Marks the token of a socket; without it a token is the number of a run.
-const OF_SOCKET: u64 = 1 << 63;
 
 /// A worker is read to the end when it has died, but what a living one might send to keep procrun
 /// busy ends here.
 const LAST_READS: usize = 128;
-
-/// When accepting has failed nothing tells that it would work again, least of all that somebody else
-/// has closed a descriptor: it is tried again after this.
-const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 /// What the supervisor is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +97,7 @@ struct Worker {
     channel: Channel,
     decoder: Decoder,
     owner: Option<Owner>,
-    /// What it has at its descriptors from [`HANDED`] on.
+    /// What it has at its descriptors from [`HANDED`](crate::sys::spawn::HANDED) on.
     lent: Vec<Lent>,
     /// The cluster it belongs to.
     app: Option<u32>,
@@ -114,7 +111,8 @@ struct Worker {
 
 #[derive(Debug)]
 struct App {
-    spec: Arc<AppSpec>,
+    name: String,
+    versions: Versions,
     primary: Primary,
     /// The last connection could not be accepted.
     failing: bool,
@@ -133,7 +131,7 @@ impl Hub {
         };
         let (ours, theirs) = channel::pair()?;
         poller.add(ours.as_fd(), run.number, When::Readable)?;
-        let app = spec.is_cluster().then(|| self.app(spec));
+        let app = spec.is_cluster().then(|| self.app(&spec.name));
         let worker = Worker {
             run,
             channel: Channel::new(ours),
@@ -147,12 +145,13 @@ impl Hub {
         };
         self.workers.insert(run.number, worker);
         if let Some(app) = app {
-            self.drive(app, Event::Joined { worker: run, balance: spec.balance });
+            let version = self.apps.get_mut(&app).map_or(0, |app| app.versions.number(spec));
+            self.drive(app, Event::Joined { worker: run, balance: spec.balance, version });
         }
         Ok(theirs)
     }
 
-    /// Remembers what a run finds at its descriptors from [`HANDED`] on: a server of a cluster may
+    /// Remembers what a run finds at its descriptors from [`HANDED`](crate::sys::spawn::HANDED) on: a server of a cluster may
     /// be told to listen there.
     pub fn lend(&mut self, run: Run, sockets: Vec<Lent>) {
         if let Some(worker) = self.workers.get_mut(&run.number) {
@@ -160,19 +159,17 @@ impl Hub {
         }
     }
 
-    fn app(&mut self, spec: &Arc<AppSpec>) -> u32 {
-        let known = self.apps.iter_mut().find(|(_, app)| app.spec.name == spec.name);
-        if let Some((id, app)) = known {
-            let id = *id;
-            let changed = !Arc::ptr_eq(&app.spec, spec) && !same_but_instances(&app.spec, spec);
-            app.spec = spec.clone();
-            if changed {
-                self.drive(id, Event::Changed);
-            }
-            return id;
+    fn app(&mut self, name: &str) -> u32 {
+        if let Some((id, _)) = self.apps.iter().find(|(_, app)| app.name == name) {
+            return *id;
         }
         self.last_app += 1;
-        let app = App { spec: spec.clone(), primary: Primary::default(), failing: false };
+        let app = App {
+            name: name.to_owned(),
+            versions: Versions::default(),
+            primary: Primary::default(),
+            failing: false,
+        };
         self.apps.insert(self.last_app, app);
         self.last_app
     }
@@ -184,19 +181,15 @@ impl Hub {
     /// What epoll_wait(2) says.
     pub async fn turn(&mut self) -> io::Result<()> {
         let Some(poller) = &self.poller else { return std::future::pending().await };
-        match self.try_again {
+        let version_ends = self.apps.values().filter_map(|app| app.versions.next_end());
+        match version_ends.chain(self.try_again).min() {
             None => poller.wait(&mut self.happened).await?,
             Some(at) => {
                 tokio::select! {
                     result = poller.wait(&mut self.happened) => result?,
                     () = tokio::time::sleep_until(at) => {}
                 }
-                if at <= Instant::now() {
-                    self.try_again = None;
-                    for (app, listener) in std::mem::take(&mut self.stuck) {
-                        self.drive(app, Event::Waiting(listener));
-                    }
-                }
+                self.time_has_passed(Instant::now());
             }
         }
         let mut happened = std::mem::take(&mut self.happened);
@@ -205,6 +198,28 @@ impl Hub {
         }
         self.happened = happened;
         Ok(())
+    }
+
+    fn time_has_passed(&mut self, now: Instant) {
+        if self.try_again.take_if(|at| *at <= now).is_some() {
+            for (app, listener) in std::mem::take(&mut self.stuck) {
+                self.drive(app, Event::Waiting(listener));
+            }
+        }
+        self.end_versions(|versions| versions.ended(now));
+    }
+
+    /// Closes what was open for these versions only. Says whether there are any.
+    fn end_versions(&mut self, which: impl Fn(&mut Versions) -> Vec<u32>) -> bool {
+        let ended: Vec<(u32, u32)> = self
+            .apps
+            .iter_mut()
+            .flat_map(|(id, app)| which(&mut app.versions).into_iter().map(|version| (*id, version)))
+            .collect();
+        for (app, version) in &ended {
+            self.drive(*app, Event::Outdated(*version));
+        }
+        !ended.is_empty()
     }
 
     /// What there is to tell since the last time.
@@ -255,20 +270,23 @@ impl Hub {
         self.drop_channel(run.number);
     }
 
-    /// Closes the sockets of applications that have no process and will have none.
-    pub fn keep_only(&mut self, is_alive: impl Fn(&str) -> bool) {
+    /// Closes the sockets of applications that have no process and will have none, and in a while
+    /// those of versions that nobody runs and nobody will.
+    pub fn keep_only(&mut self, is_alive: impl Fn(&str) -> bool, is_run: impl Fn(&AppSpec) -> bool) {
         let dead: Vec<u32> =
-            self.apps.iter().filter(|(_, app)| !is_alive(&app.spec.name)).map(|(id, _)| *id).collect();
+            self.apps.iter().filter(|(_, app)| !is_alive(&app.name)).map(|(id, _)| *id).collect();
         for id in dead {
             self.drive(id, Event::Abandoned);
             self.apps.remove(&id);
+        }
+        for app in self.apps.values_mut() {
+            app.versions.look(Instant::now(), &is_run);
         }
     }
 
     fn take_in(&mut self, happened: Happened) {
         let Happened { token, readable, writable, hung_up } = happened;
-        if token & OF_SOCKET != 0 {
-            let (app, listener) = of_token(token);
+        if let Some((app, listener)) = deeds::of_token(token) {
             self.drive(app, Event::Waiting(listener));
             return;
         }
@@ -280,258 +298,6 @@ impl Hub {
         }
     }
 
-    /// Reads once from a worker and deals with what it says; 0 is the end. `None`: there is
-    /// nothing for now.
-    fn read(&mut self, number: u64) -> Option<usize> {
-        let worker = self.workers.get_mut(&number)?;
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.resize(READ, 0);
-        let count = worker.channel.read(&mut buffer);
-        let (run, app) = (worker.run, worker.app);
-        let mut decoder = std::mem::take(&mut worker.decoder);
-        decoder.feed(&buffer[..count.unwrap_or(0)], |message| match message {
-            Ok(message) => self.message(run, app, message),
-            Err(broken) => self.cut_off(run, format!("sent {broken}")),
-        });
-        self.buffer = buffer;
-        if let Some(worker) = self.workers.get_mut(&number) {
-            worker.decoder = decoder;
-        }
-        count
-    }
-
-    fn message(&mut self, run: Run, app: Option<u32>, message: Message) {
-        match (message, app) {
-            (Message::Application { ready: true }, _) => self.news.push(News::Ready(run, Sign::Message)),
-            (Message::Application { ready: false }, _) => match self.news.last_mut() {
-                Some(News::Messages(other, count)) if *other == run => *count += 1,
-                _ => self.news.push(News::Messages(run, 1)),
-            },
-            // The descriptor was dropped; without this a Node worker sends nothing more.
-            (Message::Handle, _) => {
-                self.send(run, wire::HANDLE_ACK, None);
-            }
-            (Message::HandleAck, Some(app)) => self.drive(app, Event::HandleAck(run)),
-            (Message::HandleNack, Some(app)) => self.drive(app, Event::HandleNack(run)),
-            (Message::Cluster(Hail::Query(query)), Some(app)) => {
-                let query = self.with_its_socket(run, query);
-                self.drive(app, Event::Hail(run, Hail::Query(query)));
-            }
-            (Message::Cluster(hail), Some(app)) => self.drive(app, Event::Hail(run, hail)),
-            (Message::OfBun(hail), Some(app)) => self.bun(run, app, hail),
-            (Message::Other | Message::OfBun(_) | Message::Cluster(Hail::Online), _) => {}
-            (Message::HandleAck | Message::HandleNack | Message::Cluster(_), None) => {
-                if let Some(worker) = self.workers.get_mut(&run.number)
-                    && !std::mem::replace(&mut worker.reported, true)
-                {
-                    self.news.push(News::Misbehaves(run, "sent a cluster message and is in no cluster"));
-                }
-            }
-        }
-    }
-
-    /// Bun opens the sockets of `http` and `Bun.serve` by itself. For others it asks, and can take
-    /// neither a socket nor a connection.
-    fn bun(&mut self, run: Run, app: u32, hail: Hail) {
-        let answer = match hail {
-            Hail::Listening { .. } => return self.drive(app, Event::Hail(run, hail)),
-            Hail::Query(query) => Answer::not_supported(query.seq),
-            Hail::Leaving { seq } => Answer { seq, to_query: None },
-            Hail::Online
-            | Hail::Close { .. }
-            | Hail::Ack { .. }
-            | Hail::Drains
-            | Hail::Drained
-            | Hail::Unknown => return,
-        };
-        if answer.to_query.is_some()
-            && let Some(worker) = self.workers.get_mut(&run.number)
-            && !std::mem::replace(&mut worker.reported, true)
-        {
-            self.news.push(News::NoSocketForBun(run));
-        }
-        let mut bytes = std::mem::take(&mut self.outgoing);
-        wire::encode_for_bun(&answer, &mut bytes);
-        self.send(run, &bytes, None);
-        bytes.clear();
-        self.outgoing = bytes;
-    }
-
-    /// A worker that names a descriptor means the socket that it was handed there.
-    fn with_its_socket(&self, run: Run, query: Query) -> Query {
-        let place = query.descriptor.and_then(|descriptor| descriptor.checked_sub(HANDED));
-        let lent = self.workers.get(&run.number).zip(place).and_then(|(worker, at)| worker.lent.get(at));
-        match lent {
-            Some((address, _)) if address.is_stream() => {
-                Query { endpoint: Some(Endpoint::Held { address: address.to_string() }), ..query }
-            }
-            _ => query,
-        }
-    }
-
-    /// Lets a primary take in an event and does what it says.
-    fn drive(&mut self, app: u32, event: Event) {
-        let mut effects = std::mem::take(&mut self.effects);
-        self.step(app, event, &mut effects);
-        let mut done = 0;
-        while done < effects.len() {
-            let effect = effects[done].clone();
-            done += 1;
-            self.carry_out(app, effect, &mut effects);
-        }
-        effects.clear();
-        self.effects = effects;
-    }
-
-    fn step(&mut self, app: u32, event: Event, out: &mut Vec<Effect>) {
-        if let Some(app) = self.apps.get_mut(&app) {
-            app.primary.step(event, out);
-        }
-    }
-
-    fn carry_out(&mut self, app: u32, effect: Effect, out: &mut Vec<Effect>) {
-        match effect {
-            Effect::Bind(id, endpoint, worker) => {
-                let worker = self.workers.get(&worker.number);
-                let (owner, lent) =
-                    worker.map_or((None, &[][..]), |worker| (worker.owner, worker.lent.as_slice()));
-                let event = match Listener::open(&endpoint, owner, lent) {
-                    Ok(listener) => {
-                        let bound_to = listener.bound_to();
-                        self.listeners.insert((app, id), listener);
-                        Event::Bound(id, bound_to)
-                    }
-                    Err(error) => Event::BindFailed(id, error.raw_os_error().unwrap_or(libc::EINVAL)),
-                };
-                self.step(app, event, out);
-            }
-            Effect::Close(id) => {
-                if let Some(listener) = self.listeners.remove(&(app, id))
-                    && let Some(poller) = &self.poller
-                {
-                    poller.remove(listener.socket());
-                }
-            }
-            Effect::Watch(id) => {
-                if let (Some(poller), Some(listener)) = (&self.poller, self.listeners.get(&(app, id))) {
-                    // Only out of memory refuses that; then the workers wait for connections in vain.
-                    let _ = poller.add(listener.socket(), token_of(app, id), When::Arrival);
-                }
-            }
-            Effect::Unwatch(id) => {
-                if let (Some(poller), Some(listener)) = (&self.poller, self.listeners.get(&(app, id))) {
-                    poller.remove(listener.socket());
-                }
-            }
-            Effect::Accept(id) => {
-                let event = self.accept(app, id);
-                self.step(app, event, out);
-            }
-            Effect::Answer(run, answer) => {
-                let mut bytes = std::mem::take(&mut self.outgoing);
-                answer.encode(&mut bytes);
-                let shared = answer.to_query.filter(|outcome| outcome.handle.is_some());
-                let with = shared.map(|outcome| Attached::Listener(app, outcome.listener));
-                self.send(run, &bytes, with);
-                bytes.clear();
-                self.outgoing = bytes;
-            }
-            Effect::Hand { worker, listener, seq, connection } => {
-                let mut bytes = std::mem::take(&mut self.outgoing);
-                wire::encode_connection(listener, seq, &mut bytes);
-                self.send(worker, &bytes, Some(Attached::Connection(connection)));
-                bytes.clear();
-                self.outgoing = bytes;
-            }
-            Effect::Release(connection) => self.connections.release(connection),
-            Effect::Listening(run, address) => {
-                self.news.push(News::Ready(run, Sign::Listening));
-                self.news.push(News::Listens(run, address));
-            }
-            Effect::Drain(run) => {
-                self.send(run, wire::DRAIN, None);
-            }
-            Effect::HasDrained(run) => self.news.push(News::Drained(run)),
-            Effect::Report(run, offence) => {
-                self.news.push(News::Misbehaves(run, offence.describe()));
-            }
-            Effect::Disconnect(run, offence) => self.cut_off(run, offence.describe().to_owned()),
-        }
-    }
-
-    fn accept(&mut self, app: u32, id: ListenerId) -> Event {
-        let Some(listener) = self.listeners.get(&(app, id)) else { return Event::Drained(id) };
-        let state = self.apps.get_mut(&app);
-        match listener.accept() {
-            Ok(socket) => {
-                if let Some(state) = state {
-                    state.failing = false;
-                }
-                Event::Accepted(id, self.connections.hold(socket))
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Event::Drained(id),
-            Err(error) => {
-                if let Some(state) = state
-                    && !std::mem::replace(&mut state.failing, true)
-                {
-                    self.news.push(News::CannotAccept(state.spec.name.clone(), error.to_string()));
-                }
-                if !self.stuck.contains(&(app, id)) {
-                    self.stuck.push((app, id));
-                }
-                self.try_again.get_or_insert_with(|| Instant::now() + TRY_AGAIN);
-                Event::AcceptFailed(id)
-            }
-        }
-    }
-
-    /// Sends a message and what goes with it. False if there is nobody to hear it.
-    fn send(&mut self, run: Run, bytes: &[u8], with: Option<Attached>) -> bool {
-        let Some(worker) = self.workers.get_mut(&run.number).filter(|worker| !worker.cut_off) else {
-            return false;
-        };
-        let with = with.and_then(|with| match with {
-            Attached::Listener(app, id) => self.listeners.get(&(app, id)).map(Listener::socket),
-            Attached::Connection(id) => self.connections.get(id).map(AsFd::as_fd),
-        });
-        match worker.channel.send(bytes, with) {
-            Delivery::Sent => true,
-            Delivery::Waits => {
-                if let (false, Some(poller)) = (worker.clogged, &self.poller) {
-                    worker.clogged = true;
-                    let _ = poller.change(worker.channel.socket(), run.number, When::Writable);
-                }
-                true
-            }
-            Delivery::Full => {
-                self.cut_off(run, "does not read what it is sent".to_owned());
-                false
-            }
-            // Its last words, and then its end, come by themselves.
-            Delivery::Closed => false,
-        }
-    }
-
-    fn flush(&mut self, number: u64) {
-        let Some(worker) = self.workers.get_mut(&number) else { return };
-        if worker.channel.flush() == Delivery::Sent
-            && let Some(poller) = &self.poller
-        {
-            worker.clogged = false;
-            let _ = poller.change(worker.channel.socket(), number, When::Readable);
-        }
-    }
-
-    /// Ends the conversation with a worker. What it has said before is still taken in.
-    fn cut_off(&mut self, run: Run, why: String) {
-        if let Some(worker) = self.workers.get_mut(&run.number)
-            && !std::mem::replace(&mut worker.cut_off, true)
-        {
-            worker.channel.shut_down();
-            self.news.push(News::CutOff(run, why));
-        }
-    }
-
     fn drop_channel(&mut self, number: u64) {
         if let Some(worker) = self.workers.remove(&number)
             && let Some(app) = worker.app
@@ -539,21 +305,4 @@ impl Hub {
             self.drive(app, Event::Gone(worker.run));
         }
     }
-}
-
-/// A descriptor that goes with a message.
-#[derive(Debug, Clone, Copy)]
-enum Attached {
-    Listener(u32, ListenerId),
-    Connection(ConnectionId),
-}
-
-fn token_of(app: u32, listener: ListenerId) -> u64 {
-    OF_SOCKET | u64::from(app) << 32 | u64::from(listener.0)
-}
-
-fn of_token(token: u64) -> (u32, ListenerId) {
-    let low = u32::try_from(token & u64::from(u32::MAX)).expect("32 bits");
-    let app = u32::try_from((token & !OF_SOCKET) >> 32).expect("31 bits");
-    (app, ListenerId(low))
 }

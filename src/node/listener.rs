@@ -3,7 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
     path::Path,
     rc::Rc,
 };
@@ -21,7 +21,7 @@ pub type Lent = (ListenAddress, Rc<OwnedFd>);
 
 #[derive(Debug)]
 pub(super) struct Listener {
-    socket: OwnedFd,
+    socket: Rc<OwnedFd>,
     bound_to: Option<SocketAddr>,
     /// Removes the file of a unix socket when the listener goes.
     _file: Option<SocketFile>,
@@ -57,19 +57,19 @@ impl Listener {
                 // Node changes only what it was started with: a worker that finds no connection any
                 // more (Node 18 always looks once more) would wait in accept for the next one.
                 sockets::make_non_blocking(socket)?;
-                (socket.try_clone()?, None)
+                return Ok(Self { socket: socket.clone(), bound_to: None, _file: None });
             }
         };
         let bound_to = sockets::local_address(&socket);
-        Ok(Self { socket, bound_to, _file: file })
+        Ok(Self { socket: Rc::new(socket), bound_to, _file: file })
     }
 
     pub(super) fn bound_to(&self) -> Option<SocketAddr> {
         self.bound_to
     }
 
-    pub(super) fn socket(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+    pub(super) fn socket(&self) -> &Rc<OwnedFd> {
+        &self.socket
     }
 
     /// Takes the next connection that is still there.

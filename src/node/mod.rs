@@ -13,6 +13,7 @@ mod connections;
 mod hub;
 mod listener;
 mod preload;
+mod versions;
 
 pub use self::{
     channel::{MAX_OUTGOING, READ},

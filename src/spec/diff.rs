@@ -37,12 +37,13 @@ pub fn diff(old: &Plan, new: &Plan) -> Vec<AppChange> {
 /// Whether two specs differ in nothing that a process could feel, such as the number of instances:
 /// those that run may go on.
 pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
-    AppSpec {
-        instances: new.instances,
-        schedule: new.schedule.clone(),
-        watch: new.watch.clone(),
-        ..old.clone()
-    } == *new
+    std::ptr::eq(old, new)
+        || AppSpec {
+            instances: new.instances,
+            schedule: new.schedule.clone(),
+            watch: new.watch.clone(),
+            ..old.clone()
+        } == *new
 }
 
 impl AppChange {

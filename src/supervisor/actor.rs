@@ -15,7 +15,10 @@ use crate::{
     logs::{self, Logs},
     machine::{Effect, Event, Machine, Run, StopRequest, Time},
     node::Hub,
-    spec::{AppChange, AppSpec, ExitCode, Instances, Plan, Signal, diff::diff},
+    spec::{
+        AppChange, AppSpec, ExitCode, Instances, Plan, Signal,
+        diff::{diff, same_but_instances},
+    },
     sys::{
         cpus,
         process::{self, OpenFiles},
@@ -218,10 +221,13 @@ impl Supervisor<'_> {
                     self.start_reading();
                 }
             }
-            self.node.keep_only(|app| self.machine.is_app_alive(app));
+            let machine = &self.machine;
+            self.node.keep_only(
+                |app| machine.is_app_alive(app),
+                |version| machine.is_any_alive(|spec| same_but_instances(spec, version)),
+            );
             // Before the start nobody is alive yet.
             if boot.is_none() {
-                let machine = &self.machine;
                 self.held.keep_only(|app, listen| {
                     machine.is_any_alive(|spec| spec.name == app && spec.listen == listen)
                 });

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    machine::{Ending, Event, Machine, Next, Notice, Readable, Sign, StopCause, Subject, Why},
+    machine::{Ending, Event, Machine, Next, Notice, Readable, Setback, Sign, StopCause, Subject, Why},
     node::News,
     spec::Signal,
     watch,
@@ -62,8 +62,8 @@ pub(super) fn say(notice: &Notice) {
         }
         Notice::ReloadFailed(failure) => {
             let app = &*failure.app;
-            match failure.why {
-                Why::Setback(..) => error!(app, "{failure}"),
+            match &failure.why {
+                Why::Setback(_, setback) => error!(app, "{failure}\n  hint: {}", what_to_do(setback)),
                 Why::Asked | Why::Removed | Why::Shutdown => warn!(app, "{failure}"),
             }
         }
@@ -72,6 +72,7 @@ pub(super) fn say(notice: &Notice) {
         Notice::ChangesOften { app, path, times, wait } => {
             changes_often(app, path, *times, Readable(*wait));
         }
+        Notice::UnderWay { app } => info!(app, "{app} is being reloaded to that already"),
         Notice::Ready { who, sign, after } => {
             let (who, app, id, after) = (who, &*who.spec.name, who.pm_id, Readable(*after));
             match sign {
@@ -168,6 +169,20 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
         News::Ready(..) | News::Drained(_) | News::CannotDrain(_) | News::CannotAccept(..) => {}
     }
     None
+}
+
+fn what_to_do(setback: &Setback) -> &'static str {
+    match setback {
+        Setback::Ended { ending: Ending::SpawnFailed(_), .. } => "mend that and reload again",
+        Setback::Ended { .. } => "its own lines before this say why; mend it and reload again",
+        Setback::Silent { sign: Sign::Listening, .. } => {
+            "let it listen as the old version does, or give it more time with listen_timeout; then reload again"
+        }
+        Setback::Silent { sign: Sign::Message, .. } => {
+            "let it call process.send('ready'), or give it more time with listen_timeout; then reload again"
+        }
+        Setback::NoRoom => "look at what the old process waits for (its state in /proc), then reload again",
+    }
 }
 
 /// `1 process is`, `2 processes are`.

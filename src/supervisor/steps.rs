@@ -61,6 +61,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
         Notice::ChangesOften { app, path, wait, .. } => {
             format!("{app} changed: {path}, once more; that waits {}", Readable(*wait))
         }
+        Notice::UnderWay { app } => format!("{app} is being reloaded to that already"),
         Notice::Leftovers { who, signal } => {
             format!("{who}: sent {signal} to the processes it left behind")
         }

@@ -209,6 +209,7 @@ impl Workers {
         if let Some(place) = self.places.get_mut(&view.id) {
             if place.who.spec.logs == view.spec.logs && place.who.spec.identity == view.spec.identity {
                 place.who = view.subject();
+                place.pid_file = log_files::pid_file(view);
                 return Ok(());
             }
             self.forget(view.id);

@@ -255,3 +255,28 @@ fn a_file_moved_away_is_opened_anew() {
     assert!(read(&moved).starts_with("before\n"));
     assert_eq!(read(&path), "line\n");
 }
+
+#[test]
+fn who_shares_a_file_later_brings_its_limits() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out.log");
+    let setup = start(&RuntimeLog::default());
+    let sinks = |max_size, keep| Sinks {
+        out: Some(FileSpec { path: path.clone(), max_size, keep, compress: false }),
+        ..Sinks::default()
+    };
+    let mut old = add(&setup.logs, 0, "main", sinks(0, 0));
+    old.out.write_all(b"first line\n").unwrap();
+    settle(&setup.logs);
+    let mut new = add(&setup.logs, 1, "main", sinks(1024, 2));
+    settle(&setup.logs);
+    setup.logs.remove(0);
+    for _ in 0..200 {
+        new.out.write_all(b"a line of twenty....\n").unwrap();
+    }
+    finish(setup);
+    let size = |path: PathBuf| fs::metadata(path).unwrap().len();
+    assert!(size(path.clone()) <= 1024);
+    assert!(size(dir.path().join("out.log.1")) <= 1024, "it was rotated by the new limits");
+    assert!(dir.path().join("out.log.2").exists() && !dir.path().join("out.log.3").exists());
+}

@@ -170,9 +170,11 @@ pub enum Event {
         worker: Run,
         /// How its connections reach it.
         balance: Balance,
+        /// Which version of the application it runs: another one may listen elsewhere.
+        version: u32,
     },
-    /// The application reads otherwise: who joins from now on may listen elsewhere.
-    Changed,
+    /// Nobody runs this version of the application and nobody will.
+    Outdated(u32),
     /// A worker has said something.
     Hail(Run, Hail),
     /// The oldest descriptor that this worker has not confirmed has arrived.

@@ -32,14 +32,12 @@ pub struct Primary {
     listeners: BTreeMap<ListenerId, Listener>,
     last_listener: u32,
     last_seq: u64,
-    /// Counts the changes of what the application is.
-    generation: u64,
 }
 
 #[derive(Debug)]
 struct Worker {
     balance: Balance,
-    generation: u64,
+    version: u32,
     /// It has been asked to end, or wants to.
     leaving: bool,
     /// It has listened.
@@ -89,8 +87,8 @@ struct Listener {
     endpoint: Endpoint,
     index: u64,
     data: Option<Data>,
-    /// The generation of whoever asked for it last.
-    generation: u64,
+    /// The versions of the application that have asked for it and may ask again.
+    versions: Vec<u32>,
     state: State,
     /// Who listens, the next in turn first.
     members: VecDeque<Run>,
@@ -120,14 +118,20 @@ enum Choice {
     Refused,
 }
 
+impl Listener {
+    fn is_held(&self) -> bool {
+        matches!(self.endpoint, Endpoint::Held { .. })
+    }
+}
+
 impl Primary {
     /// Takes in one event and appends to `out` what is to be done.
     pub fn step(&mut self, event: Event, out: &mut Vec<Effect>) {
         match event {
-            Event::Joined { worker, balance } => {
+            Event::Joined { worker, balance, version } => {
                 let worker_state = Worker {
                     balance,
-                    generation: self.generation,
+                    version,
                     leaving: false,
                     listening: false,
                     drain: Drain::Cannot,
@@ -137,7 +141,12 @@ impl Primary {
                 };
                 self.workers.insert(worker, worker_state);
             }
-            Event::Changed => self.generation += 1,
+            Event::Outdated(version) => {
+                for listener in self.listeners.values_mut() {
+                    listener.versions.retain(|other| *other != version);
+                }
+                self.close_outdated(out);
+            }
             Event::Hail(worker, hail) => self.hail(worker, hail, out),
             Event::HandleAck(worker) => {
                 if let Some(state) = self.workers.get_mut(&worker)
@@ -268,14 +277,16 @@ impl Primary {
             out.push(refuse(EINVAL));
             return;
         };
-        let generation = self.workers[&worker].generation;
+        let version = self.workers[&worker].version;
         let known = self
             .listeners
             .iter_mut()
             .find(|(_, listener)| listener.index == index && listener.endpoint.is_same_place(&endpoint));
         if let Some((id, listener)) = known {
             let id = *id;
-            listener.generation = listener.generation.max(generation);
+            if !listener.versions.contains(&version) {
+                listener.versions.push(version);
+            }
             if listener.data.is_none() {
                 listener.data = data;
             }
@@ -296,7 +307,7 @@ impl Primary {
             endpoint: endpoint.clone(),
             index,
             data,
-            generation,
+            versions: vec![version],
             state: State::Binding(vec![(worker, seq)]),
             members: VecDeque::new(),
             returned: VecDeque::new(),
@@ -404,12 +415,10 @@ impl Primary {
             }
         }
         out.push(Effect::Answer(worker, answer));
-        if handle.is_none() {
-            if !std::mem::replace(&mut listener.watched, true) {
-                out.push(Effect::Watch(id));
-            }
-            self.dispatch(id, out);
+        if handle.is_none() && !std::mem::replace(&mut listener.watched, true) {
+            out.push(Effect::Watch(id));
         }
+        self.dispatch(id, out);
     }
 
     fn leaves(&mut self, worker: Run, out: &mut Vec<Effect>) {
@@ -430,7 +439,7 @@ impl Primary {
         if listener.members.len() == before {
             self.report(worker, Offence::WrongListener, out);
         } else if listener.members.is_empty()
-            && !leaving
+            && (!leaving || listener.is_held())
             && let Some(id) = id
         {
             // The application wants it closed, and not because it ends.
@@ -551,7 +560,7 @@ impl Primary {
         loop {
             let Some(listener) = self.listeners.get(&id) else { return };
             let Some(connection) = listener.returned.front() else { break };
-            let choice = self.choose(listener, &connection.refused_by);
+            let choice = self.choose(listener, &connection.refused_by, true);
             let Some(listener) = self.listeners.get_mut(&id) else { return };
             match choice {
                 Choice::Nobody => return,
@@ -578,7 +587,7 @@ impl Primary {
         let Some(listener) = self.listeners.get(&id) else { return };
         if listener.waiting
             && !listener.accepting
-            && matches!(self.choose(listener, &[]), Choice::Worker(_))
+            && matches!(self.choose(listener, &[], false), Choice::Worker(_))
             && let Some(listener) = self.listeners.get_mut(&id)
         {
             listener.accepting = true;
@@ -587,14 +596,23 @@ impl Primary {
     }
 
     /// The one in turn among those who have the fewest connections to take. Who is leaving gets
-    /// one only when nobody stays.
-    fn choose(&self, listener: &Listener, refused_by: &[Run]) -> Choice {
-        let takes = |run: &Run| self.workers.get(run).filter(|it| it.balance == Balance::RoundRobin);
-        let members = || listener.members.iter().filter_map(|run| Some((*run, takes(run)?)));
-        let somebody_stays = members().any(|(_, worker)| !worker.leaving);
+    /// one only when nobody stays. Who accepts for itself gets only what is `in_hand` already, when
+    /// nobody stays whom procrun accepts for: the application has changed its balance.
+    fn choose(&self, listener: &Listener, refused_by: &[Run], in_hand: bool) -> Choice {
+        let members = || listener.members.iter().filter_map(|run| Some((*run, self.workers.get(run)?)));
+        let in_turn = |worker: &Worker| worker.balance == Balance::RoundRobin;
+        let takes: &dyn Fn(&Worker) -> bool = if members().any(|(_, it)| in_turn(it) && !it.leaving) {
+            &|it| in_turn(it) && !it.leaving
+        } else if members().any(|(_, it)| !it.leaving) {
+            &|it| in_hand && !it.leaving
+        } else if members().any(|(_, it)| in_turn(it)) {
+            &in_turn
+        } else {
+            &|_| in_hand
+        };
         let mut best: Option<(Run, usize)> = None;
         let (mut anybody, mut willing) = (false, false);
-        for (run, worker) in members().filter(|(_, worker)| !(somebody_stays && worker.leaving)) {
+        for (run, worker) in members().filter(|(_, worker)| takes(worker)) {
             anybody = true;
             if refused_by.contains(&run) {
                 continue;
@@ -625,16 +643,16 @@ impl Primary {
         }
     }
 
-    /// Closes what nobody listens on since the application has changed, once those who came after
-    /// the change listen elsewhere and those from before are gone.
+    /// Closes what nobody listens on and no version of the application has a use for, once somebody
+    /// listens elsewhere. What each worker was handed at its start is not held here: it goes with the
+    /// last who listens on it.
     fn close_outdated(&mut self, out: &mut Vec<Effect>) {
-        let current = self.generation;
-        let settled = self.workers.values().any(|worker| worker.listening)
-            && self.workers.values().all(|worker| worker.generation == current);
-        if !settled {
-            return;
-        }
-        let outdated = |listener: &Listener| listener.members.is_empty() && listener.generation < current;
+        let somebody_listens = self.workers.values().any(|worker| worker.listening);
+        let outdated = |listener: &Listener| {
+            matches!(listener.state, State::Bound(_))
+                && listener.members.is_empty()
+                && (listener.is_held() || somebody_listens && listener.versions.is_empty())
+        };
         let outdated: Vec<_> =
             self.listeners.iter().filter(|(_, it)| outdated(it)).map(|(id, _)| *id).collect();
         for id in outdated {
@@ -671,7 +689,7 @@ impl Primary {
             members.dedup();
             assert_eq!(members.len(), listener.members.len(), "{id:?} has a member twice");
             if let Some(connection) = listener.returned.front() {
-                let choice = self.choose(listener, &connection.refused_by);
+                let choice = self.choose(listener, &connection.refused_by, true);
                 assert_eq!(
                     choice,
                     Choice::Nobody,

@@ -48,6 +48,8 @@ struct World {
     primary: Primary,
     workers: BTreeMap<Run, VecDeque<Sent>>,
     last_worker: u64,
+    /// Which version of the application joins.
+    version: u32,
     /// Open sockets and how many connections wait in each.
     kernel: BTreeMap<ListenerId, (Endpoint, u32)>,
     /// The `index` of each socket, and that of the last question.
@@ -163,7 +165,7 @@ impl World {
         self.last_worker += 1;
         let worker = run(self.last_worker);
         self.workers.insert(worker, VecDeque::new());
-        self.feed(Event::Joined { worker, balance });
+        self.feed(Event::Joined { worker, balance, version: self.version });
         worker
     }
 
@@ -380,7 +382,13 @@ fn apply(world: &mut World, op: &Op) {
                 world.hail(run, Hail::Unknown);
             }
         }
-        Op::Change => world.feed(Event::Changed),
+        // The version before the last one is over, as the hub sees it: nobody runs it.
+        Op::Change => {
+            world.version += 1;
+            if let Some(outdated) = world.version.checked_sub(2) {
+                world.feed(Event::Outdated(outdated));
+            }
+        }
         Op::SomebodyTakes(port) => {
             world.taken.insert(port);
         }
@@ -621,14 +629,46 @@ fn ticket_keys_of_the_first_are_those_of_all() {
 #[test]
 fn after_a_change_the_old_port_is_closed_once_the_new_one_is_listened_on() {
     let (mut world, workers, _) = cluster(2);
-    world.feed(Event::Changed);
-    world.die(workers[0]);
+    world.version = 1;
     let new = world.join(Balance::RoundRobin);
     world.ask(new, tcp(2), 0);
+    for worker in workers {
+        world.die(worker);
+    }
+    world.feed(Event::Outdated(0));
+    assert_eq!(world.kernel.len(), 2, "nobody listens yet");
     world.hail(new, Hail::Listening { address: "port 2".to_owned() });
-    assert_eq!(world.kernel.len(), 2, "one of the old ones is still there");
-    world.die(workers[1]);
+    assert_eq!(world.kernel.values().map(|(endpoint, _)| endpoint.clone()).collect::<Vec<_>>(), [tcp(2)]);
+}
+
+#[test]
+fn what_a_version_that_failed_listened_on_is_closed() {
+    let (mut world, workers, _) = cluster(1);
+    world.hail(workers[0], Hail::Listening { address: "port 1".to_owned() });
+    world.version = 1;
+    let new = world.join(Balance::RoundRobin);
+    world.ask(new, tcp(1), 0);
+    world.ask(new, tcp(2), 0);
+    world.die(new);
+    assert_eq!(world.kernel.len(), 2, "a crash closes nothing");
+    world.feed(Event::Outdated(1));
+    assert_eq!(world.kernel.values().map(|(endpoint, _)| endpoint.clone()).collect::<Vec<_>>(), [tcp(1)]);
+    world.die(workers[0]);
+    assert_eq!(world.kernel.len(), 1, "the old version will want it again");
+}
+
+#[test]
+fn a_socket_that_came_with_the_worker_goes_with_the_last_one() {
+    let mut world = World::default();
+    let held = Endpoint::Held { address: "tcp://*:80".to_owned() };
+    let workers = [world.join(Balance::Shared), world.join(Balance::Shared)];
+    for worker in workers {
+        world.ask(worker, held.clone(), 0);
+    }
+    world.die(workers[0]);
     assert_eq!(world.kernel.len(), 1);
+    world.die(workers[1]);
+    assert!(world.kernel.is_empty(), "it is not the primary's to keep open");
 }
 
 #[test]
@@ -667,4 +707,18 @@ fn a_worker_that_wants_everything_gets_a_bounded_part_of_it() {
     }
     assert!(!world.workers.contains_key(&greedy), "it was disconnected");
     assert!(world.workers.contains_key(&worker));
+}
+
+#[test]
+fn what_is_in_hand_when_the_balance_changes_is_for_those_who_accept_for_themselves() {
+    let (mut world, workers, id) = cluster(1);
+    world.connect(id);
+    let shares = world.join(Balance::Shared);
+    world.ask(shares, tcp(1), 0);
+    world.feed(Event::Retiring(workers[0]));
+    world.connect(id);
+    assert_eq!(world.connections.len(), 1, "the next one is left to the new worker");
+    world.die(workers[0]);
+    world.settle();
+    assert_eq!(world.connections, [Fate::Served(shares)]);
 }

@@ -107,7 +107,10 @@ impl Instance {
         };
         let run = self.run();
         self.say_ended(step, &ending, uptime, next);
-        self.end_trial(|| Outcome::Failed(Setback::Ended { ending, uptime }));
+        // Also of one that was ready: a reload that goes on would spread what does not last.
+        if self.trial.take().is_some() || uptime < self.spec.restart.min_uptime {
+            self.outcome = Some(Outcome::Failed(Setback::Ended { ending, uptime }));
+        }
         match run {
             Some(run) if leftovers => {
                 let signal = self.spec.stop_signal();

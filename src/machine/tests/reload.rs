@@ -241,6 +241,7 @@ fn the_same_file_during_a_reload_is_nothing_new() {
     let mut world = serving(cluster(1, "old"));
     apply(&mut world, cluster(1, "new"));
     apply(&mut world, cluster(1, "new"));
+    assert!(matches!(world.said.last(), Some(Notice::UnderWay { .. })), "{:?}", world.said);
     world.listen(2);
     world.obey(0);
     assert_eq!(world.spawned.len(), 3);
@@ -297,4 +298,34 @@ fn what_cannot_overlap_is_restarted_by_a_new_file() {
     assert_eq!(world.status(0), Status::Stopping);
     world.obey(0);
     assert_eq!(settled(&world), version("new", [0]));
+}
+
+#[test]
+fn who_is_ready_and_does_not_last_spares_the_others() {
+    let mut world = serving(cluster(3, "old"));
+    apply(&mut world, cluster(3, "new"));
+    world.listen(4);
+    world.obey(0);
+    world.pass(MS(999));
+    world.exit(world.run(4), FAILED, false);
+    assert!(matches!(failure(&world), Some(Why::Setback(_, Setback::Ended { ending: FAILED, .. }))));
+    assert_eq!(world.status(5), Status::Stopping, "it was coming");
+    world.obey(5);
+    assert_eq!(settled(&world), [version("new", [0]), version("old", [1, 2])].concat());
+    assert_eq!(world.status(4), Status::Online, "it runs again, as everybody does");
+}
+
+#[test]
+fn who_crashes_after_a_while_or_as_the_last_gives_nothing_up() {
+    let mut world = serving(cluster(2, "old"));
+    apply(&mut world, cluster(2, "new"));
+    world.listen(3);
+    world.pass(MS(1000));
+    world.exit(world.run(3), FAILED, false);
+    world.obey(0);
+    world.listen(4);
+    world.exit(world.run(4), FAILED, false);
+    world.obey(1);
+    assert_eq!(failure(&world), None);
+    assert_eq!(settled(&world), version("new", [0, 1]));
 }

@@ -1,0 +1,447 @@
+//! The key table: every key an ecosystem file may hold. What a new key needs is a row here.
+//!
+//! It holds no control flow.
+
+use std::{path::Path, time::Duration};
+
+use super::{
+    super::{
+        draft::{Draft, RuntimeDraft},
+        listen,
+        tree::Node,
+        value::{self, Decoded},
+        watching,
+    },
+    Beyond, Key, Kind, Zero,
+};
+use crate::spec::{
+    AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, LogStyle, OnErrored,
+    PrincipalRef, Runtime, Verbosity,
+};
+
+const fn app(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    kind: Kind<Draft>,
+    show: fn(&AppSpec) -> Option<String>,
+) -> Key<Draft, AppSpec> {
+    Key { name, aliases, kind, show }
+}
+
+const fn later(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    check: fn(&Node) -> Decoded<()>,
+) -> Key<Draft, AppSpec> {
+    Key { name, aliases, kind: Kind::Later(check), show: nothing }
+}
+
+const fn of_pm2(name: &'static str) -> Key<Draft, AppSpec> {
+    Key { name, aliases: &[], kind: Kind::OfPm2, show: nothing }
+}
+
+fn nothing(_: &AppSpec) -> Option<String> {
+    None
+}
+
+#[expect(clippy::unnecessary_wraps, clippy::needless_pass_by_value, reason = "as the table wants it")]
+fn shown(text: impl ToString) -> Option<String> {
+    Some(text.to_string())
+}
+
+fn quoted(words: &[String]) -> Option<String> {
+    (!words.is_empty()).then(|| format!("{words:?}"))
+}
+
+/// `1500` ms as `1.5s`.
+fn readable(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    match ms {
+        0 => "0".to_owned(),
+        _ if ms.is_multiple_of(3_600_000) => format!("{}h", ms / 3_600_000),
+        _ if ms.is_multiple_of(60_000) => format!("{}m", ms / 60_000),
+        _ if ms.is_multiple_of(100) && ms >= 1000 => format!("{}s", duration.as_secs_f64()),
+        _ => format!("{ms}ms"),
+    }
+}
+
+fn bytes(size: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
+    UNITS
+        .iter()
+        .find(|(unit, _)| size >= *unit && size.is_multiple_of(*unit))
+        .map_or_else(|| size.to_string(), |(unit, name)| format!("{}{name}", size / unit))
+}
+
+fn principal(principal: Option<&PrincipalRef>) -> Option<String> {
+    principal.map(|principal| match principal {
+        PrincipalRef::Id(id) => id.to_string(),
+        PrincipalRef::Name(name) => name.clone(),
+    })
+}
+
+fn is_waited_for(app: &AppSpec) -> bool {
+    app.reload.wait_ready || app.can_overlap()
+}
+
+fn has_files(app: &AppSpec) -> bool {
+    let files = &app.logs.files;
+    files.out.is_some() || files.error.is_some() || files.combined.is_some()
+}
+
+fn log_name(app: &AppSpec, path: &Path) -> String {
+    if app.logs.files.merge { path.display().to_string() } else { own_name(app, path) }
+}
+
+/// As the file will be called: `<id>` stands for the number of an instance.
+fn own_name(app: &AppSpec, path: &Path) -> String {
+    app.path_of_instance(path, "<id>").display().to_string()
+}
+
+/// All keys of an application, in the order in which they are shown.
+pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
+    app("name", &[], Kind::Label(|app, name| app.name = Some(name)), |app| shown(&app.name)),
+    app("name_prefix", &[], Kind::Label(|app, prefix| app.name_prefix = Some(prefix)), nothing),
+    app("append_env_to_name", &[], Kind::Switch(|app, on| app.append_env_to_name = on), nothing),
+    app("namespace", &[], Kind::Label(|app, name| app.namespace = Some(name)), |app| shown(&app.namespace)),
+    app("script", &["exec", "cmd", "command"], Kind::Text(|app, script| app.script = Some(script)), |app| {
+        shown(&app.exec.script)
+    }),
+    app("args", &[], Kind::Words(|app, args| app.args = args), |app| quoted(&app.exec.args)),
+    app("cwd", &[], Kind::Text(|app, cwd| app.cwd = Some(cwd)), |app| shown(app.exec.cwd.display())),
+    app(
+        "interpreter",
+        &["exec_interpreter"],
+        Kind::Text(|app, program| app.interpreter = Some(program)),
+        |app| match &app.exec.interpreter {
+            Interpreter::Auto => shown("by the file's type"),
+            Interpreter::None => shown("none"),
+            Interpreter::Program(program) => shown(program),
+        },
+    ),
+    app("interpreter_args", &["node_args"], Kind::Words(|app, args| app.interpreter_args = args), |app| {
+        quoted(&app.exec.interpreter_args)
+    }),
+    app("source_map_support", &[], Kind::Switch(|app, on| app.source_maps = on), |app| {
+        app.exec.source_maps.then(|| "true".to_owned())
+    }),
+    app("instances", &[], Kind::Instances(|app, instances| app.instances = Some(instances)), |app| match app
+        .instances
+    {
+        Instances::Count(count) => shown(count),
+        Instances::CpusMinus(0) => shown("one per CPU"),
+        Instances::CpusMinus(less) => Some(format!("one per CPU less {less}")),
+    }),
+    app(
+        "exec_mode",
+        &[],
+        Kind::Choice(&[
+            ("fork", |app| app.exec_mode = Some(ExecMode::Fork)),
+            ("cluster", |app| app.exec_mode = Some(ExecMode::Cluster)),
+            ("fork_mode", |app| app.exec_mode = Some(ExecMode::Fork)),
+            ("cluster_mode", |app| app.exec_mode = Some(ExecMode::Cluster)),
+        ]),
+        |app| shown(app.exec_mode.as_str().trim_end_matches("_mode")),
+    ),
+    app(
+        "balance",
+        &[],
+        Kind::Choice(&[
+            ("round-robin", |app| app.balance = Some(Balance::RoundRobin)),
+            ("shared", |app| app.balance = Some(Balance::Shared)),
+        ]),
+        |app| app.is_cluster().then(|| app.balance.as_str().to_owned()),
+    ),
+    app("listen", &[], Kind::Listen(|app, sockets| app.listen = sockets), |app| {
+        let sockets: Vec<String> = app.listen.iter().map(listen::shown).collect();
+        quoted(&sockets)
+    }),
+    app("uid", &["user"], Kind::Principal(|app, user| app.user = Some(user)), |app| {
+        principal(app.identity.user.as_ref())
+    }),
+    app("gid", &[], Kind::Principal(|app, group| app.group = Some(group)), |app| {
+        principal(app.identity.group.as_ref())
+    }),
+    app("autostart", &[], Kind::Switch(|app, on| app.no_autostart = !on), |app| shown(app.autostart)),
+    app("autorestart", &[], Kind::Switch(|app, on| app.restart.autorestart = on), |app| {
+        shown(app.restart.autorestart)
+    }),
+    app("stop_exit_codes", &[], Kind::Codes(|app, codes| app.restart.stop_exit_codes = codes), |app| {
+        let codes = &app.restart.stop_exit_codes;
+        (!codes.is_empty()).then(|| format!("{codes:?}"))
+    }),
+    app(
+        "restart_delay",
+        &[],
+        Kind::Duration(|app, delay| app.restart_delay = Some(delay), Zero::IsUnset),
+        |app| match app.restart.backoff {
+            Backoff::Fixed(delay) => shown(readable(delay)),
+            Backoff::Exponential { .. } => None,
+        },
+    ),
+    app(
+        "exp_backoff_restart_delay",
+        &[],
+        Kind::Duration(|app, delay| app.backoff_delay = Some(delay), Zero::IsUnset),
+        |app| match app.restart.backoff {
+            Backoff::Fixed(_) => None,
+            Backoff::Exponential { initial, first_at_once } => Some(format!(
+                "{}{}, growing to 15s",
+                if first_at_once { "at once, then " } else { "" },
+                readable(initial)
+            )),
+        },
+    ),
+    app("min_uptime", &[], Kind::Duration(|app, time| app.restart.min_uptime = time, Zero::Counts), |app| {
+        shown(readable(app.restart.min_uptime))
+    }),
+    app(
+        "max_restarts",
+        &[],
+        Kind::Count(0, 1_000_000, Beyond::IsNearest, |app, count| app.restart.max_restarts = count),
+        |app| shown(app.restart.max_restarts),
+    ),
+    app(
+        "on_errored",
+        &[],
+        Kind::Choice(&[
+            ("continue", |app| app.on_errored(OnErrored::Continue)),
+            ("exit", |app| app.on_errored(OnErrored::Exit)),
+        ]),
+        |app| match app.restart.on_errored {
+            OnErrored::Continue => shown("continue"),
+            OnErrored::Exit => shown("exit"),
+        },
+    ),
+    app("cron_restart", &["cron"], Kind::Cron(|app, pattern| app.cron = pattern), |app| {
+        app.schedule.as_ref().and_then(|schedule| shown(schedule.pattern.as_str()))
+    }),
+    app("cron_timezone", &[], Kind::Zone(|app, zone| app.cron_timezone = Some(zone)), |app| {
+        let name = app.schedule.as_ref()?.zone_name.as_deref();
+        shown(name.unwrap_or("local time"))
+    }),
+    app("wait_ready", &[], Kind::Switch(|app, on| app.reload.wait_ready = on), |app| {
+        app.reload.wait_ready.then(|| "true".to_owned())
+    }),
+    app(
+        "listen_timeout",
+        &[],
+        Kind::Duration(|app, time| app.reload.listen_timeout = time, Zero::IsUnset),
+        |app| is_waited_for(app).then(|| readable(app.reload.listen_timeout)),
+    ),
+    app(
+        "max_parallel",
+        &[],
+        Kind::Count(1, 1000, Beyond::IsWrong, |app, count| app.reload.max_parallel = count),
+        |app| app.can_overlap().then(|| app.reload.max_parallel.to_string()),
+    ),
+    app("kill_signal", &[], Kind::Signal(|app, signal| app.stop.kill_signal = Some(signal)), |app| {
+        app.stop.kill_signal.map_or_else(|| shown("the one procrun gets"), shown)
+    }),
+    app(
+        "kill_timeout",
+        &[],
+        Kind::Duration(|app, time| app.stop.kill_timeout = time, Zero::IsUnset),
+        |app| shown(readable(app.stop.kill_timeout)),
+    ),
+    app("shutdown_with_message", &[], Kind::Switch(|app, on| app.stop.with_message = on), |app| {
+        app.stop.with_message.then(|| "true".to_owned())
+    }),
+    app("drain", &[], Kind::DurationOrOff(|app, time| app.stop.drain = time), |app| {
+        app.is_cluster().then(|| app.stop.drain.map_or_else(|| "off".to_owned(), readable))
+    }),
+    app("treekill", &[], Kind::Switch(|app, on| app.stop.treekill = on), |app| shown(app.stop.treekill)),
+    app("out_file", &["out", "output", "out_log"], Kind::LogFile(|app, file| app.out_file = file), |app| {
+        app.logs.files.out.as_deref().map(|path| log_name(app, path))
+    }),
+    app(
+        "error_file",
+        &["error", "err", "err_file", "err_log"],
+        Kind::LogFile(|app, file| app.error_file = file),
+        |app| app.logs.files.error.as_deref().map(|path| log_name(app, path)),
+    ),
+    app("log_file", &["log"], Kind::LogFile(|app, file| app.log_file = file), |app| {
+        app.logs.files.combined.as_deref().map(|path| log_name(app, path))
+    }),
+    app("merge_logs", &["combine_logs"], Kind::Switch(|app, on| app.merge_logs = Some(on)), |app| {
+        has_files(app).then(|| app.logs.files.merge.to_string())
+    }),
+    app("log_max_size", &[], Kind::Size(1024, |app, size| app.files.max_size = size), |app| {
+        has_files(app).then(|| bytes(app.logs.files.max_size))
+    }),
+    app("log_keep", &[], Kind::Count(0, 1000, Beyond::IsWrong, |app, count| app.files.keep = count), |app| {
+        has_files(app).then(|| app.logs.files.keep.to_string())
+    }),
+    app("log_compress", &[], Kind::Switch(|app, on| app.files.compress = on), |app| {
+        has_files(app).then(|| app.logs.files.compress.to_string())
+    }),
+    app(
+        "log_type",
+        &[],
+        Kind::Hint(&[("json", |app| app.json_logs = true), ("raw", |app| app.json_logs = false)]),
+        |app| app.logs.json.then(|| "json".to_owned()),
+    ),
+    app("log_date_format", &[], Kind::Label(|app, format| app.date_format = Some(format)), |app| {
+        app.logs.date_format.clone()
+    }),
+    app("time", &[], Kind::Switch(|app, on| app.time = on), nothing),
+    app("disable_logs", &[], Kind::Switch(|app, on| app.disable_logs = on), |app| {
+        app.logs.disabled.then(|| "true".to_owned())
+    }),
+    app("pid_file", &["pid"], Kind::Text(|app, file| app.pid_file = Some(file)), |app| {
+        app.pid_file.as_deref().map(|path| own_name(app, path))
+    }),
+    app("filter_env", &[], Kind::Filter(|app, inherit| app.inherit = inherit), |app| {
+        match &app.env.inherit {
+            InheritEnv::All => None,
+            InheritEnv::Without(parts) => quoted(parts),
+            InheritEnv::WithoutName(name) => shown(name),
+            InheritEnv::Nothing => shown("true"),
+        }
+    }),
+    app("env_file", &[], Kind::EnvFiles(|app, files| app.env_files = files), nothing),
+    app("env", &[], Kind::Environment(|app, env| app.env = env), nothing),
+    app("port", &[], Kind::Count(0, 65535, Beyond::IsWrong, |app, port| app.port = Some(port)), nothing),
+    app("instance_var", &[], Kind::Variable(|app, name| app.instance_var = Some(name)), |app| {
+        shown(&app.env.instance_var)
+    }),
+    app("increment_var", &[], Kind::Variable(|app, name| app.increment_var = Some(name)), |app| {
+        app.env.increment_var.clone()
+    }),
+    app("force", &[], Kind::Moot, nothing),
+    later("max_memory_restart", &[], value::memory),
+    app("watch", &[], Kind::Watch(|app, paths| app.watching.paths = paths), |app| {
+        let paths: Vec<String> =
+            app.watch.iter().flat_map(|watch| &watch.paths).map(|path| path.display().to_string()).collect();
+        quoted(&paths)
+    }),
+    app("ignore_watch", &[], Kind::Patterns(|app, patterns| app.watching.ignore = patterns), |app| {
+        app.watch.as_ref().and_then(|watch| quoted(&watch.ignore))
+    }),
+    app("watch_delay", &[], Kind::Delay(|app, delay| app.watching.delay = Some(delay)), |app| {
+        app.watch.as_ref().map(|watch| readable(watch.delay))
+    }),
+    app("watch_options", &[], Kind::WatchOptions(|app, options| app.watching.options = options), |app| {
+        app.watch.as_ref().and_then(|watch| watching::show_options(watch, readable))
+    }),
+    of_pm2("vizion"),
+    of_pm2("pmx"),
+    of_pm2("automation"),
+    of_pm2("trace"),
+    of_pm2("disable_trace"),
+    of_pm2("v8"),
+    of_pm2("deep_monitoring"),
+    of_pm2("event_loop_inspector"),
+    of_pm2("io"),
+    of_pm2("post_update"),
+    of_pm2("windowsHide"),
+    of_pm2("install_url"),
+    of_pm2("write"),
+    of_pm2("username"),
+    of_pm2("kill_retry_time"),
+    of_pm2("execute_command"),
+    of_pm2("disable_source_map_support"),
+];
+
+/// What `time = true` stands for, in PM2 too.
+pub(in crate::config) const TIME_FORMAT: &str = "YYYY-MM-DDTHH:mm:ss";
+
+/// procrun's own keys, which stand beside `apps` at the root.
+pub(in crate::config) static RUNTIME_KEYS: &[Key<RuntimeDraft, Runtime>] = &[
+    Key {
+        name: "auto_exit",
+        aliases: &[],
+        kind: Kind::Switch(|draft, on| draft.runtime.auto_exit = on),
+        show: |runtime| shown(runtime.auto_exit),
+    },
+    Key {
+        name: "start_delay",
+        aliases: &[],
+        kind: Kind::Duration(|draft, delay| draft.runtime.start_delay = delay, Zero::Counts),
+        show: |runtime| (!runtime.start_delay.is_zero()).then(|| readable(runtime.start_delay)),
+    },
+    Key {
+        name: "log_format",
+        aliases: &[],
+        kind: Kind::Choice(&[
+            ("prefix", |draft| draft.runtime.log.style = LogStyle::Prefix),
+            ("raw", |draft| draft.runtime.log.style = LogStyle::Raw),
+            ("json", |draft| draft.runtime.log.style = LogStyle::Json),
+            ("keyvalue", |draft| draft.runtime.log.style = LogStyle::KeyValue),
+        ]),
+        show: |runtime| {
+            shown(match runtime.log.style {
+                LogStyle::Prefix => "prefix",
+                LogStyle::Raw => "raw",
+                LogStyle::Json => "json",
+                LogStyle::KeyValue => "keyvalue",
+            })
+        },
+    },
+    Key {
+        name: "log_date_format",
+        aliases: &[],
+        kind: Kind::Label(|draft, format| draft.runtime.log.date_format = Some(format)),
+        show: |runtime| runtime.log.date_format.clone(),
+    },
+    Key { name: "time", aliases: &[], kind: Kind::Switch(|draft, on| draft.time = on), show: |_| None },
+    Key {
+        name: "log_history_lines",
+        aliases: &[],
+        kind: Kind::Count(0, 1_000_000, Beyond::IsWrong, |draft, count| {
+            draft.runtime.log.history.lines = count;
+        }),
+        show: |runtime| shown(runtime.log.history.lines),
+    },
+    Key {
+        name: "log_history_size",
+        aliases: &[],
+        kind: Kind::Size(16 * 1024, |draft, size| draft.runtime.log.history.bytes = size),
+        show: |runtime| shown(bytes(runtime.log.history.bytes)),
+    },
+    Key {
+        name: "log_level",
+        aliases: &[],
+        kind: Kind::Choice(&[
+            ("off", |draft| draft.runtime.log.verbosity = Verbosity::Off),
+            ("error", |draft| draft.runtime.log.verbosity = Verbosity::Error),
+            ("warn", |draft| draft.runtime.log.verbosity = Verbosity::Warn),
+            ("info", |draft| draft.runtime.log.verbosity = Verbosity::Info),
+            ("debug", |draft| draft.runtime.log.verbosity = Verbosity::Debug),
+            ("trace", |draft| draft.runtime.log.verbosity = Verbosity::Trace),
+        ]),
+        show: |runtime| {
+            shown(match runtime.log.verbosity {
+                Verbosity::Off => "off",
+                Verbosity::Error => "error",
+                Verbosity::Warn => "warn",
+                Verbosity::Info => "info",
+                Verbosity::Debug => "debug",
+                Verbosity::Trace => "trace",
+            })
+        },
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_read_as_people_write_them() {
+        for (ms, text) in [
+            (0, "0"),
+            (100, "100ms"),
+            (1000, "1s"),
+            (1500, "1.5s"),
+            (8000, "8s"),
+            (60_000, "1m"),
+            (3_600_000, "1h"),
+            (1234, "1234ms"),
+        ] {
+            assert_eq!(readable(Duration::from_millis(ms)), text);
+        }
+        assert_eq!(bytes(10 << 20), "10M");
+        assert_eq!(bytes(1000), "1000");
+    }
+}

@@ -1,0 +1,166 @@
+//! What is said over the channels: messages of workers find who they are for, and answers go out.
+//!
+//! Never decides what a message about clustering leads to: that is the primaries' part.
+
+use super::{
+    super::{
+        channel::{Delivery, READ},
+        listener::Listener,
+    },
+    Hub, News,
+};
+use crate::{
+    machine::{
+        Run, Sign,
+        cluster::{
+            ConnectionId, Endpoint, Event, Hail, ListenerId, Query,
+            wire::{self, Answer, Message},
+        },
+    },
+    sys::{poll::When, spawn::HANDED},
+};
+
+/// A descriptor that goes with a message.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Attached {
+    Listener(u32, ListenerId),
+    Connection(ConnectionId),
+}
+
+impl Hub {
+    /// Reads once from a worker and deals with what it says; 0 is the end. `None`: there is
+    /// nothing for now.
+    pub(super) fn read(&mut self, number: u64) -> Option<usize> {
+        let worker = self.workers.get_mut(&number)?;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(READ, 0);
+        let count = worker.channel.read(&mut buffer);
+        let (run, app) = (worker.run, worker.app);
+        let mut decoder = std::mem::take(&mut worker.decoder);
+        decoder.feed(&buffer[..count.unwrap_or(0)], |message| match message {
+            Ok(message) => self.message(run, app, message),
+            Err(broken) => self.cut_off(run, format!("sent {broken}")),
+        });
+        self.buffer = buffer;
+        if let Some(worker) = self.workers.get_mut(&number) {
+            worker.decoder = decoder;
+        }
+        count
+    }
+
+    fn message(&mut self, run: Run, app: Option<u32>, message: Message) {
+        match (message, app) {
+            (Message::Application { ready: true }, _) => self.news.push(News::Ready(run, Sign::Message)),
+            (Message::Application { ready: false }, _) => match self.news.last_mut() {
+                Some(News::Messages(other, count)) if *other == run => *count += 1,
+                _ => self.news.push(News::Messages(run, 1)),
+            },
+            // The descriptor was dropped; without this a Node worker sends nothing more.
+            (Message::Handle, _) => {
+                self.send(run, wire::HANDLE_ACK, None);
+            }
+            (Message::HandleAck, Some(app)) => self.drive(app, Event::HandleAck(run)),
+            (Message::HandleNack, Some(app)) => self.drive(app, Event::HandleNack(run)),
+            (Message::Cluster(Hail::Query(query)), Some(app)) => {
+                let query = self.with_its_socket(run, query);
+                self.drive(app, Event::Hail(run, Hail::Query(query)));
+            }
+            (Message::Cluster(hail), Some(app)) => self.drive(app, Event::Hail(run, hail)),
+            (Message::OfBun(hail), Some(app)) => self.bun(run, app, hail),
+            (Message::Other | Message::OfBun(_) | Message::Cluster(Hail::Online), _) => {}
+            (Message::HandleAck | Message::HandleNack | Message::Cluster(_), None) => {
+                if let Some(worker) = self.workers.get_mut(&run.number)
+                    && !std::mem::replace(&mut worker.reported, true)
+                {
+                    self.news.push(News::Misbehaves(run, "sent a cluster message and is in no cluster"));
+                }
+            }
+        }
+    }
+
+    /// Bun opens the sockets of `http` and `Bun.serve` by itself. For others it asks, and can take
+    /// neither a socket nor a connection.
+    fn bun(&mut self, run: Run, app: u32, hail: Hail) {
+        let answer = match hail {
+            Hail::Listening { .. } => return self.drive(app, Event::Hail(run, hail)),
+            Hail::Query(query) => Answer::not_supported(query.seq),
+            Hail::Leaving { seq } => Answer { seq, to_query: None },
+            Hail::Online
+            | Hail::Close { .. }
+            | Hail::Ack { .. }
+            | Hail::Drains
+            | Hail::Drained
+            | Hail::Unknown => return,
+        };
+        if answer.to_query.is_some()
+            && let Some(worker) = self.workers.get_mut(&run.number)
+            && !std::mem::replace(&mut worker.reported, true)
+        {
+            self.news.push(News::NoSocketForBun(run));
+        }
+        let mut bytes = std::mem::take(&mut self.outgoing);
+        wire::encode_for_bun(&answer, &mut bytes);
+        self.send(run, &bytes, None);
+        bytes.clear();
+        self.outgoing = bytes;
+    }
+
+    /// A worker that names a descriptor means the socket that it was handed there.
+    fn with_its_socket(&self, run: Run, query: Query) -> Query {
+        let place = query.descriptor.and_then(|descriptor| descriptor.checked_sub(HANDED));
+        let lent = self.workers.get(&run.number).zip(place).and_then(|(worker, at)| worker.lent.get(at));
+        match lent {
+            Some((address, _)) if address.is_stream() => {
+                Query { endpoint: Some(Endpoint::Held { address: address.to_string() }), ..query }
+            }
+            _ => query,
+        }
+    }
+
+    /// Sends a message and what goes with it. False if there is nobody to hear it.
+    pub(super) fn send(&mut self, run: Run, bytes: &[u8], with: Option<Attached>) -> bool {
+        let Some(worker) = self.workers.get_mut(&run.number).filter(|worker| !worker.cut_off) else {
+            return false;
+        };
+        let with = with.and_then(|with| match with {
+            Attached::Listener(app, id) => self.listeners.get(&(app, id)).map(Listener::socket),
+            Attached::Connection(id) => self.connections.get(id),
+        });
+        match worker.channel.send(bytes, with) {
+            Delivery::Sent => true,
+            Delivery::Waits => {
+                if let (false, Some(poller)) = (worker.clogged, &self.poller) {
+                    worker.clogged = true;
+                    let _ = poller.change(worker.channel.socket(), run.number, When::Writable);
+                }
+                true
+            }
+            Delivery::Full => {
+                self.cut_off(run, "does not read what it is sent".to_owned());
+                false
+            }
+            // Its last words, and then its end, come by themselves.
+            Delivery::Closed => false,
+        }
+    }
+
+    pub(super) fn flush(&mut self, number: u64) {
+        let Some(worker) = self.workers.get_mut(&number) else { return };
+        if worker.channel.flush() == Delivery::Sent
+            && let Some(poller) = &self.poller
+        {
+            worker.clogged = false;
+            let _ = poller.change(worker.channel.socket(), number, When::Readable);
+        }
+    }
+
+    /// Ends the conversation with a worker. What it has said before is still taken in.
+    pub(super) fn cut_off(&mut self, run: Run, why: String) {
+        if let Some(worker) = self.workers.get_mut(&run.number)
+            && !std::mem::replace(&mut worker.cut_off, true)
+        {
+            worker.channel.shut_down();
+            self.news.push(News::CutOff(run, why));
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What the primaries decide is done here: sockets are opened, watched and closed, connections accepted
+//! and handed over.
+
+use std::{io, os::fd::AsFd, time::Duration};
+
+use nix::libc;
+use tokio::time::Instant;
+
+use super::{
+    super::{listener::Listener, versions::Versions},
+    Hub, News,
+    conversation::Attached,
+};
+use crate::{
+    machine::{
+        Sign,
+        cluster::{Effect, Event, ListenerId, wire},
+    },
+    sys::poll::When,
+};
+
+/// Marks the token of a socket; without it a token is the number of a run.
+const OF_SOCKET: u64 = 1 << 63;
+
+/// When accepting has failed nothing tells that it would work again, least of all that somebody else
+/// has closed a descriptor: it is tried again after this.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
+
+impl Hub {
+    /// Lets a primary take in an event and does what it says.
+    pub(super) fn drive(&mut self, app: u32, event: Event) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.step(app, event, &mut effects);
+        let mut done = 0;
+        while done < effects.len() {
+            let effect = effects[done].clone();
+            done += 1;
+            self.carry_out(app, effect, &mut effects);
+        }
+        effects.clear();
+        self.effects = effects;
+    }
+
+    fn step(&mut self, app: u32, event: Event, out: &mut Vec<Effect>) {
+        if let Some(app) = self.apps.get_mut(&app) {
+            app.primary.step(event, out);
+        }
+    }
+
+    fn carry_out(&mut self, app: u32, effect: Effect, out: &mut Vec<Effect>) {
+        match effect {
+            Effect::Bind(id, endpoint, worker) => {
+                let worker = self.workers.get(&worker.number);
+                let (owner, lent) =
+                    worker.map_or((None, &[][..]), |worker| (worker.owner, worker.lent.as_slice()));
+                let lent = lent.to_vec();
+                let mut opened = Listener::open(&endpoint, owner, &lent);
+                // What lingers for an earlier version, of whichever application, gives way.
+                let is_in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+                if opened.as_ref().is_err_and(is_in_use) && self.end_versions(Versions::end_now) {
+                    opened = Listener::open(&endpoint, owner, &lent);
+                }
+                let event = match opened {
+                    Ok(listener) => {
+                        let bound_to = listener.bound_to();
+                        self.listeners.insert((app, id), listener);
+                        Event::Bound(id, bound_to)
+                    }
+                    Err(error) => Event::BindFailed(id, error.raw_os_error().unwrap_or(libc::EINVAL)),
+                };
+                self.step(app, event, out);
+            }
+            Effect::Close(id) => {
+                if let Some(listener) = self.listeners.remove(&(app, id))
+                    && let Some(poller) = &self.poller
+                {
+                    poller.remove(listener.socket().as_fd());
+                }
+            }
+            Effect::Watch(id) => {
+                if let (Some(poller), Some(listener)) = (&self.poller, self.listeners.get(&(app, id))) {
+                    // Only out of memory refuses that; then the workers wait for connections in vain.
+                    let _ = poller.add(listener.socket().as_fd(), token_of(app, id), When::Arrival);
+                }
+            }
+            Effect::Unwatch(id) => {
+                if let (Some(poller), Some(listener)) = (&self.poller, self.listeners.get(&(app, id))) {
+                    poller.remove(listener.socket().as_fd());
+                }
+            }
+            Effect::Accept(id) => {
+                let event = self.accept(app, id);
+                self.step(app, event, out);
+            }
+            Effect::Answer(run, answer) => {
+                let mut bytes = std::mem::take(&mut self.outgoing);
+                answer.encode(&mut bytes);
+                let shared = answer.to_query.filter(|outcome| outcome.handle.is_some());
+                let with = shared.map(|outcome| Attached::Listener(app, outcome.listener));
+                self.send(run, &bytes, with);
+                bytes.clear();
+                self.outgoing = bytes;
+            }
+            Effect::Hand { worker, listener, seq, connection } => {
+                let mut bytes = std::mem::take(&mut self.outgoing);
+                wire::encode_connection(listener, seq, &mut bytes);
+                self.send(worker, &bytes, Some(Attached::Connection(connection)));
+                bytes.clear();
+                self.outgoing = bytes;
+            }
+            Effect::Release(connection) => self.connections.release(connection),
+            Effect::Listening(run, address) => {
+                self.news.push(News::Ready(run, Sign::Listening));
+                self.news.push(News::Listens(run, address));
+            }
+            Effect::Drain(run) => {
+                self.send(run, wire::DRAIN, None);
+            }
+            Effect::HasDrained(run) => self.news.push(News::Drained(run)),
+            Effect::Report(run, offence) => {
+                self.news.push(News::Misbehaves(run, offence.describe()));
+            }
+            Effect::Disconnect(run, offence) => self.cut_off(run, offence.describe().to_owned()),
+        }
+    }
+
+    fn accept(&mut self, app: u32, id: ListenerId) -> Event {
+        let Some(listener) = self.listeners.get(&(app, id)) else { return Event::Drained(id) };
+        let state = self.apps.get_mut(&app);
+        match listener.accept() {
+            Ok(socket) => {
+                if let Some(state) = state {
+                    state.failing = false;
+                }
+                Event::Accepted(id, self.connections.hold(socket))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Event::Drained(id),
+            Err(error) => {
+                if let Some(state) = state
+                    && !std::mem::replace(&mut state.failing, true)
+                {
+                    self.news.push(News::CannotAccept(state.name.clone(), error.to_string()));
+                }
+                if !self.stuck.contains(&(app, id)) {
+                    self.stuck.push((app, id));
+                }
+                self.try_again.get_or_insert_with(|| Instant::now() + TRY_AGAIN);
+                Event::AcceptFailed(id)
+            }
+        }
+    }
+}
+
+fn token_of(app: u32, listener: ListenerId) -> u64 {
+    OF_SOCKET | u64::from(app) << 32 | u64::from(listener.0)
+}
+
+/// The application and the socket that a token stands for, if it is not that of a run.
+pub(super) fn of_token(token: u64) -> Option<(u32, ListenerId)> {
+    if token & OF_SOCKET == 0 {
+        return None;
+    }
+    let low = u32::try_from(token & u64::from(u32::MAX)).expect("32 bits");
+    let app = u32::try_from((token & !OF_SOCKET) >> 32).expect("31 bits");
+    Some((app, ListenerId(low)))
+}
