@@ -73,6 +73,14 @@ class Peer:
         """Writes the configuration for a web server, for those who run a cluster of Node's."""
         raise NotImplementedError
 
+    def background(self, place, argv):
+        """How to start a command in the background, how to end everything again, and the environment of both."""
+        raise NotImplementedError
+
+    def list_command(self, container):
+        """The arguments and the environment of the command that lists a running container's processes."""
+        raise NotImplementedError
+
     def reload(self, container):
         """Asks for a reload of that web server; it may be over later."""
         raise NotImplementedError

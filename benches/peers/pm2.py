@@ -50,6 +50,16 @@ class Pm2(Peer):
             },
         )
 
+    def background(self, place, argv):
+        pm2 = [shutil.which("node"), os.path.realpath(self.binary.with_name("pm2"))]
+        script, *arguments = argv
+        start = [*pm2, "start", script, "--interpreter", "none", "--", *arguments]
+        return start, [*pm2, "kill"], {"PM2_HOME": str(place / "pm2"), "PM2_DISABLE_VERSION_CHECK": "true"}
+
+    def list_command(self, container):
+        environment = {"PATH": os.environ["PATH"], "HOME": str(container.work)} | container.launch.env
+        return [shutil.which("node"), os.path.realpath(self.binary.with_name("pm2")), "list"], environment
+
     def reload(self, container):
         command = self.binary.with_name("pm2")
         environment = {"PATH": os.environ["PATH"], "HOME": str(container.work)} | container.launch.env

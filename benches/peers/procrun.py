@@ -43,7 +43,16 @@ class Procrun(Peer):
             'exec_mode = "fork"\n'
             f"instances = {job.count}\n"
         )
-        return Launch([str(self.binary), str(place / "ecosystem.toml")])
+        # Commands find it there.
+        return Launch([str(self.binary), str(place / "ecosystem.toml")], {"PROCRUN_HOME": str(place)})
+
+    def list_command(self, container):
+        return [str(self.binary), "list"], container.launch.env
+
+    def background(self, place, argv):
+        script, *arguments = argv
+        start = [str(self.binary), "start", script, "--interpreter", "none", "--", *arguments]
+        return start, [str(self.binary), "kill"], {"PROCRUN_HOME": str(place)}
 
     def serve(self, place, app, keys=""):
         lines = [f"{name} = {json.dumps(value)}\n" for name, value in app.env.items()]

@@ -212,6 +212,10 @@ impl Converter<'_> {
                         app.sections.push((entry.key.clone(), table_lines(&options)));
                     }
                 }
+                // What PM2 passes over, where TOML takes texts only.
+                Some(_) if matches!(key.kind, Kind::Watch(_) | Kind::Patterns(_)) => {
+                    app.lines.push((entry.key.clone(), written));
+                }
                 Some(entries) => app.sections.push((entry.key.clone(), table_lines(entries))),
                 None => app.lines.push((entry.key.clone(), written)),
             }

@@ -212,27 +212,31 @@ impl Server {
         let _ = self.adopt(socket);
     }
 
-    /// Sends the oldest client away that asks for nothing.
+    /// Forgets who has gone, and if nobody has, sends the oldest client away that asks for nothing.
     fn make_room(&mut self) -> bool {
-        for state in [State::New, State::Idle] {
-            let tokens: Vec<u64> = self.clients.keys().copied().collect();
-            for token in tokens {
-                let Some(client) = self.clients.get_mut(&token) else { continue };
-                if client.state != state || !client.output.is_empty() {
-                    continue;
-                }
-                // It may just not have been listened to.
-                if client.read() {
-                    self.go_on(token);
-                }
-                let is_silent = |client: &Client| client.state == state && client.output.is_empty();
-                if self.clients.get(&token).is_none_or(is_silent) {
-                    self.drop_client(token);
-                    return true;
-                }
+        let is_silent = |client: &Client| client.may_ask() && client.output.is_empty();
+        let silent: Vec<u64> =
+            self.clients.iter().filter(|(_, client)| is_silent(client)).map(|(token, _)| *token).collect();
+        for token in silent {
+            let Some(client) = self.clients.get_mut(&token) else { continue };
+            // It may just not have been listened to.
+            if client.read() {
+                self.go_on(token);
+            } else {
+                self.drop_client(token);
             }
         }
-        false
+        if self.clients.len() < CLIENTS {
+            return true;
+        }
+        let oldest = [State::New, State::Idle].into_iter().find_map(|state| {
+            let is_it = |(_, client): &(&u64, &Client)| client.state == state && is_silent(client);
+            self.clients.iter().find(is_it).map(|(token, _)| *token)
+        });
+        if let Some(token) = oldest {
+            self.drop_client(token);
+        }
+        oldest.is_some()
     }
 
     fn attend(&mut self, one: Happened) {
