@@ -319,7 +319,8 @@ fn a_connection_is_ended_by_the_answer_to_its_next_request() {
         "response.writeHead(200, { connection: 'keep-alive', 'Content-Length': length }); response.end(",
         "response.writeHead(200, 'OK', ['Connection', 'keep-alive', 'Content-Length', length]); response.end(",
         "response.writeHead(200, [['Set-Cookie', 'a'], ['Connection', 'keep-alive'], ['Set-Cookie', 'b'], ['Content-Length', length]]); response.end(",
-        "response.removeHeader('Connection'); response.end(",
+        // Not the first time: Node 18 ends the connection of an answer without it.
+        "if (globalThis.asked) response.removeHeader('Connection'); globalThis.asked = true; response.end(",
     ];
     for words in explicit {
         let words =

@@ -151,6 +151,8 @@ impl Mailbox {
     pub(super) fn unhush(&self) {
         let mut queue = self.lock();
         if !queue.messages.is_empty() {
+            // The last wake-up has been taken away, whether or not all own lines were taken too.
+            queue.woken = false;
             self.wake(&mut queue);
         }
     }
