@@ -126,6 +126,7 @@ fn a_mistyped_command_is_answered_with_the_right_one() {
     ask(&bed, &["resart", "api"]).fails(64, "did you mean `procrun restart`?");
     ask(&bed, &["startOrReload", "ecosystem.toml"]).fails(64, "`procrun start FILE`");
     ask(&bed, &["other", "api"]).fails(64, "`-- api`");
+    ask(&bed, &["start", "api.sh", "ecosystem.toml"]).fails(64, "what is new is added alone");
     assert!(ask(&bed, &["help", "ls"]).ok().contains("Usage: procrun list [OPTIONS]"));
     let _run = supervisor(&bed, false, 3);
     ask(&bed, &["restart", "ecosystem.toml"]).fails(1, "`procrun start ecosystem.toml`");
