@@ -30,13 +30,20 @@ const OF_PM2: [(&[&str], &str); 7] = [
     ),
 ];
 
+/// Letters of a word of which a slip can be told.
+const SHORTEST: usize = 3;
+
 /// What to do instead of this command, if it looks like one.
 pub(super) fn advice(word: &str) -> Option<String> {
     let known = OF_PM2.iter().find(|(words, _)| words.contains(&word));
     if let Some((_, instead)) = known {
         return Some((*instead).to_owned());
     }
-    let words = commands::words().chain(["start", "run", "check", "help"]);
+    // One slip makes a short word any other.
+    if word.chars().count() < SHORTEST {
+        return None;
+    }
+    let words = commands::words().chain(["start", "run", "check"]);
     nearest(word, words).map(|near| format!("did you mean `procrun {near}`?"))
 }
 
@@ -50,6 +57,7 @@ mod tests {
         assert_eq!(advice("resart").as_deref(), Some("did you mean `procrun restart`?"));
         assert!(advice("startOrReload").is_some_and(|text| text.contains("`procrun start FILE`")));
         assert_eq!(advice("gunicorn"), None);
+        assert_eq!(advice("a"), None);
         for (words, _) in OF_PM2 {
             assert!(words.iter().all(|word| !commands::is_command(word.as_ref())), "{words:?}");
         }
