@@ -1,7 +1,10 @@
 //! The commands that change something: `stop`, `restart`, `reload`, `delete`, `scale`, `reset` and
 //! `signal`. They wait until it is done and say each step.
 
-use std::io::{Write as _, stdout};
+use std::{
+    io::{Write as _, stdout},
+    path::Path,
+};
 
 use super::{
     commands::Typed,
@@ -61,7 +64,18 @@ fn act(typed: &Typed, action: Action) -> Result<ExitCode, Failure> {
 }
 
 fn carry_out(typed: &Typed, request: &Request) -> Result<ExitCode, Failure> {
-    wait_and_show(&mut typed.supervisor()?, request, typed.has("json"))
+    let done = wait_and_show(&mut typed.supervisor()?, request, typed.has("json"));
+    done.map_err(|failure| {
+        // As PM2 takes it: `reload ecosystem.config.js`.
+        let unknown = |word: &&String| failure.is_about(&format!("application or namespace `{word}`"));
+        match typed.words.iter().find(|word| unknown(word) && Path::new(word).is_file()) {
+            Some(file) => failure.hint(format!(
+                "it is a file: `procrun start {file}` takes over what has changed in it,\n\
+                 other commands take the names of apps"
+            )),
+            None => failure,
+        }
+    })
 }
 
 /// Asks, says each step as it comes, and shows the list as it is then.

@@ -123,7 +123,15 @@ static VERBS: &[Verb] = &[
         words: &["restart"],
         takes: TARGETS,
         count: (1, ANY),
-        options: &[switch("update-env", "With the environment of this command"), JSON],
+        options: &[
+            Option_ {
+                long: "update-env",
+                short: Some('a'),
+                value: "",
+                help: "With the environment of this command",
+            },
+            JSON,
+        ],
         brief: "End and start them again",
         about: "Ends processes and starts them again.",
         run: act::restart,
@@ -278,10 +286,10 @@ static VERBS: &[Verb] = &[
         words: &["save", "dump"],
         takes: "",
         count: (0, 0),
-        options: &[],
+        options: &[Option_ { long: "force", short: Some('f'), value: "", help: "Save an empty list, too" }],
         brief: "Keep the list in a file",
         about: "Keeps the list, with its environment, in dump.json of PROCRUN_HOME, else\n\
-                of ~/.procrun.",
+                of ~/.procrun. An empty list is saved with --force only.",
         run: dump::save,
     },
     Verb {
@@ -344,6 +352,12 @@ const UNDERSTOOD: [(&str, Option<char>); 7] = [
 
 /// Does what was typed if it is one of the commands; gives the exit code of the process.
 pub(super) fn run(line: &[OsString]) -> Option<ExitCode> {
+    if let [_, help, word] = line
+        && help == "help"
+        && let Some(verb) = verbs().find(|verb| verb.words.iter().any(|known| word == known))
+    {
+        return Some(say(&self::help(verb)));
+    }
     let (before, verb, rest) = find(line)?;
     let done = parse(verb, before, rest).and_then(|parsed| match parsed {
         Parsed::Help => Ok(say(&help(verb))),
@@ -401,7 +415,8 @@ fn parse(verb: &'static Verb, before: &[OsString], rest: &[OsString]) -> Result<
 fn command(verb: &'static Verb) -> Command {
     // `scale api -1`.
     let words = Arg::new("words").num_args(0..).allow_negative_numbers(true);
-    let hidden = UNDERSTOOD.iter().map(|(long, short)| {
+    let own = |long: &str| verb.options.iter().any(|option| option.long == long);
+    let hidden = UNDERSTOOD.iter().filter(move |(long, _)| !own(long)).map(|(long, short)| {
         let arg = Arg::new(*long).long(*long).action(ArgAction::SetTrue).hide(true);
         if let Some(short) = short { arg.short(*short) } else { arg }
     });
@@ -465,6 +480,11 @@ fn help(verb: &Verb) -> String {
 /// Whether this word is a command.
 pub(super) fn is_command(word: &OsStr) -> bool {
     word.to_str().is_some_and(|word| verbs().any(|verb| verb.words.contains(&word)))
+}
+
+/// All words that are commands.
+pub(super) fn words() -> impl Iterator<Item = &'static str> {
+    verbs().flat_map(|verb| verb.words).copied()
 }
 
 /// The commands as a shell offers them.

@@ -46,6 +46,12 @@ pub(super) fn save(typed: &Typed) -> Result<ExitCode, Failure> {
         other => return Err(unexpected(&other)),
     };
     let count = apps.len();
+    if count == 0 && !typed.has("force") {
+        let hint = "`procrun save --force` saves it all the same";
+        return Err(
+            Failure::not_done("there is no application: what was saved before stays as it is").hint(hint)
+        );
+    }
     let dump =
         Dump { what: WHAT.to_owned(), format: FORMAT, procrun: env!("CARGO_PKG_VERSION").to_owned(), apps };
     let text = serde_json::to_vec_pretty(&dump).expect("a list is made of text, numbers and lists");

@@ -42,6 +42,11 @@ impl Failure {
         self
     }
 
+    /// Whether what has gone wrong names this.
+    pub(super) fn is_about(&self, what: &str) -> bool {
+        self.message.contains(what)
+    }
+
     /// Says it on stderr.
     pub(super) fn say(&self) {
         let mut text = format!("error: {}\n", self.message);

@@ -267,7 +267,7 @@ static FLAGS: &[Flag] = &[
         "--shutdown-with-message",
         Nothing,
         Key("shutdown_with_message"),
-        Later,
+        Stop,
         "Stop by message, not signal",
     ),
     flag(

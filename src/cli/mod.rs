@@ -23,6 +23,7 @@ mod logs;
 mod monit;
 mod reach;
 mod start;
+mod strangers;
 mod table;
 mod words;
 
@@ -38,8 +39,12 @@ use nix::unistd::geteuid;
 use crate::{
     config::{EX_USAGE, Invocation, Problem, Problems, Source},
     control::{Name, Places},
+    spec::ExitCode,
     supervisor::{self, Role},
 };
+
+/// What `config` answers for a program that is not there.
+const NOT_FOUND: ExitCode = 127;
 
 /// What to do with the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,13 +107,15 @@ fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
     if let Some(more) = words.get(1).filter(|_| !is_command) {
         let more = more.to_string_lossy();
         let problem = Problem::new(format!("`{more}` is one word too many: there is one TARGET"));
-        return Err(usage(problem.hint(format!("arguments for the app stand after `--`: `-- {more}`"))));
+        let hint = advice(&words[0]);
+        let hint = hint.unwrap_or_else(|| format!("arguments for the app stand after `--`: `-- {more}`"));
+        return Err(usage(problem.hint(hint)));
     }
     let target = words[0].clone();
     let cwd = std::env::current_dir()
         .map_err(|error| usage(Problem::new(format!("the working directory cannot be found: {error}"))))?;
     let invocation = Invocation {
-        target,
+        target: target.clone(),
         flags: flags::read(&matches),
         args: matches.get_many("args").map(|args| args.cloned().collect()),
         environment: std::env::vars_os().collect(),
@@ -133,7 +140,10 @@ fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
         },
         background: None,
     };
-    let source = Source::new(invocation)?;
+    let source = Source::new(invocation).map_err(|problems| match advice(&target) {
+        Some(hint) => advised(problems, hint),
+        None => problems,
+    })?;
     Ok(match verb {
         Verb::Run | Verb::Start => Step::Run(source, role),
         Verb::Check => Step::Check(source),
@@ -170,6 +180,17 @@ fn words_of(matches: &ArgMatches) -> Result<(Verb, Vec<OsString>), Problems> {
         return Err(usage(Problem::new(problem).hint(format!("a file of that name is `./{first}`"))));
     }
     Ok((verb, words))
+}
+
+/// What to do if this was to be a command.
+fn advice(word: &OsString) -> Option<String> {
+    word.to_str().filter(|word| !Path::new(word).exists()).and_then(strangers::advice)
+}
+
+/// The same problems; that there is no such program gets this hint.
+fn advised(problems: Problems, hint: String) -> Problems {
+    let missing = problems.iter().next().filter(|_| problems.exit_code() == NOT_FOUND).cloned();
+    missing.map_or(problems, |problem| Problems::one(NOT_FOUND, problem.hint(hint)))
 }
 
 /// PM2's images say `pm2-runtime start …` or make `procrun start …` the container's command.

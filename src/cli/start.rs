@@ -1,7 +1,7 @@
 //! `procrun start`: starts what is in the list, or adds an application to it, in a supervisor that is
 //! started in the background if there is none.
 
-use std::{collections::BTreeMap, ffi::OsString, io::Write as _};
+use std::{collections::BTreeMap, ffi::OsString, io::Write as _, path::Path};
 
 use super::{
     act::wait_and_show,
@@ -87,10 +87,27 @@ pub(super) fn start(wish: Wish) -> Result<ExitCode, Refusal> {
 
 fn several(words: &[String], unknown: Option<Unknown>) -> Failure {
     match unknown {
+        Some(_) if words.iter().any(|word| Path::new(word).is_file()) => {
+            let message =
+                format!("{} are not all in the list, and what is new is added alone", quoted(words));
+            Failure::not_done(message).hint(alone(words))
+        }
         Some(Unknown { message, hint }) => Failure::not_done(message).hint_if(hint),
+        None if Path::new(&words[1]).exists() => {
+            let message = format!("`{}` is one word too many: what is new is added alone", words[1]);
+            Failure::new(EX_USAGE, message).hint(alone(words))
+        }
         None => Failure::new(EX_USAGE, format!("`{}` is one word too many: there is one TARGET", words[1]))
             .hint(format!("arguments for the app stand after `--`: `-- {}`", words[1])),
     }
+}
+
+fn alone(words: &[String]) -> String {
+    format!("`procrun start {}`, then the next; paths to watch are written `--watch=src`", words[0])
+}
+
+fn quoted(words: &[String]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads what is to be run, here and now: its errors belong to who has typed it.

@@ -113,6 +113,19 @@ impl OwnLine {
         history.push(None, OWN_NAME, run);
     }
 
+    /// A line that was kept: its level is the word that it begins with.
+    pub(super) fn kept(text: &str) -> Self {
+        const WORDS: [(&str, Level); 4] = [
+            ("error: ", Level::ERROR),
+            ("warn: ", Level::WARN),
+            ("debug: ", Level::DEBUG),
+            ("trace: ", Level::TRACE),
+        ];
+        let known = WORDS.iter().find_map(|&(word, level)| Some((level, text.strip_prefix(word)?)));
+        let (level, message) = known.unwrap_or((Level::INFO, text));
+        Self::new(level, message.to_owned())
+    }
+
     /// The words for what is wrong; what is in order needs none.
     fn level_word(&self, coloured: bool, to: &mut impl Put) {
         let (word, colour): (&str, &str) = match self.level {

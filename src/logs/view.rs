@@ -103,7 +103,7 @@ impl View {
     /// One of procrun's own lines: made of its text alone.
     fn own(&mut self, line: Line<'_>, to: &mut Vec<u8>) {
         let message = String::from_utf8_lossy(line.bytes);
-        let own = OwnLine { at: line.at, ..OwnLine::new(tracing::Level::INFO, message.into_owned()) };
+        let own = OwnLine { at: line.at, ..OwnLine::kept(&message) };
         self.width = self.width.max(OWN_NAME.len());
         match self.style {
             LogStyle::Prefix | LogStyle::Raw => {
@@ -160,5 +160,8 @@ mod tests {
         let record: serde_json::Value =
             serde_json::from_str(&shown(&mut view, line(Some(3), "api", b"a\"b"))).unwrap();
         assert_eq!((&record["message"], &record["process_id"]), (&"a\"b".into(), &3.into()));
+        let record: serde_json::Value =
+            serde_json::from_str(&shown(&mut view, line(None, "", b"error: odd"))).unwrap();
+        assert_eq!((&record["message"], &record["level"]), (&"odd".into(), &"error".into()));
     }
 }

@@ -34,7 +34,7 @@ impl Supervisor<'_> {
             check(app)?;
             find_zone(app)?;
             app.env.caller = Some(caller.clone());
-            let is_taken = |name: &str| self.machine.plan().apps.iter().any(|other| other.name == name);
+            let is_taken = |name: &str| self.is_listed(name);
             if is_taken(&app.name) {
                 match taken {
                     Taken::Replace => {}
@@ -58,6 +58,12 @@ impl Supervisor<'_> {
         let names: Vec<String> = apps.iter().map(|app| app.name.clone()).collect();
         info!("a command asks: add {}", names.join(" "));
         let mut plan = self.machine.plan().clone();
+        if plan.apps.iter().any(|app| names.contains(&app.name) && !self.is_listed(&app.name)) {
+            // Scaled to none: who adds it wants it as it says now, not as it was scaled.
+            let mut without = plan.clone();
+            without.apps.retain(|app| !names.contains(&app.name) || self.is_listed(&app.name));
+            self.apply(without);
+        }
         for app in apps {
             let app = Arc::new(app);
             put(&mut self.added, app.clone());
@@ -68,6 +74,11 @@ impl Supervisor<'_> {
         let ids: Vec<InstanceId> = show::settled(self).filter(wanted).map(|view| view.id).collect();
         self.operate(client, &ids, Operation::Start(ids.clone()));
         Ok(())
+    }
+
+    /// Whether an application of that name is in the list: it has an instance.
+    fn is_listed(&self, name: &str) -> bool {
+        show::settled(self).any(|view| view.spec.name == name)
     }
 
     /// Lets the applications of these instances inherit another environment, and starts them again.

@@ -4,7 +4,13 @@
 //! A request is taken in the supervisor's own turn. Nothing is kept for a client but the ticket of
 //! what it waits for; what it is shown is made when it asks.
 
-use std::{collections::HashMap, future::pending, io, path::Path, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    future::pending,
+    io,
+    path::Path,
+    time::Duration,
+};
 
 use tracing::info;
 
@@ -185,17 +191,15 @@ impl Supervisor<'_> {
             }
             Request::Save => Ok(Some(Answer::Saved(self.saved()))),
             Request::Scale { app, count } => {
-                let ids = self.ids_of_app(&app)?;
+                let app = self.app_of(&app)?;
                 let Some(count) = parse_count(&count) else {
                     return Ok(Some(Answer::Failed {
                         message: format!("`{count}` is no number of instances"),
                         hint: Some("`4` is so many, `+2` so many more, `-1` so many fewer".to_owned()),
                     }));
                 };
-                let Some(view) = ids.first().and_then(|id| self.machine.instance(*id)) else {
-                    return Ok(Some(Answer::failed(format!("`{app}` is gone"))));
-                };
-                let app = view.spec.name.clone();
+                let of_app = show::settled(self).filter(|view| view.spec.name == app);
+                let ids: Vec<InstanceId> = of_app.map(|view| view.id).collect();
                 let operation = Operation::Scale { app: app.clone(), count };
                 info!("a command asks: {}", steps::asked(&operation, &[app]));
                 self.operate(client, &ids, operation);
@@ -263,9 +267,22 @@ impl Supervisor<'_> {
         names
     }
 
-    /// The instances of an application by its name, or by the id of one of them.
-    fn ids_of_app(&self, word: &str) -> Result<Vec<InstanceId>, Unknown> {
-        self.select(&[word])
+    /// The name of one application by that name, or by the id of one of its instances. One that was
+    /// scaled to none is not in the list and can be scaled again.
+    fn app_of(&self, word: &str) -> Result<String, Unknown> {
+        if self.machine.plan().apps.iter().any(|app| app.name == word) {
+            return Ok(word.to_owned());
+        }
+        let ids = self.select(&[word])?;
+        let views = self.machine.instances().filter(|view| ids.contains(&view.id));
+        let names: BTreeSet<&str> = views.map(|view| view.spec.name.as_str()).collect();
+        match names.iter().collect::<Vec<_>>()[..] {
+            [one] => Ok((*one).to_owned()),
+            _ => Err(Unknown {
+                message: format!("`{word}` means {} applications, and `scale` takes one", names.len()),
+                hint: None,
+            }),
+        }
     }
 }
 

@@ -80,7 +80,9 @@ impl Clock {
 }
 
 fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clock) -> Brief {
-    let usage = seen.workers.get(&view.id);
+    let pid = of.workers.pid(view.id);
+    // What was seen a moment ago may have ended since.
+    let usage = seen.workers.get(&view.id).filter(|_| pid.is_some());
     Brief {
         id: view.pm_id,
         name: view.spec.name.clone(),
@@ -91,7 +93,7 @@ fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Cloc
             ExecMode::Cluster => "cluster",
         }
         .to_owned(),
-        pid: of.workers.pid(view.id),
+        pid,
         status: status(view.status),
         started_at: view.started_at.map(|at| clock.wall(at)),
         uptime: view.started_at.map(|at| millis(clock.now.since(at))),
@@ -113,7 +115,7 @@ fn status(status: machine::Status) -> Status {
 }
 
 fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clock) -> Detail {
-    let usage = seen.workers.get(&view.id);
+    let usage = seen.workers.get(&view.id).filter(|_| of.workers.pid(view.id).is_some());
     let spec = view.spec;
     let sinks = log_files::sinks(view);
     let path = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());

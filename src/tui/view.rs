@@ -222,8 +222,7 @@ fn foot(state: &State, place: Rect, buffer: &mut Buffer, paint: Paint) {
                 put(&mut row, buffer, text, if *good { paint.good() } else { paint.bad() });
             }
             (None, None) => {
-                let text =
-                    "? help  r restart  R reload  s stop  +- scale  Tab log  / search  f filter  q quit";
+                let text = "? help  r restart  R reload  s stop  +- scale  Tab log  / find  f filter  q quit";
                 put(&mut row, buffer, text, faint());
             }
         },

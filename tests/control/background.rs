@@ -153,6 +153,12 @@ fn a_saved_list_comes_back_as_it_was() {
     assert!(ask(&bed, &["env", "app"]).ok().contains("GIVEN=first\n"));
     ask(&bed, &["resurrect"]).ok();
     assert_eq!(statuses(&bed).len(), 4, "what is there is not there twice");
+    ask(&bed, &["delete", "all"]).ok();
+    ask(&bed, &["save"]).fails(1, "`procrun save --force`");
+    ask(&bed, &["resurrect"]).ok();
+    assert_eq!(statuses(&bed).len(), 4, "what was saved is still there");
+    ask(&bed, &["delete", "all"]).ok();
+    assert!(ask(&bed, &["save", "--force"]).ok().contains("saved 0 apps"));
 }
 
 #[test]

@@ -94,6 +94,47 @@ fn a_target_is_a_name_an_id_a_namespace_or_all_and_nothing_else() {
 }
 
 #[test]
+fn an_app_that_was_scaled_to_none_can_be_scaled_again_and_added_again() {
+    let bed = Bed::with(APPS);
+    let _run = supervisor(&bed, true, 3);
+    ask(&bed, &["scale", "api", "0"]).ok();
+    assert_eq!(statuses(&bed), ["worker online"]);
+    ask(&bed, &["scale", "api", "2"]).ok();
+    assert_eq!(statuses(&bed).len(), 3);
+    ask(&bed, &["scale", "api", "0"]).ok();
+    // What it starts has its environment, and ends with it.
+    let mut added = launch(&bed, &["start", "ecosystem.toml"]).start();
+    added.expect_code(0);
+    assert_eq!(statuses(&bed).iter().filter(|one| *one == "api online").count(), 2);
+    ask(&bed, &["scale", "all", "2"]).fails(1, "`all` means 2 applications");
+}
+
+#[test]
+fn what_was_stopped_uses_nothing() {
+    let bed = Bed::with(APPS);
+    let _run = supervisor(&bed, false, 3);
+    wait_until("figures", || ask(&bed, &["list", "--json"]).json()["instances"][2]["memory"].is_u64());
+    let stopped = ask(&bed, &["stop", "worker", "--json"]).json();
+    assert_eq!(stopped[0]["pid"], Value::Null);
+    assert_eq!([&stopped[0]["cpu"], &stopped[0]["memory"]], [&Value::Null; 2], "{stopped}");
+}
+
+#[test]
+fn a_mistyped_command_is_answered_with_the_right_one() {
+    let bed = Bed::with(APPS);
+    ask(&bed, &["lsit"]).fails(127, "did you mean `procrun list`?");
+    ask(&bed, &["resart", "api"]).fails(64, "did you mean `procrun restart`?");
+    ask(&bed, &["startOrReload", "ecosystem.toml"]).fails(64, "`procrun start FILE`");
+    ask(&bed, &["other", "api"]).fails(64, "`-- api`");
+    ask(&bed, &["start", "api.sh", "ecosystem.toml"]).fails(64, "what is new is added alone");
+    assert!(ask(&bed, &["help", "ls"]).ok().contains("Usage: procrun list [OPTIONS]"));
+    let _run = supervisor(&bed, false, 3);
+    ask(&bed, &["restart", "ecosystem.toml"]).fails(1, "`procrun start ecosystem.toml`");
+    ask(&bed, &["start", "api", "ecosystem.toml"]).fails(1, "not all in the list");
+    ask(&bed, &["restart", "-a", "worker"]).ok();
+}
+
+#[test]
 fn a_command_and_a_file_of_its_name_are_told_apart() {
     let bed = Bed::new();
     bed.script("list", "#!/bin/sh\necho I am a file\nexit 5\n");
