@@ -61,7 +61,7 @@ impl Supervisor<'_> {
         }
         let names: Vec<String> = apps.iter().map(|app| app.name.clone()).collect();
         info!("a command asks: add {}", names.join(" "));
-        let mut plan = self.machine.plan().clone();
+        let mut plan = self.machine.coming_plan();
         for app in apps {
             let app = Arc::new(app);
             put(&mut self.added, app.clone());
@@ -87,7 +87,7 @@ impl Supervisor<'_> {
             .filter_map(|id| self.machine.instance(*id))
             .map(|view| view.spec.name.clone())
             .collect();
-        let mut plan = self.machine.plan().clone();
+        let mut plan = self.machine.coming_plan();
         let mut same = Vec::new();
         for app in plan.apps.iter_mut().filter(|app| names.contains(&app.name)) {
             if app.env.caller.as_ref() == Some(&caller) {
@@ -128,8 +128,9 @@ impl Supervisor<'_> {
                 && !plan.apps.iter().any(|other| other.name == app.name)
         });
         // Who was given another environment keeps it.
+        let coming = self.machine.coming_plan().apps;
         for app in &mut plan.apps {
-            let known = self.machine.plan().apps.iter().find(|other| other.name == app.name);
+            let known = coming.iter().find(|other| other.name == app.name);
             if let Some(caller) = known.and_then(|known| known.env.caller.clone()) {
                 Arc::make_mut(app).env.caller = Some(caller);
             }

@@ -257,3 +257,30 @@ fn an_app_of_the_file_keeps_its_new_environment_and_leaves_with_the_file() {
     run.signal(crate::support::SIGHUP);
     run.wait_for_err("no application has changed");
 }
+
+#[test]
+fn a_command_in_a_reload_does_not_take_back_what_the_file_says() {
+    let bed = bed();
+    let node = "require('http').createServer((_, answer) => answer.end()).listen(process.env.SOCKET, () => {\n\
+                console.log(`serves ${process.env.VERSION}`);\n});\n";
+    bed.file("web.js", node);
+    let file = |version: &str| {
+        let env = format!("{{ SOCKET = \"./web.sock\", VERSION = \"{version}\" }}");
+        let keys = "exec_mode = \"cluster\"\ninstances = 2";
+        let apps = format!("[[apps]]\nname = \"web\"\nscript = \"web.js\"\n{keys}\nenv = {env}\n");
+        bed.file("ecosystem.toml", &apps);
+    };
+    file("one");
+    let run = launch(&bed, &["ecosystem.toml"]).pid1().start();
+    run.wait_for_lines("serves one", 2);
+    file("two");
+    run.signal(crate::support::SIGHUP);
+    run.wait_for_line("serves two");
+    // The other one is still to come.
+    let _added = start(&bed, &["./app.sh", "--name", "added"]);
+    run.wait_for_err("web is reloaded");
+    run.signal(crate::support::SIGHUP);
+    run.wait_for_err("no application has changed");
+    assert!(ask(&bed, &["env", "web"]).ok().contains("VERSION=two\n"));
+    assert_eq!(run.out().lines_with("serves one").len(), 2, "{}", run.story());
+}
