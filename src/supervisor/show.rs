@@ -80,7 +80,9 @@ impl Clock {
 }
 
 fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clock) -> Brief {
-    let usage = seen.workers.get(&view.id);
+    let pid = of.workers.pid(view.id);
+    // What was seen may be a moment old, and its process gone.
+    let usage = pid.and_then(|_| seen.workers.get(&view.id));
     Brief {
         id: view.pm_id,
         name: view.spec.name.clone(),
@@ -91,7 +93,7 @@ fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Cloc
             ExecMode::Cluster => "cluster",
         }
         .to_owned(),
-        pid: of.workers.pid(view.id),
+        pid,
         status: status(view.status),
         started_at: view.started_at.map(|at| clock.wall(at)),
         uptime: view.started_at.map(|at| millis(clock.now.since(at))),

@@ -244,7 +244,7 @@ fn an_app_of_the_file_keeps_its_new_environment_and_leaves_with_the_file() {
     let bed = bed();
     let main = "[[apps]]\nname = \"main\"\nscript = \"./app.sh\"\n";
     let gone = "[[apps]]\nname = \"gone\"\nscript = \"./app.sh\"\n";
-    bed.file("ecosystem.toml", &format!("{main}{gone}"));
+    bed.file("ecosystem.toml", format!("{main}{gone}"));
     let run = launch(&bed, &["ecosystem.toml"]).env("GIVEN", "first").pid1().start();
     run.wait_for_line("1|gone | given first");
     let mut update = launch(&bed, &["restart", "all", "--update-env"]).env("GIVEN", "second").start();
