@@ -13,6 +13,7 @@ use super::{
     reach::Supervisor,
     say,
     start::environment,
+    table::printable,
 };
 use crate::{
     config::EX_USAGE,
@@ -87,7 +88,7 @@ pub(super) fn wait_and_show(
     let ids = wait(supervisor, request, |step| {
         if !is_json {
             // Whoever closed the pipe has seen enough; it goes on all the same.
-            let _ = writeln!(stdout(), "{step}");
+            let _ = writeln!(stdout(), "{}", printable(step));
         }
     })?;
     let Some(list) = overview_if_it_lives(supervisor)? else {

@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     ffi::OsString,
-    os::unix::net::UnixStream,
+    os::unix::{fs::MetadataExt as _, net::UnixStream},
     path::{Path, PathBuf},
 };
 
@@ -30,8 +30,20 @@ pub(super) fn home() -> Result<PathBuf, Failure> {
     let given = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = given("PROCRUN_HOME")
         .or_else(|| given("HOME").map(|home| home.join(".procrun")))
-        .unwrap_or_else(|| PathBuf::from(format!("/dev/shm/procrun-{}", geteuid())));
+        .map_or_else(without_home, Ok)?;
     std::path::absolute(&home).map_err(|error| Failure::not_done(format!("{}: {error}", home.display())))
+}
+
+/// Where everybody may write, somebody else may have been there first.
+fn without_home() -> Result<PathBuf, Failure> {
+    let home = PathBuf::from(format!("/dev/shm/procrun-{}", geteuid()));
+    match home.symlink_metadata() {
+        Ok(found) if !found.is_dir() || found.uid() != geteuid().as_raw() => {
+            let failure = Failure::not_done(format!("{} is not this user's directory", home.display()));
+            Err(failure.hint("HOME or PROCRUN_HOME says where else procrun may keep its files"))
+        }
+        Ok(_) | Err(_) => Ok(home),
+    }
 }
 
 /// `procrun supervise`: what [`connect`] starts, and what a service manager can start itself.

@@ -4,11 +4,12 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt, MetadataExt as _, OpenOptionsExt},
     path::Path,
 };
 
+use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -68,8 +69,9 @@ fn write(home: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(home)?;
     let beside = path.with_extension(format!("{}.new", std::process::id()));
     let result = (|| {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        let _ = fs::remove_file(&beside);
+        // Nobody else's, and no link to something else.
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
         file.write_all(text)?;
         file.sync_all()?;
         fs::rename(&beside, path)?;
@@ -108,9 +110,21 @@ pub(super) fn resurrect(typed: &Typed) -> Result<ExitCode, Failure> {
 /// What was saved.
 fn read(path: &Path) -> Result<Vec<SavedApp>, Failure> {
     let refuse = |what: String| Failure::new(EX_CONFIG, format!("{}: {what}", path.display()));
-    let text = fs::read(path).map_err(|error| {
+    let read = |path| {
+        let mut file = File::open(path)?;
+        let mut text = Vec::new();
+        let owner = file.metadata()?.uid();
+        file.read_to_end(&mut text)?;
+        io::Result::Ok((owner, text))
+    };
+    let (owner, text) = read(path).map_err(|error| {
         refuse(error.to_string()).hint("`procrun save` keeps the list of the supervisor that runs there")
     })?;
+    // What it says is run in the name of who asks.
+    if owner != 0 && owner != geteuid().as_raw() {
+        let hint = "only a list of your own, or root's, is brought back; nothing was started";
+        return Err(refuse(format!("it belongs to user {owner}")).hint(hint));
+    }
     let hint = "it was not written by `procrun save`, or is damaged; nothing was started";
     let dump: Dump = match serde_json::from_slice(&text) {
         Ok(dump) => dump,

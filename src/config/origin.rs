@@ -114,7 +114,30 @@ pub fn is_secret(name: &str, value: &str) -> bool {
         "_PWD",
     ];
     let name = name.to_ascii_uppercase();
-    MARKS.iter().any(|mark| name.contains(mark)) || name.ends_with("PASS") || carries_password(value)
+    MARKS.iter().any(|mark| name.contains(mark))
+        || name.ends_with("PASS")
+        || carries_password(value)
+        || is_token(value)
+}
+
+/// What GitHub, GitLab, Slack, Stripe and AWS hand out, a JSON Web Token, or a private key.
+fn is_token(value: &str) -> bool {
+    const BEGINNINGS: [&str; 13] = [
+        "ghp_",
+        "gho_",
+        "ghs_",
+        "github_pat_",
+        "glpat-",
+        "xoxb-",
+        "xoxp-",
+        "sk_live_",
+        "sk_test_",
+        "rk_live_",
+        "AKIA",
+        "eyJ",
+        "-----BEGIN",
+    ];
+    BEGINNINGS.iter().any(|beginning| value.starts_with(beginning))
 }
 
 /// `postgres://user:password@host/…`
@@ -129,6 +152,13 @@ fn carries_password(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_known_by_its_beginning() {
+        assert!(is_secret("GITHUB_PAT", "ghp_abc"));
+        assert!(is_secret("STRIPE_SK", "sk_live_zzz"));
+        assert!(!is_secret("PLAIN", "the eyJ"));
+    }
 
     #[test]
     fn secrets_are_known_by_name_or_shape() {

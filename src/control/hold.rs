@@ -10,7 +10,7 @@ use std::{
     io,
     os::unix::{
         fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
-        net::UnixListener,
+        net::{SocketAddr, UnixListener},
     },
     path::{Path, PathBuf},
 };
@@ -111,6 +111,12 @@ impl Held {
             }
             Err(_) => {}
         }
+        // The kernel is asked for a shorter name only; nobody could connect to this one.
+        SocketAddr::from_pathname(&path).map_err(|_| {
+            let length = path.as_os_str().len();
+            let message = format!("a socket's path has at most 107 bytes, {} has {length}", path.display());
+            io::Error::new(io::ErrorKind::InvalidInput, message)
+        })?;
         // It comes to its place when it listens: who finds it there is not refused.
         let new = path.with_extension("new");
         let _ = fs::remove_file(&new);
@@ -224,6 +230,10 @@ fn in_directory(directory: &Path, name: Name) -> io::Result<Option<(Held, UnixLi
 fn own_directory(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let found = fs::symlink_metadata(directory)?;
+    if found.is_symlink() {
+        let message = "a symbolic link: name the directory itself";
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, message));
+    }
     if !found.is_dir() {
         return Err(io::Error::new(io::ErrorKind::NotADirectory, "not a directory"));
     }
@@ -231,8 +241,16 @@ fn own_directory(directory: &Path) -> io::Result<()> {
         let message = format!("the directory belongs to user {}", found.uid());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
     }
-    if found.mode() & 0o077 != 0 {
+    // A directory that has another use, `/tmp` above all, is not closed to those who use it.
+    let (is_sticky, is_shared) = (found.mode() & 0o1000 != 0, found.mode() & 0o022 != 0);
+    let is_empty = || fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none());
+    if found.mode() & 0o077 != 0 && !is_sticky && is_empty() {
         fs::set_permissions(directory, Permissions::from_mode(0o700))?;
+    } else if is_shared {
+        let mode = found.mode() & 0o7777;
+        let message =
+            format!("others may write to it (mode {mode:o}): name a directory in it that is not there yet");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
     }
     Ok(())
 }
@@ -286,6 +304,48 @@ mod tests {
         drop(UnixListener::bind(&path).unwrap());
         fs::write(path.with_extension("lock"), "").unwrap();
         let (held, _listener) = Held::take(&places, Name::Default).unwrap();
+        UnixStream::connect(held.path()).unwrap();
+    }
+
+    #[test]
+    fn a_directory_with_another_use_keeps_its_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+        for (name, before, holds, after) in [
+            ("shared", 0o1777, false, Err("others may write to it (mode 1777)")),
+            ("team", 0o775, true, Err("others may write to it (mode 775)")),
+            ("app", 0o755, true, Ok(0o755)),
+            ("new", 0o777, false, Ok(0o700)),
+        ] {
+            let path = dir.path().join(name);
+            fs::create_dir(&path).unwrap();
+            if holds {
+                fs::write(path.join("app.js"), "").unwrap();
+            }
+            fs::set_permissions(&path, Permissions::from_mode(before)).unwrap();
+            match (Held::take(&Places::Directories(vec![path.clone()]), Name::Default), after) {
+                (Ok(_), Ok(after)) => assert_eq!(mode(&path), after, "{name}"),
+                (Err(refusal), Err(why)) => {
+                    assert!(refusal.to_string().contains(why), "{refusal}");
+                    assert_eq!(mode(&path), before, "{name}");
+                }
+                (held, after) => panic!("{name}: {held:?} instead of {after:?}"),
+            }
+        }
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path().join("new"), &link).unwrap();
+        let refusal = Held::take(&Places::Directories(vec![link]), Name::Default).unwrap_err();
+        assert!(refusal.to_string().contains("symbolic link"), "{refusal}");
+    }
+
+    #[test]
+    fn what_nobody_could_connect_to_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        // With sun_path's 108 bytes a name has at most 107; `.new` would still fit.
+        let stem = "x".repeat(108 - ".sock".len() - dir.path().as_os_str().len() - 1);
+        let longest = |stem: &str| Places::Socket(dir.path().join(format!("{stem}.sock")));
+        assert!(matches!(Held::take(&longest(&stem), Name::Default), Err(Refusal::NoPlace(_))));
+        let (held, _listener) = Held::take(&longest(&stem[1..]), Name::Default).unwrap();
         UnixStream::connect(held.path()).unwrap();
     }
 

@@ -129,6 +129,19 @@ impl Machine {
         &self.plan
     }
 
+    /// The plan as it is when every reload that is under way or waits has come to its end: what a
+    /// change of the plan begins with, or it would take those back.
+    pub fn coming_plan(&self) -> Plan {
+        let mut plan = self.plan.clone();
+        for app in &mut plan.apps {
+            let (reached, queued) = self.reloads.goals(&app.name);
+            if let Some(coming) = queued.or(reached) {
+                *app = coming;
+            }
+        }
+        plan
+    }
+
     /// All instances, by id.
     pub fn instances(&self) -> impl Iterator<Item = InstanceView<'_>> {
         let mut siblings: BTreeMap<&str, u32> = BTreeMap::new();

@@ -2,7 +2,11 @@
 //!
 //! They are no part of the ecosystem file, and reading that again does not take them away.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use tracing::info;
 
@@ -57,7 +61,7 @@ impl Supervisor<'_> {
         }
         let names: Vec<String> = apps.iter().map(|app| app.name.clone()).collect();
         info!("a command asks: add {}", names.join(" "));
-        let mut plan = self.machine.plan().clone();
+        let mut plan = self.machine.coming_plan();
         if plan.apps.iter().any(|app| names.contains(&app.name) && !self.is_listed(&app.name)) {
             // Scaled to none: who adds it wants it as it says now, not as it was scaled.
             let mut without = plan.clone();
@@ -89,20 +93,41 @@ impl Supervisor<'_> {
         environment: BTreeMap<String, String>,
     ) {
         let caller = Arc::new(environment);
-        let names: Vec<String> = ids
+        let names: BTreeSet<String> = ids
             .iter()
             .filter_map(|id| self.machine.instance(*id))
             .map(|view| view.spec.name.clone())
             .collect();
-        let mut plan = self.machine.plan().clone();
+        let mut plan = self.machine.coming_plan();
+        let mut same = Vec::new();
         for app in plan.apps.iter_mut().filter(|app| names.contains(&app.name)) {
+            if app.env.caller.as_ref() == Some(&caller) {
+                same.push(app.name.clone());
+                continue;
+            }
             let mut changed = AppSpec::clone(app);
             changed.env.caller = Some(caller.clone());
             *app = Arc::new(changed);
-            put(&mut self.added, app.clone());
+            // What stands in the file stays the file's.
+            if let Some(added) = self.added.iter_mut().find(|added| added.name == app.name) {
+                *added = app.clone();
+            }
         }
-        self.apply(plan);
-        self.operate(client, ids, Operation::Start(ids.to_vec()));
+        if same.len() < names.len() {
+            self.apply(plan);
+        }
+        // Who has that environment already does not begin again by itself.
+        let is_same =
+            |id: &InstanceId| self.machine.instance(*id).is_some_and(|view| same.contains(&view.spec.name));
+        let same: Vec<InstanceId> = ids.iter().copied().filter(is_same).collect();
+        if same.len() == ids.len() {
+            self.operate(client, ids, Operation::Restart(same));
+        } else {
+            if !same.is_empty() {
+                self.operate_for_nobody(Operation::Restart(same));
+            }
+            self.operate(client, ids, Operation::Start(ids.to_vec()));
+        }
     }
 
     /// A plan that was read again, with the applications that commands have added and that are
@@ -113,6 +138,14 @@ impl Supervisor<'_> {
             known.iter().any(|other| other.name == app.name)
                 && !plan.apps.iter().any(|other| other.name == app.name)
         });
+        // Who was given another environment keeps it.
+        let coming = self.machine.coming_plan().apps;
+        for app in &mut plan.apps {
+            let known = coming.iter().find(|other| other.name == app.name);
+            if let Some(caller) = known.and_then(|known| known.env.caller.clone()) {
+                Arc::make_mut(app).env.caller = Some(caller);
+            }
+        }
         plan.apps.extend(self.added.iter().cloned());
         plan
     }

@@ -237,6 +237,12 @@ impl Supervisor<'_> {
         self.feed(vec![Event::Operate(ticket, operation)]);
     }
 
+    /// As [`Self::operate`] when somebody else's operation is waited for.
+    pub(super) fn operate_for_nobody(&mut self, operation: Operation) {
+        self.clients.tickets += 1;
+        self.feed(vec![Event::Operate(Ticket(self.clients.tickets), operation)]);
+    }
+
     fn select<S: AsRef<str>>(&self, words: &[S]) -> Result<Vec<InstanceId>, Unknown> {
         let views: Vec<_> = show::settled(self).collect();
         let candidates: Vec<Candidate<'_>> = views

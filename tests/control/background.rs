@@ -1,9 +1,12 @@
 //! The supervisor in the background: started by the first command that needs it, and its saved list.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, chown},
+};
 
 use crate::{
-    ask, home, launch, statuses,
+    Rough, ask, home, launch, socket, statuses,
     support::{Bed, Procrun, procfs, wait_until, workers},
 };
 
@@ -136,6 +139,28 @@ fn an_app_has_the_environment_of_its_caller_until_it_gets_another() {
 }
 
 #[test]
+fn who_has_the_new_environment_already_is_restarted_all_the_same() {
+    let bed = bed();
+    let _run = start(&bed, &["./app.sh"]);
+    let _other = start(&bed, &["./app.sh", "--name", "other"]);
+    let pids = || ask(&bed, &["pid", "all"]).ok();
+    let mut client = Rough::greeted(&socket(&bed));
+    let mut update = |targets: &str| {
+        let before = pids();
+        client.say(&format!(
+            r#"{{"update-environment":{{"targets":["{targets}"],"environment":{{"PATH":"/usr/bin:/bin"}}}}}}"#
+        ));
+        while client.hear().get("done").is_none() {}
+        let after = pids();
+        before.lines().zip(after.lines()).map(|(before, after)| before != after).collect::<Vec<_>>()
+    };
+    assert_eq!(update("app"), [true, false]);
+    assert_eq!(update("app"), [true, false], "nothing is new to it");
+    assert_eq!(update("all"), [true, true], "nothing is new to one of them");
+    assert_eq!(statuses(&bed), ["app online", "other online"]);
+}
+
+#[test]
 fn a_saved_list_comes_back_as_it_was() {
     let bed = bed();
     let _run = start(&bed, &["./app.sh", "-i", "2"]);
@@ -180,6 +205,11 @@ fn a_torn_or_foreign_dump_is_refused_and_starts_nothing() {
         bed.file("home/dump.json", text);
         ask(&bed, &["resurrect"]).fails(78, why);
     }
+    if nix::unistd::geteuid().is_root() {
+        bed.file("home/dump.json", &whole);
+        chown(bed.path("home/dump.json"), Some(65534), None).unwrap();
+        ask(&bed, &["resurrect"]).fails(78, "it belongs to user 65534");
+    }
     ask(&bed, &["list"]).fails(69, "there is no supervisor");
 }
 
@@ -213,4 +243,53 @@ fn an_app_that_is_added_to_a_foreground_survives_reading_its_file_again() {
     run.signal(crate::support::SIGHUP);
     run.wait_for_err_lines("no application has changed", 2);
     assert_eq!(statuses(&bed), ["main online"]);
+}
+
+#[test]
+fn an_app_of_the_file_keeps_its_new_environment_and_leaves_with_the_file() {
+    let bed = bed();
+    let main = "[[apps]]\nname = \"main\"\nscript = \"./app.sh\"\n";
+    let gone = "[[apps]]\nname = \"gone\"\nscript = \"./app.sh\"\n";
+    bed.file("ecosystem.toml", format!("{main}{gone}"));
+    let run = launch(&bed, &["ecosystem.toml"]).env("GIVEN", "first").pid1().start();
+    run.wait_for_line("1|gone | given first");
+    let mut update = launch(&bed, &["restart", "all", "--update-env"]).env("GIVEN", "second").start();
+    update.expect_code(0);
+    run.wait_for_line("1|gone | given second");
+    bed.file("ecosystem.toml", main);
+    run.signal(crate::support::SIGHUP);
+    wait_until("the other app to leave", || statuses(&bed) == ["main online"]);
+    assert!(ask(&bed, &["env", "main"]).ok().contains("GIVEN=second\n"));
+    run.signal(crate::support::SIGHUP);
+    run.wait_for_err("no application has changed");
+}
+
+#[test]
+fn a_command_in_a_reload_does_not_take_back_what_the_file_says() {
+    let bed = bed();
+    // The second of the new ones waits until it may.
+    let node = "const may = () => process.env.VERSION === 'one' || process.env.NODE_APP_INSTANCE === '0'\n\
+                || require('fs').existsSync('go');\n\
+                const serve = () => may() ? require('http').createServer(() => {}).listen('./web.sock', () => {\n\
+                console.log(`serves ${process.env.VERSION}`);\n}) : setTimeout(serve, 10);\nserve();\n";
+    bed.file("web.js", node);
+    let file = |version: &str| {
+        let env = format!("{{ VERSION = \"{version}\" }}");
+        let keys = "exec_mode = \"cluster\"\ninstances = 2";
+        let apps = format!("[[apps]]\nname = \"web\"\nscript = \"web.js\"\n{keys}\nenv = {env}\n");
+        bed.file("ecosystem.toml", &apps);
+    };
+    file("one");
+    let run = launch(&bed, &["ecosystem.toml"]).pid1().start();
+    run.wait_for_lines("serves one", 2);
+    file("two");
+    run.signal(crate::support::SIGHUP);
+    run.wait_for_line("serves two");
+    let _added = start(&bed, &["./app.sh", "--name", "added"]);
+    bed.file("go", "");
+    run.wait_for_err("web is reloaded");
+    ask(&bed, &["restart", "added"]).ok();
+    run.wait_for_err("a command asks: restart added");
+    assert_eq!(run.err().lines_with("reloading web").len(), 1, "{}", run.story());
+    assert!(ask(&bed, &["env", "web"]).ok().contains("VERSION=two\n"));
 }

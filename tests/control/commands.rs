@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    APPS, Said, ask, launch, statuses, supervisor,
+    APPS, Rough, Said, ask, launch, socket, statuses, supervisor,
     support::{Bed, End, SIGINT, procfs, tool, wait_for, wait_until, workers},
     wait_for_statuses,
 };
@@ -234,6 +234,22 @@ fn jlist_is_read_by_what_was_written_for_pm2() {
     );
     let pretty: Value = ask(&bed, &["prettylist"]).json();
     assert_eq!(pretty[2]["name"], "worker");
+}
+
+#[test]
+fn a_process_that_is_gone_uses_nothing() {
+    let bed = Bed::new();
+    bed.file("ecosystem.toml", APPS);
+    let _run = supervisor(&bed, false, 3);
+    // In one go, so that the figures are not looked at again.
+    let mut client = Rough::greeted(&socket(&bed));
+    let mut memory = || {
+        let instances = &client.asks(r#""list""#)["overview"]["instances"];
+        instances.as_array().unwrap().iter().map(|one| one["memory"].is_u64()).collect::<Vec<_>>()
+    };
+    assert_eq!(memory(), [true, true, true]);
+    ask(&bed, &["stop", "api"]).ok();
+    assert_eq!(memory(), [false, false, true]);
 }
 
 #[test]
