@@ -84,7 +84,7 @@ fn the_new_code_is_served_and_each_place_keeps_its_names() {
         let new = begins.iter().find(|line| line.contains("new begins")).unwrap();
         assert!(new.contains(&format!("as {} of", pid.trim())), "{pid} {new}");
     }
-    assert_eq!(procrun.out().lines_with("old bye").len(), 2, "{}", procrun.story());
+    assert_eq!(procrun.wait_for_lines("old bye", 2).len(), 2, "{}", procrun.story());
     assert_eq!(procrun.children().len(), 2);
     procrun.expect_stop();
     assert!(!bed.exists("app-0.pid") && !bed.exists("app-1.pid"));
@@ -100,6 +100,8 @@ fn a_version_that_crashes_is_taken_back() {
     procrun.wait_for_err("the reload of api is given up: the new api (0) ended: exit 7");
     assert_eq!(get(port).unwrap(), "old");
     assert_eq!(bed.read("app-0.pid"), pid);
+    // The other stream may be read a moment later.
+    procrun.wait_for_line("crash begins");
     assert_eq!(procrun.out().lines_with("crash begins").len(), 1, "{}", procrun.story());
     // The same file tries again, a mended one succeeds.
     procrun.signal(SIGHUP);
@@ -152,6 +154,7 @@ fn a_worker_that_never_listens_is_replaced_after_min_uptime() {
     procrun.wait_for_lines("old works", 2);
     change(&bed, &procrun, "new", keys);
     procrun.wait_for_err("api is reloaded: 2 processes were replaced");
+    procrun.wait_for_line("old bye");
     let lines: Vec<String> = procrun.out().lines_with("");
     let last_new = lines.iter().rposition(|line| line.contains("new works")).unwrap();
     let first_bye = lines.iter().position(|line| line.contains("old bye")).unwrap();
