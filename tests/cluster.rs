@@ -111,6 +111,49 @@ fn a_taken_port_is_an_error_of_the_application() {
 }
 
 #[test]
+fn both_families_are_served_and_one_alone_where_that_is_asked_for() {
+    let script = r"
+const http = require('http');
+const answer = (request, response) => response.end(`${process.pid}`);
+const listen = (name, ...where) => {
+  const server = http.createServer(answer).listen(...where, () => console.log(name, server.address().port, 'as', process.pid));
+};
+listen('both', 0);
+listen('six', { port: 0, host: '::1', ipv6Only: true });
+";
+    for balance in ["round-robin", "shared"] {
+        let keys = format!("instances = 2\nbalance = \"{balance}\"");
+        let bed = set_up(&app(&keys), &[("app.js", script)]);
+        let mut procrun = start(&bed);
+        let port = |name: &str| {
+            let lines = procrun.wait_for_lines(&format!("{name} "), 2);
+            u16::try_from(number_after(&lines[0], name)).unwrap()
+        };
+        let reach = |address: &str, port: u16| {
+            TcpStream::connect((address, port)).and_then(|mut stream| ask(&mut stream, "/"))
+        };
+        let (both, six) = (port("both"), port("six"));
+        assert!(reach("127.0.0.1", both).is_ok() && reach("::1", both).is_ok());
+        assert!(reach("::1", six).is_ok());
+        assert_eq!(reach("127.0.0.1", six).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        procrun.expect_stop();
+    }
+}
+
+#[test]
+fn a_place_without_the_right_to_it_is_an_error_of_the_application() {
+    let script = r"
+const server = require('http').createServer().listen('closed/app.sock');
+server.on('error', (error) => console.log('error', error.code));
+";
+    let bed = set_up(&app("instances = 1\nautorestart = false\nuser = \"nobody\""), &[("app.js", script)]);
+    std::fs::create_dir(bed.path("closed")).unwrap();
+    std::fs::set_permissions(bed.path("closed"), PermissionsExt::from_mode(0o700)).unwrap();
+    std::fs::set_permissions(bed.path(""), PermissionsExt::from_mode(0o755)).unwrap();
+    start(&bed).wait_for_lines("error EACCES", 1);
+}
+
+#[test]
 fn a_second_procrun_does_not_get_the_port() {
     let bed = set_up(&app("instances = 1"), &[("app.js", SERVER)]);
     let first = start(&bed);
