@@ -84,12 +84,12 @@ mod tests {
             let variable = |name: &str| {
                 variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
             };
-            Places::find(socket.map(OsStr::new), uid, Path::new("/work"), variable)
+            Places::find(socket.map(OsStr::new), uid, Path::new("/srv"), variable)
         };
         let directories = |paths: &[&str]| Places::Directories(paths.iter().map(PathBuf::from).collect());
         let all = [("PROCRUN_HOME", "home"), ("XDG_RUNTIME_DIR", "/run/user/7")];
-        assert_eq!(find(Some("a.sock"), 7, &all), Places::Socket("/work/a.sock".into()));
-        assert_eq!(find(None, 7, &all), directories(&["/work/home"]));
+        assert_eq!(find(Some("a.sock"), 7, &all), Places::Socket("/srv/a.sock".into()));
+        assert_eq!(find(None, 7, &all), directories(&["/srv/home"]));
         assert_eq!(find(None, 7, &all[1..]), directories(&["/run/user/7/procrun", "/dev/shm/procrun-7"]));
         assert_eq!(find(None, 0, &all[1..]), directories(&["/run/procrun", "/dev/shm/procrun-0"]));
         for unset in [&[][..], &[("PROCRUN_HOME", ""), ("XDG_RUNTIME_DIR", "relative")]] {
