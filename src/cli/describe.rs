@@ -7,9 +7,13 @@ use super::{
     failure::Failure,
     list::{colour, details, look, say_json, size, uptime},
     say,
-    table::{Look, printable},
+    table::Look,
 };
-use crate::{control::snapshot::Detail, spec::ExitCode};
+use crate::{
+    control::snapshot::Detail,
+    shown::{printable, width},
+    spec::ExitCode,
+};
 
 pub(super) fn describe(typed: &Typed) -> Result<ExitCode, Failure> {
     let details = details(&mut typed.supervisor()?, typed.words.clone())?;
@@ -82,6 +86,35 @@ fn time(millis: u64) -> String {
     })
 }
 
+/// What stands before a value.
+const BEFORE_VALUE: usize = 22;
+/// Narrower terminals fold by themselves.
+const NARROWEST: usize = 40;
+
+/// A value on as many lines as a terminal of that width needs, one below the other. Only spaces become ends of lines, so
+/// that a path can be taken over whole.
+fn folded(value: &str, terminal: Option<usize>) -> String {
+    let room = match terminal {
+        Some(columns) if columns >= NARROWEST => columns - BEFORE_VALUE,
+        _ => return value.to_owned(),
+    };
+    let (mut text, mut column) = (String::new(), 0);
+    for (number, word) in value.split(' ').enumerate() {
+        let wide = width(word);
+        if number > 0 && column > 0 && column + 1 + wide > room {
+            text.push('\n');
+            text.extend(std::iter::repeat_n(' ', BEFORE_VALUE));
+            column = 0;
+        } else if number > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += wide;
+    }
+    text
+}
+
 struct Page {
     text: String,
     look: Look,
@@ -89,13 +122,14 @@ struct Page {
 
 impl Page {
     fn heading(&mut self, text: &str) {
-        let text = printable(text);
+        let text = printable(text).into_owned();
         let text = if self.look.colours { format!("\x1b[1;36m{text}\x1b[0m") } else { text };
         writeln!(self.text, "{text}").expect("a String takes everything");
     }
 
     fn line(&mut self, name: &str, value: impl std::fmt::Display) {
-        let value = printable(&value.to_string());
+        let value = value.to_string();
+        let value = folded(&printable(&value), self.look.width);
         writeln!(self.text, "  {name:19} {value}").expect("a String takes everything");
     }
 
@@ -118,5 +152,24 @@ impl Page {
         if !values.is_empty() {
             self.line(name, values.join(" "));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::folded;
+
+    #[test]
+    fn values_are_folded_at_spaces_where_the_terminal_ends() {
+        let value = "--port 3000 --name アプリ /a/path/that/is/longer/than/there/is/room --end";
+        let indent = " ".repeat(22);
+        let expected = format!(
+            "--port 3000 --name\n{indent}アプリ\n{indent}/a/path/that/is/longer/than/there/is/room\n{indent}--end"
+        );
+        assert_eq!(folded(value, Some(40)), expected);
+        for width in [None, Some(39), Some(200)] {
+            assert_eq!(folded(value, width), value);
+        }
+        assert_eq!(folded("", Some(80)), "");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use crate::spec::ExitCode;
+use crate::{shown::printable_lines, spec::ExitCode};
 
 /// Something was not done.
 pub(super) const NOT_DONE: ExitCode = 1;
@@ -49,10 +49,10 @@ impl Failure {
 
     /// Says it on stderr.
     pub(super) fn say(&self) {
-        let mut text = format!("error: {}\n", self.message);
+        let mut text = format!("error: {}\n", printable_lines(&self.message));
         if let Some(hint) = &self.hint {
             text.push_str("  hint: ");
-            text.push_str(&hint.replace('\n', "\n        "));
+            text.push_str(&printable_lines(hint).replace('\n', "\n        "));
             text.push('\n');
         }
         // There is nobody left to tell if this fails.

@@ -4,6 +4,8 @@
 
 use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
+use crate::shown::printable;
+
 /// Lists and tables inside one another beyond this are refused: no real file needs it, and what
 /// walks the tree may then recurse.
 pub(super) const MAX_DEPTH: usize = 64;
@@ -134,11 +136,8 @@ impl Value {
 /// At most so much of a text that one line of an error can hold it, control characters escaped.
 pub(super) fn shorten(text: &str) -> String {
     const LONGEST: usize = 60;
-    let mut short: String = text
-        .chars()
-        .take(LONGEST)
-        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
-        .collect();
+    let short: String = text.chars().take(LONGEST).collect();
+    let mut short = printable(&short).into_owned();
     if text.chars().nth(LONGEST).is_some() {
         short.push('…');
     }

@@ -11,7 +11,7 @@ use super::{
     own::OwnLine,
     stamp::{StampId, Stamps},
 };
-use crate::{machine::frame::Piece, spec::LogStyle};
+use crate::{machine::frame::Piece, shown, spec::LogStyle};
 
 /// Puts lines into a form.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl View {
     /// Makes room for the label of an instance.
     pub fn widen(&mut self, id: Option<u32>, name: &str) {
         let label = id.map_or_else(|| OWN_NAME.to_owned(), |id| format::label(id, name));
-        self.width = self.width.max(label.chars().count());
+        self.width = self.width.max(shown::width(&label));
     }
 
     /// Appends a line in this form.
@@ -68,7 +68,7 @@ impl View {
         match style {
             LogStyle::Prefix => {
                 let label = who.label();
-                self.width = self.width.max(label.chars().count());
+                self.width = self.width.max(shown::width(&label));
                 let colour = self.colours.then(|| format::colour(id));
                 to.put(&format::prefix(&label, self.width, colour));
                 if let Some(id) = *stamp {
@@ -151,6 +151,9 @@ mod tests {
         view.widen(Some(10), "worker");
         assert_eq!(shown(&mut view, line(Some(0), "api", b"text")), "0|api     | 0: text\n");
         assert_eq!(shown(&mut view, line(None, "", b"warn: odd")), "procrun   | 0: warn: odd\n");
+        assert_eq!(shown(&mut view, line(Some(1), "日本", b"text")), "1|日本    | 0: text\n");
+        view.widen(Some(2), "a\u{202e}b");
+        assert_eq!(shown(&mut view, line(Some(2), "a\u{202e}b", b"text")), "2|a\\u{202e}b | 0: text\n");
         let mut view = View::new(LogStyle::Raw, None, true, Some("ERR"));
         assert_eq!(
             shown(&mut view, line(Some(0), "api", b"ERR and ERR")),

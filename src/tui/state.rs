@@ -9,11 +9,11 @@ use crossterm::event::{
 };
 
 use super::{
-    clean::clean,
     logs::{Logs, contains},
     model::{LogLine, Process, Snapshot},
     screen::Places,
 };
+use crate::shown::{log_line, printable};
 
 /// So many CPU figures of a process are kept for its sparkline.
 const FIGURES: usize = 60;
@@ -170,11 +170,11 @@ impl State {
                 None
             }
             Event::Outcome(good, text) => {
-                self.notice = Some((good, clean(&text)));
+                self.notice = Some((good, printable(&text).into_owned()));
                 None
             }
             Event::Lost(why) => {
-                self.lost = Some(clean(&why));
+                self.lost = Some(printable(&why).into_owned());
                 None
             }
         };
@@ -193,11 +193,7 @@ impl State {
         self.shown.iter().map(|at| &self.snapshot.processes[*at]).find(|process| process.id == id)
     }
 
-    fn take(&mut self, mut snapshot: Snapshot) -> Option<Ask> {
-        for process in &mut snapshot.processes {
-            process.name = clean(&process.name);
-            process.status = clean(&process.status);
-        }
+    fn take(&mut self, snapshot: Snapshot) -> Option<Ask> {
         let before = self.position();
         self.snapshot = snapshot;
         let mut past = std::mem::take(&mut self.past);
@@ -343,7 +339,7 @@ impl State {
     /// Asks whether it is meant.
     fn ask(&mut self, what: &str, ask: impl FnOnce(&Process) -> Ask) {
         if let Some(process) = self.process() {
-            let question = format!("{what} {}|{}? y/n", process.id, process.name);
+            let question = format!("{what} {}|{}? y/n", process.id, printable(&process.name));
             self.mode = Mode::Confirm(ask(process), question);
         }
     }
@@ -353,7 +349,7 @@ impl State {
         if !self.logs.search.is_empty() && !self.logs.find(upwards, rows) {
             let way = if upwards { "up" } else { "down" };
             self.notice =
-                Some((false, format!("nothing more {way} there with `{}`", clean(&self.logs.search))));
+                Some((false, format!("nothing more {way} there with `{}`", log_line(&self.logs.search))));
         }
     }
 

@@ -11,6 +11,7 @@ use super::{
     state::{Focus, State},
     view::{Paint, bar, faint, put, size},
 };
+use crate::shown::printable;
 
 /// The columns: what stands above them, and how wide they are. The name takes what is left, and what
 /// stands further right goes first when there is no room.
@@ -124,8 +125,8 @@ fn process_row(
     let uptime = process.uptime.map_or("-".to_owned(), duration);
     let cells: [(String, Style); 10] = [
         (format!("{:>4}", process.id), plain),
-        (process.name.clone(), plain.add_modifier(Modifier::BOLD)),
-        (process.status.clone(), status),
+        (printable(&process.name).into_owned(), plain.add_modifier(Modifier::BOLD)),
+        (printable(&process.status).into_owned(), status),
         (format!("{cpu:>6}"), plain),
         (bar(cpu_share, widths[4].saturating_sub(1)), paint.share(cpu_share)),
         (format!("{memory:>6}"), plain),

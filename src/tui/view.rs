@@ -8,12 +8,12 @@ use ratatui::{
 };
 
 use super::{
-    clean::clean,
     model::Snapshot,
     pane,
     state::{Field, Mode, State},
     table,
 };
+use crate::shown::log_line;
 
 /// What the keys do.
 const KEYS: [(&str, &str); 15] = [
@@ -209,7 +209,7 @@ fn foot(state: &State, place: Rect, buffer: &mut Buffer, paint: Paint) {
                 Field::Filter => ("only lines with", &state.logs.filter),
                 Field::Processes => ("only processes with", &state.wanted),
             };
-            put(&mut row, buffer, &format!("{what}: {}█", clean(text)), Style::new());
+            put(&mut row, buffer, &format!("{what}: {}█", log_line(text)), Style::new());
             put(&mut row, buffer, "  Enter: keep, Esc: forget", faint());
         }
         Mode::Confirm(_, question) => {
