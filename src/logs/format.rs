@@ -226,7 +226,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{Identity, Kind, key_value, prefix, record, text};
-    use crate::{machine::frame::Piece, shown};
+    use crate::machine::frame::Piece;
 
     fn whole(bytes: &[u8]) -> Piece<'_> {
         Piece { bytes, first: true, last: true }

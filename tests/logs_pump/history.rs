@@ -256,7 +256,9 @@ fn last_words_of_who_is_removed_are_there_for_those_who_follow() {
 fn flush_empties_files_and_recent_lines_of_those_that_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
-    let file = |name: &str| Some(FileSpec { path: path(name), max_size: 1 << 20, keep: 1, compress: false });
+    let file = |name: &str| {
+        Some(FileSpec { path: path(name), max_size: 1 << 20, keep: 1, compress: false, private: false })
+    };
     let setup = with_readers(LogHistory::default());
     let logs = &setup.logs;
     let mut a = add(logs, 0, "a", Sinks { out: file("a"), error: file("a-err"), ..Sinks::default() });
