@@ -39,6 +39,8 @@ pub enum Event {
     Outcome(bool, String),
     /// The supervisor is gone; why.
     Lost(String),
+    /// It has not answered for so many seconds.
+    Silent(u64),
 }
 
 /// What is to be done with a process.
@@ -116,6 +118,8 @@ pub struct State {
     /// The last thing to say, and whether it is good news.
     pub(super) notice: Option<(bool, String)>,
     pub(super) lost: Option<String>,
+    /// For so many seconds there was no answer.
+    pub(super) silent: u64,
     pub(super) colours: bool,
     size: (u16, u16),
 }
@@ -135,6 +139,7 @@ impl State {
             mode: Mode::Normal,
             notice: None,
             lost: None,
+            silent: 0,
             colours,
             size: (width, height),
         }
@@ -152,6 +157,7 @@ impl State {
             }
             Event::Snapshot(snapshot) => {
                 let was_lost = self.lost.take().is_some();
+                self.silent = 0;
                 let asked = self.take(snapshot);
                 // Whoever sent the lines is gone: they begin anew.
                 let again = self.selected.filter(|_| was_lost && asked.is_none());
@@ -173,7 +179,12 @@ impl State {
                 self.notice = Some((good, printable(&text).into_owned()));
                 None
             }
+            Event::Silent(seconds) => {
+                self.silent = seconds;
+                None
+            }
             Event::Lost(why) => {
+                self.silent = 0;
                 self.lost = Some(printable(&why).into_owned());
                 None
             }
@@ -339,7 +350,7 @@ impl State {
     /// Asks whether it is meant.
     fn ask(&mut self, what: &str, ask: impl FnOnce(&Process) -> Ask) {
         if let Some(process) = self.process() {
-            let question = format!("{what} {}|{}? y/n", process.id, printable(&process.name));
+            let question = format!("{what} {}|{}", process.id, printable(&process.name));
             self.mode = Mode::Confirm(ask(process), question);
         }
     }

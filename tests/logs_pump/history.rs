@@ -204,6 +204,8 @@ fn who_is_too_slow_is_told_how_many_lines_it_missed() {
     count(&mut worker, 10, total);
     other.out.write_all(b"hello\n").unwrap();
     settle(logs);
+    let kept = recent(logs, named("w"), usize::MAX).len();
+    assert!((1000..5000).contains(&kept), "{kept} lines: for who has missed some anyway not more are kept");
     assert_eq!(of(&block_on(fast.next())), ["other:hello"], "who asks for others misses nothing");
     let (mut seen, mut missed, mut last) = (0, 0, 0);
     block_on(async {
