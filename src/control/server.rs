@@ -142,6 +142,23 @@ impl Server {
             return Ok(());
         }
         self.poller.wait(&mut self.happened).await?;
+        self.take_in();
+        Ok(())
+    }
+
+    /// The requests that are there by now and can be answered at once, for somebody who is in the middle of
+    /// something long. All others wait for their turn.
+    ///
+    /// # Errors
+    /// What epoll_wait(2) says.
+    pub fn short_requests(&mut self) -> io::Result<Vec<(ClientId, Request)>> {
+        if self.poller.look(&mut self.happened)? {
+            self.take_in();
+        }
+        Ok(self.requests.extract_if(.., |(_, request)| request.effort() == Effort::None).collect())
+    }
+
+    fn take_in(&mut self) {
         let mut happened = std::mem::take(&mut self.happened);
         for one in happened.drain(..) {
             if one.token == LISTENER {
@@ -151,7 +168,6 @@ impl Server {
             }
         }
         self.happened = happened;
-        Ok(())
     }
 
     /// What was asked and not yet handed out. One request a client at a time.

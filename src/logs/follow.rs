@@ -198,13 +198,13 @@ mod tests {
 
     #[test]
     fn all_followers_together_have_a_bound() {
-        for followers in [1, 2, 20, 64, 1000] {
-            for size in [1, 1000, 128 * 1024, 400 * 1024] {
-                let batches = Duration::from_secs(followers).as_secs_f64()
-                    / pause(followers as usize, size).as_secs_f64();
+        for followers in [1_u32, 2, 20, 64, 1000] {
+            for size in [1_u32, 1000, 128 * 1024, 400 * 1024] {
+                let pause = pause(followers.try_into().unwrap(), size.try_into().unwrap());
+                let batches = f64::from(followers) / pause.as_secs_f64();
                 assert!(batches <= f64::from(RATE) * 1.001, "{followers} followers, {size} bytes: {batches}");
                 assert!(
-                    batches * size as f64 <= 1.1 * f64::from(BYTES),
+                    batches * f64::from(size) <= 1.1 * f64::from(BYTES),
                     "{followers} followers, {size} bytes"
                 );
             }

@@ -37,6 +37,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// has something (a worker that floods its channel, a follower of many lines), it would not: nobody
 /// else would be heard, not even a signal. A look costs a system call.
 const LOOK_AROUND: u32 = 8;
+/// After so many starts in one turn those are answered who only want to look.
+const SPAWNS: usize = 8;
 
 pub(super) struct Supervisor<'a> {
     pub(super) source: &'a Source,
@@ -311,8 +313,12 @@ impl Supervisor<'_> {
         if !kill.is_empty() {
             self.workers.kill_trees(&kill);
         }
-        if !spawn.is_empty() {
-            answers.append(&mut self.workers.spawn(&self.machine, &spawn, &mut self.node, &mut self.held));
+        let ready = self.workers.prepare_all(&self.machine, &spawn, &mut self.node);
+        for (number, ready) in ready.into_iter().enumerate() {
+            answers.push(self.workers.spawn(ready, &mut self.node, &mut self.held));
+            if number % SPAWNS == SPAWNS - 1 {
+                self.serve_meanwhile();
+            }
         }
         answers
     }

@@ -68,6 +68,9 @@ struct Place {
     pid_file: Option<PathBuf>,
 }
 
+/// A run that only has to be started, or why it cannot be.
+pub(super) struct Ready(Run, Result<Prepared, SpawnFailure>);
+
 struct Process {
     run: Run,
     pid: Pid,
@@ -115,24 +118,20 @@ impl Workers {
         })
     }
 
-    /// Starts these runs and says what became of each. All pipes are made before the first
-    /// process, so that the log knows all names before the first line.
-    pub(super) fn spawn(
-        &mut self,
-        machine: &Machine,
-        runs: &[Run],
-        node: &mut Hub,
-        held: &mut Held,
-    ) -> Vec<Event> {
+    /// Gets these runs ready. All pipes are made before the first process, so that the log knows all
+    /// names before the first line.
+    pub(super) fn prepare_all(&mut self, machine: &Machine, runs: &[Run], node: &mut Hub) -> Vec<Ready> {
         let views = runs.iter().filter_map(|run| Some((*run, machine.instance(run.instance)?)));
-        let prepared: Vec<_> = views.map(|(run, view)| (run, self.prepare(&view, run, node))).collect();
-        let start = |(run, prepared): (Run, Result<Prepared, SpawnFailure>)| match prepared
-            .and_then(|prepared| self.start(run, prepared, node, held))
-        {
+        views.map(|(run, view)| Ready(run, self.prepare(&view, run, node))).collect()
+    }
+
+    /// Starts a run and says what became of it.
+    pub(super) fn spawn(&mut self, ready: Ready, node: &mut Hub, held: &mut Held) -> Event {
+        let Ready(run, prepared) = ready;
+        match prepared.and_then(|prepared| self.start(run, prepared, node, held)) {
             Ok(()) => Event::Started(run),
             Err(failure) => Event::SpawnFailed(run, failure),
-        };
-        prepared.into_iter().map(start).collect()
+        }
     }
 
     fn prepare(

@@ -34,7 +34,7 @@ fn title(state: &State, row: Rect, buffer: &mut Buffer, paint: Paint) {
     let logs = &state.logs;
     match state.process() {
         Some(process) => {
-            put(&mut left, buffer, &format!(" log of {}|{}", process.id, printable(&process.name)), style)
+            put(&mut left, buffer, &format!(" log of {}|{}", process.id, printable(&process.name)), style);
         }
         None => put(&mut left, buffer, " log", style),
     }

@@ -185,6 +185,31 @@ fn fifty_clients_hammer_and_each_is_served() {
 }
 
 #[test]
+fn who_only_looks_is_answered_while_many_are_started() {
+    let bed = Bed::with("[[apps]]\nname = \"many\"\nscript = \"exec sleep 1000\"\ninstances = 100\n");
+    let mut run = supervisor(&bed, false, 100);
+    let mut looks = Rough::greeted(&socket(&bed));
+    let mut acts = Rough::greeted(&socket(&bed));
+    // Nobody can be seen to be launching but in the middle of a turn: they wait for nothing.
+    wait_until("a list of those that are being started", || {
+        acts.say(r#"{"act":{"action":"restart","targets":["all"]}}"#);
+        acts.stream.set_nonblocking(true).unwrap();
+        let mut seen = false;
+        let mut end = [0; 8 * 1024];
+        let mut said = Vec::new();
+        while !String::from_utf8_lossy(&said).contains("\"done\"") {
+            seen |= looks.asks("\"list\"").to_string().contains("\"launching\"");
+            if let Ok(count) = acts.stream.read(&mut end) {
+                said.extend_from_slice(&end[..count]);
+            }
+        }
+        acts.stream.set_nonblocking(false).unwrap();
+        seen
+    });
+    run.expect_stop();
+}
+
+#[test]
 fn requests_in_a_row_are_answered_in_a_row() {
     let bed = Bed::with(APPS);
     let _run = supervisor(&bed, false, 3);
