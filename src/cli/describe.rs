@@ -5,15 +5,12 @@ use std::fmt::Write as _;
 use super::{
     commands::Typed,
     failure::Failure,
+    fold::folded,
     list::{colour, details, look, say_json, size, uptime},
     say,
     table::Look,
 };
-use crate::{
-    control::snapshot::Detail,
-    shown::{printable, width},
-    spec::ExitCode,
-};
+use crate::{control::snapshot::Detail, shown::printable, spec::ExitCode};
 
 pub(super) fn describe(typed: &Typed) -> Result<ExitCode, Failure> {
     let details = details(&mut typed.supervisor()?, typed.words.clone())?;
@@ -88,32 +85,6 @@ fn time(millis: u64) -> String {
 
 /// What stands before a value.
 const BEFORE_VALUE: usize = 22;
-/// Narrower terminals fold by themselves.
-const NARROWEST: usize = 40;
-
-/// A value on as many lines as a terminal of that width needs, one below the other. Only spaces become ends of lines, so
-/// that a path can be taken over whole.
-fn folded(value: &str, terminal: Option<usize>) -> String {
-    let room = match terminal {
-        Some(columns) if columns >= NARROWEST => columns - BEFORE_VALUE,
-        _ => return value.to_owned(),
-    };
-    let (mut text, mut column) = (String::new(), 0);
-    for (number, word) in value.split(' ').enumerate() {
-        let wide = width(word);
-        if number > 0 && column > 0 && column + 1 + wide > room {
-            text.push('\n');
-            text.extend(std::iter::repeat_n(' ', BEFORE_VALUE));
-            column = 0;
-        } else if number > 0 {
-            text.push(' ');
-            column += 1;
-        }
-        text.push_str(word);
-        column += wide;
-    }
-    text
-}
 
 struct Page {
     text: String,
@@ -129,7 +100,7 @@ impl Page {
 
     fn line(&mut self, name: &str, value: impl std::fmt::Display) {
         let value = value.to_string();
-        let value = folded(&printable(&value), self.look.width);
+        let value = folded(&printable(&value), self.look.width, BEFORE_VALUE);
         writeln!(self.text, "  {name:19} {value}").expect("a String takes everything");
     }
 
@@ -152,24 +123,5 @@ impl Page {
         if !values.is_empty() {
             self.line(name, values.join(" "));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::folded;
-
-    #[test]
-    fn values_are_folded_at_spaces_where_the_terminal_ends() {
-        let value = "--port 3000 --name アプリ /a/path/that/is/longer/than/there/is/room --end";
-        let indent = " ".repeat(22);
-        let expected = format!(
-            "--port 3000 --name\n{indent}アプリ\n{indent}/a/path/that/is/longer/than/there/is/room\n{indent}--end"
-        );
-        assert_eq!(folded(value, Some(40)), expected);
-        for width in [None, Some(39), Some(200)] {
-            assert_eq!(folded(value, width), value);
-        }
-        assert_eq!(folded("", Some(80)), "");
     }
 }

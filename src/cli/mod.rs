@@ -17,6 +17,7 @@ mod dump;
 mod ecosystem;
 mod failure;
 mod flags;
+mod fold;
 mod help;
 mod list;
 mod logs;

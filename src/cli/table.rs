@@ -13,6 +13,8 @@ pub(super) struct Column {
     pub(super) leaves: u8,
     /// How narrow it can be made by cutting; 0: not at all.
     pub(super) least: usize,
+    /// Others leave before it is made narrower than that.
+    pub(super) wanted: usize,
 }
 
 /// Where a cell's text stands.
@@ -88,7 +90,9 @@ fn fit(columns: &[Column], widths: &mut [Option<usize>], limit: usize) {
         least => wide.min(least.max(width(columns[at].heading))),
     };
     let smallest = |widths: &[Option<usize>]| {
-        let at_least = widths.iter().enumerate().map(|(at, width)| width.map(|width| least(at, width)));
+        let at_least = widths.iter().enumerate();
+        let at_least = at_least
+            .map(|(at, width)| width.map(|width| least(at, width).max(columns[at].wanted.min(width))));
         total(&at_least.collect::<Vec<_>>())
     };
     while smallest(widths) > limit {
@@ -141,9 +145,9 @@ mod tests {
     use super::*;
 
     const COLUMNS: [Column; 3] = [
-        Column { heading: "id", align: Align::Right, leaves: 0, least: 0 },
-        Column { heading: "name", align: Align::Left, leaves: 0, least: 4 },
-        Column { heading: "more", align: Align::Left, leaves: 1, least: 0 },
+        Column { heading: "id", align: Align::Right, leaves: 0, least: 0, wanted: 0 },
+        Column { heading: "name", align: Align::Left, leaves: 0, least: 4, wanted: 6 },
+        Column { heading: "more", align: Align::Left, leaves: 1, least: 0, wanted: 0 },
     ];
 
     fn shown(width: Option<usize>) -> String {
@@ -173,8 +177,10 @@ mod tests {
         let all_at_most = |text: &str, width| text.lines().all(|line| line.chars().count() <= width);
         let cut = shown(Some(22));
         assert!(cut.contains("│ appli… │ x    │"), "{cut}");
-        let lost = shown(Some(18));
-        assert!(all_at_most(&lost, 18) && !lost.contains("more"), "{lost}");
+        for width in [21, 18, 13] {
+            let lost = shown(Some(width));
+            assert!(all_at_most(&lost, width) && !lost.contains("more"), "{lost}");
+        }
         assert!(shown(Some(3)).contains("name"), "what has to be there stays");
     }
 
@@ -196,9 +202,11 @@ mod tests {
 └────┴────────────┴──────┘
 ";
         assert_eq!(at(None), expected);
-        for columns in [20, 23] {
+        for columns in [13, 15, 20, 27] {
             let narrow = at(Some(columns));
-            assert!(narrow.lines().all(|line| width(line) == columns), "{narrow}");
+            assert!(narrow.lines().all(|line| width(line) <= columns), "{narrow}");
+            let wide = width(narrow.lines().next().unwrap());
+            assert!(narrow.lines().all(|line| width(line) == wide), "{narrow}");
         }
     }
 

@@ -197,7 +197,7 @@ fn processes(state: &State, paint: Paint) -> [Pieces; 3] {
 }
 
 /// The figures of the machine, behind something else.
-fn machine(state: &State, paint: Paint) -> [Pieces; 5] {
+fn machine(state: &State, paint: Paint) -> [Pieces; 6] {
     let machine = &state.snapshot.machine;
     let [one, five, fifteen] = machine.load;
     let cpus = machine.cpus;
@@ -210,6 +210,7 @@ fn machine(state: &State, paint: Paint) -> [Pieces; 5] {
         with(format!("   machine: {cpus} CPUs, load {one:.2}, memory ")),
         with(format!("   {cpus} CPUs, load {one:.2}, memory ")),
         with(format!("   load {one:.2}, memory ")),
+        with(format!("   load {one:.2}, ")),
         vec![],
     ]
 }
