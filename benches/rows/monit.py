@@ -4,6 +4,7 @@ import time
 
 from harness import places, processes
 from harness.command import on_terminal
+from harness.container import Failure
 from harness.results import Line
 from peers.base import Job
 
@@ -33,6 +34,8 @@ def run(bench):
                 time.sleep(SETTLE_SECONDS)
                 before = processes.cpu_ns(view), processes.cpu_ns(container.pid)
                 time.sleep(SECONDS)
+                if processes.executable(view) is None:
+                    raise Failure("the view has ended")
                 view, supervisor = processes.cpu_ns(view) - before[0], processes.cpu_ns(container.pid) - before[1]
         return [100 * spent / SECONDS / 1e9 for spent in (view + supervisor, supervisor)]
 
