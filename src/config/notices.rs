@@ -28,11 +28,6 @@ impl Notices {
         }
     }
 
-    /// A key whose feature is still to come.
-    pub(super) fn later(&mut self, key: &str, place: &str) {
-        self.once(key, || format!("{place}: `{key}` is known but has no effect yet"));
-    }
-
     /// A key that only PM2 itself has a use for.
     pub(super) fn of_pm2(&mut self, key: &str, place: &str) {
         self.once(key, || format!("{place}: `{key}` is a service of PM2 itself and has no effect here"));

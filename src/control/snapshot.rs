@@ -211,7 +211,8 @@ pub struct Detail {
 pub struct EndingInfo {
     /// When.
     pub at: u64,
-    /// The word for it: `exit`, `signal` or `spawn-failed`.
+    /// The word for it: `exit`, `signal` or `spawn-failed`, `oom` where the kernel had no memory, or
+    /// procrun's own reason to end it: `memory`.
     pub reason: String,
     /// The code that a shell reports.
     pub code: u8,

@@ -8,6 +8,7 @@ use super::{
     desk::Desk,
     event::{Effect, Event, InstanceId, Readiness, Run, StopRequest, Timer},
     instance::{Instance, Status, Step, Stop, Then, Verdict},
+    memory::Guard,
     notice::{Generation, Notice, StopCause, Subject},
     reload::Reloads,
 };
@@ -28,6 +29,7 @@ pub struct Machine {
     pub(super) reloads: Reloads,
     pub(super) desk: Desk,
     pub(super) changes: Changes,
+    pub(super) guard: Guard,
     pub(super) phase: Phase,
     /// Somebody has asked for something to end, and nothing has ended by itself since: procrun does
     /// not end because of it.
@@ -103,6 +105,7 @@ impl Machine {
             reloads: Reloads::default(),
             desk: Desk::default(),
             changes: Changes::default(),
+            guard: Guard::default(),
             phase: Phase::Waiting,
             held: false,
             failures: 0,
@@ -229,6 +232,8 @@ impl Machine {
                 self.with_instance(instance, now, out, |instance, step| instance.timer_fired(step, epoch));
             }
             Event::Due { app } => self.due(now, &app, out),
+            Event::MemoryExceeded { run, used, limit } => self.memory_exceeded(now, run, used, limit, out),
+            Event::MemoryShort { shortage, sizes } => self.memory_short(now, shortage, &sizes, out),
             Event::Stop(request) => self.stop_requested(now, request, out),
             Event::Forward(signal) => {
                 out.extend(

@@ -7,8 +7,8 @@ use tracing::{debug, error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
-    Role, clients::Clients, evaluation::Running, figures::Figures, held::Held, is_stop, launch, report,
-    say_early, schedules::Schedules, timers::Timers, workers::Workers,
+    Role, clients::Clients, evaluation::Running, figures::Figures, held::Held, is_stop, launch,
+    memory::Memory, report, say_early, schedules::Schedules, timers::Timers, workers::Workers,
 };
 use crate::{
     config::{Loaded, Problems, Read, Source},
@@ -48,6 +48,7 @@ pub(super) struct Supervisor<'a> {
     node: Hub,
     watcher: Watcher,
     pub(super) held: Held,
+    memory: Memory,
     timers: Timers,
     schedules: Schedules,
     signals: Signals,
@@ -116,16 +117,18 @@ pub(super) async fn supervise(
     let machine = Machine::new(plan, cpus);
     let workers =
         Workers::new(source.environment().clone(), open_files, logs.clone(), machine.instances().count())?;
+    let began = now();
     let mut supervisor = Supervisor {
         source,
         clients,
         figures: Figures::default(),
-        began: now(),
+        began,
         machine,
         workers,
         node: Hub::default(),
         watcher: Watcher::default(),
         held,
+        memory: Memory::new(began),
         timers: Timers::default(),
         schedules: Schedules::new(),
         signals,
@@ -174,11 +177,13 @@ impl Supervisor<'_> {
                 self.feed(vec![Event::Boot]);
                 watch(&mut self.watcher, self.machine.plan());
                 self.schedules.follow(self.machine.plan())?;
+                self.memory.follow(self.machine.plan());
                 self.signals.receive_realtime()?;
                 process::trim_memory();
                 continue;
             }
-            let next = boot.or_else(|| self.timers.next().map(|at| self.began + at.elapsed()));
+            let timer = boot.or_else(|| self.timers.next().map(|at| self.began + at.elapsed()));
+            let next = timer.into_iter().chain(self.memory.next()).min();
             let mut is_time = false;
             tokio::select! {
                 result = self.signals.wait(&mut received) => result?,
@@ -211,6 +216,8 @@ impl Supervisor<'_> {
             let now = self.now();
             let due = std::iter::from_fn(|| self.timers.pop_due(now)).map(Event::TimerFired).collect();
             self.feed(due);
+            let excesses = self.memory.look(&self.machine, &self.workers);
+            self.feed(excesses);
             if is_time {
                 let due = self.schedules.due()?;
                 self.feed(due.into_iter().map(|app| Event::Due { app }).collect());
@@ -267,6 +274,9 @@ impl Supervisor<'_> {
     /// of all events of a round goes out together.
     pub(super) fn feed(&mut self, mut events: Vec<Event>) {
         while !events.is_empty() {
+            if events.iter().any(|event| matches!(event, Event::Started(_))) {
+                self.memory.begin();
+            }
             let now = self.now();
             let mut effects = std::mem::take(&mut self.effects);
             for event in events {
@@ -333,7 +343,8 @@ impl Supervisor<'_> {
             })
             .collect();
         if !dead.is_empty() {
-            let events = self.workers.reaped(&dead);
+            let mut events = self.workers.reaped(&dead);
+            self.memory.explain(&mut events, &self.workers);
             for event in &events {
                 if let Event::Exited { run, .. } = event {
                     self.node.ended(*run);
@@ -436,6 +447,7 @@ impl Supervisor<'_> {
         let cpus = cpus_for(&plan);
         // The machine's own plan is the old one as long as an application is being reloaded.
         watch(&mut self.watcher, &plan);
+        self.memory.follow(&plan);
         self.feed(vec![Event::Apply { plan, cpus }]);
     }
 

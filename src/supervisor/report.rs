@@ -8,7 +8,10 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    machine::{Ending, Event, Machine, Next, Notice, Readable, Setback, Sign, StopCause, Subject, Why},
+    machine::{
+        self, Ending, Event, Machine, Next, Notice, Readable, Reason, Setback, Sign, Size, StopCause,
+        Subject, Why,
+    },
     node::News,
     spec::Signal,
     watch,
@@ -17,7 +20,9 @@ use crate::{
 /// Says a notice in procrun's own log.
 pub(super) fn say(notice: &Notice) {
     match notice {
-        Notice::Ended { who, ending, uptime, next } => ended(who, ending, Readable(*uptime), *next),
+        Notice::Ended { who, ending, reason, uptime, next } => {
+            ended(who, ending, *reason, Readable(*uptime), *next);
+        }
         Notice::Stopping { who, signal, cause } => stopping(who, *signal, *cause),
         Notice::Draining { who, within, cause } => {
             let (who, app, id, within) = (who, &*who.spec.name, who.pm_id, Readable(*within));
@@ -30,6 +35,7 @@ pub(super) fn say(notice: &Notice) {
                 | StopCause::Asked
                 | StopCause::Restarted
                 | StopCause::Due
+                | StopCause::Memory(_)
                 | StopCause::Reloaded
                 | StopCause::Drained
                 | StopCause::NotDrained => "is no longer wanted",
@@ -64,7 +70,7 @@ pub(super) fn say(notice: &Notice) {
             let app = &*failure.app;
             match &failure.why {
                 Why::Setback(_, setback) => error!(app, "{failure}\n  hint: {}", what_to_do(setback)),
-                Why::Asked | Why::Removed | Why::Shutdown => warn!(app, "{failure}"),
+                Why::MemoryShort | Why::Asked | Why::Removed | Why::Shutdown => warn!(app, "{failure}"),
             }
         }
         Notice::Queued { app, what } => info!(app, "{app} is being reloaded, {what} comes after that"),
@@ -99,6 +105,11 @@ pub(super) fn say(notice: &Notice) {
                 schedule.map_or_else(String::new, |schedule| format!(" ({})", schedule.pattern.as_str()));
             info!(app, reason = "cron", "it is time for {app}{pattern}");
         }
+        Notice::MemoryExceeded { .. }
+        | Notice::MemoryOften { .. }
+        | Notice::MemoryGrows { .. }
+        | Notice::Retiring { .. }
+        | Notice::MemoryElsewhere { .. } => memory(notice),
         Notice::ShuttingDown { alive: 1 } => info!("stopping 1 process"),
         Notice::ShuttingDown { alive } => info!("stopping {alive} processes"),
         Notice::KillingAll => warn!("asked to stop again, killing everything"),
@@ -203,6 +214,68 @@ fn changes_often(app: &str, path: &str, times: u32, wait: Readable) {
     );
 }
 
+/// Says what is done about memory.
+fn memory(notice: &Notice) {
+    let reason = "memory";
+    let (app, id) = notice.instance().map_or((None, None), |who| (Some(&*who.spec.name), Some(who.pm_id)));
+    match notice {
+        Notice::MemoryExceeded { who, used, limit, rolling } => {
+            let what = if *rolling { "replacing it while it serves" } else { "restarting it" };
+            let (used, limit) = (Size(*used), Size(*limit));
+            warn!(app, id, reason, "{who} has {used} of memory, its max_memory_restart is {limit}: {what}");
+        }
+        Notice::MemoryOften { who, used, limit, times, wait } => {
+            let (used, limit, wait) = (Size(*used), Size(*limit), Readable(*wait));
+            warn!(
+                app,
+                id,
+                reason,
+                "{who} has {used} of memory, its max_memory_restart is {limit}: {times} times in a row so soon, \
+                 it serves on for {wait} unless it grows by a quarter\n  hint: it leaks fast, or needs a higher limit"
+            );
+        }
+        Notice::MemoryGrows { who, used, limit, times, wait } => {
+            let (used, limit, wait) = (Size(*used), Size(*limit), Readable(*wait));
+            warn!(
+                app,
+                id,
+                reason,
+                "{who} has {used} of memory, far beyond its max_memory_restart of {limit}, {times} times in a row: \
+                 restarting it, {wait} after its end\n  hint: it leaks fast, or needs a higher limit"
+            );
+        }
+        Notice::Retiring { who, size, used, limit, times, wait } => {
+            let (size, used, limit) = (Size(*size), Size(*used), Size(*limit));
+            let then = match (times, wait.is_zero()) {
+                (1, _) => "it starts again when it is gone".to_owned(),
+                (times, true) => format!("it starts again when it is gone, {times} times in a row by now"),
+                (times, false) => {
+                    format!(
+                        "it starts again {} after its end, {times} times in a row by now",
+                        Readable(*wait)
+                    )
+                }
+            };
+            warn!(
+                app,
+                id,
+                reason,
+                "the container has {used} of its {limit} of memory (oom_guard): ending {who}, the largest with {size}, \
+                 before the kernel kills; {then}\n  hint: a max_memory_restart for who leaks, fewer instances, or more memory"
+            );
+        }
+        Notice::MemoryElsewhere { used, limit, workers } => {
+            let (used, limit, workers) = (Size(*used), Size(*limit), Size(*workers));
+            error!(
+                reason,
+                "the container has {used} of its {limit} of memory, but all workers together have {workers}: to end one \
+                 would not help\n  hint: files in /dev/shm and in a tmpfs are memory, and so is what else runs in it"
+            );
+        }
+        _ => {}
+    }
+}
+
 fn stopping(who: &Subject, signal: Signal, cause: StopCause) {
     let (app, id) = (&*who.spec.name, who.pm_id);
     match cause {
@@ -211,6 +284,8 @@ fn stopping(who: &Subject, signal: Signal, cause: StopCause) {
         StopCause::Due => {
             info!(app, id, reason = "cron", "{who} is restarted by its schedule, sending {signal}");
         }
+        // Said with its figures before.
+        StopCause::Memory(_) => debug!(app, id, "{who} has too much memory, sending {signal}"),
         StopCause::Changed => info!(app, id, "{who} has changed, sending {signal}"),
         StopCause::Asked => info!(app, id, "{who} is asked to stop, sending {signal}"),
         StopCause::Restarted | StopCause::Reloaded => {
@@ -225,12 +300,15 @@ fn stopping(who: &Subject, signal: Signal, cause: StopCause) {
     }
 }
 
-fn ended(who: &Subject, ending: &Ending, uptime: Readable, next: Next) {
+fn ended(who: &Subject, ending: &Ending, why: Option<Reason>, uptime: Readable, next: Next) {
     let (who, app, id) = (who, &*who.spec.name, who.pm_id);
-    let (reason, code) = (ending.reason(), ending.code());
+    let (reason, code) = (machine::reason(ending, why), ending.code());
+    let why = why.map_or_else(String::new, |why| format!(" ({why})"));
     let what = match ending {
         Ending::SpawnFailed(_) => format!("{who} ended: {ending}"),
-        Ending::Exited(_) | Ending::Signaled { .. } => format!("{who} ended: {ending} after {uptime}"),
+        Ending::Exited(_) | Ending::Signaled { .. } | Ending::OutOfMemory { .. } => {
+            format!("{who} ended: {ending} after {uptime}{why}")
+        }
     };
     match next {
         Next::Restart(Duration::ZERO) => info!(app, id, reason, code, "{what}, restarting now"),

@@ -173,9 +173,11 @@ fn exec_path(exec: &Exec) -> String {
 fn ending(past: &Past, clock: &Clock) -> EndingInfo {
     EndingInfo {
         at: clock.wall(past.at),
-        reason: past.ending.reason().to_owned(),
+        reason: past.reason().to_owned(),
         code: past.ending.code(),
-        text: past.ending.to_string(),
+        text: past
+            .reason
+            .map_or_else(|| past.ending.to_string(), |reason| format!("{} ({reason})", past.ending)),
         uptime: millis(past.uptime),
     }
 }

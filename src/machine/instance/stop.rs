@@ -18,6 +18,19 @@ const KILL_PATIENCE: Duration = Duration::from_secs(1);
 impl Instance {
     /// Asks it to end. What it was to do afterwards is replaced by what `stop` says.
     pub(in crate::machine) fn stop(&mut self, step: &mut Step<'_>, stop: Stop) -> Verdict {
+        match stop.cause {
+            StopCause::Memory(reason) => self.reason = Some(reason),
+            // Its successor has come because of it.
+            StopCause::Replaced | StopCause::Drained | StopCause::NotDrained => {}
+            StopCause::Shutdown
+            | StopCause::Removed
+            | StopCause::Changed
+            | StopCause::Asked
+            | StopCause::Restarted
+            | StopCause::Due
+            | StopCause::Reloaded
+            | StopCause::GivenUp => self.reason = None,
+        }
         match &mut self.state {
             State::Online { run, since } => {
                 let (number, since) = (*run, *since);
