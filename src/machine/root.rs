@@ -370,7 +370,19 @@ impl Machine {
             && let Some(instance) = self.instances.remove(&id)
         {
             out.push(Effect::Forget(id));
+            self.bequeath(&instance);
             self.is_gone(now, &instance.spec.name, id, out);
+        }
+    }
+
+    /// Why a predecessor had to go is a part of the record that its successor already has.
+    fn bequeath(&mut self, gone: &Instance) {
+        if gone.generation == Generation::Leaving
+            && let Some(heir) = self.settled(&gone.spec.name, gone.number)
+            && let Some(heir) = self.instances.get_mut(&heir)
+        {
+            let with_reason = gone.record.endings.iter().filter(|past| past.reason.is_some());
+            with_reason.for_each(|past| heir.record.ended(past.clone()));
         }
     }
 

@@ -17,6 +17,8 @@ use crate::{
     watch,
 };
 
+const LIMIT_HINT: &str = "it leaks fast, or needs a higher limit";
+
 /// Says a notice in procrun's own log.
 pub(super) fn say(notice: &Notice) {
     match notice {
@@ -105,11 +107,30 @@ pub(super) fn say(notice: &Notice) {
                 schedule.map_or_else(String::new, |schedule| format!(" ({})", schedule.pattern.as_str()));
             info!(app, reason = "cron", "it is time for {app}{pattern}");
         }
-        Notice::MemoryExceeded { .. }
-        | Notice::MemoryOften { .. }
-        | Notice::MemoryGrows { .. }
-        | Notice::Retiring { .. }
-        | Notice::MemoryElsewhere { .. } => memory(notice),
+        Notice::MemoryExceeded { who, used, limit, rolling } => {
+            let what = if *rolling { "replacing it while it serves" } else { "restarting it" };
+            too_much(who, [*used, *limit], format_args!("{what}"));
+        }
+        Notice::MemoryOften { who, used, limit, times, wait } => too_much(
+            who,
+            [*used, *limit],
+            format_args!(
+                "{times} times in a row so soon, it serves on for {} unless it grows much\n  hint: {LIMIT_HINT}",
+                Readable(*wait)
+            ),
+        ),
+        Notice::MemoryGrows { who, used, limit, times, wait } => too_much(
+            who,
+            [*used, *limit],
+            format_args!(
+                "{times} times in a row so soon, and it grows: ending it, it starts again {} after that\n  hint: {LIMIT_HINT}",
+                Readable(*wait)
+            ),
+        ),
+        Notice::Retiring { who, size, used, limit, times, wait } => {
+            retiring(who, *size, [*used, *limit], *times, *wait);
+        }
+        Notice::MemoryElsewhere { used, limit, workers } => memory_elsewhere(*used, *limit, *workers),
         Notice::ShuttingDown { alive: 1 } => info!("stopping 1 process"),
         Notice::ShuttingDown { alive } => info!("stopping {alive} processes"),
         Notice::KillingAll => warn!("asked to stop again, killing everything"),
@@ -214,66 +235,38 @@ fn changes_often(app: &str, path: &str, times: u32, wait: Readable) {
     );
 }
 
-/// Says what is done about memory.
-fn memory(notice: &Notice) {
-    let reason = "memory";
-    let (app, id) = notice.instance().map_or((None, None), |who| (Some(&*who.spec.name), Some(who.pm_id)));
-    match notice {
-        Notice::MemoryExceeded { who, used, limit, rolling } => {
-            let what = if *rolling { "replacing it while it serves" } else { "restarting it" };
-            let (used, limit) = (Size(*used), Size(*limit));
-            warn!(app, id, reason, "{who} has {used} of memory, its max_memory_restart is {limit}: {what}");
-        }
-        Notice::MemoryOften { who, used, limit, times, wait } => {
-            let (used, limit, wait) = (Size(*used), Size(*limit), Readable(*wait));
-            warn!(
-                app,
-                id,
-                reason,
-                "{who} has {used} of memory, its max_memory_restart is {limit}: {times} times in a row so soon, \
-                 it serves on for {wait} unless it grows by a quarter\n  hint: it leaks fast, or needs a higher limit"
-            );
-        }
-        Notice::MemoryGrows { who, used, limit, times, wait } => {
-            let (used, limit, wait) = (Size(*used), Size(*limit), Readable(*wait));
-            warn!(
-                app,
-                id,
-                reason,
-                "{who} has {used} of memory, far beyond its max_memory_restart of {limit}, {times} times in a row: \
-                 restarting it, {wait} after its end\n  hint: it leaks fast, or needs a higher limit"
-            );
-        }
-        Notice::Retiring { who, size, used, limit, times, wait } => {
-            let (size, used, limit) = (Size(*size), Size(*used), Size(*limit));
-            let then = match (times, wait.is_zero()) {
-                (1, _) => "it starts again when it is gone".to_owned(),
-                (times, true) => format!("it starts again when it is gone, {times} times in a row by now"),
-                (times, false) => {
-                    format!(
-                        "it starts again {} after its end, {times} times in a row by now",
-                        Readable(*wait)
-                    )
-                }
-            };
-            warn!(
-                app,
-                id,
-                reason,
-                "the container has {used} of its {limit} of memory (oom_guard): ending {who}, the largest with {size}, \
-                 before the kernel kills; {then}\n  hint: a max_memory_restart for who leaks, fewer instances, or more memory"
-            );
-        }
-        Notice::MemoryElsewhere { used, limit, workers } => {
-            let (used, limit, workers) = (Size(*used), Size(*limit), Size(*workers));
-            error!(
-                reason,
-                "the container has {used} of its {limit} of memory, but all workers together have {workers}: to end one \
-                 would not help\n  hint: files in /dev/shm and in a tmpfs are memory, and so is what else runs in it"
-            );
-        }
-        _ => {}
-    }
+/// Says what is done about a worker with too much memory: `what`, and what there is to be done about it.
+fn too_much(who: &Subject, [used, limit]: [u64; 2], what: std::fmt::Arguments<'_>) {
+    let (app, id, used, limit) = (&*who.spec.name, who.pm_id, Size(used), Size(limit));
+    warn!(
+        app,
+        id,
+        reason = "memory",
+        "{who} has {used} of memory, its max_memory_restart is {limit}: {what}"
+    );
+}
+
+fn retiring(who: &Subject, size: u64, [used, limit]: [u64; 2], times: u32, wait: Duration) {
+    let (app, id, size, used, limit) = (&*who.spec.name, who.pm_id, Size(size), Size(used), Size(limit));
+    let wait =
+        if wait.is_zero() { "when it is gone".to_owned() } else { format!("{} after that", Readable(wait)) };
+    let times = if times == 1 { String::new() } else { format!(" ({times} times in a row by now)") };
+    warn!(
+        app,
+        id,
+        reason = "memory",
+        "the container has {used} of its {limit} of memory (oom_guard): {who}, the largest with {size}, ends before the \
+         kernel kills, and starts again {wait}{times}\n  hint: set max_memory_restart for who leaks, or give it more memory"
+    );
+}
+
+fn memory_elsewhere(used: u64, limit: u64, workers: u64) {
+    let (used, limit, workers) = (Size(used), Size(limit), Size(workers));
+    error!(
+        reason = "memory",
+        "the container has {used} of its {limit} of memory, but all workers together have {workers}: it would not help to \
+         end one\n  hint: files in /dev/shm and in a tmpfs are memory, too"
+    );
 }
 
 fn stopping(who: &Subject, signal: Signal, cause: StopCause) {

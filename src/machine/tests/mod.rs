@@ -4,6 +4,7 @@ mod changes;
 mod drain;
 mod due;
 mod lifecycle;
+mod memory;
 mod operations;
 mod random;
 mod reload;
@@ -47,6 +48,7 @@ fn app(name: &str) -> AppSpec {
         reload: ReloadPolicy::default(),
         stop: StopPolicy::default(),
         logs: LogSpec::default(),
+        max_memory: None,
         schedule: None,
         pid_file: None,
         watch: None,
