@@ -196,6 +196,8 @@ pub struct Detail {
     pub min_uptime: u64,
     /// So many unstable runs in a row: errored.
     pub max_restarts: u32,
+    /// As it is written; more memory than that, and it is started anew.
+    pub max_memory_restart: Option<String>,
     /// The signal of a command that ends it.
     pub stop_signal: String,
     /// Milliseconds from that signal to SIGKILL.
@@ -268,6 +270,7 @@ fn pm2_process(detail: &Detail) -> Value {
             "autorestart": detail.autorestart,
             "min_uptime": detail.min_uptime,
             "max_restarts": detail.max_restarts,
+            "max_memory_restart": detail.max_memory_restart,
             "kill_timeout": detail.kill_timeout,
             "instance_var": detail.instance_var,
             "username": detail.user,

@@ -80,6 +80,29 @@ impl fmt::Display for Reason {
     }
 }
 
+/// What is done about a worker that has more memory than it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// A successor takes its place while it serves.
+    Replace,
+    /// It ends, and starts when it is gone.
+    Restart,
+    /// It was so often in a row that it is left alone for a while.
+    LeaveAlone {
+        /// How often.
+        times: u32,
+        /// For how long.
+        wait: Duration,
+    },
+    /// It was left alone and went on growing: it ends, and does not start at once.
+    RestartLater {
+        /// How often in a row.
+        times: u32,
+        /// How long after its end it starts.
+        wait: Duration,
+    },
+}
+
 /// The container's memory when it is short. All in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shortage {
@@ -101,24 +124,15 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// How far the next time is from the last one or from the start, whichever was later, and how much of
-    /// that is over.
-    fn gap(&mut self, now: Time, started: Time) -> (Duration, Duration) {
-        let over = now.since(self.at.max(started));
+    /// How far the next time is from the last one, or from a start, at least. It has come so far by now.
+    fn gap(&mut self, over: Duration) -> Duration {
         if over >= STABLE {
             self.in_a_row = 0;
         }
-        let gap = match self.in_a_row {
-            0..AT_ONCE => Duration::ZERO,
-            more => {
-                let mut gap = FIRST_GAP;
-                for _ in AT_ONCE..more {
-                    gap = (gap * 3 / 2).min(LONGEST_GAP);
-                }
-                gap
-            }
-        };
-        (gap, over)
+        let beyond = self.in_a_row.checked_sub(AT_ONCE);
+        beyond.map_or(Duration::ZERO, |beyond| {
+            (0..beyond).fold(FIRST_GAP, |gap, _| (gap * 3 / 2).min(LONGEST_GAP))
+        })
     }
 
     fn count(&mut self, now: Time) -> u32 {
@@ -177,30 +191,32 @@ impl Machine {
         let reason = Reason::OverLimit { used, limit };
         let who = instance.subject();
         let pace = &mut instance.record.pace;
-        let (gap, over) = pace.gap(now, started);
-        if over >= gap {
+        let over = now.since(pace.at.max(started));
+        let wait = pace.gap(over).saturating_sub(over);
+        let say = |answer| out.push(Effect::Say(Notice::TooMuch { who, used, limit, answer }));
+        if wait.is_zero() {
             pace.count(now);
             let staying = self.staying(&app);
             let overlaps = self.planned(&app).is_some_and(|spec| spec.can_overlap());
-            let rolling = overlaps && self.can_roll(&staying);
-            out.push(Effect::Say(Notice::MemoryExceeded { who: who.clone(), used, limit, rolling }));
-            if rolling {
+            if overlaps && self.can_roll(&staying) {
+                say(Answer::Replace);
                 let number = BTreeSet::from([self.instances[&id].number]);
                 self.reload_numbers(now, &app, &number, Vec::new(), out);
                 if let Some(instance) = self.instances.get_mut(&id) {
                     instance.reason = Some(reason);
                 }
             } else {
+                say(Answer::Restart);
                 self.run_anew(now, id, reason, Duration::ZERO, out);
             }
         } else if used.saturating_sub(limit) >= limit / FAR_BEYOND {
-            let (times, wait) = (pace.count(now), gap - over);
-            out.push(Effect::Say(Notice::MemoryGrows { who, used, limit, times, wait }));
+            let times = pace.count(now);
+            say(Answer::RestartLater { times, wait });
             self.run_anew(now, id, reason, wait, out);
         } else if pace.told != run.number {
             pace.told = run.number;
-            let (times, wait) = (pace.in_a_row, gap - over);
-            out.push(Effect::Say(Notice::MemoryOften { who, used, limit, times, wait }));
+            let times = pace.in_a_row;
+            say(Answer::LeaveAlone { times, wait });
         }
     }
 
@@ -240,9 +256,10 @@ impl Machine {
         if instance.is_online() {
             let Some(started) = instance.started_at() else { return };
             let who = instance.subject();
-            let (gap, _) = self.guard.pace.gap(now, Time::ZERO);
-            let wait = gap.saturating_sub(now.since(started));
-            let times = self.guard.pace.count(now);
+            // It waits before its start, not before its end: the kernel would not.
+            let pace = &mut self.guard.pace;
+            let wait = pace.gap(now.since(pace.at)).saturating_sub(now.since(started));
+            let times = pace.count(now);
             self.guard.retiring = Some(run);
             self.guard.helpless = None;
             out.push(Effect::Say(Notice::Retiring { who, size, used, limit, times, wait }));

@@ -31,7 +31,7 @@ mod tests;
 
 pub use event::{Effect, Ending, Event, InstanceId, Readiness, Run, Sign, SpawnFailure, StopRequest, Timer};
 pub use instance::Status;
-pub use memory::{Reason, Shortage};
+pub use memory::{Answer, Reason, Shortage};
 pub use notice::{Generation, Next, Notice, Readable, ReloadFailure, Setback, Size, StopCause, Subject, Why};
 pub use operation::{Count, Operation, Reply, Ticket};
 pub use record::{Past, reason};

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Ending, InstanceId, Reason, Sign};
+use super::{Answer, Ending, InstanceId, Reason, Sign};
 use crate::spec::{AppSpec, ExitCode, Signal};
 
 /// Whom a notice is about. It names the instance even when that is already forgotten.
@@ -155,42 +155,16 @@ pub enum Notice {
         /// How long it waits.
         wait: Duration,
     },
-    /// An instance has more memory than it may have: it is replaced, or restarted.
-    MemoryExceeded {
+    /// An instance has more memory than it may have.
+    TooMuch {
         /// Which.
         who: Subject,
         /// Bytes that it has.
         used: u64,
         /// Bytes that it may have.
         limit: u64,
-        /// Old and new process serve side by side.
-        rolling: bool,
-    },
-    /// The same, but so often that it is left alone for a while.
-    MemoryOften {
-        /// Which.
-        who: Subject,
-        /// Bytes that it has.
-        used: u64,
-        /// Bytes that it may have.
-        limit: u64,
-        /// How often in a row.
-        times: u32,
-        /// For how long.
-        wait: Duration,
-    },
-    /// It was left alone and went on growing: it ends now, and waits before it starts.
-    MemoryGrows {
-        /// Which.
-        who: Subject,
-        /// Bytes that it has.
-        used: u64,
-        /// Bytes that it may have.
-        limit: u64,
-        /// How often in a row.
-        times: u32,
-        /// How long its next start waits.
-        wait: Duration,
+        /// What is done about it.
+        answer: Answer,
     },
     /// The container's memory is short: the largest worker ends and starts again.
     Retiring {
@@ -453,9 +427,7 @@ impl Notice {
             | Self::Leftovers { who, .. }
             | Self::Killing { who, .. }
             | Self::Unkillable { who }
-            | Self::MemoryExceeded { who, .. }
-            | Self::MemoryOften { who, .. }
-            | Self::MemoryGrows { who, .. }
+            | Self::TooMuch { who, .. }
             | Self::Retiring { who, .. }
             | Self::Escalated { who, .. } => Some(who),
             Self::Reloading { .. }
@@ -493,9 +465,7 @@ impl Notice {
             | Self::Leftovers { .. }
             | Self::Killing { .. }
             | Self::Unkillable { .. }
-            | Self::MemoryExceeded { .. }
-            | Self::MemoryOften { .. }
-            | Self::MemoryGrows { .. }
+            | Self::TooMuch { .. }
             | Self::Retiring { .. }
             | Self::Escalated { .. } => self.instance().map(|who| &*who.spec.name),
         }

@@ -38,7 +38,7 @@ struct Tree {
 /// Some trees. `K` names one of them, one run of a worker.
 #[derive(Debug)]
 pub struct Trees<K> {
-    trees: HashMap<K, Tree>,
+    all: HashMap<K, Tree>,
     strangers: HashSet<Pid>,
     /// What the kernel said of its newest process at the last search.
     newest: Option<Box<str>>,
@@ -57,7 +57,7 @@ impl<K: Copy + Eq + Hash> Trees<K> {
     /// None yet.
     pub fn new() -> Self {
         Self {
-            trees: HashMap::new(),
+            all: HashMap::new(),
             strangers: HashSet::new(),
             newest: None,
             searches: 0,
@@ -69,13 +69,13 @@ impl<K: Copy + Eq + Hash> Trees<K> {
     /// Looks at these trees from now on and at no other; `root` is asked for those that are new. Says
     /// whether there are any.
     pub fn keep(&mut self, keys: &[K], mut root: impl FnMut(K) -> Option<Root>) -> bool {
-        self.trees.retain(|key, _| keys.contains(key));
+        self.all.retain(|key, _| keys.contains(key));
         let mut is_new = false;
         for key in keys {
-            if !self.trees.contains_key(key)
+            if !self.all.contains_key(key)
                 && let Some(root) = root(*key)
             {
-                self.trees.insert(*key, Tree { root, members: Vec::new() });
+                self.all.insert(*key, Tree { root, members: Vec::new() });
                 is_new = true;
             }
         }
@@ -98,7 +98,7 @@ impl<K: Copy + Eq + Hash> Trees<K> {
             self.strangers.clear();
         }
         let mut owners: HashMap<Pid, K> = HashMap::new();
-        for (key, tree) in &self.trees {
+        for (key, tree) in &self.all {
             owners.extend(tree.members.iter().map(|member| (member.pid, *key)));
         }
         let mut new = Vec::new();
@@ -116,9 +116,9 @@ impl<K: Copy + Eq + Hash> Trees<K> {
         }
         self.strangers = there;
         let found = self.assign(&new, &mut owners);
-        let mut open: usize = self.trees.values().map(|tree| tree.members.len()).sum();
+        let mut open: usize = self.all.values().map(|tree| tree.members.len()).sum();
         for (pid, key) in &found {
-            let Some(tree) = self.trees.get_mut(key) else { continue };
+            let Some(tree) = self.all.get_mut(key) else { continue };
             let file = (open < MAX_OPEN).then(|| File::open(format!("/proc/{pid}/statm")).ok()).flatten();
             open += 1;
             tree.members.push(Member { pid: *pid, file });
@@ -130,9 +130,9 @@ impl<K: Copy + Eq + Hash> Trees<K> {
     /// strangers.
     fn assign(&mut self, new: &[(Pid, stat::Stat)], owners: &mut HashMap<Pid, K>) -> Vec<(Pid, K)> {
         let leaders: HashMap<Pid, K> =
-            self.trees.iter().filter_map(|(key, tree)| Some((tree.root.leader?, *key))).collect();
+            self.all.iter().filter_map(|(key, tree)| Some((tree.root.leader?, *key))).collect();
         let markers: HashMap<&[u8], K> = self
-            .trees
+            .all
             .iter()
             .filter_map(|(key, tree)| Some((tree.root.marker.as_deref()?.as_bytes(), *key)))
             .collect();
@@ -171,7 +171,7 @@ impl<K: Copy + Eq + Hash> Trees<K> {
     /// The resident memory of a tree in bytes, the sum over its processes: what they share counts in
     /// each. And how many they are.
     pub fn rss(&mut self, key: K) -> (u64, usize) {
-        let Some(tree) = self.trees.get_mut(&key) else { return (0, 0) };
+        let Some(tree) = self.all.get_mut(&key) else { return (0, 0) };
         let mut pages = 0;
         tree.members.retain(|member| match resident(member) {
             Some(resident) => {
@@ -186,7 +186,7 @@ impl<K: Copy + Eq + Hash> Trees<K> {
     /// The memory of a tree in bytes, where what processes share counts in parts. `None`: the kernel does
     /// not say it of each.
     pub fn pss(&self, key: K) -> Option<u64> {
-        let members = &self.trees.get(&key)?.members;
+        let members = &self.all.get(&key)?.members;
         // Who has ended has none.
         members.iter().filter(|member| resident(member).is_some_and(|it| it > 0)).map(|it| pss(it.pid)).sum()
     }

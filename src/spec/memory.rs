@@ -50,6 +50,20 @@ impl MemoryLimit {
     pub const LEAST: u64 = 1 << 20;
 }
 
+/// As people write it: `300M`, `80%`.
+impl fmt::Display for MemoryLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(u64, &str); 3] = [(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
+        match self {
+            Self::Bytes(bytes) => match UNITS.iter().find(|(unit, _)| bytes.is_multiple_of(*unit)) {
+                Some((unit, name)) => write!(f, "{}{name}", bytes / unit),
+                None => write!(f, "{bytes}"),
+            },
+            Self::Share(share) => share.fmt(f),
+        }
+    }
+}
+
 /// Whether to end a worker before the kernel does, and from which part of the container's limit on
 /// (`oom_guard`). Without such a limit there is nothing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +82,7 @@ impl Default for OomGuard {
 
 #[cfg(test)]
 mod tests {
-    use super::Share;
+    use super::{MemoryLimit, Share};
 
     #[test]
     fn a_share_of_any_whole_is_no_more_than_it() {
@@ -78,7 +92,10 @@ mod tests {
         assert_eq!(share(37.5).of(800), 300);
         assert_eq!(share(0.001).of(1_000_000), 100, "the least there is");
         assert_eq!(share(37.5).to_string(), "37.5%");
-        assert_eq!(share(80.0).to_string(), "80%");
+        assert_eq!(MemoryLimit::Share(share(80.0)).to_string(), "80%");
+        let texts =
+            [300 << 20, 2 << 30, 1_500_000, 1_536_000].map(|bytes| MemoryLimit::Bytes(bytes).to_string());
+        assert_eq!(texts, ["300M", "2G", "1500000", "1500K"]);
         for wrong in [0.0, -1.0, 100.1, f64::NAN, f64::INFINITY] {
             assert_eq!(Share::percent(wrong), None);
         }

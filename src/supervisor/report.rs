@@ -9,15 +9,13 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     machine::{
-        self, Ending, Event, Machine, Next, Notice, Readable, Reason, Setback, Sign, Size, StopCause,
+        self, Answer, Ending, Event, Machine, Next, Notice, Readable, Reason, Setback, Sign, Size, StopCause,
         Subject, Why,
     },
     node::News,
     spec::Signal,
     watch,
 };
-
-const LIMIT_HINT: &str = "it leaks fast, or needs a higher limit";
 
 /// Says a notice in procrun's own log.
 pub(super) fn say(notice: &Notice) {
@@ -107,26 +105,7 @@ pub(super) fn say(notice: &Notice) {
                 schedule.map_or_else(String::new, |schedule| format!(" ({})", schedule.pattern.as_str()));
             info!(app, reason = "cron", "it is time for {app}{pattern}");
         }
-        Notice::MemoryExceeded { who, used, limit, rolling } => {
-            let what = if *rolling { "replacing it while it serves" } else { "restarting it" };
-            too_much(who, [*used, *limit], format_args!("{what}"));
-        }
-        Notice::MemoryOften { who, used, limit, times, wait } => too_much(
-            who,
-            [*used, *limit],
-            format_args!(
-                "{times} times in a row so soon, it serves on for {} unless it grows much\n  hint: {LIMIT_HINT}",
-                Readable(*wait)
-            ),
-        ),
-        Notice::MemoryGrows { who, used, limit, times, wait } => too_much(
-            who,
-            [*used, *limit],
-            format_args!(
-                "{times} times in a row so soon, and it grows: ending it, it starts again {} after that\n  hint: {LIMIT_HINT}",
-                Readable(*wait)
-            ),
-        ),
+        Notice::TooMuch { who, used, limit, answer } => too_much(who, *used, *limit, *answer),
         Notice::Retiring { who, size, used, limit, times, wait } => {
             retiring(who, *size, [*used, *limit], *times, *wait);
         }
@@ -235,8 +214,22 @@ fn changes_often(app: &str, path: &str, times: u32, wait: Readable) {
     );
 }
 
-/// Says what is done about a worker with too much memory: `what`, and what there is to be done about it.
-fn too_much(who: &Subject, [used, limit]: [u64; 2], what: std::fmt::Arguments<'_>) {
+fn too_much(who: &Subject, used: u64, limit: u64, answer: Answer) {
+    const HINT: &str = "\n  hint: it leaks fast, or needs a higher limit";
+    let what = match answer {
+        Answer::Replace => "replacing it while it serves".to_owned(),
+        Answer::Restart => "restarting it".to_owned(),
+        Answer::LeaveAlone { times, wait } => {
+            let wait = Readable(wait);
+            format!("{times} times in a row so soon, it serves on for {wait} unless it grows much{HINT}")
+        }
+        Answer::RestartLater { times, wait } => {
+            let wait = Readable(wait);
+            format!(
+                "{times} times in a row so soon, and it grows: ending it, it starts again {wait} after that{HINT}"
+            )
+        }
+    };
     let (app, id, used, limit) = (&*who.spec.name, who.pm_id, Size(used), Size(limit));
     warn!(
         app,

@@ -157,6 +157,7 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
         autorestart: spec.restart.autorestart,
         min_uptime: millis(spec.restart.min_uptime),
         max_restarts: spec.restart.max_restarts,
+        max_memory_restart: spec.max_memory.map(|limit| limit.to_string()),
         stop_signal: spec.stop_signal().to_string(),
         kill_timeout: millis(spec.stop.kill_timeout),
         stop_exit_codes: spec.restart.stop_exit_codes.iter().copied().collect(),

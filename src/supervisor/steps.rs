@@ -73,9 +73,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
             format!("{} is still there after {}, killing its whole tree", who, Readable(*waited))
         }
         Notice::Unkillable { who } => format!("not even SIGKILL ended {who}"),
-        Notice::MemoryExceeded { who, used, limit, .. }
-        | Notice::MemoryOften { who, used, limit, .. }
-        | Notice::MemoryGrows { who, used, limit, .. } => {
+        Notice::TooMuch { who, used, limit, .. } => {
             format!("{who} has {} of memory, its limit is {}", Size(*used), Size(*limit))
         }
         Notice::Retiring { who, used, limit, .. } => {

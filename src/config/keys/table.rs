@@ -204,8 +204,8 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     ),
     app("max_memory_restart", &[], Kind::Memory(|app, limit| app.max_memory = limit), |app| {
         app.max_memory.map(|limit| match limit {
-            MemoryLimit::Bytes(size) => bytes(size),
-            MemoryLimit::Share(share) => format!("{share} of the container's memory"),
+            MemoryLimit::Bytes(_) => limit.to_string(),
+            MemoryLimit::Share(_) => format!("{limit} of the container's memory"),
         })
     }),
     app("cron_restart", &["cron"], Kind::Cron(|app, pattern| app.cron = pattern), |app| {

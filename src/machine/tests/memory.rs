@@ -1,7 +1,7 @@
 //! Too much memory: a worker beyond its limit, and a container that has no more.
 
 use super::*;
-use crate::machine::{Past, Reason, Shortage};
+use crate::machine::{Answer, Past, Reason, Shortage};
 
 const MIB: u64 = 1 << 20;
 const LIMIT: u64 = 200 * MIB;
@@ -37,7 +37,7 @@ impl World {
 }
 
 fn exceeded(notice: &Notice) -> bool {
-    matches!(notice, Notice::MemoryExceeded { .. })
+    matches!(notice, Notice::TooMuch { .. })
 }
 
 fn two(spec: AppSpec) -> AppSpec {
@@ -123,7 +123,8 @@ fn who_crosses_its_limit_after_each_start_serves_meanwhile_and_is_never_errored(
         starts.windows(2).map(|two| u64::try_from(two[1].since(two[0]).as_millis()).unwrap()).collect();
     assert_eq!(gaps[..5], [250, 250, 1000, 1500, 2250]);
     assert_eq!(gaps.iter().max(), Some(&15_000));
-    let often = world.times(|notice| matches!(notice, Notice::MemoryOften { .. }));
+    let often =
+        world.times(|notice| matches!(notice, Notice::TooMuch { answer: Answer::LeaveAlone { .. }, .. }));
     assert!(often <= starts.len(), "said once a run: {often} times in {} runs", starts.len());
     // A good run, and it is as ever.
     world.pass(MS(31_000));
