@@ -40,6 +40,7 @@ pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
     std::ptr::eq(old, new)
         || AppSpec {
             instances: new.instances,
+            max_memory: new.max_memory,
             schedule: new.schedule.clone(),
             watch: new.watch.clone(),
             ..old.clone()
@@ -72,6 +73,7 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         identity,
         autostart,
         restart,
+        max_memory,
         schedule,
         reload,
         stop,
@@ -98,6 +100,7 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         (*identity != old.identity, "user"),
         (*autostart != old.autostart, "autostart"),
         (*restart != old.restart, "restart policy"),
+        (*max_memory != old.max_memory, "max_memory_restart"),
         (*schedule != old.schedule, "cron_restart"),
         (*reload != old.reload, "reload policy"),
         (*stop != old.stop, "stop policy"),
