@@ -313,13 +313,13 @@ fn a_target_that_hangs_holds_up_nobody() {
     // Takes every connection and never says a word.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
-    let mut text = String::new();
-    for number in 0..20 {
-        text += &format!(
+    let app = |number: u32| {
+        format!(
             "[[apps]]\nname = \"a{number}\"\nscript = \"exec sleep 1000\"\n\
              [apps.readiness]\nhttp = \"http://127.0.0.1:{port}/\"\ntimeout = \"1h\"\n"
-        );
-    }
+        )
+    };
+    let text: String = (0..20).map(app).collect();
     bed.file("ecosystem.toml", text);
     let mut procrun = start(&bed);
     let taken: Vec<_> = (0..20).map(|_| silent.accept().unwrap()).collect();
