@@ -378,3 +378,20 @@ fn json_and_yaml_take_the_same_keys() {
         assert!(!err.contains("no effect"), "{err}");
     }
 }
+
+#[test]
+fn who_shares_a_port_is_told_that_a_check_cannot_tell_which_one_hangs() {
+    let said = |keys: &str| {
+        let bed = Bed::with(&format!(
+            "[[apps]]\nname = \"api\"\nscript = \"app.js\"\nport = 80\n{keys}\n[apps.health]\nhttp = \"/\"\n"
+        ));
+        let (code, _, err) = ask(&bed, &["check", "ecosystem.toml"]);
+        assert_eq!(code, 0, "{err}");
+        err
+    };
+    assert!(said("instances = 2").contains("cannot tell which of them hangs"));
+    for fine in ["instances = 1", "instances = 2\nheartbeat = \"5s\"", "instances = 2\nexec_mode = \"fork\""]
+    {
+        assert_eq!(said(fine), "", "{fine}");
+    }
+}

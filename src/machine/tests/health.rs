@@ -251,6 +251,22 @@ fn it_may_say_another_rhythm_and_a_fault() {
 }
 
 #[test]
+fn nobody_fills_the_list_of_timers() {
+    let mut spec = app("a");
+    spec.health.heartbeat = Some(S(4));
+    let mut world = World::new(plan([spec]));
+    for round in 0..2000 {
+        let time = if round % 3 == 0 { 0 } else { 3_600_000 - round };
+        world.feed(Event::Spoke(world.run(0), Word::Every(MS(time))));
+        world.feed(Event::Spoke(world.run(0), Word::Alive));
+    }
+    assert!(world.timers.len() < 10, "{}", world.timers.len());
+    world.feed(Event::Spoke(world.run(0), Word::Every(S(2))));
+    world.pass(S(40));
+    assert_eq!(world.sickness().len(), 1, "and it is looked at all the same");
+}
+
+#[test]
 fn a_look_that_comes_too_late_ends_nobody() {
     let mut spec = app("a");
     spec.health.heartbeat = Some(S(4));
