@@ -26,7 +26,9 @@ fn shown(of: &Detail, look: Look) -> String {
     let brief = &of.brief;
     let mut page = Page { text: String::new(), look };
     page.heading(&format!("{} ({})", brief.name, brief.id));
-    page.coloured("status", brief.status.word(), colour(brief.status));
+    page.coloured("status", &brief.state(), colour(brief));
+    page.maybe("says", of.says.as_ref());
+    page.maybe("last check", of.complaint.as_ref());
     page.maybe("pid", brief.pid);
     page.maybe("uptime", brief.uptime.map(uptime));
     page.maybe("cpu", brief.cpu.map(|cpu| format!("{cpu:.1}%")));
@@ -54,6 +56,7 @@ fn shown(of: &Detail, look: Look) -> String {
     page.line("autorestart", of.autorestart);
     page.line("min uptime", format!("{} ms", of.min_uptime));
     page.line("max restarts", of.max_restarts);
+    page.maybe("max memory", of.max_memory_restart.as_ref());
     page.line("stop signal", &of.stop_signal);
     page.line("kill timeout", format!("{} ms", of.kill_timeout));
     let codes: Vec<String> = of.stop_exit_codes.iter().map(u8::to_string).collect();

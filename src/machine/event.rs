@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Notice, Operation, Reply, Ticket, Time};
+use super::{Notice, Operation, ProbeKind, Reply, Shortage, Size, Ticket, Time, Word};
 use crate::spec::{ExitCode, Plan, Signal};
 
 /// One instance. It outlives the processes that run in it, but not a reload: its successor there is
@@ -25,11 +25,24 @@ pub struct Run {
     pub number: u64,
 }
 
+/// What a timer is for. Each has its own epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Wait {
+    /// For the state to go on.
+    State,
+    /// For the next question.
+    Probe(ProbeKind),
+    /// For a sign that its loop turns.
+    Heartbeat,
+}
+
 /// A timer. It means something only as long as the instance's epoch is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timer {
     /// Whose timer.
     pub instance: InstanceId,
+    /// What for.
+    pub wait: Wait,
     /// When it was armed, in the instance's own count.
     pub epoch: u64,
 }
@@ -45,6 +58,13 @@ pub enum Ending {
         signal: Signal,
         /// Whether a core file was written.
         core_dumped: bool,
+    },
+    /// The kernel has killed it, or a process below it, because memory was short.
+    OutOfMemory {
+        /// What it exited with, if it was one below it.
+        exited: Option<ExitCode>,
+        /// The container's limit in bytes, if it has one.
+        limit: Option<u64>,
     },
     /// It never began.
     SpawnFailed(SpawnFailure),
@@ -68,6 +88,7 @@ impl Ending {
         match self {
             Self::Exited(code) => *code,
             Self::Signaled { signal, .. } => signal.exit_code(),
+            Self::OutOfMemory { exited, .. } => exited.unwrap_or(Signal::KILL.exit_code()),
             Self::SpawnFailed(failure) => failure.code,
         }
     }
@@ -77,6 +98,7 @@ impl Ending {
         match self {
             Self::Exited(_) => "exit",
             Self::Signaled { .. } => "signal",
+            Self::OutOfMemory { .. } => "oom",
             Self::SpawnFailed(_) => "spawn-failed",
         }
     }
@@ -88,6 +110,21 @@ impl fmt::Display for Ending {
             Self::Exited(code) => write!(f, "exit {code}"),
             Self::Signaled { signal, core_dumped: false } => write!(f, "signal {signal}"),
             Self::Signaled { signal, core_dumped: true } => write!(f, "signal {signal} (core dumped)"),
+            Self::OutOfMemory { exited, limit } => {
+                match exited {
+                    None => write!(f, "signal {}, the kernel's out-of-memory killer", Signal::KILL)?,
+                    Some(code) => {
+                        write!(
+                            f,
+                            "exit {code}, a process of it was killed by the kernel's out-of-memory killer"
+                        )?;
+                    }
+                }
+                match limit {
+                    Some(limit) => write!(f, " (memory limit {})", Size(*limit)),
+                    None => f.write_str(" (the machine's memory)"),
+                }
+            }
             Self::SpawnFailed(failure) => write!(f, "spawn-failed, {}", failure.message),
         }
     }
@@ -104,6 +141,17 @@ pub enum Event {
     SpawnFailed(Run, SpawnFailure),
     /// A run gives a sign that it can do its work.
     Ready(Run, Sign),
+    /// A run has answered [`Effect::Probe`]; an error is what went wrong, for people.
+    Probed {
+        /// Which run.
+        run: Run,
+        /// What was asked.
+        kind: ProbeKind,
+        /// The answer.
+        result: Result<(), String>,
+    },
+    /// A run says something of itself.
+    Spoke(Run, Word),
     /// A run has finished what [`Effect::Drain`] asked it to finish.
     Drained(Run),
     /// A run's main process has been reaped.
@@ -131,6 +179,22 @@ pub enum Event {
         /// Its name.
         app: String,
     },
+    /// A run has more memory than it may have (`max_memory_restart`). Comes again as long as that is so.
+    MemoryExceeded {
+        /// Which.
+        run: Run,
+        /// Bytes of its tree.
+        used: u64,
+        /// Bytes that it may have.
+        limit: u64,
+    },
+    /// The container's memory is short (`oom_guard`). Comes again as long as that is so.
+    MemoryShort {
+        /// How much there is.
+        shortage: Shortage,
+        /// Bytes of the trees of all runs, the largest first.
+        sizes: Vec<(Run, u64)>,
+    },
     /// Everything is to stop.
     Stop(StopRequest),
     /// A signal for each worker.
@@ -151,8 +215,10 @@ pub enum Event {
 pub enum Sign {
     /// It listens on a socket of its cluster.
     Listening,
-    /// It has sent the message `ready` (PM2's `wait_ready`).
+    /// It has sent the message `ready` (PM2's `wait_ready`), or `READY=1`.
     Message,
+    /// It has passed `[apps.readiness]`, or without one `[apps.health]`.
+    Probe,
 }
 
 /// Which signs the present run has given.
@@ -162,6 +228,22 @@ pub struct Readiness {
     pub listening: bool,
     /// [`Sign::Message`].
     pub message: bool,
+    /// [`Sign::Probe`].
+    pub probe: bool,
+}
+
+impl Readiness {
+    /// The first sign that is wanted here and not given there.
+    pub(super) fn lacks(self, given: Self) -> Option<Sign> {
+        let Self { listening, message, probe } = self;
+        [
+            (message && !given.message, Sign::Message),
+            (listening && !given.listening, Sign::Listening),
+            (probe && !given.probe, Sign::Probe),
+        ]
+        .into_iter()
+        .find_map(|(is_missing, sign)| is_missing.then_some(sign))
+    }
 }
 
 /// Why everything is to stop.
@@ -177,6 +259,8 @@ pub enum Effect {
     /// Start the program of this instance. Answered by [`Event::Started`] or
     /// [`Event::SpawnFailed`].
     Spawn(Run),
+    /// Ask a run how it is. Answered by [`Event::Probed`], unless the run ends before.
+    Probe(Run, ProbeKind),
     /// Send a signal to the main process.
     Signal(Run, Signal),
     /// The run is about to be asked to end: others of its cluster get its connections.

@@ -16,9 +16,12 @@ mod desk;
 mod due;
 mod event;
 pub mod frame;
+mod health;
 mod instance;
+mod memory;
 mod notice;
 mod operation;
+mod reason;
 mod record;
 mod reload;
 mod root;
@@ -28,10 +31,15 @@ mod trial;
 #[cfg(test)]
 mod tests;
 
-pub use event::{Effect, Ending, Event, InstanceId, Readiness, Run, Sign, SpawnFailure, StopRequest, Timer};
+pub use event::{
+    Effect, Ending, Event, InstanceId, Readiness, Run, Sign, SpawnFailure, StopRequest, Timer, Wait,
+};
+pub use health::{ProbeKind, Sickness, Word};
 pub use instance::Status;
-pub use notice::{Generation, Next, Notice, Readable, ReloadFailure, Setback, StopCause, Subject, Why};
+pub use memory::{Answer, Excess, Shortage};
+pub use notice::{Generation, Next, Notice, Readable, ReloadFailure, Setback, Size, StopCause, Subject, Why};
 pub use operation::{Count, Operation, Reply, Ticket};
+pub use reason::{Reason, reason};
 pub use record::Past;
 pub use root::{InstanceView, Machine};
 pub use time::Time;

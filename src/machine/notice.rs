@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Ending, InstanceId, Sign};
+use super::{Answer, Ending, Excess, InstanceId, ProbeKind, Reason, Sickness, Sign};
 use crate::spec::{AppSpec, ExitCode, Signal};
 
 /// Whom a notice is about. It names the instance even when that is already forgotten.
@@ -38,6 +38,8 @@ pub enum Notice {
         who: Subject,
         /// How.
         ending: Ending,
+        /// Why procrun has ended it, if it has, and not because somebody asked.
+        reason: Option<Reason>,
         /// How long it was up.
         uptime: Duration,
         /// What follows.
@@ -63,6 +65,42 @@ pub enum Notice {
         sign: Sign,
         /// How long after its start.
         after: Duration,
+    },
+    /// An instance has passed a check for the first time in this run, or again.
+    Well {
+        /// Which.
+        who: Subject,
+        /// What was asked.
+        kind: ProbeKind,
+        /// How long after its start.
+        after: Duration,
+    },
+    /// An instance has failed a check, and nothing follows yet.
+    Failed {
+        /// Which.
+        who: Subject,
+        /// What was asked.
+        kind: ProbeKind,
+        /// Failures in a row that count.
+        failures: u32,
+        /// So many are believed.
+        retries: u32,
+        /// What was answered.
+        said: String,
+    },
+    /// An instance has failed its check for readiness often enough.
+    NotReadyNow {
+        /// Which.
+        who: Subject,
+        /// What was answered.
+        said: String,
+    },
+    /// An instance is not well and has to end.
+    Sick {
+        /// Which.
+        who: Subject,
+        /// Why.
+        sickness: Sickness,
     },
     /// An instance is asked to finish its connections before it is asked to end.
     Draining {
@@ -153,6 +191,41 @@ pub enum Notice {
         /// How long it waits.
         wait: Duration,
     },
+    /// An instance has more memory than it may have.
+    TooMuch {
+        /// Which.
+        who: Subject,
+        /// Bytes that it has.
+        used: u64,
+        /// Bytes that it may have.
+        limit: u64,
+        /// What is done about it.
+        answer: Answer,
+    },
+    /// The container's memory is short: the largest worker ends and starts again.
+    Retiring {
+        /// Which.
+        who: Subject,
+        /// Bytes that it has.
+        size: u64,
+        /// Bytes that the container has and cannot have back.
+        used: u64,
+        /// Bytes that it may have.
+        limit: u64,
+        /// How often in a row.
+        times: u32,
+        /// How long its next start waits.
+        wait: Duration,
+    },
+    /// The container's memory is short, and not because of its workers.
+    MemoryElsewhere {
+        /// Bytes that the container has and cannot have back.
+        used: u64,
+        /// Bytes that it may have.
+        limit: u64,
+        /// Bytes that its workers have.
+        workers: u64,
+    },
     /// The file says of an application what it is being reloaded to already.
     UnderWay {
         /// Its name.
@@ -189,12 +262,16 @@ pub enum StopCause {
     Restarted,
     /// It is time for it by its schedule.
     Due,
+    /// It has too much memory, or is the largest when the container's is short.
+    Memory(Excess),
     /// Its application is being reloaded, and its new process has to wait for its end.
     Reloaded,
     /// Its successor does its work now.
     Replaced,
     /// It was to be a successor, but the reload is given up.
     GivenUp,
+    /// It is not well.
+    Sick,
     /// It has finished its connections.
     Drained,
     /// It has had its time to finish its connections.
@@ -211,7 +288,9 @@ impl StopCause {
             | Self::Asked
             | Self::Restarted
             | Self::Due
+            | Self::Memory(_)
             | Self::Reloaded
+            | Self::Sick
             | Self::Drained
             | Self::NotDrained => false,
         }
@@ -253,6 +332,15 @@ pub enum Setback {
         /// How long it has had (`listen_timeout`).
         waited: Duration,
     },
+    /// It has not passed its check.
+    Unwell {
+        /// How long it has had (`listen_timeout`).
+        waited: Duration,
+        /// What was answered last.
+        said: String,
+    },
+    /// It was not well and had to end.
+    Sick(Sickness),
     /// It never began: what was there before could not be ended.
     NoRoom,
 }
@@ -270,6 +358,13 @@ impl fmt::Display for Setback {
             Self::Silent { sign: Sign::Message, waited } => {
                 write!(f, "did not send `ready` within {} (`listen_timeout`)", Readable(*waited))
             }
+            Self::Silent { sign: Sign::Probe, waited } => {
+                write!(f, "did not pass its check within {} (`listen_timeout`)", Readable(*waited))
+            }
+            Self::Unwell { waited, said } => {
+                write!(f, "did not pass its check within {} (`listen_timeout`): {said}", Readable(*waited))
+            }
+            Self::Sick(sickness) => write!(f, "{sickness}"),
             Self::NoRoom => f.write_str("did not start: its predecessor did not end"),
         }
     }
@@ -297,6 +392,8 @@ pub enum Why {
     Setback(Subject, Setback),
     /// Somebody asked for the application, or a part of it, to stop.
     Asked,
+    /// The container's memory is short.
+    MemoryShort,
     /// The application is no longer in the file.
     Removed,
     /// Everything stops.
@@ -309,6 +406,7 @@ impl fmt::Display for ReloadFailure {
         write!(f, "the reload of {app} is given up: ")?;
         match why {
             Why::Setback(who, setback) => write!(f, "{who} {setback}")?,
+            Why::MemoryShort => f.write_str("the container's memory is short")?,
             Why::Asked => return f.write_str("it was asked to stop"),
             Why::Removed => return f.write_str("it is no longer in the file"),
             Why::Shutdown => return f.write_str("everything stops"),
@@ -353,6 +451,24 @@ impl fmt::Display for Readable {
     }
 }
 
+/// A number of bytes as people say it, in powers of 1024.
+#[derive(Debug, Clone, Copy)]
+pub struct Size(pub u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MIB: u64 = 1 << 20;
+        match self.0 {
+            0..MIB => write!(f, "{} KB", self.0 / 1024),
+            size @ MIB..10_485_760 if !size.is_multiple_of(MIB) => {
+                let tenths = size / (MIB / 10);
+                write!(f, "{}.{} MB", tenths / 10, tenths % 10)
+            }
+            size => write!(f, "{} MB", size / MIB),
+        }
+    }
+}
+
 impl Notice {
     /// The instance it is about.
     pub fn instance(&self) -> Option<&Subject> {
@@ -361,11 +477,17 @@ impl Notice {
             | Self::Started { who }
             | Self::NotReady { who, .. }
             | Self::Ready { who, .. }
+            | Self::Well { who, .. }
+            | Self::Failed { who, .. }
+            | Self::NotReadyNow { who, .. }
+            | Self::Sick { who, .. }
             | Self::Draining { who, .. }
             | Self::Stopping { who, .. }
             | Self::Leftovers { who, .. }
             | Self::Killing { who, .. }
             | Self::Unkillable { who }
+            | Self::TooMuch { who, .. }
+            | Self::Retiring { who, .. }
             | Self::Escalated { who, .. } => Some(who),
             Self::Reloading { .. }
             | Self::Reloaded { .. }
@@ -375,6 +497,7 @@ impl Notice {
             | Self::FilesChanged { .. }
             | Self::ChangesOften { .. }
             | Self::UnderWay { .. }
+            | Self::MemoryElsewhere { .. }
             | Self::ShuttingDown { .. }
             | Self::KillingAll => None,
         }
@@ -391,16 +514,22 @@ impl Notice {
             | Self::UnderWay { app } => Some(app),
             Self::ReloadFailed(failure) => Some(&failure.app),
             Self::Due { app } => Some(&app.name),
-            Self::ShuttingDown { .. } | Self::KillingAll => None,
+            Self::MemoryElsewhere { .. } | Self::ShuttingDown { .. } | Self::KillingAll => None,
             Self::Ended { .. }
             | Self::Started { .. }
             | Self::NotReady { .. }
             | Self::Ready { .. }
+            | Self::Well { .. }
+            | Self::Failed { .. }
+            | Self::NotReadyNow { .. }
+            | Self::Sick { .. }
             | Self::Draining { .. }
             | Self::Stopping { .. }
             | Self::Leftovers { .. }
             | Self::Killing { .. }
             | Self::Unkillable { .. }
+            | Self::TooMuch { .. }
+            | Self::Retiring { .. }
             | Self::Escalated { .. } => self.instance().map(|who| &*who.spec.name),
         }
     }

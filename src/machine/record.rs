@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Ending, Time};
+use super::{Ending, Reason, Time, memory::Pace, reason};
 
 /// So many endings are remembered.
 const ENDINGS: usize = 5;
@@ -12,10 +12,19 @@ const ENDINGS: usize = 5;
 pub struct Past {
     /// How.
     pub ending: Ending,
+    /// Why procrun has ended it, if it has, and not because somebody asked.
+    pub reason: Option<Reason>,
     /// How long it was up.
     pub uptime: Duration,
     /// When it ended.
     pub at: Time,
+}
+
+impl Past {
+    /// The word for what ended it: procrun's own reason, else the kind of its end.
+    pub fn reason(&self) -> &'static str {
+        reason(&self.ending, self.reason.as_ref())
+    }
 }
 
 /// What is remembered of an instance.
@@ -27,6 +36,8 @@ pub(super) struct Record {
     pub(super) created_at: Time,
     /// The last few endings, the oldest first.
     pub(super) endings: Vec<Past>,
+    /// How often it had too much memory.
+    pub(super) pace: Pace,
 }
 
 impl Record {

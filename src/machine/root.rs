@@ -6,8 +6,9 @@ use super::{
     Past, Reply, Time,
     changes::Changes,
     desk::Desk,
-    event::{Effect, Event, InstanceId, Readiness, Run, StopRequest, Timer},
+    event::{Effect, Event, InstanceId, Readiness, Run, StopRequest, Timer, Wait},
     instance::{Instance, Status, Step, Stop, Then, Verdict},
+    memory::Guard,
     notice::{Generation, Notice, StopCause, Subject},
     reload::Reloads,
 };
@@ -28,6 +29,7 @@ pub struct Machine {
     pub(super) reloads: Reloads,
     pub(super) desk: Desk,
     pub(super) changes: Changes,
+    pub(super) guard: Guard,
     pub(super) phase: Phase,
     /// Somebody has asked for something to end, and nothing has ended by itself since: procrun does
     /// not end because of it.
@@ -72,6 +74,14 @@ pub struct InstanceView<'a> {
     pub status: Status,
     /// Which signs its present run has given that it can do its work.
     pub readiness: Readiness,
+    /// Whether it can do its work now, as far as it can tell.
+    pub ready: bool,
+    /// Whether it passes `[apps.health]`; `None` without one.
+    pub healthy: Option<bool>,
+    /// What it has failed last, if it has not succeeded since.
+    pub complaint: Option<&'a str>,
+    /// What it says of itself.
+    pub says: Option<&'a str>,
     /// Starts but the first, since it was reset (PM2's `restart_time`).
     pub restarts: u32,
     /// Unstable runs in a row (PM2's `unstable_restarts`).
@@ -103,6 +113,7 @@ impl Machine {
             reloads: Reloads::default(),
             desk: Desk::default(),
             changes: Changes::default(),
+            guard: Guard::default(),
             phase: Phase::Waiting,
             held: false,
             failures: 0,
@@ -184,6 +195,10 @@ impl Machine {
             spec: &instance.spec,
             status: instance.status(),
             readiness: instance.readiness,
+            ready: instance.is_ready(),
+            healthy: instance.spec.health.liveness.is_some().then(|| instance.is_healthy()),
+            complaint: instance.complaint(),
+            says: instance.says(),
             restarts: instance.record.restarts,
             unstable: instance.unstable(),
             created_at: instance.record.created_at,
@@ -223,12 +238,25 @@ impl Machine {
                 Verdict::Nothing
             }),
             Event::TreeGone(run) => self.with(run, now, out, Instance::tree_gone),
-            Event::TimerFired(Timer { instance: InstanceId::NOBODY, epoch: _ }) => self.changes_due(now, out),
+            Event::Probed { run, kind, result } => {
+                self.with(run, now, out, |instance, step| instance.probed(step, kind, result));
+            }
+            Event::Spoke(run, word) => self.with(run, now, out, |instance, step| instance.spoke(step, word)),
+            Event::TimerFired(Timer { instance: InstanceId::NOBODY, .. }) => self.changes_due(now, out),
             Event::FilesChanged { app, path } => self.files_changed(now, app, path, out),
-            Event::TimerFired(Timer { instance, epoch }) => {
-                self.with_instance(instance, now, out, |instance, step| instance.timer_fired(step, epoch));
+            Event::TimerFired(Timer { instance, wait, epoch }) => {
+                self.with_instance(instance, now, out, |instance, step| match wait {
+                    Wait::State => instance.timer_fired(step, epoch),
+                    Wait::Probe(kind) => {
+                        instance.check_due(step, kind, epoch);
+                        Verdict::Nothing
+                    }
+                    Wait::Heartbeat => instance.beat_due(step, epoch),
+                });
             }
             Event::Due { app } => self.due(now, &app, out),
+            Event::MemoryExceeded { run, used, limit } => self.memory_exceeded(now, run, used, limit, out),
+            Event::MemoryShort { shortage, sizes } => self.memory_short(now, shortage, &sizes, out),
             Event::Stop(request) => self.stop_requested(now, request, out),
             Event::Forward(signal) => {
                 out.extend(
@@ -365,7 +393,19 @@ impl Machine {
             && let Some(instance) = self.instances.remove(&id)
         {
             out.push(Effect::Forget(id));
+            self.bequeath(&instance);
             self.is_gone(now, &instance.spec.name, id, out);
+        }
+    }
+
+    /// Why a predecessor had to go is a part of the record that its successor already has.
+    fn bequeath(&mut self, gone: &Instance) {
+        if gone.generation == Generation::Leaving
+            && let Some(heir) = self.settled(&gone.spec.name, gone.number)
+            && let Some(heir) = self.instances.get_mut(&heir)
+        {
+            let with_reason = gone.record.endings.iter().filter(|past| past.reason.is_some());
+            with_reason.for_each(|past| heir.record.ended(past.clone()));
         }
     }
 

@@ -40,6 +40,7 @@ pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
     std::ptr::eq(old, new)
         || AppSpec {
             instances: new.instances,
+            max_memory: new.max_memory,
             schedule: new.schedule.clone(),
             watch: new.watch.clone(),
             ..old.clone()
@@ -72,11 +73,13 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         identity,
         autostart,
         restart,
+        max_memory,
         schedule,
         reload,
         stop,
         logs,
         pid_file,
+        health,
         watch,
     } = new;
     [
@@ -97,11 +100,13 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         (*identity != old.identity, "user"),
         (*autostart != old.autostart, "autostart"),
         (*restart != old.restart, "restart policy"),
+        (*max_memory != old.max_memory, "max_memory_restart"),
         (*schedule != old.schedule, "cron_restart"),
         (*reload != old.reload, "reload policy"),
         (*stop != old.stop, "stop policy"),
         (*logs != old.logs, "logs"),
         (*pid_file != old.pid_file, "pid_file"),
+        (*health != old.health, "health"),
         (*watch != old.watch, "watch"),
     ]
     .into_iter()

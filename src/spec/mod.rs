@@ -7,8 +7,10 @@
 mod app;
 pub mod diff;
 mod exit;
+mod health;
 mod listen;
 mod logs;
+mod memory;
 mod reload;
 mod restart;
 mod schedule;
@@ -22,8 +24,10 @@ pub use app::{
 };
 pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
+pub use health::{HealthSpec, Probe, ProbeAddress, ProbeTarget};
 pub use listen::{Listen, ListenAddress};
 pub use logs::{FileSpec, LogFiles, LogHistory, LogSpec, LogStyle, RuntimeLog, Verbosity};
+pub use memory::{MemoryLimit, OomGuard, Share};
 pub use reload::ReloadPolicy;
 pub use restart::{Backoff, OnErrored, RestartPolicy};
 pub use schedule::{Fields, MonthDays, Pattern, Schedule};
@@ -46,12 +50,19 @@ pub struct Runtime {
     pub start_delay: Duration,
     /// End when every application has ended (PM2: the absence of `--no-auto-exit`).
     pub auto_exit: bool,
+    /// When a worker is ended so that the kernel ends none.
+    pub oom_guard: OomGuard,
     /// How lines look on stdout and stderr.
     pub log: RuntimeLog,
 }
 
 impl Default for Runtime {
     fn default() -> Self {
-        Self { start_delay: Duration::ZERO, auto_exit: true, log: RuntimeLog::default() }
+        Self {
+            start_delay: Duration::ZERO,
+            auto_exit: true,
+            oom_guard: OomGuard::default(),
+            log: RuntimeLog::default(),
+        }
     }
 }

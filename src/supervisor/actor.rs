@@ -7,11 +7,12 @@ use tracing::{debug, error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
-    Role, clients::Clients, evaluation::Running, figures::Figures, held::Held, is_stop, launch, report,
-    say_early, schedules::Schedules, timers::Timers, workers::Workers,
+    Role, checks::Checks, clients::Clients, evaluation::Running, figures::Figures, held::Held, is_stop,
+    launch, memory::Memory, report, say_early, schedules::Schedules, timers::Timers, workers::Workers,
 };
 use crate::{
     config::{Loaded, Problems, Read, Source},
+    health::Notify,
     logs::{self, Logs},
     machine::{Effect, Event, Machine, Run, StopRequest, Time},
     node::Hub,
@@ -50,6 +51,9 @@ pub(super) struct Supervisor<'a> {
     node: Hub,
     watcher: Watcher,
     pub(super) held: Held,
+    pub(super) checks: Checks,
+    notify: Notify,
+    memory: Memory,
     timers: Timers,
     schedules: Schedules,
     signals: Signals,
@@ -118,16 +122,20 @@ pub(super) async fn supervise(
     let machine = Machine::new(plan, cpus);
     let workers =
         Workers::new(source.environment().clone(), open_files, logs.clone(), machine.instances().count())?;
+    let began = now();
     let mut supervisor = Supervisor {
         source,
         clients,
         figures: Figures::default(),
-        began: now(),
+        began,
         machine,
         workers,
         node: Hub::default(),
         watcher: Watcher::default(),
         held,
+        checks: Checks::default(),
+        notify: Notify::default(),
+        memory: Memory::new(began),
         timers: Timers::default(),
         schedules: Schedules::new(),
         signals,
@@ -176,11 +184,13 @@ impl Supervisor<'_> {
                 self.feed(vec![Event::Boot]);
                 watch(&mut self.watcher, self.machine.plan());
                 self.schedules.follow(self.machine.plan())?;
+                self.memory.follow(self.machine.plan());
                 self.signals.receive_realtime()?;
                 process::trim_memory();
                 continue;
             }
-            let next = boot.or_else(|| self.timers.next().map(|at| self.began + at.elapsed()));
+            let timer = boot.or_else(|| self.timers.next().map(|at| self.began + at.elapsed()));
+            let next = timer.into_iter().chain(self.memory.next()).min();
             let mut is_time = false;
             tokio::select! {
                 result = self.signals.wait(&mut received) => result?,
@@ -200,6 +210,16 @@ impl Supervisor<'_> {
                     // Connections come by the thousand; nobody has ended and no timer is due.
                     continue;
                 }
+                // As little as with the node: nobody has ended and no timer is due.
+                answers = self.checks.answers() => {
+                    self.feed(answers);
+                    continue;
+                }
+                result = self.notify.turn() => {
+                    let said = result?;
+                    self.feed(said);
+                    continue;
+                }
                 result = self.clients.turn() => {
                     result?;
                     self.serve();
@@ -213,6 +233,8 @@ impl Supervisor<'_> {
             let now = self.now();
             let due = std::iter::from_fn(|| self.timers.pop_due(now)).map(Event::TimerFired).collect();
             self.feed(due);
+            let excesses = self.memory.look(&self.machine, &self.workers);
+            self.feed(excesses);
             if is_time {
                 let due = self.schedules.due()?;
                 self.feed(due.into_iter().map(|app| Event::Due { app }).collect());
@@ -269,6 +291,9 @@ impl Supervisor<'_> {
     /// of all events of a round goes out together.
     pub(super) fn feed(&mut self, mut events: Vec<Event>) {
         while !events.is_empty() {
+            if events.iter().any(|event| matches!(event, Event::Started(_))) {
+                self.memory.begin();
+            }
             let now = self.now();
             let mut effects = std::mem::take(&mut self.effects);
             for event in events {
@@ -289,6 +314,7 @@ impl Supervisor<'_> {
             match effect {
                 Effect::Spawn(run) => spawn.push(*run),
                 Effect::KillTree(run) => kill.push(*run),
+                Effect::Probe(run, kind) => self.ask_how_it_is(*run, *kind),
                 Effect::Signal(run, signal) => self.workers.signal(*run, *signal),
                 Effect::Retire(run) => self.node.retire(*run),
                 Effect::Drain(run) => {
@@ -315,7 +341,7 @@ impl Supervisor<'_> {
         }
         let ready = self.workers.prepare_all(&self.machine, &spawn, &mut self.node);
         for (number, ready) in ready.into_iter().enumerate() {
-            answers.push(self.workers.spawn(ready, &mut self.node, &mut self.held));
+            answers.push(self.workers.spawn(ready, &mut self.node, &mut self.held, &mut self.notify));
             if number % SPAWNS == SPAWNS - 1 {
                 self.serve_meanwhile();
             }
@@ -336,16 +362,22 @@ impl Supervisor<'_> {
         let dead: Vec<_> = std::iter::from_fn(reap::next)
             .filter(|(pid, status)| {
                 !self.evaluation.as_mut().is_some_and(|evaluation| evaluation.reaped(*pid, *status))
+                    && !self.checks.reaped(*pid, *status)
             })
             .collect();
         if !dead.is_empty() {
-            let events = self.workers.reaped(&dead);
+            let mut events = self.workers.reaped(&dead);
+            self.memory.explain(&mut events, &self.workers);
+            let mut said = Vec::new();
             for event in &events {
                 if let Event::Exited { run, .. } = event {
                     self.node.ended(*run);
+                    self.checks.ended(run.instance);
+                    said.append(&mut self.notify.ended(*run));
                 }
             }
             self.hear();
+            self.feed(said);
             self.feed(events);
         }
     }
@@ -442,6 +474,7 @@ impl Supervisor<'_> {
         let cpus = cpus_for(&plan);
         // The machine's own plan is the old one as long as an application is being reloaded.
         watch(&mut self.watcher, &plan);
+        self.memory.follow(&plan);
         self.feed(vec![Event::Apply { plan, cpus }]);
     }
 

@@ -6,6 +6,7 @@
 mod actor;
 mod adopt;
 mod background;
+mod checks;
 mod clients;
 mod evaluation;
 mod figures;
@@ -13,6 +14,7 @@ mod follow;
 mod held;
 mod launch;
 mod log_files;
+mod memory;
 mod report;
 mod resolve;
 mod schedules;

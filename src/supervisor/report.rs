@@ -8,7 +8,10 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    machine::{Ending, Event, Machine, Next, Notice, Readable, Setback, Sign, StopCause, Subject, Why},
+    machine::{
+        self, Answer, Ending, Event, Machine, Next, Notice, ProbeKind, Readable, Reason, Setback, Sign, Size,
+        StopCause, Subject, Why, Word,
+    },
     node::News,
     spec::Signal,
     watch,
@@ -17,7 +20,12 @@ use crate::{
 /// Says a notice in procrun's own log.
 pub(super) fn say(notice: &Notice) {
     match notice {
-        Notice::Ended { who, ending, uptime, next } => ended(who, ending, Readable(*uptime), *next),
+        Notice::Ended { who, ending, reason, uptime, next } => {
+            ended(who, ending, reason.as_ref(), Readable(*uptime), *next);
+        }
+        Notice::Well { .. } | Notice::Failed { .. } | Notice::NotReadyNow { .. } | Notice::Sick { .. } => {
+            health(notice);
+        }
         Notice::Stopping { who, signal, cause } => stopping(who, *signal, *cause),
         Notice::Draining { who, within, cause } => {
             let (who, app, id, within) = (who, &*who.spec.name, who.pm_id, Readable(*within));
@@ -30,7 +38,9 @@ pub(super) fn say(notice: &Notice) {
                 | StopCause::Asked
                 | StopCause::Restarted
                 | StopCause::Due
+                | StopCause::Memory(_)
                 | StopCause::Reloaded
+                | StopCause::Sick
                 | StopCause::Drained
                 | StopCause::NotDrained => "is no longer wanted",
             };
@@ -64,7 +74,7 @@ pub(super) fn say(notice: &Notice) {
             let app = &*failure.app;
             match &failure.why {
                 Why::Setback(_, setback) => error!(app, "{failure}\n  hint: {}", what_to_do(setback)),
-                Why::Asked | Why::Removed | Why::Shutdown => warn!(app, "{failure}"),
+                Why::MemoryShort | Why::Asked | Why::Removed | Why::Shutdown => warn!(app, "{failure}"),
             }
         }
         Notice::Queued { app, what } => info!(app, "{app} is being reloaded, {what} comes after that"),
@@ -79,6 +89,8 @@ pub(super) fn say(notice: &Notice) {
                 Sign::Listening => debug!(app, id, "{who} listens after {after}"),
                 Sign::Message if who.spec.reload.wait_ready => info!(app, id, "{who} is ready after {after}"),
                 Sign::Message => debug!(app, id, "{who} says that it is ready after {after}"),
+                // Said as what was asked.
+                Sign::Probe => {}
             }
         }
         Notice::Leftovers { who, signal } => {
@@ -99,6 +111,11 @@ pub(super) fn say(notice: &Notice) {
                 schedule.map_or_else(String::new, |schedule| format!(" ({})", schedule.pattern.as_str()));
             info!(app, reason = "cron", "it is time for {app}{pattern}");
         }
+        Notice::TooMuch { who, used, limit, answer } => too_much(who, *used, *limit, *answer),
+        Notice::Retiring { who, size, used, limit, times, wait } => {
+            retiring(who, *size, [*used, *limit], *times, *wait);
+        }
+        Notice::MemoryElsewhere { used, limit, workers } => memory_elsewhere(*used, *limit, *workers),
         Notice::ShuttingDown { alive: 1 } => info!("stopping 1 process"),
         Notice::ShuttingDown { alive } => info!("stopping {alive} processes"),
         Notice::KillingAll => warn!("asked to stop again, killing everything"),
@@ -106,6 +123,41 @@ pub(super) fn say(notice: &Notice) {
             let (who, app, id) = (who, &*who.spec.name, who.pm_id);
             error!(app, id, "{who} is errored and nothing goes on without it: ending with code {code}");
         }
+    }
+}
+
+/// Says what has become of a check.
+fn health(notice: &Notice) {
+    let Some(who) = notice.instance() else { return };
+    let (app, id) = (&*who.spec.name, who.pm_id);
+    match notice {
+        Notice::Well { kind, after, .. } => {
+            let (what, after) = (well(*kind), Readable(*after));
+            info!(app, id, "{who} is {what} after {after}");
+        }
+        Notice::Failed { kind, failures: 0, said, .. } => {
+            debug!(app, id, "{who} is not {} yet: {said}", well(*kind));
+        }
+        Notice::Failed { kind, failures, retries, said, .. } => {
+            debug!(app, id, failures, "{who} is not {} ({failures} of {retries}): {said}", well(*kind));
+        }
+        Notice::NotReadyNow { said, .. } => warn!(app, id, "{who} is not ready: {said}"),
+        Notice::Sick { sickness: sickness @ Sickness::NeverSpoke(_), .. } => warn!(
+            app,
+            id,
+            reason = sickness.reason(),
+            "{who} {sickness}\n  hint: what is not started as `node` itself has to send WATCHDOG=1 to NOTIFY_SOCKET, or unset `heartbeat`"
+        ),
+        Notice::Sick { sickness, .. } => warn!(app, id, reason = sickness.reason(), "{who} {sickness}"),
+        // Only these four come here.
+        _ => {}
+    }
+}
+
+fn well(kind: ProbeKind) -> &'static str {
+    match kind {
+        ProbeKind::Liveness => "healthy",
+        ProbeKind::Readiness => "ready",
     }
 }
 
@@ -142,6 +194,14 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
             );
             return None;
         }
+        News::Beats(run) => return Some(Event::Spoke(*run, Word::Alive)),
+        News::CannotBeat(why) => {
+            warn!(
+                "there is no place for the script that tells whether a worker's loop turns: {why}; \
+                 without it `heartbeat` hears nothing\n  hint: mount a tmpfs on /dev/shm"
+            );
+            return None;
+        }
         News::CannotAccept(app, error) => {
             error!(app, "cannot accept connections to {app}: {error}; they wait");
             return None;
@@ -166,7 +226,12 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
              (`reusePort: true` lets each instance open its own)"
         ),
         News::CutOff(_, why) => error!(app, id, "{who} {why}: its channel is closed"),
-        News::Ready(..) | News::Drained(_) | News::CannotDrain(_) | News::CannotAccept(..) => {}
+        News::Ready(..)
+        | News::Drained(_)
+        | News::Beats(_)
+        | News::CannotDrain(_)
+        | News::CannotBeat(_)
+        | News::CannotAccept(..) => {}
     }
     None
 }
@@ -179,8 +244,12 @@ fn what_to_do(setback: &Setback) -> &'static str {
             "let it listen as the old version does, or give it more time with listen_timeout; then reload again"
         }
         Setback::Silent { sign: Sign::Message, .. } => {
-            "let it call process.send('ready'), or give it more time with listen_timeout; then reload again"
+            "let it call process.send('ready') or send READY=1 to NOTIFY_SOCKET, or give it more time with listen_timeout; then reload again"
         }
+        Setback::Unwell { .. } | Setback::Silent { sign: Sign::Probe, .. } => {
+            "mend what its check asks for, or give it more time with listen_timeout; then reload again"
+        }
+        Setback::Sick(_) => "its own lines before this may say why; mend it and reload again",
         Setback::NoRoom => "look at what the old process waits for (its state in /proc), then reload again",
     }
 }
@@ -203,6 +272,54 @@ fn changes_often(app: &str, path: &str, times: u32, wait: Readable) {
     );
 }
 
+fn too_much(who: &Subject, used: u64, limit: u64, answer: Answer) {
+    const HINT: &str = "\n  hint: it leaks fast, or needs a higher limit";
+    let what = match answer {
+        Answer::Replace => "replacing it while it serves".to_owned(),
+        Answer::Restart => "restarting it".to_owned(),
+        Answer::LeaveAlone { times, wait } => {
+            let wait = Readable(wait);
+            format!("{times} times in a row so soon, it serves on for {wait} unless it grows much{HINT}")
+        }
+        Answer::RestartLater { times, wait } => {
+            let wait = Readable(wait);
+            format!(
+                "{times} times in a row so soon, and it grows: ending it, it starts again {wait} after that{HINT}"
+            )
+        }
+    };
+    let (app, id, used, limit) = (&*who.spec.name, who.pm_id, Size(used), Size(limit));
+    warn!(
+        app,
+        id,
+        reason = "memory",
+        "{who} has {used} of memory, its max_memory_restart is {limit}: {what}"
+    );
+}
+
+fn retiring(who: &Subject, size: u64, [used, limit]: [u64; 2], times: u32, wait: Duration) {
+    let (app, id, size, used, limit) = (&*who.spec.name, who.pm_id, Size(size), Size(used), Size(limit));
+    let wait =
+        if wait.is_zero() { "when it is gone".to_owned() } else { format!("{} after that", Readable(wait)) };
+    let times = if times == 1 { String::new() } else { format!(" ({times} times in a row by now)") };
+    warn!(
+        app,
+        id,
+        reason = "memory",
+        "the container has {used} of its {limit} of memory (oom_guard): {who}, the largest with {size}, ends before the \
+         kernel kills, and starts again {wait}{times}\n  hint: set max_memory_restart for who leaks, or give it more memory"
+    );
+}
+
+fn memory_elsewhere(used: u64, limit: u64, workers: u64) {
+    let (used, limit, workers) = (Size(used), Size(limit), Size(workers));
+    error!(
+        reason = "memory",
+        "the container has {used} of its {limit} of memory, but all workers together have {workers}: it would not help to \
+         end one\n  hint: files in /dev/shm and in a tmpfs are memory, too"
+    );
+}
+
 fn stopping(who: &Subject, signal: Signal, cause: StopCause) {
     let (app, id) = (&*who.spec.name, who.pm_id);
     match cause {
@@ -211,11 +328,14 @@ fn stopping(who: &Subject, signal: Signal, cause: StopCause) {
         StopCause::Due => {
             info!(app, id, reason = "cron", "{who} is restarted by its schedule, sending {signal}");
         }
+        // Said with its figures before.
+        StopCause::Memory(_) => debug!(app, id, "{who} has too much memory, sending {signal}"),
         StopCause::Changed => info!(app, id, "{who} has changed, sending {signal}"),
         StopCause::Asked => info!(app, id, "{who} is asked to stop, sending {signal}"),
         StopCause::Restarted | StopCause::Reloaded => {
             info!(app, id, "{who} is restarted, sending {signal}");
         }
+        StopCause::Sick => info!(app, id, "{who} is not well, sending {signal}"),
         StopCause::Replaced => info!(app, id, "{who} is replaced, sending {signal}"),
         StopCause::GivenUp => info!(app, id, "{who} is given up, sending {signal}"),
         StopCause::Drained => debug!(app, id, "{who} has no connections left, sending {signal}"),
@@ -225,12 +345,15 @@ fn stopping(who: &Subject, signal: Signal, cause: StopCause) {
     }
 }
 
-fn ended(who: &Subject, ending: &Ending, uptime: Readable, next: Next) {
+fn ended(who: &Subject, ending: &Ending, why: Option<&Reason>, uptime: Readable, next: Next) {
     let (who, app, id) = (who, &*who.spec.name, who.pm_id);
-    let (reason, code) = (ending.reason(), ending.code());
+    let (reason, code) = (machine::reason(ending, why), ending.code());
+    let why = why.map_or_else(String::new, |why| format!(" ({why})"));
     let what = match ending {
         Ending::SpawnFailed(_) => format!("{who} ended: {ending}"),
-        Ending::Exited(_) | Ending::Signaled { .. } => format!("{who} ended: {ending} after {uptime}"),
+        Ending::Exited(_) | Ending::Signaled { .. } | Ending::OutOfMemory { .. } => {
+            format!("{who} ended: {ending} after {uptime}{why}")
+        }
     };
     match next {
         Next::Restart(Duration::ZERO) => info!(app, id, reason, code, "{what}, restarting now"),

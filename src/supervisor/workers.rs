@@ -4,6 +4,7 @@
 //! exit can come before its process is known.
 
 use std::{
+    cell::Cell,
     collections::{HashMap, HashSet},
     fs,
     hash::{BuildHasher, RandomState},
@@ -13,6 +14,7 @@ use std::{
         unix::fs::OpenOptionsExt,
     },
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use nix::fcntl::OFlag;
@@ -25,6 +27,7 @@ use super::{
     log_files, resolve,
 };
 use crate::{
+    health::{Notify, Program},
     logs::{Label, Logs},
     machine::{Ending, Event, Generation, InstanceId, InstanceView, Machine, Run, SpawnFailure, Subject},
     node::Hub,
@@ -49,6 +52,8 @@ pub(super) struct Workers {
     by_pid: HashMap<Pid, Run>,
     /// Tells the workers of this procrun from those of another one below or above it.
     token: u64,
+    /// Counts the programs that have asked instances how they are.
+    checks: u64,
     /// The children that procrun had before it was procrun (`sh -c "db & exec procrun …"`).
     elders: HashSet<Pid>,
     /// Runs whose main process has ended and whose tree has not.
@@ -75,6 +80,8 @@ struct Process {
     run: Run,
     pid: Pid,
     marker: String,
+    /// procrun has sent SIGKILL to it.
+    killed: Cell<bool>,
     /// It has been reaped: its id may be somebody else's by now.
     reaped: bool,
 }
@@ -112,6 +119,7 @@ impl Workers {
             budget: Budget::new(expected * 2),
             places: HashMap::new(),
             by_pid: HashMap::new(),
+            checks: 0,
             token: RandomState::new().hash_one(open_files.hard()),
             elders: if process::is_pid1() { HashSet::new() } else { tree::children().into_iter().collect() },
             sweeping: HashSet::new(),
@@ -126,9 +134,15 @@ impl Workers {
     }
 
     /// Starts a run and says what became of it.
-    pub(super) fn spawn(&mut self, ready: Ready, node: &mut Hub, held: &mut Held) -> Event {
+    pub(super) fn spawn(
+        &mut self,
+        ready: Ready,
+        node: &mut Hub,
+        held: &mut Held,
+        notify: &mut Notify,
+    ) -> Event {
         let Ready(run, prepared) = ready;
-        match prepared.and_then(|prepared| self.start(run, prepared, node, held)) {
+        match prepared.and_then(|prepared| self.start(run, prepared, node, held, notify)) {
             Ok(()) => Event::Started(run),
             Err(failure) => Event::SpawnFailed(run, failure),
         }
@@ -149,6 +163,12 @@ impl Workers {
         {
             prepared.preload(script)?;
         }
+        if view.spec.health.heartbeat.is_some()
+            && prepared.takes_preload(&view.spec.exec)
+            && let Some(script) = node.beater()
+        {
+            prepared.preload(script)?;
+        }
         self.open_place(view, &prepared).map_err(|error| SpawnFailure {
             code: 126,
             message: format!("cannot make its output pipes: {error}"),
@@ -160,9 +180,10 @@ impl Workers {
     fn start(
         &mut self,
         run: Run,
-        prepared: Prepared,
+        mut prepared: Prepared,
         node: &mut Hub,
         held: &mut Held,
+        notify: &mut Notify,
     ) -> Result<(), SpawnFailure> {
         let place = &self.places[&run.instance];
         // They are there, unless nobody knew that this would ever be started.
@@ -179,6 +200,13 @@ impl Workers {
         } else {
             None
         };
+        let health = &place.who.spec.health;
+        if health.notify
+            && let Err(failure) = give_notify_socket(&mut prepared, run, health.heartbeat, owner, notify)
+        {
+            node.ended(run);
+            return Err(failure);
+        }
         if !sockets.is_empty() && place.who.spec.is_cluster() {
             node.lend(run, held.lent_to(&place.who.spec));
         }
@@ -191,12 +219,14 @@ impl Workers {
             stdout: place.out.as_fd(),
             stderr: place.err.as_fd(),
             sockets: &sockets,
+            watched: health.heartbeat.is_some(),
             channel: channel.as_ref().map(AsFd::as_fd),
             credentials: prepared.credentials.as_ref(),
             open_files: self.open_files,
         })
         .map_err(|error| {
             node.ended(run);
+            notify.ended(run);
             resolve::exec_failure(&prepared.command.program, &error)
         })?;
         self.register(run, pid, prepared.marker);
@@ -234,7 +264,7 @@ impl Workers {
     fn register(&mut self, run: Run, pid: Pid, marker: String) {
         let Some(place) = self.places.get_mut(&run.instance) else { return };
         self.by_pid.insert(pid, run);
-        place.process = Some(Process { run, pid, marker, reaped: false });
+        place.process = Some(Process { run, pid, marker, killed: Cell::new(false), reaped: false });
         let (who, app, id) = (&place.who, &*place.who.spec.name, place.who.pm_id);
         info!(app, id, pid, "{who} is online, pid {pid}");
         if who.generation == Generation::Settled {
@@ -263,6 +293,7 @@ impl Workers {
     /// Sends a signal to the main process of a run, if it is there.
     pub(super) fn signal(&self, run: Run, signal: Signal) {
         if let Some(process) = self.process(run).filter(|process| !process.reaped) {
+            process.killed.set(process.killed.get() || signal == Signal::KILL);
             // It may have ended meanwhile; that news is on its way.
             let _ = process::signal(process.pid, signal.number());
         }
@@ -283,6 +314,22 @@ impl Workers {
         running.collect()
     }
 
+    /// The same of one run.
+    pub(super) fn root_of(&self, run: Run) -> Option<Root> {
+        self.process(run).filter(|process| !process.reaped).map(|process| self.root(process))
+    }
+
+    /// The same by run.
+    pub(super) fn running(&self) -> Vec<(Run, Root)> {
+        let processes = self.places.values().filter_map(|place| place.process.as_ref());
+        processes.filter(|it| !it.reaped).map(|process| (process.run, self.root(process))).collect()
+    }
+
+    /// Whether procrun itself has sent SIGKILL to a run.
+    pub(super) fn was_killed(&self, run: Run) -> bool {
+        self.process(run).is_some_and(|process| process.killed.get())
+    }
+
     /// What the instances say.
     pub(super) fn logs(&self) -> &Logs {
         &self.logs
@@ -293,6 +340,43 @@ impl Workers {
         launch::shown_environment(view, &self.inherited)
     }
 
+    /// The port that a question to this instance goes to if it names none.
+    pub(super) fn port(&self, view: &InstanceView<'_>) -> Result<u16, String> {
+        launch::port(view, &self.inherited)
+    }
+
+    /// Starts a program that asks this instance how it is, as the instance itself runs. Whoever
+    /// reaps it is told by whoever asks.
+    pub(super) fn start_check(
+        &mut self,
+        view: &InstanceView<'_>,
+        words: &[String],
+    ) -> Result<Program, String> {
+        self.checks += 1;
+        // Its own marker: it is no part of the worker's tree.
+        let marker = format!("{}={:016x}.check{}", launch::MARKER, self.token, self.checks);
+        let check =
+            launch::check(view, words, &marker, &self.inherited).map_err(|failure| failure.message)?;
+        let owner = check.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
+        let pipe = pipes::small(owner).map_err(|error| format!("there is no pipe for its check: {error}"))?;
+        let pid = spawn::spawn(&Launch {
+            program: &check.program,
+            argv: &check.argv,
+            env: &check.env,
+            cwd: &check.cwd,
+            stdin: self.null.as_fd(),
+            stdout: pipe.write.as_fd(),
+            stderr: pipe.write.as_fd(),
+            sockets: &[],
+            watched: false,
+            channel: None,
+            credentials: check.credentials.as_ref(),
+            open_files: self.open_files,
+        })
+        .map_err(|error| format!("its check cannot be started: {error}"))?;
+        Program::new(pid, marker, pipe.read).map_err(|error| format!("its check cannot be heard: {error}"))
+    }
+
     fn process(&self, run: Run) -> Option<&Process> {
         self.places.get(&run.instance)?.process.as_ref().filter(|process| process.run == run)
     }
@@ -301,6 +385,7 @@ impl Workers {
     pub(super) fn kill_trees(&self, runs: &[Run]) {
         let processes: Vec<&Process> = runs.iter().filter_map(|run| self.process(*run)).collect();
         for process in processes.iter().filter(|process| !process.reaped) {
+            process.killed.set(true);
             // The kernel kills a group in one go, however fast it forks, and needs no `/proc`.
             let _ = process::signal(process.pid, Signal::KILL.number());
             let _ = process::signal_group(process.pid, Signal::KILL.number());
@@ -408,6 +493,22 @@ impl Workers {
     }
 }
 
+/// Gives a run the socket by which it can say how it is.
+fn give_notify_socket(
+    prepared: &mut Prepared,
+    run: Run,
+    heartbeat: Option<Duration>,
+    owner: Option<(u32, u32)>,
+    notify: &mut Notify,
+) -> Result<(), SpawnFailure> {
+    let socket = notify.open(run, owner.map(|(uid, _)| uid)).map_err(|error| SpawnFailure {
+        code: 126,
+        message: format!("cannot make its notify socket: {error}"),
+        permanent: false,
+    })?;
+    prepared.notifies(&socket, heartbeat)
+}
+
 impl Place {
     fn write_pid_file(&self, pid: Pid) {
         let (who, app, id) = (&self.who, &*self.who.spec.name, self.who.pm_id);
@@ -426,8 +527,12 @@ impl Place {
     }
 }
 
-/// Opened without waiting: a FIFO must not hold the supervisor up.
+/// Its directory is made if it is not there, as PM2 does. Opened without waiting: a FIFO must not
+/// hold the supervisor up.
 fn write_pid_file(file: &Path, pid: Pid) -> io::Result<()> {
+    if let Some(directory) = file.parent() {
+        fs::create_dir_all(directory)?;
+    }
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).custom_flags(OFlag::O_NONBLOCK.bits());
     writeln!(options.open(file)?, "{pid}")

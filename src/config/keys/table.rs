@@ -7,16 +7,13 @@ use std::{path::Path, time::Duration};
 use super::{
     super::{
         draft::{Draft, RuntimeDraft},
-        listen,
-        tree::Node,
-        value::{self, Decoded},
-        watching,
+        health, listen, watching,
     },
     Beyond, Key, Kind, Zero,
 };
 use crate::spec::{
-    AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, LogStyle, OnErrored,
-    PrincipalRef, Runtime, Verbosity,
+    AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, LogStyle, MemoryLimit,
+    OnErrored, OomGuard, PrincipalRef, Runtime, Verbosity,
 };
 
 const fn app(
@@ -26,14 +23,6 @@ const fn app(
     show: fn(&AppSpec) -> Option<String>,
 ) -> Key<Draft, AppSpec> {
     Key { name, aliases, kind, show }
-}
-
-const fn later(
-    name: &'static str,
-    aliases: &'static [&'static str],
-    check: fn(&Node) -> Decoded<()>,
-) -> Key<Draft, AppSpec> {
-    Key { name, aliases, kind: Kind::Later(check), show: nothing }
 }
 
 const fn of_pm2(name: &'static str) -> Key<Draft, AppSpec> {
@@ -81,7 +70,7 @@ fn principal(principal: Option<&PrincipalRef>) -> Option<String> {
 }
 
 fn is_waited_for(app: &AppSpec) -> bool {
-    app.reload.wait_ready || app.can_overlap()
+    app.reload.wait_ready || app.can_overlap() || app.health.gate().is_some()
 }
 
 fn has_files(app: &AppSpec) -> bool {
@@ -213,6 +202,12 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
             OnErrored::Exit => shown("exit"),
         },
     ),
+    app("max_memory_restart", &[], Kind::Memory(|app, limit| app.max_memory = limit), |app| {
+        app.max_memory.map(|limit| match limit {
+            MemoryLimit::Bytes(_) => limit.to_string(),
+            MemoryLimit::Share(_) => format!("{limit} of the container's memory"),
+        })
+    }),
     app("cron_restart", &["cron"], Kind::Cron(|app, pattern| app.cron = pattern), |app| {
         app.schedule.as_ref().and_then(|schedule| shown(schedule.pattern.as_str()))
     }),
@@ -235,6 +230,19 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         Kind::Count(1, 1000, Beyond::IsWrong, |app, count| app.reload.max_parallel = count),
         |app| app.can_overlap().then(|| app.reload.max_parallel.to_string()),
     ),
+    app("health", &[], Kind::Probe(|app, probe| app.health.liveness = probe), |app| {
+        app.health.liveness.as_ref().map(|probe| health::shown(probe, readable))
+    }),
+    app("readiness", &[], Kind::Probe(|app, probe| app.health.readiness = probe), |app| {
+        app.health.readiness.as_ref().map(|probe| health::shown(probe, readable))
+    }),
+    app("heartbeat", &[], Kind::DurationOrOff(|app, time| app.health.heartbeat = time), |app| {
+        app.health.heartbeat.map(readable)
+    }),
+    app("notify", &[], Kind::Switch(|app, on| app.health.notify = on), |app| {
+        let is_implied = app.health.heartbeat.is_some() || app.reload.wait_ready;
+        (app.health.notify && !is_implied).then(|| "true".to_owned())
+    }),
     app("kill_signal", &[], Kind::Signal(|app, signal| app.stop.kill_signal = Some(signal)), |app| {
         app.stop.kill_signal.map_or_else(|| shown("the one procrun gets"), shown)
     }),
@@ -309,7 +317,6 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         app.env.increment_var.clone()
     }),
     app("force", &[], Kind::Moot, nothing),
-    later("max_memory_restart", &[], value::memory),
     app("watch", &[], Kind::Watch(|app, paths| app.watching.paths = paths), |app| {
         let paths: Vec<String> =
             app.watch.iter().flat_map(|watch| &watch.paths).map(|path| path.display().to_string()).collect();
@@ -359,6 +366,16 @@ pub(in crate::config) static RUNTIME_KEYS: &[Key<RuntimeDraft, Runtime>] = &[
         aliases: &[],
         kind: Kind::Duration(|draft, delay| draft.runtime.start_delay = delay, Zero::Counts),
         show: |runtime| (!runtime.start_delay.is_zero()).then(|| readable(runtime.start_delay)),
+    },
+    Key {
+        name: "oom_guard",
+        aliases: &[],
+        kind: Kind::Guard(|draft, guard| draft.runtime.oom_guard = guard),
+        show: |runtime| match runtime.oom_guard {
+            guard if guard == OomGuard::default() => None,
+            OomGuard::At(share) => shown(share),
+            OomGuard::Off => shown(false),
+        },
     },
     Key {
         name: "log_format",
