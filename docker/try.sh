@@ -298,6 +298,39 @@ podman stop --time 10 orphans >/dev/null
 expect "exit code" 0 "$(state ExitCode)"
 ok "300 orphans, no zombie; busybox alone, read-only root, a user without a name, no HOME"
 
+# -- a container with a limit of memory
+
+# Takes 20 MB a second.
+leak='BEGIN { while (1) { kept[i++] = sprintf("%1000000s", "x"); system("sleep 0.05") } }'
+start short --memory 64m localhost/small procrun --name leak /bin/busybox -- awk "$leak"
+within 60 says "the container has .* of its 64 MB of memory (oom_guard): leak (0)" || fail "the guard does not act"
+within 20 says "leak (0) ended: .*(memory: it had" || fail "the largest worker does not end"
+if says "out-of-memory killer"; then fail "the kernel was faster"; fi
+expect "killed by the kernel" false "$(state OOMKilled)"
+podman rm --force --time 0 short >/dev/null
+ok "podman run --memory 64m: who leaks ends before the kernel kills"
+
+start cache --memory 64m localhost/small procrun /bin/sh -- -c \
+    'dd if=/dev/zero of=/big bs=1M count=300 && echo written; sleep 1000'
+within 60 says written || fail "the file is not written"
+sleep 2 # looks come once a second at least: nothing may have happened after some
+if says "memory"; then fail "page cache counts"; fi
+podman rm --force --time 0 cache >/dev/null
+ok "a file of 300 MB in it: page cache does not count"
+
+cat >"$work/oom.toml" <<EOF
+oom_guard = false
+[[apps]]
+name = "leak"
+script = "/bin/busybox"
+args = ["awk", '$leak']
+EOF
+start killed --memory 64m --volume "$work/oom.toml:/oom.toml:ro" localhost/small procrun /oom.toml
+within 60 says "signal SIGKILL, the kernel's out-of-memory killer (memory limit 64 MB)" ||
+    fail "the kernel's kill is not named"
+podman rm --force --time 0 killed >/dev/null
+ok "without the guard the kernel kills, and that is said"
+
 # -- a terminal: what is typed goes through podman's and the container's own
 
 container="tty"
