@@ -33,17 +33,17 @@ const FAR_BEYOND: u64 = 4;
 /// That nobody can be ended to any use is not said more often.
 const SAID_AGAIN: Duration = Duration::from_secs(60);
 
-/// Why procrun has ended a run, if that is more than that somebody asked for it.
+/// Too much memory, as it was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// It had more memory than it may have. All in bytes.
+pub enum Excess {
+    /// A worker had more than it may have. All in bytes.
     OverLimit {
         /// What its processes had.
         used: u64,
         /// What they may have.
         limit: u64,
     },
-    /// It was the largest when the container's memory was short. All in bytes.
+    /// A worker was the largest when the container's memory was short. All in bytes.
     Short {
         /// What its processes had.
         size: u64,
@@ -54,16 +54,7 @@ pub enum Reason {
     },
 }
 
-impl Reason {
-    /// The word for it, the same in logs, commands and metrics.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::OverLimit { .. } | Self::Short { .. } => "memory",
-        }
-    }
-}
-
-impl fmt::Display for Reason {
+impl fmt::Display for Excess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OverLimit { used, limit } => {
@@ -188,7 +179,7 @@ impl Machine {
         if !instance.is_settled() || !instance.is_online() || self.reloads.is_active(&app) {
             return;
         }
-        let reason = Reason::OverLimit { used, limit };
+        let excess = Excess::OverLimit { used, limit };
         let who = instance.subject();
         let pace = &mut instance.record.pace;
         let over = now.since(pace.at.max(started));
@@ -203,16 +194,16 @@ impl Machine {
                 let number = BTreeSet::from([self.instances[&id].number]);
                 self.reload_numbers(now, &app, &number, Vec::new(), out);
                 if let Some(instance) = self.instances.get_mut(&id) {
-                    instance.reason = Some(reason);
+                    instance.excess = Some(excess);
                 }
             } else {
                 say(Answer::Restart);
-                self.run_anew(now, id, reason, Duration::ZERO, out);
+                self.run_anew(now, id, excess, Duration::ZERO, out);
             }
         } else if used.saturating_sub(limit) >= limit / FAR_BEYOND {
             let times = pace.count(now);
             say(Answer::RestartLater { times, wait });
-            self.run_anew(now, id, reason, wait, out);
+            self.run_anew(now, id, excess, wait, out);
         } else if pace.told != run.number {
             pace.told = run.number;
             let times = pace.in_a_row;
@@ -244,8 +235,8 @@ impl Machine {
         let id = run.instance;
         let instance = &self.instances[&id];
         let (app, generation) = (instance.spec.name.clone(), instance.generation);
-        let reason = Reason::Short { size, used, limit };
-        let cause = StopCause::Memory(reason);
+        let excess = Excess::Short { size, used, limit };
+        let cause = StopCause::Memory(excess);
         // Old and new ones side by side are what there is no memory for.
         let is_rolling = self.reloads.is_rolling(&app);
         self.give_up(now, &app, Why::MemoryShort, cause, out);
@@ -263,7 +254,7 @@ impl Machine {
             self.guard.retiring = Some(run);
             self.guard.helpless = None;
             out.push(Effect::Say(Notice::Retiring { who, size, used, limit, times, wait }));
-            self.run_anew(now, id, reason, wait, out);
+            self.run_anew(now, id, excess, wait, out);
         } else if instance.status() == Status::Stopping && instance.is_leaving() {
             // It may not finish its connections, if that is what it does.
             self.end(now, id, cause, Then::Remove, out);
@@ -271,7 +262,7 @@ impl Machine {
     }
 
     /// Ends an instance and starts it when it is gone, after this wait.
-    fn run_anew(&mut self, now: Time, id: InstanceId, reason: Reason, wait: Duration, out: &mut Vec<Effect>) {
-        self.end(now, id, StopCause::Memory(reason), Then::Follow(Next::Restart(wait)), out);
+    fn run_anew(&mut self, now: Time, id: InstanceId, excess: Excess, wait: Duration, out: &mut Vec<Effect>) {
+        self.end(now, id, StopCause::Memory(excess), Then::Follow(Next::Restart(wait)), out);
     }
 }

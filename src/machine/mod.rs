@@ -16,6 +16,7 @@ mod desk;
 mod due;
 mod event;
 pub mod frame;
+mod health;
 mod instance;
 mod memory;
 mod notice;
@@ -29,11 +30,14 @@ mod trial;
 #[cfg(test)]
 mod tests;
 
-pub use event::{Effect, Ending, Event, InstanceId, Readiness, Run, Sign, SpawnFailure, StopRequest, Timer};
+pub use event::{
+    Effect, Ending, Event, InstanceId, Readiness, Run, Sign, SpawnFailure, StopRequest, Timer, Wait,
+};
+pub use health::{ProbeKind, Sickness, Word};
 pub use instance::Status;
-pub use memory::{Answer, Reason, Shortage};
+pub use memory::{Answer, Excess, Shortage};
 pub use notice::{Generation, Next, Notice, Readable, ReloadFailure, Setback, Size, StopCause, Subject, Why};
 pub use operation::{Count, Operation, Reply, Ticket};
-pub use record::{Past, reason};
+pub use record::{Past, Reason, word};
 pub use root::{InstanceView, Machine};
 pub use time::Time;

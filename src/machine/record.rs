@@ -1,8 +1,8 @@
 //! What is remembered of an instance beyond its present run; its successor inherits it.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use super::{Ending, Reason, Time, memory::Pace};
+use super::{Ending, Excess, Sickness, Time, memory::Pace};
 
 /// So many endings are remembered.
 const ENDINGS: usize = 5;
@@ -21,18 +21,37 @@ pub struct Past {
 }
 
 impl Past {
-    /// The word for what ended it: procrun's own reason, else the kind of its end.
+    /// The word for why it ended, the same in logs, commands and metrics.
     pub fn reason(&self) -> &'static str {
-        reason(&self.ending, self.reason)
+        word(&self.ending, self.reason.as_ref())
     }
 }
 
-/// The same before it is past.
-pub fn reason(ending: &Ending, reason: Option<Reason>) -> &'static str {
+/// Why procrun has ended a run, if that is more than that somebody asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// There was too much memory.
+    Memory(Excess),
+    /// It was sick.
+    Sick(Sickness),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory(excess) => write!(f, "{excess}"),
+            Self::Sick(sickness) => write!(f, "it {sickness}"),
+        }
+    }
+}
+
+/// The word for why a run ended: procrun's own reason, else the kind of its end.
+pub fn word(ending: &Ending, reason: Option<&Reason>) -> &'static str {
     match (ending, reason) {
         // Whatever procrun was about to do, the kernel was faster.
         (Ending::OutOfMemory { .. }, _) | (_, None) => ending.reason(),
-        (_, Some(reason)) => reason.word(),
+        (_, Some(Reason::Memory(_))) => "memory",
+        (_, Some(Reason::Sick(sickness))) => sickness.reason(),
     }
 }
 

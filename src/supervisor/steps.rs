@@ -1,6 +1,8 @@
 //! What a command is told while it waits: the machine's notices as lines for people.
 
-use crate::machine::{Count, Ending, Next, Notice, Operation, Readable, Sign, Size, StopCause};
+use crate::machine::{
+    Count, Ending, Next, Notice, Operation, ProbeKind, Readable, Reason, Sign, Size, StopCause,
+};
 
 /// What has happened, in a line; `None` when it is nothing to whoever waits.
 pub(super) fn text(notice: &Notice) -> Option<String> {
@@ -19,16 +21,30 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
                 Next::Sweep => ", but some of its processes are left".to_owned(),
                 Next::Stay | Next::Final => String::new(),
             };
-            let why = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+            let why = match reason {
+                Some(why @ Reason::Memory(_)) => format!(" ({why})"),
+                Some(Reason::Sick(_)) | None => String::new(),
+            };
             format!("{who} ended: {ending}{after}{why}{next}")
         }
         Notice::Ready { who, sign, after } => {
             let sign = match sign {
                 Sign::Listening => "listens",
                 Sign::Message => "is ready",
+                Sign::Probe => "passes its check",
             };
             format!("{} {sign} after {}", who, Readable(*after))
         }
+        Notice::Well { who, kind, after } => {
+            let what = match kind {
+                ProbeKind::Liveness => "healthy",
+                ProbeKind::Readiness => "ready",
+            };
+            format!("{who} is {what} after {}", Readable(*after))
+        }
+        Notice::NotReadyNow { who, said } => format!("{who} is not ready: {said}"),
+        Notice::Sick { who, sickness } => format!("{who} {sickness}"),
+        Notice::Failed { .. } => return None,
         Notice::Started { who } => format!("{who} is online"),
         Notice::NotReady { who, setback } => format!("{who} {setback}"),
         Notice::Draining { who, within, .. } => {
@@ -46,6 +62,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
                 | StopCause::Due
                 | StopCause::Memory(_)
                 | StopCause::Reloaded
+                | StopCause::Sick
                 | StopCause::Replaced
                 | StopCause::GivenUp => "",
             };

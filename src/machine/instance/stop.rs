@@ -19,7 +19,7 @@ impl Instance {
     /// Asks it to end. What it was to do afterwards is replaced by what `stop` says.
     pub(in crate::machine) fn stop(&mut self, step: &mut Step<'_>, stop: Stop) -> Verdict {
         match stop.cause {
-            StopCause::Memory(reason) => self.reason = Some(reason),
+            StopCause::Memory(excess) => self.excess = Some(excess),
             // Its successor has come because of it.
             StopCause::Replaced | StopCause::Drained | StopCause::NotDrained => {}
             StopCause::Shutdown
@@ -29,7 +29,8 @@ impl Instance {
             | StopCause::Restarted
             | StopCause::Due
             | StopCause::Reloaded
-            | StopCause::GivenUp => self.reason = None,
+            | StopCause::Sick
+            | StopCause::GivenUp => self.excess = None,
         }
         match &mut self.state {
             State::Online { run, since } => {

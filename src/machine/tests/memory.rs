@@ -1,7 +1,7 @@
 //! Too much memory: a worker beyond its limit, and a container that has no more.
 
 use super::*;
-use crate::machine::{Answer, Past, Reason, Shortage};
+use crate::machine::{Answer, Excess, Past, Reason, Shortage};
 
 const MIB: u64 = 1 << 20;
 const LIMIT: u64 = 200 * MIB;
@@ -58,7 +58,7 @@ fn who_holds_its_own_socket_is_restarted_alone() {
     world.tree_gone(run);
     assert_eq!(world.status(1), Status::Online);
     assert_eq!(world.reasons(1), ["memory"]);
-    let expected = Some(Reason::OverLimit { used: 204 * MIB, limit: LIMIT });
+    let expected = Some(Reason::Memory(Excess::OverLimit { used: 204 * MIB, limit: LIMIT }));
     assert_eq!(world.machine.instance(InstanceId(1)).unwrap().endings[0].reason, expected);
     world.exit(world.run(1), FAILED, false);
     assert_eq!(world.reasons(1), ["memory", "exit"], "what comes later has its own reason");

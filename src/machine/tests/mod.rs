@@ -3,6 +3,7 @@
 mod changes;
 mod drain;
 mod due;
+mod health;
 mod lifecycle;
 mod memory;
 mod operations;
@@ -17,12 +18,12 @@ use std::{
 };
 
 use super::{
-    Effect, Ending, Event, Generation, InstanceId, Machine, Next, Notice, Operation, Reply, Run, Sign,
-    SpawnFailure, Status, StopCause, StopRequest, Subject, Ticket, Time, Timer, Why,
+    Effect, Ending, Event, Generation, InstanceId, Machine, Next, Notice, Operation, ProbeKind, Reply, Run,
+    Sign, SpawnFailure, Status, StopCause, StopRequest, Subject, Ticket, Time, Timer, Wait, Why,
 };
 use crate::spec::{
-    AppSpec, Backoff, Balance, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, LogSpec, OnErrored,
-    Plan, ReloadPolicy, RestartPolicy, Runtime, Signal, StopPolicy,
+    AppSpec, Backoff, Balance, EnvSpec, Exec, ExecMode, HealthSpec, Identity, Instances, Interpreter,
+    LogSpec, OnErrored, Plan, ReloadPolicy, RestartPolicy, Runtime, Signal, StopPolicy,
 };
 
 fn app(name: &str) -> AppSpec {
@@ -51,6 +52,7 @@ fn app(name: &str) -> AppSpec {
         max_memory: None,
         schedule: None,
         pid_file: None,
+        health: HealthSpec::default(),
         watch: None,
     }
 }
@@ -86,6 +88,8 @@ struct World {
     stop_asked: Option<Time>,
     /// The next spawns fail.
     spawns_fail: bool,
+    /// Who was asked how it is and has not answered.
+    asked: Vec<(Run, ProbeKind)>,
     /// SIGKILL ends what it is sent to.
     kills_work: bool,
 }
@@ -105,6 +109,7 @@ impl World {
             end: None,
             stop_asked: None,
             spawns_fail: false,
+            asked: Vec::new(),
             kills_work: false,
         };
         world.feed(Event::Boot);
@@ -140,6 +145,11 @@ impl World {
                             self.alive.insert(run);
                             Event::Started(run)
                         });
+                    }
+                    Effect::Probe(run, kind) => {
+                        assert!(self.alive.contains(&run), "a question to nobody");
+                        assert!(!self.asked.contains(&(run, kind)), "asked twice");
+                        self.asked.push((run, kind));
                     }
                     Effect::KillTree(run) => self.killed.push((self.now, run)),
                     Effect::Signal(run, _) => assert!(self.alive.contains(&run), "a signal to nobody"),
