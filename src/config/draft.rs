@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::{origin::Origin, tree::Position, watching::Watching};
 use crate::spec::{
-    Balance, ExecMode, InheritEnv, Instances, Listen, LogFiles, OnErrored, Pattern, PrincipalRef,
+    Balance, ExecMode, InheritEnv, Instances, Limits, Listen, LogFiles, OnErrored, Pattern, PrincipalRef,
     ReloadPolicy, RestartPolicy, Runtime, StopPolicy,
 };
 
@@ -45,6 +45,7 @@ pub(super) struct Draft {
     pub(super) increment_var: Option<String>,
     pub(super) user: Option<PrincipalRef>,
     pub(super) group: Option<PrincipalRef>,
+    pub(super) limits: Limits,
     pub(super) no_autostart: bool,
     pub(super) restart: RestartPolicy,
     pub(super) restart_delay: Option<Duration>,

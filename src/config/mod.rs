@@ -25,6 +25,7 @@ mod file;
 mod flags;
 mod json;
 mod keys;
+mod limits;
 mod listen;
 mod log_paths;
 mod notices;

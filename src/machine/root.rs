@@ -174,6 +174,15 @@ impl Machine {
         self.instances.values().any(|instance| instance.is_alive() && is_meant(&instance.spec))
     }
 
+    /// The instances that have failed for good, the first one first: when all have ended by themselves,
+    /// its code is procrun's.
+    pub fn failures(&self) -> Vec<InstanceView<'_>> {
+        let mut failed: Vec<_> =
+            self.instances.values().filter_map(|it| Some((it.failure?, it.id))).collect();
+        failed.sort_unstable();
+        failed.into_iter().filter_map(|(_, id)| self.instance(id)).collect()
+    }
+
     fn view_of(instance: &Instance, siblings: u32) -> InstanceView<'_> {
         InstanceView {
             id: instance.id,

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Listen, LogSpec, ReloadPolicy, RestartPolicy, Schedule, Signal, StopPolicy, WatchSpec};
+use super::{Limits, Listen, LogSpec, ReloadPolicy, RestartPolicy, Schedule, Signal, StopPolicy, WatchSpec};
 
 /// One application: what to execute, how many times, and what to do when it ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct AppSpec {
     pub env: EnvSpec,
     /// Whom to run as.
     pub identity: Identity,
+    /// What the kernel allows it, and its priority.
+    #[serde(default)]
+    pub limits: Limits,
     /// Start with the runtime (`autostart`).
     pub autostart: bool,
     /// When to run again.

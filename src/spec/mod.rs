@@ -7,6 +7,7 @@
 mod app;
 pub mod diff;
 mod exit;
+mod limits;
 mod listen;
 mod logs;
 mod reload;
@@ -15,13 +16,14 @@ mod schedule;
 mod stop;
 mod watch;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub use app::{
     AppSpec, Balance, EnvSpec, Exec, ExecMode, Identity, InheritEnv, Instances, Interpreter, PrincipalRef,
 };
 pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
+pub use limits::{Allowance, Limits, Resource, Unit, readable_size};
 pub use listen::{Listen, ListenAddress};
 pub use logs::{FileSpec, LogFiles, LogHistory, LogSpec, LogStyle, RuntimeLog, Verbosity};
 pub use reload::ReloadPolicy;
@@ -48,10 +50,29 @@ pub struct Runtime {
     pub auto_exit: bool,
     /// How lines look on stdout and stderr.
     pub log: RuntimeLog,
+    /// Where it is written why procrun has ended.
+    pub termination_log: TerminationLog,
+}
+
+/// Where it is written why procrun has ended (`termination_log`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum TerminationLog {
+    /// Where Kubernetes wants it, if that file is there.
+    #[default]
+    IfThere,
+    /// To this file.
+    File(PathBuf),
+    /// Nowhere.
+    Off,
 }
 
 impl Default for Runtime {
     fn default() -> Self {
-        Self { start_delay: Duration::ZERO, auto_exit: true, log: RuntimeLog::default() }
+        Self {
+            start_delay: Duration::ZERO,
+            auto_exit: true,
+            log: RuntimeLog::default(),
+            termination_log: TerminationLog::default(),
+        }
     }
 }

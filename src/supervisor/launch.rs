@@ -15,6 +15,7 @@ use crate::{
     spec::{AppSpec, Exec, InheritEnv, PrincipalRef},
     sys::{
         accounts::{self, Credentials, Key},
+        limits::{Limits, Rlimit},
         spawn::HANDED,
     },
 };
@@ -46,6 +47,7 @@ pub(super) struct Prepared {
     pub(super) env: Vec<CString>,
     pub(super) cwd: CString,
     pub(super) credentials: Option<Credentials>,
+    pub(super) limits: Limits,
     pub(super) marker: String,
 }
 
@@ -96,6 +98,7 @@ pub(super) fn prepare(
         env,
         cwd: c_string(spec.exec.cwd.as_os_str())?,
         credentials,
+        limits: limits(spec),
         command,
         marker,
     })
@@ -109,13 +112,30 @@ pub(super) fn shown_environment(
     Ok(environment(instance, inherited, credentials(instance.spec)?.as_ref()))
 }
 
-/// Looks whether the program, the working directory and the user of an application are there.
+/// Looks whether the program, the working directory and the user of an application are there, and
+/// whether it may have its limits.
 pub(super) fn preflight(spec: &AppSpec, inherited: &Environment) -> Result<(), SpawnFailure> {
     credentials(spec)?;
     let of_caller = spec.env.caller.as_ref().and_then(|caller| caller.get("PATH"));
     let path = spec.env.vars.get("PATH").or(of_caller).map(OsString::from);
     let path = path.as_deref().or_else(|| inherited.get(OsStr::new("PATH")).map(OsString::as_os_str));
-    resolve::resolve(&spec.exec, path).map(|_| ())
+    resolve::resolve(&spec.exec, path)?;
+    limits(spec).check().map_err(|refusal| resolve::not_allowed(&refusal))
+}
+
+/// What the kernel is to be asked for.
+fn limits(spec: &AppSpec) -> Limits {
+    let of = &spec.limits;
+    let resources = of.resources.iter();
+    Limits {
+        resources: resources
+            .filter_map(|(resource, limit)| Rlimit::new(resource.name(), limit.soft, limit.hard))
+            .collect(),
+        nice: of.nice,
+        oom_score_adj: of.oom_score_adj,
+        umask: of.umask,
+        no_new_privileges: of.no_new_privileges,
+    }
 }
 
 pub(super) fn credentials(spec: &AppSpec) -> Result<Option<Credentials>, SpawnFailure> {

@@ -195,10 +195,11 @@ impl Workers {
             channel: channel.as_ref().map(AsFd::as_fd),
             credentials: prepared.credentials.as_ref(),
             open_files: self.open_files,
+            limits: Some(&prepared.limits),
         })
         .map_err(|error| {
             node.ended(run);
-            resolve::exec_failure(&prepared.command.program, &error)
+            resolve::spawn_failure(&prepared.command.program, &prepared.limits, &error)
         })?;
         self.register(run, pid, prepared.marker);
         Ok(())

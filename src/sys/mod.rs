@@ -12,6 +12,7 @@ pub mod clock;
 pub mod cpus;
 pub mod detach;
 pub mod inotify;
+pub mod limits;
 pub mod pages;
 pub mod pipes;
 pub mod poll;

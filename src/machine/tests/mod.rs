@@ -20,8 +20,8 @@ use super::{
     SpawnFailure, Status, StopCause, StopRequest, Subject, Ticket, Time, Timer, Why,
 };
 use crate::spec::{
-    AppSpec, Backoff, Balance, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, LogSpec, OnErrored,
-    Plan, ReloadPolicy, RestartPolicy, Runtime, Signal, StopPolicy,
+    AppSpec, Backoff, Balance, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, Limits, LogSpec,
+    OnErrored, Plan, ReloadPolicy, RestartPolicy, Runtime, Signal, StopPolicy,
 };
 
 fn app(name: &str) -> AppSpec {
@@ -42,6 +42,7 @@ fn app(name: &str) -> AppSpec {
         listen: Vec::new(),
         env: EnvSpec::default(),
         identity: Identity::default(),
+        limits: Limits::default(),
         autostart: true,
         restart: RestartPolicy::default(),
         reload: ReloadPolicy::default(),
