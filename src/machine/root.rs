@@ -82,6 +82,8 @@ pub struct InstanceView<'a> {
     pub started_at: Option<Time>,
     /// It has ended by itself for good, and not well.
     pub failed: bool,
+    /// It has failed because it was given up (`errored`), also if it was stopped since.
+    pub gave_up: bool,
     /// How its last few runs ended, the oldest first.
     pub endings: &'a [Past],
 }
@@ -198,6 +200,7 @@ impl Machine {
             created_at: instance.record.created_at,
             started_at: instance.started_at(),
             failed: instance.failure.is_some(),
+            gave_up: instance.gave_up,
             endings: &instance.record.endings,
         }
     }
@@ -390,6 +393,7 @@ impl Machine {
             }
             Verdict::Errored(code) => {
                 self.held = false;
+                instance.gave_up = true;
                 self.failures += 1;
                 let (_, code) = *instance.failure.get_or_insert((self.failures, code.max(1)));
                 let on_errored = instance.spec.restart.on_errored;

@@ -18,7 +18,7 @@ use tracing::warn;
 use super::actor::Supervisor;
 use crate::{
     logs::{Filter, Logs},
-    machine::{Ending, InstanceId, InstanceView, Readable, Status},
+    machine::{Ending, InstanceId, InstanceView, Readable},
     spec::{ExitCode, TerminationLog},
 };
 
@@ -107,8 +107,7 @@ struct Failed {
 
 impl Failed {
     fn of(view: &InstanceView<'_>) -> Self {
-        let errored = view.status == Status::Errored;
-        let mut how = String::from(if errored { "errored" } else { "ended" });
+        let mut how = String::from(if view.gave_up { "errored" } else { "ended" });
         if let Some(past) = view.endings.last() {
             write!(how, ": {}", past.ending).expect("a String takes everything");
             match past.ending {
@@ -118,7 +117,7 @@ impl Failed {
                 }
             }
         }
-        if errored && view.unstable > 1 {
+        if view.gave_up && view.unstable > 1 {
             write!(how, ", {} unstable starts in a row", view.unstable).expect("a String takes everything");
         }
         Self { who: view.subject().to_string(), how }
