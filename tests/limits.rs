@@ -177,7 +177,7 @@ fn changed_limits_run_the_app_anew_and_describe_shows_them() {
     let text = described(&[]);
     assert!(text.contains("nofile=400 stack=1M:2M") && text.contains("077"), "{text}");
     let json = described(&["--json"]);
-    assert!(json.contains("no_new_privileges") == false && json.contains("\"umask\""), "{json}");
+    assert!(!json.contains("no_new_privileges") && json.contains("\"umask\""), "{json}");
     run.expect_stop();
 }
 

@@ -142,9 +142,8 @@ fn what_keeps_it_from_starting_is_there_too() {
 
 #[test]
 fn many_errors_are_cut_at_their_end() {
-    let errors: String = (0..200)
-        .map(|number| format!("[[apps]]\nscript = \"x\"\nname = \"ü{number}\"\nkey{number} = 1\n"))
-        .collect();
+    let app = |number| format!("[[apps]]\nscript = \"x\"\nname = \"ü{number}\"\nkey{number} = 1\n");
+    let errors = (0..200).map(app).collect::<Vec<_>>().concat();
     let bed = Bed::with(&errors);
     let mut run = in_a_pod(&bed, &["ecosystem.toml"], MOUNTED).start();
     run.expect_code(78);

@@ -81,6 +81,7 @@ pub fn not_started(to: &TerminationLog, why: &impl std::fmt::Display) {
     if let Ok(Some(file)) = open(to) {
         let mut text = String::new();
         clean(&why.to_string(), &mut text);
+        text.push('\n');
         let _ = write(&file, &beginning(&text, MOST));
     }
 }
