@@ -181,6 +181,43 @@ fn changed_limits_run_the_app_anew_and_describe_shows_them() {
     run.expect_stop();
 }
 
+#[test]
+fn a_saved_list_comes_back_with_its_limits() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"./tells\"\nnice = 19\numask = \"077\"\nno_new_privileges = true\n\
+         rlimits = { nofile = 400, as = [\"8G\", \"unlimited\"] }\n",
+    );
+    bed.script("tells", TELLS);
+    let home = bed.path("home").to_string_lossy().into_owned();
+    // What they have started in the background lives as long as they do.
+    let ask = |args: &[&str]| {
+        let mut said = bed.launch(args).env("PROCRUN_HOME", &home).start();
+        said.expect_code(0);
+        said
+    };
+    let wait_until_told = |times| {
+        let log = || bed.read("home/logs/app-out.log");
+        support::wait_until("everything to be told", || log().matches("\ntold\n").count() == times);
+    };
+    let _first = ask(&["start", "ecosystem.toml"]);
+    wait_until_told(1);
+    ask(&["save"]);
+    ask(&["kill"]);
+    let _second = ask(&["resurrect"]);
+    let text = ask(&["describe", "app"]).out().lines().join("\n");
+    for part in [
+        "as=8G:unlimited nofile=400",
+        "nice                19",
+        "umask               077",
+        "privileges   true",
+    ] {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+    wait_until_told(2);
+    let told = bed.read("home/logs/app-out.log");
+    assert_eq!(told.matches("\numask 0077\n").count(), 2, "{told}");
+}
+
 /// As somebody who may raise nothing.
 fn powerless(bed: &Bed, before: &str) -> Procrun {
     let binary = bed.copy(env!("CARGO_BIN_EXE_procrun"), "procrun");
