@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 
 use super::{origin::Origin, tree::Position, watching::Watching};
 use crate::spec::{
-    Balance, ExecMode, InheritEnv, Instances, Limits, Listen, LogFiles, OnErrored, Pattern, PrincipalRef,
-    ReloadPolicy, RestartPolicy, Runtime, StopPolicy,
+    Balance, ExecMode, HealthSpec, InheritEnv, Instances, Limits, Listen, LogFiles, OnErrored, Pattern,
+    PrincipalRef, ReloadPolicy, RestartPolicy, Runtime, StopPolicy,
 };
 
 /// One variable and who said it.
@@ -53,6 +53,7 @@ pub(super) struct Draft {
     pub(super) cron: Option<Pattern>,
     pub(super) cron_timezone: Option<(String, TimeZone)>,
     pub(super) reload: ReloadPolicy,
+    pub(super) health: HealthSpec,
     pub(super) stop: StopPolicy,
     pub(super) json_logs: bool,
     pub(super) date_format: Option<String>,

@@ -7,6 +7,7 @@
 mod app;
 pub mod diff;
 mod exit;
+mod health;
 mod limits;
 mod listen;
 mod logs;
@@ -23,6 +24,7 @@ pub use app::{
 };
 pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
+pub use health::{HealthSpec, Probe, ProbeAddress, ProbeTarget};
 pub use limits::{Allowance, Limits, Resource, Unit, readable_size};
 pub use listen::{Listen, ListenAddress};
 pub use logs::{FileSpec, LogFiles, LogHistory, LogSpec, LogStyle, RuntimeLog, Verbosity};
