@@ -12,6 +12,7 @@ use super::{
     event::{Effect, Run, Timer, Wait},
     instance::{Instance, State, Step, Stop, Then, Verdict},
     notice::{Generation, Notice, Readable, Setback, StopCause},
+    reason::Reason,
     trial::Outcome,
 };
 use crate::spec::Probe;
@@ -135,8 +136,6 @@ pub(super) struct Vitals {
     is_leaving: bool,
     /// What it says of itself.
     status: Option<String>,
-    /// Why it is being ended.
-    pub(super) sickness: Option<Sickness>,
 }
 
 impl Vitals {
@@ -358,7 +357,7 @@ impl Instance {
         step.say(Notice::Sick { who: self.subject(), sickness: sickness.clone() });
         self.trial = None;
         self.outcome = Some(Outcome::Failed(Setback::Sick(sickness.clone())));
-        self.vitals.sickness = Some(sickness);
+        self.reason = Some(Reason::Sick(sickness));
         if self.generation == Generation::Coming {
             return Verdict::Nothing;
         }

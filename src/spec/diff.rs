@@ -40,6 +40,7 @@ pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
     std::ptr::eq(old, new)
         || AppSpec {
             instances: new.instances,
+            max_memory: new.max_memory,
             schedule: new.schedule.clone(),
             watch: new.watch.clone(),
             ..old.clone()
@@ -73,6 +74,7 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         limits,
         autostart,
         restart,
+        max_memory,
         schedule,
         reload,
         stop,
@@ -100,6 +102,7 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         (*limits != old.limits, "limits"),
         (*autostart != old.autostart, "autostart"),
         (*restart != old.restart, "restart policy"),
+        (*max_memory != old.max_memory, "max_memory_restart"),
         (*schedule != old.schedule, "cron_restart"),
         (*reload != old.reload, "reload policy"),
         (*stop != old.stop, "stop policy"),

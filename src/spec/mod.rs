@@ -11,6 +11,7 @@ mod health;
 mod limits;
 mod listen;
 mod logs;
+mod memory;
 mod reload;
 mod restart;
 mod schedule;
@@ -28,6 +29,7 @@ pub use health::{HealthSpec, Probe, ProbeAddress, ProbeTarget};
 pub use limits::{Allowance, Limits, Resource, Unit, readable_size};
 pub use listen::{Listen, ListenAddress};
 pub use logs::{FileSpec, LogFiles, LogHistory, LogSpec, LogStyle, RuntimeLog, Verbosity};
+pub use memory::{MemoryLimit, OomGuard, Share};
 pub use reload::ReloadPolicy;
 pub use restart::{Backoff, OnErrored, RestartPolicy};
 pub use schedule::{Fields, MonthDays, Pattern, Schedule};
@@ -50,6 +52,8 @@ pub struct Runtime {
     pub start_delay: Duration,
     /// End when every application has ended (PM2: the absence of `--no-auto-exit`).
     pub auto_exit: bool,
+    /// When a worker is ended so that the kernel ends none.
+    pub oom_guard: OomGuard,
     /// How lines look on stdout and stderr.
     pub log: RuntimeLog,
     /// Where it is written why procrun has ended.
@@ -73,6 +77,7 @@ impl Default for Runtime {
         Self {
             start_delay: Duration::ZERO,
             auto_exit: true,
+            oom_guard: OomGuard::default(),
             log: RuntimeLog::default(),
             termination_log: TerminationLog::default(),
         }

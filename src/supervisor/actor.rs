@@ -13,7 +13,9 @@ use super::{
     evaluation::Running,
     figures::Figures,
     held::Held,
-    is_stop, launch, not_started, report, say_early,
+    is_stop, launch,
+    memory::Memory,
+    not_started, report, say_early,
     schedules::Schedules,
     termination::{Cause, LastWord},
     timers::Timers,
@@ -60,6 +62,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) held: Held,
     pub(super) checks: Checks,
     notify: Notify,
+    memory: Memory,
     timers: Timers,
     schedules: Schedules,
     signals: Signals,
@@ -138,11 +141,12 @@ pub(super) async fn supervise(
     let machine = Machine::new(plan, cpus);
     let workers =
         Workers::new(source.environment().clone(), open_files, logs.clone(), machine.instances().count())?;
+    let began = now();
     let mut supervisor = Supervisor {
         source,
         clients,
         figures: Figures::default(),
-        began: now(),
+        began,
         machine,
         workers,
         node: Hub::default(),
@@ -150,6 +154,7 @@ pub(super) async fn supervise(
         held,
         checks: Checks::default(),
         notify: Notify::default(),
+        memory: Memory::new(began),
         timers: Timers::default(),
         schedules: Schedules::new(),
         signals,
@@ -206,11 +211,13 @@ impl Supervisor<'_> {
                 self.feed(vec![Event::Boot]);
                 watch(&mut self.watcher, self.machine.plan());
                 self.schedules.follow(self.machine.plan())?;
+                self.memory.follow(self.machine.plan());
                 self.signals.receive_realtime()?;
                 process::trim_memory();
                 continue;
             }
-            let next = boot.or_else(|| self.timers.next().map(|at| self.began + at.elapsed()));
+            let timer = boot.or_else(|| self.timers.next().map(|at| self.began + at.elapsed()));
+            let next = timer.into_iter().chain(self.memory.next()).min();
             let mut is_time = false;
             tokio::select! {
                 result = self.signals.wait(&mut received) => result?,
@@ -253,6 +260,8 @@ impl Supervisor<'_> {
             let now = self.now();
             let due = std::iter::from_fn(|| self.timers.pop_due(now)).map(Event::TimerFired).collect();
             self.feed(due);
+            let excesses = self.memory.look(&self.machine, &self.workers);
+            self.feed(excesses);
             if is_time {
                 let due = self.schedules.due()?;
                 self.feed(due.into_iter().map(|app| Event::Due { app }).collect());
@@ -309,6 +318,9 @@ impl Supervisor<'_> {
     /// of all events of a round goes out together.
     pub(super) fn feed(&mut self, mut events: Vec<Event>) {
         while !events.is_empty() {
+            if events.iter().any(|event| matches!(event, Event::Started(_))) {
+                self.memory.begin();
+            }
             let now = self.now();
             let mut effects = std::mem::take(&mut self.effects);
             for event in events {
@@ -388,7 +400,8 @@ impl Supervisor<'_> {
             })
             .collect();
         if !dead.is_empty() {
-            let events = self.workers.reaped(&dead);
+            let mut events = self.workers.reaped(&dead);
+            self.memory.explain(&mut events, &self.workers);
             let mut said = Vec::new();
             for event in &events {
                 if let Event::Exited { run, .. } = event {
@@ -497,6 +510,7 @@ impl Supervisor<'_> {
         let cpus = cpus_for(&plan);
         // The machine's own plan is the old one as long as an application is being reloaded.
         watch(&mut self.watcher, &plan);
+        self.memory.follow(&plan);
         self.feed(vec![Event::Apply { plan, cpus }]);
     }
 

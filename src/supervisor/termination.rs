@@ -113,7 +113,7 @@ impl Failed {
             write!(how, ": {}", past.ending).expect("a String takes everything");
             match past.ending {
                 Ending::SpawnFailed(_) => {}
-                Ending::Exited(_) | Ending::Signaled { .. } => {
+                Ending::Exited(_) | Ending::Signaled { .. } | Ending::OutOfMemory { .. } => {
                     write!(how, " after {}", Readable(past.uptime)).expect("a String takes everything");
                 }
             }

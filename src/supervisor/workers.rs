@@ -4,6 +4,7 @@
 //! exit can come before its process is known.
 
 use std::{
+    cell::Cell,
     collections::{HashMap, HashSet},
     fs,
     hash::{BuildHasher, RandomState},
@@ -75,6 +76,8 @@ struct Process {
     run: Run,
     pid: Pid,
     marker: String,
+    /// procrun has sent SIGKILL to it.
+    killed: Cell<bool>,
     /// It has been reaped: its id may be somebody else's by now.
     reaped: bool,
 }
@@ -259,7 +262,7 @@ impl Workers {
     fn register(&mut self, run: Run, pid: Pid, marker: String) {
         let Some(place) = self.places.get_mut(&run.instance) else { return };
         self.by_pid.insert(pid, run);
-        place.process = Some(Process { run, pid, marker, reaped: false });
+        place.process = Some(Process { run, pid, marker, killed: Cell::new(false), reaped: false });
         let (who, app, id) = (&place.who, &*place.who.spec.name, place.who.pm_id);
         info!(app, id, pid, "{who} is online, pid {pid}");
         if who.generation == Generation::Settled {
@@ -288,6 +291,7 @@ impl Workers {
     /// Sends a signal to the main process of a run, if it is there.
     pub(super) fn signal(&self, run: Run, signal: Signal) {
         if let Some(process) = self.process(run).filter(|process| !process.reaped) {
+            process.killed.set(process.killed.get() || signal == Signal::KILL);
             // It may have ended meanwhile; that news is on its way.
             let _ = process::signal(process.pid, signal.number());
         }
@@ -306,6 +310,22 @@ impl Workers {
             Some((*id, self.root(process)))
         });
         running.collect()
+    }
+
+    /// The same of one run.
+    pub(super) fn root_of(&self, run: Run) -> Option<Root> {
+        self.process(run).filter(|process| !process.reaped).map(|process| self.root(process))
+    }
+
+    /// The same by run.
+    pub(super) fn running(&self) -> Vec<(Run, Root)> {
+        let processes = self.places.values().filter_map(|place| place.process.as_ref());
+        processes.filter(|it| !it.reaped).map(|process| (process.run, self.root(process))).collect()
+    }
+
+    /// Whether procrun itself has sent SIGKILL to a run.
+    pub(super) fn was_killed(&self, run: Run) -> bool {
+        self.process(run).is_some_and(|process| process.killed.get())
     }
 
     /// What the instances say.
@@ -364,6 +384,7 @@ impl Workers {
     pub(super) fn kill_trees(&self, runs: &[Run]) {
         let processes: Vec<&Process> = runs.iter().filter_map(|run| self.process(*run)).collect();
         for process in processes.iter().filter(|process| !process.reaped) {
+            process.killed.set(true);
             // The kernel kills a group in one go, however fast it forks, and needs no `/proc`.
             let _ = process::signal(process.pid, Signal::KILL.number());
             let _ = process::signal_group(process.pid, Signal::KILL.number());

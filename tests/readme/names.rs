@@ -125,23 +125,6 @@ fn every_setting_is_right() {
     assert!(tried > 0);
 }
 
-/// What the README says that it is there but does nothing yet gets its notice.
-#[test]
-fn every_later_feature_gets_a_notice() {
-    let page = Page::read();
-    let sentence = page.paragraph("Features of PM2 that procrun knows and does not have yet");
-    let keys = code(sentence.split_once(')').expect("the features stand in parentheses").0);
-    assert!(!keys.is_empty());
-    for key in keys {
-        let value = match key.as_str() {
-            "max_memory_restart" => "\"200M\"",
-            _ => "true",
-        };
-        let notices = check(&format!("[[apps]]\nname = \"api\"\nscript = \"app.js\"\n{key} = {value}\n"), 0);
-        assert!(matches!(&notices[..], [notice] if notice.starts_with("notice: ")), "{key}: {notices:?}");
-    }
-}
-
 /// The commands that the README names, and their other words.
 fn commands(page: &Page) -> Vec<Key> {
     let mut commands: Vec<Key> = Vec::new();
