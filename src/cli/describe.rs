@@ -51,6 +51,9 @@ fn shown(of: &Detail, look: Look) -> String {
     page.maybe("interpreter", of.interpreter.as_ref());
     page.list("interpreter args", &of.interpreter_args);
     page.maybe("user", of.user.as_ref());
+    for (key, value) in &of.limits {
+        page.line(&key.replace('_', " "), value);
+    }
 
     page.heading("when it ends");
     page.line("autorestart", of.autorestart);

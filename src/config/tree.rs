@@ -54,6 +54,8 @@ pub(super) struct Node {
     pub(super) at: Option<Position>,
     /// The environment variables that were expanded in this text.
     pub(super) expanded: Vec<String>,
+    /// A number that is written in octal (`0o27`), which only TOML has.
+    pub(super) octal: bool,
 }
 
 /// What the formats have in common.
@@ -82,7 +84,7 @@ pub(super) struct Entry {
 
 impl Node {
     pub(super) fn new(value: Value, at: Option<Position>) -> Self {
-        Self { value, at, expanded: Vec::new() }
+        Self { value, at, expanded: Vec::new(), octal: false }
     }
 
     pub(super) fn entries(&self) -> Option<&[Entry]> {

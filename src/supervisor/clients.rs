@@ -237,7 +237,7 @@ impl Supervisor<'_> {
             }
             Request::Kill => {
                 info!("a command asks: end everything");
-                self.stop(Signal::TERM);
+                self.stop(Signal::TERM, "stopped by `procrun kill`".to_owned());
                 Ok(None)
             }
         }

@@ -223,11 +223,12 @@ impl Workers {
             channel: channel.as_ref().map(AsFd::as_fd),
             credentials: prepared.credentials.as_ref(),
             open_files: self.open_files,
+            limits: Some(&prepared.limits),
         })
         .map_err(|error| {
             node.ended(run);
             notify.ended(run);
-            resolve::exec_failure(&prepared.command.program, &error)
+            resolve::spawn_failure(&prepared.command.program, &prepared.limits, &error)
         })?;
         self.register(run, pid, prepared.marker);
         Ok(())
@@ -372,6 +373,7 @@ impl Workers {
             channel: None,
             credentials: check.credentials.as_ref(),
             open_files: self.open_files,
+            limits: None,
         })
         .map_err(|error| format!("its check cannot be started: {error}"))?;
         Program::new(pid, marker, pipe.read).map_err(|error| format!("its check cannot be heard: {error}"))
