@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use support::{Bed, Procrun, SIGTERM, procfs, tool, wait_until, wait_until_within, web};
+use support::{Bed, Procrun, SIGHUP, SIGTERM, procfs, tool, wait_until, wait_until_within, web};
 
 /// Leaks, and serves meanwhile if it has a PORT. `LEAK` is MB every 50 ms.
 const LEAK: &str = r"
@@ -113,6 +113,28 @@ fn a_cluster_loses_no_request_while_who_leaks_is_replaced() {
     assert!(why.contains("api (0)") && why.contains("replacing it while it serves"), "{why}");
     assert_eq!(run.err().lines_with("api (1) ended"), [""; 0], "the other one was left alone");
     wait_until("its record", || describe(&bed, "0")[0]["endings"][0]["reason"] == "memory");
+    run.expect_stop();
+}
+
+#[test]
+fn a_limit_that_came_with_a_reload_holds() {
+    let port = web::free_port();
+    let file = |more: &str| {
+        format!(
+            "[[apps]]\nname = \"api\"\nscript = \"late.js\"\nexec_mode = \"cluster\"\nkill_timeout = 1000\n\
+             env = {{ PORT = \"{port}\" }}\n{more}"
+        )
+    };
+    let bed = bed(&file(""));
+    // By then a look has found nobody who has a limit and a place.
+    bed.file("late.js", "setTimeout(() => require('./leak.js'), 1500)");
+    let mut run = start(&bed);
+    run.wait_for_lines("listens", 1);
+    // It leaks, too, and may: until now there is no limit.
+    bed.file("ecosystem.toml", file("max_memory_restart = \"150M\"\nargs = [\"new\"]\n"));
+    run.signal(SIGHUP);
+    run.wait_for_err("api is reloaded");
+    wait_until_within("its limit", LONG, || !run.err().lines_with("max_memory_restart is 150 MB").is_empty());
     run.expect_stop();
 }
 

@@ -103,7 +103,7 @@ impl Memory {
         self.begin();
     }
 
-    /// A process has been started: there may be something to look at.
+    /// A process has been started or has got its place: there may be something to look at.
     pub(super) fn begin(&mut self) {
         let now = actor::now();
         if self.guard.is_some() {
