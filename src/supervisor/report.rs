@@ -142,6 +142,12 @@ fn health(notice: &Notice) {
             debug!(app, id, failures, "{who} is not {} ({failures} of {retries}): {said}", well(*kind));
         }
         Notice::NotReadyNow { said, .. } => warn!(app, id, "{who} is not ready: {said}"),
+        Notice::Sick { sickness: sickness @ Sickness::NeverSpoke(_), .. } => warn!(
+            app,
+            id,
+            reason = sickness.reason(),
+            "{who} {sickness}\n  hint: what is not started as `node` itself has to send WATCHDOG=1 to NOTIFY_SOCKET, or unset `heartbeat`"
+        ),
         Notice::Sick { sickness, .. } => warn!(app, id, reason = sickness.reason(), "{who} {sickness}"),
         // Only these four come here.
         _ => {}
