@@ -12,8 +12,8 @@ use super::{
     backoff::Progress,
     event::{Effect, InstanceId, Readiness, Run, Sign, Timer, Wait},
     health::Vitals,
-    memory::Excess,
     notice::{Generation, Next, Notice, Setback, StopCause, Subject},
+    reason::Reason,
     record::Record,
     trial::{Gate, Outcome, Trial},
 };
@@ -64,7 +64,7 @@ pub(super) struct Instance {
     pub(super) has_listened: bool,
     pub(super) record: Record,
     /// Why its present run is to end, if that is more than that somebody asks for it.
-    pub(super) excess: Option<Excess>,
+    pub(super) reason: Option<Reason>,
     /// What the present run or the next one has to show.
     pub(super) trial: Option<Trial>,
     /// Somebody has stopped it, and it is to stay so.
@@ -169,7 +169,7 @@ impl Instance {
             begun: 0,
             has_listened: false,
             record: Record::new(now),
-            excess: None,
+            reason: None,
             trial: None,
             is_put_away: false,
             outcome: None,
@@ -333,7 +333,7 @@ impl Instance {
     fn launch(&mut self, step: &mut Step<'_>) {
         *step.runs += 1;
         self.epoch += 1;
-        (self.failure, self.excess) = (None, None);
+        (self.failure, self.reason) = (None, None);
         self.is_put_away = false;
         if self.tried > 0 {
             self.record.restarts = self.record.restarts.saturating_add(1);

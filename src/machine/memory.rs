@@ -16,6 +16,7 @@ use super::{
     event::{Effect, InstanceId, Run},
     instance::{Instance, Status, Then},
     notice::{Generation, Next, Notice, Size, StopCause, Why},
+    reason::Reason,
     root::{Machine, Phase},
 };
 use crate::spec::MemoryLimit;
@@ -33,17 +34,17 @@ const FAR_BEYOND: u64 = 4;
 /// That nobody can be ended to any use is not said more often.
 const SAID_AGAIN: Duration = Duration::from_secs(60);
 
-/// Too much memory, as it was seen.
+/// Too much memory, for which procrun has ended a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Excess {
-    /// A worker had more than it may have. All in bytes.
+    /// It had more memory than it may have. All in bytes.
     OverLimit {
         /// What its processes had.
         used: u64,
         /// What they may have.
         limit: u64,
     },
-    /// A worker was the largest when the container's memory was short. All in bytes.
+    /// It was the largest when the container's memory was short. All in bytes.
     Short {
         /// What its processes had.
         size: u64,
@@ -194,7 +195,7 @@ impl Machine {
                 let number = BTreeSet::from([self.instances[&id].number]);
                 self.reload_numbers(now, &app, &number, Vec::new(), out);
                 if let Some(instance) = self.instances.get_mut(&id) {
-                    instance.excess = Some(excess);
+                    instance.reason = Some(Reason::Memory(excess));
                 }
             } else {
                 say(Answer::Restart);

@@ -1,8 +1,8 @@
 //! What is remembered of an instance beyond its present run; its successor inherits it.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
-use super::{Ending, Excess, Sickness, Time, memory::Pace};
+use super::{Ending, Reason, Time, memory::Pace, reason};
 
 /// So many endings are remembered.
 const ENDINGS: usize = 5;
@@ -21,37 +21,9 @@ pub struct Past {
 }
 
 impl Past {
-    /// The word for why it ended, the same in logs, commands and metrics.
+    /// The word for what ended it: procrun's own reason, else the kind of its end.
     pub fn reason(&self) -> &'static str {
-        word(&self.ending, self.reason.as_ref())
-    }
-}
-
-/// Why procrun has ended a run, if that is more than that somebody asked for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
-    /// There was too much memory.
-    Memory(Excess),
-    /// It was sick.
-    Sick(Sickness),
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory(excess) => write!(f, "{excess}"),
-            Self::Sick(sickness) => write!(f, "it {sickness}"),
-        }
-    }
-}
-
-/// The word for why a run ended: procrun's own reason, else the kind of its end.
-pub fn word(ending: &Ending, reason: Option<&Reason>) -> &'static str {
-    match (ending, reason) {
-        // Whatever procrun was about to do, the kernel was faster.
-        (Ending::OutOfMemory { .. }, _) | (_, None) => ending.reason(),
-        (_, Some(Reason::Memory(_))) => "memory",
-        (_, Some(Reason::Sick(sickness))) => sickness.reason(),
+        reason(&self.ending, self.reason.as_ref())
     }
 }
 

@@ -164,7 +164,7 @@ impl Machine {
         let app = goal.spec.name.clone();
         // Why a reload before this one was begun is not why these are replaced.
         for instance in self.instances.values_mut().filter(|it| it.spec.name == app && it.is_online()) {
-            instance.excess = None;
+            instance.reason = None;
         }
         let rolling = goal.spec.can_overlap() && self.can_roll(&self.staying(&app));
         let total = u32::try_from(numbers.len()).unwrap_or(u32::MAX);

@@ -9,8 +9,8 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     machine::{
-        self, Answer, Ending, Event, Machine, Next, Notice, ProbeKind, Readable, Reason, Setback, Sign, Size,
-        StopCause, Subject, Why, Word,
+        self, Answer, Ending, Event, Machine, Next, Notice, ProbeKind, Readable, Reason, Setback, Sickness,
+        Sign, Size, StopCause, Subject, Why, Word,
     },
     node::News,
     spec::Signal,
@@ -142,6 +142,12 @@ fn health(notice: &Notice) {
             debug!(app, id, failures, "{who} is not {} ({failures} of {retries}): {said}", well(*kind));
         }
         Notice::NotReadyNow { said, .. } => warn!(app, id, "{who} is not ready: {said}"),
+        Notice::Sick { sickness: sickness @ Sickness::NeverSpoke(_), .. } => warn!(
+            app,
+            id,
+            reason = sickness.reason(),
+            "{who} {sickness}\n  hint: what is not started as `node` itself has to send WATCHDOG=1 to NOTIFY_SOCKET, or unset `heartbeat`"
+        ),
         Notice::Sick { sickness, .. } => warn!(app, id, reason = sickness.reason(), "{who} {sickness}"),
         // Only these four come here.
         _ => {}
@@ -341,12 +347,8 @@ fn stopping(who: &Subject, signal: Signal, cause: StopCause) {
 
 fn ended(who: &Subject, ending: &Ending, why: Option<&Reason>, uptime: Readable, next: Next) {
     let (who, app, id) = (who, &*who.spec.name, who.pm_id);
-    let (reason, code) = (machine::word(ending, why), ending.code());
-    let why = match why {
-        Some(why @ Reason::Memory(_)) => format!(" ({why})"),
-        // Said before its end.
-        Some(Reason::Sick(_)) | None => String::new(),
-    };
+    let (reason, code) = (machine::reason(ending, why), ending.code());
+    let why = why.map_or_else(String::new, |why| format!(" ({why})"));
     let what = match ending {
         Ending::SpawnFailed(_) => format!("{who} ended: {ending}"),
         Ending::Exited(_) | Ending::Signaled { .. } | Ending::OutOfMemory { .. } => {

@@ -190,10 +190,10 @@ fn ending(past: &Past, clock: &Clock) -> EndingInfo {
         at: clock.wall(past.at),
         reason: past.reason().to_owned(),
         code: past.ending.code(),
-        text: match &past.reason {
-            None => past.ending.to_string(),
-            Some(reason) => format!("{}, {reason}", past.ending),
-        },
+        text: past
+            .reason
+            .as_ref()
+            .map_or_else(|| past.ending.to_string(), |reason| format!("{} ({reason})", past.ending)),
         uptime: millis(past.uptime),
     }
 }

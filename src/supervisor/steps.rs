@@ -1,8 +1,6 @@
 //! What a command is told while it waits: the machine's notices as lines for people.
 
-use crate::machine::{
-    Count, Ending, Next, Notice, Operation, ProbeKind, Readable, Reason, Sign, Size, StopCause,
-};
+use crate::machine::{Count, Ending, Next, Notice, Operation, ProbeKind, Readable, Sign, Size, StopCause};
 
 /// What has happened, in a line; `None` when it is nothing to whoever waits.
 pub(super) fn text(notice: &Notice) -> Option<String> {
@@ -21,10 +19,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
                 Next::Sweep => ", but some of its processes are left".to_owned(),
                 Next::Stay | Next::Final => String::new(),
             };
-            let why = match reason {
-                Some(why @ Reason::Memory(_)) => format!(" ({why})"),
-                Some(Reason::Sick(_)) | None => String::new(),
-            };
+            let why = reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
             format!("{who} ended: {ending}{after}{why}{next}")
         }
         Notice::Ready { who, sign, after } => {

@@ -14,6 +14,7 @@ use std::{
         unix::fs::OpenOptionsExt,
     },
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use nix::fcntl::OFlag;
@@ -196,13 +197,11 @@ impl Workers {
             None
         };
         let health = &place.who.spec.health;
-        if health.notify {
-            let socket = notify.open(run, owner.map(|(uid, _)| uid)).map_err(|error| SpawnFailure {
-                code: 126,
-                message: format!("cannot make its notify socket: {error}"),
-                permanent: false,
-            })?;
-            prepared.notifies(&socket, health.heartbeat)?;
+        if health.notify
+            && let Err(failure) = give_notify_socket(&mut prepared, run, health.heartbeat, owner, notify)
+        {
+            node.ended(run);
+            return Err(failure);
         }
         if !sockets.is_empty() && place.who.spec.is_cluster() {
             node.lend(run, held.lent_to(&place.who.spec));
@@ -488,6 +487,22 @@ impl Workers {
             self.logs.remove(id.0);
         }
     }
+}
+
+/// Gives a run the socket by which it can say how it is.
+fn give_notify_socket(
+    prepared: &mut Prepared,
+    run: Run,
+    heartbeat: Option<Duration>,
+    owner: Option<(u32, u32)>,
+    notify: &mut Notify,
+) -> Result<(), SpawnFailure> {
+    let socket = notify.open(run, owner.map(|(uid, _)| uid)).map_err(|error| SpawnFailure {
+        code: 126,
+        message: format!("cannot make its notify socket: {error}"),
+        permanent: false,
+    })?;
+    prepared.notifies(&socket, heartbeat)
 }
 
 impl Place {

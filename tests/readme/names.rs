@@ -7,11 +7,12 @@ use super::{
     shell::Shell,
 };
 
-/// Names in the same shape as keys that are none: variables of a worker's, and directories.
-const VARIABLES: [&str; 3] = ["pm_id", "node_modules", "__pycache__"];
+/// Names in the same shape as keys of an app that are none: variables of a worker's, directories, and a
+/// key of a table in an app.
+const VARIABLES: [&str; 4] = ["pm_id", "node_modules", "__pycache__", "start_period"];
 
 /// Options of programs that are not procrun.
-const FOREIGN_OPTIONS: [&str; 1] = ["--enable-source-maps"];
+const FOREIGN_OPTIONS: [&str; 2] = ["--enable-source-maps", "--require"];
 
 /// A key as the README writes it, and its other names.
 struct Key {

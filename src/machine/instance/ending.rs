@@ -9,7 +9,7 @@ use crate::{
         backoff::Progress,
         event::{Effect, Ending, Run, SpawnFailure},
         notice::{Generation, Next, Notice, Setback},
-        record::{Past, Reason},
+        record::Past,
         trial::Outcome,
     },
     spec::{ExitCode, Signal},
@@ -101,7 +101,7 @@ impl Instance {
     fn ended(&mut self, step: &mut Step<'_>, ending: Ending, uptime: Duration, leftovers: bool) -> Verdict {
         let code = ending.code();
         // Whatever was to be done about it.
-        self.excess = None;
+        self.reason = None;
         let (next, then) = if self.generation == Generation::Coming {
             // Its predecessor is still there.
             (Next::Stay, Then::Remove)
@@ -167,8 +167,7 @@ impl Instance {
     }
 
     fn say_ended(&mut self, step: &mut Step<'_>, ending: &Ending, uptime: Duration, next: Next) {
-        let sickness = self.vitals.sickness.clone().map(Reason::Sick);
-        let reason = sickness.or(self.excess.take().map(Reason::Memory));
+        let reason = self.reason.take();
         self.record.ended(Past { ending: ending.clone(), reason: reason.clone(), uptime, at: step.now });
         step.say(Notice::Ended { who: self.subject(), ending: ending.clone(), reason, uptime, next });
     }

@@ -8,6 +8,7 @@ use crate::{
         Time,
         event::{Effect, Run},
         notice::{Notice, StopCause},
+        reason::Reason,
     },
     spec::Signal,
 };
@@ -19,18 +20,20 @@ impl Instance {
     /// Asks it to end. What it was to do afterwards is replaced by what `stop` says.
     pub(in crate::machine) fn stop(&mut self, step: &mut Step<'_>, stop: Stop) -> Verdict {
         match stop.cause {
-            StopCause::Memory(excess) => self.excess = Some(excess),
-            // Its successor has come because of it.
-            StopCause::Replaced | StopCause::Drained | StopCause::NotDrained => {}
+            StopCause::Memory(excess) => self.reason = Some(Reason::Memory(excess)),
+            // It has one by now: it is not well, or its successor has come because of it.
+            StopCause::Sick
+            | StopCause::GivenUp
+            | StopCause::Replaced
+            | StopCause::Drained
+            | StopCause::NotDrained => {}
             StopCause::Shutdown
             | StopCause::Removed
             | StopCause::Changed
             | StopCause::Asked
             | StopCause::Restarted
             | StopCause::Due
-            | StopCause::Reloaded
-            | StopCause::Sick
-            | StopCause::GivenUp => self.excess = None,
+            | StopCause::Reloaded => self.reason = None,
         }
         match &mut self.state {
             State::Online { run, since } => {
