@@ -50,7 +50,7 @@ fn main() -> io::Result<()> {
     let mut trees = Trees::new();
     trees.keep(&keys, root_of);
     trees.search();
-    let limited = cost(|| keys.iter().for_each(|key| drop(trees.rss(*key))));
+    let limited = cost(|| keys.iter().for_each(|key| _ = trees.rss(*key)));
     let mut unknown = Trees::new();
     let search = cost(|| {
         unknown.keep(&[], root_of);
