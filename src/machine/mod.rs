@@ -31,7 +31,7 @@ mod tests;
 pub use event::{Effect, Ending, Event, InstanceId, Readiness, Run, Sign, SpawnFailure, StopRequest, Timer};
 pub use instance::Status;
 pub use notice::{Generation, Next, Notice, Readable, ReloadFailure, Setback, StopCause, Subject, Why};
-pub use operation::{Count, Operation, Reply, Ticket};
+pub use operation::{Count, Manner, Operation, Reply, Ticket, Wanted};
 pub use record::Past;
 pub use root::{InstanceView, Machine};
 pub use time::Time;

@@ -1,6 +1,6 @@
 //! What a command is told while it waits: the machine's notices as lines for people.
 
-use crate::machine::{Count, Ending, Next, Notice, Operation, Readable, Sign, StopCause};
+use crate::machine::{Count, Ending, Manner, Next, Notice, Operation, Readable, Sign, StopCause};
 
 /// What has happened, in a line; `None` when it is nothing to whoever waits.
 pub(super) fn text(notice: &Notice) -> Option<String> {
@@ -86,6 +86,9 @@ pub(super) fn asked(operation: &Operation, words: &[String]) -> String {
         Operation::Delete(_) => format!("delete {words}"),
         Operation::Reset(_) => format!("reset {words}"),
         Operation::Signal(_, signal) => format!("send {signal} to {words}"),
+        Operation::Become { manner: Manner::Changed, .. } => format!("add or change {words}"),
+        Operation::Become { manner: Manner::Reload, .. } => format!("change and reload {words}"),
+        Operation::Become { manner: Manner::Restart, .. } => format!("change and restart {words}"),
         Operation::Scale { app, count: Count::To(count) } => format!("scale {app} to {count}"),
         Operation::Scale { app, count: Count::By(more) } => format!("scale {app} by {more:+}"),
     }

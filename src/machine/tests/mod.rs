@@ -7,6 +7,7 @@ mod lifecycle;
 mod operations;
 mod random;
 mod reload;
+mod versions;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
