@@ -10,6 +10,7 @@ use super::{
     failure::Failure,
     reach::Supervisor,
     say,
+    sort::sort,
     table::{Align, Cell, Column, Look, table},
 };
 use crate::{
@@ -35,7 +36,10 @@ const COLUMNS: [Column; 10] = [
 ];
 
 pub(super) fn list(typed: &Typed) -> Result<ExitCode, Failure> {
-    let overview = overview(&mut typed.supervisor()?, &Request::List)?;
+    let mut overview = overview(&mut typed.supervisor()?, &Request::List)?;
+    if let Some(by) = typed.value("sort") {
+        sort(&mut overview.instances, by)?;
+    }
     if typed.has("json") {
         return Ok(say_json(&overview));
     }
