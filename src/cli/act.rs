@@ -91,15 +91,18 @@ fn act_or_file(typed: &Typed, action: Action) -> Result<ExitCode, Failure> {
 
 fn carry_out(typed: &Typed, request: &Request) -> Result<ExitCode, Failure> {
     let done = wait_and_show(&mut typed.supervisor()?, request, Telling::of(typed));
-    done.map_err(|failure| {
-        let unknown = |word: &&String| failure.is_about(&format!("application or namespace `{word}`"));
-        match typed.words.iter().find(|word| unknown(word) && Path::new(word).is_file()) {
-            Some(file) => failure.hint(format!(
-                "it is a file: this command takes the names of apps, `procrun start {file}` adds one"
-            )),
-            None => failure,
-        }
-    })
+    done.map_err(|failure| advised(failure, &typed.words))
+}
+
+/// The same failure; a word that means nothing and is a file gets advice.
+pub(super) fn advised(failure: Failure, words: &[String]) -> Failure {
+    let unknown = |word: &&String| failure.is_about(&format!("application or namespace `{word}`"));
+    match words.iter().find(|word| unknown(word) && Path::new(word).is_file()) {
+        Some(file) => failure.hint(format!(
+            "it is a file: this command takes the names of apps, `procrun start {file}` adds one"
+        )),
+        None => failure,
+    }
 }
 
 /// Asks, says each step as it comes, and shows the list as it is then.

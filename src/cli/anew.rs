@@ -1,11 +1,12 @@
 //! `procrun restart` and `procrun reload`: of what is in the list, and of ecosystem files; with the options
 //! that change an application on the way.
 
+use std::io::Write as _;
+
 use super::{
     ATTACH,
-    act::{Telling, wait_and_show, wait_and_tell},
+    act::{Telling, advised, wait_and_show, wait_and_tell},
     commands::Typed,
-    complain,
     failure::Failure,
     file::{self, Found, environment, say_notices},
     list::overview,
@@ -49,7 +50,8 @@ fn anew(typed: &Typed, anew: Anew) -> Result<ExitCode, Failure> {
     let telling = Telling::of(typed);
     let Some(last) = found.pop() else {
         let request = wish.expect("the table asks for a word");
-        return wait_and_show(&mut typed.supervisor()?, &request, telling);
+        let done = wait_and_show(&mut typed.supervisor()?, &request, telling);
+        return done.map_err(|failure| advised(failure, &typed.words));
     };
     if let Some(request) = wish {
         wait_and_tell(&mut typed.supervisor()?, &request, telling)?;
@@ -109,7 +111,10 @@ pub(super) fn request(targets: Vec<String>, changes: Changes, with_environment: 
 }
 
 fn refused(problems: &Problems) -> ExitCode {
-    complain(problems);
+    // Not all of `Problems`: it ends with the news that nothing was started.
+    for problem in problems.iter() {
+        let _ = writeln!(std::io::stderr(), "error: {problem}");
+    }
     problems.exit_code()
 }
 

@@ -8,6 +8,7 @@ use std::{
 use super::{
     commands::Typed,
     failure::Failure,
+    mini,
     reach::Supervisor,
     say,
     sort::sort,
@@ -42,6 +43,9 @@ pub(super) fn list(typed: &Typed) -> Result<ExitCode, Failure> {
     }
     if typed.has("json") {
         return Ok(say_json(&overview));
+    }
+    if typed.has("mini-list") {
+        return Ok(say(&mini::shown(&overview.instances)));
     }
     Ok(say(&shown(&overview.instances, look())))
 }

@@ -22,6 +22,7 @@ mod flags;
 mod help;
 mod list;
 mod logs;
+mod mini;
 mod monit;
 mod reach;
 mod sort;

@@ -144,7 +144,7 @@ fn is_ended_script(of: &mut Supervisor, list: &[Brief], apps: &[AppSpec]) -> Res
     }
     let script = app.exec.cwd.join(&app.exec.script);
     let details = details(of, vec![app.name.clone()])?;
-    Ok(details.iter().all(|detail| *detail.exec_path == *script.to_string_lossy()))
+    Ok(details.iter().all(|detail| Path::new(&detail.exec_path) == script))
 }
 
 fn one_too_many(strange: &str, words: &[String], unknown: Option<Unknown>) -> Failure {

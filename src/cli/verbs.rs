@@ -35,6 +35,7 @@ pub(super) static VERBS: &[Verb] = &[
                 help: "By id, name, namespace, mode, pid, uptime,\n\
                        restarts, status, cpu or memory",
             },
+            Option_ { long: "mini-list", short: Some('m'), value: "", help: "Without a table" },
             JSON,
         ],
         brief: "All processes",

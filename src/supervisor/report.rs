@@ -230,7 +230,7 @@ fn ended(who: &Subject, ending: &Ending, uptime: Readable, next: Next) {
     let (reason, code) = (ending.reason(), ending.code());
     let what = match ending {
         Ending::SpawnFailed(_) => format!("{who} ended: {ending}"),
-        Ending::Exited(_) | Ending::Signaled { .. } => format!("{who} ended: {ending} after {uptime}"),
+        Ending::Exited(_) | Ending::Signaled { .. } => format!("{who} ended: {ending}, up {uptime}"),
     };
     match next {
         Next::Restart(Duration::ZERO) => info!(app, id, reason, code, "{what}, restarting now"),

@@ -6,9 +6,9 @@ use crate::machine::{Count, Ending, Manner, Next, Notice, Operation, Readable, S
 pub(super) fn text(notice: &Notice) -> Option<String> {
     Some(match notice {
         Notice::Ended { who, ending, uptime, next } => {
-            let after = match ending {
+            let up = match ending {
                 Ending::SpawnFailed(_) => String::new(),
-                Ending::Exited(_) | Ending::Signaled { .. } => format!(" after {}", Readable(*uptime)),
+                Ending::Exited(_) | Ending::Signaled { .. } => format!(", up {}", Readable(*uptime)),
             };
             let next = match next {
                 Next::Restart(wait) if wait.is_zero() => ", restarting now".to_owned(),
@@ -17,7 +17,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
                 Next::Sweep => ", but some of its processes are left".to_owned(),
                 Next::Stay | Next::Final => String::new(),
             };
-            format!("{who} ended: {ending}{after}{next}")
+            format!("{who} ended: {ending}{up}{next}")
         }
         Notice::Ready { who, sign, after } => {
             let sign = match sign {
