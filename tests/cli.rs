@@ -82,7 +82,7 @@ fn start_runs_in_the_foreground_as_pid_1_only() {
     let home = home.to_str().unwrap();
     let mut run = bed.launch(&["start", "ecosystem.toml"]).env("PROCRUN_HOME", home).start();
     run.expect_code(0);
-    assert_eq!(run.out().lines_with("online").len(), 1, "it returns, and the app stays: {}", run.story());
+    assert_eq!(run.out().lines_with("│ online").len(), 1, "it returns, and the app stays: {}", run.story());
     assert!(!run.others().is_empty());
 }
 

@@ -250,9 +250,7 @@ fn help(verb: &Verb) -> String {
             value => format!(" <{value}>"),
         };
         let name = format!("{short}--{}{value}", option.long);
-        let gap = format!("\n{:32}", "");
-        let option_help = option.help.replace('\n', &gap);
-        writeln!(text, "  {name:28}  {option_help}").expect("a String takes everything");
+        writeln!(text, "  {name:28}  {}", option.help).expect("a String takes everything");
     }
     text
 }

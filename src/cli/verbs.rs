@@ -32,8 +32,7 @@ pub(super) static VERBS: &[Verb] = &[
                 long: "sort",
                 short: None,
                 value: "FIELD[:desc]",
-                help: "By id, name, namespace, mode, pid, uptime,\n\
-                       restarts, status, cpu or memory",
+                help: "By a column: name, memory:desc and others",
             },
             Option_ { long: "mini-list", short: Some('m'), value: "", help: "Without a table" },
             JSON,
@@ -86,9 +85,8 @@ pub(super) static VERBS: &[Verb] = &[
         count: (1, ANY),
         options: &[UPDATE_ENV, ONLY, ENV, JSON],
         brief: "End and start them again",
-        about: "Ends processes and starts them again. Of an ecosystem file it takes what the file\n\
-                says now, with the environment of this command, and starts what is new in it.\n\
-                \n\
+        about: "Ends processes and starts them again. Of an ecosystem file it takes what the\n\
+                file says now, with the environment of this command, and starts what is new.\n\
                 The options of `procrun start` that say how an app runs (-i 4, --watch, --cron,\n\
                 --node-args, -- ARGS and others) change the app.",
         run: anew::restart,
