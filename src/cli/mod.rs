@@ -108,7 +108,9 @@ fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
         return Ok(Step::Say(concat!("procrun ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
     }
     let called = command_line.first().cloned().unwrap_or_default();
-    let is_background = !is_foreground(&called, std::process::id());
+    // PM2's `--no-daemon` is the foreground.
+    let is_background =
+        !is_foreground(&called, std::process::id()) && !flags::is_given(&matches, "no-daemon");
     let (verb, mut words) = words_of(&matches)?;
     if words.is_empty() {
         return Ok(Step::Say(if verb == Verb::Start { help::start() } else { help::text() }));

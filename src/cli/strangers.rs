@@ -83,6 +83,9 @@ pub(super) fn advice(word: &str) -> Option<String> {
     if let Some(Stranger::NoNeed(instead) | Stranger::Instead(instead)) = of_pm2(word) {
         return Some(instead.to_owned());
     }
+    if word == "-" {
+        return Some("stdin is not read: write what it says to a file, and name that".to_owned());
+    }
     // One slip makes a short word any other.
     if word.chars().count() < SHORTEST {
         return None;
