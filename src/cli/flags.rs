@@ -495,6 +495,20 @@ mod tests {
         }
     }
 
+    /// A new option has to be taken by `spec::Patch`, or be listed here.
+    #[test]
+    fn every_option_changes_an_app_that_is_there_or_is_known_not_to() {
+        const NOT: [&str; 6] = ["auto_exit", "autostart", "log_format", "log_level", "name", "start_delay"];
+        let keys = FLAGS.iter().filter_map(|flag| match flag.means {
+            Key(key) | Not(key) | Word(key, _) | Seconds(key) => Some(key),
+            _ => None,
+        });
+        let mut not: Vec<&str> = keys.filter(|key| !crate::config::can_change(key)).collect();
+        not.sort_unstable();
+        not.dedup();
+        assert_eq!(not, NOT);
+    }
+
     fn parsed(line: &[&str]) -> Flags {
         let line: Vec<OsString> = line.iter().map(OsString::from).collect();
         read(&command(&line).get_matches_from(&line), &[])

@@ -24,6 +24,7 @@ mod evaluate;
 mod expand;
 mod file;
 mod flags;
+mod health;
 mod json;
 mod keys;
 mod listen;
@@ -51,7 +52,7 @@ use std::{
     sync::Arc,
 };
 
-pub use changes::Changes;
+pub use changes::{Changes, can_change};
 pub use convert::Conversion;
 pub use evaluate::{Evaluation, EvaluationEnd};
 pub use flags::{FlagValue, Flags};

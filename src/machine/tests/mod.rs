@@ -3,6 +3,7 @@
 mod changes;
 mod drain;
 mod due;
+mod health;
 mod lifecycle;
 mod operations;
 mod random;
@@ -17,12 +18,12 @@ use std::{
 };
 
 use super::{
-    Effect, Ending, Event, Generation, InstanceId, Machine, Next, Notice, Operation, Reply, Run, Sign,
-    SpawnFailure, Status, StopCause, StopRequest, Subject, Ticket, Time, Timer, Why,
+    Effect, Ending, Event, Generation, InstanceId, Machine, Next, Notice, Operation, ProbeKind, Reply, Run,
+    Sign, SpawnFailure, Status, StopCause, StopRequest, Subject, Ticket, Time, Timer, Wait, Why,
 };
 use crate::spec::{
-    AppSpec, Backoff, Balance, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, LogSpec, OnErrored,
-    Plan, ReloadPolicy, RestartPolicy, Runtime, Signal, StopPolicy,
+    AppSpec, Backoff, Balance, EnvSpec, Exec, ExecMode, HealthSpec, Identity, Instances, Interpreter,
+    LogSpec, OnErrored, Plan, ReloadPolicy, RestartPolicy, Runtime, Signal, StopPolicy,
 };
 
 fn app(name: &str) -> AppSpec {
@@ -50,6 +51,7 @@ fn app(name: &str) -> AppSpec {
         logs: LogSpec::default(),
         schedule: None,
         pid_file: None,
+        health: HealthSpec::default(),
         watch: None,
     }
 }
@@ -85,6 +87,8 @@ struct World {
     stop_asked: Option<Time>,
     /// The next spawns fail.
     spawns_fail: bool,
+    /// Who was asked how it is and has not answered.
+    asked: Vec<(Run, ProbeKind)>,
     /// SIGKILL ends what it is sent to.
     kills_work: bool,
 }
@@ -104,6 +108,7 @@ impl World {
             end: None,
             stop_asked: None,
             spawns_fail: false,
+            asked: Vec::new(),
             kills_work: false,
         };
         world.feed(Event::Boot);
@@ -139,6 +144,11 @@ impl World {
                             self.alive.insert(run);
                             Event::Started(run)
                         });
+                    }
+                    Effect::Probe(run, kind) => {
+                        assert!(self.alive.contains(&run), "a question to nobody");
+                        assert!(!self.asked.contains(&(run, kind)), "asked twice");
+                        self.asked.push((run, kind));
                     }
                     Effect::KillTree(run) => self.killed.push((self.now, run)),
                     Effect::Signal(run, _) => assert!(self.alive.contains(&run), "a signal to nobody"),
