@@ -15,6 +15,8 @@ class Job:
     # Carry the workers' output as a user of this supervisor would (s6-log, svlogd); peers that
     # always carry it do not look at this.
     logs: bool = False
+    # PM2's `max_memory_restart`, for those who have it.
+    max_memory: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,14 @@ class Peer:
 
     def list_command(self, container):
         """The arguments and the environment of the command that lists a running container's processes."""
+        raise NotImplementedError
+
+    def logs_command(self, container):
+        """The arguments and the environment of the command that follows the logs of a running container."""
+        raise NotImplementedError
+
+    def monit_command(self, container):
+        """The arguments and the environment of the view of a running container on a full screen."""
         raise NotImplementedError
 
     def reload(self, container):

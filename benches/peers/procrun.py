@@ -42,12 +42,19 @@ class Procrun(Peer):
             'interpreter = "none"\n'
             'exec_mode = "fork"\n'
             f"instances = {job.count}\n"
+            + (f'max_memory_restart = "{job.max_memory}"\n' if job.max_memory else "")
         )
         # Commands find it there.
         return Launch([str(self.binary), str(place / "ecosystem.toml")], {"PROCRUN_HOME": str(place)})
 
     def list_command(self, container):
         return [str(self.binary), "list"], container.launch.env
+
+    def logs_command(self, container):
+        return [str(self.binary), "logs"], container.launch.env
+
+    def monit_command(self, container):
+        return [str(self.binary), "monit"], container.launch.env
 
     def background(self, place, argv):
         script, *arguments = argv

@@ -13,11 +13,11 @@ use super::{
     list::{look, say_json, shown, unexpected},
     reach::Supervisor,
     say,
-    table::printable,
 };
 use crate::{
     config::EX_USAGE,
     control::{Action, Answer, Request, snapshot::Overview},
+    shown::printable,
     spec::{ExitCode, Signal},
 };
 

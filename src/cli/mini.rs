@@ -2,11 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{
-    list::{size, uptime},
-    table::printable,
-};
-use crate::control::snapshot::Brief;
+use super::list::{size, uptime};
+use crate::{control::snapshot::Brief, shown::printable};
 
 /// The list.
 pub(super) fn shown(instances: &[Brief]) -> String {

@@ -19,6 +19,7 @@ mod ecosystem;
 mod failure;
 mod file;
 mod flags;
+mod fold;
 mod help;
 mod list;
 mod logs;
@@ -46,7 +47,7 @@ use self::strangers::Stranger;
 use crate::{
     config::{EX_USAGE, Invocation, Problem, Problems, Source},
     control::{Name, Places},
-    spec::ExitCode,
+    spec::{ExitCode, TerminationLog},
     supervisor::{self, Role},
 };
 
@@ -94,6 +95,9 @@ pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
     });
     done.unwrap_or_else(|problems| {
         complain(&problems);
+        if std::process::id() == 1 {
+            supervisor::not_started(&TerminationLog::IfThere, &problems);
+        }
         problems.exit_code()
     })
 }

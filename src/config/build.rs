@@ -100,6 +100,7 @@ pub(super) fn build(
             increment_var: draft.increment_var.clone(),
         },
         identity: Identity { user: draft.user.clone(), group: draft.group.clone() },
+        limits: std::mem::take(&mut draft.limits),
         autostart: !draft.no_autostart,
         restart: {
             let mut restart = draft.restart.clone();
@@ -108,6 +109,7 @@ pub(super) fn build(
             restart.max_restarts = restart.max_restarts.max(1);
             restart
         },
+        max_memory: draft.max_memory,
         schedule: schedule(&draft, around),
         reload: draft.reload.clone(),
         stop: draft.stop.clone(),

@@ -102,7 +102,7 @@ pub fn can_change(key: &str) -> bool {
 
 /// A notice says so.
 fn has_no_effect(key: &Key<Draft, AppSpec>) -> bool {
-    matches!(key.kind, Kind::Later(_) | Kind::OfPm2 | Kind::Moot)
+    matches!(key.kind, Kind::OfPm2 | Kind::Moot)
 }
 
 fn unchangeable(key: &str, flag: &str) -> Problem {

@@ -5,18 +5,19 @@
 
 mod table;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::tz::TimeZone;
 
 pub(super) use self::table::{APP_KEYS, RUNTIME_KEYS, TIME_FORMAT};
-use super::{
-    draft::EnvVar,
-    tree::{Node, Position},
-    value::Decoded,
-    watching,
+use super::{draft::EnvVar, tree::Position, watching};
+use crate::spec::{
+    Allowance, InheritEnv, Instances, Listen, MemoryLimit, OomGuard, Pattern, PrincipalRef, Probe, Resource,
+    Signal,
 };
-use crate::spec::{InheritEnv, Instances, Listen, Pattern, PrincipalRef, Probe, Signal};
 
 /// One key of an application (`D` = [`Draft`](super::draft::Draft)) or of procrun itself ([`RuntimeDraft`](super::draft::RuntimeDraft)).
 pub(super) struct Key<D: 'static, S: 'static> {
@@ -52,6 +53,8 @@ pub(super) enum Kind<D: 'static> {
     Size(u64, fn(&mut D, u64)),
     /// A whole number in a range.
     Count(u32, u32, Beyond, fn(&mut D, u32)),
+    /// A whole number in a range that goes below zero.
+    Whole(i32, i32, fn(&mut D, i32)),
     /// One of these words.
     Choice(&'static [Choice<D>]),
     /// The same, but in PM2's files another one is no error.
@@ -70,6 +73,10 @@ pub(super) enum Kind<D: 'static> {
     Codes(fn(&mut D, BTreeSet<u8>)),
     /// A signal.
     Signal(fn(&mut D, Signal)),
+    /// Resource limits.
+    Rlimits(fn(&mut D, BTreeMap<Resource, Allowance>)),
+    /// Permissions, in octal.
+    Umask(fn(&mut D, u32)),
     /// A user or group.
     Principal(fn(&mut D, PrincipalRef)),
     /// Environment variables.
@@ -86,8 +93,10 @@ pub(super) enum Kind<D: 'static> {
     Patterns(fn(&mut D, Vec<String>)),
     /// PM2's `watch_options`.
     WatchOptions(fn(&mut D, watching::Options)),
-    /// Checked now; what it asks for is not there yet.
-    Later(fn(&Node) -> Decoded<()>),
+    /// A size or a share of the container's memory, or off: false or 0.
+    Memory(fn(&mut D, Option<MemoryLimit>)),
+    /// True, false, or a share.
+    Guard(fn(&mut D, OomGuard)),
     /// A service of PM2 itself.
     OfPm2,
     /// Understood, and true of procrun anyway.

@@ -231,7 +231,7 @@ impl Machine {
     /// An application is no longer in the file.
     fn remove_app(&mut self, now: Time, name: &str, out: &mut Vec<Effect>) {
         self.unqueue(name, |_| true);
-        self.give_up(now, name, Why::Removed, &BTreeSet::new(), out);
+        self.give_up(now, name, Why::Removed, StopCause::GivenUp, None, out);
         self.scaled.remove(name);
         for id in self.staying(name) {
             self.end(now, id, StopCause::Removed, Then::Remove, out);

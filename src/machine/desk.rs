@@ -109,7 +109,7 @@ impl Machine {
                 let places = self.places(ticket, &ids);
                 for (app, numbers) in &places {
                     self.calm_queued(app, numbers);
-                    self.give_up(now, app, Why::Asked, numbers, out);
+                    self.give_up(now, app, Why::Asked, StopCause::Asked, Some(numbers), out);
                     for id in self.settled_of(app, numbers) {
                         let instance = &self.instances[&id];
                         let (run, leaving) = (instance.run(), instance.is_leaving());
@@ -330,7 +330,7 @@ impl Machine {
             self.unqueue(app, |_| true);
         }
         self.calm_queued(app, numbers);
-        self.give_up(now, app, Why::Asked, numbers, out);
+        self.give_up(now, app, Why::Asked, StopCause::Asked, Some(numbers), out);
         for id in self.settled_of(app, numbers) {
             self.desk.awaits(ticket, id, Awaits::Gone);
             self.end(now, id, StopCause::Asked, Then::Remove, out);

@@ -13,6 +13,7 @@ use super::{
     event::{Effect, InstanceId, Readiness, Run, Sign, Timer, Wait},
     health::Vitals,
     notice::{Generation, Next, Notice, Setback, StopCause, Subject},
+    reason::Reason,
     record::Record,
     trial::{Gate, Outcome, Trial},
 };
@@ -62,6 +63,8 @@ pub(super) struct Instance {
     /// Whether any run of it has listened.
     pub(super) has_listened: bool,
     pub(super) record: Record,
+    /// Why its present run is to end, if that is more than that somebody asks for it.
+    pub(super) reason: Option<Reason>,
     /// What the present run or the next one has to show.
     pub(super) trial: Option<Trial>,
     /// Somebody has stopped it, and it is to stay so.
@@ -70,6 +73,8 @@ pub(super) struct Instance {
     pub(super) outcome: Option<Outcome>,
     /// When it failed for good, in the root's count of failures, and with which code.
     pub(super) failure: Option<(u64, ExitCode)>,
+    /// It failed because it was given up, and not by an exit that is final.
+    pub(super) gave_up: bool,
     /// Counts armed timers; all but the last one armed are stale.
     epoch: u64,
 }
@@ -166,10 +171,12 @@ impl Instance {
             begun: 0,
             has_listened: false,
             record: Record::new(now),
+            reason: None,
             trial: None,
             is_put_away: false,
             outcome: None,
             failure: None,
+            gave_up: false,
             epoch: 0,
         }
     }
@@ -329,7 +336,8 @@ impl Instance {
     fn launch(&mut self, step: &mut Step<'_>) {
         *step.runs += 1;
         self.epoch += 1;
-        self.failure = None;
+        (self.failure, self.reason) = (None, None);
+        self.gave_up = false;
         self.is_put_away = false;
         if self.tried > 0 {
             self.record.restarts = self.record.restarts.saturating_add(1);

@@ -119,6 +119,11 @@ pub(super) struct Reloads {
 }
 
 impl Reloads {
+    /// Whether old and new processes of an application stand side by side, or are about to.
+    pub(super) fn is_rolling(&self, app: &str) -> bool {
+        self.active.get(app).is_some_and(|reload| reload.rolling)
+    }
+
     pub(super) fn is_active(&self, app: &str) -> bool {
         self.active.contains_key(app)
     }
@@ -237,6 +242,10 @@ impl Machine {
         out: &mut Vec<Effect>,
     ) {
         let app = goal.spec.name.clone();
+        // Why a reload before this one was begun is not why these are replaced.
+        for instance in self.instances.values_mut().filter(|it| it.spec.name == app && it.is_online()) {
+            instance.reason = None;
+        }
         let rolling = goal.spec.can_overlap() && self.can_roll(&self.staying(&app));
         let total = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
         let reload = Reload {
@@ -341,7 +350,7 @@ impl Machine {
                 Outcome::Failed(setback @ (Setback::Ended { .. } | Setback::Sick(_)))
                     if self.spares_by_giving_up(&app, id) =>
                 {
-                    self.give_up(now, &app, Why::Setback(who, setback), &BTreeSet::new(), out);
+                    self.give_up(now, &app, Why::Setback(who, setback), StopCause::GivenUp, None, out);
                 }
                 Outcome::Failed(Setback::Ended { .. } | Setback::Sick(_) | Setback::NoRoom)
                 | Outcome::Passed => {}
@@ -382,7 +391,7 @@ impl Machine {
                         self.end(now, id, StopCause::GivenUp, Then::Remove, out);
                     }
                 }
-                self.give_up(now, &app, Why::Setback(who, setback), &BTreeSet::new(), out);
+                self.give_up(now, &app, Why::Setback(who, setback), StopCause::GivenUp, None, out);
             }
         }
     }
@@ -433,13 +442,15 @@ impl Machine {
     }
 
     /// Ends a reload before it is done, if there is one: who is coming ends, the others stay as
-    /// they are. Who ends may finish its connections, but for those that `hurry`.
+    /// they are. `cause` says whether who ends may finish its connections; with `numbers` it is about
+    /// those alone, and all others may.
     pub(super) fn give_up(
         &mut self,
         now: Time,
         app: &str,
         why: Why,
-        hurry: &BTreeSet<u32>,
+        cause: StopCause,
+        numbers: Option<&BTreeSet<u32>>,
         out: &mut Vec<Effect>,
     ) {
         let Some(reload) = self.reloads.active.get_mut(app) else { return };
@@ -453,10 +464,11 @@ impl Machine {
         if reload.rolling {
             reload.leaving.extend(&coming);
             for id in reload.leaving.clone() {
-                if self.instances.get(&id).is_some_and(|instance| hurry.contains(&instance.number)) {
-                    self.end(now, id, StopCause::Asked, Then::Remove, out);
-                } else if coming.contains(&id) {
-                    self.end(now, id, StopCause::GivenUp, Then::Remove, out);
+                let number = self.instances.get(&id).map_or(0, |instance| instance.number);
+                let is_meant = numbers.is_none_or(|numbers| numbers.contains(&number));
+                if coming.contains(&id) || is_meant && !cause.drains() {
+                    let cause = if is_meant { cause } else { StopCause::GivenUp };
+                    self.end(now, id, cause, Then::Remove, out);
                 }
             }
         }

@@ -8,6 +8,7 @@ use super::{
     desk::Desk,
     event::{Effect, Event, InstanceId, Readiness, Run, StopRequest, Timer, Wait},
     instance::{Instance, Status, Step, Stop, Then, Verdict},
+    memory::Guard,
     notice::{Generation, Notice, StopCause, Subject},
     reload::Reloads,
 };
@@ -28,6 +29,7 @@ pub struct Machine {
     pub(super) reloads: Reloads,
     pub(super) desk: Desk,
     pub(super) changes: Changes,
+    pub(super) guard: Guard,
     pub(super) phase: Phase,
     /// Somebody has asked for something to end, and nothing has ended by itself since: procrun does
     /// not end because of it.
@@ -90,6 +92,8 @@ pub struct InstanceView<'a> {
     pub started_at: Option<Time>,
     /// It has ended by itself for good, and not well.
     pub failed: bool,
+    /// It has failed because it was given up (`errored`), also if it was stopped since.
+    pub gave_up: bool,
     /// How its last few runs ended, the oldest first.
     pub endings: &'a [Past],
 }
@@ -111,6 +115,7 @@ impl Machine {
             reloads: Reloads::default(),
             desk: Desk::default(),
             changes: Changes::default(),
+            guard: Guard::default(),
             phase: Phase::Waiting,
             held: false,
             failures: 0,
@@ -187,6 +192,15 @@ impl Machine {
         self.instances.values().any(|instance| instance.is_alive() && is_meant(&instance.spec))
     }
 
+    /// The instances that have failed for good, the first one first: when all have ended by themselves,
+    /// its code is procrun's.
+    pub fn failures(&self) -> Vec<InstanceView<'_>> {
+        let mut failed: Vec<_> =
+            self.instances.values().filter_map(|it| Some((it.failure?, it.id))).collect();
+        failed.sort_unstable();
+        failed.into_iter().filter_map(|(_, id)| self.instance(id)).collect()
+    }
+
     fn view_of(instance: &Instance, siblings: u32) -> InstanceView<'_> {
         InstanceView {
             id: instance.id,
@@ -206,6 +220,7 @@ impl Machine {
             created_at: instance.record.created_at,
             started_at: instance.started_at(),
             failed: instance.failure.is_some(),
+            gave_up: instance.gave_up,
             endings: &instance.record.endings,
         }
     }
@@ -257,6 +272,8 @@ impl Machine {
                 });
             }
             Event::Due { app } => self.due(now, &app, out),
+            Event::MemoryExceeded { run, used, limit } => self.memory_exceeded(now, run, used, limit, out),
+            Event::MemoryShort { shortage, sizes } => self.memory_short(now, shortage, &sizes, out),
             Event::Stop(request) => self.stop_requested(now, request, out),
             Event::Forward(signal) => {
                 out.extend(
@@ -393,7 +410,19 @@ impl Machine {
             && let Some(instance) = self.instances.remove(&id)
         {
             out.push(Effect::Forget(id));
+            self.bequeath(&instance);
             self.is_gone(now, &instance.spec.name, id, out);
+        }
+    }
+
+    /// Why a predecessor had to go is a part of the record that its successor already has.
+    fn bequeath(&mut self, gone: &Instance) {
+        if gone.generation == Generation::Leaving
+            && let Some(heir) = self.settled(&gone.spec.name, gone.number)
+            && let Some(heir) = self.instances.get_mut(&heir)
+        {
+            let with_reason = gone.record.endings.iter().filter(|past| past.reason.is_some());
+            with_reason.for_each(|past| heir.record.ended(past.clone()));
         }
     }
 
@@ -409,6 +438,7 @@ impl Machine {
             }
             Verdict::Errored(code) => {
                 self.held = false;
+                instance.gave_up = true;
                 self.failures += 1;
                 let (_, code) = *instance.failure.get_or_insert((self.failures, code.max(1)));
                 let on_errored = instance.spec.restart.on_errored;

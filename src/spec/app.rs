@@ -10,7 +10,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    HealthSpec, Listen, LogSpec, ReloadPolicy, RestartPolicy, Schedule, Signal, StopPolicy, WatchSpec,
+    HealthSpec, Limits, Listen, LogSpec, MemoryLimit, ReloadPolicy, RestartPolicy, Schedule, Signal,
+    StopPolicy, WatchSpec,
 };
 
 /// One application: what to execute, how many times, and what to do when it ends.
@@ -35,10 +36,15 @@ pub struct AppSpec {
     pub env: EnvSpec,
     /// Whom to run as.
     pub identity: Identity,
+    /// What the kernel allows it, and its priority.
+    #[serde(default)]
+    pub limits: Limits,
     /// Start with the runtime (`autostart`).
     pub autostart: bool,
     /// When to run again.
     pub restart: RestartPolicy,
+    /// Run an instance anew when its processes have more memory (`max_memory_restart`).
+    pub max_memory: Option<MemoryLimit>,
     /// When to start or restart it by the clock (`cron_restart`).
     pub schedule: Option<Schedule>,
     /// How to replace it while it serves.

@@ -40,6 +40,7 @@ pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
     std::ptr::eq(old, new)
         || AppSpec {
             instances: new.instances,
+            max_memory: new.max_memory,
             schedule: new.schedule.clone(),
             watch: new.watch.clone(),
             ..old.clone()
@@ -70,8 +71,10 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         listen,
         env,
         identity,
+        limits,
         autostart,
         restart,
+        max_memory,
         schedule,
         reload,
         stop,
@@ -96,8 +99,10 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         (*listen != old.listen, "listen"),
         (*env != old.env, "env"),
         (*identity != old.identity, "user"),
+        (*limits != old.limits, "limits"),
         (*autostart != old.autostart, "autostart"),
         (*restart != old.restart, "restart policy"),
+        (*max_memory != old.max_memory, "max_memory_restart"),
         (*schedule != old.schedule, "cron_restart"),
         (*reload != old.reload, "reload policy"),
         (*stop != old.stop, "stop policy"),

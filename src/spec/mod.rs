@@ -8,8 +8,10 @@ mod app;
 pub mod diff;
 mod exit;
 mod health;
+mod limits;
 mod listen;
 mod logs;
+mod memory;
 mod patch;
 mod reload;
 mod restart;
@@ -17,7 +19,7 @@ mod schedule;
 mod stop;
 mod watch;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub use app::{
     AppSpec, Balance, EnvSpec, Exec, ExecMode, Identity, InheritEnv, Instances, Interpreter, PrincipalRef,
@@ -25,8 +27,10 @@ pub use app::{
 pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
 pub use health::{HealthSpec, Probe, ProbeAddress, ProbeTarget};
+pub use limits::{Allowance, Limits, Resource, Unit, readable_size};
 pub use listen::{Listen, ListenAddress};
 pub use logs::{FileSpec, LogFiles, LogHistory, LogSpec, LogStyle, RuntimeLog, Verbosity};
+pub use memory::{MemoryLimit, OomGuard, Share};
 pub use patch::Patch;
 pub use reload::ReloadPolicy;
 pub use restart::{Backoff, OnErrored, RestartPolicy};
@@ -50,12 +54,34 @@ pub struct Runtime {
     pub start_delay: Duration,
     /// End when every application has ended (PM2: the absence of `--no-auto-exit`).
     pub auto_exit: bool,
+    /// When a worker is ended so that the kernel ends none.
+    pub oom_guard: OomGuard,
     /// How lines look on stdout and stderr.
     pub log: RuntimeLog,
+    /// Where it is written why procrun has ended.
+    pub termination_log: TerminationLog,
+}
+
+/// Where it is written why procrun has ended (`termination_log`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum TerminationLog {
+    /// Where Kubernetes wants it, if that file is there.
+    #[default]
+    IfThere,
+    /// To this file.
+    File(PathBuf),
+    /// Nowhere.
+    Off,
 }
 
 impl Default for Runtime {
     fn default() -> Self {
-        Self { start_delay: Duration::ZERO, auto_exit: true, log: RuntimeLog::default() }
+        Self {
+            start_delay: Duration::ZERO,
+            auto_exit: true,
+            oom_guard: OomGuard::default(),
+            log: RuntimeLog::default(),
+            termination_log: TerminationLog::default(),
+        }
     }
 }

@@ -70,6 +70,7 @@ fn part(key: &str) -> Option<Part> {
         "min_uptime" => part!(restart.min_uptime),
         "max_restarts" => part!(restart.max_restarts),
         "on_errored" => part!(restart.on_errored),
+        "max_memory_restart" => part!(max_memory),
         "cron_restart" => schedule,
         "wait_ready" => wait_ready,
         "listen_timeout" => part!(reload.listen_timeout),

@@ -1,14 +1,18 @@
 //! What a command is told while it waits: the machine's notices as lines for people.
 
-use crate::machine::{Count, Ending, Manner, Next, Notice, Operation, ProbeKind, Readable, Sign, StopCause};
+use crate::machine::{
+    Count, Ending, Manner, Next, Notice, Operation, ProbeKind, Readable, Sign, Size, StopCause,
+};
 
 /// What has happened, in a line; `None` when it is nothing to whoever waits.
 pub(super) fn text(notice: &Notice) -> Option<String> {
     Some(match notice {
-        Notice::Ended { who, ending, uptime, next, .. } => {
+        Notice::Ended { who, ending, reason, uptime, next } => {
             let up = match ending {
                 Ending::SpawnFailed(_) => String::new(),
-                Ending::Exited(_) | Ending::Signaled { .. } => format!(", up {}", Readable(*uptime)),
+                Ending::Exited(_) | Ending::Signaled { .. } | Ending::OutOfMemory { .. } => {
+                    format!(", up {}", Readable(*uptime))
+                }
             };
             let next = match next {
                 Next::Restart(wait) if wait.is_zero() => ", restarting now".to_owned(),
@@ -17,7 +21,8 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
                 Next::Sweep => ", but some of its processes are left".to_owned(),
                 Next::Stay | Next::Final => String::new(),
             };
-            format!("{who} ended: {ending}{up}{next}")
+            let why = reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+            format!("{who} ended: {ending}{up}{why}{next}")
         }
         Notice::Ready { who, sign, after } => {
             let sign = match sign {
@@ -52,6 +57,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
                 | StopCause::Asked
                 | StopCause::Restarted
                 | StopCause::Due
+                | StopCause::Memory(_)
                 | StopCause::Reloaded
                 | StopCause::Sick
                 | StopCause::Replaced
@@ -81,7 +87,17 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
             format!("{} is still there after {}, killing its whole tree", who, Readable(*waited))
         }
         Notice::Unkillable { who } => format!("not even SIGKILL ended {who}"),
-        Notice::ShuttingDown { .. } | Notice::KillingAll | Notice::Escalated { .. } | Notice::Due { .. } => {
+        Notice::TooMuch { who, used, limit, .. } => {
+            format!("{who} has {} of memory, its limit is {}", Size(*used), Size(*limit))
+        }
+        Notice::Retiring { who, used, limit, .. } => {
+            format!("{who} ends: the container has {} of its {} of memory", Size(*used), Size(*limit))
+        }
+        Notice::MemoryElsewhere { .. }
+        | Notice::ShuttingDown { .. }
+        | Notice::KillingAll
+        | Notice::Escalated { .. }
+        | Notice::Due { .. } => {
             return None;
         }
     })

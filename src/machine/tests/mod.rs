@@ -5,6 +5,7 @@ mod drain;
 mod due;
 mod health;
 mod lifecycle;
+mod memory;
 mod operations;
 mod random;
 mod reload;
@@ -22,7 +23,7 @@ use super::{
     Sign, SpawnFailure, Status, StopCause, StopRequest, Subject, Ticket, Time, Timer, Wait, Why,
 };
 use crate::spec::{
-    AppSpec, Backoff, Balance, EnvSpec, Exec, ExecMode, HealthSpec, Identity, Instances, Interpreter,
+    AppSpec, Backoff, Balance, EnvSpec, Exec, ExecMode, HealthSpec, Identity, Instances, Interpreter, Limits,
     LogSpec, OnErrored, Plan, ReloadPolicy, RestartPolicy, Runtime, Signal, StopPolicy,
 };
 
@@ -44,11 +45,13 @@ fn app(name: &str) -> AppSpec {
         listen: Vec::new(),
         env: EnvSpec::default(),
         identity: Identity::default(),
+        limits: Limits::default(),
         autostart: true,
         restart: RestartPolicy::default(),
         reload: ReloadPolicy::default(),
         stop: StopPolicy::default(),
         logs: LogSpec::default(),
+        max_memory: None,
         schedule: None,
         pid_file: None,
         health: HealthSpec::default(),
