@@ -352,7 +352,7 @@ fn ended(who: &Subject, ending: &Ending, why: Option<&Reason>, uptime: Readable,
     let what = match ending {
         Ending::SpawnFailed(_) => format!("{who} ended: {ending}"),
         Ending::Exited(_) | Ending::Signaled { .. } | Ending::OutOfMemory { .. } => {
-            format!("{who} ended: {ending} after {uptime}{why}")
+            format!("{who} ended: {ending}, up {uptime}{why}")
         }
     };
     match next {
