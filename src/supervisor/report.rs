@@ -9,8 +9,8 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     machine::{
-        self, Answer, Ending, Event, Machine, Next, Notice, ProbeKind, Readable, Reason, Setback, Sign, Size,
-        StopCause, Subject, Why, Word,
+        self, Answer, Ending, Event, Machine, Next, Notice, ProbeKind, Readable, Reason, Setback, Sickness,
+        Sign, Size, StopCause, Subject, Why, Word,
     },
     node::News,
     spec::Signal,
