@@ -100,6 +100,7 @@ pub(super) fn build(
             increment_var: draft.increment_var.clone(),
         },
         identity: Identity { user: draft.user.clone(), group: draft.group.clone() },
+        limits: std::mem::take(&mut draft.limits),
         autostart: !draft.no_autostart,
         restart: {
             let mut restart = draft.restart.clone();

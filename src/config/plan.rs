@@ -12,12 +12,12 @@ use super::{
     listen, log_paths,
     notices::Notices,
     origin::{Origin, Setting},
-    path::stem,
+    path::{expand_home, resolve, stem},
     target::{Format, Target},
     tree::Node,
     value::Dialect,
 };
-use crate::spec::Plan;
+use crate::spec::{Plan, TerminationLog};
 
 impl Source {
     /// One app, made of flags alone.
@@ -119,6 +119,9 @@ impl Source {
             problems.push(clash);
         }
         inner.flags.apply_to_runtime(&mut runtime, &mut problems);
+        if let TerminationLog::File(file) = &mut runtime.runtime.termination_log {
+            *file = resolve(around.base, &expand_home(&file.to_string_lossy(), around.environment));
+        }
         if runtime.time && runtime.runtime.log.date_format.is_none() {
             runtime.runtime.log.date_format = Some(TIME_FORMAT.to_owned());
             runtime.origins.insert("log_date_format", Origin::Derived("time"));

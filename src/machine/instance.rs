@@ -73,6 +73,8 @@ pub(super) struct Instance {
     pub(super) outcome: Option<Outcome>,
     /// When it failed for good, in the root's count of failures, and with which code.
     pub(super) failure: Option<(u64, ExitCode)>,
+    /// It failed because it was given up, and not by an exit that is final.
+    pub(super) gave_up: bool,
     /// Counts armed timers; all but the last one armed are stale.
     epoch: u64,
 }
@@ -174,6 +176,7 @@ impl Instance {
             is_put_away: false,
             outcome: None,
             failure: None,
+            gave_up: false,
             epoch: 0,
         }
     }
@@ -334,6 +337,7 @@ impl Instance {
         *step.runs += 1;
         self.epoch += 1;
         (self.failure, self.reason) = (None, None);
+        self.gave_up = false;
         self.is_put_away = false;
         if self.tried > 0 {
             self.record.restarts = self.record.restarts.saturating_add(1);

@@ -92,6 +92,8 @@ pub struct InstanceView<'a> {
     pub started_at: Option<Time>,
     /// It has ended by itself for good, and not well.
     pub failed: bool,
+    /// It has failed because it was given up (`errored`), also if it was stopped since.
+    pub gave_up: bool,
     /// How its last few runs ended, the oldest first.
     pub endings: &'a [Past],
 }
@@ -185,6 +187,15 @@ impl Machine {
         self.instances.values().any(|instance| instance.is_alive() && is_meant(&instance.spec))
     }
 
+    /// The instances that have failed for good, the first one first: when all have ended by themselves,
+    /// its code is procrun's.
+    pub fn failures(&self) -> Vec<InstanceView<'_>> {
+        let mut failed: Vec<_> =
+            self.instances.values().filter_map(|it| Some((it.failure?, it.id))).collect();
+        failed.sort_unstable();
+        failed.into_iter().filter_map(|(_, id)| self.instance(id)).collect()
+    }
+
     fn view_of(instance: &Instance, siblings: u32) -> InstanceView<'_> {
         InstanceView {
             id: instance.id,
@@ -204,6 +215,7 @@ impl Machine {
             created_at: instance.record.created_at,
             started_at: instance.started_at(),
             failed: instance.failure.is_some(),
+            gave_up: instance.gave_up,
             endings: &instance.record.endings,
         }
     }
@@ -421,6 +433,7 @@ impl Machine {
             }
             Verdict::Errored(code) => {
                 self.held = false;
+                instance.gave_up = true;
                 self.failures += 1;
                 let (_, code) = *instance.failure.get_or_insert((self.failures, code.max(1)));
                 let on_errored = instance.spec.restart.on_errored;

@@ -10,8 +10,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    HealthSpec, Listen, LogSpec, MemoryLimit, ReloadPolicy, RestartPolicy, Schedule, Signal, StopPolicy,
-    WatchSpec,
+    HealthSpec, Limits, Listen, LogSpec, MemoryLimit, ReloadPolicy, RestartPolicy, Schedule, Signal,
+    StopPolicy, WatchSpec,
 };
 
 /// One application: what to execute, how many times, and what to do when it ends.
@@ -36,6 +36,9 @@ pub struct AppSpec {
     pub env: EnvSpec,
     /// Whom to run as.
     pub identity: Identity,
+    /// What the kernel allows it, and its priority.
+    #[serde(default)]
+    pub limits: Limits,
     /// Start with the runtime (`autostart`).
     pub autostart: bool,
     /// When to run again.

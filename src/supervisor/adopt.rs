@@ -233,6 +233,7 @@ fn keep_logs(app: &mut AppSpec, home: &Path) {
     }
     let stem = app.name.replace('/', "-");
     let file = |kind: &str| home.join("logs").join(format!("{stem}-{kind}.log"));
+    logs.files.private_below = Some(home.to_owned());
     logs.files.out.get_or_insert_with(|| file("out"));
     logs.files.error.get_or_insert_with(|| file("error"));
 }

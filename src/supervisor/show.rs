@@ -163,6 +163,7 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
             PrincipalRef::Id(id) => id.to_string(),
             PrincipalRef::Name(name) => name.clone(),
         }),
+        limits: spec.limits.shown().into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         instance_var: spec.env.instance_var.clone(),
         out_file: path(sinks.out.map(|file| file.path)),
         error_file: path(sinks.error.map(|file| file.path)),

@@ -22,7 +22,7 @@ use super::{
     Sign, SpawnFailure, Status, StopCause, StopRequest, Subject, Ticket, Time, Timer, Wait, Why,
 };
 use crate::spec::{
-    AppSpec, Backoff, Balance, EnvSpec, Exec, ExecMode, HealthSpec, Identity, Instances, Interpreter,
+    AppSpec, Backoff, Balance, EnvSpec, Exec, ExecMode, HealthSpec, Identity, Instances, Interpreter, Limits,
     LogSpec, OnErrored, Plan, ReloadPolicy, RestartPolicy, Runtime, Signal, StopPolicy,
 };
 
@@ -44,6 +44,7 @@ fn app(name: &str) -> AppSpec {
         listen: Vec::new(),
         env: EnvSpec::default(),
         identity: Identity::default(),
+        limits: Limits::default(),
         autostart: true,
         restart: RestartPolicy::default(),
         reload: ReloadPolicy::default(),

@@ -49,6 +49,7 @@ impl Workers {
             channel: None,
             credentials: check.credentials.as_ref(),
             open_files: self.open_files,
+            limits: Some(&check.limits),
         })
         .map_err(|error| format!("its check cannot be started: {error}"))?;
         Program::new(pid, marker, pipe.read).map_err(|error| format!("its check cannot be heard: {error}"))
