@@ -9,6 +9,7 @@ mod memory;
 mod operations;
 mod random;
 mod reload;
+mod versions;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
