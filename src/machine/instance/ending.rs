@@ -65,9 +65,7 @@ impl Instance {
                 let (run, signal, then) = (Run { instance: self.id, number: *run }, *signal, *then);
                 *ended = leftovers;
                 match then {
-                    Then::Recover => {
-                        self.recover(step, &ending, began, leftovers.then_some((run, signal)))
-                    }
+                    Then::Recover => self.recover(step, &ending, began, leftovers.then_some((run, signal))),
                     Then::Follow(_) | Then::Restart | Then::Stay | Then::Remove if leftovers => {
                         self.say_ended(step, &ending, uptime, Next::Sweep);
                         self.sweep(step, run, signal);
