@@ -105,7 +105,11 @@ fn is_well(detail: &Detail, must_run: bool) -> bool {
         Status::Online => true,
         // It has done its work, or was stopped by hand.
         Status::Stopped => !must_run && !detail.failed,
-        Status::Launching | Status::Stopping | Status::WaitingRestart | Status::Errored => false,
+        Status::Waiting
+        | Status::Launching
+        | Status::Stopping
+        | Status::WaitingRestart
+        | Status::Errored => false,
     }
 }
 

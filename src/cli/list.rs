@@ -119,7 +119,7 @@ fn row(of: &Brief) -> Vec<Cell> {
 pub(super) fn colour(status: Status) -> &'static str {
     match status {
         Status::Online => "32",
-        Status::Launching | Status::Stopping | Status::WaitingRestart => "33",
+        Status::Waiting | Status::Launching | Status::Stopping | Status::WaitingRestart => "33",
         Status::Stopped | Status::Errored => "31",
     }
 }

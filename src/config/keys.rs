@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 pub(super) use self::table::{APP_KEYS, RUNTIME_KEYS, TIME_FORMAT};
 use super::{
     draft::EnvVar,
+    order::Wanted,
     tree::{Node, Position},
     value::Decoded,
     watching,
@@ -64,6 +65,8 @@ pub(super) enum Kind<D: 'static> {
     Zone(fn(&mut D, (String, TimeZone))),
     /// Sockets to open.
     Listen(fn(&mut D, Vec<Listen>)),
+    /// What it waits for at a start.
+    DependsOn(fn(&mut D, Vec<Wanted>)),
     /// Exit codes.
     Codes(fn(&mut D, BTreeSet<u8>)),
     /// A signal.

@@ -96,6 +96,10 @@ impl Machine {
             self.with_instance(*id, now, out, |instance, step| {
                 let again = restart && (instance.is_alive() || spec.autostart);
                 let stop = stop(instance, StopCause::Changed, Then::Restart);
+                if !instance.is_alive() {
+                    // What it waits for now counts.
+                    instance.spec = spec.clone();
+                }
                 let verdict = if again { instance.stop(step, stop) } else { Verdict::Nothing };
                 instance.spec = spec.clone();
                 verdict

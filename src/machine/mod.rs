@@ -19,9 +19,11 @@ pub mod frame;
 mod instance;
 mod notice;
 mod operation;
+mod order;
 mod record;
 mod reload;
 mod root;
+mod shutdown;
 mod time;
 mod trial;
 

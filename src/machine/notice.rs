@@ -64,6 +64,22 @@ pub enum Notice {
         /// How long after its start.
         after: Duration,
     },
+    /// An instance waits for others before it starts, or still does.
+    WaitsFor {
+        /// Which.
+        who: Subject,
+        /// For what: `db (ready)`.
+        what: String,
+        /// How long it has waited, if that is longer than anybody expects.
+        late: Option<Duration>,
+    },
+    /// An instance is not started, because what it waits for will not come.
+    Blocked {
+        /// Which.
+        who: Subject,
+        /// What stands in its way: `migrate (0) is errored`.
+        what: String,
+    },
     /// An instance is asked to finish its connections before it is asked to end.
     Draining {
         /// Which.
@@ -157,6 +173,11 @@ pub enum Notice {
     UnderWay {
         /// Its name.
         app: String,
+    },
+    /// Everything is to stop, and serves on for a while.
+    Closing {
+        /// How long.
+        delay: Duration,
     },
     /// Everything stops.
     ShuttingDown {
@@ -255,6 +276,8 @@ pub enum Setback {
     },
     /// It never began: what was there before could not be ended.
     NoRoom,
+    /// It has not begun: it waits for others.
+    Order,
 }
 
 impl fmt::Display for Setback {
@@ -270,6 +293,7 @@ impl fmt::Display for Setback {
             Self::Silent { sign: Sign::Message, waited } => {
                 write!(f, "did not send `ready` within {} (`listen_timeout`)", Readable(*waited))
             }
+            Self::Order => f.write_str("did not start: it waits for others"),
             Self::NoRoom => f.write_str("did not start: its predecessor did not end"),
         }
     }
@@ -361,6 +385,8 @@ impl Notice {
             | Self::Started { who }
             | Self::NotReady { who, .. }
             | Self::Ready { who, .. }
+            | Self::WaitsFor { who, .. }
+            | Self::Blocked { who, .. }
             | Self::Draining { who, .. }
             | Self::Stopping { who, .. }
             | Self::Leftovers { who, .. }
@@ -375,6 +401,7 @@ impl Notice {
             | Self::FilesChanged { .. }
             | Self::ChangesOften { .. }
             | Self::UnderWay { .. }
+            | Self::Closing { .. }
             | Self::ShuttingDown { .. }
             | Self::KillingAll => None,
         }
@@ -391,11 +418,13 @@ impl Notice {
             | Self::UnderWay { app } => Some(app),
             Self::ReloadFailed(failure) => Some(&failure.app),
             Self::Due { app } => Some(&app.name),
-            Self::ShuttingDown { .. } | Self::KillingAll => None,
+            Self::Closing { .. } | Self::ShuttingDown { .. } | Self::KillingAll => None,
             Self::Ended { .. }
             | Self::Started { .. }
             | Self::NotReady { .. }
             | Self::Ready { .. }
+            | Self::WaitsFor { .. }
+            | Self::Blocked { .. }
             | Self::Draining { .. }
             | Self::Stopping { .. }
             | Self::Leftovers { .. }

@@ -1,21 +1,21 @@
 //! The root of the supervision tree: which instances there are, and whether the container lives on.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     Past, Reply, Time,
     changes::Changes,
     desk::Desk,
-    event::{Effect, Event, InstanceId, Readiness, Run, StopRequest, Timer},
-    instance::{Instance, Status, Step, Stop, Then, Verdict},
+    event::{Effect, Event, InstanceId, Readiness, Run, Timer},
+    instance::{Instance, Status, Step, Verdict},
     notice::{Generation, Notice, StopCause, Subject},
     reload::Reloads,
+    shutdown::Shutdown,
 };
 use crate::spec::{AppSpec, ExitCode, OnErrored, Plan, Signal};
-
-/// A second request to stop counts as "now!" only after this: terminals and wrappers such as npm
-/// deliver one Ctrl-C twice.
-const IMPATIENCE: Duration = Duration::from_millis(500);
 
 /// The supervision tree: the applications of a plan, their instances, and the fate of the whole.
 #[derive(Debug)]
@@ -28,12 +28,15 @@ pub struct Machine {
     pub(super) reloads: Reloads,
     pub(super) desk: Desk,
     pub(super) changes: Changes,
+    /// Who waits for others, or cannot start because of them.
+    pub(super) waiting: BTreeSet<InstanceId>,
+    pub(super) shutdown: Shutdown,
     pub(super) phase: Phase,
     /// Somebody has asked for something to end, and nothing has ended by itself since: procrun does
     /// not end because of it.
     pub(super) held: bool,
     /// Counts the instances that failed for good.
-    failures: u64,
+    pub(super) failures: u64,
     next_id: u32,
     next_pm_id: u32,
     runs: u64,
@@ -44,6 +47,11 @@ pub(super) enum Phase {
     /// Nothing has been started yet.
     Waiting,
     Running,
+    /// Asked to stop, everything still serves for `pre_stop_delay`.
+    Closing {
+        asked: Time,
+        signal: Signal,
+    },
     Stopping {
         /// When somebody asked for it; not yet, if an `errored` application began it.
         asked: Option<Time>,
@@ -82,6 +90,10 @@ pub struct InstanceView<'a> {
     pub started_at: Option<Time>,
     /// It has ended by itself for good, and not well.
     pub failed: bool,
+    /// Its process can do its work, as far as that can be known, and procrun has not been asked to stop.
+    pub ready: bool,
+    /// It is a task (`oneshot`), and done.
+    pub completed: bool,
     /// How its last few runs ended, the oldest first.
     pub endings: &'a [Past],
 }
@@ -103,6 +115,8 @@ impl Machine {
             reloads: Reloads::default(),
             desk: Desk::default(),
             changes: Changes::default(),
+            waiting: BTreeSet::new(),
+            shutdown: Shutdown::default(),
             phase: Phase::Waiting,
             held: false,
             failures: 0,
@@ -150,7 +164,7 @@ impl Machine {
         }
         self.instances.values().map(move |instance| {
             let siblings = siblings.get(&*instance.spec.name).copied().unwrap_or(0);
-            Self::view_of(instance, siblings)
+            self.view_of(instance, siblings)
         })
     }
 
@@ -161,7 +175,7 @@ impl Machine {
             other.generation == Generation::Settled && other.spec.name == instance.spec.name
         };
         let siblings = self.instances.values().filter(is_sibling).count();
-        Some(Self::view_of(instance, u32::try_from(siblings).unwrap_or(u32::MAX)))
+        Some(self.view_of(instance, u32::try_from(siblings).unwrap_or(u32::MAX)))
     }
 
     /// Whether an application has a process, or will have one by itself.
@@ -174,7 +188,20 @@ impl Machine {
         self.instances.values().any(|instance| instance.is_alive() && is_meant(&instance.spec))
     }
 
-    fn view_of(instance: &Instance, siblings: u32) -> InstanceView<'_> {
+    /// What an instance waits for at its start, such as `db (ready)`; nothing if it does not wait.
+    pub fn waits_for(&self, id: InstanceId) -> Vec<String> {
+        self.awaited(id)
+    }
+
+    /// Whether somebody has asked for everything to stop.
+    pub fn is_stopping(&self) -> bool {
+        match self.phase {
+            Phase::Waiting | Phase::Running => false,
+            Phase::Closing { .. } | Phase::Stopping { .. } | Phase::Ended => true,
+        }
+    }
+
+    fn view_of<'a>(&self, instance: &'a Instance, siblings: u32) -> InstanceView<'a> {
         InstanceView {
             id: instance.id,
             pm_id: instance.pm_id,
@@ -189,6 +216,8 @@ impl Machine {
             created_at: instance.record.created_at,
             started_at: instance.started_at(),
             failed: instance.failure.is_some(),
+            ready: instance.is_ready() && !self.is_stopping(),
+            completed: instance.is_complete(),
             endings: &instance.record.endings,
         }
     }
@@ -223,7 +252,10 @@ impl Machine {
                 Verdict::Nothing
             }),
             Event::TreeGone(run) => self.with(run, now, out, Instance::tree_gone),
-            Event::TimerFired(Timer { instance: InstanceId::NOBODY, epoch: _ }) => self.changes_due(now, out),
+            Event::TimerFired(Timer { instance: InstanceId::NOBODY, epoch: _ }) => {
+                self.changes_due(now, out);
+                self.closing_due(now, out);
+            }
             Event::FilesChanged { app, path } => self.files_changed(now, app, path, out),
             Event::TimerFired(Timer { instance, epoch }) => {
                 self.with_instance(instance, now, out, |instance, step| instance.timer_fired(step, epoch));
@@ -245,10 +277,12 @@ impl Machine {
                     self.instances.clear();
                     self.populate(cpus);
                 }
-                Phase::Stopping { .. } | Phase::Ended => {}
+                Phase::Closing { .. } | Phase::Stopping { .. } | Phase::Ended => {}
             },
             Event::Operate(ticket, operation) => self.operate(now, ticket, operation, out),
         }
+        self.turns(now, out);
+        self.next_stage(now, out);
         self.answer(begin, out);
         self.settle(out);
         #[cfg(debug_assertions)]
@@ -266,45 +300,6 @@ impl Machine {
                     instance.start(step);
                 }
                 Verdict::Nothing
-            });
-        }
-    }
-
-    fn stop_requested(&mut self, now: Time, request: StopRequest, out: &mut Vec<Effect>) {
-        match self.phase {
-            Phase::Waiting | Phase::Running => self.shut_down(now, Some(request.signal), 0, out),
-            Phase::Stopping { asked: None, killed, code } => {
-                self.phase = Phase::Stopping { asked: Some(now), killed, code };
-            }
-            Phase::Stopping { asked: Some(asked), killed: false, code } if now.since(asked) > IMPATIENCE => {
-                self.phase = Phase::Stopping { asked: Some(asked), killed: true, code };
-                out.push(Effect::Say(Notice::KillingAll));
-                for id in self.ids() {
-                    self.with_instance(id, now, out, |instance, step| {
-                        instance.kill(step);
-                        Verdict::Nothing
-                    });
-                }
-            }
-            Phase::Stopping { .. } | Phase::Ended => {}
-        }
-    }
-
-    /// Stops everything; procrun will end with `code`.
-    fn shut_down(&mut self, now: Time, signal: Option<Signal>, code: ExitCode, out: &mut Vec<Effect>) {
-        self.phase = Phase::Stopping { asked: signal.map(|_| now), killed: false, code };
-        let alive = self.instances.values().filter(|instance| instance.run().is_some()).count();
-        out.push(Effect::Say(Notice::ShuttingDown { alive }));
-        self.end_reloads(out);
-        for id in self.ids() {
-            self.with_instance(id, now, out, |instance, step| {
-                let kill_signal = instance.spec.stop.kill_signal.or(signal);
-                let signal = kill_signal.unwrap_or_else(|| instance.spec.stop_signal());
-                let then = match instance.generation {
-                    Generation::Settled => Then::Stay,
-                    Generation::Coming | Generation::Leaving => Then::Remove,
-                };
-                instance.stop(step, Stop { signal, cause: StopCause::Shutdown, then })
             });
         }
     }
@@ -357,6 +352,9 @@ impl Machine {
         let Some(instance) = self.instances.get_mut(&id) else { return };
         let verdict = act(instance, &mut Step { now, out, runs: &mut self.runs });
         let outcome = instance.outcome.take();
+        if instance.turn().is_some() {
+            self.waiting.insert(id);
+        }
         self.judge(now, id, verdict, out);
         if let Some(outcome) = outcome {
             self.tried(now, id, outcome, out);
@@ -384,7 +382,9 @@ impl Machine {
                 self.failures += 1;
                 let (_, code) = *instance.failure.get_or_insert((self.failures, code.max(1)));
                 let on_errored = instance.spec.restart.on_errored;
-                if on_errored == OnErrored::Exit && self.phase == Phase::Running {
+                if on_errored == OnErrored::Exit
+                    && matches!(self.phase, Phase::Running | Phase::Closing { .. })
+                {
                     out.push(Effect::Say(Notice::Escalated { who: instance.subject(), code }));
                     self.shut_down(now, None, code, out);
                 }
@@ -408,6 +408,7 @@ impl Machine {
                     .map_or(0, |(_, code)| code)
             }
             Phase::Stopping { code, .. } => code,
+            Phase::Closing { .. } => 0,
             Phase::Waiting | Phase::Running | Phase::Ended => return,
         };
         self.phase = Phase::Ended;
@@ -434,11 +435,16 @@ impl Machine {
         }
         if matches!(self.phase, Phase::Stopping { .. }) {
             assert!(
-                self.instances.values().all(|instance| instance.status() != Status::WaitingRestart),
-                "something waits to restart during a stop"
+                self.instances.values().all(|instance| {
+                    !matches!(instance.status(), Status::WaitingRestart | Status::Waiting)
+                }),
+                "something waits to start during a stop"
             );
         } else {
             self.check_reloads();
+        }
+        for instance in self.instances.values().filter(|instance| instance.turn().is_some()) {
+            assert!(self.waiting.contains(&instance.id), "nobody looks whether it is time for {}", instance.subject());
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Listen, LogSpec, ReloadPolicy, RestartPolicy, Schedule, Signal, StopPolicy, WatchSpec};
+use super::{Listen, LogSpec, Order, ReloadPolicy, RestartPolicy, Schedule, Signal, StopPolicy, WatchSpec};
 
 /// One application: what to execute, how many times, and what to do when it ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct AppSpec {
     pub identity: Identity,
     /// Start with the runtime (`autostart`).
     pub autostart: bool,
+    /// What it waits for, and whether it is a task that ends (`depends_on`, `oneshot`).
+    #[serde(default)]
+    pub order: Order,
     /// When to run again.
     pub restart: RestartPolicy,
     /// When to start or restart it by the clock (`cron_restart`).

@@ -42,6 +42,7 @@ pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
             instances: new.instances,
             schedule: new.schedule.clone(),
             watch: new.watch.clone(),
+            order: new.order.clone(),
             ..old.clone()
         } == *new
 }
@@ -71,6 +72,7 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         env,
         identity,
         autostart,
+        order,
         restart,
         schedule,
         reload,
@@ -96,6 +98,8 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         (*env != old.env, "env"),
         (*identity != old.identity, "user"),
         (*autostart != old.autostart, "autostart"),
+        (order.depends_on != old.order.depends_on, "depends_on"),
+        (order.oneshot != old.order.oneshot, "oneshot"),
         (*restart != old.restart, "restart policy"),
         (*schedule != old.schedule, "cron_restart"),
         (*reload != old.reload, "reload policy"),

@@ -9,6 +9,7 @@ pub mod diff;
 mod exit;
 mod listen;
 mod logs;
+pub mod order;
 mod reload;
 mod restart;
 mod schedule;
@@ -24,6 +25,7 @@ pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
 pub use listen::{Listen, ListenAddress};
 pub use logs::{FileSpec, LogFiles, LogHistory, LogSpec, LogStyle, RuntimeLog, Verbosity};
+pub use order::{Condition, Dependency, Order};
 pub use reload::ReloadPolicy;
 pub use restart::{Backoff, OnErrored, RestartPolicy};
 pub use schedule::{Fields, MonthDays, Pattern, Schedule};
@@ -46,12 +48,24 @@ pub struct Runtime {
     pub start_delay: Duration,
     /// End when every application has ended (PM2: the absence of `--no-auto-exit`).
     pub auto_exit: bool,
+    /// How long a stop of everything may take until the last SIGKILL (`shutdown_timeout`, and what
+    /// `PROCRUN_GRACE_SECONDS` leaves). `None`: the larger of 8 s and the longest `kill_timeout`.
+    pub shutdown_timeout: Option<Duration>,
+    /// How long everything goes on serving, no longer ready, before it is stopped (`pre_stop_delay`); at
+    /// most half of the whole time.
+    pub pre_stop_delay: Duration,
     /// How lines look on stdout and stderr.
     pub log: RuntimeLog,
 }
 
 impl Default for Runtime {
     fn default() -> Self {
-        Self { start_delay: Duration::ZERO, auto_exit: true, log: RuntimeLog::default() }
+        Self {
+            start_delay: Duration::ZERO,
+            auto_exit: true,
+            shutdown_timeout: None,
+            pre_stop_delay: Duration::ZERO,
+            log: RuntimeLog::default(),
+        }
     }
 }

@@ -42,6 +42,17 @@ pub(super) fn say(notice: &Notice) {
             let (app, id) = (&*who.spec.name, who.pm_id);
             warn!(app, id, "{who} {setback}");
         }
+        Notice::WaitsFor { who, what, late: None } => {
+            info!(app = &*who.spec.name, id = who.pm_id, "{who} waits for {what}");
+        }
+        Notice::WaitsFor { who, what, late: Some(waited) } => {
+            let (app, id) = (&*who.spec.name, who.pm_id);
+            warn!(app, id, "{who} still waits for {what} after {}", Readable(*waited));
+        }
+        Notice::Blocked { who, what } => {
+            let (app, id) = (&*who.spec.name, who.pm_id);
+            error!(app, id, "{who} is not started: {what}\n  hint: it starts as soon as that is mended");
+        }
         Notice::Reloading { app, total, rolling: true } => {
             info!(
                 app,
@@ -98,6 +109,9 @@ pub(super) fn say(notice: &Notice) {
             let pattern =
                 schedule.map_or_else(String::new, |schedule| format!(" ({})", schedule.pattern.as_str()));
             info!(app, reason = "cron", "it is time for {app}{pattern}");
+        }
+        Notice::Closing { delay } => {
+            info!("nothing is ready any more; everything serves on for {} and is then stopped", Readable(*delay));
         }
         Notice::ShuttingDown { alive: 1 } => info!("stopping 1 process"),
         Notice::ShuttingDown { alive } => info!("stopping {alive} processes"),
@@ -181,6 +195,7 @@ fn what_to_do(setback: &Setback) -> &'static str {
         Setback::Silent { sign: Sign::Message, .. } => {
             "let it call process.send('ready'), or give it more time with listen_timeout; then reload again"
         }
+        Setback::Order => "look at what it waits for (`procrun describe`), then reload again",
         Setback::NoRoom => "look at what the old process waits for (its state in /proc), then reload again",
     }
 }

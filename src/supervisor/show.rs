@@ -20,6 +20,7 @@ pub(super) fn overview(of: &Supervisor<'_>, seen: Option<&Seen>) -> Overview {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         target: Some(of.source.name().to_owned()),
         started_at: clock.began,
+        stopping: of.machine.is_stopping(),
         instances: settled(of).count(),
         cpu: seen.and_then(|seen| seen.own.cpu).map(f64::from),
         memory: seen.map(|seen| seen.own.rss),
@@ -109,6 +110,7 @@ fn status(status: machine::Status) -> Status {
         machine::Status::Online => Status::Online,
         machine::Status::Stopping => Status::Stopping,
         machine::Status::Stopped => Status::Stopped,
+        machine::Status::Waiting => Status::Waiting,
         machine::Status::WaitingRestart => Status::WaitingRestart,
         machine::Status::Errored => Status::Errored,
     }
@@ -134,6 +136,11 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
             .map(|(_, sign)| sign.to_owned())
             .collect(),
         failed: view.failed,
+        ready: view.ready,
+        completed: view.completed,
+        waits_for: of.machine.waits_for(view.id),
+        depends_on: spec.order.depends_on.iter().map(ToString::to_string).collect(),
+        oneshot: spec.order.oneshot,
         endings: view.endings.iter().map(|past| ending(past, clock)).collect(),
         script: spec.exec.script.clone(),
         exec_path: exec_path(&spec.exec),

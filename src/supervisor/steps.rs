@@ -26,6 +26,11 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
             };
             format!("{} {sign} after {}", who, Readable(*after))
         }
+        Notice::WaitsFor { who, what, late: None } => format!("{who} waits for {what}"),
+        Notice::WaitsFor { who, what, late: Some(waited) } => {
+            format!("{who} still waits for {what} after {}", Readable(*waited))
+        }
+        Notice::Blocked { who, what } => format!("{who} is not started: {what}"),
         Notice::Started { who } => format!("{who} is online"),
         Notice::NotReady { who, setback } => format!("{who} {setback}"),
         Notice::Draining { who, within, .. } => {
@@ -69,7 +74,11 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
             format!("{} is still there after {}, killing its whole tree", who, Readable(*waited))
         }
         Notice::Unkillable { who } => format!("not even SIGKILL ended {who}"),
-        Notice::ShuttingDown { .. } | Notice::KillingAll | Notice::Escalated { .. } | Notice::Due { .. } => {
+        Notice::Closing { .. }
+        | Notice::ShuttingDown { .. }
+        | Notice::KillingAll
+        | Notice::Escalated { .. }
+        | Notice::Due { .. } => {
             return None;
         }
     })

@@ -7,7 +7,7 @@ use std::{path::Path, time::Duration};
 use super::{
     super::{
         draft::{Draft, RuntimeDraft},
-        listen,
+        listen, order,
         tree::Node,
         value::{self, Decoded},
         watching,
@@ -163,6 +163,12 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         principal(app.identity.group.as_ref())
     }),
     app("autostart", &[], Kind::Switch(|app, on| app.no_autostart = !on), |app| shown(app.autostart)),
+    app("depends_on", &[], Kind::DependsOn(|app, wanted| app.depends_on = wanted), |app| {
+        (!app.order.depends_on.is_empty()).then(|| order::shown(&app.order.depends_on))
+    }),
+    app("oneshot", &[], Kind::Switch(|app, on| app.oneshot = on), |app| {
+        app.order.oneshot.then(|| "true".to_owned())
+    }),
     app("autorestart", &[], Kind::Switch(|app, on| app.restart.autorestart = on), |app| {
         shown(app.restart.autorestart)
     }),
@@ -213,6 +219,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
             OnErrored::Exit => shown("exit"),
         },
     ),
+    app("critical", &[], Kind::Switch(|app, on| app.critical = Some(on)), nothing),
     app("cron_restart", &["cron"], Kind::Cron(|app, pattern| app.cron = pattern), |app| {
         app.schedule.as_ref().and_then(|schedule| shown(schedule.pattern.as_str()))
     }),
@@ -359,6 +366,23 @@ pub(in crate::config) static RUNTIME_KEYS: &[Key<RuntimeDraft, Runtime>] = &[
         aliases: &[],
         kind: Kind::Duration(|draft, delay| draft.runtime.start_delay = delay, Zero::Counts),
         show: |runtime| (!runtime.start_delay.is_zero()).then(|| readable(runtime.start_delay)),
+    },
+    Key {
+        name: "shutdown_timeout",
+        aliases: &[],
+        kind: Kind::Duration(
+            |draft, time| draft.runtime.shutdown_timeout = Some(time).filter(|time| !time.is_zero()),
+            Zero::Counts,
+        ),
+        show: |runtime| runtime.shutdown_timeout.map(readable),
+    },
+    Key {
+        name: "pre_stop_delay",
+        aliases: &[],
+        kind: Kind::Duration(|draft, delay| draft.runtime.pre_stop_delay = delay, Zero::Counts),
+        show: |runtime| {
+            (!runtime.pre_stop_delay.is_zero()).then(|| readable(runtime.pre_stop_delay))
+        },
     },
     Key {
         name: "log_format",

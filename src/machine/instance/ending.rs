@@ -25,6 +25,7 @@ impl Instance {
                 None => self.ended(step, Ending::SpawnFailed(failure), Duration::ZERO, false),
             },
             State::Stopped
+            | State::Turn(_)
             | State::Online { .. }
             | State::Draining { .. }
             | State::Stopping { .. }
@@ -56,7 +57,7 @@ impl Instance {
             State::Draining { run, since, signal, then } => {
                 let (run, since, signal, then) = (*run, *since, *signal, *then);
                 self.state = State::Stopping { run, ended: false, signal, since, kills: 0, then };
-                self.arm(step, self.spec.stop.kill_timeout);
+                self.arm_kill(step);
                 self.exited(step, ending, leftovers)
             }
             State::Stopping { ended: ended @ false, signal, since, then, run, .. } => {
@@ -72,9 +73,11 @@ impl Instance {
                     self.stopped(step, &ending, uptime, then)
                 }
             }
-            State::Stopping { ended: true, .. } | State::Stopped | State::Waiting | State::Errored => {
-                Verdict::Nothing
-            }
+            State::Stopping { ended: true, .. }
+            | State::Stopped
+            | State::Turn(_)
+            | State::Waiting
+            | State::Errored => Verdict::Nothing,
         }
     }
 
@@ -90,6 +93,7 @@ impl Instance {
             | State::Online { .. }
             | State::Draining { .. }
             | State::Stopped
+            | State::Turn(_)
             | State::Waiting
             | State::Errored => Verdict::Nothing,
         }
@@ -101,6 +105,8 @@ impl Instance {
         let (next, then) = if self.generation == Generation::Coming {
             // Its predecessor is still there.
             (Next::Stay, Then::Remove)
+        } else if self.is_last_run {
+            (Next::Stay, Then::Stay)
         } else {
             let next = self.decide(&ending, uptime);
             (next, Then::Follow(next))
@@ -117,7 +123,7 @@ impl Instance {
                 self.state =
                     State::Stopping { run: run.number, ended: true, signal, since: step.now, kills: 0, then };
                 self.sweep(step, run, signal);
-                self.arm(step, self.spec.stop.kill_timeout);
+                self.arm_kill(step);
                 // Its own code counts now: later nobody knows it any more.
                 match next {
                     Next::Final => Verdict::Ended(code),
@@ -170,8 +176,7 @@ impl Instance {
                 Verdict::Removed
             }
             Then::Restart => {
-                self.unstable = 0;
-                self.backoff = Progress::default();
+                self.forget_failures();
                 self.launch(step);
                 Verdict::Nothing
             }
@@ -195,6 +200,11 @@ impl Instance {
         }
     }
 
+    pub(super) fn forget_failures(&mut self) {
+        self.unstable = 0;
+        self.backoff = Progress::default();
+    }
+
     /// Run again, and when? PM2's rules (`min_uptime`, `max_restarts`, `stop_exit_codes`).
     fn decide(&mut self, ending: &Ending, uptime: Duration) -> Next {
         let policy = &self.spec.restart;
@@ -212,10 +222,21 @@ impl Instance {
                 (false, true, SPAWN_RETRY)
             }
         };
-        if !policy.autorestart || is_final {
+        if self.spec.order.oneshot {
+            if *ending == Ending::Exited(0) {
+                self.is_complete = true;
+                return Next::Final;
+            }
+            // It has failed, however long that took and whatever its code.
+            self.unstable += 1;
+            if !policy.autorestart || is_final {
+                return Next::Errored { unstable: self.unstable };
+            }
+        } else if !policy.autorestart || is_final {
             return Next::Final;
+        } else {
+            self.unstable = if is_unstable { self.unstable + 1 } else { 0 };
         }
-        self.unstable = if is_unstable { self.unstable + 1 } else { 0 };
         if self.unstable >= policy.max_restarts.max(1) {
             return Next::Errored { unstable: self.unstable };
         }

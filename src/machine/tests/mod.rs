@@ -5,8 +5,10 @@ mod drain;
 mod due;
 mod lifecycle;
 mod operations;
+mod order;
 mod random;
 mod reload;
+mod shutdown;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,9 +21,10 @@ use super::{
     Effect, Ending, Event, Generation, InstanceId, Machine, Next, Notice, Operation, Reply, Run, Sign,
     SpawnFailure, Status, StopCause, StopRequest, Subject, Ticket, Time, Timer, Why,
 };
+use super::root::Phase;
 use crate::spec::{
-    AppSpec, Backoff, Balance, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, LogSpec, OnErrored,
-    Plan, ReloadPolicy, RestartPolicy, Runtime, Signal, StopPolicy,
+    AppSpec, Backoff, Balance, Condition, Dependency, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, LogSpec, OnErrored,
+    Order, Plan, ReloadPolicy, RestartPolicy, Runtime, Signal, StopPolicy,
 };
 
 fn app(name: &str) -> AppSpec {
@@ -43,6 +46,7 @@ fn app(name: &str) -> AppSpec {
         env: EnvSpec::default(),
         identity: Identity::default(),
         autostart: true,
+        order: Order::default(),
         restart: RestartPolicy::default(),
         reload: ReloadPolicy::default(),
         stop: StopPolicy::default(),
@@ -58,6 +62,28 @@ fn cluster_app(name: &str) -> AppSpec {
     let mut spec = AppSpec { exec_mode: ExecMode::Cluster, ..app(name) };
     spec.exec.script = "/app.js".to_owned();
     spec.exec.interpreter = Interpreter::Auto;
+    spec
+}
+
+/// The same, and it waits for others.
+fn after(spec: AppSpec, others: &[(&str, Condition)]) -> AppSpec {
+    let depends_on = others
+        .iter()
+        .map(|(app, condition)| Dependency { app: (*app).to_owned(), condition: *condition })
+        .collect();
+    AppSpec { order: Order { depends_on, ..spec.order }, ..spec }
+}
+
+/// A task that ends.
+fn task(name: &str) -> AppSpec {
+    AppSpec { order: Order { oneshot: true, ..Order::default() }, ..app(name) }
+}
+
+/// An application that says when it is ready.
+fn speaker(name: &str) -> AppSpec {
+    let mut spec = app(name);
+    spec.exec.interpreter = Interpreter::Program("node".to_owned());
+    spec.reload.wait_ready = true;
     spec
 }
 
@@ -127,7 +153,10 @@ impl World {
                         let of_same = |other: &Run| other.instance == run.instance;
                         assert!(!self.alive.iter().any(of_same), "two processes for one instance");
                         assert!(!self.left.iter().any(of_same), "a start before the old tree was gone");
-                        assert!(self.stop_asked.is_none(), "a start after the stop");
+                        assert!(
+                            self.stop_asked.is_none() || matches!(self.machine.phase, Phase::Closing { .. }),
+                            "a start after the stop"
+                        );
                         self.spawned.push((self.now, run));
                         events.push(if self.spawns_fail {
                             Event::SpawnFailed(
