@@ -26,6 +26,12 @@ fn shown(of: &Detail, look: Look) -> String {
     let mut page = Page { text: String::new(), look };
     page.heading(&format!("{} ({})", brief.name, brief.id));
     page.coloured("status", brief.status.word(), colour(brief.status));
+    page.list("waits for", &of.waits_for);
+    if of.oneshot {
+        page.line("task (oneshot)", if of.completed { "completed" } else { "not completed" });
+    } else if brief.pid.is_some() {
+        page.line("ready", if of.ready { "yes" } else { "no" });
+    }
     page.maybe("pid", brief.pid);
     page.maybe("uptime", brief.uptime.map(uptime));
     page.maybe("cpu", brief.cpu.map(|cpu| format!("{cpu:.1}%")));
@@ -40,6 +46,8 @@ fn shown(of: &Detail, look: Look) -> String {
     page.line("namespace", &brief.namespace);
     page.line("mode", &brief.mode);
     page.line("instance", format!("{} of {}", brief.number + 1, of.siblings));
+
+    page.list("depends on", &of.depends_on);
 
     page.heading("what runs");
     page.line("script", &of.script);

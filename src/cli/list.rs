@@ -39,7 +39,11 @@ pub(super) fn list(typed: &Typed) -> Result<ExitCode, Failure> {
     if typed.has("json") {
         return Ok(say_json(&overview));
     }
-    Ok(say(&shown(&overview.instances, look())))
+    let mut text = shown(&overview.instances, look());
+    if overview.supervisor.stopping {
+        text.push_str("procrun was asked to stop: nothing is ready any more\n");
+    }
+    Ok(say(&text))
 }
 
 pub(super) fn jlist(typed: &Typed) -> Result<ExitCode, Failure> {

@@ -25,8 +25,8 @@ use super::{
     tree::{Place, Position, shorten},
 };
 use crate::spec::{
-    AppSpec, Backoff, Condition, Dependency, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, LogFiles, LogSpec, OnErrored,
-    Order, Schedule, Signal,
+    AppSpec, Backoff, Condition, Dependency, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter,
+    LogFiles, LogSpec, OnErrored, Order, Schedule, Signal,
 };
 use crate::sys::zone;
 
@@ -176,7 +176,11 @@ fn contradictions(spec: &AppSpec, draft: &Draft, problems: &mut Problems) {
         None => false,
     };
     if contradicts {
-        wrong("critical", "contradicts its `on_errored`", "they are two words for one thing: say one of them");
+        wrong(
+            "critical",
+            "contradicts its `on_errored`",
+            "they are two words for one thing: say one of them",
+        );
     }
 }
 

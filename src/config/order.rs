@@ -119,10 +119,9 @@ pub(super) fn resolve(
         let (mut dependencies, mut seen) = (Vec::new(), BTreeMap::new());
         for Wanted { app, condition, at } in wanted {
             let (name, shown) = (&specs[number].name, shorten(app));
-            let place = settings[number].place_of("depends_on").map(|place| Place {
-                position: at.or(place.position),
-                ..place
-            });
+            let place = settings[number]
+                .place_of("depends_on")
+                .map(|place| Place { position: at.or(place.position), ..place });
             let wrong = |what: String| Problem {
                 place: place.clone(),
                 message: format!("`depends_on` in app `{name}` {what}"),

@@ -98,7 +98,9 @@ impl Source {
         let written: Vec<Option<String>> = apps.iter().map(|app| app.draft.name.clone()).collect();
         for (number, app) in apps.into_iter().enumerate() {
             if !chosen.contains(&number) {
-                called.left_out.extend([Some(names[number].as_str()), written[number].as_deref()].into_iter().flatten());
+                called
+                    .left_out
+                    .extend([Some(names[number].as_str()), written[number].as_deref()].into_iter().flatten());
                 continue;
             }
             let mut draft = app.draft;

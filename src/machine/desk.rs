@@ -87,7 +87,9 @@ impl Machine {
         let refusal = match self.phase {
             Phase::Running => None,
             Phase::Waiting => Some("nothing has been started yet: try again in a moment"),
-            Phase::Closing { .. } | Phase::Stopping { .. } | Phase::Ended => Some("everything is being stopped"),
+            Phase::Closing { .. } | Phase::Stopping { .. } | Phase::Ended => {
+                Some("everything is being stopped")
+            }
         };
         if let Some(why) = refusal {
             out.push(Effect::Reply(ticket, Reply::Failed(why.to_owned())));
@@ -211,9 +213,7 @@ impl Machine {
             | Status::Stopped
             | Status::Waiting
             | Status::WaitingRestart
-            | Status::Errored => {
-                Awaits::Begin(instance.tried)
-            }
+            | Status::Errored => Awaits::Begin(instance.tried),
         };
         self.with_instance(id, now, out, |instance, step| {
             instance.revive(step);

@@ -287,11 +287,7 @@ impl Instance {
         match &self.state {
             State::Draining { then, .. } | State::Stopping { then, .. } => matches!(then, Then::Remove),
             State::Launching { stop, .. } => stop.is_some_and(|stop| matches!(stop.then, Then::Remove)),
-            State::Stopped
-            | State::Turn(_)
-            | State::Online { .. }
-            | State::Waiting
-            | State::Errored => false,
+            State::Stopped | State::Turn(_) | State::Online { .. } | State::Waiting | State::Errored => false,
         }
     }
 

@@ -85,7 +85,10 @@ impl Machine {
                 instance.is_in_the_way(step, obstacle);
                 Verdict::Nothing
             });
-            if !was_blocked && is_failure && let Some(instance) = self.instances.get_mut(&id) {
+            if !was_blocked
+                && is_failure
+                && let Some(instance) = self.instances.get_mut(&id)
+            {
                 // Who ends before its turn has come has not done what it is there for.
                 self.failures += 1;
                 instance.failure.get_or_insert((self.failures, 1));

@@ -259,7 +259,8 @@ impl Machine {
                 Outcome::Failed(setback @ Setback::Ended { .. }) if self.spares_by_giving_up(&app, id) => {
                     self.give_up(now, &app, Why::Setback(who, setback), StopCause::GivenUp, out);
                 }
-                Outcome::Failed(Setback::Ended { .. } | Setback::NoRoom | Setback::Order) | Outcome::Passed => {}
+                Outcome::Failed(Setback::Ended { .. } | Setback::NoRoom | Setback::Order)
+                | Outcome::Passed => {}
             }
             return;
         };

@@ -444,7 +444,11 @@ impl Machine {
             self.check_reloads();
         }
         for instance in self.instances.values().filter(|instance| instance.turn().is_some()) {
-            assert!(self.waiting.contains(&instance.id), "nobody looks whether it is time for {}", instance.subject());
+            assert!(
+                self.waiting.contains(&instance.id),
+                "nobody looks whether it is time for {}",
+                instance.subject()
+            );
         }
     }
 }

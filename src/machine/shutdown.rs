@@ -203,7 +203,8 @@ impl Machine {
         let mut after = BTreeMap::new();
         let limit = |name: &str, own_time: Duration, after: Duration| {
             let all = own_time + after;
-            let time = if all <= left { own_time } else { left.mul_f64(own_time.as_secs_f64() / all.as_secs_f64()) };
+            let time =
+                if all <= left { own_time } else { left.mul_f64(own_time.as_secs_f64() / all.as_secs_f64()) };
             (name.to_owned(), now + time.max(LEAST))
         };
         own.iter()

@@ -135,7 +135,12 @@ mod tests {
 
     #[test]
     fn a_circle_is_shown_whole() {
-        let graph = graph_of(&[("api", &["cache", "db"]), ("cache", &[]), ("db", &["migrate"]), ("migrate", &["api"])]);
+        let graph = graph_of(&[
+            ("api", &["cache", "db"]),
+            ("cache", &[]),
+            ("db", &["migrate"]),
+            ("migrate", &["api"]),
+        ]);
         assert_eq!(circle(&graph), Some(vec!["api", "db", "migrate", "api"]));
         assert_eq!(circle(&graph_of(&[("a", &["a"])])), Some(vec!["a", "a"]));
     }

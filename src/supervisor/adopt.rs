@@ -17,7 +17,10 @@ use super::{
 use crate::{
     control::{ClientId, SavedApp, Taken, select::Unknown},
     machine::{InstanceId, InstanceView, Operation, Status},
-    spec::{AppSpec, Instances, Plan},
+    spec::{
+        AppSpec, Dependency, Instances, Plan,
+        order::{circle, graph},
+    },
     sys::zone,
 };
 
@@ -34,6 +37,7 @@ impl Supervisor<'_> {
         taken: Taken,
     ) -> Result<(), Unknown> {
         let caller = Arc::new(environment);
+        let mut renamed: BTreeMap<String, String> = BTreeMap::new();
         for app in &mut apps {
             check(app)?;
             find_zone(app)?;
@@ -45,8 +49,10 @@ impl Supervisor<'_> {
                     Taken::Refuse => return Err(name_taken(&app.name)),
                     Taken::Rename => {
                         let mut others = (1..).map(|count| format!("{}-{count}", app.name));
-                        app.name =
+                        let other =
                             others.find(|name| !is_taken(name)).expect("there are more names than apps");
+                        let name = std::mem::replace(&mut app.name, other.clone());
+                        renamed.insert(name, other);
                     }
                 }
             }
@@ -54,6 +60,12 @@ impl Supervisor<'_> {
                 keep_logs(app, home);
             }
         }
+        for dependency in apps.iter_mut().flat_map(|app| &mut app.order.depends_on) {
+            if let Some(name) = renamed.get(&dependency.app) {
+                dependency.app.clone_from(name);
+            }
+        }
+        self.check_order(&apps)?;
         let mut refused = Vec::new();
         let _ = preflight(apps.iter(), self.source, &mut self.held, |line| refused.push(line.to_owned()));
         if !refused.is_empty() {
@@ -74,10 +86,37 @@ impl Supervisor<'_> {
             put(&mut plan.apps, app);
         }
         self.apply(plan);
-        let wanted = |view: &InstanceView<'_>| view.spec.autostart && names.contains(&view.spec.name);
+        let wanted = |view: &InstanceView<'_>| {
+            view.spec.autostart && !view.completed && names.contains(&view.spec.name)
+        };
         let ids: Vec<InstanceId> = show::settled(self).filter(wanted).map(|view| view.id).collect();
         self.operate(client, &ids, Operation::Start(ids.clone()));
         Ok(())
+    }
+
+    /// Whether each of these can wait for what it depends on.
+    fn check_order(&self, apps: &[AppSpec]) -> Result<(), Unknown> {
+        let plan = self.machine.coming_plan();
+        let listed = |name: &str| plan.apps.iter().any(|app| app.name == name);
+        for app in apps {
+            for Dependency { app: other, .. } in &app.order.depends_on {
+                if !listed(other) && !apps.iter().any(|app| app.name == *other) {
+                    return Err(Unknown {
+                        message: format!("app `{}` depends on `{other}`, which is not in the list", app.name),
+                        hint: Some(format!("start `{other}` first")),
+                    });
+                }
+            }
+        }
+        let mut order = graph(plan.apps.iter().map(AsRef::as_ref));
+        order.extend(graph(apps));
+        match circle(&order) {
+            None => Ok(()),
+            Some(circle) => Err(Unknown {
+                message: format!("`depends_on` makes a circle: {}", circle.join(" → ")),
+                hint: None,
+            }),
+        }
     }
 
     /// Whether an application of that name is in the list: it has an instance.

@@ -111,7 +111,10 @@ pub(super) fn say(notice: &Notice) {
             info!(app, reason = "cron", "it is time for {app}{pattern}");
         }
         Notice::Closing { delay } => {
-            info!("nothing is ready any more; everything serves on for {} and is then stopped", Readable(*delay));
+            info!(
+                "nothing is ready any more; everything serves on for {} and is then stopped",
+                Readable(*delay)
+            );
         }
         Notice::ShuttingDown { alive: 1 } => info!("stopping 1 process"),
         Notice::ShuttingDown { alive } => info!("stopping {alive} processes"),

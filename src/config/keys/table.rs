@@ -380,9 +380,7 @@ pub(in crate::config) static RUNTIME_KEYS: &[Key<RuntimeDraft, Runtime>] = &[
         name: "pre_stop_delay",
         aliases: &[],
         kind: Kind::Duration(|draft, delay| draft.runtime.pre_stop_delay = delay, Zero::Counts),
-        show: |runtime| {
-            (!runtime.pre_stop_delay.is_zero()).then(|| readable(runtime.pre_stop_delay))
-        },
+        show: |runtime| (!runtime.pre_stop_delay.is_zero()).then(|| readable(runtime.pre_stop_delay)),
     },
     Key {
         name: "log_format",

@@ -61,7 +61,8 @@ impl Instance {
         }
         self.failure = None;
         self.is_put_away = false;
-        self.state = State::Turn(Turn { wakes, is_said: false, is_late: false, is_late_said: false, obstacle: None });
+        self.state =
+            State::Turn(Turn { wakes, is_said: false, is_late: false, is_late_said: false, obstacle: None });
         self.arm(step, self.spec.reload.listen_timeout);
     }
 

@@ -17,14 +17,14 @@ use std::{
     time::Duration,
 };
 
+use super::root::Phase;
 use super::{
     Effect, Ending, Event, Generation, InstanceId, Machine, Next, Notice, Operation, Reply, Run, Sign,
     SpawnFailure, Status, StopCause, StopRequest, Subject, Ticket, Time, Timer, Why,
 };
-use super::root::Phase;
 use crate::spec::{
-    AppSpec, Backoff, Balance, Condition, Dependency, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, LogSpec, OnErrored,
-    Order, Plan, ReloadPolicy, RestartPolicy, Runtime, Signal, StopPolicy,
+    AppSpec, Backoff, Balance, Condition, Dependency, EnvSpec, Exec, ExecMode, Identity, Instances,
+    Interpreter, LogSpec, OnErrored, Order, Plan, ReloadPolicy, RestartPolicy, Runtime, Signal, StopPolicy,
 };
 
 fn app(name: &str) -> AppSpec {
