@@ -98,7 +98,8 @@ pub(super) fn healthcheck(typed: &Typed) -> Result<ExitCode, Failure> {
     if !ill.is_empty() {
         return Err(Failure::not_done(ill.join(", ")));
     }
-    if online == 0 {
+    // A task that is done is well when it is asked for by name.
+    if online == 0 && !all_must_run {
         return Err(Failure::not_done("nothing is online"));
     }
     Ok(say(&format!("healthy: {online} online\n")))
@@ -108,7 +109,7 @@ fn is_well(detail: &Detail, must_run: bool) -> bool {
     match detail.brief.status {
         Status::Online => true,
         // It has done its work, or was stopped by hand.
-        Status::Stopped => detail.completed || !must_run && !detail.failed,
+        Status::Stopped => detail.completed == Some(true) || !must_run && !detail.failed,
         Status::Waiting | Status::Launching | Status::Stopping | Status::WaitingRestart | Status::Errored => {
             false
         }

@@ -27,8 +27,8 @@ fn shown(of: &Detail, look: Look) -> String {
     page.heading(&format!("{} ({})", brief.name, brief.id));
     page.coloured("status", brief.status.word(), colour(brief.status));
     page.list("waits for", &of.waits_for);
-    if of.oneshot {
-        page.line("task (oneshot)", if of.completed { "completed" } else { "not completed" });
+    if let Some(completed) = of.completed {
+        page.line("task (oneshot)", if completed { "completed" } else { "not completed" });
     } else if brief.pid.is_some() {
         page.line("ready", if of.ready { "yes" } else { "no" });
     }

@@ -75,16 +75,13 @@ fn wanted(node: &Node, at: Option<Position>) -> Decoded<Wanted> {
 
 fn one_condition(node: &Node) -> Decoded<Condition> {
     let word = value::text(node).unwrap_or_default();
-    match Condition::ALL.into_iter().find(|condition| condition.as_str() == word) {
-        Some(condition) => Ok(condition),
-        None => {
-            let message = format!(
-                "has a `condition` that must be \"started\", \"ready\", \"healthy\" or \"completed\", not {}",
-                node.value.describe()
-            );
-            Err(vec![Complaint { message, at: node.at }])
-        }
-    }
+    Condition::ALL.into_iter().find(|condition| condition.as_str() == word).ok_or_else(|| {
+        let message = format!(
+            "has a `condition` that must be \"started\", \"ready\", \"healthy\" or \"completed\", not {}",
+            node.value.describe()
+        );
+        vec![Complaint { message, at: node.at }]
+    })
 }
 
 /// What all applications of a file are called.
@@ -136,13 +133,13 @@ pub(super) fn resolve(
                 }
                 let known = || names.full.iter().map(String::as_str).chain(names.left_out.iter().copied());
                 let problem = wrong(format!("names `{shown}`, and no app is called that"));
-                problems.push(match super::nearest(app, known().filter(|known| known != name)) {
-                    Some(near) => problem.hint(format!("did you mean `{near}`?")),
-                    None => {
-                        let known: Vec<String> = known().map(|known| format!("`{known}`")).collect();
-                        problem.hint(format!("there is {}", known.join(", ")))
-                    }
-                });
+                let hint = if let Some(near) = super::nearest(app, known().filter(|known| known != name)) {
+                    format!("did you mean `{near}`?")
+                } else {
+                    let known: Vec<String> = known().map(|known| format!("`{known}`")).collect();
+                    format!("there is {}", known.join(", "))
+                };
+                problems.push(problem.hint(hint));
                 continue;
             };
             if other == number {

@@ -291,7 +291,7 @@ pub(super) fn grace(
         notices.add(format!("the variable {VARIABLE} is not used: `{value}` is no number of seconds"));
         return;
     };
-    let time = grace - RESERVE.min(grace / 10);
+    let time = grace.saturating_sub(RESERVE.min(grace / 10));
     if runtime.runtime.shutdown_timeout.is_none_or(|said| said > time) {
         runtime.runtime.shutdown_timeout = Some(time);
         runtime.origins.insert("shutdown_timeout", Origin::Environment(VARIABLE));

@@ -187,18 +187,15 @@ pub struct Detail {
     /// Its process can do its work, as far as that can be known, and procrun was not asked to stop.
     #[serde(default)]
     pub ready: bool,
-    /// It is a task, and done.
+    /// Whether its task is done; `None`: it is no task (`oneshot`).
     #[serde(default)]
-    pub completed: bool,
+    pub completed: Option<bool>,
     /// What it waits for at its start: `db (ready)`.
     #[serde(default)]
     pub waits_for: Vec<String>,
     /// What it depends on, in the same words.
     #[serde(default)]
     pub depends_on: Vec<String>,
-    /// It is a task that is done when it ends with 0.
-    #[serde(default)]
-    pub oneshot: bool,
     /// The last ends of its processes, the latest last.
     pub endings: Vec<EndingInfo>,
     /// What is run, as it is written.

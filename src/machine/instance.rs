@@ -69,9 +69,8 @@ pub(super) struct Instance {
     is_put_away: bool,
     /// It is a task, and its last run has ended with 0.
     is_complete: bool,
-    /// Everything stops: its present run is its last one.
-    pub(super) is_last_run: bool,
-    /// SIGKILL comes no later than this, whatever its `kill_timeout` says.
+    /// Everything stops: SIGKILL comes no later than this, whatever its `kill_timeout` says, and its
+    /// present run is its last one.
     kill_limit: Option<Time>,
     /// How long its process is given from the stop signal to SIGKILL, and until when that is.
     patience: (Duration, Time),
@@ -177,7 +176,6 @@ impl Instance {
             trial: None,
             is_put_away: false,
             is_complete: false,
-            is_last_run: false,
             kill_limit: None,
             patience: (Duration::ZERO, Time::ZERO),
             outcome: None,

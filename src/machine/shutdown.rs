@@ -117,10 +117,14 @@ impl Machine {
         self.end_reloads(out);
         self.waiting.clear();
         let limits = self.limits(now);
+        let ends = self.shutdown.ends;
         for id in self.ids() {
-            let Some(instance) = self.instances.get_mut(&id) else { continue };
-            instance.is_last_run = true;
-            if instance.run_with_a_turn_to_end().is_some() {
+            self.with_instance(id, now, out, |instance, step| {
+                instance.limit_patience(step, ends);
+                Verdict::Nothing
+            });
+            let Some(instance) = self.instances.get(&id) else { continue };
+            if instance.has_a_turn_to_end() {
                 self.shutdown.waiting.insert(id);
             } else {
                 let limit = limits.get(&instance.spec.name).copied().unwrap_or(self.shutdown.ends);

@@ -42,17 +42,8 @@ pub(super) fn say(notice: &Notice) {
             let (app, id) = (&*who.spec.name, who.pm_id);
             warn!(app, id, "{who} {setback}");
         }
-        Notice::WaitsFor { who, what, late: None } => {
-            info!(app = &*who.spec.name, id = who.pm_id, "{who} waits for {what}");
-        }
-        Notice::WaitsFor { who, what, late: Some(waited) } => {
-            let (app, id) = (&*who.spec.name, who.pm_id);
-            warn!(app, id, "{who} still waits for {what} after {}", Readable(*waited));
-        }
-        Notice::Blocked { who, what } => {
-            let (app, id) = (&*who.spec.name, who.pm_id);
-            error!(app, id, "{who} is not started: {what}\n  hint: it starts as soon as that is mended");
-        }
+        Notice::WaitsFor { who, what, late } => waits(who, what, *late),
+        Notice::Blocked { who, what } => blocked(who, what),
         Notice::Reloading { app, total, rolling: true } => {
             info!(
                 app,
@@ -110,12 +101,7 @@ pub(super) fn say(notice: &Notice) {
                 schedule.map_or_else(String::new, |schedule| format!(" ({})", schedule.pattern.as_str()));
             info!(app, reason = "cron", "it is time for {app}{pattern}");
         }
-        Notice::Closing { delay } => {
-            info!(
-                "nothing is ready any more; everything serves on for {} and is then stopped",
-                Readable(*delay)
-            );
-        }
+        Notice::Closing { delay } => closing(Readable(*delay)),
         Notice::ShuttingDown { alive: 1 } => info!("stopping 1 process"),
         Notice::ShuttingDown { alive } => info!("stopping {alive} processes"),
         Notice::KillingAll => warn!("asked to stop again, killing everything"),
@@ -219,6 +205,23 @@ fn changes_often(app: &str, path: &str, times: u32, wait: Readable) {
         reason = "watch",
         "{app} changed: {path}, {times} times in a row right after a start, restarting in {wait}; if it writes that file itself, name it in `ignore_watch`"
     );
+}
+
+fn waits(who: &Subject, what: &str, late: Option<Duration>) {
+    let (app, id) = (&*who.spec.name, who.pm_id);
+    match late {
+        None => info!(app, id, "{who} waits for {what}"),
+        Some(waited) => warn!(app, id, "{who} still waits for {what} after {}", Readable(waited)),
+    }
+}
+
+fn blocked(who: &Subject, what: &str) {
+    let (app, id) = (&*who.spec.name, who.pm_id);
+    error!(app, id, "{who} is not started: {what}\n  hint: it starts as soon as that is mended");
+}
+
+fn closing(delay: Readable) {
+    info!("nothing is ready any more; everything serves on for {delay} and is then stopped");
 }
 
 fn stopping(who: &Subject, signal: Signal, cause: StopCause) {

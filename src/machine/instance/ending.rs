@@ -105,7 +105,7 @@ impl Instance {
         let (next, then) = if self.generation == Generation::Coming {
             // Its predecessor is still there.
             (Next::Stay, Then::Remove)
-        } else if self.is_last_run {
+        } else if self.kill_limit.is_some() {
             (Next::Stay, Then::Stay)
         } else {
             let next = self.decide(&ending, uptime);

@@ -4,10 +4,7 @@
 //! what becomes of the others while it runs is not looked at.
 
 use super::{Instance, Outcome, Setback, State, Status, Step};
-use crate::{
-    machine::{Notice, event::Run},
-    spec::Condition,
-};
+use crate::{machine::Notice, spec::Condition};
 
 /// Which of those that it depends on are started with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -227,19 +224,18 @@ impl Instance {
         }
     }
 
-    /// The run that is asked to end in its turn, when those that need it are gone: the others end at
-    /// once when everything stops.
-    pub(in crate::machine) fn run_with_a_turn_to_end(&self) -> Option<Run> {
+    /// Whether it is asked to end in its turn, when those that need it are gone: the others end at once
+    /// when everything stops.
+    pub(in crate::machine) fn has_a_turn_to_end(&self) -> bool {
         match &self.state {
-            State::Online { .. } | State::Launching { stop: None, .. } if self.is_settled() => self.run(),
-            State::Online { .. }
-            | State::Launching { .. }
+            State::Online { .. } | State::Launching { stop: None, .. } => self.is_settled(),
+            State::Launching { stop: Some(_), .. }
             | State::Stopped
             | State::Turn(_)
             | State::Draining { .. }
             | State::Stopping { .. }
             | State::Waiting
-            | State::Errored => None,
+            | State::Errored => false,
         }
     }
 }
