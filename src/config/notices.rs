@@ -12,6 +12,8 @@ const SHOWN: usize = 100;
 pub(super) struct Notices {
     list: Vec<String>,
     said: BTreeSet<String>,
+    /// Where the first key stands that only PM2 itself has a use for, and all such keys.
+    of_pm2: Option<(String, Vec<String>)>,
 }
 
 impl Notices {
@@ -33,9 +35,12 @@ impl Notices {
         self.once(key, || format!("{place}: `{key}` is known but has no effect yet"));
     }
 
-    /// A key that only PM2 itself has a use for.
+    /// A key that only PM2 itself has a use for. All of them are said in one line: a file has many.
     pub(super) fn of_pm2(&mut self, key: &str, place: &str) {
-        self.once(key, || format!("{place}: `{key}` is a service of PM2 itself and has no effect here"));
+        if self.said.insert(key.to_owned()) {
+            let (_, keys) = self.of_pm2.get_or_insert_with(|| (place.to_owned(), Vec::new()));
+            keys.push(format!("`{key}`"));
+        }
     }
 
     /// A key nobody knows, in a file that must run all the same.
@@ -48,7 +53,19 @@ impl Notices {
         self.add(one_line(problem));
     }
 
-    pub(super) fn into_list(self) -> Vec<String> {
+    pub(super) fn into_list(mut self) -> Vec<String> {
+        if let Some((place, keys)) = self.of_pm2.take() {
+            self.add(match keys.split_last() {
+                Some((last, [])) => {
+                    format!("{place}: {last} is a service of PM2 itself and has no effect here")
+                }
+                Some((last, others)) => {
+                    let others = others.join(", ");
+                    format!("{place}: {others} and {last} are services of PM2 itself and have no effect here")
+                }
+                None => unreachable!("a place comes with a key"),
+            });
+        }
         self.list
     }
 }

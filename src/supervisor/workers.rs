@@ -427,8 +427,12 @@ impl Place {
     }
 }
 
-/// Opened without waiting: a FIFO must not hold the supervisor up.
+/// Its directory is made if it is not there, as PM2 does. Opened without waiting: a FIFO must not
+/// hold the supervisor up.
 fn write_pid_file(file: &Path, pid: Pid) -> io::Result<()> {
+    if let Some(directory) = file.parent() {
+        fs::create_dir_all(directory)?;
+    }
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).custom_flags(OFlag::O_NONBLOCK.bits());
     writeln!(options.open(file)?, "{pid}")

@@ -1,0 +1,2 @@
+echo "$name fails"
+exit 1

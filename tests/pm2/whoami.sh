@@ -1,0 +1,2 @@
+#!/bin/sh
+echo "i am $(id -un) of $(id -gn)"
