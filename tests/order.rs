@@ -280,3 +280,51 @@ fn before_a_stop_everything_serves_on_and_nothing_is_ready() {
     assert_eq!(run.wait_end(), End::Code(0), "{}", run.story());
     assert_eq!(run.out().lines_with("web bye TERM").len(), 1, "{}", run.story());
 }
+
+/// A real database that is there late, a migration that is tried until it is, and who serves with it to
+/// its own last moment.
+#[test]
+fn redis_comes_first_and_goes_last() {
+    let bed = Bed::with(
+        r#"
+        [[apps]]
+        name = "api"
+        script = "./api.sh"
+        depends_on = ["migrate"]
+        [[apps]]
+        name = "migrate"
+        script = "./migrate.sh"
+        oneshot = true
+        restart_delay = "50ms"
+        max_restarts = 10000
+        depends_on = ["redis"]
+        [[apps]]
+        name = "redis"
+        script = "./late.sh"
+        "#,
+    );
+    // Debian's server is this very program; by this name it serves.
+    let server = support::tool("sh", &["-c", "command -v redis-check-rdb"], bed.root()).stdout;
+    let server = String::from_utf8_lossy(&server).trim().to_owned();
+    std::os::unix::fs::symlink(server, bed.path("redis-server")).expect("our own directory");
+    bed.script(
+        "late.sh",
+        "#!/bin/sh\nuntil [ -f go ]; do sleep 0.02; done\n\
+         exec ./redis-server --port 0 --unixsocket redis.sock --save '' --appendonly no\n",
+    );
+    bed.script("migrate.sh", "#!/bin/sh\n[ \"$(redis-cli -s redis.sock set schema 2)\" = OK ]\n");
+    bed.script(
+        "api.sh",
+        "#!/bin/sh\nask() { redis-cli -s redis.sock \"$@\"; }\n\
+         trap 'sleep 0.5; echo \"api leaves $(ask get schema)\"; exit 0' TERM\n\
+         echo \"api serves $(ask get schema)\"\nwhile :; do sleep 1000 & wait $!; done\n",
+    );
+    let mut run = launch(&bed, &["ecosystem.toml"]).pid1().start();
+    run.wait_for_err("migrate (1) ended: exit 1");
+    assert_eq!(run.out().lines_with("api").len(), 0, "{}", run.story());
+    bed.file("go", "");
+    run.wait_for_line("api serves 2");
+    run.expect_stop();
+    assert_eq!(run.out().lines_with("api leaves 2").len(), 1, "{}", run.story());
+    assert!(at(&run, "api leaves 2") < at(&run, "User requested shutdown"), "{}", run.story());
+}
