@@ -17,7 +17,7 @@ use super::{
     root::{Machine, Phase},
 };
 use crate::spec::{
-    ExitCode, Plan, Signal,
+    ExitCode, Signal,
     order::{Graph, graph, needed_by},
 };
 
@@ -71,9 +71,8 @@ impl Machine {
 
     /// Somebody asks for the stop of everything: it goes on serving for a while, if it is to.
     fn close(&mut self, now: Time, signal: Signal, out: &mut Vec<Effect>) {
-        let budget = budget(&self.plan);
-        self.shutdown.ends = now + budget;
-        let delay = self.plan.runtime.pre_stop_delay.min(budget / 2);
+        self.shutdown.ends = now + self.budget();
+        let delay = self.pre_stop_delay();
         if delay.is_zero() || !self.instances.values().any(|instance| instance.run().is_some()) {
             self.shut_down(now, Some(signal), 0, out);
             return;
@@ -84,13 +83,30 @@ impl Machine {
         out.push(Effect::Arm(timer, now + delay));
     }
 
+    /// How long a stop of everything may take.
+    fn budget(&self) -> Duration {
+        let planned = self.plan.apps.iter().map(|app| app.stop.kill_timeout);
+        let running = self.instances.values().map(|instance| instance.spec.stop.kill_timeout);
+        let longest = planned.chain(running).max().unwrap_or_default();
+        self.plan.runtime.shutdown_timeout.unwrap_or(longest.max(USUAL))
+    }
+
+    /// How long everything serves on before it is stopped.
+    fn pre_stop_delay(&self) -> Duration {
+        self.plan.runtime.pre_stop_delay.min(self.budget() / 2)
+    }
+
+    /// Whether everything is to stop and serves on until then.
+    pub fn is_closing(&self) -> bool {
+        matches!(self.phase, Phase::Closing { .. })
+    }
+
     /// The time of serving may be over.
     pub(super) fn closing_due(&mut self, now: Time, out: &mut Vec<Effect>) {
-        if let Phase::Closing { asked, signal } = self.phase {
-            let delay = self.plan.runtime.pre_stop_delay.min(budget(&self.plan) / 2);
-            if now.since(asked) >= delay {
-                self.shut_down(now, Some(signal), 0, out);
-            }
+        if let Phase::Closing { asked, signal } = self.phase
+            && now.since(asked) >= self.pre_stop_delay()
+        {
+            self.shut_down(now, Some(signal), 0, out);
         }
     }
 
@@ -108,7 +124,7 @@ impl Machine {
             Phase::Stopping { asked, .. } => asked,
         };
         if !matches!(self.phase, Phase::Closing { .. }) {
-            self.shutdown.ends = now + budget(&self.plan);
+            self.shutdown.ends = now + self.budget();
         }
         self.phase = Phase::Stopping { asked, killed: false, code };
         self.shutdown.signal = signal;
@@ -218,12 +234,6 @@ impl Machine {
             })
             .collect()
     }
-}
-
-/// How long a stop of everything may take.
-fn budget(plan: &Plan) -> Duration {
-    let longest = plan.apps.iter().map(|app| app.stop.kill_timeout).max().unwrap_or_default();
-    plan.runtime.shutdown_timeout.unwrap_or(longest.max(USUAL))
 }
 
 /// The longest time from asking this one until all that it needs are gone, one after the other.

@@ -61,6 +61,8 @@ pub(super) struct Supervisor<'a> {
     read_once_more: bool,
     end: Option<ExitCode>,
     stop_asked: bool,
+    /// The signal that nobody's processes get as soon as the stop of everything begins.
+    for_strays: Option<Signal>,
     /// Kept between turns so that a turn allocates nothing.
     effects: Vec<Effect>,
 }
@@ -136,6 +138,7 @@ pub(super) async fn supervise(
         read_once_more: false,
         end: None,
         stop_asked: false,
+        for_strays: None,
         effects: Vec::new(),
     };
     let code = supervisor.run().await?;
@@ -211,6 +214,7 @@ impl Supervisor<'_> {
             let now = self.now();
             let due = std::iter::from_fn(|| self.timers.pop_due(now)).map(Event::TimerFired).collect();
             self.feed(due);
+            self.end_strays();
             if is_time {
                 let due = self.schedules.due()?;
                 self.feed(due.into_iter().map(|app| Event::Due { app }).collect());
@@ -378,7 +382,15 @@ impl Supervisor<'_> {
         self.stop_asked = true;
         // The workers first: they have something to finish.
         self.feed(vec![Event::Stop(StopRequest { signal })]);
-        self.workers.signal_strays(signal);
+        self.for_strays = Some(signal);
+        self.end_strays();
+    }
+
+    /// Asks nobody's processes to end, unless everything serves on for a while.
+    fn end_strays(&mut self) {
+        if let Some(signal) = self.for_strays.take_if(|_| !self.machine.is_closing()) {
+            self.workers.signal_strays(signal);
+        }
     }
 
     fn start_reading(&mut self) {

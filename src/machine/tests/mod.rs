@@ -17,7 +17,6 @@ use std::{
     time::Duration,
 };
 
-use super::root::Phase;
 use super::{
     Effect, Ending, Event, Generation, InstanceId, Machine, Next, Notice, Operation, Reply, Run, Sign,
     SpawnFailure, Status, StopCause, StopRequest, Subject, Ticket, Time, Timer, Why,
@@ -154,7 +153,7 @@ impl World {
                         assert!(!self.alive.iter().any(of_same), "two processes for one instance");
                         assert!(!self.left.iter().any(of_same), "a start before the old tree was gone");
                         assert!(
-                            self.stop_asked.is_none() || matches!(self.machine.phase, Phase::Closing { .. }),
+                            self.stop_asked.is_none() || self.machine.is_closing(),
                             "a start after the stop"
                         );
                         self.spawned.push((self.now, run));
