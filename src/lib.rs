@@ -22,6 +22,7 @@
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod health;
 pub mod logs;
 pub mod machine;
 pub mod monitor;

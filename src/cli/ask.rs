@@ -91,7 +91,9 @@ pub(super) fn healthcheck(typed: &Typed) -> Result<ExitCode, Failure> {
         .filter(|detail| !is_well(detail, all_must_run))
         .map(|detail| {
             let brief = &detail.brief;
-            format!("{} ({}) is {}", brief.name, brief.id, brief.status.word())
+            let complaint = detail.complaint.as_ref().filter(|_| brief.flaw().is_some());
+            let complaint = complaint.map_or_else(String::new, |it| format!(": {}", printable(it)));
+            format!("{} ({}) is {}{complaint}", brief.name, brief.id, brief.state())
         })
         .collect();
     let online = details.iter().filter(|detail| detail.brief.status == Status::Online).count();
@@ -107,7 +109,7 @@ pub(super) fn healthcheck(typed: &Typed) -> Result<ExitCode, Failure> {
 
 fn is_well(detail: &Detail, must_run: bool) -> bool {
     match detail.brief.status {
-        Status::Online => true,
+        Status::Online => detail.brief.flaw().is_none(),
         // It has done its work, or was stopped by hand.
         Status::Stopped => detail.completed == Some(true) || !must_run && !detail.failed,
         Status::Waiting | Status::Launching | Status::Stopping | Status::WaitingRestart | Status::Errored => {

@@ -25,13 +25,13 @@ fn shown(of: &Detail, look: Look) -> String {
     let brief = &of.brief;
     let mut page = Page { text: String::new(), look };
     page.heading(&format!("{} ({})", brief.name, brief.id));
-    page.coloured("status", brief.status.word(), colour(brief.status));
+    page.coloured("status", &brief.state(), colour(brief));
     page.list("waits for", &of.waits_for);
     if let Some(completed) = of.completed {
         page.line("task (oneshot)", if completed { "completed" } else { "not completed" });
-    } else if brief.pid.is_some() {
-        page.line("ready", if of.ready { "yes" } else { "no" });
     }
+    page.maybe("says", of.says.as_ref());
+    page.maybe("last check", of.complaint.as_ref());
     page.maybe("pid", brief.pid);
     page.maybe("uptime", brief.uptime.map(uptime));
     page.maybe("cpu", brief.cpu.map(|cpu| format!("{cpu:.1}%")));

@@ -114,14 +114,15 @@ fn row(of: &Brief) -> Vec<Cell> {
         or_dash(of.pid.map(|pid| pid.to_string())),
         or_dash(of.uptime.map(uptime)),
         Cell::new(of.restarts.to_string()),
-        Cell::coloured(of.status.word(), colour(of.status)),
+        Cell::coloured(of.state(), colour(of)),
         or_dash(of.cpu.map(|cpu| format!("{cpu:.1}%"))),
         or_dash(of.memory.map(size)),
     ]
 }
 
-pub(super) fn colour(status: Status) -> &'static str {
-    match status {
+pub(super) fn colour(of: &Brief) -> &'static str {
+    match of.status {
+        Status::Online if of.flaw().is_some() => "33",
         Status::Online => "32",
         Status::Waiting | Status::Launching | Status::Stopping | Status::WaitingRestart => "33",
         Status::Stopped | Status::Errored => "31",

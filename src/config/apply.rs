@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::{
     arguments,
     draft::EnvVar,
+    health,
     keys::{Beyond, Choice, Kind, Zero},
     listen, order,
     origin::Origin,
@@ -85,6 +86,7 @@ pub(super) fn apply<D>(
         Kind::Zone(set) => set(draft, value::zone(node)?),
         Kind::Listen(set) => set(draft, listen::listen(node)?),
         Kind::DependsOn(set) => set(draft, order::depends_on(node)?),
+        Kind::Probe(set) => set(draft, health::probe(node, dialect)?),
         Kind::Codes(set) => set(draft, value::codes(node)?),
         Kind::Signal(set) => set(draft, value::signal(node)?),
         Kind::Principal(set) => set(draft, value::principal(node)?),

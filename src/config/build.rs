@@ -26,7 +26,7 @@ use super::{
 };
 use crate::spec::{
     AppSpec, Backoff, Condition, Dependency, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter,
-    LogFiles, LogSpec, OnErrored, Order, Schedule, Signal,
+    LogFiles, LogSpec, OnErrored, Order, ProbeTarget, Schedule, Signal,
 };
 use crate::sys::zone;
 
@@ -91,7 +91,7 @@ pub(super) fn build(
         }
         (None, false) => None,
     };
-    let mut spec = AppSpec {
+    let spec = AppSpec {
         name,
         namespace: draft.namespace.clone().unwrap_or_else(|| "default".to_owned()),
         instances: draft.instances.unwrap_or(Instances::Count(1)),
@@ -132,6 +132,11 @@ pub(super) fn build(
             },
         },
         pid_file: in_cwd(&draft.pid_file),
+        health: {
+            let mut health = draft.health.clone();
+            health.notify |= health.heartbeat.is_some() || draft.reload.wait_ready;
+            health
+        },
         watch: {
             let home = |path: &str| expand_home(path, around.environment);
             std::mem::take(&mut draft.watching).spec(&cwd, home)
@@ -145,7 +150,8 @@ pub(super) fn build(
             cwd,
         },
     };
-    only_for_node(&mut spec, &draft, gathered.notices);
+    only_for_node(&spec, &draft, gathered.notices);
+    who_answers(&spec, gathered.notices);
     contradictions(&spec, &draft, gathered.problems);
     let settings = settings(&spec, &draft, provenance);
     (spec, settings)
@@ -263,8 +269,26 @@ fn exec_mode(draft: &mut Draft, script: &str) -> ExecMode {
     })
 }
 
-/// Takes back what was asked for and only Node applications can do, and says so.
-fn only_for_node(spec: &mut AppSpec, draft: &Draft, notices: &mut Notices) {
+/// A question to a port that many share finds any of them.
+fn who_answers(spec: &AppSpec, notices: &mut Notices) {
+    let asks_a_port = spec.health.liveness.as_ref().is_some_and(|probe| match probe.target {
+        ProbeTarget::Http { .. } | ProbeTarget::Tcp(_) => true,
+        ProbeTarget::Exec(_) | ProbeTarget::Shell(_) => false,
+    });
+    let is_shared = spec.can_overlap() && spec.instances != Instances::Count(1);
+    if asks_a_port && is_shared && spec.health.heartbeat.is_none() {
+        let name = &spec.name;
+        notices.once("health", || {
+            format!(
+                "app `{name}`: its instances share a port, so `health` asks whichever takes the connection \
+                 and cannot tell which of them hangs; `heartbeat` can"
+            )
+        });
+    }
+}
+
+/// Says what was asked for and only Node applications can do.
+fn only_for_node(spec: &AppSpec, draft: &Draft, notices: &mut Notices) {
     if spec.is_node() {
         return;
     }
@@ -272,11 +296,6 @@ fn only_for_node(spec: &mut AppSpec, draft: &Draft, notices: &mut Notices) {
     if draft.exec_mode == Some(ExecMode::Cluster) {
         notices.once("exec_mode", || {
             format!("app `{name}` does not run on Node: its instances are plain processes, not a cluster")
-        });
-    }
-    if std::mem::take(&mut spec.reload.wait_ready) {
-        notices.once("wait_ready", || {
-            format!("app `{name}` does not run on Node and cannot send `ready`: it is not waited for")
         });
     }
     if draft.stop.with_message {

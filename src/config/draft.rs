@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::{order::Wanted, origin::Origin, tree::Position, watching::Watching};
 use crate::spec::{
-    Balance, ExecMode, InheritEnv, Instances, Listen, LogFiles, OnErrored, Pattern, PrincipalRef,
+    Balance, ExecMode, HealthSpec, InheritEnv, Instances, Listen, LogFiles, OnErrored, Pattern, PrincipalRef,
     ReloadPolicy, RestartPolicy, Runtime, StopPolicy,
 };
 
@@ -57,6 +57,7 @@ pub(super) struct Draft {
     pub(super) cron: Option<Pattern>,
     pub(super) cron_timezone: Option<(String, TimeZone)>,
     pub(super) reload: ReloadPolicy,
+    pub(super) health: HealthSpec,
     pub(super) stop: StopPolicy,
     pub(super) json_logs: bool,
     pub(super) date_format: Option<String>,

@@ -17,7 +17,7 @@ use super::{
     value::Decoded,
     watching,
 };
-use crate::spec::{InheritEnv, Instances, Listen, Pattern, PrincipalRef, Signal};
+use crate::spec::{InheritEnv, Instances, Listen, Pattern, PrincipalRef, Probe, Signal};
 
 /// One key of an application (`D` = [`Draft`](super::draft::Draft)) or of procrun itself ([`RuntimeDraft`](super::draft::RuntimeDraft)).
 pub(super) struct Key<D: 'static, S: 'static> {
@@ -67,6 +67,8 @@ pub(super) enum Kind<D: 'static> {
     Listen(fn(&mut D, Vec<Listen>)),
     /// What it waits for at a start.
     DependsOn(fn(&mut D, Vec<Wanted>)),
+    /// A question to each worker, or none.
+    Probe(fn(&mut D, Option<Box<Probe>>)),
     /// Exit codes.
     Codes(fn(&mut D, BTreeSet<u8>)),
     /// A signal.
@@ -130,7 +132,7 @@ pub(super) fn words<D, S>(keys: &'static [Key<D, S>]) -> impl Iterator<Item = &'
     keys.iter().flat_map(|key| std::iter::once(key.name).chain(key.aliases.iter().copied()))
 }
 
-fn is_camel_case(snake: &str, word: &str) -> bool {
+pub(super) fn is_camel_case(snake: &str, word: &str) -> bool {
     let mut word = word.chars();
     let mut upper = false;
     for c in snake.chars() {

@@ -23,6 +23,7 @@ mod evaluate;
 mod expand;
 mod file;
 mod flags;
+mod health;
 mod json;
 mod keys;
 mod listen;

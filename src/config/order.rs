@@ -196,7 +196,10 @@ fn impossible(condition: Condition, app: &AppSpec) -> (String, String) {
         ),
         Condition::Healthy => (
             format!("waits until `{name}` is healthy, but nobody looks at its health"),
-            format!("wait until it is \"{}\"", Condition::best_of(app).as_str()),
+            format!(
+                "give `{name}` an `[apps.health]`, or wait until it is \"{}\"",
+                Condition::best_of(app).as_str()
+            ),
         ),
         Condition::Ready | Condition::Started if app.order.oneshot => (
             format!("waits until `{name}` is {}, but that is a task (`oneshot`)", condition.as_str()),
@@ -204,9 +207,7 @@ fn impossible(condition: Condition, app: &AppSpec) -> (String, String) {
         ),
         Condition::Ready | Condition::Started => (
             format!("waits until `{name}` is {}, but that cannot say so", condition.as_str()),
-            format!(
-                "`wait_ready` (Node), `listen` or a cluster can tell when `{name}` is ready; else wait until it is \"started\""
-            ),
+            format!("give `{name}` an `[apps.readiness]` or `wait_ready`, or wait until it is \"started\""),
         ),
     }
 }

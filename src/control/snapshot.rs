@@ -95,6 +95,12 @@ pub struct Brief {
     pub pid: Option<i32>,
     /// PM2's word for its state.
     pub status: Status,
+    /// Whether it can do its work now; `None`: it has no way to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<bool>,
+    /// Whether it passes `[apps.health]`; `None` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy: Option<bool>,
     /// Since when its process runs.
     pub started_at: Option<u64>,
     /// How long that is, in milliseconds.
@@ -105,6 +111,23 @@ pub struct Brief {
     pub cpu: Option<f64>,
     /// Bytes of memory of its tree; `None`: not known.
     pub memory: Option<u64>,
+}
+
+impl Brief {
+    /// What its status does not say: it is there, but not well or not ready.
+    pub fn flaw(&self) -> Option<&'static str> {
+        match (self.status, self.healthy, self.ready) {
+            (Status::Online, Some(false), _) => Some("not healthy"),
+            (Status::Online, _, Some(false)) => Some("not ready"),
+            _ => None,
+        }
+    }
+
+    /// Its status with that.
+    pub fn state(&self) -> String {
+        let status = self.status.word();
+        self.flaw().map_or_else(|| status.to_owned(), |flaw| format!("{status}, {flaw}"))
+    }
 }
 
 /// PM2's words for the state of an instance.
@@ -182,11 +205,14 @@ pub struct Detail {
     pub unstable_restarts: u64,
     /// Which signs it has given that it can do its work.
     pub signs: Vec<String>,
+    /// What its last check said, if that was a failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complaint: Option<String>,
+    /// What it says of itself (`STATUS=`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub says: Option<String>,
     /// It has ended by itself for good, and not well.
     pub failed: bool,
-    /// Its process can do its work, as far as that can be known, and procrun was not asked to stop.
-    #[serde(default)]
-    pub ready: bool,
     /// Whether its task is done; `None`: it is no task (`oneshot`).
     #[serde(default)]
     pub completed: Option<bool>,
@@ -243,7 +269,7 @@ pub struct Detail {
 pub struct EndingInfo {
     /// When.
     pub at: u64,
-    /// The word for it: `exit`, `signal` or `spawn-failed`.
+    /// The word for it: `exit`, `signal`, `spawn-failed`, `health` or `heartbeat`.
     pub reason: String,
     /// The code that a shell reports.
     pub code: u8,
@@ -314,6 +340,12 @@ fn pm2_process(detail: &Detail) -> Value {
     });
     let pm2_env = process["pm2_env"].as_object_mut().expect("it was made above");
     pm2_env.insert(detail.instance_var.clone(), brief.number.into());
+    if let Some(ready) = brief.ready {
+        pm2_env.insert("ready".to_owned(), ready.into());
+    }
+    if let Some(healthy) = brief.healthy {
+        pm2_env.insert("healthy".to_owned(), healthy.into());
+    }
     if let Some(path) = &detail.log_file {
         pm2_env.insert("pm_log_path".to_owned(), path.as_str().into());
     }

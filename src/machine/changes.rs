@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Time,
-    event::{Effect, InstanceId, Timer},
+    event::{Effect, InstanceId, Timer, Wait},
     instance::{Instance, Then},
     notice::{Notice, StopCause},
     reload::Job,
@@ -66,7 +66,7 @@ impl Machine {
         let (wait, times) = (wait(pace.in_a_row - AT_ONCE), pace.in_a_row);
         pace.waiting = Some((now + wait, path.clone()));
         self.changes.timers += 1;
-        let timer = Timer { instance: InstanceId::NOBODY, epoch: self.changes.timers };
+        let timer = Timer { instance: InstanceId::NOBODY, wait: Wait::State, epoch: self.changes.timers };
         out.push(Effect::Arm(timer, now + wait));
         out.push(Effect::Say(Notice::ChangesOften { app, path, times, wait }));
     }

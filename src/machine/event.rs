@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Notice, Operation, Reply, Ticket, Time};
+use super::{Notice, Operation, ProbeKind, Reply, Ticket, Time, Word};
 use crate::spec::{ExitCode, Plan, Signal};
 
 /// One instance. It outlives the processes that run in it, but not a reload: its successor there is
@@ -25,11 +25,24 @@ pub struct Run {
     pub number: u64,
 }
 
+/// What a timer is for. Each has its own epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Wait {
+    /// For the state to go on.
+    State,
+    /// For the next question.
+    Probe(ProbeKind),
+    /// For a sign that its loop turns.
+    Heartbeat,
+}
+
 /// A timer. It means something only as long as the instance's epoch is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timer {
     /// Whose timer.
     pub instance: InstanceId,
+    /// What for.
+    pub wait: Wait,
     /// When it was armed, in the instance's own count.
     pub epoch: u64,
 }
@@ -104,6 +117,17 @@ pub enum Event {
     SpawnFailed(Run, SpawnFailure),
     /// A run gives a sign that it can do its work.
     Ready(Run, Sign),
+    /// A run has answered [`Effect::Probe`]; an error is what went wrong, for people.
+    Probed {
+        /// Which run.
+        run: Run,
+        /// What was asked.
+        kind: ProbeKind,
+        /// The answer.
+        result: Result<(), String>,
+    },
+    /// A run says something of itself.
+    Spoke(Run, Word),
     /// A run has finished what [`Effect::Drain`] asked it to finish.
     Drained(Run),
     /// A run's main process has been reaped.
@@ -151,8 +175,10 @@ pub enum Event {
 pub enum Sign {
     /// It listens on a socket of its cluster.
     Listening,
-    /// It has sent the message `ready` (PM2's `wait_ready`).
+    /// It has sent the message `ready` (PM2's `wait_ready`), or `READY=1`.
     Message,
+    /// It has passed `[apps.readiness]`, or without one `[apps.health]`.
+    Probe,
 }
 
 /// Which signs the present run has given.
@@ -162,6 +188,22 @@ pub struct Readiness {
     pub listening: bool,
     /// [`Sign::Message`].
     pub message: bool,
+    /// [`Sign::Probe`].
+    pub probe: bool,
+}
+
+impl Readiness {
+    /// The first sign that is wanted here and not given there.
+    pub(super) fn lacks(self, given: Self) -> Option<Sign> {
+        let Self { listening, message, probe } = self;
+        [
+            (message && !given.message, Sign::Message),
+            (listening && !given.listening, Sign::Listening),
+            (probe && !given.probe, Sign::Probe),
+        ]
+        .into_iter()
+        .find_map(|(is_missing, sign)| is_missing.then_some(sign))
+    }
 }
 
 /// Why everything is to stop.
@@ -177,6 +219,8 @@ pub enum Effect {
     /// Start the program of this instance. Answered by [`Event::Started`] or
     /// [`Event::SpawnFailed`].
     Spawn(Run),
+    /// Ask a run how it is. Answered by [`Event::Probed`], unless the run ends before.
+    Probe(Run, ProbeKind),
     /// Send a signal to the main process.
     Signal(Run, Signal),
     /// The run is about to be asked to end: others of its cluster get its connections.

@@ -12,7 +12,8 @@ pub(super) use self::turn::{Obstacle, Turn, Wakes};
 use super::{
     Time,
     backoff::Progress,
-    event::{Effect, InstanceId, Readiness, Run, Sign, Timer},
+    event::{Effect, InstanceId, Readiness, Run, Sign, Timer, Wait},
+    health::Vitals,
     notice::{Generation, Next, Notice, Setback, StopCause, Subject},
     record::Record,
     trial::{Gate, Outcome, Trial},
@@ -50,9 +51,11 @@ pub(super) struct Instance {
     /// 0 for the first instance of its application (PM2's `NODE_APP_INSTANCE`).
     pub(super) number: u32,
     pub(super) spec: Arc<AppSpec>,
-    state: State,
+    pub(super) state: State,
     /// What the present run has said of itself.
     pub(super) readiness: Readiness,
+    /// Whether the present run is well.
+    pub(super) vitals: Vitals,
     /// Unstable runs in a row.
     unstable: u32,
     backoff: Progress,
@@ -64,7 +67,7 @@ pub(super) struct Instance {
     pub(super) has_listened: bool,
     pub(super) record: Record,
     /// What the present run or the next one has to show.
-    trial: Option<Trial>,
+    pub(super) trial: Option<Trial>,
     /// Somebody has stopped it, and it is to stay so.
     is_put_away: bool,
     /// It is a task, and its last run has ended with 0.
@@ -83,7 +86,7 @@ pub(super) struct Instance {
 }
 
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     Stopped,
     /// It starts when others are what it waits for.
     Turn(Turn),
@@ -132,6 +135,8 @@ pub(super) enum Then {
     Stay,
     /// Run again, with a clean record.
     Restart,
+    /// Run again as after a crash: it was sick.
+    Recover,
     /// Be forgotten.
     Remove,
 }
@@ -167,6 +172,7 @@ impl Instance {
             spec,
             state: State::Stopped,
             readiness: Readiness::default(),
+            vitals: Vitals::default(),
             unstable: 0,
             backoff: Progress::default(),
             tried: 0,
@@ -317,7 +323,7 @@ impl Instance {
 
     fn arm_trial(&mut self, step: &mut Step<'_>, gate: Gate) {
         let time = match gate {
-            Gate::Sign(_) => self.spec.reload.listen_timeout,
+            Gate::Signs(_) => self.spec.reload.listen_timeout,
             Gate::Uptime => self.spec.restart.min_uptime,
         };
         self.arm(step, time);
@@ -368,11 +374,13 @@ impl Instance {
         self.trial = match self.trial {
             Some(Trial::Ahead(gate)) => Some(Trial::Running(gate)),
             Some(Trial::Running(_)) | None => {
-                self.spec.reload.wait_ready.then_some(Trial::Running(Gate::Sign(Sign::Message)))
+                let message = Readiness { message: true, ..Readiness::default() };
+                self.spec.reload.wait_ready.then_some(Trial::Running(Gate::Signs(message)))
             }
         };
         self.state = State::Launching { run: *step.runs, since: step.now, stop: None };
         self.readiness = Readiness::default();
+        self.forget_checks();
         step.out.push(Effect::Spawn(Run { instance: self.id, number: *step.runs }));
     }
 
@@ -386,6 +394,7 @@ impl Instance {
                 if let Some(Trial::Running(gate)) = self.trial {
                     self.arm_trial(step, gate);
                 }
+                self.begin_checks(step);
                 if let Some(stop) = stop {
                     let verdict = self.stop(step, stop);
                     debug_assert_eq!(verdict, Verdict::Nothing, "an online instance does not end at once");
@@ -407,22 +416,14 @@ impl Instance {
                 let given = match sign {
                     Sign::Listening => &mut self.readiness.listening,
                     Sign::Message => &mut self.readiness.message,
+                    Sign::Probe => &mut self.readiness.probe,
                 };
                 if !std::mem::replace(given, true) {
                     let after = step.now.since(since);
                     step.say(Notice::Ready { who: self.subject(), sign, after });
                 }
                 self.has_listened |= sign == Sign::Listening;
-                let passes = match self.trial {
-                    Some(Trial::Running(Gate::Sign(wanted))) => wanted == sign,
-                    Some(Trial::Running(Gate::Uptime)) => sign == Sign::Listening,
-                    Some(Trial::Ahead(_)) | None => false,
-                };
-                if passes {
-                    // Its timer is stale.
-                    self.epoch += 1;
-                    self.end_trial(|| Outcome::Passed);
-                }
+                self.look_at_trial();
             }
             State::Launching { .. }
             | State::Stopped
@@ -431,6 +432,20 @@ impl Instance {
             | State::Stopping { .. }
             | State::Waiting
             | State::Errored => {}
+        }
+    }
+
+    /// Whether it has shown by now what it has to.
+    pub(super) fn look_at_trial(&mut self) {
+        let passes = match self.trial {
+            Some(Trial::Running(Gate::Signs(wanted))) => wanted.lacks(self.readiness).is_none(),
+            Some(Trial::Running(Gate::Uptime)) => self.readiness.listening,
+            Some(Trial::Ahead(_)) | None => false,
+        };
+        if passes {
+            // Its timer is stale.
+            self.epoch += 1;
+            self.end_trial(|| Outcome::Passed);
         }
     }
 
@@ -452,8 +467,15 @@ impl Instance {
                 let waited = self.spec.reload.listen_timeout;
                 match self.trial {
                     Some(Trial::Running(Gate::Uptime)) => self.end_trial(|| Outcome::Passed),
-                    Some(Trial::Running(Gate::Sign(sign))) => {
-                        self.end_trial(|| Outcome::Failed(Setback::Silent { sign, waited }));
+                    Some(Trial::Running(Gate::Signs(wanted))) => {
+                        let setback = match wanted.lacks(self.readiness) {
+                            Some(Sign::Probe) | None => {
+                                let said = self.complaint().unwrap_or("its check has not ended").to_owned();
+                                Setback::Unwell { waited, said }
+                            }
+                            Some(sign) => Setback::Silent { sign, waited },
+                        };
+                        self.end_trial(|| Outcome::Failed(setback));
                     }
                     Some(Trial::Ahead(_)) | None => {}
                 }
@@ -476,7 +498,7 @@ impl Instance {
                 step.say(Notice::Unkillable { who });
                 // Never two processes for one instance: what was to run again cannot.
                 let then = match then {
-                    Then::Follow(_) | Then::Restart => {
+                    Then::Follow(_) | Then::Restart | Then::Recover => {
                         Then::Follow(Next::Errored { unstable: self.unstable })
                     }
                     Then::Stay => Then::Stay,
@@ -490,7 +512,8 @@ impl Instance {
 
     fn arm(&mut self, step: &mut Step<'_>, wait: Duration) {
         self.epoch += 1;
-        step.out.push(Effect::Arm(Timer { instance: self.id, epoch: self.epoch }, step.now + wait));
+        let timer = Timer { instance: self.id, wait: Wait::State, epoch: self.epoch };
+        step.out.push(Effect::Arm(timer, step.now + wait));
     }
 }
 

@@ -16,6 +16,7 @@ mod desk;
 mod due;
 mod event;
 pub mod frame;
+mod health;
 mod instance;
 mod notice;
 mod operation;
@@ -30,7 +31,10 @@ mod trial;
 #[cfg(test)]
 mod tests;
 
-pub use event::{Effect, Ending, Event, InstanceId, Readiness, Run, Sign, SpawnFailure, StopRequest, Timer};
+pub use event::{
+    Effect, Ending, Event, InstanceId, Readiness, Run, Sign, SpawnFailure, StopRequest, Timer, Wait,
+};
+pub use health::{ProbeKind, Sickness, Word};
 pub use instance::Status;
 pub use notice::{Generation, Next, Notice, Readable, ReloadFailure, Setback, StopCause, Subject, Why};
 pub use operation::{Count, Operation, Reply, Ticket};

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Ending, InstanceId, Sign};
+use super::{Ending, InstanceId, ProbeKind, Sickness, Sign};
 use crate::spec::{AppSpec, ExitCode, Signal};
 
 /// Whom a notice is about. It names the instance even when that is already forgotten.
@@ -38,6 +38,8 @@ pub enum Notice {
         who: Subject,
         /// How.
         ending: Ending,
+        /// Why it had to be ended, if it was sick.
+        sickness: Option<Sickness>,
         /// How long it was up.
         uptime: Duration,
         /// What follows.
@@ -79,6 +81,42 @@ pub enum Notice {
         who: Subject,
         /// What stands in its way: `migrate (0) is errored`.
         what: String,
+    },
+    /// An instance has passed a check for the first time in this run, or again.
+    Well {
+        /// Which.
+        who: Subject,
+        /// What was asked.
+        kind: ProbeKind,
+        /// How long after its start.
+        after: Duration,
+    },
+    /// An instance has failed a check, and nothing follows yet.
+    Failed {
+        /// Which.
+        who: Subject,
+        /// What was asked.
+        kind: ProbeKind,
+        /// Failures in a row that count.
+        failures: u32,
+        /// So many are believed.
+        retries: u32,
+        /// What was answered.
+        said: String,
+    },
+    /// An instance has failed its check for readiness often enough.
+    NotReadyNow {
+        /// Which.
+        who: Subject,
+        /// What was answered.
+        said: String,
+    },
+    /// An instance is not well and has to end.
+    Sick {
+        /// Which.
+        who: Subject,
+        /// Why.
+        sickness: Sickness,
     },
     /// An instance is asked to finish its connections before it is asked to end.
     Draining {
@@ -216,6 +254,8 @@ pub enum StopCause {
     Replaced,
     /// It was to be a successor, but the reload is given up.
     GivenUp,
+    /// It is not well.
+    Sick,
     /// It has finished its connections.
     Drained,
     /// It has had its time to finish its connections.
@@ -233,6 +273,7 @@ impl StopCause {
             | Self::Restarted
             | Self::Due
             | Self::Reloaded
+            | Self::Sick
             | Self::Drained
             | Self::NotDrained => false,
         }
@@ -274,6 +315,15 @@ pub enum Setback {
         /// How long it has had (`listen_timeout`).
         waited: Duration,
     },
+    /// It has not passed its check.
+    Unwell {
+        /// How long it has had (`listen_timeout`).
+        waited: Duration,
+        /// What was answered last.
+        said: String,
+    },
+    /// It was not well and had to end.
+    Sick(Sickness),
     /// It never began: what was there before could not be ended.
     NoRoom,
     /// It has not begun: it waits for others.
@@ -294,6 +344,13 @@ impl fmt::Display for Setback {
                 write!(f, "did not send `ready` within {} (`listen_timeout`)", Readable(*waited))
             }
             Self::Order => f.write_str("did not start: it waits for others"),
+            Self::Silent { sign: Sign::Probe, waited } => {
+                write!(f, "did not pass its check within {} (`listen_timeout`)", Readable(*waited))
+            }
+            Self::Unwell { waited, said } => {
+                write!(f, "did not pass its check within {} (`listen_timeout`): {said}", Readable(*waited))
+            }
+            Self::Sick(sickness) => write!(f, "{sickness}"),
             Self::NoRoom => f.write_str("did not start: its predecessor did not end"),
         }
     }
@@ -387,6 +444,10 @@ impl Notice {
             | Self::Ready { who, .. }
             | Self::WaitsFor { who, .. }
             | Self::Blocked { who, .. }
+            | Self::Well { who, .. }
+            | Self::Failed { who, .. }
+            | Self::NotReadyNow { who, .. }
+            | Self::Sick { who, .. }
             | Self::Draining { who, .. }
             | Self::Stopping { who, .. }
             | Self::Leftovers { who, .. }
@@ -425,6 +486,10 @@ impl Notice {
             | Self::Ready { .. }
             | Self::WaitsFor { .. }
             | Self::Blocked { .. }
+            | Self::Well { .. }
+            | Self::Failed { .. }
+            | Self::NotReadyNow { .. }
+            | Self::Sick { .. }
             | Self::Draining { .. }
             | Self::Stopping { .. }
             | Self::Leftovers { .. }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Ending, Time};
+use super::{Ending, Sickness, Time};
 
 /// So many endings are remembered.
 const ENDINGS: usize = 5;
@@ -12,10 +12,19 @@ const ENDINGS: usize = 5;
 pub struct Past {
     /// How.
     pub ending: Ending,
+    /// Why it had to be ended, if it was sick.
+    pub sickness: Option<Sickness>,
     /// How long it was up.
     pub uptime: Duration,
     /// When it ended.
     pub at: Time,
+}
+
+impl Past {
+    /// The word for why it ended, the same in logs, commands and metrics.
+    pub fn reason(&self) -> &'static str {
+        self.sickness.as_ref().map_or_else(|| self.ending.reason(), Sickness::reason)
+    }
 }
 
 /// What is remembered of an instance.

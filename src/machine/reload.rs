@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     Count, ReloadFailure, Ticket, Time,
-    event::{Effect, InstanceId, Sign},
+    event::{Effect, InstanceId, Readiness},
     instance::{Instance, Then, Verdict},
     notice::{Generation, Notice, Setback, StopCause, Why},
     root::Machine,
@@ -227,11 +227,13 @@ impl Machine {
 
     /// What the successor of this instance has to show: what the instance itself has shown.
     fn gate(&self, now: Time, id: InstanceId, spec: &Arc<AppSpec>) -> Gate {
-        if spec.reload.wait_ready {
-            return Gate::Sign(Sign::Message);
+        let (message, probe) = (spec.reload.wait_ready, spec.health.gate().is_some());
+        let wanted = Readiness { message, probe, listening: false };
+        if message {
+            return Gate::Signs(wanted);
         }
         if !spec.can_overlap() {
-            return Gate::Uptime;
+            return if probe { Gate::Signs(wanted) } else { Gate::Uptime };
         }
         let instance = &self.instances[&id];
         let is_grown = instance
@@ -242,24 +244,28 @@ impl Machine {
         // Who has just begun may be about to listen as its siblings do.
         let listens = instance.has_listened
             || !is_grown && self.instances.values().filter(of_app).any(|other| other.has_listened);
-        if listens { Gate::Sign(Sign::Listening) } else { Gate::Uptime }
+        if listens || probe { Gate::Signs(Readiness { listening: listens, ..wanted }) } else { Gate::Uptime }
     }
 
     /// The trial of an instance is over.
     pub(super) fn tried(&mut self, now: Time, id: InstanceId, outcome: Outcome, out: &mut Vec<Effect>) {
         let Some(instance) = self.instances.get(&id) else { return };
         let (app, number, who) = (instance.spec.name.clone(), instance.number, instance.subject());
-        let (spec, listening) = (instance.spec.clone(), instance.readiness.listening);
+        let (spec, readiness) = (instance.spec.clone(), instance.readiness);
         let Some(reload) = self.reloads.active.get_mut(&app).filter(|reload| reload.coming.contains(&id))
         else {
             match outcome {
-                Outcome::Failed(setback @ Setback::Silent { .. }) => {
+                Outcome::Failed(setback @ (Setback::Silent { .. } | Setback::Unwell { .. })) => {
                     out.push(Effect::Say(Notice::NotReady { who, setback }));
                 }
-                Outcome::Failed(setback @ Setback::Ended { .. }) if self.spares_by_giving_up(&app, id) => {
+                Outcome::Failed(setback @ (Setback::Ended { .. } | Setback::Sick(_)))
+                    if self.spares_by_giving_up(&app, id) =>
+                {
                     self.give_up(now, &app, Why::Setback(who, setback), StopCause::GivenUp, out);
                 }
-                Outcome::Failed(Setback::Ended { .. } | Setback::NoRoom | Setback::Order)
+                Outcome::Failed(
+                    Setback::Ended { .. } | Setback::Sick(_) | Setback::NoRoom | Setback::Order,
+                )
                 | Outcome::Passed => {}
             }
             return;
@@ -270,7 +276,11 @@ impl Machine {
                 let predecessor = self.settled(&app, number);
                 // It may have begun to listen meanwhile: then so must this one.
                 let gate = predecessor.map_or(Gate::Uptime, |predecessor| self.gate(now, predecessor, &spec));
-                if rolling && gate == Gate::Sign(Sign::Listening) && !listening {
+                let lacks = match gate {
+                    Gate::Signs(wanted) => wanted.lacks(readiness).is_some(),
+                    Gate::Uptime => false,
+                };
+                if rolling && lacks {
                     self.with_instance(id, now, out, |instance, step| {
                         instance.try_again(step, gate);
                         Verdict::Nothing
@@ -290,7 +300,7 @@ impl Machine {
                 reload.coming.remove(&id);
                 if rolling {
                     reload.leaving.insert(id);
-                    if matches!(setback, Setback::Silent { .. }) {
+                    if matches!(setback, Setback::Silent { .. } | Setback::Unwell { .. } | Setback::Sick(_)) {
                         self.end(now, id, StopCause::GivenUp, Then::Remove, out);
                     }
                 }

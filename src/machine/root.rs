@@ -9,7 +9,7 @@ use super::{
     Past, Reply, Time,
     changes::Changes,
     desk::Desk,
-    event::{Effect, Event, InstanceId, Readiness, Run, Timer},
+    event::{Effect, Event, InstanceId, Readiness, Run, Timer, Wait},
     instance::{Instance, Status, Step, Verdict},
     notice::{Generation, Notice, StopCause, Subject},
     reload::Reloads,
@@ -80,6 +80,14 @@ pub struct InstanceView<'a> {
     pub status: Status,
     /// Which signs its present run has given that it can do its work.
     pub readiness: Readiness,
+    /// Whether it can do its work now, as far as it can tell.
+    pub ready: bool,
+    /// Whether it passes `[apps.health]`; `None` without one.
+    pub healthy: Option<bool>,
+    /// What it has failed last, if it has not succeeded since.
+    pub complaint: Option<&'a str>,
+    /// What it says of itself.
+    pub says: Option<&'a str>,
     /// Starts but the first, since it was reset (PM2's `restart_time`).
     pub restarts: u32,
     /// Unstable runs in a row (PM2's `unstable_restarts`).
@@ -90,8 +98,6 @@ pub struct InstanceView<'a> {
     pub started_at: Option<Time>,
     /// It has ended by itself for good, and not well.
     pub failed: bool,
-    /// Its process can do its work, as far as that can be known, and procrun has not been asked to stop.
-    pub ready: bool,
     /// It is a task (`oneshot`), and done.
     pub completed: bool,
     /// How its last few runs ended, the oldest first.
@@ -211,12 +217,15 @@ impl Machine {
             spec: &instance.spec,
             status: instance.status(),
             readiness: instance.readiness,
+            ready: instance.is_ready() && !self.is_stopping(),
+            healthy: instance.spec.health.liveness.is_some().then(|| instance.is_healthy()),
+            complaint: instance.complaint(),
+            says: instance.says(),
             restarts: instance.record.restarts,
             unstable: instance.unstable(),
             created_at: instance.record.created_at,
             started_at: instance.started_at(),
             failed: instance.failure.is_some(),
-            ready: instance.is_ready() && !self.is_stopping(),
             completed: instance.is_complete(),
             endings: &instance.record.endings,
         }
@@ -252,13 +261,24 @@ impl Machine {
                 Verdict::Nothing
             }),
             Event::TreeGone(run) => self.with(run, now, out, Instance::tree_gone),
-            Event::TimerFired(Timer { instance: InstanceId::NOBODY, epoch: _ }) => {
+            Event::Probed { run, kind, result } => {
+                self.with(run, now, out, |instance, step| instance.probed(step, kind, result));
+            }
+            Event::Spoke(run, word) => self.with(run, now, out, |instance, step| instance.spoke(step, word)),
+            Event::TimerFired(Timer { instance: InstanceId::NOBODY, .. }) => {
                 self.changes_due(now, out);
                 self.closing_due(now, out);
             }
             Event::FilesChanged { app, path } => self.files_changed(now, app, path, out),
-            Event::TimerFired(Timer { instance, epoch }) => {
-                self.with_instance(instance, now, out, |instance, step| instance.timer_fired(step, epoch));
+            Event::TimerFired(Timer { instance, wait, epoch }) => {
+                self.with_instance(instance, now, out, |instance, step| match wait {
+                    Wait::State => instance.timer_fired(step, epoch),
+                    Wait::Probe(kind) => {
+                        instance.check_due(step, kind, epoch);
+                        Verdict::Nothing
+                    }
+                    Wait::Heartbeat => instance.beat_due(step, epoch),
+                });
             }
             Event::Due { app } => self.due(now, &app, out),
             Event::Stop(request) => self.stop_requested(now, request, out),

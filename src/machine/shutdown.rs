@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     Time,
-    event::{Effect, InstanceId, StopRequest, Timer},
+    event::{Effect, InstanceId, StopRequest, Timer, Wait},
     instance::{Instance, Stop, Then, Verdict},
     notice::{Generation, Notice, StopCause},
     root::{Machine, Phase},
@@ -79,7 +79,7 @@ impl Machine {
         }
         self.phase = Phase::Closing { asked: now, signal };
         out.push(Effect::Say(Notice::Closing { delay }));
-        let timer = Timer { instance: InstanceId::NOBODY, epoch: 0 };
+        let timer = Timer { instance: InstanceId::NOBODY, wait: Wait::State, epoch: 0 };
         out.push(Effect::Arm(timer, now + delay));
     }
 

@@ -1,12 +1,12 @@
 //! What a new process has to show before it counts as ready.
 
-use super::{Setback, Sign};
+use super::{Setback, event::Readiness};
 
 /// What a run has to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gate {
-    /// This sign, within `listen_timeout`.
-    Sign(Sign),
+    /// These signs, within `listen_timeout`.
+    Signs(Readiness),
     /// That it lives for `min_uptime`, or listens before.
     Uptime,
 }

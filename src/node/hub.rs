@@ -20,7 +20,7 @@ use super::{
     channel::Channel,
     connections::Connections,
     listener::{Lent, Listener},
-    preload::Preload,
+    preload::{self, Preload},
     versions::Versions,
 };
 use crate::{
@@ -56,6 +56,10 @@ pub enum News {
     Drained(Run),
     /// There is no place for the script that drains workers: what was tried.
     CannotDrain(String),
+    /// There is no place for the script that tells whether a loop turns: what was tried.
+    CannotBeat(String),
+    /// Its loop turns.
+    Beats(Run),
     /// It breaks the rules: what it did. Said once for each rule.
     Misbehaves(Run, &'static str),
     /// It asked for a socket that it could not take. Said once.
@@ -76,6 +80,7 @@ pub struct Hub {
     apps: BTreeMap<u32, App>,
     last_app: u32,
     preload: Preload,
+    beater: Preload,
     /// By application and number.
     listeners: HashMap<(u32, ListenerId), Listener>,
     connections: Connections,
@@ -244,12 +249,19 @@ impl Hub {
     /// The file of the script that drains the worker in which Node runs it first; `None` if there
     /// is no place for one.
     pub fn preload(&mut self) -> Option<&Path> {
-        self.preload.path().map_err(|why| self.news.extend(why.map(News::CannotDrain))).ok()
+        self.preload.path(preload::DRAIN).map_err(|why| self.news.extend(why.map(News::CannotDrain))).ok()
+    }
+
+    /// The file of the script that tells again and again that the loop of the worker in which Node
+    /// runs it first turns; `None` if there is no place for one.
+    pub fn beater(&mut self) -> Option<&Path> {
+        self.beater.path(preload::BEAT).map_err(|why| self.news.extend(why.map(News::CannotBeat))).ok()
     }
 
     /// Leaves nothing behind.
     pub fn clean_up(&mut self) {
         self.preload.remove();
+        self.beater.remove();
     }
 
     /// A run is about to be asked to end: others get the connections.

@@ -1,5 +1,5 @@
-//! The script that runs in each worker of a cluster before the application, so that the worker can
-//! be drained.
+//! The scripts that run in a Node worker before the application: one so that the workers of a
+//! cluster can be drained, and one that tells whether a loop turns.
 //!
 //! Node's `--require` takes nothing but the path of a file, so there has to be one for as long as a
 //! worker may start or make a thread: `/dev/shm` first, which is memory and is there and writable
@@ -20,9 +20,12 @@ use nix::{
     unistd::geteuid,
 };
 
-const SCRIPT: &str = include_str!("drain.cjs");
+/// Lets a worker of a cluster finish its connections.
+pub(super) const DRAIN: &str = include_str!("drain.cjs");
+/// Tells again and again that the loop of a worker turns.
+pub(super) const BEAT: &str = include_str!("beat.cjs");
 
-/// The script's file, if there is one yet.
+/// A script's file, if there is one yet.
 #[derive(Debug, Default)]
 pub(super) struct Preload {
     file: Option<File>,
@@ -44,7 +47,7 @@ impl Preload {
     ///
     /// # Errors
     /// All places that were tried, and why none of them will do; that only the first time.
-    pub(super) fn path(&mut self) -> Result<&Path, Option<String>> {
+    pub(super) fn path(&mut self, script: &str) -> Result<&Path, Option<String>> {
         if self.file.as_ref().is_some_and(|file| !file.is_there()) {
             self.file = None;
         }
@@ -52,7 +55,7 @@ impl Preload {
             Some(file) => Ok(&file.path),
             none => {
                 let say = |why| (!std::mem::replace(&mut self.said, true)).then_some(why);
-                Ok(&none.insert(File::make().map_err(say)?).path)
+                Ok(&none.insert(File::make(script).map_err(say)?).path)
             }
         }
     }
@@ -66,10 +69,10 @@ impl Preload {
 }
 
 impl File {
-    fn make() -> Result<Self, String> {
+    fn make(script: &str) -> Result<Self, String> {
         let mut refused = Vec::new();
         for place in [Path::new("/dev/shm"), Path::new("/run"), &env::temp_dir()] {
-            match Self::make_in(place) {
+            match Self::make_in(place, script) {
                 Ok(file) => {
                     remove_unlocked(place);
                     return Ok(file);
@@ -80,12 +83,12 @@ impl File {
         Err(refused.join(", "))
     }
 
-    fn make_in(place: &Path) -> io::Result<Self> {
+    fn make_in(place: &Path, script: &str) -> io::Result<Self> {
         let path = place.join(format!("procrun-{:016x}.cjs", RandomState::new().hash_one(place)));
         // Never a file or a link that somebody has put there.
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         let made = file
-            .write_all(SCRIPT.as_bytes())
+            .write_all(script.as_bytes())
             // Whoever the workers run as; the umask has no say in this.
             .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o444)))
             .and_then(|()| file.metadata())
@@ -138,17 +141,17 @@ mod tests {
     #[test]
     fn the_file_is_made_once_and_anew_when_it_is_gone() {
         let mut preload = Preload::default();
-        let first = preload.path().unwrap().to_owned();
-        assert_eq!(preload.path().unwrap(), first);
-        assert_eq!(fs::read_to_string(&first).unwrap(), SCRIPT);
+        let first = preload.path(DRAIN).unwrap().to_owned();
+        assert_eq!(preload.path(DRAIN).unwrap(), first);
+        assert_eq!(fs::read_to_string(&first).unwrap(), DRAIN);
         assert_eq!(fs::metadata(&first).unwrap().mode() & 0o777, 0o444);
 
         fs::remove_file(&first).unwrap();
         fs::write(&first, "left by somebody").unwrap();
-        let second = preload.path().unwrap().to_owned();
+        let second = preload.path(DRAIN).unwrap().to_owned();
         assert_ne!(first, second);
         assert!(!first.exists(), "nobody needs it");
-        let third = Preload::default().path().unwrap().to_owned();
+        let third = Preload::default().path(DRAIN).unwrap().to_owned();
         assert!(second.exists() && third.exists(), "what somebody needs stays");
         preload.remove();
         assert!(!second.exists());

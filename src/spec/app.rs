@@ -9,7 +9,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Listen, LogSpec, Order, ReloadPolicy, RestartPolicy, Schedule, Signal, StopPolicy, WatchSpec};
+use super::{
+    HealthSpec, Listen, LogSpec, Order, ReloadPolicy, RestartPolicy, Schedule, Signal, StopPolicy, WatchSpec,
+};
 
 /// One application: what to execute, how many times, and what to do when it ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +53,8 @@ pub struct AppSpec {
     /// A file that holds the process id while the application runs (`pid_file`); with more than
     /// one instance `-<id>` is put before the extension, as PM2 does.
     pub pid_file: Option<PathBuf>,
+    /// How its workers are asked whether they do their work, and what they say of it.
+    pub health: HealthSpec,
     /// Run again when these files change.
     pub watch: Option<Box<WatchSpec>>,
 }

@@ -79,6 +79,7 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         stop,
         logs,
         pid_file,
+        health,
         watch,
     } = new;
     [
@@ -106,6 +107,7 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         (*stop != old.stop, "stop policy"),
         (*logs != old.logs, "logs"),
         (*pid_file != old.pid_file, "pid_file"),
+        (*health != old.health, "health"),
         (*watch != old.watch, "watch"),
     ]
     .into_iter()

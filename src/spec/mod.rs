@@ -7,6 +7,7 @@
 mod app;
 pub mod diff;
 mod exit;
+mod health;
 mod listen;
 mod logs;
 pub mod order;
@@ -23,6 +24,7 @@ pub use app::{
 };
 pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
+pub use health::{HealthSpec, Probe, ProbeAddress, ProbeTarget};
 pub use listen::{Listen, ListenAddress};
 pub use logs::{FileSpec, LogFiles, LogHistory, LogSpec, LogStyle, RuntimeLog, Verbosity};
 pub use order::{Condition, Dependency, Order};

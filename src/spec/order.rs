@@ -64,8 +64,11 @@ impl Condition {
     pub fn is_possible(self, app: &AppSpec) -> bool {
         match self {
             Self::Started => true,
-            Self::Ready => !app.order.oneshot && (app.reload.wait_ready || app.can_overlap()),
-            Self::Healthy => false,
+            Self::Ready => {
+                let tells = app.reload.wait_ready || app.can_overlap() || app.health.gate().is_some();
+                tells && !app.order.oneshot
+            }
+            Self::Healthy => app.health.liveness.is_some() && !app.order.oneshot,
             Self::Completed => app.order.oneshot,
         }
     }

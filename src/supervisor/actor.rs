@@ -7,11 +7,12 @@ use tracing::{debug, error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
-    Role, clients::Clients, evaluation::Running, figures::Figures, held::Held, is_stop, launch, report,
-    say_early, schedules::Schedules, timers::Timers, workers::Workers,
+    Role, checks::Checks, clients::Clients, evaluation::Running, figures::Figures, held::Held, is_stop,
+    launch, report, say_early, schedules::Schedules, timers::Timers, workers::Workers,
 };
 use crate::{
     config::{Loaded, Problems, Read, Source},
+    health::Notify,
     logs::{self, Logs},
     machine::{Effect, Event, Machine, Run, StopRequest, Time},
     node::Hub,
@@ -48,6 +49,8 @@ pub(super) struct Supervisor<'a> {
     node: Hub,
     watcher: Watcher,
     pub(super) held: Held,
+    pub(super) checks: Checks,
+    notify: Notify,
     timers: Timers,
     schedules: Schedules,
     signals: Signals,
@@ -128,6 +131,8 @@ pub(super) async fn supervise(
         node: Hub::default(),
         watcher: Watcher::default(),
         held,
+        checks: Checks::default(),
+        notify: Notify::default(),
         timers: Timers::default(),
         schedules: Schedules::new(),
         signals,
@@ -199,6 +204,16 @@ impl Supervisor<'_> {
                     result?;
                     self.hear();
                     // Connections come by the thousand; nobody has ended and no timer is due.
+                    continue;
+                }
+                // As little as with the node: nobody has ended and no timer is due.
+                answers = self.checks.answers() => {
+                    self.feed(answers);
+                    continue;
+                }
+                result = self.notify.turn() => {
+                    let said = result?;
+                    self.feed(said);
                     continue;
                 }
                 result = self.clients.turn() => {
@@ -291,6 +306,7 @@ impl Supervisor<'_> {
             match effect {
                 Effect::Spawn(run) => spawn.push(*run),
                 Effect::KillTree(run) => kill.push(*run),
+                Effect::Probe(run, kind) => self.ask_how_it_is(*run, *kind),
                 Effect::Signal(run, signal) => self.workers.signal(*run, *signal),
                 Effect::Retire(run) => self.node.retire(*run),
                 Effect::Drain(run) => {
@@ -316,7 +332,13 @@ impl Supervisor<'_> {
             self.workers.kill_trees(&kill);
         }
         if !spawn.is_empty() {
-            answers.append(&mut self.workers.spawn(&self.machine, &spawn, &mut self.node, &mut self.held));
+            answers.append(&mut self.workers.spawn(
+                &self.machine,
+                &spawn,
+                &mut self.node,
+                &mut self.held,
+                &mut self.notify,
+            ));
         }
         answers
     }
@@ -334,16 +356,21 @@ impl Supervisor<'_> {
         let dead: Vec<_> = std::iter::from_fn(reap::next)
             .filter(|(pid, status)| {
                 !self.evaluation.as_mut().is_some_and(|evaluation| evaluation.reaped(*pid, *status))
+                    && !self.checks.reaped(*pid, *status)
             })
             .collect();
         if !dead.is_empty() {
             let events = self.workers.reaped(&dead);
+            let mut said = Vec::new();
             for event in &events {
                 if let Event::Exited { run, .. } = event {
                     self.node.ended(*run);
+                    self.checks.ended(run.instance);
+                    said.append(&mut self.notify.ended(*run));
                 }
             }
             self.hear();
+            self.feed(said);
             self.feed(events);
         }
     }

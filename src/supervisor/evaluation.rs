@@ -92,6 +92,7 @@ impl Running {
             stdout: out.write.as_fd(),
             stderr: err.write.as_fd(),
             sockets: &[],
+            watched: false,
             channel: None,
             credentials: None,
             open_files,

@@ -7,12 +7,13 @@ use std::{
     ffi::{CString, OsStr, OsString},
     os::unix::ffi::OsStringExt,
     path::Path,
+    time::Duration,
 };
 
 use super::resolve::{self, Command};
 use crate::{
     machine::{InstanceView, SpawnFailure},
-    spec::{AppSpec, Exec, InheritEnv, PrincipalRef},
+    spec::{AppSpec, Exec, InheritEnv, PrincipalRef, Probe, ProbeTarget},
     sys::{
         accounts::{self, Credentials, Key},
         spawn::HANDED,
@@ -26,16 +27,21 @@ pub(super) type Environment = BTreeMap<OsString, OsString>;
 pub(super) const MARKER: &str = "PROCRUN_RUN";
 
 /// Variables by which somebody else speaks with procrun itself; a worker must not answer them.
-const NOT_INHERITED: [&str; 8] = [
+const NOT_INHERITED: [&str; 10] = [
     "NODE_CHANNEL_FD",
     "NODE_CHANNEL_SERIALIZATION_MODE",
     "NODE_UNIQUE_ID",
     "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_PIDFDID",
     "LISTEN_FDNAMES",
 ];
+
+/// The exit code for a configuration that cannot work (sysexits.h).
+const EX_CONFIG: u8 = 78;
 
 /// All of a start that is known before the process is made.
 #[derive(Debug)]
@@ -68,6 +74,73 @@ impl Prepared {
     }
 }
 
+impl Prepared {
+    /// Tells the program where it can say how it is, and how often it has to.
+    pub(super) fn notifies(&mut self, socket: &str, heartbeat: Option<Duration>) -> Result<(), SpawnFailure> {
+        const OURS: [&[u8]; 3] = [b"NOTIFY_SOCKET=", b"WATCHDOG_PID=", b"WATCHDOG_USEC="];
+        self.env.retain(|entry| !OURS.iter().any(|name| entry.to_bytes().starts_with(name)));
+        self.env.push(c_string(OsStr::new(&format!("NOTIFY_SOCKET={socket}")))?);
+        if let Some(heartbeat) = heartbeat {
+            let entry = format!("WATCHDOG_USEC={}", heartbeat.as_micros());
+            self.env.push(c_string(OsStr::new(&entry))?);
+        }
+        Ok(())
+    }
+}
+
+/// A program that asks a worker how it is, ready to be started where and as whom that runs.
+pub(super) struct Check {
+    pub(super) program: CString,
+    pub(super) argv: Vec<CString>,
+    pub(super) env: Vec<CString>,
+    pub(super) cwd: CString,
+    pub(super) credentials: Option<Credentials>,
+}
+
+/// What is between procrun and the worker itself.
+const OF_THE_WORKER: [&str; 5] =
+    ["LISTEN_FDNAMES", "LISTEN_FDS", "NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE", "NODE_UNIQUE_ID"];
+
+/// Prepares a program that asks an instance; `marker` is `NAME=value` of [`MARKER`].
+pub(super) fn check(
+    instance: &InstanceView<'_>,
+    words: &[String],
+    marker: &str,
+    inherited: &Environment,
+) -> Result<Check, SpawnFailure> {
+    let spec = instance.spec;
+    let credentials = credentials(spec)?;
+    let mut env = environment(instance, inherited, credentials.as_ref());
+    for name in OF_THE_WORKER {
+        env.remove(OsStr::new(name));
+    }
+    let program = resolve::command(&words[0], &spec.exec.cwd, env.get(OsStr::new("PATH")).map(|it| &**it))?;
+    let mut env = entries(env)?;
+    env.push(c_string(OsStr::new(marker))?);
+    Ok(Check {
+        program: c_string(program.as_os_str())?,
+        argv: words.iter().map(|word| c_string(OsStr::new(word))).collect::<Result<_, _>>()?,
+        env,
+        cwd: c_string(spec.exec.cwd.as_os_str())?,
+        credentials,
+    })
+}
+
+/// The port that a question without one goes to.
+pub(super) fn port(instance: &InstanceView<'_>, inherited: &Environment) -> Result<u16, String> {
+    let env = shown_environment(instance, inherited).map_err(|failure| failure.message)?;
+    port_in(env.get(OsStr::new("PORT")).map(OsString::as_os_str))
+}
+
+fn port_in(value: Option<&OsStr>) -> Result<u16, String> {
+    let Some(value) = value else { return Err("its environment has no PORT".to_owned()) };
+    let text = value.to_string_lossy();
+    match text.trim().parse() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(format!("its PORT is `{text}`, which is no port")),
+    }
+}
+
 /// Prepares a run of an instance; `marker` is `NAME=value` of [`MARKER`].
 pub(super) fn prepare(
     instance: &InstanceView<'_>,
@@ -81,14 +154,7 @@ pub(super) fn prepare(
     if command.is_python {
         env.entry("PYTHONUNBUFFERED".into()).or_insert_with(|| "1".into());
     }
-    let mut env = env
-        .into_iter()
-        .map(|(mut name, value)| {
-            name.push("=");
-            name.push(value);
-            c_string(&name)
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut env = entries(env)?;
     env.push(c_string(OsStr::new(&marker))?);
     Ok(Prepared {
         program: c_string(command.program.as_os_str())?,
@@ -99,6 +165,15 @@ pub(super) fn prepare(
         command,
         marker,
     })
+}
+
+fn entries(env: Environment) -> Result<Vec<CString>, SpawnFailure> {
+    let entry = |(mut name, value): (OsString, OsString)| {
+        name.push("=");
+        name.push(value);
+        c_string(&name)
+    };
+    env.into_iter().map(entry).collect()
 }
 
 /// The variables that a start of this instance would give it, but for the run's marker.
@@ -115,7 +190,30 @@ pub(super) fn preflight(spec: &AppSpec, inherited: &Environment) -> Result<(), S
     let of_caller = spec.env.caller.as_ref().and_then(|caller| caller.get("PATH"));
     let path = spec.env.vars.get("PATH").or(of_caller).map(OsString::from);
     let path = path.as_deref().or_else(|| inherited.get(OsStr::new("PATH")).map(OsString::as_os_str));
-    resolve::resolve(&spec.exec, path).map(|_| ())
+    resolve::resolve(&spec.exec, path).map(|_| ())?;
+    find_port(spec, inherited)
+}
+
+/// Looks whether there is a port to ask at, if one is needed.
+fn find_port(spec: &AppSpec, inherited: &Environment) -> Result<(), SpawnFailure> {
+    let health = [("health", &spec.health.liveness), ("readiness", &spec.health.readiness)];
+    let asks = |probe: &Probe| matches!(&probe.target, ProbeTarget::Http { at, .. } if at.port.is_none());
+    let Some((key, _)) = health.into_iter().find(|(_, probe)| probe.as_deref().is_some_and(asks)) else {
+        return Ok(());
+    };
+    let inherit = &spec.env.inherit;
+    let said = spec.env.vars.get("PORT").map(OsString::from);
+    let value = said.or_else(|| match &spec.env.caller {
+        Some(caller) => caller.get("PORT").filter(|_| inherit.takes("PORT")).map(OsString::from),
+        None => inherited.get(OsStr::new("PORT")).filter(|_| inherit.takes("PORT")).cloned(),
+    });
+    port_in(value.as_deref()).map(drop).map_err(|why| SpawnFailure {
+        code: EX_CONFIG,
+        message: format!(
+            "`{key}` asks for a path at the app's own port, but {why}\n  hint: set `port`, or write the whole URL"
+        ),
+        permanent: true,
+    })
 }
 
 pub(super) fn credentials(spec: &AppSpec) -> Result<Option<Credentials>, SpawnFailure> {

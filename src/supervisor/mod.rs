@@ -6,6 +6,7 @@
 mod actor;
 mod adopt;
 mod background;
+mod checks;
 mod clients;
 mod evaluation;
 mod figures;

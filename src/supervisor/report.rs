@@ -8,16 +8,25 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    machine::{Ending, Event, Machine, Next, Notice, Readable, Setback, Sign, StopCause, Subject, Why},
+    machine::{
+        Ending, Event, Machine, Next, Notice, ProbeKind, Readable, Setback, Sickness, Sign, StopCause,
+        Subject, Why, Word,
+    },
     node::News,
-    spec::Signal,
+    spec::{AppSpec, Signal},
     watch,
 };
 
 /// Says a notice in procrun's own log.
 pub(super) fn say(notice: &Notice) {
     match notice {
-        Notice::Ended { who, ending, uptime, next } => ended(who, ending, Readable(*uptime), *next),
+        Notice::Ended { who, ending, sickness, uptime, next } => {
+            let reason = sickness.as_ref().map_or_else(|| ending.reason(), Sickness::reason);
+            ended(who, ending, reason, Readable(*uptime), *next);
+        }
+        Notice::Well { .. } | Notice::Failed { .. } | Notice::NotReadyNow { .. } | Notice::Sick { .. } => {
+            health(notice);
+        }
         Notice::Stopping { who, signal, cause } => stopping(who, *signal, *cause),
         Notice::Draining { who, within, cause } => {
             let (who, app, id, within) = (who, &*who.spec.name, who.pm_id, Readable(*within));
@@ -31,6 +40,7 @@ pub(super) fn say(notice: &Notice) {
                 | StopCause::Restarted
                 | StopCause::Due
                 | StopCause::Reloaded
+                | StopCause::Sick
                 | StopCause::Drained
                 | StopCause::NotDrained => "is no longer wanted",
             };
@@ -81,6 +91,8 @@ pub(super) fn say(notice: &Notice) {
                 Sign::Listening => debug!(app, id, "{who} listens after {after}"),
                 Sign::Message if who.spec.reload.wait_ready => info!(app, id, "{who} is ready after {after}"),
                 Sign::Message => debug!(app, id, "{who} says that it is ready after {after}"),
+                // Said as what was asked.
+                Sign::Probe => {}
             }
         }
         Notice::Leftovers { who, signal } => {
@@ -95,12 +107,7 @@ pub(super) fn say(notice: &Notice) {
             let (who, app, id) = (who, &*who.spec.name, who.pm_id);
             error!(app, id, "not even SIGKILL ended {who}, giving up on it");
         }
-        Notice::Due { app: spec } => {
-            let (app, schedule) = (&*spec.name, spec.schedule.as_ref());
-            let pattern =
-                schedule.map_or_else(String::new, |schedule| format!(" ({})", schedule.pattern.as_str()));
-            info!(app, reason = "cron", "it is time for {app}{pattern}");
-        }
+        Notice::Due { app } => due(app),
         Notice::Closing { delay } => closing(Readable(*delay)),
         Notice::ShuttingDown { alive: 1 } => info!("stopping 1 process"),
         Notice::ShuttingDown { alive } => info!("stopping {alive} processes"),
@@ -109,6 +116,35 @@ pub(super) fn say(notice: &Notice) {
             let (who, app, id) = (who, &*who.spec.name, who.pm_id);
             error!(app, id, "{who} is errored and nothing goes on without it: ending with code {code}");
         }
+    }
+}
+
+/// Says what has become of a check.
+fn health(notice: &Notice) {
+    let Some(who) = notice.instance() else { return };
+    let (app, id) = (&*who.spec.name, who.pm_id);
+    match notice {
+        Notice::Well { kind, after, .. } => {
+            let (what, after) = (well(*kind), Readable(*after));
+            info!(app, id, "{who} is {what} after {after}");
+        }
+        Notice::Failed { kind, failures: 0, said, .. } => {
+            debug!(app, id, "{who} is not {} yet: {said}", well(*kind));
+        }
+        Notice::Failed { kind, failures, retries, said, .. } => {
+            debug!(app, id, failures, "{who} is not {} ({failures} of {retries}): {said}", well(*kind));
+        }
+        Notice::NotReadyNow { said, .. } => warn!(app, id, "{who} is not ready: {said}"),
+        Notice::Sick { sickness, .. } => warn!(app, id, reason = sickness.reason(), "{who} {sickness}"),
+        // Only these four come here.
+        _ => {}
+    }
+}
+
+fn well(kind: ProbeKind) -> &'static str {
+    match kind {
+        ProbeKind::Liveness => "healthy",
+        ProbeKind::Readiness => "ready",
     }
 }
 
@@ -145,6 +181,14 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
             );
             return None;
         }
+        News::Beats(run) => return Some(Event::Spoke(*run, Word::Alive)),
+        News::CannotBeat(why) => {
+            warn!(
+                "there is no place for the script that tells whether a worker's loop turns: {why}; \
+                 without it `heartbeat` hears nothing\n  hint: mount a tmpfs on /dev/shm"
+            );
+            return None;
+        }
         News::CannotAccept(app, error) => {
             error!(app, "cannot accept connections to {app}: {error}; they wait");
             return None;
@@ -169,7 +213,12 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
              (`reusePort: true` lets each instance open its own)"
         ),
         News::CutOff(_, why) => error!(app, id, "{who} {why}: its channel is closed"),
-        News::Ready(..) | News::Drained(_) | News::CannotDrain(_) | News::CannotAccept(..) => {}
+        News::Ready(..)
+        | News::Drained(_)
+        | News::Beats(_)
+        | News::CannotDrain(_)
+        | News::CannotBeat(_)
+        | News::CannotAccept(..) => {}
     }
     None
 }
@@ -182,9 +231,13 @@ fn what_to_do(setback: &Setback) -> &'static str {
             "let it listen as the old version does, or give it more time with listen_timeout; then reload again"
         }
         Setback::Silent { sign: Sign::Message, .. } => {
-            "let it call process.send('ready'), or give it more time with listen_timeout; then reload again"
+            "let it call process.send('ready') or send READY=1 to NOTIFY_SOCKET, or give it more time with listen_timeout; then reload again"
         }
         Setback::Order => "look at what it waits for (`procrun describe`), then reload again",
+        Setback::Unwell { .. } | Setback::Silent { sign: Sign::Probe, .. } => {
+            "mend what its check asks for, or give it more time with listen_timeout; then reload again"
+        }
+        Setback::Sick(_) => "its own lines before this may say why; mend it and reload again",
         Setback::NoRoom => "look at what the old process waits for (its state in /proc), then reload again",
     }
 }
@@ -205,6 +258,12 @@ fn changes_often(app: &str, path: &str, times: u32, wait: Readable) {
         reason = "watch",
         "{app} changed: {path}, {times} times in a row right after a start, restarting in {wait}; if it writes that file itself, name it in `ignore_watch`"
     );
+}
+
+fn due(app: &AppSpec) {
+    let pattern = app.schedule.as_ref().map_or_else(String::new, |it| format!(" ({})", it.pattern.as_str()));
+    let app = &*app.name;
+    info!(app, reason = "cron", "it is time for {app}{pattern}");
 }
 
 fn waits(who: &Subject, what: &str, late: Option<Duration>) {
@@ -237,6 +296,7 @@ fn stopping(who: &Subject, signal: Signal, cause: StopCause) {
         StopCause::Restarted | StopCause::Reloaded => {
             info!(app, id, "{who} is restarted, sending {signal}");
         }
+        StopCause::Sick => info!(app, id, "{who} is not well, sending {signal}"),
         StopCause::Replaced => info!(app, id, "{who} is replaced, sending {signal}"),
         StopCause::GivenUp => info!(app, id, "{who} is given up, sending {signal}"),
         StopCause::Drained => debug!(app, id, "{who} has no connections left, sending {signal}"),
@@ -246,9 +306,9 @@ fn stopping(who: &Subject, signal: Signal, cause: StopCause) {
     }
 }
 
-fn ended(who: &Subject, ending: &Ending, uptime: Readable, next: Next) {
+fn ended(who: &Subject, ending: &Ending, reason: &'static str, uptime: Readable, next: Next) {
     let (who, app, id) = (who, &*who.spec.name, who.pm_id);
-    let (reason, code) = (ending.reason(), ending.code());
+    let code = ending.code();
     let what = match ending {
         Ending::SpawnFailed(_) => format!("{who} ended: {ending}"),
         Ending::Exited(_) | Ending::Signaled { .. } => format!("{who} ended: {ending} after {uptime}"),

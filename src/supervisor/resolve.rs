@@ -66,6 +66,15 @@ pub(super) fn resolve(exec: &Exec, path: Option<&OsStr>) -> Result<Command, Spaw
     }
 }
 
+/// A program by its name in `path`, or by its path as seen from `cwd`.
+pub(super) fn command(name: &str, cwd: &Path, path: Option<&OsStr>) -> Result<PathBuf, SpawnFailure> {
+    match program::find(OsStr::new(name), cwd, path) {
+        Found::Executable(found) => Ok(found),
+        Found::NotExecutable(found) => Err(not_executable(&found)),
+        Found::Missing => Err(failure(NOT_FOUND, format!("`{name}` is not there"))),
+    }
+}
+
 struct Lookup<'a> {
     exec: &'a Exec,
     path: Option<&'a OsStr>,

@@ -96,12 +96,21 @@ fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Cloc
         .to_owned(),
         pid,
         status: status(view.status),
+        // Whoever knows nothing of itself is not ready either when everything is to stop.
+        ready: (can_tell(view) || of.machine.is_stopping()).then_some(view.ready),
+        healthy: view.healthy,
         started_at: view.started_at.map(|at| clock.wall(at)),
         uptime: view.started_at.map(|at| millis(clock.now.since(at))),
         restarts: view.restarts.into(),
         cpu: usage.and_then(|usage| usage.cpu).map(f64::from),
         memory: usage.map(|usage| usage.rss),
     }
+}
+
+/// Whether it has a way to say that it is ready, beyond being there.
+fn can_tell(view: &InstanceView<'_>) -> bool {
+    let health = &view.spec.health;
+    health.gate().is_some() || health.notify
 }
 
 fn status(status: machine::Status) -> Status {
@@ -130,13 +139,18 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
         siblings: view.siblings,
         created_at: clock.wall(view.created_at),
         unstable_restarts: view.unstable.into(),
-        signs: [(view.readiness.listening, "listening"), (view.readiness.message, "ready")]
-            .into_iter()
-            .filter(|(given, _)| *given)
-            .map(|(_, sign)| sign.to_owned())
-            .collect(),
+        signs: [
+            (view.readiness.listening, "listening"),
+            (view.readiness.message, "ready"),
+            (view.readiness.probe, "check"),
+        ]
+        .into_iter()
+        .filter(|(given, _)| *given)
+        .map(|(_, sign)| sign.to_owned())
+        .collect(),
+        complaint: view.complaint.map(str::to_owned),
+        says: view.says.map(str::to_owned),
         failed: view.failed,
-        ready: view.ready,
         completed: spec.order.oneshot.then_some(view.completed),
         waits_for: of.machine.waits_for(view.id),
         depends_on: spec.order.depends_on.iter().map(ToString::to_string).collect(),
@@ -179,9 +193,12 @@ fn exec_path(exec: &Exec) -> String {
 fn ending(past: &Past, clock: &Clock) -> EndingInfo {
     EndingInfo {
         at: clock.wall(past.at),
-        reason: past.ending.reason().to_owned(),
+        reason: past.reason().to_owned(),
         code: past.ending.code(),
-        text: past.ending.to_string(),
+        text: match &past.sickness {
+            None => past.ending.to_string(),
+            Some(sickness) => format!("{}, it {sickness}", past.ending),
+        },
         uptime: millis(past.uptime),
     }
 }

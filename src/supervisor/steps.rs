@@ -1,11 +1,11 @@
 //! What a command is told while it waits: the machine's notices as lines for people.
 
-use crate::machine::{Count, Ending, Next, Notice, Operation, Readable, Sign, StopCause};
+use crate::machine::{Count, Ending, Next, Notice, Operation, ProbeKind, Readable, Sign, StopCause};
 
 /// What has happened, in a line; `None` when it is nothing to whoever waits.
 pub(super) fn text(notice: &Notice) -> Option<String> {
     Some(match notice {
-        Notice::Ended { who, ending, uptime, next } => {
+        Notice::Ended { who, ending, uptime, next, .. } => {
             let after = match ending {
                 Ending::SpawnFailed(_) => String::new(),
                 Ending::Exited(_) | Ending::Signaled { .. } => format!(" after {}", Readable(*uptime)),
@@ -23,6 +23,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
             let sign = match sign {
                 Sign::Listening => "listens",
                 Sign::Message => "is ready",
+                Sign::Probe => "passes its check",
             };
             format!("{} {sign} after {}", who, Readable(*after))
         }
@@ -31,6 +32,16 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
             format!("{who} still waits for {what} after {}", Readable(*waited))
         }
         Notice::Blocked { who, what } => format!("{who} is not started: {what}"),
+        Notice::Well { who, kind, after } => {
+            let what = match kind {
+                ProbeKind::Liveness => "healthy",
+                ProbeKind::Readiness => "ready",
+            };
+            format!("{who} is {what} after {}", Readable(*after))
+        }
+        Notice::NotReadyNow { who, said } => format!("{who} is not ready: {said}"),
+        Notice::Sick { who, sickness } => format!("{who} {sickness}"),
+        Notice::Failed { .. } => return None,
         Notice::Started { who } => format!("{who} is online"),
         Notice::NotReady { who, setback } => format!("{who} {setback}"),
         Notice::Draining { who, within, .. } => {
@@ -47,6 +58,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
                 | StopCause::Restarted
                 | StopCause::Due
                 | StopCause::Reloaded
+                | StopCause::Sick
                 | StopCause::Replaced
                 | StopCause::GivenUp => "",
             };

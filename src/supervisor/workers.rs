@@ -25,6 +25,7 @@ use super::{
     log_files, resolve,
 };
 use crate::{
+    health::{Notify, Program},
     logs::{Label, Logs},
     machine::{Ending, Event, Generation, InstanceId, InstanceView, Machine, Run, SpawnFailure, Subject},
     node::Hub,
@@ -49,6 +50,8 @@ pub(super) struct Workers {
     by_pid: HashMap<Pid, Run>,
     /// Tells the workers of this procrun from those of another one below or above it.
     token: u64,
+    /// Counts the programs that have asked instances how they are.
+    checks: u64,
     /// The children that procrun had before it was procrun (`sh -c "db & exec procrun …"`).
     elders: HashSet<Pid>,
     /// Runs whose main process has ended and whose tree has not.
@@ -109,6 +112,7 @@ impl Workers {
             budget: Budget::new(expected * 2),
             places: HashMap::new(),
             by_pid: HashMap::new(),
+            checks: 0,
             token: RandomState::new().hash_one(open_files.hard()),
             elders: if process::is_pid1() { HashSet::new() } else { tree::children().into_iter().collect() },
             sweeping: HashSet::new(),
@@ -123,11 +127,12 @@ impl Workers {
         runs: &[Run],
         node: &mut Hub,
         held: &mut Held,
+        notify: &mut Notify,
     ) -> Vec<Event> {
         let views = runs.iter().filter_map(|run| Some((*run, machine.instance(run.instance)?)));
         let prepared: Vec<_> = views.map(|(run, view)| (run, self.prepare(&view, run, node))).collect();
         let start = |(run, prepared): (Run, Result<Prepared, SpawnFailure>)| match prepared
-            .and_then(|prepared| self.start(run, prepared, node, held))
+            .and_then(|prepared| self.start(run, prepared, node, held, notify))
         {
             Ok(()) => Event::Started(run),
             Err(failure) => Event::SpawnFailed(run, failure),
@@ -150,6 +155,12 @@ impl Workers {
         {
             prepared.preload(script)?;
         }
+        if view.spec.health.heartbeat.is_some()
+            && prepared.takes_preload(&view.spec.exec)
+            && let Some(script) = node.beater()
+        {
+            prepared.preload(script)?;
+        }
         self.open_place(view, &prepared).map_err(|error| SpawnFailure {
             code: 126,
             message: format!("cannot make its output pipes: {error}"),
@@ -161,9 +172,10 @@ impl Workers {
     fn start(
         &mut self,
         run: Run,
-        prepared: Prepared,
+        mut prepared: Prepared,
         node: &mut Hub,
         held: &mut Held,
+        notify: &mut Notify,
     ) -> Result<(), SpawnFailure> {
         let place = &self.places[&run.instance];
         // They are there, unless nobody knew that this would ever be started.
@@ -180,6 +192,15 @@ impl Workers {
         } else {
             None
         };
+        let health = &place.who.spec.health;
+        if health.notify {
+            let socket = notify.open(run, owner.map(|(uid, _)| uid)).map_err(|error| SpawnFailure {
+                code: 126,
+                message: format!("cannot make its notify socket: {error}"),
+                permanent: false,
+            })?;
+            prepared.notifies(&socket, health.heartbeat)?;
+        }
         if !sockets.is_empty() && place.who.spec.is_cluster() {
             node.lend(run, held.lent_to(&place.who.spec));
         }
@@ -192,12 +213,14 @@ impl Workers {
             stdout: place.out.as_fd(),
             stderr: place.err.as_fd(),
             sockets: &sockets,
+            watched: health.heartbeat.is_some(),
             channel: channel.as_ref().map(AsFd::as_fd),
             credentials: prepared.credentials.as_ref(),
             open_files: self.open_files,
         })
         .map_err(|error| {
             node.ended(run);
+            notify.ended(run);
             resolve::exec_failure(&prepared.command.program, &error)
         })?;
         self.register(run, pid, prepared.marker);
@@ -292,6 +315,43 @@ impl Workers {
     /// The variables that a start of this instance would give it.
     pub(super) fn environment(&self, view: &InstanceView<'_>) -> Result<Environment, SpawnFailure> {
         launch::shown_environment(view, &self.inherited)
+    }
+
+    /// The port that a question to this instance goes to if it names none.
+    pub(super) fn port(&self, view: &InstanceView<'_>) -> Result<u16, String> {
+        launch::port(view, &self.inherited)
+    }
+
+    /// Starts a program that asks this instance how it is, as the instance itself runs. Whoever
+    /// reaps it is told by whoever asks.
+    pub(super) fn start_check(
+        &mut self,
+        view: &InstanceView<'_>,
+        words: &[String],
+    ) -> Result<Program, String> {
+        self.checks += 1;
+        // Its own marker: it is no part of the worker's tree.
+        let marker = format!("{}={:016x}.check{}", launch::MARKER, self.token, self.checks);
+        let check =
+            launch::check(view, words, &marker, &self.inherited).map_err(|failure| failure.message)?;
+        let owner = check.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
+        let pipe = pipes::small(owner).map_err(|error| format!("there is no pipe for its check: {error}"))?;
+        let pid = spawn::spawn(&Launch {
+            program: &check.program,
+            argv: &check.argv,
+            env: &check.env,
+            cwd: &check.cwd,
+            stdin: self.null.as_fd(),
+            stdout: pipe.write.as_fd(),
+            stderr: pipe.write.as_fd(),
+            sockets: &[],
+            watched: false,
+            channel: None,
+            credentials: check.credentials.as_ref(),
+            open_files: self.open_files,
+        })
+        .map_err(|error| format!("its check cannot be started: {error}"))?;
+        Program::new(pid, marker, pipe.read).map_err(|error| format!("its check cannot be heard: {error}"))
     }
 
     fn process(&self, run: Run) -> Option<&Process> {

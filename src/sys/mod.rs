@@ -10,6 +10,7 @@ pub mod cgroups;
 pub mod channel;
 pub mod clock;
 pub mod cpus;
+pub mod datagrams;
 pub mod detach;
 pub mod inotify;
 pub mod pages;

@@ -97,6 +97,20 @@ pub fn open(budget: &mut Budget, owner: Option<(u32, u32)>) -> io::Result<(Pipe,
     Ok((Pipe { read, write }, size))
 }
 
+/// A pipe of the size that the kernel gives without asking, for a few words; otherwise as [`open`].
+///
+/// # Errors
+/// What pipe2(2) or fcntl(2) say.
+pub fn small(owner: Option<(u32, u32)>) -> io::Result<Pipe> {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+    let flags = OFlag::from_bits_retain(fcntl(read.as_fd(), FcntlArg::F_GETFL)?);
+    fcntl(read.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    if let Some((uid, gid)) = owner {
+        let _ = fchown(write.as_fd(), Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    }
+    Ok(Pipe { read, write })
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Budget, PAGE, WANTED};

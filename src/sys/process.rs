@@ -14,6 +14,11 @@ pub fn is_pid1() -> bool {
     std::process::id() == 1
 }
 
+/// The user whose rights procrun has.
+pub fn user() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
 /// Makes orphaned descendants become children of this process (`PR_SET_CHILD_SUBREAPER`,
 /// Linux 3.4). PID 1 has that role anyway.
 ///

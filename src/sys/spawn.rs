@@ -49,6 +49,8 @@ pub struct Launch<'a> {
     /// Become the descriptors from [`HANDED`] on. Who gets any is told its own process id as
     /// `LISTEN_PID`, as sd_listen_fds(3) wants it.
     pub sockets: &'a [BorrowedFd<'a>],
+    /// It is told its own process id as `WATCHDOG_PID`, as sd_watchdog_enabled(3) wants it.
+    pub watched: bool,
     /// Becomes the descriptor after them, if there is one.
     pub channel: Option<BorrowedFd<'a>>,
     /// Whom to run as; `None`: as procrun.
@@ -120,8 +122,8 @@ struct Shared<'a> {
     /// What becomes the descriptors from [`HANDED`] on, in this order. None of them is one of those
     /// numbers itself, so that none is overwritten before its turn.
     handed: Vec<RawFd>,
-    /// Where the child writes its process id; null if it need not know it.
-    pid_text: *mut u8,
+    /// Where the child writes its process id; null where it need not know it.
+    pid_texts: [*mut u8; 2],
     parent: u32,
     /// Where it failed and with which errno; written by a child that shares the memory while the
     /// parent waits.
@@ -144,21 +146,32 @@ const START_PATIENCE: u16 = 5000;
 /// # Errors
 /// The step that failed and the kernel's reason.
 pub fn spawn(launch: &Launch<'_>) -> Result<Pid, Error> {
-    let pointers = |strings: &[CString], more: Option<*const libc::c_char>| {
-        strings.iter().map(|it| it.as_ptr()).chain(more).chain([ptr::null()]).collect()
+    let pointers = |strings: &[CString], more: &[*const libc::c_char]| {
+        strings.iter().map(|it| it.as_ptr()).chain(more.iter().copied()).chain([ptr::null()]).collect()
     };
     let streams = |errno: Errno| Error { stage: Stage::Streams, source: errno.into() };
     let mut out_of_the_way = Vec::new();
     let handed = handed(launch, &mut out_of_the_way).map_err(streams)?;
-    let mut listen_pid = ListenPid::EMPTY;
-    let entry = ptr::from_mut(&mut listen_pid).cast::<u8>();
-    let is_told = !launch.sockets.is_empty();
+    let mut listen_pid = OwnPid::named(LISTEN_PID);
+    let mut watchdog_pid = OwnPid::named(WATCHDOG_PID);
+    let mut entries = Vec::new();
+    let mut pid_texts = [ptr::null_mut(); 2];
+    for (entry, name, is_told, text) in [
+        (&mut listen_pid, LISTEN_PID, !launch.sockets.is_empty(), 0),
+        (&mut watchdog_pid, WATCHDOG_PID, launch.watched, 1),
+    ] {
+        if is_told {
+            let entry = ptr::from_mut(entry).cast::<u8>();
+            entries.push(entry.cast_const().cast());
+            pid_texts[text] = entry.wrapping_add(name.len());
+        }
+    }
     let shared = Shared {
         launch,
-        argv: pointers(launch.argv, None),
-        env: pointers(launch.env, is_told.then_some(entry.cast_const().cast())),
+        argv: pointers(launch.argv, &[]),
+        env: pointers(launch.env, &entries),
         handed,
-        pid_text: if is_told { entry.wrapping_add(ListenPid::NAME.len()) } else { ptr::null_mut() },
+        pid_texts,
         parent: std::process::id(),
         failed: None,
         report: None,
@@ -166,17 +179,19 @@ pub fn spawn(launch: &Launch<'_>) -> Result<Pid, Error> {
     if launch.credentials.is_some() { spawn_apart(shared) } else { spawn_sharing(shared) }
 }
 
-/// `LISTEN_PID=` and room for the digits of a process id and a NUL.
-#[repr(transparent)]
-struct ListenPid([u8; 24]);
+const LISTEN_PID: &[u8] = b"LISTEN_PID=";
+const WATCHDOG_PID: &[u8] = b"WATCHDOG_PID=";
 
-impl ListenPid {
-    const NAME: &[u8] = b"LISTEN_PID=";
-    const EMPTY: Self = {
+/// One of these names and room for the digits of a process id and a NUL.
+#[repr(transparent)]
+struct OwnPid([u8; 24]);
+
+impl OwnPid {
+    fn named(name: &[u8]) -> Self {
         let mut text = [0; 24];
-        text.split_at_mut(Self::NAME.len()).0.copy_from_slice(Self::NAME);
+        text[..name.len()].copy_from_slice(name);
         Self(text)
-    };
+    }
 }
 
 /// What is handed to the child beyond its standard streams. What stands where one of them is to be
@@ -315,8 +330,10 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
                 return Stage::Streams;
             }
         }
-        if !shared.pid_text.is_null() {
-            write_decimal(libc::getpid().cast_unsigned(), shared.pid_text);
+        for text in shared.pid_texts {
+            if !text.is_null() {
+                write_decimal(libc::getpid().cast_unsigned(), text);
+            }
         }
         let limit = libc::rlimit { rlim_cur: launch.open_files.soft, rlim_max: launch.open_files.hard };
         libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
@@ -445,6 +462,7 @@ mod tests {
             stdout: null.as_fd(),
             stderr: null.as_fd(),
             sockets: &sockets,
+            watched: false,
             channel: Some(null.as_fd()),
             credentials: None,
             open_files: OpenFiles { soft: 1024, hard: 1024 },

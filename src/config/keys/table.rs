@@ -7,7 +7,7 @@ use std::{path::Path, time::Duration};
 use super::{
     super::{
         draft::{Draft, RuntimeDraft},
-        listen, order,
+        health, listen, order,
         tree::Node,
         value::{self, Decoded},
         watching,
@@ -81,7 +81,7 @@ fn principal(principal: Option<&PrincipalRef>) -> Option<String> {
 }
 
 fn is_waited_for(app: &AppSpec) -> bool {
-    app.reload.wait_ready || app.can_overlap()
+    app.reload.wait_ready || app.can_overlap() || app.health.gate().is_some()
 }
 
 fn has_files(app: &AppSpec) -> bool {
@@ -242,6 +242,19 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         Kind::Count(1, 1000, Beyond::IsWrong, |app, count| app.reload.max_parallel = count),
         |app| app.can_overlap().then(|| app.reload.max_parallel.to_string()),
     ),
+    app("health", &[], Kind::Probe(|app, probe| app.health.liveness = probe), |app| {
+        app.health.liveness.as_ref().map(|probe| health::shown(probe, readable))
+    }),
+    app("readiness", &[], Kind::Probe(|app, probe| app.health.readiness = probe), |app| {
+        app.health.readiness.as_ref().map(|probe| health::shown(probe, readable))
+    }),
+    app("heartbeat", &[], Kind::DurationOrOff(|app, time| app.health.heartbeat = time), |app| {
+        app.health.heartbeat.map(readable)
+    }),
+    app("notify", &[], Kind::Switch(|app, on| app.health.notify = on), |app| {
+        let is_implied = app.health.heartbeat.is_some() || app.reload.wait_ready;
+        (app.health.notify && !is_implied).then(|| "true".to_owned())
+    }),
     app("kill_signal", &[], Kind::Signal(|app, signal| app.stop.kill_signal = Some(signal)), |app| {
         app.stop.kill_signal.map_or_else(|| shown("the one procrun gets"), shown)
     }),

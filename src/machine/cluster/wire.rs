@@ -39,6 +39,8 @@ pub enum Message {
     HandleAck,
     /// It has got lost.
     HandleNack,
+    /// Its loop turns.
+    Beat,
     /// About clustering.
     Cluster(Hail),
     /// The same from a Bun. It takes no descriptors, and opens most of its sockets by itself.
@@ -104,7 +106,7 @@ fn decode(line: &[u8]) -> Result<Message, Broken> {
             let value: Shallow<'_> = serde_json::from_slice(line).map_err(|_| Broken::Garbage)?;
             match value.cmd.as_deref() {
                 Some("NODE_CLUSTER") => hail(line).map(Message::Cluster),
-                Some("NODE_PROCRUN") => word(line).map(Message::Cluster),
+                Some("NODE_PROCRUN") => word(line),
                 Some("NODE_HANDLE") => Ok(Message::Handle),
                 Some("NODE_HANDLE_ACK") => Ok(Message::HandleAck),
                 Some("NODE_HANDLE_NACK") => Ok(Message::HandleNack),
@@ -243,13 +245,14 @@ fn hail(line: &[u8]) -> Result<Hail, Broken> {
     })
 }
 
-/// What procrun's own script in a worker says.
-fn word(line: &[u8]) -> Result<Hail, Broken> {
+/// What procrun's own scripts in a worker say.
+fn word(line: &[u8]) -> Result<Message, Broken> {
     let raw: Raw<'_> = serde_json::from_slice(line).map_err(|_| Broken::Garbage)?;
     Ok(match raw.act.as_deref() {
-        Some("drains") => Hail::Drains,
-        Some("drained") => Hail::Drained,
-        Some(_) | None => Hail::Unknown,
+        Some("beat") => Message::Beat,
+        Some("drains") => Message::Cluster(Hail::Drains),
+        Some("drained") => Message::Cluster(Hail::Drained),
+        Some(_) | None => Message::Cluster(Hail::Unknown),
     })
 }
 

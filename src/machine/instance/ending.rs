@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Instance, State, Step, Then, Verdict};
 use crate::{
     machine::{
+        Time,
         backoff::Progress,
         event::{Effect, Ending, Run, SpawnFailure},
         notice::{Generation, Next, Notice, Setback},
@@ -61,16 +62,17 @@ impl Instance {
                 self.exited(step, ending, leftovers)
             }
             State::Stopping { ended: ended @ false, signal, since, then, run, .. } => {
-                let uptime = step.now.since(*since);
+                let (began, uptime) = (*since, step.now.since(*since));
+                let (run, signal, then) = (Run { instance: self.id, number: *run }, *signal, *then);
+                *ended = leftovers;
                 if leftovers {
-                    *ended = true;
-                    let (run, signal) = (Run { instance: self.id, number: *run }, *signal);
                     self.say_ended(step, &ending, uptime, Next::Sweep);
                     self.sweep(step, run, signal);
-                    Verdict::Nothing
-                } else {
-                    let then = *then;
-                    self.stopped(step, &ending, uptime, then)
+                }
+                match then {
+                    Then::Recover => self.recover(step, &ending, began, uptime, leftovers),
+                    _ if leftovers => Verdict::Nothing,
+                    _ => self.stopped(step, &ending, uptime, then),
                 }
             }
             State::Stopping { ended: true, .. }
@@ -105,7 +107,7 @@ impl Instance {
         let (next, then) = if self.generation == Generation::Coming {
             // Its predecessor is still there.
             (Next::Stay, Then::Remove)
-        } else if self.kill_limit.is_some() {
+        } else if self.is_last_run() {
             (Next::Stay, Then::Stay)
         } else {
             let next = self.decide(&ending, uptime);
@@ -124,12 +126,7 @@ impl Instance {
                     State::Stopping { run: run.number, ended: true, signal, since: step.now, kills: 0, then };
                 self.sweep(step, run, signal);
                 self.arm_kill(step);
-                // Its own code counts now: later nobody knows it any more.
-                match next {
-                    Next::Final => Verdict::Ended(code),
-                    Next::Errored { .. } => Verdict::Errored(code),
-                    Next::Restart(_) | Next::Stay | Next::Sweep => Verdict::Nothing,
-                }
+                at_once(next, code)
             }
             _ => self.follow(step, then, code),
         }
@@ -139,16 +136,44 @@ impl Instance {
     fn stopped(&mut self, step: &mut Step<'_>, ending: &Ending, uptime: Duration, then: Then) -> Verdict {
         let next = match &then {
             Then::Follow(next) => *next,
-            Then::Restart => Next::Restart(Duration::ZERO),
+            Then::Restart | Then::Recover => Next::Restart(Duration::ZERO),
             Then::Stay | Then::Remove => Next::Stay,
         };
         self.say_ended(step, ending, uptime, next);
         self.follow(step, then, 0)
     }
 
+    /// The process of one that was sick has ended.
+    fn recover(
+        &mut self,
+        step: &mut Step<'_>,
+        ending: &Ending,
+        began: Time,
+        uptime: Duration,
+        leftovers: bool,
+    ) -> Verdict {
+        let well_for = self.was_well_for(began);
+        let next = if self.spec.restart.autorestart {
+            self.again(well_for < self.spec.restart.min_uptime, well_for, Duration::ZERO)
+        } else {
+            Next::Final
+        };
+        // However politely it went.
+        let code = ending.code().max(1);
+        if !leftovers {
+            self.say_ended(step, ending, uptime, next);
+            return self.follow(step, Then::Follow(next), code);
+        }
+        if let State::Stopping { then, .. } = &mut self.state {
+            *then = Then::Follow(next);
+        }
+        at_once(next, code)
+    }
+
     fn say_ended(&mut self, step: &mut Step<'_>, ending: &Ending, uptime: Duration, next: Next) {
-        self.record.ended(Past { ending: ending.clone(), uptime, at: step.now });
-        step.say(Notice::Ended { who: self.subject(), ending: ending.clone(), uptime, next });
+        let sickness = self.vitals.sickness.clone();
+        self.record.ended(Past { ending: ending.clone(), sickness: sickness.clone(), uptime, at: step.now });
+        step.say(Notice::Ended { who: self.subject(), ending: ending.clone(), sickness, uptime, next });
     }
 
     fn sweep(&mut self, step: &mut Step<'_>, run: Run, signal: Signal) {
@@ -161,7 +186,7 @@ impl Instance {
         self.epoch += 1;
         self.is_put_away |= matches!(then, Then::Stay);
         match then {
-            Then::Restart | Then::Follow(Next::Restart(_)) => {}
+            Then::Restart | Then::Recover | Then::Follow(Next::Restart(_)) => {}
             Then::Stay | Then::Remove | Then::Follow(_) => {
                 self.end_trial(|| Outcome::Failed(Setback::NoRoom));
             }
@@ -180,7 +205,8 @@ impl Instance {
                 self.launch(step);
                 Verdict::Nothing
             }
-            Then::Follow(Next::Restart(Duration::ZERO)) => {
+            // Its process had not begun, or has been forgotten: nothing is known against it.
+            Then::Recover | Then::Follow(Next::Restart(Duration::ZERO)) => {
                 self.launch(step);
                 Verdict::Nothing
             }
@@ -227,21 +253,37 @@ impl Instance {
                 self.is_complete = true;
                 return Next::Final;
             }
-            // It has failed, however long that took and whatever its code.
-            self.unstable += 1;
             if !policy.autorestart || is_final {
-                return Next::Errored { unstable: self.unstable };
+                return Next::Errored { unstable: self.unstable + 1 };
             }
-        } else if !policy.autorestart || is_final {
-            return Next::Final;
-        } else {
-            self.unstable = if is_unstable { self.unstable + 1 } else { 0 };
+            // It has failed, however long that took.
+            return self.again(true, uptime, least_wait);
         }
+        if !policy.autorestart || is_final {
+            return Next::Final;
+        }
+        self.again(is_unstable, uptime, least_wait)
+    }
+
+    /// It is to run again after a run of this length, unless that has happened too often.
+    fn again(&mut self, is_unstable: bool, uptime: Duration, least_wait: Duration) -> Next {
+        let policy = &self.spec.restart;
+        self.unstable = if is_unstable { self.unstable + 1 } else { 0 };
         if self.unstable >= policy.max_restarts.max(1) {
             return Next::Errored { unstable: self.unstable };
         }
         let (wait, progress) = self.backoff.next(policy.backoff, uptime);
         self.backoff = progress;
         Next::Restart(wait.max(least_wait))
+    }
+}
+
+/// What the root has to know as soon as the process has ended, with its tree still there: later nobody
+/// knows its code any more.
+fn at_once(next: Next, code: ExitCode) -> Verdict {
+    match next {
+        Next::Final => Verdict::Ended(code),
+        Next::Errored { .. } => Verdict::Errored(code),
+        Next::Restart(_) | Next::Stay | Next::Sweep => Verdict::Nothing,
     }
 }

@@ -107,6 +107,11 @@ impl Instance {
         self.arm(step, time);
     }
 
+    /// Whether everything stops, and its present run is its last one.
+    pub(in crate::machine) fn is_last_run(&self) -> bool {
+        self.kill_limit.is_some()
+    }
+
     /// SIGKILL is to come no later than this.
     pub(in crate::machine) fn limit_patience(&mut self, step: &mut Step<'_>, limit: Time) {
         self.kill_limit = Some(limit);

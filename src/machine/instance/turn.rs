@@ -160,18 +160,6 @@ impl Instance {
         self.is_complete && matches!(self.state, State::Stopped)
     }
 
-    /// Whether its process can do its work, as far as that can be known.
-    pub(in crate::machine) fn is_ready(&self) -> bool {
-        let has_said = if self.spec.reload.wait_ready {
-            self.readiness.message
-        } else if self.spec.is_cluster() {
-            self.readiness.listening
-        } else {
-            true
-        };
-        self.is_online() && has_said
-    }
-
     /// Whether it is what somebody waits for.
     pub(in crate::machine) fn fulfils(&self, condition: Condition) -> bool {
         match condition {
@@ -188,8 +176,7 @@ impl Instance {
                 | State::Errored => false,
             },
             Condition::Ready => self.is_ready(),
-            // Nobody looks at anybody's health.
-            Condition::Healthy => false,
+            Condition::Healthy => self.is_healthy(),
             Condition::Completed => self.is_complete(),
         }
     }

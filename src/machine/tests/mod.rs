@@ -3,6 +3,7 @@
 mod changes;
 mod drain;
 mod due;
+mod health;
 mod lifecycle;
 mod operations;
 mod order;
@@ -18,12 +19,13 @@ use std::{
 };
 
 use super::{
-    Effect, Ending, Event, Generation, InstanceId, Machine, Next, Notice, Operation, Reply, Run, Sign,
-    SpawnFailure, Status, StopCause, StopRequest, Subject, Ticket, Time, Timer, Why,
+    Effect, Ending, Event, Generation, InstanceId, Machine, Next, Notice, Operation, ProbeKind, Reply, Run,
+    Sign, SpawnFailure, Status, StopCause, StopRequest, Subject, Ticket, Time, Timer, Wait, Why,
 };
 use crate::spec::{
-    AppSpec, Backoff, Balance, Condition, Dependency, EnvSpec, Exec, ExecMode, Identity, Instances,
-    Interpreter, LogSpec, OnErrored, Order, Plan, ReloadPolicy, RestartPolicy, Runtime, Signal, StopPolicy,
+    AppSpec, Backoff, Balance, Condition, Dependency, EnvSpec, Exec, ExecMode, HealthSpec, Identity,
+    Instances, Interpreter, LogSpec, OnErrored, Order, Plan, ReloadPolicy, RestartPolicy, Runtime, Signal,
+    StopPolicy,
 };
 
 fn app(name: &str) -> AppSpec {
@@ -52,6 +54,7 @@ fn app(name: &str) -> AppSpec {
         logs: LogSpec::default(),
         schedule: None,
         pid_file: None,
+        health: HealthSpec::default(),
         watch: None,
     }
 }
@@ -109,6 +112,8 @@ struct World {
     stop_asked: Option<Time>,
     /// The next spawns fail.
     spawns_fail: bool,
+    /// Who was asked how it is and has not answered.
+    asked: Vec<(Run, ProbeKind)>,
     /// SIGKILL ends what it is sent to.
     kills_work: bool,
 }
@@ -128,6 +133,7 @@ impl World {
             end: None,
             stop_asked: None,
             spawns_fail: false,
+            asked: Vec::new(),
             kills_work: false,
         };
         world.feed(Event::Boot);
@@ -166,6 +172,11 @@ impl World {
                             self.alive.insert(run);
                             Event::Started(run)
                         });
+                    }
+                    Effect::Probe(run, kind) => {
+                        assert!(self.alive.contains(&run), "a question to nobody");
+                        assert!(!self.asked.contains(&(run, kind)), "asked twice");
+                        self.asked.push((run, kind));
                     }
                     Effect::KillTree(run) => self.killed.push((self.now, run)),
                     Effect::Signal(run, _) => assert!(self.alive.contains(&run), "a signal to nobody"),

@@ -267,3 +267,19 @@ fn a_task_by_the_clock_runs_at_its_times_and_waits_for_nobody_to_be_started() {
     assert_eq!(world.started(), [1, 0, 0]);
     assert_eq!(world.end, None);
 }
+
+#[test]
+fn who_is_waited_for_until_it_is_healthy_is_asked() {
+    let mut world =
+        World::new(plan([after(app("api"), &[("db", Condition::Healthy)]), health::with_health("db")]));
+    world.asked_and(1, Err("refused"));
+    assert_eq!(world.status(0), Status::Waiting);
+    world.asked_and(1, Ok(()));
+    assert_eq!(world.status(0), Status::Online);
+    // What becomes of its health then is nobody's business but its own.
+    for _ in 0..3 {
+        world.asked_and(1, Err("refused"));
+    }
+    world.obey(1);
+    assert_eq!(world.started(), [1, 0, 1]);
+}

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::machine::Count;
+use crate::{
+    machine::{Count, Word},
+    spec::{Probe, ProbeTarget},
+};
 
 impl World {
     fn any_alive(&self, which: prop::sample::Index) -> Option<Run> {
@@ -22,6 +25,8 @@ enum Act {
     SpawnsFail(bool),
     Listens(prop::sample::Index),
     SaysReady(prop::sample::Index),
+    Answers(prop::sample::Index, bool),
+    Speaks(prop::sample::Index, u8),
     Drained(prop::sample::Index),
     Changed(u8),
     Ask(u8, Vec<u32>, i32),
@@ -41,6 +46,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         4 => any::<prop::sample::Index>().prop_map(Act::Listens),
         2 => any::<prop::sample::Index>().prop_map(Act::Drained),
         2 => any::<prop::sample::Index>().prop_map(Act::SaysReady),
+        6 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(which, well)| Act::Answers(which, well)),
+        2 => (any::<prop::sample::Index>(), 0u8..5).prop_map(|(which, word)| Act::Speaks(which, word)),
         4 => (0u8..4).prop_map(Act::Changed),
         6 => (0u8..9, prop::collection::vec(0u32..12, 1..4), -3i32..4)
             .prop_map(|(what, ids, count)| Act::Ask(what, ids, count)),
@@ -62,6 +69,14 @@ fn random_plan(apps: &[(u8, u32, bool)]) -> Plan {
         spec.reload.max_parallel = 1 + instances % 3;
         spec.reload.wait_ready = *name == 2;
         spec.watch = (*name != 3).then(Box::default);
+        if name % 3 != 0 {
+            let mut probe = Probe::new(ProbeTarget::Shell("true".to_owned()));
+            (probe.retries, probe.start_period) = (1 + instances % 2, MS(1000));
+            probe.interval = MS(700);
+            spec.health.liveness = (name % 2 == 0).then(|| Box::new(probe.clone()));
+            spec.health.readiness = (name % 2 == 1).then(|| Box::new(probe));
+            spec.health.heartbeat = other.then_some(MS(5000));
+        }
         if *other {
             spec.namespace = "other".to_owned();
             spec.restart.on_errored = OnErrored::Exit;
@@ -112,7 +127,7 @@ impl World {
             }
             Act::Pass(millis) => self.pass(MS(millis)),
             Act::Stale(instance, epoch) => {
-                let timer = Timer { instance: InstanceId(instance), epoch };
+                let timer = Timer { instance: InstanceId(instance), wait: Wait::State, epoch };
                 if !self.timers.contains_key(&timer) {
                     self.feed(Event::TimerFired(timer));
                 }
@@ -126,6 +141,24 @@ impl World {
             Act::Listens(which) => {
                 if let Some(run) = self.any_alive(which) {
                     self.feed(Event::Ready(run, Sign::Listening));
+                }
+            }
+            Act::Answers(which, well) => {
+                if !self.asked.is_empty() {
+                    let (run, kind) = self.asked.remove(which.index(self.asked.len()));
+                    let result = if well { Ok(()) } else { Err("no".to_owned()) };
+                    self.feed(Event::Probed { run, kind, result });
+                }
+            }
+            Act::Speaks(which, word) => {
+                if let Some(run) = self.any_alive(which) {
+                    let word = match word {
+                        0 | 1 => Word::Alive,
+                        2 => Word::Every(MS(900)),
+                        3 => Word::Fault,
+                        _ => Word::Leaving,
+                    };
+                    self.feed(Event::Spoke(run, word));
                 }
             }
             Act::SaysReady(which) => {

@@ -1,6 +1,7 @@
 //! The stop of everything: the order of it, and who gets how much of the time.
 
 use super::*;
+use crate::machine::Word;
 
 const STARTED: Condition = Condition::Started;
 
@@ -242,4 +243,16 @@ fn an_escalation_does_not_wait() {
     world.exit(world.run(0), FAILED, false);
     world.obey(1);
     assert_eq!(world.end, Some(3));
+}
+
+#[test]
+fn who_is_found_sick_before_its_turn_ends_and_is_not_started_again() {
+    let mut world = World::new(plan([after(app("api"), &[("db", STARTED)]), health::with_health("db")]));
+    world.asked_and(1, Ok(()));
+    world.stop(TERM);
+    world.feed(Event::Spoke(world.run(1), Word::Fault));
+    world.obey(1);
+    assert_eq!(world.status(1), Status::Stopped);
+    world.obey(0);
+    assert_eq!(world.end, Some(0));
 }

@@ -55,6 +55,7 @@ impl Hub {
                 Some(News::Messages(other, count)) if *other == run => *count += 1,
                 _ => self.news.push(News::Messages(run, 1)),
             },
+            (Message::Beat, _) => self.news.push(News::Beats(run)),
             // The descriptor was dropped; without this a Node worker sends nothing more.
             (Message::Handle, _) => {
                 self.send(run, wire::HANDLE_ACK, None);

@@ -1,0 +1,303 @@
+//! `health` and `readiness` → a question and how often it is asked.
+//!
+//! It looks at texts only: whether there is a port or a program shows when the app is started.
+
+use std::{net::IpAddr, time::Duration};
+
+use super::{
+    keys::is_camel_case,
+    tree::{Node, Value, shorten},
+    value::{self, Complaint, Decoded, Dialect},
+};
+use crate::spec::{Probe, ProbeAddress, ProbeTarget};
+
+/// Asking more often would be all that a processor does.
+const SHORTEST: Duration = Duration::from_millis(10);
+/// What is asked, of which there is exactly one.
+const TARGETS: [&str; 3] = ["http", "tcp", "exec"];
+const KNOWN: [&str; 7] = ["http", "tcp", "exec", "interval", "timeout", "retries", "start_period"];
+/// Beside these a path may hold letters and digits (RFC 3986).
+const IN_A_PATH: &[u8] = b"-._~!$&'()*+,;=:@/?%";
+
+/// One table, `false` for none.
+pub(super) fn probe(node: &Node, dialect: Dialect) -> Decoded<Option<Box<Probe>>> {
+    if value::switch(node, dialect) == Ok(false) {
+        return Ok(None);
+    }
+    let Some(entries) = node.entries() else {
+        return value::must_be("a table such as { http = \"/healthz\" }", node);
+    };
+    let (mut targets, mut complaints) = (Vec::new(), Vec::new());
+    // Its target is not known yet.
+    let mut probe = Probe::new(ProbeTarget::Exec(Vec::new()));
+    for entry in entries {
+        if value::is_unset(&entry.node, dialect) {
+            continue;
+        }
+        let means = |name: &&&str| **name == entry.key || is_camel_case(name, &entry.key);
+        let Some(name) = KNOWN.iter().find(means) else {
+            complaints.push(Complaint {
+                message: format!("has no `{}`; it has {}", shorten(&entry.key), KNOWN.join(", ")),
+                at: entry.at,
+            });
+            continue;
+        };
+        match read(name, &entry.node, &mut probe) {
+            Ok(Some(target)) => targets.push((*name, target)),
+            Ok(None) => {}
+            Err(more) => {
+                if TARGETS.contains(name) {
+                    // One was said; that there is none is not worth a second complaint.
+                    targets.push((*name, ProbeTarget::Exec(Vec::new())));
+                }
+                complaints.extend(more.into_iter().map(|complaint| Complaint {
+                    message: format!("has `{name}`, which {}", complaint.message),
+                    at: complaint.at.or(entry.node.at),
+                }));
+            }
+        }
+    }
+    match targets.as_slice() {
+        [_] => {}
+        [] => complaints.push(Complaint {
+            message: "says nothing to ask: it needs `http`, `tcp` or `exec`".to_owned(),
+            at: None,
+        }),
+        [(first, _), (second, _), ..] => complaints.push(Complaint {
+            message: format!("has both `{first}` and `{second}`, it takes one of `http`, `tcp` and `exec`"),
+            at: None,
+        }),
+    }
+    if !complaints.is_empty() {
+        return Err(complaints);
+    }
+    if let Some((_, target)) = targets.pop() {
+        probe.target = target;
+    }
+    Ok(Some(Box::new(probe)))
+}
+
+/// Takes in one key; hands out what is to be asked if the key says that.
+fn read(name: &str, node: &Node, probe: &mut Probe) -> Decoded<Option<ProbeTarget>> {
+    match name {
+        "http" => return http(node).map(Some),
+        "tcp" => return tcp(node).map(Some),
+        "exec" => return exec(node).map(Some),
+        "interval" => probe.interval = value::duration(node)?.max(SHORTEST),
+        "timeout" => {
+            probe.timeout = value::duration(node)?;
+            if probe.timeout < Duration::from_millis(1) {
+                return value::complain("must be at least 1 ms");
+            }
+        }
+        "retries" => probe.retries = value::count(node, 1, 1000)?,
+        _ => probe.start_period = value::duration(node)?,
+    }
+    Ok(None)
+}
+
+fn http(node: &Node) -> Decoded<ProbeTarget> {
+    let text = value::full_text(node)?;
+    let shown = shorten(&text);
+    if text.starts_with('/') {
+        let at = ProbeAddress { host: ProbeAddress::LOCALHOST.to_owned(), port: None };
+        return Ok(ProbeTarget::Http { at, path: path(&text)? });
+    }
+    let Some(rest) = text.strip_prefix("http://") else {
+        return hinted(
+            if text.starts_with("https://") {
+                format!("is `{shown}`, but probes speak plain HTTP only")
+            } else {
+                format!("is `{shown}`, which is neither a URL nor a path")
+            },
+            "write `http://127.0.0.1:3000/healthz`, or `/healthz` for the port in the app's PORT; \
+             for HTTPS let `exec` run a client",
+        );
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    if authority.contains('@') {
+        return value::complain(format!("is `{shown}`, but a probe logs in nowhere"));
+    }
+    let mut at = address(authority, false)?;
+    at.port.get_or_insert(80);
+    let path = match rest {
+        "" => "/".to_owned(),
+        query if query.starts_with('?') => path(&format!("/{query}"))?,
+        rest => path(rest)?,
+    };
+    Ok(ProbeTarget::Http { at, path })
+}
+
+fn path(text: &str) -> Decoded<String> {
+    if text.contains('#') {
+        return value::complain("holds a `#`, which no server gets to see");
+    }
+    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || IN_A_PATH.contains(&byte);
+    match text.bytes().find(|byte| !is_fine(*byte)) {
+        None => Ok(text.to_owned()),
+        Some(byte) => hinted(
+            format!("holds the byte `{}`, which cannot stand in a path", byte.escape_ascii()),
+            "write it as %20 and the like",
+        ),
+    }
+}
+
+fn tcp(node: &Node) -> Decoded<ProbeTarget> {
+    let text = match &node.value {
+        Value::Integer(number) => number.to_string(),
+        _ => value::full_text(node)?,
+    };
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let at = ProbeAddress { host: ProbeAddress::LOCALHOST.to_owned(), port: Some(port(&text)?) };
+        return Ok(ProbeTarget::Tcp(at));
+    }
+    address(text.strip_prefix("tcp://").unwrap_or(&text), true).map(ProbeTarget::Tcp)
+}
+
+fn exec(node: &Node) -> Decoded<ProbeTarget> {
+    match &node.value {
+        Value::Text(_) => value::full_text(node).map(ProbeTarget::Shell),
+        Value::List(items) if !items.is_empty() => {
+            let words: Vec<String> = items.iter().map(value::text).collect::<Decoded<_>>()?;
+            if words[0].trim().is_empty() {
+                return value::complain("names no program");
+            }
+            Ok(ProbeTarget::Exec(words))
+        }
+        _ => value::must_be("a program and its arguments in a list, or a shell line", node),
+    }
+}
+
+/// `HOST` or `HOST:PORT`.
+fn address(text: &str, needs_port: bool) -> Decoded<ProbeAddress> {
+    let after_brackets = text.find(']').map_or(0, |at| at + 1);
+    let (host, number) = match text[after_brackets..].find(':') {
+        Some(colon) => {
+            let (host, number) = text.split_at(after_brackets + colon);
+            (host, Some(port(&number[1..])?))
+        }
+        None => (text, None),
+    };
+    if needs_port && number.is_none() {
+        return value::complain(format!("is `{}`, which has no port", shorten(text)));
+    }
+    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_numeric = match inner {
+        Some(inner) => matches!(inner.parse(), Ok(IpAddr::V6(_))),
+        None => matches!(host.parse(), Ok(IpAddr::V4(_))),
+    };
+    if !is_numeric && host != ProbeAddress::LOCALHOST {
+        return hinted(
+            format!("names the host `{}`, and names are not looked up", shorten(host)),
+            "a probe asks the app itself: write 127.0.0.1, [::1] or localhost; for others let `exec` run a client",
+        );
+    }
+    Ok(ProbeAddress { host: inner.unwrap_or(host).to_owned(), port: number })
+}
+
+fn port(text: &str) -> Decoded<u16> {
+    match text.parse() {
+        // Rust would take a sign.
+        Ok(number) if number > 0 && text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(number),
+        _ => value::complain(format!("has the port `{}`, it is a number from 1 to 65535", shorten(text))),
+    }
+}
+
+fn hinted<T>(message: impl std::fmt::Display, hint: &str) -> Decoded<T> {
+    value::complain(format!("{message}\n  hint: {hint}"))
+}
+
+/// A question as it is written.
+pub(super) fn shown(probe: &Probe, readable: impl Fn(Duration) -> String) -> String {
+    let what = match &probe.target {
+        ProbeTarget::Http { at: ProbeAddress { port: None, .. }, path } => format!("http {path}"),
+        ProbeTarget::Http { at, path } => format!("http http://{}{path}", shown_address(at)),
+        ProbeTarget::Tcp(at) => format!("tcp {}", shown_address(at)),
+        ProbeTarget::Exec(words) => format!("exec {words:?}"),
+        ProbeTarget::Shell(line) => format!("exec {line:?}"),
+    };
+    let Probe { interval, timeout, retries, start_period, .. } = probe;
+    format!(
+        "{what}, interval {}, timeout {}, retries {retries}, start_period {}",
+        readable(*interval),
+        readable(*timeout),
+        readable(*start_period)
+    )
+}
+
+fn shown_address(ProbeAddress { host, port }: &ProbeAddress) -> String {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+    port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tree::Entry;
+
+    fn text(text: &str) -> Node {
+        Node::new(Value::Text(text.to_owned()), None)
+    }
+
+    fn table(entries: &[(&str, Node)]) -> Node {
+        let entry =
+            |(key, node): &(&str, Node)| Entry { key: (*key).to_owned(), at: None, node: node.clone() };
+        Node::new(Value::Table(entries.iter().map(entry).collect()), None)
+    }
+
+    fn read(entries: &[(&str, Node)]) -> Result<Option<Box<Probe>>, String> {
+        probe(&table(entries), Dialect::Toml)
+            .map_err(|complaints| complaints.into_iter().map(|it| it.message).collect::<Vec<_>>().join("; "))
+    }
+
+    #[test]
+    fn targets_are_read_as_they_are_shown() {
+        for (key, said, as_shown) in [
+            ("http", "http://127.0.0.1:3000/healthz", "http http://127.0.0.1:3000/healthz"),
+            ("http", "http://localhost", "http http://localhost:80/"),
+            ("http", "http://[::1]:8080?deep=1", "http http://[::1]:8080/?deep=1"),
+            ("http", "/healthz", "http /healthz"),
+            ("tcp", "127.0.0.1:5432", "tcp 127.0.0.1:5432"),
+            ("tcp", "5432", "tcp localhost:5432"),
+            ("tcp", "[::1]:5432", "tcp [::1]:5432"),
+            ("exec", "test -f /run/ok", "exec \"test -f /run/ok\""),
+        ] {
+            let probe = read(&[(key, text(said))]).unwrap().unwrap();
+            let shown = shown(&probe, |duration| format!("{duration:?}"));
+            assert_eq!(shown, format!("{as_shown}, interval 10s, timeout 5s, retries 3, start_period 30s"));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_refused_with_a_reason() {
+        for (entries, why) in [
+            (vec![], "needs `http`, `tcp` or `exec`"),
+            (vec![("http", text("/a")), ("tcp", text("1"))], "both `http` and `tcp`"),
+            (vec![("http", text("https://127.0.0.1/"))], "plain HTTP only"),
+            (vec![("http", text("healthz"))], "neither a URL nor a path"),
+            (vec![("http", text("http://db:80/"))], "names are not looked up"),
+            (vec![("http", text("http://a@127.0.0.1/"))], "logs in nowhere"),
+            (vec![("http", text("/a b"))], "cannot stand in a path"),
+            (vec![("http", text("/a\r\nX: y"))], "cannot stand in a path"),
+            (vec![("http", text("/a#b"))], "holds a `#`"),
+            (vec![("tcp", text("127.0.0.1"))], "has no port"),
+            (vec![("tcp", text("127.0.0.1:0"))], "from 1 to 65535"),
+            (vec![("tcp", text("::1:80"))], "from 1 to 65535"),
+            (vec![("exec", Node::new(Value::List(vec![]), None))], "a program and its arguments"),
+            (vec![("tcp", text("1")), ("retries", text("0"))], "from 1 to 1000"),
+            (vec![("tcp", text("1")), ("timeout", text("0"))], "at least 1 ms"),
+            (vec![("tcp", text("1")), ("intervall", text("1s"))], "has no `intervall`; it has http"),
+        ] {
+            let message = read(&entries).unwrap_err();
+            assert!(message.contains(why), "{entries:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn camel_case_and_what_is_off_are_understood() {
+        let probe = read(&[("tcp", text("1")), ("startPeriod", text("2s"))]).unwrap().unwrap();
+        assert_eq!(probe.start_period, Duration::from_secs(2));
+        assert_eq!(super::probe(&Node::new(Value::Bool(false), None), Dialect::Toml), Ok(None));
+    }
+}

@@ -1,0 +1,246 @@
+//! One HTTP request and its answer, on a connection of its own.
+//!
+//! The status decides. Of the body a little is read, and only where it may say what is wrong.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Body, Incoming},
+    client::conn::http1,
+    header,
+    rt::{Read, ReadBufCursor, Write},
+};
+use tokio::{
+    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+
+use super::{clean, connect, in_time};
+
+/// So much of an answer is held at most, headers and body together.
+const BUFFER: usize = 8 * 1024;
+/// So much of a body is looked at.
+const MOST: usize = 1024;
+/// A body that says what is wrong may take so long.
+const BODY: Duration = Duration::from_millis(100);
+
+const AGENT: &str = concat!("procrun/", env!("CARGO_PKG_VERSION"));
+
+/// Asks; 200 to 399 is a success, as in Kubernetes.
+pub(super) async fn get(
+    addresses: &[SocketAddr],
+    host: &str,
+    path: &str,
+    until: Instant,
+    limit: Duration,
+) -> Result<(), String> {
+    let what = format!("GET http://{host}{path}");
+    let say = |why: String| format!("{what}: {why}");
+    let request = Request::get(path)
+        .header(header::HOST, host)
+        .header(header::USER_AGENT, AGENT)
+        .header(header::ACCEPT, "*/*")
+        .header(header::CONNECTION, "close")
+        // No body.
+        .body(String::new())
+        .map_err(|error| say(error.to_string()))?;
+    let stream = in_time(until, limit, "no connection", connect(addresses)).await.map_err(say)?;
+    in_time(until, limit, "no answer", exchange(Stream(stream), request)).await.map_err(say)
+}
+
+async fn exchange(stream: Stream, request: Request<String>) -> Result<(), String> {
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(BUFFER)
+        .handshake(stream)
+        .await
+        .map_err(|error| error.to_string())?;
+    let answer = async {
+        let response = sender.send_request(request).await.map_err(|error| in_full(&error))?;
+        let status = response.status();
+        if status.is_success() || status.is_redirection() {
+            return Ok(());
+        }
+        Err(match words(response).await {
+            words if words.is_empty() => answered(status),
+            words => format!("{}: {words}", answered(status)),
+        })
+    };
+    tokio::pin!(answer, connection);
+    let mut open = true;
+    loop {
+        tokio::select! {
+            // What has been answered counts, whatever becomes of the connection.
+            biased;
+            result = &mut answer => return result,
+            _ = &mut connection, if open => open = false,
+        }
+    }
+}
+
+fn answered(status: StatusCode) -> String {
+    match status.canonical_reason() {
+        Some(reason) => format!("answered {} {reason}", status.as_u16()),
+        None => format!("answered {}", status.as_u16()),
+    }
+}
+
+/// The error with what is behind it.
+fn in_full(error: &hyper::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+/// The first line of a body, if it comes soon.
+async fn words(response: Response<Incoming>) -> String {
+    let mut body = response.into_body();
+    let mut bytes = Vec::new();
+    let read = async {
+        while bytes.len() < MOST {
+            let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context));
+            let Some(Ok(frame)) = frame.await else { break };
+            if let Ok(data) = frame.into_data() {
+                bytes.extend_from_slice(&data[..data.len().min(MOST - bytes.len())]);
+            }
+        }
+    };
+    // What has come by then will do.
+    let _ = timeout(BODY, read).await;
+    let line = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).find(|line| !line.is_empty());
+    line.map_or_else(String::new, clean)
+}
+
+/// A connection as hyper takes it.
+struct Stream(TcpStream);
+
+impl Read for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        mut to: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut room = [0; 2048];
+        let room_here = room.len().min(to.remaining());
+        let mut buffer = ReadBuf::new(&mut room[..room_here]);
+        let polled = Pin::new(&mut self.0).poll_read(context, &mut buffer);
+        if polled.is_ready() {
+            to.put_slice(buffer.filled());
+        }
+        polled
+    }
+}
+
+impl Write for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpListener,
+        thread,
+    };
+
+    use super::*;
+
+    /// What is made of an answer, and what was asked.
+    fn ask(answer: &'static [u8], hold: bool) -> (Result<(), String>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                asked.push(byte[0]);
+            }
+            let _ = stream.write_all(answer);
+            if hold {
+                // Until the other side has gone.
+                let _ = stream.read(&mut [0]);
+            }
+            String::from_utf8(asked).unwrap()
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let limit = Duration::from_millis(if answer.is_empty() { 300 } else { 20_000 });
+        let result = runtime.block_on(async {
+            let until = Instant::now() + limit;
+            get(&[address], "app:1", "/healthz?deep=1", until, limit).await
+        });
+        (result, server.join().unwrap())
+    }
+
+    fn why(answer: &'static [u8], hold: bool) -> String {
+        ask(answer, hold).0.unwrap_err()
+    }
+
+    #[test]
+    fn the_status_decides() {
+        for good in [
+            &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe"[..],
+            b"HTTP/1.1 204 No Content\r\n\r\n",
+            b"HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n",
+            b"HTTP/1.0 200 OK\r\n\r\nold",
+        ] {
+            assert_eq!(ask(good, true).0, Ok(()), "{}", good.escape_ascii());
+        }
+        let what = "GET http://app:1/healthz?deep=1: ";
+        assert_eq!(
+            why(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 16\r\n\r\n\n db\x1b is down\nx", false),
+            format!("{what}answered 503 Service Unavailable: db  is down")
+        );
+        assert_eq!(why(b"HTTP/1.1 404 Nope\r\n\r\n", false), format!("{what}answered 404 Not Found"));
+        assert_eq!(why(b"", true), format!("{what}no answer within 300 ms"));
+        assert!(why(b"SSH-2.0-OpenSSH\r\n", false).starts_with(what));
+        assert!(why(b"\x00\x01", false).starts_with(what));
+    }
+
+    #[test]
+    fn the_request_is_plain_and_its_connection_ends() {
+        let (_, asked) = ask(b"HTTP/1.1 200 OK\r\n\r\n", false);
+        assert!(asked.starts_with("GET /healthz?deep=1 HTTP/1.1\r\n"), "{asked}");
+        let asked = asked.to_lowercase();
+        for header in ["host: app:1\r\n", "connection: close\r\n", "user-agent: procrun/"] {
+            assert!(asked.contains(header), "{asked}");
+        }
+        assert!(!asked.contains("content-length"), "{asked}");
+    }
+
+    #[test]
+    fn an_answer_without_an_end_is_not_read_to_it() {
+        // Headers beyond all bounds, and a body that trickles.
+        let endless =
+            Box::leak([b"HTTP/1.1 200 OK\r\nX: ".as_slice(), &[b'x'; 100_000]].concat().into_boxed_slice());
+        assert!(ask(endless, false).0.is_err());
+        let body =
+            Box::leak([b"HTTP/1.1 500 No\r\n\r\n".as_slice(), &[b'x'; 100_000]].concat().into_boxed_slice());
+        let why = why(body, true);
+        assert!(why.len() < 400, "{why}");
+    }
+}

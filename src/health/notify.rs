@@ -1,0 +1,206 @@
+//! The sockets by which workers say how they are: systemd's protocol (sd_notify(3)).
+//!
+//! Each run has a socket of its own, so nobody has to find out who a sender is: `systemd-notify` has
+//! ended before anybody could look. Its name cannot be guessed, but it can be read in `/proc/net/unix`;
+//! so what counts is which user sends.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    io,
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
+
+use super::clean;
+use crate::{
+    machine::{Event, Run, Sign, Word},
+    sys::{
+        datagrams::{self, Received},
+        poll::{Happened, Poller, When},
+        process,
+    },
+};
+
+/// A longer datagram is no message (systemd takes as much).
+const LONGEST: usize = 4096;
+/// So many datagrams of one run are taken in a turn.
+const AT_ONCE: usize = 32;
+
+/// All these sockets. It is empty, and costs nothing, until the first worker asks for one.
+#[derive(Debug, Default)]
+pub struct Notify {
+    poller: Option<Poller>,
+    /// By the number of the run.
+    ears: HashMap<u64, Ear>,
+    happened: Vec<Happened>,
+}
+
+#[derive(Debug)]
+struct Ear {
+    run: Run,
+    socket: OwnedFd,
+    /// Whom the run runs as.
+    uid: Option<u32>,
+}
+
+/// What a run has said since the last look. What was said twice counts once.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Said {
+    ready: bool,
+    alive: bool,
+    fault: bool,
+    leaving: bool,
+    every: Option<Duration>,
+    status: Option<String>,
+}
+
+impl Notify {
+    /// Opens the socket of a run that is about to start, as another user if one is said. Returns
+    /// what it finds in `NOTIFY_SOCKET`.
+    ///
+    /// # Errors
+    /// What socket(2), bind(2) or epoll_ctl(2) say.
+    pub fn open(&mut self, run: Run, uid: Option<u32>) -> io::Result<String> {
+        let poller = match &mut self.poller {
+            Some(poller) => poller,
+            none => none.insert(Poller::new()?),
+        };
+        // The hash keys of the standard library are random and never leave this process.
+        let state = RandomState::new();
+        let name = format!("procrun/{:016x}{:016x}", state.hash_one(run.number), state.hash_one(run));
+        let socket = datagrams::bind(&name)?;
+        poller.add(socket.as_fd(), run.number, When::Readable)?;
+        self.ears.insert(run.number, Ear { run, socket, uid });
+        Ok(format!("@{name}"))
+    }
+
+    /// Waits until something was said. Cancel-safe.
+    ///
+    /// # Errors
+    /// What epoll_wait(2) says.
+    pub async fn turn(&mut self) -> io::Result<Vec<Event>> {
+        let Some(poller) = &self.poller else { return std::future::pending().await };
+        poller.wait(&mut self.happened).await?;
+        let mut events = Vec::new();
+        for happened in self.happened.drain(..) {
+            if let Some(ear) = self.ears.get(&happened.token) {
+                ear.hear(&mut events);
+            }
+        }
+        Ok(events)
+    }
+
+    /// A run has ended: takes in what it has said before, and closes its socket.
+    pub fn ended(&mut self, run: Run) -> Vec<Event> {
+        let mut events = Vec::new();
+        if let Some(ear) = self.ears.remove(&run.number) {
+            ear.hear(&mut events);
+        }
+        events
+    }
+}
+
+impl Ear {
+    /// Reads what is there, and says what it means.
+    fn hear(&self, events: &mut Vec<Event>) {
+        let mut said = Said::default();
+        let mut buffer = [0; LONGEST];
+        for _ in 0..AT_ONCE {
+            match datagrams::receive(self.socket.as_fd(), &mut buffer) {
+                Ok(Received { length, cut: false, uid: Some(uid) }) if self.trusts(uid) => {
+                    said.take_in(&buffer[..length]);
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        said.mean(self.run, events);
+    }
+
+    fn trusts(&self, uid: u32) -> bool {
+        uid == 0 || uid == process::user() || self.uid == Some(uid)
+    }
+}
+
+impl Said {
+    fn take_in(&mut self, message: &[u8]) {
+        for line in message.split(|byte| *byte == b'\n') {
+            let Some(equals) = line.iter().position(|byte| *byte == b'=') else { continue };
+            let (name, value) = (&line[..equals], &line[equals + 1..]);
+            match (name, value) {
+                (b"READY", b"1") => self.ready = true,
+                (b"STOPPING", b"1") => self.leaving = true,
+                (b"WATCHDOG", b"1") => self.alive = true,
+                (b"WATCHDOG", b"trigger") => self.fault = true,
+                (b"WATCHDOG_USEC", digits) => {
+                    let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+                    self.every = number.map(Duration::from_micros).or(self.every);
+                }
+                (b"STATUS", text) => self.status = Some(clean(text)),
+                // RELOADING, MAINPID, FDSTORE and whatever there may be: nothing of it concerns procrun.
+                _ => {}
+            }
+        }
+    }
+
+    fn mean(self, run: Run, events: &mut Vec<Event>) {
+        let Self { ready, alive, fault, leaving, every, status } = self;
+        events.extend(ready.then_some(Event::Ready(run, Sign::Message)));
+        let words = [
+            status.map(Word::Status),
+            every.map(Word::Every),
+            alive.then_some(Word::Alive),
+            leaving.then_some(Word::Leaving),
+            fault.then_some(Word::Fault),
+        ];
+        events.extend(words.into_iter().flatten().map(|word| Event::Spoke(run, word)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn said(message: &[u8]) -> Said {
+        let mut said = Said::default();
+        said.take_in(message);
+        said
+    }
+
+    #[test]
+    fn messages_mean_what_systemd_says() {
+        let all = said(
+            b"READY=1\nSTATUS=up \x1b[1mand\x07 running\nMAINPID=1\nWATCHDOG=1\nWATCHDOG_USEC=1500000\n",
+        );
+        assert_eq!(
+            all,
+            Said {
+                ready: true,
+                alive: true,
+                every: Some(Duration::from_millis(1500)),
+                status: Some("up  [1mand  running".to_owned()),
+                ..Said::default()
+            }
+        );
+        assert!(said(b"WATCHDOG=trigger").fault && said(b"STOPPING=1").leaving);
+        for nothing in [&b""[..], b"READY", b"READY=0", b"ready=1", b"X_READY=1", b"WATCHDOG_USEC=-1", b"=1"]
+        {
+            assert_eq!(said(nothing), Said::default(), "{}", nothing.escape_ascii());
+        }
+        assert_eq!(said(b"STATUS=\n").status.as_deref(), Some(""));
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_bytes_stay_bounded_and_clean(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
+            let mut message = b"STATUS=".to_vec();
+            message.extend(bytes.iter().filter(|byte| **byte != b'\n'));
+            let status = said(&message).status.unwrap();
+            prop_assert!(status.chars().count() <= 201 && !status.chars().any(char::is_control));
+            said(&bytes);
+        }
+    }
+}

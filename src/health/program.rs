@@ -1,0 +1,162 @@
+//! A program that asks: it ends with 0 when all is well.
+//!
+//! What it prints is read and thrown away but for its last line, which says what is wrong. When its
+//! time is up it is killed with everything below it.
+
+use std::{io, os::fd::OwnedFd, time::Duration};
+
+use tokio::{
+    net::unix::pipe::Receiver,
+    sync::oneshot,
+    time::{Instant, sleep_until},
+};
+
+use super::clean;
+use crate::{
+    machine::Readable,
+    spec::Signal,
+    sys::{
+        process,
+        reap::{Pid, Status},
+        tree::{self, Root},
+    },
+};
+
+/// So much of the end of its output is kept.
+const KEPT: usize = 1024;
+/// So often what is left in the pipe is read at the end, at most.
+const LAST_READS: usize = 16;
+
+/// A program that has just been started.
+#[derive(Debug)]
+pub struct Program {
+    child: Child,
+    output: Receiver,
+}
+
+/// Kills the program with its tree unless it has been reaped.
+#[derive(Debug)]
+struct Child {
+    pid: Pid,
+    marker: String,
+    exit: Option<oneshot::Receiver<Status>>,
+    is_reaped: bool,
+}
+
+impl Program {
+    /// The program of this process id and marker, whose output comes from this pipe.
+    ///
+    /// # Errors
+    /// It is no pipe, or the runtime has no room for it; the program is killed.
+    pub fn new(pid: Pid, marker: String, output: OwnedFd) -> io::Result<Self> {
+        let child = Child { pid, marker, exit: None, is_reaped: false };
+        Ok(Self { child, output: Receiver::from_owned_fd(output)? })
+    }
+
+    pub(super) fn pid(&self) -> Pid {
+        self.child.pid
+    }
+
+    /// How it ends.
+    pub(super) async fn result(
+        self,
+        exit: oneshot::Receiver<Status>,
+        until: Instant,
+        limit: Duration,
+    ) -> Result<(), String> {
+        let Self { mut child, output } = self;
+        let exit = child.exit.insert(exit);
+        let (mut end, mut is_open) = (Vec::new(), true);
+        let status = loop {
+            tokio::select! {
+                biased;
+                status = &mut *exit => break status.ok(),
+                () = sleep_until(until) => break None,
+                read = read(&output, &mut end), if is_open => is_open = read,
+            }
+        };
+        for _ in 0..LAST_READS {
+            // Not by way of the runtime: it answers from what it knew when it last looked.
+            let mut buffer = [0; 4096];
+            match nix::unistd::read(&output, &mut buffer) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => keep(&mut end, &buffer[..count]),
+            }
+        }
+        child.is_reaped = status.is_some();
+        let how = match status {
+            Some(Status::Exited(0)) => return Ok(()),
+            Some(Status::Exited(code)) => format!("its check ended with code {code}"),
+            Some(Status::Signaled { signal, .. }) => match Signal::from_number(signal) {
+                Some(signal) => format!("its check was ended by {signal}"),
+                None => format!("its check was ended by signal {signal}"),
+            },
+            None => format!("its check has not ended within {}", Readable(limit)),
+        };
+        Err(match last_line(&end) {
+            line if line.is_empty() => how,
+            line => format!("{how}: {line}"),
+        })
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // Reaped and not heard of yet: its id may be somebody else's.
+        let is_news = self.exit.as_mut().is_some_and(|exit| exit.try_recv().is_ok());
+        if !self.is_reaped && !is_news {
+            let _ = process::signal_group(self.pid, Signal::KILL.number());
+            tree::kill(&[Root { leader: Some(self.pid), marker: Some(self.marker.clone()) }]);
+        }
+    }
+}
+
+/// What a program that has just been reaped has left in its process group ends with it.
+pub(super) fn is_over(pid: Pid) {
+    let _ = process::signal_group(pid, Signal::KILL.number());
+}
+
+/// Reads once there is something; false at the end.
+async fn read(output: &Receiver, end: &mut Vec<u8>) -> bool {
+    let mut buffer = [0; 4096];
+    let result = match output.readable().await {
+        Ok(()) => output.try_read(&mut buffer),
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(0) => false,
+        Ok(count) => {
+            keep(end, &buffer[..count]);
+            true
+        }
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    }
+}
+
+fn keep(end: &mut Vec<u8>, more: &[u8]) {
+    end.extend_from_slice(more);
+    let surplus = end.len().saturating_sub(KEPT);
+    end.drain(..surplus);
+}
+
+fn last_line(bytes: &[u8]) -> String {
+    let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.rfind(|line| !line.is_empty()).map_or_else(String::new, clean)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_end_of_the_output_is_kept() {
+        let mut end = Vec::new();
+        for number in 0..10_000 {
+            keep(&mut end, format!("line {number}\n").as_bytes());
+            assert!(end.len() <= KEPT);
+        }
+        assert_eq!(last_line(&end), "line 9999");
+        assert_eq!(last_line(b"a\n \n"), "a");
+        assert_eq!(last_line(b""), "");
+    }
+}

@@ -1,0 +1,369 @@
+//! Whether a run does its work: when it is asked, what its answers and its own words mean.
+//!
+//! A run that fails `[apps.health]` or has lost its heartbeat is *sick*: it is ended and runs again as
+//! after a crash at the moment when it was last seen well. One that fails `[apps.readiness]` is not
+//! ready, and goes on. Nothing is asked of who is not online. Nobody is asked here: that is done
+//! elsewhere, for [`Effect::Probe`].
+
+use std::{fmt, time::Duration};
+
+use super::{
+    Time,
+    event::{Effect, Run, Timer, Wait},
+    instance::{Instance, State, Step, Stop, Then, Verdict},
+    notice::{Generation, Notice, Readable, Setback, StopCause},
+    trial::Outcome,
+};
+use crate::spec::Probe;
+
+/// Who has just started is asked so soon and so often, until the first success: others may wait for it.
+const STARTING: Duration = Duration::from_millis(500);
+/// A heartbeat that is looked at so much too late says more about procrun (a frozen container, a
+/// machine without time) than about the worker.
+const LATE: Duration = Duration::from_secs(1);
+
+/// What is asked of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProbeKind {
+    /// Whether it is well (`[apps.health]`).
+    Liveness,
+    /// Whether it can do its work just now (`[apps.readiness]`).
+    Readiness,
+}
+
+impl ProbeKind {
+    const ALL: [Self; 2] = [Self::Liveness, Self::Readiness];
+}
+
+/// What a run says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// Its loop turns.
+    Alive,
+    /// It will say so at least so often from now on; zero is never.
+    Every(Duration),
+    /// It has found a fault in itself.
+    Fault,
+    /// How it is, for people; one line.
+    Status(String),
+    /// It is about to end.
+    Leaving,
+}
+
+/// Why a run that was there had to be ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sickness {
+    /// It has failed `[apps.health]`.
+    Health {
+        /// So many times in a row.
+        failures: u32,
+        /// What the last answer was.
+        said: String,
+    },
+    /// It has said nothing of its loop for so long (`heartbeat`).
+    Silent(Duration),
+    /// It has never said anything of its loop, so long after its start.
+    NeverSpoke(Duration),
+    /// It has said itself that there is a fault in it.
+    Fault,
+}
+
+impl Sickness {
+    /// The word for it, the same in logs, commands and metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Health { .. } => "health",
+            Self::Silent(_) | Self::NeverSpoke(_) | Self::Fault => "heartbeat",
+        }
+    }
+}
+
+impl fmt::Display for Sickness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Health { failures: 1, said } => write!(f, "failed its health check: {said}"),
+            Self::Health { failures, said } => {
+                write!(f, "failed {failures} health checks in a row: {said}")
+            }
+            Self::Silent(time) => write!(f, "gave no heartbeat for {}", Readable(*time)),
+            Self::NeverSpoke(time) => write!(f, "gave no heartbeat within {} of its start", Readable(*time)),
+            Self::Fault => f.write_str("reported a fault of its own (WATCHDOG=trigger)"),
+        }
+    }
+}
+
+/// Where the present run stands with one question.
+#[derive(Debug, Default)]
+struct Checkup {
+    /// All timers but the last one armed are stale, also those of earlier runs.
+    epoch: u64,
+    /// It has been asked and has not answered.
+    under_way: bool,
+    /// It has succeeded once.
+    passed: bool,
+    /// Failures in a row that count.
+    failures: u32,
+    /// What the last answer was, if it was a failure.
+    said: Option<String>,
+}
+
+impl Checkup {
+    fn begin(&mut self) {
+        *self = Self { epoch: self.epoch, ..Self::default() };
+    }
+
+    fn is_well(&self, probe: &Probe) -> bool {
+        self.passed && self.failures < probe.retries
+    }
+}
+
+/// What is known of the present run's health.
+#[derive(Debug, Default)]
+pub(super) struct Vitals {
+    liveness: Checkup,
+    readiness: Checkup,
+    /// When it last said that its loop turns.
+    beat: Option<Time>,
+    /// When that is looked at next.
+    beat_due: Time,
+    beat_epoch: u64,
+    /// It said itself how often it will say so.
+    every: Option<Duration>,
+    /// When it was last seen well.
+    last_well: Option<Time>,
+    /// It says that it is about to end.
+    is_leaving: bool,
+    /// What it says of itself.
+    status: Option<String>,
+    /// Why it is being ended.
+    pub(super) sickness: Option<Sickness>,
+}
+
+impl Vitals {
+    fn of(&mut self, kind: ProbeKind) -> &mut Checkup {
+        match kind {
+            ProbeKind::Liveness => &mut self.liveness,
+            ProbeKind::Readiness => &mut self.readiness,
+        }
+    }
+}
+
+impl Instance {
+    fn probe(&self, kind: ProbeKind) -> Option<&Probe> {
+        match kind {
+            ProbeKind::Liveness => self.spec.health.liveness.as_deref(),
+            ProbeKind::Readiness => self.spec.health.readiness.as_deref(),
+        }
+    }
+
+    /// Whether it can do its work now, as far as it can tell.
+    pub(super) fn is_ready(&self) -> bool {
+        if !self.is_online() || self.vitals.is_leaving {
+            return false;
+        }
+        let waits = self.spec.reload.wait_ready;
+        if waits && !self.readiness.message {
+            return false;
+        }
+        match (self.probe(ProbeKind::Readiness), self.probe(ProbeKind::Liveness)) {
+            (Some(probe), _) => self.vitals.readiness.is_well(probe),
+            (None, Some(_)) => self.vitals.liveness.passed,
+            (None, None) => waits || !self.spec.is_cluster() || self.readiness.listening,
+        }
+    }
+
+    /// Whether its present run has passed `[apps.health]` and is not failing it; never without one.
+    pub(super) fn is_healthy(&self) -> bool {
+        let is_well = |probe: &Probe| self.vitals.liveness.is_well(probe);
+        self.is_online() && self.probe(ProbeKind::Liveness).is_some_and(is_well)
+    }
+
+    /// What it says of itself.
+    pub(super) fn says(&self) -> Option<&str> {
+        self.vitals.status.as_deref()
+    }
+
+    /// What it has failed last, if it has not succeeded since.
+    pub(super) fn complaint(&self) -> Option<&str> {
+        self.vitals.liveness.said.as_deref().or(self.vitals.readiness.said.as_deref())
+    }
+
+    /// How long the run that began then was well.
+    pub(super) fn was_well_for(&self, since: Time) -> Duration {
+        self.vitals.last_well.map_or(Duration::ZERO, |at| at.since(since))
+    }
+
+    /// A new run has not shown anything yet.
+    pub(super) fn forget_checks(&mut self) {
+        let Vitals { mut liveness, mut readiness, beat_epoch, .. } = std::mem::take(&mut self.vitals);
+        liveness.begin();
+        readiness.begin();
+        self.vitals = Vitals { liveness, readiness, beat_epoch, ..Vitals::default() };
+    }
+
+    /// The program of the present run is being executed: from now on it is asked.
+    pub(super) fn begin_checks(&mut self, step: &mut Step<'_>) {
+        for kind in ProbeKind::ALL {
+            if let Some(interval) = self.probe(kind).map(|probe| probe.interval) {
+                self.arm_check(step, kind, interval.min(STARTING));
+            }
+        }
+        if let Some(heartbeat) = self.spec.health.heartbeat {
+            // Whoever has not said anything yet may still be loading its modules.
+            self.arm_beat(step, step.now + heartbeat.max(Probe::START_PERIOD));
+        }
+    }
+
+    fn arm_check(&mut self, step: &mut Step<'_>, kind: ProbeKind, wait: Duration) {
+        let checkup = self.vitals.of(kind);
+        checkup.epoch += 1;
+        let timer = Timer { instance: self.id, wait: Wait::Probe(kind), epoch: checkup.epoch };
+        step.out.push(Effect::Arm(timer, step.now + wait));
+    }
+
+    fn arm_beat(&mut self, step: &mut Step<'_>, at: Time) {
+        self.vitals.beat_epoch += 1;
+        self.vitals.beat_due = at;
+        let timer = Timer { instance: self.id, wait: Wait::Heartbeat, epoch: self.vitals.beat_epoch };
+        step.out.push(Effect::Arm(timer, at));
+    }
+
+    /// It is time to ask.
+    pub(super) fn check_due(&mut self, step: &mut Step<'_>, kind: ProbeKind, epoch: u64) {
+        let State::Online { run, .. } = self.state else { return };
+        let run = Run { instance: self.id, number: run };
+        let checkup = self.vitals.of(kind);
+        if epoch == checkup.epoch && !checkup.under_way {
+            checkup.under_way = true;
+            step.out.push(Effect::Probe(run, kind));
+        }
+    }
+
+    /// It has answered, or has not.
+    pub(super) fn probed(
+        &mut self,
+        step: &mut Step<'_>,
+        kind: ProbeKind,
+        result: Result<(), String>,
+    ) -> Verdict {
+        let State::Online { since, .. } = self.state else { return Verdict::Nothing };
+        let Some(probe) = self.probe(kind) else { return Verdict::Nothing };
+        let (interval, retries, start_period) = (probe.interval, probe.retries, probe.start_period);
+        let is_young = step.now.since(since) < start_period;
+        let checkup = self.vitals.of(kind);
+        if !std::mem::replace(&mut checkup.under_way, false) {
+            return Verdict::Nothing;
+        }
+        match result {
+            Ok(()) => {
+                let is_news = !checkup.passed || checkup.failures >= retries;
+                (checkup.passed, checkup.failures, checkup.said) = (true, 0, None);
+                if kind == ProbeKind::Liveness {
+                    self.vitals.last_well = Some(step.now);
+                }
+                if kind == ProbeKind::Readiness || self.spec.health.readiness.is_none() {
+                    self.readiness.probe = true;
+                }
+                if is_news {
+                    let after = step.now.since(since);
+                    step.say(Notice::Well { who: self.subject(), kind, after });
+                }
+                self.arm_check(step, kind, interval);
+                self.look_at_trial();
+                Verdict::Nothing
+            }
+            Err(said) => {
+                let excused = !checkup.passed && is_young;
+                let wait = if excused { interval.min(STARTING) } else { interval };
+                if !excused {
+                    checkup.failures = checkup.failures.saturating_add(1);
+                }
+                let failures = checkup.failures;
+                checkup.said = Some(said.clone());
+                let who = self.subject();
+                if failures != retries {
+                    step.say(Notice::Failed { who, kind, failures, retries, said });
+                    self.arm_check(step, kind, wait);
+                    return Verdict::Nothing;
+                }
+                match kind {
+                    ProbeKind::Liveness => self.sicken(step, Sickness::Health { failures, said }),
+                    ProbeKind::Readiness => {
+                        step.say(Notice::NotReadyNow { who, said });
+                        self.arm_check(step, kind, wait);
+                        Verdict::Nothing
+                    }
+                }
+            }
+        }
+    }
+
+    /// It has said something of itself.
+    pub(super) fn spoke(&mut self, step: &mut Step<'_>, word: Word) -> Verdict {
+        let State::Online { .. } = self.state else { return Verdict::Nothing };
+        match word {
+            Word::Alive => {
+                self.vitals.last_well = Some(step.now);
+                let is_first = self.vitals.beat.replace(step.now).is_none();
+                // Later ones are looked at when the timer comes: a beat costs nothing.
+                if let Some(heartbeat) = self.heartbeat().filter(|_| is_first) {
+                    self.arm_beat(step, step.now + heartbeat);
+                }
+            }
+            Word::Every(time) => {
+                if self.spec.health.heartbeat.is_some() {
+                    self.vitals.every = Some(time);
+                    self.vitals.beat = Some(step.now);
+                    if let Some(heartbeat) = self.heartbeat() {
+                        self.arm_beat(step, step.now + heartbeat);
+                    } else {
+                        self.vitals.beat_epoch += 1;
+                    }
+                }
+            }
+            Word::Fault => return self.sicken(step, Sickness::Fault),
+            Word::Status(text) => self.vitals.status = (!text.is_empty()).then_some(text),
+            Word::Leaving => self.vitals.is_leaving = true,
+        }
+        Verdict::Nothing
+    }
+
+    /// How long it may say nothing.
+    fn heartbeat(&self) -> Option<Duration> {
+        self.vitals.every.or(self.spec.health.heartbeat).filter(|time| !time.is_zero())
+    }
+
+    /// It is time to look at its heartbeat.
+    pub(super) fn beat_due(&mut self, step: &mut Step<'_>, epoch: u64) -> Verdict {
+        let State::Online { since, .. } = self.state else { return Verdict::Nothing };
+        let Some(heartbeat) = self.heartbeat().filter(|_| epoch == self.vitals.beat_epoch) else {
+            return Verdict::Nothing;
+        };
+        if step.now.since(self.vitals.beat_due) > LATE {
+            self.arm_beat(step, step.now + heartbeat);
+            return Verdict::Nothing;
+        }
+        match self.vitals.beat {
+            Some(at) if step.now.since(at) < heartbeat => {
+                self.arm_beat(step, at + heartbeat);
+                Verdict::Nothing
+            }
+            Some(at) => self.sicken(step, Sickness::Silent(step.now.since(at))),
+            None => self.sicken(step, Sickness::NeverSpoke(step.now.since(since))),
+        }
+    }
+
+    /// It is not well: it ends, and runs again. A successor in a reload is given up by the root.
+    fn sicken(&mut self, step: &mut Step<'_>, sickness: Sickness) -> Verdict {
+        step.say(Notice::Sick { who: self.subject(), sickness: sickness.clone() });
+        self.trial = None;
+        self.outcome = Some(Outcome::Failed(Setback::Sick(sickness.clone())));
+        self.vitals.sickness = Some(sickness);
+        if self.generation == Generation::Coming {
+            return Verdict::Nothing;
+        }
+        let signal = self.spec.stop_signal();
+        let then = if self.is_last_run() { Then::Stay } else { Then::Recover };
+        self.stop(step, Stop { signal, cause: StopCause::Sick, then })
+    }
+}

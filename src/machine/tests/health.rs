@@ -1,0 +1,366 @@
+//! Who is asked when, and what the answers lead to.
+
+use super::*;
+use crate::{
+    machine::{ProbeKind, Sickness, Word},
+    spec::{Probe, ProbeTarget},
+};
+
+const S: fn(u64) -> Duration = Duration::from_secs;
+
+fn probe() -> Option<Box<Probe>> {
+    Some(Box::new(Probe::new(ProbeTarget::Shell("true".to_owned()))))
+}
+
+pub(super) fn with_health(name: &str) -> AppSpec {
+    let mut spec = app(name);
+    spec.health.liveness = probe();
+    spec
+}
+
+impl World {
+    /// Lets time pass until it is asked; how long that took.
+    #[track_caller]
+    fn until_asked(&mut self, instance: u32, kind: ProbeKind) -> Duration {
+        let from = self.now;
+        for _ in 0..100_000 {
+            if let Some(at) =
+                self.asked.iter().position(|(run, it)| run.instance.0 == instance && *it == kind)
+            {
+                self.asked.remove(at);
+                return self.now.since(from);
+            }
+            self.pass(MS(10));
+        }
+        panic!("it is never asked");
+    }
+
+    fn answer_probe(&mut self, instance: u32, kind: ProbeKind, result: Result<(), &str>) {
+        let result = result.map_err(str::to_owned);
+        self.feed(Event::Probed { run: self.run(instance), kind, result });
+    }
+
+    #[track_caller]
+    pub(super) fn asked_and(&mut self, instance: u32, result: Result<(), &str>) -> Duration {
+        let waited = self.until_asked(instance, ProbeKind::Liveness);
+        self.answer_probe(instance, ProbeKind::Liveness, result);
+        waited
+    }
+
+    fn healthy(&self, instance: u32) -> Option<bool> {
+        self.machine.instance(InstanceId(instance)).unwrap().healthy
+    }
+
+    fn ready(&self, instance: u32) -> bool {
+        self.machine.instance(InstanceId(instance)).unwrap().ready
+    }
+
+    fn sickness(&self) -> Vec<Sickness> {
+        let sick = |notice: &Notice| match notice {
+            Notice::Sick { sickness, .. } => Some(sickness.clone()),
+            _ => None,
+        };
+        self.said.iter().filter_map(sick).collect()
+    }
+}
+
+#[test]
+fn a_start_is_asked_often_and_then_now_and_then() {
+    let mut world = World::new(plan([with_health("a")]));
+    assert_eq!((world.healthy(0), world.ready(0)), (Some(false), false));
+    assert_eq!(world.asked_and(0, Err("refused")), MS(500));
+    assert_eq!(world.asked_and(0, Err("refused")), MS(500));
+    assert_eq!(world.asked_and(0, Ok(())), MS(500));
+    assert_eq!((world.healthy(0), world.ready(0)), (Some(true), true));
+    assert_eq!(world.asked_and(0, Ok(())), S(10));
+    assert!(world.sickness().is_empty());
+}
+
+#[test]
+fn one_question_at_a_time() {
+    let mut world = World::new(plan([with_health("a")]));
+    world.until_asked(0, ProbeKind::Liveness);
+    world.pass(S(100));
+    assert!(world.asked.is_empty(), "it has not answered yet");
+    world.answer_probe(0, ProbeKind::Liveness, Ok(()));
+    world.answer_probe(0, ProbeKind::Liveness, Err("an answer to nothing"));
+    assert_eq!(world.asked_and(0, Ok(())), S(10));
+}
+
+#[test]
+fn enough_failures_in_a_row_end_it_and_it_runs_again() {
+    let mut world = World::new(plan([with_health("a")]));
+    world.asked_and(0, Ok(()));
+    world.asked_and(0, Err("one"));
+    world.asked_and(0, Err("two"));
+    world.asked_and(0, Ok(()));
+    for failure in ["one", "two"] {
+        world.asked_and(0, Err(failure));
+        assert_eq!(world.healthy(0), Some(true), "it is doubted only");
+    }
+    let began = world.spawned.len();
+    world.asked_and(0, Err("three"));
+    assert_eq!(world.sickness(), [Sickness::Health { failures: 3, said: "three".to_owned() }]);
+    assert_eq!((world.status(0), world.healthy(0)), (Status::Stopping, Some(false)));
+    world.pass(MS(1));
+    assert_eq!(world.spawned.len(), began, "not before it has ended");
+    world.obey(0);
+    // It was well for most of its time: as after a crash of a stable run.
+    assert_eq!(world.spawned.len(), began + 1);
+    let view = world.machine.instance(InstanceId(0)).unwrap();
+    assert_eq!((view.unstable, view.restarts, view.endings[0].reason()), (0, 1, "health"));
+    assert_eq!((world.healthy(0), world.ready(0)), (Some(false), false), "the new run has shown nothing");
+}
+
+#[test]
+fn failures_in_the_start_period_do_not_count() {
+    let mut spec = with_health("a");
+    spec.health.liveness.as_mut().unwrap().start_period = S(5);
+    let mut world = World::new(plan([spec]));
+    for _ in 0..9 {
+        world.asked_and(0, Err("refused"));
+    }
+    assert!(world.now.elapsed() < S(5) && world.status(0) == Status::Online);
+    world.asked_and(0, Err("one"));
+    assert_eq!(world.asked_and(0, Err("two")), S(10));
+    assert!(world.sickness().is_empty());
+    world.asked_and(0, Err("three"));
+    assert_eq!(world.status(0), Status::Stopping);
+}
+
+#[test]
+fn who_was_never_well_backs_off_and_is_given_up() {
+    let mut spec = with_health("a");
+    spec.restart.max_restarts = 3;
+    spec.health.liveness.as_mut().unwrap().start_period = Duration::ZERO;
+    let mut world = World::new(plan([spec]));
+    for unstable in 1..=3 {
+        for _ in 0..3 {
+            world.asked_and(0, Err("refused"));
+        }
+        assert_eq!(world.status(0), Status::Stopping);
+        world.obey(0);
+        assert_eq!(world.machine.instance(InstanceId(0)).unwrap().unstable, unstable);
+        if unstable == 2 {
+            assert_eq!(world.status(0), Status::WaitingRestart);
+        }
+    }
+    assert_eq!(world.end, Some(1), "a polite end of one that was sick is no success");
+}
+
+#[test]
+fn a_sick_one_that_is_not_to_run_again_stays_ended() {
+    let mut spec = with_health("a");
+    spec.restart.autorestart = false;
+    let mut world = World::new(plan([spec, app("b")]));
+    world.asked_and(0, Ok(()));
+    for _ in 0..3 {
+        world.asked_and(0, Err("no"));
+    }
+    world.exit(world.run(0), OK, true);
+    let run = *world.left.first().unwrap();
+    world.tree_gone(run);
+    assert_eq!(world.status(0), Status::Stopped);
+    world.obey(1);
+    world.pass(S(1));
+    world.stop(Signal::TERM);
+    assert!(world.machine.instance(InstanceId(0)).unwrap().failed);
+}
+
+#[test]
+fn a_stop_that_comes_meanwhile_counts() {
+    let mut world = World::new(plan([with_health("a")]));
+    world.asked_and(0, Ok(()));
+    for _ in 0..3 {
+        world.asked_and(0, Err("no"));
+    }
+    let began = world.spawned.len();
+    world.stop(Signal::TERM);
+    world.obey(0);
+    assert_eq!((world.spawned.len(), world.end), (began, Some(0)));
+}
+
+#[test]
+fn nothing_is_asked_of_who_is_to_end() {
+    let mut world = World::new(plan([with_health("a")]));
+    world.asked_and(0, Ok(()));
+    world.stop(Signal::TERM);
+    let waits = world.machine.instance(InstanceId(0)).unwrap().spec.stop.kill_timeout - MS(1);
+    world.pass(waits);
+    assert!(world.asked.is_empty());
+    world.answer_probe(0, ProbeKind::Liveness, Err("too late"));
+    assert!(world.sickness().is_empty());
+}
+
+#[test]
+fn readiness_is_a_flag_and_nothing_more() {
+    let mut spec = app("a");
+    spec.health.readiness = probe();
+    let mut world = World::new(plan([spec]));
+    let ask = |world: &mut World, result| {
+        world.until_asked(0, ProbeKind::Readiness);
+        world.answer_probe(0, ProbeKind::Readiness, result);
+        world.ready(0)
+    };
+    assert!(ask(&mut world, Ok(())));
+    assert!(ask(&mut world, Err("busy")) && ask(&mut world, Err("busy")));
+    for _ in 0..5 {
+        assert!(!ask(&mut world, Err("busy")));
+    }
+    assert!(ask(&mut world, Ok(())));
+    assert_eq!((world.status(0), world.healthy(0), world.spawned.len()), (Status::Online, None, 1));
+    let flips = world.said.iter().filter(|notice| matches!(notice, Notice::NotReadyNow { .. })).count();
+    assert_eq!(flips, 1, "said once");
+}
+
+#[test]
+fn a_lost_heartbeat_ends_it() {
+    let mut spec = app("a");
+    spec.health.heartbeat = Some(S(4));
+    let mut world = World::new(plan([spec]));
+    // It may still be loading.
+    world.pass(S(20));
+    for _ in 0..10 {
+        world.feed(Event::Spoke(world.run(0), Word::Alive));
+        world.pass(S(3));
+    }
+    assert!(world.sickness().is_empty());
+    world.pass(S(1));
+    assert_eq!(world.sickness(), [Sickness::Silent(S(4))]);
+    world.obey(0);
+    assert_eq!(world.machine.instance(InstanceId(0)).unwrap().endings[0].reason(), "heartbeat");
+    // The next one never says anything.
+    world.pass(S(29));
+    assert_eq!(world.sickness().len(), 1);
+    world.pass(S(2));
+    assert_eq!(world.sickness()[1], Sickness::NeverSpoke(S(30)));
+}
+
+#[test]
+fn it_may_say_another_rhythm_and_a_fault() {
+    let mut spec = app("a");
+    spec.health.heartbeat = Some(S(4));
+    let mut world = World::new(plan([spec]));
+    world.feed(Event::Spoke(world.run(0), Word::Every(S(60))));
+    world.pass(S(59));
+    assert!(world.sickness().is_empty());
+    world.feed(Event::Spoke(world.run(0), Word::Every(Duration::ZERO)));
+    world.pass(S(1000));
+    assert!(world.sickness().is_empty());
+    world.feed(Event::Spoke(world.run(0), Word::Fault));
+    assert_eq!(world.sickness(), [Sickness::Fault]);
+}
+
+#[test]
+fn a_look_that_comes_too_late_ends_nobody() {
+    let mut spec = app("a");
+    spec.health.heartbeat = Some(S(4));
+    let mut world = World::new(plan([spec]));
+    world.feed(Event::Spoke(world.run(0), Word::Alive));
+    // The container was frozen, and procrun with it.
+    world.now = world.now + S(100);
+    world.pass(S(3));
+    assert!(world.sickness().is_empty());
+    world.pass(S(2));
+    assert_eq!(world.sickness().len(), 1);
+}
+
+#[test]
+fn what_it_says_of_itself_is_shown_until_it_ends() {
+    let mut world = World::new(plan([app("a")]));
+    world.feed(Event::Spoke(world.run(0), Word::Status("42 clients".to_owned())));
+    assert_eq!(world.machine.instance(InstanceId(0)).unwrap().says, Some("42 clients"));
+    assert!(world.ready(0));
+    world.feed(Event::Spoke(world.run(0), Word::Leaving));
+    assert!(!world.ready(0));
+    world.obey(0);
+    assert_eq!(world.machine.instance(InstanceId(0)).unwrap().says, None);
+    assert!(world.ready(0));
+}
+
+fn reloading(change: impl Fn(&mut AppSpec)) -> World {
+    let mut spec = cluster_app("a");
+    spec.health.liveness = probe();
+    spec.stop.drain = None;
+    spec.reload.listen_timeout = S(20);
+    change(&mut spec);
+    let mut world = World::new(plan([spec.clone()]));
+    world.listen(0);
+    world.feed(Event::Ready(world.run(0), Sign::Message));
+    world.asked_and(0, Ok(()));
+    spec.namespace = "new".to_owned();
+    world.feed(Event::Apply { plan: plan([spec]), cpus: 2 });
+    world
+}
+
+#[test]
+fn a_successor_is_ready_when_it_passes_and_listens() {
+    let mut world = reloading(|_| {});
+    world.listen(1);
+    assert_eq!(world.status(0), Status::Online, "it has to pass, too");
+    world.asked_and(1, Ok(()));
+    assert_eq!(world.status(0), Status::Stopping);
+    world.obey(0);
+    assert!(!world.is_there(0) && world.healthy(1) == Some(true));
+
+    let mut world = reloading(|spec| spec.reload.wait_ready = true);
+    world.asked_and(1, Ok(()));
+    assert_eq!(world.status(0), Status::Online, "it has to say so, too");
+    world.feed(Event::Ready(world.run(1), Sign::Message));
+    assert_eq!(world.status(0), Status::Stopping);
+}
+
+#[test]
+fn a_successor_that_never_passes_is_given_up() {
+    let mut world = reloading(|_| {});
+    world.listen(1);
+    for _ in 0..39 {
+        world.asked_and(1, Err("no database"));
+    }
+    assert_eq!(world.status(1), Status::Online);
+    world.pass(S(1));
+    assert_eq!(world.status(1), Status::Stopping);
+    world.obey(1);
+    assert_eq!(world.status(0), Status::Online);
+    let failed = world.said.iter().find_map(|notice| match notice {
+        Notice::ReloadFailed(failure) => Some(failure.to_string()),
+        _ => None,
+    });
+    let failed = failed.expect("the reload is given up");
+    assert!(
+        failed.contains("did not pass its check within 20.0 s (`listen_timeout`): no database"),
+        "{failed}"
+    );
+}
+
+#[test]
+fn a_sick_successor_is_given_up_before_its_time() {
+    let mut world = reloading(|spec| {
+        spec.health.liveness.as_mut().unwrap().start_period = Duration::ZERO;
+        spec.health.liveness.as_mut().unwrap().interval = MS(300);
+    });
+    world.listen(1);
+    for _ in 0..3 {
+        world.asked_and(1, Err("no database"));
+    }
+    assert_eq!((world.status(0), world.status(1)), (Status::Online, Status::Stopping));
+    world.obey(1);
+    assert!(!world.is_there(1));
+}
+
+#[test]
+fn without_an_overlap_the_new_one_has_to_pass_too() {
+    let mut spec = with_health("a");
+    spec.instances = Instances::Count(2);
+    let mut world = World::new(plan([spec.clone()]));
+    spec.health.liveness.as_mut().unwrap().start_period = Duration::ZERO;
+    let ticket = world.ask(Operation::Reload(vec![InstanceId(0), InstanceId(1)]));
+    world.obey(0);
+    assert_eq!(world.status(1), Status::Online);
+    world.asked_and(0, Ok(()));
+    assert_eq!(world.status(1), Status::Stopping, "its turn");
+    world.obey(1);
+    world.pass(S(61));
+    assert!(world.failure(ticket).contains("did not pass its check"), "{}", world.failure(ticket));
+    assert_eq!(world.status(1), Status::Online, "it goes on all the same");
+}

@@ -1,0 +1,100 @@
+//! From "ask it how it is" to a question: where its port is, and what runs in its place.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+use super::actor::{Supervisor, now};
+use crate::{
+    health::{Answer, Prober, Question},
+    machine::{Event, InstanceId, ProbeKind, Run},
+    spec::{ProbeAddress, ProbeTarget},
+    sys::reap::{Pid, Status},
+};
+
+/// The questions under way, and what is remembered between two of them.
+#[derive(Debug, Default)]
+pub(super) struct Checks {
+    prober: Prober,
+    /// What a run has in `PORT`, if that was asked for.
+    ports: HashMap<InstanceId, (Run, u16)>,
+}
+
+impl Checks {
+    /// Waits for answers. Cancel-safe.
+    pub(super) async fn answers(&mut self) -> Vec<Event> {
+        let answers = self.prober.answers().await.into_iter();
+        answers.map(|Answer { run, kind, result }| Event::Probed { run, kind, result }).collect()
+    }
+
+    /// Takes in a reaped child, and says whether it was one that asked.
+    pub(super) fn reaped(&mut self, pid: Pid, status: Status) -> bool {
+        self.prober.reaped(pid, status)
+    }
+
+    /// The run of an instance has ended.
+    pub(super) fn ended(&mut self, instance: InstanceId) {
+        self.prober.ended(instance);
+        self.ports.remove(&instance);
+    }
+}
+
+impl Supervisor<'_> {
+    /// Asks a run how it is. Never waits for it.
+    pub(super) fn ask_how_it_is(&mut self, run: Run, kind: ProbeKind) {
+        let Some(view) = self.machine.instance(run.instance) else { return };
+        let health = &view.spec.health;
+        let probe = match kind {
+            ProbeKind::Liveness => health.liveness.as_deref(),
+            ProbeKind::Readiness => health.readiness.as_deref(),
+        };
+        let Some(probe) = probe else { return };
+        let (checks, workers) = (&mut self.checks, &mut self.workers);
+        let mut port = |at: &ProbeAddress| match (at.port, checks.ports.get(&run.instance)) {
+            (Some(port), _) => Ok(port),
+            (None, Some((of, port))) if *of == run => Ok(*port),
+            (None, _) => {
+                let port = workers.port(&view)?;
+                checks.ports.insert(run.instance, (run, port));
+                Ok(port)
+            }
+        };
+        let question = match &probe.target {
+            ProbeTarget::Http { at, path } => port(at).map(|port| Question::Http {
+                addresses: addresses(at, port),
+                host: host(at, port),
+                path: path.clone(),
+            }),
+            ProbeTarget::Tcp(at) => port(at).map(|port| Question::Tcp(addresses(at, port))),
+            ProbeTarget::Exec(_) | ProbeTarget::Shell(_) if checks.prober.is_stuck(run.instance, kind) => {
+                Err("its last check is still there, and not even SIGKILL ends it".to_owned())
+            }
+            ProbeTarget::Exec(words) => workers.start_check(&view, words).map(Question::Program),
+            ProbeTarget::Shell(line) => {
+                let words = ["/bin/sh", "-c", line].map(str::to_owned);
+                workers.start_check(&view, &words).map(Question::Program)
+            }
+        };
+        match question {
+            Ok(question) => checks.prober.ask(run, kind, question, now(), probe.timeout),
+            Err(why) => checks.prober.fail(run, kind, why),
+        }
+    }
+}
+
+fn addresses(ProbeAddress { host, .. }: &ProbeAddress, port: u16) -> Vec<SocketAddr> {
+    match host.parse::<IpAddr>() {
+        Ok(address) => vec![SocketAddr::new(address, port)],
+        // No name is looked up: that can take any time.
+        Err(_) => [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()]
+            .map(|address| SocketAddr::new(address, port))
+            .into(),
+    }
+}
+
+/// What stands in the header `Host`: without the port where it is the usual one (RFC 9110, 7.2).
+fn host(ProbeAddress { host, .. }: &ProbeAddress, port: u16) -> String {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+    if port == 80 { host } else { format!("{host}:{port}") }
+}
