@@ -10,7 +10,10 @@ use std::{
 };
 
 use nix::time::{ClockId, clock_gettime};
-use procrun::{monitor::Sampler, sys::tree::Root};
+use procrun::{
+    monitor::{Room, Sampler, Trees},
+    sys::tree::Root,
+};
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
 const WORKERS: u32 = 100;
@@ -42,6 +45,29 @@ fn main() -> io::Result<()> {
     let mut sampler = Sampler::new();
     let ours = cost(|| drop(sampler.sample(Instant::now(), &roots, |_| false)));
     let detailed = cost(|| drop(sampler.sample(Instant::now(), &roots, |_| true)));
+    // As the supervisor looks at workers with a limit: each second one search and four looks at who is near it.
+    let mut trees = Trees::new();
+    trees.keep(&roots.iter().map(|(key, _)| *key).collect::<Vec<_>>(), |key| {
+        roots.iter().find(|(other, _)| *other == key).map(|(_, root)| root.clone())
+    });
+    trees.search();
+    let mut all = || roots.iter().map(|(key, _)| trees.rss(*key).0).sum::<u64>();
+    let limited = cost(|| {
+        all();
+    });
+    let mut unknown = Trees::new();
+    let keys: Vec<u32> = roots.iter().map(|(key, _)| *key).collect();
+    let search = cost(|| {
+        unknown.keep(&[], |_: u32| None);
+        unknown.keep(&keys[..1], |_| roots.first().map(|(_, root)| root.clone()));
+        unknown.search();
+    });
+    let rest = cost(|| drop(trees.search()));
+    let room = Room::find();
+    let around = cost(|| {
+        room.tightest();
+        room.oom_kills();
+    });
     let mut system = System::new().map_err(io::Error::other)?;
     let kind = ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks();
     let theirs = cost(|| {
@@ -56,9 +82,15 @@ fn main() -> io::Result<()> {
         .flatten()
         .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok()));
     writeln!(out, "{WORKERS} idle workers and {} strangers", strangers.count())?;
-    for (what, time) in
-        [("a look", ours), ("a look with PSS and open files", detailed), ("sysinfo, for comparison", theirs)]
-    {
+    for (what, time) in [
+        ("a look", ours),
+        ("a look with PSS and open files", detailed),
+        ("memory of those with a limit", limited),
+        ("a search for new processes, all unknown", search),
+        ("a search for new processes, no new one", rest),
+        ("what the container has left", around),
+        ("sysinfo, for comparison", theirs),
+    ] {
         let share = 100.0 * time.as_secs_f64();
         writeln!(out, "{what}: {time:?} of CPU, {share:.3}% of one core at one look a second")?;
     }

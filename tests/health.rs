@@ -313,13 +313,13 @@ fn a_target_that_hangs_holds_up_nobody() {
     // Takes every connection and never says a word.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
-    let mut text = String::new();
-    for number in 0..20 {
-        text += &format!(
+    let app = |number: u32| {
+        format!(
             "[[apps]]\nname = \"a{number}\"\nscript = \"exec sleep 1000\"\n\
              [apps.readiness]\nhttp = \"http://127.0.0.1:{port}/\"\ntimeout = \"1h\"\n"
-        );
-    }
+        )
+    };
+    let text: String = (0..20).map(app).collect();
     bed.file("ecosystem.toml", text);
     let mut procrun = start(&bed);
     let taken: Vec<_> = (0..20).map(|_| silent.accept().unwrap()).collect();
@@ -376,5 +376,22 @@ fn json_and_yaml_take_the_same_keys() {
         let health = "tcp 127.0.0.1:1, interval 10s, timeout 5s, retries 2, start_period 500ms";
         assert!(out.contains(health) && out.contains("exec [\"true\"], interval 10s"), "{out}");
         assert!(!err.contains("no effect"), "{err}");
+    }
+}
+
+#[test]
+fn who_shares_a_port_is_told_that_a_check_cannot_tell_which_one_hangs() {
+    let said = |keys: &str| {
+        let bed = Bed::with(&format!(
+            "[[apps]]\nname = \"api\"\nscript = \"app.js\"\nport = 80\n{keys}\n[apps.health]\nhttp = \"/\"\n"
+        ));
+        let (code, _, err) = ask(&bed, &["check", "ecosystem.toml"]);
+        assert_eq!(code, 0, "{err}");
+        err
+    };
+    assert!(said("instances = 2").contains("cannot tell which of them hangs"));
+    for fine in ["instances = 1", "instances = 2\nheartbeat = \"5s\"", "instances = 2\nexec_mode = \"fork\""]
+    {
+        assert_eq!(said(fine), "", "{fine}");
     }
 }

@@ -2,7 +2,8 @@
 # Puts on this machine what the demo and the tests need and is not there yet. Debian and Ubuntu.
 #
 #   tests/setup.sh demo         a linker and node, for `make demo`
-#   tests/setup.sh test         and what the tests run: python3, ip, ps, tmux, git, unshare, npm, bash, zsh, fish, Redis, Node 20
+#   tests/setup.sh test         and what the tests run: python3, ip, ps, tmux, git, unshare, npm, systemd-notify, bash, zsh, fish, Redis,
+#                               Node 20
 #                               or later, gunicorn and uvicorn (target/python), the packages of tests/apps
 #                               (target/apps), and Bun (target/nodes/bun)
 #   tests/setup.sh matrix       and each Node that tests/matrix.sh tries (target/nodes/<major>)
@@ -106,6 +107,7 @@ test | matrix | containers)
     need unshare util-linux
     need git git
     need openssl openssl
+    need systemd-notify systemd
     ;;
 *)
     echo "setup: no such group: $group (demo, test, matrix or containers)" >&2

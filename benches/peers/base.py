@@ -15,6 +15,8 @@ class Job:
     # Carry the workers' output as a user of this supervisor would (s6-log, svlogd); peers that
     # always carry it do not look at this.
     logs: bool = False
+    # PM2's `max_memory_restart`, for those who have it.
+    max_memory: str = ""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ class Pm2(Peer):
             "exec_mode": "fork",
             "instances": job.count,
         }
+        if job.max_memory:
+            app["max_memory_restart"] = job.max_memory
         return self.start(place, app)
 
     def serve(self, place, app):

@@ -42,6 +42,7 @@ class Procrun(Peer):
             'interpreter = "none"\n'
             'exec_mode = "fork"\n'
             f"instances = {job.count}\n"
+            + (f'max_memory_restart = "{job.max_memory}"\n' if job.max_memory else "")
         )
         # Commands find it there.
         return Launch([str(self.binary), str(place / "ecosystem.toml")], {"PROCRUN_HOME": str(place)})

@@ -277,9 +277,9 @@ static VERBS: &[Verb] = &[
         options: &[],
         brief: "0 if all are well, else 1",
         about: "Ends with 0 when the processes are well and with 1 when they are not: for\n\
-                Docker's HEALTHCHECK. Well: each is online, and nothing has failed or waits to\n\
-                be started again. Without a target, what ended well or was stopped by hand is\n\
-                not looked at.",
+                Docker's HEALTHCHECK. Well: each is online, healthy and ready as far as it has\n\
+                a check, and nothing has failed or waits to be started again. Without a target,\n\
+                what ended well or was stopped by hand is not looked at.",
         run: ask::healthcheck,
     },
     Verb {

@@ -61,6 +61,7 @@ fn shown(of: &Detail, look: Look) -> String {
     page.line("autorestart", of.autorestart);
     page.line("min uptime", format!("{} ms", of.min_uptime));
     page.line("max restarts", of.max_restarts);
+    page.maybe("max memory", of.max_memory_restart.as_ref());
     page.line("stop signal", &of.stop_signal);
     page.line("kill timeout", format!("{} ms", of.kill_timeout));
     let codes: Vec<String> = of.stop_exit_codes.iter().map(u8::to_string).collect();

@@ -246,8 +246,8 @@ static FLAGS: &[Flag] = &[
         "--max-memory-restart",
         One("SIZE"),
         Key("max_memory_restart"),
-        Later,
-        "Restart beyond so much memory",
+        Restart,
+        "Restart beyond so much memory (300M, 80%)",
     ),
     Flag {
         aliases: &["cron-restart"],

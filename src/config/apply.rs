@@ -16,7 +16,7 @@ use super::{
     value::{self, Complaint, Decoded, Dialect},
     watching,
 };
-use crate::spec::InheritEnv;
+use crate::spec::{InheritEnv, MemoryLimit};
 
 /// What is said of a text where a table of variables is wanted.
 pub(super) const NO_VARIABLE: &str = "is a text, which sets no variable";
@@ -27,10 +27,6 @@ pub(super) enum Outcome {
     Set,
     /// It says nothing.
     Unset,
-    /// It is right, and without effect until its feature comes.
-    Later,
-    /// Without effect too, and nobody can tell yet what it means.
-    LaterUnread,
     /// It asks for a service of PM2 itself.
     OfPm2,
     /// It sets nothing, as in PM2; this has to be said.
@@ -125,10 +121,8 @@ pub(super) fn apply<D>(
                 return Ok(Outcome::Adjusted(note));
             }
         }
-        Kind::Later(check) => {
-            check(node)?;
-            return Ok(if is_off(&node.value) { Outcome::Unset } else { Outcome::Later });
-        }
+        Kind::Memory(set) => set(draft, value::memory(node)?),
+        Kind::Guard(set) => set(draft, value::guard(node)?),
         Kind::OfPm2 => return Ok(Outcome::OfPm2),
         Kind::Moot => return Ok(Outcome::Unset),
     }
@@ -198,19 +192,12 @@ fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outco
         Kind::WatchOptions(_) if node.entries().is_none() => {
             Outcome::Noted(format!("is {}, which has no effect", described()))
         }
-        Kind::Later(_) if is_off(&node.value) => Outcome::Unset,
-        Kind::Later(check) if check(node).is_err() => Outcome::LaterUnread,
+        // PM2 has no least size: it would restart it each time that it looks.
+        Kind::Memory(_) if value::size(node).is_ok_and(|size| (1..MemoryLimit::LEAST).contains(&size)) => {
+            Outcome::Noted(format!("is {}, less than any process has: there is no limit", described()))
+        }
         _ => return Ok(None),
     }))
-}
-
-fn is_off(value: &Value) -> bool {
-    match value {
-        Value::Bool(on) => !on,
-        Value::Integer(number) => *number == 0,
-        Value::Text(text) => text == "0",
-        _ => false,
-    }
 }
 
 /// The variables of a table, each with its place.

@@ -116,6 +116,7 @@ pub(super) fn build(
             restart.max_restarts = restart.max_restarts.max(1);
             restart
         },
+        max_memory: draft.max_memory,
         schedule: schedule(&draft, around),
         reload: draft.reload.clone(),
         stop: draft.stop.clone(),

@@ -250,7 +250,7 @@ impl Converter<'_> {
             apply::apply(&key.kind, &entry.node, dialect, &Origin::Default, &self.file, draft)
         };
         match put(Dialect::Pm2, draft).ok()? {
-            Outcome::Set | Outcome::Later => {}
+            Outcome::Set => {}
             Outcome::Unset => {
                 // Off, and as good as not said; TOML's reader does not take every form of it.
                 let taken = matches!(put(Dialect::Toml, &mut D::default()), Ok(Outcome::Unset));
@@ -259,10 +259,6 @@ impl Converter<'_> {
             Outcome::Adjusted(how) => {
                 let place = self.place(&entry.node);
                 self.notes.add(format!("{place}: `{}`{inside} {how}", entry.key));
-            }
-            Outcome::LaterUnread => {
-                self.left_out(entry, inside, &format!("it is {}", entry.node.value.describe()));
-                return None;
             }
             Outcome::OfPm2 => {
                 self.left_out(entry, "", "it is a service of PM2 itself");

@@ -196,11 +196,6 @@ impl Decoder<'_> {
                 app.draft.origins.insert(key.name, origin);
             }
             Ok(Outcome::Unset) => {}
-            Ok(Outcome::Later) => self.notices.later(key.name, &self.place(entry.at).to_string()),
-            Ok(Outcome::LaterUnread) => {
-                let place = self.place(entry.at);
-                self.notices.once(key.name, || format!("{place}: `{}` has no effect yet", entry.key));
-            }
             Ok(Outcome::OfPm2) => {
                 let place = self.place(entry.at).to_string();
                 self.notices.of_pm2(key.name, &place);

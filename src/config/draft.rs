@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 
 use super::{order::Wanted, origin::Origin, tree::Position, watching::Watching};
 use crate::spec::{
-    Balance, ExecMode, HealthSpec, InheritEnv, Instances, Listen, LogFiles, OnErrored, Pattern, PrincipalRef,
-    ReloadPolicy, RestartPolicy, Runtime, StopPolicy,
+    Balance, ExecMode, HealthSpec, InheritEnv, Instances, Listen, LogFiles, MemoryLimit, OnErrored, Pattern,
+    PrincipalRef, ReloadPolicy, RestartPolicy, Runtime, StopPolicy,
 };
 
 /// One variable and who said it.
@@ -54,6 +54,7 @@ pub(super) struct Draft {
     pub(super) restart: RestartPolicy,
     pub(super) restart_delay: Option<Duration>,
     pub(super) backoff_delay: Option<Duration>,
+    pub(super) max_memory: Option<MemoryLimit>,
     pub(super) cron: Option<Pattern>,
     pub(super) cron_timezone: Option<(String, TimeZone)>,
     pub(super) reload: ReloadPolicy,

@@ -110,7 +110,6 @@ impl Flags {
                 Ok(Outcome::Set) => {
                     draft.origins.insert(known.name, origin);
                 }
-                Ok(Outcome::Later) => notices.later(known.name, flag),
                 Ok(Outcome::OfPm2) => notices.of_pm2(known.name, flag),
                 Ok(_) => {}
                 Err(complaints) => {

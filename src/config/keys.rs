@@ -10,14 +10,10 @@ use std::{collections::BTreeSet, time::Duration};
 use jiff::tz::TimeZone;
 
 pub(super) use self::table::{APP_KEYS, RUNTIME_KEYS, TIME_FORMAT};
-use super::{
-    draft::EnvVar,
-    order::Wanted,
-    tree::{Node, Position},
-    value::Decoded,
-    watching,
+use super::{draft::EnvVar, order::Wanted, tree::Position, watching};
+use crate::spec::{
+    InheritEnv, Instances, Listen, MemoryLimit, OomGuard, Pattern, PrincipalRef, Probe, Signal,
 };
-use crate::spec::{InheritEnv, Instances, Listen, Pattern, PrincipalRef, Probe, Signal};
 
 /// One key of an application (`D` = [`Draft`](super::draft::Draft)) or of procrun itself ([`RuntimeDraft`](super::draft::RuntimeDraft)).
 pub(super) struct Key<D: 'static, S: 'static> {
@@ -89,8 +85,10 @@ pub(super) enum Kind<D: 'static> {
     Patterns(fn(&mut D, Vec<String>)),
     /// PM2's `watch_options`.
     WatchOptions(fn(&mut D, watching::Options)),
-    /// Checked now; what it asks for is not there yet.
-    Later(fn(&Node) -> Decoded<()>),
+    /// A size or a share of the container's memory, or off: false or 0.
+    Memory(fn(&mut D, Option<MemoryLimit>)),
+    /// True, false, or a share.
+    Guard(fn(&mut D, OomGuard)),
     /// A service of PM2 itself.
     OfPm2,
     /// Understood, and true of procrun anyway.

@@ -30,11 +30,6 @@ impl Notices {
         }
     }
 
-    /// A key whose feature is still to come.
-    pub(super) fn later(&mut self, key: &str, place: &str) {
-        self.once(key, || format!("{place}: `{key}` is known but has no effect yet"));
-    }
-
     /// A key that only PM2 itself has a use for. All of them are said in one line: a file has many.
     pub(super) fn of_pm2(&mut self, key: &str, place: &str) {
         if self.said.insert(key.to_owned()) {

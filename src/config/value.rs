@@ -12,7 +12,7 @@ use super::{
     tree::{Node, Position, Value, shorten},
 };
 use crate::{
-    spec::{Instances, Pattern, PrincipalRef, Signal},
+    spec::{Instances, MemoryLimit, OomGuard, Pattern, PrincipalRef, Share, Signal},
     sys::zone,
 };
 
@@ -231,7 +231,11 @@ fn duration_in(node: &Node, bare: f64, wanted: &str) -> Decoded<Duration> {
 
 /// `1048576`, `"300K"`, `"200M"`, `"1G"`, powers of 1024.
 pub(super) fn size(node: &Node) -> Decoded<u64> {
-    const WANTED: &str = "bytes or a size such as \"300K\", \"200M\" or \"1G\"";
+    size_or(node, "bytes or a size such as \"300K\", \"200M\" or \"1G\"")
+}
+
+/// The same where something else may stand, too.
+fn size_or(node: &Node, wanted: &str) -> Decoded<u64> {
     let bytes = match &node.value {
         Value::Text(text) => {
             let text = text.trim();
@@ -243,13 +247,13 @@ pub(super) fn size(node: &Node) -> Decoded<u64> {
                 "K" => 1024.0,
                 "M" => 1024.0 * 1024.0,
                 "G" => 1024.0 * 1024.0 * 1024.0,
-                _ => return must_be(WANTED, node),
+                _ => return must_be(wanted, node),
             };
             amount.trim().parse::<f64>().ok().map(|amount| amount * factor)
         }
         _ => number(node),
     };
-    let Some(bytes) = bytes.filter(|number| !number.is_nan()) else { return must_be(WANTED, node) };
+    let Some(bytes) = bytes.filter(|number| !number.is_nan()) else { return must_be(wanted, node) };
     if bytes < 0.0 {
         return complain(format!("cannot be negative, it is {}", node.value.describe()));
     }
@@ -261,13 +265,41 @@ pub(super) fn size(node: &Node) -> Decoded<u64> {
     Ok(bytes as u64)
 }
 
-/// A size, or a share of the container's limit: `"80%"`.
-pub(super) fn memory(node: &Node) -> Decoded<()> {
-    let Value::Text(text) = &node.value else { return size(node).map(drop) };
-    let Some(share) = text.trim().strip_suffix('%') else { return size(node).map(drop) };
-    match share.trim().parse::<f64>() {
-        Ok(share) if share > 0.0 && share <= 100.0 => Ok(()),
-        _ => must_be("a share from \"1%\" to \"100%\"", node),
+/// A size, or a share of the container's limit: `"80%"`. False and 0 are none.
+pub(super) fn memory(node: &Node) -> Decoded<Option<MemoryLimit>> {
+    if matches!(node.value, Value::Bool(false)) {
+        return Ok(None);
+    }
+    if let Some(share) = share(node)? {
+        return Ok(Some(MemoryLimit::Share(share)));
+    }
+    match size_or(node, "bytes, a size such as \"300M\" or \"1G\", or a share such as \"80%\"")? {
+        0 => Ok(None),
+        bytes if bytes < MemoryLimit::LEAST => {
+            complain(format!("must be at least 1M, it is {}; \"300M\" is 300 MB", node.value.describe()))
+        }
+        bytes => Ok(Some(MemoryLimit::Bytes(bytes))),
+    }
+}
+
+/// True, false, or a share of the container's limit.
+pub(super) fn guard(node: &Node) -> Decoded<OomGuard> {
+    if let Value::Bool(on) = node.value {
+        return Ok(if on { OomGuard::default() } else { OomGuard::Off });
+    }
+    match share(node)? {
+        Some(share) => Ok(OomGuard::At(share)),
+        None => must_be("true, false or a share of the container's memory such as \"95%\"", node),
+    }
+}
+
+/// A text that ends in `%`.
+fn share(node: &Node) -> Decoded<Option<Share>> {
+    let Value::Text(text) = &node.value else { return Ok(None) };
+    let Some(percent) = text.trim().strip_suffix('%') else { return Ok(None) };
+    match percent.trim().parse().ok().and_then(Share::percent) {
+        Some(share) => Ok(Some(share)),
+        None => must_be("a share from \"1%\" to \"100%\"", node),
     }
 }
 
@@ -504,8 +536,27 @@ mod tests {
         for text in ["", "M", "-1", "1T", "1e30", "80%"] {
             assert!(size(&text_node(text)).is_err(), "{text}");
         }
-        assert!(memory(&text_node("80%")).is_ok());
-        assert!(memory(&text_node("180%")).is_err());
+    }
+
+    #[test]
+    fn limits_of_memory() {
+        let share = |percent| Some(MemoryLimit::Share(Share::percent(percent).unwrap()));
+        assert_eq!(memory(&text_node("80%")), Ok(share(80.0)));
+        assert_eq!(memory(&text_node(" 37.5 % ")), Ok(share(37.5)));
+        assert_eq!(memory(&text_node("200M")), Ok(Some(MemoryLimit::Bytes(200 << 20))));
+        assert_eq!(memory(&text_node("0")), Ok(None));
+        for text in ["180%", "0%", "%", "x%", "300", "many", "-5M", "1e30", ""] {
+            assert!(memory(&text_node(text)).is_err(), "{text}");
+        }
+        let bool = |on| Node::new(Value::Bool(on), None);
+        assert_eq!(memory(&bool(false)), Ok(None));
+        assert!(memory(&bool(true)).is_err());
+        assert_eq!(guard(&bool(false)), Ok(OomGuard::Off));
+        assert_eq!(guard(&bool(true)), Ok(OomGuard::default()));
+        assert_eq!(guard(&text_node("90%")), Ok(OomGuard::At(Share::percent(90.0).unwrap())));
+        for text in ["yes", "101%", "200M"] {
+            assert!(guard(&text_node(text)).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -254,6 +254,8 @@ pub struct Detail {
     pub min_uptime: u64,
     /// So many unstable runs in a row: errored.
     pub max_restarts: u32,
+    /// As it is written; more memory than that, and it is started anew.
+    pub max_memory_restart: Option<String>,
     /// The signal of a command that ends it.
     pub stop_signal: String,
     /// Milliseconds from that signal to SIGKILL.
@@ -269,7 +271,8 @@ pub struct Detail {
 pub struct EndingInfo {
     /// When.
     pub at: u64,
-    /// The word for it: `exit`, `signal`, `spawn-failed`, `health` or `heartbeat`.
+    /// The word for it: `exit`, `signal` or `spawn-failed`, `oom` where the kernel had no memory, or
+    /// procrun's own reason to end it: `memory`, `health` or `heartbeat`.
     pub reason: String,
     /// The code that a shell reports.
     pub code: u8,
@@ -325,6 +328,7 @@ fn pm2_process(detail: &Detail) -> Value {
             "autorestart": detail.autorestart,
             "min_uptime": detail.min_uptime,
             "max_restarts": detail.max_restarts,
+            "max_memory_restart": detail.max_memory_restart,
             "kill_timeout": detail.kill_timeout,
             "instance_var": detail.instance_var,
             "username": detail.user,

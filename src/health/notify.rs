@@ -48,11 +48,11 @@ struct Ear {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Said {
     ready: bool,
-    alive: bool,
-    fault: bool,
-    leaving: bool,
-    every: Option<Duration>,
-    status: Option<String>,
+    status: Option<Word>,
+    every: Option<Word>,
+    alive: Option<Word>,
+    leaving: Option<Word>,
+    fault: Option<Word>,
 }
 
 impl Notify {
@@ -130,14 +130,14 @@ impl Said {
             let (name, value) = (&line[..equals], &line[equals + 1..]);
             match (name, value) {
                 (b"READY", b"1") => self.ready = true,
-                (b"STOPPING", b"1") => self.leaving = true,
-                (b"WATCHDOG", b"1") => self.alive = true,
-                (b"WATCHDOG", b"trigger") => self.fault = true,
+                (b"STOPPING", b"1") => self.leaving = Some(Word::Leaving),
+                (b"WATCHDOG", b"1") => self.alive = Some(Word::Alive),
+                (b"WATCHDOG", b"trigger") => self.fault = Some(Word::Fault),
                 (b"WATCHDOG_USEC", digits) => {
                     let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-                    self.every = number.map(Duration::from_micros).or(self.every);
+                    self.every = number.map(Duration::from_micros).map(Word::Every).or(self.every.take());
                 }
-                (b"STATUS", text) => self.status = Some(clean(text)),
+                (b"STATUS", text) => self.status = Some(Word::Status(clean(text))),
                 // RELOADING, MAINPID, FDSTORE and whatever there may be: nothing of it concerns procrun.
                 _ => {}
             }
@@ -145,15 +145,9 @@ impl Said {
     }
 
     fn mean(self, run: Run, events: &mut Vec<Event>) {
-        let Self { ready, alive, fault, leaving, every, status } = self;
+        let Self { ready, status, every, alive, leaving, fault } = self;
         events.extend(ready.then_some(Event::Ready(run, Sign::Message)));
-        let words = [
-            status.map(Word::Status),
-            every.map(Word::Every),
-            alive.then_some(Word::Alive),
-            leaving.then_some(Word::Leaving),
-            fault.then_some(Word::Fault),
-        ];
+        let words = [status, every, alive, leaving, fault];
         events.extend(words.into_iter().flatten().map(|word| Event::Spoke(run, word)));
     }
 }
@@ -179,18 +173,18 @@ mod tests {
             all,
             Said {
                 ready: true,
-                alive: true,
-                every: Some(Duration::from_millis(1500)),
-                status: Some("up  [1mand  running".to_owned()),
+                alive: Some(Word::Alive),
+                every: Some(Word::Every(Duration::from_millis(1500))),
+                status: Some(Word::Status("up  [1mand  running".to_owned())),
                 ..Said::default()
             }
         );
-        assert!(said(b"WATCHDOG=trigger").fault && said(b"STOPPING=1").leaving);
+        assert!(said(b"WATCHDOG=trigger").fault.is_some() && said(b"STOPPING=1").leaving.is_some());
         for nothing in [&b""[..], b"READY", b"READY=0", b"ready=1", b"X_READY=1", b"WATCHDOG_USEC=-1", b"=1"]
         {
             assert_eq!(said(nothing), Said::default(), "{}", nothing.escape_ascii());
         }
-        assert_eq!(said(b"STATUS=\n").status.as_deref(), Some(""));
+        assert_eq!(said(b"STATUS=\n").status, Some(Word::Status(String::new())));
     }
 
     proptest! {
@@ -198,7 +192,7 @@ mod tests {
         fn hostile_bytes_stay_bounded_and_clean(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
             let mut message = b"STATUS=".to_vec();
             message.extend(bytes.iter().filter(|byte| **byte != b'\n'));
-            let status = said(&message).status.unwrap();
+            let Some(Word::Status(status)) = said(&message).status else { panic!("it has one") };
             prop_assert!(status.chars().count() <= 201 && !status.chars().any(char::is_control));
             said(&bytes);
         }

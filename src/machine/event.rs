@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Notice, Operation, ProbeKind, Reply, Ticket, Time, Word};
+use super::{Notice, Operation, ProbeKind, Reply, Shortage, Size, Ticket, Time, Word};
 use crate::spec::{ExitCode, Plan, Signal};
 
 /// One instance. It outlives the processes that run in it, but not a reload: its successor there is
@@ -59,6 +59,13 @@ pub enum Ending {
         /// Whether a core file was written.
         core_dumped: bool,
     },
+    /// The kernel has killed it, or a process below it, because memory was short.
+    OutOfMemory {
+        /// What it exited with, if it was one below it.
+        exited: Option<ExitCode>,
+        /// The container's limit in bytes, if it has one.
+        limit: Option<u64>,
+    },
     /// It never began.
     SpawnFailed(SpawnFailure),
 }
@@ -81,6 +88,7 @@ impl Ending {
         match self {
             Self::Exited(code) => *code,
             Self::Signaled { signal, .. } => signal.exit_code(),
+            Self::OutOfMemory { exited, .. } => exited.unwrap_or(Signal::KILL.exit_code()),
             Self::SpawnFailed(failure) => failure.code,
         }
     }
@@ -90,6 +98,7 @@ impl Ending {
         match self {
             Self::Exited(_) => "exit",
             Self::Signaled { .. } => "signal",
+            Self::OutOfMemory { .. } => "oom",
             Self::SpawnFailed(_) => "spawn-failed",
         }
     }
@@ -101,6 +110,21 @@ impl fmt::Display for Ending {
             Self::Exited(code) => write!(f, "exit {code}"),
             Self::Signaled { signal, core_dumped: false } => write!(f, "signal {signal}"),
             Self::Signaled { signal, core_dumped: true } => write!(f, "signal {signal} (core dumped)"),
+            Self::OutOfMemory { exited, limit } => {
+                match exited {
+                    None => write!(f, "signal {}, the kernel's out-of-memory killer", Signal::KILL)?,
+                    Some(code) => {
+                        write!(
+                            f,
+                            "exit {code}, a process of it was killed by the kernel's out-of-memory killer"
+                        )?;
+                    }
+                }
+                match limit {
+                    Some(limit) => write!(f, " (memory limit {})", Size(*limit)),
+                    None => f.write_str(" (the machine's memory)"),
+                }
+            }
             Self::SpawnFailed(failure) => write!(f, "spawn-failed, {}", failure.message),
         }
     }
@@ -154,6 +178,22 @@ pub enum Event {
     Due {
         /// Its name.
         app: String,
+    },
+    /// A run has more memory than it may have (`max_memory_restart`). Comes again as long as that is so.
+    MemoryExceeded {
+        /// Which.
+        run: Run,
+        /// Bytes of its tree.
+        used: u64,
+        /// Bytes that it may have.
+        limit: u64,
+    },
+    /// The container's memory is short (`oom_guard`). Comes again as long as that is so.
+    MemoryShort {
+        /// How much there is.
+        shortage: Shortage,
+        /// Bytes of the trees of all runs, the largest first.
+        sizes: Vec<(Run, u64)>,
     },
     /// Everything is to stop.
     Stop(StopRequest),

@@ -12,6 +12,7 @@ use super::{
     event::{Effect, Run, Timer, Wait},
     instance::{Instance, State, Step, Stop, Then, Verdict},
     notice::{Generation, Notice, Readable, Setback, StopCause},
+    reason::Reason,
     trial::Outcome,
 };
 use crate::spec::Probe;
@@ -135,8 +136,6 @@ pub(super) struct Vitals {
     is_leaving: bool,
     /// What it says of itself.
     status: Option<String>,
-    /// Why it is being ended.
-    pub(super) sickness: Option<Sickness>,
 }
 
 impl Vitals {
@@ -314,10 +313,13 @@ impl Instance {
                 if self.spec.health.heartbeat.is_some() {
                     self.vitals.every = Some(time);
                     self.vitals.beat = Some(step.now);
-                    if let Some(heartbeat) = self.heartbeat() {
+                    // A timer stays until its time, and who says this again and again must not fill
+                    // the list of them: the one that is armed is left alone unless it is far too late.
+                    let left = self.vitals.beat_due.since(step.now);
+                    if let Some(heartbeat) =
+                        self.heartbeat().filter(|time| *time <= left / 2 || left.is_zero())
+                    {
                         self.arm_beat(step, step.now + heartbeat);
-                    } else {
-                        self.vitals.beat_epoch += 1;
                     }
                 }
             }
@@ -336,9 +338,10 @@ impl Instance {
     /// It is time to look at its heartbeat.
     pub(super) fn beat_due(&mut self, step: &mut Step<'_>, epoch: u64) -> Verdict {
         let State::Online { since, .. } = self.state else { return Verdict::Nothing };
-        let Some(heartbeat) = self.heartbeat().filter(|_| epoch == self.vitals.beat_epoch) else {
+        if epoch != self.vitals.beat_epoch {
             return Verdict::Nothing;
-        };
+        }
+        let Some(heartbeat) = self.heartbeat() else { return Verdict::Nothing };
         if step.now.since(self.vitals.beat_due) > LATE {
             self.arm_beat(step, step.now + heartbeat);
             return Verdict::Nothing;
@@ -358,7 +361,7 @@ impl Instance {
         step.say(Notice::Sick { who: self.subject(), sickness: sickness.clone() });
         self.trial = None;
         self.outcome = Some(Outcome::Failed(Setback::Sick(sickness.clone())));
-        self.vitals.sickness = Some(sickness);
+        self.reason = Some(Reason::Sick(sickness));
         if self.generation == Generation::Coming {
             return Verdict::Nothing;
         }

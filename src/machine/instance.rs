@@ -15,6 +15,7 @@ use super::{
     event::{Effect, InstanceId, Readiness, Run, Sign, Timer, Wait},
     health::Vitals,
     notice::{Generation, Next, Notice, Setback, StopCause, Subject},
+    reason::Reason,
     record::Record,
     trial::{Gate, Outcome, Trial},
 };
@@ -66,6 +67,8 @@ pub(super) struct Instance {
     /// Whether any run of it has listened.
     pub(super) has_listened: bool,
     pub(super) record: Record,
+    /// Why its present run is to end, if that is more than that somebody asks for it.
+    pub(super) reason: Option<Reason>,
     /// What the present run or the next one has to show.
     pub(super) trial: Option<Trial>,
     /// Somebody has stopped it, and it is to stay so.
@@ -179,6 +182,7 @@ impl Instance {
             begun: 0,
             has_listened: false,
             record: Record::new(now),
+            reason: None,
             trial: None,
             is_put_away: false,
             is_complete: false,
@@ -364,7 +368,7 @@ impl Instance {
     fn launch(&mut self, step: &mut Step<'_>) {
         *step.runs += 1;
         self.epoch += 1;
-        self.failure = None;
+        (self.failure, self.reason) = (None, None);
         self.is_put_away = false;
         self.is_complete = false;
         if self.tried > 0 {

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Ending, InstanceId, ProbeKind, Sickness, Sign};
+use super::{Answer, Ending, Excess, InstanceId, ProbeKind, Reason, Sickness, Sign};
 use crate::spec::{AppSpec, ExitCode, Signal};
 
 /// Whom a notice is about. It names the instance even when that is already forgotten.
@@ -38,8 +38,8 @@ pub enum Notice {
         who: Subject,
         /// How.
         ending: Ending,
-        /// Why it had to be ended, if it was sick.
-        sickness: Option<Sickness>,
+        /// Why procrun has ended it, if it has, and not because somebody asked.
+        reason: Option<Reason>,
         /// How long it was up.
         uptime: Duration,
         /// What follows.
@@ -207,6 +207,41 @@ pub enum Notice {
         /// How long it waits.
         wait: Duration,
     },
+    /// An instance has more memory than it may have.
+    TooMuch {
+        /// Which.
+        who: Subject,
+        /// Bytes that it has.
+        used: u64,
+        /// Bytes that it may have.
+        limit: u64,
+        /// What is done about it.
+        answer: Answer,
+    },
+    /// The container's memory is short: the largest worker ends and starts again.
+    Retiring {
+        /// Which.
+        who: Subject,
+        /// Bytes that it has.
+        size: u64,
+        /// Bytes that the container has and cannot have back.
+        used: u64,
+        /// Bytes that it may have.
+        limit: u64,
+        /// How often in a row.
+        times: u32,
+        /// How long its next start waits.
+        wait: Duration,
+    },
+    /// The container's memory is short, and not because of its workers.
+    MemoryElsewhere {
+        /// Bytes that the container has and cannot have back.
+        used: u64,
+        /// Bytes that it may have.
+        limit: u64,
+        /// Bytes that its workers have.
+        workers: u64,
+    },
     /// The file says of an application what it is being reloaded to already.
     UnderWay {
         /// Its name.
@@ -248,6 +283,8 @@ pub enum StopCause {
     Restarted,
     /// It is time for it by its schedule.
     Due,
+    /// It has too much memory, or is the largest when the container's is short.
+    Memory(Excess),
     /// Its application is being reloaded, and its new process has to wait for its end.
     Reloaded,
     /// Its successor does its work now.
@@ -272,6 +309,7 @@ impl StopCause {
             | Self::Asked
             | Self::Restarted
             | Self::Due
+            | Self::Memory(_)
             | Self::Reloaded
             | Self::Sick
             | Self::Drained
@@ -378,6 +416,8 @@ pub enum Why {
     Setback(Subject, Setback),
     /// Somebody asked for the application, or a part of it, to stop.
     Asked,
+    /// The container's memory is short.
+    MemoryShort,
     /// The application is no longer in the file.
     Removed,
     /// Everything stops.
@@ -390,6 +430,7 @@ impl fmt::Display for ReloadFailure {
         write!(f, "the reload of {app} is given up: ")?;
         match why {
             Why::Setback(who, setback) => write!(f, "{who} {setback}")?,
+            Why::MemoryShort => f.write_str("the container's memory is short")?,
             Why::Asked => return f.write_str("it was asked to stop"),
             Why::Removed => return f.write_str("it is no longer in the file"),
             Why::Shutdown => return f.write_str("everything stops"),
@@ -434,6 +475,24 @@ impl fmt::Display for Readable {
     }
 }
 
+/// A number of bytes as people say it, in powers of 1024.
+#[derive(Debug, Clone, Copy)]
+pub struct Size(pub u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MIB: u64 = 1 << 20;
+        match self.0 {
+            0..MIB => write!(f, "{} KB", self.0 / 1024),
+            size @ MIB..10_485_760 if !size.is_multiple_of(MIB) => {
+                let tenths = size / (MIB / 10);
+                write!(f, "{}.{} MB", tenths / 10, tenths % 10)
+            }
+            size => write!(f, "{} MB", size / MIB),
+        }
+    }
+}
+
 impl Notice {
     /// The instance it is about.
     pub fn instance(&self) -> Option<&Subject> {
@@ -453,6 +512,8 @@ impl Notice {
             | Self::Leftovers { who, .. }
             | Self::Killing { who, .. }
             | Self::Unkillable { who }
+            | Self::TooMuch { who, .. }
+            | Self::Retiring { who, .. }
             | Self::Escalated { who, .. } => Some(who),
             Self::Reloading { .. }
             | Self::Reloaded { .. }
@@ -463,6 +524,7 @@ impl Notice {
             | Self::ChangesOften { .. }
             | Self::UnderWay { .. }
             | Self::Closing { .. }
+            | Self::MemoryElsewhere { .. }
             | Self::ShuttingDown { .. }
             | Self::KillingAll => None,
         }
@@ -479,7 +541,10 @@ impl Notice {
             | Self::UnderWay { app } => Some(app),
             Self::ReloadFailed(failure) => Some(&failure.app),
             Self::Due { app } => Some(&app.name),
-            Self::Closing { .. } | Self::ShuttingDown { .. } | Self::KillingAll => None,
+            Self::Closing { .. }
+            | Self::MemoryElsewhere { .. }
+            | Self::ShuttingDown { .. }
+            | Self::KillingAll => None,
             Self::Ended { .. }
             | Self::Started { .. }
             | Self::NotReady { .. }
@@ -495,6 +560,8 @@ impl Notice {
             | Self::Leftovers { .. }
             | Self::Killing { .. }
             | Self::Unkillable { .. }
+            | Self::TooMuch { .. }
+            | Self::Retiring { .. }
             | Self::Escalated { .. } => self.instance().map(|who| &*who.spec.name),
         }
     }

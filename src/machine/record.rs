@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Ending, Sickness, Time};
+use super::{Ending, Reason, Time, memory::Pace, reason};
 
 /// So many endings are remembered.
 const ENDINGS: usize = 5;
@@ -12,8 +12,8 @@ const ENDINGS: usize = 5;
 pub struct Past {
     /// How.
     pub ending: Ending,
-    /// Why it had to be ended, if it was sick.
-    pub sickness: Option<Sickness>,
+    /// Why procrun has ended it, if it has, and not because somebody asked.
+    pub reason: Option<Reason>,
     /// How long it was up.
     pub uptime: Duration,
     /// When it ended.
@@ -21,9 +21,9 @@ pub struct Past {
 }
 
 impl Past {
-    /// The word for why it ended, the same in logs, commands and metrics.
+    /// The word for what ended it: procrun's own reason, else the kind of its end.
     pub fn reason(&self) -> &'static str {
-        self.sickness.as_ref().map_or_else(|| self.ending.reason(), Sickness::reason)
+        reason(&self.ending, self.reason.as_ref())
     }
 }
 
@@ -36,6 +36,8 @@ pub(super) struct Record {
     pub(super) created_at: Time,
     /// The last few endings, the oldest first.
     pub(super) endings: Vec<Past>,
+    /// How often it had too much memory.
+    pub(super) pace: Pace,
 }
 
 impl Record {

@@ -92,6 +92,11 @@ pub(super) struct Reloads {
 }
 
 impl Reloads {
+    /// Whether old and new processes of an application stand side by side, or are about to.
+    pub(super) fn is_rolling(&self, app: &str) -> bool {
+        self.active.get(app).is_some_and(|reload| reload.rolling)
+    }
+
     pub(super) fn is_active(&self, app: &str) -> bool {
         self.active.contains_key(app)
     }
@@ -157,6 +162,10 @@ impl Machine {
         out: &mut Vec<Effect>,
     ) {
         let app = goal.spec.name.clone();
+        // Why a reload before this one was begun is not why these are replaced.
+        for instance in self.instances.values_mut().filter(|it| it.spec.name == app && it.is_online()) {
+            instance.reason = None;
+        }
         let rolling = goal.spec.can_overlap() && self.can_roll(&self.staying(&app));
         let total = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
         let reload = Reload {

@@ -11,6 +11,7 @@ use super::{
     desk::Desk,
     event::{Effect, Event, InstanceId, Readiness, Run, Timer, Wait},
     instance::{Instance, Status, Step, Verdict},
+    memory::Guard,
     notice::{Generation, Notice, StopCause, Subject},
     reload::Reloads,
     shutdown::Shutdown,
@@ -31,6 +32,7 @@ pub struct Machine {
     /// Who waits for others, or cannot start because of them.
     pub(super) waiting: BTreeSet<InstanceId>,
     pub(super) shutdown: Shutdown,
+    pub(super) guard: Guard,
     pub(super) phase: Phase,
     /// Somebody has asked for something to end, and nothing has ended by itself since: procrun does
     /// not end because of it.
@@ -123,6 +125,7 @@ impl Machine {
             changes: Changes::default(),
             waiting: BTreeSet::new(),
             shutdown: Shutdown::default(),
+            guard: Guard::default(),
             phase: Phase::Waiting,
             held: false,
             failures: 0,
@@ -281,6 +284,8 @@ impl Machine {
                 });
             }
             Event::Due { app } => self.due(now, &app, out),
+            Event::MemoryExceeded { run, used, limit } => self.memory_exceeded(now, run, used, limit, out),
+            Event::MemoryShort { shortage, sizes } => self.memory_short(now, shortage, &sizes, out),
             Event::Stop(request) => self.stop_requested(now, request, out),
             Event::Forward(signal) => {
                 out.extend(
@@ -383,7 +388,19 @@ impl Machine {
             && let Some(instance) = self.instances.remove(&id)
         {
             out.push(Effect::Forget(id));
+            self.bequeath(&instance);
             self.is_gone(now, &instance.spec.name, id, out);
+        }
+    }
+
+    /// Why a predecessor had to go is a part of the record that its successor already has.
+    fn bequeath(&mut self, gone: &Instance) {
+        if gone.generation == Generation::Leaving
+            && let Some(heir) = self.settled(&gone.spec.name, gone.number)
+            && let Some(heir) = self.instances.get_mut(&heir)
+        {
+            let with_reason = gone.record.endings.iter().filter(|past| past.reason.is_some());
+            with_reason.for_each(|past| heir.record.ended(past.clone()));
         }
     }
 

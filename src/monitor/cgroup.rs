@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -26,7 +26,7 @@ pub struct CgroupUsage {
     pub charged: Option<u64>,
     /// The smallest limit of the group and those above it, in bytes.
     pub memory_limit: Option<u64>,
-    /// Times the kernel has killed something here because of the limit (v2).
+    /// Times the kernel has killed something here because there was no memory.
     pub oom_kills: Option<u64>,
     /// Percent of one core since the last look. `None` too at the first one.
     pub cpu: Option<f32>,
@@ -66,22 +66,11 @@ impl Cgroup {
 
     /// The same where `/` is another directory: a recorded tree.
     pub fn below(root: &Path) -> Self {
-        // Where both trees are mounted a controller is in one of them; but v2 has a `cpu.stat` also
-        // where the controller is in v1.
-        let with = |controller: &str, [v1, v2]: [&str; 2]| {
-            let has = |place: &Place| {
-                let file = if place.v2 { v2 } else { v1 };
-                place.dirs.first().is_some_and(|dir| dir.join(file).exists())
-            };
-            let mut places = cgroups::places(root, controller);
-            places.sort_by_key(|place| place.v2);
-            places.into_iter().find(has)
-        };
         Self {
-            memory: with("memory", ["memory.usage_in_bytes", "memory.stat"]),
-            cpu: with("cpu", ["cpu.cfs_quota_us", "cpu.stat"]),
-            cpuacct: with("cpuacct", ["cpuacct.usage", "cpu.stat"]),
-            pids: with("pids", ["pids.current", "pids.current"]),
+            memory: memory_place(root),
+            cpu: place_with(root, "cpu", ["cpu.cfs_quota_us", "cpu.stat"]),
+            cpuacct: place_with(root, "cpuacct", ["cpuacct.usage", "cpu.stat"]),
+            pids: place_with(root, "pids", ["pids.current", "pids.current"]),
             last: None,
         }
     }
@@ -132,6 +121,23 @@ impl Cgroup {
     }
 }
 
+/// Where both trees are mounted a controller is in one of them; but v2 has a `cpu.stat` also
+/// where the controller is in v1. So this looks for a file that only the right one has.
+fn place_with(root: &Path, controller: &str, [v1, v2]: [&str; 2]) -> Option<Place> {
+    let has = |place: &Place| {
+        let file = if place.v2 { v2 } else { v1 };
+        place.dirs.first().is_some_and(|dir| dir.join(file).exists())
+    };
+    let mut places = cgroups::places(root, controller);
+    places.sort_by_key(|place| place.v2);
+    places.into_iter().find(has)
+}
+
+/// Where the memory of this process is counted.
+pub(super) fn memory_place(root: &Path) -> Option<Place> {
+    place_with(root, "memory", ["memory.usage_in_bytes", "memory.stat"])
+}
+
 impl Place {
     /// A file of the group itself.
     fn own(&self, name: &str) -> Option<String> {
@@ -145,22 +151,45 @@ impl Place {
 
 fn memory(place: &Place, usage: &mut CgroupUsage) {
     let stat = place.own("memory.stat").unwrap_or_default();
-    if place.v2 {
-        let anon = value(&stat, "anon");
-        let shared = value(&stat, "shmem");
-        usage.memory = anon.zip(shared).map(|(anon, shared)| anon + shared + kernel(&stat));
-        usage.charged = place.number("memory.current");
-        usage.memory_limit = place.dirs.iter().filter_map(|dir| number(&dir.join("memory.max"))).min();
-        usage.oom_kills = place.own("memory.events").and_then(|events| value(&events, "oom_kill"));
-    } else {
-        // `total_`: with the groups below. v1 does not say how much of the kernel's memory can shrink.
-        let sum = value(&stat, "total_rss").zip(value(&stat, "total_shmem").or(Some(0)));
-        usage.memory = sum.map(|(anon, shared)| anon + shared);
-        usage.charged = place.number("memory.usage_in_bytes");
-        let limits = place.dirs.iter().filter_map(|dir| number(&dir.join("memory.limit_in_bytes")));
-        let limits = limits.chain(value(&stat, "hierarchical_memory_limit"));
-        usage.memory_limit = limits.filter(|limit| *limit < NO_LIMIT).min();
+    usage.memory = unreclaimable(&stat, place.v2);
+    usage.charged = place.number(if place.v2 { "memory.current" } else { "memory.usage_in_bytes" });
+    usage.memory_limit = memory_limit(place);
+    usage.oom_kills = oom_kills(place);
+}
+
+/// Bytes of a `memory.stat` that cannot be had back.
+pub(super) fn unreclaimable(stat: &str, v2: bool) -> Option<u64> {
+    if v2 {
+        let anon = value(stat, "anon").zip(value(stat, "shmem"));
+        return anon.map(|(anon, shared)| anon + shared + kernel(stat));
     }
+    // `total_`: with the groups below. v1 does not say how much of the kernel's memory can shrink.
+    let sum = value(stat, "total_rss").zip(value(stat, "total_shmem").or(Some(0)));
+    sum.map(|(anon, shared)| anon + shared)
+}
+
+/// The limit of one group itself, if it has one.
+pub(super) fn own_limit(dir: &Path, v2: bool) -> Option<u64> {
+    let file = if v2 { "memory.max" } else { "memory.limit_in_bytes" };
+    number(&dir.join(file)).filter(|limit| *limit < NO_LIMIT)
+}
+
+/// The smallest limit of a group and all above it, of a v1 `memory.stat`.
+pub(super) fn hierarchical_limit(stat: &str) -> Option<u64> {
+    value(stat, "hierarchical_memory_limit").filter(|limit| *limit < NO_LIMIT)
+}
+
+/// The smallest limit of a group and those above it.
+pub(super) fn memory_limit(place: &Place) -> Option<u64> {
+    let own = place.dirs.iter().filter_map(|dir| own_limit(dir, place.v2));
+    let v1 = (!place.v2).then(|| place.own("memory.stat")).flatten();
+    own.chain(v1.and_then(|stat| hierarchical_limit(&stat))).min()
+}
+
+/// Times the kernel has killed something in a group because there was no memory.
+pub(super) fn oom_kills(place: &Place) -> Option<u64> {
+    let file = if place.v2 { "memory.events" } else { "memory.oom_control" };
+    value(&place.own(file)?, "oom_kill")
 }
 
 /// The kernel's memory without what it can shrink, of a v2 `memory.stat`.
@@ -187,12 +216,12 @@ fn quota(dir: &Path, v2: bool) -> Option<f32> {
 
 /// A file that holds one number. `None` too for `max` and for -1, which both say that there is no
 /// limit.
-fn number(path: &PathBuf) -> Option<u64> {
+fn number(path: &Path) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 /// The number behind a name in a file of such pairs.
-fn value(text: &str, name: &str) -> Option<u64> {
+pub(super) fn value(text: &str, name: &str) -> Option<u64> {
     let number = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok();
     text.lines().find_map(number)
 }

@@ -261,12 +261,12 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
     }
 }
 
-fn as_pid(name: &OsStr) -> Option<Pid> {
+pub(super) fn as_pid(name: &OsStr) -> Option<Pid> {
     name.to_str()?.parse().ok()
 }
 
 /// Reads the file from its beginning. `None`: the process is gone.
-fn read_at(file: &File, text: &mut Vec<u8>) -> Option<()> {
+pub(super) fn read_at(file: &File, text: &mut Vec<u8>) -> Option<()> {
     // More than 52 numbers and a name take.
     text.resize(2048, 0);
     let count = file.read_at(text, 0).ok().filter(|count| *count > 0)?;
@@ -275,7 +275,7 @@ fn read_at(file: &File, text: &mut Vec<u8>) -> Option<()> {
 }
 
 /// The entry of this name in the environment a process was started with, `NAME=` included.
-fn environment_entry(pid: Pid, name: &[u8]) -> Option<Box<[u8]>> {
+pub(super) fn environment_entry(pid: Pid, name: &[u8]) -> Option<Box<[u8]>> {
     let mut environ = Vec::new();
     // 2 MiB is what the kernel lets a program have of arguments and environment, usually.
     File::open(format!("/proc/{pid}/environ")).ok()?.take(2 << 20).read_to_end(&mut environ).ok()?;
@@ -291,7 +291,7 @@ fn add(sum: &mut Option<u64>, part: Option<u64>, first: bool) {
 
 /// The memory of a process in bytes, of which it is charged its share only. `None`: the kernel does
 /// not say it of somebody else's without CAP_SYS_PTRACE.
-fn pss(pid: Pid) -> Option<u64> {
+pub(super) fn pss(pid: Pid) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

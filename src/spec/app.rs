@@ -10,7 +10,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    HealthSpec, Listen, LogSpec, Order, ReloadPolicy, RestartPolicy, Schedule, Signal, StopPolicy, WatchSpec,
+    HealthSpec, Listen, LogSpec, MemoryLimit, Order, ReloadPolicy, RestartPolicy, Schedule, Signal,
+    StopPolicy, WatchSpec,
 };
 
 /// One application: what to execute, how many times, and what to do when it ends.
@@ -42,6 +43,8 @@ pub struct AppSpec {
     pub order: Order,
     /// When to run again.
     pub restart: RestartPolicy,
+    /// Run an instance anew when its processes have more memory (`max_memory_restart`).
+    pub max_memory: Option<MemoryLimit>,
     /// When to start or restart it by the clock (`cron_restart`).
     pub schedule: Option<Schedule>,
     /// How to replace it while it serves.

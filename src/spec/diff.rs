@@ -40,6 +40,7 @@ pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
     std::ptr::eq(old, new)
         || AppSpec {
             instances: new.instances,
+            max_memory: new.max_memory,
             schedule: new.schedule.clone(),
             watch: new.watch.clone(),
             order: new.order.clone(),
@@ -74,6 +75,7 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         autostart,
         order,
         restart,
+        max_memory,
         schedule,
         reload,
         stop,
@@ -102,6 +104,7 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         (order.depends_on != old.order.depends_on, "depends_on"),
         (order.oneshot != old.order.oneshot, "oneshot"),
         (*restart != old.restart, "restart policy"),
+        (*max_memory != old.max_memory, "max_memory_restart"),
         (*schedule != old.schedule, "cron_restart"),
         (*reload != old.reload, "reload policy"),
         (*stop != old.stop, "stop policy"),

@@ -10,6 +10,7 @@ mod exit;
 mod health;
 mod listen;
 mod logs;
+mod memory;
 pub mod order;
 mod reload;
 mod restart;
@@ -27,6 +28,7 @@ pub use exit::{ExitCode, Signal};
 pub use health::{HealthSpec, Probe, ProbeAddress, ProbeTarget};
 pub use listen::{Listen, ListenAddress};
 pub use logs::{FileSpec, LogFiles, LogHistory, LogSpec, LogStyle, RuntimeLog, Verbosity};
+pub use memory::{MemoryLimit, OomGuard, Share};
 pub use order::{Condition, Dependency, Order};
 pub use reload::ReloadPolicy;
 pub use restart::{Backoff, OnErrored, RestartPolicy};
@@ -56,6 +58,8 @@ pub struct Runtime {
     /// How long everything goes on serving, no longer ready, before it is stopped (`pre_stop_delay`); at
     /// most half of the whole time.
     pub pre_stop_delay: Duration,
+    /// When a worker is ended so that the kernel ends none.
+    pub oom_guard: OomGuard,
     /// How lines look on stdout and stderr.
     pub log: RuntimeLog,
 }
@@ -67,6 +71,7 @@ impl Default for Runtime {
             auto_exit: true,
             shutdown_timeout: None,
             pre_stop_delay: Duration::ZERO,
+            oom_guard: OomGuard::default(),
             log: RuntimeLog::default(),
         }
     }

@@ -8,7 +8,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
     Role, checks::Checks, clients::Clients, evaluation::Running, figures::Figures, held::Held, is_stop,
-    launch, report, say_early, schedules::Schedules, timers::Timers, workers::Workers,
+    launch, memory::Memory, report, say_early, schedules::Schedules, timers::Timers, workers::Workers,
 };
 use crate::{
     config::{Loaded, Problems, Read, Source},
@@ -51,6 +51,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) held: Held,
     pub(super) checks: Checks,
     notify: Notify,
+    memory: Memory,
     timers: Timers,
     schedules: Schedules,
     signals: Signals,
@@ -121,11 +122,12 @@ pub(super) async fn supervise(
     let machine = Machine::new(plan, cpus);
     let workers =
         Workers::new(source.environment().clone(), open_files, logs.clone(), machine.instances().count())?;
+    let began = now();
     let mut supervisor = Supervisor {
         source,
         clients,
         figures: Figures::default(),
-        began: now(),
+        began,
         machine,
         workers,
         node: Hub::default(),
@@ -133,6 +135,7 @@ pub(super) async fn supervise(
         held,
         checks: Checks::default(),
         notify: Notify::default(),
+        memory: Memory::new(began),
         timers: Timers::default(),
         schedules: Schedules::new(),
         signals,
@@ -182,11 +185,13 @@ impl Supervisor<'_> {
                 self.feed(vec![Event::Boot]);
                 watch(&mut self.watcher, self.machine.plan());
                 self.schedules.follow(self.machine.plan())?;
+                self.memory.follow(self.machine.plan());
                 self.signals.receive_realtime()?;
                 process::trim_memory();
                 continue;
             }
-            let next = boot.or_else(|| self.timers.next().map(|at| self.began + at.elapsed()));
+            let timer = boot.or_else(|| self.timers.next().map(|at| self.began + at.elapsed()));
+            let next = timer.into_iter().chain(self.memory.next()).min();
             let mut is_time = false;
             tokio::select! {
                 result = self.signals.wait(&mut received) => result?,
@@ -230,6 +235,8 @@ impl Supervisor<'_> {
             let due = std::iter::from_fn(|| self.timers.pop_due(now)).map(Event::TimerFired).collect();
             self.feed(due);
             self.end_strays();
+            let excesses = self.memory.look(&self.machine, &self.workers);
+            self.feed(excesses);
             if is_time {
                 let due = self.schedules.due()?;
                 self.feed(due.into_iter().map(|app| Event::Due { app }).collect());
@@ -286,6 +293,9 @@ impl Supervisor<'_> {
     /// of all events of a round goes out together.
     pub(super) fn feed(&mut self, mut events: Vec<Event>) {
         while !events.is_empty() {
+            if events.iter().any(|event| matches!(event, Event::Started(_))) {
+                self.memory.begin();
+            }
             let now = self.now();
             let mut effects = std::mem::take(&mut self.effects);
             for event in events {
@@ -360,7 +370,8 @@ impl Supervisor<'_> {
             })
             .collect();
         if !dead.is_empty() {
-            let events = self.workers.reaped(&dead);
+            let mut events = self.workers.reaped(&dead);
+            self.memory.explain(&mut events, &self.workers);
             let mut said = Vec::new();
             for event in &events {
                 if let Event::Exited { run, .. } = event {
@@ -475,6 +486,7 @@ impl Supervisor<'_> {
         let cpus = cpus_for(&plan);
         // The machine's own plan is the old one as long as an application is being reloaded.
         watch(&mut self.watcher, &plan);
+        self.memory.follow(&plan);
         self.feed(vec![Event::Apply { plan, cpus }]);
     }
 

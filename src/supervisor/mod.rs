@@ -14,6 +14,7 @@ mod follow;
 mod held;
 mod launch;
 mod log_files;
+mod memory;
 mod report;
 mod resolve;
 mod schedules;

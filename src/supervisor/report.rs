@@ -9,8 +9,8 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     machine::{
-        Ending, Event, Machine, Next, Notice, ProbeKind, Readable, Setback, Sickness, Sign, StopCause,
-        Subject, Why, Word,
+        self, Answer, Ending, Event, Machine, Next, Notice, ProbeKind, Readable, Reason, Setback, Sickness,
+        Sign, Size, StopCause, Subject, Why, Word,
     },
     node::News,
     spec::{AppSpec, Signal},
@@ -20,9 +20,8 @@ use crate::{
 /// Says a notice in procrun's own log.
 pub(super) fn say(notice: &Notice) {
     match notice {
-        Notice::Ended { who, ending, sickness, uptime, next } => {
-            let reason = sickness.as_ref().map_or_else(|| ending.reason(), Sickness::reason);
-            ended(who, ending, reason, Readable(*uptime), *next);
+        Notice::Ended { who, ending, reason, uptime, next } => {
+            ended(who, ending, reason.as_ref(), Readable(*uptime), *next);
         }
         Notice::Well { .. } | Notice::Failed { .. } | Notice::NotReadyNow { .. } | Notice::Sick { .. } => {
             health(notice);
@@ -39,6 +38,7 @@ pub(super) fn say(notice: &Notice) {
                 | StopCause::Asked
                 | StopCause::Restarted
                 | StopCause::Due
+                | StopCause::Memory(_)
                 | StopCause::Reloaded
                 | StopCause::Sick
                 | StopCause::Drained
@@ -76,7 +76,7 @@ pub(super) fn say(notice: &Notice) {
             let app = &*failure.app;
             match &failure.why {
                 Why::Setback(_, setback) => error!(app, "{failure}\n  hint: {}", what_to_do(setback)),
-                Why::Asked | Why::Removed | Why::Shutdown => warn!(app, "{failure}"),
+                Why::MemoryShort | Why::Asked | Why::Removed | Why::Shutdown => warn!(app, "{failure}"),
             }
         }
         Notice::Queued { app, what } => info!(app, "{app} is being reloaded, {what} comes after that"),
@@ -99,16 +99,18 @@ pub(super) fn say(notice: &Notice) {
             let (who, app, id) = (who, &*who.spec.name, who.pm_id);
             info!(app, id, "sending {signal} to the processes that {who} left behind");
         }
-        Notice::Killing { who, waited } => {
-            let (who, app, id) = (who, &*who.spec.name, who.pm_id);
-            warn!(app, id, "{who} is still there after {}, killing its whole tree", Readable(*waited));
-        }
+        Notice::Killing { who, waited } => killing(who, Readable(*waited)),
         Notice::Unkillable { who } => {
             let (who, app, id) = (who, &*who.spec.name, who.pm_id);
             error!(app, id, "not even SIGKILL ended {who}, giving up on it");
         }
         Notice::Due { app } => due(app),
         Notice::Closing { delay } => closing(Readable(*delay)),
+        Notice::TooMuch { who, used, limit, answer } => too_much(who, *used, *limit, *answer),
+        Notice::Retiring { who, size, used, limit, times, wait } => {
+            retiring(who, *size, [*used, *limit], *times, *wait);
+        }
+        Notice::MemoryElsewhere { used, limit, workers } => memory_elsewhere(*used, *limit, *workers),
         Notice::ShuttingDown { alive: 1 } => info!("stopping 1 process"),
         Notice::ShuttingDown { alive } => info!("stopping {alive} processes"),
         Notice::KillingAll => warn!("asked to stop again, killing everything"),
@@ -135,6 +137,12 @@ fn health(notice: &Notice) {
             debug!(app, id, failures, "{who} is not {} ({failures} of {retries}): {said}", well(*kind));
         }
         Notice::NotReadyNow { said, .. } => warn!(app, id, "{who} is not ready: {said}"),
+        Notice::Sick { sickness: sickness @ Sickness::NeverSpoke(_), .. } => warn!(
+            app,
+            id,
+            reason = sickness.reason(),
+            "{who} {sickness}\n  hint: what is not started as `node` itself has to send WATCHDOG=1 to NOTIFY_SOCKET, or unset `heartbeat`"
+        ),
         Notice::Sick { sickness, .. } => warn!(app, id, reason = sickness.reason(), "{who} {sickness}"),
         // Only these four come here.
         _ => {}
@@ -260,6 +268,11 @@ fn changes_often(app: &str, path: &str, times: u32, wait: Readable) {
     );
 }
 
+fn killing(who: &Subject, waited: Readable) {
+    let (app, id) = (&*who.spec.name, who.pm_id);
+    warn!(app, id, "{who} is still there after {waited}, killing its whole tree");
+}
+
 fn due(app: &AppSpec) {
     let pattern = app.schedule.as_ref().map_or_else(String::new, |it| format!(" ({})", it.pattern.as_str()));
     let app = &*app.name;
@@ -283,6 +296,54 @@ fn closing(delay: Readable) {
     info!("nothing is ready any more; everything serves on for {delay} and is then stopped");
 }
 
+fn too_much(who: &Subject, used: u64, limit: u64, answer: Answer) {
+    const HINT: &str = "\n  hint: it leaks fast, or needs a higher limit";
+    let what = match answer {
+        Answer::Replace => "replacing it while it serves".to_owned(),
+        Answer::Restart => "restarting it".to_owned(),
+        Answer::LeaveAlone { times, wait } => {
+            let wait = Readable(wait);
+            format!("{times} times in a row so soon, it serves on for {wait} unless it grows much{HINT}")
+        }
+        Answer::RestartLater { times, wait } => {
+            let wait = Readable(wait);
+            format!(
+                "{times} times in a row so soon, and it grows: ending it, it starts again {wait} after that{HINT}"
+            )
+        }
+    };
+    let (app, id, used, limit) = (&*who.spec.name, who.pm_id, Size(used), Size(limit));
+    warn!(
+        app,
+        id,
+        reason = "memory",
+        "{who} has {used} of memory, its max_memory_restart is {limit}: {what}"
+    );
+}
+
+fn retiring(who: &Subject, size: u64, [used, limit]: [u64; 2], times: u32, wait: Duration) {
+    let (app, id, size, used, limit) = (&*who.spec.name, who.pm_id, Size(size), Size(used), Size(limit));
+    let wait =
+        if wait.is_zero() { "when it is gone".to_owned() } else { format!("{} after that", Readable(wait)) };
+    let times = if times == 1 { String::new() } else { format!(" ({times} times in a row by now)") };
+    warn!(
+        app,
+        id,
+        reason = "memory",
+        "the container has {used} of its {limit} of memory (oom_guard): {who}, the largest with {size}, ends before the \
+         kernel kills, and starts again {wait}{times}\n  hint: set max_memory_restart for who leaks, or give it more memory"
+    );
+}
+
+fn memory_elsewhere(used: u64, limit: u64, workers: u64) {
+    let (used, limit, workers) = (Size(used), Size(limit), Size(workers));
+    error!(
+        reason = "memory",
+        "the container has {used} of its {limit} of memory, but all workers together have {workers}: it would not help to \
+         end one\n  hint: files in /dev/shm and in a tmpfs are memory, too"
+    );
+}
+
 fn stopping(who: &Subject, signal: Signal, cause: StopCause) {
     let (app, id) = (&*who.spec.name, who.pm_id);
     match cause {
@@ -291,6 +352,8 @@ fn stopping(who: &Subject, signal: Signal, cause: StopCause) {
         StopCause::Due => {
             info!(app, id, reason = "cron", "{who} is restarted by its schedule, sending {signal}");
         }
+        // Said with its figures before.
+        StopCause::Memory(_) => debug!(app, id, "{who} has too much memory, sending {signal}"),
         StopCause::Changed => info!(app, id, "{who} has changed, sending {signal}"),
         StopCause::Asked => info!(app, id, "{who} is asked to stop, sending {signal}"),
         StopCause::Restarted | StopCause::Reloaded => {
@@ -306,12 +369,15 @@ fn stopping(who: &Subject, signal: Signal, cause: StopCause) {
     }
 }
 
-fn ended(who: &Subject, ending: &Ending, reason: &'static str, uptime: Readable, next: Next) {
+fn ended(who: &Subject, ending: &Ending, why: Option<&Reason>, uptime: Readable, next: Next) {
     let (who, app, id) = (who, &*who.spec.name, who.pm_id);
-    let code = ending.code();
+    let (reason, code) = (machine::reason(ending, why), ending.code());
+    let why = why.map_or_else(String::new, |why| format!(" ({why})"));
     let what = match ending {
         Ending::SpawnFailed(_) => format!("{who} ended: {ending}"),
-        Ending::Exited(_) | Ending::Signaled { .. } => format!("{who} ended: {ending} after {uptime}"),
+        Ending::Exited(_) | Ending::Signaled { .. } | Ending::OutOfMemory { .. } => {
+            format!("{who} ended: {ending} after {uptime}{why}")
+        }
     };
     match next {
         Next::Restart(Duration::ZERO) => info!(app, id, reason, code, "{what}, restarting now"),

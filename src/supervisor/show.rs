@@ -177,6 +177,7 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
         autorestart: spec.restart.autorestart,
         min_uptime: millis(spec.restart.min_uptime),
         max_restarts: spec.restart.max_restarts,
+        max_memory_restart: spec.max_memory.map(|limit| limit.to_string()),
         stop_signal: spec.stop_signal().to_string(),
         kill_timeout: millis(spec.stop.kill_timeout),
         stop_exit_codes: spec.restart.stop_exit_codes.iter().copied().collect(),
@@ -195,10 +196,10 @@ fn ending(past: &Past, clock: &Clock) -> EndingInfo {
         at: clock.wall(past.at),
         reason: past.reason().to_owned(),
         code: past.ending.code(),
-        text: match &past.sickness {
-            None => past.ending.to_string(),
-            Some(sickness) => format!("{}, it {sickness}", past.ending),
-        },
+        text: past
+            .reason
+            .as_ref()
+            .map_or_else(|| past.ending.to_string(), |reason| format!("{} ({reason})", past.ending)),
         uptime: millis(past.uptime),
     }
 }

@@ -1,14 +1,20 @@
 //! What a command is told while it waits: the machine's notices as lines for people.
 
-use crate::machine::{Count, Ending, Next, Notice, Operation, ProbeKind, Readable, Sign, StopCause};
+use std::time::Duration;
+
+use crate::machine::{
+    Count, Ending, Next, Notice, Operation, ProbeKind, Readable, Sign, Size, StopCause, Subject,
+};
 
 /// What has happened, in a line; `None` when it is nothing to whoever waits.
 pub(super) fn text(notice: &Notice) -> Option<String> {
     Some(match notice {
-        Notice::Ended { who, ending, uptime, next, .. } => {
+        Notice::Ended { who, ending, reason, uptime, next } => {
             let after = match ending {
                 Ending::SpawnFailed(_) => String::new(),
-                Ending::Exited(_) | Ending::Signaled { .. } => format!(" after {}", Readable(*uptime)),
+                Ending::Exited(_) | Ending::Signaled { .. } | Ending::OutOfMemory { .. } => {
+                    format!(" after {}", Readable(*uptime))
+                }
             };
             let next = match next {
                 Next::Restart(wait) if wait.is_zero() => ", restarting now".to_owned(),
@@ -17,7 +23,8 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
                 Next::Sweep => ", but some of its processes are left".to_owned(),
                 Next::Stay | Next::Final => String::new(),
             };
-            format!("{who} ended: {ending}{after}{next}")
+            let why = reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+            format!("{who} ended: {ending}{after}{why}{next}")
         }
         Notice::Ready { who, sign, after } => {
             let sign = match sign {
@@ -27,10 +34,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
             };
             format!("{} {sign} after {}", who, Readable(*after))
         }
-        Notice::WaitsFor { who, what, late: None } => format!("{who} waits for {what}"),
-        Notice::WaitsFor { who, what, late: Some(waited) } => {
-            format!("{who} still waits for {what} after {}", Readable(*waited))
-        }
+        Notice::WaitsFor { who, what, late } => waits(who, what, *late),
         Notice::Blocked { who, what } => format!("{who} is not started: {what}"),
         Notice::Well { who, kind, after } => {
             let what = match kind {
@@ -57,6 +61,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
                 | StopCause::Asked
                 | StopCause::Restarted
                 | StopCause::Due
+                | StopCause::Memory(_)
                 | StopCause::Reloaded
                 | StopCause::Sick
                 | StopCause::Replaced
@@ -86,7 +91,14 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
             format!("{} is still there after {}, killing its whole tree", who, Readable(*waited))
         }
         Notice::Unkillable { who } => format!("not even SIGKILL ended {who}"),
-        Notice::Closing { .. }
+        Notice::TooMuch { who, used, limit, .. } => {
+            format!("{who} has {} of memory, its limit is {}", Size(*used), Size(*limit))
+        }
+        Notice::Retiring { who, used, limit, .. } => {
+            format!("{who} ends: the container has {} of its {} of memory", Size(*used), Size(*limit))
+        }
+        Notice::MemoryElsewhere { .. }
+        | Notice::Closing { .. }
         | Notice::ShuttingDown { .. }
         | Notice::KillingAll
         | Notice::Escalated { .. }
@@ -94,6 +106,13 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
             return None;
         }
     })
+}
+
+fn waits(who: &Subject, what: &str, late: Option<Duration>) -> String {
+    match late {
+        None => format!("{who} waits for {what}"),
+        Some(waited) => format!("{who} still waits for {what} after {}", Readable(waited)),
+    }
 }
 
 /// What was asked for, for procrun's own log.

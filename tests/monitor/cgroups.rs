@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use procrun::monitor::{Cgroup, CgroupUsage};
+use procrun::monitor::{Cgroup, CgroupUsage, Charge, Room};
 
 use super::support::now;
 
@@ -58,7 +58,7 @@ fn version_1_and_hybrid_machines_say_the_same() {
         memory: Some(54 * MIB),
         charged: Some(262 * MIB),
         memory_limit: Some(256 * MIB),
-        oom_kills: None,
+        oom_kills: Some(2),
         cpu: None,
         cpu_quota: Some(2.0),
         throttled: Some(Duration::from_millis(1250)),
@@ -114,4 +114,37 @@ fn cpu_time_between_two_looks_is_percent_of_one_core() {
         let reset = cgroup.sample(begin + Duration::from_secs(3)).cpu;
         assert!(reset.is_none_or(|cpu| cpu >= 0.0), "never negative: {reset:?}");
     }
+}
+
+#[test]
+fn the_group_with_the_least_left_is_the_one_that_counts() {
+    let room = |name| Room::below(&recorded(name));
+    // Page cache is in none of these: 262 MiB are charged.
+    let expected = Some(Charge { used: (50 + 4 + 12 - 7) * MIB, limit: 512 * MIB });
+    assert_eq!((room("v2").tightest(), room("v2").limit()), (expected, Some(512 * MIB)));
+    for name in ["v1", "hybrid"] {
+        let expected = Some(Charge { used: 54 * MIB, limit: 256 * MIB });
+        assert_eq!((room(name).tightest(), room(name).limit()), (expected, Some(256 * MIB)), "{name}");
+        assert_eq!(room(name).oom_kills(), Some(2), "{name}");
+    }
+    // What is beside it in the group above counts there, and that one has less left.
+    let dir = tempfile::tempdir().unwrap();
+    copy(&recorded("v2-nested"), dir.path());
+    let pod = dir.path().join("sys/fs/cgroup/kubepods/pod1");
+    fs::write(pod.join("memory.max"), (1024 * MIB).to_string()).unwrap();
+    fs::write(pod.join("main/memory.max"), (300 * MIB).to_string()).unwrap();
+    let all = format!("anon {}\nfile {}\nshmem {}\n", 900 * MIB, 100 * MIB, 80 * MIB);
+    fs::write(pod.join("memory.stat"), all).unwrap();
+    let expected = Some(Charge { used: 980 * MIB, limit: 1024 * MIB });
+    assert_eq!(Room::below(dir.path()).tightest(), expected);
+    fs::write(pod.join("memory.max"), "max\n").unwrap();
+    let own = Room::below(dir.path()).tightest().unwrap();
+    assert_eq!(own.limit, 300 * MIB);
+    assert!(own.used < 60 * MIB, "{own:?}");
+    for group in ["main", "", ".."] {
+        fs::write(pod.join(group).join("memory.max"), "max\n").unwrap();
+    }
+    assert_eq!((Room::below(dir.path()).tightest(), Room::below(dir.path()).limit()), (None, None));
+    let empty = tempfile::tempdir().unwrap();
+    assert_eq!(Room::below(empty.path()).tightest(), None);
 }

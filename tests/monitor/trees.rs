@@ -9,7 +9,7 @@ use std::{
 };
 
 use procrun::{
-    monitor::{Sampler, Usage},
+    monitor::{Sampler, Trees, Usage},
     sys::tree::Root,
 };
 
@@ -192,4 +192,63 @@ fn procrun_itself_and_the_machine_have_figures_too() {
     assert!(sample.own.cpu.is_some_and(|cpu| cpu >= 0.0));
     let host = sample.host;
     assert!(host.cpus >= 1 && host.memory > host.available && host.available > 0, "{host:?}");
+}
+
+/// Has 64 MiB, and three children that share them.
+const SHARING: &str = "exec python3 -c '
+import os, time
+memory = bytearray(os.urandom(1 << 20)) * 64
+for _ in range(3):
+    if os.fork() == 0: break
+time.sleep(1000)'";
+
+#[test]
+fn what_a_tree_shares_counts_once_in_its_pss() {
+    let (worker, other) = (start(SHARING), start("exec sleep 1000"));
+    wait_until("its children", || worker.tree().len() == 4);
+    let mut trees = Trees::new();
+    let root = |key| Some(if key == 0 { worker.root() } else { other.root() });
+    assert!(trees.keep(&[0, 1], root) && !trees.keep(&[0, 1], root));
+    let mut found = trees.search();
+    found.sort_unstable();
+    assert_eq!(found, [0, 0, 0, 0, 1]);
+    let ((sum, count), pss) = (trees.rss(0), trees.pss(0).unwrap());
+    assert_eq!(count, 4);
+    assert!(sum > 256 << 20, "each has all of it: {sum}");
+    assert!((64 << 20..128 << 20).contains(&pss), "{pss} of {sum}");
+    let expected = sample(&mut Sampler::new(), &[(0, worker.root())])[0].rss;
+    assert!(sum.abs_diff(expected) < 8 << 20, "as the other one sees it: {sum} and {expected}");
+    assert!(trees.rss(1).0 < 16 << 20);
+}
+
+#[test]
+fn children_that_come_and_go_are_found_and_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let (more, one) = (dir.path().join("more"), "sleep 1000");
+    let script =
+        format!("while [ ! -e {} ]; do sleep 0.05; done; {one} & setsid {one} & wait", more.display());
+    let worker = start(&script);
+    let mut trees = Trees::new();
+    trees.keep(&[5], |_| Some(worker.root()));
+    trees.search();
+    assert!(trees.rss(5).1 >= 1);
+    fs::write(&more, "").unwrap();
+    let sleeps = || {
+        let mut all = procfs::children(worker.pid());
+        all.retain(|it| {
+            fs::read(format!("/proc/{}/cmdline", it.pid)).is_ok_and(|line| line == b"sleep\x001000\0")
+        });
+        all
+    };
+    wait_until("two of them", || sleeps().len() == 2);
+    trees.search();
+    assert_eq!(trees.rss(5).1, 3, "also the one in a session of its own");
+    for it in sleeps() {
+        let _ = procrun::sys::process::signal(it.pid, 9);
+    }
+    wait_until("they are gone", || sleeps().is_empty());
+    trees.search();
+    assert!(trees.rss(5).1 <= 1);
+    trees.keep(&[], |_| None);
+    assert_eq!((trees.rss(5), trees.pss(5)), ((0, 0), None));
 }

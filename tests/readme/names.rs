@@ -7,11 +7,12 @@ use super::{
     shell::Shell,
 };
 
-/// Names in the same shape as keys that are none: variables of a worker's, and directories.
-const VARIABLES: [&str; 3] = ["pm_id", "node_modules", "__pycache__"];
+/// Names in the same shape as keys of an app that are none: variables of a worker's, directories, and a
+/// key of a table in an app.
+const VARIABLES: [&str; 4] = ["pm_id", "node_modules", "__pycache__", "start_period"];
 
 /// Options of programs that are not procrun.
-const FOREIGN_OPTIONS: [&str; 1] = ["--enable-source-maps"];
+const FOREIGN_OPTIONS: [&str; 2] = ["--enable-source-maps", "--require"];
 
 /// A key as the README writes it, and its other names.
 struct Key {
@@ -123,23 +124,6 @@ fn every_setting_is_right() {
         tried += 1;
     }
     assert!(tried > 0);
-}
-
-/// What the README says that it is there but does nothing yet gets its notice.
-#[test]
-fn every_later_feature_gets_a_notice() {
-    let page = Page::read();
-    let sentence = page.paragraph("Features of PM2 that procrun knows and does not have yet");
-    let keys = code(sentence.split_once(')').expect("the features stand in parentheses").0);
-    assert!(!keys.is_empty());
-    for key in keys {
-        let value = match key.as_str() {
-            "max_memory_restart" => "\"200M\"",
-            _ => "true",
-        };
-        let notices = check(&format!("[[apps]]\nname = \"api\"\nscript = \"app.js\"\n{key} = {value}\n"), 0);
-        assert!(matches!(&notices[..], [notice] if notice.starts_with("notice: ")), "{key}: {notices:?}");
-    }
 }
 
 /// The commands that the README names, and their other words.

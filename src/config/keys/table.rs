@@ -7,16 +7,13 @@ use std::{path::Path, time::Duration};
 use super::{
     super::{
         draft::{Draft, RuntimeDraft},
-        health, listen, order,
-        tree::Node,
-        value::{self, Decoded},
-        watching,
+        health, listen, order, watching,
     },
     Beyond, Key, Kind, Zero,
 };
 use crate::spec::{
-    AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, LogStyle, OnErrored,
-    PrincipalRef, Runtime, Verbosity,
+    AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, LogStyle, MemoryLimit,
+    OnErrored, OomGuard, PrincipalRef, Runtime, Verbosity,
 };
 
 const fn app(
@@ -26,14 +23,6 @@ const fn app(
     show: fn(&AppSpec) -> Option<String>,
 ) -> Key<Draft, AppSpec> {
     Key { name, aliases, kind, show }
-}
-
-const fn later(
-    name: &'static str,
-    aliases: &'static [&'static str],
-    check: fn(&Node) -> Decoded<()>,
-) -> Key<Draft, AppSpec> {
-    Key { name, aliases, kind: Kind::Later(check), show: nothing }
 }
 
 const fn of_pm2(name: &'static str) -> Key<Draft, AppSpec> {
@@ -220,6 +209,12 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         },
     ),
     app("critical", &[], Kind::Switch(|app, on| app.critical = Some(on)), nothing),
+    app("max_memory_restart", &[], Kind::Memory(|app, limit| app.max_memory = limit), |app| {
+        app.max_memory.map(|limit| match limit {
+            MemoryLimit::Bytes(_) => limit.to_string(),
+            MemoryLimit::Share(_) => format!("{limit} of the container's memory"),
+        })
+    }),
     app("cron_restart", &["cron"], Kind::Cron(|app, pattern| app.cron = pattern), |app| {
         app.schedule.as_ref().and_then(|schedule| shown(schedule.pattern.as_str()))
     }),
@@ -329,7 +324,6 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         app.env.increment_var.clone()
     }),
     app("force", &[], Kind::Moot, nothing),
-    later("max_memory_restart", &[], value::memory),
     app("watch", &[], Kind::Watch(|app, paths| app.watching.paths = paths), |app| {
         let paths: Vec<String> =
             app.watch.iter().flat_map(|watch| &watch.paths).map(|path| path.display().to_string()).collect();
@@ -394,6 +388,16 @@ pub(in crate::config) static RUNTIME_KEYS: &[Key<RuntimeDraft, Runtime>] = &[
         aliases: &[],
         kind: Kind::Duration(|draft, delay| draft.runtime.pre_stop_delay = delay, Zero::Counts),
         show: |runtime| (!runtime.pre_stop_delay.is_zero()).then(|| readable(runtime.pre_stop_delay)),
+    },
+    Key {
+        name: "oom_guard",
+        aliases: &[],
+        kind: Kind::Guard(|draft, guard| draft.runtime.oom_guard = guard),
+        show: |runtime| match runtime.oom_guard {
+            guard if guard == OomGuard::default() => None,
+            OomGuard::At(share) => shown(share),
+            OomGuard::Off => shown(false),
+        },
     },
     Key {
         name: "log_format",

@@ -104,6 +104,8 @@ impl Instance {
     /// The process has ended by itself.
     fn ended(&mut self, step: &mut Step<'_>, ending: Ending, uptime: Duration, leftovers: bool) -> Verdict {
         let code = ending.code();
+        // Whatever was to be done about it.
+        self.reason = None;
         let (next, then) = if self.generation == Generation::Coming {
             // Its predecessor is still there.
             (Next::Stay, Then::Remove)
@@ -171,9 +173,9 @@ impl Instance {
     }
 
     fn say_ended(&mut self, step: &mut Step<'_>, ending: &Ending, uptime: Duration, next: Next) {
-        let sickness = self.vitals.sickness.clone();
-        self.record.ended(Past { ending: ending.clone(), sickness: sickness.clone(), uptime, at: step.now });
-        step.say(Notice::Ended { who: self.subject(), ending: ending.clone(), sickness, uptime, next });
+        let reason = self.reason.take();
+        self.record.ended(Past { ending: ending.clone(), reason: reason.clone(), uptime, at: step.now });
+        step.say(Notice::Ended { who: self.subject(), ending: ending.clone(), reason, uptime, next });
     }
 
     fn sweep(&mut self, step: &mut Step<'_>, run: Run, signal: Signal) {
@@ -238,7 +240,9 @@ impl Instance {
             Ending::Exited(code) => {
                 (policy.stop_exit_codes.contains(code), uptime < policy.min_uptime, Duration::ZERO)
             }
-            Ending::Signaled { .. } => (false, uptime < policy.min_uptime, Duration::ZERO),
+            Ending::Signaled { .. } | Ending::OutOfMemory { .. } => {
+                (false, uptime < policy.min_uptime, Duration::ZERO)
+            }
             // Unstable whatever `min_uptime` says, and never tried again at once: the answer
             // comes at once, too, and the supervisor would do nothing else.
             Ending::SpawnFailed(failure) => {

@@ -8,6 +8,7 @@ use crate::{
         Time,
         event::{Effect, Run},
         notice::{Notice, StopCause},
+        reason::Reason,
     },
     spec::Signal,
 };
@@ -18,6 +19,22 @@ const KILL_PATIENCE: Duration = Duration::from_secs(1);
 impl Instance {
     /// Asks it to end. What it was to do afterwards is replaced by what `stop` says.
     pub(in crate::machine) fn stop(&mut self, step: &mut Step<'_>, stop: Stop) -> Verdict {
+        match stop.cause {
+            StopCause::Memory(excess) => self.reason = Some(Reason::Memory(excess)),
+            // It has one by now: it is not well, or its successor has come because of it.
+            StopCause::Sick
+            | StopCause::GivenUp
+            | StopCause::Replaced
+            | StopCause::Drained
+            | StopCause::NotDrained => {}
+            StopCause::Shutdown
+            | StopCause::Removed
+            | StopCause::Changed
+            | StopCause::Asked
+            | StopCause::Restarted
+            | StopCause::Due
+            | StopCause::Reloaded => self.reason = None,
+        }
         match &mut self.state {
             State::Online { run, since } => {
                 let (number, since) = (*run, *since);

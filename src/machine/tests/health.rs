@@ -8,13 +8,13 @@ use crate::{
 
 const S: fn(u64) -> Duration = Duration::from_secs;
 
-fn probe() -> Option<Box<Probe>> {
-    Some(Box::new(Probe::new(ProbeTarget::Shell("true".to_owned()))))
+fn probe() -> Probe {
+    Probe::new(ProbeTarget::Shell("true".to_owned()))
 }
 
 pub(super) fn with_health(name: &str) -> AppSpec {
     let mut spec = app(name);
-    spec.health.liveness = probe();
+    spec.health.liveness = Some(Box::new(probe()));
     spec
 }
 
@@ -185,8 +185,7 @@ fn nothing_is_asked_of_who_is_to_end() {
     let mut world = World::new(plan([with_health("a")]));
     world.asked_and(0, Ok(()));
     world.stop(Signal::TERM);
-    let waits = world.machine.instance(InstanceId(0)).unwrap().spec.stop.kill_timeout - MS(1);
-    world.pass(waits);
+    world.pass(MS(1000));
     assert!(world.asked.is_empty());
     world.answer_probe(0, ProbeKind::Liveness, Err("too late"));
     assert!(world.sickness().is_empty());
@@ -195,7 +194,7 @@ fn nothing_is_asked_of_who_is_to_end() {
 #[test]
 fn readiness_is_a_flag_and_nothing_more() {
     let mut spec = app("a");
-    spec.health.readiness = probe();
+    spec.health.readiness = Some(Box::new(probe()));
     let mut world = World::new(plan([spec]));
     let ask = |world: &mut World, result| {
         world.until_asked(0, ProbeKind::Readiness);
@@ -252,6 +251,22 @@ fn it_may_say_another_rhythm_and_a_fault() {
 }
 
 #[test]
+fn nobody_fills_the_list_of_timers() {
+    let mut spec = app("a");
+    spec.health.heartbeat = Some(S(4));
+    let mut world = World::new(plan([spec]));
+    for round in 0..2000 {
+        let time = if round % 3 == 0 { 0 } else { 3_600_000 - round };
+        world.feed(Event::Spoke(world.run(0), Word::Every(MS(time))));
+        world.feed(Event::Spoke(world.run(0), Word::Alive));
+    }
+    assert!(world.timers.len() < 10, "{}", world.timers.len());
+    world.feed(Event::Spoke(world.run(0), Word::Every(S(2))));
+    world.pass(S(40));
+    assert_eq!(world.sickness().len(), 1, "and it is looked at all the same");
+}
+
+#[test]
 fn a_look_that_comes_too_late_ends_nobody() {
     let mut spec = app("a");
     spec.health.heartbeat = Some(S(4));
@@ -280,7 +295,7 @@ fn what_it_says_of_itself_is_shown_until_it_ends() {
 
 fn reloading(change: impl Fn(&mut AppSpec)) -> World {
     let mut spec = cluster_app("a");
-    spec.health.liveness = probe();
+    spec.health.liveness = Some(Box::new(probe()));
     spec.stop.drain = None;
     spec.reload.listen_timeout = S(20);
     change(&mut spec);

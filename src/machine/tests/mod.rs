@@ -5,6 +5,7 @@ mod drain;
 mod due;
 mod health;
 mod lifecycle;
+mod memory;
 mod operations;
 mod order;
 mod random;
@@ -52,6 +53,7 @@ fn app(name: &str) -> AppSpec {
         reload: ReloadPolicy::default(),
         stop: StopPolicy::default(),
         logs: LogSpec::default(),
+        max_memory: None,
         schedule: None,
         pid_file: None,
         health: HealthSpec::default(),

@@ -31,6 +31,8 @@ enum Act {
     Changed(u8),
     Ask(u8, Vec<u32>, i32),
     Due(u8),
+    Exceeds(prop::sample::Index, u64),
+    Short(Vec<u64>),
     Stop,
 }
 
@@ -52,6 +54,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         6 => (0u8..9, prop::collection::vec(0u32..12, 1..4), -3i32..4)
             .prop_map(|(what, ids, count)| Act::Ask(what, ids, count)),
         2 => (0u8..4).prop_map(Act::Due),
+        4 => (any::<prop::sample::Index>(), 201u64..260).prop_map(|(which, used)| Act::Exceeds(which, used)),
+        4 => prop::collection::vec(0u64..400, 1..8).prop_map(Act::Short),
         1 => Just(Act::Stop),
     ];
     prop::collection::vec(act, 1..80)
@@ -178,6 +182,15 @@ impl World {
                 self.ask(operation(what, &ids, count));
             }
             Act::Due(name) => self.due(&name.to_string()),
+            Act::Exceeds(which, used) => {
+                if let Some(run) = self.any_alive(which) {
+                    self.exceeds(run.instance.0, used);
+                }
+            }
+            Act::Short(mut sizes) => {
+                sizes.sort_unstable_by(|one, other| other.cmp(one));
+                self.short_of(self.alive.iter().copied().zip(sizes.into_iter().map(|it| it << 20)).collect());
+            }
             Act::Stop => self.stop(Signal::TERM),
         }
     }

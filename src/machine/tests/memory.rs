@@ -1,0 +1,292 @@
+//! Too much memory: a worker beyond its limit, and a container that has no more.
+
+use super::*;
+use crate::machine::{Answer, Excess, Past, Reason, Shortage};
+
+const MIB: u64 = 1 << 20;
+const LIMIT: u64 = 200 * MIB;
+
+impl World {
+    /// The present run of an instance has so many MiB of its 200.
+    pub(super) fn exceeds(&mut self, instance: u32, used: u64) {
+        let run = self.run(instance);
+        self.feed(Event::MemoryExceeded { run, used: used * MIB, limit: LIMIT });
+    }
+
+    /// The container has 490 of its 512 MiB, and these instances so many.
+    fn is_short(&mut self, sizes: &[(u32, u64)]) {
+        let mut sizes: Vec<(Run, u64)> =
+            sizes.iter().map(|(instance, size)| (self.run(*instance), size * MIB)).collect();
+        sizes.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
+        self.short_of(sizes);
+    }
+
+    pub(super) fn short_of(&mut self, sizes: Vec<(Run, u64)>) {
+        let shortage = Shortage { used: 490 * MIB, threshold: 486 * MIB, limit: 512 * MIB };
+        self.feed(Event::MemoryShort { shortage, sizes });
+    }
+
+    fn reasons(&self, instance: u32) -> Vec<&'static str> {
+        let view = self.machine.instance(InstanceId(instance)).expect("it is there");
+        view.endings.iter().map(Past::reason).collect()
+    }
+
+    fn times(&self, is_meant: impl Fn(&Notice) -> bool) -> usize {
+        self.said.iter().filter(|notice| is_meant(notice)).count()
+    }
+}
+
+fn exceeded(notice: &Notice) -> bool {
+    matches!(notice, Notice::TooMuch { .. })
+}
+
+fn two(spec: AppSpec) -> AppSpec {
+    AppSpec { instances: Instances::Count(2), ..spec }
+}
+
+#[test]
+fn who_holds_its_own_socket_is_restarted_alone() {
+    let mut world = World::new(plan([two(app("a"))]));
+    world.pass(MS(60_000));
+    world.exceeds(1, 204);
+    assert_eq!([0, 1].map(|id| world.status(id)), [Status::Online, Status::Stopping]);
+    let run = world.run(1);
+    world.exceeds(1, 205);
+    assert_eq!(world.times(exceeded), 1, "what is under way is not begun again");
+    world.exit(run, OK, true);
+    assert_eq!(world.spawned.len(), 2, "not before its tree is gone");
+    world.tree_gone(run);
+    assert_eq!(world.status(1), Status::Online);
+    assert_eq!(world.reasons(1), ["memory"]);
+    let expected = Some(Reason::Memory(Excess::OverLimit { used: 204 * MIB, limit: LIMIT }));
+    assert_eq!(world.machine.instance(InstanceId(1)).unwrap().endings[0].reason, expected);
+    world.exit(world.run(1), FAILED, false);
+    assert_eq!(world.reasons(1), ["memory", "exit"], "what comes later has its own reason");
+    // News of the run before is none of the present one.
+    world.feed(Event::MemoryExceeded { run, used: 300 * MIB, limit: LIMIT });
+    assert_eq!(world.status(1), Status::Online);
+}
+
+#[test]
+fn a_cluster_worker_is_replaced_while_it_serves() {
+    let mut world = World::new(plan([two(cluster_app("a"))]));
+    world.listen(0);
+    world.listen(1);
+    world.pass(MS(60_000));
+    world.exceeds(1, 204);
+    assert_eq!([0, 1].map(|id| world.status(id)), [Status::Online; 2]);
+    assert_eq!(world.spawned.len(), 3, "one successor");
+    world.exceeds(1, 210);
+    world.exceeds(0, 210);
+    assert_eq!(world.spawned.len(), 3, "one at a time");
+    world.listen(2);
+    assert_eq!(world.status(1), Status::Stopping);
+    world.obey(1);
+    assert!(!world.is_there(1));
+    assert_eq!(world.reasons(2), ["memory"], "its record is its successor's");
+    world.exceeds(0, 210);
+    assert_eq!(world.spawned.len(), 4, "its turn comes");
+}
+
+#[test]
+fn a_reload_after_one_that_was_given_up_has_its_own_reason() {
+    let mut world = World::new(plan([cluster_app("a")]));
+    world.listen(0);
+    world.pass(MS(60_000));
+    world.exceeds(0, 204);
+    world.exit(world.run(1), FAILED, false);
+    assert_eq!(world.status(0), Status::Online, "it serves on");
+    let ticket = world.ask(Operation::Reload(vec![InstanceId(0)]));
+    world.listen(2);
+    world.obey(0);
+    assert!(world.is_done(ticket));
+    assert_eq!(world.reasons(2), [""; 0], "it was replaced because somebody asked");
+}
+
+#[test]
+fn who_crosses_its_limit_after_each_start_serves_meanwhile_and_is_never_errored() {
+    let mut spec = app("a");
+    spec.restart.max_restarts = 1;
+    let mut world = World::new(plan([spec]));
+    let mut starts = Vec::new();
+    let until = world.now + MS(300_000);
+    while world.now < until {
+        world.exceeds(0, 210);
+        if world.status(0) == Status::Stopping {
+            world.obey(0);
+            assert_eq!(world.status(0), Status::Online, "at once");
+            starts.push(world.now);
+        }
+        world.pass(MS(250));
+    }
+    let gaps: Vec<u64> =
+        starts.windows(2).map(|two| u64::try_from(two[1].since(two[0]).as_millis()).unwrap()).collect();
+    assert_eq!(gaps[..5], [250, 250, 1000, 1500, 2250]);
+    assert_eq!(gaps.iter().max(), Some(&15_000));
+    let often =
+        world.times(|notice| matches!(notice, Notice::TooMuch { answer: Answer::LeaveAlone { .. }, .. }));
+    assert!(often <= starts.len(), "said once a run: {often} times in {} runs", starts.len());
+    // A good run, and it is as ever.
+    world.pass(MS(31_000));
+    let before = world.spawned.len();
+    world.exceeds(0, 210);
+    world.obey(0);
+    assert_eq!(world.spawned.len(), before + 1);
+}
+
+#[test]
+fn who_goes_on_growing_ends_at_once_and_waits_before_it_starts() {
+    for spec in [app("a"), cluster_app("a")] {
+        let is_cluster = spec.is_cluster();
+        let mut world = World::new(plan([spec]));
+        for _ in 0..3 {
+            let id = world.alive.first().expect("it runs").instance.0;
+            world.listen(id);
+            world.exceeds(id, 210);
+            if is_cluster {
+                let successor = world.alive.last().expect("it has come").instance.0;
+                world.listen(successor);
+            }
+            world.obey(id);
+        }
+        let id = world.alive.first().expect("it runs").instance.0;
+        world.listen(id);
+        world.pass(MS(100));
+        world.exceeds(id, 249);
+        assert_eq!(world.status(id), Status::Online, "it is left alone");
+        world.exceeds(id, 250);
+        assert_eq!(world.status(id), Status::Stopping);
+        world.obey(id);
+        assert_eq!(world.status(id), Status::WaitingRestart);
+        world.pass(MS(899));
+        assert_eq!(world.status(id), Status::WaitingRestart);
+        world.pass(MS(1));
+        assert_eq!(world.status(id), Status::Online, "a second after the start before");
+    }
+}
+
+#[test]
+fn a_stop_and_a_restart_that_is_asked_for_come_first() {
+    let mut world = World::new(plan([app("a")]));
+    world.pass(MS(60_000));
+    let ticket = world.ask(Operation::Stop(vec![InstanceId(0)]));
+    world.exceeds(0, 500);
+    world.obey(0);
+    assert!(world.is_done(ticket));
+    assert_eq!((world.status(0), world.reasons(0)), (Status::Stopped, vec!["exit"]));
+    let mut world = World::new(plan([app("a")]));
+    world.pass(MS(60_000));
+    world.exceeds(0, 500);
+    world.ask(Operation::Stop(vec![InstanceId(0)]));
+    world.obey(0);
+    assert_eq!((world.status(0), world.reasons(0)), (Status::Stopped, vec!["exit"]));
+    let mut world = World::new(plan([app("a")]));
+    world.stop(Signal::TERM);
+    world.exceeds(0, 500);
+    world.short_of(vec![(world.run(0), 490 * MIB)]);
+    world.obey(0);
+    assert_eq!(world.end, Some(0));
+}
+
+#[test]
+fn the_largest_ends_first_and_starts_when_it_is_gone() {
+    let mut world = World::new(plan([cluster_app("a"), app("b")]));
+    world.listen(0);
+    world.pass(MS(60_000));
+    world.is_short(&[(1, 100), (0, 350)]);
+    assert!(world.machine.is_retiring());
+    assert_eq!([0, 1].map(|id| world.status(id)), [Status::Stopping, Status::Online]);
+    assert_eq!(world.spawned.len(), 2, "no successor beside it");
+    assert_eq!(world.times(|it| matches!(it, Notice::Draining { .. })), 0, "there is no time for it");
+    world.is_short(&[(1, 100), (0, 350)]);
+    assert_eq!(world.status(1), Status::Online, "one at a time");
+    world.obey(0);
+    assert!(!world.machine.is_retiring());
+    assert_eq!((world.status(0), world.reasons(0)), (Status::Online, vec!["memory"]));
+    world.is_short(&[(1, 350), (0, 100)]);
+    assert_eq!(world.status(1), Status::Stopping, "after another look");
+}
+
+#[test]
+fn those_who_are_retired_again_and_again_wait_before_they_start() {
+    let mut world = World::new(plan([app("a"), app("b")]));
+    let mut waits = Vec::new();
+    for _ in 0..30 {
+        let run = world.run(0);
+        world.short_of(vec![(run, 480 * MIB)]);
+        world.obey(0);
+        let begun = world.now;
+        while world.status(0) != Status::Online {
+            world.pass(MS(50));
+        }
+        waits.push(world.now.since(begun).as_millis());
+    }
+    assert_eq!(waits[..5], [0, 0, 0, 1000, 1500]);
+    assert_eq!(waits[29], 15_000);
+    world.pass(MS(31_000));
+    world.short_of(vec![(world.run(0), 480 * MIB)]);
+    world.obey(0);
+    assert_eq!(world.status(0), Status::Online);
+}
+
+#[test]
+fn nobody_ends_for_memory_that_the_workers_do_not_have() {
+    let mut world = World::new(plan([app("a"), app("b")]));
+    let helpless = |notice: &Notice| matches!(notice, Notice::MemoryElsewhere { .. });
+    for _ in 0..100 {
+        // The rest is in a tmpfs.
+        world.is_short(&[(0, 2), (1, 1)]);
+        world.pass(MS(250));
+    }
+    assert_eq!([0, 1].map(|id| world.status(id)), [Status::Online; 2]);
+    assert_eq!(world.times(helpless), 1);
+    world.pass(MS(60_000));
+    world.is_short(&[(0, 2), (1, 1)]);
+    assert_eq!(world.times(helpless), 2, "said again after a while");
+}
+
+#[test]
+fn a_reload_is_given_up_when_memory_is_short() {
+    let mut world = World::new(plan([cluster_app("a"), app("b")]));
+    world.listen(0);
+    world.pass(MS(60_000));
+    let ticket = world.ask(Operation::Reload(vec![InstanceId(0)]));
+    // The new one is instance 2.
+    world.is_short(&[(0, 250), (2, 230)]);
+    assert_eq!([0, 1, 2].map(|id| world.status(id)), [Status::Online, Status::Online, Status::Stopping]);
+    world.is_short(&[(0, 250), (2, 230)]);
+    assert_eq!(world.status(0), Status::Online, "it was not in vain");
+    world.obey(2);
+    assert!(world.failure(ticket).contains("memory is short"), "{}", world.failure(ticket));
+    world.is_short(&[(0, 480)]);
+    assert_eq!(world.status(0), Status::Stopping);
+}
+
+#[test]
+fn an_old_one_does_not_finish_its_connections_when_memory_is_short() {
+    let mut world = World::new(plan([cluster_app("a")]));
+    world.listen(0);
+    world.ask(Operation::Reload(vec![InstanceId(0)]));
+    world.listen(1);
+    let signals = |world: &World| world.times(|it| matches!(it, Notice::Stopping { .. }));
+    assert_eq!((world.status(0), signals(&world)), (Status::Stopping, 0), "it drains");
+    world.is_short(&[(0, 300), (1, 150)]);
+    assert_eq!(signals(&world), 1);
+    world.obey(0);
+    assert_eq!(world.status(1), Status::Online);
+}
+
+#[test]
+fn an_end_by_the_kernel_is_called_so_and_restarts_like_a_crash() {
+    let mut world = World::new(plan([app("a")]));
+    let killed = Ending::OutOfMemory { exited: None, limit: Some(64 * MIB) };
+    assert_eq!(killed.to_string(), "signal SIGKILL, the kernel's out-of-memory killer (memory limit 64 MB)");
+    assert_eq!(killed.code(), 137);
+    world.exit(world.run(0), killed.clone(), false);
+    assert_eq!((world.status(0), world.reasons(0)), (Status::Online, vec!["oom"]));
+    // The kernel was faster.
+    world.pass(MS(60_000));
+    world.exceeds(0, 300);
+    world.exit(world.run(0), killed, false);
+    assert_eq!(world.reasons(0), ["oom", "oom"]);
+}

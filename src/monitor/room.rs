@@ -1,0 +1,75 @@
+//! How much memory the container has left, and how often the kernel has killed for it.
+//!
+//! Reads one small file for each group that has a limit, so that somebody can look often. Knows no
+//! worker.
+
+use std::{fs, path::Path};
+
+use super::cgroup;
+use crate::sys::cgroups::Place;
+
+/// The memory of the group of this process, and of those above it.
+#[derive(Debug)]
+pub struct Room(Option<Place>);
+
+/// What a group with a limit has. All in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Charge {
+    /// Anonymous and shared memory, and what the kernel cannot shrink of its own (v2); never page cache.
+    pub used: u64,
+    /// What it may have.
+    pub limit: u64,
+}
+
+impl Room {
+    /// Finds the groups of this process.
+    pub fn find() -> Self {
+        Self::below(Path::new("/"))
+    }
+
+    /// The same where `/` is another directory: a recorded tree.
+    pub fn below(root: &Path) -> Self {
+        Self(cgroup::memory_place(root))
+    }
+
+    /// The smallest limit in bytes; `None`: there is none.
+    pub fn limit(&self) -> Option<u64> {
+        cgroup::memory_limit(self.0.as_ref()?)
+    }
+
+    /// The group that has the least left of what it may have. `None`: there is no limit.
+    pub fn tightest(&self) -> Option<Charge> {
+        let place = self.0.as_ref()?;
+        let charge = |dir| {
+            let limit = cgroup::own_limit(dir, place.v2)?;
+            Some(Charge { used: cgroup::unreclaimable(&stat(dir), place.v2)?, limit })
+        };
+        let charges = place.dirs.iter().filter_map(|dir| charge(dir));
+        charges.chain(self.unseen()).min_by_key(|charge| charge.limit.saturating_sub(charge.used))
+    }
+
+    /// v1 tells a limit of groups that cannot be seen from here. What else is in those nobody knows.
+    fn unseen(&self) -> Option<Charge> {
+        let place = self.0.as_ref().filter(|place| !place.v2)?;
+        let stat = stat(place.dirs.first()?);
+        let limit = cgroup::hierarchical_limit(&stat)?;
+        Some(Charge { used: cgroup::unreclaimable(&stat, false)?, limit })
+    }
+
+    /// Times the kernel has killed something here because there was no memory. `None`: it does not say.
+    pub fn oom_kills(&self) -> Option<u64> {
+        cgroup::oom_kills(self.0.as_ref()?)
+    }
+}
+
+fn stat(dir: &Path) -> String {
+    fs::read_to_string(dir.join("memory.stat")).unwrap_or_default()
+}
+
+/// Bytes of memory that the machine has. `None`: it does not say.
+pub fn machine_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}

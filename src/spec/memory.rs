@@ -1,0 +1,103 @@
+//! How much memory an application may use, and when the container's is short.
+//!
+//! Says what was meant; how much that is in bytes is known where the container's limit is.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A part of a whole, from 0.01% to 100%.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share(u16);
+
+impl Share {
+    /// So many percent, rounded to hundredths. `None`: not above 0, or above 100.
+    pub fn percent(percent: f64) -> Option<Self> {
+        if !(percent > 0.0 && percent <= 100.0) {
+            return None;
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 10,000")]
+        let hundredths = (percent * 100.0).round().max(1.0) as u16;
+        Some(Self(hundredths))
+    }
+
+    /// This part of `whole`, rounded down.
+    pub fn of(self, whole: u64) -> u64 {
+        let part = u128::from(whole) * u128::from(self.0) / 10_000;
+        // Never more than the whole.
+        u64::try_from(part).unwrap_or(whole)
+    }
+}
+
+/// `80%`, `37.5%`.
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", f64::from(self.0) / 100.0)
+    }
+}
+
+/// How much memory the processes of an instance may have (`max_memory_restart`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MemoryLimit {
+    /// So many bytes, at least [`MemoryLimit::LEAST`].
+    Bytes(u64),
+    /// This part of what the container may have, or of the machine's where it may have all.
+    Share(Share),
+}
+
+impl MemoryLimit {
+    /// No process gets along with less than 1 MiB: it is a slip, as `300` for 300 MB.
+    pub const LEAST: u64 = 1 << 20;
+}
+
+/// As people write it: `300M`, `80%`.
+impl fmt::Display for MemoryLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(u64, &str); 3] = [(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
+        match self {
+            Self::Bytes(bytes) => match UNITS.iter().find(|(unit, _)| bytes.is_multiple_of(*unit)) {
+                Some((unit, name)) => write!(f, "{}{name}", bytes / unit),
+                None => write!(f, "{bytes}"),
+            },
+            Self::Share(share) => share.fmt(f),
+        }
+    }
+}
+
+/// Whether to end a worker before the kernel does, and from which part of the container's limit on
+/// (`oom_guard`). Without such a limit there is nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OomGuard {
+    /// From here on.
+    At(Share),
+    /// Leave it to the kernel.
+    Off,
+}
+
+impl Default for OomGuard {
+    fn default() -> Self {
+        Self::At(Share(9500))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MemoryLimit, Share};
+
+    #[test]
+    fn a_share_of_any_whole_is_no_more_than_it() {
+        let share = |percent| Share::percent(percent).unwrap();
+        assert_eq!(share(80.0).of(1 << 30), (1 << 30) / 10 * 8 + 3);
+        assert_eq!(share(100.0).of(u64::MAX), u64::MAX);
+        assert_eq!(share(37.5).of(800), 300);
+        assert_eq!(share(0.001).of(1_000_000), 100, "the least there is");
+        assert_eq!(share(37.5).to_string(), "37.5%");
+        assert_eq!(MemoryLimit::Share(share(80.0)).to_string(), "80%");
+        let texts =
+            [300 << 20, 2 << 30, 1_500_000, 1_536_000].map(|bytes| MemoryLimit::Bytes(bytes).to_string());
+        assert_eq!(texts, ["300M", "2G", "1500000", "1500K"]);
+        for wrong in [0.0, -1.0, 100.1, f64::NAN, f64::INFINITY] {
+            assert_eq!(Share::percent(wrong), None);
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Looks at the memory of workers that have a limit, and at what the container has left.
+//!
+//! There is no tick while nobody runs who has a limit, or the container has none. A look says what is too
+//! much; what to do about it is the machine's affair. Here is known, too, when the kernel has killed.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::{actor, workers::Workers};
+use crate::{
+    machine::{Ending, Event, Machine, Run, Shortage, Size},
+    monitor::{Charge, Room, Trees, machine_memory},
+    spec::{ExitCode, MemoryLimit, OomGuard, Plan, Share, Signal},
+};
+
+/// Looks at workers begin at multiples of this, so that many share one.
+const SLOT: Duration = Duration::from_millis(250);
+/// A worker is looked at again after so many slots at the latest: a second.
+const MOST_SLOTS: u64 = 4;
+/// Nobody is expected to fill memory faster than this, in bytes a second; who does is seen a second late.
+const FASTEST: u64 = 256 << 20;
+/// How soon the container is looked at again, at the least and at the most.
+const LOOKS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
+/// How soon after something was done about it.
+const AFTER_NEWS: Duration = Duration::from_millis(250);
+/// What the kernel has killed so long ago does not explain an end.
+const EXPLAINS: Duration = Duration::from_secs(3);
+/// What a shell exits with when SIGKILL has ended its command.
+const KILLED: ExitCode = 128 + 9;
+
+/// Who looks.
+pub(super) struct Memory {
+    began: Instant,
+    /// Some application has a limit.
+    limits: bool,
+    guard: Option<Share>,
+    room: Option<Room>,
+    /// What a share is a share of, and the slot in which that was read.
+    whole: Option<(u64, Option<u64>)>,
+    trees: Trees<Run>,
+    looks: HashMap<Run, Look>,
+    /// The slot of the last search for new processes.
+    searched: u64,
+    /// When the container is looked at.
+    around: Option<Instant>,
+    next: Option<Instant>,
+    kills: Kills,
+}
+
+/// One worker.
+#[derive(Debug, Clone, Copy, Default)]
+struct Look {
+    /// The slot of the next one.
+    slot: u64,
+    /// How much its processes share, in bytes, and the slot in which that was read.
+    shared: u64,
+    read: u64,
+}
+
+/// What the kernel has killed.
+#[derive(Debug, Default)]
+struct Kills {
+    /// As many as it has said. `None`: it says nothing.
+    seen: Option<u64>,
+    /// Those that no end was explained by, and when the last of them was seen.
+    open: u64,
+    at: Option<Instant>,
+}
+
+impl Memory {
+    pub(super) fn new(began: Instant) -> Self {
+        Self {
+            began,
+            limits: false,
+            guard: None,
+            room: None,
+            whole: None,
+            trees: Trees::new(),
+            looks: HashMap::new(),
+            searched: 0,
+            around: None,
+            next: None,
+            kills: Kills::default(),
+        }
+    }
+
+    /// Does what this plan asks for.
+    pub(super) fn follow(&mut self, plan: &Plan) {
+        let room = self.room.get_or_insert_with(Room::find);
+        self.kills.seen = self.kills.seen.or_else(|| room.oom_kills());
+        let limit = room.limit();
+        self.limits = plan.apps.iter().any(|app| app.max_memory.is_some());
+        self.guard = match plan.runtime.oom_guard {
+            OomGuard::At(share) if limit.is_some() => Some(share),
+            OomGuard::At(_) | OomGuard::Off => None,
+        };
+        if let (Some(share), Some(limit)) = (self.guard, limit) {
+            debug!("the largest worker ends when the container has {share} of its {} of memory", Size(limit));
+        }
+        self.whole = None;
+        self.begin();
+    }
+
+    /// A process has been started: there may be something to look at.
+    pub(super) fn begin(&mut self) {
+        let now = actor::now();
+        if self.guard.is_some() {
+            self.around = Some(self.around.map_or(now + LOOKS[0], |at| at.min(now + LOOKS[0])));
+        }
+        if self.limits || self.guard.is_some() {
+            self.next = Some(self.next.map_or(now + LOOKS[0], |at| at.min(now + LOOKS[0])));
+        }
+    }
+
+    /// When to look again. `None`: there is nothing to look at.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// Looks at those whose turn it is, and says who has too much.
+    pub(super) fn look(&mut self, machine: &Machine, workers: &Workers) -> Vec<Event> {
+        let now = actor::now();
+        if self.next.is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        let mut events = Vec::new();
+        let slot = self.slot(now);
+        let at_workers = self.look_at_workers(slot, machine, workers, &mut events);
+        if self.around.is_some_and(|at| at <= now) {
+            self.around = self.look_around(now, machine, workers, &mut events);
+        }
+        let at_workers = at_workers.map(|slot| self.began + SLOT * u32::try_from(slot).unwrap_or(u32::MAX));
+        self.next = at_workers.into_iter().chain(self.around).min();
+        events
+    }
+
+    /// Which slot it is.
+    fn slot(&self, now: Instant) -> u64 {
+        u64::try_from((now - self.began).as_millis() / SLOT.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Looks at the workers whose turn it is. Says in which slot the next one has its turn.
+    fn look_at_workers(
+        &mut self,
+        slot: u64,
+        machine: &Machine,
+        workers: &Workers,
+        events: &mut Vec<Event>,
+    ) -> Option<u64> {
+        let limited: Vec<(Run, MemoryLimit)> = machine.limited().collect();
+        let runs: Vec<Run> = limited.iter().map(|(run, _)| *run).collect();
+        let is_new = self.trees.keep(&runs, |run| workers.root_of(run));
+        if runs.is_empty() {
+            self.looks.clear();
+            return None;
+        }
+        self.looks.retain(|run, _| runs.contains(run));
+        if is_new || slot >= self.searched + MOST_SLOTS {
+            self.searched = slot;
+            for run in self.trees.search() {
+                self.looks.entry(run).or_default().slot = slot;
+            }
+        }
+        for (run, limit) in limited {
+            let mut look = *self.looks.entry(run).or_default();
+            if look.slot <= slot {
+                if let Some(limit) = self.bytes(slot, limit) {
+                    let used = self.used(slot, run, limit, &mut look);
+                    if used > limit {
+                        events.push(Event::MemoryExceeded { run, used, limit });
+                    }
+                    let left = u128::from(limit.saturating_sub(used)) * 1000 / u128::from(FASTEST);
+                    let slots = u64::try_from(left / SLOT.as_millis()).unwrap_or(MOST_SLOTS);
+                    look.slot = slot + slots.clamp(1, MOST_SLOTS);
+                } else {
+                    look.slot = slot + MOST_SLOTS;
+                }
+                self.looks.insert(run, look);
+            }
+        }
+        self.looks.values().map(|look| look.slot).min()
+    }
+
+    /// How many bytes a limit is.
+    fn bytes(&mut self, slot: u64, limit: MemoryLimit) -> Option<u64> {
+        match limit {
+            MemoryLimit::Bytes(bytes) => Some(bytes),
+            MemoryLimit::Share(share) => {
+                if self.whole.is_none_or(|(read, _)| slot >= read + MOST_SLOTS) {
+                    // A container's limit may change while it runs.
+                    let own = self.room.as_ref().and_then(Room::limit);
+                    self.whole = Some((slot, own.into_iter().chain(machine_memory()).min()));
+                }
+                let (_, whole) = self.whole?;
+                Some(share.of(whole?))
+            }
+        }
+    }
+
+    /// What the processes of a run have, in bytes. What several share is counted only where it matters.
+    fn used(&mut self, slot: u64, run: Run, limit: u64, look: &mut Look) -> u64 {
+        let (sum, processes) = self.trees.rss(run);
+        if sum <= limit || processes < 2 {
+            return sum;
+        }
+        if sum.saturating_sub(look.shared) > limit || slot >= look.read + MOST_SLOTS {
+            look.shared = self.trees.pss(run).map_or(0, |pss| sum.saturating_sub(pss));
+            look.read = slot;
+        }
+        sum.saturating_sub(look.shared)
+    }
+
+    /// Looks at what the container has left. Says when to look again.
+    fn look_around(
+        &mut self,
+        now: Instant,
+        machine: &Machine,
+        workers: &Workers,
+        events: &mut Vec<Event>,
+    ) -> Option<Instant> {
+        let (share, room) = (self.guard?, self.room.as_ref()?);
+        self.kills.note(room.oom_kills(), now);
+        let running = workers.running();
+        if running.is_empty() {
+            return None;
+        }
+        let Some(Charge { used, limit }) = room.tightest() else { return Some(now + LOOKS[1]) };
+        let threshold = share.of(limit);
+        if used < threshold {
+            let left = Duration::from_millis((threshold - used).saturating_mul(1000) / FASTEST);
+            return Some(now + left.clamp(LOOKS[0], LOOKS[1]));
+        }
+        if machine.is_retiring() {
+            return Some(now + AFTER_NEWS);
+        }
+        let mut trees = Trees::new();
+        let runs: Vec<Run> = running.iter().map(|(run, _)| *run).collect();
+        let mut roots: HashMap<_, _> = running.into_iter().collect();
+        trees.keep(&runs, |run| roots.remove(&run));
+        trees.search();
+        let mut size = |run| trees.pss(run).unwrap_or_else(|| trees.rss(run).0);
+        let mut sizes: Vec<(Run, u64)> = runs.iter().map(|run| (*run, size(*run))).collect();
+        sizes.sort_unstable_by_key(|(run, size)| (std::cmp::Reverse(*size), *run));
+        events.push(Event::MemoryShort { shortage: Shortage { used, threshold, limit }, sizes });
+        Some(now + AFTER_NEWS)
+    }
+
+    /// Names the ends that the kernel's out-of-memory killer explains.
+    pub(super) fn explain(&mut self, events: &mut [Event], workers: &Workers) {
+        for event in events {
+            let Event::Exited { run, ending, .. } = event else { continue };
+            let exited = match ending {
+                Ending::Signaled { signal: Signal::KILL, .. } if !workers.was_killed(*run) => None,
+                Ending::Exited(KILLED) => Some(KILLED),
+                _ => continue,
+            };
+            let Some(room) = &self.room else { continue };
+            self.kills.note(room.oom_kills(), actor::now());
+            if self.kills.take() {
+                *ending = Ending::OutOfMemory { exited, limit: room.limit() };
+            }
+        }
+    }
+}
+
+impl Kills {
+    /// The kernel has killed so many up to now.
+    fn note(&mut self, count: Option<u64>, now: Instant) {
+        let Some(count) = count else { return };
+        if self.at.is_some_and(|at| now - at > EXPLAINS) {
+            self.open = 0;
+        }
+        // Less than before: it is another group, as after a checkpoint was restored.
+        let new = self.seen.map_or(0, |seen| count.saturating_sub(seen));
+        if new > 0 {
+            self.open += new;
+            self.at = Some(now);
+        }
+        self.seen = Some(count);
+    }
+
+    /// Whether one of them explains an end.
+    fn take(&mut self) -> bool {
+        let explains = self.open > 0;
+        self.open = self.open.saturating_sub(1);
+        explains
+    }
+}
