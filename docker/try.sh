@@ -279,6 +279,19 @@ got=0; podman run --rm localhost/small procrun /no/such/file.toml >"$work/out" 2
 expect "a file that is not there" 78 "$got"
 ok "exit codes: 0, 7, 139 for a signal, 127 and 126 for a program, 78 for a file"
 
+# What Kubernetes mounts, and shows of a container that has ended.
+message=$work/message
+: >"$message"
+got=0; podman run --rm --volume "$message:/dev/termination-log" localhost/small \
+    procrun -n app --no-autorestart /bin/sh -- -c 'echo the last line >&2; exit 7' >"$work/out" 2>&1 || got=$?
+expect "exit code" 7 "$got"
+grep -q '^app (0) ended: exit 7 after .*; procrun ends with code 7$' "$message" || fail "no reason in the termination log: $(cat "$message")"
+expect "the termination log's last line" "the last line" "$(tail -n 1 "$message")"
+podman run --rm --read-only --volume "$message:/dev/termination-log" localhost/small \
+    procrun /no/such/program >"$work/out" 2>&1 || true
+grep -q '/no/such/program' "$message" || fail "no error in the termination log: $(cat "$message")"
+ok "the termination log says why a container ended or did not start"
+
 start stubborn localhost/small procrun --kill-timeout 1000 /bin/sh -- -c 'trap "" TERM INT; echo deaf; while :; do sleep 1; done'
 within 10 says deaf || fail "the stubborn program does not run"
 podman stop --time 10 stubborn >/dev/null

@@ -17,6 +17,7 @@
 //! | [`logs`] | pipes → framed lines → prefix, JSON or raw → stdout, stderr and files | `machine`, `spec`, `sys` |
 //! | [`monitor`] | what workers, procrun, the container and the machine use | `sys` |
 //! | [`tui`] | `procrun monit`: the processes on a full screen | `control`'s types |
+//! | `shown` | any text → what may be shown to people, and how wide it is | nothing |
 //! | [`sys`] | the system-call layer: spawn, reap, signals, credentials, pipes | nothing of ours |
 
 pub mod cli;
@@ -27,6 +28,7 @@ pub mod logs;
 pub mod machine;
 pub mod monitor;
 pub mod node;
+mod shown;
 pub mod spec;
 pub mod supervisor;
 pub mod sys;

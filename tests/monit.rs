@@ -113,6 +113,73 @@ fn everything_is_on_the_screen() {
 }
 
 #[test]
+fn a_narrow_screen_shows_what_matters() {
+    let processes = vec![
+        process(0, "notification-worker", "waiting restart"),
+        process(1, "日本語", "errored"),
+        process(2, "x", "online"),
+    ];
+    let screen = |width| View::new(width, 12, processes.clone()).rows();
+    let cut = |row: &str| row.trim_end().ends_with('…');
+    for (width, head, columns, row) in [
+        (
+            80,
+            [
+                "procrun  3 processes, 1 online, 1 waiting restart, 1 errored",
+                "container: CPU 75% of 200%, memory █████      256M of 512M, 23 tasks",
+            ],
+            "  id name                    status       cpu          memory   uptime restarts",
+            "   0 notification-worker     waiting    50.0% ████       128M     1h2m        0",
+        ),
+        (
+            40,
+            ["1 errored 1 waiting restart 1 online", "CPU 75% of 200%, memory 256M of 512M, 23"],
+            "  id name       status       cpu memory",
+            "   0 notificat… waiting    50.0%   128M",
+        ),
+    ] {
+        let rows = screen(width);
+        let all = rows.join("\n");
+        assert!(rows[0].starts_with(head[0]), "{all}");
+        assert!(rows[1].starts_with(head[1].trim_end_matches(" 23")), "{all}");
+        assert!(rows[2].starts_with(columns), "{all}");
+        assert!(rows[3].starts_with(row), "{all}");
+        assert!(rows[4].starts_with("   1 日"), "{all}");
+        assert!(rows[11].starts_with("? help") && rows[11].ends_with("q quit"), "{all}");
+        assert!(!cut(&rows[0]) && !cut(&rows[2]) && !cut(&rows[11]), "{all}");
+    }
+    let two = vec![process(0, "api", "online"), process(1, "worker", "online")];
+    let rows = View::new(80, 12, two.clone()).rows();
+    assert_eq!(rows[0], "procrun  2 processes, 2 online   machine: 8 CPUs, load 0.50, memory 4.0G of 16G");
+    assert_eq!(View::new(40, 12, two).rows()[0], "procrun  2 processes, 2 online");
+    let mut view = View::new(40, 12, processes);
+    view.press(KeyCode::Char('r'));
+    assert!(view.rows()[11].ends_with("? y/n"), "{}", view.screen());
+}
+
+#[test]
+fn silence_is_said_and_the_keys_work_on() {
+    let mut view = View::of_three();
+    view.state.handle(Event::Silent(1));
+    assert!(view.rows()[19].starts_with("? help"), "one slow answer is no news: {}", view.screen());
+    view.state.handle(Event::Silent(5));
+    assert!(view.rows()[19].starts_with("no answer for 5 s"), "{}", view.screen());
+    assert_eq!(view.press(KeyCode::Down), Some(Ask::Follow(1)));
+    assert_eq!(view.press(KeyCode::Char('q')), Some(Ask::Quit));
+    view.state.handle(Event::Snapshot(snapshot(vec![process(0, "api", "online")])));
+    assert!(!view.screen().contains("no answer"));
+}
+
+#[test]
+fn a_scale_names_the_application_as_it_is_called() {
+    let odd = "a\u{202e}b";
+    let mut view = View::new(80, 12, vec![process(0, odd, "online")]);
+    assert!(view.screen().contains("a\\u{202e}b"), "{}", view.screen());
+    view.press(KeyCode::Char('+'));
+    assert_eq!(view.press(KeyCode::Char('y')), Some(Ask::Scale(odd.into(), true)));
+}
+
+#[test]
 fn what_is_not_known_is_not_invented() {
     let nothing = Process { name: "new".into(), status: "launching".into(), ..Process::default() };
     let mut view = View::new(110, 12, vec![nothing]);

@@ -154,6 +154,28 @@ fn the_end_of_the_supervisor_is_said_and_a_new_one_found() {
 }
 
 #[test]
+fn a_supervisor_that_is_stopped_is_said_to_be_silent_and_keys_work() {
+    let (mut run, terminal) = monit();
+    support::send(run.pid(), support::SIGSTOP);
+    terminal.wait_for("no answer for 3 s");
+    terminal.keys(&["Down"]);
+    terminal.wait_for("log of 1|evil");
+    terminal.keys(&["r"]);
+    terminal.wait_for("restart 1|evil? y/n");
+    terminal.keys(&["n"]);
+    support::send(run.pid(), support::SIGCONT);
+    terminal.wait_for_screen("its log", |screen| {
+        !screen.contains("no answer") && screen.matches("evil").count() > 5
+    });
+    support::send(run.pid(), support::SIGSTOP);
+    terminal.wait_for("no answer for 2 s");
+    terminal.keys(&["C-c"]);
+    terminal.is_as_before("left");
+    support::send(run.pid(), support::SIGCONT);
+    run.expect_stop();
+}
+
+#[test]
 fn a_signal_and_a_panic_leave_the_terminal_as_it_was() {
     let (mut run, terminal) = monit();
     let command = format!("{} --socket {} monit", env!("CARGO_BIN_EXE_procrun"), socket(&terminal).display());
@@ -192,4 +214,8 @@ fn on_the_terminal_of_another_test() {
     assert_eq!(said.status.code(), Some(64));
     let text = String::from_utf8(said.stderr).unwrap();
     assert!(text.contains("`monit` needs a terminal") && text.contains("docker exec"), "{text}");
+    let terminal = Terminal::new(bed);
+    terminal.line(&format!("TERM=dumb {} monit; echo code $?", env!("CARGO_BIN_EXE_procrun")));
+    let screen = terminal.wait_for("code 64");
+    assert!(screen.contains("TERM is `dumb`") && screen.contains("procrun list"), "{screen}");
 }

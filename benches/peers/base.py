@@ -83,6 +83,14 @@ class Peer:
         """The arguments and the environment of the command that lists a running container's processes."""
         raise NotImplementedError
 
+    def logs_command(self, container):
+        """The arguments and the environment of the command that follows the logs of a running container."""
+        raise NotImplementedError
+
+    def monit_command(self, container):
+        """The arguments and the environment of the view of a running container on a full screen."""
+        raise NotImplementedError
+
     def reload(self, container):
         """Asks for a reload of that web server; it may be over later."""
         raise NotImplementedError

@@ -50,6 +50,12 @@ class Procrun(Peer):
     def list_command(self, container):
         return [str(self.binary), "list"], container.launch.env
 
+    def logs_command(self, container):
+        return [str(self.binary), "logs"], container.launch.env
+
+    def monit_command(self, container):
+        return [str(self.binary), "monit"], container.launch.env
+
     def background(self, place, argv):
         script, *arguments = argv
         start = [str(self.binary), "start", script, "--interpreter", "none", "--", *arguments]

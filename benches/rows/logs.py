@@ -5,8 +5,10 @@ import signal
 import struct
 import subprocess
 import time
+from contextlib import ExitStack
 
 from harness import places, processes
+from harness.command import beside
 from harness.container import Failure, kill_now
 from harness.results import Line
 from peers.base import Job
@@ -49,8 +51,11 @@ class Tally:
         raise Failure(f"the stream has not ended after {DEADLINE_SECONDS} s")
 
 
-def stream(bench, peer, total_bytes, block):
-    """One stream: seconds, CPU seconds, lines lost, lines torn, peak bytes of memory, gigabytes."""
+def stream(bench, peer, total_bytes, block, followers=0):
+    """One stream: seconds, CPU seconds, lines lost, lines torn, peak bytes of memory, gigabytes.
+
+    So many `logs` commands follow it meanwhile.
+    """
     lines = int(total_bytes * peer.log_share) // LINE_BYTES
     job = Job([places.program("flood"), str(lines), str(block)])
     read, write = os.pipe2(os.O_CLOEXEC)
@@ -59,8 +64,11 @@ def stream(bench, peer, total_bytes, block):
         counter = subprocess.Popen([places.program("count"), str(tally.path)], stdin=read, start_new_session=True)
         os.close(read)
         try:
-            with bench.running(peer, job, stdout=write) as container:
+            with ExitStack() as stack:
+                container = stack.enter_context(bench.running(peer, job, stdout=write))
                 container.notes.wait(1)
+                for _ in range(followers):
+                    stack.enter_context(beside(*peer.logs_command(container)))
                 time.sleep(SETTLE_SECONDS)
                 before = {pid: processes.cpu_ns(pid) for pid in container.supervisors()}
                 os.kill(container.workers()[0], signal.SIGUSR1)

@@ -13,11 +13,11 @@ use super::{
     reach::Supervisor,
     say,
     start::environment,
-    table::printable,
 };
 use crate::{
     config::EX_USAGE,
     control::{Action, Answer, Request, snapshot::Overview},
+    shown::printable,
     spec::{ExitCode, Signal},
 };
 

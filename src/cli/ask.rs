@@ -7,13 +7,13 @@ use super::{
     failure::{Failure, NOT_DONE},
     list::{details, overview, say_json, unexpected},
     say,
-    table::printable,
 };
 use crate::{
     control::{
         Answer, Request,
         snapshot::{Detail, Status, masked},
     },
+    shown::printable,
     spec::ExitCode,
 };
 

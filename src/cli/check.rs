@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     config::{Loaded, Problems, Setting, Source},
-    supervisor,
+    shown, supervisor,
 };
 
 /// Checks the source and prints what would be run.
@@ -42,11 +42,13 @@ fn section(text: &mut String, heading: &str, settings: &[Setting]) -> fmt::Resul
         if setting.is_secret() { "********".to_owned() } else { printable(&setting.value) }
     };
     let width = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0).min(WIDEST);
-    let keys = width(&mut settings.iter().map(|setting| setting.key.chars().count()));
-    let values = width(&mut settings.iter().map(|setting| value(setting).chars().count()));
+    let keys = width(&mut settings.iter().map(|setting| shown::width(&setting.key)));
+    let values = width(&mut settings.iter().map(|setting| shown::width(&value(setting))));
     writeln!(text, "\n{heading}")?;
     for setting in settings {
-        writeln!(text, "  {:keys$}  {:values$}  # {}", setting.key, value(setting), setting.origin)?;
+        let key = shown::padded(shown::printable(&setting.key), keys);
+        let value = shown::padded(value(setting).into(), values);
+        writeln!(text, "  {key}  {value}  # {}", shown::printable(&setting.origin.to_string()))?;
     }
     Ok(())
 }
@@ -56,5 +58,5 @@ fn printable(value: &str) -> String {
     if value.is_empty() {
         return "\"\"".to_owned();
     }
-    value.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    shown::printable(value).into_owned()
 }

@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use super::{
     commands::Typed,
     failure::Failure,
+    fold::folded,
     list::{colour, details, look, say_json, size, uptime},
     say,
-    table::{Look, printable},
+    table::Look,
 };
-use crate::{control::snapshot::Detail, spec::ExitCode};
+use crate::{control::snapshot::Detail, shown::printable, spec::ExitCode};
 
 pub(super) fn describe(typed: &Typed) -> Result<ExitCode, Failure> {
     let details = details(&mut typed.supervisor()?, typed.words.clone())?;
@@ -56,6 +57,9 @@ fn shown(of: &Detail, look: Look) -> String {
     page.maybe("interpreter", of.interpreter.as_ref());
     page.list("interpreter args", &of.interpreter_args);
     page.maybe("user", of.user.as_ref());
+    for (key, value) in &of.limits {
+        page.line(&key.replace('_', " "), value);
+    }
 
     page.heading("when it ends");
     page.line("autorestart", of.autorestart);
@@ -91,6 +95,9 @@ fn time(millis: u64) -> String {
     })
 }
 
+/// What stands before a value.
+const BEFORE_VALUE: usize = 22;
+
 struct Page {
     text: String,
     look: Look,
@@ -98,13 +105,14 @@ struct Page {
 
 impl Page {
     fn heading(&mut self, text: &str) {
-        let text = printable(text);
+        let text = printable(text).into_owned();
         let text = if self.look.colours { format!("\x1b[1;36m{text}\x1b[0m") } else { text };
         writeln!(self.text, "{text}").expect("a String takes everything");
     }
 
     fn line(&mut self, name: &str, value: impl std::fmt::Display) {
-        let value = printable(&value.to_string());
+        let value = value.to_string();
+        let value = folded(&printable(&value), self.look.width, BEFORE_VALUE);
         writeln!(self.text, "  {name:19} {value}").expect("a String takes everything");
     }
 

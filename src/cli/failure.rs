@@ -1,8 +1,12 @@
 //! Why a command has not done what it was asked, and how that is said.
 
-use std::io::Write as _;
+use std::{
+    io::{IsTerminal as _, Write as _, stderr},
+    os::fd::AsFd as _,
+};
 
-use crate::spec::ExitCode;
+use super::fold::folded;
+use crate::{shown::printable_lines, spec::ExitCode, sys::terminal};
 
 /// Something was not done.
 pub(super) const NOT_DONE: ExitCode = 1;
@@ -49,13 +53,43 @@ impl Failure {
 
     /// Says it on stderr.
     pub(super) fn say(&self) {
-        let mut text = format!("error: {}\n", self.message);
-        if let Some(hint) = &self.hint {
-            text.push_str("  hint: ");
-            text.push_str(&hint.replace('\n', "\n        "));
-            text.push('\n');
-        }
+        let err = stderr();
+        let columns = Some(&err).filter(|err| err.is_terminal()).and_then(|err| terminal::size(err.as_fd()));
+        let text = self.text(columns.map(|(columns, _)| columns.into()));
         // There is nobody left to tell if this fails.
-        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        let _ = err.lock().write_all(text.as_bytes());
+    }
+
+    fn text(&self, columns: Option<usize>) -> String {
+        let part = |begin: &str, text: &str| {
+            let indent = format!("\n{:1$}", "", begin.len());
+            let text = printable_lines(text);
+            let lines: Vec<String> =
+                text.split('\n').map(|line| folded(line, columns, begin.len())).collect();
+            // What a message counts up is moved in by itself.
+            format!("{begin}{}\n", lines.join(if begin == HINT { &indent } else { "\n" }))
+        };
+        let hint = self.hint.as_ref().map(|hint| part(HINT, hint));
+        part("error: ", &self.message) + hint.as_deref().unwrap_or_default()
+    }
+}
+
+const HINT: &str = "  hint: ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_fits_the_terminal_and_stands_below_the_first() {
+        let failure =
+            Failure::not_done("there is no application or namespace `evi`\u{202e}\n  one place\n  another")
+                .hint("there is `api`, `notification-worker`\nand this");
+        assert_eq!(
+            failure.text(Some(40)),
+            "error: there is no application or\n       namespace `evi`\\u{202e}\n  one place\n  another\n  \
+             hint: there is `api`,\n        `notification-worker`\n        and this\n"
+        );
+        assert!(failure.text(None).contains("namespace `evi`\\u{202e}\n  one place\n"));
     }
 }

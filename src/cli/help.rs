@@ -40,7 +40,7 @@ Exit codes:
   64   wrong usage
   69   there is no procrun to give the command to
   78   wrong configuration; nothing was started
-  126  the program cannot be executed, or an address of `listen` cannot be had
+  126  the program cannot be executed, or a limit or socket cannot be had
   127  the program was not found
 
 Examples:

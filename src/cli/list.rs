@@ -21,17 +21,20 @@ use crate::{
     sys::terminal,
 };
 
+/// Other columns leave before a name is cut to less.
+const NAME: usize = 16;
+
 const COLUMNS: [Column; 10] = [
-    Column { heading: "id", align: Align::Right, leaves: 0, least: 0 },
-    Column { heading: "name", align: Align::Left, leaves: 0, least: 8 },
-    Column { heading: "namespace", align: Align::Left, leaves: 1, least: 0 },
-    Column { heading: "mode", align: Align::Left, leaves: 2, least: 0 },
-    Column { heading: "pid", align: Align::Right, leaves: 4, least: 0 },
-    Column { heading: "uptime", align: Align::Right, leaves: 5, least: 0 },
-    Column { heading: "↺", align: Align::Right, leaves: 6, least: 0 },
-    Column { heading: "status", align: Align::Left, leaves: 0, least: 0 },
-    Column { heading: "cpu", align: Align::Right, leaves: 3, least: 0 },
-    Column { heading: "memory", align: Align::Right, leaves: 7, least: 0 },
+    Column { heading: "id", align: Align::Right, leaves: 0, least: 0, wanted: 0 },
+    Column { heading: "name", align: Align::Left, leaves: 0, least: 4, wanted: NAME },
+    Column { heading: "namespace", align: Align::Left, leaves: 1, least: 0, wanted: 0 },
+    Column { heading: "mode", align: Align::Left, leaves: 2, least: 0, wanted: 0 },
+    Column { heading: "pid", align: Align::Right, leaves: 4, least: 0, wanted: 0 },
+    Column { heading: "uptime", align: Align::Right, leaves: 5, least: 0, wanted: 0 },
+    Column { heading: "↺", align: Align::Right, leaves: 6, least: 0, wanted: 0 },
+    Column { heading: "status", align: Align::Left, leaves: 0, least: 7, wanted: 15 },
+    Column { heading: "cpu", align: Align::Right, leaves: 3, least: 0, wanted: 0 },
+    Column { heading: "memory", align: Align::Right, leaves: 7, least: 0, wanted: 0 },
 ];
 
 pub(super) fn list(typed: &Typed) -> Result<ExitCode, Failure> {

@@ -121,7 +121,13 @@ impl Wish {
     }
 
     fn view(&self) -> View {
-        View::new(self.style, self.date_format.as_deref(), look().colours, self.highlight.as_deref())
+        let look = look();
+        let mut view =
+            View::new(self.style, self.date_format.as_deref(), look.colours, self.highlight.as_deref());
+        if let Some(columns) = look.width {
+            view.fit(columns);
+        }
+        view
     }
 }
 

@@ -17,6 +17,7 @@ mod dump;
 mod ecosystem;
 mod failure;
 mod flags;
+mod fold;
 mod help;
 mod list;
 mod logs;
@@ -39,7 +40,7 @@ use nix::unistd::geteuid;
 use crate::{
     config::{EX_USAGE, Invocation, Problem, Problems, Source},
     control::{Name, Places},
-    spec::ExitCode,
+    spec::{ExitCode, TerminationLog},
     supervisor::{self, Role},
 };
 
@@ -84,6 +85,9 @@ pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
     });
     done.unwrap_or_else(|problems| {
         complain(&problems);
+        if std::process::id() == 1 {
+            supervisor::not_started(&TerminationLog::IfThere, &problems);
+        }
         problems.exit_code()
     })
 }

@@ -1,14 +1,18 @@
 //! `procrun monit`: carries events to the view of `tui`, and what it asks to the supervisor.
 //!
 //! A thread each for the keys, the figures, the lines of the selected process and every act: each
-//! blocks on one thing. At rest nothing happens but one question a second.
+//! blocks on one thing, so that the keys work whatever the supervisor does. At rest nothing happens but one
+//! question a second.
 
 use std::{
     io::{self, IsTerminal as _, stdin, stdout},
     net::Shutdown,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel},
+    },
     thread,
     time::Duration,
 };
@@ -56,6 +60,10 @@ pub(super) fn monit(typed: &Typed) -> Result<ExitCode, Failure> {
         let failure = Failure::new(EX_USAGE, "`monit` needs a terminal for keys and screen");
         return Err(failure.hint("`procrun list` shows the figures once; `docker exec` needs `-it`"));
     }
+    if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
+        let failure = Failure::new(EX_USAGE, "`monit` needs a terminal with a cursor, and TERM is `dumb`");
+        return Err(failure.hint("`procrun list` shows the figures once, `procrun logs` the lines"));
+    }
     let mut supervisor = typed.supervisor()?;
     let first = match supervisor.request(&Request::Monitor)? {
         Answer::Overview(overview) => overview,
@@ -76,7 +84,7 @@ fn show(path: &Path, first: Overview) -> io::Result<()> {
         state: State::new(width, height, look().colours),
         path: path.to_owned(),
         tell: tell.clone(),
-        following: None,
+        following: Arc::default(),
     };
     // Nothing is on the screen yet: this asks for a log at most.
     view.take(Event::Snapshot(first.into()));
@@ -120,8 +128,37 @@ struct View {
     state: State,
     path: PathBuf,
     tell: Tell,
-    /// The conversation that brings the lines of the selected process.
-    following: Option<UnixStream>,
+    following: Arc<Mutex<Following>>,
+}
+
+/// The conversation that brings the lines of the selected process.
+#[derive(Default)]
+struct Following {
+    /// Which one it is: a later one may be wanted before an earlier one has come about.
+    number: u64,
+    stream: Option<UnixStream>,
+}
+
+impl Following {
+    fn is(this: &Mutex<Self>, number: u64, stream: UnixStream) -> bool {
+        let mut following = this.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_wanted = following.number == number;
+        if is_wanted {
+            following.stream = Some(stream);
+        }
+        is_wanted
+    }
+
+    /// Ends the one there is; the number of the next one.
+    fn next(this: &Mutex<Self>) -> u64 {
+        let mut following = this.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = following.stream.take() {
+            // It may have ended by itself.
+            let _ = before.shutdown(Shutdown::Both);
+        }
+        following.number += 1;
+        following.number
+    }
 }
 
 impl View {
@@ -170,23 +207,24 @@ impl View {
         });
     }
 
-    fn follow(&mut self, id: u32) {
-        if let Some(before) = self.following.take() {
-            // It may have ended by itself.
-            let _ = before.shutdown(Shutdown::Both);
-        }
+    fn follow(&self, id: u32) {
+        let number = Following::next(&self.following);
+        let (path, following) = (self.path.clone(), self.following.clone());
         let request =
             Request::Logs { targets: vec![id.to_string()], lines: LINES, out: true, err: true, stream: true };
-        let connection = connect(&self.path).and_then(|mut connection| {
-            connection.ask(&request).map_err(|broken| why(&broken))?;
-            Ok(connection)
-        });
-        // Nobody there: whoever asks for the figures says so.
-        let Ok(mut connection) = connection else { return };
-        self.following = connection.hang_up().ok();
         background(&self.tell, move |tell| {
+            // Nobody there: whoever asks for the figures says so.
+            let Ok(mut connection) = connect(&path) else { return };
+            let Ok(stream) = connection.hang_up() else { return };
+            if !Following::is(&following, number, stream) || connection.ask(&request).is_err() {
+                return;
+            }
             loop {
                 match connection.answer() {
+                    Ok(Answer::Failed { message, .. }) => {
+                        let _ = tell.send(News::Event(Event::Outcome(false, message)));
+                        return;
+                    }
                     Ok(Answer::Lines { missed, lines }) => {
                         let lines = lines.iter().map(as_shown).collect();
                         if tell.send(News::Event(Event::Lines(id, missed, lines))).is_err() {
@@ -249,11 +287,20 @@ fn watch_keys(tell: &Tell) {
 /// Asks for the figures again and again, over the same connection as long as it holds.
 fn watch_figures(path: &Path, tell: &Tell, ended: &Receiver<()>) {
     let mut connection = None;
-    while ended.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
-        let event = match figures(path, &mut connection) {
-            Ok(overview) => Event::Snapshot(overview.into()),
+    let mut asked = false;
+    let mut silent = 0;
+    while ended.recv_timeout(if asked { Duration::ZERO } else { PERIOD }) == Err(RecvTimeoutError::Timeout) {
+        let event = match figures(path, &mut connection, asked) {
+            Ok(Some(overview)) => {
+                (asked, silent) = (false, 0);
+                Event::Snapshot(overview.into())
+            }
+            Ok(None) => {
+                (asked, silent) = (true, silent + PERIOD.as_secs());
+                Event::Silent(silent)
+            }
             Err(why) => {
-                connection = None;
+                (connection, asked, silent) = (None, false, 0);
                 Event::Lost(why)
             }
         };
@@ -263,14 +310,23 @@ fn watch_figures(path: &Path, tell: &Tell, ended: &Receiver<()>) {
     }
 }
 
-fn figures(path: &Path, connection: &mut Option<Connection>) -> Result<Overview, String> {
+/// Asks for the figures, unless that was done, and waits a second for them. `None`: there is no answer yet.
+fn figures(
+    path: &Path,
+    connection: &mut Option<Connection>,
+    asked: bool,
+) -> Result<Option<Overview>, String> {
     let connection = match connection {
         Some(connection) => connection,
         None => connection.insert(connect(path)?),
     };
-    match connection.request(&Request::Monitor).map_err(|broken| why(&broken))? {
-        Answer::Overview(overview) => Ok(overview),
-        Answer::Failed { message, .. } => Err(message),
-        _ => Err("the supervisor gave another answer".to_owned()),
+    if !asked {
+        connection.ask(&Request::Monitor).map_err(|broken| why(&broken))?;
+    }
+    match connection.answer_within(PERIOD).map_err(|broken| why(&broken))? {
+        None => Ok(None),
+        Some(Answer::Overview(overview)) => Ok(Some(overview)),
+        Some(Answer::Failed { message, .. }) => Err(message),
+        Some(_) => Err("the supervisor gave another answer".to_owned()),
     }
 }

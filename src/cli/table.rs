@@ -2,6 +2,8 @@
 //!
 //! Pure: it is told the width and whether there may be colours.
 
+use crate::shown::{cut, printable, width};
+
 /// A column.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Column {
@@ -11,6 +13,8 @@ pub(super) struct Column {
     pub(super) leaves: u8,
     /// How narrow it can be made by cutting; 0: not at all.
     pub(super) least: usize,
+    /// Others leave before it is made narrower than that.
+    pub(super) wanted: usize,
 }
 
 /// Where a cell's text stands.
@@ -34,19 +38,12 @@ impl Cell {
 
     /// `colour` as in `ESC [ … m`.
     pub(super) fn coloured(text: impl AsRef<str>, colour: &'static str) -> Self {
-        Self { text: printable(text.as_ref()), colour }
+        Self { text: printable(text.as_ref()).into_owned(), colour }
     }
 
     fn width(&self) -> usize {
-        self.text.chars().count()
+        width(&self.text)
     }
-}
-
-/// On one line and harmless to a terminal, whatever it holds.
-pub(super) fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
-        .collect()
 }
 
 /// What it may look like.
@@ -65,7 +62,7 @@ const AROUND_CELL: usize = 3;
 pub(super) fn table(columns: &[Column], rows: &[Vec<Cell>], look: Look) -> String {
     let natural = |at: usize| {
         let cells = rows.iter().map(|row| row[at].width()).max().unwrap_or(0);
-        cells.max(columns[at].heading.chars().count())
+        cells.max(width(columns[at].heading))
     };
     let mut widths: Vec<Option<usize>> = (0..columns.len()).map(|at| Some(natural(at))).collect();
     if let Some(limit) = look.width {
@@ -88,12 +85,14 @@ fn fit(columns: &[Column], widths: &mut [Option<usize>], limit: usize) {
     let total = |widths: &[Option<usize>]| {
         widths.iter().flatten().map(|width| width + AROUND_CELL).sum::<usize>() + 1
     };
-    let least = |at: usize, width: usize| match columns[at].least {
-        0 => width,
-        least => width.min(least.max(columns[at].heading.chars().count())),
+    let least = |at: usize, wide: usize| match columns[at].least {
+        0 => wide,
+        least => wide.min(least.max(width(columns[at].heading))),
     };
     let smallest = |widths: &[Option<usize>]| {
-        let at_least = widths.iter().enumerate().map(|(at, width)| width.map(|width| least(at, width)));
+        let at_least = widths.iter().enumerate();
+        let at_least = at_least
+            .map(|(at, width)| width.map(|width| least(at, width).max(columns[at].wanted.min(width))));
         total(&at_least.collect::<Vec<_>>())
     };
     while smallest(widths) > limit {
@@ -120,14 +119,10 @@ fn rule(text: &mut String, widths: &[Option<usize>], [left, middle, right]: [cha
 }
 
 fn line(text: &mut String, columns: &[Column], widths: &[Option<usize>], cells: &[Cell], colours: bool) {
-    for ((column, width), cell) in columns.iter().zip(widths).zip(cells) {
-        let Some(width) = *width else { continue };
-        let shown = if cell.width() > width {
-            cell.text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-        } else {
-            cell.text.clone()
-        };
-        let gap = width.saturating_sub(shown.chars().count());
+    for ((column, wide), cell) in columns.iter().zip(widths).zip(cells) {
+        let Some(wide) = *wide else { continue };
+        let shown = cut(&cell.text, wide);
+        let gap = wide.saturating_sub(width(&shown));
         let (before, after) = if column.align == Align::Right { (gap, 0) } else { (0, gap) };
         text.push_str("│ ");
         text.extend(std::iter::repeat_n(' ', before));
@@ -150,9 +145,9 @@ mod tests {
     use super::*;
 
     const COLUMNS: [Column; 3] = [
-        Column { heading: "id", align: Align::Right, leaves: 0, least: 0 },
-        Column { heading: "name", align: Align::Left, leaves: 0, least: 4 },
-        Column { heading: "more", align: Align::Left, leaves: 1, least: 0 },
+        Column { heading: "id", align: Align::Right, leaves: 0, least: 0, wanted: 0 },
+        Column { heading: "name", align: Align::Left, leaves: 0, least: 4, wanted: 6 },
+        Column { heading: "more", align: Align::Left, leaves: 1, least: 0, wanted: 0 },
     ];
 
     fn shown(width: Option<usize>) -> String {
@@ -182,9 +177,37 @@ mod tests {
         let all_at_most = |text: &str, width| text.lines().all(|line| line.chars().count() <= width);
         let cut = shown(Some(22));
         assert!(cut.contains("│ appli… │ x    │"), "{cut}");
-        let lost = shown(Some(18));
-        assert!(all_at_most(&lost, 18) && !lost.contains("more"), "{lost}");
+        for width in [21, 18, 13] {
+            let lost = shown(Some(width));
+            assert!(all_at_most(&lost, width) && !lost.contains("more"), "{lost}");
+        }
         assert!(shown(Some(3)).contains("name"), "what has to be there stays");
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns_and_hidden_ones_are_seen() {
+        let rows = [
+            vec![Cell::new("0"), Cell::new("日本語"), Cell::new("x")],
+            vec![Cell::new("1"), Cell::new("a\u{202e}b"), Cell::new("👍")],
+            vec![Cell::new("2"), Cell::new("e\u{301}te\u{301}"), Cell::new("")],
+        ];
+        let at = |width| table(&COLUMNS, &rows, Look { width, colours: false });
+        let expected = "\
+┌────┬────────────┬──────┐
+│ id │ name       │ more │
+├────┼────────────┼──────┤
+│  0 │ 日本語     │ x    │
+│  1 │ a\\u{202e}b │ 👍   │
+│  2 │ e\u{301}te\u{301}        │      │
+└────┴────────────┴──────┘
+";
+        assert_eq!(at(None), expected);
+        for columns in [13, 15, 20, 27] {
+            let narrow = at(Some(columns));
+            assert!(narrow.lines().all(|line| width(line) <= columns), "{narrow}");
+            let wide = width(narrow.lines().next().unwrap());
+            assert!(narrow.lines().all(|line| width(line) == wide), "{narrow}");
+        }
     }
 
     #[test]

@@ -106,6 +106,7 @@ pub(super) fn build(
             increment_var: draft.increment_var.clone(),
         },
         identity: Identity { user: draft.user.clone(), group: draft.group.clone() },
+        limits: std::mem::take(&mut draft.limits),
         autostart: !draft.no_autostart,
         // Which of them are there, and what each of them can tell, is not known yet.
         order: Order { depends_on: provisional(&draft.depends_on), oneshot: draft.oneshot },

@@ -32,6 +32,7 @@ use super::{
     value::{self, Dialect},
     watching, write,
 };
+use crate::spec::TerminationLog;
 
 /// A TOML file that is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,7 +167,13 @@ impl Converter<'_> {
             if value::is_unset(&entry.node, Dialect::Pm2) {
                 return None;
             }
-            let written = self.value(key, entry, "", &mut RuntimeDraft::default())?;
+            let mut draft = RuntimeDraft::default();
+            let mut written = self.value(key, entry, "", &mut draft)?;
+            if let TerminationLog::File(file) = &draft.runtime.termination_log
+                && let Some(path) = self.rewritten(&file.to_string_lossy(), &self.source.0.cwd)
+            {
+                written = path;
+            }
             return Some((entry.key.clone(), written));
         }
         // Where YAML files keep what they refer to: it stands where it was referred to.
@@ -307,16 +314,18 @@ impl Converter<'_> {
         variable_line(name, &write::quoted(value))
     }
 
+    /// A path that is seen from `base`, as the new file sees it; none if it is the same from everywhere.
+    fn rewritten(&self, path: &str, base: &Path) -> Option<String> {
+        let path = expand_home(path, &self.source.0.environment);
+        (!path.is_absolute()).then(|| write::quoted(&seen_from(self.to, &resolve(base, &path))))
+    }
+
     /// Paths that PM2's files see from elsewhere than TOML's do.
     fn places(&self, app: &mut App) {
         let inner = &self.source.0;
-        let rewritten = |path: &str, base: &Path| {
-            let path = expand_home(path, &inner.environment);
-            (!path.is_absolute()).then(|| write::quoted(&seen_from(self.to, &resolve(base, &path))))
-        };
         if self.to != inner.cwd {
             let cwd = app.draft.cwd.clone().unwrap_or_default();
-            if let Some(cwd) = rewritten(&cwd, &inner.cwd) {
+            if let Some(cwd) = self.rewritten(&cwd, &inner.cwd) {
                 app.say("cwd", &cwd);
             }
         }
@@ -326,7 +335,7 @@ impl Converter<'_> {
             .env_files
             .iter()
             .map(|(file, _)| {
-                rewritten(file, from).filter(|_| self.to != from).unwrap_or_else(|| write::quoted(file))
+                self.rewritten(file, from).filter(|_| self.to != from).unwrap_or_else(|| write::quoted(file))
             })
             .collect();
         let before = files.len();

@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 
 use super::{order::Wanted, origin::Origin, tree::Position, watching::Watching};
 use crate::spec::{
-    Balance, ExecMode, HealthSpec, InheritEnv, Instances, Listen, LogFiles, MemoryLimit, OnErrored, Pattern,
-    PrincipalRef, ReloadPolicy, RestartPolicy, Runtime, StopPolicy,
+    Balance, ExecMode, HealthSpec, InheritEnv, Instances, Limits, Listen, LogFiles, MemoryLimit, OnErrored,
+    Pattern, PrincipalRef, ReloadPolicy, RestartPolicy, Runtime, StopPolicy,
 };
 
 /// One variable and who said it.
@@ -45,6 +45,7 @@ pub(super) struct Draft {
     pub(super) increment_var: Option<String>,
     pub(super) user: Option<PrincipalRef>,
     pub(super) group: Option<PrincipalRef>,
+    pub(super) limits: Limits,
     pub(super) no_autostart: bool,
     pub(super) depends_on: Vec<Wanted>,
     pub(super) oneshot: bool,

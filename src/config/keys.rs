@@ -5,14 +5,18 @@
 
 mod table;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::tz::TimeZone;
 
 pub(super) use self::table::{APP_KEYS, RUNTIME_KEYS, TIME_FORMAT};
 use super::{draft::EnvVar, order::Wanted, tree::Position, watching};
 use crate::spec::{
-    InheritEnv, Instances, Listen, MemoryLimit, OomGuard, Pattern, PrincipalRef, Probe, Signal,
+    Allowance, InheritEnv, Instances, Listen, MemoryLimit, OomGuard, Pattern, PrincipalRef, Probe, Resource,
+    Signal,
 };
 
 /// One key of an application (`D` = [`Draft`](super::draft::Draft)) or of procrun itself ([`RuntimeDraft`](super::draft::RuntimeDraft)).
@@ -49,6 +53,8 @@ pub(super) enum Kind<D: 'static> {
     Size(u64, fn(&mut D, u64)),
     /// A whole number in a range.
     Count(u32, u32, Beyond, fn(&mut D, u32)),
+    /// A whole number in a range that goes below zero.
+    Whole(i32, i32, fn(&mut D, i32)),
     /// One of these words.
     Choice(&'static [Choice<D>]),
     /// The same, but in PM2's files another one is no error.
@@ -69,6 +75,10 @@ pub(super) enum Kind<D: 'static> {
     Codes(fn(&mut D, BTreeSet<u8>)),
     /// A signal.
     Signal(fn(&mut D, Signal)),
+    /// Resource limits.
+    Rlimits(fn(&mut D, BTreeMap<Resource, Allowance>)),
+    /// Permissions, in octal.
+    Umask(fn(&mut D, u32)),
     /// A user or group.
     Principal(fn(&mut D, PrincipalRef)),
     /// Environment variables.

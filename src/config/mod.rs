@@ -26,6 +26,7 @@ mod flags;
 mod health;
 mod json;
 mod keys;
+mod limits;
 mod listen;
 mod log_paths;
 mod notices;

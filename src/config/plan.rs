@@ -18,12 +18,12 @@ use super::{
     notices::Notices,
     order,
     origin::{Origin, Setting},
-    path::stem,
+    path::{expand_home, resolve, stem},
     target::{Format, Target},
     tree::{Node, shorten},
     value::Dialect,
 };
-use crate::spec::{AppSpec, Plan};
+use crate::spec::{AppSpec, Plan, TerminationLog};
 
 impl Source {
     /// One app, made of flags alone.
@@ -136,6 +136,9 @@ impl Source {
         }
         inner.flags.apply_to_runtime(&mut runtime, &mut problems);
         grace(&mut runtime, &inner.environment, &mut notices);
+        if let TerminationLog::File(file) = &mut runtime.runtime.termination_log {
+            *file = resolve(around.base, &expand_home(&file.to_string_lossy(), around.environment));
+        }
         if runtime.time && runtime.runtime.log.date_format.is_none() {
             runtime.runtime.log.date_format = Some(TIME_FORMAT.to_owned());
             runtime.origins.insert("log_date_format", Origin::Derived("time"));

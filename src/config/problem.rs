@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::{suggest::nearest, tree::Place};
-use crate::spec::ExitCode;
+use crate::{shown::printable_lines, spec::ExitCode};
 
 /// `EX_USAGE` of sysexits(3): the command line is wrong.
 pub const EX_USAGE: ExitCode = 64;
@@ -112,9 +112,9 @@ impl fmt::Display for Problem {
         if let Some(place) = &self.place {
             write!(f, "{place}: ")?;
         }
-        f.write_str(&self.message)?;
+        f.write_str(&printable_lines(&self.message))?;
         match &self.hint {
-            Some(hint) => write!(f, "\n  hint: {hint}"),
+            Some(hint) => write!(f, "\n  hint: {}", printable_lines(hint)),
             None => Ok(()),
         }
     }

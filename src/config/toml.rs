@@ -57,6 +57,7 @@ impl Builder<'_> {
             return Node::new(Value::Broken, Some(at));
         }
         let mut expanded = Vec::new();
+        let octal = matches!(&value, DeValue::Integer(number) if number.radix() == 8);
         let value = match value {
             DeValue::String(text) => match expand(&text, self.environment) {
                 Ok(expansion) => {
@@ -86,6 +87,6 @@ impl Builder<'_> {
             ),
             DeValue::Table(table) => self.table(table, depth),
         };
-        Node { value, at: Some(at), expanded }
+        Node { value, at: Some(at), expanded, octal }
     }
 }

@@ -4,6 +4,8 @@
 
 use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
+use crate::shown::printable;
+
 /// Lists and tables inside one another beyond this are refused: no real file needs it, and what
 /// walks the tree may then recurse.
 pub(super) const MAX_DEPTH: usize = 64;
@@ -52,6 +54,8 @@ pub(super) struct Node {
     pub(super) at: Option<Position>,
     /// The environment variables that were expanded in this text.
     pub(super) expanded: Vec<String>,
+    /// A number that is written in octal (`0o27`), which only TOML has.
+    pub(super) octal: bool,
 }
 
 /// What the formats have in common.
@@ -80,7 +84,7 @@ pub(super) struct Entry {
 
 impl Node {
     pub(super) fn new(value: Value, at: Option<Position>) -> Self {
-        Self { value, at, expanded: Vec::new() }
+        Self { value, at, expanded: Vec::new(), octal: false }
     }
 
     pub(super) fn entries(&self) -> Option<&[Entry]> {
@@ -134,11 +138,8 @@ impl Value {
 /// At most so much of a text that one line of an error can hold it, control characters escaped.
 pub(super) fn shorten(text: &str) -> String {
     const LONGEST: usize = 60;
-    let mut short: String = text
-        .chars()
-        .take(LONGEST)
-        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
-        .collect();
+    let short: String = text.chars().take(LONGEST).collect();
+    let mut short = printable(&short).into_owned();
     if text.chars().nth(LONGEST).is_some() {
         short.push('…');
     }

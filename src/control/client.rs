@@ -208,13 +208,19 @@ impl Connection {
         }
         if !self.greeted {
             self.stream.set_read_timeout(Some(HELLO))?;
-            let hello: Hello = decode(&self.line()?).map_err(Broken::Failed)?;
-            if hello.protocol != PROTOCOL {
-                return Err(Broken::Version(hello));
-            }
+            let line = self.line()?;
+            self.accept_hello(&line)?;
             self.stream.set_read_timeout(None)?;
-            self.greeted = true;
         }
+        Ok(())
+    }
+
+    fn accept_hello(&mut self, line: &[u8]) -> Result<(), Broken> {
+        let hello: Hello = decode(line).map_err(Broken::Failed)?;
+        if hello.protocol != PROTOCOL {
+            return Err(Broken::Version(hello));
+        }
+        self.greeted = true;
         Ok(())
     }
 
@@ -226,6 +232,25 @@ impl Connection {
         self.greet()?;
         let line = self.line()?;
         decode(&line).map_err(Broken::Failed)
+    }
+
+    /// The next answer, if it is there before so much time is over. What has come of it until then is kept.
+    ///
+    /// # Errors
+    /// [`Broken`], but never [`Broken::Silent`].
+    pub fn answer_within(&mut self, patience: Duration) -> Result<Option<Answer>, Broken> {
+        self.stream.set_read_timeout(Some(patience))?;
+        loop {
+            let line = match self.line() {
+                Err(Broken::Silent) => return Ok(None),
+                line => line?,
+            };
+            if self.greeted {
+                self.stream.set_read_timeout(None)?;
+                return decode(&line).map(Some).map_err(Broken::Failed);
+            }
+            self.accept_hello(&line)?;
+        }
     }
 
     /// Asks and gives the answer.

@@ -20,6 +20,17 @@ pub const LONGEST_HELLO: usize = 1024;
 /// The longest line that a command takes: some thousand processes with everything about them.
 pub const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
 
+/// What it takes to answer a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// The answer is there at once.
+    None,
+    /// Something has to be done first.
+    Work,
+    /// Lines are handed out as they come and as the client reads them.
+    Lines,
+}
+
 /// The first message of both sides, the same in all versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
@@ -111,6 +122,27 @@ pub enum Request {
     },
     /// End every application and the supervisor. The answer is the end of the connection.
     Kill,
+}
+
+impl Request {
+    /// What it takes to answer.
+    pub(super) fn effort(&self) -> Effort {
+        match self {
+            Self::Ping
+            | Self::List
+            | Self::Monitor
+            | Self::Describe { .. }
+            | Self::Save
+            | Self::Environment { .. } => Effort::None,
+            Self::Act { .. }
+            | Self::Add { .. }
+            | Self::UpdateEnvironment { .. }
+            | Self::Scale { .. }
+            | Self::Flush { .. }
+            | Self::Kill => Effort::Work,
+            Self::Logs { .. } => Effort::Lines,
+        }
+    }
 }
 
 /// What becomes of an application that is to be added under a name that is taken.

@@ -22,7 +22,8 @@ use nix::{
 use super::{
     hold::Held,
     message::{
-        Answer, Hello, LONGEST_HELLO, LONGEST_REQUEST, Lines, PROTOCOL, Request, TooLong, decode, encode,
+        Answer, Effort, Hello, LONGEST_HELLO, LONGEST_REQUEST, Lines, PROTOCOL, Request, TooLong, decode,
+        encode,
     },
 };
 use crate::sys::{
@@ -31,8 +32,13 @@ use crate::sys::{
     sockets,
 };
 
-/// So many clients at once. One more takes the place of the oldest that asks for nothing.
-const CLIENTS: usize = 64;
+/// So many clients at once. One more takes the place of the oldest that asks for nothing. What followers and
+/// waiting clients cannot take is left for those who ask for something short.
+const CLIENTS: usize = FOLLOWING + WAITING + 32;
+/// So many of them read logs.
+const FOLLOWING: usize = 64;
+/// So many of them wait until something is done.
+const WAITING: usize = 64;
 /// A client that has left so many bytes of steps unread is cut off; a single answer may be larger.
 const UNREAD: usize = 1024 * 1024;
 /// How much is read from a client in a turn.
@@ -77,8 +83,8 @@ enum State {
     New,
     /// It may ask.
     Idle,
-    /// It has asked and has no last answer yet.
-    Waiting,
+    /// It has asked and has no last answer yet, which takes so much.
+    Asked(Effort),
     /// It is to be gone as soon as it has read what it is sent.
     Leaving,
 }
@@ -136,6 +142,23 @@ impl Server {
             return Ok(());
         }
         self.poller.wait(&mut self.happened).await?;
+        self.take_in();
+        Ok(())
+    }
+
+    /// The requests that are there by now and can be answered at once, for somebody who is in the middle of
+    /// something long. All others wait for their turn.
+    ///
+    /// # Errors
+    /// What epoll_wait(2) says.
+    pub fn short_requests(&mut self) -> io::Result<Vec<(ClientId, Request)>> {
+        if self.poller.look(&mut self.happened)? {
+            self.take_in();
+        }
+        Ok(self.requests.extract_if(.., |(_, request)| request.effort() == Effort::None).collect())
+    }
+
+    fn take_in(&mut self) {
         let mut happened = std::mem::take(&mut self.happened);
         for one in happened.drain(..) {
             if one.token == LISTENER {
@@ -145,7 +168,6 @@ impl Server {
             }
         }
         self.happened = happened;
-        Ok(())
     }
 
     /// What was asked and not yet handed out. One request a client at a time.
@@ -171,7 +193,7 @@ impl Server {
             return;
         }
         client.output.extend_from_slice(&encode(answer));
-        if answer.is_last() && client.state == State::Waiting {
+        if answer.is_last() && matches!(client.state, State::Asked(_)) {
             client.state = State::Idle;
         }
         self.go_on(to.0);
@@ -197,7 +219,7 @@ impl Server {
         };
         let refusal = refusal.or_else(|| {
             if self.clients.len() >= CLIENTS && !self.make_room() {
-                return Some(format!("{CLIENTS} clients wait for answers already: try again later"));
+                return Some(format!("{CLIENTS} clients are served already: try again later"));
             }
             None
         });
@@ -229,10 +251,15 @@ impl Server {
         if self.clients.len() < CLIENTS {
             return true;
         }
-        let oldest = [State::New, State::Idle].into_iter().find_map(|state| {
-            let is_it = |(_, client): &(&u64, &Client)| client.state == state && is_silent(client);
-            self.clients.iter().find(is_it).map(|(token, _)| *token)
-        });
+        // Who has not read what it asked for stays longest of those.
+        let oldest = [(State::New, true), (State::Idle, true), (State::Idle, false), (State::Leaving, false)]
+            .into_iter()
+            .find_map(|(state, silent)| {
+                let is_it = |(_, client): &(&u64, &Client)| {
+                    client.state == state && client.output.is_empty() == silent
+                };
+                self.clients.iter().find(is_it).map(|(token, _)| *token)
+            });
         if let Some(token) = oldest {
             self.drop_client(token);
         }
@@ -254,19 +281,37 @@ impl Server {
 
     /// Sends what is to be sent, takes the next request, and says what to wait for.
     fn go_on(&mut self, token: u64) {
+        let busy = [Effort::Work, Effort::Lines].map(|effort| self.count(effort));
         let Some(client) = self.clients.get_mut(&token) else { return };
         let mut stays = client.write();
         while stays && client.output.is_empty() && client.may_ask() {
             match client.next() {
                 Next::Nothing => break,
-                Next::Request(request) => self.requests.push((ClientId(token), request)),
+                Next::Request(request) => {
+                    let effort = request.effort();
+                    let why = match effort {
+                        Effort::Work if busy[0] >= WAITING => {
+                            format!("{WAITING} clients wait until something is done already: try again later")
+                        }
+                        Effort::Lines if busy[1] >= FOLLOWING => {
+                            format!("{FOLLOWING} clients follow the logs already: end one of them")
+                        }
+                        Effort::None | Effort::Work | Effort::Lines => {
+                            client.state = State::Asked(effort);
+                            self.requests.push((ClientId(token), request));
+                            break;
+                        }
+                    };
+                    client.say(&Answer::failed(why));
+                    stays = client.write();
+                }
                 Next::Said => stays = client.write(),
             }
         }
         let is_over = client.output.is_empty()
             && match client.state {
                 State::New | State::Idle => client.ended,
-                State::Waiting => false,
+                State::Asked(_) => false,
                 State::Leaving => true,
             };
         if !stays || is_over {
@@ -286,6 +331,11 @@ impl Server {
                 self.drop_client(token);
             }
         }
+    }
+
+    /// How many have asked for something that takes so much.
+    fn count(&self, effort: Effort) -> usize {
+        self.clients.values().filter(|client| client.state == State::Asked(effort)).count()
     }
 
     fn drop_client(&mut self, token: u64) {
@@ -363,10 +413,7 @@ impl Client {
                 self.greet(hello)
             }
             Ok(Some(line)) => match decode(line) {
-                Ok(request) => {
-                    self.state = State::Waiting;
-                    Next::Request(request)
-                }
+                Ok(request) => Next::Request(request),
                 Err(error) => self.say(&Answer::failed(format!("that is no request: {error}"))),
             },
             Err(TooLong) => {

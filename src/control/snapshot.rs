@@ -238,6 +238,8 @@ pub struct Detail {
     pub interpreter_args: Vec<String>,
     /// Whom it runs as, if that is said.
     pub user: Option<String>,
+    /// What the kernel allows it otherwise than procrun, by the names of the keys.
+    pub limits: Vec<(String, String)>,
     /// The variable that holds its number.
     pub instance_var: String,
     /// Where its stdout goes besides.

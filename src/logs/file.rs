@@ -253,8 +253,10 @@ impl LogFile {
 /// (ENXIO) instead of a hang.
 fn open(spec: &FileSpec) -> io::Result<Open> {
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let try_open =
-        || OpenOptions::new().append(true).create(true).custom_flags(flags.bits()).open(&spec.path);
+    let mode = if spec.private { 0o600 } else { 0o666 };
+    let try_open = || {
+        OpenOptions::new().append(true).create(true).mode(mode).custom_flags(flags.bits()).open(&spec.path)
+    };
     let file = match try_open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if let Some(parent) = spec.path.parent() {

@@ -2,7 +2,7 @@
 //!
 //! A follower has no queue of its own: it remembers how far it has read in the recent lines, which
 //! are bounded. Who reads too slowly is told how many lines he missed. Never makes a worker or the pump
-//! wait, and takes at most [`RATE`] batches a second.
+//! wait, and takes at most [`RATE`] batches and [`BYTES`] a second.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,9 +17,11 @@ use super::{
     ring::Entry,
 };
 
-/// So many batches a second go to all followers together. With the bound of a batch this is what
-/// following costs at most, however fast a worker writes.
+/// So many batches a second go to all followers together.
 const RATE: u32 = 200;
+/// And so many bytes a second, as many as one alone gets. This is what following costs at most, however fast a
+/// worker writes.
+const BYTES: u32 = 6 * 1024 * 1024;
 /// Nobody gets a batch sooner than this after the last one.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -146,7 +148,8 @@ pub struct Follower {
     wake: Arc<Notify>,
     /// The first line that was not there when it began.
     live: u64,
-    last: Option<Instant>,
+    /// When it got its last batch, and how large that was.
+    last: Option<(Instant, usize)>,
 }
 
 impl Follower {
@@ -163,12 +166,11 @@ impl Follower {
     /// The next lines, waiting for them if there are none. May be dropped while it waits.
     pub async fn next(&mut self) -> Batch {
         loop {
-            if let Some(last) = self.last {
-                let followers = u32::try_from(self.history.viewers()).unwrap_or(u32::MAX);
-                sleep_until(last + PAUSE.max(Duration::from_secs(1) * followers / RATE)).await;
+            if let Some((last, size)) = self.last {
+                sleep_until(last + pause(self.history.viewers(), size)).await;
             }
             if let Some(batch) = self.history.take(self.id, u64::MAX, true) {
-                self.last = Some(Instant::now());
+                self.last = Some((Instant::now(), batch.size()));
                 return batch;
             }
             self.wake.notified().await;
@@ -176,8 +178,37 @@ impl Follower {
     }
 }
 
+/// How long one of so many waits after a batch of so many bytes.
+fn pause(followers: usize, size: usize) -> Duration {
+    let followers = u32::try_from(followers).unwrap_or(u32::MAX);
+    let all = |each: Duration| each.saturating_mul(followers);
+    let size = u32::try_from(size).unwrap_or(u32::MAX);
+    PAUSE.max(all(Duration::from_secs(1) / RATE)).max(all(Duration::from_secs(size.into()) / BYTES))
+}
+
 impl Drop for Follower {
     fn drop(&mut self) {
         self.history.detach(self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_followers_together_have_a_bound() {
+        for followers in [1_u32, 2, 20, 64, 1000] {
+            for size in [1_u32, 1000, 128 * 1024, 400 * 1024] {
+                let pause = pause(followers.try_into().unwrap(), size.try_into().unwrap());
+                let batches = f64::from(followers) / pause.as_secs_f64();
+                assert!(batches <= f64::from(RATE) * 1.001, "{followers} followers, {size} bytes: {batches}");
+                assert!(
+                    batches * f64::from(size) <= 1.1 * f64::from(BYTES),
+                    "{followers} followers, {size} bytes"
+                );
+            }
+        }
+        assert_eq!(pause(1, 1000), PAUSE, "who reads little hears soon");
     }
 }

@@ -3,7 +3,7 @@
 //! Pure: bytes in, bytes out. Never looks at the clock or at a file.
 
 use super::json::{self, Key, Object};
-use crate::machine::frame::Piece;
+use crate::{machine::frame::Piece, shown};
 
 /// The label of procrun's own lines.
 pub(super) const OWN_NAME: &str = "procrun";
@@ -72,13 +72,15 @@ impl<T> PerKind<T> {
     }
 }
 
-/// `id|name`, as it stands before each line of an instance.
+/// `id|name`, as it stands before each line of an instance: names are for people here, and any text.
 pub(super) fn label(id: u32, name: &str) -> String {
-    format!("{id}|{name}")
+    format!("{id}|{}", shown::printable(name))
 }
 
-/// The column before a line: the label padded to `width` characters, and ` | `.
-pub(super) fn prefix(label: &str, width: usize, colour: Option<u8>) -> Box<[u8]> {
+/// The column before a line: the label padded to so many columns, and ` | `.
+pub(super) fn prefix(label: &str, columns: usize, colour: Option<u8>) -> Box<[u8]> {
+    // Padding counts characters, and some take two columns or none.
+    let width = (columns + label.chars().count()).saturating_sub(shown::width(label));
     // The reset comes first: a line before this one may have left a colour behind.
     let text = match colour {
         Some(colour) => format!("\x1b[0;38;5;{colour}m{label:<width$} |\x1b[0m "),

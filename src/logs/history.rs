@@ -273,8 +273,9 @@ impl State {
                 concerned.push(viewer);
             }
         }
-        if !concerned.is_empty() {
-            // Who follows should see a burst whole.
+        if concerned.iter().any(|viewer| viewer.missed == 0) {
+            // Who follows should see a burst whole. Who has missed lines will hear of that anyway before the next
+            // ones: to keep more for it would only cost the worker.
             limits.lines = usize::MAX;
         }
         let skipped = skipped(limits) as u64;

@@ -150,9 +150,9 @@ impl Mailbox {
     /// Wakes again if anything waits. To be called when nobody takes own lines out of turn any more.
     pub(super) fn unhush(&self) {
         let mut queue = self.lock();
-        if !queue.messages.is_empty() {
-            // The last wake-up has been taken away, whether or not all own lines were taken too.
-            queue.woken = false;
+        // The last wake-up has been taken away, whatever is left: also when nothing is, the next message has to wake.
+        queue.woken = false;
+        if !queue.messages.is_empty() || queue.dropped > 0 {
             self.wake(&mut queue);
         }
     }
@@ -264,5 +264,91 @@ mod tests {
         assert!(matches!(mailbox.receive(), Some(Message::RunEnded(2))));
         assert!(matches!(mailbox.receive(), Some(Message::RunEnded(1))));
         assert!(mailbox.receive().is_none());
+    }
+
+    /// What can happen next. Each is done under the lock or is one system call, so every order of them is every way
+    /// two threads can meet here.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Step {
+        /// The supervisor's.
+        SendOther,
+        SendOwn,
+        /// The pump's: it was woken by the mailbox, or by a worker.
+        Wake,
+        WakeByWorker,
+        Receive,
+        /// It waits for stdout, takes own lines as long as stderr has room, and stops waiting.
+        Wait,
+        ReceiveOwn,
+        StopWaiting,
+    }
+
+    /// What the pump is about.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Pump {
+        Asleep,
+        Receiving,
+        Waiting,
+    }
+
+    fn next(pump: Pump) -> &'static [Step] {
+        use Step::*;
+        match pump {
+            Pump::Asleep => &[SendOther, SendOwn, Wake, WakeByWorker, Wait],
+            Pump::Receiving => &[SendOther, SendOwn, Receive],
+            Pump::Waiting => &[SendOther, SendOwn, ReceiveOwn, StopWaiting],
+        }
+    }
+
+    /// Does the steps; whether a pump that sleeps afterwards is or will be woken for what waits.
+    fn is_woken(steps: &[Step]) -> (Pump, bool) {
+        let mailbox = Mailbox::new(crate::spec::LogHistory::default()).unwrap();
+        let (mut pump, mut sent) = (Pump::Asleep, 0);
+        for step in steps {
+            match step {
+                Step::SendOther => {
+                    sent += 1;
+                    mailbox.send(Message::RunEnded(sent));
+                }
+                Step::SendOwn => own(&mailbox, "line"),
+                Step::Wake => {
+                    mailbox.hush();
+                    pump = Pump::Receiving;
+                }
+                Step::WakeByWorker => pump = Pump::Receiving,
+                Step::Receive => {
+                    if mailbox.receive().is_none() {
+                        pump = Pump::Asleep;
+                    }
+                }
+                Step::Wait => {
+                    mailbox.hush();
+                    pump = Pump::Waiting;
+                }
+                Step::ReceiveOwn => drop(mailbox.receive_own()),
+                Step::StopWaiting => {
+                    mailbox.unhush();
+                    pump = Pump::Asleep;
+                }
+            }
+        }
+        let waits = !mailbox.lock().messages.is_empty();
+        (pump, !waits || mailbox.wake.read().is_ok())
+    }
+
+    #[test]
+    fn no_order_of_events_leaves_the_pump_asleep_with_something_to_do() {
+        const LONGEST: usize = 7;
+        let mut orders = vec![Vec::new()];
+        let mut looked_at = 0;
+        while let Some(steps) = orders.pop() {
+            let (pump, is_woken) = is_woken(&steps);
+            assert!(pump != Pump::Asleep || is_woken, "nobody wakes the pump after {steps:?}");
+            looked_at += 1;
+            if steps.len() < LONGEST {
+                orders.extend(next(pump).iter().map(|step| [&steps[..], &[*step]].concat()));
+            }
+        }
+        assert!(looked_at > 10_000, "{looked_at}");
     }
 }

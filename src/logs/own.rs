@@ -21,7 +21,7 @@ use super::{
     stamp,
     write::lines,
 };
-use crate::spec::Verbosity;
+use crate::{shown::printable, spec::Verbosity};
 
 /// One of procrun's own lines, not yet in any form.
 #[derive(Debug)]
@@ -208,16 +208,11 @@ fn level_name(level: Level) -> &'static str {
 
 /// Text that came from outside (a path, an error of a child) must not steer a terminal.
 fn put_printable(text: &str, to: &mut impl Put) {
-    if text.chars().all(|c| !c.is_control() || c == '\t') {
-        return to.put(text.as_bytes());
-    }
-    for c in text.chars() {
-        let mut bytes = [0; 4];
-        if c.is_control() && c != '\t' {
-            to.put(c.escape_default().to_string().as_bytes());
-        } else {
-            to.put(c.encode_utf8(&mut bytes).as_bytes());
+    for (number, part) in text.split('\t').enumerate() {
+        if number > 0 {
+            to.put(b"\t");
         }
+        to.put(printable(part).as_bytes());
     }
 }
 

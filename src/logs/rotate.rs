@@ -6,9 +6,9 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -121,7 +121,7 @@ impl Chain {
             let next = originals.find(|path| path.is_file());
             let opened = next.and_then(|path| File::open(path).ok());
             let wanted = opened.filter(|_| !state.abandoned);
-            let pair = wanted.and_then(|source| Some((source, File::create(self.temporary()).ok()?)));
+            let pair = wanted.and_then(|source| Some((source, create_private(&self.temporary()).ok()?)));
             let Some((source, copy)) = pair else {
                 return self.has_ended(state);
             };
@@ -192,6 +192,11 @@ impl Chain {
         name.push(suffix);
         name.into()
     }
+}
+
+/// Who may read the original is asked when the copy is whole; until then nobody else may read that.
+fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 fn remove(path: &Path) -> io::Result<()> {

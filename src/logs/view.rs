@@ -11,7 +11,7 @@ use super::{
     own::OwnLine,
     stamp::{StampId, Stamps},
 };
-use crate::{machine::frame::Piece, spec::LogStyle};
+use crate::{machine::frame::Piece, shown, spec::LogStyle};
 
 /// Puts lines into a form.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct View {
     stamp: Option<StampId>,
     key_value_stamp: StampId,
     width: usize,
+    /// Labels are padded to no more than that.
+    most: usize,
     colours: bool,
     highlight: Option<Vec<u8>>,
     identities: HashMap<u32, Identity>,
@@ -44,6 +46,7 @@ impl View {
             stamp,
             key_value_stamp,
             width: 0,
+            most: usize::MAX,
             colours,
             highlight,
             identities: HashMap::new(),
@@ -53,7 +56,12 @@ impl View {
     /// Makes room for the label of an instance.
     pub fn widen(&mut self, id: Option<u32>, name: &str) {
         let label = id.map_or_else(|| OWN_NAME.to_owned(), |id| format::label(id, name));
-        self.width = self.width.max(label.chars().count());
+        self.width = self.width.max(shown::width(&label));
+    }
+
+    /// For a terminal of so many columns: most of them are left to the lines.
+    pub fn fit(&mut self, columns: usize) {
+        self.most = columns / 3;
     }
 
     /// Appends a line in this form.
@@ -68,9 +76,9 @@ impl View {
         match style {
             LogStyle::Prefix => {
                 let label = who.label();
-                self.width = self.width.max(label.chars().count());
+                self.width = self.width.max(shown::width(&label));
                 let colour = self.colours.then(|| format::colour(id));
-                to.put(&format::prefix(&label, self.width, colour));
+                to.put(&format::prefix(&label, self.width.min(self.most), colour));
                 if let Some(id) = *stamp {
                     format::stamp(stamps.text(id, line.at), to);
                 }
@@ -108,7 +116,7 @@ impl View {
         match self.style {
             LogStyle::Prefix | LogStyle::Raw => {
                 let time = self.stamp.map(|id| self.stamps.text(id, line.at));
-                own.text(self.width, self.colours, time, to);
+                own.text(self.width.min(self.most), self.colours, time, to);
             }
             LogStyle::Json => own.record(self.stamps.text(self.stamp.unwrap_or(StampId::ISO), line.at), to),
             LogStyle::KeyValue => own.key_value(self.stamps.text(self.key_value_stamp, line.at), to),
@@ -151,6 +159,11 @@ mod tests {
         view.widen(Some(10), "worker");
         assert_eq!(shown(&mut view, line(Some(0), "api", b"text")), "0|api     | 0: text\n");
         assert_eq!(shown(&mut view, line(None, "", b"warn: odd")), "procrun   | 0: warn: odd\n");
+        assert_eq!(shown(&mut view, line(Some(1), "日本", b"text")), "1|日本    | 0: text\n");
+        view.widen(Some(2), "a\u{202e}b");
+        assert_eq!(shown(&mut view, line(Some(2), "a\u{202e}b", b"text")), "2|a\\u{202e}b | 0: text\n");
+        view.fit(30);
+        assert_eq!(shown(&mut view, line(Some(0), "api", b"text")), "0|api      | 0: text\n");
         let mut view = View::new(LogStyle::Raw, None, true, Some("ERR"));
         assert_eq!(
             shown(&mut view, line(Some(0), "api", b"ERR and ERR")),

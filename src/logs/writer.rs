@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     machine::frame::Piece,
+    shown,
     spec::{FileSpec, LogStyle, RuntimeLog},
 };
 
@@ -173,7 +174,7 @@ impl Writer {
 
     /// Makes room for this instance's label in the column; whether the column has become wider.
     pub(super) fn widen(&mut self, face: &Face) -> bool {
-        let width = face.who.label().chars().count();
+        let width = shown::width(&face.who.label());
         let wider = width > self.width;
         self.width = self.width.max(width);
         self.console.widen(self.width);

@@ -73,8 +73,8 @@ pub(super) struct Instance {
     pub(super) trial: Option<Trial>,
     /// Somebody has stopped it, and it is to stay so.
     is_put_away: bool,
-    /// It is a task, and its last run has ended with 0.
-    is_complete: bool,
+    /// The number of the last run that has done its task (`oneshot`); 0 is none.
+    completed: u64,
     /// Everything stops: SIGKILL comes no later than this, whatever its `kill_timeout` says, and its
     /// present run is its last one.
     kill_limit: Option<Time>,
@@ -84,6 +84,8 @@ pub(super) struct Instance {
     pub(super) outcome: Option<Outcome>,
     /// When it failed for good, in the root's count of failures, and with which code.
     pub(super) failure: Option<(u64, ExitCode)>,
+    /// It failed because it was given up, and not by an exit that is final.
+    pub(super) gave_up: bool,
     /// Counts armed timers; all but the last one armed are stale.
     epoch: u64,
 }
@@ -185,11 +187,12 @@ impl Instance {
             reason: None,
             trial: None,
             is_put_away: false,
-            is_complete: false,
+            completed: 0,
             kill_limit: None,
             patience: (Duration::ZERO, Time::ZERO),
             outcome: None,
             failure: None,
+            gave_up: false,
             epoch: 0,
         }
     }
@@ -369,8 +372,8 @@ impl Instance {
         *step.runs += 1;
         self.epoch += 1;
         (self.failure, self.reason) = (None, None);
+        self.gave_up = false;
         self.is_put_away = false;
-        self.is_complete = false;
         if self.tried > 0 {
             self.record.restarts = self.record.restarts.saturating_add(1);
         }

@@ -100,8 +100,10 @@ pub struct InstanceView<'a> {
     pub started_at: Option<Time>,
     /// It has ended by itself for good, and not well.
     pub failed: bool,
-    /// It is a task (`oneshot`), and done.
-    pub completed: bool,
+    /// Whether its task is done; `None`: it is no task (`oneshot`).
+    pub completed: Option<bool>,
+    /// It has failed because it was given up (`errored`), also if it was stopped since.
+    pub gave_up: bool,
     /// How its last few runs ended, the oldest first.
     pub endings: &'a [Past],
 }
@@ -210,6 +212,15 @@ impl Machine {
         }
     }
 
+    /// The instances that have failed for good, the first one first: when all have ended by themselves,
+    /// its code is procrun's.
+    pub fn failures(&self) -> Vec<InstanceView<'_>> {
+        let mut failed: Vec<_> =
+            self.instances.values().filter_map(|it| Some((it.failure?, it.id))).collect();
+        failed.sort_unstable();
+        failed.into_iter().filter_map(|(_, id)| self.instance(id)).collect()
+    }
+
     fn view_of<'a>(&self, instance: &'a Instance, siblings: u32) -> InstanceView<'a> {
         InstanceView {
             id: instance.id,
@@ -229,7 +240,8 @@ impl Machine {
             created_at: instance.record.created_at,
             started_at: instance.started_at(),
             failed: instance.failure.is_some(),
-            completed: instance.is_complete(),
+            completed: instance.spec.order.oneshot.then(|| instance.is_complete()),
+            gave_up: instance.gave_up,
             endings: &instance.record.endings,
         }
     }
@@ -416,6 +428,7 @@ impl Machine {
             }
             Verdict::Errored(code) => {
                 self.held = false;
+                instance.gave_up = true;
                 self.failures += 1;
                 let (_, code) = *instance.failure.get_or_insert((self.failures, code.max(1)));
                 let on_errored = instance.spec.restart.on_errored;

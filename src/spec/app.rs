@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    HealthSpec, Listen, LogSpec, MemoryLimit, Order, ReloadPolicy, RestartPolicy, Schedule, Signal,
+    HealthSpec, Limits, Listen, LogSpec, MemoryLimit, Order, ReloadPolicy, RestartPolicy, Schedule, Signal,
     StopPolicy, WatchSpec,
 };
 
@@ -36,6 +36,9 @@ pub struct AppSpec {
     pub env: EnvSpec,
     /// Whom to run as.
     pub identity: Identity,
+    /// What the kernel allows it, and its priority.
+    #[serde(default)]
+    pub limits: Limits,
     /// Start with the runtime (`autostart`).
     pub autostart: bool,
     /// What it waits for, and whether it is a task that ends (`depends_on`, `oneshot`).

@@ -97,6 +97,9 @@ pub struct LogFiles {
     pub keep: u32,
     /// Rotated files are compressed with gzip (`log_compress`).
     pub compress: bool,
+    /// Files below this directory, procrun's home in the background, are for its user alone.
+    #[serde(default)]
+    pub private_below: Option<PathBuf>,
 }
 
 impl Default for LogFiles {
@@ -109,6 +112,7 @@ impl Default for LogFiles {
             max_size: 10 * 1024 * 1024,
             keep: 5,
             compress: false,
+            private_below: None,
         }
     }
 }
@@ -124,4 +128,6 @@ pub struct FileSpec {
     pub keep: u32,
     /// See [`LogFiles::compress`].
     pub compress: bool,
+    /// Made for procrun's own user alone (0600), whatever the umask.
+    pub private: bool,
 }

@@ -8,6 +8,7 @@ mod app;
 pub mod diff;
 mod exit;
 mod health;
+mod limits;
 mod listen;
 mod logs;
 mod memory;
@@ -18,7 +19,7 @@ mod schedule;
 mod stop;
 mod watch;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub use app::{
     AppSpec, Balance, EnvSpec, Exec, ExecMode, Identity, InheritEnv, Instances, Interpreter, PrincipalRef,
@@ -26,6 +27,7 @@ pub use app::{
 pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
 pub use health::{HealthSpec, Probe, ProbeAddress, ProbeTarget};
+pub use limits::{Allowance, Limits, Resource, Unit, readable_size};
 pub use listen::{Listen, ListenAddress};
 pub use logs::{FileSpec, LogFiles, LogHistory, LogSpec, LogStyle, RuntimeLog, Verbosity};
 pub use memory::{MemoryLimit, OomGuard, Share};
@@ -62,6 +64,20 @@ pub struct Runtime {
     pub oom_guard: OomGuard,
     /// How lines look on stdout and stderr.
     pub log: RuntimeLog,
+    /// Where it is written why procrun has ended.
+    pub termination_log: TerminationLog,
+}
+
+/// Where it is written why procrun has ended (`termination_log`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum TerminationLog {
+    /// Where Kubernetes wants it, if that file is there.
+    #[default]
+    IfThere,
+    /// To this file.
+    File(PathBuf),
+    /// Nowhere.
+    Off,
 }
 
 impl Default for Runtime {
@@ -73,6 +89,7 @@ impl Default for Runtime {
             pre_stop_delay: Duration::ZERO,
             oom_guard: OomGuard::default(),
             log: RuntimeLog::default(),
+            termination_log: TerminationLog::default(),
         }
     }
 }

@@ -7,17 +7,28 @@ use tracing::{debug, error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
-    Role, checks::Checks, clients::Clients, evaluation::Running, figures::Figures, held::Held, is_stop,
-    launch, memory::Memory, report, say_early, schedules::Schedules, timers::Timers, workers::Workers,
+    Role,
+    checks::Checks,
+    clients::Clients,
+    evaluation::Running,
+    figures::Figures,
+    held::Held,
+    is_stop, launch,
+    memory::Memory,
+    not_started, report, say_early,
+    schedules::Schedules,
+    termination::{Cause, LastWord},
+    timers::Timers,
+    workers::Workers,
 };
 use crate::{
     config::{Loaded, Problems, Read, Source},
     health::Notify,
     logs::{self, Logs},
-    machine::{Effect, Event, Machine, Run, StopRequest, Time},
+    machine::{Effect, Event, Machine, Notice, Run, StopRequest, Time},
     node::Hub,
     spec::{
-        AppChange, AppSpec, ExitCode, Instances, Plan, Signal,
+        AppChange, AppSpec, ExitCode, Instances, Plan, Signal, TerminationLog,
         diff::{diff, same_but_instances},
     },
     sys::{
@@ -38,6 +49,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// has something (a worker that floods its channel, a follower of many lines), it would not: nobody
 /// else would be heard, not even a signal. A look costs a system call.
 const LOOK_AROUND: u32 = 8;
+/// After so many starts in one turn those are answered who only want to look.
+const SPAWNS: usize = 8;
 
 pub(super) struct Supervisor<'a> {
     pub(super) source: &'a Source,
@@ -67,6 +80,8 @@ pub(super) struct Supervisor<'a> {
     stop_asked: bool,
     /// The signal that nobody's processes get as soon as the stop of everything begins.
     for_strays: Option<Signal>,
+    /// Why it ends.
+    pub(super) cause: Cause,
     /// Kept between turns so that a turn allocates nothing.
     effects: Vec<Effect>,
 }
@@ -82,6 +97,9 @@ pub(super) async fn supervise(
         Ok(Ok(loaded)) => loaded,
         Ok(Err(problems)) => {
             say_early(&problems);
+            if role.background.is_none() {
+                not_started(&TerminationLog::IfThere, &problems);
+            }
             return Ok(problems.exit_code());
         }
         Err(signal) => {
@@ -90,10 +108,15 @@ pub(super) async fn supervise(
         }
     };
     let mut held = Held::default();
+    let mut missing = String::new();
     if let Err(code) = preflight(plan.apps.iter().map(AsRef::as_ref), source, &mut held, |line| {
-        say_early(format_args!("error: {line}"));
+        missing.extend(["error: ", line, "\n"]);
     }) {
-        say_early("nothing was started");
+        missing.push_str("nothing was started");
+        say_early(&missing);
+        if role.background.is_none() {
+            not_started(&plan.runtime.termination_log, &missing);
+        }
         return Ok(code);
     }
     let (clients, trouble) = Clients::open(role);
@@ -147,12 +170,20 @@ pub(super) async fn supervise(
         end: None,
         stop_asked: false,
         for_strays: None,
+        cause: Cause::default(),
         effects: Vec::new(),
     };
     let code = supervisor.run().await?;
     supervisor.clients.close();
     supervisor.node.clean_up();
+    let mut last_word = match &role.background {
+        None => LastWord::open(&supervisor.machine.plan().runtime.termination_log),
+        Some(_) => LastWord::open(&TerminationLog::Off),
+    };
+    // Before the output, which may take until somebody kills procrun; and with the last of it.
+    last_word.say(&supervisor, code, &logs);
     supervisor.last_words(&logs).await?;
+    last_word.say(&supervisor, code, &logs);
     // The kernel takes everything back faster than it could be given back piece by piece.
     std::mem::forget(supervisor);
     Ok(code)
@@ -333,7 +364,12 @@ impl Supervisor<'_> {
                 Effect::Arm(timer, at) => self.timers.arm(*timer, *at),
                 Effect::Promote(run) => self.workers.promote(*run),
                 Effect::Forget(instance) => self.workers.forget(*instance),
-                Effect::Say(notice) => report::say(notice),
+                Effect::Say(notice) => {
+                    if let Notice::Escalated { who, .. } = notice {
+                        self.cause.culprit = Some(who.id);
+                    }
+                    report::say(notice);
+                }
                 Effect::Reply(ticket, reply) => self.clients.reply(*ticket, reply),
                 Effect::End(code) => self.end = Some(*code),
             }
@@ -341,14 +377,12 @@ impl Supervisor<'_> {
         if !kill.is_empty() {
             self.workers.kill_trees(&kill);
         }
-        if !spawn.is_empty() {
-            answers.append(&mut self.workers.spawn(
-                &self.machine,
-                &spawn,
-                &mut self.node,
-                &mut self.held,
-                &mut self.notify,
-            ));
+        let ready = self.workers.prepare_all(&self.machine, &spawn, &mut self.node);
+        for (number, ready) in ready.into_iter().enumerate() {
+            answers.push(self.workers.spawn(ready, &mut self.node, &mut self.held, &mut self.notify));
+            if number % SPAWNS == SPAWNS - 1 {
+                self.serve_meanwhile();
+            }
         }
         answers
     }
@@ -392,13 +426,13 @@ impl Supervisor<'_> {
             Signal::CHLD => {}
             signal if is_stop(signal) => {
                 info!("received {signal}{}, stopping", From(sender));
-                self.stop(signal);
+                self.stop(signal, format!("stopped by {signal}{}", From(sender)));
             }
             Signal::HUP => match sender {
                 Sender::Kernel => {
                     info!("received SIGHUP: the terminal is gone, stopping");
                     // Many programs re-read their files on SIGHUP instead of ending.
-                    self.stop(Signal::TERM);
+                    self.stop(Signal::TERM, "stopped by SIGHUP, its terminal is gone".to_owned());
                 }
                 Sender::Process(_) => {
                     info!("received SIGHUP{}, reading {} again", From(sender), self.source.name());
@@ -416,8 +450,10 @@ impl Supervisor<'_> {
         }
     }
 
-    pub(super) fn stop(&mut self, signal: Signal) {
+    /// Ends everything; `why` is for people.
+    pub(super) fn stop(&mut self, signal: Signal, why: String) {
         self.stop_asked = true;
+        self.cause.asked.get_or_insert(why);
         // The workers first: they have something to finish.
         self.feed(vec![Event::Stop(StopRequest { signal })]);
         self.for_strays = Some(signal);

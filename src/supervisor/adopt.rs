@@ -87,7 +87,7 @@ impl Supervisor<'_> {
         }
         self.apply(plan);
         let wanted = |view: &InstanceView<'_>| {
-            view.spec.autostart && !view.completed && names.contains(&view.spec.name)
+            view.spec.autostart && view.completed != Some(true) && names.contains(&view.spec.name)
         };
         let ids: Vec<InstanceId> = show::settled(self).filter(wanted).map(|view| view.id).collect();
         self.operate(client, &ids, Operation::Start(ids.clone()));
@@ -272,6 +272,7 @@ fn keep_logs(app: &mut AppSpec, home: &Path) {
     }
     let stem = app.name.replace('/', "-");
     let file = |kind: &str| home.join("logs").join(format!("{stem}-{kind}.log"));
+    logs.files.private_below = Some(home.to_owned());
     logs.files.out.get_or_insert_with(|| file("out"));
     logs.files.error.get_or_insert_with(|| file("error"));
 }

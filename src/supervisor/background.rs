@@ -38,7 +38,7 @@ impl Background {
             return Logs::start(log);
         }
         let LogFiles { max_size, keep, compress, .. } = LogFiles::default();
-        let file = FileSpec { path: self.home.join("procrun.log"), max_size, keep, compress };
+        let file = FileSpec { path: self.home.join("procrun.log"), max_size, keep, compress, private: true };
         let null: File = spawn::dev_null()?.into();
         // Until here the caller was told what hindered it; it must not have to wait for the end.
         nix::unistd::dup2_stdout(null.as_fd())?;

@@ -127,6 +127,17 @@ impl Supervisor<'_> {
     /// Does what the clients have asked for.
     pub(super) fn serve(&mut self) {
         let requests = self.clients.server.as_mut().map(Server::requests).unwrap_or_default();
+        self.answer_all(requests);
+    }
+
+    /// Answers who only wants to look, in the middle of a turn that takes long.
+    pub(super) fn serve_meanwhile(&mut self) {
+        // An error is met again in the next turn.
+        let requests = self.clients.server.as_mut().and_then(|server| server.short_requests().ok());
+        self.answer_all(requests.unwrap_or_default());
+    }
+
+    fn answer_all(&mut self, requests: Vec<(ClientId, Request)>) {
         for (client, request) in requests {
             match self.take(client, request) {
                 Ok(Some(answer)) => self.clients.answer(client, &answer),
@@ -230,7 +241,7 @@ impl Supervisor<'_> {
             }
             Request::Kill => {
                 info!("a command asks: end everything");
-                self.stop(Signal::TERM);
+                self.stop(Signal::TERM, "stopped by `procrun kill`".to_owned());
                 Ok(None)
             }
         }
@@ -262,7 +273,7 @@ impl Supervisor<'_> {
     fn without_done(&self, ids: Vec<InstanceId>, words: &[String]) -> Vec<InstanceId> {
         let is_meant = |view: &InstanceView<'_>| {
             let id = view.pm_id.to_string();
-            !view.completed || words.iter().any(|word| *word == view.spec.name || *word == id)
+            view.completed != Some(true) || words.iter().any(|word| *word == view.spec.name || *word == id)
         };
         let views = |id: &InstanceId| self.machine.instance(*id).is_some_and(|view| is_meant(&view));
         ids.into_iter().filter(views).collect()

@@ -96,6 +96,7 @@ impl Running {
             channel: None,
             credentials: None,
             open_files,
+            limits: None,
         })?;
         let stream = |pipe: pipes::Pipe| -> io::Result<Stream> {
             Ok(Stream { pipe: Receiver::from_owned_fd(pipe.read)?, bytes: Vec::new(), open: true })

@@ -16,6 +16,7 @@ use crate::{
     spec::{AppSpec, Exec, InheritEnv, PrincipalRef, Probe, ProbeTarget},
     sys::{
         accounts::{self, Credentials, Key},
+        limits::{Limits, Rlimit},
         spawn::HANDED,
     },
 };
@@ -52,6 +53,7 @@ pub(super) struct Prepared {
     pub(super) env: Vec<CString>,
     pub(super) cwd: CString,
     pub(super) credentials: Option<Credentials>,
+    pub(super) limits: Limits,
     pub(super) marker: String,
 }
 
@@ -162,6 +164,7 @@ pub(super) fn prepare(
         env,
         cwd: c_string(spec.exec.cwd.as_os_str())?,
         credentials,
+        limits: limits(spec),
         command,
         marker,
     })
@@ -184,14 +187,31 @@ pub(super) fn shown_environment(
     Ok(environment(instance, inherited, credentials(instance.spec)?.as_ref()))
 }
 
-/// Looks whether the program, the working directory and the user of an application are there.
+/// Looks whether the program, the working directory and the user of an application are there, and
+/// whether it may have its limits.
 pub(super) fn preflight(spec: &AppSpec, inherited: &Environment) -> Result<(), SpawnFailure> {
     credentials(spec)?;
     let of_caller = spec.env.caller.as_ref().and_then(|caller| caller.get("PATH"));
     let path = spec.env.vars.get("PATH").or(of_caller).map(OsString::from);
     let path = path.as_deref().or_else(|| inherited.get(OsStr::new("PATH")).map(OsString::as_os_str));
-    resolve::resolve(&spec.exec, path).map(|_| ())?;
-    find_port(spec, inherited)
+    resolve::resolve(&spec.exec, path)?;
+    find_port(spec, inherited)?;
+    limits(spec).check().map_err(|refusal| resolve::not_allowed(&refusal))
+}
+
+/// What the kernel is to be asked for.
+fn limits(spec: &AppSpec) -> Limits {
+    let of = &spec.limits;
+    let resources = of.resources.iter();
+    Limits {
+        resources: resources
+            .filter_map(|(resource, limit)| Rlimit::new(resource.name(), limit.soft, limit.hard))
+            .collect(),
+        nice: of.nice,
+        oom_score_adj: of.oom_score_adj,
+        umask: of.umask,
+        no_new_privileges: of.no_new_privileges,
+    }
 }
 
 /// Looks whether there is a port to ask at, if one is needed.

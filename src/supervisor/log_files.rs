@@ -9,6 +9,7 @@ pub(super) fn sinks(view: &InstanceView<'_>) -> Sinks {
     let files = &view.spec.logs.files;
     let file = |path: &Option<PathBuf>| {
         path.as_ref().map(|path| FileSpec {
+            private: files.private_below.as_ref().is_some_and(|home| path.starts_with(home)),
             path: if files.merge { path.clone() } else { view.spec.path_of_instance(path, view.pm_id) },
             max_size: files.max_size,
             keep: files.keep,

@@ -20,6 +20,7 @@ mod resolve;
 mod schedules;
 mod show;
 mod steps;
+mod termination;
 mod timers;
 mod workers;
 
@@ -30,12 +31,12 @@ use std::{
 
 use tokio::time::Instant;
 
-pub use self::background::Background;
 use self::evaluation::Running;
+pub use self::{background::Background, termination::not_started};
 use crate::{
     config::{EvaluationEnd, Loaded, Problem, Problems, Read, Source},
     control::{Name, Places},
-    spec::{ExitCode, Signal},
+    spec::{ExitCode, Signal, TerminationLog},
     sys::{
         process::{self, OpenFiles},
         reap,
@@ -71,7 +72,11 @@ pub fn run(source: &Source, role: &Role) -> ExitCode {
     }) {
         Ok(code) => code,
         Err(error) => {
-            say_early(format_args!("error: procrun cannot start: {error}"));
+            let error = format!("error: procrun cannot start: {error}");
+            say_early(&error);
+            if role.background.is_none() {
+                not_started(&TerminationLog::IfThere, &error);
+            }
             SET_UP_FAILED
         }
     }

@@ -13,6 +13,7 @@ use crate::{
     machine::SpawnFailure,
     spec::{Exec, Interpreter},
     sys::{
+        limits::{Limits, Refusal},
         program::{self, Found, Kind},
         spawn::{self, Stage},
     },
@@ -233,8 +234,16 @@ fn failure(code: u8, message: String) -> SpawnFailure {
     SpawnFailure { code, message, permanent: true }
 }
 
-/// What the kernel said when it was asked to execute `program`.
-pub(super) fn exec_failure(program: &Path, error: &spawn::Error) -> SpawnFailure {
+/// A limit that nobody gets here.
+pub(super) fn not_allowed(refusal: &Refusal) -> SpawnFailure {
+    failure(NOT_EXECUTABLE, refusal.to_string())
+}
+
+/// What the kernel said when it was asked to execute `program` with these limits.
+pub(super) fn spawn_failure(program: &Path, limits: &Limits, error: &spawn::Error) -> SpawnFailure {
+    if let Stage::Limits(part) = error.stage {
+        return not_allowed(&limits.refusal(part, &error.source));
+    }
     let kind = error.source.kind();
     let code = if kind == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE };
     // A shortage passes; a file of the wrong kind stays what it is.
@@ -243,5 +252,10 @@ pub(super) fn exec_failure(program: &Path, error: &spawn::Error) -> SpawnFailure
             kind,
             io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock | io::ErrorKind::ExecutableFileBusy
         );
-    SpawnFailure { code, message: format!("{}: {error}", program.display()), permanent }
+    let mut message = format!("{}: {error}", program.display());
+    // Who becomes a user that has too many processes is told at this late moment (execve(2)).
+    if error.stage == Stage::Exec && kind == io::ErrorKind::WouldBlock {
+        message.push_str("\n  hint: its user has more processes than the limit `nproc` allows");
+    }
+    SpawnFailure { code, message, permanent }
 }

@@ -73,6 +73,9 @@ struct Place {
     pid_file: Option<PathBuf>,
 }
 
+/// A run that only has to be started, or why it cannot be.
+pub(super) struct Ready(Run, Result<Prepared, SpawnFailure>);
+
 struct Process {
     run: Run,
     pid: Pid,
@@ -123,25 +126,26 @@ impl Workers {
         })
     }
 
-    /// Starts these runs and says what became of each. All pipes are made before the first
-    /// process, so that the log knows all names before the first line.
+    /// Gets these runs ready. All pipes are made before the first process, so that the log knows all
+    /// names before the first line.
+    pub(super) fn prepare_all(&mut self, machine: &Machine, runs: &[Run], node: &mut Hub) -> Vec<Ready> {
+        let views = runs.iter().filter_map(|run| Some((*run, machine.instance(run.instance)?)));
+        views.map(|(run, view)| Ready(run, self.prepare(&view, run, node))).collect()
+    }
+
+    /// Starts a run and says what became of it.
     pub(super) fn spawn(
         &mut self,
-        machine: &Machine,
-        runs: &[Run],
+        ready: Ready,
         node: &mut Hub,
         held: &mut Held,
         notify: &mut Notify,
-    ) -> Vec<Event> {
-        let views = runs.iter().filter_map(|run| Some((*run, machine.instance(run.instance)?)));
-        let prepared: Vec<_> = views.map(|(run, view)| (run, self.prepare(&view, run, node))).collect();
-        let start = |(run, prepared): (Run, Result<Prepared, SpawnFailure>)| match prepared
-            .and_then(|prepared| self.start(run, prepared, node, held, notify))
-        {
+    ) -> Event {
+        let Ready(run, prepared) = ready;
+        match prepared.and_then(|prepared| self.start(run, prepared, node, held, notify)) {
             Ok(()) => Event::Started(run),
             Err(failure) => Event::SpawnFailed(run, failure),
-        };
-        prepared.into_iter().map(start).collect()
+        }
     }
 
     fn prepare(
@@ -219,11 +223,12 @@ impl Workers {
             channel: channel.as_ref().map(AsFd::as_fd),
             credentials: prepared.credentials.as_ref(),
             open_files: self.open_files,
+            limits: Some(&prepared.limits),
         })
         .map_err(|error| {
             node.ended(run);
             notify.ended(run);
-            resolve::exec_failure(&prepared.command.program, &error)
+            resolve::spawn_failure(&prepared.command.program, &prepared.limits, &error)
         })?;
         self.register(run, pid, prepared.marker);
         Ok(())
@@ -368,6 +373,7 @@ impl Workers {
             channel: None,
             credentials: check.credentials.as_ref(),
             open_files: self.open_files,
+            limits: None,
         })
         .map_err(|error| format!("its check cannot be started: {error}"))?;
         Program::new(pid, marker, pipe.read).map_err(|error| format!("its check cannot be heard: {error}"))

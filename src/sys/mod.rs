@@ -13,6 +13,7 @@ pub mod cpus;
 pub mod datagrams;
 pub mod detach;
 pub mod inotify;
+pub mod limits;
 pub mod pages;
 pub mod pipes;
 pub mod poll;

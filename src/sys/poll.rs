@@ -104,25 +104,34 @@ impl Poller {
     pub async fn wait(&self, into: &mut Vec<Happened>) -> io::Result<()> {
         loop {
             let mut ready = self.wake.readable().await?;
-            let mut events = [EpollEvent::empty(); EVENTS];
-            let count = match self.set.wait(&mut events, EpollTimeout::ZERO) {
-                Err(Errno::EINTR) => continue,
-                result => result?,
-            };
-            if count == 0 {
-                ready.clear_ready();
-                continue;
+            if self.look(into)? {
+                return Ok(());
             }
-            into.extend(events[..count].iter().map(|event| {
-                let has = |flag| event.events().intersects(flag);
-                Happened {
-                    token: event.data(),
-                    readable: has(EpollFlags::EPOLLIN),
-                    writable: has(EpollFlags::EPOLLOUT),
-                    hung_up: has(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR),
-                }
-            }));
-            return Ok(());
+            ready.clear_ready();
         }
+    }
+
+    /// Appends to `into` what has happened until now; false: nothing.
+    ///
+    /// # Errors
+    /// What epoll_wait(2) says.
+    pub fn look(&self, into: &mut Vec<Happened>) -> io::Result<bool> {
+        let mut events = [EpollEvent::empty(); EVENTS];
+        let count = loop {
+            match self.set.wait(&mut events, EpollTimeout::ZERO) {
+                Err(Errno::EINTR) => {}
+                result => break result?,
+            }
+        };
+        into.extend(events[..count].iter().map(|event| {
+            let has = |flag| event.events().intersects(flag);
+            Happened {
+                token: event.data(),
+                readable: has(EpollFlags::EPOLLIN),
+                writable: has(EpollFlags::EPOLLOUT),
+                hung_up: has(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR),
+            }
+        }));
+        Ok(count > 0)
     }
 }

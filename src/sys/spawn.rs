@@ -27,7 +27,12 @@ use nix::{
     poll::{PollFd, PollFlags, poll},
 };
 
-use super::{accounts::Credentials, process::OpenFiles, reap::Pid};
+use super::{
+    accounts::Credentials,
+    limits::{Limits, Part},
+    process::OpenFiles,
+    reap::Pid,
+};
 
 /// All that a new process needs, ready to hand to the kernel.
 #[derive(Debug)]
@@ -55,8 +60,10 @@ pub struct Launch<'a> {
     pub channel: Option<BorrowedFd<'a>>,
     /// Whom to run as; `None`: as procrun.
     pub credentials: Option<&'a Credentials>,
-    /// The limit of open files the process gets.
+    /// The limit of open files the process gets, unless `limits` says another one.
     pub open_files: OpenFiles,
+    /// What else it gets otherwise than procrun has it.
+    pub limits: Option<&'a Limits>,
 }
 
 /// The first descriptor beyond the standard streams (systemd: `SD_LISTEN_FDS_START`).
@@ -71,6 +78,8 @@ pub enum Stage {
     Fork,
     /// Standard streams or session.
     Streams,
+    /// What it may use, and its priority.
+    Limits(Part),
     /// Supplementary groups, group or user.
     Credentials,
     /// Working directory.
@@ -80,8 +89,31 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// In the order of their numbers.
-    const ALL: [Self; 5] = [Self::Fork, Self::Streams, Self::Credentials, Self::Chdir, Self::Exec];
+    /// The parts of [`Stage::Limits`] have their numbers from here on.
+    const LIMITS: u8 = 64;
+
+    /// As it goes through the pipe.
+    fn number(self) -> u8 {
+        match self {
+            Self::Fork => 0,
+            Self::Streams => 1,
+            Self::Credentials => 2,
+            Self::Chdir => 3,
+            Self::Exec => 4,
+            Self::Limits(part) => Self::LIMITS + part.number(),
+        }
+    }
+
+    fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Fork,
+            1 => Self::Streams,
+            2 => Self::Credentials,
+            3 => Self::Chdir,
+            4..Self::LIMITS => Self::Exec,
+            Self::LIMITS.. => Self::Limits(Part::from_number(number - Self::LIMITS)),
+        }
+    }
 }
 
 /// Why a process did not start.
@@ -98,6 +130,7 @@ impl fmt::Display for Error {
         let what = match self.stage {
             Stage::Fork => "cannot make a process",
             Stage::Streams => "cannot set up its standard streams",
+            Stage::Limits(_) => "cannot set its limits",
             Stage::Credentials => "cannot become the wanted user and groups",
             Stage::Chdir => "cannot enter its working directory",
             Stage::Exec => "cannot execute",
@@ -282,7 +315,7 @@ fn spawn_apart(mut shared: Shared<'_>) -> Result<Pid, Error> {
         REPORT => {
             let [stage, errno @ ..] = report;
             let source = io::Error::from_raw_os_error(c_int::from_ne_bytes(errno));
-            Err(Error { stage: Stage::ALL[usize::from(stage) % Stage::ALL.len()], source })
+            Err(Error { stage: Stage::from_number(stage), source })
         }
         _ => Ok(pid),
     }
@@ -298,7 +331,7 @@ extern "C" fn child(shared: *mut c_void) -> c_int {
     match unsafe { &(*shared).report } {
         Some(pipe) => {
             let [a, b, c, d] = errno.to_ne_bytes();
-            let report: [u8; REPORT] = [stage as u8, a, b, c, d];
+            let report: [u8; REPORT] = [stage.number(), a, b, c, d];
             // SAFETY: the buffer is valid for its length.
             unsafe { libc::write(pipe.as_raw_fd(), report.as_ptr().cast(), REPORT) };
         }
@@ -337,6 +370,9 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
         }
         let limit = libc::rlimit { rlim_cur: launch.open_files.soft, rlim_max: launch.open_files.hard };
         libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        if let Some(part) = launch.limits.and_then(Limits::apply) {
+            return Stage::Limits(part);
+        }
         if let Some(credentials) = launch.credentials
             && !become_user(credentials)
         {
@@ -349,6 +385,9 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         if libc::getppid().cast_unsigned() != shared.parent {
             libc::_exit(127);
+        }
+        if let Some(part) = launch.limits.and_then(Limits::give_up_privileges) {
+            return Stage::Limits(part);
         }
         default_signals();
         libc::execve(launch.program.as_ptr(), shared.argv.as_ptr(), shared.env.as_ptr());
@@ -446,8 +485,19 @@ pub fn dev_null() -> io::Result<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
-    use super::{HANDED, Launch, OpenFiles, dev_null, end_of_handed, handed};
+    use super::{HANDED, Launch, OpenFiles, Part, Stage, dev_null, end_of_handed, handed};
     use std::os::fd::{AsFd, AsRawFd};
+
+    #[test]
+    fn a_stage_comes_back_from_its_number() {
+        let limits = [Part::Resource(0), Part::Resource(15), Part::Privileges].map(Stage::Limits);
+        for stage in [Stage::Fork, Stage::Streams, Stage::Credentials, Stage::Chdir, Stage::Exec]
+            .into_iter()
+            .chain(limits)
+        {
+            assert_eq!(Stage::from_number(stage.number()), stage);
+        }
+    }
 
     #[test]
     fn what_stands_where_something_is_handed_is_moved_first() {
@@ -466,6 +516,7 @@ mod tests {
             channel: Some(null.as_fd()),
             credentials: None,
             open_files: OpenFiles { soft: 1024, hard: 1024 },
+            limits: None,
         };
         let end = end_of_handed(&launch);
         assert_eq!(usize::try_from(end).unwrap(), HANDED + 201);

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use super::clean::clean;
+use crate::shown::log_line;
 
 /// So many lines are kept.
 const KEPT: usize = 2000;
@@ -45,7 +45,7 @@ impl Logs {
             self.lines.pop_front();
             self.first += 1;
         }
-        self.lines.push_back(Shown { err, text: clean(text) });
+        self.lines.push_back(Shown { err, text: log_line(text) });
     }
 
     /// The lines that the filter lets through, with their numbers, oldest first.

@@ -5,14 +5,12 @@
 //! | `model` | what is shown: a snapshot of processes, container and machine |
 //! | `state` | pure: state + event → state, and what is to be asked of the supervisor |
 //! | `logs` | pure: the last lines of the selected process, with scroll, search and filter |
-//! | `clean` | pure: any text → text that steers no terminal |
 //! | `screen` | pure: the places on the screen |
 //! | `view`, `table`, `pane` | pure: state → frame |
 //! | `terminal` | the terminal, put back also after a panic |
 //!
 //! A view: it decides nothing about a process, and knows no socket.
 
-mod clean;
 mod logs;
 mod model;
 mod pane;

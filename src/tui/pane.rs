@@ -7,11 +7,11 @@ use ratatui::{
 };
 
 use super::{
-    clean::clean,
     logs::position,
     state::{Focus, State},
     view::{Paint, put},
 };
+use crate::shown::{log_line, printable};
 
 pub(super) fn draw(state: &State, title: Rect, log: Rect, buffer: &mut Buffer, paint: Paint) {
     if let Some(row) = title.rows().next() {
@@ -33,7 +33,9 @@ fn title(state: &State, row: Rect, buffer: &mut Buffer, paint: Paint) {
     let mut left = row;
     let logs = &state.logs;
     match state.process() {
-        Some(process) => put(&mut left, buffer, &format!(" log of {}|{}", process.id, process.name), style),
+        Some(process) => {
+            put(&mut left, buffer, &format!(" log of {}|{}", process.id, printable(&process.name)), style);
+        }
         None => put(&mut left, buffer, " log", style),
     }
     if !logs.follows() {
@@ -41,7 +43,7 @@ fn title(state: &State, row: Rect, buffer: &mut Buffer, paint: Paint) {
     }
     for (what, text) in [("only lines with", &logs.filter), ("searched", &logs.search)] {
         if !text.is_empty() {
-            put(&mut left, buffer, &format!("  {what}: {}", clean(text)), style);
+            put(&mut left, buffer, &format!("  {what}: {}", log_line(text)), style);
         }
     }
     if logs.missed > 0 {

@@ -9,11 +9,11 @@ use crossterm::event::{
 };
 
 use super::{
-    clean::clean,
     logs::{Logs, contains},
     model::{LogLine, Process, Snapshot},
     screen::Places,
 };
+use crate::shown::{log_line, printable};
 
 /// So many CPU figures of a process are kept for its sparkline.
 const FIGURES: usize = 60;
@@ -39,6 +39,8 @@ pub enum Event {
     Outcome(bool, String),
     /// The supervisor is gone; why.
     Lost(String),
+    /// It has not answered for so many seconds.
+    Silent(u64),
 }
 
 /// What is to be done with a process.
@@ -116,6 +118,8 @@ pub struct State {
     /// The last thing to say, and whether it is good news.
     pub(super) notice: Option<(bool, String)>,
     pub(super) lost: Option<String>,
+    /// For so many seconds there was no answer.
+    pub(super) silent: u64,
     pub(super) colours: bool,
     size: (u16, u16),
 }
@@ -135,6 +139,7 @@ impl State {
             mode: Mode::Normal,
             notice: None,
             lost: None,
+            silent: 0,
             colours,
             size: (width, height),
         }
@@ -152,6 +157,7 @@ impl State {
             }
             Event::Snapshot(snapshot) => {
                 let was_lost = self.lost.take().is_some();
+                self.silent = 0;
                 let asked = self.take(snapshot);
                 // Whoever sent the lines is gone: they begin anew.
                 let again = self.selected.filter(|_| was_lost && asked.is_none());
@@ -170,11 +176,16 @@ impl State {
                 None
             }
             Event::Outcome(good, text) => {
-                self.notice = Some((good, clean(&text)));
+                self.notice = Some((good, printable(&text).into_owned()));
+                None
+            }
+            Event::Silent(seconds) => {
+                self.silent = seconds;
                 None
             }
             Event::Lost(why) => {
-                self.lost = Some(clean(&why));
+                self.silent = 0;
+                self.lost = Some(printable(&why).into_owned());
                 None
             }
         };
@@ -193,11 +204,7 @@ impl State {
         self.shown.iter().map(|at| &self.snapshot.processes[*at]).find(|process| process.id == id)
     }
 
-    fn take(&mut self, mut snapshot: Snapshot) -> Option<Ask> {
-        for process in &mut snapshot.processes {
-            process.name = clean(&process.name);
-            process.status = clean(&process.status);
-        }
+    fn take(&mut self, snapshot: Snapshot) -> Option<Ask> {
         let before = self.position();
         self.snapshot = snapshot;
         let mut past = std::mem::take(&mut self.past);
@@ -343,7 +350,7 @@ impl State {
     /// Asks whether it is meant.
     fn ask(&mut self, what: &str, ask: impl FnOnce(&Process) -> Ask) {
         if let Some(process) = self.process() {
-            let question = format!("{what} {}|{}? y/n", process.id, process.name);
+            let question = format!("{what} {}|{}", process.id, printable(&process.name));
             self.mode = Mode::Confirm(ask(process), question);
         }
     }
@@ -353,7 +360,7 @@ impl State {
         if !self.logs.search.is_empty() && !self.logs.find(upwards, rows) {
             let way = if upwards { "up" } else { "down" };
             self.notice =
-                Some((false, format!("nothing more {way} there with `{}`", clean(&self.logs.search))));
+                Some((false, format!("nothing more {way} there with `{}`", log_line(&self.logs.search))));
         }
     }
 

@@ -11,31 +11,37 @@ use super::{
     state::{Focus, State},
     view::{Paint, bar, faint, put, size},
 };
+use crate::shown::{cut, printable, width};
 
-/// The columns: what stands above them, and how wide they are. The name takes what is left, and what
-/// stands further right goes first when there is no room.
-const COLUMNS: [(&str, u16); 8] = [
-    ("  id", 5),
-    ("status", 16),
-    ("   cpu", 7),
-    ("", 9),
-    ("memory", 7),
-    ("", 9),
-    ("  uptime", 9),
-    ("restarts", 9),
+/// The columns behind the name: what stands above them, and how wide they are. What stands further down
+/// goes first when there is no room.
+const COLUMNS: [(usize, &str, u16); 7] = [
+    (3, "   cpu", 7),
+    (5, "memory", 7),
+    (7, "  uptime", 9),
+    (8, "restarts", 9),
+    (4, "", 9),
+    (6, "", 9),
+    (9, "cpu", SPARKS),
 ];
-/// Of these at least so many characters of a name.
-const NAME: u16 = 10;
+const ID: u16 = 5;
+/// A name has at least so many columns, and so many before there are bars.
+const NAME: (u16, u16) = (10, 25);
+/// The longest status, and a short form of it on a narrow screen.
+const STATUS: (u16, u16) = (16, 10);
+const WIDE: u16 = 100;
 const SPARKS: u16 = 20;
+const LEAST_SPARKS: u16 = 8;
 
 pub(super) fn draw(state: &State, columns: Rect, rows: Rect, buffer: &mut Buffer, paint: Paint) {
-    let widths = widths(columns.width);
+    let names = state.shown.iter().map(|at| width(&printable(&state.snapshot.processes[*at].name)));
+    let widths = widths(columns.width, names.max().unwrap_or(0));
     if let Some(row) = columns.rows().next() {
-        let texts: Vec<&str> = [COLUMNS[0].0, "name"]
-            .into_iter()
-            .chain(COLUMNS[1..].iter().map(|column| column.0))
-            .chain(["cpu"])
-            .collect();
+        let mut texts = [""; 10];
+        (texts[0], texts[1], texts[2]) = ("  id", "name", "status");
+        for (at, text, _) in COLUMNS {
+            texts[at] = text;
+        }
         let mut left = row;
         for (text, width) in texts.iter().zip(widths) {
             cell(&mut left, buffer, text, width, faint());
@@ -63,8 +69,9 @@ pub(super) fn draw(state: &State, columns: Rect, rows: Rect, buffer: &mut Buffer
     }
 }
 
-/// The width of each column: id, name, the others, the sparkline.
-fn widths(width: u16) -> [u16; 10] {
+/// The width of each column for a longest name: id, name, status, CPU and its bar, memory and its bar, uptime, restarts,
+/// sparkline.
+fn widths(width: u16, name: usize) -> [u16; 10] {
     let mut widths = [0; 10];
     let mut left = width;
     let mut take = |at: usize, wanted: u16, least: u16| {
@@ -76,14 +83,18 @@ fn widths(width: u16) -> [u16; 10] {
             0
         };
         left -= got;
-        widths[at] = got;
+        widths[at] += got;
     };
-    take(0, COLUMNS[0].1, 1);
-    take(1, NAME, 1);
-    for (at, (_, wanted)) in COLUMNS.iter().enumerate().skip(1) {
-        take(at + 1, *wanted, *wanted);
+    take(0, ID, 1);
+    take(1, NAME.0, 1);
+    take(2, if width < WIDE { STATUS.1 } else { STATUS.0 }, 4);
+    let name = u16::try_from(name + 1).unwrap_or(u16::MAX).clamp(NAME.0, NAME.1) - NAME.0;
+    for (number, (at, _, wanted)) in COLUMNS.into_iter().enumerate() {
+        if number == 4 {
+            take(1, name, 0);
+        }
+        take(at, wanted, if at == 9 { LEAST_SPARKS } else { wanted });
     }
-    take(9, SPARKS, 8);
     widths[1] += left;
     widths
 }
@@ -93,7 +104,8 @@ fn cell(row: &mut Rect, buffer: &mut Buffer, text: &str, width: u16, style: Styl
     let width = width.min(row.width);
     if width > 0 {
         let mut part = Rect { width: width.saturating_sub(1).max(1), height: 1, ..*row };
-        put(&mut part, buffer, text, style);
+        let text = cut(text, part.width.into());
+        put(&mut part, buffer, &text, style);
         row.x += width;
         row.width -= width;
     }
@@ -115,6 +127,10 @@ fn process_row(
         "stopped" => faint(),
         _ => paint.odd(),
     };
+    let word = match &*process.status {
+        "waiting restart" if widths[2] < STATUS.0 => "waiting".into(),
+        word => printable(word),
+    };
     let cpu = process.cpu.map_or("-".to_owned(), |cpu| format!("{cpu:.1}%"));
     let memory = process.memory.map_or("-".to_owned(), size);
     // One core is a full bar.
@@ -124,8 +140,8 @@ fn process_row(
     let uptime = process.uptime.map_or("-".to_owned(), duration);
     let cells: [(String, Style); 10] = [
         (format!("{:>4}", process.id), plain),
-        (process.name.clone(), plain.add_modifier(Modifier::BOLD)),
-        (process.status.clone(), status),
+        (printable(&process.name).into_owned(), plain.add_modifier(Modifier::BOLD)),
+        (word.into_owned(), status),
         (format!("{cpu:>6}"), plain),
         (bar(cpu_share, widths[4].saturating_sub(1)), paint.share(cpu_share)),
         (format!("{memory:>6}"), plain),

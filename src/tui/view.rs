@@ -8,16 +8,16 @@ use ratatui::{
 };
 
 use super::{
-    clean::clean,
-    model::Snapshot,
     pane,
     state::{Field, Mode, State},
     table,
 };
+use crate::shown::{cut, log_line, width};
 
 /// What the keys do.
-const KEYS: [(&str, &str); 15] = [
-    ("↑ ↓ PgUp PgDn Home End", "select a process, or scroll the log"),
+const KEYS: [(&str, &str); 16] = [
+    ("↑ ↓ PgUp PgDn", "select a process, or scroll the log"),
+    ("Home End", "to the first, to the last; the end of the log is followed"),
     ("Tab", "from the processes to the log, and back"),
     ("← →", "move the log to the side"),
     ("/", "search in the log; Enter jumps to the last hit"),
@@ -33,6 +33,15 @@ const KEYS: [(&str, &str); 15] = [
     ("? h", "this help"),
     ("q Ctrl-C", "leave; the processes go on"),
 ];
+
+/// The keys in the last row, as many as there is room for.
+const FOOT: [&str; 3] = [
+    "? help  r restart  R reload  s stop  +- scale  Tab log  / find  f filter  q quit",
+    "? help  r restart  s stop  Tab log  / find  q quit",
+    "? help  / find  q quit",
+];
+/// From so many seconds on it is said that there is no answer.
+const SILENT: u64 = 2;
 
 /// Draws everything. The frame is of the size that the state was told last.
 pub fn draw(state: &State, frame: &mut Frame<'_>) {
@@ -137,67 +146,117 @@ fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-fn head(state: &State, place: Rect, buffer: &mut Buffer, paint: Paint) {
-    let mut rows = place.rows();
-    if let Some(mut row) = rows.next() {
-        let Snapshot { processes, machine, .. } = &state.snapshot;
-        let with = |word: &str| processes.iter().filter(|process| process.status == word).count();
-        put(&mut row, buffer, "procrun", Style::new().add_modifier(Modifier::BOLD));
-        let count = processes.len();
-        let noun = if count == 1 { "process" } else { "processes" };
-        put(&mut row, buffer, &format!("  {count} {noun}"), Style::new());
-        for (word, style) in
-            [("online", paint.good()), ("waiting restart", paint.odd()), ("errored", paint.bad())]
-        {
-            if with(word) > 0 {
-                put(&mut row, buffer, &format!(", {} {word}", with(word)), style);
-            }
-        }
-        let [one, five, fifteen] = machine.load;
-        let text =
-            format!("   machine: {} CPUs, load {one:.2} {five:.2} {fifteen:.2}, memory ", machine.cpus);
-        put(&mut row, buffer, &text, Style::new());
-        let used = machine.memory.saturating_sub(machine.available);
-        let style = paint.share(share(used, machine.memory));
-        put(&mut row, buffer, &format!("{} of {}", size(used), size(machine.memory)), style);
-    }
-    if let Some(mut row) = rows.next() {
-        container(state, &mut row, buffer, paint);
+/// Pieces of a row, each with its own look.
+type Pieces = Vec<(String, Style)>;
+
+/// Shows the first of some forms of a row that has room; else the last one, cut.
+fn put_first_that_fits(row: &mut Rect, buffer: &mut Buffer, forms: &[Pieces]) {
+    let wide = |form: &Pieces| form.iter().map(|(text, _)| width(text)).sum::<usize>();
+    let Some(form) = forms.iter().find(|form| wide(form) <= usize::from(row.width)).or(forms.last()) else {
+        return;
+    };
+    for (text, style) in form {
+        let room = usize::from(row.width);
+        put(row, buffer, &cut(text, room), *style);
     }
 }
 
-fn container(state: &State, row: &mut Rect, buffer: &mut Buffer, paint: Paint) {
+fn head(state: &State, place: Rect, buffer: &mut Buffer, paint: Paint) {
+    let mut rows = place.rows();
+    if let Some(mut row) = rows.next() {
+        put_first_that_fits(&mut row, buffer, &processes(state, paint));
+        put_first_that_fits(&mut row, buffer, &machine(state, paint));
+    }
+    if let Some(mut row) = rows.next() {
+        put_first_that_fits(&mut row, buffer, &container(state, paint));
+    }
+}
+
+/// How many there are, and what they are about.
+fn processes(state: &State, paint: Paint) -> [Pieces; 3] {
+    let processes = &state.snapshot.processes;
+    let count = processes.len();
+    let noun = if count == 1 { "process" } else { "processes" };
+    let mut states: Pieces = vec![];
+    for (word, style) in
+        [("online", paint.good()), ("waiting restart", paint.odd()), ("errored", paint.bad())]
+    {
+        let with = processes.iter().filter(|process| process.status == word).count();
+        if with > 0 {
+            states.push((format!(", {with} {word}"), style));
+        }
+    }
+    let own = ("procrun".to_owned(), Style::new().add_modifier(Modifier::BOLD));
+    let with = |before: Pieces| before.into_iter().chain(states.iter().cloned()).collect();
+    [
+        with(vec![own, (format!("  {count} {noun}"), Style::new())]),
+        with(vec![(format!("{count} {noun}"), Style::new())]),
+        // What is wrong comes first where there is room for little.
+        states.iter().rev().map(|(text, style)| (text.replacen(", ", "", 1) + " ", *style)).collect(),
+    ]
+}
+
+/// The figures of the machine, behind something else.
+fn machine(state: &State, paint: Paint) -> [Pieces; 6] {
+    let machine = &state.snapshot.machine;
+    let [one, five, fifteen] = machine.load;
+    let cpus = machine.cpus;
+    let used = machine.memory.saturating_sub(machine.available);
+    let of = format!("{} of {}", size(used), size(machine.memory));
+    let memory = (of, paint.share(share(used, machine.memory)));
+    let with = |text: String| vec![(text, Style::new()), memory.clone()];
+    [
+        with(format!("   machine: {cpus} CPUs, load {one:.2} {five:.2} {fifteen:.2}, memory ")),
+        with(format!("   machine: {cpus} CPUs, load {one:.2}, memory ")),
+        with(format!("   {cpus} CPUs, load {one:.2}, memory ")),
+        with(format!("   load {one:.2}, memory ")),
+        with(format!("   load {one:.2}, ")),
+        vec![],
+    ]
+}
+
+fn container(state: &State, paint: Paint) -> [Pieces; 3] {
+    let whole = container_with(state, paint, true);
+    let mut unnamed = whole.clone();
+    unnamed.remove(0);
+    [whole, unnamed, container_with(state, paint, false).split_off(1)]
+}
+
+fn container_with(state: &State, paint: Paint, bars: bool) -> Pieces {
     let it = &state.snapshot.container;
-    put(row, buffer, "container: ", Style::new());
+    let mut pieces = vec![("container: ".to_owned(), Style::new())];
     let mut comma = "";
     if let Some(cpu) = it.cpu {
         let whole = it.cpu_quota.unwrap_or(f64::from(state.snapshot.machine.cpus)) * 100.0;
         let style = paint.share(if whole > 0.0 { cpu / whole } else { 0.0 });
-        put(row, buffer, &format!("CPU {cpu:.0}%"), style);
+        pieces.push((format!("CPU {cpu:.0}%"), style));
         comma = ", ";
     }
     if let Some(quota) = it.cpu_quota {
-        put(row, buffer, &format!(" of {:.0}%", quota * 100.0), Style::new());
+        pieces.push((format!(" of {:.0}%", quota * 100.0), Style::new()));
     }
     if let Some(memory) = it.memory {
-        put(row, buffer, &format!("{comma}memory "), Style::new());
+        pieces.push((format!("{comma}memory "), Style::new()));
         comma = ", ";
         match it.memory_limit {
             Some(limit) => {
                 let style = paint.share(share(memory, limit));
-                put(row, buffer, &bar(share(memory, limit), 10), style);
-                put(row, buffer, &format!(" {} of {}", size(memory), size(limit)), style);
+                if bars {
+                    pieces.push((bar(share(memory, limit), 10) + " ", style));
+                }
+                pieces.push((format!("{} of {}", size(memory), size(limit)), style));
             }
-            None => put(row, buffer, &size(memory), Style::new()),
+            None => pieces.push((size(memory), Style::new())),
         }
     }
     if let Some(tasks) = it.tasks {
-        put(row, buffer, &format!("{comma}{tasks} tasks"), Style::new());
+        pieces.push((format!("{comma}{tasks} tasks"), Style::new()));
         comma = ", ";
     }
     if comma.is_empty() {
-        put(row, buffer, "no figures", faint());
+        pieces.push(("no figures".to_owned(), faint()));
     }
+    pieces
 }
 
 fn foot(state: &State, place: Rect, buffer: &mut Buffer, paint: Paint) {
@@ -209,36 +268,57 @@ fn foot(state: &State, place: Rect, buffer: &mut Buffer, paint: Paint) {
                 Field::Filter => ("only lines with", &state.logs.filter),
                 Field::Processes => ("only processes with", &state.wanted),
             };
-            put(&mut row, buffer, &format!("{what}: {}█", clean(text)), Style::new());
+            // Its end is where one types.
+            let typed = log_line(text);
+            let room = usize::from(row.width).saturating_sub(what.len() + 3);
+            let from = typed.char_indices().map(|(at, _)| at).find(|at| width(&typed[*at..]) <= room);
+            let end = &typed[from.unwrap_or(typed.len())..];
+            put(&mut row, buffer, &format!("{what}: {end}█"), Style::new());
             put(&mut row, buffer, "  Enter: keep, Esc: forget", faint());
         }
         Mode::Confirm(_, question) => {
-            put(&mut row, buffer, question, paint.odd().add_modifier(Modifier::BOLD));
+            let text = asked(question, row.width.into());
+            put(&mut row, buffer, &text, paint.odd().add_modifier(Modifier::BOLD));
         }
-
-        Mode::Normal | Mode::Help => match (&state.lost, &state.notice) {
-            (Some(why), _) => put(&mut row, buffer, why, paint.bad()),
-            (None, Some((good, text))) => {
-                put(&mut row, buffer, text, if *good { paint.good() } else { paint.bad() });
-            }
-            (None, None) => {
-                let text = "? help  r restart  R reload  s stop  +- scale  Tab log  / find  f filter  q quit";
-                put(&mut row, buffer, text, faint());
-            }
-        },
+        Mode::Normal | Mode::Help => {
+            let (text, style) = match (&state.lost, state.silent, &state.notice) {
+                (Some(why), ..) => (why.clone(), paint.bad()),
+                (None, SILENT.., _) => {
+                    let text =
+                        format!("no answer for {} s: the supervisor is stopped, or very busy", state.silent);
+                    (text, paint.bad())
+                }
+                (None, _, Some((true, text))) => (text.clone(), paint.good()),
+                (None, _, Some((false, text))) => (text.clone(), paint.bad()),
+                (None, _, None) => {
+                    let room = usize::from(row.width);
+                    let text = FOOT.into_iter().find(|text| width(text) <= room).unwrap_or("? help  q quit");
+                    (text.to_owned(), faint())
+                }
+            };
+            let text = cut(&text, row.width.into());
+            put(&mut row, buffer, &text, style);
+        }
     }
+}
+
+/// A question in so many columns: what is asked about is cut, not how it is answered.
+fn asked(question: &str, columns: usize) -> String {
+    const ANSWERS: &str = "? y/n";
+    format!("{}{ANSWERS}", cut(question, columns.saturating_sub(ANSWERS.len())))
 }
 
 fn help(buffer: &mut Buffer) {
     let area = buffer.area;
-    let wide = KEYS.iter().map(|(_, text)| text.chars().count()).max().unwrap_or(0) + 28;
+    let wide = KEYS.iter().map(|(_, text)| width(text)).max().unwrap_or(0) + 18;
     let width = u16::try_from(wide).unwrap_or(u16::MAX).min(area.width);
     let height = u16::try_from(KEYS.len() + 2).unwrap_or(u16::MAX).min(area.height);
     let place = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
     let style = Style::new().add_modifier(Modifier::REVERSED);
     for (number, mut row) in place.rows().enumerate() {
         let line = number.checked_sub(1).and_then(|at| KEYS.get(at));
-        let text = line.map_or(String::new(), |(keys, text)| format!(" {keys:<24} {text}"));
+        let text = line.map_or(String::new(), |(keys, text)| format!(" {keys:<14} {text}"));
+        let text = cut(&text, row.width.into());
         put(&mut row, buffer, &text, style);
         while !row.is_empty() {
             put(&mut row, buffer, " ", style);

@@ -34,7 +34,10 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::Notify;
 
 use self::{ignore::Ignore, own::OwnFiles};
-use crate::spec::{AppSpec, Plan, WatchSpec};
+use crate::{
+    shown::printable,
+    spec::{AppSpec, Plan, WatchSpec},
+};
 
 /// What the thread needs: a walk does not go deep on the stack.
 const STACK: usize = 256 * 1024;
@@ -202,7 +205,7 @@ impl Watched {
             Change::Path(path) => {
                 let shown = path.strip_prefix(&self.cwd).ok().filter(|path| !path.as_os_str().is_empty());
                 let text = shown.unwrap_or(path).to_string_lossy();
-                text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+                printable(&text).into_owned()
             }
             Change::Removed => "a file was removed".to_owned(),
             Change::Many => "very many files".to_owned(),

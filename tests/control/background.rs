@@ -49,6 +49,14 @@ fn start_brings_up_a_supervisor_that_stays() {
             && bed.read("home/logs/app-error-1.log") == "complaint\n"
     });
     assert!(bed.read("home/procrun.log").contains("app (1) is online, pid"));
+    let mode = |path: &str| bed.path(path).metadata().unwrap().permissions().mode() & 0o777;
+    for directory in ["home", "home/logs"] {
+        assert_eq!(mode(directory), 0o700, "{directory}");
+    }
+    let logs = bed.list("home/logs").into_iter().map(|name| format!("logs/{name}"));
+    for file in logs.chain(bed.list("home")).filter(|name| name != "logs") {
+        assert_eq!(mode(&format!("home/{file}")), 0o600, "{file}");
+    }
 
     // The second one does not start another supervisor.
     let _more = start(&bed, &["./app.sh", "--name", "more"]);

@@ -89,11 +89,68 @@ fn idle_clients_make_room() {
     let files = |pid: i32| std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
     let idle: Vec<UnixStream> = (0..200).map(|_| UnixStream::connect(&path).unwrap()).collect();
     ask(&bed, &["ping"]).ok();
-    assert!(files(run.pid()) < 120, "at most so many are kept: {}", files(run.pid()));
+    assert!(files(run.pid()) < 220, "at most so many are kept: {}", files(run.pid()));
     let mut first = &idle[0];
     assert_eq!(first.read(&mut [0; 8]).unwrap_or(0), 0, "the oldest one was sent away");
     drop(idle);
     wait_until("the descriptors to be given back", || files(run.pid()) < 50);
+}
+
+#[test]
+fn followers_and_those_who_wait_shut_nobody_out() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"stays\"\nscript = \"trap '' TERM; while :; do echo tick; sleep 0.1; done\"\n\
+         kill_timeout = \"1000s\"\n",
+    );
+    let run = supervisor(&bed, false, 1);
+    let path = socket(&bed);
+    let mut following: Vec<Rough> = (0..64).map(|_| Rough::greeted(&path)).collect();
+    let follow = r#"{"logs":{"targets":[],"lines":1,"out":true,"err":true,"stream":true}}"#;
+    for rough in &mut following {
+        assert!(rough.asks(follow)["lines"].is_object());
+    }
+    assert_eq!(statuses(&bed), ["stays online"]);
+    let mut late = Rough::greeted(&path);
+    assert!(late.asks(follow).to_string().contains("64 clients follow the logs already"));
+    assert!(late.asks("\"list\"")["overview"].is_object(), "and it may ask for something else");
+
+    let mut waiting: Vec<Rough> = (0..64).map(|_| Rough::greeted(&path)).collect();
+    for rough in &mut waiting {
+        rough.say(r#"{"act":{"action":"stop","targets":["stays"]}}"#);
+    }
+    wait_until("the stop", || statuses(&bed) == ["stays stopping"]);
+    let is_refused =
+        || late_stop(&path).is_some_and(|why| why.contains("64 clients wait until something is done"));
+    wait_until("the last of them to be taken", is_refused);
+
+    // Neither does who asks and never reads.
+    let deaf: Vec<Rough> = (0..40)
+        .map(|_| {
+            let mut rough = Rough::greeted(&path);
+            rough.stream.set_nonblocking(true).unwrap();
+            while rough.stream.write(b"{\"describe\":{\"targets\":[]}}\n").is_ok() {}
+            rough
+        })
+        .collect();
+    assert_eq!(statuses(&bed), ["stays stopping"]);
+
+    // Nobody who follows was sent away for it, and who ends makes room.
+    for rough in &mut following {
+        assert!(!rough.hear().is_null());
+    }
+    drop((deaf, waiting, following.pop()));
+    wait_until("room for one more", || Rough::greeted(&path).asks(follow)["lines"].is_object());
+    drop(run);
+}
+
+/// What a stop is answered at once, if it is.
+fn late_stop(path: &std::path::Path) -> Option<String> {
+    let mut rough = Rough::greeted(path);
+    rough.stream.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
+    rough.say(r#"{"act":{"action":"stop","targets":["stays"]}}"#);
+    let mut answer = [0; 1024];
+    let count = rough.stream.read(&mut answer).ok()?;
+    Some(String::from_utf8_lossy(&answer[..count]).into_owned())
 }
 
 #[test]
@@ -124,6 +181,31 @@ fn fifty_clients_hammer_and_each_is_served() {
         assert_eq!(said.code, 0, "{said:?}");
     }
     assert_eq!(statuses(&bed), ["api online", "api online", "worker online"]);
+    run.expect_stop();
+}
+
+#[test]
+fn who_only_looks_is_answered_while_many_are_started() {
+    let bed = Bed::with("[[apps]]\nname = \"many\"\nscript = \"exec sleep 1000\"\ninstances = 100\n");
+    let mut run = supervisor(&bed, false, 100);
+    let mut looks = Rough::greeted(&socket(&bed));
+    let mut acts = Rough::greeted(&socket(&bed));
+    // Nobody can be seen to be launching but in the middle of a turn: they wait for nothing.
+    wait_until("a list of those that are being started", || {
+        acts.say(r#"{"act":{"action":"restart","targets":["all"]}}"#);
+        acts.stream.set_nonblocking(true).unwrap();
+        let mut seen = false;
+        let mut end = [0; 8 * 1024];
+        let mut said = Vec::new();
+        while !String::from_utf8_lossy(&said).contains("\"done\"") {
+            seen |= looks.asks("\"list\"").to_string().contains("\"launching\"");
+            if let Ok(count) = acts.stream.read(&mut end) {
+                said.extend_from_slice(&end[..count]);
+            }
+        }
+        acts.stream.set_nonblocking(false).unwrap();
+        seen
+    });
     run.expect_stop();
 }
 

@@ -15,7 +15,7 @@ use procrun::{
 use super::support::{Setup, add, finish, read, settle, start, styled, until};
 
 fn file(path: impl Into<PathBuf>) -> FileSpec {
-    FileSpec { path: path.into(), max_size: 10 << 20, keep: 5, compress: false }
+    FileSpec { path: path.into(), max_size: 10 << 20, keep: 5, compress: false, private: false }
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn files_of_an_application_with_json_logs_hold_records() {
 fn rotation_keeps_the_youngest_and_splits_no_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("out.log");
-    let spec = FileSpec { path: path.clone(), max_size: 100, keep: 3, compress: false };
+    let spec = FileSpec { path: path.clone(), max_size: 100, keep: 3, compress: false, private: false };
     let setup = start(&styled(LogStyle::Raw));
     let mut worker = add(&setup.logs, 0, "main", Sinks { out: Some(spec), ..Sinks::default() });
     let lines: Vec<String> = (0..40).map(|number| format!("{number:0>14}\n")).collect();
@@ -107,7 +107,8 @@ fn rotation_keeps_the_youngest_and_splits_no_line() {
 fn rotated_files_are_compressed_and_none_is_lost() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("out.log");
-    let spec = FileSpec { path: path.clone(), max_size: 64 * 1024, keep: 1000, compress: true };
+    let spec =
+        FileSpec { path: path.clone(), max_size: 64 * 1024, keep: 1000, compress: true, private: false };
     let setup = start(&RuntimeLog::default());
     let mut worker = add(&setup.logs, 0, "main", Sinks { out: Some(spec), ..Sinks::default() });
     let Setup { logs, mut out, .. } = setup;
@@ -262,7 +263,7 @@ fn who_shares_a_file_later_brings_its_limits() {
     let path = dir.path().join("out.log");
     let setup = start(&RuntimeLog::default());
     let sinks = |max_size, keep| Sinks {
-        out: Some(FileSpec { path: path.clone(), max_size, keep, compress: false }),
+        out: Some(FileSpec { path: path.clone(), max_size, keep, compress: false, private: false }),
         ..Sinks::default()
     };
     let mut old = add(&setup.logs, 0, "main", sinks(0, 0));

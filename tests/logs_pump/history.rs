@@ -204,6 +204,8 @@ fn who_is_too_slow_is_told_how_many_lines_it_missed() {
     count(&mut worker, 10, total);
     other.out.write_all(b"hello\n").unwrap();
     settle(logs);
+    let kept = recent(logs, named("w"), usize::MAX).len();
+    assert!((1000..5000).contains(&kept), "{kept} lines: for who has missed some anyway not more are kept");
     assert_eq!(of(&block_on(fast.next())), ["other:hello"], "who asks for others misses nothing");
     let (mut seen, mut missed, mut last) = (0, 0, 0);
     block_on(async {
@@ -256,7 +258,9 @@ fn last_words_of_who_is_removed_are_there_for_those_who_follow() {
 fn flush_empties_files_and_recent_lines_of_those_that_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
-    let file = |name: &str| Some(FileSpec { path: path(name), max_size: 1 << 20, keep: 1, compress: false });
+    let file = |name: &str| {
+        Some(FileSpec { path: path(name), max_size: 1 << 20, keep: 1, compress: false, private: false })
+    };
     let setup = with_readers(LogHistory::default());
     let logs = &setup.logs;
     let mut a = add(logs, 0, "a", Sinks { out: file("a"), error: file("a-err"), ..Sinks::default() });

@@ -207,8 +207,26 @@ fn a_non_blocking_stdout_loses_nothing() {
     assert_eq!(reader.join().unwrap(), 10_000);
 }
 
+/// Whether this process runs one test only. If not, the test of this name is run in one that does: what a process
+/// has in memory is that of all its tests.
+#[expect(clippy::disallowed_methods, reason = "the test itself, once more")]
+fn is_alone(test: &str) -> bool {
+    const ALONE: &str = "PROCRUN_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = command.args([test, "--exact", "--nocapture"]).env(ALONE, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    false
+}
+
 #[test]
 fn a_line_of_64_mib_leaves_in_marked_pieces_and_bounded_memory() {
+    if !is_alone("pressure::a_line_of_64_mib_leaves_in_marked_pieces_and_bounded_memory") {
+        return;
+    }
     let Setup { logs, mut out, .. } = start(&RuntimeLog::default());
     let mut worker = add(&logs, 0, "main", Sinks::default());
     settle(&logs);

@@ -21,6 +21,8 @@ enum Kind {
     Complaint,
     /// What the demo looks like.
     Demo,
+    /// What is written at the end of a container.
+    LastWord,
 }
 
 impl Block {
@@ -31,6 +33,7 @@ impl Block {
             "dockerfile" => Kind::Image,
             "text" if self.text.starts_with("error: ") => Kind::Complaint,
             "text" if self.text.starts_with("procrun ") => Kind::Demo,
+            "text" if self.text.contains("; procrun ends with code ") => Kind::LastWord,
             other => panic!("README.md:{}: nothing here runs a block of `{other}` like this one", self.line),
         }
     }
@@ -209,6 +212,25 @@ fn a_mistake_is_answered_like_that() {
             assert_eq!(run.err().lines().join("\n"), block.text.trim_end());
             assert_eq!(run.out().lines(), [""; 0]);
         }
+    }
+}
+
+#[test]
+fn the_last_word_looks_like_that() {
+    const FAILS: &str = "termination_log = \"why\"\n[[apps]]\nname = \"api\"\n\
+        script = \"cat lines >&2; exit 1\"\nrestart_delay = 1\n";
+    for block in blocks(&Page::read(), Kind::LastWord) {
+        let (before, title) = block.text.split_once("last lines of ").expect("what it said last");
+        let (_, lines) = title.split_once('\n').expect("several lines");
+        let shell = Shell::with(FAILS);
+        shell.file("lines", lines);
+        shell.run("procrun ecosystem.toml", 1);
+        let said = shell.read("why");
+        let wanted = format!("{}last lines of api (#):\n{lines}", shape(before));
+        // Each run has said the same.
+        let (head, rest) = said.split_at(said.find(lines).unwrap_or(0));
+        assert_eq!(shape(head) + lines, wanted, "{said}");
+        assert!(rest.ends_with(lines), "{said}");
     }
 }
 

@@ -38,6 +38,16 @@ impl Shell {
         shell
     }
 
+    /// With this file too.
+    pub(crate) fn file(&self, name: &str, text: &str) {
+        self.bed.file(name, text);
+    }
+
+    /// What a file holds by now.
+    pub(crate) fn read(&self, name: &str) -> String {
+        self.bed.read(name)
+    }
+
     /// A directory with all that is in it.
     fn copy(&self, from: &Path, to: &Path) {
         for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {

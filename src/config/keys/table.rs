@@ -13,7 +13,7 @@ use super::{
 };
 use crate::spec::{
     AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, LogStyle, MemoryLimit,
-    OnErrored, OomGuard, PrincipalRef, Runtime, Verbosity,
+    OnErrored, OomGuard, PrincipalRef, Runtime, TerminationLog, Verbosity, readable_size,
 };
 
 const fn app(
@@ -52,14 +52,6 @@ fn readable(duration: Duration) -> String {
         _ if ms.is_multiple_of(100) && ms >= 1000 => format!("{}s", duration.as_secs_f64()),
         _ => format!("{ms}ms"),
     }
-}
-
-fn bytes(size: u64) -> String {
-    const UNITS: [(u64, &str); 3] = [(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
-    UNITS
-        .iter()
-        .find(|(unit, _)| size >= *unit && size.is_multiple_of(*unit))
-        .map_or_else(|| size.to_string(), |(unit, name)| format!("{}{name}", size / unit))
 }
 
 fn principal(principal: Option<&PrincipalRef>) -> Option<String> {
@@ -150,6 +142,24 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     }),
     app("gid", &[], Kind::Principal(|app, group| app.group = Some(group)), |app| {
         principal(app.identity.group.as_ref())
+    }),
+    app("rlimits", &[], Kind::Rlimits(|app, resources| app.limits.resources = resources), |app| {
+        app.limits.show("rlimits")
+    }),
+    app("nice", &[], Kind::Whole(-20, 19, |app, nice| app.limits.nice = Some(nice)), |app| {
+        app.limits.show("nice")
+    }),
+    app(
+        "oom_score_adj",
+        &[],
+        Kind::Whole(-1000, 1000, |app, adjustment| app.limits.oom_score_adj = Some(adjustment)),
+        |app| app.limits.show("oom_score_adj"),
+    ),
+    app("umask", &[], Kind::Umask(|app, umask| app.limits.umask = Some(umask)), |app| {
+        app.limits.show("umask")
+    }),
+    app("no_new_privileges", &[], Kind::Switch(|app, on| app.limits.no_new_privileges = on), |app| {
+        app.limits.show("no_new_privileges")
     }),
     app("autostart", &[], Kind::Switch(|app, on| app.no_autostart = !on), |app| shown(app.autostart)),
     app("depends_on", &[], Kind::DependsOn(|app, wanted| app.depends_on = wanted), |app| {
@@ -282,7 +292,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         has_files(app).then(|| app.logs.files.merge.to_string())
     }),
     app("log_max_size", &[], Kind::Size(1024, |app, size| app.files.max_size = size), |app| {
-        has_files(app).then(|| bytes(app.logs.files.max_size))
+        has_files(app).then(|| readable_size(app.logs.files.max_size))
     }),
     app("log_keep", &[], Kind::Count(0, 1000, Beyond::IsWrong, |app, count| app.files.keep = count), |app| {
         has_files(app).then(|| app.logs.files.keep.to_string())
@@ -400,6 +410,19 @@ pub(in crate::config) static RUNTIME_KEYS: &[Key<RuntimeDraft, Runtime>] = &[
         },
     },
     Key {
+        name: "termination_log",
+        aliases: &[],
+        kind: Kind::LogFile(|draft, file| {
+            draft.runtime.termination_log =
+                file.map_or(TerminationLog::Off, |file| TerminationLog::File(file.into()));
+        }),
+        show: |runtime| match &runtime.termination_log {
+            TerminationLog::IfThere => None,
+            TerminationLog::File(file) => shown(file.display()),
+            TerminationLog::Off => shown("false"),
+        },
+    },
+    Key {
         name: "log_format",
         aliases: &[],
         kind: Kind::Choice(&[
@@ -436,7 +459,7 @@ pub(in crate::config) static RUNTIME_KEYS: &[Key<RuntimeDraft, Runtime>] = &[
         name: "log_history_size",
         aliases: &[],
         kind: Kind::Size(16 * 1024, |draft, size| draft.runtime.log.history.bytes = size),
-        show: |runtime| shown(bytes(runtime.log.history.bytes)),
+        show: |runtime| shown(readable_size(runtime.log.history.bytes)),
     },
     Key {
         name: "log_level",
@@ -480,7 +503,7 @@ mod tests {
         ] {
             assert_eq!(readable(Duration::from_millis(ms)), text);
         }
-        assert_eq!(bytes(10 << 20), "10M");
-        assert_eq!(bytes(1000), "1000");
+        assert_eq!(readable_size(10 << 20), "10M");
+        assert_eq!(readable_size(1000), "1000");
     }
 }

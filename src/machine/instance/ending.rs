@@ -254,7 +254,7 @@ impl Instance {
         };
         if self.spec.order.oneshot {
             if *ending == Ending::Exited(0) {
-                self.is_complete = true;
+                self.completed = self.tried;
                 return Next::Final;
             }
             if !policy.autorestart || is_final {

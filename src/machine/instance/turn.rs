@@ -57,6 +57,7 @@ impl Instance {
             return;
         }
         self.failure = None;
+        self.gave_up = false;
         self.is_put_away = false;
         self.state =
             State::Turn(Turn { wakes, is_said: false, is_late: false, is_late_said: false, obstacle: None });
@@ -157,7 +158,7 @@ impl Instance {
 
     /// Whether its task is done.
     pub(in crate::machine) fn is_complete(&self) -> bool {
-        self.is_complete && matches!(self.state, State::Stopped)
+        self.completed > 0 && self.completed == self.tried && matches!(self.state, State::Stopped)
     }
 
     /// Whether it is what somebody waits for.

@@ -153,6 +153,8 @@ fn the_first_stop_signal_during_an_escalation_does_not_kill() {
     world.pass(MS(600));
     world.stop(Signal::TERM);
     assert_eq!(world.killed.len(), 1);
+    let failed = world.machine.failures();
+    assert!(failed.len() == 1 && failed[0].gave_up && failed[0].status == Status::Stopped);
 }
 
 #[test]
@@ -167,6 +169,9 @@ fn the_first_failed_app_gives_its_code() {
     assert_eq!(world.end, None);
     world.exit(world.run(0), FAILED, false);
     assert_eq!(world.end, Some(137));
+    let failed: Vec<_> =
+        world.machine.failures().iter().map(|view| (view.spec.name.clone(), view.gave_up)).collect();
+    assert_eq!(failed, [("b".to_owned(), false), ("a".to_owned(), false)]);
 }
 
 #[test]

@@ -25,8 +25,8 @@ use super::{
 };
 use crate::spec::{
     AppSpec, Backoff, Balance, Condition, Dependency, EnvSpec, Exec, ExecMode, HealthSpec, Identity,
-    Instances, Interpreter, LogSpec, OnErrored, Order, Plan, ReloadPolicy, RestartPolicy, Runtime, Signal,
-    StopPolicy,
+    Instances, Interpreter, Limits, LogSpec, OnErrored, Order, Plan, ReloadPolicy, RestartPolicy, Runtime,
+    Signal, StopPolicy,
 };
 
 fn app(name: &str) -> AppSpec {
@@ -47,6 +47,7 @@ fn app(name: &str) -> AppSpec {
         listen: Vec::new(),
         env: EnvSpec::default(),
         identity: Identity::default(),
+        limits: Limits::default(),
         autostart: true,
         order: Order::default(),
         restart: RestartPolicy::default(),

@@ -55,7 +55,7 @@ fn each_starts_when_those_before_it_are_what_it_waits_for() {
     world.obey(MIGRATE);
     assert_eq!(world.started(), [DB, MIGRATE, API]);
     let task = world.machine.instance(InstanceId(MIGRATE)).unwrap();
-    assert_eq!((task.status, task.completed, task.failed), (Status::Stopped, true, false));
+    assert_eq!((task.status, task.completed, task.failed), (Status::Stopped, Some(true), false));
     assert_eq!(world.end, None);
 }
 

@@ -435,7 +435,7 @@ fn names_are_told_so_that_no_line_is_torn() {
     let mut eye = eye(&desk);
     eye.obey(vec![bench.watched(&[""], WatchSpec::default())]);
     bench.file("a\nprocrun | all is well.js");
-    assert_eq!(changed(&mut eye), ["a?procrun | all is well.js"]);
+    assert_eq!(changed(&mut eye), ["a\\nprocrun | all is well.js"]);
     assert_eq!(
         bench.watched(&[""], WatchSpec::default()).describe(&Change::Path(Path::new("/etc/x").into())),
         "/etc/x"

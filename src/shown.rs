@@ -1,0 +1,265 @@
+//! What may be shown to people: any text → text that steers no terminal, and how wide it is there.
+//!
+//! Pure, and the one place that says which characters are fit to be seen: `list`, `describe`, `monit`, what is
+//! said on stderr and in front of log lines ask here. What a process writes and what somebody calls
+//! an application can so neither move the cursor nor turn text around, nor hide a part of it. Lines that
+//! are passed on as they came (`logs`, the console) are not its affair.
+
+use std::borrow::Cow;
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+/// Longer log lines are cut here, in columns.
+const LONGEST: usize = 4096;
+/// More marks on one character are left out.
+const MARKS: usize = 2;
+const TAB: usize = 8;
+/// What stands for a character of a log line that is not shown.
+const HIDDEN: char = '·';
+
+/// How many columns of a terminal a text takes that went through here.
+pub(crate) fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// A name, a value or a message, on one line: what is not visible is spelled out (`\u{202e}`, `\n`), so
+/// that nothing is lost.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.into();
+    }
+    let mut shown = String::with_capacity(text.len());
+    let mut marks = MARKS;
+    for c in text.chars() {
+        let is_mark = columns(c) == 0;
+        marks = if is_mark { marks + 1 } else { 0 };
+        if is_unseen(c) || is_style(c) || is_mark && marks > MARKS {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown.into()
+}
+
+/// As [`printable`] for a message of several lines.
+pub(crate) fn printable_lines(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
+/// A text that went through here, filled with spaces to so many columns.
+pub(crate) fn padded(text: Cow<'_, str>, columns: usize) -> String {
+    let mut text = text.into_owned();
+    text.extend(std::iter::repeat_n(' ', columns.saturating_sub(width(&text))));
+    text
+}
+
+/// At most so many columns of a text that went through here, with `…` at the end if it is cut.
+pub(crate) fn cut(text: &str, columns: usize) -> Cow<'_, str> {
+    if width(text) <= columns {
+        return text.into();
+    }
+    let Some(room) = columns.checked_sub(1) else { return "".into() };
+    // Marks belong to the character before them.
+    let ends = text.char_indices().map(|(at, _)| at);
+    let end = ends.take_while(|at| width(&text[..*at]) <= room).last().unwrap_or(0);
+    format!("{}…", &text[..end]).into()
+}
+
+/// A line of a log, on one line: sequences for terminals are left out, and what else is not visible is a `·`.
+pub(crate) fn log_line(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len().min(LONGEST));
+    let mut rest = text.chars();
+    let (mut column, mut marks) = (0, MARKS);
+    while let Some(c) = rest.next() {
+        if column >= LONGEST {
+            shown.push('…');
+            break;
+        }
+        match c {
+            '\x1b' => {
+                rest = behind_sequence(rest.as_str()).chars();
+            }
+            '\t' => {
+                let spaces = TAB - column % TAB;
+                shown.extend(std::iter::repeat_n(' ', spaces));
+                column += spaces;
+            }
+            '\r' if rest.as_str().is_empty() => {}
+            ' '..='~' => {
+                shown.push(c);
+                column += 1;
+                marks = 0;
+            }
+            c if is_style(c) => {}
+            c if is_unseen(c) => {
+                shown.push(HIDDEN);
+                column += 1;
+                marks = 0;
+            }
+            c if columns(c) == 0 => {
+                if marks < MARKS {
+                    shown.push(c);
+                }
+                marks += 1;
+            }
+            c => {
+                shown.push(c);
+                column += columns(c);
+                marks = 0;
+            }
+        }
+    }
+    shown
+}
+
+fn columns(c: char) -> usize {
+    c.width().unwrap_or(0)
+}
+
+/// Characters that steer a terminal or the text around them, or look like nothing.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+/// Asks for another look of the character before it, by which terminals disagree about its width.
+fn is_style(c: char) -> bool {
+    matches!(c, '\u{fe00}'..='\u{fe0f}')
+}
+
+/// What comes behind a sequence whose ESC has been read (ECMA-48): CSI up to its last byte, OSC and
+/// the like up to BEL or ST, others of one character.
+fn behind_sequence(text: &str) -> &str {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some('[') => {
+            let end = text.char_indices().skip(1).find(|(_, c)| !matches!(c, ' '..='?'));
+            match end {
+                Some((at, '@'..='~')) => &text[at + 1..],
+                // Not a sequence after all: what breaks it is looked at by itself.
+                Some((at, _)) => &text[at..],
+                None => "",
+            }
+        }
+        Some(']' | 'P' | 'X' | '^' | '_') => {
+            let text = chars.as_str();
+            match text.find(['\x07', '\x1b']) {
+                Some(at) if text[at..].starts_with("\x1b\\") => &text[at + 2..],
+                Some(at) if text[at..].starts_with('\x1b') => &text[at..],
+                Some(at) => &text[at + 1..],
+                // It has no end: better shown than lost.
+                None => text,
+            }
+        }
+        Some(' '..='/') => {
+            chars.next();
+            chars.as_str()
+        }
+        Some('0'..='~') => chars.as_str(),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn plain_text_stays_and_what_steers_goes() {
+        for (text, shown) in [
+            ("hello wörld 日本 👍", "hello wörld 日本 👍"),
+            ("a\tb", "a       b"),
+            ("windows\r", "windows"),
+            ("over\rwritten", "over·written"),
+            ("\x1b[31mred\x1b[0m", "red"),
+            ("\x1b]0;title\x07text", "text"),
+            ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
+            ("\x1bPq#0\x1b\\sixel", "sixel"),
+            ("\x1b(Bx\x1bcy", "xy"),
+            ("\x1b]0;no end", "0;no end"),
+            ("\x1b[2", ""),
+            ("\x1b[1\x1b[2Jx", "x"),
+            ("\x1b", ""),
+            ("\u{9b}2J\x07\x08\x7f\0", "·2J····"),
+            ("\u{202e}evil\u{2066}", "·evil·"),
+            ("a\u{200b}b\u{feff}", "a·b·"),
+            ("e\u{301}\u{302}\u{303}\u{304}x", "e\u{301}\u{302}x"),
+            ("\u{301}x", "x"),
+        ] {
+            assert_eq!(log_line(text), shown, "{text:?}");
+        }
+        assert_eq!(log_line(&"x".repeat(LONGEST + 10)).chars().count(), LONGEST + 1);
+    }
+
+    #[test]
+    fn names_and_values_lose_nothing_and_hide_nothing() {
+        for (text, shown) in [
+            ("api", "api"),
+            ("日本 👍 wörld", "日本 👍 wörld"),
+            ("a\x1b[2Jb", "a\\u{1b}[2Jb"),
+            ("two\nlines\t", "two\\nlines\\t"),
+            ("user\u{202e}nimda", "user\\u{202e}nimda"),
+            ("a\u{200b}b", "a\\u{200b}b"),
+            ("\u{2764}\u{fe0f}", "\u{2764}\\u{fe0f}"),
+            ("e\u{301}\u{302}\u{303}", "e\u{301}\u{302}\\u{303}"),
+            ("\u{301}", "\\u{301}"),
+        ] {
+            assert_eq!(printable(text), shown, "{text:?}");
+        }
+        assert_eq!(printable_lines("a\x07\nb"), "a\\u{7}\nb");
+    }
+
+    #[test]
+    fn what_is_cut_is_as_wide_as_there_is_room() {
+        for (text, columns, shown) in [
+            ("application", 11, "application"),
+            ("application", 6, "appli…"),
+            ("日本語アプリ", 12, "日本語アプリ"),
+            ("日本語アプリ", 7, "日本語…"),
+            ("日本語アプリ", 6, "日本…"),
+            ("e\u{301}e\u{301}e\u{301}", 2, "e\u{301}…"),
+            ("日", 1, "…"),
+            ("ab", 0, ""),
+        ] {
+            assert_eq!(cut(text, columns), shown, "{text:?}");
+            assert!(width(&cut(text, columns)) <= columns);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_cut_always_fits(text in "[a日👍e\u{301}\u{200d}]{0,20}", columns in 0..12_usize) {
+            let text = printable(&text);
+            prop_assert!(width(&cut(&text, columns)) <= columns);
+        }
+
+        #[test]
+        fn nothing_that_steers_comes_out(text in "[\\x00-\\x7f\u{80}-\u{9f}\u{301}\u{200b}-\u{2030}a日\\x1b\\[\\];m]{0,60}") {
+            let shown = log_line(&text);
+            prop_assert!(!shown.chars().any(|c| is_unseen(c) || is_style(c)), "{shown:?}");
+            let marks = "\u{301}".repeat(MARKS + 1);
+            prop_assert!(!shown.contains(&marks));
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! The last word: why procrun ends, and what the application that failed said last, in one small file.
+//!
+//! Kubernetes mounts `/dev/termination-log` into each container and shows what is in it when the container
+//! has ended (`kubectl describe`). A file that is not there is not missed, one that cannot be written
+//! is worth a warning, and nothing here makes the end wait.
+
+use std::{
+    fmt::Write as _,
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::Path,
+};
+
+use nix::fcntl::OFlag;
+use tracing::warn;
+
+use super::actor::Supervisor;
+use crate::{
+    logs::{Filter, Logs},
+    machine::{Ending, InstanceId, InstanceView, Readable},
+    spec::{ExitCode, TerminationLog},
+};
+
+/// Where Kubernetes wants it, unless the pod says another `terminationMessagePath`.
+const OF_KUBERNETES: &str = "/dev/termination-log";
+/// Kubernetes shows no more of a container, in bytes.
+const MOST: usize = 4096;
+/// What is said before the application's own lines takes at most so much of it.
+const MOST_OF_HEAD: usize = 2048;
+/// More lines than that do not fit.
+const LINES: usize = 256;
+/// So many other applications are named.
+const NAMES: usize = 20;
+
+/// Why procrun ends, as far as its state does not say it.
+#[derive(Debug, Default)]
+pub(super) struct Cause {
+    /// Who has asked it to, for people: `stopped by SIGTERM`.
+    pub(super) asked: Option<String>,
+    /// Whose end was the end of all (`on_errored = "exit"`).
+    pub(super) culprit: Option<InstanceId>,
+}
+
+/// Says it where the configuration wants it. Called again when more is known.
+pub(super) struct LastWord {
+    file: Option<File>,
+    said: String,
+}
+
+impl LastWord {
+    /// Opens the file, if there is to be one; says if that does not work.
+    pub(super) fn open(to: &TerminationLog) -> Self {
+        let file = open(to).unwrap_or_else(|(path, error)| {
+            warn!("cannot write to {} why it ends: {error}", path.display());
+            None
+        });
+        Self { file, said: String::new() }
+    }
+
+    /// Writes it, in the place of what it said before.
+    pub(super) fn say(&mut self, of: &Supervisor<'_>, code: ExitCode, logs: &Logs) {
+        let Some(file) = &self.file else { return };
+        let text = of.last_word(code, logs);
+        if text == self.said {
+            return;
+        }
+        match write(file, &text) {
+            Ok(()) => self.said = text,
+            Err(error) => {
+                warn!("cannot write down why it ends: {error}");
+                self.file = None;
+            }
+        }
+    }
+}
+
+/// Says why nothing was started to whoever looks at the container afterwards. Nobody is told if
+/// that fails: the same stands on stderr.
+pub fn not_started(to: &TerminationLog, why: &impl std::fmt::Display) {
+    if let Ok(Some(file)) = open(to) {
+        let mut text = String::new();
+        clean(&why.to_string(), &mut text);
+        text.push('\n');
+        let _ = write(&file, &beginning(&text, MOST));
+    }
+}
+
+impl Supervisor<'_> {
+    fn last_word(&self, code: ExitCode, logs: &Logs) -> String {
+        let mut failed = self.machine.failures();
+        // Who ended it comes before who failed earlier and was not missed.
+        failed.sort_by_key(|view| Some(view.id) != self.cause.culprit);
+        let lines = failed.first().map(|view| last_lines(logs, view.pm_id)).unwrap_or_default();
+        let asked = self.cause.asked.as_deref().filter(|_| self.cause.culprit.is_none());
+        let failed: Vec<Failed> = failed.iter().map(Failed::of).collect();
+        compose(asked, &failed, code, &lines)
+    }
+}
+
+/// An application that has failed for good.
+struct Failed {
+    /// `api (0)`.
+    who: String,
+    /// `errored: exit 1 after 1.2 s`.
+    how: String,
+}
+
+impl Failed {
+    fn of(view: &InstanceView<'_>) -> Self {
+        let mut how = String::from(match (view.gave_up, view.endings.last()) {
+            (true, _) => "errored",
+            (false, Some(_)) => "ended",
+            // What it waits for has failed it.
+            (false, None) => "was not started",
+        });
+        if let Some(past) = view.endings.last() {
+            write!(how, ": {}", past.ending).expect("a String takes everything");
+            match past.ending {
+                Ending::SpawnFailed(_) => {}
+                Ending::Exited(_) | Ending::Signaled { .. } | Ending::OutOfMemory { .. } => {
+                    write!(how, " after {}", Readable(past.uptime)).expect("a String takes everything");
+                }
+            }
+        }
+        if view.gave_up && view.unstable > 1 {
+            write!(how, ", {} unstable starts in a row", view.unstable).expect("a String takes everything");
+        }
+        Self { who: view.subject().to_string(), how }
+    }
+}
+
+/// The whole text, at most [`MOST`] bytes. `lines` are those of the first that failed; of them the end is kept.
+fn compose(asked: Option<&str>, failed: &[Failed], code: ExitCode, lines: &str) -> String {
+    let ends = format!("procrun ends with code {code}");
+    let mut head = match (asked, failed.first()) {
+        (Some(asked), None) => format!("{asked}; {ends}\n"),
+        (Some(asked), Some(Failed { who, how })) => format!("{asked}; {ends}\nbefore that {who} {how}\n"),
+        (None, Some(Failed { who, how })) => format!("{who} {how}; {ends}\n"),
+        (None, None) => format!("every application has ended well; {ends}\n"),
+    };
+    if let [_, others @ ..] = failed
+        && !others.is_empty()
+    {
+        let mut names: Vec<&str> = others.iter().take(NAMES).map(|other| &*other.who).collect();
+        let more = format!("{} more", others.len().saturating_sub(NAMES));
+        if others.len() > NAMES {
+            names.push(&more);
+        }
+        writeln!(head, "also failed: {}", names.join(", ")).expect("a String takes everything");
+    }
+    let mut text = String::new();
+    clean(&head, &mut text);
+    let mut text = beginning(&text, MOST_OF_HEAD);
+    if let Some(Failed { who, .. }) = failed.first()
+        && !lines.is_empty()
+    {
+        let title = format!("last lines of {who}:\n");
+        let room = MOST - text.len() - title.len();
+        text.push_str(&title);
+        text.push_str(&end(lines, room));
+    }
+    text
+}
+
+/// What an application has said last, without what steers a terminal.
+fn last_lines(logs: &Logs, pm_id: u32) -> String {
+    let mut recent = logs.follow(Filter { ids: vec![pm_id], ..Filter::default() }, LINES);
+    let mut lines = String::new();
+    while let Some(batch) = recent.recent() {
+        for line in batch.lines() {
+            // A piece of a long line is 256 KiB.
+            let from = line.bytes.len().saturating_sub(2 * MOST);
+            clean(&String::from_utf8_lossy(&line.bytes[from..]), &mut lines);
+            if line.last {
+                lines.push('\n');
+            }
+            if lines.len() > 4 * MOST {
+                lines.drain(..boundary_from(&lines, lines.len() - 2 * MOST));
+            }
+        }
+    }
+    lines
+}
+
+/// At most so many bytes of a text from its beginning.
+fn beginning(text: &str, most: usize) -> String {
+    const CUT: &str = "…\n";
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    format!("{}{CUT}", &text[..boundary_until(text, most - CUT.len())])
+}
+
+/// At most so many bytes of lines from their end: whole lines, or the end of the one that is too long.
+fn end(lines: &str, most: usize) -> String {
+    const CUT: &str = "…";
+    if lines.len() <= most {
+        return lines.to_owned();
+    }
+    let rest = &lines[boundary_from(lines, lines.len() - most)..];
+    let before = lines.as_bytes()[lines.len() - rest.len() - 1];
+    match rest.find('\n') {
+        _ if before == b'\n' => rest.to_owned(),
+        Some(at) if at + 1 < rest.len() => rest[at + 1..].to_owned(),
+        _ => format!("{CUT}{}", &rest[boundary_from(rest, CUT.len())..]),
+    }
+}
+
+/// The first place from `at` on where a character begins, or the end.
+fn boundary_from(text: &str, at: usize) -> usize {
+    (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
+}
+
+/// The last place until `at` where a character begins.
+fn boundary_until(text: &str, at: usize) -> usize {
+    (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+/// Appends a text without sequences of ESC, and with `·` for every other character that would steer a
+/// terminal. Lines stay lines.
+fn clean(text: &str, to: &mut String) {
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[c.len_utf8()..];
+        match c {
+            '\x1b' => rest = behind_sequence(rest),
+            '\r' if rest.is_empty() || rest.starts_with('\n') => {}
+            '\n' | '\t' => to.push(c),
+            c if c.is_control() => to.push('·'),
+            // They turn the text around them.
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => to.push('·'),
+            c => to.push(c),
+        }
+    }
+}
+
+/// What comes behind a sequence whose ESC has been read (ECMA-48).
+fn behind_sequence(text: &str) -> &str {
+    let Some(kind) = text.chars().next().filter(|kind| kind.is_ascii() && !kind.is_control()) else {
+        return text;
+    };
+    let body = &text[1..];
+    match kind {
+        '[' => {
+            let last = body.find(|c: char| !matches!(c, ' '..='?'));
+            let behind = last.map_or("", |at| &body[at..]);
+            behind.strip_prefix(|c: char| matches!(c, '@'..='~')).unwrap_or(behind)
+        }
+        // Up to BEL or ESC \, but never beyond the line.
+        ']' | 'P' | 'X' | '^' | '_' => match body.find(['\x07', '\x1b', '\n']) {
+            Some(at) => match &body[at..] {
+                it if it.starts_with("\x1b\\") => &it[2..],
+                it if it.starts_with('\x07') => &it[1..],
+                it => it,
+            },
+            None => body,
+        },
+        _ => body,
+    }
+}
+
+/// The file, if there is to be one. Only a regular file is one: it never makes a writer wait.
+fn open(to: &TerminationLog) -> Result<Option<File>, (&Path, io::Error)> {
+    let (path, make) = match to {
+        TerminationLog::Off => return Ok(None),
+        TerminationLog::IfThere => (Path::new(OF_KUBERNETES), false),
+        TerminationLog::File(path) => (path.as_path(), true),
+    };
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let mut options = OpenOptions::new();
+    options.write(true).create(make).custom_flags(flags.bits());
+    let is_file = |file: File| {
+        let no_file = || io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
+        if file.metadata()?.is_file() { Ok(file) } else { Err(no_file()) }
+    };
+    match options.open(path).and_then(is_file) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if !make && error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err((path, error)),
+    }
+}
+
+fn write(file: &File, text: &str) -> io::Result<()> {
+    file.set_len(0)?;
+    file.write_all_at(text.as_bytes(), 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(names: &[&str]) -> Vec<Failed> {
+        let how = "errored: exit 1 after 1.2 s, 16 unstable starts in a row";
+        names.iter().map(|&who| Failed { who: who.to_owned(), how: how.to_owned() }).collect()
+    }
+
+    fn cleaned(text: &str) -> String {
+        let mut to = String::new();
+        clean(text, &mut to);
+        to
+    }
+
+    #[test]
+    fn who_failed_comes_first_and_then_what_it_said() {
+        assert_eq!(
+            compose(None, &failed(&["api (0)"]), 1, "Error: no\n    at x\n"),
+            "api (0) errored: exit 1 after 1.2 s, 16 unstable starts in a row; procrun ends with code 1\n\
+             last lines of api (0):\nError: no\n    at x\n"
+        );
+        let text = compose(None, &failed(&["a (0)", "b (1)", "c (2)"]), 1, "");
+        assert!(text.ends_with("code 1\nalso failed: b (1), c (2)\n"), "{text}");
+    }
+
+    #[test]
+    fn a_stop_is_one_line_unless_something_had_failed() {
+        let asked = Some("stopped by SIGTERM");
+        assert_eq!(compose(asked, &[], 0, ""), "stopped by SIGTERM; procrun ends with code 0\n");
+        assert_eq!(
+            compose(asked, &failed(&["api (0)"]), 0, "gone\n"),
+            "stopped by SIGTERM; procrun ends with code 0\n\
+             before that api (0) errored: exit 1 after 1.2 s, 16 unstable starts in a row\n\
+             last lines of api (0):\ngone\n"
+        );
+        assert_eq!(compose(None, &[], 0, ""), "every application has ended well; procrun ends with code 0\n");
+    }
+
+    #[test]
+    fn whatever_there_is_to_say_it_is_not_more_than_is_shown() {
+        let many: Vec<String> = (0..1000).map(|number| format!("{}ü ({number})", "n".repeat(200))).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        for lines in ["", "x\n", &"zeile ü\n".repeat(1000), &"ü".repeat(100_000), &"日本".repeat(4000)] {
+            for names in [&many[..], &many[..1]] {
+                let text = compose(Some("stopped"), &failed(names), 0, lines);
+                assert!(text.len() <= MOST, "{}", text.len());
+                assert!(text.contains("last lines of") != lines.is_empty());
+            }
+        }
+        let text = compose(None, &failed(&["a (0)"]), 1, &"ü".repeat(100_000));
+        assert!(text.len() > MOST - 8 && text.ends_with("üü") && text.contains(":\n…ü"), "{}", text.len());
+    }
+
+    #[test]
+    fn the_end_of_lines_is_kept_and_whole_lines_where_they_fit() {
+        assert_eq!(end("one\ntwo\nthree\n", 100), "one\ntwo\nthree\n");
+        assert_eq!(end("one\ntwo\nthree\n", 11), "two\nthree\n");
+        assert_eq!(end("one\ntwo\nthree\n", 10), "two\nthree\n");
+        assert_eq!(end("one\ntwo\nthree\n", 9), "three\n");
+        assert_eq!(end("0123456789\n", 8), "…6789\n");
+        assert_eq!(beginning("0123456789", 10), "0123456789");
+        assert_eq!(beginning("0123456789ü", 10), "012345…\n");
+    }
+
+    #[test]
+    fn nothing_in_it_steers_a_terminal() {
+        for (text, expected) in [
+            ("plain ü 日本\n", "plain ü 日本\n"),
+            ("\x1b[1;31mred\x1b[0m\r\n\ttab", "red\n\ttab"),
+            ("\x1b]0;title\x07text\x1b]8;;x\x1b\\link", "textlink"),
+            ("\x1b]0;no end\nnext", "\nnext"),
+            ("over\rwritten\x08\0\x7f\u{9b}", "over·written····"),
+            ("\u{202e}evil", "·evil"),
+            ("\x1b", ""),
+            ("\x1b[2", ""),
+            ("\x1bcx\x1bü", "xü"),
+            ("\x1b[1\n2", "\n2"),
+        ] {
+            assert_eq!(cleaned(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_regular_file_is_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let to = |name: &str| TerminationLog::File(dir.path().join(name));
+        let file = to("new");
+        write(&open(&file).unwrap().unwrap(), "first, and longer\n").unwrap();
+        write(&open(&file).unwrap().unwrap(), "second\n").unwrap();
+        assert_eq!(std::fs::read_to_string(dir.path().join("new")).unwrap(), "second\n");
+        // With a reader, or opening it would fail by itself.
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let _reader =
+            OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&fifo).unwrap();
+        for refused in [to("fifo"), to("not/there"), to(""), TerminationLog::File("/dev/null".into())] {
+            assert!(open(&refused).is_err(), "{refused:?}");
+        }
+        assert!(open(&TerminationLog::Off).unwrap().is_none());
+    }
+}
