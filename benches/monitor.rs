@@ -45,21 +45,16 @@ fn main() -> io::Result<()> {
     let mut sampler = Sampler::new();
     let ours = cost(|| drop(sampler.sample(Instant::now(), &roots, |_| false)));
     let detailed = cost(|| drop(sampler.sample(Instant::now(), &roots, |_| true)));
-    // As the supervisor looks at workers with a limit: each second one search and four looks at who is near it.
+    let keys: Vec<u32> = workers.iter().map(Child::id).collect();
+    let root_of = |key| roots.iter().find(|(other, _)| *other == key).map(|(_, root)| root.clone());
     let mut trees = Trees::new();
-    trees.keep(&roots.iter().map(|(key, _)| *key).collect::<Vec<_>>(), |key| {
-        roots.iter().find(|(other, _)| *other == key).map(|(_, root)| root.clone())
-    });
+    trees.keep(&keys, root_of);
     trees.search();
-    let mut all = || roots.iter().map(|(key, _)| trees.rss(*key).0).sum::<u64>();
-    let limited = cost(|| {
-        all();
-    });
+    let limited = cost(|| keys.iter().for_each(|key| _ = trees.rss(*key)));
     let mut unknown = Trees::new();
-    let keys: Vec<u32> = roots.iter().map(|(key, _)| *key).collect();
     let search = cost(|| {
-        unknown.keep(&[], |_: u32| None);
-        unknown.keep(&keys[..1], |_| roots.first().map(|(_, root)| root.clone()));
+        unknown.keep(&[], root_of);
+        unknown.keep(&keys[..1], root_of);
         unknown.search();
     });
     let rest = cost(|| drop(trees.search()));

@@ -115,7 +115,8 @@ fn commands_options_and_words_are_offered_where_they_stand() {
         expect(shell, &bed, "procrun app.js -- --", &[], &["--instances", "--json"]);
     }
     // bash shows only what begins as the word does; the others see to that themselves.
-    assert_eq!(offered(SHELLS[0], &bed, "procrun st"), ["start", "status", "stop"].map(str::to_owned).into());
+    let of_st = ["start", "startOrGracefulReload", "startOrReload", "startOrRestart", "status", "stop"];
+    assert_eq!(offered(SHELLS[0], &bed, "procrun st"), of_st.map(str::to_owned).into());
 }
 
 #[test]
@@ -131,7 +132,10 @@ fn files_are_offered_where_files_are_wanted() {
         expect(SHELLS[1], &bed, line, &["FILES"], &[]);
         expect(SHELLS[2], &bed, line, &["ecosystem.toml"], &[]);
     }
-    for line in ["procrun stop ", "procrun list ", "procrun logs --lines "] {
+    expect(SHELLS[0], &bed, "procrun stop ", &["ecosystem.toml"], &["list"]);
+    expect(SHELLS[1], &bed, "procrun restart ", &["FILES"], &["list"]);
+    expect(SHELLS[2], &bed, "procrun reload ", &["ecosystem.toml"], &["list"]);
+    for line in ["procrun describe ", "procrun list ", "procrun logs --lines "] {
         expect(SHELLS[1], &bed, line, &[], &["FILES"]);
         expect(SHELLS[2], &bed, line, &[], &["ecosystem.toml"]);
     }
@@ -154,13 +158,16 @@ fn what_runs_is_offered_by_its_name() {
     });
     for shell in SHELLS {
         for line in [
-            format!("procrun stop --socket {socket} "),
+            format!("procrun describe --socket {socket} "),
             format!("procrun --socket {socket} logs "),
             format!("procrun signal HUP --socket {socket} "),
         ] {
             let all = ["api", "shop:worker", "shop", "default", "0", "1", "all"];
             expect(shell, &bed, &line, &all, &["ecosystem.toml", "FILES", "list"]);
         }
+    }
+    for (shell, file) in SHELLS.into_iter().zip(["ecosystem.toml", "FILES", "ecosystem.toml"]) {
+        expect(shell, &bed, &format!("procrun stop --socket {socket} "), &["api", file], &["list"]);
     }
     // bash takes the colon for the end of a word and wants what comes behind it.
     let line = format!("procrun stop --socket {socket} shop:w");

@@ -225,10 +225,11 @@ fn a_program_runs_as_the_user_of_the_app() {
         return;
     }
     let bed = Bed::new();
-    shell(&bed, "user = \"nobody\"\nkill_timeout = 500", "exec = \"id -un; false\"\nstart_period = 0");
+    let keys = "user = \"nobody\"\numask = \"0027\"\nkill_timeout = 500";
+    shell(&bed, keys, "exec = \"echo $(id -un) $(umask); false\"\nstart_period = 0");
     let mut procrun = start(&bed);
     let said = procrun.wait_for_err("main (0) failed 2 health checks in a row");
-    assert!(said.ends_with("its check ended with code 1: nobody"), "{said}");
+    assert!(said.ends_with("its check ended with code 1: nobody 0027"), "{said}");
     procrun.expect_stop();
 }
 

@@ -1,5 +1,5 @@
-//! The commands that change something: `stop`, `restart`, `reload`, `delete`, `scale`, `reset` and
-//! `signal`. They wait until it is done and say each step.
+//! The commands that change something: `stop`, `delete`, `scale`, `reset` and `signal`. They wait until it
+//! is done and say each step.
 
 use std::{
     io::{Write as _, stdout},
@@ -7,12 +7,12 @@ use std::{
 };
 
 use super::{
+    anew,
     commands::Typed,
     failure::Failure,
     list::{look, say_json, shown, unexpected},
     reach::Supervisor,
     say,
-    start::environment,
 };
 use crate::{
     config::EX_USAGE,
@@ -21,24 +21,36 @@ use crate::{
     spec::{ExitCode, Signal},
 };
 
-pub(super) fn stop(typed: &Typed) -> Result<ExitCode, Failure> {
-    act(typed, Action::Stop)
+/// What is said of something that is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Telling {
+    /// Each step, and the list as it is then.
+    All,
+    /// Whom it was done to, as JSON.
+    Json,
+    /// Nothing.
+    Nothing,
 }
 
-pub(super) fn restart(typed: &Typed) -> Result<ExitCode, Failure> {
-    if typed.has("update-env") {
-        let (targets, environment) = (typed.words.clone(), environment());
-        return carry_out(typed, &Request::UpdateEnvironment { targets, environment });
+impl Telling {
+    /// What these options ask for.
+    pub(super) fn of(typed: &Typed) -> Self {
+        if typed.has("json") {
+            Self::Json
+        } else if typed.has("silent") {
+            Self::Nothing
+        } else {
+            Self::All
+        }
     }
-    act(typed, Action::Restart)
 }
 
-pub(super) fn reload(typed: &Typed) -> Result<ExitCode, Failure> {
-    act(typed, Action::Reload)
+pub(super) fn stop(typed: &Typed) -> Result<ExitCode, Failure> {
+    act_or_file(typed, Action::Stop)
 }
 
 pub(super) fn delete(typed: &Typed) -> Result<ExitCode, Failure> {
-    act(typed, Action::Delete)
+    act_or_file(typed, Action::Delete)
 }
 
 pub(super) fn reset(typed: &Typed) -> Result<ExitCode, Failure> {
@@ -64,42 +76,68 @@ fn act(typed: &Typed, action: Action) -> Result<ExitCode, Failure> {
     carry_out(typed, &Request::Act { action, targets: typed.words.clone() })
 }
 
+/// A file stands for the applications that it names.
+fn act_or_file(typed: &Typed, action: Action) -> Result<ExitCode, Failure> {
+    let targets = match anew::names(typed)? {
+        Ok(targets) => targets,
+        Err(code) => return Ok(code),
+    };
+    if targets.is_empty() {
+        // What the file names is not there: as it is to be.
+        return Ok(0);
+    }
+    carry_out(typed, &Request::Act { action, targets })
+}
+
 fn carry_out(typed: &Typed, request: &Request) -> Result<ExitCode, Failure> {
-    let done = wait_and_show(&mut typed.supervisor()?, request, typed.has("json"));
-    done.map_err(|failure| {
-        // As PM2 takes it: `reload ecosystem.config.js`.
-        let unknown = |word: &&String| failure.is_about(&format!("application or namespace `{word}`"));
-        match typed.words.iter().find(|word| unknown(word) && Path::new(word).is_file()) {
-            Some(file) => failure.hint(format!(
-                "it is a file: `procrun start {file}` takes over what has changed in it,\n\
-                 other commands take the names of apps"
-            )),
-            None => failure,
-        }
-    })
+    let done = wait_and_show(&mut typed.supervisor()?, request, Telling::of(typed));
+    done.map_err(|failure| advised(failure, &typed.words))
+}
+
+/// The same failure; a word that means nothing and is a file gets advice.
+pub(super) fn advised(failure: Failure, words: &[String]) -> Failure {
+    let unknown = |word: &&String| failure.is_about(&format!("application or namespace `{word}`"));
+    match words.iter().find(|word| unknown(word) && Path::new(word).is_file()) {
+        Some(file) => failure.hint(format!(
+            "it is a file: this command takes the names of apps, `procrun start {file}` adds one"
+        )),
+        None => failure,
+    }
 }
 
 /// Asks, says each step as it comes, and shows the list as it is then.
 pub(super) fn wait_and_show(
     supervisor: &mut Supervisor,
     request: &Request,
-    is_json: bool,
+    telling: Telling,
 ) -> Result<ExitCode, Failure> {
-    let ids = wait(supervisor, request, |step| {
-        if !is_json {
-            // Whoever closed the pipe has seen enough; it goes on all the same.
-            let _ = writeln!(stdout(), "{}", printable(step));
-        }
-    })?;
+    let ids = wait_and_tell(supervisor, request, telling)?;
+    if telling == Telling::Nothing {
+        return Ok(0);
+    }
     let Some(list) = overview_if_it_lives(supervisor)? else {
         // What was asked for was the end of the last app.
         return Ok(0);
     };
-    if is_json {
+    if telling == Telling::Json {
         let done: Vec<_> = list.instances.into_iter().filter(|one| ids.contains(&one.id)).collect();
         return Ok(say_json(&done));
     }
     Ok(say(&shown(&list.instances, look())))
+}
+
+/// Asks, and says each step as it comes; the ids that it was done to.
+pub(super) fn wait_and_tell(
+    supervisor: &mut Supervisor,
+    request: &Request,
+    telling: Telling,
+) -> Result<Vec<u32>, Failure> {
+    wait(supervisor, request, |step| {
+        if telling == Telling::All {
+            // Whoever closed the pipe has seen enough; it goes on all the same.
+            let _ = writeln!(stdout(), "{}", printable(step));
+        }
+    })
 }
 
 /// The list; `None` when the supervisor has ended meanwhile.

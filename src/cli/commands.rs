@@ -1,5 +1,5 @@
-//! The commands to a running supervisor, and those that make files: their words, options and help. What a
-//! new command needs is a row here and a function.
+//! The commands to a running supervisor, and those that make files: how a line is taken apart, and what
+//! `--help` says. Which there are stands in `verbs` and `alone`.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -9,10 +9,12 @@ use std::{
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::{
-    act, alone::ALONE, ask, background, completions, describe, dump, failure::Failure, list, logs, monit,
-    reach::Supervisor, say,
+    alone::ALONE, completions, failure::Failure, flags, reach::Supervisor, say, verbs::VERBS, words,
 };
-use crate::{config::EX_USAGE, spec::ExitCode};
+use crate::{
+    config::{EX_USAGE, Flags},
+    spec::ExitCode,
+};
 
 /// A command.
 pub(super) struct Verb {
@@ -43,6 +45,8 @@ pub(super) struct Option_ {
 pub(super) struct Typed {
     pub(super) words: Vec<String>,
     pub(super) socket: Option<OsString>,
+    /// What stands behind `--`, if that was written at all.
+    pub(super) args: Option<Vec<OsString>>,
     matches: ArgMatches,
 }
 
@@ -57,271 +61,19 @@ impl Typed {
         self.matches.try_get_one::<String>(option).ok().flatten().map(String::as_str)
     }
 
+    /// The options that say how an application runs.
+    pub(super) fn flags(&self) -> Flags {
+        let mut flags = flags::read(&self.matches, &OWN);
+        flags.only = self.value("only").map(|names| flags::names(&[names])).unwrap_or_default();
+        flags.env_name = self.value("env").filter(|name| !name.is_empty()).map(str::to_owned);
+        flags
+    }
+
     /// The supervisor that is meant.
     pub(super) fn supervisor(&self) -> Result<Supervisor, Failure> {
         Supervisor::find(self.socket.as_deref())
     }
 }
-
-const fn switch(long: &'static str, help: &'static str) -> Option_ {
-    Option_ { long, short: None, value: "", help }
-}
-
-const JSON: Option_ = switch("json", "Answer as JSON");
-const JSON_LINES: Option_ = switch("json", "A JSON record a line");
-const TARGETS: &str = "<NAME|ID|NAMESPACE|all>...";
-const ANY: usize = usize::MAX;
-
-static VERBS: &[Verb] = &[
-    Verb {
-        words: &["list", "ls", "ps", "status", "l"],
-        takes: "",
-        count: (0, 0),
-        options: &[JSON],
-        brief: "All processes",
-        about: "Shows all processes.",
-        run: list::list,
-    },
-    Verb {
-        words: &["jlist"],
-        takes: "",
-        count: (0, 0),
-        options: &[],
-        brief: "The same as JSON in PM2's shape",
-        about: "Prints all processes as JSON in PM2's shape, for exporters and scripts.",
-        run: list::jlist,
-    },
-    Verb {
-        words: &["prettylist"],
-        takes: "",
-        count: (0, 0),
-        options: &[],
-        brief: "That, indented",
-        about: "Prints what `jlist` prints, indented.",
-        run: list::prettylist,
-    },
-    Verb {
-        words: &["describe", "show", "info", "desc"],
-        takes: TARGETS,
-        count: (1, ANY),
-        options: &[JSON],
-        brief: "Everything about some processes",
-        about: "Shows everything about some processes, with their last ends and why.",
-        run: describe::describe,
-    },
-    Verb {
-        words: &["stop"],
-        takes: TARGETS,
-        count: (1, ANY),
-        options: &[JSON],
-        brief: "End processes; they stay in the list",
-        about: "Ends processes; they stay in the list. They get `kill_signal`, else SIGINT if\n\
-                they are Node's and SIGTERM otherwise, and SIGKILL after `kill_timeout`.",
-        run: act::stop,
-    },
-    Verb {
-        words: &["restart"],
-        takes: TARGETS,
-        count: (1, ANY),
-        options: &[
-            Option_ {
-                long: "update-env",
-                short: Some('a'),
-                value: "",
-                help: "With the environment of this command",
-            },
-            JSON,
-        ],
-        brief: "End and start them again",
-        about: "Ends processes and starts them again.",
-        run: act::restart,
-    },
-    Verb {
-        words: &["reload", "gracefulReload"],
-        takes: TARGETS,
-        count: (1, ANY),
-        options: &[JSON],
-        brief: "Replace them without a gap",
-        about: "Replaces processes without a gap where that is possible. Ctrl-C stops waiting,\n\
-                not the reload.",
-        run: act::reload,
-    },
-    Verb {
-        words: &["delete", "del"],
-        takes: TARGETS,
-        count: (1, ANY),
-        options: &[JSON],
-        brief: "End and forget them",
-        about: "Ends processes and takes them out of the list.",
-        run: act::delete,
-    },
-    Verb {
-        words: &["scale"],
-        takes: "<APP> <N|+N|-N>",
-        count: (2, 2),
-        options: &[JSON],
-        brief: "Have so many processes of an app",
-        about: "Lets an app have so many processes, or so many more or fewer.",
-        run: act::scale,
-    },
-    Verb {
-        words: &["reset"],
-        takes: TARGETS,
-        count: (1, ANY),
-        options: &[JSON],
-        brief: "Set the count of restarts back to 0",
-        about: "Sets the count of restarts back to 0.",
-        run: act::reset,
-    },
-    Verb {
-        words: &["signal", "sendSignal"],
-        takes: "<SIGNAL> <NAME|ID|NAMESPACE|all>...",
-        count: (2, ANY),
-        options: &[JSON],
-        brief: "Send a signal",
-        about: "Sends a signal to processes: a name (HUP, SIGUSR2) or a number.",
-        run: act::signal,
-    },
-    Verb {
-        words: &["logs", "log"],
-        takes: "[NAME|ID|NAMESPACE]...",
-        count: (0, ANY),
-        options: &[
-            Option_ {
-                long: "lines",
-                short: None,
-                value: "N",
-                help: "So many of the last lines of each (15)",
-            },
-            switch("nostream", "Only these"),
-            switch("out", "Only what was written to stdout"),
-            switch("err", "Only what was written to stderr"),
-            switch("raw", "Lines as the apps wrote them"),
-            JSON_LINES,
-            switch("format", "key=value pairs a line"),
-            Option_ {
-                long: "timestamp",
-                short: None,
-                value: "[=FORMAT]",
-                help: "A time before each line, as YYYY-MM-DD HH:mm:ss",
-            },
-            Option_ { long: "highlight", short: None, value: "TEXT", help: "Mark TEXT in the lines" },
-        ],
-        brief: "What processes said and say",
-        about: "Shows the last lines of all processes, or of some, and then those that come,\n\
-                until Ctrl-C. They come from memory, and from the log files where there are any.\n\
-                A reader that is too slow is told how many lines it missed.",
-        run: logs::logs,
-    },
-    Verb {
-        words: &["monit", "monitor"],
-        takes: "",
-        count: (0, 0),
-        options: &[],
-        brief: "All of it on a full screen",
-        about: "Shows the processes with CPU, memory and log on a full screen, as it changes.\n\
-                Keys restart, reload, stop and scale them; `?` lists the keys, `q` leaves.",
-        run: monit::monit,
-    },
-    Verb {
-        words: &["flush"],
-        takes: "[NAME|ID|NAMESPACE]...",
-        count: (0, ANY),
-        options: &[],
-        brief: "Empty their log files",
-        about: "Empties the log files of all processes, or of some, and forgets their recent\n\
-                lines. Rotated files stay.",
-        run: logs::flush,
-    },
-    Verb {
-        words: &["env"],
-        takes: "<ID|NAME>",
-        count: (1, 1),
-        options: &[switch("reveal", "Show secrets too"), JSON],
-        brief: "The environment of a process",
-        about: "Shows the environment that a start of a process would give it. What looks like\n\
-                a secret is masked.",
-        run: ask::env,
-    },
-    Verb {
-        words: &["pid"],
-        takes: "[NAME|ID|NAMESPACE]...",
-        count: (0, ANY),
-        options: &[JSON],
-        brief: "Process ids, one a line",
-        about: "Prints process ids, one a line.",
-        run: ask::pid,
-    },
-    Verb {
-        words: &["id"],
-        takes: "<NAME|NAMESPACE|all>...",
-        count: (1, ANY),
-        options: &[],
-        brief: "The ids of an app",
-        about: "Prints the ids of an app as a JSON list.",
-        run: ask::id,
-    },
-    Verb {
-        words: &["ping"],
-        takes: "",
-        count: (0, 0),
-        options: &[JSON],
-        brief: "Is a supervisor there?",
-        about: "Asks whether a supervisor is there.",
-        run: ask::ping,
-    },
-    Verb {
-        words: &["healthcheck"],
-        takes: "[NAME|ID|NAMESPACE]...",
-        count: (0, ANY),
-        options: &[],
-        brief: "0 if all are well, else 1",
-        about: "Ends with 0 when the processes are well and with 1 when they are not: for\n\
-                Docker's HEALTHCHECK. Well: each is online, healthy and ready as far as it has\n\
-                a check, and nothing has failed or waits to be started again. Without a target,\n\
-                what ended well or was stopped by hand is not looked at.",
-        run: ask::healthcheck,
-    },
-    Verb {
-        words: &["save", "dump"],
-        takes: "",
-        count: (0, 0),
-        options: &[Option_ { long: "force", short: Some('f'), value: "", help: "Save an empty list, too" }],
-        brief: "Keep the list in a file",
-        about: "Keeps the list, with its environment, in dump.json of PROCRUN_HOME, else\n\
-                of ~/.procrun. An empty list is saved with --force only.",
-        run: dump::save,
-    },
-    Verb {
-        words: &["resurrect"],
-        takes: "",
-        count: (0, 0),
-        options: &[],
-        brief: "Start what was saved",
-        about: "Adds what `save` kept and is not there, in a supervisor in the background if\n\
-                none runs. What was stopped comes back stopped.",
-        run: dump::resurrect,
-    },
-    Verb {
-        words: &["supervise"],
-        takes: "",
-        count: (0, 0),
-        options: &[],
-        brief: "Be the supervisor of the background",
-        about: "Runs what `procrun start` starts in the background, here: for a service manager.\n\
-                It has no applications but those that commands add.",
-        run: background::supervise,
-    },
-    Verb {
-        words: &["kill"],
-        takes: "",
-        count: (0, 0),
-        options: &[],
-        brief: "End everything, procrun too",
-        about: "Ends all processes and the supervisor, and waits for it.",
-        run: ask::kill,
-    },
-];
 
 /// All of them.
 fn verbs() -> impl Iterator<Item = &'static Verb> {
@@ -339,16 +91,28 @@ fn common(verb: &Verb) -> &'static [Option_] {
     if ALONE.iter().any(|alone| alone.words == verb.words) { &[] } else { &COMMON }
 }
 
-/// PM2's options that mean nothing to a command here.
-const UNDERSTOOD: [(&str, Option<char>); 7] = [
-    ("detached", None),
-    ("no-color", None),
-    ("silent", Some('s')),
-    ("mini-list", Some('m')),
-    ("force", Some('f')),
-    ("no-vizion", None),
-    ("parallel", None),
+/// PM2's options that mean nothing to a command here, and whether a value follows.
+const UNDERSTOOD: [(&str, Option<char>, bool); 10] = [
+    ("detached", None, false),
+    ("no-color", None, false),
+    ("silent", Some('s'), false),
+    ("mini-list", Some('m'), false),
+    ("force", Some('f'), false),
+    ("no-vizion", None, false),
+    ("parallel", None, true),
+    ("update-env", Some('a'), false),
+    ("attach", None, false),
+    // What was stopped is not started by a change anyway.
+    ("watch", None, false),
 ];
+
+/// Of the options that say how an application runs, those that mean something else to a command.
+const OWN: [&str; 7] = ["json", "socket", "update-env", "only", "env", "silent", "no-color"];
+
+/// Whether a command takes the options that say how an application runs.
+fn takes_flags(verb: &Verb) -> bool {
+    matches!(verb.words[0], "restart" | "reload")
+}
 
 /// Does what was typed if it is one of the commands; gives the exit code of the process.
 pub(super) fn run(line: &[OsString]) -> Option<ExitCode> {
@@ -393,7 +157,8 @@ enum Parsed {
 
 fn parse(verb: &'static Verb, before: &[OsString], rest: &[OsString]) -> Result<Parsed, Failure> {
     let name = OsString::from(verb.words[0]);
-    let line = [&name].into_iter().chain(before).chain(rest);
+    let rest = words::joined(rest);
+    let line = [&name].into_iter().chain(before).chain(&rest);
     let matches = command(verb).try_get_matches_from(line).map_err(|error| wrong(verb, &error))?;
     if matches.get_flag("help") {
         return Ok(Parsed::Help);
@@ -409,17 +174,28 @@ fn parse(verb: &'static Verb, before: &[OsString], rest: &[OsString]) -> Result<
         return Err(Failure::new(EX_USAGE, message).hint(usage(verb)));
     }
     let socket = matches.get_one::<OsString>("socket").cloned();
-    Ok(Parsed::Typed(Typed { words, socket, matches }))
+    let args = matches.try_get_many("args").ok().flatten().map(|args| args.cloned().collect());
+    Ok(Parsed::Typed(Typed { words, socket, args, matches }))
 }
 
 fn command(verb: &'static Verb) -> Command {
     // `scale api -1`.
     let words = Arg::new("words").num_args(0..).allow_negative_numbers(true);
     let own = |long: &str| verb.options.iter().any(|option| option.long == long);
-    let hidden = UNDERSTOOD.iter().filter(move |(long, _)| !own(long)).map(|(long, short)| {
-        let arg = Arg::new(*long).long(*long).action(ArgAction::SetTrue).hide(true);
-        if let Some(short) = short { arg.short(*short) } else { arg }
-    });
+    let of_apps = if takes_flags(verb) { flags::args(&OWN) } else { Vec::new() };
+    let is_there = |long: &str| own(long) || of_apps.iter().any(|arg| arg.get_id() == long);
+    let understood = UNDERSTOOD
+        .iter()
+        .filter(|(long, ..)| !is_there(long) && (*long != "watch" || verb.words[0] == "stop"));
+    let hidden: Vec<Arg> = understood
+        .map(|&(long, short, takes)| {
+            let action = if takes { ArgAction::Set } else { ArgAction::SetTrue };
+            let arg = Arg::new(long).long(long).action(action).hide(true);
+            if let Some(short) = short { arg.short(short) } else { arg }
+        })
+        .collect();
+    let behind = takes_flags(verb)
+        .then(|| Arg::new("args").num_args(0..).last(true).value_parser(value_parser!(OsString)));
     Command::new("procrun")
         .override_usage(usage(verb))
         .disable_help_flag(true)
@@ -428,6 +204,8 @@ fn command(verb: &'static Verb) -> Command {
         .args(verb.options.iter().map(arg))
         .args(COMMON.iter().map(|option| arg(option).value_parser(value_parser!(OsString))))
         .args(hidden)
+        .args(of_apps)
+        .args(behind)
         .arg(Arg::new("help").short('h').long("help").action(ArgAction::SetTrue))
 }
 
@@ -523,8 +301,11 @@ pub(super) fn described_alone() -> String {
 fn described_of(verbs: &[Verb]) -> String {
     let mut text = String::new();
     for verb in verbs {
-        let takes =
-            verb.takes.replace("NAME|ID|NAMESPACE|all", "TARGET").replace("NAME|ID|NAMESPACE", "TARGET");
+        let takes = verb
+            .takes
+            .replace("NAME|ID|NAMESPACE|all|FILE", "TARGET|FILE")
+            .replace("NAME|ID|NAMESPACE|all", "TARGET")
+            .replace("NAME|ID|NAMESPACE", "TARGET");
         let name = format!("{} {takes}", verb.words[0]);
         writeln!(text, "  {:30}  {}", name.trim_end(), verb.brief).expect("a String takes everything");
     }

@@ -44,6 +44,8 @@ pub(super) enum Word {
     File,
     /// What a command to a running supervisor is about.
     Target,
+    /// The same, or an ecosystem file.
+    TargetOrFile,
     /// One of these.
     Of(Vec<&'static str>),
 }
@@ -53,7 +55,9 @@ impl Word {
     pub(super) fn of(shown: &'static str) -> Self {
         let shown = shown.trim_end_matches("...").trim_matches(['<', '>', '[', ']']);
         let choices: Vec<&str> = shown.split('|').collect();
-        if shown.contains("FILE") || shown.contains("DIR") || shown.contains("PATH") {
+        if shown.contains("NAMESPACE") && shown.contains("FILE") {
+            Self::TargetOrFile
+        } else if shown.contains("FILE") || shown.contains("DIR") || shown.contains("PATH") {
             Self::File
         } else if shown.contains("NAMESPACE") || shown.starts_with("APP") || shown == "ID|NAME" {
             Self::Target
@@ -139,6 +143,7 @@ mod tests {
             ("<FILE>", Word::File),
             ("FILE|-", Word::File),
             ("<NAME|ID|NAMESPACE|all>...", Word::Target),
+            ("<NAME|ID|NAMESPACE|all|FILE>...", Word::TargetOrFile),
             ("<SIGNAL> <NAME|ID|NAMESPACE|all>...", Word::Target),
             ("<APP> <N|+N|-N>", Word::Target),
             ("<ID|NAME>", Word::Target),

@@ -81,7 +81,7 @@ fn shown(of: &Detail, look: Look) -> String {
     if !of.endings.is_empty() {
         page.heading("last ends, the latest first");
         for ending in of.endings.iter().rev() {
-            page.line(&time(ending.at), format!("{} after {}", ending.text, uptime(ending.uptime)));
+            page.line(&time(ending.at), format!("{}, up {}", ending.text, uptime(ending.uptime)));
         }
     }
     page.text

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     config::EX_CONFIG,
-    control::{Answer, Request, SavedApp, Taken},
+    control::{Action, Anew, Answer, Request, SavedApp, Taken},
     spec::ExitCode,
 };
 
@@ -53,6 +53,16 @@ pub(super) fn save(typed: &Typed) -> Result<ExitCode, Failure> {
             Failure::not_done("there is no application: what was saved before stays as it is").hint(hint)
         );
     }
+    keep(apps)
+}
+
+/// `procrun cleardump`.
+pub(super) fn clear(_: &Typed) -> Result<ExitCode, Failure> {
+    keep(Vec::new())
+}
+
+fn keep(apps: Vec<SavedApp>) -> Result<ExitCode, Failure> {
+    let count = apps.len();
     let dump =
         Dump { what: WHAT.to_owned(), format: FORMAT, procrun: env!("CARGO_PKG_VERSION").to_owned(), apps };
     let text = serde_json::to_vec_pretty(&dump).expect("a list is made of text, numbers and lists");
@@ -91,9 +101,14 @@ pub(super) fn resurrect(typed: &Typed) -> Result<ExitCode, Failure> {
     }
     let mut supervisor = connect(typed.socket.as_deref())?;
     let there = overview(&mut supervisor, &Request::List)?.instances;
-    let missing = apps.into_iter().filter(|saved| there.iter().all(|one| one.name != saved.app.name));
+    let is_missing = |saved: &SavedApp| there.iter().all(|one| one.name != saved.app.name);
+    let missing: Vec<SavedApp> = apps.into_iter().filter(is_missing).collect();
     let mut failed = None;
-    for request in requests(missing) {
+    // Those that ran although they do not start by themselves.
+    let ran = |saved: &&SavedApp| !saved.app.autostart && !saved.stopped && !saved.empty;
+    let targets: Vec<String> = missing.iter().filter(ran).map(|saved| saved.app.name.clone()).collect();
+    let start = (!targets.is_empty()).then_some(Request::Act { action: Action::Start, targets });
+    for request in requests(missing.into_iter()).into_iter().chain(start) {
         // One that cannot be started does not keep the others away.
         if let Err(failure) = wait(&mut supervisor, &request, |step| {
             say(&format!("{step}\n"));
@@ -156,12 +171,23 @@ fn in_order(mut apps: Vec<SavedApp>) -> Vec<SavedApp> {
 /// Applications with the same environment go together.
 fn requests(apps: impl Iterator<Item = SavedApp>) -> Vec<Request> {
     let mut requests: Vec<Request> = Vec::new();
-    for SavedApp { mut app, environment, stopped } in in_order(apps.collect()) {
-        // It comes back as it was.
-        app.autostart &= !stopped;
+    for SavedApp { app, environment, stopped, empty: is_empty } in in_order(apps.collect()) {
+        let name = app.name.clone();
         match requests.last_mut() {
             Some(Request::Add { apps, environment: same, .. }) if *same == environment => apps.push(app),
-            _ => requests.push(Request::Add { apps: vec![app], environment, taken: Taken::Refuse }),
+            _ => requests.push(Request::Add {
+                apps: vec![app],
+                environment,
+                taken: Taken::Refuse,
+                anew: Anew::Changed,
+                resting: Vec::new(),
+                empty: Vec::new(),
+            }),
+        }
+        if let Some(Request::Add { resting, empty, .. }) = requests.last_mut() {
+            // It comes back as it was.
+            resting.extend(stopped.then(|| name.clone()));
+            empty.extend(is_empty.then_some(name));
         }
     }
     requests

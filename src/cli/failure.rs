@@ -51,6 +51,11 @@ impl Failure {
         self.message.contains(what)
     }
 
+    /// Whether it is that there is no supervisor to ask.
+    pub(super) fn is_absence(&self) -> bool {
+        self.code == NO_SUPERVISOR
+    }
+
     /// Says it on stderr.
     pub(super) fn say(&self) {
         let err = stderr();

@@ -298,7 +298,14 @@ static FLAGS: &[Flag] = &[
     flag(None, "--secret", Optional("KEY"), Notice(NO_SERVICE), Hidden, ""),
     flag(None, "--public", Optional("KEY"), Notice(NO_SERVICE), Hidden, ""),
     flag(None, "--machine-name", Optional("NAME"), Notice(NO_SERVICE), Hidden, ""),
-    flag(None, "--parallel", One("N"), Notice("everything starts at once"), Hidden, ""),
+    flag(
+        None,
+        "--parallel",
+        One("N"),
+        Notice("everything starts at once, and a reload goes by `max_parallel`"),
+        Hidden,
+        "",
+    ),
     flag(None, "--no-color", Nothing, Notice("colours are for terminals only"), Hidden, ""),
     flag(None, "--no-daemon", Nothing, Means::Nothing, Hidden, ""),
     flag(None, "--attach", Nothing, Means::Nothing, Hidden, ""),
@@ -350,7 +357,7 @@ impl Flag {
             Not(key) => flags.set(key, self.long, FlagValue::Switch(false)),
             Word(key, word) => flags.set(key, self.long, FlagValue::Text(word.to_owned())),
             Seconds(key) => flags.set(key, self.long, FlagValue::Seconds(last.to_owned())),
-            Means::Only => flags.only = words(values),
+            Means::Only => flags.only = names(values),
             Means::Env => flags.env_name = Some(last.to_owned()).filter(|name| !name.is_empty()),
             Notice(notice) => flags.notices.push(format!("`{}`: {notice}", self.long)),
             Means::Socket | Means::Nothing => {}
@@ -368,7 +375,7 @@ impl Flag {
 }
 
 /// The names in `a,b` and `a b`.
-fn words(values: &[&str]) -> Vec<String> {
+pub(super) fn names(values: &[&str]) -> Vec<String> {
     let words = values.iter().flat_map(|value| value.split([',', ' ']));
     words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
@@ -442,10 +449,19 @@ pub(super) fn socket(matches: &ArgMatches) -> Option<OsString> {
     flag.values(matches).and_then(|(_, values)| values.last().map(OsString::from))
 }
 
-/// What the options say. Of two that say something about the same key the last counts.
-pub(super) fn read(matches: &ArgMatches) -> Flags {
-    let mut said: Vec<_> =
-        FLAGS.iter().filter_map(|flag| flag.values(matches).map(|(at, values)| (at, flag, values))).collect();
+/// The options for another parser, without those of these names.
+pub(super) fn args(without: &[&str]) -> Vec<Arg> {
+    FLAGS.iter().filter(|flag| !without.contains(&flag.id())).map(|flag| flag.arg().hide(true)).collect()
+}
+
+/// What the options say, without those of these names. Of two that say something about the same key
+/// the last counts.
+pub(super) fn read(matches: &ArgMatches, without: &[&str]) -> Flags {
+    let mut said: Vec<_> = FLAGS
+        .iter()
+        .filter(|flag| !without.contains(&flag.id()))
+        .filter_map(|flag| flag.values(matches).map(|(at, values)| (at, flag, values)))
+        .collect();
     said.sort_by_key(|&(at, ..)| at);
     let mut flags = Flags::default();
     for (_, flag, values) in said {
@@ -479,9 +495,23 @@ mod tests {
         }
     }
 
+    /// A new option has to be taken by `spec::Patch`, or be listed here.
+    #[test]
+    fn every_option_changes_an_app_that_is_there_or_is_known_not_to() {
+        const NOT: [&str; 6] = ["auto_exit", "autostart", "log_format", "log_level", "name", "start_delay"];
+        let keys = FLAGS.iter().filter_map(|flag| match flag.means {
+            Key(key) | Not(key) | Word(key, _) | Seconds(key) => Some(key),
+            _ => None,
+        });
+        let mut not: Vec<&str> = keys.filter(|key| !crate::config::can_change(key)).collect();
+        not.sort_unstable();
+        not.dedup();
+        assert_eq!(not, NOT);
+    }
+
     fn parsed(line: &[&str]) -> Flags {
         let line: Vec<OsString> = line.iter().map(OsString::from).collect();
-        read(&command(&line).get_matches_from(&line))
+        read(&command(&line).get_matches_from(&line), &[])
     }
 
     #[test]

@@ -58,14 +58,15 @@ In a Dockerfile:
 const START: &str = "\
 Starts what is in the list and has no process: by name, id, namespace or all.
 Anything else is an ecosystem file, a script or a program that is added to the
-procrun that runs; if none does, one is started in the background. As PID 1 or
-called pm2-runtime, it is `procrun run`.
+procrun that runs; if none does, one is started in the background. Without a
+TARGET it is the ecosystem file that is here. As PID 1 or called pm2-runtime, it
+is `procrun run`.
 
-Usage: procrun start <TARGET>... [OPTIONS] [-- ARGS FOR THE APP]
+Usage: procrun start [TARGET]... [OPTIONS] [-- ARGS FOR THE APP]
 
 A name that is taken is an error without --force; the apps of a file replace
-those of the same name. --update-env starts what is in the list with the
-environment of this command.
+those of the same name if they have changed. Options, --update-env among them,
+change an app that is in the list and restart it.
 
 Options:
   -f, --force                       Add it under another name

@@ -8,8 +8,10 @@ use std::{
 use super::{
     commands::Typed,
     failure::Failure,
+    mini,
     reach::Supervisor,
     say,
+    sort::sort,
     table::{Align, Cell, Column, Look, table},
 };
 use crate::{
@@ -38,9 +40,15 @@ const COLUMNS: [Column; 10] = [
 ];
 
 pub(super) fn list(typed: &Typed) -> Result<ExitCode, Failure> {
-    let overview = overview(&mut typed.supervisor()?, &Request::List)?;
+    let mut overview = overview(&mut typed.supervisor()?, &Request::List)?;
+    if let Some(by) = typed.value("sort") {
+        sort(&mut overview.instances, by)?;
+    }
     if typed.has("json") {
         return Ok(say_json(&overview));
+    }
+    if typed.has("mini-list") {
+        return Ok(say(&mini::shown(&overview.instances)));
     }
     let mut text = shown(&overview.instances, look());
     if overview.supervisor.stopping {

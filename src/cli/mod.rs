@@ -5,6 +5,7 @@
 
 mod act;
 mod alone;
+mod anew;
 mod ask;
 mod background;
 mod check;
@@ -16,16 +17,20 @@ mod describe;
 mod dump;
 mod ecosystem;
 mod failure;
+mod file;
 mod flags;
 mod fold;
 mod help;
 mod list;
 mod logs;
+mod mini;
 mod monit;
 mod reach;
+mod sort;
 mod start;
 mod strangers;
 mod table;
+mod verbs;
 mod words;
 
 use std::{ffi::OsString, io::Write as _, path::Path};
@@ -37,6 +42,8 @@ use clap::{
 
 use nix::unistd::geteuid;
 
+use self::strangers::Stranger;
+
 use crate::{
     config::{EX_USAGE, Invocation, Problem, Problems, Source},
     control::{Name, Places},
@@ -46,6 +53,9 @@ use crate::{
 
 /// What `config` answers for a program that is not there.
 const NOT_FOUND: ExitCode = 127;
+
+/// What is said of PM2's `--attach`.
+const ATTACH: &str = "`--attach`: `procrun logs` follows what they say";
 
 /// What to do with the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +83,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
     let done = step(command_line).and_then(|step| match step {
         Step::Say(text) => Ok(say(&text)),
         Step::Run(source, role) => Ok(supervisor::run(&source, &role)),
-        Step::Start(wish) => match start::start(wish) {
+        Step::Start(wish) => match start::start(&wish) {
             Ok(code) => Ok(code),
             Err(start::Refusal::Problems(problems)) => Err(problems),
             Err(start::Refusal::Failure(failure)) => {
@@ -102,10 +112,25 @@ fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
         return Ok(Step::Say(concat!("procrun ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
     }
     let called = command_line.first().cloned().unwrap_or_default();
-    let is_background = !is_foreground(&called, std::process::id());
+    // PM2's `--no-daemon` is the foreground.
+    let is_background =
+        !is_foreground(&called, std::process::id()) && !flags::is_given(&matches, "no-daemon");
     let (verb, mut words) = words_of(&matches)?;
     if words.is_empty() {
         return Ok(Step::Say(if verb == Verb::Start { help::start() } else { help::text() }));
+    }
+    if verb == Verb::Run
+        && let Some(word) = words[0].to_str().filter(|word| !Path::new(word).exists())
+        && let Some(stranger) = strangers::of_pm2(word)
+    {
+        return match stranger {
+            Stranger::NoNeed(why) => Ok(Step::Say(format!("nothing to do: {why}\n"))),
+            Stranger::Instead(hint) => {
+                let problem =
+                    Problem::new(format!("`{word}` is a command of PM2 that procrun does not have"));
+                Err(usage(problem.hint(hint)))
+            }
+        };
     }
     let is_command = verb == Verb::Start && is_background;
     if let Some(more) = words.get(1).filter(|_| !is_command) {
@@ -120,7 +145,8 @@ fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
         .map_err(|error| usage(Problem::new(format!("the working directory cannot be found: {error}"))))?;
     let invocation = Invocation {
         target: target.clone(),
-        flags: flags::read(&matches),
+        // To a command it says how much is to be said here.
+        flags: flags::read(&matches, if is_command { &["silent"] } else { &[] }),
         args: matches.get_many("args").map(|args| args.cloned().collect()),
         environment: std::env::vars_os().collect(),
         cwd: cwd.clone(),
@@ -128,11 +154,15 @@ fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
     };
     let socket = flags::socket(&matches);
     if is_command {
+        if flags::is_given(&matches, "attach") {
+            file::say_notices(&[ATTACH.to_owned()]);
+        }
         return Ok(Step::Start(start::Wish {
             words: std::mem::take(&mut words),
             socket,
             force: flags::is_given(&matches, "force"),
             update_environment: flags::is_given(&matches, "update-env"),
+            is_silent: flags::is_given(&matches, "silent"),
             invocation,
         }));
     }
@@ -178,6 +208,12 @@ fn words_of(matches: &ArgMatches) -> Result<(Verb, Vec<OsString>), Problems> {
         _ => return Ok((Verb::Run, words)),
     };
     words.remove(0);
+    if words.is_empty()
+        && verb == Verb::Start
+        && let Some(file) = file::default()
+    {
+        words.push(file);
+    }
     if words.is_empty() {
         let first = first.to_string_lossy();
         let problem = format!("`{first}` needs a TARGET: an ecosystem file, a script or a program");

@@ -1,23 +1,25 @@
 //! `procrun start`: starts what is in the list, or adds an application to it, in a supervisor that is
 //! started in the background if there is none.
 
-use std::{collections::BTreeMap, ffi::OsString, io::Write as _, path::Path};
+use std::{ffi::OsString, path::Path};
 
 use super::{
-    act::wait_and_show,
+    act::{Telling, wait_and_show, wait_and_tell},
+    anew::{self, changes},
     background,
     failure::Failure,
-    list::overview,
+    file::{Found, say_notices},
+    list::{details, overview},
     reach::{Supervisor, places},
 };
 use crate::{
-    config::{EX_USAGE, Invocation, Loaded, Problems, Read, Source},
+    config::{EX_USAGE, Invocation, Problems},
     control::{
-        Action, Request, Taken, client,
+        Anew, Request, Taken, client,
         select::{Candidate, Unknown, select},
+        snapshot::{Brief, Status},
     },
     spec::{AppSpec, ExitCode},
-    supervisor,
 };
 
 /// What was typed.
@@ -28,6 +30,8 @@ pub(super) struct Wish {
     pub(super) force: bool,
     /// `--update-env`.
     pub(super) update_environment: bool,
+    /// `--silent`: nothing is said.
+    pub(super) is_silent: bool,
     /// As the foreground would run it; its target is the first word.
     pub(super) invocation: Invocation,
 }
@@ -52,91 +56,109 @@ impl From<Problems> for Refusal {
     }
 }
 
-pub(super) fn start(wish: Wish) -> Result<ExitCode, Refusal> {
+pub(super) fn start(wish: &Wish) -> Result<ExitCode, Refusal> {
     let places = places(wish.socket.as_deref())?;
     let words: Vec<String> = wish.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let found = client::find(&places).ok();
-    let mut unknown = None;
-    if let Some(connection) = found {
-        let mut supervisor = Supervisor::from(connection);
-        let list = overview(&mut supervisor, &Request::List)?;
-        let candidates: Vec<Candidate<'_>> = list
-            .instances
-            .iter()
-            .map(|one| Candidate { id: one.id, name: &one.name, namespace: &one.namespace })
-            .collect();
-        match select(&words, &candidates) {
-            Ok(_) => {
-                let request = if wish.update_environment {
-                    Request::UpdateEnvironment { targets: words, environment: environment() }
-                } else {
-                    Request::Act { action: Action::Start, targets: words }
-                };
-                return Ok(wait_and_show(&mut supervisor, &request, false)?);
+    let Invocation { flags, args, .. } = &wish.invocation;
+    let telling = if wish.is_silent { Telling::Nothing } else { Telling::All };
+    let mut there = client::find(&places).ok().map(Supervisor::from);
+    let list = match &mut there {
+        Some(supervisor) => overview(supervisor, &Request::List)?.instances,
+        None => Vec::new(),
+    };
+    let candidates: Vec<Candidate<'_>> =
+        list.iter().map(|one| Candidate { id: one.id, name: &one.name, namespace: &one.namespace }).collect();
+    let (mut targets, mut new, mut unknown) = (Vec::new(), Vec::new(), None);
+    for word in &words {
+        match select(&[word], &candidates) {
+            Ok(_) => targets.push(word.clone()),
+            Err(error) => {
+                new.push(word.clone());
+                unknown = unknown.or(there.is_some().then_some(error));
             }
-            Err(error) => unknown = Some(error),
         }
     }
-    if words.len() > 1 {
-        return Err(several(&words, unknown).into());
+    if words.len() > 1
+        && let Some(strange) = new.iter().find(|word| !Path::new(word).is_file())
+    {
+        return Err(one_too_many(strange, &words, unknown).into());
     }
-    let request = request(wish.invocation, wish.force)?;
-    let mut supervisor = background::connect(wish.socket.as_deref())?;
-    Ok(wait_and_show(&mut supervisor, &request, false)?)
-}
-
-fn several(words: &[String], unknown: Option<Unknown>) -> Failure {
-    match unknown {
-        Some(_) if words.iter().any(|word| Path::new(word).is_file()) => {
-            let message =
-                format!("{} are not all in the list, and what is new is added alone", quoted(words));
-            Failure::not_done(message).hint(alone(words))
-        }
-        Some(Unknown { message, hint }) => Failure::not_done(message).hint_if(hint),
-        None if Path::new(&words[1]).exists() => {
-            let message = format!("`{}` is one word too many: what is new is added alone", words[1]);
-            Failure::new(EX_USAGE, message).hint(alone(words))
-        }
-        None => Failure::new(EX_USAGE, format!("`{}` is one word too many: there is one TARGET", words[1]))
-            .hint(format!("arguments for the app stand after `--`: `-- {}`", words[1])),
+    if !new.is_empty() {
+        let idle = flags.of_runtime().map(|flag| {
+            format!("`{flag}`: has no effect here; it is about lines on the output of a procrun, or its end")
+        });
+        say_notices(&idle.collect::<Vec<_>>());
     }
-}
-
-fn alone(words: &[String]) -> String {
-    format!("`procrun start {}`, then the next; paths to watch are written `--watch=src`", words[0])
-}
-
-fn quoted(words: &[String]) -> String {
-    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// Reads what is to be run, here and now: its errors belong to who has typed it.
-fn request(invocation: Invocation, force: bool) -> Result<Request, Problems> {
-    let source = Source::new(invocation)?;
-    let Loaded { plan, notices, .. } = match source.read()? {
-        Read::Loaded(loaded) => loaded,
-        Read::NeedsEvaluation(_) => supervisor::evaluate(&source)?,
-    };
-    let mut stderr = std::io::stderr().lock();
-    for notice in notices {
-        // There is nobody left to tell if this fails.
-        let _ = writeln!(stderr, "notice: {notice}");
+    // All of it is read before anything is done.
+    let mut wishes = Vec::new();
+    for word in new {
+        let mut invocation = wish.invocation.clone();
+        invocation.target = word.into();
+        let found = Found::read(invocation)?;
+        let again = match &mut there {
+            Some(supervisor) if !found.is_file => is_ended_script(supervisor, &list, &found.apps)?,
+            Some(_) | None => false,
+        };
+        let taken = if again {
+            Taken::Replace
+        } else if wish.force {
+            Taken::Rename
+        } else {
+            Taken::Refuse
+        };
+        wishes.push(found.request(Anew::Changed, taken));
     }
-    let taken = if source.is_file() {
-        Taken::Replace
-    } else if force {
-        Taken::Rename
+    let of_there = if targets.is_empty() {
+        None
     } else {
-        Taken::Refuse
+        let changes = changes(flags.clone(), args.clone())?;
+        let is_more = wish.update_environment || changes.patch.is_some();
+        // As in PM2: with something new it starts again, also if it runs.
+        let anew = if is_more { Anew::Restart } else { Anew::Changed };
+        Some(anew::request(targets, changes, wish.update_environment, anew))
     };
-    let apps = plan.apps.iter().map(|app| AppSpec::clone(app)).collect();
-    Ok(Request::Add { apps, environment: environment(), taken })
+    let Some(last) = wishes.pop() else {
+        let (Some(request), Some(mut supervisor)) = (of_there, there) else {
+            unreachable!("a word is in the list of a supervisor, or is new")
+        };
+        return Ok(wait_and_show(&mut supervisor, &request, telling)?);
+    };
+    if let (Some(request), Some(supervisor)) = (of_there, &mut there) {
+        wait_and_tell(supervisor, &request, telling)?;
+    }
+    let mut supervisor = background::connect(wish.socket.as_deref())?;
+    for request in wishes {
+        wait_and_tell(&mut supervisor, &request, telling)?;
+    }
+    Ok(wait_and_show(&mut supervisor, &last, telling)?)
 }
 
-/// The caller's environment. What is no UTF-8 cannot be sent.
-pub(super) fn environment() -> BTreeMap<String, String> {
-    let variables = std::env::vars_os();
-    variables
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
+/// Whether a script is in the list by its name already, the same file, and nothing of it runs: then it is
+/// that one that is meant.
+fn is_ended_script(of: &mut Supervisor, list: &[Brief], apps: &[AppSpec]) -> Result<bool, Failure> {
+    let [app] = apps else { return Ok(false) };
+    let mut same = list.iter().filter(|one| one.name == app.name).peekable();
+    let has_ended = |one: &Brief| matches!(one.status, Status::Stopped | Status::Errored);
+    if same.peek().is_none() || !same.all(has_ended) {
+        return Ok(false);
+    }
+    let script = app.exec.cwd.join(&app.exec.script);
+    let details = details(of, vec![app.name.clone()])?;
+    Ok(details.iter().all(|detail| Path::new(&detail.exec_path) == script))
+}
+
+fn one_too_many(strange: &str, words: &[String], unknown: Option<Unknown>) -> Failure {
+    let is_first = words.first().is_some_and(|first| first == strange);
+    match unknown {
+        Some(Unknown { message, hint }) if is_first || !Path::new(&words[0]).exists() => {
+            Failure::not_done(message).hint_if(hint)
+        }
+        Some(_) | None => {
+            let message = format!("`{strange}` is no file here, and nothing in the list");
+            Failure::new(EX_USAGE, message).hint(format!(
+                "arguments for the app stand after `--`: `-- {strange}`;\na program is started alone, \
+                 paths to watch are written `--watch=src`"
+            ))
+        }
+    }
 }

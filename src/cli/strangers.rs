@@ -5,39 +5,86 @@ use super::commands;
 use crate::config::nearest;
 
 /// Commands of PM2, and what to do instead.
-const OF_PM2: [(&[&str], &str); 7] = [
-    (
-        &["startOrRestart", "startOrReload", "startOrGracefulReload"],
-        "`procrun start FILE` starts what is new in it and replaces what has changed",
-    ),
+const OF_PM2: [(&[&str], &str); 19] = [
     (
         &["startup", "unstartup"],
         "a service manager runs `procrun supervise`, and `procrun resurrect` after it",
     ),
     (
-        &["update", "updatePM2"],
+        &["update", "updatePM2", "deepUpdate"],
         "`procrun save` and `procrun kill`, then `procrun resurrect` with the new one",
     ),
     (
-        &["install", "uninstall", "set", "multiset", "get", "unset", "conf", "config"],
+        &["install", "uninstall", "package", "publish", "set", "multiset", "get", "unset", "conf", "config"],
         "there are no modules and no settings of theirs; log files are rotated anyway",
     ),
-    (&["reloadLogs"], "a log file that was renamed or removed is opened anew by itself"),
-    (&["dashboard", "imonit", "plus"], "`procrun monit` shows all of it"),
+    (
+        &["module:install", "module:update", "module:generate", "module:uninstall", "module:publish"],
+        "there are no modules; log files are rotated anyway",
+    ),
+    (&["logrotate"], "log files are rotated anyway: `log_max_size`, `log_keep` and `log_compress`"),
+    (&["reloadLogs"], NO_NEED),
+    (&["dashboard", "dash", "imonit"], "`procrun monit` shows all of it"),
+    (
+        &["plus", "register", "login", "logout", "link", "unlink", "open", "unmonitor"],
+        "there is no service to link to; `procrun monit` shows everything here, `procrun jlist` is for exporters",
+    ),
     (
         &["prettyList", "slist", "sysinfos", "report"],
-        "`procrun prettylist` and `procrun describe all` say all",
+        "`procrun prettylist` and `procrun describe all` say all, `procrun monit` shows the machine",
     ),
+    (
+        &["trigger", "multicast"],
+        "an app has no actions; `procrun signal SIGUSR2 APP` tells it something if it listens to that",
+    ),
+    (
+        &["send", "attach"],
+        "an app has no stdin (it reads /dev/null); `procrun logs APP` follows what it says",
+    ),
+    (&["inspect"], "`procrun signal USR1 APP` opens Node's inspector on 127.0.0.1:9229"),
+    (
+        &["profile:cpu", "profile:mem", "heapdump"],
+        "`procrun restart APP --node-args --cpu-prof` (or --heap-prof) writes a profile when it stops",
+    ),
+    (&["deploy"], "copy the files by any means, then `procrun reload ecosystem.config.js`"),
+    (&["pull", "forward", "backward"], "`git pull` in the app's directory, then `procrun reload APP`"),
+    (
+        &["serve", "expose"],
+        "a program that serves files can be started: `procrun start python3 -- -m http.server`",
+    ),
+    (&["create", "autoinstall"], "`procrun ecosystem` writes a file to begin with"),
+    (&["examples"], "`procrun --help` ends with some"),
+    (&["install-otel", "uninstall-otel"], "nothing is put into an app; it can load its own tracing"),
 ];
+
+/// Scripts and logrotate call this one, and what they want is so: it is no error.
+const NO_NEED: &str = "a log file that was renamed or removed is opened anew by itself";
+
+/// A command of PM2 that is not one of procrun.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Stranger {
+    /// Nothing need be done for it, and why.
+    NoNeed(&'static str),
+    /// What to do instead.
+    Instead(&'static str),
+}
+
+/// What is said of a command that PM2 alone has.
+pub(super) fn of_pm2(word: &str) -> Option<Stranger> {
+    let (_, instead) = OF_PM2.iter().find(|(words, _)| words.contains(&word))?;
+    Some(if *instead == NO_NEED { Stranger::NoNeed(instead) } else { Stranger::Instead(instead) })
+}
 
 /// Letters of a word of which a slip can be told.
 const SHORTEST: usize = 3;
 
 /// What to do instead of this command, if it looks like one.
 pub(super) fn advice(word: &str) -> Option<String> {
-    let known = OF_PM2.iter().find(|(words, _)| words.contains(&word));
-    if let Some((_, instead)) = known {
-        return Some((*instead).to_owned());
+    if let Some(Stranger::NoNeed(instead) | Stranger::Instead(instead)) = of_pm2(word) {
+        return Some(instead.to_owned());
+    }
+    if word == "-" {
+        return Some("stdin is not read: write what it says to a file, and name that".to_owned());
     }
     // One slip makes a short word any other.
     if word.chars().count() < SHORTEST {
@@ -55,7 +102,9 @@ mod tests {
     fn a_slip_and_a_word_of_pm2_get_advice_and_a_program_does_not() {
         assert_eq!(advice("lsit").as_deref(), Some("did you mean `procrun list`?"));
         assert_eq!(advice("resart").as_deref(), Some("did you mean `procrun restart`?"));
-        assert!(advice("startOrReload").is_some_and(|text| text.contains("`procrun start FILE`")));
+        assert!(advice("deploy").is_some_and(|text| text.contains("`procrun reload")));
+        assert_eq!(of_pm2("reloadLogs"), Some(Stranger::NoNeed(NO_NEED)));
+        assert_eq!(of_pm2("gunicorn"), None);
         assert_eq!(advice("gunicorn"), None);
         assert_eq!(advice("a"), None);
         for (words, _) in OF_PM2 {

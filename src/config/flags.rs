@@ -98,6 +98,16 @@ impl Flags {
         })
     }
 
+    /// The flags that are about procrun itself.
+    pub fn of_runtime(&self) -> impl Iterator<Item = &'static str> {
+        self.said().filter(|(key, _)| find(APP_KEYS, key).is_none()).map(|(_, flag)| flag)
+    }
+
+    /// The keys that were said, each with its flag.
+    pub(super) fn said(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.overrides.iter().map(|over| (over.key, over.flag))
+    }
+
     pub(super) fn says(&self, key: &str) -> Option<&'static str> {
         self.overrides.iter().find(|over| over.key == key).map(|over| over.flag)
     }

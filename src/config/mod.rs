@@ -14,6 +14,7 @@
 mod apply;
 mod arguments;
 mod build;
+mod changes;
 mod convert;
 mod cron;
 mod decode;
@@ -53,6 +54,7 @@ use std::{
     sync::Arc,
 };
 
+pub use changes::{Changes, can_change};
 pub use convert::Conversion;
 pub use evaluate::{Evaluation, EvaluationEnd};
 pub use flags::{FlagValue, Flags};
@@ -150,6 +152,11 @@ impl Source {
     /// A file that is missing is found by [`Source::read`].
     pub fn new(invocation: Invocation) -> Result<Self, Problems> {
         Ok(Self(Arc::new(Inner::new(invocation)?)))
+    }
+
+    /// Whether this word, by its name, is an ecosystem file.
+    pub fn is_named_as_file(word: &OsStr) -> bool {
+        target::format_of(word).is_some()
     }
 
     /// The same, but what is read comes with its [`Conversion`] to TOML: for a file `to`, which need not be

@@ -54,7 +54,7 @@ const ENDINGS: [(&str, Format); 12] = [
     (".config.mts", Format::Script),
 ];
 
-fn format_of(target: &OsStr) -> Option<Format> {
+pub(super) fn format_of(target: &OsStr) -> Option<Format> {
     let name = target.as_bytes();
     ENDINGS.iter().find(|(ending, _)| name.ends_with(ending.as_bytes())).map(|&(_, format)| format)
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::snapshot::{Detail, Overview};
-use crate::spec::AppSpec;
+use crate::spec::{AppSpec, Patch};
 
 /// The version of everything below [`Hello`]. It grows when a message changes its meaning.
 pub const PROTOCOL: u32 = 1;
@@ -78,13 +78,27 @@ pub enum Request {
         environment: BTreeMap<String, String>,
         /// What becomes of one whose name is taken.
         taken: Taken,
+        /// What runs anew of those that are replaced.
+        #[serde(default)]
+        anew: Anew,
+        /// The names of those that are added and not started.
+        #[serde(default)]
+        resting: Vec<String>,
+        /// The names of those that are added scaled to none.
+        #[serde(default)]
+        empty: Vec<String>,
     },
-    /// Give these the caller's environment, and start them again. Answered as [`Request::Act`].
-    UpdateEnvironment {
+    /// Change something in the applications of these, and let them run anew. Answered as
+    /// [`Request::Act`].
+    Change {
         /// Which.
         targets: Vec<String>,
-        /// What their applications inherit from now on.
-        environment: BTreeMap<String, String>,
+        /// How they run anew.
+        anew: Anew,
+        /// What their applications inherit from now on; `None`: what they did.
+        environment: Option<BTreeMap<String, String>>,
+        /// What else is to change in them.
+        patch: Option<Patch>,
     },
     /// Everything that is needed to have the same list again. Answered by [`Answer::Saved`].
     Save,
@@ -136,7 +150,7 @@ impl Request {
             | Self::Environment { .. } => Effort::None,
             Self::Act { .. }
             | Self::Add { .. }
-            | Self::UpdateEnvironment { .. }
+            | Self::Change { .. }
             | Self::Scale { .. }
             | Self::Flush { .. }
             | Self::Kill => Effort::Work,
@@ -155,6 +169,19 @@ pub enum Taken {
     Rename,
     /// It replaces the other one.
     Replace,
+}
+
+/// What runs anew when applications are replaced or changed, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Anew {
+    /// What has changed.
+    #[default]
+    Changed,
+    /// All that is meant, without a gap where that is possible.
+    Reload,
+    /// All that is meant, at once.
+    Restart,
 }
 
 /// What can be done to instances.
@@ -227,6 +254,9 @@ pub struct SavedApp {
     pub environment: BTreeMap<String, String>,
     /// Nothing of it was to run.
     pub stopped: bool,
+    /// It was scaled to none.
+    #[serde(default)]
+    pub empty: bool,
 }
 
 /// A line, or a piece of a very long one.

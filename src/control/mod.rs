@@ -21,6 +21,6 @@ mod server;
 pub mod snapshot;
 
 pub use hold::{Held, Refusal, Starting};
-pub use message::{Action, Answer, Hello, LogLine, PROTOCOL, Request, SavedApp, Taken};
+pub use message::{Action, Anew, Answer, Hello, LogLine, PROTOCOL, Request, SavedApp, Taken};
 pub use place::{Name, Places};
 pub use server::{ClientId, Server};

@@ -70,6 +70,17 @@ fn meaning(word: &str, of: &[Candidate<'_>]) -> Meaning {
 
 fn unknown(word: &str, of: &[Candidate<'_>]) -> Unknown {
     const SHOWN: usize = 10;
+    let refused = |hint: &str| Unknown {
+        message: format!("there is no application or namespace `{word}`"),
+        hint: Some(hint.to_owned()),
+    };
+    if word == "-" {
+        return refused("stdin is not read: write what it says to a file, and name that");
+    }
+    // As PM2 writes a regular expression.
+    if word.len() > 1 && word.starts_with('/') && word.ends_with('/') {
+        return refused("a pattern is no target: name them, or give them a `namespace` of their own");
+    }
     if of.is_empty() {
         return Unknown { message: format!("`{word}` means nothing: there is no application"), hint: None };
     }
@@ -145,6 +156,8 @@ mod tests {
         assert_eq!(hint("api wroker"), "did you mean `worker`?");
         assert_eq!(hint("9"), "there is 0-3, 7");
         assert_eq!(hint("completely-else"), "there is `api`, `worker`, `1`, `jobs`");
+        assert!(hint("-").contains("stdin"));
+        assert!(hint("/api-.*/").contains("a pattern is no target"));
         assert!(ids("-1").is_err());
         assert!(select(&["all"], &[]).is_err());
     }

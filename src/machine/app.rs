@@ -5,11 +5,12 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Time,
+    Manner, Ticket, Time, Wanted,
+    desk::Awaits,
     event::{Effect, InstanceId},
     instance::{Instance, Stop, Then, Verdict},
     notice::{Notice, StopCause, Why},
-    reload::{Goal, Job},
+    reload::{Goal, Job, Version},
     root::Machine,
 };
 use crate::spec::{AppSpec, Instances, Plan, diff::same_but_instances};
@@ -24,78 +25,156 @@ impl Machine {
         }
         for file in self.plan.apps.clone() {
             match of(&old, &file.name) {
-                None => {
-                    let count = file.instances.resolve(cpus);
-                    self.converge(now, count, &file, true, out);
+                None => self.joins(now, &file, file.instances.resolve(cpus), false, out),
+                Some(was) => {
+                    // Until it is as it reads now.
+                    self.set_plan(was.clone());
+                    self.reads(now, &was, Version::of_file(file, cpus), out);
                 }
-                Some(was) => self.reads(now, &was, file, cpus, out),
             }
         }
     }
 
-    /// An application reads like this in the file now.
-    fn reads(&mut self, now: Time, was: &Arc<AppSpec>, file: Arc<AppSpec>, cpus: u32, out: &mut Vec<Effect>) {
-        let name = file.name.clone();
-        // Until that is so.
-        self.set_plan(was.clone());
-        if self.reloads.is_active(&name) {
-            let (reached, queued) = self.reloads.goals(&name);
-            let reached = reached.unwrap_or_else(|| was.clone());
-            if *queued.as_ref().unwrap_or(&reached) != file {
-                self.unqueue(&name, |job| matches!(job, Job::Read { .. }));
-                if reached != file {
-                    self.queue(&name, Job::Read { file, cpus }, out);
-                }
-            } else if *was != file {
-                out.push(Effect::Say(Notice::UnderWay { app: name }));
+    /// Somebody asks for an application to read like this.
+    pub(super) fn wanted(
+        &mut self,
+        now: Time,
+        wanted: Wanted,
+        cpus: u32,
+        manner: Manner,
+        ticket: Ticket,
+        out: &mut Vec<Effect>,
+    ) {
+        let Wanted { app: file, meant, counted, rests, is_empty } = wanted;
+        let Some(was) = self.planned(&file.name) else {
+            let count = if is_empty { 0 } else { file.instances.resolve(cpus) };
+            self.plan.apps.push(file.clone());
+            if is_empty {
+                self.scaled.insert(file.name.clone(), 0);
             }
+            self.joins(now, &file, count, rests, out);
+            self.over(&[ticket], &file.name);
+            return;
+        };
+        let of_app = |id: &InstanceId| self.instances.get(id).filter(|it| it.spec.name == file.name);
+        let meant = meant.iter().filter_map(of_app).map(|instance| instance.number).collect();
+        let version = Version { file, cpus, manner, meant, counted, tickets: vec![ticket] };
+        self.reads(now, &was, version, out);
+    }
+
+    /// An application is new in the plan.
+    fn joins(&mut self, now: Time, spec: &Arc<AppSpec>, count: u32, rests: bool, out: &mut Vec<Effect>) {
+        let all = self.staying(&spec.name).iter().map(|id| self.instances[id].number).collect();
+        self.converge(now, count, spec, &all, StopCause::Changed, out);
+        self.resize(now, count, spec, rests, out);
+    }
+
+    /// An application reads like this now.
+    fn reads(&mut self, now: Time, was: &Arc<AppSpec>, version: Version, out: &mut Vec<Effect>) {
+        let name = version.file.name.clone();
+        let Some(is_given_up) = self.reloads.is_given_up(&name) else {
+            return self.becomes(now, version, out);
+        };
+        let (reached, queued) = self.reloads.goals(&name);
+        let reached = reached.unwrap_or_else(|| was.clone());
+        let is_more = is_given_up || version.is_more();
+        if *queued.as_ref().unwrap_or(&reached) == version.file && !is_more {
+            if *was != version.file {
+                out.push(Effect::Say(Notice::UnderWay { app: name.clone() }));
+            }
+            self.reloads.join(&name, version.tickets);
             return;
         }
-        self.becomes(now, file, cpus, out);
+        // One that has not begun yet is as good as not asked for.
+        let version = self.reloads.instead_of_queued(&name, version);
+        if reached == version.file && !is_given_up && !version.is_more() {
+            self.reloads.join(&name, version.tickets);
+        } else {
+            self.queue(&name, Job::Read(version), out);
+        }
     }
 
-    /// Lets an application that is not being reloaded be what the file says.
-    pub(super) fn becomes(&mut self, now: Time, file: Arc<AppSpec>, cpus: u32, out: &mut Vec<Effect>) {
+    /// Lets an application that is not being reloaded be like this.
+    pub(super) fn becomes(&mut self, now: Time, version: Version, out: &mut Vec<Effect>) {
+        let Version { file, cpus, manner, meant, counted, tickets } = version;
         let name = file.name.clone();
-        let Some(was) = self.planned(&name) else { return };
-        if was.instances != file.instances {
+        let Some(was) = self.planned(&name) else {
+            for ticket in tickets {
+                self.desk.job_over(ticket, &name, Some(format!("{name} has left the list meanwhile")));
+            }
+            return;
+        };
+        if counted || was.instances != file.instances {
             // The file says another number: that is the last word.
             self.scaled.remove(&name);
         }
         let (spec, count) = self.as_scaled(&file, cpus);
         let staying = self.staying(&name);
         let is_same = staying.iter().all(|id| same_but_instances(&self.instances[id].spec, &spec));
-        if is_same {
-            let is_new = was != file;
-            self.set_plan(file);
-            if is_new {
-                self.converge(now, count, &spec, false, out);
+        let runs_anew = |instance: &&Instance| match manner {
+            Manner::Changed => !is_same && (instance.is_alive() || spec.autostart),
+            Manner::Reload | Manner::Restart => {
+                meant.contains(&instance.number) || !is_same && instance.is_alive()
             }
-        } else if spec.can_overlap() && self.can_roll(&staying) {
-            let kept = staying.iter().take(count as usize).map(|id| &self.instances[id]);
-            let wanted = kept.filter(|instance| instance.is_alive() || spec.autostart);
-            let numbers: Vec<u32> = wanted.map(|instance| instance.number).collect();
-            self.reload(now, Goal { file, spec, count: Some(count) }, numbers, Vec::new(), out);
-        } else {
-            self.set_plan(file);
-            self.converge(now, count, &spec, true, out);
+        };
+        let kept = || staying.iter().take(count as usize).map(|id| &self.instances[id]);
+        let anew: BTreeSet<u32> = kept().filter(runs_anew).map(|instance| instance.number).collect();
+        let rolls = !is_same && spec.can_overlap() && self.can_roll(&staying);
+        let in_turn = match manner {
+            Manner::Restart => rolls,
+            // One alone need not wait for anybody, and nobody is spared by its failure.
+            Manner::Changed => rolls || anew.len() > 1 && kept().any(Instance::is_online),
+            Manner::Reload => !anew.is_empty(),
+        };
+        if in_turn {
+            let numbers = anew.into_iter().collect();
+            return self.reload(now, Goal { file, spec, count: Some(count) }, numbers, tickets, out);
+        }
+        let is_new = was != file;
+        self.set_plan(file);
+        if is_new || counted || !anew.is_empty() {
+            let cause = if manner == Manner::Restart { StopCause::Restarted } else { StopCause::Changed };
+            self.converge(now, count, &spec, &anew, cause, out);
+            self.resize(now, count, &spec, false, out);
+        }
+        if manner == Manner::Changed {
+            for id in self.staying(&name) {
+                if meant.contains(&self.instances[&id].number) {
+                    self.start_asked(now, id, out);
+                }
+            }
+        }
+        self.over(&tickets, &name);
+    }
+
+    /// What was asked for an application is on its way: done when whoever is to run does, and whoever
+    /// is to go is gone.
+    pub(super) fn over(&mut self, tickets: &[Ticket], app: &str) {
+        for ticket in tickets {
+            self.desk.job_over(*ticket, app, None);
+            for instance in self.instances.values().filter(|it| it.is_settled() && it.spec.name == app) {
+                if let Some(awaits) = Awaits::of(instance) {
+                    self.desk.awaits(*ticket, instance.id, awaits);
+                }
+            }
         }
     }
 
-    /// Makes the instances of one application so many of this spec. Those with the lowest numbers
-    /// stay; with `restart` they run anew.
+    /// Makes those instances of an application that stay, the first so many, of this spec. Those of
+    /// these numbers run anew.
     pub(super) fn converge(
         &mut self,
         now: Time,
         count: u32,
         spec: &Arc<AppSpec>,
-        restart: bool,
+        anew: &BTreeSet<u32>,
+        cause: StopCause,
         out: &mut Vec<Effect>,
     ) {
         for id in self.staying(&spec.name).iter().take(count as usize) {
             self.with_instance(*id, now, out, |instance, step| {
-                let again = restart && (instance.is_alive() || spec.autostart);
-                let stop = stop(instance, StopCause::Changed, Then::Restart);
+                let stop = stop(instance, cause, Then::Restart);
+                let again = anew.contains(&instance.number);
                 if !instance.is_alive() {
                     // What it waits for now counts.
                     instance.spec = spec.clone();
@@ -105,12 +184,18 @@ impl Machine {
                 verdict
             });
         }
-        self.resize(now, count, spec, out);
     }
 
     /// Adds or removes instances until there are so many. Those with the lowest numbers stay as
-    /// they are; new ones are of this spec.
-    pub(super) fn resize(&mut self, now: Time, count: u32, spec: &Arc<AppSpec>, out: &mut Vec<Effect>) {
+    /// they are; new ones are of this spec, and start with `autostart` unless they are to rest.
+    pub(super) fn resize(
+        &mut self,
+        now: Time,
+        count: u32,
+        spec: &Arc<AppSpec>,
+        rests: bool,
+        out: &mut Vec<Effect>,
+    ) {
         let staying = self.staying(&spec.name);
         for id in staying.iter().skip(count as usize) {
             self.end(now, *id, StopCause::Removed, Then::Remove, out);
@@ -122,13 +207,13 @@ impl Machine {
                 break;
             }
             if numbers.insert(number) {
-                self.fill(now, number, spec, out);
+                self.fill(now, number, spec, rests, out);
             }
         }
     }
 
     /// Gives a place that nobody stays in to a new instance, or back to the one that leaves it.
-    fn fill(&mut self, now: Time, number: u32, spec: &Arc<AppSpec>, out: &mut Vec<Effect>) {
+    fn fill(&mut self, now: Time, number: u32, spec: &Arc<AppSpec>, rests: bool, out: &mut Vec<Effect>) {
         if let Some(leaving) = self.settled(&spec.name, number) {
             // What it has begun to finish it may finish.
             self.with_instance(leaving, now, out, |instance, step| {
@@ -140,7 +225,7 @@ impl Machine {
         }
         let id = self.add(number, spec.clone(), now);
         self.with_instance(id, now, out, |instance, step| {
-            if instance.spec.autostart {
+            if instance.spec.autostart && !rests {
                 instance.start(step);
             }
             Verdict::Nothing
@@ -150,7 +235,7 @@ impl Machine {
     /// An application is no longer in the file.
     fn remove_app(&mut self, now: Time, name: &str, out: &mut Vec<Effect>) {
         self.unqueue(name, |_| true);
-        self.give_up(now, name, Why::Removed, StopCause::GivenUp, out);
+        self.give_up(now, name, Why::Removed, StopCause::GivenUp, None, out);
         self.scaled.remove(name);
         for id in self.staying(name) {
             self.end(now, id, StopCause::Removed, Then::Remove, out);

@@ -20,7 +20,7 @@ const MOST: u32 = 1000;
 
 /// What an operation waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Awaits {
+pub(super) enum Awaits {
     /// A run later than this one has begun.
     Begin(u64),
     /// This run and its tree are gone.
@@ -58,7 +58,7 @@ impl Desk {
         }
     }
 
-    fn awaits(&mut self, ticket: Ticket, id: InstanceId, what: Awaits) {
+    pub(super) fn awaits(&mut self, ticket: Ticket, id: InstanceId, what: Awaits) {
         if let Some(pending) = self.0.get_mut(&ticket) {
             pending.instances.insert(id, what);
         }
@@ -71,7 +71,7 @@ impl Desk {
         }
     }
 
-    fn fail(&mut self, ticket: Ticket, why: String) {
+    pub(super) fn fail(&mut self, ticket: Ticket, why: String) {
         if let Some(pending) = self.0.get_mut(&ticket) {
             pending.failures.push(why);
         }
@@ -110,8 +110,8 @@ impl Machine {
             Operation::Stop(ids) => {
                 let places = self.places(ticket, &ids);
                 for (app, numbers) in &places {
-                    self.unqueue(app, |job| matches!(job, Job::Reload { .. } | Job::Restart { .. }));
-                    self.give_up(now, app, Why::Asked, StopCause::Asked, out);
+                    self.calm_queued(app, numbers);
+                    self.give_up(now, app, Why::Asked, StopCause::Asked, Some(numbers), out);
                     for id in self.settled_of(app, numbers) {
                         let instance = &self.instances[&id];
                         let (run, leaving) = (instance.run(), instance.is_leaving());
@@ -149,6 +149,15 @@ impl Machine {
                     self.queue(&app, Job::Scale { count, ticket }, out);
                 } else {
                     self.scale(now, &app, count, ticket, out);
+                }
+            }
+            Operation::Become { apps, cpus, manner } => {
+                // Before the first of them is done.
+                for wanted in &apps {
+                    self.desk.job(ticket, &wanted.app.name);
+                }
+                for wanted in apps {
+                    self.wanted(now, wanted, cpus, manner, ticket, out);
                 }
             }
             Operation::Delete(ids) => {
@@ -200,7 +209,7 @@ impl Machine {
     }
 
     /// Starts an instance, unless it runs and is to go on. Says what to wait for.
-    fn start_asked(&mut self, now: Time, id: InstanceId, out: &mut Vec<Effect>) -> Option<Awaits> {
+    pub(super) fn start_asked(&mut self, now: Time, id: InstanceId, out: &mut Vec<Effect>) -> Option<Awaits> {
         let instance = self.instances.get(&id)?;
         let awaits = match instance.status() {
             Status::Online => return None,
@@ -300,7 +309,7 @@ impl Machine {
         }
         // Those that stay go on with what they run: after a reload that was given up that may not
         // be what the plan says.
-        self.resize(now, count, &spec, out);
+        self.resize(now, count, &spec, false, out);
         for id in self.staying(app) {
             if !before.contains(&id)
                 && let Some(awaits) = self.start_asked(now, id, out)
@@ -321,8 +330,11 @@ impl Machine {
         out: &mut Vec<Effect>,
     ) {
         let is_all = self.staying(app).iter().all(|id| numbers.contains(&self.instances[id].number));
-        self.unqueue(app, |job| is_all || matches!(job, Job::Reload { .. } | Job::Restart { .. }));
-        self.give_up(now, app, Why::Asked, StopCause::Asked, out);
+        if is_all {
+            self.unqueue(app, |_| true);
+        }
+        self.calm_queued(app, numbers);
+        self.give_up(now, app, Why::Asked, StopCause::Asked, Some(numbers), out);
         for id in self.settled_of(app, numbers) {
             self.desk.awaits(ticket, id, Awaits::Gone);
             self.end(now, id, StopCause::Asked, Then::Remove, out);
@@ -389,6 +401,24 @@ impl Pending {
 }
 
 impl Awaits {
+    /// What is to come of an instance by itself, if anything is.
+    pub(super) fn of(instance: &Instance) -> Option<Self> {
+        if instance.is_leaving() {
+            return Some(Self::Gone);
+        }
+        match instance.status() {
+            Status::Launching if instance.begun < instance.tried => Some(Self::Begin(instance.begun)),
+            Status::Stopping if instance.is_wanted() => Some(Self::Begin(instance.tried)),
+            Status::Waiting => Some(Self::Begin(instance.tried)),
+            Status::Launching
+            | Status::Online
+            | Status::Stopping
+            | Status::Stopped
+            | Status::WaitingRestart
+            | Status::Errored => None,
+        }
+    }
+
     /// Whether it has come to pass, or cannot any more.
     fn look_at(self, instance: Option<&Instance>) -> Option<Result<(), String>> {
         let fail = |instance: &Instance, what: &str| Some(Err(format!("{} {what}", instance.subject())));

@@ -240,7 +240,7 @@ impl Machine {
         let cause = StopCause::Memory(excess);
         // Old and new ones side by side are what there is no memory for.
         let is_rolling = self.reloads.is_rolling(&app);
-        self.give_up(now, &app, Why::MemoryShort, cause, out);
+        self.give_up(now, &app, Why::MemoryShort, cause, None, out);
         if is_rolling || generation != Generation::Settled {
             return;
         }

@@ -374,7 +374,7 @@ impl fmt::Display for Setback {
             Self::Ended { ending: ending @ Ending::SpawnFailed(_), uptime: _ } => {
                 write!(f, "ended: {ending}")
             }
-            Self::Ended { ending, uptime } => write!(f, "ended: {ending} after {}", Readable(*uptime)),
+            Self::Ended { ending, uptime } => write!(f, "ended: {ending}, up {}", Readable(*uptime)),
             Self::Silent { sign: Sign::Listening, waited } => {
                 write!(f, "did not listen within {} (`listen_timeout`)", Readable(*waited))
             }
@@ -437,6 +437,10 @@ impl fmt::Display for ReloadFailure {
         }
         match (rolling, replaced) {
             (true, 0) => f.write_str("; the old version serves on"),
+            (false, 0) if *total == 1 => f.write_str("; it goes on as after any other end"),
+            (false, 0) => {
+                write!(f, "; none of the {total} was restarted before it, the others run on as they were")
+            }
             (true, _) => {
                 write!(f, "; {replaced} of {total} run the new version, the others serve on with the old one")
             }

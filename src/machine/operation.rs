@@ -1,7 +1,9 @@
 //! What people ask for while it runs: the operations of the process list, and their answers.
 
+use std::sync::Arc;
+
 use super::{InstanceId, Notice};
-use crate::spec::Signal;
+use crate::spec::{AppSpec, Signal};
 
 /// Names one request, so that its answers find who asked. Given by whoever asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +35,16 @@ pub enum Operation {
         /// How many.
         count: Count,
     },
+    /// Let applications read like this, and add those that are not there. Done when whoever is to run
+    /// anew does and whoever is one too many is gone; failed when a reload that it takes is given up.
+    Become {
+        /// Which, each once.
+        apps: Vec<Wanted>,
+        /// How many CPUs there are for `instances = "max"`, at least 1.
+        cpus: u32,
+        /// What runs anew, and how.
+        manner: Manner,
+    },
     /// End them and forget them. Done when their trees are gone. An application that has none left
     /// is forgotten until a file names it again.
     Delete(Vec<InstanceId>),
@@ -40,6 +52,34 @@ pub enum Operation {
     Reset(Vec<InstanceId>),
     /// Send a signal to their main processes. Done at once.
     Signal(Vec<InstanceId>, Signal),
+}
+
+/// What an application is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// As it is to read.
+    pub app: Arc<AppSpec>,
+    /// Those of its instances that are meant, whatever has changed.
+    pub meant: Vec<InstanceId>,
+    /// Its number of instances is meant, too: what it was scaled to is forgotten.
+    pub counted: bool,
+    /// If it is not there yet: add it with nothing that runs.
+    pub rests: bool,
+    /// If it is not there yet: add it scaled to none.
+    pub is_empty: bool,
+}
+
+/// What runs anew when an application reads otherwise, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Manner {
+    /// What has changed, as when the file is read again. Those that are meant and have no process are
+    /// started.
+    Changed,
+    /// What has changed, without a gap where that is possible, and those that are meant: one after the
+    /// other.
+    Reload,
+    /// What has changed, without a gap where that is possible, and those that are meant: at once.
+    Restart,
 }
 
 /// How many instances an application is to have.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    Count, ReloadFailure, Ticket, Time,
+    Count, Manner, ReloadFailure, Ticket, Time,
     event::{Effect, InstanceId, Readiness},
     instance::{Instance, Then, Verdict},
     notice::{Generation, Notice, Setback, StopCause, Why},
@@ -33,11 +33,38 @@ pub(super) struct Goal {
     pub(super) count: Option<u32>,
 }
 
+/// What an application is to read like, and what runs anew for that.
+#[derive(Debug)]
+pub(super) struct Version {
+    pub(super) file: Arc<AppSpec>,
+    /// What `instances = "max"` means.
+    pub(super) cpus: u32,
+    pub(super) manner: Manner,
+    /// The numbers that are meant, whatever has changed.
+    pub(super) meant: BTreeSet<u32>,
+    /// What it was scaled to is forgotten.
+    pub(super) counted: bool,
+    pub(super) tickets: Vec<Ticket>,
+}
+
+impl Version {
+    /// As the file says, which somebody has read again.
+    pub(super) fn of_file(file: Arc<AppSpec>, cpus: u32) -> Self {
+        let manner = Manner::Changed;
+        Self { file, cpus, manner, meant: BTreeSet::new(), counted: false, tickets: Vec::new() }
+    }
+
+    /// Whether something is to be done for it although the application reads like this already.
+    pub(super) fn is_more(&self) -> bool {
+        self.counted || !self.meant.is_empty()
+    }
+}
+
 /// What waits until a reload is over.
 #[derive(Debug)]
 pub(super) enum Job {
-    /// The file reads otherwise.
-    Read { file: Arc<AppSpec>, cpus: u32 },
+    /// It is to read otherwise.
+    Read(Version),
     /// Somebody asked for a reload of these numbers.
     Reload { numbers: BTreeSet<u32>, tickets: Vec<Ticket> },
     /// Somebody asked for these numbers to run anew.
@@ -49,7 +76,8 @@ pub(super) enum Job {
 impl Job {
     fn name(&self) -> &'static str {
         match self {
-            Self::Read { .. } => "what the file says now",
+            Self::Read(version) if version.tickets.is_empty() => "what the file says now",
+            Self::Read(_) => "the change",
             Self::Reload { .. } => "another reload",
             Self::Restart { .. } => "a restart",
             Self::Scale { .. } => "the new number of instances",
@@ -58,8 +86,7 @@ impl Job {
 
     fn tickets(&self) -> &[Ticket] {
         match self {
-            Self::Read { .. } => &[],
-            Self::Reload { tickets, .. } => tickets,
+            Self::Read(Version { tickets, .. }) | Self::Reload { tickets, .. } => tickets,
             Self::Restart { ticket, .. } | Self::Scale { ticket, .. } => std::slice::from_ref(ticket),
         }
     }
@@ -111,11 +138,47 @@ impl Reloads {
         let active = self.active.get(app).filter(|reload| reload.given_up.is_none());
         let queued = self.waiting.get(app).and_then(|jobs| {
             jobs.iter().rev().find_map(|job| match job {
-                Job::Read { file, .. } => Some(file.clone()),
+                Job::Read(version) => Some(version.file.clone()),
                 Job::Reload { .. } | Job::Restart { .. } | Job::Scale { .. } => None,
             })
         });
         (active.map(|reload| reload.goal.file.clone()), queued)
+    }
+
+    /// Whether an application's reload is given up; `None` if there is none.
+    pub(super) fn is_given_up(&self, app: &str) -> Option<bool> {
+        self.active.get(app).map(|reload| reload.given_up.is_some())
+    }
+
+    /// Whoever asks for what an application is on its way to waits for it, too.
+    pub(super) fn join(&mut self, app: &str, tickets: Vec<Ticket>) {
+        let queued = self.waiting.get_mut(app).and_then(|jobs| {
+            jobs.iter_mut().rev().find_map(|job| match job {
+                Job::Read(version) => Some(&mut version.tickets),
+                Job::Reload { .. } | Job::Restart { .. } | Job::Scale { .. } => None,
+            })
+        });
+        let active = self.active.get_mut(app).map(|reload| &mut reload.tickets);
+        if let Some(others) = queued.or(active) {
+            others.extend(tickets);
+        }
+    }
+
+    /// This version with what was asked for of those that wait: it comes in their place.
+    pub(super) fn instead_of_queued(&mut self, app: &str, mut version: Version) -> Version {
+        let Some(jobs) = self.waiting.get_mut(app) else { return version };
+        for job in std::mem::take(jobs) {
+            match job {
+                Job::Read(Version { file: _, cpus: _, manner, meant, counted, tickets }) => {
+                    version.manner = version.manner.max(manner);
+                    version.meant.extend(meant);
+                    version.counted |= counted;
+                    version.tickets.extend(tickets);
+                }
+                Job::Reload { .. } | Job::Restart { .. } | Job::Scale { .. } => jobs.push_back(job),
+            }
+        }
+        version
     }
 }
 
@@ -134,13 +197,30 @@ impl Machine {
         }
     }
 
+    /// Somebody stops these numbers: what waits does not start them again.
+    pub(super) fn calm_queued(&mut self, app: &str, numbers: &BTreeSet<u32>) {
+        self.unqueue(app, |job| matches!(job, Job::Reload { .. } | Job::Restart { .. }));
+        for job in self.reloads.waiting.get_mut(app).into_iter().flatten() {
+            let why = format!("{app} was stopped or removed before {} had its turn", job.name());
+            match job {
+                Job::Read(version) if !version.meant.is_disjoint(numbers) => {
+                    version.meant.retain(|number| !numbers.contains(number));
+                    for ticket in &version.tickets {
+                        self.desk.fail(*ticket, why.clone());
+                    }
+                }
+                Job::Read(_) | Job::Reload { .. } | Job::Restart { .. } | Job::Scale { .. } => {}
+            }
+        }
+    }
+
     /// Puts a job in the queue of an application that is being reloaded.
     pub(super) fn queue(&mut self, app: &str, job: Job, out: &mut Vec<Effect>) {
         out.push(Effect::Say(Notice::Queued { app: app.to_owned(), what: job.name() }));
         let jobs = self.reloads.waiting.entry(app.to_owned()).or_default();
         let same = jobs.iter_mut().find_map(|job| match job {
             Job::Reload { numbers, tickets } => Some((numbers, tickets)),
-            Job::Read { .. } | Job::Restart { .. } | Job::Scale { .. } => None,
+            Job::Read(_) | Job::Restart { .. } | Job::Scale { .. } => None,
         });
         match (job, same) {
             // One reload is as good as two: it runs after both were asked for.
@@ -270,7 +350,7 @@ impl Machine {
                 Outcome::Failed(setback @ (Setback::Ended { .. } | Setback::Sick(_)))
                     if self.spares_by_giving_up(&app, id) =>
                 {
-                    self.give_up(now, &app, Why::Setback(who, setback), StopCause::GivenUp, out);
+                    self.give_up(now, &app, Why::Setback(who, setback), StopCause::GivenUp, None, out);
                 }
                 Outcome::Failed(
                     Setback::Ended { .. } | Setback::Sick(_) | Setback::NoRoom | Setback::Order,
@@ -313,7 +393,7 @@ impl Machine {
                         self.end(now, id, StopCause::GivenUp, Then::Remove, out);
                     }
                 }
-                self.give_up(now, &app, Why::Setback(who, setback), StopCause::GivenUp, out);
+                self.give_up(now, &app, Why::Setback(who, setback), StopCause::GivenUp, None, out);
             }
         }
     }
@@ -364,13 +444,15 @@ impl Machine {
     }
 
     /// Ends a reload before it is done, if there is one: who is coming ends, the others stay as
-    /// they are. `cause` says whether who ends may finish its connections.
+    /// they are. `cause` says whether who ends may finish its connections; with `numbers` it is about
+    /// those alone, and all others may.
     pub(super) fn give_up(
         &mut self,
         now: Time,
         app: &str,
         why: Why,
         cause: StopCause,
+        numbers: Option<&BTreeSet<u32>>,
         out: &mut Vec<Effect>,
     ) {
         let Some(reload) = self.reloads.active.get_mut(app) else { return };
@@ -383,9 +465,13 @@ impl Machine {
         let coming = std::mem::take(&mut reload.coming);
         if reload.rolling {
             reload.leaving.extend(&coming);
-            let hurry = if cause.drains() { BTreeSet::new() } else { reload.leaving.clone() };
-            for id in coming.union(&hurry) {
-                self.end(now, *id, cause, Then::Remove, out);
+            for id in reload.leaving.clone() {
+                let number = self.instances.get(&id).map_or(0, |instance| instance.number);
+                let is_meant = numbers.is_none_or(|numbers| numbers.contains(&number));
+                if coming.contains(&id) || is_meant && !cause.drains() {
+                    let cause = if is_meant { cause } else { StopCause::GivenUp };
+                    self.end(now, id, cause, Then::Remove, out);
+                }
             }
         }
         self.advance(now, app, out);
@@ -399,9 +485,13 @@ impl Machine {
         if failure.is_none() {
             if let Some(count) = goal.count {
                 self.set_plan(goal.file);
-                self.converge(now, count, &goal.spec, false, out);
+                self.converge(now, count, &goal.spec, &BTreeSet::new(), StopCause::Changed, out);
+                self.resize(now, count, &goal.spec, false, out);
             }
             out.push(Effect::Say(Notice::Reloaded { app: app.to_owned(), total, took: now.since(began) }));
+        }
+        if failure.is_none() && goal.count.is_some() {
+            self.over(&tickets, app);
         }
         for ticket in tickets {
             self.desk.job_over(ticket, app, failure.clone());
@@ -418,7 +508,7 @@ impl Machine {
 
     fn run_job(&mut self, now: Time, app: &str, job: Job, out: &mut Vec<Effect>) {
         match job {
-            Job::Read { file, cpus } => self.becomes(now, file, cpus, out),
+            Job::Read(version) => self.becomes(now, version, out),
             Job::Reload { numbers, tickets } => self.reload_numbers(now, app, &numbers, tickets, out),
             Job::Restart { numbers, ticket } => {
                 self.desk.job_over(ticket, app, None);

@@ -167,6 +167,11 @@ impl Machine {
         plan
     }
 
+    /// Whether somebody has given an application another number of instances than its file says.
+    pub fn is_scaled(&self, app: &str) -> bool {
+        self.scaled.contains_key(app)
+    }
+
     /// All instances, by id.
     pub fn instances(&self) -> impl Iterator<Item = InstanceView<'_>> {
         let mut siblings: BTreeMap<&str, u32> = BTreeMap::new();

@@ -133,9 +133,17 @@ fn place_with(root: &Path, controller: &str, [v1, v2]: [&str; 2]) -> Option<Plac
     places.into_iter().find(has)
 }
 
-/// Where the memory of this process is counted.
+/// Where the memory of this process is counted: in v2 that may be only in a group above its own.
 pub(super) fn memory_place(root: &Path) -> Option<Place> {
-    place_with(root, "memory", ["memory.usage_in_bytes", "memory.stat"])
+    let counted = |mut place: Place| {
+        let file = if place.v2 { "memory.stat" } else { "memory.usage_in_bytes" };
+        let first = place.dirs.iter().position(|dir| dir.join(file).exists())?;
+        place.dirs.drain(..first);
+        Some(place)
+    };
+    let mut places = cgroups::places(root, "memory");
+    places.sort_by_key(|place| place.v2);
+    places.into_iter().find_map(counted)
 }
 
 impl Place {

@@ -11,6 +11,8 @@ use std::{
     os::unix::fs::FileExt as _,
 };
 
+use nix::libc;
+
 use super::{
     sampler::{as_pid, environment_entry, pss},
     stat,
@@ -69,7 +71,8 @@ impl<K: Copy + Eq + Hash> Trees<K> {
     /// Looks at these trees from now on and at no other; `root` is asked for those that are new. Says
     /// whether there are any.
     pub fn keep(&mut self, keys: &[K], mut root: impl FnMut(K) -> Option<Root>) -> bool {
-        self.all.retain(|key, _| keys.contains(key));
+        let kept: HashSet<&K> = keys.iter().collect();
+        self.all.retain(|key, _| kept.contains(key));
         let mut is_new = false;
         for key in keys {
             if !self.all.contains_key(key)
@@ -205,6 +208,12 @@ fn resident(member: &Member) -> Option<u64> {
         Some(file) => file.read_at(&mut text, 0),
         None => File::open(format!("/proc/{}/statm", member.pid)).and_then(|file| file.read_at(&mut text, 0)),
     };
-    let text = std::str::from_utf8(&text[..count.ok()?]).ok()?;
+    let count = match count {
+        Ok(count) => count,
+        // It is there still, and seen as soon as there is a descriptor for it.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => return Some(0),
+        Err(_) => return None,
+    };
+    let text = std::str::from_utf8(&text[..count]).ok()?;
     text.split_ascii_whitespace().nth(1)?.parse().ok()
 }

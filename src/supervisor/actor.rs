@@ -370,7 +370,7 @@ impl Supervisor<'_> {
                     }
                     report::say(notice);
                 }
-                Effect::Reply(ticket, reply) => self.clients.reply(*ticket, reply),
+                Effect::Reply(ticket, reply) => self.clients.reply(*ticket, reply, &self.machine),
                 Effect::End(code) => self.end = Some(*code),
             }
         }
@@ -514,16 +514,21 @@ impl Supervisor<'_> {
     }
 
     /// The applications are these from now on; everything that they need has been found.
-    pub(super) fn apply(&mut self, plan: Plan) {
+    fn apply(&mut self, plan: Plan) {
+        let cpus = self.follow(&plan);
+        self.feed(vec![Event::Apply { plan, cpus }]);
+    }
+
+    /// Keeps what is beside the machine in step with a plan: the machine's own is the old one as long as
+    /// an application is being reloaded. Says how many CPUs there are for it.
+    pub(super) fn follow(&mut self, plan: &Plan) -> u32 {
         self.held.announce();
-        if let Err(error) = self.schedules.follow(&plan) {
+        if let Err(error) = self.schedules.follow(plan) {
             error!("cannot set an alarm for `cron_restart`: {error}");
         }
-        let cpus = cpus_for(&plan);
-        // The machine's own plan is the old one as long as an application is being reloaded.
-        watch(&mut self.watcher, &plan);
-        self.memory.follow(&plan);
-        self.feed(vec![Event::Apply { plan, cpus }]);
+        watch(&mut self.watcher, plan);
+        self.memory.follow(plan);
+        cpus_for(plan)
     }
 
     fn show(&self, changes: &[AppChange], plan: &Plan) {

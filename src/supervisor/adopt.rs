@@ -12,13 +12,13 @@ use tracing::info;
 
 use super::{
     actor::{Supervisor, preflight},
-    show,
+    show, steps,
 };
 use crate::{
-    control::{ClientId, SavedApp, Taken, select::Unknown},
-    machine::{InstanceId, InstanceView, Operation, Status},
+    control::{Anew, ClientId, SavedApp, Taken, select::Unknown},
+    machine::{InstanceId, Manner, Operation, Status, Wanted},
     spec::{
-        AppSpec, Dependency, Instances, Plan,
+        AppSpec, Dependency, Instances, Patch, Plan,
         order::{circle, graph},
     },
     sys::zone,
@@ -27,15 +27,24 @@ use crate::{
 /// The most instances of one application.
 const MOST_INSTANCES: u32 = 1000;
 
+/// Applications that are to be added.
+pub(super) struct Addition {
+    pub(super) apps: Vec<AppSpec>,
+    /// What they inherit.
+    pub(super) environment: BTreeMap<String, String>,
+    pub(super) taken: Taken,
+    /// What runs anew of those that are there.
+    pub(super) anew: Anew,
+    /// The names of those that are not started.
+    pub(super) resting: Vec<String>,
+    /// The names of those that have no instance.
+    pub(super) empty: Vec<String>,
+}
+
 impl Supervisor<'_> {
     /// Adds applications and starts them; the last answer says whether they run.
-    pub(super) fn add(
-        &mut self,
-        client: ClientId,
-        mut apps: Vec<AppSpec>,
-        environment: BTreeMap<String, String>,
-        taken: Taken,
-    ) -> Result<(), Unknown> {
+    pub(super) fn add(&mut self, client: ClientId, addition: Addition) -> Result<(), Unknown> {
+        let Addition { mut apps, environment, taken, anew, resting, empty } = addition;
         let caller = Arc::new(environment);
         let mut renamed: BTreeMap<String, String> = BTreeMap::new();
         for app in &mut apps {
@@ -66,31 +75,24 @@ impl Supervisor<'_> {
             }
         }
         self.check_order(&apps)?;
-        let mut refused = Vec::new();
-        let _ = preflight(apps.iter(), self.source, &mut self.held, |line| refused.push(line.to_owned()));
-        if !refused.is_empty() {
-            return Err(Unknown { message: refused.join("\n"), hint: None });
-        }
+        self.refuse_what_cannot_run(apps.iter())?;
         let names: Vec<String> = apps.iter().map(|app| app.name.clone()).collect();
-        info!("a command asks: add {}", names.join(" "));
-        let mut plan = self.machine.coming_plan();
-        if plan.apps.iter().any(|app| names.contains(&app.name) && !self.is_listed(&app.name)) {
-            // Scaled to none: who adds it wants it as it says now, not as it was scaled.
-            let mut without = plan.clone();
-            without.apps.retain(|app| !names.contains(&app.name) || self.is_listed(&app.name));
-            self.apply(without);
-        }
+        let mut wanted = Vec::new();
         for app in apps {
             let app = Arc::new(app);
             put(&mut self.added, app.clone());
-            put(&mut plan.apps, app);
+            // What `autostart` keeps from starting is not started by the way.
+            let is_meant = anew != Anew::Changed || app.autostart;
+            wanted.push(Wanted {
+                meant: if is_meant { self.undone_of(&app.name) } else { Vec::new() },
+                // Scaled to none: who adds it wants it as it says now, not as it was scaled.
+                counted: !self.is_listed(&app.name),
+                rests: resting.contains(&app.name),
+                is_empty: empty.contains(&app.name),
+                app,
+            });
         }
-        self.apply(plan);
-        let wanted = |view: &InstanceView<'_>| {
-            view.spec.autostart && view.completed != Some(true) && names.contains(&view.spec.name)
-        };
-        let ids: Vec<InstanceId> = show::settled(self).filter(wanted).map(|view| view.id).collect();
-        self.operate(client, &ids, Operation::Start(ids.clone()));
+        self.let_become(client, &names, wanted, anew);
         Ok(())
     }
 
@@ -119,54 +121,94 @@ impl Supervisor<'_> {
         }
     }
 
+    /// Changes something in the applications of these instances, and lets them run anew.
+    pub(super) fn change(
+        &mut self,
+        client: ClientId,
+        ids: &[InstanceId],
+        environment: Option<BTreeMap<String, String>>,
+        patch: Option<&Patch>,
+        anew: Anew,
+    ) -> Result<(), Unknown> {
+        let caller = environment.map(Arc::new);
+        let name_of = |id: &InstanceId| self.machine.instance(*id).map(|view| view.spec.name.clone());
+        let names: BTreeSet<String> = ids.iter().filter_map(name_of).collect();
+        let (mut wanted, mut changed) = (Vec::new(), Vec::new());
+        for app in self.machine.coming_plan().apps {
+            if !names.contains(&app.name) {
+                continue;
+            }
+            let mut new = AppSpec::clone(&app);
+            if let Some(caller) = &caller {
+                new.env.caller = Some(caller.clone());
+            }
+            if let Some(patch) = patch {
+                let refused = |why| Unknown { message: format!("app `{}`: {why}", app.name), hint: None };
+                patch.apply(&mut new).map_err(refused)?;
+                check(&new)?;
+                find_zone(&mut new)?;
+            }
+            let new = if new == *app { app } else { Arc::new(new) };
+            let of_app: Vec<InstanceId> = self.instances_of(&new.name);
+            wanted.push(Wanted {
+                meant: ids.iter().copied().filter(|id| of_app.contains(id)).collect(),
+                counted: patch.is_some_and(Patch::counts),
+                rests: false,
+                is_empty: false,
+                app: new.clone(),
+            });
+            changed.push(new);
+        }
+        self.refuse_what_cannot_run(changed.iter().map(AsRef::as_ref))?;
+        for app in changed {
+            // What stands in the file stays the file's.
+            if let Some(added) = self.added.iter_mut().find(|added| added.name == app.name) {
+                *added = app;
+            }
+        }
+        let names: Vec<String> = names.into_iter().collect();
+        self.let_become(client, &names, wanted, anew);
+        Ok(())
+    }
+
+    /// Lets applications read like this; everything that they need has been found.
+    fn let_become(&mut self, client: ClientId, names: &[String], wanted: Vec<Wanted>, anew: Anew) {
+        let mut plan = self.machine.coming_plan();
+        for wanted in &wanted {
+            put(&mut plan.apps, wanted.app.clone());
+        }
+        let cpus = self.follow(&plan);
+        let manner = match anew {
+            Anew::Changed => Manner::Changed,
+            Anew::Reload => Manner::Reload,
+            Anew::Restart => Manner::Restart,
+        };
+        let operation = Operation::Become { apps: wanted, cpus, manner };
+        info!("a command asks: {}", steps::asked(&operation, names));
+        self.operate_on_apps(client, names.to_vec(), operation);
+    }
+
+    /// Before anything is touched.
+    fn refuse_what_cannot_run<'a>(&mut self, apps: impl Iterator<Item = &'a AppSpec>) -> Result<(), Unknown> {
+        let mut refused = Vec::new();
+        let _ = preflight(apps, self.source, &mut self.held, |line| refused.push(line.to_owned()));
+        if refused.is_empty() { Ok(()) } else { Err(Unknown { message: refused.join("\n"), hint: None }) }
+    }
+
     /// Whether an application of that name is in the list: it has an instance.
     fn is_listed(&self, name: &str) -> bool {
         show::settled(self).any(|view| view.spec.name == name)
     }
 
-    /// Lets the applications of these instances inherit another environment, and starts them again.
-    pub(super) fn update_environment(
-        &mut self,
-        client: ClientId,
-        ids: &[InstanceId],
-        environment: BTreeMap<String, String>,
-    ) {
-        let caller = Arc::new(environment);
-        let names: BTreeSet<String> = ids
-            .iter()
-            .filter_map(|id| self.machine.instance(*id))
-            .map(|view| view.spec.name.clone())
-            .collect();
-        let mut plan = self.machine.coming_plan();
-        let mut same = Vec::new();
-        for app in plan.apps.iter_mut().filter(|app| names.contains(&app.name)) {
-            if app.env.caller.as_ref() == Some(&caller) {
-                same.push(app.name.clone());
-                continue;
-            }
-            let mut changed = AppSpec::clone(app);
-            changed.env.caller = Some(caller.clone());
-            *app = Arc::new(changed);
-            // What stands in the file stays the file's.
-            if let Some(added) = self.added.iter_mut().find(|added| added.name == app.name) {
-                *added = app.clone();
-            }
-        }
-        if same.len() < names.len() {
-            self.apply(plan);
-        }
-        // Who has that environment already does not begin again by itself.
-        let is_same =
-            |id: &InstanceId| self.machine.instance(*id).is_some_and(|view| same.contains(&view.spec.name));
-        let same: Vec<InstanceId> = ids.iter().copied().filter(is_same).collect();
-        if same.len() == ids.len() {
-            self.operate(client, ids, Operation::Restart(same));
-        } else {
-            if !same.is_empty() {
-                self.operate_for_nobody(Operation::Restart(same));
-            }
-            self.operate(client, ids, Operation::Start(ids.to_vec()));
-        }
+    fn instances_of(&self, name: &str) -> Vec<InstanceId> {
+        show::settled(self).filter(|view| view.spec.name == name).map(|view| view.id).collect()
+    }
+
+    /// Those of them whose task is not done: who adds an application does not ask for that once more.
+    fn undone_of(&self, name: &str) -> Vec<InstanceId> {
+        let is_undone =
+            |id: &InstanceId| self.machine.instance(*id).is_none_or(|view| view.completed != Some(true));
+        self.instances_of(name).into_iter().filter(is_undone).collect()
     }
 
     /// A plan that was read again, with the applications that commands have added and that are
@@ -196,22 +238,24 @@ impl Supervisor<'_> {
             own.filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
                 .collect()
         };
-        let saved = self.machine.plan().apps.iter().map(|app| {
+        // As it is when what is under way has come to its end.
+        let apps = self.machine.coming_plan().apps;
+        let saved = apps.iter().map(|app| {
             let places: Vec<Status> = show::settled(self)
                 .filter(|view| view.spec.name == app.name)
                 .map(|view| view.status)
                 .collect();
             let mut spec = AppSpec::clone(app);
-            if let Instances::Count(_) = spec.instances {
-                spec.instances =
-                    Instances::Count(u32::try_from(places.len()).unwrap_or(MOST_INSTANCES).max(1));
+            let (count, is_scaled) = (places.len(), self.machine.is_scaled(&app.name));
+            if count > 0 && (is_scaled || matches!(spec.instances, Instances::Count(_))) {
+                spec.instances = Instances::Count(u32::try_from(count).unwrap_or(MOST_INSTANCES));
             }
             let environment = match spec.env.caller.take() {
                 Some(caller) => BTreeMap::clone(&caller),
                 None => own(),
             };
             let stopped = places.iter().all(|status| *status == Status::Stopped);
-            SavedApp { app: spec, environment, stopped }
+            SavedApp { app: spec, environment, stopped, empty: count == 0 }
         });
         saved.collect()
     }

@@ -14,7 +14,7 @@ use std::{
 
 use tracing::info;
 
-use super::{Background, Role, actor::Supervisor, follow::Followers, show, steps};
+use super::{Background, Role, actor::Supervisor, adopt::Addition, follow::Followers, show, steps};
 use crate::{
     control::{
         Action, Answer, ClientId, Held, Name, Refusal, Request, Server,
@@ -22,7 +22,7 @@ use crate::{
         snapshot::Overview,
     },
     logs::Filter,
-    machine::{Count, Event, InstanceId, InstanceView, Operation, Reply, Ticket},
+    machine::{Count, Event, InstanceId, InstanceView, Machine, Operation, Reply, Ticket},
     spec::Signal,
 };
 
@@ -38,6 +38,8 @@ struct Waiting {
     client: ClientId,
     /// What it is done to, as people call it.
     ids: Vec<u32>,
+    /// The applications whose instances it is done to, also those that it adds.
+    apps: Vec<String>,
 }
 
 impl Clients {
@@ -97,15 +99,15 @@ impl Clients {
         }
     }
 
-    fn ticket(&mut self, client: ClientId, ids: Vec<u32>) -> Ticket {
+    fn ticket(&mut self, client: ClientId, ids: Vec<u32>, apps: Vec<String>) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        self.waiting.insert(ticket, Waiting { client, ids });
+        self.waiting.insert(ticket, Waiting { client, ids, apps });
         ticket
     }
 
     /// Passes the machine's reply on to who has asked.
-    pub(super) fn reply(&mut self, ticket: Ticket, reply: &Reply) {
+    pub(super) fn reply(&mut self, ticket: Ticket, reply: &Reply, machine: &Machine) {
         let Some(waiting) = self.waiting.get(&ticket) else { return };
         let client = waiting.client;
         let answer = match reply {
@@ -113,7 +115,14 @@ impl Clients {
                 Some(text) => Answer::Step { text },
                 None => return,
             },
-            Reply::Done => Answer::Done { ids: waiting.ids.clone() },
+            Reply::Done => {
+                let of_apps = machine.instances().filter(|view| waiting.apps.contains(&view.spec.name));
+                let mut ids: Vec<u32> =
+                    waiting.ids.iter().copied().chain(of_apps.map(|view| view.pm_id)).collect();
+                ids.sort_unstable();
+                ids.dedup();
+                Answer::Done { ids }
+            }
             Reply::Failed(message) => Answer::failed(message.clone()),
         };
         if answer.is_last() {
@@ -192,17 +201,22 @@ impl Supervisor<'_> {
                     }
                 };
                 info!("a command asks: {}", steps::asked(&operation, &targets));
+                let forgets = matches!(operation, Operation::Delete(_));
                 self.operate(client, &ids, operation);
+                if forgets {
+                    // Nobody watches for what is no longer in the list, nor keeps its time.
+                    let plan = self.machine.coming_plan();
+                    self.follow(&plan);
+                }
                 Ok(None)
             }
-            Request::Add { apps, environment, taken } => {
-                self.add(client, apps, environment, taken).map(|()| None)
+            Request::Add { apps, environment, taken, anew, resting, empty } => {
+                let addition = Addition { apps, environment, taken, anew, resting, empty };
+                self.add(client, addition).map(|()| None)
             }
-            Request::UpdateEnvironment { targets, environment } => {
-                let ids = self.select(&targets)?;
-                info!("a command asks: restart {} with another environment", targets.join(" "));
-                self.update_environment(client, &ids, environment);
-                Ok(None)
+            Request::Change { targets, anew, environment, patch } => {
+                let ids = self.without_done(self.select(&targets)?, &targets);
+                self.change(client, &ids, environment, patch.as_ref(), anew).map(|()| None)
             }
             Request::Save => Ok(Some(Answer::Saved(self.saved()))),
             Request::Scale { app, count } => {
@@ -213,11 +227,10 @@ impl Supervisor<'_> {
                         hint: Some("`4` is so many, `+2` so many more, `-1` so many fewer".to_owned()),
                     }));
                 };
-                let of_app = show::settled(self).filter(|view| view.spec.name == app);
-                let ids: Vec<InstanceId> = of_app.map(|view| view.id).collect();
                 let operation = Operation::Scale { app: app.clone(), count };
-                info!("a command asks: {}", steps::asked(&operation, &[app]));
-                self.operate(client, &ids, operation);
+                let names = vec![app];
+                info!("a command asks: {}", steps::asked(&operation, &names));
+                self.operate_on_apps(client, names, operation);
                 Ok(None)
             }
             Request::Logs { targets, lines, out, err, stream } => {
@@ -247,15 +260,15 @@ impl Supervisor<'_> {
         }
     }
 
-    pub(super) fn operate(&mut self, client: ClientId, ids: &[InstanceId], operation: Operation) {
-        let ticket = self.clients.ticket(client, self.pm_ids(ids));
+    fn operate(&mut self, client: ClientId, ids: &[InstanceId], operation: Operation) {
+        let ticket = self.clients.ticket(client, self.pm_ids(ids), Vec::new());
         self.feed(vec![Event::Operate(ticket, operation)]);
     }
 
-    /// As [`Self::operate`] when somebody else's operation is waited for.
-    pub(super) fn operate_for_nobody(&mut self, operation: Operation) {
-        self.clients.tickets += 1;
-        self.feed(vec![Event::Operate(Ticket(self.clients.tickets), operation)]);
+    /// As [`Self::operate`], on whole applications.
+    pub(super) fn operate_on_apps(&mut self, client: ClientId, apps: Vec<String>, operation: Operation) {
+        let ticket = self.clients.ticket(client, Vec::new(), apps);
+        self.feed(vec![Event::Operate(ticket, operation)]);
     }
 
     fn select<S: AsRef<str>>(&self, words: &[S]) -> Result<Vec<InstanceId>, Unknown> {

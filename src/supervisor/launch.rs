@@ -97,6 +97,7 @@ pub(super) struct Check {
     pub(super) env: Vec<CString>,
     pub(super) cwd: CString,
     pub(super) credentials: Option<Credentials>,
+    pub(super) limits: Limits,
 }
 
 /// What is between procrun and the worker itself.
@@ -125,6 +126,7 @@ pub(super) fn check(
         env,
         cwd: c_string(spec.exec.cwd.as_os_str())?,
         credentials,
+        limits: limits(spec),
     })
 }
 

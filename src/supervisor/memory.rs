@@ -40,6 +40,8 @@ pub(super) struct Memory {
     /// What a share is a share of, and the slot in which that was read.
     whole: Option<(u64, Option<u64>)>,
     trees: Trees<Run>,
+    /// Those in them.
+    runs: Vec<Run>,
     looks: HashMap<Run, Look>,
     /// The slot of the last search for new processes.
     searched: u64,
@@ -78,6 +80,7 @@ impl Memory {
             room: None,
             whole: None,
             trees: Trees::new(),
+            runs: Vec::new(),
             looks: HashMap::new(),
             searched: 0,
             around: None,
@@ -149,14 +152,18 @@ impl Memory {
         workers: &Workers,
         events: &mut Vec<Event>,
     ) -> Option<u64> {
+        // By instance, as the machine has them.
         let limited: Vec<(Run, MemoryLimit)> = machine.limited().collect();
         let runs: Vec<Run> = limited.iter().map(|(run, _)| *run).collect();
-        let is_new = self.trees.keep(&runs, |run| workers.root_of(run));
-        if runs.is_empty() {
-            self.looks.clear();
+        let mut is_new = false;
+        if runs != self.runs {
+            is_new = self.trees.keep(&runs, |run| workers.root_of(run));
+            self.looks.retain(|run, _| runs.binary_search(run).is_ok());
+            self.runs = runs;
+        }
+        if limited.is_empty() {
             return None;
         }
-        self.looks.retain(|run, _| runs.contains(run));
         if is_new || slot >= self.searched + MOST_SLOTS {
             self.searched = slot;
             for run in self.trees.search() {

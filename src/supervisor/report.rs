@@ -85,16 +85,7 @@ pub(super) fn say(notice: &Notice) {
             changes_often(app, path, *times, Readable(*wait));
         }
         Notice::UnderWay { app } => info!(app, "{app} is being reloaded to that already"),
-        Notice::Ready { who, sign, after } => {
-            let (who, app, id, after) = (who, &*who.spec.name, who.pm_id, Readable(*after));
-            match sign {
-                Sign::Listening => debug!(app, id, "{who} listens after {after}"),
-                Sign::Message if who.spec.reload.wait_ready => info!(app, id, "{who} is ready after {after}"),
-                Sign::Message => debug!(app, id, "{who} says that it is ready after {after}"),
-                // Said as what was asked.
-                Sign::Probe => {}
-            }
-        }
+        Notice::Ready { who, sign, after } => ready(who, *sign, Readable(*after)),
         Notice::Leftovers { who, signal } => {
             let (who, app, id) = (who, &*who.spec.name, who.pm_id);
             info!(app, id, "sending {signal} to the processes that {who} left behind");
@@ -146,6 +137,17 @@ fn health(notice: &Notice) {
         Notice::Sick { sickness, .. } => warn!(app, id, reason = sickness.reason(), "{who} {sickness}"),
         // Only these four come here.
         _ => {}
+    }
+}
+
+fn ready(who: &Subject, sign: Sign, after: Readable) {
+    let (app, id) = (&*who.spec.name, who.pm_id);
+    match sign {
+        Sign::Listening => debug!(app, id, "{who} listens after {after}"),
+        Sign::Message if who.spec.reload.wait_ready => info!(app, id, "{who} is ready after {after}"),
+        Sign::Message => debug!(app, id, "{who} says that it is ready after {after}"),
+        // Said as what was asked.
+        Sign::Probe => {}
     }
 }
 
@@ -376,7 +378,7 @@ fn ended(who: &Subject, ending: &Ending, why: Option<&Reason>, uptime: Readable,
     let what = match ending {
         Ending::SpawnFailed(_) => format!("{who} ended: {ending}"),
         Ending::Exited(_) | Ending::Signaled { .. } | Ending::OutOfMemory { .. } => {
-            format!("{who} ended: {ending} after {uptime}{why}")
+            format!("{who} ended: {ending}, up {uptime}{why}")
         }
     };
     match next {

@@ -57,8 +57,12 @@ pub(super) fn environment(of: &Supervisor<'_>, id: InstanceId) -> Answer {
 
 /// The instances as people know them: one in each place of the list. Those that come or leave in a
 /// reload are not shown.
+/// They stand in the order of their ids, also after a reload.
 pub(super) fn settled<'a>(of: &'a Supervisor<'_>) -> impl Iterator<Item = InstanceView<'a>> {
-    of.machine.instances().filter(|view| view.generation == Generation::Settled)
+    let is_settled = |view: &InstanceView<'_>| view.generation == Generation::Settled;
+    let mut settled: Vec<_> = of.machine.instances().filter(is_settled).collect();
+    settled.sort_by_key(|view| view.pm_id);
+    settled.into_iter()
 }
 
 /// The machine's time as people have it.

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use crate::machine::{
-    Count, Ending, Next, Notice, Operation, ProbeKind, Readable, Sign, Size, StopCause, Subject,
+    Count, Ending, Manner, Next, Notice, Operation, ProbeKind, Readable, Sign, Size, StopCause, Subject,
 };
 
 /// What has happened, in a line; `None` when it is nothing to whoever waits.
 pub(super) fn text(notice: &Notice) -> Option<String> {
     Some(match notice {
         Notice::Ended { who, ending, reason, uptime, next } => {
-            let after = match ending {
+            let up = match ending {
                 Ending::SpawnFailed(_) => String::new(),
                 Ending::Exited(_) | Ending::Signaled { .. } | Ending::OutOfMemory { .. } => {
-                    format!(" after {}", Readable(*uptime))
+                    format!(", up {}", Readable(*uptime))
                 }
             };
             let next = match next {
@@ -24,7 +24,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
                 Next::Stay | Next::Final => String::new(),
             };
             let why = reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
-            format!("{who} ended: {ending}{after}{why}{next}")
+            format!("{who} ended: {ending}{up}{why}{next}")
         }
         Notice::Ready { who, sign, after } => {
             let sign = match sign {
@@ -126,6 +126,9 @@ pub(super) fn asked(operation: &Operation, words: &[String]) -> String {
         Operation::Delete(_) => format!("delete {words}"),
         Operation::Reset(_) => format!("reset {words}"),
         Operation::Signal(_, signal) => format!("send {signal} to {words}"),
+        Operation::Become { manner: Manner::Changed, .. } => format!("add or change {words}"),
+        Operation::Become { manner: Manner::Reload, .. } => format!("change and reload {words}"),
+        Operation::Become { manner: Manner::Restart, .. } => format!("change and restart {words}"),
         Operation::Scale { app, count: Count::To(count) } => format!("scale {app} to {count}"),
         Operation::Scale { app, count: Count::By(more) } => format!("scale {app} by {more:+}"),
     }

@@ -102,7 +102,7 @@ impl Supervisor<'_> {
 struct Failed {
     /// `api (0)`.
     who: String,
-    /// `errored: exit 1 after 1.2 s`.
+    /// `errored: exit 1, up 1.2 s`.
     how: String,
 }
 
@@ -119,7 +119,7 @@ impl Failed {
             match past.ending {
                 Ending::SpawnFailed(_) => {}
                 Ending::Exited(_) | Ending::Signaled { .. } | Ending::OutOfMemory { .. } => {
-                    write!(how, " after {}", Readable(past.uptime)).expect("a String takes everything");
+                    write!(how, ", up {}", Readable(past.uptime)).expect("a String takes everything");
                 }
             }
         }
@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     fn failed(names: &[&str]) -> Vec<Failed> {
-        let how = "errored: exit 1 after 1.2 s, 16 unstable starts in a row";
+        let how = "errored: exit 1, up 1.2 s, 16 unstable starts in a row";
         names.iter().map(|&who| Failed { who: who.to_owned(), how: how.to_owned() }).collect()
     }
 
@@ -305,7 +305,7 @@ mod tests {
     fn who_failed_comes_first_and_then_what_it_said() {
         assert_eq!(
             compose(None, &failed(&["api (0)"]), 1, "Error: no\n    at x\n"),
-            "api (0) errored: exit 1 after 1.2 s, 16 unstable starts in a row; procrun ends with code 1\n\
+            "api (0) errored: exit 1, up 1.2 s, 16 unstable starts in a row; procrun ends with code 1\n\
              last lines of api (0):\nError: no\n    at x\n"
         );
         let text = compose(None, &failed(&["a (0)", "b (1)", "c (2)"]), 1, "");
@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(
             compose(asked, &failed(&["api (0)"]), 0, "gone\n"),
             "stopped by SIGTERM; procrun ends with code 0\n\
-             before that api (0) errored: exit 1 after 1.2 s, 16 unstable starts in a row\n\
+             before that api (0) errored: exit 1, up 1.2 s, 16 unstable starts in a row\n\
              last lines of api (0):\ngone\n"
         );
         assert_eq!(compose(None, &[], 0, ""), "every application has ended well; procrun ends with code 0\n");

@@ -3,6 +3,8 @@
 //! Spawn-and-register and reap-and-look-up both happen here, in the supervisor's own turn, so no
 //! exit can come before its process is known.
 
+mod checking;
+
 use std::{
     cell::Cell,
     collections::{HashMap, HashSet},
@@ -14,7 +16,6 @@ use std::{
         unix::fs::OpenOptionsExt,
     },
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use nix::fcntl::OFlag;
@@ -27,7 +28,7 @@ use super::{
     log_files, resolve,
 };
 use crate::{
-    health::{Notify, Program},
+    health::Notify,
     logs::{Label, Logs},
     machine::{Ending, Event, Generation, InstanceId, InstanceView, Machine, Run, SpawnFailure, Subject},
     node::Hub,
@@ -202,7 +203,8 @@ impl Workers {
         };
         let health = &place.who.spec.health;
         if health.notify
-            && let Err(failure) = give_notify_socket(&mut prepared, run, health.heartbeat, owner, notify)
+            && let Err(failure) =
+                checking::give_notify_socket(&mut prepared, run, health.heartbeat, owner, notify)
         {
             node.ended(run);
             return Err(failure);
@@ -341,44 +343,6 @@ impl Workers {
         launch::shown_environment(view, &self.inherited)
     }
 
-    /// The port that a question to this instance goes to if it names none.
-    pub(super) fn port(&self, view: &InstanceView<'_>) -> Result<u16, String> {
-        launch::port(view, &self.inherited)
-    }
-
-    /// Starts a program that asks this instance how it is, as the instance itself runs. Whoever
-    /// reaps it is told by whoever asks.
-    pub(super) fn start_check(
-        &mut self,
-        view: &InstanceView<'_>,
-        words: &[String],
-    ) -> Result<Program, String> {
-        self.checks += 1;
-        // Its own marker: it is no part of the worker's tree.
-        let marker = format!("{}={:016x}.check{}", launch::MARKER, self.token, self.checks);
-        let check =
-            launch::check(view, words, &marker, &self.inherited).map_err(|failure| failure.message)?;
-        let owner = check.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
-        let pipe = pipes::small(owner).map_err(|error| format!("there is no pipe for its check: {error}"))?;
-        let pid = spawn::spawn(&Launch {
-            program: &check.program,
-            argv: &check.argv,
-            env: &check.env,
-            cwd: &check.cwd,
-            stdin: self.null.as_fd(),
-            stdout: pipe.write.as_fd(),
-            stderr: pipe.write.as_fd(),
-            sockets: &[],
-            watched: false,
-            channel: None,
-            credentials: check.credentials.as_ref(),
-            open_files: self.open_files,
-            limits: None,
-        })
-        .map_err(|error| format!("its check cannot be started: {error}"))?;
-        Program::new(pid, marker, pipe.read).map_err(|error| format!("its check cannot be heard: {error}"))
-    }
-
     fn process(&self, run: Run) -> Option<&Process> {
         self.places.get(&run.instance)?.process.as_ref().filter(|process| process.run == run)
     }
@@ -493,22 +457,6 @@ impl Workers {
             self.logs.remove(id.0);
         }
     }
-}
-
-/// Gives a run the socket by which it can say how it is.
-fn give_notify_socket(
-    prepared: &mut Prepared,
-    run: Run,
-    heartbeat: Option<Duration>,
-    owner: Option<(u32, u32)>,
-    notify: &mut Notify,
-) -> Result<(), SpawnFailure> {
-    let socket = notify.open(run, owner.map(|(uid, _)| uid)).map_err(|error| SpawnFailure {
-        code: 126,
-        message: format!("cannot make its notify socket: {error}"),
-        permanent: false,
-    })?;
-    prepared.notifies(&socket, heartbeat)
 }
 
 impl Place {

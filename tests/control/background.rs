@@ -34,7 +34,7 @@ fn supervisor_pid(bed: &Bed) -> i32 {
 fn start_brings_up_a_supervisor_that_stays() {
     let bed = bed();
     let run = start(&bed, &["./app.sh", "-i", "2"]);
-    assert_eq!(run.out().lines_with("online").len(), 2, "{}", run.story());
+    assert_eq!(run.out().lines_with("│ online").len(), 2, "{}", run.story());
     assert_eq!(statuses(&bed), ["app online", "app online"]);
     let pid = supervisor_pid(&bed);
     assert_eq!(procfs::process(pid).map(|it| it.state == 'Z'), Some(false));
@@ -156,7 +156,7 @@ fn who_has_the_new_environment_already_is_restarted_all_the_same() {
     let mut update = |targets: &str| {
         let before = pids();
         client.say(&format!(
-            r#"{{"update-environment":{{"targets":["{targets}"],"environment":{{"PATH":"/usr/bin:/bin"}}}}}}"#
+            r#"{{"change":{{"targets":["{targets}"],"anew":"restart","environment":{{"PATH":"/usr/bin:/bin"}}}}}}"#
         ));
         while client.hear().get("done").is_none() {}
         let after = pids();

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod anew;
 mod background;
 mod commands;
 mod sockets;

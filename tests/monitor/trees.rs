@@ -194,18 +194,24 @@ fn procrun_itself_and_the_machine_have_figures_too() {
     assert!(host.cpus >= 1 && host.memory > host.available && host.available > 0, "{host:?}");
 }
 
-/// Has 64 MiB, and three children that share them.
-const SHARING: &str = "exec python3 -c '
-import os, time
+/// Has 64 MiB, and three children that share them; then it makes a file.
+const SHARING: &str = "
+import os, sys, time
 memory = bytearray(os.urandom(1 << 20)) * 64
-for _ in range(3):
-    if os.fork() == 0: break
-time.sleep(1000)'";
+if all(os.fork() for _ in range(3)):
+    open(sys.argv[1], 'w')
+time.sleep(1000)
+";
 
 #[test]
 fn what_a_tree_shares_counts_once_in_its_pss() {
-    let (worker, other) = (start(SHARING), start("exec sleep 1000"));
-    wait_until("its children", || worker.tree().len() == 4);
+    let dir = tempfile::tempdir().unwrap();
+    let ready = dir.path().join("ready");
+    let script = dir.path().join("sharing.py");
+    fs::write(&script, SHARING).unwrap();
+    let worker = start(&format!("exec python3 {} {}", script.display(), ready.display()));
+    let other = start("exec sleep 1000");
+    wait_until("its children", || ready.exists() && worker.tree().len() == 4);
     let mut trees = Trees::new();
     let root = |key| Some(if key == 0 { worker.root() } else { other.root() });
     assert!(trees.keep(&[0, 1], root) && !trees.keep(&[0, 1], root));

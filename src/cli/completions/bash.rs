@@ -32,12 +32,21 @@ const TAIL: &str = r#"    esac
     [[ $takes == files ]] && return
     compopt +o default +o bashdefault 2>/dev/null
     case $takes in
-        targets)
+        targets*)
             mapfile -t words < <("${COMP_WORDS[0]}" ${socket:+--socket "$socket"} completions targets 2>/dev/null)
             for word in "${words[@]}"; do
                 [[ $word == "$line"* ]] || continue
                 printf -v word %q "$word"
                 COMPREPLY+=("${word:${#line}-${#cur}}")
+            done
+            [[ $takes == targets ]] && return
+            compopt -o filenames 2>/dev/null
+            mapfile -t words < <(compgen -f -- "$cur")
+            for word in "${words[@]}"; do
+                case $word in
+                    *.toml | *.json | *.yaml | *.yml | *.config.*) COMPREPLY+=("$word") ;;
+                    *) [[ -d $word ]] && COMPREPLY+=("$word") ;;
+                esac
             done ;;
         commands)
             compopt -o filenames 2>/dev/null
@@ -65,6 +74,7 @@ fn takes(word: &Word) -> String {
         Word::Any => "takes=".to_owned(),
         Word::File => "takes=files".to_owned(),
         Word::Target => "takes=targets".to_owned(),
+        Word::TargetOrFile => "takes=targets-or-files".to_owned(),
         Word::Of(words) => format!("takes=words choices='{}'", words.join(" ")),
     }
 }

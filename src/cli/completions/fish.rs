@@ -60,6 +60,8 @@ pub(super) fn script(offered: &Offered) -> String {
             Word::File => {}
             Word::Any => put(format!("complete -c procrun -n {is_quoted} -f")),
             Word::Target => put(format!("complete -c procrun -n {is_quoted} -f -a '(__procrun_targets)'")),
+            // Files are what it offers anyway.
+            Word::TargetOrFile => put(format!("complete -c procrun -n {is_quoted} -a '(__procrun_targets)'")),
             Word::Of(words) => {
                 put(format!("complete -c procrun -n {is_quoted} -f -a {}", quoted(&words.join(" "))));
             }
@@ -81,7 +83,7 @@ fn line(condition: &str, option: &Offer) -> String {
         None => {}
         Some(Word::File) => line.push_str(" -r -F"),
         Some(Word::Any) => line.push_str(" -x"),
-        Some(Word::Target) => line.push_str(" -x -a '(__procrun_targets)'"),
+        Some(Word::Target | Word::TargetOrFile) => line.push_str(" -x -a '(__procrun_targets)'"),
         Some(Word::Of(words)) => {
             write!(line, " -x -a {}", quoted(&words.join(" "))).expect("a String takes everything");
         }

@@ -28,9 +28,10 @@ const TAIL: &str = r#"    esac
     case $takes in
         commands) _describe command choices; _files ;;
         files) _files ;;
-        targets)
+        targets*)
             choices=(${(f)"$(${words[1]} $socket completions targets 2>/dev/null)"})
-            compadd -a choices ;;
+            compadd -a choices
+            [[ $takes == targets ]] || _files -g '*.(toml|json|yaml|yml|config.*)' ;;
         words) compadd -a choices ;;
     esac
 }
@@ -63,6 +64,7 @@ fn takes(word: &Word) -> (&'static str, Vec<String>) {
         Word::Any => ("nothing", Vec::new()),
         Word::File => ("files", Vec::new()),
         Word::Target => ("targets", Vec::new()),
+        Word::TargetOrFile => ("targets-or-files", Vec::new()),
         Word::Of(words) => ("words", words.iter().map(|word| quoted(word)).collect()),
     }
 }

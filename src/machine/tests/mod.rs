@@ -11,6 +11,7 @@ mod order;
 mod random;
 mod reload;
 mod shutdown;
+mod versions;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

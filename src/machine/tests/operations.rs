@@ -178,10 +178,20 @@ fn a_fork_that_does_not_come_back_leaves_the_others_alone() {
     let reload = world.ask(Operation::Reload(ids([0, 1])));
     world.obey(0);
     world.exit(world.run(0), FAILED, false);
-    assert!(world.failure(reload).contains("0 of 2"), "{}", world.failure(reload));
+    assert!(world.failure(reload).contains("none of the 2"), "{}", world.failure(reload));
     world.pass(MS(20_000));
     assert_eq!(world.run(1), other);
     assert_eq!(world.status(0), Status::Online, "its own restart policy goes on");
+}
+
+#[test]
+fn one_alone_that_does_not_come_back_is_not_counted() {
+    let mut world = World::new(forks(1));
+    let reload = world.ask(Operation::Reload(ids([0])));
+    world.obey(0);
+    world.exit(world.run(0), FAILED, false);
+    let why = world.failure(reload);
+    assert!(why.ends_with("a (0) ended: exit 3, up 0 ms; it goes on as after any other end"), "{why}");
 }
 
 #[test]

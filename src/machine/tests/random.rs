@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    machine::{Count, Word},
+    machine::{Count, Manner, Wanted, Word},
     spec::{Probe, ProbeTarget},
 };
 
@@ -51,7 +51,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         6 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(which, well)| Act::Answers(which, well)),
         2 => (any::<prop::sample::Index>(), 0u8..5).prop_map(|(which, word)| Act::Speaks(which, word)),
         4 => (0u8..4).prop_map(Act::Changed),
-        6 => (0u8..9, prop::collection::vec(0u32..12, 1..4), -3i32..4)
+        8 => (0u8..12, prop::collection::vec(0u32..12, 1..4), -3i32..4)
             .prop_map(|(what, ids, count)| Act::Ask(what, ids, count)),
         2 => (0u8..4).prop_map(Act::Due),
         4 => (any::<prop::sample::Index>(), 201u64..260).prop_map(|(which, used)| Act::Exceeds(which, used)),
@@ -111,6 +111,18 @@ fn operation(what: u8, ids: &[u32], count: i32) -> Operation {
         5 => Operation::Scale { app: (ids[0] % 4).to_string(), count: Count::By(count) },
         6 => Operation::Scale { app: (ids[0] % 4).to_string(), count: Count::To(count.unsigned_abs()) },
         7 => Operation::Delete(all),
+        8..=10 => {
+            let apps = ids.iter().zip(1..).map(|(id, at)| ((id % 4) as u8, at, id / 4 == 1));
+            let wanted = random_plan(&apps.collect::<Vec<_>>()).apps.into_iter().map(|app| Wanted {
+                app,
+                meant: (0..12).map(InstanceId).filter(|_| count > 0).collect(),
+                counted: count == 2,
+                rests: count == -2,
+                is_empty: count == -3,
+            });
+            let manner = [Manner::Changed, Manner::Reload, Manner::Restart][usize::from(what - 8)];
+            Operation::Become { apps: wanted.collect(), cpus: 2, manner }
+        }
         _ => Operation::Signal(all, Signal::USR1),
     }
 }

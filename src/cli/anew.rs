@@ -1,0 +1,143 @@
+//! `procrun restart` and `procrun reload`: of what is in the list, and of ecosystem files; with the options
+//! that change an application on the way.
+
+use std::io::Write as _;
+
+use super::{
+    ATTACH,
+    act::{Telling, advised, wait_and_show, wait_and_tell},
+    commands::Typed,
+    failure::Failure,
+    file::{self, Found, environment, say_notices},
+    list::overview,
+};
+use crate::{
+    config::{Changes, Problems},
+    control::{Action, Anew, Request, Taken},
+    spec::ExitCode,
+};
+
+pub(super) fn restart(typed: &Typed) -> Result<ExitCode, Failure> {
+    anew(typed, Anew::Restart)
+}
+
+pub(super) fn reload(typed: &Typed) -> Result<ExitCode, Failure> {
+    anew(typed, Anew::Reload)
+}
+
+fn anew(typed: &Typed, anew: Anew) -> Result<ExitCode, Failure> {
+    if typed.has("attach") {
+        say_notices(&[ATTACH.to_owned()]);
+    }
+    let (files, targets) = split(typed)?;
+    // All of it is read before anything is done.
+    let mut found = Vec::new();
+    for file in files {
+        let read = Found::read(file::invocation(file.into(), typed.flags(), typed.args.clone())?);
+        match read {
+            Ok(file) => found.push(file),
+            Err(problems) => return Ok(refused(&problems)),
+        }
+    }
+    let wish = if targets.is_empty() {
+        None
+    } else {
+        match wish(typed, targets, anew) {
+            Ok(request) => Some(request),
+            Err(problems) => return Ok(refused(&problems)),
+        }
+    };
+    let telling = Telling::of(typed);
+    let Some(last) = found.pop() else {
+        let request = wish.expect("the table asks for a word");
+        let done = wait_and_show(&mut typed.supervisor()?, &request, telling);
+        return done.map_err(|failure| advised(failure, &typed.words));
+    };
+    if let Some(request) = wish {
+        wait_and_tell(&mut typed.supervisor()?, &request, telling)?;
+    }
+    for found in found {
+        let mut supervisor = found.supervisor(typed.socket.as_deref())?;
+        wait_and_tell(&mut supervisor, &found.request(anew, Taken::Replace), telling)?;
+    }
+    let mut supervisor = last.supervisor(typed.socket.as_deref())?;
+    wait_and_show(&mut supervisor, &last.request(anew, Taken::Replace), telling)
+}
+
+/// The words that mean ecosystem files, and the others.
+pub(super) fn split(typed: &Typed) -> Result<(Vec<String>, Vec<String>), Failure> {
+    let words = typed.words.clone();
+    if !words.iter().any(|word| file::looks_like_one(word)) {
+        return Ok((Vec::new(), words));
+    }
+    let list = match typed.supervisor() {
+        Ok(mut supervisor) => overview(&mut supervisor, &Request::List)?.instances,
+        // A file may be what one is to be started for.
+        Err(failure) if failure.is_absence() => Vec::new(),
+        Err(failure) => return Err(failure),
+    };
+    Ok(words.into_iter().partition(|word| file::is_meant(word, &list)))
+}
+
+fn wish(typed: &Typed, targets: Vec<String>, anew: Anew) -> Result<Request, Problems> {
+    let changes = changes(typed.flags(), typed.args.clone())?;
+    Ok(request(targets, changes, typed.has("update-env"), anew))
+}
+
+/// What the options of a command change in what is in the list.
+pub(super) fn changes(
+    flags: crate::config::Flags,
+    args: Option<Vec<std::ffi::OsString>>,
+) -> Result<Changes, Problems> {
+    // A path in an option needs to be seen from somewhere.
+    let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());
+    let changes = flags.changes(args, std::env::vars_os().collect(), &cwd)?;
+    say_notices(&changes.notices);
+    Ok(changes)
+}
+
+/// The wish to let them run anew, changed or not.
+pub(super) fn request(targets: Vec<String>, changes: Changes, with_environment: bool, anew: Anew) -> Request {
+    let environment = with_environment.then(environment);
+    if environment.is_none() && changes.patch.is_none() {
+        let action = match anew {
+            Anew::Changed => Action::Start,
+            Anew::Reload => Action::Reload,
+            Anew::Restart => Action::Restart,
+        };
+        return Request::Act { action, targets };
+    }
+    Request::Change { targets, anew, environment, patch: changes.patch }
+}
+
+fn refused(problems: &Problems) -> ExitCode {
+    // Not all of `Problems`: it ends with the news that nothing was started.
+    for problem in problems.iter() {
+        let _ = writeln!(std::io::stderr(), "error: {problem}");
+    }
+    problems.exit_code()
+}
+
+/// The names of the applications of the files among the words, and the other words: for what ends
+/// them. Those that are not in the list are said and left out.
+pub(super) fn names(typed: &Typed) -> Result<Result<Vec<String>, ExitCode>, Failure> {
+    let (files, mut targets) = split(typed)?;
+    if files.is_empty() {
+        return Ok(Ok(targets));
+    }
+    let list = overview(&mut typed.supervisor()?, &Request::List)?.instances;
+    for file in files {
+        let found = match Found::read(file::invocation(file.clone().into(), typed.flags(), None)?) {
+            Ok(found) => found,
+            Err(problems) => return Ok(Err(refused(&problems))),
+        };
+        for app in found.apps {
+            if list.iter().any(|one| one.name == app.name) {
+                targets.push(app.name);
+            } else {
+                say_notices(&[format!("`{}` of {file} is not in the list", app.name)]);
+            }
+        }
+    }
+    Ok(Ok(targets))
+}

@@ -1,0 +1,41 @@
+//! `procrun list --sort FIELD[:asc|desc]`, as PM2 says it.
+
+use std::cmp::Ordering;
+
+use super::failure::Failure;
+use crate::{config::EX_USAGE, control::snapshot::Brief};
+
+type Compare = fn(&Brief, &Brief) -> Ordering;
+
+const FIELDS: [(&str, Compare); 10] = [
+    ("id", |one, other| one.id.cmp(&other.id)),
+    ("name", |one, other| one.name.cmp(&other.name)),
+    ("namespace", |one, other| one.namespace.cmp(&other.namespace)),
+    ("mode", |one, other| one.mode.cmp(&other.mode)),
+    ("pid", |one, other| one.pid.cmp(&other.pid)),
+    ("uptime", |one, other| one.uptime.cmp(&other.uptime)),
+    ("restarts", |one, other| one.restarts.cmp(&other.restarts)),
+    ("status", |one, other| one.status.word().cmp(other.status.word())),
+    ("cpu", |one, other| one.cpu.unwrap_or(-1.0).total_cmp(&other.cpu.unwrap_or(-1.0))),
+    ("memory", |one, other| one.memory.cmp(&other.memory)),
+];
+
+/// Sorts the list as `--sort` says; those that are equal stay in the order of their ids.
+///
+/// # Errors
+/// There is no such field or order.
+pub(super) fn sort(list: &mut [Brief], by: &str) -> Result<(), Failure> {
+    let (field, order) = by.split_once(':').unwrap_or((by, "asc"));
+    let wrong =
+        |what: String, hint: String| Failure::new(EX_USAGE, format!("`--sort {by}`: {what}")).hint(hint);
+    let Some((_, compare)) = FIELDS.iter().find(|(name, _)| name.eq_ignore_ascii_case(field)) else {
+        let names: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).collect();
+        return Err(wrong(format!("there is no field `{field}`"), format!("there is {}", names.join(", "))));
+    };
+    match order {
+        "asc" => list.sort_by(compare),
+        "desc" => list.sort_by(|one, other| compare(other, one)),
+        _ => return Err(wrong(format!("`{order}` is no order"), format!("`{field}:asc` or `{field}:desc`"))),
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! Flags → what they change in an application that is there already.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    EX_USAGE, Flags, Inner, Loaded, Problem, Problems, Source,
+    draft::Draft,
+    keys::{APP_KEYS, Key, Kind, find},
+    target::{self, Target},
+};
+use crate::spec::{AppSpec, Patch};
+
+/// What flags change.
+#[derive(Debug)]
+pub struct Changes {
+    /// What to give to the application; `None` is nothing.
+    pub patch: Option<Patch>,
+    /// What is worth saying although nothing is wrong.
+    pub notices: Vec<String>,
+}
+
+/// Stands for the script of whichever application it is: what only Node can do is not taken back.
+const SOME_SCRIPT: &str = "app.js";
+
+impl Flags {
+    /// What these flags, and the arguments behind `--`, change in an application that is there.
+    ///
+    /// # Errors
+    /// A value that is wrong, or a flag that says nothing about an application that is there; exit
+    /// code 64.
+    pub fn changes(
+        mut self,
+        args: Option<Vec<OsString>>,
+        environment: BTreeMap<OsString, OsString>,
+        cwd: &Path,
+    ) -> Result<Changes, Problems> {
+        self.check()?;
+        let args = args.map(target::utf8_arguments).transpose()?;
+        let mut problems = Problems::none(EX_USAGE);
+        if !self.only.is_empty() {
+            problems.push(Problem::new("`--only` chooses apps of an ecosystem file, and there is none"));
+        }
+        if self.env_name.is_some() {
+            let problem = Problem::new("`--env` chooses variables of an ecosystem file, and there is none");
+            problems.push(problem.hint("name the file, or take the environment of here: `--update-env`"));
+        }
+        let mut keys: Vec<String> = Vec::new();
+        for (key, flag) in self.said() {
+            match find(APP_KEYS, key) {
+                Some(known) if Patch::takes(known.name) => keys.push(known.name.to_owned()),
+                Some(known) if has_no_effect(known) => {}
+                Some(known) => problems.push(unchangeable(known.name, flag)),
+                None => problems.push(
+                    Problem::new(format!("`{flag}` is about procrun itself, not about an app"))
+                        .hint("it is given when procrun starts"),
+                ),
+            }
+        }
+        if args.is_some() {
+            keys.push("args".to_owned());
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let is_said = |key: &str| keys.iter().any(|said| said == key);
+        if !is_said("watch") && (is_said("ignore_watch") || is_said("watch_delay")) {
+            // Or nobody would keep what they say.
+            self.set("watch", "--watch", super::FlagValue::Switch(true));
+        }
+        let inner = Inner {
+            target: Target::Script(SOME_SCRIPT.to_owned()),
+            name: SOME_SCRIPT.to_owned(),
+            flags: self,
+            args,
+            environment,
+            cwd: PathBuf::from(cwd),
+            command_line: Vec::new(),
+            converts_to: None,
+        };
+        let Loaded { plan, notices, .. } = Source(Arc::new(inner)).load_script(SOME_SCRIPT)?;
+        // What others depend on comes first.
+        let rank = |key: &String| ["cwd", "interpreter", "watch"].iter().position(|first| first == key);
+        keys.sort_unstable_by(|one, other| {
+            (rank(one).unwrap_or(usize::MAX), one).cmp(&(rank(other).unwrap_or(usize::MAX), other))
+        });
+        keys.dedup();
+        let from = plan.apps.first().filter(|_| !keys.is_empty());
+        let patch = from.map(|app| Patch { keys, from: Box::new(AppSpec::clone(app)) });
+        Ok(Changes { patch, notices })
+    }
+}
+
+/// Whether an application that is there can be given this key, or is told that it has no effect.
+pub fn can_change(key: &str) -> bool {
+    find(APP_KEYS, key).is_some_and(|known| Patch::takes(known.name) || has_no_effect(known))
+}
+
+/// A notice says so.
+fn has_no_effect(key: &Key<Draft, AppSpec>) -> bool {
+    matches!(key.kind, Kind::OfPm2 | Kind::Moot)
+}
+
+fn unchangeable(key: &str, flag: &str) -> Problem {
+    let problem = Problem::new(format!("`{flag}` cannot be given to an app that is there already"));
+    match key {
+        "name" => problem.hint("`procrun delete` it, then `procrun start` it with its new --name"),
+        "autostart" => problem.hint("`procrun stop` keeps it from running"),
+        _ => problem.hint("write it into the ecosystem file, then `procrun reload` the file"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::FlagValue,
+        spec::{ExecMode, Instances},
+    };
+
+    fn changes(said: &[(&'static str, &str)], args: Option<&[&str]>) -> Result<Changes, Problems> {
+        let mut flags = Flags::default();
+        for (key, value) in said {
+            let value = match *value {
+                "" => FlagValue::Switch(true),
+                text => FlagValue::Text(text.to_owned()),
+            };
+            flags.set(key, "--flag", value);
+        }
+        let args = args.map(|args| args.iter().map(OsString::from).collect());
+        flags.changes(args, BTreeMap::new(), Path::new("/here"))
+    }
+
+    fn app() -> AppSpec {
+        let inner = Inner {
+            target: Target::Script("web.js".to_owned()),
+            name: "web.js".to_owned(),
+            flags: Flags::default(),
+            args: Some(vec!["old".to_owned()]),
+            environment: BTreeMap::new(),
+            cwd: PathBuf::from("/there"),
+            command_line: Vec::new(),
+            converts_to: None,
+        };
+        let loaded = Source(Arc::new(inner)).load_script("web.js").unwrap();
+        AppSpec::clone(&loaded.plan.apps[0])
+    }
+
+    #[test]
+    fn what_was_said_changes_and_nothing_else() {
+        let said = [("instances", "3"), ("kill_timeout", "5s"), ("watch", ""), ("max_restarts", "7")];
+        let patch = changes(&said, Some(&["new"])).unwrap().patch.unwrap();
+        let before = app();
+        let mut after = before.clone();
+        patch.apply(&mut after).unwrap();
+        assert!(patch.counts());
+        assert_eq!((after.instances, after.exec_mode), (Instances::Count(3), ExecMode::Cluster));
+        assert_eq!((after.exec.args.as_slice(), after.restart.max_restarts), (&["new".to_owned()][..], 7));
+        assert_eq!(after.watch.as_ref().unwrap().paths, [PathBuf::from("/there")], "where it runs");
+        let mut back = AppSpec { watch: None, instances: before.instances, ..after };
+        back.exec_mode = before.exec_mode;
+        back.exec.args.clone_from(&before.exec.args);
+        back.stop.kill_timeout = before.stop.kill_timeout;
+        back.restart.max_restarts = before.restart.max_restarts;
+        assert_eq!(back, before);
+        assert_eq!(changes(&[], None).unwrap().patch, None);
+    }
+
+    #[test]
+    fn what_cannot_change_is_refused_and_what_has_no_effect_is_said() {
+        for (key, why) in [
+            ("name", "cannot be given to an app that is there already"),
+            ("log_format", "about procrun itself"),
+            ("kill_timeout", "`--flag`"),
+        ] {
+            let problems = changes(&[(key, "raw")], None).unwrap_err();
+            assert_eq!(problems.exit_code(), EX_USAGE);
+            assert!(problems.to_string().contains(why), "{problems}");
+        }
+        let said = changes(&[("vizion", "")], None).unwrap();
+        assert!(said.patch.is_none() && said.notices.len() == 1, "{said:?}");
+        let patch = changes(&[("ignore_watch", "logs")], None).unwrap().patch.unwrap();
+        assert_eq!(patch.keys, ["ignore_watch"]);
+        assert!(patch.apply(&mut app()).unwrap_err().contains("watches no files"));
+        let both = changes(&[("ignore_watch", "logs"), ("watch", "")], None).unwrap().patch.unwrap();
+        let mut watching = app();
+        both.apply(&mut watching).unwrap();
+        assert_eq!(watching.watch.unwrap().ignore, ["logs"]);
+        let ready = changes(&[("wait_ready", "")], None).unwrap().patch.unwrap();
+        let mut python = app();
+        python.exec.script = "web.py".to_owned();
+        assert!(ready.apply(&mut python).unwrap_err().contains("Node"));
+    }
+}

@@ -1,0 +1,233 @@
+//! Applications that are to read otherwise: what runs anew, how, and when whoever asked is answered.
+
+use super::*;
+use crate::machine::{Manner, Wanted};
+
+fn cluster(count: u32, version: &str) -> AppSpec {
+    AppSpec { instances: Instances::Count(count), namespace: version.to_owned(), ..cluster_app("a") }
+}
+
+fn forks(count: u32, version: &str) -> AppSpec {
+    AppSpec { instances: Instances::Count(count), namespace: version.to_owned(), ..app("a") }
+}
+
+fn wanted(app: AppSpec, meant: impl IntoIterator<Item = u32>) -> Wanted {
+    Wanted {
+        app: Arc::new(app),
+        meant: meant.into_iter().map(InstanceId).collect(),
+        counted: false,
+        rests: false,
+        is_empty: false,
+    }
+}
+
+fn become_(wanted: Wanted, manner: Manner) -> Operation {
+    Operation::Become { apps: vec![wanted], cpus: 2, manner }
+}
+
+/// The `pm_id`s and versions of the settled instances of `a`.
+fn list(world: &World) -> Vec<(u32, String)> {
+    let is_meant = |view: &crate::machine::InstanceView<'_>| {
+        view.spec.name == "a" && view.generation == Generation::Settled
+    };
+    let views = world.machine.instances().filter(is_meant);
+    let mut list: Vec<_> = views.map(|view| (view.pm_id, view.spec.namespace.clone())).collect();
+    list.sort();
+    list
+}
+
+fn version(name: &str, ids: impl IntoIterator<Item = u32>) -> Vec<(u32, String)> {
+    ids.into_iter().map(|id| (id, name.to_owned())).collect()
+}
+
+fn serving(count: u32) -> World {
+    let mut world = World::new(plan([cluster(count, "old"), app("other")]));
+    for instance in 0..count {
+        world.listen(instance);
+    }
+    world
+}
+
+#[test]
+fn a_cluster_that_is_changed_is_answered_when_its_reload_is_over() {
+    for manner in [Manner::Changed, Manner::Reload, Manner::Restart] {
+        let mut world = serving(2);
+        let asked = world.ask(become_(wanted(cluster(3, "new"), [0, 1]), manner));
+        world.listen(3);
+        world.obey(0);
+        world.listen(4);
+        assert_eq!(world.answer(asked), None, "the last predecessor is there");
+        world.obey(1);
+        assert!(world.is_done(asked), "{manner:?}");
+        assert_eq!(list(&world), version("new", [0, 1, 3]), "one more is there after it");
+    }
+}
+
+#[test]
+fn a_change_that_is_rolled_back_is_a_failure_and_the_old_version_serves_on() {
+    let mut world = serving(2);
+    let asked = world.ask(become_(wanted(cluster(2, "new"), [0, 1]), Manner::Restart));
+    world.exit(world.run(3), FAILED, false);
+    assert!(world.failure(asked).contains("the old version serves on"), "{}", world.failure(asked));
+    assert_eq!(list(&world), version("old", [0, 1]));
+}
+
+#[test]
+fn a_restart_of_what_has_not_changed_is_at_once_and_a_reload_is_not() {
+    let mut world = serving(2);
+    let restart = world.ask(become_(wanted(cluster(2, "old"), [0, 1]), Manner::Restart));
+    assert_eq!([world.status(0), world.status(1)], [Status::Stopping; 2]);
+    world.obey(0);
+    assert_eq!(world.answer(restart), None);
+    world.obey(1);
+    assert!(world.is_done(restart));
+    world.listen(0);
+    world.listen(1);
+    let reload = world.ask(become_(wanted(cluster(2, "old"), [1]), Manner::Reload));
+    assert_eq!([world.status(0), world.status(1)], [Status::Online; 2]);
+    world.listen(3);
+    world.obey(1);
+    assert!(world.is_done(reload));
+    assert!(world.is_there(0), "the other one was not meant");
+    let nothing = world.ask(become_(wanted(cluster(2, "old"), []), Manner::Changed));
+    assert!(world.is_done(nothing));
+    assert_eq!(world.spawned.len(), 6);
+}
+
+#[test]
+fn what_is_meant_and_rests_is_started_and_what_else_rests_is_not() {
+    let mut world = World::new(plan([forks(3, "old"), app("other")]));
+    let stop = world.ask(Operation::Stop(vec![InstanceId(1), InstanceId(2)]));
+    world.obey(1);
+    world.obey(2);
+    assert!(world.is_done(stop));
+    let start = world.ask(become_(wanted(forks(3, "old"), [0, 1]), Manner::Changed));
+    assert!(world.is_done(start));
+    assert_eq!([0, 1, 2].map(|id| world.status(id)), [Status::Online, Status::Online, Status::Stopped]);
+    let restart = world.ask(become_(wanted(forks(3, "new"), [0]), Manner::Restart));
+    world.obey(0);
+    world.obey(1);
+    assert!(world.is_done(restart));
+    assert_eq!([0, 1, 2].map(|id| world.status(id)), [Status::Online, Status::Online, Status::Stopped]);
+    assert_eq!(list(&world), version("new", 0..3));
+}
+
+#[test]
+fn a_new_file_replaces_several_forks_one_after_the_other() {
+    let mut world = World::new(plan([forks(3, "old"), app("other")]));
+    let apply = |world: &mut World, version| {
+        world.feed(Event::Apply { plan: plan([forks(3, version), app("other")]), cpus: 2 });
+    };
+    apply(&mut world, "new");
+    for (instance, other) in [(0, 1), (1, 2)] {
+        assert_eq!([world.status(instance), world.status(other)], [Status::Stopping, Status::Online]);
+        world.obey(instance);
+        world.pass(MS(1000));
+    }
+    world.obey(2);
+    world.pass(MS(1000));
+    assert_eq!(list(&world), version("new", 0..3));
+    assert_eq!(world.machine.plan().apps[0].namespace, "new");
+
+    // One that does not come back spares the others.
+    let others = [world.run(1), world.run(2)];
+    apply(&mut world, "broken");
+    world.obey(0);
+    world.exit(world.run(0), FAILED, false);
+    assert!(world.said.iter().any(|notice| matches!(notice, Notice::ReloadFailed(_))));
+    world.pass(MS(20_000));
+    assert_eq!([world.run(1), world.run(2)], others);
+    apply(&mut world, "new");
+    world.obey(0);
+    world.pass(MS(1000));
+    assert_eq!((list(&world), [world.run(1), world.run(2)]), (version("new", 0..3), others));
+}
+
+#[test]
+fn what_is_asked_during_a_reload_comes_after_it_and_once() {
+    let mut world = serving(1);
+    let first = world.ask(become_(wanted(cluster(1, "new"), []), Manner::Changed));
+    let same = world.ask(become_(wanted(cluster(1, "new"), []), Manner::Changed));
+    let newer = world.ask(become_(wanted(cluster(1, "newer"), [2]), Manner::Reload));
+    let newest = world.ask(become_(wanted(cluster(1, "newest"), []), Manner::Changed));
+    world.listen(2);
+    world.obey(0);
+    assert!(world.is_done(first) && world.is_done(same));
+    assert_eq!((world.answer(newer), world.answer(newest)), (None, None));
+    world.listen(3);
+    world.obey(2);
+    assert!(world.is_done(newer) && world.is_done(newest));
+    assert_eq!((list(&world), world.spawned.len()), (version("newest", [0]), 4));
+}
+
+#[test]
+fn a_stop_during_a_reload_takes_back_the_restart_that_waits() {
+    let mut world = serving(1);
+    world.feed(Event::Apply { plan: plan([cluster(1, "new"), app("other")]), cpus: 2 });
+    let restart = world.ask(become_(wanted(cluster(1, "new"), [0]), Manner::Restart));
+    let stop = world.ask(Operation::Stop(vec![InstanceId(0)]));
+    world.obey(0);
+    world.obey(2);
+    assert!(world.is_done(stop));
+    assert!(world.failure(restart).contains("was stopped"), "{}", world.failure(restart));
+    assert_eq!(world.status(0), Status::Stopped);
+}
+
+#[test]
+fn a_stop_of_one_lets_the_others_finish_their_connections() {
+    let drains = |version| {
+        let mut spec = cluster(2, version);
+        spec.stop.drain = Some(MS(5000));
+        spec.reload.max_parallel = 2;
+        spec
+    };
+    let mut world = World::new(plan([drains("old"), app("other")]));
+    world.listen(0);
+    world.listen(1);
+    world.feed(Event::Apply { plan: plan([drains("new"), app("other")]), cpus: 2 });
+    world.listen(3);
+    world.listen(4);
+    let asked = |world: &World| -> Vec<u32> {
+        let stopping = world.said.iter().filter_map(|notice| match notice {
+            Notice::Stopping { who, .. } => Some(who.id.0),
+            _ => None,
+        });
+        stopping.collect()
+    };
+    assert_eq!(asked(&world), [0_u32; 0], "both old ones drain");
+    world.ask(Operation::Stop(vec![InstanceId(4)]));
+    assert_eq!(asked(&world), [1, 4], "both of its place, and nobody else");
+}
+
+#[test]
+fn a_number_that_is_meant_counts_more_than_what_it_was_scaled_to() {
+    let mut world = serving(1);
+    let scale = world.ask(Operation::Scale { app: "a".to_owned(), count: crate::machine::Count::To(3) });
+    assert!(world.is_done(scale));
+    let kept = world.ask(become_(wanted(cluster(1, "old"), []), Manner::Changed));
+    assert!(world.is_done(kept));
+    assert_eq!(list(&world).len(), 3);
+    let counted = Wanted { counted: true, ..wanted(cluster(1, "old"), []) };
+    let fewer = world.ask(become_(counted, Manner::Changed));
+    assert_eq!(world.answer(fewer), None, "two are too many");
+    world.obey(2);
+    world.obey(3);
+    assert!(world.is_done(fewer));
+    assert_eq!(list(&world), version("old", [0]));
+}
+
+#[test]
+fn a_new_application_may_rest_or_have_no_instance() {
+    let mut world = World::new(plan([app("other")]));
+    let rests = world.ask(become_(Wanted { rests: true, ..wanted(forks(2, "x"), []) }, Manner::Changed));
+    assert!(world.is_done(rests));
+    assert_eq!([world.status(1), world.status(2)], [Status::Stopped; 2]);
+    assert!(world.machine.plan().apps[1].autostart, "it reads as it did");
+    let other = AppSpec { name: "b".to_owned(), ..forks(2, "x") };
+    let empty = world.ask(become_(Wanted { is_empty: true, ..wanted(other, []) }, Manner::Changed));
+    assert!(world.is_done(empty));
+    assert_eq!(world.machine.instances().count(), 3);
+    let scale = world.ask(Operation::Scale { app: "b".to_owned(), count: crate::machine::Count::By(1) });
+    assert!(world.is_done(scale));
+    assert_eq!(world.status(3), Status::Online);
+}

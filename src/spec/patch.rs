@@ -1,0 +1,177 @@
+//! A few keys of one application given to another: what people change in an application that is there.
+//!
+//! It knows keys and parts, not where they were written.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AppSpec, ExecMode, Instances};
+
+/// What is to change in an application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patch {
+    /// The keys that count, by their names in an ecosystem file.
+    pub keys: Vec<String>,
+    /// An application that holds their values, and nothing else of use.
+    pub from: Box<AppSpec>,
+}
+
+impl Patch {
+    /// Whether an application that is there can be given this key.
+    pub fn takes(key: &str) -> bool {
+        part(key).is_some()
+    }
+
+    /// Whether it says how many instances there are to be.
+    pub fn counts(&self) -> bool {
+        self.keys.iter().any(|key| key == "instances")
+    }
+
+    /// Gives an application all keys.
+    ///
+    /// # Errors
+    /// A key that means nothing to it, for people.
+    pub fn apply(&self, to: &mut AppSpec) -> Result<(), String> {
+        for key in &self.keys {
+            let part = part(key).ok_or_else(|| format!("`{key}` cannot be changed"))?;
+            part(&self.from, to)?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives one part of an application to another.
+type Part = fn(&AppSpec, &mut AppSpec) -> Result<(), String>;
+
+/// A part that is just copied.
+macro_rules! part {
+    ($($field:ident).+) => {
+        |from, to| {
+            to.$($field).+.clone_from(&from.$($field).+);
+            Ok(())
+        }
+    };
+}
+
+/// The part that a key speaks for.
+fn part(key: &str) -> Option<Part> {
+    Some(match key {
+        "namespace" => part!(namespace),
+        "args" => part!(exec.args),
+        "cwd" => part!(exec.cwd),
+        "interpreter" => part!(exec.interpreter),
+        "interpreter_args" => part!(exec.interpreter_args),
+        "source_map_support" => part!(exec.source_maps),
+        "instances" => instances,
+        "uid" => part!(identity.user),
+        "gid" => part!(identity.group),
+        "autorestart" => part!(restart.autorestart),
+        "stop_exit_codes" => part!(restart.stop_exit_codes),
+        "restart_delay" | "exp_backoff_restart_delay" => part!(restart.backoff),
+        "min_uptime" => part!(restart.min_uptime),
+        "max_restarts" => part!(restart.max_restarts),
+        "on_errored" => part!(restart.on_errored),
+        "max_memory_restart" => part!(max_memory),
+        "cron_restart" => schedule,
+        "wait_ready" => wait_ready,
+        "listen_timeout" => part!(reload.listen_timeout),
+        "kill_signal" => part!(stop.kill_signal),
+        "kill_timeout" => part!(stop.kill_timeout),
+        "shutdown_with_message" => part!(stop.with_message),
+        "treekill" => part!(stop.treekill),
+        "out_file" => part!(logs.files.out),
+        "error_file" => part!(logs.files.error),
+        "log_file" => part!(logs.files.combined),
+        "merge_logs" => part!(logs.files.merge),
+        "log_max_size" => part!(logs.files.max_size),
+        "log_keep" => part!(logs.files.keep),
+        "log_compress" => part!(logs.files.compress),
+        "log_type" => part!(logs.json),
+        "log_date_format" | "time" => part!(logs.date_format),
+        "disable_logs" => part!(logs.disabled),
+        "pid_file" => part!(pid_file),
+        "filter_env" => part!(env.inherit),
+        "env_file" => variables,
+        "instance_var" => part!(env.instance_var),
+        "increment_var" => part!(env.increment_var),
+        "watch" => watch,
+        "ignore_watch" => ignore_watch,
+        "watch_delay" => watch_delay,
+        _ => return None,
+    })
+}
+
+/// PM2's rule for a start holds here, too: several of a Node script are a cluster. Several plain
+/// processes stay what they are.
+#[expect(clippy::unnecessary_wraps, reason = "as the others")]
+fn instances(from: &AppSpec, to: &mut AppSpec) -> Result<(), String> {
+    if to.instances == Instances::Count(1) && from.instances != Instances::Count(1) && to.is_node() {
+        to.exec_mode = ExecMode::Cluster;
+    }
+    to.instances = from.instances;
+    Ok(())
+}
+
+/// Another pattern leaves the time zone as it is.
+#[expect(clippy::unnecessary_wraps, reason = "as the others")]
+fn schedule(from: &AppSpec, to: &mut AppSpec) -> Result<(), String> {
+    let mut schedule = from.schedule.clone();
+    if let (Some(new), Some(old)) = (&mut schedule, &to.schedule) {
+        new.zone_name.clone_from(&old.zone_name);
+        new.zone.clone_from(&old.zone);
+    }
+    to.schedule = schedule;
+    Ok(())
+}
+
+fn wait_ready(from: &AppSpec, to: &mut AppSpec) -> Result<(), String> {
+    if from.reload.wait_ready && !to.is_node() {
+        return Err("it does not run on Node and cannot send `ready` (`wait_ready`)".to_owned());
+    }
+    to.reload.wait_ready = from.reload.wait_ready;
+    Ok(())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as the others")]
+fn variables(from: &AppSpec, to: &mut AppSpec) -> Result<(), String> {
+    to.env.vars.extend(from.env.vars.clone());
+    Ok(())
+}
+
+/// Without a path, where the application runs is watched.
+#[expect(clippy::unnecessary_wraps, reason = "as the others")]
+fn watch(from: &AppSpec, to: &mut AppSpec) -> Result<(), String> {
+    let before = to.watch.take();
+    to.watch.clone_from(&from.watch);
+    if let Some(watch) = &mut to.watch {
+        if watch.paths == [from.exec.cwd.clone()] {
+            watch.paths = vec![to.exec.cwd.clone()];
+        }
+        if let Some(before) = before {
+            watch.ignore = before.ignore;
+            watch.delay = before.delay;
+        }
+    }
+    Ok(())
+}
+
+fn ignore_watch(from: &AppSpec, to: &mut AppSpec) -> Result<(), String> {
+    let (from, to) = both_watch(from, to)?;
+    to.ignore.clone_from(&from.ignore);
+    Ok(())
+}
+
+fn watch_delay(from: &AppSpec, to: &mut AppSpec) -> Result<(), String> {
+    let (from, to) = both_watch(from, to)?;
+    to.delay = from.delay;
+    Ok(())
+}
+
+fn both_watch<'a>(
+    from: &'a AppSpec,
+    to: &'a mut AppSpec,
+) -> Result<(&'a super::WatchSpec, &'a mut super::WatchSpec), String> {
+    match (&from.watch, &mut to.watch) {
+        (Some(from), Some(to)) => Ok((from, to)),
+        _ => Err("it watches no files: add `--watch`".to_owned()),
+    }
+}
