@@ -297,7 +297,7 @@ impl Shell {
         wait_for_all(&mut run, |run| {
             // A task (`oneshot`) ends, and well.
             let mut ended = run.err().lines_with(" ended: ");
-            ended.retain(|line| !(line.contains(" ended: exit 0 ") && line.ends_with(", done")));
+            ended.retain(|line| !(line.contains(" ended: exit 0, ") && line.ends_with(", done")));
             assert_eq!(ended, [""; 0], "{line}{}", run.story());
             let said = run.err().lines();
             let offline = workers.iter().find(|worker| !said.iter().any(|line| line.contains(*worker)));
