@@ -83,8 +83,16 @@ impl Supervisor<'_> {
             put(&mut self.added, app.clone());
             // What `autostart` keeps from starting is not started by the way.
             let is_meant = anew != Anew::Changed || app.autostart;
+            let mut meant = if is_meant { self.instances_of(&app.name) } else { Vec::new() };
+            if anew == Anew::Changed {
+                // A task that is done is not done again because its file is read again.
+                let is_done = |id: &InstanceId| {
+                    self.machine.instance(*id).is_some_and(|view| view.completed == Some(true))
+                };
+                meant.retain(|id| !is_done(id));
+            }
             wanted.push(Wanted {
-                meant: if is_meant { self.undone_of(&app.name) } else { Vec::new() },
+                meant,
                 // Scaled to none: who adds it wants it as it says now, not as it was scaled.
                 counted: !self.is_listed(&app.name),
                 rests: resting.contains(&app.name),
@@ -94,31 +102,6 @@ impl Supervisor<'_> {
         }
         self.let_become(client, &names, wanted, anew);
         Ok(())
-    }
-
-    /// Whether each of these can wait for what it depends on.
-    fn check_order(&self, apps: &[AppSpec]) -> Result<(), Unknown> {
-        let plan = self.machine.coming_plan();
-        let listed = |name: &str| plan.apps.iter().any(|app| app.name == name);
-        for app in apps {
-            for Dependency { app: other, .. } in &app.order.depends_on {
-                if !listed(other) && !apps.iter().any(|app| app.name == *other) {
-                    return Err(Unknown {
-                        message: format!("app `{}` depends on `{other}`, which is not in the list", app.name),
-                        hint: Some(format!("start `{other}` first")),
-                    });
-                }
-            }
-        }
-        let mut order = graph(plan.apps.iter().map(AsRef::as_ref));
-        order.extend(graph(apps));
-        match circle(&order) {
-            None => Ok(()),
-            Some(circle) => Err(Unknown {
-                message: format!("`depends_on` makes a circle: {}", circle.join(" → ")),
-                hint: None,
-            }),
-        }
     }
 
     /// Changes something in the applications of these instances, and lets them run anew.
@@ -195,6 +178,31 @@ impl Supervisor<'_> {
         if refused.is_empty() { Ok(()) } else { Err(Unknown { message: refused.join("\n"), hint: None }) }
     }
 
+    /// Whether each of these can wait for what it depends on.
+    fn check_order(&self, apps: &[AppSpec]) -> Result<(), Unknown> {
+        let plan = self.machine.coming_plan();
+        let listed = |name: &str| plan.apps.iter().any(|app| app.name == name);
+        for app in apps {
+            for Dependency { app: other, .. } in &app.order.depends_on {
+                if !listed(other) && !apps.iter().any(|app| app.name == *other) {
+                    return Err(Unknown {
+                        message: format!("app `{}` depends on `{other}`, which is not in the list", app.name),
+                        hint: Some(format!("start `{other}` first")),
+                    });
+                }
+            }
+        }
+        let mut order = graph(plan.apps.iter().map(AsRef::as_ref));
+        order.extend(graph(apps));
+        match circle(&order) {
+            None => Ok(()),
+            Some(circle) => Err(Unknown {
+                message: format!("`depends_on` makes a circle: {}", circle.join(" → ")),
+                hint: None,
+            }),
+        }
+    }
+
     /// Whether an application of that name is in the list: it has an instance.
     fn is_listed(&self, name: &str) -> bool {
         show::settled(self).any(|view| view.spec.name == name)
@@ -202,13 +210,6 @@ impl Supervisor<'_> {
 
     fn instances_of(&self, name: &str) -> Vec<InstanceId> {
         show::settled(self).filter(|view| view.spec.name == name).map(|view| view.id).collect()
-    }
-
-    /// Those of them whose task is not done: who adds an application does not ask for that once more.
-    fn undone_of(&self, name: &str) -> Vec<InstanceId> {
-        let is_undone =
-            |id: &InstanceId| self.machine.instance(*id).is_none_or(|view| view.completed != Some(true));
-        self.instances_of(name).into_iter().filter(is_undone).collect()
     }
 
     /// A plan that was read again, with the applications that commands have added and that are

@@ -215,7 +215,7 @@ impl Supervisor<'_> {
                 self.add(client, addition).map(|()| None)
             }
             Request::Change { targets, anew, environment, patch } => {
-                let ids = self.without_done(self.select(&targets)?, &targets);
+                let ids = self.select(&targets)?;
                 self.change(client, &ids, environment, patch.as_ref(), anew).map(|()| None)
             }
             Request::Save => Ok(Some(Answer::Saved(self.saved()))),
