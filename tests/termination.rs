@@ -93,7 +93,7 @@ fn a_good_end_is_one_line_and_a_bad_one_names_all_that_failed() {
     bed.file("ended", "");
     run.expect_code(128 + SIGKILL);
     let said = bed.read("why");
-    assert!(said.starts_with("first (1) ended: signal SIGKILL after "), "{said}");
+    assert!(said.starts_with("first (1) ended: signal SIGKILL, up "), "{said}");
     assert!(said.ends_with("; procrun ends with code 137\nalso failed: second (0)\n"), "{said}");
 }
 

@@ -10,7 +10,7 @@ use super::{
     draft::EnvVar,
     health,
     keys::{Beyond, Choice, Kind, Zero},
-    limits, listen,
+    limits, listen, order,
     origin::Origin,
     tree::{Node, Place, Value},
     value::{self, Complaint, Decoded, Dialect},
@@ -81,6 +81,7 @@ pub(super) fn apply<D>(
         },
         Kind::Zone(set) => set(draft, value::zone(node)?),
         Kind::Listen(set) => set(draft, listen::listen(node)?),
+        Kind::DependsOn(set) => set(draft, order::depends_on(node)?),
         Kind::Probe(set) => set(draft, health::probe(node, dialect)?),
         Kind::Codes(set) => set(draft, value::codes(node)?),
         Kind::Signal(set) => set(draft, value::signal(node)?),
@@ -177,7 +178,10 @@ fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outco
             Value::List(items) => {
                 let (parts, others): (Vec<_>, Vec<_>) =
                     items.iter().partition(|item| value::text(item).is_ok());
-                set(draft, InheritEnv::Without(parts.into_iter().filter_map(value::scalar_text).collect()));
+                let parts: Vec<String> = parts.into_iter().filter_map(value::scalar_text).collect();
+                // Each name contains the empty text.
+                let all = parts.iter().any(String::is_empty);
+                set(draft, if all { InheritEnv::Nothing } else { InheritEnv::Without(parts) });
                 match others.first().map(|other| other.value.describe()) {
                     Some(other) => Outcome::Adjusted(format!("holds {other}, which is no part of a name")),
                     None => Outcome::Set,

@@ -21,10 +21,12 @@ mod instance;
 mod memory;
 mod notice;
 mod operation;
+mod order;
 mod reason;
 mod record;
 mod reload;
 mod root;
+mod shutdown;
 mod time;
 mod trial;
 

@@ -43,6 +43,7 @@ pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
             max_memory: new.max_memory,
             schedule: new.schedule.clone(),
             watch: new.watch.clone(),
+            order: new.order.clone(),
             ..old.clone()
         } == *new
 }
@@ -73,6 +74,7 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         identity,
         limits,
         autostart,
+        order,
         restart,
         max_memory,
         schedule,
@@ -108,6 +110,8 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         (*umask != old.limits.umask, "umask"),
         (*no_new_privileges != old.limits.no_new_privileges, "no_new_privileges"),
         (*autostart != old.autostart, "autostart"),
+        (order.depends_on != old.order.depends_on, "depends_on"),
+        (order.oneshot != old.order.oneshot, "oneshot"),
         (*restart != old.restart, "restart policy"),
         (*max_memory != old.max_memory, "max_memory_restart"),
         (*schedule != old.schedule, "cron_restart"),
