@@ -235,7 +235,9 @@ impl Memory {
         if running.is_empty() {
             return None;
         }
-        let Some(Charge { used, limit }) = room.tightest() else { return Some(now + LOOKS[1]) };
+        let Some(Charge { used, limit }) = room.tightest(|limit| share.of(limit)) else {
+            return Some(now + LOOKS[1]);
+        };
         let threshold = share.of(limit);
         if used < threshold {
             let left = Duration::from_millis((threshold - used).saturating_mul(1000) / FASTEST);
