@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Bed, Launch, Procrun, SIGKILL, wait_until};
+use support::{Bed, Launch, Procrun, SIGKILL, SIGTERM, wait_until};
 
 /// The first bytes of a text that Kubernetes takes.
 const MOST: usize = 4096;
@@ -66,6 +66,19 @@ fn an_app_that_had_failed_before_the_stop_is_named() {
     assert_eq!(lines[0], "stopped by SIGTERM from outside of the container; procrun ends with code 0");
     assert!(lines[1].starts_with("before that gone (0) ended: exit 3, up "), "{said}");
     assert_eq!(lines[2..], ["last lines of gone (0):", "last"]);
+}
+
+#[test]
+fn who_was_ended_because_it_was_not_well_is_said_to_be() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"api\"\nscript = \"exec sleep 1000\"\nautorestart = false\n\
+         [apps.health]\nexec = \"echo no database; exit 3\"\nretries = 1\nstart_period = 0\ninterval = \"50ms\"\n",
+    );
+    let mut run = in_a_pod(&bed, &["ecosystem.toml"], MOUNTED).start();
+    run.expect_code(128 + SIGTERM);
+    let said = bed.read("why");
+    let why = "(it failed its health check: its check ended with code 3: no database); procrun ends with code 143\n";
+    assert!(said.starts_with("api (0) ended: signal SIGTERM, up ") && said.contains(why), "{said}");
 }
 
 #[test]

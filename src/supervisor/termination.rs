@@ -122,6 +122,10 @@ impl Failed {
                     write!(how, ", up {}", Readable(past.uptime)).expect("a String takes everything");
                 }
             }
+            // Else it would look as if somebody had sent that signal.
+            if let Some(reason) = &past.reason {
+                write!(how, " ({reason})").expect("a String takes everything");
+            }
         }
         if view.gave_up && view.unstable > 1 {
             write!(how, ", {} unstable starts in a row", view.unstable).expect("a String takes everything");
