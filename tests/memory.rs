@@ -245,6 +245,36 @@ fn the_largest_worker_ends_before_the_kernel_kills() {
 }
 
 #[test]
+fn what_somebody_else_has_in_the_container_is_not_blamed_on_a_worker() {
+    let group = Group::new("other", 256);
+    let bed = bed("[[apps]]\nname = \"small\"\nscript = \"small.js\"\n");
+    let mut run = group.start(&bed);
+    run.wait_for_line("small ");
+    // As `docker exec` does: a process of the container that is none of procrun's. It stops where there is no room.
+    let begin =
+        "exec python3 -c 'import sys\nall = []\nfor line in sys.stdin: all.append(b\"x\" * (1 << 20))'";
+    let enter = format!("echo $$ > '{}/cgroup.procs'; {begin}", group.0.display());
+    let mut other = std::process::Command::new("sh")
+        .args(["-c", &enter])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    let mut words = other.stdin.take().expect("it was asked for");
+    wait_until_within("the guard", LONG, || {
+        // 40 MB/s at most.
+        thread::park_timeout(Duration::from_millis(25));
+        std::io::Write::write_all(&mut words, b"more\n").expect("it reads");
+        !run.err().lines_with("oom_guard").is_empty()
+    });
+    run.wait_for_err("hint: all workers together have only ");
+    drop(words);
+    other.wait().expect("it ends");
+    assert_eq!(group.kills(), 0, "{}", run.story());
+    run.expect_stop();
+    drop(run);
+}
+
+#[test]
 fn page_cache_does_not_count() {
     let group = Group::new("cache", 128);
     let bed =
