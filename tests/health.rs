@@ -267,6 +267,22 @@ fn who_has_not_passed_yet_is_called_so_and_its_limit_is_a_number() {
 }
 
 #[test]
+fn a_check_that_writes_without_end_takes_no_processor() {
+    let bed = Bed::new();
+    shell(&bed, "", "exec = \"yes\"\ntimeout = \"2s\"\nretries = 1000");
+    let text = fs::read_to_string(bed.path("ecosystem.toml")).unwrap();
+    bed.file("ecosystem.toml", text.replace("timeout = \"1s\"\nretries = 2\n", ""));
+    let mut procrun = start(&bed);
+    procrun.wait_for_line("begins as");
+    let (begun, before) = (support::now(), procfs::cpu_ticks(procrun.pid()));
+    wait_until("the first timeout", || described(&bed)["complaint"].is_string());
+    let (took, ticks) = (begun.elapsed(), procfs::cpu_ticks(procrun.pid()) - before);
+    // A tick is 10 ms.
+    assert!(Duration::from_millis(ticks * 10) < took / 4, "{ticks} ticks in {took:?}");
+    procrun.expect_stop();
+}
+
+#[test]
 fn readiness_flips_the_flag_and_restarts_nothing() {
     let bed = Bed::new();
     server(&bed, "", &format!("[apps.readiness]\nhttp = \"/ready\"\n{SOON}"));

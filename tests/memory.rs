@@ -245,6 +245,7 @@ fn the_largest_worker_ends_before_the_kernel_kills() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test starts a process of its own, and waits for it")]
 fn what_somebody_else_has_in_the_container_is_not_blamed_on_a_worker() {
     let group = Group::new("other", 256);
     let bed = bed("[[apps]]\nname = \"small\"\nscript = \"small.js\"\n");
