@@ -10,8 +10,9 @@ use super::{
     Count, Operation, Reply, Ticket, Time,
     event::{Effect, InstanceId, Run},
     instance::{Instance, Status, Then, Verdict},
+    job::Job,
     notice::{Notice, StopCause, Why},
-    reload::{Goal, Job},
+    reload::Goal,
     root::{Machine, Phase},
 };
 
