@@ -2,7 +2,8 @@
 # Puts on this machine what the demo and the tests need and is not there yet. Debian and Ubuntu.
 #
 #   tests/setup.sh demo         a linker and node, for `make demo`
-#   tests/setup.sh test         and what the tests run: python3, ip, ps, tmux, git, unshare, npm, systemd-notify, bash, zsh, fish, Node 20
+#   tests/setup.sh test         and what the tests run: python3, ip, ps, tmux, git, unshare, npm, systemd-notify, bash, zsh, fish, Redis,
+#                               Node 20
 #                               or later, gunicorn and uvicorn (target/python), the packages of tests/apps
 #                               (target/apps), and Bun (target/nodes/bun)
 #   tests/setup.sh matrix       and each Node that tests/matrix.sh tries (target/nodes/<major>)
@@ -117,6 +118,8 @@ if [ "$group" = test ]; then
     need bash bash
     need zsh zsh
     need fish fish
+    # The server itself, under another name: redis-server would start one as a service.
+    need redis-check-rdb redis-tools
 fi
 if [ "$group" = containers ]; then
     need podman podman

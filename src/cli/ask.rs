@@ -80,6 +80,10 @@ pub(super) fn healthcheck(typed: &Typed) -> Result<ExitCode, Failure> {
     // Docker knows 0 and 1 only.
     let unhealthy = |failure: Failure| failure.with_code(NOT_DONE);
     let mut supervisor = typed.supervisor().map_err(unhealthy)?;
+    let about = overview(&mut supervisor, &Request::Ping).map_err(unhealthy)?.supervisor;
+    if about.stopping {
+        return Err(Failure::not_done("procrun was asked to stop: nothing is ready any more"));
+    }
     let details = details(&mut supervisor, typed.words.clone()).map_err(unhealthy)?;
     let all_must_run = !typed.words.is_empty();
     let ill: Vec<String> = details
@@ -96,7 +100,8 @@ pub(super) fn healthcheck(typed: &Typed) -> Result<ExitCode, Failure> {
     if !ill.is_empty() {
         return Err(Failure::not_done(ill.join(", ")));
     }
-    if online == 0 {
+    // A task that is done is well when it is asked for by name.
+    if online == 0 && !all_must_run {
         return Err(Failure::not_done("nothing is online"));
     }
     Ok(say(&format!("healthy: {online} online\n")))
@@ -106,8 +111,10 @@ fn is_well(detail: &Detail, must_run: bool) -> bool {
     match detail.brief.status {
         Status::Online => detail.brief.flaw().is_none(),
         // It has done its work, or was stopped by hand.
-        Status::Stopped => !must_run && !detail.failed,
-        Status::Launching | Status::Stopping | Status::WaitingRestart | Status::Errored => false,
+        Status::Stopped => detail.completed == Some(true) || !must_run && !detail.failed,
+        Status::Waiting | Status::Launching | Status::Stopping | Status::WaitingRestart | Status::Errored => {
+            false
+        }
     }
 }
 

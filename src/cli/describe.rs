@@ -27,6 +27,10 @@ fn shown(of: &Detail, look: Look) -> String {
     let mut page = Page { text: String::new(), look };
     page.heading(&format!("{} ({})", brief.name, brief.id));
     page.coloured("status", &brief.state(), colour(brief));
+    page.list("waits for", &of.waits_for);
+    if let Some(completed) = of.completed {
+        page.line("task (oneshot)", if completed { "completed" } else { "not completed" });
+    }
     page.maybe("says", of.says.as_ref());
     page.maybe("last check", of.complaint.as_ref());
     page.maybe("pid", brief.pid);
@@ -43,6 +47,8 @@ fn shown(of: &Detail, look: Look) -> String {
     page.line("namespace", &brief.namespace);
     page.line("mode", &brief.mode);
     page.line("instance", format!("{} of {}", brief.number + 1, of.siblings));
+
+    page.list("depends on", &of.depends_on);
 
     page.heading("what runs");
     page.line("script", &of.script);

@@ -155,10 +155,23 @@ fn read(path: &Path) -> Result<Vec<SavedApp>, Failure> {
     Ok(dump.apps)
 }
 
+/// Each behind those of the others that it depends on; else in their order.
+fn in_order(mut apps: Vec<SavedApp>) -> Vec<SavedApp> {
+    let mut ordered = Vec::with_capacity(apps.len());
+    while !apps.is_empty() {
+        let is_there = |name: &str| apps.iter().any(|left| left.app.name == name);
+        let is_next = |saved: &SavedApp| saved.app.order.depends_on.iter().all(|other| !is_there(&other.app));
+        // In a circle none is the next; the supervisor says so.
+        let at = apps.iter().position(is_next).unwrap_or(0);
+        ordered.push(apps.remove(at));
+    }
+    ordered
+}
+
 /// Applications with the same environment go together.
 fn requests(apps: impl Iterator<Item = SavedApp>) -> Vec<Request> {
     let mut requests: Vec<Request> = Vec::new();
-    for SavedApp { app, environment, stopped, empty: is_empty } in apps {
+    for SavedApp { app, environment, stopped, empty: is_empty } in in_order(apps.collect()) {
         let name = app.name.clone();
         match requests.last_mut() {
             Some(Request::Add { apps, environment: same, .. }) if *same == environment => apps.push(app),

@@ -50,7 +50,11 @@ pub(super) fn list(typed: &Typed) -> Result<ExitCode, Failure> {
     if typed.has("mini-list") {
         return Ok(say(&mini::shown(&overview.instances)));
     }
-    Ok(say(&shown(&overview.instances, look())))
+    let mut text = shown(&overview.instances, look());
+    if overview.supervisor.stopping {
+        text.push_str("procrun was asked to stop: nothing is ready any more\n");
+    }
+    Ok(say(&text))
 }
 
 pub(super) fn jlist(typed: &Typed) -> Result<ExitCode, Failure> {
@@ -131,7 +135,7 @@ pub(super) fn colour(of: &Brief) -> &'static str {
     match of.status {
         Status::Online if of.flaw().is_some() => "33",
         Status::Online => "32",
-        Status::Launching | Status::Stopping | Status::WaitingRestart => "33",
+        Status::Waiting | Status::Launching | Status::Stopping | Status::WaitingRestart => "33",
         Status::Stopped | Status::Errored => "31",
     }
 }

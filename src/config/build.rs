@@ -18,14 +18,15 @@ use super::{
     file,
     keys::{APP_KEYS, TIME_FORMAT},
     notices::Notices,
+    order::Wanted,
     origin::{AppSettings, Origin, Setting},
     path::{expand_home, resolve},
     problem::{Problem, Problems},
     tree::{Place, Position, shorten},
 };
 use crate::spec::{
-    AppSpec, Backoff, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter, LogFiles, LogSpec,
-    ProbeTarget, Schedule, Signal,
+    AppSpec, Backoff, Condition, Dependency, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter,
+    LogFiles, LogSpec, OnErrored, Order, ProbeTarget, Schedule, Signal,
 };
 use crate::sys::zone;
 
@@ -64,6 +65,11 @@ pub(super) fn build(
     gathered: &mut Gathered<'_>,
 ) -> (AppSpec, AppSettings) {
     defaults_of_pm2(&mut draft, around, gathered.notices);
+    if draft.critical == Some(true) {
+        draft.restart.on_errored = OnErrored::Exit;
+        let origin = draft.origin("critical");
+        draft.origins.entry("on_errored").or_insert(origin);
+    }
     let cwd = working_directory(&draft, around);
     let interpreter = interpreter(&draft, around, gathered.notices);
     let script = draft.script.clone().unwrap_or_default();
@@ -102,6 +108,8 @@ pub(super) fn build(
         identity: Identity { user: draft.user.clone(), group: draft.group.clone() },
         limits: std::mem::take(&mut draft.limits),
         autostart: !draft.no_autostart,
+        // Which of them are there, and what each of them can tell, is not known yet.
+        order: Order { depends_on: provisional(&draft.depends_on), oneshot: draft.oneshot },
         restart: {
             let mut restart = draft.restart.clone();
             restart.backoff = backoff(&draft);
@@ -146,8 +154,42 @@ pub(super) fn build(
     };
     only_for_node(&spec, &draft, gathered.notices);
     who_answers(&spec, gathered.notices);
+    contradictions(&spec, &draft, gathered.problems);
     let settings = settings(&spec, &draft, provenance);
     (spec, settings)
+}
+
+fn provisional(wanted: &[Wanted]) -> Vec<Dependency> {
+    let dependency = |wanted: &Wanted| Dependency { app: wanted.app.clone(), condition: Condition::Started };
+    wanted.iter().map(dependency).collect()
+}
+
+/// What was said of one application and cannot all be meant.
+fn contradictions(spec: &AppSpec, draft: &Draft, problems: &mut Problems) {
+    let name = &spec.name;
+    let mut wrong = |key: &'static str, what: &str, hint: &str| {
+        let place = draft.origin(key).place().cloned();
+        let message = format!("`{key}` in app `{name}` {what}");
+        problems.push(Problem { place, message, hint: Some(hint.to_owned()) });
+    };
+    if spec.order.oneshot && spec.is_cluster() {
+        wrong("oneshot", "is a task that ends, but a worker of a cluster does not", "leave `exec_mode` out");
+    }
+    if spec.order.oneshot && !spec.listen.is_empty() {
+        wrong("oneshot", "is a task that ends, but with `listen` it would serve", "leave one of them out");
+    }
+    let contradicts = match draft.critical {
+        Some(true) => draft.said_on_errored == Some(OnErrored::Continue),
+        Some(false) => draft.said_on_errored == Some(OnErrored::Exit),
+        None => false,
+    };
+    if contradicts {
+        wrong(
+            "critical",
+            "contradicts its `on_errored`",
+            "they are two words for one thing: say one of them",
+        );
+    }
 }
 
 /// PM2 takes some defaults from its own environment.
@@ -219,7 +261,8 @@ fn interpreter(draft: &Draft, around: &Surroundings<'_>, notices: &mut Notices) 
 /// PM2's rule: whoever says how many instances of a Node script he wants, wants a cluster.
 fn exec_mode(draft: &mut Draft, script: &str) -> ExecMode {
     draft.exec_mode.unwrap_or_else(|| {
-        if draft.instances.is_some() && runs_on_node(draft.interpreter.as_deref(), script) {
+        // A cluster's worker does not end by itself.
+        if !draft.oneshot && draft.instances.is_some() && runs_on_node(draft.interpreter.as_deref(), script) {
             draft.origins.insert("exec_mode", Origin::Derived("instances"));
             ExecMode::Cluster
         } else {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::tz::TimeZone;
 
-use super::{origin::Origin, tree::Position, watching::Watching};
+use super::{order::Wanted, origin::Origin, tree::Position, watching::Watching};
 use crate::spec::{
     Balance, ExecMode, HealthSpec, InheritEnv, Instances, Limits, Listen, LogFiles, MemoryLimit, OnErrored,
     Pattern, PrincipalRef, ReloadPolicy, RestartPolicy, Runtime, StopPolicy,
@@ -47,6 +47,11 @@ pub(super) struct Draft {
     pub(super) group: Option<PrincipalRef>,
     pub(super) limits: Limits,
     pub(super) no_autostart: bool,
+    pub(super) depends_on: Vec<Wanted>,
+    pub(super) oneshot: bool,
+    /// `critical`, another word for `on_errored = "exit"`.
+    pub(super) critical: Option<bool>,
+    pub(super) said_on_errored: Option<OnErrored>,
     pub(super) restart: RestartPolicy,
     pub(super) restart_delay: Option<Duration>,
     pub(super) backoff_delay: Option<Duration>,
@@ -79,6 +84,7 @@ impl Draft {
 
     pub(super) fn on_errored(&mut self, answer: OnErrored) {
         self.restart.on_errored = answer;
+        self.said_on_errored = Some(answer);
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 use jiff::tz::TimeZone;
 
 pub(super) use self::table::{APP_KEYS, RUNTIME_KEYS, TIME_FORMAT};
-use super::{draft::EnvVar, tree::Position, watching};
+use super::{draft::EnvVar, order::Wanted, tree::Position, watching};
 use crate::spec::{
     Allowance, InheritEnv, Instances, Listen, MemoryLimit, OomGuard, Pattern, PrincipalRef, Probe, Resource,
     Signal,
@@ -67,6 +67,8 @@ pub(super) enum Kind<D: 'static> {
     Zone(fn(&mut D, (String, TimeZone))),
     /// Sockets to open.
     Listen(fn(&mut D, Vec<Listen>)),
+    /// What it waits for at a start.
+    DependsOn(fn(&mut D, Vec<Wanted>)),
     /// A question to each worker, or none.
     Probe(fn(&mut D, Option<Box<Probe>>)),
     /// Exit codes.

@@ -31,6 +31,7 @@ mod limits;
 mod listen;
 mod log_paths;
 mod notices;
+mod order;
 mod origin;
 mod path;
 mod plan;
@@ -63,6 +64,8 @@ pub use suggest::nearest;
 pub use tree::{Place, Position};
 
 use crate::spec::{Plan, Runtime};
+use draft::RuntimeDraft;
+use notices::Notices;
 use target::{Format, Target};
 use tree::{Flaw, Node};
 
@@ -200,10 +203,15 @@ impl Source {
         match &self.0.target {
             Target::Script(script) => self.load_script(script).map(Read::Loaded),
             Target::Nothing => {
-                let runtime = Runtime { auto_exit: false, ..Runtime::default() };
+                let mut draft = RuntimeDraft {
+                    runtime: Runtime { auto_exit: false, ..Runtime::default() },
+                    ..RuntimeDraft::default()
+                };
+                let mut notices = Notices::default();
+                plan::grace(&mut draft, &self.0.environment, &mut notices);
                 Ok(Read::Loaded(Loaded {
-                    plan: Plan { apps: Vec::new(), runtime },
-                    notices: Vec::new(),
+                    plan: Plan { apps: Vec::new(), runtime: draft.runtime },
+                    notices: notices.into_list(),
                     runtime_settings: Vec::new(),
                     settings: Vec::new(),
                     files_read: Vec::new(),

@@ -1,6 +1,11 @@
 //! Drafts → the plan: which apps are meant, what they are called, and what flags change in them.
 
-use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::{OsStr, OsString},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     EX_CONFIG, EX_USAGE, Loaded, Problem, Problems, Source,
@@ -11,13 +16,14 @@ use super::{
     keys::{RUNTIME_KEYS, TIME_FORMAT},
     listen, log_paths,
     notices::Notices,
+    order,
     origin::{Origin, Setting},
     path::{expand_home, resolve, stem},
     target::{Format, Target},
-    tree::Node,
+    tree::{Node, shorten},
     value::Dialect,
 };
-use crate::spec::{Plan, TerminationLog};
+use crate::spec::{AppSpec, Plan, TerminationLog};
 
 impl Source {
     /// One app, made of flags alone.
@@ -87,9 +93,14 @@ impl Source {
             name: &inner.name,
             process_env,
         };
-        let (mut specs, mut settings) = (Vec::new(), Vec::new());
+        let (mut specs, mut settings, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+        let mut called = order::Names { full: Vec::new(), written: Vec::new(), left_out: BTreeSet::new() };
+        let written: Vec<Option<String>> = apps.iter().map(|app| app.draft.name.clone()).collect();
         for (number, app) in apps.into_iter().enumerate() {
             if !chosen.contains(&number) {
+                called
+                    .left_out
+                    .extend([Some(names[number].as_str()), written[number].as_deref()].into_iter().flatten());
                 continue;
             }
             let mut draft = app.draft;
@@ -102,12 +113,17 @@ impl Source {
                 Origin::Flag(_) => self.full_name(&draft),
                 _ => names[number].clone(),
             };
+            called.full.push(name.clone());
+            called.written.push(written[number].clone());
+            wanted.push(draft.depends_on.clone());
             let mut gathered =
                 Gathered { problems: &mut problems, notices: &mut notices, files_read: &mut files_read };
             let (spec, of_app) = build(draft, name, &around, &mut gathered);
-            specs.push(Arc::new(spec));
+            specs.push(spec);
             settings.push(of_app);
         }
+        order::resolve(&mut specs, &mut settings, &wanted, &called, &mut problems, &mut notices);
+        let specs: Vec<Arc<AppSpec>> = specs.into_iter().map(Arc::new).collect();
         for clash in log_paths::clashes(&specs, &settings) {
             if dialect == Dialect::Toml {
                 problems.push(clash);
@@ -119,6 +135,7 @@ impl Source {
             problems.push(clash);
         }
         inner.flags.apply_to_runtime(&mut runtime, &mut problems);
+        grace(&mut runtime, &inner.environment, &mut notices);
         if let TerminationLog::File(file) = &mut runtime.runtime.termination_log {
             *file = resolve(around.base, &expand_home(&file.to_string_lossy(), around.environment));
         }
@@ -258,6 +275,29 @@ impl Source {
         } else {
             problems.push(problem);
         }
+    }
+}
+
+/// What the container engine gives procrun for a stop, less what procrun itself needs to end.
+pub(super) fn grace(
+    runtime: &mut RuntimeDraft,
+    environment: &BTreeMap<OsString, OsString>,
+    notices: &mut Notices,
+) {
+    const VARIABLE: &str = "PROCRUN_GRACE_SECONDS";
+    const RESERVE: Duration = Duration::from_secs(1);
+    let Some(value) = environment.get(OsStr::new(VARIABLE)).filter(|value| !value.is_empty()) else { return };
+    let seconds = value.to_str().and_then(|text| text.trim().parse::<f64>().ok());
+    let grace = seconds.filter(|seconds| *seconds > 0.0).and_then(|it| Duration::try_from_secs_f64(it).ok());
+    let Some(grace) = grace else {
+        let value = shorten(&value.to_string_lossy());
+        notices.add(format!("the variable {VARIABLE} is not used: `{value}` is no number of seconds"));
+        return;
+    };
+    let time = grace.saturating_sub(RESERVE.min(grace / 10));
+    if runtime.runtime.shutdown_timeout.is_none_or(|said| said > time) {
+        runtime.runtime.shutdown_timeout = Some(time);
+        runtime.origins.insert("shutdown_timeout", Origin::Environment(VARIABLE));
     }
 }
 

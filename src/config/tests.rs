@@ -395,3 +395,54 @@ proptest! {
         }
     }
 }
+
+/// The time that a stop may take by a file of one app with this key at the root, and this environment.
+fn shutdown_timeout(key: &str, grace: &str) -> (Option<Duration>, Vec<String>) {
+    let mut invocation = invocation("../etc/x.toml", Path::new("/srv/cwd"));
+    invocation.environment.insert("PROCRUN_GRACE_SECONDS".into(), grace.into());
+    let source = Source::new(invocation).unwrap();
+    let text = format!("{key}\n[[apps]]\nscript = 'app.sh'");
+    let (root, problems) = source.parse(&text, Format::Toml).unwrap();
+    let loaded = source.load_file(&root, Format::Toml, &[], problems).unwrap();
+    (loaded.plan.runtime.shutdown_timeout, loaded.notices)
+}
+
+#[test]
+fn the_grace_time_of_the_container_bounds_a_stop() {
+    for (key, grace, millis) in [
+        ("", "", None),
+        ("", "10", Some(9000)),
+        ("", "30", Some(29_000)),
+        ("", "2.5", Some(2250)),
+        ("shutdown_timeout = '5s'", "10", Some(5000)),
+        ("shutdown_timeout = '50s'", "10", Some(9000)),
+        ("shutdown_timeout = '50s'", "", Some(50_000)),
+        ("shutdown_timeout = 0", "", None),
+    ] {
+        let (time, notices) = shutdown_timeout(key, grace);
+        assert_eq!(time, millis.map(Duration::from_millis), "{key} {grace}");
+        assert_eq!(notices, [""; 0]);
+    }
+    for grace in ["soon", "-1", "0", "NaN", "inf"] {
+        let (time, notices) = shutdown_timeout("", grace);
+        assert_eq!(time, None, "{grace}");
+        assert!(notices[0].contains(&format!("`{grace}` is no number of seconds")), "{notices:?}");
+    }
+}
+
+#[test]
+fn each_format_says_who_comes_before_whom() {
+    let toml = b"[[apps]]\nname = 'api'\nscript = 'a.sh'\ndepends_on = ['db', { app = 'job', condition = 'completed' }]\n\
+        [[apps]]\nname = 'db'\nscript = 'b.sh'\n[[apps]]\nname = 'job'\nscript = 'c.sh'\noneshot = true\n";
+    let json = br#"{"apps":[{"name":"api","script":"a.sh","dependsOn":["db",{"app":"job"}]},
+        {"name":"db","script":"b.sh"},{"name":"job","script":"c.sh","oneshot":true}]}"#;
+    let yaml = b"apps:\n  - {name: api, script: a.sh, depends_on: [db, {app: job, condition: completed}]}\n\
+        \x20 - {name: db, script: b.sh}\n  - {name: job, script: c.sh, oneshot: true}\n";
+    for (format, text) in [(Format::Toml, &toml[..]), (Format::Json, &json[..]), (Format::Yaml, &yaml[..])] {
+        let loaded = load(format, text).unwrap();
+        let depends_on: Vec<String> =
+            loaded.plan.apps[0].order.depends_on.iter().map(ToString::to_string).collect();
+        assert_eq!(depends_on, ["db (started)", "job (completed)"]);
+        assert!(loaded.plan.apps[2].order.oneshot);
+    }
+}

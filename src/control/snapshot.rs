@@ -67,6 +67,9 @@ pub struct About {
     pub target: Option<String>,
     /// When it was started.
     pub started_at: u64,
+    /// It was asked to stop: nothing is ready any more.
+    #[serde(default)]
+    pub stopping: bool,
     /// How many instances it has.
     pub instances: usize,
     /// Percent of one core that it uses itself; `None`: not looked at.
@@ -142,6 +145,9 @@ pub enum Status {
     /// It has ended and stays so.
     #[serde(rename = "stopped")]
     Stopped,
+    /// It starts when others are what it waits for.
+    #[serde(rename = "waiting")]
+    Waiting,
     /// It will run again.
     #[serde(rename = "waiting restart")]
     WaitingRestart,
@@ -151,15 +157,29 @@ pub enum Status {
 }
 
 impl Status {
-    /// PM2's word.
+    /// The word for it: PM2's, but for `waiting`, which PM2 does not know.
     pub fn word(self) -> &'static str {
         match self {
             Self::Launching => "launching",
             Self::Online => "online",
             Self::Stopping => "stopping",
             Self::Stopped => "stopped",
+            Self::Waiting => "waiting",
             Self::WaitingRestart => "waiting restart",
             Self::Errored => "errored",
+        }
+    }
+
+    /// The nearest of PM2's words.
+    fn pm2_word(self) -> &'static str {
+        match self {
+            Self::Waiting => Self::Launching.word(),
+            Self::Launching
+            | Self::Online
+            | Self::Stopping
+            | Self::Stopped
+            | Self::WaitingRestart
+            | Self::Errored => self.word(),
         }
     }
 }
@@ -193,6 +213,15 @@ pub struct Detail {
     pub says: Option<String>,
     /// It has ended by itself for good, and not well.
     pub failed: bool,
+    /// Whether its task is done; `None`: it is no task (`oneshot`).
+    #[serde(default)]
+    pub completed: Option<bool>,
+    /// What it waits for at its start: `db (ready)`.
+    #[serde(default)]
+    pub waits_for: Vec<String>,
+    /// What it depends on, in the same words.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
     /// The last ends of its processes, the latest last.
     pub endings: Vec<EndingInfo>,
     /// What is run, as it is written.
@@ -283,7 +312,7 @@ fn pm2_process(detail: &Detail) -> Value {
             "name": brief.name,
             "namespace": brief.namespace,
             "pm_id": brief.id,
-            "status": brief.status.word(),
+            "status": brief.status.pm2_word(),
             "restart_time": brief.restarts,
             "unstable_restarts": detail.unstable_restarts,
             "created_at": detail.created_at,

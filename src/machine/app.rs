@@ -176,6 +176,10 @@ impl Machine {
             self.with_instance(*id, now, out, |instance, step| {
                 let stop = stop(instance, cause, Then::Restart);
                 let again = anew.contains(&instance.number);
+                if !instance.is_alive() {
+                    // What it waits for now counts.
+                    instance.spec = spec.clone();
+                }
                 let verdict = if again { instance.stop(step, stop) } else { Verdict::Nothing };
                 instance.spec = spec.clone();
                 verdict

@@ -88,7 +88,9 @@ impl Machine {
         let refusal = match self.phase {
             Phase::Running => None,
             Phase::Waiting => Some("nothing has been started yet: try again in a moment"),
-            Phase::Stopping { .. } | Phase::Ended => Some("everything is being stopped"),
+            Phase::Closing { .. } | Phase::Stopping { .. } | Phase::Ended => {
+                Some("everything is being stopped")
+            }
         };
         if let Some(why) = refusal {
             out.push(Effect::Reply(ticket, Reply::Failed(why.to_owned())));
@@ -217,9 +219,11 @@ impl Machine {
             Status::Launching => Awaits::Begin(instance.begun),
             // Who is being removed does not begin again, and is found gone.
             Status::Stopping if instance.is_leaving() => return Some(Awaits::Begin(instance.tried)),
-            Status::Stopping | Status::Stopped | Status::WaitingRestart | Status::Errored => {
-                Awaits::Begin(instance.tried)
-            }
+            Status::Stopping
+            | Status::Stopped
+            | Status::Waiting
+            | Status::WaitingRestart
+            | Status::Errored => Awaits::Begin(instance.tried),
         };
         self.with_instance(id, now, out, |instance, step| {
             instance.revive(step);
@@ -406,6 +410,7 @@ impl Awaits {
         match instance.status() {
             Status::Launching if instance.begun < instance.tried => Some(Self::Begin(instance.begun)),
             Status::Stopping if instance.is_wanted() => Some(Self::Begin(instance.tried)),
+            Status::Waiting => Some(Self::Begin(instance.tried)),
             Status::Launching
             | Status::Online
             | Status::Stopping
@@ -422,13 +427,17 @@ impl Awaits {
             (Self::Begin(_), None) => Some(Err("an instance was removed before it could start".to_owned())),
             (Self::End(_) | Self::Gone, None) => Some(Ok(())),
             (Self::Begin(run), Some(instance)) if instance.begun > run => Some(Ok(())),
-            (Self::Begin(_), Some(instance)) => match instance.status() {
-                Status::Stopped | Status::Errored | Status::WaitingRestart => {
+            (Self::Begin(_), Some(instance)) if instance.is_late() => {
+                fail(instance, "still waits for others and starts as soon as they are there")
+            }
+            (Self::Begin(_), Some(instance)) => match (instance.status(), instance.obstacle()) {
+                (_, Some(obstacle)) => fail(instance, &format!("is not started: {}", obstacle.what)),
+                (Status::Stopped | Status::Errored | Status::WaitingRestart, None) => {
                     let ending = instance.record.endings.last().map(|past| past.ending.to_string());
                     let ending = ending.unwrap_or_else(|| "it was stopped before".to_owned());
                     fail(instance, &format!("did not start: {ending}"))
                 }
-                Status::Launching | Status::Online | Status::Stopping => None,
+                (Status::Waiting | Status::Launching | Status::Online | Status::Stopping, None) => None,
             },
             (Self::End(run), Some(instance)) => (instance.run() != Some(run)).then_some(Ok(())),
             (Self::Gone, Some(instance)) if instance.is_leaving() => None,

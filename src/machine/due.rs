@@ -25,7 +25,7 @@ impl Machine {
             match self.instances[id].status() {
                 Status::Online => running.push(*id),
                 Status::Stopped | Status::Errored => resting.push(*id),
-                Status::Launching | Status::Stopping | Status::WaitingRestart => {}
+                Status::Waiting | Status::Launching | Status::Stopping | Status::WaitingRestart => {}
             }
         }
         let Some(first) = running.first().or(resting.first()) else { return };

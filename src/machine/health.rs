@@ -366,6 +366,7 @@ impl Instance {
             return Verdict::Nothing;
         }
         let signal = self.spec.stop_signal();
-        self.stop(step, Stop { signal, cause: StopCause::Sick, then: Then::Recover })
+        let then = if self.is_last_run() { Then::Stay } else { Then::Recover };
+        self.stop(step, Stop { signal, cause: StopCause::Sick, then })
     }
 }

@@ -4,9 +4,11 @@
 
 mod ending;
 mod stop;
+mod turn;
 
 use std::{sync::Arc, time::Duration};
 
+pub(super) use self::turn::{Obstacle, Turn, Wakes};
 use super::{
     Time,
     backoff::Progress,
@@ -33,6 +35,8 @@ pub enum Status {
     Stopping,
     /// No process, and none to come.
     Stopped,
+    /// No process until others are what it waits for.
+    Waiting,
     /// No process until a wait is over.
     WaitingRestart,
     /// No process: too many unstable runs.
@@ -69,6 +73,13 @@ pub(super) struct Instance {
     pub(super) trial: Option<Trial>,
     /// Somebody has stopped it, and it is to stay so.
     is_put_away: bool,
+    /// The number of the last run that has done its task (`oneshot`); 0 is none.
+    completed: u64,
+    /// Everything stops: SIGKILL comes no later than this, whatever its `kill_timeout` says, and its
+    /// present run is its last one.
+    kill_limit: Option<Time>,
+    /// How long its process is given from the stop signal to SIGKILL, and until when that is.
+    patience: (Duration, Time),
     /// How the last trial ended; the root takes it after each step.
     pub(super) outcome: Option<Outcome>,
     /// When it failed for good, in the root's count of failures, and with which code.
@@ -82,6 +93,8 @@ pub(super) struct Instance {
 #[derive(Debug)]
 pub(super) enum State {
     Stopped,
+    /// It starts when others are what it waits for.
+    Turn(Turn),
     Launching {
         run: u64,
         since: Time,
@@ -174,6 +187,9 @@ impl Instance {
             reason: None,
             trial: None,
             is_put_away: false,
+            completed: 0,
+            kill_limit: None,
+            patience: (Duration::ZERO, Time::ZERO),
             outcome: None,
             failure: None,
             gave_up: false,
@@ -186,8 +202,10 @@ impl Instance {
     }
 
     pub(super) fn status(&self) -> Status {
-        match self.state {
+        match &self.state {
             State::Stopped => Status::Stopped,
+            State::Turn(turn) if turn.is_blocked() => Status::Stopped,
+            State::Turn(_) => Status::Waiting,
             State::Launching { .. } => Status::Launching,
             // PM2's word for one that has yet to send its `ready`.
             State::Online { .. } if self.spec.reload.wait_ready && self.trial.is_some() => Status::Launching,
@@ -200,7 +218,15 @@ impl Instance {
 
     /// Whether it has a process or will have one by itself.
     pub(super) fn is_alive(&self) -> bool {
-        !matches!(self.state, State::Stopped | State::Errored)
+        match &self.state {
+            State::Stopped | State::Errored => false,
+            State::Turn(turn) => !turn.is_blocked(),
+            State::Launching { .. }
+            | State::Online { .. }
+            | State::Draining { .. }
+            | State::Stopping { .. }
+            | State::Waiting => true,
+        }
     }
 
     /// Whether it is the one of its place.
@@ -225,7 +251,7 @@ impl Instance {
             State::Stopped | State::Errored => self.tried > 0 && !self.is_put_away,
             State::Launching { stop, .. } => !stop.is_some_and(|stop| is_to_stay(&stop.then)),
             State::Draining { then, .. } | State::Stopping { then, .. } => !is_to_stay(then),
-            State::Online { .. } | State::Waiting => true,
+            State::Online { .. } | State::Waiting | State::Turn(_) => true,
         }
     }
 
@@ -236,7 +262,11 @@ impl Instance {
             | State::Online { since, .. }
             | State::Draining { since, .. }
             | State::Stopping { since, ended: false, .. } => Some(since),
-            State::Stopping { ended: true, .. } | State::Stopped | State::Waiting | State::Errored => None,
+            State::Stopping { ended: true, .. }
+            | State::Stopped
+            | State::Turn(_)
+            | State::Waiting
+            | State::Errored => None,
         }
     }
 
@@ -258,7 +288,7 @@ impl Instance {
             | State::Online { run, .. }
             | State::Draining { run, .. }
             | State::Stopping { run, .. } => run,
-            State::Stopped | State::Waiting | State::Errored => return None,
+            State::Stopped | State::Turn(_) | State::Waiting | State::Errored => return None,
         };
         Some(Run { instance: self.id, number })
     }
@@ -268,7 +298,7 @@ impl Instance {
         match &self.state {
             State::Draining { then, .. } | State::Stopping { then, .. } => matches!(then, Then::Remove),
             State::Launching { stop, .. } => stop.is_some_and(|stop| matches!(stop.then, Then::Remove)),
-            State::Stopped | State::Online { .. } | State::Waiting | State::Errored => false,
+            State::Stopped | State::Turn(_) | State::Online { .. } | State::Waiting | State::Errored => false,
         }
     }
 
@@ -281,6 +311,7 @@ impl Instance {
             State::Stopping { ended: true, .. }
             | State::Launching { .. }
             | State::Stopped
+            | State::Turn(_)
             | State::Waiting
             | State::Errored => None,
         }
@@ -312,21 +343,25 @@ impl Instance {
         }
     }
 
-    /// Starts it, also one that is about to stay ended.
+    /// Starts it because somebody asks for it, also one that is about to stay ended.
     pub(super) fn revive(&mut self, step: &mut Step<'_>) {
         match &mut self.state {
-            State::Stopped | State::Waiting | State::Errored => self.launch(step),
+            State::Stopped | State::Errored | State::Turn(_) => self.take_turn(step, Wakes::All),
+            State::Waiting => self.launch(step),
             State::Draining { then, .. } | State::Stopping { then, .. } => *then = Then::Restart,
             State::Launching { stop: Some(stop), .. } => stop.then = Then::Restart,
             State::Launching { stop: None, .. } | State::Online { .. } => {}
         }
     }
 
-    /// Starts it if it has no process; a wait for its restart is cut short.
+    /// Starts it if it has no process, as soon as others are what it waits for; a wait for its restart is
+    /// cut short.
     pub(super) fn start(&mut self, step: &mut Step<'_>) {
         match self.state {
-            State::Stopped | State::Waiting | State::Errored => self.launch(step),
-            State::Launching { .. }
+            State::Stopped | State::Errored => self.take_turn(step, Wakes::Fresh),
+            State::Waiting => self.launch(step),
+            State::Turn(_)
+            | State::Launching { .. }
             | State::Online { .. }
             | State::Draining { .. }
             | State::Stopping { .. } => {}
@@ -373,6 +408,7 @@ impl Instance {
                 }
             }
             State::Stopped
+            | State::Turn(_)
             | State::Online { .. }
             | State::Draining { .. }
             | State::Stopping { .. }
@@ -398,6 +434,7 @@ impl Instance {
             }
             State::Launching { .. }
             | State::Stopped
+            | State::Turn(_)
             | State::Draining { .. }
             | State::Stopping { .. }
             | State::Waiting
@@ -429,6 +466,10 @@ impl Instance {
                 self.launch(step);
                 Verdict::Nothing
             }
+            State::Turn(_) => {
+                self.turn_is_late();
+                Verdict::Nothing
+            }
             State::Online { .. } => {
                 let waited = self.spec.reload.listen_timeout;
                 match self.trial {
@@ -452,7 +493,7 @@ impl Instance {
                 Verdict::Nothing
             }
             State::Stopping { kills: 0, .. } => {
-                step.say(Notice::Killing { who, waited: self.spec.stop.kill_timeout });
+                step.say(Notice::Killing { who, waited: self.patience.0 });
                 self.kill(step);
                 Verdict::Nothing
             }

@@ -22,10 +22,12 @@ mod job;
 mod memory;
 mod notice;
 mod operation;
+mod order;
 mod reason;
 mod record;
 mod reload;
 mod root;
+mod shutdown;
 mod time;
 mod trial;
 

@@ -66,6 +66,22 @@ pub enum Notice {
         /// How long after its start.
         after: Duration,
     },
+    /// An instance waits for others before it starts, or still does.
+    WaitsFor {
+        /// Which.
+        who: Subject,
+        /// For what: `db (ready)`.
+        what: String,
+        /// How long it has waited, if that is longer than anybody expects.
+        late: Option<Duration>,
+    },
+    /// An instance is not started, because what it waits for will not come.
+    Blocked {
+        /// Which.
+        who: Subject,
+        /// What stands in its way: `migrate (0) is errored`.
+        what: String,
+    },
     /// An instance has passed a check for the first time in this run, or again.
     Well {
         /// Which.
@@ -231,6 +247,11 @@ pub enum Notice {
         /// Its name.
         app: String,
     },
+    /// Everything is to stop, and serves on for a while.
+    Closing {
+        /// How long.
+        delay: Duration,
+    },
     /// Everything stops.
     ShuttingDown {
         /// How many instances have a process.
@@ -343,6 +364,8 @@ pub enum Setback {
     Sick(Sickness),
     /// It never began: what was there before could not be ended.
     NoRoom,
+    /// It has not begun: it waits for others.
+    Order,
 }
 
 impl fmt::Display for Setback {
@@ -358,6 +381,7 @@ impl fmt::Display for Setback {
             Self::Silent { sign: Sign::Message, waited } => {
                 write!(f, "did not send `ready` within {} (`listen_timeout`)", Readable(*waited))
             }
+            Self::Order => f.write_str("did not start: it waits for others"),
             Self::Silent { sign: Sign::Probe, waited } => {
                 write!(f, "did not pass its check within {} (`listen_timeout`)", Readable(*waited))
             }
@@ -481,6 +505,8 @@ impl Notice {
             | Self::Started { who }
             | Self::NotReady { who, .. }
             | Self::Ready { who, .. }
+            | Self::WaitsFor { who, .. }
+            | Self::Blocked { who, .. }
             | Self::Well { who, .. }
             | Self::Failed { who, .. }
             | Self::NotReadyNow { who, .. }
@@ -501,6 +527,7 @@ impl Notice {
             | Self::FilesChanged { .. }
             | Self::ChangesOften { .. }
             | Self::UnderWay { .. }
+            | Self::Closing { .. }
             | Self::MemoryElsewhere { .. }
             | Self::ShuttingDown { .. }
             | Self::KillingAll => None,
@@ -518,11 +545,16 @@ impl Notice {
             | Self::UnderWay { app } => Some(app),
             Self::ReloadFailed(failure) => Some(&failure.app),
             Self::Due { app } => Some(&app.name),
-            Self::MemoryElsewhere { .. } | Self::ShuttingDown { .. } | Self::KillingAll => None,
+            Self::Closing { .. }
+            | Self::MemoryElsewhere { .. }
+            | Self::ShuttingDown { .. }
+            | Self::KillingAll => None,
             Self::Ended { .. }
             | Self::Started { .. }
             | Self::NotReady { .. }
             | Self::Ready { .. }
+            | Self::WaitsFor { .. }
+            | Self::Blocked { .. }
             | Self::Well { .. }
             | Self::Failed { .. }
             | Self::NotReadyNow { .. }

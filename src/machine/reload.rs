@@ -294,7 +294,9 @@ impl Machine {
                 {
                     self.give_up(now, &app, Why::Setback(who, setback), StopCause::GivenUp, None, out);
                 }
-                Outcome::Failed(Setback::Ended { .. } | Setback::Sick(_) | Setback::NoRoom)
+                Outcome::Failed(
+                    Setback::Ended { .. } | Setback::Sick(_) | Setback::NoRoom | Setback::Order,
+                )
                 | Outcome::Passed => {}
             }
             return;

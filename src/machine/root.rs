@@ -1,22 +1,22 @@
 //! The root of the supervision tree: which instances there are, and whether the container lives on.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     Past, Reply, Time,
     changes::Changes,
     desk::Desk,
-    event::{Effect, Event, InstanceId, Readiness, Run, StopRequest, Timer, Wait},
-    instance::{Instance, Status, Step, Stop, Then, Verdict},
+    event::{Effect, Event, InstanceId, Readiness, Run, Timer, Wait},
+    instance::{Instance, Status, Step, Verdict},
     memory::Guard,
     notice::{Generation, Notice, StopCause, Subject},
     reload::Reloads,
+    shutdown::Shutdown,
 };
 use crate::spec::{AppSpec, ExitCode, OnErrored, Plan, Signal};
-
-/// A second request to stop counts as "now!" only after this: terminals and wrappers such as npm
-/// deliver one Ctrl-C twice.
-const IMPATIENCE: Duration = Duration::from_millis(500);
 
 /// The supervision tree: the applications of a plan, their instances, and the fate of the whole.
 #[derive(Debug)]
@@ -29,13 +29,16 @@ pub struct Machine {
     pub(super) reloads: Reloads,
     pub(super) desk: Desk,
     pub(super) changes: Changes,
+    /// Who waits for others, or cannot start because of them.
+    pub(super) waiting: BTreeSet<InstanceId>,
+    pub(super) shutdown: Shutdown,
     pub(super) guard: Guard,
     pub(super) phase: Phase,
     /// Somebody has asked for something to end, and nothing has ended by itself since: procrun does
     /// not end because of it.
     pub(super) held: bool,
     /// Counts the instances that failed for good.
-    failures: u64,
+    pub(super) failures: u64,
     next_id: u32,
     next_pm_id: u32,
     runs: u64,
@@ -46,6 +49,11 @@ pub(super) enum Phase {
     /// Nothing has been started yet.
     Waiting,
     Running,
+    /// Asked to stop, everything still serves for `pre_stop_delay`.
+    Closing {
+        asked: Time,
+        signal: Signal,
+    },
     Stopping {
         /// When somebody asked for it; not yet, if an `errored` application began it.
         asked: Option<Time>,
@@ -92,6 +100,8 @@ pub struct InstanceView<'a> {
     pub started_at: Option<Time>,
     /// It has ended by itself for good, and not well.
     pub failed: bool,
+    /// Whether its task is done; `None`: it is no task (`oneshot`).
+    pub completed: Option<bool>,
     /// It has failed because it was given up (`errored`), also if it was stopped since.
     pub gave_up: bool,
     /// How its last few runs ended, the oldest first.
@@ -115,6 +125,8 @@ impl Machine {
             reloads: Reloads::default(),
             desk: Desk::default(),
             changes: Changes::default(),
+            waiting: BTreeSet::new(),
+            shutdown: Shutdown::default(),
             guard: Guard::default(),
             phase: Phase::Waiting,
             held: false,
@@ -168,7 +180,7 @@ impl Machine {
         }
         self.instances.values().map(move |instance| {
             let siblings = siblings.get(&*instance.spec.name).copied().unwrap_or(0);
-            Self::view_of(instance, siblings)
+            self.view_of(instance, siblings)
         })
     }
 
@@ -179,7 +191,7 @@ impl Machine {
             other.generation == Generation::Settled && other.spec.name == instance.spec.name
         };
         let siblings = self.instances.values().filter(is_sibling).count();
-        Some(Self::view_of(instance, u32::try_from(siblings).unwrap_or(u32::MAX)))
+        Some(self.view_of(instance, u32::try_from(siblings).unwrap_or(u32::MAX)))
     }
 
     /// Whether an application has a process, or will have one by itself.
@@ -192,6 +204,19 @@ impl Machine {
         self.instances.values().any(|instance| instance.is_alive() && is_meant(&instance.spec))
     }
 
+    /// What an instance waits for at its start, such as `db (ready)`; nothing if it does not wait.
+    pub fn waits_for(&self, id: InstanceId) -> Vec<String> {
+        self.awaited(id)
+    }
+
+    /// Whether somebody has asked for everything to stop.
+    pub fn is_stopping(&self) -> bool {
+        match self.phase {
+            Phase::Waiting | Phase::Running => false,
+            Phase::Closing { .. } | Phase::Stopping { .. } | Phase::Ended => true,
+        }
+    }
+
     /// The instances that have failed for good, the first one first: when all have ended by themselves,
     /// its code is procrun's.
     pub fn failures(&self) -> Vec<InstanceView<'_>> {
@@ -201,7 +226,7 @@ impl Machine {
         failed.into_iter().filter_map(|(_, id)| self.instance(id)).collect()
     }
 
-    fn view_of(instance: &Instance, siblings: u32) -> InstanceView<'_> {
+    fn view_of<'a>(&self, instance: &'a Instance, siblings: u32) -> InstanceView<'a> {
         InstanceView {
             id: instance.id,
             pm_id: instance.pm_id,
@@ -211,7 +236,7 @@ impl Machine {
             spec: &instance.spec,
             status: instance.status(),
             readiness: instance.readiness,
-            ready: instance.is_ready(),
+            ready: instance.is_ready() && !self.is_stopping(),
             healthy: instance.spec.health.liveness.is_some().then(|| instance.is_healthy()),
             complaint: instance.complaint(),
             says: instance.says(),
@@ -220,6 +245,7 @@ impl Machine {
             created_at: instance.record.created_at,
             started_at: instance.started_at(),
             failed: instance.failure.is_some(),
+            completed: instance.spec.order.oneshot.then(|| instance.is_complete()),
             gave_up: instance.gave_up,
             endings: &instance.record.endings,
         }
@@ -259,7 +285,10 @@ impl Machine {
                 self.with(run, now, out, |instance, step| instance.probed(step, kind, result));
             }
             Event::Spoke(run, word) => self.with(run, now, out, |instance, step| instance.spoke(step, word)),
-            Event::TimerFired(Timer { instance: InstanceId::NOBODY, .. }) => self.changes_due(now, out),
+            Event::TimerFired(Timer { instance: InstanceId::NOBODY, .. }) => {
+                self.changes_due(now, out);
+                self.closing_due(now, out);
+            }
             Event::FilesChanged { app, path } => self.files_changed(now, app, path, out),
             Event::TimerFired(Timer { instance, wait, epoch }) => {
                 self.with_instance(instance, now, out, |instance, step| match wait {
@@ -290,10 +319,12 @@ impl Machine {
                     self.instances.clear();
                     self.populate(cpus);
                 }
-                Phase::Stopping { .. } | Phase::Ended => {}
+                Phase::Closing { .. } | Phase::Stopping { .. } | Phase::Ended => {}
             },
             Event::Operate(ticket, operation) => self.operate(now, ticket, operation, out),
         }
+        self.turns(now, out);
+        self.next_stage(now, out);
         self.answer(begin, out);
         self.settle(out);
         #[cfg(debug_assertions)]
@@ -311,45 +342,6 @@ impl Machine {
                     instance.start(step);
                 }
                 Verdict::Nothing
-            });
-        }
-    }
-
-    fn stop_requested(&mut self, now: Time, request: StopRequest, out: &mut Vec<Effect>) {
-        match self.phase {
-            Phase::Waiting | Phase::Running => self.shut_down(now, Some(request.signal), 0, out),
-            Phase::Stopping { asked: None, killed, code } => {
-                self.phase = Phase::Stopping { asked: Some(now), killed, code };
-            }
-            Phase::Stopping { asked: Some(asked), killed: false, code } if now.since(asked) > IMPATIENCE => {
-                self.phase = Phase::Stopping { asked: Some(asked), killed: true, code };
-                out.push(Effect::Say(Notice::KillingAll));
-                for id in self.ids() {
-                    self.with_instance(id, now, out, |instance, step| {
-                        instance.kill(step);
-                        Verdict::Nothing
-                    });
-                }
-            }
-            Phase::Stopping { .. } | Phase::Ended => {}
-        }
-    }
-
-    /// Stops everything; procrun will end with `code`.
-    fn shut_down(&mut self, now: Time, signal: Option<Signal>, code: ExitCode, out: &mut Vec<Effect>) {
-        self.phase = Phase::Stopping { asked: signal.map(|_| now), killed: false, code };
-        let alive = self.instances.values().filter(|instance| instance.run().is_some()).count();
-        out.push(Effect::Say(Notice::ShuttingDown { alive }));
-        self.end_reloads(out);
-        for id in self.ids() {
-            self.with_instance(id, now, out, |instance, step| {
-                let kill_signal = instance.spec.stop.kill_signal.or(signal);
-                let signal = kill_signal.unwrap_or_else(|| instance.spec.stop_signal());
-                let then = match instance.generation {
-                    Generation::Settled => Then::Stay,
-                    Generation::Coming | Generation::Leaving => Then::Remove,
-                };
-                instance.stop(step, Stop { signal, cause: StopCause::Shutdown, then })
             });
         }
     }
@@ -402,6 +394,9 @@ impl Machine {
         let Some(instance) = self.instances.get_mut(&id) else { return };
         let verdict = act(instance, &mut Step { now, out, runs: &mut self.runs });
         let outcome = instance.outcome.take();
+        if instance.turn().is_some() {
+            self.waiting.insert(id);
+        }
         self.judge(now, id, verdict, out);
         if let Some(outcome) = outcome {
             self.tried(now, id, outcome, out);
@@ -442,7 +437,9 @@ impl Machine {
                 self.failures += 1;
                 let (_, code) = *instance.failure.get_or_insert((self.failures, code.max(1)));
                 let on_errored = instance.spec.restart.on_errored;
-                if on_errored == OnErrored::Exit && self.phase == Phase::Running {
+                if on_errored == OnErrored::Exit
+                    && matches!(self.phase, Phase::Running | Phase::Closing { .. })
+                {
                     out.push(Effect::Say(Notice::Escalated { who: instance.subject(), code }));
                     self.shut_down(now, None, code, out);
                 }
@@ -466,6 +463,7 @@ impl Machine {
                     .map_or(0, |(_, code)| code)
             }
             Phase::Stopping { code, .. } => code,
+            Phase::Closing { .. } => 0,
             Phase::Waiting | Phase::Running | Phase::Ended => return,
         };
         self.phase = Phase::Ended;
@@ -492,11 +490,20 @@ impl Machine {
         }
         if matches!(self.phase, Phase::Stopping { .. }) {
             assert!(
-                self.instances.values().all(|instance| instance.status() != Status::WaitingRestart),
-                "something waits to restart during a stop"
+                self.instances.values().all(|instance| {
+                    !matches!(instance.status(), Status::WaitingRestart | Status::Waiting)
+                }),
+                "something waits to start during a stop"
             );
         } else {
             self.check_reloads();
+        }
+        for instance in self.instances.values().filter(|instance| instance.turn().is_some()) {
+            assert!(
+                self.waiting.contains(&instance.id),
+                "nobody looks whether it is time for {}",
+                instance.subject()
+            );
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    HealthSpec, Limits, Listen, LogSpec, MemoryLimit, ReloadPolicy, RestartPolicy, Schedule, Signal,
+    HealthSpec, Limits, Listen, LogSpec, MemoryLimit, Order, ReloadPolicy, RestartPolicy, Schedule, Signal,
     StopPolicy, WatchSpec,
 };
 
@@ -41,6 +41,9 @@ pub struct AppSpec {
     pub limits: Limits,
     /// Start with the runtime (`autostart`).
     pub autostart: bool,
+    /// What it waits for, and whether it is a task that ends (`depends_on`, `oneshot`).
+    #[serde(default)]
+    pub order: Order,
     /// When to run again.
     pub restart: RestartPolicy,
     /// Run an instance anew when its processes have more memory (`max_memory_restart`).

@@ -43,6 +43,7 @@ pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
             max_memory: new.max_memory,
             schedule: new.schedule.clone(),
             watch: new.watch.clone(),
+            order: new.order.clone(),
             ..old.clone()
         } == *new
 }
@@ -73,6 +74,7 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         identity,
         limits,
         autostart,
+        order,
         restart,
         max_memory,
         schedule,
@@ -101,6 +103,8 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         (*identity != old.identity, "user"),
         (*limits != old.limits, "limits"),
         (*autostart != old.autostart, "autostart"),
+        (order.depends_on != old.order.depends_on, "depends_on"),
+        (order.oneshot != old.order.oneshot, "oneshot"),
         (*restart != old.restart, "restart policy"),
         (*max_memory != old.max_memory, "max_memory_restart"),
         (*schedule != old.schedule, "cron_restart"),

@@ -12,6 +12,7 @@ mod limits;
 mod listen;
 mod logs;
 mod memory;
+pub mod order;
 mod patch;
 mod reload;
 mod restart;
@@ -31,6 +32,7 @@ pub use limits::{Allowance, Limits, Resource, Unit, readable_size};
 pub use listen::{Listen, ListenAddress};
 pub use logs::{FileSpec, LogFiles, LogHistory, LogSpec, LogStyle, RuntimeLog, Verbosity};
 pub use memory::{MemoryLimit, OomGuard, Share};
+pub use order::{Condition, Dependency, Order};
 pub use patch::Patch;
 pub use reload::ReloadPolicy;
 pub use restart::{Backoff, OnErrored, RestartPolicy};
@@ -54,6 +56,12 @@ pub struct Runtime {
     pub start_delay: Duration,
     /// End when every application has ended (PM2: the absence of `--no-auto-exit`).
     pub auto_exit: bool,
+    /// How long a stop of everything may take until the last SIGKILL (`shutdown_timeout`, and what
+    /// `PROCRUN_GRACE_SECONDS` leaves). `None`: the larger of 8 s and the longest `kill_timeout`.
+    pub shutdown_timeout: Option<Duration>,
+    /// How long everything goes on serving, no longer ready, before it is stopped (`pre_stop_delay`); at
+    /// most half of the whole time.
+    pub pre_stop_delay: Duration,
     /// When a worker is ended so that the kernel ends none.
     pub oom_guard: OomGuard,
     /// How lines look on stdout and stderr.
@@ -79,6 +87,8 @@ impl Default for Runtime {
         Self {
             start_delay: Duration::ZERO,
             auto_exit: true,
+            shutdown_timeout: None,
+            pre_stop_delay: Duration::ZERO,
             oom_guard: OomGuard::default(),
             log: RuntimeLog::default(),
             termination_log: TerminationLog::default(),

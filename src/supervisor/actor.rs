@@ -78,6 +78,8 @@ pub(super) struct Supervisor<'a> {
     read_once_more: bool,
     end: Option<ExitCode>,
     stop_asked: bool,
+    /// The signal that nobody's processes get as soon as the stop of everything begins.
+    for_strays: Option<Signal>,
     /// Why it ends.
     pub(super) cause: Cause,
     /// Kept between turns so that a turn allocates nothing.
@@ -167,6 +169,7 @@ pub(super) async fn supervise(
         read_once_more: false,
         end: None,
         stop_asked: false,
+        for_strays: None,
         cause: Cause::default(),
         effects: Vec::new(),
     };
@@ -262,6 +265,7 @@ impl Supervisor<'_> {
             let now = self.now();
             let due = std::iter::from_fn(|| self.timers.pop_due(now)).map(Event::TimerFired).collect();
             self.feed(due);
+            self.end_strays();
             let excesses = self.memory.look(&self.machine, &self.workers);
             self.feed(excesses);
             if is_time {
@@ -452,7 +456,15 @@ impl Supervisor<'_> {
         self.cause.asked.get_or_insert(why);
         // The workers first: they have something to finish.
         self.feed(vec![Event::Stop(StopRequest { signal })]);
-        self.workers.signal_strays(signal);
+        self.for_strays = Some(signal);
+        self.end_strays();
+    }
+
+    /// Asks nobody's processes to end, unless everything serves on for a while.
+    fn end_strays(&mut self) {
+        if let Some(signal) = self.for_strays.take_if(|_| !self.machine.is_closing()) {
+            self.workers.signal_strays(signal);
+        }
     }
 
     fn start_reading(&mut self) {

@@ -17,7 +17,10 @@ use super::{
 use crate::{
     control::{Anew, ClientId, SavedApp, Taken, select::Unknown},
     machine::{InstanceId, Manner, Operation, Status, Wanted},
-    spec::{AppSpec, Instances, Patch, Plan},
+    spec::{
+        AppSpec, Dependency, Instances, Patch, Plan,
+        order::{circle, graph},
+    },
     sys::zone,
 };
 
@@ -43,6 +46,7 @@ impl Supervisor<'_> {
     pub(super) fn add(&mut self, client: ClientId, addition: Addition) -> Result<(), Unknown> {
         let Addition { mut apps, environment, taken, anew, resting, empty } = addition;
         let caller = Arc::new(environment);
+        let mut renamed: BTreeMap<String, String> = BTreeMap::new();
         for app in &mut apps {
             check(app)?;
             find_zone(app)?;
@@ -54,8 +58,10 @@ impl Supervisor<'_> {
                     Taken::Refuse => return Err(name_taken(&app.name)),
                     Taken::Rename => {
                         let mut others = (1..).map(|count| format!("{}-{count}", app.name));
-                        app.name =
+                        let other =
                             others.find(|name| !is_taken(name)).expect("there are more names than apps");
+                        let name = std::mem::replace(&mut app.name, other.clone());
+                        renamed.insert(name, other);
                     }
                 }
             }
@@ -63,6 +69,12 @@ impl Supervisor<'_> {
                 keep_logs(app, home);
             }
         }
+        for dependency in apps.iter_mut().flat_map(|app| &mut app.order.depends_on) {
+            if let Some(name) = renamed.get(&dependency.app) {
+                dependency.app.clone_from(name);
+            }
+        }
+        self.check_order(&apps)?;
         self.refuse_what_cannot_run(apps.iter())?;
         let names: Vec<String> = apps.iter().map(|app| app.name.clone()).collect();
         let mut wanted = Vec::new();
@@ -71,8 +83,16 @@ impl Supervisor<'_> {
             put(&mut self.added, app.clone());
             // What `autostart` keeps from starting is not started by the way.
             let is_meant = anew != Anew::Changed || app.autostart;
+            let mut meant = if is_meant { self.instances_of(&app.name) } else { Vec::new() };
+            if anew == Anew::Changed {
+                // A task that is done is not done again because its file is read again.
+                let is_done = |id: &InstanceId| {
+                    self.machine.instance(*id).is_some_and(|view| view.completed == Some(true))
+                };
+                meant.retain(|id| !is_done(id));
+            }
             wanted.push(Wanted {
-                meant: if is_meant { self.instances_of(&app.name) } else { Vec::new() },
+                meant,
                 // Scaled to none: who adds it wants it as it says now, not as it was scaled.
                 counted: !self.is_listed(&app.name),
                 rests: resting.contains(&app.name),
@@ -156,6 +176,31 @@ impl Supervisor<'_> {
         let mut refused = Vec::new();
         let _ = preflight(apps, self.source, &mut self.held, |line| refused.push(line.to_owned()));
         if refused.is_empty() { Ok(()) } else { Err(Unknown { message: refused.join("\n"), hint: None }) }
+    }
+
+    /// Whether each of these can wait for what it depends on.
+    fn check_order(&self, apps: &[AppSpec]) -> Result<(), Unknown> {
+        let plan = self.machine.coming_plan();
+        let listed = |name: &str| plan.apps.iter().any(|app| app.name == name);
+        for app in apps {
+            for Dependency { app: other, .. } in &app.order.depends_on {
+                if !listed(other) && !apps.iter().any(|app| app.name == *other) {
+                    return Err(Unknown {
+                        message: format!("app `{}` depends on `{other}`, which is not in the list", app.name),
+                        hint: Some(format!("start `{other}` first")),
+                    });
+                }
+            }
+        }
+        let mut order = graph(plan.apps.iter().map(AsRef::as_ref));
+        order.extend(graph(apps));
+        match circle(&order) {
+            None => Ok(()),
+            Some(circle) => Err(Unknown {
+                message: format!("`depends_on` makes a circle: {}", circle.join(" → ")),
+                hint: None,
+            }),
+        }
     }
 
     /// Whether an application of that name is in the list: it has an instance.

@@ -22,7 +22,7 @@ use crate::{
         snapshot::Overview,
     },
     logs::Filter,
-    machine::{Count, Event, InstanceId, Machine, Operation, Reply, Ticket},
+    machine::{Count, Event, InstanceId, InstanceView, Machine, Operation, Reply, Ticket},
     spec::Signal,
 };
 
@@ -182,6 +182,10 @@ impl Supervisor<'_> {
             }
             Request::Act { action, targets } => {
                 let ids = self.select(&targets)?;
+                let ids = match action {
+                    Action::Start | Action::Restart | Action::Reload => self.without_done(ids, &targets),
+                    Action::Stop | Action::Delete | Action::Reset | Action::Signal(_) => ids,
+                };
                 let operation = match action {
                     Action::Start => Operation::Start(ids.clone()),
                     Action::Stop => Operation::Stop(ids.clone()),
@@ -275,6 +279,17 @@ impl Supervisor<'_> {
             .collect();
         let ids = select(words, &candidates)?;
         Ok(views.iter().filter(|view| ids.contains(&view.pm_id)).map(|view| view.id).collect())
+    }
+
+    /// Without those whose task is done, unless a word means just them: who says `all` does not ask for a
+    /// migration once more.
+    fn without_done(&self, ids: Vec<InstanceId>, words: &[String]) -> Vec<InstanceId> {
+        let is_meant = |view: &InstanceView<'_>| {
+            let id = view.pm_id.to_string();
+            view.completed != Some(true) || words.iter().any(|word| *word == view.spec.name || *word == id)
+        };
+        let views = |id: &InstanceId| self.machine.instance(*id).is_some_and(|view| is_meant(&view));
+        ids.into_iter().filter(views).collect()
     }
 
     /// What people call these instances.

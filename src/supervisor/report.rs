@@ -13,7 +13,7 @@ use crate::{
         Sign, Size, StopCause, Subject, Why, Word,
     },
     node::News,
-    spec::Signal,
+    spec::{AppSpec, Signal},
     watch,
 };
 
@@ -52,6 +52,8 @@ pub(super) fn say(notice: &Notice) {
             let (app, id) = (&*who.spec.name, who.pm_id);
             warn!(app, id, "{who} {setback}");
         }
+        Notice::WaitsFor { who, what, late } => waits(who, what, *late),
+        Notice::Blocked { who, what } => blocked(who, what),
         Notice::Reloading { app, total, rolling: true } => {
             info!(
                 app,
@@ -88,20 +90,13 @@ pub(super) fn say(notice: &Notice) {
             let (who, app, id) = (who, &*who.spec.name, who.pm_id);
             info!(app, id, "sending {signal} to the processes that {who} left behind");
         }
-        Notice::Killing { who, waited } => {
-            let (who, app, id) = (who, &*who.spec.name, who.pm_id);
-            warn!(app, id, "{who} is still there after {}, killing its whole tree", Readable(*waited));
-        }
+        Notice::Killing { who, waited } => killing(who, Readable(*waited)),
         Notice::Unkillable { who } => {
             let (who, app, id) = (who, &*who.spec.name, who.pm_id);
             error!(app, id, "not even SIGKILL ended {who}, giving up on it");
         }
-        Notice::Due { app: spec } => {
-            let (app, schedule) = (&*spec.name, spec.schedule.as_ref());
-            let pattern =
-                schedule.map_or_else(String::new, |schedule| format!(" ({})", schedule.pattern.as_str()));
-            info!(app, reason = "cron", "it is time for {app}{pattern}");
-        }
+        Notice::Due { app } => due(app),
+        Notice::Closing { delay } => closing(Readable(*delay)),
         Notice::TooMuch { who, used, limit, answer } => too_much(who, *used, *limit, *answer),
         Notice::Retiring { who, size, used, limit, times, wait } => {
             retiring(who, *size, [*used, *limit], *times, *wait);
@@ -248,6 +243,7 @@ fn what_to_do(setback: &Setback) -> &'static str {
         Setback::Silent { sign: Sign::Message, .. } => {
             "let it call process.send('ready') or send READY=1 to NOTIFY_SOCKET, or give it more time with listen_timeout; then reload again"
         }
+        Setback::Order => "look at what it waits for (`procrun describe`), then reload again",
         Setback::Unwell { .. } | Setback::Silent { sign: Sign::Probe, .. } => {
             "mend what its check asks for, or give it more time with listen_timeout; then reload again"
         }
@@ -272,6 +268,34 @@ fn changes_often(app: &str, path: &str, times: u32, wait: Readable) {
         reason = "watch",
         "{app} changed: {path}, {times} times in a row right after a start, restarting in {wait}; if it writes that file itself, name it in `ignore_watch`"
     );
+}
+
+fn killing(who: &Subject, waited: Readable) {
+    let (app, id) = (&*who.spec.name, who.pm_id);
+    warn!(app, id, "{who} is still there after {waited}, killing its whole tree");
+}
+
+fn due(app: &AppSpec) {
+    let pattern = app.schedule.as_ref().map_or_else(String::new, |it| format!(" ({})", it.pattern.as_str()));
+    let app = &*app.name;
+    info!(app, reason = "cron", "it is time for {app}{pattern}");
+}
+
+fn waits(who: &Subject, what: &str, late: Option<Duration>) {
+    let (app, id) = (&*who.spec.name, who.pm_id);
+    match late {
+        None => info!(app, id, "{who} waits for {what}"),
+        Some(waited) => warn!(app, id, "{who} still waits for {what} after {}", Readable(waited)),
+    }
+}
+
+fn blocked(who: &Subject, what: &str) {
+    let (app, id) = (&*who.spec.name, who.pm_id);
+    error!(app, id, "{who} is not started: {what}\n  hint: it starts as soon as that is mended");
+}
+
+fn closing(delay: Readable) {
+    info!("nothing is ready any more; everything serves on for {delay} and is then stopped");
 }
 
 fn too_much(who: &Subject, used: u64, limit: u64, answer: Answer) {

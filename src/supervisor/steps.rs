@@ -1,7 +1,9 @@
 //! What a command is told while it waits: the machine's notices as lines for people.
 
+use std::time::Duration;
+
 use crate::machine::{
-    Count, Ending, Manner, Next, Notice, Operation, ProbeKind, Readable, Sign, Size, StopCause,
+    Count, Ending, Manner, Next, Notice, Operation, ProbeKind, Readable, Sign, Size, StopCause, Subject,
 };
 
 /// What has happened, in a line; `None` when it is nothing to whoever waits.
@@ -32,6 +34,8 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
             };
             format!("{} {sign} after {}", who, Readable(*after))
         }
+        Notice::WaitsFor { who, what, late } => waits(who, what, *late),
+        Notice::Blocked { who, what } => format!("{who} is not started: {what}"),
         Notice::Well { who, kind, after } => {
             let what = match kind {
                 ProbeKind::Liveness => "healthy",
@@ -94,6 +98,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
             format!("{who} ends: the container has {} of its {} of memory", Size(*used), Size(*limit))
         }
         Notice::MemoryElsewhere { .. }
+        | Notice::Closing { .. }
         | Notice::ShuttingDown { .. }
         | Notice::KillingAll
         | Notice::Escalated { .. }
@@ -101,6 +106,13 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
             return None;
         }
     })
+}
+
+fn waits(who: &Subject, what: &str, late: Option<Duration>) -> String {
+    match late {
+        None => format!("{who} waits for {what}"),
+        Some(waited) => format!("{who} still waits for {what} after {}", Readable(waited)),
+    }
 }
 
 /// What was asked for, for procrun's own log.

@@ -108,7 +108,12 @@ struct Failed {
 
 impl Failed {
     fn of(view: &InstanceView<'_>) -> Self {
-        let mut how = String::from(if view.gave_up { "errored" } else { "ended" });
+        let mut how = String::from(match (view.gave_up, view.endings.last()) {
+            (true, _) => "errored",
+            (false, Some(_)) => "ended",
+            // What it waits for has failed it.
+            (false, None) => "was not started",
+        });
         if let Some(past) = view.endings.last() {
             write!(how, ": {}", past.ending).expect("a String takes everything");
             match past.ending {

@@ -144,7 +144,9 @@ fn the_group_with_the_least_left_is_the_one_that_counts() {
     // Its own group does not count memory: the one above it does.
     fs::write(pod.join("memory.max"), (1024 * MIB).to_string()).unwrap();
     let files = ["memory.stat", "memory.max", "memory.current"].map(|file| pod.join("main").join(file));
-    files.iter().for_each(|file| fs::remove_file(file).unwrap());
+    for file in &files {
+        fs::remove_file(file).unwrap();
+    }
     assert_eq!(Room::below(dir.path()).tightest(), expected);
     for group in ["main", "", ".."] {
         fs::write(pod.join(group).join("memory.max"), "max\n").unwrap();

@@ -7,7 +7,7 @@ use std::{path::Path, time::Duration};
 use super::{
     super::{
         draft::{Draft, RuntimeDraft},
-        health, listen, watching,
+        health, listen, order, watching,
     },
     Beyond, Key, Kind, Zero,
 };
@@ -162,6 +162,12 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         app.limits.show("no_new_privileges")
     }),
     app("autostart", &[], Kind::Switch(|app, on| app.no_autostart = !on), |app| shown(app.autostart)),
+    app("depends_on", &[], Kind::DependsOn(|app, wanted| app.depends_on = wanted), |app| {
+        (!app.order.depends_on.is_empty()).then(|| order::shown(&app.order.depends_on))
+    }),
+    app("oneshot", &[], Kind::Switch(|app, on| app.oneshot = on), |app| {
+        app.order.oneshot.then(|| "true".to_owned())
+    }),
     app("autorestart", &[], Kind::Switch(|app, on| app.restart.autorestart = on), |app| {
         shown(app.restart.autorestart)
     }),
@@ -212,6 +218,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
             OnErrored::Exit => shown("exit"),
         },
     ),
+    app("critical", &[], Kind::Switch(|app, on| app.critical = Some(on)), nothing),
     app("max_memory_restart", &[], Kind::Memory(|app, limit| app.max_memory = limit), |app| {
         app.max_memory.map(|limit| match limit {
             MemoryLimit::Bytes(_) => limit.to_string(),
@@ -376,6 +383,21 @@ pub(in crate::config) static RUNTIME_KEYS: &[Key<RuntimeDraft, Runtime>] = &[
         aliases: &[],
         kind: Kind::Duration(|draft, delay| draft.runtime.start_delay = delay, Zero::Counts),
         show: |runtime| (!runtime.start_delay.is_zero()).then(|| readable(runtime.start_delay)),
+    },
+    Key {
+        name: "shutdown_timeout",
+        aliases: &[],
+        kind: Kind::Duration(
+            |draft, time| draft.runtime.shutdown_timeout = Some(time).filter(|time| !time.is_zero()),
+            Zero::Counts,
+        ),
+        show: |runtime| runtime.shutdown_timeout.map(readable),
+    },
+    Key {
+        name: "pre_stop_delay",
+        aliases: &[],
+        kind: Kind::Duration(|draft, delay| draft.runtime.pre_stop_delay = delay, Zero::Counts),
+        show: |runtime| (!runtime.pre_stop_delay.is_zero()).then(|| readable(runtime.pre_stop_delay)),
     },
     Key {
         name: "oom_guard",

@@ -26,6 +26,7 @@ impl Instance {
                 None => self.ended(step, Ending::SpawnFailed(failure), Duration::ZERO, false),
             },
             State::Stopped
+            | State::Turn(_)
             | State::Online { .. }
             | State::Draining { .. }
             | State::Stopping { .. }
@@ -57,7 +58,7 @@ impl Instance {
             State::Draining { run, since, signal, then } => {
                 let (run, since, signal, then) = (*run, *since, *signal, *then);
                 self.state = State::Stopping { run, ended: false, signal, since, kills: 0, then };
-                self.arm(step, self.spec.stop.kill_timeout);
+                self.arm_kill(step);
                 self.exited(step, ending, leftovers)
             }
             State::Stopping { ended: ended @ false, signal, since, then, run, .. } => {
@@ -74,9 +75,11 @@ impl Instance {
                     _ => self.stopped(step, &ending, uptime, then),
                 }
             }
-            State::Stopping { ended: true, .. } | State::Stopped | State::Waiting | State::Errored => {
-                Verdict::Nothing
-            }
+            State::Stopping { ended: true, .. }
+            | State::Stopped
+            | State::Turn(_)
+            | State::Waiting
+            | State::Errored => Verdict::Nothing,
         }
     }
 
@@ -92,6 +95,7 @@ impl Instance {
             | State::Online { .. }
             | State::Draining { .. }
             | State::Stopped
+            | State::Turn(_)
             | State::Waiting
             | State::Errored => Verdict::Nothing,
         }
@@ -105,6 +109,8 @@ impl Instance {
         let (next, then) = if self.generation == Generation::Coming {
             // Its predecessor is still there.
             (Next::Stay, Then::Remove)
+        } else if self.is_last_run() {
+            (Next::Stay, Then::Stay)
         } else {
             let next = self.decide(&ending, uptime);
             (next, Then::Follow(next))
@@ -121,7 +127,7 @@ impl Instance {
                 self.state =
                     State::Stopping { run: run.number, ended: true, signal, since: step.now, kills: 0, then };
                 self.sweep(step, run, signal);
-                self.arm(step, self.spec.stop.kill_timeout);
+                self.arm_kill(step);
                 at_once(next, code)
             }
             _ => self.follow(step, then, code),
@@ -197,8 +203,7 @@ impl Instance {
                 Verdict::Removed
             }
             Then::Restart => {
-                self.unstable = 0;
-                self.backoff = Progress::default();
+                self.forget_failures();
                 self.launch(step);
                 Verdict::Nothing
             }
@@ -223,6 +228,11 @@ impl Instance {
         }
     }
 
+    pub(super) fn forget_failures(&mut self) {
+        self.unstable = 0;
+        self.backoff = Progress::default();
+    }
+
     /// Run again, and when? PM2's rules (`min_uptime`, `max_restarts`, `stop_exit_codes`).
     fn decide(&mut self, ending: &Ending, uptime: Duration) -> Next {
         let policy = &self.spec.restart;
@@ -242,6 +252,17 @@ impl Instance {
                 (false, true, SPAWN_RETRY)
             }
         };
+        if self.spec.order.oneshot {
+            if *ending == Ending::Exited(0) {
+                self.completed = self.tried;
+                return Next::Final;
+            }
+            if !policy.autorestart || is_final {
+                return Next::Errored { unstable: self.unstable + 1 };
+            }
+            // It has failed, however long that took.
+            return self.again(true, uptime, least_wait);
+        }
         if !policy.autorestart || is_final {
             return Next::Final;
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Instance, State, Step, Stop, Verdict};
+use super::{Instance, State, Step, Stop, Then, Verdict, Wakes};
 use crate::{
     machine::{
         Time,
@@ -72,7 +72,14 @@ impl Instance {
                 *then = stop.then;
                 Verdict::Nothing
             }
-            State::Stopped | State::Waiting | State::Errored => self.follow(step, stop.then, 0),
+            State::Stopped | State::Turn(_) | State::Errored if matches!(stop.then, Then::Restart) => {
+                self.forget_failures();
+                self.take_turn(step, Wakes::Fresh);
+                Verdict::Nothing
+            }
+            State::Stopped | State::Turn(_) | State::Waiting | State::Errored => {
+                self.follow(step, stop.then, 0)
+            }
         }
     }
 
@@ -83,6 +90,7 @@ impl Instance {
                 self.ask_to_end(step, run, since, Stop { signal, cause, then });
             }
             State::Stopped
+            | State::Turn(_)
             | State::Launching { .. }
             | State::Online { .. }
             | State::Stopping { .. }
@@ -103,7 +111,33 @@ impl Instance {
         });
         // A stopped process (SIGSTOP) would not see the signal before it goes on.
         step.out.push(Effect::Signal(run, Signal::CONT));
-        self.arm(step, self.spec.stop.kill_timeout);
+        self.arm_kill(step);
+    }
+
+    /// Arms the timer for SIGKILL.
+    pub(super) fn arm_kill(&mut self, step: &mut Step<'_>) {
+        let mut time = self.spec.stop.kill_timeout;
+        if let Some(limit) = self.kill_limit {
+            time = time.min(limit.since(step.now));
+        }
+        self.patience = (time, step.now + time);
+        self.arm(step, time);
+    }
+
+    /// Whether everything stops, and its present run is its last one.
+    pub(in crate::machine) fn is_last_run(&self) -> bool {
+        self.kill_limit.is_some()
+    }
+
+    /// SIGKILL is to come no later than this.
+    pub(in crate::machine) fn limit_patience(&mut self, step: &mut Step<'_>, limit: Time) {
+        self.kill_limit = Some(limit);
+        let (given, until) = self.patience;
+        if matches!(self.state, State::Stopping { kills: 0, .. }) && until > limit {
+            let left = limit.since(step.now);
+            self.patience = (given.saturating_sub(until.since(limit)), limit);
+            self.arm(step, left);
+        }
     }
 
     /// SIGKILL to the whole tree, at once.

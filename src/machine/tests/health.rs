@@ -12,7 +12,7 @@ fn probe() -> Probe {
     Probe::new(ProbeTarget::Shell("true".to_owned()))
 }
 
-fn with_health(name: &str) -> AppSpec {
+pub(super) fn with_health(name: &str) -> AppSpec {
     let mut spec = app(name);
     spec.health.liveness = Some(Box::new(probe()));
     spec
@@ -41,7 +41,7 @@ impl World {
     }
 
     #[track_caller]
-    fn asked_and(&mut self, instance: u32, result: Result<(), &str>) -> Duration {
+    pub(super) fn asked_and(&mut self, instance: u32, result: Result<(), &str>) -> Duration {
         let waited = self.until_asked(instance, ProbeKind::Liveness);
         self.answer_probe(instance, ProbeKind::Liveness, result);
         waited

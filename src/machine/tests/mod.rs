@@ -7,8 +7,10 @@ mod health;
 mod lifecycle;
 mod memory;
 mod operations;
+mod order;
 mod random;
 mod reload;
+mod shutdown;
 mod versions;
 
 use std::{
@@ -23,8 +25,9 @@ use super::{
     Sign, SpawnFailure, Status, StopCause, StopRequest, Subject, Ticket, Time, Timer, Wait, Why,
 };
 use crate::spec::{
-    AppSpec, Backoff, Balance, EnvSpec, Exec, ExecMode, HealthSpec, Identity, Instances, Interpreter, Limits,
-    LogSpec, OnErrored, Plan, ReloadPolicy, RestartPolicy, Runtime, Signal, StopPolicy,
+    AppSpec, Backoff, Balance, Condition, Dependency, EnvSpec, Exec, ExecMode, HealthSpec, Identity,
+    Instances, Interpreter, Limits, LogSpec, OnErrored, Order, Plan, ReloadPolicy, RestartPolicy, Runtime,
+    Signal, StopPolicy,
 };
 
 fn app(name: &str) -> AppSpec {
@@ -47,6 +50,7 @@ fn app(name: &str) -> AppSpec {
         identity: Identity::default(),
         limits: Limits::default(),
         autostart: true,
+        order: Order::default(),
         restart: RestartPolicy::default(),
         reload: ReloadPolicy::default(),
         stop: StopPolicy::default(),
@@ -64,6 +68,28 @@ fn cluster_app(name: &str) -> AppSpec {
     let mut spec = AppSpec { exec_mode: ExecMode::Cluster, ..app(name) };
     spec.exec.script = "/app.js".to_owned();
     spec.exec.interpreter = Interpreter::Auto;
+    spec
+}
+
+/// The same, and it waits for others.
+fn after(spec: AppSpec, others: &[(&str, Condition)]) -> AppSpec {
+    let depends_on = others
+        .iter()
+        .map(|(app, condition)| Dependency { app: (*app).to_owned(), condition: *condition })
+        .collect();
+    AppSpec { order: Order { depends_on, ..spec.order }, ..spec }
+}
+
+/// A task that ends.
+fn task(name: &str) -> AppSpec {
+    AppSpec { order: Order { oneshot: true, ..Order::default() }, ..app(name) }
+}
+
+/// An application that says when it is ready.
+fn speaker(name: &str) -> AppSpec {
+    let mut spec = app(name);
+    spec.exec.interpreter = Interpreter::Program("node".to_owned());
+    spec.reload.wait_ready = true;
     spec
 }
 
@@ -136,7 +162,10 @@ impl World {
                         let of_same = |other: &Run| other.instance == run.instance;
                         assert!(!self.alive.iter().any(of_same), "two processes for one instance");
                         assert!(!self.left.iter().any(of_same), "a start before the old tree was gone");
-                        assert!(self.stop_asked.is_none(), "a start after the stop");
+                        assert!(
+                            self.stop_asked.is_none() || self.machine.is_closing(),
+                            "a start after the stop"
+                        );
                         self.spawned.push((self.now, run));
                         events.push(if self.spawns_fail {
                             Event::SpawnFailed(

@@ -85,7 +85,18 @@ fn random_plan(apps: &[(u8, u32, bool)]) -> Plan {
             spec.namespace = "other".to_owned();
             spec.restart.on_errored = OnErrored::Exit;
         }
+        spec.order.oneshot = *name == 1 && *other;
         by_name.insert(*name, if *name == 3 { due::by_time(spec) } else { spec });
+    }
+    // Some come after all that have a lower number; so there is no circle.
+    let present: Vec<u8> = by_name.keys().copied().collect();
+    for (name, _, other) in apps.iter().filter(|(_, instances, other)| *other || *instances == 3) {
+        let before = present.iter().filter(|before| *before < name).map(|before| {
+            let condition = if *other { Condition::best_of(&by_name[before]) } else { Condition::Started };
+            Dependency { app: before.to_string(), condition }
+        });
+        let depends_on = before.collect();
+        by_name.entry(*name).and_modify(|spec| spec.order.depends_on = depends_on);
     }
     plan(by_name.into_values())
 }
@@ -208,7 +219,7 @@ proptest! {
     /// Never two processes for one instance, no start after a stop, nothing done after the end,
     /// no end with a process left, nothing after a last answer: `World` asserts these on every
     /// effect, and the machine its own invariants after every step. Here: every stop ends within
-    /// `kill_timeout` plus a step, every operation has its answer then, and no run number is used
+    /// 8 s plus a step for each stage, every operation has its answer then, and no run number is used
     /// twice.
     #[test]
     fn any_order_of_events_keeps_the_promises(
@@ -227,7 +238,8 @@ proptest! {
         }
         if world.end.is_none() {
             world.stop(Signal::TERM);
-            if obedient {
+            // One stage after the other.
+            for _ in 0..if obedient { 4 } else { 0 } {
                 for run in world.alive.clone() {
                     world.exit(run, OK, false);
                 }
@@ -235,8 +247,8 @@ proptest! {
                     world.tree_gone(run);
                 }
             }
-            // The kill_timeout of these apps, and a step for SIGKILL or for giving up.
-            world.pass(MS(3000 + 2000));
+            // The whole time, and for each stage a step for SIGKILL or for giving up.
+            world.pass(MS(8000 + 4 * 2100));
         }
         prop_assert!(world.end.is_some(), "the stop has not ended");
         prop_assert_eq!(world.unanswered(), []);
@@ -271,5 +283,115 @@ proptest! {
         }
         prop_assert_eq!(world.unanswered(), []);
         prop_assert!(world.machine.reloads.is_idle());
+    }
+}
+
+/// What an application of a random order is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Plain,
+    Speaker,
+    Task,
+}
+
+/// Applications, each with those that it depends on: only such with a lower number.
+fn orders() -> impl Strategy<Value = Vec<(Sort, Vec<bool>)>> {
+    let sort = prop_oneof![Just(Sort::Plain), Just(Sort::Speaker), Just(Sort::Task)];
+    prop::collection::vec((sort, prop::collection::vec(prop::bool::weighted(0.3), 12)), 1..12)
+}
+
+/// The numbers of those that this one depends on.
+fn needs(order: &[(Sort, Vec<bool>)], number: usize) -> impl Iterator<Item = usize> {
+    (0..number).filter(move |before| order[number].1[*before])
+}
+
+/// Whether one depends on the other, also by way of others.
+fn reaches(order: &[(Sort, Vec<bool>)], from: usize, to: usize) -> bool {
+    needs(order, from).any(|next| next == to || reaches(order, next, to))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Whatever depends on whatever, and in whatever order the file has it and things happen: each starts
+    /// once, none before what it depends on is so, and all stop in reverse.
+    #[test]
+    fn any_order_of_applications_starts_and_stops(
+        order in orders(),
+        seed: u64,
+        picks in prop::collection::vec(any::<prop::sample::Index>(), 60),
+    ) {
+        let mut apps: Vec<AppSpec> = order
+            .iter()
+            .enumerate()
+            .map(|(number, (sort, _))| {
+                let depends_on: Vec<(String, Condition)> = needs(&order, number)
+                    .map(|before| {
+                        let condition = match order[before].0 {
+                            Sort::Plain => Condition::Started,
+                            Sort::Speaker => Condition::Ready,
+                            Sort::Task => Condition::Completed,
+                        };
+                        (before.to_string(), condition)
+                    })
+                    .collect();
+                let depends_on: Vec<_> = depends_on.iter().map(|(app, it)| (app.as_str(), *it)).collect();
+                let name = number.to_string();
+                let spec = match sort {
+                    Sort::Plain => app(&name),
+                    Sort::Speaker => speaker(&name),
+                    Sort::Task => task(&name),
+                };
+                after(spec, &depends_on)
+            })
+            .collect();
+        // The order of the file says nothing.
+        let count = apps.len();
+        apps.rotate_left(usize::try_from(seed % count as u64).unwrap());
+        if seed % 2 == 0 {
+            apps.reverse();
+        }
+        let names: Vec<usize> = apps.iter().map(|app| app.name.parse().unwrap()).collect();
+        let mut world = World::new(plan(apps));
+        world.machine.plan.runtime.auto_exit = false;
+        let number = |run: &Run| names[run.instance.0 as usize];
+        let mut picks = picks.into_iter().cycle();
+        let mut is_so = BTreeSet::new();
+        let mut seen = 0;
+        loop {
+            for (_, run) in &world.spawned[seen..] {
+                prop_assert!(needs(&order, number(run)).all(|before| is_so.contains(&before)));
+                if order[number(run)].0 == Sort::Plain {
+                    is_so.insert(number(run));
+                }
+            }
+            seen = world.spawned.len();
+            let open: Vec<Run> =
+                world.alive.iter().copied().filter(|run| !is_so.contains(&number(run))).collect();
+            if open.is_empty() {
+                break;
+            }
+            let run = *picks.next().unwrap().get(&open);
+            is_so.insert(number(&run));
+            match order[number(&run)].0 {
+                Sort::Task => world.exit(run, OK, false),
+                Sort::Plain | Sort::Speaker => world.feed(Event::Ready(run, Sign::Message)),
+            }
+        }
+        prop_assert_eq!(world.spawned.len(), count, "all start, once");
+
+        world.stop(Signal::TERM);
+        while world.end.is_none() {
+            let alive: Vec<usize> = world.alive.iter().map(number).collect();
+            let views = world.machine.instances().filter(|view| view.status == Status::Stopping);
+            let asked: Vec<usize> = views.map(|view| names[view.id.0 as usize]).collect();
+            let free = |of: usize| !alive.iter().any(|other| reaches(&order, *other, of));
+            prop_assert!(asked.iter().all(|of| free(*of)), "asked before who needs it is gone");
+            prop_assert!(alive.iter().all(|of| asked.contains(of) || !free(*of)), "not asked in time");
+            let runs: Vec<Run> = world.alive.iter().copied().filter(|it| asked.contains(&number(it))).collect();
+            prop_assert!(!runs.is_empty(), "nothing moves it on");
+            let run = *picks.next().unwrap().get(&runs);
+            world.exit(run, OK, false);
+        }
     }
 }

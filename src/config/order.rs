@@ -1,0 +1,213 @@
+//! `depends_on` → who waits for whom and for what, or what is wrong with it.
+//!
+//! What one application waits for depends on what the others are, so this is done when all are known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    notices::Notices,
+    origin::AppSettings,
+    problem::{Problem, Problems},
+    tree::{Node, Place, Position, Value, shorten},
+    value::{self, Complaint, Decoded},
+};
+use crate::spec::{
+    AppSpec, Condition, Dependency,
+    order::{circle, graph},
+};
+
+/// A dependency as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) app: String,
+    /// `None`: the best that the other one can tell.
+    pub(super) condition: Option<Condition>,
+    pub(super) at: Option<Position>,
+}
+
+const WANTED: &str = "a name, `{ app = NAME, condition = \"ready\" }` or a list of them";
+
+/// A name or a table, or a list of them.
+pub(super) fn depends_on(node: &Node) -> Decoded<Vec<Wanted>> {
+    let items = match &node.value {
+        Value::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    let mut found: Vec<Wanted> = Vec::new();
+    let mut complaints = Vec::new();
+    for item in items {
+        let at = item.at.or(node.at);
+        match wanted(item, at) {
+            Ok(wanted) if found.iter().any(|other| other.app == wanted.app) => {
+                complaints.push(Complaint { message: format!("names `{}` twice", shorten(&wanted.app)), at });
+            }
+            Ok(wanted) => found.push(wanted),
+            Err(more) => {
+                complaints.extend(more.into_iter().map(|it| Complaint { at: it.at.or(at), ..it }));
+            }
+        }
+    }
+    if complaints.is_empty() { Ok(found) } else { Err(complaints) }
+}
+
+fn wanted(node: &Node, at: Option<Position>) -> Decoded<Wanted> {
+    let entries = match &node.value {
+        Value::Text(_) => return Ok(Wanted { app: value::label(node)?, condition: None, at }),
+        Value::Table(entries) => entries,
+        _ => return value::must_be(WANTED, node),
+    };
+    let (mut app, mut condition) = (None, None);
+    for entry in entries {
+        match entry.key.as_str() {
+            "app" => app = Some(value::label(&entry.node)?),
+            "condition" => condition = Some(one_condition(&entry.node)?),
+            other => {
+                let message = format!("has no `{}`; it has `app` and `condition`", shorten(other));
+                return Err(vec![Complaint { message, at: entry.at }]);
+            }
+        }
+    }
+    match app {
+        Some(app) => Ok(Wanted { app, condition, at }),
+        None => value::complain("has an entry without an `app`"),
+    }
+}
+
+fn one_condition(node: &Node) -> Decoded<Condition> {
+    let word = value::text(node).unwrap_or_default();
+    Condition::ALL.into_iter().find(|condition| condition.as_str() == word).ok_or_else(|| {
+        let message = format!(
+            "has a `condition` that must be \"started\", \"ready\", \"healthy\" or \"completed\", not {}",
+            node.value.describe()
+        );
+        vec![Complaint { message, at: node.at }]
+    })
+}
+
+/// What all applications of a file are called.
+pub(super) struct Names<'a> {
+    /// Those that are run.
+    pub(super) full: Vec<String>,
+    /// What stands in the file for each of them, if that is another name.
+    pub(super) written: Vec<Option<String>>,
+    /// Those that `--only` leaves out, by either name.
+    pub(super) left_out: BTreeSet<&'a str>,
+}
+
+impl Names<'_> {
+    /// The number of the application that is meant.
+    fn find(&self, name: &str) -> Option<usize> {
+        let full = self.full.iter().position(|full| full == name);
+        full.or_else(|| self.written.iter().position(|written| written.as_deref() == Some(name)))
+    }
+}
+
+/// Puts into the specs what they wait for; `wanted` and `settings` are theirs, in the same order.
+pub(super) fn resolve(
+    specs: &mut [AppSpec],
+    settings: &mut [AppSettings],
+    wanted: &[Vec<Wanted>],
+    names: &Names<'_>,
+    problems: &mut Problems,
+    notices: &mut Notices,
+) {
+    let mut found: Vec<Vec<Dependency>> = Vec::with_capacity(specs.len());
+    for (number, wanted) in wanted.iter().enumerate() {
+        let (mut dependencies, mut seen) = (Vec::new(), BTreeMap::new());
+        for Wanted { app, condition, at } in wanted {
+            let (name, shown) = (&specs[number].name, shorten(app));
+            let place = settings[number]
+                .place_of("depends_on")
+                .map(|place| Place { position: at.or(place.position), ..place });
+            let wrong = |what: String| Problem {
+                place: place.clone(),
+                message: format!("`depends_on` in app `{name}` {what}"),
+                hint: None,
+            };
+            let Some(other) = names.find(app) else {
+                if names.left_out.contains(app.as_str()) {
+                    notices.add(format!(
+                        "app `{name}` depends on `{shown}`, which `--only` leaves out: it does not wait for it"
+                    ));
+                    continue;
+                }
+                let known = || names.full.iter().map(String::as_str).chain(names.left_out.iter().copied());
+                let problem = wrong(format!("names `{shown}`, and no app is called that"));
+                let hint = if let Some(near) = super::nearest(app, known().filter(|known| known != name)) {
+                    format!("did you mean `{near}`?")
+                } else {
+                    let known: Vec<String> = known().map(|known| format!("`{known}`")).collect();
+                    format!("there is {}", known.join(", "))
+                };
+                problems.push(problem.hint(hint));
+                continue;
+            };
+            if other == number {
+                problems.push(wrong("names the app itself".to_owned()).hint("nothing can wait for itself"));
+                continue;
+            }
+            if let Some(first) = seen.insert(other, app) {
+                problems.push(wrong(format!("names one app twice: `{}` and `{shown}`", shorten(first))));
+                continue;
+            }
+            let other = &specs[other];
+            let condition = condition.unwrap_or_else(|| Condition::best_of(other));
+            if !condition.is_possible(other) {
+                let (why, hint) = impossible(condition, other);
+                problems.push(wrong(why).hint(hint));
+                continue;
+            }
+            dependencies.push(Dependency { app: other.name.clone(), condition });
+        }
+        found.push(dependencies);
+    }
+    for ((spec, settings), dependencies) in specs.iter_mut().zip(settings.iter_mut()).zip(found) {
+        spec.order.depends_on = dependencies;
+        settings.settings.retain_mut(|setting| {
+            if setting.key != "depends_on" {
+                return true;
+            }
+            setting.value = shown(&spec.order.depends_on);
+            !spec.order.depends_on.is_empty()
+        });
+    }
+    if let Some(circle) = circle(&graph(specs.iter())) {
+        let place = specs.iter().position(|spec| spec.name == circle[0]);
+        let place = place.and_then(|number| settings[number].place_of("depends_on"));
+        let message = format!("`depends_on` makes a circle: {}", circle.join(" → "));
+        let problem = Problem { place, message, hint: None };
+        problems.push(problem.hint("none of them could ever start: leave one of these out"));
+    }
+}
+
+/// `["db (ready)"]`
+pub(super) fn shown(dependencies: &[Dependency]) -> String {
+    let shown: Vec<String> = dependencies.iter().map(ToString::to_string).collect();
+    format!("{shown:?}")
+}
+
+/// Why an application can never be so, and what to do about it.
+fn impossible(condition: Condition, app: &AppSpec) -> (String, String) {
+    let name = &app.name;
+    match condition {
+        Condition::Completed => (
+            format!("waits until `{name}` is completed, but that is no task that ends"),
+            format!("set `oneshot = true` in `{name}`, or wait until it is \"started\""),
+        ),
+        Condition::Healthy => (
+            format!("waits until `{name}` is healthy, but nobody looks at its health"),
+            format!(
+                "give `{name}` an `[apps.health]`, or wait until it is \"{}\"",
+                Condition::best_of(app).as_str()
+            ),
+        ),
+        Condition::Ready | Condition::Started if app.order.oneshot => (
+            format!("waits until `{name}` is {}, but that is a task (`oneshot`)", condition.as_str()),
+            "wait until it is \"completed\"".to_owned(),
+        ),
+        Condition::Ready | Condition::Started => (
+            format!("waits until `{name}` is {}, but that cannot say so", condition.as_str()),
+            format!("give `{name}` an `[apps.readiness]` or `wait_ready`, or wait until it is \"started\""),
+        ),
+    }
+}

@@ -1,0 +1,229 @@
+//! How an instance waits for its turn: it starts when others are what it depends on.
+//!
+//! Only a start from rest waits. Whoever runs again after a crash, a restart or a reload does not, and
+//! what becomes of the others while it runs is not looked at.
+
+use super::{Instance, Outcome, Setback, State, Status, Step};
+use crate::{machine::Notice, spec::Condition};
+
+/// Which of those that it depends on are started with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::machine) enum Wakes {
+    /// None any more.
+    Nobody,
+    /// Those that nobody has started or stopped yet.
+    Fresh,
+    /// All: somebody has asked for it by name.
+    All,
+}
+
+/// The wait of an instance for others.
+#[derive(Debug)]
+pub(in crate::machine) struct Turn {
+    /// Whom to start first.
+    pub(in crate::machine) wakes: Wakes,
+    /// What it waits for has been said.
+    is_said: bool,
+    /// It has waited for `listen_timeout`.
+    is_late: bool,
+    /// That has been said, too.
+    is_late_said: bool,
+    /// Why it cannot start as things stand.
+    obstacle: Option<Obstacle>,
+}
+
+/// Why an instance cannot start as things stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::machine) struct Obstacle {
+    /// What stands in its way: `migrate (0) is errored`.
+    pub(in crate::machine) what: String,
+    /// That has come about by itself; nobody wanted it so.
+    pub(in crate::machine) is_failure: bool,
+}
+
+impl Turn {
+    /// Whether nothing leads to its start by itself.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.obstacle.is_some()
+    }
+}
+
+impl Instance {
+    /// Starts it at once, or as soon as others are what it depends on. A successor does not wait: its
+    /// predecessor has.
+    pub(super) fn take_turn(&mut self, step: &mut Step<'_>, wakes: Wakes) {
+        if self.spec.order.depends_on.is_empty() || !self.is_settled() {
+            self.launch(step);
+            return;
+        }
+        self.failure = None;
+        self.gave_up = false;
+        self.is_put_away = false;
+        self.state =
+            State::Turn(Turn { wakes, is_said: false, is_late: false, is_late_said: false, obstacle: None });
+        self.arm(step, self.spec.reload.listen_timeout);
+    }
+
+    /// Its wait for others, if it is at it.
+    pub(in crate::machine) fn turn(&self) -> Option<&Turn> {
+        match &self.state {
+            State::Turn(turn) => Some(turn),
+            State::Stopped
+            | State::Launching { .. }
+            | State::Online { .. }
+            | State::Draining { .. }
+            | State::Stopping { .. }
+            | State::Waiting
+            | State::Errored => None,
+        }
+    }
+
+    fn turn_mut(&mut self) -> Option<&mut Turn> {
+        match &mut self.state {
+            State::Turn(turn) => Some(turn),
+            State::Stopped
+            | State::Launching { .. }
+            | State::Online { .. }
+            | State::Draining { .. }
+            | State::Stopping { .. }
+            | State::Waiting
+            | State::Errored => None,
+        }
+    }
+
+    /// Whom it depends on has been started.
+    pub(in crate::machine) fn has_woken(&mut self) {
+        if let Some(turn) = self.turn_mut() {
+            turn.wakes = Wakes::Nobody;
+        }
+    }
+
+    /// All that it waits for is so.
+    pub(in crate::machine) fn turn_has_come(&mut self, step: &mut Step<'_>) {
+        if self.turn().is_some() {
+            self.launch(step);
+        }
+    }
+
+    /// It waits for this, which may come to pass.
+    pub(in crate::machine) fn waits_for(&mut self, step: &mut Step<'_>, what: impl FnOnce() -> String) {
+        let (who, waited) = (self.subject(), self.spec.reload.listen_timeout);
+        let Some(turn) = self.turn_mut() else { return };
+        let was_blocked = turn.obstacle.take().is_some();
+        if !std::mem::replace(&mut turn.is_said, true) {
+            step.say(Notice::WaitsFor { who, what: what(), late: None });
+        } else if turn.is_late && !std::mem::replace(&mut turn.is_late_said, true) {
+            step.say(Notice::WaitsFor { who, what: what(), late: Some(waited) });
+        }
+        if was_blocked {
+            turn.is_late = false;
+            self.failure = None;
+            self.arm(step, self.spec.reload.listen_timeout);
+        }
+    }
+
+    /// It cannot start as things stand. Whether that is news.
+    pub(in crate::machine) fn is_in_the_way(&mut self, step: &mut Step<'_>, obstacle: Obstacle) -> bool {
+        let who = self.subject();
+        let Some(turn) = self.turn_mut() else { return false };
+        if turn.is_blocked() {
+            turn.obstacle = Some(obstacle);
+            return false;
+        }
+        step.say(Notice::Blocked { who, what: obstacle.what.clone() });
+        turn.obstacle = Some(obstacle);
+        // Its timer is stale.
+        self.epoch += 1;
+        self.end_trial(|| Outcome::Failed(Setback::Order));
+        true
+    }
+
+    /// It has waited for so long that whoever asked for it gets an answer.
+    pub(super) fn turn_is_late(&mut self) {
+        if let Some(turn) = self.turn_mut().filter(|turn| !turn.is_blocked()) {
+            turn.is_late = true;
+            self.end_trial(|| Outcome::Failed(Setback::Order));
+        }
+    }
+
+    /// Whether it has waited for longer than anybody who has asked for it waits.
+    pub(in crate::machine) fn is_late(&self) -> bool {
+        self.turn().is_some_and(|turn| turn.is_late)
+    }
+
+    /// Why it cannot start as things stand.
+    pub(in crate::machine) fn obstacle(&self) -> Option<&Obstacle> {
+        self.turn().and_then(|turn| turn.obstacle.as_ref())
+    }
+
+    /// Whether its task is done.
+    pub(in crate::machine) fn is_complete(&self) -> bool {
+        self.completed > 0 && self.completed == self.tried && matches!(self.state, State::Stopped)
+    }
+
+    /// Whether it is what somebody waits for.
+    pub(in crate::machine) fn fulfils(&self, condition: Condition) -> bool {
+        match condition {
+            Condition::Started => match &self.state {
+                State::Online { .. } => true,
+                // It runs for a while, and again.
+                State::Waiting => self.begun > 0,
+                // It has done what it had to do.
+                State::Stopped => self.begun > 0 && !self.is_put_away && self.failure.is_none(),
+                State::Turn(_)
+                | State::Launching { .. }
+                | State::Draining { .. }
+                | State::Stopping { .. }
+                | State::Errored => false,
+            },
+            Condition::Ready => self.is_ready(),
+            Condition::Healthy => self.is_healthy(),
+            Condition::Completed => self.is_complete(),
+        }
+    }
+
+    /// What stands in the way of who waits for this one, which will not run by itself.
+    pub(in crate::machine) fn as_obstacle(&self) -> Obstacle {
+        let what = match (self.status(), self.obstacle()) {
+            (_, Some(_)) => "is not started either",
+            (Status::Errored, None) => "is errored",
+            (_, None) if self.tried == 0 => "is not started",
+            (_, None) if self.is_put_away => "was stopped",
+            (_, None) => "has ended",
+        };
+        let is_failure = self.obstacle().map_or(!self.is_put_away, |obstacle| obstacle.is_failure);
+        Obstacle { what: format!("{} {what}", self.subject()), is_failure }
+    }
+
+    /// Whether it is one of those that are started with who depends on it.
+    pub(in crate::machine) fn is_woken_by(&self, wakes: Wakes) -> bool {
+        let rests = matches!(self.state, State::Stopped | State::Errored) || self.obstacle().is_some();
+        match wakes {
+            Wakes::Nobody => false,
+            Wakes::Fresh => rests && self.tried == 0 && !self.is_put_away,
+            Wakes::All => rests,
+        }
+    }
+
+    /// Starts it because somebody waits for it.
+    pub(in crate::machine) fn wake(&mut self, step: &mut Step<'_>, wakes: Wakes) {
+        if self.is_woken_by(wakes) {
+            self.take_turn(step, wakes);
+        }
+    }
+
+    /// Whether it is asked to end in its turn, when those that need it are gone: the others end at once
+    /// when everything stops.
+    pub(in crate::machine) fn has_a_turn_to_end(&self) -> bool {
+        match &self.state {
+            State::Online { .. } | State::Launching { stop: None, .. } => self.is_settled(),
+            State::Launching { stop: Some(_), .. }
+            | State::Stopped
+            | State::Turn(_)
+            | State::Draining { .. }
+            | State::Stopping { .. }
+            | State::Waiting
+            | State::Errored => false,
+        }
+    }
+}

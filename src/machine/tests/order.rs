@@ -1,0 +1,285 @@
+//! Who starts when, and what becomes of those whose turn never comes.
+
+use super::*;
+use crate::machine::Count;
+
+const STARTED: Condition = Condition::Started;
+const READY: Condition = Condition::Ready;
+const COMPLETED: Condition = Condition::Completed;
+
+/// `db` says when it is ready, `migrate` is a task after it, `api` comes after both; the file has them in
+/// the other order.
+fn stack() -> Plan {
+    plan([
+        after(app("api"), &[("db", READY), ("migrate", COMPLETED)]),
+        after(task("migrate"), &[("db", READY)]),
+        speaker("db"),
+    ])
+}
+
+const API: u32 = 0;
+const MIGRATE: u32 = 1;
+const DB: u32 = 2;
+
+fn ids(ids: impl IntoIterator<Item = u32>) -> Vec<InstanceId> {
+    ids.into_iter().map(InstanceId).collect()
+}
+
+impl World {
+    fn says_ready(&mut self, instance: u32) {
+        self.feed(Event::Ready(self.run(instance), Sign::Message));
+    }
+
+    fn started(&self) -> Vec<u32> {
+        self.spawned.iter().map(|(_, run)| run.instance.0).collect()
+    }
+
+    fn blocked(&self) -> Vec<(u32, String)> {
+        let blocked = self.said.iter().filter_map(|notice| match notice {
+            Notice::Blocked { who, what } => Some((who.id.0, what.clone())),
+            _ => None,
+        });
+        blocked.collect()
+    }
+}
+
+#[test]
+fn each_starts_when_those_before_it_are_what_it_waits_for() {
+    let mut world = World::new(stack());
+    assert_eq!(world.started(), [DB]);
+    assert_eq!(world.status(API), Status::Waiting);
+    assert_eq!(world.machine.waits_for(InstanceId(API)), ["db (ready)", "migrate (completed)"]);
+    world.says_ready(DB);
+    assert_eq!(world.started(), [DB, MIGRATE]);
+    assert_eq!(world.machine.waits_for(InstanceId(API)), ["migrate (completed)"]);
+    world.obey(MIGRATE);
+    assert_eq!(world.started(), [DB, MIGRATE, API]);
+    let task = world.machine.instance(InstanceId(MIGRATE)).unwrap();
+    assert_eq!((task.status, task.completed, task.failed), (Status::Stopped, Some(true), false));
+    assert_eq!(world.end, None);
+}
+
+#[test]
+fn what_it_waits_for_is_said_once() {
+    let mut world = World::new(stack());
+    world.says_ready(DB);
+    world.obey(MIGRATE);
+    let said = |id: u32| {
+        world.said.iter().filter(|it| matches!(it, Notice::WaitsFor { who, .. } if who.id.0 == id)).count()
+    };
+    assert_eq!((said(API), said(MIGRATE), said(DB)), (1, 1, 0));
+}
+
+#[test]
+fn a_restart_of_a_dependency_restarts_nobody_and_a_crash_waits_for_nobody() {
+    let mut world = World::new(stack());
+    world.says_ready(DB);
+    world.obey(MIGRATE);
+    world.ask(Operation::Restart(ids([DB])));
+    world.obey(DB);
+    assert_eq!(world.started(), [DB, MIGRATE, API, DB]);
+    // The database is not ready now.
+    world.exit(world.run(API), FAILED, false);
+    assert_eq!(world.status(API), Status::Online);
+    assert_eq!(world.started(), [DB, MIGRATE, API, DB, API]);
+}
+
+#[test]
+fn a_task_that_fails_is_tried_again_and_in_the_end_nobody_starts_after_it() {
+    let mut task = after(task("migrate"), &[]);
+    task.restart.max_restarts = 3;
+    let mut world = World::new(plan([task, after(app("api"), &[("migrate", COMPLETED)])]));
+    for _ in 0..2 {
+        // Longer than `min_uptime`: a task that fails has failed all the same.
+        world.pass(MS(5000));
+        world.exit(world.run(0), FAILED, false);
+        assert_eq!(world.status(1), Status::Waiting);
+        world.pass(MS(15_000));
+    }
+    world.exit(world.run(0), FAILED, false);
+    assert_eq!(world.blocked(), [(1, "migrate (0) is errored".to_owned())]);
+    assert_eq!(world.end, Some(3), "the container ends with the code of the task");
+}
+
+#[test]
+fn a_task_that_is_not_to_be_tried_again_is_errored_at_once() {
+    let mut task = task("migrate");
+    task.restart.autorestart = false;
+    let api = after(app("api"), &[("migrate", COMPLETED)]);
+    let mut world = World::new(plan([task, api, app("other")]));
+    world.exit(world.run(0), FAILED, false);
+    assert_eq!((world.status(0), world.status(1)), (Status::Errored, Status::Stopped));
+    assert_eq!(world.blocked().len(), 1);
+    assert_eq!(world.end, None, "another one runs");
+    world.obey(2);
+    assert_eq!(world.blocked().len(), 1, "said once");
+}
+
+#[test]
+fn a_critical_task_ends_the_container_with_its_code() {
+    let mut task = task("migrate");
+    task.restart.autorestart = false;
+    task.restart.on_errored = OnErrored::Exit;
+    let mut world = World::new(plan([task, after(app("api"), &[("migrate", COMPLETED)]), app("other")]));
+    world.exit(world.run(0), FAILED, false);
+    world.obey(2);
+    assert_eq!(world.end, Some(3));
+    assert_eq!(world.started(), [0, 2]);
+}
+
+#[test]
+fn a_task_that_is_done_ends_procrun_only_with_the_others() {
+    let mut once = app("once");
+    once.restart.autorestart = false;
+    let mut world = World::new(plan([task("migrate"), after(once, &[("migrate", COMPLETED)])]));
+    world.exit(world.run(0), OK, true);
+    assert_eq!(world.status(1), Status::Waiting, "its tree is still there");
+    let run = *world.left.first().unwrap();
+    world.tree_gone(run);
+    assert_eq!(world.status(1), Status::Online);
+    assert_eq!(world.end, None);
+    world.obey(1);
+    assert_eq!(world.end, Some(0));
+}
+
+#[test]
+fn who_cannot_start_starts_when_that_is_mended() {
+    let mut broken = task("migrate");
+    broken.restart.autorestart = false;
+    let plan_of = |task: AppSpec| plan([task, after(app("api"), &[("migrate", COMPLETED)]), app("other")]);
+    let mut world = World::new(plan_of(broken.clone()));
+    world.exit(world.run(0), FAILED, false);
+    broken.exec.args.push("mended".to_owned());
+    world.feed(Event::Apply { plan: plan_of(broken), cpus: 1 });
+    assert_eq!(world.status(1), Status::Waiting);
+    world.obey(0);
+    assert_eq!(world.status(1), Status::Online);
+    assert!(!world.machine.instance(InstanceId(1)).unwrap().failed);
+}
+
+#[test]
+fn a_start_that_cannot_be_is_answered_and_one_that_is_asked_for_starts_what_it_needs() {
+    let mut world = World::new(stack());
+    let stop = world.ask(Operation::Stop(ids([API, MIGRATE, DB])));
+    world.obey(DB);
+    assert!(world.is_done(stop));
+    // A restart asks for nobody else.
+    let restart = world.ask(Operation::Restart(ids([API])));
+    assert!(world.failure(restart).contains("was stopped"), "{}", world.failure(restart));
+    let start = world.ask(Operation::Start(ids([API])));
+    assert_eq!(world.answer(start), None);
+    world.says_ready(DB);
+    world.obey(MIGRATE);
+    assert!(world.is_done(start));
+    assert_eq!(world.status(API), Status::Online);
+}
+
+#[test]
+fn nobody_waits_for_an_answer_for_ever() {
+    let mut world = World::new(stack());
+    let start = world.ask(Operation::Start(ids([API])));
+    world.pass(MS(59_000));
+    assert_eq!(world.answer(start), None);
+    world.pass(MS(2000));
+    assert!(world.failure(start).contains("still waits"), "{}", world.failure(start));
+    let late = |it: &Notice| matches!(it, Notice::WaitsFor { late: Some(_), .. });
+    assert_eq!(world.said.iter().filter(|it| late(it)).count(), 2, "api and migrate");
+    world.says_ready(DB);
+    world.obey(MIGRATE);
+    assert_eq!(world.status(API), Status::Online, "it starts all the same");
+}
+
+#[test]
+fn what_is_done_is_not_done_again_for_somebody_else() {
+    let mut world = World::new(stack());
+    world.says_ready(DB);
+    world.obey(MIGRATE);
+    world.ask(Operation::Stop(ids([API])));
+    world.obey(API);
+    let start = world.ask(Operation::Start(ids([API])));
+    assert!(world.is_done(start));
+    assert_eq!(world.started(), [DB, MIGRATE, API, API]);
+    // Asked for by name it is.
+    let again = world.ask(Operation::Restart(ids([MIGRATE])));
+    assert!(world.is_done(again));
+    assert_eq!(world.started(), [DB, MIGRATE, API, API, MIGRATE]);
+}
+
+#[test]
+fn a_new_version_of_what_depends_on_others_waits_for_nobody() {
+    let mut world = World::new(plan([task("migrate"), after(cluster_app("web"), &[("migrate", COMPLETED)])]));
+    world.obey(0);
+    world.listen(1);
+    // While the migration runs once more.
+    world.ask(Operation::Restart(ids([0])));
+    let reload = world.ask(Operation::Reload(ids([1])));
+    world.listen(2);
+    world.obey(1);
+    assert!(world.is_done(reload));
+}
+
+#[test]
+fn new_applications_start_in_order_and_bring_along_what_waits_for_a_command() {
+    let mut world = World::new(plan([app("other")]));
+    let quiet = AppSpec { autostart: false, ..speaker("db") };
+    let new = plan([app("other"), after(app("api"), &[("db", READY)]), quiet]);
+    world.feed(Event::Apply { plan: new, cpus: 1 });
+    assert_eq!(world.started(), [0, 2]);
+    world.says_ready(2);
+    assert_eq!(world.started(), [0, 2, 1]);
+}
+
+#[test]
+fn all_instances_of_a_dependency_count() {
+    let db = AppSpec { instances: Instances::Count(2), ..cluster_app("db") };
+    let mut world = World::new(plan([after(app("api"), &[("db", READY)]), db]));
+    world.listen(1);
+    assert_eq!(world.status(0), Status::Waiting);
+    world.listen(2);
+    assert_eq!(world.status(0), Status::Online);
+    // One more of it waits like the first.
+    world.ask(Operation::Scale { app: "api".to_owned(), count: Count::To(2) });
+    assert_eq!(world.status(3), Status::Online);
+}
+
+#[test]
+fn without_what_it_needs_it_does_not_start() {
+    let mut world = World::new(plan([after(app("api"), &[("db", STARTED)]), speaker("db"), app("other")]));
+    assert_eq!(world.status(0), Status::Online, "started is enough");
+    for id in [0, 1] {
+        world.ask(Operation::Delete(ids([id])));
+        world.obey(id);
+    }
+    let new = plan([app("other"), after(app("api"), &[("db", STARTED)])]);
+    world.feed(Event::Apply { plan: new, cpus: 1 });
+    assert_eq!(world.blocked(), [(3, "there is no db".to_owned())]);
+}
+
+#[test]
+fn a_task_by_the_clock_runs_at_its_times_and_waits_for_nobody_to_be_started() {
+    let report = due::by_time(after(task("report"), &[("db", READY)]));
+    let mut world = World::new(plan([AppSpec { autostart: false, ..report }, speaker("db")]));
+    world.says_ready(1);
+    world.due("report");
+    assert_eq!(world.status(0), Status::Online);
+    world.obey(0);
+    world.due("report");
+    assert_eq!(world.started(), [1, 0, 0]);
+    assert_eq!(world.end, None);
+}
+
+#[test]
+fn who_is_waited_for_until_it_is_healthy_is_asked() {
+    let mut world =
+        World::new(plan([after(app("api"), &[("db", Condition::Healthy)]), health::with_health("db")]));
+    world.asked_and(1, Err("refused"));
+    assert_eq!(world.status(0), Status::Waiting);
+    world.asked_and(1, Ok(()));
+    assert_eq!(world.status(0), Status::Online);
+    // What becomes of its health then is nobody's business but its own.
+    for _ in 0..3 {
+        world.asked_and(1, Err("refused"));
+    }
+    world.obey(1);
+    assert_eq!(world.started(), [1, 0, 1]);
+}

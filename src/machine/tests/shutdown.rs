@@ -1,0 +1,258 @@
+//! The stop of everything: the order of it, and who gets how much of the time.
+
+use super::*;
+use crate::machine::Word;
+
+const STARTED: Condition = Condition::Started;
+
+const TERM: Signal = Signal::TERM;
+
+/// `api` → `cache` → `db`, and `other`, which has nothing to do with them: in this order in the list.
+fn chain(kill_timeout: u64) -> Plan {
+    let with = |mut spec: AppSpec| {
+        spec.stop.kill_timeout = MS(kill_timeout);
+        spec
+    };
+    plan([
+        with(after(app("api"), &[("cache", STARTED)])),
+        with(after(app("cache"), &[("db", STARTED)])),
+        with(app("db")),
+        with(app("other")),
+    ])
+}
+
+impl World {
+    /// Who was asked to end, and when.
+    fn asked(&self) -> Vec<u32> {
+        let asked = self.said.iter().filter_map(|notice| match notice {
+            Notice::Stopping { who, cause: StopCause::Shutdown, .. } => Some(who.id.0),
+            _ => None,
+        });
+        asked.collect()
+    }
+
+    /// How long each was given before it was killed, in milliseconds.
+    fn killed_after(&self) -> Vec<(u32, u128)> {
+        let killed = self.said.iter().filter_map(|notice| match notice {
+            Notice::Killing { who, waited } => Some((who.id.0, waited.as_millis())),
+            _ => None,
+        });
+        killed.collect()
+    }
+}
+
+#[test]
+fn each_is_asked_to_end_when_those_that_need_it_are_gone() {
+    let mut world = World::new(chain(8000));
+    world.stop(TERM);
+    assert_eq!(world.asked(), [0, 3]);
+    let run = world.run(0);
+    world.exit(run, OK, true);
+    assert_eq!(world.asked(), [0, 3], "its tree is still there");
+    world.tree_gone(run);
+    assert_eq!(world.asked(), [0, 3, 1]);
+    world.obey(3);
+    world.obey(1);
+    assert_eq!(world.asked(), [0, 3, 1, 2]);
+    assert_eq!(world.end, None);
+    world.obey(2);
+    assert_eq!(world.end, Some(0));
+}
+
+#[test]
+fn who_ends_before_its_turn_is_not_started_again_and_keeps_nobody_waiting() {
+    let mut world = World::new(chain(8000));
+    world.stop(TERM);
+    world.exit(world.run(1), FAILED, false);
+    assert_eq!(world.status(1), Status::Stopped);
+    // The database serves the first one, by way of the one that is gone.
+    assert_eq!(world.asked(), [0, 3]);
+    world.obey(0);
+    assert_eq!(world.asked(), [0, 3, 2]);
+}
+
+#[test]
+fn the_time_is_shared_so_that_the_last_one_has_its_part() {
+    let mut world = World::new(chain(8000));
+    world.kills_work = true;
+    world.stop(TERM);
+    world.pass(MS(8000));
+    // A third of 8 s each; who has nothing to do with them has all of it.
+    assert_eq!(world.killed_after(), [(0, 2666), (1, 2666), (2, 2666), (3, 8000)]);
+    world.pass(MS(100));
+    assert_eq!(world.end, Some(0));
+}
+
+#[test]
+fn who_is_quick_leaves_its_time_to_the_others() {
+    let mut world = World::new(chain(8000));
+    world.kills_work = true;
+    world.stop(TERM);
+    world.obey(0);
+    world.obey(3);
+    world.pass(MS(4000));
+    world.obey(2);
+    assert_eq!(world.killed_after(), [(1, 4000)]);
+    assert_eq!(world.end, Some(0));
+}
+
+#[test]
+fn enough_time_is_not_shared() {
+    let mut plan = chain(2000);
+    plan.runtime.shutdown_timeout = Some(MS(30_000));
+    let mut world = World::new(plan);
+    world.kills_work = true;
+    world.stop(TERM);
+    world.pass(MS(6000));
+    assert_eq!(world.killed_after(), [(0, 2000), (3, 2000), (1, 2000), (2, 2000)]);
+    assert_eq!(world.end, Some(0));
+}
+
+#[test]
+fn no_kill_timeout_is_longer_than_the_whole_time() {
+    let mut single = plan([app("a")]);
+    single.runtime.shutdown_timeout = Some(MS(3000));
+    let mut world = World::new(single);
+    world.kills_work = true;
+    world.stop(TERM);
+    world.pass(MS(3000));
+    assert_eq!(world.killed_after(), [(0, 3000)]);
+    assert_eq!(world.end, Some(0));
+}
+
+#[test]
+fn who_is_being_stopped_already_ends_in_time_too() {
+    let mut single = plan([app("a"), app("b")]);
+    single.runtime.shutdown_timeout = Some(MS(3000));
+    let mut world = World::new(single);
+    world.kills_work = true;
+    world.ask(Operation::Stop(vec![InstanceId(0)]));
+    world.pass(MS(1000));
+    world.stop(TERM);
+    world.obey(1);
+    world.pass(MS(3000));
+    assert_eq!(world.killed_after(), [(0, 4000)]);
+    assert_eq!(world.end, Some(0));
+}
+
+#[test]
+fn asked_again_everything_is_killed_at_once() {
+    let mut world = World::new(chain(8000));
+    world.kills_work = true;
+    world.stop(TERM);
+    world.pass(MS(600));
+    world.stop(TERM);
+    let killed: BTreeSet<u32> = world.killed.iter().map(|(_, run)| run.instance.0).collect();
+    assert_eq!(killed, BTreeSet::from([0, 1, 2, 3]));
+    world.pass(MS(1000));
+    assert_eq!(world.end, Some(0));
+}
+
+#[test]
+fn what_waits_for_others_never_starts_after_a_stop() {
+    let mut world = World::new(plan([after(app("api"), &[("db", Condition::Ready)]), speaker("db")]));
+    world.stop(TERM);
+    world.feed(Event::Ready(world.run(1), Sign::Message));
+    world.obey(1);
+    assert_eq!((world.end, world.spawned.len()), (Some(0), 1));
+}
+
+#[test]
+fn a_circle_that_two_versions_of_the_file_make_ends_too() {
+    let mut world = World::new(chain(8000));
+    // Validation refuses this; a reload in the middle of two versions may come to it.
+    let circle = plan([after(app("db"), &[("api", STARTED)])]).apps.remove(0);
+    world.machine.set_plan(circle);
+    world.stop(TERM);
+    world.obey(3);
+    assert_eq!(world.asked(), [3, 0, 1, 2]);
+}
+
+fn closing(delay: u64) -> World {
+    let mut plan = plan([app("a"), app("b")]);
+    plan.runtime.pre_stop_delay = MS(delay);
+    World::new(plan)
+}
+
+#[test]
+fn it_serves_on_before_it_stops() {
+    let mut world = closing(3000);
+    assert!(world.machine.instances().all(|view| view.ready));
+    world.stop(TERM);
+    assert!(world.machine.instances().all(|view| !view.ready && view.status == Status::Online));
+    assert!(world.machine.is_stopping());
+    let start = world.ask(Operation::Start(vec![InstanceId(0)]));
+    assert!(world.failure(start).contains("being stopped"));
+    world.pass(MS(1000));
+    // Who crashes meanwhile serves again.
+    world.exit(world.run(1), FAILED, false);
+    assert_eq!(world.status(1), Status::Online);
+    world.pass(MS(1900));
+    assert_eq!(world.asked(), [0; 0]);
+    world.pass(MS(200));
+    assert_eq!(world.asked(), [0, 1]);
+    world.kills_work = true;
+    world.pass(MS(5000));
+    // The delay is a part of the 8 s.
+    assert_eq!(world.killed_after(), [(0, 5000), (1, 5000)]);
+    assert_eq!(world.end, Some(0));
+}
+
+#[test]
+fn the_delay_is_at_most_half_of_the_time() {
+    let mut world = closing(30_000);
+    world.stop(TERM);
+    world.pass(MS(4000));
+    assert_eq!(world.asked(), [0, 1]);
+}
+
+#[test]
+fn a_second_signal_cuts_the_delay_short_and_a_third_one_everything() {
+    let mut world = closing(3000);
+    world.stop(TERM);
+    world.pass(MS(100));
+    world.stop(TERM);
+    assert_eq!(world.asked(), [0; 0], "one Ctrl-C that came twice");
+    world.pass(MS(600));
+    world.stop(TERM);
+    assert_eq!(world.asked(), [0, 1]);
+    world.pass(MS(600));
+    world.stop(TERM);
+    assert_eq!(world.killed.len(), 2);
+}
+
+#[test]
+fn without_a_process_there_is_no_delay() {
+    let mut world = closing(3000);
+    for id in [0, 1] {
+        world.ask(Operation::Stop(vec![InstanceId(id)]));
+        world.obey(id);
+    }
+    world.stop(TERM);
+    assert_eq!(world.end, Some(0));
+}
+
+#[test]
+fn an_escalation_does_not_wait() {
+    let mut bad = app("bad");
+    bad.restart.on_errored = OnErrored::Exit;
+    bad.restart.max_restarts = 1;
+    let mut plan = plan([bad, app("b")]);
+    plan.runtime.pre_stop_delay = MS(3000);
+    let mut world = World::new(plan);
+    world.exit(world.run(0), FAILED, false);
+    world.obey(1);
+    assert_eq!(world.end, Some(3));
+}
+
+#[test]
+fn who_is_found_sick_before_its_turn_ends_and_is_not_started_again() {
+    let mut world = World::new(plan([after(app("api"), &[("db", STARTED)]), health::with_health("db")]));
+    world.asked_and(1, Ok(()));
+    world.stop(TERM);
+    world.feed(Event::Spoke(world.run(1), Word::Fault));
+    world.obey(1);
+    assert_eq!(world.status(1), Status::Stopped);
+    world.obey(0);
+    assert_eq!(world.end, Some(0));
+}

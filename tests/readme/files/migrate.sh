@@ -1,0 +1,1 @@
+echo "serving nobody: a task"
