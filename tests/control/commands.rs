@@ -309,6 +309,29 @@ fn who_interrupts_a_reload_stops_waiting_and_nothing_else() {
 }
 
 #[test]
+fn who_has_evaluated_a_file_can_be_interrupted_and_starts_with_its_own_limits() {
+    let bed = Bed::new();
+    bed.script(
+        "main.sh",
+        "#!/bin/sh\necho \"limit $(ulimit -Sn)\"\ntrap 'sleep 1; exit' TERM\nwhile :; do sleep 0.05; done",
+    );
+    bed.file(
+        "ecosystem.config.js",
+        "module.exports = { apps: [{ name: 'main', script: './main.sh', kill_timeout: '60s' }] }",
+    );
+    let mut start = launch(&bed, &["start", "ecosystem.config.js"]).after("ulimit -Sn 200").start();
+    start.expect_code(0);
+    wait_until("its limit", || {
+        ask(&bed, &["logs", "main", "--nostream", "--raw"]).out.contains("limit 200\n")
+    });
+    let mut reload = launch(&bed, &["reload", "ecosystem.config.js"]).start();
+    reload.wait_for_line("sent SIGTERM");
+    reload.signal(SIGINT);
+    assert_eq!(reload.wait_end(), End::Signal(SIGINT));
+    wait_for_statuses(&bed, &["main online"]);
+}
+
+#[test]
 fn an_operation_that_fails_says_so() {
     let bed = Bed::again("", "exec sleep 1000");
     let _run = supervisor(&bed, false, 1);
