@@ -9,7 +9,7 @@ use crate::{
         snapshot::{About, Brief, Detail, EndingInfo, Overview, Status, masked},
     },
     machine::{self, Generation, InstanceId, InstanceView, Past},
-    spec::{Exec, ExecMode, Interpreter, PrincipalRef},
+    spec::{Backoff, Exec, ExecMode, Interpreter, PrincipalRef},
 };
 
 /// The supervisor, and with figures all instances in brief.
@@ -183,6 +183,19 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
         min_uptime: millis(spec.restart.min_uptime),
         max_restarts: spec.restart.max_restarts,
         max_memory_restart: spec.max_memory.map(|limit| limit.to_string()),
+        restart_delay: match spec.restart.backoff {
+            Backoff::Fixed(delay) => Some(millis(delay)),
+            Backoff::Exponential { .. } => None,
+        },
+        cron: spec.schedule.as_ref().map(|schedule| schedule.pattern.as_str().to_owned()),
+        cron_timezone: spec.schedule.as_ref().and_then(|schedule| schedule.zone_name.clone()),
+        watch: spec
+            .watch
+            .iter()
+            .flat_map(|watch| &watch.paths)
+            .map(|path| path.display().to_string())
+            .collect(),
+        wait_ready: spec.reload.wait_ready,
         stop_signal: spec.stop_signal().to_string(),
         kill_timeout: millis(spec.stop.kill_timeout),
         stop_exit_codes: spec.restart.stop_exit_codes.iter().copied().collect(),
