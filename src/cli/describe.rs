@@ -32,7 +32,9 @@ fn shown(of: &Detail, look: Look) -> String {
         page.line("task (oneshot)", if completed { "completed" } else { "not completed" });
     }
     page.maybe("says", of.says.as_ref());
-    page.maybe("last check", of.complaint.as_ref());
+    page.maybe("healthy", brief.healthy);
+    page.maybe("ready", brief.ready);
+    page.maybe("failed check", of.complaint.as_ref());
     page.maybe("pid", brief.pid);
     page.maybe("uptime", brief.uptime.map(uptime));
     page.maybe("cpu", brief.cpu.map(|cpu| format!("{cpu:.1}%")));
@@ -59,6 +61,10 @@ fn shown(of: &Detail, look: Look) -> String {
     page.maybe("user", of.user.as_ref());
     for (key, value) in &of.limits {
         page.line(&key.replace('_', " "), value);
+    }
+
+    for (key, value) in &of.checks {
+        page.line(key, value);
     }
 
     page.heading("when it ends");

@@ -182,6 +182,7 @@ fn requests(apps: impl Iterator<Item = SavedApp>) -> Vec<Request> {
                 anew: Anew::Changed,
                 resting: Vec::new(),
                 empty: Vec::new(),
+                outside: Vec::new(),
             }),
         }
         if let Some(Request::Add { resting, empty, .. }) = requests.last_mut() {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::{Flags, Invocation, Loaded, Problems, Read, Source},
     control::{Anew, Request, Taken, client, snapshot::Brief},
-    spec::AppSpec,
+    spec::{AppSpec, order::Outside},
     supervisor,
 };
 
@@ -47,6 +47,8 @@ pub(super) fn looks_like_one(word: &str) -> bool {
 /// What was read.
 pub(super) struct Found {
     pub(super) apps: Vec<AppSpec>,
+    /// What they wait for where that is in the list.
+    outside: Vec<Outside>,
     /// It is an ecosystem file.
     pub(super) is_file: bool,
 }
@@ -55,20 +57,21 @@ impl Found {
     /// Reads it and says what is worth saying.
     pub(super) fn read(invocation: Invocation) -> Result<Self, Problems> {
         let source = Source::new(invocation)?;
-        let Loaded { plan, notices, .. } = match source.read()? {
+        let Loaded { plan, notices, outside, .. } = match source.read()? {
             Read::Loaded(loaded) => loaded,
             Read::NeedsEvaluation(_) => supervisor::evaluate(&source)?,
         };
         say_notices(&notices);
         let apps = plan.apps.iter().map(|app| AppSpec::clone(app)).collect();
-        Ok(Self { apps, is_file: source.is_file() })
+        Ok(Self { apps, outside, is_file: source.is_file() })
     }
 
     /// The wish to have it in the list; a file's applications replace those of the same name.
     pub(super) fn request(self, anew: Anew, otherwise: Taken) -> Request {
         let taken = if self.is_file { Taken::Replace } else { otherwise };
+        let Self { apps, outside, .. } = self;
         let (resting, empty) = (Vec::new(), Vec::new());
-        Request::Add { apps: self.apps, environment: environment(), taken, anew, resting, empty }
+        Request::Add { apps, environment: environment(), taken, anew, resting, empty, outside }
     }
 
     /// The supervisor that has one of its applications, else the one that new ones belong to.

@@ -178,7 +178,10 @@ fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outco
             Value::List(items) => {
                 let (parts, others): (Vec<_>, Vec<_>) =
                     items.iter().partition(|item| value::text(item).is_ok());
-                set(draft, InheritEnv::Without(parts.into_iter().filter_map(value::scalar_text).collect()));
+                let parts: Vec<String> = parts.into_iter().filter_map(value::scalar_text).collect();
+                // Each name contains the empty text.
+                let all = parts.iter().any(String::is_empty);
+                set(draft, if all { InheritEnv::Nothing } else { InheritEnv::Without(parts) });
                 match others.first().map(|other| other.value.describe()) {
                     Some(other) => Outcome::Adjusted(format!("holds {other}, which is no part of a name")),
                     None => Outcome::Set,

@@ -58,12 +58,13 @@ pub use changes::{Changes, can_change};
 pub use convert::Conversion;
 pub use evaluate::{Evaluation, EvaluationEnd};
 pub use flags::{FlagValue, Flags};
+pub use health::shown_checks;
 pub use origin::{AppSettings, Origin, Setting, is_secret};
 pub use problem::{EX_CONFIG, EX_USAGE, Problem, Problems};
 pub use suggest::nearest;
 pub use tree::{Place, Position};
 
-use crate::spec::{Plan, Runtime};
+use crate::spec::{Plan, Runtime, order::Outside};
 use draft::RuntimeDraft;
 use notices::Notices;
 use target::{Format, Target};
@@ -124,6 +125,8 @@ pub struct Loaded {
     pub runtime_settings: Vec<Setting>,
     /// Each application's settings, in the order of the plan.
     pub settings: Vec<AppSettings>,
+    /// What the applications would wait for if `--only` did not leave it out.
+    pub outside: Vec<Outside>,
     /// The ecosystem file and every `env_file`, absolute.
     pub files_read: Vec<PathBuf>,
     /// The same as TOML, if that was asked for.
@@ -214,6 +217,7 @@ impl Source {
                     notices: notices.into_list(),
                     runtime_settings: Vec::new(),
                     settings: Vec::new(),
+                    outside: Vec::new(),
                     files_read: Vec::new(),
                     conversion: None,
                 }))

@@ -2,7 +2,7 @@
 //!
 //! What one application waits for depends on what the others are, so this is done when all are known.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{
     notices::Notices,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::spec::{
     AppSpec, Condition, Dependency,
-    order::{circle, graph},
+    order::{Outside, circle, graph},
 };
 
 /// A dependency as it is written.
@@ -90,8 +90,8 @@ pub(super) struct Names<'a> {
     pub(super) full: Vec<String>,
     /// What stands in the file for each of them, if that is another name.
     pub(super) written: Vec<Option<String>>,
-    /// Those that `--only` leaves out, by either name.
-    pub(super) left_out: BTreeSet<&'a str>,
+    /// Those that `--only` leaves out, by either name: what each is called in full.
+    pub(super) left_out: BTreeMap<&'a str, &'a str>,
 }
 
 impl Names<'_> {
@@ -102,7 +102,8 @@ impl Names<'_> {
     }
 }
 
-/// Puts into the specs what they wait for; `wanted` and `settings` are theirs, in the same order.
+/// Puts into the specs what they wait for; `wanted` and `settings` are theirs, in the same order. Returns
+/// what they would wait for if it was not left out.
 pub(super) fn resolve(
     specs: &mut [AppSpec],
     settings: &mut [AppSettings],
@@ -110,7 +111,8 @@ pub(super) fn resolve(
     names: &Names<'_>,
     problems: &mut Problems,
     notices: &mut Notices,
-) {
+) -> Vec<Outside> {
+    let mut outside = Vec::new();
     let mut found: Vec<Vec<Dependency>> = Vec::with_capacity(specs.len());
     for (number, wanted) in wanted.iter().enumerate() {
         let (mut dependencies, mut seen) = (Vec::new(), BTreeMap::new());
@@ -125,13 +127,16 @@ pub(super) fn resolve(
                 hint: None,
             };
             let Some(other) = names.find(app) else {
-                if names.left_out.contains(app.as_str()) {
+                if let Some(full) = names.left_out.get(app.as_str()) {
                     notices.add(format!(
-                        "app `{name}` depends on `{shown}`, which `--only` leaves out: it does not wait for it"
+                        "app `{name}` depends on `{shown}`, which `--only` leaves out: it waits for it only if \
+                         that is in the list already"
                     ));
+                    let needs = (*full).to_owned();
+                    outside.push(Outside { app: name.clone(), needs, condition: *condition });
                     continue;
                 }
-                let known = || names.full.iter().map(String::as_str).chain(names.left_out.iter().copied());
+                let known = || names.full.iter().map(String::as_str).chain(names.left_out.keys().copied());
                 let problem = wrong(format!("names `{shown}`, and no app is called that"));
                 let hint = if let Some(near) = super::nearest(app, known().filter(|known| known != name)) {
                     format!("did you mean `{near}`?")
@@ -178,6 +183,7 @@ pub(super) fn resolve(
         let problem = Problem { place, message, hint: None };
         problems.push(problem.hint("none of them could ever start: leave one of these out"));
     }
+    outside
 }
 
 /// `["db (ready)"]`

@@ -94,13 +94,13 @@ impl Source {
             process_env,
         };
         let (mut specs, mut settings, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
-        let mut called = order::Names { full: Vec::new(), written: Vec::new(), left_out: BTreeSet::new() };
+        let mut called = order::Names { full: Vec::new(), written: Vec::new(), left_out: BTreeMap::new() };
         let written: Vec<Option<String>> = apps.iter().map(|app| app.draft.name.clone()).collect();
         for (number, app) in apps.into_iter().enumerate() {
             if !chosen.contains(&number) {
-                called
-                    .left_out
-                    .extend([Some(names[number].as_str()), written[number].as_deref()].into_iter().flatten());
+                let full = names[number].as_str();
+                let known_as = [Some(full), written[number].as_deref()].into_iter().flatten();
+                called.left_out.extend(known_as.map(|known| (known, full)));
                 continue;
             }
             let mut draft = app.draft;
@@ -122,7 +122,8 @@ impl Source {
             specs.push(spec);
             settings.push(of_app);
         }
-        order::resolve(&mut specs, &mut settings, &wanted, &called, &mut problems, &mut notices);
+        let outside =
+            order::resolve(&mut specs, &mut settings, &wanted, &called, &mut problems, &mut notices);
         let specs: Vec<Arc<AppSpec>> = specs.into_iter().map(Arc::new).collect();
         for clash in log_paths::clashes(&specs, &settings) {
             if dialect == Dialect::Toml {
@@ -156,6 +157,7 @@ impl Source {
             plan: Plan { apps: specs, runtime: runtime.runtime },
             notices: inner.flags.notices.iter().cloned().chain(notices.into_list()).collect(),
             settings,
+            outside,
             files_read,
             conversion: None,
         })

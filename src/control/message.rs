@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::snapshot::{Detail, Overview};
-use crate::spec::{AppSpec, Patch};
+use crate::spec::{AppSpec, Patch, order::Outside};
 
 /// The version of everything below [`Hello`]. It grows when a message changes its meaning.
 pub const PROTOCOL: u32 = 1;
@@ -87,6 +87,9 @@ pub enum Request {
         /// The names of those that are added scaled to none.
         #[serde(default)]
         empty: Vec<String>,
+        /// What they wait for besides, as far as it is in the list.
+        #[serde(default)]
+        outside: Vec<Outside>,
     },
     /// Change something in the applications of these, and let them run anew. Answered as
     /// [`Request::Act`].

@@ -27,6 +27,17 @@ pub struct Dependency {
     pub condition: Condition,
 }
 
+/// Something that an application waits for if it is in the list, although it was not read with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    /// Who waits, by its name.
+    pub app: String,
+    /// For whom, by its name.
+    pub needs: String,
+    /// What that one has to be; `None`: the best that it can tell.
+    pub condition: Option<Condition>,
+}
+
 /// What a dependency has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -273,9 +273,13 @@ impl Supervisor<'_> {
                 self.feed(due.into_iter().map(|app| Event::Due { app }).collect());
             }
             if let Some(evaluation) = self.evaluation.take_if(|evaluation| evaluation.is_done()) {
-                self.read_again(evaluation.finish());
-                if std::mem::take(&mut self.read_once_more) {
-                    self.start_reading();
+                let result = evaluation.finish();
+                let again = std::mem::take(&mut self.read_once_more);
+                if !self.machine.is_stopping() {
+                    self.read_again(result);
+                    if again {
+                        self.start_reading();
+                    }
                 }
             }
             let machine = &self.machine;
@@ -362,7 +366,11 @@ impl Supervisor<'_> {
                 }
                 Effect::SweepTree(run, signal) => self.workers.sweep(*run, *signal),
                 Effect::Arm(timer, at) => self.timers.arm(*timer, *at),
-                Effect::Promote(run) => self.workers.promote(*run),
+                Effect::Promote(run) => {
+                    self.workers.promote(*run);
+                    // Nobody looks at one that is coming, and the last look may have found nobody.
+                    self.memory.begin();
+                }
                 Effect::Forget(instance) => self.workers.forget(*instance),
                 Effect::Say(notice) => {
                     if let Notice::Escalated { who, .. } = notice {
@@ -434,6 +442,12 @@ impl Supervisor<'_> {
                     // Many programs re-read their files on SIGHUP instead of ending.
                     self.stop(Signal::TERM, "stopped by SIGHUP, its terminal is gone".to_owned());
                 }
+                Sender::Process(_) if self.machine.is_stopping() => {
+                    info!(
+                        "received SIGHUP{}: everything is being stopped, nothing is read again",
+                        From(sender)
+                    );
+                }
                 Sender::Process(_) => {
                     info!("received SIGHUP{}, reading {} again", From(sender), self.source.name());
                     self.start_reading();
@@ -497,6 +511,14 @@ impl Supervisor<'_> {
             }
         };
         let plan = self.with_added(plan);
+        if let Some((app, needed)) = self.left_behind(&plan) {
+            error!(
+                "app `{}`, which a command has added, depends on `{needed}`, which has left the file",
+                app.name
+            );
+            error!("nothing was changed");
+            return;
+        }
         let changes = diff(self.machine.plan(), &plan);
         let new = changes.iter().filter_map(|change| match change {
             AppChange::Add(app) | AppChange::Replace { new: app, .. } => Some(app.as_ref()),

@@ -18,8 +18,8 @@ use crate::{
     control::{Anew, ClientId, SavedApp, Taken, select::Unknown},
     machine::{InstanceId, Manner, Operation, Status, Wanted},
     spec::{
-        AppSpec, Dependency, Instances, Patch, Plan,
-        order::{circle, graph},
+        AppSpec, Condition, Dependency, Instances, Patch, Plan,
+        order::{Outside, circle, graph},
     },
     sys::zone,
 };
@@ -39,12 +39,14 @@ pub(super) struct Addition {
     pub(super) resting: Vec<String>,
     /// The names of those that have no instance.
     pub(super) empty: Vec<String>,
+    /// What they wait for besides, as far as it is in the list.
+    pub(super) outside: Vec<Outside>,
 }
 
 impl Supervisor<'_> {
     /// Adds applications and starts them; the last answer says whether they run.
     pub(super) fn add(&mut self, client: ClientId, addition: Addition) -> Result<(), Unknown> {
-        let Addition { mut apps, environment, taken, anew, resting, empty } = addition;
+        let Addition { mut apps, environment, taken, anew, resting, empty, outside } = addition;
         let caller = Arc::new(environment);
         let mut renamed: BTreeMap<String, String> = BTreeMap::new();
         for app in &mut apps {
@@ -74,6 +76,7 @@ impl Supervisor<'_> {
                 dependency.app.clone_from(name);
             }
         }
+        self.depend_outside(&mut apps, &outside);
         self.check_order(&apps)?;
         self.refuse_what_cannot_run(apps.iter())?;
         let names: Vec<String> = apps.iter().map(|app| app.name.clone()).collect();
@@ -178,27 +181,54 @@ impl Supervisor<'_> {
         if refused.is_empty() { Ok(()) } else { Err(Unknown { message: refused.join("\n"), hint: None }) }
     }
 
-    /// Whether each of these can wait for what it depends on.
+    /// Lets applications wait for what was not read with them and is in the list.
+    fn depend_outside(&self, apps: &mut [AppSpec], outside: &[Outside]) {
+        let listed = self.machine.coming_plan().apps;
+        for Outside { app, needs, condition } in outside {
+            let Some(other) = listed.iter().find(|listed| listed.name == *needs) else { continue };
+            let condition = condition.filter(|condition| condition.is_possible(other));
+            let condition = condition.unwrap_or_else(|| Condition::best_of(other));
+            for spec in apps.iter_mut().filter(|spec| spec.name == *app) {
+                spec.order.depends_on.push(Dependency { app: needs.clone(), condition });
+            }
+        }
+    }
+
+    /// Whether each of these can wait for what it depends on, and each that is there can go on doing so.
     fn check_order(&self, apps: &[AppSpec]) -> Result<(), Unknown> {
-        let plan = self.machine.coming_plan();
-        let listed = |name: &str| plan.apps.iter().any(|app| app.name == name);
+        let mut coming = self.machine.coming_plan().apps;
         for app in apps {
-            for Dependency { app: other, .. } in &app.order.depends_on {
-                if !listed(other) && !apps.iter().any(|app| app.name == *other) {
-                    return Err(Unknown {
-                        message: format!("app `{}` depends on `{other}`, which is not in the list", app.name),
-                        hint: Some(format!("start `{other}` first")),
-                    });
+            put(&mut coming, Arc::new(app.clone()));
+        }
+        let is_new = |name: &str| apps.iter().any(|app| app.name == name);
+        for app in &coming {
+            for Dependency { app: other, condition } in &app.order.depends_on {
+                let name = &app.name;
+                match coming.iter().find(|listed| listed.name == *other) {
+                    None if is_new(name) => {
+                        return Err(Unknown {
+                            message: format!("app `{name}` depends on `{other}`, which is not in the list"),
+                            hint: Some(format!("start `{other}` first")),
+                        });
+                    }
+                    Some(spec) if (is_new(name) || is_new(other)) && !condition.is_possible(spec) => {
+                        return Err(Unknown {
+                            message: format!(
+                                "app `{name}` waits until `{other}` is {}, which it could never be",
+                                condition.as_str()
+                            ),
+                            hint: Some("give one file with both of them".to_owned()),
+                        });
+                    }
+                    Some(_) | None => {}
                 }
             }
         }
-        let mut order = graph(plan.apps.iter().map(AsRef::as_ref));
-        order.extend(graph(apps));
-        match circle(&order) {
+        match circle(&graph(coming.iter().map(AsRef::as_ref))) {
             None => Ok(()),
             Some(circle) => Err(Unknown {
                 message: format!("`depends_on` makes a circle: {}", circle.join(" → ")),
-                hint: None,
+                hint: Some("none of them could ever start; nothing was changed".to_owned()),
             }),
         }
     }
@@ -232,6 +262,16 @@ impl Supervisor<'_> {
         plan
     }
 
+    /// Who was added and needs what leaves with this plan, and what that is.
+    pub(super) fn left_behind<'a>(&'a self, plan: &Plan) -> Option<(&'a AppSpec, &'a str)> {
+        let has = |plan: &Plan, name: &str| plan.apps.iter().any(|app| app.name == name);
+        let before = self.machine.plan();
+        self.added.iter().find_map(|app| {
+            let mut needs = app.order.depends_on.iter().map(|other| other.app.as_str());
+            Some((app.as_ref(), needs.find(|name| has(before, name) && !has(plan, name))?))
+        })
+    }
+
     /// The list as it is to be kept.
     pub(super) fn saved(&self) -> Vec<SavedApp> {
         let own = || {
@@ -247,6 +287,8 @@ impl Supervisor<'_> {
                 .map(|view| view.status)
                 .collect();
             let mut spec = AppSpec::clone(app);
+            // What was deleted is not waited for when the list comes back: it would never come.
+            spec.order.depends_on.retain(|other| apps.iter().any(|app| app.name == other.app));
             let (count, is_scaled) = (places.len(), self.machine.is_scaled(&app.name));
             if count > 0 && (is_scaled || matches!(spec.instances, Instances::Count(_))) {
                 spec.instances = Instances::Count(u32::try_from(count).unwrap_or(MOST_INSTANCES));

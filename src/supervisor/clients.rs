@@ -210,8 +210,8 @@ impl Supervisor<'_> {
                 }
                 Ok(None)
             }
-            Request::Add { apps, environment, taken, anew, resting, empty } => {
-                let addition = Addition { apps, environment, taken, anew, resting, empty };
+            Request::Add { apps, environment, taken, anew, resting, empty, outside } => {
+                let addition = Addition { apps, environment, taken, anew, resting, empty, outside };
                 self.add(client, addition).map(|()| None)
             }
             Request::Change { targets, anew, environment, patch } => {

@@ -19,8 +19,10 @@ use crate::{
 const SLOT: Duration = Duration::from_millis(250);
 /// A worker is looked at again after so many slots at the latest: a second.
 const MOST_SLOTS: u64 = 4;
-/// Nobody is expected to fill memory faster than this, in bytes a second; who does is seen a second late.
+/// Nobody is expected to fill memory faster than this, in bytes a second; who does is seen later.
 const FASTEST: u64 = 256 << 20;
+/// A worker is expected to grow so many times as fast as it has since the last look, at most.
+const FASTER: u64 = 4;
 /// How soon the container is looked at again, at the least and at the most.
 const LOOKS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 /// How soon after something was done about it.
@@ -56,6 +58,8 @@ pub(super) struct Memory {
 struct Look {
     /// The slot of the next one.
     slot: u64,
+    /// The slot of the last one, and the bytes that were seen.
+    last: Option<(u64, u64)>,
     /// How much its processes share, in bytes, and the slot in which that was read.
     shared: u64,
     read: u64,
@@ -106,7 +110,7 @@ impl Memory {
         self.begin();
     }
 
-    /// A process has been started: there may be something to look at.
+    /// A process has been started or has got its place: there may be something to look at.
     pub(super) fn begin(&mut self) {
         let now = actor::now();
         if self.guard.is_some() {
@@ -178,9 +182,7 @@ impl Memory {
                     if used > limit {
                         events.push(Event::MemoryExceeded { run, used, limit });
                     }
-                    let left = u128::from(limit.saturating_sub(used)) * 1000 / u128::from(FASTEST);
-                    let slots = u64::try_from(left / SLOT.as_millis()).unwrap_or(MOST_SLOTS);
-                    look.slot = slot + slots.clamp(1, MOST_SLOTS);
+                    look.plan(slot, used, limit);
                 } else {
                     look.slot = slot + MOST_SLOTS;
                 }
@@ -233,7 +235,9 @@ impl Memory {
         if running.is_empty() {
             return None;
         }
-        let Some(Charge { used, limit }) = room.tightest() else { return Some(now + LOOKS[1]) };
+        let Some(Charge { used, limit }) = room.tightest(|limit| share.of(limit)) else {
+            return Some(now + LOOKS[1]);
+        };
         let threshold = share.of(limit);
         if used < threshold {
             let left = Duration::from_millis((threshold - used).saturating_mul(1000) / FASTEST);
@@ -272,6 +276,20 @@ impl Memory {
     }
 }
 
+impl Look {
+    /// Says when the next one is, after one that has seen so much.
+    fn plan(&mut self, slot: u64, used: u64, limit: u64) {
+        // In a slot.
+        let growth = match self.last {
+            Some((at, before)) => FASTER * (used.saturating_sub(before) / slot.saturating_sub(at).max(1)),
+            None => FASTEST / 1000 * u64::try_from(SLOT.as_millis()).unwrap_or(u64::MAX),
+        };
+        let slots = limit.saturating_sub(used).checked_div(growth).unwrap_or(MOST_SLOTS);
+        self.slot = slot + slots.clamp(1, MOST_SLOTS);
+        self.last = Some((slot, used));
+    }
+}
+
 impl Kills {
     /// The kernel has killed so many up to now.
     fn note(&mut self, count: Option<u64>, now: Instant) {
@@ -293,5 +311,45 @@ impl Kills {
         let explains = self.open > 0;
         self.open = self.open.saturating_sub(1);
         explains
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Look, MOST_SLOTS};
+
+    const MIB: u64 = 1 << 20;
+
+    /// The slots of looks at a worker that has so much in each slot.
+    fn slots(limit: u64, used: impl Fn(u64) -> u64) -> Vec<u64> {
+        let mut look = Look::default();
+        let mut slots = vec![0];
+        while look.slot < 40 {
+            let slot = look.slot;
+            look.plan(slot, used(slot), limit);
+            slots.push(look.slot);
+        }
+        slots
+    }
+
+    #[test]
+    fn who_grows_towards_its_limit_is_looked_at_in_each_slot() {
+        // 50 MiB/s, and 200 in slot 16.
+        let slots = slots(200 * MIB, |slot| slot * 25 * MIB / 2);
+        let beyond: Vec<u64> = slots.iter().copied().filter(|slot| (14..20).contains(slot)).collect();
+        assert_eq!(beyond, [14, 15, 16, 17, 18, 19]);
+        assert!(slots.iter().filter(|slot| **slot < 14).count() < 12, "and less often before: {slots:?}");
+    }
+
+    #[test]
+    fn who_rests_is_looked_at_each_second_however_near_it_is() {
+        let slots = slots(200 * MIB, |_| 199 * MIB);
+        assert!(slots[1..].windows(2).all(|two| two[1] - two[0] == MOST_SLOTS), "{slots:?}");
+    }
+
+    #[test]
+    fn nobody_is_left_alone_for_more_than_a_second() {
+        let slots = slots(1 << 50, |slot| slot % 3 * MIB);
+        assert!(slots.windows(2).all(|two| (1..=MOST_SLOTS).contains(&(two[1] - two[0]))), "{slots:?}");
     }
 }

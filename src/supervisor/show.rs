@@ -4,12 +4,13 @@ use std::{path::PathBuf, time::SystemTime};
 
 use super::{actor::Supervisor, clients::millis, figures::Seen, log_files};
 use crate::{
+    config::shown_checks,
     control::{
         Answer,
         snapshot::{About, Brief, Detail, EndingInfo, Overview, Status, masked},
     },
     machine::{self, Generation, InstanceId, InstanceView, Past},
-    spec::{Backoff, Exec, ExecMode, Interpreter, PrincipalRef},
+    spec::{Backoff, Exec, ExecMode, Interpreter, MemoryLimit, PrincipalRef},
 };
 
 /// The supervisor, and with figures all instances in brief.
@@ -174,6 +175,7 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
             PrincipalRef::Name(name) => name.clone(),
         }),
         limits: spec.limits.shown().into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        checks: shown_checks(&spec.health).into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         instance_var: spec.env.instance_var.clone(),
         out_file: path(sinks.out.map(|file| file.path)),
         error_file: path(sinks.error.map(|file| file.path)),
@@ -196,6 +198,10 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
             .map(|path| path.display().to_string())
             .collect(),
         wait_ready: spec.reload.wait_ready,
+        max_memory_bytes: spec.max_memory.and_then(|limit| match limit {
+            MemoryLimit::Bytes(bytes) => Some(bytes),
+            MemoryLimit::Share(_) => None,
+        }),
         stop_signal: spec.stop_signal().to_string(),
         kill_timeout: millis(spec.stop.kill_timeout),
         stop_exit_codes: spec.restart.stop_exit_codes.iter().copied().collect(),

@@ -53,7 +53,9 @@ pub(super) fn as_toml<D>(kind: &Kind<D>, node: &Node) -> Option<String> {
             Value::Text(name) => return Some(write::quoted(&format!("={name}"))),
             Value::List(items) => {
                 let parts: Vec<String> = items.iter().filter_map(|item| value::text(item).ok()).collect();
-                return Some(write::texts(&parts));
+                // Each name contains the empty text.
+                let all = parts.iter().any(String::is_empty);
+                return Some(if all { "true".to_owned() } else { write::texts(&parts) });
             }
             _ => {}
         },

@@ -58,6 +58,8 @@ struct World {
     watched: BTreeSet<ListenerId>,
     connections: Vec<Fate>,
     refused: BTreeSet<ConnectionId>,
+    /// How often a connection has not arrived.
+    lost: BTreeMap<ConnectionId, u32>,
     /// Whose listener was closed under them.
     orphaned: bool,
     reports: Vec<(Run, Offence)>,
@@ -131,8 +133,10 @@ impl World {
             }
             Effect::Release(connection) => match self.fate(connection) {
                 Fate::Held => {
+                    // Who loses it four times counts as one who refuses.
+                    let often_lost = self.lost.get(&connection).is_some_and(|times| *times > 3);
                     assert!(
-                        self.refused.contains(&connection) || self.orphaned,
+                        self.refused.contains(&connection) || often_lost || self.orphaned,
                         "a connection is dropped that nobody refused"
                     );
                     self.connections[connection.0 as usize] = Fate::Closed;
@@ -200,7 +204,10 @@ impl World {
     fn look(&mut self, worker: Run, answer: Look) -> bool {
         let Some(sent) = self.workers.get_mut(&worker).and_then(VecDeque::pop_front) else { return false };
         match (sent, answer) {
-            (Sent::Connection { .. }, Look::Lose) => self.feed(Event::HandleNack(worker)),
+            (Sent::Connection { connection, .. }, Look::Lose) => {
+                *self.lost.entry(connection).or_default() += 1;
+                self.feed(Event::HandleNack(worker));
+            }
             (Sent::Connection { seq, connection }, answer) => {
                 let accepted = answer != Look::Refuse;
                 if accepted {
