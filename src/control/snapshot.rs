@@ -262,6 +262,21 @@ pub struct Detail {
     pub max_restarts: u32,
     /// As it is written; more memory than that, and it is started anew.
     pub max_memory_restart: Option<String>,
+    /// Milliseconds before each restart, if that is said.
+    #[serde(default)]
+    pub restart_delay: Option<u64>,
+    /// When it is started anew by time, as it is written.
+    #[serde(default)]
+    pub cron: Option<String>,
+    /// By the clock of which place, if that is said.
+    #[serde(default)]
+    pub cron_timezone: Option<String>,
+    /// It is started anew when these files change.
+    #[serde(default)]
+    pub watch: Vec<String>,
+    /// It says itself when it is ready (`wait_ready`).
+    #[serde(default)]
+    pub wait_ready: bool,
     /// The same in bytes; `None` too if it is a share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_memory_bytes: Option<u64>,
@@ -346,7 +361,10 @@ fn pm2_process(detail: &Detail) -> Value {
             "instance_var": detail.instance_var,
             "username": detail.user,
             "exit_code": detail.endings.last().map_or(0, |ending| ending.code),
-            "watch": false,
+            "watch": !detail.watch.is_empty(),
+            "cron_restart": detail.cron,
+            "restart_delay": detail.restart_delay.unwrap_or(0),
+            "wait_ready": detail.wait_ready,
             "axm_actions": [],
             "axm_monitor": {},
             "axm_options": {},

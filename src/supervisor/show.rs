@@ -10,7 +10,7 @@ use crate::{
         snapshot::{About, Brief, Detail, EndingInfo, Overview, Status, masked},
     },
     machine::{self, Generation, InstanceId, InstanceView, Past},
-    spec::{Exec, ExecMode, Interpreter, MemoryLimit, PrincipalRef},
+    spec::{Backoff, Exec, ExecMode, Interpreter, MemoryLimit, PrincipalRef},
 };
 
 /// The supervisor, and with figures all instances in brief.
@@ -185,6 +185,19 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
         min_uptime: millis(spec.restart.min_uptime),
         max_restarts: spec.restart.max_restarts,
         max_memory_restart: spec.max_memory.map(|limit| limit.to_string()),
+        restart_delay: match spec.restart.backoff {
+            Backoff::Fixed(delay) => Some(millis(delay)),
+            Backoff::Exponential { .. } => None,
+        },
+        cron: spec.schedule.as_ref().map(|schedule| schedule.pattern.as_str().to_owned()),
+        cron_timezone: spec.schedule.as_ref().and_then(|schedule| schedule.zone_name.clone()),
+        watch: spec
+            .watch
+            .iter()
+            .flat_map(|watch| &watch.paths)
+            .map(|path| path.display().to_string())
+            .collect(),
+        wait_ready: spec.reload.wait_ready,
         max_memory_bytes: spec.max_memory.and_then(|limit| match limit {
             MemoryLimit::Bytes(bytes) => Some(bytes),
             MemoryLimit::Share(_) => None,

@@ -184,6 +184,27 @@ fn describe_says_how_it_ended_before() {
 }
 
 #[test]
+fn what_restarts_an_app_is_shown() {
+    let bed = Bed::again(
+        "watch = ['src']\nrestart_delay = '2s'\ncron_restart = '0 3 * * *'\ncron_timezone = 'UTC'\n",
+        "exec sleep 1000",
+    );
+    std::fs::create_dir(bed.path("src")).unwrap();
+    let _run = supervisor(&bed, false, 1);
+    let text = ask(&bed, &["describe", "main"]).ok();
+    let src = bed.path("src").display().to_string();
+    let watched = format!("watched             {src}");
+    for part in
+        ["restart delay       2000 ms", "restarts by time    0 3 * * *", "time zone           UTC", &watched]
+    {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+    let env = &ask(&bed, &["jlist"]).json()[0]["pm2_env"];
+    assert_eq!((&env["watch"], &env["restart_delay"]), (&true.into(), &2000.into()), "{env}");
+    assert_eq!(env["cron_restart"], "0 3 * * *");
+}
+
+#[test]
 fn secrets_are_masked_unless_they_are_asked_for() {
     let bed = Bed::with(APPS);
     let _run = supervisor(&bed, false, 3);
