@@ -127,15 +127,15 @@ pub(super) fn names(typed: &Typed) -> Result<Result<Vec<String>, ExitCode>, Fail
     }
     let list = overview(&mut typed.supervisor()?, &Request::List)?.instances;
     for file in files {
-        let found = match Found::read(file::invocation(file.clone().into(), typed.flags(), None)?) {
-            Ok(found) => found,
+        let names = match Found::read_names(file::invocation(file.clone().into(), typed.flags(), None)?) {
+            Ok(names) => names,
             Err(problems) => return Ok(Err(refused(&problems))),
         };
-        for app in found.apps {
-            if list.iter().any(|one| one.name == app.name) {
-                targets.push(app.name);
+        for name in names {
+            if list.iter().any(|one| one.name == name) {
+                targets.push(name);
             } else {
-                say_notices(&[format!("`{}` of {file} is not in the list", app.name)]);
+                say_notices(&[format!("`{name}` of {file} is not in the list")]);
             }
         }
     }

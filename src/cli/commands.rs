@@ -171,7 +171,12 @@ fn parse(verb: &'static Verb, before: &[OsString], rest: &[OsString]) -> Result<
     }
     if let Some(more) = words.get(most) {
         let message = format!("`{more}` is one word too many");
-        return Err(Failure::new(EX_USAGE, message).hint(usage(verb)));
+        // `pm2 status api` shows all, whatever stands behind it.
+        let hint = match verb.words[0] {
+            "list" => format!("procrun describe {more}"),
+            _ => usage(verb),
+        };
+        return Err(Failure::new(EX_USAGE, message).hint(hint));
     }
     let socket = matches.get_one::<OsString>("socket").cloned();
     let args = matches.try_get_many("args").ok().flatten().map(|args| args.cloned().collect());

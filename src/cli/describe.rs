@@ -27,7 +27,7 @@ fn shown(of: &Detail, look: Look) -> String {
     let mut page = Page { text: String::new(), look };
     page.heading(&format!("{} ({})", brief.name, brief.id));
     page.coloured("status", &brief.state(), colour(brief));
-    page.list("waits for", &of.waits_for);
+    page.several("waits for", &of.waits_for);
     if let Some(completed) = of.completed {
         page.line("task (oneshot)", if completed { "completed" } else { "not completed" });
     }
@@ -45,12 +45,12 @@ fn shown(of: &Detail, look: Look) -> String {
     page.maybe("open files", of.open_files);
     page.line("restarts", brief.restarts);
     page.line("unstable restarts", of.unstable_restarts);
-    page.list("signs of readiness", &of.signs);
+    page.several("signs of readiness", &of.signs);
     page.line("namespace", &brief.namespace);
     page.line("mode", &brief.mode);
     page.line("instance", format!("{} of {}", brief.number + 1, of.siblings));
 
-    page.list("depends on", &of.depends_on);
+    page.several("depends on", &of.depends_on);
 
     page.heading("what runs");
     page.line("script", &of.script);
@@ -141,6 +141,14 @@ impl Page {
         }
     }
 
+    /// Values that may have spaces in them.
+    fn several(&mut self, name: &str, values: &[String]) {
+        if !values.is_empty() {
+            self.line(name, values.join(", "));
+        }
+    }
+
+    /// Words of a command line and the like.
     fn list(&mut self, name: &str, values: &[String]) {
         if !values.is_empty() {
             self.line(name, values.join(" "));

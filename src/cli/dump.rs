@@ -30,6 +30,7 @@ use crate::{
 const FORMAT: u32 = 1;
 const FILE: &str = "dump.json";
 const WHAT: &str = "procrun's saved list";
+const OF_PM2: &str = "is it PM2's dump? Start those apps from their ecosystem file and `procrun save` them; nothing was started";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -128,11 +129,11 @@ fn read(path: &Path) -> Result<Vec<SavedApp>, Failure> {
     let read = |path| {
         let mut file = File::open(path)?;
         let mut text = Vec::new();
-        let owner = file.metadata()?.uid();
+        let file_is = file.metadata()?;
         file.read_to_end(&mut text)?;
-        io::Result::Ok((owner, text))
+        io::Result::Ok((file_is.uid(), file_is.mode(), text))
     };
-    let (owner, text) = read(path).map_err(|error| {
+    let (owner, mode, text) = read(path).map_err(|error| {
         refuse(error.to_string()).hint("`procrun save` keeps the list of the supervisor that runs there")
     })?;
     // What it says is run in the name of who asks.
@@ -140,13 +141,21 @@ fn read(path: &Path) -> Result<Vec<SavedApp>, Failure> {
         let hint = "only a list of your own, or root's, is brought back; nothing was started";
         return Err(refuse(format!("it belongs to user {owner}")).hint(hint));
     }
+    if mode & 0o022 != 0 {
+        let hint = "`chmod go-w` it if you know what stands in it; nothing was started";
+        return Err(refuse("others may write to it".to_owned()).hint(hint));
+    }
     let hint = "it was not written by `procrun save`, or is damaged; nothing was started";
     let dump: Dump = match serde_json::from_slice(&text) {
         Ok(dump) => dump,
         Err(error) if error.is_eof() => {
             return Err(refuse(format!("it ends in the middle: {error}")).hint(hint));
         }
-        Err(error) => return Err(refuse(error.to_string()).hint(hint)),
+        Err(error) => {
+            // PM2's own dump is a list.
+            let hint = if text.trim_ascii_start().starts_with(b"[") { OF_PM2 } else { hint };
+            return Err(refuse(format!("it is no list that `procrun save` wrote: {error}")).hint(hint));
+        }
     };
     if dump.what != WHAT || dump.format != FORMAT {
         let message = format!("it is of procrun {} and format {}", dump.procrun, dump.format);

@@ -20,11 +20,11 @@ struct Row {
 enum Value {
     /// As JSON writes it, which is how all formats do.
     Plain(&'static str),
-    /// One variable and its value.
-    Variable(&'static str, &'static str),
+    /// A table of one key and its value, which is as JSON writes it.
+    Table(&'static str, &'static str),
 }
 
-use Value::{Plain, Variable};
+use Value::{Plain, Table};
 
 const fn on(about: &'static str, key: &'static str, value: Value) -> Row {
     Row { about, key, value, on: true }
@@ -61,8 +61,8 @@ static APP: &[Row] = &[
         "listen",
         Plain(r#""tcp://*:8080""#),
     ),
-    on("Its environment, beside what procrun was given", "env", Variable("NODE_ENV", "production")),
-    off("What --env staging changes in that", "env_staging", Variable("NODE_ENV", "staging")),
+    on("Its environment, beside what procrun was given", "env", Table("NODE_ENV", r#""production""#)),
+    off("What --env staging changes in that", "env_staging", Table("NODE_ENV", r#""staging""#)),
     off("Variables from a file, for secrets", "env_file", Plain(r#"".env""#)),
     off("Whom it runs as", "user", Plain(r#""nobody""#)),
     off("Start it anew when it and its children have more memory", "max_memory_restart", Plain(r#""300M""#)),
@@ -77,6 +77,14 @@ static APP: &[Row] = &[
         Plain(r#""exit""#),
     ),
     off("It is only online once it says process.send('ready')", "wait_ready", Plain("true")),
+    off(
+        "Ask it every 10 s whether it is well, and start it anew when it is not",
+        "health",
+        Table("http", r#""http://127.0.0.1:3000/healthz""#),
+    ),
+    off("The same when the event loop of a Node app hangs for so long", "heartbeat", Plain(r#""10s""#)),
+    off("The apps that have to be there before it starts, such as [\"db\"]", "depends_on", Plain("[]")),
+    off("How many files it may have open, and other limits", "rlimits", Table("nofile", "4096")),
     off("What asks it to end; else the signal that procrun got", "kill_signal", Plain(r#""SIGTERM""#)),
     off("How long it may take; stay below the 10 s of docker stop", "kill_timeout", Plain(r#""8s""#)),
     off(
@@ -214,9 +222,9 @@ impl Format {
         };
         let value = match (&row.value, self) {
             (Plain(value), _) => (*value).to_owned(),
-            (Variable(name, value), Self::Toml) => format!("{{ {name} = \"{value}\" }}"),
-            (Variable(name, value), Self::Json) => format!("{{ \"{name}\": \"{value}\" }}"),
-            (Variable(name, value), Self::Yaml | Self::Js) => format!("{{ {name}: \"{value}\" }}"),
+            (Table(name, value), Self::Toml) => format!("{{ {name} = {value} }}"),
+            (Table(name, value), Self::Json) => format!("{{ \"{name}\": {value} }}"),
+            (Table(name, value), Self::Yaml | Self::Js) => format!("{{ {name}: {value} }}"),
         };
         let end = match self {
             Self::Toml | Self::Yaml => "",

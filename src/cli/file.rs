@@ -56,14 +56,25 @@ pub(super) struct Found {
 impl Found {
     /// Reads it and says what is worth saying.
     pub(super) fn read(invocation: Invocation) -> Result<Self, Problems> {
+        let (found, notices) = Self::load(invocation)?;
+        say_notices(&notices);
+        Ok(found)
+    }
+
+    /// Reads it to know its names: how they would run is nothing to speak of.
+    pub(super) fn read_names(invocation: Invocation) -> Result<Vec<String>, Problems> {
+        let (found, _) = Self::load(invocation)?;
+        Ok(found.apps.into_iter().map(|app| app.name).collect())
+    }
+
+    fn load(invocation: Invocation) -> Result<(Self, Vec<String>), Problems> {
         let source = Source::new(invocation)?;
         let Loaded { plan, notices, outside, .. } = match source.read()? {
             Read::Loaded(loaded) => loaded,
             Read::NeedsEvaluation(_) => supervisor::evaluate(&source)?,
         };
-        say_notices(&notices);
         let apps = plan.apps.iter().map(|app| AppSpec::clone(app)).collect();
-        Ok(Self { apps, outside, is_file: source.is_file() })
+        Ok((Self { apps, outside, is_file: source.is_file() }, notices))
     }
 
     /// The wish to have it in the list; a file's applications replace those of the same name.

@@ -15,7 +15,7 @@ in order.";
 const TARGET: &str = "\
 TARGET is an ecosystem file (.toml, .json, .yaml, .config.js and the like), a
 script, or a program; without a slash it is looked for here and then in PATH.
-A file that is called as a command is `./list`.
+A file that has the name of a command is written `./list`.
 `check` prints the effective configuration and where each value came from.";
 
 const COMMANDS: &str = "\

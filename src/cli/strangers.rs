@@ -5,7 +5,7 @@ use super::commands;
 use crate::config::nearest;
 
 /// Commands of PM2, and what to do instead.
-const OF_PM2: [(&[&str], &str); 19] = [
+const OF_PM2: [(&[&str], &str); 20] = [
     (
         &["startup", "unstartup"],
         "a service manager runs `procrun supervise`, and `procrun resurrect` after it",
@@ -25,6 +25,7 @@ const OF_PM2: [(&[&str], &str); 19] = [
     (&["logrotate"], "log files are rotated anyway: `log_max_size`, `log_keep` and `log_compress`"),
     (&["reloadLogs"], NO_NEED),
     (&["dashboard", "dash", "imonit"], "`procrun monit` shows all of it"),
+    (&["web"], "`procrun jlist` prints what that page says, `procrun healthcheck` whether all are well"),
     (
         &["plus", "register", "login", "logout", "link", "unlink", "open", "unmonitor"],
         "there is no service to link to; `procrun monit` shows everything here, `procrun jlist` is for exporters",

@@ -12,6 +12,7 @@ use super::{
     notices::Notices,
     origin::Origin,
     problem::{Problem, Problems},
+    suggest::called_elsewhere,
     tree::{Entry, Node, Place, Position, Value, shorten},
     value::{self, Complaint, Decoded, Dialect},
 };
@@ -219,7 +220,12 @@ impl Decoder<'_> {
             }
             _ => {
                 let whereabouts = format!("in {}", app.label);
-                self.unknown(entry, &whereabouts, words(APP_KEYS), root_hint(&entry.key));
+                self.unknown(
+                    entry,
+                    &whereabouts,
+                    words(APP_KEYS),
+                    root_hint(&entry.key).or_else(|| hint_of_elsewhere(&entry.key)),
+                );
             }
         }
     }
@@ -322,6 +328,10 @@ fn app_hint(key: &str) -> Option<String> {
 
 fn root_hint(key: &str) -> Option<String> {
     find(RUNTIME_KEYS, key).map(|_| "it is a setting of procrun itself: put it at the root".to_owned())
+}
+
+fn hint_of_elsewhere(key: &str) -> Option<String> {
+    called_elsewhere(key).map(|known| format!("that is `{known}` here"))
 }
 
 impl Problem {

@@ -1,4 +1,4 @@
-//! The known word a mistyped one is nearest to.
+//! The known word a mistyped one is nearest to, or that other tools call differently.
 
 /// The known word nearest to `word`, if it is near enough to be what was meant: one slip, or one
 /// in three letters.
@@ -17,9 +17,38 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, known)| known)
 }
 
+/// What Compose, Kubernetes, systemd and supervisord call a key of an app, and its name here.
+const ELSEWHERE: [(&[&str], &str); 9] = [
+    (&["working_dir", "directory", "workdir"], "cwd"),
+    (&["environment"], "env"),
+    (&["replicas", "numprocs"], "instances"),
+    (&["healthcheck", "health_check", "liveness", "liveness_probe", "livenessProbe"], "health"),
+    (&["readiness_probe", "readinessProbe"], "readiness"),
+    (&["mem_limit", "memory_limit", "max_memory", "memory"], "max_memory_restart"),
+    (&["ulimits", "limits"], "rlimits"),
+    (&["stop_signal", "stopsignal"], "kill_signal"),
+    (&["stop_grace_period", "stopwaitsecs", "stop_timeout"], "kill_timeout"),
+];
+
+/// The key that does here what this one does in other tools.
+pub(super) fn called_elsewhere(key: &str) -> Option<&'static str> {
+    ELSEWHERE.iter().find(|(words, _)| words.contains(&key)).map(|&(_, known)| known)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::nearest;
+    use super::{ELSEWHERE, called_elsewhere, nearest};
+    use crate::config::keys::{APP_KEYS, find};
+
+    #[test]
+    fn a_key_of_another_tool_has_a_name_here_and_is_none_itself() {
+        assert_eq!(called_elsewhere("healthcheck"), Some("health"));
+        assert_eq!(called_elsewhere("colour"), None);
+        for (words, known) in ELSEWHERE {
+            assert!(find(APP_KEYS, known).is_some(), "{known}");
+            assert!(words.iter().all(|word| find(APP_KEYS, word).is_none()), "{words:?}");
+        }
+    }
 
     #[test]
     fn a_slip_is_found_and_a_stranger_is_not() {

@@ -206,15 +206,19 @@ fn a_torn_or_foreign_dump_is_refused_and_starts_nothing() {
     for (text, why) in [
         (&whole[..whole.len() / 2], "it ends in the middle"),
         ("", "it ends in the middle"),
-        (r#"[{"name":"pm2's own","pm_id":0}]"#, "dump.json"),
+        (r#"[{"name":"pm2's own","pm_id":0}]"#, "is it PM2's dump?"),
+        (r#"{"name":"of another"}"#, "it is no list that `procrun save` wrote"),
         (&whole.replace("\"format\": 1", "\"format\": 2"), "format 2"),
         (&whole.replace("procrun's saved list", "something else"), "dump.json"),
     ] {
         bed.file("home/dump.json", text);
         ask(&bed, &["resurrect"]).fails(78, why);
     }
+    let dump = bed.file("home/dump.json", &whole);
+    fs::set_permissions(&dump, fs::Permissions::from_mode(0o664)).unwrap();
+    ask(&bed, &["resurrect"]).fails(78, "others may write to it");
+    fs::set_permissions(&dump, fs::Permissions::from_mode(0o600)).unwrap();
     if nix::unistd::geteuid().is_root() {
-        bed.file("home/dump.json", &whole);
         chown(bed.path("home/dump.json"), Some(65534), None).unwrap();
         ask(&bed, &["resurrect"]).fails(78, "it belongs to user 65534");
     }
