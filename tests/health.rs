@@ -244,12 +244,57 @@ fn a_program_that_is_not_there_is_a_failure_like_others() {
 }
 
 #[test]
+fn who_has_not_passed_yet_is_called_so_and_its_limit_is_a_number() {
+    let bed = Bed::new();
+    shell(
+        &bed,
+        "max_memory_restart = \"300M\"\nheartbeat = \"1h\"",
+        "exec = \"echo soon; exit 1\"\nstart_period = \"1h\"",
+    );
+    let mut procrun = start(&bed);
+    procrun.wait_for_line("begins as");
+    wait_until("a first answer", || described(&bed)["complaint"].is_string());
+    let (_, page, _) = ask(&bed, &["describe", "main"]);
+    for line in ["online, not healthy yet\n", "healthy             false\n", "heartbeat           1h\n"] {
+        assert!(page.contains(line), "{line}{page}");
+    }
+    let (code, _, err) = ask(&bed, &["healthcheck"]);
+    assert!(code == 1 && err.contains("main (0) is online, not healthy yet: its check ended"), "{err}");
+    let (_, jlist, _) = ask(&bed, &["jlist"]);
+    let jlist: Value = serde_json::from_str(&jlist).unwrap();
+    assert_eq!(jlist[0]["pm2_env"]["max_memory_restart"], 300 << 20);
+    procrun.expect_stop();
+}
+
+#[test]
+fn a_check_that_writes_without_end_takes_no_processor() {
+    let bed = Bed::new();
+    shell(&bed, "", "exec = \"yes\"\ntimeout = \"2s\"\nretries = 1000");
+    let text = fs::read_to_string(bed.path("ecosystem.toml")).unwrap();
+    bed.file("ecosystem.toml", text.replace("timeout = \"1s\"\nretries = 2\n", ""));
+    let mut procrun = start(&bed);
+    procrun.wait_for_line("begins as");
+    let (begun, before) = (support::now(), procfs::cpu_ticks(procrun.pid()));
+    wait_until("the first timeout", || described(&bed)["complaint"].is_string());
+    let (took, ticks) = (begun.elapsed(), procfs::cpu_ticks(procrun.pid()) - before);
+    // A tick is 10 ms.
+    assert!(Duration::from_millis(ticks * 10) < took / 4, "{ticks} ticks in {took:?}");
+    procrun.expect_stop();
+}
+
+#[test]
 fn readiness_flips_the_flag_and_restarts_nothing() {
     let bed = Bed::new();
     server(&bed, "", &format!("[apps.readiness]\nhttp = \"/ready\"\n{SOON}"));
     let mut procrun = start(&bed);
     procrun.wait_for_err("api (0) is ready after");
     assert_eq!(described(&bed)["brief"]["ready"], true);
+    let (_, page, _) = ask(&bed, &["describe", "api"]);
+    for line in
+        ["ready               true\n", "readiness           http /ready, interval 100ms, timeout 1s, "]
+    {
+        assert!(page.contains(line), "{page}");
+    }
     bed.file("sick", "");
     procrun.wait_for_err("api (0) is not ready: GET http://localhost:");
     let now = described(&bed);

@@ -167,7 +167,7 @@ fn changed_limits_run_the_app_anew_and_describe_shows_them() {
         "[[apps]]\nname = \"app\"\nscript = \"./tells\"\nrlimits = { nofile = 400, stack = [\"1M\", \"2M\"] }\numask = 0o77\n",
     );
     run.signal(SIGHUP);
-    run.wait_for_err("app: changed limits");
+    run.wait_for_err("app: changed rlimits, umask");
     run.wait_for_lines("| told", 2);
     let described = |args: &[&str]| {
         let mut said = bed.launch(&[&["describe", "app"], args].concat()).env("PROCRUN_HOME", &home).start();

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use support::{Bed, Procrun, SIGTERM, procfs, tool, wait_until, wait_until_within, web};
+use support::{Bed, Procrun, SIGHUP, SIGTERM, procfs, tool, wait_until, wait_until_within, web};
 
 /// Leaks, and serves meanwhile if it has a PORT. `LEAK` is MB every 50 ms.
 const LEAK: &str = r"
@@ -117,6 +117,28 @@ fn a_cluster_loses_no_request_while_who_leaks_is_replaced() {
 }
 
 #[test]
+fn a_limit_that_came_with_a_reload_holds() {
+    let port = web::free_port();
+    let file = |more: &str| {
+        format!(
+            "[[apps]]\nname = \"api\"\nscript = \"late.js\"\nexec_mode = \"cluster\"\nkill_timeout = 1000\n\
+             env = {{ PORT = \"{port}\" }}\n{more}"
+        )
+    };
+    let bed = bed(&file(""));
+    // By then a look has found nobody who has a limit and a place.
+    bed.file("late.js", "setTimeout(() => require('./leak.js'), 1500)");
+    let mut run = start(&bed);
+    run.wait_for_lines("listens", 1);
+    // It leaks, too, and may: until now there is no limit.
+    bed.file("ecosystem.toml", file("max_memory_restart = \"150M\"\nargs = [\"new\"]\n"));
+    run.signal(SIGHUP);
+    run.wait_for_err("api is reloaded");
+    wait_until_within("its limit", LONG, || !run.err().lines_with("max_memory_restart is 150 MB").is_empty());
+    run.expect_stop();
+}
+
+#[test]
 fn what_npm_starts_counts_and_ends_with_it() {
     // npm itself and its shell have their part, so that the limit is wide.
     let bed = bed(
@@ -204,8 +226,9 @@ impl Drop for Group {
 #[test]
 fn the_largest_worker_ends_before_the_kernel_kills() {
     let group = Group::new("guard", 256);
+    // 20 MB/s: the last 5% last for 600 ms, also where procrun gets its turn late.
     let bed = bed(
-        "[[apps]]\nname = \"leak\"\nscript = \"leak.js\"\n[[apps]]\nname = \"small\"\nscript = \"small.js\"\n",
+        "[[apps]]\nname = \"leak\"\nscript = \"leak.js\"\nenv = { LEAK = \"1\" }\n[[apps]]\nname = \"small\"\nscript = \"small.js\"\n",
     );
     let mut run = group.start(&bed);
     let small = run.wait_for_line("small ");
@@ -217,6 +240,37 @@ fn the_largest_worker_ends_before_the_kernel_kills() {
     assert_eq!(group.kills(), 0, "{}", run.story());
     assert_eq!(run.out().lines_with("small "), [small]);
     assert_eq!(describe(&bed, "leak")[0]["endings"][0]["reason"], "memory");
+    run.expect_stop();
+    drop(run);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test starts a process of its own, and waits for it")]
+fn what_somebody_else_has_in_the_container_is_not_blamed_on_a_worker() {
+    let group = Group::new("other", 256);
+    let bed = bed("[[apps]]\nname = \"small\"\nscript = \"small.js\"\n");
+    let mut run = group.start(&bed);
+    run.wait_for_line("small ");
+    // As `docker exec` does: a process of the container that is none of procrun's. It stops where there is no room.
+    let begin =
+        "exec python3 -c 'import sys\nall = []\nfor line in sys.stdin: all.append(b\"x\" * (1 << 20))'";
+    let enter = format!("echo $$ > '{}/cgroup.procs'; {begin}", group.0.display());
+    let mut other = std::process::Command::new("sh")
+        .args(["-c", &enter])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    let mut words = other.stdin.take().expect("it was asked for");
+    wait_until_within("the guard", LONG, || {
+        // 40 MB/s at most.
+        thread::park_timeout(Duration::from_millis(25));
+        std::io::Write::write_all(&mut words, b"more\n").expect("it reads");
+        !run.err().lines_with("oom_guard").is_empty()
+    });
+    run.wait_for_err("hint: all workers together have only ");
+    drop(words);
+    other.wait().expect("it ends");
+    assert_eq!(group.kills(), 0, "{}", run.story());
     run.expect_stop();
     drop(run);
 }

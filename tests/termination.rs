@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Bed, Launch, Procrun, SIGKILL, wait_until};
+use support::{Bed, Launch, Procrun, SIGKILL, SIGTERM, wait_until};
 
 /// The first bytes of a text that Kubernetes takes.
 const MOST: usize = 4096;
@@ -33,7 +33,7 @@ fn who_failed_and_its_last_lines_are_in_the_file_that_kubernetes_mounts() {
     run.expect_code(7);
     let said = bed.read("why");
     let (first, lines) = said.split_once('\n').expect("several lines");
-    let how = first.strip_prefix("main (0) errored: exit 7 after ").expect("who failed, and how");
+    let how = first.strip_prefix("main (0) errored: exit 7, up ").expect("who failed, and how");
     assert!(how.ends_with("s, 2 unstable starts in a row; procrun ends with code 7"), "{said}");
     // Each stream is in order; which is read first is nobody's promise.
     assert!(lines.starts_with("last lines of main (0):\n"), "{said}");
@@ -64,15 +64,28 @@ fn an_app_that_had_failed_before_the_stop_is_named() {
     let said = bed.read("why");
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines[0], "stopped by SIGTERM from outside of the container; procrun ends with code 0");
-    assert!(lines[1].starts_with("before that gone (0) ended: exit 3 after "), "{said}");
+    assert!(lines[1].starts_with("before that gone (0) ended: exit 3, up "), "{said}");
     assert_eq!(lines[2..], ["last lines of gone (0):", "last"]);
+}
+
+#[test]
+fn who_was_ended_because_it_was_not_well_is_said_to_be() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"api\"\nscript = \"exec sleep 1000\"\nautorestart = false\n\
+         [apps.health]\nexec = \"echo no database; exit 3\"\nretries = 1\nstart_period = 0\ninterval = \"50ms\"\n",
+    );
+    let mut run = in_a_pod(&bed, &["ecosystem.toml"], MOUNTED).start();
+    run.expect_code(128 + SIGTERM);
+    let said = bed.read("why");
+    let why = "(it failed its health check: its check ended with code 3: no database); procrun ends with code 143\n";
+    assert!(said.starts_with("api (0) ended: signal SIGTERM, up ") && said.contains(why), "{said}");
 }
 
 #[test]
 fn a_good_end_is_one_line_and_a_bad_one_names_all_that_failed() {
     for (apps, code, said) in [
         ("a:0 b:0", 0, "every application has ended well; procrun ends with code 0\n"),
-        ("a:0 b:4", 4, "b (1) ended: exit 4 after "),
+        ("a:0 b:4", 4, "b (1) ended: exit 4, up "),
     ] {
         let app = |app: &str| {
             let (name, code) = app.split_once(':').expect("a name and a code");
@@ -93,7 +106,7 @@ fn a_good_end_is_one_line_and_a_bad_one_names_all_that_failed() {
     bed.file("ended", "");
     run.expect_code(128 + SIGKILL);
     let said = bed.read("why");
-    assert!(said.starts_with("first (1) ended: signal SIGKILL after "), "{said}");
+    assert!(said.starts_with("first (1) ended: signal SIGKILL, up "), "{said}");
     assert!(said.ends_with("; procrun ends with code 137\nalso failed: second (0)\n"), "{said}");
 }
 
@@ -110,7 +123,7 @@ fn who_ends_the_container_comes_before_who_failed_earlier() {
     bed.file("ended", "");
     run.expect_code(5);
     let said = bed.read("why");
-    assert!(said.starts_with("critical (1) errored: exit 5 after "), "{said}");
+    assert!(said.starts_with("critical (1) errored: exit 5, up "), "{said}");
     assert!(
         said.ends_with("code 5\nalso failed: early (0)\nlast lines of critical (1):\nits last\n"),
         "{said}"
@@ -169,7 +182,7 @@ fn long_output_is_kept_from_its_end_and_is_never_too_much() {
         let said =
             String::from_utf8(std::fs::read(bed.path("why")).unwrap()).expect("no half of a character");
         assert!(said.len() <= MOST && said.ends_with(end), "{}: {said:?}", said.len());
-        assert!(said.starts_with("main (0) ended: exit 1 after "), "{said:?}");
+        assert!(said.starts_with("main (0) ended: exit 1, up "), "{said:?}");
         assert!(said.contains("\nlast lines of main (0):\n"), "{said:?}");
         assert!(!said.chars().any(|c| c.is_control() && c != '\n' && c != '\t'), "{said:?}");
     }
@@ -250,7 +263,7 @@ fn it_is_written_before_the_output_that_nobody_reads() {
          autorestart = false\n",
     );
     let mut run = bed.launch(&["ecosystem.toml"]).hold_out().start();
-    wait_until("the last word", || bed.read("why").starts_with("main (0) ended: exit 6 after "));
+    wait_until("the last word", || bed.read("why").starts_with("main (0) ended: exit 6, up "));
     assert!(!run.has_ended(), "it waits for its reader");
     run.release_out();
     run.expect_code(6);

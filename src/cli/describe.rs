@@ -32,7 +32,9 @@ fn shown(of: &Detail, look: Look) -> String {
         page.line("task (oneshot)", if completed { "completed" } else { "not completed" });
     }
     page.maybe("says", of.says.as_ref());
-    page.maybe("last check", of.complaint.as_ref());
+    page.maybe("healthy", brief.healthy);
+    page.maybe("ready", brief.ready);
+    page.maybe("failed check", of.complaint.as_ref());
     page.maybe("pid", brief.pid);
     page.maybe("uptime", brief.uptime.map(uptime));
     page.maybe("cpu", brief.cpu.map(|cpu| format!("{cpu:.1}%")));
@@ -61,13 +63,21 @@ fn shown(of: &Detail, look: Look) -> String {
         page.line(&key.replace('_', " "), value);
     }
 
+    for (key, value) in &of.checks {
+        page.line(key, value);
+    }
+
     page.heading("when it ends");
     page.line("autorestart", of.autorestart);
     page.line("min uptime", format!("{} ms", of.min_uptime));
     page.line("max restarts", of.max_restarts);
+    page.maybe("restart delay", of.restart_delay.map(|delay| format!("{delay} ms")));
     page.maybe("max memory", of.max_memory_restart.as_ref());
     page.line("stop signal", &of.stop_signal);
     page.line("kill timeout", format!("{} ms", of.kill_timeout));
+    page.maybe("restarts by time", of.cron.as_ref());
+    page.maybe("time zone", of.cron_timezone.as_ref());
+    page.list("watched", &of.watch);
     let codes: Vec<String> = of.stop_exit_codes.iter().map(u8::to_string).collect();
     page.list("final exit codes", &codes);
 

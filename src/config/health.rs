@@ -5,11 +5,11 @@
 use std::{net::IpAddr, time::Duration};
 
 use super::{
-    keys::is_camel_case,
+    keys::{is_camel_case, readable},
     tree::{Node, Value, shorten},
     value::{self, Complaint, Decoded, Dialect},
 };
-use crate::spec::{Probe, ProbeAddress, ProbeTarget};
+use crate::spec::{HealthSpec, Probe, ProbeAddress, ProbeTarget};
 
 /// Asking more often would be all that a processor does.
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -206,6 +206,18 @@ fn port(text: &str) -> Decoded<u16> {
 
 fn hinted<T>(message: impl std::fmt::Display, hint: &str) -> Decoded<T> {
     value::complain(format!("{message}\n  hint: {hint}"))
+}
+
+/// What is asked of an application's workers and what they have to say, by the names of the keys, for people.
+pub fn shown_checks(of: &HealthSpec) -> Vec<(&'static str, String)> {
+    let HealthSpec { liveness, readiness, heartbeat, notify: _ } = of;
+    let probe = |key, probe: &Option<Box<Probe>>| Some((key, shown(probe.as_deref()?, readable)));
+    let all = [
+        probe("health", liveness),
+        probe("readiness", readiness),
+        heartbeat.map(|time| ("heartbeat", readable(time))),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 /// A question as it is written.

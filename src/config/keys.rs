@@ -12,7 +12,7 @@ use std::{
 
 use jiff::tz::TimeZone;
 
-pub(super) use self::table::{APP_KEYS, RUNTIME_KEYS, TIME_FORMAT};
+pub(super) use self::table::{APP_KEYS, RUNTIME_KEYS, TIME_FORMAT, readable};
 use super::{draft::EnvVar, order::Wanted, tree::Position, watching};
 use crate::spec::{
     Allowance, InheritEnv, Instances, Listen, MemoryLimit, OomGuard, Pattern, PrincipalRef, Probe, Resource,

@@ -58,6 +58,7 @@ pub use changes::{Changes, can_change};
 pub use convert::Conversion;
 pub use evaluate::{Evaluation, EvaluationEnd};
 pub use flags::{FlagValue, Flags};
+pub use health::shown_checks;
 pub use origin::{AppSettings, Origin, Setting, is_secret};
 pub use problem::{EX_CONFIG, EX_USAGE, Problem, Problems};
 pub use suggest::nearest;

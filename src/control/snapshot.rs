@@ -117,7 +117,8 @@ impl Brief {
     /// What its status does not say: it is there, but not well or not ready.
     pub fn flaw(&self) -> Option<&'static str> {
         match (self.status, self.healthy, self.ready) {
-            (Status::Online, Some(false), _) => Some("not healthy"),
+            // Who has passed once and fails is on its way out.
+            (Status::Online, Some(false), _) => Some("not healthy yet"),
             (Status::Online, _, Some(false)) => Some("not ready"),
             _ => None,
         }
@@ -240,6 +241,9 @@ pub struct Detail {
     pub user: Option<String>,
     /// What the kernel allows it otherwise than procrun, by the names of the keys.
     pub limits: Vec<(String, String)>,
+    /// How it is asked and what it has to say of itself, by the names of the keys.
+    #[serde(default)]
+    pub checks: Vec<(String, String)>,
     /// The variable that holds its number.
     pub instance_var: String,
     /// Where its stdout goes besides.
@@ -258,6 +262,24 @@ pub struct Detail {
     pub max_restarts: u32,
     /// As it is written; more memory than that, and it is started anew.
     pub max_memory_restart: Option<String>,
+    /// Milliseconds before each restart, if that is said.
+    #[serde(default)]
+    pub restart_delay: Option<u64>,
+    /// When it is started anew by time, as it is written.
+    #[serde(default)]
+    pub cron: Option<String>,
+    /// By the clock of which place, if that is said.
+    #[serde(default)]
+    pub cron_timezone: Option<String>,
+    /// It is started anew when these files change.
+    #[serde(default)]
+    pub watch: Vec<String>,
+    /// It says itself when it is ready (`wait_ready`).
+    #[serde(default)]
+    pub wait_ready: bool,
+    /// The same in bytes; `None` too if it is a share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_memory_bytes: Option<u64>,
     /// The signal of a command that ends it.
     pub stop_signal: String,
     /// Milliseconds from that signal to SIGKILL.
@@ -330,12 +352,19 @@ fn pm2_process(detail: &Detail) -> Value {
             "autorestart": detail.autorestart,
             "min_uptime": detail.min_uptime,
             "max_restarts": detail.max_restarts,
-            "max_memory_restart": detail.max_memory_restart,
+            // PM2's is a number, but it has no shares.
+            "max_memory_restart": detail.max_memory_bytes.map_or_else(
+                || detail.max_memory_restart.clone().map_or(Value::Null, Value::from),
+                Value::from,
+            ),
             "kill_timeout": detail.kill_timeout,
             "instance_var": detail.instance_var,
             "username": detail.user,
             "exit_code": detail.endings.last().map_or(0, |ending| ending.code),
-            "watch": false,
+            "watch": !detail.watch.is_empty(),
+            "cron_restart": detail.cron,
+            "restart_delay": detail.restart_delay.unwrap_or(0),
+            "wait_ready": detail.wait_ready,
             "axm_actions": [],
             "axm_monitor": {},
             "axm_options": {},

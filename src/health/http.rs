@@ -212,8 +212,11 @@ mod tests {
         }
         let what = "GET http://app:1/healthz?deep=1: ";
         assert_eq!(
-            why(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 16\r\n\r\n\n db\x1b is down\nx", false),
-            format!("{what}answered 503 Service Unavailable: db  is down")
+            why(
+                b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 18\r\n\r\n\n db\x1b[m is down\nx",
+                false
+            ),
+            format!("{what}answered 503 Service Unavailable: db is down")
         );
         assert_eq!(why(b"HTTP/1.1 404 Nope\r\n\r\n", false), format!("{what}answered 404 Not Found"));
         assert_eq!(why(b"", true), format!("{what}no answer within 300 ms"));

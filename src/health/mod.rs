@@ -20,6 +20,7 @@ use tokio::{
 pub use self::{notify::Notify, program::Program};
 use crate::{
     machine::{InstanceId, ProbeKind, Readable, Run},
+    shown::{cut, log_line},
     sys::reap::{Pid, Status},
 };
 
@@ -151,16 +152,30 @@ impl Prober {
     }
 }
 
-/// The first connection that is taken; else why the last one was not.
+/// The first connection that is taken; else why none was.
 async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, String> {
-    let mut why = "there is no address".to_owned();
+    let mut refusals = Vec::new();
     for address in addresses {
         match TcpStream::connect(address).await {
             Ok(stream) => return Ok(stream),
-            Err(error) => why = format!("{address}: {}", plain(&error)),
+            Err(error) => refusals.push((address.to_string(), plain(&error))),
         }
     }
-    Err(why)
+    Err(why_none(&refusals))
+}
+
+/// Each address with what was wrong there: of the last one alone nobody could tell what the first said.
+fn why_none(refusals: &[(String, String)]) -> String {
+    match refusals {
+        [(first, why), others @ ..] if others.iter().all(|(_, other)| other == why) => {
+            let addresses: Vec<&str> = std::iter::once(first)
+                .chain(others.iter().map(|(address, _)| address))
+                .map(|it| &**it)
+                .collect();
+            format!("{}: {why}", addresses.join(" and "))
+        }
+        _ => refusals.iter().map(|(address, why)| format!("{address}: {why}")).collect::<Vec<_>>().join("; "),
+    }
 }
 
 /// Without the number that the standard library puts behind it.
@@ -183,27 +198,34 @@ async fn in_time<T>(
     }
 }
 
-/// Text of somebody else on one line of bounded length.
+/// Text of somebody else on one line that is not too long.
 fn clean(bytes: &[u8]) -> String {
+    /// In columns.
     const LONGEST: usize = 200;
-    let text = String::from_utf8_lossy(bytes);
-    let mut line = String::new();
-    for c in text.trim().chars().take(LONGEST) {
-        line.push(if c.is_control() { ' ' } else { c });
-    }
-    if text.trim().chars().count() > LONGEST {
-        line.push('…');
-    }
-    line
+    cut(&log_line(String::from_utf8_lossy(bytes).trim()), LONGEST).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::clean;
+    use super::{clean, why_none};
 
     #[test]
     fn foreign_text_is_one_bounded_line() {
-        assert_eq!(clean(b"  a\x1b[31mb\nc\xff "), "a [31mb c\u{fffd}");
-        assert_eq!(clean(&[b'x'; 1000]).chars().count(), 201);
+        assert_eq!(clean(b"  a\x1b[31mb\nc\xff \xe2\x80\xae. "), "ab·c\u{fffd} ·.");
+        assert_eq!(clean(&[b'x'; 1000]).chars().count(), 200);
+    }
+
+    #[test]
+    fn what_was_wrong_is_said_of_each_address() {
+        let refused = |address: &str, why: &str| (address.to_owned(), why.to_owned());
+        let all = [refused("127.0.0.1:80", "connection refused"), refused("[::1]:80", "connection refused")];
+        assert_eq!(why_none(&all), "127.0.0.1:80 and [::1]:80: connection refused");
+        assert_eq!(why_none(&all[..1]), "127.0.0.1:80: connection refused");
+        let [first, _] = all;
+        let second = refused("[::1]:80", "cannot assign requested address");
+        assert_eq!(
+            why_none(&[first, second]),
+            "127.0.0.1:80: connection refused; [::1]:80: cannot assign requested address"
+        );
     }
 }

@@ -8,7 +8,7 @@ use std::{io, os::fd::OwnedFd, time::Duration};
 use tokio::{
     net::unix::pipe::Receiver,
     sync::oneshot,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::clean;
@@ -24,6 +24,8 @@ use crate::{
 
 /// So much of the end of its output is kept.
 const KEPT: usize = 1024;
+/// Between two reads of a full pipe.
+const FLOOD: Duration = Duration::from_millis(1);
 /// So often what is left in the pipe is read at the end, at most.
 const LAST_READS: usize = 16;
 
@@ -116,7 +118,8 @@ pub(super) fn is_over(pid: Pid) {
     let _ = process::signal_group(pid, Signal::KILL.number());
 }
 
-/// Reads once there is something; false at the end.
+/// Reads once there is something; false at the end. Who has filled the pipe waits for a moment: one that writes without end
+/// would have all of a processor.
 async fn read(output: &Receiver, end: &mut Vec<u8>) -> bool {
     let mut buffer = [0; 4096];
     let result = match output.readable().await {
@@ -127,6 +130,9 @@ async fn read(output: &Receiver, end: &mut Vec<u8>) -> bool {
         Ok(0) => false,
         Ok(count) => {
             keep(end, &buffer[..count]);
+            if count == buffer.len() {
+                sleep(FLOOD).await;
+            }
             true
         }
         Err(error) => error.kind() == io::ErrorKind::WouldBlock,

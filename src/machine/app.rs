@@ -9,8 +9,9 @@ use super::{
     desk::Awaits,
     event::{Effect, InstanceId},
     instance::{Instance, Stop, Then, Verdict},
+    job::{Job, Version},
     notice::{Notice, StopCause, Why},
-    reload::{Goal, Job, Version},
+    reload::Goal,
     root::Machine,
 };
 use crate::spec::{AppSpec, Instances, Plan, diff::same_but_instances};

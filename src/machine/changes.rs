@@ -12,8 +12,8 @@ use super::{
     Time,
     event::{Effect, InstanceId, Timer, Wait},
     instance::{Instance, Then},
+    job::Job,
     notice::{Notice, StopCause},
-    reload::Job,
     root::{Machine, Phase},
 };
 

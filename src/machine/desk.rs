@@ -10,8 +10,9 @@ use super::{
     Count, Operation, Reply, Ticket, Time,
     event::{Effect, InstanceId, Run},
     instance::{Instance, Status, Then, Verdict},
+    job::Job,
     notice::{Notice, StopCause, Why},
-    reload::{Goal, Job},
+    reload::Goal,
     root::{Machine, Phase},
 };
 
@@ -21,7 +22,7 @@ const MOST: u32 = 1000;
 /// What an operation waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Awaits {
-    /// A run later than this one has begun.
+    /// A run later than this one has begun; with `wait_ready` it has said so, or is late.
     Begin(u64),
     /// This run and its tree are gone.
     End(Run),
@@ -214,7 +215,7 @@ impl Machine {
         let awaits = match instance.status() {
             Status::Online => return None,
             // Its present run is the one.
-            Status::Launching if instance.begun == instance.tried => return None,
+            Status::Launching if instance.begun == instance.tried => return Awaits::of(instance),
             Status::Launching => Awaits::Begin(instance.begun),
             // Who is being removed does not begin again, and is found gone.
             Status::Stopping if instance.is_leaving() => return Some(Awaits::Begin(instance.tried)),
@@ -408,10 +409,11 @@ impl Awaits {
         }
         match instance.status() {
             Status::Launching if instance.begun < instance.tried => Some(Self::Begin(instance.begun)),
+            // It runs, and has to say that it is ready.
+            Status::Launching => Some(Self::Begin(instance.begun.saturating_sub(1))),
             Status::Stopping if instance.is_wanted() => Some(Self::Begin(instance.tried)),
             Status::Waiting => Some(Self::Begin(instance.tried)),
-            Status::Launching
-            | Status::Online
+            Status::Online
             | Status::Stopping
             | Status::Stopped
             | Status::WaitingRestart
@@ -425,7 +427,7 @@ impl Awaits {
         match (self, instance) {
             (Self::Begin(_), None) => Some(Err("an instance was removed before it could start".to_owned())),
             (Self::End(_) | Self::Gone, None) => Some(Ok(())),
-            (Self::Begin(run), Some(instance)) if instance.begun > run => Some(Ok(())),
+            (Self::Begin(run), Some(instance)) if instance.begun > run && instance.is_up() => Some(Ok(())),
             (Self::Begin(_), Some(instance)) if instance.is_late() => {
                 fail(instance, "still waits for others and starts as soon as they are there")
             }

@@ -216,6 +216,12 @@ impl Instance {
         }
     }
 
+    /// Whether a run that has begun has nothing to show any more; that it has ended since is no matter
+    /// where nothing had to be shown.
+    pub(super) fn is_up(&self) -> bool {
+        !self.spec.reload.wait_ready || self.status() == Status::Online
+    }
+
     /// Whether it has a process or will have one by itself.
     pub(super) fn is_alive(&self) -> bool {
         match &self.state {

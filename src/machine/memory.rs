@@ -254,7 +254,7 @@ impl Machine {
             let times = pace.count(now);
             self.guard.retiring = Some(run);
             self.guard.helpless = None;
-            out.push(Effect::Say(Notice::Retiring { who, size, used, limit, times, wait }));
+            out.push(Effect::Say(Notice::Retiring { who, size, used, limit, workers, times, wait }));
             self.run_anew(now, id, excess, wait, out);
         } else if instance.status() == Status::Stopping && instance.is_leaving() {
             // It may not finish its connections, if that is what it does.

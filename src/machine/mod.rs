@@ -18,6 +18,7 @@ mod event;
 pub mod frame;
 mod health;
 mod instance;
+mod job;
 mod memory;
 mod notice;
 mod operation;

@@ -228,6 +228,8 @@ pub enum Notice {
         used: u64,
         /// Bytes that it may have.
         limit: u64,
+        /// Bytes that all workers together have.
+        workers: u64,
         /// How often in a row.
         times: u32,
         /// How long its next start waits.

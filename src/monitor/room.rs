@@ -37,15 +37,18 @@ impl Room {
         cgroup::memory_limit(self.0.as_ref()?)
     }
 
-    /// The group that has the least left of what it may have. `None`: there is no limit.
-    pub fn tightest(&self) -> Option<Charge> {
+    /// The group that has the least left until its threshold, which follows from its limit (both in bytes), or is the
+    /// furthest beyond. `None`: there is no limit.
+    pub fn tightest(&self, threshold: impl Fn(u64) -> u64) -> Option<Charge> {
         let place = self.0.as_ref()?;
         let charge = |dir| {
             let limit = cgroup::own_limit(dir, place.v2)?;
             Some(Charge { used: cgroup::unreclaimable(&stat(dir), place.v2)?, limit })
         };
         let charges = place.dirs.iter().filter_map(|dir| charge(dir));
-        charges.chain(self.unseen()).min_by_key(|charge| charge.limit.saturating_sub(charge.used))
+        // Not what is left until the limit: of a large group above much is left when it is short already.
+        let left = |charge: &Charge| i128::from(threshold(charge.limit)) - i128::from(charge.used);
+        charges.chain(self.unseen()).min_by_key(left)
     }
 
     /// v1 tells a limit of groups that cannot be seen from here. What else is in those nobody knows.

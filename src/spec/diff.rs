@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AppSpec, Plan};
+use super::{AppSpec, HealthSpec, Limits, Plan};
 
 /// What has to be done to one application so that the new plan holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,9 +82,12 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         stop,
         logs,
         pid_file,
-        health,
+        health: HealthSpec { liveness, readiness, heartbeat, notify },
         watch,
     } = new;
+    let Limits { resources, nice, oom_score_adj, umask, no_new_privileges } = limits;
+    // It comes with a heartbeat, too.
+    let is_notify_news = *notify != old.health.notify && *heartbeat == old.health.heartbeat;
     [
         (*namespace != old.namespace, "namespace"),
         (exec.script != old.exec.script, "script"),
@@ -101,7 +104,11 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         (*listen != old.listen, "listen"),
         (*env != old.env, "env"),
         (*identity != old.identity, "user"),
-        (*limits != old.limits, "limits"),
+        (*resources != old.limits.resources, "rlimits"),
+        (*nice != old.limits.nice, "nice"),
+        (*oom_score_adj != old.limits.oom_score_adj, "oom_score_adj"),
+        (*umask != old.limits.umask, "umask"),
+        (*no_new_privileges != old.limits.no_new_privileges, "no_new_privileges"),
         (*autostart != old.autostart, "autostart"),
         (order.depends_on != old.order.depends_on, "depends_on"),
         (order.oneshot != old.order.oneshot, "oneshot"),
@@ -112,7 +119,10 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
         (*stop != old.stop, "stop policy"),
         (*logs != old.logs, "logs"),
         (*pid_file != old.pid_file, "pid_file"),
-        (*health != old.health, "health"),
+        (*liveness != old.health.liveness, "health"),
+        (*readiness != old.health.readiness, "readiness"),
+        (*heartbeat != old.health.heartbeat, "heartbeat"),
+        (is_notify_news, "notify"),
         (*watch != old.watch, "watch"),
     ]
     .into_iter()

@@ -363,7 +363,11 @@ impl Supervisor<'_> {
                 }
                 Effect::SweepTree(run, signal) => self.workers.sweep(*run, *signal),
                 Effect::Arm(timer, at) => self.timers.arm(*timer, *at),
-                Effect::Promote(run) => self.workers.promote(*run),
+                Effect::Promote(run) => {
+                    self.workers.promote(*run);
+                    // Nobody looks at one that is coming, and the last look may have found nobody.
+                    self.memory.begin();
+                }
                 Effect::Forget(instance) => self.workers.forget(*instance),
                 Effect::Say(notice) => {
                     if let Notice::Escalated { who, .. } = notice {

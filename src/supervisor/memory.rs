@@ -110,7 +110,7 @@ impl Memory {
         self.begin();
     }
 
-    /// A process has been started: there may be something to look at.
+    /// A process has been started or has got its place: there may be something to look at.
     pub(super) fn begin(&mut self) {
         let now = actor::now();
         if self.guard.is_some() {
@@ -235,7 +235,9 @@ impl Memory {
         if running.is_empty() {
             return None;
         }
-        let Some(Charge { used, limit }) = room.tightest() else { return Some(now + LOOKS[1]) };
+        let Some(Charge { used, limit }) = room.tightest(|limit| share.of(limit)) else {
+            return Some(now + LOOKS[1]);
+        };
         let threshold = share.of(limit);
         if used < threshold {
             let left = Duration::from_millis((threshold - used).saturating_mul(1000) / FASTEST);

@@ -41,7 +41,7 @@ use crate::{
     sys::{
         process::{self, OpenFiles},
         reap,
-        signals::{self, Received, Sender, Signals},
+        signals::{self, Dispositions, Received, Sender, Signals},
         tree::{self, Root},
     },
 };
@@ -84,16 +84,18 @@ pub fn run(source: &Source, role: &Role) -> ExitCode {
 }
 
 /// Reads what `source` says without starting anything but the child that evaluates a JavaScript
-/// file.
+/// file. Afterwards a signal does to this process what it did before, and what it starts has the limits
+/// that it would have had.
 ///
 /// # Errors
 /// All that is wrong with it.
 pub fn evaluate(source: &Source) -> Result<Loaded, Problems> {
+    let before = Dispositions::now();
     let (runtime, installed, open_files) = match set_up() {
         Ok(parts) => parts,
         Err(error) => return Err(failed_set_up(&error)),
     };
-    runtime.block_on(async {
+    let loaded = runtime.block_on(async {
         let mut signals = Signals::new(installed).map_err(|error| failed_set_up(&error))?;
         match read(source, &mut signals, open_files).await {
             Ok(loaded) => loaded,
@@ -102,7 +104,10 @@ pub fn evaluate(source: &Source) -> Result<Loaded, Problems> {
                 Err(Problems::one(stop.exit_code(), problem))
             }
         }
-    })
+    });
+    before.restore();
+    open_files.restore();
+    loaded
 }
 
 fn failed_set_up(error: &io::Error) -> Problems {

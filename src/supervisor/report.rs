@@ -98,8 +98,8 @@ pub(super) fn say(notice: &Notice) {
         Notice::Due { app } => due(app),
         Notice::Closing { delay } => closing(Readable(*delay)),
         Notice::TooMuch { who, used, limit, answer } => too_much(who, *used, *limit, *answer),
-        Notice::Retiring { who, size, used, limit, times, wait } => {
-            retiring(who, *size, [*used, *limit], *times, *wait);
+        Notice::Retiring { who, size, used, limit, workers, times, wait } => {
+            retiring(who, *size, [*used, *limit, *workers], *times, *wait);
         }
         Notice::MemoryElsewhere { used, limit, workers } => memory_elsewhere(*used, *limit, *workers),
         Notice::ShuttingDown { alive: 1 } => info!("stopping 1 process"),
@@ -323,7 +323,16 @@ fn too_much(who: &Subject, used: u64, limit: u64, answer: Answer) {
     );
 }
 
-fn retiring(who: &Subject, size: u64, [used, limit]: [u64; 2], times: u32, wait: Duration) {
+fn retiring(who: &Subject, size: u64, [used, limit, workers]: [u64; 3], times: u32, wait: Duration) {
+    let hint = if workers < used / 2 {
+        format!(
+            "all workers together have only {}: look at what else is in the container (what `exec` has started in it, \
+             files in /dev/shm and in a tmpfs)",
+            Size(workers)
+        )
+    } else {
+        "set max_memory_restart for who leaks, or give it more memory".to_owned()
+    };
     let (app, id, size, used, limit) = (&*who.spec.name, who.pm_id, Size(size), Size(used), Size(limit));
     let wait =
         if wait.is_zero() { "when it is gone".to_owned() } else { format!("{} after that", Readable(wait)) };
@@ -333,7 +342,7 @@ fn retiring(who: &Subject, size: u64, [used, limit]: [u64; 2], times: u32, wait:
         id,
         reason = "memory",
         "the container has {used} of its {limit} of memory (oom_guard): {who}, the largest with {size}, ends before the \
-         kernel kills, and starts again {wait}{times}\n  hint: set max_memory_restart for who leaks, or give it more memory"
+         kernel kills, and starts again {wait}{times}\n  hint: {hint}"
     );
 }
 

@@ -4,12 +4,13 @@ use std::{path::PathBuf, time::SystemTime};
 
 use super::{actor::Supervisor, clients::millis, figures::Seen, log_files};
 use crate::{
+    config::shown_checks,
     control::{
         Answer,
         snapshot::{About, Brief, Detail, EndingInfo, Overview, Status, masked},
     },
     machine::{self, Generation, InstanceId, InstanceView, Past},
-    spec::{Exec, ExecMode, Interpreter, PrincipalRef},
+    spec::{Backoff, Exec, ExecMode, Interpreter, MemoryLimit, PrincipalRef},
 };
 
 /// The supervisor, and with figures all instances in brief.
@@ -174,6 +175,7 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
             PrincipalRef::Name(name) => name.clone(),
         }),
         limits: spec.limits.shown().into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        checks: shown_checks(&spec.health).into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         instance_var: spec.env.instance_var.clone(),
         out_file: path(sinks.out.map(|file| file.path)),
         error_file: path(sinks.error.map(|file| file.path)),
@@ -183,6 +185,23 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
         min_uptime: millis(spec.restart.min_uptime),
         max_restarts: spec.restart.max_restarts,
         max_memory_restart: spec.max_memory.map(|limit| limit.to_string()),
+        restart_delay: match spec.restart.backoff {
+            Backoff::Fixed(delay) => Some(millis(delay)),
+            Backoff::Exponential { .. } => None,
+        },
+        cron: spec.schedule.as_ref().map(|schedule| schedule.pattern.as_str().to_owned()),
+        cron_timezone: spec.schedule.as_ref().and_then(|schedule| schedule.zone_name.clone()),
+        watch: spec
+            .watch
+            .iter()
+            .flat_map(|watch| &watch.paths)
+            .map(|path| path.display().to_string())
+            .collect(),
+        wait_ready: spec.reload.wait_ready,
+        max_memory_bytes: spec.max_memory.and_then(|limit| match limit {
+            MemoryLimit::Bytes(bytes) => Some(bytes),
+            MemoryLimit::Share(_) => None,
+        }),
         stop_signal: spec.stop_signal().to_string(),
         kill_timeout: millis(spec.stop.kill_timeout),
         stop_exit_codes: spec.restart.stop_exit_codes.iter().copied().collect(),

@@ -46,6 +46,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
         Notice::NotReadyNow { who, said } => format!("{who} is not ready: {said}"),
         Notice::Sick { who, sickness } => format!("{who} {sickness}"),
         Notice::Failed { .. } => return None,
+        Notice::Started { who } if who.spec.reload.wait_ready => format!("{who} runs, and is to say `ready`"),
         Notice::Started { who } => format!("{who} is online"),
         Notice::NotReady { who, setback } => format!("{who} {setback}"),
         Notice::Draining { who, within, .. } => {

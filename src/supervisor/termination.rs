@@ -19,6 +19,7 @@ use super::actor::Supervisor;
 use crate::{
     logs::{Filter, Logs},
     machine::{Ending, InstanceId, InstanceView, Readable},
+    shown::{log_line, printable_lines},
     spec::{ExitCode, TerminationLog},
 };
 
@@ -79,8 +80,7 @@ impl LastWord {
 /// that fails: the same stands on stderr.
 pub fn not_started(to: &TerminationLog, why: &impl std::fmt::Display) {
     if let Ok(Some(file)) = open(to) {
-        let mut text = String::new();
-        clean(&why.to_string(), &mut text);
+        let mut text = printable_lines(&why.to_string());
         text.push('\n');
         let _ = write(&file, &beginning(&text, MOST));
     }
@@ -122,6 +122,10 @@ impl Failed {
                     write!(how, ", up {}", Readable(past.uptime)).expect("a String takes everything");
                 }
             }
+            // Else it would look as if somebody had sent that signal.
+            if let Some(reason) = &past.reason {
+                write!(how, " ({reason})").expect("a String takes everything");
+            }
         }
         if view.gave_up && view.unstable > 1 {
             write!(how, ", {} unstable starts in a row", view.unstable).expect("a String takes everything");
@@ -149,9 +153,7 @@ fn compose(asked: Option<&str>, failed: &[Failed], code: ExitCode, lines: &str) 
         }
         writeln!(head, "also failed: {}", names.join(", ")).expect("a String takes everything");
     }
-    let mut text = String::new();
-    clean(&head, &mut text);
-    let mut text = beginning(&text, MOST_OF_HEAD);
+    let mut text = beginning(&printable_lines(&head), MOST_OF_HEAD);
     if let Some(Failed { who, .. }) = failed.first()
         && !lines.is_empty()
     {
@@ -170,8 +172,8 @@ fn last_lines(logs: &Logs, pm_id: u32) -> String {
     while let Some(batch) = recent.recent() {
         for line in batch.lines() {
             // A piece of a long line is 256 KiB.
-            let from = line.bytes.len().saturating_sub(2 * MOST);
-            clean(&String::from_utf8_lossy(&line.bytes[from..]), &mut lines);
+            let from = line.bytes.len().saturating_sub(MOST);
+            lines.push_str(&log_line(&String::from_utf8_lossy(&line.bytes[from..])));
             if line.last {
                 lines.push('\n');
             }
@@ -217,49 +219,6 @@ fn boundary_until(text: &str, at: usize) -> usize {
     (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
-/// Appends a text without sequences of ESC, and with `·` for every other character that would steer a
-/// terminal. Lines stay lines.
-fn clean(text: &str, to: &mut String) {
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        rest = &rest[c.len_utf8()..];
-        match c {
-            '\x1b' => rest = behind_sequence(rest),
-            '\r' if rest.is_empty() || rest.starts_with('\n') => {}
-            '\n' | '\t' => to.push(c),
-            c if c.is_control() => to.push('·'),
-            // They turn the text around them.
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => to.push('·'),
-            c => to.push(c),
-        }
-    }
-}
-
-/// What comes behind a sequence whose ESC has been read (ECMA-48).
-fn behind_sequence(text: &str) -> &str {
-    let Some(kind) = text.chars().next().filter(|kind| kind.is_ascii() && !kind.is_control()) else {
-        return text;
-    };
-    let body = &text[1..];
-    match kind {
-        '[' => {
-            let last = body.find(|c: char| !matches!(c, ' '..='?'));
-            let behind = last.map_or("", |at| &body[at..]);
-            behind.strip_prefix(|c: char| matches!(c, '@'..='~')).unwrap_or(behind)
-        }
-        // Up to BEL or ESC \, but never beyond the line.
-        ']' | 'P' | 'X' | '^' | '_' => match body.find(['\x07', '\x1b', '\n']) {
-            Some(at) => match &body[at..] {
-                it if it.starts_with("\x1b\\") => &it[2..],
-                it if it.starts_with('\x07') => &it[1..],
-                it => it,
-            },
-            None => body,
-        },
-        _ => body,
-    }
-}
-
 /// The file, if there is to be one. Only a regular file is one: it never makes a writer wait.
 fn open(to: &TerminationLog) -> Result<Option<File>, (&Path, io::Error)> {
     let (path, make) = match to {
@@ -293,12 +252,6 @@ mod tests {
     fn failed(names: &[&str]) -> Vec<Failed> {
         let how = "errored: exit 1, up 1.2 s, 16 unstable starts in a row";
         names.iter().map(|&who| Failed { who: who.to_owned(), how: how.to_owned() }).collect()
-    }
-
-    fn cleaned(text: &str) -> String {
-        let mut to = String::new();
-        clean(text, &mut to);
-        to
     }
 
     #[test]
@@ -353,20 +306,13 @@ mod tests {
 
     #[test]
     fn nothing_in_it_steers_a_terminal() {
-        for (text, expected) in [
-            ("plain ü 日本\n", "plain ü 日本\n"),
-            ("\x1b[1;31mred\x1b[0m\r\n\ttab", "red\n\ttab"),
-            ("\x1b]0;title\x07text\x1b]8;;x\x1b\\link", "textlink"),
-            ("\x1b]0;no end\nnext", "\nnext"),
-            ("over\rwritten\x08\0\x7f\u{9b}", "over·written····"),
-            ("\u{202e}evil", "·evil"),
-            ("\x1b", ""),
-            ("\x1b[2", ""),
-            ("\x1bcx\x1bü", "xü"),
-            ("\x1b[1\n2", "\n2"),
-        ] {
-            assert_eq!(cleaned(text), expected, "{text:?}");
-        }
+        // Lines have been through `log_line` when they come here.
+        let text = compose(Some("a\x1b[2Jb"), &failed(&["\u{202e}api (0)"]), 0, "");
+        assert!(
+            text.starts_with("a\\u{1b}[2Jb; procrun") && text.contains("before that \\u{202e}api (0)"),
+            "{text}"
+        );
+        assert_eq!(text.lines().count(), 2, "{text}");
     }
 
     #[test]

@@ -61,6 +61,12 @@ impl OpenFiles {
     pub fn hard(self) -> u64 {
         self.hard
     }
+
+    /// Makes it this process's own again.
+    pub fn restore(self) {
+        // To lower a limit is never refused.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, self.soft, self.hard);
+    }
 }
 
 /// Raises the soft limit of open files to the hard one: each worker costs procrun four

@@ -2,7 +2,9 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     os::{fd::OwnedFd, unix::net::UnixStream},
+    ptr,
 };
 
 use nix::{libc, sys::signal::SigSet};
@@ -62,6 +64,33 @@ pub fn install() -> io::Result<Installed> {
     // Whoever started procrun may have blocked signals; they would never arrive.
     SigSet::empty().thread_set_mask()?;
     Ok(Installed(installed))
+}
+
+/// What this process does at each signal, as it was at a moment.
+pub struct Dispositions(Vec<(i32, libc::sigaction)>);
+
+impl Dispositions {
+    /// As it is now.
+    pub fn now() -> Self {
+        Self((1..=libc::SIGRTMAX()).filter_map(|number| Some((number, disposition(number)?))).collect())
+    }
+
+    /// Makes it so again. What [`install`] installed stays installed otherwise, also when nobody
+    /// listens any more, and each signal would be lost.
+    pub fn restore(&self) {
+        for (number, action) in &self.0 {
+            // SAFETY: `action` is what the kernel gave for this number; its handler, if it has
+            // one, is a function of this program. SIGKILL and SIGSTOP are refused.
+            unsafe { libc::sigaction(*number, action, ptr::null_mut()) };
+        }
+    }
+}
+
+/// `None`: there is no such signal, or it is the C library's own.
+fn disposition(number: i32) -> Option<libc::sigaction> {
+    let mut action = MaybeUninit::uninit();
+    // SAFETY: changes nothing, and writes a whole `sigaction` if it answers with 0.
+    unsafe { (libc::sigaction(number, ptr::null(), action.as_mut_ptr()) == 0).then(|| action.assume_init()) }
 }
 
 /// The stream of received signals.

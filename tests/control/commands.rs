@@ -184,6 +184,27 @@ fn describe_says_how_it_ended_before() {
 }
 
 #[test]
+fn what_restarts_an_app_is_shown() {
+    let bed = Bed::again(
+        "watch = ['src']\nrestart_delay = '2s'\ncron_restart = '0 3 * * *'\ncron_timezone = 'UTC'\n",
+        "exec sleep 1000",
+    );
+    std::fs::create_dir(bed.path("src")).unwrap();
+    let _run = supervisor(&bed, false, 1);
+    let text = ask(&bed, &["describe", "main"]).ok();
+    let src = bed.path("src").display().to_string();
+    let watched = format!("watched             {src}");
+    for part in
+        ["restart delay       2000 ms", "restarts by time    0 3 * * *", "time zone           UTC", &watched]
+    {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+    let env = &ask(&bed, &["jlist"]).json()[0]["pm2_env"];
+    assert_eq!((&env["watch"], &env["restart_delay"]), (&true.into(), &2000.into()), "{env}");
+    assert_eq!(env["cron_restart"], "0 3 * * *");
+}
+
+#[test]
 fn secrets_are_masked_unless_they_are_asked_for() {
     let bed = Bed::with(APPS);
     let _run = supervisor(&bed, false, 3);
@@ -305,6 +326,29 @@ fn who_interrupts_a_reload_stops_waiting_and_nothing_else() {
         let now = pid(&bed);
         !now.is_empty() && now != before
     });
+    wait_for_statuses(&bed, &["main online"]);
+}
+
+#[test]
+fn who_has_evaluated_a_file_can_be_interrupted_and_starts_with_its_own_limits() {
+    let bed = Bed::new();
+    bed.script(
+        "main.sh",
+        "#!/bin/sh\necho \"limit $(ulimit -Sn)\"\ntrap 'sleep 1; exit' TERM\nwhile :; do sleep 0.05; done",
+    );
+    bed.file(
+        "ecosystem.config.js",
+        "module.exports = { apps: [{ name: 'main', script: './main.sh', kill_timeout: '60s' }] }",
+    );
+    let mut start = launch(&bed, &["start", "ecosystem.config.js"]).after("ulimit -Sn 200").start();
+    start.expect_code(0);
+    wait_until("its limit", || {
+        ask(&bed, &["logs", "main", "--nostream", "--raw"]).out.contains("limit 200\n")
+    });
+    let mut reload = launch(&bed, &["reload", "ecosystem.config.js"]).start();
+    reload.wait_for_line("sent SIGTERM");
+    reload.signal(SIGINT);
+    assert_eq!(reload.wait_end(), End::Signal(SIGINT));
     wait_for_statuses(&bed, &["main online"]);
 }
 

@@ -121,10 +121,14 @@ fn the_group_with_the_least_left_is_the_one_that_counts() {
     let room = |name| Room::below(&recorded(name));
     // Page cache is in none of these: 262 MiB are charged.
     let expected = Some(Charge { used: (50 + 4 + 12 - 7) * MIB, limit: 512 * MIB });
-    assert_eq!((room("v2").tightest(), room("v2").limit()), (expected, Some(512 * MIB)));
+    assert_eq!((room("v2").tightest(|limit| limit), room("v2").limit()), (expected, Some(512 * MIB)));
     for name in ["v1", "hybrid"] {
         let expected = Some(Charge { used: 54 * MIB, limit: 256 * MIB });
-        assert_eq!((room(name).tightest(), room(name).limit()), (expected, Some(256 * MIB)), "{name}");
+        assert_eq!(
+            (room(name).tightest(|limit| limit), room(name).limit()),
+            (expected, Some(256 * MIB)),
+            "{name}"
+        );
         assert_eq!(room(name).oom_kills(), Some(2), "{name}");
     }
     // What is beside it in the group above counts there, and that one has less left.
@@ -134,11 +138,19 @@ fn the_group_with_the_least_left_is_the_one_that_counts() {
     fs::write(pod.join("memory.max"), (1024 * MIB).to_string()).unwrap();
     fs::write(pod.join("main/memory.max"), (300 * MIB).to_string()).unwrap();
     let all = format!("anon {}\nfile {}\nshmem {}\n", 900 * MIB, 100 * MIB, 80 * MIB);
-    fs::write(pod.join("memory.stat"), all).unwrap();
+    fs::write(pod.join("memory.stat"), &all).unwrap();
     let expected = Some(Charge { used: 980 * MIB, limit: 1024 * MIB });
-    assert_eq!(Room::below(dir.path()).tightest(), expected);
+    assert_eq!(Room::below(dir.path()).tightest(|limit| limit), expected);
+    // A large one is short while more is left of it than of its own.
+    fs::write(pod.join("memory.max"), (10_000 * MIB).to_string()).unwrap();
+    fs::write(pod.join("memory.stat"), all.replace(&(900 * MIB).to_string(), &(9500 * MIB).to_string()))
+        .unwrap();
+    let room = Room::below(dir.path());
+    assert_eq!(room.tightest(|limit| limit).unwrap().limit, 300 * MIB);
+    assert_eq!(room.tightest(|limit| limit / 100 * 95).unwrap().limit, 10_000 * MIB);
+    fs::write(pod.join("memory.stat"), all).unwrap();
     fs::write(pod.join("memory.max"), "max\n").unwrap();
-    let own = Room::below(dir.path()).tightest().unwrap();
+    let own = Room::below(dir.path()).tightest(|limit| limit).unwrap();
     assert_eq!(own.limit, 300 * MIB);
     assert!(own.used < 60 * MIB, "{own:?}");
     // Its own group does not count memory: the one above it does.
@@ -147,11 +159,14 @@ fn the_group_with_the_least_left_is_the_one_that_counts() {
     for file in &files {
         fs::remove_file(file).unwrap();
     }
-    assert_eq!(Room::below(dir.path()).tightest(), expected);
+    assert_eq!(Room::below(dir.path()).tightest(|limit| limit), expected);
     for group in ["main", "", ".."] {
         fs::write(pod.join(group).join("memory.max"), "max\n").unwrap();
     }
-    assert_eq!((Room::below(dir.path()).tightest(), Room::below(dir.path()).limit()), (None, None));
+    assert_eq!(
+        (Room::below(dir.path()).tightest(|limit| limit), Room::below(dir.path()).limit()),
+        (None, None)
+    );
     let empty = tempfile::tempdir().unwrap();
-    assert_eq!(Room::below(empty.path()).tightest(), None);
+    assert_eq!(Room::below(empty.path()).tightest(|limit| limit), None);
 }

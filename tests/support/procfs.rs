@@ -71,3 +71,13 @@ pub fn status(pid: i32, key: &str) -> String {
 pub fn peak_kib(pid: i32) -> u64 {
     status(pid, "VmHWM").trim_end_matches(" kB").parse().expect("a number of kB")
 }
+
+/// Ticks of CPU time that a process has had, its threads and itself.
+#[track_caller]
+pub fn cpu_ticks(pid: i32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is there");
+    let behind = &stat[stat.rfind(')').expect("a name in brackets") + 2..];
+    // User and system time are the 14th and 15th field; the third is the first behind the name.
+    let times = behind.split_whitespace().skip(14 - 3).take(2);
+    times.map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
+}

@@ -6,6 +6,7 @@ use std::{
     io::{self, Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use super::Procrun;
@@ -27,9 +28,21 @@ pub fn port_of(procrun: &Procrun, workers: usize) -> u16 {
     ports.into_iter().next().and_then(|port| u16::try_from(port).ok()).expect("a port")
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, as was the next one. They are below those that the kernel gives to
+/// whoever asks for any, and no other test of this program gets them: so they stay free.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    const FIRST: u16 = 10_000;
+    const PAIRS: u32 = 10_000;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    // Whoever runs beside this program begins elsewhere.
+    let offset = std::process::id() * 97;
+    loop {
+        let pair = (TAKEN.fetch_add(1, Ordering::Relaxed) + offset) % PAIRS;
+        let port = FIRST + 2 * u16::try_from(pair).expect("below the number of pairs");
+        if [port, port + 1].iter().all(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok()) {
+            return port;
+        }
+    }
 }
 
 /// Asks for a path on a connection of its own. Returns the body.

@@ -43,7 +43,7 @@ fn quoted(words: &[String]) -> Option<String> {
 }
 
 /// `1500` ms as `1.5s`.
-fn readable(duration: Duration) -> String {
+pub(in crate::config) fn readable(duration: Duration) -> String {
     let ms = duration.as_millis();
     match ms {
         0 => "0".to_owned(),

@@ -65,14 +65,16 @@ impl Instance {
                 let (began, uptime) = (*since, step.now.since(*since));
                 let (run, signal, then) = (Run { instance: self.id, number: *run }, *signal, *then);
                 *ended = leftovers;
-                if leftovers {
-                    self.say_ended(step, &ending, uptime, Next::Sweep);
-                    self.sweep(step, run, signal);
-                }
                 match then {
-                    Then::Recover => self.recover(step, &ending, began, uptime, leftovers),
-                    _ if leftovers => Verdict::Nothing,
-                    _ => self.stopped(step, &ending, uptime, then),
+                    Then::Recover => self.recover(step, &ending, began, leftovers.then_some((run, signal))),
+                    Then::Follow(_) | Then::Restart | Then::Stay | Then::Remove if leftovers => {
+                        self.say_ended(step, &ending, uptime, Next::Sweep);
+                        self.sweep(step, run, signal);
+                        Verdict::Nothing
+                    }
+                    Then::Follow(_) | Then::Restart | Then::Stay | Then::Remove => {
+                        self.stopped(step, &ending, uptime, then)
+                    }
                 }
             }
             State::Stopping { ended: true, .. }
@@ -145,14 +147,14 @@ impl Instance {
         self.follow(step, then, 0)
     }
 
-    /// The process of one that was sick has ended.
+    /// The process of one that was sick has ended; `left` is a run that has left something behind, and the
+    /// signal for that.
     fn recover(
         &mut self,
         step: &mut Step<'_>,
         ending: &Ending,
         began: Time,
-        uptime: Duration,
-        leftovers: bool,
+        left: Option<(Run, Signal)>,
     ) -> Verdict {
         let well_for = self.was_well_for(began);
         let next = if self.spec.restart.autorestart {
@@ -162,10 +164,12 @@ impl Instance {
         };
         // However politely it went.
         let code = ending.code().max(1);
-        if !leftovers {
-            self.say_ended(step, ending, uptime, next);
+        // What comes next is said here or never: that it is errored, for one.
+        self.say_ended(step, ending, step.now.since(began), next);
+        let Some((run, signal)) = left else {
             return self.follow(step, Then::Follow(next), code);
-        }
+        };
+        self.sweep(step, run, signal);
         if let State::Stopping { then, .. } = &mut self.state {
             *then = Then::Follow(next);
         }

@@ -129,6 +129,29 @@ fn failures_in_the_start_period_do_not_count() {
 }
 
 #[test]
+fn what_comes_after_it_is_said_also_if_it_leaves_something_behind() {
+    let mut spec = with_health("a");
+    spec.restart.max_restarts = 2;
+    (spec.health.liveness.as_mut().unwrap().start_period, spec.health.liveness.as_mut().unwrap().retries) =
+        (Duration::ZERO, 1);
+    let mut world = World::new(plan([spec]));
+    for _ in 0..2 {
+        world.asked_and(0, Err("refused"));
+        let run = world.run(0);
+        world.exit(run, OK, true);
+        world.tree_gone(run);
+        world.pass(MS(1));
+    }
+    let next = |notice: &Notice| match notice {
+        Notice::Ended { next, .. } => Some(*next),
+        _ => None,
+    };
+    let said: Vec<Next> = world.said.iter().filter_map(next).collect();
+    assert_eq!(said, [Next::Restart(Duration::ZERO), Next::Errored { unstable: 2 }]);
+    assert_eq!(world.status(0), Status::Errored);
+}
+
+#[test]
 fn who_was_never_well_backs_off_and_is_given_up() {
     let mut spec = with_health("a");
     spec.restart.max_restarts = 3;

@@ -43,6 +43,34 @@ fn a_stop_is_done_when_the_tree_is_gone_and_a_start_when_the_program_runs() {
 }
 
 #[test]
+fn who_has_to_say_that_it_is_ready_is_waited_for() {
+    let mut world = World::new(plan([speaker("a")]));
+    // It has not said so yet.
+    let start = world.ask(Operation::Start(ids([0])));
+    let restart = world.ask(Operation::Restart(ids([0])));
+    let run = world.run(0);
+    world.exit(run, OK, false);
+    assert_eq!((world.answer(start), world.answer(restart)), (None, None));
+    world.feed(Event::Ready(world.run(0), Sign::Message));
+    assert!(world.is_done(start) && world.is_done(restart));
+
+    // Who is late goes on, as a start without a command.
+    let late = world.ask(Operation::Restart(ids([0])));
+    world.exit(world.run(0), OK, false);
+    world.pass(Duration::from_secs(59));
+    assert_eq!(world.answer(late), None);
+    world.pass(Duration::from_secs(2));
+    assert!(world.is_done(late));
+
+    let crash = world.ask(Operation::Restart(ids([0])));
+    world.exit(world.run(0), OK, false);
+    world.exit(world.run(0), FAILED, false);
+    assert_eq!(world.answer(crash), None, "it is tried again at once");
+    world.exit(world.run(0), FAILED, false);
+    assert!(world.failure(crash).contains("did not start: exit"), "{}", world.failure(crash));
+}
+
+#[test]
 fn a_start_that_fails_says_why_and_does_not_wait() {
     let mut world = World::new(forks(1));
     let stop = world.ask(Operation::Stop(ids([0])));

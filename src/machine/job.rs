@@ -1,0 +1,69 @@
+//! What somebody wants of an application while it is being reloaded, and has to wait for its end.
+//!
+//! It says what is wanted and by whom. When its turn comes is decided in `reload`.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{Count, Manner, Ticket};
+use crate::spec::AppSpec;
+
+/// What an application is to read like, and what runs anew for that.
+#[derive(Debug)]
+pub(super) struct Version {
+    pub(super) file: Arc<AppSpec>,
+    /// What `instances = "max"` means.
+    pub(super) cpus: u32,
+    pub(super) manner: Manner,
+    /// The numbers that are meant, whatever has changed.
+    pub(super) meant: BTreeSet<u32>,
+    /// What it was scaled to is forgotten.
+    pub(super) counted: bool,
+    pub(super) tickets: Vec<Ticket>,
+}
+
+impl Version {
+    /// As the file says, which somebody has read again.
+    pub(super) fn of_file(file: Arc<AppSpec>, cpus: u32) -> Self {
+        let manner = Manner::Changed;
+        Self { file, cpus, manner, meant: BTreeSet::new(), counted: false, tickets: Vec::new() }
+    }
+
+    /// Whether something is to be done for it although the application reads like this already.
+    pub(super) fn is_more(&self) -> bool {
+        self.counted || !self.meant.is_empty()
+    }
+}
+
+/// What waits until a reload is over.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// It is to read otherwise.
+    Read(Version),
+    /// Somebody asked for a reload of these numbers.
+    Reload { numbers: BTreeSet<u32>, tickets: Vec<Ticket> },
+    /// Somebody asked for these numbers to run anew.
+    Restart { numbers: BTreeSet<u32>, ticket: Ticket },
+    /// Somebody asked for another number of instances.
+    Scale { count: Count, ticket: Ticket },
+}
+
+impl Job {
+    /// What the people who wait read.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Read(version) if version.tickets.is_empty() => "what the file says now",
+            Self::Read(_) => "the change",
+            Self::Reload { .. } => "another reload",
+            Self::Restart { .. } => "a restart",
+            Self::Scale { .. } => "the new number of instances",
+        }
+    }
+
+    /// Who waits for it.
+    pub(super) fn tickets(&self) -> &[Ticket] {
+        match self {
+            Self::Read(Version { tickets, .. }) | Self::Reload { tickets, .. } => tickets,
+            Self::Restart { ticket, .. } | Self::Scale { ticket, .. } => std::slice::from_ref(ticket),
+        }
+    }
+}
