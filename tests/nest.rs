@@ -4,13 +4,13 @@ mod support;
 
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     sync::OnceLock,
     time::Duration,
 };
 
-use support::{Bed, Procrun, SIGTERM, node_major, tool, wait_for, wait_until};
+use support::{Bed, Procrun, SIGTERM, node_major, tool, wait_for, wait_until, web::free_port};
 
 /// The built application: a copy under `target/`, built once for the same sources.
 fn built() -> &'static Path {
@@ -41,11 +41,6 @@ fn built() -> &'static Path {
         std::fs::write(copy.with_extension("built"), sources_sum).unwrap();
         copy
     })
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Send a request and give the connection.

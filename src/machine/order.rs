@@ -8,9 +8,10 @@ use super::{
     Time,
     event::{Effect, InstanceId},
     instance::{Instance, Obstacle, Verdict, Wakes},
+    notice::Notice,
     root::{Machine, Phase},
 };
-use crate::spec::Dependency;
+use crate::spec::{Dependency, OnErrored};
 
 /// How a dependency stands.
 enum Standing {
@@ -31,6 +32,9 @@ impl Machine {
         let mut is_news = !self.waiting.is_empty();
         while std::mem::take(&mut is_news) {
             for id in self.waiting.clone() {
+                if self.phase != Phase::Running {
+                    return;
+                }
                 let Some(turn) = self.instances.get(&id).and_then(Instance::turn) else {
                     self.waiting.remove(&id);
                     continue;
@@ -92,6 +96,12 @@ impl Machine {
                 // Who ends before its turn has come has not done what it is there for.
                 self.failures += 1;
                 instance.failure.get_or_insert((self.failures, 1));
+                if instance.spec.restart.on_errored == OnErrored::Exit {
+                    let who = instance.subject();
+                    let code = self.first_failure();
+                    out.push(Effect::Say(Notice::Escalated { who, code }));
+                    self.shut_down(now, None, code, out);
+                }
             }
             return !was_blocked;
         }

@@ -447,6 +447,12 @@ impl Machine {
         }
     }
 
+    /// The code of the first application that failed; 0 if none has.
+    pub(super) fn first_failure(&self) -> ExitCode {
+        let failures = self.instances.values().filter_map(|instance| instance.failure);
+        failures.min().map_or(0, |(_, code)| code)
+    }
+
     /// Ends the whole when nothing is alive any more.
     fn settle(&mut self, out: &mut Vec<Effect>) {
         if self.instances.values().any(Instance::is_alive) {
@@ -454,14 +460,7 @@ impl Machine {
         }
         let code = match self.phase {
             Phase::Running if self.has_schedule() => return,
-            Phase::Running if self.plan.runtime.auto_exit && !self.held => {
-                // The code of the first application that failed.
-                self.instances
-                    .values()
-                    .filter_map(|instance| instance.failure)
-                    .min()
-                    .map_or(0, |(_, code)| code)
-            }
+            Phase::Running if self.plan.runtime.auto_exit && !self.held => self.first_failure(),
             Phase::Stopping { code, .. } => code,
             Phase::Closing { .. } => 0,
             Phase::Waiting | Phase::Running | Phase::Ended => return,

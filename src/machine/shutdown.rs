@@ -34,6 +34,8 @@ const LEAST: Duration = Duration::from_millis(100);
 pub(super) struct Shutdown {
     /// The signal that asked for it.
     signal: Option<Signal>,
+    /// When everything has served on for long enough.
+    begins: Time,
     /// When the last SIGKILL is due.
     ends: Time,
     /// Who has not been asked to end yet.
@@ -78,9 +80,11 @@ impl Machine {
             return;
         }
         self.phase = Phase::Closing { asked: now, signal };
+        // What the plan says may change meanwhile: a reload comes to its end.
+        self.shutdown.begins = now + delay;
         out.push(Effect::Say(Notice::Closing { delay }));
         let timer = Timer { instance: InstanceId::NOBODY, wait: Wait::State, epoch: 0 };
-        out.push(Effect::Arm(timer, now + delay));
+        out.push(Effect::Arm(timer, self.shutdown.begins));
     }
 
     /// How long a stop of everything may take.
@@ -103,8 +107,8 @@ impl Machine {
 
     /// The time of serving may be over.
     pub(super) fn closing_due(&mut self, now: Time, out: &mut Vec<Effect>) {
-        if let Phase::Closing { asked, signal } = self.phase
-            && now.since(asked) >= self.pre_stop_delay()
+        if let Phase::Closing { signal, .. } = self.phase
+            && now >= self.shutdown.begins
         {
             self.shut_down(now, Some(signal), 0, out);
         }
@@ -210,8 +214,7 @@ impl Machine {
     }
 
     /// When SIGKILL is due for each application that lives, if it is asked to end now. What is left of the
-    /// time is shared with those that come after it, each by its `kill_timeout`, as far as it does not do
-    /// for all.
+    /// time is shared with those that come after it, as far as it does not do for all.
     fn limits(&self, now: Time) -> BTreeMap<String, Time> {
         let order = self.order_of_ends();
         let mut own: BTreeMap<&str, Duration> = BTreeMap::new();
@@ -220,37 +223,59 @@ impl Machine {
             *longest = (*longest).max(instance.spec.stop.kill_timeout);
         }
         let left = self.shutdown.ends.since(now);
-        let mut after = BTreeMap::new();
-        let limit = |name: &str, own_time: Duration, after: Duration| {
-            let all = own_time + after;
-            let time =
-                if all <= left { own_time } else { left.mul_f64(own_time.as_secs_f64() / all.as_secs_f64()) };
-            (name.to_owned(), now + time.max(LEAST))
-        };
+        let mut known = BTreeMap::new();
         own.iter()
             .map(|(name, own_time)| {
-                let with_those_after = longest_way(&order, &own, name, &mut after);
-                limit(name, *own_time, with_those_after.saturating_sub(*own_time))
+                longest_way(&order, &own, name, &mut known);
+                let next = |name: &&str| known.get(name).and_then(|way: &Way<'_>| way.next);
+                let stages = std::iter::successors(Some(*name), next);
+                let share = share(left, stages.filter_map(|stage| own.get(stage).copied()).collect());
+                ((*name).to_owned(), now + share.min(*own_time).max(LEAST))
             })
             .collect()
     }
 }
 
-/// The longest time from asking this one until all that it needs are gone, one after the other.
+/// How much each of these gets at most, so that all together have no more than is left: who wants less
+/// than an equal part leaves the rest to the others.
+fn share(mut left: Duration, mut wants: Vec<Duration>) -> Duration {
+    wants.sort_unstable();
+    let mut others = u32::try_from(wants.len()).unwrap_or(u32::MAX);
+    for want in wants {
+        let equal = left / others;
+        if want > equal {
+            return equal;
+        }
+        left -= want;
+        others -= 1;
+    }
+    Duration::MAX
+}
+
+/// From asking an application to end until all that it needs are gone, one after the other.
+#[derive(Clone, Copy, Default)]
+struct Way<'a> {
+    /// The longest time that this may take.
+    time: Duration,
+    /// The one that comes next on the way that takes longest.
+    next: Option<&'a str>,
+}
+
 fn longest_way<'a>(
     order: &Graph<'a>,
     own: &BTreeMap<&str, Duration>,
     name: &'a str,
-    known: &mut BTreeMap<&'a str, Duration>,
+    known: &mut BTreeMap<&'a str, Way<'a>>,
 ) -> Duration {
-    if let Some(known) = known.get(name) {
-        return *known;
+    if let Some(way) = known.get(name) {
+        return way.time;
     }
-    // In a circle it counts for nothing the second time.
-    known.insert(name, Duration::ZERO);
+    // In a circle it counts for nothing the second time, and nobody's way leads there.
+    known.insert(name, Way::default());
     let needs = order.get(name).into_iter().flatten();
-    let after = needs.map(|needed| longest_way(order, own, needed, known)).max().unwrap_or_default();
-    let all = after + own.get(name).copied().unwrap_or_default();
-    known.insert(name, all);
-    all
+    let ways = needs.map(|needed| (longest_way(order, own, needed, known), *needed));
+    let (after, next) = ways.filter(|(time, _)| !time.is_zero()).max().unzip();
+    let time = after.unwrap_or_default() + own.get(name).copied().unwrap_or_default();
+    known.insert(name, Way { time, next });
+    time
 }

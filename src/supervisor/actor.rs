@@ -22,15 +22,12 @@ use super::{
     workers::Workers,
 };
 use crate::{
-    config::{Loaded, Problems, Read, Source},
+    config::{Loaded, Source},
     health::Notify,
     logs::{self, Logs},
     machine::{Effect, Event, Machine, Notice, Run, StopRequest, Time},
     node::Hub,
-    spec::{
-        AppChange, AppSpec, ExitCode, Instances, Plan, Signal, TerminationLog,
-        diff::{diff, same_but_instances},
-    },
+    spec::{AppSpec, ExitCode, Instances, Plan, Signal, TerminationLog, diff::same_but_instances},
     sys::{
         cpus,
         process::{self, OpenFiles},
@@ -60,22 +57,22 @@ pub(super) struct Supervisor<'a> {
     pub(super) clients: Clients,
     pub(super) figures: Figures,
     node: Hub,
-    watcher: Watcher,
+    pub(super) watcher: Watcher,
     pub(super) held: Held,
     pub(super) checks: Checks,
     notify: Notify,
-    memory: Memory,
+    pub(super) memory: Memory,
     timers: Timers,
-    schedules: Schedules,
+    pub(super) schedules: Schedules,
     signals: Signals,
-    open_files: OpenFiles,
-    evaluation: Option<Running>,
+    pub(super) open_files: OpenFiles,
+    pub(super) evaluation: Option<Running>,
     /// Where a supervisor in the background keeps its files.
     pub(super) home: Option<PathBuf>,
     /// The applications that commands have added.
     pub(super) added: Vec<Arc<AppSpec>>,
     /// Asked to read the file again while it is being read.
-    read_once_more: bool,
+    pub(super) read_once_more: bool,
     end: Option<ExitCode>,
     stop_asked: bool,
     /// The signal that nobody's processes get as soon as the stop of everything begins.
@@ -480,94 +477,10 @@ impl Supervisor<'_> {
             self.workers.signal_strays(signal);
         }
     }
-
-    fn start_reading(&mut self) {
-        if self.evaluation.is_some() {
-            self.read_once_more = true;
-            return;
-        }
-        match self.source.read() {
-            Ok(Read::Loaded(loaded)) => self.read_again(Ok(loaded)),
-            Ok(Read::NeedsEvaluation(evaluation)) => {
-                match Running::start(evaluation, self.source.environment(), self.open_files, now()) {
-                    Ok(running) => self.evaluation = Some(running),
-                    Err(problems) => self.read_again(Err(problems)),
-                }
-            }
-            Err(problems) => self.read_again(Err(problems)),
-        }
-    }
-
-    /// Applies what has been read again; with any error everything stays as it is.
-    fn read_again(&mut self, result: Result<Loaded, Problems>) {
-        let Loaded { plan, notices, .. } = match result {
-            Ok(loaded) => loaded,
-            Err(problems) => {
-                for problem in problems.iter() {
-                    error!("{problem}");
-                }
-                error!("nothing was changed");
-                return;
-            }
-        };
-        let plan = self.with_added(plan);
-        if let Some((app, needed)) = self.left_behind(&plan) {
-            error!(
-                "app `{}`, which a command has added, depends on `{needed}`, which has left the file",
-                app.name
-            );
-            error!("nothing was changed");
-            return;
-        }
-        let changes = diff(self.machine.plan(), &plan);
-        let new = changes.iter().filter_map(|change| match change {
-            AppChange::Add(app) | AppChange::Replace { new: app, .. } => Some(app.as_ref()),
-            AppChange::Remove(_) => None,
-        });
-        if preflight(new, self.source, &mut self.held, |line| error!("{line}")).is_err() {
-            error!("nothing was changed");
-            return;
-        }
-        for notice in notices {
-            warn!("{notice}");
-        }
-        self.show(&changes, &plan);
-        self.apply(plan);
-    }
-
-    /// The applications are these from now on; everything that they need has been found.
-    fn apply(&mut self, plan: Plan) {
-        let cpus = self.follow(&plan);
-        self.feed(vec![Event::Apply { plan, cpus }]);
-    }
-
-    /// Keeps what is beside the machine in step with a plan: the machine's own is the old one as long as
-    /// an application is being reloaded. Says how many CPUs there are for it.
-    pub(super) fn follow(&mut self, plan: &Plan) -> u32 {
-        self.held.announce();
-        if let Err(error) = self.schedules.follow(plan) {
-            error!("cannot set an alarm for `cron_restart`: {error}");
-        }
-        watch(&mut self.watcher, plan);
-        self.memory.follow(plan);
-        cpus_for(plan)
-    }
-
-    fn show(&self, changes: &[AppChange], plan: &Plan) {
-        if plan.runtime.log != self.machine.plan().runtime.log {
-            warn!("how lines look changes only when procrun starts again");
-        }
-        if changes.is_empty() {
-            info!("no application has changed");
-        }
-        for change in changes {
-            info!("{}", change.describe());
-        }
-    }
 }
 
 /// Watches the files that the plan says.
-fn watch(watcher: &mut Watcher, plan: &Plan) {
+pub(super) fn watch(watcher: &mut Watcher, plan: &Plan) {
     if let Err(error) = watcher.follow(plan) {
         error!("cannot watch any files: {error}");
     }
@@ -600,7 +513,7 @@ pub(super) fn now() -> Instant {
 
 /// How many processes can run at once here, if the plan asks; a start need not wait for the answer
 /// otherwise.
-fn cpus_for(plan: &Plan) -> u32 {
+pub(super) fn cpus_for(plan: &Plan) -> u32 {
     let asks = plan.apps.iter().any(|app| matches!(app.instances, Instances::CpusMinus(_)));
     if asks { cpus::available() } else { 1 }
 }

@@ -107,7 +107,7 @@ pub(super) fn say(notice: &Notice) {
         Notice::KillingAll => warn!("asked to stop again, killing everything"),
         Notice::Escalated { who, code } => {
             let (who, app, id) = (who, &*who.spec.name, who.pm_id);
-            error!(app, id, "{who} is errored and nothing goes on without it: ending with code {code}");
+            error!(app, id, "nothing goes on without {who}: ending with code {code}");
         }
     }
 }

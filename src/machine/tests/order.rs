@@ -116,6 +116,22 @@ fn a_task_that_is_not_to_be_tried_again_is_errored_at_once() {
 }
 
 #[test]
+fn a_critical_app_that_cannot_start_ends_the_container_with_the_code_of_what_failed() {
+    let mut task = task("migrate");
+    task.restart.autorestart = false;
+    let mut api = after(app("api"), &[("migrate", COMPLETED)]);
+    api.restart.on_errored = OnErrored::Exit;
+    // It waits, too, and must not start while everything stops.
+    let late = after(app("late"), &[("other", STARTED), ("migrate", COMPLETED)]);
+    let mut world = World::new(plan([task, api, late, app("other")]));
+    world.exit(world.run(0), FAILED, false);
+    let escalated = |it: &Notice| matches!(it, Notice::Escalated { who, code: 3 } if who.id.0 == 1);
+    assert_eq!(world.said.iter().filter(|it| escalated(it)).count(), 1);
+    world.obey(3);
+    assert_eq!((world.started(), world.end), (vec![0, 3], Some(3)));
+}
+
+#[test]
 fn a_critical_task_ends_the_container_with_its_code() {
     let mut task = task("migrate");
     task.restart.autorestart = false;

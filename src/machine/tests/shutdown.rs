@@ -84,6 +84,21 @@ fn the_time_is_shared_so_that_the_last_one_has_its_part() {
 }
 
 #[test]
+fn who_wants_little_is_not_given_less_because_another_wants_much() {
+    let mut plan = chain(8000);
+    for (app, kill_timeout) in plan.apps.iter_mut().zip([1000, 60_000, 2000, 1000]) {
+        Arc::make_mut(app).stop.kill_timeout = MS(kill_timeout);
+    }
+    plan.runtime.shutdown_timeout = Some(MS(9000));
+    let mut world = World::new(plan);
+    world.kills_work = true;
+    world.stop(TERM);
+    world.pass(MS(9000));
+    assert_eq!(world.killed_after(), [(0, 1000), (3, 1000), (1, 6000), (2, 2000)]);
+    assert_eq!(world.end, Some(0));
+}
+
+#[test]
 fn who_is_quick_leaves_its_time_to_the_others() {
     let mut world = World::new(chain(8000));
     world.kills_work = true;
@@ -202,6 +217,18 @@ fn it_serves_on_before_it_stops() {
 fn the_delay_is_at_most_half_of_the_time() {
     let mut world = closing(30_000);
     world.stop(TERM);
+    world.pass(MS(4000));
+    assert_eq!(world.asked(), [0, 1]);
+}
+
+#[test]
+fn the_delay_is_what_was_said_whatever_changes_meanwhile() {
+    let mut world = closing(30_000);
+    world.stop(TERM);
+    let mut patient = app("b");
+    patient.stop.kill_timeout = MS(60_000);
+    // As a reload that comes to its end does it.
+    world.machine.set_plan(Arc::new(patient));
     world.pass(MS(4000));
     assert_eq!(world.asked(), [0, 1]);
 }
