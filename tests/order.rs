@@ -87,7 +87,7 @@ fn each_starts_after_those_it_depends_on_and_stops_before_them() {
         run.wait_for_line("db up");
         assert_eq!(statuses(&bed), ["api waiting", "migrate waiting", "db launching"]);
         let described = ask(&bed, &["describe", "api"], 0);
-        assert!(described.contains("db (ready) migrate (completed)"), "{described}");
+        assert!(described.contains("db (ready), migrate (completed)"), "{described}");
         let jlist: Value = serde_json::from_str(&ask(&bed, &["jlist"], 0)).expect("JSON");
         assert_eq!(jlist[0]["pm2_env"]["status"], "launching", "a word that PM2's clients know");
         let unhealthy = ask(&bed, &["healthcheck"], 1);
