@@ -11,8 +11,9 @@
 //! | [`control`] | the control socket: messages, places, server, client | `config`, `sys` |
 //! | [`spec`] | what was meant: [`spec::AppSpec`] and its parts, validated and immutable | nothing |
 //! | [`machine`] | every decision, pure: lifecycle, restart, backoff, ordered stop, line framing | `spec` |
-//! | [`supervisor`] | the one actor that owns the process table: select → step → carry out | `machine`, `sys`, `logs`, `node`, `watch`, `config` |
+//! | [`supervisor`] | the one actor that owns the process table: select → step → carry out | `machine`, `sys`, `logs`, `node`, `health`, `monitor`, `watch`, `config`, `control` |
 //! | [`node`] | Node's IPC channel and the sockets of its clusters: transport only | `machine`, `spec`, `sys` |
+//! | [`health`] | questions to workers and what they say of themselves: transport only | `machine`'s types, `spec`, `sys` |
 //! | [`watch`] | files → one change: what to look at, what does not count | `spec`, `sys` |
 //! | [`logs`] | pipes → framed lines → prefix, JSON or raw → stdout, stderr and files | `machine`, `spec`, `sys` |
 //! | [`monitor`] | what workers, procrun, the container and the machine use | `sys` |
