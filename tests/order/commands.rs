@@ -1,10 +1,11 @@
 //! `depends_on` in what commands bring and take: `--only`, circles, what is not there, and what is kept.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Bed, Launch, SIGHUP, SIGTERM, now, wait_until, workers};
+use crate::{
+    ask, launch,
+    support::{Bed, SIGHUP, SIGTERM, now, wait_until, workers},
+};
 
 /// `api` after `db`, both as quick as can be.
 const PAIR: &str = r#"
@@ -25,19 +26,6 @@ fn pair() -> Bed {
     let bed = Bed::with(PAIR);
     bed.script("steady.sh", workers::STEADY);
     bed
-}
-
-/// A procrun that keeps to the bed's home.
-fn launch<'a>(bed: &'a Bed, args: &[&str]) -> Launch<'a> {
-    bed.launch(args).env("PROCRUN_HOME", &bed.path("home").to_string_lossy())
-}
-
-/// What a command says on stdout and stderr; it ends with this code.
-#[track_caller]
-fn ask(bed: &Bed, args: &[&str], code: i32) -> String {
-    let mut run = launch(bed, args).start();
-    run.expect_code(code);
-    [run.out().lines(), run.err().lines()].concat().join("\n")
 }
 
 /// What an application waits for, as `describe` says it.

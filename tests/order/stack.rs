@@ -1,11 +1,12 @@
 //! `depends_on`, `oneshot` and the stop in reverse, with the real binary and real processes.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::{
+    ask, launch,
+    support::{Bed, End, Procrun, SIGHUP, SIGTERM, now, tool, wait_until, workers},
+};
 use serde_json::Value;
-use support::{Bed, End, Launch, Procrun, SIGHUP, SIGTERM, now, wait_until, workers};
 
 /// A database in Node that is ready when the file `go` is there; a migration; what serves after both.
 const STACK: &str = r#"
@@ -48,19 +49,6 @@ fn stack(migrate: &str) -> Bed {
     bed.script("api.sh", workers::STEADY);
     bed.script("migrate.sh", format!("#!/bin/sh\n{migrate}\n"));
     bed
-}
-
-/// A procrun that keeps to the bed's home.
-fn launch<'a>(bed: &'a Bed, args: &[&str]) -> Launch<'a> {
-    bed.launch(args).env("PROCRUN_HOME", &bed.path("home").to_string_lossy())
-}
-
-/// What a command says on stdout; it ends with this code.
-#[track_caller]
-fn ask(bed: &Bed, args: &[&str], code: i32) -> String {
-    let mut run = launch(bed, args).start();
-    run.expect_code(code);
-    [run.out().lines(), run.err().lines()].concat().join("\n")
 }
 
 /// `NAME STATUS` of each instance, by `list`.
@@ -305,7 +293,7 @@ fn redis_comes_first_and_goes_last() {
         "#,
     );
     // Debian's server is this very program; by this name it serves.
-    let server = support::tool("sh", &["-c", "command -v redis-check-rdb"], bed.root()).stdout;
+    let server = tool("sh", &["-c", "command -v redis-check-rdb"], bed.root()).stdout;
     let server = String::from_utf8_lossy(&server).trim().to_owned();
     std::os::unix::fs::symlink(server, bed.path("redis-server")).expect("our own directory");
     bed.script(
