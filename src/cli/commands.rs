@@ -73,6 +73,11 @@ impl Typed {
     pub(super) fn supervisor(&self) -> Result<Supervisor, Failure> {
         Supervisor::find(self.socket.as_deref())
     }
+
+    /// The supervisor that is meant, if one runs.
+    pub(super) fn running_supervisor(&self) -> Result<Option<Supervisor>, Failure> {
+        Supervisor::find_running(self.socket.as_deref())
+    }
 }
 
 /// All of them.

@@ -8,6 +8,7 @@ use std::{
 use super::{
     commands::Typed,
     failure::Failure,
+    file::say_notices,
     mini,
     reach::Supervisor,
     say,
@@ -40,7 +41,10 @@ const COLUMNS: [Column; 10] = [
 ];
 
 pub(super) fn list(typed: &Typed) -> Result<ExitCode, Failure> {
-    let mut overview = overview(&mut typed.supervisor()?, &Request::List)?;
+    let Some(mut supervisor) = typed.running_supervisor()? else {
+        return Ok(list_of_none(typed));
+    };
+    let mut overview = overview(&mut supervisor, &Request::List)?;
     if let Some(by) = typed.value("sort") {
         sort(&mut overview.instances, by)?;
     }
@@ -57,14 +61,30 @@ pub(super) fn list(typed: &Typed) -> Result<ExitCode, Failure> {
     Ok(say(&text))
 }
 
+/// `list` when no supervisor runs: the list is empty, which is no error. PM2 starts its daemon then.
+fn list_of_none(typed: &Typed) -> ExitCode {
+    if typed.has("json") {
+        return say_json(&serde_json::json!({ "supervisor": null, "instances": [] }));
+    }
+    say_notices(&["no supervisor is running; `procrun start` starts one in the background".to_owned()]);
+    say(&if typed.has("mini-list") { mini::shown(&[]) } else { shown(&[], look()) })
+}
+
 pub(super) fn jlist(typed: &Typed) -> Result<ExitCode, Failure> {
-    let details = details(&mut typed.supervisor()?, Vec::new())?;
-    Ok(say(&format!("{}\n", pm2(&details))))
+    Ok(say(&format!("{}\n", pm2(&all_details(typed)?))))
 }
 
 pub(super) fn prettylist(typed: &Typed) -> Result<ExitCode, Failure> {
-    let details = details(&mut typed.supervisor()?, Vec::new())?;
-    Ok(say(&format!("{:#}\n", pm2(&details))))
+    Ok(say(&format!("{:#}\n", pm2(&all_details(typed)?))))
+}
+
+/// Everything about all instances; nothing when no supervisor runs, because a program that reads the
+/// answer expects a list.
+fn all_details(typed: &Typed) -> Result<Vec<Detail>, Failure> {
+    match typed.running_supervisor()? {
+        Some(mut supervisor) => details(&mut supervisor, Vec::new()),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// Prints something as one indented JSON document.
@@ -108,9 +128,6 @@ pub(super) fn look() -> Look {
 
 /// The table of `list`.
 pub(super) fn shown(instances: &[Brief], look: Look) -> String {
-    if instances.is_empty() {
-        return "no processes\n".to_owned();
-    }
     let rows: Vec<Vec<Cell>> = instances.iter().map(row).collect();
     table(&COLUMNS, &rows, look)
 }

@@ -36,6 +36,16 @@ impl Supervisor {
         Ok(Self { connection })
     }
 
+    /// Connects to the supervisor that is meant; `None` when none runs. A supervisor that `--socket` names
+    /// must be there.
+    pub(super) fn find_running(socket: Option<&OsStr>) -> Result<Option<Self>, Failure> {
+        match client::find(&places(socket)?) {
+            Ok(connection) => Ok(Some(Self { connection })),
+            Err(error) if socket.is_none() && error.is_none_running() => Ok(None),
+            Err(error) => Err(unreachable(&error)),
+        }
+    }
+
     /// Waits until it says hello.
     pub(super) fn greet(&mut self) -> Result<(), Failure> {
         self.connection.greet().map_err(|broken| self.broken(&broken))

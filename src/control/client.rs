@@ -44,6 +44,19 @@ pub enum Unreachable {
     Several(Vec<PathBuf>),
 }
 
+impl Unreachable {
+    /// Whether no supervisor runs: each place is empty, or holds the socket of a supervisor that has
+    /// ended. A place that cannot be looked at says nothing about that.
+    pub fn is_none_running(&self) -> bool {
+        match self {
+            Self::Nobody(looked_at) => {
+                looked_at.iter().all(|(_, finding)| matches!(finding, Finding::Missing | Finding::Stale))
+            }
+            Self::Several(_) => false,
+        }
+    }
+}
+
 /// What was found at a place.
 #[derive(Debug)]
 pub enum Finding {

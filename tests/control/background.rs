@@ -72,7 +72,7 @@ fn start_brings_up_a_supervisor_that_stays() {
 
     ask(&bed, &["kill"]).ok();
     assert!(!procfs::alive(pid));
-    ask(&bed, &["list"]).fails(69, "procrun start app.js");
+    ask(&bed, &["ping"]).fails(69, "procrun start app.js");
     assert!(run.others().is_empty(), "nothing is left");
 }
 
@@ -222,7 +222,7 @@ fn a_torn_or_foreign_dump_is_refused_and_starts_nothing() {
         chown(bed.path("home/dump.json"), Some(65534), None).unwrap();
         ask(&bed, &["resurrect"]).fails(78, "it belongs to user 65534");
     }
-    ask(&bed, &["list"]).fails(69, "there is no supervisor");
+    ask(&bed, &["ping"]).fails(69, "there is no supervisor");
 }
 
 #[test]

@@ -36,9 +36,29 @@ fn the_default_socket_is_pid_1s_and_others_have_their_own() {
 }
 
 #[test]
+fn without_a_supervisor_the_list_is_empty() {
+    let bed = Bed::new();
+    for command in ["jlist", "prettylist"] {
+        let said = ask(&bed, &[command]);
+        assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (0, "[]\n", ""), "{command}");
+    }
+    let said = ask(&bed, &["list"]);
+    assert!(said.err.starts_with("notice: no supervisor is running"), "{said:?}");
+    assert_eq!(said.ok().lines().count(), 4, "headings and no row");
+    assert_eq!(ask(&bed, &["list", "-m"]).ok(), "");
+    let list = ask(&bed, &["list", "--json"]).json();
+    assert_eq!(list, serde_json::json!({ "supervisor": null, "instances": [] }));
+    assert!(!bed.exists("home"), "nothing was started for that");
+    for command in ["jlist", "list"] {
+        ask(&bed, &[command, "--socket", "typo.sock"]).fails(69, "typo.sock: nothing there");
+    }
+}
+
+#[test]
 fn of_several_one_has_to_be_named() {
     let bed = Bed::with(APPS);
     let (one, two) = (supervisor(&bed, false, 3), supervisor(&bed, false, 3));
+    ask(&bed, &["jlist"]).fails(69, "2 supervisors run here");
     let said = ask(&bed, &["list"]).fails(69, "2 supervisors run here");
     for run in [&one, &two] {
         assert!(said.contains(&format!("--socket {}/{}.sock", home(&bed), run.pid())), "{said}");
@@ -62,7 +82,8 @@ fn what_a_killed_supervisor_leaves_behind_is_told_and_taken_over() {
     run.signal(SIGKILL);
     run.wait_end();
     assert!(bed.exists("home/procrun.sock"));
-    ask(&bed, &["list"]).fails(69, "procrun.sock: its supervisor is gone");
+    ask(&bed, &["ping"]).fails(69, "procrun.sock: its supervisor is gone");
+    assert_eq!(ask(&bed, &["jlist"]).ok(), "[]\n", "nothing runs there");
     let _next = supervisor(&bed, true, 3);
     assert_eq!(bed.list("home"), ["procrun.lock", "procrun.sock"]);
     ask(&bed, &["ping"]).ok();
@@ -136,6 +157,7 @@ fn another_user_gets_no_word_in_and_root_does() {
     Said::of(as_user("7777", &["ping"])).ok();
     Said::of(as_user("0", &["ping", "--socket", &socket_in(&path)])).ok();
     Said::of(as_user("0", &["ping"])).fails(69, "it belongs to user 7777");
+    Said::of(as_user("0", &["jlist"])).fails(69, "it belongs to user 7777");
 
     // Even if the file lets him: everybody may come in, and nobody else is listened to.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
