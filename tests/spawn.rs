@@ -15,18 +15,66 @@ fn told_by(launch: Launch<'_>) -> (Procrun, Vec<String>) {
 }
 
 #[test]
-fn stdin_is_dev_null_and_the_session_its_own() {
+fn stdin_is_an_open_pipe_and_the_session_its_own() {
     for pid1 in [false, true] {
         let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"./app.py\"\n");
         bed.script(
             "app.py",
-            "#!/usr/bin/env python3\nimport os, time\nprint(os.readlink('/proc/self/fd/0'))\n\
+            "#!/usr/bin/env python3\nimport os, select, time\nprint(os.readlink('/proc/self/fd/0').split(':')[0])\n\
+             print(select.select([0], [], [], 0.2)[0])\n\
              print(os.getsid(0) == os.getpid() == os.getpgrp())\nprint('told', flush=True)\ntime.sleep(1000)\n",
         );
         let (mut run, told) = told_by(bed.launch(&["ecosystem.toml"]).pid1_if(pid1));
-        assert_eq!(told, ["/dev/null", "True", "told"]);
+        assert_eq!(told, ["pipe", "[]", "True", "told"]);
         run.expect_stop();
     }
+}
+
+/// Says that it waits for input, then what the end of it was.
+const READS_TO_THE_END: &str = "#!/bin/sh\necho \"$1 reads $(readlink /proc/self/fd/0 | cut -d: -f1)\"\n\
+    cat > \"$1.read\"\necho \"$1 found the end of its input\"\n";
+
+#[test]
+fn stdin_can_be_closed_and_a_task_has_none_unless_it_says_so() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"open\"\nscript = \"./read.sh\"\nargs = [\"open\"]\n\
+         [[apps]]\nname = \"null\"\nscript = \"./read.sh\"\nargs = [\"null\"]\nstdin = \"null\"\nautorestart = false\n\
+         [[apps]]\nname = \"task\"\nscript = \"./read.sh\"\nargs = [\"task\"]\noneshot = true\n\
+         [[apps]]\nname = \"asks\"\nscript = \"./read.sh\"\nargs = [\"asks\"]\noneshot = true\nstdin = \"open\"\n",
+    );
+    bed.script("read.sh", READS_TO_THE_END);
+    let mut run = bed.start(&["ecosystem.toml"]);
+    run.wait_for_line("null reads /dev/null");
+    run.wait_for_line("null found the end");
+    run.wait_for_line("task reads /dev/null");
+    run.wait_for_line("task found the end");
+    run.wait_for_line("open reads pipe");
+    run.wait_for_line("asks reads pipe");
+    run.expect_stop();
+    for name in ["open", "asks"] {
+        assert!(run.out().lines_with(&format!("{name} found the end")).is_empty(), "{}", run.story());
+    }
+}
+
+/// esbuild ends with its standard input, so that a build that is watched never outlives its terminal.
+#[test]
+fn a_bundler_that_watches_goes_on_as_long_as_its_stdin_is_open() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"watch\"\nscript = \"./node_modules/.bin/esbuild\"\n\
+         args = [\"in.js\", \"--outfile=out.js\", \"--watch\"]\n\
+         [[apps]]\nname = \"ends\"\nscript = \"./node_modules/.bin/esbuild\"\n\
+         args = [\"in.js\", \"--outfile=other.js\", \"--watch\"]\nstdin = \"null\"\nautorestart = false\n",
+    );
+    std::os::unix::fs::symlink(support::web::set_up("apps/node_modules"), bed.path("node_modules")).unwrap();
+    bed.file("in.js", "console.log('first');\n");
+    let mut run = bed.start(&["ecosystem.toml"]);
+    let bundled = |text: &str| wait_until(text, || bed.exists("out.js") && bed.read("out.js").contains(text));
+    bundled("first");
+    run.wait_for_err("ends (1) ended: exit 0");
+    bed.file("in.js", "console.log('second');\n");
+    bundled("second");
+    run.expect_stop();
+    assert!(run.err().lines_with("watch (0) ended: exit 0").is_empty(), "{}", run.story());
 }
 
 const TELLS_FDS: &str = "#!/usr/bin/env python3\nimport os, time\n\

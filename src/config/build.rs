@@ -26,7 +26,7 @@ use super::{
 };
 use crate::spec::{
     AppSpec, Backoff, Condition, Dependency, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter,
-    LogFiles, LogSpec, OnErrored, Order, ProbeTarget, Schedule, Signal,
+    LogFiles, LogSpec, OnErrored, Order, ProbeTarget, Schedule, Signal, Stdin,
 };
 use crate::sys::zone;
 
@@ -149,6 +149,7 @@ pub(super) fn build(
             interpreter,
             interpreter_args: std::mem::take(&mut draft.interpreter_args),
             source_maps: draft.source_maps,
+            stdin: draft.stdin.unwrap_or_else(|| Stdin::default_for(draft.oneshot)),
             cwd,
         },
     };

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::{order::Wanted, origin::Origin, tree::Position, watching::Watching};
 use crate::spec::{
     Balance, ExecMode, HealthSpec, InheritEnv, Instances, Limits, Listen, LogFiles, MemoryLimit, OnErrored,
-    Pattern, PrincipalRef, ReloadPolicy, RestartPolicy, Runtime, StopPolicy,
+    Pattern, PrincipalRef, ReloadPolicy, RestartPolicy, Runtime, Stdin, StopPolicy,
 };
 
 /// One variable and who said it.
@@ -32,6 +32,7 @@ pub(super) struct Draft {
     pub(super) interpreter: Option<String>,
     pub(super) interpreter_args: Vec<String>,
     pub(super) source_maps: bool,
+    pub(super) stdin: Option<Stdin>,
     pub(super) instances: Option<Instances>,
     pub(super) exec_mode: Option<ExecMode>,
     pub(super) balance: Option<Balance>,

@@ -80,6 +80,35 @@ pub struct Exec {
     pub interpreter_args: Vec<String>,
     /// Give Node `--enable-source-maps` (PM2's `source_map_support`).
     pub source_maps: bool,
+    /// What its processes read as standard input.
+    #[serde(default)]
+    pub stdin: Stdin,
+}
+
+/// The standard input of a process (`stdin`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Stdin {
+    /// A pipe that stays open while the process runs, as under PM2: programs that end with their
+    /// input (esbuild and tailwindcss with `--watch`) go on.
+    #[default]
+    Open,
+    /// `/dev/null`: a read finds the end at once.
+    Null,
+}
+
+impl Stdin {
+    /// The default. A task would wait forever for an answer to its question, so it gets none.
+    pub fn default_for(oneshot: bool) -> Self {
+        if oneshot { Self::Null } else { Self::Open }
+    }
+
+    /// The value of the key.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Null => "null",
+        }
+    }
 }
 
 /// What runs the script.

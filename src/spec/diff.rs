@@ -98,6 +98,7 @@ fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
             exec.interpreter_args != old.exec.interpreter_args || exec.source_maps != old.exec.source_maps,
             "interpreter_args",
         ),
+        (exec.stdin != old.exec.stdin, "stdin"),
         (*instances != old.instances, "instances"),
         (*exec_mode != old.exec_mode, "exec_mode"),
         (*balance != old.balance, "balance"),

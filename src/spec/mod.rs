@@ -24,6 +24,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub use app::{
     AppSpec, Balance, EnvSpec, Exec, ExecMode, Identity, InheritEnv, Instances, Interpreter, PrincipalRef,
+    Stdin,
 };
 pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};

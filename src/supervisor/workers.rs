@@ -32,7 +32,7 @@ use crate::{
     logs::{Label, Logs},
     machine::{Ending, Event, Generation, InstanceId, InstanceView, Machine, Run, SpawnFailure, Subject},
     node::Hub,
-    spec::Signal,
+    spec::{Signal, Stdin},
     sys::{
         pipes::{self, Budget},
         process::{self, OpenFiles},
@@ -81,6 +81,10 @@ struct Process {
     run: Run,
     pid: Pid,
     marker: String,
+    /// The write end of its standard input: it stays open, so that the process finds no end of
+    /// input while it runs. Each run has a new pipe and never reads what an earlier one left.
+    /// `None`: the process reads `/dev/null`.
+    stdin: Option<OwnedFd>,
     /// procrun has sent SIGKILL to it.
     killed: Cell<bool>,
     /// It has been reaped: its id may be somebody else's by now.
@@ -212,12 +216,27 @@ impl Workers {
         if !sockets.is_empty() && place.who.spec.is_cluster() {
             node.lend(run, held.lent_to(&place.who.spec));
         }
+        let (read_end, stdin) = match place.who.spec.exec.stdin {
+            Stdin::Null => (None, None),
+            Stdin::Open => {
+                let pipe = pipes::stdin(owner).map_err(|error| {
+                    node.ended(run);
+                    notify.ended(run);
+                    SpawnFailure {
+                        code: 126,
+                        message: format!("cannot make its input pipe: {error}"),
+                        permanent: false,
+                    }
+                })?;
+                (Some(pipe.read), Some(pipe.write))
+            }
+        };
         let pid = spawn::spawn(&Launch {
             program: &prepared.program,
             argv: &prepared.argv,
             env: &prepared.env,
             cwd: &prepared.cwd,
-            stdin: self.null.as_fd(),
+            stdin: read_end.as_ref().unwrap_or(&self.null).as_fd(),
             stdout: place.out.as_fd(),
             stderr: place.err.as_fd(),
             sockets: &sockets,
@@ -232,7 +251,7 @@ impl Workers {
             notify.ended(run);
             resolve::spawn_failure(&prepared.command.program, &prepared.limits, &error)
         })?;
-        self.register(run, pid, prepared.marker);
+        self.register(run, pid, prepared.marker, stdin);
         Ok(())
     }
 
@@ -264,10 +283,10 @@ impl Workers {
         Ok(())
     }
 
-    fn register(&mut self, run: Run, pid: Pid, marker: String) {
+    fn register(&mut self, run: Run, pid: Pid, marker: String, stdin: Option<OwnedFd>) {
         let Some(place) = self.places.get_mut(&run.instance) else { return };
         self.by_pid.insert(pid, run);
-        place.process = Some(Process { run, pid, marker, killed: Cell::new(false), reaped: false });
+        place.process = Some(Process { run, pid, marker, stdin, killed: Cell::new(false), reaped: false });
         let (who, app, id) = (&place.who, &*place.who.spec.name, place.who.pm_id);
         info!(app, id, pid, "{who} is online, pid {pid}");
         if who.generation == Generation::Settled {
@@ -385,7 +404,11 @@ impl Workers {
         for (run, status) in ended {
             self.logs.run_ended(run.instance.0);
             if let Some(place) = self.places.get_mut(&run.instance) {
-                place.process.iter_mut().for_each(|process| process.reaped = true);
+                if let Some(process) = &mut place.process {
+                    process.reaped = true;
+                    // Nothing writes to it any more; a descendant that still reads finds the end.
+                    process.stdin = None;
+                }
                 place.remove_pid_file();
             }
             let leftovers = self.has_leftovers(run, &orphans);

@@ -1,4 +1,4 @@
-//! The pipes that carry workers' output.
+//! The pipes that carry the input and output of workers.
 
 use std::{
     fs, io,
@@ -19,13 +19,13 @@ const PAGE: usize = 4096;
 /// What procrun's own stdout and stderr may hold together.
 const OWN: usize = 1024 * 1024;
 
-/// Both ends of a pipe. The worker gets the write end (blocking); the log pump reads the other
-/// (non-blocking, which is a property of that end alone).
+/// Both ends of a pipe. The worker's end is blocking; procrun's is non-blocking, which is a property
+/// of that end alone.
 #[derive(Debug)]
 pub struct Pipe {
-    /// For the log pump.
+    /// Where the bytes come out.
     pub read: OwnedFd,
-    /// For the workers.
+    /// Where they go in.
     pub write: OwnedFd,
 }
 
@@ -107,6 +107,24 @@ pub fn small(owner: Option<(u32, u32)>) -> io::Result<Pipe> {
     fcntl(read.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     if let Some((uid, gid)) = owner {
         let _ = fchown(write.as_fd(), Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    }
+    Ok(Pipe { read, write })
+}
+
+/// A pipe that becomes the standard input of a worker: it reads (blocking), and the supervisor writes
+/// (non-blocking). It holds one page, because the kernel counts the room of a pipe for its user
+/// whether it is used or not (`pipe-user-pages-soft`): 1,000 workers take 4 MiB of it, not 64.
+///
+/// # Errors
+/// What pipe2(2) or fcntl(2) say.
+pub fn stdin(owner: Option<(u32, u32)>) -> io::Result<Pipe> {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+    let flags = OFlag::from_bits_retain(fcntl(write.as_fd(), FcntlArg::F_GETFL)?);
+    fcntl(write.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    // A refusal leaves it as large as it is.
+    let _ = fcntl(write.as_fd(), FcntlArg::F_SETPIPE_SZ(i32::try_from(PAGE).unwrap_or(i32::MAX)));
+    if let Some((uid, gid)) = owner {
+        let _ = fchown(read.as_fd(), Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     }
     Ok(Pipe { read, write })
 }

@@ -469,7 +469,7 @@ impl Drop for BlockedSignals {
     }
 }
 
-/// `/dev/null`, what workers get as their stdin.
+/// `/dev/null`, the standard input of what procrun asks nothing.
 ///
 /// # Errors
 /// What open(2) says, for example in an image without `/dev`.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::spec::{
     AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, LogStyle, MemoryLimit,
-    OnErrored, OomGuard, PrincipalRef, Runtime, TerminationLog, Verbosity, readable_size,
+    OnErrored, OomGuard, PrincipalRef, Runtime, Stdin, TerminationLog, Verbosity, readable_size,
 };
 
 const fn app(
@@ -106,6 +106,18 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app("source_map_support", &[], Kind::Switch(|app, on| app.source_maps = on), |app| {
         app.exec.source_maps.then(|| "true".to_owned())
     }),
+    app(
+        "stdin",
+        &[],
+        Kind::Choice(&[
+            ("open", |app| app.stdin = Some(Stdin::Open)),
+            ("null", |app| app.stdin = Some(Stdin::Null)),
+        ]),
+        |app| {
+            let stdin = app.exec.stdin;
+            (stdin != Stdin::default_for(app.order.oneshot)).then(|| stdin.as_str().to_owned())
+        },
+    ),
     app("instances", &[], Kind::Instances(|app, instances| app.instances = Some(instances)), |app| match app
         .instances
     {

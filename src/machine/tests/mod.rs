@@ -41,6 +41,7 @@ fn app(name: &str) -> AppSpec {
             interpreter: Interpreter::None,
             interpreter_args: Vec::new(),
             source_maps: false,
+            stdin: crate::spec::Stdin::Open,
         },
         instances: Instances::Count(1),
         exec_mode: ExecMode::Fork,
