@@ -248,6 +248,12 @@ fn help(verb: &Verb) -> String {
     if verb.words.len() > 1 {
         writeln!(text, "Also:  {}", verb.words[1..].join(", ")).expect("a String takes everything");
     }
+    if verb.takes.contains("NAME") {
+        text.push_str(
+            "\nA name may also be a pattern, a regular expression between slashes: '/^api-/'\n\
+             ('/^API-/i': upper and lower case are the same).\n",
+        );
+    }
     text.push_str("\nOptions:\n");
     for option in verb.options.iter().chain(common(verb)).chain(&[HELP]) {
         let short = match option.short {

@@ -19,8 +19,8 @@ A file that has the name of a command is written `./list`.
 `check` prints the effective configuration and where each value came from.";
 
 const COMMANDS: &str = "\
-Commands to the procrun that runs; a TARGET is a name, an id, a namespace or all
-(`procrun <COMMAND> --help` says more):";
+Commands to the procrun that runs; a TARGET is a name, an id, a namespace, a
+pattern on names ('/^api-/') or all (`procrun <COMMAND> --help` says more):";
 
 const ALONE: &str = "Commands that make a file or print one:";
 

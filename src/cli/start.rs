@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::{EX_USAGE, Invocation, Problems},
     control::{
-        Anew, Request, Taken, client,
+        Anew, Request, Taken, client, is_pattern,
         select::{Candidate, Unknown, select},
         snapshot::{Brief, Status},
     },
@@ -72,6 +72,10 @@ pub(super) fn start(wish: &Wish) -> Result<ExitCode, Refusal> {
     for word in &words {
         match select(&[word], &candidates) {
             Ok(_) => targets.push(word.clone()),
+            // `/srv/app/` is a directory if there is one.
+            Err(Unknown { message, hint }) if is_pattern(word) && !Path::new(word).exists() => {
+                return Err(Failure::not_done(message).hint_if(hint).into());
+            }
             Err(error) => {
                 new.push(word.clone());
                 unknown = unknown.or(there.is_some().then_some(error));

@@ -7,7 +7,7 @@
 //! | `hold` | takes a place: directory, lock, socket file |
 //! | `server` | the supervisor's side: never waits for a client |
 //! | `client` | the command's side: blocking, without a runtime |
-//! | `select` | what a name, an id, a namespace or `all` stands for |
+//! | `select`, `pattern` | what a name, an id, a namespace, a pattern or `all` stands for |
 //! | `snapshot` | what is shown of an instance, and PM2's shape of it |
 //!
 //! Decides nothing about applications and touches no process: the supervisor answers.
@@ -15,6 +15,7 @@
 pub mod client;
 mod hold;
 pub mod message;
+mod pattern;
 pub mod place;
 pub mod select;
 mod server;
@@ -22,5 +23,6 @@ pub mod snapshot;
 
 pub use hold::{Held, Refusal, Starting};
 pub use message::{Action, Anew, Answer, Hello, LogLine, PROTOCOL, Request, SavedApp, Taken};
+pub use pattern::is_pattern;
 pub use place::{Name, Places};
 pub use server::{ClientId, Server};

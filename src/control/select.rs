@@ -1,7 +1,8 @@
-//! What a name, an id, a namespace or `all` stands for. Pure.
+//! What a name, an id, a namespace, a pattern or `all` stands for. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::pattern::{self, Pattern};
 use crate::config::nearest;
 
 /// One instance, by all that can be said to mean it.
@@ -25,7 +26,7 @@ pub struct Unknown {
 }
 
 /// The ids that the words stand for, in the order of the list, each once. A word is, in this order,
-/// `all`, the name of an application, an id, or a namespace.
+/// `all`, the name of an application, an id, a namespace, or a pattern on names (`/^api-/`).
 ///
 /// # Errors
 /// [`Unknown`] for the first word that means nothing; nothing is selected then.
@@ -38,6 +39,8 @@ pub fn select<S: AsRef<str>>(words: &[S], of: &[Candidate<'_>]) -> Result<Vec<u3
             Meaning::Name => of.iter().filter(|one| one.name == word).map(|one| one.id).collect(),
             Meaning::Id(id) => vec![id],
             Meaning::Namespace => of.iter().filter(|one| one.namespace == word).map(|one| one.id).collect(),
+            Meaning::Pattern(pattern) => matching(word, &pattern, of)?,
+            Meaning::InvalidPattern(why) => return Err(invalid_pattern(word, &why)),
             Meaning::Nothing => return Err(unknown(word, of)),
         };
         chosen.extend(meant);
@@ -50,6 +53,8 @@ enum Meaning {
     Name,
     Id(u32),
     Namespace,
+    Pattern(Pattern),
+    InvalidPattern(String),
     Nothing,
 }
 
@@ -65,21 +70,47 @@ fn meaning(word: &str, of: &[Candidate<'_>]) -> Meaning {
     {
         return Meaning::Id(id);
     }
-    if of.iter().any(|one| one.namespace == word) { Meaning::Namespace } else { Meaning::Nothing }
+    if of.iter().any(|one| one.namespace == word) {
+        return Meaning::Namespace;
+    }
+    match Pattern::parse(word) {
+        pattern::Parsed::NotAPattern => Meaning::Nothing,
+        pattern::Parsed::Invalid(why) => Meaning::InvalidPattern(why),
+        pattern::Parsed::Pattern(pattern) => Meaning::Pattern(pattern),
+    }
+}
+
+/// The ids of the applications whose names match. A name is matched once, whatever its instances.
+fn matching(word: &str, pattern: &Pattern, of: &[Candidate<'_>]) -> Result<Vec<u32>, Unknown> {
+    let mut known: BTreeMap<&str, bool> = BTreeMap::new();
+    let mut is_match = |name| *known.entry(name).or_insert_with_key(|name| pattern.matches(name));
+    let ids: Vec<u32> = of.iter().filter(|one| is_match(one.name)).map(|one| one.id).collect();
+    if ids.is_empty() {
+        let message = format!("no application matches the pattern `{word}`");
+        let hint = (!of.is_empty()).then(|| format!("there is {}", names(of)));
+        return Err(Unknown { message, hint });
+    }
+    Ok(ids)
+}
+
+fn invalid_pattern(word: &str, why: &str) -> Unknown {
+    Unknown {
+        message: format!("`{word}` is not a valid pattern: {why}"),
+        hint: Some(
+            "a pattern is a regular expression without look-around and back-references, such as \
+             '/^api-/'; quote it for the shell"
+                .to_owned(),
+        ),
+    }
 }
 
 fn unknown(word: &str, of: &[Candidate<'_>]) -> Unknown {
-    const SHOWN: usize = 10;
     let refused = |hint: &str| Unknown {
         message: format!("there is no application or namespace `{word}`"),
         hint: Some(hint.to_owned()),
     };
     if word == "-" {
         return refused("stdin is not read: write what it says to a file, and name that");
-    }
-    // As PM2 writes a regular expression.
-    if word.len() > 1 && word.starts_with('/') && word.ends_with('/') {
-        return refused("a pattern is no target: name them, or give them a `namespace` of their own");
     }
     if of.is_empty() {
         return Unknown { message: format!("`{word}` means nothing: there is no application"), hint: None };
@@ -89,22 +120,27 @@ fn unknown(word: &str, of: &[Candidate<'_>]) -> Unknown {
         let message = format!("there is no application or id `{word}`");
         return Unknown { message, hint: Some(format!("there is {}", ranges(&ids))) };
     }
+    let known = of.iter().map(|one| one.name).chain(of.iter().map(|one| one.namespace)).chain(["all"]);
+    let hint = match nearest(word, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there is {}", names(of)),
+    };
+    Unknown { message: format!("there is no application or namespace `{word}`"), hint: Some(hint) }
+}
+
+/// The first names in the list.
+fn names(of: &[Candidate<'_>]) -> String {
+    const SHOWN: usize = 10;
     let mut names: Vec<&str> = Vec::new();
     for one in of {
         if !names.contains(&one.name) {
             names.push(one.name);
         }
     }
-    let known = names.iter().copied().chain(of.iter().map(|one| one.namespace)).chain(["all"]);
-    let hint = if let Some(near) = nearest(word, known) {
-        format!("did you mean `{near}`?")
-    } else {
-        let more = names.len().saturating_sub(SHOWN);
-        let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        format!("there is {}{more}", shown.join(", "))
-    };
-    Unknown { message: format!("there is no application or namespace `{word}`"), hint: Some(hint) }
+    let more = names.len().saturating_sub(SHOWN);
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", shown.join(", "))
 }
 
 /// `0-3, 7`.
@@ -148,6 +184,10 @@ mod tests {
         assert_eq!(ids("default"), Ok(vec![0, 1]));
         assert_eq!(ids("1"), Ok(vec![3]), "a name comes before an id");
         assert_eq!(ids("jobs"), Ok(vec![7]), "and before a namespace");
+        assert_eq!(ids("/^(api|jobs)$/"), Ok(vec![0, 1, 7]));
+        assert_eq!(ids("/R$/i 3"), Ok(vec![2, 3]));
+        let named = [Candidate { id: 0, name: "/x/", namespace: "n" }];
+        assert_eq!(select(&["/x/"], &named), Ok(vec![0]), "a name comes before a pattern");
     }
 
     #[test]
@@ -157,7 +197,10 @@ mod tests {
         assert_eq!(hint("9"), "there is 0-3, 7");
         assert_eq!(hint("completely-else"), "there is `api`, `worker`, `1`, `jobs`");
         assert!(hint("-").contains("stdin"));
-        assert!(hint("/api-.*/").contains("a pattern is no target"));
+        assert_eq!(hint("/api-.*/"), "there is `api`, `worker`, `1`, `jobs`");
+        assert_eq!(ids("/api-.*/").unwrap_err().message, "no application matches the pattern `/api-.*/`");
+        assert!(ids("/^(?!api)/").unwrap_err().message.contains("look-around"));
+        assert!(hint("/(/").contains("quote it for the shell"));
         assert!(ids("-1").is_err());
         assert!(select(&["all"], &[]).is_err());
     }

@@ -135,6 +135,38 @@ fn a_mistyped_command_is_answered_with_the_right_one() {
 }
 
 #[test]
+fn a_pattern_names_the_apps_that_match() {
+    let app = |name| format!("[[apps]]\nname = \"{name}\"\nscript = \"exec sleep 1000\"\n");
+    let bed = Bed::with(&[app("api-1"), app("api-2"), app("web")].concat());
+    let _run = supervisor(&bed, false, 3);
+    let counts = || {
+        let list = ask(&bed, &["jlist"]).json();
+        let count = |one: &Value| one["pm2_env"]["restart_time"].as_u64();
+        list.as_array().unwrap().iter().map(count).collect::<Vec<_>>()
+    };
+    ask(&bed, &["restart", "/^api-/"]).ok();
+    assert_eq!(counts(), [Some(1), Some(1), Some(0)]);
+    ask(&bed, &["reload", "/^WEB$/i"]).ok();
+    assert_eq!(counts(), [Some(1), Some(1), Some(1)]);
+    assert_eq!(ask(&bed, &["id", "/^api/", "web"]).ok(), "[ 0, 1, 2 ]\n");
+    assert_eq!(ask(&bed, &["pid", "/2$/"]).ok().lines().count(), 1);
+    assert!(ask(&bed, &["logs", "/^api/", "--nostream"]).ok().is_empty());
+    ask(&bed, &["scale", "/api-1/", "2"]).ok();
+    ask(&bed, &["scale", "/api/", "2"]).fails(1, "means 2 applications");
+    ask(&bed, &["stop", "/^(api|w)/"]).ok();
+    assert_eq!(statuses(&bed), ["api-1 stopped", "api-2 stopped", "web stopped", "api-1 stopped"]);
+    // A directory that is there is no pattern to `start`.
+    ask(&bed, &["start", "/-2/"]).ok();
+    assert_eq!(statuses(&bed)[1], "api-2 online");
+    ask(&bed, &["start", "/^x/"]).fails(1, "no application matches the pattern `/^x/`");
+    ask(&bed, &["stop", "/^x/"]).fails(1, "no application matches the pattern `/^x/`");
+    ask(&bed, &["stop", "/^(?!web)/"]).fails(1, "look-around");
+    ask(&bed, &["stop", "/(a{500}){500}/"]).fails(1, "size limit");
+    ask(&bed, &["delete", "/./"]).ok();
+    assert!(statuses(&bed).is_empty());
+}
+
+#[test]
 fn a_command_and_a_file_of_its_name_are_told_apart() {
     let bed = Bed::new();
     bed.script("list", "#!/bin/sh\necho I am a file\nexit 5\n");
