@@ -107,6 +107,7 @@ test | matrix | containers)
     need unshare util-linux
     need git git
     need openssl openssl
+    need strace strace
     need systemd-notify systemd
     ;;
 *)

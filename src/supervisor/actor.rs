@@ -15,7 +15,9 @@ use super::{
     held::Held,
     is_stop, launch,
     memory::Memory,
-    not_started, report, say_early,
+    not_started,
+    outages::{Outages, Part},
+    report, say_early,
     schedules::Schedules,
     termination::{Cause, LastWord},
     timers::Timers,
@@ -65,6 +67,7 @@ pub(super) struct Supervisor<'a> {
     timers: Timers,
     pub(super) schedules: Schedules,
     signals: Signals,
+    outages: Outages,
     pub(super) open_files: OpenFiles,
     pub(super) evaluation: Option<Running>,
     /// Where a supervisor in the background keeps its files.
@@ -159,6 +162,7 @@ pub(super) async fn supervise(
         timers: Timers::default(),
         schedules: Schedules::new(),
         signals,
+        outages: Outages::default(),
         open_files,
         evaluation: None,
         home: role.background.as_ref().map(|background| background.home.clone()),
@@ -170,7 +174,7 @@ pub(super) async fn supervise(
         cause: Cause::default(),
         effects: Vec::new(),
     };
-    let code = supervisor.run().await?;
+    let code = supervisor.run().await;
     supervisor.clients.close();
     supervisor.node.clean_up();
     let mut last_word = match &role.background {
@@ -179,7 +183,7 @@ pub(super) async fn supervise(
     };
     // Before the output, which may take until somebody kills procrun; and with the last of it.
     last_word.say(&supervisor, code, &logs);
-    supervisor.last_words(&logs).await?;
+    supervisor.last_words(&logs).await;
     last_word.say(&supervisor, code, &logs);
     // The kernel takes everything back faster than it could be given back piece by piece.
     std::mem::forget(supervisor);
@@ -187,7 +191,9 @@ pub(super) async fn supervise(
 }
 
 impl Supervisor<'_> {
-    async fn run(&mut self) -> io::Result<ExitCode> {
+    /// Runs until everything has ended. Nothing in here returns early: an error of a part degrades that
+    /// part (see [`Outages`]).
+    async fn run(&mut self) -> ExitCode {
         let delay = self.machine.plan().runtime.start_delay;
         let mut boot = Some(self.began + delay);
         if !delay.is_zero() {
@@ -206,35 +212,36 @@ impl Supervisor<'_> {
                 // The files of unix sockets do not go by themselves.
                 self.held.keep_only(|_, _| false);
                 info!("all done, ending with code {code}");
-                return Ok(code);
+                return code;
             }
             if boot.is_some_and(|at| at <= now()) {
                 boot = None;
                 self.feed(vec![Event::Boot]);
                 watch(&mut self.watcher, self.machine.plan());
-                self.schedules.follow(self.machine.plan())?;
+                self.schedules.follow(self.machine.plan());
                 self.memory.follow(self.machine.plan());
-                self.signals.receive_realtime()?;
+                if let Err(error) = self.signals.receive_realtime() {
+                    warn!("cannot forward real-time signals: {error}");
+                }
                 process::trim_memory();
                 continue;
             }
             let timer = boot.or_else(|| self.timers.next().map(|at| self.began + at.elapsed()));
-            let next = timer.into_iter().chain(self.memory.next()).min();
+            let next = timer.into_iter().chain(self.memory.next()).chain(self.outages.next()).min();
             let mut is_time = false;
             tokio::select! {
-                result = self.signals.wait(&mut received) => result?,
-                () = sleep_until(next) => {}
-                result = self.schedules.ring() => {
-                    result?;
-                    is_time = true;
+                result = self.signals.wait(&mut received), if self.outages.allows(Part::Signals) => {
+                    self.outages.check(Part::Signals, result);
                 }
+                () = sleep_until(next) => {}
+                () = self.schedules.ring() => is_time = true,
                 () = advance(&mut self.evaluation) => {}
                 news = self.watcher.news() => {
                     let events = news.into_iter().filter_map(report::watched).collect();
                     self.feed(events);
                 }
-                result = self.node.turn() => {
-                    result?;
+                result = self.node.turn(), if self.outages.allows(Part::Channels) => {
+                    self.outages.check(Part::Channels, result);
                     self.hear();
                     // Connections come by the thousand; nobody has ended and no timer is due.
                     continue;
@@ -244,13 +251,14 @@ impl Supervisor<'_> {
                     self.feed(answers);
                     continue;
                 }
-                result = self.notify.turn() => {
-                    let said = result?;
-                    self.feed(said);
+                result = self.notify.turn(), if self.outages.allows(Part::Notifications) => {
+                    if let Some(said) = self.outages.check(Part::Notifications, result) {
+                        self.feed(said);
+                    }
                     continue;
                 }
-                result = self.clients.turn() => {
-                    result?;
+                result = self.clients.turn(), if self.outages.allows(Part::Commands) => {
+                    self.outages.check(Part::Commands, result);
                     self.serve();
                 }
                 () = self.figures.rest() => {}
@@ -258,6 +266,7 @@ impl Supervisor<'_> {
             for signal in received.drain(..) {
                 self.received(signal);
             }
+            self.outages.end_rests(now());
             self.reap();
             let now = self.now();
             let due = std::iter::from_fn(|| self.timers.pop_due(now)).map(Event::TimerFired).collect();
@@ -266,7 +275,7 @@ impl Supervisor<'_> {
             let excesses = self.memory.look(&self.machine, &self.workers);
             self.feed(excesses);
             if is_time {
-                let due = self.schedules.due()?;
+                let due = self.schedules.due();
                 self.feed(due.into_iter().map(|app| Event::Due { app }).collect());
             }
             if let Some(evaluation) = self.evaluation.take_if(|evaluation| evaluation.is_done()) {
@@ -295,21 +304,23 @@ impl Supervisor<'_> {
 
     /// Waits until everything is written. Whoever reads it may take any time, until somebody asks
     /// procrun to stop: then only as long as the reader reads at all.
-    async fn last_words(&mut self, logs: &Logs) -> io::Result<()> {
+    async fn last_words(&mut self, logs: &Logs) {
         let mut finished = logs.shut();
         let mut received = Vec::new();
         loop {
             let written = logs.written();
             let deadline = self.stop_asked.then(|| now() + LAST_WORDS);
             tokio::select! {
-                _ = &mut finished => return Ok(()),
+                _ = &mut finished => return,
                 () = sleep_until(deadline) => {
                     if logs.written() == written {
                         logs::say_past_the_pump("nobody reads the output, the last lines are lost");
-                        return Ok(());
+                        return;
                     }
                 }
-                result = self.signals.wait(&mut received) => result?,
+                result = self.signals.wait(&mut received), if self.outages.allows(Part::Signals) => {
+                    self.outages.check(Part::Signals, result);
+                }
             }
             let is_stop_signal = |it: Received| Signal::from_number(it.number).is_some_and(is_stop);
             self.stop_asked |= received.drain(..).any(is_stop_signal);

@@ -15,6 +15,7 @@ mod held;
 mod launch;
 mod log_files;
 mod memory;
+mod outages;
 mod reading;
 mod report;
 mod resolve;

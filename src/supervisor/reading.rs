@@ -80,9 +80,7 @@ impl Supervisor<'_> {
     /// an application is being reloaded. Says how many CPUs there are for it.
     pub(super) fn follow(&mut self, plan: &Plan) -> u32 {
         self.held.announce();
-        if let Err(error) = self.schedules.follow(plan) {
-            error!("cannot set an alarm for `cron_restart`: {error}");
-        }
+        self.schedules.follow(plan);
         watch(&mut self.watcher, plan);
         self.memory.follow(plan);
         cpus_for(plan)

@@ -6,7 +6,10 @@
 use std::{io, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use tracing::warn;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::actor;
 
 use crate::{
     spec::{Plan, Schedule},
@@ -16,10 +19,18 @@ use crate::{
 /// A clock that is set by more than this was wrong before: what it said then means nothing.
 const WAS_WRONG: Duration = Duration::from_secs(3600);
 
+/// How long schedules are checked without an alarm before the supervisor tries to make one again.
+const ALARM_RETRY: Duration = Duration::from_secs(1);
+
 /// The schedules of a plan and the alarm for the next of them.
+///
+/// The kernel may refuse the alarm (no file descriptor left) or lose it. Then the schedules are checked
+/// every [`ALARM_RETRY`] until it can be had again.
 #[derive(Debug)]
 pub(super) struct Schedules {
     alarm: Option<Alarm>,
+    /// When to check the schedules, as long as there is no alarm for them.
+    retry_at: Option<Instant>,
     planned: Vec<Planned>,
     /// The last look at the clock.
     seen: Moment,
@@ -37,11 +48,11 @@ struct Planned {
 impl Schedules {
     /// No schedules.
     pub(super) fn new() -> Self {
-        Self { alarm: None, planned: Vec::new(), seen: Moment::now() }
+        Self { alarm: None, retry_at: None, planned: Vec::new(), seen: Moment::now() }
     }
 
     /// Follows this plan from now on. A schedule that has not changed goes on.
-    pub(super) fn follow(&mut self, plan: &Plan) -> io::Result<()> {
+    pub(super) fn follow(&mut self, plan: &Plan) {
         let scheduled = plan.apps.iter().filter_map(|app| Some((&app.name, app.schedule.as_ref()?)));
         let now = Moment::now();
         if self.planned.is_empty() {
@@ -55,41 +66,69 @@ impl Schedules {
             self.planned.push(planned.unwrap_or_else(|| Planned::new(app, schedule, now.wall)));
         }
         if self.planned.is_empty() {
-            self.alarm = None;
-            return Ok(());
+            (self.alarm, self.retry_at) = (None, None);
+            return;
         }
-        let alarm = match self.alarm.take() {
-            Some(alarm) => alarm,
-            None => Alarm::new()?,
-        };
-        // The alarm rings for whoever is due already; that is not said here.
-        let rings = alarm.set(self.next().unwrap_or(Timestamp::MAX))?;
-        if !rings {
-            alarm.set(Timestamp::UNIX_EPOCH)?;
+        // An application that is due already is reported by the alarm, not here.
+        if !self.arm() {
+            self.arm_at(Timestamp::UNIX_EPOCH);
         }
-        self.alarm = Some(alarm);
-        Ok(())
     }
 
-    /// Waits until it is worth asking who is due. Cancel-safe.
-    pub(super) async fn ring(&self) -> io::Result<()> {
-        match &self.alarm {
-            Some(alarm) => alarm.ring().await,
-            None => std::future::pending().await,
+    /// Waits until it is worth asking which applications are due. Cancel-safe.
+    pub(super) async fn ring(&mut self) {
+        let Some(alarm) = &self.alarm else {
+            return match self.retry_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            };
+        };
+        if let Err(error) = alarm.ring().await {
+            self.lose_alarm(&error);
         }
     }
 
     /// The applications that are due, by name, each once.
-    pub(super) fn due(&mut self) -> io::Result<Vec<String>> {
+    pub(super) fn due(&mut self) -> Vec<String> {
         let mut due = Vec::new();
         loop {
-            let more = self.look(Moment::now());
-            due.extend(more);
-            let next = self.next().unwrap_or(Timestamp::MAX);
-            match &self.alarm {
-                Some(alarm) if !alarm.set(next)? => {}
-                _ => return Ok(due),
+            due.extend(self.look(Moment::now()));
+            if self.arm() {
+                return due;
             }
+        }
+    }
+
+    /// Arms the alarm for the next schedule, and makes it first if there is none. False: the clock has
+    /// been set since, so the schedules have to be checked again.
+    fn arm(&mut self) -> bool {
+        self.arm_at(self.next().unwrap_or(Timestamp::MAX))
+    }
+
+    fn arm_at(&mut self, at: Timestamp) -> bool {
+        let alarm = self.alarm.take().map_or_else(Alarm::new, Ok);
+        match alarm.and_then(|alarm| Ok((alarm.set(at)?, alarm))) {
+            Ok((is_set, alarm)) => {
+                self.alarm = Some(alarm);
+                if self.retry_at.take().is_some() {
+                    info!("schedules have their timer again");
+                }
+                is_set
+            }
+            Err(error) => {
+                self.lose_alarm(&error);
+                true
+            }
+        }
+    }
+
+    fn lose_alarm(&mut self, error: &io::Error) {
+        self.alarm = None;
+        if self.retry_at.replace(actor::now() + ALARM_RETRY).is_none() {
+            warn!(
+                "cannot make a timer for `cron_restart`: {error}; checking the schedules every {} s",
+                ALARM_RETRY.as_secs()
+            );
         }
     }
 
@@ -174,7 +213,7 @@ mod tests {
             Planned::new("daily", &full(BTreeSet::from([3]), BTreeSet::from([0])), seen.wall),
             Planned::new("minutely", &full((0..24).collect(), (0..60).collect()), seen.wall),
         ];
-        Schedules { alarm: None, planned, seen }
+        Schedules { alarm: None, retry_at: None, planned, seen }
     }
 
     fn next(schedules: &Schedules) -> i64 {

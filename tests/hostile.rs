@@ -1,0 +1,58 @@
+//! Shortages, failing system calls and hostile processes: the supervisor goes on and stops in order.
+
+mod support;
+
+use support::{Bed, workers};
+
+const SCHEDULED: &str = "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\ninstances = 30\n\
+    [[apps]]\nname = \"nightly\"\nscript = \"./steady.sh\"\nargs = [\"nightly\"]\ncron_restart = \"0 3 * * *\"\n";
+
+/// Starts `SCHEDULED` as PID 1 after these shell commands, and through this program.
+fn scheduled(bed: &Bed, commands: &str, through: &[&str]) -> support::Procrun {
+    bed.script("steady.sh", workers::STEADY);
+    bed.launch(&["ecosystem.toml"]).pid1().after(commands).through(through).start()
+}
+
+#[test]
+fn no_descriptor_for_a_schedule_ends_nobody() {
+    // At each of these limits the table of descriptors is full at another step of the start.
+    for limit in [40, 43, 46] {
+        let bed = Bed::with(SCHEDULED);
+        let mut run = scheduled(&bed, &format!("ulimit -n {limit}"), &[]);
+        run.wait_for_line("app up");
+        run.wait_for_err("spawn-failed");
+        run.expect_stop();
+        let count = |what: &str| run.out().lines_with(what).len();
+        assert_eq!(count("app up"), count("app bye TERM"), "ulimit -n {limit}{}", run.story());
+    }
+}
+
+#[test]
+fn a_schedule_without_a_timer_is_checked_by_the_second() {
+    // The kernel refuses the first timers, then gives one.
+    let inject =
+        ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "inject=timerfd_create:error=EMFILE:when=1..2"];
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\ncron_restart = \"* * * * * *\"\n",
+    );
+    let mut run = scheduled(&bed, ":", &inject);
+    run.wait_for_err("cannot make a timer for `cron_restart`");
+    run.wait_for_lines("app bye", 2);
+    run.wait_for_err("schedules have their timer again");
+    run.expect_stop();
+}
+
+#[test]
+fn a_lost_timer_is_made_again() {
+    // Setting it fails once, in the middle of its work.
+    let inject =
+        ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "inject=timerfd_settime:error=ENOMEM:when=3"];
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\ncron_restart = \"* * * * * *\"\n",
+    );
+    let mut run = scheduled(&bed, ":", &inject);
+    run.wait_for_err("cannot make a timer for `cron_restart`: Cannot allocate memory");
+    run.wait_for_err("schedules have their timer again");
+    run.wait_for_lines("app bye", 3);
+    run.expect_stop();
+}
