@@ -7,8 +7,8 @@ use support::{Bed, workers};
 const SCHEDULED: &str = "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\ninstances = 30\n\
     [[apps]]\nname = \"nightly\"\nscript = \"./steady.sh\"\nargs = [\"nightly\"]\ncron_restart = \"0 3 * * *\"\n";
 
-/// Starts `SCHEDULED` as PID 1 after these shell commands, and through this program.
-fn scheduled(bed: &Bed, commands: &str, through: &[&str]) -> support::Procrun {
+/// Starts the bed's applications as PID 1 after these shell commands, and through this program.
+fn start(bed: &Bed, commands: &str, through: &[&str]) -> support::Procrun {
     bed.script("steady.sh", workers::STEADY);
     bed.launch(&["ecosystem.toml"]).pid1().after(commands).through(through).start()
 }
@@ -18,7 +18,7 @@ fn no_descriptor_for_a_schedule_ends_nobody() {
     // At each of these limits the table of descriptors is full at another step of the start.
     for limit in [40, 43, 46] {
         let bed = Bed::with(SCHEDULED);
-        let mut run = scheduled(&bed, &format!("ulimit -n {limit}"), &[]);
+        let mut run = start(&bed, &format!("ulimit -n {limit}"), &[]);
         run.wait_for_line("app up");
         run.wait_for_err("spawn-failed");
         run.expect_stop();
@@ -35,7 +35,7 @@ fn a_schedule_without_a_timer_is_checked_by_the_second() {
     let bed = Bed::with(
         "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\ncron_restart = \"* * * * * *\"\n",
     );
-    let mut run = scheduled(&bed, ":", &inject);
+    let mut run = start(&bed, ":", &inject);
     run.wait_for_err("cannot make a timer for `cron_restart`");
     run.wait_for_lines("app bye", 2);
     run.wait_for_err("schedules have their timer again");
@@ -50,9 +50,22 @@ fn a_lost_timer_is_made_again() {
     let bed = Bed::with(
         "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\ncron_restart = \"* * * * * *\"\n",
     );
-    let mut run = scheduled(&bed, ":", &inject);
+    let mut run = start(&bed, ":", &inject);
     run.wait_for_err("cannot make a timer for `cron_restart`: Cannot allocate memory");
     run.wait_for_err("schedules have their timer again");
     run.wait_for_lines("app bye", 3);
+    run.expect_stop();
+}
+
+#[test]
+fn a_shortage_of_processes_makes_no_app_errored() {
+    // The first eight tries to make a process fail, more than `max_restarts` allows.
+    let inject = ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "inject=clone:error=EAGAIN:when=1..8"];
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\nmax_restarts = 2\nautorestart = false\n",
+    );
+    let mut run = start(&bed, ":", &inject);
+    run.wait_for_err("Resource temporarily unavailable");
+    run.wait_for_line("app up");
     run.expect_stop();
 }

@@ -78,8 +78,20 @@ pub struct SpawnFailure {
     pub code: ExitCode,
     /// What, where and why, for people.
     pub message: String,
-    /// Trying again cannot help as long as nobody changes something.
-    pub permanent: bool,
+    /// What it says about the next try.
+    pub kind: FailureKind,
+}
+
+/// What a failed start says about the next try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// Fails until a file or the configuration changes: the program is missing, the user is unknown.
+    Permanent,
+    /// The application's own trouble, which may pass: its port is taken. Counts as an unstable run.
+    Transient,
+    /// The system lacks memory, processes or file descriptors at the moment. The application is not to
+    /// blame: the start is tried again with a growing delay and does not count against `max_restarts`.
+    Shortage,
 }
 
 impl Ending {

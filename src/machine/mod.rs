@@ -35,7 +35,8 @@ mod trial;
 mod tests;
 
 pub use event::{
-    Effect, Ending, Event, InstanceId, Readiness, Run, Sign, SpawnFailure, StopRequest, Timer, Wait,
+    Effect, Ending, Event, FailureKind, InstanceId, Readiness, Run, Sign, SpawnFailure, StopRequest, Timer,
+    Wait,
 };
 pub use health::{ProbeKind, Sickness, Word};
 pub use instance::Status;

@@ -27,7 +27,7 @@ use crate::{
     config::{Loaded, Source},
     health::Notify,
     logs::{self, Logs},
-    machine::{Effect, Event, Machine, Notice, Run, StopRequest, Time},
+    machine::{Effect, Event, FailureKind, Machine, Notice, Run, StopRequest, Time},
     node::Hub,
     spec::{AppSpec, ExitCode, Instances, Plan, Signal, TerminationLog, diff::same_but_instances},
     sys::{
@@ -216,14 +216,7 @@ impl Supervisor<'_> {
             }
             if boot.is_some_and(|at| at <= now()) {
                 boot = None;
-                self.feed(vec![Event::Boot]);
-                watch(&mut self.watcher, self.machine.plan());
-                self.schedules.follow(self.machine.plan());
-                self.memory.follow(self.machine.plan());
-                if let Err(error) = self.signals.receive_realtime() {
-                    warn!("cannot forward real-time signals: {error}");
-                }
-                process::trim_memory();
+                self.boot();
                 continue;
             }
             let timer = boot.or_else(|| self.timers.next().map(|at| self.began + at.elapsed()));
@@ -300,6 +293,18 @@ impl Supervisor<'_> {
                 });
             }
         }
+    }
+
+    /// Starts the applications, and what is needed only once they run.
+    fn boot(&mut self) {
+        self.feed(vec![Event::Boot]);
+        watch(&mut self.watcher, self.machine.plan());
+        self.schedules.follow(self.machine.plan());
+        self.memory.follow(self.machine.plan());
+        if let Err(error) = self.signals.receive_realtime() {
+            warn!("cannot forward real-time signals: {error}");
+        }
+        process::trim_memory();
     }
 
     /// Waits until everything is written. Whoever reads it may take any time, until somebody asks
@@ -499,7 +504,7 @@ pub(super) fn watch(watcher: &mut Watcher, plan: &Plan) {
 
 /// Looks up all programs, directories and users and opens all sockets before anything starts; says
 /// what is missing and returns the code of the first. What was opened in vain is closed by whoever
-/// asks next which sockets are used.
+/// asks next which sockets are used. A shortage says nothing of the application: its start will tell.
 pub(super) fn preflight<'a>(
     apps: impl Iterator<Item = &'a AppSpec>,
     source: &Source,
@@ -509,7 +514,10 @@ pub(super) fn preflight<'a>(
     let mut first = None;
     for app in apps {
         let sockets = |()| if app.autostart { held.open(app) } else { Ok(()) };
-        if let Err(failure) = launch::preflight(app, source.environment()).and_then(sockets) {
+        let found = launch::preflight(app, source.environment()).and_then(sockets);
+        if let Err(failure) = found
+            && failure.kind != FailureKind::Shortage
+        {
             say(&format!("app `{}`: {}", app.name, failure.message));
             first.get_or_insert(failure.code);
         }

@@ -14,9 +14,9 @@ use std::{
 
 use tracing::{debug, info};
 
-use super::launch;
+use super::{failed_start::kind_of, launch};
 use crate::{
-    machine::SpawnFailure,
+    machine::{FailureKind, SpawnFailure},
     node::Lent,
     spec::{AppSpec, Listen, ListenAddress},
     sys::sockets::{self, Owner, SocketFile},
@@ -169,6 +169,6 @@ fn failure(address: &ListenAddress, error: &io::Error) -> SpawnFailure {
     SpawnFailure {
         code: 126,
         message: format!("cannot listen on {address}: {error}{hint}"),
-        permanent: false,
+        kind: kind_of(error, FailureKind::Transient),
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use super::resolve::{self, Command};
 use crate::{
-    machine::{InstanceView, SpawnFailure},
+    machine::{FailureKind, InstanceView, SpawnFailure},
     spec::{AppSpec, Exec, InheritEnv, PrincipalRef, Probe, ProbeTarget},
     sys::{
         accounts::{self, Credentials, Key},
@@ -234,14 +234,14 @@ fn find_port(spec: &AppSpec, inherited: &Environment) -> Result<(), SpawnFailure
         message: format!(
             "`{key}` asks for a path at the app's own port, but {why}\n  hint: set `port`, or write the whole URL"
         ),
-        permanent: true,
+        kind: FailureKind::Permanent,
     })
 }
 
 pub(super) fn credentials(spec: &AppSpec) -> Result<Option<Credentials>, SpawnFailure> {
     let identity = &spec.identity;
     accounts::resolve(identity.user.as_ref().map(as_key), identity.group.as_ref().map(as_key))
-        .map_err(|error| SpawnFailure { code: 126, message: error.to_string(), permanent: true })
+        .map_err(|error| SpawnFailure { code: 126, message: error.to_string(), kind: FailureKind::Permanent })
 }
 
 fn as_key(principal: &PrincipalRef) -> Key<'_> {
@@ -326,7 +326,7 @@ fn inherits(inherit: &InheritEnv, name: &OsStr) -> bool {
 fn c_string(text: &OsStr) -> Result<CString, SpawnFailure> {
     CString::new(text.to_owned().into_vec()).map_err(|_| SpawnFailure {
         code: 126,
-        permanent: true,
+        kind: FailureKind::Permanent,
         message: format!("`{}` holds a NUL byte, which no program can be given", text.display()),
     })
 }

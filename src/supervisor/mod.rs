@@ -9,6 +9,7 @@ mod background;
 mod checks;
 mod clients;
 mod evaluation;
+mod failed_start;
 mod figures;
 mod follow;
 mod held;

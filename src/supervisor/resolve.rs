@@ -9,8 +9,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::failed_start::kind_of;
 use crate::{
-    machine::SpawnFailure,
+    machine::{FailureKind, SpawnFailure},
     spec::{Exec, Interpreter},
     sys::{
         limits::{Limits, Refusal},
@@ -231,7 +232,7 @@ fn not_executable(path: &Path) -> SpawnFailure {
 }
 
 fn failure(code: u8, message: String) -> SpawnFailure {
-    SpawnFailure { code, message, permanent: true }
+    SpawnFailure { code, message, kind: FailureKind::Permanent }
 }
 
 /// A limit that nobody gets here.
@@ -246,16 +247,16 @@ pub(super) fn spawn_failure(program: &Path, limits: &Limits, error: &spawn::Erro
     }
     let kind = error.source.kind();
     let code = if kind == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE };
-    // A shortage passes; a file of the wrong kind stays what it is.
-    let permanent = error.stage != Stage::Fork
-        && !matches!(
-            kind,
-            io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock | io::ErrorKind::ExecutableFileBusy
-        );
+    // A file that is open for writing will be closed; a file of the wrong kind stays what it is.
+    let otherwise = if error.stage == Stage::Fork || kind == io::ErrorKind::ExecutableFileBusy {
+        FailureKind::Transient
+    } else {
+        FailureKind::Permanent
+    };
     let mut message = format!("{}: {error}", program.display());
     // Who becomes a user that has too many processes is told at this late moment (execve(2)).
     if error.stage == Stage::Exec && kind == io::ErrorKind::WouldBlock {
         message.push_str("\n  hint: its user has more processes than the limit `nproc` allows");
     }
-    SpawnFailure { code, message, permanent }
+    SpawnFailure { code, message, kind: kind_of(&error.source, otherwise) }
 }

@@ -23,6 +23,7 @@ use nix::fcntl::OFlag;
 use tracing::{debug, info, warn};
 
 use super::{
+    failed_start::refused,
     held::Held,
     launch::{self, Environment, Prepared},
     log_files, resolve,
@@ -174,11 +175,7 @@ impl Workers {
         {
             prepared.preload(script)?;
         }
-        self.open_place(view, &prepared).map_err(|error| SpawnFailure {
-            code: 126,
-            message: format!("cannot make its output pipes: {error}"),
-            permanent: false,
-        })?;
+        self.open_place(view, &prepared).map_err(|error| refused("make its output pipes", &error))?;
         Ok(prepared)
     }
 
@@ -197,11 +194,10 @@ impl Workers {
         let sockets: Vec<BorrowedFd<'_>> = held.of(&place.who.spec).iter().map(AsFd::as_fd).collect();
         let owner = prepared.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
         let channel = if place.who.spec.is_node() {
-            Some(node.open(run, &place.who.spec, owner).map_err(|error| SpawnFailure {
-                code: 126,
-                message: format!("cannot make its IPC channel: {error}"),
-                permanent: false,
-            })?)
+            Some(
+                node.open(run, &place.who.spec, owner)
+                    .map_err(|error| refused("make its IPC channel", &error))?,
+            )
         } else {
             None
         };
@@ -222,11 +218,7 @@ impl Workers {
                 let pipe = pipes::stdin(owner).map_err(|error| {
                     node.ended(run);
                     notify.ended(run);
-                    SpawnFailure {
-                        code: 126,
-                        message: format!("cannot make its input pipe: {error}"),
-                        permanent: false,
-                    }
+                    refused("make its input pipe", &error)
                 })?;
                 (Some(pipe.read), Some(pipe.write))
             }

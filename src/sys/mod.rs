@@ -20,6 +20,7 @@ pub mod poll;
 pub mod process;
 pub mod program;
 pub mod reap;
+pub mod shortage;
 pub mod signals;
 pub mod sockets;
 pub mod spawn;

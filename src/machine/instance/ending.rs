@@ -7,16 +7,18 @@ use crate::{
     machine::{
         Time,
         backoff::Progress,
-        event::{Effect, Ending, Run, SpawnFailure},
+        event::{Effect, Ending, FailureKind, Run, SpawnFailure},
         notice::{Generation, Next, Notice, Setback},
         record::Past,
         trial::Outcome,
     },
-    spec::{ExitCode, Signal},
+    spec::{Backoff, ExitCode, Signal},
 };
 
 /// The least wait before another try to start what could not be started.
 const SPAWN_RETRY: Duration = Duration::from_millis(100);
+/// The delays between tries to start during a shortage of the system.
+const START_RETRY: Backoff = Backoff::Exponential { initial: SPAWN_RETRY, first_at_once: false };
 
 impl Instance {
     pub(in crate::machine) fn spawn_failed(&mut self, step: &mut Step<'_>, failure: SpawnFailure) -> Verdict {
@@ -249,12 +251,12 @@ impl Instance {
             }
             // Unstable whatever `min_uptime` says, and never tried again at once: the answer
             // comes at once, too, and the supervisor would do nothing else.
-            Ending::SpawnFailed(failure) => {
-                if failure.permanent && self.begun == 0 {
-                    return Next::Errored { unstable: 1 };
-                }
-                (false, true, SPAWN_RETRY)
-            }
+            Ending::SpawnFailed(failure) => match failure.kind {
+                FailureKind::Permanent if self.begun == 0 => return Next::Errored { unstable: 1 },
+                FailureKind::Permanent | FailureKind::Transient => (false, true, SPAWN_RETRY),
+                // Whatever the restart policy says: the run that it allowed has not begun.
+                FailureKind::Shortage => return self.retry_start(),
+            },
         };
         if self.spec.order.oneshot {
             if *ending == Ending::Exited(0) {
@@ -271,6 +273,15 @@ impl Instance {
             return Next::Final;
         }
         self.again(is_unstable, uptime, least_wait)
+    }
+
+    /// The system lacked something for the start. The delay grows also where the policy says a fixed one,
+    /// because a shortage of a minute would otherwise be met by thousands of tries.
+    fn retry_start(&mut self) -> Next {
+        let (delay, progress) = self.backoff.next(START_RETRY, Duration::ZERO);
+        let (policy_delay, _) = self.backoff.next(self.spec.restart.backoff, Duration::ZERO);
+        self.backoff = progress;
+        Next::Restart(delay.max(policy_delay))
     }
 
     /// It is to run again after a run of this length, unless that has happened too often.

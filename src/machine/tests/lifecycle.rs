@@ -114,10 +114,50 @@ fn what_could_never_start_is_errored_at_once() {
     let mut machine = Machine::new(plan([app("a")]), 2);
     let mut effects = Vec::new();
     machine.step(Time::ZERO, Event::Boot, &mut effects);
-    let failure = SpawnFailure { code: 126, message: "no ELF".to_owned(), permanent: true };
+    let failure = SpawnFailure { code: 126, message: "no ELF".to_owned(), kind: FailureKind::Permanent };
     let run = Run { instance: InstanceId(0), number: 1 };
     machine.step(Time::ZERO, Event::SpawnFailed(run, failure), &mut effects);
     assert_eq!(effects.last(), Some(&Effect::End(126)));
+}
+
+#[test]
+fn a_shortage_backs_off_and_never_makes_an_app_errored() {
+    let mut spec = app("a");
+    spec.restart.max_restarts = 2;
+    spec.restart.backoff = Backoff::Fixed(Duration::ZERO);
+    let mut world = World::new(plan([spec]));
+    world.pass(MS(2000));
+    (world.spawns_fail, world.spawn_failure) = (true, FailureKind::Shortage);
+    world.exit(world.run(0), FAILED, false);
+    world.pass(Duration::from_secs(120));
+    assert_eq!(world.status(0), Status::WaitingRestart);
+    let tries: Vec<_> = world.spawned[1..].iter().map(|(at, _)| *at).collect();
+    let waits: Vec<Duration> = tries.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+    assert!(waits.len() > 10 && waits.is_sorted() && waits[0] >= MS(100), "{waits:?}");
+    assert_eq!(waits.last(), Some(&MS(15_000)));
+
+    // The shortage ends: the app runs, and its failures count from the beginning.
+    world.spawns_fail = false;
+    world.pass(Duration::from_secs(16));
+    let statuses = [(); 3].map(|()| {
+        world.exit(world.run(0), FAILED, false);
+        world.status(0)
+    });
+    assert_eq!(statuses, [Status::Online, Status::Online, Status::Errored]);
+}
+
+#[test]
+fn a_first_start_that_meets_a_shortage_is_tried_again() {
+    let mut spec = app("a");
+    spec.restart.autorestart = false;
+    let mut machine = Machine::new(plan([spec]), 2);
+    let mut effects = Vec::new();
+    machine.step(Time::ZERO, Event::Boot, &mut effects);
+    let failure = SpawnFailure { code: 126, message: "EAGAIN".to_owned(), kind: FailureKind::Shortage };
+    let run = Run { instance: InstanceId(0), number: 1 };
+    machine.step(Time::ZERO, Event::SpawnFailed(run, failure), &mut effects);
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::End(_))), "{effects:?}");
+    assert_eq!(machine.instance(InstanceId(0)).unwrap().status, Status::WaitingRestart);
 }
 
 #[test]

@@ -21,8 +21,8 @@ use std::{
 };
 
 use super::{
-    Effect, Ending, Event, Generation, InstanceId, Machine, Next, Notice, Operation, ProbeKind, Reply, Run,
-    Sign, SpawnFailure, Status, StopCause, StopRequest, Subject, Ticket, Time, Timer, Wait, Why,
+    Effect, Ending, Event, FailureKind, Generation, InstanceId, Machine, Next, Notice, Operation, ProbeKind,
+    Reply, Run, Sign, SpawnFailure, Status, StopCause, StopRequest, Subject, Ticket, Time, Timer, Wait, Why,
 };
 use crate::spec::{
     AppSpec, Backoff, Balance, Condition, Dependency, EnvSpec, Exec, ExecMode, HealthSpec, Identity,
@@ -117,6 +117,8 @@ struct World {
     stop_asked: Option<Time>,
     /// The next spawns fail.
     spawns_fail: bool,
+    /// What kind of failure it is then.
+    spawn_failure: FailureKind,
     /// Who was asked how it is and has not answered.
     asked: Vec<(Run, ProbeKind)>,
     /// SIGKILL ends what it is sent to.
@@ -138,6 +140,7 @@ impl World {
             end: None,
             stop_asked: None,
             spawns_fail: false,
+            spawn_failure: FailureKind::Permanent,
             asked: Vec::new(),
             kills_work: false,
         };
@@ -171,7 +174,11 @@ impl World {
                         events.push(if self.spawns_fail {
                             Event::SpawnFailed(
                                 run,
-                                SpawnFailure { code: 127, message: "gone".to_owned(), permanent: true },
+                                SpawnFailure {
+                                    code: 127,
+                                    message: "gone".to_owned(),
+                                    kind: self.spawn_failure,
+                                },
                             )
                         } else {
                             self.alive.insert(run);

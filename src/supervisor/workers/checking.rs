@@ -4,7 +4,10 @@
 use std::{os::fd::AsFd, time::Duration};
 
 use super::{
-    super::launch::{self, Prepared},
+    super::{
+        failed_start::refused,
+        launch::{self, Prepared},
+    },
     Workers,
 };
 use crate::{
@@ -64,10 +67,8 @@ pub(super) fn give_notify_socket(
     owner: Option<(u32, u32)>,
     notify: &mut Notify,
 ) -> Result<(), SpawnFailure> {
-    let socket = notify.open(run, owner.map(|(uid, _)| uid)).map_err(|error| SpawnFailure {
-        code: 126,
-        message: format!("cannot make its notify socket: {error}"),
-        permanent: false,
-    })?;
+    let socket = notify
+        .open(run, owner.map(|(uid, _)| uid))
+        .map_err(|error| refused("make its notify socket", &error))?;
     prepared.notifies(&socket, heartbeat)
 }
