@@ -150,7 +150,18 @@ impl Workers {
         let Ready(run, prepared) = ready;
         match prepared.and_then(|prepared| self.start(run, prepared, node, held, notify)) {
             Ok(()) => Event::Started(run),
-            Err(failure) => Event::SpawnFailed(run, failure),
+            Err(failure) => {
+                self.release_unused(run.instance);
+                Event::SpawnFailed(run, failure)
+            }
+        }
+    }
+
+    /// Closes the pipes of an instance that has never had a process. In a shortage of descriptors the
+    /// pipes of instances that cannot start would leave nothing for those that could.
+    fn release_unused(&mut self, id: InstanceId) {
+        if self.places.get(&id).is_some_and(|place| place.process.is_none()) {
+            self.forget(id);
         }
     }
 
