@@ -11,8 +11,8 @@ use std::{
 
 use nix::time::{ClockId, clock_gettime};
 use procrun::{
-    monitor::{Room, Sampler, Trees},
-    sys::tree::Root,
+    monitor::{Room, Sampler, TreeMemory},
+    sys::tree::{Root, RunMark, Trees},
 };
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
@@ -39,25 +39,21 @@ fn cost(mut look: impl FnMut()) -> Duration {
 fn main() -> io::Result<()> {
     let start = |_| Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn();
     let mut workers: Vec<Child> = (0..WORKERS).map(start).collect::<io::Result<_>>()?;
-    let root =
-        |worker: &Child| Root { leader: i32::try_from(worker.id()).ok(), marker: Some("A=B".to_owned()) };
-    let roots: Vec<(u32, Root)> = workers.iter().map(|worker| (worker.id(), root(worker))).collect();
-    let mut sampler = Sampler::new();
-    let ours = cost(|| drop(sampler.sample(Instant::now(), &roots, |_| false)));
-    let detailed = cost(|| drop(sampler.sample(Instant::now(), &roots, |_| true)));
     let keys: Vec<u32> = workers.iter().map(Child::id).collect();
-    let root_of = |key| roots.iter().find(|(other, _)| *other == key).map(|(_, root)| root.clone());
     let mut trees = Trees::new();
-    trees.keep(&keys, root_of);
-    trees.search();
-    let limited = cost(|| keys.iter().for_each(|key| _ = trees.rss(*key)));
-    let mut unknown = Trees::new();
-    let search = cost(|| {
-        unknown.keep(&[], root_of);
-        unknown.keep(&keys[..1], root_of);
-        unknown.search();
-    });
-    let rest = cost(|| drop(trees.search()));
+    for key in &keys {
+        let leader = i32::try_from(*key).map_err(io::Error::other)?;
+        trees.insert(*key, Root::marked(leader, RunMark::of_run("A", 0, u64::from(*key))));
+    }
+    let mut sampler = Sampler::new();
+    let ours = cost(|| drop(sampler.sample(Instant::now(), &mut trees, &keys, |_| false)));
+    let detailed = cost(|| drop(sampler.sample(Instant::now(), &mut trees, &keys, |_| true)));
+    let mut memory = TreeMemory::new();
+    memory.keep(&keys);
+    memory.search(&mut trees);
+    let limited = cost(|| keys.iter().for_each(|key| _ = memory.rss(*key)));
+    let search = cost(|| drop(memory.search(&mut trees)));
+    let rest = cost(|| _ = memory.is_search_due());
     let room = Room::find();
     let around = cost(|| {
         room.tightest(|limit| limit / 100 * 95);
@@ -81,8 +77,8 @@ fn main() -> io::Result<()> {
         ("a look", ours),
         ("a look with PSS and open files", detailed),
         ("memory of those with a limit", limited),
-        ("a search for new processes, all unknown", search),
-        ("a search for new processes, no new one", rest),
+        ("finding all members of all trees", search),
+        ("asking whether there is a new process", rest),
         ("what the container has left", around),
         ("sysinfo, for comparison", theirs),
     ] {

@@ -18,7 +18,7 @@ use crate::{
     sys::{
         process,
         reap::{Pid, Status},
-        tree::{self, Root},
+        tree::{self, Root, RunMark},
     },
 };
 
@@ -40,18 +40,18 @@ pub struct Program {
 #[derive(Debug)]
 struct Child {
     pid: Pid,
-    marker: String,
+    mark: RunMark,
     exit: Option<oneshot::Receiver<Status>>,
     is_reaped: bool,
 }
 
 impl Program {
-    /// The program of this process id and marker, whose output comes from this pipe.
+    /// The program of this process id and mark, whose output comes from this pipe.
     ///
     /// # Errors
     /// It is no pipe, or the runtime has no room for it; the program is killed.
-    pub fn new(pid: Pid, marker: String, output: OwnedFd) -> io::Result<Self> {
-        let child = Child { pid, marker, exit: None, is_reaped: false };
+    pub fn new(pid: Pid, mark: RunMark, output: OwnedFd) -> io::Result<Self> {
+        let child = Child { pid, mark, exit: None, is_reaped: false };
         Ok(Self { child, output: Receiver::from_owned_fd(output)? })
     }
 
@@ -108,7 +108,7 @@ impl Drop for Child {
         let is_news = self.exit.as_mut().is_some_and(|exit| exit.try_recv().is_ok());
         if !self.is_reaped && !is_news {
             let _ = process::signal_group(self.pid, Signal::KILL.number());
-            tree::kill(&[Root { leader: Some(self.pid), marker: Some(self.marker.clone()) }]);
+            tree::kill([Root::marked(self.pid, self.mark.clone())]);
         }
     }
 }

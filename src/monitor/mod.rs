@@ -3,9 +3,9 @@
 //! | file | what it is for |
 //! |---|---|
 //! | `sampler` | one look through `/proc` for all consumers |
-//! | `stat`, `owners`, `ticks` | pure: what a process says, whose it is, what it used since the last look |
+//! | `ticks` | pure: the CPU time of a tree since the last look |
 //! | `usage` | the figures, and those of the machine |
-//! | `trees` | the memory of some trees alone, for who looks all the time |
+//! | `memory` | the memory of some trees alone, for a supervisor that looks all the time |
 //! | `room` | what the container has left of its memory |
 //! | `cgroup` | the figures and limits of the container, v1 and v2 |
 //!
@@ -18,18 +18,16 @@
 )]
 
 mod cgroup;
-mod owners;
+mod memory;
 mod room;
 mod sampler;
-mod stat;
 mod ticks;
-mod trees;
 mod usage;
 
 pub use self::{
     cgroup::{Cgroup, CgroupUsage},
+    memory::TreeMemory,
     room::{Charge, Room, machine_memory},
     sampler::Sampler,
-    trees::Trees,
     usage::{HostUsage, Sample, Usage},
 };

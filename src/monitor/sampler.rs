@@ -10,18 +10,23 @@ use std::{
     fmt::Write as _,
     fs::{self, File},
     hash::Hash,
-    io::Read as _,
     os::unix::fs::FileExt as _,
     time::{Duration, Instant},
 };
 
 use super::{
-    owners::{self, Kin},
-    stat::{self, Stat},
     ticks::{self, Before, Member},
     usage::{Host, Sample, Usage},
 };
-use crate::sys::{cpus, reap::Pid, tree::Root, units};
+use crate::sys::{
+    cpus,
+    reap::Pid,
+    tree::{
+        Process, Trees,
+        stat::{self, Stat},
+    },
+    units,
+};
 
 /// So many `stat` files stay open between two looks.
 const MAX_OPEN: usize = 2048;
@@ -36,15 +41,12 @@ struct Known {
     stat: Stat,
     /// It belonged to a worker.
     member: bool,
-    /// The entry of its environment that tells whose it is; empty if it has none. `None`: nobody had
-    /// to know yet.
-    marker: Option<Box<[u8]>>,
     file: Option<File>,
     /// The look in which it was last there.
     look: u32,
 }
 
-/// Measures trees of processes. `K` names a worker.
+/// Measures process trees. `K` names one of them.
 #[derive(Debug)]
 pub struct Sampler<K> {
     known: HashMap<Pid, Known>,
@@ -89,26 +91,35 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
         }
     }
 
-    /// Figures of the trees of these workers, in their order. For those that `detailed` says, also what
-    /// is dear: PSS and open files.
-    pub fn sample(&mut self, now: Instant, roots: &[(K, Root)], detailed: impl Fn(&K) -> bool) -> Sample<K> {
+    /// Finds the members of these trees and measures those of `keys`, in their order. For those that
+    /// `detailed` says, also what is dear: PSS and open files.
+    pub fn sample(
+        &mut self,
+        now: Instant,
+        trees: &mut Trees<K>,
+        keys: &[K],
+        detailed: impl Fn(&K) -> bool,
+    ) -> Sample<K> {
         let since_boot = units::ticks_since_boot();
         let all = self.look();
-        let owners = self.owners(&all, roots);
+        let places: HashMap<K, usize> = keys.iter().enumerate().map(|(at, key)| (*key, at)).collect();
+        let owners = trees.update(&all);
+        let roots: Vec<(K, Option<Pid>)> = keys.iter().map(|key| (*key, trees.leader(*key))).collect();
         let mut members = Vec::new();
-        let mut usages = vec![Usage::default(); roots.len()];
+        let mut usages = vec![Usage::default(); keys.len()];
         let mut own = Usage::default();
         let page = units::page_size();
-        for (Kin { pid, .. }, owner) in all.iter().zip(&owners) {
+        for (Process { pid, .. }, owner) in all.iter().zip(&owners) {
             let Some(known) = self.known.get_mut(pid) else { continue };
             known.member = owner.is_some() || *pid == self.me;
             if !known.member {
                 known.file = None;
             }
+            let owner = owner.and_then(|key| places.get(&key).copied());
             let usage = match owner {
                 Some(owner) => {
-                    members.push(Member { pid: *pid, owner: *owner, stat: known.stat });
-                    &mut usages[*owner]
+                    members.push(Member { pid: *pid, owner, stat: known.stat });
+                    &mut usages[owner]
                 }
                 None if *pid == self.me => &mut own,
                 None => continue,
@@ -116,20 +127,20 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
             usage.processes += 1;
             usage.threads += known.stat.threads;
             usage.rss += known.stat.pages * page;
-            if owner.is_some_and(|owner| detailed(&roots[owner].0)) {
+            if owner.is_some_and(|owner| detailed(&keys[owner])) {
                 let first = usage.processes == 1;
                 add(&mut usage.pss, pss(*pid), first);
                 add(&mut usage.open_files, open_files(*pid), first);
             }
         }
-        self.cpu(now, since_boot, roots, &members, &mut usages, &mut own);
+        self.cpu(now, since_boot, &roots, &members, &mut usages, &mut own);
         self.host.refresh();
-        let workers = roots.iter().map(|(key, _)| *key).zip(usages).collect();
+        let workers = keys.iter().copied().zip(usages).collect();
         Sample { workers, own, host: self.host.figures() }
     }
 
     /// Reads what is there of all processes.
-    fn look(&mut self) -> Vec<Kin> {
+    fn look(&mut self) -> Vec<Process> {
         self.look = self.look.wrapping_add(1);
         let mut all = Vec::with_capacity(self.known.len() + 16);
         let mut open = self.known.values().filter(|known| known.file.is_some()).count();
@@ -137,7 +148,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(pid) = as_pid(&entry.file_name()) else { continue };
             if let Some(stat) = self.stat(pid, &mut open) {
-                all.push(Kin { pid, parent: stat.parent, session: stat.session });
+                all.push(Process { pid, stat });
             }
         }
         let look = self.look;
@@ -177,25 +188,10 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
                 known.look = *look;
             }
             None => {
-                known.insert(pid, Known { stat, member: false, marker: None, file, look: *look });
+                known.insert(pid, Known { stat, member: false, file, look: *look });
             }
         }
         Some(stat)
-    }
-
-    fn owners(&mut self, all: &[Kin], roots: &[(K, Root)]) -> Vec<Option<usize>> {
-        let roots = || roots.iter().map(|(_, root)| root).enumerate();
-        let leaders = roots().filter_map(|(at, root)| Some((root.leader?, at))).collect();
-        let markers: HashMap<&[u8], usize> =
-            roots().filter_map(|(at, root)| Some((root.marker.as_deref()?.as_bytes(), at))).collect();
-        // They all have one name.
-        let name = markers.keys().next().and_then(|marker| marker.split(|byte| *byte == b'=').next());
-        owners::assign(all, self.me, &leaders, |at| {
-            let (name, pid) = (name?, all[at].pid);
-            let known = self.known.get_mut(&pid)?;
-            let marker = known.marker.get_or_insert_with(|| environment_entry(pid, name).unwrap_or_default());
-            markers.get(&**marker).copied()
-        })
     }
 
     /// Fills in the CPU figures, and remembers what the next ones start from.
@@ -203,7 +199,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
         &mut self,
         now: Instant,
         since_boot: u64,
-        roots: &[(K, Root)],
+        roots: &[(K, Option<Pid>)],
         members: &[Member],
         usages: &mut [Usage],
         own: &mut Usage,
@@ -223,18 +219,18 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
         let mut start = vec![None; roots.len()];
         for Member { pid, owner, stat } in members {
             whole[*owner] += stat.own + stat.children;
-            if roots[*owner].1.leader == Some(*pid) {
+            if roots[*owner].1 == Some(*pid) {
                 start[*owner] = Some(stat.start);
             }
         }
-        for (at, (key, root)) in roots.iter().enumerate() {
+        for (at, (key, leader)) in roots.iter().enumerate() {
             if usages[at].processes == 0 {
                 continue;
             }
             // Another main process is another run of the worker, of which nothing was seen.
             let before = last
                 .and_then(|last| last.cpu.get(key))
-                .filter(|(leader, _)| root.leader.is_none() || *leader == root.leader);
+                .filter(|(before, _)| leader.is_none() || before == leader);
             usages[at].cpu = Some(match (before, since_last) {
                 (Some((_, cpu)), Some(since)) if since < CLOSE => *cpu,
                 (Some(_), Some(since)) => percent(ticks[at], since.as_secs_f64()),
@@ -254,33 +250,24 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
             return;
         }
         let cpu = roots.iter().zip(&*usages);
-        let cpu = cpu.filter_map(|((key, root), usage)| Some((*key, (root.leader, usage.cpu?)))).collect();
+        let cpu = cpu.filter_map(|((key, leader), usage)| Some((*key, (*leader, usage.cpu?)))).collect();
         self.last = Some(Last { at: now, ticks: since_boot, cpu, own: own.cpu.unwrap_or(0.0) });
         self.before = members.iter().map(|member| (member.pid, member.stat.into())).collect();
         self.before.extend(me.map(|me| (self.me, me.into())));
     }
 }
 
-pub(super) fn as_pid(name: &OsStr) -> Option<Pid> {
+fn as_pid(name: &OsStr) -> Option<Pid> {
     name.to_str()?.parse().ok()
 }
 
 /// Reads the file from its beginning. `None`: the process is gone.
-pub(super) fn read_at(file: &File, text: &mut Vec<u8>) -> Option<()> {
+fn read_at(file: &File, text: &mut Vec<u8>) -> Option<()> {
     // More than 52 numbers and a name take.
     text.resize(2048, 0);
     let count = file.read_at(text, 0).ok().filter(|count| *count > 0)?;
     text.truncate(count);
     Some(())
-}
-
-/// The entry of this name in the environment a process was started with, `NAME=` included.
-pub(super) fn environment_entry(pid: Pid, name: &[u8]) -> Option<Box<[u8]>> {
-    let mut environ = Vec::new();
-    // 2 MiB is what the kernel lets a program have of arguments and environment, usually.
-    File::open(format!("/proc/{pid}/environ")).ok()?.take(2 << 20).read_to_end(&mut environ).ok()?;
-    let is_it = |entry: &&[u8]| entry.strip_prefix(name).is_some_and(|rest| rest.starts_with(b"="));
-    environ.split(|byte| *byte == 0).find(is_it).map(Into::into)
 }
 
 /// Adds to a sum that is unknown when one of its parts is.

@@ -6,8 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::stat::Stat;
-use crate::sys::reap::Pid;
+use crate::sys::{reap::Pid, tree::stat::Stat};
 
 /// What was seen of a process at the last look.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +72,7 @@ mod tests {
     use super::{Before, Member, Stat, used};
 
     fn member(pid: i32, parent: i32, start: u64, own: u64, children: u64) -> Member {
-        let stat = Stat { parent, session: 1, own, children, threads: 1, start, pages: 0 };
+        let stat = Stat { is_zombie: false, parent, session: 1, own, children, threads: 1, start, pages: 0 };
         Member { pid, owner: 0, stat }
     }
 

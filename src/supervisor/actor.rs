@@ -265,7 +265,7 @@ impl Supervisor<'_> {
             let due = std::iter::from_fn(|| self.timers.pop_due(now)).map(Event::TimerFired).collect();
             self.feed(due);
             self.end_strays();
-            let excesses = self.memory.look(&self.machine, &self.workers);
+            let excesses = self.memory.look(&self.machine, &mut self.workers);
             self.feed(excesses);
             if is_time {
                 let due = self.schedules.due();
@@ -360,6 +360,13 @@ impl Supervisor<'_> {
         let mut answers: Vec<Event> = Vec::new();
         let mut spawn: Vec<Run> = Vec::new();
         let mut kill: Vec<Run> = Vec::new();
+        let sends = |effect: &Effect| {
+            matches!(effect, Effect::Signal(..) | Effect::Shutdown(..) | Effect::SweepTree(..))
+        };
+        if effects.iter().any(sends) {
+            // Once for all of them: what a signal ends takes with it what tells of its descendants.
+            self.workers.current_trees(&self.machine).refresh();
+        }
         for effect in effects {
             match effect {
                 Effect::Spawn(run) => spawn.push(*run),
@@ -396,7 +403,7 @@ impl Supervisor<'_> {
             }
         }
         if !kill.is_empty() {
-            self.workers.kill_trees(&kill);
+            self.workers.kill_trees(&kill, &self.machine);
         }
         let ready = self.workers.prepare_all(&self.machine, &spawn, &mut self.node);
         for (number, ready) in ready.into_iter().enumerate() {
@@ -425,7 +432,7 @@ impl Supervisor<'_> {
             })
             .collect();
         if !dead.is_empty() {
-            let mut events = self.workers.reaped(&dead);
+            let mut events = self.workers.reaped(&dead, &self.machine);
             self.memory.explain(&mut events, &self.workers);
             let mut said = Vec::new();
             for event in &events {

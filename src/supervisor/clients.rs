@@ -163,17 +163,18 @@ impl Supervisor<'_> {
         match request {
             Request::Ping => Ok(Some(Answer::Overview(show::overview(self, None)))),
             Request::List => {
-                let seen = self.figures.look(&self.workers, &[]);
+                let seen = self.figures.look(&mut self.workers, &self.machine, &[]);
                 Ok(Some(Answer::Overview(show::overview(self, Some(&seen)))))
             }
             Request::Monitor => {
-                let seen = self.figures.look(&self.workers, &[]);
+                let seen = self.figures.look(&mut self.workers, &self.machine, &[]);
                 let surroundings = Some(Box::new(self.figures.look_around(&seen)));
                 Ok(Some(Answer::Overview(Overview { surroundings, ..show::overview(self, Some(&seen)) })))
             }
             Request::Describe { targets } => {
                 let ids = if targets.is_empty() { None } else { Some(self.select(&targets)?) };
-                let seen = self.figures.look(&self.workers, ids.as_deref().unwrap_or_default());
+                let seen =
+                    self.figures.look(&mut self.workers, &self.machine, ids.as_deref().unwrap_or_default());
                 Ok(Some(Answer::Details(show::details(self, &seen, ids.as_deref()))))
             }
             Request::Environment { target } => {

@@ -97,6 +97,7 @@ impl Running {
             credentials: None,
             open_files,
             limits: None,
+            mark: None,
         })?;
         let stream = |pipe: pipes::Pipe| -> io::Result<Stream> {
             Ok(Stream { pipe: Receiver::from_owned_fd(pipe.read)?, bytes: Vec::new(), open: true })

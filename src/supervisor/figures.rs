@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{actor, workers::Workers};
 use crate::{
     control::snapshot::{Container, Machine, Surroundings},
-    machine::InstanceId,
+    machine::{self, InstanceId, Run},
     monitor::{Cgroup, HostUsage, Sample, Sampler, Usage},
     sys::process,
 };
@@ -25,7 +25,7 @@ const FRESH: Duration = Duration::from_millis(200);
 pub(super) struct Figures(Option<Looking>);
 
 struct Looking {
-    sampler: Sampler<InstanceId>,
+    sampler: Sampler<Run>,
     cgroup: Option<Cgroup>,
     asked: Instant,
     /// What was seen last, when, and of whom in detail.
@@ -42,7 +42,12 @@ pub(super) struct Seen {
 
 impl Figures {
     /// Looks at all workers; for those in `detailed` also at what is dear.
-    pub(super) fn look(&mut self, workers: &Workers, detailed: &[InstanceId]) -> Rc<Seen> {
+    pub(super) fn look(
+        &mut self,
+        workers: &mut Workers,
+        machine: &machine::Machine,
+        detailed: &[InstanceId],
+    ) -> Rc<Seen> {
         let now = actor::now();
         let looking = self.looking(now);
         if let Some((seen, at, of)) = &looking.last
@@ -51,9 +56,12 @@ impl Figures {
         {
             return seen.clone();
         }
-        let sample = looking.sampler.sample(now.into_std(), &workers.roots(), |id| detailed.contains(id));
-        let Sample { workers, own, host } = sample;
-        let seen = Rc::new(Seen { workers: workers.into_iter().collect(), own, host });
+        let trees = workers.current_trees(machine);
+        let runs: Vec<Run> = trees.keys().collect();
+        let is_detailed = |run: &Run| detailed.contains(&run.instance);
+        let Sample { workers, own, host } = looking.sampler.sample(now.into_std(), trees, &runs, is_detailed);
+        let workers = workers.into_iter().map(|(run, usage)| (run.instance, usage)).collect();
+        let seen = Rc::new(Seen { workers, own, host });
         looking.last = Some((seen.clone(), actor::now(), detailed.to_owned()));
         seen
     }

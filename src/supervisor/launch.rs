@@ -18,6 +18,7 @@ use crate::{
         accounts::{self, Credentials, Key},
         limits::{Limits, Rlimit},
         spawn::HANDED,
+        tree::RunMark,
     },
 };
 
@@ -54,7 +55,7 @@ pub(super) struct Prepared {
     pub(super) cwd: CString,
     pub(super) credentials: Option<Credentials>,
     pub(super) limits: Limits,
-    pub(super) marker: String,
+    pub(super) mark: RunMark,
 }
 
 impl Prepared {
@@ -145,10 +146,10 @@ fn port_in(value: Option<&OsStr>) -> Result<u16, String> {
     }
 }
 
-/// Prepares a run of an instance; `marker` is `NAME=value` of [`MARKER`].
+/// Prepares a run of an instance, whose processes inherit the mark.
 pub(super) fn prepare(
     instance: &InstanceView<'_>,
-    marker: String,
+    mark: RunMark,
     inherited: &Environment,
 ) -> Result<Prepared, SpawnFailure> {
     let spec = instance.spec;
@@ -159,7 +160,7 @@ pub(super) fn prepare(
         env.entry("PYTHONUNBUFFERED".into()).or_insert_with(|| "1".into());
     }
     let mut env = entries(env)?;
-    env.push(c_string(OsStr::new(&marker))?);
+    env.push(c_string(OsStr::new(&mark.entry))?);
     Ok(Prepared {
         program: c_string(command.program.as_os_str())?,
         argv: command.argv.iter().map(|arg| c_string(arg)).collect::<Result<_, _>>()?,
@@ -168,7 +169,7 @@ pub(super) fn prepare(
         credentials,
         limits: limits(spec),
         command,
-        marker,
+        mark,
     })
 }
 

@@ -11,7 +11,7 @@ use tracing::debug;
 use super::{actor, workers::Workers};
 use crate::{
     machine::{Ending, Event, Machine, Run, Shortage, Size},
-    monitor::{Charge, Room, Trees, machine_memory},
+    monitor::{Charge, Room, TreeMemory, machine_memory},
     spec::{ExitCode, MemoryLimit, OomGuard, Plan, Share, Signal},
 };
 
@@ -41,7 +41,7 @@ pub(super) struct Memory {
     room: Option<Room>,
     /// What a share is a share of, and the slot in which that was read.
     whole: Option<(u64, Option<u64>)>,
-    trees: Trees<Run>,
+    trees: TreeMemory<Run>,
     /// Those in them.
     runs: Vec<Run>,
     looks: HashMap<Run, Look>,
@@ -83,7 +83,7 @@ impl Memory {
             guard: None,
             room: None,
             whole: None,
-            trees: Trees::new(),
+            trees: TreeMemory::new(),
             runs: Vec::new(),
             looks: HashMap::new(),
             searched: 0,
@@ -127,7 +127,7 @@ impl Memory {
     }
 
     /// Looks at those whose turn it is, and says who has too much.
-    pub(super) fn look(&mut self, machine: &Machine, workers: &Workers) -> Vec<Event> {
+    pub(super) fn look(&mut self, machine: &Machine, workers: &mut Workers) -> Vec<Event> {
         let now = actor::now();
         if self.next.is_none_or(|at| at > now) {
             return Vec::new();
@@ -153,7 +153,7 @@ impl Memory {
         &mut self,
         slot: u64,
         machine: &Machine,
-        workers: &Workers,
+        workers: &mut Workers,
         events: &mut Vec<Event>,
     ) -> Option<u64> {
         // By instance, as the machine has them.
@@ -161,7 +161,7 @@ impl Memory {
         let runs: Vec<Run> = limited.iter().map(|(run, _)| *run).collect();
         let mut is_new = false;
         if runs != self.runs {
-            is_new = self.trees.keep(&runs, |run| workers.root_of(run));
+            is_new = self.trees.keep(&runs);
             self.looks.retain(|run, _| runs.binary_search(run).is_ok());
             self.runs = runs;
         }
@@ -170,8 +170,10 @@ impl Memory {
         }
         if is_new || slot >= self.searched + MOST_SLOTS {
             self.searched = slot;
-            for run in self.trees.search() {
-                self.looks.entry(run).or_default().slot = slot;
+            if self.trees.is_search_due() {
+                for run in self.trees.search(workers.current_trees(machine)) {
+                    self.looks.entry(run).or_default().slot = slot;
+                }
             }
         }
         for (run, limit) in limited {
@@ -226,13 +228,13 @@ impl Memory {
         &mut self,
         now: Instant,
         machine: &Machine,
-        workers: &Workers,
+        workers: &mut Workers,
         events: &mut Vec<Event>,
     ) -> Option<Instant> {
         let (share, room) = (self.guard?, self.room.as_ref()?);
         self.kills.note(room.oom_kills(), now);
-        let running = workers.running();
-        if running.is_empty() {
+        let runs = workers.running();
+        if runs.is_empty() {
             return None;
         }
         let Some(Charge { used, limit }) = room.tightest(|limit| share.of(limit)) else {
@@ -246,11 +248,9 @@ impl Memory {
         if machine.is_retiring() {
             return Some(now + AFTER_NEWS);
         }
-        let mut trees = Trees::new();
-        let runs: Vec<Run> = running.iter().map(|(run, _)| *run).collect();
-        let mut roots: HashMap<_, _> = running.into_iter().collect();
-        trees.keep(&runs, |run| roots.remove(&run));
-        trees.search();
+        let mut trees = TreeMemory::new();
+        trees.keep(&runs);
+        trees.search(workers.current_trees(machine));
         let mut size = |run| trees.pss(run).unwrap_or_else(|| trees.rss(run).0);
         let mut sizes: Vec<(Run, u64)> = runs.iter().map(|run| (*run, size(*run))).collect();
         sizes.sort_unstable_by_key(|(run, size)| (std::cmp::Reverse(*size), *run));

@@ -178,10 +178,7 @@ async fn read(
         Some(signal) => {
             // What the file has started and left behind ends with it.
             let left = tree::children().into_iter().filter(|pid| !elders.contains(pid));
-            let roots: Vec<Root> = left.map(|pid| Root { leader: Some(pid), marker: None }).collect();
-            if !roots.is_empty() {
-                tree::kill(&roots);
-            }
+            tree::kill(left.map(Root::of_leader));
             Err(signal)
         }
         None => Ok(running.finish()),

@@ -39,7 +39,7 @@ use crate::{
         process::{self, OpenFiles},
         reap::{self, Pid, Status},
         spawn::{self, Launch},
-        tree::{self, Root},
+        tree::{self, Identity, Root, RunMark, Trees},
     },
 };
 
@@ -60,6 +60,8 @@ pub(super) struct Workers {
     elders: HashSet<Pid>,
     /// Runs whose main process has ended and whose tree has not.
     sweeping: HashSet<Run>,
+    /// The process trees of all runs that have not ended.
+    trees: Trees<Run>,
 }
 
 /// What belongs to an instance as long as it is in the list.
@@ -81,7 +83,6 @@ pub(super) struct Ready(Run, Result<Prepared, SpawnFailure>);
 struct Process {
     run: Run,
     pid: Pid,
-    marker: String,
     /// The write end of its standard input: it stays open, so that the process finds no end of
     /// input while it runs. Each run has a new pipe and never reads what an earlier one left.
     /// `None`: the process reads `/dev/null`.
@@ -90,23 +91,6 @@ struct Process {
     killed: Cell<bool>,
     /// It has been reaped: its id may be somebody else's by now.
     reaped: bool,
-}
-
-/// A process that procrun has adopted.
-struct Orphan {
-    pid: Pid,
-    session: Option<Pid>,
-    marker: Option<String>,
-}
-
-impl Orphan {
-    fn look_at(pid: Pid) -> Self {
-        Self { pid, session: tree::session(pid), marker: tree::environment_entry(pid, launch::MARKER) }
-    }
-
-    fn belongs_to(&self, process: &Process) -> bool {
-        self.session == Some(process.pid) || self.marker.as_ref() == Some(&process.marker)
-    }
 }
 
 impl Workers {
@@ -129,6 +113,7 @@ impl Workers {
             token: RandomState::new().hash_one(open_files.hard()),
             elders: if process::is_pid1() { HashSet::new() } else { tree::children().into_iter().collect() },
             sweeping: HashSet::new(),
+            trees: Trees::new(),
         })
     }
 
@@ -171,8 +156,8 @@ impl Workers {
         run: Run,
         node: &mut Hub,
     ) -> Result<Prepared, SpawnFailure> {
-        let marker = format!("{}={:016x}.{}", launch::MARKER, self.token, run.number);
-        let mut prepared = launch::prepare(view, marker, &self.inherited)?;
+        let mark = RunMark::of_run(launch::MARKER, self.token, run.number);
+        let mut prepared = launch::prepare(view, mark, &self.inherited)?;
         if view.spec.is_cluster()
             && view.spec.stop.drain.is_some()
             && prepared.takes_preload(&view.spec.exec)
@@ -248,13 +233,14 @@ impl Workers {
             credentials: prepared.credentials.as_ref(),
             open_files: self.open_files,
             limits: Some(&prepared.limits),
+            mark: Some(prepared.mark.limit),
         })
         .map_err(|error| {
             node.ended(run);
             notify.ended(run);
             resolve::spawn_failure(&prepared.command.program, &prepared.limits, &error)
         })?;
-        self.register(run, pid, prepared.marker, stdin);
+        self.register(run, pid, prepared, stdin);
         Ok(())
     }
 
@@ -286,10 +272,20 @@ impl Workers {
         Ok(())
     }
 
-    fn register(&mut self, run: Run, pid: Pid, marker: String, stdin: Option<OwnedFd>) {
+    fn register(&mut self, run: Run, pid: Pid, prepared: Prepared, stdin: Option<OwnedFd>) {
         let Some(place) = self.places.get_mut(&run.instance) else { return };
         self.by_pid.insert(pid, run);
-        place.process = Some(Process { run, pid, marker, stdin, killed: Cell::new(false), reaped: false });
+        let process = Process { run, pid, stdin, killed: Cell::new(false), reaped: false };
+        if let Some(earlier) = place.process.replace(process) {
+            self.trees.remove(earlier.run);
+        }
+        let root = Root {
+            user: prepared.credentials.map_or_else(process::user, |credentials| credentials.uid),
+            outputs: [tree::pipe_inode(&place.out), tree::pipe_inode(&place.err)],
+            keeps_orphans: place.who.spec.stop.treekill,
+            ..Root::marked(pid, prepared.mark)
+        };
+        self.trees.insert(run, root);
         let (who, app, id) = (&place.who, &*place.who.spec.name, place.who.pm_id);
         info!(app, id, pid, "{who} is online, pid {pid}");
         if who.generation == Generation::Settled {
@@ -330,24 +326,22 @@ impl Workers {
         (!process.reaped).then_some(process.pid)
     }
 
-    /// Where the trees of the instances that have a process begin.
-    pub(super) fn roots(&self) -> Vec<(InstanceId, Root)> {
-        let running = self.places.iter().filter_map(|(id, place)| {
-            let process = place.process.as_ref().filter(|process| !process.reaped)?;
-            Some((*id, self.root(process)))
-        });
-        running.collect()
+    /// The process trees, to be found by whatever measures them. An app's `treekill` may have changed since
+    /// its start.
+    pub(super) fn current_trees(&mut self, machine: &Machine) -> &mut Trees<Run> {
+        let runs: Vec<Run> = self.trees.keys().collect();
+        for run in runs {
+            if let Some(view) = machine.instance(run.instance) {
+                self.trees.set_keeps_orphans(run, view.spec.stop.treekill);
+            }
+        }
+        &mut self.trees
     }
 
-    /// The same of one run.
-    pub(super) fn root_of(&self, run: Run) -> Option<Root> {
-        self.process(run).filter(|process| !process.reaped).map(|process| self.root(process))
-    }
-
-    /// The same by run.
-    pub(super) fn running(&self) -> Vec<(Run, Root)> {
+    /// The runs that have a main process.
+    pub(super) fn running(&self) -> Vec<Run> {
         let processes = self.places.values().filter_map(|place| place.process.as_ref());
-        processes.filter(|it| !it.reaped).map(|process| (process.run, self.root(process))).collect()
+        processes.filter(|process| !process.reaped).map(|process| process.run).collect()
     }
 
     /// Whether procrun itself has sent SIGKILL to a run.
@@ -370,30 +364,28 @@ impl Workers {
     }
 
     /// SIGKILL to everything that belongs to these runs.
-    pub(super) fn kill_trees(&self, runs: &[Run]) {
-        let processes: Vec<&Process> = runs.iter().filter_map(|run| self.process(*run)).collect();
-        for process in processes.iter().filter(|process| !process.reaped) {
+    pub(super) fn kill_trees(&mut self, runs: &[Run], machine: &Machine) {
+        let processes = runs.iter().filter_map(|run| self.process(*run));
+        for process in processes.filter(|process| !process.reaped) {
             process.killed.set(true);
             // The kernel kills a group in one go, however fast it forks, and needs no `/proc`.
             let _ = process::signal(process.pid, Signal::KILL.number());
             let _ = process::signal_group(process.pid, Signal::KILL.number());
         }
-        let roots: Vec<Root> = processes.into_iter().map(|process| self.root(process)).collect();
-        tree::kill(&roots);
+        self.current_trees(machine).kill(runs);
     }
 
-    /// Sends a signal to what an ended run has left behind, and watches for its end.
+    /// Sends a signal to what ended runs have left behind, and watches for its end. The trees must have been
+    /// found in this turn.
     pub(super) fn sweep(&mut self, run: Run, signal: Signal) {
-        let Some(process) = self.process(run) else { return };
-        for pid in tree::members(&[self.root(process)]) {
-            let _ = process::signal(pid, signal.number());
-            let _ = process::signal(pid, Signal::CONT.number());
-        }
+        self.trees.signal(run, signal.number(), |_| true);
+        // A stopped process (SIGSTOP) would not see the signal before it goes on.
+        self.trees.signal(run, Signal::CONT.number(), |_| true);
         self.sweeping.insert(run);
     }
 
     /// Takes in the processes that have been reaped and says what that means.
-    pub(super) fn reaped(&mut self, dead: &[(Pid, Status)]) -> Vec<Event> {
+    pub(super) fn reaped(&mut self, dead: &[(Pid, Status)], machine: &Machine) -> Vec<Event> {
         let ended: Vec<_> = dead
             .iter()
             .filter_map(|(pid, status)| self.by_pid.remove(pid).map(|run| (run, *status)))
@@ -402,7 +394,11 @@ impl Workers {
         if ended.is_empty() && self.sweeping.is_empty() {
             return Vec::new();
         }
-        let orphans = self.orphans();
+        for (run, _) in &ended {
+            self.trees.main_ended(*run);
+        }
+        self.current_trees(machine);
+        let left: HashSet<Run> = self.orphans().into_iter().filter_map(|(_, owner)| owner).collect();
         let mut events = Vec::with_capacity(ended.len());
         for (run, status) in ended {
             self.logs.run_ended(run.instance.0);
@@ -414,70 +410,59 @@ impl Workers {
                 }
                 place.remove_pid_file();
             }
-            let leftovers = self.has_leftovers(run, &orphans);
+            let leftovers = left.contains(&run);
+            if !leftovers {
+                self.trees.remove(run);
+            }
             events.push(Event::Exited { run, ending: ending(status), leftovers });
         }
-        let swept: Vec<Run> =
-            self.sweeping.iter().filter(|run| !self.has_leftovers(**run, &orphans)).copied().collect();
+        let swept: Vec<Run> = self.sweeping.iter().filter(|run| !left.contains(run)).copied().collect();
         for run in swept {
             self.sweeping.remove(&run);
+            self.trees.remove(run);
             events.push(Event::TreeGone(run));
         }
         events
     }
 
-    /// Where the tree of a run begins. The id of a reaped process may be another worker's by now.
-    fn root(&self, process: &Process) -> Root {
-        let is_anothers = process.reaped && self.by_pid.contains_key(&process.pid);
-        Root { leader: (!is_anothers).then_some(process.pid), marker: Some(process.marker.clone()) }
-    }
-
-    /// Whether something of the tree of a run whose main process has ended is left. Whatever was
-    /// below it is now below procrun itself, so a look at procrun's own children is enough.
-    fn has_leftovers(&self, run: Run, orphans: &[Orphan]) -> bool {
-        self.process(run).is_some_and(|process| orphans.iter().any(|orphan| orphan.belongs_to(process)))
-    }
-
-    /// The children of procrun that it has not started as workers.
-    fn orphans(&self) -> Vec<Orphan> {
+    /// The children of procrun that it has not started as workers, and to which run each belongs. Whatever
+    /// was below a main process that has ended is below one of them.
+    fn orphans(&self) -> Vec<(Identity, Option<Run>)> {
         // The end of the last worker is what most of these questions are about.
         if !reap::has_children() {
             return Vec::new();
         }
         let is_known = |pid: &Pid| self.by_pid.contains_key(pid) || self.elders.contains(pid);
-        let adopted = tree::children().into_iter().filter(|pid| !is_known(pid));
-        adopted.map(Orphan::look_at).collect()
+        let adopted: Vec<Pid> = tree::children().into_iter().filter(|pid| !is_known(pid)).collect();
+        let owners = self.trees.owners_of_orphans(&adopted).into_iter();
+        owners.map(|(orphan, owner)| (orphan, owner.map(|(run, _)| run))).collect()
     }
 
     /// Sends a signal to the orphans that belong to no worker.
     pub(super) fn signal_strays(&self, signal: Signal) {
         for stray in self.strays() {
-            let _ = process::signal(stray.pid, signal.number());
+            let _ = tree::send_signal(stray, signal.number());
         }
     }
 
     /// SIGKILL to the orphans that belong to no worker, and to all below them.
     pub(super) fn kill_strays(&self) {
-        let roots: Vec<Root> =
-            self.strays().iter().map(|stray| Root { leader: Some(stray.pid), marker: None }).collect();
-        if !roots.is_empty() {
-            tree::kill(&roots);
-        }
+        tree::kill(self.strays().into_iter().map(|stray| Root::of_leader(stray.pid)));
     }
 
-    fn strays(&self) -> Vec<Orphan> {
-        let running = |process: &&Process| {
-            self.by_pid.contains_key(&process.pid) || self.sweeping.contains(&process.run)
-        };
-        let workers: Vec<&Process> =
-            self.places.values().filter_map(|place| place.process.as_ref()).filter(running).collect();
-        let of_a_worker = |orphan: &Orphan| workers.iter().any(|process| orphan.belongs_to(process));
-        self.orphans().into_iter().filter(|orphan| !of_a_worker(orphan)).collect()
+    fn strays(&self) -> Vec<Identity> {
+        let is_ending =
+            |run: &Run| self.process(*run).is_some_and(|it| !it.reaped) || self.sweeping.contains(run);
+        let orphans = self.orphans().into_iter();
+        orphans.filter(|(_, owner)| !owner.as_ref().is_some_and(is_ending)).map(|(stray, _)| stray).collect()
     }
 
     /// Releases what belongs to an instance.
     pub(super) fn forget(&mut self, id: InstanceId) {
         if let Some(place) = self.places.remove(&id) {
+            if let Some(process) = &place.process {
+                self.trees.remove(process.run);
+            }
             self.sweeping.retain(|run| run.instance != id);
             self.budget.give_back(place.pipe_memory);
             self.logs.remove(id.0);

@@ -64,6 +64,9 @@ pub struct Launch<'a> {
     pub open_files: OpenFiles,
     /// What else it gets otherwise than procrun has it.
     pub limits: Option<&'a Limits>,
+    /// The soft limit of file locks by which its descendants are told
+    /// ([`RunMark`](super::tree::RunMark)), unless `limits` says another one.
+    pub mark: Option<u64>,
 }
 
 /// The first descriptor beyond the standard streams (systemd: `SD_LISTEN_FDS_START`).
@@ -370,6 +373,9 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
         }
         let limit = libc::rlimit { rlim_cur: launch.open_files.soft, rlim_max: launch.open_files.hard };
         libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        if let Some(mark) = launch.mark {
+            set_mark(mark);
+        }
         if let Some(part) = launch.limits.and_then(Limits::apply) {
             return Stage::Limits(part);
         }
@@ -393,6 +399,21 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
         libc::execve(launch.program.as_ptr(), shared.argv.as_ptr(), shared.env.as_ptr());
     }
     Stage::Exec
+}
+
+/// Sets the soft limit of file locks. Where the hard one is below the mark, there is no mark: to take part
+/// of a limit away from a program is worse.
+///
+/// # Safety
+/// As [`set_up_and_exec`].
+unsafe fn set_mark(mark: u64) {
+    let mut locks = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `locks` is a valid place for the limit.
+    if unsafe { libc::getrlimit(libc::RLIMIT_LOCKS, &raw mut locks) } == 0 && mark <= locks.rlim_max {
+        locks.rlim_cur = mark;
+        // SAFETY: as above. A sandbox may refuse it; the other witnesses remain.
+        unsafe { libc::setrlimit(libc::RLIMIT_LOCKS, &raw const locks) };
+    }
 }
 
 /// The digits of a number. What comes after them is zero already.
@@ -517,6 +538,7 @@ mod tests {
             credentials: None,
             open_files: OpenFiles { soft: 1024, hard: 1024 },
             limits: None,
+            mark: None,
         };
         let end = end_of_handed(&launch);
         assert_eq!(usize::try_from(end).unwrap(), HANDED + 201);

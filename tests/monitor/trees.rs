@@ -9,8 +9,8 @@ use std::{
 };
 
 use procrun::{
-    monitor::{Sampler, Trees, Usage},
-    sys::tree::Root,
+    monitor::{Sampler, TreeMemory, Usage},
+    sys::tree::{Root, RunMark, Trees},
 };
 
 use super::support::{now, procfs, wait_until, wait_until_within};
@@ -34,7 +34,7 @@ impl Worker {
     }
 
     fn root(&self) -> Root {
-        Root { leader: Some(self.pid()), marker: None }
+        Root::of_leader(self.pid())
     }
 
     fn tree(&self) -> Vec<i32> {
@@ -66,9 +66,18 @@ fn ticks(pid: i32) -> [u64; 2] {
 
 const LONG: Duration = Duration::from_secs(120);
 
+fn trees(roots: &[(u32, Root)]) -> Trees<u32> {
+    let mut trees = Trees::new();
+    for (key, root) in roots {
+        trees.insert(*key, root.clone());
+    }
+    trees
+}
+
 fn sample(sampler: &mut Sampler<u32>, roots: &[(u32, Root)]) -> Vec<Usage> {
-    let sample = sampler.sample(now(), roots, |_| true);
-    assert!(sample.workers.iter().map(|(key, _)| *key).eq(roots.iter().map(|(key, _)| *key)));
+    let keys: Vec<u32> = roots.iter().map(|(key, _)| *key).collect();
+    let sample = sampler.sample(now(), &mut trees(roots), &keys, |_| true);
+    assert!(sample.workers.iter().map(|(key, _)| *key).eq(keys));
     sample.workers.into_iter().map(|(_, usage)| usage).collect()
 }
 
@@ -141,37 +150,52 @@ fn children_that_come_and_go_are_counted_once() {
 }
 
 #[test]
-fn a_marker_finds_who_has_left_the_tree() {
-    let marker = format!("PROCRUN_TEST_RUN={}", std::process::id());
-    let worker = start(&format!("exec env {marker} setsid -f sleep 1000"));
-    let found = || {
-        procfs::marked(&marker)
-            .into_iter()
-            .find(|pid| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"sleep")))
+fn an_inherited_mark_finds_an_orphan_that_has_left_its_session() {
+    // Orphans are children of this process from now on, as they are procrun's.
+    procrun::sys::process::become_subreaper().unwrap();
+    let token = u64::from(std::process::id()) << 34;
+    let mark = |number| RunMark::of_run("PROCRUN_TEST_RUN", token, number);
+    let sleeps = |seconds: u32| {
+        move || {
+            let line = format!("sleep\0{seconds}\0");
+            let children = procfs::children(i32::try_from(std::process::id()).unwrap());
+            children.into_iter().map(|child| child.pid).find(|pid| {
+                fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|found| found == line.as_bytes())
+            })
+        }
     };
-    wait_until("the one in a session of its own", || found().is_some());
-    let stray = found().unwrap();
-    let roots = [(0, Root { leader: None, marker: Some(marker.clone()) })];
+    let worker = start(&format!("env {} setsid -f sleep 1001; exec sleep 1000", mark(1).entry));
+    let limited =
+        start(&format!("prlimit --locks={}: env -i setsid -f sleep 1002; exec sleep 1000", mark(2).limit));
+    let by_entry = || sleeps(1001)();
+    let by_limit = || sleeps(1002)();
+    wait_until("both in sessions of their own", || by_entry().is_some() && by_limit().is_some());
+    let orphans = [by_entry().unwrap(), by_limit().unwrap()];
+    let root = |number| Root { leader: None, session: None, ..Root::marked(0, mark(number)) };
+    let roots = [(1, root(1)), (2, root(2)), (3, root(3))];
     let mut sampler = Sampler::new();
-    let usage = sample(&mut sampler, &roots)[0];
-    let of_another = [(0, Root { leader: None, marker: Some(format!("{marker}0")) })];
-    let other = sample(&mut Sampler::new(), &of_another)[0];
-    let _ = procrun::sys::process::signal(stray, 9);
-    assert_eq!((usage.processes, other.processes), (1, 0));
-    assert_eq!(other, Usage::default());
-    wait_until("its end", || !procfs::alive(stray));
-    drop(worker);
-    wait_until("nothing to be left", || sample(&mut sampler, &roots)[0].processes == 0);
+    let found: Vec<u32> = sample(&mut sampler, &roots).iter().map(|usage| usage.processes).collect();
+    for orphan in orphans {
+        let _ = procrun::sys::process::signal(orphan, 9);
+    }
+    assert_eq!(found, [1, 1, 0]);
+    for orphan in orphans {
+        nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(orphan), None).unwrap();
+    }
+    drop((worker, limited));
+    wait_until("nothing to be left", || sample(&mut sampler, &roots).iter().all(|it| it.processes == 0));
 }
 
 #[test]
 fn a_worker_that_started_after_the_last_look_is_measured_from_its_start() {
     let mut sampler = Sampler::new();
-    sampler.sample(now(), &[], |_: &u32| false);
+    sampler.sample(now(), &mut trees(&[]), &[], |_: &u32| false);
     let worker = start("while :; do :; done");
     wait_until_within("half a second of CPU", LONG, || ticks(worker.pid())[0] >= 50);
-    let mut at =
-        |time, key| sampler.sample(time, &[(key, worker.root())], |_| false).workers[0].1.cpu.unwrap();
+    let mut at = |time, key| {
+        let mut trees = trees(&[(key, worker.root())]);
+        sampler.sample(time, &mut trees, &[key], |_| false).workers[0].1.cpu.unwrap()
+    };
     // As if the last look was hours ago.
     let later = now() + Duration::from_secs(7200);
     let cpu = at(later, 0);
@@ -186,7 +210,7 @@ fn a_worker_that_started_after_the_last_look_is_measured_from_its_start() {
 #[test]
 fn procrun_itself_and_the_machine_have_figures_too() {
     let mut sampler = Sampler::new();
-    let sample = sampler.sample(now(), &[], |_: &u32| true);
+    let sample = sampler.sample(now(), &mut trees(&[]), &[], |_: &u32| true);
     assert_eq!(sample.own.processes, 1);
     assert!(sample.own.rss > 1 << 20 && sample.own.threads >= 1, "{:?}", sample.own);
     assert!(sample.own.cpu.is_some_and(|cpu| cpu >= 0.0));
@@ -212,19 +236,18 @@ fn what_a_tree_shares_counts_once_in_its_pss() {
     let worker = start(&format!("exec python3 {} {}", script.display(), ready.display()));
     let other = start("exec sleep 1000");
     wait_until("its children", || ready.exists() && worker.tree().len() == 4);
-    let mut trees = Trees::new();
-    let root = |key| Some(if key == 0 { worker.root() } else { other.root() });
-    assert!(trees.keep(&[0, 1], root) && !trees.keep(&[0, 1], root));
-    let mut found = trees.search();
+    let (mut trees, mut memory) = (trees(&[(0, worker.root()), (1, other.root())]), TreeMemory::new());
+    assert!(memory.keep(&[0, 1]) && !memory.keep(&[0, 1]) && memory.is_search_due());
+    let mut found = memory.search(&mut trees);
     found.sort_unstable();
-    assert_eq!(found, [0, 0, 0, 0, 1]);
-    let ((sum, count), pss) = (trees.rss(0), trees.pss(0).unwrap());
+    assert_eq!(found, [0, 1]);
+    let ((sum, count), pss) = (memory.rss(0), memory.pss(0).unwrap());
     assert_eq!(count, 4);
     assert!(sum > 256 << 20, "each has all of it: {sum}");
     assert!((64 << 20..128 << 20).contains(&pss), "{pss} of {sum}");
     let expected = sample(&mut Sampler::new(), &[(0, worker.root())])[0].rss;
     assert!(sum.abs_diff(expected) < 8 << 20, "as the other one sees it: {sum} and {expected}");
-    assert!(trees.rss(1).0 < 16 << 20);
+    assert!(memory.rss(1).0 < 16 << 20);
 }
 
 #[test]
@@ -234,10 +257,10 @@ fn children_that_come_and_go_are_found_and_forgotten() {
     let script =
         format!("while [ ! -e {} ]; do sleep 0.05; done; {one} & setsid {one} & wait", more.display());
     let worker = start(&script);
-    let mut trees = Trees::new();
-    trees.keep(&[5], |_| Some(worker.root()));
-    trees.search();
-    assert!(trees.rss(5).1 >= 1);
+    let (mut trees, mut memory) = (trees(&[(5, worker.root())]), TreeMemory::new());
+    memory.keep(&[5]);
+    memory.search(&mut trees);
+    assert!(memory.rss(5).1 >= 1);
     fs::write(&more, "").unwrap();
     let sleeps = || {
         let mut all = procfs::children(worker.pid());
@@ -247,16 +270,16 @@ fn children_that_come_and_go_are_found_and_forgotten() {
         all
     };
     wait_until("two of them", || sleeps().len() == 2);
-    trees.search();
-    assert_eq!(trees.rss(5).1, 3, "also the one in a session of its own");
+    memory.search(&mut trees);
+    assert_eq!(memory.rss(5).1, 3, "also the one in a session of its own");
     for it in sleeps() {
         let _ = procrun::sys::process::signal(it.pid, 9);
     }
     // Who has ended is there until its parent has looked.
     wait_until("they are gone", || {
-        trees.search();
-        trees.rss(5).1 <= 1
+        memory.search(&mut trees);
+        memory.rss(5).1 <= 1
     });
-    trees.keep(&[], |_| None);
-    assert_eq!((trees.rss(5), trees.pss(5)), ((0, 0), None));
+    memory.keep(&[]);
+    assert_eq!((memory.rss(5), memory.pss(5)), ((0, 0), None));
 }

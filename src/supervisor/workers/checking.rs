@@ -16,6 +16,7 @@ use crate::{
     sys::{
         pipes,
         spawn::{self, Launch},
+        tree::RunMark,
     },
 };
 
@@ -34,9 +35,9 @@ impl Workers {
     ) -> Result<Program, String> {
         self.checks += 1;
         // Its own marker: it is no part of the worker's tree.
-        let marker = format!("{}={:016x}.check{}", launch::MARKER, self.token, self.checks);
+        let mark = RunMark::of_check(launch::MARKER, self.token, self.checks);
         let check =
-            launch::check(view, words, &marker, &self.inherited).map_err(|failure| failure.message)?;
+            launch::check(view, words, &mark.entry, &self.inherited).map_err(|failure| failure.message)?;
         let owner = check.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
         let pipe = pipes::small(owner).map_err(|error| format!("there is no pipe for its check: {error}"))?;
         let pid = spawn::spawn(&Launch {
@@ -53,9 +54,10 @@ impl Workers {
             credentials: check.credentials.as_ref(),
             open_files: self.open_files,
             limits: Some(&check.limits),
+            mark: Some(mark.limit),
         })
         .map_err(|error| format!("its check cannot be started: {error}"))?;
-        Program::new(pid, marker, pipe.read).map_err(|error| format!("its check cannot be heard: {error}"))
+        Program::new(pid, mark, pipe.read).map_err(|error| format!("its check cannot be heard: {error}"))
     }
 }
 

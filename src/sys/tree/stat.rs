@@ -5,32 +5,38 @@
 
 use memchr::memrchr;
 
-use crate::sys::reap::Pid;
+use super::super::reap::Pid;
 
 /// One process at one moment. Times are in clock ticks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stat {
-    pub(super) parent: Pid,
-    pub(super) session: Pid,
+pub struct Stat {
+    /// It has ended and was not waited for yet.
+    pub is_zombie: bool,
+    /// The process id of its parent.
+    pub parent: Pid,
+    /// The process id of its session's leader.
+    pub session: Pid,
     /// User and system time of its own, all threads.
-    pub(super) own: u64,
+    pub own: u64,
     /// User and system time of the children it has waited for, and of theirs.
-    pub(super) children: u64,
-    pub(super) threads: u32,
+    pub children: u64,
+    /// Its threads.
+    pub threads: u32,
     /// When it started, since the machine did. With the process id it names a process for good.
-    pub(super) start: u64,
+    pub start: u64,
     /// Resident memory in pages.
-    pub(super) pages: u64,
+    pub pages: u64,
 }
 
 /// Reads the text of a `stat` file.
-pub(super) fn parse(text: &[u8]) -> Option<Stat> {
+pub fn parse(text: &[u8]) -> Option<Stat> {
     let behind = memrchr(b')', text)? + 1;
     let text = std::str::from_utf8(&text[behind..]).ok()?;
     // The first is field 3, the state.
     let mut fields = text.split_ascii_whitespace();
     let mut skip = |count: usize| fields.nth(count);
-    let parent = skip(1)?.parse().ok()?;
+    let is_zombie = matches!(skip(0)?, "Z" | "X");
+    let parent = skip(0)?.parse().ok()?;
     let session = skip(1)?.parse().ok()?;
     let mut number = |count: usize| -> Option<u64> {
         // Some are signed, but never negative for long: children's times were on some kernels.
@@ -42,7 +48,7 @@ pub(super) fn parse(text: &[u8]) -> Option<Stat> {
     let threads = u32::try_from(number(2)?).unwrap_or(u32::MAX);
     let start = number(1)?;
     let pages = number(1)?;
-    Some(Stat { parent, session, own, children, threads, start, pages })
+    Some(Stat { is_zombie, parent, session, own, children, threads, start, pages })
 }
 
 #[cfg(test)]
@@ -53,8 +59,16 @@ mod tests {
 
     const REST: &str = "S 7 4242 4243 34816 4242 4194560 1111 2222 3 4 150 25 60 6 20 0 11 0 987654 1000000000 2500 \
         18446744073709551615 1 1 0 0 0 0 0 4096 81923 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
-    const EXPECTED: Stat =
-        Stat { parent: 7, session: 4243, own: 175, children: 66, threads: 11, start: 987_654, pages: 2500 };
+    const EXPECTED: Stat = Stat {
+        is_zombie: false,
+        parent: 7,
+        session: 4243,
+        own: 175,
+        children: 66,
+        threads: 11,
+        start: 987_654,
+        pages: 2500,
+    };
 
     fn named(name: &[u8]) -> Vec<u8> {
         [b"4242 (", name, b") ", REST.as_bytes()].concat()
@@ -71,6 +85,12 @@ mod tests {
     fn children_with_negative_times_have_none() {
         let text = String::from_utf8(named(b"x")).unwrap().replace(" 60 6 ", " -60 6 ");
         assert_eq!(parse(text.as_bytes()).map(|stat| stat.children), Some(6));
+    }
+
+    #[test]
+    fn an_ended_process_is_told_from_a_living_one() {
+        let text = String::from_utf8(named(b"x")).unwrap().replacen(" S ", " Z ", 1);
+        assert_eq!(parse(text.as_bytes()), Some(Stat { is_zombie: true, ..EXPECTED }));
     }
 
     proptest! {

@@ -1,0 +1,140 @@
+//! The memory of some process trees, for a supervisor that looks at them all the time.
+//!
+//! [`Sampler`](super::Sampler) reads all that there is to know of all processes. Here one look at a tree
+//! reads a small file of each of its processes, which stays open. The members are those of
+//! [`Trees`], so the memory that counts is that of the processes that are ended. Measures no CPU.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::{self, File},
+    hash::Hash,
+    os::unix::fs::FileExt as _,
+};
+
+use nix::libc;
+
+use super::sampler::pss;
+use crate::sys::{
+    tree::{Identity, Trees},
+    units,
+};
+
+/// Files that stay open between two looks, at most.
+const MAX_OPEN: usize = 2048;
+
+/// The memory of some trees. `K` names one of them, one run of a worker.
+#[derive(Debug)]
+pub struct TreeMemory<K> {
+    /// Each process with its `statm`. `None`: too many are open.
+    all: HashMap<K, HashMap<Identity, Option<File>>>,
+    /// What the kernel said of its newest process at the last search.
+    newest: Option<Box<str>>,
+    page: u64,
+}
+
+impl<K: Copy + Eq + Hash> Default for TreeMemory<K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K: Copy + Eq + Hash> TreeMemory<K> {
+    /// None yet.
+    pub fn new() -> Self {
+        Self { all: HashMap::new(), newest: None, page: units::page_size() }
+    }
+
+    /// Looks at these trees from now on and at no other. Says whether any of them is new.
+    pub fn keep(&mut self, keys: &[K]) -> bool {
+        let wanted: HashSet<&K> = keys.iter().collect();
+        self.all.retain(|key, _| wanted.contains(key));
+        let kept = self.all.len();
+        for key in keys {
+            self.all.entry(*key).or_default();
+        }
+        let is_new = self.all.len() > kept;
+        if is_new {
+            self.newest = None;
+        }
+        is_new
+    }
+
+    /// Whether a process was made since the last search, so that there may be new members.
+    pub fn is_search_due(&self) -> bool {
+        self.newest.is_none() || newest() != self.newest
+    }
+
+    /// Takes the members of its trees from `trees`, all of which it finds again. Returns the trees that have
+    /// new ones.
+    pub fn search(&mut self, trees: &mut Trees<K>) -> Vec<K> {
+        self.newest = newest();
+        trees.refresh();
+        let mut open: usize = self.all.values().map(HashMap::len).sum();
+        let mut grown = Vec::new();
+        for (key, files) in &mut self.all {
+            let mut before = std::mem::take(files);
+            let mut has_new = false;
+            for member in trees.members(*key) {
+                let it = member.identity();
+                let file = before.remove(&it).unwrap_or_else(|| {
+                    has_new = true;
+                    open += 1;
+                    (open <= MAX_OPEN).then(|| File::open(format!("/proc/{}/statm", it.pid)).ok()).flatten()
+                });
+                files.insert(it, file);
+            }
+            open -= before.len();
+            if has_new {
+                grown.push(*key);
+            }
+        }
+        grown
+    }
+
+    /// The resident memory of a tree in bytes, the sum over its processes: what they share counts in
+    /// each. And how many they are.
+    pub fn rss(&mut self, key: K) -> (u64, usize) {
+        let Some(files) = self.all.get_mut(&key) else { return (0, 0) };
+        let mut pages = 0;
+        files.retain(|it, file| match resident(*it, file.as_ref()) {
+            Some(resident) => {
+                pages += resident;
+                true
+            }
+            None => false,
+        });
+        (pages * self.page, files.len())
+    }
+
+    /// The memory of a tree in bytes, where what processes share counts in parts. `None`: the kernel does
+    /// not say it of each.
+    pub fn pss(&self, key: K) -> Option<u64> {
+        let files = self.all.get(&key)?.iter();
+        // A process that has ended has none.
+        let living = files.filter(|(it, file)| resident(**it, file.as_ref()).is_some_and(|pages| pages > 0));
+        living.map(|(it, _)| pss(it.pid)).sum()
+    }
+}
+
+/// The id of the newest process of this PID namespace (proc_loadavg(5)).
+fn newest() -> Option<Box<str>> {
+    let text = fs::read_to_string("/proc/loadavg").ok()?;
+    text.split_ascii_whitespace().nth(4).map(Into::into)
+}
+
+/// Resident pages (proc_pid_statm(5)). `None`: it is gone.
+fn resident(it: Identity, file: Option<&File>) -> Option<u64> {
+    let mut text = [0; 128];
+    let count = match file {
+        Some(file) => file.read_at(&mut text, 0),
+        None => File::open(format!("/proc/{}/statm", it.pid)).and_then(|file| file.read_at(&mut text, 0)),
+    };
+    let count = match count {
+        Ok(count) => count,
+        // It is there still, and seen as soon as there is a descriptor for it.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => return Some(0),
+        Err(_) => return None,
+    };
+    let text = std::str::from_utf8(&text[..count]).ok()?;
+    text.split_ascii_whitespace().nth(1)?.parse().ok()
+}

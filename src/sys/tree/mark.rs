@@ -1,0 +1,123 @@
+//! The marks that a run's processes inherit.
+//!
+//! Two of them, because each is lost in some programs. The environment entry is gone where a process is
+//! started with an environment of its own (`env -i`, sudo) and where a daemon writes its title over its
+//! environment (nginx, PostgreSQL). The soft limit of file locks (`RLIMIT_LOCKS`) is inherited by fork and
+//! exec, Linux has not enforced it since 2.4.25, and no common program sets it, but a PAM module may, and
+//! gVisor does not allow it to change.
+
+use std::{fs, os::fd::AsFd};
+
+use nix::sys::stat::fstat;
+
+use super::super::reap::Pid;
+
+/// The limits that are marks begin here: far above every number of locks.
+const LIMIT_BASE: u64 = 1 << 62;
+
+/// What all processes of one run inherit from its main process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunMark {
+    /// An environment entry, `NAME=value`.
+    pub entry: String,
+    /// The soft value of `RLIMIT_LOCKS`.
+    pub limit: u64,
+}
+
+impl RunMark {
+    /// The mark of what has this number among the runs of the supervisor with this token. `name` names
+    /// the environment variable.
+    pub fn of_run(name: &str, token: u64, number: u64) -> Self {
+        Self { entry: format!("{name}={token:016x}.{number}"), limit: limit(token, 0, number) }
+    }
+
+    /// The mark of a health check: it is no part of the worker's tree.
+    pub fn of_check(name: &str, token: u64, number: u64) -> Self {
+        Self { entry: format!("{name}={token:016x}.check{number}"), limit: limit(token, 1, number) }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.entry.split('=').next().unwrap_or_default()
+    }
+}
+
+/// 30 bits of the token, one of the kind, and 31 of the number.
+fn limit(token: u64, kind: u64, number: u64) -> u64 {
+    LIMIT_BASE | (token >> 34) << 32 | kind << 31 | (number & 0x7fff_ffff)
+}
+
+/// What tells of an orphan to which run it belongs.
+pub(super) trait Evidence {
+    /// Its soft limit of file locks, if that is a mark.
+    fn limit(&self, pid: Pid) -> Option<u64>;
+    /// The entry of this name in its environment.
+    fn environment_entry(&self, pid: Pid, name: &str) -> Option<String>;
+    /// The inodes of the pipes that are its stdout and stderr.
+    fn outputs(&self, pid: Pid) -> [Option<u64>; 2];
+    /// The real user whose rights it has.
+    fn user(&self, pid: Pid) -> Option<u32>;
+}
+
+/// Reads it from `/proc`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FromProc;
+
+impl Evidence for FromProc {
+    fn limit(&self, pid: Pid) -> Option<u64> {
+        // Unlike prlimit(2), the file may be read of another user's process too.
+        let text = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Max file locks"))?;
+        let limit = line.split_ascii_whitespace().next()?.parse().ok()?;
+        (LIMIT_BASE..LIMIT_BASE << 1).contains(&limit).then_some(limit)
+    }
+
+    fn environment_entry(&self, pid: Pid, name: &str) -> Option<String> {
+        let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let is_it =
+            |entry: &&[u8]| entry.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"="));
+        let entry = environ.split(|byte| *byte == 0).find(is_it)?;
+        String::from_utf8(entry.to_owned()).ok()
+    }
+
+    fn outputs(&self, pid: Pid) -> [Option<u64>; 2] {
+        [1, 2].map(|fd| {
+            let target = fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok()?;
+            target.to_str()?.strip_prefix("pipe:[")?.strip_suffix(']')?.parse().ok()
+        })
+    }
+
+    fn user(&self, pid: Pid) -> Option<u32> {
+        let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+        line.split_ascii_whitespace().next()?.parse().ok()
+    }
+}
+
+/// The inode of a pipe, as `/proc/PID/fd` names it.
+pub fn pipe_inode(pipe: impl AsFd) -> Option<u64> {
+    fstat(pipe).ok().map(|stat| stat.st_ino)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LIMIT_BASE, RunMark};
+
+    #[test]
+    fn runs_checks_and_supervisors_have_marks_of_their_own() {
+        let marks = [
+            RunMark::of_run("X", u64::MAX, 1),
+            RunMark::of_run("X", u64::MAX, 2),
+            RunMark::of_check("X", u64::MAX, 1),
+            RunMark::of_run("X", 0, 1),
+            RunMark::of_run("X", 1 << 34, 1),
+        ];
+        for (at, mark) in marks.iter().enumerate() {
+            assert!((LIMIT_BASE..LIMIT_BASE << 1).contains(&mark.limit), "{mark:?}");
+            let others = marks.iter().enumerate().filter(|(other, _)| *other != at);
+            for (_, other) in others {
+                assert!(mark.limit != other.limit && mark.entry != other.entry, "{mark:?} {other:?}");
+            }
+        }
+        assert_eq!(marks[0].name(), "X");
+    }
+}

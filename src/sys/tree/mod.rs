@@ -1,0 +1,412 @@
+//! The process trees of workers: which processes belong to which run, and by which witness.
+//!
+//! There is one definition, and all that measures, ends or shows processes uses it: what is counted is
+//! ended, and what is ended is counted.
+//!
+//! A tree is the main process and all below it by parent links. A process whose parent ends is adopted by
+//! this process (PID 1 or subreaper). To which tree such an orphan belongs is asked of these witnesses, in
+//! this order ([`Witness`]):
+//!
+//! 1. it was seen in the tree before its parent ended (process id and start time);
+//! 2. its session is one that members of the tree are in;
+//! 3. the marks that it has inherited: a resource limit and an environment entry ([`RunMark`]);
+//! 4. its stdout or stderr is the pipe that procrun reads of the instance.
+//!
+//! Only children of this process are asked: what is not below it is never part of a tree. So a process
+//! that an operator starts in the container (`docker exec`) is not, whatever it carries.
+
+mod mark;
+mod scan;
+mod signal;
+pub mod stat;
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+};
+
+use nix::{
+    libc,
+    unistd::{getsid, getuid},
+};
+
+use self::{
+    mark::{Evidence, FromProc},
+    stat::Stat,
+};
+pub use self::{
+    mark::{RunMark, pipe_inode},
+    scan::{Process, all, children},
+    signal::send_signal,
+};
+use super::{process, reap::Pid};
+
+/// A kill looks for what was forked meanwhile this many times. A tree that forks faster is met by the next
+/// kill: the supervisor has to reap meanwhile.
+const KILL_ROUNDS: usize = 3;
+
+/// Where a tree begins and what tells its orphans.
+#[derive(Debug, Clone)]
+pub struct Root {
+    /// The main process. `None`: it has been reaped.
+    pub leader: Option<Pid>,
+    /// The session that the main process began; it outlives that process. `None`: it is not known.
+    pub session: Option<Pid>,
+    /// What its processes inherit.
+    pub mark: Option<RunMark>,
+    /// The pipes that are its stdout and stderr ([`pipe_inode`]).
+    pub outputs: [Option<u64>; 2],
+    /// The user that the main process was started as.
+    pub user: u32,
+    /// Orphans belong to it (`treekill`). Without, a process leaves the tree when its parent ends.
+    pub keeps_orphans: bool,
+}
+
+impl Root {
+    /// The tree of a process that leads a session, without marks.
+    pub fn of_leader(leader: Pid) -> Self {
+        Self {
+            leader: Some(leader),
+            session: Some(leader),
+            mark: None,
+            outputs: [None; 2],
+            user: getuid().as_raw(),
+            keeps_orphans: true,
+        }
+    }
+
+    /// The same with a mark.
+    pub fn marked(leader: Pid, mark: RunMark) -> Self {
+        Self { mark: Some(mark), ..Self::of_leader(leader) }
+    }
+}
+
+/// Why a process belongs to a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Witness {
+    /// It is the main process.
+    Main,
+    /// Its parent belongs to the tree.
+    Parent,
+    /// It was seen in the tree before its parent ended.
+    Seen,
+    /// Its session is one that members of the tree are in.
+    Session,
+    /// It has inherited the resource limit that marks the run.
+    Limit,
+    /// It has inherited the environment entry that marks the run.
+    Environment,
+    /// It writes to the pipes of the instance.
+    Output,
+}
+
+/// What names one process for good: its number may be used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Its process id.
+    pub pid: Pid,
+    /// When it started ([`Stat::start`]).
+    pub start: u64,
+}
+
+/// A process of a tree, as it was seen last.
+#[derive(Debug, Clone, Copy)]
+pub struct Member {
+    /// Its process id.
+    pub pid: Pid,
+    /// What the kernel said of it.
+    pub stat: Stat,
+    /// Why it belongs to the tree.
+    pub witness: Witness,
+}
+
+impl Member {
+    /// What names it for good.
+    pub fn identity(&self) -> Identity {
+        Identity { pid: self.pid, start: self.stat.start }
+    }
+}
+
+#[derive(Debug)]
+struct Tree {
+    root: Root,
+    members: HashMap<Pid, Member>,
+    /// Sessions that members are or were in.
+    sessions: HashSet<Pid>,
+}
+
+/// The trees of some runs; `K` names one of them.
+#[derive(Debug)]
+pub struct Trees<K> {
+    all: HashMap<K, Tree>,
+    me: Pid,
+    own_session: Option<Pid>,
+}
+
+impl<K: Copy + Eq + Hash> Default for Trees<K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K: Copy + Eq + Hash> Trees<K> {
+    /// No tree yet.
+    pub fn new() -> Self {
+        let own_session = getsid(None).ok().map(nix::unistd::Pid::as_raw);
+        Self { all: HashMap::new(), me: scan::own_pid(), own_session }
+    }
+
+    /// Adds a tree, whose main process has just been started.
+    pub fn insert(&mut self, key: K, root: Root) {
+        if let Some(leader) = root.leader {
+            // Its number was free, so no session has it any more.
+            for tree in self.all.values_mut() {
+                tree.sessions.remove(&leader);
+            }
+        }
+        let sessions = root.session.into_iter().collect();
+        self.all.insert(key, Tree { root, members: HashMap::new(), sessions });
+    }
+
+    /// Forgets a tree.
+    pub fn remove(&mut self, key: K) {
+        self.all.remove(&key);
+    }
+
+    /// The main process of a tree has been reaped.
+    pub fn main_ended(&mut self, key: K) {
+        if let Some(tree) = self.all.get_mut(&key) {
+            tree.root.leader = None;
+        }
+    }
+
+    /// Says whether orphans belong to a tree.
+    pub fn set_keeps_orphans(&mut self, key: K, keeps: bool) {
+        if let Some(tree) = self.all.get_mut(&key) {
+            tree.root.keeps_orphans = keeps;
+        }
+    }
+
+    /// The trees that there are.
+    pub fn keys(&self) -> impl Iterator<Item = K> {
+        self.all.keys().copied()
+    }
+
+    /// The main process of a tree, until it has been reaped.
+    pub fn leader(&self, key: K) -> Option<Pid> {
+        self.all.get(&key)?.root.leader
+    }
+
+    /// The processes of a tree as the last [`Trees::refresh`] saw them.
+    pub fn members(&self, key: K) -> impl Iterator<Item = &Member> {
+        self.all.get(&key).into_iter().flat_map(|tree| tree.members.values())
+    }
+
+    /// Finds all members of all trees. Reads `/proc` once, however many trees there are.
+    pub fn refresh(&mut self) {
+        self.update(&all());
+    }
+
+    /// Finds all members of all trees among these processes, which are all that there are. Returns for each
+    /// of them to which tree it belongs.
+    pub fn update(&mut self, processes: &[Process]) -> Vec<Option<K>> {
+        self.assign(processes, &FromProc)
+    }
+
+    /// Says of children of this process that are no main process to which tree they belong.
+    pub fn owners_of_orphans(&self, orphans: &[Pid]) -> Vec<(Identity, Option<(K, Witness)>)> {
+        let index = Index::of(&self.all);
+        let processes = orphans.iter().filter_map(|pid| Some(Process { pid: *pid, stat: scan::stat(*pid)? }));
+        processes
+            .map(|it| (Identity { pid: it.pid, start: it.stat.start }, index.owner(&it, &FromProc)))
+            .collect()
+    }
+
+    /// Sends a signal to those members of a tree that `picks` says. Call [`Trees::refresh`] before.
+    pub fn signal(&self, key: K, number: i32, mut picks: impl FnMut(&Member) -> bool) {
+        for member in self.members(key).filter(|member| !member.stat.is_zombie && picks(member)) {
+            // It may have ended meanwhile.
+            let _ = send_signal(member.identity(), number);
+        }
+    }
+
+    /// Sends SIGKILL to all members of these trees, and to those that they fork meanwhile.
+    pub fn kill(&mut self, keys: &[K]) {
+        let mut killed = HashSet::new();
+        for _ in 0..KILL_ROUNDS {
+            self.refresh();
+            let members = keys.iter().flat_map(|key| self.members(*key));
+            let living = members.filter(|member| !member.stat.is_zombie).map(Member::identity);
+            let new: Vec<Identity> = living.filter(|it| !killed.contains(it)).collect();
+            if new.is_empty() {
+                return;
+            }
+            for it in new {
+                let _ = send_signal(it, libc::SIGKILL);
+                killed.insert(it);
+            }
+        }
+    }
+
+    fn assign(&mut self, processes: &[Process], evidence: &impl Evidence) -> Vec<Option<K>> {
+        let places: HashMap<Pid, usize> = processes.iter().enumerate().map(|(at, it)| (it.pid, at)).collect();
+        let leaders: HashMap<Pid, K> =
+            self.all.iter().filter_map(|(key, tree)| Some((tree.root.leader?, *key))).collect();
+        let index = Index::of(&self.all);
+        let mut marks: Vec<Mark<K>> = processes
+            .iter()
+            .map(|it| match leaders.get(&it.pid) {
+                _ if it.pid == self.me => Mark::Known(None),
+                Some(key) => Mark::Known(Some((*key, Witness::Main))),
+                None if it.stat.parent == self.me => Mark::Known(index.owner(it, evidence)),
+                None => Mark::Unknown,
+            })
+            .collect();
+        let mut line = Vec::new();
+        for at in 0..processes.len() {
+            // Up to a process that is known, then down again: no recursion, chains may be long.
+            let mut next = Some(at);
+            let mut owner = None;
+            while let Some(here) = next {
+                match marks[here] {
+                    Mark::Known(known) => {
+                        owner = known;
+                        break;
+                    }
+                    // A ring: numbers were used again while the list was read.
+                    Mark::Open => break,
+                    Mark::Unknown => {
+                        marks[here] = Mark::Open;
+                        line.push(here);
+                        next = places.get(&processes[here].stat.parent).copied();
+                    }
+                }
+            }
+            let owner = owner.map(|(key, _)| (key, Witness::Parent));
+            for here in line.drain(..) {
+                marks[here] = Mark::Known(owner);
+            }
+        }
+        let owners = processes.iter().zip(marks).map(|(it, mark)| match mark {
+            Mark::Known(owner) => (it, owner),
+            Mark::Unknown | Mark::Open => (it, None),
+        });
+        let owners: Vec<(&Process, Option<(K, Witness)>)> = owners.collect();
+        self.remember(&owners);
+        owners.into_iter().map(|(_, owner)| owner.map(|(key, _)| key)).collect()
+    }
+
+    /// These are the members from now on.
+    fn remember(&mut self, owners: &[(&Process, Option<(K, Witness)>)]) {
+        let living: HashSet<Pid> = owners.iter().map(|(it, _)| it.stat.session).collect();
+        for tree in self.all.values_mut() {
+            tree.members.clear();
+            tree.sessions.retain(|session| living.contains(session));
+        }
+        for (Process { pid, stat }, owner) in owners {
+            if let Some((key, witness)) = owner
+                && let Some(tree) = self.all.get_mut(key)
+            {
+                tree.members.insert(*pid, Member { pid: *pid, stat: *stat, witness: *witness });
+                if Some(stat.session) != self.own_session {
+                    tree.sessions.insert(stat.session);
+                }
+            }
+        }
+    }
+}
+
+/// Sends SIGKILL to everything that belongs to these trees.
+pub fn kill(roots: impl IntoIterator<Item = Root>) {
+    let mut trees = Trees::new();
+    for (key, root) in roots.into_iter().enumerate() {
+        trees.insert(key, root);
+    }
+    let keys: Vec<usize> = trees.keys().collect();
+    if !keys.is_empty() {
+        trees.kill(&keys);
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Mark<K> {
+    Unknown,
+    /// It is being looked at.
+    Open,
+    Known(Option<(K, Witness)>),
+}
+
+/// What tells the orphans of all trees.
+struct Index<'a, K> {
+    seen: HashMap<Identity, (K, Witness)>,
+    sessions: HashMap<Pid, K>,
+    limits: HashMap<u64, (K, u32)>,
+    users: HashSet<u32>,
+    entries: HashMap<&'a str, K>,
+    /// Marks have one name for all runs.
+    name: Option<&'a str>,
+    outputs: HashMap<u64, K>,
+}
+
+impl<'a, K: Copy + Eq + Hash> Index<'a, K> {
+    fn of(all: &'a HashMap<K, Tree>) -> Self {
+        let mut index = Self {
+            seen: HashMap::new(),
+            sessions: HashMap::new(),
+            limits: HashMap::new(),
+            users: all.values().map(|tree| tree.root.user).collect(),
+            entries: HashMap::new(),
+            name: None,
+            outputs: HashMap::new(),
+        };
+        for (key, tree) in all.iter().filter(|(_, tree)| tree.root.keeps_orphans) {
+            let members = tree.members.values().map(|member| (member.identity(), (*key, member.witness)));
+            index.seen.extend(members);
+            index.sessions.extend(tree.sessions.iter().map(|session| (*session, *key)));
+            index.outputs.extend(tree.root.outputs.iter().flatten().map(|pipe| (*pipe, *key)));
+            if let Some(mark) = &tree.root.mark {
+                index.limits.insert(mark.limit, (*key, tree.root.user));
+                index.entries.insert(&mark.entry, *key);
+                index.name = Some(mark.name());
+            }
+        }
+        index
+    }
+
+    /// To which tree a process belongs whose parent has ended.
+    fn owner(&self, orphan: &Process, evidence: &impl Evidence) -> Option<(K, Witness)> {
+        let Process { pid, stat } = *orphan;
+        if let Some((key, witness)) = self.seen.get(&Identity { pid, start: stat.start }) {
+            let witness = match witness {
+                Witness::Main | Witness::Parent | Witness::Seen => Witness::Seen,
+                Witness::Session | Witness::Limit | Witness::Environment | Witness::Output => *witness,
+            };
+            return Some((*key, witness));
+        }
+        if let Some(key) = self.sessions.get(&stat.session) {
+            return Some((*key, Witness::Session));
+        }
+        if let Some(key) = self.by_limit(pid, evidence) {
+            return Some((key, Witness::Limit));
+        }
+        if let Some(entry) = evidence.environment_entry(pid, self.name?)
+            && let Some(key) = self.entries.get(&*entry)
+        {
+            return Some((*key, Witness::Environment));
+        }
+        let pipe = evidence.outputs(pid).into_iter().flatten().find_map(|pipe| self.outputs.get(&pipe))?;
+        Some((*pipe, Witness::Output))
+    }
+
+    /// Every process may read another's limits and take them on. So one that runs as the user of another
+    /// tree is not believed: an unprivileged app must not have its memory counted for another app.
+    fn by_limit(&self, pid: Pid, evidence: &impl Evidence) -> Option<K> {
+        let (key, user) = self.limits.get(&evidence.limit(pid)?)?;
+        let has = evidence.user(pid)?;
+        let is_believed = has == *user || has == process::user() || !self.users.contains(&has);
+        is_believed.then_some(*key)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! What `/proc` says of processes now.
+
+use std::{
+    fmt::Write as _,
+    fs::{self, File},
+    io::Read as _,
+};
+
+use super::{
+    super::reap::Pid,
+    stat::{self, Stat},
+};
+
+/// A process at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process {
+    /// Its process id.
+    pub pid: Pid,
+    /// What `/proc/PID/stat` says.
+    pub stat: Stat,
+}
+
+/// All processes of this PID namespace; none where `/proc` cannot be read.
+pub fn all() -> Vec<Process> {
+    let mut path = String::new();
+    let mut text = [0; STAT_SIZE];
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    pids.filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        Some(Process { pid, stat: read(pid, &mut path, &mut text)? })
+    })
+    .collect()
+}
+
+/// One process. `None`: it is gone.
+pub(super) fn stat(pid: Pid) -> Option<Stat> {
+    read(pid, &mut String::new(), &mut [0; STAT_SIZE])
+}
+
+/// More than 52 numbers and a name take.
+const STAT_SIZE: usize = 2048;
+
+fn read(pid: Pid, path: &mut String, text: &mut [u8; STAT_SIZE]) -> Option<Stat> {
+    path.clear();
+    // Writing to a string cannot fail.
+    let _ = write!(path, "/proc/{pid}/stat");
+    let count = File::open(&*path).ok()?.read(text).ok()?;
+    stat::parse(&text[..count])
+}
+
+/// The children of this process, adopted ones and zombies included.
+///
+/// Reads one small file (`CONFIG_PROC_CHILDREN`, proc_pid_children(5)) and looks through all of
+/// `/proc` where the kernel does not have it.
+pub fn children() -> Vec<Pid> {
+    let me = own_pid();
+    // The kernel gives orphans to the first living thread, which is the one that forks.
+    match fs::read_to_string(format!("/proc/self/task/{me}/children")) {
+        Ok(text) => text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect(),
+        Err(_) => {
+            all().iter().filter(|process| process.stat.parent == me).map(|process| process.pid).collect()
+        }
+    }
+}
+
+pub(super) fn own_pid() -> Pid {
+    Pid::try_from(std::process::id()).unwrap_or(Pid::MAX)
+}

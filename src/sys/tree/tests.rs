@@ -1,0 +1,175 @@
+//! Made-up process tables: no process is needed to see who belongs where.
+
+use std::collections::HashMap;
+
+use super::{
+    Evidence, Pid, Process, Root, RunMark, Stat, Trees,
+    Witness::{self, Environment, Limit, Main, Output, Parent, Seen, Session},
+};
+
+const NAME: &str = "RUN";
+
+fn process(pid: Pid, parent: Pid, session: Pid) -> Process {
+    let stat = Stat {
+        is_zombie: false,
+        parent,
+        session,
+        own: 0,
+        children: 0,
+        threads: 1,
+        start: u64::from(pid.unsigned_abs()),
+        pages: 0,
+    };
+    Process { pid, stat }
+}
+
+#[derive(Default)]
+struct Known {
+    limits: HashMap<Pid, u64>,
+    entries: HashMap<Pid, String>,
+    outputs: HashMap<Pid, u64>,
+    users: HashMap<Pid, u32>,
+}
+
+impl Evidence for Known {
+    fn limit(&self, pid: Pid) -> Option<u64> {
+        self.limits.get(&pid).copied()
+    }
+
+    fn environment_entry(&self, pid: Pid, name: &str) -> Option<String> {
+        assert_eq!(name, NAME);
+        self.entries.get(&pid).cloned()
+    }
+
+    fn outputs(&self, pid: Pid) -> [Option<u64>; 2] {
+        [None, self.outputs.get(&pid).copied()]
+    }
+
+    fn user(&self, pid: Pid) -> Option<u32> {
+        Some(self.users.get(&pid).copied().unwrap_or(0))
+    }
+}
+
+fn mark(key: u64) -> RunMark {
+    RunMark::of_run(NAME, 0, key)
+}
+
+/// Trees of these main processes; this process is number 1 in session 1.
+fn trees(leaders: &[(u64, Pid)]) -> Trees<u64> {
+    let mut trees = Trees { all: HashMap::new(), me: 1, own_session: Some(1) };
+    for (key, leader) in leaders {
+        let outputs = [Some(1000 + key), None];
+        trees.insert(*key, Root { outputs, user: 0, ..Root::marked(*leader, mark(*key)) });
+    }
+    trees
+}
+
+fn found(trees: &Trees<u64>, key: u64) -> Vec<(Pid, Witness)> {
+    let mut found: Vec<(Pid, Witness)> = trees.members(key).map(|it| (it.pid, it.witness)).collect();
+    found.sort_unstable_by_key(|(pid, _)| *pid);
+    found
+}
+
+#[test]
+fn each_witness_finds_an_orphan() {
+    let mut trees = trees(&[(0, 10), (1, 20)]);
+    let known = Known {
+        limits: HashMap::from([(40, mark(1).limit)]),
+        entries: HashMap::from([(50, mark(0).entry)]),
+        outputs: HashMap::from([(60, 1001)]),
+        ..Known::default()
+    };
+    let all = [
+        process(1, 0, 1),
+        process(10, 1, 10),
+        process(11, 10, 10),
+        process(12, 11, 12),
+        process(20, 1, 20),
+        process(30, 1, 10), // in the session of the first
+        process(40, 1, 40),
+        process(41, 40, 41),
+        process(50, 1, 50),
+        process(60, 1, 60),
+        process(70, 1, 70), // a stranger
+        process(71, 70, 70),
+        process(80, 0, 80), // from outside of the container
+        process(81, 80, 80),
+    ];
+    let owners = trees.assign(&all, &known);
+    assert_eq!(found(&trees, 0), [(10, Main), (11, Parent), (12, Parent), (30, Session), (50, Environment)]);
+    assert_eq!(found(&trees, 1), [(20, Main), (40, Limit), (41, Parent), (60, Output)]);
+    assert_eq!(owners.iter().flatten().count(), 9);
+    // Each is known now, also without its mark.
+    trees.assign(&all, &Known::default());
+    assert_eq!(found(&trees, 1), [(20, Main), (40, Limit), (41, Parent), (60, Output)]);
+}
+
+#[test]
+fn a_process_that_was_seen_stays_a_member_when_its_parent_ends() {
+    let mut trees = trees(&[(0, 10)]);
+    let known = Known::default();
+    trees.assign(&[process(1, 0, 1), process(10, 1, 10), process(11, 10, 11), process(12, 11, 12)], &known);
+    trees.main_ended(0);
+    trees.assign(&[process(1, 0, 1), process(12, 1, 12)], &known);
+    assert_eq!(found(&trees, 0), [(12, Seen)]);
+    // In its session: as good as itself. Another process that has got the number is not.
+    let mut another = process(12, 1, 13);
+    another.stat.start += 1;
+    trees.assign(&[process(1, 0, 1), process(14, 1, 12), another], &known);
+    assert_eq!(found(&trees, 0), [(14, Session)]);
+}
+
+#[test]
+fn a_session_is_forgotten_with_its_last_process() {
+    let mut trees = trees(&[(0, 10)]);
+    let known = Known::default();
+    let rest = [process(1, 0, 1), process(10, 1, 10)];
+    trees.assign(&[rest[0], rest[1], process(11, 10, 11)], &known);
+    trees.assign(&rest, &known);
+    trees.assign(&[rest[0], rest[1], process(12, 1, 11)], &known);
+    assert_eq!(found(&trees, 0), [(10, Main)]);
+    // The number of a main process that has ended is another main process's now.
+    trees.main_ended(0);
+    trees.insert(1, Root::of_leader(10));
+    trees.assign(&[rest[0], rest[1], process(12, 1, 10)], &known);
+    assert_eq!(found(&trees, 0), []);
+    assert_eq!(found(&trees, 1), [(10, Main), (12, Session)]);
+}
+
+#[test]
+fn a_tree_without_orphans_is_what_its_main_process_has_below_it() {
+    let mut trees = trees(&[(0, 10)]);
+    trees.set_keeps_orphans(0, false);
+    let known = Known { limits: HashMap::from([(11, mark(0).limit)]), ..Known::default() };
+    let before = [process(1, 0, 1), process(10, 1, 10), process(11, 10, 10)];
+    trees.assign(&before, &known);
+    assert_eq!(found(&trees, 0), [(10, Main), (11, Parent)]);
+    trees.assign(&[before[0], before[1], process(11, 1, 10)], &known);
+    assert_eq!(found(&trees, 0), [(10, Main)]);
+}
+
+#[test]
+fn the_limit_of_another_app_is_not_believed_of_another_apps_user() {
+    let mut trees = trees(&[(0, 10)]);
+    trees.insert(1, Root { user: 65534, ..Root::marked(20, mark(1)) });
+    let orphan = |user| Known {
+        limits: HashMap::from([(30, mark(0).limit)]),
+        users: HashMap::from([(30, user)]),
+        ..Known::default()
+    };
+    let all = [process(1, 0, 1), process(10, 1, 10), process(20, 1, 20), process(30, 1, 30)];
+    for (user, believed) in [(65534, false), (0, true), (33, true)] {
+        trees.assign(&all[..3], &Known::default());
+        trees.assign(&all, &orphan(user));
+        assert_eq!(found(&trees, 0).len(), if believed { 2 } else { 1 }, "{user}");
+    }
+}
+
+#[test]
+fn a_ring_and_a_long_chain_are_survived() {
+    let known = Known::default();
+    let mut trees = trees(&[(3, 99_999)]);
+    assert_eq!(trees.assign(&[process(5, 6, 5), process(6, 5, 6)], &known), [None, None]);
+    let chain: Vec<_> = (2..100_000).map(|pid| process(pid, pid + 1, pid)).collect();
+    assert!(trees.assign(&chain, &known).iter().all(|owner| *owner == Some(3)));
+}
