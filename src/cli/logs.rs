@@ -15,8 +15,9 @@ use super::{
 };
 use crate::{
     config::EX_USAGE,
-    control::{Answer, LogLine, Request, snapshot::Detail},
+    control::{Answer, Edge, LogLine, Request, snapshot::Detail},
     logs::{Kind, Line, View},
+    machine::frame,
     spec::{ExitCode, LogStyle},
 };
 
@@ -150,23 +151,33 @@ fn older(of: &Detail, wish: &Wish, recent: &[LogLine], out: &mut Output) {
         return;
     }
     let (wanted, id) = (wish.lines as usize, Some(of.brief.id));
-    if recent.iter().filter(|line| line.id == id && line.last).count() >= wanted {
+    if recent.iter().filter(|line| line.id == id && line.end == Edge::Line).count() >= wanted {
         return;
     }
     let files = [(wish.out, &of.out_file, false), (wish.err, &of.error_file, true)];
     for (_, file, err) in files.into_iter().filter(|(wished, ..)| *wished) {
         let Some(file) = file else { continue };
-        let of_file = recent.iter().filter(|line| line.id == id && line.err == err && line.last);
-        let in_memory = of_file.count();
+        let in_memory = lines_of_file(recent.iter().filter(|line| line.id == id && line.err == err));
         // A file that cannot be read has nothing to add.
         let lines = tail(file, wanted).unwrap_or_default();
         let before = &lines[..lines.len().saturating_sub(in_memory)];
         for text in before {
             let kind = if err { Kind::Err } else { Kind::Out };
-            let line = Line { id, name: &of.brief.name, kind, at: 0, bytes: text, first: true, last: true };
+            let (begin, end) = (frame::Edge::Line, frame::Edge::Line);
+            let line = Line { id, name: &of.brief.name, kind, at: 0, bytes: text, begin, end };
             out.view.undated(line, &mut out.bytes);
         }
     }
+}
+
+/// How many lines of a log file these pieces are. In a file a line goes on behind a pause.
+fn lines_of_file<'a>(pieces: impl Iterator<Item = &'a LogLine>) -> usize {
+    let (mut lines, mut is_open) = (0, false);
+    for piece in pieces {
+        is_open = piece.end == Edge::Pause;
+        lines += usize::from(!is_open);
+    }
+    lines + usize::from(is_open)
 }
 
 /// The last lines of a file.
@@ -200,14 +211,15 @@ impl Output {
             let text = format!("{missed} {plural} missed: they came faster than they could be shown");
             let at = lines.first().map_or(0, |line| line.at);
             let bytes = text.as_bytes();
-            let line =
-                Line { id: None, name: "procrun", kind: Kind::Err, at, bytes, first: true, last: true };
+            let (begin, end) = (frame::Edge::Line, frame::Edge::Line);
+            let line = Line { id: None, name: "procrun", kind: Kind::Err, at, bytes, begin, end };
             self.view.line(line, &mut self.bytes);
         }
         for line in lines {
             let kind = if line.err { Kind::Err } else { Kind::Out };
-            let LogLine { id, at, first, last, .. } = *line;
-            let line = Line { id, name: &line.name, kind, at, bytes: line.text.as_bytes(), first, last };
+            let LogLine { id, at, .. } = *line;
+            let (begin, end) = (edge(line.begin), edge(line.end));
+            let line = Line { id, name: &line.name, kind, at, bytes: line.text.as_bytes(), begin, end };
             self.view.line(line, &mut self.bytes);
         }
     }
@@ -217,6 +229,14 @@ impl Output {
         stdout.write_all(&self.bytes)?;
         self.bytes.clear();
         stdout.flush()
+    }
+}
+
+fn edge(edge: Edge) -> frame::Edge {
+    match edge {
+        Edge::Line => frame::Edge::Line,
+        Edge::Cut => frame::Edge::Cut,
+        Edge::Pause => frame::Edge::Pause,
     }
 }
 

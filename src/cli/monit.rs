@@ -226,7 +226,7 @@ impl View {
                         return;
                     }
                     Ok(Answer::Lines { missed, lines }) => {
-                        let lines = lines.iter().map(as_shown).collect();
+                        let lines = lines.iter().filter(|line| !line.is_bare_end()).map(as_shown).collect();
                         if tell.send(News::Event(Event::Lines(id, missed, lines))).is_err() {
                             return;
                         }
@@ -240,8 +240,8 @@ impl View {
 }
 
 fn as_shown(line: &crate::control::LogLine) -> LogLine {
-    let begin = if line.first { "" } else { "[...] " };
-    let end = if line.last { "" } else { " [...]" };
+    let begin = if line.begin == crate::control::Edge::Line { "" } else { "[...] " };
+    let end = if line.end == crate::control::Edge::Cut { " [...]" } else { "" };
     LogLine { err: line.err, text: format!("{begin}{}{end}", line.text) }
 }
 

@@ -262,7 +262,7 @@ pub struct SavedApp {
     pub empty: bool,
 }
 
-/// A line, or a piece of a very long one.
+/// A line, or a piece of one that is very long or whose writer paused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
     /// The instance; `None`: the supervisor itself.
@@ -275,10 +275,29 @@ pub struct LogLine {
     pub at: i64,
     /// Without its end. What is no UTF-8 is replaced.
     pub text: String,
-    /// The line begins with this piece.
-    pub first: bool,
-    /// The line ends with this piece.
-    pub last: bool,
+    /// What lies before it in its line.
+    pub begin: Edge,
+    /// What lies behind it.
+    pub end: Edge,
+}
+
+/// What lies before or behind a piece of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Edge {
+    /// The beginning or the end of the line.
+    Line,
+    /// More of the line, which is very long.
+    Cut,
+    /// More of the line, or nothing: its writer paused.
+    Pause,
+}
+
+impl LogLine {
+    /// After a pause came the end of the line and nothing else.
+    pub fn is_bare_end(&self) -> bool {
+        self.begin == Edge::Pause && self.end == Edge::Line && matches!(&*self.text, "" | "\r")
+    }
 }
 
 /// Lines on their way: what one instance wrote in one go is one part, or short lines would be
@@ -286,7 +305,7 @@ pub struct LogLine {
 mod parts {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use super::LogLine;
+    use super::{Edge, LogLine};
 
     /// Lines that differ in nothing but their text.
     #[derive(Serialize, Deserialize)]
@@ -297,20 +316,21 @@ mod parts {
         at: i64,
         /// With `\n` between two.
         text: String,
-        first: bool,
-        last: bool,
+        begin: Edge,
+        end: Edge,
     }
 
     pub(super) fn serialize<S: Serializer>(lines: &[LogLine], to: S) -> Result<S::Ok, S::Error> {
         let is_same = |one: &LogLine, other: &LogLine| {
             // A piece of a line stands alone.
-            (one.id, one.err, one.at, true, true) == (other.id, other.err, other.at, other.first, other.last)
-                && one.first
-                && one.last
+            let is_whole = |line: &LogLine| (line.begin, line.end) == (Edge::Line, Edge::Line);
+            (one.id, one.err, one.at) == (other.id, other.err, other.at)
+                && is_whole(one)
+                && is_whole(other)
                 && one.name == other.name
         };
         to.collect_seq(lines.chunk_by(is_same).map(|lines| {
-            let LogLine { id, ref name, err, at, first, last, .. } = lines[0];
+            let LogLine { id, ref name, err, at, begin, end, .. } = lines[0];
             let mut text = String::with_capacity(lines.iter().map(|line| line.text.len() + 1).sum());
             for (number, line) in lines.iter().enumerate() {
                 if number > 0 {
@@ -318,22 +338,22 @@ mod parts {
                 }
                 text.push_str(&line.text);
             }
-            Part { id, name: name.into(), err, at, text, first, last }
+            Part { id, name: name.into(), err, at, text, begin, end }
         }))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<LogLine>, D::Error> {
         let parts = Vec::<Part<'_>>::deserialize(from)?;
         let lines = parts.iter().flat_map(|part| {
-            let Part { id, err, at, first, last, .. } = *part;
+            let Part { id, err, at, begin, end, .. } = *part;
             part.text.split('\n').map(move |text| LogLine {
                 id,
                 name: part.name.clone().into_owned(),
                 err,
                 at,
                 text: text.to_owned(),
-                first,
-                last,
+                begin,
+                end,
             })
         });
         Ok(lines.collect())
@@ -481,19 +501,19 @@ mod tests {
             err: false,
             at,
             text: text.to_owned(),
-            first: true,
-            last: true,
+            begin: Edge::Line,
+            end: Edge::Line,
         };
-        let piece = |first, last| LogLine { first, last, ..line(Some(0), 1, "piece") };
+        let piece = |begin, end| LogLine { begin, end, ..line(Some(0), 1, "piece") };
         let lines = vec![
             line(Some(0), 1, "one"),
             line(Some(0), 1, ""),
             line(Some(0), 1, "three\r"),
             line(Some(0), 2, "later"),
             line(None, 2, ""),
-            piece(true, false),
-            piece(false, false),
-            piece(false, true),
+            piece(Edge::Line, Edge::Cut),
+            piece(Edge::Cut, Edge::Pause),
+            piece(Edge::Pause, Edge::Line),
             line(Some(0), 1, "after"),
         ];
         let answer = Answer::Lines { missed: 3, lines };

@@ -22,7 +22,7 @@ mod server;
 pub mod snapshot;
 
 pub use hold::{Held, Refusal, Starting};
-pub use message::{Action, Anew, Answer, Hello, LogLine, PROTOCOL, Request, SavedApp, Taken};
+pub use message::{Action, Anew, Answer, Edge, Hello, LogLine, PROTOCOL, Request, SavedApp, Taken};
 pub use pattern::is_pattern;
 pub use place::{Name, Places};
 pub use server::{ClientId, Server};

@@ -44,6 +44,8 @@ pub(super) struct LogFile {
 
 #[derive(Debug)]
 struct Open {
+    /// Its last line has no end yet.
+    unfinished: bool,
     file: File,
     /// Device and inode.
     identity: (u64, u64),
@@ -88,7 +90,8 @@ impl LogFile {
         &self.spec
     }
 
-    /// Appends `bytes`, which are whole lines.
+    /// Appends `bytes`: whole lines, of which the first may continue the last one in the file, and the last
+    /// may have no end yet.
     pub(super) fn write(&mut self, bytes: &[u8], now: Instant, reports: &mut Reports) {
         if self.refusing.is_some_and(|until| now < until) {
             return self.losses.count(bytes, 0);
@@ -163,7 +166,7 @@ impl LogFile {
         match memrchr(b'\n', &lines[..room]) {
             Some(end) => end + 1,
             // A line that is longer than the limit has a file for itself.
-            None if open.size == 0 => whole(memchr(b'\n', lines)),
+            None if open.size == 0 || open.unfinished => whole(memchr(b'\n', lines)),
             None => 0,
         }
     }
@@ -191,6 +194,7 @@ impl LogFile {
             }
             self.losses.torn = false;
         }
+        open.unfinished = lines.last() != Some(&b'\n');
         Ok(())
     }
 
@@ -269,5 +273,5 @@ fn open(spec: &FileSpec) -> io::Result<Open> {
     let found = file.metadata()?;
     // A link is never rotated: it may well be /dev/stdout.
     let regular = found.is_file() && fs::symlink_metadata(&spec.path)?.is_file();
-    Ok(Open { file, identity: (found.dev(), found.ino()), size: found.len(), regular })
+    Ok(Open { unfinished: false, file, identity: (found.dev(), found.ino()), size: found.len(), regular })
 }

@@ -4,14 +4,23 @@
 //! two streams at once.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     time::Instant,
 };
 
 use tracing::Level;
 
-use super::{file::LogFile, format::Put, own::Reports, rotate::Chain};
-use crate::spec::FileSpec;
+use super::{
+    file::LogFile,
+    format::{Kind, Put},
+    own::Reports,
+    rotate::Chain,
+};
+use crate::{
+    machine::frame::{Edge, Piece},
+    spec::FileSpec,
+};
 
 /// Gathered lines are written when they exceed this.
 const GATHER: usize = 128 * 1024;
@@ -19,10 +28,17 @@ const GATHER: usize = 128 * 1024;
 /// The files of one stream, as places in [`Files`]: its own, and the combined one.
 pub(super) type Slots = [Option<usize>; 2];
 
+/// A stream among all that are read.
+pub(super) type Stream = (u32, Kind);
+
 #[derive(Debug, Default)]
 pub(super) struct Files {
     slots: Vec<Option<Shared>>,
     gathered: Vec<u8>,
+    /// Whose lines those are.
+    stream: Option<Stream>,
+    /// They begin with what continues a line after a pause.
+    continues: bool,
     /// Chains of closed files whose older files are still being compressed: whoever opens the path
     /// again must not get in their way.
     retired: Vec<Chain>,
@@ -35,6 +51,37 @@ pub(super) struct Files {
 struct Shared {
     file: LogFile,
     users: u32,
+    /// The stream that has paused within the last line of the file.
+    unfinished: Option<Stream>,
+}
+
+impl Shared {
+    fn empty(&mut self, now: Instant) -> io::Result<()> {
+        self.unfinished = None;
+        self.file.empty(now)
+    }
+
+    /// Appends lines of a stream. `continues`: they begin with what continues a line after a pause.
+    fn write(
+        &mut self,
+        bytes: &[u8],
+        by: Option<Stream>,
+        continues: bool,
+        now: Instant,
+        reports: &mut Reports,
+    ) {
+        let goes_on = continues && self.unfinished.is_some() && self.unfinished == by;
+        if self.unfinished.take().is_some() && !goes_on {
+            self.file.write(b"\n", now, reports);
+        }
+        // The line has got its end when another stream wrote, and what continues it is nothing but an end.
+        let bare_end = if continues && !goes_on { bytes.strip_prefix(b"\n") } else { None };
+        let bytes = bare_end.unwrap_or(bytes);
+        if !bytes.is_empty() {
+            self.file.write(bytes, now, reports);
+            self.unfinished = by.filter(|_| bytes.last() != Some(&b'\n'));
+        }
+    }
 }
 
 impl Files {
@@ -73,7 +120,7 @@ impl Files {
         self.retired.retain(Chain::is_busy);
         let earlier = self.retired.iter().find(|chain| chain.path() == spec.path);
         let file = LogFile::new(spec.clone(), earlier, now, &mut self.reports);
-        let shared = Shared { file, users: 1 };
+        let shared = Shared { file, users: 1, unfinished: None };
         let at = self.slots.iter().position(Option::is_none).unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -85,7 +132,7 @@ impl Files {
     /// Throws away what is in the file. What went wrong goes to `failed`.
     pub(super) fn empty(&mut self, at: usize, now: Instant, failed: &mut Vec<String>) {
         if let Some(shared) = &mut self.slots[at]
-            && let Err(error) = shared.file.empty(now)
+            && let Err(error) = shared.empty(now)
         {
             failed.push(format!("cannot empty {}: {error}", shared.file.spec().path.display()));
         }
@@ -105,8 +152,12 @@ impl Files {
         }
     }
 
-    /// Where the next line of the present stream is put.
-    pub(super) fn line(&mut self) -> &mut impl Put {
+    /// Where this piece of the present stream is put.
+    pub(super) fn line(&mut self, stream: Stream, piece: Piece<'_>) -> &mut impl Put {
+        if self.gathered.is_empty() {
+            self.stream = Some(stream);
+            self.continues = piece.begin == Edge::Pause;
+        }
         &mut self.gathered
     }
 
@@ -122,7 +173,7 @@ impl Files {
         }
         for at in to.into_iter().flatten() {
             if let Some(shared) = &mut self.slots[at] {
-                shared.file.write(&self.gathered, now, &mut self.reports);
+                shared.write(&self.gathered, self.stream, self.continues, now, &mut self.reports);
             }
         }
         self.gathered.clear();

@@ -16,6 +16,7 @@ use super::{
     history::{History, Source},
     ring::Entry,
 };
+use crate::machine::frame::Edge;
 
 /// So many batches a second go to all followers together.
 const RATE: u32 = 200;
@@ -67,7 +68,7 @@ impl Filter {
     }
 }
 
-/// A line, or a piece of one that is longer than 256 KiB.
+/// A line, or a piece of one that is longer than 256 KiB or whose writer paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line<'a> {
     /// PM2's `pm_id` of the instance; `None`: procrun itself.
@@ -80,10 +81,10 @@ pub struct Line<'a> {
     pub at: i64,
     /// As it was written, without its `\n`. Any bytes.
     pub bytes: &'a [u8],
-    /// The line begins with this piece.
-    pub first: bool,
-    /// The line ends with this piece.
-    pub last: bool,
+    /// What lies before it in its line.
+    pub begin: Edge,
+    /// What lies behind it.
+    pub end: Edge,
 }
 
 /// Some lines in the order in which they were read.
@@ -101,10 +102,10 @@ struct Part {
     name: Arc<str>,
     kind: Kind,
     at: i64,
-    first: bool,
-    last: bool,
-    /// Where its bytes end, after the `\n` of its last line.
-    end: usize,
+    begin: Edge,
+    end: Edge,
+    /// Where its bytes stop, after the `\n` of its last line.
+    stop: usize,
 }
 
 impl Batch {
@@ -114,8 +115,9 @@ impl Batch {
 
     pub(super) fn push(&mut self, id: Source, name: &Arc<str>, entry: &Entry, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
-        let Entry { kind, at, first, last, .. } = *entry;
-        self.parts.push(Part { id, name: name.clone(), kind, at, first, last, end: self.bytes.len() });
+        let Entry { kind, at, begin, end, .. } = *entry;
+        let stop = self.bytes.len();
+        self.parts.push(Part { id, name: name.clone(), kind, at, begin, end, stop });
     }
 
     pub(super) fn size(&self) -> usize {
@@ -128,13 +130,13 @@ impl Batch {
 
     /// The lines, oldest first.
     pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
-        let mut begin = 0;
+        let mut from = 0;
         self.parts.iter().flat_map(move |part| {
-            let bytes = &self.bytes[begin..part.end];
-            begin = part.end;
+            let bytes = &self.bytes[from..part.stop];
+            from = part.stop;
             let lines = bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|byte| *byte == b'\n');
-            let Part { id, kind, at, first, last, .. } = *part;
-            lines.map(move |bytes| Line { id, name: &part.name, kind, at, bytes, first, last })
+            let Part { id, kind, at, begin, end, .. } = *part;
+            lines.map(move |bytes| Line { id, name: &part.name, kind, at, bytes, begin, end })
         })
     }
 }

@@ -3,7 +3,10 @@
 //! Pure: bytes in, bytes out. Never looks at the clock or at a file.
 
 use super::json::{self, Key, Object};
-use crate::{machine::frame::Piece, shown};
+use crate::{
+    machine::frame::{Edge, Piece},
+    shown,
+};
 
 /// The label of procrun's own lines.
 pub(super) const OWN_NAME: &str = "procrun";
@@ -121,14 +124,31 @@ impl Identity {
     }
 }
 
-/// The text forms: ` [...]` ends a piece of a line that goes on, `[...] ` begins what continues it.
+/// The text forms: each piece is a line of its own. ` [...]` ends one that was cut, `[...] ` begins
+/// what continues a line. At a pause nobody knows whether anything follows: a prompt has no mark.
 #[inline]
 pub(super) fn text(piece: Piece<'_>, to: &mut impl Put) {
-    if !piece.first {
+    if piece.begin != Edge::Line {
         to.put(b"[...] ");
     }
     to.put(piece.bytes);
-    to.put(if piece.last { b"\n" } else { b" [...]\n" });
+    to.put(match piece.end {
+        Edge::Line | Edge::Pause => b"\n",
+        Edge::Cut => b" [...]\n",
+    });
+}
+
+/// In a file: as [`text`], but a line goes on behind a pause as if there had been none.
+pub(super) fn file_text(piece: Piece<'_>, to: &mut impl Put) {
+    if piece.begin == Edge::Cut {
+        to.put(b"[...] ");
+    }
+    to.put(piece.bytes);
+    match piece.end {
+        Edge::Line => to.put(b"\n"),
+        Edge::Cut => to.put(b" [...]\n"),
+        Edge::Pause => {}
+    }
 }
 
 /// `<stamp>: `, as PM2 puts a time before a line.
@@ -166,7 +186,7 @@ pub(super) fn logfmt(value: &[u8], to: &mut impl Put) {
 
 /// PM2's JSON record. With `merge`, a line that is a JSON object keeps its own keys and text, and
 /// gets those of `timestamp`, `type`, `process_id` and `app_name` that it has not; a `message` is
-/// not added, because the object is the message. Each piece of an overlong line but the last has
+/// not added, because the object is the message. Each piece of a line but the last has
 /// `"partial":true`.
 pub(super) fn record(
     who: &Identity,
@@ -177,9 +197,9 @@ pub(super) fn record(
     to: &mut impl Put,
 ) {
     // A CR before the LF belongs to the line's end, not to its text.
-    let line = if piece.last { piece.bytes.strip_suffix(b"\r").unwrap_or(piece.bytes) } else { piece.bytes };
-    let whole = piece.first && piece.last;
-    if let Some(object) = (merge && whole).then(|| Object::read(line)).flatten() {
+    let ends = piece.end == Edge::Line;
+    let line = if ends { piece.bytes.strip_suffix(b"\r").unwrap_or(piece.bytes) } else { piece.bytes };
+    if let Some(object) = (merge && piece.is_whole()).then(|| Object::read(line)).flatten() {
         return merged(who, kind, stamp, line, object, to);
     }
     to.put(b"{\"message\":\"");
@@ -192,7 +212,7 @@ pub(super) fn record(
     to.put(who.digits.as_bytes());
     to.put(b",\"app_name\":\"");
     json::escape(who.name.as_bytes(), to);
-    to.put(if piece.last { b"\"}\n" } else { b"\",\"partial\":true}\n" });
+    to.put(if ends { b"\"}\n" } else { b"\",\"partial\":true}\n" });
 }
 
 fn merged(who: &Identity, kind: Kind, stamp: &[u8], line: &[u8], object: Object, to: &mut impl Put) {
@@ -225,11 +245,10 @@ fn merged(who: &Identity, kind: Kind, stamp: &[u8], line: &[u8], object: Object,
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Identity, Kind, key_value, prefix, record, text};
-    use crate::machine::frame::Piece;
+    use super::{Edge, Identity, Kind, Piece, file_text, key_value, prefix, record, text};
 
     fn whole(bytes: &[u8]) -> Piece<'_> {
-        Piece { bytes, first: true, last: true }
+        Piece::whole(bytes)
     }
 
     fn string(write: impl FnOnce(&mut Vec<u8>)) -> String {
@@ -274,18 +293,23 @@ mod tests {
 
     #[test]
     fn pieces_are_marked() {
-        let piece = |first, last| Piece { bytes: b"abc", first, last };
-        assert_eq!(string(|to| text(piece(true, false), to)), "abc [...]\n");
-        assert_eq!(string(|to| text(piece(false, false), to)), "[...] abc [...]\n");
-        assert_eq!(string(|to| text(piece(false, true), to)), "[...] abc\n");
-        let who = Identity::new(0, "main");
-        let partial = |first, last| {
-            let line = string(|to| record(&who, Kind::Out, STAMP, piece(first, last), true, to));
-            serde_json::from_str::<Value>(&line).unwrap().get("partial").cloned()
-        };
-        assert_eq!(partial(true, false), Some(json!(true)));
-        assert_eq!(partial(false, false), Some(json!(true)));
-        assert_eq!(partial(false, true), None);
+        use Edge::{Cut, Line, Pause};
+        let piece = |begin, end| Piece { bytes: b"abc", begin, end };
+        for (begin, end, on_console, in_file) in [
+            (Line, Cut, "abc [...]\n", "abc [...]\n"),
+            (Cut, Cut, "[...] abc [...]\n", "[...] abc [...]\n"),
+            (Cut, Line, "[...] abc\n", "[...] abc\n"),
+            (Line, Pause, "abc\n", "abc"),
+            (Pause, Pause, "[...] abc\n", "abc"),
+            (Pause, Line, "[...] abc\n", "abc\n"),
+        ] {
+            assert_eq!(string(|to| text(piece(begin, end), to)), on_console);
+            assert_eq!(string(|to| file_text(piece(begin, end), to)), in_file);
+            let who = Identity::new(0, "main");
+            let line = string(|to| record(&who, Kind::Out, STAMP, piece(begin, end), true, to));
+            let partial = serde_json::from_str::<Value>(&line).unwrap().get("partial").cloned();
+            assert_eq!(partial, (end != Line).then_some(json!(true)), "each but the last one");
+        }
     }
 
     #[test]

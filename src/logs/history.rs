@@ -21,7 +21,10 @@ use super::{
     input::Input,
     ring::{Block, Limits, Place, Read, Ring, Run, Spare},
 };
-use crate::{machine::frame::Piece, spec::LogHistory};
+use crate::{
+    machine::frame::{Edge, Piece},
+    spec::LogHistory,
+};
 
 /// All instances together hold so many times what one may hold.
 const TOTAL: usize = 16;
@@ -398,8 +401,7 @@ impl<'a> Gather<'a> {
     #[inline]
     pub(super) fn piece(&mut self, piece: Piece<'_>, mut keep: impl FnMut(Run<'_>)) {
         let at = (piece.bytes.as_ptr() as usize).wrapping_sub(self.chunk.as_ptr() as usize);
-        let whole = piece.first && piece.last;
-        if whole && at < self.chunk.len() {
+        if piece.is_whole() && at < self.chunk.len() {
             if at != self.to || self.lines == 0 {
                 self.end(&mut keep);
                 self.from = at;
@@ -408,8 +410,8 @@ impl<'a> Gather<'a> {
             self.lines += 1;
         } else {
             self.end(&mut keep);
-            let (first, last) = (piece.first, piece.last);
-            keep(Run { bytes: piece.bytes, lines: 1, kind: self.kind, at: self.at, first, last });
+            let Piece { bytes, begin, end } = piece;
+            keep(Run { bytes, lines: 1, kind: self.kind, at: self.at, begin, end });
         }
     }
 
@@ -417,7 +419,8 @@ impl<'a> Gather<'a> {
     pub(super) fn end(&mut self, mut keep: impl FnMut(Run<'_>)) {
         if self.lines > 0 {
             let bytes = &self.chunk[self.from..self.to - 1];
-            keep(Run { bytes, lines: self.lines, kind: self.kind, at: self.at, first: true, last: true });
+            let (begin, end) = (Edge::Line, Edge::Line);
+            keep(Run { bytes, lines: self.lines, kind: self.kind, at: self.at, begin, end });
             self.lines = 0;
         }
     }

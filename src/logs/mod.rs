@@ -10,6 +10,7 @@
 //! | `mailbox` | the queue from the supervisor |
 //! | `pump`, `input` | the thread: epoll, reading, who ends when |
 //! | `nap` | lets lines gather when they come one by one |
+//! | `pauses` | when a line without an end is shown |
 //! | `writer` | the one place where a finished line passes |
 //! | `format`, `json`, `stamp`, `dayjs` | what a line looks like |
 //! | `console`, `end`, `write` | stdout and stderr, with back-pressure |
@@ -33,6 +34,7 @@ mod json;
 mod mailbox;
 mod nap;
 mod own;
+mod pauses;
 mod pump;
 mod ring;
 mod rotate;

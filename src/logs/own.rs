@@ -21,7 +21,7 @@ use super::{
     stamp,
     write::lines,
 };
-use crate::{shown::printable, spec::Verbosity};
+use crate::{machine::frame::Edge, shown::printable, spec::Verbosity};
 
 /// One of procrun's own lines, not yet in any form.
 #[derive(Debug)]
@@ -109,7 +109,8 @@ impl OwnLine {
             put_printable(line, &mut bytes);
             lines += 1;
         }
-        let run = Run { bytes: &bytes, lines, kind: Kind::Err, at: self.at, first: true, last: true };
+        let (begin, end) = (Edge::Line, Edge::Line);
+        let run = Run { bytes: &bytes, lines, kind: Kind::Err, at: self.at, begin, end };
         history.push(None, OWN_NAME, run);
     }
 

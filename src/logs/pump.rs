@@ -1,6 +1,7 @@
 //! The thread that reads the workers' pipes.
 //!
-//! Waits in epoll for pipes and for the mailbox; has no timer of its own while nothing happens. It
+//! Waits in epoll for pipes and for the mailbox; has no timer of its own while nothing happens and
+//! no worker is in the middle of a line. It
 //! may wait for room in stdout or stderr, and then everything behind it waits: the workers in their
 //! full pipes, the supervisor not at all. procrun's own lines alone overtake a blocked stdout.
 //! Never decides anything about a process.
@@ -33,10 +34,11 @@ use super::{
     mailbox::{Addition, Mailbox, Message},
     nap::Nap,
     own::OwnLine,
+    pauses::{Part, Pauses},
     writer::{Face, KEEP_MEMORY, Writer},
 };
 use crate::{
-    machine::frame::{Framer, MAX_LINE},
+    machine::frame::{Framer, MAX_LINE, Piece},
     spec::{FileSpec, RuntimeLog},
 };
 
@@ -56,6 +58,7 @@ pub(super) struct Pump {
     instances: BTreeMap<u32, Instance>,
     writer: Writer,
     nap: Nap,
+    pauses: Pauses,
     /// The longest read since the last look at it.
     longest: usize,
 }
@@ -72,6 +75,10 @@ struct Stream {
     pipe: Option<OwnedFd>,
     capacity: usize,
     framer: Framer,
+    /// The part of a line that the framer holds and that is still to be shown.
+    part: Option<Part>,
+    /// It is listed in the pump's pauses.
+    listed: bool,
 }
 
 /// What one read brought.
@@ -100,6 +107,7 @@ impl Pump {
             input: Input::new()?,
             instances: BTreeMap::new(),
             nap: Nap::default(),
+            pauses: Pauses::default(),
             longest: 0,
         })
     }
@@ -121,7 +129,7 @@ impl Pump {
         let mut last_read = Instant::now();
         let mut heavy: Option<Instant> = None;
         loop {
-            let timeout = if heavy.is_some() { EpollTimeout::from(1000u16) } else { EpollTimeout::NONE };
+            let timeout = timeout(self.pauses.look_at(), heavy.is_some());
             // An error can only be EINTR; the loop is then simply gone through without events.
             let ready = self.epoll.wait(&mut events, timeout).unwrap_or(0);
             let events = &events[..ready];
@@ -156,6 +164,7 @@ impl Pump {
                     Brought::End => self.end(id, kind),
                 }
             }
+            self.show_parts(now);
             self.writer.flush();
             if bytes > 0 {
                 last_read = Instant::now();
@@ -304,7 +313,7 @@ impl Pump {
     /// One read of one stream; hands on the lines it completes.
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     fn read(&mut self, id: u32, kind: Kind) -> Brought {
-        let Self { instances, input, writer, longest, .. } = self;
+        let Self { instances, input, writer, longest, pauses, .. } = self;
         let Some(Instance { streams, face }) = instances.get_mut(&id) else { return Brought::Nothing };
         let stream = streams.of_mut(kind);
         let Some(pipe) = &stream.pipe else { return Brought::Nothing };
@@ -317,11 +326,13 @@ impl Pump {
                     let now = Instant::now();
                     writer.set_time();
                     let framer = &mut stream.framer;
+                    let mut same = true;
                     let chunk = &input[..count];
                     let whole = framer.whole_lines(chunk).filter(|whole| whole.len() >= PLENTY);
                     let mut gather = writer.gather(chunk, kind);
                     if let Some(whole) = whole {
                         let mut lines = 0;
+                        same = false;
                         framer.feed(chunk, |piece| {
                             writer.line(face, kind, piece, now);
                             lines += 1;
@@ -333,12 +344,18 @@ impl Pump {
                         writer.keep_all(face, kind, input, whole, lines);
                     } else {
                         framer.feed(chunk, |piece| {
+                            same = false;
                             writer.line(face, kind, piece, now);
                             gather.piece(piece, |run| writer.keep(face, run));
                         });
                         gather.end(|run| writer.keep(face, run));
                     }
                     writer.stream_done(face, kind, now);
+                    stream.part = framer.is_partial().then(|| Part::read(stream.part, same, now));
+                    if let Some(part) = stream.part.filter(|_| !stream.listed) {
+                        stream.listed = true;
+                        pauses.list(token(id, kind), part);
+                    }
                 }
                 Brought::Bytes(count)
             }
@@ -347,22 +364,56 @@ impl Pump {
         }
     }
 
+    /// Shows the parts of lines whose writers have paused, or take too long.
+    fn show_parts(&mut self, now: Instant) {
+        for stream in self.pauses.take(now) {
+            let (id, kind) = stream_of(stream);
+            let is_due = |pump: &mut Self| {
+                let part = pump.instances.get(&id).and_then(|instance| instance.streams.of(kind).part);
+                part.is_some_and(|part| part.due() <= now)
+            };
+            // The pump may have waited for room in stdout: the rest of the line may be there.
+            if is_due(self) {
+                match self.read(id, kind) {
+                    Brought::Bytes(_) | Brought::Nothing => {}
+                    Brought::End => self.end(id, kind),
+                }
+            }
+            if is_due(self) {
+                self.hand_out(id, kind, |framer, emit| framer.pause(emit));
+            }
+            let Some(instance) = self.instances.get_mut(&id) else { continue };
+            let Stream { part, listed, .. } = instance.streams.of_mut(kind);
+            *listed = part.is_some();
+            if let Some(part) = *part {
+                self.pauses.list(stream, part);
+            }
+        }
+    }
+
     /// Gives an incomplete line its end.
-    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     fn end_line(&mut self, id: u32, kind: Kind) {
+        self.hand_out(id, kind, |framer, emit| framer.end(emit));
+    }
+
+    /// Hands on the incomplete line as `take` takes it from the framer.
+    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
+    fn hand_out(&mut self, id: u32, kind: Kind, take: impl FnOnce(&mut Framer, &mut dyn FnMut(Piece<'_>))) {
         let Self { instances, writer, .. } = self;
         let Some(Instance { streams, face }) = instances.get_mut(&id) else { return };
-        let framer = &mut streams.of_mut(kind).framer;
-        if framer.is_partial() {
-            let now = Instant::now();
-            writer.set_time();
-            let mut gather = writer.gather(&[], kind);
-            framer.end(|piece| {
-                writer.line(face, kind, piece, now);
-                gather.piece(piece, |run| writer.keep(face, run));
-            });
-            writer.stream_done(face, kind, now);
+        let stream = streams.of_mut(kind);
+        stream.part = None;
+        if face.disabled {
+            return;
         }
+        let now = Instant::now();
+        writer.set_time();
+        let mut gather = writer.gather(&[], kind);
+        take(&mut stream.framer, &mut |piece| {
+            writer.line(face, kind, piece, now);
+            gather.piece(piece, |run| writer.keep(face, run));
+        });
+        writer.stream_done(face, kind, now);
     }
 
     /// Every writer has closed the stream.
@@ -394,8 +445,19 @@ impl Stream {
         // 64 KiB is what Linux gives unless asked otherwise.
         let capacity = fcntl(&pipe, FcntlArg::F_GETPIPE_SZ).ok().and_then(|size| usize::try_from(size).ok());
         let capacity = capacity.filter(|size| *size > 0).unwrap_or(64 * 1024);
-        Self { pipe: Some(pipe), capacity, framer: Framer::new(MAX_LINE) }
+        Self { pipe: Some(pipe), capacity, framer: Framer::new(MAX_LINE), part: None, listed: false }
     }
+}
+
+/// How long to wait for the next event.
+#[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
+fn timeout(look_at: Option<Instant>, heavy: bool) -> EpollTimeout {
+    let heavy = heavy.then_some(KEEP_MEMORY);
+    let pause = look_at.map(|look| look.saturating_duration_since(Instant::now()));
+    let Some(wait) = heavy.into_iter().chain(pause).min() else { return EpollTimeout::NONE };
+    // Rounded up: awake too early it would only wait again.
+    let ms = u16::try_from(wait.as_millis() + 1).unwrap_or(u16::MAX);
+    EpollTimeout::from(ms)
 }
 
 fn token(id: u32, kind: Kind) -> u64 {

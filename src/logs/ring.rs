@@ -9,6 +9,7 @@ use std::{collections::VecDeque, mem, ops::Range};
 use memchr::{memchr, memchr_iter, memrchr_iter};
 
 use super::{format::Kind, input::Input};
+use crate::machine::frame::Edge;
 
 /// A block has at most so many lines, so that those beyond the limit go in small portions.
 const BLOCK_LINES: usize = 128;
@@ -17,7 +18,7 @@ const BOOKS: usize = size_of::<Block>() + BLOCK_LINES * size_of::<Entry>();
 /// What the first line of a block reserves at least, in bytes.
 const FIRST: usize = 256;
 
-/// Lines of one stream that were read at one time. All are whole, or it is one piece of a long one.
+/// Lines of one stream that were read at one time. All are whole, or it is one piece of a line.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run<'a> {
     /// The lines with `\n` between them.
@@ -26,10 +27,10 @@ pub(super) struct Run<'a> {
     pub(super) kind: Kind,
     /// Milliseconds since 1970.
     pub(super) at: i64,
-    /// The line begins with this piece.
-    pub(super) first: bool,
-    /// The line ends with this piece.
-    pub(super) last: bool,
+    /// What lies before it in its line.
+    pub(super) begin: Edge,
+    /// What lies behind it.
+    pub(super) end: Edge,
 }
 
 impl Run<'_> {
@@ -69,7 +70,7 @@ pub(super) struct Read {
 impl Read {
     pub(super) fn as_run<'a>(&self, input: &'a Input) -> Run<'a> {
         let bytes = &input[self.whole.start..self.whole.end - 1];
-        Run { bytes, lines: self.lines, kind: self.kind, at: self.at, first: true, last: true }
+        Run { bytes, lines: self.lines, kind: self.kind, at: self.at, begin: Edge::Line, end: Edge::Line }
     }
 }
 
@@ -98,8 +99,8 @@ pub(super) struct Entry {
     start: u32,
     pub(super) lines: u32,
     pub(super) kind: Kind,
-    pub(super) first: bool,
-    pub(super) last: bool,
+    pub(super) begin: Edge,
+    pub(super) end: Edge,
 }
 
 impl Entry {
@@ -198,18 +199,17 @@ impl Block {
         bytes.extend_from_slice(part.bytes);
         bytes.push(b'\n');
         self.lines += part.lines;
-        let Run { kind, at, first, last, .. } = *part;
+        let Run { kind, at, begin, end, .. } = *part;
+        let is_whole = |begin, end| (begin, end) == (Edge::Line, Edge::Line);
         match self.entries.last_mut() {
             Some(before)
                 if (before.at, before.kind, before.end()) == (at, kind, seq)
-                    && before.first
-                    && before.last
-                    && first
-                    && last =>
+                    && is_whole(before.begin, before.end)
+                    && is_whole(begin, end) =>
             {
                 before.lines += lines;
             }
-            _ => self.entries.push(Entry { seq, at, start, lines, kind, first, last }),
+            _ => self.entries.push(Entry { seq, at, start, lines, kind, begin, end }),
         }
     }
 }
@@ -251,8 +251,8 @@ impl Ring {
             start: small(whole.start),
             lines: small(lines),
             kind,
-            first: true,
-            last: true,
+            begin: Edge::Line,
+            end: Edge::Line,
         }];
         let block = Block { store: Store::Read(mem::replace(input, other), whole.end), entries, lines };
         self.cost += block.cost();
@@ -407,10 +407,10 @@ pub(super) struct Place {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{BOOKS, Input, Kind, Limits, Place, Read, Ring, Run, Spare};
+    use super::{BOOKS, Edge, Input, Kind, Limits, Place, Read, Ring, Run, Spare};
 
     fn run(bytes: &[u8], lines: usize) -> Run<'_> {
-        Run { bytes, lines, kind: Kind::Out, at: 0, first: true, last: true }
+        Run { bytes, lines, kind: Kind::Out, at: 0, begin: Edge::Line, end: Edge::Line }
     }
 
     fn lines(ring: &Ring) -> Vec<(u64, Vec<u8>)> {

@@ -67,7 +67,10 @@ impl View {
     /// Appends a line in this form.
     pub fn line(&mut self, line: Line<'_>, to: &mut Vec<u8>) {
         let Some(id) = line.id else { return self.own(line, to) };
-        let piece = Piece { bytes: line.bytes, first: line.first, last: line.last };
+        let piece = Piece { bytes: line.bytes, begin: line.begin, end: line.end };
+        if piece.is_bare_end() && self.style != LogStyle::Json {
+            return;
+        }
         let Self { style, stamps, stamp, .. } = self;
         let who = self.identities.entry(id).or_insert_with(|| Identity::new(id, line.name));
         if who.name() != line.name {
@@ -142,9 +145,10 @@ fn marked(highlight: Option<&[u8]>, piece: Piece<'_>, to: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::{super::format::Kind, *};
+    use crate::machine::frame::Edge;
 
     fn line(id: Option<u32>, name: &'static str, bytes: &'static [u8]) -> Line<'static> {
-        Line { id, name, kind: Kind::Out, at: 0, bytes, first: true, last: true }
+        Line { id, name, kind: Kind::Out, at: 0, bytes, begin: Edge::Line, end: Edge::Line }
     }
 
     fn shown(view: &mut View, line: Line<'_>) -> String {

@@ -17,7 +17,7 @@ use super::{
     console::Console,
     dayjs,
     file::LogFile,
-    files::{Files, Slots},
+    files::{Files, Slots, Stream},
     format::{self, Identity, Kind, PerKind, Put},
     history::{Gather, History},
     input::Input,
@@ -27,7 +27,7 @@ use super::{
     stamp::{self, StampId, Stamps},
 };
 use crate::{
-    machine::frame::Piece,
+    machine::frame::{Edge, Piece},
     shown,
     spec::{FileSpec, LogStyle, RuntimeLog},
 };
@@ -40,6 +40,8 @@ const AROUND: usize = 256;
 /// All that a line of an instance needs to know of it.
 #[derive(Debug)]
 pub(super) struct Face {
+    /// Of the instance among those that are read.
+    key: u32,
     who: Identity,
     /// Kept only for the form that has one.
     prefixes: PerKind<Box<[u8]>>,
@@ -78,6 +80,10 @@ impl Face {
     /// What people call the instance.
     pub(super) fn pm_id(&self) -> u32 {
         self.who.id()
+    }
+
+    fn stream(&self, kind: Kind) -> Stream {
+        (self.key, kind)
     }
 }
 
@@ -153,6 +159,7 @@ impl Writer {
         self.history.welcome(label.id, &label.name);
         let own_stamp = sinks.spec.date_format.as_deref().map(|pattern| self.stamps.find(pattern));
         Face {
+            key: label.key,
             who: Identity::new(label.id, &label.name),
             prefixes: PerKind::default(),
             stamp: own_stamp.or(self.stamp),
@@ -199,7 +206,7 @@ impl Writer {
     /// The one place that every finished line of a worker passes.
     #[inline]
     pub(super) fn line(&mut self, face: &Face, kind: Kind, piece: Piece<'_>, now: Instant) {
-        if self.unseen.is_none() {
+        if self.unseen.is_none() && !(piece.is_bare_end() && self.style != LogStyle::Json) {
             self.show(face, kind, piece);
         }
         let slots = *face.files.of(kind);
@@ -272,15 +279,15 @@ impl Writer {
     /// Files have no prefix, as in PM2: the name of the file says whose they are.
     fn file_away(&mut self, face: &Face, kind: Kind, piece: Piece<'_>, slots: Slots, now: Instant) {
         let Self { files, stamps, time, .. } = self;
-        let line = files.line();
+        let line = files.line(face.stream(kind), piece);
         if face.json {
             let stamp = stamps.text(face.stamp.unwrap_or(StampId::ISO), *time);
             format::record(&face.who, kind, stamp, piece, true, line);
         } else {
-            if let Some(id) = face.stamp {
+            if let Some(id) = face.stamp.filter(|_| piece.begin != Edge::Pause) {
                 format::stamp(stamps.text(id, *time), line);
             }
-            format::text(piece, line);
+            format::file_text(piece, line);
         }
         if files.is_full() {
             files.flush(slots, now);

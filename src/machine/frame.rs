@@ -2,7 +2,8 @@
 //!
 //! A line ends in `\n`; everything else, a `\r` before it and bytes that are no UTF-8 included,
 //! belongs to the line. A line longer than the limit leaves in [`Piece`]s, so memory stays bounded
-//! also for a line of a gigabyte. Never reads, never formats, never drops a byte.
+//! also for a line of a gigabyte. A line whose writer pauses (a prompt, a progress bar) leaves in
+//! pieces too. Never reads, never formats, never drops a byte.
 
 use std::ops::Range;
 
@@ -11,15 +12,43 @@ use memchr::{memchr, memrchr};
 /// A line longer than this many bytes is forwarded in pieces.
 pub const MAX_LINE: usize = 256 * 1024;
 
-/// A line, or a part of one that is longer than the limit. `bytes` is without its `\n`.
+/// What lies before or behind a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    /// The beginning or the end of the line.
+    Line,
+    /// More of the line, which is longer than the limit.
+    Cut,
+    /// More of the line, or nothing: its writer paused.
+    Pause,
+}
+
+/// A line, or a part of one. `bytes` is without its `\n`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece<'a> {
     /// What was written.
     pub bytes: &'a [u8],
-    /// The line begins with this piece.
-    pub first: bool,
-    /// The line ends with this piece.
-    pub last: bool,
+    /// What lies before it.
+    pub begin: Edge,
+    /// What lies behind it.
+    pub end: Edge,
+}
+
+impl<'a> Piece<'a> {
+    /// A line in one piece.
+    pub fn whole(bytes: &'a [u8]) -> Self {
+        Self { bytes, begin: Edge::Line, end: Edge::Line }
+    }
+
+    /// The line is in one piece.
+    pub fn is_whole(&self) -> bool {
+        self.begin == Edge::Line && self.end == Edge::Line
+    }
+
+    /// After the pause came the end of the line and nothing else.
+    pub fn is_bare_end(&self) -> bool {
+        self.begin == Edge::Pause && self.end == Edge::Line && matches!(self.bytes, b"" | b"\r")
+    }
 }
 
 /// Cuts one stream into lines. Holds memory only while a line is incomplete.
@@ -28,15 +57,16 @@ pub struct Framer {
     limit: usize,
     /// What has come of the line so far and has not left: at most `limit` bytes.
     partial: Vec<u8>,
-    /// A piece of the present line has left already.
-    continued: bool,
+    /// What lies before the next piece: unless it is [`Edge::Line`], a piece of the present line has
+    /// left already.
+    begin: Edge,
 }
 
 impl Framer {
     /// A framer whose pieces have at most `limit` bytes (at least 4: the longest UTF-8 sequence).
     pub fn new(limit: usize) -> Self {
         debug_assert!(limit >= 4, "a piece must hold one UTF-8 sequence");
-        Self { limit, partial: Vec::new(), continued: false }
+        Self { limit, partial: Vec::new(), begin: Edge::Line }
     }
 
     /// Takes the next bytes and hands out every line that they complete, in order.
@@ -47,16 +77,16 @@ impl Framer {
         while !rest.is_empty() {
             let window = &rest[..rest.len().min(self.limit + 1)];
             if let Some(end) = memchr(b'\n', window) {
-                emit(Piece { bytes: &rest[..end], first: !self.continued, last: true });
-                self.continued = false;
+                emit(Piece { bytes: &rest[..end], begin: self.begin, end: Edge::Line });
+                self.begin = Edge::Line;
                 rest = &rest[end + 1..];
             } else if window.len() <= self.limit {
                 self.keep(window);
                 return;
             } else {
                 let cut = cut_before(window);
-                emit(Piece { bytes: &rest[..cut], first: !self.continued, last: false });
-                self.continued = true;
+                emit(Piece { bytes: &rest[..cut], begin: self.begin, end: Edge::Cut });
+                self.begin = Edge::Cut;
                 rest = &rest[cut..];
             }
         }
@@ -71,8 +101,8 @@ impl Framer {
             let end = memchr(b'\n', window);
             self.keep(&window[..end.unwrap_or(window.len())]);
             if let Some(end) = end {
-                emit(Piece { bytes: &self.partial, first: !self.continued, last: true });
-                self.continued = false;
+                emit(Piece { bytes: &self.partial, begin: self.begin, end: Edge::Line });
+                self.begin = Edge::Line;
                 self.partial = Vec::new();
                 return &rest[end + 1..];
             }
@@ -80,8 +110,8 @@ impl Framer {
                 return &[];
             }
             let cut = cut_before(&self.partial);
-            emit(Piece { bytes: &self.partial[..cut], first: !self.continued, last: false });
-            self.continued = true;
+            emit(Piece { bytes: &self.partial[..cut], begin: self.begin, end: Edge::Cut });
+            self.begin = Edge::Cut;
             self.partial.drain(..cut);
             rest = &rest[room..];
         }
@@ -97,20 +127,31 @@ impl Framer {
         self.partial.extend_from_slice(bytes);
     }
 
+    /// The writer pauses: hands out what has come of the incomplete line, but for the beginning of a
+    /// UTF-8 sequence at its end. What continues it goes on as a piece of the same line.
+    pub fn pause(&mut self, mut emit: impl FnMut(Piece<'_>)) {
+        let cut = before_incomplete_sequence(&self.partial);
+        if cut > 0 {
+            emit(Piece { bytes: &self.partial[..cut], begin: self.begin, end: Edge::Pause });
+            self.begin = Edge::Pause;
+            self.partial = self.partial[cut..].to_vec();
+        }
+    }
+
     /// The writer is gone: hands out the incomplete line, if there is one, as if it had ended.
     pub fn end(&mut self, mut emit: impl FnMut(Piece<'_>)) {
-        if !self.partial.is_empty() {
-            emit(Piece { bytes: &self.partial, first: !self.continued, last: true });
+        if !self.partial.is_empty() || self.begin == Edge::Pause {
+            emit(Piece { bytes: &self.partial, begin: self.begin, end: Edge::Line });
             self.partial = Vec::new();
         }
-        self.continued = false;
+        self.begin = Edge::Line;
     }
 
     /// Where in `chunk`, fed next, the lines stand that have both their beginning and their end there,
     /// one behind the other. `None` if there is none, or if a piece of a line may be among them.
     pub fn whole_lines(&self, chunk: &[u8]) -> Option<Range<usize>> {
         let first = memchr(b'\n', chunk)?;
-        if self.continued || chunk.len() > self.limit || self.partial.len() + first > self.limit {
+        if self.begin != Edge::Line || chunk.len() > self.limit || self.partial.len() + first > self.limit {
             return None;
         }
         let begin = if self.partial.is_empty() { 0 } else { first + 1 };
@@ -118,7 +159,7 @@ impl Framer {
         (begin < end).then_some(begin..end)
     }
 
-    /// A line has begun and not ended.
+    /// Bytes of a line that has not ended are held here.
     pub fn is_partial(&self) -> bool {
         !self.partial.is_empty()
     }
@@ -132,28 +173,64 @@ fn cut_before(line: &[u8]) -> usize {
     if !is_continuation(limit) {
         return limit;
     }
-    let Some(lead) = (limit.saturating_sub(3)..limit).rev().find(|&at| !is_continuation(at)) else {
-        return limit;
+    match before_incomplete_sequence(&line[..limit]) {
+        0 => limit,
+        cut => cut,
+    }
+}
+
+/// The length without the beginning of a UTF-8 sequence at the end that is not complete.
+fn before_incomplete_sequence(bytes: &[u8]) -> usize {
+    let end = bytes.len();
+    let is_continuation = |at: usize| bytes[at] & 0b1100_0000 == 0b1000_0000;
+    let Some(lead) = (end.saturating_sub(3)..end).rev().find(|&at| !is_continuation(at)) else {
+        return end;
     };
-    let sequence = match line[lead] {
+    let sequence = match bytes[lead] {
         0xC2..=0xDF => 2,
         0xE0..=0xEF => 3,
         0xF0..=0xF4 => 4,
         _ => 1,
     };
-    if lead > 0 && lead + sequence > limit { lead } else { limit }
+    if lead + sequence > end { lead } else { end }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Framer, Piece};
+    use super::{Edge, Framer, Piece};
 
-    type Owned = (Vec<u8>, bool, bool);
+    type Owned = (Vec<u8>, Edge, Edge);
 
     fn owned(piece: Piece<'_>) -> Owned {
-        (piece.bytes.to_vec(), piece.first, piece.last)
+        (piece.bytes.to_vec(), piece.begin, piece.end)
+    }
+
+    /// The pieces put together again.
+    fn joined(pieces: &[Owned]) -> Vec<u8> {
+        let mut joined = Vec::new();
+        let mut before = Edge::Line;
+        for (bytes, begin, end) in pieces {
+            assert!(!bytes.contains(&b'\n'));
+            assert_eq!(*begin, before, "the edge behind a piece is the one before the next");
+            before = *end;
+            joined.extend_from_slice(bytes);
+            if *end == Edge::Line {
+                joined.push(b'\n');
+            }
+        }
+        assert_eq!(before, Edge::Line, "the last piece ends its line");
+        joined
+    }
+
+    /// As they are when every line has its end.
+    fn ended(input: &[u8]) -> Vec<u8> {
+        let mut ended = input.to_vec();
+        if !matches!(input.last(), None | Some(b'\n')) {
+            ended.push(b'\n');
+        }
+        ended
     }
 
     fn frame(limit: usize, chunks: &[&[u8]]) -> Vec<Owned> {
@@ -196,20 +273,32 @@ mod tests {
         #[test]
         fn the_pieces_joined_are_the_input(input in bytes(), limit in 4usize..20) {
             let pieces = frame(limit, &[&input]);
-            let mut joined = Vec::new();
-            let mut within = false;
-            for (bytes, first, last) in &pieces {
-                prop_assert!(bytes.len() <= limit);
-                prop_assert!(!bytes.contains(&b'\n'));
-                prop_assert_eq!(*first, !within);
-                within = !last;
-                joined.extend_from_slice(bytes);
-                if *last { joined.push(b'\n'); }
+            prop_assert!(pieces.iter().all(|(bytes, ..)| bytes.len() <= limit));
+            prop_assert_eq!(joined(&pieces), ended(&input));
+        }
+
+        #[test]
+        fn pauses_lose_nothing_and_tear_no_character(
+            chunks in prop::collection::vec((bytes(), any::<bool>()), 0..8), limit in 4usize..20,
+        ) {
+            let mut framer = Framer::new(limit);
+            let mut pieces = Vec::new();
+            for (chunk, pauses) in &chunks {
+                framer.feed(chunk, |piece| pieces.push(owned(piece)));
+                if *pauses {
+                    let held = framer.partial.len();
+                    framer.pause(|piece| pieces.push(owned(piece)));
+                    let is_torn = framer.is_partial();
+                    prop_assert!(!is_torn || framer.partial.len() < 4, "{held} bytes are held back");
+                    framer.pause(|_| panic!("a second pause has nothing to show"));
+                }
             }
-            prop_assert!(!within, "the last piece ends its line");
-            let mut expected = input.clone();
-            if !matches!(input.last(), None | Some(b'\n')) { expected.push(b'\n'); }
-            prop_assert_eq!(joined, expected);
+            framer.end(|piece| pieces.push(owned(piece)));
+            let input: Vec<u8> = chunks.iter().flat_map(|(chunk, _)| chunk.clone()).collect();
+            prop_assert_eq!(joined(&pieces), ended(&input));
+            if std::str::from_utf8(&input).is_ok() {
+                prop_assert!(pieces.iter().all(|(bytes, ..)| std::str::from_utf8(bytes).is_ok()));
+            }
         }
 
         #[test]
@@ -223,7 +312,7 @@ mod tests {
             let mut pieces = Vec::new();
             framer.feed(&chunk, |piece| pieces.push(owned(piece)));
             if let Some(whole) = whole {
-                prop_assert!(pieces.iter().all(|(_, first, last)| *first && *last));
+                prop_assert!(pieces.iter().all(|(_, begin, end)| (*begin, *end) == (Edge::Line, Edge::Line)));
                 let lines = chunk[whole].strip_suffix(b"\n").unwrap().split(|byte| *byte == b'\n');
                 let expected: Vec<&[u8]> = pieces[skip..].iter().map(|(bytes, ..)| &bytes[..]).collect();
                 prop_assert_eq!(lines.collect::<Vec<_>>(), expected);
@@ -240,8 +329,41 @@ mod tests {
 
     #[test]
     fn a_line_of_exactly_the_limit_is_whole() {
-        assert_eq!(frame(4, &[b"abcd\n"]), [(b"abcd".to_vec(), true, true)]);
-        assert_eq!(frame(4, &[b"abcde\n"]), [(b"abcd".to_vec(), true, false), (b"e".to_vec(), false, true)]);
+        assert_eq!(frame(4, &[b"abcd\n"]), [(b"abcd".to_vec(), Edge::Line, Edge::Line)]);
+        assert_eq!(
+            frame(4, &[b"abcde\n"]),
+            [(b"abcd".to_vec(), Edge::Line, Edge::Cut), (b"e".to_vec(), Edge::Cut, Edge::Line)]
+        );
+    }
+
+    #[test]
+    fn a_line_goes_on_after_a_pause_and_its_bare_end_is_told() {
+        let mut framer = Framer::new(100);
+        let mut pieces = Vec::new();
+        framer.feed(b"whole\nName: ", |piece| pieces.push(owned(piece)));
+        framer.pause(|piece| pieces.push(owned(piece)));
+        framer.feed(b"yes\nSure? ", |piece| pieces.push(owned(piece)));
+        framer.pause(|piece| pieces.push(owned(piece)));
+        let mut bare_ends = 0;
+        framer.feed(b"\n\n", |piece| {
+            bare_ends += usize::from(piece.is_bare_end());
+            pieces.push(owned(piece));
+        });
+        framer.pause(|_| panic!("there is nothing to show"));
+        framer.end(|_| panic!("nothing has begun"));
+        let piece = |bytes: &[u8], begin, end| (bytes.to_vec(), begin, end);
+        assert_eq!(
+            pieces,
+            [
+                piece(b"whole", Edge::Line, Edge::Line),
+                piece(b"Name: ", Edge::Line, Edge::Pause),
+                piece(b"yes", Edge::Pause, Edge::Line),
+                piece(b"Sure? ", Edge::Line, Edge::Pause),
+                piece(b"", Edge::Pause, Edge::Line),
+                piece(b"", Edge::Line, Edge::Line),
+            ]
+        );
+        assert_eq!(bare_ends, 1, "an empty line is none");
     }
 
     #[test]

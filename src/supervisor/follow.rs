@@ -12,8 +12,9 @@ use std::{
 use tokio::sync::oneshot;
 
 use crate::{
-    control::{Answer, ClientId, LogLine, Server},
+    control::{Answer, ClientId, Edge, LogLine, Server},
     logs::{Batch, Follower, Kind},
+    machine::frame,
 };
 
 /// Who follows, and who waits for the log files to be emptied.
@@ -134,8 +135,16 @@ fn lines(batch: &Batch) -> Answer {
         err: line.kind == Kind::Err,
         at: line.at,
         text: String::from_utf8_lossy(line.bytes).into_owned(),
-        first: line.first,
-        last: line.last,
+        begin: edge(line.begin),
+        end: edge(line.end),
     });
     Answer::Lines { missed: batch.missed, lines: lines.collect() }
+}
+
+fn edge(edge: frame::Edge) -> Edge {
+    match edge {
+        frame::Edge::Line => Edge::Line,
+        frame::Edge::Cut => Edge::Cut,
+        frame::Edge::Pause => Edge::Pause,
+    }
 }

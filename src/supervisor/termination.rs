@@ -18,7 +18,7 @@ use tracing::warn;
 use super::actor::Supervisor;
 use crate::{
     logs::{Filter, Logs},
-    machine::{Ending, InstanceId, InstanceView, Readable},
+    machine::{Ending, InstanceId, InstanceView, Readable, frame::Edge},
     shown::{log_line, printable_lines},
     spec::{ExitCode, TerminationLog},
 };
@@ -174,7 +174,7 @@ fn last_lines(logs: &Logs, pm_id: u32) -> String {
             // A piece of a long line is 256 KiB.
             let from = line.bytes.len().saturating_sub(MOST);
             lines.push_str(&log_line(&String::from_utf8_lossy(&line.bytes[from..])));
-            if line.last {
+            if line.end == Edge::Line {
                 lines.push('\n');
             }
             if lines.len() > 4 * MOST {

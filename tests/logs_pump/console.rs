@@ -4,6 +4,8 @@ use std::{
     fs::File,
     io::{BufRead, BufReader, Read, Write},
     os::fd::OwnedFd,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
 };
 
 use procrun::{
@@ -12,7 +14,7 @@ use procrun::{
 };
 use tracing::Level;
 
-use super::support::{Setup, add, finish, pipe, settle, start, styled};
+use super::support::{Setup, add, finish, pipe, settle, start, styled, until};
 
 #[test]
 fn lines_get_aligned_prefixes_and_stay_on_their_stream() {
@@ -124,6 +126,76 @@ fn a_pipe_that_every_writer_has_closed_gives_its_last_line() {
     setup.logs.remove(0);
     let (out, _) = finish(setup);
     assert_eq!(out, "0|main | bye\n");
+}
+
+/// The next line of what the pump writes.
+fn next_line(of: &mut BufReader<File>) -> String {
+    let mut line = String::new();
+    of.read_line(&mut line).unwrap();
+    line
+}
+
+#[test]
+fn a_line_without_an_end_is_shown_when_its_writer_pauses() {
+    for (style, expected) in [
+        (LogStyle::Prefix, ["0|main | Name: ", "0|main | [...] yes", "0|main | Sure? ", "0|main | next"]),
+        (LogStyle::Raw, ["Name: ", "[...] yes", "Sure? ", "next"]),
+    ] {
+        let setup = start(&styled(style));
+        let mut out = BufReader::new(setup.out.try_clone().unwrap());
+        let mut main = add(&setup.logs, 0, "main", Sinks::default());
+        main.out.write_all(b"Name: ").unwrap();
+        assert_eq!(next_line(&mut out).trim_end_matches('\n'), expected[0]);
+        main.out.write_all(b"yes\nSure? ").unwrap();
+        assert_eq!(next_line(&mut out).trim_end_matches('\n'), expected[1]);
+        assert_eq!(next_line(&mut out).trim_end_matches('\n'), expected[2]);
+        // The bare end of a line that is shown already is no line.
+        main.out.write_all(b"\nnext\n").unwrap();
+        assert_eq!(next_line(&mut out).trim_end_matches('\n'), expected[3]);
+        assert_eq!(finish(setup), (String::new(), String::new()));
+    }
+}
+
+#[test]
+fn records_of_a_line_whose_writer_pauses_can_be_put_together() {
+    let setup = start(&styled(LogStyle::Json));
+    let mut out = BufReader::new(setup.out.try_clone().unwrap());
+    let mut main = add(&setup.logs, 0, "main", Sinks::default());
+    let mut next = || {
+        let record: serde_json::Value = serde_json::from_str(&next_line(&mut out)).unwrap();
+        (record["message"].as_str().unwrap().to_owned(), record.get("partial").is_some())
+    };
+    main.out.write_all("10 % \u{e9}".as_bytes().split_last().unwrap().1).unwrap();
+    assert_eq!(next(), ("10 % ".to_owned(), true));
+    main.out.write_all("\u{e9}\r20 %".as_bytes().split_at(1).1).unwrap();
+    assert_eq!(next(), ("\u{e9}\r20 %".to_owned(), true));
+    main.out.write_all(b"\n").unwrap();
+    assert_eq!(next(), (String::new(), false));
+    main.out.write_all(b"last").unwrap();
+    assert_eq!(next(), ("last".to_owned(), true));
+    // The end of a run ends the line, too.
+    setup.logs.run_ended(0);
+    assert_eq!(next(), (String::new(), false));
+    assert_eq!(finish(setup), (String::new(), String::new()));
+}
+
+#[test]
+fn a_progress_bar_that_never_pauses_is_shown_all_the_same() {
+    let setup = start(&RuntimeLog::default());
+    let mut out = BufReader::new(setup.out.try_clone().unwrap());
+    let mut main = add(&setup.logs, 0, "main", Sinks::default());
+    let is_shown = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            until("the bar to be shown", || {
+                main.out.write_all(b"\r###").unwrap();
+                is_shown.load(Ordering::Relaxed).then_some(())
+            });
+        });
+        assert!(next_line(&mut out).starts_with("0|main | \r###\r###"));
+        is_shown.store(true, Ordering::Relaxed);
+    });
+    finish(setup);
 }
 
 #[test]

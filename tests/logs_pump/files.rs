@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     path::PathBuf,
     thread,
 };
@@ -61,6 +61,68 @@ fn files_hold_the_lines_without_prefix_and_may_be_shared() {
     assert_eq!(read(path("err.log")), "b\npart\n");
     assert_eq!(read(path("all.log")), "a\nb\npart\nc\r\n");
     assert_eq!(read(path("same.log")), "once\n");
+}
+
+#[test]
+fn a_line_goes_on_behind_a_pause_unless_another_writer_came_between() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let setup = start(&RuntimeLog::default());
+    let mut out = BufReader::new(setup.out.try_clone().unwrap());
+    let mut shown = |text: &str| {
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        assert!(line.ends_with(&format!("{text}\n")), "{line:?} for {text:?}");
+    };
+    let spec = LogSpec { date_format: Some("[T]".to_owned()), ..LogSpec::default() };
+    let sinks = |own: &str| Sinks {
+        spec: spec.clone(),
+        out: Some(file(path(own))),
+        combined: Some(file(path("all.log"))),
+        ..Sinks::default()
+    };
+    let mut main = add(&setup.logs, 0, "main", sinks("main.log"));
+    let mut other = add(&setup.logs, 1, "other", sinks("other.log"));
+    let mut says = |worker: &mut File, text: &str, line: &str| {
+        worker.write_all(text.as_bytes()).unwrap();
+        shown(line);
+    };
+    says(&mut main.out, "one: ", "one: ");
+    says(&mut main.out, "yes\n", "yes");
+    says(&mut main.out, "two: ", "two: ");
+    says(&mut other.out, "between\n", "between");
+    says(&mut main.out, "no\n", "no");
+    says(&mut main.out, "three: ", "three: ");
+    says(&mut other.out, "again\n", "again");
+    says(&mut main.out, "\n.", ".");
+    finish(setup);
+    assert_eq!(read(path("main.log")), "T: one: yes\nT: two: no\nT: three: \nT: .\n");
+    assert_eq!(read(path("other.log")), "T: between\nT: again\n");
+    assert_eq!(
+        read(path("all.log")),
+        "T: one: yes\nT: two: \nT: between\nno\nT: three: \nT: again\nT: .\n",
+        "each line has one end"
+    );
+}
+
+#[test]
+fn a_line_with_a_pause_is_not_split_over_two_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out.log");
+    let setup = start(&styled(LogStyle::Raw));
+    let mut out = BufReader::new(setup.out.try_clone().unwrap());
+    let mut next = || out.read_line(&mut String::new()).unwrap();
+    let spec = FileSpec { max_size: 1000, ..file(&path) };
+    let mut worker = add(&setup.logs, 0, "main", Sinks { out: Some(spec), ..Sinks::default() });
+    worker.out.write_all(&[b'x'; 900]).unwrap();
+    next();
+    worker.out.write_all(&[b'y'; 200]).unwrap();
+    next();
+    worker.out.write_all(b"\nnew\n").unwrap();
+    next();
+    finish(setup);
+    assert_eq!(read(&path), "new\n");
+    assert_eq!(read(dir.path().join("out.log.1")), format!("{}{}\n", "x".repeat(900), "y".repeat(200)));
 }
 
 #[test]

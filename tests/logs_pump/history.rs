@@ -5,6 +5,7 @@ use std::{io::Write, thread, time::Duration};
 
 use procrun::{
     logs::{Batch, Filter, Follower, Kind, Label, Logs, Sinks},
+    machine::frame::Edge,
     spec::{FileSpec, LogHistory, LogSpec, RuntimeLog},
 };
 use tokio::sync::oneshot::error::TryRecvError;
@@ -12,7 +13,7 @@ use tracing::Level;
 
 use super::{
     pressure::block,
-    support::{DEADLINE, Setup, Worker, add, pipe, read, settle, start},
+    support::{DEADLINE, Setup, Worker, add, pipe, read, settle, start, until},
 };
 
 /// A pump whose stdout and stderr somebody reads.
@@ -67,6 +68,19 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
+fn a_prompt_is_among_the_recent_lines() {
+    let read = with_readers(LogHistory::default());
+    let mut main = add(&read.logs, 0, "main", Sinks::default());
+    main.out.write_all(b"before\nPassword: ").unwrap();
+    let lines = until("the prompt", || {
+        let lines = recent(&read.logs, Filter::default(), 10);
+        (lines.len() > 1).then_some(lines)
+    });
+    assert_eq!(lines, ["main:before", "main:Password: "]);
+    read.end();
+}
+
+#[test]
 fn the_last_lines_of_whoever_is_asked_for_in_their_order() {
     let Setup { logs, out: _out, err: _err } = start(&RuntimeLog::default());
     let mut a = add(&logs, 0, "a", Sinks::default());
@@ -102,7 +116,7 @@ fn the_last_lines_of_whoever_is_asked_for_in_their_order() {
     let mut follower = logs.follow(Filter { out: false, ..Filter::default() }, 5);
     let batch = follower.recent().unwrap();
     let line = batch.lines().next().unwrap();
-    assert_eq!((line.id, line.kind, line.first, line.last), (Some(0), Kind::Err, true, true));
+    assert_eq!((line.id, line.kind, line.begin, line.end), (Some(0), Kind::Err, Edge::Line, Edge::Line));
     assert!(line.at > 1_600_000_000_000, "milliseconds since 1970: {}", line.at);
 }
 

@@ -89,7 +89,7 @@ impl Decoder {
             if *broken {
                 return;
             }
-            let message = if piece.first && piece.last { decode(piece.bytes) } else { Err(Broken::TooLong) };
+            let message = if piece.is_whole() { decode(piece.bytes) } else { Err(Broken::TooLong) };
             *broken = message.is_err();
             emit(message);
         });
