@@ -6,10 +6,12 @@ use std::io::Write as _;
 use super::{
     ATTACH,
     act::{Telling, advised, wait_and_show, wait_and_tell},
+    background,
     commands::Typed,
     failure::Failure,
-    file::{self, Found, environment, say_notices},
+    file::{self, Found, environment, read_as_before, say_notices},
     list::overview,
+    reach::Supervisor,
 };
 use crate::{
     config::{Changes, Problems},
@@ -32,9 +34,16 @@ fn anew(typed: &Typed, anew: Anew) -> Result<ExitCode, Failure> {
     let (files, targets) = split(typed)?;
     // All of it is read before anything is done.
     let mut found = Vec::new();
+    let mut there = if files.is_empty() { None } else { running(typed)? };
+    let update_environment = typed.has("update-env");
     for file in files {
-        let read = Found::read(file::invocation(file.into(), typed.flags(), typed.args.clone())?);
-        match read {
+        let mut invocation = file::invocation(file.into(), typed.flags(), typed.args.clone())?;
+        if let Some(supervisor) = &mut there
+            && !update_environment
+        {
+            read_as_before(&mut invocation, supervisor)?;
+        }
+        match Found::read(invocation) {
             Ok(file) => found.push(file),
             Err(problems) => return Ok(refused(&problems)),
         }
@@ -56,12 +65,21 @@ fn anew(typed: &Typed, anew: Anew) -> Result<ExitCode, Failure> {
     if let Some(request) = wish {
         wait_and_tell(&mut typed.supervisor()?, &request, telling)?;
     }
+    let mut supervisor = background::connect(typed.socket.as_deref(), telling != Telling::All)?;
     for found in found {
-        let mut supervisor = found.supervisor(typed.socket.as_deref())?;
-        wait_and_tell(&mut supervisor, &found.request(anew, Taken::Replace), telling)?;
+        let request = found.request(anew, Taken::Replace, update_environment);
+        wait_and_tell(&mut supervisor, &request, telling)?;
     }
-    let mut supervisor = last.supervisor(typed.socket.as_deref())?;
-    wait_and_show(&mut supervisor, &last.request(anew, Taken::Replace), telling)
+    wait_and_show(&mut supervisor, &last.request(anew, Taken::Replace, update_environment), telling)
+}
+
+/// The supervisor that is meant, if one runs: a file may be what one is started for.
+fn running(typed: &Typed) -> Result<Option<Supervisor>, Failure> {
+    match typed.supervisor() {
+        Ok(supervisor) => Ok(Some(supervisor)),
+        Err(failure) if failure.is_absence() => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// The words that mean ecosystem files, and the others.
@@ -70,11 +88,9 @@ pub(super) fn split(typed: &Typed) -> Result<(Vec<String>, Vec<String>), Failure
     if !words.iter().any(|word| file::looks_like_one(word)) {
         return Ok((Vec::new(), words));
     }
-    let list = match typed.supervisor() {
-        Ok(mut supervisor) => overview(&mut supervisor, &Request::List)?.instances,
-        // A file may be what one is to be started for.
-        Err(failure) if failure.is_absence() => Vec::new(),
-        Err(failure) => return Err(failure),
+    let list = match running(typed)? {
+        Some(mut supervisor) => overview(&mut supervisor, &Request::List)?.instances,
+        None => Vec::new(),
     };
     Ok(words.into_iter().partition(|word| file::is_meant(word, &list)))
 }
@@ -125,9 +141,12 @@ pub(super) fn names(typed: &Typed) -> Result<Result<Vec<String>, ExitCode>, Fail
     if files.is_empty() {
         return Ok(Ok(targets));
     }
-    let list = overview(&mut typed.supervisor()?, &Request::List)?.instances;
+    let mut supervisor = typed.supervisor()?;
+    let list = overview(&mut supervisor, &Request::List)?.instances;
     for file in files {
-        let names = match Found::read_names(file::invocation(file.clone().into(), typed.flags(), None)?) {
+        let mut invocation = file::invocation(file.clone().into(), typed.flags(), None)?;
+        read_as_before(&mut invocation, &mut supervisor)?;
+        let names = match Found::read_names(invocation) {
             Ok(names) => names,
             Err(problems) => return Ok(Err(refused(&problems))),
         };

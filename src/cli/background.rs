@@ -12,14 +12,13 @@ use nix::unistd::geteuid;
 use super::{
     commands::Typed,
     failure::{Failure, NOT_DONE},
+    list::overview,
     reach::{Supervisor, places},
+    say,
 };
 use crate::{
     config::Source,
-    control::{
-        Name, Places, Starting,
-        client::{self, Connection},
-    },
+    control::{Name, Request, Starting, client::Connection},
     spec::ExitCode,
     supervisor::{self, Background, Role},
     sys::detach,
@@ -65,19 +64,20 @@ pub(super) fn supervise(typed: &Typed) -> Result<ExitCode, Failure> {
     Ok(supervisor::run(&source, &role))
 }
 
-/// The default supervisor, or the one of `--socket`; started in the background if there is none.
-pub(super) fn connect(socket: Option<&std::ffi::OsStr>) -> Result<Supervisor, Failure> {
+/// The supervisor that runs, as every command finds it; one is started in the background if there is none,
+/// which is said.
+pub(super) fn connect(socket: Option<&std::ffi::OsStr>, is_silent: bool) -> Result<Supervisor, Failure> {
     let places = places(socket)?;
-    if let Some(connection) = standing(&places) {
-        return Ok(connection.into());
+    if let Some(supervisor) = Supervisor::find_at(&places)? {
+        return Ok(supervisor);
     }
     let trouble = |what: &str, error: &dyn std::fmt::Display| {
         Failure::not_done(format!("cannot start a supervisor in the background: {what}: {error}"))
     };
     // Two that start one at the same time would start two.
     let _starting = Starting::wait(&places).map_err(|error| trouble("no place for its socket", &error))?;
-    if let Some(connection) = standing(&places) {
-        return Ok(connection.into());
+    if let Some(supervisor) = Supervisor::find_at(&places)? {
+        return Ok(supervisor);
     }
     let program = std::env::current_exe().map_err(|error| trouble("no program", &error))?;
     let mut args: Vec<OsString> = ["supervise", "--detached"].map(OsString::from).into();
@@ -88,19 +88,14 @@ pub(super) fn connect(socket: Option<&std::ffi::OsStr>) -> Result<Supervisor, Fa
     let mut supervisor =
         Supervisor::from(Connection::new(UnixStream::from(channel), Path::new("its start").to_owned()));
     supervisor.greet().map_err(|failure| failure.with_code(NOT_DONE))?;
-    Ok(supervisor)
-}
-
-/// The supervisor that new applications belong to, if it is there.
-pub(super) fn standing(places: &Places) -> Option<Connection> {
-    client::find(places).ok().filter(|connection| is_standing(places, connection.path()))
-}
-
-/// Whether new applications belong to the supervisor of this socket: not to one that runs in
-/// somebody's terminal.
-pub(super) fn is_standing(places: &Places, path: &Path) -> bool {
-    match places {
-        Places::Socket(_) => true,
-        Places::Directories(_) => path.file_name().is_some_and(|name| *name == *Name::Default.file(0)),
+    if !is_silent {
+        let pid = overview(&mut supervisor, &Request::Ping)?.supervisor.pid;
+        let home = home()?;
+        say(&format!(
+            "started procrun in the background: pid {pid}, home {home}\n\
+             its own log is {home}/procrun.log, those of apps are in {home}/logs\n",
+            home = home.display(),
+        ));
     }
+    Ok(supervisor)
 }

@@ -100,7 +100,7 @@ pub(super) fn resurrect(typed: &Typed) -> Result<ExitCode, Failure> {
     if apps.is_empty() {
         return Err(Failure::not_done(format!("{} holds no application", path.display())));
     }
-    let mut supervisor = connect(typed.socket.as_deref())?;
+    let mut supervisor = connect(typed.socket.as_deref(), typed.has("silent"))?;
     let there = overview(&mut supervisor, &Request::List)?.instances;
     let is_missing = |saved: &SavedApp| there.iter().all(|one| one.name != saved.app.name);
     let missing: Vec<SavedApp> = apps.into_iter().filter(is_missing).collect();
@@ -187,6 +187,8 @@ fn requests(apps: impl Iterator<Item = SavedApp>) -> Vec<Request> {
             _ => requests.push(Request::Add {
                 apps: vec![app],
                 environment,
+                update_environment: false,
+                file: None,
                 taken: Taken::Refuse,
                 anew: Anew::Changed,
                 resting: Vec::new(),

@@ -3,15 +3,10 @@
 
 use std::{collections::BTreeMap, ffi::OsString, io::Write as _, path::Path};
 
-use super::{
-    background::{self, standing},
-    failure::Failure,
-    list::overview,
-    reach::{Supervisor, places},
-};
+use super::{failure::Failure, list::unexpected, reach::Supervisor};
 use crate::{
     config::{Flags, Invocation, Loaded, Problems, Read, Source},
-    control::{Anew, Request, Taken, client, snapshot::Brief},
+    control::{Anew, Answer, Request, Taken, snapshot::Brief},
     spec::{AppSpec, order::Outside},
     supervisor,
 };
@@ -49,8 +44,10 @@ pub(super) struct Found {
     pub(super) apps: Vec<AppSpec>,
     /// What they wait for where that is in the list.
     outside: Vec<Outside>,
-    /// It is an ecosystem file.
-    pub(super) is_file: bool,
+    /// The ecosystem file, absolute and without links; `None` for a script.
+    file: Option<String>,
+    /// What it was read with, and what its applications inherit.
+    environment: BTreeMap<OsString, OsString>,
 }
 
 impl Found {
@@ -68,37 +65,57 @@ impl Found {
     }
 
     fn load(invocation: Invocation) -> Result<(Self, Vec<String>), Problems> {
+        let environment = invocation.environment.clone();
         let source = Source::new(invocation)?;
         let Loaded { plan, notices, outside, .. } = match source.read()? {
             Read::Loaded(loaded) => loaded,
             Read::NeedsEvaluation(_) => supervisor::evaluate(&source)?,
         };
         let apps = plan.apps.iter().map(|app| AppSpec::clone(app)).collect();
-        Ok((Self { apps, outside, is_file: source.is_file() }, notices))
+        let file = source.file().map(identity);
+        Ok((Self { apps, outside, file, environment }, notices))
     }
 
-    /// The wish to have it in the list; a file's applications replace those of the same name.
-    pub(super) fn request(self, anew: Anew, otherwise: Taken) -> Request {
-        let taken = if self.is_file { Taken::Replace } else { otherwise };
-        let Self { apps, outside, .. } = self;
+    /// Whether it is an ecosystem file.
+    pub(super) fn is_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// The request to have it in the list; a file's applications replace those of the same name.
+    pub(super) fn request(self, anew: Anew, otherwise: Taken, update_environment: bool) -> Request {
+        let taken = if self.is_file() { Taken::Replace } else { otherwise };
+        let Self { apps, outside, file, environment } = self;
+        let environment = sendable(environment);
         let (resting, empty) = (Vec::new(), Vec::new());
-        Request::Add { apps, environment: environment(), taken, anew, resting, empty, outside }
+        Request::Add { apps, environment, update_environment, file, taken, anew, resting, empty, outside }
     }
+}
 
-    /// The supervisor that has one of its applications, else the one that new ones belong to.
-    pub(super) fn supervisor(&self, socket: Option<&std::ffi::OsStr>) -> Result<Supervisor, Failure> {
-        let places = places(socket)?;
-        if standing(&places).is_none()
-            && let Ok(connection) = client::find(&places)
-        {
-            let mut supervisor = Supervisor::from(connection);
-            let list = overview(&mut supervisor, &Request::List)?.instances;
-            if list.iter().any(|one| self.apps.iter().any(|app| app.name == one.name)) {
-                return Ok(supervisor);
-            }
-        }
-        background::connect(socket)
+/// Lets an ecosystem file that the supervisor knows be read with the environment that it was read with
+/// before: the environment of a command alone changes no application.
+pub(super) fn read_as_before(
+    invocation: &mut Invocation,
+    supervisor: &mut Supervisor,
+) -> Result<(), Failure> {
+    if !Source::is_named_as_file(&invocation.target) {
+        return Ok(());
     }
+    let file = identity(&invocation.cwd.join(&invocation.target));
+    match supervisor.request(&Request::FileEnvironment { file })? {
+        Answer::FileEnvironment(Some(environment)) => {
+            let owned = |(name, value): (String, String)| (name.into(), value.into());
+            invocation.environment = environment.into_iter().map(owned).collect();
+            Ok(())
+        }
+        Answer::FileEnvironment(None) => Ok(()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// A file by one path, whichever links lead to it.
+fn identity(file: &Path) -> String {
+    let real = file.canonicalize();
+    real.as_deref().unwrap_or(file).to_string_lossy().into_owned()
 }
 
 /// What reading a target as if it stood alone needs.
@@ -127,10 +144,15 @@ pub(super) fn say_notices(notices: &[String]) {
     }
 }
 
-/// The caller's environment. What is no UTF-8 cannot be sent.
+/// The caller's environment.
 pub(super) fn environment() -> BTreeMap<String, String> {
-    let variables = std::env::vars_os();
+    sendable(std::env::vars_os())
+}
+
+/// Without what is no UTF-8, which cannot be sent.
+fn sendable(variables: impl IntoIterator<Item = (OsString, OsString)>) -> BTreeMap<String, String> {
     variables
+        .into_iter()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
 }

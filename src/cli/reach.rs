@@ -46,6 +46,15 @@ impl Supervisor {
         }
     }
 
+    /// Connects to the one that is meant, if one runs.
+    pub(super) fn find_at(places: &Places) -> Result<Option<Self>, Failure> {
+        match client::find(places) {
+            Ok(connection) => Ok(Some(connection.into())),
+            Err(Unreachable::Nobody(_)) => Ok(None),
+            Err(error @ Unreachable::Several(_)) => Err(unreachable(&error)),
+        }
+    }
+
     /// Waits until it says hello.
     pub(super) fn greet(&mut self) -> Result<(), Failure> {
         self.connection.greet().map_err(|broken| self.broken(&broken))

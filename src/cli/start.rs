@@ -8,14 +8,14 @@ use super::{
     anew::{self, changes},
     background,
     failure::Failure,
-    file::{Found, say_notices},
+    file::{Found, read_as_before, say_notices},
     list::{details, overview},
     reach::{Supervisor, places},
 };
 use crate::{
     config::{EX_USAGE, Invocation, Problems},
     control::{
-        Anew, Request, Taken, client, is_pattern,
+        Anew, Request, Taken, is_pattern,
         select::{Candidate, Unknown, select},
         snapshot::{Brief, Status},
     },
@@ -61,7 +61,7 @@ pub(super) fn start(wish: &Wish) -> Result<ExitCode, Refusal> {
     let words: Vec<String> = wish.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let Invocation { flags, args, .. } = &wish.invocation;
     let telling = if wish.is_silent { Telling::Nothing } else { Telling::All };
-    let mut there = client::find(&places).ok().map(Supervisor::from);
+    let mut there = Supervisor::find_at(&places)?;
     let list = match &mut there {
         Some(supervisor) => overview(supervisor, &Request::List)?.instances,
         None => Vec::new(),
@@ -98,9 +98,14 @@ pub(super) fn start(wish: &Wish) -> Result<ExitCode, Refusal> {
     for word in new {
         let mut invocation = wish.invocation.clone();
         invocation.target = word.into();
+        if let Some(supervisor) = &mut there
+            && !wish.update_environment
+        {
+            read_as_before(&mut invocation, supervisor)?;
+        }
         let found = Found::read(invocation)?;
         let again = match &mut there {
-            Some(supervisor) if !found.is_file => is_ended_script(supervisor, &list, &found.apps)?,
+            Some(supervisor) if !found.is_file() => is_ended_script(supervisor, &list, &found.apps)?,
             Some(_) | None => false,
         };
         let taken = if again {
@@ -110,7 +115,7 @@ pub(super) fn start(wish: &Wish) -> Result<ExitCode, Refusal> {
         } else {
             Taken::Refuse
         };
-        wishes.push(found.request(Anew::Changed, taken));
+        wishes.push(found.request(Anew::Changed, taken, wish.update_environment));
     }
     let of_there = if targets.is_empty() {
         None
@@ -130,7 +135,7 @@ pub(super) fn start(wish: &Wish) -> Result<ExitCode, Refusal> {
     if let (Some(request), Some(supervisor)) = (of_there, &mut there) {
         wait_and_tell(supervisor, &request, telling)?;
     }
-    let mut supervisor = background::connect(wish.socket.as_deref())?;
+    let mut supervisor = background::connect(wish.socket.as_deref(), wish.is_silent)?;
     for request in wishes {
         wait_and_tell(&mut supervisor, &request, telling)?;
     }

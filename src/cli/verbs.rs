@@ -86,7 +86,8 @@ pub(super) static VERBS: &[Verb] = &[
         options: &[UPDATE_ENV, ONLY, ENV, JSON],
         brief: "End and start them again",
         about: "Ends processes and starts them again. Of an ecosystem file it takes what the\n\
-                file says now, with the environment of this command, and starts what is new.\n\
+                file says now and starts what is new. A task (`oneshot`) that has completed or\n\
+                runs is left alone unless it is named.\n\
                 The options of `procrun start` that say how an app runs (-i 4, --watch, --cron,\n\
                 --node-args, -- ARGS and others) change the app.",
         run: anew::restart,

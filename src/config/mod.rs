@@ -244,9 +244,12 @@ impl Source {
         &self.0.environment
     }
 
-    /// Whether the target is an ecosystem file, so that reading it again can give something else.
-    pub fn is_file(&self) -> bool {
-        matches!(self.0.target, Target::File { .. })
+    /// The target if it is an ecosystem file, absolute: reading it again can give something else.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.0.target {
+            Target::File { path, .. } => Some(path),
+            Target::Script(_) | Target::Nothing => None,
+        }
     }
 
     /// The tree of a text, and what has gone wrong without hindering the rest.

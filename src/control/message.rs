@@ -74,8 +74,14 @@ pub enum Request {
     Add {
         /// The applications; their `env.caller` is `environment`.
         apps: Vec<AppSpec>,
-        /// What they inherit.
+        /// The environment that new ones inherit.
         environment: BTreeMap<String, String>,
+        /// Those that are in the list inherit `environment` from now on, too, instead of what they did.
+        #[serde(default)]
+        update_environment: bool,
+        /// The ecosystem file that names them, absolute.
+        #[serde(default)]
+        file: Option<String>,
         /// What becomes of one whose name is taken.
         taken: Taken,
         /// What runs anew of those that are replaced.
@@ -90,6 +96,11 @@ pub enum Request {
         /// What they wait for besides, as far as it is in the list.
         #[serde(default)]
         outside: Vec<Outside>,
+    },
+    /// The environment with which an ecosystem file was read. Answered by [`Answer::FileEnvironment`].
+    FileEnvironment {
+        /// The file, absolute.
+        file: String,
     },
     /// Change something in the applications of these, and let them run anew. Answered as
     /// [`Request::Act`].
@@ -150,6 +161,7 @@ impl Request {
             | Self::Monitor
             | Self::Describe { .. }
             | Self::Save
+            | Self::FileEnvironment { .. }
             | Self::Environment { .. } => Effort::None,
             Self::Act { .. }
             | Self::Add { .. }
@@ -234,6 +246,8 @@ pub enum Answer {
     Details(Vec<Detail>),
     /// The variables of one instance, by name.
     Environment(Vec<(String, String)>),
+    /// The environment with which an ecosystem file was read; `None` for a file that was not.
+    FileEnvironment(Option<BTreeMap<String, String>>),
     /// The list as it is to be kept.
     Saved(Vec<SavedApp>),
     /// That were all of the recent lines; those that come follow.
@@ -375,6 +389,7 @@ impl Answer {
             | Self::Overview(_)
             | Self::Details(_)
             | Self::Environment(_)
+            | Self::FileEnvironment(_)
             | Self::Saved(_) => true,
         }
     }

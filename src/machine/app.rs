@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Manner, Ticket, Time, Wanted,
+    Addition, Manner, Ticket, Time, Wanted,
     desk::Awaits,
     event::{Effect, InstanceId},
     instance::{Instance, Stop, Then, Verdict},
@@ -14,7 +14,10 @@ use super::{
     reload::Goal,
     root::Machine,
 };
-use crate::spec::{AppSpec, Instances, Plan, diff::same_but_instances};
+use crate::spec::{
+    AppSpec, Instances, Plan,
+    diff::{same_but_instances, same_work},
+};
 
 impl Machine {
     /// The applications are to be those of the new plan.
@@ -46,20 +49,22 @@ impl Machine {
         ticket: Ticket,
         out: &mut Vec<Effect>,
     ) {
-        let Wanted { app: file, meant, counted, rests, is_empty } = wanted;
+        let Wanted { app: file, meant, counted, reruns_tasks, addition } = wanted;
         let Some(was) = self.planned(&file.name) else {
+            let is_empty = addition == Addition::Empty;
             let count = if is_empty { 0 } else { file.instances.resolve(cpus) };
             self.plan.apps.push(file.clone());
             if is_empty {
                 self.scaled.insert(file.name.clone(), 0);
             }
-            self.joins(now, &file, count, rests, out);
+            self.joins(now, &file, count, addition == Addition::Rests, out);
             self.over(&[ticket], &file.name);
             return;
         };
         let of_app = |id: &InstanceId| self.instances.get(id).filter(|it| it.spec.name == file.name);
         let meant = meant.iter().filter_map(of_app).map(|instance| instance.number).collect();
-        let version = Version { file, cpus, manner, meant, counted, tickets: vec![ticket] };
+        let tickets = vec![ticket];
+        let version = Version { file, cpus, manner, meant, reruns_tasks, counted, tickets };
         self.reads(now, &was, version, out);
     }
 
@@ -97,7 +102,7 @@ impl Machine {
 
     /// Lets an application that is not being reloaded be like this.
     pub(super) fn becomes(&mut self, now: Time, version: Version, out: &mut Vec<Effect>) {
-        let Version { file, cpus, manner, meant, counted, tickets } = version;
+        let Version { file, cpus, manner, meant, reruns_tasks, counted, tickets } = version;
         let name = file.name.clone();
         let Some(was) = self.planned(&name) else {
             for ticket in tickets {
@@ -112,7 +117,12 @@ impl Machine {
         let (spec, count) = self.as_scaled(&file, cpus);
         let staying = self.staying(&name);
         let is_same = staying.iter().all(|id| same_but_instances(&self.instances[id].spec, &spec));
+        let is_other_task = |instance: &Instance| !same_work(&instance.spec, &spec);
         let runs_anew = |instance: &&Instance| match manner {
+            _ if instance.is_at_work() && !meant.contains(&instance.number) => false,
+            _ if instance.is_complete() && !meant.contains(&instance.number) => {
+                reruns_tasks && spec.autostart && is_other_task(instance)
+            }
             Manner::Changed => !is_same && (instance.is_alive() || spec.autostart),
             Manner::Reload | Manner::Restart => {
                 meant.contains(&instance.number) || !is_same && instance.is_alive()
@@ -120,6 +130,10 @@ impl Machine {
         };
         let kept = || staying.iter().take(count as usize).map(|id| &self.instances[id]);
         let anew: BTreeSet<u32> = kept().filter(runs_anew).map(|instance| instance.number).collect();
+        // A task is not interrupted by a change: it runs again as it reads now.
+        let runs_again = |it: &&Instance| it.is_at_work() && reruns_tasks && is_other_task(it);
+        let later: Vec<InstanceId> =
+            kept().filter(runs_again).filter(|it| !anew.contains(&it.number)).map(|it| it.id).collect();
         let rolls = !is_same && spec.can_overlap() && self.can_roll(&staying);
         let in_turn = match manner {
             Manner::Restart => rolls,
@@ -137,6 +151,12 @@ impl Machine {
             let cause = if manner == Manner::Restart { StopCause::Restarted } else { StopCause::Changed };
             self.converge(now, count, &spec, &anew, cause, out);
             self.resize(now, count, &spec, false, out);
+        }
+        for id in later {
+            self.with_instance(id, now, out, |instance, step| {
+                instance.run_again(step);
+                Verdict::Nothing
+            });
         }
         if manner == Manner::Changed {
             for id in self.staying(&name) {

@@ -75,6 +75,8 @@ pub(super) struct Instance {
     is_put_away: bool,
     /// The number of the last run that has done its task (`oneshot`); 0 is none.
     completed: u64,
+    /// The number of the last run during which its work has changed (`oneshot`); 0 is none.
+    outdated: u64,
     /// Everything stops: SIGKILL comes no later than this, whatever its `kill_timeout` says, and its
     /// present run is its last one.
     kill_limit: Option<Time>,
@@ -188,6 +190,7 @@ impl Instance {
             trial: None,
             is_put_away: false,
             completed: 0,
+            outdated: 0,
             kill_limit: None,
             patience: (Duration::ZERO, Time::ZERO),
             outcome: None,
@@ -259,6 +262,26 @@ impl Instance {
             State::Draining { then, .. } | State::Stopping { then, .. } => !is_to_stay(then),
             State::Online { .. } | State::Waiting | State::Turn(_) => true,
         }
+    }
+
+    /// Whether it is a task (`oneshot`) whose process runs and is to go on.
+    pub(super) fn is_at_work(&self) -> bool {
+        match &self.state {
+            State::Launching { stop: None, .. } | State::Online { .. } => self.spec.order.oneshot,
+            State::Launching { stop: Some(_), .. }
+            | State::Draining { .. }
+            | State::Stopping { .. }
+            | State::Stopped
+            | State::Turn(_)
+            | State::Waiting
+            | State::Errored => false,
+        }
+    }
+
+    /// It is a task that has been changed while it runs: it runs again when it has ended.
+    pub(super) fn run_again(&mut self, step: &mut Step<'_>) {
+        self.outdated = self.tried;
+        step.say(Notice::TaskChanged { who: self.subject() });
     }
 
     /// Since when its process is there.

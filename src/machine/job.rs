@@ -16,6 +16,8 @@ pub(super) struct Version {
     pub(super) manner: Manner,
     /// The numbers that are meant, whatever has changed.
     pub(super) meant: BTreeSet<u32>,
+    /// A task whose work has changed runs again without being meant.
+    pub(super) reruns_tasks: bool,
     /// What it was scaled to is forgotten.
     pub(super) counted: bool,
     pub(super) tickets: Vec<Ticket>,
@@ -25,7 +27,8 @@ impl Version {
     /// As the file says, which somebody has read again.
     pub(super) fn of_file(file: Arc<AppSpec>, cpus: u32) -> Self {
         let manner = Manner::Changed;
-        Self { file, cpus, manner, meant: BTreeSet::new(), counted: false, tickets: Vec::new() }
+        let (meant, tickets) = (BTreeSet::new(), Vec::new());
+        Self { file, cpus, manner, meant, reruns_tasks: true, counted: false, tickets }
     }
 
     /// Whether something is to be done for it although the application reads like this already.

@@ -42,7 +42,7 @@ pub use health::{ProbeKind, Sickness, Word};
 pub use instance::Status;
 pub use memory::{Answer, Excess, Shortage};
 pub use notice::{Generation, Next, Notice, Readable, ReloadFailure, Setback, Size, StopCause, Subject, Why};
-pub use operation::{Count, Manner, Operation, Reply, Ticket, Wanted};
+pub use operation::{Addition, Count, Manner, Operation, Reply, Ticket, Wanted};
 pub use reason::{Reason, reason};
 pub use record::Past;
 pub use root::{InstanceView, Machine};

@@ -244,6 +244,11 @@ pub enum Notice {
         /// Bytes that its workers have.
         workers: u64,
     },
+    /// A task was changed while it runs: it is not interrupted, and runs again when it has ended.
+    TaskChanged {
+        /// Which.
+        who: Subject,
+    },
     /// The file says of an application what it is being reloaded to already.
     UnderWay {
         /// Its name.
@@ -518,6 +523,7 @@ impl Notice {
             | Self::Leftovers { who, .. }
             | Self::Killing { who, .. }
             | Self::Unkillable { who }
+            | Self::TaskChanged { who }
             | Self::TooMuch { who, .. }
             | Self::Retiring { who, .. }
             | Self::Escalated { who, .. } => Some(who),
@@ -566,6 +572,7 @@ impl Notice {
             | Self::Leftovers { .. }
             | Self::Killing { .. }
             | Self::Unkillable { .. }
+            | Self::TaskChanged { .. }
             | Self::TooMuch { .. }
             | Self::Retiring { .. }
             | Self::Escalated { .. } => self.instance().map(|who| &*who.spec.name),

@@ -63,10 +63,21 @@ pub struct Wanted {
     pub meant: Vec<InstanceId>,
     /// Its number of instances is meant, too: what it was scaled to is forgotten.
     pub counted: bool,
-    /// If it is not there yet: add it with nothing that runs.
-    pub rests: bool,
-    /// If it is not there yet: add it scaled to none.
-    pub is_empty: bool,
+    /// A task (`oneshot`) whose work has changed runs again without being meant: its file was read.
+    pub reruns_tasks: bool,
+    /// How it is added if it is not there yet.
+    pub addition: Addition,
+}
+
+/// How an application is added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addition {
+    /// It starts, unless `autostart` says otherwise.
+    Starts,
+    /// Nothing of it runs.
+    Rests,
+    /// It is scaled to none.
+    Empty,
 }
 
 /// What runs anew when an application reads otherwise, and how.

@@ -111,9 +111,10 @@ impl Reloads {
         let Some(jobs) = self.waiting.get_mut(app) else { return version };
         for job in std::mem::take(jobs) {
             match job {
-                Job::Read(Version { file: _, cpus: _, manner, meant, counted, tickets }) => {
+                Job::Read(Version { file: _, cpus: _, manner, meant, reruns_tasks, counted, tickets }) => {
                     version.manner = version.manner.max(manner);
                     version.meant.extend(meant);
+                    version.reruns_tasks |= reruns_tasks;
                     version.counted |= counted;
                     version.tickets.extend(tickets);
                 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AppSpec, HealthSpec, Limits, Plan};
+use super::{AppSpec, EnvSpec, HealthSpec, Limits, Plan};
 
 /// What has to be done to one application so that the new plan holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,23 @@ pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
             order: new.order.clone(),
             ..old.clone()
         } == *new
+}
+
+/// Whether two specs of a task ask for the same work: what it executes, with which variables, and as whom.
+/// Neither what it inherits from a caller nor how its failures are met makes it another task.
+pub fn same_work(old: &AppSpec, new: &AppSpec) -> bool {
+    let AppSpec {
+        exec,
+        env: EnvSpec { inherit, caller: _, vars, instance_var, increment_var },
+        identity,
+        ..
+    } = old;
+    *exec == new.exec
+        && *inherit == new.env.inherit
+        && *vars == new.env.vars
+        && *instance_var == new.env.instance_var
+        && *increment_var == new.env.increment_var
+        && *identity == new.identity
 }
 
 impl AppChange {

@@ -1,6 +1,6 @@
 //! The supervisor's loop: wait for news, let the machine decide, carry it out.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
@@ -74,6 +74,8 @@ pub(super) struct Supervisor<'a> {
     pub(super) home: Option<PathBuf>,
     /// The applications that commands have added.
     pub(super) added: Vec<Arc<AppSpec>>,
+    /// The ecosystem files that commands have named, each with the environment with which it was read.
+    pub(super) files: BTreeMap<PathBuf, Arc<BTreeMap<String, String>>>,
     /// Asked to read the file again while it is being read.
     pub(super) read_once_more: bool,
     end: Option<ExitCode>,
@@ -167,6 +169,7 @@ pub(super) async fn supervise(
         evaluation: None,
         home: role.background.as_ref().map(|background| background.home.clone()),
         added: Vec::new(),
+        files: BTreeMap::new(),
         read_once_more: false,
         end: None,
         stop_asked: false,

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -12,11 +12,12 @@ use tracing::info;
 
 use super::{
     actor::{Supervisor, preflight},
+    clients::task_state,
     show, steps,
 };
 use crate::{
     control::{Anew, ClientId, SavedApp, Taken, select::Unknown},
-    machine::{InstanceId, Manner, Operation, Status, Wanted},
+    machine::{Addition, InstanceId, Manner, Operation, Status, Wanted},
     spec::{
         AppSpec, Condition, Dependency, Instances, Patch, Plan,
         order::{Outside, circle, graph},
@@ -28,10 +29,14 @@ use crate::{
 const MOST_INSTANCES: u32 = 1000;
 
 /// Applications that are to be added.
-pub(super) struct Addition {
+pub(super) struct AddRequest {
     pub(super) apps: Vec<AppSpec>,
-    /// What they inherit.
+    /// The environment that new ones inherit.
     pub(super) environment: BTreeMap<String, String>,
+    /// Those that are in the list inherit it from now on, too.
+    pub(super) update_environment: bool,
+    /// The ecosystem file that names them.
+    pub(super) file: Option<PathBuf>,
     pub(super) taken: Taken,
     /// What runs anew of those that are there.
     pub(super) anew: Anew,
@@ -45,14 +50,25 @@ pub(super) struct Addition {
 
 impl Supervisor<'_> {
     /// Adds applications and starts them; the last answer says whether they run.
-    pub(super) fn add(&mut self, client: ClientId, addition: Addition) -> Result<(), Unknown> {
-        let Addition { mut apps, environment, taken, anew, resting, empty, outside } = addition;
+    pub(super) fn add(&mut self, client: ClientId, request: AddRequest) -> Result<(), Unknown> {
+        let AddRequest {
+            mut apps,
+            environment,
+            update_environment,
+            file,
+            taken,
+            anew,
+            resting,
+            empty,
+            outside,
+        } = request;
         let caller = Arc::new(environment);
+        let is_own_file = file.as_deref().is_some_and(|file| self.is_own_file(file));
+        let listed = self.machine.coming_plan().apps;
         let mut renamed: BTreeMap<String, String> = BTreeMap::new();
         for app in &mut apps {
             check(app)?;
             find_zone(app)?;
-            app.env.caller = Some(caller.clone());
             let is_taken = |name: &str| self.is_listed(name);
             if is_taken(&app.name) {
                 match taken {
@@ -67,6 +83,14 @@ impl Supervisor<'_> {
                     }
                 }
             }
+            let there = listed.iter().find(|other| other.name == app.name && is_taken(&other.name));
+            app.env.caller = match there {
+                _ if update_environment => Some(caller.clone()),
+                Some(there) => there.env.caller.clone(),
+                // As when the supervisor itself reads its file.
+                None if is_own_file => None,
+                None => Some(caller.clone()),
+            };
             if let Some(home) = &self.home {
                 keep_logs(app, home);
             }
@@ -79,6 +103,11 @@ impl Supervisor<'_> {
         self.depend_outside(&mut apps, &outside);
         self.check_order(&apps)?;
         self.refuse_what_cannot_run(apps.iter())?;
+        if let Some(file) = file
+            && (update_environment || !is_own_file)
+        {
+            self.files.insert(file, caller);
+        }
         let names: Vec<String> = apps.iter().map(|app| app.name.clone()).collect();
         let mut wanted = Vec::new();
         for app in apps {
@@ -87,19 +116,20 @@ impl Supervisor<'_> {
             // What `autostart` keeps from starting is not started by the way.
             let is_meant = anew != Anew::Changed || app.autostart;
             let mut meant = if is_meant { self.instances_of(&app.name) } else { Vec::new() };
-            if anew == Anew::Changed {
-                // A task that is done is not done again because its file is read again.
-                let is_done = |id: &InstanceId| {
-                    self.machine.instance(*id).is_some_and(|view| view.completed == Some(true))
-                };
-                meant.retain(|id| !is_done(id));
-            }
+            // A task is neither done again nor interrupted because its file is read again.
+            meant.retain(|id| self.machine.instance(*id).is_some_and(|view| task_state(&view).is_none()));
             wanted.push(Wanted {
                 meant,
                 // Scaled to none: who adds it wants it as it says now, not as it was scaled.
                 counted: !self.is_listed(&app.name),
-                rests: resting.contains(&app.name),
-                is_empty: empty.contains(&app.name),
+                reruns_tasks: true,
+                addition: if empty.contains(&app.name) {
+                    Addition::Empty
+                } else if resting.contains(&app.name) {
+                    Addition::Rests
+                } else {
+                    Addition::Starts
+                },
                 app,
             });
         }
@@ -107,11 +137,12 @@ impl Supervisor<'_> {
         Ok(())
     }
 
-    /// Changes something in the applications of these instances, and lets them run anew.
+    /// Changes something in the applications of these instances, and lets those that are meant run anew.
     pub(super) fn change(
         &mut self,
         client: ClientId,
         ids: &[InstanceId],
+        meant: &[InstanceId],
         environment: Option<BTreeMap<String, String>>,
         patch: Option<&Patch>,
         anew: Anew,
@@ -137,10 +168,10 @@ impl Supervisor<'_> {
             let new = if new == *app { app } else { Arc::new(new) };
             let of_app: Vec<InstanceId> = self.instances_of(&new.name);
             wanted.push(Wanted {
-                meant: ids.iter().copied().filter(|id| of_app.contains(id)).collect(),
+                meant: meant.iter().copied().filter(|id| of_app.contains(id)).collect(),
                 counted: patch.is_some_and(Patch::counts),
-                rests: false,
-                is_empty: false,
+                reruns_tasks: false,
+                addition: Addition::Starts,
                 app: new.clone(),
             });
             changed.push(new);
@@ -233,6 +264,26 @@ impl Supervisor<'_> {
         }
     }
 
+    /// The environment with which an ecosystem file was read: by a command, or as the supervisor's own. So
+    /// a file that has not changed reads the same for every command.
+    pub(super) fn environment_of_file(&self, file: &Path) -> Option<BTreeMap<String, String>> {
+        match self.files.get(file) {
+            Some(environment) => Some(BTreeMap::clone(environment)),
+            None => self.is_own_file(file).then(|| self.own_environment()),
+        }
+    }
+
+    fn is_own_file(&self, file: &Path) -> bool {
+        self.source.file().is_some_and(|own| own == file || own.canonicalize().is_ok_and(|own| own == file))
+    }
+
+    /// What of the supervisor's own environment can be sent.
+    fn own_environment(&self) -> BTreeMap<String, String> {
+        let own = self.source.environment().iter();
+        own.filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
+            .collect()
+    }
+
     /// Whether an application of that name is in the list: it has an instance.
     fn is_listed(&self, name: &str) -> bool {
         show::settled(self).any(|view| view.spec.name == name)
@@ -274,11 +325,6 @@ impl Supervisor<'_> {
 
     /// The list as it is to be kept.
     pub(super) fn saved(&self) -> Vec<SavedApp> {
-        let own = || {
-            let own = self.source.environment().iter();
-            own.filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
-                .collect()
-        };
         // As it is when what is under way has come to its end.
         let apps = self.machine.coming_plan().apps;
         let saved = apps.iter().map(|app| {
@@ -295,7 +341,7 @@ impl Supervisor<'_> {
             }
             let environment = match spec.env.caller.take() {
                 Some(caller) => BTreeMap::clone(&caller),
-                None => own(),
+                None => self.own_environment(),
             };
             let stopped = places.iter().all(|status| *status == Status::Stopped);
             SavedApp { app: spec, environment, stopped, empty: count == 0 }

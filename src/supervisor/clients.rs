@@ -8,13 +8,13 @@ use std::{
     collections::{BTreeSet, HashMap},
     future::pending,
     io,
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use tracing::info;
 
-use super::{Background, Role, actor::Supervisor, adopt::Addition, follow::Followers, show, steps};
+use super::{Background, Role, actor::Supervisor, adopt::AddRequest, follow::Followers, show, steps};
 use crate::{
     control::{
         Action, Answer, ClientId, Held, Name, Refusal, Request, Server,
@@ -22,7 +22,7 @@ use crate::{
         snapshot::Overview,
     },
     logs::Filter,
-    machine::{Count, Event, InstanceId, InstanceView, Machine, Operation, Reply, Ticket},
+    machine::{Count, Event, InstanceId, InstanceView, Machine, Operation, Reply, Status, Ticket},
     spec::Signal,
 };
 
@@ -181,43 +181,39 @@ impl Supervisor<'_> {
                 let ids = self.select(&[target])?;
                 Ok(Some(show::environment(self, ids[0])))
             }
-            Request::Act { action, targets } => {
-                let ids = self.select(&targets)?;
-                let ids = match action {
-                    Action::Start | Action::Restart | Action::Reload => self.without_done(ids, &targets),
-                    Action::Stop | Action::Delete | Action::Reset | Action::Signal(_) => ids,
+            Request::Act { action, targets } => self.act(client, action, &targets),
+            Request::Add {
+                apps,
+                environment,
+                update_environment,
+                file,
+                taken,
+                anew,
+                resting,
+                empty,
+                outside,
+            } => {
+                let file = file.map(PathBuf::from);
+                let request = AddRequest {
+                    apps,
+                    environment,
+                    update_environment,
+                    file,
+                    taken,
+                    anew,
+                    resting,
+                    empty,
+                    outside,
                 };
-                let operation = match action {
-                    Action::Start => Operation::Start(ids.clone()),
-                    Action::Stop => Operation::Stop(ids.clone()),
-                    Action::Restart => Operation::Restart(ids.clone()),
-                    Action::Reload => Operation::Reload(ids.clone()),
-                    Action::Delete => Operation::Delete(ids.clone()),
-                    Action::Reset => Operation::Reset(ids.clone()),
-                    Action::Signal(number) => {
-                        let Some(signal) = Signal::from_number(number) else {
-                            return Ok(Some(Answer::failed(format!("{number} is no signal"))));
-                        };
-                        Operation::Signal(ids.clone(), signal)
-                    }
-                };
-                info!("a command asks: {}", steps::asked(&operation, &targets));
-                let forgets = matches!(operation, Operation::Delete(_));
-                self.operate(client, &ids, operation);
-                if forgets {
-                    // Nobody watches for what is no longer in the list, nor keeps its time.
-                    let plan = self.machine.coming_plan();
-                    self.follow(&plan);
-                }
-                Ok(None)
+                self.add(client, request).map(|()| None)
             }
-            Request::Add { apps, environment, taken, anew, resting, empty, outside } => {
-                let addition = Addition { apps, environment, taken, anew, resting, empty, outside };
-                self.add(client, addition).map(|()| None)
+            Request::FileEnvironment { file } => {
+                Ok(Some(Answer::FileEnvironment(self.environment_of_file(Path::new(&file)))))
             }
             Request::Change { targets, anew, environment, patch } => {
                 let ids = self.select(&targets)?;
-                self.change(client, &ids, environment, patch.as_ref(), anew).map(|()| None)
+                let meant = self.without_tasks(client, ids.clone(), &targets);
+                self.change(client, &ids, &meant, environment, patch.as_ref(), anew).map(|()| None)
             }
             Request::Save => Ok(Some(Answer::Saved(self.saved()))),
             Request::Scale { app, count } => {
@@ -261,6 +257,43 @@ impl Supervisor<'_> {
         }
     }
 
+    /// Does something to the instances that the words mean.
+    fn act(
+        &mut self,
+        client: ClientId,
+        action: Action,
+        targets: &[String],
+    ) -> Result<Option<Answer>, Unknown> {
+        let ids = self.select(targets)?;
+        let ids = match action {
+            Action::Start | Action::Restart | Action::Reload => self.without_tasks(client, ids, targets),
+            Action::Stop | Action::Delete | Action::Reset | Action::Signal(_) => ids,
+        };
+        let operation = match action {
+            Action::Start => Operation::Start(ids.clone()),
+            Action::Stop => Operation::Stop(ids.clone()),
+            Action::Restart => Operation::Restart(ids.clone()),
+            Action::Reload => Operation::Reload(ids.clone()),
+            Action::Delete => Operation::Delete(ids.clone()),
+            Action::Reset => Operation::Reset(ids.clone()),
+            Action::Signal(number) => {
+                let Some(signal) = Signal::from_number(number) else {
+                    return Ok(Some(Answer::failed(format!("{number} is no signal"))));
+                };
+                Operation::Signal(ids.clone(), signal)
+            }
+        };
+        info!("a command asks: {}", steps::asked(&operation, targets));
+        let forgets = matches!(operation, Operation::Delete(_));
+        self.operate(client, &ids, operation);
+        if forgets {
+            // Nobody watches for what is no longer in the list, nor keeps its time.
+            let plan = self.machine.coming_plan();
+            self.follow(&plan);
+        }
+        Ok(None)
+    }
+
     fn operate(&mut self, client: ClientId, ids: &[InstanceId], operation: Operation) {
         let ticket = self.clients.ticket(client, self.pm_ids(ids), Vec::new());
         self.feed(vec![Event::Operate(ticket, operation)]);
@@ -282,15 +315,22 @@ impl Supervisor<'_> {
         Ok(views.iter().filter(|view| ids.contains(&view.pm_id)).map(|view| view.id).collect())
     }
 
-    /// Without those whose task is done, unless a word means just them: who says `all` does not ask for a
-    /// migration once more.
-    fn without_done(&self, ids: Vec<InstanceId>, words: &[String]) -> Vec<InstanceId> {
-        let is_meant = |view: &InstanceView<'_>| {
+    /// Without the tasks that have completed or run, unless a word means just them: `all` neither asks for
+    /// a migration once more nor interrupts it. Each that is left alone is said.
+    fn without_tasks(&mut self, client: ClientId, ids: Vec<InstanceId>, words: &[String]) -> Vec<InstanceId> {
+        let (mut kept, mut left) = (Vec::new(), Vec::new());
+        for view in ids.into_iter().filter_map(|id| self.machine.instance(id)) {
             let id = view.pm_id.to_string();
-            view.completed != Some(true) || words.iter().any(|word| *word == view.spec.name || *word == id)
-        };
-        let views = |id: &InstanceId| self.machine.instance(*id).is_some_and(|view| is_meant(&view));
-        ids.into_iter().filter(views).collect()
+            let is_named = words.iter().any(|word| *word == view.spec.name || *word == id);
+            match task_state(&view).filter(|_| !is_named) {
+                None => kept.push(view.id),
+                Some(state) => left.push(format!("{} is a task that {state}: left alone", view.subject())),
+            }
+        }
+        for text in left {
+            self.clients.answer(client, &Answer::Step { text });
+        }
+        kept
     }
 
     /// What people call these instances.
@@ -329,6 +369,18 @@ impl Supervisor<'_> {
                 hint: None,
             }),
         }
+    }
+}
+
+/// What a task is at that is not to be disturbed unless it is named; `None` for everything else.
+pub(super) fn task_state(view: &InstanceView<'_>) -> Option<&'static str> {
+    match (view.completed?, view.status) {
+        (true, _) => Some("has completed"),
+        (false, Status::Launching | Status::Online) => Some("runs"),
+        (
+            false,
+            Status::Stopping | Status::Stopped | Status::Waiting | Status::WaitingRestart | Status::Errored,
+        ) => None,
     }
 }
 

@@ -84,6 +84,10 @@ pub(super) fn say(notice: &Notice) {
         Notice::ChangesOften { app, path, times, wait } => {
             changes_often(app, path, *times, Readable(*wait));
         }
+        Notice::TaskChanged { who } => {
+            let (app, id) = (&*who.spec.name, who.pm_id);
+            info!(app, id, "{who} has changed: it is a task and runs to its end, then once more");
+        }
         Notice::UnderWay { app } => info!(app, "{app} is being reloaded to that already"),
         Notice::Ready { who, sign, after } => ready(who, *sign, Readable(*after)),
         Notice::Leftovers { who, signal } => {

@@ -70,11 +70,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
             };
             format!("{who}: {why}sent {signal}")
         }
-        Notice::Reloading { app, total, rolling } => {
-            let how = if *rolling { "one after the other, without a gap" } else { "one after the other" };
-            let processes = if *total == 1 { "process" } else { "processes" };
-            format!("reloading {app}: {total} {processes}, {how}")
-        }
+        Notice::Reloading { app, total, rolling } => reloading(app, *total, *rolling),
         Notice::Reloaded { app, total, took } => {
             format!("{app} is reloaded: {total} replaced in {}", Readable(*took))
         }
@@ -83,6 +79,9 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
         Notice::FilesChanged { app, path, .. } => format!("{app} changed: {path}"),
         Notice::ChangesOften { app, path, wait, .. } => {
             format!("{app} changed: {path}, once more; that waits {}", Readable(*wait))
+        }
+        Notice::TaskChanged { who } => {
+            format!("{who} is a task: it runs to its end, then once more as it reads now")
         }
         Notice::UnderWay { app } => format!("{app} is being reloaded to that already"),
         Notice::Leftovers { who, signal } => {
@@ -107,6 +106,12 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
             return None;
         }
     })
+}
+
+fn reloading(app: &str, total: u32, rolling: bool) -> String {
+    let how = if rolling { "one after the other, without a gap" } else { "one after the other" };
+    let processes = if total == 1 { "process" } else { "processes" };
+    format!("reloading {app}: {total} {processes}, {how}")
 }
 
 fn waits(who: &Subject, what: &str, late: Option<Duration>) -> String {

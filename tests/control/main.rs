@@ -5,6 +5,7 @@ mod support;
 
 mod anew;
 mod background;
+mod changes;
 mod commands;
 mod sockets;
 mod talk;

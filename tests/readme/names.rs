@@ -12,7 +12,7 @@ use super::{
 const VARIABLES: [&str; 4] = ["pm_id", "node_modules", "__pycache__", "start_period"];
 
 /// Options of programs that are not procrun.
-const FOREIGN_OPTIONS: [&str; 2] = ["--enable-source-maps", "--require"];
+const FOREIGN_OPTIONS: [&str; 3] = ["--init", "--enable-source-maps", "--require"];
 
 /// A key as the README writes it, and its other names.
 struct Key {

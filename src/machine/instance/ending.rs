@@ -122,7 +122,9 @@ impl Instance {
         let run = self.run();
         self.say_ended(step, &ending, uptime, next);
         // Also of one that was ready: a reload that goes on would spread what does not last.
-        if self.trial.take().is_some() || uptime < self.spec.restart.min_uptime {
+        if self.is_complete_by(&ending) {
+            self.end_trial(|| Outcome::Passed);
+        } else if self.trial.take().is_some() || uptime < self.spec.restart.min_uptime {
             self.outcome = Some(Outcome::Failed(Setback::Ended { ending, uptime }));
         }
         match run {
@@ -136,6 +138,11 @@ impl Instance {
             }
             _ => self.follow(step, then, code),
         }
+    }
+
+    /// Whether this ending is the end of a task, and not a failure.
+    fn is_complete_by(&self, ending: &Ending) -> bool {
+        self.spec.order.oneshot && self.is_settled() && *ending == Ending::Exited(0)
     }
 
     /// The process has ended as it was asked to.
@@ -259,6 +266,9 @@ impl Instance {
             },
         };
         if self.spec.order.oneshot {
+            if *ending == Ending::Exited(0) && self.outdated == self.tried {
+                return Next::Restart(Duration::ZERO);
+            }
             if *ending == Ending::Exited(0) {
                 self.completed = self.tried;
                 return Next::Final;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    machine::{Count, Manner, Wanted, Word},
+    machine::{Addition, Count, Manner, Wanted, Word},
     spec::{Probe, ProbeTarget},
 };
 
@@ -117,8 +117,12 @@ fn operation(what: u8, ids: &[u32], count: i32) -> Operation {
                 app,
                 meant: (0..12).map(InstanceId).filter(|_| count > 0).collect(),
                 counted: count == 2,
-                rests: count == -2,
-                is_empty: count == -3,
+                reruns_tasks: count != 1,
+                addition: match count {
+                    -2 => Addition::Rests,
+                    -3 => Addition::Empty,
+                    _ => Addition::Starts,
+                },
             });
             let manner = [Manner::Changed, Manner::Reload, Manner::Restart][usize::from(what - 8)];
             Operation::Become { apps: wanted.collect(), cpus: 2, manner }

@@ -1,7 +1,7 @@
 //! Applications that are to read otherwise: what runs anew, how, and when whoever asked is answered.
 
 use super::*;
-use crate::machine::{Manner, Wanted};
+use crate::machine::{Addition, Manner, Wanted};
 
 fn cluster(count: u32, version: &str) -> AppSpec {
     AppSpec { instances: Instances::Count(count), namespace: version.to_owned(), ..cluster_app("a") }
@@ -16,13 +16,21 @@ fn wanted(app: AppSpec, meant: impl IntoIterator<Item = u32>) -> Wanted {
         app: Arc::new(app),
         meant: meant.into_iter().map(InstanceId).collect(),
         counted: false,
-        rests: false,
-        is_empty: false,
+        reruns_tasks: true,
+        addition: Addition::Starts,
     }
 }
 
 fn become_(wanted: Wanted, manner: Manner) -> Operation {
     Operation::Become { apps: vec![wanted], cpus: 2, manner }
+}
+
+impl World {
+    /// Whether it was done at once.
+    fn ask_and_do(&mut self, operation: Operation) -> bool {
+        let asked = self.ask(operation);
+        self.is_done(asked)
+    }
 }
 
 /// The `pm_id`s and versions of the settled instances of `a`.
@@ -219,15 +227,69 @@ fn a_number_that_is_meant_counts_more_than_what_it_was_scaled_to() {
 #[test]
 fn a_new_application_may_rest_or_have_no_instance() {
     let mut world = World::new(plan([app("other")]));
-    let rests = world.ask(become_(Wanted { rests: true, ..wanted(forks(2, "x"), []) }, Manner::Changed));
+    let rests = world
+        .ask(become_(Wanted { addition: Addition::Rests, ..wanted(forks(2, "x"), []) }, Manner::Changed));
     assert!(world.is_done(rests));
     assert_eq!([world.status(1), world.status(2)], [Status::Stopped; 2]);
     assert!(world.machine.plan().apps[1].autostart, "it reads as it did");
     let other = AppSpec { name: "b".to_owned(), ..forks(2, "x") };
-    let empty = world.ask(become_(Wanted { is_empty: true, ..wanted(other, []) }, Manner::Changed));
+    let empty =
+        world.ask(become_(Wanted { addition: Addition::Empty, ..wanted(other, []) }, Manner::Changed));
     assert!(world.is_done(empty));
     assert_eq!(world.machine.instances().count(), 3);
     let scale = world.ask(Operation::Scale { app: "b".to_owned(), count: crate::machine::Count::By(1) });
     assert!(world.is_done(scale));
     assert_eq!(world.status(3), Status::Online);
+}
+
+#[test]
+fn a_task_is_neither_interrupted_nor_run_again_unless_it_is_meant_or_its_file_has_changed() {
+    let migrate = |version: &str| {
+        let mut spec = task("a");
+        spec.exec.args = vec![version.to_owned()];
+        spec
+    };
+    let with_environment = || {
+        let mut spec = migrate("old");
+        spec.restart.max_restarts = 3;
+        spec.env.caller = Some(Arc::new([("A".to_owned(), "1".to_owned())].into()));
+        spec
+    };
+    for manner in [Manner::Changed, Manner::Reload, Manner::Restart] {
+        let mut world = World::new(plan([migrate("old"), app("b")]));
+        let by_command = Wanted { reruns_tasks: false, ..wanted(migrate("newer"), []) };
+        let by_file = wanted(migrate("new"), []);
+
+        // While it runs.
+        assert!(world.ask_and_do(become_(wanted(with_environment(), []), manner)));
+        assert!(world.ask_and_do(become_(by_command.clone(), manner)));
+        assert!(world.said.iter().all(|notice| !matches!(notice, Notice::TaskChanged { .. })));
+        assert!(world.ask_and_do(become_(by_file.clone(), manner)));
+        assert!(matches!(world.said.last(), Some(Notice::TaskChanged { .. })), "{:?}", world.said);
+        assert_eq!(world.spawned.len(), 2, "{manner:?}: it was interrupted");
+        world.obey(0);
+        assert_eq!(world.spawned.len(), 3, "{manner:?}: as it reads now, once it has ended");
+        world.obey(0);
+        assert_eq!(world.machine.instance(InstanceId(0)).unwrap().completed, Some(true));
+
+        // When it is done.
+        world.ask_and_do(become_(by_file.clone(), manner));
+        world.ask_and_do(become_(by_command, manner));
+        assert_eq!(world.spawned.len(), 3, "{manner:?}: it was done already");
+        world.ask_and_do(become_(by_file, manner));
+        assert_eq!(world.spawned.len(), 4, "{manner:?}: it is another task now");
+    }
+}
+
+#[test]
+fn a_task_that_is_reloaded_by_name_has_passed_when_it_has_ended_well() {
+    let mut world = World::new(plan([task("a"), app("b")]));
+    world.obey(0);
+    let asked = world.ask(Operation::Reload(vec![InstanceId(0)]));
+    assert_eq!(world.answer(asked), None);
+    world.obey(0);
+    assert!(world.is_done(asked), "{:?}", world.replies);
+    let failed = world.ask(Operation::Reload(vec![InstanceId(0)]));
+    world.exit(world.run(0), FAILED, false);
+    assert!(world.failure(failed).contains("exit 3"), "{:?}", world.replies);
 }
