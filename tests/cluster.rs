@@ -3,16 +3,17 @@
 mod support;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fmt::Write as _,
     io::{self, Read, Write},
     net::{TcpListener, TcpStream, UdpSocket},
     os::unix::{fs::PermissionsExt, net::UnixListener, net::UnixStream},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
 use support::{
-    Bed, DEADLINE, Procrun, SIGHUP, SIGKILL, SIGTERM, now, send, tool,
+    Bed, DEADLINE, Procrun, SIGHUP, SIGKILL, SIGTERM, now, send, tool, wait_until,
     web::{ask, get, number_after, port_of},
 };
 
@@ -78,6 +79,105 @@ fn workers_that_share_the_socket_take_what_a_busy_one_leaves() {
     });
 }
 
+/// So many connections one after the other that stay open, and how many each of the workers has.
+fn connections_of(port: u16, count: usize) -> (Vec<TcpStream>, Vec<usize>) {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    let streams = (0..count).map(|_| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        write!(stream, "GET / HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        while !answer.windows(4).any(|four| four == b"\r\n\r\n") {
+            let mut more = [0; 1024];
+            let length = stream.read(&mut more).unwrap();
+            assert_ne!(length, 0, "the connection was closed");
+            answer.extend_from_slice(&more[..length]);
+        }
+        let body = String::from_utf8_lossy(&answer).rsplit("\r\n").next().unwrap().to_owned();
+        *counts.entry(body).or_default() += 1;
+        stream
+    });
+    let streams = streams.collect();
+    (streams, counts.into_values().collect())
+}
+
+/// Tells the clients that it is over, also when a test fails.
+struct Finish<'a>(&'a AtomicBool);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Makes short connections, a request each, from four threads until `enough`. None may fail.
+#[track_caller]
+fn short_connections_until(port: u16, what: &str, enough: impl FnMut() -> bool) {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _finish = Finish(&done);
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    get(port, "/").unwrap();
+                }
+            });
+        }
+        wait_until(what, enough);
+    });
+}
+
+const ALONE: &str = "accepts them itself";
+const HANDED: &str = "gets its connections from procrun again";
+
+#[test]
+fn a_few_connections_that_stay_open_are_spread_evenly_by_default() {
+    let bed = set_up(&app("instances = 2"), &[("app.js", SERVER)]);
+    let mut procrun = start(&bed);
+    let (_streams, counts) = connections_of(port_of(&procrun, 2), 8);
+    assert_eq!(counts, [4, 4]);
+    procrun.expect_stop();
+}
+
+#[test]
+fn workers_accept_fast_short_connections_themselves_and_then_share_evenly_again() {
+    let bed = set_up(&app("instances = 2\nmin_uptime = 0"), &[("app.js", SERVER)]);
+    let mut procrun = start(&bed);
+    let port = port_of(&procrun, 2);
+    short_connections_until(port, "the workers to accept", || procrun.err().lines_with(ALONE).len() >= 2);
+    procrun.wait_for_err_lines(HANDED, 2);
+    let (streams, counts) = connections_of(port, 8);
+    assert_eq!(counts, [4, 4]);
+    drop(streams);
+
+    // A reload in the middle of it loses nothing, and the new workers take over.
+    let mut asked = false;
+    short_connections_until(port, "the reload", || {
+        let told = procrun.err().lines_with(ALONE).len();
+        if told >= 4 && !std::mem::replace(&mut asked, true) {
+            bed.file("ecosystem.toml", app("instances = 2\nmin_uptime = 0\nenv = { ROUND = \"1\" }"));
+            procrun.signal(SIGHUP);
+        }
+        !procrun.err().lines_with("app is reloaded: 2 processes").is_empty()
+    });
+    procrun.expect_stop();
+    assert!(procrun.err().lines_with("ignored").is_empty(), "{}", procrun.story());
+}
+
+#[test]
+fn connections_that_arrive_fast_and_stay_open_are_handed_out_all_the_same() {
+    let bed = set_up(&app("instances = 2"), &[("app.js", SERVER)]);
+    let mut procrun = start(&bed);
+    let port = port_of(&procrun, 2);
+    // Twice as many as the burst after which the workers are told to accept.
+    let streams: Vec<TcpStream> =
+        (0..850).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
+    let (_more, counts) = connections_of(port, 2);
+    assert_eq!(counts, [1, 1]);
+    drop(streams);
+    procrun.expect_stop();
+}
+
 #[test]
 fn modules_are_what_they_are_without_a_cluster() {
     let common =
@@ -121,7 +221,7 @@ const listen = (name, ...where) => {
 listen('both', 0);
 listen('six', { port: 0, host: '::1', ipv6Only: true });
 ";
-    for balance in ["round-robin", "shared"] {
+    for balance in ["auto", "round-robin", "shared"] {
         let keys = format!("instances = 2\nbalance = \"{balance}\"");
         let bed = set_up(&app(&keys), &[("app.js", script)]);
         let mut procrun = start(&bed);
@@ -169,7 +269,7 @@ fn a_unix_socket_replaces_a_stale_file_and_keeps_its_mode() {
 const server = require('http').createServer((q, r) => r.end(`${process.pid}`));
 server.listen('app.sock', () => console.log('listening', server.address()));
 ";
-    for balance in ["round-robin", "shared"] {
+    for balance in ["auto", "round-robin", "shared"] {
         let keys = format!("instances = 2\nbalance = \"{balance}\"");
         let bed = set_up(&app(&keys), &[("app.js", script)]);
         let path = bed.path("app.sock");
@@ -248,7 +348,7 @@ const one = () => new Promise((done, failed) => {
 
 #[test]
 fn a_crash_never_closes_the_port() {
-    for balance in ["round-robin", "shared"] {
+    for balance in ["auto", "round-robin", "shared"] {
         let keys = format!("instances = 1\nbalance = \"{balance}\"\nmin_uptime = 0");
         let bed = set_up(&app(&keys), &[("app.js", SERVER)]);
         let procrun = start(&bed);

@@ -16,7 +16,7 @@ use support::{
     web::{ask, fixture, get, number_after, port_of, set_up},
 };
 
-const BALANCES: [&str; 2] = ["round-robin", "shared"];
+const BALANCES: [&str; 3] = ["auto", "round-robin", "shared"];
 
 /// A bed with a fixture as its one application, and what it needs of npm.
 fn bed_of(script: &str, keys: &str) -> Bed {

@@ -207,7 +207,7 @@ fn nothing_is_lost(script: &str, keep_alive: bool, balance: &str) {
 
 #[test]
 fn nothing_is_lost_with_keep_alive_and_without_a_handler() {
-    nothing_is_lost(SERVER, true, "shared");
+    nothing_is_lost(SERVER, true, "auto");
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn nothing_is_lost_with_short_connections_and_without_a_handler() {
 
 #[test]
 fn nothing_is_lost_with_short_connections_and_a_handler() {
-    nothing_is_lost(&format!("{SERVER}{CLOSES}"), false, "shared");
+    nothing_is_lost(&format!("{SERVER}{CLOSES}"), false, "auto");
 }
 
 #[test]
@@ -255,7 +255,7 @@ const RELOADS: usize = 20;
 
 #[test]
 fn nothing_is_lost_by_reloads_with_keep_alive_and_without_a_handler() {
-    nothing_is_lost_by_reloads(SERVER, true, "shared");
+    nothing_is_lost_by_reloads(SERVER, true, "auto");
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn nothing_is_lost_by_reloads_with_keep_alive_and_a_handler() {
 
 #[test]
 fn nothing_is_lost_by_reloads_with_short_connections_and_without_a_handler() {
-    nothing_is_lost_by_reloads(SERVER, false, "round-robin");
+    nothing_is_lost_by_reloads(SERVER, false, "auto");
 }
 
 #[test]
@@ -547,7 +547,7 @@ impl Drop for Stop<'_> {
 /// A server and a client of Node's; the client prints how many requests failed once `stop` is there.
 #[track_caller]
 fn nothing_is_lost_between(server: &str, client: &str) {
-    let keys = "balance = \"shared\"";
+    let keys = "balance = \"auto\"";
     let bed = set_up(&app(3, keys), &[("app.js", server), ("client.js", client)]);
     certify(&bed);
     let mut procrun = start(&bed);

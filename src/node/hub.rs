@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     machine::{
-        Run, Sign,
+        Run, Sign, Time,
         cluster::{
             Effect, Event, ListenerId, Primary,
             wire::{self, Decoder},
@@ -52,6 +52,8 @@ pub enum News {
     Listens(Run, String),
     /// It has sent so many messages of its own.
     Messages(Run, usize),
+    /// It was told to accept connections for itself, or no longer to.
+    Accepts(Run, bool),
     /// It has finished its connections, as [`Hub::drain`] asked it to.
     Drained(Run),
     /// There is no place for the script that drains workers: what was tried.
@@ -75,6 +77,7 @@ pub enum News {
 #[derive(Debug, Default)]
 pub struct Hub {
     poller: Option<Poller>,
+    clock: Clock,
     /// By the number of the run.
     workers: HashMap<u64, Worker>,
     apps: BTreeMap<u32, App>,
@@ -94,6 +97,17 @@ pub struct Hub {
     effects: Vec<Effect>,
     outgoing: Vec<u8>,
     buffer: Vec<u8>,
+}
+
+/// Counts the time for the primaries from the first time that one is told of.
+#[derive(Debug, Default)]
+struct Clock(Option<Instant>);
+
+impl Clock {
+    fn now(&mut self) -> Time {
+        let now = Instant::now();
+        Time::after_start(now - *self.0.get_or_insert(now))
+    }
 }
 
 #[derive(Debug)]

@@ -20,8 +20,8 @@ use nix::{
     unistd::geteuid,
 };
 
-/// Lets a worker of a cluster finish its connections.
-pub(super) const DRAIN: &str = include_str!("drain.cjs");
+/// Lets a worker of a cluster finish its connections, and accept them for itself.
+pub(super) const DRAIN: &str = concat!(include_str!("drain.cjs"), include_str!("accept.cjs"));
 /// Tells again and again that the loop of a worker turns.
 pub(super) const BEAT: &str = include_str!("beat.cjs");
 

@@ -153,10 +153,12 @@ impl ExecMode {
 /// How the connections to a Node cluster reach its workers (`balance`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Balance {
+    /// As round robin, but while short connections arrive fast the workers accept for themselves.
+    #[default]
+    Auto,
     /// procrun accepts and hands them out in turn.
     RoundRobin,
     /// All workers accept from the one socket that procrun holds.
-    #[default]
     Shared,
 }
 
@@ -164,6 +166,7 @@ impl Balance {
     /// As it is written.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Auto => "auto",
             Self::RoundRobin => "round-robin",
             Self::Shared => "shared",
         }

@@ -208,6 +208,7 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
             return None;
         }
         News::Listens(run, _)
+        | News::Accepts(run, _)
         | News::Messages(run, _)
         | News::Misbehaves(run, _)
         | News::NoSocketForBun(run)
@@ -218,6 +219,8 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
     let (who, app, id) = (&who, &*who.spec.name, who.pm_id);
     match news {
         News::Listens(_, address) => debug!(app, id, "{who} listens on {address}"),
+        News::Accepts(_, true) => debug!(app, id, "connections arrive fast: {who} accepts them itself"),
+        News::Accepts(_, false) => debug!(app, id, "{who} gets its connections from procrun again"),
         News::Messages(_, count) => debug!(app, id, count, "{who} has sent a message"),
         News::Misbehaves(_, what) => warn!(app, id, "{who} {what}; that is ignored and not said again"),
         News::NoSocketForBun(_) => warn!(

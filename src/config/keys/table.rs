@@ -140,6 +140,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         "balance",
         &[],
         Kind::Choice(&[
+            ("auto", |app| app.balance = Some(Balance::Auto)),
             ("round-robin", |app| app.balance = Some(Balance::RoundRobin)),
             ("shared", |app| app.balance = Some(Balance::Shared)),
         ]),

@@ -11,6 +11,7 @@
 //! and one in which that does not run gets its signal, which an application expects.
 
 mod primary;
+mod rate;
 pub mod wire;
 
 #[cfg(test)]
@@ -141,6 +142,20 @@ pub enum Hail {
     Drains,
     /// It has finished the connections it had.
     Drained,
+    /// It can accept for itself when it is told to: procrun's own script runs in it.
+    Accepts,
+    /// It has accepted connections since it was told to, or since it last said so.
+    Accepted {
+        /// From which socket.
+        listener: ListenerId,
+        /// How many.
+        count: u32,
+    },
+    /// It was told to accept for itself and leaves that to the primary.
+    Declines {
+        /// From which socket.
+        listener: ListenerId,
+    },
     /// Something else.
     Unknown,
 }
@@ -229,6 +244,24 @@ pub enum Effect {
         seq: u64,
         /// What is handed over; procrun's own hold on it stays.
         connection: ConnectionId,
+    },
+    /// Send the listening socket itself to a worker, which accepts from it until it is told to stop.
+    LetAccept {
+        /// To whom.
+        worker: Run,
+        /// Which socket.
+        listener: ListenerId,
+        /// The backlog that it was opened with.
+        backlog: i32,
+        /// How many connections the worker was handed lately.
+        handed: u32,
+    },
+    /// Tell a worker to accept no more for itself.
+    StopAccepting {
+        /// Whom.
+        worker: Run,
+        /// From which socket.
+        listener: ListenerId,
     },
     /// Close procrun's own hold on a connection.
     Release(ConnectionId),

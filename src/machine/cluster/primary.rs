@@ -1,5 +1,7 @@
 //! One application's primary: who listens where, and who gets the next connection.
 
+mod direct;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
@@ -7,9 +9,14 @@ use std::{
 
 use super::{
     ConnectionId, Data, Effect, Endpoint, Event, Hail, ListenerId, Offence, Query,
+    rate::Arrivals,
     wire::{Answer, Handle, Outcome},
 };
-use crate::{machine::Run, spec::Balance};
+use crate::{
+    machine::{Run, Time},
+    spec::Balance,
+};
+use direct::Direct;
 
 /// How many connections a worker may have that it has not yet taken. While it takes one the next
 /// ones are on their way; with more a burst would wait behind a busy worker while another is idle.
@@ -43,6 +50,8 @@ struct Worker {
     /// It has listened.
     listening: bool,
     drain: Drain,
+    /// It can accept connections for itself when it is told to.
+    accepts: bool,
     /// Which [`Offence`]s have been said, a bit each.
     reported: u8,
     /// Descriptors on their way, the oldest first, and how often each has got lost.
@@ -66,6 +75,12 @@ enum Drain {
 enum Sent {
     Connection(u64),
     Answer(Answer),
+    /// The socket itself, to accept from.
+    Socket {
+        listener: ListenerId,
+        backlog: i32,
+        handed: u32,
+    },
 }
 
 #[derive(Debug)]
@@ -99,6 +114,9 @@ struct Listener {
     waiting: bool,
     /// One is being accepted.
     accepting: bool,
+    arrivals: Arrivals,
+    /// The workers accept for themselves. procrun does not, then.
+    direct: Option<Direct>,
 }
 
 #[derive(Debug)]
@@ -126,7 +144,7 @@ impl Listener {
 
 impl Primary {
     /// Takes in one event and appends to `out` what is to be done.
-    pub fn step(&mut self, event: Event, out: &mut Vec<Effect>) {
+    pub fn step(&mut self, now: Time, event: Event, out: &mut Vec<Effect>) {
         match event {
             Event::Joined { worker, balance, version } => {
                 let worker_state = Worker {
@@ -135,6 +153,7 @@ impl Primary {
                     leaving: false,
                     listening: false,
                     drain: Drain::Cannot,
+                    accepts: false,
                     reported: 0,
                     handles: VecDeque::new(),
                     pending: VecDeque::new(),
@@ -147,7 +166,7 @@ impl Primary {
                 }
                 self.close_outdated(out);
             }
-            Event::Hail(worker, hail) => self.hail(worker, hail, out),
+            Event::Hail(worker, hail) => self.hail(now, worker, hail, out),
             Event::HandleAck(worker) => {
                 if let Some(state) = self.workers.get_mut(&worker)
                     && state.handles.pop_front().is_none()
@@ -155,7 +174,7 @@ impl Primary {
                     self.report(worker, Offence::WrongAnswer, out);
                 }
             }
-            Event::HandleNack(worker) => self.handle_lost(worker, out),
+            Event::HandleNack(worker) => self.handle_lost(now, worker, out),
             Event::Retiring(worker) => self.leaves(worker, out),
             Event::Drain(worker) => {
                 self.leaves(worker, out);
@@ -182,6 +201,7 @@ impl Primary {
                     Some(listener) => {
                         listener.accepting = false;
                         listener.returned.push_back(connection);
+                        self.count_arrival(now, id, out);
                         self.dispatch(id, out);
                     }
                     None => out.push(Effect::Release(connection.id)),
@@ -217,7 +237,7 @@ impl Primary {
         self.workers.get(&worker).is_some_and(|state| state.drain == Drain::Asked)
     }
 
-    fn hail(&mut self, worker: Run, hail: Hail, out: &mut Vec<Effect>) {
+    fn hail(&mut self, now: Time, worker: Run, hail: Hail, out: &mut Vec<Effect>) {
         if !self.workers.contains_key(&worker) {
             return;
         }
@@ -246,6 +266,13 @@ impl Primary {
                 }
             }
             Hail::Drained => self.drained(worker, out),
+            Hail::Accepts => {
+                if let Some(state) = self.workers.get_mut(&worker) {
+                    state.accepts = true;
+                }
+            }
+            Hail::Accepted { listener, count } => self.has_accepted(now, worker, listener, count, out),
+            Hail::Declines { listener } => self.declines(now, worker, listener, out),
             Hail::Unknown => self.report(worker, Offence::UnknownAct, out),
         }
     }
@@ -314,6 +341,8 @@ impl Primary {
             watched: false,
             waiting: false,
             accepting: false,
+            arrivals: Arrivals::default(),
+            direct: None,
         };
         self.listeners.insert(id, listener);
         out.push(Effect::Bind(id, endpoint, worker));
@@ -394,7 +423,7 @@ impl Primary {
             (Endpoint::Held { .. }, _) | (Endpoint::Tcp { .. } | Endpoint::Unix { .. }, Balance::Shared) => {
                 Some(Handle::Stream)
             }
-            (Endpoint::Tcp { .. } | Endpoint::Unix { .. }, Balance::RoundRobin) => None,
+            (Endpoint::Tcp { .. } | Endpoint::Unix { .. }, Balance::Auto | Balance::RoundRobin) => None,
         };
         let outcome = Outcome {
             listener: id,
@@ -415,7 +444,7 @@ impl Primary {
             }
         }
         out.push(Effect::Answer(worker, answer));
-        if handle.is_none() && !std::mem::replace(&mut listener.watched, true) {
+        if handle.is_none() && listener.direct.is_none() && !std::mem::replace(&mut listener.watched, true) {
             out.push(Effect::Watch(id));
         }
         self.dispatch(id, out);
@@ -493,7 +522,7 @@ impl Primary {
         }
     }
 
-    fn handle_lost(&mut self, worker: Run, out: &mut Vec<Effect>) {
+    fn handle_lost(&mut self, now: Time, worker: Run, out: &mut Vec<Effect>) {
         let Some(state) = self.workers.get_mut(&worker) else { return };
         let Some((sent, lost)) = state.handles.pop_front() else {
             self.report(worker, Offence::WrongAnswer, out);
@@ -512,6 +541,11 @@ impl Primary {
                     self.give_back(worker, pending, out);
                 }
             }
+            Sent::Socket { listener, backlog, handed } if again => {
+                state.handles.push_back((Sent::Socket { listener, backlog, handed }, lost + 1));
+                out.push(Effect::LetAccept { worker, listener, backlog, handed });
+            }
+            Sent::Socket { listener, .. } => self.declines(now, worker, listener, out),
             Sent::Answer(answer) if again => {
                 state.handles.push_back((Sent::Answer(answer.clone()), lost + 1));
                 out.push(Effect::Answer(worker, answer));
@@ -557,6 +591,7 @@ impl Primary {
 
     /// Hands out what has come back, and asks for more while somebody can take it.
     fn dispatch(&mut self, id: ListenerId, out: &mut Vec<Effect>) {
+        self.tell_to_accept(id, out);
         loop {
             let Some(listener) = self.listeners.get(&id) else { return };
             let Some(connection) = listener.returned.front() else { break };
@@ -587,6 +622,7 @@ impl Primary {
         let Some(listener) = self.listeners.get(&id) else { return };
         if listener.waiting
             && !listener.accepting
+            && listener.direct.is_none()
             && matches!(self.choose(listener, &[], false), Choice::Worker(_))
             && let Some(listener) = self.listeners.get_mut(&id)
         {
@@ -600,7 +636,10 @@ impl Primary {
     /// nobody stays whom procrun accepts for: the application has changed its balance.
     fn choose(&self, listener: &Listener, refused_by: &[Run], in_hand: bool) -> Choice {
         let members = || listener.members.iter().filter_map(|run| Some((*run, self.workers.get(run)?)));
-        let in_turn = |worker: &Worker| worker.balance == Balance::RoundRobin;
+        let in_turn = |worker: &Worker| match worker.balance {
+            Balance::Auto | Balance::RoundRobin => true,
+            Balance::Shared => false,
+        };
         let takes: &dyn Fn(&Worker) -> bool = if members().any(|(_, it)| in_turn(it) && !it.leaving) {
             &|it| in_turn(it) && !it.leaving
         } else if members().any(|(_, it)| !it.leaving) {
@@ -688,6 +727,7 @@ impl Primary {
             members.sort_unstable();
             members.dedup();
             assert_eq!(members.len(), listener.members.len(), "{id:?} has a member twice");
+            assert!(!(listener.direct.is_some() && listener.watched), "{id:?} has two that accept");
             if let Some(connection) = listener.returned.front() {
                 let choice = self.choose(listener, &connection.refused_by, true);
                 assert_eq!(

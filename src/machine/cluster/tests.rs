@@ -1,7 +1,10 @@
 //! The primary against workers that come, go, accept, refuse and lie in random order, and its
 //! rules by name.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use proptest::prelude::*;
 
@@ -10,7 +13,7 @@ use super::{
     wire::{Answer, Handle},
 };
 use crate::{
-    machine::{InstanceId, Run},
+    machine::{InstanceId, Run, Time},
     spec::Balance,
 };
 
@@ -33,6 +36,8 @@ fn udp(port: u16) -> Endpoint {
 enum Sent {
     Answer(Answer),
     Connection { seq: u64, connection: ConnectionId },
+    Socket(ListenerId),
+    Stop(ListenerId),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +51,7 @@ enum Fate {
 #[derive(Default)]
 struct World {
     primary: Primary,
+    now: Time,
     workers: BTreeMap<Run, VecDeque<Sent>>,
     last_worker: u64,
     /// Which version of the application joins.
@@ -69,6 +75,8 @@ struct World {
     /// Who was asked to and has not finished.
     asked: BTreeSet<Run>,
     answers: Vec<(Run, Answer)>,
+    /// Which workers accept from which sockets themselves.
+    accepting: BTreeSet<(Run, ListenerId)>,
     /// Ports that somebody else has.
     taken: BTreeSet<u16>,
 }
@@ -78,7 +86,7 @@ impl World {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let mut out = Vec::new();
-            self.primary.step(event, &mut out);
+            self.primary.step(self.now, event, &mut out);
             for effect in out {
                 events.extend(self.carry_out(effect));
             }
@@ -131,6 +139,14 @@ impl World {
                 let inbox = self.workers.get_mut(&worker).expect("no connection to the dead");
                 inbox.push_back(Sent::Connection { seq, connection });
             }
+            Effect::LetAccept { worker, listener, .. } => {
+                assert!(self.kernel.contains_key(&listener) && !self.watched.contains(&listener));
+                let inbox = self.workers.get_mut(&worker).expect("no socket to the dead");
+                inbox.push_back(Sent::Socket(listener));
+            }
+            Effect::StopAccepting { worker, listener } => {
+                self.workers.get_mut(&worker).expect("no word to the dead").push_back(Sent::Stop(listener));
+            }
             Effect::Release(connection) => match self.fate(connection) {
                 Fate::Held => {
                     // Who loses it four times counts as one who refuses.
@@ -175,6 +191,7 @@ impl World {
 
     fn die(&mut self, worker: Run) {
         if self.workers.remove(&worker).is_some() {
+            self.accepting.retain(|(run, _)| *run != worker);
             self.feed(Event::Gone(worker));
         }
     }
@@ -192,10 +209,32 @@ impl World {
     }
 
     fn connect(&mut self, id: ListenerId) {
+        self.connect_at_once(id, 1);
+    }
+
+    fn connect_at_once(&mut self, id: ListenerId, count: u32) {
         if let Some((_, waiting)) = self.kernel.get_mut(&id) {
-            *waiting += 1;
+            *waiting += count;
             if self.watched.contains(&id) {
                 self.feed(Event::Waiting(id));
+            }
+        }
+    }
+
+    /// More connections than are handed out one by one, one after the other.
+    fn flood(&mut self, id: ListenerId) {
+        for _ in 0..600 {
+            self.connect(id);
+            self.settle();
+        }
+    }
+
+    /// A worker takes what waits at the sockets that it accepts from.
+    fn accept(&mut self, worker: Run) {
+        for (_, id) in self.accepting.iter().filter(|(run, _)| *run == worker) {
+            if let Some((_, waiting)) = self.kernel.get_mut(id) {
+                let served = std::mem::take(waiting) as usize;
+                self.connections.extend(vec![Fate::Served(worker); served]);
             }
         }
     }
@@ -227,6 +266,18 @@ impl World {
                 });
             }
             (Sent::Answer(_), _) => {}
+            (Sent::Socket(_), Look::Lose) => self.feed(Event::HandleNack(worker)),
+            (Sent::Socket(listener), answer) => {
+                self.feed(Event::HandleAck(worker));
+                if answer == Look::Refuse {
+                    self.hail(worker, Hail::Declines { listener });
+                } else if self.workers.contains_key(&worker) {
+                    self.accepting.insert((worker, listener));
+                }
+            }
+            (Sent::Stop(listener), _) => {
+                self.accepting.remove(&(worker, listener));
+            }
         }
         true
     }
@@ -236,6 +287,9 @@ impl World {
         while let Some(worker) = self.workers.iter().find(|(_, inbox)| !inbox.is_empty()).map(|(run, _)| *run)
         {
             self.look(worker, Look::Accept);
+        }
+        for worker in self.workers.keys().copied().collect::<Vec<_>>() {
+            self.accept(worker);
         }
     }
 
@@ -266,7 +320,7 @@ enum Look {
 
 #[derive(Debug, Clone)]
 enum Op {
-    Join(bool),
+    Join(Balance),
     Die(usize),
     Ask(usize, u16, u64),
     Close(usize, u32),
@@ -277,10 +331,20 @@ enum Op {
     Drain(usize),
     Drained(usize),
     Connect(u32),
+    Direct(Direct),
     Look(usize, Look),
     Lie(usize, u64),
     Change,
     SomebodyTakes(u16),
+}
+
+/// What concerns workers that accept for themselves.
+#[derive(Debug, Clone, Copy)]
+enum Direct {
+    Flood(u32),
+    Accept(usize),
+    Accepts(usize),
+    Report(usize, u32, u32),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -293,7 +357,8 @@ fn op() -> impl Strategy<Value = Op> {
         Look::Silent,
     ]);
     prop_oneof![
-        3 => prop::bool::weighted(0.8).prop_map(Op::Join),
+        3 => prop::sample::select(vec![Balance::Auto, Balance::Auto, Balance::RoundRobin, Balance::Shared])
+            .prop_map(Op::Join),
         2 => any::<usize>().prop_map(Op::Die),
         6 => (any::<usize>(), 1u16..4, 0u64..2).prop_map(|(who, port, index)| Op::Ask(who, port, index)),
         2 => (any::<usize>(), 0u32..8).prop_map(|(who, id)| Op::Close(who, id)),
@@ -304,6 +369,13 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<usize>().prop_map(Op::Drain),
         1 => any::<usize>().prop_map(Op::Drained),
         12 => (1u32..8).prop_map(Op::Connect),
+        12 => prop_oneof![
+            1 => (1u32..8).prop_map(Direct::Flood),
+            3 => any::<usize>().prop_map(Direct::Accept),
+            6 => any::<usize>().prop_map(Direct::Accepts),
+            2 => (any::<usize>(), 1u32..8, 0u32..200).prop_map(|(who, id, count)| Direct::Report(who, id, count)),
+        ]
+        .prop_map(Op::Direct),
         12 => (any::<usize>(), looks).prop_map(|(who, look)| Op::Look(who, look)),
         1 => (any::<usize>(), 0u64..50).prop_map(|(who, seq)| Op::Lie(who, seq)),
         1 => Just(Op::Change),
@@ -311,15 +383,16 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+fn who(world: &World, at: usize) -> Option<Run> {
+    let count = world.workers.len();
+    (count > 0).then(|| *world.workers.keys().nth(at % count).unwrap())
+}
+
 fn apply(world: &mut World, op: &Op) {
-    let who = |world: &World, at: usize| {
-        let count = world.workers.len();
-        (count > 0).then(|| *world.workers.keys().nth(at % count).unwrap())
-    };
     match *op {
-        Op::Join(round_robin) => {
+        Op::Join(balance) => {
             if world.workers.len() < 5 {
-                world.join(if round_robin { Balance::RoundRobin } else { Balance::Shared });
+                world.join(balance);
             }
         }
         Op::Die(at) => {
@@ -373,6 +446,7 @@ fn apply(world: &mut World, op: &Op) {
             }
         }
         Op::Connect(id) => world.connect(ListenerId(id)),
+        Op::Direct(op) => accept_themselves(world, &op),
         Op::Look(at, look) => {
             if let Some(run) = who(world, at) {
                 world.look(run, look);
@@ -402,8 +476,34 @@ fn apply(world: &mut World, op: &Op) {
     }
 }
 
+/// What concerns workers that accept for themselves.
+fn accept_themselves(world: &mut World, op: &Direct) {
+    match *op {
+        Direct::Flood(id) => {
+            world.connect_at_once(ListenerId(id), 600);
+            world.settle();
+        }
+        Direct::Accept(at) => {
+            if let Some(run) = who(world, at) {
+                world.accept(run);
+            }
+        }
+        Direct::Accepts(at) => {
+            if let Some(run) = who(world, at) {
+                world.hail(run, Hail::Accepts);
+            }
+        }
+        Direct::Report(at, id, count) => {
+            world.now = world.now + Duration::from_millis(150);
+            if let Some(run) = who(world, at) {
+                world.hail(run, Hail::Accepted { listener: ListenerId(id), count });
+            }
+        }
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
     #[test]
     fn no_connection_is_lost_and_nobody_dead_is_spoken_to(ops in prop::collection::vec(op(), 0..120)) {
         let mut world = World::default();
@@ -728,4 +828,139 @@ fn what_is_in_hand_when_the_balance_changes_is_for_those_who_accept_for_themselv
     world.die(workers[0]);
     world.settle();
     assert_eq!(world.connections, [Fate::Served(shares)]);
+}
+
+/// A world with so many workers with `balance = "auto"` on port 1, of which so many can accept for
+/// themselves.
+fn automatic(workers: usize, can: usize) -> (World, Vec<Run>, ListenerId) {
+    let mut world = World::default();
+    let workers: Vec<Run> = (0..workers)
+        .map(|at| {
+            let worker = world.join(Balance::Auto);
+            if at < can {
+                world.hail(worker, Hail::Accepts);
+            }
+            world.ask(worker, tcp(1), 0);
+            worker
+        })
+        .collect();
+    world.settle();
+    let id = *world.kernel.keys().next().expect("a socket is open");
+    (world, workers, id)
+}
+
+impl World {
+    fn accept_themselves(&self, id: ListenerId) -> Vec<Run> {
+        self.accepting.iter().filter(|(_, other)| *other == id).map(|(run, _)| *run).collect()
+    }
+
+    /// Workers say so often what they took, 100 ms apart.
+    fn report(&mut self, worker: Run, listener: ListenerId, counts: &[u32]) {
+        for count in counts {
+            self.now = self.now + Duration::from_millis(100);
+            self.hail(worker, Hail::Accepted { listener, count: *count });
+            self.settle();
+        }
+    }
+}
+
+#[test]
+fn workers_accept_for_themselves_while_connections_arrive_fast() {
+    let (mut world, workers, id) = automatic(2, 2);
+    world.flood(id);
+    assert_eq!(world.accept_themselves(id), workers);
+    assert!(world.watched.is_empty(), "procrun leaves them alone");
+    let by_hand = world.served().len();
+    assert!(by_hand >= 512, "a burst is handed out: {by_hand}");
+    let of_first = world.served().iter().filter(|number| **number == workers[0].number).count();
+    assert!(of_first.abs_diff(300) <= 44, "and evenly, up to there: {of_first}");
+
+    world.report(workers[0], id, &[300, 300, 300]);
+    assert_eq!(world.accept_themselves(id), workers);
+    world.report(workers[1], id, &[10, 10, 10, 10]);
+    assert!(world.accept_themselves(id).is_empty(), "it is calm again");
+    let before = world.served().len();
+    for _ in 0..8 {
+        world.connect(id);
+        world.settle();
+    }
+    let of = |worker: Run| world.served()[before..].iter().filter(|it| **it == worker.number).count();
+    assert_eq!((of(workers[0]), of(workers[1])), (4, 4));
+}
+
+#[test]
+fn all_who_listen_accept_for_themselves_or_nobody_does() {
+    let (mut world, workers, id) = automatic(2, 1);
+    world.flood(id);
+    assert!(world.accept_themselves(id).is_empty(), "one of them cannot");
+    world.die(workers[1]);
+    world.flood(id);
+    assert_eq!(world.accept_themselves(id), [workers[0]]);
+
+    let other = world.join(Balance::Auto);
+    world.hail(other, Hail::Accepts);
+    world.ask(other, tcp(1), 0);
+    world.settle();
+    assert_eq!(world.accept_themselves(id), [workers[0], other], "one that comes later is told, too");
+
+    world.feed(Event::Retiring(other));
+    world.settle();
+    assert_eq!(world.accept_themselves(id), [workers[0]], "one that is about to end gets no more");
+
+    let turns = world.join(Balance::RoundRobin);
+    world.ask(turns, tcp(1), 0);
+    world.settle();
+    assert!(world.accept_themselves(id).is_empty(), "this one gets its share from procrun only");
+    assert!(world.watched.contains(&id));
+}
+
+#[test]
+fn a_port_whose_last_worker_has_gone_is_the_primarys_again() {
+    let (mut world, workers, id) = automatic(1, 1);
+    world.flood(id);
+    world.die(workers[0]);
+    assert!(world.watched.contains(&id));
+    world.connect(id);
+    let next = world.join(Balance::Auto);
+    world.ask(next, tcp(1), 0);
+    world.settle();
+    assert_eq!(world.served().last(), Some(&next.number));
+}
+
+#[test]
+fn a_worker_that_declines_is_asked_again_later() {
+    let (mut world, workers, id) = automatic(2, 2);
+    let mut refused = 0;
+    for _ in 0..900 {
+        world.connect(id);
+        while let Some(worker) =
+            world.workers.iter().find(|(_, inbox)| !inbox.is_empty()).map(|(run, _)| *run)
+        {
+            let declines = refused == 0 && matches!(world.workers[&worker].front(), Some(Sent::Socket(_)));
+            refused += usize::from(declines);
+            world.look(worker, if declines { Look::Refuse } else { Look::Accept });
+        }
+        if refused == 1 {
+            assert!(world.watched.contains(&id));
+            refused = 2;
+        }
+        world.settle();
+    }
+    assert_eq!(refused, 2);
+    assert_eq!(world.accept_themselves(id), workers);
+    assert_eq!(world.served().len(), 900);
+}
+
+#[test]
+fn a_socket_that_does_not_arrive_leaves_the_primary_at_work() {
+    let (mut world, workers, id) = automatic(1, 1);
+    for _ in 0..520 {
+        world.connect(id);
+        while let Some(sent) = world.workers[&workers[0]].front() {
+            let look = if matches!(sent, Sent::Socket(_)) { Look::Lose } else { Look::Accept };
+            world.look(workers[0], look);
+        }
+    }
+    assert!(world.accept_themselves(id).is_empty());
+    assert_eq!(world.served().len(), 520);
 }

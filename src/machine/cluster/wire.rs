@@ -219,6 +219,7 @@ struct Raw<'a> {
     data: Value,
     readable_all: Value,
     writable_all: Value,
+    count: Option<u32>,
 }
 
 fn hail(line: &[u8]) -> Result<Hail, Broken> {
@@ -237,9 +238,7 @@ fn hail(line: &[u8]) -> Result<Hail, Broken> {
             data: data(&raw.data),
         }),
         Some("listening") => Hail::Listening { address: address(&raw) },
-        Some("close") => {
-            Hail::Close { listener: raw.key.as_u64().and_then(|key| u32::try_from(key).ok()).map(ListenerId) }
-        }
+        Some("close") => Hail::Close { listener: key(&raw) },
         Some("exitedAfterDisconnect") => Hail::Leaving { seq: seq()? },
         Some(_) | None => Hail::Unknown,
     })
@@ -252,8 +251,18 @@ fn word(line: &[u8]) -> Result<Message, Broken> {
         Some("beat") => Message::Beat,
         Some("drains") => Message::Cluster(Hail::Drains),
         Some("drained") => Message::Cluster(Hail::Drained),
+        Some("accepts") => Message::Cluster(Hail::Accepts),
+        Some("accepted") => {
+            let listener = key(&raw).ok_or(Broken::Garbage)?;
+            Message::Cluster(Hail::Accepted { listener, count: raw.count.unwrap_or(0) })
+        }
+        Some("declined") => Message::Cluster(Hail::Declines { listener: key(&raw).ok_or(Broken::Garbage)? }),
         Some(_) | None => Message::Cluster(Hail::Unknown),
     })
+}
+
+fn key(raw: &Raw<'_>) -> Option<ListenerId> {
+    raw.key.as_u64().and_then(|key| u32::try_from(key).ok()).map(ListenerId)
 }
 
 /// `None`: something that this primary cannot listen on.
@@ -405,6 +414,25 @@ pub fn encode_connection(listener: ListenerId, seq: u64, into: &mut Vec<u8>) {
             closing(Some(Handle::Stream)),
         ),
     );
+}
+
+/// Appends the message that hands over a listening socket, to accept from: `handed` is how many
+/// connections the worker was handed lately.
+pub fn encode_accept(listener: ListenerId, backlog: i32, handed: u32, into: &mut Vec<u8>) {
+    put(
+        into,
+        format_args!(
+            "{}{{\"cmd\":\"NODE_PROCRUN\",\"act\":\"accept\",\"key\":{},\"backlog\":{backlog},\"handed\":{handed}}}{}",
+            opening(Some(Handle::Stream)),
+            listener.0,
+            closing(Some(Handle::Stream)),
+        ),
+    );
+}
+
+/// Appends the message that ends what [`encode_accept`] began.
+pub fn encode_stop_accepting(listener: ListenerId, into: &mut Vec<u8>) {
+    put(into, format_args!("{{\"cmd\":\"NODE_PROCRUN\",\"act\":\"stop\",\"key\":{}}}\n", listener.0));
 }
 
 fn opening(handle: Option<Handle>) -> &'static str {

@@ -91,6 +91,9 @@ impl Hub {
             | Hail::Ack { .. }
             | Hail::Drains
             | Hail::Drained
+            | Hail::Accepts
+            | Hail::Accepted { .. }
+            | Hail::Declines { .. }
             | Hail::Unknown => return,
         };
         if answer.to_query.is_some()

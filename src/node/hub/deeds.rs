@@ -42,8 +42,9 @@ impl Hub {
     }
 
     fn step(&mut self, app: u32, event: Event, out: &mut Vec<Effect>) {
+        let now = self.clock.now();
         if let Some(app) = self.apps.get_mut(&app) {
-            app.primary.step(event, out);
+            app.primary.step(now, event, out);
         }
     }
 
@@ -107,6 +108,22 @@ impl Hub {
                 self.send(worker, &bytes, Some(Attached::Connection(connection)));
                 bytes.clear();
                 self.outgoing = bytes;
+            }
+            Effect::LetAccept { worker, listener, backlog, handed } => {
+                let mut bytes = std::mem::take(&mut self.outgoing);
+                wire::encode_accept(listener, backlog, handed, &mut bytes);
+                self.send(worker, &bytes, Some(Attached::Listener(app, listener)));
+                bytes.clear();
+                self.outgoing = bytes;
+                self.news.push(News::Accepts(worker, true));
+            }
+            Effect::StopAccepting { worker, listener } => {
+                let mut bytes = std::mem::take(&mut self.outgoing);
+                wire::encode_stop_accepting(listener, &mut bytes);
+                self.send(worker, &bytes, None);
+                bytes.clear();
+                self.outgoing = bytes;
+                self.news.push(News::Accepts(worker, false));
             }
             Effect::Release(connection) => self.connections.release(connection),
             Effect::Listening(run, address) => {

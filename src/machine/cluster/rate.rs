@@ -1,0 +1,135 @@
+//! How fast connections arrive at a socket: whether handing them out one by one is still cheap enough.
+//!
+//! Never reads a clock: each call brings the time.
+
+use std::time::Duration;
+
+use crate::machine::Time;
+
+/// One connection a second more than this for long, and the workers accept for themselves. At this rate
+/// handing connections out costs less than 5% of one CPU.
+const MAX_RATE: u32 = 500;
+
+/// So many connections at once are still handed out one by one: the pool of a reverse proxy, or its
+/// clients after a restart.
+const MAX_BURST: u32 = 512;
+
+/// What one connection adds to the time that the arrivals so far may take.
+const SPACING: Duration = Duration::from_millis(1000 / MAX_RATE as u64);
+
+/// The rate of a time when workers accept for themselves is measured for at least this long.
+const MEASURED_FOR: Duration = Duration::from_millis(200);
+
+/// The arrivals at a socket while connections are handed out one by one.
+#[derive(Debug, Default)]
+pub(super) struct Arrivals {
+    /// When all arrivals until now would have come at [`MAX_RATE`].
+    due: Time,
+    /// How many have come since the rate was last below that.
+    in_a_row: u32,
+}
+
+impl Arrivals {
+    /// Counts one. True: they come too fast.
+    pub(super) fn count(&mut self, now: Time) -> bool {
+        if self.due <= now {
+            (self.due, self.in_a_row) = (now, 0);
+        }
+        self.due = self.due + SPACING;
+        self.in_a_row += 1;
+        self.due.since(now) >= SPACING * MAX_BURST
+    }
+
+    /// How many have come since the rate was last low.
+    pub(super) fn in_a_row(&self) -> u32 {
+        self.in_a_row
+    }
+
+    /// They come fast, and are handed out one by one all the same: half a burst later that is to be
+    /// decided again.
+    pub(super) fn ask_again_later(&mut self, now: Time) {
+        self.due = now + SPACING * (MAX_BURST / 2);
+    }
+}
+
+/// The arrivals at a socket while the workers accept for themselves and report what they took.
+#[derive(Debug)]
+pub(super) struct Reports {
+    since: Time,
+    accepted: u32,
+}
+
+impl Reports {
+    /// From now on.
+    pub(super) fn new(now: Time) -> Self {
+        Self { since: now, accepted: 0 }
+    }
+
+    /// Adds what a worker reports. True: they come so slowly that handing them out is cheap.
+    pub(super) fn add(&mut self, now: Time, accepted: u32) -> bool {
+        self.accepted = self.accepted.saturating_add(accepted);
+        let passed = now.since(self.since);
+        if passed < MEASURED_FOR {
+            return false;
+        }
+        // Half of the rate at which it began, so that a steady rate does not change it to and fro.
+        let is_slow = passed > SPACING * 2 * self.accepted;
+        *self = Self::new(now);
+        is_slow
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Time {
+        Time::after_start(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn a_burst_and_a_steady_rate_below_the_limit_are_slow_enough() {
+        let mut arrivals = Arrivals::default();
+        assert!((1..MAX_BURST).all(|_| !arrivals.count(at(10))));
+        assert!(arrivals.count(at(10)), "one more is too much");
+
+        let mut arrivals = Arrivals::default();
+        assert!((0..10_000).all(|number| !arrivals.count(at(number * 2))), "500 a second for 20 s");
+    }
+
+    #[test]
+    fn a_steady_rate_beyond_the_limit_is_too_fast_after_a_while() {
+        let mut arrivals = Arrivals::default();
+        let first = (0..10_000u32).find(|number| arrivals.count(at(u64::from(*number))));
+        assert!(first.is_some_and(|first| first < 2 * MAX_BURST), "1000 a second: {first:?}");
+        assert_eq!(Some(arrivals.in_a_row()), first.map(|first| first + 1));
+    }
+
+    #[test]
+    fn a_pause_forgets_what_was() {
+        let mut arrivals = Arrivals::default();
+        assert!((1..MAX_BURST).all(|_| !arrivals.count(at(0))));
+        assert!(!arrivals.count(at(2000)));
+        assert_eq!(arrivals.in_a_row(), 1);
+    }
+
+    #[test]
+    fn who_is_told_no_asks_again_half_a_burst_later() {
+        let mut arrivals = Arrivals::default();
+        while !arrivals.count(at(0)) {}
+        arrivals.ask_again_later(at(0));
+        let more = (1..=MAX_BURST).find(|_| arrivals.count(at(0)));
+        assert_eq!(more, Some(MAX_BURST / 2));
+        assert_eq!(arrivals.in_a_row(), MAX_BURST + MAX_BURST / 2, "it is the same storm");
+    }
+
+    #[test]
+    fn reports_say_when_it_is_calm_again_and_not_too_early() {
+        let mut reports = Reports::new(at(0));
+        assert!(!reports.add(at(100), 0), "measured for too short a time");
+        assert!(reports.add(at(200), 49), "245 a second");
+        assert!(!reports.add(at(400), 50), "250 a second");
+        assert!(!reports.add(at(500), 10));
+        assert!(reports.add(at(600), 10), "each window for itself");
+    }
+}
