@@ -69,3 +69,55 @@ fn a_shortage_of_processes_makes_no_app_errored() {
     run.wait_for_line("app up");
     run.expect_stop();
 }
+
+/// A bed in which `app/` belongs to nobody, and `secret` only to root.
+fn with_a_user(keys: &str) -> Bed {
+    let bed = Bed::with(&format!(
+        "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\nuser = \"nobody\"\n{keys}"
+    ));
+    bed.file("secret", "only root's\n");
+    bed.file("app/here", "");
+    let sh = "chmod 600 secret; chown -R 65534:65534 app";
+    assert!(support::tool("sh", &["-c", sh], bed.root()).status.success());
+    bed
+}
+
+#[test]
+fn a_users_link_in_place_of_a_log_or_pid_file_leads_to_nothing_of_roots() {
+    let bed =
+        with_a_user("out_file = \"app/out.log\"\nerror_file = \"app/err.log\"\npid_file = \"app/app.pid\"\n");
+    let links = "ln -s ../secret app/out.log; ln -s ../made-by-root app/err.log; ln -s ../secret app/app.pid";
+    assert!(support::tool("sh", &["-c", links], bed.root()).status.success());
+    let mut run = start(&bed, ":", &[]);
+    run.wait_for_line("app up");
+    run.wait_for_err("cannot write the log file");
+    run.wait_for_err("pid file");
+    run.expect_stop();
+    assert_eq!(bed.read("secret"), "only root's\n", "{}", run.story());
+    assert!(!bed.exists("made-by-root"));
+}
+
+#[test]
+fn files_in_a_users_directory_are_the_users() {
+    let bed = with_a_user("out_file = \"app/logs/out.log\"\npid_file = \"app/run/app.pid\"\n");
+    let mut run = start(&bed, ":", &[]);
+    run.wait_for_line("app up");
+    support::wait_until("the line in the file", || bed.read("app/logs/out.log").contains("app up"));
+    support::wait_until("the pid file", || bed.exists("app/run/app.pid"));
+    for name in ["app/logs", "app/logs/out.log", "app/run/app.pid"] {
+        use std::os::unix::fs::MetadataExt;
+        assert_eq!(std::fs::metadata(bed.path(name)).unwrap().uid(), 65534, "{name}");
+    }
+    run.expect_stop();
+    assert!(!bed.exists("app/run/app.pid"), "the pid file goes with the process");
+}
+
+#[test]
+fn a_pid_file_that_is_a_fifo_delays_nothing() {
+    let bed = with_a_user("pid_file = \"app/app.pid\"\n");
+    assert!(support::tool("mkfifo", &["app/app.pid"], bed.root()).status.success());
+    let mut run = start(&bed, ":", &[]);
+    run.wait_for_line("app up");
+    run.wait_for_err("pid file");
+    run.expect_stop();
+}

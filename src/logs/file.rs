@@ -18,11 +18,12 @@ use nix::{errno::Errno, fcntl::OFlag};
 use tracing::Level;
 
 use super::{
+    file_spec::FileSpec,
     own::Reports,
     rotate::Chain,
     write::{Losses, lines, write_all},
 };
-use crate::spec::FileSpec;
+use crate::sys::file_rights::FileRights;
 
 /// How often the path is compared with the open file while there is something to write, and how
 /// long a file that refuses is left alone.
@@ -59,8 +60,8 @@ impl LogFile {
     /// `earlier` is the chain of a file of this path that was closed before, if it is still busy.
     pub(super) fn new(spec: FileSpec, earlier: Option<&Chain>, now: Instant, reports: &mut Reports) -> Self {
         let chain = match earlier {
-            Some(earlier) => Chain::continued(earlier, spec.keep, spec.compress),
-            None => Chain::new(spec.path.clone(), spec.keep, spec.compress),
+            Some(earlier) => Chain::continued(earlier, &spec),
+            None => Chain::new(&spec),
         };
         let mut file = Self {
             spec,
@@ -81,7 +82,7 @@ impl LogFile {
     /// Is rotated by the limits of `spec`, which has the same path, from now on.
     pub(super) fn limit(&mut self, spec: &FileSpec) {
         if self.spec != *spec {
-            self.chain = Chain::continued(&self.chain, spec.keep, spec.compress);
+            self.chain = Chain::continued(&self.chain, spec);
             self.spec.clone_from(spec);
         }
     }
@@ -256,7 +257,9 @@ impl LogFile {
 /// Opens for appending; makes the directories that are missing. A FIFO without a reader is an error
 /// (ENXIO) instead of a hang.
 fn open(spec: &FileSpec) -> io::Result<Open> {
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let _rights = FileRights::on(&spec.path, spec.owner.as_ref());
+    let mut flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    flags.set(OFlag::O_NOFOLLOW, spec.private);
     let mode = if spec.private { 0o600 } else { 0o666 };
     let try_open = || {
         OpenOptions::new().append(true).create(true).mode(mode).custom_flags(flags.bits()).open(&spec.path)
@@ -271,6 +274,9 @@ fn open(spec: &FileSpec) -> io::Result<Open> {
         other => other?,
     };
     let found = file.metadata()?;
+    if spec.private && !found.is_file() {
+        return Err(io::Error::other("is not a regular file"));
+    }
     // A link is never rotated: it may well be /dev/stdout.
     let regular = found.is_file() && fs::symlink_metadata(&spec.path)?.is_file();
     Ok(Open { unfinished: false, file, identity: (found.dev(), found.ino()), size: found.len(), regular })

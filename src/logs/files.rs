@@ -13,14 +13,12 @@ use tracing::Level;
 
 use super::{
     file::LogFile,
+    file_spec::FileSpec,
     format::{Kind, Put},
     own::Reports,
     rotate::Chain,
 };
-use crate::{
-    machine::frame::{Edge, Piece},
-    spec::FileSpec,
-};
+use crate::machine::frame::{Edge, Piece};
 
 /// Gathered lines are written when they exceed this.
 const GATHER: usize = 128 * 1024;

@@ -25,6 +25,7 @@ mod console;
 mod dayjs;
 mod end;
 mod file;
+mod file_spec;
 mod files;
 mod follow;
 mod format;
@@ -57,6 +58,7 @@ use tracing::{Level, Subscriber};
 use tracing_subscriber::Layer;
 
 pub use self::{
+    file_spec::FileSpec,
     follow::{Batch, Filter, Follower, Line},
     format::Kind,
     view::View,
@@ -66,7 +68,7 @@ use self::{
     own::{OwnLayer, OwnLine},
     pump::Pump,
 };
-use crate::spec::{FileSpec, LogSpec, RuntimeLog, Verbosity};
+use crate::spec::{LogSpec, RuntimeLog, Verbosity};
 
 /// Who writes: what stands before its lines.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -29,6 +29,7 @@ use nix::{
 use tracing::Level;
 
 use super::{
+    file_spec::FileSpec,
     format::{Kind, PerKind},
     input::{INPUT, Input},
     mailbox::{Addition, Mailbox, Message},
@@ -39,7 +40,7 @@ use super::{
 };
 use crate::{
     machine::frame::{Framer, MAX_LINE, Piece},
-    spec::{FileSpec, RuntimeLog},
+    spec::RuntimeLog,
 };
 
 /// The mailbox's token in epoll; a stream's is its id and kind.

@@ -17,12 +17,17 @@ use std::{
 
 use flate2::{Compression, write::GzEncoder};
 
+use super::file_spec::FileSpec;
+use crate::sys::file_rights::{FileOwner, FileRights};
+
 /// The older files of one log. Clones share what is going on.
 #[derive(Debug, Clone)]
 pub(super) struct Chain {
     path: PathBuf,
     keep: u32,
     compress: bool,
+    /// See [`FileSpec::owner`].
+    owner: Option<FileOwner>,
     /// Held while files are renamed, never while one is compressed.
     shared: Arc<(Mutex<State>, Condvar)>,
 }
@@ -36,13 +41,23 @@ struct State {
 }
 
 impl Chain {
-    pub(super) fn new(path: PathBuf, keep: u32, compress: bool) -> Self {
-        Self { path, keep, compress, shared: Arc::default() }
+    pub(super) fn new(spec: &FileSpec) -> Self {
+        Self {
+            path: spec.path.clone(),
+            keep: spec.keep,
+            compress: spec.compress,
+            owner: spec.owner.clone(),
+            shared: Arc::default(),
+        }
     }
 
     /// The chain of the same path as `earlier`, whose thread may still be at work.
-    pub(super) fn continued(earlier: &Self, keep: u32, compress: bool) -> Self {
-        Self { path: earlier.path.clone(), keep, compress, shared: earlier.shared.clone() }
+    pub(super) fn continued(earlier: &Self, spec: &FileSpec) -> Self {
+        Self { shared: earlier.shared.clone(), ..Self::new(spec) }
+    }
+
+    fn rights(&self) -> FileRights {
+        FileRights::on(&self.path, self.owner.as_ref())
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -62,6 +77,7 @@ impl Chain {
     /// Moves the log to `name.1` and each older file one further; what is beyond `keep` goes.
     /// Afterwards there is no file of the log's own name.
     pub(super) fn rotate(&self) -> io::Result<()> {
+        let _rights = self.rights();
         let guard = self.lock();
         if self.keep == 0 {
             return fs::remove_file(&self.path);
@@ -107,6 +123,7 @@ impl Chain {
         let (mut state, _) = wait.unwrap_or_else(PoisonError::into_inner);
         if state.compressing {
             state.abandoned = true;
+            let _rights = self.rights();
             // Under the lock: the copy is made and put in its place under it, too.
             let _ = fs::remove_file(self.temporary());
         }
@@ -115,6 +132,8 @@ impl Chain {
     /// Compresses until nothing is left to do. A failure leaves the plain file where it is; the next
     /// rotation tries again.
     fn compress_all(&self) {
+        // Kept for the whole work: who controls the directory does not change by what happens in it.
+        let _rights = self.rights();
         loop {
             let state = self.lock();
             let mut originals = (1..=self.count()).rev().map(|number| self.plain(number));
@@ -194,9 +213,11 @@ impl Chain {
     }
 }
 
-/// Who may read the original is asked when the copy is whole; until then nobody else may read that.
+/// A new file, never one that is there: a link in its place would lead elsewhere. The permissions of the
+/// original follow when the copy is whole; until then only its owner may read it.
 fn create_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+    remove(path)?;
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -226,6 +247,7 @@ mod tests {
     use flate2::read::GzDecoder;
 
     use super::Chain;
+    use crate::logs::FileSpec;
 
     /// A directory with these files, and the chain of its `log`.
     fn chain(keep: u32, files: &[(&str, &str)]) -> (tempfile::TempDir, Chain) {
@@ -233,7 +255,14 @@ mod tests {
         for (name, text) in files {
             fs::write(dir.path().join(name), text).unwrap();
         }
-        let chain = Chain::new(dir.path().join("log"), keep, true);
+        let chain = Chain::new(&FileSpec {
+            path: dir.path().join("log"),
+            max_size: 0,
+            keep,
+            compress: true,
+            private: false,
+            owner: None,
+        });
         (dir, chain)
     }
 

@@ -17,6 +17,7 @@ use super::{
     console::Console,
     dayjs,
     file::LogFile,
+    file_spec::FileSpec,
     files::{Files, Slots, Stream},
     format::{self, Identity, Kind, PerKind, Put},
     history::{Gather, History},
@@ -29,7 +30,7 @@ use super::{
 use crate::{
     machine::frame::{Edge, Piece},
     shown,
-    spec::{FileSpec, LogStyle, RuntimeLog},
+    spec::{LogStyle, RuntimeLog},
 };
 
 /// Who ends does not wait longer for older files to be compressed.

@@ -116,18 +116,3 @@ impl Default for LogFiles {
         }
     }
 }
-
-/// One log file of one instance, fully named.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileSpec {
-    /// Where, absolute.
-    pub path: PathBuf,
-    /// See [`LogFiles::max_size`].
-    pub max_size: u64,
-    /// See [`LogFiles::keep`].
-    pub keep: u32,
-    /// See [`LogFiles::compress`].
-    pub compress: bool,
-    /// Made for procrun's own user alone (0600), whatever the umask.
-    pub private: bool,
-}

@@ -31,7 +31,7 @@ pub use exit::{ExitCode, Signal};
 pub use health::{HealthSpec, Probe, ProbeAddress, ProbeTarget};
 pub use limits::{Allowance, Limits, Resource, Unit, readable_size};
 pub use listen::{Listen, ListenAddress};
-pub use logs::{FileSpec, LogFiles, LogHistory, LogSpec, LogStyle, RuntimeLog, Verbosity};
+pub use logs::{LogFiles, LogHistory, LogSpec, LogStyle, RuntimeLog, Verbosity};
 pub use memory::{MemoryLimit, OomGuard, Share};
 pub use order::{Condition, Dependency, Order};
 pub use patch::Patch;

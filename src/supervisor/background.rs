@@ -14,8 +14,8 @@ use std::{
 };
 
 use crate::{
-    logs::Logs,
-    spec::{FileSpec, LogFiles, RuntimeLog},
+    logs::{FileSpec, Logs},
+    spec::{LogFiles, RuntimeLog},
     sys::spawn,
 };
 
@@ -38,7 +38,14 @@ impl Background {
             return Logs::start(log);
         }
         let LogFiles { max_size, keep, compress, .. } = LogFiles::default();
-        let file = FileSpec { path: self.home.join("procrun.log"), max_size, keep, compress, private: true };
+        let file = FileSpec {
+            path: self.home.join("procrun.log"),
+            max_size,
+            keep,
+            compress,
+            private: true,
+            owner: None,
+        };
         let null: File = spawn::dev_null()?.into();
         // Until here the caller was told what hindered it; it must not have to wait for the end.
         nix::unistd::dup2_stdout(null.as_fd())?;

@@ -2,10 +2,21 @@
 
 use std::path::PathBuf;
 
-use crate::{logs::Sinks, machine::InstanceView, spec::FileSpec};
+use super::pid_file::PidFile;
+use crate::{
+    logs::{FileSpec, Sinks},
+    machine::InstanceView,
+    sys::{accounts::Credentials, file_rights::FileOwner},
+};
 
-/// Where the output of an instance goes besides stdout and stderr.
-pub(super) fn sinks(view: &InstanceView<'_>) -> Sinks {
+/// The user for whom files of an instance are kept.
+pub(super) fn owner(credentials: Option<&Credentials>) -> Option<FileOwner> {
+    let Credentials { uid, gid, groups, .. } = credentials?;
+    Some(FileOwner { uid: *uid, gid: *gid, groups: groups.clone() })
+}
+
+/// Where the output of an instance that runs as `owner` goes besides stdout and stderr.
+pub(super) fn sinks(view: &InstanceView<'_>, owner: Option<&FileOwner>) -> Sinks {
     let files = &view.spec.logs.files;
     let file = |path: &Option<PathBuf>| {
         path.as_ref().map(|path| FileSpec {
@@ -14,6 +25,7 @@ pub(super) fn sinks(view: &InstanceView<'_>) -> Sinks {
             max_size: files.max_size,
             keep: files.keep,
             compress: files.compress,
+            owner: owner.cloned(),
         })
     };
     Sinks {
@@ -24,7 +36,8 @@ pub(super) fn sinks(view: &InstanceView<'_>) -> Sinks {
     }
 }
 
-/// The pid file of an instance.
-pub(super) fn pid_file(view: &InstanceView<'_>) -> Option<PathBuf> {
-    view.spec.pid_file.as_ref().map(|path| view.spec.path_of_instance(path, view.pm_id))
+/// The pid file of an instance that runs as `owner`.
+pub(super) fn pid_file(view: &InstanceView<'_>, owner: Option<&FileOwner>) -> Option<PidFile> {
+    let path = view.spec.path_of_instance(view.spec.pid_file.as_ref()?, view.pm_id);
+    Some(PidFile { path, owner: owner.cloned() })
 }

@@ -17,6 +17,7 @@ mod launch;
 mod log_files;
 mod memory;
 mod outages;
+mod pid_file;
 mod reading;
 mod report;
 mod resolve;

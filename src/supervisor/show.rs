@@ -133,7 +133,7 @@ fn status(status: machine::Status) -> Status {
 fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clock) -> Detail {
     let usage = seen.workers.get(&view.id).filter(|_| of.workers.pid(view.id).is_some());
     let spec = view.spec;
-    let sinks = log_files::sinks(view);
+    let sinks = log_files::sinks(view, None);
     let path = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
     Detail {
         brief: brief(of, view, seen, clock),
@@ -180,7 +180,7 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
         out_file: path(sinks.out.map(|file| file.path)),
         error_file: path(sinks.error.map(|file| file.path)),
         log_file: path(sinks.combined.map(|file| file.path)),
-        pid_file: path(log_files::pid_file(view)),
+        pid_file: path(log_files::pid_file(view, None).map(|file| file.path)),
         autorestart: spec.restart.autorestart,
         min_uptime: millis(spec.restart.min_uptime),
         max_restarts: spec.restart.max_restarts,

@@ -8,17 +8,10 @@ mod checking;
 use std::{
     cell::Cell,
     collections::{HashMap, HashSet},
-    fs,
     hash::{BuildHasher, RandomState},
-    io::{self, Write},
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::OpenOptionsExt,
-    },
-    path::{Path, PathBuf},
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
-
-use nix::fcntl::OFlag;
 
 use tracing::{debug, info, warn};
 
@@ -26,7 +19,9 @@ use super::{
     failed_start::refused,
     held::Held,
     launch::{self, Environment, Prepared},
-    log_files, resolve,
+    log_files,
+    pid_file::PidFile,
+    resolve,
 };
 use crate::{
     health::Notify,
@@ -74,7 +69,7 @@ struct Place {
     err: OwnedFd,
     pipe_memory: usize,
     process: Option<Process>,
-    pid_file: Option<PathBuf>,
+    pid_file: Option<PidFile>,
 }
 
 /// A run that only has to be started, or why it cannot be.
@@ -246,10 +241,11 @@ impl Workers {
 
     /// Makes the pipes of an instance, or anew when what they depend on has changed.
     fn open_place(&mut self, view: &InstanceView<'_>, prepared: &Prepared) -> io::Result<()> {
+        let file_owner = log_files::owner(prepared.credentials.as_ref());
         if let Some(place) = self.places.get_mut(&view.id) {
             if place.who.spec.logs == view.spec.logs && place.who.spec.identity == view.spec.identity {
                 place.who = view.subject();
-                place.pid_file = log_files::pid_file(view);
+                place.pid_file = log_files::pid_file(view, file_owner.as_ref());
                 return Ok(());
             }
             self.forget(view.id);
@@ -259,14 +255,14 @@ impl Workers {
         let (err, err_size) =
             pipes::open(&mut self.budget, owner).inspect_err(|_| self.budget.give_back(out_size))?;
         let label = Label { key: view.id.0, id: view.pm_id, name: view.spec.name.clone() };
-        self.logs.add(label, log_files::sinks(view), out.read, err.read);
+        self.logs.add(label, log_files::sinks(view, file_owner.as_ref()), out.read, err.read);
         let place = Place {
             who: view.subject(),
             out: out.write,
             err: err.write,
             pipe_memory: out_size + err_size,
             process: None,
-            pid_file: log_files::pid_file(view),
+            pid_file: log_files::pid_file(view, file_owner.as_ref()),
         };
         self.places.insert(view.id, place);
         Ok(())
@@ -474,29 +470,18 @@ impl Place {
     fn write_pid_file(&self, pid: Pid) {
         let (who, app, id) = (&self.who, &*self.who.spec.name, self.who.pm_id);
         if let Some(file) = &self.pid_file
-            && let Err(error) = write_pid_file(file, pid)
+            && let Err(error) = file.write(pid)
         {
-            warn!(app, id, "cannot write {who}'s pid file {}: {error}", file.display());
+            warn!(app, id, "cannot write {who}'s pid file {}: {error}", file.path.display());
         }
     }
 
     /// That of a successor which has not got its place is its predecessor's.
     fn remove_pid_file(&self) {
         if let Some(file) = self.pid_file.as_ref().filter(|_| self.who.generation != Generation::Coming) {
-            let _ = fs::remove_file(file);
+            file.remove();
         }
     }
-}
-
-/// Its directory is made if it is not there, as PM2 does. Opened without waiting: a FIFO must not
-/// hold the supervisor up.
-fn write_pid_file(file: &Path, pid: Pid) -> io::Result<()> {
-    if let Some(directory) = file.parent() {
-        fs::create_dir_all(directory)?;
-    }
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).custom_flags(OFlag::O_NONBLOCK.bits());
-    writeln!(options.open(file)?, "{pid}")
 }
 
 fn ending(status: Status) -> Ending {

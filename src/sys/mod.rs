@@ -12,6 +12,7 @@ pub mod clock;
 pub mod cpus;
 pub mod datagrams;
 pub mod detach;
+pub mod file_rights;
 pub mod inotify;
 pub mod limits;
 pub mod pages;

@@ -8,14 +8,14 @@ use std::{
 };
 
 use procrun::{
-    logs::Sinks,
-    spec::{FileSpec, LogSpec, LogStyle, RuntimeLog},
+    logs::{FileSpec, Sinks},
+    spec::{LogSpec, LogStyle, RuntimeLog},
 };
 
 use super::support::{Setup, add, finish, read, settle, start, styled, until};
 
 fn file(path: impl Into<PathBuf>) -> FileSpec {
-    FileSpec { path: path.into(), max_size: 10 << 20, keep: 5, compress: false, private: false }
+    FileSpec { path: path.into(), max_size: 10 << 20, keep: 5, compress: false, private: false, owner: None }
 }
 
 #[test]
@@ -146,7 +146,8 @@ fn files_of_an_application_with_json_logs_hold_records() {
 fn rotation_keeps_the_youngest_and_splits_no_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("out.log");
-    let spec = FileSpec { path: path.clone(), max_size: 100, keep: 3, compress: false, private: false };
+    let spec =
+        FileSpec { path: path.clone(), max_size: 100, keep: 3, compress: false, private: false, owner: None };
     let setup = start(&styled(LogStyle::Raw));
     let mut worker = add(&setup.logs, 0, "main", Sinks { out: Some(spec), ..Sinks::default() });
     let lines: Vec<String> = (0..40).map(|number| format!("{number:0>14}\n")).collect();
@@ -169,8 +170,14 @@ fn rotation_keeps_the_youngest_and_splits_no_line() {
 fn rotated_files_are_compressed_and_none_is_lost() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("out.log");
-    let spec =
-        FileSpec { path: path.clone(), max_size: 64 * 1024, keep: 1000, compress: true, private: false };
+    let spec = FileSpec {
+        path: path.clone(),
+        max_size: 64 * 1024,
+        keep: 1000,
+        compress: true,
+        private: false,
+        owner: None,
+    };
     let setup = start(&RuntimeLog::default());
     let mut worker = add(&setup.logs, 0, "main", Sinks { out: Some(spec), ..Sinks::default() });
     let Setup { logs, mut out, .. } = setup;
@@ -325,7 +332,14 @@ fn who_shares_a_file_later_brings_its_limits() {
     let path = dir.path().join("out.log");
     let setup = start(&RuntimeLog::default());
     let sinks = |max_size, keep| Sinks {
-        out: Some(FileSpec { path: path.clone(), max_size, keep, compress: false, private: false }),
+        out: Some(FileSpec {
+            path: path.clone(),
+            max_size,
+            keep,
+            compress: false,
+            private: false,
+            owner: None,
+        }),
         ..Sinks::default()
     };
     let mut old = add(&setup.logs, 0, "main", sinks(0, 0));

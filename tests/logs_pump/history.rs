@@ -4,9 +4,9 @@
 use std::{io::Write, thread, time::Duration};
 
 use procrun::{
-    logs::{Batch, Filter, Follower, Kind, Label, Logs, Sinks},
+    logs::{Batch, FileSpec, Filter, Follower, Kind, Label, Logs, Sinks},
     machine::frame::Edge,
-    spec::{FileSpec, LogHistory, LogSpec, RuntimeLog},
+    spec::{LogHistory, LogSpec, RuntimeLog},
 };
 use tokio::sync::oneshot::error::TryRecvError;
 use tracing::Level;
@@ -273,7 +273,14 @@ fn flush_empties_files_and_recent_lines_of_those_that_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     let file = |name: &str| {
-        Some(FileSpec { path: path(name), max_size: 1 << 20, keep: 1, compress: false, private: false })
+        Some(FileSpec {
+            path: path(name),
+            max_size: 1 << 20,
+            keep: 1,
+            compress: false,
+            private: false,
+            owner: None,
+        })
     };
     let setup = with_readers(LogHistory::default());
     let logs = &setup.logs;

@@ -1,0 +1,26 @@
+//! What a log file is: where, how large, whose.
+
+use std::path::PathBuf;
+
+#[cfg(doc)]
+use crate::spec::LogFiles;
+use crate::sys::file_rights::FileOwner;
+
+/// One log file of one instance, fully named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSpec {
+    /// Where, absolute.
+    pub path: PathBuf,
+    /// See [`LogFiles::max_size`].
+    pub max_size: u64,
+    /// See [`LogFiles::keep`].
+    pub keep: u32,
+    /// See [`LogFiles::compress`].
+    pub compress: bool,
+    /// Made for procrun's own user alone (0600), whatever the umask. Must be a regular file and no
+    /// symbolic link.
+    pub private: bool,
+    /// The user of the application, if that is not procrun's own. In a directory that this user
+    /// controls, procrun touches the file with the rights of this user.
+    pub owner: Option<FileOwner>,
+}

@@ -1,0 +1,231 @@
+//! Whose rights count when procrun opens a file for an application.
+//!
+//! procrun often runs as root, its applications as users of their own. A file that procrun writes for an
+//! application lies in a directory that the application's user may control. There the user can put a
+//! symbolic link in the file's place, and root's rights would append to, truncate or create any file of
+//! the system. So procrun acts on such a path with the rights of the user ([`FileRights::act_as`]), who
+//! can then reach only what is the user's already. Paths that no directory of the user's is part of keep
+//! procrun's own rights (`controls` tells them apart).
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Component, Path, PathBuf},
+};
+
+use nix::libc;
+
+/// A user for whom procrun keeps a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileOwner {
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+}
+
+/// How many symbolic links a path may have (path_resolution(7): 40).
+const MAX_LINKS: u32 = 40;
+
+/// While it lives, this thread touches files with the rights of another user.
+#[derive(Debug)]
+pub struct FileRights {
+    /// The supplementary groups of procrun, to come back to; `None`: nothing was changed.
+    own_groups: Option<Vec<libc::gid_t>>,
+}
+
+impl FileRights {
+    /// Acts on `path` for an application that runs as `owner`: with the owner's rights where the owner
+    /// controls a part of the path, with procrun's own elsewhere and without an owner.
+    pub fn on(path: &Path, owner: Option<&FileOwner>) -> Self {
+        match owner {
+            Some(owner) if controls(owner, path) => Self::act_as(owner),
+            _ => Self { own_groups: None },
+        }
+    }
+
+    /// Acts with the rights of this user: user id, group id and supplementary groups (credentials(7)).
+    pub fn act_as(owner: &FileOwner) -> Self {
+        let own_groups = own_groups();
+        set_groups(&owner.groups);
+        set_ids(owner.uid, owner.gid);
+        Self { own_groups: Some(own_groups) }
+    }
+}
+
+impl Drop for FileRights {
+    fn drop(&mut self) {
+        if let Some(groups) = &self.own_groups {
+            set_ids(nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+            set_groups(groups);
+        }
+    }
+}
+
+fn own_groups() -> Vec<libc::gid_t> {
+    // SAFETY: with a size of 0 it only counts.
+    let count = unsafe { libc::getgroups(0, std::ptr::null_mut()) };
+    let mut groups = vec![0; usize::try_from(count).unwrap_or(0)];
+    // SAFETY: there is room for `count` groups; a larger set is refused and leaves the list as it is.
+    let count = unsafe { libc::getgroups(count, groups.as_mut_ptr()) };
+    groups.truncate(usize::try_from(count).unwrap_or(0));
+    groups
+}
+
+/// By a bare system call: glibc's wrapper changes the groups of all threads.
+fn set_groups(groups: &[libc::gid_t]) {
+    // SAFETY: the list is valid for its length; without the right to change groups nothing happens.
+    unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) };
+}
+
+fn set_ids(uid: u32, gid: u32) {
+    // SAFETY: both take an integer and concern this thread only (setfsuid(2)).
+    unsafe {
+        libc::syscall(libc::SYS_setfsgid, gid);
+        libc::syscall(libc::SYS_setfsuid, uid);
+    }
+}
+
+/// Whether the user could put something else in the place of `path`: one of the directories that lead to
+/// it, also by way of symbolic links, is the user's or can be written by the user.
+///
+/// A part that is not there yet will be made by whoever acts, so it does not count.
+fn controls(owner: &FileOwner, path: &Path) -> bool {
+    let mut links = 0;
+    controls_a_part(owner, path, &mut links).unwrap_or(true)
+}
+
+/// An error: what is there cannot be told, or the links have no end.
+fn controls_a_part(owner: &FileOwner, path: &Path, links: &mut u32) -> io::Result<bool> {
+    let mut at = PathBuf::new();
+    // The directory before this part is sticky and the user can write to it: only what is not there yet, or
+    // the user's, can be replaced (inode(7)).
+    let mut in_sticky = false;
+    let mut parts = path.components().peekable();
+    while let Some(part) = parts.next() {
+        match part {
+            Component::ParentDir => {
+                at.pop();
+                continue;
+            }
+            Component::CurDir => continue,
+            Component::RootDir | Component::Prefix(_) | Component::Normal(_) => at.push(part),
+        }
+        let found = match fs::symlink_metadata(&at) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(in_sticky),
+            Err(error) => return Err(error),
+        };
+        if in_sticky && found.uid() == owner.uid {
+            return Ok(true);
+        }
+        if found.is_symlink() {
+            *links += 1;
+            if *links > MAX_LINKS {
+                return Err(io::Error::from_raw_os_error(libc::ELOOP));
+            }
+            // The directory of the link is not the user's, so the link says what root wanted.
+            let target = fs::read_link(&at)?;
+            at.pop();
+            let rest: PathBuf = parts.collect();
+            return controls_a_part(owner, &at.join(target).join(rest), links);
+        }
+        in_sticky = false;
+        if found.is_dir() && can_write(owner, found.uid(), found.gid(), found.mode()) {
+            in_sticky = found.mode() & 0o1000 != 0 && found.uid() != owner.uid;
+            if !in_sticky {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Whether the user may write to a directory of this owner, group and mode, or give itself the right.
+fn can_write(owner: &FileOwner, uid: u32, gid: u32, mode: u32) -> bool {
+    let in_group = gid == owner.gid || owner.groups.contains(&gid);
+    owner.uid == uid || mode & 0o002 != 0 || in_group && mode & 0o020 != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{OpenOptions, Permissions},
+        os::unix::fs::{PermissionsExt, chown, lchown, symlink},
+    };
+
+    use super::*;
+
+    const USER: u32 = 65534;
+
+    fn owner(groups: &[u32]) -> FileOwner {
+        FileOwner { uid: USER, gid: USER, groups: groups.to_vec() }
+    }
+
+    /// A directory below which nobody but root can write, with these directories and owners in it.
+    fn tree(parts: &[(&str, u32, u32, u32)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        for (name, uid, gid, mode) in parts {
+            let path = dir.path().join(name);
+            fs::create_dir_all(&path).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(*mode)).unwrap();
+            chown(&path, Some(*uid), Some(*gid)).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn a_directory_of_the_user_anywhere_on_the_way_counts() {
+        let dir = tree(&[
+            ("root", 0, 0, 0o755),
+            ("root/logs", 0, 0, 0o755),
+            ("user", USER, USER, 0o755),
+            ("user/logs", 0, 0, 0o755),
+            ("group", 0, 4242, 0o775),
+            ("sticky/root", 0, 0, 0o755),
+            ("sticky", 0, 0, 0o1777),
+        ]);
+        let at = |name: &str| dir.path().join(name);
+        symlink(at("user/logs"), at("root/to-user")).unwrap();
+        symlink("/dev/stdout", at("root/out.log")).unwrap();
+        symlink(at("root/logs/other.log"), at("sticky/user.log")).unwrap();
+        lchown(at("sticky/user.log"), Some(USER), Some(USER)).unwrap();
+        for (path, is_controlled) in [
+            ("root/logs/app.log", false),
+            ("root/missing/app.log", false),
+            ("root/out.log", false),
+            ("user/app.log", true),
+            ("user/logs/app.log", true),
+            ("root/to-user/app.log", true),
+            ("sticky/app.log", true),
+            ("sticky/root/app.log", false),
+            ("sticky/user.log", true),
+            ("group/app.log", false),
+        ] {
+            assert_eq!(controls(&owner(&[]), &at(path)), is_controlled, "{path}");
+        }
+        assert!(controls(&owner(&[4242]), &at("group/app.log")), "by a supplementary group");
+        symlink(at("root/loop"), at("root/loop")).unwrap();
+        assert!(controls(&owner(&[]), &at("root/loop/app.log")), "what cannot be told is not trusted");
+    }
+
+    #[test]
+    fn with_the_rights_of_the_user_a_link_leads_nowhere_else() {
+        let dir = tree(&[("secret", 0, 0, 0o700), ("user", USER, USER, 0o755)]);
+        let (secret, log) = (dir.path().join("secret/file"), dir.path().join("user/app.log"));
+        fs::write(&secret, "mine").unwrap();
+        symlink(&secret, &log).unwrap();
+        let open = || OpenOptions::new().append(true).create(true).open(&log);
+        {
+            let _rights = FileRights::on(&log, Some(&owner(&[])));
+            assert_eq!(open().unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+            fs::remove_file(&log).unwrap();
+            assert_eq!(open().unwrap().metadata().unwrap().uid(), USER);
+        }
+        // Afterwards procrun has its own rights again.
+        assert!(fs::read_to_string(&secret).is_ok());
+    }
+}
