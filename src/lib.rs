@@ -13,7 +13,9 @@
 //! | [`machine`] | every decision, pure: lifecycle, restart, backoff, ordered stop, line framing | `spec` |
 //! | [`supervisor`] | the one actor that owns the process table: select → step → carry out | `machine`, `sys`, `logs`, `node`, `health`, `monitor`, `watch`, `config`, `control` |
 //! | [`node`] | Node's IPC channel and the sockets of its clusters: transport only | `machine`, `spec`, `sys` |
-//! | [`health`] | questions to workers and what they say of themselves: transport only | `machine`'s types, `spec`, `sys` |
+//! | [`health`] | questions to workers and what they say of themselves: transport only | `machine`'s types, `spec`, `http`, `sys` |
+//! | [`http`] | HTTP on hyper: connections, limits, a graceful end | nothing of ours |
+//! | [`serve`] | the built-in file server, a worker process of its own | `http`, `spec`, `sys` |
 //! | [`watch`] | files → one change: what to look at, what does not count | `spec`, `sys` |
 //! | [`logs`] | pipes → framed lines → prefix, JSON or raw → stdout, stderr and files | `machine`, `spec`, `sys` |
 //! | [`monitor`] | what workers, procrun, the container and the machine use | `sys` |
@@ -25,10 +27,12 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod health;
+pub mod http;
 pub mod logs;
 pub mod machine;
 pub mod monitor;
 pub mod node;
+pub mod serve;
 mod shown;
 pub mod spec;
 pub mod supervisor;

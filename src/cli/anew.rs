@@ -126,7 +126,7 @@ pub(super) fn request(targets: Vec<String>, changes: Changes, with_environment: 
     Request::Change { targets, anew, environment, patch: changes.patch }
 }
 
-fn refused(problems: &Problems) -> ExitCode {
+pub(super) fn refused(problems: &Problems) -> ExitCode {
     // Not all of `Problems`: it ends with the news that nothing was started.
     for problem in problems.iter() {
         let _ = writeln!(std::io::stderr(), "error: {problem}");

@@ -116,7 +116,7 @@ const OWN: [&str; 7] = ["json", "socket", "update-env", "only", "env", "silent",
 
 /// Whether a command takes the options that say how an application runs.
 fn takes_flags(verb: &Verb) -> bool {
-    matches!(verb.words[0], "restart" | "reload")
+    matches!(verb.words[0], "restart" | "reload" | "serve")
 }
 
 /// Does what was typed if it is one of the commands; gives the exit code of the process.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ffi::OsString, io::Write as _, path::Path};
 
 use super::{failure::Failure, list::unexpected, reach::Supervisor};
 use crate::{
-    config::{Flags, Invocation, Loaded, Problems, Read, Source},
+    config::{Flags, Invocation, Loaded, Problems, Read, STDIN, Source},
     control::{Anew, Answer, Request, Taken, snapshot::Brief},
     spec::{AppSpec, order::Outside},
     supervisor,
@@ -36,7 +36,7 @@ pub(super) fn is_meant(word: &str, list: &[Brief]) -> bool {
 
 /// Whether this word could mean an ecosystem file.
 pub(super) fn looks_like_one(word: &str) -> bool {
-    Source::is_named_as_file(word.as_ref()) && Path::new(word).is_file()
+    word == STDIN || Source::is_named_as_file(word.as_ref()) && Path::new(word).is_file()
 }
 
 /// What was read.
@@ -48,6 +48,8 @@ pub(super) struct Found {
     file: Option<String>,
     /// What it was read with, and what its applications inherit.
     environment: BTreeMap<OsString, OsString>,
+    /// It is an ecosystem file, or the text of one.
+    pub(super) is_file: bool,
 }
 
 impl Found {
@@ -65,26 +67,32 @@ impl Found {
     }
 
     fn load(invocation: Invocation) -> Result<(Self, Vec<String>), Problems> {
-        let environment = invocation.environment.clone();
         let source = Source::new(invocation)?;
+        Self::load_source(&source, source.is_document())
+    }
+
+    fn load_source(source: &Source, is_file: bool) -> Result<(Self, Vec<String>), Problems> {
         let Loaded { plan, notices, outside, .. } = match source.read()? {
             Read::Loaded(loaded) => loaded,
-            Read::NeedsEvaluation(_) => supervisor::evaluate(&source)?,
+            Read::NeedsEvaluation(_) => supervisor::evaluate(source)?,
         };
         let apps = plan.apps.iter().map(|app| AppSpec::clone(app)).collect();
         let file = source.file().map(identity);
-        Ok((Self { apps, outside, file, environment }, notices))
+        let environment = source.environment().clone();
+        Ok((Self { apps, outside, file, environment, is_file }, notices))
     }
 
-    /// Whether it is an ecosystem file.
-    pub(super) fn is_file(&self) -> bool {
-        self.file.is_some()
+    /// The same of a source that is there; with `is_file` its applications replace those of the same name.
+    pub(super) fn of(source: &Source, is_file: bool) -> Result<Self, Problems> {
+        let (found, notices) = Self::load_source(source, is_file)?;
+        say_notices(&notices);
+        Ok(found)
     }
 
     /// The request to have it in the list; a file's applications replace those of the same name.
     pub(super) fn request(self, anew: Anew, otherwise: Taken, update_environment: bool) -> Request {
-        let taken = if self.is_file() { Taken::Replace } else { otherwise };
-        let Self { apps, outside, file, environment } = self;
+        let taken = if self.is_file { Taken::Replace } else { otherwise };
+        let Self { apps, outside, file, environment, is_file: _ } = self;
         let environment = sendable(environment);
         let (resting, empty) = (Vec::new(), Vec::new());
         Request::Add { apps, environment, update_environment, file, taken, anew, resting, empty, outside }

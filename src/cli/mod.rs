@@ -26,6 +26,7 @@ mod logs;
 mod mini;
 mod monit;
 mod reach;
+mod serve;
 mod sort;
 mod start;
 mod strangers;
@@ -33,7 +34,11 @@ mod table;
 mod verbs;
 mod words;
 
-use std::{ffi::OsString, io::Write as _, path::Path};
+use std::{
+    ffi::{OsStr, OsString},
+    io::Write as _,
+    path::Path,
+};
 
 use clap::{
     ArgMatches,
@@ -47,7 +52,7 @@ use self::strangers::Stranger;
 use crate::{
     config::{EX_USAGE, Invocation, Problem, Problems, Source},
     control::{Name, Places},
-    spec::{ExitCode, TerminationLog},
+    spec::{self, ExitCode, TerminationLog},
     supervisor::{self, Role},
 };
 
@@ -77,6 +82,12 @@ enum Step {
 /// Does what was typed; gives the exit code of the process.
 pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
     let command_line: Vec<OsString> = args.collect();
+    if let Some((called, args)) = command_line.split_first()
+        && called == spec::serve::WORKER
+    {
+        let args: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        return crate::serve::run(&args);
+    }
     if let Some(code) = commands::run(&command_line) {
         return code;
     }
@@ -166,14 +177,7 @@ fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
             invocation,
         }));
     }
-    let role = Role {
-        places: Places::find(socket.as_deref(), geteuid().as_raw(), &cwd, |name| std::env::var_os(name)),
-        name: match std::process::id() {
-            1 => Name::Default,
-            pid => Name::Pid(pid),
-        },
-        background: None,
-    };
+    let role = role(socket.as_deref(), &cwd);
     let source = Source::new(invocation).map_err(|problems| match advice(&target) {
         Some(hint) => advised(problems, hint),
         None => problems,
@@ -236,6 +240,18 @@ fn advised(problems: Problems, hint: String) -> Problems {
 /// PM2's images say `pm2-runtime start …` or make `procrun start …` the container's command.
 fn is_foreground(called: &OsString, pid: u32) -> bool {
     pid == 1 || Path::new(called).file_name().is_some_and(|name| name == "pm2-runtime")
+}
+
+/// What a supervisor in the foreground is among others.
+fn role(socket: Option<&OsStr>, cwd: &Path) -> Role {
+    Role {
+        places: Places::find(socket, geteuid().as_raw(), cwd, |name| std::env::var_os(name)),
+        name: match std::process::id() {
+            1 => Name::Default,
+            pid => Name::Pid(pid),
+        },
+        background: None,
+    }
 }
 
 /// Prints an answer; who closes the pipe has seen enough.

@@ -105,7 +105,7 @@ pub(super) fn start(wish: &Wish) -> Result<ExitCode, Refusal> {
         }
         let found = Found::read(invocation)?;
         let again = match &mut there {
-            Some(supervisor) if !found.is_file() => is_ended_script(supervisor, &list, &found.apps)?,
+            Some(supervisor) if !found.is_file => is_ended_script(supervisor, &list, &found.apps)?,
             Some(_) | None => false,
         };
         let taken = if again {

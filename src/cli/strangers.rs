@@ -5,7 +5,7 @@ use super::commands;
 use crate::config::nearest;
 
 /// Commands of PM2, and what to do instead.
-const OF_PM2: [(&[&str], &str); 20] = [
+const OF_PM2: [(&[&str], &str); 19] = [
     (
         &["startup", "unstartup"],
         "a service manager runs `procrun supervise`, and `procrun resurrect` after it",
@@ -49,10 +49,6 @@ const OF_PM2: [(&[&str], &str); 20] = [
     ),
     (&["deploy"], "copy the files by any means, then `procrun reload ecosystem.config.js`"),
     (&["pull", "forward", "backward"], "`git pull` in the app's directory, then `procrun reload APP`"),
-    (
-        &["serve", "expose"],
-        "a program that serves files can be started: `procrun start python3 -- -m http.server`",
-    ),
     (&["create", "autoinstall"], "`procrun ecosystem` writes a file to begin with"),
     (&["examples"], "`procrun --help` ends with some"),
     (&["install-otel", "uninstall-otel"], "nothing is put into an app; it can load its own tracing"),
@@ -83,9 +79,6 @@ const SHORTEST: usize = 3;
 pub(super) fn advice(word: &str) -> Option<String> {
     if let Some(Stranger::NoNeed(instead) | Stranger::Instead(instead)) = of_pm2(word) {
         return Some(instead.to_owned());
-    }
-    if word == "-" {
-        return Some("stdin is not read: write what it says to a file, and name that".to_owned());
     }
     // One slip makes a short word any other.
     if word.chars().count() < SHORTEST {

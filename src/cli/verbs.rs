@@ -4,7 +4,7 @@
 use super::{
     act, anew, ask, background,
     commands::{Option_, Verb},
-    describe, dump, list, logs, monit,
+    describe, dump, list, logs, monit, serve,
 };
 
 const fn switch(long: &'static str, help: &'static str) -> Option_ {
@@ -239,6 +239,27 @@ pub(super) static VERBS: &[Verb] = &[
                 a check, and nothing has failed or waits to be started again. Without a target,\n\
                 what ended well or was stopped by hand is not looked at.",
         run: ask::healthcheck,
+    },
+    Verb {
+        words: &["serve", "expose"],
+        takes: "[DIR] [PORT]",
+        count: (0, 2),
+        options: &[
+            Option_ { long: "port", short: None, value: "PORT", help: "Listen on this port (8080)" },
+            Option_ { long: "host", short: None, value: "ADDRESS", help: "Listen on this address (0.0.0.0)" },
+            switch("spa", "Answer unknown paths with the homepage"),
+            switch("ftp", "List the files of a directory"),
+            Option_ { long: "basic-auth-username", short: None, value: "NAME", help: "Ask for a password" },
+            Option_ { long: "basic-auth-password", short: None, value: "PASSWORD", help: "That password" },
+            Option_ { long: "monitor", short: None, value: "APP", help: "No effect (a service of PM2)" },
+            JSON,
+        ],
+        brief: "Serve a directory over HTTP",
+        about: "Serves the files of a directory over HTTP, on all addresses unless --host names\n\
+                one. The server is an app like any other: `procrun list` shows it, and the\n\
+                options of `procrun start` (--name, -i and others) are taken. As PID 1 it runs\n\
+                in the foreground.",
+        run: serve::serve,
     },
     Verb {
         words: &["save", "dump"],

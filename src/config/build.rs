@@ -22,6 +22,7 @@ use super::{
     origin::{AppSettings, Origin, Setting},
     path::{expand_home, resolve},
     problem::{Problem, Problems},
+    sites,
     tree::{Place, Position, shorten},
 };
 use crate::spec::{
@@ -82,15 +83,17 @@ pub(super) fn build(
     let in_cwd = |file: &Option<String>| {
         file.as_ref().map(|file| resolve(&cwd, &expand_home(file, around.environment)))
     };
-    let date_format = match (&draft.date_format, draft.time) {
-        (Some(format), _) => Some(format.clone()),
-        (None, true) => {
-            let origin = Origin::Derived("time");
-            draft.origins.insert("log_date_format", origin);
-            Some(TIME_FORMAT.to_owned())
-        }
-        (None, false) => None,
+    let date_format = date_format(&mut draft);
+    let env = EnvSpec {
+        caller: None,
+        inherit: draft.inherit.clone(),
+        vars: variables,
+        instance_var: draft.instance_var.clone().unwrap_or_else(|| INSTANCE_VAR.to_owned()),
+        increment_var: draft.increment_var.clone(),
     };
+    if draft.is_built_in {
+        socket_of_site(&mut draft, &name, &env, around, gathered.problems);
+    }
     let spec = AppSpec {
         name,
         namespace: draft.namespace.clone().unwrap_or_else(|| "default".to_owned()),
@@ -98,13 +101,7 @@ pub(super) fn build(
         exec_mode,
         balance: draft.balance.unwrap_or_default(),
         listen: std::mem::take(&mut draft.listen),
-        env: EnvSpec {
-            caller: None,
-            inherit: draft.inherit.clone(),
-            vars: variables,
-            instance_var: draft.instance_var.clone().unwrap_or_else(|| INSTANCE_VAR.to_owned()),
-            increment_var: draft.increment_var.clone(),
-        },
+        env,
         identity: Identity { user: draft.user.clone(), group: draft.group.clone() },
         limits: std::mem::take(&mut draft.limits),
         autostart: !draft.no_autostart,
@@ -158,6 +155,32 @@ pub(super) fn build(
     contradictions(&spec, &draft, gathered.problems);
     let settings = settings(&spec, &draft, provenance);
     (spec, settings)
+}
+
+fn date_format(draft: &mut Draft) -> Option<String> {
+    if draft.date_format.is_none() && draft.time {
+        draft.origins.insert("log_date_format", Origin::Derived("time"));
+        return Some(TIME_FORMAT.to_owned());
+    }
+    draft.date_format.clone()
+}
+
+/// The socket of the built-in file server, unless the file names others.
+fn socket_of_site(
+    draft: &mut Draft,
+    name: &str,
+    env: &EnvSpec,
+    around: &Surroundings<'_>,
+    problems: &mut Problems,
+) {
+    let of_caller = |name: &str| Some(around.environment.get(OsStr::new(name))?.to_str()?.to_owned());
+    match sites::listen(draft, env, of_caller) {
+        Ok(socket) => draft.listen.extend(socket),
+        Err(why) => {
+            let place = draft.origin("script").place().cloned();
+            problems.push(Problem { place, message: format!("app `{name}`: {why}"), hint: None });
+        }
+    }
 }
 
 fn provisional(wanted: &[Wanted]) -> Vec<Dependency> {
@@ -239,6 +262,9 @@ fn working_directory(draft: &Draft, around: &Surroundings<'_>) -> PathBuf {
 }
 
 fn interpreter(draft: &Draft, around: &Surroundings<'_>, notices: &mut Notices) -> Interpreter {
+    if draft.is_built_in {
+        return Interpreter::BuiltIn;
+    }
     match draft.interpreter.as_deref() {
         None => Interpreter::Auto,
         Some("none") => Interpreter::None,
@@ -261,6 +287,10 @@ fn interpreter(draft: &Draft, around: &Surroundings<'_>, notices: &mut Notices) 
 
 /// PM2's rule: whoever says how many instances of a Node script he wants, wants a cluster.
 fn exec_mode(draft: &mut Draft, script: &str) -> ExecMode {
+    if draft.is_built_in {
+        // Its instances share a socket anyway.
+        draft.exec_mode = Some(ExecMode::Fork);
+    }
     draft.exec_mode.unwrap_or_else(|| {
         // A cluster's worker does not end by itself.
         if !draft.oneshot && draft.instances.is_some() && runs_on_node(draft.interpreter.as_deref(), script) {

@@ -23,6 +23,8 @@ pub(super) struct EnvVar {
 #[expect(clippy::struct_excessive_bools, reason = "as many as PM2 has switches")]
 pub(super) struct Draft {
     pub(super) script: Option<String>,
+    /// The script is one that is built in; only a file can say so.
+    pub(super) is_built_in: bool,
     pub(super) name: Option<String>,
     pub(super) name_prefix: Option<String>,
     pub(super) append_env_to_name: bool,

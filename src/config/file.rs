@@ -69,6 +69,21 @@ pub(super) fn read(path: &Path) -> Result<String, Unreadable> {
     text(bytes)
 }
 
+/// The text that stdin holds until its end.
+pub(super) fn stdin() -> Result<String, Unreadable> {
+    let mut bytes = Vec::new();
+    io::stdin()
+        .lock()
+        .take(MAX_SIZE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Unreadable::new(format!("cannot be read: {error}")))?;
+    if bytes.trim_ascii().is_empty() {
+        let hint = Some("an ecosystem file is expected there: JSON, TOML or YAML");
+        return Err(Unreadable { why: "is empty".into(), hint });
+    }
+    text(bytes)
+}
+
 /// `bytes` as the text of a configuration.
 pub(super) fn text(bytes: Vec<u8>) -> Result<String, Unreadable> {
     if bytes.len() as u64 > MAX_SIZE {

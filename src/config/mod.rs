@@ -36,6 +36,7 @@ mod origin;
 mod path;
 mod plan;
 mod problem;
+mod sites;
 mod suggest;
 mod target;
 #[cfg(test)]
@@ -67,6 +68,7 @@ pub use tree::{Place, Position};
 use crate::spec::{Plan, Runtime, order::Outside};
 use draft::RuntimeDraft;
 use notices::Notices;
+pub use target::STDIN;
 use target::{Format, Target};
 use tree::{Flaw, Node};
 
@@ -141,7 +143,7 @@ impl Inner {
         let app_cwd = flags
             .text_of("cwd")
             .map_or_else(|| cwd.clone(), |dir| path::resolve(&cwd, &path::expand_home(dir, &environment)));
-        let name = target.to_string_lossy().into_owned();
+        let name = if target == STDIN { "stdin".to_owned() } else { target.to_string_lossy().into_owned() };
         let target = target::classify(&target, &cwd, &app_cwd, environment.get(OsStr::new("PATH")))?;
         Ok(Self { target, name, flags, args, environment, cwd, command_line, converts_to: None })
     }
@@ -172,7 +174,7 @@ impl Source {
         let wrong = match &inner.target {
             Target::File { format: Format::Toml, .. } => Some("is TOML already"),
             Target::File { .. } => None,
-            Target::Script(_) | Target::Nothing => Some("is no ecosystem file"),
+            Target::Script(_) | Target::Text { .. } | Target::Nothing => Some("is no ecosystem file"),
         };
         if let Some(wrong) = wrong {
             let problem = Problem::new(format!("{} {wrong}", inner.name));
@@ -181,6 +183,28 @@ impl Source {
         }
         inner.converts_to = Some(path::resolve(&inner.cwd, to));
         Ok(Self(Arc::new(inner)))
+    }
+
+    /// A source that is the text of an ecosystem file in JSON, whatever the target is.
+    ///
+    /// # Errors
+    /// A flag or an argument that is wrong (64).
+    pub fn of_text(invocation: Invocation, text: String) -> Result<Self, Problems> {
+        let Invocation { target, flags, args, environment, cwd, command_line } = invocation;
+        flags.check()?;
+        let args = args.map(target::utf8_arguments).transpose()?;
+        let name = target.to_string_lossy().into_owned();
+        let target = Target::Text { text, format: Format::Json };
+        Ok(Self(Arc::new(Inner {
+            target,
+            name,
+            flags,
+            args,
+            environment,
+            cwd,
+            command_line,
+            converts_to: None,
+        })))
     }
 
     /// A source without applications, for a supervisor that gets them by commands.
@@ -222,6 +246,10 @@ impl Source {
                     conversion: None,
                 }))
             }
+            Target::Text { text, format } => {
+                let (root, problems) = self.parse(text, *format)?;
+                self.load_file(&root, *format, &[], problems).map(Read::Loaded)
+            }
             Target::File { path, format: Format::Script } => {
                 file::open(path).map_err(|unreadable| self.unreadable(&unreadable))?;
                 Evaluation::new(self.clone(), path).map(Read::NeedsEvaluation)
@@ -248,8 +276,13 @@ impl Source {
     pub fn file(&self) -> Option<&Path> {
         match &self.0.target {
             Target::File { path, .. } => Some(path),
-            Target::Script(_) | Target::Nothing => None,
+            Target::Script(_) | Target::Text { .. } | Target::Nothing => None,
         }
+    }
+
+    /// Whether the target is an ecosystem file, be it in a file or not.
+    pub fn is_document(&self) -> bool {
+        matches!(self.0.target, Target::File { .. } | Target::Text { .. })
     }
 
     /// The tree of a text, and what has gone wrong without hindering the rest.
@@ -293,7 +326,7 @@ impl Target {
     fn file_dir<'a>(&'a self, cwd: &'a Path) -> &'a Path {
         match self {
             Self::File { path, .. } => path.parent().unwrap_or(Path::new("/")),
-            Self::Script(_) | Self::Nothing => cwd,
+            Self::Script(_) | Self::Text { .. } | Self::Nothing => cwd,
         }
     }
 }

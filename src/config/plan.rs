@@ -19,11 +19,12 @@ use super::{
     order,
     origin::{Origin, Setting},
     path::{expand_home, resolve, stem},
+    sites,
     target::{Format, Target},
     tree::{Node, shorten},
     value::Dialect,
 };
-use crate::spec::{AppSpec, Plan, TerminationLog};
+use crate::spec::{AppSpec, Plan, TerminationLog, serve};
 
 impl Source {
     /// One app, made of flags alone.
@@ -44,13 +45,27 @@ impl Source {
     ) -> Result<Loaded, Problems> {
         let dialect = if format == Format::Toml { Dialect::Toml } else { Dialect::Pm2 };
         let mut notices = Notices::default();
+        let with_sites = sites::as_apps(root);
+        let root = with_sites.as_ref().map_or(root, |(root, _)| root);
+        for (at, message, hint) in with_sites.iter().flat_map(|(_, complaints)| complaints) {
+            let hint = hint.map(str::to_owned);
+            let problem = Problem { place: Some(self.place(*at)), message: message.clone(), hint };
+            if dialect == Dialect::Toml {
+                problems.push(problem);
+            } else {
+                notices.problem(&problem);
+            }
+        }
         let mut decoder = Decoder {
             file: self.0.name.as_str().into(),
             dialect,
             problems: &mut problems,
             notices: &mut notices,
         };
-        let file = decoder.root(root);
+        let mut file = decoder.root(root);
+        for app in &mut file.apps {
+            app.draft.is_built_in = app.draft.script.as_deref() == Some(serve::SCRIPT);
+        }
         let mut loaded = self.load(file, dialect, process_env, problems, notices)?;
         if let Some(to) = &self.0.converts_to {
             loaded.conversion = Some(convert(self, root, to, process_env, &loaded)?);

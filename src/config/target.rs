@@ -7,8 +7,9 @@ use std::{
 };
 
 use super::{
+    file,
     path::resolve,
-    problem::{EX_USAGE, Problem, Problems},
+    problem::{EX_CONFIG, EX_USAGE, Problem, Problems},
 };
 use crate::spec::ExitCode;
 
@@ -34,9 +35,14 @@ pub(super) enum Target {
     File { path: PathBuf, format: Format },
     /// A script, a program or a shell line, as an app's `script` would say it.
     Script(String),
+    /// The text of an ecosystem file that is no file: from stdin, or made by a command.
+    Text { text: String, format: Format },
     /// Nothing: applications come by commands.
     Nothing,
 }
+
+/// The target that means an ecosystem file on stdin.
+pub const STDIN: &str = "-";
 
 /// The file names that are ecosystem files, by how they end.
 const ENDINGS: [(&str, Format); 12] = [
@@ -59,6 +65,28 @@ pub(super) fn format_of(target: &OsStr) -> Option<Format> {
     ENDINGS.iter().find(|(ending, _)| name.ends_with(ending.as_bytes())).map(|&(_, format)| format)
 }
 
+/// How the text of a file is read that has no name: by the first thing in it that is no comment.
+pub(super) fn format_of_text(text: &str) -> Format {
+    let mut rest = text.trim_start();
+    while rest.starts_with(['#', '/']) {
+        rest = match rest.strip_prefix("/*") {
+            Some(comment) => comment.split_once("*/").map_or("", |(_, rest)| rest),
+            None => rest.split_once('\n').map_or("", |(_, rest)| rest),
+        }
+        .trim_start();
+    }
+    let line = rest.lines().next().unwrap_or_default();
+    let is_list = |rest: &str| rest.trim_start().starts_with(['{', ']', '/']);
+    match rest.chars().next() {
+        None | Some('{') => Format::Json,
+        Some('[') if is_list(&rest[1..]) => Format::Json,
+        Some('-') => Format::Yaml,
+        _ if line.contains('=') || line.starts_with('[') => Format::Toml,
+        _ if line.contains(':') => Format::Yaml,
+        _ => Format::Toml,
+    }
+}
+
 /// Finds out what `target` is. A program is looked for in the app's working directory, then in
 /// the caller's, then, if it has no slash, in `PATH`.
 pub(super) fn classify(
@@ -67,6 +95,15 @@ pub(super) fn classify(
     app_cwd: &Path,
     path: Option<&OsString>,
 ) -> Result<Target, Problems> {
+    if target == STDIN {
+        let text = file::stdin().map_err(|unreadable| {
+            let problem = Problem::new(format!("stdin {}", unreadable.why));
+            let hint = unreadable.hint.map(str::to_owned);
+            Problems::one(EX_CONFIG, Problem { hint, ..problem })
+        })?;
+        let format = format_of_text(&text);
+        return Ok(Target::Text { text, format });
+    }
     if let Some(format) = format_of(target) {
         return Ok(Target::File { path: resolve(cwd, Path::new(target)), format });
     }
@@ -153,6 +190,22 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn the_format_of_a_text_is_told_by_its_beginning() {
+        for (text, format) in [
+            ("{\"apps\": []}", Format::Json),
+            ("// PM2\n/* x */ [ {\"script\": \"a\"}]", Format::Json),
+            ("", Format::Json),
+            ("# one\n[[apps]]\nscript = \"a\"", Format::Toml),
+            ("log_format = \"raw\"\n", Format::Toml),
+            ("[apps]\n", Format::Toml),
+            ("apps:\n  - script: a=b\n", Format::Yaml),
+            ("- script: a\n", Format::Yaml),
+        ] {
+            assert_eq!(format_of_text(text), format, "{text}");
+        }
+    }
 
     #[test]
     fn targets_are_told_apart() {

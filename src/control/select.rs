@@ -110,7 +110,7 @@ fn unknown(word: &str, of: &[Candidate<'_>]) -> Unknown {
         hint: Some(hint.to_owned()),
     };
     if word == "-" {
-        return refused("stdin is not read: write what it says to a file, and name that");
+        return refused("an ecosystem file on stdin is for start, restart, reload, stop and delete");
     }
     if of.is_empty() {
         return Unknown { message: format!("`{word}` means nothing: there is no application"), hint: None };

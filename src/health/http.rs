@@ -2,29 +2,21 @@
 //!
 //! The status decides. Of the body a little is read, and only where it may say what is wrong.
 
-use std::{
-    future::poll_fn,
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{future::poll_fn, net::SocketAddr, pin::Pin, time::Duration};
 
 use hyper::{
     Request, Response, StatusCode,
     body::{Body, Incoming},
     client::conn::http1,
     header,
-    rt::{Read, ReadBufCursor, Write},
 };
 use tokio::{
-    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
     net::TcpStream,
     time::{Instant, timeout},
 };
 
 use super::{clean, connect, in_time};
+use crate::http::stream::Stream;
 
 /// So much of an answer is held at most, headers and body together.
 const BUFFER: usize = 8 * 1024;
@@ -54,10 +46,10 @@ pub(super) async fn get(
         .body(String::new())
         .map_err(|error| say(error.to_string()))?;
     let stream = in_time(until, limit, "no connection", connect(addresses)).await.map_err(say)?;
-    in_time(until, limit, "no answer", exchange(Stream(stream), request)).await.map_err(say)
+    in_time(until, limit, "no answer", exchange(Stream::new(stream), request)).await.map_err(say)
 }
 
-async fn exchange(stream: Stream, request: Request<String>) -> Result<(), String> {
+async fn exchange(stream: Stream<TcpStream>, request: Request<String>) -> Result<(), String> {
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(BUFFER)
         .handshake(stream)
@@ -118,44 +110,6 @@ async fn words(response: Response<Incoming>) -> String {
     let _ = timeout(BODY, read).await;
     let line = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).find(|line| !line.is_empty());
     line.map_or_else(String::new, clean)
-}
-
-/// A connection as hyper takes it.
-struct Stream(TcpStream);
-
-impl Read for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        mut to: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        let mut room = [0; 2048];
-        let room_here = room.len().min(to.remaining());
-        let mut buffer = ReadBuf::new(&mut room[..room_here]);
-        let polled = Pin::new(&mut self.0).poll_read(context, &mut buffer);
-        if polled.is_ready() {
-            to.put_slice(buffer.filled());
-        }
-        polled
-    }
-}
-
-impl Write for Stream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
-    }
 }
 
 #[cfg(test)]

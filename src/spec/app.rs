@@ -120,6 +120,8 @@ pub enum Interpreter {
     None,
     /// This program: a path or a name in `PATH`.
     Program(String),
+    /// procrun itself: the script is one that is built in ([`serve`](super::serve)).
+    BuiltIn,
 }
 
 /// How many processes an application keeps.
@@ -242,7 +244,7 @@ impl AppSpec {
         let stem = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
         match &self.exec.interpreter {
             Interpreter::Program(program) => matches!(stem(program).as_str(), "node" | "nodejs" | "bun"),
-            Interpreter::None => false,
+            Interpreter::None | Interpreter::BuiltIn => false,
             Interpreter::Auto => {
                 matches!(
                     self.exec.script.rsplit_once('.').map(|(_, extension)| extension),

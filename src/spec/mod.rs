@@ -17,6 +17,7 @@ mod patch;
 mod reload;
 mod restart;
 mod schedule;
+pub mod serve;
 mod stop;
 mod watch;
 

@@ -12,7 +12,7 @@ use std::{
 use super::failed_start::kind_of;
 use crate::{
     machine::{FailureKind, SpawnFailure},
-    spec::{Exec, Interpreter},
+    spec::{Exec, Interpreter, serve},
     sys::{
         limits::{Limits, Refusal},
         program::{self, Found, Kind},
@@ -65,6 +65,7 @@ pub(super) fn resolve(exec: &Exec, path: Option<&OsStr>) -> Result<Command, Spaw
             lookup.interpreted(&[interpreter], &script)
         }
         Interpreter::Auto => lookup.by_kind(),
+        Interpreter::BuiltIn => Ok(lookup.built_in()),
     }
 }
 
@@ -207,6 +208,16 @@ impl Lookup<'_> {
             }
         }
         Err(failure(NOT_FOUND, format!("no shell in PATH for the command line `{}`", self.exec.script)))
+    }
+
+    /// This very binary, also if another one stands at its path by now.
+    fn built_in(&self) -> Command {
+        Command {
+            program: PathBuf::from("/proc/self/exe"),
+            argv: [OsString::from(serve::WORKER)].into_iter().chain(self.args()).collect(),
+            is_node: false,
+            is_python: false,
+        }
     }
 
     fn args(&self) -> impl Iterator<Item = OsString> {

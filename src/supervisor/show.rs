@@ -167,7 +167,7 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
         interpreter: match &spec.exec.interpreter {
             Interpreter::Program(program) => Some(program.clone()),
             Interpreter::Auto if spec.is_node() => Some("node".to_owned()),
-            Interpreter::Auto | Interpreter::None => None,
+            Interpreter::Auto | Interpreter::None | Interpreter::BuiltIn => None,
         },
         interpreter_args: spec.exec.interpreter_args.clone(),
         user: spec.identity.user.as_ref().map(|user| match user {

@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "this is the room for it; every block says why it is sound")]
 
 pub mod accounts;
+pub mod activation;
 pub mod cgroups;
 pub mod channel;
 pub mod clock;

@@ -353,7 +353,6 @@ fn commands_of_pm2_alone_get_an_answer() {
         ("attach", "procrun logs"),
         ("module:install", "no modules"),
         ("profile:cpu", "--cpu-prof"),
-        ("serve", "python3 -- -m http.server"),
         ("inspect", "procrun signal USR1 APP"),
     ] {
         let said = ask(&bed, &[word, "x", "y"]).fails(64, answer);

@@ -98,6 +98,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
             Interpreter::Auto => shown("by the file's type"),
             Interpreter::None => shown("none"),
             Interpreter::Program(program) => shown(program),
+            Interpreter::BuiltIn => shown("procrun itself"),
         },
     ),
     app("interpreter_args", &["node_args"], Kind::Words(|app, args| app.interpreter_args = args), |app| {

@@ -1,0 +1,225 @@
+//! Opens the files of one directory for the file server, and nothing outside of it.
+//!
+//! The kernel keeps each look-up below the directory (`openat2` with `RESOLVE_BENEATH`), so there is no moment
+//! between a check and the opening at which a link could be exchanged. A symbolic link that stays inside is
+//! followed; one that leads out, or is absolute, is not there. Where the kernel has no `openat2` (before Linux
+//! 5.6, or a sandbox that forbids it) no symbolic link at all is followed.
+
+use std::{
+    fs::{File, Metadata},
+    io,
+    os::fd::OwnedFd,
+    path::{Component, Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2},
+    sys::stat::Mode,
+};
+use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
+use tower_http::services::fs::{self, Backend};
+
+/// The files of a directory.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    directory: Arc<PathBuf>,
+}
+
+impl Files {
+    pub(super) fn of(directory: PathBuf) -> Self {
+        Self { directory: Arc::new(directory) }
+    }
+
+    /// Opens a file or directory to read it; `path` is relative to the directory.
+    pub(super) fn read(&self, path: &Path) -> io::Result<File> {
+        // A FIFO must not make the reader wait.
+        self.open_with(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)
+    }
+
+    fn look(&self, path: &Path) -> io::Result<Metadata> {
+        self.open_with(path, OFlag::O_PATH)?.metadata()
+    }
+
+    fn open_with(&self, path: &Path, flags: OFlag) -> io::Result<File> {
+        let flags = flags | OFlag::O_CLOEXEC;
+        // Each time anew: a deployment may have changed a link on the way.
+        let directory = open(
+            self.directory.as_path(),
+            OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )?;
+        let relative = below(path)?;
+        let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        let opened = match openat2(&directory, &relative, OpenHow::new().flags(flags).resolve(resolve)) {
+            Err(Errno::ENOSYS | Errno::EPERM) => without_links(directory, &relative, flags)?,
+            Err(Errno::EXDEV) => {
+                super::complain(&format!(
+                    "{}: not served, because a symbolic link leads out of the directory or is absolute",
+                    self.directory.join(&relative).display()
+                ));
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            opened => opened.map_err(not_there)?,
+        };
+        let file = File::from(opened);
+        let metadata = file.metadata()?;
+        // Devices, FIFOs and sockets are nothing to serve.
+        if metadata.is_file() || metadata.is_dir() { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+}
+
+/// The path without the `.` at its beginning; one with `..` is nowhere.
+fn below(path: &Path) -> io::Result<PathBuf> {
+    let mut relative = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(part) => relative.push(part),
+            Component::CurDir => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+        }
+    }
+    if relative.as_os_str().is_empty() {
+        relative.push(".");
+    }
+    Ok(relative)
+}
+
+/// Opens one part of the path after the other, none of which may be a link.
+fn without_links(directory: OwnedFd, path: &Path, flags: OFlag) -> io::Result<OwnedFd> {
+    let mut at = directory;
+    let mut parts = path.components().peekable();
+    while let Some(part) = parts.next() {
+        let flags = match parts.peek() {
+            Some(_) => OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+            None => flags,
+        };
+        at = openat(&at, part.as_os_str(), flags | OFlag::O_NOFOLLOW, Mode::empty()).map_err(not_there)?;
+    }
+    Ok(at)
+}
+
+/// What a name cannot be is not there either.
+fn not_there(error: Errno) -> io::Error {
+    match error {
+        Errno::ELOOP | Errno::ENAMETOOLONG | Errno::ENOTDIR | Errno::ENXIO | Errno::EINVAL => {
+            io::ErrorKind::NotFound.into()
+        }
+        error => error.into(),
+    }
+}
+
+/// An open file as the file server takes it.
+pub(super) struct OpenFile(tokio::fs::File);
+
+type Later<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
+
+impl Backend for Files {
+    type File = OpenFile;
+    type Metadata = Metadata;
+    type OpenFuture = Later<'static, OpenFile>;
+    type MetadataFuture = Later<'static, Metadata>;
+
+    fn open(&self, path: PathBuf) -> Self::OpenFuture {
+        let files = self.clone();
+        Box::pin(async move {
+            let file = blocking(move || files.read(&path)).await?;
+            Ok(OpenFile(tokio::fs::File::from_std(file)))
+        })
+    }
+
+    fn metadata(&self, path: PathBuf) -> Self::MetadataFuture {
+        let files = self.clone();
+        Box::pin(async move { blocking(move || files.look(&path)).await })
+    }
+}
+
+/// On a thread that may wait for a disk.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+impl fs::File for OpenFile {
+    type Metadata = Metadata;
+    type MetadataFuture<'a> = Later<'a, Metadata>;
+
+    fn metadata(&self) -> Self::MetadataFuture<'_> {
+        Box::pin(self.0.metadata())
+    }
+}
+
+impl AsyncRead for OpenFile {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncSeek for OpenFile {
+    fn start_seek(mut self: Pin<&mut Self>, position: io::SeekFrom) -> io::Result<()> {
+        Pin::new(&mut self.0).start_seek(position)
+    }
+
+    fn poll_complete(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<u64>> {
+        Pin::new(&mut self.0).poll_complete(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn nothing_outside_of_the_directory_is_opened() {
+        let bed = tempfile::tempdir().unwrap();
+        let site = bed.path().join("site");
+        fs::create_dir_all(site.join("sub")).unwrap();
+        fs::write(bed.path().join("secret"), "s").unwrap();
+        fs::write(site.join("page"), "p").unwrap();
+        symlink("page", site.join("inside")).unwrap();
+        symlink("../page", site.join("sub/up-and-inside")).unwrap();
+        symlink("../secret", site.join("outside")).unwrap();
+        symlink(bed.path().join("secret"), site.join("absolute")).unwrap();
+        symlink("loop", site.join("loop")).unwrap();
+        nix::unistd::mkfifo(&site.join("fifo"), Mode::S_IRWXU).unwrap();
+        let files = Files::of(site.clone());
+        for there in ["page", "./page", "inside", "sub/up-and-inside", "sub", "."] {
+            assert!(files.read(Path::new(there)).is_ok(), "{there}");
+            assert!(files.look(Path::new(there)).is_ok(), "{there}");
+        }
+        let long = "x".repeat(300);
+        for missing in [
+            "outside",
+            "absolute",
+            "loop",
+            "fifo",
+            "../secret",
+            "sub/../../secret",
+            "/etc/passwd",
+            "page/x",
+            &long,
+        ] {
+            let error = files.read(Path::new(missing)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound, "{missing}");
+            assert!(files.look(Path::new(missing)).is_err(), "{missing}");
+        }
+        let directory = || open(&site, OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+        let plain = |path: &str| without_links(directory(), Path::new(path), OFlag::O_RDONLY);
+        assert!(plain("page").is_ok() && plain("sub").is_ok() && plain(".").is_ok());
+        for link in ["inside", "outside", "absolute", "sub/up-and-inside"] {
+            assert!(plain(link).is_err(), "{link}: without openat2 no link is followed");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The built-in file server, a worker of its own: the same binary under the name
+//! [`WORKER`](crate::spec::serve::WORKER).
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `site` | a request → an answer: who may read, single-page mode, headers |
+//! | `files` | opens the files of one directory and nothing outside of it |
+//! | `listing` | the list of a directory's files as a page |
+//! | `auth` | basic authentication |
+//!
+//! A client can neither write nor learn anything outside of the directory. The server runs in a process of its
+//! own, so nothing that a client does reaches the supervisor.
+
+mod auth;
+mod files;
+mod listing;
+mod site;
+
+use std::{
+    io::{self, Write as _},
+    net::{TcpListener, ToSocketAddrs as _},
+    os::fd::{AsFd as _, OwnedFd},
+    os::unix::net::UnixListener,
+    path::{Path, PathBuf},
+};
+
+use nix::sys::socket::{AddressFamily, SockaddrLike as _, SockaddrStorage, getsockname};
+
+use self::site::Site;
+use crate::{
+    http::server::{self, Listener, Stop},
+    spec::{ExitCode, Signal, serve::ServeSettings},
+    sys::{
+        activation, process,
+        signals::{self, Signals},
+        sockets,
+    },
+};
+
+/// Something that another start may find repaired.
+const FAILED: ExitCode = 1;
+/// The settings are wrong.
+const EX_CONFIG: ExitCode = 78;
+/// More connections than this have to wait.
+const MAX_CONNECTIONS: u64 = 1_000;
+/// Descriptors that are not there for connections; each of them has one for itself and one for a file.
+const RESERVED_DESCRIPTORS: u64 = 32;
+/// Files are read by so many threads at most.
+const MAX_READERS: usize = 16;
+
+/// Serves until SIGTERM or SIGINT. `args` are those of the script.
+pub fn run(args: &[String]) -> ExitCode {
+    // Before any other file is opened.
+    let handed = activation::handed_sockets();
+    let variable = |name: &str| std::env::var(name).ok();
+    let settings = match ServeSettings::read(variable, args) {
+        Ok(settings) => settings,
+        Err(why) => return fail(EX_CONFIG, &why),
+    };
+    match serve(settings, handed) {
+        Ok(()) => 0,
+        Err(why) => fail(FAILED, &why),
+    }
+}
+
+fn fail(code: ExitCode, why: &str) -> ExitCode {
+    // Without stderr there is no place to say it.
+    let _ = writeln!(io::stderr(), "error: {why}");
+    code
+}
+
+fn serve(settings: ServeSettings, handed: Vec<OwnedFd>) -> Result<(), String> {
+    let directory = directory(&settings.directory)?;
+    let installed = signals::install().map_err(|error| format!("no signal handlers: {error}"))?;
+    let descriptors = process::raise_open_files().hard();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(MAX_READERS)
+        .build()
+        .map_err(|error| format!("no event loop: {error}"))?;
+    let done = runtime.block_on(async {
+        let listeners = listeners(&settings, handed)?;
+        let mut signals = Signals::new(installed).map_err(|error| format!("no signals: {error}"))?;
+        if settings.wants_monitor {
+            say("PM2_SERVE_MONITOR has no effect: PM2's monitoring service is not used here");
+        }
+        let stop = Stop::new();
+        let connections = (descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2).clamp(1, MAX_CONNECTIONS);
+        let connections = usize::try_from(connections).expect("a thousand fits");
+        let mut serving = std::pin::pin!(server::serve(
+            listeners,
+            Site::new(directory, settings),
+            &stop,
+            connections
+        ));
+        let mut received = Vec::new();
+        loop {
+            tokio::select! {
+                () = serving.as_mut() => return Ok(()),
+                result = signals.wait(&mut received) => result.map_err(|error| format!("no signals: {error}"))?,
+            }
+            let is_stop = |signal: Signal| matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT);
+            if received.drain(..).filter_map(|it| Signal::from_number(it.number)).any(is_stop) {
+                stop.stop();
+            }
+        }
+    });
+    // A file system that does not answer must not keep the process.
+    runtime.shutdown_background();
+    done
+}
+
+/// What `ps` and the log call it is what was asked for; it need not be a real path, so that a link that is
+/// changed later is followed then.
+fn directory(said: &str) -> Result<PathBuf, String> {
+    let path = std::path::absolute(said).map_err(|error| format!("{said}: {error}"))?;
+    match path.metadata() {
+        Ok(found) if found.is_dir() => Ok(path),
+        Ok(_) => Err(format!("{} is not a directory", path.display())),
+        Err(error) => Err(format!("the directory {} cannot be served: {error}", path.display())),
+    }
+}
+
+fn listeners(settings: &ServeSettings, handed: Vec<OwnedFd>) -> Result<Vec<Listener>, String> {
+    let listeners: Vec<Listener> = if handed.is_empty() {
+        vec![open(settings)?]
+    } else {
+        handed.into_iter().map(adopt).collect::<Result<_, _>>()?
+    };
+    for listener in &listeners {
+        match listener {
+            Listener::Tcp(socket) => match socket.local_addr() {
+                Ok(address) => say(&format!("serving {} on http://{address}/", shown(&settings.directory))),
+                Err(error) => return Err(format!("no address: {error}")),
+            },
+            Listener::Unix(_) => say(&format!("serving {} on a unix socket", shown(&settings.directory))),
+        }
+    }
+    Ok(listeners)
+}
+
+fn shown(directory: &str) -> String {
+    std::path::absolute(Path::new(directory))
+        .map_or_else(|_| directory.to_owned(), |it| it.display().to_string())
+}
+
+/// A socket that the supervisor has opened.
+fn adopt(socket: OwnedFd) -> Result<Listener, String> {
+    let failed = |error: io::Error| format!("cannot use the socket that was handed over: {error}");
+    sockets::make_non_blocking(&socket).map_err(failed)?;
+    let family = getsockname::<SockaddrStorage>(std::os::fd::AsRawFd::as_raw_fd(&socket.as_fd()))
+        .map_err(|error| failed(error.into()))?
+        .family();
+    if family == Some(AddressFamily::Unix) {
+        tokio::net::UnixListener::from_std(UnixListener::from(socket)).map(Listener::Unix).map_err(failed)
+    } else {
+        tokio::net::TcpListener::from_std(TcpListener::from(socket)).map(Listener::Tcp).map_err(failed)
+    }
+}
+
+/// A socket of its own.
+fn open(settings: &ServeSettings) -> Result<Listener, String> {
+    let (host, port) = (settings.host.as_str(), settings.port);
+    let failed = |error: io::Error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => "\n  hint: another program listens on that port",
+            io::ErrorKind::PermissionDenied => {
+                "\n  hint: a port below 1024 needs root or CAP_NET_BIND_SERVICE"
+            }
+            io::ErrorKind::AddrNotAvailable => "\n  hint: no interface of this machine has that address",
+            _ => "",
+        };
+        format!("cannot listen on {host}:{port}: {error}{hint}")
+    };
+    let address = match settings.address() {
+        Some(address) => address,
+        None => (host, port)
+            .to_socket_addrs()
+            .and_then(|mut found| found.next().ok_or_else(|| io::ErrorKind::NotFound.into()))
+            .map_err(failed)?,
+    };
+    let socket = sockets::tcp(address, true, sockets::LONGEST_BACKLOG).map_err(failed)?;
+    adopt(socket)
+}
+
+/// Something that went wrong with one request.
+fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+fn say(line: &str) {
+    // Whoever closed stdout does not want to know.
+    let _ = writeln!(io::stdout(), "{line}");
+}
