@@ -172,3 +172,31 @@ fn every_key_of_pm2_does_what_it_says() {
     assert_eq!(run.out().lines_with("asked to shut down by a message").len(), 4, "{}", run.story());
     assert_eq!(bed.list("pids"), Vec::<String>::new());
 }
+
+/// What each app of the file says when it runs: it is one that other tools read too.
+#[test]
+fn a_key_that_means_something_else_to_another_tool_does_not_stop_its_app() {
+    let bed = Bed::new();
+    bed.script("app.sh", "#!/bin/sh\necho \"$name runs with ${A:-nothing}\"\nexec sleep 1000\n");
+    bed.file("a.env", "A=1\n");
+    bed.file(
+        "ecosystem.config.cjs",
+        r"module.exports = {
+            log_format: 'YYYY-MM-DD',
+            apps: [
+                { name: 'one', script: './app.sh', env_file: ['a.env', '.env'], health: '/status', depends_on: ['redis'] },
+                { name: 'two', script: './app.sh', depends_on: 'three', listen: 3000, critical: 'yes', umask: 27 },
+                { name: 'three', script: './app.sh', depends_on: 'two', env_file: { path: 'none', required: false } },
+            ],
+        };",
+    );
+    let mut run = bed.start(&["ecosystem.config.cjs"]);
+    run.wait_for_line("one runs with 1");
+    run.wait_for_line("two runs with nothing");
+    run.wait_for_line("three runs with nothing");
+    run.wait_for_err(".env does not exist: apps start without it");
+    run.wait_for_err("`depends_on` in app `one` names `redis`, and no app is called that");
+    run.wait_for_err("makes a dependency cycle");
+    assert!(!run.err().lines().iter().any(|line| line.contains("/none")), "{}", run.story());
+    assert_eq!(run.stop(), End::Code(0));
+}

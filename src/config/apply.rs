@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{
     arguments,
     draft::EnvVar,
-    health,
+    env_file, health,
     keys::{Beyond, Choice, Kind, Zero},
     limits, listen, order,
     origin::Origin,
@@ -90,7 +90,7 @@ pub(super) fn apply<D>(
         Kind::Umask(set) => set(draft, limits::umask(node)?),
         Kind::Principal(set) => set(draft, value::principal(node)?),
         Kind::Environment(set) => set(draft, environment(node, origin, file)?),
-        Kind::EnvFiles(set) => set(draft, value::placed_texts(node)?),
+        Kind::EnvFiles(set) => set(draft, env_file::env_files(node)?),
         Kind::Filter(set) => match &node.value {
             Value::Bool(true) => set(draft, InheritEnv::Nothing),
             Value::Bool(false) => set(draft, InheritEnv::All),

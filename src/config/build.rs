@@ -13,9 +13,8 @@ use std::{
 };
 
 use super::{
-    dotenv,
     draft::{Draft, EnvVar},
-    file,
+    env_file,
     keys::{APP_KEYS, TIME_FORMAT},
     notices::Notices,
     order::Wanted,
@@ -23,7 +22,8 @@ use super::{
     path::{expand_home, resolve},
     problem::{Problem, Problems},
     sites,
-    tree::{Place, Position, shorten},
+    tree::{Place, shorten},
+    value::Dialect,
 };
 use crate::spec::{
     AppSpec, Backoff, Condition, Dependency, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter,
@@ -38,6 +38,7 @@ const INSTANCE_VAR: &str = "NODE_APP_INSTANCE";
 pub(super) struct Surroundings<'a> {
     /// What relative `cwd`s are seen from.
     pub(super) base: &'a Path,
+    pub(super) dialect: Dialect,
     /// The directory of the file, absolute.
     pub(super) file_dir: &'a Path,
     /// The caller's working directory.
@@ -150,9 +151,10 @@ pub(super) fn build(
             cwd,
         },
     };
+    let mut spec = spec;
     only_for_node(&spec, &draft, gathered.notices);
     who_answers(&spec, gathered.notices);
-    contradictions(&spec, &draft, gathered.problems);
+    contradictions(&mut spec, &draft, around.dialect, gathered);
     let settings = settings(&spec, &draft, provenance);
     (spec, settings)
 }
@@ -189,18 +191,23 @@ fn provisional(wanted: &[Wanted]) -> Vec<Dependency> {
 }
 
 /// What was said of one application and cannot all be meant.
-fn contradictions(spec: &AppSpec, draft: &Draft, problems: &mut Problems) {
-    let name = &spec.name;
-    let mut wrong = |key: &'static str, what: &str, hint: &str| {
+fn contradictions(spec: &mut AppSpec, draft: &Draft, dialect: Dialect, gathered: &mut Gathered<'_>) {
+    let name = spec.name.clone();
+    let mut wrong = |key: &'static str, what: &str, hint: &str, consequence: &str| {
         let place = draft.origin(key).place().cloned();
         let message = format!("`{key}` in app `{name}` {what}");
-        problems.push(Problem { place, message, hint: Some(hint.to_owned()) });
+        let problem = Problem { place, message, hint: Some(hint.to_owned()) };
+        gathered.notices.own_key(problem, consequence, dialect, gathered.problems);
     };
-    if spec.order.oneshot && spec.is_cluster() {
-        wrong("oneshot", "is a task that ends, but a worker of a cluster does not", "leave `exec_mode` out");
-    }
-    if spec.order.oneshot && !spec.listen.is_empty() {
-        wrong("oneshot", "is a task that ends, but with `listen` it would serve", "leave one of them out");
+    if spec.order.oneshot && (spec.is_cluster() || !spec.listen.is_empty()) {
+        let (what, hint) = if spec.is_cluster() {
+            ("is a task that ends, but a worker of a cluster does not", "leave `exec_mode` out")
+        } else {
+            ("is a task that ends, but with `listen` it would serve", "leave one of them out")
+        };
+        wrong("oneshot", what, hint, "it is ignored");
+        spec.order.oneshot = dialect == Dialect::Toml;
+        spec.exec.stdin = draft.stdin.unwrap_or_else(|| Stdin::default_for(spec.order.oneshot));
     }
     let contradicts = match draft.critical {
         Some(true) => draft.said_on_errored == Some(OnErrored::Continue),
@@ -211,7 +218,8 @@ fn contradictions(spec: &AppSpec, draft: &Draft, problems: &mut Problems) {
         wrong(
             "critical",
             "contradicts its `on_errored`",
-            "they are two words for one thing: say one of them",
+            "they set the same thing: leave one of them out",
+            "`on_errored` is ignored",
         );
     }
 }
@@ -395,8 +403,8 @@ fn variables(
 ) -> (BTreeMap<String, String>, Vec<EnvVar>) {
     let mut said: Vec<EnvVar> = from_process_env(draft, around).collect();
     let origin = draft.origin("env_file");
-    for (file, at) in std::mem::take(&mut draft.env_files) {
-        env_file(&file, at, &origin, around, gathered, &mut said);
+    for file in std::mem::take(&mut draft.env_files) {
+        env_file::read(&file, &origin, around, gathered, &mut said);
     }
     said.append(&mut draft.env);
     if let Some(port) = draft.port {
@@ -420,46 +428,6 @@ fn variables(
         provenance.insert(variable.name.clone(), variable);
     }
     (variables, provenance.into_values().collect())
-}
-
-fn env_file(
-    file: &str,
-    at: Option<Position>,
-    origin: &Origin,
-    around: &Surroundings<'_>,
-    gathered: &mut Gathered<'_>,
-    said: &mut Vec<EnvVar>,
-) {
-    let base = if matches!(origin, Origin::Flag(_)) { around.caller_cwd } else { around.file_dir };
-    let path = resolve(base, &expand_home(file, around.environment));
-    let text = match file::read(&path) {
-        Ok(text) => text,
-        Err(unreadable) => {
-            let place = match origin {
-                Origin::File(place) | Origin::Expanded(place, _) => {
-                    Some(Place { file: place.file.clone(), position: at.or(place.position) })
-                }
-                _ => None,
-            };
-            let message = format!("the `env_file` {} {}", path.display(), unreadable.why);
-            let hint = unreadable.hint.map(str::to_owned);
-            gathered.problems.push(Problem { place, message, hint });
-            return;
-        }
-    };
-    let place = |line| Place::of(Path::new(file), Some(Position { line, column: 1 }));
-    let (variables, skipped) = dotenv::parse(&text);
-    for line in skipped {
-        // Once, however many apps read the file.
-        let topic = format!("{}:{line}", path.display());
-        gathered.notices.once(&topic, || format!("{file}:{line}: sets no variable and is passed over"));
-    }
-    said.extend(variables.into_iter().map(|variable| EnvVar {
-        name: variable.name,
-        value: variable.value,
-        origin: Origin::EnvFile(place(variable.line)),
-    }));
-    gathered.files_read.push(path);
 }
 
 fn settings(spec: &AppSpec, draft: &Draft, variables: Vec<EnvVar>) -> AppSettings {

@@ -17,12 +17,13 @@ use std::{
     sync::Arc,
 };
 
+use self::values::Counts;
 use super::{
     Loaded, Problem, Problems, Source, apply,
     apply::Outcome,
     dotenv,
     draft::{Draft, RuntimeDraft},
-    file,
+    env_file, file,
     keys::{APP_KEYS, Key, Kind, RUNTIME_KEYS, find, words},
     notices::Notices,
     origin::{AppSettings, Origin, Setting},
@@ -199,7 +200,7 @@ impl Converter<'_> {
                 continue;
             };
             if matches!(key.kind, Kind::Environment(_))
-                || key.name == "env_file" && entry.node.entries().is_some()
+                || key.name == "env_file" && entry.node.entries().is_some_and(|it| !env_file::is_file(it))
             {
                 self.variables(entry, &inside, &mut app);
                 continue;
@@ -212,6 +213,14 @@ impl Converter<'_> {
                 continue;
             }
             let Some(written) = self.value(key, entry, &inside, &mut app.draft) else { continue };
+            let written = match values::counts(key.name, &app.draft, plan) {
+                Counts::Whole => written,
+                Counts::Partly(left) => left,
+                Counts::Nothing => {
+                    self.left_out(entry, &inside, "procrun cannot use its value");
+                    continue;
+                }
+            };
             match entry.node.entries() {
                 Some(_) if matches!(key.kind, Kind::WatchOptions(_)) => {
                     let options = watching::strict_options(&entry.node);
@@ -221,6 +230,10 @@ impl Converter<'_> {
                 }
                 // What PM2 passes over, where TOML takes texts only.
                 Some(_) if matches!(key.kind, Kind::Watch(_) | Kind::Patterns(_)) => {
+                    app.lines.push((entry.key.clone(), written));
+                }
+                // It may have to become a list, so it stands in one line.
+                Some(_) if matches!(key.kind, Kind::EnvFiles(_)) => {
                     app.lines.push((entry.key.clone(), written));
                 }
                 Some(entries) => app.sections.push((entry.key.clone(), table_lines(entries))),
@@ -256,7 +269,11 @@ impl Converter<'_> {
         let put = |dialect, draft: &mut D| {
             apply::apply(&key.kind, &entry.node, dialect, &Origin::Default, &self.file, draft)
         };
-        match put(Dialect::Pm2, draft).ok()? {
+        let Ok(outcome) = put(Dialect::Pm2, draft) else {
+            self.left_out(entry, inside, "procrun cannot read its value");
+            return None;
+        };
+        match outcome {
             Outcome::Set => {}
             Outcome::Unset => {
                 // Off, and as good as not said; TOML's reader does not take every form of it.
@@ -334,16 +351,22 @@ impl Converter<'_> {
             .draft
             .env_files
             .iter()
-            .map(|(file, _)| {
-                self.rewritten(file, from).filter(|_| self.to != from).unwrap_or_else(|| write::quoted(file))
+            .map(|file| {
+                let moved = self.rewritten(&file.path, from).filter(|_| self.to != from);
+                let path = moved.unwrap_or_else(|| write::quoted(&file.path));
+                // Only in TOML is a file that is missing an error.
+                let absolute = resolve(from, &expand_home(&file.path, &inner.environment));
+                let is_optional = !file.required || !self.loaded.files_read.contains(&absolute);
+                if is_optional { format!("{{ path = {path}, required = false }}") } else { path }
             })
             .collect();
         let before = files.len();
+        let is_any_optional = files.iter().any(|file| file.starts_with('{'));
         if let Some(dotenv) = &self.dotenv {
             files.insert(0, write::quoted(&seen_from(self.to, dotenv)));
         }
         let one = files.len() == 1;
-        if self.to != from || files.len() != before {
+        if self.to != from || files.len() != before || is_any_optional {
             match files.pop() {
                 None => {}
                 Some(file) if one => app.say("env_file", &file),

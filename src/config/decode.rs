@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
 use super::{
     apply::{self, Outcome, apply},
     draft::{Draft, EnvVar, RuntimeDraft},
-    keys::{APP_KEYS, Key, RUNTIME_KEYS, find, words},
+    env_file,
+    keys::{APP_KEYS, Key, Owner, RUNTIME_KEYS, find, words},
     notices::Notices,
     origin::Origin,
     problem::{Problem, Problems},
@@ -151,8 +152,7 @@ impl Decoder<'_> {
                 self.other_key(entry, &mut app);
                 continue;
             };
-            // `env_file` may also be the environment that is called `file`.
-            if key.name == "env_file" && entry.node.entries().is_some() {
+            if key.name == "env_file" && entry.node.entries().is_some_and(|it| !env_file::is_file(it)) {
                 self.named_env(entry, "file", &mut app);
                 continue;
             }
@@ -208,7 +208,7 @@ impl Decoder<'_> {
                 self.note(entry, &app.label, &note);
                 app.draft.origins.insert(key.name, origin);
             }
-            Err(complaints) => self.complain(&entry.key, &app.label, &entry.node, complaints),
+            Err(complaints) => self.complain(key.owner, &entry.key, &app.label, &entry.node, complaints),
         }
     }
 
@@ -240,7 +240,9 @@ impl Decoder<'_> {
         }
         match self.environment(&entry.node) {
             Ok(variables) => app.draft.named_envs.push((name.to_owned(), variables)),
-            Err(complaints) => self.complain(&entry.key, &app.label, &entry.node, complaints),
+            Err(complaints) => {
+                self.complain(Owner::Pm2, &entry.key, &app.label, &entry.node, complaints);
+            }
         }
     }
 
@@ -267,15 +269,21 @@ impl Decoder<'_> {
             Ok(_) => {
                 draft.origins.insert(key.name, origin);
             }
-            Err(complaints) => self.complain(&entry.key, "", &entry.node, complaints),
+            Err(complaints) => self.complain(key.owner, &entry.key, "", &entry.node, complaints),
         }
     }
 
-    fn complain(&mut self, key: &str, label: &str, node: &Node, complaints: Vec<Complaint>) {
+    fn complain(&mut self, owner: Owner, key: &str, label: &str, node: &Node, complaints: Vec<Complaint>) {
         let inside = if label.is_empty() { String::new() } else { format!(" in {label}") };
         for Complaint { message, at } in complaints {
             let place = self.place(at.or(node.at));
-            self.problems.push(Problem::at(place, format!("`{key}`{inside} {message}")));
+            let problem = Problem::with_lines(place, &format!("`{key}`{inside} {message}"));
+            match owner {
+                Owner::Pm2 => self.problems.push(problem),
+                Owner::Procrun => {
+                    self.notices.own_key(problem, "it is ignored", self.dialect, self.problems);
+                }
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::tz::TimeZone;
 
-use super::{order::Wanted, origin::Origin, tree::Position, watching::Watching};
+use super::{env_file::EnvFile, order::Wanted, origin::Origin, watching::Watching};
 use crate::spec::{
     Balance, ExecMode, HealthSpec, InheritEnv, Instances, Limits, Listen, LogFiles, MemoryLimit, OnErrored,
     Pattern, PrincipalRef, ReloadPolicy, RestartPolicy, Runtime, Stdin, StopPolicy,
@@ -41,7 +41,7 @@ pub(super) struct Draft {
     pub(super) listen: Vec<Listen>,
     pub(super) env: Vec<EnvVar>,
     pub(super) named_envs: Vec<(String, Vec<EnvVar>)>,
-    pub(super) env_files: Vec<(String, Option<Position>)>,
+    pub(super) env_files: Vec<EnvFile>,
     pub(super) port: Option<u32>,
     pub(super) inherit: InheritEnv,
     pub(super) instance_var: Option<String>,

@@ -13,7 +13,7 @@ use std::{
 use jiff::tz::TimeZone;
 
 pub(super) use self::table::{APP_KEYS, RUNTIME_KEYS, TIME_FORMAT, readable};
-use super::{draft::EnvVar, order::Wanted, tree::Position, watching};
+use super::{draft::EnvVar, env_file::EnvFile, order::Wanted, watching};
 use crate::spec::{
     Allowance, InheritEnv, Instances, Listen, MemoryLimit, OomGuard, Pattern, PrincipalRef, Probe, Resource,
     Signal,
@@ -29,6 +29,18 @@ pub(super) struct Key<D: 'static, S: 'static> {
     pub(super) kind: Kind<D>,
     /// How it reads in the finished spec; `None` is nothing to show.
     pub(super) show: fn(&S) -> Option<String>,
+    /// Which tool defines the key.
+    pub(super) owner: Owner,
+}
+
+/// The tool that defines a key. In PM2's formats a value that procrun cannot read is an error only where PM2
+/// reads the key too: another tool may have written a key of the same name with another meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// PM2's schema has it, by this name or an alias.
+    Pm2,
+    /// PM2 ignores it.
+    Procrun,
 }
 
 /// How a value is read and where it goes.
@@ -84,7 +96,7 @@ pub(super) enum Kind<D: 'static> {
     /// Environment variables.
     Environment(fn(&mut D, Vec<EnvVar>)),
     /// Files of them.
-    EnvFiles(fn(&mut D, Vec<Placed>)),
+    EnvFiles(fn(&mut D, Vec<EnvFile>)),
     /// PM2's `filter_env`.
     Filter(fn(&mut D, InheritEnv)),
     /// A path, or PM2's true and false.
@@ -107,9 +119,6 @@ pub(super) enum Kind<D: 'static> {
 
 /// A word, and what it does.
 pub(super) type Choice<D> = (&'static str, fn(&mut D));
-
-/// A text and where it stands.
-pub(super) type Placed = (String, Option<Position>);
 
 /// What a duration of 0 means in PM2's files.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -156,6 +165,26 @@ pub(super) fn is_camel_case(snake: &str, word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The keys of `lib/API/schema.json` in PM2 7.0.
+    const PM2_SCHEMA: &str = "script name name_prefix filter_env namespace install_url cwd args exec_interpreter \
+        node_args out_file error_file log_file disable_logs log_type log_date_format time env \
+        max_memory_restart pid_file restart_delay exp_backoff_restart_delay source_map_support \
+        disable_source_map_support wait_ready instances kill_timeout shutdown_with_message listen_timeout \
+        cron_restart merge_logs vizion autostart autorestart stop_exit_codes watch_delay watch ignore_watch \
+        watch_options min_uptime max_restarts execute_command exec_mode force append_env_to_name \
+        post_update trace disable_trace v8 event_loop_inspector deep_monitoring increment_var \
+        instance_var pmx automation treekill port username uid gid windowsHide kill_retry_time write io";
+
+    #[test]
+    fn the_owner_of_a_key_is_pm2_if_its_schema_has_it() {
+        let of_pm2 = |word: &str| PM2_SCHEMA.split_whitespace().any(|key| key == word);
+        for key in APP_KEYS {
+            let is_of_pm2 = std::iter::once(&key.name).chain(key.aliases).any(|word| of_pm2(word));
+            assert_eq!(key.owner == Owner::Pm2, is_of_pm2, "{}", key.name);
+        }
+        assert!(RUNTIME_KEYS.iter().all(|key| key.owner == Owner::Procrun), "PM2 reads no key beside `apps`");
+    }
 
     #[test]
     fn no_word_means_two_keys() {

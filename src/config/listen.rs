@@ -6,14 +6,14 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     path::Path,
-    sync::Arc,
 };
 
 use super::{
+    notices::Notices,
     origin::AppSettings,
-    problem::Problem,
+    problem::{Problem, Problems},
     tree::{Node, Value, shorten},
-    value::{self, Complaint, Decoded},
+    value::{self, Complaint, Decoded, Dialect},
 };
 use crate::spec::{AppSpec, Listen, ListenAddress};
 
@@ -35,25 +35,30 @@ pub(super) fn listen(node: &Node) -> Decoded<Vec<Listen>> {
         return value::complain(format!("has {} sockets, at most {MAX_SOCKETS} are taken", items.len()));
     }
     let mut sockets: Vec<Listen> = Vec::with_capacity(items.len());
+    let mut complaints = Vec::new();
     for item in items {
-        let refuse = |message| vec![Complaint { message, at: item.at }];
-        let Value::Text(_) = &item.value else {
-            return Err(refuse(format!(
-                "must be an address such as \"tcp://0.0.0.0:8080\" or \"unix:///run/app.sock\", \
-                 or a list of them, not {}",
-                item.value.describe()
-            )));
-        };
-        let text = value::full_text(item).map_err(|complaints| {
-            complaints.into_iter().flat_map(|it| refuse(it.message)).collect::<Vec<_>>()
-        })?;
-        let socket = socket(&text).map_err(refuse)?;
-        if sockets.iter().any(|other| other.address == socket.address) {
-            return Err(refuse(format!("names {} twice", socket.address)));
+        match entry(item) {
+            Ok(socket) if sockets.iter().any(|other| other.address == socket.address) => {
+                complaints
+                    .push(Complaint { message: format!("names {} twice", socket.address), at: item.at });
+            }
+            Ok(socket) => sockets.push(socket),
+            Err(more) => {
+                complaints.extend(more.into_iter().map(|it| Complaint { at: it.at.or(item.at), ..it }));
+            }
         }
-        sockets.push(socket);
     }
-    Ok(sockets)
+    if complaints.is_empty() { Ok(sockets) } else { Err(complaints) }
+}
+
+fn entry(item: &Node) -> Decoded<Listen> {
+    let Value::Text(_) = &item.value else {
+        return value::must_be(
+            "an address such as \"tcp://0.0.0.0:8080\" or \"unix:///run/app.sock\", or a list of them",
+            item,
+        );
+    };
+    socket(&value::full_text(item)?).or_else(value::complain)
 }
 
 /// `ADDRESS` or `name=ADDRESS`.
@@ -213,20 +218,36 @@ fn hinted(message: &str, hint: &str) -> String {
     format!("{message}\n  hint: {hint}")
 }
 
-/// Sockets that two applications want; `settings` are those of `apps`, in the same order.
-pub(super) fn clashes(apps: &[Arc<AppSpec>], settings: &[AppSettings]) -> Vec<Problem> {
-    let mut first: BTreeMap<&ListenAddress, &str> = BTreeMap::new();
-    let mut problems = Vec::new();
-    for (app, settings) in apps.iter().zip(settings) {
-        for socket in app.listen.iter().filter(|socket| !socket.address.is_any_port()) {
-            let Some(other) = first.insert(&socket.address, &app.name) else { continue };
-            let message =
-                format!("`listen` in app `{}`: app `{other}` has {} already", app.name, socket.address);
-            let problem = Problem { place: settings.place_of("listen"), message, hint: None };
-            problems.push(problem.hint("give each app its own; `instances` runs several processes on one"));
-        }
+/// Reports sockets that two applications want; `settings` are those of `apps`, in the same order. In PM2's
+/// formats the second application does not get the socket.
+pub(super) fn clashes(
+    apps: &mut [AppSpec],
+    settings: &[AppSettings],
+    dialect: Dialect,
+    problems: &mut Problems,
+    notices: &mut Notices,
+) {
+    let mut first: BTreeMap<ListenAddress, String> = BTreeMap::new();
+    for (AppSpec { name, listen, .. }, settings) in apps.iter_mut().zip(settings) {
+        let place = settings.place_of("listen");
+        listen.retain(|socket| {
+            if socket.address.is_any_port() {
+                return true;
+            }
+            let Some(other) = first.insert(socket.address.clone(), name.clone()) else { return true };
+            let message = format!("`listen` in app `{name}`: app `{other}` has {} already", socket.address);
+            let problem = Problem { place: place.clone(), message, hint: None };
+            let problem = problem.hint("give each app its own; `instances` runs several processes on one");
+            notices.own_key(problem, "this socket is not opened", dialect, problems);
+            dialect == Dialect::Toml
+        });
     }
-    problems
+}
+
+/// `["http=tcp://0.0.0.0:8080"]`; nothing without a socket.
+pub(super) fn shown_all(sockets: &[Listen]) -> Option<String> {
+    let shown: Vec<String> = sockets.iter().map(shown).collect();
+    (!shown.is_empty()).then(|| format!("{shown:?}"))
 }
 
 #[cfg(test)]

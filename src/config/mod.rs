@@ -20,6 +20,7 @@ mod cron;
 mod decode;
 mod dotenv;
 mod draft;
+mod env_file;
 mod evaluate;
 mod expand;
 mod file;

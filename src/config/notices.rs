@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::problem::Problem;
+use super::{
+    problem::{Problem, Problems},
+    value::Dialect,
+};
 
 /// More than this many are not said.
 const SHOWN: usize = 100;
@@ -40,12 +43,30 @@ impl Notices {
 
     /// A key nobody knows, in a file that must run all the same.
     pub(super) fn unknown_key(&mut self, key: &str, problem: &Problem) {
-        self.once(key, || one_line(problem));
+        self.once(key, || problem.one_line());
     }
 
     /// What is an error in a stricter file.
     pub(super) fn problem(&mut self, problem: &Problem) {
-        self.add(one_line(problem));
+        self.add(problem.one_line());
+    }
+
+    /// What is wrong with one of procrun's own keys: an error in TOML, but a warning with its consequence in
+    /// PM2's formats. PM2 ignores these keys, so what it starts must start here too.
+    pub(super) fn own_key(
+        &mut self,
+        problem: Problem,
+        consequence: &str,
+        dialect: Dialect,
+        problems: &mut Problems,
+    ) {
+        match dialect {
+            Dialect::Toml | Dialect::Flag => problems.push(problem),
+            Dialect::Pm2 => {
+                let message = format!("{}; {consequence}", problem.message);
+                self.problem(&Problem { message, ..problem });
+            }
+        }
     }
 
     pub(super) fn into_list(mut self) -> Vec<String> {
@@ -63,10 +84,4 @@ impl Notices {
         }
         self.list
     }
-}
-
-fn one_line(problem: &Problem) -> String {
-    let place = problem.place.as_ref().map_or_else(String::new, |place| format!("{place}: "));
-    let hint = problem.hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
-    format!("{place}{}{hint}", problem.message)
 }

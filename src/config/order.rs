@@ -9,7 +9,7 @@ use super::{
     origin::AppSettings,
     problem::{Problem, Problems},
     tree::{Node, Place, Position, Value, shorten},
-    value::{self, Complaint, Decoded},
+    value::{self, Complaint, Decoded, Dialect},
 };
 use crate::spec::{
     AppSpec, Condition, Dependency,
@@ -106,12 +106,14 @@ impl Names<'_> {
 /// what they would wait for if it was not left out.
 pub(super) fn resolve(
     specs: &mut [AppSpec],
-    settings: &mut [AppSettings],
+    settings: &[AppSettings],
     wanted: &[Vec<Wanted>],
     names: &Names<'_>,
+    dialect: Dialect,
     problems: &mut Problems,
     notices: &mut Notices,
 ) -> Vec<Outside> {
+    const IGNORED: &str = "this dependency is ignored";
     let mut outside = Vec::new();
     let mut found: Vec<Vec<Dependency>> = Vec::with_capacity(specs.len());
     for (number, wanted) in wanted.iter().enumerate() {
@@ -144,46 +146,54 @@ pub(super) fn resolve(
                     let known: Vec<String> = known().map(|known| format!("`{known}`")).collect();
                     format!("there is {}", known.join(", "))
                 };
-                problems.push(problem.hint(hint));
+                notices.own_key(problem.hint(hint), IGNORED, dialect, problems);
                 continue;
             };
             if other == number {
-                problems.push(wrong("names the app itself".to_owned()).hint("nothing can wait for itself"));
+                let problem = wrong("names the app itself".to_owned()).hint("nothing can wait for itself");
+                notices.own_key(problem, IGNORED, dialect, problems);
                 continue;
             }
             if let Some(first) = seen.insert(other, app) {
-                problems.push(wrong(format!("names one app twice: `{}` and `{shown}`", shorten(first))));
+                let problem = wrong(format!("names one app twice: `{}` and `{shown}`", shorten(first)));
+                notices.own_key(problem, "the second one is ignored", dialect, problems);
                 continue;
             }
             let other = &specs[other];
             let condition = condition.unwrap_or_else(|| Condition::best_of(other));
             if !condition.is_possible(other) {
                 let (why, hint) = impossible(condition, other);
-                problems.push(wrong(why).hint(hint));
+                notices.own_key(wrong(why).hint(hint), IGNORED, dialect, problems);
                 continue;
             }
             dependencies.push(Dependency { app: other.name.clone(), condition });
         }
         found.push(dependencies);
     }
-    for ((spec, settings), dependencies) in specs.iter_mut().zip(settings.iter_mut()).zip(found) {
+    for (spec, dependencies) in specs.iter_mut().zip(found) {
         spec.order.depends_on = dependencies;
-        settings.settings.retain_mut(|setting| {
-            if setting.key != "depends_on" {
-                return true;
-            }
-            setting.value = shown(&spec.order.depends_on);
-            !spec.order.depends_on.is_empty()
-        });
     }
-    if let Some(circle) = circle(&graph(specs.iter())) {
+    while let Some(circle) = cycle(specs) {
         let place = specs.iter().position(|spec| spec.name == circle[0]);
         let place = place.and_then(|number| settings[number].place_of("depends_on"));
-        let message = format!("`depends_on` makes a circle: {}", circle.join(" → "));
+        let message = format!("`depends_on` makes a dependency cycle: {}", circle.join(" → "));
         let problem = Problem { place, message, hint: None };
-        problems.push(problem.hint("none of them could ever start: leave one of these out"));
+        let problem = problem.hint("none of them could ever start: leave one of these out");
+        notices.own_key(problem, "the last of these dependencies is ignored", dialect, problems);
+        if dialect == Dialect::Toml {
+            break;
+        }
+        let [.., last, first] = circle.as_slice() else { break };
+        for spec in specs.iter_mut().filter(|spec| spec.name == *last) {
+            spec.order.depends_on.retain(|dependency| dependency.app != *first);
+        }
     }
     outside
+}
+
+/// The names along a dependency cycle, the first one again at the end.
+fn cycle(specs: &[AppSpec]) -> Option<Vec<String>> {
+    circle(&graph(specs.iter())).map(|names| names.into_iter().map(ToString::to_string).collect())
 }
 
 /// `["db (ready)"]`

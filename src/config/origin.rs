@@ -84,6 +84,15 @@ pub struct AppSettings {
 }
 
 impl AppSettings {
+    /// Shows another value for this key, or none any more.
+    pub(super) fn update(&mut self, key: &str, value: Option<String>) {
+        match (self.settings.iter().position(|setting| setting.key == key), value) {
+            (Some(at), Some(value)) => self.settings[at].value = value,
+            (Some(at), None) => drop(self.settings.remove(at)),
+            (None, _) => {}
+        }
+    }
+
     /// Where in a file this key was set.
     pub(super) fn place_of(&self, key: &str) -> Option<Place> {
         let setting = self.settings.iter().find(|setting| setting.key == key)?;

@@ -13,7 +13,7 @@ use super::{
     convert::convert,
     decode::{App, Decoder, File},
     draft::{Draft, RuntimeDraft},
-    keys::{RUNTIME_KEYS, TIME_FORMAT},
+    keys::{APP_KEYS, RUNTIME_KEYS, TIME_FORMAT},
     listen, log_paths,
     notices::Notices,
     order,
@@ -101,6 +101,7 @@ impl Source {
         let file_dir = inner.target.file_dir(&inner.cwd);
         let around = Surroundings {
             base: if dialect == Dialect::Toml { file_dir } else { &inner.cwd },
+            dialect,
             file_dir,
             caller_cwd: &inner.cwd,
             environment: &inner.environment,
@@ -138,7 +139,13 @@ impl Source {
             settings.push(of_app);
         }
         let outside =
-            order::resolve(&mut specs, &mut settings, &wanted, &called, &mut problems, &mut notices);
+            order::resolve(&mut specs, &settings, &wanted, &called, dialect, &mut problems, &mut notices);
+        listen::clashes(&mut specs, &settings, dialect, &mut problems, &mut notices);
+        for (spec, settings) in specs.iter().zip(&mut settings) {
+            for key in APP_KEYS {
+                settings.update(key.name, (key.show)(spec));
+            }
+        }
         let specs: Vec<Arc<AppSpec>> = specs.into_iter().map(Arc::new).collect();
         for clash in log_paths::clashes(&specs, &settings) {
             if dialect == Dialect::Toml {
@@ -146,9 +153,6 @@ impl Source {
             } else {
                 notices.problem(&clash);
             }
-        }
-        for clash in listen::clashes(&specs, &settings) {
-            problems.push(clash);
         }
         inner.flags.apply_to_runtime(&mut runtime, &mut problems);
         grace(&mut runtime, &inner.environment, &mut notices);

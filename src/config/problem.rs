@@ -36,11 +36,25 @@ impl Problem {
         Self { place: Some(place), message: message.into(), hint: None }
     }
 
+    /// A problem whose message ends with its advice in a line of its own.
+    pub(super) fn with_lines(place: Place, text: &str) -> Self {
+        let (message, hint) =
+            text.split_once("\n  hint: ").map_or((text, None), |(it, hint)| (it, Some(hint)));
+        Self { place: Some(place), message: message.to_owned(), hint: hint.map(str::to_owned) }
+    }
+
     /// The same with advice.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// As a notice shows it.
+    pub(super) fn one_line(&self) -> String {
+        let place = self.place.as_ref().map_or_else(String::new, |place| format!("{place}: "));
+        let hint = self.hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
+        format!("{place}{}{hint}", self.message)
     }
 
     pub(super) fn did_you_mean<'a>(self, word: &str, known: impl IntoIterator<Item = &'a str>) -> Self {

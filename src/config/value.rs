@@ -127,14 +127,6 @@ pub(super) fn texts(node: &Node) -> Decoded<Vec<String>> {
     }
 }
 
-/// The same with the place of each.
-pub(super) fn placed_texts(node: &Node) -> Decoded<Vec<(String, Option<Position>)>> {
-    match &node.value {
-        Value::List(items) => items.iter().map(|item| Ok((full_text(item)?, item.at))).collect(),
-        _ => Ok(vec![(full_text(node)?, node.at)]),
-    }
-}
-
 fn number(node: &Node) -> Option<f64> {
     match &node.value {
         #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 every range is left anyway")]

@@ -2,12 +2,44 @@
 
 use super::super::{
     arguments,
+    draft::Draft,
     keys::Kind,
+    listen,
     tree::{Node, Value},
     value::{self, Dialect},
     watching, write,
 };
-use crate::spec::Instances;
+use crate::spec::{AppSpec, Dependency, Instances};
+
+/// How much of a value counts. One that contradicts another value is a warning in PM2's formats.
+pub(super) enum Counts {
+    Whole,
+    /// Only what reads like this.
+    Partly(String),
+    Nothing,
+}
+
+/// How much of the value of a key is in the plan.
+pub(super) fn counts(key: &str, said: &Draft, plan: &AppSpec) -> Counts {
+    let list = |items: Vec<String>| match items.as_slice() {
+        [] => Counts::Nothing,
+        _ => Counts::Partly(format!("[{}]", items.join(", "))),
+    };
+    match key {
+        "depends_on" if plan.order.depends_on.len() < said.depends_on.len() => {
+            let tables = plan.order.depends_on.iter().map(|Dependency { app, condition }| {
+                format!("{{ app = {}, condition = \"{}\" }}", write::quoted(app), condition.as_str())
+            });
+            list(tables.collect())
+        }
+        "listen" if plan.listen.len() < said.listen.len() => {
+            let sockets = plan.listen.iter().map(|socket| write::quoted(&listen::shown(socket)));
+            list(sockets.collect())
+        }
+        "oneshot" if said.oneshot != plan.order.oneshot => Counts::Nothing,
+        _ => Counts::Whole,
+    }
+}
 
 /// A value that PM2's reader takes, as TOML's takes it for the same.
 pub(super) fn as_toml<D>(kind: &Kind<D>, node: &Node) -> Option<String> {

@@ -9,7 +9,7 @@ use super::{
         draft::{Draft, RuntimeDraft},
         health, listen, order, watching,
     },
-    Beyond, Key, Kind, Zero,
+    Beyond, Key, Kind, Owner, Zero,
 };
 use crate::spec::{
     AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, LogStyle, MemoryLimit,
@@ -22,11 +22,29 @@ const fn app(
     kind: Kind<Draft>,
     show: fn(&AppSpec) -> Option<String>,
 ) -> Key<Draft, AppSpec> {
-    Key { name, aliases, kind, show }
+    Key { name, aliases, kind, show, owner: Owner::Pm2 }
+}
+
+/// A key that PM2 does not have.
+const fn own(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    kind: Kind<Draft>,
+    show: fn(&AppSpec) -> Option<String>,
+) -> Key<Draft, AppSpec> {
+    Key { name, aliases, kind, show, owner: Owner::Procrun }
 }
 
 const fn of_pm2(name: &'static str) -> Key<Draft, AppSpec> {
-    Key { name, aliases: &[], kind: Kind::OfPm2, show: nothing }
+    Key { name, aliases: &[], kind: Kind::OfPm2, show: nothing, owner: Owner::Pm2 }
+}
+
+const fn runtime(
+    name: &'static str,
+    kind: Kind<RuntimeDraft>,
+    show: fn(&Runtime) -> Option<String>,
+) -> Key<RuntimeDraft, Runtime> {
+    Key { name, aliases: &[], kind, show, owner: Owner::Procrun }
 }
 
 fn nothing(_: &AppSpec) -> Option<String> {
@@ -107,7 +125,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app("source_map_support", &[], Kind::Switch(|app, on| app.source_maps = on), |app| {
         app.exec.source_maps.then(|| "true".to_owned())
     }),
-    app(
+    own(
         "stdin",
         &[],
         Kind::Choice(&[
@@ -137,7 +155,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         ]),
         |app| shown(app.exec_mode.as_str().trim_end_matches("_mode")),
     ),
-    app(
+    own(
         "balance",
         &[],
         Kind::Choice(&[
@@ -147,9 +165,8 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         ]),
         |app| app.is_cluster().then(|| app.balance.as_str().to_owned()),
     ),
-    app("listen", &[], Kind::Listen(|app, sockets| app.listen = sockets), |app| {
-        let sockets: Vec<String> = app.listen.iter().map(listen::shown).collect();
-        quoted(&sockets)
+    own("listen", &[], Kind::Listen(|app, sockets| app.listen = sockets), |app| {
+        listen::shown_all(&app.listen)
     }),
     app("uid", &["user"], Kind::Principal(|app, user| app.user = Some(user)), |app| {
         principal(app.identity.user.as_ref())
@@ -157,29 +174,29 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app("gid", &[], Kind::Principal(|app, group| app.group = Some(group)), |app| {
         principal(app.identity.group.as_ref())
     }),
-    app("rlimits", &[], Kind::Rlimits(|app, resources| app.limits.resources = resources), |app| {
+    own("rlimits", &[], Kind::Rlimits(|app, resources| app.limits.resources = resources), |app| {
         app.limits.show("rlimits")
     }),
-    app("nice", &[], Kind::Whole(-20, 19, |app, nice| app.limits.nice = Some(nice)), |app| {
+    own("nice", &[], Kind::Whole(-20, 19, |app, nice| app.limits.nice = Some(nice)), |app| {
         app.limits.show("nice")
     }),
-    app(
+    own(
         "oom_score_adj",
         &[],
         Kind::Whole(-1000, 1000, |app, adjustment| app.limits.oom_score_adj = Some(adjustment)),
         |app| app.limits.show("oom_score_adj"),
     ),
-    app("umask", &[], Kind::Umask(|app, umask| app.limits.umask = Some(umask)), |app| {
+    own("umask", &[], Kind::Umask(|app, umask| app.limits.umask = Some(umask)), |app| {
         app.limits.show("umask")
     }),
-    app("no_new_privileges", &[], Kind::Switch(|app, on| app.limits.no_new_privileges = on), |app| {
+    own("no_new_privileges", &[], Kind::Switch(|app, on| app.limits.no_new_privileges = on), |app| {
         app.limits.show("no_new_privileges")
     }),
     app("autostart", &[], Kind::Switch(|app, on| app.no_autostart = !on), |app| shown(app.autostart)),
-    app("depends_on", &[], Kind::DependsOn(|app, wanted| app.depends_on = wanted), |app| {
+    own("depends_on", &[], Kind::DependsOn(|app, wanted| app.depends_on = wanted), |app| {
         (!app.order.depends_on.is_empty()).then(|| order::shown(&app.order.depends_on))
     }),
-    app("oneshot", &[], Kind::Switch(|app, on| app.oneshot = on), |app| {
+    own("oneshot", &[], Kind::Switch(|app, on| app.oneshot = on), |app| {
         app.order.oneshot.then(|| "true".to_owned())
     }),
     app("autorestart", &[], Kind::Switch(|app, on| app.restart.autorestart = on), |app| {
@@ -220,7 +237,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         Kind::Count(0, 1_000_000, Beyond::IsNearest, |app, count| app.restart.max_restarts = count),
         |app| shown(app.restart.max_restarts),
     ),
-    app(
+    own(
         "on_errored",
         &[],
         Kind::Choice(&[
@@ -232,7 +249,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
             OnErrored::Exit => shown("exit"),
         },
     ),
-    app("critical", &[], Kind::Switch(|app, on| app.critical = Some(on)), nothing),
+    own("critical", &[], Kind::Switch(|app, on| app.critical = Some(on)), nothing),
     app("max_memory_restart", &[], Kind::Memory(|app, limit| app.max_memory = limit), |app| {
         app.max_memory.map(|limit| match limit {
             MemoryLimit::Bytes(_) => limit.to_string(),
@@ -242,7 +259,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app("cron_restart", &["cron"], Kind::Cron(|app, pattern| app.cron = pattern), |app| {
         app.schedule.as_ref().and_then(|schedule| shown(schedule.pattern.as_str()))
     }),
-    app("cron_timezone", &[], Kind::Zone(|app, zone| app.cron_timezone = Some(zone)), |app| {
+    own("cron_timezone", &[], Kind::Zone(|app, zone| app.cron_timezone = Some(zone)), |app| {
         let name = app.schedule.as_ref()?.zone_name.as_deref();
         shown(name.unwrap_or("local time"))
     }),
@@ -255,26 +272,26 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         Kind::Duration(|app, time| app.reload.listen_timeout = time, Zero::IsUnset),
         |app| is_waited_for(app).then(|| readable(app.reload.listen_timeout)),
     ),
-    app(
+    own(
         "max_parallel",
         &[],
         Kind::Count(1, 1000, Beyond::IsWrong, |app, count| app.reload.max_parallel = count),
         |app| app.can_overlap().then(|| app.reload.max_parallel.to_string()),
     ),
-    app("health", &[], Kind::Probe(|app, probe| app.health.liveness = probe), |app| {
+    own("health", &[], Kind::Probe(|app, probe| app.health.liveness = probe), |app| {
         app.health.liveness.as_ref().map(|probe| health::shown(probe, readable))
     }),
-    app("readiness", &[], Kind::Probe(|app, probe| app.health.readiness = probe), |app| {
+    own("readiness", &[], Kind::Probe(|app, probe| app.health.readiness = probe), |app| {
         app.health.readiness.as_ref().map(|probe| health::shown(probe, readable))
     }),
-    app("heartbeat", &[], Kind::DurationOrOff(|app, time| app.health.heartbeat = time), |app| {
+    own("heartbeat", &[], Kind::DurationOrOff(|app, time| app.health.heartbeat = time), |app| {
         app.health.heartbeat.map(readable)
     }),
-    app("notify", &[], Kind::Switch(|app, on| app.health.notify = on), |app| {
+    own("notify", &[], Kind::Switch(|app, on| app.health.notify = on), |app| {
         let is_implied = app.health.heartbeat.is_some() || app.reload.wait_ready;
         (app.health.notify && !is_implied).then(|| "true".to_owned())
     }),
-    app("kill_signal", &[], Kind::Signal(|app, signal| app.stop.kill_signal = Some(signal)), |app| {
+    own("kill_signal", &[], Kind::Signal(|app, signal| app.stop.kill_signal = Some(signal)), |app| {
         app.stop.kill_signal.map_or_else(|| shown("the one procrun gets"), shown)
     }),
     app(
@@ -286,7 +303,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app("shutdown_with_message", &[], Kind::Switch(|app, on| app.stop.with_message = on), |app| {
         app.stop.with_message.then(|| "true".to_owned())
     }),
-    app("drain", &[], Kind::DurationOrOff(|app, time| app.stop.drain = time), |app| {
+    own("drain", &[], Kind::DurationOrOff(|app, time| app.stop.drain = time), |app| {
         app.is_cluster().then(|| app.stop.drain.map_or_else(|| "off".to_owned(), readable))
     }),
     app("treekill", &[], Kind::Switch(|app, on| app.stop.treekill = on), |app| shown(app.stop.treekill)),
@@ -305,13 +322,13 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app("merge_logs", &["combine_logs"], Kind::Switch(|app, on| app.merge_logs = Some(on)), |app| {
         has_files(app).then(|| app.logs.files.merge.to_string())
     }),
-    app("log_max_size", &[], Kind::Size(1024, |app, size| app.files.max_size = size), |app| {
+    own("log_max_size", &[], Kind::Size(1024, |app, size| app.files.max_size = size), |app| {
         has_files(app).then(|| readable_size(app.logs.files.max_size))
     }),
-    app("log_keep", &[], Kind::Count(0, 1000, Beyond::IsWrong, |app, count| app.files.keep = count), |app| {
+    own("log_keep", &[], Kind::Count(0, 1000, Beyond::IsWrong, |app, count| app.files.keep = count), |app| {
         has_files(app).then(|| app.logs.files.keep.to_string())
     }),
-    app("log_compress", &[], Kind::Switch(|app, on| app.files.compress = on), |app| {
+    own("log_compress", &[], Kind::Switch(|app, on| app.files.compress = on), |app| {
         has_files(app).then(|| app.logs.files.compress.to_string())
     }),
     app(
@@ -338,7 +355,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
             InheritEnv::Nothing => shown("true"),
         }
     }),
-    app("env_file", &[], Kind::EnvFiles(|app, files| app.env_files = files), nothing),
+    own("env_file", &[], Kind::EnvFiles(|app, files| app.env_files = files), nothing),
     app("env", &[], Kind::Environment(|app, env| app.env = env), nothing),
     app("port", &[], Kind::Count(0, 65535, Beyond::IsWrong, |app, port| app.port = Some(port)), nothing),
     app("instance_var", &[], Kind::Variable(|app, name| app.instance_var = Some(name)), |app| {
@@ -385,119 +402,105 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
 pub(in crate::config) const TIME_FORMAT: &str = "YYYY-MM-DDTHH:mm:ss";
 
 /// procrun's own keys, which stand beside `apps` at the root.
-pub(in crate::config) static RUNTIME_KEYS: &[Key<RuntimeDraft, Runtime>] = &[
-    Key {
-        name: "auto_exit",
-        aliases: &[],
-        kind: Kind::Switch(|draft, on| draft.runtime.auto_exit = on),
-        show: |runtime| shown(runtime.auto_exit),
-    },
-    Key {
-        name: "start_delay",
-        aliases: &[],
-        kind: Kind::Duration(|draft, delay| draft.runtime.start_delay = delay, Zero::Counts),
-        show: |runtime| (!runtime.start_delay.is_zero()).then(|| readable(runtime.start_delay)),
-    },
-    Key {
-        name: "shutdown_timeout",
-        aliases: &[],
-        kind: Kind::Duration(
-            |draft, time| draft.runtime.shutdown_timeout = Some(time).filter(|time| !time.is_zero()),
-            Zero::Counts,
+pub(in crate::config) static RUNTIME_KEYS: &[Key<RuntimeDraft, Runtime>] =
+    &[
+        runtime("auto_exit", Kind::Switch(|draft, on| draft.runtime.auto_exit = on), |runtime| {
+            shown(runtime.auto_exit)
+        }),
+        runtime(
+            "start_delay",
+            Kind::Duration(|draft, delay| draft.runtime.start_delay = delay, Zero::Counts),
+            |runtime| (!runtime.start_delay.is_zero()).then(|| readable(runtime.start_delay)),
         ),
-        show: |runtime| runtime.shutdown_timeout.map(readable),
-    },
-    Key {
-        name: "pre_stop_delay",
-        aliases: &[],
-        kind: Kind::Duration(|draft, delay| draft.runtime.pre_stop_delay = delay, Zero::Counts),
-        show: |runtime| (!runtime.pre_stop_delay.is_zero()).then(|| readable(runtime.pre_stop_delay)),
-    },
-    Key {
-        name: "oom_guard",
-        aliases: &[],
-        kind: Kind::Guard(|draft, guard| draft.runtime.oom_guard = guard),
-        show: |runtime| match runtime.oom_guard {
-            guard if guard == OomGuard::default() => None,
-            OomGuard::At(share) => shown(share),
-            OomGuard::Off => shown(false),
-        },
-    },
-    Key {
-        name: "termination_log",
-        aliases: &[],
-        kind: Kind::LogFile(|draft, file| {
-            draft.runtime.termination_log =
-                file.map_or(TerminationLog::Off, |file| TerminationLog::File(file.into()));
+        runtime(
+            "shutdown_timeout",
+            Kind::Duration(
+                |draft, time| draft.runtime.shutdown_timeout = Some(time).filter(|time| !time.is_zero()),
+                Zero::Counts,
+            ),
+            |runtime| runtime.shutdown_timeout.map(readable),
+        ),
+        runtime(
+            "pre_stop_delay",
+            Kind::Duration(|draft, delay| draft.runtime.pre_stop_delay = delay, Zero::Counts),
+            |runtime| (!runtime.pre_stop_delay.is_zero()).then(|| readable(runtime.pre_stop_delay)),
+        ),
+        runtime("oom_guard", Kind::Guard(|draft, guard| draft.runtime.oom_guard = guard), |runtime| {
+            match runtime.oom_guard {
+                guard if guard == OomGuard::default() => None,
+                OomGuard::At(share) => shown(share),
+                OomGuard::Off => shown(false),
+            }
         }),
-        show: |runtime| match &runtime.termination_log {
-            TerminationLog::IfThere => None,
-            TerminationLog::File(file) => shown(file.display()),
-            TerminationLog::Off => shown("false"),
-        },
-    },
-    Key {
-        name: "log_format",
-        aliases: &[],
-        kind: Kind::Choice(&[
-            ("prefix", |draft| draft.runtime.log.style = LogStyle::Prefix),
-            ("raw", |draft| draft.runtime.log.style = LogStyle::Raw),
-            ("json", |draft| draft.runtime.log.style = LogStyle::Json),
-            ("keyvalue", |draft| draft.runtime.log.style = LogStyle::KeyValue),
-        ]),
-        show: |runtime| {
-            shown(match runtime.log.style {
-                LogStyle::Prefix => "prefix",
-                LogStyle::Raw => "raw",
-                LogStyle::Json => "json",
-                LogStyle::KeyValue => "keyvalue",
-            })
-        },
-    },
-    Key {
-        name: "log_date_format",
-        aliases: &[],
-        kind: Kind::Label(|draft, format| draft.runtime.log.date_format = Some(format)),
-        show: |runtime| runtime.log.date_format.clone(),
-    },
-    Key { name: "time", aliases: &[], kind: Kind::Switch(|draft, on| draft.time = on), show: |_| None },
-    Key {
-        name: "log_history_lines",
-        aliases: &[],
-        kind: Kind::Count(0, 1_000_000, Beyond::IsWrong, |draft, count| {
-            draft.runtime.log.history.lines = count;
-        }),
-        show: |runtime| shown(runtime.log.history.lines),
-    },
-    Key {
-        name: "log_history_size",
-        aliases: &[],
-        kind: Kind::Size(16 * 1024, |draft, size| draft.runtime.log.history.bytes = size),
-        show: |runtime| shown(readable_size(runtime.log.history.bytes)),
-    },
-    Key {
-        name: "log_level",
-        aliases: &[],
-        kind: Kind::Choice(&[
-            ("off", |draft| draft.runtime.log.verbosity = Verbosity::Off),
-            ("error", |draft| draft.runtime.log.verbosity = Verbosity::Error),
-            ("warn", |draft| draft.runtime.log.verbosity = Verbosity::Warn),
-            ("info", |draft| draft.runtime.log.verbosity = Verbosity::Info),
-            ("debug", |draft| draft.runtime.log.verbosity = Verbosity::Debug),
-            ("trace", |draft| draft.runtime.log.verbosity = Verbosity::Trace),
-        ]),
-        show: |runtime| {
-            shown(match runtime.log.verbosity {
-                Verbosity::Off => "off",
-                Verbosity::Error => "error",
-                Verbosity::Warn => "warn",
-                Verbosity::Info => "info",
-                Verbosity::Debug => "debug",
-                Verbosity::Trace => "trace",
-            })
-        },
-    },
-];
+        runtime(
+            "termination_log",
+            Kind::LogFile(|draft, file| {
+                draft.runtime.termination_log =
+                    file.map_or(TerminationLog::Off, |file| TerminationLog::File(file.into()));
+            }),
+            |runtime| match &runtime.termination_log {
+                TerminationLog::IfThere => None,
+                TerminationLog::File(file) => shown(file.display()),
+                TerminationLog::Off => shown("false"),
+            },
+        ),
+        runtime(
+            "log_format",
+            Kind::Choice(&[
+                ("prefix", |draft| draft.runtime.log.style = LogStyle::Prefix),
+                ("raw", |draft| draft.runtime.log.style = LogStyle::Raw),
+                ("json", |draft| draft.runtime.log.style = LogStyle::Json),
+                ("keyvalue", |draft| draft.runtime.log.style = LogStyle::KeyValue),
+            ]),
+            |runtime| {
+                shown(match runtime.log.style {
+                    LogStyle::Prefix => "prefix",
+                    LogStyle::Raw => "raw",
+                    LogStyle::Json => "json",
+                    LogStyle::KeyValue => "keyvalue",
+                })
+            },
+        ),
+        runtime(
+            "log_date_format",
+            Kind::Label(|draft, format| draft.runtime.log.date_format = Some(format)),
+            |runtime| runtime.log.date_format.clone(),
+        ),
+        runtime("time", Kind::Switch(|draft, on| draft.time = on), |_| None),
+        runtime(
+            "log_history_lines",
+            Kind::Count(0, 1_000_000, Beyond::IsWrong, |draft, count| {
+                draft.runtime.log.history.lines = count;
+            }),
+            |runtime| shown(runtime.log.history.lines),
+        ),
+        runtime(
+            "log_history_size",
+            Kind::Size(16 * 1024, |draft, size| draft.runtime.log.history.bytes = size),
+            |runtime| shown(readable_size(runtime.log.history.bytes)),
+        ),
+        runtime(
+            "log_level",
+            Kind::Choice(&[
+                ("off", |draft| draft.runtime.log.verbosity = Verbosity::Off),
+                ("error", |draft| draft.runtime.log.verbosity = Verbosity::Error),
+                ("warn", |draft| draft.runtime.log.verbosity = Verbosity::Warn),
+                ("info", |draft| draft.runtime.log.verbosity = Verbosity::Info),
+                ("debug", |draft| draft.runtime.log.verbosity = Verbosity::Debug),
+                ("trace", |draft| draft.runtime.log.verbosity = Verbosity::Trace),
+            ]),
+            |runtime| {
+                shown(match runtime.log.verbosity {
+                    Verbosity::Off => "off",
+                    Verbosity::Error => "error",
+                    Verbosity::Warn => "warn",
+                    Verbosity::Info => "info",
+                    Verbosity::Debug => "debug",
+                    Verbosity::Trace => "trace",
+                })
+            },
+        ),
+    ];
 
 #[cfg(test)]
 mod tests {
