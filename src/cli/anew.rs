@@ -17,6 +17,7 @@ use crate::{
     config::{Changes, Problems},
     control::{Action, Anew, Request, Taken},
     spec::ExitCode,
+    sys::directory,
 };
 
 pub(super) fn restart(typed: &Typed) -> Result<ExitCode, Failure> {
@@ -106,7 +107,7 @@ pub(super) fn changes(
     args: Option<Vec<std::ffi::OsString>>,
 ) -> Result<Changes, Problems> {
     // A path in an option needs to be seen from somewhere.
-    let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());
+    let cwd = directory::working().unwrap_or_else(|_| "/".into());
     let changes = flags.changes(args, std::env::vars_os().collect(), &cwd)?;
     say_notices(&changes.notices);
     Ok(changes)

@@ -21,7 +21,7 @@ use crate::{
     control::{Name, Request, Starting, client::Connection},
     spec::ExitCode,
     supervisor::{self, Background, Role},
-    sys::detach,
+    sys::{detach, directory},
 };
 
 /// Where a supervisor in the background keeps its files: `PROCRUN_HOME`, else `~/.procrun`.
@@ -55,7 +55,7 @@ pub(super) fn supervise(typed: &Typed) -> Result<ExitCode, Failure> {
         name: Name::Default,
         background: Some(Background { home: home()?, first_client: RefCell::new(first_client), detached }),
     };
-    let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    let cwd = directory::working().unwrap_or_else(|_| PathBuf::from("/"));
     if detached {
         // So that nothing that is mounted there is held.
         let _ = std::env::set_current_dir("/");

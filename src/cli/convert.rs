@@ -15,6 +15,7 @@ use crate::{
     config::{Flags, Invocation, Source},
     spec::ExitCode,
     supervisor,
+    sys::directory,
 };
 
 pub(super) fn convert(typed: &Typed) -> Result<ExitCode, Failure> {
@@ -25,7 +26,7 @@ pub(super) fn convert(typed: &Typed) -> Result<ExitCode, Failure> {
         Some(file) => PathBuf::from(file),
         None => from.with_file_name("ecosystem.toml"),
     };
-    let cwd = std::env::current_dir()
+    let cwd = directory::working()
         .map_err(|error| Failure::not_done(format!("the working directory cannot be found: {error}")))?;
     let invocation = Invocation {
         target: OsString::from(from),

@@ -5,7 +5,7 @@
 use std::{fmt::Write as _, path::Path};
 
 use super::{commands::Typed, create::create, failure::Failure, say};
-use crate::{config::EX_USAGE, spec::ExitCode};
+use crate::{config::EX_USAGE, spec::ExitCode, sys::directory};
 
 /// A key, and what it is for.
 struct Row {
@@ -140,7 +140,7 @@ pub(super) fn ecosystem(typed: &Typed) -> Result<ExitCode, Failure> {
 
 /// Whether the nearest package.json makes an ES module of each `.js`: `module.exports` is none.
 fn js_is_a_module() -> bool {
-    let Ok(cwd) = std::env::current_dir() else { return false };
+    let Ok(cwd) = directory::working() else { return false };
     let nearest = cwd.ancestors().find_map(|dir| std::fs::read(dir.join("package.json")).ok());
     let package = nearest.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
     package.is_some_and(|package| package.get("type").is_some_and(|kind| kind == "module"))

@@ -9,6 +9,7 @@ use crate::{
     control::{Anew, Answer, Request, Taken, snapshot::Brief},
     spec::{AppSpec, order::Outside},
     supervisor,
+    sys::directory,
 };
 
 /// What PM2 takes when nothing is named, and its kin.
@@ -132,7 +133,7 @@ pub(super) fn invocation(
     flags: Flags,
     args: Option<Vec<OsString>>,
 ) -> Result<Invocation, Failure> {
-    let cwd = std::env::current_dir()
+    let cwd = directory::working()
         .map_err(|error| Failure::not_done(format!("the working directory cannot be found: {error}")))?;
     Ok(Invocation {
         target,

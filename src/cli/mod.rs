@@ -54,6 +54,7 @@ use crate::{
     control::{Name, Places},
     spec::{self, ExitCode, TerminationLog},
     supervisor::{self, Role},
+    sys::directory,
 };
 
 /// What `config` answers for a program that is not there.
@@ -152,7 +153,7 @@ fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
         return Err(usage(problem.hint(hint)));
     }
     let target = words[0].clone();
-    let cwd = std::env::current_dir()
+    let cwd = directory::working()
         .map_err(|error| usage(Problem::new(format!("the working directory cannot be found: {error}"))))?;
     let invocation = Invocation {
         target: target.clone(),

@@ -5,14 +5,17 @@ use std::{ffi::OsStr, fmt::Write as _};
 use nix::unistd::geteuid;
 
 use super::failure::{Failure, NO_SUPERVISOR};
-use crate::control::{
-    Answer, PROTOCOL, Places, Request,
-    client::{self, Broken, Connection, Unreachable},
+use crate::{
+    control::{
+        Answer, PROTOCOL, Places, Request,
+        client::{self, Broken, Connection, Unreachable},
+    },
+    sys::directory,
 };
 
 /// Where supervisors are looked for.
 pub(super) fn places(socket: Option<&OsStr>) -> Result<Places, Failure> {
-    let cwd = std::env::current_dir().map_err(|error| {
+    let cwd = directory::working().map_err(|error| {
         Failure::new(NO_SUPERVISOR, format!("the working directory cannot be found: {error}"))
     })?;
     Ok(Places::find(socket, geteuid().as_raw(), &cwd, |name| std::env::var_os(name)))

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod cpus;
 pub mod datagrams;
 pub mod detach;
+pub mod directory;
 pub mod file_rights;
 pub mod inotify;
 pub mod limits;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt, chown},
+    os::unix::fs::{PermissionsExt, chown, symlink},
 };
 
 use crate::{
@@ -304,4 +304,22 @@ fn a_command_in_a_reload_does_not_take_back_what_the_file_says() {
     run.wait_for_err("a command asks: restart added");
     assert_eq!(run.err().lines_with("reloading web").len(), 1, "{}", run.story());
     assert!(ask(&bed, &["env", "web"]).ok().contains("VERSION=two\n"));
+}
+
+/// Deployers replace the link `current` and remove the old release.
+#[test]
+fn an_app_that_was_started_behind_a_link_finds_the_next_release() {
+    let bed = Bed::new();
+    for release in ["r1", "r2"] {
+        let script = format!("#!/bin/sh\necho this is {release}\nexec sleep 1000\n");
+        bed.script(&format!("{release}/app.sh"), script);
+    }
+    symlink("r1", bed.path("current")).unwrap();
+    launch(&bed, &["start", "./app.sh"]).after("cd current\nexport PWD").start().expect_code(0);
+    wait_until("the first release", || bed.read("home/logs/app-out.log").contains("this is r1"));
+    fs::remove_file(bed.path("current")).unwrap();
+    symlink("r2", bed.path("current")).unwrap();
+    fs::remove_dir_all(bed.path("r1")).unwrap();
+    launch(&bed, &["restart", "app"]).start().expect_code(0);
+    wait_until("the next release", || bed.read("home/logs/app-out.log").contains("this is r2"));
 }
