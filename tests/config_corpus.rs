@@ -92,7 +92,7 @@ fn check(case: &Path) -> Result<(), String> {
 }
 
 /// Arguments, the exit code, and a part of what is said. The first is what procrun is called.
-const TYPED: [(&[&str], u8, &str); 30] = [
+const TYPED: [(&[&str], u8, &str); 32] = [
     (&["procrun"], 64, "there is no TARGET"),
     (&["procrun", "--help"], 0, "Exit codes:"),
     (&["procrun", "run", "-h"], 0, "Exit codes:"),
@@ -114,6 +114,8 @@ const TYPED: [(&[&str], u8, &str); 30] = [
     (&["procrun", "check", "fifo.yaml"], 78, "is not a regular file"),
     (&["procrun", "check", "sh", "-n", "shell", "--", "-c", "exit"], 0, "[\"-c\", \"exit\"]"),
     (&["procrun", "check", "sh", "-i", "-1"], 0, "one per CPU less 1"),
+    (&["procrun", "check", "sh", "-i", "-1000"], 0, "`instances` is -1000 on"),
+    (&["procrun", "check", "sh", "--max-memory-restart", "1K"], 0, "less than a process needs"),
     (&["procrun", "--format", "check", "--raw", "sh"], 0, "# --raw"),
     (&["procrun", "check", "app.js", "--only", "app", "--delay", "2"], 0, "start_delay"),
     (&["procrun", "check", "sh", "--secret", "--public", "--machine-name", "--env"], 0, "app sh"),

@@ -124,7 +124,15 @@ pub(super) fn apply<D>(
                 return Ok(Outcome::Adjusted(note));
             }
         }
-        Kind::Memory(set) => set(draft, value::memory(node)?),
+        Kind::Memory(set) => {
+            let limit = value::memory(node, dialect)?;
+            set(draft, limit);
+            if matches!(limit, Some(MemoryLimit::Bytes(bytes)) if bytes < MemoryLimit::LEAST) {
+                let value = node.value.describe();
+                let note = "less than a process needs: the app restarts at each check of its memory";
+                return Ok(Outcome::Adjusted(format!("is {value}, {note}")));
+            }
+        }
         Kind::Guard(set) => set(draft, value::guard(node)?),
         Kind::OfPm2 => return Ok(Outcome::OfPm2),
         Kind::Moot => return Ok(Outcome::Unset),
@@ -197,10 +205,6 @@ fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outco
         }
         Kind::WatchOptions(_) if node.entries().is_none() => {
             Outcome::Noted(format!("is {}, which has no effect", described()))
-        }
-        // PM2 has no least size: it would restart it each time that it looks.
-        Kind::Memory(_) if value::size(node).is_ok_and(|size| (1..MemoryLimit::LEAST).contains(&size)) => {
-            Outcome::Noted(format!("is {}, less than any process has: there is no limit", described()))
         }
         _ => return Ok(None),
     }))

@@ -21,6 +21,7 @@ use self::values::Counts;
 use super::{
     Loaded, Problem, Problems, Source, apply,
     apply::Outcome,
+    decode::{self, effective_words},
     dotenv,
     draft::{Draft, RuntimeDraft},
     env_file, file,
@@ -133,8 +134,12 @@ impl Converter<'_> {
             text.push('\n');
             push_lines(&mut text, &lines);
         }
+        let deploy = decode::deploy_environments(root);
         for (number, node) in apps.iter().enumerate() {
-            let app = self.app(node, number, at_root);
+            let mut app = self.app(node, number, at_root);
+            for (name, variables) in &deploy {
+                self.deploy_variables(name, variables, &mut app);
+            }
             text.push_str("\n[[apps]]\n");
             push_lines(&mut text, &app.lines);
             for (key, lines) in app.sections {
@@ -188,7 +193,7 @@ impl Converter<'_> {
         let (plan, settings) = (&self.loaded.plan.apps[number], &self.loaded.settings[number]);
         let inside = format!(" in app `{}`", plan.name);
         let entries = node.entries().unwrap_or_default();
-        let counts = what_counts(entries);
+        let effective = effective_words(entries, Dialect::Pm2);
         let mut app = App::default();
         for entry in entries {
             let Some(key) = find(APP_KEYS, &entry.key) else {
@@ -208,8 +213,9 @@ impl Converter<'_> {
             if value::is_unset(&entry.node, Dialect::Pm2) {
                 continue;
             }
-            if let Some(first) = counts.get(key.name).filter(|first| **first != entry.key) {
-                self.left_out(entry, &inside, &format!("it is the same key as `{first}`, which counts"));
+            if let Some(counts) = effective.get(key.name).filter(|counts| !std::ptr::eq(**counts, entry)) {
+                let why = format!("it is the same key as `{}`, which counts", counts.key);
+                self.left_out(entry, &inside, &why);
                 continue;
             }
             let Some(written) = self.value(key, entry, &inside, &mut app.draft) else { continue };
@@ -314,6 +320,29 @@ impl Converter<'_> {
         });
         let lines = lines.collect();
         app.sections.push((entry.key.clone(), lines));
+    }
+
+    /// `deploy.<name>.env`, to which `env_<name>` adds.
+    fn deploy_variables(&self, name: &str, variables: &[Entry], app: &mut App) {
+        let key = format!("env_{name}");
+        let own = app.sections.iter().position(|(section, _)| *section == key);
+        let is_said = |name: &str| {
+            let begin = format!("{} = ", write::key(name));
+            own.is_some_and(|own| app.sections[own].1.iter().any(|line| line.starts_with(&begin)))
+        };
+        let mut lines = Vec::new();
+        for Entry { key: name, node, .. } in variables.iter().filter(|entry| !is_said(&entry.key)) {
+            let Some(value) = value::scalar_text(node) else { continue };
+            lines.push(if self.is_evaluated() {
+                self.evaluated(name, &value, &mut app.secrets)
+            } else {
+                variable_line(name, &write::quoted(&value))
+            });
+        }
+        match own {
+            Some(own) => drop(app.sections[own].1.splice(0..0, lines)),
+            None => app.sections.push((key, lines)),
+        }
     }
 
     /// A variable of a module, which takes its secrets from elsewhere. One that it has taken from the
@@ -446,21 +475,6 @@ impl App {
 
 fn is_of_an_app(key: &str) -> bool {
     find(APP_KEYS, key).is_some() || key.starts_with("env_")
-}
-
-/// Of several names of one key, the one that counts: its own, else the first.
-fn what_counts(entries: &[Entry]) -> BTreeMap<&'static str, &str> {
-    let mut counts = BTreeMap::new();
-    let mut said: Vec<_> = entries
-        .iter()
-        .filter(|entry| !value::is_unset(&entry.node, Dialect::Pm2))
-        .filter_map(|entry| Some((find(APP_KEYS, &entry.key)?, entry)))
-        .collect();
-    said.sort_by_key(|(key, entry)| key.name != entry.key);
-    for (key, entry) in said {
-        counts.entry(key.name).or_insert(entry.key.as_str());
-    }
-    counts
 }
 
 fn push_lines(text: &mut String, lines: &[(String, String)]) {

@@ -71,6 +71,7 @@ impl Decoder<'_> {
         let list =
             root.get("apps").or_else(|| if self.dialect == Dialect::Pm2 { root.get("pm2") } else { None });
         let alone = list.is_none() && entries.iter().any(|entry| is_script(&entry.key));
+        let deploy = deploy_environments(root);
         for entry in entries {
             let key = entry.key.as_str();
             if list.is_some_and(|list| std::ptr::eq(list, entry)) {
@@ -85,8 +86,12 @@ impl Decoder<'_> {
                 self.runtime(runtime_key, entry, &mut file.runtime);
             } else if PM2_ROOT_KEYS.contains(&key) {
                 let place = self.place(entry.at);
-                self.notices
-                    .once(key, || format!("{place}: `{key}` is for other tools and has no effect here"));
+                let effect = if key == "deploy" && !deploy.is_empty() {
+                    "only the variables in `deploy.<name>.env` count here, with `--env <name>`"
+                } else {
+                    "it has no effect here"
+                };
+                self.notices.once(key, || format!("{place}: `{key}` is for other tools: {effect}"));
             } else if self.dialect == Dialect::Pm2 && key.starts_with("x-") {
                 // Where YAML files keep what they refer to.
             } else if !alone {
@@ -114,6 +119,14 @@ impl Decoder<'_> {
                 file.apps.push(app);
             }
             None => self.wrong(None, "no apps in it").hint_into(NO_APPS, self.problems),
+        }
+        for (name, variables) in deploy {
+            let node = Node::new(Value::Table(variables), None);
+            let Ok(variables) = self.environment(&node) else { continue };
+            for app in &mut file.apps {
+                // `env_<name>` of an app comes later and wins.
+                app.draft.named_envs.insert(0, (name.to_owned(), variables.clone()));
+            }
         }
     }
 
@@ -143,8 +156,8 @@ impl Decoder<'_> {
             _ => format!("app {}", number + 1),
         };
         let mut app = App { draft: Draft::default(), at: node.at, label, script_refused: false };
-        let mut said: BTreeMap<&'static str, &str> = BTreeMap::new();
-        for entry in self.in_order(entries) {
+        let effective = effective_words(entries, self.dialect);
+        for entry in entries {
             let Some(key) = find(APP_KEYS, &entry.key) else {
                 if at_root && find(RUNTIME_KEYS, &entry.key).is_some() {
                     continue;
@@ -159,11 +172,10 @@ impl Decoder<'_> {
             if value::is_unset(&entry.node, self.dialect) {
                 continue;
             }
-            if let Some(first) = said.get(key.name) {
-                self.said_twice(entry, first, &app.label);
+            if let Some(counts) = effective.get(key.name).filter(|counts| !std::ptr::eq(**counts, entry)) {
+                self.said_twice(entry, counts, &app.label);
                 continue;
             }
-            said.insert(key.name, &entry.key);
             self.app_key(key, entry, &mut app);
         }
         app.script_refused = app.draft.script.is_none()
@@ -171,21 +183,12 @@ impl Decoder<'_> {
         app
     }
 
-    /// PM2 takes a key's own name before its aliases; with the strict reader it makes no difference.
-    fn in_order<'e>(&self, entries: &'e [Entry]) -> Vec<&'e Entry> {
-        let mut entries: Vec<&Entry> = entries.iter().collect();
-        if self.dialect == Dialect::Pm2 {
-            entries.sort_by_key(|entry| find(APP_KEYS, &entry.key).is_some_and(|key| key.name != entry.key));
-        }
-        entries
-    }
-
-    fn said_twice(&mut self, entry: &Entry, first: &str, label: &str) {
+    fn said_twice(&mut self, entry: &Entry, counts: &Entry, label: &str) {
         let place = self.place(entry.at);
-        let message = format!("`{}` in {label} is the same key as `{first}`", entry.key);
+        let message = format!("`{}` in {label} is the same key as `{}`", entry.key, counts.key);
         if self.dialect == Dialect::Toml {
             self.problems.push(Problem::at(place, message).hint("say it once"));
-        } else {
+        } else if entry.node.value != counts.node.value {
             self.notices.add(format!("{place}: {message}, which counts"));
         }
     }
@@ -322,6 +325,39 @@ impl Decoder<'_> {
     fn wrong(&self, at: Option<Position>, message: impl Into<String>) -> Problem {
         Problem::at(self.place(at), message)
     }
+}
+
+/// The variables in `deploy.<name>.env` at the root, by name. PM2 gives them to each app with `--env <name>`:
+/// they win over `env`, and `env_<name>` wins over them. It drops values that are no scalars.
+pub(super) fn deploy_environments(root: &Node) -> Vec<(&str, Vec<Entry>)> {
+    let targets = root.get("deploy").and_then(|deploy| deploy.node.entries()).unwrap_or_default();
+    let variables = |target: &'_ Entry| {
+        let entries = target.node.get("env")?.node.entries()?;
+        let is_scalar = |entry: &&Entry| {
+            !matches!(entry.node.value, Value::Null | Value::Broken | Value::List(_) | Value::Table(_))
+        };
+        Some(entries.iter().filter(is_scalar).cloned().collect())
+    };
+    targets.iter().filter_map(|target| Some((target.key.as_str(), variables(target)?))).collect()
+}
+
+/// Of several words for one key, the entry that counts. In TOML that is the first one, and the others are
+/// errors. PM2 takes the key's own name, then each alias, and goes on as long as JavaScript holds the value
+/// for false.
+pub(super) fn effective_words(entries: &[Entry], dialect: Dialect) -> BTreeMap<&'static str, &Entry> {
+    let mut words: Vec<_> = entries
+        .iter()
+        .filter(|entry| !value::is_unset(&entry.node, dialect))
+        .filter_map(|entry| Some((find(APP_KEYS, &entry.key)?, entry)))
+        .collect();
+    if dialect == Dialect::Pm2 {
+        words.sort_by_key(|(key, entry)| (value::is_falsy(&entry.node), key.rank(&entry.key)));
+    }
+    let mut effective = BTreeMap::new();
+    for (key, entry) in words {
+        effective.entry(key.name).or_insert(entry);
+    }
+    effective
 }
 
 const NO_APPS: &str = "an app is `[[apps]]` in TOML, an element of `apps` elsewhere; it needs a `script`";

@@ -120,6 +120,10 @@ impl Flags {
                 Ok(Outcome::Set) => {
                     draft.origins.insert(known.name, origin);
                 }
+                Ok(Outcome::Adjusted(note)) => {
+                    notices.add(format!("`{flag}` {note}"));
+                    draft.origins.insert(known.name, origin);
+                }
                 Ok(Outcome::OfPm2) => notices.of_pm2(known.name, flag),
                 Ok(_) => {}
                 Err(complaints) => {

@@ -23,7 +23,7 @@ use crate::spec::{
 pub(super) struct Key<D: 'static, S: 'static> {
     /// As it is written; camelCase of it is understood too.
     pub(super) name: &'static str,
-    /// PM2's other names for it.
+    /// PM2's other names for it, in the order in which PM2 looks for them.
     pub(super) aliases: &'static [&'static str],
     /// How its value is read and where it goes.
     pub(super) kind: Kind<D>,
@@ -136,6 +136,17 @@ pub(super) enum Beyond {
     IsNearest,
     /// It is wrong.
     IsWrong,
+}
+
+impl<D, S> Key<D, S> {
+    /// The order in which PM2 looks for the words of one key.
+    pub(super) fn rank(&self, word: &str) -> usize {
+        match self.aliases.iter().position(|alias| *alias == word) {
+            _ if word == self.name => 0,
+            Some(alias) => 1 + alias,
+            None => usize::MAX,
+        }
+    }
 }
 
 /// The key that is written `word`, by its name, an alias, or the camelCase of one of them.

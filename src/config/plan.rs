@@ -24,7 +24,10 @@ use super::{
     tree::{Node, shorten},
     value::Dialect,
 };
-use crate::spec::{AppSpec, Plan, TerminationLog, serve};
+use crate::{
+    spec::{AppSpec, Instances, Plan, TerminationLog, serve},
+    sys::cpus,
+};
 
 impl Source {
     /// One app, made of flags alone.
@@ -154,6 +157,7 @@ impl Source {
                 notices.problem(&clash);
             }
         }
+        fewer_than_one(&specs, &mut notices);
         inner.flags.apply_to_runtime(&mut runtime, &mut problems);
         grace(&mut runtime, &inner.environment, &mut notices);
         if let TerminationLog::File(file) = &mut runtime.runtime.termination_log {
@@ -295,6 +299,20 @@ impl Source {
             *problems = Problems::one(EX_USAGE, problem);
         } else {
             problems.push(problem);
+        }
+    }
+}
+
+/// Reports `instances` that leave no CPU: PM2 starts one process then.
+fn fewer_than_one(specs: &[Arc<AppSpec>], notices: &mut Notices) {
+    let cpus = cpus::available();
+    for spec in specs {
+        if let Instances::CpusMinus(less) = spec.instances
+            && less >= cpus
+        {
+            let name = &spec.name;
+            let of = if cpus == 1 { "1 CPU".to_owned() } else { format!("{cpus} CPUs") };
+            notices.add(format!("app `{name}`: `instances` is -{less} on {of}: 1 process runs"));
         }
     }
 }

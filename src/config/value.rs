@@ -62,6 +62,18 @@ pub(super) fn is_unset(node: &Node, dialect: Dialect) -> bool {
     }
 }
 
+/// What JavaScript holds for false.
+pub(super) fn is_falsy(node: &Node) -> bool {
+    match &node.value {
+        Value::Null | Value::Broken => true,
+        Value::Bool(on) => !on,
+        Value::Integer(number) => *number == 0,
+        Value::Float(number) => *number == 0.0 || number.is_nan(),
+        Value::Text(text) => text.is_empty(),
+        Value::Date(_) | Value::List(_) | Value::Table(_) => false,
+    }
+}
+
 /// A text without NUL bytes (the kernel's strings end there).
 pub(super) fn text(node: &Node) -> Decoded<String> {
     match &node.value {
@@ -257,8 +269,9 @@ fn size_or(node: &Node, wanted: &str) -> Decoded<u64> {
     Ok(bytes as u64)
 }
 
-/// A size, or a share of the container's limit: `"80%"`. False and 0 are none.
-pub(super) fn memory(node: &Node) -> Decoded<Option<MemoryLimit>> {
+/// A size, or a share of the container's limit: `"80%"`. False and 0 are none. In TOML a small number without
+/// a unit is an error: `300` is rarely meant as bytes.
+pub(super) fn memory(node: &Node, dialect: Dialect) -> Decoded<Option<MemoryLimit>> {
     if matches!(node.value, Value::Bool(false)) {
         return Ok(None);
     }
@@ -267,11 +280,16 @@ pub(super) fn memory(node: &Node) -> Decoded<Option<MemoryLimit>> {
     }
     match size_or(node, "bytes, a size such as \"300M\" or \"1G\", or a share such as \"80%\"")? {
         0 => Ok(None),
-        bytes if bytes < MemoryLimit::LEAST => {
-            complain(format!("must be at least 1M, it is {}; \"300M\" is 300 MB", node.value.describe()))
+        bytes if bytes < MemoryLimit::LEAST && dialect == Dialect::Toml && !has_unit(node) => {
+            complain(format!("needs a unit, it is {}; \"300M\" is 300 MB", node.value.describe()))
         }
         bytes => Ok(Some(MemoryLimit::Bytes(bytes))),
     }
+}
+
+/// Whether a size is written with its unit.
+fn has_unit(node: &Node) -> bool {
+    matches!(&node.value, Value::Text(text) if text.trim().ends_with(|c: char| c.is_ascii_alphabetic()))
 }
 
 /// True, false, or a share of the container's limit.
@@ -533,10 +551,14 @@ mod tests {
     #[test]
     fn limits_of_memory() {
         let share = |percent| Some(MemoryLimit::Share(Share::percent(percent).unwrap()));
+        let pm2 = |text: &str| memory(&text_node(text), Dialect::Pm2);
+        let memory = |node: &Node| memory(node, Dialect::Toml);
         assert_eq!(memory(&text_node("80%")), Ok(share(80.0)));
         assert_eq!(memory(&text_node(" 37.5 % ")), Ok(share(37.5)));
         assert_eq!(memory(&text_node("200M")), Ok(Some(MemoryLimit::Bytes(200 << 20))));
         assert_eq!(memory(&text_node("0")), Ok(None));
+        assert_eq!(memory(&text_node("1K")), Ok(Some(MemoryLimit::Bytes(1024))));
+        assert_eq!(pm2("300"), Ok(Some(MemoryLimit::Bytes(300))));
         for text in ["180%", "0%", "%", "x%", "300", "many", "-5M", "1e30", ""] {
             assert!(memory(&text_node(text)).is_err(), "{text}");
         }

@@ -39,7 +39,7 @@ impl fmt::Display for Share {
 /// How much memory the processes of an instance may have (`max_memory_restart`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MemoryLimit {
-    /// So many bytes, at least [`MemoryLimit::LEAST`].
+    /// This number of bytes, more than 0.
     Bytes(u64),
     /// This part of what the container may have, or of the machine's where it may have all.
     Share(Share),

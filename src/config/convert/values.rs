@@ -81,6 +81,10 @@ pub(super) fn as_toml<D>(kind: &Kind<D>, node: &Node) -> Option<String> {
         Kind::Patterns(_) => {
             return watching::patterns(node, Dialect::Pm2).ok().map(|(patterns, _)| write::texts(&patterns));
         }
+        // Without its unit TOML takes a small size for a mistake.
+        Kind::Memory(_) if value::memory(node, Dialect::Toml).is_err() => {
+            return value::size(node).ok().map(|bytes| write::quoted(&format!("{bytes}B")));
+        }
         Kind::Filter(_) => match &node.value {
             Value::Text(name) => return Some(write::quoted(&format!("={name}"))),
             Value::List(items) => {

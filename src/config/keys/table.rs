@@ -307,12 +307,12 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         app.is_cluster().then(|| app.stop.drain.map_or_else(|| "off".to_owned(), readable))
     }),
     app("treekill", &[], Kind::Switch(|app, on| app.stop.treekill = on), |app| shown(app.stop.treekill)),
-    app("out_file", &["out", "output", "out_log"], Kind::LogFile(|app, file| app.out_file = file), |app| {
+    app("out_file", &["out_log", "output", "out"], Kind::LogFile(|app, file| app.out_file = file), |app| {
         app.logs.files.out.as_deref().map(|path| log_name(app, path))
     }),
     app(
         "error_file",
-        &["error", "err", "err_file", "err_log"],
+        &["err_log", "err_file", "err", "error"],
         Kind::LogFile(|app, file| app.error_file = file),
         |app| app.logs.files.error.as_deref().map(|path| log_name(app, path)),
     ),
