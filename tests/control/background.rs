@@ -315,11 +315,13 @@ fn an_app_that_was_started_behind_a_link_finds_the_next_release() {
         bed.script(&format!("{release}/app.sh"), script);
     }
     symlink("r1", bed.path("current")).unwrap();
-    launch(&bed, &["start", "./app.sh"]).after("cd current\nexport PWD").start().expect_code(0);
+    let mut run = launch(&bed, &["start", "./app.sh"]).after("cd current\nexport PWD").start();
+    run.expect_code(0);
     wait_until("the first release", || bed.read("home/logs/app-out.log").contains("this is r1"));
     fs::remove_file(bed.path("current")).unwrap();
     symlink("r2", bed.path("current")).unwrap();
     fs::remove_dir_all(bed.path("r1")).unwrap();
-    launch(&bed, &["restart", "app"]).start().expect_code(0);
+    let mut restart = launch(&bed, &["restart", "app"]).start();
+    restart.expect_code(0);
     wait_until("the next release", || bed.read("home/logs/app-out.log").contains("this is r2"));
 }
