@@ -2,7 +2,7 @@
 # Puts on this machine what the demo and the tests need and is not there yet. Debian and Ubuntu.
 #
 #   tests/setup.sh demo         a linker and node, for `make demo`
-#   tests/setup.sh test         and what the tests run: python3, ip, ps, tmux, git, unshare, npm, systemd-notify, bash, zsh, fish, Redis,
+#   tests/setup.sh test         and what the tests run: python3, ip, ps, tmux, git, unshare, npm, systemd-notify, bash, zsh, fish, Redis, nginx,
 #                               Node 20
 #                               or later, gunicorn and uvicorn (target/python), the packages of tests/apps
 #                               (target/apps), and Bun (target/nodes/bun)
@@ -93,6 +93,16 @@ own_python() {
     echo "$wanted" >"$root/target/python/wanted"
 }
 
+# The program alone: the package would start a server.
+own_nginx() {
+    PATH=$PATH:/usr/sbin command -v nginx >/dev/null && return
+    [ -x "$root/target/nginx/usr/sbin/nginx" ] && return
+    echo "setup: fetching nginx into target/nginx"
+    mkdir -p "$root/target/nginx"
+    [ -n "$(apt-cache policy nginx 2>/dev/null)" ] || apt-get -q update >&2
+    (cd "$root/target/nginx" && apt-get -q download nginx >&2 && dpkg -x nginx_*.deb .)
+}
+
 PATH=$root/target/node/bin:$PATH
 need cc gcc libc6-dev
 need node nodejs
@@ -140,6 +150,7 @@ demo) ;;
 test | matrix)
     node_at_least 20 || own_node
     own_python
+    own_nginx
     apps
     engine bun bun 1.4.5
     ;;

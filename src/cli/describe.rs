@@ -9,11 +9,13 @@ use super::{
     list::{colour, details, look, say_json, size, uptime},
     say,
     table::Look,
+    tree,
 };
 use crate::{control::snapshot::Detail, shown::printable, spec::ExitCode};
 
 pub(super) fn describe(typed: &Typed) -> Result<ExitCode, Failure> {
-    let details = details(&mut typed.supervisor()?, typed.words.clone())?;
+    let mut details = details(&mut typed.supervisor()?, typed.words.clone())?;
+    details.iter_mut().flat_map(|detail| &mut detail.tree).for_each(tree::read_command_line);
     if typed.has("json") {
         return Ok(say_json(&details));
     }
@@ -51,6 +53,13 @@ fn shown(of: &Detail, look: Look) -> String {
     page.line("instance", format!("{} of {}", brief.number + 1, of.siblings));
 
     page.several("depends on", &of.depends_on);
+
+    if !of.tree.is_empty() {
+        page.heading("process tree");
+        for (pid, text) in tree::described(&of.tree) {
+            page.line(&pid, text);
+        }
+    }
 
     page.heading("what runs");
     page.line("script", &of.script);

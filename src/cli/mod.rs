@@ -31,6 +31,7 @@ mod sort;
 mod start;
 mod strangers;
 mod table;
+mod tree;
 mod verbs;
 mod words;
 

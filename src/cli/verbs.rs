@@ -4,7 +4,7 @@
 use super::{
     act, anew, ask, background,
     commands::{Option_, Verb},
-    describe, dump, list, logs, monit, serve,
+    describe, dump, list, logs, monit, serve, tree,
 };
 
 const fn switch(long: &'static str, help: &'static str) -> Option_ {
@@ -67,6 +67,16 @@ pub(super) static VERBS: &[Verb] = &[
         brief: "Everything about some processes",
         about: "Shows everything about some processes, with their last ends and why.",
         run: describe::describe,
+    },
+    Verb {
+        words: &["tree"],
+        takes: "[NAME|ID|NAMESPACE]...",
+        count: (0, ANY),
+        options: &[JSON],
+        brief: "Show the process tree of each app",
+        about: "Shows the process tree of all apps, or of some: each process with its memory and\n\
+                why it belongs to the app. That is what is measured and what a stop ends.",
+        run: tree::tree,
     },
     Verb {
         words: &["stop"],

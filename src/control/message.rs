@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::snapshot::{Detail, Overview};
+use super::{
+    snapshot::{Detail, Overview},
+    trees::ProcessTrees,
+};
 use crate::spec::{AppSpec, Patch, order::Outside};
 
 /// The version of everything below [`Hello`]. It grows when a message changes its meaning.
@@ -60,6 +63,11 @@ pub enum Request {
     /// All there is to know of these; of all, when no target is given. Answered by
     /// [`Answer::Details`].
     Describe {
+        /// Which.
+        targets: Vec<String>,
+    },
+    /// The process trees of these; of all, when no target is given. Answered by [`Answer::Trees`].
+    Tree {
         /// Which.
         targets: Vec<String>,
     },
@@ -160,6 +168,7 @@ impl Request {
             | Self::List
             | Self::Monitor
             | Self::Describe { .. }
+            | Self::Tree { .. }
             | Self::Save
             | Self::FileEnvironment { .. }
             | Self::Environment { .. } => Effort::None,
@@ -244,6 +253,8 @@ pub enum Answer {
     Overview(Overview),
     /// All there is to know of some.
     Details(Vec<Detail>),
+    /// Process trees.
+    Trees(ProcessTrees),
     /// The variables of one instance, by name.
     Environment(Vec<(String, String)>),
     /// The environment with which an ecosystem file was read; `None` for a file that was not.
@@ -388,6 +399,7 @@ impl Answer {
             | Self::Failed { .. }
             | Self::Overview(_)
             | Self::Details(_)
+            | Self::Trees(_)
             | Self::Environment(_)
             | Self::FileEnvironment(_)
             | Self::Saved(_) => true,

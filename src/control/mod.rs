@@ -8,7 +8,7 @@
 //! | `server` | the supervisor's side: never waits for a client |
 //! | `client` | the command's side: blocking, without a runtime |
 //! | `select`, `pattern` | what a name, an id, a namespace, a pattern or `all` stands for |
-//! | `snapshot` | what is shown of an instance, and PM2's shape of it |
+//! | `snapshot`, `trees` | what is shown of an instance and of its process tree, and PM2's shape of it |
 //!
 //! Decides nothing about applications and touches no process: the supervisor answers.
 
@@ -20,6 +20,7 @@ pub mod place;
 pub mod select;
 mod server;
 pub mod snapshot;
+pub mod trees;
 
 pub use hold::{Held, Refusal, Starting};
 pub use message::{Action, Anew, Answer, Edge, Hello, LogLine, PROTOCOL, Request, SavedApp, Taken};

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::trees::ProcessInfo;
 use crate::config::is_secret;
 
 /// The supervisor and its instances in brief.
@@ -223,6 +224,9 @@ pub struct Detail {
     /// What it depends on, in the same words.
     #[serde(default)]
     pub depends_on: Vec<String>,
+    /// The processes of its tree, parents before their children. Empty too when all instances are asked for.
+    #[serde(default)]
+    pub tree: Vec<ProcessInfo>,
     /// The last ends of its processes, the latest last.
     pub endings: Vec<EndingInfo>,
     /// What is run, as it is written.

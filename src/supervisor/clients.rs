@@ -14,7 +14,9 @@ use std::{
 
 use tracing::info;
 
-use super::{Background, Role, actor::Supervisor, adopt::AddRequest, follow::Followers, show, steps};
+use super::{
+    Background, Role, actor::Supervisor, adopt::AddRequest, follow::Followers, process_trees, show, steps,
+};
 use crate::{
     control::{
         Action, Answer, ClientId, Held, Name, Refusal, Request, Server,
@@ -158,6 +160,18 @@ impl Supervisor<'_> {
         }
     }
 
+    fn describe(&mut self, targets: &[String]) -> Result<Answer, Unknown> {
+        let ids = if targets.is_empty() { None } else { Some(self.select(targets)?) };
+        let detailed = ids.as_deref().unwrap_or_default();
+        let seen = self.figures.look(&mut self.workers, &self.machine, detailed);
+        Ok(Answer::Details(show::details(self, &seen, ids.as_deref())))
+    }
+
+    fn show_trees(&mut self, targets: &[String]) -> Result<Answer, Unknown> {
+        let ids = if targets.is_empty() { None } else { Some(self.select(targets)?) };
+        Ok(Answer::Trees(process_trees::of(self, ids.as_deref())))
+    }
+
     /// An answer, or `None` when it comes later.
     fn take(&mut self, client: ClientId, request: Request) -> Result<Option<Answer>, Unknown> {
         match request {
@@ -171,12 +185,8 @@ impl Supervisor<'_> {
                 let surroundings = Some(Box::new(self.figures.look_around(&seen)));
                 Ok(Some(Answer::Overview(Overview { surroundings, ..show::overview(self, Some(&seen)) })))
             }
-            Request::Describe { targets } => {
-                let ids = if targets.is_empty() { None } else { Some(self.select(&targets)?) };
-                let seen =
-                    self.figures.look(&mut self.workers, &self.machine, ids.as_deref().unwrap_or_default());
-                Ok(Some(Answer::Details(show::details(self, &seen, ids.as_deref()))))
-            }
+            Request::Describe { targets } => self.describe(&targets).map(Some),
+            Request::Tree { targets } => self.show_trees(&targets).map(Some),
             Request::Environment { target } => {
                 let ids = self.select(&[target])?;
                 Ok(Some(show::environment(self, ids[0])))

@@ -18,6 +18,7 @@ mod log_files;
 mod memory;
 mod outages;
 mod pid_file;
+mod process_trees;
 mod reading;
 mod report;
 mod resolve;

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::SystemTime};
 
-use super::{actor::Supervisor, clients::millis, figures::Seen, log_files};
+use super::{actor::Supervisor, clients::millis, figures::Seen, log_files, process_trees};
 use crate::{
     config::shown_checks,
     control::{
@@ -37,7 +37,11 @@ pub(super) fn overview(of: &Supervisor<'_>, seen: Option<&Seen>) -> Overview {
 pub(super) fn details(of: &Supervisor<'_>, seen: &Seen, ids: Option<&[InstanceId]>) -> Vec<Detail> {
     let clock = Clock::new(of);
     let views = settled(of).filter(|view| ids.is_none_or(|ids| ids.contains(&view.id)));
-    views.map(|view| detail(of, &view, seen, &clock)).collect()
+    let with_tree = |view: &InstanceView<'_>| match ids {
+        Some(_) => process_trees::of_instance(of, view.id),
+        None => Vec::new(),
+    };
+    views.map(|view| Detail { tree: with_tree(&view), ..detail(of, &view, seen, &clock) }).collect()
 }
 
 /// The variables of an instance by name.
@@ -88,7 +92,7 @@ impl Clock {
 fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clock) -> Brief {
     let pid = of.workers.pid(view.id);
     // What was seen a moment ago may have ended since.
-    let usage = seen.workers.get(&view.id).filter(|_| pid.is_some());
+    let usage = seen.workers.get(&view.id).filter(|_| of.workers.has_processes(view.id));
     Brief {
         id: view.pm_id,
         name: view.spec.name.clone(),
@@ -118,7 +122,7 @@ fn can_tell(view: &InstanceView<'_>) -> bool {
     health.gate().is_some() || health.notify
 }
 
-fn status(status: machine::Status) -> Status {
+pub(super) fn status(status: machine::Status) -> Status {
     match status {
         machine::Status::Launching => Status::Launching,
         machine::Status::Online => Status::Online,
@@ -131,7 +135,7 @@ fn status(status: machine::Status) -> Status {
 }
 
 fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clock) -> Detail {
-    let usage = seen.workers.get(&view.id).filter(|_| of.workers.pid(view.id).is_some());
+    let usage = seen.workers.get(&view.id).filter(|_| of.workers.has_processes(view.id));
     let spec = view.spec;
     let sinks = log_files::sinks(view, None);
     let path = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
@@ -159,6 +163,7 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
         completed: view.completed,
         waits_for: of.machine.waits_for(view.id),
         depends_on: spec.order.depends_on.iter().map(ToString::to_string).collect(),
+        tree: Vec::new(),
         endings: view.endings.iter().map(|past| ending(past, clock)).collect(),
         script: spec.exec.script.clone(),
         exec_path: exec_path(&spec.exec),

@@ -34,7 +34,7 @@ use crate::{
         process::{self, OpenFiles},
         reap::{self, Pid, Status},
         spawn::{self, Launch},
-        tree::{self, Identity, Root, RunMark, Trees},
+        tree::{self, Identity, Member, Root, RunMark, Trees},
     },
 };
 
@@ -322,6 +322,18 @@ impl Workers {
         (!process.reaped).then_some(process.pid)
     }
 
+    /// Whether an instance has a process: its main process, or what that has left behind.
+    pub(super) fn has_processes(&self, id: InstanceId) -> bool {
+        let process = self.places.get(&id).and_then(|place| place.process.as_ref());
+        process.is_some_and(|process| !process.reaped || self.sweeping.contains(&process.run))
+    }
+
+    /// The process tree of an instance, as it was found last.
+    pub(super) fn members(&self, id: InstanceId) -> impl Iterator<Item = &Member> {
+        let process = self.places.get(&id).and_then(|place| place.process.as_ref());
+        process.into_iter().flat_map(|process| self.trees.members(process.run))
+    }
+
     /// The process trees, to be found by whatever measures them. An app's `treekill` may have changed since
     /// its start.
     pub(super) fn current_trees(&mut self, machine: &Machine) -> &mut Trees<Run> {
@@ -446,7 +458,8 @@ impl Workers {
         tree::kill(self.strays().into_iter().map(|stray| Root::of_leader(stray.pid)));
     }
 
-    fn strays(&self) -> Vec<Identity> {
+    /// The orphans that belong to no worker.
+    pub(super) fn strays(&self) -> Vec<Identity> {
         let is_ending =
             |run: &Run| self.process(*run).is_some_and(|it| !it.reaped) || self.sweeping.contains(run);
         let orphans = self.orphans().into_iter();

@@ -9,6 +9,7 @@ mod changes;
 mod commands;
 mod sockets;
 mod talk;
+mod trees;
 mod wire;
 
 use std::{

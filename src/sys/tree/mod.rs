@@ -36,7 +36,7 @@ use self::{
 };
 pub use self::{
     mark::{RunMark, pipe_inode},
-    scan::{Process, all, children},
+    scan::{Process, all, children, command_line, name, stat_of},
     signal::send_signal,
 };
 use super::{process, reap::Pid};

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     super::reap::Pid,
+    Identity,
     stat::{self, Stat},
 };
 
@@ -37,6 +38,33 @@ pub(super) fn stat(pid: Pid) -> Option<Stat> {
     read(pid, &mut String::new(), &mut [0; STAT_SIZE])
 }
 
+/// What the kernel says of this process. `None`: it is gone.
+pub fn stat_of(it: Identity) -> Option<Stat> {
+    stat(it.pid).filter(|stat| stat.start == it.start)
+}
+
+/// The name of a process (proc_pid_comm(5)).
+pub fn name(pid: Pid) -> Option<String> {
+    let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    Some(String::from_utf8_lossy(name.trim_ascii_end()).into_owned())
+}
+
+/// The command line of this process, with spaces between the words. `None`: it is gone, or a zombie or a
+/// kernel thread has none.
+///
+/// The kernel reads it in the memory of the process, which can keep a reader waiting: not for the
+/// supervisor's thread.
+pub fn command_line(it: Identity) -> Option<String> {
+    let mut line = Vec::new();
+    File::open(format!("/proc/{}/cmdline", it.pid)).ok()?.take(MAX_LINE).read_to_end(&mut line).ok()?;
+    stat_of(it)?;
+    let line = String::from_utf8_lossy(line.trim_ascii_end()).replace('\0', " ");
+    let line = line.trim_end();
+    (!line.is_empty()).then(|| line.to_owned())
+}
+
+/// Bytes of a command line that are shown.
+const MAX_LINE: u64 = 4096;
 /// More than 52 numbers and a name take.
 const STAT_SIZE: usize = 2048;
 
