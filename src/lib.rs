@@ -7,11 +7,12 @@
 //! | room | what lives there | what it may use |
 //! |---|---|---|
 //! | [`cli`] | what people type: arguments, one file a verb | all below |
-//! | [`config`] | what people wrote: files, flags, environment → specs, and errors that point at the place | `spec`, `sys` |
+//! | [`config`] | what people wrote: files, flags, environment → specs, and errors that point at the place | `program`, `spec`, `sys` |
 //! | [`control`] | the control socket: messages, places, server, client | `config`, `sys` |
 //! | [`spec`] | what was meant: [`spec::AppSpec`] and its parts, validated and immutable | nothing |
+//! | [`program`] | what a script is: its file → what runs it and how | `spec`, `sys` |
 //! | [`machine`] | every decision, pure: lifecycle, restart, backoff, ordered stop, line framing | `spec` |
-//! | [`supervisor`] | the one actor that owns the process table: select → step → carry out | `machine`, `sys`, `logs`, `node`, `health`, `monitor`, `watch`, `config`, `control` |
+//! | [`supervisor`] | the one actor that owns the process table: select → step → carry out | `machine`, `program`, `sys`, `logs`, `node`, `health`, `monitor`, `watch`, `config`, `control` |
 //! | [`node`] | Node's IPC channel and the sockets of its clusters: transport only | `machine`, `spec`, `sys` |
 //! | [`health`] | questions to workers and what they say of themselves: transport only | `machine`'s types, `spec`, `http`, `sys` |
 //! | [`http`] | HTTP on hyper: connections, limits, a graceful end | nothing of ours |
@@ -32,6 +33,7 @@ pub mod logs;
 pub mod machine;
 pub mod monitor;
 pub mod node;
+pub mod program;
 pub mod serve;
 mod shown;
 pub mod spec;

@@ -452,7 +452,7 @@ fn a_hostile_worker_is_cut_off_and_hurts_nobody() {
 const fs = require('fs');
 const write = (bytes) => {
   for (let at = 0; at < bytes.length; ) {
-    try { at += fs.writeSync(3, bytes, at); } catch (error) { if (error.code !== 'EAGAIN') return; }
+    try { at += fs.writeSync(process.channel.fd, bytes, at); } catch (error) { if (error.code !== 'EAGAIN') return; }
   }
 };
 const say = (message) => write(Buffer.from(JSON.stringify(message) + '\n'));

@@ -438,6 +438,6 @@ fn who_shares_a_port_is_told_that_a_check_cannot_tell_which_one_hangs() {
     assert!(said("instances = 2").contains("cannot tell which of them hangs"));
     for fine in ["instances = 1", "instances = 2\nheartbeat = \"5s\"", "instances = 2\nexec_mode = \"fork\""]
     {
-        assert_eq!(said(fine), "", "{fine}");
+        assert!(!said(fine).contains("cannot tell"), "{fine}");
     }
 }

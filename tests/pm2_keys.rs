@@ -8,7 +8,7 @@ use serde_json::Value;
 use support::{Bed, End, Procrun, wait_for, wait_until, web};
 
 /// The keys of PM2's schema that ask for PM2's own services.
-const SERVICES: [&str; 17] = [
+const SERVICES: [&str; 16] = [
     "vizion",
     "pmx",
     "automation",
@@ -25,7 +25,6 @@ const SERVICES: [&str; 17] = [
     "username",
     "install_url",
     "execute_command",
-    "disable_source_map_support",
 ];
 
 /// PM2's example on a bed of its own, started with `--env production`.

@@ -16,6 +16,7 @@ use super::{
     draft::{Draft, EnvVar},
     env_file,
     keys::{APP_KEYS, TIME_FORMAT},
+    mode,
     notices::Notices,
     order::Wanted,
     origin::{AppSettings, Origin, Setting},
@@ -74,9 +75,17 @@ pub(super) fn build(
     }
     let cwd = working_directory(&draft, around);
     let interpreter = interpreter(&draft, around, gathered.notices);
-    let script = draft.script.clone().unwrap_or_default();
-    let exec_mode = exec_mode(&mut draft, &script);
     let (variables, provenance) = variables(&mut draft, around, gathered);
+    let exec = Exec {
+        script: draft.script.clone().unwrap_or_default(),
+        args: std::mem::take(&mut draft.args),
+        interpreter,
+        interpreter_args: std::mem::take(&mut draft.interpreter_args),
+        source_maps: draft.source_maps,
+        stdin: draft.stdin.unwrap_or_else(|| Stdin::default_for(draft.oneshot)),
+        cwd: cwd.clone(),
+    };
+    let exec_mode = mode::decide(&mut draft, &name, &exec, &variables, around.environment, gathered.notices);
     let merge = draft.merge_logs.unwrap_or_else(|| {
         // PM2 lets the instances share their files if nobody counted them.
         draft.exec_mode != Some(ExecMode::Cluster) && draft.instances == Some(Instances::CpusMinus(0))
@@ -100,6 +109,7 @@ pub(super) fn build(
         namespace: draft.namespace.clone().unwrap_or_else(|| "default".to_owned()),
         instances: draft.instances.unwrap_or(Instances::Count(1)),
         exec_mode,
+        ipc: !draft.no_ipc,
         balance: draft.balance.unwrap_or_default(),
         listen: std::mem::take(&mut draft.listen),
         env,
@@ -141,18 +151,10 @@ pub(super) fn build(
             let home = |path: &str| expand_home(path, around.environment);
             std::mem::take(&mut draft.watching).spec(&cwd, home)
         },
-        exec: Exec {
-            script,
-            args: std::mem::take(&mut draft.args),
-            interpreter,
-            interpreter_args: std::mem::take(&mut draft.interpreter_args),
-            source_maps: draft.source_maps,
-            stdin: draft.stdin.unwrap_or_else(|| Stdin::default_for(draft.oneshot)),
-            cwd,
-        },
+        exec,
     };
     let mut spec = spec;
-    only_for_node(&spec, &draft, gathered.notices);
+    mode::only_one_listens(&spec, gathered.notices);
     who_answers(&spec, gathered.notices);
     contradictions(&mut spec, &draft, around.dialect, gathered);
     let settings = settings(&spec, &draft, provenance);
@@ -293,23 +295,6 @@ fn interpreter(draft: &Draft, around: &Surroundings<'_>, notices: &mut Notices) 
     }
 }
 
-/// PM2's rule: whoever says how many instances of a Node script he wants, wants a cluster.
-fn exec_mode(draft: &mut Draft, script: &str) -> ExecMode {
-    if draft.is_built_in {
-        // Its instances share a socket anyway.
-        draft.exec_mode = Some(ExecMode::Fork);
-    }
-    draft.exec_mode.unwrap_or_else(|| {
-        // A cluster's worker does not end by itself.
-        if !draft.oneshot && draft.instances.is_some() && runs_on_node(draft.interpreter.as_deref(), script) {
-            draft.origins.insert("exec_mode", Origin::Derived("instances"));
-            ExecMode::Cluster
-        } else {
-            ExecMode::Fork
-        }
-    })
-}
-
 /// A question to a port that many share finds any of them.
 fn who_answers(spec: &AppSpec, notices: &mut Notices) {
     let asks_a_port = spec.health.liveness.as_ref().is_some_and(|probe| match probe.target {
@@ -326,37 +311,6 @@ fn who_answers(spec: &AppSpec, notices: &mut Notices) {
             )
         });
     }
-}
-
-/// Says what was asked for and only Node applications can do.
-fn only_for_node(spec: &AppSpec, draft: &Draft, notices: &mut Notices) {
-    if spec.is_node() {
-        return;
-    }
-    let name = &spec.name;
-    if draft.exec_mode == Some(ExecMode::Cluster) {
-        notices.once("exec_mode", || {
-            format!("app `{name}` does not run on Node: its instances are plain processes, not a cluster")
-        });
-    }
-    if draft.stop.with_message {
-        notices.once("shutdown_with_message", || {
-            format!("app `{name}` does not run on Node: it is asked to end by a signal, not by a message")
-        });
-    }
-}
-
-fn runs_on_node(interpreter: Option<&str>, script: &str) -> bool {
-    if let Some(interpreter) = interpreter {
-        let program = interpreter.rsplit('/').next().unwrap_or(interpreter);
-        let program = program.split('@').next().unwrap_or(program);
-        return program.ends_with("node") || program.ends_with("bun");
-    }
-    if script.contains(' ') {
-        return false;
-    }
-    let extension = Path::new(script).extension().and_then(OsStr::to_str).unwrap_or_default();
-    matches!(extension, "js" | "cjs" | "mjs" | "ts" | "cts" | "mts" | "jsx" | "tsx")
 }
 
 fn schedule(draft: &Draft, around: &Surroundings<'_>) -> Option<Schedule> {

@@ -31,6 +31,7 @@ mod keys;
 mod limits;
 mod listen;
 mod log_paths;
+mod mode;
 mod notices;
 mod order;
 mod origin;

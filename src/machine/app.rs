@@ -325,5 +325,5 @@ impl Machine {
 }
 
 fn stop(instance: &Instance, cause: StopCause, then: Then) -> Stop {
-    Stop { signal: instance.spec.stop_signal(), cause, then }
+    Stop { signal: instance.stop_signal(), cause, then }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Notice, Operation, ProbeKind, Reply, Shortage, Size, Ticket, Time, Word};
-use crate::spec::{ExitCode, Plan, Signal};
+use crate::spec::{ExitCode, Plan, ProgramKind, Signal};
 
 /// One instance. It outlives the processes that run in it, but not a reload: its successor there is
 /// another instance with the same `pm_id`.
@@ -147,8 +147,8 @@ impl fmt::Display for Ending {
 pub enum Event {
     /// The runtime is ready: start what is to be started.
     Boot,
-    /// A run's program is being executed.
-    Started(Run),
+    /// A run's program is being executed, and what it is.
+    Started(Run, ProgramKind),
     /// A run never began.
     SpawnFailed(Run, SpawnFailure),
     /// A run gives a sign that it can do its work.

@@ -365,7 +365,7 @@ impl Instance {
         if self.generation == Generation::Coming {
             return Verdict::Nothing;
         }
-        let signal = self.spec.stop_signal();
+        let signal = self.stop_signal();
         let then = if self.is_last_run() { Then::Stay } else { Then::Recover };
         self.stop(step, Stop { signal, cause: StopCause::Sick, then })
     }

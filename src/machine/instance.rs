@@ -19,7 +19,7 @@ use super::{
     record::Record,
     trial::{Gate, Outcome, Trial},
 };
-use crate::spec::{AppSpec, ExitCode, Signal};
+use crate::spec::{AppSpec, ExitCode, ProgramKind, Signal};
 
 /// How many times a tree is sent SIGKILL: whatever it forked during the first is met by the second.
 const KILLS: u8 = 2;
@@ -52,6 +52,8 @@ pub(super) struct Instance {
     /// 0 for the first instance of its application (PM2's `NODE_APP_INSTANCE`).
     pub(super) number: u32,
     pub(super) spec: Arc<AppSpec>,
+    /// What runs its last program, as its start has found it.
+    pub(super) kind: Option<ProgramKind>,
     pub(super) state: State,
     /// What the present run has said of itself.
     pub(super) readiness: Readiness,
@@ -177,6 +179,7 @@ impl Instance {
             generation: Generation::Settled,
             number,
             spec,
+            kind: None,
             state: State::Stopped,
             readiness: Readiness::default(),
             vitals: Vitals::default(),
@@ -297,6 +300,18 @@ impl Instance {
             | State::Waiting
             | State::Errored => None,
         }
+    }
+
+    /// The signal that asks its process to end.
+    pub(super) fn stop_signal(&self) -> Signal {
+        self.spec.stop_signal(self.kind.unwrap_or_default())
+    }
+
+    /// Whether its process is asked to end by a message (`shutdown_with_message`).
+    fn is_asked_by_message(&self) -> bool {
+        self.spec.stop.with_message
+            && self.spec.has_channel()
+            && self.kind.is_some_and(ProgramKind::may_take_messages)
     }
 
     /// Unstable runs in a row (PM2's `unstable_restarts`).
@@ -420,11 +435,17 @@ impl Instance {
         step.out.push(Effect::Spawn(Run { instance: self.id, number: *step.runs }));
     }
 
-    pub(super) fn started(&mut self, step: &mut Step<'_>) {
+    pub(super) fn started(&mut self, step: &mut Step<'_>, kind: ProgramKind) {
+        let signal_before = self.stop_signal();
         match &mut self.state {
             State::Launching { run, since, stop } => {
                 self.begun = *run;
-                let stop = stop.take();
+                self.kind = Some(kind);
+                let mut stop = stop.take();
+                // Whoever asked it to end could not know what it would be.
+                if let Some(stop) = stop.as_mut().filter(|stop| stop.signal == signal_before) {
+                    stop.signal = self.spec.stop_signal(kind);
+                }
                 self.state = State::Online { run: *run, since: *since };
                 step.say(Notice::Started { who: self.subject() });
                 if let Some(Trial::Running(gate)) = self.trial {

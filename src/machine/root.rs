@@ -16,7 +16,7 @@ use super::{
     reload::Reloads,
     shutdown::Shutdown,
 };
-use crate::spec::{AppSpec, ExitCode, OnErrored, Plan, Signal};
+use crate::spec::{AppSpec, ExitCode, OnErrored, Plan, ProgramKind, Signal};
 
 /// The supervision tree: the applications of a plan, their instances, and the fate of the whole.
 #[derive(Debug)]
@@ -78,6 +78,8 @@ pub struct InstanceView<'a> {
     pub siblings: u32,
     /// What it runs.
     pub spec: &'a Arc<AppSpec>,
+    /// What runs its last program; `None`: it has run none yet.
+    pub kind: Option<ProgramKind>,
     /// PM2's word for its state.
     pub status: Status,
     /// Which signs its present run has given that it can do its work.
@@ -234,6 +236,7 @@ impl Machine {
             number: instance.number,
             siblings,
             spec: &instance.spec,
+            kind: instance.kind,
             status: instance.status(),
             readiness: instance.readiness,
             ready: instance.is_ready() && !self.is_stopping(),
@@ -262,8 +265,8 @@ impl Machine {
         let begin = out.len();
         match event {
             Event::Boot => self.boot(now, out),
-            Event::Started(run) => self.with(run, now, out, |instance, step| {
-                instance.started(step);
+            Event::Started(run, kind) => self.with(run, now, out, |instance, step| {
+                instance.started(step, kind);
                 Verdict::Nothing
             }),
             Event::SpawnFailed(run, failure) => {

@@ -187,7 +187,7 @@ impl Machine {
         let asked_with = self.shutdown.signal;
         self.with_instance(id, now, out, |instance, step| {
             let kill_signal = instance.spec.stop.kill_signal.or(asked_with);
-            let signal = kill_signal.unwrap_or_else(|| instance.spec.stop_signal());
+            let signal = kill_signal.unwrap_or_else(|| instance.stop_signal());
             let then = match instance.generation {
                 Generation::Settled => Then::Stay,
                 Generation::Coming | Generation::Leaving => Then::Remove,

@@ -72,8 +72,8 @@ pub enum News {
     CannotAccept(String, String),
 }
 
-/// Every channel and every held socket. It is empty, and costs nothing, until the first Node
-/// worker starts.
+/// Every channel and every held socket. It is empty, and costs nothing, until the first worker with a
+/// channel starts.
 #[derive(Debug, Default)]
 pub struct Hub {
     poller: Option<Poller>,
@@ -154,7 +154,7 @@ impl Hub {
         let worker = Worker {
             run,
             channel: Channel::new(ours),
-            decoder: Decoder::default(),
+            decoder: if app.is_some() { Decoder::default() } else { Decoder::tolerant() },
             owner,
             lent: Vec::new(),
             app,

@@ -10,8 +10,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    HealthSpec, Limits, Listen, LogSpec, MemoryLimit, Order, ReloadPolicy, RestartPolicy, Schedule, Signal,
-    StopPolicy, WatchSpec,
+    HealthSpec, Limits, Listen, LogSpec, MemoryLimit, Order, ProgramKind, ReloadPolicy, RestartPolicy,
+    Schedule, Signal, StopPolicy, WatchSpec,
 };
 
 /// One application: what to execute, how many times, and what to do when it ends.
@@ -27,6 +27,9 @@ pub struct AppSpec {
     pub instances: Instances,
     /// PM2's `exec_mode`.
     pub exec_mode: ExecMode,
+    /// Give each process Node's IPC channel (`ipc`).
+    #[serde(default = "yes")]
+    pub ipc: bool,
     /// How the instances of a cluster share their connections.
     pub balance: Balance,
     /// The sockets that procrun opens for it and hands to each of its workers, in the order of their
@@ -78,8 +81,9 @@ pub struct Exec {
     pub interpreter: Interpreter,
     /// Arguments between interpreter and script (`interpreter_args`, `node_args`).
     pub interpreter_args: Vec<String>,
-    /// Give Node `--enable-source-maps` (PM2's `source_map_support`).
-    pub source_maps: bool,
+    /// Give Node `--enable-source-maps` (PM2's `source_map_support`); `None`: if there is a map beside
+    /// the script.
+    pub source_maps: Option<bool>,
     /// What its processes read as standard input.
     #[serde(default)]
     pub stdin: Stdin,
@@ -238,25 +242,15 @@ pub enum PrincipalRef {
 }
 
 impl AppSpec {
-    /// Whether this is, by the names in its spec, a program for Node or Bun. PM2 stops those with
-    /// SIGINT, and everybody else expects SIGTERM.
-    pub fn is_node(&self) -> bool {
-        let stem = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
-        match &self.exec.interpreter {
-            Interpreter::Program(program) => matches!(stem(program).as_str(), "node" | "nodejs" | "bun"),
-            Interpreter::None | Interpreter::BuiltIn => false,
-            Interpreter::Auto => {
-                matches!(
-                    self.exec.script.rsplit_once('.').map(|(_, extension)| extension),
-                    Some("js" | "cjs" | "mjs" | "ts" | "cts" | "mts" | "jsx" | "tsx")
-                ) || stem(&self.exec.script) == "node"
-            }
-        }
+    /// Whether its instances are workers of a Node cluster whose primary is procrun. What a start finds
+    /// cannot change that: it fails if the program cannot be a worker.
+    pub fn is_cluster(&self) -> bool {
+        self.exec_mode == ExecMode::Cluster
     }
 
-    /// Whether its instances are workers of a Node cluster whose primary is procrun.
-    pub fn is_cluster(&self) -> bool {
-        self.exec_mode == ExecMode::Cluster && self.is_node()
+    /// Whether its processes have Node's IPC channel. A worker of a cluster is nothing without it.
+    pub fn has_channel(&self) -> bool {
+        self.ipc || self.is_cluster()
     }
 
     /// Whether an old and a new process of one instance can serve side by side, because procrun
@@ -280,10 +274,15 @@ impl AppSpec {
         path.with_file_name(name)
     }
 
-    /// The signal that ends it when no signal asked procrun to.
-    pub fn stop_signal(&self) -> Signal {
-        self.stop.kill_signal.unwrap_or(if self.is_node() { Signal::INT } else { Signal::TERM })
+    /// The signal that ends a process of it when no signal asked procrun to; `kind` is what runs it.
+    pub fn stop_signal(&self, kind: ProgramKind) -> Signal {
+        self.stop.kill_signal.unwrap_or_else(|| kind.stop_signal())
     }
+}
+
+/// What a switch is that is on unless it is said.
+fn yes() -> bool {
+    true
 }
 
 impl Instances {

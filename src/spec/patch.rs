@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppSpec, ExecMode, Instances};
+use super::AppSpec;
 
 /// What is to change in an application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,8 +60,8 @@ fn part(key: &str) -> Option<Part> {
         "cwd" => part!(exec.cwd),
         "interpreter" => part!(exec.interpreter),
         "interpreter_args" => part!(exec.interpreter_args),
-        "source_map_support" => part!(exec.source_maps),
-        "instances" => instances,
+        "source_map_support" | "disable_source_map_support" => part!(exec.source_maps),
+        "instances" => part!(instances),
         "uid" => part!(identity.user),
         "gid" => part!(identity.group),
         "autorestart" => part!(restart.autorestart),
@@ -100,17 +100,6 @@ fn part(key: &str) -> Option<Part> {
     })
 }
 
-/// PM2's rule for a start holds here, too: several of a Node script are a cluster. Several plain
-/// processes stay what they are.
-#[expect(clippy::unnecessary_wraps, reason = "as the others")]
-fn instances(from: &AppSpec, to: &mut AppSpec) -> Result<(), String> {
-    if to.instances == Instances::Count(1) && from.instances != Instances::Count(1) && to.is_node() {
-        to.exec_mode = ExecMode::Cluster;
-    }
-    to.instances = from.instances;
-    Ok(())
-}
-
 /// Another pattern leaves the time zone as it is.
 #[expect(clippy::unnecessary_wraps, reason = "as the others")]
 fn schedule(from: &AppSpec, to: &mut AppSpec) -> Result<(), String> {
@@ -123,11 +112,11 @@ fn schedule(from: &AppSpec, to: &mut AppSpec) -> Result<(), String> {
     Ok(())
 }
 
+/// Whatever it is, it can say that it is ready by one of the two ways that it is given.
+#[expect(clippy::unnecessary_wraps, reason = "as the others")]
 fn wait_ready(from: &AppSpec, to: &mut AppSpec) -> Result<(), String> {
-    if from.reload.wait_ready && !to.is_node() {
-        return Err("it does not run on Node and cannot send `ready` (`wait_ready`)".to_owned());
-    }
     to.reload.wait_ready = from.reload.wait_ready;
+    to.health.notify |= from.reload.wait_ready;
     Ok(())
 }
 

@@ -344,7 +344,7 @@ impl Supervisor<'_> {
     /// of all events of a round goes out together.
     pub(super) fn feed(&mut self, mut events: Vec<Event>) {
         while !events.is_empty() {
-            if events.iter().any(|event| matches!(event, Event::Started(_))) {
+            if events.iter().any(|event| matches!(event, Event::Started(..))) {
                 self.memory.begin();
             }
             let now = self.now();

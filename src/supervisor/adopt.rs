@@ -13,13 +13,14 @@ use tracing::info;
 use super::{
     actor::{Supervisor, preflight},
     clients::task_state,
-    show, steps,
+    launch, show, steps,
 };
 use crate::{
     control::{Anew, ClientId, SavedApp, Taken, select::Unknown},
     machine::{Addition, InstanceId, Manner, Operation, Status, Wanted},
+    program,
     spec::{
-        AppSpec, Condition, Dependency, Instances, Patch, Plan,
+        AppSpec, Condition, Dependency, ExecMode, Instances, Patch, Plan,
         order::{Outside, circle, graph},
     },
     sys::zone,
@@ -162,6 +163,7 @@ impl Supervisor<'_> {
             if let Some(patch) = patch {
                 let refused = |why| Unknown { message: format!("app `{}`: {why}", app.name), hint: None };
                 patch.apply(&mut new).map_err(refused)?;
+                self.cluster_if_several(&app, &mut new);
                 check(&new)?;
                 find_zone(&mut new)?;
             }
@@ -186,6 +188,15 @@ impl Supervisor<'_> {
         let names: Vec<String> = names.into_iter().collect();
         self.let_become(client, &names, wanted, anew);
         Ok(())
+    }
+
+    /// PM2's rule for a start holds here, too: several processes of a Node script are a cluster.
+    fn cluster_if_several(&self, old: &AppSpec, new: &mut AppSpec) {
+        let were_one = old.instances == Instances::Count(1) && new.instances != Instances::Count(1);
+        let around = launch::around(new, self.source.environment());
+        if were_one && program::clusters_by_default(&new.exec, &around) {
+            new.exec_mode = ExecMode::Cluster;
+        }
     }
 
     /// Lets applications read like this; everything that they need has been found.

@@ -1,13 +1,20 @@
 //! Why a start failed, as the machine has to know it.
 
-use std::io;
+use std::{io, path::Path};
 
 use crate::{
     machine::{FailureKind, SpawnFailure},
+    program,
     spec::ExitCode,
-    sys::shortage::is_shortage,
+    sys::{
+        limits::{Limits, Refusal},
+        shortage::is_shortage,
+        spawn::{self, Stage},
+    },
 };
 
+/// A shell's code for a command that is not there.
+const NOT_FOUND: ExitCode = 127;
 /// A shell's code for a command that cannot be executed.
 const NOT_EXECUTABLE: ExitCode = 126;
 
@@ -23,4 +30,39 @@ pub(super) fn refused(what: &str, error: &io::Error) -> SpawnFailure {
         message: format!("cannot {what}: {error}"),
         kind: kind_of(error, FailureKind::Transient),
     }
+}
+
+fn permanent(code: ExitCode, message: String) -> SpawnFailure {
+    SpawnFailure { code, message, kind: FailureKind::Permanent }
+}
+
+/// There is nothing to execute.
+pub(super) fn not_found(failure: program::Failure) -> SpawnFailure {
+    permanent(failure.code, failure.message)
+}
+
+/// A limit that nobody gets here.
+pub(super) fn not_allowed(refusal: &Refusal) -> SpawnFailure {
+    permanent(NOT_EXECUTABLE, refusal.to_string())
+}
+
+/// What the kernel said when it was asked to execute `program` with these limits.
+pub(super) fn spawn_failure(program: &Path, limits: &Limits, error: &spawn::Error) -> SpawnFailure {
+    if let Stage::Limits(part) = error.stage {
+        return not_allowed(&limits.refusal(part, &error.source));
+    }
+    let kind = error.source.kind();
+    let code = if kind == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE };
+    // A file that is open for writing will be closed; a file of the wrong kind stays what it is.
+    let otherwise = if error.stage == Stage::Fork || kind == io::ErrorKind::ExecutableFileBusy {
+        FailureKind::Transient
+    } else {
+        FailureKind::Permanent
+    };
+    let mut message = format!("{}: {error}", program.display());
+    // Who becomes a user that has too many processes is told at this late moment (execve(2)).
+    if error.stage == Stage::Exec && kind == io::ErrorKind::WouldBlock {
+        message.push_str("\n  hint: its user has more processes than the limit `nproc` allows");
+    }
+    SpawnFailure { code, message, kind: kind_of(&error.source, otherwise) }
 }

@@ -10,14 +10,15 @@ use std::{
     time::Duration,
 };
 
-use super::resolve::{self, Command};
+use super::failed_start::{not_allowed, not_found};
 use crate::{
     machine::{FailureKind, InstanceView, SpawnFailure},
-    spec::{AppSpec, Exec, InheritEnv, PrincipalRef, Probe, ProbeTarget},
+    program::{self, Around, Command},
+    spec::{AppSpec, Exec, InheritEnv, PrincipalRef, Probe, ProbeTarget, ProgramKind},
     sys::{
         accounts::{self, Credentials, Key},
         limits::{Limits, Rlimit},
-        spawn::HANDED,
+        spawn::channel_number,
         tree::RunMark,
     },
 };
@@ -59,13 +60,13 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Whether the program is Node and may read a file that its application did not name.
+    /// Whether the program is Node itself and may read a file that its application did not name.
     pub(super) fn takes_preload(&self, exec: &Exec) -> bool {
         let forbids = |word: &[u8]| matches!(word, b"--permission" | b"--experimental-permission");
         let options = self.env.iter().filter_map(|entry| entry.to_bytes().strip_prefix(b"NODE_OPTIONS="));
         let mut words = options.flat_map(|options| options.split(u8::is_ascii_whitespace));
         let mut args = exec.interpreter_args.iter().map(String::as_bytes);
-        self.command.is_node && !words.any(forbids) && !args.any(forbids)
+        self.command.takes_node_options && !words.any(forbids) && !args.any(forbids)
     }
 
     /// Lets Node run a script before the application's. Of Node's two ways this is the one that
@@ -118,7 +119,8 @@ pub(super) fn check(
     for name in OF_THE_WORKER {
         env.remove(OsStr::new(name));
     }
-    let program = resolve::command(&words[0], &spec.exec.cwd, env.get(OsStr::new("PATH")).map(|it| &**it))?;
+    let path = env.get(OsStr::new("PATH")).map(OsString::as_os_str);
+    let program = program::command(&words[0], &spec.exec.cwd, path).map_err(not_found)?;
     let mut env = entries(env)?;
     env.push(c_string(OsStr::new(marker))?);
     Ok(Check {
@@ -155,10 +157,13 @@ pub(super) fn prepare(
     let spec = instance.spec;
     let credentials = credentials(spec)?;
     let mut env = environment(instance, inherited, credentials.as_ref());
-    let command = resolve::resolve(&spec.exec, env.get(OsStr::new("PATH")).map(OsString::as_os_str))?;
-    if command.is_python {
+    let around = Around::new(|name| env.get(OsStr::new(name)).cloned());
+    let command = program::resolve(&spec.exec, spec.exec_mode, &around).map_err(not_found)?;
+    if command.kind == ProgramKind::Python {
+        // It keeps its output back unless told otherwise.
         env.entry("PYTHONUNBUFFERED".into()).or_insert_with(|| "1".into());
     }
+    env.extend(command.vars.iter().cloned());
     let mut env = entries(env)?;
     env.push(c_string(OsStr::new(&mark.entry))?);
     Ok(Prepared {
@@ -194,12 +199,18 @@ pub(super) fn shown_environment(
 /// whether it may have its limits.
 pub(super) fn preflight(spec: &AppSpec, inherited: &Environment) -> Result<(), SpawnFailure> {
     credentials(spec)?;
-    let of_caller = spec.env.caller.as_ref().and_then(|caller| caller.get("PATH"));
-    let path = spec.env.vars.get("PATH").or(of_caller).map(OsString::from);
-    let path = path.as_deref().or_else(|| inherited.get(OsStr::new("PATH")).map(OsString::as_os_str));
-    resolve::resolve(&spec.exec, path)?;
+    program::resolve(&spec.exec, spec.exec_mode, &around(spec, inherited)).map_err(not_found)?;
     find_port(spec, inherited)?;
-    limits(spec).check().map_err(|refusal| resolve::not_allowed(&refusal))
+    limits(spec).check().map_err(|refusal| not_allowed(&refusal))
+}
+
+/// The variables of an application that have a say in what it executes, before it has an instance.
+pub(super) fn around(spec: &AppSpec, inherited: &Environment) -> Around {
+    Around::new(|name| {
+        let of_caller = spec.env.caller.as_ref().and_then(|caller| caller.get(name));
+        let said = spec.env.vars.get(name).or(of_caller).map(OsString::from);
+        said.or_else(|| inherited.get(OsStr::new(name)).cloned())
+    })
 }
 
 /// What the kernel is to be asked for.
@@ -302,8 +313,8 @@ fn environment(
         set("LISTEN_FDS", spec.listen.len().to_string());
         set("LISTEN_FDNAMES", names.join(":"));
     }
-    if spec.is_node() {
-        set("NODE_CHANNEL_FD", (HANDED + spec.listen.len()).to_string());
+    if spec.has_channel() {
+        set("NODE_CHANNEL_FD", channel_number(spec.listen.len()).to_string());
         set("NODE_CHANNEL_SERIALIZATION_MODE", "json".to_owned());
     }
     if spec.is_cluster() {

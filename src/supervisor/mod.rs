@@ -21,7 +21,6 @@ mod pid_file;
 mod process_trees;
 mod reading;
 mod report;
-mod resolve;
 mod schedules;
 mod show;
 mod steps;

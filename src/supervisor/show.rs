@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::SystemTime};
 
-use super::{actor::Supervisor, clients::millis, figures::Seen, log_files, process_trees};
+use super::{actor::Supervisor, clients::millis, figures::Seen, launch, log_files, process_trees};
 use crate::{
     config::shown_checks,
     control::{
@@ -10,7 +10,8 @@ use crate::{
         snapshot::{About, Brief, Detail, EndingInfo, Overview, Status, masked},
     },
     machine::{self, Generation, InstanceId, InstanceView, Past},
-    spec::{Backoff, Exec, ExecMode, Interpreter, MemoryLimit, PrincipalRef},
+    program,
+    spec::{Backoff, Exec, ExecMode, Interpreter, MemoryLimit, PrincipalRef, ProgramKind},
 };
 
 /// The supervisor, and with figures all instances in brief.
@@ -137,6 +138,11 @@ pub(super) fn status(status: machine::Status) -> Status {
 fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clock) -> Detail {
     let usage = seen.workers.get(&view.id).filter(|_| of.workers.has_processes(view.id));
     let spec = view.spec;
+    let kind = view.kind.unwrap_or_else(|| {
+        let around = launch::around(spec, of.source.environment());
+        program::resolve(&spec.exec, spec.exec_mode, &around)
+            .map_or_else(|_| program::kind_by_name(&spec.exec).unwrap_or_default(), |command| command.kind)
+    });
     let sinks = log_files::sinks(view, None);
     let path = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
     Detail {
@@ -169,10 +175,11 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
         exec_path: exec_path(&spec.exec),
         args: spec.exec.args.clone(),
         cwd: spec.exec.cwd.to_string_lossy().into_owned(),
-        interpreter: match &spec.exec.interpreter {
-            Interpreter::Program(program) => Some(program.clone()),
-            Interpreter::Auto if spec.is_node() => Some("node".to_owned()),
-            Interpreter::Auto | Interpreter::None | Interpreter::BuiltIn => None,
+        interpreter: match (&spec.exec.interpreter, kind) {
+            (Interpreter::Program(program), _) => Some(program.clone()),
+            (Interpreter::Auto | Interpreter::None, ProgramKind::Node) => Some("node".to_owned()),
+            (Interpreter::Auto | Interpreter::None, ProgramKind::Bun) => Some("bun".to_owned()),
+            (Interpreter::Auto | Interpreter::None | Interpreter::BuiltIn, _) => None,
         },
         interpreter_args: spec.exec.interpreter_args.clone(),
         user: spec.identity.user.as_ref().map(|user| match user {
@@ -207,7 +214,7 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
             MemoryLimit::Bytes(bytes) => Some(bytes),
             MemoryLimit::Share(_) => None,
         }),
-        stop_signal: spec.stop_signal().to_string(),
+        stop_signal: spec.stop_signal(kind).to_string(),
         kill_timeout: millis(spec.stop.kill_timeout),
         stop_exit_codes: spec.restart.stop_exit_codes.iter().copied().collect(),
         env: spec.env.vars.iter().map(|(name, value)| (name.clone(), masked(name, value))).collect(),

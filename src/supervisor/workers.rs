@@ -16,19 +16,18 @@ use std::{
 use tracing::{debug, info, warn};
 
 use super::{
-    failed_start::refused,
+    failed_start::{refused, spawn_failure},
     held::Held,
     launch::{self, Environment, Prepared},
     log_files,
     pid_file::PidFile,
-    resolve,
 };
 use crate::{
     health::Notify,
     logs::{Label, Logs},
     machine::{Ending, Event, Generation, InstanceId, InstanceView, Machine, Run, SpawnFailure, Subject},
     node::Hub,
-    spec::{Signal, Stdin},
+    spec::{ProgramKind, Signal, Stdin},
     sys::{
         pipes::{self, Budget},
         process::{self, OpenFiles},
@@ -129,7 +128,7 @@ impl Workers {
     ) -> Event {
         let Ready(run, prepared) = ready;
         match prepared.and_then(|prepared| self.start(run, prepared, node, held, notify)) {
-            Ok(()) => Event::Started(run),
+            Ok(kind) => Event::Started(run, kind),
             Err(failure) => {
                 self.release_unused(run.instance);
                 Event::SpawnFailed(run, failure)
@@ -177,14 +176,14 @@ impl Workers {
         node: &mut Hub,
         held: &mut Held,
         notify: &mut Notify,
-    ) -> Result<(), SpawnFailure> {
+    ) -> Result<ProgramKind, SpawnFailure> {
         let place = &self.places[&run.instance];
         // They are there, unless nobody knew that this would ever be started.
         held.open(&place.who.spec)?;
         held.announce();
         let sockets: Vec<BorrowedFd<'_>> = held.of(&place.who.spec).iter().map(AsFd::as_fd).collect();
         let owner = prepared.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
-        let channel = if place.who.spec.is_node() {
+        let channel = if place.who.spec.has_channel() {
             Some(
                 node.open(run, &place.who.spec, owner)
                     .map_err(|error| refused("make its IPC channel", &error))?,
@@ -233,10 +232,11 @@ impl Workers {
         .map_err(|error| {
             node.ended(run);
             notify.ended(run);
-            resolve::spawn_failure(&prepared.command.program, &prepared.limits, &error)
+            spawn_failure(&prepared.command.program, &prepared.limits, &error)
         })?;
+        let kind = prepared.command.kind;
         self.register(run, pid, prepared, stdin);
-        Ok(())
+        Ok(kind)
     }
 
     /// Makes the pipes of an instance, or anew when what they depend on has changed.

@@ -56,7 +56,7 @@ pub struct Launch<'a> {
     pub sockets: &'a [BorrowedFd<'a>],
     /// It is told its own process id as `WATCHDOG_PID`, as sd_watchdog_enabled(3) wants it.
     pub watched: bool,
-    /// Becomes the descriptor after them, if there is one.
+    /// Becomes the descriptor [`channel_number`], if there is one.
     pub channel: Option<BorrowedFd<'a>>,
     /// Whom to run as; `None`: as procrun.
     pub credentials: Option<&'a Credentials>,
@@ -71,8 +71,15 @@ pub struct Launch<'a> {
 
 /// The first descriptor beyond the standard streams (systemd: `SD_LISTEN_FDS_START`).
 pub const HANDED: usize = 3;
-/// The same as the kernel counts.
-const FIRST: RawFd = 3;
+/// Where a worker finds its channel, unless there are too many sockets. A shell script takes 3 to 9 for
+/// itself (`exec 3>&1`), and would hand its own file to a Node that it starts; 10 and up are what shells
+/// take when they need one themselves, the lowest that is free. Node closes those up to 15 in its children.
+const CHANNEL: usize = 15;
+
+/// The descriptor at which a worker with so many sockets finds its channel.
+pub fn channel_number(sockets: usize) -> usize {
+    CHANNEL.max(HANDED + sockets)
+}
 
 /// The step at which a start failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,9 +162,9 @@ struct Shared<'a> {
     launch: &'a Launch<'a>,
     argv: Vec<*const libc::c_char>,
     env: Vec<*const libc::c_char>,
-    /// What becomes the descriptors from [`HANDED`] on, in this order. None of them is one of those
-    /// numbers itself, so that none is overwritten before its turn.
-    handed: Vec<RawFd>,
+    /// What is handed to the child, and as which descriptor. None of the first is one of the second, so
+    /// that none is overwritten before its turn.
+    handed: Vec<(RawFd, RawFd)>,
     /// Where the child writes its process id; null where it need not know it.
     pid_texts: [*mut u8; 2],
     parent: u32,
@@ -232,24 +239,28 @@ impl OwnPid {
 
 /// What is handed to the child beyond its standard streams. What stands where one of them is to be
 /// gets another number, which `moved` keeps open.
-fn handed(launch: &Launch<'_>, moved: &mut Vec<OwnedFd>) -> Result<Vec<RawFd>, Errno> {
+fn handed(launch: &Launch<'_>, moved: &mut Vec<OwnedFd>) -> Result<Vec<(RawFd, RawFd)>, Errno> {
     let end = end_of_handed(launch);
-    let all = launch.sockets.iter().copied().chain(launch.channel);
-    all.map(|fd| {
+    let channel = channel_number(launch.sockets.len());
+    let sockets = launch.sockets.iter().copied().zip(HANDED..);
+    let all = sockets.chain(launch.channel.map(|fd| (fd, channel)));
+    all.map(|(fd, to)| {
+        let to = RawFd::try_from(to).map_err(|_| Errno::EMFILE)?;
         if fd.as_raw_fd() >= end {
-            return Ok(fd.as_raw_fd());
+            return Ok((fd.as_raw_fd(), to));
         }
         let fd = above(fd, end)?;
         let number = fd.as_raw_fd();
         moved.push(fd);
-        Ok(number)
+        Ok((number, to))
     })
     .collect()
 }
 
 /// The first number after those of what is handed to the child.
 fn end_of_handed(launch: &Launch<'_>) -> RawFd {
-    let end = HANDED + launch.sockets.len() + usize::from(launch.channel.is_some());
+    let sockets = launch.sockets.len();
+    let end = launch.channel.map_or(HANDED + sockets, |_| channel_number(sockets) + 1);
     RawFd::try_from(end).unwrap_or(RawFd::MAX)
 }
 
@@ -361,8 +372,8 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
                 return Stage::Streams;
             }
         }
-        for (from, to) in shared.handed.iter().zip(FIRST..) {
-            if libc::dup2(*from, to) < 0 {
+        for (from, to) in &shared.handed {
+            if libc::dup2(*from, *to) < 0 {
                 return Stage::Streams;
             }
         }
@@ -546,6 +557,10 @@ mod tests {
         let mut moved = Vec::new();
         let all = handed(&launch, &mut moved).unwrap();
         assert_eq!((all.len(), moved.len()), (201, 201));
-        assert!(all.iter().all(|fd| *fd >= end), "{all:?}");
+        assert!(all.iter().all(|(fd, _)| *fd >= end), "{all:?}");
+        assert_eq!(all.last().map(|(_, to)| *to), Some(end - 1), "behind so many sockets");
+        let alone = Launch { sockets: &[], ..launch };
+        let all = handed(&alone, &mut moved).unwrap();
+        assert_eq!((all[0].1, end_of_handed(&alone)), (15, 16));
     }
 }

@@ -140,7 +140,6 @@ fn the_options_of_a_start_change_an_app_that_is_there() {
         assert_eq!(pids(&bed, "app"), before, "{args:?}");
     }
     ask(&bed, &["restart", "app", "--interpreter", "no-such-thing"]).fails(1, "no-such-thing");
-    ask(&bed, &["restart", "app", "--wait-ready"]).fails(1, "does not run on Node");
     assert_eq!(statuses(&bed), ["app online", "app online"]);
     let said = ask(&bed, &["restart", "app", "--no-vizion", "--parallel", "2"]);
     assert!(said.err.contains("vizion") && said.err.contains("`--parallel`"), "{said:?}");

@@ -122,8 +122,8 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app("interpreter_args", &["node_args"], Kind::Words(|app, args| app.interpreter_args = args), |app| {
         quoted(&app.exec.interpreter_args)
     }),
-    app("source_map_support", &[], Kind::Switch(|app, on| app.source_maps = on), |app| {
-        app.exec.source_maps.then(|| "true".to_owned())
+    app("source_map_support", &[], Kind::Switch(|app, on| app.source_maps = Some(on)), |app| {
+        app.exec.source_maps.map(|on| on.to_string())
     }),
     own(
         "stdin",
@@ -136,6 +136,12 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
             let stdin = app.exec.stdin;
             (stdin != Stdin::default_for(app.order.oneshot)).then(|| stdin.as_str().to_owned())
         },
+    ),
+    app(
+        "disable_source_map_support",
+        &[],
+        Kind::Switch(|app, off| app.source_maps = if off { Some(false) } else { app.source_maps }),
+        nothing,
     ),
     app("instances", &[], Kind::Instances(|app, instances| app.instances = Some(instances)), |app| match app
         .instances
@@ -155,6 +161,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         ]),
         |app| shown(app.exec_mode.as_str().trim_end_matches("_mode")),
     ),
+    own("ipc", &[], Kind::Switch(|app, on| app.no_ipc = !on), |app| (!app.ipc).then(|| "false".to_owned())),
     own(
         "balance",
         &[],
@@ -395,7 +402,6 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     of_pm2("username"),
     of_pm2("kill_retry_time"),
     of_pm2("execute_command"),
-    of_pm2("disable_source_map_support"),
 ];
 
 /// What `time = true` stands for, in PM2 too.

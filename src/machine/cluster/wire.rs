@@ -71,26 +71,34 @@ impl fmt::Display for Broken {
 #[derive(Debug)]
 pub struct Decoder {
     framer: Framer,
+    /// Goes on with the next line after one that is no message.
+    is_tolerant: bool,
     broken: bool,
 }
 
 impl Default for Decoder {
     fn default() -> Self {
-        Self { framer: Framer::new(MAX_MESSAGE), broken: false }
+        Self { framer: Framer::new(MAX_MESSAGE), is_tolerant: false, broken: false }
     }
 }
 
 impl Decoder {
+    /// One for a program that need not know that it has a channel: what it writes there by accident
+    /// is passed over.
+    pub fn tolerant() -> Self {
+        Self { is_tolerant: true, ..Self::default() }
+    }
+
     /// Takes the next bytes and hands out every message that they complete, in order. After the
-    /// first [`Broken`] nothing more comes out.
+    /// first [`Broken`] nothing more comes out, unless it is tolerant.
     pub fn feed(&mut self, bytes: &[u8], mut emit: impl FnMut(Result<Message, Broken>)) {
-        let broken = &mut self.broken;
+        let (broken, is_tolerant) = (&mut self.broken, self.is_tolerant);
         self.framer.feed(bytes, |piece| {
             if *broken {
                 return;
             }
             let message = if piece.is_whole() { decode(piece.bytes) } else { Err(Broken::TooLong) };
-            *broken = message.is_err();
+            *broken = message.is_err() && !is_tolerant;
             emit(message);
         });
     }

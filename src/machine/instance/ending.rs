@@ -129,7 +129,7 @@ impl Instance {
         }
         match run {
             Some(run) if leftovers => {
-                let signal = self.spec.stop_signal();
+                let signal = self.stop_signal();
                 self.state =
                     State::Stopping { run: run.number, ended: true, signal, since: step.now, kills: 0, then };
                 self.sweep(step, run, signal);

@@ -104,7 +104,7 @@ impl Instance {
         let run = Run { instance: self.id, number };
         self.state = State::Stopping { run: number, ended: false, signal, since, kills: 0, then };
         step.say(Notice::Stopping { who: self.subject(), signal, cause });
-        step.out.push(if self.spec.stop.with_message && self.spec.is_node() {
+        step.out.push(if self.is_asked_by_message() {
             Effect::Shutdown(run, signal)
         } else {
             Effect::Signal(run, signal)

@@ -26,8 +26,8 @@ use super::{
 };
 use crate::spec::{
     AppSpec, Backoff, Balance, Condition, Dependency, EnvSpec, Exec, ExecMode, HealthSpec, Identity,
-    Instances, Interpreter, Limits, LogSpec, OnErrored, Order, Plan, ReloadPolicy, RestartPolicy, Runtime,
-    Signal, StopPolicy,
+    Instances, Interpreter, Limits, LogSpec, OnErrored, Order, Plan, ProgramKind, ReloadPolicy,
+    RestartPolicy, Runtime, Signal, StopPolicy,
 };
 
 fn app(name: &str) -> AppSpec {
@@ -40,11 +40,12 @@ fn app(name: &str) -> AppSpec {
             cwd: PathBuf::from("/"),
             interpreter: Interpreter::None,
             interpreter_args: Vec::new(),
-            source_maps: false,
+            source_maps: None,
             stdin: crate::spec::Stdin::Open,
         },
         instances: Instances::Count(1),
         exec_mode: ExecMode::Fork,
+        ipc: true,
         balance: Balance::default(),
         listen: Vec::new(),
         env: EnvSpec::default(),
@@ -115,6 +116,8 @@ struct World {
     replies: BTreeMap<Ticket, Vec<Reply>>,
     end: Option<u8>,
     stop_asked: Option<Time>,
+    /// What the next programs turn out to be.
+    kind: ProgramKind,
     /// The next spawns fail.
     spawns_fail: bool,
     /// What kind of failure it is then.
@@ -139,6 +142,7 @@ impl World {
             replies: BTreeMap::new(),
             end: None,
             stop_asked: None,
+            kind: ProgramKind::Other,
             spawns_fail: false,
             spawn_failure: FailureKind::Permanent,
             asked: Vec::new(),
@@ -182,7 +186,7 @@ impl World {
                             )
                         } else {
                             self.alive.insert(run);
-                            Event::Started(run)
+                            Event::Started(run, self.kind)
                         });
                     }
                     Effect::Probe(run, kind) => {

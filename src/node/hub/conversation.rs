@@ -39,7 +39,11 @@ impl Hub {
         let mut decoder = std::mem::take(&mut worker.decoder);
         decoder.feed(&buffer[..count.unwrap_or(0)], |message| match message {
             Ok(message) => self.message(run, app, message),
-            Err(broken) => self.cut_off(run, format!("sent {broken}")),
+            Err(broken) if app.is_some() => self.cut_off(run, format!("sent {broken}")),
+            // In a tree of processes any of them may write there, and not all know what it is.
+            Err(_) => {
+                self.misbehaves(run, "writes something to its IPC channel that is no message of Node's");
+            }
         });
         self.buffer = buffer;
         if let Some(worker) = self.workers.get_mut(&number) {
@@ -70,12 +74,17 @@ impl Hub {
             (Message::OfBun(hail), Some(app)) => self.bun(run, app, hail),
             (Message::Other | Message::OfBun(_) | Message::Cluster(Hail::Online), _) => {}
             (Message::HandleAck | Message::HandleNack | Message::Cluster(_), None) => {
-                if let Some(worker) = self.workers.get_mut(&run.number)
-                    && !std::mem::replace(&mut worker.reported, true)
-                {
-                    self.news.push(News::Misbehaves(run, "sent a cluster message and is in no cluster"));
-                }
+                self.misbehaves(run, "sent a cluster message and is in no cluster");
             }
+        }
+    }
+
+    /// Reports a worker, once.
+    fn misbehaves(&mut self, run: Run, what: &'static str) {
+        if let Some(worker) = self.workers.get_mut(&run.number)
+            && !std::mem::replace(&mut worker.reported, true)
+        {
+            self.news.push(News::Misbehaves(run, what));
         }
     }
 

@@ -1,0 +1,101 @@
+//! The first bytes of a file, and what they say of it.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use nix::fcntl::OFlag;
+
+use super::shebang::Shebang;
+
+/// As many bytes as PM2 looks at, and more than the kernel reads of a `#!` line.
+const HEAD: u64 = 512;
+/// A longer shell script is none that a package manager has written.
+const MAX_SHIM: u64 = 16 * 1024;
+
+/// What a file is by its first bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Content {
+    /// An ELF binary.
+    Elf,
+    /// A script that names its interpreter.
+    Script(Shebang),
+    /// Another text, or an empty file.
+    Text,
+    /// Bytes that are no text.
+    Binary,
+}
+
+/// Opens a regular file for reading; whatever else stands there does not make procrun wait.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
+/// The first bytes.
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_up_to(path, HEAD)
+}
+
+/// The whole text of a script that may be a shim.
+pub(super) fn read_script(path: &Path) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&read_up_to(path, MAX_SHIM)?).into_owned())
+}
+
+fn read_up_to(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+impl Content {
+    pub(super) fn of(head: &[u8]) -> Self {
+        if head.starts_with(b"\x7fELF") {
+            Self::Elf
+        } else if let Some(shebang) = Shebang::parse(head) {
+            Self::Script(shebang)
+        } else if head.contains(&0) {
+            Self::Binary
+        } else {
+            Self::Text
+        }
+    }
+}
+
+/// Whether all of its lines end as on Windows.
+pub(super) fn has_windows_lines(head: &[u8]) -> bool {
+    let mut lines = head.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    head.contains(&b'\n') && lines.all(|line| line.ends_with(b"\r\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_tell_what_a_file_is() {
+        assert_eq!(Content::of(b"\x7fELF\x02"), Content::Elf);
+        assert!(matches!(Content::of(b"#!/bin/sh\n"), Content::Script(_)));
+        assert_eq!(Content::of("'use strict' // \u{e4}".as_bytes()), Content::Text);
+        assert_eq!(Content::of(b""), Content::Text);
+        assert_eq!(Content::of(b"PK\x03\x04\0\0"), Content::Binary);
+    }
+
+    #[test]
+    fn lines_of_windows_are_told_from_a_mixture() {
+        assert!(has_windows_lines(b"#!/bin/sh\r\necho\r\n"));
+        assert!(!has_windows_lines(b"#!/bin/sh\r\necho\n"));
+        assert!(!has_windows_lines(b"#!/bin/sh"));
+    }
+
+    #[test]
+    fn a_fifo_does_not_make_anybody_wait() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(read(&fifo).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+}

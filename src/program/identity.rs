@@ -1,0 +1,168 @@
+//! What an interpreter is: by its names, its links and the package it is of.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    head::{self, Content},
+    package::{self, Package},
+    shim::Shim,
+};
+use crate::spec::ProgramKind;
+
+/// More links than that lead in a cycle.
+const MAX_LINKS: usize = 16;
+
+/// Packages whose programs run the application in a child of their own.
+const RUNNERS: [&str; 12] = [
+    "npm",
+    "npx",
+    "pnpm",
+    "yarn",
+    "@yarnpkg/cli-dist",
+    "corepack",
+    "nodemon",
+    "@babel/node",
+    "dotenv-cli",
+    "cross-env",
+    "env-cmd",
+    "concurrently",
+];
+
+/// A program for Node that is run as a program, by its package.
+#[derive(Debug)]
+pub(super) enum Tool {
+    /// tsx: it starts Node with a loader.
+    Tsx(PathBuf, Package),
+    /// ts-node: it runs the script in its own process, unless it is told to load modules.
+    TsNode,
+    /// It runs what it is given in a child.
+    Runner,
+    /// Any other.
+    Other,
+}
+
+/// The kind of an interpreter by the name of its file.
+pub(super) fn by_name(path: &Path) -> Option<ProgramKind> {
+    let name = path.file_name()?.to_str()?;
+    let stem = name.trim_end_matches(|letter: char| letter.is_ascii_digit() || "-.".contains(letter));
+    match stem {
+        "nodejs" => Some(ProgramKind::Node),
+        "bun" => Some(ProgramKind::Bun),
+        "python" | "pypy" => Some(ProgramKind::Python),
+        "sh" | "bash" | "dash" | "zsh" | "ksh" | "mksh" | "ash" | "fish" | "busybox" => {
+            Some(ProgramKind::Shell)
+        }
+        // PM2's rule, which also fits `my-node`; but `ts-node` is a program for Node.
+        _ if stem.ends_with("node") && !stem.ends_with("ts-node") && stem != "babel-node" => {
+            Some(ProgramKind::Node)
+        }
+        _ => None,
+    }
+}
+
+/// The same by every name on the way to the file itself: `node20` may be a link to `.../bin/node`.
+pub(super) fn by_names(path: &Path) -> Option<ProgramKind> {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        if let Some(kind) = by_name(&path) {
+            return Some(kind);
+        }
+        let target = fs::read_link(&path).ok()?;
+        path = path.parent().unwrap_or(Path::new("/")).join(target);
+    }
+    None
+}
+
+/// What a file of JavaScript is, if it is run as a program.
+pub(super) fn tool(file: &Path) -> Tool {
+    let Some((directory, package)) = fs::canonicalize(file).ok().and_then(|file| package::of(&file)) else {
+        return Tool::Other;
+    };
+    let name = package.name.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
+    match name {
+        "tsx" => Tool::Tsx(directory, package),
+        "ts-node" => Tool::TsNode,
+        _ if RUNNERS.contains(&name) => Tool::Runner,
+        _ => Tool::Other,
+    }
+}
+
+/// What the content of a file says of what runs it.
+#[derive(Debug)]
+pub(super) enum Nature {
+    /// Node or Bun, by these first words of its `#!` line or, without one, as PM2 does with every text.
+    JavaScript(super::shebang::Asked),
+    /// A shim that makes Node run another file.
+    Shim(Shim),
+    /// Another interpreter, as the `#!` line says.
+    Script(super::shebang::Shebang, ProgramKind),
+    /// A binary, or a file that cannot be read.
+    Binary,
+}
+
+/// Looks at the first bytes of a file.
+pub(super) fn nature(file: &Path) -> Nature {
+    let Ok(head) = head::read(file) else { return Nature::Binary };
+    match Content::of(&head) {
+        Content::Elf | Content::Binary => Nature::Binary,
+        Content::Text => Nature::JavaScript(super::shebang::Asked::default()),
+        Content::Script(shebang) => {
+            let kind = by_names(Path::new(&shebang.asked.program)).unwrap_or_default();
+            match kind {
+                ProgramKind::Node | ProgramKind::Bun => Nature::JavaScript(shebang.asked),
+                ProgramKind::Shell => Shim::read(file)
+                    .filter(|shim| shim.target.is_file())
+                    .map_or(Nature::Script(shebang, kind), Nature::Shim),
+                ProgramKind::PackageRunner | ProgramKind::Python | ProgramKind::Other => {
+                    Nature::Script(shebang, kind)
+                }
+            }
+        }
+    }
+}
+
+/// The name of a file without its directories, for people.
+pub(super) fn base(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or(path.as_os_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn an_interpreter_is_told_by_its_name() {
+        for (name, kind) in [
+            ("node", Some(ProgramKind::Node)),
+            ("/usr/bin/nodejs", Some(ProgramKind::Node)),
+            ("/opt/node-22.1.0", Some(ProgramKind::Node)),
+            ("my-node", Some(ProgramKind::Node)),
+            ("bun", Some(ProgramKind::Bun)),
+            ("python3.11", Some(ProgramKind::Python)),
+            ("/bin/bash", Some(ProgramKind::Shell)),
+            ("node_modules/.bin/ts-node", None),
+            ("tsx", None),
+            ("ruby", None),
+        ] {
+            assert_eq!(by_name(Path::new(name)), kind, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_name_on_the_way_counts() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("node"), "").unwrap();
+        symlink("node", at("current")).unwrap();
+        symlink(at("current"), at("runtime")).unwrap();
+        symlink("loop", at("loop")).unwrap();
+        assert_eq!(by_names(&at("runtime")), Some(ProgramKind::Node));
+        assert_eq!(by_names(&at("loop")), None);
+    }
+}

@@ -1,0 +1,309 @@
+//! Programs that run a script: which of them is there, and what it is given.
+
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Command, Failure, Lookup, NOT_EXECUTABLE, NOT_FOUND, head, identity,
+    identity::{Nature, Tool},
+    is_directory, no_cluster, not_executable,
+    package::{self, Package},
+    shebang::Asked,
+    typescript::{self, Loader, NodeVersion, STRIP_TYPES, TypeScript},
+};
+use crate::{
+    spec::{ExecMode, ProgramKind},
+    sys::program::{self, Found},
+};
+
+/// Programs for scripts by extension, the preferred one first (PM2's `interpreter.json`).
+const BY_EXTENSION: [(&[&str], &[&str]); 8] = [
+    (&["js", "cjs", "mjs", "jsx"], &["node", "bun"]),
+    (&["ts", "cts", "mts", "tsx"], &["node", "bun"]),
+    (&["py"], &["python3", "python"]),
+    (&["sh"], &["bash", "sh"]),
+    (&["rb"], &["ruby"]),
+    (&["php"], &["php"]),
+    (&["pl"], &["perl"]),
+    (&["lua"], &["lua"]),
+];
+
+/// Programs of which the first that is there runs a script.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Candidates {
+    names: Vec<OsString>,
+    /// Their arguments before `interpreter_args`.
+    args: Vec<OsString>,
+    vars: Vec<(OsString, OsString)>,
+}
+
+impl Candidates {
+    pub(super) fn by_extension(script: &Path) -> Option<Self> {
+        let extension = script.extension()?.to_str()?;
+        let (_, programs) = BY_EXTENSION.iter().find(|(known, _)| known.contains(&extension))?;
+        Some(Self { names: programs.iter().map(OsString::from).collect(), ..Self::default() })
+    }
+
+    pub(super) fn javascript() -> Self {
+        Self { names: ["node", "bun"].map(OsString::from).into(), ..Self::default() }
+    }
+
+    /// What a `#!` line asks for. PM2 takes the Node in `PATH`, whatever that line says.
+    pub(super) fn asked(asked: &Asked) -> Self {
+        let mut candidates = Self::javascript();
+        if !asked.program.is_empty() {
+            candidates.names.retain(|name| *name != asked.program);
+            candidates.names.insert(0, asked.program.clone());
+        }
+        Self { args: asked.args.clone(), vars: asked.vars.clone(), ..candidates }
+    }
+
+    fn one(name: &str) -> Self {
+        Self { names: vec![name.into()], ..Self::default() }
+    }
+
+    /// What the preferred one is.
+    pub(super) fn kind(&self) -> ProgramKind {
+        self.names.first().and_then(|name| identity::by_name(Path::new(name))).unwrap_or_default()
+    }
+}
+
+impl Lookup<'_> {
+    /// An interpreter that is named: itself a program, or a script that another program runs.
+    pub(super) fn by_interpreter(&self, name: &str) -> Result<Command, Failure> {
+        let script = self.script()?;
+        let main = if script.is_dir() {
+            package::main_of(&script).ok_or_else(|| is_directory(&script))?
+        } else {
+            script.clone()
+        };
+        let found = self.find(OsStr::new(name));
+        let interpreter = match &found {
+            Found::Executable(file) | Found::NotExecutable(file) => Some(file.clone()),
+            Found::Missing => None,
+        };
+        let is_plain = identity::by_name(Path::new(name)).is_some();
+        let file = interpreter.filter(|file| !is_plain && identity::by_names(file).is_none());
+        let Some(file) = file else { return self.run_by(&Candidates::one(name), &script, &main) };
+        let (file, asked, node_path) = match identity::nature(&file) {
+            Nature::JavaScript(asked) if !asked.program.is_empty() => (file, asked, None),
+            Nature::Shim(shim) => (shim.target, Asked::default(), shim.node_path),
+            Nature::JavaScript(_) | Nature::Script(..) | Nature::Binary => {
+                return self.run_by(&Candidates::one(name), &script, &main);
+            }
+        };
+        let tool = identity::tool(&file);
+        let mut command = match (tool, self.mode) {
+            (Tool::Tsx(directory, package), ExecMode::Cluster) => {
+                self.by_tsx(&directory, &package, &asked, Some(&script))?
+            }
+            (Tool::TsNode, ExecMode::Cluster) if self.loads_modules(&file) => {
+                let why = format!("`{name}` runs modules in a child of its own; tsx does not");
+                return Err(no_cluster(why));
+            }
+            (Tool::Runner, ExecMode::Cluster) => {
+                return Err(no_cluster(format!(
+                    "its interpreter `{name}` runs the script in a child of its own"
+                )));
+            }
+            (tool, _) => {
+                let mut candidates = Candidates::asked(&asked);
+                candidates.args.push(file.clone().into_os_string());
+                let mut command = self.run_by(&candidates, &script, &main)?;
+                if matches!(tool, Tool::Runner) {
+                    command.kind = ProgramKind::PackageRunner;
+                }
+                command
+            }
+        };
+        command.vars.extend(node_path.map(|first| self.node_path(first)));
+        Ok(command)
+    }
+
+    /// Whether ts-node is told to start Node with its loader of modules.
+    fn loads_modules(&self, file: &Path) -> bool {
+        let is_for_modules = identity::base(file).as_bytes().starts_with(b"bin-esm");
+        is_for_modules || self.exec.interpreter_args.iter().any(|arg| arg == "--esm")
+    }
+
+    /// npm, yarn and their like.
+    pub(super) fn runner(&self, asked: &Asked, script: &Path) -> Result<Command, Failure> {
+        let mut command = self.run_by(&Candidates::asked(asked), script, script)?;
+        command.kind = ProgramKind::PackageRunner;
+        command.because = format!("`{}` runs the application in a child of its own", self.exec.script);
+        Ok(command)
+    }
+
+    /// tsx is Node with a loader, in a child of its own. A worker of a cluster is that Node itself.
+    pub(super) fn by_tsx(
+        &self,
+        directory: &Path,
+        package: &Package,
+        asked: &Asked,
+        script: Option<&Path>,
+    ) -> Result<Command, Failure> {
+        let words = if script.is_some() { &self.exec.interpreter_args } else { &self.exec.args };
+        let (loader, taken) = Loader::of_tsx(directory, package, words).map_err(no_cluster)?;
+        let mut candidates = Candidates::asked(asked);
+        candidates.vars.extend(loader.vars);
+        let (program, name) = self.first_of(&candidates, script.unwrap_or(directory))?;
+        let rest = words[taken..].iter().map(OsString::from);
+        let argv = [name].into_iter().chain(candidates.args).chain(loader.options).chain(rest);
+        let argv: Vec<OsString> = match script {
+            Some(script) => argv.chain([script.as_os_str().to_owned()]).chain(self.args()).collect(),
+            None => argv.collect(),
+        };
+        Ok(by_node(program, argv, candidates.vars))
+    }
+
+    /// The first of the candidates that is there, with its arguments, the script and the script's. `main`
+    /// is the file that this leads to.
+    pub(super) fn run_by(
+        &self,
+        candidates: &Candidates,
+        script: &Path,
+        main: &Path,
+    ) -> Result<Command, Failure> {
+        let (mut program, mut name) = self.first_of(candidates, script)?;
+        let mut kind = kind_of(&program, &name);
+        let mut options: Vec<OsString> = Vec::new();
+        if kind == ProgramKind::Node && main.extension().is_some_and(typescript::is_typescript) {
+            match self.typescript(&program, candidates, main)? {
+                Some(bun) => (program, name, kind) = (bun, "bun".into(), ProgramKind::Bun),
+                None => options.extend(self.strips_types(&program).then(|| STRIP_TYPES.into())),
+            }
+        }
+        if kind == ProgramKind::Shell {
+            refuse_windows_lines(main)?;
+        }
+        if kind == ProgramKind::Node && self.wants_source_maps(script, main) {
+            options.push("--enable-source-maps".into());
+        }
+        let because = format!("`{}` runs {}, and is not Node", name.display(), script.display());
+        let argv = [name]
+            .into_iter()
+            .chain(options)
+            .chain(candidates.args.iter().cloned())
+            .chain(self.exec.interpreter_args.iter().map(OsString::from))
+            .chain([script.as_os_str().to_owned()])
+            .chain(self.args())
+            .collect();
+        let takes_node_options = kind == ProgramKind::Node;
+        let vars = candidates.vars.clone();
+        Ok(Command { program, argv, vars, kind, takes_node_options, is_direct: false, because })
+    }
+
+    fn find(&self, name: &OsStr) -> Found {
+        program::find(name, &self.exec.cwd, self.around.path.as_deref())
+    }
+
+    fn first_of(&self, candidates: &Candidates, script: &Path) -> Result<(PathBuf, OsString), Failure> {
+        let mut refused = None;
+        for name in &candidates.names {
+            match self.find(name) {
+                Found::Executable(program) => return Ok((program, name.clone())),
+                Found::NotExecutable(found) => refused = refused.or(Some(found)),
+                Found::Missing => {}
+            }
+        }
+        if let Some(found) = refused {
+            return Err(not_executable(&found));
+        }
+        let names: Vec<String> =
+            candidates.names.iter().map(|name| format!("`{}`", name.display())).collect();
+        let (verb, neither) = if names.len() > 1 { ("are", "neither ") } else { ("is not", "") };
+        let (names, script) = (names.join(" nor "), script.display());
+        let message = format!(
+            "{neither}{names}, which would run {script}, {verb} in PATH\n  hint: install it, or set `interpreter`"
+        );
+        Err(Failure::new(NOT_FOUND, message))
+    }
+
+    /// Whether this Node can run TypeScript, if that can be told: with a Bun beside it that one does.
+    fn typescript(
+        &self,
+        node: &Path,
+        candidates: &Candidates,
+        script: &Path,
+    ) -> Result<Option<PathBuf>, Failure> {
+        if self.has_loader(candidates) {
+            return Ok(None);
+        }
+        let has_jsx = script.extension() == Some(OsStr::new("tsx"));
+        let version = NodeVersion::of(node);
+        let is_able = version.is_none_or(|version| version.typescript() != TypeScript::No);
+        if is_able && !has_jsx {
+            return Ok(None);
+        }
+        let may_be_bun = candidates.names.iter().any(|name| name == "bun");
+        if may_be_bun && let Found::Executable(bun) = self.find(OsStr::new("bun")) {
+            return Ok(Some(bun));
+        }
+        let what = if has_jsx { "JSX" } else { "TypeScript" };
+        let version = version.map(|version| format!(" {version}")).unwrap_or_default();
+        let hint = if has_jsx { "" } else { "use Node 22.18 or later, or " };
+        let message = format!(
+            "{} is {what}, which Node{version} ({}) cannot run\n  hint: {hint}install tsx and set \
+             `interpreter` to \"node_modules/.bin/tsx\"",
+            script.display(),
+            node.display()
+        );
+        Err(Failure::new(NOT_EXECUTABLE, message))
+    }
+
+    fn strips_types(&self, node: &Path) -> bool {
+        let is_said = self.exec.interpreter_args.iter().any(|arg| arg == STRIP_TYPES);
+        !is_said && NodeVersion::of(node).is_some_and(|version| version.typescript() == TypeScript::Flag)
+    }
+
+    /// Whether Node is told to load something that may know TypeScript.
+    fn has_loader(&self, candidates: &Candidates) -> bool {
+        let of_env = self.around.node_options.as_deref().unwrap_or_default().as_bytes();
+        let words = of_env.split(u8::is_ascii_whitespace);
+        let args = self.exec.interpreter_args.iter().map(String::as_bytes);
+        let of_line = candidates.args.iter().map(|arg| arg.as_bytes());
+        // An interpreter that is a script for Node knows by itself.
+        let is_tool = candidates.args.iter().any(|arg| arg.as_bytes().starts_with(b"/"));
+        is_tool || words.chain(args).chain(of_line).any(typescript::loads)
+    }
+
+    /// PM2's rule: with a map beside the script, unless it is said.
+    fn wants_source_maps(&self, script: &Path, main: &Path) -> bool {
+        self.exec.source_maps.unwrap_or_else(|| {
+            [script, main].into_iter().any(|file| {
+                let mut map = file.as_os_str().to_owned();
+                map.push(".map");
+                Path::new(&map).is_file()
+            })
+        })
+    }
+}
+
+fn by_node(program: PathBuf, argv: Vec<OsString>, vars: Vec<(OsString, OsString)>) -> Command {
+    let kind = kind_of(&program, &argv[0]);
+    let because = format!("`{}` runs it", argv[0].display());
+    let takes_node_options = kind == ProgramKind::Node;
+    Command { program, argv, vars, kind, takes_node_options, is_direct: false, because }
+}
+
+fn kind_of(program: &Path, name: &OsStr) -> ProgramKind {
+    identity::by_name(Path::new(name)).or_else(|| identity::by_names(program)).unwrap_or_default()
+}
+
+/// A shell takes the carriage return at the end of each line for a part of its last word.
+fn refuse_windows_lines(script: &Path) -> Result<(), Failure> {
+    match head::read(script) {
+        Ok(head) if head::has_windows_lines(&head) => {
+            let script = script.display();
+            let message = format!(
+                "the lines of {script} end with carriage returns (Windows line endings), which a shell takes \
+                 for a part of each command\n  hint: sed -i 's/\\r$//' {script}"
+            );
+            Err(Failure::new(NOT_EXECUTABLE, message))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}

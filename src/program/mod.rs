@@ -1,0 +1,433 @@
+//! What a script is: from what an application says to the program that runs it.
+//!
+//! This is the one place that decides it. Configuration asks for the default of `exec_mode` and for
+//! warnings, a preflight for what is missing, and each start for what to execute; all of them get
+//! their answer by looking at the file as it is at that moment: its links, its `#!` line, the main
+//! file of a directory. Looks at files, changes nothing, and waits for nothing.
+
+mod head;
+mod identity;
+mod interpreted;
+mod package;
+mod shebang;
+mod shim;
+#[cfg(test)]
+mod tests;
+mod typescript;
+
+use std::{
+    ffi::{OsStr, OsString},
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+pub use self::typescript::NodeVersion;
+use self::{
+    identity::{Nature, Tool},
+    interpreted::Candidates,
+    shebang::Shebang,
+};
+use crate::{
+    spec::{Exec, ExecMode, ExitCode, Interpreter, ProgramKind, serve},
+    sys::program::{self, Found},
+};
+
+/// A shell's code for a command that is not there.
+const NOT_FOUND: ExitCode = 127;
+/// A shell's code for a command that cannot be executed.
+const NOT_EXECUTABLE: ExitCode = 126;
+
+/// A program and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The file to execute, absolute.
+    pub program: PathBuf,
+    /// All arguments, `argv[0]` first.
+    pub argv: Vec<OsString>,
+    /// Variables that the way to the program sets, as `env -S` does.
+    pub vars: Vec<(OsString, OsString)>,
+    /// What runs the code.
+    pub kind: ProgramKind,
+    /// Whether the program is Node itself, so that `argv[1]` may be an option of Node.
+    pub takes_node_options: bool,
+    /// There is no interpreter that `interpreter_args` could be given to.
+    pub is_direct: bool,
+    /// How the kind was told, for people: `/app/run is a shell script (#!/bin/sh)`.
+    pub because: String,
+}
+
+/// Why there is nothing to execute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What a shell would exit with.
+    pub code: ExitCode,
+    /// What, where, why and what to do, for people.
+    pub message: String,
+    /// Whether it is only that no cluster can be made of it, and why.
+    pub no_cluster: Option<String>,
+}
+
+impl Failure {
+    fn new(code: ExitCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), no_cluster: None }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// The variables of the application that have a say in what is executed.
+#[derive(Debug, Clone, Default)]
+pub struct Around {
+    path: Option<OsString>,
+    node_options: Option<OsString>,
+    node_path: Option<OsString>,
+}
+
+impl Around {
+    /// Takes them out of an environment.
+    pub fn new(variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        Self {
+            path: variable("PATH"),
+            node_options: variable("NODE_OPTIONS"),
+            node_path: variable("NODE_PATH"),
+        }
+    }
+}
+
+/// Finds out what to execute for a process of this mode.
+///
+/// # Errors
+/// What is missing, cannot be executed, or cannot be a worker of a cluster.
+pub fn resolve(exec: &Exec, mode: ExecMode, around: &Around) -> Result<Command, Failure> {
+    check_cwd(&exec.cwd)?;
+    let lookup = Lookup { exec, mode, around };
+    let command = match (&exec.interpreter, mode) {
+        (Interpreter::Program(interpreter), _) => lookup.by_interpreter(interpreter)?,
+        (Interpreter::None, ExecMode::Fork) => lookup.itself()?,
+        (Interpreter::BuiltIn, _) => lookup.built_in(),
+        // PM2 runs every worker of a cluster by Node, whatever is said of an interpreter.
+        (Interpreter::None, ExecMode::Cluster) | (Interpreter::Auto, _) => lookup.by_kind()?,
+    };
+    if mode == ExecMode::Cluster && !command.kind.can_cluster() {
+        return Err(no_cluster(command.because));
+    }
+    Ok(command)
+}
+
+/// What an application is by the names in its configuration alone, for when its file is not there yet.
+pub fn kind_by_name(exec: &Exec) -> Option<ProgramKind> {
+    match &exec.interpreter {
+        Interpreter::Program(program) => identity::by_name(Path::new(program)),
+        Interpreter::None | Interpreter::BuiltIn => None,
+        Interpreter::Auto => {
+            let script = Path::new(&exec.script);
+            let by_extension = Candidates::by_extension(script).map(|candidates| candidates.kind());
+            by_extension.or_else(|| identity::by_name(script))
+        }
+    }
+}
+
+/// Whether PM2 makes a cluster of several instances unless it is told otherwise: a script that Node runs
+/// without another program between.
+pub fn clusters_by_default(exec: &Exec, around: &Around) -> bool {
+    let is_plain = match &exec.interpreter {
+        Interpreter::Auto => true,
+        Interpreter::None | Interpreter::BuiltIn => false,
+        Interpreter::Program(interpreter) => interpreter_kind(interpreter, exec, around).is_some(),
+    };
+    let kind = match resolve(exec, ExecMode::Fork, around) {
+        Ok(command) => Some(command.kind),
+        Err(_) => kind_by_name(exec),
+    };
+    is_plain && kind.is_some_and(ProgramKind::can_cluster)
+}
+
+/// What an interpreter is, unless it is itself a script.
+fn interpreter_kind(name: &str, exec: &Exec, around: &Around) -> Option<ProgramKind> {
+    match program::find(OsStr::new(name), &exec.cwd, around.path.as_deref()) {
+        Found::Executable(found) | Found::NotExecutable(found) => {
+            identity::by_name(Path::new(name)).or_else(|| identity::by_names(&found))
+        }
+        Found::Missing => identity::by_name(Path::new(name)),
+    }
+}
+
+/// A program by its name in `path`, or by its path as seen from `cwd`.
+///
+/// # Errors
+/// It is not there or cannot be executed.
+pub fn command(name: &str, cwd: &Path, path: Option<&OsStr>) -> Result<PathBuf, Failure> {
+    match program::find(OsStr::new(name), cwd, path) {
+        Found::Executable(found) => Ok(found),
+        Found::NotExecutable(found) => Err(not_executable(&found)),
+        Found::Missing => Err(Failure::new(NOT_FOUND, format!("`{name}` is not there"))),
+    }
+}
+
+struct Lookup<'a> {
+    exec: &'a Exec,
+    mode: ExecMode,
+    around: &'a Around,
+}
+
+impl Lookup<'_> {
+    /// By the extension, then by what the file is.
+    fn by_kind(&self) -> Result<Command, Failure> {
+        let script = match self.script() {
+            Ok(script) => script,
+            Err(_) if self.exec.script.trim().contains(char::is_whitespace) => return self.shell_line(),
+            Err(failure) => return Err(failure),
+        };
+        if script.is_dir() {
+            return self.directory(&script);
+        }
+        match Candidates::by_extension(&script) {
+            Some(candidates) => self.run_by(&candidates, &script, &script),
+            None => self.by_nature(script),
+        }
+    }
+
+    fn by_nature(&self, script: PathBuf) -> Result<Command, Failure> {
+        match identity::nature(&script) {
+            Nature::JavaScript(asked) => match identity::tool(&script) {
+                Tool::Tsx(directory, package) if self.mode == ExecMode::Cluster => {
+                    self.by_tsx(&directory, &package, &asked, None)
+                }
+                Tool::Runner => self.runner(&asked, &script),
+                Tool::Tsx(..) | Tool::TsNode | Tool::Other => {
+                    self.run_by(&Candidates::asked(&asked), &script, &script)
+                }
+            },
+            Nature::Shim(shim) => {
+                let mut command = self.by_nature_of_target(&shim.target)?;
+                command.vars.extend(shim.node_path.map(|first| self.node_path(first)));
+                Ok(command)
+            }
+            Nature::Script(shebang, kind) => self.direct(script, Some((&shebang, kind))),
+            Nature::Binary => self.direct(script, None),
+        }
+    }
+
+    /// The variable with these directories before those that it has.
+    fn node_path(&self, first: String) -> (OsString, OsString) {
+        let mut path = OsString::from(first);
+        if let Some(more) = self.around.node_path.as_ref().filter(|more| !more.is_empty()) {
+            path.push(":");
+            path.push(more);
+        }
+        ("NODE_PATH".into(), path)
+    }
+
+    /// A shim never leads to another one.
+    fn by_nature_of_target(&self, target: &Path) -> Result<Command, Failure> {
+        match identity::nature(target) {
+            Nature::Shim(_) => self.direct(target.to_owned(), None),
+            Nature::JavaScript(_) | Nature::Script(..) | Nature::Binary => self.by_nature(target.to_owned()),
+        }
+    }
+
+    /// `interpreter = "none"`: the kernel's own rules. Where they lead to Node, Node is run with the
+    /// same arguments, so that it can be given options.
+    fn itself(&self) -> Result<Command, Failure> {
+        let script = self.script()?;
+        if script.is_dir() {
+            return Err(is_directory(&script));
+        }
+        match identity::nature(&script) {
+            Nature::JavaScript(asked) if !asked.program.is_empty() => {
+                executable(script.clone())?;
+                self.run_by(&Candidates::asked(&asked), &script, &script)
+            }
+            Nature::Script(shebang, kind) => self.direct(script, Some((&shebang, kind))),
+            Nature::JavaScript(_) | Nature::Shim(_) | Nature::Binary => self.direct(script, None),
+        }
+    }
+
+    /// The script as an absolute path: a file or a directory as seen from the working directory, or a
+    /// command in `PATH`.
+    fn script(&self) -> Result<PathBuf, Failure> {
+        let Exec { script, cwd, .. } = self.exec;
+        let file = cwd.join(script);
+        let is_name = !script.contains('/');
+        match file.metadata() {
+            // `test` with a directory of that name beside it can still mean the program.
+            Ok(meta) if meta.is_dir() && is_name && self.in_path(script).is_ok() => self.in_path(script),
+            Ok(meta) if meta.is_dir() || meta.is_file() => Ok(file),
+            Ok(_) => Err(Failure::new(NOT_EXECUTABLE, format!("{} is no regular file", file.display()))),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Failure::new(NOT_EXECUTABLE, format!("cannot look at {}: {error}", file.display())))
+            }
+            Err(_) if is_name => self.in_path(script),
+            Err(_) => Err(Failure::new(NOT_FOUND, format!("{} does not exist", file.display()))),
+        }
+    }
+
+    fn in_path(&self, script: &str) -> Result<PathBuf, Failure> {
+        let cwd = &self.exec.cwd;
+        match program::find(OsStr::new(script), cwd, self.around.path.as_deref()) {
+            Found::Executable(found) => Ok(found),
+            Found::NotExecutable(found) => Err(not_executable(&found)),
+            Found::Missing => {
+                let message =
+                    format!("`{script}` is neither a file in {} nor a command in PATH", cwd.display());
+                Err(Failure::new(NOT_FOUND, message))
+            }
+        }
+    }
+
+    /// Node runs a directory by its package.json or its index.js.
+    fn directory(&self, directory: &Path) -> Result<Command, Failure> {
+        let Some(main) = package::main_of(directory) else { return Err(is_directory(directory)) };
+        let candidates = Candidates::by_extension(&main).unwrap_or_else(Candidates::javascript);
+        self.run_by(&candidates, directory, &main)
+    }
+
+    /// Executes the script itself. What the kernel may know of it beyond ELF and `#!`
+    /// (binfmt_misc) is left to the kernel.
+    fn direct(&self, script: PathBuf, line: Option<(&Shebang, ProgramKind)>) -> Result<Command, Failure> {
+        let script = executable(script)?;
+        let (kind, because) = match line {
+            None => {
+                let kind = identity::by_names(&script).unwrap_or_default();
+                (kind, format!("{} is a program of its own, not a script for Node", script.display()))
+            }
+            Some((shebang, kind)) => {
+                self.check_shebang(&script, shebang)?;
+                (
+                    kind,
+                    format!(
+                        "{} is a script for another interpreter (#!{})",
+                        script.display(),
+                        shebang.shown()
+                    ),
+                )
+            }
+        };
+        let argv = [script.clone().into_os_string()].into_iter().chain(self.args()).collect();
+        let takes_node_options = line.is_none() && kind == ProgramKind::Node;
+        Ok(Command {
+            argv,
+            program: script,
+            vars: Vec::new(),
+            kind,
+            takes_node_options,
+            is_direct: true,
+            because,
+        })
+    }
+
+    /// The kernel says of a missing interpreter no more than "no such file".
+    fn check_shebang(&self, script: &Path, shebang: &Shebang) -> Result<(), Failure> {
+        let (script, kernel) = (script.display(), shebang.kernel.display());
+        if shebang.carriage_return {
+            let message = format!(
+                "the first line of {script} ends with a carriage return (a Windows line ending), so the \
+                 kernel looks for `{kernel}\\r`\n  hint: sed -i 's/\\r$//' {script}"
+            );
+            return Err(Failure::new(NOT_FOUND, message));
+        }
+        if !shebang.kernel.exists() {
+            let message = format!("the first line of {script} asks for {kernel}, which does not exist");
+            return Err(Failure::new(NOT_FOUND, message));
+        }
+        let asked = &shebang.asked.program;
+        let sets_path = shebang.asked.vars.iter().any(|(name, _)| name == "PATH");
+        if shebang.is_by_env() && !asked.is_empty() && !sets_path {
+            let path = self.around.path.as_deref();
+            if program::find(asked, &self.exec.cwd, path) == Found::Missing {
+                let asked = asked.display();
+                let message = format!(
+                    "the first line of {script} asks for `{asked}`, which is not in PATH\n  hint: install it, \
+                     or set `interpreter`"
+                );
+                return Err(Failure::new(NOT_FOUND, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// PM2 runs a script that is a whole command line by a shell.
+    fn shell_line(&self) -> Result<Command, Failure> {
+        let line = &self.exec.script;
+        for shell in ["bash", "sh"] {
+            let found = program::find(OsStr::new(shell), &self.exec.cwd, self.around.path.as_deref());
+            if let Found::Executable(program) = found {
+                let argv = [shell, "-c", line, shell].map(OsString::from).into_iter();
+                return Ok(Command {
+                    program,
+                    argv: argv.chain(self.args()).collect(),
+                    vars: Vec::new(),
+                    kind: ProgramKind::Shell,
+                    takes_node_options: false,
+                    is_direct: true,
+                    because: format!("`{line}` is a command line for {shell}"),
+                });
+            }
+        }
+        Err(Failure::new(NOT_FOUND, format!("no shell in PATH for the command line `{line}`")))
+    }
+
+    /// This very binary, also if another one stands at its path by now.
+    fn built_in(&self) -> Command {
+        Command {
+            program: PathBuf::from("/proc/self/exe"),
+            argv: [OsString::from(serve::WORKER)].into_iter().chain(self.args()).collect(),
+            vars: Vec::new(),
+            kind: ProgramKind::Other,
+            takes_node_options: false,
+            is_direct: true,
+            because: "procrun itself serves the files".to_owned(),
+        }
+    }
+
+    fn args(&self) -> impl Iterator<Item = OsString> {
+        self.exec.args.iter().map(OsString::from)
+    }
+}
+
+fn check_cwd(cwd: &Path) -> Result<(), Failure> {
+    let unusable =
+        |why: String| Err(Failure::new(NOT_EXECUTABLE, format!("its cwd {} {why}", cwd.display())));
+    match cwd.metadata() {
+        Ok(meta) if meta.is_dir() => Ok(()),
+        Ok(_) => unusable("is not a directory".to_owned()),
+        Err(error) => unusable(format!("cannot be used: {error}")),
+    }
+}
+
+fn executable(script: PathBuf) -> Result<PathBuf, Failure> {
+    match program::at(script) {
+        Found::Executable(script) => Ok(script),
+        Found::NotExecutable(script) => Err(not_executable(&script)),
+        Found::Missing => Err(Failure::new(NOT_FOUND, "it has just been removed")),
+    }
+}
+
+fn not_executable(path: &Path) -> Failure {
+    let message = format!("{} is not executable\n  hint: chmod +x it, or set `interpreter`", path.display());
+    Failure::new(NOT_EXECUTABLE, message)
+}
+
+fn is_directory(path: &Path) -> Failure {
+    let message = format!(
+        "{} is a directory without a program: no `main` in a package.json and no index.js\n  hint: set \
+         `script` to the file that is to run",
+        path.display()
+    );
+    Failure::new(NOT_EXECUTABLE, message)
+}
+
+fn no_cluster(why: String) -> Failure {
+    Failure {
+        code: NOT_EXECUTABLE,
+        message: format!(
+            "it cannot be a worker of a cluster: {why}\n  hint: set `exec_mode` to \"fork\", or `script` to a \
+             file for Node"
+        ),
+        no_cluster: Some(why),
+    }
+}

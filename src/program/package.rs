@@ -1,0 +1,102 @@
+//! What Node knows by package.json: the main file of a directory, and the package that a file is of.
+
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use super::head;
+
+/// A larger package.json is not read.
+const MAX_PACKAGE: u64 = 1024 * 1024;
+/// How far above a file its package.json is looked for.
+const MAX_LEVELS: usize = 8;
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Package {
+    #[serde(default)]
+    pub(super) name: Option<serde_json::Value>,
+    #[serde(default)]
+    main: Option<serde_json::Value>,
+    #[serde(default)]
+    exports: Option<serde_json::Value>,
+}
+
+impl Package {
+    fn read(directory: &Path) -> Option<Self> {
+        let file: File = head::open(&directory.join("package.json")).ok()?;
+        let mut text = Vec::new();
+        file.take(MAX_PACKAGE).read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// The file that one of its `exports` names, if it is just a name.
+    pub(super) fn export(&self, key: &str) -> Option<&str> {
+        self.exports.as_ref()?.get(key)?.as_str()
+    }
+}
+
+/// The nearest package.json above a file whose links have been followed, and where it stands.
+pub(super) fn of(file: &Path) -> Option<(PathBuf, Package)> {
+    let directories = file.ancestors().skip(1).take(MAX_LEVELS);
+    directories.into_iter().find_map(|directory| Some((directory.to_owned(), Package::read(directory)?)))
+}
+
+/// The file that Node runs when it is given a directory: `main` of its package.json, else `index`.
+pub(super) fn main_of(directory: &Path) -> Option<PathBuf> {
+    let main = Package::read(directory).and_then(|package| package.main);
+    let main = main.as_ref().and_then(serde_json::Value::as_str).filter(|main| !main.is_empty());
+    main.and_then(|main| {
+        let main = directory.join(main);
+        as_module(&main).or_else(|| index(&main))
+    })
+    .or_else(|| index(directory))
+}
+
+fn as_module(path: &Path) -> Option<PathBuf> {
+    let with = |extension: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(extension);
+        PathBuf::from(name)
+    };
+    ["", ".js", ".json", ".node"].into_iter().map(with).find(|path| path.is_file())
+}
+
+fn index(directory: &Path) -> Option<PathBuf> {
+    as_module(&directory.join("index")).filter(|index| index.extension().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_leads_to_its_main_as_in_node() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        for file in ["a/index.js", "b/lib/main.js", "c/lib/index.js", "d/index.js", "e/lib.js", "f/readme"] {
+            fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            fs::write(root.join(file), "").unwrap();
+        }
+        for (package, main) in [("b", "lib/main"), ("c", "./lib"), ("d", "gone.js"), ("e", "lib.js")] {
+            fs::write(root.join(package).join("package.json"), format!(r#"{{"main": "{main}"}}"#)).unwrap();
+        }
+        fs::write(root.join("a/package.json"), r#"{"main": false}"#).unwrap();
+        for (package, main) in [
+            ("a", Some("a/index.js")),
+            ("b", Some("b/lib/main.js")),
+            ("c", Some("c/lib/index.js")),
+            ("d", Some("d/index.js")),
+            ("e", Some("e/lib.js")),
+            ("f", None),
+            ("none", None),
+        ] {
+            assert_eq!(main_of(&root.join(package)), main.map(|main| root.join(main)), "{package}");
+        }
+    }
+}

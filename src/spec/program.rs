@@ -1,0 +1,51 @@
+//! What runs the code of a program.
+
+use serde::{Deserialize, Serialize};
+
+use super::Signal;
+
+/// What runs the code of a program, as its file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum ProgramKind {
+    /// Node runs it, in the process that procrun starts.
+    Node,
+    /// Bun runs it.
+    Bun,
+    /// A program for Node that runs the application in a child of its own: npm, yarn, nodemon.
+    PackageRunner,
+    /// Python runs it.
+    Python,
+    /// A shell runs it.
+    Shell,
+    /// Anything else: a binary, or a script for another interpreter.
+    #[default]
+    Other,
+}
+
+impl ProgramKind {
+    /// The signal that asks it to end: PM2 stops applications of Node with SIGINT, and every other
+    /// program expects SIGTERM. So does npm, which on SIGINT waits for a child that a terminal would have
+    /// sent the signal, too.
+    pub fn stop_signal(self) -> Signal {
+        match self {
+            Self::Node | Self::Bun => Signal::INT,
+            Self::PackageRunner | Self::Python | Self::Shell | Self::Other => Signal::TERM,
+        }
+    }
+
+    /// Whether it, or what it starts, may listen to Node's IPC channel.
+    pub fn may_take_messages(self) -> bool {
+        match self {
+            Self::Node | Self::Bun | Self::Shell => true,
+            Self::PackageRunner | Self::Python | Self::Other => false,
+        }
+    }
+
+    /// Whether it can be a worker of a cluster whose primary is procrun.
+    pub fn can_cluster(self) -> bool {
+        match self {
+            Self::Node | Self::Bun => true,
+            Self::PackageRunner | Self::Python | Self::Shell | Self::Other => false,
+        }
+    }
+}
