@@ -36,9 +36,22 @@ fn help_fits_80_columns_and_has_examples_and_exit_codes() {
 #[test]
 fn version() {
     let bed = Bed::new();
-    for flag in ["-V", "--version"] {
+    for flag in ["-V", "--version", "version"] {
         assert_eq!(said(&bed, &[flag], 0), concat!("procrun ", env!("CARGO_PKG_VERSION")));
     }
+}
+
+#[test]
+fn help_tells_of_each_command() {
+    let bed = Bed::new();
+    assert_eq!(said(&bed, &["help"], 0), said(&bed, &["--help"], 0));
+    for command in ["list", "ls", "logs", "start", "convert", "version"] {
+        assert_eq!(said(&bed, &["help", command], 0), said(&bed, &[command, "--help"], 0), "{command}");
+    }
+    let mut wrong = bed.start(&["help", "restat"]);
+    wrong.expect_code(64);
+    wrong.wait_for_err("`restat` is not a command");
+    wrong.wait_for_err("did you mean `restart`?");
 }
 
 const STEADY: &str = "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\n";

@@ -2,7 +2,7 @@
 
 use super::{
     commands::{Option_, Verb},
-    completions, convert, ecosystem,
+    completions, convert, ecosystem, help,
 };
 
 /// What a new one needs is a row here and a function.
@@ -50,5 +50,23 @@ pub(super) static ALONE: &[Verb] = &[
                 \x20 zsh   source <(procrun completions zsh)     in ~/.zshrc, behind compinit\n\
                 \x20 fish  procrun completions fish > ~/.config/fish/completions/procrun.fish",
         run: completions::completions,
+    },
+    Verb {
+        words: &["help"],
+        takes: "[COMMAND]",
+        count: (0, 1),
+        options: &[],
+        brief: "The help of a command, or this",
+        about: "Prints what a command does and its options; without a command, what there is.",
+        run: help::help,
+    },
+    Verb {
+        words: &["version"],
+        takes: "",
+        count: (0, 0),
+        options: &[],
+        brief: "Print the version",
+        about: "Prints the version of procrun.",
+        run: help::version,
     },
 ];

@@ -121,12 +121,6 @@ fn takes_flags(verb: &Verb) -> bool {
 
 /// Does what was typed if it is one of the commands; gives the exit code of the process.
 pub(super) fn run(line: &[OsString]) -> Option<ExitCode> {
-    if let [_, help, word] = line
-        && help == "help"
-        && let Some(verb) = verbs().find(|verb| verb.words.iter().any(|known| word == known))
-    {
-        return Some(say(&self::help(verb)));
-    }
     let (before, verb, rest) = find(line)?;
     let done = parse(verb, before, rest).and_then(|parsed| match parsed {
         Parsed::Help => Ok(say(&help(verb))),
@@ -269,6 +263,11 @@ fn help(verb: &Verb) -> String {
         writeln!(text, "  {name:28}  {}", option.help).expect("a String takes everything");
     }
     text
+}
+
+/// The help of the command with this word.
+pub(super) fn help_of(word: &str) -> Option<String> {
+    verbs().find(|verb| verb.words.contains(&word)).map(help)
 }
 
 /// Whether this word is a command.

@@ -1,6 +1,16 @@
 //! What `--help` says.
 
-use super::{commands, flags};
+use super::{
+    commands::{self, Typed},
+    failure::Failure,
+    flags, say,
+};
+use crate::{
+    config::{EX_USAGE, nearest},
+    spec::ExitCode,
+};
+
+pub(super) const VERSION: &str = concat!("procrun ", env!("CARGO_PKG_VERSION"), "\n");
 
 pub(super) const USAGE: &str = "\
 procrun [run] <TARGET> [OPTIONS] [-- ARGS FOR THE APP]
@@ -86,4 +96,25 @@ pub(super) fn text() -> String {
         commands::described_alone(),
         flags::described()
     )
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as the table of commands wants it")]
+pub(super) fn version(_: &Typed) -> Result<ExitCode, Failure> {
+    Ok(say(VERSION))
+}
+
+pub(super) fn help(typed: &Typed) -> Result<ExitCode, Failure> {
+    let Some(word) = typed.words.first() else { return Ok(say(&text())) };
+    let found = match word.as_str() {
+        "start" => Some(start()),
+        "run" | "check" => Some(text()),
+        word => commands::help_of(word),
+    };
+    found.map(|text| say(&text)).ok_or_else(|| {
+        let failure = Failure::new(EX_USAGE, format!("`{word}` is not a command"));
+        match nearest(word, commands::words()) {
+            Some(near) => failure.hint(format!("did you mean `{near}`?")),
+            None => failure.hint("`procrun help` lists the commands"),
+        }
+    })
 }

@@ -11,7 +11,7 @@ use super::{
     failure::Failure,
     list::{details, look, unexpected},
     reach::Supervisor,
-    say,
+    say, since,
 };
 use crate::{
     config::EX_USAGE,
@@ -35,17 +35,27 @@ pub(super) fn logs(typed: &Typed) -> Result<ExitCode, Failure> {
     for detail in &details {
         view.widen(Some(detail.brief.id), &detail.brief.name);
     }
+    // `--raw` with targets is what these wrote and nothing else.
+    let wants_own = wish.style != LogStyle::Raw || typed.words.is_empty();
+    if wants_own && wish.err {
+        view.widen(None, "");
+    }
     let mut out = Output { view, bytes: Vec::new() };
     supervisor.ask(&Request::Logs {
         targets: typed.words.clone(),
         lines: wish.lines,
         out: wish.out,
         err: wish.err,
+        own: wants_own,
         stream: wish.stream,
     })?;
-    let recent = recent(&mut supervisor)?;
-    for detail in &details {
-        older(detail, &wish, &recent, &mut out);
+    let mut recent = recent(&mut supervisor)?;
+    if let Some(since) = wish.since {
+        recent.retain(|line| line.at >= since);
+    } else {
+        for detail in &details {
+            older(detail, &wish, &recent, &mut out);
+        }
     }
     out.show(0, &recent);
     if out.write().is_err() || !wish.stream {
@@ -76,6 +86,8 @@ pub(super) fn flush(typed: &Typed) -> Result<ExitCode, Failure> {
 /// Which lines, and how they are to look.
 struct Wish {
     lines: u32,
+    /// Milliseconds since 1970. The time of lines in files is not known: they are left out.
+    since: Option<i64>,
     out: bool,
     err: bool,
     stream: bool,
@@ -86,10 +98,14 @@ struct Wish {
 
 impl Wish {
     fn new(typed: &Typed) -> Result<Self, Failure> {
-        let lines = match typed.value("lines") {
+        let since = typed.value("since").map(since::parse).transpose()?;
+        let lines = match typed.value("tail").or_else(|| typed.value("lines")) {
+            None if since.is_some() => u32::MAX,
             None => LINES,
+            Some("all") => u32::MAX,
             Some(text) => text.parse().map_err(|_| {
-                Failure::new(EX_USAGE, format!("`--lines {text}`: that is no number of lines"))
+                Failure::new(EX_USAGE, format!("`{text}` is not a number of lines"))
+                    .hint("`--lines 100`, or `--lines all` for all that are kept")
             })?,
         };
         let (only_out, only_err) = (typed.has("out"), typed.has("err"));
@@ -112,6 +128,7 @@ impl Wish {
         });
         Ok(Self {
             lines,
+            since,
             out: !only_err,
             err: !only_out,
             stream: !typed.has("nostream"),

@@ -27,6 +27,7 @@ mod mini;
 mod monit;
 mod reach;
 mod serve;
+mod since;
 mod sort;
 mod start;
 mod strangers;
@@ -122,7 +123,7 @@ fn parse(line: &[OsString]) -> Result<ArgMatches, clap::Error> {
 fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
     let matches = parse(&command_line).map_err(wrong_option)?;
     if matches.get_flag("version") {
-        return Ok(Step::Say(concat!("procrun ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
+        return Ok(Step::Say(help::VERSION.to_owned()));
     }
     let called = command_line.first().cloned().unwrap_or_default();
     // PM2's `--no-daemon` is the foreground.
@@ -205,7 +206,6 @@ fn words_of(matches: &ArgMatches) -> Result<(Verb, Vec<OsString>), Problems> {
         Some("run") => Verb::Run,
         Some("start") => Verb::Start,
         Some("check") => Verb::Check,
-        Some("help") => return Ok((Verb::Run, Vec::new())),
         // It was not the first word, or it would have been carried out.
         Some(command) if commands::is_command(&first) => {
             let problem = Problem::new(format!("the options of `{command}` stand behind it"));

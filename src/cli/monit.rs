@@ -210,8 +210,14 @@ impl View {
     fn follow(&self, id: u32) {
         let number = Following::next(&self.following);
         let (path, following) = (self.path.clone(), self.following.clone());
-        let request =
-            Request::Logs { targets: vec![id.to_string()], lines: LINES, out: true, err: true, stream: true };
+        let request = Request::Logs {
+            targets: vec![id.to_string()],
+            lines: LINES,
+            out: true,
+            err: true,
+            own: false,
+            stream: true,
+        };
         background(&self.tell, move |tell| {
             // Nobody there: whoever asks for the figures says so.
             let Ok(mut connection) = connect(&path) else { return };

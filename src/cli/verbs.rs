@@ -155,11 +155,13 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "[NAME|ID|NAMESPACE]...",
         count: (0, ANY),
         options: &[
+            Option_ { long: "lines", short: None, value: "N", help: "The last N lines of each (15), or all" },
+            Option_ { long: "tail", short: Some('n'), value: "N", help: "The same as --lines" },
             Option_ {
-                long: "lines",
+                long: "since",
                 short: None,
-                value: "N",
-                help: "So many of the last lines of each (15)",
+                value: "TIME",
+                help: "Those since then: 5m, 14:30, 2026-01-31T14:30:00",
             },
             switch("nostream", "Only these"),
             switch("out", "Only what was written to stdout"),
@@ -178,6 +180,7 @@ pub(super) static VERBS: &[Verb] = &[
         brief: "What processes said and say",
         about: "Shows the last lines of all processes, or of some, and then those that come,\n\
                 until Ctrl-C. They come from memory, and from the log files where there are any.\n\
+                Lines of the supervisor about these processes are among them, but not with --raw.\n\
                 A reader that is too slow is told how many lines it missed.",
         run: logs::logs,
     },

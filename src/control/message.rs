@@ -148,6 +148,9 @@ pub enum Request {
         out: bool,
         /// Those of stderr.
         err: bool,
+        /// And the supervisor's own about them; they count as stderr.
+        #[serde(default)]
+        own: bool,
         /// And those that come.
         stream: bool,
     },

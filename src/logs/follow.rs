@@ -14,7 +14,7 @@ use tokio::{
 use super::{
     format::Kind,
     history::{History, Source},
-    ring::Entry,
+    ring::{About, Entry},
 };
 use crate::machine::frame::Edge;
 
@@ -37,21 +37,33 @@ pub struct Filter {
     pub out: bool,
     /// What they write to stderr.
     pub err: bool,
-    /// procrun's own lines, whatever `ids` and `names` say; they count as stderr.
-    pub own: bool,
+    /// procrun's own lines, which count as stderr.
+    pub own: OwnLines,
+}
+
+/// Which of procrun's own lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OwnLines {
+    /// None.
+    #[default]
+    None,
+    /// Those about the instances and applications of the filter.
+    About,
+    /// All of them, whatever else the filter says.
+    All,
 }
 
 impl Default for Filter {
     /// Everything that workers write.
     fn default() -> Self {
-        Self { ids: Vec::new(), names: Vec::new(), out: true, err: true, own: false }
+        Self { ids: Vec::new(), names: Vec::new(), out: true, err: true, own: OwnLines::None }
     }
 }
 
 impl Filter {
     pub(super) fn takes(&self, source: Source, name: &str) -> bool {
         match source {
-            None => self.own,
+            None => self.own != OwnLines::None,
             Some(id) => {
                 self.ids.is_empty() && self.names.is_empty()
                     || self.ids.contains(&id)
@@ -60,11 +72,21 @@ impl Filter {
         }
     }
 
-    pub(super) fn takes_kind(&self, kind: Kind) -> bool {
-        match kind {
+    pub(super) fn takes_entry(&self, source: Source, entry: &Entry) -> bool {
+        self.takes_line(source, entry.kind, entry.about)
+    }
+
+    /// Whether a line of a source that is taken is taken itself.
+    pub(super) fn takes_line(&self, source: Source, kind: Kind, about: About) -> bool {
+        let is_wanted_stream = match kind {
             Kind::Out => self.out,
             Kind::Err => self.err,
-        }
+        };
+        is_wanted_stream && (source.is_some() || self.own == OwnLines::All || self.is_about(about))
+    }
+
+    fn is_about(&self, about: About) -> bool {
+        self.ids.iter().any(|id| about.is_instance(*id)) || self.names.iter().any(|name| about.is_app(name))
     }
 }
 

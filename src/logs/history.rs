@@ -19,7 +19,7 @@ use super::{
     follow::{Batch, Filter},
     format::Kind,
     input::Input,
-    ring::{Block, Limits, Place, Read, Ring, Run, Spare},
+    ring::{About, Block, Limits, Place, Read, Ring, Run, Spare},
 };
 use crate::{
     machine::frame::{Edge, Piece},
@@ -83,7 +83,7 @@ impl Viewer {
         if self.filter.takes(source, name) {
             let begin = self.begin(source);
             for entry in block.entries().iter().rev().take_while(|entry| entry.end() > begin) {
-                if self.filter.takes_kind(entry.kind) {
+                if self.filter.takes_entry(source, entry) {
                     self.missed += entry.end() - entry.seq.max(begin);
                 }
             }
@@ -117,7 +117,7 @@ impl History {
     /// afterwards.
     pub(super) fn push_read(&self, source: Source, name: &str, input: &mut Input, read: &Read) {
         let mut state = self.lock();
-        let limits = state.announce(source, name, read.kind, |_| 0);
+        let limits = state.announce(source, name, read.kind, About::default(), |_| 0);
         if limits.lines == 0 {
             return;
         }
@@ -166,7 +166,9 @@ impl History {
         let mut state = self.lock();
         let taken = state.shelves.iter().filter(|(source, shelf)| filter.takes(**source, &shelf.name));
         let from: BTreeMap<Source, u64> = taken
-            .map(|(source, shelf)| (*source, shelf.ring.last(lines, |kind| filter.takes_kind(kind))))
+            .map(|(source, shelf)| {
+                (*source, shelf.ring.last(lines, |entry| filter.takes_entry(*source, entry)))
+            })
             .collect();
         let seen = from.values().copied().min().unwrap_or(state.next);
         let wake = Arc::<Notify>::default();
@@ -222,7 +224,7 @@ impl History {
             }
             let Some(shelf) = shelves.get(&head.source) else { continue };
             let Some((entry, block)) = shelf.ring.at(head.place) else { continue };
-            if viewer.filter.takes_kind(entry.kind) {
+            if viewer.filter.takes_entry(head.source, entry) {
                 let bytes = block.bytes_of(head.place.entry);
                 batch.push(head.source, &shelf.name, entry, behind(bytes, head.seq - entry.seq));
             }
@@ -248,7 +250,7 @@ impl History {
 impl State {
     fn push(&mut self, source: Source, name: &str, run: Run<'_>) {
         let mut kept = run;
-        let limits = self.announce(source, name, run.kind, |limits| {
+        let limits = self.announce(source, name, run.kind, run.about, |limits| {
             kept = run.tail(limits);
             run.lines - kept.lines
         });
@@ -267,12 +269,13 @@ impl State {
         source: Source,
         name: &str,
         kind: Kind,
+        about: About,
         skipped: impl FnOnce(Limits) -> usize,
     ) -> Limits {
         let mut limits = self.limits;
         let mut concerned: Vec<&mut Viewer> = Vec::new();
         for viewer in self.viewers.values_mut() {
-            if viewer.filter.takes(source, name) && viewer.filter.takes_kind(kind) {
+            if viewer.filter.takes(source, name) && viewer.filter.takes_line(source, kind, about) {
                 concerned.push(viewer);
             }
         }
@@ -411,7 +414,8 @@ impl<'a> Gather<'a> {
         } else {
             self.end(&mut keep);
             let Piece { bytes, begin, end } = piece;
-            keep(Run { bytes, lines: 1, kind: self.kind, at: self.at, begin, end });
+            let Self { kind, at, .. } = *self;
+            keep(Run { bytes, lines: 1, kind, at, begin, end, about: About::default() });
         }
     }
 
@@ -420,7 +424,8 @@ impl<'a> Gather<'a> {
         if self.lines > 0 {
             let bytes = &self.chunk[self.from..self.to - 1];
             let (begin, end) = (Edge::Line, Edge::Line);
-            keep(Run { bytes, lines: self.lines, kind: self.kind, at: self.at, begin, end });
+            let Self { lines, kind, at, .. } = *self;
+            keep(Run { bytes, lines, kind, at, begin, end, about: About::default() });
             self.lines = 0;
         }
     }

@@ -59,7 +59,7 @@ use tracing_subscriber::Layer;
 
 pub use self::{
     file_spec::FileSpec,
-    follow::{Batch, Filter, Follower, Line},
+    follow::{Batch, Filter, Follower, Line, OwnLines},
     format::Kind,
     view::View,
 };

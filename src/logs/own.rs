@@ -17,7 +17,7 @@ use super::{
     format::{Kind, OWN_NAME, Put, logfmt, prefix, stamp},
     history::History,
     json,
-    ring::Run,
+    ring::{About, Run},
     stamp,
     write::lines,
 };
@@ -110,8 +110,22 @@ impl OwnLine {
             lines += 1;
         }
         let (begin, end) = (Edge::Line, Edge::Line);
-        let run = Run { bytes: &bytes, lines, kind: Kind::Err, at: self.at, begin, end };
+        let run = Run { bytes: &bytes, lines, kind: Kind::Err, at: self.at, begin, end, about: self.about() };
         history.push(None, OWN_NAME, run);
+    }
+
+    /// The application and the instance that it names in its fields.
+    fn about(&self) -> About {
+        let field = |name| self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
+        let app = match field("app") {
+            Some(Value::Text(app)) => Some(&**app),
+            Some(Value::Bare(_)) | None => None,
+        };
+        let id = match field("id") {
+            Some(Value::Bare(id)) => id.parse().ok(),
+            Some(Value::Text(_)) | None => None,
+        };
+        About::new(app, id)
     }
 
     /// A line that was kept: its level is the word that it begins with.

@@ -4,7 +4,13 @@
 //! costs its bytes and a share of an entry, and nothing is moved. Never holds more than its limits
 //! allow; knows no other instance.
 
-use std::{collections::VecDeque, mem, ops::Range};
+use std::{
+    collections::VecDeque,
+    hash::{DefaultHasher, Hasher as _},
+    mem,
+    num::NonZeroU32,
+    ops::Range,
+};
 
 use memchr::{memchr, memchr_iter, memrchr_iter};
 
@@ -31,6 +37,42 @@ pub(super) struct Run<'a> {
     pub(super) begin: Edge,
     /// What lies behind it.
     pub(super) end: Edge,
+    /// What procrun's own lines are about.
+    pub(super) about: About,
+}
+
+/// The application and the instance that a line of procrun's own is about. The application is a hash
+/// of its name: an entry stays small, and what two names in four billion cost is a line too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct About {
+    app: Option<NonZeroU32>,
+    id: Option<NonZeroU32>,
+}
+
+impl About {
+    pub(super) fn new(app: Option<&str>, id: Option<u32>) -> Self {
+        Self { app: app.map(hash), id: id.and_then(number) }
+    }
+
+    pub(super) fn is_app(self, name: &str) -> bool {
+        self.app == Some(hash(name))
+    }
+
+    pub(super) fn is_instance(self, id: u32) -> bool {
+        self.id.is_some() && self.id == number(id)
+    }
+}
+
+/// An id as a number that is not 0.
+fn number(id: u32) -> Option<NonZeroU32> {
+    id.checked_add(1).and_then(NonZeroU32::new)
+}
+
+fn hash(name: &str) -> NonZeroU32 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(name.as_bytes());
+    let [a, b, c, d, ..] = hasher.finish().to_ne_bytes();
+    NonZeroU32::new(u32::from_ne_bytes([a, b, c, d])).unwrap_or(NonZeroU32::MAX)
 }
 
 impl Run<'_> {
@@ -70,7 +112,8 @@ pub(super) struct Read {
 impl Read {
     pub(super) fn as_run<'a>(&self, input: &'a Input) -> Run<'a> {
         let bytes = &input[self.whole.start..self.whole.end - 1];
-        Run { bytes, lines: self.lines, kind: self.kind, at: self.at, begin: Edge::Line, end: Edge::Line }
+        let (begin, end) = (Edge::Line, Edge::Line);
+        Run { bytes, lines: self.lines, kind: self.kind, at: self.at, begin, end, about: About::default() }
     }
 }
 
@@ -101,6 +144,7 @@ pub(super) struct Entry {
     pub(super) kind: Kind,
     pub(super) begin: Edge,
     pub(super) end: Edge,
+    pub(super) about: About,
 }
 
 impl Entry {
@@ -199,17 +243,17 @@ impl Block {
         bytes.extend_from_slice(part.bytes);
         bytes.push(b'\n');
         self.lines += part.lines;
-        let Run { kind, at, begin, end, .. } = *part;
+        let Run { kind, at, begin, end, about, .. } = *part;
         let is_whole = |begin, end| (begin, end) == (Edge::Line, Edge::Line);
         match self.entries.last_mut() {
             Some(before)
-                if (before.at, before.kind, before.end()) == (at, kind, seq)
+                if (before.at, before.kind, before.end(), before.about) == (at, kind, seq, about)
                     && is_whole(before.begin, before.end)
                     && is_whole(begin, end) =>
             {
                 before.lines += lines;
             }
-            _ => self.entries.push(Entry { seq, at, start, lines, kind, begin, end }),
+            _ => self.entries.push(Entry { seq, at, start, lines, kind, begin, end, about }),
         }
     }
 }
@@ -253,6 +297,7 @@ impl Ring {
             kind,
             begin: Edge::Line,
             end: Edge::Line,
+            about: About::default(),
         }];
         let block = Block { store: Store::Read(mem::replace(input, other), whole.end), entries, lines };
         self.cost += block.cost();
@@ -355,14 +400,14 @@ impl Ring {
         self.blocks.back().map_or(0, Block::end)
     }
 
-    /// From which number on there are `count` lines of these kinds, or as many as there are.
-    pub(super) fn last(&self, count: usize, wanted: impl Fn(Kind) -> bool) -> u64 {
+    /// From which number on there are `count` lines that are wanted, or as many as there are.
+    pub(super) fn last(&self, count: usize, wanted: impl Fn(&Entry) -> bool) -> u64 {
         let mut left = count as u64;
         for entry in self.blocks.iter().rev().flat_map(|block| block.entries.iter().rev()) {
             if left == 0 {
                 return entry.end();
             }
-            if wanted(entry.kind) {
+            if wanted(entry) {
                 let lines = u64::from(entry.lines);
                 if lines >= left {
                     return entry.end() - left;
@@ -407,10 +452,18 @@ pub(super) struct Place {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{BOOKS, Edge, Input, Kind, Limits, Place, Read, Ring, Run, Spare};
+    use super::{About, BOOKS, Edge, Input, Kind, Limits, Place, Read, Ring, Run, Spare};
 
     fn run(bytes: &[u8], lines: usize) -> Run<'_> {
-        Run { bytes, lines, kind: Kind::Out, at: 0, begin: Edge::Line, end: Edge::Line }
+        Run {
+            bytes,
+            lines,
+            kind: Kind::Out,
+            at: 0,
+            begin: Edge::Line,
+            end: Edge::Line,
+            about: About::default(),
+        }
     }
 
     fn lines(ring: &Ring) -> Vec<(u64, Vec<u8>)> {
@@ -480,6 +533,16 @@ mod tests {
             let all = tail.lines == texts.len();
             prop_assert!(all || tail.lines == lines || one_more.len() > bytes);
         }
+    }
+
+    #[test]
+    fn lines_of_procruns_own_are_about_an_app_or_one_of_its_instances() {
+        let about = About::new(Some("api"), Some(0));
+        assert!(about.is_app("api") && !about.is_app("web"));
+        assert!(about.is_instance(0) && !about.is_instance(1));
+        let none = About::default();
+        assert!(!none.is_app("") && !none.is_instance(0) && !none.is_instance(u32::MAX));
+        assert_eq!(size_of::<About>(), 8, "each entry has one");
     }
 
     #[test]

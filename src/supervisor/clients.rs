@@ -23,7 +23,7 @@ use crate::{
         select::{Candidate, Unknown, select},
         snapshot::Overview,
     },
-    logs::Filter,
+    logs::{Filter, OwnLines},
     machine::{Count, Event, InstanceId, InstanceView, Machine, Operation, Reply, Status, Ticket},
     spec::Signal,
 };
@@ -240,16 +240,14 @@ impl Supervisor<'_> {
                 self.operate_on_apps(client, names, operation);
                 Ok(None)
             }
-            Request::Logs { targets, lines, out, err, stream } => {
-                let mut filter = Filter { out, err, own: targets.is_empty(), ..Filter::default() };
-                if !targets.is_empty() {
-                    let ids = self.select(&targets)?;
-                    filter.names = self.whole_apps(&ids);
-                    filter.ids = self.pm_ids(&ids);
-                }
-                let follower = self.workers.logs().follow(filter, lines as usize);
-                self.clients.followers.add(client, follower, stream);
-                Ok(None)
+            Request::Logs { targets, lines, out, err, own, stream } => {
+                let own = match (own, targets.is_empty()) {
+                    (false, _) => OwnLines::None,
+                    (true, true) => OwnLines::All,
+                    (true, false) => OwnLines::About,
+                };
+                let filter = Filter { out, err, own, ..Filter::default() };
+                self.show_lines(client, &targets, filter, lines as usize, stream).map(|()| None)
             }
             Request::Flush { targets } => {
                 let targets = if targets.is_empty() { vec!["all".to_owned()] } else { targets };
@@ -302,6 +300,25 @@ impl Supervisor<'_> {
             self.follow(&plan);
         }
         Ok(None)
+    }
+
+    /// Sends a client the recent lines of these, and with `stream` those that come.
+    fn show_lines(
+        &mut self,
+        client: ClientId,
+        targets: &[String],
+        mut filter: Filter,
+        lines: usize,
+        stream: bool,
+    ) -> Result<(), Unknown> {
+        if !targets.is_empty() {
+            let ids = self.select(targets)?;
+            filter.names = self.whole_apps(&ids);
+            filter.ids = self.pm_ids(&ids);
+        }
+        let follower = self.workers.logs().follow(filter, lines);
+        self.clients.followers.add(client, follower, stream);
+        Ok(())
     }
 
     fn operate(&mut self, client: ClientId, ids: &[InstanceId], operation: Operation) {

@@ -150,7 +150,7 @@ fn a_pattern_names_the_apps_that_match() {
     assert_eq!(counts(), [Some(1), Some(1), Some(1)]);
     assert_eq!(ask(&bed, &["id", "/^api/", "web"]).ok(), "[ 0, 1, 2 ]\n");
     assert_eq!(ask(&bed, &["pid", "/2$/"]).ok().lines().count(), 1);
-    assert!(ask(&bed, &["logs", "/^api/", "--nostream"]).ok().is_empty());
+    assert!(ask(&bed, &["logs", "/^api/", "--nostream", "--raw"]).ok().is_empty());
     ask(&bed, &["scale", "/api-1/", "2"]).ok();
     ask(&bed, &["scale", "/api/", "2"]).fails(1, "means 2 applications");
     ask(&bed, &["stop", "/^(api|w)/"]).ok();

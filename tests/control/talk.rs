@@ -44,12 +44,19 @@ fn logs_show_what_was_said_and_what_comes() {
         let said = ask(&bed, &[&["logs", "talk", "--nostream"], args].concat()).ok();
         said.lines().map(str::to_owned).collect()
     };
-    let mut all = lines(&[]);
+    let (own, mut all): (Vec<_>, Vec<_>) =
+        lines(&[]).into_iter().partition(|line| line.starts_with("procrun |"));
     all.sort();
     assert_eq!(
         all,
-        ["err 1", "err 2", "err 3", "out 1", "out 2", "out 3"].map(|text| format!("0|talk | {text}"))
+        ["err 1", "err 2", "err 3", "out 1", "out 2", "out 3"].map(|text| format!("0|talk  | {text}"))
     );
+    assert_eq!(own.len(), 1, "{own:?}");
+    assert!(own[0].starts_with("procrun | talk (0) is online, pid"), "{own:?}");
+    for same in [&["--tail", "2"], &["-n", "2"], &["--lines", "2"]] {
+        assert_eq!(lines(&[&["--out", "--raw"], &same[..]].concat()), ["out 2", "out 3"]);
+    }
+    assert_eq!(lines(&["--raw", "--tail", "all"]).len(), 6, "--raw has nothing of the supervisor");
     assert_eq!(lines(&["--out", "--raw", "--lines", "2"]), ["out 2", "out 3"]);
     assert_eq!(lines(&["--err", "--raw", "--lines", "1"]), ["err 3"]);
     let json: Value = serde_json::from_str(&lines(&["--out", "--json", "--lines", "1"])[0]).unwrap();
@@ -74,8 +81,49 @@ fn logs_show_what_was_said_and_what_comes() {
         follower.signal(SIGINT);
         follower.wait_end();
     }
-    ask(&bed, &["logs", "--lines", "many"]).fails(64, "no number of lines");
+    ask(&bed, &["logs", "--lines", "many"]).fails(64, "not a number of lines");
+    ask(&bed, &["logs", "--since", "tomorrow"]).fails(64, "not a time in the past");
     ask(&bed, &["logs", "nobody"]).fails(1, "nobody");
+}
+
+#[test]
+fn lines_of_the_supervisor_are_with_those_that_they_are_about() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"main\"\nscript = \"echo main up; exec sleep 1000\"\n\
+         [[apps]]\nname = \"side\"\nscript = \"echo side up; exec sleep 1000\"\ninstances = 2\n",
+    );
+    let _run = supervisor(&bed, false, 3);
+    let mut follower = launch(&bed, &["logs", "side"]).start();
+    follower.wait_for_line("1|side  | side up");
+    ask(&bed, &["restart", "2"]).ok();
+    ask(&bed, &["restart", "main"]).ok();
+    follower.wait_for_line("side (2) ended: signal");
+    let about = |target: &str, text: &str| {
+        let said = ask(&bed, &["logs", target, "--nostream", "--err"]).ok();
+        said.lines().filter(|line| line.contains(text)).count()
+    };
+    assert_eq!((about("side", "is online"), about("side", "restarted")), (3, 1));
+    assert_eq!((about("1", "is online"), about("1", "restarted")), (1, 0));
+    assert_eq!((about("2", "is online"), about("2", "restarted")), (2, 1));
+    assert_eq!((about("main", "is online"), about("main", "side")), (2, 0));
+    let json = ask(&bed, &["logs", "main", "--nostream", "--err", "--json", "--lines", "1"]).ok();
+    assert!(json.contains("\"app_name\":\"procrun\"") && json.contains("main (0) is online"), "{json}");
+    assert!(follower.out().lines_with("main").is_empty(), "{}", follower.story());
+    follower.signal(SIGINT);
+    follower.wait_end();
+}
+
+#[test]
+fn lines_can_be_had_since_a_time() {
+    let bed = bed("out_file = \"out.log\"");
+    bed.file("out.log", "long ago\n");
+    let _run = run(&bed);
+    let since = |time: &str, more: &[&str]| {
+        ask(&bed, &[&["logs", "talk", "--nostream", "--out", "--raw", "--since", time], more].concat()).ok()
+    };
+    assert_eq!(since("1h", &[]), "out 1\nout 2\nout 3\n", "the time of lines in files is not known");
+    assert_eq!(since("1h", &["-n", "1"]), "out 3\n");
+    assert_eq!(since("0s", &[]), "");
 }
 
 #[test]
@@ -87,7 +135,7 @@ fn older_lines_come_from_the_files() {
     assert_eq!(said, "last time\nout 1\nout 2\nout 3\n");
     ask(&bed, &["flush", "talk"]).ok();
     assert_eq!(bed.read("out.log"), "");
-    assert_eq!(ask(&bed, &["logs", "talk", "--nostream"]).ok(), "");
+    assert_eq!(ask(&bed, &["logs", "talk", "--nostream", "--raw"]).ok(), "");
 }
 
 #[test]

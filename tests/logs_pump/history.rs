@@ -4,7 +4,7 @@
 use std::{io::Write, thread, time::Duration};
 
 use procrun::{
-    logs::{Batch, FileSpec, Filter, Follower, Kind, Label, Logs, Sinks},
+    logs::{Batch, FileSpec, Filter, Follower, Kind, Label, Logs, OwnLines, Sinks},
     machine::frame::Edge,
     spec::{LogHistory, LogSpec, RuntimeLog},
 };
@@ -100,7 +100,7 @@ fn the_last_lines_of_whoever_is_asked_for_in_their_order() {
     settle(&logs);
     let all = ["a:one", "a:two", "b:three", "a:\u{fffd}\u{1b}[2J\r", "b:", "b:four", "b:part"];
     assert_eq!(recent(&logs, Filter::default(), 100), all);
-    let own = Filter { own: true, ..Filter::default() };
+    let own = Filter { own: OwnLines::All, ..Filter::default() };
     let with_own: Vec<String> = recent(&logs, own, 100);
     assert_eq!(with_own.len(), all.len() + 2);
     for line in ["procrun:warn: odd", "procrun:warn: second"] {
