@@ -129,6 +129,13 @@ if [ "$group" = test ]; then
     need bash bash
     need zsh zsh
     need fish fish
+    need busybox busybox
+    need tini tini
+    need dumb-init dumb-init
+    need catatonit catatonit
+    need time time
+    # Where an init runs, the package starts it as a service, too.
+    need nginx nginx-light
     # The server itself, under another name: redis-server would start one as a service.
     need redis-check-rdb redis-tools
 fi

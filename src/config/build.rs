@@ -246,6 +246,11 @@ fn defaults_of_pm2(draft: &mut Draft, around: &Surroundings<'_>, notices: &mut N
             ignored("PM2_KILL_SIGNAL", &value, "signal such as SIGTERM");
         }
     }
+    // Any value but an empty one, and whatever the file says: as PM2 has it.
+    if variable("PM2_KILL_USE_MESSAGE").is_some() {
+        draft.stop.with_message = true;
+        draft.origins.insert("shutdown_with_message", Origin::Environment("PM2_KILL_USE_MESSAGE"));
+    }
     if !draft.origins.contains_key("kill_timeout")
         && let Some(value) = variable("PM2_KILL_TIMEOUT")
     {

@@ -18,7 +18,7 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 }
 
 /// What Compose, Kubernetes, systemd and supervisord call a key of an app, and its name here.
-const ELSEWHERE: [(&[&str], &str); 9] = [
+const ELSEWHERE: [(&[&str], &str); 10] = [
     (&["working_dir", "directory", "workdir"], "cwd"),
     (&["environment"], "env"),
     (&["replicas", "numprocs"], "instances"),
@@ -27,6 +27,7 @@ const ELSEWHERE: [(&[&str], &str); 9] = [
     (&["mem_limit", "memory_limit", "max_memory", "memory"], "max_memory_restart"),
     (&["ulimits", "limits"], "rlimits"),
     (&["stop_signal", "stopsignal"], "kill_signal"),
+    (&["stopasgroup", "killmode", "KillMode"], "stop_signal_scope"),
     (&["stop_grace_period", "stopwaitsecs", "stop_timeout"], "kill_timeout"),
 ];
 

@@ -154,6 +154,7 @@ fn pm2s_own_variables_give_defaults() {
     let mut invocation = invocation("x.json", dir.path());
     invocation.environment.insert("PM2_KILL_SIGNAL".into(), "SIGTERM".into());
     invocation.environment.insert("PM2_KILL_TIMEOUT".into(), "20000".into());
+    invocation.environment.insert("PM2_KILL_USE_MESSAGE".into(), "true".into());
     let Read::Loaded(loaded) = Source::new(invocation).unwrap().read().unwrap() else {
         panic!("no JavaScript")
     };
@@ -161,6 +162,7 @@ fn pm2s_own_variables_give_defaults() {
     assert_eq!(stops[0].kill_signal, Some(Signal::TERM));
     assert_eq!(stops[0].kill_timeout, Duration::from_secs(20));
     assert_eq!(stops[1].kill_timeout, Duration::from_millis(5));
+    assert!(stops.iter().all(|stop| stop.with_message));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Notice, Operation, ProbeKind, Reply, Shortage, Size, Ticket, Time, Word};
-use crate::spec::{ExitCode, Plan, ProgramKind, Signal};
+use crate::spec::{ExitCode, Plan, ProgramKind, Signal, StopSignalScope};
 
 /// One instance. It outlives the processes that run in it, but not a reload: its successor there is
 /// another instance with the same `pm_id`.
@@ -265,6 +265,25 @@ pub struct StopRequest {
     pub signal: Signal,
 }
 
+/// What asks a run to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndRequest {
+    /// This signal.
+    Signal(Signal),
+    /// The message `shutdown`; this signal if the run has no channel that takes it.
+    Message(Signal),
+}
+
+/// `SIGTERM`, `the message shutdown`.
+impl fmt::Display for EndRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signal(signal) => signal.fmt(f),
+            Self::Message(_) => f.write_str("the message `shutdown`"),
+        }
+    }
+}
+
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
@@ -279,8 +298,8 @@ pub enum Effect {
     Retire(Run),
     /// Ask the run to finish the connections it has. Answered by [`Event::Drained`].
     Drain(Run),
-    /// Ask the run to end by a message; by this signal if it has no channel.
-    Shutdown(Run, Signal),
+    /// Ask the run to end. What gets a signal for that is given the time to see it: SIGCONT follows.
+    RequestEnd(Run, EndRequest, StopSignalScope),
     /// Send a signal to what is left of the tree of a run whose main process has ended, and watch
     /// for its end. Answered by [`Event::TreeGone`].
     SweepTree(Run, Signal),

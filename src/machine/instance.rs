@@ -118,7 +118,6 @@ pub(super) enum State {
     Stopping {
         run: u64,
         ended: bool,
-        signal: Signal,
         since: Time,
         kills: u8,
         then: Then,

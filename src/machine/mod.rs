@@ -28,6 +28,7 @@ mod record;
 mod reload;
 mod root;
 mod shutdown;
+mod stop_targets;
 mod time;
 mod trial;
 
@@ -35,8 +36,8 @@ mod trial;
 mod tests;
 
 pub use event::{
-    Effect, Ending, Event, FailureKind, InstanceId, Readiness, Run, Sign, SpawnFailure, StopRequest, Timer,
-    Wait,
+    Effect, EndRequest, Ending, Event, FailureKind, InstanceId, Readiness, Run, Sign, SpawnFailure,
+    StopRequest, Timer, Wait,
 };
 pub use health::{ProbeKind, Sickness, Word};
 pub use instance::Status;
@@ -46,4 +47,5 @@ pub use operation::{Addition, Count, Manner, Operation, Reply, Ticket, Wanted};
 pub use reason::{Reason, reason};
 pub use record::Past;
 pub use root::{InstanceView, Machine};
+pub use stop_targets::{Member, Role, StopTargets, role, stop_targets};
 pub use time::Time;

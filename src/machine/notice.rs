@@ -2,8 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Answer, Ending, Excess, InstanceId, ProbeKind, Reason, Sickness, Sign};
-use crate::spec::{AppSpec, ExitCode, Signal};
+use super::{Answer, EndRequest, Ending, Excess, InstanceId, ProbeKind, Reason, Sickness, Sign};
+use crate::spec::{AppSpec, ExitCode};
 
 /// Whom a notice is about. It names the instance even when that is already forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,17 +131,15 @@ pub enum Notice {
     Stopping {
         /// Which.
         who: Subject,
-        /// With what.
-        signal: Signal,
+        /// By what.
+        request: EndRequest,
         /// Why.
         cause: StopCause,
     },
-    /// Processes of an ended worker are still there and are asked to end.
+    /// Processes of an ended worker are still there and have to end.
     Leftovers {
         /// Whose.
         who: Subject,
-        /// With what.
-        signal: Signal,
     },
     /// An instance did not end in time: SIGKILL to its whole tree.
     Killing {

@@ -72,7 +72,17 @@ mod tests {
     use super::{Before, Member, Stat, used};
 
     fn member(pid: i32, parent: i32, start: u64, own: u64, children: u64) -> Member {
-        let stat = Stat { is_zombie: false, parent, session: 1, own, children, threads: 1, start, pages: 0 };
+        let stat = Stat {
+            is_zombie: false,
+            parent,
+            group: 1,
+            session: 1,
+            own,
+            children,
+            threads: 1,
+            start,
+            pages: 0,
+        };
         Member { pid, owner: 0, stat }
     }
 

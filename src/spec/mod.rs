@@ -41,7 +41,7 @@ pub use program::ProgramKind;
 pub use reload::ReloadPolicy;
 pub use restart::{Backoff, OnErrored, RestartPolicy};
 pub use schedule::{Fields, MonthDays, Pattern, Schedule};
-pub use stop::StopPolicy;
+pub use stop::{StopPolicy, StopSignalScope};
 pub use watch::{Polling, WatchSpec};
 
 /// Everything one procrun runs: the applications, and procrun's own settings.

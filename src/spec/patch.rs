@@ -75,6 +75,7 @@ fn part(key: &str) -> Option<Part> {
         "wait_ready" => wait_ready,
         "listen_timeout" => part!(reload.listen_timeout),
         "kill_signal" => part!(stop.kill_signal),
+        "stop_signal_scope" => part!(stop.signal_scope),
         "kill_timeout" => part!(stop.kill_timeout),
         "shutdown_with_message" => part!(stop.with_message),
         "treekill" => part!(stop.treekill),

@@ -12,6 +12,9 @@ pub struct StopPolicy {
     /// The signal that asks it to end (`kill_signal`). `None`: the one procrun itself got, or for
     /// a stop that no signal caused, SIGINT for Node as PM2 does and SIGTERM for all others.
     pub kill_signal: Option<Signal>,
+    /// Which processes of a worker get that signal (`stop_signal_scope`).
+    #[serde(default)]
+    pub signal_scope: StopSignalScope,
     /// Ask a Node application by the message `shutdown` instead of the signal
     /// (`shutdown_with_message`).
     pub with_message: bool,
@@ -24,14 +27,55 @@ pub struct StopPolicy {
     pub treekill: bool,
 }
 
+impl StopPolicy {
+    /// The scope that applies: without `treekill` the descendants are left alone, unless the
+    /// configuration says otherwise.
+    pub fn effective_signal_scope(&self) -> StopSignalScope {
+        match self.signal_scope {
+            StopSignalScope::Auto if !self.treekill => StopSignalScope::Main,
+            scope @ (StopSignalScope::Auto
+            | StopSignalScope::Main
+            | StopSignalScope::Group
+            | StopSignalScope::Tree) => scope,
+        }
+    }
+}
+
 impl Default for StopPolicy {
     fn default() -> Self {
         Self {
             kill_signal: None,
+            signal_scope: StopSignalScope::default(),
             with_message: false,
             drain: Some(Duration::from_secs(10)),
             kill_timeout: Duration::from_secs(8),
             treekill: true,
+        }
+    }
+}
+
+/// Which processes of a worker get the stop signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum StopSignalScope {
+    /// The main process, and through shells and package runners what they run in the foreground.
+    #[default]
+    Auto,
+    /// The main process alone.
+    Main,
+    /// The process group of the main process.
+    Group,
+    /// Every process of the tree.
+    Tree,
+}
+
+impl StopSignalScope {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Main => "main",
+            Self::Group => "group",
+            Self::Tree => "tree",
         }
     }
 }

@@ -27,9 +27,11 @@ use crate::{
     config::{Loaded, Source},
     health::Notify,
     logs::{self, Logs},
-    machine::{Effect, Event, FailureKind, Machine, Notice, Run, StopRequest, Time},
+    machine::{Effect, EndRequest, Event, FailureKind, Machine, Notice, Run, StopRequest, Time},
     node::Hub,
-    spec::{AppSpec, ExitCode, Instances, Plan, Signal, TerminationLog, diff::same_but_instances},
+    spec::{
+        AppSpec, ExitCode, Instances, Plan, Signal, StopSignalScope, TerminationLog, diff::same_but_instances,
+    },
     sys::{
         cpus,
         process::{self, OpenFiles},
@@ -364,7 +366,7 @@ impl Supervisor<'_> {
         let mut spawn: Vec<Run> = Vec::new();
         let mut kill: Vec<Run> = Vec::new();
         let sends = |effect: &Effect| {
-            matches!(effect, Effect::Signal(..) | Effect::Shutdown(..) | Effect::SweepTree(..))
+            matches!(effect, Effect::Signal(..) | Effect::RequestEnd(..) | Effect::SweepTree(..))
         };
         if effects.iter().any(sends) {
             // Once for all of them: what a signal ends takes with it what tells of its descendants.
@@ -382,11 +384,7 @@ impl Supervisor<'_> {
                         answers.push(Event::Drained(*run));
                     }
                 }
-                Effect::Shutdown(run, signal) => {
-                    if !self.node.send_shutdown(*run) {
-                        self.workers.signal(*run, *signal);
-                    }
-                }
+                Effect::RequestEnd(run, request, scope) => self.request_end(*run, *request, *scope),
                 Effect::SweepTree(run, signal) => self.workers.sweep(*run, *signal),
                 Effect::Arm(timer, at) => self.timers.arm(*timer, *at),
                 Effect::Promote(run) => {
@@ -416,6 +414,22 @@ impl Supervisor<'_> {
             }
         }
         answers
+    }
+
+    fn request_end(&mut self, run: Run, request: EndRequest, scope: StopSignalScope) {
+        let signal = match request {
+            EndRequest::Signal(signal) => signal,
+            EndRequest::Message(signal) => {
+                if self.node.send_shutdown(run) {
+                    // A suspended process would not see the message.
+                    self.workers.signal(run, Signal::CONT);
+                    return;
+                }
+                report::no_message(&self.machine, run, signal);
+                signal
+            }
+        };
+        self.workers.request_end(run, signal, scope);
     }
 
     /// Takes in what Node workers say.

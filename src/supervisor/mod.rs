@@ -24,6 +24,7 @@ mod report;
 mod schedules;
 mod show;
 mod steps;
+mod stop_targets;
 mod termination;
 mod timers;
 mod workers;

@@ -9,8 +9,8 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     machine::{
-        self, Answer, Ending, Event, Machine, Next, Notice, ProbeKind, Readable, Reason, Setback, Sickness,
-        Sign, Size, StopCause, Subject, Why, Word,
+        self, Answer, EndRequest, Ending, Event, Machine, Next, Notice, ProbeKind, Readable, Reason, Run,
+        Setback, Sickness, Sign, Size, StopCause, Subject, Why, Word,
     },
     node::News,
     spec::{AppSpec, Signal},
@@ -26,7 +26,7 @@ pub(super) fn say(notice: &Notice) {
         Notice::Well { .. } | Notice::Failed { .. } | Notice::NotReadyNow { .. } | Notice::Sick { .. } => {
             health(notice);
         }
-        Notice::Stopping { who, signal, cause } => stopping(who, *signal, *cause),
+        Notice::Stopping { who, request, cause } => stopping(who, *request, *cause),
         Notice::Draining { who, within, cause } => {
             let (who, app, id, within) = (who, &*who.spec.name, who.pm_id, Readable(*within));
             let why = match cause {
@@ -90,9 +90,9 @@ pub(super) fn say(notice: &Notice) {
         }
         Notice::UnderWay { app } => info!(app, "{app} is being reloaded to that already"),
         Notice::Ready { who, sign, after } => ready(who, *sign, Readable(*after)),
-        Notice::Leftovers { who, signal } => {
+        Notice::Leftovers { who } => {
             let (who, app, id) = (who, &*who.spec.name, who.pm_id);
-            info!(app, id, "sending {signal} to the processes that {who} left behind");
+            info!(app, id, "waiting for the processes that {who} left behind");
         }
         Notice::Killing { who, waited } => killing(who, Readable(*waited)),
         Notice::Unkillable { who } => {
@@ -362,29 +362,36 @@ fn memory_elsewhere(used: u64, limit: u64, workers: u64) {
     );
 }
 
-fn stopping(who: &Subject, signal: Signal, cause: StopCause) {
+fn stopping(who: &Subject, request: EndRequest, cause: StopCause) {
     let (app, id) = (&*who.spec.name, who.pm_id);
     match cause {
-        StopCause::Shutdown => debug!(app, id, "{who}: sending {signal}"),
-        StopCause::Removed => info!(app, id, "{who} is no longer wanted, sending {signal}"),
+        StopCause::Shutdown => debug!(app, id, "{who}: sending {request}"),
+        StopCause::Removed => info!(app, id, "{who} is no longer wanted, sending {request}"),
         StopCause::Due => {
-            info!(app, id, reason = "cron", "{who} is restarted by its schedule, sending {signal}");
+            info!(app, id, reason = "cron", "{who} is restarted by its schedule, sending {request}");
         }
         // Said with its figures before.
-        StopCause::Memory(_) => debug!(app, id, "{who} has too much memory, sending {signal}"),
-        StopCause::Changed => info!(app, id, "{who} has changed, sending {signal}"),
-        StopCause::Asked => info!(app, id, "{who} is asked to stop, sending {signal}"),
+        StopCause::Memory(_) => debug!(app, id, "{who} has too much memory, sending {request}"),
+        StopCause::Changed => info!(app, id, "{who} has changed, sending {request}"),
+        StopCause::Asked => info!(app, id, "{who} is asked to stop, sending {request}"),
         StopCause::Restarted | StopCause::Reloaded => {
-            info!(app, id, "{who} is restarted, sending {signal}");
+            info!(app, id, "{who} is restarted, sending {request}");
         }
-        StopCause::Sick => info!(app, id, "{who} is not well, sending {signal}"),
-        StopCause::Replaced => info!(app, id, "{who} is replaced, sending {signal}"),
-        StopCause::GivenUp => info!(app, id, "{who} is given up, sending {signal}"),
-        StopCause::Drained => debug!(app, id, "{who} has no connections left, sending {signal}"),
+        StopCause::Sick => info!(app, id, "{who} is not well, sending {request}"),
+        StopCause::Replaced => info!(app, id, "{who} is replaced, sending {request}"),
+        StopCause::GivenUp => info!(app, id, "{who} is given up, sending {request}"),
+        StopCause::Drained => debug!(app, id, "{who} has no connections left, sending {request}"),
         StopCause::NotDrained => {
-            info!(app, id, "{who} has not finished its connections, sending {signal}");
+            info!(app, id, "{who} has not finished its connections, sending {request}");
         }
     }
+}
+
+/// Says that a run cannot get the message that asks it to end.
+pub(super) fn no_message(machine: &Machine, run: Run, signal: Signal) {
+    let Some(view) = machine.instance(run.instance) else { return };
+    let (who, app, id) = (view.subject(), &*view.spec.name, view.pm_id);
+    info!(app, id, "{who} has no channel for the message `shutdown`, sending {signal}");
 }
 
 fn ended(who: &Subject, ending: &Ending, why: Option<&Reason>, uptime: Readable, next: Next) {

@@ -52,7 +52,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
         Notice::Draining { who, within, .. } => {
             format!("{who} finishes its connections, for at most {}", Readable(*within))
         }
-        Notice::Stopping { who, signal, cause } => {
+        Notice::Stopping { who, request, cause } => {
             let why = match cause {
                 StopCause::Drained => "has no connections left: ",
                 StopCause::NotDrained => "has not finished its connections: ",
@@ -68,7 +68,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
                 | StopCause::Replaced
                 | StopCause::GivenUp => "",
             };
-            format!("{who}: {why}sent {signal}")
+            format!("{who}: {why}sent {request}")
         }
         Notice::Reloading { app, total, rolling } => reloading(app, *total, *rolling),
         Notice::Reloaded { app, total, took } => {
@@ -84,9 +84,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
             format!("{who} is a task: it runs to its end, then once more as it reads now")
         }
         Notice::UnderWay { app } => format!("{app} is being reloaded to that already"),
-        Notice::Leftovers { who, signal } => {
-            format!("{who}: sent {signal} to the processes it left behind")
-        }
+        Notice::Leftovers { who } => format!("{who}: waiting for the processes it left behind"),
         Notice::Killing { who, waited } => {
             format!("{} is still there after {}, killing its whole tree", who, Readable(*waited))
         }

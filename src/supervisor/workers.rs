@@ -6,7 +6,7 @@
 mod checking;
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     collections::{HashMap, HashSet},
     hash::{BuildHasher, RandomState},
     io,
@@ -21,14 +21,16 @@ use super::{
     launch::{self, Environment, Prepared},
     log_files,
     pid_file::PidFile,
+    stop_targets,
 };
 use crate::{
     health::Notify,
     logs::{Label, Logs},
     machine::{Ending, Event, Generation, InstanceId, InstanceView, Machine, Run, SpawnFailure, Subject},
     node::Hub,
-    spec::{ProgramKind, Signal, Stdin},
+    spec::{ProgramKind, Signal, Stdin, StopSignalScope},
     sys::{
+        inspect::IgnoredSignals,
         pipes::{self, Budget},
         process::{self, OpenFiles},
         reap::{self, Pid, Status},
@@ -83,6 +85,8 @@ struct Process {
     stdin: Option<OwnedFd>,
     /// procrun has sent SIGKILL to it.
     killed: Cell<bool>,
+    /// The processes of its tree that have got the stop signal.
+    asked: RefCell<HashSet<Identity>>,
     /// It has been reaped: its id may be somebody else's by now.
     reaped: bool,
 }
@@ -271,7 +275,8 @@ impl Workers {
     fn register(&mut self, run: Run, pid: Pid, prepared: Prepared, stdin: Option<OwnedFd>) {
         let Some(place) = self.places.get_mut(&run.instance) else { return };
         self.by_pid.insert(pid, run);
-        let process = Process { run, pid, stdin, killed: Cell::new(false), reaped: false };
+        let process =
+            Process { run, pid, stdin, killed: Cell::new(false), asked: RefCell::default(), reaped: false };
         if let Some(earlier) = place.process.replace(process) {
             self.trees.remove(earlier.run);
         }
@@ -313,6 +318,45 @@ impl Workers {
             process.killed.set(process.killed.get() || signal == Signal::KILL);
             // It may have ended meanwhile; that news is on its way.
             let _ = process::signal(process.pid, signal.number());
+        }
+    }
+
+    /// Sends the stop signal of a run to the processes of this scope. SIGCONT follows: a suspended process
+    /// (SIGSTOP) would not see the signal before it goes on. The trees must have been found in this turn.
+    pub(super) fn request_end(&self, run: Run, signal: Signal, scope: StopSignalScope) {
+        let Some(process) = self.process(run).filter(|process| !process.reaped) else { return };
+        let members = self.trees.members(run).filter(|member| !member.stat.is_zombie);
+        let members: Vec<Member> = members.copied().collect();
+        let targets = match scope {
+            StopSignalScope::Auto => stop_targets::auto(process.pid, &members),
+            StopSignalScope::Main => {
+                stop_targets::of(members.iter().filter(|member| member.pid == process.pid))
+            }
+            StopSignalScope::Group => {
+                stop_targets::of(members.iter().filter(|member| member.stat.group == process.pid))
+            }
+            StopSignalScope::Tree => stop_targets::of(&members),
+        };
+        debug!("sending {signal} to {:?}, which reaches {:?}", targets.direct, targets.forwarded);
+        for target in &targets.direct {
+            let sent = tree::send_signal(*target, signal.number());
+            // Of another user (sudo): the main process may forward it. One that has ended needs none.
+            if sent.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+                let _ = process::signal(process.pid, signal.number());
+            }
+        }
+        if targets.direct.is_empty() {
+            // `/proc` cannot be read.
+            self.signal(run, signal);
+            self.signal(run, Signal::CONT);
+        }
+        let mut asked = process.asked.borrow_mut();
+        for target in targets.direct.into_iter().chain(targets.forwarded) {
+            let _ = tree::send_signal(target, Signal::CONT.number());
+            // One that ignores it has yet to be asked.
+            if !IgnoredSignals::of(target.pid).has(signal.number()) {
+                asked.insert(target);
+            }
         }
     }
 
@@ -383,12 +427,15 @@ impl Workers {
         self.current_trees(machine).kill(runs);
     }
 
-    /// Sends a signal to what ended runs have left behind, and watches for its end. The trees must have been
-    /// found in this turn.
+    /// Sends a signal to what an ended run has left behind and what has not got the stop signal yet, and
+    /// watches for its end. The trees must have been found in this turn.
     pub(super) fn sweep(&mut self, run: Run, signal: Signal) {
-        self.trees.signal(run, signal.number(), |_| true);
+        let Some(process) = self.process(run) else { return };
+        let asked = process.asked.take();
+        let is_new = |member: &Member| !asked.contains(&member.identity());
+        self.trees.signal(run, signal.number(), is_new);
         // A stopped process (SIGSTOP) would not see the signal before it goes on.
-        self.trees.signal(run, Signal::CONT.number(), |_| true);
+        self.trees.signal(run, Signal::CONT.number(), is_new);
         self.sweeping.insert(run);
     }
 

@@ -16,6 +16,7 @@ pub mod detach;
 pub mod directory;
 pub mod file_rights;
 pub mod inotify;
+pub mod inspect;
 pub mod limits;
 pub mod pages;
 pub mod pipes;

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::spec::{
     AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, LogStyle, MemoryLimit,
-    OnErrored, OomGuard, PrincipalRef, Runtime, Stdin, TerminationLog, Verbosity, readable_size,
+    OnErrored, OomGuard, PrincipalRef, Runtime, Stdin, StopSignalScope, TerminationLog, Verbosity,
+    readable_size,
 };
 
 const fn app(
@@ -301,6 +302,20 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     own("kill_signal", &[], Kind::Signal(|app, signal| app.stop.kill_signal = Some(signal)), |app| {
         app.stop.kill_signal.map_or_else(|| shown("the one procrun gets"), shown)
     }),
+    app(
+        "stop_signal_scope",
+        &[],
+        Kind::Choice(&[
+            ("auto", |app| app.stop.signal_scope = StopSignalScope::Auto),
+            ("main", |app| app.stop.signal_scope = StopSignalScope::Main),
+            ("group", |app| app.stop.signal_scope = StopSignalScope::Group),
+            ("tree", |app| app.stop.signal_scope = StopSignalScope::Tree),
+        ]),
+        |app| {
+            let scope = app.stop.signal_scope;
+            (scope != StopSignalScope::Auto).then(|| scope.as_str().to_owned())
+        },
+    ),
     app(
         "kill_timeout",
         &[],

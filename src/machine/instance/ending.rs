@@ -20,6 +20,10 @@ const SPAWN_RETRY: Duration = Duration::from_millis(100);
 /// The delays between tries to start during a shortage of the system.
 const START_RETRY: Backoff = Backoff::Exponential { initial: SPAWN_RETRY, first_at_once: false };
 
+/// What is left of an ended worker gets this whatever the stop signal was: jobs in the background of a
+/// shell ignore SIGINT and SIGQUIT (POSIX, "Asynchronous Lists").
+const LEFTOVER_SIGNAL: Signal = Signal::TERM;
+
 impl Instance {
     pub(in crate::machine) fn spawn_failed(&mut self, step: &mut Step<'_>, failure: SpawnFailure) -> Verdict {
         match &mut self.state {
@@ -57,21 +61,21 @@ impl Instance {
                 let uptime = step.now.since(*since);
                 self.ended(step, ending, uptime, leftovers)
             }
-            State::Draining { run, since, signal, then } => {
-                let (run, since, signal, then) = (*run, *since, *signal, *then);
-                self.state = State::Stopping { run, ended: false, signal, since, kills: 0, then };
+            State::Draining { run, since, then, .. } => {
+                let (run, since, then) = (*run, *since, *then);
+                self.state = State::Stopping { run, ended: false, since, kills: 0, then };
                 self.arm_kill(step);
                 self.exited(step, ending, leftovers)
             }
-            State::Stopping { ended: ended @ false, signal, since, then, run, .. } => {
+            State::Stopping { ended: ended @ false, since, then, run, .. } => {
                 let (began, uptime) = (*since, step.now.since(*since));
-                let (run, signal, then) = (Run { instance: self.id, number: *run }, *signal, *then);
+                let (run, then) = (Run { instance: self.id, number: *run }, *then);
                 *ended = leftovers;
                 match then {
-                    Then::Recover => self.recover(step, &ending, began, leftovers.then_some((run, signal))),
+                    Then::Recover => self.recover(step, &ending, began, leftovers.then_some(run)),
                     Then::Follow(_) | Then::Restart | Then::Stay | Then::Remove if leftovers => {
                         self.say_ended(step, &ending, uptime, Next::Sweep);
-                        self.sweep(step, run, signal);
+                        self.sweep(step, run);
                         Verdict::Nothing
                     }
                     Then::Follow(_) | Then::Restart | Then::Stay | Then::Remove => {
@@ -129,10 +133,9 @@ impl Instance {
         }
         match run {
             Some(run) if leftovers => {
-                let signal = self.stop_signal();
                 self.state =
-                    State::Stopping { run: run.number, ended: true, signal, since: step.now, kills: 0, then };
-                self.sweep(step, run, signal);
+                    State::Stopping { run: run.number, ended: true, since: step.now, kills: 0, then };
+                self.sweep(step, run);
                 self.arm_kill(step);
                 at_once(next, code)
             }
@@ -156,15 +159,8 @@ impl Instance {
         self.follow(step, then, 0)
     }
 
-    /// The process of one that was sick has ended; `left` is a run that has left something behind, and the
-    /// signal for that.
-    fn recover(
-        &mut self,
-        step: &mut Step<'_>,
-        ending: &Ending,
-        began: Time,
-        left: Option<(Run, Signal)>,
-    ) -> Verdict {
+    /// The process of one that was sick has ended; `left` is a run that has left something behind.
+    fn recover(&mut self, step: &mut Step<'_>, ending: &Ending, began: Time, left: Option<Run>) -> Verdict {
         let well_for = self.was_well_for(began);
         let next = if self.spec.restart.autorestart {
             self.again(well_for < self.spec.restart.min_uptime, well_for, Duration::ZERO)
@@ -175,10 +171,10 @@ impl Instance {
         let code = ending.code().max(1);
         // What comes next is said here or never: that it is errored, for one.
         self.say_ended(step, ending, step.now.since(began), next);
-        let Some((run, signal)) = left else {
+        let Some(run) = left else {
             return self.follow(step, Then::Follow(next), code);
         };
-        self.sweep(step, run, signal);
+        self.sweep(step, run);
         if let State::Stopping { then, .. } = &mut self.state {
             *then = Then::Follow(next);
         }
@@ -191,9 +187,9 @@ impl Instance {
         step.say(Notice::Ended { who: self.subject(), ending: ending.clone(), reason, uptime, next });
     }
 
-    fn sweep(&mut self, step: &mut Step<'_>, run: Run, signal: Signal) {
-        step.say(Notice::Leftovers { who: self.subject(), signal });
-        step.out.push(Effect::SweepTree(run, signal));
+    fn sweep(&mut self, step: &mut Step<'_>, run: Run) {
+        step.say(Notice::Leftovers { who: self.subject() });
+        step.out.push(Effect::SweepTree(run, LEFTOVER_SIGNAL));
     }
 
     /// Nothing of the last run is left: goes on to what was to come.

@@ -6,7 +6,7 @@ use super::{Instance, State, Step, Stop, Then, Verdict, Wakes};
 use crate::{
     machine::{
         Time,
-        event::{Effect, Run},
+        event::{Effect, EndRequest, Run},
         notice::{Notice, StopCause},
         reason::Reason,
     },
@@ -102,15 +102,11 @@ impl Instance {
     fn ask_to_end(&mut self, step: &mut Step<'_>, number: u64, since: Time, stop: Stop) {
         let Stop { signal, cause, then } = stop;
         let run = Run { instance: self.id, number };
-        self.state = State::Stopping { run: number, ended: false, signal, since, kills: 0, then };
-        step.say(Notice::Stopping { who: self.subject(), signal, cause });
-        step.out.push(if self.is_asked_by_message() {
-            Effect::Shutdown(run, signal)
-        } else {
-            Effect::Signal(run, signal)
-        });
-        // A stopped process (SIGSTOP) would not see the signal before it goes on.
-        step.out.push(Effect::Signal(run, Signal::CONT));
+        self.state = State::Stopping { run: number, ended: false, since, kills: 0, then };
+        let request =
+            if self.is_asked_by_message() { EndRequest::Message(signal) } else { EndRequest::Signal(signal) };
+        step.say(Notice::Stopping { who: self.subject(), request, cause });
+        step.out.push(Effect::RequestEnd(run, request, self.spec.stop.effective_signal_scope()));
         self.arm_kill(step);
     }
 

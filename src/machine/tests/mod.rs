@@ -196,7 +196,7 @@ impl World {
                     }
                     Effect::KillTree(run) => self.killed.push((self.now, run)),
                     Effect::Signal(run, _) => assert!(self.alive.contains(&run), "a signal to nobody"),
-                    Effect::Retire(run) | Effect::Drain(run) | Effect::Shutdown(run, _) => {
+                    Effect::Retire(run) | Effect::Drain(run) | Effect::RequestEnd(run, ..) => {
                         assert!(self.alive.contains(&run), "a word to nobody");
                     }
                     Effect::SweepTree(run, _) => assert!(self.left.contains(&run), "nothing to sweep"),

@@ -14,6 +14,8 @@ pub struct Stat {
     pub is_zombie: bool,
     /// The process id of its parent.
     pub parent: Pid,
+    /// The process id of its process group's leader.
+    pub group: Pid,
     /// The process id of its session's leader.
     pub session: Pid,
     /// User and system time of its own, all threads.
@@ -37,7 +39,8 @@ pub fn parse(text: &[u8]) -> Option<Stat> {
     let mut skip = |count: usize| fields.nth(count);
     let is_zombie = matches!(skip(0)?, "Z" | "X");
     let parent = skip(0)?.parse().ok()?;
-    let session = skip(1)?.parse().ok()?;
+    let group = skip(0)?.parse().ok()?;
+    let session = skip(0)?.parse().ok()?;
     let mut number = |count: usize| -> Option<u64> {
         // Some are signed, but never negative for long: children's times were on some kernels.
         let number: i64 = skip(count)?.parse().ok()?;
@@ -48,7 +51,7 @@ pub fn parse(text: &[u8]) -> Option<Stat> {
     let threads = u32::try_from(number(2)?).unwrap_or(u32::MAX);
     let start = number(1)?;
     let pages = number(1)?;
-    Some(Stat { is_zombie, parent, session, own, children, threads, start, pages })
+    Some(Stat { is_zombie, parent, group, session, own, children, threads, start, pages })
 }
 
 #[cfg(test)]
@@ -62,6 +65,7 @@ mod tests {
     const EXPECTED: Stat = Stat {
         is_zombie: false,
         parent: 7,
+        group: 4242,
         session: 4243,
         own: 175,
         children: 66,

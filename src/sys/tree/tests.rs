@@ -13,6 +13,7 @@ fn process(pid: Pid, parent: Pid, session: Pid) -> Process {
     let stat = Stat {
         is_zombie: false,
         parent,
+        group: session,
         session,
         own: 0,
         children: 0,

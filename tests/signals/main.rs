@@ -1,6 +1,9 @@
 //! What each signal does: stops, what is forwarded, and what the workers inherit.
 
+#[path = "../support/mod.rs"]
 mod support;
+
+mod wrappers;
 
 use std::time::Duration;
 

@@ -1,0 +1,360 @@
+//! Which processes of a worker get its stop signal under `stop_signal_scope = "auto"`.
+//!
+//! The main process alone, as long as it is the application: a master (gunicorn, celery, nginx) that is
+//! asked to end ends its own workers in order. A shell or a package runner is not the application. It waits
+//! for what it runs, and what it runs may never see a signal that only the wrapper gets:
+//!
+//! - A shell gets the signal, and so does each process that it runs in the foreground: bash runs a trap only
+//!   when the foreground process has ended. A job in the background is the script's own affair: a trap that
+//!   stops it would make the signal a second one. If the shell ends without it, it is a leftover.
+//! - A group runner (dumb-init, timeout) gets the signal and sends it to all that it runs.
+//! - A runner does not get the signal, but each process that it runs. npm, pnpm and tini forward some
+//!   signals and not others, depending on their version, and all of them end when what they run has ended.
+//!   So each process gets exactly one signal.
+//!
+//! What a shell or runner runs may be one in turn (`npm start`: npm, sh, npm, sh, node).
+
+/// What a process is at the moment of the stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The program that the signal is meant for.
+    Application,
+    /// A command interpreter.
+    Shell,
+    /// A program that runs another one and waits for it.
+    Runner,
+    /// The same, but it forwards each signal to all processes below it.
+    GroupRunner,
+}
+
+impl Role {
+    /// Whether it matters what it runs.
+    pub fn is_wrapper(self) -> bool {
+        match self {
+            Self::Application => false,
+            Self::Shell | Self::Runner | Self::GroupRunner => true,
+        }
+    }
+}
+
+/// A process of a worker and, if it matters, what it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member<P> {
+    /// Names the process.
+    pub process: P,
+    /// What it is.
+    pub role: Role,
+    /// Its shell does not wait for it (`command &`).
+    pub is_background: bool,
+    /// The processes it has started and not yet waited for: of a wrapper, and all below a group runner.
+    pub children: Vec<Self>,
+}
+
+/// The processes that a stop signal reaches, each once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StopTargets<P> {
+    /// Those that it is sent to, a shell before what it runs: when the foreground process ends of a signal,
+    /// the shell must have seen the signal too, or it goes on with its next command.
+    pub direct: Vec<P>,
+    /// Those that get it from one of these.
+    pub forwarded: Vec<P>,
+}
+
+/// The processes that the stop signal of the worker with this main process reaches.
+pub fn stop_targets<P: Copy>(main: &Member<P>) -> StopTargets<P> {
+    let mut targets = StopTargets { direct: Vec::new(), forwarded: Vec::new() };
+    targets.add(main);
+    targets
+}
+
+impl<P: Copy> StopTargets<P> {
+    fn add(&mut self, member: &Member<P>) {
+        let before = self.direct.len();
+        match member.role {
+            Role::Application => self.direct.push(member.process),
+            Role::Shell => {
+                self.direct.push(member.process);
+                for child in member.children.iter().filter(|child| !child.is_background) {
+                    self.add(child);
+                }
+            }
+            Role::Runner => {
+                for child in &member.children {
+                    self.add(child);
+                }
+                // It has not started anything yet, or all of it has ended.
+                if self.direct.len() == before {
+                    self.direct.push(member.process);
+                }
+            }
+            Role::GroupRunner => {
+                self.direct.push(member.process);
+                self.add_forwarded(&member.children);
+            }
+        }
+    }
+
+    fn add_forwarded(&mut self, members: &[Member<P>]) {
+        for member in members {
+            self.forwarded.push(member.process);
+            self.add_forwarded(&member.children);
+        }
+    }
+}
+
+const SHELLS: [&str; 14] = [
+    "ash", "bash", "csh", "dash", "fish", "hush", "ksh", "ksh93", "mksh", "oksh", "rbash", "sh", "tcsh",
+    "zsh",
+];
+
+/// Programs that run another one, whatever their arguments.
+const RUNNERS: [&str; 16] = [
+    "bunx",
+    "catatonit",
+    "flock",
+    "make",
+    "npm",
+    "npx",
+    "pnpm",
+    "pnpx",
+    "runuser",
+    "setsid",
+    "su",
+    "sudo",
+    "time",
+    "uvx",
+    "yarn",
+    "yarnpkg",
+];
+
+/// The role of a process by the name of its program and, where that does not tell, its arguments.
+///
+/// The program is the file that is executed, not the one that the configuration names: `bash -c "exec node"`
+/// is node by then.
+pub fn role(program: &str, arguments: impl FnOnce() -> Vec<String>) -> Role {
+    let program = program.strip_prefix('-').unwrap_or(program);
+    if SHELLS.contains(&program) {
+        return Role::Shell;
+    }
+    if RUNNERS.contains(&program) {
+        return Role::Runner;
+    }
+    let runner_if = |is_runner: bool| if is_runner { Role::Runner } else { Role::Application };
+    let group_runner_if = |is_one: bool| if is_one { Role::GroupRunner } else { Role::Runner };
+    match program {
+        "node" | "nodejs" => runner_if(runs_package_runner(&arguments())),
+        "bun" => runner_if(bun_runs_command(&arguments())),
+        "uv" => runner_if(is_command(&arguments(), &["run", "tool", "x"])),
+        "go" => runner_if(is_command(&arguments(), &["run"])),
+        "dumb-init" => group_runner_if(!has_flag(&arguments(), 'c', "--single-child")),
+        "timeout" => group_runner_if(!has_flag(&arguments(), 'f', "--foreground")),
+        "tini" | "tini-static" | "docker-init" => group_runner_if(has_flag(&arguments(), 'g', "")),
+        "busybox" => applet(arguments()),
+        _ => Role::Application,
+    }
+}
+
+/// `sh script.sh` and `busybox sh script.sh` are one program under two names.
+fn applet(mut arguments: Vec<String>) -> Role {
+    let is_busybox = |name: &String| file_name(name) == "busybox";
+    if arguments.first().is_some_and(is_busybox) {
+        arguments.remove(0);
+    }
+    let Some(applet) = arguments.first().map(|name| file_name(name).to_owned()) else {
+        return Role::Application;
+    };
+    // An applet cannot be busybox once more.
+    if applet == "busybox" { Role::Application } else { role(&applet, || arguments) }
+}
+
+/// Whether Node runs npm, npx, pnpm or yarn. npm puts its own name in place of its arguments (`npm start`).
+fn runs_package_runner(arguments: &[String]) -> bool {
+    const RUNNERS: [&str; 9] =
+        ["npm", "npm-cli", "npx", "npx-cli", "pnpm", "pnpx", "yarn", "yarnpkg", "corepack"];
+    let is_runner = |path: &str| {
+        let name = file_name(path);
+        let stem = ["js", "cjs", "mjs"].iter().find_map(|it| name.strip_suffix(it)?.strip_suffix('.'));
+        // Yarn's releases are kept with the project: `.yarn/releases/yarn-4.5.0.cjs`.
+        RUNNERS.contains(&stem.unwrap_or(name)) || stem.is_some_and(|stem| stem.starts_with("yarn-"))
+    };
+    let Some((title, rest)) = arguments.split_first() else { return false };
+    let title = title.split_ascii_whitespace().next().unwrap_or_default();
+    is_runner(title) || script(rest).is_some_and(is_runner)
+}
+
+/// Whether Bun runs a command of a package and not a file: `bun run start`, `bun x serve`, `bun dev`.
+fn bun_runs_command(arguments: &[String]) -> bool {
+    let mut words = arguments.iter().skip(1).filter(|it| !it.starts_with('-')).map(String::as_str);
+    let is_script = |name: &str| !name.contains(['/', '.']);
+    match words.next() {
+        Some("x") => true,
+        Some("run") => words.next().is_some_and(is_script),
+        Some(name) => is_script(name),
+        None => false,
+    }
+}
+
+/// The first argument of Node that is no option, or the value of one.
+fn script(arguments: &[String]) -> Option<&str> {
+    const WITH_VALUE: [&str; 7] =
+        ["-r", "--require", "--import", "--loader", "--experimental-loader", "-C", "--conditions"];
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        if WITH_VALUE.contains(&argument.as_str()) {
+            arguments.next();
+        } else if !argument.starts_with('-') {
+            return Some(argument);
+        }
+    }
+    None
+}
+
+fn is_command(arguments: &[String], commands: &[&str]) -> bool {
+    let command = arguments.iter().skip(1).find(|it| !it.starts_with('-'));
+    command.is_some_and(|command| commands.contains(&command.as_str()))
+}
+
+/// Whether one of the options before the command is this one: `-g`, `-vg`, `--single-child`.
+fn has_flag(arguments: &[String], short: char, long: &str) -> bool {
+    let options = arguments.iter().skip(1).take_while(|it| it.starts_with('-') && *it != "--");
+    options.into_iter().any(|option| match option.strip_prefix("--") {
+        Some(_) => option == long,
+        None => option.contains(short),
+    })
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Member, Role, role, stop_targets};
+
+    fn member(process: u32, role: Role, children: Vec<Member<u32>>) -> Member<u32> {
+        Member { process, role, is_background: false, children }
+    }
+
+    fn app(process: u32) -> Member<u32> {
+        member(process, Role::Application, Vec::new())
+    }
+
+    fn in_background(member: Member<u32>) -> Member<u32> {
+        Member { is_background: true, ..member }
+    }
+
+    fn direct(main: &Member<u32>) -> Vec<u32> {
+        let targets = stop_targets(main);
+        assert_eq!(targets.forwarded, [0; 0]);
+        targets.direct
+    }
+
+    #[test]
+    fn an_application_gets_the_signal_alone() {
+        assert_eq!(direct(&app(1)), [1]);
+        // Its children are not read, and if they were they would not count.
+        assert_eq!(direct(&member(1, Role::Application, vec![app(2)])), [1]);
+    }
+
+    #[test]
+    fn a_shell_gets_it_before_what_it_runs_in_the_foreground() {
+        let shell = member(1, Role::Shell, vec![in_background(app(2)), app(3), app(4)]);
+        assert_eq!(direct(&shell), [1, 3, 4]);
+        assert_eq!(direct(&member(1, Role::Shell, Vec::new())), [1]);
+    }
+
+    #[test]
+    fn of_a_runner_only_what_it_runs_gets_it() {
+        assert_eq!(direct(&member(1, Role::Runner, vec![app(2), app(3)])), [2, 3]);
+        assert_eq!(direct(&member(1, Role::Runner, Vec::new())), [1]);
+        let nothing_below = member(2, Role::Runner, Vec::new());
+        assert_eq!(direct(&member(1, Role::Runner, vec![nothing_below])), [2]);
+    }
+
+    #[test]
+    fn what_a_group_runner_runs_gets_it_from_there() {
+        let shell =
+            member(3, Role::Shell, vec![app(4), in_background(member(5, Role::Application, vec![app(6)]))]);
+        let all = member(1, Role::Runner, vec![member(2, Role::GroupRunner, vec![shell])]);
+        let targets = stop_targets(&all);
+        assert_eq!((targets.direct, targets.forwarded), (vec![2], vec![3, 4, 5, 6]));
+    }
+
+    #[test]
+    fn wrappers_nest() {
+        let inner = member(3, Role::Runner, vec![member(4, Role::Shell, vec![app(5)])]);
+        let chain = member(1, Role::Runner, vec![member(2, Role::Shell, vec![inner])]);
+        assert_eq!(direct(&chain), [2, 4, 5]);
+        // What a job in the background runs is as little the shell's as the job itself.
+        let job = in_background(member(2, Role::Shell, vec![app(3)]));
+        assert_eq!(direct(&member(1, Role::Shell, vec![job])), [1]);
+    }
+
+    #[test]
+    fn the_role_is_that_of_what_is_executed() {
+        let cases: [(Role, &[&str]); 46] = [
+            (Role::Shell, &["bash", "start.sh"]),
+            (Role::Shell, &["-bash"]),
+            (Role::Shell, &["/bin/dash", "-c", "node a.js; echo b"]),
+            (Role::Shell, &["/bin/busybox", "ash", "start.sh"]),
+            (Role::Shell, &["busybox", "sh", "-c", "true"]),
+            (Role::Application, &["busybox", "httpd", "-f"]),
+            (Role::Application, &["busybox"]),
+            (Role::Application, &["busybox", "busybox", "busybox"]),
+            (Role::Application, &["node", "srv.js"]),
+            (Role::Application, &["node"]),
+            (Role::Application, &["node", "-r", "npm", "srv.js"]),
+            (Role::Application, &["node", "srv.js", "npm"]),
+            (Role::Application, &["node", "/app/node_modules/.bin/next", "start"]),
+            (Role::Application, &["node", "yarn-log.txt"]),
+            (Role::Runner, &["npm start"]),
+            (Role::Runner, &["npm run inner", "", "", ""]),
+            (Role::Runner, &["npm exec serve"]),
+            (Role::Runner, &["npm"]),
+            (Role::Runner, &["node", "/usr/lib/node_modules/npm/bin/npm-cli.js", "start"]),
+            (Role::Runner, &["/usr/bin/node", "--no-warnings", "/usr/local/bin/pnpm", "start"]),
+            (Role::Runner, &["node", "/app/.yarn/releases/yarn-4.5.0.cjs", "start"]),
+            (Role::Runner, &["node", "--require", "./pnp.cjs", "/usr/bin/yarn.js", "start"]),
+            (Role::Runner, &["/opt/pnpm", "start"]),
+            (Role::Application, &["python3", "manage.py", "runserver"]),
+            (Role::Application, &["nginx: master process nginx -g daemon off;"]),
+            (Role::Application, &["gunicorn: master [app:app]"]),
+            (Role::Application, &["./npm-stats"]),
+            (Role::Runner, &["tini", "--", "node", "srv.js"]),
+            (Role::Runner, &["tini", "-v", "node", "-g"]),
+            (Role::GroupRunner, &["tini", "-g", "--", "node", "srv.js"]),
+            (Role::GroupRunner, &["tini", "-vg", "node"]),
+            (Role::GroupRunner, &["dumb-init", "node", "-c", "srv.js"]),
+            (Role::Runner, &["dumb-init", "-c", "node", "srv.js"]),
+            (Role::Runner, &["dumb-init", "--single-child", "node"]),
+            (Role::Runner, &["catatonit", "--", "node"]),
+            (Role::GroupRunner, &["timeout", "5", "node"]),
+            (Role::Runner, &["timeout", "--foreground", "5", "node"]),
+            (Role::Runner, &["/usr/bin/time", "node", "srv.js"]),
+            (Role::Runner, &["su", "app", "-c", "node srv.js"]),
+            (Role::Runner, &["sudo", "-u", "app", "node", "srv.js"]),
+            (Role::Runner, &["bun", "run", "start"]),
+            (Role::Application, &["bun", "run", "srv.ts"]),
+            (Role::Application, &["bun", "src/srv.ts"]),
+            (Role::Runner, &["bunx", "serve"]),
+            (Role::Runner, &["uv", "run", "app.py"]),
+            (Role::Application, &["uv", "pip", "install"]),
+        ];
+        for (expected, words) in cases {
+            let arguments: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            let program = match words[0].split_ascii_whitespace().next().unwrap() {
+                // Its own name does not change what it executes.
+                "npm" => "node",
+                program => program.rsplit('/').next().unwrap(),
+            };
+            assert_eq!(role(program, || arguments), expected, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn arguments_are_read_only_where_the_program_does_not_tell() {
+        for program in ["bash", "npm", "python3", "postgres", "su"] {
+            role(program, || panic!("{program} tells by itself"));
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Looks at the processes of a worker to find those that its stop signal is meant for.
+
+use std::collections::HashMap;
+
+use nix::libc::{SIGINT, SIGQUIT};
+
+use crate::{
+    machine::{self, Member, Role, StopTargets},
+    sys::{
+        inspect::{self, IgnoredSignals, StdinFile},
+        reap::Pid,
+        tree::{self, Identity},
+    },
+};
+
+/// How deep wrappers are followed.
+const MAX_DEPTH: usize = 100;
+
+/// These and no other.
+pub(super) fn of<'a>(members: impl IntoIterator<Item = &'a tree::Member>) -> StopTargets<Identity> {
+    let mut direct: Vec<&tree::Member> = members.into_iter().collect();
+    // The main process is mostly the oldest, and a shell is older than what it runs.
+    direct.sort_by_key(|member| (member.stat.start, member.pid));
+    StopTargets { direct: direct.into_iter().map(tree::Member::identity).collect(), forwarded: Vec::new() }
+}
+
+/// The processes that the stop signal of the worker with this main process reaches, among those of its tree.
+///
+/// Of an application nothing but the name of its program is read.
+pub(super) fn auto(main: Pid, tree: &[tree::Member]) -> StopTargets<Identity> {
+    let mut children: HashMap<Pid, Vec<&tree::Member>> = HashMap::new();
+    for member in tree {
+        children.entry(member.stat.parent).or_default().push(member);
+    }
+    let main = tree.iter().find(|member| member.pid == main);
+    let main = main.map(|main| Family { children: &children }.member(main, false, 0));
+    main.map_or_else(|| of([]), |main| machine::stop_targets(&main))
+}
+
+struct Family<'a> {
+    children: &'a HashMap<Pid, Vec<&'a tree::Member>>,
+}
+
+impl Family<'_> {
+    /// `whole`: with all below it, whatever it is.
+    fn member(&self, seen: &tree::Member, whole: bool, depth: usize) -> Member<Identity> {
+        let pid = seen.pid;
+        let role = match inspect::program(pid) {
+            Some(program) if depth < MAX_DEPTH => machine::role(&program, || inspect::arguments(pid)),
+            Some(_) | None => Role::Application,
+        };
+        let whole = whole || role == Role::GroupRunner;
+        let runs = self.children.get(&pid).filter(|_| (whole || role.is_wrapper()) && depth < MAX_DEPTH);
+        let children = runs.into_iter().flatten().map(|child| Member {
+            is_background: role == Role::Shell && is_background_job(pid, child.pid),
+            ..self.member(child, whole, depth + 1)
+        });
+        Member { process: seen.identity(), role, is_background: false, children: children.collect() }
+    }
+}
+
+/// Whether a shell does not wait for a process.
+///
+/// A shell without job control lets such a job ignore SIGINT and SIGQUIT, and gives it `/dev/null` as stdin
+/// (POSIX, "Asynchronous Lists"). A program may handle the signals nevertheless, and Node makes every signal
+/// do what it does by default; the stdin stays.
+fn is_background_job(shell: Pid, child: Pid) -> bool {
+    let ignores_both = |pid| {
+        let ignored = IgnoredSignals::of(pid);
+        ignored.has(SIGINT) && ignored.has(SIGQUIT)
+    };
+    if ignores_both(child) && !ignores_both(shell) {
+        return true;
+    }
+    match (StdinFile::of(shell), StdinFile::of(child)) {
+        (Some(of_shell), Some(of_child)) => of_child.is_of_background_job() && of_child != of_shell,
+        _ => false,
+    }
+}

@@ -1,0 +1,108 @@
+//! What `/proc` says of single processes: what they execute and how they take signals.
+//!
+//! Each answer is that of a moment; a process that is gone meanwhile gives the empty one.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use nix::libc;
+
+use super::reap::Pid;
+
+/// The file name of the program that a process executes; where the kernel does not tell it to procrun (a
+/// process of another user), the name by which it was called.
+pub fn program(pid: Pid) -> Option<String> {
+    let name = |path: &Path| path.file_name()?.to_str().map(str::to_owned);
+    if let Ok(path) = fs::read_link(format!("/proc/{pid}/exe")) {
+        // The kernel's word for a file that was removed or replaced.
+        return name(&path).map(|name| name.trim_end_matches(" (deleted)").to_owned());
+    }
+    let called = arguments(pid).into_iter().next()?;
+    name(Path::new(called.split_ascii_whitespace().next()?))
+}
+
+/// The arguments of a process, its name first; what is no UTF-8 is left out of them.
+pub fn arguments(pid: Pid) -> Vec<String> {
+    let Ok(text) = fs::read(format!("/proc/{pid}/cmdline")) else { return Vec::new() };
+    let text = text.strip_suffix(&[0]).unwrap_or(&text);
+    text.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+/// The signals that a process ignores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct IgnoredSignals(u64);
+
+impl IgnoredSignals {
+    /// Those of a process at this moment.
+    pub fn of(pid: Pid) -> Self {
+        let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+        let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"SigIgn:"));
+        let digits = line.and_then(|digits| std::str::from_utf8(digits).ok());
+        Self(digits.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or(0))
+    }
+
+    /// Whether this one is among them.
+    pub fn has(self, number: i32) -> bool {
+        (1..=64).contains(&number) && self.0 >> (number - 1) & 1 == 1
+    }
+}
+
+/// What the stdin of a process is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StdinFile {
+    file: PathBuf,
+    /// Whether it was opened for reading alone.
+    is_read_only: bool,
+}
+
+impl StdinFile {
+    /// That of a process at this moment. `None` too where procrun may not know it.
+    pub fn of(pid: Pid) -> Option<Self> {
+        let file = fs::read_link(format!("/proc/{pid}/fd/0")).ok()?;
+        let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/0")).ok()?;
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+        let flags = i32::from_str_radix(flags.trim(), 8).ok()?;
+        Some(Self { file, is_read_only: flags & libc::O_ACCMODE == libc::O_RDONLY })
+    }
+
+    /// Whether a shell has given it to a job in the background. What procrun itself gives to its workers was
+    /// opened for writing, too.
+    pub fn is_of_background_job(&self) -> bool {
+        self.is_read_only && self.file == Path::new("/dev/null")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::libc;
+
+    use super::{IgnoredSignals, StdinFile, arguments, program};
+
+    #[test]
+    fn this_test_is_what_it_is() {
+        let me = i32::try_from(std::process::id()).unwrap();
+        let called = std::env::current_exe().unwrap();
+        assert_eq!(program(me).as_deref(), called.file_name().unwrap().to_str());
+        assert_eq!(arguments(me), std::env::args().collect::<Vec<_>>());
+        // What Rust's runtime does before `main`.
+        assert!(IgnoredSignals::of(me).has(libc::SIGPIPE));
+        assert!(!IgnoredSignals::of(me).has(libc::SIGTERM));
+        assert!(StdinFile::of(me).is_some());
+    }
+
+    #[test]
+    fn a_process_that_is_gone_has_nothing() {
+        let gone = i32::MAX;
+        assert_eq!((program(gone), arguments(gone)), (None, vec![]));
+        assert_eq!(IgnoredSignals::of(gone), IgnoredSignals::default());
+        assert_eq!(StdinFile::of(gone), None);
+    }
+
+    #[test]
+    fn a_number_that_is_no_signal_is_not_ignored() {
+        let all = IgnoredSignals(u64::MAX);
+        assert!(all.has(1) && all.has(64) && !all.has(0) && !all.has(65) && !all.has(-1));
+    }
+}
