@@ -4,7 +4,7 @@ mod support;
 
 use std::path::Path;
 
-use support::{Bed, Launch, Procrun, procfs, text, wait_until, workers};
+use support::{Bed, Launch, Procrun, last_pid, procfs, text, wait_until, workers};
 
 /// Run a worker that tells things about itself, line by line, until `told`.
 fn told_by(launch: Launch<'_>) -> (Procrun, Vec<String>) {
@@ -357,13 +357,44 @@ fn pythons_output_is_not_buffered() {
 }
 
 #[test]
+fn a_pid_file_of_pm2s_files_has_the_id_in_its_name() {
+    let bed = Bed::new();
+    bed.script("app.sh", "#!/bin/sh\nexec sleep 1000\n");
+    let app = |name: &str, file: &str| {
+        format!(r#"{{"name": "{name}", "script": "./app.sh", "pid_file": "{file}"}}"#)
+    };
+    let apps = [
+        app("plain", "plain.pid"),
+        app("numbered", "numbered-7.pid"),
+        app("said", "{id}-said.pid"),
+        app("other", "other.txt"),
+    ];
+    bed.file("ecosystem.json", format!("[{}]", apps.join(", ")));
+    let mut run = bed.start(&["ecosystem.json"]);
+    run.wait_for_err_lines("is online, pid", 4);
+    for (name, id, file) in [
+        ("plain", 0, "plain-0.pid"),
+        ("numbered", 1, "numbered-1.pid"),
+        ("said", 2, "2-said.pid"),
+        ("other", 3, "other.txt"),
+    ] {
+        let pid = last_pid(&run.wait_for_err(&format!("{name} ({id}) is online, pid")));
+        wait_until(file, || bed.read(file).trim() == pid.to_string());
+    }
+    let converted = bed.start(&["convert", "ecosystem.json", "-o", "-"]);
+    converted.wait_for_line("pid_file = \"numbered-{id}.pid\"");
+    run.expect_stop();
+    assert_eq!(bed.list("."), ["app.sh", "ecosystem.json"], "gone with the workers");
+}
+
+#[test]
 fn pid_file_holds_the_process_id() {
     let bed = Bed::with(
         "[[apps]]\nname = \"app\"\nscript = \"./app.sh\"\nargs = [\"app\"]\npid_file = \"app.pid\"\n",
     );
     bed.script("app.sh", workers::STEADY);
     let mut run = bed.start(&["ecosystem.toml"]);
-    let pid = support::last_pid(&run.wait_for_line("app up"));
+    let pid = last_pid(&run.wait_for_line("app up"));
     wait_until("the pid file", || bed.read("app.pid").trim() == pid.to_string());
     run.expect_stop();
     assert!(!bed.exists("app.pid"), "gone with the worker");

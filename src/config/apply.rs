@@ -16,7 +16,7 @@ use super::{
     value::{self, Complaint, Decoded, Dialect},
     watching,
 };
-use crate::spec::{InheritEnv, MemoryLimit};
+use crate::spec::{InheritEnv, MemoryLimit, NO_FILE, PID_FILE_ID};
 
 /// What is said of a text where a table of variables is wanted.
 pub(super) const NO_VARIABLE: &str = "is a text, which sets no variable";
@@ -99,6 +99,10 @@ pub(super) fn apply<D>(
             }
             _ => set(draft, InheritEnv::Without(value::texts(node)?)),
         },
+        Kind::PidFile(set) => {
+            let path = value::full_text(node)?;
+            set(draft, if dialect == Dialect::Toml { path } else { pid_file_of_pm2(&path) });
+        }
         Kind::LogFile(set) => match &node.value {
             Value::Bool(false) => set(draft, None),
             Value::Bool(true) => {
@@ -106,7 +110,8 @@ pub(super) fn apply<D>(
             }
             _ => {
                 let path = value::full_text(node)?;
-                set(draft, (path != "/dev/null" && path != "NULL").then_some(path));
+                // PM2's word. It is said, so no default file takes its place.
+                set(draft, Some(if path == "NULL" { NO_FILE.to_owned() } else { path }));
             }
         },
         Kind::Watch(set) => set(draft, watching::paths(node, dialect)?),
@@ -138,6 +143,17 @@ pub(super) fn apply<D>(
         Kind::Moot => return Ok(Outcome::Unset),
     }
     Ok(Outcome::Set)
+}
+
+/// PM2 puts the id of an instance before `.pid`, in the place of one that is there. A name that says `{id}`
+/// itself, or ends otherwise, stays as it is.
+pub(super) fn pid_file_of_pm2(path: &str) -> String {
+    let Some(stem) = path.strip_suffix(".pid").filter(|_| !path.contains(PID_FILE_ID)) else {
+        return path.to_owned();
+    };
+    let base = stem.trim_end_matches(|c: char| c.is_ascii_digit());
+    let base = base.strip_suffix('-').filter(|base| base.len() + 1 < stem.len()).unwrap_or(stem);
+    format!("{base}-{PID_FILE_ID}.pid")
 }
 
 /// What only PM2's files mean with a value, or bear: PM2 starts with it, so it is no error here.

@@ -99,6 +99,8 @@ pub(super) enum Kind<D: 'static> {
     EnvFiles(fn(&mut D, Vec<EnvFile>)),
     /// PM2's `filter_env`.
     Filter(fn(&mut D, InheritEnv)),
+    /// A file for the process id, by PM2's rule for its name.
+    PidFile(fn(&mut D, String)),
     /// A path, or PM2's true and false.
     LogFile(fn(&mut D, Option<String>)),
     /// PM2's `watch`.

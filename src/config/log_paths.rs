@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{origin::AppSettings, problem::Problem};
-use crate::spec::{AppSpec, Instances};
+use crate::spec::{AppSpec, Instances, NO_FILE};
 
 /// One file that an app writes to.
 struct Written<'a> {
@@ -40,7 +40,7 @@ fn written<'a>(app: &'a AppSpec, settings: &'a AppSettings) -> impl Iterator<Ite
     let shared = files.merge || app.instances == Instances::Count(1);
     let all = [("out_file", &files.out), ("error_file", &files.error), ("log_file", &files.combined)];
     all.into_iter()
-        .filter(move |_| shared && !app.logs.disabled)
+        .filter(move |(_, path)| shared && !app.logs.disabled && path.as_deref() != Some(Path::new(NO_FILE)))
         .filter_map(move |(key, path)| path.as_deref().map(|path| Written { app, settings, key, path }))
 }
 

@@ -18,7 +18,10 @@ use super::{
     own::Reports,
     rotate::Chain,
 };
-use crate::machine::frame::{Edge, Piece};
+use crate::{
+    machine::frame::{Edge, Piece},
+    spec::NO_FILE,
+};
 
 /// Gathered lines are written when they exceed this.
 const GATHER: usize = 128 * 1024;
@@ -93,7 +96,7 @@ impl Files {
         stream_at: impl FnOnce(&Path) -> Option<&'static str>,
         now: Instant,
     ) -> Option<usize> {
-        if spec.path == Path::new("/dev/null") {
+        if spec.path == Path::new(NO_FILE) {
             return None;
         }
         if let Some(stream) = stream_at(&spec.path) {

@@ -14,6 +14,9 @@ use super::{
     Schedule, Signal, StopPolicy, WatchSpec,
 };
 
+/// What stands in `pid_file` for the id of an instance.
+pub const PID_FILE_ID: &str = "{id}";
+
 /// One application: what to execute, how many times, and what to do when it ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppSpec {
@@ -59,8 +62,8 @@ pub struct AppSpec {
     pub stop: StopPolicy,
     /// Where its output goes besides stdout and stderr.
     pub logs: LogSpec,
-    /// A file that holds the process id while the application runs (`pid_file`); with more than
-    /// one instance `-<id>` is put before the extension, as PM2 does.
+    /// A file that holds the process id while the application runs (`pid_file`). `{id}` in it is the id of
+    /// the instance; without it, several instances get `-<id>` before the extension.
     pub pid_file: Option<PathBuf>,
     /// How its workers are asked whether they do their work, and what they say of it.
     pub health: HealthSpec,
@@ -272,6 +275,17 @@ impl AppSpec {
             name.push(extension);
         }
         path.with_file_name(name)
+    }
+
+    /// The pid file of one instance.
+    pub fn pid_file_of_instance(&self, id: impl Display) -> Option<PathBuf> {
+        let path = self.pid_file.as_ref()?;
+        match path.to_str() {
+            Some(text) if text.contains(PID_FILE_ID) => {
+                Some(text.replace(PID_FILE_ID, &id.to_string()).into())
+            }
+            _ => Some(self.path_of_instance(path, id)),
+        }
     }
 
     /// The signal that ends a process of it when no signal asked procrun to; `kind` is what runs it.

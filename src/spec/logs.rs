@@ -64,6 +64,9 @@ pub enum Verbosity {
     Trace,
 }
 
+/// The path of a log file that is not to be written.
+pub const NO_FILE: &str = "/dev/null";
+
 /// What becomes of one application's output.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LogSpec {

@@ -25,15 +25,15 @@ mod watch;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub use app::{
-    AppSpec, Balance, EnvSpec, Exec, ExecMode, Identity, InheritEnv, Instances, Interpreter, PrincipalRef,
-    Stdin,
+    AppSpec, Balance, EnvSpec, Exec, ExecMode, Identity, InheritEnv, Instances, Interpreter, PID_FILE_ID,
+    PrincipalRef, Stdin,
 };
 pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
 pub use health::{HealthSpec, Probe, ProbeAddress, ProbeTarget};
 pub use limits::{Allowance, Limits, Resource, Unit, readable_size};
 pub use listen::{Listen, ListenAddress};
-pub use logs::{LogFiles, LogHistory, LogSpec, LogStyle, RuntimeLog, Verbosity};
+pub use logs::{LogFiles, LogHistory, LogSpec, LogStyle, NO_FILE, RuntimeLog, Verbosity};
 pub use memory::{MemoryLimit, OomGuard, Share};
 pub use order::{Condition, Dependency, Order};
 pub use patch::Patch;

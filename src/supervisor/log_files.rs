@@ -38,6 +38,6 @@ pub(super) fn sinks(view: &InstanceView<'_>, owner: Option<&FileOwner>) -> Sinks
 
 /// The pid file of an instance that runs as `owner`.
 pub(super) fn pid_file(view: &InstanceView<'_>, owner: Option<&FileOwner>) -> Option<PidFile> {
-    let path = view.spec.path_of_instance(view.spec.pid_file.as_ref()?, view.pm_id);
+    let path = view.spec.pid_file_of_instance(view.pm_id)?;
     Some(PidFile { path, owner: owner.cloned() })
 }

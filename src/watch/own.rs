@@ -13,7 +13,12 @@ impl OwnFiles {
     pub(super) fn of(plan: &Plan) -> Self {
         let files = plan.apps.iter().flat_map(|app| {
             let logs = &app.logs.files;
-            [&logs.out, &logs.error, &logs.combined, &app.pid_file].into_iter().flatten().cloned()
+            // As a log file, the pid file of an instance has `-<id>` in its name.
+            let pid_file = app.pid_file_of_instance("").map(|path| {
+                let name = path.to_string_lossy().replace("-.", ".");
+                PathBuf::from(name.strip_suffix('-').unwrap_or(&name))
+            });
+            [&logs.out, &logs.error, &logs.combined].into_iter().flatten().cloned().chain(pid_file)
         });
         Self(files.collect())
     }

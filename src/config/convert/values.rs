@@ -1,6 +1,7 @@
 //! A value that PM2's reader takes, written so that TOML's stricter one takes it for the same.
 
 use super::super::{
+    apply::pid_file_of_pm2,
     arguments,
     draft::Draft,
     keys::Kind,
@@ -70,6 +71,9 @@ pub(super) fn as_toml<D>(kind: &Kind<D>, node: &Node) -> Option<String> {
         }
         Kind::Duration(..) | Kind::Delay(_) if value::is_too_long(node) => {
             return Some(value::MAX_DURATION.as_millis().to_string());
+        }
+        Kind::PidFile(_) => {
+            return value::full_text(node).ok().map(|path| write::quoted(&pid_file_of_pm2(&path)));
         }
         Kind::Watch(_) => {
             return Some(match watching::paths(node, Dialect::Pm2).ok()? {

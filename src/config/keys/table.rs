@@ -366,8 +366,8 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app("disable_logs", &[], Kind::Switch(|app, on| app.disable_logs = on), |app| {
         app.logs.disabled.then(|| "true".to_owned())
     }),
-    app("pid_file", &["pid"], Kind::Text(|app, file| app.pid_file = Some(file)), |app| {
-        app.pid_file.as_deref().map(|path| own_name(app, path))
+    app("pid_file", &["pid"], Kind::PidFile(|app, file| app.pid_file = Some(file)), |app| {
+        app.pid_file_of_instance("<id>").map(|path| path.display().to_string())
     }),
     app("filter_env", &[], Kind::Filter(|app, inherit| app.inherit = inherit), |app| {
         match &app.env.inherit {
