@@ -9,7 +9,10 @@ use std::{
     path::Path,
 };
 
-use nix::unistd::geteuid;
+use nix::{
+    fcntl::{Flock, FlockArg},
+    unistd::geteuid,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -17,6 +20,7 @@ use super::{
     background::{connect, home},
     commands::Typed,
     failure::Failure,
+    file::say_notices,
     list::{look, overview, shown, unexpected},
     say,
 };
@@ -29,6 +33,8 @@ use crate::{
 /// Grows when the file changes its meaning.
 const FORMAT: u32 = 1;
 const FILE: &str = "dump.json";
+/// The list that was saved before.
+const BACKUP: &str = "dump.json.bak";
 const WHAT: &str = "procrun's saved list";
 const OF_PM2: &str = "is it PM2's dump? Start those apps from their ecosystem file and `procrun save` them; nothing was started";
 
@@ -75,16 +81,24 @@ fn keep(apps: Vec<SavedApp>) -> Result<ExitCode, Failure> {
     Ok(say(&format!("saved {count} {apps} to {}\n", path.display())))
 }
 
-/// Its secrets are for the owner alone.
+/// Its secrets are for the owner alone. The list that was there before stays beside it, unless it is damaged.
 fn write(home: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(home)?;
-    let beside = path.with_extension(format!("{}.new", std::process::id()));
+    // One at a time, so that the file beside has one name: what a killed `save` leaves there, the next one takes.
+    let _one = Flock::lock(File::open(home)?, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+    let beside = path.with_extension("json.new");
     let result = (|| {
         let _ = fs::remove_file(&beside);
         // Nobody else's, and no link to something else.
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
         file.write_all(text)?;
         file.sync_all()?;
+        if read(path).is_ok() {
+            let before = home.join(BACKUP);
+            let _ = fs::remove_file(&before);
+            // Not every file system has links.
+            fs::hard_link(path, &before).or_else(|_| fs::copy(path, &before).map(drop))?;
+        }
         fs::rename(&beside, path)?;
         File::open(home)?.sync_all()
     })();
@@ -94,11 +108,33 @@ fn write(home: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
     result
 }
 
+/// Why a saved list cannot be used.
+enum Unusable {
+    /// It is missing or damaged: the one before may do.
+    Lost(Failure),
+    /// It is another user's, or another program's.
+    Refused(Failure),
+}
+
+/// What was saved; what was saved before that, if the file is missing or damaged.
+fn read_or_backup(home: &Path) -> Result<Vec<SavedApp>, Failure> {
+    let failure = match read(&home.join(FILE)) {
+        Ok(apps) => return Ok(apps),
+        Err(Unusable::Refused(failure)) => return Err(failure),
+        Err(Unusable::Lost(failure)) => failure,
+    };
+    let before = home.join(BACKUP);
+    let Ok(apps) = read(&before) else { return Err(failure) };
+    failure.say();
+    say_notices(&[format!("the list that was saved before it is used: {}", before.display())]);
+    Ok(apps)
+}
+
 pub(super) fn resurrect(typed: &Typed) -> Result<ExitCode, Failure> {
-    let path = home()?.join(FILE);
-    let apps = read(&path)?;
+    let home = home()?;
+    let apps = read_or_backup(&home)?;
     if apps.is_empty() {
-        return Err(Failure::not_done(format!("{} holds no application", path.display())));
+        return Err(Failure::not_done(format!("{} holds no application", home.join(FILE).display())));
     }
     let mut supervisor = connect(typed.socket.as_deref(), typed.has("silent"))?;
     let there = overview(&mut supervisor, &Request::List)?.instances;
@@ -124,8 +160,10 @@ pub(super) fn resurrect(typed: &Typed) -> Result<ExitCode, Failure> {
 }
 
 /// What was saved.
-fn read(path: &Path) -> Result<Vec<SavedApp>, Failure> {
-    let refuse = |what: String| Failure::new(EX_CONFIG, format!("{}: {what}", path.display()));
+fn read(path: &Path) -> Result<Vec<SavedApp>, Unusable> {
+    let failure = |what: String| Failure::new(EX_CONFIG, format!("{}: {what}", path.display()));
+    let refuse = |what: String, hint: &str| Unusable::Refused(failure(what).hint(hint));
+    let lose = |what: String, hint: &str| Unusable::Lost(failure(what).hint(hint));
     let read = |path| {
         let mut file = File::open(path)?;
         let mut text = Vec::new();
@@ -134,32 +172,33 @@ fn read(path: &Path) -> Result<Vec<SavedApp>, Failure> {
         io::Result::Ok((file_is.uid(), file_is.mode(), text))
     };
     let (owner, mode, text) = read(path).map_err(|error| {
-        refuse(error.to_string()).hint("`procrun save` keeps the list of the supervisor that runs there")
+        lose(error.to_string(), "`procrun save` keeps the list of the supervisor that runs there")
     })?;
     // What it says is run in the name of who asks.
     if owner != 0 && owner != geteuid().as_raw() {
         let hint = "only a list of your own, or root's, is brought back; nothing was started";
-        return Err(refuse(format!("it belongs to user {owner}")).hint(hint));
+        return Err(refuse(format!("it belongs to user {owner}"), hint));
     }
     if mode & 0o022 != 0 {
         let hint = "`chmod go-w` it if you know what stands in it; nothing was started";
-        return Err(refuse("others may write to it".to_owned()).hint(hint));
+        return Err(refuse("others may write to it".to_owned(), hint));
     }
     let hint = "it was not written by `procrun save`, or is damaged; nothing was started";
     let dump: Dump = match serde_json::from_slice(&text) {
         Ok(dump) => dump,
         Err(error) if error.is_eof() => {
-            return Err(refuse(format!("it ends in the middle: {error}")).hint(hint));
+            return Err(lose(format!("it ends in the middle: {error}"), hint));
         }
         Err(error) => {
             // PM2's own dump is a list.
-            let hint = if text.trim_ascii_start().starts_with(b"[") { OF_PM2 } else { hint };
-            return Err(refuse(format!("it is no list that `procrun save` wrote: {error}")).hint(hint));
+            let is_pm2s = text.trim_ascii_start().starts_with(b"[");
+            let what = format!("it is no list that `procrun save` wrote: {error}");
+            return Err(if is_pm2s { refuse(what, OF_PM2) } else { lose(what, hint) });
         }
     };
     if dump.what != WHAT || dump.format != FORMAT {
         let message = format!("it is of procrun {} and format {}", dump.procrun, dump.format);
-        return Err(refuse(message).hint(format!("this procrun reads format {FORMAT}")));
+        return Err(refuse(message, &format!("this procrun reads format {FORMAT}")));
     }
     Ok(dump.apps)
 }
