@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
+    called::Called,
     commands::Typed,
     failure::{Failure, NOT_DONE},
     list::{details, overview, say_json, unexpected},
@@ -119,7 +120,12 @@ fn is_well(detail: &Detail, must_run: bool) -> bool {
 }
 
 pub(super) fn kill(typed: &Typed) -> Result<ExitCode, Failure> {
-    let mut supervisor = typed.supervisor()?;
+    let mut supervisor = match typed.running_supervisor()? {
+        Some(supervisor) => supervisor,
+        // PM2 starts its daemon to end it.
+        None if Called::this() == Called::Pm2 => return Ok(say("no supervisor is running\n")),
+        None => typed.supervisor()?,
+    };
     supervisor.ask(&Request::Kill)?;
     while supervisor.answer_or_end()?.is_some() {}
     Ok(say("the supervisor has ended\n"))

@@ -10,6 +10,7 @@ use std::{
 use nix::unistd::geteuid;
 
 use super::{
+    called::Called,
     commands::Typed,
     failure::{Failure, NOT_DONE},
     list::overview,
@@ -24,10 +25,13 @@ use crate::{
     sys::{detach, directory},
 };
 
-/// Where a supervisor in the background keeps its files: `PROCRUN_HOME`, else `~/.procrun`.
+/// Where a supervisor in the background keeps its files: `PROCRUN_HOME`, else `~/.procrun`. Under the name of
+/// one of PM2's programs `PM2_HOME` comes between.
 pub(super) fn home() -> Result<PathBuf, Failure> {
     let given = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let of_pm2 = given("PM2_HOME").filter(|_| Called::this().is_pm2());
     let home = given("PROCRUN_HOME")
+        .or(of_pm2)
         .or_else(|| given("HOME").map(|home| home.join(".procrun")))
         .map_or_else(without_home, Ok)?;
     std::path::absolute(&home).map_err(|error| Failure::not_done(format!("{}: {error}", home.display())))
@@ -50,10 +54,16 @@ pub(super) fn supervise(typed: &Typed) -> Result<ExitCode, Failure> {
     let detached = typed.has("detached");
     // Before anything else is opened.
     let first_client = if detached { detach::channel() } else { None };
+    let home = home()?;
     let role = Role {
         places: places(typed.socket.as_deref())?,
         name: Name::Default,
-        background: Some(Background { home: home()?, first_client: RefCell::new(first_client), detached }),
+        background: Some(Background {
+            pid_file: home.join(if Called::this().is_pm2() { "pm2.pid" } else { "procrun.pid" }),
+            home,
+            first_client: RefCell::new(first_client),
+            detached,
+        }),
     };
     let cwd = directory::working().unwrap_or_else(|_| PathBuf::from("/"));
     if detached {
@@ -84,7 +94,9 @@ pub(super) fn connect(socket: Option<&std::ffi::OsStr>, is_silent: bool) -> Resu
     if let Some(socket) = socket {
         args.extend([OsString::from("--socket"), socket.to_owned()]);
     }
-    let channel = detach::start(&program, &args).map_err(|error| trouble("no process", &error))?;
+    // Its name says whose home it has.
+    let called = std::env::args_os().next().unwrap_or_else(|| program.clone().into());
+    let channel = detach::start(&program, &called, &args).map_err(|error| trouble("no process", &error))?;
     let mut supervisor =
         Supervisor::from(Connection::new(UnixStream::from(channel), Path::new("its start").to_owned()));
     supervisor.greet().map_err(|failure| failure.with_code(NOT_DONE))?;

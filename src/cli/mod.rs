@@ -8,6 +8,7 @@ mod alone;
 mod anew;
 mod ask;
 mod background;
+mod called;
 mod check;
 mod commands;
 mod completions;
@@ -47,13 +48,11 @@ use clap::{
     error::{ContextKind, ContextValue},
 };
 
-use nix::unistd::geteuid;
-
-use self::strangers::Stranger;
+use self::{called::Called, strangers::Stranger};
 
 use crate::{
     config::{EX_USAGE, Invocation, Problem, Problems, Source},
-    control::{Name, Places},
+    control::Name,
     spec::{self, ExitCode, TerminationLog},
     supervisor::{self, Role},
     sys::directory,
@@ -240,14 +239,14 @@ fn advised(problems: Problems, hint: String) -> Problems {
 }
 
 /// PM2's images say `pm2-runtime start …` or make `procrun start …` the container's command.
-fn is_foreground(called: &OsString, pid: u32) -> bool {
-    pid == 1 || Path::new(called).file_name().is_some_and(|name| name == "pm2-runtime")
+fn is_foreground(called: &OsStr, pid: u32) -> bool {
+    pid == 1 || Called::by(called) == Called::Pm2Runtime
 }
 
 /// What a supervisor in the foreground is among others.
 fn role(socket: Option<&OsStr>, cwd: &Path) -> Role {
     Role {
-        places: Places::find(socket, geteuid().as_raw(), cwd, |name| std::env::var_os(name)),
+        places: reach::places_from(socket, cwd),
         name: match std::process::id() {
             1 => Name::Default,
             pid => Name::Pid(pid),
@@ -313,8 +312,10 @@ mod tests {
 
     #[test]
     fn start_means_the_foreground_in_a_container_only() {
-        assert!(is_foreground(&"/usr/bin/pm2-runtime".into(), 7));
-        assert!(is_foreground(&"procrun".into(), 1));
-        assert!(!is_foreground(&"/usr/bin/procrun".into(), 7));
+        assert!(is_foreground(OsStr::new("/usr/bin/pm2-runtime"), 7));
+        assert!(is_foreground(OsStr::new("pm2-docker"), 7));
+        assert!(is_foreground(OsStr::new("procrun"), 1));
+        assert!(!is_foreground(OsStr::new("/usr/bin/procrun"), 7));
+        assert!(!is_foreground(OsStr::new("/usr/bin/pm2"), 7));
     }
 }

@@ -1,10 +1,13 @@
 //! From a command to the supervisor it means, and what is said when there is none.
 
-use std::{ffi::OsStr, fmt::Write as _};
+use std::{ffi::OsStr, fmt::Write as _, path::Path};
 
 use nix::unistd::geteuid;
 
-use super::failure::{Failure, NO_SUPERVISOR};
+use super::{
+    called::Called,
+    failure::{Failure, NO_SUPERVISOR},
+};
 use crate::{
     control::{
         Answer, PROTOCOL, Places, Request,
@@ -18,7 +21,13 @@ pub(super) fn places(socket: Option<&OsStr>) -> Result<Places, Failure> {
     let cwd = directory::working().map_err(|error| {
         Failure::new(NO_SUPERVISOR, format!("the working directory cannot be found: {error}"))
     })?;
-    Ok(Places::find(socket, geteuid().as_raw(), &cwd, |name| std::env::var_os(name)))
+    Ok(places_from(socket, &cwd))
+}
+
+/// The same, seen from a directory.
+pub(super) fn places_from(socket: Option<&OsStr>, cwd: &Path) -> Places {
+    let is_pm2 = Called::this().is_pm2();
+    Places::find(socket, geteuid().as_raw(), cwd, is_pm2, |name| std::env::var_os(name))
 }
 
 /// A supervisor, and how to ask it.

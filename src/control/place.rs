@@ -32,11 +32,15 @@ impl Places {
     /// `/run/procrun` (root) or `$XDG_RUNTIME_DIR/procrun`, and `/dev/shm/procrun-<uid>`, which can
     /// be written to also where nothing else can.
     ///
+    /// Under the name of one of PM2's programs (`is_pm2`), `PM2_HOME` is that directory; else it is looked
+    /// into last, for a supervisor that was started so.
+    ///
     /// `variable` looks a variable of the environment up. Relative paths are seen from `cwd`.
     pub fn find(
         socket: Option<&OsStr>,
         uid: u32,
         cwd: &Path,
+        is_pm2: bool,
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Self {
         if let Some(socket) = socket {
@@ -46,6 +50,10 @@ impl Places {
         if let Some(home) = given("PROCRUN_HOME") {
             return Self::Directories(vec![cwd.join(home)]);
         }
+        let of_pm2 = given("PM2_HOME").map(|home| cwd.join(home));
+        if let Some(home) = of_pm2.clone().filter(|_| is_pm2) {
+            return Self::Directories(vec![home]);
+        }
         let first = if uid == 0 {
             Some(PathBuf::from("/run/procrun"))
         } else {
@@ -53,7 +61,7 @@ impl Places {
             given("XDG_RUNTIME_DIR").filter(|dir| dir.is_absolute()).map(|dir| dir.join("procrun"))
         };
         let last = PathBuf::from(format!("/dev/shm/procrun-{uid}"));
-        Self::Directories(first.into_iter().chain([last]).collect())
+        Self::Directories(first.into_iter().chain([last]).chain(of_pm2).collect())
     }
 }
 
@@ -68,9 +76,13 @@ impl Name {
         }
     }
 
-    /// Whether a file of this name is a supervisor's socket.
+    /// Whether a file of this name is a supervisor's socket. PM2's own home has other sockets.
     pub fn is_socket(file: &OsStr) -> bool {
-        Path::new(file).extension().is_some_and(|extension| extension == "sock")
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let Some(name) = file.to_str().filter(|name| *name != DEFAULT) else { return file == DEFAULT };
+        let Some(name) = name.strip_suffix(".sock") else { return false };
+        let (pid, again) = name.split_once('-').unwrap_or((name, "0"));
+        is_number(pid) && is_number(again)
     }
 }
 
@@ -84,7 +96,7 @@ mod tests {
             let variable = |name: &str| {
                 variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
             };
-            Places::find(socket.map(OsStr::new), uid, Path::new("/srv"), variable)
+            Places::find(socket.map(OsStr::new), uid, Path::new("/srv"), false, variable)
         };
         let directories = |paths: &[&str]| Places::Directories(paths.iter().map(PathBuf::from).collect());
         let all = [("PROCRUN_HOME", "home"), ("XDG_RUNTIME_DIR", "/run/user/7")];
@@ -98,11 +110,29 @@ mod tests {
     }
 
     #[test]
+    fn pm2s_home_counts_under_pm2s_name() {
+        let find = |is_pm2, variables: &[(&str, &str)]| {
+            let variable = |name: &str| {
+                variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+            };
+            Places::find(None, 7, Path::new("/srv"), is_pm2, variable)
+        };
+        let directories = |paths: &[&str]| Places::Directories(paths.iter().map(PathBuf::from).collect());
+        assert_eq!(find(true, &[("PM2_HOME", "/pm2")]), directories(&["/pm2"]));
+        assert_eq!(find(true, &[]), directories(&["/dev/shm/procrun-7"]));
+        assert_eq!(find(false, &[("PM2_HOME", "/pm2")]), directories(&["/dev/shm/procrun-7", "/pm2"]));
+        assert_eq!(find(true, &[("PM2_HOME", "/pm2"), ("PROCRUN_HOME", "/home")]), directories(&["/home"]));
+    }
+
+    #[test]
     fn names_are_told_from_other_files() {
         assert_eq!(Name::Default.file(0), "procrun.sock");
         assert_eq!(Name::Pid(7).file(0), "7.sock");
         assert_eq!(Name::Pid(7).file(2), "7-2.sock");
         assert!(Name::is_socket(OsStr::new("7.sock")));
-        assert!(!Name::is_socket(OsStr::new("7.lock")));
+        assert!(Name::is_socket(OsStr::new("7-2.sock")) && Name::is_socket(OsStr::new("procrun.sock")));
+        for other in ["7.lock", "rpc.sock", "pub.sock", "-.sock", "7-.sock", ".sock"] {
+            assert!(!Name::is_socket(OsStr::new(other)), "{other}");
+        }
     }
 }

@@ -180,6 +180,9 @@ pub(super) async fn supervise(
         effects: Vec::new(),
     };
     let code = supervisor.run().await;
+    if let Some(background) = &role.background {
+        background.remove_pid_file();
+    }
     supervisor.clients.close();
     supervisor.node.clean_up();
     let mut last_word = match &role.background {

@@ -4,11 +4,11 @@
 
 use std::{
     cell::RefCell,
-    fs::{DirBuilder, File},
+    fs::{self, DirBuilder, File, Permissions},
     io,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::fs::DirBuilderExt,
+        unix::fs::{DirBuilderExt, PermissionsExt as _},
     },
     path::PathBuf,
 };
@@ -24,6 +24,8 @@ use crate::{
 pub struct Background {
     /// Where it keeps its files.
     pub home: PathBuf,
+    /// Where its process id stands while it runs.
+    pub pid_file: PathBuf,
     /// A connection to the command that has started it and waits.
     pub first_client: RefCell<Option<OwnedFd>>,
     /// It was detached from its caller: what it says goes to its log alone.
@@ -34,6 +36,7 @@ impl Background {
     /// The log: `procrun.log` and the applications' files.
     pub(super) fn logs(&self, log: &RuntimeLog) -> io::Result<Logs> {
         DirBuilder::new().recursive(true).mode(0o700).create(self.home.join("logs"))?;
+        self.write_pid_file()?;
         if !self.detached {
             return Logs::start(log);
         }
@@ -51,6 +54,23 @@ impl Background {
         nix::unistd::dup2_stdout(null.as_fd())?;
         nix::unistd::dup2_stderr(null.as_fd())?;
         Logs::start_unseen(log, file)
+    }
+
+    /// The socket is held by now, so no other supervisor has this home.
+    fn write_pid_file(&self) -> io::Result<()> {
+        let beside = self.pid_file.with_extension("pid.new");
+        // No reader finds half a number.
+        fs::write(&beside, format!("{}\n", std::process::id()))?;
+        fs::set_permissions(&beside, Permissions::from_mode(0o600))?;
+        fs::rename(beside, &self.pid_file)
+    }
+
+    /// The end of it. Another supervisor of the same home (`--socket`) may have written its own meanwhile.
+    pub(super) fn remove_pid_file(&self) {
+        let own = std::process::id().to_string();
+        if fs::read_to_string(&self.pid_file).is_ok_and(|pid| pid.trim() == own) {
+            let _ = fs::remove_file(&self.pid_file);
+        }
     }
 
     /// The connection to the command that waits, once.

@@ -1,7 +1,7 @@
 //! Starting a process that outlives its caller.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io,
     os::{
         fd::{AsRawFd, FromRawFd, OwnedFd},
@@ -16,16 +16,16 @@ use nix::libc;
 /// The descriptor of the started process that is the other end of what [`start`] gives.
 const CHANNEL: i32 = 3;
 
-/// Starts a program in a session of its own, in `/`, with `/dev/null` as stdin and stdout and the
+/// Starts a program under the name `called` in a session of its own, in `/`, with `/dev/null` as stdin and stdout and the
 /// caller's stderr. Its descriptor 3 is connected to the socket that is returned.
 ///
 /// # Errors
 /// What socketpair(2), fork(2) or execve(2) say.
-pub fn start(program: &Path, args: &[OsString]) -> io::Result<OwnedFd> {
+pub fn start(program: &Path, called: &OsStr, args: &[OsString]) -> io::Result<OwnedFd> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     let fd = theirs.as_raw_fd();
     let mut command = Command::new(program);
-    command.args(args).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null());
+    command.arg0(called).args(args).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null());
     let set_up = move || {
         // SAFETY: three system calls that are async-signal-safe and touch no memory. The descriptor
         // is open: the parent holds it until the program is being executed.

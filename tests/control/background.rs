@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    Rough, ask, home, launch, socket, statuses,
+    Rough, Said, ask, home, launch, socket, statuses,
     support::{Bed, Procrun, procfs, wait_until, workers},
 };
 
@@ -70,8 +70,9 @@ fn start_brings_up_a_supervisor_that_stays() {
     ask(&bed, &["start", "app"]).ok();
     assert_eq!(statuses(&bed), ["app online", "app online"]);
 
+    assert_eq!(bed.read("home/procrun.pid"), format!("{pid}\n"));
     ask(&bed, &["kill"]).ok();
-    assert!(!procfs::alive(pid));
+    assert!(!procfs::alive(pid) && !bed.exists("home/procrun.pid"));
     ask(&bed, &["ping"]).fails(69, "procrun start app.js");
     assert!(run.others().is_empty(), "nothing is left");
 }
@@ -192,6 +193,89 @@ fn a_saved_list_comes_back_as_it_was() {
     assert_eq!(statuses(&bed).len(), 4, "what was saved is still there");
     ask(&bed, &["delete", "all"]).ok();
     assert!(ask(&bed, &["save", "--force"]).ok().contains("saved 0 apps"));
+}
+
+#[test]
+fn a_saved_list_that_is_lost_is_replaced_by_the_one_before() {
+    let bed = bed();
+    let _one = start(&bed, &["./app.sh", "--name", "one"]);
+    // What a `save` that was killed has left.
+    bed.file("home/dump.json.new", "half");
+    ask(&bed, &["save"]).ok();
+    assert!(!bed.exists("home/dump.json.new") && !bed.exists("home/dump.json.bak"));
+    let _two = start(&bed, &["./app.sh", "--name", "two"]);
+    ask(&bed, &["save"]).ok();
+    ask(&bed, &["kill"]).ok();
+    let whole = bed.read("home/dump.json");
+    bed.file("home/dump.json", &whole[..whole.len() / 2]);
+    let mut back = launch(&bed, &["resurrect"]).start();
+    back.expect_code(0);
+    back.wait_for_err("it ends in the middle");
+    back.wait_for_err("the list that was saved before it is used: ");
+    assert_eq!(statuses(&bed), ["one online"]);
+    // A damaged list never takes the place of a good one.
+    let before = bed.read("home/dump.json.bak");
+    ask(&bed, &["save"]).ok();
+    assert_eq!(bed.read("home/dump.json.bak"), before);
+    ask(&bed, &["kill"]).ok();
+    fs::remove_file(bed.path("home/dump.json")).unwrap();
+    let mut again = launch(&bed, &["resurrect"]).start();
+    again.expect_code(0);
+    assert_eq!(statuses(&bed), ["one online"]);
+    ask(&bed, &["kill"]).ok();
+}
+
+#[test]
+fn a_link_called_pm2_is_pm2() {
+    let bed = bed();
+    let pm2 = bed.path("pm2");
+    symlink(env!("CARGO_BIN_EXE_procrun"), &pm2).unwrap();
+    let home = bed.path("pm2home").to_string_lossy().into_owned();
+    let begin = |args: &[&str]| bed.launch(args).binary(&pm2).env("PM2_HOME", &home).start();
+    let run = |args: &[&str]| Said::of(begin(args));
+    // What PM2 itself has there is nothing of procrun's.
+    bed.file("pm2home/module_conf.json", "{}");
+    let _rpc = std::os::unix::net::UnixListener::bind(bed.path("pm2home/rpc.sock")).unwrap();
+    assert_eq!(run(&["jlist"]).ok(), "[]\n");
+    assert!(run(&["kill"]).ok().contains("no supervisor is running"));
+    let mut started = begin(&["start", "./app.sh", "--name", "api"]);
+    started.expect_code(0);
+    let list = run(&["jlist"]).json();
+    assert_eq!(list[0]["pm2_env"]["pm_out_log_path"], format!("{home}/logs/api-out.log"));
+    let pid = run(&["ping", "--json"]).json()["pid"].to_string();
+    assert_eq!(bed.read("pm2home/pm2.pid").trim(), pid);
+    run(&["save"]).ok();
+    run(&["kill"]).ok();
+    assert!(!bed.exists("pm2home/pm2.pid"));
+    let mut back = begin(&["resurrect"]);
+    back.expect_code(0);
+    assert_eq!(run(&["jlist"]).json()[0]["name"], "api");
+    run(&["kill"]).ok();
+
+    let docker = bed.path("pm2-docker");
+    symlink(env!("CARGO_BIN_EXE_procrun"), &docker).unwrap();
+    let mut front = bed.launch(&["start", "./app.sh"]).binary(&docker).env("PM2_HOME", &home).start();
+    front.wait_for_line("given");
+    assert!(run(&["pid"]).ok().trim().parse::<i32>().is_ok());
+    front.expect_stop();
+}
+
+#[test]
+fn null_is_no_log_file_in_the_background_too() {
+    let bed = bed();
+    bed.file(
+        "ecosystem.json",
+        r#"{"apps": [
+            {"name": "one", "script": "./app.sh", "out_file": "NULL", "error_file": "/dev/null"},
+            {"name": "two", "script": "./app.sh", "out_file": "/dev/null", "instances": 2, "log_max_size": "1M"}]}"#,
+    );
+    let _run = start(&bed, &["ecosystem.json"]);
+    wait_until("the other files", || bed.list("home/logs") == ["two-error-1.log", "two-error-2.log"]);
+    assert!(!bed.exists("NULL"));
+    let list = ask(&bed, &["jlist"]).json();
+    assert_eq!(list[0]["pm2_env"]["pm_out_log_path"], "/dev/null");
+    assert_eq!(ask(&bed, &["logs", "one", "--nostream", "--raw", "--out"]).ok(), "given first\n");
+    ask(&bed, &["kill"]).ok();
 }
 
 #[test]
