@@ -19,21 +19,56 @@ use crate::spec::{
     diff::{same_but_instances, same_work},
 };
 
+/// What is to be done to one application so that it is as it is to read.
+pub(super) struct Decision {
+    /// As its instances are to read.
+    pub(super) spec: Arc<AppSpec>,
+    /// How many there are to be.
+    pub(super) count: u32,
+    /// What it was scaled to is forgotten.
+    pub(super) forgets_scale: bool,
+    /// The numbers of those that run anew.
+    pub(super) anew: BTreeSet<u32>,
+    /// The tasks that run to their end, and then once more.
+    pub(super) later: Vec<InstanceId>,
+    /// One after the other.
+    pub(super) in_turn: bool,
+    /// An old and a new process of it can serve side by side.
+    pub(super) rolls: bool,
+}
+
 impl Machine {
     /// The applications are to be those of the new plan.
-    pub(super) fn apply(&mut self, now: Time, plan: Plan, cpus: u32, out: &mut Vec<Effect>) {
+    pub(super) fn apply(
+        &mut self,
+        now: Time,
+        plan: Plan,
+        cpus: u32,
+        ticket: Option<Ticket>,
+        out: &mut Vec<Effect>,
+    ) {
+        let tickets: Vec<Ticket> = ticket.into_iter().collect();
+        // Before the first of them is done.
+        for (ticket, app) in tickets.iter().flat_map(|ticket| plan.apps.iter().map(move |app| (ticket, app)))
+        {
+            self.desk.job(*ticket, &app.name);
+        }
         let old = std::mem::replace(&mut self.plan, plan);
         let of = |plan: &Plan, name: &str| plan.apps.iter().find(|app| app.name == name).cloned();
         for gone in old.apps.iter().filter(|app| of(&self.plan, &app.name).is_none()).collect::<Vec<_>>() {
-            self.remove_app(now, &gone.name, out);
+            self.remove_app(now, &gone.name, &tickets, out);
         }
         for file in self.plan.apps.clone() {
             match of(&old, &file.name) {
-                None => self.joins(now, &file, file.instances.resolve(cpus), false, out),
+                None => {
+                    self.joins(now, &file, file.instances.resolve(cpus), false, out);
+                    self.over(&tickets, &file.name);
+                }
                 Some(was) => {
                     // Until it is as it reads now.
                     self.set_plan(was.clone());
-                    self.reads(now, &was, Version::of_file(file, cpus), out);
+                    let tickets = tickets.clone();
+                    self.reads(now, &was, Version { tickets, ..Version::of_file(file, cpus) }, out);
                 }
             }
         }
@@ -49,8 +84,8 @@ impl Machine {
         ticket: Ticket,
         out: &mut Vec<Effect>,
     ) {
-        let Wanted { app: file, meant, counted, reruns_tasks, addition } = wanted;
-        let Some(was) = self.planned(&file.name) else {
+        let Some(was) = self.planned(&wanted.app.name) else {
+            let Wanted { app: file, addition, .. } = wanted;
             let is_empty = addition == Addition::Empty;
             let count = if is_empty { 0 } else { file.instances.resolve(cpus) };
             self.plan.apps.push(file.clone());
@@ -61,10 +96,7 @@ impl Machine {
             self.over(&[ticket], &file.name);
             return;
         };
-        let of_app = |id: &InstanceId| self.instances.get(id).filter(|it| it.spec.name == file.name);
-        let meant = meant.iter().filter_map(of_app).map(|instance| instance.number).collect();
-        let tickets = vec![ticket];
-        let version = Version { file, cpus, manner, meant, reruns_tasks, counted, tickets };
+        let version = self.version(wanted, cpus, manner, vec![ticket]);
         self.reads(now, &was, version, out);
     }
 
@@ -102,45 +134,19 @@ impl Machine {
 
     /// Lets an application that is not being reloaded be like this.
     pub(super) fn becomes(&mut self, now: Time, version: Version, out: &mut Vec<Effect>) {
-        let Version { file, cpus, manner, meant, reruns_tasks, counted, tickets } = version;
-        let name = file.name.clone();
+        let name = version.file.name.clone();
         let Some(was) = self.planned(&name) else {
-            for ticket in tickets {
+            for ticket in version.tickets {
                 self.desk.job_over(ticket, &name, Some(format!("{name} has left the list meanwhile")));
             }
             return;
         };
-        if counted || was.instances != file.instances {
-            // The file says another number: that is the last word.
+        let Decision { spec, count, forgets_scale, anew, later, in_turn, rolls: _ } =
+            self.decide(&was, &version);
+        let Version { file, cpus: _, manner, meant, reruns_tasks: _, counted, tickets } = version;
+        if forgets_scale {
             self.scaled.remove(&name);
         }
-        let (spec, count) = self.as_scaled(&file, cpus);
-        let staying = self.staying(&name);
-        let is_same = staying.iter().all(|id| same_but_instances(&self.instances[id].spec, &spec));
-        let is_other_task = |instance: &Instance| !same_work(&instance.spec, &spec);
-        let runs_anew = |instance: &&Instance| match manner {
-            _ if instance.is_at_work() && !meant.contains(&instance.number) => false,
-            _ if instance.is_complete() && !meant.contains(&instance.number) => {
-                reruns_tasks && spec.autostart && is_other_task(instance)
-            }
-            Manner::Changed => !is_same && (instance.is_alive() || spec.autostart),
-            Manner::Reload | Manner::Restart => {
-                meant.contains(&instance.number) || !is_same && instance.is_alive()
-            }
-        };
-        let kept = || staying.iter().take(count as usize).map(|id| &self.instances[id]);
-        let anew: BTreeSet<u32> = kept().filter(runs_anew).map(|instance| instance.number).collect();
-        // A task is not interrupted by a change: it runs again as it reads now.
-        let runs_again = |it: &&Instance| it.is_at_work() && reruns_tasks && is_other_task(it);
-        let later: Vec<InstanceId> =
-            kept().filter(runs_again).filter(|it| !anew.contains(&it.number)).map(|it| it.id).collect();
-        let rolls = !is_same && spec.can_overlap() && self.can_roll(&staying);
-        let in_turn = match manner {
-            Manner::Restart => rolls,
-            // One alone need not wait for anybody, and nobody is spared by its failure.
-            Manner::Changed => rolls || anew.len() > 1 && kept().any(Instance::is_online),
-            Manner::Reload => !anew.is_empty(),
-        };
         if in_turn {
             let numbers = anew.into_iter().collect();
             return self.reload(now, Goal { file, spec, count: Some(count) }, numbers, tickets, out);
@@ -166,6 +172,66 @@ impl Machine {
             }
         }
         self.over(&tickets, &name);
+    }
+
+    /// What is to be done so that an application that is not being reloaded is like this.
+    pub(super) fn decide(&self, was: &Arc<AppSpec>, version: &Version) -> Decision {
+        let Version { file, cpus, manner, meant, reruns_tasks, counted, tickets: _ } = version;
+        // The file says another number: that is the last word.
+        let forgets_scale = *counted || was.instances != file.instances;
+        let (spec, count) = if forgets_scale {
+            (file.clone(), file.instances.resolve(*cpus))
+        } else {
+            self.as_scaled(file, *cpus)
+        };
+        let staying = self.staying(&file.name);
+        let is_same = staying.iter().all(|id| same_but_instances(&self.instances[id].spec, &spec));
+        let is_other_task = |instance: &Instance| !same_work(&instance.spec, &spec);
+        let runs_anew = |instance: &&Instance| match manner {
+            _ if instance.is_at_work() && !meant.contains(&instance.number) => false,
+            _ if instance.is_complete() && !meant.contains(&instance.number) => {
+                *reruns_tasks && spec.autostart && is_other_task(instance)
+            }
+            Manner::Changed => !is_same && (instance.is_alive() || spec.autostart),
+            Manner::Reload | Manner::Restart => {
+                meant.contains(&instance.number) || !is_same && instance.is_alive()
+            }
+        };
+        let kept = || staying.iter().take(count as usize).map(|id| &self.instances[id]);
+        let anew: BTreeSet<u32> = kept().filter(runs_anew).map(|instance| instance.number).collect();
+        // A task is not interrupted by a change: it runs again as it reads now.
+        let runs_again = |it: &&Instance| it.is_at_work() && *reruns_tasks && is_other_task(it);
+        let later =
+            kept().filter(runs_again).filter(|it| !anew.contains(&it.number)).map(|it| it.id).collect();
+        let can_roll = spec.can_overlap() && self.can_roll(&staying);
+        let rolls = !is_same && can_roll;
+        let in_turn = match manner {
+            Manner::Restart => rolls,
+            // One alone need not wait for anybody, and nobody is spared by its failure.
+            Manner::Changed => rolls || anew.len() > 1 && kept().any(Instance::is_online),
+            Manner::Reload => !anew.is_empty(),
+        };
+        Decision { spec, count, forgets_scale, anew, later, in_turn, rolls: can_roll }
+    }
+
+    /// What is asked for one application that is there.
+    pub(super) fn version(&self, wanted: Wanted, cpus: u32, manner: Manner, tickets: Vec<Ticket>) -> Version {
+        let Wanted { app: file, meant, counted, reruns_tasks, addition: _ } = wanted;
+        let of_app = |id: &InstanceId| self.instances.get(id).filter(|it| it.spec.name == file.name);
+        let meant = meant.iter().filter_map(of_app).map(|instance| instance.number).collect();
+        Version { file, cpus, manner, meant, reruns_tasks, counted, tickets }
+    }
+
+    /// The numbers of these instances.
+    pub(super) fn numbers(&self, ids: &[InstanceId]) -> BTreeSet<u32> {
+        ids.iter().map(|id| self.instances[id].number).collect()
+    }
+
+    /// The lowest numbers that these instances leave free, as many as are missing.
+    pub(super) fn missing(&self, kept: &[InstanceId], count: u32) -> Vec<u32> {
+        let taken = self.numbers(kept);
+        let missing = (count as usize).saturating_sub(taken.len());
+        (0..).filter(|number| !taken.contains(number)).take(missing).collect()
     }
 
     /// What was asked for an application is on its way: done when whoever is to run does, and whoever
@@ -222,14 +288,8 @@ impl Machine {
             self.end(now, *id, StopCause::Removed, Then::Remove, out);
         }
         let kept = &staying[..staying.len().min(count as usize)];
-        let mut numbers: BTreeSet<u32> = kept.iter().map(|id| self.instances[id].number).collect();
-        for number in 0.. {
-            if numbers.len() >= count as usize {
-                break;
-            }
-            if numbers.insert(number) {
-                self.fill(now, number, spec, rests, out);
-            }
+        for number in self.missing(kept, count) {
+            self.fill(now, number, spec, rests, out);
         }
     }
 
@@ -254,11 +314,14 @@ impl Machine {
     }
 
     /// An application is no longer in the file.
-    fn remove_app(&mut self, now: Time, name: &str, out: &mut Vec<Effect>) {
+    fn remove_app(&mut self, now: Time, name: &str, tickets: &[Ticket], out: &mut Vec<Effect>) {
         self.unqueue(name, |_| true);
         self.give_up(now, name, Why::Removed, StopCause::GivenUp, None, out);
         self.scaled.remove(name);
         for id in self.staying(name) {
+            for ticket in tickets {
+                self.desk.awaits(*ticket, id, Awaits::Gone);
+            }
             self.end(now, id, StopCause::Removed, Then::Remove, out);
         }
     }

@@ -65,7 +65,7 @@ impl Desk {
         }
     }
 
-    fn job(&mut self, ticket: Ticket, app: &str) {
+    pub(super) fn job(&mut self, ticket: Ticket, app: &str) {
         if let Some(pending) = self.0.get_mut(&ticket) {
             pending.jobs.insert(app.to_owned());
             pending.apps.insert(app.to_owned());
@@ -161,6 +161,7 @@ impl Machine {
                     self.wanted(now, wanted, cpus, manner, ticket, out);
                 }
             }
+            Operation::Apply { plan, cpus } => self.apply(now, plan, cpus, Some(ticket), out),
             Operation::Delete(ids) => {
                 for (app, numbers) in self.places(ticket, &ids) {
                     self.delete(now, &app, &numbers, ticket, out);

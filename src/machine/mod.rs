@@ -15,6 +15,7 @@ pub mod cluster;
 mod desk;
 mod due;
 mod event;
+mod forecast;
 pub mod frame;
 mod health;
 mod instance;
@@ -39,6 +40,7 @@ pub use event::{
     Effect, EndRequest, Ending, Event, FailureKind, InstanceId, Readiness, Run, Sign, SpawnFailure,
     StopRequest, Timer, Wait,
 };
+pub use forecast::Forecast;
 pub use health::{ProbeKind, Sickness, Word};
 pub use instance::Status;
 pub use memory::{Answer, Excess, Shortage};

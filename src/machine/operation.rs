@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{InstanceId, Notice};
-use crate::spec::{AppSpec, Signal};
+use crate::spec::{AppSpec, Plan, Signal};
 
 /// Names one request, so that its answers find who asked. Given by whoever asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +44,14 @@ pub enum Operation {
         cpus: u32,
         /// What runs anew, and how.
         manner: Manner,
+    },
+    /// The applications are to be these from now on, as [`Event::Apply`](super::Event::Apply). Done when
+    /// whoever is to run does and whoever is to go is gone; failed when a reload that it takes is given up.
+    Apply {
+        /// The new plan.
+        plan: Plan,
+        /// How many CPUs there are for `instances = "max"`, at least 1.
+        cpus: u32,
     },
     /// End them and forget them. Done when their trees are gone. An application that has none left
     /// is forgotten until a file names it again.

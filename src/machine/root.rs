@@ -316,7 +316,7 @@ impl Machine {
                 );
             }
             Event::Apply { plan, cpus } => match self.phase {
-                Phase::Running => self.apply(now, plan, cpus, out),
+                Phase::Running => self.apply(now, plan, cpus, None, out),
                 Phase::Waiting => {
                     (self.plan, self.next_id, self.next_pm_id) = (plan, 0, 0);
                     self.instances.clear();

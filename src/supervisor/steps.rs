@@ -128,6 +128,7 @@ pub(super) fn asked(operation: &Operation, words: &[String]) -> String {
         Operation::Restart(_) => format!("restart {words}"),
         Operation::Reload(_) => format!("reload {words}"),
         Operation::Delete(_) => format!("delete {words}"),
+        Operation::Apply { .. } => "apply the ecosystem file".to_owned(),
         Operation::Reset(_) => format!("reset {words}"),
         Operation::Signal(_, signal) => format!("send {signal} to {words}"),
         Operation::Become { manner: Manner::Changed, .. } => format!("add or change {words}"),

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::{
     ask, launch, socket, statuses, supervisor,
     support::{Bed, Procrun, wait_until},
+    wait_for_statuses,
 };
 
 /// A server, and a migration that counts its runs; both read a variable that only the container has.
@@ -146,7 +147,7 @@ fn a_start_adds_to_the_supervisor_that_runs_wherever_it_is() {
     let said = ask(&bed, &["start", "./api.sh", "--name", "more"]).ok();
     assert!(!said.contains("in the background"), "{said}");
     run.wait_for_err("more (2) is online");
-    assert_eq!(statuses(&bed), ["migrate stopped", "api online", "more online"]);
+    wait_for_statuses(&bed, &["migrate stopped", "api online", "more online"]);
     assert_eq!(socket(&bed), there, "there is no second one");
     ask(&bed, &["healthcheck"]).ok();
 

@@ -3,6 +3,7 @@
 mod changes;
 mod drain;
 mod due;
+mod forecast;
 mod health;
 mod lifecycle;
 mod memory;

@@ -61,7 +61,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act, 1..80)
 }
 
-fn random_plan(apps: &[(u8, u32, bool)]) -> Plan {
+pub(super) fn random_plan(apps: &[(u8, u32, bool)]) -> Plan {
     let mut by_name = BTreeMap::new();
     for (name, instances, other) in apps {
         let mut spec = if name % 2 == 0 { cluster_app(&name.to_string()) } else { app(&name.to_string()) };

@@ -1,0 +1,149 @@
+//! What a change of the plan would do, before it is done.
+//!
+//! The decisions are those of `app`: what is foretold here is decided by the same functions that carry it
+//! out.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{Addition, Manner, Wanted, app::Decision, instance::Instance, job::Version, root::Machine};
+use crate::spec::{AppSpec, Plan};
+
+/// What becomes of one application. Its instances are meant by their numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forecast {
+    /// As the plan has it now; `None`: it is new.
+    pub old: Option<Arc<AppSpec>>,
+    /// As it is to be; `None`: it goes.
+    pub new: Option<Arc<AppSpec>>,
+    /// Its processes that end and run again.
+    pub replaced: BTreeSet<u32>,
+    /// Each of those serves until its successor is ready.
+    pub rolling: bool,
+    /// Instances without a process that start.
+    pub started: BTreeSet<u32>,
+    /// Instances that end and leave the list.
+    pub removed: BTreeSet<u32>,
+    /// Tasks that run to their end, and then once more.
+    pub rerun_later: BTreeSet<u32>,
+    /// A reload is under way: all this comes after it.
+    pub waits: bool,
+}
+
+impl Forecast {
+    fn new(old: Option<Arc<AppSpec>>, new: Option<Arc<AppSpec>>) -> Self {
+        Self {
+            old,
+            new,
+            replaced: BTreeSet::new(),
+            rolling: false,
+            started: BTreeSet::new(),
+            removed: BTreeSet::new(),
+            rerun_later: BTreeSet::new(),
+            waits: false,
+        }
+    }
+
+    /// Whether no process notices it.
+    pub fn touches_nothing(&self) -> bool {
+        self.replaced.is_empty()
+            && self.started.is_empty()
+            && self.removed.is_empty()
+            && self.rerun_later.is_empty()
+            && !self.waits
+    }
+
+    /// Whether nothing changes at all.
+    pub fn is_empty(&self) -> bool {
+        self.touches_nothing() && self.old == self.new
+    }
+}
+
+impl Machine {
+    /// What [`Operation::Apply`](super::Operation::Apply) of this plan would do: removals first, then in the
+    /// order of the plan.
+    pub fn forecast(&self, plan: &Plan, cpus: u32) -> Vec<Forecast> {
+        let is_gone = |app: &&Arc<AppSpec>| plan.apps.iter().all(|other| other.name != app.name);
+        let gone = self.plan.apps.iter().filter(is_gone).map(|app| {
+            let removed = self.numbers(&self.staying(&app.name));
+            Forecast { removed, ..Forecast::new(Some(app.clone()), None) }
+        });
+        let others = plan.apps.iter().map(|app| match self.planned(&app.name) {
+            None => self.forecast_addition(app, app.instances.resolve(cpus), false),
+            Some(was) => self.forecast_version(&was, &Version::of_file(app.clone(), cpus)),
+        });
+        gone.chain(others).collect()
+    }
+
+    /// What [`Operation::Become`](super::Operation::Become) would do.
+    pub fn forecast_change(&self, wanted: &[Wanted], cpus: u32, manner: Manner) -> Vec<Forecast> {
+        let of_wanted = |wanted: &Wanted| match self.planned(&wanted.app.name) {
+            None => {
+                let count = match wanted.addition {
+                    Addition::Empty => 0,
+                    Addition::Starts | Addition::Rests => wanted.app.instances.resolve(cpus),
+                };
+                self.forecast_addition(&wanted.app, count, wanted.addition == Addition::Rests)
+            }
+            Some(was) => self.forecast_version(&was, &self.version(wanted.clone(), cpus, manner, Vec::new())),
+        };
+        wanted.iter().map(of_wanted).collect()
+    }
+
+    fn forecast_addition(&self, new: &Arc<AppSpec>, count: u32, rests: bool) -> Forecast {
+        let mut forecast = Forecast::new(None, Some(new.clone()));
+        let staying = self.staying(&new.name);
+        for instance in staying.iter().take(count as usize).map(|id| &self.instances[id]) {
+            forecast.runs_anew(instance);
+        }
+        self.forecast_count(&mut forecast, new, count, rests);
+        forecast
+    }
+
+    fn forecast_version(&self, was: &Arc<AppSpec>, version: &Version) -> Forecast {
+        let new = version.file.clone();
+        let mut forecast = Forecast::new(Some(was.clone()), Some(new.clone()));
+        if self.reloads.is_active(&new.name) {
+            let (reached, queued) = self.reloads.goals(&new.name);
+            let coming = queued.or(reached).unwrap_or_else(|| was.clone());
+            forecast.waits = coming != new || version.is_more();
+            return forecast;
+        }
+        let Decision { spec, count, anew, later, in_turn, rolls, .. } = self.decide(was, version);
+        for id in self.staying(&new.name).iter().take(count as usize) {
+            let instance = &self.instances[id];
+            let is_started = version.manner == Manner::Changed
+                && version.meant.contains(&instance.number)
+                && !instance.is_alive();
+            if anew.contains(&instance.number) || is_started {
+                forecast.runs_anew(instance);
+            }
+        }
+        forecast.rolling = in_turn && rolls;
+        forecast.rerun_later = later.iter().map(|id| self.instances[id].number).collect();
+        let is_resized = in_turn || *was != new || version.counted || !anew.is_empty();
+        if is_resized {
+            self.forecast_count(&mut forecast, &spec, count, false);
+        }
+        forecast
+    }
+
+    /// Those that are one too many, and those that are missing.
+    fn forecast_count(&self, forecast: &mut Forecast, spec: &Arc<AppSpec>, count: u32, rests: bool) {
+        let staying = self.staying(&spec.name);
+        let (kept, surplus) = staying.split_at(staying.len().min(count as usize));
+        forecast.removed = self.numbers(surplus);
+        for number in self.missing(kept, count) {
+            let is_leaving = self.settled(&spec.name, number).is_some_and(|id| !surplus.contains(&id));
+            if is_leaving || spec.autostart && !rests {
+                forecast.started.insert(number);
+            }
+        }
+    }
+}
+
+impl Forecast {
+    fn runs_anew(&mut self, instance: &Instance) {
+        let numbers = if instance.run().is_some() { &mut self.replaced } else { &mut self.started };
+        numbers.insert(instance.number);
+    }
+}

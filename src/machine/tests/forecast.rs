@@ -1,0 +1,141 @@
+//! What a change of the plan would do is what it does.
+
+use proptest::prelude::*;
+
+use super::{random::random_plan, *};
+use crate::machine::{Forecast, Manner, Wanted};
+
+/// The instances of each application by number: which begin a run, and which leave the list.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Touched {
+    begun: BTreeSet<(String, u32)>,
+    gone: BTreeSet<(String, u32)>,
+}
+
+impl Touched {
+    fn foretold(forecasts: &[Forecast]) -> Self {
+        let mut touched = Self::default();
+        for forecast in forecasts {
+            let app = forecast.new.as_ref().or(forecast.old.as_ref()).expect("an application");
+            let of_app = |numbers: &BTreeSet<u32>| -> Vec<_> {
+                numbers.iter().map(|number| (app.name.clone(), *number)).collect()
+            };
+            for begun in [&forecast.replaced, &forecast.started, &forecast.rerun_later] {
+                touched.begun.extend(of_app(begun));
+            }
+            touched.gone.extend(of_app(&forecast.removed));
+        }
+        touched
+    }
+}
+
+impl World {
+    fn places(&self) -> BTreeSet<(String, u32)> {
+        self.machine.instances().map(|view| (view.spec.name.clone(), view.number)).collect()
+    }
+
+    /// Everything does what it is asked to: what is to end ends, what begins can do its work, and a task
+    /// ends well. Gives the places in which a run has begun.
+    fn come_to_rest(&mut self) -> BTreeSet<(String, u32)> {
+        let (mut begun, mut seen) = (BTreeSet::new(), self.spawned.len());
+        for _ in 0..80 {
+            for run in self.alive.clone() {
+                let Some(view) = self.machine.instance(run.instance) else { continue };
+                let (status, is_task) = (view.status, view.spec.order.oneshot);
+                if status == Status::Stopping || is_task {
+                    self.exit(run, OK, false);
+                } else {
+                    for sign in [Sign::Listening, Sign::Message, Sign::Probe] {
+                        self.feed(Event::Ready(run, sign));
+                    }
+                    self.feed(Event::Drained(run));
+                }
+            }
+            for (_, run) in &self.spawned[seen..] {
+                if let Some(view) = self.machine.instance(run.instance) {
+                    begun.insert((view.spec.name.clone(), view.number));
+                }
+            }
+            seen = self.spawned.len();
+            self.pass(MS(50));
+        }
+        begun
+    }
+}
+
+/// A number for each instance of the application is asked for, or nothing.
+fn wanted_of(world: &World, plan: &Plan, is_meant: bool) -> Vec<Wanted> {
+    let of = |app: &Arc<AppSpec>| {
+        let all = world.machine.instances().filter(|view| view.spec.name == app.name);
+        Wanted {
+            app: app.clone(),
+            meant: all.map(|view| view.id).filter(|_| is_meant).collect(),
+            counted: false,
+            reruns_tasks: true,
+            addition: crate::machine::Addition::Starts,
+        }
+    };
+    plan.apps.iter().map(of).collect()
+}
+
+/// Without checks, which would end runs by themselves, and an end of the whole.
+fn quiet(mut plan: Plan) -> Plan {
+    for app in &mut plan.apps {
+        let app = Arc::make_mut(app);
+        app.health = HealthSpec::default();
+        app.schedule = None;
+        app.restart.on_errored = OnErrored::Continue;
+        app.order.depends_on.clear();
+    }
+    plan.runtime.auto_exit = false;
+    plan
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_plan_is_applied_as_it_was_foretold(
+        first in prop::collection::vec((0u8..4, 1u32..4, any::<bool>()), 1..4),
+        second in prop::collection::vec((0u8..4, 1u32..4, any::<bool>()), 1..4),
+        stopped in prop::collection::vec(0u32..6, 0..3),
+        rest: bool,
+        how in 0u8..8,
+    ) {
+        let mut world = World::new(quiet(random_plan(&first)));
+        if rest {
+            world.come_to_rest();
+        }
+        let ids: Vec<InstanceId> = stopped.into_iter().map(InstanceId).filter(|id| world.is_there(id.0)).collect();
+        if !ids.is_empty() {
+            world.ask(Operation::Stop(ids));
+            world.come_to_rest();
+        }
+        let plan = quiet(random_plan(&second));
+        let before = world.places();
+        let (operation, forecasts) = if how < 4 {
+            (Operation::Apply { plan: plan.clone(), cpus: 2 }, world.machine.forecast(&plan, 2))
+        } else {
+            let manner = [Manner::Changed, Manner::Reload, Manner::Restart][usize::from(how % 3)];
+            let apps = wanted_of(&world, &plan, how % 2 == 0);
+            let forecasts = world.machine.forecast_change(&apps, 2, manner);
+            (Operation::Become { apps, cpus: 2, manner }, forecasts)
+        };
+        let foretold = Touched::foretold(&forecasts);
+        let begin = world.spawned.len();
+        let asked = world.ask(operation);
+        let at_once: Vec<Run> = world.spawned[begin..].iter().map(|(_, run)| *run).collect();
+        let mut begun: BTreeSet<_> = at_once
+            .iter()
+            .filter_map(|run| world.machine.instance(run.instance))
+            .map(|view| (view.spec.name.clone(), view.number))
+            .collect();
+        begun.extend(world.come_to_rest());
+        let after = world.places();
+        let gone = before.difference(&after).cloned().collect();
+        prop_assert_eq!(&foretold, &Touched { begun, gone }, "{:#?}", forecasts);
+        prop_assert!(world.is_done(asked), "{:?}", world.answer(asked));
+        let again = world.machine.forecast(&world.machine.plan().clone(), 2);
+        prop_assert!(again.iter().all(Forecast::is_empty), "{:#?}", again);
+    }
+}
