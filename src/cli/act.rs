@@ -141,7 +141,7 @@ pub(super) fn wait_and_tell(
 }
 
 /// The list; `None` when the supervisor has ended meanwhile.
-fn overview_if_it_lives(supervisor: &mut Supervisor) -> Result<Option<Overview>, Failure> {
+pub(super) fn overview_if_it_lives(supervisor: &mut Supervisor) -> Result<Option<Overview>, Failure> {
     if supervisor.ask_if_it_lives(&Request::List)? {
         match supervisor.answer_or_end()? {
             Some(Answer::Overview(overview)) => return Ok(Some(overview)),

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use super::{
     ATTACH,
     act::{Telling, advised, wait_and_show, wait_and_tell},
-    background,
+    apply, background,
     commands::Typed,
     failure::Failure,
     file::{self, Found, environment, read_as_before, say_notices},
@@ -14,7 +14,7 @@ use super::{
     reach::Supervisor,
 };
 use crate::{
-    config::{Changes, Problems},
+    config::{Changes, EX_USAGE, Problems},
     control::{Action, Anew, Request, Taken},
     spec::ExitCode,
     sys::directory,
@@ -25,6 +25,13 @@ pub(super) fn restart(typed: &Typed) -> Result<ExitCode, Failure> {
 }
 
 pub(super) fn reload(typed: &Typed) -> Result<ExitCode, Failure> {
+    if typed.words.is_empty() {
+        return apply::apply(typed);
+    }
+    if typed.has("dry-run") {
+        let failure = Failure::new(EX_USAGE, "`--dry-run` is about the ecosystem file, not about a target");
+        return Err(failure.hint("`procrun apply [FILE] --dry-run` shows what a changed file would do"));
+    }
     anew(typed, Anew::Reload)
 }
 

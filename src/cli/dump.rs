@@ -228,6 +228,7 @@ fn requests(apps: impl Iterator<Item = SavedApp>) -> Vec<Request> {
                 environment,
                 update_environment: false,
                 file: None,
+                dry_run: false,
                 taken: Taken::Refuse,
                 anew: Anew::Changed,
                 resting: Vec::new(),

@@ -96,7 +96,19 @@ impl Found {
         let Self { apps, outside, file, environment, is_file: _ } = self;
         let environment = sendable(environment);
         let (resting, empty) = (Vec::new(), Vec::new());
-        Request::Add { apps, environment, update_environment, file, taken, anew, resting, empty, outside }
+        let dry_run = false;
+        Request::Add {
+            apps,
+            environment,
+            update_environment,
+            file,
+            dry_run,
+            taken,
+            anew,
+            resting,
+            empty,
+            outside,
+        }
     }
 }
 
@@ -112,8 +124,7 @@ pub(super) fn read_as_before(
     let file = identity(&invocation.cwd.join(&invocation.target));
     match supervisor.request(&Request::FileEnvironment { file })? {
         Answer::FileEnvironment(Some(environment)) => {
-            let owned = |(name, value): (String, String)| (name.into(), value.into());
-            invocation.environment = environment.into_iter().map(owned).collect();
+            read_with(invocation, environment);
             Ok(())
         }
         Answer::FileEnvironment(None) => Ok(()),
@@ -121,8 +132,14 @@ pub(super) fn read_as_before(
     }
 }
 
+/// Lets a file be read with this environment.
+pub(super) fn read_with(invocation: &mut Invocation, environment: BTreeMap<String, String>) {
+    let owned = |(name, value): (String, String)| (name.into(), value.into());
+    invocation.environment = environment.into_iter().map(owned).collect();
+}
+
 /// A file by one path, whichever links lead to it.
-fn identity(file: &Path) -> String {
+pub(super) fn identity(file: &Path) -> String {
     let real = file.canonicalize();
     real.as_deref().unwrap_or(file).to_string_lossy().into_owned()
 }

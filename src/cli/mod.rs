@@ -6,6 +6,7 @@
 mod act;
 mod alone;
 mod anew;
+mod apply;
 mod ask;
 mod background;
 mod called;

@@ -2,7 +2,7 @@
 //! and a function.
 
 use super::{
-    act, anew, ask, background,
+    act, anew, apply, ask, background,
     commands::{Option_, Verb},
     describe, dump, list, logs, monit, serve, tree,
 };
@@ -20,6 +20,7 @@ const UPDATE_ENV: Option_ =
 const ONLY: Option_ =
     Option_ { long: "only", short: None, value: "NAMES", help: "Only these apps of the file (a,b)" };
 const ENV: Option_ = Option_ { long: "env", short: None, value: "NAME", help: "Take env_<NAME> of the file" };
+const DRY_RUN: Option_ = switch("dry-run", "Only print what would change, and why");
 const ANY: usize = usize::MAX;
 
 pub(super) static VERBS: &[Verb] = &[
@@ -104,14 +105,28 @@ pub(super) static VERBS: &[Verb] = &[
     },
     Verb {
         words: &["reload", "gracefulReload", "startOrReload", "startOrGracefulReload"],
-        takes: TARGETS_OR_FILE,
-        count: (1, ANY),
-        options: &[UPDATE_ENV, ONLY, ENV, JSON],
+        takes: "[NAME|ID|NAMESPACE|all|FILE]...",
+        count: (0, ANY),
+        options: &[UPDATE_ENV, ONLY, ENV, DRY_RUN, JSON],
         brief: "Replace them without a gap",
         about: "Replaces processes without a gap where that is possible, else one after the\n\
                 other. Of an ecosystem file it takes what the file says now, as `restart` does,\n\
-                and the same options change the app. Ctrl-C stops waiting, not the reload.",
+                and the same options change the app. Without a target: `procrun apply`. A\n\
+                second reload of an app waits until the first is over. Ctrl-C stops waiting,\n\
+                not the reload.",
         run: anew::reload,
+    },
+    Verb {
+        words: &["apply"],
+        takes: "[FILE]",
+        count: (0, 1),
+        options: &[DRY_RUN, JSON],
+        brief: "Read the file again, apply changes",
+        about: "Reads the ecosystem file that procrun runs again and applies what has changed, as\n\
+                SIGHUP does: new apps start, those that are gone stop, changed ones are reloaded\n\
+                or restarted. Of another FILE: adds and changes its apps, and stops none.\n\
+                It waits until that is done, and fails if a new version was taken back.",
+        run: apply::apply,
     },
     Verb {
         words: &["delete", "del"],

@@ -18,6 +18,7 @@ mod changes;
 mod convert;
 mod cron;
 mod decode;
+mod differences;
 mod dotenv;
 mod draft;
 mod env_file;
@@ -59,6 +60,7 @@ use std::{
 
 pub use changes::{Changes, can_change};
 pub use convert::Conversion;
+pub use differences::{Difference, differences};
 pub use evaluate::{Evaluation, EvaluationEnd};
 pub use flags::{FlagValue, Flags};
 pub use health::shown_checks;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
+    plan::PlannedChange,
     snapshot::{Detail, Overview},
     trees::ProcessTrees,
 };
@@ -90,6 +91,9 @@ pub enum Request {
         /// The ecosystem file that names them, absolute.
         #[serde(default)]
         file: Option<String>,
+        /// Only say what this would do. Answered by [`Answer::Plan`].
+        #[serde(default)]
+        dry_run: bool,
         /// What becomes of one whose name is taken.
         taken: Taken,
         /// What runs anew of those that are replaced.
@@ -104,6 +108,16 @@ pub enum Request {
         /// What they wait for besides, as far as it is in the list.
         #[serde(default)]
         outside: Vec<Outside>,
+    },
+    /// Read the supervisor's ecosystem file again and apply what has changed, as SIGHUP does. Answered by
+    /// [`Answer::Plan`], then as [`Request::Act`]; by [`Answer::FileEnvironment`] if `file` is another one,
+    /// which the client then reads and adds itself.
+    Apply {
+        /// The file, absolute; `None`: the one that the supervisor was started with.
+        #[serde(default)]
+        file: Option<String>,
+        /// Only say what this would do.
+        dry_run: bool,
     },
     /// The environment with which an ecosystem file was read. Answered by [`Answer::FileEnvironment`].
     FileEnvironment {
@@ -177,6 +191,7 @@ impl Request {
             | Self::Environment { .. } => Effort::None,
             Self::Act { .. }
             | Self::Add { .. }
+            | Self::Apply { .. }
             | Self::Change { .. }
             | Self::Scale { .. }
             | Self::Flush { .. }
@@ -239,6 +254,13 @@ pub enum Answer {
     Step {
         /// For people.
         text: String,
+    },
+    /// What the change does, application by application.
+    Plan {
+        /// Those that change.
+        changes: Vec<PlannedChange>,
+        /// It is not carried out.
+        dry_run: bool,
     },
     /// All of it is done.
     Done {
@@ -397,8 +419,9 @@ impl Answer {
     /// Whether nothing follows it.
     pub fn is_last(&self) -> bool {
         match self {
-            Self::Step { .. } | Self::Lines { .. } | Self::Live => false,
-            Self::Done { .. }
+            Self::Step { .. } | Self::Lines { .. } | Self::Live | Self::Plan { dry_run: false, .. } => false,
+            Self::Plan { dry_run: true, .. }
+            | Self::Done { .. }
             | Self::Failed { .. }
             | Self::Overview(_)
             | Self::Details(_)

@@ -77,7 +77,7 @@ impl AppChange {
 }
 
 /// The parts in which two specs differ, by the names of their keys.
-fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
+pub fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
     // Taken apart by name, so that a new part of a spec cannot be forgotten here.
     let AppSpec {
         name: _,

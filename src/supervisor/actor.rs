@@ -17,6 +17,7 @@ use super::{
     memory::Memory,
     not_started,
     outages::{Outages, Part},
+    reading::Reading,
     report, say_early,
     schedules::Schedules,
     termination::{Cause, LastWord},
@@ -78,8 +79,10 @@ pub(super) struct Supervisor<'a> {
     pub(super) added: Vec<Arc<AppSpec>>,
     /// The ecosystem files that commands have named, each with the environment with which it was read.
     pub(super) files: BTreeMap<PathBuf, Arc<BTreeMap<String, String>>>,
+    /// For what the file is being read.
+    pub(super) reading: Reading,
     /// Asked to read the file again while it is being read.
-    pub(super) read_once_more: bool,
+    pub(super) next_reading: Reading,
     end: Option<ExitCode>,
     stop_asked: bool,
     /// The signal that nobody's processes get as soon as the stop of everything begins.
@@ -172,7 +175,8 @@ pub(super) async fn supervise(
         home: role.background.as_ref().map(|background| background.home.clone()),
         added: Vec::new(),
         files: BTreeMap::new(),
-        read_once_more: false,
+        reading: Reading::default(),
+        next_reading: Reading::default(),
         end: None,
         stop_asked: false,
         for_strays: None,
@@ -281,13 +285,7 @@ impl Supervisor<'_> {
             }
             if let Some(evaluation) = self.evaluation.take_if(|evaluation| evaluation.is_done()) {
                 let result = evaluation.finish();
-                let again = std::mem::take(&mut self.read_once_more);
-                if !self.machine.is_stopping() {
-                    self.read_again(result);
-                    if again {
-                        self.start_reading();
-                    }
-                }
+                self.reading_is_over(result);
             }
             let machine = &self.machine;
             self.node.keep_only(
@@ -490,7 +488,7 @@ impl Supervisor<'_> {
                 }
                 Sender::Process(_) => {
                     info!("received SIGHUP{}, reading {} again", From(sender), self.source.name());
-                    self.start_reading();
+                    self.start_reading(Reading::by_signal());
                 }
             },
             Signal::WINCH | Signal::CONT => {

@@ -11,12 +11,14 @@ use std::{
 use tracing::info;
 
 use super::{
-    actor::{Supervisor, preflight},
+    actor::{Supervisor, cpus_for, preflight},
     clients::task_state,
-    launch, show, steps,
+    launch,
+    reading::planned,
+    show, steps,
 };
 use crate::{
-    control::{Anew, ClientId, SavedApp, Taken, select::Unknown},
+    control::{Anew, Answer, ClientId, SavedApp, Taken, select::Unknown},
     machine::{Addition, InstanceId, Manner, Operation, Status, Wanted},
     program,
     spec::{
@@ -38,6 +40,8 @@ pub(super) struct AddRequest {
     pub(super) update_environment: bool,
     /// The ecosystem file that names them.
     pub(super) file: Option<PathBuf>,
+    /// Nothing is done, only said.
+    pub(super) dry_run: bool,
     pub(super) taken: Taken,
     /// What runs anew of those that are there.
     pub(super) anew: Anew,
@@ -57,6 +61,7 @@ impl Supervisor<'_> {
             environment,
             update_environment,
             file,
+            dry_run,
             taken,
             anew,
             resting,
@@ -105,6 +110,7 @@ impl Supervisor<'_> {
         self.check_order(&apps)?;
         self.refuse_what_cannot_run(apps.iter())?;
         if let Some(file) = file
+            && !dry_run
             && (update_environment || !is_own_file)
         {
             self.files.insert(file, caller);
@@ -113,7 +119,9 @@ impl Supervisor<'_> {
         let mut wanted = Vec::new();
         for app in apps {
             let app = Arc::new(app);
-            put(&mut self.added, app.clone());
+            if !dry_run {
+                put(&mut self.added, app.clone());
+            }
             // What `autostart` keeps from starting is not started by the way.
             let is_meant = anew != Anew::Changed || app.autostart;
             let mut meant = if is_meant { self.instances_of(&app.name) } else { Vec::new() };
@@ -134,8 +142,22 @@ impl Supervisor<'_> {
                 app,
             });
         }
-        self.let_become(client, &names, wanted, anew);
+        if dry_run {
+            self.say_change(client, &wanted, anew);
+        } else {
+            self.let_become(client, &names, wanted, anew);
+        }
         Ok(())
+    }
+
+    /// Says what this change would do.
+    fn say_change(&mut self, client: ClientId, wanted: &[Wanted], anew: Anew) {
+        let mut plan = self.machine.coming_plan();
+        for wanted in wanted {
+            put(&mut plan.apps, wanted.app.clone());
+        }
+        let forecasts = self.machine.forecast_change(wanted, cpus_for(&plan), manner(anew));
+        self.clients.answer(client, &Answer::Plan { changes: planned(&forecasts), dry_run: true });
     }
 
     /// Changes something in the applications of these instances, and lets those that are meant run anew.
@@ -206,12 +228,7 @@ impl Supervisor<'_> {
             put(&mut plan.apps, wanted.app.clone());
         }
         let cpus = self.follow(&plan);
-        let manner = match anew {
-            Anew::Changed => Manner::Changed,
-            Anew::Reload => Manner::Reload,
-            Anew::Restart => Manner::Restart,
-        };
-        let operation = Operation::Become { apps: wanted, cpus, manner };
+        let operation = Operation::Become { apps: wanted, cpus, manner: manner(anew) };
         info!("a command asks: {}", steps::asked(&operation, names));
         self.operate_on_apps(client, names.to_vec(), operation);
     }
@@ -284,7 +301,7 @@ impl Supervisor<'_> {
         }
     }
 
-    fn is_own_file(&self, file: &Path) -> bool {
+    pub(super) fn is_own_file(&self, file: &Path) -> bool {
         self.source.file().is_some_and(|own| own == file || own.canonicalize().is_ok_and(|own| own == file))
     }
 
@@ -304,14 +321,15 @@ impl Supervisor<'_> {
         show::settled(self).filter(|view| view.spec.name == name).map(|view| view.id).collect()
     }
 
-    /// A plan that was read again, with the applications that commands have added and that are
-    /// still there.
-    pub(super) fn with_added(&mut self, mut plan: Plan) -> Plan {
-        let known = &self.machine.plan().apps;
-        self.added.retain(|app| {
-            known.iter().any(|other| other.name == app.name)
-                && !plan.apps.iter().any(|other| other.name == app.name)
-        });
+    /// The applications that commands have added and that stay beside those of a file that was read again.
+    pub(super) fn still_added(&self, of_file: &Plan) -> Vec<Arc<AppSpec>> {
+        let has = |plan: &Plan, app: &AppSpec| plan.apps.iter().any(|other| other.name == app.name);
+        let stays = |app: &&Arc<AppSpec>| has(self.machine.plan(), app) && !has(of_file, app);
+        self.added.iter().filter(stays).cloned().collect()
+    }
+
+    /// A plan that was read again, with the applications that commands have added.
+    pub(super) fn with_added(&self, mut plan: Plan, added: &[Arc<AppSpec>]) -> Plan {
         // Who was given another environment keeps it.
         let coming = self.machine.coming_plan().apps;
         for app in &mut plan.apps {
@@ -320,15 +338,19 @@ impl Supervisor<'_> {
                 Arc::make_mut(app).env.caller = Some(caller);
             }
         }
-        plan.apps.extend(self.added.iter().cloned());
+        plan.apps.extend(added.iter().cloned());
         plan
     }
 
     /// Who was added and needs what leaves with this plan, and what that is.
-    pub(super) fn left_behind<'a>(&'a self, plan: &Plan) -> Option<(&'a AppSpec, &'a str)> {
+    pub(super) fn left_behind<'a>(
+        &self,
+        added: &'a [Arc<AppSpec>],
+        plan: &Plan,
+    ) -> Option<(&'a AppSpec, &'a str)> {
         let has = |plan: &Plan, name: &str| plan.apps.iter().any(|app| app.name == name);
         let before = self.machine.plan();
-        self.added.iter().find_map(|app| {
+        added.iter().find_map(|app| {
             let mut needs = app.order.depends_on.iter().map(|other| other.app.as_str());
             Some((app.as_ref(), needs.find(|name| has(before, name) && !has(plan, name))?))
         })
@@ -358,6 +380,14 @@ impl Supervisor<'_> {
             SavedApp { app: spec, environment, stopped, empty: count == 0 }
         });
         saved.collect()
+    }
+}
+
+fn manner(anew: Anew) -> Manner {
+    match anew {
+        Anew::Changed => Manner::Changed,
+        Anew::Reload => Manner::Reload,
+        Anew::Restart => Manner::Restart,
     }
 }
 

@@ -95,13 +95,13 @@ impl Clients {
         }
     }
 
-    fn answer(&mut self, to: ClientId, answer: &Answer) {
+    pub(super) fn answer(&mut self, to: ClientId, answer: &Answer) {
         if let Some(server) = &mut self.server {
             server.answer(to, answer);
         }
     }
 
-    fn ticket(&mut self, client: ClientId, ids: Vec<u32>, apps: Vec<String>) -> Ticket {
+    pub(super) fn ticket(&mut self, client: ClientId, ids: Vec<u32>, apps: Vec<String>) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.waiting.insert(ticket, Waiting { client, ids, apps });
@@ -197,6 +197,7 @@ impl Supervisor<'_> {
                 environment,
                 update_environment,
                 file,
+                dry_run,
                 taken,
                 anew,
                 resting,
@@ -209,6 +210,7 @@ impl Supervisor<'_> {
                     environment,
                     update_environment,
                     file,
+                    dry_run,
                     taken,
                     anew,
                     resting,
@@ -217,6 +219,7 @@ impl Supervisor<'_> {
                 };
                 self.add(client, request).map(|()| None)
             }
+            Request::Apply { file, dry_run } => self.apply_file(client, file.as_deref(), dry_run),
             Request::FileEnvironment { file } => {
                 Ok(Some(Answer::FileEnvironment(self.environment_of_file(Path::new(&file)))))
             }

@@ -2,6 +2,8 @@
 //!
 //! With any error everything stays as it is.
 
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+
 use tracing::{error, info, warn};
 
 use super::{
@@ -9,18 +11,81 @@ use super::{
     evaluation::Running,
 };
 use crate::{
-    config::{Loaded, Problems, Read},
-    machine::Event,
-    spec::{AppChange, Plan, diff::diff},
+    config::{Difference, Loaded, Problems, Read, differences},
+    control::{Answer, ClientId, KeyChange, PlannedAction, PlannedChange, select::Unknown},
+    machine::{Event, Forecast, Operation},
+    spec::{AppChange, AppSpec, Plan, diff::diff},
 };
 
+const STOPPING: &str = "everything is being stopped";
+
+/// What was read and can be run.
+struct Examined {
+    plan: Plan,
+    /// Those of it that commands have added.
+    added: Vec<Arc<AppSpec>>,
+    notices: Vec<String>,
+}
+
+/// For what the file is read again.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    /// A signal asked for it.
+    by_signal: bool,
+    /// The clients that asked for it, and whether nothing is to be done.
+    clients: Vec<(ClientId, bool)>,
+}
+
+impl Reading {
+    /// SIGHUP asks for it.
+    pub(super) fn by_signal() -> Self {
+        Self { by_signal: true, clients: Vec::new() }
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.by_signal || !self.clients.is_empty()
+    }
+
+    fn join(&mut self, other: Self) {
+        self.by_signal |= other.by_signal;
+        self.clients.extend(other.clients);
+    }
+}
+
 impl Supervisor<'_> {
-    /// Begins to read; of several wishes that come meanwhile one is done afterwards.
-    pub(super) fn start_reading(&mut self) {
+    /// A command asks to read the file again.
+    pub(super) fn apply_file(
+        &mut self,
+        client: ClientId,
+        file: Option<&str>,
+        dry_run: bool,
+    ) -> Result<Option<Answer>, Unknown> {
+        if let Some(file) = file.map(Path::new)
+            && !self.is_own_file(file)
+        {
+            return Ok(Some(Answer::FileEnvironment(self.environment_of_file(file))));
+        }
+        if self.source.file().is_none() {
+            return Err(Unknown {
+                message: "this procrun was not started with an ecosystem file".to_owned(),
+                hint: Some("`procrun apply FILE` adds and changes the apps of a file".to_owned()),
+            });
+        }
+        if self.machine.is_stopping() {
+            return Err(Unknown { message: STOPPING.to_owned(), hint: None });
+        }
+        info!("a command asks: {} {}", if dry_run { "compare with" } else { "apply" }, self.source.name());
+        self.start_reading(Reading { by_signal: false, clients: vec![(client, dry_run)] });
+        Ok(None)
+    }
+
+    /// Begins to read; of several requests that come meanwhile one is done afterwards.
+    pub(super) fn start_reading(&mut self, reading: Reading) {
         if self.evaluation.is_some() {
-            self.read_once_more = true;
+            self.next_reading.join(reading);
             return;
         }
+        self.reading.join(reading);
         match self.source.read() {
             Ok(Read::Loaded(loaded)) => self.read_again(Ok(loaded)),
             Ok(Read::NeedsEvaluation(evaluation)) => {
@@ -33,47 +98,85 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Applies what has been read again; with any error everything stays as it is.
-    pub(super) fn read_again(&mut self, result: Result<Loaded, Problems>) {
-        let Loaded { plan, notices, .. } = match result {
-            Ok(loaded) => loaded,
+    /// The evaluation of the file has ended.
+    pub(super) fn reading_is_over(&mut self, result: Result<Loaded, Problems>) {
+        let next = std::mem::take(&mut self.next_reading);
+        if self.machine.is_stopping() {
+            let reading = std::mem::take(&mut self.reading);
+            for (client, _) in reading.clients.into_iter().chain(next.clients) {
+                self.clients.answer(client, &Answer::failed(STOPPING));
+            }
+            return;
+        }
+        self.read_again(result);
+        if next.is_wanted() {
+            self.start_reading(next);
+        }
+    }
+
+    /// Applies what has been read again, or says what that would do; with any error everything stays as it
+    /// is.
+    fn read_again(&mut self, result: Result<Loaded, Problems>) {
+        let Reading { by_signal, clients } = std::mem::take(&mut self.reading);
+        let Examined { plan, added, notices } = match self.examine(result) {
+            Ok(read) => read,
             Err(problems) => {
-                for problem in problems.iter() {
+                for problem in &problems {
                     error!("{problem}");
                 }
                 error!("nothing was changed");
+                for (client, _) in clients {
+                    let (message, hint) = (problems.join("\n"), Some("nothing was changed".to_owned()));
+                    self.clients.answer(client, &Answer::Failed { message, hint });
+                }
                 return;
             }
         };
-        let plan = self.with_added(plan);
-        if let Some((app, needed)) = self.left_behind(&plan) {
-            error!(
+        let changes = planned(&self.machine.forecast(&plan, cpus_for(&plan)));
+        for (client, dry_run) in &clients {
+            self.clients.answer(*client, &Answer::Plan { changes: changes.clone(), dry_run: *dry_run });
+        }
+        let asking: Vec<ClientId> =
+            clients.into_iter().filter(|(_, dry_run)| !dry_run).map(|(client, _)| client).collect();
+        if !by_signal && asking.is_empty() {
+            return;
+        }
+        self.added = added;
+        for notice in notices {
+            warn!("{notice}");
+        }
+        self.show(&diff(self.machine.plan(), &plan), &plan);
+        let cpus = self.follow(&plan);
+        if asking.is_empty() {
+            self.feed(vec![Event::Apply { plan, cpus }]);
+            return;
+        }
+        let names: Vec<String> = plan.apps.iter().map(|app| app.name.clone()).collect();
+        for client in asking {
+            self.operate_on_apps(client, names.clone(), Operation::Apply { plan: plan.clone(), cpus });
+        }
+    }
+
+    /// The plan that was read, if it can be run; an error is what hinders it, a line each.
+    fn examine(&mut self, result: Result<Loaded, Problems>) -> Result<Examined, Vec<String>> {
+        let Loaded { plan, notices, .. } =
+            result.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let added = self.still_added(&plan);
+        let plan = self.with_added(plan, &added);
+        if let Some((app, needed)) = self.left_behind(&added, &plan) {
+            return Err(vec![format!(
                 "app `{}`, which a command has added, depends on `{needed}`, which has left the file",
                 app.name
-            );
-            error!("nothing was changed");
-            return;
+            )]);
         }
         let changes = diff(self.machine.plan(), &plan);
         let new = changes.iter().filter_map(|change| match change {
             AppChange::Add(app) | AppChange::Replace { new: app, .. } => Some(app.as_ref()),
             AppChange::Remove(_) => None,
         });
-        if preflight(new, self.source, &mut self.held, |line| error!("{line}")).is_err() {
-            error!("nothing was changed");
-            return;
-        }
-        for notice in notices {
-            warn!("{notice}");
-        }
-        self.show(&changes, &plan);
-        self.apply(plan);
-    }
-
-    /// The applications are these from now on; everything that they need has been found.
-    fn apply(&mut self, plan: Plan) {
-        let cpus = self.follow(&plan);
-        self.feed(vec![Event::Apply { plan, cpus }]);
+        let mut refused = Vec::new();
+        let found = preflight(new, self.source, &mut self.held, |line| refused.push(line.to_owned()));
+        if found.is_err() { Err(refused) } else { Ok(Examined { plan, added, notices }) }
     }
 
     /// Keeps what is beside the machine in step with a plan: the machine's own is the old one as long as
@@ -97,4 +200,42 @@ impl Supervisor<'_> {
             info!("{}", change.describe());
         }
     }
+}
+
+/// What is foretold, as a client gets it; what stays as it is is left out.
+pub(super) fn planned(forecasts: &[Forecast]) -> Vec<PlannedChange> {
+    forecasts.iter().filter(|forecast| !forecast.is_empty()).filter_map(planned_change).collect()
+}
+
+fn planned_change(forecast: &Forecast) -> Option<PlannedChange> {
+    let Forecast { old, new, replaced, rolling, started, removed, rerun_later, waits } = forecast;
+    let app = new.as_ref().or(old.as_ref())?;
+    let action = match (old, new) {
+        _ if *waits => PlannedAction::Wait,
+        (_, None) => PlannedAction::Stop,
+        (None, Some(_)) => PlannedAction::Start,
+        (Some(_), Some(_)) if !replaced.is_empty() && *rolling => PlannedAction::Reload,
+        (Some(_), Some(_)) if !replaced.is_empty() => PlannedAction::Restart,
+        (Some(_), Some(_)) if !rerun_later.is_empty() => PlannedAction::Rerun,
+        (Some(_), Some(_)) if !started.is_empty() => PlannedAction::Start,
+        (Some(_), Some(_)) if !removed.is_empty() => PlannedAction::Stop,
+        (Some(_), Some(_)) => PlannedAction::Live,
+    };
+    let count = |numbers: &BTreeSet<u32>| u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+    let why = match (old, new) {
+        (Some(old), Some(new)) => differences(old, new)
+            .into_iter()
+            .map(|Difference { key, old, new }| KeyChange { key, old, new })
+            .collect(),
+        (Some(_) | None, None) | (None, Some(_)) => Vec::new(),
+    };
+    Some(PlannedChange {
+        app: app.name.clone(),
+        action,
+        replaced: count(replaced),
+        started: count(started),
+        removed: count(removed),
+        rerun_later: count(rerun_later),
+        why,
+    })
 }

@@ -185,3 +185,116 @@ fn a_start_in_the_background_says_what_it_has_started_and_where() {
     let silent = started(&["start", "./api.sh", "--silent"]);
     assert_eq!(silent.out().lines(), [""; 0]);
 }
+
+/// Whether the lines of an answer are these, up to the table.
+#[track_caller]
+fn assert_plan(said: &str, lines: &[&str]) {
+    let plan: Vec<&str> = said.lines().take_while(|line| !line.starts_with(['┌', '│'])).collect();
+    assert_eq!(plan[..lines.len().min(plan.len())], *lines, "{said}");
+}
+
+#[test]
+fn a_file_is_applied_by_a_command_and_shown_before_it_is() {
+    let app =
+        |name: &str, more: &str| format!("[[apps]]\nname = \"{name}\"\nscript = \"./api.sh\"\n{more}\n");
+    let bed = bed(&[
+        app("api", "env = { PORT = \"80\", API_TOKEN = \"hunter2\" }"),
+        app("live", "max_memory_restart = \"100M\""),
+        app("goes", "instances = 2"),
+        app("same", ""),
+    ]
+    .concat());
+    let run = launch(&bed, &["ecosystem.toml"]).pid1().start();
+    run.wait_for_err_lines("is online, pid", 5);
+    let _added = done_with(&bed, &[], &["start", "./api.sh", "--name", "added"]);
+    for args in [&["apply", "--dry-run"][..], &["apply"], &["reload"], &["apply", "ecosystem.toml"]] {
+        assert_plan(&ask(&bed, args).ok(), &["nothing has changed"]);
+    }
+    let pids = |names: &[&str]| names.iter().map(|name| pid(&bed, name)).collect::<Vec<_>>();
+    let before = pids(&["api", "live", "same", "added"]);
+    bed.file(
+        "ecosystem.toml",
+        [
+            app("api", "env = { PORT = \"81\", API_TOKEN = \"hunter3\" }"),
+            app("live", "max_memory_restart = \"200M\""),
+            app("same", ""),
+            app("new", "instances = 2"),
+            app("added", "args = [\"x\"]"),
+        ]
+        .concat(),
+    );
+    let plan = [
+        "goes: stop 2 processes",
+        "api: restart 1 process",
+        "  env.API_TOKEN: ******** -> ********",
+        "  env.PORT: 80 -> 81",
+        "live: applied live, no process restarts",
+        "  max_memory_restart: 100M -> 200M",
+        "new: start 2 processes",
+        "added: restart 1 process",
+    ];
+    for args in
+        [&["apply", "--dry-run"][..], &["reload", "--dry-run"], &["apply", "./ecosystem.toml", "--dry-run"]]
+    {
+        let said = ask(&bed, args).ok();
+        assert!(!said.contains("hunter"), "{said}");
+        assert_plan(&said, &plan);
+    }
+    let json = ask(&bed, &["apply", "--dry-run", "--json"]).json();
+    assert_eq!((&json["dry_run"], &json["changes"][0]["action"]), (&true.into(), &"stop".into()));
+    assert_eq!(json["changes"][1]["why"][1]["new"], "81");
+    assert_eq!(pids(&["api", "live", "same", "added"]), before, "nothing was done");
+
+    let said = ask(&bed, &["reload"]).ok();
+    assert_plan(&said, &plan);
+    assert_eq!(
+        statuses(&bed),
+        ["api online", "live online", "same online", "added online", "new online", "new online"],
+        "it is done by then: {said}"
+    );
+    let after = pids(&["api", "live", "same", "added"]);
+    let same: Vec<bool> = before.iter().zip(&after).map(|(one, other)| one == other).collect();
+    assert_eq!(same, [false, true, true, false]);
+
+    bed.file("ecosystem.toml", "[[apps]]\nnaem = 1\n");
+    for args in [&["apply", "--dry-run"][..], &["apply"], &["reload"]] {
+        let said = ask(&bed, args).fails(1, "naem");
+        assert!(said.contains("nothing was changed"), "{said}");
+    }
+    bed.file("ecosystem.toml", [app("same", "interpreter = \"no-such-thing\"")].concat());
+    ask(&bed, &["apply"]).fails(1, "no-such-thing");
+    assert_eq!(pids(&["api", "live", "same", "added"]), after);
+    ask(&bed, &["reload", "api", "--dry-run"]).fails(64, "`procrun apply [FILE] --dry-run`");
+    ask(&bed, &["reload", "-i", "2"]).fails(64, "needs the name of the app");
+}
+
+#[test]
+fn a_file_that_the_supervisor_was_not_started_with_is_added_and_changes() {
+    let bed = bed(&FILE.replace("${EXPORTED}", "x"));
+    let run = launch(&bed, &["./api.sh"]).start();
+    run.wait_for_err("is online, pid");
+    ask(&bed, &["reload"]).fails(1, "was not started with an ecosystem file");
+    let said = ask(&bed, &["apply", "ecosystem.toml", "--dry-run"]).ok();
+    assert_plan(&said, &["migrate: start 1 process", "api: restart 1 process"]);
+    assert_eq!(statuses(&bed), ["api online"]);
+    let _applied = done_with(&bed, &[], &["apply", "ecosystem.toml"]);
+    wait_for_statuses(&bed, &["api online", "migrate stopped"]);
+    assert_plan(&ask(&bed, &["apply", "ecosystem.toml"]).ok(), &["nothing has changed"]);
+    ask(&bed, &["apply", "api.sh"]).fails(64, "is no ecosystem file");
+}
+
+#[test]
+fn a_second_reload_of_an_app_waits_for_the_first() {
+    let bed = bed(&FILE.replace("${EXPORTED}", "x"));
+    let run = launch(&bed, &["ecosystem.toml"]).start();
+    run.wait_for_line("api  x");
+    let mut first = launch(&bed, &["reload", "api"]).start();
+    first.wait_for_line("reloading api");
+    let during = pid(&bed, "api");
+    let said = ask(&bed, &["reload", "api"]).ok();
+    first.expect_code(0);
+    assert_eq!(first.out().lines_with("api is reloaded").len(), 1, "{}", first.story());
+    assert!(said.contains("api is being reloaded, another reload comes after that"), "{said}");
+    assert_ne!(pid(&bed, "api"), during);
+    run.wait_for_err_lines("api is reloaded", 2);
+}

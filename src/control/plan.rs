@@ -1,0 +1,121 @@
+//! What a change of the applications would do, as it goes over the socket and as people read it.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+/// What becomes of one application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedChange {
+    /// Its name.
+    pub app: String,
+    /// What is done to it.
+    pub action: PlannedAction,
+    /// Processes that end and run again.
+    pub replaced: u32,
+    /// Processes that start.
+    pub started: u32,
+    /// Instances that end and leave the list.
+    pub removed: u32,
+    /// Tasks that run to their end, and then once more.
+    pub rerun_later: u32,
+    /// Why: the keys that differ.
+    pub why: Vec<KeyChange>,
+}
+
+/// What is done to an application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlannedAction {
+    /// It is new, or some of its instances are.
+    Start,
+    /// It goes, or some of its instances do.
+    Stop,
+    /// Each process serves until its successor is ready.
+    Reload,
+    /// Its processes end and start again.
+    Restart,
+    /// Its task runs again when it has ended.
+    Rerun,
+    /// Its processes go on with it.
+    Live,
+    /// A reload is under way, and it comes after that.
+    Wait,
+}
+
+/// A key that differs. Secrets are masked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyChange {
+    /// Its name, or `env.NAME` for a variable.
+    pub key: String,
+    /// As it was; `None`: it was not set.
+    pub old: Option<String>,
+    /// As it is to be; `None`: it is not set any more.
+    pub new: Option<String>,
+}
+
+impl PlannedChange {
+    /// In lines, for people.
+    pub fn describe(&self) -> String {
+        let processes = |count: u32| format!("{count} {}", if count == 1 { "process" } else { "processes" });
+        let mut parts = Vec::new();
+        match self.action {
+            PlannedAction::Live => parts.push("applied live, no process restarts".to_owned()),
+            PlannedAction::Wait => parts.push("waits until the reload that runs is over".to_owned()),
+            PlannedAction::Reload => parts.push(format!("reload {}", processes(self.replaced))),
+            PlannedAction::Restart => parts.push(format!("restart {}", processes(self.replaced))),
+            PlannedAction::Start | PlannedAction::Stop | PlannedAction::Rerun => {}
+        }
+        if self.started > 0 || self.action == PlannedAction::Start {
+            parts.push(format!("start {}", processes(self.started)));
+        }
+        if self.removed > 0 || self.action == PlannedAction::Stop {
+            parts.push(format!("stop {}", processes(self.removed)));
+        }
+        if self.rerun_later > 0 {
+            parts.push("run the task again when it has ended".to_owned());
+        }
+        let mut text = format!("{}: {}", self.app, parts.join(", "));
+        for KeyChange { key, old, new } in &self.why {
+            let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "(unset)".to_owned());
+            write!(text, "\n  {key}: {} -> {}", value(old), value(new)).expect("a String takes everything");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_reads_as_what_is_done_and_why() {
+        let key = |key: &str, old: Option<&str>, new: Option<&str>| KeyChange {
+            key: key.to_owned(),
+            old: old.map(str::to_owned),
+            new: new.map(str::to_owned),
+        };
+        let change = PlannedChange {
+            app: "api".to_owned(),
+            action: PlannedAction::Reload,
+            replaced: 2,
+            started: 1,
+            removed: 0,
+            rerun_later: 0,
+            why: vec![key("instances", Some("2"), Some("3")), key("env.PORT", None, Some("80"))],
+        };
+        assert_eq!(
+            change.describe(),
+            "api: reload 2 processes, start 1 process\n  instances: 2 -> 3\n  env.PORT: (unset) -> 80"
+        );
+        let gone = PlannedChange {
+            action: PlannedAction::Stop,
+            replaced: 0,
+            started: 0,
+            removed: 1,
+            why: Vec::new(),
+            ..change
+        };
+        assert_eq!(gone.describe(), "api: stop 1 process");
+    }
+}
