@@ -86,13 +86,13 @@ class Procrun(Peer):
         self.binary.unlink(missing_ok=True)
 
 
-class RoundRobin(Peer):
-    """procrun, in the data path as Node's own primary is."""
+class Balanced(Peer):
+    """procrun with another `balance` than its default."""
 
-    name = "procrun-round-robin"
-
-    def __init__(self, procrun):
+    def __init__(self, procrun, balance):
         self.procrun = procrun
+        self.balance = balance
+        self.name = f"procrun-{balance}"
 
     def missing(self):
         return None if self.procrun.binary.exists() else "no release binary"
@@ -101,4 +101,4 @@ class RoundRobin(Peer):
         return self.procrun.version()
 
     def serve(self, place, app):
-        return self.procrun.serve(place, app, 'balance = "round-robin"\n')
+        return self.procrun.serve(place, app, f'balance = "{self.balance}"\n')
