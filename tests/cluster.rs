@@ -6,7 +6,7 @@ use std::{
     collections::{HashMap, HashSet},
     fmt::Write as _,
     io::{self, Read, Write},
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::unix::{fs::PermissionsExt, net::UnixListener, net::UnixStream},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -175,6 +175,41 @@ fn connections_that_arrive_fast_and_stay_open_are_handed_out_all_the_same() {
     let (_more, counts) = connections_of(port, 2);
     assert_eq!(counts, [1, 1]);
     drop(streams);
+    procrun.expect_stop();
+}
+
+/// Asks from this address of the loopback network.
+fn get_from(address: &str, port: u16) -> String {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let from: SocketAddr = format!("{address}:0").parse().unwrap();
+    socket.bind(&from.into()).unwrap();
+    socket.connect(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    ask(&mut stream, "/").unwrap()
+}
+
+#[test]
+fn a_client_stays_with_its_worker_and_gets_it_back_after_a_crash() {
+    let bed = set_up(&app("instances = 4\nbalance = \"sticky\"\nmin_uptime = 0"), &[("app.js", SERVER)]);
+    let mut procrun = start(&bed);
+    let port = port_of(&procrun, 4);
+    let all = || -> Vec<String> {
+        (1..=20).map(|number| get_from(&format!("127.0.0.{number}"), port)).collect()
+    };
+    let first = all();
+    assert_eq!(all(), first);
+    let workers: HashSet<&String> = first.iter().collect();
+    assert!(workers.len() > 1, "{first:?}");
+
+    send(first[0].parse().unwrap(), SIGKILL);
+    procrun.wait_for_lines("listening on", 5);
+    procrun.wait_for_err_lines("listens on", 5);
+    let after = all();
+    let next = &after[0];
+    for (before, after) in first.iter().zip(&after) {
+        assert_eq!(after, if *before == first[0] { next } else { before });
+    }
     procrun.expect_stop();
 }
 

@@ -138,12 +138,18 @@ struct App {
 }
 
 impl Hub {
-    /// Opens the channel of a run that is about to start. Returns the worker's end. `owner` is
-    /// whom it runs as, if not as procrun does.
+    /// Opens the channel of a run that is about to start. Returns the worker's end. `place` is its
+    /// number in the list, `owner` is whom it runs as, if not as procrun does.
     ///
     /// # Errors
     /// What socketpair(2) or epoll_ctl(2) say.
-    pub fn open(&mut self, run: Run, spec: &Arc<AppSpec>, owner: Option<Owner>) -> io::Result<OwnedFd> {
+    pub fn open(
+        &mut self,
+        run: Run,
+        spec: &Arc<AppSpec>,
+        place: u32,
+        owner: Option<Owner>,
+    ) -> io::Result<OwnedFd> {
         let poller = match &mut self.poller {
             Some(poller) => poller,
             none => none.insert(Poller::new()?),
@@ -165,7 +171,7 @@ impl Hub {
         self.workers.insert(run.number, worker);
         if let Some(app) = app {
             let version = self.apps.get_mut(&app).map_or(0, |app| app.versions.number(spec));
-            self.drive(app, Event::Joined { worker: run, balance: spec.balance, version });
+            self.drive(app, Event::Joined { worker: run, balance: spec.balance, place, version });
         }
         Ok(theirs)
     }

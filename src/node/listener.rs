@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::fd::{AsFd, OwnedFd},
     path::Path,
     rc::Rc,
@@ -72,8 +72,8 @@ impl Listener {
         &self.socket
     }
 
-    /// Takes the next connection that is still there.
-    pub(super) fn accept(&self) -> io::Result<OwnedFd> {
+    /// Takes the next connection that is still there, and says from which address it comes.
+    pub(super) fn accept(&self) -> io::Result<(OwnedFd, Option<IpAddr>)> {
         loop {
             match sockets::accept(self.socket.as_fd()) {
                 Err(error)

@@ -169,6 +169,8 @@ pub enum Balance {
     RoundRobin,
     /// All workers accept from the one socket that procrun holds.
     Shared,
+    /// procrun accepts, and the client's address says which worker gets the connection.
+    Sticky,
 }
 
 impl Balance {
@@ -178,6 +180,7 @@ impl Balance {
             Self::Auto => "auto",
             Self::RoundRobin => "round-robin",
             Self::Shared => "shared",
+            Self::Sticky => "sticky",
         }
     }
 }

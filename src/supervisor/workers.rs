@@ -189,7 +189,7 @@ impl Workers {
         let owner = prepared.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
         let channel = if place.who.spec.has_channel() {
             Some(
-                node.open(run, &place.who.spec, owner)
+                node.open(run, &place.who.spec, place.who.pm_id, owner)
                     .map_err(|error| refused("make its IPC channel", &error))?,
             )
         } else {

@@ -173,26 +173,22 @@ fn set_file_identity(uid: u32, gid: u32) {
     }
 }
 
-/// Takes one connection from a socket that listens. It is non-blocking: libuv expects that of
-/// whatever it is handed.
+/// Takes one connection from a socket that listens, and the address of its client if that is one of the
+/// internet. It is non-blocking: libuv expects that of whatever it is handed.
 ///
 /// # Errors
 /// `WouldBlock` when none waits; what accept(2) says.
-pub fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    // SAFETY: no address is asked for.
-    let fd = unsafe {
-        libc::accept4(
-            listener.as_raw_fd(),
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-            libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
-        )
-    };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just made this descriptor; nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<IpAddr>)> {
+    // SAFETY: the kernel writes an address and its length, or nothing when it fails.
+    let (connection, client) = unsafe {
+        SockAddr::try_init(|address, length| {
+            let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+            let fd = libc::accept4(listener.as_raw_fd(), address.cast(), length, flags);
+            // SAFETY: the kernel has just made this descriptor; nobody else owns it.
+            if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+        })
+    }?;
+    Ok((connection, client.as_socket().map(|client| client.ip())))
 }
 
 /// As many waiting connections as the kernel allows (`net.core.somaxconn`), which cuts it down itself.

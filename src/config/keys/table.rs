@@ -170,6 +170,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
             ("auto", |app| app.balance = Some(Balance::Auto)),
             ("round-robin", |app| app.balance = Some(Balance::RoundRobin)),
             ("shared", |app| app.balance = Some(Balance::Shared)),
+            ("sticky", |app| app.balance = Some(Balance::Sticky)),
         ]),
         |app| app.is_cluster().then(|| app.balance.as_str().to_owned()),
     ),

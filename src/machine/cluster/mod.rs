@@ -17,7 +17,10 @@ pub mod wire;
 #[cfg(test)]
 mod tests;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 pub use primary::Primary;
 
@@ -185,6 +188,8 @@ pub enum Event {
         worker: Run,
         /// How its connections reach it.
         balance: Balance,
+        /// Where it stands in the list: its successor stands there, too.
+        place: u32,
         /// Which version of the application it runs: another one may listen elsewhere.
         version: u32,
     },
@@ -208,8 +213,8 @@ pub enum Event {
     BindFailed(ListenerId, i32),
     /// Connections may be waiting.
     Waiting(ListenerId),
-    /// A connection has been accepted.
-    Accepted(ListenerId, ConnectionId),
+    /// A connection has been accepted; from which address, if that is one of the internet.
+    Accepted(ListenerId, ConnectionId, Option<IpAddr>),
     /// No connection is waiting.
     Drained(ListenerId),
     /// A connection could not be accepted; it still waits.

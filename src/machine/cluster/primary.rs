@@ -1,10 +1,11 @@
 //! One application's primary: who listens where, and who gets the next connection.
 
+mod choice;
 mod direct;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 use super::{
@@ -16,11 +17,9 @@ use crate::{
     machine::{Run, Time},
     spec::Balance,
 };
+use choice::Choice;
 use direct::Direct;
 
-/// How many connections a worker may have that it has not yet taken. While it takes one the next
-/// ones are on their way; with more a burst would wait behind a busy worker while another is idle.
-const WINDOW: usize = 4;
 /// A descriptor that got lost is sent again so often (Node: 3).
 const RETRIES: u8 = 3;
 /// Sockets of one application.
@@ -44,6 +43,8 @@ pub struct Primary {
 #[derive(Debug)]
 struct Worker {
     balance: Balance,
+    /// The same for all processes that follow each other in a place.
+    place: u32,
     version: u32,
     /// It has been asked to end, or wants to.
     leaving: bool,
@@ -93,6 +94,8 @@ struct Pending {
 #[derive(Debug)]
 struct Connection {
     id: ConnectionId,
+    /// The address of its client.
+    origin: Option<IpAddr>,
     /// Who did not want it.
     refused_by: Vec<Run>,
 }
@@ -126,16 +129,6 @@ enum State {
     Bound(Option<SocketAddr>),
 }
 
-/// Who is to get a connection.
-#[derive(Debug, PartialEq, Eq)]
-enum Choice {
-    Worker(Run),
-    /// Somebody may take it later.
-    Nobody,
-    /// All who could have refused it.
-    Refused,
-}
-
 impl Listener {
     fn is_held(&self) -> bool {
         matches!(self.endpoint, Endpoint::Held { .. })
@@ -146,9 +139,10 @@ impl Primary {
     /// Takes in one event and appends to `out` what is to be done.
     pub fn step(&mut self, now: Time, event: Event, out: &mut Vec<Effect>) {
         match event {
-            Event::Joined { worker, balance, version } => {
+            Event::Joined { worker, balance, place, version } => {
                 let worker_state = Worker {
                     balance,
+                    place,
                     version,
                     leaving: false,
                     listening: false,
@@ -195,8 +189,8 @@ impl Primary {
                     self.unwatch(id, out);
                 }
             }
-            Event::Accepted(id, connection) => {
-                let connection = Connection { id: connection, refused_by: Vec::new() };
+            Event::Accepted(id, connection, origin) => {
+                let connection = Connection { id: connection, origin, refused_by: Vec::new() };
                 match self.listeners.get_mut(&id) {
                     Some(listener) => {
                         listener.accepting = false;
@@ -423,7 +417,7 @@ impl Primary {
             (Endpoint::Held { .. }, _) | (Endpoint::Tcp { .. } | Endpoint::Unix { .. }, Balance::Shared) => {
                 Some(Handle::Stream)
             }
-            (Endpoint::Tcp { .. } | Endpoint::Unix { .. }, Balance::Auto | Balance::RoundRobin) => None,
+            (Endpoint::Tcp { .. } | Endpoint::Unix { .. }, Balance::Auto | Balance::RoundRobin | Balance::Sticky) => None,
         };
         let outcome = Outcome {
             listener: id,
@@ -595,7 +589,7 @@ impl Primary {
         loop {
             let Some(listener) = self.listeners.get(&id) else { return };
             let Some(connection) = listener.returned.front() else { break };
-            let choice = self.choose(listener, &connection.refused_by, true);
+            let choice = self.choose(listener, Some(connection));
             let Some(listener) = self.listeners.get_mut(&id) else { return };
             match choice {
                 Choice::Nobody => return,
@@ -623,52 +617,11 @@ impl Primary {
         if listener.waiting
             && !listener.accepting
             && listener.direct.is_none()
-            && matches!(self.choose(listener, &[], false), Choice::Worker(_))
+            && matches!(self.choose(listener, None), Choice::Worker(_))
             && let Some(listener) = self.listeners.get_mut(&id)
         {
             listener.accepting = true;
             out.push(Effect::Accept(id));
-        }
-    }
-
-    /// The one in turn among those who have the fewest connections to take. Who is leaving gets
-    /// one only when nobody stays. Who accepts for itself gets only what is `in_hand` already, when
-    /// nobody stays whom procrun accepts for: the application has changed its balance.
-    fn choose(&self, listener: &Listener, refused_by: &[Run], in_hand: bool) -> Choice {
-        let members = || listener.members.iter().filter_map(|run| Some((*run, self.workers.get(run)?)));
-        let in_turn = |worker: &Worker| match worker.balance {
-            Balance::Auto | Balance::RoundRobin => true,
-            Balance::Shared => false,
-        };
-        let takes: &dyn Fn(&Worker) -> bool = if members().any(|(_, it)| in_turn(it) && !it.leaving) {
-            &|it| in_turn(it) && !it.leaving
-        } else if members().any(|(_, it)| !it.leaving) {
-            &|it| in_hand && !it.leaving
-        } else if members().any(|(_, it)| in_turn(it)) {
-            &in_turn
-        } else {
-            &|_| in_hand
-        };
-        let mut best: Option<(Run, usize)> = None;
-        let (mut anybody, mut willing) = (false, false);
-        for (run, worker) in members().filter(|(_, worker)| takes(worker)) {
-            anybody = true;
-            if refused_by.contains(&run) {
-                continue;
-            }
-            willing = true;
-            let load = worker.pending.len();
-            if load < WINDOW && best.is_none_or(|(_, least)| load < least) {
-                best = Some((run, load));
-            }
-            if load == 0 {
-                break;
-            }
-        }
-        match best {
-            Some((run, _)) => Choice::Worker(run),
-            None if anybody && !willing => Choice::Refused,
-            None => Choice::Nobody,
         }
     }
 
@@ -718,7 +671,7 @@ impl Primary {
     #[cfg(debug_assertions)]
     fn check(&self) {
         for (run, worker) in &self.workers {
-            assert!(worker.pending.len() <= WINDOW, "{run:?} has too much to take");
+            assert!(worker.pending.len() <= worker.window(), "{run:?} has too much to take");
         }
         for (id, listener) in &self.listeners {
             let known = |run| self.workers.contains_key(run);
@@ -729,7 +682,7 @@ impl Primary {
             assert_eq!(members.len(), listener.members.len(), "{id:?} has a member twice");
             assert!(!(listener.direct.is_some() && listener.watched), "{id:?} has two that accept");
             if let Some(connection) = listener.returned.front() {
-                let choice = self.choose(listener, &connection.refused_by, true);
+                let choice = self.choose(listener, Some(connection));
                 assert_eq!(
                     choice,
                     Choice::Nobody,

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
 
@@ -52,6 +53,8 @@ enum Fate {
 struct World {
     primary: Primary,
     now: Time,
+    /// Whose connections arrive.
+    origin: Option<IpAddr>,
     workers: BTreeMap<Run, VecDeque<Sent>>,
     last_worker: u64,
     /// Which version of the application joins.
@@ -127,7 +130,7 @@ impl World {
                 *waiting -= 1;
                 self.connections.push(Fate::Held);
                 let connection = ConnectionId(u32::try_from(self.connections.len() - 1).unwrap());
-                return Some(Event::Accepted(id, connection));
+                return Some(Event::Accepted(id, connection, self.origin));
             }
             Effect::Answer(to, answer) => {
                 self.answers.push((to, answer.clone()));
@@ -185,7 +188,8 @@ impl World {
         self.last_worker += 1;
         let worker = run(self.last_worker);
         self.workers.insert(worker, VecDeque::new());
-        self.feed(Event::Joined { worker, balance, version: self.version });
+        let place = worker.instance.0;
+        self.feed(Event::Joined { worker, balance, place, version: self.version });
         worker
     }
 
@@ -357,7 +361,7 @@ fn op() -> impl Strategy<Value = Op> {
         Look::Silent,
     ]);
     prop_oneof![
-        3 => prop::sample::select(vec![Balance::Auto, Balance::Auto, Balance::RoundRobin, Balance::Shared])
+        3 => prop::sample::select(vec![Balance::Auto, Balance::Auto, Balance::RoundRobin, Balance::Shared, Balance::Sticky])
             .prop_map(Op::Join),
         2 => any::<usize>().prop_map(Op::Die),
         6 => (any::<usize>(), 1u16..4, 0u64..2).prop_map(|(who, port, index)| Op::Ask(who, port, index)),
@@ -445,7 +449,10 @@ fn apply(world: &mut World, op: &Op) {
                 world.hail(run, Hail::Drained);
             }
         }
-        Op::Connect(id) => world.connect(ListenerId(id)),
+        Op::Connect(id) => {
+            world.origin = (id % 2 == 0).then(|| Ipv4Addr::from(id).into());
+            world.connect(ListenerId(id));
+        }
         Op::Direct(op) => accept_themselves(world, &op),
         Op::Look(at, look) => {
             if let Some(run) = who(world, at) {
@@ -963,4 +970,99 @@ fn a_socket_that_does_not_arrive_leaves_the_primary_at_work() {
     }
     assert!(world.accept_themselves(id).is_empty());
     assert_eq!(world.served().len(), 520);
+}
+
+/// A world with so many workers with `balance = "sticky"` on port 1.
+fn sticky(workers: usize) -> (World, Vec<Run>, ListenerId) {
+    let mut world = World::default();
+    let workers: Vec<Run> = (0..workers).map(|_| world.join_sticky()).collect();
+    let id = *world.kernel.keys().next().expect("a socket is open");
+    (world, workers, id)
+}
+
+impl World {
+    fn join_sticky(&mut self) -> Run {
+        let worker = self.join(Balance::Sticky);
+        self.ask(worker, tcp(1), 0);
+        self.settle();
+        worker
+    }
+
+    /// The place of the worker that serves each of many clients.
+    fn places_of_clients(&mut self, id: ListenerId) -> Vec<u32> {
+        let clients = 0..100;
+        let before = self.connections.len();
+        for client in clients {
+            self.origin = Some(Ipv4Addr::from(client).into());
+            self.connect(id);
+            self.settle();
+        }
+        let fates = self.connections[before..].iter();
+        fates.map(|fate| if let Fate::Served(run) = fate { run.instance.0 } else { u32::MAX }).collect()
+    }
+}
+
+#[test]
+fn a_client_stays_with_its_worker_and_few_move_when_one_comes_or_goes() {
+    let (mut world, workers, id) = sticky(3);
+    let first = world.places_of_clients(id);
+    assert_eq!(world.places_of_clients(id), first);
+    for worker in &workers {
+        let clients = first.iter().filter(|place| **place == worker.instance.0).count();
+        assert!((15..=55).contains(&clients), "{first:?}");
+    }
+
+    world.die(workers[1]);
+    let without = world.places_of_clients(id);
+    let moved = |before: &[u32], after: &[u32]| -> Vec<(u32, u32)> {
+        before.iter().copied().zip(after.iter().copied()).filter(|(before, after)| before != after).collect()
+    };
+    assert!(moved(&first, &without).iter().all(|(from, _)| *from == workers[1].instance.0));
+
+    // Its successor in the same place gets the same clients; the next place takes some of each.
+    while world.join_sticky().instance != workers[1].instance {
+        world.die(run(world.last_worker));
+    }
+    assert_eq!(world.places_of_clients(id), first);
+    world.last_worker += 1;
+    let more = world.join_sticky();
+    assert!(workers.iter().all(|worker| worker.instance != more.instance), "a new place");
+    let with_more = world.places_of_clients(id);
+    assert!(moved(&first, &with_more).iter().all(|(_, to)| *to == more.instance.0));
+}
+
+#[test]
+fn a_client_is_the_same_by_both_kinds_of_address() {
+    let (mut world, _, id) = sticky(3);
+    let address = Ipv4Addr::new(10, 1, 2, 3);
+    for origin in [IpAddr::from(address), address.to_ipv6_mapped().into()] {
+        world.origin = Some(origin);
+        world.connect(id);
+    }
+    world.settle();
+    let served = world.served();
+    assert_eq!(served[0], served[1]);
+}
+
+#[test]
+fn a_hung_worker_does_not_hold_up_the_clients_of_others() {
+    let (mut world, workers, id) = sticky(2);
+    world.origin = Some(Ipv4Addr::LOCALHOST.into());
+    for _ in 0..50 {
+        world.connect(id);
+    }
+    let sent: Vec<usize> = workers.iter().map(|worker| world.sent(*worker)).collect();
+    assert_eq!(sent.iter().sum::<usize>(), 50, "all are on their way: {sent:?}");
+    assert_eq!(sent.iter().copied().max(), Some(32));
+}
+
+#[test]
+fn clients_without_an_address_are_served_in_turn() {
+    let (mut world, workers, id) = sticky(2);
+    for _ in 0..6 {
+        world.connect(id);
+        world.settle();
+    }
+    let of_first = world.served().iter().filter(|number| **number == workers[0].number).count();
+    assert_eq!(of_first, 3);
 }

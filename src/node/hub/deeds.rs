@@ -145,11 +145,11 @@ impl Hub {
         let Some(listener) = self.listeners.get(&(app, id)) else { return Event::Drained(id) };
         let state = self.apps.get_mut(&app);
         match listener.accept() {
-            Ok(socket) => {
+            Ok((socket, origin)) => {
                 if let Some(state) = state {
                     state.failing = false;
                 }
-                Event::Accepted(id, self.connections.hold(socket))
+                Event::Accepted(id, self.connections.hold(socket), origin)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Event::Drained(id),
             Err(error) => {
