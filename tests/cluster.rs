@@ -14,7 +14,7 @@ use std::{
 
 use support::{
     Bed, DEADLINE, Procrun, SIGHUP, SIGKILL, SIGTERM, now, send, tool, wait_until,
-    web::{ask, get, number_after, port_of},
+    web::{ask, free_port, get, number_after, port_of},
 };
 
 /// A server on a free port that says who answers.
@@ -194,9 +194,8 @@ fn a_client_stays_with_its_worker_and_gets_it_back_after_a_crash() {
     let bed = set_up(&app("instances = 4\nbalance = \"sticky\"\nmin_uptime = 0"), &[("app.js", SERVER)]);
     let mut procrun = start(&bed);
     let port = port_of(&procrun, 4);
-    let all = || -> Vec<String> {
-        (1..=20).map(|number| get_from(&format!("127.0.0.{number}"), port)).collect()
-    };
+    let all =
+        || -> Vec<String> { (1..=20).map(|number| get_from(&format!("127.0.0.{number}"), port)).collect() };
     let first = all();
     assert_eq!(all(), first);
     let workers: HashSet<&String> = first.iter().collect();
@@ -242,7 +241,37 @@ fn a_taken_port_is_an_error_of_the_application() {
          server.on('error', (error) => console.log('error', error.code, error.port));"
     );
     let bed = set_up(&app("instances = 1\nautorestart = false"), &[("app.js", &script)]);
-    start(&bed).wait_for_lines(&format!("error EADDRINUSE {port}"), 1);
+    let procrun = start(&bed);
+    procrun.wait_for_lines(&format!("error EADDRINUSE {port}"), 1);
+    procrun.wait_for_err_lines(&format!("app (0) cannot listen on port {port}: Address already in use"), 1);
+}
+
+#[test]
+fn two_applications_may_listen_on_one_port() {
+    let port = free_port();
+    let of = |name: &str| {
+        format!(
+            "[[apps]]\nname = \"{name}\"\nscript = \"app.js\"\ninstances = 1\nenv = {{ PORT = \"{port}\" }}\n"
+        )
+    };
+    let bed = set_up(&format!("{}{}", of("one"), of("two")), &[("app.js", SERVER)]);
+    let mut procrun = start(&bed);
+    procrun.wait_for_err_lines("listens on", 2);
+    let said = procrun.wait_for_err_lines("connections go to the workers of both", 1);
+    assert!(said[0].contains("one") && said[0].contains("two"), "{said:?}");
+    let answers: Vec<String> = (0..10).map(|_| get(port, "/").unwrap()).collect();
+    for pid in answers.iter().collect::<HashSet<_>>() {
+        assert_eq!(answers.iter().filter(|answer| *answer == pid).count(), 5, "{answers:?}");
+    }
+
+    // One of them goes, and the other has the port for itself.
+    bed.file("ecosystem.toml", of("two"));
+    procrun.signal(SIGHUP);
+    procrun.wait_for_err_lines("one (0) ended", 1);
+    let left: HashSet<String> = (0..4).map(|_| get(port, "/").unwrap()).collect();
+    assert_eq!(left.len(), 1);
+    assert!(left.iter().all(|pid| answers.contains(pid)));
+    procrun.expect_stop();
 }
 
 #[test]

@@ -202,7 +202,7 @@ impl Server {
     fn accept(&mut self) {
         while let Some((listener, _)) = &self.listening {
             match sockets::accept(listener.as_fd()) {
-                Ok(socket) => self.welcome(socket),
+                Ok((socket, _)) => self.welcome(socket),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 // Out of descriptors: who waits is taken in when the next one comes.

@@ -1,6 +1,6 @@
-//! The hub: every channel and every held socket, and the primaries that say what to do with them.
+//! The hub: every channel and every held socket, and the primary that says what to do with them.
 //!
-//! `conversation` is what is said over the channels, `deeds` is what the primaries decide. Never
+//! `conversation` is what is said over the channels, `deeds` is what the primary decides. Never
 //! looks at a process.
 
 mod conversation;
@@ -27,7 +27,7 @@ use crate::{
     machine::{
         Run, Sign, Time,
         cluster::{
-            Effect, Event, ListenerId, Primary,
+            Effect, Event, ListenerId, Primary, Version,
             wire::{self, Decoder},
         },
     },
@@ -54,6 +54,10 @@ pub enum News {
     Messages(Run, usize),
     /// It was told to accept connections for itself, or no longer to.
     Accepts(Run, bool),
+    /// It could not listen there: where, and why.
+    CannotListen(Run, String, String),
+    /// It listens where a worker of another application does: where, and its name. Said once.
+    SharesSocket(Run, String, String),
     /// It has finished its connections, as [`Hub::drain`] asked it to.
     Drained(Run),
     /// There is no place for the script that drains workers: what was tried.
@@ -84,11 +88,11 @@ pub struct Hub {
     last_app: u32,
     preload: Preload,
     beater: Preload,
-    /// By application and number.
-    listeners: HashMap<(u32, ListenerId), Listener>,
+    primary: Primary,
+    listeners: HashMap<ListenerId, Listener>,
     connections: Connections,
     /// Listeners whose connections could not be accepted.
-    stuck: Vec<(u32, ListenerId)>,
+    stuck: Vec<ListenerId>,
     /// When to try that again.
     try_again: Option<Instant>,
     news: Vec<News>,
@@ -99,7 +103,7 @@ pub struct Hub {
     buffer: Vec<u8>,
 }
 
-/// Counts the time for the primaries from the first time that one is told of.
+/// Counts the time for the primary from its first event.
 #[derive(Debug, Default)]
 struct Clock(Option<Instant>);
 
@@ -132,9 +136,6 @@ struct Worker {
 struct App {
     name: String,
     versions: Versions,
-    primary: Primary,
-    /// The last connection could not be accepted.
-    failing: bool,
 }
 
 impl Hub {
@@ -170,8 +171,9 @@ impl Hub {
         };
         self.workers.insert(run.number, worker);
         if let Some(app) = app {
-            let version = self.apps.get_mut(&app).map_or(0, |app| app.versions.number(spec));
-            self.drive(app, Event::Joined { worker: run, balance: spec.balance, place, version });
+            let number = self.apps.get_mut(&app).map_or(0, |app| app.versions.number(spec));
+            let version = Version { app, number };
+            self.drive(Event::Joined { worker: run, balance: spec.balance, place, version });
         }
         Ok(theirs)
     }
@@ -189,12 +191,7 @@ impl Hub {
             return *id;
         }
         self.last_app += 1;
-        let app = App {
-            name: name.to_owned(),
-            versions: Versions::default(),
-            primary: Primary::default(),
-            failing: false,
-        };
+        let app = App { name: name.to_owned(), versions: Versions::default() };
         self.apps.insert(self.last_app, app);
         self.last_app
     }
@@ -227,8 +224,8 @@ impl Hub {
 
     fn time_has_passed(&mut self, now: Instant) {
         if self.try_again.take_if(|at| *at <= now).is_some() {
-            for (app, listener) in std::mem::take(&mut self.stuck) {
-                self.drive(app, Event::Waiting(listener));
+            for listener in std::mem::take(&mut self.stuck) {
+                self.drive(Event::Waiting(listener));
             }
         }
         self.end_versions(|versions| versions.ended(now));
@@ -236,13 +233,15 @@ impl Hub {
 
     /// Closes what was open for these versions only. Says whether there are any.
     fn end_versions(&mut self, which: impl Fn(&mut Versions) -> Vec<u32>) -> bool {
-        let ended: Vec<(u32, u32)> = self
+        let ended: Vec<Version> = self
             .apps
             .iter_mut()
-            .flat_map(|(id, app)| which(&mut app.versions).into_iter().map(|version| (*id, version)))
+            .flat_map(|(id, app)| {
+                which(&mut app.versions).into_iter().map(|number| Version { app: *id, number })
+            })
             .collect();
-        for (app, version) in &ended {
-            self.drive(*app, Event::Outdated(*version));
+        for version in &ended {
+            self.drive(Event::Outdated(*version));
         }
         !ended.is_empty()
     }
@@ -261,9 +260,11 @@ impl Hub {
     /// [`News::Drained`] follows when it has.
     pub fn drain(&mut self, run: Run) -> bool {
         let worker = self.workers.get(&run.number).filter(|worker| !worker.cut_off);
-        let Some(id) = worker.and_then(|worker| worker.app) else { return false };
-        self.drive(id, Event::Drain(run));
-        self.apps.get(&id).is_some_and(|app| app.primary.is_draining(run))
+        if worker.is_none_or(|worker| worker.app.is_none()) {
+            return false;
+        }
+        self.drive(Event::Drain(run));
+        self.primary.is_draining(run)
     }
 
     /// The file of the script that drains the worker in which Node runs it first; `None` if there
@@ -286,8 +287,8 @@ impl Hub {
 
     /// A run is about to be asked to end: others get the connections.
     pub fn retire(&mut self, run: Run) {
-        if let Some(app) = self.workers.get(&run.number).and_then(|worker| worker.app) {
-            self.drive(app, Event::Retiring(run));
+        if self.workers.get(&run.number).is_some_and(|worker| worker.app.is_some()) {
+            self.drive(Event::Retiring(run));
         }
     }
 
@@ -308,7 +309,7 @@ impl Hub {
         let dead: Vec<u32> =
             self.apps.iter().filter(|(_, app)| !is_alive(&app.name)).map(|(id, _)| *id).collect();
         for id in dead {
-            self.drive(id, Event::Abandoned);
+            self.drive(Event::Abandoned(id));
             self.apps.remove(&id);
         }
         for app in self.apps.values_mut() {
@@ -318,8 +319,8 @@ impl Hub {
 
     fn take_in(&mut self, happened: Happened) {
         let Happened { token, readable, writable, hung_up } = happened;
-        if let Some((app, listener)) = deeds::of_token(token) {
-            self.drive(app, Event::Waiting(listener));
+        if let Some(listener) = deeds::of_token(token) {
+            self.drive(Event::Waiting(listener));
             return;
         }
         if writable && !hung_up {
@@ -332,9 +333,9 @@ impl Hub {
 
     fn drop_channel(&mut self, number: u64) {
         if let Some(worker) = self.workers.remove(&number)
-            && let Some(app) = worker.app
+            && worker.app.is_some()
         {
-            self.drive(app, Event::Gone(worker.run));
+            self.drive(Event::Gone(worker.run));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A listening socket that procrun holds for the workers of one application.
+//! A listening socket that procrun holds for the workers of clusters.
 
 use std::{
     io,
@@ -23,14 +23,23 @@ pub type Lent = (ListenAddress, Rc<OwnedFd>);
 pub(super) struct Listener {
     socket: Rc<OwnedFd>,
     bound_to: Option<SocketAddr>,
+    /// The application that asked for it first.
+    pub(super) app: Option<u32>,
+    /// The last connection could not be accepted.
+    failing: bool,
     /// Removes the file of a unix socket when the listener goes.
     _file: Option<SocketFile>,
 }
 
 impl Listener {
-    /// Opens a socket as a worker asked for it. `owner` is whom the worker runs as, if not as
+    /// Opens a socket as a worker of `app` asked for it. `owner` is whom the worker runs as, if not as
     /// procrun does; `lent` is what it was handed.
-    pub(super) fn open(endpoint: &Endpoint, owner: Option<Owner>, lent: &[Lent]) -> io::Result<Self> {
+    pub(super) fn open(
+        endpoint: &Endpoint,
+        app: Option<u32>,
+        owner: Option<Owner>,
+        lent: &[Lent],
+    ) -> io::Result<Self> {
         let (socket, file) = match endpoint {
             Endpoint::Tcp { address: None, port, only_v6: _, backlog } => {
                 (sockets::tcp_anywhere(*port, *backlog)?, None)
@@ -57,11 +66,11 @@ impl Listener {
                 // Node changes only what it was started with: a worker that finds no connection any
                 // more (Node 18 always looks once more) would wait in accept for the next one.
                 sockets::make_non_blocking(socket)?;
-                return Ok(Self { socket: socket.clone(), bound_to: None, _file: None });
+                return Ok(Self { socket: socket.clone(), bound_to: None, app, failing: false, _file: None });
             }
         };
         let bound_to = sockets::local_address(&socket);
-        Ok(Self { socket: Rc::new(socket), bound_to, _file: file })
+        Ok(Self { socket: Rc::new(socket), bound_to, app, failing: false, _file: file })
     }
 
     pub(super) fn bound_to(&self) -> Option<SocketAddr> {
@@ -73,7 +82,7 @@ impl Listener {
     }
 
     /// Takes the next connection that is still there, and says from which address it comes.
-    pub(super) fn accept(&self) -> io::Result<(OwnedFd, Option<IpAddr>)> {
+    pub(super) fn accept(&mut self) -> io::Result<(OwnedFd, Option<IpAddr>)> {
         loop {
             match sockets::accept(self.socket.as_fd()) {
                 Err(error)
@@ -81,8 +90,16 @@ impl Listener {
                         error.kind(),
                         io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
                     ) => {}
-                done => return done,
+                done => {
+                    self.failing &= done.is_err();
+                    return done;
+                }
             }
         }
+    }
+
+    /// Accepting has failed. True: it had not failed before.
+    pub(super) fn fails_now(&mut self) -> bool {
+        !std::mem::replace(&mut self.failing, true)
     }
 }

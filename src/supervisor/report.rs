@@ -208,6 +208,8 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
             return None;
         }
         News::Listens(run, _)
+        | News::CannotListen(run, ..)
+        | News::SharesSocket(run, ..)
         | News::Accepts(run, _)
         | News::Messages(run, _)
         | News::Misbehaves(run, _)
@@ -219,6 +221,13 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
     let (who, app, id) = (&who, &*who.spec.name, who.pm_id);
     match news {
         News::Listens(_, address) => debug!(app, id, "{who} listens on {address}"),
+        News::CannotListen(_, place, why) => warn!(app, id, "{who} cannot listen on {place}: {why}"),
+        News::SharesSocket(_, place, other) => warn!(
+            app,
+            id,
+            "{who} listens on {place}, as {other} does: connections go to the workers of both\n  \
+             hint: give one of them another port if that is not what you want"
+        ),
         News::Accepts(_, true) => debug!(app, id, "connections arrive fast: {who} accepts them itself"),
         News::Accepts(_, false) => debug!(app, id, "{who} gets its connections from procrun again"),
         News::Messages(_, count) => debug!(app, id, count, "{who} has sent a message"),

@@ -3,7 +3,8 @@
 //!
 //! [`Primary::step`] takes one [`Event`] and says what is to be done as [`Effect`]s. It has no
 //! socket, no descriptor and no process: sockets and connections are numbers here, and `node`
-//! knows what they stand for. One primary serves one application.
+//! knows what they stand for. One primary serves all applications: as under one Node primary, two that
+//! listen on the same port share it.
 //!
 //! Node's own primary has one message more, `disconnect`. It is never sent: a worker that gets it
 //! calls `close` on its servers, which cuts the connections that wait for their next request, also
@@ -28,7 +29,16 @@ use self::wire::Answer;
 use super::Run;
 use crate::spec::Balance;
 
-/// A listening socket of one primary; what Node's messages call `key`. Never 0.
+/// One version of one application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version {
+    /// The application.
+    pub app: u32,
+    /// Its versions are counted.
+    pub number: u32,
+}
+
+/// A listening socket of the primary; what Node's messages call `key`. Never 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenerId(pub u32);
 
@@ -97,6 +107,29 @@ impl Endpoint {
             (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
             (Self::Held { address }, Self::Held { address: other }) => address == other,
             (Self::Tcp { .. } | Self::Udp { .. } | Self::Unix { .. } | Self::Held { .. }, _) => false,
+        }
+    }
+
+    /// Whether servers of two applications that want it mean one socket.
+    fn is_one_for_all(&self) -> bool {
+        match self {
+            Self::Tcp { port, .. } | Self::Udp { port, .. } => *port != 0,
+            Self::Unix { .. } => true,
+            Self::Held { .. } => false,
+        }
+    }
+
+    /// Where it is, for people.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Tcp { address: None, port, .. } => format!("port {port}"),
+            Self::Tcp { address: Some(address), port, .. } if address.contains(':') => {
+                format!("[{address}]:{port}")
+            }
+            Self::Tcp { address: Some(address), port, .. } => format!("{address}:{port}"),
+            Self::Udp { address, port, .. } => format!("UDP {address}:{port}"),
+            Self::Unix { path, .. } => path.clone(),
+            Self::Held { address } => address.clone(),
         }
     }
 
@@ -190,11 +223,11 @@ pub enum Event {
         balance: Balance,
         /// Where it stands in the list: its successor stands there, too.
         place: u32,
-        /// Which version of the application it runs: another one may listen elsewhere.
-        version: u32,
+        /// What it runs: another version may listen elsewhere.
+        version: Version,
     },
     /// Nobody runs this version of the application and nobody will.
-    Outdated(u32),
+    Outdated(Version),
     /// A worker has said something.
     Hail(Run, Hail),
     /// The oldest descriptor that this worker has not confirmed has arrived.
@@ -219,8 +252,8 @@ pub enum Event {
     Drained(ListenerId),
     /// A connection could not be accepted; it still waits.
     AcceptFailed(ListenerId),
-    /// No worker runs and none will.
-    Abandoned,
+    /// No worker of this application runs and none will.
+    Abandoned(u32),
 }
 
 /// Something to do.
@@ -272,6 +305,10 @@ pub enum Effect {
     Release(ConnectionId),
     /// A worker has begun to listen, here for the first time.
     Listening(Run, String),
+    /// A worker could not listen there, with a positive errno.
+    CannotListen(Run, Endpoint, i32),
+    /// An application listens where another one does: its worker, where, and the other. Said once.
+    SharesSocket(Run, Endpoint, u32),
     /// Ask a worker to finish the connections it has.
     Drain(Run),
     /// A worker that was asked to has finished them.

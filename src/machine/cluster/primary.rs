@@ -1,4 +1,4 @@
-//! One application's primary: who listens where, and who gets the next connection.
+//! The primary: which worker listens where, and which one gets the next connection.
 
 mod choice;
 mod direct;
@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    ConnectionId, Data, Effect, Endpoint, Event, Hail, ListenerId, Offence, Query,
+    ConnectionId, Data, Effect, Endpoint, Event, Hail, ListenerId, Offence, Query, Version,
     rate::Arrivals,
     wire::{Answer, Handle, Outcome},
 };
@@ -31,7 +31,7 @@ const EINVAL: i32 = 22;
 const EMFILE: i32 = 24;
 const EADDRINUSE: i32 = 98;
 
-/// The primary of one application.
+/// The primary of all applications.
 #[derive(Debug, Default)]
 pub struct Primary {
     workers: BTreeMap<Run, Worker>,
@@ -45,7 +45,7 @@ struct Worker {
     balance: Balance,
     /// The same for all processes that follow each other in a place.
     place: u32,
-    version: u32,
+    version: Version,
     /// It has been asked to end, or wants to.
     leaving: bool,
     /// It has listened.
@@ -105,8 +105,10 @@ struct Listener {
     endpoint: Endpoint,
     index: u64,
     data: Option<Data>,
-    /// The versions of the application that have asked for it and may ask again.
-    versions: Vec<u32>,
+    /// The applications that have asked for it.
+    apps: Vec<u32>,
+    /// Their versions that have asked for it and may ask again.
+    versions: Vec<Version>,
     state: State,
     /// Who listens, the next in turn first.
     members: VecDeque<Run>,
@@ -211,8 +213,17 @@ impl Primary {
                     listener.accepting = false;
                 }
             }
-            Event::Abandoned => {
-                for id in self.listeners.keys().copied().collect::<Vec<_>>() {
+            Event::Abandoned(app) => {
+                let mut unused = Vec::new();
+                for (id, listener) in &mut self.listeners {
+                    let had_it = listener.apps.contains(&app);
+                    listener.apps.retain(|other| *other != app);
+                    listener.versions.retain(|version| version.app != app);
+                    if had_it && listener.apps.is_empty() {
+                        unused.push(*id);
+                    }
+                }
+                for id in unused {
                     self.close(id, out);
                 }
             }
@@ -299,12 +310,19 @@ impl Primary {
             return;
         };
         let version = self.workers[&worker].version;
-        let known = self
-            .listeners
-            .iter_mut()
-            .find(|(_, listener)| listener.index == index && listener.endpoint.is_same_place(&endpoint));
-        if let Some((id, listener)) = known {
+        let is_it = |listener: &Listener| {
+            listener.index == index
+                && listener.endpoint.is_same_place(&endpoint)
+                && (endpoint.is_one_for_all() || listener.apps.contains(&version.app))
+        };
+        if let Some((id, listener)) = self.listeners.iter_mut().find(|(_, listener)| is_it(listener)) {
             let id = *id;
+            if !listener.apps.contains(&version.app) {
+                if let Some(other) = listener.apps.first() {
+                    out.push(Effect::SharesSocket(worker, endpoint, *other));
+                }
+                listener.apps.push(version.app);
+            }
             if !listener.versions.contains(&version) {
                 listener.versions.push(version);
             }
@@ -317,7 +335,8 @@ impl Primary {
             }
             return;
         }
-        if self.listeners.len() >= MAX_LISTENERS {
+        let of_app = self.listeners.values().filter(|listener| listener.apps.contains(&version.app));
+        if of_app.count() >= MAX_LISTENERS {
             out.push(refuse(EMFILE));
             self.report(worker, Offence::TooManyListeners, out);
             return;
@@ -328,6 +347,7 @@ impl Primary {
             endpoint: endpoint.clone(),
             index,
             data,
+            apps: vec![version.app],
             versions: vec![version],
             state: State::Binding(vec![(worker, seq)]),
             members: VecDeque::new(),
@@ -362,9 +382,12 @@ impl Primary {
             }
             Err(errno) => {
                 // The next who asks may have more luck.
-                self.listeners.remove(&id);
+                let endpoint = self.listeners.remove(&id).map(|listener| listener.endpoint);
                 for (worker, seq) in asking {
                     if self.workers.contains_key(&worker) {
+                        if let Some(endpoint) = &endpoint {
+                            out.push(Effect::CannotListen(worker, endpoint.clone(), errno));
+                        }
                         let outcome = Outcome {
                             listener: id,
                             errno: Some(errno),
@@ -389,9 +412,11 @@ impl Primary {
             return false;
         };
         let Some((worker, _)) = asking.first().copied() else { return false };
+        let Some(app) = self.workers.get(&worker).map(|it| it.version.app) else { return false };
         let in_the_way = |listener: &Listener| {
             matches!(listener.state, State::Bound(_))
                 && listener.members.is_empty()
+                && listener.apps == [app]
                 && listener.endpoint.is_in_the_way_of(&wanted)
         };
         let held: Vec<_> =
@@ -417,7 +442,10 @@ impl Primary {
             (Endpoint::Held { .. }, _) | (Endpoint::Tcp { .. } | Endpoint::Unix { .. }, Balance::Shared) => {
                 Some(Handle::Stream)
             }
-            (Endpoint::Tcp { .. } | Endpoint::Unix { .. }, Balance::Auto | Balance::RoundRobin | Balance::Sticky) => None,
+            (
+                Endpoint::Tcp { .. } | Endpoint::Unix { .. },
+                Balance::Auto | Balance::RoundRobin | Balance::Sticky,
+            ) => None,
         };
         let outcome = Outcome {
             listener: id,
@@ -639,11 +667,11 @@ impl Primary {
     /// listens elsewhere. What each worker was handed at its start is not held here: it goes with the
     /// last who listens on it.
     fn close_outdated(&mut self, out: &mut Vec<Effect>) {
-        let somebody_listens = self.workers.values().any(|worker| worker.listening);
+        let listens = |app: &u32| self.workers.values().any(|it| it.listening && it.version.app == *app);
         let outdated = |listener: &Listener| {
             matches!(listener.state, State::Bound(_))
                 && listener.members.is_empty()
-                && (listener.is_held() || somebody_listens && listener.versions.is_empty())
+                && (listener.is_held() || listener.versions.is_empty() && listener.apps.iter().any(listens))
         };
         let outdated: Vec<_> =
             self.listeners.iter().filter(|(_, it)| outdated(it)).map(|(id, _)| *id).collect();

@@ -10,7 +10,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    ConnectionId, Effect, Endpoint, Event, Hail, ListenerId, Offence, Primary, Query,
+    ConnectionId, Effect, Endpoint, Event, Hail, ListenerId, Offence, Primary, Query, Version,
     wire::{Answer, Handle},
 };
 use crate::{
@@ -57,7 +57,8 @@ struct World {
     origin: Option<IpAddr>,
     workers: BTreeMap<Run, VecDeque<Sent>>,
     last_worker: u64,
-    /// Which version of the application joins.
+    /// Which application joins, and which version of it.
+    app: u32,
     version: u32,
     /// Open sockets and how many connections wait in each.
     kernel: BTreeMap<ListenerId, (Endpoint, u32)>,
@@ -80,6 +81,8 @@ struct World {
     answers: Vec<(Run, Answer)>,
     /// Which workers accept from which sockets themselves.
     accepting: BTreeSet<(Run, ListenerId)>,
+    /// What applications were said to share.
+    shared: Vec<String>,
     /// Ports that somebody else has.
     taken: BTreeSet<u16>,
 }
@@ -103,7 +106,8 @@ impl World {
                     Endpoint::Tcp { port, .. } | Endpoint::Udp { port, .. } => port,
                     Endpoint::Unix { .. } | Endpoint::Held { .. } => 0,
                 };
-                let ours = self.kernel.values().any(|(open, _)| open.is_in_the_way_of(&endpoint));
+                let ours =
+                    port != 0 && self.kernel.values().any(|(open, _)| open.is_in_the_way_of(&endpoint));
                 if self.taken.contains(&port) || ours {
                     return Some(Event::BindFailed(id, ADDRINUSE));
                 }
@@ -171,7 +175,13 @@ impl World {
             Effect::HasDrained(run) => {
                 assert!(self.asked.remove(&run), "it was not asked, or said so before");
             }
-            Effect::Listening(run, _) => assert!(self.workers.contains_key(&run)),
+            Effect::SharesSocket(run, endpoint, with) => {
+                assert!(self.workers.contains_key(&run) && with < 2);
+                self.shared.push(endpoint.describe());
+            }
+            Effect::Listening(run, _) | Effect::CannotListen(run, ..) => {
+                assert!(self.workers.contains_key(&run));
+            }
             Effect::Disconnect(run, _) => {
                 self.workers.remove(&run);
                 return Some(Event::Gone(run));
@@ -189,7 +199,8 @@ impl World {
         let worker = run(self.last_worker);
         self.workers.insert(worker, VecDeque::new());
         let place = worker.instance.0;
-        self.feed(Event::Joined { worker, balance, place, version: self.version });
+        let version = Version { app: self.app, number: self.version };
+        self.feed(Event::Joined { worker, balance, place, version });
         worker
     }
 
@@ -339,6 +350,7 @@ enum Op {
     Look(usize, Look),
     Lie(usize, u64),
     Change,
+    OtherApp,
     SomebodyTakes(u16),
 }
 
@@ -383,6 +395,7 @@ fn op() -> impl Strategy<Value = Op> {
         12 => (any::<usize>(), looks).prop_map(|(who, look)| Op::Look(who, look)),
         1 => (any::<usize>(), 0u64..50).prop_map(|(who, seq)| Op::Lie(who, seq)),
         1 => Just(Op::Change),
+        1 => Just(Op::OtherApp),
         1 => (1u16..4).prop_map(Op::SomebodyTakes),
     ]
 }
@@ -474,9 +487,10 @@ fn apply(world: &mut World, op: &Op) {
         Op::Change => {
             world.version += 1;
             if let Some(outdated) = world.version.checked_sub(2) {
-                world.feed(Event::Outdated(outdated));
+                world.feed(Event::Outdated(Version { app: world.app, number: outdated }));
             }
         }
+        Op::OtherApp => world.app = 1 - world.app,
         Op::SomebodyTakes(port) => {
             world.taken.insert(port);
         }
@@ -533,7 +547,9 @@ proptest! {
         for run in world.workers.keys().copied().collect::<Vec<_>>() {
             world.die(run);
         }
-        world.feed(Event::Abandoned);
+        for app in 0..2 {
+            world.feed(Event::Abandoned(app));
+        }
         prop_assert!(world.kernel.is_empty(), "a socket was left open");
         prop_assert!(!held(&world), "a connection was left open");
         let mut reports = world.reports.clone();
@@ -749,7 +765,7 @@ fn after_a_change_the_old_port_is_closed_once_the_new_one_is_listened_on() {
     for worker in workers {
         world.die(worker);
     }
-    world.feed(Event::Outdated(0));
+    world.feed(Event::Outdated(Version { app: 0, number: 0 }));
     assert_eq!(world.kernel.len(), 2, "nobody listens yet");
     world.hail(new, Hail::Listening { address: "port 2".to_owned() });
     assert_eq!(world.kernel.values().map(|(endpoint, _)| endpoint.clone()).collect::<Vec<_>>(), [tcp(2)]);
@@ -765,7 +781,7 @@ fn what_a_version_that_failed_listened_on_is_closed() {
     world.ask(new, tcp(2), 0);
     world.die(new);
     assert_eq!(world.kernel.len(), 2, "a crash closes nothing");
-    world.feed(Event::Outdated(1));
+    world.feed(Event::Outdated(Version { app: 0, number: 1 }));
     assert_eq!(world.kernel.values().map(|(endpoint, _)| endpoint.clone()).collect::<Vec<_>>(), [tcp(1)]);
     world.die(workers[0]);
     assert_eq!(world.kernel.len(), 1, "the old version will want it again");
@@ -1065,4 +1081,48 @@ fn clients_without_an_address_are_served_in_turn() {
     }
     let of_first = world.served().iter().filter(|number| **number == workers[0].number).count();
     assert_eq!(of_first, 3);
+}
+
+#[test]
+fn two_applications_share_a_port_and_it_stays_as_long_as_one_of_them() {
+    let (mut world, workers, id) = cluster(1);
+    world.app = 1;
+    let other = world.join(Balance::RoundRobin);
+    world.ask(other, tcp(1), 0);
+    world.settle();
+    assert_eq!(world.shared, ["port 1"]);
+    let second = world.join(Balance::RoundRobin);
+    world.ask(second, tcp(1), 0);
+    assert_eq!(world.shared.len(), 1, "said once");
+    world.die(second);
+    for _ in 0..4 {
+        world.connect(id);
+        world.settle();
+    }
+    let of_other = world.served().iter().filter(|number| **number == other.number).count();
+    assert_eq!(of_other, 2);
+
+    world.die(workers[0]);
+    world.feed(Event::Abandoned(0));
+    world.connect(id);
+    world.settle();
+    assert_eq!(world.served().last(), Some(&other.number));
+    world.die(other);
+    assert_eq!(world.kernel.len(), 1, "a crash closes nothing");
+    world.feed(Event::Abandoned(1));
+    assert!(world.kernel.is_empty());
+}
+
+#[test]
+fn a_free_port_is_another_one_for_each_application() {
+    let mut world = World::default();
+    for app in 0..2 {
+        world.app = app;
+        let worker = world.join(Balance::RoundRobin);
+        world.ask(worker, tcp(0), 0);
+    }
+    let listeners: BTreeSet<_> =
+        world.answers.iter().map(|(_, answer)| answer.to_query.as_ref().unwrap().listener).collect();
+    assert_eq!(listeners.len(), 2);
+    assert!(world.shared.is_empty());
 }

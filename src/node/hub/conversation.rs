@@ -1,6 +1,6 @@
 //! What is said over the channels: messages of workers find who they are for, and answers go out.
 //!
-//! Never decides what a message about clustering leads to: that is the primaries' part.
+//! Never decides what a message about clustering leads to: that is the primary's part.
 
 use super::{
     super::{
@@ -23,7 +23,7 @@ use crate::{
 /// A descriptor that goes with a message.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Attached {
-    Listener(u32, ListenerId),
+    Listener(ListenerId),
     Connection(ConnectionId),
 }
 
@@ -64,14 +64,14 @@ impl Hub {
             (Message::Handle, _) => {
                 self.send(run, wire::HANDLE_ACK, None);
             }
-            (Message::HandleAck, Some(app)) => self.drive(app, Event::HandleAck(run)),
-            (Message::HandleNack, Some(app)) => self.drive(app, Event::HandleNack(run)),
-            (Message::Cluster(Hail::Query(query)), Some(app)) => {
+            (Message::HandleAck, Some(_)) => self.drive(Event::HandleAck(run)),
+            (Message::HandleNack, Some(_)) => self.drive(Event::HandleNack(run)),
+            (Message::Cluster(Hail::Query(query)), Some(_)) => {
                 let query = self.with_its_socket(run, query);
-                self.drive(app, Event::Hail(run, Hail::Query(query)));
+                self.drive(Event::Hail(run, Hail::Query(query)));
             }
-            (Message::Cluster(hail), Some(app)) => self.drive(app, Event::Hail(run, hail)),
-            (Message::OfBun(hail), Some(app)) => self.bun(run, app, hail),
+            (Message::Cluster(hail), Some(_)) => self.drive(Event::Hail(run, hail)),
+            (Message::OfBun(hail), Some(_)) => self.bun(run, hail),
             (Message::Other | Message::OfBun(_) | Message::Cluster(Hail::Online), _) => {}
             (Message::HandleAck | Message::HandleNack | Message::Cluster(_), None) => {
                 self.misbehaves(run, "sent a cluster message and is in no cluster");
@@ -90,9 +90,9 @@ impl Hub {
 
     /// Bun opens the sockets of `http` and `Bun.serve` by itself. For others it asks, and can take
     /// neither a socket nor a connection.
-    fn bun(&mut self, run: Run, app: u32, hail: Hail) {
+    fn bun(&mut self, run: Run, hail: Hail) {
         let answer = match hail {
-            Hail::Listening { .. } => return self.drive(app, Event::Hail(run, hail)),
+            Hail::Listening { .. } => return self.drive(Event::Hail(run, hail)),
             Hail::Query(query) => Answer::not_supported(query.seq),
             Hail::Leaving { seq } => Answer { seq, to_query: None },
             Hail::Online
@@ -136,7 +136,7 @@ impl Hub {
             return false;
         };
         let with = with.and_then(|with| match with {
-            Attached::Listener(app, id) => self.listeners.get(&(app, id)).map(Listener::socket),
+            Attached::Listener(id) => self.listeners.get(&id).map(Listener::socket),
             Attached::Connection(id) => self.connections.get(id),
         });
         match worker.channel.send(bytes, with) {

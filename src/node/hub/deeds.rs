@@ -1,9 +1,9 @@
-//! What the primaries decide is done here: sockets are opened, watched and closed, connections accepted
+//! What the primary decides is done here: sockets are opened, watched and closed, connections accepted
 //! and handed over.
 
 use std::{io, os::fd::AsFd, time::Duration};
 
-use nix::libc;
+use nix::{errno::Errno, libc};
 use tokio::time::Instant;
 
 use super::{
@@ -27,77 +27,75 @@ const OF_SOCKET: u64 = 1 << 63;
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 impl Hub {
-    /// Lets a primary take in an event and does what it says.
-    pub(super) fn drive(&mut self, app: u32, event: Event) {
+    /// Lets the primary take in an event and does what it says.
+    pub(super) fn drive(&mut self, event: Event) {
         let mut effects = std::mem::take(&mut self.effects);
-        self.step(app, event, &mut effects);
+        self.step(event, &mut effects);
         let mut done = 0;
         while done < effects.len() {
             let effect = effects[done].clone();
             done += 1;
-            self.carry_out(app, effect, &mut effects);
+            self.carry_out(effect, &mut effects);
         }
         effects.clear();
         self.effects = effects;
     }
 
-    fn step(&mut self, app: u32, event: Event, out: &mut Vec<Effect>) {
+    fn step(&mut self, event: Event, out: &mut Vec<Effect>) {
         let now = self.clock.now();
-        if let Some(app) = self.apps.get_mut(&app) {
-            app.primary.step(now, event, out);
-        }
+        self.primary.step(now, event, out);
     }
 
-    fn carry_out(&mut self, app: u32, effect: Effect, out: &mut Vec<Effect>) {
+    fn carry_out(&mut self, effect: Effect, out: &mut Vec<Effect>) {
         match effect {
             Effect::Bind(id, endpoint, worker) => {
                 let worker = self.workers.get(&worker.number);
-                let (owner, lent) =
-                    worker.map_or((None, &[][..]), |worker| (worker.owner, worker.lent.as_slice()));
-                let lent = lent.to_vec();
-                let mut opened = Listener::open(&endpoint, owner, &lent);
+                let (app, owner, lent) = worker.map_or((None, None, Vec::new()), |worker| {
+                    (worker.app, worker.owner, worker.lent.clone())
+                });
+                let mut opened = Listener::open(&endpoint, app, owner, &lent);
                 // What lingers for an earlier version, of whichever application, gives way.
                 let is_in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
                 if opened.as_ref().is_err_and(is_in_use) && self.end_versions(Versions::end_now) {
-                    opened = Listener::open(&endpoint, owner, &lent);
+                    opened = Listener::open(&endpoint, app, owner, &lent);
                 }
                 let event = match opened {
                     Ok(listener) => {
                         let bound_to = listener.bound_to();
-                        self.listeners.insert((app, id), listener);
+                        self.listeners.insert(id, listener);
                         Event::Bound(id, bound_to)
                     }
                     Err(error) => Event::BindFailed(id, error.raw_os_error().unwrap_or(libc::EINVAL)),
                 };
-                self.step(app, event, out);
+                self.step(event, out);
             }
             Effect::Close(id) => {
-                if let Some(listener) = self.listeners.remove(&(app, id))
+                if let Some(listener) = self.listeners.remove(&id)
                     && let Some(poller) = &self.poller
                 {
                     poller.remove(listener.socket().as_fd());
                 }
             }
             Effect::Watch(id) => {
-                if let (Some(poller), Some(listener)) = (&self.poller, self.listeners.get(&(app, id))) {
+                if let (Some(poller), Some(listener)) = (&self.poller, self.listeners.get(&id)) {
                     // Only out of memory refuses that; then the workers wait for connections in vain.
-                    let _ = poller.add(listener.socket().as_fd(), token_of(app, id), When::Arrival);
+                    let _ = poller.add(listener.socket().as_fd(), token_of(id), When::Arrival);
                 }
             }
             Effect::Unwatch(id) => {
-                if let (Some(poller), Some(listener)) = (&self.poller, self.listeners.get(&(app, id))) {
+                if let (Some(poller), Some(listener)) = (&self.poller, self.listeners.get(&id)) {
                     poller.remove(listener.socket().as_fd());
                 }
             }
             Effect::Accept(id) => {
-                let event = self.accept(app, id);
-                self.step(app, event, out);
+                let event = self.accept(id);
+                self.step(event, out);
             }
             Effect::Answer(run, answer) => {
                 let mut bytes = std::mem::take(&mut self.outgoing);
                 answer.encode(&mut bytes);
                 let shared = answer.to_query.filter(|outcome| outcome.handle.is_some());
-                let with = shared.map(|outcome| Attached::Listener(app, outcome.listener));
+                let with = shared.map(|outcome| Attached::Listener(outcome.listener));
                 self.send(run, &bytes, with);
                 bytes.clear();
                 self.outgoing = bytes;
@@ -112,7 +110,7 @@ impl Hub {
             Effect::LetAccept { worker, listener, backlog, handed } => {
                 let mut bytes = std::mem::take(&mut self.outgoing);
                 wire::encode_accept(listener, backlog, handed, &mut bytes);
-                self.send(worker, &bytes, Some(Attached::Listener(app, listener)));
+                self.send(worker, &bytes, Some(Attached::Listener(listener)));
                 bytes.clear();
                 self.outgoing = bytes;
                 self.news.push(News::Accepts(worker, true));
@@ -130,6 +128,15 @@ impl Hub {
                 self.news.push(News::Ready(run, Sign::Listening));
                 self.news.push(News::Listens(run, address));
             }
+            Effect::CannotListen(run, endpoint, errno) => {
+                let why = Errno::from_raw(errno).desc();
+                self.news.push(News::CannotListen(run, endpoint.describe(), why.to_owned()));
+            }
+            Effect::SharesSocket(run, endpoint, with) => {
+                if let Some(app) = self.apps.get(&with) {
+                    self.news.push(News::SharesSocket(run, endpoint.describe(), app.name.clone()));
+                }
+            }
             Effect::Drain(run) => {
                 self.send(run, wire::DRAIN, None);
             }
@@ -141,25 +148,18 @@ impl Hub {
         }
     }
 
-    fn accept(&mut self, app: u32, id: ListenerId) -> Event {
-        let Some(listener) = self.listeners.get(&(app, id)) else { return Event::Drained(id) };
-        let state = self.apps.get_mut(&app);
+    fn accept(&mut self, id: ListenerId) -> Event {
+        let Some(listener) = self.listeners.get_mut(&id) else { return Event::Drained(id) };
         match listener.accept() {
-            Ok((socket, origin)) => {
-                if let Some(state) = state {
-                    state.failing = false;
-                }
-                Event::Accepted(id, self.connections.hold(socket), origin)
-            }
+            Ok((socket, origin)) => Event::Accepted(id, self.connections.hold(socket), origin),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Event::Drained(id),
             Err(error) => {
-                if let Some(state) = state
-                    && !std::mem::replace(&mut state.failing, true)
-                {
-                    self.news.push(News::CannotAccept(state.name.clone(), error.to_string()));
+                let app = listener.app.and_then(|app| self.apps.get_mut(&app));
+                if let Some(app) = app.filter(|_| listener.fails_now()) {
+                    self.news.push(News::CannotAccept(app.name.clone(), error.to_string()));
                 }
-                if !self.stuck.contains(&(app, id)) {
-                    self.stuck.push((app, id));
+                if !self.stuck.contains(&id) {
+                    self.stuck.push(id);
                 }
                 self.try_again.get_or_insert_with(|| Instant::now() + TRY_AGAIN);
                 Event::AcceptFailed(id)
@@ -168,16 +168,14 @@ impl Hub {
     }
 }
 
-fn token_of(app: u32, listener: ListenerId) -> u64 {
-    OF_SOCKET | u64::from(app) << 32 | u64::from(listener.0)
+fn token_of(listener: ListenerId) -> u64 {
+    OF_SOCKET | u64::from(listener.0)
 }
 
-/// The application and the socket that a token stands for, if it is not that of a run.
-pub(super) fn of_token(token: u64) -> Option<(u32, ListenerId)> {
+/// The socket that a token stands for, if it is not that of a run.
+pub(super) fn of_token(token: u64) -> Option<ListenerId> {
     if token & OF_SOCKET == 0 {
         return None;
     }
-    let low = u32::try_from(token & u64::from(u32::MAX)).expect("32 bits");
-    let app = u32::try_from((token & !OF_SOCKET) >> 32).expect("31 bits");
-    Some((app, ListenerId(low)))
+    Some(ListenerId(u32::try_from(token & !OF_SOCKET).expect("32 bits")))
 }
