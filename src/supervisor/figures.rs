@@ -35,7 +35,8 @@ struct Looking {
 /// What was seen.
 #[derive(Default)]
 pub(super) struct Seen {
-    pub(super) workers: HashMap<InstanceId, Usage>,
+    /// By run: a new process has none of the figures of the one before.
+    pub(super) workers: HashMap<Run, Usage>,
     pub(super) own: Usage,
     host: HostUsage,
 }
@@ -60,7 +61,7 @@ impl Figures {
         let runs: Vec<Run> = trees.keys().collect();
         let is_detailed = |run: &Run| detailed.contains(&run.instance);
         let Sample { workers, own, host } = looking.sampler.sample(now.into_std(), trees, &runs, is_detailed);
-        let workers = workers.into_iter().map(|(run, usage)| (run.instance, usage)).collect();
+        let workers = workers.into_iter().collect();
         let seen = Rc::new(Seen { workers, own, host });
         looking.last = Some((seen.clone(), actor::now(), detailed.to_owned()));
         seen

@@ -93,7 +93,7 @@ impl Clock {
 fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clock) -> Brief {
     let pid = of.workers.pid(view.id);
     // What was seen a moment ago may have ended since.
-    let usage = seen.workers.get(&view.id).filter(|_| of.workers.has_processes(view.id));
+    let usage = of.workers.run_with_processes(view.id).and_then(|run| seen.workers.get(&run));
     Brief {
         id: view.pm_id,
         name: view.spec.name.clone(),
@@ -136,7 +136,7 @@ pub(super) fn status(status: machine::Status) -> Status {
 }
 
 fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clock) -> Detail {
-    let usage = seen.workers.get(&view.id).filter(|_| of.workers.has_processes(view.id));
+    let usage = of.workers.run_with_processes(view.id).and_then(|run| seen.workers.get(&run));
     let spec = view.spec;
     let kind = view.kind.unwrap_or_else(|| {
         let around = launch::around(spec, of.source.environment());

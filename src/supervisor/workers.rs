@@ -366,10 +366,10 @@ impl Workers {
         (!process.reaped).then_some(process.pid)
     }
 
-    /// Whether an instance has a process: its main process, or what that has left behind.
-    pub(super) fn has_processes(&self, id: InstanceId) -> bool {
-        let process = self.places.get(&id).and_then(|place| place.process.as_ref());
-        process.is_some_and(|process| !process.reaped || self.sweeping.contains(&process.run))
+    /// The run of an instance that has a process: its main process, or what that has left behind.
+    pub(super) fn run_with_processes(&self, id: InstanceId) -> Option<Run> {
+        let process = self.places.get(&id)?.process.as_ref()?;
+        (!process.reaped || self.sweeping.contains(&process.run)).then_some(process.run)
     }
 
     /// The process tree of an instance, as it was found last.

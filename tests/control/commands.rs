@@ -238,6 +238,24 @@ fn what_restarts_an_app_is_shown() {
 }
 
 #[test]
+fn a_new_process_has_no_figures_of_the_one_before() {
+    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"./app.py\"\n");
+    bed.script(
+        "app.py",
+        "#!/usr/bin/env python3\nimport os, time\nis_first = not os.path.exists('again')\n\
+         held = b'x' * (200 << 20) if is_first else b''\nopen('again', 'w').close()\nprint('up', flush=True)\n\
+         time.sleep(1000)\n",
+    );
+    let run = supervisor(&bed, false, 1);
+    run.wait_for_line("up");
+    let memory = || ask(&bed, &["list", "--json"]).json()["instances"][0]["memory"].as_u64();
+    assert!(memory().is_some_and(|memory| memory > 200 << 20), "{}", run.story());
+    ask(&bed, &["restart", "app"]).ok();
+    // Within the time for which figures are kept.
+    assert!(memory().is_none_or(|memory| memory < 100 << 20), "{}", run.story());
+}
+
+#[test]
 fn secrets_are_masked_unless_they_are_asked_for() {
     let bed = Bed::with(APPS);
     let _run = supervisor(&bed, false, 3);
