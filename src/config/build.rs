@@ -102,7 +102,7 @@ pub(super) fn build(
         increment_var: draft.increment_var.clone(),
     };
     if draft.is_built_in {
-        socket_of_site(&mut draft, &name, &env, around, gathered.problems);
+        socket_of_site(&mut draft, &name, &exec.args, &env, around, gathered.problems);
     }
     let spec = AppSpec {
         name,
@@ -173,12 +173,13 @@ fn date_format(draft: &mut Draft) -> Option<String> {
 fn socket_of_site(
     draft: &mut Draft,
     name: &str,
+    args: &[String],
     env: &EnvSpec,
     around: &Surroundings<'_>,
     problems: &mut Problems,
 ) {
     let of_caller = |name: &str| Some(around.environment.get(OsStr::new(name))?.to_str()?.to_owned());
-    match sites::listen(draft, env, of_caller) {
+    match sites::listen(draft, args, env, of_caller) {
         Ok(socket) => draft.listen.extend(socket),
         Err(why) => {
             let place = draft.origin("script").place().cloned();

@@ -124,12 +124,12 @@ fn app(site: &Node, complaints: &mut Vec<Complaint>) -> Option<Node> {
 /// What is wrong with the settings.
 pub(super) fn listen(
     draft: &mut Draft,
+    args: &[String],
     env: &EnvSpec,
     caller: impl Fn(&str) -> Option<String>,
 ) -> Result<Option<Listen>, String> {
     let inherited = |name: &str| caller(name).filter(|_| env.inherit.takes(name));
-    let settings =
-        ServeSettings::read(|name| env.vars.get(name).cloned().or_else(|| inherited(name)), &draft.args);
+    let settings = ServeSettings::read(|name| env.vars.get(name).cloned().or_else(|| inherited(name)), args);
     let of_caller = |name: &str| !env.vars.contains_key(name) && inherited(name).is_some();
     let differs = |name: &str| {
         env.increment_var.as_deref() == Some(name)
