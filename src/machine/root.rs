@@ -196,6 +196,11 @@ impl Machine {
         Some(self.view_of(instance, u32::try_from(siblings).unwrap_or(u32::MAX)))
     }
 
+    /// What one instance is made from.
+    pub fn spec(&self, id: InstanceId) -> Option<&AppSpec> {
+        self.instances.get(&id).map(|instance| &*instance.spec)
+    }
+
     /// Whether an application has a process, or will have one by itself.
     pub fn is_app_alive(&self, name: &str) -> bool {
         self.instances.values().any(|instance| instance.spec.name == name && instance.is_alive())

@@ -366,12 +366,11 @@ impl Supervisor<'_> {
         let mut answers: Vec<Event> = Vec::new();
         let mut spawn: Vec<Run> = Vec::new();
         let mut kill: Vec<Run> = Vec::new();
-        let sends = |effect: &Effect| {
-            matches!(effect, Effect::Signal(..) | Effect::RequestEnd(..) | Effect::SweepTree(..))
-        };
-        if effects.iter().any(sends) {
+        let mut signalled: Vec<Run> = effects.iter().filter_map(receives_signal).collect();
+        signalled.dedup();
+        if !signalled.is_empty() {
             // Once for all of them: what a signal ends takes with it what tells of its descendants.
-            self.workers.current_trees(&self.machine).refresh();
+            self.workers.current_trees(&self.machine).refresh_some(&signalled);
         }
         for effect in effects {
             match effect {
@@ -517,6 +516,14 @@ impl Supervisor<'_> {
         if let Some(signal) = self.for_strays.take_if(|_| !self.machine.is_closing()) {
             self.workers.signal_strays(signal);
         }
+    }
+}
+
+/// The run that gets a signal.
+fn receives_signal(effect: &Effect) -> Option<Run> {
+    match effect {
+        Effect::Signal(run, _) | Effect::RequestEnd(run, _, _) | Effect::SweepTree(run, _) => Some(*run),
+        _ => None,
     }
 }
 

@@ -383,8 +383,8 @@ impl Workers {
     pub(super) fn current_trees(&mut self, machine: &Machine) -> &mut Trees<Run> {
         let runs: Vec<Run> = self.trees.keys().collect();
         for run in runs {
-            if let Some(view) = machine.instance(run.instance) {
-                self.trees.set_keeps_orphans(run, view.spec.stop.treekill);
+            if let Some(spec) = machine.spec(run.instance) {
+                self.trees.set_keeps_orphans(run, spec.stop.treekill);
             }
         }
         &mut self.trees

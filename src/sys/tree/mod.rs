@@ -45,6 +45,9 @@ use super::{process, reap::Pid};
 /// kill: the supervisor has to reap meanwhile.
 const KILL_ROUNDS: usize = 3;
 
+/// The members of this many trees are found one by one; for more, `/proc` is read once.
+const MAX_WALKED: usize = 8;
+
 /// Where a tree begins and what tells its orphans.
 #[derive(Debug, Clone)]
 pub struct Root {
@@ -207,6 +210,32 @@ impl<K: Copy + Eq + Hash> Trees<K> {
         self.update(&all());
     }
 
+    /// Finds the members of these trees, as before a signal to them. Of a few it reads only what is below
+    /// them.
+    pub fn refresh_some(&mut self, keys: &[K]) {
+        let processes = if keys.len() <= MAX_WALKED { self.walk(keys) } else { None };
+        match processes {
+            Some(processes) => {
+                let owners = self.owners(&processes, &FromProc);
+                self.remember(&owners, Some(keys));
+            }
+            None => self.refresh(),
+        }
+    }
+
+    /// Everything that may belong to these trees: below their main processes, below orphans, and what was
+    /// seen before.
+    fn walk(&self, keys: &[K]) -> Option<Vec<Process>> {
+        let leaders: HashSet<Pid> = self.all.values().filter_map(|tree| tree.root.leader).collect();
+        let orphans = children().into_iter().filter(|pid| !leaders.contains(pid));
+        let own = keys.iter().filter_map(|key| self.leader(*key));
+        let seen = keys.iter().flat_map(|key| self.members(*key)).map(|member| member.pid);
+        let mut tops: Vec<Pid> = own.chain(orphans).chain(seen).collect();
+        tops.sort_unstable();
+        tops.dedup();
+        scan::below(&tops)
+    }
+
     /// Finds all members of all trees among these processes, which are all that there are. Returns for each
     /// of them to which tree it belongs.
     pub fn update(&mut self, processes: &[Process]) -> Vec<Option<K>> {
@@ -215,6 +244,9 @@ impl<K: Copy + Eq + Hash> Trees<K> {
 
     /// Says of children of this process that are no main process to which tree they belong.
     pub fn owners_of_orphans(&self, orphans: &[Pid]) -> Vec<(Identity, Option<(K, Witness)>)> {
+        if orphans.is_empty() {
+            return Vec::new();
+        }
         let index = Index::of(&self.all);
         let processes = orphans.iter().filter_map(|pid| Some(Process { pid: *pid, stat: scan::stat(*pid)? }));
         processes
@@ -249,6 +281,13 @@ impl<K: Copy + Eq + Hash> Trees<K> {
     }
 
     fn assign(&mut self, processes: &[Process], evidence: &impl Evidence) -> Vec<Option<K>> {
+        let owners = self.owners(processes, evidence);
+        self.remember(&owners, None);
+        owners.into_iter().map(|(_, owner)| owner.map(|(key, _)| key)).collect()
+    }
+
+    /// To which tree each of these processes belongs, and why.
+    fn owners<'a>(&self, processes: &'a [Process], evidence: &impl Evidence) -> Owners<'a, K> {
         let places: HashMap<Pid, usize> = processes.iter().enumerate().map(|(at, it)| (it.pid, at)).collect();
         let leaders: HashMap<Pid, K> =
             self.all.iter().filter_map(|(key, tree)| Some((tree.root.leader?, *key))).collect();
@@ -291,17 +330,24 @@ impl<K: Copy + Eq + Hash> Trees<K> {
             Mark::Known(owner) => (it, owner),
             Mark::Unknown | Mark::Open => (it, None),
         });
-        let owners: Vec<(&Process, Option<(K, Witness)>)> = owners.collect();
-        self.remember(&owners);
-        owners.into_iter().map(|(_, owner)| owner.map(|(key, _)| key)).collect()
+        owners.collect()
     }
 
-    /// These are the members from now on.
-    fn remember(&mut self, owners: &[(&Process, Option<(K, Witness)>)]) {
-        let living: HashSet<Pid> = owners.iter().map(|(it, _)| it.stat.session).collect();
-        for tree in self.all.values_mut() {
-            tree.members.clear();
-            tree.sessions.retain(|session| living.contains(session));
+    /// These are the members from now on: of all trees, or of `some` alone.
+    fn remember(&mut self, owners: &Owners<'_, K>, some: Option<&[K]>) {
+        if let Some(some) = some {
+            // Whether a session has a process left is not known here.
+            for key in some {
+                if let Some(tree) = self.all.get_mut(key) {
+                    tree.members.clear();
+                }
+            }
+        } else {
+            let living: HashSet<Pid> = owners.iter().map(|(it, _)| it.stat.session).collect();
+            for tree in self.all.values_mut() {
+                tree.members.clear();
+                tree.sessions.retain(|session| living.contains(session));
+            }
         }
         for (Process { pid, stat }, owner) in owners {
             if let Some((key, witness)) = owner
@@ -327,6 +373,9 @@ pub fn kill(roots: impl IntoIterator<Item = Root>) {
         trees.kill(&keys);
     }
 }
+
+/// Processes and to which tree each belongs.
+type Owners<'a, K> = Vec<(&'a Process, Option<(K, Witness)>)>;
 
 #[derive(Clone, Copy)]
 enum Mark<K> {

@@ -174,3 +174,18 @@ fn a_ring_and_a_long_chain_are_survived() {
     let chain: Vec<_> = (2..100_000).map(|pid| process(pid, pid + 1, pid)).collect();
     assert!(trees.assign(&chain, &known).iter().all(|owner| *owner == Some(3)));
 }
+
+#[test]
+fn a_look_at_one_tree_leaves_the_others_as_they_were() {
+    let mut trees = trees(&[(0, 10), (1, 20)]);
+    let known = Known::default();
+    let all =
+        [process(1, 0, 1), process(10, 1, 10), process(11, 10, 11), process(20, 1, 20), process(21, 20, 20)];
+    trees.assign(&all, &known);
+    // Of the first one something has ended and something has come; of the second one nothing is seen.
+    let some = [process(10, 1, 10), process(12, 10, 10), process(13, 1, 11)];
+    let owners = trees.owners(&some, &known);
+    trees.remember(&owners, Some(&[0]));
+    assert_eq!(found(&trees, 0), [(10, Main), (12, Parent), (13, Session)]);
+    assert_eq!(found(&trees, 1), [(20, Main), (21, Parent)]);
+}
