@@ -326,3 +326,45 @@ fn wrong_usage_gives_64() {
         assert_eq!(run.out().lines_with("up").len(), 0, "{args:?}{}", run.story());
     }
 }
+
+/// The main app of a Job and a helper that would run for ever.
+#[test]
+fn a_job_completes_when_its_main_app_has_ended() {
+    for (keys, exit, code) in [
+        ("ends_container = true", 0, 0),
+        ("ends_container = true\nautorestart = false", 3, 3),
+        ("ends_container = \"on_success\"\noneshot = true", 0, 0),
+        ("ends_container = \"on_failure\"\nmax_restarts = 1", 4, 4),
+        ("critical = true\nautorestart = false", 3, 3),
+    ] {
+        let helper = "[[apps]]\nname = \"helper\"\nscript = \"./steady.sh\"\nargs = [\"helper\"]\n";
+        let main = format!("[[apps]]\nname = \"main\"\nscript = \"./main.sh\"\n{keys}\n");
+        let bed = Bed::with(&format!("{helper}{main}"));
+        bed.script("steady.sh", workers::STEADY.replace("echo \"$1 up $$\"", "echo \"$1 up $$\"; > is-up"));
+        bed.script("main.sh", format!("#!/bin/sh\nuntil [ -f is-up ]; do sleep 0.02; done\nexit {exit}\n"));
+        let mut run = bed.start_pid1(&["ecosystem.toml"]);
+        run.expect_code(code);
+        assert_eq!(run.out().lines_with("helper bye").len(), 1, "{keys}: stopped in order{}", run.story());
+        run.wait_for_err(&format!("main (1) ends the container with code {code}"));
+    }
+}
+
+#[test]
+fn a_stop_by_hand_does_not_end_the_container() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"main\"\nscript = \"./steady.sh\"\nargs = [\"main\"]\nends_container = true\n\
+         [[apps]]\nname = \"helper\"\nscript = \"./steady.sh\"\nargs = [\"helper\"]\n",
+    );
+    bed.script("steady.sh", workers::STEADY);
+    let home = bed.path("home").to_string_lossy().into_owned();
+    let mut run = bed.launch(&["ecosystem.toml"]).env("PROCRUN_HOME", &home).start();
+    run.wait_for_line("main up");
+    run.wait_for_line("helper up");
+    let mut stop = bed.launch(&["stop", "main"]).env("PROCRUN_HOME", &home).start();
+    stop.expect_code(0);
+    run.wait_for_line("main bye");
+    let mut start = bed.launch(&["start", "main"]).env("PROCRUN_HOME", &home).start();
+    start.expect_code(0);
+    assert!(run.out().lines_with("helper bye").is_empty(), "{}", run.story());
+    run.expect_stop();
+}

@@ -83,6 +83,7 @@ pub(super) fn apply<D>(
         Kind::Listen(set) => set(draft, listen::listen(node)?),
         Kind::DependsOn(set) => set(draft, order::depends_on(node)?),
         Kind::Probe(set) => set(draft, health::probe(node, dialect)?),
+        Kind::EndsContainer(set) => set(draft, value::ends_container(node, dialect)?),
         Kind::Codes(set) => set(draft, value::codes(node)?),
         Kind::Signal(set) => set(draft, value::signal(node)?),
         Kind::Whole(min, max, set) => set(draft, limits::whole(node, *min, *max)?),

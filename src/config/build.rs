@@ -24,7 +24,7 @@ use super::{
     problem::{Problem, Problems},
     sites,
     tree::{Place, shorten},
-    value::Dialect,
+    value::{Dialect, EndsContainer},
 };
 use crate::spec::{
     AppSpec, Backoff, Condition, Dependency, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter,
@@ -68,11 +68,7 @@ pub(super) fn build(
     gathered: &mut Gathered<'_>,
 ) -> (AppSpec, AppSettings) {
     defaults_of_pm2(&mut draft, around, gathered.notices);
-    if draft.critical == Some(true) {
-        draft.restart.on_errored = OnErrored::Exit;
-        let origin = draft.origin("critical");
-        draft.origins.entry("on_errored").or_insert(origin);
-    }
+    end_of_container(&mut draft);
     let cwd = working_directory(&draft, around);
     let interpreter = interpreter(&draft, around, gathered.notices);
     let (variables, provenance) = variables(&mut draft, around, gathered);
@@ -212,18 +208,30 @@ fn contradictions(spec: &mut AppSpec, draft: &Draft, dialect: Dialect, gathered:
         spec.order.oneshot = dialect == Dialect::Toml;
         spec.exec.stdin = draft.stdin.unwrap_or_else(|| Stdin::default_for(spec.order.oneshot));
     }
-    let contradicts = match draft.critical {
-        Some(true) => draft.said_on_errored == Some(OnErrored::Continue),
-        Some(false) => draft.said_on_errored == Some(OnErrored::Exit),
-        None => false,
-    };
-    if contradicts {
-        wrong(
-            "critical",
-            "contradicts its `on_errored`",
-            "they set the same thing: leave one of them out",
-            "`on_errored` is ignored",
-        );
+    let ends_on_failure = draft.ends_container.and_then(|when| match when {
+        EndsContainer::Always | EndsContainer::OnFailure => Some(true),
+        EndsContainer::Never => Some(false),
+        EndsContainer::OnSuccess => None,
+    });
+    for (key, ends) in [("critical", draft.critical), ("ends_container", ends_on_failure)] {
+        let contradicting = ends.map(|ends| if ends { OnErrored::Continue } else { OnErrored::Exit });
+        if contradicting.is_some() && draft.said_on_errored == contradicting {
+            let hint = "they set the same thing: leave one of them out";
+            wrong(key, "contradicts its `on_errored`", hint, "the container ends");
+        }
+    }
+}
+
+/// `critical` and `ends_container` say what `on_errored` says, and more.
+fn end_of_container(draft: &mut Draft) {
+    use EndsContainer::{Always, OnFailure, OnSuccess};
+    let when = draft.ends_container;
+    draft.restart.ends_on_success = matches!(when, Some(Always | OnSuccess));
+    let by_condition = matches!(when, Some(Always | OnFailure));
+    if by_condition || draft.critical == Some(true) {
+        draft.restart.on_errored = OnErrored::Exit;
+        let origin = draft.origin(if by_condition { "ends_container" } else { "critical" });
+        draft.origins.entry("on_errored").or_insert(origin);
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::tz::TimeZone;
 
-use super::{env_file::EnvFile, order::Wanted, origin::Origin, watching::Watching};
+use super::{env_file::EnvFile, order::Wanted, origin::Origin, value::EndsContainer, watching::Watching};
 use crate::spec::{
     Balance, ExecMode, HealthSpec, InheritEnv, Instances, Limits, Listen, LogFiles, MemoryLimit, OnErrored,
     Pattern, PrincipalRef, ReloadPolicy, RestartPolicy, Runtime, Stdin, StopPolicy,
@@ -56,6 +56,7 @@ pub(super) struct Draft {
     /// `critical`, another word for `on_errored = "exit"`.
     pub(super) critical: Option<bool>,
     pub(super) said_on_errored: Option<OnErrored>,
+    pub(super) ends_container: Option<EndsContainer>,
     pub(super) restart: RestartPolicy,
     pub(super) restart_delay: Option<Duration>,
     pub(super) backoff_delay: Option<Duration>,

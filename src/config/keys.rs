@@ -13,7 +13,7 @@ use std::{
 use jiff::tz::TimeZone;
 
 pub(super) use self::table::{APP_KEYS, RUNTIME_KEYS, TIME_FORMAT, readable};
-use super::{draft::EnvVar, env_file::EnvFile, order::Wanted, watching};
+use super::{draft::EnvVar, env_file::EnvFile, order::Wanted, value::EndsContainer, watching};
 use crate::spec::{
     Allowance, InheritEnv, Instances, Listen, MemoryLimit, OomGuard, Pattern, PrincipalRef, Probe, Resource,
     Signal,
@@ -83,6 +83,8 @@ pub(super) enum Kind<D: 'static> {
     DependsOn(fn(&mut D, Vec<Wanted>)),
     /// A question to each worker, or none.
     Probe(fn(&mut D, Option<Box<Probe>>)),
+    /// Whether its end is the end of the container.
+    EndsContainer(fn(&mut D, EndsContainer)),
     /// Exit codes.
     Codes(fn(&mut D, BTreeSet<u8>)),
     /// A signal.

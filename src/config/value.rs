@@ -118,6 +118,28 @@ pub(super) fn switch(node: &Node, dialect: Dialect) -> Decoded<bool> {
     }
 }
 
+/// Whether the end of an application is the end of the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EndsContainer {
+    Never,
+    OnSuccess,
+    OnFailure,
+    Always,
+}
+
+/// True, false, or the condition.
+pub(super) fn ends_container(node: &Node, dialect: Dialect) -> Decoded<EndsContainer> {
+    match &node.value {
+        Value::Text(text) if text == "on_success" => Ok(EndsContainer::OnSuccess),
+        Value::Text(text) if text == "on_failure" => Ok(EndsContainer::OnFailure),
+        _ => match switch(node, dialect) {
+            Ok(true) => Ok(EndsContainer::Always),
+            Ok(false) => Ok(EndsContainer::Never),
+            Err(_) => must_be("true, false, \"on_success\" or \"on_failure\"", node),
+        },
+    }
+}
+
 /// A scalar as JavaScript would print it.
 pub(super) fn scalar_text(node: &Node) -> Option<String> {
     match &node.value {

@@ -264,7 +264,7 @@ pub enum Notice {
     },
     /// Asked to stop again: no more waiting.
     KillingAll,
-    /// An `errored` application ends the container (`on_errored = "exit"`).
+    /// The end of an application is the end of the container (`on_errored`, `ends_container`).
     Escalated {
         /// Which.
         who: Subject,

@@ -97,10 +97,8 @@ impl Machine {
                 self.failures += 1;
                 instance.failure.get_or_insert((self.failures, 1));
                 if instance.spec.restart.on_errored == OnErrored::Exit {
-                    let who = instance.subject();
                     let code = self.first_failure();
-                    out.push(Effect::Say(Notice::Escalated { who, code }));
-                    self.shut_down(now, None, code, out);
+                    self.end_because_of(now, id, code, out);
                 }
             }
             return !was_blocked;

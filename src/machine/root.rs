@@ -433,26 +433,54 @@ impl Machine {
         let Some(instance) = self.instances.get_mut(&id) else { return };
         match verdict {
             Verdict::Nothing | Verdict::Removed => {}
-            Verdict::Ended(0) => self.held = false,
+            Verdict::Ended(0) => {
+                self.held = false;
+                if self.phase == Phase::Running && self.ends_with_success(id) {
+                    self.end_because_of(now, id, 0, out);
+                }
+            }
             Verdict::Ended(code) => {
                 self.held = false;
                 self.failures += 1;
-                instance.failure.get_or_insert((self.failures, code));
+                let (_, code) = *instance.failure.get_or_insert((self.failures, code));
+                self.failed(now, id, code, out);
             }
             Verdict::Errored(code) => {
                 self.held = false;
                 instance.gave_up = true;
                 self.failures += 1;
                 let (_, code) = *instance.failure.get_or_insert((self.failures, code.max(1)));
-                let on_errored = instance.spec.restart.on_errored;
-                if on_errored == OnErrored::Exit
-                    && matches!(self.phase, Phase::Running | Phase::Closing { .. })
-                {
-                    out.push(Effect::Say(Notice::Escalated { who: instance.subject(), code }));
-                    self.shut_down(now, None, code, out);
-                }
+                self.failed(now, id, code, out);
             }
         }
+    }
+
+    /// An instance has failed for good: the container ends if the application says so.
+    fn failed(&mut self, now: Time, id: InstanceId, code: ExitCode, out: &mut Vec<Effect>) {
+        let ends = self.instances[&id].spec.restart.on_errored == OnErrored::Exit;
+        if ends && matches!(self.phase, Phase::Running | Phase::Closing { .. }) {
+            self.end_because_of(now, id, code, out);
+        }
+    }
+
+    /// Whether the success of this instance is the success of its application, and that ends the container.
+    fn ends_with_success(&self, id: InstanceId) -> bool {
+        let spec = &self.instances[&id].spec;
+        let mut siblings = self.instances.values().filter(|it| it.spec.name == spec.name);
+        spec.restart.ends_on_success && siblings.all(|it| !it.is_alive() && it.failure.is_none())
+    }
+
+    /// Stops everything because this instance has ended.
+    pub(super) fn end_because_of(
+        &mut self,
+        now: Time,
+        id: InstanceId,
+        code: ExitCode,
+        out: &mut Vec<Effect>,
+    ) {
+        let who = self.instances[&id].subject();
+        out.push(Effect::Say(Notice::Escalated { who, code }));
+        self.shut_down(now, None, code, out);
     }
 
     /// The code of the first application that failed; 0 if none has.

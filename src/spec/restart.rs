@@ -21,6 +21,10 @@ pub struct RestartPolicy {
     pub max_restarts: u32,
     /// What an `errored` application means for the others.
     pub on_errored: OnErrored,
+    /// The application is what the container runs for: when it has ended with code 0, the others stop in
+    /// order and procrun exits (`ends_container`).
+    #[serde(default)]
+    pub ends_on_success: bool,
 }
 
 /// How long to wait before running again.
@@ -42,7 +46,7 @@ impl Backoff {
     pub const DEFAULT: Self = Self::Exponential { initial: Duration::from_millis(100), first_at_once: true };
 }
 
-/// What an `errored` application means for the others (`on_errored`).
+/// What the failure of an application means for the others, once it has ended for good (`on_errored`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnErrored {
     /// The others go on.
@@ -60,6 +64,7 @@ impl Default for RestartPolicy {
             min_uptime: Duration::from_secs(1),
             max_restarts: 16,
             on_errored: OnErrored::Continue,
+            ends_on_success: false,
         }
     }
 }

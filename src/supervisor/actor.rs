@@ -394,8 +394,8 @@ impl Supervisor<'_> {
                 }
                 Effect::Forget(instance) => self.workers.forget(*instance),
                 Effect::Say(notice) => {
-                    if let Notice::Escalated { who, .. } = notice {
-                        self.cause.culprit = Some(who.id);
+                    if let Notice::Escalated { who, code } = notice {
+                        self.cause.culprit = Some(who.id).filter(|_| *code != 0);
                     }
                     report::say(notice);
                 }

@@ -111,7 +111,10 @@ pub(super) fn say(notice: &Notice) {
         Notice::KillingAll => warn!("asked to stop again, killing everything"),
         Notice::Escalated { who, code } => {
             let (who, app, id) = (who, &*who.spec.name, who.pm_id);
-            error!(app, id, "nothing goes on without {who}: ending with code {code}");
+            match code {
+                0 => info!(app, id, "{who} ends the container with code 0"),
+                code => error!(app, id, "{who} ends the container with code {code}"),
+            }
         }
     }
 }

@@ -39,7 +39,7 @@ const NAMES: usize = 20;
 pub(super) struct Cause {
     /// Who has asked it to, for people: `stopped by SIGTERM`.
     pub(super) asked: Option<String>,
-    /// Whose end was the end of all (`on_errored = "exit"`).
+    /// The instance whose failure ended the container (`on_errored = "exit"`).
     pub(super) culprit: Option<InstanceId>,
 }
 

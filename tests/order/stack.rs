@@ -104,7 +104,7 @@ fn a_migration_that_fails_ends_the_container_with_its_code() {
     );
     let mut run = launch(&bed, &["ecosystem.toml"]).pid1().start();
     run.expect_code(3);
-    run.wait_for_err("nothing goes on without migrate (1)");
+    run.wait_for_err("migrate (1) ends the container with code");
     assert_eq!(run.out().lines_with("api up").len(), 0, "{}", run.story());
     assert_eq!(run.out().lines_with("db bye").len(), 1, "stopped in order{}", run.story());
 }

@@ -259,6 +259,10 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         },
     ),
     own("critical", &[], Kind::Switch(|app, on| app.critical = Some(on)), nothing),
+    own("ends_container", &[], Kind::EndsContainer(|app, when| app.ends_container = Some(when)), |app| {
+        let is_always = app.restart.on_errored == OnErrored::Exit;
+        app.restart.ends_on_success.then(|| if is_always { "true" } else { "on_success" }.to_owned())
+    }),
     app("max_memory_restart", &[], Kind::Memory(|app, limit| app.max_memory = limit), |app| {
         app.max_memory.map(|limit| match limit {
             MemoryLimit::Bytes(_) => limit.to_string(),

@@ -275,7 +275,9 @@ impl Instance {
             // It has failed, however long that took.
             return self.again(true, uptime, least_wait);
         }
-        if !policy.autorestart || is_final {
+        // A success is what an application that ends the container has to reach.
+        let has_succeeded = policy.ends_on_success && *ending == Ending::Exited(0);
+        if !policy.autorestart || is_final || has_succeeded {
             return Next::Final;
         }
         self.again(is_unstable, uptime, least_wait)

@@ -374,3 +374,61 @@ fn an_errored_app_whose_file_is_mended_starts_again() {
     world.feed(Event::Apply { plan: plan([app("a"), app("b")]), cpus: 2 });
     assert_eq!(world.status(0), Status::Online);
 }
+
+/// The application for which the container runs, and a helper that would go on.
+fn job(ends_on_success: bool, on_errored: OnErrored) -> World {
+    let mut main = app("main");
+    main.restart = RestartPolicy { ends_on_success, on_errored, max_restarts: 2, ..main.restart };
+    World::new(plan([main, app("helper")]))
+}
+
+#[test]
+fn the_success_of_an_app_that_ends_the_container_is_not_restarted() {
+    let mut world = job(true, OnErrored::Continue);
+    world.exit(world.run(0), OK, false);
+    assert_eq!((world.status(0), world.status(1)), (Status::Stopped, Status::Stopping));
+    world.exit(world.run(1), FAILED, false);
+    assert_eq!(world.end, Some(0), "the code of the app, not of what was stopped");
+}
+
+#[test]
+fn a_failure_is_restarted_first_and_then_ends_the_container_if_it_should() {
+    for (on_errored, end) in [(OnErrored::Exit, Some(3)), (OnErrored::Continue, None)] {
+        let mut world = job(true, on_errored);
+        world.exit(world.run(0), FAILED, false);
+        assert_eq!(world.status(1), Status::Online, "the restart policy comes first");
+        world.exit(world.run(0), FAILED, false);
+        if end.is_some() {
+            world.exit(world.run(1), OK, false);
+        }
+        assert_eq!(world.end, end);
+    }
+}
+
+#[test]
+fn a_critical_app_without_restarts_ends_the_container_with_its_code() {
+    let mut main = app("main");
+    main.restart.autorestart = false;
+    main.restart.on_errored = OnErrored::Exit;
+    let mut world = World::new(plan([main.clone(), app("helper")]));
+    world.exit(world.run(0), FAILED, false);
+    world.exit(world.run(1), OK, false);
+    assert_eq!(world.end, Some(3));
+    let mut world = World::new(plan([main, app("helper")]));
+    world.exit(world.run(0), OK, false);
+    assert_eq!((world.status(1), world.end), (Status::Online, None), "a success does not end it");
+}
+
+#[test]
+fn all_instances_have_to_succeed() {
+    let mut main = task("main");
+    main.instances = Instances::Count(2);
+    main.restart.ends_on_success = true;
+    let mut world = World::new(plan([main, app("helper")]));
+    world.exit(world.run(1), OK, false);
+    assert_eq!(world.status(2), Status::Online);
+    world.exit(world.run(0), OK, false);
+    assert_eq!(world.status(2), Status::Stopping);
+    world.exit(world.run(2), OK, false);
+    assert_eq!(world.end, Some(0));
+}
