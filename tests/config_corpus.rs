@@ -92,7 +92,7 @@ fn check(case: &Path) -> Result<(), String> {
 }
 
 /// Arguments, the exit code, and a part of what is said. The first is what procrun is called.
-const TYPED: [(&[&str], u8, &str); 32] = [
+const TYPED: [(&[&str], u8, &str); 39] = [
     (&["procrun"], 64, "there is no TARGET"),
     (&["procrun", "--help"], 0, "Exit codes:"),
     (&["procrun", "run", "-h"], 0, "Exit codes:"),
@@ -116,6 +116,17 @@ const TYPED: [(&[&str], u8, &str); 32] = [
     (&["procrun", "check", "sh", "-i", "-1"], 0, "one per CPU less 1"),
     (&["procrun", "check", "sh", "-i", "-1000"], 0, "`instances` is -1000 on"),
     (&["procrun", "check", "sh", "--max-memory-restart", "1K"], 0, "less than a process needs"),
+    (&["procrun", "check", "app.js", "--port", "3000"], 64, "PORT=3000"),
+    (&["procrun", "check", "--config", "app.js"], 64, "the ecosystem file is the TARGET"),
+    (&["procrun", "check", "Procfile"], 64, "is a Procfile, not an ecosystem file"),
+    (&["procrun", "check", "etc/supervisord.conf"], 64, "is a configuration of supervisord"),
+    (&["procrun", "check", "docker-compose.yml"], 64, "is a Compose file"),
+    (&["procrun", "check", "tab.yaml"], 78, "tab.yaml:3:1: not valid YAML: a line is indented with a tab"),
+    (
+        &["procrun", "check", "syntax.config.js"],
+        78,
+        "syntax.config.js:3:17: cannot be evaluated: SyntaxError",
+    ),
     (&["procrun", "--format", "check", "--raw", "sh"], 0, "# --raw"),
     (&["procrun", "check", "app.js", "--only", "app", "--delay", "2"], 0, "start_delay"),
     (&["procrun", "check", "sh", "--secret", "--public", "--machine-name", "--env"], 0, "app sh"),
@@ -133,7 +144,14 @@ fn what_people_type_gets_its_exit_code() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("dir.toml")).unwrap();
     nix::unistd::mkfifo(&dir.path().join("fifo.yaml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    fs::write(dir.path().join("app.js"), "").unwrap();
+    for (name, text) in [
+        ("app.js", ""),
+        ("docker-compose.yml", "services:\n  web:\n    image: nginx\n"),
+        ("tab.yaml", "apps:\n  - name: a\n\tscript: b\n"),
+        ("syntax.config.js", "module.exports = {\n  apps: [\n    { name: \"a\" script: \"x\" },\n  ],\n};\n"),
+    ] {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
     for name in ["procrun", "pm2-runtime"] {
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_procrun"), dir.path().join(name)).unwrap();
     }

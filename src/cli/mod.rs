@@ -268,6 +268,11 @@ fn wrong_option(error: clap::Error) -> Problems {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     let problem = Problem::new(line.strip_prefix("error: ").unwrap_or(line));
+    if let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg)
+        && let Some(hint) = strangers::option(option)
+    {
+        return usage(problem.hint(hint));
+    }
     usage(match error.get(ContextKind::SuggestedArg) {
         Some(ContextValue::String(option)) => problem.hint(format!("did you mean `{option}`?")),
         _ => problem.hint("`procrun --help` lists the options; those of the app stand after `--`"),

@@ -88,6 +88,24 @@ pub(super) fn advice(word: &str) -> Option<String> {
     nearest(word, words).map(|near| format!("did you mean `procrun {near}`?"))
 }
 
+/// Options of other tools, by what they are called: what to write here.
+const OPTIONS: [(&[&str], &str); 5] = [
+    (
+        &["--port", "-P"],
+        "the app reads its port from its environment: `PORT=3000 procrun app.js`, or `port` in the file",
+    ),
+    (&["--config", "--file"], "the ecosystem file is the TARGET: `procrun FILE`"),
+    (&["-d", "--daemon", "--detach", "--background"], "`procrun start TARGET` runs it in the background"),
+    (&["-w", "--workers", "--replicas", "--processes"], "`-i N` runs N processes"),
+    (&["--directory", "--chdir", "--working-dir", "-C"], "`--cwd DIR` is the working directory of the app"),
+];
+
+/// What to do instead of giving this option, which another tool has.
+pub(super) fn option(typed: &str) -> Option<&'static str> {
+    let name = typed.split(['=', ' ']).next().unwrap_or(typed);
+    OPTIONS.iter().find(|(names, _)| names.contains(&name)).map(|&(_, hint)| hint)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Result<Vec<(String, bool)>, String> {
-        let root = crate::config::json::parse(text).unwrap();
+        let (root, _) = crate::config::json::parse(text).unwrap();
         env_files(&root)
             .map(|files| files.into_iter().map(|file| (file.path, file.required)).collect())
             .map_err(|complaints| complaints[0].message.clone())
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_table_that_is_no_file_is_an_environment() {
-        let is_file = |text: &str| is_file(crate::config::json::parse(text).unwrap().entries().unwrap());
+        let is_file = |text: &str| is_file(crate::config::json::parse(text).unwrap().0.entries().unwrap());
         assert!(is_file(r#"{"path": "a"}"#) && is_file(r#"{"path": "a", "required": true}"#));
         assert!(!is_file(r#"{"PORT": 1}"#) && !is_file("{}") && !is_file(r#"{"path": "a", "x": 1}"#));
     }

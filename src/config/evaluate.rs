@@ -153,7 +153,11 @@ impl Evaluation {
         let line = &stdout[begin..];
         let line = &line[..memchr::memchr(b'\n', line)?];
         let answer = json::parse(&String::from_utf8_lossy(line));
-        Some(answer.map_err(|flaws| flaws.into_iter().next().map_or_else(String::new, |(_, what, _)| what)))
+        Some(
+            answer
+                .map(|(answer, _)| answer)
+                .map_err(|flaws| flaws.into_iter().next().map_or_else(String::new, |(_, what, _)| what)),
+        )
     }
 
     fn no_answer(&self, end: EvaluationEnd, stderr: &[u8]) -> Problems {
@@ -212,7 +216,8 @@ impl Evaluation {
                     let mut numbers =
                         trace[at + name.len()..].strip_prefix(':')?.splitn(3, |c: char| !c.is_ascii_digit());
                     let line = numbers.next()?.parse().ok()?;
-                    let column = numbers.next().and_then(|column| column.parse().ok()).unwrap_or(1);
+                    let column = numbers.next().and_then(|column| column.parse().ok());
+                    let column = column.or_else(|| column_of_caret(&trace[at..])).unwrap_or(1);
                     Some((at, Position { line, column }))
                 })
             })
@@ -235,6 +240,13 @@ fn text_of<'a>(answer: &'a Node, key: &str) -> Option<&'a str> {
         Value::Text(text) => Some(text),
         _ => None,
     }
+}
+
+/// The column that node marks below the line of the source that it shows for a syntax error.
+fn column_of_caret(trace: &str) -> Option<u32> {
+    let mark = trace.lines().nth(2)?;
+    let caret = mark.find('^').filter(|_| mark.trim().bytes().all(|byte| byte == b'^'))?;
+    u32::try_from(mark[..caret].chars().count() + 1).ok()
 }
 
 /// The keys that held functions, each once.

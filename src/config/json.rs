@@ -4,11 +4,11 @@ use jsonc_parser::{
     CollectOptions, ParseOptions, ast, common::Ranged as _, errors::ParseErrorKind, parse_to_ast,
 };
 
-use super::tree::{Entry, Flaw, Lines, MAX_DEPTH, Node, TableBuilder, Value};
+use super::tree::{Entry, Flaw, Lines, MAX_DEPTH, Node, TableBuilder, Value, shorten};
 
-/// Parses JSON. Of a key that is said twice the last counts, as in JavaScript. An empty text is
-/// `Null`.
-pub(super) fn parse(text: &str) -> Result<Node, Vec<Flaw>> {
+/// Parses JSON. An empty text is `Null`. Of a key that a table holds twice the last one counts, as in
+/// JavaScript; the flaws beside the tree name each of them.
+pub(super) fn parse(text: &str) -> Result<(Node, Vec<Flaw>), Vec<Flaw>> {
     let lines = Lines::new(text);
     let options = ParseOptions { allow_missing_commas: false, ..ParseOptions::default() };
     let parsed = parse_to_ast(text, &CollectOptions::default(), &options).map_err(|error| {
@@ -18,12 +18,21 @@ pub(super) fn parse(text: &str) -> Result<Node, Vec<Flaw>> {
         vec![(Some(lines.position(error.range().start)), message, hint)]
     })?;
     match parsed.value {
-        None => Ok(Node::new(Value::Null, None)),
-        Some(value) => node(value, &lines, 0).map_err(|flaw| vec![flaw]),
+        None => Ok((Node::new(Value::Null, None), Vec::new())),
+        Some(value) => {
+            let mut repeated = Vec::new();
+            let root = node(value, &lines, 0, &mut repeated).map_err(|flaw| vec![flaw])?;
+            Ok((root, repeated))
+        }
     }
 }
 
-fn node(value: ast::Value<'_>, lines: &Lines<'_>, depth: usize) -> Result<Node, Flaw> {
+fn node(
+    value: ast::Value<'_>,
+    lines: &Lines<'_>,
+    depth: usize,
+    repeated: &mut Vec<Flaw>,
+) -> Result<Node, Flaw> {
     let at = Some(lines.position(value.start()));
     if depth > MAX_DEPTH {
         return Err((at, format!("nested deeper than {MAX_DEPTH} levels"), None));
@@ -34,14 +43,26 @@ fn node(value: ast::Value<'_>, lines: &Lines<'_>, depth: usize) -> Result<Node, 
         ast::Value::NumberLit(literal) => number(literal.value),
         ast::Value::StringLit(literal) => Value::Text(literal.value.into_owned()),
         ast::Value::Array(array) => Value::List(
-            array.elements.into_iter().map(|item| node(item, lines, depth + 1)).collect::<Result<_, _>>()?,
+            array
+                .elements
+                .into_iter()
+                .map(|item| node(item, lines, depth + 1, repeated))
+                .collect::<Result<_, _>>()?,
         ),
         ast::Value::Object(object) => {
             let mut table = TableBuilder::default();
             for property in object.properties {
                 let at = Some(lines.position(property.start()));
-                let node = node(property.value, lines, depth + 1)?;
-                table.insert(Entry { key: property.name.into_string(), at, node });
+                let node = node(property.value, lines, depth + 1, repeated)?;
+                let key = property.name.into_string();
+                if let Some(earlier) = table.insert(Entry { key: key.clone(), at, node })
+                    && repeated.len() < MAX_DEPTH
+                {
+                    let line = earlier.at.map_or_else(String::new, |at| format!(" in line {}", at.line));
+                    let message =
+                        format!("`{}` is there twice: this one counts, not the one{line}", shorten(&key));
+                    repeated.push((at, message, None));
+                }
             }
             table.finish()
         }
@@ -75,7 +96,8 @@ mod tests {
         let root = parse(
             "// apps\n{\n  apps: [{ 'name': 'a', \"args\": [1, -2, 0x10, .5,], /* x */ n: null, t: true, },],\n}\n",
         )
-        .unwrap();
+        .unwrap()
+        .0;
         let Value::List(apps) = &root.get("apps").unwrap().node.value else { panic!("a list") };
         assert_eq!(apps[0].get("name").unwrap().node.value, Value::Text("a".into()));
         assert_eq!(apps[0].get("name").unwrap().at, Some(Position { line: 3, column: 12 }));

@@ -26,6 +26,7 @@ mod evaluate;
 mod expand;
 mod file;
 mod flags;
+mod foreign;
 mod health;
 mod json;
 mod keys;
@@ -250,18 +251,17 @@ impl Source {
                     conversion: None,
                 }))
             }
-            Target::Text { text, format } => {
-                let (root, problems) = self.parse(text, *format)?;
-                self.load_file(&root, *format, &[], problems).map(Read::Loaded)
-            }
+            Target::Text { text, format } => self.load_text(text, *format).map(Read::Loaded),
             Target::File { path, format: Format::Script } => {
                 file::open(path).map_err(|unreadable| self.unreadable(&unreadable))?;
                 Evaluation::new(self.clone(), path).map(Read::NeedsEvaluation)
             }
             Target::File { path, format } => {
                 let text = file::read(path).map_err(|unreadable| self.unreadable(&unreadable))?;
-                let (root, problems) = self.parse(&text, *format)?;
-                self.load_file(&root, *format, &[], problems).map(Read::Loaded)
+                // A file with the name of another tool's may be an ecosystem file all the same.
+                let loaded = self.load_text(&text, *format);
+                let loaded = loaded.map_err(|problems| foreign::refused(&self.0.name).unwrap_or(problems));
+                loaded.map(Read::Loaded)
             }
         }
     }
@@ -289,22 +289,39 @@ impl Source {
         matches!(self.0.target, Target::File { .. } | Target::Text { .. })
     }
 
-    /// The tree of a text, and what has gone wrong without hindering the rest.
-    fn parse(&self, text: &str, format: Format) -> Result<(Node, Problems), Problems> {
+    fn load_text(&self, text: &str, format: Format) -> Result<Loaded, Problems> {
+        let Parsed { root, problems, warnings } = self.parse(text, format)?;
+        let mut loaded = self.load_file(&root, format, &[], problems)?;
+        loaded.notices.splice(0..0, warnings.iter().map(Problem::one_line));
+        Ok(loaded)
+    }
+
+    /// The tree of a text.
+    fn parse(&self, text: &str, format: Format) -> Result<Parsed, Problems> {
         let parsed = match format {
-            Format::Toml => toml::parse(text, &self.0.environment),
-            Format::Yaml => yaml::parse(text).map(|root| (root, Vec::new())),
-            Format::Json | Format::Script => json::parse(text).map(|root| (root, Vec::new())),
+            Format::Toml => {
+                toml::parse(text, &self.0.environment).map(|(root, flaws)| (root, flaws, Vec::new()))
+            }
+            Format::Yaml => yaml::parse(text).map(|root| (root, Vec::new(), Vec::new())),
+            Format::Json | Format::Script => {
+                json::parse(text).map(|(root, repeated)| (root, Vec::new(), repeated))
+            }
         };
+        let problem =
+            |(position, message, hint): Flaw| Problem { place: Some(self.place(position)), message, hint };
         let problems = |flaws: Vec<Flaw>| {
             let mut problems = Problems::none(EX_CONFIG);
-            for (position, message, hint) in flaws {
-                problems.push(Problem { place: Some(self.place(position)), message, hint });
+            for flaw in flaws {
+                problems.push(problem(flaw));
             }
             problems
         };
         match parsed {
-            Ok((root, flaws)) => Ok((root, problems(flaws))),
+            Ok((root, flaws, warnings)) => Ok(Parsed {
+                root,
+                problems: problems(flaws),
+                warnings: warnings.into_iter().map(problem).collect(),
+            }),
             Err(flaws) => Err(problems(flaws).sorted()),
         }
     }
@@ -324,6 +341,15 @@ impl Source {
         };
         Problems::one(EX_CONFIG, problem)
     }
+}
+
+/// A text as a tree.
+struct Parsed {
+    root: Node,
+    /// What is wrong and does not keep the rest from being read.
+    problems: Problems,
+    /// What is likely a mistake in a file that runs all the same.
+    warnings: Vec<Problem>,
 }
 
 impl Target {

@@ -149,7 +149,7 @@ mod tests {
     use super::{super::json, *};
 
     fn apps(text: &str) -> (Vec<String>, Vec<String>) {
-        let root = json::parse(text).unwrap();
+        let (root, _) = json::parse(text).unwrap();
         let (root, complaints) = as_apps(&root).unwrap();
         let Value::List(apps) = &root.get("apps").unwrap().node.value else { panic!("{root:?}") };
         let text = |node: &Node| match &node.value {

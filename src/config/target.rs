@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    file,
+    file, foreign,
     path::resolve,
     problem::{EX_CONFIG, EX_USAGE, Problem, Problems},
 };
@@ -113,6 +113,9 @@ pub(super) fn classify(
     };
     if script.trim().is_empty() {
         return Err(Problems::one(EX_USAGE, Problem::new("the TARGET is empty")));
+    }
+    if let Some(refused) = foreign::refused(script) {
+        return Err(refused);
     }
     for directory in [app_cwd, cwd] {
         let candidate = directory.join(script);

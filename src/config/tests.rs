@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ffi::OsString, path::Path, time::Duration};
 use proptest::prelude::*;
 
 use super::{
-    EX_CONFIG, FlagValue, Flags, Invocation, Loaded, Problems, Read, Source, file,
+    EX_CONFIG, FlagValue, Flags, Invocation, Loaded, Parsed, Problems, Read, Source, file,
     keys::{APP_KEYS, RUNTIME_KEYS, words},
     target::Format,
 };
@@ -38,7 +38,7 @@ fn load_with(format: Format, text: &[u8], flags: Flags) -> Result<Loaded, Proble
     };
     let source = Source::new(Invocation { flags, ..invocation(name, Path::new("/srv/cwd")) })?;
     let text = file::text(text.to_vec()).map_err(|unreadable| source.unreadable(&unreadable))?;
-    let (root, problems) = source.parse(&text, format)?;
+    let Parsed { root, problems, .. } = source.parse(&text, format)?;
     source.load_file(&root, format, &[], problems)
 }
 
@@ -382,7 +382,7 @@ proptest! {
             .collect();
         let text = serde_json::json!({ "apps": apps }).to_string();
         let read = |source: Source| {
-            let (root, problems) = source.parse(&text, Format::Json)?;
+            let Parsed { root, problems, .. } = source.parse(&text, Format::Json)?;
             source.load_file(&root, Format::Json, &[], problems)
         };
         let invocation = || invocation("../etc/x.json", Path::new("/srv/cwd"));
@@ -404,7 +404,7 @@ fn shutdown_timeout(key: &str, grace: &str) -> (Option<Duration>, Vec<String>) {
     invocation.environment.insert("PROCRUN_GRACE_SECONDS".into(), grace.into());
     let source = Source::new(invocation).unwrap();
     let text = format!("{key}\n[[apps]]\nscript = 'app.sh'");
-    let (root, problems) = source.parse(&text, Format::Toml).unwrap();
+    let Parsed { root, problems, .. } = source.parse(&text, Format::Toml).unwrap();
     let loaded = source.load_file(&root, Format::Toml, &[], problems).unwrap();
     (loaded.plan.runtime.shutdown_timeout, loaded.notices)
 }

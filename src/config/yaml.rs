@@ -13,7 +13,22 @@ const ALIAS_BUDGET: usize = 10_000;
 
 /// Parses one YAML document. An empty text is `Null`.
 pub(super) fn parse(text: &str) -> Result<Node, Vec<Flaw>> {
-    document(text).map_err(|flaw| vec![flaw])
+    document(text).map_err(|(at, message, hint)| {
+        // The parser complains about what comes of it, which may be lines away.
+        let tab = text.lines().enumerate().find_map(|(number, line)| {
+            let indent = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
+            Some((number, indent.find('\t')?)).filter(|_| !line.trim().is_empty())
+        });
+        let count = |number: usize| u32::try_from(number + 1).unwrap_or(u32::MAX);
+        vec![match tab {
+            Some((line, column)) => {
+                let at = Position { line: count(line), column: count(column) };
+                let hint = "YAML is indented with spaces: replace the tab".to_owned();
+                (Some(at), "not valid YAML: a line is indented with a tab".to_owned(), Some(hint))
+            }
+            None => (at, message, hint),
+        }]
+    })
 }
 
 /// A list or table that is not finished.

@@ -8,7 +8,6 @@ use super::{
     Time,
     event::{Effect, InstanceId},
     instance::{Instance, Obstacle, Verdict, Wakes},
-    notice::Notice,
     root::{Machine, Phase},
 };
 use crate::spec::{Dependency, OnErrored};

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use super::super::{
-    EX_CONFIG, Inner, Loaded, Problem, Problems, Source,
+    EX_CONFIG, Inner, Loaded, Parsed, Problem, Problems, Source,
     origin::{AppSettings, Setting},
     target::{Format, Target},
 };
@@ -21,7 +21,7 @@ pub(super) fn same_meaning(source: &Source, text: &str, to: &Path, loaded: &Load
         command_line: Vec::new(),
         converts_to: None,
     }));
-    let (root, problems) = again.parse(text, Format::Toml)?;
+    let Parsed { root, problems, warnings: _ } = again.parse(text, Format::Toml)?;
     let reread = again.load_file(&root, Format::Toml, &[], problems)?;
     if reread.plan == loaded.plan {
         return Ok(());
