@@ -48,7 +48,7 @@ fn what_a_file_is_makes_it_a_cluster() {
             cluster("www", "bin/www", ""),
             cluster("directory", "./", ""),
             cluster("none", "start.js", r#", "interpreter": "none""#),
-            cluster("path", "serve", r#", "env": { "PATH": "./path:" }"#),
+            cluster("path", "fw-serve", r#", "env": { "PATH": "./path:" }"#),
         ]
         .join(", ")
         .replace("./path:", &format!("./path:{}", std::env::var("PATH").unwrap())),
@@ -61,7 +61,7 @@ fn what_a_file_is_makes_it_a_cluster() {
     bed.file("package.json", r#"{ "main": "lib/main.js" }"#);
     bed.file("lib/main.js", SAYS);
     bed.file("start.js", SAYS);
-    bed.script("path/serve", &program);
+    bed.script("path/fw-serve", &program);
     let mut run = start(&bed);
     for name in ["linked", "www", "directory", "none", "path"] {
         for line in run.wait_for_lines(&format!("up {name} "), 2) {
