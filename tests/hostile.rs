@@ -10,7 +10,7 @@ const SCHEDULED: &str = "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\narg
 /// Starts the bed's applications as PID 1 after these shell commands, and through this program.
 fn start(bed: &Bed, commands: &str, through: &[&str]) -> support::Procrun {
     bed.script("steady.sh", workers::STEADY);
-    bed.launch(&["ecosystem.toml"]).pid1().after(commands).through(through).start()
+    bed.launch(&["ecosystem.toml"]).pid1().system_path().after(commands).through(through).start()
 }
 
 #[test]
@@ -120,4 +120,32 @@ fn a_pid_file_that_is_a_fifo_delays_nothing() {
     run.wait_for_line("app up");
     run.wait_for_err("pid file");
     run.expect_stop();
+}
+
+#[test]
+fn a_child_that_its_user_stops_before_it_runs_freezes_nobody() {
+    // A process of the application's user may stop the child as soon as that is its user's; strace does so
+    // at the system call that follows.
+    let inject = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=chdir:signal=SIGSTOP:when=1"];
+    let bed = with_a_user("");
+    let mut run = start(&bed, ":", &inject);
+    // The start ends by its timeout, is tried again, and the supervisor goes on meanwhile.
+    let failure = "cannot make a process: Connection timed out";
+    run.wait_for_err(failure);
+    run.signal(support::SIGHUP);
+    run.wait_for_err("no application has changed");
+    run.wait_for_err_lines(failure, 2);
+    run.expect_stop();
+}
+
+#[test]
+fn a_program_that_cannot_be_executed_by_another_user_is_an_error_of_its_start() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"./private/app\"\nuser = \"nobody\"\nautorestart = false\n",
+    );
+    bed.script("private/app", "#!/bin/sh\n");
+    assert!(support::tool("chmod", &["700", "private"], bed.root()).status.success());
+    let mut run = start(&bed, ":", &[]);
+    assert!(run.wait_for_err("spawn-failed").contains("ermission denied"), "{}", run.story());
+    run.expect_code(126);
 }

@@ -18,6 +18,7 @@ use crate::{
     sys::{
         process,
         reap::{Pid, Status},
+        spawn::{Report, Spawned},
         tree::{self, Root, RunMark},
     },
 };
@@ -33,6 +34,8 @@ const LAST_READS: usize = 16;
 #[derive(Debug)]
 pub struct Program {
     child: Child,
+    /// Tells whether it could be executed at all.
+    report: Option<Report>,
     output: Receiver,
 }
 
@@ -46,13 +49,14 @@ struct Child {
 }
 
 impl Program {
-    /// The program of this process id and mark, whose output comes from this pipe.
+    /// The program that was started with this mark, whose output comes from this pipe.
     ///
     /// # Errors
     /// It is no pipe, or the runtime has no room for it; the program is killed.
-    pub fn new(pid: Pid, mark: RunMark, output: OwnedFd) -> io::Result<Self> {
+    pub fn new(spawned: Spawned, mark: RunMark, output: OwnedFd) -> io::Result<Self> {
+        let Spawned { pid, report } = spawned;
         let child = Child { pid, mark, exit: None, is_reaped: false };
-        Ok(Self { child, output: Receiver::from_owned_fd(output)? })
+        Ok(Self { child, report, output: Receiver::from_owned_fd(output)? })
     }
 
     pub(super) fn pid(&self) -> Pid {
@@ -66,7 +70,7 @@ impl Program {
         until: Instant,
         limit: Duration,
     ) -> Result<(), String> {
-        let Self { mut child, output } = self;
+        let Self { mut child, report, output } = self;
         let exit = child.exit.insert(exit);
         let (mut end, mut is_open) = (Vec::new(), true);
         let status = loop {
@@ -86,6 +90,9 @@ impl Program {
             }
         }
         child.is_reaped = status.is_some();
+        if let Some(Err(error)) = report.filter(|_| child.is_reaped).and_then(|report| report.outcome()) {
+            return Err(format!("its check cannot be started: {error}"));
+        }
         let how = match status {
             Some(Status::Exited(0)) => return Ok(()),
             Some(Status::Exited(code)) => format!("its check ended with code {code}"),

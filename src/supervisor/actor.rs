@@ -262,6 +262,12 @@ impl Supervisor<'_> {
                     }
                     continue;
                 }
+                result = self.workers.turn(), if self.outages.allows(Part::Starts) => {
+                    if let Some(events) = self.outages.check(Part::Starts, result) {
+                        self.started(events);
+                    }
+                    continue;
+                }
                 result = self.clients.turn(), if self.outages.allows(Part::Commands) => {
                     self.outages.check(Part::Commands, result);
                     self.serve();
@@ -283,10 +289,7 @@ impl Supervisor<'_> {
                 let due = self.schedules.due();
                 self.feed(due.into_iter().map(|app| Event::Due { app }).collect());
             }
-            if let Some(evaluation) = self.evaluation.take_if(|evaluation| evaluation.is_done()) {
-                let result = evaluation.finish();
-                self.reading_is_over(result);
-            }
+            self.take_evaluation();
             let machine = &self.machine;
             self.node.keep_only(
                 |app| machine.is_app_alive(app),
@@ -408,7 +411,7 @@ impl Supervisor<'_> {
         }
         let ready = self.workers.prepare_all(&self.machine, &spawn, &mut self.node);
         for (number, ready) in ready.into_iter().enumerate() {
-            answers.push(self.workers.spawn(ready, &mut self.node, &mut self.held, &mut self.notify));
+            answers.extend(self.workers.spawn(ready, &mut self.node, &mut self.held, &mut self.notify));
             if number % SPAWNS == SPAWNS - 1 {
                 self.serve_meanwhile();
             }
@@ -441,6 +444,25 @@ impl Supervisor<'_> {
         }
     }
 
+    /// Takes in the file that was being evaluated, if that is over.
+    fn take_evaluation(&mut self) {
+        if let Some(evaluation) = self.evaluation.take_if(|evaluation| evaluation.is_done()) {
+            let result = evaluation.finish();
+            self.reading_is_over(result);
+        }
+    }
+
+    /// Takes in how starts have ended that did not end at once.
+    fn started(&mut self, events: Vec<Event>) {
+        for event in &events {
+            if let Event::SpawnFailed(run, _) = event {
+                self.node.ended(*run);
+                self.notify.ended(*run);
+            }
+        }
+        self.feed(events);
+    }
+
     fn reap(&mut self) {
         let dead: Vec<_> = std::iter::from_fn(reap::next)
             .filter(|(pid, status)| {
@@ -453,7 +475,7 @@ impl Supervisor<'_> {
             self.memory.explain(&mut events, &self.workers);
             let mut said = Vec::new();
             for event in &events {
-                if let Event::Exited { run, .. } = event {
+                if let Event::Exited { run, .. } | Event::SpawnFailed(run, _) = event {
                     self.node.ended(*run);
                     self.checks.ended(run.instance);
                     said.append(&mut self.notify.ended(*run));

@@ -16,7 +16,7 @@ use crate::{
         pipes::{self, Budget},
         process::{self, OpenFiles},
         reap::{Pid, Status},
-        spawn::{self, Launch},
+        spawn::{self, Launch, Spawned},
     },
 };
 
@@ -83,7 +83,8 @@ impl Running {
             .iter()
             .map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()))
             .collect::<Result<Vec<_>, _>>()?;
-        let pid = spawn::spawn(&Launch {
+        // It stays procrun's user, so there is no report to wait for.
+        let Spawned { pid, .. } = spawn::spawn(&Launch {
             program: &program,
             argv: &argv,
             env: &env,

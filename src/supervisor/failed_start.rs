@@ -59,10 +59,15 @@ pub(super) fn spawn_failure(program: &Path, limits: &Limits, error: &spawn::Erro
     } else {
         FailureKind::Permanent
     };
+    let mut kind_of_failure = kind_of(&error.source, otherwise);
     let mut message = format!("{}: {error}", program.display());
     // Who becomes a user that has too many processes is told at this late moment (execve(2)).
     if error.stage == Stage::Exec && kind == io::ErrorKind::WouldBlock {
         message.push_str("\n  hint: its user has more processes than the limit `nproc` allows");
+        if limits.sets("nproc") {
+            // Not the system's limit, but the application's own.
+            kind_of_failure = FailureKind::Transient;
+        }
     }
-    SpawnFailure { code, message, kind: kind_of(&error.source, otherwise) }
+    SpawnFailure { code, message, kind: kind_of_failure }
 }

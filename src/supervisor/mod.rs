@@ -23,6 +23,7 @@ mod reading;
 mod report;
 mod schedules;
 mod show;
+mod starting;
 mod steps;
 mod stop_targets;
 mod termination;

@@ -25,10 +25,12 @@ pub(super) enum Part {
     Notifications,
     /// The control socket.
     Commands,
+    /// Starts of workers with a user of their own.
+    Starts,
 }
 
 impl Part {
-    const COUNT: usize = 4;
+    const COUNT: usize = 5;
 }
 
 impl fmt::Display for Part {
@@ -38,6 +40,7 @@ impl fmt::Display for Part {
             Self::Channels => "serve the IPC channels of Node workers",
             Self::Notifications => "read the notification sockets of workers",
             Self::Commands => "serve the control socket",
+            Self::Starts => "watch the starts of workers",
         })
     }
 }

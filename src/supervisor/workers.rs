@@ -21,6 +21,7 @@ use super::{
     launch::{self, Environment, Prepared},
     log_files,
     pid_file::PidFile,
+    starting::{Outcome, Start, Starting},
     stop_targets,
 };
 use crate::{
@@ -34,7 +35,7 @@ use crate::{
         pipes::{self, Budget},
         process::{self, OpenFiles},
         reap::{self, Pid, Status},
-        spawn::{self, Launch},
+        spawn::{self, Launch, Spawned},
         tree::{self, Identity, Member, Root, RunMark, Trees},
     },
 };
@@ -58,6 +59,8 @@ pub(super) struct Workers {
     sweeping: HashSet<Run>,
     /// The process trees of all runs that have not ended.
     trees: Trees<Run>,
+    /// Processes that have not executed their program yet.
+    starting: Starting,
 }
 
 /// What belongs to an instance as long as it is in the list.
@@ -112,6 +115,7 @@ impl Workers {
             elders: if process::is_pid1() { HashSet::new() } else { tree::children().into_iter().collect() },
             sweeping: HashSet::new(),
             trees: Trees::new(),
+            starting: Starting::default(),
         })
     }
 
@@ -122,21 +126,51 @@ impl Workers {
         views.map(|(run, view)| Ready(run, self.prepare(&view, run, node))).collect()
     }
 
-    /// Starts a run and says what became of it.
+    /// Starts a run and says what became of it; `None`: that comes with [`Self::turn`].
     pub(super) fn spawn(
         &mut self,
         ready: Ready,
         node: &mut Hub,
         held: &mut Held,
         notify: &mut Notify,
-    ) -> Event {
+    ) -> Option<Event> {
         let Ready(run, prepared) = ready;
         match prepared.and_then(|prepared| self.start(run, prepared, node, held, notify)) {
-            Ok(kind) => Event::Started(run, kind),
+            Ok(Some(kind)) => Some(self.started((run, Ok(kind)))),
+            Ok(None) => None,
             Err(failure) => {
                 self.release_unused(run.instance);
-                Event::SpawnFailed(run, failure)
+                Some(Event::SpawnFailed(run, failure))
             }
+        }
+    }
+
+    /// Waits until starts have ended that did not end at once. Cancel-safe.
+    ///
+    /// # Errors
+    /// What epoll_wait(2) says.
+    pub(super) async fn turn(&mut self) -> io::Result<Vec<Event>> {
+        let outcomes = self.starting.turn().await?;
+        Ok(outcomes.into_iter().map(|outcome| self.started(outcome)).collect())
+    }
+
+    fn started(&mut self, (run, outcome): Outcome) -> Event {
+        match outcome {
+            Ok(kind) => {
+                self.show_online(run);
+                Event::Started(run, kind)
+            }
+            Err(failure) => Event::SpawnFailed(run, failure),
+        }
+    }
+
+    fn show_online(&self, run: Run) {
+        let Some(place) = self.places.get(&run.instance) else { return };
+        let Some(process) = place.process.as_ref().filter(|process| process.run == run) else { return };
+        let (who, app, id, pid) = (&place.who, &*place.who.spec.name, place.who.pm_id, process.pid);
+        info!(app, id, pid, "{who} is online, pid {pid}");
+        if who.generation == Generation::Settled && !process.reaped {
+            place.write_pid_file(pid);
         }
     }
 
@@ -180,7 +214,7 @@ impl Workers {
         node: &mut Hub,
         held: &mut Held,
         notify: &mut Notify,
-    ) -> Result<ProgramKind, SpawnFailure> {
+    ) -> Result<Option<ProgramKind>, SpawnFailure> {
         let place = &self.places[&run.instance];
         // They are there, unless nobody knew that this would ever be started.
         held.open(&place.who.spec)?;
@@ -217,7 +251,7 @@ impl Workers {
                 (Some(pipe.read), Some(pipe.write))
             }
         };
-        let pid = spawn::spawn(&Launch {
+        let Spawned { pid, report } = spawn::spawn(&Launch {
             program: &prepared.program,
             argv: &prepared.argv,
             env: &prepared.env,
@@ -239,8 +273,16 @@ impl Workers {
             spawn_failure(&prepared.command.program, &prepared.limits, &error)
         })?;
         let kind = prepared.command.kind;
+        let program = prepared.command.program.clone();
+        let limits = std::mem::take(&mut prepared.limits);
         self.register(run, pid, prepared, stdin);
-        Ok(kind)
+        let Some(report) = report else { return Ok(Some(kind)) };
+        self.starting.add(Start { run, pid, program, limits, kind }, report).map_err(|error| {
+            node.ended(run);
+            notify.ended(run);
+            refused("watch its start", &error)
+        })?;
+        Ok(None)
     }
 
     /// Makes the pipes of an instance, or anew when what they depend on has changed.
@@ -287,11 +329,6 @@ impl Workers {
             ..Root::marked(pid, prepared.mark)
         };
         self.trees.insert(run, root);
-        let (who, app, id) = (&place.who, &*place.who.spec.name, place.who.pm_id);
-        info!(app, id, pid, "{who} is online, pid {pid}");
-        if who.generation == Generation::Settled {
-            place.write_pid_file(pid);
-        }
     }
 
     /// A run has taken the place of its predecessor.
@@ -469,7 +506,17 @@ impl Workers {
             if !leftovers {
                 self.trees.remove(run);
             }
-            events.push(Event::Exited { run, ending: ending(status), leftovers });
+            match self.starting.reaped(run) {
+                None => events.push(Event::Exited { run, ending: ending(status), leftovers }),
+                Some(outcome) => {
+                    let began = self.started(outcome);
+                    let failed = matches!(began, Event::SpawnFailed(..));
+                    events.push(began);
+                    if !failed {
+                        events.push(Event::Exited { run, ending: ending(status), leftovers });
+                    }
+                }
+            }
         }
         let swept: Vec<Run> = self.sweeping.iter().filter(|run| !left.contains(run)).copied().collect();
         for run in swept {

@@ -208,6 +208,11 @@ impl Limits {
         self.resources.iter().any(|limit| limit.name() == "nice" && limit.soft >= needed)
     }
 
+    /// Whether it holds a limit of the resource of this name.
+    pub fn sets(&self, name: &str) -> bool {
+        self.resources.iter().any(|limit| limit.name() == name)
+    }
+
     /// What a refusal means to people.
     pub fn refusal(&self, part: Part, error: &io::Error) -> Refusal {
         let denied = matches!(error.kind(), io::ErrorKind::PermissionDenied);

@@ -10,7 +10,8 @@
 //! A child that becomes another user gets a copy of the memory instead (fork(2)) and reports
 //! through a pipe. Sharing would end in two ways nobody wants: the change of user would make
 //! procrun itself undumpable, which closes `/proc/1/fd` to root; and a process of that user could
-//! stop the child between the change and the exec, and procrun with it for ever.
+//! stop the child between the change and the exec, and with it the parent, which waits for it. For the
+//! same reason the caller never waits for the report: see [`Report`].
 
 use std::{
     ffi::{CStr, CString, c_int, c_void},
@@ -24,7 +25,6 @@ use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
     libc,
-    poll::{PollFd, PollFlags, poll},
 };
 
 use super::{
@@ -177,10 +177,54 @@ struct Shared<'a> {
 
 /// The report through a pipe: the stage and the errno.
 const REPORT: usize = 5;
-/// How long a child with its own memory may take to reach its program.
-const START_PATIENCE: u16 = 5000;
 
-/// Starts a process and returns its id once its program is being executed.
+/// A process that has been made.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its id.
+    pub pid: Pid,
+    /// Tells when it executes its program; `None`: it does so already.
+    pub report: Option<Report>,
+}
+
+/// What a process with memory of its own says before it executes its program.
+///
+/// The process runs as the application's user by then, and processes of that user can stop it for ever.
+/// So wait for the report with a deadline, and never in a call that blocks.
+#[derive(Debug)]
+pub struct Report(OwnedFd);
+
+impl Report {
+    /// How the start went: `Ok` when the program is executed, the error otherwise, and `None` as long as
+    /// neither has happened. A process that has ended has reported.
+    pub fn outcome(&self) -> Option<Result<(), Error>> {
+        // At most one report, smaller than what a pipe writes in one go: never half of it.
+        let mut report = [0; REPORT];
+        loop {
+            return match nix::unistd::read(&self.0, &mut report) {
+                Err(Errno::EINTR) => continue,
+                Err(Errno::EAGAIN) => None,
+                Err(errno) => Some(Err(Error { stage: Stage::Fork, source: errno.into() })),
+                Ok(REPORT) => {
+                    let [stage, errno @ ..] = report;
+                    let source = io::Error::from_raw_os_error(c_int::from_ne_bytes(errno));
+                    Some(Err(Error { stage: Stage::from_number(stage), source }))
+                }
+                // Its end was closed by the execution, or by the end of the process.
+                Ok(_) => Some(Ok(())),
+            };
+        }
+    }
+}
+
+impl AsFd for Report {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Starts a process. One that stays procrun's user executes its program by the time this returns; one that
+/// changes its user reports by [`Spawned::report`].
 ///
 /// Must be called from one and the same thread as long as procrun lives: the parent-death signal
 /// fires when the *thread* that made the child ends (prctl(2)). Whatever happens, the child is
@@ -188,7 +232,7 @@ const START_PATIENCE: u16 = 5000;
 ///
 /// # Errors
 /// The step that failed and the kernel's reason.
-pub fn spawn(launch: &Launch<'_>) -> Result<Pid, Error> {
+pub fn spawn(launch: &Launch<'_>) -> Result<Spawned, Error> {
     let pointers = |strings: &[CString], more: &[*const libc::c_char]| {
         strings.iter().map(|it| it.as_ptr()).chain(more.iter().copied()).chain([ptr::null()]).collect()
     };
@@ -271,7 +315,7 @@ fn above(fd: BorrowedFd<'_>, least: RawFd) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn spawn_sharing(mut shared: Shared<'_>) -> Result<Pid, Error> {
+fn spawn_sharing(mut shared: Shared<'_>) -> Result<Spawned, Error> {
     let mut stack = Box::new(Stack([MaybeUninit::uninit(); STACK]));
     let top = stack.0.as_mut_ptr_range().end;
     // A handler of procrun's must never run in the child: block everything until it has none.
@@ -294,14 +338,14 @@ fn spawn_sharing(mut shared: Shared<'_>) -> Result<Pid, Error> {
     }
     // SAFETY: the child wrote to it through the pointer above and is done with it.
     match unsafe { ptr::read_volatile(&raw const shared.failed) } {
-        None => Ok(pid),
+        None => Ok(Spawned { pid, report: None }),
         Some((stage, errno)) => Err(Error { stage, source: io::Error::from_raw_os_error(errno) }),
     }
 }
 
-fn spawn_apart(mut shared: Shared<'_>) -> Result<Pid, Error> {
+fn spawn_apart(mut shared: Shared<'_>) -> Result<Spawned, Error> {
     let no_process = |errno: Errno| Error { stage: Stage::Fork, source: errno.into() };
-    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(no_process)?;
+    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(no_process)?;
     let end = end_of_handed(shared.launch);
     let in_the_way = write.as_raw_fd() < end;
     shared.report = Some(if in_the_way { above(write.as_fd(), end).map_err(no_process)? } else { write });
@@ -313,26 +357,10 @@ fn spawn_apart(mut shared: Shared<'_>) -> Result<Pid, Error> {
     }
     let failed = Errno::last();
     drop(blocked);
-    drop(shared);
     if pid < 0 {
         return Err(no_process(failed));
     }
-    let mut fds = [PollFd::new(read.as_fd(), PollFlags::POLLIN)];
-    if poll(&mut fds, START_PATIENCE) == Ok(0) {
-        // Somebody has stopped it. SIGKILL ends that too.
-        let _ = super::process::signal(pid, libc::SIGKILL);
-        return Err(no_process(Errno::ETIMEDOUT));
-    }
-    // At most one report, smaller than what a pipe writes in one go: never half of it.
-    let mut report = [0; REPORT];
-    match nix::unistd::read(&read, &mut report).map_err(no_process)? {
-        REPORT => {
-            let [stage, errno @ ..] = report;
-            let source = io::Error::from_raw_os_error(c_int::from_ne_bytes(errno));
-            Err(Error { stage: Stage::from_number(stage), source })
-        }
-        _ => Ok(pid),
-    }
+    Ok(Spawned { pid, report: Some(Report(read)) })
 }
 
 /// The child's part: sets itself up and executes the program, or leaves a note and exits.

@@ -40,7 +40,7 @@ impl Workers {
             launch::check(view, words, &mark.entry, &self.inherited).map_err(|failure| failure.message)?;
         let owner = check.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
         let pipe = pipes::small(owner).map_err(|error| format!("there is no pipe for its check: {error}"))?;
-        let pid = spawn::spawn(&Launch {
+        let spawned = spawn::spawn(&Launch {
             program: &check.program,
             argv: &check.argv,
             env: &check.env,
@@ -57,7 +57,7 @@ impl Workers {
             mark: Some(mark.limit),
         })
         .map_err(|error| format!("its check cannot be started: {error}"))?;
-        Program::new(pid, mark, pipe.read).map_err(|error| format!("its check cannot be heard: {error}"))
+        Program::new(spawned, mark, pipe.read).map_err(|error| format!("its check cannot be heard: {error}"))
     }
 }
 
