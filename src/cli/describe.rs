@@ -7,7 +7,7 @@ use super::{
     failure::Failure,
     fold::folded,
     list::{colour, details, look, say_json, size, uptime},
-    say,
+    node_version, say,
     table::Look,
     tree,
 };
@@ -48,6 +48,7 @@ fn shown(of: &Detail, look: Look) -> String {
     page.line("restarts", brief.restarts);
     page.line("unstable restarts", of.unstable_restarts);
     page.several("signs of readiness", &of.signs);
+    page.line("created at", time(of.created_at));
     page.line("namespace", &brief.namespace);
     page.line("mode", &brief.mode);
     page.line("instance", format!("{} of {}", brief.number + 1, of.siblings));
@@ -63,6 +64,13 @@ fn shown(of: &Detail, look: Look) -> String {
 
     page.heading("what runs");
     page.line("script", &of.script);
+    if of.exec_path != of.script {
+        page.line("script path", &of.exec_path);
+    }
+    page.maybe("version", of.version.as_ref());
+    page.maybe("node version", node_version::of(of));
+    let node_env = of.env.iter().find(|(name, _)| name == "NODE_ENV");
+    page.maybe("NODE_ENV", node_env.map(|(_, value)| value));
     page.list("args", &of.args);
     page.line("cwd", &of.cwd);
     page.maybe("interpreter", of.interpreter.as_ref());
@@ -86,6 +94,7 @@ fn shown(of: &Detail, look: Look) -> String {
     page.line("kill timeout", format!("{} ms", of.kill_timeout));
     page.maybe("restarts by time", of.cron.as_ref());
     page.maybe("time zone", of.cron_timezone.as_ref());
+    page.maybe("next run", of.next_cron.map(time));
     page.list("watched", &of.watch);
     let codes: Vec<String> = of.stop_exit_codes.iter().map(u8::to_string).collect();
     page.list("final exit codes", &codes);

@@ -9,7 +9,8 @@ use super::{
     commands::Typed,
     failure::Failure,
     file::say_notices,
-    mini,
+    inspect::inspect,
+    mini, node_version,
     reach::Supervisor,
     say,
     sort::sort,
@@ -71,11 +72,11 @@ fn list_of_none(typed: &Typed) -> ExitCode {
 }
 
 pub(super) fn jlist(typed: &Typed) -> Result<ExitCode, Failure> {
-    Ok(say(&format!("{}\n", pm2(&all_details(typed)?))))
+    Ok(say(&format!("{}\n", pm2(&all_details(typed)?, node_version::of))))
 }
 
 pub(super) fn prettylist(typed: &Typed) -> Result<ExitCode, Failure> {
-    Ok(say(&format!("{:#}\n", pm2(&all_details(typed)?))))
+    Ok(say(&format!("{}\n", inspect(&pm2(&all_details(typed)?, node_version::of)))))
 }
 
 /// Everything about all instances; nothing when no supervisor runs, because a program that reads the

@@ -188,6 +188,7 @@ impl Status {
 
 /// All there is to know of one instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "as many as PM2 has switches")]
 pub struct Detail {
     /// The row of `list`.
     pub brief: Brief,
@@ -275,6 +276,18 @@ pub struct Detail {
     /// By the clock of which place, if that is said.
     #[serde(default)]
     pub cron_timezone: Option<String>,
+    /// When that is next.
+    #[serde(default)]
+    pub next_cron: Option<u64>,
+    /// Of the application, by its `package.json` when the process started.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// Whether instances share their log files.
+    #[serde(default)]
+    pub merge_logs: bool,
+    /// Whether a stop ends the whole tree.
+    #[serde(default)]
+    pub treekill: bool,
     /// It is started anew when these files change.
     #[serde(default)]
     pub watch: Vec<String>,
@@ -320,11 +333,12 @@ pub fn masked(name: &str, value: &str) -> String {
 
 /// PM2's `jlist`: what exporters, editors and playbooks read. Variables of the environment are
 /// under `pm2_env.env` only, secrets masked; PM2 spreads them over `pm2_env` in clear.
-pub fn jlist(details: &[Detail]) -> Value {
-    Value::Array(details.iter().map(pm2_process).collect())
+/// `node_version` finds the version of the Node that runs a process.
+pub fn jlist(details: &[Detail], mut node_version: impl FnMut(&Detail) -> Option<String>) -> Value {
+    Value::Array(details.iter().map(|detail| pm2_process(detail, node_version(detail))).collect())
 }
 
-fn pm2_process(detail: &Detail) -> Value {
+fn pm2_process(detail: &Detail, node_version: Option<String>) -> Value {
     let brief = &detail.brief;
     let env: serde_json::Map<String, Value> =
         detail.env.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
@@ -379,6 +393,17 @@ fn pm2_process(detail: &Detail) -> Value {
     });
     let pm2_env = process["pm2_env"].as_object_mut().expect("it was made above");
     pm2_env.insert(detail.instance_var.clone(), brief.number.into());
+    // The same as long as the instance is in the list, and no other one's.
+    let unique_id = format!("{:x}-{}", detail.created_at, brief.id);
+    for (key, value) in [
+        ("version", Value::from(detail.version.as_deref().unwrap_or("N/A"))),
+        ("node_version", node_version.map_or(Value::Null, Value::from)),
+        ("treekill", detail.treekill.into()),
+        ("merge_logs", detail.merge_logs.into()),
+        ("unique_id", unique_id.into()),
+    ] {
+        pm2_env.insert(key.to_owned(), value);
+    }
     if let Some(ready) = brief.ready {
         pm2_env.insert("ready".to_owned(), ready.into());
     }

@@ -1,6 +1,7 @@
 //! One application as its author meant it.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt::Display,
     path::{Path, PathBuf},
@@ -203,6 +204,21 @@ pub struct EnvSpec {
     pub increment_var: Option<String>,
 }
 
+impl EnvSpec {
+    /// The variables of the instance with this number: `increment_var` has its own value in each.
+    pub fn of_instance(&self, number: u32) -> impl Iterator<Item = (&String, Cow<'_, str>)> {
+        self.vars.iter().map(move |(name, value)| {
+            let first =
+                self.increment_var.as_ref().filter(|it| *it == name).and(value.trim().parse::<i64>().ok());
+            let value = match first {
+                Some(first) => Cow::Owned(first.saturating_add(number.into()).to_string()),
+                None => Cow::Borrowed(value.as_str()),
+            };
+            (name, value)
+        })
+    }
+}
+
 /// What is taken from procrun's own environment (PM2's `filter_env`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum InheritEnv {
@@ -315,6 +331,23 @@ impl Instances {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_variable_that_grows_has_a_value_of_its_own_in_each_instance() {
+        let vars =
+            [("HOST", "a"), ("PORT", " 3000 ")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let env = |increment_var: &str| EnvSpec {
+            vars: vars.clone().into(),
+            increment_var: Some(increment_var.to_owned()),
+            ..EnvSpec::default()
+        };
+        let of = |env: &EnvSpec, number| -> Vec<String> {
+            env.of_instance(number).map(|(name, value)| format!("{name}={value}")).collect()
+        };
+        assert_eq!(of(&env("PORT"), 2), ["HOST=a", "PORT=3002"]);
+        assert_eq!(of(&env("HOST"), 2), ["HOST=a", "PORT= 3000 "], "no number");
+        assert_eq!(of(&env("NONE"), 2), ["HOST=a", "PORT= 3000 "]);
+    }
 
     #[test]
     fn a_part_of_a_name_and_a_whole_name_are_two_filters() {

@@ -299,13 +299,8 @@ fn environment(
     set("instances", instance.siblings.to_string());
     set("pm_id", instance.pm_id.to_string());
     set(&spec.env.instance_var, instance.number.to_string());
-    for (name, value) in &spec.env.vars {
-        set(name, value.clone());
-    }
-    if let Some(name) = &spec.env.increment_var
-        && let Some(first) = spec.env.vars.get(name).and_then(|value| value.trim().parse::<i64>().ok())
-    {
-        set(name, (first + i64::from(instance.number)).to_string());
+    for (name, value) in spec.env.of_instance(instance.number) {
+        set(name, value.into_owned());
     }
     if !spec.listen.is_empty() {
         // `LISTEN_PID` is written when the process is there.

@@ -17,6 +17,7 @@ mod launch;
 mod log_files;
 mod memory;
 mod outages;
+mod package;
 mod pid_file;
 mod process_trees;
 mod reading;

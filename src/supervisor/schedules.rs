@@ -132,6 +132,11 @@ impl Schedules {
         }
     }
 
+    /// When this application is due next.
+    pub(super) fn next_of(&self, app: &str) -> Option<Timestamp> {
+        self.planned.iter().find(|planned| planned.app == app)?.next
+    }
+
     fn next(&self) -> Option<Timestamp> {
         self.planned.iter().filter_map(|planned| planned.next).min()
     }

@@ -217,7 +217,18 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
         stop_signal: spec.stop_signal(kind).to_string(),
         kill_timeout: millis(spec.stop.kill_timeout),
         stop_exit_codes: spec.restart.stop_exit_codes.iter().copied().collect(),
-        env: spec.env.vars.iter().map(|(name, value)| (name.clone(), masked(name, value))).collect(),
+        next_cron: of
+            .schedules
+            .next_of(&spec.name)
+            .and_then(|next| u64::try_from(next.as_millisecond()).ok()),
+        version: of.workers.version(view.id).map(str::to_owned),
+        merge_logs: spec.logs.files.merge,
+        treekill: spec.stop.treekill,
+        env: spec
+            .env
+            .of_instance(view.number)
+            .map(|(name, value)| (name.clone(), masked(name, &value)))
+            .collect(),
     }
 }
 

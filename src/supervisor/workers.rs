@@ -11,6 +11,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
 };
 
 use tracing::{debug, info, warn};
@@ -20,6 +21,7 @@ use super::{
     held::Held,
     launch::{self, Environment, Prepared},
     log_files,
+    package::Packages,
     pid_file::PidFile,
     starting::{Outcome, Start, Starting},
     stop_targets,
@@ -47,6 +49,7 @@ pub(super) struct Workers {
     null: OwnedFd,
     logs: Logs,
     budget: Budget,
+    packages: Packages,
     places: HashMap<InstanceId, Place>,
     by_pid: HashMap<Pid, Run>,
     /// Tells the workers of this procrun from those of another one below or above it.
@@ -86,6 +89,8 @@ struct Process {
     /// input while it runs. Each run has a new pipe and never reads what an earlier one left.
     /// `None`: the process reads `/dev/null`.
     stdin: Option<OwnedFd>,
+    /// Of the application when this process started.
+    version: Option<Arc<str>>,
     /// procrun has sent SIGKILL to it.
     killed: Cell<bool>,
     /// The processes of its tree that have got the stop signal.
@@ -108,6 +113,7 @@ impl Workers {
             null: spawn::dev_null()?,
             logs,
             budget: Budget::new(expected * 2),
+            packages: Packages::default(),
             places: HashMap::new(),
             by_pid: HashMap::new(),
             checks: 0,
@@ -317,8 +323,10 @@ impl Workers {
     fn register(&mut self, run: Run, pid: Pid, prepared: Prepared, stdin: Option<OwnedFd>) {
         let Some(place) = self.places.get_mut(&run.instance) else { return };
         self.by_pid.insert(pid, run);
-        let process =
-            Process { run, pid, stdin, killed: Cell::new(false), asked: RefCell::default(), reaped: false };
+        // The process is there: what this takes does not hold it up.
+        let version = self.packages.version(&place.who.spec.exec);
+        let (killed, asked) = (Cell::new(false), RefCell::default());
+        let process = Process { run, pid, stdin, version, killed, asked, reaped: false };
         if let Some(earlier) = place.process.replace(process) {
             self.trees.remove(earlier.run);
         }
@@ -395,6 +403,11 @@ impl Workers {
                 asked.insert(target);
             }
         }
+    }
+
+    /// The version of the application that an instance runs or ran last.
+    pub(super) fn version(&self, id: InstanceId) -> Option<&str> {
+        self.places.get(&id)?.process.as_ref()?.version.as_deref()
     }
 
     /// The main process of an instance, if it has one.

@@ -1,0 +1,123 @@
+//! The version of an application: that of the nearest `package.json` above its script, as in PM2.
+//!
+//! Read when a process starts, because that is the version that runs; a file that has not changed is
+//! not read again. Reads regular files only, and no more than [`MAX_PACKAGE`] of one.
+
+use std::{
+    collections::HashMap,
+    fs::{self, Metadata, OpenOptions},
+    io::Read as _,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use nix::fcntl::OFlag;
+use serde::Deserialize;
+
+use crate::spec::Exec;
+
+/// The largest `package.json` that is read, in bytes.
+const MAX_PACKAGE: u64 = 1024 * 1024;
+/// The most files that are remembered.
+const MAX_KNOWN: usize = 1024;
+/// The most characters of a version that are kept.
+const MAX_VERSION: usize = 128;
+
+/// What was read of the files so far.
+#[derive(Debug, Default)]
+pub(super) struct Packages {
+    known: HashMap<PathBuf, (Identity, Option<Arc<str>>)>,
+}
+
+/// What tells that a file is the same and has not changed: device, inode, size and time of change.
+type Identity = (u64, u64, u64, i64, i64);
+
+#[derive(Deserialize)]
+struct Package {
+    version: Option<String>,
+}
+
+impl Packages {
+    /// The version of what this runs now. `None`: there is no `package.json`, or it names none.
+    pub(super) fn version(&mut self, exec: &Exec) -> Option<Arc<str>> {
+        let script = exec.cwd.join(&exec.script);
+        // A program of PATH belongs to no package; the directory that it runs in may.
+        let from = if script.is_file() { script.parent()? } else { &exec.cwd };
+        let (path, found) = from.ancestors().find_map(|directory| {
+            let path = directory.join("package.json");
+            let found = fs::metadata(&path).ok().filter(Metadata::is_file)?;
+            Some((path, found))
+        })?;
+        let identity = (found.dev(), found.ino(), found.size(), found.ctime(), found.ctime_nsec());
+        match self.known.get(&path) {
+            Some((known, version)) if *known == identity => version.clone(),
+            _ => {
+                let version = read(&path);
+                if self.known.len() >= MAX_KNOWN {
+                    self.known.clear();
+                }
+                self.known.insert(path, (identity, version.clone()));
+                version
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Option<Arc<str>> {
+    // Another file may be there by now: a FIFO must not hold the supervisor up.
+    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    file.metadata().ok().filter(Metadata::is_file)?;
+    let mut text = Vec::new();
+    file.take(MAX_PACKAGE).read_to_end(&mut text).ok()?;
+    let version = serde_json::from_slice::<Package>(&text).ok()?.version?;
+    Some(version.chars().take(MAX_VERSION).collect::<String>().into())
+        .filter(|text: &Arc<str>| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::Packages;
+    use crate::spec::{Exec, Interpreter, Stdin};
+
+    fn exec(cwd: &Path, script: &str) -> Exec {
+        Exec {
+            script: script.to_owned(),
+            args: Vec::new(),
+            cwd: cwd.to_owned(),
+            interpreter: Interpreter::Auto,
+            interpreter_args: Vec::new(),
+            source_maps: None,
+            stdin: Stdin::Open,
+        }
+    }
+
+    #[test]
+    fn the_nearest_package_above_the_script_counts_and_is_read_again_when_it_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        fs::create_dir_all(root.join("app/dist")).unwrap();
+        fs::write(root.join("app/dist/main.js"), "").unwrap();
+        fs::write(root.join("package.json"), r#"{"version":"9.9.9"}"#).unwrap();
+        let mut packages = Packages::default();
+        let mut version = |cwd: &str, script: &str| {
+            packages.version(&exec(&root.join(cwd), script)).map(|version| version.to_string())
+        };
+        assert_eq!(version("app", "dist/main.js").as_deref(), Some("9.9.9"));
+        fs::write(root.join("app/package.json"), r#"{"name":"app","version":"1.2.3"}"#).unwrap();
+        assert_eq!(version(".", "app/dist/main.js").as_deref(), Some("1.2.3"));
+        assert_eq!(version("app", "npm").as_deref(), Some("1.2.3"), "a program of PATH");
+        fs::write(root.join("app/package.json"), r#"{"version":"1.2.10"}"#).unwrap();
+        assert_eq!(version("app", "dist/main.js").as_deref(), Some("1.2.10"));
+        for wrong in ["{", "[]", "{}", r#"{"version":5}"#, r#"{"version":""}"#] {
+            fs::write(root.join("app/package.json"), wrong).unwrap();
+            assert_eq!(version("app", "dist/main.js"), None, "{wrong}");
+        }
+        fs::remove_file(root.join("app/package.json")).unwrap();
+        nix::unistd::mkfifo(&root.join("app/package.json"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(version("app", "dist/main.js").as_deref(), Some("9.9.9"), "a FIFO is no package");
+    }
+}
