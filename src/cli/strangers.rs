@@ -40,7 +40,7 @@ const OF_PM2: [(&[&str], &str); 19] = [
     ),
     (
         &["send", "attach"],
-        "an app has no stdin (it reads /dev/null); `procrun logs APP` follows what it says",
+        "no command writes to the standard input of an app; `procrun logs APP` follows its output",
     ),
     (&["inspect"], "`procrun signal USR1 APP` opens Node's inspector on 127.0.0.1:9229"),
     (
