@@ -75,7 +75,11 @@ pub fn run(source: &Source, role: &Role) -> ExitCode {
     match set_up().and_then(|(runtime, installed, open_files)| {
         // The process ends right after; see the end of `supervise`.
         let runtime = ManuallyDrop::new(runtime);
-        runtime.block_on(async { actor::supervise(source, role, Signals::new(installed)?, open_files).await })
+        runtime.block_on(async {
+            let signals = Signals::new(installed)?;
+            // On the heap: the future holds the state of every part, and the stack would keep its room.
+            Box::pin(actor::supervise(source, role, signals, open_files)).await
+        })
     }) {
         Ok(code) => code,
         Err(error) => {
