@@ -7,7 +7,10 @@ use std::{
     fmt::Write as _,
     io::{self, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
-    os::unix::{fs::PermissionsExt, net::UnixListener, net::UnixStream},
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{fs::PermissionsExt, net::UnixListener, net::UnixStream},
+    },
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -302,6 +305,36 @@ listen('six', { port: 0, host: '::1', ipv6Only: true });
         assert_eq!(reach("127.0.0.1", six).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
         procrun.expect_stop();
     }
+}
+
+#[test]
+fn an_abstract_socket_is_shared_like_any_other() {
+    let script = r"
+const server = require('http').createServer((q, r) => r.end(`${process.pid}`));
+server.listen(`\\0${process.env.NAME}`, () => console.log('listening'));
+";
+    let name = format!("procrun-test-{}", std::process::id());
+    let bed = set_up(&app(&format!("instances = 2\nenv = {{ NAME = \"{name}\" }}")), &[("app.js", script)]);
+    let mut procrun = start(&bed);
+    procrun.wait_for_lines("listening", 2);
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let answers: Vec<String> =
+        (0..4).map(|_| ask(&mut UnixStream::connect_addr(&address).unwrap(), "/").unwrap()).collect();
+    assert_eq!(answers.iter().collect::<HashSet<_>>().len(), 2, "{answers:?}");
+    procrun.expect_stop();
+}
+
+#[test]
+fn each_worker_has_its_own_port_for_the_inspector() {
+    let script = "console.log('inspect', process.env.NODE_APP_INSTANCE, process.debugPort);\n\
+        require('http').createServer().listen(0);";
+    // A port for each of both that nobody has: nothing is opened on it.
+    let keys = "instances = 2\ninterpreter_args = \"--inspect-port=127.0.0.1:9329\"";
+    let bed = set_up(&app(keys), &[("app.js", script)]);
+    let mut procrun = start(&bed);
+    procrun.wait_for_lines("inspect 0 9329", 1);
+    procrun.wait_for_lines("inspect 1 9330", 1);
+    procrun.expect_stop();
 }
 
 #[test]

@@ -53,6 +53,17 @@ impl Listener {
             Endpoint::Unix { path, readable, writable, backlog } => {
                 // libuv's uv_pipe_chmod.
                 let mode = if *readable { 0o444 } else { 0 } | if *writable { 0o222 } else { 0 };
+                // Node makes every path absolute, also `\0name`, which is not one.
+                if let Some((_, name)) = path.split_once('\0') {
+                    let socket = sockets::abstract_unix(name, *backlog)?;
+                    return Ok(Self {
+                        socket: Rc::new(socket),
+                        bound_to: None,
+                        app,
+                        failing: false,
+                        _file: None,
+                    });
+                }
                 let path = Path::new(path);
                 if !path.is_absolute() {
                     return Err(io::Error::from_raw_os_error(libc::EINVAL));

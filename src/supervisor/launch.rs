@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use super::failed_start::{not_allowed, not_found};
+use super::{
+    failed_start::{not_allowed, not_found},
+    inspector,
+};
 use crate::{
     machine::{FailureKind, InstanceView, SpawnFailure},
     program::{self, Around, Command},
@@ -67,6 +70,26 @@ impl Prepared {
         let mut words = options.flat_map(|options| options.split(u8::is_ascii_whitespace));
         let mut args = exec.interpreter_args.iter().map(String::as_bytes);
         self.command.takes_node_options && !words.any(forbids) && !args.any(forbids)
+    }
+
+    /// Gives a worker of a cluster its own port for Node's inspector, if it is to have one.
+    pub(super) fn own_inspector_port(&mut self, exec: &Exec, worker: u32) -> Result<(), SpawnFailure> {
+        if !self.command.takes_node_options {
+            return Ok(());
+        }
+        let of_environment =
+            self.env.iter().filter_map(|entry| entry.to_str().ok()?.strip_prefix("NODE_OPTIONS="));
+        let of_environment = of_environment.flat_map(str::split_whitespace);
+        let options = of_environment.chain(exec.interpreter_args.iter().map(String::as_str));
+        if let Some(option) = inspector::own_port(options, worker) {
+            // The last one counts, and the command line counts more than NODE_OPTIONS.
+            let own: Vec<&[u8]> = exec.interpreter_args.iter().map(String::as_bytes).collect();
+            let is_own = |words: &[CString]| words.iter().map(|word| word.to_bytes()).eq(own.iter().copied());
+            let own_start = if own.is_empty() { None } else { self.argv.windows(own.len()).position(is_own) };
+            let at = own_start.map_or(1, |start| start + own.len());
+            self.argv.insert(at, c_string(OsStr::new(&option))?);
+        }
+        Ok(())
     }
 
     /// Lets Node run a script before the application's. Of Node's two ways this is the one that

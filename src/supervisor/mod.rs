@@ -13,6 +13,7 @@ mod failed_start;
 mod figures;
 mod follow;
 mod held;
+mod inspector;
 mod launch;
 mod log_files;
 mod memory;

@@ -196,6 +196,9 @@ impl Workers {
     ) -> Result<Prepared, SpawnFailure> {
         let mark = RunMark::of_run(launch::MARKER, self.token, run.number);
         let mut prepared = launch::prepare(view, mark, &self.inherited)?;
+        if view.spec.is_cluster() {
+            prepared.own_inspector_port(&view.spec.exec, view.number)?;
+        }
         if view.spec.is_cluster()
             && view.spec.stop.drain.is_some()
             && prepared.takes_preload(&view.spec.exec)

@@ -135,6 +135,17 @@ pub fn unix(
     Ok((socket.into(), file))
 }
 
+/// A unix socket that listens on a name of Linux's abstract namespace, which has no file.
+///
+/// # Errors
+/// What socket(2), bind(2) or listen(2) say.
+pub fn abstract_unix(name: &str, backlog: i32) -> io::Result<OwnedFd> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    socket.bind(&SockAddr::unix(format!("\0{name}"))?)?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
         let _acting = Acting::as_owner(self.owner);

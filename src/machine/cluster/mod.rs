@@ -128,7 +128,7 @@ impl Endpoint {
             }
             Self::Tcp { address: Some(address), port, .. } => format!("{address}:{port}"),
             Self::Udp { address, port, .. } => format!("UDP {address}:{port}"),
-            Self::Unix { path, .. } => path.clone(),
+            Self::Unix { path, .. } => path_for_people(path),
             Self::Held { address } => address.clone(),
         }
     }
@@ -143,6 +143,11 @@ impl Endpoint {
             (Self::Tcp { .. } | Self::Udp { .. } | Self::Unix { .. } | Self::Held { .. }, _) => false,
         }
     }
+}
+
+/// The path of a unix socket; an abstract one, which holds a NUL, as the manuals write it.
+fn path_for_people(path: &str) -> String {
+    path.split_once('\0').map_or_else(|| path.to_owned(), |(_, name)| format!("@{name}"))
 }
 
 /// A message about clustering from a worker.

@@ -324,7 +324,7 @@ fn data(data: &Value) -> Option<Data> {
 fn address(raw: &Raw<'_>) -> String {
     let port = raw.port.as_i64().unwrap_or(-1);
     match raw.address.as_str() {
-        Some(address) if port < 0 => address.to_owned(),
+        Some(path) if port < 0 => super::path_for_people(path),
         Some(address) if address.contains(':') => format!("[{address}]:{port}"),
         Some(address) => format!("{address}:{port}"),
         None => format!("port {port}"),
