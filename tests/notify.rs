@@ -232,10 +232,10 @@ fn a_node_loop_that_hangs_loses_its_heartbeat() {
         bed.file("hang", "");
         procrun.wait_for_line("hangs");
         procrun.wait_for_err(" gave no heartbeat for 1.");
-        procrun.wait_for_err("is not well, sending SIGINT");
+        procrun.wait_for_err("is unhealthy, sending SIGINT");
         let begun = if keys.is_empty() { 2 } else { 3 };
         procrun.wait_for_lines("begins with", begun);
-        assert_eq!(procrun.err().lines_with("is not well, sending").len(), 1, "{}", procrun.story());
+        assert_eq!(procrun.err().lines_with("is unhealthy, sending").len(), 1, "{}", procrun.story());
         procrun.expect_stop();
     }
 }

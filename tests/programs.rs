@@ -196,7 +196,7 @@ fn junk_in_the_channel_hurts_nobody() {
     let mut run = start(&bed);
     run.wait_for_lines("went on", 2);
     run.wait_for_err("node (1) is ready");
-    run.wait_for_err("junk (0) writes something to its IPC channel that is no message of Node's");
+    run.wait_for_err("junk (0) writes something to its IPC channel that is not a Node message");
     assert!(run.err().lines_with("channel is closed").is_empty(), "{}", run.story());
     run.expect_stop();
     assert_eq!(run.err().lines_with("no message of Node's").len(), 2, "once each: {}", run.story());

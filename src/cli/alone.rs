@@ -56,8 +56,8 @@ pub(super) static ALONE: &[Verb] = &[
         takes: "[COMMAND]",
         count: (0, 1),
         options: &[],
-        brief: "The help of a command, or this",
-        about: "Prints what a command does and its options; without a command, what there is.",
+        brief: "Show the help of a command",
+        about: "Prints what a command does and its options; without a command, lists all commands.",
         run: help::help,
     },
     Verb {

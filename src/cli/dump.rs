@@ -126,7 +126,7 @@ fn read_or_backup(home: &Path) -> Result<Vec<SavedApp>, Failure> {
     let before = home.join(BACKUP);
     let Ok(apps) = read(&before) else { return Err(failure) };
     failure.say();
-    say_notices(&[format!("the list that was saved before it is used: {}", before.display())]);
+    say_notices(&[format!("using the previous saved list: {}", before.display())]);
     Ok(apps)
 }
 

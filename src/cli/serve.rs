@@ -89,7 +89,7 @@ fn document(typed: &Typed) -> Result<String, Failure> {
         (None, None) => {}
         _ => {
             let message = "`--basic-auth-username` and `--basic-auth-password` belong together".to_owned();
-            return Err(usage(message).hint("with one of them alone all could read the files"));
+            return Err(usage(message).hint("set both: with one alone the files need no password"));
         }
     }
     let app = json!({ "name": format!("static-page-server-{port}"), "script": SCRIPT, "env": env });

@@ -242,7 +242,7 @@ pub struct Detail {
     pub interpreter: Option<String>,
     /// Arguments of the interpreter.
     pub interpreter_args: Vec<String>,
-    /// Whom it runs as, if that is said.
+    /// User of its processes, if that is said.
     pub user: Option<String>,
     /// What the kernel allows it otherwise than procrun, by the names of the keys.
     pub limits: Vec<(String, String)>,

@@ -135,8 +135,8 @@ fn credentials(username: Option<String>, password: Option<String>) -> Result<Cre
             Err(format!("{user} is `{username}`, but a user name of basic authentication has no colon"))
         }
         (Some(username), Some(password)) => Ok(Credentials { username, password }),
-        (None, _) => Err(format!("{auth} is true, but {user} is not set: nobody could log in")),
-        (_, None) => Err(format!("{auth} is true, but {pass} is not set: nobody could log in")),
+        (None, _) => Err(format!("{auth} is true, but {user} is not set: no login would succeed")),
+        (_, None) => Err(format!("{auth} is true, but {pass} is not set: no login would succeed")),
     }
 }
 

@@ -234,7 +234,7 @@ impl Supervisor<'_> {
                 let Some(count) = parse_count(&count) else {
                     return Ok(Some(Answer::Failed {
                         message: format!("`{count}` is no number of instances"),
-                        hint: Some("`4` is so many, `+2` so many more, `-1` so many fewer".to_owned()),
+                        hint: Some("`4` sets the number, `+2` adds 2, `-1` removes 1".to_owned()),
                     }));
                 };
                 let operation = Operation::Scale { app: app.clone(), count };

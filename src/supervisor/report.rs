@@ -389,7 +389,7 @@ fn stopping(who: &Subject, request: EndRequest, cause: StopCause) {
         StopCause::Restarted | StopCause::Reloaded => {
             info!(app, id, "{who} is restarted, sending {request}");
         }
-        StopCause::Sick => info!(app, id, "{who} is not well, sending {request}"),
+        StopCause::Sick => info!(app, id, "{who} is unhealthy, sending {request}"),
         StopCause::Replaced => info!(app, id, "{who} is replaced, sending {request}"),
         StopCause::GivenUp => info!(app, id, "{who} is given up, sending {request}"),
         StopCause::Drained => debug!(app, id, "{who} has no connections left, sending {request}"),

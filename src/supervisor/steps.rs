@@ -81,7 +81,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
             format!("{app} changed: {path}, once more; that waits {}", Readable(*wait))
         }
         Notice::TaskChanged { who } => {
-            format!("{who} is a task: it runs to its end, then once more as it reads now")
+            format!("{who} is a task: it finishes, then runs again with the new configuration")
         }
         Notice::UnderWay { app } => format!("{app} is being reloaded to that already"),
         Notice::Leftovers { who } => format!("{who}: waiting for the processes it left behind"),

@@ -211,7 +211,7 @@ fn a_saved_list_that_is_lost_is_replaced_by_the_one_before() {
     let mut back = launch(&bed, &["resurrect"]).start();
     back.expect_code(0);
     back.wait_for_err("it ends in the middle");
-    back.wait_for_err("the list that was saved before it is used: ");
+    back.wait_for_err("using the previous saved list: ");
     assert_eq!(statuses(&bed), ["one online"]);
     // A damaged list never takes the place of a good one.
     let before = bed.read("home/dump.json.bak");

@@ -62,7 +62,7 @@ impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TooLong => "a message of more than 1 MiB",
-            Self::Garbage => "something that is no message of Node's",
+            Self::Garbage => "something that is not a Node message",
         })
     }
 }

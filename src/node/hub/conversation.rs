@@ -42,7 +42,7 @@ impl Hub {
             Err(broken) if app.is_some() => self.cut_off(run, format!("sent {broken}")),
             // In a tree of processes any of them may write there, and not all know what it is.
             Err(_) => {
-                self.misbehaves(run, "writes something to its IPC channel that is no message of Node's");
+                self.misbehaves(run, "writes something to its IPC channel that is not a Node message");
             }
         });
         self.buffer = buffer;
