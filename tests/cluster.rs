@@ -311,7 +311,7 @@ listen('six', { port: 0, host: '::1', ipv6Only: true });
 fn an_abstract_socket_is_shared_like_any_other() {
     let script = r"
 const server = require('http').createServer((q, r) => r.end(`${process.pid}`));
-server.listen(`\\0${process.env.NAME}`, () => console.log('listening'));
+server.listen(`\0${process.env.NAME}`, () => console.log('listening'));
 ";
     let name = format!("procrun-test-{}", std::process::id());
     let bed = set_up(&app(&format!("instances = 2\nenv = {{ NAME = \"{name}\" }}")), &[("app.js", script)]);

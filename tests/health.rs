@@ -191,7 +191,8 @@ fn a_program_that_hangs_is_killed_with_its_tree_and_leaves_no_zombie() {
     shell(&bed, "kill_timeout = 500", "exec = './check.sh'\nstart_period = 0\n");
     let mut procrun = start(&bed);
     let said = procrun.wait_for_err("main (0) failed 2 health checks in a row");
-    assert!(said.ends_with("its check has not ended within 1.0 s: still looking"), "{said}");
+    // The line that was under way when the check was killed may be cut.
+    assert!(said.contains("its check has not ended within 1.0 s: s"), "{said}");
     procrun.wait_for_lines("begins as", 2);
     let pids: Vec<i32> = bed.read("pids").lines().take(4).map(|pid| pid.parse().unwrap()).collect();
     assert_eq!(pids.len(), 4, "{pids:?}");

@@ -122,9 +122,9 @@ pub(super) static VERBS: &[Verb] = &[
         count: (0, 1),
         options: &[DRY_RUN, JSON],
         brief: "Read the file again, apply changes",
-        about: "Reads the ecosystem file that procrun runs again and applies what has changed, as\n\
-                SIGHUP does: new apps start, those that are gone stop, changed ones are reloaded\n\
-                or restarted. Of another FILE: adds and changes its apps, and stops none.\n\
+        about: "Reads the ecosystem file of the supervisor again and applies what has\n\
+                changed, as SIGHUP does: new apps start, removed apps stop, changed apps are\n\
+                reloaded or restarted. Another FILE adds and changes apps, and stops none.\n\
                 It waits until that is done, and fails if a new version was taken back.",
         run: apply::apply,
     },

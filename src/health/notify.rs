@@ -96,6 +96,10 @@ impl Notify {
         let mut events = Vec::new();
         if let Some(ear) = self.ears.remove(&run.number) {
             ear.hear(&mut events);
+            // A child that has not executed its program yet may hold a copy of the socket.
+            if let Some(poller) = &self.poller {
+                poller.remove(ear.socket.as_fd());
+            }
         }
         events
     }

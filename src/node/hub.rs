@@ -332,9 +332,12 @@ impl Hub {
     }
 
     fn drop_channel(&mut self, number: u64) {
-        if let Some(worker) = self.workers.remove(&number)
-            && worker.app.is_some()
-        {
+        let Some(worker) = self.workers.remove(&number) else { return };
+        // A child that has not executed its program yet may hold a copy of the channel.
+        if let Some(poller) = &self.poller {
+            poller.remove(worker.channel.socket());
+        }
+        if worker.app.is_some() {
             self.drive(Event::Gone(worker.run));
         }
     }

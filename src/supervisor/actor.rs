@@ -247,6 +247,7 @@ impl Supervisor<'_> {
                 }
                 result = self.node.turn(), if self.outages.allows(Part::Channels) => {
                     self.outages.check(Part::Channels, result);
+                    self.take_starts();
                     self.hear();
                     // Connections come by the thousand; nobody has ended and no timer is due.
                     continue;
@@ -258,6 +259,7 @@ impl Supervisor<'_> {
                 }
                 result = self.notify.turn(), if self.outages.allows(Part::Notifications) => {
                     if let Some(said) = self.outages.check(Part::Notifications, result) {
+                        self.take_starts();
                         self.feed(said);
                     }
                     continue;
@@ -452,6 +454,12 @@ impl Supervisor<'_> {
         }
     }
 
+    /// Takes in the starts that have ended, before what the workers say is heard.
+    fn take_starts(&mut self) {
+        let events = self.workers.ended_starts();
+        self.started(events);
+    }
+
     /// Takes in how starts have ended that did not end at once.
     fn started(&mut self, events: Vec<Event>) {
         for event in &events {
@@ -471,6 +479,7 @@ impl Supervisor<'_> {
             })
             .collect();
         if !dead.is_empty() {
+            self.take_starts();
             let mut events = self.workers.reaped(&dead, &self.machine);
             self.memory.explain(&mut events, &self.workers);
             let mut said = Vec::new();

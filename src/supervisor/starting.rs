@@ -102,6 +102,12 @@ impl Starting {
         Ok(tokens.into_iter().filter_map(|token| self.settle(token)).collect())
     }
 
+    /// The starts that have ended by now.
+    pub(super) fn look(&mut self) -> Vec<Outcome> {
+        let tokens: Vec<u64> = self.pending.keys().copied().collect();
+        tokens.into_iter().filter_map(|token| self.settle(token)).collect()
+    }
+
     /// How the start of a run went whose process has been reaped; `None`: that is known already.
     pub(super) fn reaped(&mut self, run: Run) -> Option<Outcome> {
         self.settle(run.number)
@@ -110,8 +116,17 @@ impl Starting {
     fn settle(&mut self, token: u64) -> Option<Outcome> {
         let outcome = self.pending.get(&token)?.report.outcome()?;
         let pending = self.pending.remove(&token)?;
+        self.forget(&pending.report);
         let kind = pending.start.kind;
         Some((pending.start.run, outcome.map(|()| kind).map_err(|error| pending.failure(&error))))
+    }
+
+    /// A child that has not executed its program yet may hold a copy of the pipe, so that closing it alone
+    /// would leave it in the set.
+    fn forget(&self, report: &Report) {
+        if let Some(poller) = &self.poller {
+            poller.remove(report.as_fd());
+        }
     }
 
     fn give_up(&mut self, now: Instant) -> Vec<Outcome> {
@@ -121,6 +136,7 @@ impl Starting {
             .map(|pending| {
                 // It is stopped, or waits for a file system. It is not reaped yet, so the id is its own.
                 let _ = process::signal(pending.start.pid, libc::SIGKILL);
+                self.forget(&pending.report);
                 let error = spawn::Error { stage: Stage::Fork, source: Errno::ETIMEDOUT.into() };
                 (pending.start.run, Err(pending.failure(&error)))
             })

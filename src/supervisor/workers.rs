@@ -160,6 +160,12 @@ impl Workers {
         Ok(outcomes.into_iter().map(|outcome| self.started(outcome)).collect())
     }
 
+    /// The starts that have ended by now. To be taken in before what workers say: a worker that says it is
+    /// ready executes its program.
+    pub(super) fn ended_starts(&mut self) -> Vec<Event> {
+        self.starting.look().into_iter().map(|outcome| self.started(outcome)).collect()
+    }
+
     fn started(&mut self, (run, outcome): Outcome) -> Event {
         match outcome {
             Ok(kind) => {
@@ -386,12 +392,14 @@ impl Workers {
             StopSignalScope::Tree => stop_targets::of(&members),
         };
         debug!("sending {signal} to {:?}, which reaches {:?}", targets.direct, targets.forwarded);
+        let mut is_refused = false;
         for target in &targets.direct {
             let sent = tree::send_signal(*target, signal.number());
-            // Of another user (sudo): the main process may forward it. One that has ended needs none.
-            if sent.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
-                let _ = process::signal(process.pid, signal.number());
-            }
+            is_refused |= sent.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        }
+        // Of another user (sudo): the main process may forward it. One that has ended needs none.
+        if is_refused && !targets.direct.iter().any(|target| target.pid == process.pid) {
+            let _ = process::signal(process.pid, signal.number());
         }
         if targets.direct.is_empty() {
             // `/proc` cannot be read.
@@ -509,13 +517,14 @@ impl Workers {
         let left: HashSet<Run> = self.orphans().into_iter().filter_map(|(_, owner)| owner).collect();
         let mut events = Vec::with_capacity(ended.len());
         for (run, status) in ended {
-            self.logs.run_ended(run.instance.0);
-            if let Some(place) = self.places.get_mut(&run.instance) {
-                if let Some(process) = &mut place.process {
-                    process.reaped = true;
-                    // Nothing writes to it any more; a descendant that still reads finds the end.
-                    process.stdin = None;
-                }
+            // A start that was given up may end when its successor runs already.
+            if let Some(place) = self.places.get_mut(&run.instance)
+                && let Some(process) = place.process.as_mut().filter(|process| process.run == run)
+            {
+                self.logs.run_ended(run.instance.0);
+                process.reaped = true;
+                // Nothing writes to it any more; a descendant that still reads finds the end.
+                process.stdin = None;
                 place.remove_pid_file();
             }
             let leftovers = left.contains(&run);

@@ -4,13 +4,14 @@
 //! application lies in a directory that the application's user may control. There the user can put a
 //! symbolic link in the file's place, and root's rights would append to, truncate or create any file of
 //! the system. So procrun acts on such a path with the rights of the user ([`FileRights::act_as`]), who
-//! can then reach only what is the user's already. Paths that no directory of the user's is part of keep
-//! procrun's own rights (`controls` tells them apart).
+//! can then reach only what is the user's already. Paths of which root or procrun's user controls every part
+//! keep procrun's own rights (`is_trusted` tells them apart).
 
 use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Component, Path, PathBuf},
+    sync::OnceLock,
 };
 
 use nix::libc;
@@ -37,17 +38,19 @@ pub struct FileRights {
 }
 
 impl FileRights {
-    /// Acts on `path` for an application that runs as `owner`: with the owner's rights where the owner
-    /// controls a part of the path, with procrun's own elsewhere and without an owner.
+    /// Acts on `path` for an application that runs as `owner`: with the owner's rights where a user other
+    /// than root and procrun's own controls a part of the path, with procrun's own elsewhere and without an
+    /// owner.
     pub fn on(path: &Path, owner: Option<&FileOwner>) -> Self {
         match owner {
-            Some(owner) if controls(owner, path) => Self::act_as(owner),
+            Some(owner) if !is_trusted(path) => Self::act_as(owner),
             _ => Self { own_groups: None },
         }
     }
 
     /// Acts with the rights of this user: user id, group id and supplementary groups (credentials(7)).
     pub fn act_as(owner: &FileOwner) -> Self {
+        was_dumpable();
         let own_groups = own_groups();
         set_groups(&owner.groups);
         set_ids(owner.uid, owner.gid);
@@ -60,8 +63,18 @@ impl Drop for FileRights {
         if let Some(groups) = &self.own_groups {
             set_ids(nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
             set_groups(groups);
+            // The change of user has made procrun undumpable, which closes /proc/1/fd to root (proc(5)).
+            if was_dumpable() {
+                let _ = nix::sys::prctl::set_dumpable(true);
+            }
         }
     }
+}
+
+/// Whether procrun was dumpable before it first acted as another user (prctl(2), `PR_GET_DUMPABLE`).
+fn was_dumpable() -> bool {
+    static BEFORE: OnceLock<bool> = OnceLock::new();
+    *BEFORE.get_or_init(|| nix::sys::prctl::get_dumpable().unwrap_or(false))
 }
 
 fn own_groups() -> Vec<libc::gid_t> {
@@ -88,22 +101,24 @@ fn set_ids(uid: u32, gid: u32) {
     }
 }
 
-/// Whether the user could put something else in the place of `path`: one of the directories that lead to
-/// it, also by way of symbolic links, is the user's or can be written by the user.
+/// Whether only root and procrun's user can put something else in the place of `path`: none of the
+/// directories that lead to it, also by way of symbolic links, is another user's or can be written by
+/// another user. Access control lists (acl(5)) are not looked at.
 ///
-/// A part that is not there yet will be made by whoever acts, so it does not count.
-fn controls(owner: &FileOwner, path: &Path) -> bool {
+/// A part that is not there yet will be made by procrun, so it counts only in a sticky directory, where
+/// another user may make it first.
+fn is_trusted(path: &Path) -> bool {
     let mut links = 0;
-    controls_a_part(owner, path, &mut links).unwrap_or(true)
+    is_every_part_trusted(path, &mut links).unwrap_or(false)
 }
 
 /// An error: what is there cannot be told, or the links have no end.
-fn controls_a_part(owner: &FileOwner, path: &Path, links: &mut u32) -> io::Result<bool> {
+fn is_every_part_trusted(path: &Path, links: &mut u32) -> io::Result<bool> {
     let mut at = PathBuf::new();
-    // The directory before this part is sticky and the user can write to it: only what is not there yet, or
-    // the user's, can be replaced (inode(7)).
+    // The directory before this part is sticky and others can write to it: they can replace only what is
+    // theirs, or not there yet (inode(7)).
     let mut in_sticky = false;
-    let mut parts = path.components().peekable();
+    let mut parts = path.components();
     while let Some(part) = parts.next() {
         match part {
             Component::ParentDir => {
@@ -115,38 +130,41 @@ fn controls_a_part(owner: &FileOwner, path: &Path, links: &mut u32) -> io::Resul
         }
         let found = match fs::symlink_metadata(&at) {
             Ok(found) => found,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(in_sticky),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(!in_sticky),
             Err(error) => return Err(error),
         };
-        if in_sticky && found.uid() == owner.uid {
-            return Ok(true);
+        if in_sticky && !is_own(found.uid()) {
+            return Ok(false);
         }
         if found.is_symlink() {
             *links += 1;
             if *links > MAX_LINKS {
                 return Err(io::Error::from_raw_os_error(libc::ELOOP));
             }
-            // The directory of the link is not the user's, so the link says what root wanted.
+            // Its directory is trusted, so the link says what root wanted.
             let target = fs::read_link(&at)?;
             at.pop();
             let rest: PathBuf = parts.collect();
-            return controls_a_part(owner, &at.join(target).join(rest), links);
+            return is_every_part_trusted(&at.join(target).join(rest), links);
         }
         in_sticky = false;
-        if found.is_dir() && can_write(owner, found.uid(), found.gid(), found.mode()) {
-            in_sticky = found.mode() & 0o1000 != 0 && found.uid() != owner.uid;
-            if !in_sticky {
-                return Ok(true);
+        if found.is_dir() {
+            let others_write = found.mode() & 0o002 != 0
+                || found.mode() & 0o020 != 0
+                    && found.gid() != 0
+                    && found.gid() != nix::unistd::getegid().as_raw();
+            in_sticky = others_write && found.mode() & 0o1000 != 0;
+            if !is_own(found.uid()) || others_write && !in_sticky {
+                return Ok(false);
             }
         }
     }
-    Ok(false)
+    Ok(true)
 }
 
-/// Whether the user may write to a directory of this owner, group and mode, or give itself the right.
-fn can_write(owner: &FileOwner, uid: u32, gid: u32, mode: u32) -> bool {
-    let in_group = gid == owner.gid || owner.groups.contains(&gid);
-    owner.uid == uid || mode & 0o002 != 0 || in_group && mode & 0o020 != 0
+/// Root's, or that of procrun's own user.
+fn is_own(uid: u32) -> bool {
+    uid == 0 || uid == nix::unistd::geteuid().as_raw()
 }
 
 #[cfg(test)]
@@ -193,23 +211,22 @@ mod tests {
         symlink("/dev/stdout", at("root/out.log")).unwrap();
         symlink(at("root/logs/other.log"), at("sticky/user.log")).unwrap();
         lchown(at("sticky/user.log"), Some(USER), Some(USER)).unwrap();
-        for (path, is_controlled) in [
-            ("root/logs/app.log", false),
-            ("root/missing/app.log", false),
-            ("root/out.log", false),
-            ("user/app.log", true),
-            ("user/logs/app.log", true),
-            ("root/to-user/app.log", true),
-            ("sticky/app.log", true),
-            ("sticky/root/app.log", false),
-            ("sticky/user.log", true),
+        for (path, trusted) in [
+            ("root/logs/app.log", true),
+            ("root/missing/app.log", true),
+            ("root/out.log", true),
+            ("user/app.log", false),
+            ("user/logs/app.log", false),
+            ("root/to-user/app.log", false),
+            ("sticky/app.log", false),
+            ("sticky/root/app.log", true),
+            ("sticky/user.log", false),
             ("group/app.log", false),
         ] {
-            assert_eq!(controls(&owner(&[]), &at(path)), is_controlled, "{path}");
+            assert_eq!(is_trusted(&at(path)), trusted, "{path}");
         }
-        assert!(controls(&owner(&[4242]), &at("group/app.log")), "by a supplementary group");
         symlink(at("root/loop"), at("root/loop")).unwrap();
-        assert!(controls(&owner(&[]), &at("root/loop/app.log")), "what cannot be told is not trusted");
+        assert!(!is_trusted(&at("root/loop/app.log")), "what cannot be told is not trusted");
     }
 
     #[test]
@@ -225,7 +242,8 @@ mod tests {
             fs::remove_file(&log).unwrap();
             assert_eq!(open().unwrap().metadata().unwrap().uid(), USER);
         }
-        // Afterwards procrun has its own rights again.
+        // Afterwards procrun has its own rights again, and its descriptors are open to root.
+        assert!(nix::sys::prctl::get_dumpable().unwrap());
         assert!(fs::read_to_string(&secret).is_ok());
     }
 }

@@ -17,6 +17,8 @@ use std::{
 use nix::libc;
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::file_rights::{FileOwner, FileRights};
+
 /// Whose rights count for a file: user and group.
 pub type Owner = (u32, u32);
 
@@ -106,7 +108,7 @@ pub fn unix(
     backlog: i32,
     owner: Option<Owner>,
 ) -> io::Result<(OwnedFd, SocketFile)> {
-    let _acting = Acting::as_owner(owner);
+    let _acting = act_as(owner);
     let address = SockAddr::unix(path)?;
     let new = || Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None);
     let socket = new()?;
@@ -148,40 +150,16 @@ pub fn abstract_unix(name: &str, backlog: i32) -> io::Result<OwnedFd> {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _acting = Acting::as_owner(self.owner);
+        let _acting = act_as(self.owner);
         if fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity) {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// While it lives, this thread touches files with somebody else's rights.
-///
 /// A worker that names a path must not have more done to it than it could do itself.
-struct Acting(bool);
-
-impl Acting {
-    fn as_owner(owner: Option<Owner>) -> Self {
-        let Some((uid, gid)) = owner else { return Self(false) };
-        set_file_identity(uid, gid);
-        Self(true)
-    }
-}
-
-impl Drop for Acting {
-    fn drop(&mut self) {
-        if self.0 {
-            set_file_identity(nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
-        }
-    }
-}
-
-fn set_file_identity(uid: u32, gid: u32) {
-    // SAFETY: both take an integer and concern this thread only (setfsuid(2)).
-    unsafe {
-        libc::syscall(libc::SYS_setfsgid, gid);
-        libc::syscall(libc::SYS_setfsuid, uid);
-    }
+fn act_as(owner: Option<Owner>) -> Option<FileRights> {
+    owner.map(|(uid, gid)| FileRights::act_as(&FileOwner { uid, gid, groups: vec![gid] }))
 }
 
 /// Takes one connection from a socket that listens, and the address of its client if that is one of the

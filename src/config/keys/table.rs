@@ -307,7 +307,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     own("kill_signal", &[], Kind::Signal(|app, signal| app.stop.kill_signal = Some(signal)), |app| {
         app.stop.kill_signal.map_or_else(|| shown("the one procrun gets"), shown)
     }),
-    app(
+    own(
         "stop_signal_scope",
         &[],
         Kind::Choice(&[
