@@ -87,21 +87,25 @@ fn connections_of(port: u16, count: usize) -> (Vec<TcpStream>, Vec<usize>) {
     let mut counts: HashMap<String, usize> = HashMap::new();
     let streams = (0..count).map(|_| {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        write!(stream, "GET / HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
-        let mut answer = Vec::new();
-        while !answer.windows(4).any(|four| four == b"\r\n\r\n") {
-            let mut more = [0; 1024];
-            let length = stream.read(&mut more).unwrap();
-            assert_ne!(length, 0, "the connection was closed");
-            answer.extend_from_slice(&more[..length]);
-        }
-        let body = String::from_utf8_lossy(&answer).rsplit("\r\n").next().unwrap().to_owned();
-        *counts.entry(body).or_default() += 1;
+        *counts.entry(worker_of(&mut stream)).or_default() += 1;
         stream
     });
     let streams = streams.collect();
     (streams, counts.into_values().collect())
+}
+
+/// Asks on a connection, and says which worker has answered.
+fn worker_of(stream: &mut TcpStream) -> String {
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    write!(stream, "GET / HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    while !answer.windows(4).any(|four| four == b"\r\n\r\n") {
+        let mut more = [0; 1024];
+        let length = stream.read(&mut more).unwrap();
+        assert_ne!(length, 0, "the connection was closed");
+        answer.extend_from_slice(&more[..length]);
+    }
+    String::from_utf8_lossy(&answer).rsplit("\r\n").next().unwrap().to_owned()
 }
 
 /// Tells the clients that it is over, also when a test fails.
@@ -173,10 +177,14 @@ fn connections_that_arrive_fast_and_stay_open_are_handed_out_all_the_same() {
     let mut procrun = start(&bed);
     let port = port_of(&procrun, 2);
     // Twice as many as the burst after which the workers are told to accept.
-    let streams: Vec<TcpStream> =
+    let mut streams: Vec<TcpStream> =
         (0..850).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
-    let (_more, counts) = connections_of(port, 2);
-    assert_eq!(counts, [1, 1]);
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for stream in &mut streams {
+        *counts.entry(worker_of(stream)).or_default() += 1;
+    }
+    // A worker that is slow to take its connections is passed over, so a few more or fewer are right.
+    assert!(counts.len() == 2 && counts.values().all(|count| (340..=510).contains(count)), "{counts:?}");
     drop(streams);
     procrun.expect_stop();
 }

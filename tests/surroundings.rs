@@ -12,7 +12,7 @@ const TELLS_FDS: &str = "#!/usr/bin/env python3\nimport os, time\n\
 
 #[test]
 fn no_descriptor_of_procruns_caller_leaks() {
-    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"./app.py\"\n");
+    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"./app.py\"\nipc = false\n");
     bed.script("app.py", TELLS_FDS);
     let mut run = bed.launch(&["ecosystem.toml"]).after("exec 7</etc/passwd 9>leaked").start();
     run.wait_for_line("told");

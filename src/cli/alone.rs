@@ -57,7 +57,7 @@ pub(super) static ALONE: &[Verb] = &[
         count: (0, 1),
         options: &[],
         brief: "Show the help of a command",
-        about: "Prints what a command does and its options; without a command, lists all commands.",
+        about: "Prints the options of a command; without a command, lists all commands.",
         run: help::help,
     },
     Verb {

@@ -214,7 +214,7 @@ static FLAGS: &[Flag] = &[
         One("SCOPE"),
         Key("stop_signal_scope"),
         Stop,
-        "Receivers of that signal: auto, main, group or tree",
+        "Its receivers: auto, main, group or tree",
     ),
     flag(Some('k'), "--kill-timeout", One("TIME"), Key("kill_timeout"), Stop, "SIGKILL after so long"),
     flag(None, "--no-treekill", Nothing, Not("treekill"), Stop, "Leave the app's descendants alone"),

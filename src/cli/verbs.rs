@@ -192,10 +192,10 @@ pub(super) static VERBS: &[Verb] = &[
             },
             Option_ { long: "highlight", short: None, value: "TEXT", help: "Mark TEXT in the lines" },
         ],
-        brief: "What processes said and say",
+        brief: "Show recent log lines and follow new ones",
         about: "Shows the last lines of all processes, or of some, and then those that come,\n\
                 until Ctrl-C. They come from memory, and from the log files where there are any.\n\
-                Lines of the supervisor about these processes are among them, but not with --raw.\n\
+                They include the supervisor's lines about these processes, except with --raw.\n\
                 A reader that is too slow is told how many lines it missed.",
         run: logs::logs,
     },

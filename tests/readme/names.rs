@@ -9,10 +9,10 @@ use super::{
 
 /// Names in the same shape as keys of an app that are none: variables of a worker's, directories, and a
 /// key of a table in an app.
-const VARIABLES: [&str; 4] = ["pm_id", "node_modules", "__pycache__", "start_period"];
+const VARIABLES: [&str; 5] = ["pm_id", "node_modules", "__pycache__", "start_period", "ip_hash"];
 
 /// Options of programs that are not procrun.
-const FOREIGN_OPTIONS: [&str; 3] = ["--init", "--enable-source-maps", "--require"];
+const FOREIGN_OPTIONS: [&str; 4] = ["--init", "--enable-source-maps", "--require", "--container"];
 
 /// A key as the README writes it, and its other names.
 struct Key {
