@@ -35,6 +35,7 @@ use crate::{
     sys::{
         channel,
         poll::{Happened, Poller, When},
+        process,
         sockets::Owner,
     },
 };
@@ -173,7 +174,8 @@ impl Hub {
         if let Some(app) = app {
             let number = self.apps.get_mut(&app).map_or(0, |app| app.versions.number(spec));
             let version = Version { app, number };
-            self.drive(Event::Joined { worker: run, balance: spec.balance, place, version });
+            let user = owner.map_or_else(process::user, |(uid, _)| uid);
+            self.drive(Event::Joined { worker: run, balance: spec.balance, place, version, user });
         }
         Ok(theirs)
     }

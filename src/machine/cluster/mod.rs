@@ -230,6 +230,8 @@ pub enum Event {
         place: u32,
         /// What it runs: another version may listen elsewhere.
         version: Version,
+        /// The id of the user that it runs as: a socket is not shared between users.
+        user: u32,
     },
     /// Nobody runs this version of the application and nobody will.
     Outdated(Version),

@@ -46,6 +46,7 @@ struct Worker {
     /// The same for all processes that follow each other in a place.
     place: u32,
     version: Version,
+    user: u32,
     /// It has been asked to end, or wants to.
     leaving: bool,
     /// It has listened.
@@ -107,6 +108,8 @@ struct Listener {
     data: Option<Data>,
     /// The applications that have asked for it.
     apps: Vec<u32>,
+    /// The user of the worker that asked first.
+    user: u32,
     /// Their versions that have asked for it and may ask again.
     versions: Vec<Version>,
     state: State,
@@ -141,11 +144,12 @@ impl Primary {
     /// Takes in one event and appends to `out` what is to be done.
     pub fn step(&mut self, now: Time, event: Event, out: &mut Vec<Effect>) {
         match event {
-            Event::Joined { worker, balance, place, version } => {
+            Event::Joined { worker, balance, place, version, user } => {
                 let worker_state = Worker {
                     balance,
                     place,
                     version,
+                    user,
                     leaving: false,
                     listening: false,
                     drain: Drain::Cannot,
@@ -318,6 +322,11 @@ impl Primary {
         if let Some((id, listener)) = self.listeners.iter_mut().find(|(_, listener)| is_it(listener)) {
             let id = *id;
             if !listener.apps.contains(&version.app) {
+                // The kernel would not let one user take another's connections either.
+                if listener.user != self.workers[&worker].user {
+                    out.push(refuse(EADDRINUSE));
+                    return;
+                }
                 if let Some(other) = listener.apps.first() {
                     out.push(Effect::SharesSocket(worker, endpoint, *other));
                 }
@@ -348,6 +357,7 @@ impl Primary {
             index,
             data,
             apps: vec![version.app],
+            user: self.workers[&worker].user,
             versions: vec![version],
             state: State::Binding(vec![(worker, seq)]),
             members: VecDeque::new(),

@@ -59,6 +59,8 @@ struct World {
     last_worker: u64,
     /// Which application joins, and which version of it.
     app: u32,
+    /// The user of the workers that join from now on.
+    user: u32,
     version: u32,
     /// Open sockets and how many connections wait in each.
     kernel: BTreeMap<ListenerId, (Endpoint, u32)>,
@@ -200,7 +202,7 @@ impl World {
         self.workers.insert(worker, VecDeque::new());
         let place = worker.instance.0;
         let version = Version { app: self.app, number: self.version };
-        self.feed(Event::Joined { worker, balance, place, version });
+        self.feed(Event::Joined { worker, balance, place, version, user: self.user });
         worker
     }
 
@@ -1111,6 +1113,18 @@ fn two_applications_share_a_port_and_it_stays_as_long_as_one_of_them() {
     assert_eq!(world.kernel.len(), 1, "a crash closes nothing");
     world.feed(Event::Abandoned(1));
     assert!(world.kernel.is_empty());
+}
+
+#[test]
+fn an_application_of_another_user_gets_no_share_of_a_socket() {
+    let (mut world, _workers, _id) = cluster(1);
+    (world.app, world.user) = (1, 65534);
+    let other = world.join(Balance::RoundRobin);
+    world.ask(other, tcp(1), 0);
+    world.settle();
+    assert!(world.shared.is_empty());
+    let (_, answer) = world.answers.last().unwrap();
+    assert_eq!(answer.to_query.as_ref().unwrap().errno, Some(ADDRINUSE));
 }
 
 #[test]
