@@ -12,7 +12,16 @@ use super::{
 const VARIABLES: [&str; 5] = ["pm_id", "node_modules", "__pycache__", "start_period", "ip_hash"];
 
 /// Options of programs that are not procrun.
-const FOREIGN_OPTIONS: [&str; 4] = ["--init", "--enable-source-maps", "--require", "--container"];
+const FOREIGN_OPTIONS: [&str; 8] = [
+    "--init",
+    "--enable-source-maps",
+    "--require",
+    "--container",
+    "--cpu-prof",
+    "--inspect",
+    "--trace",
+    "--v8",
+];
 
 /// A key as the README writes it, and its other names.
 struct Key {
