@@ -16,7 +16,7 @@ fn start(bed: &Bed, commands: &str, through: &[&str]) -> support::Procrun {
 #[test]
 fn no_descriptor_for_a_schedule_ends_nobody() {
     // At each of these limits the table of descriptors is full at another step of the start.
-    for limit in [40, 43, 46] {
+    for limit in 36..=47 {
         let bed = Bed::with(SCHEDULED);
         let mut run = start(&bed, &format!("ulimit -n {limit}"), &[]);
         run.wait_for_line("app up");

@@ -46,6 +46,7 @@ use crate::{
     control::{Name, Places},
     spec::{ExitCode, Signal, TerminationLog},
     sys::{
+        descriptor_reserve,
         process::{self, OpenFiles},
         reap,
         signals::{self, Dispositions, Received, Sender, Signals},
@@ -133,6 +134,7 @@ fn set_up() -> io::Result<(tokio::runtime::Runtime, signals::Installed, OpenFile
     process::become_subreaper()?;
     process::keep_descriptors_from_children();
     let open_files = process::raise_open_files();
+    descriptor_reserve::fill();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok((runtime, installed, open_files))
 }

@@ -33,6 +33,7 @@ use crate::{
     node::Hub,
     spec::{ProgramKind, Signal, Stdin, StopSignalScope},
     sys::{
+        descriptor_reserve,
         inspect::IgnoredSignals,
         pipes::{self, Budget},
         process::{self, OpenFiles},
@@ -379,6 +380,7 @@ impl Workers {
     /// (SIGSTOP) would not see the signal before it goes on. The trees must have been found in this turn.
     pub(super) fn request_end(&self, run: Run, signal: Signal, scope: StopSignalScope) {
         let Some(process) = self.process(run).filter(|process| !process.reaped) else { return };
+        let _room = descriptor_reserve::make_room();
         let members = self.trees.members(run).filter(|member| !member.stat.is_zombie);
         let members: Vec<Member> = members.copied().collect();
         let targets = match scope {
@@ -392,9 +394,18 @@ impl Workers {
             StopSignalScope::Tree => stop_targets::of(&members),
         };
         debug!("sending {signal} to {:?}, which reaches {:?}", targets.direct, targets.forwarded);
+        let send = |to: Identity, signal: Signal| {
+            // It is not reaped yet: its number is its own.
+            let is_main = to.pid == process.pid;
+            if is_main {
+                process::signal(to.pid, signal.number())
+            } else {
+                tree::send_signal(to, signal.number())
+            }
+        };
         let mut is_refused = false;
         for target in &targets.direct {
-            let sent = tree::send_signal(*target, signal.number());
+            let sent = send(*target, signal);
             is_refused |= sent.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
         }
         // Of another user (sudo): the main process may forward it. One that has ended needs none.
@@ -408,7 +419,7 @@ impl Workers {
         }
         let mut asked = process.asked.borrow_mut();
         for target in targets.direct.into_iter().chain(targets.forwarded) {
-            let _ = tree::send_signal(target, Signal::CONT.number());
+            let _ = send(target, Signal::CONT);
             // One that ignores it has yet to be asked.
             if !IgnoredSignals::of(target.pid).has(signal.number()) {
                 asked.insert(target);

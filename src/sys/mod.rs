@@ -12,6 +12,7 @@ pub mod channel;
 pub mod clock;
 pub mod cpus;
 pub mod datagrams;
+pub mod descriptor_reserve;
 pub mod detach;
 pub mod directory;
 pub mod file_rights;

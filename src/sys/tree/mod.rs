@@ -39,7 +39,7 @@ pub use self::{
     scan::{Process, all, children, command_line, name, stat_of},
     signal::send_signal,
 };
-use super::{process, reap::Pid};
+use super::{descriptor_reserve, process, reap::Pid};
 
 /// A kill looks for what was forked meanwhile this many times. A tree that forks faster is met by the next
 /// kill: the supervisor has to reap meanwhile.
@@ -207,12 +207,14 @@ impl<K: Copy + Eq + Hash> Trees<K> {
 
     /// Finds all members of all trees. Reads `/proc` once, however many trees there are.
     pub fn refresh(&mut self) {
+        let _room = descriptor_reserve::make_room();
         self.update(&all());
     }
 
     /// Finds the members of these trees, as before a signal to them. Of a few it reads only what is below
     /// them.
     pub fn refresh_some(&mut self, keys: &[K]) {
+        let _room = descriptor_reserve::make_room();
         let processes = if keys.len() <= MAX_WALKED { self.walk(keys) } else { None };
         match processes {
             Some(processes) => {
@@ -247,6 +249,7 @@ impl<K: Copy + Eq + Hash> Trees<K> {
         if orphans.is_empty() {
             return Vec::new();
         }
+        let _room = descriptor_reserve::make_room();
         let index = Index::of(&self.all);
         let processes = orphans.iter().filter_map(|pid| Some(Process { pid: *pid, stat: scan::stat(*pid)? }));
         processes

@@ -12,13 +12,14 @@ use std::{
 use nix::libc;
 
 use super::{Identity, scan};
-use crate::sys::{process, reap::Pid};
+use crate::sys::{descriptor_reserve, process, reap::Pid};
 
 /// Sends a signal to a process, and to no other that has got its number since.
 ///
 /// # Errors
 /// `ESRCH` when it is gone, `EPERM` when it is another user's.
 pub fn send_signal(to: Identity, number: i32) -> io::Result<()> {
+    let _room = descriptor_reserve::make_room();
     let gone = || io::Error::from_raw_os_error(libc::ESRCH);
     let is_it = || scan::stat(to.pid).is_some_and(|stat| stat.start == to.start);
     match open(to.pid) {
