@@ -189,6 +189,11 @@ mod tests {
         let mut watching = app();
         both.apply(&mut watching).unwrap();
         assert_eq!(watching.watch.unwrap().ignore, ["logs"]);
+        let unset = changes(&[("interpreter_args", "null")], None).unwrap().patch.unwrap();
+        let mut inspected = app();
+        inspected.exec.interpreter_args = vec!["--inspect".to_owned()];
+        unset.apply(&mut inspected).unwrap();
+        assert_eq!(inspected.exec.interpreter_args, [""; 0], "the text `null` unsets a key");
         let ready = changes(&[("wait_ready", "")], None).unwrap().patch.unwrap();
         let mut python = app();
         python.exec.script = "web.py".to_owned();

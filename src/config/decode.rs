@@ -42,6 +42,8 @@ pub(super) struct File {
 pub(super) struct Decoder<'a> {
     pub(super) file: Arc<str>,
     pub(super) dialect: Dialect,
+    /// Keys whose values in the file do not count, because a flag unsets them.
+    pub(super) unset: &'a BTreeSet<&'static str>,
     pub(super) problems: &'a mut Problems,
     pub(super) notices: &'a mut Notices,
 }
@@ -169,7 +171,7 @@ impl Decoder<'_> {
                 self.named_env(entry, "file", &mut app);
                 continue;
             }
-            if value::is_unset(&entry.node, self.dialect) {
+            if value::is_unset(&entry.node, self.dialect) || self.unset.contains(key.name) {
                 continue;
             }
             if let Some(counts) = effective.get(key.name).filter(|counts| !std::ptr::eq(**counts, entry)) {

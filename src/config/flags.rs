@@ -2,7 +2,7 @@
 //!
 //! It knows no flag by name: `cli` says which key each of its flags speaks for.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     apply::{Outcome, apply},
@@ -28,11 +28,28 @@ pub enum FlagValue {
     List(Vec<String>),
 }
 
+impl FlagValue {
+    fn is_null(&self) -> bool {
+        match self {
+            Self::Switch(_) => false,
+            Self::Text(text) | Self::Seconds(text) => text == "null",
+            Self::List(texts) => texts.len() == 1 && texts[0] == "null",
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Override {
     key: &'static str,
     flag: &'static str,
     node: Node,
+}
+
+impl Override {
+    /// Whether it gives its key a value; `null` takes the value away.
+    fn sets(&self) -> bool {
+        self.node.value != Value::Null
+    }
 }
 
 /// What was said on the command line: keys that override the file's, and which part of the file
@@ -56,9 +73,14 @@ impl Flags {
         find(APP_KEYS, key).is_some() || find(RUNTIME_KEYS, key).is_some()
     }
 
-    /// Says that `flag` gives `key` this value. The key is one of the key table's.
+    /// Records that `flag` gives `key` this value. The key is one of the key table's. The text `null` unsets
+    /// the key, as in PM2: neither an earlier flag nor the file has set it then.
     pub fn set(&mut self, key: &'static str, flag: &'static str, value: FlagValue) {
         let value = match value {
+            value if value.is_null() => {
+                self.overrides.retain(|over| over.key != key);
+                Value::Null
+            }
             FlagValue::Switch(on) => Value::Bool(on),
             FlagValue::Text(text) => Value::Text(text),
             FlagValue::Seconds(text) => match value::seconds(&Node::new(Value::Text(text), None)) {
@@ -108,12 +130,20 @@ impl Flags {
         self.overrides.iter().map(|over| (over.key, over.flag))
     }
 
+    /// The flag that gives this key a value.
     pub(super) fn says(&self, key: &str) -> Option<&'static str> {
-        self.overrides.iter().find(|over| over.key == key).map(|over| over.flag)
+        let sets = |over: &&Override| over.key == key && over.sets();
+        self.overrides.iter().find(sets).map(|over| over.flag)
+    }
+
+    /// The keys, by their names in the key table, whose values in a file do not count: a flag unsets them.
+    pub(super) fn unset_keys(&self) -> BTreeSet<&'static str> {
+        let unset = self.overrides.iter().filter(|over| !over.sets());
+        unset.filter_map(|over| Some(find(APP_KEYS, over.key)?.name)).collect()
     }
 
     pub(super) fn apply_to_app(&self, draft: &mut Draft, notices: &mut Notices, problems: &mut Problems) {
-        for Override { key, flag, node } in &self.overrides {
+        for Override { key, flag, node } in self.overrides.iter().filter(|over| over.sets()) {
             let Some(known) = find(APP_KEYS, key) else { continue };
             let origin = Origin::Flag(flag);
             match apply(&known.kind, node, Dialect::Flag, &origin, &Arc::from(""), draft) {
@@ -136,7 +166,7 @@ impl Flags {
     }
 
     pub(super) fn apply_to_runtime(&self, draft: &mut RuntimeDraft, problems: &mut Problems) {
-        for Override { key, flag, node } in &self.overrides {
+        for Override { key, flag, node } in self.overrides.iter().filter(|over| over.sets()) {
             // A key that both have (`time`) is the app's when it comes from a flag.
             if find(APP_KEYS, key).is_some() {
                 continue;

@@ -59,9 +59,11 @@ impl Source {
                 notices.problem(&problem);
             }
         }
+        let unset = self.0.flags.unset_keys();
         let mut decoder = Decoder {
             file: self.0.name.as_str().into(),
             dialect,
+            unset: &unset,
             problems: &mut problems,
             notices: &mut notices,
         };

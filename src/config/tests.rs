@@ -147,6 +147,23 @@ fn flags_override_what_the_file_says() {
 }
 
 #[test]
+fn the_flag_value_null_unsets_a_key() {
+    let text = b"[[apps]]\nname = 'a'\nscript = 'a.js'\nnode_args = '--inspect'\nmax_restarts = 3\ncwd = 'x'";
+    let mut flags = Flags::default();
+    flags.set("interpreter_args", "--node-args", FlagValue::Text("--no-warnings".into()));
+    flags.set("interpreter_args", "--node-args", FlagValue::Text("null".into()));
+    flags.set("max_restarts", "--max-restarts", FlagValue::Text("null".into()));
+    flags.set("kill_timeout", "--kill-timeout", FlagValue::Text("null".into()));
+    flags.set("kill_timeout", "--kill-timeout", FlagValue::Text("3s".into()));
+    let loaded = load_with(Format::Toml, text, flags).unwrap();
+    let app = only_app(&loaded);
+    assert_eq!(app.exec.interpreter_args, [""; 0]);
+    assert_eq!(app.restart.max_restarts, crate::spec::RestartPolicy::default().max_restarts);
+    assert_eq!(app.stop.kill_timeout, Duration::from_secs(3), "the last one counts");
+    assert_eq!(app.exec.cwd, Path::new("/srv/etc/x"));
+}
+
+#[test]
 fn pm2s_own_variables_give_defaults() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("x.json"), r#"[{"script": "a"}, {"script": "b", "kill_timeout": 5}]"#)
