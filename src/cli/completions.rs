@@ -59,7 +59,7 @@ impl Word {
             Self::TargetOrFile
         } else if shown.contains("FILE") || shown.contains("DIR") || shown.contains("PATH") {
             Self::File
-        } else if shown.contains("NAMESPACE") || shown.starts_with("APP") || shown == "ID|NAME" {
+        } else if shown.contains("NAMESPACE") || shown.starts_with("APP") || shown.starts_with("ID|NAME") {
             Self::Target
         } else if choices.iter().all(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase()))
         {

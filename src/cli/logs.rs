@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _, stdout},
+    io::{self, Read as _, Seek as _, SeekFrom, stdout},
 };
 
 use super::{
@@ -40,7 +40,7 @@ pub(super) fn logs(typed: &Typed) -> Result<ExitCode, Failure> {
     if wants_own && wish.err {
         view.widen(None, "");
     }
-    let mut out = Output { view, bytes: Vec::new() };
+    let mut out = Output::new(view);
     supervisor.ask(&Request::Logs {
         targets: typed.words.clone(),
         lines: wish.lines,
@@ -58,7 +58,7 @@ pub(super) fn logs(typed: &Typed) -> Result<ExitCode, Failure> {
         }
     }
     out.show(0, &recent);
-    if out.write().is_err() || !wish.stream {
+    if out.write(stdout().lock()).is_err() || !wish.stream {
         return Ok(0);
     }
     loop {
@@ -67,7 +67,7 @@ pub(super) fn logs(typed: &Typed) -> Result<ExitCode, Failure> {
             Some(Answer::Lines { missed, lines }) => {
                 out.show(missed, &lines);
                 // Whoever closed the pipe has seen enough.
-                if out.write().is_err() {
+                if out.write(stdout().lock()).is_err() {
                     return Ok(0);
                 }
             }
@@ -150,7 +150,7 @@ impl Wish {
 }
 
 /// The lines that are in memory.
-fn recent(supervisor: &mut Supervisor) -> Result<Vec<LogLine>, Failure> {
+pub(super) fn recent(supervisor: &mut Supervisor) -> Result<Vec<LogLine>, Failure> {
     let mut recent = Vec::new();
     loop {
         match supervisor.answer()? {
@@ -215,14 +215,18 @@ fn tail(path: &str, count: usize) -> io::Result<Vec<Vec<u8>>> {
     Ok(lines.into_iter().skip(first).collect())
 }
 
-/// Lines on their way to stdout.
-struct Output {
+/// Lines on their way out.
+pub(super) struct Output {
     view: View,
     bytes: Vec<u8>,
 }
 
 impl Output {
-    fn show(&mut self, missed: u64, lines: &[LogLine]) {
+    pub(super) fn new(view: View) -> Self {
+        Self { view, bytes: Vec::new() }
+    }
+
+    pub(super) fn show(&mut self, missed: u64, lines: &[LogLine]) {
         if missed > 0 {
             let plural = if missed == 1 { "line was" } else { "lines were" };
             let text = format!("{missed} {plural} missed: they came faster than they could be shown");
@@ -241,11 +245,10 @@ impl Output {
         }
     }
 
-    fn write(&mut self) -> io::Result<()> {
-        let mut stdout = stdout().lock();
-        stdout.write_all(&self.bytes)?;
+    pub(super) fn write(&mut self, mut to: impl io::Write) -> io::Result<()> {
+        to.write_all(&self.bytes)?;
         self.bytes.clear();
-        stdout.flush()
+        to.flush()
     }
 }
 

@@ -8,6 +8,7 @@ mod alone;
 mod anew;
 mod apply;
 mod ask;
+mod attach;
 mod background;
 mod called;
 mod check;

@@ -5,7 +5,7 @@ use super::commands;
 use crate::config::nearest;
 
 /// Commands of PM2, and what to do instead.
-const OF_PM2: [(&[&str], &str); 19] = [
+const OF_PM2: [(&[&str], &str); 18] = [
     (
         &["startup", "unstartup"],
         "a service manager runs `procrun supervise`, and `procrun resurrect` after it",
@@ -37,10 +37,6 @@ const OF_PM2: [(&[&str], &str); 19] = [
     (
         &["trigger", "multicast"],
         "an app has no actions; `procrun signal SIGUSR2 APP` tells it something if it listens to that",
-    ),
-    (
-        &["send", "attach"],
-        "no command writes to the standard input of an app; `procrun logs APP` follows its output",
     ),
     (&["inspect"], "`procrun signal USR1 APP` opens Node's inspector on 127.0.0.1:9229"),
     (

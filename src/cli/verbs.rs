@@ -2,7 +2,7 @@
 //! and a function.
 
 use super::{
-    act, anew, apply, ask, background,
+    act, anew, apply, ask, attach, background,
     commands::{Option_, Verb},
     describe, dump, list, logs, monit, serve, tree,
 };
@@ -198,6 +198,28 @@ pub(super) static VERBS: &[Verb] = &[
                 They include the supervisor's lines about these processes, except with --raw.\n\
                 A reader that is too slow is told how many lines it missed.",
         run: logs::logs,
+    },
+    Verb {
+        words: &["attach"],
+        takes: "<ID|NAME> [SEPARATOR]",
+        count: (1, 2),
+        options: &[],
+        brief: "Type lines to a process and see its output",
+        about: "Shows what a process writes, and sends each line that is typed (or read from a\n\
+                pipe) to its standard input. Ctrl-C or Ctrl-D detaches, and the process goes on.\n\
+                SEPARATOR replaces the end of line behind each line. The app must not have\n\
+                `stdin = \"null\"`.",
+        run: attach::attach,
+    },
+    Verb {
+        words: &["send"],
+        takes: "<ID|NAME> <LINE>",
+        count: (2, 2),
+        options: &[],
+        brief: "Send a line to the stdin of a process",
+        about: "Sends a line to the standard input of a process, and waits until it is in the\n\
+                pipe of the process. A LINE that begins with a dash stands behind `--`.",
+        run: attach::send,
     },
     Verb {
         words: &["monit", "monitor"],

@@ -173,6 +173,14 @@ pub enum Request {
         /// Whose; of all, when no target is given.
         targets: Vec<String>,
     },
+    /// Write to the standard input of one process. Answered by [`Answer::Done`] with its id when all of the
+    /// text is in its pipe; an empty text only checks that the process has one.
+    Input {
+        /// An id, or a name that one process has.
+        target: String,
+        /// With its end of line.
+        text: String,
+    },
     /// End every application and the supervisor. The answer is the end of the connection.
     Kill,
 }
@@ -195,6 +203,7 @@ impl Request {
             | Self::Change { .. }
             | Self::Scale { .. }
             | Self::Flush { .. }
+            | Self::Input { .. }
             | Self::Kill => Effort::Work,
             Self::Logs { .. } => Effort::Lines,
         }

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    future::pending,
+    future::{Future, pending},
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -99,6 +99,11 @@ impl Clients {
         if let Some(server) = &mut self.server {
             server.answer(to, answer);
         }
+    }
+
+    /// Answers a client as soon as there is an answer.
+    pub(super) fn answer_later(&mut self, to: ClientId, answer: impl Future<Output = Answer> + 'static) {
+        self.followers.answer_later(to, answer);
     }
 
     pub(super) fn ticket(&mut self, client: ClientId, ids: Vec<u32>, apps: Vec<String>) -> Ticket {
@@ -257,9 +262,16 @@ impl Supervisor<'_> {
                 let ids = self.pm_ids(&self.select(&targets)?);
                 info!("a command asks: flush {}", targets.join(" "));
                 let flushed = self.workers.logs().flush(ids.clone());
-                self.clients.followers.await_flush(client, ids, flushed);
+                self.clients.answer_later(client, async move {
+                    match flushed.await {
+                        Ok(failed) if failed.is_empty() => Answer::Done { ids },
+                        Ok(failed) => Answer::failed(failed.join("\n")),
+                        Err(_) => Answer::failed("the log has ended"),
+                    }
+                });
                 Ok(None)
             }
+            Request::Input { target, text } => self.send_input(client, &target, text),
             Request::Kill => {
                 info!("a command asks: end everything");
                 self.stop(Signal::TERM, "stopped by `procrun kill`".to_owned());
@@ -335,7 +347,7 @@ impl Supervisor<'_> {
         self.feed(vec![Event::Operate(ticket, operation)]);
     }
 
-    fn select<S: AsRef<str>>(&self, words: &[S]) -> Result<Vec<InstanceId>, Unknown> {
+    pub(super) fn select<S: AsRef<str>>(&self, words: &[S]) -> Result<Vec<InstanceId>, Unknown> {
         let views: Vec<_> = show::settled(self).collect();
         let candidates: Vec<Candidate<'_>> = views
             .iter()
@@ -364,7 +376,7 @@ impl Supervisor<'_> {
     }
 
     /// What people call these instances.
-    fn pm_ids(&self, ids: &[InstanceId]) -> Vec<u32> {
+    pub(super) fn pm_ids(&self, ids: &[InstanceId]) -> Vec<u32> {
         let meant = self.machine.instances().filter(|view| ids.contains(&view.id));
         meant.map(|view| view.pm_id).collect()
     }

@@ -1,15 +1,13 @@
-//! Lines for the clients that follow them.
+//! Lines for the clients that follow them, and answers that come later without the machine.
 //!
 //! A client gets the next lines when it has read the last ones, and is told how many it missed. So it
 //! costs nobody but itself to read slowly.
 
 use std::{
     future::{Future, pending, poll_fn},
-    pin::{Pin, pin},
+    pin::Pin,
     task::Poll,
 };
-
-use tokio::sync::oneshot;
 
 use crate::{
     control::{Answer, ClientId, Edge, LogLine, Server},
@@ -17,11 +15,11 @@ use crate::{
     machine::frame,
 };
 
-/// Who follows, and who waits for the log files to be emptied.
+/// Who follows, and which answers are still to come.
 #[derive(Default)]
 pub(super) struct Followers {
     list: Vec<Following>,
-    flushes: Vec<Flush>,
+    later: Vec<Later>,
 }
 
 struct Following {
@@ -35,10 +33,10 @@ struct Following {
     ready: bool,
 }
 
-struct Flush {
+/// An answer that is still to come.
+struct Later {
     client: ClientId,
-    ids: Vec<u32>,
-    done: oneshot::Receiver<Vec<String>>,
+    answer: Pin<Box<dyn Future<Output = Answer>>>,
 }
 
 /// Waits for the next lines of the follower at this place.
@@ -48,8 +46,8 @@ type Wait<'a> = Pin<Box<dyn Future<Output = (usize, Batch)> + 'a>>;
 pub(super) enum Heard {
     /// Lines, for the follower at this place.
     Lines(usize, Batch),
-    /// The files are empty, or not: the flush at this place.
-    Flushed(usize, Vec<String>),
+    /// The answer at this place.
+    Answer(usize, Answer),
 }
 
 impl Followers {
@@ -58,19 +56,14 @@ impl Followers {
         self.list.push(Following { client, follower, recent: true, stream, ready: false });
     }
 
-    /// Answers a client when the files are empty.
-    pub(super) fn await_flush(
-        &mut self,
-        client: ClientId,
-        ids: Vec<u32>,
-        done: oneshot::Receiver<Vec<String>>,
-    ) {
-        self.flushes.push(Flush { client, ids, done });
+    /// Sends a client the last answer to its request as soon as there is one.
+    pub(super) fn answer_later(&mut self, client: ClientId, answer: impl Future<Output = Answer> + 'static) {
+        self.later.push(Later { client, answer: Box::pin(answer) });
     }
 
     /// Forgets who is gone and sends the lines that are there to who can take them.
     pub(super) fn see_to(&mut self, server: &mut Server) {
-        self.flushes.retain(|flush| server.has(flush.client));
+        self.later.retain(|later| server.has(later.client));
         self.list.retain_mut(|one| {
             while one.recent && server.is_drained(one.client) {
                 let answer = if let Some(batch) = one.follower.recent() {
@@ -88,20 +81,19 @@ impl Followers {
 
     /// Waits for the next lines of anybody who can take them. Cancel-safe.
     pub(super) async fn hear(&mut self) -> Heard {
-        let Self { list, flushes } = self;
+        let Self { list, later } = self;
         let ready = list.iter_mut().enumerate().filter(|(_, one)| one.ready);
         let mut waits: Vec<Wait<'_>> = Vec::new();
         for (at, one) in ready {
             waits.push(Box::pin(async move { (at, one.follower.next().await) }));
         }
-        if waits.is_empty() && flushes.is_empty() {
+        if waits.is_empty() && later.is_empty() {
             return pending().await;
         }
         poll_fn(|context| {
-            for (at, flush) in flushes.iter_mut().enumerate() {
-                if let Poll::Ready(done) = pin!(&mut flush.done).poll(context) {
-                    let failed = done.unwrap_or_else(|_| vec!["the log has ended".to_owned()]);
-                    return Poll::Ready(Heard::Flushed(at, failed));
+            for (at, later) in later.iter_mut().enumerate() {
+                if let Poll::Ready(answer) = later.answer.as_mut().poll(context) {
+                    return Poll::Ready(Heard::Answer(at, answer));
                 }
             }
             for wait in &mut waits {
@@ -118,12 +110,7 @@ impl Followers {
     pub(super) fn pass_on(&mut self, heard: Heard, server: &mut Server) {
         match heard {
             Heard::Lines(at, batch) => server.answer(self.list[at].client, &lines(&batch)),
-            Heard::Flushed(at, failed) => {
-                let Flush { client, ids, .. } = self.flushes.swap_remove(at);
-                let answer =
-                    if failed.is_empty() { Answer::Done { ids } } else { Answer::failed(failed.join("\n")) };
-                server.answer(client, &answer);
-            }
+            Heard::Answer(at, answer) => server.answer(self.later.swap_remove(at).client, &answer),
         }
     }
 }

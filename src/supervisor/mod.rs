@@ -13,6 +13,7 @@ mod failed_start;
 mod figures;
 mod follow;
 mod held;
+mod input;
 mod inspector;
 mod launch;
 mod log_files;

@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 use super::{
     failed_start::{refused, spawn_failure},
     held::Held,
+    input::Input,
     launch::{self, Environment, Prepared},
     log_files,
     package::Packages,
@@ -80,16 +81,23 @@ struct Place {
     pid_file: Option<PidFile>,
 }
 
+/// Why there is no standard input to write to.
+pub(super) enum NoInput {
+    /// The instance has no process.
+    NoProcess,
+    /// The process reads `/dev/null`.
+    Null,
+}
+
 /// A run that only has to be started, or why it cannot be.
 pub(super) struct Ready(Run, Result<Prepared, SpawnFailure>);
 
 struct Process {
     run: Run,
     pid: Pid,
-    /// The write end of its standard input: it stays open, so that the process finds no end of
-    /// input while it runs. Each run has a new pipe and never reads what an earlier one left.
-    /// `None`: the process reads `/dev/null`.
-    stdin: Option<OwnedFd>,
+    /// Each run has a new pipe and never reads what an earlier one left. `None`: the process reads
+    /// `/dev/null`, or has ended.
+    stdin: Option<Input>,
     /// Of the application when this process started.
     version: Option<Arc<str>>,
     /// procrun has sent SIGKILL to it.
@@ -336,6 +344,7 @@ impl Workers {
         // The process is there: what this takes does not hold it up.
         let version = self.packages.version(&place.who.spec.exec);
         let (killed, asked) = (Cell::new(false), RefCell::default());
+        let stdin = stdin.map(Input::new);
         let process = Process { run, pid, stdin, version, killed, asked, reaped: false };
         if let Some(earlier) = place.process.replace(process) {
             self.trees.remove(earlier.run);
@@ -436,6 +445,15 @@ impl Workers {
     pub(super) fn pid(&self, id: InstanceId) -> Option<Pid> {
         let process = self.places.get(&id)?.process.as_ref()?;
         (!process.reaped).then_some(process.pid)
+    }
+
+    /// The standard input of the process of an instance.
+    pub(super) fn input(&mut self, id: InstanceId) -> Result<&mut Input, NoInput> {
+        let process = self.places.get_mut(&id).and_then(|place| place.process.as_mut());
+        match process.filter(|process| !process.reaped) {
+            None => Err(NoInput::NoProcess),
+            Some(process) => process.stdin.as_mut().ok_or(NoInput::Null),
+        }
     }
 
     /// The run of an instance that has a process: its main process, or what that has left behind.

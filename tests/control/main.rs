@@ -7,6 +7,7 @@ mod anew;
 mod background;
 mod changes;
 mod commands;
+mod input;
 mod sockets;
 mod talk;
 mod trees;

@@ -1,0 +1,261 @@
+//! `procrun attach` and `send`: what is typed here becomes the standard input of a process.
+
+use std::{
+    io::{self, BufRead as _, IsTerminal as _, Write as _, stderr, stdin, stdout},
+    sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel},
+    thread,
+    time::Duration,
+};
+
+use signal_hook::{consts::SIGINT, iterator::Signals};
+
+use super::{
+    commands::Typed,
+    failure::Failure,
+    list::{details, look, unexpected},
+    logs::{Output, recent},
+    reach::Supervisor,
+};
+use crate::{
+    config::EX_USAGE,
+    control::{Answer, LogLine, Request},
+    logs::View,
+    spec::{ExitCode, LogStyle},
+};
+
+/// Bytes of a request; a longer line takes several.
+const PIECE: usize = 32 * 1024;
+/// Events that wait to be shown; the threads that bring them wait too.
+const QUEUE: usize = 64;
+/// When the input is a pipe that has ended: how long the output must be quiet to be taken as complete.
+const QUIET: Duration = Duration::from_millis(500);
+/// And how many more batches of lines are shown at most.
+const LAST_BATCHES: usize = 64;
+
+pub(super) fn send(typed: &Typed) -> Result<ExitCode, Failure> {
+    let mut input = Input { supervisor: typed.supervisor()?, target: typed.words[0].clone() };
+    input.send(&format!("{}\n", typed.words[1]))?;
+    Ok(0)
+}
+
+pub(super) fn attach(typed: &Typed) -> Result<ExitCode, Failure> {
+    let mut input = Input { supervisor: typed.supervisor()?, target: typed.words[0].clone() };
+    let id = input.send("")?;
+    input.target = id.to_string();
+    let mut supervisor = typed.supervisor()?;
+    let name = details(&mut supervisor, vec![id.to_string()])?.swap_remove(0).brief.name;
+    supervisor.ask(&Request::Logs {
+        targets: vec![id.to_string()],
+        lines: 0,
+        out: true,
+        err: true,
+        own: true,
+        stream: true,
+    })?;
+    recent(&mut supervisor)?;
+    // A line that is typed from here on is answered by lines that are shown.
+    let is_terminal = stdin().is_terminal();
+    let who = format!("{name} ({id})");
+    if is_terminal {
+        tell(&format!("attached to {who}: Ctrl-C or Ctrl-D detaches, the process goes on"));
+    }
+    let (sender, events) = sync_channel(QUEUE);
+    let no_thread = |error| Failure::not_done(format!("cannot start a thread: {error}"));
+    let signals = Signals::new([SIGINT])
+        .map_err(|error| Failure::not_done(format!("cannot handle Ctrl-C: {error}")))?;
+    spawn(&sender, |sender| wait_for_interrupt(signals, &sender)).map_err(no_thread)?;
+    spawn(&sender, |sender| follow(supervisor, &sender)).map_err(no_thread)?;
+    let separator = typed.words.get(1).map_or("\n", String::as_str).to_owned();
+    spawn(&sender, move |sender| read_input(input, &separator, &sender)).map_err(no_thread)?;
+    drop(sender);
+    let mut shown = Shown::new();
+    let mut batches_left = None;
+    loop {
+        let event = match batches_left {
+            None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(0) => return Ok(0),
+            Some(_) => events.recv_timeout(QUIET),
+        };
+        match event {
+            Ok(Event::Lines(missed, lines)) => {
+                // The reader of a closed pipe has seen enough.
+                if shown.show(missed, &lines).is_err() {
+                    return Ok(0);
+                }
+                batches_left = batches_left.map(|left| left - 1);
+            }
+            Ok(Event::Undelivered(failure)) if is_terminal => failure.say(),
+            Ok(Event::Undelivered(failure) | Event::Broken(failure)) => return Err(failure),
+            Ok(Event::InputEnded) if !is_terminal => batches_left = Some(LAST_BATCHES),
+            Ok(Event::InputEnded | Event::Interrupted) => {
+                tell(&format!("\ndetached from {who}, which goes on"));
+                return Ok(0);
+            }
+            Ok(Event::SupervisorEnded) | Err(_) => return Ok(0),
+        }
+    }
+}
+
+/// What the loop of `attach` reacts to.
+enum Event {
+    /// Lines of the process, or of the supervisor about it.
+    Lines(u64, Vec<LogLine>),
+    /// The supervisor has ended.
+    SupervisorEnded,
+    /// The lines cannot be followed any longer.
+    Broken(Failure),
+    /// A line did not reach the process.
+    Undelivered(Failure),
+    /// Nothing more is typed.
+    InputEnded,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+type Events = SyncSender<Event>;
+
+/// Runs a thread that ends with the process.
+fn spawn(events: &Events, work: impl FnOnce(Events) + Send + 'static) -> io::Result<()> {
+    let events = events.clone();
+    thread::Builder::new().spawn(move || work(events)).map(drop)
+}
+
+fn wait_for_interrupt(mut signals: Signals, events: &Events) {
+    if signals.forever().next().is_some() {
+        let _ = events.send(Event::Interrupted);
+    }
+}
+
+fn follow(mut supervisor: Supervisor, events: &Events) {
+    loop {
+        let event = match supervisor.answer_or_end() {
+            Ok(Some(Answer::Lines { missed, lines })) => Event::Lines(missed, lines),
+            Ok(Some(other)) => Event::Broken(unexpected(&other)),
+            Ok(None) => Event::SupervisorEnded,
+            Err(failure) => Event::Broken(failure),
+        };
+        let is_last = !matches!(event, Event::Lines(..));
+        if events.send(event).is_err() || is_last {
+            return;
+        }
+    }
+}
+
+fn read_input(mut input: Input, separator: &str, events: &Events) {
+    let mut stdin = stdin().lock();
+    loop {
+        let mut line = Vec::new();
+        let event = match stdin.read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => Event::InputEnded,
+            Ok(_) => match typed_line(line).and_then(|line| input.send(&(line + separator))) {
+                Ok(_) => continue,
+                Err(failure) => Event::Undelivered(failure),
+            },
+        };
+        let is_last = matches!(event, Event::InputEnded);
+        if events.send(event).is_err() || is_last {
+            return;
+        }
+    }
+}
+
+/// A line without its end.
+fn typed_line(mut line: Vec<u8>) -> Result<String, Failure> {
+    if line.last() == Some(&b'\n') {
+        line.pop();
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+    }
+    String::from_utf8(line).map_err(|_| Failure::new(EX_USAGE, "a line that is not UTF-8 cannot be sent"))
+}
+
+/// The standard input of a process, by way of its supervisor.
+struct Input {
+    supervisor: Supervisor,
+    target: String,
+}
+
+impl Input {
+    /// Sends a text and waits until it is in the pipe of the process; the id of the process.
+    fn send(&mut self, text: &str) -> Result<u32, Failure> {
+        let mut rest = text;
+        loop {
+            let (piece, more) = rest.split_at(piece_end(rest));
+            let request = Request::Input { target: self.target.clone(), text: piece.to_owned() };
+            let id = match self.supervisor.request(&request)? {
+                Answer::Done { ids } => ids.first().copied().unwrap_or_default(),
+                other => return Err(unexpected(&other)),
+            };
+            if more.is_empty() {
+                return Ok(id);
+            }
+            rest = more;
+        }
+    }
+}
+
+/// Where the first request of a text ends: between two characters.
+fn piece_end(text: &str) -> usize {
+    (0..=PIECE.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(text.len())
+}
+
+/// Where lines go: those of the process to stdout as they are, those about it to stderr.
+struct Shown {
+    process: Output,
+    about: Output,
+}
+
+impl Shown {
+    fn new() -> Self {
+        let colours = look().colours;
+        let about = View::new(LogStyle::Prefix, None, colours && stderr().is_terminal(), None);
+        Self {
+            process: Output::new(View::new(LogStyle::Raw, None, colours, None)),
+            about: Output::new(about),
+        }
+    }
+
+    fn show(&mut self, missed: u64, lines: &[LogLine]) -> io::Result<()> {
+        let (own, written): (Vec<_>, Vec<_>) = lines.iter().cloned().partition(|line| line.id.is_none());
+        self.about.show(missed, &own);
+        self.process.show(0, &written);
+        self.process.write(stdout().lock())?;
+        self.about.write(stderr().lock())
+    }
+}
+
+fn tell(text: &str) {
+    // There is nobody left to tell if this fails.
+    let _ = writeln!(stderr().lock(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_loses_its_end_and_nothing_else() {
+        let text = |line: &[u8]| typed_line(line.to_vec()).ok();
+        assert_eq!(text(b"status\n").as_deref(), Some("status"));
+        assert_eq!(text(b"status\r\n").as_deref(), Some("status"));
+        assert_eq!(text(b" last").as_deref(), Some(" last"));
+        assert_eq!(text(b"\n").as_deref(), Some(""));
+        assert_eq!(text(b"\xff\n"), None);
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let text = "ü".repeat(PIECE);
+        let text = format!("a{text}");
+        let (mut rest, mut pieces) = (text.as_str(), Vec::new());
+        while !rest.is_empty() {
+            let (piece, more) = rest.split_at(piece_end(rest));
+            assert!(!piece.is_empty() && piece.len() <= PIECE);
+            pieces.push(piece);
+            rest = more;
+        }
+        assert_eq!(pieces.concat(), text);
+        assert_eq!(piece_end("short"), 5);
+    }
+}
