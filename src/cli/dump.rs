@@ -27,7 +27,10 @@ use super::{
 use crate::{
     config::EX_CONFIG,
     control::{Action, Anew, Answer, Request, SavedApp, Taken},
-    spec::ExitCode,
+    spec::{
+        ExitCode,
+        validate::{validate, validate_environment},
+    },
 };
 
 /// Grows when the file changes its meaning.
@@ -139,8 +142,19 @@ pub(super) fn resurrect(typed: &Typed) -> Result<ExitCode, Failure> {
     let mut supervisor = connect(typed.socket.as_deref(), typed.has("silent"))?;
     let there = overview(&mut supervisor, &Request::List)?.instances;
     let is_missing = |saved: &SavedApp| there.iter().all(|one| one.name != saved.app.name);
-    let missing: Vec<SavedApp> = apps.into_iter().filter(is_missing).collect();
     let mut failed = None;
+    let mut missing = Vec::new();
+    for saved in apps.into_iter().filter(is_missing) {
+        let checked = validate(&saved.app).map_err(|violation| violation.to_string());
+        let in_environment = |why: String| format!("app `{}`: {why}", saved.app.name);
+        match checked.and_then(|()| validate_environment(&saved.environment).map_err(in_environment)) {
+            Ok(()) => missing.push(saved),
+            Err(message) => {
+                Failure::new(EX_CONFIG, format!("{}: {message}", home.join(FILE).display())).say();
+                failed = Some(EX_CONFIG);
+            }
+        }
+    }
     // Those that ran although they do not start by themselves.
     let ran = |saved: &&SavedApp| !saved.app.autostart && !saved.stopped && !saved.empty;
     let targets: Vec<String> = missing.iter().filter(ran).map(|saved| saved.app.name.clone()).collect();

@@ -16,7 +16,7 @@ use super::{
     value::{self, Complaint, Decoded, Dialect},
     watching,
 };
-use crate::spec::{InheritEnv, MemoryLimit, NO_FILE, PID_FILE_ID};
+use crate::spec::{InheritEnv, MemoryLimit, NO_FILE, PID_FILE_ID, validate::MAX_DURATION};
 
 /// What is said of a text where a table of variables is wanted.
 pub(super) const NO_VARIABLE: &str = "is a text, which sets no variable";
@@ -162,7 +162,7 @@ fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outco
     let described = || node.value.describe();
     Ok(Some(match kind {
         Kind::Duration(set, _) | Kind::Delay(set) if value::is_too_long(node) => {
-            set(draft, value::MAX_DURATION);
+            set(draft, MAX_DURATION);
             Outcome::Adjusted(format!("is {}, more than 30 days: it is 30 days", described()))
         }
         Kind::Duration(_, Zero::IsUnset) if value::duration(node)?.is_zero() => Outcome::Unset,

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::spec::{
     AppSpec, Backoff, Condition, Dependency, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter,
-    LogFiles, LogSpec, OnErrored, Order, ProbeTarget, Schedule, Signal, Stdin,
+    LogFiles, LogSpec, OnErrored, Order, ProbeTarget, Schedule, Signal, Stdin, validate::MAX_DURATION,
 };
 use crate::sys::zone;
 
@@ -266,7 +266,8 @@ fn defaults_of_pm2(draft: &mut Draft, around: &Surroundings<'_>, notices: &mut N
         match value.parse::<u32>() {
             Ok(0) => {}
             Ok(ms) => {
-                draft.stop.kill_timeout = std::time::Duration::from_millis(ms.into());
+                let timeout = std::time::Duration::from_millis(ms.into());
+                draft.stop.kill_timeout = timeout.min(MAX_DURATION);
                 draft.origins.insert("kill_timeout", Origin::Environment("PM2_KILL_TIMEOUT"));
             }
             Err(_) => ignored("PM2_KILL_TIMEOUT", &value, "whole number of milliseconds"),

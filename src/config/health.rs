@@ -9,15 +9,14 @@ use super::{
     tree::{Node, Value, shorten},
     value::{self, Complaint, Decoded, Dialect},
 };
-use crate::spec::{HealthSpec, Probe, ProbeAddress, ProbeTarget};
+use crate::spec::{
+    HealthSpec, Probe, ProbeAddress, ProbeTarget,
+    validate::{MAX_COUNT, MIN_INTERVAL, MIN_TIMEOUT, is_path_byte},
+};
 
-/// Asking more often would be all that a processor does.
-const SHORTEST: Duration = Duration::from_millis(10);
 /// What is asked, of which there is exactly one.
 const TARGETS: [&str; 3] = ["http", "tcp", "exec"];
 const KNOWN: [&str; 7] = ["http", "tcp", "exec", "interval", "timeout", "retries", "start_period"];
-/// Beside these a path may hold letters and digits (RFC 3986).
-const IN_A_PATH: &[u8] = b"-._~!$&'()*+,;=:@/?%";
 
 /// One table, `false` for none.
 pub(super) fn probe(node: &Node, dialect: Dialect) -> Decoded<Option<Box<Probe>>> {
@@ -83,14 +82,14 @@ fn read(name: &str, node: &Node, probe: &mut Probe) -> Decoded<Option<ProbeTarge
         "http" => return http(node).map(Some),
         "tcp" => return tcp(node).map(Some),
         "exec" => return exec(node).map(Some),
-        "interval" => probe.interval = value::duration(node)?.max(SHORTEST),
+        "interval" => probe.interval = value::duration(node)?.max(MIN_INTERVAL),
         "timeout" => {
             probe.timeout = value::duration(node)?;
-            if probe.timeout < Duration::from_millis(1) {
+            if probe.timeout < MIN_TIMEOUT {
                 return value::complain("must be at least 1 ms");
             }
         }
-        "retries" => probe.retries = value::count(node, 1, 1000)?,
+        "retries" => probe.retries = value::count(node, 1, MAX_COUNT)?,
         _ => probe.start_period = value::duration(node)?,
     }
     Ok(None)
@@ -133,8 +132,7 @@ fn path(text: &str) -> Decoded<String> {
     if text.contains('#') {
         return value::complain("holds a `#`, which no server gets to see");
     }
-    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || IN_A_PATH.contains(&byte);
-    match text.bytes().find(|byte| !is_fine(*byte)) {
+    match text.bytes().find(|byte| !is_path_byte(*byte)) {
         None => Ok(text.to_owned()),
         Some(byte) => hinted(
             format!("holds the byte `{}`, which cannot stand in a path", byte.escape_ascii()),

@@ -9,10 +9,7 @@ use super::{
     tree::{Node, Value, shorten},
     value::{self, Complaint, Decoded, Dialect},
 };
-use crate::spec::{Allowance, Resource, Unit};
-
-/// All permissions that there are to take away.
-const ALL_MODES: u32 = 0o777;
+use crate::spec::{Allowance, Resource, Unit, validate::ALL_MODES};
 
 /// A table of resources, each with one amount for both limits, or `[soft, hard]`.
 pub(super) fn rlimits(node: &Node, dialect: Dialect) -> Decoded<BTreeMap<Resource, Allowance>> {

@@ -15,14 +15,10 @@ use super::{
     tree::{Node, Value, shorten},
     value::{self, Complaint, Decoded, Dialect},
 };
-use crate::spec::{AppSpec, Listen, ListenAddress};
-
-/// More sockets than this for one application are a mistake.
-const MAX_SOCKETS: usize = 64;
-/// `sun_path` of unix(7) less the NUL at its end.
-const LONGEST_PATH: usize = 107;
-/// `FDNAME_MAX` of systemd, sd_listen_fds(3).
-const LONGEST_NAME: usize = 255;
+use crate::spec::{
+    AppSpec, Listen, ListenAddress,
+    validate::{MAX_SOCKET_NAME, MAX_SOCKET_PATH, MAX_SOCKETS},
+};
 
 /// One address or a list of them.
 pub(super) fn listen(node: &Node) -> Decoded<Vec<Listen>> {
@@ -65,9 +61,9 @@ fn entry(item: &Node) -> Decoded<Listen> {
 fn socket(text: &str) -> Result<Listen, String> {
     let named = text.split_once('=').filter(|(name, _)| !name.contains([':', '/']));
     let (name, text) = match named {
-        Some((name, _)) if name.is_empty() || name.len() > LONGEST_NAME => {
+        Some((name, _)) if name.is_empty() || name.len() > MAX_SOCKET_NAME => {
             return Err(format!(
-                "has a name of {} bytes before the `=`, it is 1 to {LONGEST_NAME}",
+                "has a name of {} bytes before the `=`, it is 1 to {MAX_SOCKET_NAME}",
                 name.len()
             ));
         }
@@ -204,9 +200,9 @@ fn unix(text: &str, path: &str) -> Result<ListenAddress, String> {
     if path.ends_with('/') {
         return Err(format!("names `{shown}`, which is a directory and no socket"));
     }
-    if path.len() > LONGEST_PATH {
+    if path.len() > MAX_SOCKET_PATH {
         return Err(format!(
-            "has a path of {} bytes, a unix socket's has at most {LONGEST_PATH}",
+            "has a path of {} bytes, a unix socket's has at most {MAX_SOCKET_PATH}",
             path.len()
         ));
     }

@@ -17,7 +17,7 @@ use super::{
     listen, log_paths,
     notices::Notices,
     order,
-    origin::{Origin, Setting},
+    origin::{AppSettings, Origin, Setting},
     path::{expand_home, resolve, stem},
     sites,
     target::{Format, Target},
@@ -25,7 +25,10 @@ use super::{
     value::Dialect,
 };
 use crate::{
-    spec::{AppSpec, Instances, Plan, TerminationLog, serve},
+    spec::{
+        AppSpec, Instances, Plan, TerminationLog, serve,
+        validate::{MAX_DURATION, validate},
+    },
     sys::cpus,
 };
 
@@ -158,6 +161,9 @@ impl Source {
             } else {
                 notices.problem(&clash);
             }
+        }
+        if problems.is_empty() {
+            out_of_range(&specs, &settings, &mut problems);
         }
         fewer_than_one(&specs, &mut notices);
         inner.flags.apply_to_runtime(&mut runtime, &mut problems);
@@ -305,6 +311,16 @@ impl Source {
     }
 }
 
+/// Reports values that are fine alone and out of range together, as a prefix and a name.
+fn out_of_range(specs: &[Arc<AppSpec>], settings: &[AppSettings], problems: &mut Problems) {
+    for (spec, settings) in specs.iter().zip(settings) {
+        if let Err(violation) = validate(spec) {
+            let place = settings.place_of(violation.key);
+            problems.push(Problem { place, message: violation.to_string(), hint: None });
+        }
+    }
+}
+
 /// Reports `instances` that leave no CPU: PM2 starts one process then.
 fn fewer_than_one(specs: &[Arc<AppSpec>], notices: &mut Notices) {
     let cpus = cpus::available();
@@ -335,6 +351,7 @@ pub(super) fn grace(
         notices.add(format!("the variable {VARIABLE} is not used: `{value}` is no number of seconds"));
         return;
     };
+    let grace = grace.min(MAX_DURATION);
     let time = grace.saturating_sub(RESERVE.min(grace / 10));
     if runtime.runtime.shutdown_timeout.is_none_or(|said| said > time) {
         runtime.runtime.shutdown_timeout = Some(time);

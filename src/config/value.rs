@@ -12,7 +12,10 @@ use super::{
     tree::{Node, Position, Value, shorten},
 };
 use crate::{
-    spec::{Instances, MemoryLimit, OomGuard, Pattern, PrincipalRef, Share, Signal},
+    spec::{
+        Instances, MemoryLimit, OomGuard, Pattern, PrincipalRef, Share, Signal,
+        validate::{self, MAX_BYTES, MAX_DURATION, MAX_INSTANCES},
+    },
     sys::zone,
 };
 
@@ -46,13 +49,6 @@ pub(super) fn must_be<T>(expected: &str, node: &Node) -> Decoded<T> {
     complain(format!("must be {expected}, not {}", node.value.describe()))
 }
 
-/// The longest wait anybody can mean.
-pub(super) const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// The biggest size anybody can mean: 1 PiB.
-const MAX_BYTES: u64 = 1 << 50;
-/// PM2 has no limit; a thousand processes of one application is a slip of the finger.
-const MAX_INSTANCES: u32 = 1000;
-
 /// Nothing that counts: `null`, and in PM2's files and on the command line an empty text.
 pub(super) fn is_unset(node: &Node, dialect: Dialect) -> bool {
     match &node.value {
@@ -77,8 +73,7 @@ pub(super) fn is_falsy(node: &Node) -> bool {
 /// A text without NUL bytes (the kernel's strings end there).
 pub(super) fn text(node: &Node) -> Decoded<String> {
     match &node.value {
-        Value::Text(text) if text.contains('\0') => complain("contains a NUL byte"),
-        Value::Text(text) => Ok(text.clone()),
+        Value::Text(text) => validate::kernel_string(text).map(|()| text.clone()).or_else(complain),
         _ => must_be("a text", node),
     }
 }
@@ -92,13 +87,7 @@ pub(super) fn full_text(node: &Node) -> Decoded<String> {
 /// A text that is shown and compared: full, one line, without control characters.
 pub(super) fn label(node: &Node) -> Decoded<String> {
     let text = full_text(node)?;
-    if text.chars().any(char::is_control) {
-        return complain("contains a control character");
-    }
-    if text.len() > 255 {
-        return complain(format!("is too long: {} bytes, at most 255", text.len()));
-    }
-    Ok(text)
+    validate::label(&text).map(|()| text).or_else(complain)
 }
 
 /// The name of an environment variable.

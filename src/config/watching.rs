@@ -13,10 +13,8 @@ use super::{
     tree::{Entry, Node, Value},
     value::{self, Complaint, Decoded, Dialect},
 };
-use crate::spec::{Polling, WatchSpec};
+use crate::spec::{Polling, WatchSpec, validate::MIN_INTERVAL};
 
-/// Looking more often would be all that a processor does.
-const SHORTEST: Duration = Duration::from_millis(10);
 /// What chokidar waits for with `awaitWriteFinish: true`.
 const SETTLED: Duration = Duration::from_secs(2);
 
@@ -200,7 +198,7 @@ impl Watching {
                 Some(true) => Polling::Always,
                 Some(false) => Polling::Avoided,
             },
-            interval: options.interval.unwrap_or(WatchSpec::INTERVAL).max(SHORTEST),
+            interval: options.interval.unwrap_or(WatchSpec::INTERVAL).max(MIN_INTERVAL),
         }))
     }
 }

@@ -35,12 +35,13 @@ impl Progress {
 /// `initial` times 1.5 to the power of `steps`, at most [`LONGEST`] or `initial` itself.
 fn grown(initial: Duration, steps: u32) -> Duration {
     let longest = LONGEST.max(initial);
-    let mut wait = initial;
+    // Half of less than that is nothing, and the wait would never grow.
+    let mut wait = initial.max(Duration::from_micros(1));
     for _ in 0..steps {
         if wait >= longest {
             break;
         }
-        wait = wait * 3 / 2;
+        wait = wait.saturating_add(wait / 2);
     }
     wait.min(longest)
 }

@@ -21,6 +21,11 @@ impl Share {
         Some(Self(hundredths))
     }
 
+    /// Whether it is within its range: a share from elsewhere may be any number.
+    pub fn is_possible(self) -> bool {
+        (1..=10_000).contains(&self.0)
+    }
+
     /// This part of `whole`, rounded down.
     pub fn of(self, whole: u64) -> u64 {
         let part = u128::from(whole) * u128::from(self.0) / 10_000;

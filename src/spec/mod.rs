@@ -20,6 +20,7 @@ mod restart;
 mod schedule;
 pub mod serve;
 mod stop;
+pub mod validate;
 mod watch;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

@@ -103,7 +103,10 @@ impl Pattern {
     /// number is beyond its field.
     pub fn new(text: &str, fields: &Fields) -> Option<Self> {
         let numbers = |set: &BTreeSet<u8>, from: u8| {
-            set.iter().map(|number| (number + from).to_string()).collect::<Vec<_>>().join(",")
+            set.iter()
+                .map(|number| (u16::from(*number) + u16::from(from)).to_string())
+                .collect::<Vec<_>>()
+                .join(",")
         };
         let way = |days: &str, weekdays: &str, last_of_month| {
             let times = format!(

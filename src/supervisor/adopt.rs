@@ -24,12 +24,10 @@ use crate::{
     spec::{
         AppSpec, Condition, Dependency, ExecMode, Instances, Patch, Plan,
         order::{Outside, circle, graph},
+        validate::{MAX_APPS, MAX_INSTANCES, validate, validate_environment},
     },
     sys::zone,
 };
-
-/// The most instances of one application.
-const MOST_INSTANCES: u32 = 1000;
 
 /// Applications that are to be added.
 pub(super) struct AddRequest {
@@ -68,6 +66,15 @@ impl Supervisor<'_> {
             empty,
             outside,
         } = request;
+        check_environment(&environment)?;
+        let listed_count = self.machine.coming_plan().apps.len();
+        if listed_count + apps.len() > MAX_APPS {
+            let message = format!(
+                "{} apps are too many: {listed_count} are in the list, at most {MAX_APPS} fit",
+                apps.len()
+            );
+            return Err(Unknown { message, hint: None });
+        }
         let caller = Arc::new(environment);
         let is_own_file = file.as_deref().is_some_and(|file| self.is_own_file(file));
         let listed = self.machine.coming_plan().apps;
@@ -170,6 +177,9 @@ impl Supervisor<'_> {
         patch: Option<&Patch>,
         anew: Anew,
     ) -> Result<(), Unknown> {
+        if let Some(environment) = &environment {
+            check_environment(environment)?;
+        }
         let caller = environment.map(Arc::new);
         let name_of = |id: &InstanceId| self.machine.instance(*id).map(|view| view.spec.name.clone());
         let names: BTreeSet<String> = ids.iter().filter_map(name_of).collect();
@@ -370,7 +380,7 @@ impl Supervisor<'_> {
             spec.order.depends_on.retain(|other| apps.iter().any(|app| app.name == other.app));
             let (count, is_scaled) = (places.len(), self.machine.is_scaled(&app.name));
             if count > 0 && (is_scaled || matches!(spec.instances, Instances::Count(_))) {
-                spec.instances = Instances::Count(u32::try_from(count).unwrap_or(MOST_INSTANCES));
+                spec.instances = Instances::Count(u32::try_from(count).unwrap_or(MAX_INSTANCES));
             }
             let environment = match spec.env.caller.take() {
                 Some(caller) => BTreeMap::clone(&caller),
@@ -412,21 +422,13 @@ fn find_zone(app: &mut AppSpec) -> Result<(), Unknown> {
     Ok(())
 }
 
-/// What `config` guarantees; here somebody else may have made it.
+/// A client may send any application.
 fn check(app: &AppSpec) -> Result<(), Unknown> {
-    let wrong = |what: &str| Err(Unknown { message: format!("app `{}`: {what}", app.name), hint: None });
-    if app.name.is_empty() || app.name.chars().any(char::is_control) {
-        return Err(Unknown { message: "an app has no proper name".to_owned(), hint: None });
-    }
-    if !app.exec.cwd.is_absolute() {
-        return wrong("its working directory is not absolute");
-    }
-    if let Instances::Count(count) = app.instances
-        && !(1..=MOST_INSTANCES).contains(&count)
-    {
-        return wrong("it has no proper number of instances");
-    }
-    Ok(())
+    validate(app).map_err(|violation| Unknown { message: violation.to_string(), hint: None })
+}
+
+fn check_environment(environment: &BTreeMap<String, String>) -> Result<(), Unknown> {
+    validate_environment(environment).map_err(|message| Unknown { message, hint: None })
 }
 
 fn name_taken(name: &str) -> Unknown {

@@ -9,6 +9,7 @@ mod changes;
 mod commands;
 mod input;
 mod sockets;
+mod specs;
 mod talk;
 mod trees;
 mod wire;

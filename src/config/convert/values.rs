@@ -10,7 +10,7 @@ use super::super::{
     value::{self, Dialect},
     watching, write,
 };
-use crate::spec::{AppSpec, Dependency, Instances};
+use crate::spec::{AppSpec, Dependency, Instances, validate::MAX_DURATION};
 
 /// How much of a value counts. One that contradicts another value is a warning in PM2's formats.
 pub(super) enum Counts {
@@ -70,7 +70,7 @@ pub(super) fn as_toml<D>(kind: &Kind<D>, node: &Node) -> Option<String> {
             return value::nearest_count(node, *min, *max).map(|count| count.to_string());
         }
         Kind::Duration(..) | Kind::Delay(_) if value::is_too_long(node) => {
-            return Some(value::MAX_DURATION.as_millis().to_string());
+            return Some(MAX_DURATION.as_millis().to_string());
         }
         Kind::PidFile(_) => {
             return value::full_text(node).ok().map(|path| write::quoted(&pid_file_of_pm2(&path)));

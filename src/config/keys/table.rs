@@ -15,6 +15,7 @@ use crate::spec::{
     AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, LogStyle, MemoryLimit,
     OnErrored, OomGuard, PrincipalRef, Runtime, Stdin, StopSignalScope, TerminationLog, Verbosity,
     readable_size,
+    validate::{MAX_COUNT, MAX_RESTARTS, MIN_LOG_SIZE, NICE, OOM_SCORE_ADJ},
 };
 
 const fn app(
@@ -186,13 +187,15 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     own("rlimits", &[], Kind::Rlimits(|app, resources| app.limits.resources = resources), |app| {
         app.limits.show("rlimits")
     }),
-    own("nice", &[], Kind::Whole(-20, 19, |app, nice| app.limits.nice = Some(nice)), |app| {
+    own("nice", &[], Kind::Whole(NICE.0, NICE.1, |app, nice| app.limits.nice = Some(nice)), |app| {
         app.limits.show("nice")
     }),
     own(
         "oom_score_adj",
         &[],
-        Kind::Whole(-1000, 1000, |app, adjustment| app.limits.oom_score_adj = Some(adjustment)),
+        Kind::Whole(OOM_SCORE_ADJ.0, OOM_SCORE_ADJ.1, |app, adjustment| {
+            app.limits.oom_score_adj = Some(adjustment)
+        }),
         |app| app.limits.show("oom_score_adj"),
     ),
     own("umask", &[], Kind::Umask(|app, umask| app.limits.umask = Some(umask)), |app| {
@@ -243,7 +246,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app(
         "max_restarts",
         &[],
-        Kind::Count(0, 1_000_000, Beyond::IsNearest, |app, count| app.restart.max_restarts = count),
+        Kind::Count(0, MAX_RESTARTS, Beyond::IsNearest, |app, count| app.restart.max_restarts = count),
         |app| shown(app.restart.max_restarts),
     ),
     own(
@@ -288,7 +291,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     own(
         "max_parallel",
         &[],
-        Kind::Count(1, 1000, Beyond::IsWrong, |app, count| app.reload.max_parallel = count),
+        Kind::Count(1, MAX_COUNT, Beyond::IsWrong, |app, count| app.reload.max_parallel = count),
         |app| app.can_overlap().then(|| app.reload.max_parallel.to_string()),
     ),
     own("health", &[], Kind::Probe(|app, probe| app.health.liveness = probe), |app| {
@@ -349,12 +352,15 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app("merge_logs", &["combine_logs"], Kind::Switch(|app, on| app.merge_logs = Some(on)), |app| {
         has_files(app).then(|| app.logs.files.merge.to_string())
     }),
-    own("log_max_size", &[], Kind::Size(1024, |app, size| app.files.max_size = size), |app| {
+    own("log_max_size", &[], Kind::Size(MIN_LOG_SIZE, |app, size| app.files.max_size = size), |app| {
         has_files(app).then(|| readable_size(app.logs.files.max_size))
     }),
-    own("log_keep", &[], Kind::Count(0, 1000, Beyond::IsWrong, |app, count| app.files.keep = count), |app| {
-        has_files(app).then(|| app.logs.files.keep.to_string())
-    }),
+    own(
+        "log_keep",
+        &[],
+        Kind::Count(0, MAX_COUNT, Beyond::IsWrong, |app, count| app.files.keep = count),
+        |app| has_files(app).then(|| app.logs.files.keep.to_string()),
+    ),
     own("log_compress", &[], Kind::Switch(|app, on| app.files.compress = on), |app| {
         has_files(app).then(|| app.logs.files.compress.to_string())
     }),

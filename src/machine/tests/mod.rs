@@ -12,6 +12,7 @@ mod order;
 mod random;
 mod reload;
 mod shutdown;
+mod specs;
 mod versions;
 
 use std::{

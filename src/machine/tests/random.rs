@@ -16,7 +16,7 @@ impl World {
 }
 
 #[derive(Debug, Clone)]
-enum Act {
+pub(super) enum Act {
     Exit { which: prop::sample::Index, code: u8, leftovers: bool },
     TreeGone(prop::sample::Index),
     Pass(u64),
@@ -36,7 +36,7 @@ enum Act {
     Stop,
 }
 
-fn acts() -> impl Strategy<Value = Vec<Act>> {
+pub(super) fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
         8 => (any::<prop::sample::Index>(), 0u8..4, prop::bool::weighted(0.3))
             .prop_map(|(which, code, leftovers)| Act::Exit { which, code, leftovers }),
@@ -132,7 +132,7 @@ fn operation(what: u8, ids: &[u32], count: i32) -> Operation {
 }
 
 impl World {
-    fn act(&mut self, act: Act) {
+    pub(super) fn act(&mut self, act: Act) {
         match act {
             Act::Exit { which, code, leftovers } => {
                 if let Some(run) = self.any_alive(which) {
