@@ -21,7 +21,10 @@ pub use self::{notify::Notify, program::Program};
 use crate::{
     machine::{InstanceId, ProbeKind, Readable, Run},
     shown::{cut, log_line},
-    sys::reap::{Pid, Status},
+    sys::{
+        clock::after,
+        reap::{Pid, Status},
+    },
 };
 
 /// A question.
@@ -67,7 +70,7 @@ pub struct Prober {
 impl Prober {
     /// Asks; the answer is among the news. What the instance was asked before is forgotten.
     pub fn ask(&mut self, run: Run, kind: ProbeKind, question: Question, now: Instant, limit: Duration) {
-        let until = now + limit;
+        let until = after(now.into(), limit).into();
         let key = (run.instance, kind);
         let exit = match &question {
             Question::Program(program) => {

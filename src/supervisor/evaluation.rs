@@ -13,6 +13,7 @@ use crate::{
     config::{Evaluation, EvaluationEnd, Loaded, Problems},
     spec::Signal,
     sys::{
+        clock::after,
         pipes::{self, Budget},
         process::{self, OpenFiles},
         reap::{Pid, Status},
@@ -50,7 +51,7 @@ impl Running {
     ) -> Result<Self, Problems> {
         match Self::spawn(&evaluation, env, open_files) {
             Ok((pid, stdout, stderr)) => Ok(Self {
-                deadline: now + evaluation.deadline,
+                deadline: after(now.into(), evaluation.deadline).into(),
                 evaluation,
                 pid,
                 stdout,

@@ -5,7 +5,7 @@
 use std::{
     io,
     os::fd::{AsFd as _, AsRawFd, RawFd},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -18,6 +18,13 @@ use nix::{
     time::clock_gettime,
 };
 use tokio::io::{Interest, unix::AsyncFd};
+
+/// The time after `wait` by the monotonic clock. What is too far away to be counted becomes a time that
+/// nobody sees: an instant plus a duration panics on overflow.
+pub fn after(now: Instant, wait: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    now.checked_add(wait).or_else(|| now.checked_add(FAR)).unwrap_or(now)
+}
 
 /// A time by two clocks, to see when one of them has been set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

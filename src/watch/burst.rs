@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Change;
+use crate::sys::clock::after;
 
 /// One save is several events, however short the delay.
 const LEAST: Duration = Duration::from_millis(10);
@@ -38,7 +39,8 @@ impl Burst {
     pub(super) fn due(&self, delay: Duration) -> Option<Instant> {
         let open = self.0.as_ref()?;
         let delay = delay.max(LEAST);
-        Some((open.last + delay).min(open.first + MOST.max(delay * MOST_DELAYS)))
+        let longest = MOST.max(delay.saturating_mul(MOST_DELAYS));
+        Some(after(open.last, delay).min(after(open.first, longest)))
     }
 
     /// The first few changes of a burst that is over.

@@ -18,7 +18,10 @@ use super::{
     roots::Roots,
     trace::Identity,
 };
-use crate::sys::inotify::{Disk, disk_of};
+use crate::sys::{
+    clock::after,
+    inotify::{Disk, disk_of},
+};
 
 /// So many changes of one look are told.
 const TOLD: usize = 8;
@@ -77,13 +80,13 @@ impl Looking {
 
     fn rest(&mut self, start: Instant) {
         let end = now();
-        self.next = end + rest(self.watched.spec.interval, end - start);
+        self.next = after(end, rest(self.watched.spec.interval, end - start));
     }
 }
 
 /// How long to wait after a look that took so long.
 fn rest(interval: Duration, took: Duration) -> Duration {
-    interval.max(took * SHARE)
+    interval.max(took.saturating_mul(SHARE))
 }
 
 fn look(watched: &Watched, before: &[(u64, u64)]) -> (Vec<(u64, u64)>, Vec<Change>) {
