@@ -7,7 +7,7 @@ use std::{
     rc::Rc,
 };
 
-use crate::sys::channel;
+use crate::sys::{channel, shortage::is_shortage};
 
 /// Bytes of one read. There is one read a turn and channel, so a flood delays nobody else.
 pub const READ: usize = 8 * 1024;
@@ -34,16 +34,33 @@ struct Outgoing {
 }
 
 /// What became of a message.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Delivery {
     /// All of it is in the socket.
     Sent,
     /// It waits until there is room.
     Waits,
+    /// It waits, but the kernel lacks memory or takes no more descriptors, and will not say when that is over.
+    Lacks,
     /// Too much waits already.
     Full,
     /// The other side is gone.
     Closed,
+    /// The kernel refuses it, and will do so again.
+    Refused(io::Error),
+}
+
+/// What came of a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// So many bytes.
+    Bytes(usize),
+    /// There is nothing for now.
+    Nothing,
+    /// As [`Delivery::Lacks`].
+    Lacks,
+    /// There will be nothing more.
+    End,
 }
 
 impl Channel {
@@ -55,13 +72,15 @@ impl Channel {
         self.socket.as_fd()
     }
 
-    /// Reads once; 0 is the end. `None`: there is nothing for now.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Option<usize> {
+    /// Reads once.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Reading {
         match channel::receive(self.socket.as_fd(), buffer) {
-            Ok(count) => Some(count),
-            Err(error) if is_temporary(&error) => None,
+            Ok(0) => Reading::End,
+            Ok(count) => Reading::Bytes(count),
+            Err(error) if is_for_now(&error) => Reading::Nothing,
+            Err(error) if is_shortage(&error) => Reading::Lacks,
             // Reset: it ended without reading everything.
-            Err(_) => Some(0),
+            Err(_) => Reading::End,
         }
     }
 
@@ -73,12 +92,15 @@ impl Channel {
     /// Sends a message, and with it a descriptor, or lets it wait behind what waits already.
     pub(super) fn send(&mut self, bytes: &[u8], with: Option<&Rc<OwnedFd>>) -> Delivery {
         let mut sent = 0;
+        let mut delivery = Delivery::Waits;
         if self.outgoing.is_empty() {
             match channel::send(self.socket.as_fd(), bytes, with.map(|descriptor| descriptor.as_fd())) {
                 Ok(count) if count == bytes.len() => return Delivery::Sent,
                 Ok(count) => sent = count,
-                Err(error) if is_temporary(&error) => {}
-                Err(_) => return Delivery::Closed,
+                Err(error) => match failed(error) {
+                    later @ (Delivery::Waits | Delivery::Lacks) => delivery = later,
+                    failure => return failure,
+                },
             }
         }
         let left = bytes.len() - sent;
@@ -88,7 +110,7 @@ impl Channel {
         let with = with.filter(|_| sent == 0).cloned();
         self.waiting += left;
         self.outgoing.push_back(Outgoing { bytes: bytes.into(), sent, with });
-        Delivery::Waits
+        delivery
     }
 
     /// Sends what waits, as far as there is room.
@@ -104,15 +126,29 @@ impl Channel {
                         self.outgoing.pop_front();
                     }
                 }
-                Err(error) if is_temporary(&error) => return Delivery::Waits,
-                Err(_) => return Delivery::Closed,
+                Err(error) => return failed(error),
             }
         }
         Delivery::Sent
     }
 }
 
-fn is_temporary(error: &io::Error) -> bool {
+/// What becomes of a message that the kernel did not take.
+fn failed(error: io::Error) -> Delivery {
+    let is_gone = |error: &io::Error| {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+        matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
+    };
+    match error {
+        error if is_for_now(&error) => Delivery::Waits,
+        error if is_shortage(&error) => Delivery::Lacks,
+        error if is_gone(&error) => Delivery::Closed,
+        error => Delivery::Refused(error),
+    }
+}
+
+/// The poller tells when it is over.
+fn is_for_now(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
@@ -125,13 +161,31 @@ mod tests {
         let (ours, theirs) = channel::pair().unwrap();
         let mut channel = Channel::new(ours);
         let with = Rc::new(channel::pair().unwrap().0);
-        while channel.send(&[b'x'; 4096], None) == Delivery::Sent {}
-        assert_eq!(channel.send(b"take this\n", Some(&with)), Delivery::Waits);
+        while matches!(channel.send(&[b'x'; 4096], None), Delivery::Sent) {}
+        assert!(matches!(channel.send(b"take this\n", Some(&with)), Delivery::Waits));
         assert_eq!(Rc::strong_count(&with), 2, "the same one waits");
         let mut buffer = [0; 4096];
-        while channel.flush() == Delivery::Waits {
+        while matches!(channel.flush(), Delivery::Waits) {
             while channel::receive(theirs.as_fd(), &mut buffer).is_ok() {}
         }
         assert_eq!(Rc::strong_count(&with), 1, "it is on its way");
+    }
+
+    #[test]
+    fn an_error_is_retried_ends_the_channel_or_is_the_peers_end() {
+        use nix::errno::Errno;
+        let after = |errno: Errno| failed(io::Error::from_raw_os_error(errno as i32));
+        for errno in [Errno::EAGAIN, Errno::EINTR] {
+            assert!(matches!(after(errno), Delivery::Waits), "{errno}");
+        }
+        for errno in [Errno::ENOBUFS, Errno::ENOMEM, Errno::ETOOMANYREFS] {
+            assert!(matches!(after(errno), Delivery::Lacks), "{errno}");
+        }
+        for errno in [Errno::EPIPE, Errno::ECONNRESET, Errno::ENOTCONN] {
+            assert!(matches!(after(errno), Delivery::Closed), "{errno}");
+        }
+        for errno in [Errno::EBADF, Errno::EINVAL, Errno::EMSGSIZE] {
+            assert!(matches!(after(errno), Delivery::Refused(_)), "{errno}");
+        }
     }
 }

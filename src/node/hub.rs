@@ -17,7 +17,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    channel::Channel,
+    channel::{Channel, Reading},
     connections::Connections,
     listener::{Lent, Listener},
     preload::{self, Preload},
@@ -94,7 +94,9 @@ pub struct Hub {
     connections: Connections,
     /// Listeners whose connections could not be accepted.
     stuck: Vec<ListenerId>,
-    /// When to try that again.
+    /// Channels for which the kernel lacked something.
+    resting: Vec<u64>,
+    /// When to try all that again.
     try_again: Option<Instant>,
     news: Vec<News>,
     /// Kept between turns so that a turn allocates nothing.
@@ -229,6 +231,7 @@ impl Hub {
             for listener in std::mem::take(&mut self.stuck) {
                 self.drive(Event::Waiting(listener));
             }
+            self.end_rests();
         }
         self.end_versions(|versions| versions.ended(now));
     }
@@ -298,7 +301,7 @@ impl Hub {
     /// took is not for anybody else.
     pub fn ended(&mut self, run: Run) {
         for _ in 0..LAST_READS {
-            if !matches!(self.read(run.number), Some(1..)) {
+            if !matches!(self.read(run.number), Reading::Bytes(_)) {
                 break;
             }
         }
@@ -328,8 +331,12 @@ impl Hub {
         if writable && !hung_up {
             self.flush(token);
         }
-        if (readable || hung_up) && self.read(token) == Some(0) {
-            self.drop_channel(token);
+        if readable || hung_up {
+            match self.read(token) {
+                Reading::End => self.drop_channel(token),
+                Reading::Lacks => self.let_rest(token),
+                Reading::Bytes(_) | Reading::Nothing => {}
+            }
         }
     }
 

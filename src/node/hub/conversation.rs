@@ -4,7 +4,7 @@
 
 use super::{
     super::{
-        channel::{Delivery, READ},
+        channel::{Delivery, READ, Reading},
         listener::Listener,
     },
     Hub, News,
@@ -28,16 +28,19 @@ pub(super) enum Attached {
 }
 
 impl Hub {
-    /// Reads once from a worker and deals with what it says; 0 is the end. `None`: there is
-    /// nothing for now.
-    pub(super) fn read(&mut self, number: u64) -> Option<usize> {
-        let worker = self.workers.get_mut(&number)?;
+    /// Reads once from a worker and deals with what it says.
+    pub(super) fn read(&mut self, number: u64) -> Reading {
+        let Some(worker) = self.workers.get_mut(&number) else { return Reading::Nothing };
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(READ, 0);
-        let count = worker.channel.read(&mut buffer);
+        let reading = worker.channel.read(&mut buffer);
+        let count = match reading {
+            Reading::Bytes(count) => count,
+            Reading::Nothing | Reading::Lacks | Reading::End => 0,
+        };
         let (run, app) = (worker.run, worker.app);
         let mut decoder = std::mem::take(&mut worker.decoder);
-        decoder.feed(&buffer[..count.unwrap_or(0)], |message| match message {
+        decoder.feed(&buffer[..count], |message| match message {
             Ok(message) => self.message(run, app, message),
             Err(broken) if app.is_some() => self.cut_off(run, format!("sent {broken}")),
             // In a tree of processes any of them may write there, and not all know what it is.
@@ -49,7 +52,25 @@ impl Hub {
         if let Some(worker) = self.workers.get_mut(&number) {
             worker.decoder = decoder;
         }
-        count
+        reading
+    }
+
+    /// Lets a worker's channel rest until the time to try again: the poller would call it ready all the time.
+    pub(super) fn let_rest(&mut self, number: u64) {
+        let (Some(worker), Some(poller)) = (self.workers.get_mut(&number), &self.poller) else { return };
+        let _ = poller.change(worker.channel.socket(), number, When::Gone);
+        if !self.resting.contains(&number) {
+            self.resting.push(number);
+        }
+        self.try_again_soon();
+    }
+
+    /// Goes on with the channels that have rested.
+    pub(super) fn end_rests(&mut self) {
+        for number in std::mem::take(&mut self.resting) {
+            // Without anything to send it is read from again.
+            self.flush(number);
+        }
     }
 
     fn message(&mut self, run: Run, app: Option<u32>, message: Message) {
@@ -148,8 +169,17 @@ impl Hub {
                 }
                 true
             }
+            Delivery::Lacks => {
+                worker.clogged = true;
+                self.let_rest(run.number);
+                true
+            }
             Delivery::Full => {
                 self.cut_off(run, "does not read what it is sent".to_owned());
+                false
+            }
+            Delivery::Refused(error) => {
+                self.cut_off(run, format!("cannot be sent a message ({error})"));
                 false
             }
             // Its last words, and then its end, come by themselves.
@@ -159,11 +189,20 @@ impl Hub {
 
     pub(super) fn flush(&mut self, number: u64) {
         let Some(worker) = self.workers.get_mut(&number) else { return };
-        if worker.channel.flush() == Delivery::Sent
-            && let Some(poller) = &self.poller
-        {
-            worker.clogged = false;
-            let _ = poller.change(worker.channel.socket(), number, When::Readable);
+        let run = worker.run;
+        let when = match worker.channel.flush() {
+            Delivery::Sent => When::Readable,
+            Delivery::Waits => When::Writable,
+            Delivery::Lacks => return self.let_rest(number),
+            Delivery::Refused(error) => {
+                return self.cut_off(run, format!("cannot be sent a message ({error})"));
+            }
+            // Its last words, and then its end, come by themselves.
+            Delivery::Closed | Delivery::Full => When::Readable,
+        };
+        worker.clogged = when == When::Writable;
+        if let Some(poller) = &self.poller {
+            let _ = poller.change(worker.channel.socket(), number, when);
         }
     }
 

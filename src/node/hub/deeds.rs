@@ -22,8 +22,8 @@ use crate::{
 /// Marks the token of a socket; without it a token is the number of a run.
 const OF_SOCKET: u64 = 1 << 63;
 
-/// When accepting has failed nothing tells that it would work again, least of all that somebody else
-/// has closed a descriptor: it is tried again after this.
+/// When accepting or sending has failed for lack of descriptors or memory, the kernel sends no event when it
+/// would work again: it is tried again after this.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 impl Hub {
@@ -148,6 +148,11 @@ impl Hub {
         }
     }
 
+    /// What fails for lack of something is tried again in a while.
+    pub(super) fn try_again_soon(&mut self) {
+        self.try_again.get_or_insert_with(|| Instant::now() + TRY_AGAIN);
+    }
+
     fn accept(&mut self, id: ListenerId) -> Event {
         let Some(listener) = self.listeners.get_mut(&id) else { return Event::Drained(id) };
         match listener.accept() {
@@ -161,7 +166,7 @@ impl Hub {
                 if !self.stuck.contains(&id) {
                     self.stuck.push(id);
                 }
-                self.try_again.get_or_insert_with(|| Instant::now() + TRY_AGAIN);
+                self.try_again_soon();
                 Event::AcceptFailed(id)
             }
         }
