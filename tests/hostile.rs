@@ -149,3 +149,140 @@ fn a_program_that_cannot_be_executed_by_another_user_is_an_error_of_its_start() 
     assert!(run.wait_for_err("spawn-failed").contains("ermission denied"), "{}", run.story());
     run.expect_code(126);
 }
+
+/// The thread of this name.
+fn thread_of(pid: i32, name: &str) -> Option<i32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let is_it = |task: &std::path::PathBuf| {
+        std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim_end() == name)
+    };
+    let task = tasks.filter_map(|entry| Some(entry.ok()?.path())).find(is_it)?;
+    task.file_name()?.to_str()?.parse().ok()
+}
+
+/// strace on one thread, until it is dropped.
+struct Tracer(std::process::Child);
+
+impl Tracer {
+    /// Changes what system calls of the thread return, and waits until it does.
+    fn of(thread: i32, inject: &str) -> Self {
+        let mut child = std::process::Command::new("strace")
+            .args(["-o", "/dev/null", "-e", inject, "-p", &thread.to_string()])
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+        assert!(line.contains("attached"), "{line}");
+        Self(child)
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        // It lets go of the thread.
+        support::send(i32::try_from(self.0.id()).unwrap(), support::SIGTERM);
+        let _ = self.0.wait();
+    }
+}
+
+/// More events than the list has room for: an index out of range, and a panic.
+const PANIC: &str = "inject=epoll_wait:retval=1000";
+
+#[test]
+fn a_panic_of_the_log_pump_ends_no_logging() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"n=0; while :; do n=$((n+1)); echo line $n; sleep 0.05; done\"\n",
+    );
+    let run = bed.launch(&["ecosystem.toml"]).env("PROCRUN_HOME", bed.root().to_str().unwrap()).start();
+    run.wait_for_line("line 2");
+    let thread = support::wait_for("the thread", || thread_of(run.pid(), "logs"));
+    let health = || {
+        let home = bed.root().to_str().unwrap();
+        let mut check = bed.launch(&["healthcheck"]).env("PROCRUN_HOME", home).start();
+        let end = check.wait_end();
+        (end, check.err().lines().join("\n"))
+    };
+    {
+        let _tracer = Tracer::of(thread, &format!("{PANIC}:when=1"));
+        let said = run.wait_for_err("the thread `logs` panicked at src/logs/pump.rs");
+        assert!(said.contains("out of range"), "{said}");
+        let last = support::last_number(run.out().lines().last().unwrap());
+        run.wait_for_line(&format!("line {}", last + 2));
+        // One panic is an accident.
+        assert_eq!(health().0, support::End::Code(0));
+    }
+    {
+        let _tracer = Tracer::of(thread, &format!("{PANIC}:when=1+"));
+        support::wait_until("the health check to name the thread", || {
+            let (end, said) = health();
+            end == support::End::Code(1) && said.contains("the thread `logs` panics repeatedly")
+        });
+    }
+    let last = support::last_number(run.out().lines().last().unwrap());
+    run.wait_for_line(&format!("line {}", last + 2));
+    support::wait_until("the health check to be satisfied again", || health().0 == support::End::Code(0));
+}
+
+#[test]
+fn a_panic_of_the_supervisor_stops_its_workers_and_says_why() {
+    let bed = Bed::with(
+        "termination_log = \"why.txt\"\n\
+         [[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\n",
+    );
+    bed.script("steady.sh", workers::STEADY);
+    let home = bed.root().to_str().unwrap().to_owned();
+    // The first message of a client is longer than the room for it.
+    let inject =
+        ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "inject=recvmsg,recvfrom:retval=1000000:when=1"];
+    let mut run = bed
+        .launch(&["ecosystem.toml"])
+        .pid1()
+        .system_path()
+        .through(&inject)
+        .env("PROCRUN_HOME", &home)
+        .start();
+    run.wait_for_line("app up");
+    let mut client = bed.launch(&["ping"]).env("PROCRUN_HOME", &home).start();
+    run.wait_for_err("panicked at ");
+    run.wait_for_line("app bye TERM");
+    run.expect_code(70);
+    client.wait_end();
+    let why = bed.read("why.txt");
+    assert!(why.contains("panicked at src/") && why.contains("procrun ends with code 70"), "{why}");
+}
+
+#[test]
+fn a_shortage_while_a_socket_is_handed_over_delays_it() {
+    for error in ["ENOBUFS", "ENOMEM", "ETOOMANYREFS"] {
+        let bed = Bed::with(
+            "[[apps]]\nname = \"app\"\nscript = \"app.js\"\nexec_mode = \"cluster\"\nbalance = \"shared\"\n",
+        );
+        bed.file(
+            "app.js",
+            "const server = require('http').createServer((_, response) => response.end('served'));\n\
+             server.listen(0, () => console.log(`listening on ${server.address().port}`));\n",
+        );
+        let inject = format!("inject=sendmsg:error={error}:when=1..3");
+        let inject = ["strace", "-D", "-qq", "-o", "/dev/null", "-e", &inject];
+        let mut run = bed.launch(&["ecosystem.toml"]).pid1().through(&inject).start();
+        let port = support::web::port_of(&run, 1);
+        assert!(support::web::get(port, "/").is_ok_and(|body| body == "served"), "{error}{}", run.story());
+        run.expect_stop();
+    }
+}
+
+#[test]
+fn a_channel_that_cannot_carry_a_message_ends_and_so_does_its_worker() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"app.js\"\nexec_mode = \"cluster\"\nmax_restarts = 4\n",
+    );
+    bed.file("app.js", "require('http').createServer().listen(0, () => console.log('serves'));\n");
+    let inject = ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "inject=sendmsg:error=EINVAL:when=1"];
+    let mut run = bed.launch(&["ecosystem.toml"]).pid1().through(&inject).start();
+    run.wait_for_err("cannot be sent a message (Invalid argument");
+    // The next one can, and serves.
+    run.wait_for_line("serves");
+    run.expect_stop();
+}

@@ -6,6 +6,7 @@ use super::{
     called::Called,
     commands::Typed,
     failure::{Failure, NOT_DONE},
+    file::say_notices,
     list::{details, overview, say_json, unexpected},
     say,
 };
@@ -23,6 +24,9 @@ pub(super) fn ping(typed: &Typed) -> Result<ExitCode, Failure> {
     let about = overview(&mut supervisor, &Request::Ping)?.supervisor;
     if typed.has("json") {
         return Ok(say_json(&about));
+    }
+    for what in &about.failing {
+        say_notices(&[format!("the supervisor is impaired: {}", printable(what))]);
     }
     let processes = if about.instances == 1 { "process" } else { "processes" };
     Ok(say(&format!(
@@ -84,6 +88,10 @@ pub(super) fn healthcheck(typed: &Typed) -> Result<ExitCode, Failure> {
     let about = overview(&mut supervisor, &Request::Ping).map_err(unhealthy)?.supervisor;
     if about.stopping {
         return Err(Failure::not_done("procrun was asked to stop: nothing is ready any more"));
+    }
+    if !about.failing.is_empty() {
+        let failing: Vec<_> = about.failing.iter().map(|what| printable(what)).collect();
+        return Err(Failure::not_done(format!("the supervisor is impaired: {}", failing.join(", "))));
     }
     let details = details(&mut supervisor, typed.words.clone()).map_err(unhealthy)?;
     let all_must_run = !typed.words.is_empty();

@@ -146,6 +146,11 @@ impl Console {
         self.len = 0;
     }
 
+    /// Throws away what is buffered: it may be half of a line.
+    pub(super) fn drop_buffered(&mut self) {
+        self.len = 0;
+    }
+
     /// What was lost and not yet reported is in the next reports; a stream that refused is tried again.
     pub(super) fn report_losses(&mut self) {
         for kind in Kind::BOTH {

@@ -180,6 +180,11 @@ impl Files {
         self.gathered.clear();
     }
 
+    /// Throws away the lines that were gathered.
+    pub(super) fn drop_gathered(&mut self) {
+        self.gathered.clear();
+    }
+
     /// Ends the compressing of closed files, at the latest at this time.
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     pub(super) fn end_compressing(&mut self, deadline: Instant) {

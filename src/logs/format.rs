@@ -11,6 +11,9 @@ use crate::{
 /// The label of procrun's own lines.
 pub(super) const OWN_NAME: &str = "procrun";
 
+/// The column of labels is not wider, whatever an application is called.
+const MAX_COLUMNS: usize = 1024;
+
 /// Somewhere bytes go.
 pub(super) trait Put {
     /// Appends.
@@ -82,12 +85,13 @@ pub(super) fn label(id: u32, name: &str) -> String {
 
 /// The column before a line: the label padded to so many columns, and ` | `.
 pub(super) fn prefix(label: &str, columns: usize, colour: Option<u8>) -> Box<[u8]> {
-    // Padding counts characters, and some take two columns or none.
-    let width = (columns + label.chars().count()).saturating_sub(shown::width(label));
+    // Not by the formatter: it counts characters, of which some take two columns or none, and panics for
+    // a width of more than 65,535.
+    let padding = " ".repeat(columns.min(MAX_COLUMNS).saturating_sub(shown::width(label)));
     // The reset comes first: a line before this one may have left a colour behind.
     let text = match colour {
-        Some(colour) => format!("\x1b[0;38;5;{colour}m{label:<width$} |\x1b[0m "),
-        None => format!("{label:<width$} | "),
+        Some(colour) => format!("\x1b[0;38;5;{colour}m{label}{padding} |\x1b[0m "),
+        None => format!("{label}{padding} | "),
     };
     text.into_bytes().into()
 }

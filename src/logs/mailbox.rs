@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, atomic::AtomicU64},
 };
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -89,7 +89,21 @@ impl Mailbox {
     }
 
     pub(super) fn send_own(&self, line: OwnLine) {
-        let mut queue = self.lock();
+        self.push_own(self.lock(), line);
+    }
+
+    /// The same without waiting for the queue: whether it was free.
+    pub(super) fn try_send_own(&self, line: OwnLine) -> bool {
+        let queue = match self.queue.try_lock() {
+            Ok(queue) => queue,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        self.push_own(queue, line);
+        true
+    }
+
+    fn push_own(&self, mut queue: MutexGuard<'_, Queue>, line: OwnLine) {
         let cost = line.cost();
         if queue.own_cost + cost > OWN_LIMIT {
             queue.dropped += 1;

@@ -49,7 +49,6 @@ use std::{
     io::{self, Write},
     os::fd::{AsFd, OwnedFd},
     sync::{Arc, atomic::Ordering},
-    thread,
 };
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -68,7 +67,10 @@ use self::{
     own::{OwnLayer, OwnLine},
     pump::Pump,
 };
-use crate::spec::{LogSpec, RuntimeLog, Verbosity};
+use crate::{
+    spec::{LogSpec, RuntimeLog, Verbosity},
+    sys::threads,
+};
 
 /// Who writes: what stands before its lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,8 +142,8 @@ impl Logs {
 
     fn start_pump(log: &RuntimeLog, out: OwnedFd, err: OwnedFd, own: Option<FileSpec>) -> io::Result<Self> {
         let mailbox = Arc::new(Mailbox::new(log.history)?);
-        let pump = Pump::new(mailbox.clone(), log, out, err, own)?;
-        thread::Builder::new().name("logs".into()).spawn(move || pump.live())?;
+        let mut pump = Pump::new(mailbox.clone(), log, out, err, own)?;
+        threads::spawn("logs", None, move || pump.run())?;
         Ok(Self(Arc::new(Handle(mailbox))))
     }
 
@@ -202,6 +204,11 @@ impl Logs {
     /// Bytes that have gone to stdout and stderr until now: whether a slow reader still reads.
     pub fn written(&self) -> u64 {
         self.0.0.progress.load(Ordering::Relaxed)
+    }
+
+    /// As [`Logs::own`] from a panic hook: the panicking thread may hold the queue. False: it was dropped.
+    pub fn own_from_panic(&self, message: String) -> bool {
+        self.0.0.try_send_own(OwnLine::new(Level::ERROR, message))
     }
 
     fn push_own(&self, line: OwnLine) {

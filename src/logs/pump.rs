@@ -10,7 +10,6 @@ use std::{
     collections::BTreeMap,
     io,
     os::fd::{AsFd, OwnedFd},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -62,6 +61,8 @@ pub(super) struct Pump {
     pauses: Pauses,
     /// The longest read since the last look at it.
     longest: usize,
+    /// It runs for the first time until then.
+    has_run: bool,
 }
 
 #[derive(Debug)]
@@ -110,22 +111,22 @@ impl Pump {
             nap: Nap::default(),
             pauses: Pauses::default(),
             longest: 0,
+            has_run: false,
         })
     }
 
-    /// The thread's life. A panic costs the lines in hand, not the workers: they would block for
-    /// ever on pipes that nobody reads.
-    pub(super) fn live(mut self) {
+    /// The thread's life. It is called again after a panic, which costs the lines in hand and not the
+    /// workers: they would block for ever on pipes that nobody reads.
+    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
+    pub(super) fn run(&mut self) {
         // Signals are the supervisor's; here they would only interrupt. Fails for no valid set.
         let _ = SigSet::all().thread_block();
-        while catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
-            let message = "the log pump failed and goes on; lines may be missing here".to_owned();
-            self.writer.report(Level::ERROR, message);
+        if std::mem::replace(&mut self.has_run, true) {
+            // The wake-up may have been taken and its messages not; and all that is still buffered was
+            // in hand.
+            self.mailbox.unhush();
+            self.writer.drop_buffered();
         }
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
-    fn run(&mut self) {
         let mut events = [EpollEvent::empty(); 64];
         let mut last_read = Instant::now();
         let mut heavy: Option<Instant> = None;

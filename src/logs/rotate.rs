@@ -9,6 +9,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -110,7 +111,12 @@ impl Chain {
         let mut state = self.lock();
         if !state.compressing {
             let chain = self.clone();
-            thread::Builder::new().name("gzip".into()).spawn(move || chain.compress_all())?;
+            thread::Builder::new().name("gzip".into()).spawn(move || {
+                if catch_unwind(AssertUnwindSafe(|| chain.compress_all())).is_err() {
+                    // The files stay as they are; the next rotation tries again.
+                    chain.has_ended(chain.lock());
+                }
+            })?;
             state.compressing = true;
         }
         Ok(())

@@ -344,6 +344,12 @@ impl Writer {
         reports
     }
 
+    /// Throws away what a panic has left half made.
+    pub(super) fn drop_buffered(&mut self) {
+        self.console.drop_buffered();
+        self.files.drop_gathered();
+    }
+
     /// So many bytes of the buffers were touched since the last call.
     pub(super) fn take_most(&mut self) -> usize {
         self.console.take_most()

@@ -17,6 +17,7 @@ use super::{
     memory::Memory,
     not_started,
     outages::{Outages, Part},
+    panics,
     reading::Reading,
     report, say_early,
     schedules::Schedules,
@@ -34,10 +35,12 @@ use crate::{
         AppSpec, ExitCode, Instances, Plan, Signal, StopSignalScope, TerminationLog, diff::same_but_instances,
     },
     sys::{
+        clock::after,
         cpus,
         process::{self, OpenFiles},
         reap,
         signals::{Received, Sender, Signals},
+        threads,
     },
     watch::Watcher,
 };
@@ -140,6 +143,9 @@ pub(super) async fn supervise(
     let subscriber =
         tracing_subscriber::registry().with(logs::layer(logs.clone(), plan.runtime.log.verbosity));
     tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
+    let termination_log =
+        if role.background.is_some() { TerminationLog::Off } else { plan.runtime.termination_log.clone() };
+    panics::report_to(&logs, termination_log);
     for notice in notices {
         warn!("{notice}");
     }
@@ -207,7 +213,7 @@ impl Supervisor<'_> {
     /// part (see [`Outages`]).
     async fn run(&mut self) -> ExitCode {
         let delay = self.machine.plan().runtime.start_delay;
-        let mut boot = Some(self.began + delay);
+        let mut boot = Some(after(self.began.into(), delay).into());
         if !delay.is_zero() {
             info!("waiting for {} ms before anything starts", delay.as_millis());
         }
@@ -231,7 +237,8 @@ impl Supervisor<'_> {
                 self.boot();
                 continue;
             }
-            let timer = boot.or_else(|| self.timers.next().map(|at| self.began + at.elapsed()));
+            let timer =
+                boot.or_else(|| self.timers.next().map(|at| after(self.began.into(), at.elapsed()).into()));
             let next = timer.into_iter().chain(self.memory.next()).chain(self.outages.next()).min();
             let mut is_time = false;
             tokio::select! {
@@ -304,6 +311,13 @@ impl Supervisor<'_> {
                 });
             }
         }
+    }
+
+    /// What of the supervisor does not work at present, for people.
+    pub(super) fn failing(&self) -> Vec<String> {
+        let threads =
+            threads::failing().into_iter().map(|name| format!("the thread `{name}` panics repeatedly"));
+        threads.chain(self.outages.failing().map(|part| format!("cannot {part}"))).collect()
     }
 
     /// Starts the applications, and what is needed only once they run.

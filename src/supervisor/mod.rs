@@ -20,6 +20,7 @@ mod log_files;
 mod memory;
 mod outages;
 mod package;
+mod panics;
 mod pid_file;
 mod process_trees;
 mod reading;
@@ -75,13 +76,16 @@ pub struct Role {
 /// Errors are printed to stderr; a configuration with errors starts nothing. Without a place for its
 /// control socket it runs without one.
 pub fn run(source: &Source, role: &Role) -> ExitCode {
+    panics::install_hook();
     match set_up().and_then(|(runtime, installed, open_files)| {
         // The process ends right after; see the end of `supervise`.
         let runtime = ManuallyDrop::new(runtime);
-        runtime.block_on(async {
-            let signals = Signals::new(installed)?;
-            // On the heap: the future holds the state of every part, and the stack would keep its room.
-            Box::pin(actor::supervise(source, role, signals, open_files)).await
+        panics::guard(|| {
+            runtime.block_on(async {
+                let signals = Signals::new(installed)?;
+                // On the heap: the future holds the state of every part, and the stack would keep its room.
+                Box::pin(actor::supervise(source, role, signals, open_files)).await
+            })
         })
     }) {
         Ok(code) => code,

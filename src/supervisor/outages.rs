@@ -30,7 +30,7 @@ pub(super) enum Part {
 }
 
 impl Part {
-    const COUNT: usize = 5;
+    const ALL: [Self; 5] = [Self::Signals, Self::Channels, Self::Notifications, Self::Commands, Self::Starts];
 }
 
 impl fmt::Display for Part {
@@ -47,7 +47,7 @@ impl fmt::Display for Part {
 
 /// Which parts have failed and not worked since.
 #[derive(Debug, Default)]
-pub(super) struct Outages([Option<Outage>; Part::COUNT]);
+pub(super) struct Outages([Option<Outage>; Part::ALL.len()]);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outage {
@@ -78,6 +78,11 @@ impl Outages {
                 None
             }
         }
+    }
+
+    /// The parts that do not work.
+    pub(super) fn failing(&self) -> impl Iterator<Item = Part> {
+        Part::ALL.into_iter().filter(|part| self.0[*part as usize].is_some())
     }
 
     /// When the next rest ends.
@@ -113,6 +118,7 @@ mod tests {
         assert!(outages.allows(Part::Channels) && outages.next().is_none());
         assert_eq!(outages.check(Part::Channels, failed()), None);
         assert!(!outages.allows(Part::Channels) && outages.allows(Part::Signals));
+        assert_eq!(outages.failing().collect::<Vec<_>>(), [Part::Channels]);
         let until = outages.next().expect("the rest has an end");
 
         // The rest ends at its time and not before; no timer is left behind.

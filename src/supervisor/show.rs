@@ -23,6 +23,7 @@ pub(super) fn overview(of: &Supervisor<'_>, seen: Option<&Seen>) -> Overview {
         target: Some(of.source.name().to_owned()),
         started_at: clock.began,
         stopping: of.machine.is_stopping(),
+        failing: of.failing(),
         instances: settled(of).count(),
         cpu: seen.and_then(|seen| seen.own.cpu).map(f64::from),
         memory: seen.map(|seen| seen.own.rss),

@@ -30,6 +30,7 @@ pub mod signals;
 pub mod sockets;
 pub mod spawn;
 pub mod terminal;
+pub mod threads;
 pub mod tree;
 pub mod units;
 pub mod zone;

@@ -68,7 +68,7 @@ struct Eye<'a> {
 pub(super) fn watch(desk: &Desk) {
     let mut eye = Eye { desk, kernel: None, apps: BTreeMap::new(), next: 0 };
     loop {
-        let orders = desk.papers().orders.take();
+        let orders = desk.take_orders();
         match orders {
             Some(orders) if orders.is_empty() => return,
             Some(orders) => {

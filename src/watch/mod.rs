@@ -26,7 +26,6 @@ use std::{
     io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread,
     time::Duration,
 };
 
@@ -37,6 +36,7 @@ use self::{ignore::Ignore, own::OwnFiles};
 use crate::{
     shown::printable,
     spec::{AppSpec, Plan, WatchSpec},
+    sys::threads,
 };
 
 /// What the thread needs: a walk does not go deep on the stack.
@@ -102,6 +102,8 @@ struct Desk {
 struct Papers {
     /// What is to be watched from now on; nothing ends the thread.
     orders: Option<Vec<Arc<Watched>>>,
+    /// The last orders that were taken, for a thread that starts again after a panic.
+    current: Vec<Arc<Watched>>,
     /// At most one change, and what was said about each order, for each application.
     news: Vec<News>,
 }
@@ -165,7 +167,13 @@ fn start() -> io::Result<Arc<Desk>> {
     let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
     let desk = Arc::new(Desk { papers: Mutex::default(), bell, told: Notify::new() });
     let theirs = desk.clone();
-    thread::Builder::new().name("watch".into()).stack_size(STACK).spawn(move || eye::watch(&theirs))?;
+    let mut is_first = true;
+    threads::spawn("watch", Some(STACK), move || {
+        if !std::mem::take(&mut is_first) {
+            theirs.repeat_orders();
+        }
+        eye::watch(&theirs);
+    })?;
     Ok(desk)
 }
 
@@ -173,6 +181,21 @@ impl Desk {
     fn papers(&self) -> MutexGuard<'_, Papers> {
         // Whole at every moment: nothing that could panic happens while it is held.
         self.papers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next orders, if there are others.
+    fn take_orders(&self) -> Option<Vec<Arc<Watched>>> {
+        let mut papers = self.papers();
+        let orders = papers.orders.take()?;
+        papers.current.clone_from(&orders);
+        Some(orders)
+    }
+
+    /// Orders again what was watched, unless there is something new.
+    fn repeat_orders(&self) {
+        let mut papers = self.papers();
+        let current = papers.current.clone();
+        papers.orders.get_or_insert(current);
     }
 
     fn ring(&self) {

@@ -1,0 +1,113 @@
+//! Threads beside the supervisor's own: a panic in one of them restarts it.
+//!
+//! A thread that panics often rests between its restarts, and counts as failing until it has run for a
+//! while: `healthcheck` asks [`failing`].
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A panic so soon after the last one is one more in a row.
+const IN_A_ROW: Duration = Duration::from_secs(10);
+/// From so many panics in a row on the thread counts as failing, and rests before each restart.
+const FAILING: u32 = 3;
+/// How long it rests.
+const REST: Duration = Duration::from_secs(1);
+
+/// The panics of a thread.
+#[derive(Debug)]
+struct Record {
+    name: &'static str,
+    last: Instant,
+    in_a_row: u32,
+}
+
+static RECORDS: Mutex<Vec<Record>> = Mutex::new(Vec::new());
+
+/// Starts a thread that calls `body` again whenever it panics, and ends when it returns.
+///
+/// # Errors
+/// When the kernel refuses a thread.
+pub fn spawn(
+    name: &'static str,
+    stack: Option<usize>,
+    body: impl FnMut() + Send + 'static,
+) -> io::Result<()> {
+    let mut builder = thread::Builder::new().name(name.to_owned());
+    if let Some(size) = stack {
+        builder = builder.stack_size(size);
+    }
+    builder.spawn(move || keep_running(name, REST, body)).map(drop)
+}
+
+/// Calls `body` until it returns. What a panic leaves behind is the body's to look after.
+fn keep_running(name: &'static str, rest: Duration, mut body: impl FnMut()) {
+    while catch_unwind(AssertUnwindSafe(&mut body)).is_err() {
+        if has_panicked(name, now()) >= FAILING {
+            thread::sleep(rest);
+        }
+    }
+}
+
+/// Takes a panic down; how many it were in a row.
+fn has_panicked(name: &'static str, now: Instant) -> u32 {
+    let mut records = records();
+    let Some(record) = records.iter_mut().find(|record| record.name == name) else {
+        records.push(Record { name, last: now, in_a_row: 1 });
+        return 1;
+    };
+    record.in_a_row = if record.is_recent(now) { record.in_a_row.saturating_add(1) } else { 1 };
+    record.last = now;
+    record.in_a_row
+}
+
+/// The threads that panic again and again.
+pub fn failing() -> Vec<&'static str> {
+    failing_at(now())
+}
+
+fn failing_at(now: Instant) -> Vec<&'static str> {
+    let is_failing = |record: &&Record| record.in_a_row >= FAILING && record.is_recent(now);
+    records().iter().filter(is_failing).map(|record| record.name).collect()
+}
+
+impl Record {
+    fn is_recent(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.last) < IN_A_ROW
+    }
+}
+
+fn records() -> MutexGuard<'static, Vec<Record>> {
+    // Nothing under the lock leaves a record half changed.
+    RECORDS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[expect(clippy::disallowed_methods, reason = "threads have no other clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_is_started_again_and_counts_as_failing_for_a_while() {
+        let mut turns = 0;
+        keep_running("of-a-test", Duration::ZERO, || {
+            turns += 1;
+            assert!(turns > 4, "turn {turns} fails");
+        });
+        assert_eq!(turns, 5);
+        let now = now();
+        assert!(failing_at(now).contains(&"of-a-test"));
+        assert!(!failing_at(now + IN_A_ROW).contains(&"of-a-test"));
+        // The first one after a while is no row.
+        assert_eq!(has_panicked("of-a-test", now + IN_A_ROW), 1);
+        assert!(!failing_at(now + IN_A_ROW).contains(&"of-a-test"));
+    }
+}
