@@ -1,11 +1,12 @@
 # make            says this
 # make demo       builds the release binary and runs examples/hello; Ctrl-C ends it
-# make test       formatting, clippy, real containers and every test; as root, because PID namespaces need it
+# make test       formatting, clippy, real containers and every test, with a static debug binary;
+#                 as root, because PID namespaces need it
 # make test-matrix
 #                 what concerns Node on each Node that is in use, and on Bun; a table at the end
 # make release    the fully static binary: target/<triple>/release/procrun
 # make container-test
-#                 docker/Dockerfile and Dockerfile.example in podman (docker/try.sh)
+#                 the release binary in docker/Dockerfile and Dockerfile.example in podman (docker/try.sh)
 # make image      docker/Dockerfile from its first line to its last, in podman
 # make bench      the numbers of the README, beside the peers that are there
 # make clean      forgets everything that was built or fetched
@@ -14,6 +15,10 @@
 
 TRIPLE  := $(shell rustc -vV | sed -n 's/^host: //p')
 RELEASE := target/$(TRIPLE)/release/procrun
+
+# crt-static needs an explicit --target: without one it would apply to proc-macros too. A fixed load
+# address spares each start its relocations, and their pages in memory.
+CARGO_STATIC := RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=static" cargo
 
 # A Node that tests/setup.sh had to fetch comes before the system's.
 export PATH := $(CURDIR)/target/node/bin:$(PATH)
@@ -29,8 +34,11 @@ demo:
 
 test:
 	@tests/setup.sh test
-	@$(MAKE) --no-print-directory lint container-test
-	cargo test --locked --no-fail-fast
+	@tests/setup.sh containers
+	@$(MAKE) --no-print-directory lint
+	$(CARGO_STATIC) test --locked --no-run --target $(TRIPLE)
+	docker/try.sh target/$(TRIPLE)/debug/procrun
+	$(CARGO_STATIC) test --locked --no-fail-fast --target $(TRIPLE)
 
 test-matrix:
 	@tests/setup.sh matrix
@@ -40,10 +48,8 @@ lint:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 
-# crt-static needs an explicit --target: without one it would apply to proc-macros too. A fixed load
-# address spares each start its relocations, and their pages in memory.
 release:
-	RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=static" cargo build --locked --release --target $(TRIPLE)
+	$(CARGO_STATIC) build --locked --release --target $(TRIPLE)
 
 container-test: release
 	@tests/setup.sh containers
