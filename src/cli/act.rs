@@ -10,7 +10,7 @@ use super::{
     anew,
     commands::Typed,
     failure::Failure,
-    list::{look, say_json, shown, unexpected},
+    list::{look, say_json, shown, unexpected, with_users},
     reach::Supervisor,
     say,
 };
@@ -144,7 +144,10 @@ pub(super) fn wait_and_tell(
 pub(super) fn overview_if_it_lives(supervisor: &mut Supervisor) -> Result<Option<Overview>, Failure> {
     if supervisor.ask_if_it_lives(&Request::List)? {
         match supervisor.answer_or_end()? {
-            Some(Answer::Overview(overview)) => return Ok(Some(overview)),
+            Some(Answer::Overview(mut overview)) => {
+                with_users(&mut overview.instances, supervisor);
+                return Ok(Some(overview));
+            }
             Some(other) => return Err(unexpected(&other)),
             None => {}
         }

@@ -14,7 +14,12 @@ use super::{
 use crate::{control::snapshot::Detail, shown::printable, spec::ExitCode};
 
 pub(super) fn describe(typed: &Typed) -> Result<ExitCode, Failure> {
-    let mut details = details(&mut typed.supervisor()?, typed.words.clone())?;
+    let mut supervisor = typed.supervisor()?;
+    let mut details = details(&mut supervisor, typed.words.clone())?;
+    let user = supervisor.user();
+    for detail in &mut details {
+        detail.brief.user = detail.brief.user.take().or_else(|| user.clone());
+    }
     details.iter_mut().flat_map(|detail| &mut detail.tree).for_each(tree::read_command_line);
     if typed.has("json") {
         return Ok(say_json(&details));
@@ -67,15 +72,14 @@ fn shown(of: &Detail, look: Look) -> String {
     if of.exec_path != of.script {
         page.line("script path", &of.exec_path);
     }
-    page.maybe("version", of.version.as_ref());
+    page.maybe("version", brief.version.as_ref());
     page.maybe("node version", node_version::of(of));
-    let node_env = of.env.iter().find(|(name, _)| name == "NODE_ENV");
-    page.maybe("NODE_ENV", node_env.map(|(_, value)| value));
+    page.maybe("NODE_ENV", of.node_env.as_ref());
     page.list("args", &of.args);
     page.line("cwd", &of.cwd);
     page.maybe("interpreter", of.interpreter.as_ref());
     page.list("interpreter args", &of.interpreter_args);
-    page.maybe("user", of.user.as_ref());
+    page.maybe("user", brief.user.as_ref());
     for (key, value) in &of.limits {
         page.line(&key.replace('_', " "), value);
     }
@@ -95,6 +99,7 @@ fn shown(of: &Detail, look: Look) -> String {
     page.maybe("restarts by time", of.cron.as_ref());
     page.maybe("time zone", of.cron_timezone.as_ref());
     page.maybe("next run", of.next_cron.map(time));
+    page.line("watching", if brief.watching { "enabled" } else { "disabled" });
     page.list("watched", &of.watch);
     let codes: Vec<String> = of.stop_exit_codes.iter().map(u8::to_string).collect();
     page.list("final exit codes", &codes);

@@ -5,6 +5,8 @@ use std::{
     os::fd::AsFd,
 };
 
+use serde_json::Value;
+
 use super::{
     commands::Typed,
     failure::Failure,
@@ -28,17 +30,22 @@ use crate::{
 /// Other columns leave before a name is cut to less.
 const NAME: usize = 16;
 
-const COLUMNS: [Column; 10] = [
+/// In PM2's order.
+const COLUMNS: [Column; 14] = [
     Column { heading: "id", align: Align::Right, leaves: 0, least: 0, wanted: 0 },
     Column { heading: "name", align: Align::Left, leaves: 0, least: 4, wanted: NAME },
-    Column { heading: "namespace", align: Align::Left, leaves: 1, least: 0, wanted: 0 },
-    Column { heading: "mode", align: Align::Left, leaves: 2, least: 0, wanted: 0 },
-    Column { heading: "pid", align: Align::Right, leaves: 4, least: 0, wanted: 0 },
-    Column { heading: "uptime", align: Align::Right, leaves: 5, least: 0, wanted: 0 },
-    Column { heading: "↺", align: Align::Right, leaves: 6, least: 0, wanted: 0 },
+    Column { heading: "namespace", align: Align::Left, leaves: 4, least: 0, wanted: 0 },
+    Column { heading: "version", align: Align::Left, leaves: 3, least: 0, wanted: 0 },
+    Column { heading: "mode", align: Align::Left, leaves: 5, least: 0, wanted: 0 },
+    Column { heading: "pid", align: Align::Right, leaves: 8, least: 0, wanted: 0 },
+    Column { heading: "uptime", align: Align::Right, leaves: 9, least: 0, wanted: 0 },
+    Column { heading: "↺", align: Align::Right, leaves: 10, least: 0, wanted: 0 },
     Column { heading: "status", align: Align::Left, leaves: 0, least: 7, wanted: 15 },
-    Column { heading: "cpu", align: Align::Right, leaves: 3, least: 0, wanted: 0 },
-    Column { heading: "memory", align: Align::Right, leaves: 7, least: 0, wanted: 0 },
+    Column { heading: "cpu", align: Align::Right, leaves: 7, least: 0, wanted: 0 },
+    Column { heading: "memory", align: Align::Right, leaves: 11, least: 0, wanted: 0 },
+    Column { heading: "user", align: Align::Left, leaves: 1, least: 0, wanted: 0 },
+    Column { heading: "watching", align: Align::Left, leaves: 2, least: 0, wanted: 0 },
+    Column { heading: "last end", align: Align::Left, leaves: 6, least: 0, wanted: 0 },
 ];
 
 pub(super) fn list(typed: &Typed) -> Result<ExitCode, Failure> {
@@ -46,6 +53,7 @@ pub(super) fn list(typed: &Typed) -> Result<ExitCode, Failure> {
         return Ok(list_of_none(typed));
     };
     let mut overview = overview(&mut supervisor, &Request::List)?;
+    with_users(&mut overview.instances, &supervisor);
     if let Some(by) = typed.value("sort") {
         sort(&mut overview.instances, by)?;
     }
@@ -62,6 +70,14 @@ pub(super) fn list(typed: &Typed) -> Result<ExitCode, Failure> {
     Ok(say(&text))
 }
 
+/// Names the user of each process. Only the client looks the name of the supervisor's user up.
+pub(super) fn with_users(instances: &mut [Brief], supervisor: &Supervisor) {
+    let user = supervisor.user();
+    for instance in instances {
+        instance.user = instance.user.take().or_else(|| user.clone());
+    }
+}
+
 /// `list` when no supervisor runs: the list is empty, which is no error. PM2 starts its daemon then.
 fn list_of_none(typed: &Typed) -> ExitCode {
     if typed.has("json") {
@@ -72,20 +88,23 @@ fn list_of_none(typed: &Typed) -> ExitCode {
 }
 
 pub(super) fn jlist(typed: &Typed) -> Result<ExitCode, Failure> {
-    Ok(say(&format!("{}\n", pm2(&all_details(typed)?, node_version::of))))
+    Ok(say(&format!("{}\n", all_as_pm2(typed)?)))
 }
 
 pub(super) fn prettylist(typed: &Typed) -> Result<ExitCode, Failure> {
-    Ok(say(&format!("{}\n", inspect(&pm2(&all_details(typed)?, node_version::of)))))
+    Ok(say(&format!("{}\n", inspect(&all_as_pm2(typed)?))))
 }
 
-/// Everything about all instances; nothing when no supervisor runs, because a program that reads the
-/// answer expects a list.
-fn all_details(typed: &Typed) -> Result<Vec<Detail>, Failure> {
-    match typed.running_supervisor()? {
-        Some(mut supervisor) => details(&mut supervisor, Vec::new()),
-        None => Ok(Vec::new()),
-    }
+/// Everything about all instances in PM2's shape; nothing when no supervisor runs, because a program that
+/// reads the answer expects a list.
+fn all_as_pm2(typed: &Typed) -> Result<Value, Failure> {
+    Ok(match typed.running_supervisor()? {
+        Some(mut supervisor) => {
+            let details = details(&mut supervisor, Vec::new())?;
+            pm2(&details, node_version::of, supervisor.user().as_deref())
+        }
+        None => pm2(&[], node_version::of, None),
+    })
 }
 
 /// Prints something as one indented JSON document.
@@ -139,6 +158,7 @@ fn row(of: &Brief) -> Vec<Cell> {
         Cell::coloured(of.id.to_string(), "1"),
         Cell::new(&of.name),
         Cell::new(&of.namespace),
+        or_dash(of.version.clone()),
         Cell::new(&of.mode),
         or_dash(of.pid.map(|pid| pid.to_string())),
         or_dash(of.uptime.map(uptime)),
@@ -146,6 +166,9 @@ fn row(of: &Brief) -> Vec<Cell> {
         Cell::coloured(of.state(), colour(of)),
         or_dash(of.cpu.map(|cpu| format!("{cpu:.1}%"))),
         or_dash(of.memory.map(size)),
+        or_dash(of.user.clone()),
+        Cell::new(if of.watching { "enabled" } else { "disabled" }),
+        or_dash(of.last_end.clone()),
     ]
 }
 

@@ -13,7 +13,7 @@ use crate::{
         Answer, PROTOCOL, Places, Request,
         client::{self, Broken, Connection, Unreachable},
     },
-    sys::directory,
+    sys::{accounts, directory},
 };
 
 /// Where supervisors are looked for.
@@ -74,6 +74,11 @@ impl Supervisor {
 
     pub(super) fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// The user of the supervisor, whose processes run as the same user unless the configuration says another.
+    pub(super) fn user(&self) -> Option<String> {
+        self.connection.uid().map(accounts::name_of)
     }
 
     /// Asks something that has one answer.

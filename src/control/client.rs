@@ -192,6 +192,11 @@ impl Connection {
         getsockopt(&self.stream, PeerCredentials).ok().map(|peer| peer.pid()).filter(|pid| *pid > 0)
     }
 
+    /// The user of the supervisor.
+    pub fn uid(&self) -> Option<u32> {
+        getsockopt(&self.stream, PeerCredentials).ok().map(|peer| peer.uid())
+    }
+
     /// Asks; the answers come by [`Connection::answer`].
     ///
     /// # Errors

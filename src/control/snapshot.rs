@@ -115,6 +115,18 @@ pub struct Brief {
     pub cpu: Option<f64>,
     /// Bytes of memory of its tree; `None`: not known.
     pub memory: Option<u64>,
+    /// Of the application, by its `package.json` when the process started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// User of its processes, if the configuration names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// It restarts when watched files change.
+    #[serde(default)]
+    pub watching: bool,
+    /// Why its last process ended: `exit 1`, `SIGKILL`, or the word for procrun's own reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_end: Option<String>,
 }
 
 impl Brief {
@@ -282,9 +294,12 @@ pub struct Detail {
     /// When that is next.
     #[serde(default)]
     pub next_cron: Option<u64>,
-    /// Of the application, by its `package.json` when the process started.
+    /// `NODE_ENV` of its processes.
     #[serde(default)]
-    pub version: Option<String>,
+    pub node_env: Option<String>,
+    /// Whether it starts with the supervisor.
+    #[serde(default)]
+    pub autostart: bool,
     /// Whether instances share their log files.
     #[serde(default)]
     pub merge_logs: bool,
@@ -316,7 +331,8 @@ pub struct EndingInfo {
     /// When.
     pub at: u64,
     /// The word for it: `exit`, `signal` or `spawn-failed`, `oom` where the kernel had no memory, or
-    /// procrun's own reason to end it: `memory`, `health` or `heartbeat`.
+    /// procrun's own reason to end it: `command`, `watch`, `cron`, `config`, `memory`, `health`, `heartbeat`
+    /// or `reload`.
     pub reason: String,
     /// The code that a shell reports.
     pub code: u8,
@@ -336,12 +352,16 @@ pub fn masked(name: &str, value: &str) -> String {
 
 /// PM2's `jlist`: what exporters, editors and playbooks read. Variables of the environment are
 /// under `pm2_env.env` only, secrets masked; PM2 spreads them over `pm2_env` in clear.
-/// `node_version` finds the version of the Node that runs a process.
-pub fn jlist(details: &[Detail], mut node_version: impl FnMut(&Detail) -> Option<String>) -> Value {
-    Value::Array(details.iter().map(|detail| pm2_process(detail, node_version(detail))).collect())
+/// `node_version` finds the version of the Node that runs a process; `user` is that of the supervisor.
+pub fn jlist(
+    details: &[Detail],
+    mut node_version: impl FnMut(&Detail) -> Option<String>,
+    user: Option<&str>,
+) -> Value {
+    Value::Array(details.iter().map(|detail| pm2_process(detail, node_version(detail), user)).collect())
 }
 
-fn pm2_process(detail: &Detail, node_version: Option<String>) -> Value {
+fn pm2_process(detail: &Detail, node_version: Option<String>, user: Option<&str>) -> Value {
     let brief = &detail.brief;
     let env: serde_json::Map<String, Value> =
         detail.env.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
@@ -380,7 +400,6 @@ fn pm2_process(detail: &Detail, node_version: Option<String>) -> Value {
             ),
             "kill_timeout": detail.kill_timeout,
             "instance_var": detail.instance_var,
-            "username": detail.user,
             "exit_code": detail.endings.last().map_or(0, |ending| ending.code),
             "watch": !detail.watch.is_empty(),
             "cron_restart": detail.cron,
@@ -399,7 +418,12 @@ fn pm2_process(detail: &Detail, node_version: Option<String>) -> Value {
     // The same as long as the instance is in the list, and no other one's.
     let unique_id = format!("{:x}-{}", detail.created_at, brief.id);
     for (key, value) in [
-        ("version", Value::from(detail.version.as_deref().unwrap_or("N/A"))),
+        ("version", Value::from(brief.version.as_deref().unwrap_or("N/A"))),
+        ("NODE_ENV", Value::from(detail.node_env.as_deref())),
+        ("next_cron", detail.next_cron.into()),
+        ("username", Value::from(detail.user.as_deref().or(user))),
+        ("exit_reason", Value::from(detail.endings.last().map(|ending| ending.reason.as_str()))),
+        ("autostart", detail.autostart.into()),
         ("node_version", node_version.map_or(Value::Null, Value::from)),
         ("treekill", detail.treekill.into()),
         ("merge_logs", detail.merge_logs.into()),

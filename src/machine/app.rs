@@ -11,6 +11,7 @@ use super::{
     instance::{Instance, Stop, Then, Verdict},
     job::{Job, Version},
     notice::{Notice, StopCause, Why},
+    reason::{Command, Reason},
     reload::Goal,
     root::Machine,
 };
@@ -104,7 +105,7 @@ impl Machine {
     fn joins(&mut self, now: Time, spec: &Arc<AppSpec>, count: u32, rests: bool, out: &mut Vec<Effect>) {
         let all = self.staying(&spec.name).iter().map(|id| self.instances[id].number).collect();
         self.converge(now, count, spec, &all, StopCause::Changed, out);
-        self.resize(now, count, spec, rests, out);
+        self.resize(now, count, spec, rests, StopCause::Removed, out);
     }
 
     /// An application reads like this now.
@@ -149,14 +150,20 @@ impl Machine {
         }
         if in_turn {
             let numbers = anew.into_iter().collect();
-            return self.reload(now, Goal { file, spec, count: Some(count) }, numbers, tickets, out);
+            let reason = match manner {
+                Manner::Changed => Reason::Configuration,
+                Manner::Reload => Reason::Command(Command::Reload),
+                Manner::Restart => Reason::Command(Command::Restart),
+            };
+            let goal = Goal { file, spec, count: Some(count) };
+            return self.reload(now, goal, numbers, reason, tickets, out);
         }
         let is_new = was != file;
         self.set_plan(file);
         if is_new || counted || !anew.is_empty() {
             let cause = if manner == Manner::Restart { StopCause::Restarted } else { StopCause::Changed };
             self.converge(now, count, &spec, &anew, cause, out);
-            self.resize(now, count, &spec, false, out);
+            self.resize(now, count, &spec, false, StopCause::Removed, out);
         }
         for id in later {
             self.with_instance(id, now, out, |instance, step| {
@@ -281,11 +288,12 @@ impl Machine {
         count: u32,
         spec: &Arc<AppSpec>,
         rests: bool,
+        cause: StopCause,
         out: &mut Vec<Effect>,
     ) {
         let staying = self.staying(&spec.name);
         for id in staying.iter().skip(count as usize) {
-            self.end(now, *id, StopCause::Removed, Then::Remove, out);
+            self.end(now, *id, cause, Then::Remove, out);
         }
         let kept = &staying[..staying.len().min(count as usize)];
         for number in self.missing(kept, count) {

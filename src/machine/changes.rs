@@ -14,6 +14,7 @@ use super::{
     instance::{Instance, Then},
     job::Job,
     notice::{Notice, StopCause},
+    reason::Reason,
     root::{Machine, Phase},
 };
 
@@ -100,14 +101,18 @@ impl Machine {
         let numbers: BTreeSet<u32> = anew.iter().map(|id| self.instances[id].number).collect();
         let overlaps = self.planned(app).is_some_and(|spec| spec.can_overlap());
         let rolling = overlaps && self.can_roll(&self.staying(app));
+        let reason = Reason::FilesChanged(path.clone());
         out.push(Effect::Say(Notice::FilesChanged { app: app.to_owned(), path, rolling }));
         if self.reloads.is_active(app) {
-            self.queue(app, Job::Reload { numbers, tickets: Vec::new() }, out);
+            self.queue(app, Job::Reload { numbers, reason, tickets: Vec::new() }, out);
         } else if rolling {
-            self.reload_numbers(now, app, &numbers, Vec::new(), out);
+            self.reload_numbers(now, app, &numbers, reason, Vec::new(), out);
         } else {
             for id in anew {
-                self.end(now, id, StopCause::Restarted, Then::Restart, out);
+                if let Some(instance) = self.instances.get_mut(&id) {
+                    instance.reason = Some(reason.clone());
+                }
+                self.end(now, id, StopCause::FilesChanged, Then::Restart, out);
             }
         }
     }

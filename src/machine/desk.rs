@@ -12,6 +12,7 @@ use super::{
     instance::{Instance, Status, Then, Verdict},
     job::Job,
     notice::{Notice, StopCause, Why},
+    reason::{Command, Reason},
     reload::Goal,
     root::{Machine, Phase},
 };
@@ -138,9 +139,11 @@ impl Machine {
                 for (app, numbers) in self.places(ticket, &ids) {
                     self.desk.job(ticket, &app);
                     if self.reloads.is_active(&app) {
-                        self.queue(&app, Job::Reload { numbers, tickets: vec![ticket] }, out);
+                        let reason = Reason::Command(Command::Reload);
+                        self.queue(&app, Job::Reload { numbers, reason, tickets: vec![ticket] }, out);
                     } else {
-                        self.reload_numbers(now, &app, &numbers, vec![ticket], out);
+                        let reason = Reason::Command(Command::Reload);
+                        self.reload_numbers(now, &app, &numbers, reason, vec![ticket], out);
                     }
                 }
             }
@@ -257,6 +260,7 @@ impl Machine {
         now: Time,
         app: &str,
         numbers: &BTreeSet<u32>,
+        reason: Reason,
         tickets: Vec<Ticket>,
         out: &mut Vec<Effect>,
     ) {
@@ -274,7 +278,7 @@ impl Machine {
             .collect();
         // What is to change is the code: how many there are does not.
         let (spec, _) = self.as_scaled(&file, 1);
-        self.reload(now, Goal { file, spec, count: None }, numbers, tickets, out);
+        self.reload(now, Goal { file, spec, count: None }, numbers, reason, tickets, out);
     }
 
     /// Lets an application that is not being reloaded have another number of instances. That
@@ -311,7 +315,7 @@ impl Machine {
         }
         // Those that stay go on with what they run: after a reload that was given up that may not
         // be what the plan says.
-        self.resize(now, count, &spec, false, out);
+        self.resize(now, count, &spec, false, StopCause::ScaledDown, out);
         for id in self.staying(app) {
             if !before.contains(&id)
                 && let Some(awaits) = self.start_asked(now, id, out)
@@ -336,10 +340,10 @@ impl Machine {
             self.unqueue(app, |_| true);
         }
         self.calm_queued(app, numbers);
-        self.give_up(now, app, Why::Asked, StopCause::Asked, Some(numbers), out);
+        self.give_up(now, app, Why::Asked, StopCause::Deleted, Some(numbers), out);
         for id in self.settled_of(app, numbers) {
             self.desk.awaits(ticket, id, Awaits::Gone);
-            self.end(now, id, StopCause::Asked, Then::Remove, out);
+            self.end(now, id, StopCause::Deleted, Then::Remove, out);
         }
         let left = self.staying(app).len();
         if left == 0 {

@@ -9,6 +9,7 @@ use super::{
     event::{Effect, InstanceId},
     instance::{Status, Then},
     notice::{Notice, StopCause},
+    reason::Reason,
     root::{Machine, Phase},
 };
 
@@ -37,7 +38,7 @@ impl Machine {
         }
         if rolls {
             let numbers: BTreeSet<u32> = running.iter().map(|id| self.instances[id].number).collect();
-            self.reload_numbers(now, app, &numbers, Vec::new(), out);
+            self.reload_numbers(now, app, &numbers, Reason::Schedule, Vec::new(), out);
         }
     }
 

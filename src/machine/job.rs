@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Count, Manner, Ticket};
+use super::{Count, Manner, Reason, Ticket};
 use crate::spec::AppSpec;
 
 /// What an application is to read like, and what runs anew for that.
@@ -43,7 +43,7 @@ pub(super) enum Job {
     /// It is to read otherwise.
     Read(Version),
     /// Somebody asked for a reload of these numbers.
-    Reload { numbers: BTreeSet<u32>, tickets: Vec<Ticket> },
+    Reload { numbers: BTreeSet<u32>, reason: Reason, tickets: Vec<Ticket> },
     /// Somebody asked for these numbers to run anew.
     Restart { numbers: BTreeSet<u32>, ticket: Ticket },
     /// Somebody asked for another number of instances.

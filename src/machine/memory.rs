@@ -193,10 +193,7 @@ impl Machine {
             if overlaps && self.can_roll(&staying) {
                 say(Answer::Replace);
                 let number = BTreeSet::from([self.instances[&id].number]);
-                self.reload_numbers(now, &app, &number, Vec::new(), out);
-                if let Some(instance) = self.instances.get_mut(&id) {
-                    instance.reason = Some(Reason::Memory(excess));
-                }
+                self.reload_numbers(now, &app, &number, Reason::Memory(excess), Vec::new(), out);
             } else {
                 say(Answer::Restart);
                 self.run_anew(now, id, excess, Duration::ZERO, out);

@@ -46,7 +46,7 @@ pub use instance::Status;
 pub use memory::{Answer, Excess, Shortage};
 pub use notice::{Generation, Next, Notice, Readable, ReloadFailure, Setback, Size, StopCause, Subject, Why};
 pub use operation::{Addition, Count, Manner, Operation, Reply, Ticket, Wanted};
-pub use reason::{Reason, reason};
+pub use reason::{Command, Reason, reason};
 pub use record::Past;
 pub use root::{InstanceView, Machine};
 pub use stop_targets::{Member, Role, StopTargets, role, stop_targets};

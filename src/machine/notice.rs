@@ -38,7 +38,7 @@ pub enum Notice {
         who: Subject,
         /// How.
         ending: Ending,
-        /// Why procrun has ended it, if it has, and not because somebody asked.
+        /// Why procrun has ended it, if it has.
         reason: Option<Reason>,
         /// How long it was up.
         uptime: Duration,
@@ -282,10 +282,16 @@ pub enum StopCause {
     Removed,
     /// Its application reads otherwise now.
     Changed,
-    /// Somebody asked for it.
+    /// `stop`.
     Asked,
+    /// `delete`.
+    Deleted,
+    /// `scale` to fewer instances.
+    ScaledDown,
     /// Somebody asked for it to run anew.
     Restarted,
+    /// Watched files have changed.
+    FilesChanged,
     /// It is time for it by its schedule.
     Due,
     /// It has too much memory, or is the largest when the container's is short.
@@ -308,10 +314,12 @@ impl StopCause {
     /// Whether others take its place: then it may finish the connections that it has.
     pub(super) fn drains(self) -> bool {
         match self {
-            Self::Removed | Self::Replaced | Self::GivenUp => true,
+            Self::Removed | Self::ScaledDown | Self::Replaced | Self::GivenUp => true,
             Self::Shutdown
             | Self::Changed
             | Self::Asked
+            | Self::Deleted
+            | Self::FilesChanged
             | Self::Restarted
             | Self::Due
             | Self::Memory(_)

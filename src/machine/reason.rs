@@ -4,13 +4,38 @@ use std::fmt;
 
 use super::{Ending, Excess, Sickness};
 
-/// Why procrun has ended a run, if that is more than that somebody asked for it.
+/// Why procrun has ended a run. A run that ends by itself, or with everything else, has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
     /// It had too much memory.
     Memory(Excess),
     /// It was not well.
     Sick(Sickness),
+    /// A client requested it.
+    Command(Command),
+    /// Watched files have changed; one of them, for people.
+    FilesChanged(String),
+    /// Its schedule (`cron_restart`).
+    Schedule,
+    /// Its configuration has changed, or no longer has it.
+    Configuration,
+    /// It was a new process in a reload that is aborted.
+    ReloadAborted,
+}
+
+/// The command that ends a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// `stop`.
+    Stop,
+    /// `restart`.
+    Restart,
+    /// `reload`.
+    Reload,
+    /// `delete`.
+    Delete,
+    /// `scale`.
+    Scale,
 }
 
 impl Reason {
@@ -18,6 +43,11 @@ impl Reason {
         match self {
             Self::Memory(_) => "memory",
             Self::Sick(sickness) => sickness.reason(),
+            Self::Command(_) => "command",
+            Self::FilesChanged(_) => "watch",
+            Self::Schedule => "cron",
+            Self::Configuration => "config",
+            Self::ReloadAborted => "reload",
         }
     }
 }
@@ -27,7 +57,24 @@ impl fmt::Display for Reason {
         match self {
             Self::Memory(excess) => excess.fmt(f),
             Self::Sick(sickness) => write!(f, "it {sickness}"),
+            Self::Command(command) => write!(f, "command: {command}"),
+            Self::FilesChanged(path) => write!(f, "watch: {path} changed"),
+            Self::Schedule => f.write_str("cron_restart"),
+            Self::Configuration => f.write_str("changed configuration"),
+            Self::ReloadAborted => f.write_str("aborted reload"),
         }
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Reload => "reload",
+            Self::Delete => "delete",
+            Self::Scale => "scale",
+        })
     }
 }
 

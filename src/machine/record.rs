@@ -12,7 +12,7 @@ const ENDINGS: usize = 5;
 pub struct Past {
     /// How.
     pub ending: Ending,
-    /// Why procrun has ended it, if it has, and not because somebody asked.
+    /// Why procrun has ended it, if it has.
     pub reason: Option<Reason>,
     /// How long it was up.
     pub uptime: Duration,

@@ -18,6 +18,7 @@ use super::{
     instance::{Instance, Then, Verdict},
     job::{Job, Version},
     notice::{Generation, Notice, Setback, StopCause, Why},
+    reason::Reason,
     root::Machine,
     trial::{Gate, Outcome},
 };
@@ -37,6 +38,8 @@ pub(super) struct Goal {
 #[derive(Debug)]
 struct Reload {
     goal: Goal,
+    /// Why predecessors end.
+    reason: Reason,
     /// Old and new serve side by side.
     rolling: bool,
     began: Time,
@@ -162,12 +165,12 @@ impl Machine {
         out.push(Effect::Say(Notice::Queued { app: app.to_owned(), what: job.name() }));
         let jobs = self.reloads.waiting.entry(app.to_owned()).or_default();
         let same = jobs.iter_mut().find_map(|job| match job {
-            Job::Reload { numbers, tickets } => Some((numbers, tickets)),
+            Job::Reload { numbers, reason: _, tickets } => Some((numbers, tickets)),
             Job::Read(_) | Job::Restart { .. } | Job::Scale { .. } => None,
         });
         match (job, same) {
             // One reload is as good as two: it runs after both were asked for.
-            (Job::Reload { numbers, tickets }, Some((all, others))) => {
+            (Job::Reload { numbers, reason: _, tickets }, Some((all, others))) => {
                 all.extend(numbers);
                 others.extend(tickets);
             }
@@ -181,18 +184,16 @@ impl Machine {
         now: Time,
         goal: Goal,
         numbers: Vec<u32>,
+        reason: Reason,
         tickets: Vec<Ticket>,
         out: &mut Vec<Effect>,
     ) {
         let app = goal.spec.name.clone();
-        // Why a reload before this one was begun is not why these are replaced.
-        for instance in self.instances.values_mut().filter(|it| it.spec.name == app && it.is_online()) {
-            instance.reason = None;
-        }
         let rolling = goal.spec.can_overlap() && self.can_roll(&self.staying(&app));
         let total = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
         let reload = Reload {
             goal,
+            reason,
             rolling,
             began: now,
             todo: numbers.into(),
@@ -228,7 +229,7 @@ impl Machine {
     /// Begins to replace one instance.
     fn replace(&mut self, now: Time, app: &str, number: u32, out: &mut Vec<Effect>) {
         let Some(reload) = self.reloads.active.get(app) else { return };
-        let (rolling, spec) = (reload.rolling, reload.goal.spec.clone());
+        let (rolling, spec, reason) = (reload.rolling, reload.goal.spec.clone(), reload.reason.clone());
         // It may have been scaled away while its turn had not come.
         let Some(id) = self.settled(app, number).filter(|id| self.instances[id].is_staying()) else { return };
         let gate = self.gate(now, id, &spec);
@@ -250,6 +251,7 @@ impl Machine {
         if !rolling {
             self.with_instance(id, now, out, |instance, _| {
                 instance.spec = spec;
+                instance.reason.get_or_insert(reason);
                 instance.try_next(gate);
                 Verdict::Nothing
             });
@@ -373,6 +375,9 @@ impl Machine {
         let Some(predecessor) = predecessor else { return };
         if let Some(reload) = self.reloads.active.get_mut(app) {
             reload.leaving.insert(predecessor);
+            if let Some(predecessor) = self.instances.get_mut(&predecessor) {
+                predecessor.reason.get_or_insert_with(|| reload.reason.clone());
+            }
         }
         self.end(now, predecessor, StopCause::Replaced, Then::Remove, out);
     }
@@ -429,7 +434,7 @@ impl Machine {
             if let Some(count) = goal.count {
                 self.set_plan(goal.file);
                 self.converge(now, count, &goal.spec, &BTreeSet::new(), StopCause::Changed, out);
-                self.resize(now, count, &goal.spec, false, out);
+                self.resize(now, count, &goal.spec, false, StopCause::Removed, out);
             }
             out.push(Effect::Say(Notice::Reloaded { app: app.to_owned(), total, took: now.since(began) }));
         }
@@ -452,7 +457,9 @@ impl Machine {
     fn run_job(&mut self, now: Time, app: &str, job: Job, out: &mut Vec<Effect>) {
         match job {
             Job::Read(version) => self.becomes(now, version, out),
-            Job::Reload { numbers, tickets } => self.reload_numbers(now, app, &numbers, tickets, out),
+            Job::Reload { numbers, reason, tickets } => {
+                self.reload_numbers(now, app, &numbers, reason, tickets, out);
+            }
             Job::Restart { numbers, ticket } => {
                 self.desk.job_over(ticket, app, None);
                 self.restart_numbers(now, app, &numbers, ticket, out);

@@ -251,6 +251,16 @@ fn limits(spec: &AppSpec) -> Limits {
     }
 }
 
+/// The value that a variable has in the processes of an application, unless procrun sets it.
+pub(super) fn variable(spec: &AppSpec, inherited: &Environment, name: &str) -> Option<OsString> {
+    let inherits = spec.env.inherit.takes(name);
+    let said = spec.env.vars.get(name).map(OsString::from);
+    said.or_else(|| match &spec.env.caller {
+        Some(caller) => caller.get(name).filter(|_| inherits).map(OsString::from),
+        None => inherited.get(OsStr::new(name)).filter(|_| inherits).cloned(),
+    })
+}
+
 /// Looks whether there is a port to ask at, if one is needed.
 fn find_port(spec: &AppSpec, inherited: &Environment) -> Result<(), SpawnFailure> {
     let health = [("health", &spec.health.liveness), ("readiness", &spec.health.readiness)];
@@ -258,13 +268,7 @@ fn find_port(spec: &AppSpec, inherited: &Environment) -> Result<(), SpawnFailure
     let Some((key, _)) = health.into_iter().find(|(_, probe)| probe.as_deref().is_some_and(asks)) else {
         return Ok(());
     };
-    let inherit = &spec.env.inherit;
-    let said = spec.env.vars.get("PORT").map(OsString::from);
-    let value = said.or_else(|| match &spec.env.caller {
-        Some(caller) => caller.get("PORT").filter(|_| inherit.takes("PORT")).map(OsString::from),
-        None => inherited.get(OsStr::new("PORT")).filter(|_| inherit.takes("PORT")).cloned(),
-    });
-    port_in(value.as_deref()).map(drop).map_err(|why| SpawnFailure {
+    port_in(variable(spec, inherited, "PORT").as_deref()).map(drop).map_err(|why| SpawnFailure {
         code: EX_CONFIG,
         message: format!(
             "`{key}` asks for a path at the app's own port, but {why}\n  hint: set `port`, or write the whole URL"

@@ -36,6 +36,9 @@ pub(super) fn say(notice: &Notice) {
                 | StopCause::Shutdown
                 | StopCause::Changed
                 | StopCause::Asked
+                | StopCause::Deleted
+                | StopCause::ScaledDown
+                | StopCause::FilesChanged
                 | StopCause::Restarted
                 | StopCause::Due
                 | StopCause::Memory(_)
@@ -310,7 +313,12 @@ fn waits(who: &Subject, what: &str, late: Option<Duration>) {
 
 fn blocked(who: &Subject, what: &str) {
     let (app, id) = (&*who.spec.name, who.pm_id);
-    error!(app, id, "{who} is not started: {what}\n  hint: it starts as soon as that is mended");
+    error!(
+        app,
+        id,
+        reason = "dependency",
+        "{who} is not started: {what}\n  hint: it starts as soon as that is mended"
+    );
 }
 
 fn closing(delay: Readable) {
@@ -378,7 +386,9 @@ fn stopping(who: &Subject, request: EndRequest, cause: StopCause) {
     let (app, id) = (&*who.spec.name, who.pm_id);
     match cause {
         StopCause::Shutdown => debug!(app, id, "{who}: sending {request}"),
-        StopCause::Removed => info!(app, id, "{who} is no longer wanted, sending {request}"),
+        StopCause::Removed | StopCause::ScaledDown | StopCause::Deleted => {
+            info!(app, id, "{who} is no longer wanted, sending {request}");
+        }
         StopCause::Due => {
             info!(app, id, reason = "cron", "{who} is restarted by its schedule, sending {request}");
         }
@@ -386,7 +396,7 @@ fn stopping(who: &Subject, request: EndRequest, cause: StopCause) {
         StopCause::Memory(_) => debug!(app, id, "{who} has too much memory, sending {request}"),
         StopCause::Changed => info!(app, id, "{who} has changed, sending {request}"),
         StopCause::Asked => info!(app, id, "{who} is asked to stop, sending {request}"),
-        StopCause::Restarted | StopCause::Reloaded => {
+        StopCause::Restarted | StopCause::Reloaded | StopCause::FilesChanged => {
             info!(app, id, "{who} is restarted, sending {request}");
         }
         StopCause::Sick => info!(app, id, "{who} is unhealthy, sending {request}"),

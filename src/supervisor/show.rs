@@ -9,9 +9,9 @@ use crate::{
         Answer,
         snapshot::{About, Brief, Detail, EndingInfo, Overview, Status, masked},
     },
-    machine::{self, Generation, InstanceId, InstanceView, Past},
+    machine::{self, Ending, Generation, InstanceId, InstanceView, Past},
     program,
-    spec::{Backoff, Exec, ExecMode, Interpreter, MemoryLimit, PrincipalRef, ProgramKind},
+    spec::{AppSpec, Backoff, Exec, ExecMode, Interpreter, MemoryLimit, PrincipalRef, ProgramKind},
 };
 
 /// The supervisor, and with figures all instances in brief.
@@ -115,6 +115,28 @@ fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Cloc
         restarts: view.restarts.into(),
         cpu: usage.and_then(|usage| usage.cpu).map(f64::from),
         memory: usage.map(|usage| usage.rss),
+        version: of.workers.version(view.id).map(str::to_owned),
+        user: user(view.spec),
+        watching: view.spec.watch.is_some(),
+        last_end: view.endings.last().map(last_end),
+    }
+}
+
+fn user(spec: &AppSpec) -> Option<String> {
+    spec.identity.user.as_ref().map(|user| match user {
+        PrincipalRef::Id(id) => id.to_string(),
+        PrincipalRef::Name(name) => name.clone(),
+    })
+}
+
+/// An end in a word or two.
+fn last_end(past: &Past) -> String {
+    match (&past.reason, &past.ending) {
+        (None, Ending::Exited(code)) => format!("exit {code}"),
+        (None, Ending::Signaled { signal, .. }) => signal.to_string(),
+        (Some(_), _) | (None, Ending::OutOfMemory { .. } | Ending::SpawnFailed(_)) => {
+            past.reason().to_owned()
+        }
     }
 }
 
@@ -183,10 +205,7 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
             (Interpreter::Auto | Interpreter::None | Interpreter::BuiltIn, _) => None,
         },
         interpreter_args: spec.exec.interpreter_args.clone(),
-        user: spec.identity.user.as_ref().map(|user| match user {
-            PrincipalRef::Id(id) => id.to_string(),
-            PrincipalRef::Name(name) => name.clone(),
-        }),
+        user: user(spec),
         limits: spec.limits.shown().into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         checks: shown_checks(&spec.health).into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         instance_var: spec.env.instance_var.clone(),
@@ -222,7 +241,9 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
             .schedules
             .next_of(&spec.name)
             .and_then(|next| u64::try_from(next.as_millisecond()).ok()),
-        version: of.workers.version(view.id).map(str::to_owned),
+        node_env: launch::variable(spec, of.source.environment(), "NODE_ENV")
+            .map(|value| value.to_string_lossy().into_owned()),
+        autostart: spec.autostart,
         merge_logs: spec.logs.files.merge,
         treekill: spec.stop.treekill,
         env: spec

@@ -60,6 +60,9 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
                 | StopCause::Removed
                 | StopCause::Changed
                 | StopCause::Asked
+                | StopCause::Deleted
+                | StopCause::ScaledDown
+                | StopCause::FilesChanged
                 | StopCause::Restarted
                 | StopCause::Due
                 | StopCause::Memory(_)

@@ -75,6 +75,13 @@ pub fn resolve(user: Option<Key<'_>>, group: Option<Key<'_>>) -> Result<Option<C
     resolve_in(&read("/etc/passwd")?, &read("/etc/group")?, user, group).map(Some)
 }
 
+/// The login name of a user, or its number if it has none.
+pub fn name_of(uid: u32) -> String {
+    let credentials = resolve(Some(Key::Id(uid)), None).ok().flatten();
+    let account = credentials.and_then(|credentials| credentials.account);
+    account.map_or_else(|| uid.to_string(), |account| account.name)
+}
+
 /// Images built from scratch have neither file: numbers still work then.
 fn read(file: &'static str) -> Result<String, Error> {
     match fs::read(file) {

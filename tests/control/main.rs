@@ -8,6 +8,7 @@ mod background;
 mod changes;
 mod commands;
 mod input;
+mod reasons;
 mod sockets;
 mod specs;
 mod talk;

@@ -8,7 +8,7 @@ use crate::{
         Time,
         event::{Effect, EndRequest, Run},
         notice::{Notice, StopCause},
-        reason::Reason,
+        reason::{Command, Reason},
     },
     spec::Signal,
 };
@@ -21,19 +21,23 @@ impl Instance {
     pub(in crate::machine) fn stop(&mut self, step: &mut Step<'_>, stop: Stop) -> Verdict {
         match stop.cause {
             StopCause::Memory(excess) => self.reason = Some(Reason::Memory(excess)),
-            // It has one by now: it is not well, or its successor has come because of it.
+            StopCause::Asked => self.reason = Some(Reason::Command(Command::Stop)),
+            StopCause::Deleted => self.reason = Some(Reason::Command(Command::Delete)),
+            StopCause::ScaledDown => self.reason = Some(Reason::Command(Command::Scale)),
+            StopCause::Restarted => self.reason = Some(Reason::Command(Command::Restart)),
+            StopCause::Due => self.reason = Some(Reason::Schedule),
+            StopCause::Changed | StopCause::Removed => self.reason = Some(Reason::Configuration),
+            StopCause::GivenUp => {
+                self.reason.get_or_insert(Reason::ReloadAborted);
+            }
+            // It has one by now: it is not well, its files have changed, or the reason of the reload.
             StopCause::Sick
-            | StopCause::GivenUp
+            | StopCause::FilesChanged
+            | StopCause::Reloaded
             | StopCause::Replaced
             | StopCause::Drained
             | StopCause::NotDrained => {}
-            StopCause::Shutdown
-            | StopCause::Removed
-            | StopCause::Changed
-            | StopCause::Asked
-            | StopCause::Restarted
-            | StopCause::Due
-            | StopCause::Reloaded => self.reason = None,
+            StopCause::Shutdown => self.reason = None,
         }
         match &mut self.state {
             State::Online { run, since } => {

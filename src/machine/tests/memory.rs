@@ -100,7 +100,7 @@ fn a_reload_after_one_that_was_given_up_has_its_own_reason() {
     world.listen(2);
     world.obey(0);
     assert!(world.is_done(ticket));
-    assert_eq!(world.reasons(2), [""; 0], "it was replaced because somebody asked");
+    assert_eq!(world.reasons(2), ["command"], "not the reason of the reload before");
 }
 
 #[test]
@@ -173,13 +173,13 @@ fn a_stop_and_a_restart_that_is_asked_for_come_first() {
     world.exceeds(0, 500);
     world.obey(0);
     assert!(world.is_done(ticket));
-    assert_eq!((world.status(0), world.reasons(0)), (Status::Stopped, vec!["exit"]));
+    assert_eq!((world.status(0), world.reasons(0)), (Status::Stopped, vec!["command"]));
     let mut world = World::new(plan([app("a")]));
     world.pass(MS(60_000));
     world.exceeds(0, 500);
     world.ask(Operation::Stop(vec![InstanceId(0)]));
     world.obey(0);
-    assert_eq!((world.status(0), world.reasons(0)), (Status::Stopped, vec!["exit"]));
+    assert_eq!((world.status(0), world.reasons(0)), (Status::Stopped, vec!["command"]));
     let mut world = World::new(plan([app("a")]));
     world.stop(Signal::TERM);
     world.exceeds(0, 500);

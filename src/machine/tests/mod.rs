@@ -247,10 +247,14 @@ impl World {
                 notice,
                 Notice::Reloading { .. }
                     | Notice::Stopping {
-                        cause: StopCause::Restarted | StopCause::Changed | StopCause::Removed,
+                        cause: StopCause::Restarted
+                            | StopCause::FilesChanged
+                            | StopCause::Changed
+                            | StopCause::Removed
+                            | StopCause::ScaledDown,
                         ..
                     }
-                    | Notice::Draining { cause: StopCause::Removed, .. }
+                    | Notice::Draining { cause: StopCause::Removed | StopCause::ScaledDown, .. }
             )
         };
         if says(&fails) && !says(&goes_on) {
