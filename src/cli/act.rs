@@ -1,10 +1,7 @@
 //! The commands that change something: `stop`, `delete`, `scale`, `reset` and `signal`. They wait until it
 //! is done and say each step.
 
-use std::{
-    io::{Write as _, stdout},
-    path::Path,
-};
+use std::io::{Write as _, stdout};
 
 use super::{
     anew,
@@ -90,19 +87,7 @@ fn act_or_file(typed: &Typed, action: Action) -> Result<ExitCode, Failure> {
 }
 
 fn carry_out(typed: &Typed, request: &Request) -> Result<ExitCode, Failure> {
-    let done = wait_and_show(&mut typed.supervisor()?, request, Telling::of(typed));
-    done.map_err(|failure| advised(failure, &typed.words))
-}
-
-/// The same failure; a word that means nothing and is a file gets advice.
-pub(super) fn advised(failure: Failure, words: &[String]) -> Failure {
-    let unknown = |word: &&String| failure.is_about(&format!("application or namespace `{word}`"));
-    match words.iter().find(|word| unknown(word) && Path::new(word).is_file()) {
-        Some(file) => failure.hint(format!(
-            "it is a file: this command takes the names of apps, `procrun start {file}` adds one"
-        )),
-        None => failure,
-    }
+    wait_and_show(&mut typed.supervisor()?, request, Telling::of(typed))
 }
 
 /// Asks, says each step as it comes, and shows the list as it is then.

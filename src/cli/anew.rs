@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use super::{
     ATTACH,
-    act::{Telling, advised, wait_and_show, wait_and_tell},
+    act::{Telling, wait_and_show, wait_and_tell},
     apply, background,
     commands::Typed,
     failure::Failure,
@@ -67,8 +67,7 @@ fn anew(typed: &Typed, anew: Anew) -> Result<ExitCode, Failure> {
     let telling = Telling::of(typed);
     let Some(last) = found.pop() else {
         let request = wish.expect("the table asks for a word");
-        let done = wait_and_show(&mut typed.supervisor()?, &request, telling);
-        return done.map_err(|failure| advised(failure, &typed.words));
+        return wait_and_show(&mut typed.supervisor()?, &request, telling);
     };
     if let Some(request) = wish {
         wait_and_tell(&mut typed.supervisor()?, &request, telling)?;

@@ -46,11 +46,6 @@ impl Failure {
         self
     }
 
-    /// Whether what has gone wrong names this.
-    pub(super) fn is_about(&self, what: &str) -> bool {
-        self.message.contains(what)
-    }
-
     /// Whether it is that there is no supervisor to ask.
     pub(super) fn is_absence(&self) -> bool {
         self.code == NO_SUPERVISOR

@@ -1,17 +1,20 @@
 //! From a command to the supervisor it means, and what is said when there is none.
 
-use std::{ffi::OsStr, fmt::Write as _, path::Path};
+use std::{borrow::Cow, ffi::OsStr, fmt::Write as _, path::Path};
 
 use nix::unistd::geteuid;
 
 use super::{
     called::Called,
     failure::{Failure, NO_SUPERVISOR},
+    list::overview,
 };
 use crate::{
+    config::resolve_path,
     control::{
         Answer, PROTOCOL, Places, Request,
         client::{self, Broken, Connection, Unreachable},
+        is_pattern,
     },
     sys::{accounts, directory},
 };
@@ -88,7 +91,28 @@ impl Supervisor {
     }
 
     pub(super) fn ask(&mut self, request: &Request) -> Result<(), Failure> {
-        self.connection.ask(request).map_err(|broken| self.broken(&broken))
+        let request = self.with_script_paths(request)?;
+        self.connection.ask(&request).map_err(|broken| self.broken(&broken))
+    }
+
+    /// The request with the absolute paths of the scripts that it names: the supervisor has another working
+    /// directory. What is the name, an id or the namespace of something in the list stays as it is.
+    fn with_script_paths<'a>(&mut self, request: &'a Request) -> Result<Cow<'a, Request>, Failure> {
+        let mut named = request.clone();
+        if !named.targets_mut().iter().any(|word| may_be_script(word)) {
+            return Ok(Cow::Borrowed(request));
+        }
+        let list = overview(self, &Request::List)?.instances;
+        let is_listed =
+            |word: &str| list.iter().any(|one| one.name == word || one.namespace == word) || word == "all";
+        // Without a working directory only absolute paths name a script.
+        let cwd = directory::working().unwrap_or_else(|_| "/".into());
+        for word in named.targets_mut() {
+            if may_be_script(word) && !is_listed(word) {
+                *word = resolve_path(&cwd, word.as_ref()).to_string_lossy().into_owned();
+            }
+        }
+        Ok(Cow::Owned(named))
     }
 
     /// Asks; `false` when the supervisor has ended.
@@ -143,6 +167,13 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// Whether a target can be the path of a script: it is written as a path, or a file of that name is here.
+fn may_be_script(word: &str) -> bool {
+    let is_path = ["/", "./", "../"].iter().any(|begin| word.starts_with(begin));
+    let is_id = word.bytes().all(|byte| byte.is_ascii_digit());
+    is_path && !is_pattern(word) || !is_id && Path::new(word).is_file()
 }
 
 fn unreachable(error: &Unreachable) -> Failure {

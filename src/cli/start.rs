@@ -66,8 +66,11 @@ pub(super) fn start(wish: &Wish) -> Result<ExitCode, Refusal> {
         Some(supervisor) => overview(supervisor, &Request::List)?.instances,
         None => Vec::new(),
     };
-    let candidates: Vec<Candidate<'_>> =
-        list.iter().map(|one| Candidate { id: one.id, name: &one.name, namespace: &one.namespace }).collect();
+    // A script that is named here is started, also if an app of another name runs it.
+    let candidates: Vec<Candidate<'_>> = list
+        .iter()
+        .map(|one| Candidate { id: one.id, name: &one.name, namespace: &one.namespace, exec: None })
+        .collect();
     let (mut targets, mut new, mut unknown) = (Vec::new(), Vec::new(), None);
     for word in &words {
         match select(&[word], &candidates) {

@@ -66,6 +66,7 @@ pub use evaluate::{Evaluation, EvaluationEnd};
 pub use flags::{FlagValue, Flags};
 pub use health::shown_checks;
 pub use origin::{AppSettings, Origin, Setting, is_secret};
+pub use path::resolve as resolve_path;
 pub use problem::{EX_CONFIG, EX_USAGE, Problem, Problems};
 pub use suggest::nearest;
 pub use tree::{Place, Position};

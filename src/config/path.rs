@@ -7,7 +7,7 @@ use std::{
 };
 
 /// `path` seen from the absolute directory `base`, without `.` and `..` (Node's `path.resolve`).
-pub(super) fn resolve(base: &Path, path: &Path) -> PathBuf {
+pub fn resolve(base: &Path, path: &Path) -> PathBuf {
     let mut resolved = PathBuf::new();
     for component in base.join(path).components() {
         match component {

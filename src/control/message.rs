@@ -4,7 +4,7 @@
 //! that much of each other, and the command says what to do. Everything is bounded: who sends a line
 //! that is too long is answered once and cut off.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, slice};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -51,7 +51,8 @@ impl Hello {
     }
 }
 
-/// What a command asks. Targets are words: names, ids, namespaces or `all`.
+/// What a command asks. Targets are words: names, ids, namespaces, absolute paths of scripts, patterns or
+/// `all`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
@@ -186,6 +187,27 @@ pub enum Request {
 }
 
 impl Request {
+    /// The words that say which instances it is about.
+    pub fn targets_mut(&mut self) -> &mut [String] {
+        match self {
+            Self::Describe { targets }
+            | Self::Tree { targets }
+            | Self::Act { targets, .. }
+            | Self::Change { targets, .. }
+            | Self::Logs { targets, .. }
+            | Self::Flush { targets } => targets,
+            Self::Environment { target } | Self::Scale { app: target, .. } => slice::from_mut(target),
+            Self::Ping
+            | Self::List
+            | Self::Monitor
+            | Self::Add { .. }
+            | Self::Apply { .. }
+            | Self::FileEnvironment { .. }
+            | Self::Save
+            | Self::Kill => &mut [],
+        }
+    }
+
     /// What it takes to answer.
     pub(super) fn effort(&self) -> Effort {
         match self {

@@ -1,9 +1,15 @@
-//! What a name, an id, a namespace, a pattern or `all` stands for. Pure.
+//! What a name, an id, a namespace, a script, a pattern or `all` stands for. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use super::pattern::{self, Pattern};
-use crate::config::nearest;
+use crate::{
+    config::{nearest, resolve_path},
+    spec::Exec,
+};
 
 /// One instance, by all that can be said to mean it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +20,22 @@ pub struct Candidate<'a> {
     pub name: &'a str,
     /// Its application's namespace.
     pub namespace: &'a str,
+    /// What its application runs; `None`: the application is not selected by its script.
+    pub exec: Option<&'a Exec>,
+}
+
+impl Candidate<'_> {
+    /// Whether this word means it or its application, and not a group to which others belong too.
+    pub fn is_named_by(&self, word: &str) -> bool {
+        self.name == word || self.id.to_string() == word || self.runs(word)
+    }
+
+    /// Whether its application runs the script with this absolute path.
+    fn runs(&self, word: &str) -> bool {
+        let path = Path::new(word);
+        let is_script = |exec: &Exec| resolve_path(&exec.cwd, exec.script.as_ref()) == path;
+        path.is_absolute() && self.exec.is_some_and(is_script)
+    }
 }
 
 /// A word that means nothing here.
@@ -26,7 +48,8 @@ pub struct Unknown {
 }
 
 /// The ids that the words stand for, in the order of the list, each once. A word is, in this order,
-/// `all`, the name of an application, an id, a namespace, or a pattern on names (`/^api-/`).
+/// `all`, the name of an application, an id, a namespace, the absolute path of a script, or a pattern on
+/// names (`/^api-/`).
 ///
 /// # Errors
 /// [`Unknown`] for the first word that means nothing; nothing is selected then.
@@ -39,6 +62,7 @@ pub fn select<S: AsRef<str>>(words: &[S], of: &[Candidate<'_>]) -> Result<Vec<u3
             Meaning::Name => of.iter().filter(|one| one.name == word).map(|one| one.id).collect(),
             Meaning::Id(id) => vec![id],
             Meaning::Namespace => of.iter().filter(|one| one.namespace == word).map(|one| one.id).collect(),
+            Meaning::Script => of.iter().filter(|one| one.runs(word)).map(|one| one.id).collect(),
             Meaning::Pattern(pattern) => matching(word, &pattern, of)?,
             Meaning::InvalidPattern(why) => return Err(invalid_pattern(word, &why)),
             Meaning::Nothing => return Err(unknown(word, of)),
@@ -53,6 +77,7 @@ enum Meaning {
     Name,
     Id(u32),
     Namespace,
+    Script,
     Pattern(Pattern),
     InvalidPattern(String),
     Nothing,
@@ -72,6 +97,9 @@ fn meaning(word: &str, of: &[Candidate<'_>]) -> Meaning {
     }
     if of.iter().any(|one| one.namespace == word) {
         return Meaning::Namespace;
+    }
+    if of.iter().any(|one| one.runs(word)) {
+        return Meaning::Script;
     }
     match Pattern::parse(word) {
         pattern::Parsed::NotAPattern => Meaning::Nothing,
@@ -111,6 +139,10 @@ fn unknown(word: &str, of: &[Candidate<'_>]) -> Unknown {
     };
     if word == "-" {
         return refused("an ecosystem file on stdin is for start, restart, reload, stop and delete");
+    }
+    if Path::new(word).is_absolute() {
+        let message = format!("no application runs the script `{word}`");
+        return Unknown { message, hint: Some(format!("`procrun start {word}` adds one")) };
     }
     if of.is_empty() {
         return Unknown { message: format!("`{word}` means nothing: there is no application"), hint: None };
@@ -163,13 +195,18 @@ fn ranges(ids: &[u32]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::{Interpreter, Stdin};
+
+    const fn one<'a>(id: u32, name: &'a str, namespace: &'a str) -> Candidate<'a> {
+        Candidate { id, name, namespace, exec: None }
+    }
 
     const LIST: [Candidate<'_>; 5] = [
-        Candidate { id: 0, name: "api", namespace: "default" },
-        Candidate { id: 1, name: "api", namespace: "default" },
-        Candidate { id: 2, name: "worker", namespace: "jobs" },
-        Candidate { id: 3, name: "1", namespace: "jobs" },
-        Candidate { id: 7, name: "jobs", namespace: "x" },
+        one(0, "api", "default"),
+        one(1, "api", "default"),
+        one(2, "worker", "jobs"),
+        one(3, "1", "jobs"),
+        one(7, "jobs", "x"),
     ];
 
     fn ids(words: &str) -> Result<Vec<u32>, Unknown> {
@@ -186,8 +223,37 @@ mod tests {
         assert_eq!(ids("jobs"), Ok(vec![7]), "and before a namespace");
         assert_eq!(ids("/^(api|jobs)$/"), Ok(vec![0, 1, 7]));
         assert_eq!(ids("/R$/i 3"), Ok(vec![2, 3]));
-        let named = [Candidate { id: 0, name: "/x/", namespace: "n" }];
+        let named = [one(0, "/x/", "n")];
         assert_eq!(select(&["/x/"], &named), Ok(vec![0]), "a name comes before a pattern");
+    }
+
+    #[test]
+    fn a_script_stands_for_every_app_that_runs_it() {
+        let exec = |script: &str| Exec {
+            script: script.to_owned(),
+            args: Vec::new(),
+            cwd: "/srv".into(),
+            interpreter: Interpreter::Auto,
+            interpreter_args: Vec::new(),
+            source_maps: None,
+            stdin: Stdin::Open,
+        };
+        let (relative, absolute, other) = (exec("./lib/../i"), exec("/srv/i"), exec("j"));
+        let list = [
+            Candidate { exec: Some(&relative), ..one(0, "api", "a") },
+            Candidate { exec: Some(&absolute), ..one(1, "web", "b") },
+            Candidate { exec: Some(&other), ..one(2, "j", "b") },
+            Candidate { exec: Some(&other), ..one(3, "/srv/j", "b") },
+        ];
+        let ids = |word| select(&[word], &list);
+        assert_eq!(ids("/srv/i"), Ok(vec![0, 1]), "and it is no pattern");
+        assert_eq!(ids("/srv/j"), Ok(vec![3]), "a name comes before a script");
+        assert_eq!(ids("j"), Ok(vec![2]));
+        assert!(ids("./i").is_err(), "relative to what?");
+        let unknown = ids("/srv/k").unwrap_err();
+        assert_eq!(unknown.message, "no application runs the script `/srv/k`");
+        assert_eq!(unknown.hint.unwrap(), "`procrun start /srv/k` adds one");
+        assert!(list[0].is_named_by("/srv/i") && list[0].is_named_by("0") && !list[0].is_named_by("a"));
     }
 
     #[test]

@@ -280,8 +280,8 @@ impl Machine {
         }
     }
 
-    /// Adds or removes instances until there are so many. Those with the lowest numbers stay as
-    /// they are; new ones are of this spec, and start with `autostart` unless they are to rest.
+    /// Adds or removes instances until there are so many. The oldest ones stay as they are; new ones are of
+    /// this spec, and start with `autostart` unless they are to rest.
     pub(super) fn resize(
         &mut self,
         now: Time,
@@ -372,11 +372,12 @@ impl Machine {
         }
     }
 
-    /// The instances of an application that are to stay in the list, by number.
+    /// The instances of an application that are to stay in the list, the oldest place first. A scale to
+    /// fewer ends the last ones.
     pub(super) fn staying(&self, name: &str) -> Vec<InstanceId> {
         let of_app = |instance: &&Instance| instance.is_staying() && instance.spec.name == name;
         let mut staying: Vec<&Instance> = self.instances.values().filter(of_app).collect();
-        staying.sort_unstable_by_key(|instance| instance.number);
+        staying.sort_unstable_by_key(|instance| instance.pm_id);
         staying.into_iter().map(|instance| instance.id).collect()
     }
 

@@ -417,7 +417,15 @@ impl Instance {
         (self.failure, self.reason) = (None, None);
         self.gave_up = false;
         self.is_put_away = false;
-        if self.tried > 0 {
+        let is_restart = match self.state {
+            State::Stopped | State::Errored | State::Turn(_) => false,
+            State::Launching { .. }
+            | State::Online { .. }
+            | State::Draining { .. }
+            | State::Stopping { .. }
+            | State::Waiting => true,
+        };
+        if is_restart {
             self.record.restarts = self.record.restarts.saturating_add(1);
         }
         self.tried = *step.runs;

@@ -30,7 +30,8 @@ impl Past {
 /// What is remembered of an instance.
 #[derive(Debug, Default)]
 pub(super) struct Record {
-    /// Starts but the first (PM2's `restart_time`).
+    /// Starts that followed a run at once or after a wait (PM2's `restart_time`). A start of an instance that
+    /// is stopped or errored does not count.
     pub(super) restarts: u32,
     /// Since when it is in the list, or was reset.
     pub(super) created_at: Time,

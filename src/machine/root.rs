@@ -92,7 +92,7 @@ pub struct InstanceView<'a> {
     pub complaint: Option<&'a str>,
     /// What it says of itself.
     pub says: Option<&'a str>,
-    /// Starts but the first, since it was reset (PM2's `restart_time`).
+    /// Restarts since it was reset (PM2's `restart_time`).
     pub restarts: u32,
     /// Unstable runs in a row (PM2's `unstable_restarts`).
     pub unstable: u32,
@@ -354,8 +354,11 @@ impl Machine {
         }
     }
 
-    /// A new place in the list.
+    /// A new place in the list. Ids begin at 0 when the list is empty, as in PM2.
     pub(super) fn add(&mut self, number: u32, spec: Arc<AppSpec>, now: Time) -> InstanceId {
+        if self.instances.is_empty() {
+            self.next_pm_id = 0;
+        }
         let pm_id = self.next_pm_id;
         self.next_pm_id += 1;
         self.add_called(pm_id, number, spec, now)

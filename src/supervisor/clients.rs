@@ -349,10 +349,7 @@ impl Supervisor<'_> {
 
     pub(super) fn select<S: AsRef<str>>(&self, words: &[S]) -> Result<Vec<InstanceId>, Unknown> {
         let views: Vec<_> = show::settled(self).collect();
-        let candidates: Vec<Candidate<'_>> = views
-            .iter()
-            .map(|view| Candidate { id: view.pm_id, name: &view.spec.name, namespace: &view.spec.namespace })
-            .collect();
+        let candidates: Vec<Candidate<'_>> = views.iter().map(candidate).collect();
         let ids = select(words, &candidates)?;
         Ok(views.iter().filter(|view| ids.contains(&view.pm_id)).map(|view| view.id).collect())
     }
@@ -362,8 +359,7 @@ impl Supervisor<'_> {
     fn without_tasks(&mut self, client: ClientId, ids: Vec<InstanceId>, words: &[String]) -> Vec<InstanceId> {
         let (mut kept, mut left) = (Vec::new(), Vec::new());
         for view in ids.into_iter().filter_map(|id| self.machine.instance(id)) {
-            let id = view.pm_id.to_string();
-            let is_named = words.iter().any(|word| *word == view.spec.name || *word == id);
+            let is_named = words.iter().any(|word| candidate(&view).is_named_by(word));
             match task_state(&view).filter(|_| !is_named) {
                 None => kept.push(view.id),
                 Some(state) => left.push(format!("{} is a task that {state}: left alone", view.subject())),
@@ -412,6 +408,12 @@ impl Supervisor<'_> {
             }),
         }
     }
+}
+
+/// An instance, by all that can be said to mean it.
+fn candidate<'a>(view: &'a InstanceView<'_>) -> Candidate<'a> {
+    let InstanceView { pm_id, spec, .. } = view;
+    Candidate { id: *pm_id, name: &spec.name, namespace: &spec.namespace, exec: Some(&spec.exec) }
 }
 
 /// What a task is at that is not to be disturbed unless it is named; `None` for everything else.

@@ -130,7 +130,8 @@ fn a_mistyped_command_is_answered_with_the_right_one() {
     assert!(ask(&bed, &["help", "ls"]).ok().contains("Usage: procrun list [OPTIONS]"));
     let _run = supervisor(&bed, false, 3);
     bed.script("api.sh", "#!/bin/sh");
-    ask(&bed, &["restart", "api.sh"]).fails(1, "`procrun start api.sh` adds one");
+    let script = bed.path("api.sh").display().to_string();
+    ask(&bed, &["restart", "api.sh"]).fails(1, &format!("`procrun start {script}` adds one"));
     ask(&bed, &["restart", "-a", "worker"]).ok();
 }
 

@@ -8,6 +8,7 @@ mod background;
 mod changes;
 mod commands;
 mod input;
+mod pm2_habits;
 mod reasons;
 mod sockets;
 mod specs;

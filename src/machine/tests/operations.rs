@@ -1,7 +1,7 @@
 //! What people ask for: each operation does it, and is answered once.
 
 use super::*;
-use crate::machine::Count;
+use crate::machine::{Addition, Count, Manner, Wanted};
 
 fn cluster(count: u32) -> Plan {
     plan([AppSpec { instances: Instances::Count(count), ..cluster_app("a") }, app("other")])
@@ -33,13 +33,15 @@ fn a_stop_is_done_when_the_tree_is_gone_and_a_start_when_the_program_runs() {
     assert_eq!(world.end, None);
     let start = world.ask(Operation::Start(ids([0])));
     assert!(world.is_done(start));
-    assert_eq!(
-        (world.status(0), world.machine.instance(InstanceId(0)).unwrap().restarts),
-        (Status::Online, 1)
-    );
+    let restarts = |world: &World| world.machine.instance(InstanceId(0)).unwrap().restarts;
+    assert_eq!((world.status(0), restarts(&world)), (Status::Online, 0), "a start after a stop");
+    let restart = world.ask(Operation::Restart(ids([0])));
+    world.obey(0);
+    assert!(world.is_done(restart));
+    assert_eq!(restarts(&world), 1);
     let again = world.ask(Operation::Start(ids([0])));
     assert!(world.is_done(again), "it runs already");
-    assert_eq!(world.spawned.len(), 3);
+    assert_eq!(world.spawned.len(), 4);
 }
 
 #[test]
@@ -246,6 +248,48 @@ fn a_scale_adds_and_removes_at_the_end_of_the_list() {
     let one = world.ask(of_a(Count::By(1)));
     assert!(world.is_done(one));
     assert_eq!(list(&world).len(), 1);
+}
+
+#[test]
+fn a_scale_to_fewer_ends_the_newest_first() {
+    let mut world = World::new(plan([AppSpec { instances: Instances::Count(3), ..app("a") }]));
+    let delete = world.ask(Operation::Delete(ids([0])));
+    world.obey(0);
+    assert!(world.is_done(delete));
+    let up = world.ask(Operation::Scale { app: "a".to_owned(), count: Count::By(1) });
+    assert!(world.is_done(up));
+    let numbers = |world: &World| world.machine.instances().map(|view| view.number).collect::<Vec<_>>();
+    assert_eq!((list(&world), numbers(&world)), (vec![1, 2, 3], vec![1, 2, 0]));
+    let down = world.ask(Operation::Scale { app: "a".to_owned(), count: Count::To(1) });
+    world.obey(2);
+    world.obey(3);
+    assert!(world.is_done(down));
+    assert_eq!(list(&world), [1], "the number does not count");
+}
+
+#[test]
+fn ids_begin_at_0_again_when_the_list_is_empty() {
+    let mut world = World::new(plan([app("b"), app("a")]));
+    let add = |name: &str| Operation::Become {
+        apps: vec![Wanted {
+            app: Arc::new(app(name)),
+            meant: Vec::new(),
+            counted: false,
+            reruns_tasks: true,
+            addition: Addition::Starts,
+        }],
+        cpus: 2,
+        manner: Manner::Changed,
+    };
+    world.ask(Operation::Delete(ids([0])));
+    world.obey(0);
+    world.ask(add("c"));
+    assert_eq!(world.machine.instances().last().unwrap().pm_id, 2, "others are left");
+    world.ask(Operation::Delete(ids([1, 2])));
+    world.obey(1);
+    world.obey(2);
+    world.ask(add("a"));
+    assert_eq!(list(&world), [0]);
 }
 
 #[test]
