@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    EX_USAGE, Flags, Inner, Loaded, Problem, Problems, Source,
+    EX_USAGE, FlagValue, Flags, Inner, Loaded, Problem, Problems, Source,
     draft::Draft,
     keys::{APP_KEYS, Key, Kind, find},
     target::{self, Target},
@@ -52,6 +52,10 @@ impl Flags {
         let mut keys: Vec<String> = Vec::new();
         for (key, flag) in self.said() {
             match find(APP_KEYS, key) {
+                // An app has a name: `null` cannot take it away.
+                Some(known) if known.name == "name" && self.says(key).is_none() => {
+                    problems.push(unchangeable(known.name, flag));
+                }
                 Some(known) if Patch::takes(known.name) => keys.push(known.name.to_owned()),
                 Some(known) if has_no_effect(known) => {}
                 Some(known) => problems.push(unchangeable(known.name, flag)),
@@ -68,9 +72,11 @@ impl Flags {
             return Err(problems);
         }
         let is_said = |key: &str| keys.iter().any(|said| said == key);
-        if !is_said("watch") && (is_said("ignore_watch") || is_said("watch_delay")) {
+        let says_what_not = is_said("ignore_watch") || is_said("watch_delay");
+        let toggles_watch = self.is_switch("watch") && !says_what_not;
+        if !is_said("watch") && says_what_not {
             // Or nobody would keep what they say.
-            self.set("watch", "--watch", super::FlagValue::Switch(true));
+            self.set("watch", "--watch", FlagValue::Switch(true));
         }
         let inner = Inner {
             target: Target::Script(SOME_SCRIPT.to_owned()),
@@ -90,7 +96,10 @@ impl Flags {
         });
         keys.dedup();
         let from = plan.apps.first().filter(|_| !keys.is_empty());
-        let patch = from.map(|app| Patch { keys, from: Box::new(AppSpec::clone(app)) });
+        let mut patch = from.map(|app| Patch { keys, from: Box::new(AppSpec::clone(app)) });
+        if let Some(patch) = patch.as_mut().filter(|_| toggles_watch) {
+            patch.toggle_watch();
+        }
         Ok(Changes { patch, notices })
     }
 }
@@ -108,7 +117,6 @@ fn has_no_effect(key: &Key<Draft, AppSpec>) -> bool {
 fn unchangeable(key: &str, flag: &str) -> Problem {
     let problem = Problem::new(format!("`{flag}` cannot be given to an app that is there already"));
     match key {
-        "name" => problem.hint("`procrun delete` it, then `procrun start` it with its new --name"),
         "autostart" => problem.hint("`procrun stop` keeps it from running"),
         _ => problem.hint("write it into the ecosystem file, then `procrun reload` the file"),
     }
@@ -117,10 +125,7 @@ fn unchangeable(key: &str, flag: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        config::FlagValue,
-        spec::{ExecMode, Instances},
-    };
+    use crate::spec::{ExecMode, Instances};
 
     fn changes(said: &[(&'static str, &str)], args: Option<&[&str]>) -> Result<Changes, Problems> {
         let mut flags = Flags::default();
@@ -167,12 +172,32 @@ mod tests {
         back.restart.max_restarts = before.restart.max_restarts;
         assert_eq!(back, before);
         assert_eq!(changes(&[], None).unwrap().patch, None);
+        let renamed = changes(&[("name", "other")], None).unwrap().patch.unwrap();
+        assert_eq!((renamed.name(), patch.name()), (Some("other"), None));
+    }
+
+    #[test]
+    fn watch_alone_is_turned_over_and_watch_with_something_else_is_on() {
+        let mut app = app();
+        let mut give = |said: &[(&'static str, &str)]| {
+            let patch = changes(said, None).unwrap().patch.unwrap();
+            patch.apply(&mut app).unwrap();
+            app.watch.clone()
+        };
+        for _ in 0..2 {
+            assert!(give(&[("watch", "")]).is_some());
+            assert!(give(&[("watch", "")]).is_none());
+        }
+        for _ in 0..2 {
+            assert_eq!(give(&[("watch", "src")]).unwrap().paths, [PathBuf::from("/here/src")]);
+        }
+        assert_eq!(give(&[("watch", ""), ("ignore_watch", "logs")]).unwrap().ignore, ["logs"]);
     }
 
     #[test]
     fn what_cannot_change_is_refused_and_what_has_no_effect_is_said() {
         for (key, why) in [
-            ("name", "cannot be given to an app that is there already"),
+            ("autostart", "cannot be given to an app that is there already"),
             ("log_format", "about procrun itself"),
             ("kill_timeout", "`--flag`"),
         ] {

@@ -142,6 +142,11 @@ impl Flags {
         unset.filter_map(|over| Some(find(APP_KEYS, over.key)?.name)).collect()
     }
 
+    /// Whether this key is a flag that was given without a value.
+    pub(super) fn is_switch(&self, key: &str) -> bool {
+        self.overrides.iter().any(|over| over.key == key && over.node.value == Value::Bool(true))
+    }
+
     pub(super) fn apply_to_app(&self, draft: &mut Draft, notices: &mut Notices, problems: &mut Problems) {
         for Override { key, flag, node } in self.overrides.iter().filter(|over| over.sets()) {
             let Some(known) = find(APP_KEYS, key) else { continue };

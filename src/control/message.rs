@@ -196,7 +196,9 @@ impl Request {
             | Self::Change { targets, .. }
             | Self::Logs { targets, .. }
             | Self::Flush { targets } => targets,
-            Self::Environment { target } | Self::Scale { app: target, .. } => slice::from_mut(target),
+            Self::Environment { target } | Self::Input { target, .. } | Self::Scale { app: target, .. } => {
+                slice::from_mut(target)
+            }
             Self::Ping
             | Self::List
             | Self::Monitor

@@ -309,6 +309,9 @@ pub struct Detail {
     /// It is started anew when these files change.
     #[serde(default)]
     pub watch: Vec<String>,
+    /// Whether a change of those files would restart it now: not after a stop by a command.
+    #[serde(default)]
+    pub is_watching: bool,
     /// It says itself when it is ready (`wait_ready`).
     #[serde(default)]
     pub wait_ready: bool,
@@ -401,7 +404,7 @@ fn pm2_process(detail: &Detail, node_version: Option<String>, user: Option<&str>
             "kill_timeout": detail.kill_timeout,
             "instance_var": detail.instance_var,
             "exit_code": detail.endings.last().map_or(0, |ending| ending.code),
-            "watch": !detail.watch.is_empty(),
+            "watch": detail.is_watching,
             "cron_restart": detail.cron,
             "restart_delay": detail.restart_delay.unwrap_or(0),
             "wait_ready": detail.wait_ready,

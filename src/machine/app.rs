@@ -334,6 +334,18 @@ impl Machine {
         }
     }
 
+    /// Gives an application another name, also where others depend on it.
+    pub(super) fn rename(&mut self, from: &str, to: &str) {
+        let specs = self.instances.values_mut().map(|instance| &mut instance.spec);
+        for spec in specs.chain(&mut self.plan.apps) {
+            *spec = spec.with_renamed(from, to);
+        }
+        if let Some(count) = self.scaled.remove(from) {
+            self.scaled.insert(to.to_owned(), count);
+        }
+        self.changes.rename(from, to);
+    }
+
     /// Asks one instance to end.
     pub(super) fn end(
         &mut self,

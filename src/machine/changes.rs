@@ -46,6 +46,15 @@ struct Pace {
     waiting: Option<(Time, String)>,
 }
 
+impl Changes {
+    /// An application has another name.
+    pub(super) fn rename(&mut self, from: &str, to: &str) {
+        if let Some(pace) = self.apps.remove(from) {
+            self.apps.insert(to.to_owned(), pace);
+        }
+    }
+}
+
 impl Machine {
     /// Files of an application have changed; `path` is one of them.
     pub(super) fn files_changed(&mut self, now: Time, app: String, path: String, out: &mut Vec<Effect>) {
@@ -119,7 +128,7 @@ impl Machine {
 
     /// The instances that run, or have ended by themselves. Whoever was stopped, or has never been
     /// started, stays so.
-    fn to_run_anew(&self, app: &str) -> Vec<InstanceId> {
+    pub(super) fn to_run_anew(&self, app: &str) -> Vec<InstanceId> {
         let mut staying = self.staying(app);
         staying.retain(|id| self.instances.get(id).is_some_and(Instance::is_wanted));
         staying

@@ -211,6 +211,14 @@ pub enum Event {
     Stop(StopRequest),
     /// A signal for each worker.
     Forward(Signal),
+    /// An application has another name from now on. Nothing may be under reload
+    /// ([`Machine::is_reloading`](super::Machine::is_reloading)), and the name must be free.
+    Rename {
+        /// Its name until now.
+        from: String,
+        /// Its new name.
+        to: String,
+    },
     /// Somebody asks for something. Answered by [`Effect::Reply`].
     Operate(Ticket, Operation),
     /// The applications are to be these from now on.

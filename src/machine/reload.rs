@@ -73,7 +73,6 @@ impl Reloads {
         self.active.contains_key(app)
     }
 
-    #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
         self.active.is_empty()
     }

@@ -169,6 +169,17 @@ impl Machine {
         plan
     }
 
+    /// Whether some application is being reloaded.
+    pub fn is_reloading(&self) -> bool {
+        !self.reloads.is_idle()
+    }
+
+    /// Whether an application would restart if its files changed: it has `watch`, and something of it runs or
+    /// has ended by itself. What a command has stopped does not.
+    pub fn is_watching(&self, app: &AppSpec) -> bool {
+        app.watch.is_some() && !self.to_run_anew(&app.name).is_empty()
+    }
+
     /// Whether somebody has given an application another number of instances than its file says.
     pub fn is_scaled(&self, app: &str) -> bool {
         self.scaled.contains_key(app)
@@ -320,6 +331,7 @@ impl Machine {
                         .map(|run| Effect::Signal(run, signal)),
                 );
             }
+            Event::Rename { from, to } => self.rename(&from, &to),
             Event::Apply { plan, cpus } => match self.phase {
                 Phase::Running => self.apply(now, plan, cpus, None, out),
                 Phase::Waiting => {

@@ -264,6 +264,20 @@ pub enum PrincipalRef {
 }
 
 impl AppSpec {
+    /// The same after an application was renamed, whether it is that one or depends on it.
+    pub fn with_renamed(self: &Arc<Self>, from: &str, to: &str) -> Arc<Self> {
+        let depends = self.order.depends_on.iter().any(|other| other.app == from);
+        if self.name != from && !depends {
+            return self.clone();
+        }
+        let mut new = Self::clone(self);
+        let names = new.order.depends_on.iter_mut().map(|other| &mut other.app).chain([&mut new.name]);
+        for name in names.filter(|name| *name == from) {
+            to.clone_into(name);
+        }
+        Arc::new(new)
+    }
+
     /// Whether its instances are workers of a Node cluster whose primary is procrun. What a start finds
     /// cannot change that: it fails if the program cannot be a worker.
     pub fn is_cluster(&self) -> bool {

@@ -21,6 +21,18 @@ impl Patch {
         part(key).is_some()
     }
 
+    /// The name that the application is to have, if it says one.
+    pub fn name(&self) -> Option<&str> {
+        self.keys.iter().any(|key| key == "name").then_some(&*self.from.name)
+    }
+
+    /// Lets `--watch` without a path end the watching of an application that watches, as in PM2.
+    pub fn toggle_watch(&mut self) {
+        for key in self.keys.iter_mut().filter(|key| *key == "watch") {
+            TOGGLE_WATCH.clone_into(key);
+        }
+    }
+
     /// Whether it says how many instances there are to be.
     pub fn counts(&self) -> bool {
         self.keys.iter().any(|key| key == "instances")
@@ -39,6 +51,9 @@ impl Patch {
     }
 }
 
+/// Stands for `watch` where it is turned over.
+const TOGGLE_WATCH: &str = "toggle watch";
+
 /// Gives one part of an application to another.
 type Part = fn(&AppSpec, &mut AppSpec) -> Result<(), String>;
 
@@ -55,6 +70,7 @@ macro_rules! part {
 /// The part that a key speaks for.
 fn part(key: &str) -> Option<Part> {
     Some(match key {
+        "name" => part!(name),
         "namespace" => part!(namespace),
         "args" => part!(exec.args),
         "cwd" => part!(exec.cwd),
@@ -95,6 +111,7 @@ fn part(key: &str) -> Option<Part> {
         "instance_var" => part!(env.instance_var),
         "increment_var" => part!(env.increment_var),
         "watch" => watch,
+        TOGGLE_WATCH => toggle_watch,
         "ignore_watch" => ignore_watch,
         "watch_delay" => watch_delay,
         _ => return None,
@@ -142,6 +159,10 @@ fn watch(from: &AppSpec, to: &mut AppSpec) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn toggle_watch(from: &AppSpec, to: &mut AppSpec) -> Result<(), String> {
+    if to.watch.take().is_some() { Ok(()) } else { watch(from, to) }
 }
 
 fn ignore_watch(from: &AppSpec, to: &mut AppSpec) -> Result<(), String> {

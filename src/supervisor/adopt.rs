@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     control::{Anew, Answer, ClientId, SavedApp, Taken, select::Unknown},
-    machine::{Addition, InstanceId, Manner, Operation, Status, Wanted},
+    machine::{Addition, Event, InstanceId, Manner, Operation, Status, Wanted},
     program,
     spec::{
         AppSpec, Condition, Dependency, ExecMode, Instances, Patch, Plan,
@@ -183,11 +183,16 @@ impl Supervisor<'_> {
         let caller = environment.map(Arc::new);
         let name_of = |id: &InstanceId| self.machine.instance(*id).map(|view| view.spec.name.clone());
         let names: BTreeSet<String> = ids.iter().filter_map(name_of).collect();
+        let renamed = match patch.and_then(Patch::name) {
+            Some(to) => self.renamed(&names, to)?,
+            None => None,
+        };
         let (mut wanted, mut changed) = (Vec::new(), Vec::new());
         for app in self.machine.coming_plan().apps {
             if !names.contains(&app.name) {
                 continue;
             }
+            let app_name = app.name.clone();
             let mut new = AppSpec::clone(&app);
             if let Some(caller) = &caller {
                 new.env.caller = Some(caller.clone());
@@ -200,9 +205,10 @@ impl Supervisor<'_> {
                 find_zone(&mut new)?;
             }
             let new = if new == *app { app } else { Arc::new(new) };
-            let of_app: Vec<InstanceId> = self.instances_of(&new.name);
+            let of_app: Vec<InstanceId> = self.instances_of(&app_name);
             wanted.push(Wanted {
-                meant: meant.iter().copied().filter(|id| of_app.contains(id)).collect(),
+                // All of an application has one name.
+                meant: of_app.into_iter().filter(|id| renamed.is_some() || meant.contains(id)).collect(),
                 counted: patch.is_some_and(Patch::counts),
                 reruns_tasks: false,
                 addition: Addition::Starts,
@@ -211,15 +217,54 @@ impl Supervisor<'_> {
             changed.push(new);
         }
         self.refuse_what_cannot_run(changed.iter().map(AsRef::as_ref))?;
+        let mut names: Vec<String> = names.into_iter().collect();
+        // The new name is in force when its processes start.
+        let anew = if renamed.is_some() { Anew::Restart } else { anew };
+        if let Some((from, to)) = renamed {
+            for app in &mut self.added {
+                *app = app.with_renamed(&from, &to);
+            }
+            names = vec![to.clone()];
+            self.feed(vec![Event::Rename { from, to }]);
+        }
         for app in changed {
             // What stands in the file stays the file's.
             if let Some(added) = self.added.iter_mut().find(|added| added.name == app.name) {
                 *added = app;
             }
         }
-        let names: Vec<String> = names.into_iter().collect();
         self.let_become(client, &names, wanted, anew);
         Ok(())
+    }
+
+    /// The old and the new name of the one application that gets another name; `None` if it has that name.
+    fn renamed(&self, names: &BTreeSet<String>, to: &str) -> Result<Option<(String, String)>, Unknown> {
+        let refuse = |message: String, hint: &str| {
+            let hint = (!hint.is_empty()).then(|| hint.to_owned());
+            Err(Unknown { message, hint })
+        };
+        let from = match names.iter().collect::<Vec<_>>()[..] {
+            [one] => one,
+            _ => return refuse(format!("`--name` is for one application, not for {}", names.len()), ""),
+        };
+        if from == to {
+            return Ok(None);
+        }
+        let coming = self.machine.coming_plan().apps;
+        if coming.iter().any(|app| app.name == to) {
+            return refuse(format!("there is an application `{to}` already"), "a name has to be free");
+        }
+        if coming.iter().any(|app| app.name == *from && !app.listen.is_empty()) {
+            let hint = "`procrun delete` it, then `procrun start` it with its new --name";
+            return refuse(format!("`{from}` has held sockets (`listen`) and cannot be renamed"), hint);
+        }
+        if self.machine.is_reloading() {
+            return refuse(
+                format!("`{from}` cannot be renamed during a reload"),
+                "try again when it is over",
+            );
+        }
+        Ok(Some((from.clone(), to.to_owned())))
     }
 
     /// PM2's rule for a start holds here, too: several processes of a Node script are a cluster.

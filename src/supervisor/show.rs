@@ -223,6 +223,7 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
         },
         cron: spec.schedule.as_ref().map(|schedule| schedule.pattern.as_str().to_owned()),
         cron_timezone: spec.schedule.as_ref().and_then(|schedule| schedule.zone_name.clone()),
+        is_watching: of.machine.is_watching(spec),
         watch: spec
             .watch
             .iter()

@@ -313,7 +313,8 @@ impl Workers {
     fn open_place(&mut self, view: &InstanceView<'_>, prepared: &Prepared) -> io::Result<()> {
         let file_owner = log_files::owner(prepared.credentials.as_ref());
         if let Some(place) = self.places.get_mut(&view.id) {
-            if place.who.spec.logs == view.spec.logs && place.who.spec.identity == view.spec.identity {
+            let (old, new) = (&place.who.spec, view.spec);
+            if old.name == new.name && old.logs == new.logs && old.identity == new.identity {
                 place.who = view.subject();
                 place.pid_file = log_files::pid_file(view, file_owner.as_ref());
                 return Ok(());

@@ -129,7 +129,7 @@ fn the_options_of_a_start_change_an_app_that_is_there() {
     assert_eq!(details(&bed, "app")["args"][0], "new", "what was not said stays");
 
     for (args, why) in [
-        (&["--name", "x"][..], "`--name` cannot be given to an app that is there already"),
+        (&["--no-autostart"][..], "`--no-autostart` cannot be given to an app that is there already"),
         (&["--raw"], "`--raw` is about procrun itself"),
         (&["--kill-timeout", "soon"], "`--kill-timeout`"),
         (&["--no-such-thing"], "--no-such-thing"),
@@ -349,7 +349,6 @@ fn commands_of_pm2_alone_get_an_answer() {
     for (word, answer) in [
         ("deploy", "procrun reload ecosystem.config.js"),
         ("startup", "procrun supervise"),
-        ("attach", "procrun logs"),
         ("module:install", "no modules"),
         ("profile:cpu", "--cpu-prof"),
         ("inspect", "procrun signal USR1 APP"),
