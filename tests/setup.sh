@@ -4,7 +4,7 @@
 #   tests/setup.sh demo         a linker and node, for `make demo`
 #   tests/setup.sh test         and what the tests run: python3, ip, ps, tmux, git, unshare, npm, systemd-notify, bash, zsh, fish, Redis, nginx,
 #                               Node 20
-#                               or later, gunicorn and uvicorn (target/python), the packages of tests/apps
+#                               or later, gunicorn, uvicorn and celery (target/python), the packages of tests/apps
 #                               (target/apps), and Bun (target/nodes/bun)
 #   tests/setup.sh matrix       and each Node that tests/matrix.sh tries (target/nodes/<major>)
 #   tests/setup.sh containers   and what docker/try.sh runs: podman, runc, debootstrap, and Node 22
@@ -82,11 +82,12 @@ engine() {
     echo "$2 $3" >"$dir/installed"
 }
 
-# Servers that are handed their sockets. A change of their versions here fetches them anew.
+# Servers of Python's. A change of their versions here fetches them anew.
 own_python() {
-    wanted="gunicorn==23.0.0 packaging==24.2 uvicorn==0.34.0 click==8.1.8 h11==0.16.0"
+    wanted="gunicorn==23.0.0 packaging==24.2 uvicorn==0.34.0 click==8.1.8 h11==0.16.0 celery==5.4.0 kombu==5.7.0
+        billiard==4.3.2 amqp==5.4.2 vine==5.1.0"
     [ "$(cat "$root/target/python/wanted" 2>/dev/null)" = "$wanted" ] && return
-    echo "setup: fetching gunicorn and uvicorn into target/python"
+    echo "setup: fetching gunicorn, uvicorn and celery into target/python"
     python3 -m venv --clear "$root/target/python"
     # shellcheck disable=SC2086 # a list of words
     "$root/target/python/bin/python" -m pip install --quiet --disable-pip-version-check $wanted >&2

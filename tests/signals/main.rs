@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod servers;
 mod wrappers;
 
 use std::time::Duration;

@@ -149,12 +149,14 @@ fn installed(bed: &Bed) {
 /// npm -> sh -> npm -> sh -> node. npm forwards signals to its shell, which forwards nothing.
 #[test]
 fn package_runners_pass_the_stop_signal_on_once() {
-    let runners: [(&str, &[&str]); 6] = [
+    let runners: [(&str, &[&str]); 8] = [
         ("npm", &["start"]),
         ("npm", &["run", "chain"]),
         ("npx", &["-c", "node app.js"]),
         ("node_modules/.bin/yarn", &["start"]),
         ("node_modules/.bin/yarn", &["run", "chain"]),
+        ("node_modules/.bin/pnpm", &["start"]),
+        ("node_modules/.bin/pnpm", &["run", "chain"]),
         ("sh", &["-c", "npm start; echo after"]),
     ];
     for (script, args) in runners {
