@@ -12,7 +12,7 @@ use super::{
 const VARIABLES: [&str; 5] = ["pm_id", "node_modules", "__pycache__", "start_period", "ip_hash"];
 
 /// Options of programs that are not procrun.
-const FOREIGN_OPTIONS: [&str; 8] = [
+const FOREIGN_OPTIONS: [&str; 18] = [
     "--init",
     "--enable-source-maps",
     "--require",
@@ -21,7 +21,36 @@ const FOREIGN_OPTIONS: [&str; 8] = [
     "--inspect",
     "--trace",
     "--v8",
+    "--event-loop-inspector",
+    "--deep-monitoring",
+    "--attach",
+    "--parallel",
+    "--ext",
+    "--write",
+    "--execute-command",
+    "--hp",
+    "--wait-ip",
+    "--service-name",
 ];
+
+/// The commands in the help of PM2 7.
+const PM2_COMMANDS: &str = "start trigger deploy startOrRestart startOrReload pid create startOrGracefulReload stop \
+    restart scale profile:mem profile:cpu reload id inspect delete del sendSignal ping updatePM2 update install \
+    module:install module:update module:generate uninstall module:uninstall package publish module:publish set \
+    multiset get conf config unset report link unlink monitor unmonitor open plus register login logout dump save \
+    cleardump send attach resurrect unstartup startup logrotate ecosystem init reset describe desc info show env list \
+    ls l ps status jlist slist sysinfos prettylist monit imonit dashboard dash flush reloadLogs logs kill pull forward \
+    backward deepUpdate serve expose autoinstall examples install-otel uninstall-otel";
+
+/// The options in the help of PM2 7 that say how an app runs, with a value where they need one.
+const PM2_OPTIONS: &str = "--silent --ext js --name x --interpreter node --interpreter-args= --node-args= --output o \
+    --error e --log l --filter-env X --log-type json --log-date-format YYYY --time --disable-logs --update-env --force \
+    --instances 1 --parallel 2 --shutdown-with-message --pid p --kill-timeout 1 --listen-timeout 1 \
+    --max-memory-restart 100M --restart-delay 1 --execute-command --max-restarts 1 --uid 0 --gid 0 --namespace n \
+    --cwd . --cron @daily --write --source-map-support --wait-ready --merge-logs --watch \
+    --ignore-watch x --watch-delay 1 --no-color --no-vizion --no-autostart --no-autorestart --stop-exit-codes 1 \
+    --no-treekill --no-pmx --no-automation --trace --disable-trace --attach --v8 --event-loop-inspector \
+    --deep-monitoring";
 
 /// A key as the README writes it, and its other names.
 struct Key {
@@ -172,6 +201,41 @@ fn every_command_is_there_and_none_is_left_out() {
         let also = said.lines().find_map(|line| line.strip_prefix("Also:  ")).unwrap_or_default();
         assert_eq!(others, also, "{name}");
     }
+}
+
+/// Each command of PM2 is a command here, or its row says what to do instead, and so does procrun.
+#[test]
+fn every_command_of_pm2_is_here_or_in_the_table_of_differences() {
+    let page = Page::read();
+    let here = commands(&page);
+    let alone = ["ecosystem", "init", "start"];
+    let is_here = |word: &str| {
+        let is_named = |key: &Key| key.name == word || key.others.iter().any(|other| other == word);
+        here.iter().any(is_named) || alone.contains(&word)
+    };
+    let rows = page.table("| | pm2 | procrun |");
+    let first = |text: &String| text.split(' ').next().unwrap_or_default().to_owned();
+    let in_table: Vec<String> = rows.iter().flat_map(|row| code(&row[0])).map(|name| first(&name)).collect();
+    let mut without = Vec::new();
+    for word in PM2_COMMANDS.split_whitespace().filter(|word| !is_here(word)) {
+        assert!(in_table.iter().any(|name| name == word), "no row for `{word}`");
+        without.push(word);
+    }
+    assert!(without.len() > 20, "{without:?}");
+    let shell = Shell::new();
+    // reloadLogs is no error, and a directory of the shell is called examples.
+    for word in without.iter().filter(|word| !["reloadLogs", "examples"].contains(word)) {
+        let said = shell.run(&format!("procrun {word} x"), 64).err().lines().join("\n");
+        assert!(said.contains(&format!("`{word}` is a command of PM2")), "{said}");
+    }
+}
+
+#[test]
+fn every_option_of_pm2_is_taken() {
+    let shell = Shell::new();
+    shell.file("app.js", "");
+    let run = shell.run(&format!("procrun check app.js {PM2_OPTIONS}"), 0);
+    assert_eq!(run.err().lines_with("error:"), [""; 0], "{}", run.story());
 }
 
 fn help() -> String {
