@@ -67,6 +67,20 @@ fn cases() -> Vec<(PathBuf, String)> {
     cases
 }
 
+/// Copies what a directory holds.
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let copied = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            fs::create_dir(&copied).unwrap();
+            copy(&path, &copied);
+        } else {
+            fs::copy(&path, copied).unwrap();
+        }
+    }
+}
+
 #[test]
 fn every_good_file_means_the_same_as_toml() {
     let cases = cases();
@@ -74,10 +88,7 @@ fn every_good_file_means_the_same_as_toml() {
     for (case, file) in cases {
         let name = case.file_name().unwrap().to_str().unwrap();
         let dir = tempfile::tempdir().unwrap();
-        for entry in fs::read_dir(&case).unwrap() {
-            let path = entry.unwrap().path();
-            fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
-        }
+        copy(&case, dir.path());
         fs::create_dir(dir.path().join("sub")).unwrap();
         // Beside the file, and where every path is seen from elsewhere.
         for to in ["ecosystem.toml", "sub/other.toml"] {
@@ -174,7 +185,7 @@ FROM_FILE = "x"
         [
             "ecosystem.config.js: `deploy` is left out: procrun has no use for it",
             "ecosystem.config.js: `pmx` is left out: it is a service of PM2 itself",
-            "ecosystem.config.js: `unkown` in app `api` is left out: nobody knows this key",
+            "ecosystem.config.js: `unkown` in app `api` is left out: unknown key",
             "ecosystem.config.js: what it puts into `process.env` stands in `env` now",
             "app `api`: in plain stands the value of OTHER_TOKEN; \"${OTHER_TOKEN}\" takes it from the environment",
             "ecosystem.config.js: a second app called `api` is `api-1` now",

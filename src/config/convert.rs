@@ -1,7 +1,7 @@
 //! A file of PM2's → TOML that means the same, with the keys as their author wrote them and in
 //! their order.
 //!
-//! It converts the tree, not the plan: what nobody said stays unsaid. What TOML's stricter reader
+//! It converts the tree, not the plan: defaults are not written. What TOML's stricter reader
 //! would refuse or read otherwise is written as PM2 means it; what has no effect here is left out,
 //! and said. The text is read back, and only one that gives the same plan is handed out. It writes
 //! no file.
@@ -22,9 +22,10 @@ use super::{
     Loaded, Problem, Problems, Source, apply,
     apply::Outcome,
     decode::{self, effective_words},
-    dotenv,
+    defaults, dotenv,
     draft::{Draft, RuntimeDraft},
     env_file, file,
+    include::{self, Include},
     keys::{APP_KEYS, Key, Kind, RUNTIME_KEYS, find, words},
     notices::Notices,
     origin::{AppSettings, Origin, Setting},
@@ -34,7 +35,7 @@ use super::{
     value::{self, Dialect},
     watching, write,
 };
-use crate::spec::TerminationLog;
+use crate::spec::{AppSpec, TerminationLog};
 
 /// A TOML file that is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,21 +135,24 @@ impl Converter<'_> {
             text.push('\n');
             push_lines(&mut text, &lines);
         }
+        let defaults = root.get(defaults::KEY).and_then(|entry| entry.node.entries());
+        let bases = Bases {
+            of_root: !at_root && root.get(decode::CWD).is_some(),
+            of_defaults: defaults.is_some_and(|entries| entries.iter().any(|entry| entry.key == decode::CWD)),
+        };
+        if let Some(entries) = defaults {
+            let defaults = self.defaults(entries, bases);
+            text.push_str("\n[defaults]\n");
+            push_app(&mut text, defaults, "defaults");
+        }
         let deploy = decode::deploy_environments(root);
         for (number, node) in apps.iter().enumerate() {
-            let mut app = self.app(node, number, at_root);
+            let mut app = self.app(node, number, at_root, bases);
             for (name, variables) in &deploy {
                 self.deploy_variables(name, variables, &mut app);
             }
             text.push_str("\n[[apps]]\n");
-            push_lines(&mut text, &app.lines);
-            for (key, lines) in app.sections {
-                writeln!(text, "\n[apps.{}]", write::key(&key)).expect("a String takes everything");
-                for line in lines {
-                    text.push_str(&line);
-                    text.push('\n');
-                }
-            }
+            push_app(&mut text, app, "apps");
         }
         text
     }
@@ -182,6 +186,28 @@ impl Converter<'_> {
             }
             return Some((entry.key.clone(), written));
         }
+        let inner = &self.source.0;
+        match entry.key.as_str() {
+            decode::CWD => {
+                let Value::Text(cwd) = &entry.node.value else { return None };
+                let moved = self.rewritten(cwd, &inner.cwd).filter(|_| self.to != inner.cwd);
+                return Some((entry.key.clone(), moved.unwrap_or_else(|| write::quoted(cwd))));
+            }
+            include::KEY => {
+                let from = inner.target.file_dir(&inner.cwd);
+                let patterns: Vec<String> = include::includes(&entry.node)
+                    .ok()?
+                    .into_iter()
+                    .map(|Include { pattern, .. }| {
+                        let moved = self.rewritten(&pattern, from).filter(|_| self.to != from);
+                        moved.unwrap_or_else(|| write::quoted(&pattern))
+                    })
+                    .collect();
+                return Some((entry.key.clone(), format!("[{}]", patterns.join(", "))));
+            }
+            defaults::KEY => return None,
+            _ => {}
+        }
         // Where YAML files keep what they refer to: it stands where it was referred to.
         if !entry.key.starts_with("x-") {
             self.left_out(entry, "", "procrun has no use for it");
@@ -189,25 +215,73 @@ impl Converter<'_> {
         None
     }
 
-    fn app(&mut self, node: &Node, number: usize, at_root: bool) -> App {
+    fn app(&mut self, node: &Node, number: usize, at_root: bool, bases: Bases) -> App {
         let (plan, settings) = (&self.loaded.plan.apps[number], &self.loaded.settings[number]);
         let inside = format!(" in app `{}`", plan.name);
         let entries = node.entries().unwrap_or_default();
-        let effective = effective_words(entries, Dialect::Pm2);
         let mut app = App::default();
+        self.entries(entries, &inside, Some(plan), at_root, &mut app);
+        if plan.name != self.source.full_name(&app.draft) {
+            app.say("name", &write::quoted(&plan.name));
+            let said = self.source.full_name(&app.draft);
+            let note = format!("{}: a second app called `{said}` is `{}` now", self.place(node), plan.name);
+            self.notes.add(note);
+        }
+        if !bases.of_root && (app.draft.cwd.is_some() || !bases.of_defaults) {
+            self.move_cwd(&mut app);
+        }
+        self.move_env_files(&mut app);
+        self.own_variables(&mut app, settings);
+        if let Some(first) = app.secrets.first() {
+            let (name, names) = (&plan.name, app.secrets.join(", "));
+            let note = format!(
+                "app `{name}`: in plain stands the value of {names}; \"${{{first}}}\" takes it from the environment"
+            );
+            self.notes.add(note);
+        }
+        app
+    }
+
+    fn defaults(&mut self, entries: &[Entry], bases: Bases) -> App {
+        let mut app = App::default();
+        let entries: Vec<Entry> = entries
+            .iter()
+            .filter(|entry| {
+                find(APP_KEYS, &entry.key).is_none_or(|key| defaults::refusal(key.name).is_none())
+            })
+            .cloned()
+            .collect();
+        self.entries(&entries, " in `defaults`", None, false, &mut app);
+        if app.draft.cwd.is_some() && !bases.of_root {
+            self.move_cwd(&mut app);
+        }
+        self.move_env_files(&mut app);
+        app
+    }
+
+    /// Writes the entries of an app, whose spec is `plan`, or of the defaults for all.
+    fn entries(
+        &mut self,
+        entries: &[Entry],
+        inside: &str,
+        plan: Option<&AppSpec>,
+        at_root: bool,
+        app: &mut App,
+    ) {
+        let effective = effective_words(entries, Dialect::Pm2);
         for entry in entries {
             let Some(key) = find(APP_KEYS, &entry.key) else {
                 if entry.key.starts_with("env_") {
-                    self.variables(entry, &inside, &mut app);
+                    self.variables(entry, inside, app);
                 } else if !at_root {
-                    self.unknown(entry, &inside);
+                    self.unknown(entry, inside);
                 }
                 continue;
             };
             if matches!(key.kind, Kind::Environment(_))
                 || key.name == "env_file" && entry.node.entries().is_some_and(|it| !env_file::is_file(it))
             {
-                self.variables(entry, &inside, &mut app);
+                self.variables(entry, inside, app);
                 continue;
             }
             if value::is_unset(&entry.node, Dialect::Pm2) {
@@ -215,15 +289,16 @@ impl Converter<'_> {
             }
             if let Some(counts) = effective.get(key.name).filter(|counts| !std::ptr::eq(**counts, entry)) {
                 let why = format!("it is the same key as `{}`, which counts", counts.key);
-                self.left_out(entry, &inside, &why);
+                self.left_out(entry, inside, &why);
                 continue;
             }
-            let Some(written) = self.value(key, entry, &inside, &mut app.draft) else { continue };
-            let written = match values::counts(key.name, &app.draft, plan) {
+            let Some(written) = self.value(key, entry, inside, &mut app.draft) else { continue };
+            let written = match plan.map_or(Counts::Whole, |plan| values::counts(key.name, &app.draft, plan))
+            {
                 Counts::Whole => written,
                 Counts::Partly(left) => left,
                 Counts::Nothing => {
-                    self.left_out(entry, &inside, "procrun cannot use its value");
+                    self.left_out(entry, inside, "procrun cannot use its value");
                     continue;
                 }
             };
@@ -246,22 +321,6 @@ impl Converter<'_> {
                 None => app.lines.push((entry.key.clone(), written)),
             }
         }
-        if plan.name != self.source.full_name(&app.draft) {
-            app.say("name", &write::quoted(&plan.name));
-            let said = self.source.full_name(&app.draft);
-            let note = format!("{}: a second app called `{said}` is `{}` now", self.place(node), plan.name);
-            self.notes.add(note);
-        }
-        self.places(&mut app);
-        self.own_variables(&mut app, settings);
-        if let Some(first) = app.secrets.first() {
-            let (name, names) = (&plan.name, app.secrets.join(", "));
-            let note = format!(
-                "app `{name}`: in plain stands the value of {names}; \"${{{first}}}\" takes it from the environment"
-            );
-            self.notes.add(note);
-        }
-        app
     }
 
     /// What is written for a key, if it says anything here.
@@ -366,8 +425,8 @@ impl Converter<'_> {
         (!path.is_absolute()).then(|| write::quoted(&seen_from(self.to, &resolve(base, &path))))
     }
 
-    /// Paths that PM2's files see from elsewhere than TOML's do.
-    fn places(&self, app: &mut App) {
+    /// Writes the `cwd` as the new file sees it: TOML resolves it against the file, PM2's formats do not.
+    fn move_cwd(&self, app: &mut App) {
         let inner = &self.source.0;
         if self.to != inner.cwd {
             let cwd = app.draft.cwd.clone().unwrap_or_default();
@@ -375,6 +434,11 @@ impl Converter<'_> {
                 app.say("cwd", &cwd);
             }
         }
+    }
+
+    /// Writes the paths of `env_file` as the new file sees them.
+    fn move_env_files(&self, app: &mut App) {
+        let inner = &self.source.0;
         let from = inner.target.file_dir(&inner.cwd);
         let mut files: Vec<String> = app
             .draft
@@ -445,7 +509,7 @@ impl Converter<'_> {
             return;
         }
         let place = Place { file: self.file.clone(), position: entry.at };
-        let message = format!("`{}`{inside} is left out: nobody knows this key", entry.key);
+        let message = format!("`{}`{inside} is left out: unknown key", entry.key);
         let problem = Problem::at(place, message).did_you_mean(&entry.key, words(APP_KEYS));
         self.notes.problem(&problem);
     }
@@ -459,6 +523,13 @@ impl Converter<'_> {
     fn place(&self, node: &Node) -> Place {
         Place { file: self.file.clone(), position: node.at }
     }
+}
+
+/// What the apps of a file have a working directory from, if they have none of their own.
+#[derive(Clone, Copy)]
+struct Bases {
+    of_root: bool,
+    of_defaults: bool,
 }
 
 impl App {
@@ -480,6 +551,18 @@ fn is_of_an_app(key: &str) -> bool {
 fn push_lines(text: &mut String, lines: &[(String, String)]) {
     for (key, value) in lines {
         writeln!(text, "{} = {value}", write::key(key)).expect("a String takes everything");
+    }
+}
+
+/// The lines of an app, then its tables below `table`.
+fn push_app(text: &mut String, app: App, table: &str) {
+    push_lines(text, &app.lines);
+    for (key, lines) in app.sections {
+        writeln!(text, "\n[{table}.{}]", write::key(&key)).expect("a String takes everything");
+        for line in lines {
+            text.push_str(&line);
+            text.push('\n');
+        }
     }
 }
 

@@ -3,27 +3,40 @@
 //! It knows the shapes a root may have and what to say about a key that is unknown, twice there,
 //! or for later. What a key means is in `keys`, what a value is in `value`.
 
-use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    rc::Rc,
+    sync::Arc,
+};
 
 use super::{
     apply::{self, Outcome, apply},
+    defaults::{self, Defaults},
+    document::Document,
     draft::{Draft, EnvVar, RuntimeDraft},
     env_file,
+    include::{self, Include},
     keys::{APP_KEYS, Key, Owner, RUNTIME_KEYS, find, words},
     notices::Notices,
     origin::Origin,
+    path::{expand_home, resolve},
     problem::{Problem, Problems},
     suggest::called_elsewhere,
     tree::{Entry, Node, Place, Position, Value, shorten},
     value::{self, Complaint, Decoded, Dialect},
 };
 
-/// The most applications one file may hold.
-const MAX_APPS: usize = 1000;
+/// The most applications a plan may have.
+pub(super) const MAX_APPS: usize = 1000;
 
 /// One application of a file.
 pub(super) struct App {
     pub(super) draft: Draft,
+    /// The file that holds it.
+    pub(super) document: Rc<Document>,
+    /// Its place among the apps of that file, from 0.
+    pub(super) number: usize,
     /// Where it begins.
     pub(super) at: Option<Position>,
     /// What errors call it: `` app `api` ``, or `app 2` if it has no name.
@@ -33,15 +46,23 @@ pub(super) struct App {
 }
 
 /// What one file holds.
+#[derive(Default)]
 pub(super) struct File {
     pub(super) runtime: RuntimeDraft,
     pub(super) apps: Vec<App>,
+    pub(super) includes: Vec<Include>,
+    /// It was to hold apps, and holds none.
+    pub(super) lacks_apps: bool,
 }
 
 /// Decodes one file.
 pub(super) struct Decoder<'a> {
-    pub(super) file: Arc<str>,
-    pub(super) dialect: Dialect,
+    pub(super) document: Rc<Document>,
+    /// Another file includes it.
+    pub(super) is_included: bool,
+    /// What counts for its apps; the decoder adds what the file itself says.
+    pub(super) defaults: Defaults,
+    pub(super) environment: &'a BTreeMap<OsString, OsString>,
     /// Keys whose values in the file do not count, because a flag unsets them.
     pub(super) unset: &'a BTreeSet<&'static str>,
     pub(super) problems: &'a mut Problems,
@@ -54,10 +75,11 @@ const PM2_ROOT_KEYS: [&str; 2] = ["deploy", "$schema"];
 impl Decoder<'_> {
     /// Everything a file says.
     pub(super) fn root(&mut self, root: &Node) -> File {
-        let mut file = File { runtime: RuntimeDraft::default(), apps: Vec::new() };
+        let mut file = File::default();
         match &root.value {
             Value::Table(entries) => self.root_table(root, entries, &mut file),
             Value::List(items) => self.apps(items, &mut file),
+            Value::Null | Value::Broken if self.is_included => {}
             Value::Null | Value::Broken => {
                 self.wrong(None, "the file is empty").hint_into(NO_APPS, self.problems);
             }
@@ -70,10 +92,18 @@ impl Decoder<'_> {
     }
 
     fn root_table(&mut self, root: &Node, entries: &[Entry], file: &mut File) {
-        let list =
-            root.get("apps").or_else(|| if self.dialect == Dialect::Pm2 { root.get("pm2") } else { None });
+        let list = root
+            .get("apps")
+            .or_else(|| if self.document.dialect == Dialect::Pm2 { root.get("pm2") } else { None });
         let alone = list.is_none() && entries.iter().any(|entry| is_script(&entry.key));
         let deploy = deploy_environments(root);
+        if let Some(cwd) = root.get(CWD).filter(|_| !alone) {
+            self.root_cwd(cwd);
+        }
+        if let Some(entry) = root.get(defaults::KEY) {
+            let entries = self.file_defaults(entry);
+            self.defaults = self.defaults.with(&self.document, entries);
+        }
         for entry in entries {
             let key = entry.key.as_str();
             if list.is_some_and(|list| std::ptr::eq(list, entry)) {
@@ -81,10 +111,12 @@ impl Decoder<'_> {
             }
             let runtime_key = find(RUNTIME_KEYS, key);
             let app_key = alone && (find(APP_KEYS, key).is_some() || key.starts_with("env_"));
-            if app_key {
+            if app_key || [CWD, defaults::KEY].contains(&key) {
                 continue;
             }
-            if let Some(runtime_key) = runtime_key {
+            if key == include::KEY {
+                self.includes(entry, &mut file.includes);
+            } else if let Some(runtime_key) = runtime_key {
                 self.runtime(runtime_key, entry, &mut file.runtime);
             } else if PM2_ROOT_KEYS.contains(&key) {
                 let place = self.place(entry.at);
@@ -94,10 +126,10 @@ impl Decoder<'_> {
                     "it has no effect here"
                 };
                 self.notices.once(key, || format!("{place}: `{key}` is for other tools: {effect}"));
-            } else if self.dialect == Dialect::Pm2 && key.starts_with("x-") {
+            } else if self.document.dialect == Dialect::Pm2 && key.starts_with("x-") {
                 // Where YAML files keep what they refer to.
             } else if !alone {
-                self.unknown(entry, "at the root", words(RUNTIME_KEYS).chain(["apps"]), app_hint(key));
+                self.unknown(entry, "at the root", words(RUNTIME_KEYS).chain(FILE_KEYS), app_hint(key));
             }
         }
         match list.map(|list| (&list.node, &list.node.value)) {
@@ -120,7 +152,7 @@ impl Decoder<'_> {
                 let app = self.app(root, entries, 0, true);
                 file.apps.push(app);
             }
-            None => self.wrong(None, "no apps in it").hint_into(NO_APPS, self.problems),
+            None => file.lacks_apps = true,
         }
         for (name, variables) in deploy {
             let node = Node::new(Value::Table(variables), None);
@@ -133,9 +165,7 @@ impl Decoder<'_> {
     }
 
     fn apps(&mut self, items: &[Node], file: &mut File) {
-        if items.is_empty() {
-            self.wrong(None, "no apps in it").hint_into(NO_APPS, self.problems);
-        }
+        file.lacks_apps = items.is_empty();
         if items.len() > MAX_APPS {
             let message = format!("{} apps, at most {MAX_APPS} are taken", items.len());
             self.wrong(None, message).into_problems(self.problems);
@@ -157,47 +187,122 @@ impl Decoder<'_> {
             Some(Value::Text(name)) if !name.trim().is_empty() => format!("app `{}`", shorten(name)),
             _ => format!("app {}", number + 1),
         };
-        let mut app = App { draft: Draft::default(), at: node.at, label, script_refused: false };
-        let effective = effective_words(entries, self.dialect);
+        let mut app = self.empty_app(label, number, node.at);
+        self.defaults.fill(entries, &self.document, &mut app.draft);
+        let effective = effective_words(entries, self.document.dialect);
         for entry in entries {
-            let Some(key) = find(APP_KEYS, &entry.key) else {
-                if at_root && find(RUNTIME_KEYS, &entry.key).is_some() {
-                    continue;
-                }
-                self.other_key(entry, &mut app);
-                continue;
-            };
-            if key.name == "env_file" && entry.node.entries().is_some_and(|it| !env_file::is_file(it)) {
-                self.named_env(entry, "file", &mut app);
-                continue;
+            let is_of_file = at_root
+                && (find(RUNTIME_KEYS, &entry.key).is_some() || FILE_KEYS.contains(&entry.key.as_str()))
+                && find(APP_KEYS, &entry.key).is_none();
+            if !is_of_file {
+                self.entry_of_app(entry, &effective, &mut app);
             }
-            if value::is_unset(&entry.node, self.dialect) || self.unset.contains(key.name) {
-                continue;
-            }
-            if let Some(counts) = effective.get(key.name).filter(|counts| !std::ptr::eq(**counts, entry)) {
-                self.said_twice(entry, counts, &app.label);
-                continue;
-            }
-            self.app_key(key, entry, &mut app);
         }
         app.script_refused = app.draft.script.is_none()
             && entries.iter().any(|entry| is_script(&entry.key) && entry.node.value != Value::Null);
         app
     }
 
+    fn empty_app(&self, label: String, number: usize, at: Option<Position>) -> App {
+        let document = self.document.clone();
+        App { draft: Draft::default(), document, number, at, label, script_refused: false }
+    }
+
+    /// One entry of an app; whether it could be read.
+    fn entry_of_app(
+        &mut self,
+        entry: &Entry,
+        effective: &BTreeMap<&'static str, &Entry>,
+        app: &mut App,
+    ) -> bool {
+        let Some(key) = find(APP_KEYS, &entry.key) else { return self.other_key(entry, app) };
+        if key.name == "env_file" && entry.node.entries().is_some_and(|it| !env_file::is_file(it)) {
+            return self.named_env(entry, "file", app);
+        }
+        if value::is_unset(&entry.node, self.document.dialect) || self.unset.contains(key.name) {
+            return false;
+        }
+        if let Some(counts) = effective.get(key.name).filter(|counts| !std::ptr::eq(**counts, entry)) {
+            self.said_twice(entry, counts, &app.label);
+            return false;
+        }
+        self.app_key(key, entry, app)
+    }
+
+    /// The entries of `defaults` that an app can take; the others have their errors or notices.
+    fn file_defaults(&mut self, whole: &Entry) -> Vec<Entry> {
+        let Some(entries) = whole.node.entries() else {
+            let message = format!(
+                "`{}` must be a table of keys of an app, not {}",
+                whole.key,
+                whole.node.value.describe()
+            );
+            let problem = self.wrong(whole.node.at, message);
+            self.notices.own_key(problem, "it is ignored", self.document.dialect, self.problems);
+            return Vec::new();
+        };
+        let mut app = self.empty_app(format!("`{}`", defaults::KEY), 0, whole.at);
+        let effective = effective_words(entries, self.document.dialect);
+        let mut taken = Vec::new();
+        for entry in entries {
+            let known = find(APP_KEYS, &entry.key);
+            if let Some(why) = known.and_then(|key| defaults::refusal(key.name)) {
+                let message = format!("`{}` cannot be in `{}`: {why}", entry.key, defaults::KEY);
+                let problem = self.wrong(entry.at, message).hint("put it into the apps");
+                self.notices.own_key(problem, "it is ignored", self.document.dialect, self.problems);
+            } else if self.entry_of_app(entry, &effective, &mut app) {
+                taken.push(entry.clone());
+            }
+        }
+        taken
+    }
+
+    /// The `cwd` of all apps of this file, and of those that it includes.
+    fn root_cwd(&mut self, entry: &Entry) {
+        if value::is_unset(&entry.node, self.document.dialect) {
+            return;
+        }
+        match value::full_text(&entry.node) {
+            Ok(cwd) => {
+                let origin = self.origin(&entry.node);
+                let cwd = expand_home(&cwd, self.environment);
+                let document = Rc::make_mut(&mut self.document);
+                document.base = resolve(&document.base, &cwd);
+                document.base_origin = Some(origin);
+            }
+            Err(complaints) => self.complain(Owner::Procrun, CWD, "", &entry.node, complaints),
+        }
+    }
+
+    fn includes(&mut self, entry: &Entry, into: &mut Vec<Include>) {
+        if value::is_unset(&entry.node, self.document.dialect) {
+            return;
+        }
+        match include::includes(&entry.node) {
+            Ok(mut includes) => into.append(&mut includes),
+            Err(complaints) => self.complain(Owner::Procrun, include::KEY, "", &entry.node, complaints),
+        }
+    }
+
     fn said_twice(&mut self, entry: &Entry, counts: &Entry, label: &str) {
         let place = self.place(entry.at);
         let message = format!("`{}` in {label} is the same key as `{}`", entry.key, counts.key);
-        if self.dialect == Dialect::Toml {
+        if self.document.dialect == Dialect::Toml {
             self.problems.push(Problem::at(place, message).hint("say it once"));
         } else if entry.node.value != counts.node.value {
             self.notices.add(format!("{place}: {message}, which counts"));
         }
     }
 
-    fn app_key(&mut self, key: &'static Key<Draft, crate::spec::AppSpec>, entry: &Entry, app: &mut App) {
+    fn app_key(
+        &mut self,
+        key: &'static Key<Draft, crate::spec::AppSpec>,
+        entry: &Entry,
+        app: &mut App,
+    ) -> bool {
         let origin = self.origin(&entry.node);
-        match apply(&key.kind, &entry.node, self.dialect, &origin, &self.file, &mut app.draft) {
+        let Document { dialect, name, .. } = &*self.document;
+        match apply(&key.kind, &entry.node, *dialect, &origin, name, &mut app.draft) {
             Ok(Outcome::Set) => {
                 app.draft.origins.insert(key.name, origin);
             }
@@ -213,15 +318,19 @@ impl Decoder<'_> {
                 self.note(entry, &app.label, &note);
                 app.draft.origins.insert(key.name, origin);
             }
-            Err(complaints) => self.complain(key.owner, &entry.key, &app.label, &entry.node, complaints),
+            Err(complaints) => {
+                self.complain(key.owner, &entry.key, &app.label, &entry.node, complaints);
+                return false;
+            }
         }
+        true
     }
 
-    /// `env_<name>`, or a key nobody knows.
-    fn other_key(&mut self, entry: &Entry, app: &mut App) {
+    /// `env_<name>`, or an unknown key.
+    fn other_key(&mut self, entry: &Entry, app: &mut App) -> bool {
         match entry.key.strip_prefix("env_") {
             Some(name) if !name.is_empty() && !name.contains(char::is_whitespace) => {
-                self.named_env(entry, name, app);
+                self.named_env(entry, name, app)
             }
             _ => {
                 let whereabouts = format!("in {}", app.label);
@@ -231,22 +340,27 @@ impl Decoder<'_> {
                     words(APP_KEYS),
                     root_hint(&entry.key).or_else(|| hint_of_elsewhere(&entry.key)),
                 );
+                false
             }
         }
     }
 
-    fn named_env(&mut self, entry: &Entry, name: &str, app: &mut App) {
+    fn named_env(&mut self, entry: &Entry, name: &str, app: &mut App) -> bool {
         if matches!(entry.node.value, Value::Null | Value::Broken) {
-            return;
+            return false;
         }
-        if self.dialect == Dialect::Pm2 && matches!(entry.node.value, Value::Text(_)) {
+        if self.document.dialect == Dialect::Pm2 && matches!(entry.node.value, Value::Text(_)) {
             self.note(entry, &app.label, apply::NO_VARIABLE);
-            return;
+            return false;
         }
         match self.environment(&entry.node) {
-            Ok(variables) => app.draft.named_envs.push((name.to_owned(), variables)),
+            Ok(variables) => {
+                app.draft.named_envs.push((name.to_owned(), variables));
+                true
+            }
             Err(complaints) => {
                 self.complain(Owner::Pm2, &entry.key, &app.label, &entry.node, complaints);
+                false
             }
         }
     }
@@ -257,7 +371,7 @@ impl Decoder<'_> {
     }
 
     fn environment(&self, node: &Node) -> Decoded<Vec<EnvVar>> {
-        apply::environment(node, &self.origin(node), &self.file)
+        apply::environment(node, &self.origin(node), &self.document.name)
     }
 
     fn runtime(
@@ -266,11 +380,19 @@ impl Decoder<'_> {
         entry: &Entry,
         draft: &mut RuntimeDraft,
     ) {
-        if value::is_unset(&entry.node, self.dialect) {
+        if value::is_unset(&entry.node, self.document.dialect) {
+            return;
+        }
+        if self.is_included {
+            let message =
+                format!("`{}` is a setting of procrun itself, and this file is included", entry.key);
+            let problem = self.wrong(entry.at, message).hint("put it into the main ecosystem file");
+            self.notices.own_key(problem, "it is ignored", self.document.dialect, self.problems);
             return;
         }
         let origin = self.origin(&entry.node);
-        match apply(&key.kind, &entry.node, self.dialect, &origin, &self.file, draft) {
+        let Document { dialect, name, .. } = &*self.document;
+        match apply(&key.kind, &entry.node, *dialect, &origin, name, draft) {
             Ok(_) => {
                 draft.origins.insert(key.name, origin);
             }
@@ -286,7 +408,7 @@ impl Decoder<'_> {
             match owner {
                 Owner::Pm2 => self.problems.push(problem),
                 Owner::Procrun => {
-                    self.notices.own_key(problem, "it is ignored", self.dialect, self.problems);
+                    self.notices.own_key(problem, "it is ignored", self.document.dialect, self.problems);
                 }
             }
         }
@@ -309,7 +431,7 @@ impl Decoder<'_> {
             Some(hint) => problem.hint(hint),
             None => problem.did_you_mean(&entry.key, known),
         };
-        if self.dialect == Dialect::Toml {
+        if self.document.dialect == Dialect::Toml {
             self.problems.push(problem);
         } else {
             self.notices.unknown_key(&entry.key, &problem);
@@ -317,11 +439,11 @@ impl Decoder<'_> {
     }
 
     fn place(&self, position: Option<Position>) -> Place {
-        Place { file: self.file.clone(), position }
+        self.document.place(position)
     }
 
     fn origin(&self, node: &Node) -> Origin {
-        origin(node, &self.file)
+        origin(node, &self.document.name)
     }
 
     fn wrong(&self, at: Option<Position>, message: impl Into<String>) -> Problem {
@@ -362,14 +484,26 @@ pub(super) fn effective_words(entries: &[Entry], dialect: Dialect) -> BTreeMap<&
     effective
 }
 
-const NO_APPS: &str = "an app is `[[apps]]` in TOML, an element of `apps` elsewhere; it needs a `script`";
+/// The key at the root that sets where the apps run.
+pub(super) const CWD: &str = "cwd";
+
+/// Keys at the root that are about the apps, not about procrun itself.
+pub(super) const FILE_KEYS: [&str; 4] = ["apps", CWD, defaults::KEY, include::KEY];
+
+/// What is said of a file that holds no app.
+pub(super) const NO_APPS: &str =
+    "an app is `[[apps]]` in TOML, an element of `apps` elsewhere; it needs a `script`";
 
 fn is_script(key: &str) -> bool {
     find(APP_KEYS, key).is_some_and(|key| key.name == "script")
 }
 
 fn app_hint(key: &str) -> Option<String> {
-    find(APP_KEYS, key).map(|_| "it is a key of an app: put it under one".to_owned())
+    let key = find(APP_KEYS, key)?;
+    Some(match defaults::refusal(key.name) {
+        Some(_) => "it is a key of an app: put it under one".to_owned(),
+        None => "it is a key of an app: put it under one, or into `defaults` for all".to_owned(),
+    })
 }
 
 fn root_hint(key: &str) -> Option<String> {
@@ -390,7 +524,8 @@ impl Problem {
     }
 }
 
-fn origin(node: &Node, file: &Arc<str>) -> Origin {
+/// Where the value of a node stands.
+pub(super) fn origin(node: &Node, file: &Arc<str>) -> Origin {
     let place = Place { file: file.clone(), position: node.at };
     if node.expanded.is_empty() {
         Origin::File(place)

@@ -7,6 +7,8 @@
 //! JS ───┘ (JSON of a child that the supervisor runs)
 //! ```
 //!
+//! A file may include others, each with a format of its own; their drafts come together in one plan.
+//!
 //! It reads files and nothing else: it starts no process, opens no socket, changes nothing, and
 //! never looks a program up but the target itself. All errors are collected, none stops at the
 //! first.
@@ -18,16 +20,20 @@ mod changes;
 mod convert;
 mod cron;
 mod decode;
+mod defaults;
 mod differences;
+mod document;
 mod dotenv;
 mod draft;
 mod env_file;
 mod evaluate;
 mod expand;
 mod file;
+mod files;
 mod flags;
 mod foreign;
 mod health;
+mod include;
 mod json;
 mod keys;
 mod limits;
@@ -72,11 +78,11 @@ pub use suggest::nearest;
 pub use tree::{Place, Position};
 
 use crate::spec::{Plan, Runtime, order::Outside};
+use document::Parsed;
 use draft::RuntimeDraft;
 use notices::Notices;
 pub use target::STDIN;
 use target::{Format, Target};
-use tree::{Flaw, Node};
 
 /// What the command line asks for.
 #[derive(Debug, Clone)]
@@ -135,7 +141,7 @@ pub struct Loaded {
     pub settings: Vec<AppSettings>,
     /// What the applications would wait for if `--only` did not leave it out.
     pub outside: Vec<Outside>,
-    /// The ecosystem file and every `env_file`, absolute.
+    /// The ecosystem file, the files that it includes, and every `env_file`, absolute.
     pub files_read: Vec<PathBuf>,
     /// The same as TOML, if that was asked for.
     pub conversion: Option<Conversion>,
@@ -299,36 +305,7 @@ impl Source {
 
     /// The tree of a text.
     fn parse(&self, text: &str, format: Format) -> Result<Parsed, Problems> {
-        let parsed = match format {
-            Format::Toml => {
-                toml::parse(text, &self.0.environment).map(|(root, flaws)| (root, flaws, Vec::new()))
-            }
-            Format::Yaml => yaml::parse(text).map(|root| (root, Vec::new(), Vec::new())),
-            Format::Json | Format::Script => {
-                json::parse(text).map(|(root, repeated)| (root, Vec::new(), repeated))
-            }
-        };
-        let problem =
-            |(position, message, hint): Flaw| Problem { place: Some(self.place(position)), message, hint };
-        let problems = |flaws: Vec<Flaw>| {
-            let mut problems = Problems::none(EX_CONFIG);
-            for flaw in flaws {
-                problems.push(problem(flaw));
-            }
-            problems
-        };
-        match parsed {
-            Ok((root, flaws, warnings)) => Ok(Parsed {
-                root,
-                problems: problems(flaws),
-                warnings: warnings.into_iter().map(problem).collect(),
-            }),
-            Err(flaws) => Err(problems(flaws).sorted()),
-        }
-    }
-
-    fn place(&self, position: Option<Position>) -> Place {
-        Place { file: self.0.name.as_str().into(), position }
+        document::parse(&self.0.name.as_str().into(), text, format, &self.0.environment)
     }
 
     fn unreadable(&self, unreadable: &file::Unreadable) -> Problems {
@@ -342,15 +319,6 @@ impl Source {
         };
         Problems::one(EX_CONFIG, problem)
     }
-}
-
-/// A text as a tree.
-struct Parsed {
-    root: Node,
-    /// What is wrong and does not keep the rest from being read.
-    problems: Problems,
-    /// What is likely a mistake in a file that runs all the same.
-    warnings: Vec<Problem>,
 }
 
 impl Target {

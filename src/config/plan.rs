@@ -3,6 +3,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+    rc::Rc,
     sync::Arc,
     time::Duration,
 };
@@ -11,16 +13,17 @@ use super::{
     EX_CONFIG, EX_USAGE, Loaded, Problem, Problems, Source,
     build::{Gathered, Surroundings, build},
     convert::convert,
-    decode::{App, Decoder, File},
+    decode::{App, File},
+    document::Document,
     draft::{Draft, RuntimeDraft},
+    files::Files,
     keys::{APP_KEYS, RUNTIME_KEYS, TIME_FORMAT},
     listen, log_paths,
     notices::Notices,
     order,
     origin::{AppSettings, Origin, Setting},
     path::{expand_home, resolve, stem},
-    sites,
-    target::{Format, Target},
+    target::Format,
     tree::{Node, shorten},
     value::Dialect,
 };
@@ -36,9 +39,17 @@ impl Source {
     /// One app, made of flags alone.
     pub(super) fn load_script(&self, script: &str) -> Result<Loaded, Problems> {
         let draft = Draft { script: Some(script.to_owned()), ..Draft::default() };
-        let app = App { draft, at: None, label: "the app".to_owned(), script_refused: false };
-        let file = File { runtime: RuntimeDraft::default(), apps: vec![app] };
-        self.load(file, Dialect::Pm2, &[], Problems::none(EX_CONFIG), Notices::default())
+        let document = Rc::new(self.document(Format::Script));
+        let label = "the app".to_owned();
+        let app = App { draft, document, number: 0, at: None, label, script_refused: false };
+        let file = File { apps: vec![app], ..File::default() };
+        self.load(file, Format::Script, &[], Problems::none(EX_CONFIG), Notices::default(), Vec::new())
+    }
+
+    /// The main file.
+    fn document(&self, format: Format) -> Document {
+        let inner = &*self.0;
+        Document::new(inner.name.as_str().into(), format, inner.target.file_dir(&inner.cwd), &inner.cwd)
     }
 
     /// The apps of a parsed file, and the variables it set while it was evaluated.
@@ -49,33 +60,21 @@ impl Source {
         process_env: &[(String, String)],
         mut problems: Problems,
     ) -> Result<Loaded, Problems> {
-        let dialect = if format == Format::Toml { Dialect::Toml } else { Dialect::Pm2 };
+        let inner = &*self.0;
         let mut notices = Notices::default();
-        let with_sites = sites::as_apps(root);
-        let root = with_sites.as_ref().map_or(root, |(root, _)| root);
-        for (at, message, hint) in with_sites.iter().flat_map(|(_, complaints)| complaints) {
-            let hint = hint.map(str::to_owned);
-            let problem = Problem { place: Some(self.place(*at)), message: message.clone(), hint };
-            if dialect == Dialect::Toml {
-                problems.push(problem);
-            } else {
-                notices.problem(&problem);
-            }
-        }
-        let unset = self.0.flags.unset_keys();
-        let mut decoder = Decoder {
-            file: self.0.name.as_str().into(),
-            dialect,
-            unset: &unset,
-            problems: &mut problems,
-            notices: &mut notices,
-        };
-        let mut file = decoder.root(root);
+        let unset = inner.flags.unset_keys();
+        let mut files = Files::new(&inner.cwd, &inner.environment, unset, &mut problems, &mut notices);
+        let document = self.document(format);
+        let with_sites = files.with_sites(root, &document);
+        let root = with_sites.as_ref().unwrap_or(root);
+        let mut file = files.main(root, document, self.file());
+        let mut files_read: Vec<PathBuf> = self.file().map(Path::to_owned).into_iter().collect();
+        files_read.append(&mut files.included);
         for app in &mut file.apps {
             app.draft.is_built_in = app.draft.script.as_deref() == Some(serve::SCRIPT);
         }
-        let mut loaded = self.load(file, dialect, process_env, problems, notices)?;
-        if let Some(to) = &self.0.converts_to {
+        let mut loaded = self.load(file, format, process_env, problems, notices, files_read)?;
+        if let Some(to) = &inner.converts_to {
             loaded.conversion = Some(convert(self, root, to, process_env, &loaded)?);
         }
         Ok(loaded)
@@ -84,39 +83,22 @@ impl Source {
     fn load(
         &self,
         file: File,
-        dialect: Dialect,
+        format: Format,
         process_env: &[(String, String)],
         mut problems: Problems,
         mut notices: Notices,
+        mut files_read: Vec<PathBuf>,
     ) -> Result<Loaded, Problems> {
         let inner = &*self.0;
-        let File { mut runtime, apps } = file;
-        for app in &apps {
-            if app.draft.script.is_none() && !app.script_refused {
-                let problem = Problem::at(self.place(app.at), format!("{} has no `script`", app.label));
-                problems.push(problem.hint("`script` is the program or file to run"));
-            }
-        }
-        let names = self.names(&apps, dialect, &mut problems, &mut notices);
+        let main = self.document(format);
+        let dialect = main.dialect;
+        let File { mut runtime, apps, .. } = file;
+        without_script(&apps, &mut problems);
+        let names = self.names(&apps, &mut problems, &mut notices);
         let chosen = self.choose(&apps, &names, &mut problems);
         self.fitting_flags(chosen.len(), apps.len(), &mut problems);
         self.named_environment(&apps, &chosen, &mut notices);
 
-        let mut files_read = Vec::new();
-        if let Target::File { path, .. } = &inner.target {
-            files_read.push(path.clone());
-        }
-        let file_dir = inner.target.file_dir(&inner.cwd);
-        let around = Surroundings {
-            base: if dialect == Dialect::Toml { file_dir } else { &inner.cwd },
-            dialect,
-            file_dir,
-            caller_cwd: &inner.cwd,
-            environment: &inner.environment,
-            env_name: inner.flags.env_name.as_deref(),
-            name: &inner.name,
-            process_env,
-        };
         let (mut specs, mut settings, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
         let mut called = order::Names { full: Vec::new(), written: Vec::new(), left_out: BTreeMap::new() };
         let written: Vec<Option<String>> = apps.iter().map(|app| app.draft.name.clone()).collect();
@@ -127,7 +109,21 @@ impl Source {
                 called.left_out.extend(known_as.map(|known| (known, full)));
                 continue;
             }
+            let document = &app.document;
+            let around = Surroundings {
+                base: &document.base,
+                dialect: document.dialect,
+                file_dir: &document.dir,
+                caller_cwd: &inner.cwd,
+                environment: &inner.environment,
+                env_name: inner.flags.env_name.as_deref(),
+                name: &inner.name,
+                process_env,
+            };
             let mut draft = app.draft;
+            if let (None, Some(origin)) = (&draft.cwd, &document.base_origin) {
+                draft.origins.insert("cwd", origin.clone());
+            }
             inner.flags.apply_to_app(&mut draft, &mut notices, &mut problems);
             if let Some(args) = &inner.args {
                 draft.args.clone_from(args);
@@ -169,7 +165,7 @@ impl Source {
         inner.flags.apply_to_runtime(&mut runtime, &mut problems);
         grace(&mut runtime, &inner.environment, &mut notices);
         if let TerminationLog::File(file) = &mut runtime.runtime.termination_log {
-            *file = resolve(around.base, &expand_home(&file.to_string_lossy(), around.environment));
+            *file = resolve(&main.base, &expand_home(&file.to_string_lossy(), &inner.environment));
         }
         if runtime.time && runtime.runtime.log.date_format.is_none() {
             runtime.runtime.log.date_format = Some(TIME_FORMAT.to_owned());
@@ -209,15 +205,9 @@ impl Source {
         }
     }
 
-    /// The names of all apps, each its own. In TOML two of the same name are an error, elsewhere
-    /// the second is called `name-1`.
-    fn names(
-        &self,
-        apps: &[App],
-        dialect: Dialect,
-        problems: &mut Problems,
-        notices: &mut Notices,
-    ) -> Vec<String> {
+    /// The names of all apps, each its own. In TOML two of the same name are an error, and so are they in two
+    /// files; in one file of PM2's formats the second is called `name-1`.
+    fn names(&self, apps: &[App], problems: &mut Problems, notices: &mut Notices) -> Vec<String> {
         let mut names: Vec<String> = apps.iter().map(|app| self.full_name(&app.draft)).collect();
         let mut taken: BTreeSet<String> = names.iter().cloned().collect();
         let mut first: BTreeMap<String, usize> = BTreeMap::new();
@@ -231,19 +221,26 @@ impl Source {
                 continue;
             };
             let at = app.draft.origin("name").position().or(app.at);
-            if dialect == Dialect::Toml {
-                let line = apps[earlier].draft.origin("name").position().or(apps[earlier].at);
-                let of = line.map_or_else(String::new, |line| format!(" of line {}", line.line));
-                let message = format!("app {} has the same name as the app{of}: `{name}`", number + 1);
+            let of = &apps[earlier];
+            let is_same_file = Rc::ptr_eq(&of.document, &app.document);
+            if app.document.dialect == Dialect::Toml || !is_same_file {
+                let place = of.document.place(of.draft.origin("name").position().or(of.at));
+                let of = match place.position {
+                    Some(position) if is_same_file => format!(" of line {}", position.line),
+                    None if is_same_file => String::new(),
+                    Some(_) | None => format!(" of {place}"),
+                };
+                let message = format!("app {} has the same name as the app{of}: `{name}`", app.number + 1);
                 problems.push(
-                    Problem::at(self.place(at), message)
+                    Problem::at(app.document.place(at), message)
                         .hint("give each app its own `name`; `instances` runs one several times"),
                 );
                 continue;
             }
             let mut others = (1..=names.len()).map(|count| format!("{name}-{count}"));
             let other = others.find(|other| !taken.contains(other)).expect("there are fewer other names");
-            notices.add(format!("{}: a second app is called `{name}`, it runs as `{other}`", self.place(at)));
+            let place = app.document.place(at);
+            notices.add(format!("{place}: a second app is called `{name}`, it runs as `{other}`"));
             taken.insert(other.clone());
             names[number] = other;
         }
@@ -317,6 +314,16 @@ fn out_of_range(specs: &[Arc<AppSpec>], settings: &[AppSettings], problems: &mut
         if let Err(violation) = validate(spec) {
             let place = settings.place_of(violation.key);
             problems.push(Problem { place, message: violation.to_string(), hint: None });
+        }
+    }
+}
+
+/// Reports the apps that name nothing to run.
+fn without_script(apps: &[App], problems: &mut Problems) {
+    for app in apps {
+        if app.draft.script.is_none() && !app.script_refused {
+            let problem = Problem::at(app.document.place(app.at), format!("{} has no `script`", app.label));
+            problems.push(problem.hint("`script` is the program or file to run"));
         }
     }
 }

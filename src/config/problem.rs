@@ -91,6 +91,14 @@ impl Problems {
         }
     }
 
+    /// Takes in those of another file.
+    pub(super) fn append(&mut self, others: Self) {
+        self.unshown += others.unshown;
+        for problem in others.list {
+            self.push(problem);
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, ffi::OsString, path::Path, time::Duration};
 use proptest::prelude::*;
 
 use super::{
-    EX_CONFIG, FlagValue, Flags, Invocation, Loaded, Parsed, Problems, Read, Source, file,
+    EX_CONFIG, FlagValue, Flags, Invocation, Loaded, Problems, Read, Source,
+    document::Parsed,
+    file,
     keys::{APP_KEYS, RUNTIME_KEYS, words},
     target::Format,
 };

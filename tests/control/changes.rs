@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::{
     ask, launch, socket, statuses, supervisor,
-    support::{Bed, Procrun, wait_until},
+    support::{Bed, Procrun, SIGHUP, wait_until},
     wait_for_statuses,
 };
 
@@ -281,6 +281,43 @@ fn a_file_that_the_supervisor_was_not_started_with_is_added_and_changes() {
     wait_for_statuses(&bed, &["api online", "migrate stopped"]);
     assert_plan(&ask(&bed, &["apply", "ecosystem.toml"]).ok(), &["nothing has changed"]);
     ask(&bed, &["apply", "api.sh"]).fails(64, "is no ecosystem file");
+}
+
+#[test]
+fn included_files_are_read_again_by_a_command_and_by_sighup() {
+    let bed = bed(
+        "include = [\"conf.d/*.toml\"]\n[defaults]\nenv = { FROM = \"main\" }\n[[apps]]\nname = \"main\"\nscript = \"./api.sh\"\n",
+    );
+    let app = |name: &str| format!("[[apps]]\nname = \"{name}\"\ncwd = \"..\"\nscript = \"./api.sh\"\n");
+    std::fs::create_dir(bed.path("conf.d")).unwrap();
+    bed.file("conf.d/a.toml", app("a"));
+    let run = launch(&bed, &["ecosystem.toml"]).pid1().start();
+    run.wait_for_err_lines("is online, pid", 2);
+    let before = pid(&bed, "a");
+    bed.file("conf.d/b.toml", app("b"));
+    assert_plan(&ask(&bed, &["apply", "--dry-run"]).ok(), &["b: start 1 process"]);
+    run.signal(SIGHUP);
+    wait_for_statuses(&bed, &["main online", "a online", "b online"]);
+    bed.file("conf.d/b.toml", app("a"));
+    let said = ask(&bed, &["apply"])
+        .fails(1, "conf.d/b.toml:2:8: app 1 has the same name as the app of conf.d/a.toml:2:8");
+    assert!(said.contains("nothing was changed"), "{said}");
+    std::fs::remove_file(bed.path("conf.d/b.toml")).unwrap();
+    bed.file(
+        "ecosystem.toml",
+        std::fs::read_to_string(bed.path("ecosystem.toml")).unwrap().replace("main\" }", "new\" }"),
+    );
+    assert_plan(
+        &ask(&bed, &["apply"]).ok(),
+        &[
+            "b: stop 1 process",
+            "main: restart 1 process",
+            "  env.FROM: main -> new",
+            "a: restart 1 process",
+            "  env.FROM: main -> new",
+        ],
+    );
+    assert_ne!(pid(&bed, "a"), before);
 }
 
 #[test]

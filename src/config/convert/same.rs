@@ -3,7 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use super::super::{
-    EX_CONFIG, Inner, Loaded, Parsed, Problem, Problems, Source,
+    EX_CONFIG, Inner, Loaded, Problem, Problems, Source,
+    document::Parsed,
     origin::{AppSettings, Setting},
     target::{Format, Target},
 };

@@ -389,7 +389,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         }
     }),
     own("env_file", &[], Kind::EnvFiles(|app, files| app.env_files = files), nothing),
-    app("env", &[], Kind::Environment(|app, env| app.env = env), nothing),
+    app("env", &[], Kind::Environment(|app, env| app.env.extend(env)), nothing),
     app("port", &[], Kind::Count(0, 65535, Beyond::IsWrong, |app, port| app.port = Some(port)), nothing),
     app("instance_var", &[], Kind::Variable(|app, name| app.instance_var = Some(name)), |app| {
         shown(&app.env.instance_var)

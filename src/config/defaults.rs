@@ -1,0 +1,137 @@
+//! `defaults`: values for all apps of a file and of the files that it includes.
+//!
+//! An app's own value replaces the default of the same key. Variables (`env`, `env_<name>`) are merged one by
+//! one.
+
+use std::{collections::BTreeSet, path::Path, rc::Rc};
+
+use super::{
+    apply::{self, Outcome, apply},
+    decode::{effective_words, origin},
+    document::Document,
+    draft::Draft,
+    keys::{APP_KEYS, find},
+    path::resolve,
+    tree::Entry,
+};
+
+/// The key at the root.
+pub(super) const KEY: &str = "defaults";
+
+/// Keys that only one app can have.
+const OF_ONE_APP: [&str; 2] = ["name", "script"];
+
+/// Keys that set the same thing in different words: an app that has one of them takes no default of another.
+const ALTERNATIVES: [&[&str]; 4] = [
+    &["restart_delay", "exp_backoff_restart_delay"],
+    &["on_errored", "critical", "ends_container"],
+    &["time", "log_date_format"],
+    &["source_map_support", "disable_source_map_support"],
+];
+
+/// Why a key, by its name in the key table, cannot be a default.
+pub(super) fn refusal(key: &str) -> Option<&'static str> {
+    OF_ONE_APP.contains(&key).then_some("each app has its own")
+}
+
+/// The defaults of one file. Each entry has been read once, without an error.
+#[derive(Debug)]
+struct Layer {
+    document: Rc<Document>,
+    entries: Vec<Entry>,
+}
+
+/// The defaults that count for a file: its own and those of the files that include it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Defaults {
+    /// The outermost file's first: a later one wins.
+    layers: Vec<Rc<Layer>>,
+}
+
+impl Defaults {
+    /// The same with those of an included file, whose entries win.
+    pub(super) fn with(&self, document: &Rc<Document>, entries: Vec<Entry>) -> Self {
+        let mut layers = self.layers.clone();
+        layers.push(Rc::new(Layer { document: document.clone(), entries }));
+        Self { layers }
+    }
+
+    /// Puts into `draft` what counts for an app of the file `of` that holds the entries `own`. The app's own values
+    /// are put there afterwards.
+    pub(super) fn fill(&self, own: &[Entry], of: &Document, draft: &mut Draft) {
+        let mut said = keys_in(own, of);
+        let is_port = |entry: &Entry| entry.key == "PORT";
+        let env = own.iter().find(|entry| entry.key == "env");
+        if env.and_then(|env| env.node.entries()).is_some_and(|variables| variables.iter().any(is_port)) {
+            said.insert("port");
+        }
+        // The innermost file is asked first, so that its values keep those of the others out.
+        let mut counting = Vec::new();
+        for layer in self.layers.iter().rev() {
+            let entries: Vec<&Entry> = layer.entries.iter().filter(|entry| !is_said(entry, &said)).collect();
+            counting.push((&layer.document, entries));
+            said.extend(keys_in(&layer.entries, &layer.document));
+        }
+        for (document, entries) in counting.into_iter().rev() {
+            for entry in entries {
+                put(entry, document, draft);
+            }
+            // Relative paths keep their meaning in the apps of other files.
+            if document.name != of.name {
+                settle_paths(document, draft);
+            }
+        }
+    }
+}
+
+/// The keys of these entries by their names in the key table, and what they set in other words.
+fn keys_in(entries: &[Entry], document: &Document) -> BTreeSet<&'static str> {
+    let mut keys: BTreeSet<&'static str> = effective_words(entries, document.dialect).into_keys().collect();
+    for alternatives in ALTERNATIVES {
+        if alternatives.iter().any(|key| keys.contains(key)) {
+            keys.extend(alternatives);
+        }
+    }
+    // These are merged.
+    keys.remove("env");
+    keys
+}
+
+fn is_said(entry: &Entry, said: &BTreeSet<&'static str>) -> bool {
+    find(APP_KEYS, &entry.key).is_some_and(|key| said.contains(key.name))
+}
+
+/// Makes the paths that a file resolves itself absolute; one that is absolute stays as it is.
+fn settle_paths(document: &Document, draft: &mut Draft) {
+    let settle = |base: &Path, path: &mut String| {
+        if !path.starts_with('~') {
+            *path = resolve(base, Path::new(path)).to_string_lossy().into_owned();
+        }
+    };
+    if let Some(cwd) = &mut draft.cwd {
+        settle(&document.base, cwd);
+    }
+    for file in &mut draft.env_files {
+        settle(&document.dir, &mut file.path);
+    }
+}
+
+/// Puts one default into a draft. What was to be said about it has been said when its file was read.
+fn put(entry: &Entry, document: &Document, draft: &mut Draft) {
+    let origin = origin(&entry.node, &document.name);
+    match find(APP_KEYS, &entry.key) {
+        Some(key) => {
+            let outcome = apply(&key.kind, &entry.node, document.dialect, &origin, &document.name, draft);
+            if let Ok(Outcome::Set | Outcome::Adjusted(_)) = outcome {
+                draft.origins.insert(key.name, origin);
+            }
+        }
+        None => {
+            if let (Some(name), Ok(variables)) =
+                (entry.key.strip_prefix("env_"), apply::environment(&entry.node, &origin, &document.name))
+            {
+                draft.named_envs.push((name.to_owned(), variables));
+            }
+        }
+    }
+}

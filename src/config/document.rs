@@ -1,0 +1,95 @@
+//! One ecosystem file of those that a plan is made of: the file that was named, or one that it includes. What
+//! it is called, how it is read, and where its relative paths begin.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    json,
+    origin::Origin,
+    problem::{EX_CONFIG, Problem, Problems},
+    target::Format,
+    toml,
+    tree::{Flaw, Node, Place, Position},
+    value::Dialect,
+    yaml,
+};
+
+/// A file and how its contents are understood.
+#[derive(Debug, Clone)]
+pub(super) struct Document {
+    /// What messages call it.
+    pub(super) name: Arc<str>,
+    pub(super) dialect: Dialect,
+    /// The directory that holds it, absolute.
+    pub(super) dir: PathBuf,
+    /// What a relative `cwd` of its apps is resolved against, and the default of it.
+    pub(super) base: PathBuf,
+    /// Where `base` was set, if a file sets it.
+    pub(super) base_origin: Option<Origin>,
+}
+
+impl Document {
+    /// A file in `dir` for a caller in `caller_cwd`. Relative paths in TOML begin at the file, in PM2's formats
+    /// at the caller, as in PM2.
+    pub(super) fn new(name: Arc<str>, format: Format, dir: &Path, caller_cwd: &Path) -> Self {
+        let dialect = if format == Format::Toml { Dialect::Toml } else { Dialect::Pm2 };
+        let base = if dialect == Dialect::Toml { dir } else { caller_cwd };
+        Self { name, dialect, dir: dir.to_owned(), base: base.to_owned(), base_origin: None }
+    }
+
+    pub(super) fn place(&self, position: Option<Position>) -> Place {
+        Place { file: self.name.clone(), position }
+    }
+}
+
+/// A text as a tree.
+pub(super) struct Parsed {
+    pub(super) root: Node,
+    /// What is wrong and does not keep the rest from being read.
+    pub(super) problems: Problems,
+    /// What is likely a mistake in a file that runs all the same.
+    pub(super) warnings: Vec<Problem>,
+}
+
+/// The tree of the text of a file that is called `name`; `environment` is for `${VAR}` in TOML.
+///
+/// # Errors
+/// The text is not of this format.
+pub(super) fn parse(
+    name: &Arc<str>,
+    text: &str,
+    format: Format,
+    environment: &BTreeMap<OsString, OsString>,
+) -> Result<Parsed, Problems> {
+    let parsed = match format {
+        Format::Toml => toml::parse(text, environment).map(|(root, flaws)| (root, flaws, Vec::new())),
+        Format::Yaml => yaml::parse(text).map(|root| (root, Vec::new(), Vec::new())),
+        Format::Json | Format::Script => {
+            json::parse(text).map(|(root, repeated)| (root, Vec::new(), repeated))
+        }
+    };
+    let problem = |(position, message, hint): Flaw| {
+        let place = Some(Place { file: name.clone(), position });
+        Problem { place, message, hint }
+    };
+    let problems = |flaws: Vec<Flaw>| {
+        let mut problems = Problems::none(EX_CONFIG);
+        for flaw in flaws {
+            problems.push(problem(flaw));
+        }
+        problems
+    };
+    match parsed {
+        Ok((root, flaws, warnings)) => Ok(Parsed {
+            root,
+            problems: problems(flaws),
+            warnings: warnings.into_iter().map(problem).collect(),
+        }),
+        Err(flaws) => Err(problems(flaws).sorted()),
+    }
+}

@@ -1,0 +1,195 @@
+//! The files that a plan is made of: the main file's tree, and all files that it includes → apps in their order.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::Arc,
+};
+
+use super::{
+    decode::{Decoder, File, MAX_APPS, NO_APPS},
+    defaults::Defaults,
+    document::{Document, Parsed, parse},
+    file,
+    include::{self, Include},
+    notices::Notices,
+    problem::{Problem, Problems},
+    sites,
+    tree::{Node, Position},
+    value::Dialect,
+};
+
+/// Reads included files as the main file asks for them.
+pub(super) struct Files<'a> {
+    /// The caller's working directory.
+    pub(super) cwd: &'a Path,
+    pub(super) environment: &'a BTreeMap<OsString, OsString>,
+    /// Keys that a flag unsets.
+    pub(super) unset: BTreeSet<&'static str>,
+    pub(super) problems: &'a mut Problems,
+    pub(super) notices: &'a mut Notices,
+    /// The files that were read beside the main one, absolute.
+    pub(super) included: Vec<PathBuf>,
+    /// From the main file to the file that is being read: its path without links, and its name.
+    chain: Vec<(PathBuf, Arc<str>)>,
+}
+
+impl<'a> Files<'a> {
+    pub(super) fn new(
+        cwd: &'a Path,
+        environment: &'a BTreeMap<OsString, OsString>,
+        unset: BTreeSet<&'static str>,
+        problems: &'a mut Problems,
+        notices: &'a mut Notices,
+    ) -> Self {
+        Self { cwd, environment, unset, problems, notices, included: Vec::new(), chain: Vec::new() }
+    }
+
+    /// Everything that the main file says, with what it includes. `path` is where it stands, if it is a file.
+    pub(super) fn main(&mut self, root: &Node, document: Document, path: Option<&Path>) -> File {
+        if let Some(path) = path {
+            self.chain.push((without_links(path), document.name.clone()));
+        }
+        let place = document.place(None);
+        let file = self.contents(root, document, Defaults::default());
+        if file.lacks_apps && file.apps.is_empty() {
+            let problem = Problem::at(place, "no apps in it");
+            match file.includes.is_empty() {
+                true => self.problems.push(problem.hint(NO_APPS)),
+                false if self.problems.is_empty() => {
+                    self.problems.push(problem.hint("`include` names no file that holds an app"));
+                }
+                false => {}
+            }
+        }
+        file
+    }
+
+    /// The tree with the apps that `static` means; `None`: it has none.
+    pub(super) fn with_sites(&mut self, root: &Node, document: &Document) -> Option<Node> {
+        let (root, complaints) = sites::as_apps(root)?;
+        for (at, message, hint) in complaints {
+            let hint = hint.map(str::to_owned);
+            let problem = Problem { place: Some(document.place(at)), message, hint };
+            if document.dialect == Dialect::Toml {
+                self.problems.push(problem);
+            } else {
+                self.notices.problem(&problem);
+            }
+        }
+        Some(root)
+    }
+
+    fn contents(&mut self, root: &Node, document: Document, defaults: Defaults) -> File {
+        let mut decoder = Decoder {
+            document: Rc::new(document),
+            is_included: !self.included.is_empty(),
+            defaults,
+            environment: self.environment,
+            unset: &self.unset,
+            problems: self.problems,
+            notices: self.notices,
+        };
+        let mut file = decoder.root(root);
+        let Decoder { document, defaults, .. } = decoder;
+        let mut seen = BTreeSet::new();
+        for Include { pattern, at } in &file.includes {
+            let paths = match include::files(pattern, &document.dir) {
+                Ok(paths) => paths,
+                Err(why) => {
+                    self.wrong(&document, *at, format!("`include`: `{pattern}` {why}"), None);
+                    continue;
+                }
+            };
+            for path in paths {
+                // Patterns may overlap.
+                if seen.insert(path.clone()) {
+                    let mut apps = self.include(&path, *at, &document, &defaults);
+                    file.apps.append(&mut apps);
+                }
+            }
+        }
+        if file.apps.len() > MAX_APPS {
+            let message = format!("{} apps, at most {MAX_APPS} are taken", file.apps.len());
+            self.wrong(&document, None, message, None);
+            file.apps.truncate(MAX_APPS);
+        }
+        file
+    }
+
+    /// The apps of a file that `document` includes.
+    fn include(
+        &mut self,
+        path: &Path,
+        at: Option<Position>,
+        document: &Document,
+        defaults: &Defaults,
+    ) -> Vec<super::decode::App> {
+        let name = include::called(path, &document.name, &document.dir);
+        let real = without_links(path);
+        if let Some(first) = self.chain.iter().position(|(open, _)| *open == real) {
+            let way = self.chain[first..].iter().chain([&self.chain[first]]);
+            let way: Vec<&str> = way.map(|(_, name)| &**name).collect();
+            let message = format!("`include` makes a cycle: {}", way.join(" → "));
+            self.wrong(document, at, message, Some("a file cannot include itself: leave one of these out"));
+            return Vec::new();
+        }
+        let format = match include::format(path) {
+            Ok(format) => format,
+            Err((why, hint)) => {
+                self.wrong(document, at, format!("`include` names {name}, which {why}"), Some(hint));
+                return Vec::new();
+            }
+        };
+        if self.included.len() >= include::MAX_FILES {
+            let message = format!("more than {} files are included", include::MAX_FILES);
+            self.wrong(document, at, message, None);
+            return Vec::new();
+        }
+        let text = match file::read(path) {
+            Ok(text) => text,
+            Err(unreadable) => {
+                let message = format!("`include` names {name}, which {}", unreadable.why);
+                self.wrong(document, at, message, unreadable.hint);
+                return Vec::new();
+            }
+        };
+        self.included.push(path.to_owned());
+        let root = match parse(&name, &text, format, self.environment) {
+            Ok(Parsed { root, problems, warnings }) => {
+                self.problems.append(problems);
+                for warning in &warnings {
+                    self.notices.problem(warning);
+                }
+                root
+            }
+            Err(problems) => {
+                self.problems.append(problems);
+                return Vec::new();
+            }
+        };
+        let dir = path.parent().unwrap_or(Path::new("/"));
+        let mut included = Document::new(name.clone(), format, dir, self.cwd);
+        if document.base_origin.is_some() {
+            included.base.clone_from(&document.base);
+            included.base_origin.clone_from(&document.base_origin);
+        }
+        let with_sites = self.with_sites(&root, &included);
+        self.chain.push((real, name));
+        let file = self.contents(with_sites.as_ref().unwrap_or(&root), included, defaults.clone());
+        self.chain.pop();
+        file.apps
+    }
+
+    /// An error in every format: apps that are missing without a word are worse than none.
+    fn wrong(&mut self, document: &Document, at: Option<Position>, message: String, hint: Option<&str>) {
+        let hint = hint.map(str::to_owned);
+        self.problems.push(Problem { place: Some(document.place(at)), message, hint });
+    }
+}
+
+fn without_links(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,140 @@
+//! `include`: further ecosystem files, named by paths and patterns that are seen from the file they stand in.
+//!
+//! An included file holds apps, `defaults` for them, a `cwd` and further `include`s. procrun's own settings
+//! stand in the file that was named to procrun.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    path::resolve,
+    target::{Format, format_of},
+    tree::{Node, Position, Value},
+    value::{self, Decoded},
+};
+
+/// The key at the root.
+pub(super) const KEY: &str = "include";
+
+/// The most files that a plan may be made of.
+pub(super) const MAX_FILES: usize = 1000;
+
+/// A path or a pattern, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Include {
+    pub(super) pattern: String,
+    pub(super) at: Option<Position>,
+}
+
+/// One path or pattern, or a list of them.
+pub(super) fn includes(node: &Node) -> Decoded<Vec<Include>> {
+    let patterns = value::texts(node)?;
+    let items = match &node.value {
+        Value::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    Ok(patterns.into_iter().zip(items).map(|(pattern, item)| Include { pattern, at: item.at }).collect())
+}
+
+/// The files that this means for a file in `dir`, sorted by name. A pattern may match nothing; a path is a file
+/// whether it exists or not.
+///
+/// # Errors
+/// What is wrong, as a fragment that follows the pattern.
+pub(super) fn files(pattern: &str, dir: &Path) -> Result<Vec<PathBuf>, String> {
+    if !pattern.contains(['*', '?', '[']) {
+        return Ok(vec![resolve(dir, Path::new(pattern))]);
+    }
+    let options = glob::MatchOptions {
+        case_sensitive: true,
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+    };
+    let Some(dir) = dir.to_str() else {
+        return Err("is below a directory whose name is not UTF-8".to_owned());
+    };
+    let whole = match pattern.strip_prefix('/') {
+        Some(_) => pattern.to_owned(),
+        None => format!("{}/{pattern}", glob::Pattern::escape(dir.trim_end_matches('/'))),
+    };
+    let found =
+        glob::glob_with(&whole, options).map_err(|error| format!("is not a pattern: {}", error.msg))?;
+    let mut files = Vec::new();
+    for path in found {
+        match path {
+            Ok(path) if path.is_dir() => {}
+            Ok(path) => files.push(resolve(Path::new("/"), &path)),
+            Err(error) => return Err(format!("cannot be searched: {}", error.error())),
+        }
+        if files.len() > MAX_FILES {
+            return Err(format!("matches more than {MAX_FILES} files"));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// How a file is read that is included; the error is why it cannot be, and what to do.
+pub(super) fn format(path: &Path) -> Result<Format, (&'static str, &'static str)> {
+    match format_of(path.as_os_str()) {
+        Some(Format::Script) => Err((
+            "is a module: a file that is included is not evaluated",
+            "write it as TOML, JSON or YAML, or let the main file be the module that imports it",
+        )),
+        Some(format) => Ok(format),
+        None => Err((
+            "is not an ecosystem file by its name",
+            "`include` takes .toml, .json, .yaml and .yml files: write `conf.d/*.toml`",
+        )),
+    }
+}
+
+/// What messages call an included file: as the file is called that includes it, whose name and directory these
+/// are.
+pub(super) fn called(path: &Path, by: &str, dir: &Path) -> Arc<str> {
+    let Ok(below) = path.strip_prefix(dir) else { return path.to_string_lossy().into() };
+    match Path::new(by).parent() {
+        Some(parent) => parent.join(below).to_string_lossy().into(),
+        None => below.to_string_lossy().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_name_files_in_order_and_paths_name_themselves() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("a[1]");
+        std::fs::create_dir_all(root.join("conf.d/sub.toml")).unwrap();
+        for name in ["conf.d/20-b.toml", "conf.d/10-a.toml", "conf.d/x.json", "conf.d/.hidden.toml"] {
+            std::fs::write(root.join(name), "").unwrap();
+        }
+        let named = |pattern: &str| -> Vec<String> {
+            let below = |path: &PathBuf| path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+            files(pattern, &root).unwrap().iter().map(below).collect()
+        };
+        assert_eq!(named("conf.d/*.toml"), ["conf.d/10-a.toml", "conf.d/20-b.toml"]);
+        assert_eq!(named("conf.d/[1]*"), ["conf.d/10-a.toml"]);
+        assert_eq!(named("**/*.json"), ["conf.d/x.json"]);
+        assert_eq!(named("none.d/*.toml"), [""; 0]);
+        assert_eq!(named("./none.toml"), ["none.toml"]);
+        assert!(files("conf.d/[", &root).unwrap_err().starts_with("is not a pattern"));
+    }
+
+    #[test]
+    fn a_file_is_called_as_the_one_that_includes_it() {
+        let dir = Path::new("/srv/etc");
+        for (path, by, name) in [
+            ("/srv/etc/conf.d/a.toml", "ecosystem.toml", "conf.d/a.toml"),
+            ("/srv/etc/conf.d/a.toml", "etc/ecosystem.toml", "etc/conf.d/a.toml"),
+            ("/srv/etc/a.toml", "/srv/etc/ecosystem.toml", "/srv/etc/a.toml"),
+            ("/other/a.toml", "ecosystem.toml", "/other/a.toml"),
+        ] {
+            assert_eq!(&*called(Path::new(path), by, dir), name);
+        }
+    }
+}
