@@ -7,7 +7,7 @@
 //! - A shell gets the signal, and so does each process that it runs in the foreground: bash runs a trap only
 //!   when the foreground process has ended. A job in the background is the script's own affair: a trap that
 //!   stops it would make the signal a second one. If the shell ends without it, it is a leftover.
-//! - A group runner (dumb-init, timeout) gets the signal and sends it to all that it runs.
+//! - A group runner (dumb-init, timeout) gets the signal and sends it to the process group of what it runs.
 //! - A runner does not get the signal, but each process that it runs. npm, pnpm and tini forward some
 //!   signals and not others, depending on their version, and all of them end when what they run has ended.
 //!   So each process gets exactly one signal.
@@ -23,7 +23,7 @@ pub enum Role {
     Shell,
     /// A program that runs another one and waits for it.
     Runner,
-    /// The same, but it forwards each signal to all processes below it.
+    /// The same, but it forwards each signal to the process group of the program that it runs.
     GroupRunner,
 }
 
@@ -44,9 +44,12 @@ pub struct Member<P> {
     pub process: P,
     /// What it is.
     pub role: Role,
+    /// Its process group.
+    pub group: i32,
     /// Its shell does not wait for it (`command &`).
     pub is_background: bool,
-    /// The processes it has started and not yet waited for: of a wrapper, and all below a group runner.
+    /// The processes it has started and not yet waited for, the oldest first: of a wrapper, and all below a
+    /// group runner.
     pub children: Vec<Self>,
 }
 
@@ -89,15 +92,20 @@ impl<P: Copy> StopTargets<P> {
             }
             Role::GroupRunner => {
                 self.direct.push(member.process);
-                self.add_forwarded(&member.children);
+                // The first is the program. timeout shares its group, dumb-init and tini give it its own.
+                if let Some(program) = member.children.first() {
+                    self.add_forwarded(&member.children, program.group);
+                }
             }
         }
     }
 
-    fn add_forwarded(&mut self, members: &[Member<P>]) {
+    fn add_forwarded(&mut self, members: &[Member<P>], group: i32) {
         for member in members {
-            self.forwarded.push(member.process);
-            self.add_forwarded(&member.children);
+            if member.group == group {
+                self.forwarded.push(member.process);
+            }
+            self.add_forwarded(&member.children, group);
         }
     }
 }
@@ -232,7 +240,7 @@ mod tests {
     use super::{Member, Role, role, stop_targets};
 
     fn member(process: u32, role: Role, children: Vec<Member<u32>>) -> Member<u32> {
-        Member { process, role, is_background: false, children }
+        Member { process, role, group: 1, is_background: false, children }
     }
 
     fn app(process: u32) -> Member<u32> {
@@ -278,6 +286,17 @@ mod tests {
         let all = member(1, Role::Runner, vec![member(2, Role::GroupRunner, vec![shell])]);
         let targets = stop_targets(&all);
         assert_eq!((targets.direct, targets.forwarded), (vec![2], vec![3, 4, 5, 6]));
+    }
+
+    #[test]
+    fn what_has_left_the_group_of_a_group_runner_does_not_get_it_from_there() {
+        let with_group = |group, member: Member<u32>| Member { group, ..member };
+        let in_own_session =
+            with_group(4, member(4, Role::Shell, vec![with_group(3, app(5)), with_group(4, app(6))]));
+        let shell = with_group(3, member(3, Role::Shell, vec![in_own_session]));
+        let adopted = with_group(7, app(7));
+        let targets = stop_targets(&member(2, Role::GroupRunner, vec![shell, adopted]));
+        assert_eq!((targets.direct, targets.forwarded), (vec![2], vec![3, 5]));
     }
 
     #[test]

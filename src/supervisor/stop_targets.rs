@@ -32,6 +32,9 @@ pub(super) fn auto(main: Pid, tree: &[tree::Member]) -> StopTargets<Identity> {
     for member in tree {
         children.entry(member.stat.parent).or_default().push(member);
     }
+    for siblings in children.values_mut() {
+        siblings.sort_by_key(|member| (member.stat.start, member.pid));
+    }
     let main = tree.iter().find(|member| member.pid == main);
     let main = main.map(|main| Family { children: &children }.member(main, false, 0));
     main.map_or_else(|| of([]), |main| machine::stop_targets(&main))
@@ -55,7 +58,13 @@ impl Family<'_> {
             is_background: role == Role::Shell && is_background_job(pid, child.pid),
             ..self.member(child, whole, depth + 1)
         });
-        Member { process: seen.identity(), role, is_background: false, children: children.collect() }
+        Member {
+            process: seen.identity(),
+            role,
+            group: seen.stat.group,
+            is_background: false,
+            children: children.collect(),
+        }
     }
 }
 

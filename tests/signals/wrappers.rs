@@ -193,6 +193,24 @@ fn inits_in_front_of_an_application_pass_the_stop_signal_on_once() {
     }
 }
 
+/// dumb-init and timeout send the signal to a process group. A helper in a session of its own is a leftover,
+/// which gets SIGTERM and not just SIGKILL.
+#[test]
+fn what_has_left_the_group_of_its_init_gets_sigterm_when_the_init_has_ended() {
+    let inits: [(&str, &[&str]); 3] = [
+        ("dumb-init", &["bash", "start.sh"]),
+        ("tini", &["-g", "--", "bash", "start.sh"]),
+        ("timeout", &["1000", "bash", "start.sh"]),
+    ];
+    for (script, args) in inits {
+        for signal in [SIGINT, SIGTERM] {
+            let bed = bed_of(script, args, "");
+            bed.file("start.sh", "setsid node app.js &\nsleep 1000\n");
+            stops(&bed, signal, &["SIGTERM"]);
+        }
+    }
+}
+
 /// A program in place of the shell that started it is no shell any more.
 #[test]
 fn what_a_shell_has_become_is_the_application() {
