@@ -6,9 +6,9 @@
 //! exec, Linux has not enforced it since 2.4.25, and no common program sets it, but a PAM module may, and
 //! gVisor does not allow it to change.
 
-use std::{fs, os::fd::AsFd};
+use std::{fs, os::fd::AsFd, ptr};
 
-use nix::sys::stat::fstat;
+use nix::{libc, sys::stat::fstat};
 
 use super::super::reap::Pid;
 
@@ -39,6 +39,17 @@ impl RunMark {
     pub(super) fn name(&self) -> &str {
         self.entry.split('=').next().unwrap_or_default()
     }
+
+    /// Whether a limit is a mark that the supervisor of this run has given to one of its processes.
+    pub(super) fn is_of_same_supervisor(&self, limit: u64) -> bool {
+        limit >> 32 == self.limit >> 32
+    }
+
+    /// The same of an environment entry.
+    pub(super) fn is_entry_of_same_supervisor(&self, entry: &str) -> bool {
+        let supervisor = |entry: &str| entry.split_once('.').map(|(supervisor, _)| supervisor.to_owned());
+        supervisor(entry).is_some_and(|it| supervisor(&self.entry).is_some_and(|own| own == it))
+    }
 }
 
 /// 30 bits of the token, one of the kind, and 31 of the number.
@@ -64,10 +75,7 @@ pub(super) struct FromProc;
 
 impl Evidence for FromProc {
     fn limit(&self, pid: Pid) -> Option<u64> {
-        // Unlike prlimit(2), the file may be read of another user's process too.
-        let text = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("Max file locks"))?;
-        let limit = line.split_ascii_whitespace().next()?.parse().ok()?;
+        let limit = limit_by_call(pid).or_else(|| limit_by_file(pid))?;
         (LIMIT_BASE..LIMIT_BASE << 1).contains(&limit).then_some(limit)
     }
 
@@ -91,6 +99,21 @@ impl Evidence for FromProc {
         let line = text.lines().find_map(|line| line.strip_prefix("Uid:"))?;
         line.split_ascii_whitespace().next()?.parse().ok()
     }
+}
+
+/// `None` too for a process of another user, without the right to ask for it.
+fn limit_by_call(pid: Pid) -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: no new limit is passed, and `limit` is a valid place for the old one.
+    let result = unsafe { libc::prlimit(pid, libc::RLIMIT_LOCKS, ptr::null(), &raw mut limit) };
+    (result == 0).then_some(limit.rlim_cur)
+}
+
+/// Every process may read this file of every other.
+fn limit_by_file(pid: Pid) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Max file locks"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// The inode of a pipe, as `/proc/PID/fd` names it.

@@ -8,8 +8,9 @@
 //! this order ([`Witness`]):
 //!
 //! 1. it was seen in the tree before its parent ended (process id and start time);
-//! 2. its session is one that members of the tree are in;
-//! 3. the marks that it has inherited: a resource limit and an environment entry ([`RunMark`]);
+//! 2. the marks that it has inherited: a resource limit and an environment entry ([`RunMark`]). A mark of
+//!    another run contradicts the witnesses that follow;
+//! 3. its session is one that members of the tree are in. The number of a session may be used again;
 //! 4. its stdout or stderr is the pipe that procrun reads of the instance.
 //!
 //! Only children of this process are asked: what is not below it is never part of a tree. So a process
@@ -388,6 +389,15 @@ enum Mark<K> {
     Known(Option<(K, Witness)>),
 }
 
+/// What the marks of a process say.
+enum Marked<K> {
+    ForTree(K, Witness),
+    /// A run of this supervisor that has no tree, or whose orphans are not kept.
+    ForAnotherRun,
+    /// It has none, or one of another supervisor or one that it may have forged.
+    Not,
+}
+
 /// What tells the orphans of all trees.
 struct Index<'a, K> {
     seen: HashMap<Identity, (K, Witness)>,
@@ -395,8 +405,8 @@ struct Index<'a, K> {
     limits: HashMap<u64, (K, u32)>,
     users: HashSet<u32>,
     entries: HashMap<&'a str, K>,
-    /// Marks have one name for all runs.
-    name: Option<&'a str>,
+    /// One of the marks: all are of this supervisor and have one name.
+    any_mark: Option<&'a RunMark>,
     outputs: HashMap<u64, K>,
 }
 
@@ -408,7 +418,7 @@ impl<'a, K: Copy + Eq + Hash> Index<'a, K> {
             limits: HashMap::new(),
             users: all.values().map(|tree| tree.root.user).collect(),
             entries: HashMap::new(),
-            name: None,
+            any_mark: None,
             outputs: HashMap::new(),
         };
         for (key, tree) in all.iter().filter(|(_, tree)| tree.root.keeps_orphans) {
@@ -419,7 +429,7 @@ impl<'a, K: Copy + Eq + Hash> Index<'a, K> {
             if let Some(mark) = &tree.root.mark {
                 index.limits.insert(mark.limit, (*key, tree.root.user));
                 index.entries.insert(&mark.entry, *key);
-                index.name = Some(mark.name());
+                index.any_mark = Some(mark);
             }
         }
         index
@@ -435,25 +445,42 @@ impl<'a, K: Copy + Eq + Hash> Index<'a, K> {
             };
             return Some((*key, witness));
         }
+        match self.by_mark(pid, evidence) {
+            Marked::ForTree(key, witness) => return Some((key, witness)),
+            Marked::ForAnotherRun => return None,
+            Marked::Not => {}
+        }
         if let Some(key) = self.sessions.get(&stat.session) {
             return Some((*key, Witness::Session));
-        }
-        if let Some(key) = self.by_limit(pid, evidence) {
-            return Some((key, Witness::Limit));
-        }
-        if let Some(entry) = evidence.environment_entry(pid, self.name?)
-            && let Some(key) = self.entries.get(&*entry)
-        {
-            return Some((*key, Witness::Environment));
         }
         let pipe = evidence.outputs(pid).into_iter().flatten().find_map(|pipe| self.outputs.get(&pipe))?;
         Some((*pipe, Witness::Output))
     }
 
+    fn by_mark(&self, pid: Pid, evidence: &impl Evidence) -> Marked<K> {
+        let Some(any) = self.any_mark else { return Marked::Not };
+        if let Some(limit) = evidence.limit(pid) {
+            if let Some(key) = self.by_limit(limit, pid, evidence) {
+                return Marked::ForTree(key, Witness::Limit);
+            }
+            if !self.limits.contains_key(&limit) && any.is_of_same_supervisor(limit) {
+                return Marked::ForAnotherRun;
+            }
+        }
+        match evidence.environment_entry(pid, any.name()) {
+            Some(entry) => match self.entries.get(&*entry) {
+                Some(key) => Marked::ForTree(*key, Witness::Environment),
+                None if any.is_entry_of_same_supervisor(&entry) => Marked::ForAnotherRun,
+                None => Marked::Not,
+            },
+            None => Marked::Not,
+        }
+    }
+
     /// Every process may read another's limits and take them on. So one that runs as the user of another
     /// tree is not believed: an unprivileged app must not have its memory counted for another app.
-    fn by_limit(&self, pid: Pid, evidence: &impl Evidence) -> Option<K> {
-        let (key, user) = self.limits.get(&evidence.limit(pid)?)?;
+    fn by_limit(&self, limit: u64, pid: Pid, evidence: &impl Evidence) -> Option<K> {
+        let (key, user) = self.limits.get(&limit)?;
         let has = evidence.user(pid)?;
         let is_believed = has == *user || has == process::user() || !self.users.contains(&has);
         is_believed.then_some(*key)

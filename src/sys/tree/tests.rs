@@ -120,6 +120,35 @@ fn a_process_that_was_seen_stays_a_member_when_its_parent_ends() {
     assert_eq!(found(&trees, 0), [(14, Session)]);
 }
 
+/// After a wrap of the process ids another run's orphan may be in a session with a number that was seen.
+#[test]
+fn a_mark_of_another_run_contradicts_session_and_output() {
+    let all = [process(1, 0, 1), process(10, 1, 10), process(20, 1, 20), process(30, 1, 10)];
+    let by_limit = |limit| Known { limits: HashMap::from([(30, limit)]), ..Known::default() };
+    let by_entry = |entry| Known { entries: HashMap::from([(30, entry)]), ..Known::default() };
+    let cases = [
+        (by_limit(mark(1).limit), Some((1, Limit))),
+        (by_entry(mark(1).entry), Some((1, Environment))),
+        // Of a run that has ended, or of a health check.
+        (by_limit(mark(7).limit), None),
+        (by_entry(mark(7).entry), None),
+        (by_limit(RunMark::of_check(NAME, 0, 0).limit), None),
+        (by_entry(RunMark::of_check(NAME, 0, 0).entry), None),
+        // A supervisor below this one gives marks, too.
+        (by_limit(RunMark::of_run(NAME, u64::MAX, 7).limit), Some((0, Session))),
+        (by_entry(RunMark::of_run(NAME, u64::MAX, 7).entry), Some((0, Session))),
+        (Known::default(), Some((0, Session))),
+    ];
+    for (mut known, expected) in cases {
+        known.outputs.insert(30, 1000);
+        let mut trees = trees(&[(0, 10), (1, 20)]);
+        trees.assign(&all, &known);
+        let of = |key| found(&trees, key).into_iter().find(|(pid, _)| *pid == 30);
+        let owner = [0, 1].into_iter().find_map(|key| Some((key, of(key)?.1)));
+        assert_eq!(owner, expected, "{:?} {:?}", known.limits, known.entries);
+    }
+}
+
 #[test]
 fn a_session_is_forgotten_with_its_last_process() {
     let mut trees = trees(&[(0, 10)]);
