@@ -1,6 +1,9 @@
 //! Looks at the processes of a worker to find those that its stop signal is meant for.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    ffi::{CStr, CString},
+};
 
 use nix::libc::{SIGINT, SIGQUIT};
 
@@ -16,6 +19,24 @@ use crate::{
 /// How deep wrappers are followed.
 const MAX_DEPTH: usize = 100;
 
+/// What a main process was started as. Its command line is in its own memory, where it can make a reader
+/// wait: it is read only of one that executes another program since.
+#[derive(Debug)]
+pub(super) struct StartedAs {
+    program: String,
+    role: Role,
+}
+
+impl StartedAs {
+    pub(super) fn of(program: &CStr, argv: &[CString]) -> Self {
+        let program = program.to_string_lossy();
+        let program = program.rsplit('/').next().unwrap_or_default().to_owned();
+        let arguments = || argv.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        let role = machine::role(&program, arguments);
+        Self { program, role }
+    }
+}
+
 /// These and no other.
 pub(super) fn of<'a>(members: impl IntoIterator<Item = &'a tree::Member>) -> StopTargets<Identity> {
     let mut direct: Vec<&tree::Member> = members.into_iter().collect();
@@ -27,7 +48,7 @@ pub(super) fn of<'a>(members: impl IntoIterator<Item = &'a tree::Member>) -> Sto
 /// The processes that the stop signal of the worker with this main process reaches, among those of its tree.
 ///
 /// Of an application nothing but the name of its program is read.
-pub(super) fn auto(main: Pid, tree: &[tree::Member]) -> StopTargets<Identity> {
+pub(super) fn auto(main: Pid, started_as: &StartedAs, tree: &[tree::Member]) -> StopTargets<Identity> {
     let mut children: HashMap<Pid, Vec<&tree::Member>> = HashMap::new();
     for member in tree {
         children.entry(member.stat.parent).or_default().push(member);
@@ -35,12 +56,15 @@ pub(super) fn auto(main: Pid, tree: &[tree::Member]) -> StopTargets<Identity> {
     for siblings in children.values_mut() {
         siblings.sort_by_key(|member| (member.stat.start, member.pid));
     }
+    let family = Family { main, started_as, children: &children };
     let main = tree.iter().find(|member| member.pid == main);
-    let main = main.map(|main| Family { children: &children }.member(main, false, 0));
+    let main = main.map(|main| family.member(main, false, 0));
     main.map_or_else(|| of([]), |main| machine::stop_targets(&main))
 }
 
 struct Family<'a> {
+    main: Pid,
+    started_as: &'a StartedAs,
     children: &'a HashMap<Pid, Vec<&'a tree::Member>>,
 }
 
@@ -48,10 +72,7 @@ impl Family<'_> {
     /// `whole`: with all below it, whatever it is.
     fn member(&self, seen: &tree::Member, whole: bool, depth: usize) -> Member<Identity> {
         let pid = seen.pid;
-        let role = match inspect::program(pid) {
-            Some(program) if depth < MAX_DEPTH => machine::role(&program, || inspect::arguments(pid)),
-            Some(_) | None => Role::Application,
-        };
+        let role = if depth < MAX_DEPTH { self.role(pid) } else { Role::Application };
         let whole = whole || role == Role::GroupRunner;
         let runs = self.children.get(&pid).filter(|_| (whole || role.is_wrapper()) && depth < MAX_DEPTH);
         let children = runs.into_iter().flatten().map(|child| Member {
@@ -64,6 +85,14 @@ impl Family<'_> {
             group: seen.stat.group,
             is_background: false,
             children: children.collect(),
+        }
+    }
+
+    fn role(&self, pid: Pid) -> Role {
+        match inspect::program(pid) {
+            Some(program) if pid == self.main && program == self.started_as.program => self.started_as.role,
+            Some(program) => machine::role(&program, || inspect::arguments(pid)),
+            None => Role::Application,
         }
     }
 }

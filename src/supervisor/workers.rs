@@ -25,7 +25,7 @@ use super::{
     package::Packages,
     pid_file::PidFile,
     starting::{Outcome, Start, Starting},
-    stop_targets,
+    stop_targets::{self, StartedAs},
 };
 use crate::{
     health::Notify,
@@ -98,6 +98,7 @@ struct Process {
     /// Each run has a new pipe and never reads what an earlier one left. `None`: the process reads
     /// `/dev/null`, or has ended.
     stdin: Option<Input>,
+    started_as: StartedAs,
     /// Of the application when this process started.
     version: Option<Arc<str>>,
     /// procrun has sent SIGKILL to it.
@@ -346,7 +347,8 @@ impl Workers {
         let version = self.packages.version(&place.who.spec.exec);
         let (killed, asked) = (Cell::new(false), RefCell::default());
         let stdin = stdin.map(Input::new);
-        let process = Process { run, pid, stdin, version, killed, asked, reaped: false };
+        let started_as = StartedAs::of(&prepared.program, &prepared.argv);
+        let process = Process { run, pid, stdin, started_as, version, killed, asked, reaped: false };
         if let Some(earlier) = place.process.replace(process) {
             self.trees.remove(earlier.run);
         }
@@ -394,7 +396,7 @@ impl Workers {
         let members = self.trees.members(run).filter(|member| !member.stat.is_zombie);
         let members: Vec<Member> = members.copied().collect();
         let targets = match scope {
-            StopSignalScope::Auto => stop_targets::auto(process.pid, &members),
+            StopSignalScope::Auto => stop_targets::auto(process.pid, &process.started_as, &members),
             StopSignalScope::Main => {
                 stop_targets::of(members.iter().filter(|member| member.pid == process.pid))
             }

@@ -9,7 +9,10 @@ use std::{
 
 use nix::libc;
 
-use super::reap::Pid;
+use super::{
+    process_memory::{self, MemoryFile},
+    reap::Pid,
+};
 
 /// The file name of the program that a process executes; where the kernel does not tell it to procrun (a
 /// process of another user), the name by which it was called.
@@ -23,9 +26,9 @@ pub fn program(pid: Pid) -> Option<String> {
     name(Path::new(called.split_ascii_whitespace().next()?))
 }
 
-/// The arguments of a process, its name first; what is no UTF-8 is left out of them.
+/// The arguments of a process, its name first.
 pub fn arguments(pid: Pid) -> Vec<String> {
-    let Ok(text) = fs::read(format!("/proc/{pid}/cmdline")) else { return Vec::new() };
+    let Some(text) = process_memory::read(pid, MemoryFile::CommandLine) else { return Vec::new() };
     let text = text.strip_suffix(&[0]).unwrap_or(&text);
     text.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }

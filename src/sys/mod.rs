@@ -23,6 +23,7 @@ pub mod pages;
 pub mod pipes;
 pub mod poll;
 pub mod process;
+pub mod process_memory;
 pub mod program;
 pub mod reap;
 pub mod shortage;

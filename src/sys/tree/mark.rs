@@ -10,7 +10,10 @@ use std::{fs, os::fd::AsFd, ptr};
 
 use nix::{libc, sys::stat::fstat};
 
-use super::super::reap::Pid;
+use super::super::{
+    process_memory::{self, MemoryFile},
+    reap::Pid,
+};
 
 /// The limits that are marks begin here: far above every number of locks.
 const LIMIT_BASE: u64 = 1 << 62;
@@ -80,7 +83,7 @@ impl Evidence for FromProc {
     }
 
     fn environment_entry(&self, pid: Pid, name: &str) -> Option<String> {
-        let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let environ = process_memory::read(pid, MemoryFile::Environment)?;
         let is_it =
             |entry: &&[u8]| entry.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"="));
         let entry = environ.split(|byte| *byte == 0).find(is_it)?;

@@ -1,0 +1,176 @@
+//! The files of `/proc` whose text is in the memory of the process: its command line and its environment.
+//!
+//! The kernel reads that memory for the reader, and a process can make it wait for any time: a page that FUSE
+//! or userfaultfd provides comes when their server sends it. So each file is read on a thread of its own,
+//! and the caller waits for a bounded time, in all of them together.
+
+use std::{
+    fs::File,
+    io::Read as _,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::sync_channel,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::reap::Pid;
+
+/// Which file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryFile {
+    /// `/proc/PID/cmdline`, words that end with NUL.
+    CommandLine,
+    /// `/proc/PID/environ`, entries that end with NUL.
+    Environment,
+}
+
+/// The text of a file. `None`: the process is gone, may not be read, or makes the reader wait.
+pub fn read(pid: Pid, file: MemoryFile) -> Option<Vec<u8>> {
+    READERS.run(move || {
+        let name = match file {
+            MemoryFile::CommandLine => "cmdline",
+            MemoryFile::Environment => "environ",
+        };
+        let mut text = Vec::new();
+        File::open(format!("/proc/{pid}/{name}")).ok()?.take(MAX_TEXT).read_to_end(&mut text).ok()?;
+        Some(text)
+    })
+}
+
+static READERS: Readers = Readers::new();
+
+/// Bytes of a file that are read.
+const MAX_TEXT: u64 = 1 << 20;
+/// Threads that wait at the same time; when all of them do, nothing is read.
+const MAX_READERS: usize = 8;
+/// A thread that opens and reads one file.
+const STACK: usize = 64 << 10;
+/// Callers may wait this long in a row.
+const MAX_WAIT: Duration = Duration::from_millis(500);
+/// What they have waited comes back in this many times the time.
+const REFILL: u32 = 10;
+
+struct Readers {
+    count: AtomicUsize,
+    allowance: Mutex<Option<Allowance>>,
+}
+
+impl Readers {
+    const fn new() -> Self {
+        Self { count: AtomicUsize::new(0), allowance: Mutex::new(None) }
+    }
+
+    fn run(&'static self, read: impl FnOnce() -> Option<Vec<u8>> + Send + 'static) -> Option<Vec<u8>> {
+        // One caller at a time: the others would wait for the same time twice.
+        let mut allowance = self.allowance.lock().unwrap_or_else(PoisonError::into_inner);
+        let begin = now();
+        let allowance = allowance.get_or_insert_with(|| Allowance { left: MAX_WAIT, at: begin });
+        let limit = allowance.at(begin);
+        if limit.is_zero() || self.count.load(Ordering::Acquire) >= MAX_READERS {
+            return None;
+        }
+        let (send, receive) = sync_channel(1);
+        self.count.fetch_add(1, Ordering::AcqRel);
+        let reader = thread::Builder::new().name("proc".into()).stack_size(STACK).spawn(move || {
+            let text = read();
+            self.count.fetch_sub(1, Ordering::AcqRel);
+            // The caller may have gone on without it.
+            let _ = send.send(text);
+        });
+        if reader.is_err() {
+            self.count.fetch_sub(1, Ordering::AcqRel);
+            return None;
+        }
+        let text = receive.recv_timeout(limit).ok().flatten();
+        allowance.spend(now());
+        text
+    }
+}
+
+/// How long callers may still wait. A process that answers late can hold up its supervisor for a tenth of the
+/// time, not longer.
+#[derive(Debug, Clone, Copy)]
+struct Allowance {
+    left: Duration,
+    at: Instant,
+}
+
+impl Allowance {
+    /// What is left at this time.
+    fn at(&mut self, now: Instant) -> Duration {
+        let since = now.saturating_duration_since(self.at);
+        self.left = MAX_WAIT.min(self.left.saturating_add(since / REFILL));
+        self.at = now;
+        self.left
+    }
+
+    /// A caller has waited from the last call of [`Self::at`] until now.
+    fn spend(&mut self, now: Instant) {
+        self.left = self.left.saturating_sub(now.saturating_duration_since(self.at));
+        self.at = now;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "it bounds a wait in the kernel and no decision depends on it")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{atomic::Ordering, mpsc::channel},
+        time::Duration,
+    };
+
+    use super::{Allowance, MAX_READERS, MAX_WAIT, MemoryFile, Readers, now, read};
+
+    #[test]
+    fn the_files_of_this_process_are_read() {
+        let me = i32::try_from(std::process::id()).unwrap();
+        let line: Vec<u8> = std::env::args().flat_map(|word| [word.as_bytes(), &[0]].concat()).collect();
+        assert_eq!(read(me, MemoryFile::CommandLine), Some(line));
+        assert!(read(me, MemoryFile::Environment).is_some_and(|text| text.contains(&b'=')));
+        assert_eq!(read(i32::MAX, MemoryFile::CommandLine), None);
+    }
+
+    #[test]
+    fn readers_that_wait_are_left_behind_and_bounded() {
+        static READERS: Readers = Readers::new();
+        let refill = || *READERS.allowance.lock().unwrap() = None;
+        let (mut releases, mut threads) = (Vec::new(), 0);
+        for _ in 0..2 * MAX_READERS {
+            let (release, wait) = channel::<()>();
+            releases.push(release);
+            // Not a whole wait for each of them.
+            *READERS.allowance.lock().unwrap() =
+                Some(Allowance { left: Duration::from_millis(1), at: now() });
+            let waits = move || wait.recv().ok().and(None);
+            assert_eq!(READERS.run(waits), None);
+            threads = threads.max(READERS.count.load(Ordering::Acquire));
+        }
+        assert_eq!(threads, MAX_READERS);
+        refill();
+        assert_eq!(READERS.run(|| Some(Vec::new())), None, "all of them wait");
+        drop(releases);
+        while READERS.count.load(Ordering::Acquire) > 0 {
+            std::thread::yield_now();
+        }
+        refill();
+        assert_eq!(READERS.run(|| Some(b"text".to_vec())), Some(b"text".to_vec()));
+    }
+
+    #[test]
+    fn callers_wait_for_a_tenth_of_the_time_at_most() {
+        let begin = now();
+        let mut allowance = Allowance { left: MAX_WAIT, at: begin };
+        assert_eq!(allowance.at(begin), MAX_WAIT);
+        allowance.spend(begin + MAX_WAIT * 2);
+        assert_eq!(allowance.at(begin + MAX_WAIT * 2), Duration::ZERO);
+        assert_eq!(allowance.at(begin + MAX_WAIT * 3), MAX_WAIT / 10);
+        assert_eq!(allowance.at(begin + MAX_WAIT * 100), MAX_WAIT);
+    }
+}
