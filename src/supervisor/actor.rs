@@ -389,7 +389,7 @@ impl Supervisor<'_> {
         signalled.dedup();
         if !signalled.is_empty() {
             // Once for all of them: what a signal ends takes with it what tells of its descendants.
-            self.workers.current_trees(&self.machine).refresh_some(&signalled);
+            self.workers.trees_of(&signalled, &self.machine).refresh_some(&signalled);
         }
         for effect in effects {
             match effect {

@@ -103,7 +103,7 @@ struct Process {
     version: Option<Arc<str>>,
     /// procrun has sent SIGKILL to it.
     killed: Cell<bool>,
-    /// The processes of its tree that have got the stop signal.
+    /// The processes below it that have got the stop signal.
     asked: RefCell<HashSet<Identity>>,
     /// It has been reaped: its id may be somebody else's by now.
     reaped: bool,
@@ -406,22 +406,22 @@ impl Workers {
             StopSignalScope::Tree => stop_targets::of(&members),
         };
         debug!("sending {signal} to {:?}, which reaches {:?}", targets.direct, targets.forwarded);
-        let send = |to: Identity, signal: Signal| {
+        let is_main = |target: &Identity| target.pid == process.pid;
+        let send = |to: &Identity, signal: Signal| {
             // It is not reaped yet: its number is its own.
-            let is_main = to.pid == process.pid;
-            if is_main {
+            if is_main(to) {
                 process::signal(to.pid, signal.number())
             } else {
-                tree::send_signal(to, signal.number())
+                tree::send_signal(*to, signal.number())
             }
         };
         let mut is_refused = false;
         for target in &targets.direct {
-            let sent = send(*target, signal);
+            let sent = send(target, signal);
             is_refused |= sent.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
         }
         // Of another user (sudo): the main process may forward it. One that has ended needs none.
-        if is_refused && !targets.direct.iter().any(|target| target.pid == process.pid) {
+        if is_refused && !targets.direct.iter().any(is_main) {
             let _ = process::signal(process.pid, signal.number());
         }
         if targets.direct.is_empty() {
@@ -431,9 +431,9 @@ impl Workers {
         }
         let mut asked = process.asked.borrow_mut();
         for target in targets.direct.into_iter().chain(targets.forwarded) {
-            let _ = send(target, Signal::CONT);
+            let _ = send(&target, Signal::CONT);
             // One that ignores it has yet to be asked.
-            if !IgnoredSignals::of(target.pid).has(signal.number()) {
+            if !is_main(&target) && !IgnoredSignals::of(target.pid).has(signal.number()) {
                 asked.insert(target);
             }
         }
@@ -471,13 +471,17 @@ impl Workers {
         process.into_iter().flat_map(|process| self.trees.members(process.run))
     }
 
-    /// The process trees, to be found by whatever measures them. An app's `treekill` may have changed since
-    /// its start.
+    /// The process trees, to be found by whatever measures them.
     pub(super) fn current_trees(&mut self, machine: &Machine) -> &mut Trees<Run> {
         let runs: Vec<Run> = self.trees.keys().collect();
+        self.trees_of(&runs, machine)
+    }
+
+    /// The same for what concerns these runs alone. An app's `treekill` may have changed since its start.
+    pub(super) fn trees_of(&mut self, runs: &[Run], machine: &Machine) -> &mut Trees<Run> {
         for run in runs {
             if let Some(spec) = machine.spec(run.instance) {
-                self.trees.set_keeps_orphans(run, spec.stop.treekill);
+                self.trees.set_keeps_orphans(*run, spec.stop.treekill);
             }
         }
         &mut self.trees
@@ -517,7 +521,7 @@ impl Workers {
             let _ = process::signal(process.pid, Signal::KILL.number());
             let _ = process::signal_group(process.pid, Signal::KILL.number());
         }
-        self.current_trees(machine).kill(runs);
+        self.trees_of(runs, machine).kill(runs);
     }
 
     /// Sends a signal to what an ended run has left behind and what has not got the stop signal yet, and
@@ -545,7 +549,9 @@ impl Workers {
         for (run, _) in &ended {
             self.trees.main_ended(*run);
         }
-        self.current_trees(machine);
+        let concerned: Vec<Run> =
+            ended.iter().map(|(run, _)| *run).chain(self.sweeping.iter().copied()).collect();
+        self.trees_of(&concerned, machine);
         let left: HashSet<Run> = self.orphans().into_iter().filter_map(|(_, owner)| owner).collect();
         let mut events = Vec::with_capacity(ended.len());
         for (run, status) in ended {
