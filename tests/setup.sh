@@ -137,6 +137,7 @@ if [ "$group" = test ]; then
     need time time
     # Where an init runs, the package starts it as a service, too.
     need nginx nginx-light
+    ls /usr/sbin/php-fpm* >/dev/null 2>&1 || packages="$packages php-fpm"
     # The server itself, under another name: redis-server would start one as a service.
     need redis-check-rdb redis-tools
 fi

@@ -126,6 +126,37 @@ fn a_server_that_overwrites_its_environment_ends_before_the_next_run_needs_its_p
 }
 
 #[test]
+fn php_fpm_ends_before_the_next_run_needs_its_port() {
+    let bed = Bed::with("[[apps]]\nname = \"php\"\nscript = \"./start.sh\"\n");
+    let port = free_port();
+    bed.file(
+        "fpm.conf",
+        format!(
+            "[global]\npid = fpm.pid\nerror_log = fpm.log\n[www]\nuser = nobody\ngroup = nogroup\n\
+             listen = 127.0.0.1:{port}\npm = static\npm.max_children = 2\n"
+        ),
+    );
+    // It daemonizes, writes its title over its environment, and cannot start while its port is in use.
+    bed.script(
+        "start.sh",
+        "#!/bin/sh\nfor fpm in /usr/sbin/php-fpm*; do :; done\n\
+         \"$fpm\" -n -D -R -p \"$PWD\" -y \"$PWD/fpm.conf\" || exit 3\necho serves; exec sleep 1000\n",
+    );
+    let mut run = supervisor(&bed, false, 1);
+    for round in 1..=3 {
+        run.wait_for_lines("serves", round);
+        wait_until("the pool of php-fpm", || processes(&bed, "php").len() == 4);
+        let tree = processes(&bed, "php");
+        assert_eq!(belongs_by(&tree, "php-fpm: master process"), Some("limit"), "{tree:?}");
+        assert_eq!(belongs_by(&tree, "php-fpm: pool www"), Some("parent"), "{tree:?}");
+        ask(&bed, &[if round < 3 { "restart" } else { "stop" }, "php"]).ok();
+        assert!(!tree.iter().any(|it| procfs::alive(pid(it))), "{}", run.story());
+    }
+    assert!(run.err().lines_with("code 3").is_empty(), "its port was free{}", run.story());
+    run.expect_stop();
+}
+
+#[test]
 fn without_treekill_a_process_leaves_the_tree_when_its_parent_ends() {
     let bed = Bed::with("[[apps]]\nname = \"job\"\nscript = \"./job.sh\"\ntreekill = false\n");
     bed.script("job.sh", "#!/bin/sh\nsetsid sleep 7200 &\necho left $!\nexec sleep 1000\n");
