@@ -36,7 +36,7 @@ use crate::{
     },
     sys::{
         clock::after,
-        cpus,
+        cpus, descriptor_reserve,
         process::{self, OpenFiles},
         reap,
         signals::{Received, Sender, Signals},
@@ -387,6 +387,7 @@ impl Supervisor<'_> {
         let mut kill: Vec<Run> = Vec::new();
         let mut signalled: Vec<Run> = effects.iter().filter_map(receives_signal).collect();
         signalled.dedup();
+        let room = (!signalled.is_empty()).then(descriptor_reserve::make_room);
         if !signalled.is_empty() {
             // Once for all of them: what a signal ends takes with it what tells of its descendants.
             self.workers.trees_of(&signalled, &self.machine).refresh_some(&signalled);
@@ -425,6 +426,7 @@ impl Supervisor<'_> {
         if !kill.is_empty() {
             self.workers.kill_trees(&kill, &self.machine);
         }
+        drop(room);
         let ready = self.workers.prepare_all(&self.machine, &spawn, &mut self.node);
         for (number, ready) in ready.into_iter().enumerate() {
             answers.extend(self.workers.spawn(ready, &mut self.node, &mut self.held, &mut self.notify));

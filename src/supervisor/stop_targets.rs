@@ -47,8 +47,13 @@ pub(super) fn of<'a>(members: impl IntoIterator<Item = &'a tree::Member>) -> Sto
 
 /// The processes that the stop signal of the worker with this main process reaches, among those of its tree.
 ///
-/// Of an application nothing but the name of its program is read.
+/// Of an application nothing but the name of its program is read, and of one without children nothing.
 pub(super) fn auto(main: Pid, started_as: &StartedAs, tree: &[tree::Member]) -> StopTargets<Identity> {
+    if let [only] = tree
+        && only.pid == main
+    {
+        return of([only]);
+    }
     let mut children: HashMap<Pid, Vec<&tree::Member>> = HashMap::new();
     for member in tree {
         children.entry(member.stat.parent).or_default().push(member);

@@ -33,6 +33,7 @@ use nix::{
 
 use self::{
     mark::{Evidence, FromProc},
+    scan::Found,
     stat::Stat,
 };
 pub use self::{
@@ -45,9 +46,6 @@ use super::{descriptor_reserve, process, reap::Pid};
 /// A kill looks for what was forked meanwhile this many times. A tree that forks faster is met by the next
 /// kill: the supervisor has to reap meanwhile.
 const KILL_ROUNDS: usize = 3;
-
-/// The members of this many trees are found one by one; for more, `/proc` is read once.
-const MAX_WALKED: usize = 8;
 
 /// Where a tree begins and what tells its orphans.
 #[derive(Debug, Clone)]
@@ -135,14 +133,13 @@ impl Member {
 struct Tree {
     root: Root,
     members: HashMap<Pid, Member>,
-    /// Sessions that members are or were in.
-    sessions: HashSet<Pid>,
 }
 
 /// The trees of some runs; `K` names one of them.
 #[derive(Debug)]
 pub struct Trees<K> {
     all: HashMap<K, Tree>,
+    index: Index<K>,
     me: Pid,
     own_session: Option<Pid>,
 }
@@ -157,30 +154,27 @@ impl<K: Copy + Eq + Hash> Trees<K> {
     /// No tree yet.
     pub fn new() -> Self {
         let own_session = getsid(None).ok().map(nix::unistd::Pid::as_raw);
-        Self { all: HashMap::new(), me: scan::own_pid(), own_session }
+        Self { all: HashMap::new(), index: Index::new(), me: scan::own_pid(), own_session }
     }
 
     /// Adds a tree, whose main process has just been started.
     pub fn insert(&mut self, key: K, root: Root) {
-        if let Some(leader) = root.leader {
-            // Its number was free, so no session has it any more.
-            for tree in self.all.values_mut() {
-                tree.sessions.remove(&leader);
-            }
-        }
-        let sessions = root.session.into_iter().collect();
-        self.all.insert(key, Tree { root, members: HashMap::new(), sessions });
+        self.remove(key);
+        self.index.add(key, &root);
+        self.all.insert(key, Tree { root, members: HashMap::new() });
     }
 
     /// Forgets a tree.
     pub fn remove(&mut self, key: K) {
-        self.all.remove(&key);
+        if let Some(tree) = self.all.remove(&key) {
+            self.index.remove(key, &tree);
+        }
     }
 
     /// The main process of a tree has been reaped.
     pub fn main_ended(&mut self, key: K) {
-        if let Some(tree) = self.all.get_mut(&key) {
-            tree.root.leader = None;
+        if let Some(leader) = self.all.get_mut(&key).and_then(|tree| tree.root.leader.take()) {
+            remove_if(&mut self.index.leaders, &leader, key);
         }
     }
 
@@ -212,31 +206,31 @@ impl<K: Copy + Eq + Hash> Trees<K> {
         self.update(&all());
     }
 
-    /// Finds the members of these trees, as before a signal to them. Of a few it reads only what is below
-    /// them.
+    /// Finds the members of these trees, as before a signal to them. It reads only what is below them, where
+    /// that is less than all of `/proc`.
     pub fn refresh_some(&mut self, keys: &[K]) {
         let _room = descriptor_reserve::make_room();
-        let processes = if keys.len() <= MAX_WALKED { self.walk(keys) } else { None };
-        match processes {
-            Some(processes) => {
+        match scan::below(&self.tops(keys)) {
+            Found::Below(processes) => {
                 let owners = self.owners(&processes, &FromProc);
                 self.remember(&owners, Some(keys));
             }
-            None => self.refresh(),
+            Found::All(processes) => {
+                self.update(&processes);
+            }
         }
     }
 
-    /// Everything that may belong to these trees: below their main processes, below orphans, and what was
-    /// seen before.
-    fn walk(&self, keys: &[K]) -> Option<Vec<Process>> {
-        let leaders: HashSet<Pid> = self.all.values().filter_map(|tree| tree.root.leader).collect();
-        let orphans = children().into_iter().filter(|pid| !leaders.contains(pid));
+    /// The processes that everything that may belong to these trees is below: their main processes, the
+    /// orphans, and what was seen before.
+    fn tops(&self, keys: &[K]) -> Vec<Pid> {
+        let orphans = children().into_iter().filter(|pid| !self.index.leaders.contains_key(pid));
         let own = keys.iter().filter_map(|key| self.leader(*key));
         let seen = keys.iter().flat_map(|key| self.members(*key)).map(|member| member.pid);
         let mut tops: Vec<Pid> = own.chain(orphans).chain(seen).collect();
         tops.sort_unstable();
         tops.dedup();
-        scan::below(&tops)
+        tops
     }
 
     /// Finds all members of all trees among these processes, which are all that there are. Returns for each
@@ -251,10 +245,9 @@ impl<K: Copy + Eq + Hash> Trees<K> {
             return Vec::new();
         }
         let _room = descriptor_reserve::make_room();
-        let index = Index::of(&self.all);
         let processes = orphans.iter().filter_map(|pid| Some(Process { pid: *pid, stat: scan::stat(*pid)? }));
         processes
-            .map(|it| (Identity { pid: it.pid, start: it.stat.start }, index.owner(&it, &FromProc)))
+            .map(|it| (Identity { pid: it.pid, start: it.stat.start }, self.owner(&it, &FromProc)))
             .collect()
     }
 
@@ -293,15 +286,12 @@ impl<K: Copy + Eq + Hash> Trees<K> {
     /// To which tree each of these processes belongs, and why.
     fn owners<'a>(&self, processes: &'a [Process], evidence: &impl Evidence) -> Owners<'a, K> {
         let places: HashMap<Pid, usize> = processes.iter().enumerate().map(|(at, it)| (it.pid, at)).collect();
-        let leaders: HashMap<Pid, K> =
-            self.all.iter().filter_map(|(key, tree)| Some((tree.root.leader?, *key))).collect();
-        let index = Index::of(&self.all);
         let mut marks: Vec<Mark<K>> = processes
             .iter()
-            .map(|it| match leaders.get(&it.pid) {
+            .map(|it| match self.index.leaders.get(&it.pid) {
                 _ if it.pid == self.me => Mark::Known(None),
                 Some(key) => Mark::Known(Some((*key, Witness::Main))),
-                None if it.stat.parent == self.me => Mark::Known(index.owner(it, evidence)),
+                None if it.stat.parent == self.me => Mark::Known(self.owner(it, evidence)),
                 None => Mark::Unknown,
             })
             .collect();
@@ -339,30 +329,98 @@ impl<K: Copy + Eq + Hash> Trees<K> {
 
     /// These are the members from now on: of all trees, or of `some` alone.
     fn remember(&mut self, owners: &Owners<'_, K>, some: Option<&[K]>) {
+        let Self { all, index, own_session, .. } = self;
         if let Some(some) = some {
             // Whether a session has a process left is not known here.
             for key in some {
-                if let Some(tree) = self.all.get_mut(key) {
-                    tree.members.clear();
+                let Some(tree) = all.get_mut(key) else { continue };
+                for (pid, _) in tree.members.drain() {
+                    remove_if(&mut index.members, &pid, *key);
                 }
             }
         } else {
             let living: HashSet<Pid> = owners.iter().map(|(it, _)| it.stat.session).collect();
-            for tree in self.all.values_mut() {
+            index.sessions.retain(|session, _| living.contains(session));
+            index.members.clear();
+            for tree in all.values_mut() {
                 tree.members.clear();
-                tree.sessions.retain(|session| living.contains(session));
             }
         }
         for (Process { pid, stat }, owner) in owners {
-            if let Some((key, witness)) = owner
-                && let Some(tree) = self.all.get_mut(key)
-            {
-                tree.members.insert(*pid, Member { pid: *pid, stat: *stat, witness: *witness });
-                if Some(stat.session) != self.own_session {
-                    tree.sessions.insert(stat.session);
-                }
+            let Some((key, witness)) = *owner else { continue };
+            let Some(tree) = all.get_mut(&key) else { continue };
+            tree.members.insert(*pid, Member { pid: *pid, stat: *stat, witness });
+            index.members.insert(*pid, key);
+            if Some(stat.session) != *own_session {
+                // One that is in the session of another tree does not take it away.
+                index.sessions.entry(stat.session).or_insert(key);
             }
         }
+    }
+
+    /// To which tree a process belongs whose parent has ended.
+    fn owner(&self, orphan: &Process, evidence: &impl Evidence) -> Option<(K, Witness)> {
+        let Process { pid, stat } = *orphan;
+        if let Some((key, witness)) = self.seen(Identity { pid, start: stat.start }) {
+            return Some((key, witness));
+        }
+        match self.by_mark(pid, evidence) {
+            Marked::ForTree(key, witness) => return Some((key, witness)),
+            Marked::ForAnotherRun => return None,
+            Marked::Not => {}
+        }
+        if let Some(key) = self.keeping(self.index.sessions.get(&stat.session)) {
+            return Some((key, Witness::Session));
+        }
+        let mut outputs = evidence.outputs(pid).into_iter().flatten();
+        let key = outputs.find_map(|pipe| self.keeping(self.index.outputs.get(&pipe)))?;
+        Some((key, Witness::Output))
+    }
+
+    /// This tree, if orphans belong to it.
+    fn keeping(&self, key: Option<&K>) -> Option<K> {
+        key.copied().filter(|key| self.all.get(key).is_some_and(|tree| tree.root.keeps_orphans))
+    }
+
+    fn seen(&self, it: Identity) -> Option<(K, Witness)> {
+        let key = self.keeping(self.index.members.get(&it.pid))?;
+        let member = self.all.get(&key)?.members.get(&it.pid).filter(|member| member.identity() == it)?;
+        let witness = match member.witness {
+            Witness::Main | Witness::Parent | Witness::Seen => Witness::Seen,
+            Witness::Session | Witness::Limit | Witness::Environment | Witness::Output => member.witness,
+        };
+        Some((key, witness))
+    }
+
+    fn by_mark(&self, pid: Pid, evidence: &impl Evidence) -> Marked<K> {
+        let Some(any) = &self.index.any_mark else { return Marked::Not };
+        if let Some(limit) = evidence.limit(pid) {
+            match self.keeping(self.index.limits.get(&limit)) {
+                Some(key) if self.may_have_limit_of(key, pid, evidence) => {
+                    return Marked::ForTree(key, Witness::Limit);
+                }
+                None if any.is_of_same_supervisor(limit) => return Marked::ForAnotherRun,
+                Some(_) | None => {}
+            }
+        }
+        match evidence.environment_entry(pid, any.name()) {
+            Some(entry) => match self.keeping(self.index.entries.get(&*entry)) {
+                Some(key) => Marked::ForTree(key, Witness::Environment),
+                None if any.is_entry_of_same_supervisor(&entry) => Marked::ForAnotherRun,
+                None => Marked::Not,
+            },
+            None => Marked::Not,
+        }
+    }
+
+    /// Every process may read another's limits and take them on. So one that runs as the user of another
+    /// tree is not believed: an unprivileged app must not have its memory counted for another app.
+    fn may_have_limit_of(&self, key: K, pid: Pid, evidence: &impl Evidence) -> bool {
+        let users = || self.all.values().map(|tree| tree.root.user);
+        let is_user = |key, user| self.all.get(&key).is_some_and(|tree: &Tree| tree.root.user == user);
+        evidence.user(pid).is_some_and(|has| {
+            is_user(key, has) || has == process::user() || !users().any(|user| user == has)
+        })
     }
 }
 
@@ -398,92 +456,79 @@ enum Marked<K> {
     Not,
 }
 
-/// What tells the orphans of all trees.
-struct Index<'a, K> {
-    seen: HashMap<Identity, (K, Witness)>,
+/// By what the trees of processes are found.
+#[derive(Debug)]
+struct Index<K> {
+    leaders: HashMap<Pid, K>,
+    /// The processes that were seen in a tree, all of [`Tree::members`].
+    members: HashMap<Pid, K>,
+    /// Sessions that members are or were in.
     sessions: HashMap<Pid, K>,
-    limits: HashMap<u64, (K, u32)>,
-    users: HashSet<u32>,
-    entries: HashMap<&'a str, K>,
+    /// By [`RunMark::limit`].
+    limits: HashMap<u64, K>,
+    /// By [`RunMark::entry`].
+    entries: HashMap<String, K>,
     /// One of the marks: all are of this supervisor and have one name.
-    any_mark: Option<&'a RunMark>,
+    any_mark: Option<RunMark>,
+    /// The pipes of an instance are those of its latest run.
     outputs: HashMap<u64, K>,
 }
 
-impl<'a, K: Copy + Eq + Hash> Index<'a, K> {
-    fn of(all: &'a HashMap<K, Tree>) -> Self {
-        let mut index = Self {
-            seen: HashMap::new(),
+impl<K: Copy + Eq> Index<K> {
+    fn new() -> Self {
+        Self {
+            leaders: HashMap::new(),
+            members: HashMap::new(),
             sessions: HashMap::new(),
             limits: HashMap::new(),
-            users: all.values().map(|tree| tree.root.user).collect(),
             entries: HashMap::new(),
             any_mark: None,
             outputs: HashMap::new(),
-        };
-        for (key, tree) in all.iter().filter(|(_, tree)| tree.root.keeps_orphans) {
-            let members = tree.members.values().map(|member| (member.identity(), (*key, member.witness)));
-            index.seen.extend(members);
-            index.sessions.extend(tree.sessions.iter().map(|session| (*session, *key)));
-            index.outputs.extend(tree.root.outputs.iter().flatten().map(|pipe| (*pipe, *key)));
-            if let Some(mark) = &tree.root.mark {
-                index.limits.insert(mark.limit, (*key, tree.root.user));
-                index.entries.insert(&mark.entry, *key);
-                index.any_mark = Some(mark);
-            }
-        }
-        index
-    }
-
-    /// To which tree a process belongs whose parent has ended.
-    fn owner(&self, orphan: &Process, evidence: &impl Evidence) -> Option<(K, Witness)> {
-        let Process { pid, stat } = *orphan;
-        if let Some((key, witness)) = self.seen.get(&Identity { pid, start: stat.start }) {
-            let witness = match witness {
-                Witness::Main | Witness::Parent | Witness::Seen => Witness::Seen,
-                Witness::Session | Witness::Limit | Witness::Environment | Witness::Output => *witness,
-            };
-            return Some((*key, witness));
-        }
-        match self.by_mark(pid, evidence) {
-            Marked::ForTree(key, witness) => return Some((key, witness)),
-            Marked::ForAnotherRun => return None,
-            Marked::Not => {}
-        }
-        if let Some(key) = self.sessions.get(&stat.session) {
-            return Some((*key, Witness::Session));
-        }
-        let pipe = evidence.outputs(pid).into_iter().flatten().find_map(|pipe| self.outputs.get(&pipe))?;
-        Some((*pipe, Witness::Output))
-    }
-
-    fn by_mark(&self, pid: Pid, evidence: &impl Evidence) -> Marked<K> {
-        let Some(any) = self.any_mark else { return Marked::Not };
-        if let Some(limit) = evidence.limit(pid) {
-            if let Some(key) = self.by_limit(limit, pid, evidence) {
-                return Marked::ForTree(key, Witness::Limit);
-            }
-            if !self.limits.contains_key(&limit) && any.is_of_same_supervisor(limit) {
-                return Marked::ForAnotherRun;
-            }
-        }
-        match evidence.environment_entry(pid, any.name()) {
-            Some(entry) => match self.entries.get(&*entry) {
-                Some(key) => Marked::ForTree(*key, Witness::Environment),
-                None if any.is_entry_of_same_supervisor(&entry) => Marked::ForAnotherRun,
-                None => Marked::Not,
-            },
-            None => Marked::Not,
         }
     }
 
-    /// Every process may read another's limits and take them on. So one that runs as the user of another
-    /// tree is not believed: an unprivileged app must not have its memory counted for another app.
-    fn by_limit(&self, limit: u64, pid: Pid, evidence: &impl Evidence) -> Option<K> {
-        let (key, user) = self.limits.get(&limit)?;
-        let has = evidence.user(pid)?;
-        let is_believed = has == *user || has == process::user() || !self.users.contains(&has);
-        is_believed.then_some(*key)
+    fn add(&mut self, key: K, root: &Root) {
+        if let Some(leader) = root.leader {
+            // Its number was free, so no session has it any more.
+            self.sessions.remove(&leader);
+            self.leaders.insert(leader, key);
+        }
+        if let Some(session) = root.session {
+            self.sessions.insert(session, key);
+        }
+        if let Some(mark) = &root.mark {
+            self.limits.insert(mark.limit, key);
+            self.entries.insert(mark.entry.clone(), key);
+            self.any_mark.get_or_insert_with(|| mark.clone());
+        }
+        for pipe in root.outputs.into_iter().flatten() {
+            self.outputs.insert(pipe, key);
+        }
+    }
+
+    fn remove(&mut self, key: K, tree: &Tree) {
+        let Tree { root, members } = tree;
+        if let Some(leader) = root.leader {
+            remove_if(&mut self.leaders, &leader, key);
+        }
+        for pid in members.keys() {
+            remove_if(&mut self.members, pid, key);
+        }
+        self.sessions.retain(|_, of| *of != key);
+        if let Some(mark) = &root.mark {
+            remove_if(&mut self.limits, &mark.limit, key);
+            remove_if(&mut self.entries, &mark.entry, key);
+        }
+        for pipe in root.outputs.into_iter().flatten() {
+            remove_if(&mut self.outputs, &pipe, key);
+        }
+    }
+}
+
+/// Removes an entry unless it is another tree's by now.
+fn remove_if<I: Eq + Hash, K: Copy + Eq>(map: &mut HashMap<I, K>, at: &I, key: K) {
+    if map.get(at).is_some_and(|of| *of == key) {
+        map.remove(at);
     }
 }
 

@@ -25,14 +25,20 @@ pub struct Process {
 
 /// All processes of this PID namespace; none where `/proc` cannot be read.
 pub fn all() -> Vec<Process> {
+    read_all(&pids())
+}
+
+fn pids() -> Vec<Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+fn read_all(pids: &[Pid]) -> Vec<Process> {
     let mut path = String::new();
     let mut text = [0; STAT_SIZE];
-    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
-    pids.filter_map(|entry| {
-        let pid = entry.file_name().to_str()?.parse().ok()?;
-        Some(Process { pid, stat: read(pid, &mut path, &mut text)? })
-    })
-    .collect()
+    pids.iter()
+        .filter_map(|pid| Some(Process { pid: *pid, stat: read(*pid, &mut path, &mut text)? }))
+        .collect()
 }
 
 /// One process. `None`: it is gone.
@@ -67,6 +73,8 @@ pub fn command_line(it: Identity) -> Option<String> {
 
 /// Bytes of a command line that are shown.
 const MAX_LINE: u64 = 4096;
+/// A walk over the children reads this many files before it counts what all processes would take.
+const FEW_FILES: usize = 64;
 /// More than 52 numbers and a name take.
 const STAT_SIZE: usize = 2048;
 
@@ -85,36 +93,61 @@ fn read(pid: Pid, path: &mut String, text: &mut [u8; STAT_SIZE]) -> Option<Stat>
 pub fn children() -> Vec<Pid> {
     let me = own_pid();
     // The kernel gives orphans to the first living thread, which is the one that forks.
-    match fs::read_to_string(format!("/proc/self/task/{me}/children")) {
-        Ok(text) => text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect(),
-        Err(_) => {
-            all().iter().filter(|process| process.stat.parent == me).map(|process| process.pid).collect()
-        }
+    match children_of(me, me) {
+        Some(text) => parse(&text).collect(),
+        None => all().iter().filter(|process| process.stat.parent == me).map(|process| process.pid).collect(),
     }
 }
 
-/// These processes and all below them, by the kernel's lists of children: quicker than all of `/proc` where a
-/// machine has many other processes. A child that is made meanwhile may be missed. `None`: the kernel has
-/// no such lists (`CONFIG_PROC_CHILDREN`).
-pub(super) fn below(tops: &[Pid]) -> Option<Vec<Process>> {
-    let me = own_pid();
-    if !Path::new(&format!("/proc/self/task/{me}/children")).exists() {
-        return None;
+/// Some processes and all below them, or all that there are.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// A child that was made meanwhile may be missing.
+    Below(Vec<Process>),
+    /// As [`all`] finds them.
+    All(Vec<Process>),
+}
+
+/// These processes and all below them by the kernel's lists of children, unless that takes more files than
+/// to read of each process who its parent is: each thread has a list of its own.
+pub(super) fn below(tops: &[Pid]) -> Found {
+    if !Path::new("/proc/thread-self/children").exists() {
+        return Found::All(all());
     }
     let mut found: Vec<Process> = Vec::new();
     let mut seen: HashSet<Pid> = tops.iter().copied().collect();
     let mut next: Vec<Pid> = tops.to_vec();
+    let (mut files, mut limit, mut everyone) = (0, FEW_FILES, None);
     while let Some(pid) = next.pop() {
         let Some(stat) = stat(pid) else { continue };
+        files += 1 + stat.threads as usize;
+        if files + 2 * next.len() > limit {
+            let pids = everyone.get_or_insert_with(pids);
+            limit = pids.len().max(FEW_FILES);
+            if files + 2 * next.len() > limit {
+                return Found::All(read_all(pids));
+            }
+        }
         found.push(Process { pid, stat });
-        // Each thread has its own children.
-        for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-            let text = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            let children = text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok());
-            next.extend(children.filter(|child| seen.insert(*child)));
+        let mut add = |text: &str| next.extend(parse(text).filter(|child| seen.insert(*child)));
+        if stat.threads <= 1 {
+            add(&children_of(pid, pid).unwrap_or_default());
+        } else {
+            for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+                add(&fs::read_to_string(task.path().join("children")).unwrap_or_default());
+            }
         }
     }
-    Some(found)
+    Found::Below(found)
+}
+
+/// The children of a thread. `None`: it is gone, or the kernel has no such lists.
+fn children_of(pid: Pid, thread: Pid) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/task/{thread}/children")).ok()
+}
+
+fn parse(children: &str) -> impl Iterator<Item = Pid> {
+    children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok())
 }
 
 pub(super) fn own_pid() -> Pid {

@@ -57,7 +57,7 @@ fn mark(key: u64) -> RunMark {
 
 /// Trees of these main processes; this process is number 1 in session 1.
 fn trees(leaders: &[(u64, Pid)]) -> Trees<u64> {
-    let mut trees = Trees { all: HashMap::new(), me: 1, own_session: Some(1) };
+    let mut trees = Trees { me: 1, own_session: Some(1), ..Trees::new() };
     for (key, leader) in leaders {
         let outputs = [Some(1000 + key), None];
         trees.insert(*key, Root { outputs, user: 0, ..Root::marked(*leader, mark(*key)) });
