@@ -186,6 +186,34 @@ fn an_inherited_mark_finds_an_orphan_that_has_left_its_session() {
     wait_until("nothing to be left", || sample(&mut sampler, &roots).iter().all(|it| it.processes == 0));
 }
 
+/// Has 300 threads, one of which starts a program; then it makes a file.
+const THREADS: &str = "
+import subprocess, sys, threading
+threading.stack_size(65536)
+end = threading.Event()
+threads = [threading.Thread(target=end.wait, daemon=True) for _ in range(299)]
+threads.append(threading.Thread(target=lambda: (subprocess.Popen(['sleep', '1000']), open(sys.argv[1], 'w'), end.wait()), daemon=True))
+for thread in threads: thread.start()
+end.wait()
+";
+
+#[test]
+fn the_child_of_one_of_many_threads_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ready, script) = (dir.path().join("ready"), dir.path().join("threads.py"));
+    fs::write(&script, THREADS).unwrap();
+    let many = start(&format!("exec python3 {} {}", script.display(), ready.display()));
+    let few = start("sleep 1000 & wait");
+    wait_until("their children", || ready.exists() && [&many, &few].iter().all(|it| it.tree().len() == 2));
+    let mut trees = trees(&[(0, many.root()), (1, few.root())]);
+    for (key, threads) in [(0, 301), (1, 1)] {
+        trees.refresh_some(&[key]);
+        let mut found: Vec<u32> = trees.members(key).map(|member| member.stat.threads).collect();
+        found.sort_unstable();
+        assert_eq!(found, [1, threads]);
+    }
+}
+
 #[test]
 fn a_worker_that_started_after_the_last_look_is_measured_from_its_start() {
     let mut sampler = Sampler::new();
