@@ -101,9 +101,6 @@ fn shown(of: &Detail, look: Look) -> String {
     page.maybe("next run", of.next_cron.map(time));
     page.line("watching", if brief.watching { "enabled" } else { "disabled" });
     page.list("watched", &of.watch);
-    if !of.watch.is_empty() && !of.is_watching {
-        page.line("watching", "not while it is stopped");
-    }
     let codes: Vec<String> = of.stop_exit_codes.iter().map(u8::to_string).collect();
     page.list("final exit codes", &codes);
 

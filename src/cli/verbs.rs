@@ -100,7 +100,8 @@ pub(super) static VERBS: &[Verb] = &[
                 file says now and starts what is new. A task (`oneshot`) that has completed or\n\
                 runs is left alone unless it is named.\n\
                 The options of `procrun start` that say how an app runs (-i 4, --watch, --cron,\n\
-                --node-args, -- ARGS and others) change the app.",
+                --node-args, -- ARGS and others) change the app. --name renames it; --watch\n\
+                without a path turns watching off if it is on.",
         run: anew::restart,
     },
     Verb {

@@ -121,7 +121,7 @@ pub struct Brief {
     /// User of its processes, if the configuration names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// It restarts when watched files change.
+    /// It restarts when watched files change. After a stop by a command it does not.
     #[serde(default)]
     pub watching: bool,
     /// Why its last process ended: `exit 1`, `SIGKILL`, or the word for procrun's own reason.
@@ -309,9 +309,6 @@ pub struct Detail {
     /// It is started anew when these files change.
     #[serde(default)]
     pub watch: Vec<String>,
-    /// Whether a change of those files would restart it now: not after a stop by a command.
-    #[serde(default)]
-    pub is_watching: bool,
     /// It says itself when it is ready (`wait_ready`).
     #[serde(default)]
     pub wait_ready: bool,
@@ -404,7 +401,7 @@ fn pm2_process(detail: &Detail, node_version: Option<String>, user: Option<&str>
             "kill_timeout": detail.kill_timeout,
             "instance_var": detail.instance_var,
             "exit_code": detail.endings.last().map_or(0, |ending| ending.code),
-            "watch": detail.is_watching,
+            "watch": brief.watching,
             "cron_restart": detail.cron,
             "restart_delay": detail.restart_delay.unwrap_or(0),
             "wait_ready": detail.wait_ready,

@@ -117,7 +117,7 @@ fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Cloc
         memory: usage.map(|usage| usage.rss),
         version: of.workers.version(view.id).map(str::to_owned),
         user: user(view.spec),
-        watching: view.spec.watch.is_some(),
+        watching: of.machine.is_watching(view.spec),
         last_end: view.endings.last().map(last_end),
     }
 }
@@ -223,7 +223,6 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
         },
         cron: spec.schedule.as_ref().map(|schedule| schedule.pattern.as_str().to_owned()),
         cron_timezone: spec.schedule.as_ref().and_then(|schedule| schedule.zone_name.clone()),
-        is_watching: of.machine.is_watching(spec),
         watch: spec
             .watch
             .iter()

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::{
-    ask, launch, statuses,
-    support::{Bed, Procrun, wait_until},
+    APPS, ask, launch, statuses, supervisor,
+    support::{Bed, Procrun, SIGHUP, wait_until},
     wait_for_statuses,
 };
 
@@ -162,6 +162,16 @@ fn a_restart_with_a_name_renames_the_app() {
     assert_eq!(statuses(&bed), ["postgres online", "api online"]);
     ask(&bed, &["restart", "db"]).fails(1, "`db`");
     ask(&bed, &["kill"]).ok();
+}
+
+#[test]
+fn a_renamed_app_of_the_own_file_has_its_old_name_when_the_file_is_read_again() {
+    let bed = Bed::with(APPS);
+    let run = supervisor(&bed, true, 3);
+    ask(&bed, &["restart", "worker", "--name", "jobs"]).ok();
+    assert_eq!(statuses(&bed), ["api online", "api online", "jobs online"]);
+    run.signal(SIGHUP);
+    wait_for_statuses(&bed, &["api online", "api online", "worker online"]);
 }
 
 /// PM2's quick start and its cheat sheet, one after another.

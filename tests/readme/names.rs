@@ -9,7 +9,8 @@ use super::{
 
 /// Names in the same shape as keys of an app that are none: variables of a worker's, directories, and a
 /// key of a table in an app.
-const VARIABLES: [&str; 5] = ["pm_id", "node_modules", "__pycache__", "start_period", "ip_hash"];
+const VARIABLES: [&str; 6] =
+    ["pm_id", "exit_reason", "node_modules", "__pycache__", "start_period", "ip_hash"];
 
 /// Options of programs that are not procrun.
 const FOREIGN_OPTIONS: [&str; 18] = [

@@ -293,6 +293,34 @@ fn ids_begin_at_0_again_when_the_list_is_empty() {
 }
 
 #[test]
+fn a_new_name_is_in_force_everywhere() {
+    let mut world = World::new(plan([app("db"), after(app("a"), &[("db", Condition::Started)])]));
+    let up = world.ask(Operation::Scale { app: "db".to_owned(), count: Count::To(2) });
+    assert!(world.is_done(up));
+    world.feed(Event::Rename { from: "db".to_owned(), to: "store".to_owned() });
+    assert!(world.machine.is_scaled("store") && !world.machine.is_scaled("db"));
+    let names = |world: &World| world.machine.instances().map(|it| it.spec.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&world), ["store", "a", "store"]);
+    for planned in &world.machine.plan().apps {
+        assert!(planned.name != "db" && planned.order.depends_on.iter().all(|other| other.app == "store"));
+    }
+    let restart = world.ask(Operation::Restart(ids([0])));
+    world.obey(0);
+    assert!(world.is_done(restart));
+    let down = world.ask(Operation::Scale { app: "store".to_owned(), count: Count::To(1) });
+    world.obey(2);
+    assert!(world.is_done(down));
+    // A file that has not changed has the old name.
+    world.feed(Event::Apply {
+        plan: plan([app("db"), after(app("a"), &[("db", Condition::Started)])]),
+        cpus: 2,
+    });
+    world.obey(0);
+    let left = names(&world);
+    assert!(left.contains(&"db".to_owned()) && !left.contains(&"store".to_owned()), "{left:?}");
+}
+
+#[test]
 fn a_scale_sticks_until_the_file_says_another_number() {
     let mut world = World::new(cluster(2));
     let up = world.ask(Operation::Scale { app: "a".to_owned(), count: Count::To(3) });
