@@ -196,12 +196,13 @@ mod tests {
 
     #[test]
     fn what_cannot_change_is_refused_and_what_has_no_effect_is_said() {
-        for (key, why) in [
-            ("autostart", "cannot be given to an app that is there already"),
-            ("log_format", "about procrun itself"),
-            ("kill_timeout", "`--flag`"),
+        for (key, value, why) in [
+            ("autostart", "", "cannot be given to an app that is there already"),
+            ("name", "null", "cannot be given to an app that is there already"),
+            ("log_format", "raw", "about procrun itself"),
+            ("kill_timeout", "raw", "`--flag`"),
         ] {
-            let problems = changes(&[(key, "raw")], None).unwrap_err();
+            let problems = changes(&[(key, value)], None).unwrap_err();
             assert_eq!(problems.exit_code(), EX_USAGE);
             assert!(problems.to_string().contains(why), "{problems}");
         }

@@ -13,7 +13,7 @@ use super::{
     notice::{Notice, StopCause, Why},
     reason::{Command, Reason},
     reload::Goal,
-    root::Machine,
+    root::{Machine, Phase},
 };
 use crate::spec::{
     AppSpec, Instances, Plan,
@@ -36,6 +36,17 @@ pub(super) struct Decision {
     pub(super) in_turn: bool,
     /// An old and a new process of it can serve side by side.
     pub(super) rolls: bool,
+}
+
+/// Why an application cannot get another name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RenameObstacle {
+    /// Another one has that name, or had it and has not ended yet.
+    NameTaken,
+    /// An application is being reloaded: what the reload leads to has the old name.
+    Reload,
+    /// Nothing has been started yet, or everything is being stopped.
+    NotRunning,
 }
 
 impl Machine {
@@ -331,6 +342,20 @@ impl Machine {
                 self.desk.awaits(*ticket, id, Awaits::Gone);
             }
             self.end(now, id, StopCause::Removed, Then::Remove, out);
+        }
+    }
+
+    /// Why an application cannot get this name; `None`: it can.
+    pub fn rename_obstacle(&self, to: &str) -> Option<RenameObstacle> {
+        let is_planned = self.coming_plan().apps.iter().any(|app| app.name == to);
+        if self.phase != Phase::Running {
+            Some(RenameObstacle::NotRunning)
+        } else if is_planned || self.instances.values().any(|instance| instance.spec.name == to) {
+            Some(RenameObstacle::NameTaken)
+        } else if !self.reloads.is_idle() {
+            Some(RenameObstacle::Reload)
+        } else {
+            None
         }
     }
 

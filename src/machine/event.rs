@@ -211,8 +211,8 @@ pub enum Event {
     Stop(StopRequest),
     /// A signal for each worker.
     Forward(Signal),
-    /// An application has another name from now on. Nothing may be under reload
-    /// ([`Machine::is_reloading`](super::Machine::is_reloading)), and the name must be free.
+    /// An application has another name from now on. There must be no
+    /// [obstacle](super::Machine::rename_obstacle).
     Rename {
         /// Its name until now.
         from: String,

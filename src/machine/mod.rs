@@ -36,6 +36,7 @@ mod trial;
 #[cfg(test)]
 mod tests;
 
+pub use app::RenameObstacle;
 pub use event::{
     Effect, EndRequest, Ending, Event, FailureKind, InstanceId, Readiness, Run, Sign, SpawnFailure,
     StopRequest, Timer, Wait,

@@ -169,11 +169,6 @@ impl Machine {
         plan
     }
 
-    /// Whether some application is being reloaded.
-    pub fn is_reloading(&self) -> bool {
-        !self.reloads.is_idle()
-    }
-
     /// Whether an application would restart if its files changed: it has `watch`, and something of it runs or
     /// has ended by itself. What a command has stopped does not.
     pub fn is_watching(&self, app: &AppSpec) -> bool {

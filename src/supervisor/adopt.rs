@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     control::{Anew, Answer, ClientId, SavedApp, Taken, select::Unknown},
-    machine::{Addition, Event, InstanceId, Manner, Operation, Status, Wanted},
+    machine::{Addition, Event, InstanceId, Manner, Operation, RenameObstacle, Status, Wanted},
     program,
     spec::{
         AppSpec, Condition, Dependency, ExecMode, Instances, Patch, Plan,
@@ -250,19 +250,23 @@ impl Supervisor<'_> {
         if from == to {
             return Ok(None);
         }
-        let coming = self.machine.coming_plan().apps;
-        if coming.iter().any(|app| app.name == to) {
-            return refuse(format!("there is an application `{to}` already"), "a name has to be free");
+        match self.machine.rename_obstacle(to) {
+            Some(RenameObstacle::NameTaken) => {
+                return refuse(format!("there is an application `{to}` already"), "a name has to be free");
+            }
+            Some(RenameObstacle::Reload) => {
+                let message = format!("`{from}` cannot be renamed during a reload");
+                return refuse(message, "try again when it is over");
+            }
+            Some(RenameObstacle::NotRunning) => {
+                return refuse(format!("`{from}` cannot be renamed now: procrun starts or stops"), "");
+            }
+            None => {}
         }
+        let coming = self.machine.coming_plan().apps;
         if coming.iter().any(|app| app.name == *from && !app.listen.is_empty()) {
             let hint = "`procrun delete` it, then `procrun start` it with its new --name";
             return refuse(format!("`{from}` has held sockets (`listen`) and cannot be renamed"), hint);
-        }
-        if self.machine.is_reloading() {
-            return refuse(
-                format!("`{from}` cannot be renamed during a reload"),
-                "try again when it is over",
-            );
         }
         Ok(Some((from.clone(), to.to_owned())))
     }

@@ -31,6 +31,7 @@ pub(super) enum Act {
     Changed(u8),
     Ask(u8, Vec<u32>, i32),
     Due(u8),
+    Rename(u8, u8),
     Exceeds(prop::sample::Index, u64),
     Short(Vec<u64>),
     Stop,
@@ -54,6 +55,7 @@ pub(super) fn acts() -> impl Strategy<Value = Vec<Act>> {
         8 => (0u8..12, prop::collection::vec(0u32..12, 1..4), -3i32..4)
             .prop_map(|(what, ids, count)| Act::Ask(what, ids, count)),
         2 => (0u8..4).prop_map(Act::Due),
+        1 => (0u8..4, 0u8..4).prop_map(|(from, to)| Act::Rename(from, to)),
         4 => (any::<prop::sample::Index>(), 201u64..260).prop_map(|(which, used)| Act::Exceeds(which, used)),
         4 => prop::collection::vec(0u64..400, 1..8).prop_map(Act::Short),
         1 => Just(Act::Stop),
@@ -196,6 +198,12 @@ impl World {
             }
             Act::Ask(what, ids, count) => {
                 self.ask(operation(what, &ids, count));
+            }
+            Act::Rename(from, to) => {
+                let (from, to) = (from.to_string(), to.to_string());
+                if self.machine.rename_obstacle(&to).is_none() {
+                    self.feed(Event::Rename { from, to });
+                }
             }
             Act::Due(name) => self.due(&name.to_string()),
             Act::Exceeds(which, used) => {
