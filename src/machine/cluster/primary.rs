@@ -573,11 +573,14 @@ impl Primary {
                     self.give_back(worker, pending, out);
                 }
             }
-            Sent::Socket { listener, backlog, handed } if again => {
-                state.handles.push_back((Sent::Socket { listener, backlog, handed }, lost + 1));
-                out.push(Effect::LetAccept { worker, listener, backlog, handed });
+            Sent::Socket { listener, backlog, handed } => {
+                // Else it was told to stop since, or the socket was closed.
+                if self.is_to_accept(worker, listener) && again {
+                    self.let_accept(worker, listener, backlog, handed, lost + 1, out);
+                } else {
+                    self.declines(now, worker, listener, out);
+                }
             }
-            Sent::Socket { listener, .. } => self.declines(now, worker, listener, out),
             Sent::Answer(answer) if again => {
                 state.handles.push_back((Sent::Answer(answer.clone()), lost + 1));
                 out.push(Effect::Answer(worker, answer));

@@ -246,6 +246,19 @@ impl World {
         }
     }
 
+    /// The same, until sockets are sent; nobody looks at those.
+    fn storm(&mut self, id: ListenerId) {
+        for _ in 0..600 {
+            self.connect(id);
+            let reads = |(run, inbox): (&Run, &VecDeque<Sent>)| {
+                matches!(inbox.front(), Some(Sent::Connection { .. } | Sent::Answer(_))).then_some(*run)
+            };
+            while let Some(worker) = self.workers.iter().find_map(reads) {
+                self.look(worker, Look::Accept);
+            }
+        }
+    }
+
     /// A worker takes what waits at the sockets that it accepts from.
     fn accept(&mut self, worker: Run) {
         for (_, id) in self.accepting.iter().filter(|(run, _)| *run == worker) {
@@ -360,6 +373,8 @@ enum Op {
 #[derive(Debug, Clone, Copy)]
 enum Direct {
     Flood(u32),
+    /// The same, and nobody looks at the socket that is sent then.
+    Storm(u32),
     Accept(usize),
     Accepts(usize),
     Report(usize, u32, u32),
@@ -389,6 +404,7 @@ fn op() -> impl Strategy<Value = Op> {
         12 => (1u32..8).prop_map(Op::Connect),
         12 => prop_oneof![
             1 => (1u32..8).prop_map(Direct::Flood),
+            1 => (1u32..8).prop_map(Direct::Storm),
             3 => any::<usize>().prop_map(Direct::Accept),
             6 => any::<usize>().prop_map(Direct::Accepts),
             2 => (any::<usize>(), 1u32..8, 0u32..200).prop_map(|(who, id, count)| Direct::Report(who, id, count)),
@@ -506,6 +522,7 @@ fn accept_themselves(world: &mut World, op: &Direct) {
             world.connect_at_once(ListenerId(id), 600);
             world.settle();
         }
+        Direct::Storm(id) => world.storm(ListenerId(id)),
         Direct::Accept(at) => {
             if let Some(run) = who(world, at) {
                 world.accept(run);
@@ -545,6 +562,8 @@ proptest! {
         }
         prop_assert!(!held(&world), "a connection was lost: {:?}", world.connections);
         prop_assert!(!waiting(&world), "a connection was left waiting");
+        let both = world.accepting.iter().find(|(_, id)| world.watched.contains(id));
+        prop_assert_eq!(both, None, "procrun and a worker accept");
 
         for run in world.workers.keys().copied().collect::<Vec<_>>() {
             world.die(run);
@@ -558,6 +577,38 @@ proptest! {
         reports.sort_by_key(|(run, offence)| (*run, *offence as u8));
         reports.dedup();
         prop_assert_eq!(reports.len(), world.reports.len(), "something was said twice");
+    }
+}
+
+/// What happens to workers that accept for themselves, most of all while a socket is on its way to them.
+fn op_of_fast_connections() -> impl Strategy<Value = Op> {
+    let looks = prop::sample::select(vec![Look::Accept, Look::Lose, Look::Lose, Look::Refuse]);
+    prop_oneof![
+        2 => Just(Op::Direct(Direct::Storm(1))),
+        8 => (any::<usize>(), looks).prop_map(|(who, look)| Op::Look(who, look)),
+        4 => (any::<usize>(), 0u32..100).prop_map(|(who, count)| Op::Direct(Direct::Report(who, 1, count))),
+        1 => Just(Op::Join(Balance::Auto)),
+        2 => any::<usize>().prop_map(|who| Op::Direct(Direct::Accepts(who))),
+        2 => any::<usize>().prop_map(|who| Op::Ask(who, 1, 0)),
+        1 => any::<usize>().prop_map(Op::Retire),
+        1 => any::<usize>().prop_map(|who| Op::Close(who, 1)),
+        1 => any::<usize>().prop_map(Op::Die),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #[test]
+    fn a_socket_on_its_way_gives_no_worker_connections_that_procrun_hands_out(
+        ops in prop::collection::vec(op_of_fast_connections(), 0..40)
+    ) {
+        let (mut world, _, _) = automatic(2, 2);
+        for op in ops {
+            apply(&mut world, &op);
+        }
+        world.settle();
+        let both = world.accepting.iter().find(|(_, id)| world.watched.contains(id));
+        prop_assert_eq!(both, None, "procrun and a worker accept");
     }
 }
 
@@ -988,6 +1039,33 @@ fn a_socket_that_does_not_arrive_leaves_the_primary_at_work() {
     }
     assert!(world.accept_themselves(id).is_empty());
     assert_eq!(world.served().len(), 520);
+}
+
+#[test]
+fn a_socket_that_does_not_arrive_before_the_worker_is_told_to_stop_is_not_sent_again() {
+    let (mut world, workers, id) = automatic(2, 2);
+    world.storm(id);
+    // The other one ends the time of fast connections.
+    while !world.workers[&workers[1]].is_empty() {
+        world.look(workers[1], Look::Accept);
+    }
+    for _ in 0..4 {
+        world.now = world.now + Duration::from_millis(100);
+        world.hail(workers[1], Hail::Accepted { listener: id, count: 1 });
+    }
+    assert!(world.watched.contains(&id), "connections are handed out again");
+    assert!(matches!(world.workers[&workers[0]].front(), Some(Sent::Socket(_))));
+    world.look(workers[0], Look::Lose);
+    world.settle();
+    assert!(world.accept_themselves(id).is_empty());
+
+    // The same with a socket that is closed meanwhile.
+    let (mut world, workers, id) = automatic(1, 1);
+    world.storm(id);
+    world.hail(workers[0], Hail::Close { listener: Some(id) });
+    assert!(world.kernel.is_empty());
+    world.look(workers[0], Look::Lose);
+    world.settle();
 }
 
 /// A world with so many workers with `balance = "sticky"` on port 1.
