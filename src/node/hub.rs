@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     machine::{
-        Run, Sign, Time,
+        ListenFailure, Run, Sign, Time, Uncaught,
         cluster::{
             Effect, Event, ListenerId, Primary, Version,
             wire::{self, Decoder},
@@ -55,8 +55,12 @@ pub enum News {
     Messages(Run, usize),
     /// It was told to accept connections for itself, or no longer to.
     Accepts(Run, bool),
-    /// It could not listen there: where, and why.
-    CannotListen(Run, String, String),
+    /// It could not listen somewhere.
+    CannotListen(Run, ListenFailure),
+    /// It listens after it could not.
+    ListensAfterAll(Run),
+    /// It is about to end by an error that it did not catch.
+    Uncaught(Run, Uncaught),
     /// It listens where a worker of another application does: where, and its name. Said once.
     SharesSocket(Run, String, String),
     /// It has finished its connections, as [`Hub::drain`] asked it to.
@@ -88,6 +92,7 @@ pub struct Hub {
     apps: BTreeMap<u32, App>,
     last_app: u32,
     preload: Preload,
+    reporter: Preload,
     beater: Preload,
     primary: Primary,
     listeners: HashMap<ListenerId, Listener>,
@@ -278,6 +283,12 @@ impl Hub {
         self.preload.path(preload::DRAIN).map_err(|why| self.news.extend(why.map(News::CannotDrain))).ok()
     }
 
+    /// The file of the script that reports why a worker in no cluster fails; `None` if
+    /// there is no place for one.
+    pub fn reporter(&mut self) -> Option<&Path> {
+        self.reporter.path(preload::FAULTS).ok()
+    }
+
     /// The file of the script that tells again and again that the loop of the worker in which Node
     /// runs it first turns; `None` if there is no place for one.
     pub fn beater(&mut self) -> Option<&Path> {
@@ -287,6 +298,7 @@ impl Hub {
     /// Leaves nothing behind.
     pub fn clean_up(&mut self) {
         self.preload.remove();
+        self.reporter.remove();
         self.beater.remove();
     }
 

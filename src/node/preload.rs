@@ -1,5 +1,5 @@
-//! The scripts that run in a Node worker before the application: one so that the workers of a
-//! cluster can be drained, and one that tells whether a loop turns.
+//! The scripts that run in a Node worker before the application: one that reports why it fails, one so that the
+//! workers of a cluster can be drained, and one that tells whether a loop turns.
 //!
 //! Node's `--require` takes nothing but the path of a file, so there has to be one for as long as a
 //! worker may start or make a thread: `/dev/shm` first, which is memory and is there and writable
@@ -20,8 +20,11 @@ use nix::{
     unistd::geteuid,
 };
 
-/// Lets a worker of a cluster finish its connections, and accept them for itself.
-pub(super) const DRAIN: &str = concat!(include_str!("drain.cjs"), include_str!("accept.cjs"));
+/// Lets a worker of a cluster finish its connections, and accept them for itself; reports why it fails.
+pub(super) const DRAIN: &str =
+    concat!(include_str!("drain.cjs"), include_str!("accept.cjs"), include_str!("faults.cjs"));
+/// Reports why a worker fails.
+pub(super) const FAULTS: &str = include_str!("faults.cjs");
 /// Tells again and again that the loop of a worker turns.
 pub(super) const BEAT: &str = include_str!("beat.cjs");
 

@@ -108,8 +108,9 @@ fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Cloc
         pid,
         status: status(view.status),
         // Whoever knows nothing of itself is not ready either when everything is to stop.
-        ready: (can_tell(view) || of.machine.is_stopping()).then_some(view.ready),
+        ready: (can_tell(view) || view.complaint.is_some() || of.machine.is_stopping()).then_some(view.ready),
         healthy: view.healthy,
+        problem: problem(view),
         started_at: view.started_at.map(|at| clock.wall(at)),
         uptime: view.started_at.map(|at| millis(clock.now.since(at))),
         restarts: view.restarts.into(),
@@ -138,6 +139,15 @@ fn last_end(past: &Past) -> String {
             past.reason().to_owned()
         }
     }
+}
+
+/// Why it does not do its work, beyond what its status says.
+fn problem(view: &InstanceView<'_>) -> Option<String> {
+    let of_last_end = || {
+        let is_down = matches!(view.status, machine::Status::WaitingRestart | machine::Status::Errored);
+        view.endings.last().filter(|_| is_down)?.reason.as_ref().map(ToString::to_string)
+    };
+    view.complaint.clone().or_else(of_last_end)
 }
 
 /// Whether it has a way to say that it is ready, beyond being there.
@@ -186,7 +196,7 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
         .filter(|(given, _)| *given)
         .map(|(_, sign)| sign.to_owned())
         .collect(),
-        complaint: view.complaint.map(str::to_owned),
+        complaint: view.complaint.clone(),
         says: view.says.map(str::to_owned),
         failed: view.failed,
         completed: view.completed,

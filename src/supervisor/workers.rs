@@ -215,12 +215,16 @@ impl Workers {
         if view.spec.is_cluster() {
             prepared.own_inspector_port(&view.spec.exec, view.number)?;
         }
-        if view.spec.is_cluster()
-            && view.spec.stop.drain.is_some()
-            && prepared.takes_preload(&view.spec.exec)
-            && let Some(script) = node.preload()
-        {
-            prepared.preload(script)?;
+        if view.spec.has_channel() && prepared.takes_preload(&view.spec.exec) {
+            let script = match (view.spec.is_cluster(), view.spec.stop.drain) {
+                (true, Some(_)) => node.preload(),
+                // Nothing is loaded into it then.
+                (true, None) => None,
+                (false, _) => node.reporter(),
+            };
+            if let Some(script) = script {
+                prepared.preload(script)?;
+            }
         }
         if view.spec.health.heartbeat.is_some()
             && prepared.takes_preload(&view.spec.exec)
