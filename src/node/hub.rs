@@ -9,6 +9,7 @@ mod deeds;
 use std::{
     collections::{BTreeMap, HashMap},
     io,
+    net::{SocketAddr, TcpStream},
     os::fd::{AsFd, OwnedFd},
     path::Path,
     sync::Arc,
@@ -27,7 +28,7 @@ use crate::{
     machine::{
         ListenFailure, Run, Sign, Time, Uncaught,
         cluster::{
-            Effect, Event, ListenerId, Primary, Version,
+            Effect, Event, ListenerId, Primary, Reach, Version,
             wire::{self, Decoder},
         },
     },
@@ -36,7 +37,7 @@ use crate::{
         channel,
         poll::{Happened, Poller, When},
         process,
-        sockets::Owner,
+        sockets::{self, Owner},
     },
 };
 
@@ -79,6 +80,17 @@ pub enum News {
     CutOff(Run, String),
     /// Connections to an application could not be accepted. Said once until one can be again.
     CannotAccept(String, String),
+}
+
+/// The way of a probe to one run.
+#[derive(Debug)]
+pub enum Route {
+    /// A connection to its address.
+    Network,
+    /// This connection, whose other end it gets.
+    Connection(TcpStream),
+    /// It cannot be reached, and why; another run would answer at its address.
+    Closed(String),
 }
 
 /// Every channel and every held socket. It is empty, and costs nothing, until the first worker with a
@@ -300,6 +312,33 @@ impl Hub {
         self.preload.remove();
         self.reporter.remove();
         self.beater.remove();
+    }
+
+    /// How a probe of a run reaches it at the first of these addresses where it can.
+    pub fn route(&mut self, run: Run, addresses: &[SocketAddr]) -> Route {
+        let listener = match self.primary.reach(run, addresses) {
+            Reach::Network => return Route::Network,
+            Reach::NotYet => return Route::Closed("it does not listen yet".to_owned()),
+            Reach::Full => return Route::Closed("it takes no connections".to_owned()),
+            Reach::Handed(listener) => listener,
+        };
+        match sockets::loopback_pair() {
+            Ok((client, server)) => {
+                let connection = self.connections.hold(server);
+                self.drive(Event::Probe(run, listener, connection));
+                Route::Connection(client)
+            }
+            Err(error) => Route::Closed(format!("no connection: {error}")),
+        }
+    }
+
+    /// Whether a run listens at one of these addresses; `None`: no socket of its cluster does.
+    pub fn listens_at(&self, run: Run, addresses: &[SocketAddr]) -> Option<bool> {
+        match self.primary.reach(run, addresses) {
+            Reach::Network => None,
+            Reach::NotYet => Some(false),
+            Reach::Handed(_) | Reach::Full => Some(true),
+        }
     }
 
     /// A run is about to be asked to end: others get the connections.

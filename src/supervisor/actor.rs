@@ -64,7 +64,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) workers: Workers,
     pub(super) clients: Clients,
     pub(super) figures: Figures,
-    node: Hub,
+    pub(super) node: Hub,
     pub(super) watcher: Watcher,
     pub(super) held: Held,
     pub(super) checks: Checks,

@@ -10,7 +10,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    ConnectionId, Effect, Endpoint, Event, Hail, ListenerId, Offence, Primary, Query, Version,
+    ConnectionId, Effect, Endpoint, Event, Hail, ListenerId, Offence, Primary, Query, Reach, Version,
     wire::{Answer, Handle},
 };
 use crate::{
@@ -72,6 +72,8 @@ struct World {
     refused: BTreeSet<ConnectionId>,
     /// How often a connection has not arrived.
     lost: BTreeMap<ConnectionId, u32>,
+    /// Connections that probe a worker.
+    probes: BTreeMap<ConnectionId, Run>,
     /// Whose listener was closed under them.
     orphaned: bool,
     reports: Vec<(Run, Offence)>,
@@ -145,6 +147,8 @@ impl World {
             Effect::Hand { worker, listener, seq, connection } => {
                 assert!(self.kernel.contains_key(&listener), "handed over for a closed server");
                 assert_eq!(self.fate(connection), Fate::Held, "handed over what is not there");
+                let probed = self.probes.get(&connection);
+                assert!(probed.is_none_or(|probed| *probed == worker), "a probe of another");
                 let inbox = self.workers.get_mut(&worker).expect("no connection to the dead");
                 inbox.push_back(Sent::Connection { seq, connection });
             }
@@ -161,7 +165,10 @@ impl World {
                     // Who loses it four times counts as one who refuses.
                     let often_lost = self.lost.get(&connection).is_some_and(|times| *times > 3);
                     assert!(
-                        self.refused.contains(&connection) || often_lost || self.orphaned,
+                        self.refused.contains(&connection)
+                            || often_lost
+                            || self.orphaned
+                            || self.probes.contains_key(&connection),
                         "a connection is dropped that nobody refused"
                     );
                     self.connections[connection.0 as usize] = Fate::Closed;
@@ -223,6 +230,18 @@ impl World {
         if self.workers.contains_key(&worker) {
             self.feed(Event::Hail(worker, hail));
         }
+    }
+
+    /// Probes a worker at this port, if that is the cluster's.
+    fn probe(&mut self, worker: Run, port: u16) -> Reach {
+        let reach = self.primary.reach(worker, &[format!("127.0.0.1:{port}").parse().unwrap()]);
+        if let Reach::Handed(id) = reach {
+            self.connections.push(Fate::Held);
+            let connection = ConnectionId(u32::try_from(self.connections.len() - 1).unwrap());
+            self.probes.insert(connection, worker);
+            self.feed(Event::Probe(worker, id, connection));
+        }
+        reach
     }
 
     fn connect(&mut self, id: ListenerId) {
@@ -361,6 +380,7 @@ enum Op {
     Drain(usize),
     Drained(usize),
     Connect(u32),
+    Probe(usize, u16),
     Direct(Direct),
     Look(usize, Look),
     Lie(usize, u64),
@@ -402,6 +422,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<usize>().prop_map(Op::Drain),
         1 => any::<usize>().prop_map(Op::Drained),
         12 => (1u32..8).prop_map(Op::Connect),
+        4 => (any::<usize>(), 1u16..4).prop_map(|(who, port)| Op::Probe(who, port)),
         12 => prop_oneof![
             1 => (1u32..8).prop_map(Direct::Flood),
             1 => (1u32..8).prop_map(Direct::Storm),
@@ -428,6 +449,11 @@ fn apply(world: &mut World, op: &Op) {
         Op::Join(balance) => {
             if world.workers.len() < 5 {
                 world.join(balance);
+            }
+        }
+        Op::Probe(at, port) => {
+            if let Some(run) = who(world, at) {
+                world.probe(run, port);
             }
         }
         Op::Die(at) => {
@@ -1066,6 +1092,47 @@ fn a_socket_that_does_not_arrive_before_the_worker_is_told_to_stop_is_not_sent_a
     assert!(world.kernel.is_empty());
     world.look(workers[0], Look::Lose);
     world.settle();
+}
+
+#[test]
+fn a_probe_is_for_one_worker_alone() {
+    for balance in [Balance::Auto, Balance::RoundRobin, Balance::Shared, Balance::Sticky] {
+        let mut world = World::default();
+        let old = world.join(balance);
+        world.ask(old, tcp(1), 0);
+        let other = world.join(balance);
+        world.settle();
+        assert_eq!(world.probe(other, 1), Reach::Network, "its place has never listened");
+        world.ask(other, tcp(1), 0);
+        world.settle();
+        for _ in 0..3 {
+            assert!(matches!(world.probe(other, 1), Reach::Handed(_)));
+            world.settle();
+        }
+        assert_eq!(world.served(), [other.number; 3]);
+        assert_eq!(world.probe(other, 2), Reach::Network, "another port");
+
+        // Its successor has not listened yet.
+        world.last_worker += 3;
+        let new = world.join(balance);
+        assert_eq!(new.instance, other.instance);
+        assert_eq!(world.probe(new, 1), Reach::NotYet);
+        world.ask(new, tcp(1), 0);
+        world.settle();
+        assert!(matches!(world.probe(new, 1), Reach::Handed(_)));
+
+        // One that refuses it, or is gone, leaves it to no other.
+        world.look(new, Look::Refuse);
+        assert_eq!(world.connections.last(), Some(&Fate::Closed));
+        world.probe(new, 1);
+        world.die(new);
+        assert_eq!(world.connections.last(), Some(&Fate::Closed));
+
+        for _ in 0..4 {
+            assert!(matches!(world.probe(old, 1), Reach::Handed(_)));
+        }
+        assert_eq!(world.probe(old, 1), Reach::Full, "it takes none");
+    }
 }
 
 /// A world with so many workers with `balance = "sticky"` on port 1.
