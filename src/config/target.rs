@@ -11,7 +11,7 @@ use super::{
     path::resolve,
     problem::{EX_CONFIG, EX_USAGE, Problem, Problems},
 };
-use crate::spec::ExitCode;
+use crate::{program, spec::ExitCode};
 
 /// As shells and container runtimes answer for a program that is not there.
 const NOT_FOUND: ExitCode = 127;
@@ -123,7 +123,13 @@ pub(super) fn classify(
             Ok(metadata) if metadata.is_dir() => {
                 // `procrun test` with a directory `test` beside it can still mean the program.
                 if script.contains('/') || find_in_path(script, path).is_err() {
-                    return Err(cannot_run(script, "is a directory"));
+                    if !program::has_main(&candidate) {
+                        let why = "is a directory with no `main` in a package.json and no index.js";
+                        return Err(cannot_run(script, why));
+                    }
+                    let is_seen = directory == app_cwd;
+                    let script = if is_seen { script.into() } else { candidate.to_string_lossy() };
+                    return Ok(Target::Script(script.into_owned()));
                 }
             }
             Ok(_) if directory == app_cwd => return Ok(Target::Script(script.to_owned())),
@@ -219,6 +225,8 @@ mod tests {
         for file in [cwd.join("app.js"), bin.join("npm"), bin.join("plain"), cwd.join("sub/x.sh")] {
             std::fs::write(&file, "").unwrap();
         }
+        std::fs::create_dir_all(cwd.join("module")).unwrap();
+        std::fs::write(cwd.join("module/index.js"), "").unwrap();
         std::fs::set_permissions(bin.join("npm"), std::fs::Permissions::from_mode(0o755)).unwrap();
         std::fs::set_permissions(bin.join("plain"), std::fs::Permissions::from_mode(0o644)).unwrap();
         let path = OsString::from(&bin);
@@ -238,6 +246,9 @@ mod tests {
         assert_eq!(find("./sub/x.sh"), Ok(Target::Script("./sub/x.sh".into())));
         assert_eq!(find("npm"), Ok(Target::Script(bin.join("npm").to_str().unwrap().into())));
         assert_eq!(find("echo hi"), Ok(Target::Script("echo hi".into())));
+        for directory in ["module", "module/", "./module"] {
+            assert_eq!(find(directory), Ok(Target::Script(directory.into())));
+        }
         assert_eq!(code("none"), 127);
         assert_eq!(code("./none"), 127);
         assert_eq!(code("none.js"), 127);

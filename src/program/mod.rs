@@ -118,6 +118,11 @@ pub fn resolve(exec: &Exec, mode: ExecMode, around: &Around) -> Result<Command, 
     Ok(command)
 }
 
+/// Whether Node can run this directory.
+pub fn has_main(directory: &Path) -> bool {
+    package::main_of(directory).is_some()
+}
+
 /// What an application is by the names in its configuration alone, for when its file is not there yet.
 pub fn kind_by_name(exec: &Exec) -> Option<ProgramKind> {
     match &exec.interpreter {
