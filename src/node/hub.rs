@@ -105,6 +105,7 @@ pub struct Hub {
     last_app: u32,
     preload: Preload,
     reporter: Preload,
+    forwarder: Preload,
     beater: Preload,
     primary: Primary,
     listeners: HashMap<ListenerId, Listener>,
@@ -301,6 +302,12 @@ impl Hub {
         self.reporter.path(preload::FAULTS).ok()
     }
 
+    /// The file of the script that leaves the channel of npm and its like to what they start; `None` if
+    /// there is no place for one.
+    pub fn forwarder(&mut self) -> Option<&Path> {
+        self.forwarder.path(preload::FORWARD).ok()
+    }
+
     /// The file of the script that tells again and again that the loop of the worker in which Node
     /// runs it first turns; `None` if there is no place for one.
     pub fn beater(&mut self) -> Option<&Path> {
@@ -311,6 +318,7 @@ impl Hub {
     pub fn clean_up(&mut self) {
         self.preload.remove();
         self.reporter.remove();
+        self.forwarder.remove();
         self.beater.remove();
     }
 

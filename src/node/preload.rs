@@ -25,6 +25,8 @@ pub(super) const DRAIN: &str =
     concat!(include_str!("drain.cjs"), include_str!("accept.cjs"), include_str!("faults.cjs"));
 /// Reports why a worker fails.
 pub(super) const FAULTS: &str = include_str!("faults.cjs");
+/// Leaves the channel of npm and its like to what they start.
+pub(super) const FORWARD: &str = include_str!("forward.cjs");
 /// Tells again and again that the loop of a worker turns.
 pub(super) const BEAT: &str = include_str!("beat.cjs");
 
