@@ -1,6 +1,6 @@
 //! What is shown of the supervisor and its instances, made at the moment somebody asks.
 
-use std::{path::PathBuf, time::SystemTime};
+use std::{cell::Cell, path::PathBuf, time::SystemTime};
 
 use super::{actor::Supervisor, clients::millis, figures::Seen, launch, log_files, process_trees};
 use crate::{
@@ -72,6 +72,24 @@ pub(super) fn settled<'a>(of: &'a Supervisor<'_>) -> impl Iterator<Item = Instan
     settled.into_iter()
 }
 
+/// When the supervisor began, by the wall clock. It is computed from the time now, whose milliseconds are
+/// rounded: the result stays the same until the clock is set, or the times of a process would differ
+/// between two answers.
+#[derive(Default)]
+pub(super) struct WallClock(Cell<u64>);
+
+impl WallClock {
+    /// So much is rounding and the slow correction of a clock, in milliseconds.
+    const TOLERANCE: u64 = 1000;
+
+    fn steady(&self, began: u64) -> u64 {
+        if self.0.get().abs_diff(began) > Self::TOLERANCE {
+            self.0.set(began);
+        }
+        self.0.get()
+    }
+}
+
 /// The machine's time as people have it.
 struct Clock {
     /// Milliseconds since 1970 when the supervisor began.
@@ -83,7 +101,8 @@ impl Clock {
     fn new(of: &Supervisor<'_>) -> Self {
         let now = of.now();
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { began: millis(wall).saturating_sub(millis(now.elapsed())), now }
+        let began = of.wall_clock.steady(millis(wall).saturating_sub(millis(now.elapsed())));
+        Self { began, now }
     }
 
     fn wall(&self, at: machine::Time) -> u64 {
@@ -280,5 +299,17 @@ fn ending(past: &Past, clock: &Clock) -> EndingInfo {
             .as_ref()
             .map_or_else(|| past.ending.to_string(), |reason| format!("{} ({reason})", past.ending)),
         uptime: millis(past.uptime),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::WallClock;
+
+    #[test]
+    fn the_begin_changes_only_when_the_clock_is_set() {
+        let clock = WallClock::default();
+        let seen = [5_000_000, 5_000_001, 4_999_999, 5_003_000, 5_003_001].map(|began| clock.steady(began));
+        assert_eq!(seen, [5_000_000, 5_000_000, 5_000_000, 5_003_000, 5_003_000]);
     }
 }
