@@ -12,6 +12,7 @@ mod pm2_habits;
 mod reasons;
 mod sockets;
 mod specs;
+mod stdin;
 mod talk;
 mod trees;
 mod wire;
