@@ -15,10 +15,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::{
-    fcntl::{Flock, FlockArg, OFlag},
-    unistd::geteuid,
-};
+use nix::{fcntl::OFlag, unistd::geteuid};
+
+use crate::sys::lock::FileLock;
 
 /// Lets a worker of a cluster finish its connections, and accept them for itself; reports why it fails.
 pub(super) const DRAIN: &str =
@@ -44,7 +43,7 @@ struct File {
     /// By which it is told from another one in its place: device and inode.
     id: (u64, u64),
     /// Says that somebody needs it.
-    _lock: Flock<fs::File>,
+    _lock: FileLock,
 }
 
 impl Preload {
@@ -117,8 +116,8 @@ impl File {
 }
 
 /// Never waits: whoever may read the file may hold a lock.
-fn lock(file: fs::File) -> io::Result<Flock<fs::File>> {
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno.into())
+fn lock(file: fs::File) -> io::Result<FileLock> {
+    FileLock::take(file)?.ok_or_else(|| io::ErrorKind::WouldBlock.into())
 }
 
 /// Removes what those have left who had no time to.

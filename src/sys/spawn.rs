@@ -540,12 +540,13 @@ impl Drop for BlockedSignals {
 /// `/dev/null`, the standard input of what procrun asks nothing.
 ///
 /// # Errors
-/// What open(2) says, for example in an image without `/dev`.
+/// What open(2) says with the path, for example in an image without `/dev`.
 pub fn dev_null() -> io::Result<OwnedFd> {
     // SAFETY: the path is a C string; the descriptor is new and owned by nobody else.
     let fd = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
     if fd < 0 {
-        return Err(io::Error::last_os_error());
+        let error = io::Error::last_os_error();
+        return Err(io::Error::new(error.kind(), format!("cannot open /dev/null: {error}")));
     }
     // SAFETY: as above.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
