@@ -64,6 +64,29 @@ fn a_worker_gets_pm2s_variables() {
 }
 
 #[test]
+fn each_instance_has_its_own_arguments_variables_and_files() {
+    let bed = Bed::with(
+        "[defaults]\nout_file = \"logs/{name}-{instance}.log\"\npid_file = \"{instance}-{id}.pid\"\n\
+         [[apps]]\nname = \"first\"\nscript = \"./waits.sh\"\n\
+         [[apps]]\nname = \"web\"\nscript = \"./waits.sh\"\ninstances = 2\nincrement_var = \"NEXT\"\n\
+         args = [\"--port=300{instance}\", '{\"a\":{\"b\":{}}}', \"{{instance}}\", \"{id}\"]\n\
+         env = { PORT = \"300{instance}\", NEXT = \"1{instance}\", JSON = '{\"a\":{}}', OTHER = \"{name}\" }\n",
+    );
+    bed.script("waits.sh", "#!/bin/sh\necho \"got $* $PORT $NEXT $JSON $OTHER\"\nexec sleep 1000\n");
+    let mut run = bed.launch(&["ecosystem.toml"]).pid1().start();
+    run.wait_for_lines("got", 3);
+    run.wait_for_line(r#"1|web   | got --port=3000 {"a":{"b":{}}} {instance} {id} 3000 10 {"a":{}} {name}"#);
+    run.wait_for_line(r#"2|web   | got --port=3001 {"a":{"b":{}}} {instance} {id} 3001 12 {"a":{}} {name}"#);
+    for file in ["logs/first-0.log", "logs/web-0.log", "logs/web-1.log"] {
+        assert!(bed.exists(file), "{file}{}", run.story());
+    }
+    for file in ["0-0.pid", "0-1.pid", "1-2.pid"] {
+        assert!(bed.exists(file), "{file}{}", run.story());
+    }
+    run.expect_stop();
+}
+
+#[test]
 fn pm2_home_is_left_alone() {
     let bed = env_bed("");
     let found = environment(bed.launch(&["ecosystem.toml"]).env("PM2_HOME", "/somewhere"));
@@ -169,55 +192,4 @@ fn braces_expand_in_toml_only() {
     );
     let found = environment(bed.launch(&["ecosystem.json"]).env("GIVEN", "given"));
     assert_eq!(value(&found, "A"), Some("${GIVEN}"));
-}
-
-/// What `check` says of a key of the root: its value and where it comes from.
-#[track_caller]
-fn root_setting(bed: &Bed, args: &[&str], variables: &[(&str, &str)], key: &str) -> String {
-    let mut launch = bed.launch(&[&["check"], args].concat());
-    for (name, value) in variables {
-        launch = launch.env(name, value);
-    }
-    let mut run = launch.start();
-    run.expect_code(0);
-    let lines = run.out().lines();
-    let line = lines.iter().find(|line| line.trim_start().starts_with(&format!("{key} ")));
-    line.unwrap_or_else(|| panic!("no {key} in {lines:?}")).split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-#[test]
-fn a_variable_sets_a_root_key_after_a_flag_and_before_the_file() {
-    let bed = Bed::with(
-        "log_format = \"keyvalue\"\n[[apps]]\nname = \"main\"\nscript = \"echo hello; sleep 1000\"\n",
-    );
-    let json = [("PROCRUN_LOG_FORMAT", "json")];
-    assert_eq!(
-        root_setting(&bed, &["ecosystem.toml"], &[], "log_format"),
-        "log_format keyvalue # ecosystem.toml:1:14"
-    );
-    assert_eq!(
-        root_setting(&bed, &["ecosystem.toml"], &json, "log_format"),
-        "log_format json # environment $PROCRUN_LOG_FORMAT"
-    );
-    assert_eq!(
-        root_setting(&bed, &["ecosystem.toml", "--raw"], &json, "log_format"),
-        "log_format raw # --raw"
-    );
-    let mut run = bed.launch(&["ecosystem.toml"]).env("PROCRUN_LOG_FORMAT", "json").start();
-    run.wait_for_line("\"message\":\"hello\"");
-    assert!(run.err().lines_with("no effect").is_empty(), "{}", run.story());
-    run.expect_stop();
-}
-
-#[test]
-fn a_wrong_variable_names_itself_and_an_unknown_one_is_a_warning() {
-    let bed = Bed::with("[[apps]]\nname = \"main\"\nscript = \"sleep 1000\"\n");
-    let mut run = bed.launch(&["ecosystem.toml"]).env("PROCRUN_LOG_FORMAT", "jsno").start();
-    run.expect_code(78);
-    let said = run.err().lines().join("\n");
-    assert!(said.contains("the variable `PROCRUN_LOG_FORMAT` must be \"prefix\", "), "{said}");
-    let mut run = bed.launch(&["ecosystem.toml"]).env("PROCRUN_LOG_FROMAT", "json").start();
-    run.wait_for_err("did you mean `PROCRUN_LOG_FORMAT`?");
-    run.wait_for_err("is online, pid");
-    run.expect_stop();
 }

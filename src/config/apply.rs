@@ -16,10 +16,10 @@ use super::{
     value::{self, Complaint, Decoded, Dialect},
     watching,
 };
-use crate::spec::{InheritEnv, MemoryLimit, NO_FILE, PID_FILE_ID, validate::MAX_DURATION};
+use crate::spec::{InheritEnv, MemoryLimit, NO_FILE, placeholder, validate::MAX_DURATION};
 
 /// What is said of a text where a table of variables is wanted.
-pub(super) const NO_VARIABLE: &str = "is a text, which sets no variable";
+pub(super) const NO_VARIABLE: &str = "is a string, which sets no variable";
 
 /// What became of a value.
 pub(super) enum Outcome {
@@ -104,12 +104,12 @@ pub(super) fn apply<D>(
             let path = value::full_text(node)?;
             set(draft, if dialect == Dialect::Toml { path } else { pid_file_of_pm2(&path) });
         }
-        Kind::LogFile(set) => match value::written_switch(node) {
-            Some(false) => set(draft, None),
-            Some(true) => {
+        Kind::LogFile(set) => match &node.value {
+            Value::Bool(false) => set(draft, None),
+            Value::Bool(true) => {
                 return Ok(Outcome::Noted("is `true`: only a path makes a file here".to_owned()));
             }
-            None => {
+            _ => {
                 let path = value::full_text(node)?;
                 // PM2's word. It is said, so no default file takes its place.
                 set(draft, Some(if path == "NULL" { NO_FILE.to_owned() } else { path }));
@@ -146,15 +146,15 @@ pub(super) fn apply<D>(
     Ok(Outcome::Set)
 }
 
-/// PM2 puts the id of an instance before `.pid`, in the place of one that is there. A name that says `{id}`
-/// itself, or ends otherwise, stays as it is.
+/// PM2 puts the id of an instance before `.pid`, in the place of one that is there. A name with a placeholder, or
+/// with another ending, stays as it is.
 pub(super) fn pid_file_of_pm2(path: &str) -> String {
-    let Some(stem) = path.strip_suffix(".pid").filter(|_| !path.contains(PID_FILE_ID)) else {
+    let Some(stem) = path.strip_suffix(".pid").filter(|_| !placeholder::is_in(path)) else {
         return path.to_owned();
     };
     let base = stem.trim_end_matches(|c: char| c.is_ascii_digit());
     let base = base.strip_suffix('-').filter(|base| base.len() + 1 < stem.len()).unwrap_or(stem);
-    format!("{base}-{PID_FILE_ID}.pid")
+    format!("{base}-{}.pid", placeholder::ID)
 }
 
 /// What only PM2's files mean with a value, or bear: PM2 starts with it, so it is no error here.
@@ -208,14 +208,14 @@ fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outco
                 let all = parts.iter().any(String::is_empty);
                 set(draft, if all { InheritEnv::Nothing } else { InheritEnv::Without(parts) });
                 match others.first().map(|other| other.value.describe()) {
-                    Some(other) => Outcome::Adjusted(format!("holds {other}, which is no part of a name")),
+                    Some(other) => Outcome::Adjusted(format!("holds {other}, which is not a part of a name")),
                     None => Outcome::Set,
                 }
             }
             _ => return Ok(None),
         },
         Kind::Delay(_) if value::duration(node).is_err() => {
-            Outcome::Noted(format!("is {}, which is no duration", described()))
+            Outcome::Noted(format!("is {}, which is not a duration", described()))
         }
         Kind::Watch(_) if watching::paths(node, Dialect::Pm2).is_err() => {
             Outcome::Noted(format!("is {}, which names no path: nothing is watched", described()))
@@ -245,7 +245,7 @@ pub(super) fn environment(node: &Node, whole: &Origin, file: &Arc<str>) -> Decod
 }
 
 /// `"a", "b" or "c"`; PM2's long forms are understood, not advertised.
-pub(super) fn one_of<D>(choices: &[Choice<D>]) -> String {
+fn one_of<D>(choices: &[Choice<D>]) -> String {
     let words = choices.iter().map(|(word, _)| word).filter(|word| !word.ends_with("_mode"));
     let words: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();
     match words.split_last() {

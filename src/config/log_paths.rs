@@ -2,7 +2,8 @@
 //! one that has the name of another's older file.
 //!
 //! It looks at names only, never at the disk, and leaves it to the caller what a clash means. The
-//! files that each of several instances has for itself carry an id that no other has.
+//! files that each of several instances has for itself carry an id that no other has, and a name with placeholders
+//! is left to its author.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use super::{origin::AppSettings, problem::Problem};
-use crate::spec::{AppSpec, Instances, NO_FILE};
+use crate::spec::{AppSpec, Instances, NO_FILE, placeholder};
 
 /// One file that an app writes to.
 struct Written<'a> {
@@ -40,6 +41,7 @@ fn written<'a>(app: &'a AppSpec, settings: &'a AppSettings) -> impl Iterator<Ite
     let shared = files.merge || app.instances == Instances::Count(1);
     let all = [("out_file", &files.out), ("error_file", &files.error), ("log_file", &files.combined)];
     all.into_iter()
+        .filter(move |(_, path)| !path.as_deref().and_then(Path::to_str).is_some_and(placeholder::is_in))
         .filter(move |(_, path)| shared && !app.logs.disabled && path.as_deref() != Some(Path::new(NO_FILE)))
         .filter_map(move |(key, path)| path.as_deref().map(|path| Written { app, settings, key, path }))
 }

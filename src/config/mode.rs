@@ -11,7 +11,7 @@ use std::{
 use super::{draft::Draft, notices::Notices, origin::Origin};
 use crate::{
     program::{self, Around},
-    spec::{AppSpec, Exec, ExecMode, Instances, ProgramKind},
+    spec::{AppSpec, Exec, ExecMode, Instances, ProgramKind, placeholder},
 };
 
 /// Decides on `exec_mode`. A cluster that cannot be had becomes plain processes, with a warning that says
@@ -90,11 +90,11 @@ pub(super) fn only_one_listens(spec: &AppSpec, notices: &mut Notices) {
     {
         return;
     }
-    if let Some(port) = spec.env.vars.get("PORT") {
+    if let Some(port) = spec.env.vars.get("PORT").filter(|port| !port.contains(placeholder::INSTANCE)) {
         notices.add(format!(
             "app `{}`: its instances are plain processes and all get PORT={port}, but only one of them can \
              listen there; `exec_mode` \"cluster\" lets workers of Node share a port, `listen` any others, and \
-             `increment_var` \"PORT\" gives each one its own",
+             PORT=\"300{{instance}}\" gives each one its own",
             spec.name
         ));
     }

@@ -12,11 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     HealthSpec, Limits, Listen, LogSpec, MemoryLimit, Order, ProgramKind, ReloadPolicy, RestartPolicy,
-    Schedule, Signal, StopPolicy, WatchSpec,
+    Schedule, Signal, StopPolicy, WatchSpec, placeholder,
 };
-
-/// What stands in `pid_file` for the id of an instance.
-pub const PID_FILE_ID: &str = "{id}";
 
 /// One application: what to execute, how many times, and what to do when it ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,8 +60,8 @@ pub struct AppSpec {
     pub stop: StopPolicy,
     /// Where its output goes besides stdout and stderr.
     pub logs: LogSpec,
-    /// A file that holds the process id while the application runs (`pid_file`). `{id}` in it is the id of
-    /// the instance; without it, several instances get `-<id>` before the extension.
+    /// A file that holds the process id while the application runs (`pid_file`). It may hold placeholders;
+    /// without them, several instances get `-<id>` before the extension.
     pub pid_file: Option<PathBuf>,
     /// How its workers are asked whether they do their work, and what they say of it.
     pub health: HealthSpec,
@@ -91,6 +88,16 @@ pub struct Exec {
     /// What its processes read as standard input.
     #[serde(default)]
     pub stdin: Stdin,
+}
+
+impl Exec {
+    /// What the instance with this number executes: its arguments without placeholders.
+    pub fn of_instance(&self, number: u32) -> Self {
+        let words = |words: &[String]| {
+            words.iter().map(|word| placeholder::in_value(word, number).into_owned()).collect()
+        };
+        Self { args: words(&self.args), interpreter_args: words(&self.interpreter_args), ..self.clone() }
+    }
 }
 
 /// The standard input of a process (`stdin`).
@@ -205,14 +212,16 @@ pub struct EnvSpec {
 }
 
 impl EnvSpec {
-    /// The variables of the instance with this number: `increment_var` has its own value in each.
+    /// The variables of the instance with this number, without placeholders: `increment_var` has its own value
+    /// in each.
     pub fn of_instance(&self, number: u32) -> impl Iterator<Item = (&String, Cow<'_, str>)> {
         self.vars.iter().map(move |(name, value)| {
+            let value = placeholder::in_value(value, number);
             let first =
                 self.increment_var.as_ref().filter(|it| *it == name).and(value.trim().parse::<i64>().ok());
             let value = match first {
                 Some(first) => Cow::Owned(first.saturating_add(number.into()).to_string()),
-                None => Cow::Borrowed(value.as_str()),
+                None => value,
             };
             (name, value)
         })
@@ -295,9 +304,13 @@ impl AppSpec {
         self.is_cluster() || !self.listen.is_empty()
     }
 
-    /// What a file of this path is called for one instance: PM2 puts `-<id>` before the extension
-    /// when several instances would share it. A device is one and the same for all: `/dev/stdout`.
-    pub fn path_of_instance(&self, path: &Path, id: impl Display) -> PathBuf {
+    /// What a file of this path is called for one instance, by its number and its id. Without a placeholder PM2's
+    /// rule counts: `-<id>` before the extension when several instances would share the file. A device is one and
+    /// the same for all: `/dev/stdout`.
+    fn path_of_instance(&self, path: &Path, number: impl Display, id: impl Display) -> PathBuf {
+        if let Some(text) = path.to_str().filter(|text| placeholder::is_in(text)) {
+            return placeholder::in_path(text, &self.name, number, id).into();
+        }
         if self.instances == Instances::Count(1) || path.starts_with("/dev") {
             return path.to_owned();
         }
@@ -310,15 +323,19 @@ impl AppSpec {
         path.with_file_name(name)
     }
 
-    /// The pid file of one instance.
-    pub fn pid_file_of_instance(&self, id: impl Display) -> Option<PathBuf> {
-        let path = self.pid_file.as_ref()?;
-        match path.to_str() {
-            Some(text) if text.contains(PID_FILE_ID) => {
-                Some(text.replace(PID_FILE_ID, &id.to_string()).into())
-            }
-            _ => Some(self.path_of_instance(path, id)),
+    /// The log file of one instance for a `path` of [`LogFiles`](super::LogFiles): with `merge_logs` it is the same
+    /// for all, unless it holds placeholders.
+    pub fn log_file_of_instance(&self, path: &Path, number: impl Display, id: impl Display) -> PathBuf {
+        let has_placeholder = path.to_str().is_some_and(placeholder::is_in);
+        if self.logs.files.merge && !has_placeholder {
+            return path.to_owned();
         }
+        self.path_of_instance(path, number, id)
+    }
+
+    /// The pid file of one instance.
+    pub fn pid_file_of_instance(&self, number: impl Display, id: impl Display) -> Option<PathBuf> {
+        self.pid_file.as_ref().map(|path| self.path_of_instance(path, number, id))
     }
 
     /// The signal that ends a process of it when no signal asked procrun to; `kind` is what runs it.

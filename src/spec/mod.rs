@@ -14,6 +14,7 @@ mod logs;
 mod memory;
 pub mod order;
 mod patch;
+pub mod placeholder;
 mod program;
 mod reload;
 mod restart;
@@ -26,8 +27,8 @@ mod watch;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub use app::{
-    AppSpec, Balance, EnvSpec, Exec, ExecMode, Identity, InheritEnv, Instances, Interpreter, PID_FILE_ID,
-    PrincipalRef, Stdin,
+    AppSpec, Balance, EnvSpec, Exec, ExecMode, Identity, InheritEnv, Instances, Interpreter, PrincipalRef,
+    Stdin,
 };
 pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};

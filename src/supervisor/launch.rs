@@ -21,7 +21,7 @@ use crate::{
     sys::{
         accounts::{self, Credentials, Key},
         limits::{Limits, Rlimit},
-        spawn::{channel_number, forwarded_channel_number},
+        spawn::channel_number,
         tree::RunMark,
     },
 };
@@ -32,12 +32,8 @@ pub(super) type Environment = BTreeMap<OsString, OsString>;
 /// The variable by which every process of a worker's tree can be told.
 pub(super) const MARKER: &str = "PROCRUN_RUN";
 
-/// The variable in which Node's channel is kept for the children of npm and its like (`node/forward.cjs`).
-const FORWARDED_CHANNEL: &str = "PROCRUN_CHANNEL_FD";
-
 /// Variables by which somebody else speaks with procrun itself; a worker must not answer them.
-const NOT_INHERITED: [&str; 11] = [
-    FORWARDED_CHANNEL,
+const NOT_INHERITED: [&str; 10] = [
     "NODE_CHANNEL_FD",
     "NODE_CHANNEL_SERIALIZATION_MODE",
     "NODE_UNIQUE_ID",
@@ -56,6 +52,8 @@ const EX_CONFIG: u8 = 78;
 /// All of a start that is known before the process is made.
 #[derive(Debug)]
 pub(super) struct Prepared {
+    /// What the instance executes, without placeholders.
+    exec: Exec,
     pub(super) command: Command,
     pub(super) program: CString,
     pub(super) argv: Vec<CString>,
@@ -64,47 +62,36 @@ pub(super) struct Prepared {
     pub(super) credentials: Option<Credentials>,
     pub(super) limits: Limits,
     pub(super) mark: RunMark,
-    /// The descriptor of its channel, if it has one.
-    pub(super) channel: usize,
 }
 
 impl Prepared {
     /// Whether the program is Node itself and may read a file that its application did not name.
-    pub(super) fn takes_preload(&self, exec: &Exec) -> bool {
+    pub(super) fn takes_preload(&self) -> bool {
         let forbids = |word: &[u8]| matches!(word, b"--permission" | b"--experimental-permission");
         let options = self.env.iter().filter_map(|entry| entry.to_bytes().strip_prefix(b"NODE_OPTIONS="));
         let mut words = options.flat_map(|options| options.split(u8::is_ascii_whitespace));
-        let mut args = exec.interpreter_args.iter().map(String::as_bytes);
+        let mut args = self.exec.interpreter_args.iter().map(String::as_bytes);
         self.command.takes_node_options && !words.any(forbids) && !args.any(forbids)
     }
 
     /// Gives a worker of a cluster its own port for Node's inspector, if it is to have one.
-    pub(super) fn own_inspector_port(&mut self, exec: &Exec, worker: u32) -> Result<(), SpawnFailure> {
+    pub(super) fn own_inspector_port(&mut self, worker: u32) -> Result<(), SpawnFailure> {
         if !self.command.takes_node_options {
             return Ok(());
         }
         let of_environment =
             self.env.iter().filter_map(|entry| entry.to_str().ok()?.strip_prefix("NODE_OPTIONS="));
         let of_environment = of_environment.flat_map(str::split_whitespace);
-        let options = of_environment.chain(exec.interpreter_args.iter().map(String::as_str));
+        let options = of_environment.chain(self.exec.interpreter_args.iter().map(String::as_str));
         if let Some(option) = inspector::own_port(options, worker) {
             // The last one counts, and the command line counts more than NODE_OPTIONS.
-            let own: Vec<&[u8]> = exec.interpreter_args.iter().map(String::as_bytes).collect();
+            let own: Vec<&[u8]> = self.exec.interpreter_args.iter().map(String::as_bytes).collect();
             let is_own = |words: &[CString]| words.iter().map(|word| word.to_bytes()).eq(own.iter().copied());
             let own_start = if own.is_empty() { None } else { self.argv.windows(own.len()).position(is_own) };
             let at = own_start.map_or(1, |start| start + own.len());
             self.argv.insert(at, c_string(OsStr::new(&option))?);
         }
         Ok(())
-    }
-
-    /// Leaves the channel to what npm and its like start; `script` gives it to them.
-    pub(super) fn forward_channel(&mut self, script: &Path, sockets: usize) -> Result<(), SpawnFailure> {
-        const OF_NODE: [&[u8]; 2] = [b"NODE_CHANNEL_FD=", b"NODE_CHANNEL_SERIALIZATION_MODE="];
-        self.env.retain(|entry| !OF_NODE.iter().any(|name| entry.to_bytes().starts_with(name)));
-        self.channel = forwarded_channel_number(sockets);
-        self.env.push(c_string(OsStr::new(&format!("{FORWARDED_CHANNEL}={}", self.channel)))?);
-        self.preload(script)
     }
 
     /// Lets Node run a script before the application's. Of Node's two ways this is the one that
@@ -196,7 +183,8 @@ pub(super) fn prepare(
     let credentials = credentials(spec)?;
     let mut env = environment(instance, inherited, credentials.as_ref());
     let around = Around::new(|name| env.get(OsStr::new(name)).cloned());
-    let command = program::resolve(&spec.exec, spec.exec_mode, &around).map_err(not_found)?;
+    let exec = spec.exec.of_instance(instance.number);
+    let command = program::resolve(&exec, spec.exec_mode, &around).map_err(not_found)?;
     if command.kind == ProgramKind::Python {
         // It keeps its output back unless told otherwise.
         env.entry("PYTHONUNBUFFERED".into()).or_insert_with(|| "1".into());
@@ -211,9 +199,9 @@ pub(super) fn prepare(
         cwd: c_string(spec.exec.cwd.as_os_str())?,
         credentials,
         limits: limits(spec),
+        exec,
         command,
         mark,
-        channel: channel_number(spec.listen.len()),
     })
 }
 
@@ -270,7 +258,8 @@ fn limits(spec: &AppSpec) -> Limits {
 /// The value that a variable has in the processes of an application, unless procrun sets it.
 pub(super) fn variable(spec: &AppSpec, inherited: &Environment, name: &str) -> Option<OsString> {
     let inherits = spec.env.inherit.takes(name);
-    let said = spec.env.vars.get(name).map(OsString::from);
+    let said = spec.env.of_instance(0).find(|(said, _)| *said == name);
+    let said = said.map(|(_, value)| OsString::from(value.into_owned()));
     said.or_else(|| match &spec.env.caller {
         Some(caller) => caller.get(name).filter(|_| inherits).map(OsString::from),
         None => inherited.get(OsStr::new(name)).filter(|_| inherits).cloned(),
@@ -293,10 +282,25 @@ fn find_port(spec: &AppSpec, inherited: &Environment) -> Result<(), SpawnFailure
     })
 }
 
+/// Which account is missing, and what to do about it.
+fn missing_account(error: &accounts::Error) -> String {
+    let hint = match error {
+        accounts::Error::NoUser(_) => {
+            "add the user to the image (`useradd`), or give its number: `user = 1000`"
+        }
+        accounts::Error::NoGroup(_) => {
+            "add the group to the image (`groupadd`), or give its number: `gid = 1000`"
+        }
+        accounts::Error::Unreadable { .. } => return error.to_string(),
+    };
+    format!("{error}\n  hint: {hint}")
+}
+
 pub(super) fn credentials(spec: &AppSpec) -> Result<Option<Credentials>, SpawnFailure> {
     let identity = &spec.identity;
-    accounts::resolve(identity.user.as_ref().map(as_key), identity.group.as_ref().map(as_key))
-        .map_err(|error| SpawnFailure { code: 126, message: error.to_string(), kind: FailureKind::Permanent })
+    accounts::resolve(identity.user.as_ref().map(as_key), identity.group.as_ref().map(as_key)).map_err(
+        |error| SpawnFailure { code: 126, message: missing_account(&error), kind: FailureKind::Permanent },
+    )
 }
 
 fn as_key(principal: &PrincipalRef) -> Key<'_> {

@@ -21,7 +21,7 @@ pub(super) fn sinks(view: &InstanceView<'_>, owner: Option<&FileOwner>) -> Sinks
     let file = |path: &Option<PathBuf>| {
         path.as_ref().map(|path| FileSpec {
             private: files.private_below.as_ref().is_some_and(|home| path.starts_with(home)),
-            path: if files.merge { path.clone() } else { view.spec.path_of_instance(path, view.pm_id) },
+            path: view.spec.log_file_of_instance(path, view.number, view.pm_id),
             max_size: files.max_size,
             keep: files.keep,
             compress: files.compress,
@@ -38,6 +38,6 @@ pub(super) fn sinks(view: &InstanceView<'_>, owner: Option<&FileOwner>) -> Sinks
 
 /// The pid file of an instance that runs as `owner`.
 pub(super) fn pid_file(view: &InstanceView<'_>, owner: Option<&FileOwner>) -> Option<PidFile> {
-    let path = view.spec.pid_file_of_instance(view.pm_id)?;
+    let path = view.spec.pid_file_of_instance(view.number, view.pm_id)?;
     Some(PidFile { path, owner: owner.cloned() })
 }

@@ -1,6 +1,6 @@
 //! What is shown of the supervisor and its instances, made at the moment somebody asks.
 
-use std::{cell::Cell, path::PathBuf, time::SystemTime};
+use std::{path::PathBuf, time::SystemTime};
 
 use super::{actor::Supervisor, clients::millis, figures::Seen, launch, log_files, process_trees};
 use crate::{
@@ -72,24 +72,6 @@ pub(super) fn settled<'a>(of: &'a Supervisor<'_>) -> impl Iterator<Item = Instan
     settled.into_iter()
 }
 
-/// When the supervisor began, by the wall clock. It is computed from the time now, whose milliseconds are
-/// rounded: the result stays the same until the clock is set, or the times of a process would differ
-/// between two answers.
-#[derive(Default)]
-pub(super) struct WallClock(Cell<u64>);
-
-impl WallClock {
-    /// So much is rounding and the slow correction of a clock, in milliseconds.
-    const TOLERANCE: u64 = 1000;
-
-    fn steady(&self, began: u64) -> u64 {
-        if self.0.get().abs_diff(began) > Self::TOLERANCE {
-            self.0.set(began);
-        }
-        self.0.get()
-    }
-}
-
 /// The machine's time as people have it.
 struct Clock {
     /// Milliseconds since 1970 when the supervisor began.
@@ -101,8 +83,7 @@ impl Clock {
     fn new(of: &Supervisor<'_>) -> Self {
         let now = of.now();
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let began = of.wall_clock.steady(millis(wall).saturating_sub(millis(now.elapsed())));
-        Self { began, now }
+        Self { began: millis(wall).saturating_sub(millis(now.elapsed())), now }
     }
 
     fn wall(&self, at: machine::Time) -> u64 {
@@ -127,9 +108,8 @@ fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Cloc
         pid,
         status: status(view.status),
         // Whoever knows nothing of itself is not ready either when everything is to stop.
-        ready: (can_tell(view) || view.complaint.is_some() || of.machine.is_stopping()).then_some(view.ready),
+        ready: (can_tell(view) || of.machine.is_stopping()).then_some(view.ready),
         healthy: view.healthy,
-        problem: problem(view),
         started_at: view.started_at.map(|at| clock.wall(at)),
         uptime: view.started_at.map(|at| millis(clock.now.since(at))),
         restarts: view.restarts.into(),
@@ -160,15 +140,6 @@ fn last_end(past: &Past) -> String {
     }
 }
 
-/// Why it does not do its work, beyond what its status says.
-fn problem(view: &InstanceView<'_>) -> Option<String> {
-    let of_last_end = || {
-        let is_down = matches!(view.status, machine::Status::WaitingRestart | machine::Status::Errored);
-        view.endings.last().filter(|_| is_down)?.reason.as_ref().map(ToString::to_string)
-    };
-    view.complaint.clone().or_else(of_last_end)
-}
-
 /// Whether it has a way to say that it is ready, beyond being there.
 fn can_tell(view: &InstanceView<'_>) -> bool {
     let health = &view.spec.health;
@@ -190,6 +161,7 @@ pub(super) fn status(status: machine::Status) -> Status {
 fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clock) -> Detail {
     let usage = of.workers.run_with_processes(view.id).and_then(|run| seen.workers.get(&run));
     let spec = view.spec;
+    let exec = spec.exec.of_instance(view.number);
     let kind = view.kind.unwrap_or_else(|| {
         let around = launch::around(spec, of.source.environment());
         program::resolve(&spec.exec, spec.exec_mode, &around)
@@ -215,7 +187,7 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
         .filter(|(given, _)| *given)
         .map(|(_, sign)| sign.to_owned())
         .collect(),
-        complaint: view.complaint.clone(),
+        complaint: view.complaint.map(str::to_owned),
         says: view.says.map(str::to_owned),
         failed: view.failed,
         completed: view.completed,
@@ -225,7 +197,7 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
         endings: view.endings.iter().map(|past| ending(past, clock)).collect(),
         script: spec.exec.script.clone(),
         exec_path: exec_path(&spec.exec),
-        args: spec.exec.args.clone(),
+        args: exec.args,
         cwd: spec.exec.cwd.to_string_lossy().into_owned(),
         interpreter: match (&spec.exec.interpreter, kind) {
             (Interpreter::Program(program), _) => Some(program.clone()),
@@ -233,7 +205,7 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
             (Interpreter::Auto | Interpreter::None, ProgramKind::Bun) => Some("bun".to_owned()),
             (Interpreter::Auto | Interpreter::None | Interpreter::BuiltIn, _) => None,
         },
-        interpreter_args: spec.exec.interpreter_args.clone(),
+        interpreter_args: exec.interpreter_args,
         user: user(spec),
         limits: spec.limits.shown().into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         checks: shown_checks(&spec.health).into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
@@ -299,17 +271,5 @@ fn ending(past: &Past, clock: &Clock) -> EndingInfo {
             .as_ref()
             .map_or_else(|| past.ending.to_string(), |reason| format!("{} ({reason})", past.ending)),
         uptime: millis(past.uptime),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::WallClock;
-
-    #[test]
-    fn the_begin_changes_only_when_the_clock_is_set() {
-        let clock = WallClock::default();
-        let seen = [5_000_000, 5_000_001, 4_999_999, 5_003_000, 5_003_001].map(|began| clock.steady(began));
-        assert_eq!(seen, [5_000_000, 5_000_000, 5_000_000, 5_003_000, 5_003_000]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::spec::Plan;
+use crate::spec::{Plan, placeholder};
 
 /// The log and pid files of all applications, as they are written in their specs.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,12 +13,17 @@ impl OwnFiles {
     pub(super) fn of(plan: &Plan) -> Self {
         let files = plan.apps.iter().flat_map(|app| {
             let logs = &app.logs.files;
-            // As a log file, the pid file of an instance has `-<id>` in its name.
-            let pid_file = app.pid_file_of_instance("").map(|path| {
-                let name = path.to_string_lossy().replace("-.", ".");
-                PathBuf::from(name.strip_suffix('-').unwrap_or(&name))
-            });
-            [&logs.out, &logs.error, &logs.combined].into_iter().flatten().cloned().chain(pid_file)
+            let all = [&logs.out, &logs.error, &logs.combined, &app.pid_file];
+            // What is left to be matched is what differs from instance to instance.
+            all.into_iter().flatten().map(|path| match path.to_str() {
+                Some(text) => PathBuf::from(placeholder::in_path(
+                    text,
+                    &app.name,
+                    placeholder::INSTANCE,
+                    placeholder::ID,
+                )),
+                None => path.clone(),
+            })
         });
         Self(files.collect())
     }
@@ -26,13 +31,38 @@ impl OwnFiles {
     /// Whether this is one of them, that of one instance, one of their older files, or one that is
     /// being made.
     pub(super) fn has(&self, path: &Path) -> bool {
-        self.0.iter().any(|own| path.parent() == own.parent() && is_of(own, path).unwrap_or(false))
+        self.0.iter().any(|own| is_beside(own, path) && is_of(own, path).unwrap_or(false))
+    }
+}
+
+/// Whether these are in one directory, whose name may hold placeholders.
+fn is_beside(own: &Path, path: &Path) -> bool {
+    let text = |path: &Path| path.parent().and_then(Path::to_str).map(str::to_owned);
+    match (text(own), text(path)) {
+        (Some(own), Some(path)) => after(&own, &path) == Some(""),
+        _ => own.parent() == path.parent(),
+    }
+}
+
+/// What follows in `text` behind `pattern`, whose placeholders stand for digits.
+fn after<'t>(pattern: &str, text: &'t str) -> Option<&'t str> {
+    let (mut pattern, mut text) = (pattern, text);
+    loop {
+        let next = [placeholder::INSTANCE, placeholder::ID].map(|word| (pattern.find(word), word.len()));
+        let next = next.into_iter().filter_map(|(at, length)| Some((at?, length))).min();
+        let Some((at, length)) = next else { return text.strip_prefix(pattern) };
+        let rest = text.strip_prefix(&pattern[..at])?;
+        text = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        if text.len() == rest.len() {
+            return None;
+        }
+        pattern = &pattern[at + length..];
     }
 }
 
 fn is_of(own: &Path, path: &Path) -> Option<bool> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let rest = path.file_name()?.to_str()?.strip_prefix(own.file_stem()?.to_str()?)?;
+    let rest = after(own.file_stem()?.to_str()?, path.file_name()?.to_str()?)?;
     let extension = own.extension().map_or_else(String::new, |end| format!(".{}", end.to_string_lossy()));
     // `-<id>` is put before the extension when each instance has a file of its own.
     let rest = match rest.strip_prefix('-') {
@@ -61,5 +91,8 @@ mod tests {
         }
         assert!(own.has(Path::new("/app/pid")) && own.has(Path::new("/app/pid-3")));
         assert!(!own.has(Path::new("/app/out.log")));
+        let own = OwnFiles(vec!["/app/{instance}/out-{id}.log".into(), "/app/x-{id}.pid".into()]);
+        assert!(own.has(Path::new("/app/0/out-12.log.1")) && own.has(Path::new("/app/x-3.pid")));
+        assert!(!own.has(Path::new("/app/a/out-12.log")) && !own.has(Path::new("/app/0/out-.log")));
     }
 }

@@ -90,13 +90,9 @@ fn has_files(app: &AppSpec) -> bool {
     files.out.is_some() || files.error.is_some() || files.combined.is_some()
 }
 
+/// As the file will be called: `<instance>` and `<id>` stand for what differs.
 fn log_name(app: &AppSpec, path: &Path) -> String {
-    if app.logs.files.merge { path.display().to_string() } else { own_name(app, path) }
-}
-
-/// As the file will be called: `<id>` stands for the number of an instance.
-fn own_name(app: &AppSpec, path: &Path) -> String {
-    app.path_of_instance(path, "<id>").display().to_string()
+    app.log_file_of_instance(path, "<instance>", "<id>").display().to_string()
 }
 
 /// All keys of an application, in the order in which they are shown.
@@ -378,7 +374,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         app.logs.disabled.then(|| "true".to_owned())
     }),
     app("pid_file", &["pid"], Kind::PidFile(|app, file| app.pid_file = Some(file)), |app| {
-        app.pid_file_of_instance("<id>").map(|path| path.display().to_string())
+        app.pid_file_of_instance("<instance>", "<id>").map(|path| path.display().to_string())
     }),
     app("filter_env", &[], Kind::Filter(|app, inherit| app.inherit = inherit), |app| {
         match &app.env.inherit {
