@@ -349,6 +349,50 @@ fn a_job_completes_when_its_main_app_has_ended() {
     }
 }
 
+/// Neither what waits for the main app nor `auto_exit` changes that its end is the end.
+#[test]
+fn the_end_of_the_main_app_ends_the_container_whatever_waits_for_it() {
+    for (root, main, code) in [
+        ("auto_exit = false", "exit 0", 0),
+        ("auto_exit = false", "exit 5", 5),
+        ("auto_exit = true", "exit 0", 0),
+    ] {
+        let bed = Bed::with(&format!(
+            "{root}\n\
+             [[apps]]\nname = \"migrate\"\nscript = \"> migrated; \"\noneshot = true\n\
+             [[apps]]\nname = \"main\"\nscript = \"./main.sh\"\noneshot = true\ndepends_on = [\"migrate\"]\n\
+             ends_container = true\nmax_restarts = 1\n\
+             [[apps]]\nname = \"after\"\nscript = \"> after; sleep 1000\"\ndepends_on = [\"main\"]\n\
+             [[apps]]\nname = \"helper\"\nscript = \"./steady.sh\"\nargs = [\"helper\"]\n"
+        ));
+        bed.script("steady.sh", workers::STEADY.replace("echo \"$1 up $$\"", "echo \"$1 up $$\"; > is-up"));
+        bed.script(
+            "main.sh",
+            format!(
+                "#!/bin/sh\nuntil [ -f is-up ]; do sleep 0.02; done\n[ -f migrated ] && {main}\nexit 9\n"
+            ),
+        );
+        let mut run = bed.start_pid1(&["ecosystem.toml"]);
+        run.expect_code(code);
+        assert_eq!(run.out().lines_with("helper bye").len(), 1, "{root}, {main}{}", run.story());
+    }
+}
+
+#[test]
+fn an_option_makes_the_end_of_an_app_the_end_of_the_container() {
+    for (option, exit, code) in [
+        ("--ends-container", 0, 0),
+        ("--ends-container=on_failure", 6, 6),
+        ("--ends-container=on_success", 0, 0),
+    ] {
+        let bed = Bed::with(
+            "auto_exit = false\n[[apps]]\nname = \"main\"\nscript = \"./main.sh\"\nautorestart = false\n",
+        );
+        bed.script("main.sh", format!("#!/bin/sh\nexit {exit}\n"));
+        bed.start_pid1(&["ecosystem.toml", option]).expect_code(code);
+    }
+}
+
 #[test]
 fn a_stop_by_hand_does_not_end_the_container() {
     let bed = Bed::with(

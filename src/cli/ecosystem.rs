@@ -76,6 +76,11 @@ static APP: &[Row] = &[
         "on_errored",
         Plain(r#""exit""#),
     ),
+    off(
+        "End the container when this app has ended, for the main app of a Job",
+        "ends_container",
+        Plain("true"),
+    ),
     off("It is only online once it says process.send('ready')", "wait_ready", Plain("true")),
     off(
         "Health probe every 10 s; restart when it fails",

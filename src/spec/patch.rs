@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::AppSpec;
+use super::{AppSpec, OnErrored};
 
 /// What is to change in an application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +86,7 @@ fn part(key: &str) -> Option<Part> {
         "min_uptime" => part!(restart.min_uptime),
         "max_restarts" => part!(restart.max_restarts),
         "on_errored" => part!(restart.on_errored),
+        "ends_container" => ends_container,
         "max_memory_restart" => part!(max_memory),
         "cron_restart" => schedule,
         "wait_ready" => wait_ready,
@@ -116,6 +117,16 @@ fn part(key: &str) -> Option<Part> {
         "watch_delay" => watch_delay,
         _ => return None,
     })
+}
+
+/// The condition "on success" says nothing about a failure.
+#[expect(clippy::unnecessary_wraps, reason = "as the others")]
+fn ends_container(from: &AppSpec, to: &mut AppSpec) -> Result<(), String> {
+    to.restart.ends_on_success = from.restart.ends_on_success;
+    if from.restart.on_errored == OnErrored::Exit || !from.restart.ends_on_success {
+        to.restart.on_errored = from.restart.on_errored;
+    }
+    Ok(())
 }
 
 /// Another pattern leaves the time zone as it is.

@@ -87,6 +87,7 @@ pub(super) fn random_plan(apps: &[(u8, u32, bool)]) -> Plan {
             spec.namespace = "other".to_owned();
             spec.restart.on_errored = OnErrored::Exit;
         }
+        spec.restart.ends_on_success = name % 2 == 1 && *instances == 2;
         spec.order.oneshot = *name == 1 && *other;
         by_name.insert(*name, if *name == 3 { due::by_time(spec) } else { spec });
     }
