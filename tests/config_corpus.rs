@@ -92,7 +92,7 @@ fn check(case: &Path) -> Result<(), String> {
 }
 
 /// Arguments, the exit code, and a part of what is said. The first is what procrun is called.
-const TYPED: [(&[&str], u8, &str); 39] = [
+const TYPED: [(&[&str], u8, &str); 48] = [
     (&["procrun"], 64, "there is no TARGET"),
     (&["procrun", "--help"], 0, "Exit codes:"),
     (&["procrun", "run", "-h"], 0, "Exit codes:"),
@@ -119,13 +119,26 @@ const TYPED: [(&[&str], u8, &str); 39] = [
     (&["procrun", "check", "app.js", "--port", "3000"], 64, "PORT=3000"),
     (&["procrun", "check", "--config", "app.js"], 64, "the ecosystem file is the TARGET"),
     (&["procrun", "check", "Procfile"], 64, "is a Procfile, not an ecosystem file"),
-    (&["procrun", "check", "etc/supervisord.conf"], 64, "is a configuration of supervisord"),
+    (&["procrun", "check", "etc/supervisord.conf"], 64, "is a supervisord configuration"),
     (&["procrun", "check", "docker-compose.yml"], 64, "is a Compose file"),
+    (&["procrun", "check", "other.conf"], 64, "is a supervisord configuration"),
+    (&["procrun", "check", "empty.config.js"], 78, "empty.config.js: the file is empty"),
+    (&["procrun", "check", "alone.config.js"], 78, "alone.config.js: exports nothing"),
+    (
+        &["procrun", "-c", "x.toml"],
+        64,
+        "`-c` is `--cron`; the ecosystem file is the TARGET: `procrun x.toml`",
+    ),
+    (&["procrun", "run"], 64, "`procrun run ecosystem.toml`; `procrun ecosystem` writes such a file"),
+    (&["procrun", "check", "./etc"], 126, "name the file in it"),
+    (&["procrun", "check", "./conf"], 126, "`procrun ./conf/ecosystem.yaml` runs its ecosystem file"),
+    (&["procrun", "check", "./package"], 0, "app package"),
+    (&["procrun", "sh", "--user", "no-such-user"], 126, "or give its number: `user = 1000`"),
     (&["procrun", "check", "tab.yaml"], 78, "tab.yaml:3:1: not valid YAML: a line is indented with a tab"),
     (
         &["procrun", "check", "syntax.config.js"],
         78,
-        "syntax.config.js:3:17: cannot be evaluated: SyntaxError",
+        "syntax.config.js:3:17: cannot be evaluated: SyntaxError: Unexpected identifier 'script'\n  3 |     { name: \"a\" script: \"x\" },\n    |                 ^",
     ),
     (&["procrun", "--format", "check", "--raw", "sh"], 0, "# --raw"),
     (&["procrun", "check", "app.js", "--only", "app", "--delay", "2"], 0, "start_delay"),
@@ -144,8 +157,16 @@ fn what_people_type_gets_its_exit_code() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("dir.toml")).unwrap();
     nix::unistd::mkfifo(&dir.path().join("fifo.yaml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for name in ["etc", "conf", "package"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
     for (name, text) in [
         ("app.js", ""),
+        ("conf/ecosystem.yaml", "- script: a\n"),
+        ("package/index.js", ""),
+        ("other.conf", "[supervisord]\n[program:web]\ncommand=web\n"),
+        ("empty.config.js", "\n"),
+        ("alone.config.js", "const apps = [];\n"),
         ("docker-compose.yml", "services:\n  web:\n    image: nginx\n"),
         ("tab.yaml", "apps:\n  - name: a\n\tscript: b\n"),
         ("syntax.config.js", "module.exports = {\n  apps: [\n    { name: \"a\" script: \"x\" },\n  ],\n};\n"),

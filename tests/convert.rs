@@ -189,8 +189,6 @@ FROM_FILE = "x"
             "ecosystem.config.js: what it puts into `process.env` stands in `env` now",
             "app `api`: in plain stands the value of OTHER_TOKEN; \"${OTHER_TOKEN}\" takes it from the environment",
             "ecosystem.config.js: a second app called `api` is `api-1` now",
-            "PM2 keeps a Node app running after an unhandled promise rejection, Node ends it; \
-             node_args = \"--unhandled-rejections=warn\" keeps it running: api",
             "ecosystem.config.js: left out, because functions: `onExit`",
         ]
     );
@@ -258,7 +256,7 @@ fn what_cannot_be_converted_says_why_and_writes_nothing() {
     ]);
     for (file, code, part) in [
         ("x.toml", 64, "x.toml is TOML already\n  hint: `convert` takes JSON"),
-        ("a.js", 64, "a.js is no ecosystem file"),
+        ("a.js", 64, "a.js is not an ecosystem file"),
         ("none.json", 78, "none.json does not exist"),
         ("none", 127, "`none` not found"),
         ("bad.json", 78, "bad.json:1:39: `instances` in app 1 must be"),

@@ -63,7 +63,7 @@ pub(super) fn apply(typed: &Typed) -> Result<ExitCode, Failure> {
         let found = match Found::read(invocation) {
             Ok(found) if found.is_file => found,
             Ok(_) => {
-                let message = format!("`{}` is no ecosystem file", typed.words[0]);
+                let message = format!("`{}` is not an ecosystem file", typed.words[0]);
                 return Err(
                     Failure::new(EX_USAGE, message).hint("`procrun start` adds a script or a program")
                 );
@@ -80,7 +80,7 @@ pub(super) fn apply(typed: &Typed) -> Result<ExitCode, Failure> {
     let telling = Telling::of(typed);
     let tell = |text: &str| {
         if telling == Telling::All {
-            // Whoever closed the pipe has seen enough; it goes on all the same.
+            // The reader of the pipe has gone; the operation continues.
             let _ = writeln!(stdout(), "{}", printable_lines(text));
         }
     };

@@ -203,7 +203,7 @@ fn words_of(matches: &ArgMatches) -> Result<(Verb, Vec<OsString>), Problems> {
     }
     let Some(first) = words.first().cloned() else {
         let problem = Problem::new("there is no TARGET: an ecosystem file, a script or a program");
-        return Err(usage(problem.hint("`procrun --help` says more")));
+        return Err(usage(problem.hint(without_target(matches, ""))));
     };
     let verb = match first.to_str() {
         Some("run") => Verb::Run,
@@ -226,9 +226,19 @@ fn words_of(matches: &ArgMatches) -> Result<(Verb, Vec<OsString>), Problems> {
     if words.is_empty() {
         let first = first.to_string_lossy();
         let problem = format!("`{first}` needs a TARGET: an ecosystem file, a script or a program");
-        return Err(usage(Problem::new(problem).hint(format!("a file of that name is `./{first}`"))));
+        return Err(usage(Problem::new(problem).hint(without_target(matches, &format!("{first} ")))));
     }
     Ok((verb, words))
+}
+
+/// What to do without a TARGET; `verb` is the command with a space behind it.
+fn without_target(matches: &ArgMatches, verb: &str) -> String {
+    // `-c` is `--config` in other tools.
+    let cron = matches.try_get_one::<String>("cron").ok().flatten();
+    match cron.filter(|value| Source::is_named_as_file(OsStr::new(value))) {
+        Some(file) => format!("`-c` is `--cron`; the ecosystem file is the TARGET: `procrun {verb}{file}`"),
+        None => format!("`procrun {verb}ecosystem.toml`; `procrun ecosystem` writes such a file"),
+    }
 }
 
 /// What to do if this was to be a command.

@@ -67,7 +67,7 @@ fn document(typed: &Typed) -> Result<String, Failure> {
     let said = typed.words.get(1).map(String::as_str).or_else(|| typed.value("port")).map(str::to_owned);
     let port = match said.or_else(|| of_caller(variable::PORT)) {
         Some(port) => ServeSettings::port(&port)
-            .ok_or_else(|| usage(format!("`{port}` is no port, which is a number from 0 to 65535")))?,
+            .ok_or_else(|| usage(format!("`{port}` is not a port: a port is a number from 0 to 65535")))?,
         None => DEFAULT_PORT,
     };
     let mut env = json!({ variable::PATH: directory.to_string_lossy(), variable::PORT: port.to_string() });

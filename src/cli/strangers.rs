@@ -51,7 +51,7 @@ const OF_PM2: [(&[&str], &str); 18] = [
 ];
 
 /// Scripts and logrotate call this one, and what they want is so: it is no error.
-const NO_NEED: &str = "a log file that was renamed or removed is opened anew by itself";
+const NO_NEED: &str = "a log file that was renamed or removed is reopened automatically";
 
 /// A command of PM2 that is not one of procrun.
 #[derive(Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ pub(super) fn words(node: &Node, dialect: Dialect) -> Decoded<Vec<String>> {
                     }
                     Some(text) => words.push(text),
                     None => complaints.push(Complaint {
-                        message: format!("must hold texts only, not {}", item.value.describe()),
+                        message: format!("must hold strings only, not {}", item.value.describe()),
                         at: item.at,
                     }),
                 }
@@ -37,7 +37,7 @@ pub(super) fn words(node: &Node, dialect: Dialect) -> Decoded<Vec<String>> {
         Value::Integer(_) | Value::Float(_) if dialect != Dialect::Toml => {
             Ok(scalar_text(node).into_iter().collect())
         }
-        _ => must_be("a text or a list of texts", node),
+        _ => must_be("a string or a list of strings", node),
     }
 }
 

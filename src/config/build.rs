@@ -83,7 +83,7 @@ pub(super) fn build(
     };
     let exec_mode = mode::decide(&mut draft, &name, &exec, &variables, around.environment, gathered.notices);
     let merge = draft.merge_logs.unwrap_or_else(|| {
-        // PM2 lets the instances share their files if nobody counted them.
+        // PM2 lets the instances share their files unless their number is set.
         draft.exec_mode != Some(ExecMode::Cluster) && draft.instances == Some(Instances::CpusMinus(0))
     });
     let in_cwd = |file: &Option<String>| {
@@ -242,15 +242,16 @@ fn defaults_of_pm2(draft: &mut Draft, around: &Surroundings<'_>, notices: &mut N
         value.map(|value| value.to_string_lossy())
     };
     let mut ignored = |name: &str, value: &str, wanted: &str| {
-        notices
-            .once(name, || format!("the variable {name} is not used: `{}` is no {wanted}", shorten(value)));
+        notices.once(name, || {
+            format!("the variable {name} is not used: `{}` is not a {wanted}", shorten(value))
+        });
     };
     if draft.stop.kill_signal.is_none()
         && let Some(value) = variable("PM2_KILL_SIGNAL")
     {
         if let Some(signal) = Signal::parse(&value) {
             draft.stop.kill_signal = Some(signal);
-            draft.origins.insert("kill_signal", Origin::Environment("PM2_KILL_SIGNAL".into()));
+            draft.origins.insert("kill_signal", Origin::Environment("PM2_KILL_SIGNAL"));
         } else {
             ignored("PM2_KILL_SIGNAL", &value, "signal such as SIGTERM");
         }
@@ -258,7 +259,7 @@ fn defaults_of_pm2(draft: &mut Draft, around: &Surroundings<'_>, notices: &mut N
     // Any value but an empty one, and whatever the file says: as PM2 has it.
     if variable("PM2_KILL_USE_MESSAGE").is_some() {
         draft.stop.with_message = true;
-        draft.origins.insert("shutdown_with_message", Origin::Environment("PM2_KILL_USE_MESSAGE".into()));
+        draft.origins.insert("shutdown_with_message", Origin::Environment("PM2_KILL_USE_MESSAGE"));
     }
     if !draft.origins.contains_key("kill_timeout")
         && let Some(value) = variable("PM2_KILL_TIMEOUT")
@@ -268,7 +269,7 @@ fn defaults_of_pm2(draft: &mut Draft, around: &Surroundings<'_>, notices: &mut N
             Ok(ms) => {
                 let timeout = std::time::Duration::from_millis(ms.into());
                 draft.stop.kill_timeout = timeout.min(MAX_DURATION);
-                draft.origins.insert("kill_timeout", Origin::Environment("PM2_KILL_TIMEOUT".into()));
+                draft.origins.insert("kill_timeout", Origin::Environment("PM2_KILL_TIMEOUT"));
             }
             Err(_) => ignored("PM2_KILL_TIMEOUT", &value, "whole number of milliseconds"),
         }

@@ -75,7 +75,7 @@ impl Flags {
         let says_what_not = is_said("ignore_watch") || is_said("watch_delay");
         let toggles_watch = self.is_switch("watch") && !says_what_not;
         if !is_said("watch") && says_what_not {
-            // Or nobody would keep what they say.
+            // Without it nothing is watched, and their values would be lost.
             self.set("watch", "--watch", FlagValue::Switch(true));
         }
         let inner = Inner {

@@ -26,7 +26,9 @@ use super::{
     tree::{Entry, Node, Place, Position, Value, shorten},
     value::{self, Complaint, Decoded, Dialect},
 };
-use crate::spec::validate::MAX_APPS;
+
+/// The most applications a plan may have.
+pub(super) const MAX_APPS: usize = 1000;
 
 /// One application of a file.
 pub(super) struct App {

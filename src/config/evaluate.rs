@@ -1,7 +1,7 @@
 //! JavaScript and TypeScript ecosystem files: what to run, and what its answer means.
 //!
-//! The child imports the file and writes what it exports as JSON behind a marker that nobody can
-//! guess, so what the file itself prints is not taken for it. Beside that it reports the variables
+//! The child imports the file and writes what it exports as JSON behind a random marker,
+//! so what the file itself prints is not taken for it. Beside that it reports the variables
 //! that the file added to its environment or changed there (`require('dotenv').config()`): PM2
 //! evaluates the file in its own process, so its apps get them. As in PM2, a function is not called
 //! and a promise is not awaited. Here nothing is spawned: the supervisor does that, and ends the
@@ -18,7 +18,7 @@ use std::{
 };
 
 use super::{
-    EX_CONFIG, Loaded, Problem, Problems, Source, json,
+    EX_CONFIG, Loaded, Problem, Problems, Source, file, json,
     target::{Format, find_in_path},
     tree::{Entry, Node, Place, Position, Value, shorten},
 };
@@ -28,6 +28,9 @@ const PROGRAM: &str = include_str!("evaluate.js");
 
 /// Bytes of standard output that a file may cause, its own chatter included.
 const MAX_OUTPUT: usize = 4 * 1024 * 1024;
+
+/// What a module has to export.
+const EXPORT: &str = "write `module.exports = { apps: [ … ] }` or `export default { apps: [ … ] }`";
 
 /// A child to run, for a file that only JavaScript can read. It wants the caller's environment,
 /// `/dev/null` as its standard input and its own session, and its two outputs kept apart.
@@ -111,6 +114,12 @@ impl Evaluation {
             None => return Err(self.no_answer(end, stderr)),
         };
         if let Some(value) = answer.get("value") {
+            // CommonJS exports an empty object unless the file says otherwise.
+            if value.node.entries().is_some_and(<[Entry]>::is_empty) {
+                let is_empty = file::read(&self.file).is_ok_and(|text| text.trim().is_empty());
+                let problem = self.wrong(if is_empty { "the file is empty" } else { "exports nothing" });
+                return Err(self.one(problem.hint(EXPORT)));
+            }
             let root = value.node.clone().without_positions();
             let process_env = answer.get("env").map_or_else(Vec::new, |env| variables(&env.node));
             let none = Problems::none(EX_CONFIG);
@@ -136,15 +145,13 @@ impl Evaluation {
         }
         let exports = text_of(&answer, "exports").unwrap_or("nothing");
         let problem = self.wrong(match exports {
-            "function" => "exports a function, and nobody calls it".to_owned(),
-            "promise" => "exports a promise, and nobody waits for it".to_owned(),
+            "function" => "exports a function, which is not called".to_owned(),
+            "promise" => "exports a promise, which is not awaited".to_owned(),
             "undefined" => "exports nothing".to_owned(),
             "null" => "exports null".to_owned(),
             other => format!("must export a table of apps, not a {other}"),
         });
-        Err(self.one(
-            problem.hint("write `module.exports = { apps: [ … ] }` or `export default { apps: [ … ] }`"),
-        ))
+        Err(self.one(problem.hint(EXPORT)))
     }
 
     /// What stands behind the last marker that has a whole line.
@@ -194,7 +201,8 @@ impl Evaluation {
         };
         let position = self.position_in(stack).or_else(|| self.position_in(stderr));
         let place = Place { file: self.source.name().into(), position };
-        let problem = Problem::at(place, format!("cannot be evaluated: {message}"));
+        let excerpt = position.and_then(|position| self.excerpt(position)).unwrap_or_default();
+        let problem = Problem::at(place, format!("cannot be evaluated: {message}{excerpt}"));
         self.one(match word_of_common_js(thrown) {
             Some("require") => problem.hint(
                 "this is an ES module: write `import`, take `createRequire` of `node:module`, or name the file `….config.cjs`",
@@ -223,6 +231,22 @@ impl Evaluation {
             })
             .min_by_key(|&(at, _)| at)
             .map(|(_, position)| position)
+    }
+
+    /// The line of the file at this position, with a mark below the column, as lines behind a message.
+    fn excerpt(&self, position: Position) -> Option<String> {
+        const LONGEST: usize = 160;
+        let Position { line: number, column } = position;
+        let text = file::read(&self.file).ok()?;
+        let line = text.lines().nth(usize::try_from(number).ok()?.checked_sub(1)?)?.trim_end();
+        let before = usize::try_from(column).ok()?.checked_sub(1)?;
+        // Of a long line, such as that of a bundle, no part tells much.
+        if line.trim().is_empty() || line.chars().count() > LONGEST {
+            return None;
+        }
+        let line = line.replace('\t', " ");
+        let margin = " ".repeat(number.to_string().len());
+        Some(format!("\n  {number} | {line}\n  {margin} | {}^", " ".repeat(before)))
     }
 
     fn wrong(&self, message: impl Into<String>) -> Problem {

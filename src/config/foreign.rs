@@ -1,8 +1,8 @@
-//! Files of other tools that are given as the target by mistake, known by their names.
+//! Files of other tools that are given as the target by mistake, known by their names or their sections.
 
 use std::path::Path;
 
-use super::{EX_USAGE, Problem, Problems};
+use super::{EX_USAGE, Problem, Problems, file};
 
 /// What a file of this name is, and what to do with it here.
 fn described(target: &str) -> Option<(&'static str, &'static str)> {
@@ -16,22 +16,22 @@ fn described(target: &str) -> Option<(&'static str, &'static str)> {
              `environment` is `env`; `procrun ecosystem` writes a file to begin with",
         ),
         "package.json" => (
-            "a package of npm",
+            "an npm package file",
             "`procrun npm -- start` runs its start script; `procrun .` runs its main file where it is a directory",
         ),
-        "Dockerfile" | "Containerfile" => ("a recipe for an image", "name what its CMD runs"),
+        "Dockerfile" | "Containerfile" => ("a Dockerfile", "name the program that its CMD runs"),
         _ if name == "Procfile" || name.starts_with("Procfile.") => (
             "a Procfile",
             "write an app for each of its lines: what stands before the colon is `name`, the rest is `script`; \
              `procrun ecosystem` writes a file to begin with",
         ),
         _ if name.starts_with("supervisord.conf") || name == "supervisor.conf" => (
-            "a configuration of supervisord",
+            "a supervisord configuration",
             "write an app for each `[program:NAME]`: `command` is `script`, `directory` is `cwd`, `numprocs` is \
              `instances`; `procrun ecosystem` writes a file to begin with",
         ),
         _ if Path::new(name).extension().is_some_and(|ending| ending == "service") => (
-            "a unit of systemd",
+            "a systemd unit",
             "write an app for it: `ExecStart` is `script`, `WorkingDirectory` is `cwd`, `User` is `user`; \
              `procrun ecosystem` writes a file to begin with",
         ),
@@ -39,9 +39,17 @@ fn described(target: &str) -> Option<(&'static str, &'static str)> {
     })
 }
 
-/// The error for a target that is a file of another tool.
-pub(super) fn refused(target: &str) -> Option<Problems> {
-    let (what, hint) = described(target)?;
+/// The same for a file of any name whose sections are those of supervisord.
+fn described_by_sections(path: &Path) -> Option<(&'static str, &'static str)> {
+    path.extension().filter(|ending| *ending == "conf" || *ending == "ini")?;
+    let text = file::read(path).ok()?;
+    let is_section = |line: &str| line.starts_with("[program:") || line.trim_end() == "[supervisord]";
+    if text.lines().any(is_section) { described("supervisord.conf") } else { None }
+}
+
+/// The error for a target that is a file of another tool; `path` is where it would be.
+pub(super) fn refused(target: &str, path: &Path) -> Option<Problems> {
+    let (what, hint) = described(target).or_else(|| described_by_sections(path))?;
     let problem = Problem::new(format!("`{target}` is {what}, not an ecosystem file"));
     Some(Problems::one(EX_USAGE, problem.hint(hint)))
 }
@@ -55,11 +63,11 @@ mod tests {
         for (target, what) in [
             ("Procfile", "a Procfile"),
             ("app/Procfile.dev", "a Procfile"),
-            ("/etc/supervisor/supervisord.conf", "a configuration of supervisord"),
+            ("/etc/supervisor/supervisord.conf", "a supervisord configuration"),
             ("docker-compose.yml", "a Compose file"),
             ("compose.prod.yaml", "a Compose file"),
-            ("web.service", "a unit of systemd"),
-            ("package.json", "a package of npm"),
+            ("web.service", "a systemd unit"),
+            ("package.json", "an npm package file"),
         ] {
             assert_eq!(described(target).map(|(what, _)| what), Some(what), "{target}");
         }

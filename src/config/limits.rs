@@ -97,7 +97,7 @@ pub(super) fn whole(node: &Node, min: i32, max: i32) -> Decoded<i32> {
 /// Permissions in octal: `"027"`, or TOML's `0o027`. Any other number is refused: nobody can tell
 /// whether 27 was meant as it is written in chmod(1) or as it is counted.
 pub(super) fn umask(node: &Node) -> Decoded<u32> {
-    const WANTED: &str = "an octal text from \"000\" to \"777\"";
+    const WANTED: &str = "an octal string from \"000\" to \"777\"";
     let mask = match &node.value {
         Value::Text(text) => {
             let digits = text.trim();

@@ -177,7 +177,7 @@ fn internet(text: &str, host: &str, port: u16) -> Result<SocketAddr, String> {
     match host.parse::<IpAddr>() {
         Ok(address) => Ok(SocketAddr::new(address, port)),
         Err(_) => Err(hinted(
-            &format!("names `{shown}`, but `{}` is no numeric address", shorten(host)),
+            &format!("names `{shown}`, but `{}` is not a numeric address", shorten(host)),
             "names are not looked up: write 0.0.0.0, 127.0.0.1, [::1] or, with TCP, * for all addresses",
         )),
     }
@@ -286,7 +286,7 @@ mod tests {
             ("tcp://:80", "has no address"),
             ("tcp://localhost:80", "names are not looked up"),
             ("tcp://::1:80", "in brackets"),
-            ("udp://*:53", "is no numeric address"),
+            ("udp://*:53", "is not a numeric address"),
             ("unix://run/app.sock", "`unix:///run/app.sock`"),
             ("unix:@app", "abstract"),
             ("unix:///run/", "is a directory"),

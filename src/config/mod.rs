@@ -54,7 +54,6 @@ mod tests;
 mod toml;
 mod tree;
 mod value;
-mod variables;
 mod watching;
 mod write;
 mod yaml;
@@ -77,7 +76,6 @@ pub use path::resolve as resolve_path;
 pub use problem::{EX_CONFIG, EX_USAGE, Problem, Problems};
 pub use suggest::nearest;
 pub use tree::{Place, Position};
-pub use variables::known as known_variables;
 
 use crate::spec::{Plan, Runtime, order::Outside};
 use document::Parsed;
@@ -182,13 +180,13 @@ impl Source {
     /// there and is not written.
     ///
     /// # Errors
-    /// As [`Source::new`], or the target is no ecosystem file in another format.
+    /// As [`Source::new`], or the target is not an ecosystem file in another format.
     pub fn to_convert(invocation: Invocation, to: &Path) -> Result<Self, Problems> {
         let mut inner = Inner::new(invocation)?;
         let wrong = match &inner.target {
             Target::File { format: Format::Toml, .. } => Some("is TOML already"),
             Target::File { .. } => None,
-            Target::Script(_) | Target::Text { .. } | Target::Nothing => Some("is no ecosystem file"),
+            Target::Script(_) | Target::Text { .. } | Target::Nothing => Some("is not an ecosystem file"),
         };
         if let Some(wrong) = wrong {
             let problem = Problem::new(format!("{} {wrong}", inner.name));
@@ -249,12 +247,6 @@ impl Source {
                     ..RuntimeDraft::default()
                 };
                 let mut notices = Notices::default();
-                let mut problems = Problems::none(EX_CONFIG);
-                let environment = &self.0.environment;
-                variables::apply_to_runtime(environment, &mut draft, &mut notices, &mut problems);
-                if !problems.is_empty() {
-                    return Err(problems);
-                }
                 plan::grace(&mut draft, &self.0.environment, &mut notices);
                 Ok(Read::Loaded(Loaded {
                     plan: Plan { apps: Vec::new(), runtime: draft.runtime },
@@ -275,7 +267,8 @@ impl Source {
                 let text = file::read(path).map_err(|unreadable| self.unreadable(&unreadable))?;
                 // A file with the name of another tool's may be an ecosystem file all the same.
                 let loaded = self.load_text(&text, *format);
-                let loaded = loaded.map_err(|problems| foreign::refused(&self.0.name).unwrap_or(problems));
+                let loaded =
+                    loaded.map_err(|problems| foreign::refused(&self.0.name, path).unwrap_or(problems));
                 loaded.map(Read::Loaded)
             }
         }

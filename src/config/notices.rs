@@ -41,7 +41,7 @@ impl Notices {
         }
     }
 
-    /// A key nobody knows, in a file that must run all the same.
+    /// An unknown key, in a file that must run all the same.
     pub(super) fn unknown_key(&mut self, key: &str, problem: &Problem) {
         self.once(key, || problem.one_line());
     }

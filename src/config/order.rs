@@ -207,11 +207,11 @@ fn impossible(condition: Condition, app: &AppSpec) -> (String, String) {
     let name = &app.name;
     match condition {
         Condition::Completed => (
-            format!("waits until `{name}` is completed, but that is no task that ends"),
+            format!("waits until `{name}` is completed, but that is not a task that ends"),
             format!("set `oneshot = true` in `{name}`, or wait until it is \"started\""),
         ),
         Condition::Healthy => (
-            format!("waits until `{name}` is healthy, but nobody looks at its health"),
+            format!("waits until `{name}` is healthy, but it has no health probe"),
             format!(
                 "give `{name}` an `[apps.health]`, or wait until it is \"{}\"",
                 Condition::best_of(app).as_str()

@@ -1,13 +1,13 @@
 //! Where a setting came from, and the effective settings as `check` shows them.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use super::tree::{Place, Position};
 
 /// Where a setting came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody said anything.
+    /// It was not set.
     Default,
     /// It stands in the file.
     File(Place),
@@ -22,7 +22,7 @@ pub enum Origin {
     /// It follows from another setting.
     Derived(&'static str),
     /// This variable of procrun's own environment says so.
-    Environment(Cow<'static, str>),
+    Environment(&'static str),
 }
 
 impl Origin {
@@ -101,13 +101,13 @@ impl AppSettings {
 }
 
 impl Setting {
-    /// A variable whose name says that its value is nobody's business.
+    /// Whether this is a variable whose value is likely to be a secret.
     pub fn is_secret(&self) -> bool {
         self.key.strip_prefix("env.").is_some_and(|name| is_secret(name, &self.value))
     }
 }
 
-/// Whether this variable's value is likely to be nobody's business, by its name or its shape.
+/// Whether this variable's value is likely to be a secret, by its name or its shape.
 pub fn is_secret(name: &str, value: &str) -> bool {
     const MARKS: [&str; 11] = [
         "KEY",

@@ -12,7 +12,7 @@ pub const EX_USAGE: ExitCode = 64;
 /// `EX_CONFIG` of sysexits(3): the configuration is wrong.
 pub const EX_CONFIG: ExitCode = 78;
 
-/// More than this many are only counted: nobody reads on, and a hostile file has a million.
+/// More than this many are only counted: a hostile file has a million.
 const SHOWN: usize = 100;
 
 /// One thing that is wrong.

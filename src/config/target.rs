@@ -114,7 +114,7 @@ pub(super) fn classify(
     if script.trim().is_empty() {
         return Err(Problems::one(EX_USAGE, Problem::new("the TARGET is empty")));
     }
-    if let Some(refused) = foreign::refused(script) {
+    if let Some(refused) = foreign::refused(script, &resolve(cwd, Path::new(script))) {
         return Err(refused);
     }
     for directory in [app_cwd, cwd] {
@@ -123,13 +123,7 @@ pub(super) fn classify(
             Ok(metadata) if metadata.is_dir() => {
                 // `procrun test` with a directory `test` beside it can still mean the program.
                 if script.contains('/') || find_in_path(script, path).is_err() {
-                    if !program::has_main(&candidate) {
-                        let why = "is a directory with no `main` in a package.json and no index.js";
-                        return Err(cannot_run(script, why));
-                    }
-                    let is_seen = directory == app_cwd;
-                    let script = if is_seen { script.into() } else { candidate.to_string_lossy() };
-                    return Ok(Target::Script(script.into_owned()));
+                    return directory_target(script, &resolve(directory, Path::new(script)));
                 }
             }
             Ok(_) if directory == app_cwd => return Ok(Target::Script(script.to_owned())),
@@ -147,6 +141,22 @@ pub(super) fn classify(
         return Err(not_found(script, &format!("no such file in {}", app_cwd.display())));
     }
     find_in_path(script, path).map(Target::Script)
+}
+
+/// A directory runs by its main file, as Node runs it.
+fn directory_target(name: &str, directory: &Path) -> Result<Target, Problems> {
+    if program::main_of(directory).is_some() {
+        return Ok(Target::Script(directory.to_string_lossy().into_owned()));
+    }
+    let file = ENDINGS.iter().map(|(ending, _)| format!("ecosystem{ending}"));
+    let hint = match file.into_iter().find(|file| directory.join(file).is_file()) {
+        Some(file) => format!("`procrun {}` runs its ecosystem file", Path::new(name).join(file).display()),
+        None => {
+            "name the file in it; a directory runs by `main` in its package.json or its index.js".to_owned()
+        }
+    };
+    let problem = Problem::new(format!("`{name}` cannot be run: is a directory"));
+    Err(Problems::one(NOT_EXECUTABLE, problem.hint(hint)))
 }
 
 /// The first executable of that name, as a shell would find it.
@@ -225,8 +235,6 @@ mod tests {
         for file in [cwd.join("app.js"), bin.join("npm"), bin.join("plain"), cwd.join("sub/x.sh")] {
             std::fs::write(&file, "").unwrap();
         }
-        std::fs::create_dir_all(cwd.join("module")).unwrap();
-        std::fs::write(cwd.join("module/index.js"), "").unwrap();
         std::fs::set_permissions(bin.join("npm"), std::fs::Permissions::from_mode(0o755)).unwrap();
         std::fs::set_permissions(bin.join("plain"), std::fs::Permissions::from_mode(0o644)).unwrap();
         let path = OsString::from(&bin);
@@ -246,9 +254,6 @@ mod tests {
         assert_eq!(find("./sub/x.sh"), Ok(Target::Script("./sub/x.sh".into())));
         assert_eq!(find("npm"), Ok(Target::Script(bin.join("npm").to_str().unwrap().into())));
         assert_eq!(find("echo hi"), Ok(Target::Script("echo hi".into())));
-        for directory in ["module", "module/", "./module"] {
-            assert_eq!(find(directory), Ok(Target::Script(directory.into())));
-        }
         assert_eq!(code("none"), 127);
         assert_eq!(code("./none"), 127);
         assert_eq!(code("none.js"), 127);

@@ -447,7 +447,7 @@ fn the_grace_time_of_the_container_bounds_a_stop() {
     for grace in ["soon", "-1", "0", "NaN", "inf"] {
         let (time, notices) = shutdown_timeout("", grace);
         assert_eq!(time, None, "{grace}");
-        assert!(notices[0].contains(&format!("`{grace}` is no number of seconds")), "{notices:?}");
+        assert!(notices[0].contains(&format!("`{grace}` is not a number of seconds")), "{notices:?}");
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) fn is_falsy(node: &Node) -> bool {
 pub(super) fn text(node: &Node) -> Decoded<String> {
     match &node.value {
         Value::Text(text) => validate::kernel_string(text).map(|()| text.clone()).or_else(complain),
-        _ => must_be("a text", node),
+        _ => must_be("a string", node),
     }
 }
 
@@ -98,19 +98,12 @@ pub(super) fn variable(node: &Node) -> Decoded<String> {
 
 /// `true` or `false`; as text only where all is text.
 pub(super) fn switch(node: &Node, dialect: Dialect) -> Decoded<bool> {
+    let textual = dialect == Dialect::Flag || !node.expanded.is_empty();
     match &node.value {
-        Value::Text(text) if dialect == Dialect::Flag && text == "true" => Ok(true),
-        Value::Text(text) if dialect == Dialect::Flag && text == "false" => Ok(false),
-        _ => written_switch(node).map_or_else(|| must_be("true or false", node), Ok),
-    }
-}
-
-/// The same where a text means something else: a text is a switch only if a variable holds it.
-pub(super) fn written_switch(node: &Node) -> Option<bool> {
-    match &node.value {
-        Value::Bool(value) => Some(*value),
-        Value::Text(text) if !node.expanded.is_empty() => text.parse().ok(),
-        _ => None,
+        Value::Bool(value) => Ok(*value),
+        Value::Text(text) if textual && text == "true" => Ok(true),
+        Value::Text(text) if textual && text == "false" => Ok(false),
+        _ => must_be("true or false", node),
     }
 }
 
@@ -153,7 +146,7 @@ pub(super) fn texts(node: &Node) -> Decoded<Vec<String>> {
     match &node.value {
         Value::Text(_) => Ok(vec![full_text(node)?]),
         Value::List(items) => items.iter().map(full_text).collect(),
-        _ => must_be("a text or a list of texts", node),
+        _ => must_be("a string or a list of strings", node),
     }
 }
 
@@ -312,7 +305,7 @@ fn has_unit(node: &Node) -> bool {
 
 /// True, false, or a share of the container's limit.
 pub(super) fn guard(node: &Node) -> Decoded<OomGuard> {
-    if let Some(on) = written_switch(node) {
+    if let Value::Bool(on) = node.value {
         return Ok(if on { OomGuard::default() } else { OomGuard::Off });
     }
     match share(node)? {
@@ -334,7 +327,7 @@ fn share(node: &Node) -> Decoded<Option<Share>> {
 /// 1 to 1000, `"max"` or 0 for one per CPU, -1 for one less.
 pub(super) fn instances(node: &Node, dialect: Dialect) -> Decoded<Instances> {
     const WANTED: &str =
-        "a whole number up to 1000, 0 or \"max\" for one per CPU, or negative for so many less";
+        "a whole number up to 1000, 0 or \"max\" for one per CPU, or -N for one per CPU less N";
     if matches!(&node.value, Value::Text(text) if text.trim() == "max") {
         return Ok(Instances::CpusMinus(0));
     }

@@ -72,7 +72,7 @@ pub(super) fn paths(node: &Node, dialect: Dialect) -> Decoded<Option<Vec<String>
 /// table): those are dropped, and the answer says so.
 pub(super) fn patterns(node: &Node, dialect: Dialect) -> Decoded<(Vec<String>, Option<&'static str>)> {
     const DROPPED: &str =
-        "holds something that is no text: it is passed over, write a pattern as in .gitignore";
+        "holds a value that is not a string: it is ignored, write a pattern as in .gitignore";
     match dialect {
         Dialect::Toml => return value::texts(node).map(|patterns| (patterns, None)),
         Dialect::Flag => {

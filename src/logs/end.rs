@@ -207,12 +207,12 @@ impl End {
 
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     fn has_failed(&mut self, errno: Errno, reports: &mut Reports) {
-        // EIO: the terminal is gone. Of a file or a device it may pass.
-        if matches!(errno, Errno::EPIPE | Errno::EBADF) || errno == Errno::EIO && self.terminal {
+        // EIO: the terminal is gone.
+        if matches!(errno, Errno::EPIPE | Errno::EBADF | Errno::EIO) {
             self.state = State::Closed;
             reports.push(
                 Level::WARN,
-                format!("nobody reads {} any more ({errno}): its lines are thrown away", self.name),
+                format!("{} has no reader any more ({errno}): its lines are dropped", self.name),
             );
             return;
         }

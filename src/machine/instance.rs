@@ -61,8 +61,6 @@ pub(super) struct Instance {
     pub(super) vitals: Vitals,
     /// Unstable runs in a row.
     unstable: u32,
-    /// The last run ended because another process listened on its address.
-    address_was_in_use: bool,
     backoff: Progress,
     /// The number of the last run that was tried; 0 is none.
     pub(super) tried: u64,
@@ -71,7 +69,7 @@ pub(super) struct Instance {
     /// Whether any run of it has listened.
     pub(super) has_listened: bool,
     pub(super) record: Record,
-    /// Why its present run ends, beyond its exit status and the request of a client.
+    /// Why its present run is to end, if that is more than that somebody asks for it.
     pub(super) reason: Option<Reason>,
     /// What the present run or the next one has to show.
     pub(super) trial: Option<Trial>,
@@ -185,7 +183,6 @@ impl Instance {
             readiness: Readiness::default(),
             vitals: Vitals::default(),
             unstable: 0,
-            address_was_in_use: false,
             backoff: Progress::default(),
             tried: 0,
             begun: 0,
@@ -217,9 +214,6 @@ impl Instance {
             State::Launching { .. } => Status::Launching,
             // PM2's word for one that has yet to send its `ready`.
             State::Online { .. } if self.spec.reload.wait_ready && self.trial.is_some() => Status::Launching,
-            // It is there, but does not do its work.
-            State::Online { .. } if self.cannot_listen() => Status::Launching,
-            State::Online { .. } if self.address_was_in_use && self.trial.is_some() => Status::Launching,
             State::Online { .. } => Status::Online,
             State::Draining { .. } | State::Stopping { .. } => Status::Stopping,
             State::Waiting => Status::WaitingRestart,
@@ -439,9 +433,7 @@ impl Instance {
             Some(Trial::Ahead(gate)) => Some(Trial::Running(gate)),
             Some(Trial::Running(_)) | None => {
                 let message = Readiness { message: true, ..Readiness::default() };
-                let gate = self.spec.reload.wait_ready.then_some(Gate::Signs(message));
-                // It may meet the same process there again: not online before it has proved otherwise.
-                gate.or_else(|| self.address_was_in_use.then_some(Gate::Uptime)).map(Trial::Running)
+                self.spec.reload.wait_ready.then_some(Trial::Running(Gate::Signs(message)))
             }
         };
         self.state = State::Launching { run: *step.runs, since: step.now, stop: None };
@@ -494,10 +486,7 @@ impl Instance {
                     let after = step.now.since(since);
                     step.say(Notice::Ready { who: self.subject(), sign, after });
                 }
-                if sign == Sign::Listening {
-                    self.has_listened = true;
-                    self.listens();
-                }
+                self.has_listened |= sign == Sign::Listening;
                 self.look_at_trial();
             }
             State::Launching { .. }
@@ -545,8 +534,7 @@ impl Instance {
                     Some(Trial::Running(Gate::Signs(wanted))) => {
                         let setback = match wanted.lacks(self.readiness) {
                             Some(Sign::Probe) | None => {
-                                let said =
-                                    self.complaint().unwrap_or_else(|| "its check has not ended".to_owned());
+                                let said = self.complaint().unwrap_or("its check has not ended").to_owned();
                                 Setback::Unwell { waited, said }
                             }
                             Some(sign) => Setback::Silent { sign, waited },

@@ -21,12 +21,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use self::typescript::NodeVersion;
 use self::{
     identity::{Nature, Tool},
     interpreted::Candidates,
     shebang::Shebang,
 };
+pub use self::{package::main_of, typescript::NodeVersion};
 use crate::{
     spec::{Exec, ExecMode, ExitCode, Interpreter, ProgramKind, serve},
     sys::program::{self, Found},
@@ -116,11 +116,6 @@ pub fn resolve(exec: &Exec, mode: ExecMode, around: &Around) -> Result<Command, 
         return Err(no_cluster(command.because));
     }
     Ok(command)
-}
-
-/// Whether Node can run this directory.
-pub fn has_main(directory: &Path) -> bool {
-    package::main_of(directory).is_some()
 }
 
 /// What an application is by the names in its configuration alone, for when its file is not there yet.
@@ -286,7 +281,7 @@ impl Lookup<'_> {
 
     /// Node runs a directory by its package.json or its index.js.
     fn directory(&self, directory: &Path) -> Result<Command, Failure> {
-        let Some(main) = package::main_of(directory) else { return Err(is_directory(directory)) };
+        let Some(main) = main_of(directory) else { return Err(is_directory(directory)) };
         let candidates = Candidates::by_extension(&main).unwrap_or_else(Candidates::javascript);
         self.run_by(&candidates, directory, &main)
     }

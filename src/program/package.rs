@@ -46,7 +46,7 @@ pub(super) fn of(file: &Path) -> Option<(PathBuf, Package)> {
 }
 
 /// The file that Node runs when it is given a directory: `main` of its package.json, else `index`.
-pub(super) fn main_of(directory: &Path) -> Option<PathBuf> {
+pub fn main_of(directory: &Path) -> Option<PathBuf> {
     let main = Package::read(directory).and_then(|package| package.main);
     let main = main.as_ref().and_then(serde_json::Value::as_str).filter(|main| !main.is_empty());
     main.and_then(|main| {

@@ -19,7 +19,6 @@ pub mod file_rights;
 pub mod inotify;
 pub mod inspect;
 pub mod limits;
-pub mod lock;
 pub mod pages;
 pub mod pipes;
 pub mod poll;

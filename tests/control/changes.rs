@@ -280,7 +280,7 @@ fn a_file_that_the_supervisor_was_not_started_with_is_added_and_changes() {
     let _applied = done_with(&bed, &[], &["apply", "ecosystem.toml"]);
     wait_for_statuses(&bed, &["api online", "migrate stopped"]);
     assert_plan(&ask(&bed, &["apply", "ecosystem.toml"]).ok(), &["nothing has changed"]);
-    ask(&bed, &["apply", "api.sh"]).fails(64, "is no ecosystem file");
+    ask(&bed, &["apply", "api.sh"]).fails(64, "is not an ecosystem file");
 }
 
 #[test]
