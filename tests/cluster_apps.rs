@@ -54,6 +54,37 @@ fn express_serves_in_turn() {
     serves_in_turn("express.js");
 }
 
+/// How the sessions of eight Socket.IO clients went, each with an address of its own.
+fn socket_io_sessions(balance: &str) -> Vec<String> {
+    let bed = bed_of("socket-io.js", &format!("instances = 3\nbalance = \"{balance}\""));
+    bed.file("socket-io-client.js", fixture("socket-io-client.js"));
+    let mut procrun = start(&bed);
+    let port = port_of(&procrun, 3);
+    let clients = tool("node", &["socket-io-client.js", &port.to_string()], bed.root());
+    let printed = String::from_utf8_lossy(&clients.stdout).into_owned();
+    procrun.expect_stop();
+    let sessions: Vec<String> = printed.lines().map(str::to_owned).collect();
+    assert_eq!(sessions.len(), 8, "{printed}{}", String::from_utf8_lossy(&clients.stderr));
+    sessions
+}
+
+/// HTTP long-polling is many connections for one session.
+#[test]
+fn socket_io_keeps_its_sessions_with_sticky_and_loses_them_without() {
+    let sessions = socket_io_sessions("sticky");
+    let workers: HashSet<&str> = sessions
+        .iter()
+        .map(|session| match session.split_whitespace().collect::<Vec<_>>()[..] {
+            ["workers", worker] => worker,
+            _ => panic!("a session is not with one worker: {sessions:?}"),
+        })
+        .collect();
+    assert!(workers.len() > 1, "all clients are with one worker: {sessions:?}");
+
+    let sessions = socket_io_sessions("round-robin");
+    assert!(sessions.iter().any(|session| session.starts_with("error")), "{sessions:?}");
+}
+
 #[test]
 fn fastify_serves_in_turn() {
     serves_in_turn("fastify.mjs");

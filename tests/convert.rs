@@ -189,6 +189,8 @@ FROM_FILE = "x"
             "ecosystem.config.js: what it puts into `process.env` stands in `env` now",
             "app `api`: in plain stands the value of OTHER_TOKEN; \"${OTHER_TOKEN}\" takes it from the environment",
             "ecosystem.config.js: a second app called `api` is `api-1` now",
+            "PM2 keeps a Node app running after an unhandled promise rejection, Node ends it; \
+             node_args = \"--unhandled-rejections=warn\" keeps it running: api",
             "ecosystem.config.js: left out, because functions: `onExit`",
         ]
     );

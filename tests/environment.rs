@@ -193,3 +193,54 @@ fn braces_expand_in_toml_only() {
     let found = environment(bed.launch(&["ecosystem.json"]).env("GIVEN", "given"));
     assert_eq!(value(&found, "A"), Some("${GIVEN}"));
 }
+
+/// What `check` says of a key of the root: its value and where it comes from.
+#[track_caller]
+fn root_setting(bed: &Bed, args: &[&str], variables: &[(&str, &str)], key: &str) -> String {
+    let mut launch = bed.launch(&[&["check"], args].concat());
+    for (name, value) in variables {
+        launch = launch.env(name, value);
+    }
+    let mut run = launch.start();
+    run.expect_code(0);
+    let lines = run.out().lines();
+    let line = lines.iter().find(|line| line.trim_start().starts_with(&format!("{key} ")));
+    line.unwrap_or_else(|| panic!("no {key} in {lines:?}")).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_variable_sets_a_root_key_after_a_flag_and_before_the_file() {
+    let bed = Bed::with(
+        "log_format = \"keyvalue\"\n[[apps]]\nname = \"main\"\nscript = \"echo hello; sleep 1000\"\n",
+    );
+    let json = [("PROCRUN_LOG_FORMAT", "json")];
+    assert_eq!(
+        root_setting(&bed, &["ecosystem.toml"], &[], "log_format"),
+        "log_format keyvalue # ecosystem.toml:1:14"
+    );
+    assert_eq!(
+        root_setting(&bed, &["ecosystem.toml"], &json, "log_format"),
+        "log_format json # environment $PROCRUN_LOG_FORMAT"
+    );
+    assert_eq!(
+        root_setting(&bed, &["ecosystem.toml", "--raw"], &json, "log_format"),
+        "log_format raw # --raw"
+    );
+    let mut run = bed.launch(&["ecosystem.toml"]).env("PROCRUN_LOG_FORMAT", "json").start();
+    run.wait_for_line("\"message\":\"hello\"");
+    assert!(run.err().lines_with("no effect").is_empty(), "{}", run.story());
+    run.expect_stop();
+}
+
+#[test]
+fn a_wrong_variable_names_itself_and_an_unknown_one_is_a_warning() {
+    let bed = Bed::with("[[apps]]\nname = \"main\"\nscript = \"sleep 1000\"\n");
+    let mut run = bed.launch(&["ecosystem.toml"]).env("PROCRUN_LOG_FORMAT", "jsno").start();
+    run.expect_code(78);
+    let said = run.err().lines().join("\n");
+    assert!(said.contains("the variable `PROCRUN_LOG_FORMAT` must be \"prefix\", "), "{said}");
+    let mut run = bed.launch(&["ecosystem.toml"]).env("PROCRUN_LOG_FROMAT", "json").start();
+    run.wait_for_err("did you mean `PROCRUN_LOG_FORMAT`?");
+    run.wait_for_err("is online, pid");
+    run.expect_stop();
+}

@@ -323,3 +323,175 @@ fn processes_whose_memory_cannot_be_read_hold_up_no_stop() {
     run.expect_stop();
     assert_eq!(run.others(), [], "{}", run.story());
 }
+
+/// `strace` before procrun, with one injected error.
+fn with_error(inject: &str) -> Vec<String> {
+    ["strace", "-D", "-qq", "-o", "/dev/null", "-e", inject].map(str::to_owned).into()
+}
+
+fn words(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn a_client_that_cannot_be_accepted_at_once_is_accepted_later() {
+    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"exec sleep 1000\"\n");
+    let home = bed.root().to_str().unwrap().to_owned();
+    let inject = with_error("inject=accept4:error=EMFILE:when=1..3");
+    let run = bed.launch(&["ecosystem.toml"]).through(&words(&inject)).env("PROCRUN_HOME", &home).start();
+    run.wait_for_err("is online");
+    // No other client comes after it.
+    let mut client = bed.launch(&["ping"]).env("PROCRUN_HOME", &home).start();
+    client.expect_code(0);
+}
+
+#[test]
+fn orphans_are_not_found_without_the_right_to_adopt_them_and_that_is_all() {
+    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\n");
+    bed.script("steady.sh", workers::STEADY);
+    let inject = with_error("inject=prctl:error=EINVAL:when=1");
+    let mut run = bed.launch(&["ecosystem.toml"]).system_path().through(&words(&inject)).start();
+    run.wait_for_err("prctl(PR_SET_CHILD_SUBREAPER) is refused");
+    run.wait_for_line("app up");
+    run.expect_stop();
+}
+
+#[test]
+fn a_missing_dev_null_is_named() {
+    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"exec sleep 1000\"\n");
+    let mut inject = with_error("inject=openat:error=ENOENT");
+    inject.extend(["-P", "/dev/null"].map(str::to_owned));
+    let mut run = bed.launch(&["ecosystem.toml"]).through(&words(&inject)).start();
+    run.wait_for_err("cannot open /dev/null: No such file or directory");
+    run.expect_code(71);
+}
+
+#[test]
+fn an_error_of_a_device_behind_stdout_passes() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"n=0; while :; do n=$((n+1)); echo line $n; sleep 0.05; done\"\n",
+    );
+    let run = bed.launch(&["ecosystem.toml"]).start();
+    run.wait_for_line("line 2");
+    let thread = support::wait_for("the thread", || thread_of(run.pid(), "logs"));
+    let _tracer = Tracer::of(thread, "inject=write:error=EIO:when=1");
+    run.wait_for_err("cannot write to stdout: EIO");
+    run.wait_for_err("stdout takes lines again");
+    let last = support::last_number(run.out().lines().last().unwrap());
+    run.wait_for_line(&format!("line {}", last + 2));
+}
+
+#[test]
+fn the_kernel_kills_a_worker_before_procrun() {
+    let score = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
+    let own = score(i32::try_from(std::process::id()).unwrap());
+    // Whether somebody may lower it at all here.
+    let may = support::tool("sh", &["-c", "echo -500 > /proc/self/oom_score_adj"], std::path::Path::new("/"))
+        .status
+        .success();
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"exec sleep 1000\"\n\
+         [[apps]]\nname = \"chosen\"\nscript = \"exec sleep 1001\"\noom_score_adj = 700\n",
+    );
+    let run = bed.start(&["ecosystem.toml"]);
+    run.wait_for_err_lines("is online", 2);
+    assert_eq!(score(run.pid()).trim(), if may { "-500" } else { own.trim() });
+    let scores: std::collections::BTreeSet<String> =
+        run.children().iter().map(|child| score(child.pid).trim().to_owned()).collect();
+    assert_eq!(scores, [own.trim().to_owned(), "700".to_owned()].into());
+}
+
+#[test]
+fn a_file_whose_name_steers_a_terminal_is_shown_escaped() {
+    let bed = Bed::new();
+    for (name, content) in [
+        ("a\u{1b}[2J.toml", "[[apps]]\nname = \"app\"\nscript = \"exec sleep 1000\"\n"),
+        ("b\u{1b}[2J.toml", "[[apps]]\nname = 1\n"),
+        (
+            "c\u{1b}[2J.json",
+            "{\"apps\": [{\"name\": \"app\", \"script\": \"sleep 1\", \"unknown\": 1}], \"deploy\": {}}",
+        ),
+    ] {
+        bed.file(name, content);
+        for command in [&["check", name][..], &["convert", name, "-o", "-"], &[name], &["start", name]] {
+            let mut run = bed.launch(command).env("PROCRUN_HOME", bed.root().to_str().unwrap()).start();
+            if command.len() == 1 && name.starts_with('a') {
+                run.wait_for_err("is online");
+                run.expect_stop();
+            } else if command.len() > 1 {
+                run.wait_end();
+            } else if run.has_ended() {
+                continue;
+            } else {
+                run.stop();
+            }
+            let all = [run.out().lines(), run.err().lines()].concat().join("\n");
+            assert!(!all.contains('\u{1b}'), "{command:?}: {all:?}");
+        }
+        let mut kill = bed.launch(&["kill"]).env("PROCRUN_HOME", bed.root().to_str().unwrap()).start();
+        kill.wait_end();
+    }
+}
+
+#[test]
+fn replaced_instances_keep_no_descriptors_while_nobody_reads_the_output() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"loud\"\nscript = \"yes fills the pipe\"\n\
+         [[apps]]\nname = \"app\"\nscript = \"echo starts; exec sleep 1000\"\nkill_timeout = 100\n",
+    );
+    let home = bed.root().to_str().unwrap().to_owned();
+    let run = bed.launch(&["ecosystem.toml"]).hold_out().env("PROCRUN_HOME", &home).start();
+    run.wait_for_err_lines("is online", 2);
+    let ask = |args: &[&str]| bed.launch(args).env("PROCRUN_HOME", &home).start().wait_end();
+    let files = || std::fs::read_dir(format!("/proc/{}/fd", run.pid())).unwrap().count();
+    let before = files();
+    for _ in 0..40 {
+        assert_eq!(ask(&["restart", "app"]), support::End::Code(0));
+    }
+    assert!(files() < before + 40, "{before} descriptors have become {}", files());
+    // The files cannot be emptied now, and the client hears so.
+    let mut flush = bed.launch(&["flush"]).env("PROCRUN_HOME", &home).start();
+    flush.expect_code(1);
+    flush.wait_for_err("the log output is blocked");
+}
+
+#[test]
+fn a_termination_log_in_a_users_directory_is_written_with_the_users_rights() {
+    let bed = with_a_user("");
+    let ecosystem = bed.read("ecosystem.toml");
+    bed.file("ecosystem.toml", format!("termination_log = \"app/why.txt\"\n{ecosystem}"));
+    for link in ["ln -s ../secret app/why.txt", "ln -s ../made-by-root app/why.txt", "ln secret app/why.txt"]
+    {
+        assert!(
+            support::tool("sh", &["-c", &format!("rm -f app/why.txt; {link}")], bed.root()).status.success()
+        );
+        let mut run = start(&bed, ":", &[]);
+        run.wait_for_line("app up");
+        run.expect_stop();
+        run.wait_for_err("cannot write to");
+        assert_eq!(bed.read("secret"), "only root's\n", "{link}{}", run.story());
+        assert!(!bed.exists("made-by-root"), "{link}");
+    }
+    assert!(support::tool("rm", &["app/why.txt"], bed.root()).status.success());
+    let mut run = start(&bed, ":", &[]);
+    run.wait_for_line("app up");
+    run.expect_stop();
+    assert!(bed.read("app/why.txt").contains("stopped by SIGTERM"));
+    use std::os::unix::fs::MetadataExt;
+    assert_eq!(std::fs::metadata(bed.path("app/why.txt")).unwrap().uid(), 65534);
+}
+
+#[test]
+fn a_home_of_another_user_holds_no_list_of_ones_own() {
+    let bed = Bed::new();
+    bed.file("app.sh", "#!/bin/sh\nexec sleep 1000\n");
+    bed.file("home/dump.json", "{}");
+    let sh = "chmod 755 app.sh; chown -R 65534:65534 home";
+    assert!(support::tool("sh", &["-c", sh], bed.root()).status.success());
+    let home = bed.path("home").to_str().unwrap().to_owned();
+    for command in [&["resurrect"][..], &["cleardump"], &["start", "./app.sh"]] {
+        let mut run = bed.launch(command).env("PROCRUN_HOME", &home).start();
+        assert!(matches!(run.wait_end(), support::End::Code(code) if code != 0), "{command:?}");
+        run.wait_for_err("the directory belongs to user 65534");
+    }
+}

@@ -240,3 +240,38 @@ fn a_file_that_is_read_again_may_have_become_a_cluster() {
     wait_until("it is the one process", || run.children().len() == 1);
     run.expect_stop();
 }
+
+#[test]
+fn a_directory_on_the_command_line_is_run_by_its_main_file() {
+    let bed = Bed::new();
+    bed.file("package.json", r#"{ "main": "lib/main" }"#);
+    bed.file("lib/main.js", SAYS);
+    for (target, options) in [("./", &[][..]), (".", &["-i", "2"][..])] {
+        let mut run = bed.start(&[&[target], options].concat());
+        let is_worker = !options.is_empty();
+        run.wait_for_line(&format!("up . worker={is_worker}"));
+        run.expect_stop();
+    }
+}
+
+#[test]
+fn what_npm_starts_has_the_channel() {
+    let bed = bed_with(
+        r#"{ "name": "api", "script": "npm", "args": "start", "wait_ready": true, "listen_timeout": 60000,
+             "shutdown_with_message": true, "kill_timeout": 60000 }"#,
+    );
+    bed.file("package.json", r#"{ "scripts": { "start": "node app.js" } }"#);
+    bed.file(
+        "app.js",
+        "console.log('begins', typeof process.send, Object.keys(process.env).filter((it) => it.includes('CHANNEL')));
+         process.on('SIGTERM', () => console.log('gets a signal')).on('SIGINT', () => console.log('gets a signal'));
+         process.on('message', (message) => { console.log('gets', message); process.exit(0); });
+         process.send('ready');",
+    );
+    let mut run = start(&bed);
+    run.wait_for_line("begins function []");
+    run.wait_for_err("api (0) is ready after");
+    run.expect_stop();
+    run.wait_for_line("gets shutdown");
+    assert!(run.out().lines_with("gets a signal").is_empty(), "{}", run.story());
+}

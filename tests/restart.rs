@@ -2,9 +2,10 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{net::TcpListener, time::Duration};
 
-use support::{Bed, End, SIGKILL, now, send, wait_until, workers};
+use serde_json::Value;
+use support::{Bed, End, SIGKILL, now, send, wait_for, wait_until, web::free_port, workers};
 
 /// A bed whose one app notes the time of each start in `starts`, then does `body`.
 fn app(keys: &str, body: &str) -> Bed {
@@ -217,4 +218,141 @@ fn one_instance_that_crashes_leaves_the_others_alone() {
     for (line, times) in [("run 0", 1), ("run 1", 2), ("run 2", 1)] {
         assert_eq!(run.out().lines_with(line).len(), times, "{line}{}", run.story());
     }
+}
+
+/// What `jlist` shows of each process: its status, whether it is ready, and its problem.
+fn listed(bed: &Bed) -> Vec<(String, Value, String)> {
+    let mut run = bed.launch(&["jlist"]).env("PROCRUN_HOME", &home(bed)).start();
+    run.expect_code(0);
+    let all: Value = serde_json::from_str(&run.out().lines().join("\n")).unwrap();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let shown = |it: &Value| {
+        let env = &it["pm2_env"];
+        (text(&env["status"]), env["ready"].clone(), text(&env["problem"]))
+    };
+    all.as_array().unwrap().iter().map(shown).collect()
+}
+
+fn home(bed: &Bed) -> String {
+    bed.path("home").to_string_lossy().into_owned()
+}
+
+#[test]
+fn a_second_process_in_fork_mode_on_the_same_port_is_errored_and_the_reason_names_the_port() {
+    let port = free_port();
+    let bed = Bed::with(&format!(
+        "[[apps]]\nname = \"web\"\nscript = \"web.js\"\ninstances = 2\nexec_mode = \"fork\"\nport = {port}\n\
+         restart_delay = 0\nmax_restarts = 4\n"
+    ));
+    bed.file("web.js", "require('http').createServer((_, it) => it.end()).listen(process.env.PORT);");
+    let mut run = bed.launch(&["ecosystem.toml"]).env("PROCRUN_HOME", &home(&bed)).start();
+    let reason = format!("cannot listen on port {port}: Address already in use (EADDRINUSE)");
+    let ended = run.wait_for_err(&format!("({reason}), restarting in 100 ms"));
+    let loser = usize::from(ended.contains("web (1)"));
+    let others = wait_for("an errored process", || {
+        let listed = listed(&bed);
+        let (status, _, _) = &listed[loser];
+        assert_ne!(status, "online", "it has failed at least once: {listed:?}");
+        (status == "errored").then_some(listed)
+    });
+    assert_eq!((others[1 - loser].0.as_str(), others[loser].2.as_str()), ("online", reason.as_str()));
+    run.wait_for_err(&format!("({reason}), errored: 4 unstable starts in a row"));
+    run.wait_for_err("hint: another process listens there; several processes of one app share a port with");
+    let mut list = bed.launch(&["list"]).env("PROCRUN_HOME", &home(&bed)).start();
+    list.expect_code(0);
+    list.wait_for_line(&format!("web ({loser}): {reason}"));
+    run.expect_stop();
+}
+
+#[test]
+fn a_process_that_survives_a_failed_listen_is_not_online_until_it_listens() {
+    for mode in ["fork", "cluster"] {
+        let taken = TcpListener::bind(("0.0.0.0", 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let bed = Bed::with(&format!(
+            "[[apps]]\nname = \"web\"\nscript = \"web.js\"\ninstances = 1\nexec_mode = \"{mode}\"\nport = {port}\n"
+        ));
+        bed.file(
+            "web.js",
+            "const server = require('http').createServer((_, it) => it.end());
+             const listen = () => server.listen(+process.env.PORT, '0.0.0.0');
+             server.on('error', (error) => { console.log('survives', error.code); setTimeout(listen, 50); });
+             server.on('listening', () => console.log('listens'));
+             listen();",
+        );
+        let mut run = bed.launch(&["ecosystem.toml"]).env("PROCRUN_HOME", &home(&bed)).start();
+        run.wait_for_line("survives EADDRINUSE");
+        run.wait_for_err(&format!("warn: web (0) cannot listen on 0.0.0.0:{port}: Address already in use"));
+        let (status, ready, problem) = listed(&bed).remove(0);
+        assert_eq!((status.as_str(), ready), ("launching", Value::Bool(false)), "{mode}");
+        assert!(problem.starts_with(&format!("cannot listen on 0.0.0.0:{port}: ")), "{problem}");
+        let mut health = bed.launch(&["healthcheck"]).env("PROCRUN_HOME", &home(&bed)).start();
+        health.expect_code(1);
+        health.wait_for_err("web (0) is launching: cannot listen on");
+        drop(taken);
+        run.wait_for_line("listens");
+        wait_until("it to be online", || listed(&bed)[0].0 == "online");
+        assert_eq!(listed(&bed)[0].2, "");
+        run.expect_stop();
+    }
+}
+
+#[test]
+fn an_error_handler_that_exits_leaves_the_reason_that_it_had() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let bed = Bed::with(&format!(
+        "[[apps]]\nname = \"web\"\nscript = \"web.js\"\nautorestart = false\nport = {port}\n"
+    ));
+    // As express-generator's bin/www does it.
+    bed.file(
+        "web.js",
+        "const server = require('http').createServer();
+         server.on('error', () => { console.error('the port is already taken'); process.exit(1); });
+         server.listen(process.env.PORT, '127.0.0.1');",
+    );
+    let mut run = bed.start(&["ecosystem.toml", "--json"]);
+    run.expect_code(1);
+    let ended: Value = serde_json::from_str(&run.wait_for_err("web (0) ended")).unwrap();
+    assert_eq!(ended["reason"], "address-in-use", "{ended}");
+}
+
+#[test]
+fn an_error_that_nothing_catches_is_the_reason_of_the_end() {
+    for (script, reason, said) in [
+        ("Promise.reject(new Error('lost'));", "unhandled-rejection", "unhandled promise rejection"),
+        ("(async () => { throw 5; })();", "unhandled-rejection", "unhandled promise rejection"),
+        ("throw new Error('lost');", "uncaught-exception", "uncaught exception"),
+        // The application decides.
+        ("process.on('uncaughtException', () => process.exit(1)); throw 1;", "exit", ", up "),
+        ("process.on('unhandledRejection', () => process.exit(1)); Promise.reject();", "exit", ", up "),
+        ("process.exit(1);", "exit", ", up "),
+    ] {
+        for mode in ["fork", "cluster"] {
+            let bed = Bed::with(&format!(
+                "[[apps]]\nname = \"app\"\nscript = \"app.js\"\nexec_mode = \"{mode}\"\nautorestart = false\n"
+            ));
+            bed.file("app.js", script);
+            let mut run = bed.start(&["ecosystem.toml", "--json"]);
+            run.expect_code(1);
+            let line = run.wait_for_err("app (0) ended");
+            let ended: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(ended["reason"], reason, "{mode} {script} {line}");
+            assert!(line.contains(said), "{line}");
+            let has_hint = line.contains("--unhandled-rejections=warn");
+            assert_eq!(has_hint, reason == "unhandled-rejection", "{line}");
+        }
+    }
+}
+
+#[test]
+fn the_option_of_the_hint_keeps_the_process() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"app.js\"\nnode_args = \"--unhandled-rejections=warn\"\n",
+    );
+    bed.file("app.js", "Promise.reject(5); setTimeout(() => console.log('goes on', process.execArgv), 100);setInterval(() => {}, 1e6);");
+    let mut run = bed.start(&["ecosystem.toml"]);
+    // The script of procrun is not among the options that the application sees.
+    run.wait_for_line("goes on [ '--unhandled-rejections=warn' ]");
+    run.expect_stop();
 }

@@ -8,7 +8,7 @@ use std::{
     os::unix::net::UnixStream,
 };
 
-use support::{Bed, Procrun, SIGHUP, SIGTERM, wait_until};
+use support::{Bed, Procrun, SIGHUP, SIGTERM, wait_until, web::free_port};
 
 /// A server that says which version answers. `crash` ends it, `mute` never listens, `late` listens
 /// and never says `ready`, `elsewhere` ends when it listens on another socket and `brief` soon after it
@@ -350,4 +350,51 @@ fn a_port_that_one_app_has_left_is_free_for_another_at_once() {
     procrun.wait_for_err("second is reloaded");
     assert_eq!((get(three).unwrap(), get(one).unwrap()), ("new".to_owned(), "moved".to_owned()));
     procrun.expect_stop();
+}
+
+/// A server that is ready when there is a file `VERSION-ready`, and listens when there is a file
+/// `VERSION-listens`.
+const PROBED: &str = r"
+const fs = require('fs');
+const version = process.env.VERSION;
+const server = require('http').createServer((request, response) => {
+  if (request.url === '/ready') {
+    console.log(`${version} is probed`);
+    response.statusCode = fs.existsSync(`${version}-ready`) ? 200 : 503;
+  }
+  response.end(version);
+});
+const listen = () => (fs.existsSync(`${version}-listens`) ? server.listen(+process.env.PORT) : setTimeout(listen, 20));
+console.log(`${version} begins`);
+listen();
+";
+
+#[test]
+fn a_readiness_probe_in_a_reload_is_answered_by_the_new_worker() {
+    for balance in ["auto", "shared"] {
+        let bed = Bed::new();
+        let keys = format!(
+            "port = {}\ninstances = 1\nbalance = \"{balance}\"\n[apps.readiness]\nhttp = \"/ready\"\ninterval = \"50ms\"\n",
+            free_port()
+        );
+        bed.file("app.js", PROBED);
+        for name in ["old-listens", "old-ready"] {
+            bed.file(name, "");
+        }
+        bed.file("ecosystem.toml", ecosystem("old", &keys));
+        let mut procrun = bed.start(&["ecosystem.toml", "--log-level", "debug"]);
+        procrun.wait_for_err("api (0) is ready after");
+        change(&bed, &procrun, "new", &keys);
+        procrun.wait_for_line("new begins");
+        procrun.wait_for_err("is not ready yet: GET http://");
+        procrun.wait_for_err("/ready: it does not listen yet");
+        bed.file("new-listens", "");
+        // The old one would say that it is ready.
+        procrun.wait_for_err("/ready: answered 503 Service Unavailable: new");
+        procrun.wait_for_lines("new is probed", 3);
+        assert!(procrun.err().lines_with("api is reloaded").is_empty(), "{}", procrun.story());
+        bed.file("new-ready", "");
+        procrun.wait_for_err("api is reloaded: 1 process was replaced");
+        procrun.expect_stop();
+    }
 }

@@ -57,7 +57,8 @@ pub(super) static ALONE: &[Verb] = &[
         count: (0, 1),
         options: &[],
         brief: "Show the help of a command",
-        about: "Prints the options of a command; without a command, lists all commands.",
+        about: "Prints the options of a command; without a command, lists all commands.\n\
+                `procrun help environment` lists the variables that procrun reads.",
         run: help::help,
     },
     Verb {

@@ -100,7 +100,8 @@ pub(super) fn healthcheck(typed: &Typed) -> Result<ExitCode, Failure> {
         .filter(|detail| !is_well(detail, all_must_run))
         .map(|detail| {
             let brief = &detail.brief;
-            let complaint = detail.complaint.as_ref().filter(|_| brief.flaw().is_some());
+            let is_running = brief.flaw().is_some() || brief.status == Status::Launching;
+            let complaint = detail.complaint.as_ref().filter(|_| is_running);
             let complaint = complaint.map_or_else(String::new, |it| format!(": {}", printable(it)));
             format!("{} ({}) is {}{complaint}", brief.name, brief.id, brief.state())
         })

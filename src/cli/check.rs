@@ -1,10 +1,8 @@
 //! `procrun check`: the effective configuration, and where each value came from.
 
-use std::{
-    fmt::{self, Write as _},
-    io::Write as _,
-};
+use std::fmt::{self, Write as _};
 
+use super::file::say_notices;
 use crate::{
     config::{Loaded, Problems, Setting, Source},
     shown, supervisor,
@@ -18,19 +16,16 @@ pub(super) fn check(source: &Source) -> Result<u8, Problems> {
     let loaded = supervisor::evaluate(source)?;
     let mut text = String::new();
     write(&mut text, source.name(), &loaded).expect("a String takes everything");
-    let mut stderr = std::io::stderr().lock();
-    for notice in &loaded.notices {
-        let _ = writeln!(stderr, "notice: {notice}");
-    }
+    say_notices(&loaded.notices);
     Ok(super::say(&text))
 }
 
 fn write(text: &mut String, name: &str, loaded: &Loaded) -> fmt::Result {
     let apps = loaded.plan.apps.len();
-    writeln!(text, "{name}: {apps} {}", if apps == 1 { "app" } else { "apps" })?;
+    writeln!(text, "{}: {apps} {}", printable(name), if apps == 1 { "app" } else { "apps" })?;
     section(text, "procrun", &loaded.runtime_settings)?;
     for app in &loaded.settings {
-        section(text, &format!("app {}", app.name), &app.settings)?;
+        section(text, &format!("app {}", printable(&app.name)), &app.settings)?;
     }
     Ok(())
 }

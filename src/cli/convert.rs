@@ -10,9 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{commands::Typed, create::create, failure::Failure, say};
+use super::{commands::Typed, create::create, failure::Failure, file::say_notices, say};
 use crate::{
     config::{Flags, Invocation, Source},
+    shown::printable_lines,
     spec::ExitCode,
     supervisor,
     sys::directory,
@@ -43,7 +44,7 @@ pub(super) fn convert(typed: &Typed) -> Result<ExitCode, Failure> {
         Err(problems) => {
             // Not all of `Problems`: it ends with the news that nothing was started.
             for problem in problems.iter() {
-                let _ = writeln!(std::io::stderr(), "error: {problem}");
+                let _ = writeln!(std::io::stderr(), "error: {}", printable_lines(&problem.to_string()));
             }
             return Ok(problems.exit_code());
         }
@@ -60,10 +61,6 @@ pub(super) fn convert(typed: &Typed) -> Result<ExitCode, Failure> {
         say(&format!("wrote {to}: {apps}, as {} says them\n", from.display()));
         say(&format!("look at it with `procrun check {to}`, run it with `procrun {to}`\n"));
     }
-    let mut stderr = std::io::stderr().lock();
-    for note in &conversion.notes {
-        // There is nobody left to tell if this fails.
-        let _ = writeln!(stderr, "notice: {note}");
-    }
+    say_notices(&conversion.notes);
     Ok(0)
 }

@@ -41,7 +41,7 @@ fn shown(of: &Detail, look: Look) -> String {
     page.maybe("says", of.says.as_ref());
     page.maybe("healthy", brief.healthy);
     page.maybe("ready", brief.ready);
-    page.maybe("failed check", of.complaint.as_ref());
+    page.maybe("problem", of.complaint.as_ref());
     page.maybe("pid", brief.pid);
     page.maybe("uptime", brief.uptime.map(uptime));
     page.maybe("cpu", brief.cpu.map(|cpu| format!("{cpu:.1}%")));

@@ -3,16 +3,13 @@
 //! The file is written beside its place and moved there: it is whole or it is not there.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt, MetadataExt as _, OpenOptionsExt},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt},
     path::Path,
 };
 
-use nix::{
-    fcntl::{Flock, FlockArg},
-    unistd::geteuid,
-};
+use nix::{fcntl::OFlag, unistd::geteuid};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -26,11 +23,12 @@ use super::{
 };
 use crate::{
     config::EX_CONFIG,
-    control::{Action, Anew, Answer, Request, SavedApp, Taken},
+    control::{Action, Anew, Answer, Request, SavedApp, Taken, own_directory},
     spec::{
         ExitCode,
         validate::{validate, validate_environment},
     },
+    sys::lock::FileLock,
 };
 
 /// Grows when the file changes its meaning.
@@ -86,9 +84,9 @@ fn keep(apps: Vec<SavedApp>) -> Result<ExitCode, Failure> {
 
 /// Its secrets are for the owner alone. The list that was there before stays beside it, unless it is damaged.
 fn write(home: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(home)?;
+    own_directory(home)?;
     // One at a time, so that the file beside has one name: what a killed `save` leaves there, the next one takes.
-    let _one = Flock::lock(File::open(home)?, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+    let _one = FileLock::wait(File::open(home)?)?;
     let beside = path.with_extension("json.new");
     let result = (|| {
         let _ = fs::remove_file(&beside);
@@ -135,6 +133,12 @@ fn read_or_backup(home: &Path) -> Result<Vec<SavedApp>, Failure> {
 
 pub(super) fn resurrect(typed: &Typed) -> Result<ExitCode, Failure> {
     let home = home()?;
+    if home.exists() {
+        own_directory(&home).map_err(|error| {
+            let hint = "name a directory of your own with PROCRUN_HOME; nothing was started";
+            Failure::new(EX_CONFIG, format!("{}: {error}", home.display())).hint(hint)
+        })?;
+    }
     let apps = read_or_backup(&home)?;
     if apps.is_empty() {
         return Err(Failure::not_done(format!("{} holds no application", home.join(FILE).display())));
@@ -179,7 +183,11 @@ fn read(path: &Path) -> Result<Vec<SavedApp>, Unusable> {
     let refuse = |what: String, hint: &str| Unusable::Refused(failure(what).hint(hint));
     let lose = |what: String, hint: &str| Unusable::Lost(failure(what).hint(hint));
     let read = |path| {
-        let mut file = File::open(path)?;
+        // Never waits for the writer of a FIFO.
+        let mut file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
         let mut text = Vec::new();
         let file_is = file.metadata()?;
         file.read_to_end(&mut text)?;

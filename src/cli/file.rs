@@ -7,6 +7,7 @@ use super::{failure::Failure, list::unexpected, reach::Supervisor};
 use crate::{
     config::{Flags, Invocation, Loaded, Problems, Read, STDIN, Source},
     control::{Anew, Answer, Request, Taken, snapshot::Brief},
+    shown::printable_lines,
     spec::{AppSpec, order::Outside},
     supervisor,
     sys::directory,
@@ -166,7 +167,7 @@ pub(super) fn say_notices(notices: &[String]) {
     let mut stderr = std::io::stderr().lock();
     for notice in notices {
         // There is nobody left to tell if this fails.
-        let _ = writeln!(stderr, "notice: {notice}");
+        let _ = writeln!(stderr, "notice: {}", printable_lines(notice));
     }
 }
 

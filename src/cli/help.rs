@@ -6,7 +6,7 @@ use super::{
     flags, say,
 };
 use crate::{
-    config::{EX_USAGE, nearest},
+    config::{EX_USAGE, known_variables, nearest},
     spec::ExitCode,
 };
 
@@ -38,6 +38,7 @@ const AFTER: &str = "\
 Help:
   -h, --help                        Print this
   -V, --version                     Print the version
+      `procrun help environment` lists the variables that procrun reads
 
 A TIME is in milliseconds, or 300ms, 5s, 2m, 1h. A SIZE is in bytes, or 300K,
 200M, 1G. Given with an ecosystem file, an option overrides that key of every
@@ -88,6 +89,25 @@ pub(super) fn start() -> String {
     format!("{START}\n{}", flags::described().trim_end().to_owned() + "\n")
 }
 
+const ENVIRONMENT: &str = "\
+Variables that procrun reads. PROCRUN_<KEY> sets a key of the root of the
+ecosystem file: an option counts before the variable, the variable before the
+file. An empty variable is not set.
+
+";
+
+const ENVIRONMENT_OF_OTHERS: &str = "
+PM2_HOME (under the name pm2), PM2_KILL_SIGNAL, PM2_KILL_TIMEOUT,
+PM2_KILL_USE_MESSAGE and PM2_SERVE_* mean what they mean to PM2.
+NO_COLOR turns colours off. TZ is the time zone.
+";
+
+/// The help of the variables.
+fn environment() -> String {
+    let lines = known_variables().map(|(name, what)| format!("  {name:26}  {what}\n"));
+    format!("{ENVIRONMENT}{}{ENVIRONMENT_OF_OTHERS}", lines.collect::<String>())
+}
+
 /// The whole help.
 pub(super) fn text() -> String {
     format!(
@@ -108,11 +128,12 @@ pub(super) fn help(typed: &Typed) -> Result<ExitCode, Failure> {
     let found = match word.as_str() {
         "start" => Some(start()),
         "run" | "check" => Some(text()),
+        "environment" => Some(environment()),
         word => commands::help_of(word),
     };
     found.map(|text| say(&text)).ok_or_else(|| {
         let failure = Failure::new(EX_USAGE, format!("`{word}` is not a command"));
-        match nearest(word, commands::words()) {
+        match nearest(word, commands::words().chain(["environment"])) {
             Some(near) => failure.hint(format!("did you mean `{near}`?")),
             None => failure.hint("`procrun help` lists the commands"),
         }

@@ -1,6 +1,7 @@
 //! `procrun list`, `jlist` and `prettylist`.
 
 use std::{
+    fmt::Write as _,
     io::{IsTerminal, stdout},
     os::fd::AsFd,
 };
@@ -23,6 +24,7 @@ use crate::{
         Answer, Request,
         snapshot::{Brief, Detail, Overview, Status, jlist as pm2},
     },
+    shown::printable,
     spec::ExitCode,
     sys::terminal,
 };
@@ -64,6 +66,12 @@ pub(super) fn list(typed: &Typed) -> Result<ExitCode, Failure> {
         return Ok(say(&mini::shown(&overview.instances)));
     }
     let mut text = shown(&overview.instances, look());
+    for of in &overview.instances {
+        if let Some(problem) = &of.problem {
+            writeln!(text, "{} ({}): {}", of.name, of.id, printable(problem))
+                .expect("a String takes everything");
+        }
+    }
     if overview.supervisor.stopping {
         text.push_str("procrun was asked to stop: nothing is ready any more\n");
     }

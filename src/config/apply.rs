@@ -104,12 +104,12 @@ pub(super) fn apply<D>(
             let path = value::full_text(node)?;
             set(draft, if dialect == Dialect::Toml { path } else { pid_file_of_pm2(&path) });
         }
-        Kind::LogFile(set) => match &node.value {
-            Value::Bool(false) => set(draft, None),
-            Value::Bool(true) => {
+        Kind::LogFile(set) => match value::written_switch(node) {
+            Some(false) => set(draft, None),
+            Some(true) => {
                 return Ok(Outcome::Noted("is `true`: only a path makes a file here".to_owned()));
             }
-            _ => {
+            None => {
                 let path = value::full_text(node)?;
                 // PM2's word. It is said, so no default file takes its place.
                 set(draft, Some(if path == "NULL" { NO_FILE.to_owned() } else { path }));
@@ -245,7 +245,7 @@ pub(super) fn environment(node: &Node, whole: &Origin, file: &Arc<str>) -> Decod
 }
 
 /// `"a", "b" or "c"`; PM2's long forms are understood, not advertised.
-fn one_of<D>(choices: &[Choice<D>]) -> String {
+pub(super) fn one_of<D>(choices: &[Choice<D>]) -> String {
     let words = choices.iter().map(|(word, _)| word).filter(|word| !word.ends_with("_mode"));
     let words: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();
     match words.split_last() {

@@ -251,7 +251,7 @@ fn defaults_of_pm2(draft: &mut Draft, around: &Surroundings<'_>, notices: &mut N
     {
         if let Some(signal) = Signal::parse(&value) {
             draft.stop.kill_signal = Some(signal);
-            draft.origins.insert("kill_signal", Origin::Environment("PM2_KILL_SIGNAL"));
+            draft.origins.insert("kill_signal", Origin::Environment("PM2_KILL_SIGNAL".into()));
         } else {
             ignored("PM2_KILL_SIGNAL", &value, "signal such as SIGTERM");
         }
@@ -259,7 +259,7 @@ fn defaults_of_pm2(draft: &mut Draft, around: &Surroundings<'_>, notices: &mut N
     // Any value but an empty one, and whatever the file says: as PM2 has it.
     if variable("PM2_KILL_USE_MESSAGE").is_some() {
         draft.stop.with_message = true;
-        draft.origins.insert("shutdown_with_message", Origin::Environment("PM2_KILL_USE_MESSAGE"));
+        draft.origins.insert("shutdown_with_message", Origin::Environment("PM2_KILL_USE_MESSAGE".into()));
     }
     if !draft.origins.contains_key("kill_timeout")
         && let Some(value) = variable("PM2_KILL_TIMEOUT")
@@ -269,7 +269,7 @@ fn defaults_of_pm2(draft: &mut Draft, around: &Surroundings<'_>, notices: &mut N
             Ok(ms) => {
                 let timeout = std::time::Duration::from_millis(ms.into());
                 draft.stop.kill_timeout = timeout.min(MAX_DURATION);
-                draft.origins.insert("kill_timeout", Origin::Environment("PM2_KILL_TIMEOUT"));
+                draft.origins.insert("kill_timeout", Origin::Environment("PM2_KILL_TIMEOUT".into()));
             }
             Err(_) => ignored("PM2_KILL_TIMEOUT", &value, "whole number of milliseconds"),
         }

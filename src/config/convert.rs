@@ -35,7 +35,10 @@ use super::{
     value::{self, Dialect},
     watching, write,
 };
-use crate::spec::{AppSpec, TerminationLog};
+use crate::{
+    program,
+    spec::{AppSpec, ProgramKind, TerminationLog},
+};
 
 /// A TOML file that is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +93,7 @@ pub(super) fn convert(
         notes: Notices::default(),
     };
     let text = converter.root(root);
+    converter.rejections();
     same::same_meaning(source, &text, to, loaded)?;
     Ok(Conversion { text, notes: converter.notes.into_list() })
 }
@@ -501,6 +505,24 @@ impl Converter<'_> {
             own.splice(0..0, lines);
         } else {
             app.sections.insert(0, ("env".to_owned(), lines));
+        }
+    }
+
+    /// What PM2 does for each Node app and no key says.
+    fn rejections(&mut self) {
+        const OPTION: &str = "--unhandled-rejections";
+        let is_affected = |app: &&Arc<AppSpec>| {
+            program::kind_by_name(&app.exec) == Some(ProgramKind::Node)
+                && !app.exec.interpreter_args.iter().any(|option| option.starts_with(OPTION))
+        };
+        let names: Vec<&str> =
+            self.loaded.plan.apps.iter().filter(is_affected).map(|app| app.name.as_str()).collect();
+        if !names.is_empty() {
+            self.notes.add(format!(
+                "PM2 keeps a Node app running after an unhandled promise rejection, Node ends it; \
+                 node_args = \"{OPTION}=warn\" keeps it running: {}",
+                names.join(", ")
+            ));
         }
     }
 

@@ -26,9 +26,7 @@ use super::{
     tree::{Entry, Node, Place, Position, Value, shorten},
     value::{self, Complaint, Decoded, Dialect},
 };
-
-/// The most applications a plan may have.
-pub(super) const MAX_APPS: usize = 1000;
+use crate::spec::validate::MAX_APPS;
 
 /// One application of a file.
 pub(super) struct App {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    decode::{Decoder, File, MAX_APPS, NO_APPS},
+    decode::{Decoder, File, NO_APPS},
     defaults::Defaults,
     document::{Document, Parsed, parse},
     file,
@@ -20,6 +20,7 @@ use super::{
     tree::{Node, Position},
     value::Dialect,
 };
+use crate::spec::validate::MAX_APPS;
 
 /// Reads included files as the main file asks for them.
 pub(super) struct Files<'a> {

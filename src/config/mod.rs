@@ -54,6 +54,7 @@ mod tests;
 mod toml;
 mod tree;
 mod value;
+mod variables;
 mod watching;
 mod write;
 mod yaml;
@@ -76,6 +77,7 @@ pub use path::resolve as resolve_path;
 pub use problem::{EX_CONFIG, EX_USAGE, Problem, Problems};
 pub use suggest::nearest;
 pub use tree::{Place, Position};
+pub use variables::known as known_variables;
 
 use crate::spec::{Plan, Runtime, order::Outside};
 use document::Parsed;
@@ -247,6 +249,12 @@ impl Source {
                     ..RuntimeDraft::default()
                 };
                 let mut notices = Notices::default();
+                let mut problems = Problems::none(EX_CONFIG);
+                let environment = &self.0.environment;
+                variables::apply_to_runtime(environment, &mut draft, &mut notices, &mut problems);
+                if !problems.is_empty() {
+                    return Err(problems);
+                }
                 plan::grace(&mut draft, &self.0.environment, &mut notices);
                 Ok(Read::Loaded(Loaded {
                     plan: Plan { apps: Vec::new(), runtime: draft.runtime },

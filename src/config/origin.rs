@@ -1,6 +1,6 @@
 //! Where a setting came from, and the effective settings as `check` shows them.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use super::tree::{Place, Position};
 
@@ -22,7 +22,7 @@ pub enum Origin {
     /// It follows from another setting.
     Derived(&'static str),
     /// This variable of procrun's own environment says so.
-    Environment(&'static str),
+    Environment(Cow<'static, str>),
 }
 
 impl Origin {

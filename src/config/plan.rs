@@ -26,6 +26,7 @@ use super::{
     target::Format,
     tree::{Node, shorten},
     value::Dialect,
+    variables,
 };
 use crate::{
     spec::{
@@ -162,15 +163,7 @@ impl Source {
             out_of_range(&specs, &settings, &mut problems);
         }
         fewer_than_one(&specs, &mut notices);
-        inner.flags.apply_to_runtime(&mut runtime, &mut problems);
-        grace(&mut runtime, &inner.environment, &mut notices);
-        if let TerminationLog::File(file) = &mut runtime.runtime.termination_log {
-            *file = resolve(&main.base, &expand_home(&file.to_string_lossy(), &inner.environment));
-        }
-        if runtime.time && runtime.runtime.log.date_format.is_none() {
-            runtime.runtime.log.date_format = Some(TIME_FORMAT.to_owned());
-            runtime.origins.insert("log_date_format", Origin::Derived("time"));
-        }
+        self.settle_runtime(&mut runtime, &main.base, &mut notices, &mut problems);
         if !problems.is_empty() {
             return Err(problems.sorted());
         }
@@ -188,6 +181,28 @@ impl Source {
             files_read,
             conversion: None,
         })
+    }
+
+    /// procrun's own settings: flags count before variables, variables before the file. `base` is where its
+    /// paths begin.
+    fn settle_runtime(
+        &self,
+        runtime: &mut RuntimeDraft,
+        base: &Path,
+        notices: &mut Notices,
+        problems: &mut Problems,
+    ) {
+        let environment = &self.0.environment;
+        variables::apply_to_runtime(environment, runtime, notices, problems);
+        self.0.flags.apply_to_runtime(runtime, problems);
+        grace(runtime, environment, notices);
+        if let TerminationLog::File(file) = &mut runtime.runtime.termination_log {
+            *file = resolve(base, &expand_home(&file.to_string_lossy(), environment));
+        }
+        if runtime.time && runtime.runtime.log.date_format.is_none() {
+            runtime.runtime.log.date_format = Some(TIME_FORMAT.to_owned());
+            runtime.origins.insert("log_date_format", Origin::Derived("time"));
+        }
     }
 
     /// The name of an application as it is written, or after its script.
@@ -342,27 +357,29 @@ fn fewer_than_one(specs: &[Arc<AppSpec>], notices: &mut Notices) {
     }
 }
 
+/// The variable that says how long the container engine waits at a stop.
+pub(super) const GRACE: &str = "PROCRUN_GRACE_SECONDS";
+
 /// What the container engine gives procrun for a stop, less what procrun itself needs to end.
 pub(super) fn grace(
     runtime: &mut RuntimeDraft,
     environment: &BTreeMap<OsString, OsString>,
     notices: &mut Notices,
 ) {
-    const VARIABLE: &str = "PROCRUN_GRACE_SECONDS";
     const RESERVE: Duration = Duration::from_secs(1);
-    let Some(value) = environment.get(OsStr::new(VARIABLE)).filter(|value| !value.is_empty()) else { return };
+    let Some(value) = environment.get(OsStr::new(GRACE)).filter(|value| !value.is_empty()) else { return };
     let seconds = value.to_str().and_then(|text| text.trim().parse::<f64>().ok());
     let grace = seconds.filter(|seconds| *seconds > 0.0).and_then(|it| Duration::try_from_secs_f64(it).ok());
     let Some(grace) = grace else {
         let value = shorten(&value.to_string_lossy());
-        notices.add(format!("the variable {VARIABLE} is not used: `{value}` is not a number of seconds"));
+        notices.add(format!("the variable {GRACE} is not used: `{value}` is not a number of seconds"));
         return;
     };
     let grace = grace.min(MAX_DURATION);
     let time = grace.saturating_sub(RESERVE.min(grace / 10));
     if runtime.runtime.shutdown_timeout.is_none_or(|said| said > time) {
         runtime.runtime.shutdown_timeout = Some(time);
-        runtime.origins.insert("shutdown_timeout", Origin::Environment(VARIABLE));
+        runtime.origins.insert("shutdown_timeout", Origin::Environment(GRACE.into()));
     }
 }
 

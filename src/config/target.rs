@@ -235,6 +235,8 @@ mod tests {
         for file in [cwd.join("app.js"), bin.join("npm"), bin.join("plain"), cwd.join("sub/x.sh")] {
             std::fs::write(&file, "").unwrap();
         }
+        std::fs::create_dir_all(cwd.join("module")).unwrap();
+        std::fs::write(cwd.join("module/index.js"), "").unwrap();
         std::fs::set_permissions(bin.join("npm"), std::fs::Permissions::from_mode(0o755)).unwrap();
         std::fs::set_permissions(bin.join("plain"), std::fs::Permissions::from_mode(0o644)).unwrap();
         let path = OsString::from(&bin);
@@ -254,6 +256,9 @@ mod tests {
         assert_eq!(find("./sub/x.sh"), Ok(Target::Script("./sub/x.sh".into())));
         assert_eq!(find("npm"), Ok(Target::Script(bin.join("npm").to_str().unwrap().into())));
         assert_eq!(find("echo hi"), Ok(Target::Script("echo hi".into())));
+        for directory in ["module", "module/", "./module"] {
+            assert_eq!(find(directory), Ok(Target::Script(directory.into())));
+        }
         assert_eq!(code("none"), 127);
         assert_eq!(code("./none"), 127);
         assert_eq!(code("none.js"), 127);

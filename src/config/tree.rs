@@ -2,7 +2,7 @@
 //!
 //! It knows nothing of keys and their meaning, and never reads a file.
 
-use std::{collections::HashMap, fmt, path::Path, sync::Arc};
+use std::{cell::Cell, collections::HashMap, fmt, path::Path, sync::Arc};
 
 use crate::shown::printable;
 
@@ -36,7 +36,7 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
+        f.write_str(&printable(&self.file))?;
         match self.position {
             Some(Position { line, column }) => write!(f, ":{line}:{column}"),
             None => Ok(()),
@@ -178,12 +178,15 @@ pub(super) struct Lines<'a> {
     text: &'a str,
     /// The offset at which each line begins.
     starts: Vec<usize>,
+    /// The last offset that was looked for, and its line and column, both from 0: values are looked for in
+    /// their order, and a line may be megabytes long.
+    last: Cell<(usize, usize, usize)>,
 }
 
 impl<'a> Lines<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         let starts = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1));
-        Self { text, starts: starts.collect() }
+        Self { text, starts: starts.collect(), last: Cell::default() }
     }
 
     /// The position of a byte offset; one beyond the text is its end.
@@ -193,7 +196,13 @@ impl<'a> Lines<'a> {
             offset -= 1;
         }
         let line = self.starts.partition_point(|&start| start <= offset).max(1);
-        let column = self.text[self.starts[line - 1]..offset].chars().count() + 1;
+        let (from, before) = match self.last.get() {
+            (last, last_line, column) if last_line == line - 1 && last <= offset => (last, column),
+            _ => (self.starts[line - 1], 0),
+        };
+        let column = before + self.text[from..offset].chars().count();
+        self.last.set((offset, line - 1, column));
+        let column = column + 1;
         Position {
             line: u32::try_from(line).unwrap_or(u32::MAX),
             column: u32::try_from(column).unwrap_or(u32::MAX),
@@ -204,6 +213,17 @@ impl<'a> Lines<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn positions_in_one_long_line_are_found_in_their_order() {
+        let text = "ü".repeat(2_000_000);
+        let lines = Lines::new(&text);
+        // Counted from the beginning of the line each time, these would take hours.
+        for number in (0..2_000_000).step_by(2) {
+            assert_eq!(lines.position(2 * number).column as usize, number + 1);
+        }
+        assert_eq!(lines.position(0).column, 1, "and backwards");
+    }
 
     #[test]
     fn positions_count_lines_and_characters_from_one() {

@@ -98,12 +98,19 @@ pub(super) fn variable(node: &Node) -> Decoded<String> {
 
 /// `true` or `false`; as text only where all is text.
 pub(super) fn switch(node: &Node, dialect: Dialect) -> Decoded<bool> {
-    let textual = dialect == Dialect::Flag || !node.expanded.is_empty();
     match &node.value {
-        Value::Bool(value) => Ok(*value),
-        Value::Text(text) if textual && text == "true" => Ok(true),
-        Value::Text(text) if textual && text == "false" => Ok(false),
-        _ => must_be("true or false", node),
+        Value::Text(text) if dialect == Dialect::Flag && text == "true" => Ok(true),
+        Value::Text(text) if dialect == Dialect::Flag && text == "false" => Ok(false),
+        _ => written_switch(node).map_or_else(|| must_be("true or false", node), Ok),
+    }
+}
+
+/// The same where a text means something else: a text is a switch only if a variable holds it.
+pub(super) fn written_switch(node: &Node) -> Option<bool> {
+    match &node.value {
+        Value::Bool(value) => Some(*value),
+        Value::Text(text) if !node.expanded.is_empty() => text.parse().ok(),
+        _ => None,
     }
 }
 
@@ -305,7 +312,7 @@ fn has_unit(node: &Node) -> bool {
 
 /// True, false, or a share of the container's limit.
 pub(super) fn guard(node: &Node) -> Decoded<OomGuard> {
-    if let Value::Bool(on) = node.value {
+    if let Some(on) = written_switch(node) {
         return Ok(if on { OomGuard::default() } else { OomGuard::Off });
     }
     match share(node)? {

@@ -15,12 +15,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::{
-    fcntl::{Flock, FlockArg, OFlag},
-    unistd::geteuid,
-};
+use nix::{fcntl::OFlag, unistd::geteuid};
 
 use super::place::{Name, Places};
+use crate::sys::lock::FileLock;
 
 /// How many sockets of one process id a shared directory may hold.
 const SAME_PID: u32 = 64;
@@ -36,7 +34,7 @@ pub struct Held {
 #[derive(Debug)]
 struct Lock {
     path: PathBuf,
-    _file: Flock<File>,
+    _file: FileLock,
 }
 
 /// Why there is no socket.
@@ -136,7 +134,7 @@ impl Held {
 /// Held by a command while it starts a supervisor: a second one waits and finds the first one's.
 #[derive(Debug)]
 pub struct Starting {
-    _lock: Flock<File>,
+    _lock: FileLock,
 }
 
 impl Starting {
@@ -159,7 +157,7 @@ impl Starting {
                 Places::Directories(_) => own_directory(directory),
             }
             .and_then(|()| open_lock(&path))
-            .and_then(|file| Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error.into()));
+            .and_then(FileLock::wait);
             match lock {
                 Ok(lock) => return Ok(Self { _lock: lock }),
                 Err(error) => tried.push((path, error)),
@@ -180,16 +178,12 @@ impl Lock {
     fn of(socket: &Path) -> io::Result<Option<Self>> {
         let path = socket.with_extension("lock");
         loop {
-            let file = match Flock::lock(open_lock(&path)?, FlockArg::LockExclusiveNonblock) {
-                Ok(file) => file,
-                Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Ok(None),
-                Err((_, error)) => return Err(error.into()),
-            };
-            let held = file.metadata()?;
+            let Some(lock) = FileLock::take(open_lock(&path)?)? else { return Ok(None) };
+            let held = lock.file().metadata()?;
             // A lock on a file that was removed meanwhile is worth nothing.
             match fs::symlink_metadata(&path) {
                 Ok(there) if (there.dev(), there.ino()) == (held.dev(), held.ino()) => {
-                    return Ok(Some(Self { path, _file: file }));
+                    return Ok(Some(Self { path, _file: lock }));
                 }
                 _ => {}
             }
@@ -227,7 +221,10 @@ fn in_directory(directory: &Path, name: Name) -> io::Result<Option<(Held, UnixLi
 
 /// Makes the directory if it is not there, and makes sure that it is ours alone: in a directory that
 /// somebody else may write to, a socket could be anybody's.
-fn own_directory(directory: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// It is another user's, others may write to it, or it cannot be made.
+pub fn own_directory(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let found = fs::symlink_metadata(directory)?;
     if found.is_symlink() {

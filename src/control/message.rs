@@ -525,6 +525,16 @@ impl Lines {
         Ok(Some(&self.bytes[line]))
     }
 
+    /// How many bytes it holds.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Whether something has been said after the last whole line.
     pub fn has_more(&self) -> bool {
         self.taken < self.bytes.len()

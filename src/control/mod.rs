@@ -23,7 +23,7 @@ mod server;
 pub mod snapshot;
 pub mod trees;
 
-pub use hold::{Held, Refusal, Starting};
+pub use hold::{Held, Refusal, Starting, own_directory};
 pub use message::{Action, Anew, Answer, Edge, Hello, LogLine, PROTOCOL, Request, SavedApp, Taken};
 pub use pattern::is_pattern;
 pub use place::{Name, Places};

@@ -12,12 +12,14 @@ use std::{
         unix::net::UnixListener,
     },
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use nix::{
     sys::socket::{getsockopt, sockopt::PeerCredentials},
     unistd::geteuid,
 };
+use tokio::time::Instant;
 
 use super::{
     hold::Held,
@@ -41,6 +43,10 @@ const FOLLOWING: usize = 64;
 const WAITING: usize = 64;
 /// A client that has left so many bytes of steps unread is cut off; a single answer may be larger.
 const UNREAD: usize = 1024 * 1024;
+/// Unfinished requests of all clients together take so many bytes. The client with the longest one is cut off.
+const UNFINISHED: usize = 8 * 1024 * 1024;
+/// When accepting is tried again.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// How much is read from a client in a turn.
 const PIECE: usize = 8 * 1024;
 
@@ -62,6 +68,9 @@ pub struct Server {
     last: u64,
     happened: Vec<Happened>,
     requests: Vec<(ClientId, Request)>,
+    /// Accepting has failed for lack of something, and is tried again then: the kernel tells of a waiting client
+    /// only once.
+    accept_again: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -105,6 +114,7 @@ impl Server {
             last: LISTENER,
             happened: Vec::new(),
             requests: Vec::new(),
+            accept_again: None,
         })
     }
 
@@ -141,7 +151,15 @@ impl Server {
             // Somebody got an answer and has asked for the next thing before.
             return Ok(());
         }
-        self.poller.wait(&mut self.happened).await?;
+        match self.accept_again {
+            None => self.poller.wait(&mut self.happened).await?,
+            Some(at) => {
+                tokio::select! {
+                    result = self.poller.wait(&mut self.happened) => result?,
+                    () = tokio::time::sleep_until(at) => self.accept(),
+                }
+            }
+        }
         self.take_in();
         Ok(())
     }
@@ -199,14 +217,19 @@ impl Server {
         self.go_on(to.0);
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a retry of the socket's own, of which nothing depends")]
     fn accept(&mut self) {
+        self.accept_again = None;
         while let Some((listener, _)) = &self.listening {
             match sockets::accept(listener.as_fd()) {
                 Ok((socket, _)) => self.welcome(socket),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                // Out of descriptors: who waits is taken in when the next one comes.
-                Err(_) => return,
+                // Out of descriptors or memory.
+                Err(_) => {
+                    self.accept_again = Some((std::time::Instant::now() + ACCEPT_AGAIN).into());
+                    return;
+                }
             }
         }
     }
@@ -277,6 +300,25 @@ impl Server {
             return;
         }
         self.go_on(one.token);
+        self.bound_unfinished();
+    }
+
+    /// Cuts off the longest unfinished request while all of them together take too much.
+    fn bound_unfinished(&mut self) {
+        let sum: usize = self.clients.values().map(|client| client.input.len()).sum();
+        if sum <= UNFINISHED {
+            return;
+        }
+        let longest = self.clients.iter().max_by_key(|(_, client)| client.input.len());
+        let Some(token) = longest.map(|(token, _)| *token) else { return };
+        if let Some(client) = self.clients.get_mut(&token) {
+            client.input = Lines::default();
+            client.state = State::Leaving;
+            client.say(&Answer::failed(format!(
+                "unfinished requests of all clients take more than {UNFINISHED} bytes: try again later"
+            )));
+        }
+        self.go_on(token);
     }
 
     /// Sends what is to be sent, takes the next request, and says what to wait for.

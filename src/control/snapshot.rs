@@ -105,6 +105,9 @@ pub struct Brief {
     /// Whether it passes `[apps.health]`; `None` without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healthy: Option<bool>,
+    /// Why it does not do its work, where that is known: it cannot listen, fails a check, or has ended so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
     /// Since when its process runs.
     pub started_at: Option<u64>,
     /// How long that is, in milliseconds.
@@ -436,6 +439,9 @@ fn pm2_process(detail: &Detail, node_version: Option<String>, user: Option<&str>
     }
     if let Some(healthy) = brief.healthy {
         pm2_env.insert("healthy".to_owned(), healthy.into());
+    }
+    if let Some(problem) = &brief.problem {
+        pm2_env.insert("problem".to_owned(), problem.as_str().into());
     }
     if let Some(path) = &detail.log_file {
         pm2_env.insert("pm_log_path".to_owned(), path.as_str().into());

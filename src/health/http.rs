@@ -2,7 +2,7 @@
 //!
 //! The status decides. Of the body a little is read, and only where it may say what is wrong.
 
-use std::{future::poll_fn, net::SocketAddr, pin::Pin, time::Duration};
+use std::{future::poll_fn, pin::Pin, time::Duration};
 
 use hyper::{
     Request, Response, StatusCode,
@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{clean, connect, in_time};
+use super::{Way, clean, connection, in_time};
 use crate::http::stream::Stream;
 
 /// So much of an answer is held at most, headers and body together.
@@ -29,7 +29,7 @@ const AGENT: &str = concat!("procrun/", env!("CARGO_PKG_VERSION"));
 
 /// Asks; 200 to 399 is a success, as in Kubernetes.
 pub(super) async fn get(
-    addresses: &[SocketAddr],
+    way: Way,
     host: &str,
     path: &str,
     until: Instant,
@@ -45,7 +45,7 @@ pub(super) async fn get(
         // No body.
         .body(String::new())
         .map_err(|error| say(error.to_string()))?;
-    let stream = in_time(until, limit, "no connection", connect(addresses)).await.map_err(say)?;
+    let stream = in_time(until, limit, "no connection", connection(way)).await.map_err(say)?;
     in_time(until, limit, "no answer", exchange(Stream::new(stream), request)).await.map_err(say)
 }
 
@@ -145,7 +145,7 @@ mod tests {
         let limit = Duration::from_millis(if answer.is_empty() { 300 } else { 20_000 });
         let result = runtime.block_on(async {
             let until = Instant::now() + limit;
-            get(&[address], "app:1", "/healthz?deep=1", until, limit).await
+            get(Way::Addresses(vec![address]), "app:1", "/healthz?deep=1", until, limit).await
         });
         (result, server.join().unwrap())
     }

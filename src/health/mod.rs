@@ -30,10 +30,10 @@ use crate::{
 /// A question.
 #[derive(Debug)]
 pub enum Question {
-    /// An HTTP request to the first of these addresses that takes the connection.
+    /// An HTTP request.
     Http {
         /// Where.
-        addresses: Vec<SocketAddr>,
+        way: Way,
         /// What stands in the header `Host`.
         host: String,
         /// Path and query.
@@ -43,6 +43,15 @@ pub enum Question {
     Tcp(Vec<SocketAddr>),
     /// A program that has just been started.
     Program(Program),
+}
+
+/// How a question gets to a worker.
+#[derive(Debug)]
+pub enum Way {
+    /// By the first of these addresses that takes the connection.
+    Addresses(Vec<SocketAddr>),
+    /// By this connection, which is non-blocking.
+    Connection(std::net::TcpStream),
 }
 
 /// An answer; an error is what went wrong, for people.
@@ -87,16 +96,14 @@ impl Prober {
                 (Question::Tcp(addresses), _) => {
                     in_time(until, limit, "no connection", connect(&addresses)).await.map(drop)
                 }
-                (Question::Http { addresses, host, path }, _) => {
-                    http::get(&addresses, &host, &path, until, limit).await
-                }
+                (Question::Http { way, host, path }, _) => http::get(way, &host, &path, until, limit).await,
             }
         });
     }
 
-    /// Answers a question that could not be asked.
-    pub fn fail(&mut self, run: Run, kind: ProbeKind, why: String) {
-        self.begin(run, kind, async move { Err(why) });
+    /// Answers a question that need not be asked, or could not be.
+    pub fn answer(&mut self, run: Run, kind: ProbeKind, result: Result<(), String>) {
+        self.begin(run, kind, async move { result });
     }
 
     fn begin(
@@ -152,6 +159,14 @@ impl Prober {
             self.under_way.remove(&(run.instance, *kind));
         }
         answers
+    }
+}
+
+/// The connection by which a worker is asked.
+async fn connection(way: Way) -> Result<TcpStream, String> {
+    match way {
+        Way::Addresses(addresses) => connect(&addresses).await,
+        Way::Connection(stream) => TcpStream::from_std(stream).map_err(|error| plain(&error)),
     }
 }
 

@@ -24,12 +24,27 @@ use super::{stream::Stream, timer::Timer};
 const MAX_HEAD: usize = 32 * 1024;
 /// How many header fields it may have.
 const MAX_HEADERS: usize = 100;
-/// How long a connection may wait for its next request, and how long a request's head may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a client may take nothing of its answer.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long nothing is accepted when the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a client may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at a time; the others wait in the kernel's backlog.
+    pub connections: usize,
+    /// How long a connection may wait for its next request, and how long a request's head may take.
+    pub head_timeout: Duration,
+    /// How long a client may take nothing of its answer.
+    pub write_timeout: Duration,
+}
+
+impl Limits {
+    /// The usual limits with so many connections.
+    pub fn with_connections(connections: usize) -> Self {
+        let timeout = Duration::from_secs(30);
+        Self { connections, head_timeout: timeout, write_timeout: timeout }
+    }
+}
 
 /// Where connections come from.
 #[derive(Debug)]
@@ -72,21 +87,20 @@ impl Default for Stop {
     }
 }
 
-/// Serves these sockets until `stop`, with at most so many connections at a time; the others wait in the
-/// kernel's backlog. Returns when the last request has been answered.
-pub async fn serve<H: Handler>(listeners: Vec<Listener>, handler: H, stop: &Stop, max_connections: usize) {
+/// Serves these sockets until `stop`. Returns when the last request has been answered.
+pub async fn serve<H: Handler>(listeners: Vec<Listener>, handler: H, stop: &Stop, limits: Limits) {
     let handler = Arc::new(handler);
-    let places = Arc::new(Semaphore::new(max_connections));
+    let places = Arc::new(Semaphore::new(limits.connections));
     let mut accepting = Vec::new();
     for listener in listeners {
         let (handler, places, stopped) = (handler.clone(), places.clone(), stop.0.subscribe());
-        accepting.push(tokio::spawn(accept(listener, handler, places, stopped)));
+        accepting.push(tokio::spawn(accept(listener, handler, places, stopped, limits)));
     }
     for task in accepting {
         let _ = task.await;
     }
     // Each connection has a place for as long as it lives.
-    let all = u32::try_from(max_connections).unwrap_or(u32::MAX);
+    let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
     let _ = places.acquire_many(all).await;
 }
 
@@ -95,6 +109,7 @@ async fn accept<H: Handler>(
     handler: Arc<H>,
     places: Arc<Semaphore>,
     mut stopped: watch::Receiver<bool>,
+    limits: Limits,
 ) {
     loop {
         let next = async {
@@ -118,10 +133,10 @@ async fn accept<H: Handler>(
         };
         match connection {
             Ok(Connection::Tcp(socket)) => {
-                tokio::spawn(converse(socket, handler.clone(), place, stopped.clone()));
+                tokio::spawn(converse(socket, handler.clone(), place, stopped.clone(), limits));
             }
             Ok(Connection::Unix(socket)) => {
-                tokio::spawn(converse(socket, handler.clone(), place, stopped.clone()));
+                tokio::spawn(converse(socket, handler.clone(), place, stopped.clone(), limits));
             }
             Err(error) if is_of_connection(&error) => {}
             Err(_) => sleep(ACCEPT_PAUSE).await,
@@ -148,6 +163,7 @@ async fn converse<H: Handler>(
     handler: Arc<H>,
     _place: OwnedSemaphorePermit,
     mut stopped: watch::Receiver<bool>,
+    limits: Limits,
 ) {
     let service = service_fn(|request| {
         let handler = handler.clone();
@@ -155,10 +171,10 @@ async fn converse<H: Handler>(
     });
     let connection = http1::Builder::new()
         .timer(Timer)
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(limits.head_timeout)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
-        .serve_connection(Stream::with_write_limit(socket, WRITE_TIMEOUT), service);
+        .serve_connection(Stream::with_write_limit(socket, limits.write_timeout), service);
     let mut connection = pin!(connection);
     tokio::select! {
         biased;
@@ -168,4 +184,115 @@ async fn converse<H: Handler>(
     }
     connection.as_mut().graceful_shutdown();
     let _ = connection.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::{SocketAddr, TcpStream},
+        thread,
+    };
+
+    use http_body_util::Full;
+
+    use super::*;
+
+    /// More than the kernel keeps for a client that does not read.
+    const LARGE: usize = 64 * 1024 * 1024;
+    /// Nothing in these tests takes so long unless it hangs.
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    /// Answers each request with a large body.
+    struct Large;
+
+    impl Handler for Large {
+        type Body = Full<Bytes>;
+
+        async fn answer(&self, _: Request<Incoming>) -> Response<Full<Bytes>> {
+            Response::new(Bytes::from_static(&[b'x'; LARGE]).into())
+        }
+    }
+
+    /// Runs clients against a server with one place for connections and short timeouts.
+    fn with_server(clients: impl FnOnce(SocketAddr) + Send + 'static) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let timeout = Duration::from_millis(300);
+            let limits = Limits { connections: 1, head_timeout: timeout, write_timeout: timeout };
+            let stop = Stop::new();
+            let (done, ended) = tokio::sync::oneshot::channel();
+            let thread = thread::spawn(move || {
+                clients(address);
+                let _ = done.send(());
+            });
+            let listeners = vec![Listener::Tcp(listener)];
+            let serving = serve(listeners, Large, &stop, limits);
+            tokio::join!(serving, async {
+                let _ = ended.await;
+                stop.stop();
+            });
+            thread.join().unwrap();
+        });
+    }
+
+    fn connect(address: SocketAddr) -> TcpStream {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream
+    }
+
+    /// A whole request that is answered to its end.
+    fn is_served(address: SocketAddr) {
+        let mut stream = connect(address);
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(answer.len() > LARGE);
+    }
+
+    #[test]
+    fn a_client_that_sends_its_request_byte_by_byte_loses_its_place() {
+        with_server(|address| {
+            let mut slow = connect(address);
+            slow.write_all(b"GET / HTTP/1.1\r\nX-Slow: ").unwrap();
+            let mut writer = slow.try_clone().unwrap();
+            let trickle = thread::spawn(move || {
+                // Until the server has closed the connection.
+                let _ = writer.set_write_timeout(Some(DEADLINE));
+                let pause = std::sync::mpsc::channel::<()>().1;
+                while writer.write_all(b"x").is_ok() {
+                    let _ = pause.recv_timeout(Duration::from_millis(20));
+                }
+            });
+            // It waits for the one place.
+            is_served(address);
+            let mut rest = Vec::new();
+            let _ = slow.read_to_end(&mut rest);
+            assert!(!rest.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&rest));
+            trickle.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_client_that_sends_nothing_loses_its_place() {
+        with_server(|address| {
+            let mut silent = connect(address);
+            is_served(address);
+            assert_eq!(silent.read(&mut [0]).unwrap(), 0, "it is closed");
+        });
+    }
+
+    #[test]
+    fn a_client_that_reads_nothing_of_its_answer_loses_its_place() {
+        with_server(|address| {
+            let mut deaf = connect(address);
+            deaf.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            // Its answer has begun.
+            deaf.read_exact(&mut [0; 16]).unwrap();
+            is_served(address);
+        });
+    }
 }

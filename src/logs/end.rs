@@ -207,8 +207,8 @@ impl End {
 
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     fn has_failed(&mut self, errno: Errno, reports: &mut Reports) {
-        // EIO: the terminal is gone.
-        if matches!(errno, Errno::EPIPE | Errno::EBADF | Errno::EIO) {
+        // EIO: the terminal is gone. Of a file or a device it may pass.
+        if matches!(errno, Errno::EPIPE | Errno::EBADF) || errno == Errno::EIO && self.terminal {
             self.state = State::Closed;
             reports.push(
                 Level::WARN,

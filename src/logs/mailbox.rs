@@ -11,12 +11,17 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, atomic::AtomicU64},
 };
 
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::eventfd::{EfdFlags, EventFd},
+};
 use tokio::sync::oneshot;
 
 use super::{Label, Sinks, history::History, own::OwnLine};
 use crate::spec::LogHistory;
 
+/// So many instances may wait that ended before the pump could read what they wrote.
+const UNREAD_LIMIT: usize = 16;
 /// So many bytes of procrun's own lines may wait.
 const OWN_LIMIT: usize = 256 * 1024;
 
@@ -28,6 +33,8 @@ pub(super) enum Message {
     Own(OwnLine),
     /// So many own lines were dropped here.
     Dropped(u64),
+    /// The output of so many ended processes was dropped.
+    Unread(u64),
     Finish(oneshot::Sender<()>),
     /// Empties the log files of these instances and forgets their lines; the answer is what failed.
     Flush(Vec<u32>, oneshot::Sender<Vec<String>>),
@@ -65,8 +72,64 @@ struct Queue {
     /// Instances whose `RunEnded` waits. One is enough: by the time it is handled, everything that
     /// any run has written before any of the calls is in the pipe, and is read before what follows.
     ended: Vec<u32>,
+    /// Instances that were dropped with what they had written.
+    unread: u64,
     /// The eventfd has been written since the queue was last found empty, of own lines at least.
     woken: bool,
+}
+
+impl Queue {
+    /// Drops what waits for an instance if the pump has not even heard of it, and does not have to: its pipes
+    /// are empty. When nobody reads procrun's output, each instance that was replaced would keep two descriptors;
+    /// of those with something in their pipes, the oldest is dropped when too many wait.
+    fn drop_unread(&mut self, key: u32) -> bool {
+        let Some(addition) = self.addition(key) else { return false };
+        if is_empty(&addition.out) && is_empty(&addition.err) {
+            self.forget(key);
+            return true;
+        }
+        let removed = self.messages.iter().filter_map(|message| match message {
+            Message::Remove(key) => Some(*key),
+            _ => None,
+        });
+        let unread: Vec<u32> = removed.filter(|key| self.addition(*key).is_some()).collect();
+        if unread.len() >= UNREAD_LIMIT {
+            self.forget(unread[0]);
+            self.unread += 1;
+        }
+        false
+    }
+
+    /// The instance as it waits to be added.
+    fn addition(&self, key: u32) -> Option<&Addition> {
+        self.messages.iter().find_map(|message| match message {
+            Message::Add(addition) if addition.label.key == key => Some(&**addition),
+            _ => None,
+        })
+    }
+
+    /// Drops everything about an instance that the pump has not heard of.
+    fn forget(&mut self, key: u32) {
+        self.messages.retain(|message| match message {
+            Message::Add(addition) => addition.label.key != key,
+            Message::RunEnded(other) | Message::Remove(other) => *other != key,
+            Message::Own(_)
+            | Message::Dropped(_)
+            | Message::Unread(_)
+            | Message::Finish(_)
+            | Message::Flush(..)
+            | Message::Shut(_)
+            | Message::Close => true,
+        });
+        self.ended.retain(|ended| *ended != key);
+    }
+}
+
+/// Whether nothing was written to a pipe that has not been read.
+fn is_empty(pipe: &OwnedFd) -> bool {
+    let mut pipe = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+    let result = poll(&mut pipe, PollTimeout::ZERO);
+    result.is_ok() && !pipe[0].revents().is_some_and(|events| events.contains(PollFlags::POLLIN))
 }
 
 impl Mailbox {
@@ -83,6 +146,11 @@ impl Mailbox {
                 return;
             }
             queue.ended.push(id);
+        }
+        if let Message::Remove(key) = message
+            && queue.drop_unread(key)
+        {
+            return;
         }
         queue.messages.push_back(message);
         self.wake(&mut queue);
@@ -122,6 +190,10 @@ impl Mailbox {
     pub(super) fn receive(&self) -> Option<Message> {
         let mut queue = self.lock();
         let Some(message) = queue.messages.pop_front() else {
+            let unread = std::mem::take(&mut queue.unread);
+            if unread > 0 {
+                return Some(Message::Unread(unread));
+            }
             queue.woken = false;
             queue.messages.shrink_to(16);
             let dropped = std::mem::take(&mut queue.dropped);
@@ -133,6 +205,7 @@ impl Mailbox {
             Message::Add(_)
             | Message::Remove(_)
             | Message::Dropped(_)
+            | Message::Unread(_)
             | Message::Finish(_)
             | Message::Flush(..)
             | Message::Shut(_)

@@ -205,6 +205,12 @@ impl Pump {
                 }
                 Message::Own(line) => self.writer.own(&line),
                 Message::Dropped(count) => self.writer.own(&OwnLine::dropped(count)),
+                Message::Unread(count) => {
+                    let message = format!(
+                        "the output of {count} ended processes is lost: nobody read procrun's output meanwhile"
+                    );
+                    self.writer.report(Level::WARN, message);
+                }
                 Message::Finish(done) => {
                     self.drain_all();
                     // Nobody waits any more: fine.

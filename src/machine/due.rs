@@ -25,6 +25,7 @@ impl Machine {
         for id in &staying {
             match self.instances[id].status() {
                 Status::Online => running.push(*id),
+                Status::Launching if self.instances[id].cannot_listen() => running.push(*id),
                 Status::Stopped | Status::Errored => resting.push(*id),
                 Status::Waiting | Status::Launching | Status::Stopping | Status::WaitingRestart => {}
             }

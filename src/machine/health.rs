@@ -9,7 +9,8 @@ use std::{fmt, time::Duration};
 
 use super::{
     Time,
-    event::{Effect, Run, Timer, Wait},
+    event::{Effect, Ending, Run, Timer, Wait},
+    fault::{ListenFailure, Uncaught},
     instance::{Instance, State, Step, Stop, Then, Verdict},
     notice::{Generation, Notice, Readable, Setback, StopCause},
     reason::Reason,
@@ -49,6 +50,12 @@ pub enum Word {
     Status(String),
     /// It is about to end.
     Leaving,
+    /// It could not listen somewhere.
+    CannotListen(ListenFailure),
+    /// It listens after it could not.
+    Listens,
+    /// It is about to end by an error that it did not catch.
+    Uncaught(Uncaught),
 }
 
 /// Why a run that was there had to be ended.
@@ -136,6 +143,10 @@ pub(super) struct Vitals {
     is_leaving: bool,
     /// What it says of itself.
     status: Option<String>,
+    /// It could not listen, and has not listened since.
+    listen_failure: Option<ListenFailure>,
+    /// The error that ends it.
+    uncaught: Option<Uncaught>,
 }
 
 impl Vitals {
@@ -157,7 +168,7 @@ impl Instance {
 
     /// Whether it can do its work now, as far as it can tell.
     pub(super) fn is_ready(&self) -> bool {
-        if !self.is_online() || self.vitals.is_leaving {
+        if !self.is_online() || self.vitals.is_leaving || self.cannot_listen() {
             return false;
         }
         let waits = self.spec.reload.wait_ready;
@@ -183,8 +194,30 @@ impl Instance {
     }
 
     /// What it has failed last, if it has not succeeded since.
-    pub(super) fn complaint(&self) -> Option<&str> {
-        self.vitals.liveness.said.as_deref().or(self.vitals.readiness.said.as_deref())
+    pub(super) fn complaint(&self) -> Option<String> {
+        let listening = self.vitals.listen_failure.as_ref().map(ToString::to_string);
+        listening.or_else(|| self.vitals.liveness.said.clone()).or_else(|| self.vitals.readiness.said.clone())
+    }
+
+    /// Whether its present run could not listen and has not listened since.
+    pub(super) fn cannot_listen(&self) -> bool {
+        self.vitals.listen_failure.is_some()
+    }
+
+    /// The present run listens: what it could not do before is no matter any more.
+    pub(super) fn listens(&mut self) {
+        self.vitals.listen_failure = None;
+    }
+
+    /// Why the present run has ended in this way, as far as it has reported it.
+    pub(super) fn reported_reason(&mut self, ending: &Ending) -> Option<Reason> {
+        match ending {
+            Ending::Exited(_) => {
+                let listening = self.vitals.listen_failure.take().map(Reason::CannotListen);
+                listening.or_else(|| self.vitals.uncaught.take().map(Reason::Uncaught))
+            }
+            Ending::Signaled { .. } | Ending::OutOfMemory { .. } | Ending::SpawnFailed(_) => None,
+        }
     }
 
     /// How long the run that began then was well.
@@ -326,6 +359,14 @@ impl Instance {
             Word::Fault => return self.sicken(step, Sickness::Fault),
             Word::Status(text) => self.vitals.status = (!text.is_empty()).then_some(text),
             Word::Leaving => self.vitals.is_leaving = true,
+            // A program that listens elsewhere already does its work, and one that tries several ports
+            // listens in the end.
+            Word::CannotListen(failure) if !self.readiness.listening => {
+                self.vitals.listen_failure = Some(failure);
+            }
+            Word::CannotListen(_) => {}
+            Word::Listens => self.listens(),
+            Word::Uncaught(uncaught) => self.vitals.uncaught = Some(uncaught),
         }
         Verdict::Nothing
     }

@@ -61,6 +61,8 @@ pub(super) struct Instance {
     pub(super) vitals: Vitals,
     /// Unstable runs in a row.
     unstable: u32,
+    /// The last run ended because another process listened on its address.
+    address_was_in_use: bool,
     backoff: Progress,
     /// The number of the last run that was tried; 0 is none.
     pub(super) tried: u64,
@@ -69,7 +71,7 @@ pub(super) struct Instance {
     /// Whether any run of it has listened.
     pub(super) has_listened: bool,
     pub(super) record: Record,
-    /// Why its present run is to end, if that is more than that somebody asks for it.
+    /// Why its present run ends, beyond its exit status and the request of a client.
     pub(super) reason: Option<Reason>,
     /// What the present run or the next one has to show.
     pub(super) trial: Option<Trial>,
@@ -183,6 +185,7 @@ impl Instance {
             readiness: Readiness::default(),
             vitals: Vitals::default(),
             unstable: 0,
+            address_was_in_use: false,
             backoff: Progress::default(),
             tried: 0,
             begun: 0,
@@ -214,6 +217,9 @@ impl Instance {
             State::Launching { .. } => Status::Launching,
             // PM2's word for one that has yet to send its `ready`.
             State::Online { .. } if self.spec.reload.wait_ready && self.trial.is_some() => Status::Launching,
+            // It is there, but does not do its work.
+            State::Online { .. } if self.cannot_listen() => Status::Launching,
+            State::Online { .. } if self.address_was_in_use && self.trial.is_some() => Status::Launching,
             State::Online { .. } => Status::Online,
             State::Draining { .. } | State::Stopping { .. } => Status::Stopping,
             State::Waiting => Status::WaitingRestart,
@@ -433,7 +439,9 @@ impl Instance {
             Some(Trial::Ahead(gate)) => Some(Trial::Running(gate)),
             Some(Trial::Running(_)) | None => {
                 let message = Readiness { message: true, ..Readiness::default() };
-                self.spec.reload.wait_ready.then_some(Trial::Running(Gate::Signs(message)))
+                let gate = self.spec.reload.wait_ready.then_some(Gate::Signs(message));
+                // It may meet the same process there again: not online before it has proved otherwise.
+                gate.or_else(|| self.address_was_in_use.then_some(Gate::Uptime)).map(Trial::Running)
             }
         };
         self.state = State::Launching { run: *step.runs, since: step.now, stop: None };
@@ -486,7 +494,10 @@ impl Instance {
                     let after = step.now.since(since);
                     step.say(Notice::Ready { who: self.subject(), sign, after });
                 }
-                self.has_listened |= sign == Sign::Listening;
+                if sign == Sign::Listening {
+                    self.has_listened = true;
+                    self.listens();
+                }
                 self.look_at_trial();
             }
             State::Launching { .. }
@@ -534,7 +545,8 @@ impl Instance {
                     Some(Trial::Running(Gate::Signs(wanted))) => {
                         let setback = match wanted.lacks(self.readiness) {
                             Some(Sign::Probe) | None => {
-                                let said = self.complaint().unwrap_or("its check has not ended").to_owned();
+                                let said =
+                                    self.complaint().unwrap_or_else(|| "its check has not ended".to_owned());
                                 Setback::Unwell { waited, said }
                             }
                             Some(sign) => Setback::Silent { sign, waited },

@@ -15,6 +15,7 @@ pub mod cluster;
 mod desk;
 mod due;
 mod event;
+mod fault;
 mod forecast;
 pub mod frame;
 mod health;
@@ -41,6 +42,7 @@ pub use event::{
     Effect, EndRequest, Ending, Event, FailureKind, InstanceId, Readiness, Run, Sign, SpawnFailure,
     StopRequest, Timer, Wait,
 };
+pub use fault::{ListenFailure, Uncaught};
 pub use forecast::Forecast;
 pub use health::{ProbeKind, Sickness, Word};
 pub use instance::Status;

@@ -1,10 +1,10 @@
-//! Why a run ended: procrun's own reason, if it had one, else how the process went.
+//! Why a run ended, if more is known than its exit status: procrun's own reason, or what the run reported.
 
 use std::fmt;
 
-use super::{Ending, Excess, Sickness};
+use super::{Ending, Excess, ListenFailure, Sickness, Uncaught};
 
-/// Why procrun has ended a run. A run that ends by itself, or with everything else, has none.
+/// Why a run ended, beyond its exit status and the request of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
     /// It had too much memory.
@@ -21,6 +21,10 @@ pub enum Reason {
     Configuration,
     /// It was a new process in a reload that is aborted.
     ReloadAborted,
+    /// It exited and could not listen before.
+    CannotListen(ListenFailure),
+    /// An error that it did not catch ended it.
+    Uncaught(Uncaught),
 }
 
 /// The command that ends a run.
@@ -48,6 +52,10 @@ impl Reason {
             Self::Schedule => "cron",
             Self::Configuration => "config",
             Self::ReloadAborted => "reload",
+            Self::CannotListen(ListenFailure { is_in_use: true, .. }) => "address-in-use",
+            Self::CannotListen(_) => "cannot-listen",
+            Self::Uncaught(Uncaught::Rejection) => "unhandled-rejection",
+            Self::Uncaught(Uncaught::Exception) => "uncaught-exception",
         }
     }
 }
@@ -62,6 +70,8 @@ impl fmt::Display for Reason {
             Self::Schedule => f.write_str("cron_restart"),
             Self::Configuration => f.write_str("changed configuration"),
             Self::ReloadAborted => f.write_str("aborted reload"),
+            Self::CannotListen(failure) => failure.fmt(f),
+            Self::Uncaught(uncaught) => uncaught.fmt(f),
         }
     }
 }

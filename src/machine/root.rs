@@ -89,7 +89,7 @@ pub struct InstanceView<'a> {
     /// Whether it passes `[apps.health]`; `None` without one.
     pub healthy: Option<bool>,
     /// What it has failed last, if it has not succeeded since.
-    pub complaint: Option<&'a str>,
+    pub complaint: Option<String>,
     /// What it says of itself.
     pub says: Option<&'a str>,
     /// Restarts since it was reset (PM2's `restart_time`).

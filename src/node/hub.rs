@@ -9,6 +9,7 @@ mod deeds;
 use std::{
     collections::{BTreeMap, HashMap},
     io,
+    net::{SocketAddr, TcpStream},
     os::fd::{AsFd, OwnedFd},
     path::Path,
     sync::Arc,
@@ -25,9 +26,9 @@ use super::{
 };
 use crate::{
     machine::{
-        Run, Sign, Time,
+        ListenFailure, Run, Sign, Time, Uncaught,
         cluster::{
-            Effect, Event, ListenerId, Primary, Version,
+            Effect, Event, ListenerId, Primary, Reach, Version,
             wire::{self, Decoder},
         },
     },
@@ -36,7 +37,7 @@ use crate::{
         channel,
         poll::{Happened, Poller, When},
         process,
-        sockets::Owner,
+        sockets::{self, Owner},
     },
 };
 
@@ -55,8 +56,12 @@ pub enum News {
     Messages(Run, usize),
     /// It was told to accept connections for itself, or no longer to.
     Accepts(Run, bool),
-    /// It could not listen there: where, and why.
-    CannotListen(Run, String, String),
+    /// It could not listen somewhere.
+    CannotListen(Run, ListenFailure),
+    /// It listens after it could not.
+    ListensAfterAll(Run),
+    /// It is about to end by an error that it did not catch.
+    Uncaught(Run, Uncaught),
     /// It listens where a worker of another application does: where, and its name. Said once.
     SharesSocket(Run, String, String),
     /// It has finished its connections, as [`Hub::drain`] asked it to.
@@ -77,6 +82,17 @@ pub enum News {
     CannotAccept(String, String),
 }
 
+/// The way of a probe to one run.
+#[derive(Debug)]
+pub enum Route {
+    /// A connection to its address.
+    Network,
+    /// This connection, whose other end it gets.
+    Connection(TcpStream),
+    /// It cannot be reached, and why; another run would answer at its address.
+    Closed(String),
+}
+
 /// Every channel and every held socket. It is empty, and costs nothing, until the first worker with a
 /// channel starts.
 #[derive(Debug, Default)]
@@ -88,6 +104,8 @@ pub struct Hub {
     apps: BTreeMap<u32, App>,
     last_app: u32,
     preload: Preload,
+    reporter: Preload,
+    forwarder: Preload,
     beater: Preload,
     primary: Primary,
     listeners: HashMap<ListenerId, Listener>,
@@ -278,6 +296,18 @@ impl Hub {
         self.preload.path(preload::DRAIN).map_err(|why| self.news.extend(why.map(News::CannotDrain))).ok()
     }
 
+    /// The file of the script that reports why a worker in no cluster fails; `None` if
+    /// there is no place for one.
+    pub fn reporter(&mut self) -> Option<&Path> {
+        self.reporter.path(preload::FAULTS).ok()
+    }
+
+    /// The file of the script that leaves the channel of npm and its like to what they start; `None` if
+    /// there is no place for one.
+    pub fn forwarder(&mut self) -> Option<&Path> {
+        self.forwarder.path(preload::FORWARD).ok()
+    }
+
     /// The file of the script that tells again and again that the loop of the worker in which Node
     /// runs it first turns; `None` if there is no place for one.
     pub fn beater(&mut self) -> Option<&Path> {
@@ -287,7 +317,36 @@ impl Hub {
     /// Leaves nothing behind.
     pub fn clean_up(&mut self) {
         self.preload.remove();
+        self.reporter.remove();
+        self.forwarder.remove();
         self.beater.remove();
+    }
+
+    /// How a probe of a run reaches it at the first of these addresses where it can.
+    pub fn route(&mut self, run: Run, addresses: &[SocketAddr]) -> Route {
+        let listener = match self.primary.reach(run, addresses) {
+            Reach::Network => return Route::Network,
+            Reach::NotYet => return Route::Closed("it does not listen yet".to_owned()),
+            Reach::Full => return Route::Closed("it takes no connections".to_owned()),
+            Reach::Handed(listener) => listener,
+        };
+        match sockets::loopback_pair() {
+            Ok((client, server)) => {
+                let connection = self.connections.hold(server);
+                self.drive(Event::Probe(run, listener, connection));
+                Route::Connection(client)
+            }
+            Err(error) => Route::Closed(format!("no connection: {error}")),
+        }
+    }
+
+    /// Whether a run listens at one of these addresses; `None`: no socket of its cluster does.
+    pub fn listens_at(&self, run: Run, addresses: &[SocketAddr]) -> Option<bool> {
+        match self.primary.reach(run, addresses) {
+            Reach::Network => None,
+            Reach::NotYet => Some(false),
+            Reach::Handed(_) | Reach::Full => Some(true),
+        }
     }
 
     /// A run is about to be asked to end: others get the connections.

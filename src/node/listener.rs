@@ -77,7 +77,8 @@ impl Listener {
                 // Node changes only what it was started with: a worker that finds no connection any
                 // more (Node 18 always looks once more) would wait in accept for the next one.
                 sockets::make_non_blocking(socket)?;
-                return Ok(Self { socket: socket.clone(), bound_to: None, app, failing: false, _file: None });
+                let bound_to = sockets::local_address(socket);
+                return Ok(Self { socket: socket.clone(), bound_to, app, failing: false, _file: None });
             }
         };
         let bound_to = sockets::local_address(&socket);

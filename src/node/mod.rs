@@ -17,6 +17,6 @@ mod versions;
 
 pub use self::{
     channel::{MAX_OUTGOING, READ},
-    hub::{Hub, News},
+    hub::{Hub, News, Route},
     listener::Lent,
 };

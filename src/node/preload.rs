@@ -1,5 +1,5 @@
-//! The scripts that run in a Node worker before the application: one so that the workers of a
-//! cluster can be drained, and one that tells whether a loop turns.
+//! The scripts that run in a Node worker before the application: one that reports why it fails, one so that the
+//! workers of a cluster can be drained, and one that tells whether a loop turns.
 //!
 //! Node's `--require` takes nothing but the path of a file, so there has to be one for as long as a
 //! worker may start or make a thread: `/dev/shm` first, which is memory and is there and writable
@@ -15,13 +15,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::{
-    fcntl::{Flock, FlockArg, OFlag},
-    unistd::geteuid,
-};
+use nix::{fcntl::OFlag, unistd::geteuid};
 
-/// Lets a worker of a cluster finish its connections, and accept them for itself.
-pub(super) const DRAIN: &str = concat!(include_str!("drain.cjs"), include_str!("accept.cjs"));
+use crate::sys::lock::FileLock;
+
+/// Lets a worker of a cluster finish its connections, and accept them for itself; reports why it fails.
+pub(super) const DRAIN: &str =
+    concat!(include_str!("drain.cjs"), include_str!("accept.cjs"), include_str!("faults.cjs"));
+/// Reports why a worker fails.
+pub(super) const FAULTS: &str = include_str!("faults.cjs");
+/// Leaves the channel of npm and its like to what they start.
+pub(super) const FORWARD: &str = include_str!("forward.cjs");
 /// Tells again and again that the loop of a worker turns.
 pub(super) const BEAT: &str = include_str!("beat.cjs");
 
@@ -39,7 +43,7 @@ struct File {
     /// By which it is told from another one in its place: device and inode.
     id: (u64, u64),
     /// Says that somebody needs it.
-    _lock: Flock<fs::File>,
+    _lock: FileLock,
 }
 
 impl Preload {
@@ -112,8 +116,8 @@ impl File {
 }
 
 /// Never waits: whoever may read the file may hold a lock.
-fn lock(file: fs::File) -> io::Result<Flock<fs::File>> {
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno.into())
+fn lock(file: fs::File) -> io::Result<FileLock> {
+    FileLock::take(file)?.ok_or_else(|| io::ErrorKind::WouldBlock.into())
 }
 
 /// Removes what those have left who had no time to.

@@ -6,12 +6,13 @@
 //! 5.6, or a sandbox that forbids it) no symbolic link at all is followed.
 
 use std::{
+    collections::HashSet,
     fs::{File, Metadata},
     io,
     os::fd::OwnedFd,
     path::{Component, Path, PathBuf},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
@@ -23,15 +24,20 @@ use nix::{
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 use tower_http::services::fs::{self, Backend};
 
+/// So many paths that lead out of the directory are named in the log, each once: a client chooses the paths.
+const MAX_NAMED: usize = 100;
+
 /// The files of a directory.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
     directory: Arc<PathBuf>,
+    /// The paths that lead out of the directory and have been named.
+    named: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 impl Files {
     pub(super) fn of(directory: PathBuf) -> Self {
-        Self { directory: Arc::new(directory) }
+        Self { directory: Arc::new(directory), named: Arc::default() }
     }
 
     /// Opens a file or directory to read it; `path` is relative to the directory.
@@ -42,6 +48,19 @@ impl Files {
 
     fn look(&self, path: &Path) -> io::Result<Metadata> {
         self.open_with(path, OFlag::O_PATH)?.metadata()
+    }
+
+    /// What is to be said of a path with a link that leads out of the directory.
+    fn leads_out(&self, path: PathBuf) -> Option<String> {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.len() >= MAX_NAMED || !named.insert(path.clone()) {
+            return None;
+        }
+        let more = if named.len() == MAX_NAMED { "; other such paths are not named any more" } else { "" };
+        Some(format!(
+            "{}: not served, because a symbolic link leads out of the directory or is absolute{more}",
+            self.directory.join(path).display()
+        ))
     }
 
     fn open_with(&self, path: &Path, flags: OFlag) -> io::Result<File> {
@@ -57,10 +76,9 @@ impl Files {
         let opened = match openat2(&directory, &relative, OpenHow::new().flags(flags).resolve(resolve)) {
             Err(Errno::ENOSYS | Errno::EPERM) => without_links(directory, &relative, flags)?,
             Err(Errno::EXDEV) => {
-                super::complain(&format!(
-                    "{}: not served, because a symbolic link leads out of the directory or is absolute",
-                    self.directory.join(&relative).display()
-                ));
+                if let Some(line) = self.leads_out(relative) {
+                    super::complain(&line);
+                }
                 return Err(io::ErrorKind::NotFound.into());
             }
             opened => opened.map_err(not_there)?,
@@ -221,5 +239,18 @@ mod tests {
         for link in ["inside", "outside", "absolute", "sub/up-and-inside"] {
             assert!(plain(link).is_err(), "{link}: without openat2 no link is followed");
         }
+    }
+    #[test]
+    fn a_path_that_leads_out_is_named_once_and_not_too_many_are() {
+        let files = Files::of(PathBuf::from("/site"));
+        let named = files.leads_out(PathBuf::from("out/0")).unwrap();
+        assert!(named.starts_with("/site/out/0: not served, because a symbolic link leads out"), "{named}");
+        let count = |from: usize| {
+            (from..10 * MAX_NAMED)
+                .filter_map(|at| files.clone().leads_out(format!("out/{at}").into()))
+                .count()
+        };
+        assert_eq!(count(0), MAX_NAMED - 1);
+        assert_eq!(count(0), 0);
     }
 }

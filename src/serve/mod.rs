@@ -28,7 +28,7 @@ use nix::sys::socket::{AddressFamily, SockaddrLike as _, SockaddrStorage, getsoc
 
 use self::site::Site;
 use crate::{
-    http::server::{self, Listener, Stop},
+    http::server::{self, Limits, Listener, Stop},
     spec::{ExitCode, Signal, serve::ServeSettings},
     sys::{
         activation, process,
@@ -87,12 +87,9 @@ fn serve(settings: ServeSettings, handed: Vec<OwnedFd>) -> Result<(), String> {
         let stop = Stop::new();
         let connections = (descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2).clamp(1, MAX_CONNECTIONS);
         let connections = usize::try_from(connections).expect("a thousand fits");
-        let mut serving = std::pin::pin!(server::serve(
-            listeners,
-            Site::new(directory, settings),
-            &stop,
-            connections
-        ));
+        let limits = Limits::with_connections(connections);
+        let mut serving =
+            std::pin::pin!(server::serve(listeners, Site::new(directory, settings), &stop, limits));
         let mut received = Vec::new();
         loop {
             tokio::select! {

@@ -36,8 +36,8 @@ impl ProgramKind {
     /// Whether it, or what it starts, may listen to Node's IPC channel.
     pub fn may_take_messages(self) -> bool {
         match self {
-            Self::Node | Self::Bun | Self::Shell => true,
-            Self::PackageRunner | Self::Python | Self::Other => false,
+            Self::Node | Self::Bun | Self::Shell | Self::PackageRunner => true,
+            Self::Python | Self::Other => false,
         }
     }
 

@@ -17,7 +17,7 @@ pub const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The largest size in bytes: 1 PiB.
 pub const MAX_BYTES: u64 = 1 << 50;
 /// The most applications of one procrun.
-pub const MAX_APPS: usize = 10_000;
+pub const MAX_APPS: usize = 1000;
 /// The most instances of one application.
 pub const MAX_INSTANCES: u32 = 1000;
 /// The most sockets of one application.

@@ -4,11 +4,11 @@
 
 use std::{
     cell::RefCell,
-    fs::{self, DirBuilder, File, Permissions},
-    io,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write as _},
     os::{
         fd::{AsFd, OwnedFd},
-        unix::fs::{DirBuilderExt, PermissionsExt as _},
+        unix::fs::{DirBuilderExt, OpenOptionsExt as _},
     },
     path::PathBuf,
 };
@@ -59,9 +59,10 @@ impl Background {
     /// The socket is held by now, so no other supervisor has this home.
     fn write_pid_file(&self) -> io::Result<()> {
         let beside = self.pid_file.with_extension("pid.new");
-        // No reader finds half a number.
-        fs::write(&beside, format!("{}\n", std::process::id()))?;
-        fs::set_permissions(&beside, Permissions::from_mode(0o600))?;
+        let _ = fs::remove_file(&beside);
+        // No reader finds half a number, and no link leads to another file.
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
         fs::rename(beside, &self.pid_file)
     }
 

@@ -7,8 +7,9 @@ use std::{
 
 use super::actor::{Supervisor, now};
 use crate::{
-    health::{Answer, Prober, Question},
+    health::{Answer, Prober, Question, Way},
     machine::{Event, InstanceId, ProbeKind, Run},
+    node::Route,
     spec::{ProbeAddress, ProbeTarget},
     sys::reap::{Pid, Status},
 };
@@ -61,12 +62,24 @@ impl Supervisor<'_> {
             }
         };
         let question = match &probe.target {
-            ProbeTarget::Http { at, path } => port(at).map(|port| Question::Http {
-                addresses: addresses(at, port),
-                host: host(at, port),
-                path: path.clone(),
+            ProbeTarget::Http { at, path } => port(at).and_then(|port| {
+                let (addresses, host, path) = (addresses(at, port), host(at, port), path.clone());
+                // Workers of a cluster share the port: any of them would answer.
+                let way = match self.node.route(run, &addresses) {
+                    Route::Network => Way::Addresses(addresses),
+                    Route::Connection(stream) => Way::Connection(stream),
+                    Route::Closed(why) => return Err(format!("GET http://{host}{path}: {why}")),
+                };
+                Ok(Question::Http { way, host, path })
             }),
-            ProbeTarget::Tcp(at) => port(at).map(|port| Question::Tcp(addresses(at, port))),
+            ProbeTarget::Tcp(at) => match port(at).map(|port| addresses(at, port)) {
+                Ok(addresses) => match self.node.listens_at(run, &addresses) {
+                    Some(true) => return checks.prober.answer(run, kind, Ok(())),
+                    Some(false) => Err("it does not listen yet".to_owned()),
+                    None => Ok(Question::Tcp(addresses)),
+                },
+                Err(why) => Err(why),
+            },
             ProbeTarget::Exec(_) | ProbeTarget::Shell(_) if checks.prober.is_stuck(run.instance, kind) => {
                 Err("its last check is still there, and not even SIGKILL ends it".to_owned())
             }
@@ -78,7 +91,7 @@ impl Supervisor<'_> {
         };
         match question {
             Ok(question) => checks.prober.ask(run, kind, question, now(), probe.timeout),
-            Err(why) => checks.prober.fail(run, kind, why),
+            Err(why) => checks.prober.answer(run, kind, Err(why)),
         }
     }
 }

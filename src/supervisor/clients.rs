@@ -28,6 +28,9 @@ use crate::{
     spec::Signal,
 };
 
+/// How long a client waits until its log files are empty.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The control socket, if there is one, and who waits for what.
 pub(super) struct Clients {
     server: Option<Server>,
@@ -263,10 +266,15 @@ impl Supervisor<'_> {
                 info!("a command asks: flush {}", targets.join(" "));
                 let flushed = self.workers.logs().flush(ids.clone());
                 self.clients.answer_later(client, async move {
-                    match flushed.await {
-                        Ok(failed) if failed.is_empty() => Answer::Done { ids },
-                        Ok(failed) => Answer::failed(failed.join("\n")),
-                        Err(_) => Answer::failed("the log has ended"),
+                    match tokio::time::timeout(FLUSH_TIMEOUT, flushed).await {
+                        Ok(Ok(failed)) if failed.is_empty() => Answer::Done { ids },
+                        Ok(Ok(failed)) => Answer::failed(failed.join("\n")),
+                        Ok(Err(_)) => Answer::failed("the log has ended"),
+                        Err(_) => Answer::Failed {
+                            message: "the log output is blocked; the files are emptied when it goes on"
+                                .to_owned(),
+                            hint: Some("the reader of procrun's stdout or stderr does not read".to_owned()),
+                        },
                     }
                 });
                 Ok(None)

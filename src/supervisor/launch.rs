@@ -21,7 +21,7 @@ use crate::{
     sys::{
         accounts::{self, Credentials, Key},
         limits::{Limits, Rlimit},
-        spawn::channel_number,
+        spawn::{channel_number, forwarded_channel_number},
         tree::RunMark,
     },
 };
@@ -32,8 +32,12 @@ pub(super) type Environment = BTreeMap<OsString, OsString>;
 /// The variable by which every process of a worker's tree can be told.
 pub(super) const MARKER: &str = "PROCRUN_RUN";
 
+/// The variable in which Node's channel is kept for the children of npm and its like (`node/forward.cjs`).
+const FORWARDED_CHANNEL: &str = "PROCRUN_CHANNEL_FD";
+
 /// Variables by which somebody else speaks with procrun itself; a worker must not answer them.
-const NOT_INHERITED: [&str; 10] = [
+const NOT_INHERITED: [&str; 11] = [
+    FORWARDED_CHANNEL,
     "NODE_CHANNEL_FD",
     "NODE_CHANNEL_SERIALIZATION_MODE",
     "NODE_UNIQUE_ID",
@@ -62,6 +66,8 @@ pub(super) struct Prepared {
     pub(super) credentials: Option<Credentials>,
     pub(super) limits: Limits,
     pub(super) mark: RunMark,
+    /// The descriptor of its channel, if it has one.
+    pub(super) channel: usize,
 }
 
 impl Prepared {
@@ -92,6 +98,15 @@ impl Prepared {
             self.argv.insert(at, c_string(OsStr::new(&option))?);
         }
         Ok(())
+    }
+
+    /// Leaves the channel to what npm and its like start; `script` gives it to them.
+    pub(super) fn forward_channel(&mut self, script: &Path, sockets: usize) -> Result<(), SpawnFailure> {
+        const OF_NODE: [&[u8]; 2] = [b"NODE_CHANNEL_FD=", b"NODE_CHANNEL_SERIALIZATION_MODE="];
+        self.env.retain(|entry| !OF_NODE.iter().any(|name| entry.to_bytes().starts_with(name)));
+        self.channel = forwarded_channel_number(sockets);
+        self.env.push(c_string(OsStr::new(&format!("{FORWARDED_CHANNEL}={}", self.channel)))?);
+        self.preload(script)
     }
 
     /// Lets Node run a script before the application's. Of Node's two ways this is the one that
@@ -202,6 +217,7 @@ pub(super) fn prepare(
         exec,
         command,
         mark,
+        channel: channel_number(spec.listen.len()),
     })
 }
 

@@ -46,9 +46,10 @@ pub use self::{background::Background, termination::not_started};
 use crate::{
     config::{EvaluationEnd, Loaded, Problem, Problems, Read, Source},
     control::{Name, Places},
+    shown::printable_lines,
     spec::{ExitCode, Signal, TerminationLog},
     sys::{
-        descriptor_reserve,
+        descriptor_reserve, limits,
         process::{self, OpenFiles},
         reap,
         signals::{self, Dispositions, Received, Sender, Signals},
@@ -77,6 +78,7 @@ pub struct Role {
 /// control socket it runs without one.
 pub fn run(source: &Source, role: &Role) -> ExitCode {
     panics::install_hook();
+    limits::lower_own_oom_score();
     match set_up().and_then(|(runtime, installed, open_files)| {
         // The process ends right after; see the end of `supervise`.
         let runtime = ManuallyDrop::new(runtime);
@@ -136,7 +138,15 @@ fn failed_set_up(error: &io::Error) -> Problems {
 fn set_up() -> io::Result<(tokio::runtime::Runtime, signals::Installed, OpenFiles)> {
     process::limit_allocator_arenas();
     let installed = signals::install()?;
-    process::become_subreaper()?;
+    // PID 1 gets the orphans anyway.
+    if let Err(error) = process::become_subreaper()
+        && !process::is_pid1()
+    {
+        say_early(format_args!(
+            "warn: prctl(PR_SET_CHILD_SUBREAPER) is refused: {error}; processes whose parent ends are not found and \
+             not stopped\n  hint: allow it in the container's seccomp profile, or run procrun as PID 1"
+        ));
+    }
     process::keep_descriptors_from_children();
     let open_files = process::raise_open_files();
     descriptor_reserve::fill();
@@ -146,7 +156,8 @@ fn set_up() -> io::Result<(tokio::runtime::Runtime, signals::Installed, OpenFile
 
 /// What procrun says before or without its log. Whoever closed stderr does not want to know.
 fn say_early(what: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "{what}");
+    // It may hold the name of a file, or what a program said.
+    let _ = writeln!(io::stderr(), "{}", printable_lines(&what.to_string()));
 }
 
 /// Reads `source`, waiting for its evaluation if it needs one. `Err`: a signal asked to stop.

@@ -10,7 +10,7 @@ use tracing::{debug, error, info, warn};
 use crate::{
     machine::{
         self, Answer, EndRequest, Ending, Event, Machine, Next, Notice, ProbeKind, Readable, Reason, Run,
-        Setback, Sickness, Sign, Size, StopCause, Subject, Why, Word,
+        Setback, Sickness, Sign, Size, StopCause, Subject, Uncaught, Why, Word,
     },
     node::News,
     spec::{AppSpec, Signal},
@@ -194,6 +194,8 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
     let run = match &news {
         News::Ready(run, sign) => return Some(Event::Ready(*run, *sign)),
         News::Drained(run) => return Some(Event::Drained(*run)),
+        News::ListensAfterAll(run) => return Some(Event::Spoke(*run, Word::Listens)),
+        News::Uncaught(run, uncaught) => return Some(Event::Spoke(*run, Word::Uncaught(*uncaught))),
         News::CannotDrain(why) => {
             warn!(
                 "there is no place for the script that drains workers: {why}; \
@@ -214,7 +216,7 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
             return None;
         }
         News::Listens(run, _)
-        | News::CannotListen(run, ..)
+        | News::CannotListen(run, _)
         | News::SharesSocket(run, ..)
         | News::Accepts(run, _)
         | News::Messages(run, _)
@@ -227,7 +229,10 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
     let (who, app, id) = (&who, &*who.spec.name, who.pm_id);
     match news {
         News::Listens(_, address) => debug!(app, id, "{who} listens on {address}"),
-        News::CannotListen(_, place, why) => warn!(app, id, "{who} cannot listen on {place}: {why}"),
+        News::CannotListen(run, failure) => {
+            warn!(app, id, "{who} {failure}");
+            return Some(Event::Spoke(run, Word::CannotListen(failure)));
+        }
         News::SharesSocket(_, place, other) => warn!(
             app,
             id,
@@ -247,6 +252,8 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
         News::CutOff(_, why) => error!(app, id, "{who} {why}: its channel is closed"),
         News::Ready(..)
         | News::Drained(_)
+        | News::ListensAfterAll(_)
+        | News::Uncaught(..)
         | News::Beats(_)
         | News::CannotDrain(_)
         | News::CannotBeat(_)
@@ -419,6 +426,7 @@ pub(super) fn no_message(machine: &Machine, run: Run, signal: Signal) {
 fn ended(who: &Subject, ending: &Ending, why: Option<&Reason>, uptime: Readable, next: Next) {
     let (who, app, id) = (who, &*who.spec.name, who.pm_id);
     let (reason, code) = (machine::reason(ending, why), ending.code());
+    let hint = end_hint(why, next);
     let why = why.map_or_else(String::new, |why| format!(" ({why})"));
     let what = match ending {
         Ending::SpawnFailed(_) => format!("{who} ended: {ending}"),
@@ -427,15 +435,44 @@ fn ended(who: &Subject, ending: &Ending, why: Option<&Reason>, uptime: Readable,
         }
     };
     match next {
-        Next::Restart(Duration::ZERO) => info!(app, id, reason, code, "{what}, restarting now"),
-        Next::Restart(wait) => info!(app, id, reason, code, "{what}, restarting in {}", Readable(wait)),
+        Next::Restart(Duration::ZERO) => info!(app, id, reason, code, "{what}, restarting now{hint}"),
+        Next::Restart(wait) => info!(app, id, reason, code, "{what}, restarting in {}{hint}", Readable(wait)),
         Next::Stay => info!(app, id, reason, code, "{what}"),
         Next::Final if code == 0 => info!(app, id, reason, code, "{what}, done"),
-        Next::Final => warn!(app, id, reason, code, "{what}, not restarting it"),
+        Next::Final => warn!(app, id, reason, code, "{what}, not restarting it{hint}"),
         Next::Errored { unstable } => {
             let starts = if unstable == 1 { "start" } else { "starts in a row" };
-            error!(app, id, reason, code, "{what}, errored: {unstable} unstable {starts}");
+            error!(app, id, reason, code, "{what}, errored: {unstable} unstable {starts}{hint}");
         }
         Next::Sweep => info!(app, id, reason, code, "{what}, but some of its processes are left"),
+    }
+}
+
+/// What to do about an end, where its reason tells.
+fn end_hint(why: Option<&Reason>, next: Next) -> &'static str {
+    match (why, next) {
+        (Some(Reason::Uncaught(Uncaught::Rejection)), _) => {
+            "\n  hint: handle the rejection; with node_args = \"--unhandled-rejections=warn\" Node only prints it and \
+             goes on, as under PM2"
+        }
+        (Some(Reason::CannotListen(failure)), Next::Errored { .. } | Next::Final) if failure.is_in_use => {
+            "\n  hint: another process listens there; several processes of one app share a port with \
+             exec_mode = \"cluster\", or each needs its own port"
+        }
+        (
+            Some(
+                Reason::CannotListen(_)
+                | Reason::Uncaught(Uncaught::Exception)
+                | Reason::Memory(_)
+                | Reason::Sick(_)
+                | Reason::Command(_)
+                | Reason::FilesChanged(_)
+                | Reason::Schedule
+                | Reason::Configuration
+                | Reason::ReloadAborted,
+            )
+            | None,
+            _,
+        ) => "",
     }
 }

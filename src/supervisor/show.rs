@@ -1,6 +1,6 @@
 //! What is shown of the supervisor and its instances, made at the moment somebody asks.
 
-use std::{path::PathBuf, time::SystemTime};
+use std::{cell::Cell, path::PathBuf, time::SystemTime};
 
 use super::{actor::Supervisor, clients::millis, figures::Seen, launch, log_files, process_trees};
 use crate::{
@@ -72,6 +72,24 @@ pub(super) fn settled<'a>(of: &'a Supervisor<'_>) -> impl Iterator<Item = Instan
     settled.into_iter()
 }
 
+/// When the supervisor began, by the wall clock. It is computed from the time now, whose milliseconds are
+/// rounded: the result stays the same until the clock is set, or the times of a process would differ
+/// between two answers.
+#[derive(Default)]
+pub(super) struct WallClock(Cell<u64>);
+
+impl WallClock {
+    /// So much is rounding and the slow correction of a clock, in milliseconds.
+    const TOLERANCE: u64 = 1000;
+
+    fn steady(&self, began: u64) -> u64 {
+        if self.0.get().abs_diff(began) > Self::TOLERANCE {
+            self.0.set(began);
+        }
+        self.0.get()
+    }
+}
+
 /// The machine's time as people have it.
 struct Clock {
     /// Milliseconds since 1970 when the supervisor began.
@@ -83,7 +101,8 @@ impl Clock {
     fn new(of: &Supervisor<'_>) -> Self {
         let now = of.now();
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { began: millis(wall).saturating_sub(millis(now.elapsed())), now }
+        let began = of.wall_clock.steady(millis(wall).saturating_sub(millis(now.elapsed())));
+        Self { began, now }
     }
 
     fn wall(&self, at: machine::Time) -> u64 {
@@ -108,8 +127,9 @@ fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Cloc
         pid,
         status: status(view.status),
         // Whoever knows nothing of itself is not ready either when everything is to stop.
-        ready: (can_tell(view) || of.machine.is_stopping()).then_some(view.ready),
+        ready: (can_tell(view) || view.complaint.is_some() || of.machine.is_stopping()).then_some(view.ready),
         healthy: view.healthy,
+        problem: problem(view),
         started_at: view.started_at.map(|at| clock.wall(at)),
         uptime: view.started_at.map(|at| millis(clock.now.since(at))),
         restarts: view.restarts.into(),
@@ -138,6 +158,15 @@ fn last_end(past: &Past) -> String {
             past.reason().to_owned()
         }
     }
+}
+
+/// Why it does not do its work, beyond what its status says.
+fn problem(view: &InstanceView<'_>) -> Option<String> {
+    let of_last_end = || {
+        let is_down = matches!(view.status, machine::Status::WaitingRestart | machine::Status::Errored);
+        view.endings.last().filter(|_| is_down)?.reason.as_ref().map(ToString::to_string)
+    };
+    view.complaint.clone().or_else(of_last_end)
 }
 
 /// Whether it has a way to say that it is ready, beyond being there.
@@ -187,7 +216,7 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
         .filter(|(given, _)| *given)
         .map(|(_, sign)| sign.to_owned())
         .collect(),
-        complaint: view.complaint.map(str::to_owned),
+        complaint: view.complaint.clone(),
         says: view.says.map(str::to_owned),
         failed: view.failed,
         completed: view.completed,
@@ -271,5 +300,17 @@ fn ending(past: &Past, clock: &Clock) -> EndingInfo {
             .as_ref()
             .map_or_else(|| past.ending.to_string(), |reason| format!("{} ({reason})", past.ending)),
         uptime: millis(past.uptime),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::WallClock;
+
+    #[test]
+    fn the_begin_changes_only_when_the_clock_is_set() {
+        let clock = WallClock::default();
+        let seen = [5_000_000, 5_000_001, 4_999_999, 5_003_000, 5_003_001].map(|began| clock.steady(began));
+        assert_eq!(seen, [5_000_000, 5_000_000, 5_000_000, 5_003_000, 5_003_000]);
     }
 }

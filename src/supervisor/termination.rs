@@ -8,7 +8,7 @@ use std::{
     fmt::Write as _,
     fs::{File, OpenOptions},
     io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::Path,
 };
 
@@ -21,6 +21,7 @@ use crate::{
     machine::{Ending, InstanceId, InstanceView, Readable, frame::Edge},
     shown::{log_line, printable_lines},
     spec::{ExitCode, TerminationLog},
+    sys::file_rights::FileRights,
 };
 
 /// Where Kubernetes wants it, unless the pod says another `terminationMessagePath`.
@@ -226,12 +227,21 @@ fn open(to: &TerminationLog) -> Result<Option<File>, (&Path, io::Error)> {
         TerminationLog::IfThere => (Path::new(OF_KUBERNETES), false),
         TerminationLog::File(path) => (path.as_path(), true),
     };
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let (_rights, is_trusted) = FileRights::on_own(path);
+    let mut flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    flags.set(OFlag::O_NOFOLLOW, !is_trusted);
     let mut options = OpenOptions::new();
     options.write(true).create(make).custom_flags(flags.bits());
     let is_file = |file: File| {
-        let no_file = || io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
-        if file.metadata()?.is_file() { Ok(file) } else { Err(no_file()) }
+        let wrong = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        let found = file.metadata()?;
+        if !found.is_file() {
+            return wrong("it is no regular file");
+        }
+        if !is_trusted && found.nlink() > 1 {
+            return wrong("it has another name elsewhere, and another user can write to its directory");
+        }
+        Ok(file)
     };
     match options.open(path).and_then(is_file) {
         Ok(file) => Ok(Some(file)),

@@ -215,12 +215,21 @@ impl Workers {
         if view.spec.is_cluster() {
             prepared.own_inspector_port(view.number)?;
         }
-        if view.spec.is_cluster()
-            && view.spec.stop.drain.is_some()
-            && prepared.takes_preload()
-            && let Some(script) = node.preload()
-        {
-            prepared.preload(script)?;
+        let takes_preload = view.spec.has_channel() && prepared.takes_preload();
+        if takes_preload && prepared.command.kind == ProgramKind::PackageRunner {
+            if let Some(script) = node.forwarder() {
+                prepared.forward_channel(script, view.spec.listen.len())?;
+            }
+        } else if takes_preload {
+            let script = match (view.spec.is_cluster(), view.spec.stop.drain) {
+                (true, Some(_)) => node.preload(),
+                // Nothing is loaded into it then.
+                (true, None) => None,
+                (false, _) => node.reporter(),
+            };
+            if let Some(script) = script {
+                prepared.preload(script)?;
+            }
         }
         if view.spec.health.heartbeat.is_some()
             && prepared.takes_preload()
@@ -286,7 +295,7 @@ impl Workers {
             stderr: place.err.as_fd(),
             sockets: &sockets,
             watched: health.heartbeat.is_some(),
-            channel: channel.as_ref().map(AsFd::as_fd),
+            channel: channel.as_ref().map(|channel| (channel.as_fd(), prepared.channel)),
             credentials: prepared.credentials.as_ref(),
             open_files: self.open_files,
             limits: Some(&prepared.limits),

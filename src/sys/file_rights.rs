@@ -8,8 +8,9 @@
 //! keep procrun's own rights (`is_trusted` tells them apart).
 
 use std::{
+    ffi::CString,
     fs, io,
-    os::unix::fs::MetadataExt,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Component, Path, PathBuf},
     sync::OnceLock,
 };
@@ -46,6 +47,23 @@ impl FileRights {
             Some(owner) if !is_trusted(path) => Self::act_as(owner),
             _ => Self { own_groups: None },
         }
+    }
+
+    /// Acts on a file that procrun writes for itself, at a path that the configuration says. Where another user
+    /// controls the directory, with the rights of that user. False: another user controls a part of the path,
+    /// so what is opened must not be a link, neither symbolic nor hard.
+    pub fn on_own(path: &Path) -> (Self, bool) {
+        if is_trusted(path) {
+            return (Self { own_groups: None }, true);
+        }
+        let directory = path.parent().and_then(|directory| fs::metadata(directory).ok());
+        let rights = match directory.filter(|directory| !is_own(directory.uid())) {
+            Some(directory) => {
+                Self::act_as(&FileOwner { uid: directory.uid(), gid: directory.gid(), groups: Vec::new() })
+            }
+            None => Self { own_groups: None },
+        };
+        (rights, false)
     }
 
     /// Acts with the rights of this user: user id, group id and supplementary groups (credentials(7)).
@@ -103,7 +121,7 @@ fn set_ids(uid: u32, gid: u32) {
 
 /// Whether only root and procrun's user can put something else in the place of `path`: none of the
 /// directories that lead to it, also by way of symbolic links, is another user's or can be written by
-/// another user. Access control lists (acl(5)) are not looked at.
+/// another user, be it by an access control list (acl(5)).
 ///
 /// A part that is not there yet will be made by procrun, so it counts only in a sticky directory, where
 /// another user may make it first.
@@ -149,10 +167,10 @@ fn is_every_part_trusted(path: &Path, links: &mut u32) -> io::Result<bool> {
         }
         in_sticky = false;
         if found.is_dir() {
+            // With an access control list the bits of the group are its mask: what it may give to anybody.
             let others_write = found.mode() & 0o002 != 0
                 || found.mode() & 0o020 != 0
-                    && found.gid() != 0
-                    && found.gid() != nix::unistd::getegid().as_raw();
+                    && (found.gid() != 0 && found.gid() != nix::unistd::getegid().as_raw() || has_acl(&at));
             in_sticky = others_write && found.mode() & 0o1000 != 0;
             if !is_own(found.uid()) || others_write && !in_sticky {
                 return Ok(false);
@@ -160,6 +178,16 @@ fn is_every_part_trusted(path: &Path, links: &mut u32) -> io::Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// Whether the file has an access control list beside its mode.
+fn has_acl(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return true };
+    // SAFETY: both are C strings; with a size of 0 it only says how much there is.
+    let size = unsafe {
+        libc::lgetxattr(path.as_ptr(), c"system.posix_acl_access".as_ptr(), std::ptr::null_mut(), 0)
+    };
+    size > 0
 }
 
 /// Root's, or that of procrun's own user.
@@ -227,6 +255,41 @@ mod tests {
         }
         symlink(at("root/loop"), at("root/loop")).unwrap();
         assert!(!is_trusted(&at("root/loop/app.log")), "what cannot be told is not trusted");
+    }
+
+    /// `user::rwx, user:USER:rwx, group::r-x, mask::rwx, other::r-x` as the kernel keeps it.
+    fn acl_for_user() -> Vec<u8> {
+        const NONE: u32 = u32::MAX;
+        let entries = [(1_u16, 7_u16, NONE), (2, 7, USER), (4, 5, NONE), (16, 7, NONE), (32, 5, NONE)];
+        let entry = |(tag, rights, id): &(u16, u16, u32)| {
+            [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat()
+        };
+        [2_u32.to_le_bytes().to_vec(), entries.iter().flat_map(entry).collect()].concat()
+    }
+
+    #[test]
+    fn a_user_that_an_access_control_list_lets_write_counts() {
+        // Not every file system has them.
+        let set = |base: &str| {
+            let dir = tempfile::tempdir_in(base).ok()?;
+            fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).ok()?;
+            assert!(is_trusted(&dir.path().join("app.log")));
+            let (path, acl) = (CString::new(dir.path().as_os_str().as_bytes()).unwrap(), acl_for_user());
+            // SAFETY: two C strings and bytes of their length.
+            let result = unsafe {
+                libc::setxattr(
+                    path.as_ptr(),
+                    c"system.posix_acl_access".as_ptr(),
+                    acl.as_ptr().cast(),
+                    acl.len(),
+                    0,
+                )
+            };
+            (result == 0).then_some(dir)
+        };
+        let dir =
+            ["/tmp", "/dev/shm", "/var/tmp"].into_iter().find_map(set).expect("a file system with lists");
+        assert!(!is_trusted(&dir.path().join("app.log")));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 use std::{
     fmt, fs, io,
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    sync::OnceLock,
 };
 
 use nix::{
@@ -20,6 +21,10 @@ use nix::{
 
 /// How early the kernel kills a process when memory runs out (proc(5)).
 const OOM_SCORE: &std::ffi::CStr = c"/proc/self/oom_score_adj";
+/// What procrun gives itself, as dockerd does: the kernel takes it late, but not never.
+const OWN_OOM_SCORE: i32 = -500;
+/// What procrun had before it gave itself another; its children get it back.
+static ORIGINAL_OOM_SCORE: OnceLock<i32> = OnceLock::new();
 /// Where a kernel with autogroups keeps the nice value of a session (sched(7)).
 const AUTOGROUP: &std::ffi::CStr = c"/proc/self/autogroup";
 
@@ -139,10 +144,11 @@ impl Limits {
     /// Only in a child: makes nothing but system calls.
     pub(super) fn apply(&self) -> Option<Part> {
         // First, because it takes a descriptor, and a limit of them may come next.
-        if let Some(score) = self.oom_score_adj
-            && write_number(OOM_SCORE, score).is_err()
-        {
-            return Some(Part::OomScore);
+        match self.oom_score_adj {
+            Some(score) if write_number(OOM_SCORE, score).is_err() => return Some(Part::OomScore),
+            Some(_) => {}
+            // Raising it is always allowed.
+            None => drop(ORIGINAL_OOM_SCORE.get().map(|score| write_number(OOM_SCORE, *score))),
         }
         for limit in &self.resources {
             if setrlimit(limit.resource(), limit.soft, limit.hard).is_err() {
@@ -309,6 +315,16 @@ fn check_oom_score(wanted: i32) -> io::Result<()> {
         return Ok(());
     }
     put_number(&file, wanted).and_then(|()| put_number(&file, own)).map_err(io::Error::from)
+}
+
+/// Makes the kernel choose a worker before procrun when memory runs out, where that is allowed: without its
+/// supervisor no worker would be restarted, and without PID 1 all of them are killed.
+pub fn lower_own_oom_score() {
+    let Ok(text) = fs::read_to_string("/proc/self/oom_score_adj") else { return };
+    let Ok(before) = text.trim().parse::<i32>() else { return };
+    if before > OWN_OOM_SCORE && write_number(OOM_SCORE, OWN_OOM_SCORE).is_ok() {
+        let _ = ORIGINAL_OOM_SCORE.set(before);
+    }
 }
 
 /// Whether this process has CAP_SYS_RESOURCE, be it in a user namespace only.

@@ -19,6 +19,7 @@ pub mod file_rights;
 pub mod inotify;
 pub mod inspect;
 pub mod limits;
+pub mod lock;
 pub mod pages;
 pub mod pipes;
 pub mod poll;

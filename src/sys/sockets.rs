@@ -6,7 +6,7 @@
 use std::{
     fs::{self, Permissions},
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream},
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
         unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
@@ -14,7 +14,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::libc;
+use nix::{
+    libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::file_rights::{FileOwner, FileRights};
@@ -180,6 +183,34 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<IpAddr>)>
     Ok((connection, client.as_socket().map(|client| client.ip())))
 }
 
+/// How long the kernel may take for a connection to itself, in milliseconds. It takes some microseconds.
+const LOOPBACK_TIMEOUT: u16 = 200;
+
+/// A TCP connection of this process to itself, both ends non-blocking: the client's, and the server's.
+///
+/// # Errors
+/// What bind(2), connect(2) or accept(2) say; `TimedOut`.
+pub fn loopback_pair() -> io::Result<(TcpStream, OwnedFd)> {
+    let listener = tcp((Ipv4Addr::LOCALHOST, 0).into(), false, 8)?;
+    let at = local_address(&listener).ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let client = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None)?;
+    match client.connect(&at.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let own = client.local_addr()?.as_socket();
+    let deadline = || PollTimeout::from(LOOPBACK_TIMEOUT);
+    // Another process may be faster.
+    while poll(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], deadline())? > 0 {
+        let (server, _) = accept(listener.as_fd())?;
+        let peer = socket2::SockRef::from(&server.as_fd()).peer_addr()?.as_socket();
+        if peer == own {
+            return Ok((client.into(), server));
+        }
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
 /// As many waiting connections as the kernel allows (`net.core.somaxconn`), which cuts it down itself.
 pub const LONGEST_BACKLOG: i32 = i32::MAX;
 
@@ -208,7 +239,7 @@ pub fn local_address(socket: &OwnedFd) -> Option<SocketAddr> {
 mod tests {
     use std::{
         fs,
-        io::ErrorKind,
+        io::{ErrorKind, Read as _, Write as _},
         net::TcpStream,
         os::{
             fd::AsFd,
@@ -219,7 +250,7 @@ mod tests {
         },
     };
 
-    use super::{accept, address, local_address, tcp, tcp_anywhere, udp, unix};
+    use super::{accept, address, local_address, loopback_pair, tcp, tcp_anywhere, udp, unix};
 
     #[test]
     fn a_port_belongs_to_one() {
@@ -232,6 +263,18 @@ mod tests {
         assert_eq!(accept(anywhere.as_fd()).unwrap_err().kind(), ErrorKind::WouldBlock);
         let _client = TcpStream::connect(("127.0.0.1", port)).unwrap();
         accept(anywhere.as_fd()).unwrap();
+    }
+
+    #[test]
+    fn a_connection_to_itself_is_open_at_both_ends() {
+        let (mut client, server) = loopback_pair().unwrap();
+        client.write_all(b"ping").unwrap();
+        let mut server = TcpStream::from(server);
+        server.set_nonblocking(false).unwrap();
+        let mut got = [0; 4];
+        server.read_exact(&mut got).unwrap();
+        assert_eq!(&got, b"ping");
+        assert_eq!(server.peer_addr().unwrap(), client.local_addr().unwrap());
     }
 
     #[test]

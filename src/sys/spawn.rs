@@ -56,8 +56,8 @@ pub struct Launch<'a> {
     pub sockets: &'a [BorrowedFd<'a>],
     /// It is told its own process id as `WATCHDOG_PID`, as sd_watchdog_enabled(3) wants it.
     pub watched: bool,
-    /// Becomes the descriptor [`channel_number`], if there is one.
-    pub channel: Option<BorrowedFd<'a>>,
+    /// A channel, and the descriptor that it becomes: [`channel_number`] or another one above the sockets.
+    pub channel: Option<(BorrowedFd<'a>, usize)>,
     /// Whom to run as; `None`: as procrun.
     pub credentials: Option<&'a Credentials>,
     /// The limit of open files the process gets, unless `limits` says another one.
@@ -71,6 +71,10 @@ pub struct Launch<'a> {
 
 /// The first descriptor beyond the standard streams (systemd: `SD_LISTEN_FDS_START`).
 pub const HANDED: usize = 3;
+/// Where a program finds its channel that is not for itself but for its children. Node keeps its descriptors up to
+/// the first gap above 15 from its children.
+const FORWARDED_CHANNEL: usize = 17;
+
 /// Where a worker finds its channel, unless there are too many sockets. A shell script takes 3 to 9 for
 /// itself (`exec 3>&1`), and would hand its own file to a Node that it starts; 10 and up are what shells
 /// take when they need one themselves, the lowest that is free. Node closes those up to 15 in its children.
@@ -79,6 +83,11 @@ const CHANNEL: usize = 15;
 /// The descriptor at which a worker with so many sockets finds its channel.
 pub fn channel_number(sockets: usize) -> usize {
     CHANNEL.max(HANDED + sockets)
+}
+
+/// The same for a Node that leaves the channel to its children.
+pub fn forwarded_channel_number(sockets: usize) -> usize {
+    FORWARDED_CHANNEL.max(HANDED + sockets + 1)
 }
 
 /// The step at which a start failed.
@@ -285,9 +294,8 @@ impl OwnPid {
 /// gets another number, which `moved` keeps open.
 fn handed(launch: &Launch<'_>, moved: &mut Vec<OwnedFd>) -> Result<Vec<(RawFd, RawFd)>, Errno> {
     let end = end_of_handed(launch);
-    let channel = channel_number(launch.sockets.len());
     let sockets = launch.sockets.iter().copied().zip(HANDED..);
-    let all = sockets.chain(launch.channel.map(|fd| (fd, channel)));
+    let all = sockets.chain(launch.channel);
     all.map(|(fd, to)| {
         let to = RawFd::try_from(to).map_err(|_| Errno::EMFILE)?;
         if fd.as_raw_fd() >= end {
@@ -304,7 +312,7 @@ fn handed(launch: &Launch<'_>, moved: &mut Vec<OwnedFd>) -> Result<Vec<(RawFd, R
 /// The first number after those of what is handed to the child.
 fn end_of_handed(launch: &Launch<'_>) -> RawFd {
     let sockets = launch.sockets.len();
-    let end = launch.channel.map_or(HANDED + sockets, |_| channel_number(sockets) + 1);
+    let end = launch.channel.map_or(HANDED + sockets, |(_, number)| number + 1);
     RawFd::try_from(end).unwrap_or(RawFd::MAX)
 }
 
@@ -532,12 +540,13 @@ impl Drop for BlockedSignals {
 /// `/dev/null`, the standard input of what procrun asks nothing.
 ///
 /// # Errors
-/// What open(2) says, for example in an image without `/dev`.
+/// What open(2) says with the path, for example in an image without `/dev`.
 pub fn dev_null() -> io::Result<OwnedFd> {
     // SAFETY: the path is a C string; the descriptor is new and owned by nobody else.
     let fd = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
     if fd < 0 {
-        return Err(io::Error::last_os_error());
+        let error = io::Error::last_os_error();
+        return Err(io::Error::new(error.kind(), format!("cannot open /dev/null: {error}")));
     }
     // SAFETY: as above.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -573,7 +582,7 @@ mod tests {
             stderr: null.as_fd(),
             sockets: &sockets,
             watched: false,
-            channel: Some(null.as_fd()),
+            channel: Some((null.as_fd(), super::channel_number(0))),
             credentials: None,
             open_files: OpenFiles { soft: 1024, hard: 1024 },
             limits: None,

@@ -12,6 +12,7 @@ mod pm2_habits;
 mod reasons;
 mod sockets;
 mod specs;
+mod stdin;
 mod talk;
 mod trees;
 mod wire;
@@ -20,11 +21,10 @@ use std::{
     io::{BufRead, BufReader, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use serde_json::Value;
-use support::{Bed, DEADLINE, End, Launch, Procrun, now, wait_until};
+use support::{Bed, DEADLINE, End, Launch, Procrun, wait_until};
 
 /// Two apps that stay, in two namespaces, and one that has done its work.
 const APPS: &str = r#"
@@ -162,13 +162,6 @@ impl Rough {
         self.say(line);
         self.hear()
     }
-}
-
-/// The time that something took.
-fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
-    let begun = now();
-    let done = act();
-    (done, begun.elapsed())
 }
 
 /// Wait until the list says so.

@@ -1,7 +1,7 @@
 //! Clients that do not play along: the supervisor goes on, and everybody else is served.
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, Read, Write},
     os::unix::net::UnixStream,
 };
 
@@ -63,6 +63,35 @@ fn a_line_without_end_is_cut_off() {
     assert!(sent < 8 * 1024 * 1024, "{sent}");
     assert!(procfs::peak_kib(run.pid()) < 64 * 1024);
     ask(&bed, &["ping"]).ok();
+}
+
+#[test]
+fn half_requests_of_all_clients_together_have_a_bound() {
+    let bed = Bed::with(APPS);
+    let mut run = supervisor(&bed, false, 3);
+    let path = socket(&bed);
+    let half = vec![b'x'; 512 * 1024];
+    let mut clients: Vec<Rough> = (0..150).map(|_| Rough::greeted(&path)).collect();
+    for client in &mut clients {
+        client.stream.write_all(b"{\"describe\":{\"targets\":[\"").unwrap();
+        // Whoever is cut off cannot send all of it.
+        let _ = client.stream.write_all(&half);
+    }
+    for client in &clients {
+        client.stream.set_nonblocking(true).unwrap();
+    }
+    wait_until("a client to be cut off", || {
+        let is_refused = |client: &mut Rough| {
+            client
+                .lines
+                .fill_buf()
+                .is_ok_and(|said| String::from_utf8_lossy(said).contains("unfinished requests"))
+        };
+        clients.iter_mut().any(is_refused)
+    });
+    assert!(procfs::peak_kib(run.pid()) < 64 * 1024, "{}", procfs::peak_kib(run.pid()));
+    ask(&bed, &["ping"]).ok();
+    run.expect_stop();
 }
 
 #[test]

@@ -310,7 +310,7 @@ fn redis_comes_first_and_goes_last() {
     );
     let mut run = launch(&bed, &["ecosystem.toml"]).pid1().start();
     run.wait_for_err("migrate (1) waits for redis (healthy)");
-    wait_until("a check to fail", || ask(&bed, &["describe", "redis"], 0).contains("failed check"));
+    wait_until("a check to fail", || ask(&bed, &["describe", "redis"], 0).contains("problem"));
     assert_eq!(statuses(&bed), ["api waiting", "migrate waiting", "redis online"]);
     bed.file("go", "");
     run.wait_for_line("api serves 2");

@@ -7,8 +7,8 @@ use super::{
     shell::Shell,
 };
 
-/// Names in the same shape as keys of an app that are none: variables of a worker's, directories, and a
-/// key of a table in an app.
+/// Names in the same shape as keys of an app that are none: variables of a worker's, fields of `jlist`,
+/// directories, and a key of a table in an app.
 const VARIABLES: [&str; 6] =
     ["pm_id", "exit_reason", "node_modules", "__pycache__", "start_period", "ip_hash"];
 
@@ -295,5 +295,24 @@ fn every_link_leads_somewhere() {
             let file = link.split('#').next().expect("the first part");
             assert!(repository().join(file).exists(), "there is no {file}");
         }
+    }
+}
+
+/// The table of variables is that of `procrun help environment`.
+#[test]
+fn every_variable_of_procrun_is_named() {
+    let help = Shell::new().run("procrun help environment", 0).out().lines();
+    let in_help: Vec<&str> = help
+        .iter()
+        .filter_map(|line| line.strip_prefix("  ")?.split_once("  "))
+        .map(|(name, _)| name)
+        .collect();
+    let rows = Page::read().table("| variable | sets | value |");
+    let in_readme: Vec<String> = rows.iter().flat_map(|row| code(&row[0])).collect();
+    assert_eq!(in_readme, in_help);
+    for (row, name) in rows.iter().zip(&in_readme) {
+        let key = name.trim_start_matches("PROCRUN_").to_lowercase();
+        let of_key = code(&row[1]).contains(&key);
+        assert!(of_key || !root_keys(&Page::read()).contains(&key), "{name}");
     }
 }

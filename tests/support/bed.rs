@@ -21,7 +21,7 @@ use super::run::Procrun;
 static FORKING: Mutex<()> = Mutex::new(());
 
 /// The variable by which all processes of a run are found; each run has its own value.
-const MARKER: &str = "PROCRUN_TEST_RUN";
+const MARKER: &str = "TEST_RUN_OF_PROCRUN";
 static RUNS: AtomicU32 = AtomicU32::new(0);
 
 fn forking() -> MutexGuard<'static, ()> {

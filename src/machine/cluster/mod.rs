@@ -23,7 +23,7 @@ use std::{
     sync::Arc,
 };
 
-pub use primary::Primary;
+pub use primary::{Primary, Reach};
 
 use self::wire::Answer;
 use super::Run;
@@ -255,6 +255,8 @@ pub enum Event {
     Waiting(ListenerId),
     /// A connection has been accepted; from which address, if that is one of the internet.
     Accepted(ListenerId, ConnectionId, Option<IpAddr>),
+    /// A connection to this socket that probes this worker, as [`Primary::reach`] said.
+    Probe(Run, ListenerId, ConnectionId),
     /// No connection is waiting.
     Drained(ListenerId),
     /// A connection could not be accepted; it still waits.

@@ -2,6 +2,7 @@
 
 mod choice;
 mod direct;
+mod probe;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -19,6 +20,7 @@ use crate::{
 };
 use choice::Choice;
 use direct::Direct;
+pub use probe::Reach;
 
 /// A descriptor that got lost is sent again so often (Node: 3).
 const RETRIES: u8 = 3;
@@ -99,6 +101,8 @@ struct Connection {
     origin: Option<IpAddr>,
     /// Who did not want it.
     refused_by: Vec<Run>,
+    /// It is a probe of the worker that has it, and for no other.
+    is_probe: bool,
 }
 
 #[derive(Debug)]
@@ -113,6 +117,8 @@ struct Listener {
     /// Their versions that have asked for it and may ask again.
     versions: Vec<Version>,
     state: State,
+    /// The places whose workers have listened, each with its application.
+    places: Vec<(u32, u32)>,
     /// Who listens, the next in turn first.
     members: VecDeque<Run>,
     /// Connections that came back, the oldest first.
@@ -195,8 +201,10 @@ impl Primary {
                     self.unwatch(id, out);
                 }
             }
+            Event::Probe(worker, listener, connection) => self.probe(worker, listener, connection, out),
             Event::Accepted(id, connection, origin) => {
-                let connection = Connection { id: connection, origin, refused_by: Vec::new() };
+                let connection =
+                    Connection { id: connection, origin, refused_by: Vec::new(), is_probe: false };
                 match self.listeners.get_mut(&id) {
                     Some(listener) => {
                         listener.accepting = false;
@@ -360,6 +368,7 @@ impl Primary {
             user: self.workers[&worker].user,
             versions: vec![version],
             state: State::Binding(vec![(worker, seq)]),
+            places: Vec::new(),
             members: VecDeque::new(),
             returned: VecDeque::new(),
             watched: false,
@@ -468,6 +477,10 @@ impl Primary {
         if !listener.members.contains(&worker) {
             listener.members.push_front(worker);
         }
+        let place = (state.version.app, state.place);
+        if !listener.places.contains(&place) {
+            listener.places.push(place);
+        }
         if handle.is_some() {
             state.handles.push_back((Sent::Answer(answer.clone()), 0));
             if state.handles.len() > MAX_HANDLES {
@@ -533,6 +546,7 @@ impl Primary {
     /// A connection that this worker did not take is for another.
     fn give_back(&mut self, worker: Run, mut pending: Pending, out: &mut Vec<Effect>) {
         match self.listeners.get_mut(&pending.listener) {
+            Some(_) if pending.connection.is_probe => out.push(Effect::Release(pending.connection.id)),
             Some(listener) => {
                 pending.connection.refused_by.push(worker);
                 listener.returned.push_back(pending.connection);
@@ -573,11 +587,14 @@ impl Primary {
                     self.give_back(worker, pending, out);
                 }
             }
-            Sent::Socket { listener, backlog, handed } if again => {
-                state.handles.push_back((Sent::Socket { listener, backlog, handed }, lost + 1));
-                out.push(Effect::LetAccept { worker, listener, backlog, handed });
+            Sent::Socket { listener, backlog, handed } => {
+                // Else it was told to stop since, or the socket was closed.
+                if self.is_to_accept(worker, listener) && again {
+                    self.let_accept(worker, listener, backlog, handed, lost + 1, out);
+                } else {
+                    self.declines(now, worker, listener, out);
+                }
             }
-            Sent::Socket { listener, .. } => self.declines(now, worker, listener, out),
             Sent::Answer(answer) if again => {
                 state.handles.push_back((Sent::Answer(answer.clone()), lost + 1));
                 out.push(Effect::Answer(worker, answer));
@@ -607,6 +624,7 @@ impl Primary {
         }
         for Pending { listener, connection, .. } in state.pending.into_iter().rev() {
             match self.listeners.get_mut(&listener) {
+                Some(_) if connection.is_probe => out.push(Effect::Release(connection.id)),
                 Some(listener) => listener.returned.push_front(connection),
                 None => out.push(Effect::Release(connection.id)),
             }
@@ -709,7 +727,7 @@ impl Primary {
     #[cfg(debug_assertions)]
     fn check(&self) {
         for (run, worker) in &self.workers {
-            assert!(worker.pending.len() <= worker.window(), "{run:?} has too much to take");
+            assert!(worker.load() <= worker.window(), "{run:?} has too much to take");
         }
         for (id, listener) in &self.listeners {
             let known = |run| self.workers.contains_key(run);

@@ -10,7 +10,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    ConnectionId, Effect, Endpoint, Event, Hail, ListenerId, Offence, Primary, Query, Version,
+    ConnectionId, Effect, Endpoint, Event, Hail, ListenerId, Offence, Primary, Query, Reach, Version,
     wire::{Answer, Handle},
 };
 use crate::{
@@ -72,6 +72,8 @@ struct World {
     refused: BTreeSet<ConnectionId>,
     /// How often a connection has not arrived.
     lost: BTreeMap<ConnectionId, u32>,
+    /// Connections that probe a worker.
+    probes: BTreeMap<ConnectionId, Run>,
     /// Whose listener was closed under them.
     orphaned: bool,
     reports: Vec<(Run, Offence)>,
@@ -145,6 +147,8 @@ impl World {
             Effect::Hand { worker, listener, seq, connection } => {
                 assert!(self.kernel.contains_key(&listener), "handed over for a closed server");
                 assert_eq!(self.fate(connection), Fate::Held, "handed over what is not there");
+                let probed = self.probes.get(&connection);
+                assert!(probed.is_none_or(|probed| *probed == worker), "a probe of another");
                 let inbox = self.workers.get_mut(&worker).expect("no connection to the dead");
                 inbox.push_back(Sent::Connection { seq, connection });
             }
@@ -161,7 +165,10 @@ impl World {
                     // Who loses it four times counts as one who refuses.
                     let often_lost = self.lost.get(&connection).is_some_and(|times| *times > 3);
                     assert!(
-                        self.refused.contains(&connection) || often_lost || self.orphaned,
+                        self.refused.contains(&connection)
+                            || often_lost
+                            || self.orphaned
+                            || self.probes.contains_key(&connection),
                         "a connection is dropped that nobody refused"
                     );
                     self.connections[connection.0 as usize] = Fate::Closed;
@@ -225,6 +232,18 @@ impl World {
         }
     }
 
+    /// Probes a worker at this port, if that is the cluster's.
+    fn probe(&mut self, worker: Run, port: u16) -> Reach {
+        let reach = self.primary.reach(worker, &[format!("127.0.0.1:{port}").parse().unwrap()]);
+        if let Reach::Handed(id) = reach {
+            self.connections.push(Fate::Held);
+            let connection = ConnectionId(u32::try_from(self.connections.len() - 1).unwrap());
+            self.probes.insert(connection, worker);
+            self.feed(Event::Probe(worker, id, connection));
+        }
+        reach
+    }
+
     fn connect(&mut self, id: ListenerId) {
         self.connect_at_once(id, 1);
     }
@@ -243,6 +262,19 @@ impl World {
         for _ in 0..600 {
             self.connect(id);
             self.settle();
+        }
+    }
+
+    /// The same, until sockets are sent; nobody looks at those.
+    fn storm(&mut self, id: ListenerId) {
+        for _ in 0..600 {
+            self.connect(id);
+            let reads = |(run, inbox): (&Run, &VecDeque<Sent>)| {
+                matches!(inbox.front(), Some(Sent::Connection { .. } | Sent::Answer(_))).then_some(*run)
+            };
+            while let Some(worker) = self.workers.iter().find_map(reads) {
+                self.look(worker, Look::Accept);
+            }
         }
     }
 
@@ -348,6 +380,7 @@ enum Op {
     Drain(usize),
     Drained(usize),
     Connect(u32),
+    Probe(usize, u16),
     Direct(Direct),
     Look(usize, Look),
     Lie(usize, u64),
@@ -360,6 +393,8 @@ enum Op {
 #[derive(Debug, Clone, Copy)]
 enum Direct {
     Flood(u32),
+    /// The same, and nobody looks at the socket that is sent then.
+    Storm(u32),
     Accept(usize),
     Accepts(usize),
     Report(usize, u32, u32),
@@ -387,8 +422,10 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<usize>().prop_map(Op::Drain),
         1 => any::<usize>().prop_map(Op::Drained),
         12 => (1u32..8).prop_map(Op::Connect),
+        4 => (any::<usize>(), 1u16..4).prop_map(|(who, port)| Op::Probe(who, port)),
         12 => prop_oneof![
             1 => (1u32..8).prop_map(Direct::Flood),
+            1 => (1u32..8).prop_map(Direct::Storm),
             3 => any::<usize>().prop_map(Direct::Accept),
             6 => any::<usize>().prop_map(Direct::Accepts),
             2 => (any::<usize>(), 1u32..8, 0u32..200).prop_map(|(who, id, count)| Direct::Report(who, id, count)),
@@ -412,6 +449,11 @@ fn apply(world: &mut World, op: &Op) {
         Op::Join(balance) => {
             if world.workers.len() < 5 {
                 world.join(balance);
+            }
+        }
+        Op::Probe(at, port) => {
+            if let Some(run) = who(world, at) {
+                world.probe(run, port);
             }
         }
         Op::Die(at) => {
@@ -506,6 +548,7 @@ fn accept_themselves(world: &mut World, op: &Direct) {
             world.connect_at_once(ListenerId(id), 600);
             world.settle();
         }
+        Direct::Storm(id) => world.storm(ListenerId(id)),
         Direct::Accept(at) => {
             if let Some(run) = who(world, at) {
                 world.accept(run);
@@ -545,6 +588,8 @@ proptest! {
         }
         prop_assert!(!held(&world), "a connection was lost: {:?}", world.connections);
         prop_assert!(!waiting(&world), "a connection was left waiting");
+        let both = world.accepting.iter().find(|(_, id)| world.watched.contains(id));
+        prop_assert_eq!(both, None, "procrun and a worker accept");
 
         for run in world.workers.keys().copied().collect::<Vec<_>>() {
             world.die(run);
@@ -558,6 +603,38 @@ proptest! {
         reports.sort_by_key(|(run, offence)| (*run, *offence as u8));
         reports.dedup();
         prop_assert_eq!(reports.len(), world.reports.len(), "something was said twice");
+    }
+}
+
+/// What happens to workers that accept for themselves, most of all while a socket is on its way to them.
+fn op_of_fast_connections() -> impl Strategy<Value = Op> {
+    let looks = prop::sample::select(vec![Look::Accept, Look::Lose, Look::Lose, Look::Refuse]);
+    prop_oneof![
+        2 => Just(Op::Direct(Direct::Storm(1))),
+        8 => (any::<usize>(), looks).prop_map(|(who, look)| Op::Look(who, look)),
+        4 => (any::<usize>(), 0u32..100).prop_map(|(who, count)| Op::Direct(Direct::Report(who, 1, count))),
+        1 => Just(Op::Join(Balance::Auto)),
+        2 => any::<usize>().prop_map(|who| Op::Direct(Direct::Accepts(who))),
+        2 => any::<usize>().prop_map(|who| Op::Ask(who, 1, 0)),
+        1 => any::<usize>().prop_map(Op::Retire),
+        1 => any::<usize>().prop_map(|who| Op::Close(who, 1)),
+        1 => any::<usize>().prop_map(Op::Die),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #[test]
+    fn a_socket_on_its_way_gives_no_worker_connections_that_procrun_hands_out(
+        ops in prop::collection::vec(op_of_fast_connections(), 0..40)
+    ) {
+        let (mut world, _, _) = automatic(2, 2);
+        for op in ops {
+            apply(&mut world, &op);
+        }
+        world.settle();
+        let both = world.accepting.iter().find(|(_, id)| world.watched.contains(id));
+        prop_assert_eq!(both, None, "procrun and a worker accept");
     }
 }
 
@@ -988,6 +1065,74 @@ fn a_socket_that_does_not_arrive_leaves_the_primary_at_work() {
     }
     assert!(world.accept_themselves(id).is_empty());
     assert_eq!(world.served().len(), 520);
+}
+
+#[test]
+fn a_socket_that_does_not_arrive_before_the_worker_is_told_to_stop_is_not_sent_again() {
+    let (mut world, workers, id) = automatic(2, 2);
+    world.storm(id);
+    // The other one ends the time of fast connections.
+    while !world.workers[&workers[1]].is_empty() {
+        world.look(workers[1], Look::Accept);
+    }
+    for _ in 0..4 {
+        world.now = world.now + Duration::from_millis(100);
+        world.hail(workers[1], Hail::Accepted { listener: id, count: 1 });
+    }
+    assert!(world.watched.contains(&id), "connections are handed out again");
+    assert!(matches!(world.workers[&workers[0]].front(), Some(Sent::Socket(_))));
+    world.look(workers[0], Look::Lose);
+    world.settle();
+    assert!(world.accept_themselves(id).is_empty());
+
+    // The same with a socket that is closed meanwhile.
+    let (mut world, workers, id) = automatic(1, 1);
+    world.storm(id);
+    world.hail(workers[0], Hail::Close { listener: Some(id) });
+    assert!(world.kernel.is_empty());
+    world.look(workers[0], Look::Lose);
+    world.settle();
+}
+
+#[test]
+fn a_probe_is_for_one_worker_alone() {
+    for balance in [Balance::Auto, Balance::RoundRobin, Balance::Shared, Balance::Sticky] {
+        let mut world = World::default();
+        let old = world.join(balance);
+        world.ask(old, tcp(1), 0);
+        let other = world.join(balance);
+        world.settle();
+        assert_eq!(world.probe(other, 1), Reach::Network, "its place has never listened");
+        world.ask(other, tcp(1), 0);
+        world.settle();
+        for _ in 0..3 {
+            assert!(matches!(world.probe(other, 1), Reach::Handed(_)));
+            world.settle();
+        }
+        assert_eq!(world.served(), [other.number; 3]);
+        assert_eq!(world.probe(other, 2), Reach::Network, "another port");
+
+        // Its successor has not listened yet.
+        world.last_worker += 3;
+        let new = world.join(balance);
+        assert_eq!(new.instance, other.instance);
+        assert_eq!(world.probe(new, 1), Reach::NotYet);
+        world.ask(new, tcp(1), 0);
+        world.settle();
+        assert!(matches!(world.probe(new, 1), Reach::Handed(_)));
+
+        // One that refuses it, or is gone, leaves it to no other.
+        world.look(new, Look::Refuse);
+        assert_eq!(world.connections.last(), Some(&Fate::Closed));
+        world.probe(new, 1);
+        world.die(new);
+        assert_eq!(world.connections.last(), Some(&Fate::Closed));
+
+        for _ in 0..4 {
+            assert!(matches!(world.probe(old, 1), Reach::Handed(_)));
+        }
+        assert_eq!(world.probe(old, 1), Reach::Full, "it takes none");
+    }
 }
 
 /// A world with so many workers with `balance = "sticky"` on port 1.

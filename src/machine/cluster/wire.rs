@@ -12,13 +12,16 @@ use serde::{
 use serde_json::Value;
 
 use super::{Data, Endpoint, Hail, ListenerId, Query};
-use crate::machine::frame::Framer;
+use crate::machine::{Uncaught, frame::Framer};
 
 /// A longer message ends the conversation.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
 
 /// Longer `data` of a server is not passed on. Node's TLS ticket keys have 96 letters.
 const MAX_DATA: usize = 16 * 1024;
+
+/// Characters of an address that a worker reports. A path of a unix socket has 108.
+const MAX_PLACE: usize = 128;
 
 /// Bun's internal messages begin with this byte, in both directions.
 const OF_BUN: u8 = 2;
@@ -41,6 +44,12 @@ pub enum Message {
     HandleNack,
     /// Its loop turns.
     Beat,
+    /// It could not listen there: where, for people, and a positive errno.
+    CannotListen(String, i32),
+    /// It listens after it could not.
+    Listens,
+    /// It is about to end by an error that it did not catch.
+    Uncaught(Uncaught),
     /// About clustering.
     Cluster(Hail),
     /// The same from a Bun. It takes no descriptors, and opens most of its sockets by itself.
@@ -228,6 +237,8 @@ struct Raw<'a> {
     readable_all: Value,
     writable_all: Value,
     count: Option<u32>,
+    errno: Option<i32>,
+    origin: Option<Cow<'a, str>>,
 }
 
 fn hail(line: &[u8]) -> Result<Hail, Broken> {
@@ -257,6 +268,15 @@ fn word(line: &[u8]) -> Result<Message, Broken> {
     let raw: Raw<'_> = serde_json::from_slice(line).map_err(|_| Broken::Garbage)?;
     Ok(match raw.act.as_deref() {
         Some("beat") => Message::Beat,
+        Some("cannot-listen") => {
+            let place: String = address(&raw).chars().filter(|it| !it.is_control()).take(MAX_PLACE).collect();
+            Message::CannotListen(place, raw.errno.unwrap_or_default().saturating_abs())
+        }
+        Some("listens") => Message::Listens,
+        Some("uncaught") => Message::Uncaught(match raw.origin.as_deref() {
+            Some("unhandledRejection") => Uncaught::Rejection,
+            Some(_) | None => Uncaught::Exception,
+        }),
         Some("drains") => Message::Cluster(Hail::Drains),
         Some("drained") => Message::Cluster(Hail::Drained),
         Some("accepts") => Message::Cluster(Hail::Accepts),
@@ -568,6 +588,35 @@ mod tests {
         assert_eq!(one(r#"{"cmd":"NODE_\u0048ANDLE_NACK"}"#), Ok(Message::HandleNack));
         assert_eq!(one(r#"{"cmd":"NODE_HANDLE","type":"net.Socket","msg":1}"#), Ok(Message::Handle));
         assert_eq!(one(r#"{"cmd":"NODE_SOCKET_GET_COUNT"}"#), Ok(Message::Other));
+    }
+
+    #[test]
+    fn what_a_worker_reports_of_its_failure_is_read() {
+        for (line, message) in [
+            (
+                r#"{"cmd":"NODE_PROCRUN","act":"cannot-listen","port":3000,"errno":-98}"#,
+                Message::CannotListen("port 3000".to_owned(), 98),
+            ),
+            (
+                r#"{"cmd":"NODE_PROCRUN","act":"cannot-listen","address":"/run/\u001b[1ma.sock","port":-1,"errno":-13}"#,
+                Message::CannotListen("/run/[1ma.sock".to_owned(), 13),
+            ),
+            (r#"{"cmd":"NODE_PROCRUN","act":"listens"}"#, Message::Listens),
+            (
+                r#"{"cmd":"NODE_PROCRUN","act":"uncaught","origin":"unhandledRejection"}"#,
+                Message::Uncaught(Uncaught::Rejection),
+            ),
+            (
+                r#"{"cmd":"NODE_PROCRUN","act":"uncaught","origin":"uncaughtException"}"#,
+                Message::Uncaught(Uncaught::Exception),
+            ),
+        ] {
+            assert_eq!(one(line), Ok(message), "{line}");
+        }
+        let long =
+            format!(r#"{{"cmd":"NODE_PROCRUN","act":"cannot-listen","address":"{}"}}"#, "x".repeat(9999));
+        let Ok(Message::CannotListen(place, 0)) = one(&long) else { panic!("{:?}", one(&long)) };
+        assert_eq!(place.len(), MAX_PLACE);
     }
 
     #[test]

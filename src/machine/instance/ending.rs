@@ -9,6 +9,7 @@ use crate::{
         backoff::Progress,
         event::{Effect, Ending, FailureKind, Run, SpawnFailure},
         notice::{Generation, Next, Notice, Setback},
+        reason::Reason,
         record::Past,
         trial::Outcome,
     },
@@ -113,7 +114,9 @@ impl Instance {
     fn ended(&mut self, step: &mut Step<'_>, ending: Ending, uptime: Duration, leftovers: bool) -> Verdict {
         let code = ending.code();
         // Whatever was to be done about it.
-        self.reason = None;
+        self.reason = self.reported_reason(&ending);
+        self.address_was_in_use =
+            matches!(&self.reason, Some(Reason::CannotListen(failure)) if failure.is_in_use);
         let (next, then) = if self.generation == Generation::Coming {
             // Its predecessor is still there.
             (Next::Stay, Then::Remove)
@@ -246,6 +249,10 @@ impl Instance {
     fn decide(&mut self, ending: &Ending, uptime: Duration) -> Next {
         let policy = &self.spec.restart;
         let (is_final, is_unstable, least_wait) = match ending {
+            // As a start that failed because its port is taken: to try again at once would be in vain.
+            Ending::Exited(code) if self.address_was_in_use => {
+                (policy.stop_exit_codes.contains(code), true, SPAWN_RETRY)
+            }
             Ending::Exited(code) => {
                 (policy.stop_exit_codes.contains(code), uptime < policy.min_uptime, Duration::ZERO)
             }

@@ -1,6 +1,9 @@
 //! The machine's races by name.
 
 use super::*;
+use crate::machine::{ListenFailure, Past, Reason, Uncaught, Word};
+
+const S: fn(u64) -> Duration = Duration::from_secs;
 
 #[test]
 fn a_crash_is_followed_by_a_restart_at_once_and_then_by_growing_waits() {
@@ -431,4 +434,83 @@ fn all_instances_have_to_succeed() {
     assert_eq!(world.status(2), Status::Stopping);
     world.exit(world.run(2), OK, false);
     assert_eq!(world.end, Some(0));
+}
+
+fn in_use() -> ListenFailure {
+    ListenFailure { place: "port 3000".to_owned(), why: "Address already in use".to_owned(), is_in_use: true }
+}
+
+#[test]
+fn a_run_that_cannot_listen_is_not_online_until_it_listens() {
+    let mut world = World::new(plan([app("a")]));
+    let is_ready = |world: &World| world.machine.instance(InstanceId(0)).unwrap().ready;
+    for listens in [Event::Spoke(world.run(0), Word::Listens), Event::Ready(world.run(0), Sign::Listening)] {
+        world.feed(Event::Spoke(world.run(0), Word::CannotListen(in_use())));
+        assert_eq!((world.status(0), is_ready(&world)), (Status::Launching, false));
+        world.feed(listens);
+        assert_eq!((world.status(0), is_ready(&world)), (Status::Online, true));
+    }
+    world.feed(Event::Spoke(world.run(0), Word::CannotListen(in_use())));
+    assert_eq!(world.status(0), Status::Online, "it listens elsewhere");
+    world.exit(world.run(0), FAILED, false);
+    let endings = &world.machine.instance(InstanceId(0)).unwrap().endings;
+    assert_eq!(endings[0].reason(), "exit", "that is not why it ended");
+}
+
+#[test]
+fn a_run_whose_address_is_in_use_is_never_restarted_at_once_and_not_online_before_min_uptime() {
+    let mut spec = app("a");
+    spec.restart.max_restarts = 3;
+    spec.restart.backoff = Backoff::Fixed(Duration::ZERO);
+    let mut world = World::new(plan([app("b"), spec]));
+    for run in 1..=3 {
+        world.feed(Event::Spoke(world.run(1), Word::CannotListen(in_use())));
+        world.feed(Event::Spoke(world.run(1), Word::Uncaught(Uncaught::Exception)));
+        // However long it has tried.
+        world.pass(S(5));
+        world.exit(world.run(1), FAILED, false);
+        if run < 3 {
+            assert_eq!(world.status(1), Status::WaitingRestart);
+            world.pass(MS(100));
+            assert_eq!(world.status(1), Status::Launching);
+        }
+    }
+    assert_eq!(world.status(1), Status::Errored);
+    let endings = &world.machine.instance(InstanceId(1)).unwrap().endings;
+    assert!(endings.iter().all(|past| past.reason() == "address-in-use"));
+    let failure = Reason::CannotListen(in_use());
+    assert_eq!(endings[2].reason, Some(failure.clone()));
+    assert_eq!(failure.to_string(), "cannot listen on port 3000: Address already in use");
+}
+
+#[test]
+fn once_the_address_is_free_the_next_run_is_online_after_min_uptime() {
+    let mut world = World::new(plan([app("a")]));
+    world.feed(Event::Spoke(world.run(0), Word::CannotListen(in_use())));
+    world.exit(world.run(0), FAILED, false);
+    world.pass(MS(100));
+    assert_eq!(world.status(0), Status::Launching);
+    world.pass(MS(1000));
+    assert_eq!(world.status(0), Status::Online);
+    world.exit(world.run(0), FAILED, false);
+    world.pass(S(1));
+    assert_eq!(world.status(0), Status::Online, "that was something else");
+}
+
+#[test]
+fn what_a_run_reports_is_the_reason_of_its_own_exit_alone() {
+    for (uncaught, word) in
+        [(Uncaught::Rejection, "unhandled-rejection"), (Uncaught::Exception, "uncaught-exception")]
+    {
+        let mut world = World::new(plan([app("a")]));
+        world.feed(Event::Spoke(world.run(0), Word::Uncaught(uncaught)));
+        world.exit(world.run(0), FAILED, false);
+        world.exit(world.run(0), FAILED, false);
+        world.pass(S(1));
+        world.feed(Event::Spoke(world.run(0), Word::Uncaught(uncaught)));
+        world.exit(world.run(0), Ending::Signaled { signal: Signal::KILL, core_dumped: false }, false);
+        let endings = &world.machine.instance(InstanceId(0)).unwrap().endings;
+        let words: Vec<&str> = endings.iter().map(Past::reason).collect();
+        assert_eq!(words, [word, "exit", "signal"]);
+    }
 }

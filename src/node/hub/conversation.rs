@@ -9,9 +9,11 @@ use super::{
     },
     Hub, News,
 };
+use nix::errno::Errno;
+
 use crate::{
     machine::{
-        Run, Sign,
+        ListenFailure, Run, Sign,
         cluster::{
             ConnectionId, Endpoint, Event, Hail, ListenerId, Query,
             wire::{self, Answer, Message},
@@ -81,6 +83,11 @@ impl Hub {
                 _ => self.news.push(News::Messages(run, 1)),
             },
             (Message::Beat, _) => self.news.push(News::Beats(run)),
+            (Message::CannotListen(place, errno), _) => {
+                self.news.push(News::CannotListen(run, listen_failure(place, errno)));
+            }
+            (Message::Listens, _) => self.news.push(News::ListensAfterAll(run)),
+            (Message::Uncaught(uncaught), _) => self.news.push(News::Uncaught(run, uncaught)),
             // The descriptor was dropped; without this a Node worker sends nothing more.
             (Message::Handle, _) => {
                 self.send(run, wire::HANDLE_ACK, None);
@@ -214,5 +221,15 @@ impl Hub {
             worker.channel.shut_down();
             self.news.push(News::CutOff(run, why));
         }
+    }
+}
+
+/// A failure to listen with what the kernel says of it; `errno` is positive.
+pub(super) fn listen_failure(place: String, errno: i32) -> ListenFailure {
+    let errno = Errno::from_raw(errno);
+    ListenFailure {
+        place,
+        why: format!("{} ({errno:?})", errno.desc()),
+        is_in_use: errno == Errno::EADDRINUSE,
     }
 }

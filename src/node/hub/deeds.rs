@@ -3,13 +3,13 @@
 
 use std::{io, os::fd::AsFd, time::Duration};
 
-use nix::{errno::Errno, libc};
+use nix::libc;
 use tokio::time::Instant;
 
 use super::{
     super::{listener::Listener, versions::Versions},
     Hub, News,
-    conversation::Attached,
+    conversation::{Attached, listen_failure},
 };
 use crate::{
     machine::{
@@ -129,8 +129,7 @@ impl Hub {
                 self.news.push(News::Listens(run, address));
             }
             Effect::CannotListen(run, endpoint, errno) => {
-                let why = Errno::from_raw(errno).desc();
-                self.news.push(News::CannotListen(run, endpoint.describe(), why.to_owned()));
+                self.news.push(News::CannotListen(run, listen_failure(endpoint.describe(), errno)));
             }
             Effect::SharesSocket(run, endpoint, with) => {
                 if let Some(app) = self.apps.get(&with) {

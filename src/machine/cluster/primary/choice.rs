@@ -47,7 +47,7 @@ impl Worker {
         match (self.balance, origin) {
             (Balance::Sticky, Some(origin)) => (true, rank(origin, self.place)),
             (Balance::Auto | Balance::RoundRobin | Balance::Shared | Balance::Sticky, _) => {
-                (false, u64::MAX - self.pending.len() as u64)
+                (false, u64::MAX - self.load() as u64)
             }
         }
     }
@@ -91,7 +91,7 @@ impl Primary {
             }
             willing = true;
             let preference = worker.preference(origin);
-            if worker.pending.len() < worker.window() && best.is_none_or(|(_, most)| preference > most) {
+            if worker.load() < worker.window() && best.is_none_or(|(_, most)| preference > most) {
                 best = Some((run, preference));
             }
         }

@@ -57,6 +57,12 @@ impl Primary {
         self.workers.get(&worker).is_some_and(can)
     }
 
+    /// Whether a worker has been told to accept for itself, and not to stop since.
+    pub(super) fn is_to_accept(&self, worker: Run, id: ListenerId) -> bool {
+        let direct = self.listeners.get(&id).and_then(|listener| listener.direct.as_ref());
+        direct.is_some_and(|direct| direct.told.contains(&worker))
+    }
+
     /// Those who listen have changed, or what they can: each who stays accepts, or none does.
     pub(super) fn tell_to_accept(&mut self, id: ListenerId, out: &mut Vec<Effect>) {
         let Some(listener) = self.listeners.get(&id) else { return };
@@ -81,12 +87,26 @@ impl Primary {
             }
             still
         });
-        for worker in staying.into_iter().filter(|run| !direct.told.contains(run)).collect::<Vec<_>>() {
-            direct.told.push(worker);
-            if let Some(state) = self.workers.get_mut(&worker) {
-                state.handles.push_back((Sent::Socket { listener: id, backlog, handed }, 0));
-            }
-            out.push(Effect::LetAccept { worker, listener: id, backlog, handed });
+        let new: Vec<Run> = staying.into_iter().filter(|run| !direct.told.contains(run)).collect();
+        direct.told.extend(&new);
+        for worker in new {
+            self.let_accept(worker, id, backlog, handed, 0, out);
+        }
+    }
+
+    /// Sends the socket to a worker; it has got lost this often.
+    pub(super) fn let_accept(
+        &mut self,
+        worker: Run,
+        listener: ListenerId,
+        backlog: i32,
+        handed: u32,
+        lost: u8,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(state) = self.workers.get_mut(&worker) {
+            state.handles.push_back((Sent::Socket { listener, backlog, handed }, lost));
+            out.push(Effect::LetAccept { worker, listener, backlog, handed });
         }
     }
 

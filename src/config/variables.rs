@@ -1,0 +1,198 @@
+//! procrun's own settings by environment: the variable `PROCRUN_<KEY>` for every key of the root.
+//!
+//! A flag counts before a variable, a variable before the file. Which keys there are stands in `keys`.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    sync::Arc,
+};
+
+use super::{
+    apply::{apply, one_of},
+    draft::RuntimeDraft,
+    keys::{Kind, RUNTIME_KEYS},
+    notices::Notices,
+    origin::Origin,
+    plan,
+    problem::{Problem, Problems},
+    suggest::nearest,
+    tree::{Node, Value},
+    value::Dialect,
+};
+
+const PREFIX: &str = "PROCRUN_";
+
+/// Variables with the prefix that are no keys of the root, and what each is.
+const OTHERS: [(&str, &str); 3] = [
+    ("PROCRUN_HOME", "directory of the control socket, saved lists and background logs"),
+    (plan::GRACE, "grace time of the container engine, in seconds"),
+    ("PROCRUN_RUN", "set by procrun in every process that a run starts"),
+];
+
+/// What Kubernetes sets in all containers for a service called `procrun`, without the prefix.
+const SERVICE_LINKS: [&str; 3] = ["SERVICE_HOST", "SERVICE_PORT", "PORT"];
+
+/// Puts what the variables say into the draft. A wrong value is a problem that names the variable.
+pub(super) fn apply_to_runtime(
+    environment: &BTreeMap<OsString, OsString>,
+    draft: &mut RuntimeDraft,
+    notices: &mut Notices,
+    problems: &mut Problems,
+) {
+    for key in RUNTIME_KEYS {
+        let variable = variable(key.name);
+        let Some(value) = environment.get(OsStr::new(&variable)).filter(|value| !value.is_empty()) else {
+            continue;
+        };
+        let Some(value) = value.to_str() else {
+            problems.push(Problem::new(format!("the variable `{variable}` is not UTF-8")));
+            continue;
+        };
+        let mut node = Node::new(Value::Text(value.to_owned()), None);
+        // `true` and numbers are texts here, as where a file says `${NAME}`.
+        node.expanded.push(variable.clone());
+        let origin = Origin::Environment(variable.clone().into());
+        match apply(&key.kind, &node, Dialect::Flag, &origin, &Arc::from(""), draft) {
+            Ok(_) => {
+                draft.origins.insert(key.name, origin);
+            }
+            Err(complaints) => {
+                for complaint in complaints {
+                    let problem = Problem::new(format!("the variable `{variable}` {}", complaint.message));
+                    problems.push(problem.hint("`procrun help environment` lists the variables"));
+                }
+            }
+        }
+    }
+    for name in unknown(environment) {
+        let known: Vec<String> = known().map(|(name, _)| name).collect();
+        let mut known = known.iter().filter_map(|name| name.strip_prefix(PREFIX));
+        let hint = match nearest(name.trim_start_matches(PREFIX), known.by_ref()) {
+            Some(near) => format!("did you mean `{PREFIX}{near}`?"),
+            None => "`procrun help environment` lists those that have one".to_owned(),
+        };
+        notices.add(format!("the variable `{name}` has no effect: {hint}"));
+    }
+}
+
+/// All variables that begin with `PROCRUN_`, each with what it takes or is.
+pub fn known() -> impl Iterator<Item = (String, String)> {
+    let of_keys = RUNTIME_KEYS.iter().map(|key| (variable(key.name), value_of(&key.kind)));
+    of_keys.chain(OTHERS.map(|(name, what)| (name.to_owned(), what.to_owned())))
+}
+
+fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.to_uppercase())
+}
+
+/// The variables with the prefix that mean nothing.
+fn unknown(environment: &BTreeMap<OsString, OsString>) -> impl Iterator<Item = String> {
+    let names = environment.keys().filter_map(|name| name.to_str());
+    let with_prefix = names.filter_map(|name| Some((name, name.strip_prefix(PREFIX)?)));
+    with_prefix
+        .filter(|(name, rest)| !is_service_link(rest) && !known().any(|(known, _)| known == *name))
+        .map(|(name, _)| name.to_owned())
+}
+
+fn is_service_link(rest: &str) -> bool {
+    SERVICE_LINKS.iter().any(|link| {
+        rest.strip_prefix(link).is_some_and(|behind| behind.is_empty() || behind.starts_with('_'))
+    })
+}
+
+/// What a value looks like.
+fn value_of<D>(kind: &Kind<D>) -> String {
+    match kind {
+        Kind::Switch(_) => "true or false".to_owned(),
+        Kind::Duration(..) => "a time: 300ms, 5s, 2m, 1h".to_owned(),
+        Kind::Size(..) => "a size: 300K, 200M, 1G".to_owned(),
+        Kind::Count(min, max, ..) => format!("a number from {min} to {max}"),
+        Kind::Choice(choices) => one_of(choices).replace('"', ""),
+        Kind::Guard(_) => "true, false or a share: 90%".to_owned(),
+        Kind::LogFile(_) => "a path, or false".to_owned(),
+        Kind::Label(_) | Kind::Text(_) => "a text".to_owned(),
+        _ => "as in the file".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::problem::EX_CONFIG,
+        spec::{LogStyle, OomGuard, TerminationLog},
+    };
+
+    fn read(variables: &[(&str, &str)]) -> (RuntimeDraft, Vec<String>, String) {
+        let environment = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let (mut draft, mut notices) = (RuntimeDraft::default(), Notices::default());
+        let mut problems = Problems::none(EX_CONFIG);
+        apply_to_runtime(&environment, &mut draft, &mut notices, &mut problems);
+        let problems = if problems.is_empty() { String::new() } else { problems.to_string() };
+        (draft, notices.into_list(), problems)
+    }
+
+    #[test]
+    fn every_root_key_has_a_variable_that_takes_a_value() {
+        let value = |kind: &Kind<RuntimeDraft>| match kind {
+            Kind::Switch(_) | Kind::Guard(_) | Kind::LogFile(_) => "false",
+            Kind::Duration(..) => "5s",
+            Kind::Size(..) => "1M",
+            Kind::Count(..) => "7",
+            Kind::Choice(choices) => choices[0].0,
+            Kind::Label(_) | Kind::Text(_) => "HH:mm",
+            _ => panic!("say here what a value of this kind looks like, and in `value_of`"),
+        };
+        for key in RUNTIME_KEYS {
+            let name = variable(key.name);
+            let (draft, notices, problems) = read(&[(&name, value(&key.kind))]);
+            assert_eq!((notices, problems), (Vec::new(), String::new()), "{name}");
+            assert_eq!(draft.origins[key.name].to_string(), format!("environment ${name}"));
+        }
+        let (draft, ..) = read(&[
+            ("PROCRUN_LOG_FORMAT", "json"),
+            ("PROCRUN_AUTO_EXIT", "false"),
+            ("PROCRUN_OOM_GUARD", "false"),
+            ("PROCRUN_TERMINATION_LOG", "false"),
+            ("PROCRUN_TIME", "true"),
+            ("PROCRUN_LOG_LEVEL", ""),
+        ]);
+        assert_eq!(draft.runtime.log.style, LogStyle::Json);
+        assert_eq!(draft.runtime.oom_guard, OomGuard::Off);
+        assert_eq!(draft.runtime.termination_log, TerminationLog::Off);
+        assert!(!draft.runtime.auto_exit && draft.time && !draft.origins.contains_key("log_level"));
+    }
+
+    #[test]
+    fn a_wrong_value_names_the_variable() {
+        for (name, value) in [
+            ("PROCRUN_LOG_FORMAT", "jsno"),
+            ("PROCRUN_AUTO_EXIT", "yes"),
+            ("PROCRUN_SHUTDOWN_TIMEOUT", "soon"),
+            ("PROCRUN_LOG_HISTORY_LINES", "-1"),
+            ("PROCRUN_OOM_GUARD", "110%"),
+        ] {
+            let (_, _, problems) = read(&[(name, value)]);
+            assert!(problems.contains(&format!("the variable `{name}` ")), "{name}: {problems}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_variable_is_a_notice_and_others_are_none() {
+        let (_, notices, problems) = read(&[("PROCRUN_LOG_FROMAT", "json"), ("PROCRUN_COLOUR", "1")]);
+        assert_eq!(problems, "");
+        assert!(notices.iter().any(|it| it.contains("did you mean `PROCRUN_LOG_FORMAT`?")), "{notices:?}");
+        assert!(notices.iter().any(|it| it.contains("`PROCRUN_COLOUR` has no effect")), "{notices:?}");
+        let (_, notices, _) = read(&[
+            ("PROCRUN_HOME", "/x"),
+            ("PROCRUN_RUN", "1"),
+            ("PROCRUN_GRACE_SECONDS", "10"),
+            ("PROCRUN_SERVICE_HOST", "10.0.0.1"),
+            ("PROCRUN_PORT_80_TCP", "tcp://10.0.0.1:80"),
+            ("LOG_FORMAT", "json"),
+            ("PROCRUNNER", "1"),
+        ]);
+        assert_eq!(notices, [""; 0]);
+    }
+}

@@ -1,0 +1,88 @@
+//! Probes of one worker: a connection to the port that it shares with others would reach any of them, so the
+//! primary hands the probe's connection to the one that is meant.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{Connection, Listener, Pending, Primary, Sent, State, Worker};
+use crate::machine::{
+    Run,
+    cluster::{ConnectionId, Effect, Endpoint, ListenerId},
+};
+
+/// Probes that a worker has not taken. One that takes none is asked no more: each holds a descriptor.
+const MAX_PROBES: usize = 4;
+
+/// How one worker is reached at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// The primary hands it the connection, for this socket.
+    Handed(ListenerId),
+    /// Its predecessor listened there, and it does not yet: another worker would answer.
+    NotYet,
+    /// It has not taken the connections of earlier probes.
+    Full,
+    /// By a connection to the address: no socket of the cluster listens there.
+    Network,
+}
+
+impl Worker {
+    /// Connections of clients that it has not answered for.
+    pub(super) fn load(&self) -> usize {
+        self.pending.iter().filter(|pending| !pending.connection.is_probe).count()
+    }
+}
+
+impl Listener {
+    /// Whether a connection to this address arrives here. A probe that does not go to this machine is none
+    /// of the cluster's.
+    fn takes(&self, address: SocketAddr) -> bool {
+        let State::Bound(Some(bound)) = self.state else { return false };
+        let is_stream = match self.endpoint {
+            Endpoint::Tcp { .. } | Endpoint::Held { .. } => true,
+            Endpoint::Udp { .. } | Endpoint::Unix { .. } => false,
+        };
+        let (bound_ip, ip): (IpAddr, IpAddr) = (bound.ip().to_canonical(), address.ip().to_canonical());
+        is_stream
+            && bound.port() == address.port()
+            && (bound_ip == ip || bound_ip.is_unspecified() && ip.is_loopback())
+    }
+}
+
+impl Primary {
+    /// How a worker is reached at the first of these addresses where it can be.
+    pub fn reach(&self, worker: Run, addresses: &[SocketAddr]) -> Reach {
+        let Some(state) = self.workers.get(&worker) else { return Reach::Network };
+        let takes = |listener: &Listener| addresses.iter().any(|address| listener.takes(*address));
+        let there = || self.listeners.iter().filter(|(_, listener)| takes(listener));
+        if let Some((id, _)) = there().find(|(_, listener)| listener.members.contains(&worker)) {
+            let probes = state.pending.len() - state.load();
+            return if probes < MAX_PROBES { Reach::Handed(*id) } else { Reach::Full };
+        }
+        let place = (state.version.app, state.place);
+        if there().any(|(_, listener)| listener.places.contains(&place)) {
+            return Reach::NotYet;
+        }
+        Reach::Network
+    }
+
+    /// A probe of this worker: no other one is to take its connection.
+    pub(super) fn probe(
+        &mut self,
+        worker: Run,
+        id: ListenerId,
+        connection: ConnectionId,
+        out: &mut Vec<Effect>,
+    ) {
+        let is_member = self.listeners.get(&id).is_some_and(|listener| listener.members.contains(&worker));
+        let Some(state) = self.workers.get_mut(&worker).filter(|_| is_member) else {
+            out.push(Effect::Release(connection));
+            return;
+        };
+        self.last_seq += 1;
+        let seq = self.last_seq;
+        out.push(Effect::Hand { worker, listener: id, seq, connection });
+        let connection = Connection { id: connection, origin: None, refused_by: Vec::new(), is_probe: true };
+        state.handles.push_back((Sent::Connection(seq), 0));
+        state.pending.push_back(Pending { seq, listener: id, connection });
+    }
+}

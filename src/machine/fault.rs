@@ -1,0 +1,39 @@
+//! What a run reports of its own failure, which its exit status does not say.
+
+use std::fmt;
+
+/// A run could not listen somewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenFailure {
+    /// Where, for people: `port 3000`.
+    pub place: String,
+    /// Why, for people.
+    pub why: String,
+    /// Another process listens there.
+    pub is_in_use: bool,
+}
+
+/// `cannot listen on port 3000: Address already in use (EADDRINUSE)`.
+impl fmt::Display for ListenFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}: {}", self.place, self.why)
+    }
+}
+
+/// An error in JavaScript that the application does not catch. Node ends the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uncaught {
+    /// A rejected promise without a handler.
+    Rejection,
+    /// Any other.
+    Exception,
+}
+
+impl fmt::Display for Uncaught {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rejection => "unhandled promise rejection",
+            Self::Exception => "uncaught exception",
+        })
+    }
+}

@@ -1,0 +1,64 @@
+'use strict';
+// Runs in each Node worker before the application, by `--require`. It reports what an exit status does not
+// say: that the worker cannot listen, or that an error ends it which nothing catches. It does nothing
+// before that. It keeps nothing alive, and an error in here stays in here.
+(() => {
+  delete require.cache[__filename];
+  // A thread of the worker has no channel.
+  if (typeof process.send !== 'function') return;
+  // What an application may replace later (test clocks, wrappers).
+  const { send } = process;
+  const quietly = (work) => {
+    try {
+      work();
+    } catch {
+      // Then procrun knows the exit status alone.
+    }
+  };
+  const say = (act, more) => {
+    if (process.connected) quietly(() => send.call(process, { cmd: 'NODE_PROCRUN', act, ...more }, () => {}));
+  };
+
+  // What a worker asked its cluster for, the cluster knows.
+  const isKnown = (error) => error.syscall === 'bind' && require('cluster').isWorker;
+  const isOfListening = (error) =>
+    Boolean(error) && (error.syscall === 'listen' || error.syscall === 'bind') && Number.isInteger(error.errno);
+
+  // The errors that have been reported, so that none is twice.
+  const reported = new WeakSet();
+  const cannotListen = (error, server) => {
+    if (!isOfListening(error) || reported.has(error) || isKnown(error)) return;
+    reported.add(error);
+    // `::` is what Node takes when it is told nothing.
+    const address = typeof error.address === 'string' && error.address !== '::' ? error.address : undefined;
+    say('cannot-listen', { address, port: error.port, errno: error.errno });
+    if (server) server.once('listening', () => say('listens'));
+  };
+
+  quietly(() => {
+    // A child made by `fork` gets these arguments, and has no procrun.
+    const at = process.execArgv.findIndex((arg, at, all) => arg === '--require' && all[at + 1] === __filename);
+    if (at >= 0) process.execArgv.splice(at, 2);
+    const { Server } = require('net');
+    const { errorMonitor } = require('events');
+    const { listen } = Server.prototype;
+    const seen = new WeakSet();
+    Server.prototype.listen = function (...args) {
+      quietly(() => {
+        if (seen.has(this)) return;
+        seen.add(this);
+        // Called before the application's own listeners, and unlike them it does not catch the error.
+        this.on(errorMonitor, (error) => quietly(() => cannotListen(error, this)));
+      });
+      return listen.apply(this, args);
+    };
+    process.on('uncaughtExceptionMonitor', (error, origin) => {
+      // The application goes on, or ends by its own decision.
+      if (process.listenerCount('uncaughtException') > 0) return;
+      if (process.hasUncaughtExceptionCaptureCallback()) return;
+      // Also of what is no server, such as a socket of datagrams.
+      quietly(() => cannotListen(error));
+      say('uncaught', { origin });
+    });
+  });
+})();

@@ -1,0 +1,75 @@
+//! Locks on files that the kernel gives back when their holder ends (flock(2)).
+//!
+//! Not nix's `Flock`: dropping that panics where unlocking is refused (a file system without locks, a seccomp
+//! filter), and closing the file unlocks it anyway.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsRawFd, RawFd},
+};
+
+use nix::libc;
+
+/// A file that is locked until this is dropped.
+#[derive(Debug)]
+pub struct FileLock(File);
+
+impl FileLock {
+    /// Waits until nobody else has the lock.
+    ///
+    /// # Errors
+    /// What flock(2) says.
+    pub fn wait(file: File) -> io::Result<Self> {
+        loop {
+            match flock(file.as_raw_fd(), libc::LOCK_EX) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result.map(|()| Self(file)),
+            }
+        }
+    }
+
+    /// Takes the lock; `None` when somebody else has it.
+    ///
+    /// # Errors
+    /// What flock(2) says.
+    pub fn take(file: File) -> io::Result<Option<Self>> {
+        match flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The file.
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // At once: a child that has not executed its program yet holds a copy of the descriptor.
+        let _ = flock(self.0.as_raw_fd(), libc::LOCK_UN);
+    }
+}
+
+fn flock(fd: RawFd, operation: i32) -> io::Result<()> {
+    // SAFETY: takes two integers.
+    if unsafe { libc::flock(fd, operation) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_has_the_lock_until_it_is_dropped() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let open = || File::open(file.path()).unwrap();
+        let first = FileLock::take(open()).unwrap().expect("nobody has it");
+        assert!(FileLock::take(open()).unwrap().is_none());
+        drop(first);
+        assert!(FileLock::wait(open()).is_ok());
+    }
+}
