@@ -18,7 +18,7 @@ use std::{
 };
 
 use super::{
-    end::{End, wait_for_room},
+    end::End,
     format::{Kind, PerKind, Put},
     mailbox::Mailbox,
     own::{OwnLine, Reports},
@@ -139,8 +139,8 @@ impl Console {
             Kind::Out if self.apart => {
                 out.write(bytes, reports, progress, |fd, reports| voice.wait(fd, err, reports, progress));
             }
-            Kind::Out => out.write(bytes, reports, progress, |fd, _| wait_for_room(fd)),
-            Kind::Err => err.write(bytes, reports, progress, |fd, _| wait_for_room(fd)),
+            Kind::Out => out.write(bytes, reports, progress, |fd, _| voice.wait_in_order(fd)),
+            Kind::Err => err.write(bytes, reports, progress, |fd, _| voice.wait_in_order(fd)),
         }
         self.most = self.most.max(self.len);
         self.len = 0;

@@ -74,15 +74,20 @@ struct Queue {
     ended: Vec<u32>,
     /// Instances that were dropped with what they had written.
     unread: u64,
+    /// The pump waits for a reader of procrun's output.
+    blocked: bool,
     /// The eventfd has been written since the queue was last found empty, of own lines at least.
     woken: bool,
 }
 
 impl Queue {
     /// Drops what waits for an instance if the pump has not even heard of it, and does not have to: its pipes
-    /// are empty. When nobody reads procrun's output, each instance that was replaced would keep two descriptors;
-    /// of those with something in their pipes, the oldest is dropped when too many wait.
+    /// are empty. While nobody reads procrun's output, each instance that was replaced would keep two
+    /// descriptors; of those with something in their pipes, the oldest is dropped when too many wait.
     fn drop_unread(&mut self, key: u32) -> bool {
+        if !self.blocked {
+            return false;
+        }
         let Some(addition) = self.addition(key) else { return false };
         if is_empty(&addition.out) && is_empty(&addition.err) {
             self.forget(key);
@@ -232,6 +237,11 @@ impl Mailbox {
             }
         }
         message
+    }
+
+    /// The pump waits for a reader of procrun's output from now on, or goes on.
+    pub(super) fn set_blocked(&self, blocked: bool) {
+        self.lock().blocked = blocked;
     }
 
     /// Wakes again if anything waits. To be called when nobody takes own lines out of turn any more.

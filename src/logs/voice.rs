@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::{
     console::Progress,
     dayjs,
-    end::End,
+    end::{End, wait_for_room},
     mailbox::{Mailbox, Message},
     own::{OwnLine, Reports},
     stamp::{StampId, Stamps},
@@ -75,6 +75,7 @@ impl Voice {
         if poll(&mut [room()], PATIENCE).is_ok_and(|ready| ready > 0) {
             return;
         }
+        self.mailbox.set_blocked(true);
         loop {
             self.mailbox.hush();
             self.overtake(err, reports, progress);
@@ -87,10 +88,22 @@ impl Voice {
             // Whatever it answers, the next look tells what has changed.
             let _ = poll(&mut either, PollTimeout::NONE);
             if either[0].any() == Some(true) {
+                self.mailbox.set_blocked(false);
                 self.mailbox.unhush();
                 return;
             }
         }
+    }
+
+    /// The same where own lines cannot overtake.
+    pub(super) fn wait_in_order(&self, out: BorrowedFd<'_>) {
+        let room = || PollFd::new(out, PollFlags::POLLOUT);
+        if poll(&mut [room()], PATIENCE).is_ok_and(|ready| ready > 0) {
+            return;
+        }
+        self.mailbox.set_blocked(true);
+        wait_for_room(out);
+        self.mailbox.set_blocked(false);
     }
 
     /// Writes own lines as long as `err` takes them at once.
