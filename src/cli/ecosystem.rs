@@ -5,7 +5,11 @@
 use std::{fmt::Write as _, path::Path};
 
 use super::{commands::Typed, create::create, failure::Failure, say};
-use crate::{config::EX_USAGE, spec::ExitCode, sys::directory};
+use crate::{
+    config::EX_USAGE,
+    spec::ExitCode,
+    sys::{directory, regular_file},
+};
 
 /// A key, and what it is for.
 struct Row {
@@ -145,8 +149,11 @@ pub(super) fn ecosystem(typed: &Typed) -> Result<ExitCode, Failure> {
 
 /// Whether the nearest package.json makes an ES module of each `.js`: `module.exports` is none.
 fn js_is_a_module() -> bool {
+    /// A larger package.json is not read.
+    const MAX_PACKAGE: u64 = 1024 * 1024;
     let Ok(cwd) = directory::working() else { return false };
-    let nearest = cwd.ancestors().find_map(|dir| std::fs::read(dir.join("package.json")).ok());
+    let read = |directory: &Path| regular_file::read_start(&directory.join("package.json"), MAX_PACKAGE).ok();
+    let nearest = cwd.ancestors().find_map(read);
     let package = nearest.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
     package.is_some_and(|package| package.get("type").is_some_and(|kind| kind == "module"))
 }

@@ -3,13 +3,9 @@
 //! A program that an application controls is never executed to ask it: the command may have more
 //! rights than the application.
 
-use std::{
-    fs::{self, File},
-    io::Read as _,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
-use crate::control::snapshot::Detail;
+use crate::{control::snapshot::Detail, sys::regular_file};
 
 /// The most that is read of a file beside the program, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
@@ -26,15 +22,12 @@ fn beside(program: &Path) -> Option<String> {
         return None;
     }
     let root = program.parent()?.parent()?;
-    let headers = || by_headers(&read(root.join("include/node/node_version.h"))?);
-    headers().or_else(|| by_package(&read(root.join("package.json"))?)).or_else(|| by_path(program))
+    let headers = || by_headers(&read(&root.join("include/node/node_version.h"))?);
+    headers().or_else(|| by_package(&read(&root.join("package.json"))?)).or_else(|| by_path(program))
 }
 
-fn read(path: PathBuf) -> Option<String> {
-    let is_file = fs::metadata(&path).ok()?.is_file();
-    let mut text = String::new();
-    File::open(path).ok().filter(|_| is_file)?.take(MAX_FILE).read_to_string(&mut text).ok()?;
-    Some(text)
+fn read(path: &Path) -> Option<String> {
+    String::from_utf8(regular_file::read_start(path, MAX_FILE).ok()?).ok()
 }
 
 fn by_headers(text: &str) -> Option<String> {

@@ -1,11 +1,12 @@
 //! Reads a small text file without ever hanging on it or filling the memory with it.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Read as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
+
+use crate::sys::regular_file;
 
 /// A configuration is not bigger than this, in bytes.
 pub(super) const MAX_SIZE: u64 = 1024 * 1024;
@@ -28,18 +29,8 @@ impl Unreadable {
 
 /// Opens a regular file of at most [`MAX_SIZE`]. A FIFO or device is refused, not waited for.
 pub(super) fn open(path: &Path) -> Result<File, Unreadable> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)
-        .open(path)
-        .map_err(|error| cannot_open(&error))?;
+    let file = regular_file::open(path).map_err(|error| cannot_open(&error))?;
     let metadata = file.metadata().map_err(|error| Unreadable::new(format!("cannot be read: {error}")))?;
-    if metadata.is_dir() {
-        return Err(Unreadable { why: "is a directory".into(), hint: Some("name the file in it") });
-    }
-    if !metadata.is_file() {
-        return Err(Unreadable::new("is not a regular file"));
-    }
     if metadata.len() > MAX_SIZE {
         return Err(Unreadable::new(format!("is too big: {} bytes, at most 1 MiB is read", metadata.len())));
     }
@@ -49,6 +40,10 @@ pub(super) fn open(path: &Path) -> Result<File, Unreadable> {
 fn cannot_open(error: &io::Error) -> Unreadable {
     match error.kind() {
         io::ErrorKind::NotFound => Unreadable::new(MISSING),
+        io::ErrorKind::IsADirectory => {
+            Unreadable { why: "is a directory".into(), hint: Some("name the file in it") }
+        }
+        io::ErrorKind::InvalidInput => Unreadable::new("is not a regular file"),
         io::ErrorKind::PermissionDenied => Unreadable {
             why: "cannot be read: permission denied".into(),
             hint: Some("check the owner and mode of the file and of the directories above it"),

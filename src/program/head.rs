@@ -1,15 +1,9 @@
 //! The first bytes of a file, and what they say of it.
 
-use std::{
-    fs::{File, OpenOptions},
-    io::{self, Read},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-};
-
-use nix::fcntl::OFlag;
+use std::{io, path::Path};
 
 use super::shebang::Shebang;
+use crate::sys::regular_file;
 
 /// As many bytes as PM2 looks at, and more than the kernel reads of a `#!` line.
 const HEAD: u64 = 512;
@@ -29,26 +23,14 @@ pub(super) enum Content {
     Binary,
 }
 
-/// Opens a regular file for reading; whatever else stands there does not make procrun wait.
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
-}
-
 /// The first bytes.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    read_up_to(path, HEAD)
+    regular_file::read_start(path, HEAD)
 }
 
 /// The whole text of a script that may be a shim.
 pub(super) fn read_script(path: &Path) -> io::Result<String> {
-    Ok(String::from_utf8_lossy(&read_up_to(path, MAX_SHIM)?).into_owned())
-}
-
-fn read_up_to(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open(path)?.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    Ok(String::from_utf8_lossy(&regular_file::read_start(path, MAX_SHIM)?).into_owned())
 }
 
 impl Content {
@@ -89,13 +71,5 @@ mod tests {
         assert!(has_windows_lines(b"#!/bin/sh\r\necho\r\n"));
         assert!(!has_windows_lines(b"#!/bin/sh\r\necho\n"));
         assert!(!has_windows_lines(b"#!/bin/sh"));
-    }
-
-    #[test]
-    fn a_fifo_does_not_make_anybody_wait() {
-        let directory = tempfile::tempdir().unwrap();
-        let fifo = directory.path().join("fifo");
-        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert_eq!(read(&fifo).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 }

@@ -389,7 +389,11 @@ impl Lookup<'_> {
     }
 }
 
-fn check_cwd(cwd: &Path) -> Result<(), Failure> {
+/// Looks whether a process can work in this directory.
+///
+/// # Errors
+/// It is not there, is no directory, or cannot be looked at.
+pub fn check_cwd(cwd: &Path) -> Result<(), Failure> {
     let unusable =
         |why: String| Err(Failure::new(NOT_EXECUTABLE, format!("its cwd {} {why}", cwd.display())));
     match cwd.metadata() {

@@ -1,14 +1,10 @@
 //! What Node knows by package.json: the main file of a directory, and the package that a file is of.
 
-use std::{
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::head;
+use crate::sys::regular_file;
 
 /// A larger package.json is not read.
 const MAX_PACKAGE: u64 = 1024 * 1024;
@@ -27,9 +23,7 @@ pub(super) struct Package {
 
 impl Package {
     fn read(directory: &Path) -> Option<Self> {
-        let file: File = head::open(&directory.join("package.json")).ok()?;
-        let mut text = Vec::new();
-        file.take(MAX_PACKAGE).read_to_end(&mut text).ok()?;
+        let text = regular_file::read_start(&directory.join("package.json"), MAX_PACKAGE).ok()?;
         serde_json::from_slice(&text).ok()
     }
 

@@ -4,12 +4,12 @@ use std::{
     ffi::{OsStr, OsString},
     fmt::{self, Write as _},
     fs,
-    io::Read,
     os::unix::ffi::OsStrExt,
     path::Path,
 };
 
-use super::{head, package::Package};
+use super::package::Package;
+use crate::sys::regular_file;
 
 /// A larger header is none of Node's.
 const MAX_HEADER: u64 = 64 * 1024;
@@ -37,8 +37,7 @@ impl NodeVersion {
     pub fn of(node: &Path) -> Option<Self> {
         let node = fs::canonicalize(node).ok()?;
         let header = node.parent()?.parent()?.join("include/node/node_version.h");
-        let mut text = String::new();
-        head::open(&header).ok()?.take(MAX_HEADER).read_to_string(&mut text).ok()?;
+        let text = String::from_utf8(regular_file::read_start(&header, MAX_HEADER).ok()?).ok()?;
         let number = |name: &str| {
             text.lines()
                 .find_map(|line| line.strip_prefix("#define ")?.strip_prefix(name)?.trim().parse().ok())

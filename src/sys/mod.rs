@@ -27,6 +27,7 @@ pub mod process;
 pub mod process_memory;
 pub mod program;
 pub mod reap;
+pub mod regular_file;
 pub mod shortage;
 pub mod signals;
 pub mod sockets;

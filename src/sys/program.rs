@@ -1,9 +1,8 @@
-//! Looking for programs: in `PATH`, by their mode bits and first bytes.
+//! Looking for programs: in `PATH`, by their mode bits.
 
 use std::{
     ffi::OsStr,
-    fs::File,
-    io::{self, Read},
+    io,
     os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -20,17 +19,6 @@ pub enum Found {
     NotExecutable(PathBuf),
     /// Nothing of this name.
     Missing,
-}
-
-/// What the first bytes of a file say of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
-    /// An ELF binary.
-    Elf,
-    /// A script that names its interpreter; empty when the line names none.
-    Shebang(PathBuf),
-    /// Anything else.
-    Other,
 }
 
 /// Looks for `name` as a shell would: with a slash relative to `cwd`, otherwise in the folders of
@@ -58,28 +46,4 @@ pub fn at(path: PathBuf) -> Found {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Found::NotExecutable(path),
         Err(_) => Found::Missing,
     }
-}
-
-/// Reads what kind of file it is from its first bytes.
-///
-/// # Errors
-/// What open(2) or read(2) say.
-pub fn kind(path: &Path) -> io::Result<Kind> {
-    let mut first = [0; 256];
-    let mut file = File::open(path)?;
-    let mut have = 0;
-    while have < first.len() {
-        match file.read(&mut first[have..])? {
-            0 => break,
-            n => have += n,
-        }
-    }
-    let first = &first[..have];
-    if first.starts_with(b"\x7fELF") {
-        return Ok(Kind::Elf);
-    }
-    let Some(line) = first.strip_prefix(b"#!") else { return Ok(Kind::Other) };
-    let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii();
-    let interpreter = line.split(|byte| *byte == b' ' || *byte == b'\t').next().unwrap_or_default();
-    Ok(Kind::Shebang(PathBuf::from(OsStr::from_bytes(interpreter))))
 }

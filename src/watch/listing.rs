@@ -1,12 +1,9 @@
 //! Looking into directories: their entries, and the .gitignore files that are about them.
 
-use std::{
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsString, fs, path::Path};
 
 use super::{Watched, ignore::Ignore};
+use crate::sys::regular_file;
 
 /// The name of the files that say what git does not want.
 pub(super) const GITIGNORE: &str = ".gitignore";
@@ -72,8 +69,6 @@ pub(super) fn heed_above(ignore: &mut Ignore, start: &Path, watched: &Watched) {
 }
 
 fn read(directory: &Path) -> Option<Vec<u8>> {
-    let path: PathBuf = directory.join(GITIGNORE);
-    let found = fs::metadata(&path).ok()?;
-    // Opening a pipe would wait for its writer.
-    (found.is_file() && found.len() <= MOST_BYTES).then(|| fs::read(&path).ok())?
+    let text = regular_file::read_start(&directory.join(GITIGNORE), MOST_BYTES + 1).ok()?;
+    (text.len() as u64 <= MOST_BYTES).then_some(text)
 }
