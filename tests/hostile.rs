@@ -60,7 +60,8 @@ fn a_lost_timer_is_made_again() {
 #[test]
 fn a_shortage_of_processes_makes_no_app_errored() {
     // The first eight tries to make a process fail, more than `max_restarts` allows.
-    let inject = ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "inject=clone:error=EAGAIN:when=1..8"];
+    let inject =
+        ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=clone:error=EAGAIN:when=1..8"];
     let bed = Bed::with(
         "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\nmax_restarts = 2\nautorestart = false\n",
     );
@@ -122,19 +123,61 @@ fn a_pid_file_that_is_a_fifo_delays_nothing() {
     run.expect_stop();
 }
 
+const NOT_EXECUTED: &str = "the new process has not executed it in time";
+
+/// Another process may stop a child before it executes its program; strace does so at this system call, in
+/// each child.
+const STOP_CHILDREN: [&str; 8] =
+    ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=chdir:signal=SIGSTOP:when=1"];
+
 #[test]
-fn a_child_that_its_user_stops_before_it_runs_freezes_nobody() {
-    // A process of the application's user may stop the child as soon as that is its user's; strace does so
-    // at the system call that follows.
-    let inject = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=chdir:signal=SIGSTOP:when=1"];
-    let bed = with_a_user("");
-    let mut run = start(&bed, ":", &inject);
-    // The start ends by its timeout, is tried again, and the supervisor goes on meanwhile.
-    let failure = "cannot make a process: Connection timed out";
-    run.wait_for_err(failure);
+fn a_child_that_is_stopped_before_it_runs_freezes_nobody() {
+    // One with a user of its own, and one that has procrun's.
+    for bed in [with_a_user(""), Bed::with("[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\n")] {
+        let mut run = start(&bed, ":", &STOP_CHILDREN);
+        // The start ends by its timeout, is tried again, and the supervisor goes on meanwhile.
+        run.wait_for_err(NOT_EXECUTED);
+        run.signal(support::SIGHUP);
+        run.wait_for_err("no application has changed");
+        run.wait_for_err_lines(NOT_EXECUTED, 2);
+        run.expect_stop();
+    }
+}
+
+#[test]
+fn a_stop_ends_a_start_under_way_at_once() {
+    for bed in [with_a_user(""), Bed::with("[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\n")] {
+        let mut run = start(&bed, ":", &STOP_CHILDREN);
+        // The child is there and does not run.
+        support::wait_until("a stopped child", || {
+            run.children().iter().any(|child| matches!(child.state, 'T' | 't'))
+        });
+        run.expect_stop();
+        assert!(run.err().lines_with(NOT_EXECUTED).is_empty(), "killed, not waited for{}", run.story());
+    }
+}
+
+/// Stops all processes of its namespace but itself and PID 1, again and again (kill(2), -1).
+const STOPPER: &str = "#!/bin/sh\necho attacking\nwhile :; do kill -STOP -1 2> /dev/null; done\n";
+
+#[test]
+fn a_worker_that_stops_all_others_does_not_freeze_the_supervisor() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"stopper\"\nscript = \"./stopper.sh\"\nkill_timeout = \"1s\"\n\
+         [[apps]]\nname = \"victim\"\nscript = \"/bin/true\"\nrestart_delay = 1\nmax_restarts = 1000000\n\
+         kill_timeout = \"1s\"\n",
+    );
+    bed.script("stopper.sh", STOPPER);
+    let home = bed.path("home").to_string_lossy().into_owned();
+    let launch = |args: &[&str]| bed.launch(args).env("PROCRUN_HOME", &home);
+    let mut run = launch(&["ecosystem.toml"]).pid1().start();
+    run.wait_for_line("attacking");
+    run.wait_for_err(NOT_EXECUTED);
+    // From outside of the namespace.
+    launch(&["ping"]).start().expect_code(0);
     run.signal(support::SIGHUP);
     run.wait_for_err("no application has changed");
-    run.wait_for_err_lines(failure, 2);
+    run.wait_for_err_lines(NOT_EXECUTED, 2);
     run.expect_stop();
 }
 
@@ -494,4 +537,102 @@ fn a_home_of_another_user_holds_no_list_of_ones_own() {
         assert!(matches!(run.wait_end(), support::End::Code(code) if code != 0), "{command:?}");
         run.wait_for_err("the directory belongs to user 65534");
     }
+}
+
+/// Waits for the file `go`, mounts a file system that does not answer at its argument, says so, reads all
+/// requests and answers none. Its end fails what waits.
+const HUNG_FS: &str = r#"
+import ctypes, os, signal, struct, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while not os.path.exists("go"):
+    time.sleep(0.01)
+libc = ctypes.CDLL(None, use_errno=True)
+fd = os.open("/dev/fuse", os.O_RDWR)
+options = f"fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
+if libc.mount(b"hung", b"mnt", b"fuse", 0, options) != 0:
+    sys.exit(f"cannot mount: {os.strerror(ctypes.get_errno())}")
+_, _, unique = struct.unpack_from("<IIQ", os.read(fd, 1 << 20))
+init = struct.pack("<IIIIHHIIHH8I", 7, 31, 65536, 0, 12, 10, 4096, 1, 1, 0, *([0] * 8))
+os.write(fd, struct.pack("<IiQ", 16 + len(init), 0, unique) + init)
+os.write(os.open("mounted", os.O_CREAT | os.O_WRONLY, 0o600), b"yes")
+while os.read(fd, 1 << 20):
+    pass
+"#;
+
+/// A bed with a directory `mnt`, an app `hung` that needs it, and an app `fine`.
+fn with_a_file_system(app: &str) -> Bed {
+    let bed = Bed::with(&format!(
+        "[[apps]]\nname = \"hung\"\n{app}\n[[apps]]\nname = \"fine\"\nscript = \"./steady.sh\"\nargs = [\"fine\"]\n"
+    ));
+    bed.file("hung.py", HUNG_FS);
+    bed.file("mnt/env", "A=1\n");
+    bed.script("mnt/app.sh", "#!/bin/sh\nsleep 0.1\n");
+    bed.script("mnt/bin/program", "#!/bin/sh\nsleep 0.1\n");
+    bed.script("steady.sh", workers::STEADY);
+    bed
+}
+
+/// Starts the applications as PID 1, with all files still there.
+fn start_with_a_file_system(bed: &Bed) -> support::Procrun {
+    let home = bed.path("home").to_string_lossy().into_owned();
+    let launch = bed.launch(&["ecosystem.toml"]).env("PROCRUN_HOME", &home).system_path();
+    let run = launch.own_mounts().pid1().after("python3 hung.py &").start();
+    run.wait_for_line("fine up");
+    run
+}
+
+/// Lets the file system stop answering.
+fn hang(bed: &Bed) {
+    bed.file("go", "");
+    support::wait_until("the mount", || bed.exists("mounted"));
+}
+
+#[test]
+fn a_file_system_that_does_not_answer_fails_the_starts_that_need_it_and_no_other() {
+    for (app, step) in [
+        ("script = \"true\"\ncwd = \"mnt\"\n", "opening its cwd"),
+        ("script = \"./mnt/app.sh\"\n", "looking up its script"),
+        ("script = \"program\"\nenv = { PATH = \"mnt/bin:/usr/bin:/bin\" }\n", "the programs of PATH"),
+    ] {
+        let bed = with_a_file_system(&format!("{app}restart_delay = 100\nmax_restarts = 1000000\n"));
+        let mut run = start_with_a_file_system(&bed);
+        run.wait_for_err("hung (0) is online");
+        hang(&bed);
+        let failure = run.wait_for_err("hung (0) ended: spawn-failed, its start hangs");
+        assert!(failure.contains(step), "{failure}");
+        run.wait_for_err("hung (0) ended: spawn-failed, its last start still hangs");
+        // The supervisor answers, starts other applications, and stops all in order.
+        let home = bed.path("home").to_string_lossy().into_owned();
+        bed.launch(&["restart", "fine"]).env("PROCRUN_HOME", &home).start().expect_code(0);
+        run.wait_for_lines("fine up", 2);
+        run.expect_stop();
+        assert_eq!(run.out().lines_with("fine bye TERM").len(), 2, "{}", run.story());
+    }
+}
+
+#[test]
+fn a_pid_file_on_a_file_system_that_does_not_answer_delays_nothing() {
+    let bed = with_a_file_system("script = \"./steady.sh\"\nargs = [\"hung\"]\npid_file = \"mnt/pid\"\n");
+    let mut run = start_with_a_file_system(&bed);
+    run.wait_for_line("hung up");
+    hang(&bed);
+    let home = bed.path("home").to_string_lossy().into_owned();
+    bed.launch(&["restart", "all"]).env("PROCRUN_HOME", &home).start().expect_code(0);
+    run.wait_for_lines("hung up", 2);
+    run.wait_for_lines("fine up", 2);
+    run.expect_stop();
+    assert_eq!(run.out().lines_with("bye").len(), 4, "{}", run.story());
+}
+
+#[test]
+fn an_env_file_on_a_file_system_that_does_not_answer_changes_nothing() {
+    let bed = with_a_file_system("script = \"./steady.sh\"\nargs = [\"hung\"]\nenv_file = \"mnt/env\"\n");
+    let mut run = start_with_a_file_system(&bed);
+    run.wait_for_line("hung up");
+    hang(&bed);
+    run.signal(support::SIGHUP);
+    run.wait_for_err("reading ecosystem.toml has not ended in time");
+    run.wait_for_err("nothing was changed");
+    run.expect_stop();
+    assert_eq!(run.out().lines_with("bye TERM").len(), 2, "{}", run.story());
 }

@@ -164,18 +164,6 @@ impl Server {
         Ok(())
     }
 
-    /// The requests that are there by now and can be answered at once, for somebody who is in the middle of
-    /// something long. All others wait for their turn.
-    ///
-    /// # Errors
-    /// What epoll_wait(2) says.
-    pub fn short_requests(&mut self) -> io::Result<Vec<(ClientId, Request)>> {
-        if self.poller.look(&mut self.happened)? {
-            self.take_in();
-        }
-        Ok(self.requests.extract_if(.., |(_, request)| request.effort() == Effort::None).collect())
-    }
-
     fn take_in(&mut self) {
         let mut happened = std::mem::take(&mut self.happened);
         for one in happened.drain(..) {

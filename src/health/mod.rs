@@ -8,7 +8,7 @@ mod http;
 mod notify;
 mod program;
 
-use std::{collections::HashMap, io, net::SocketAddr, time::Duration};
+use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpStream,
@@ -17,13 +17,17 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-pub use self::{notify::Notify, program::Program};
+pub use self::{
+    notify::Notify,
+    program::{Program, kill},
+};
 use crate::{
     machine::{InstanceId, ProbeKind, Readable, Run},
     shown::{cut, log_line},
     sys::{
         clock::after,
         reap::{Pid, Status},
+        spawn::ChildId,
     },
 };
 
@@ -41,7 +45,7 @@ pub enum Question {
     },
     /// A connection to one of these addresses.
     Tcp(Vec<SocketAddr>),
-    /// A program that has just been started.
+    /// A program that is being started.
     Program(Program),
 }
 
@@ -73,7 +77,7 @@ pub struct Prober {
     tasks: JoinSet<Answer>,
     under_way: HashMap<Key, AbortHandle>,
     /// Programs that have not been reaped, and who waits for that.
-    programs: HashMap<Pid, (Key, oneshot::Sender<Status>)>,
+    programs: Vec<(Arc<ChildId>, Key, oneshot::Sender<Status>)>,
 }
 
 impl Prober {
@@ -84,7 +88,8 @@ impl Prober {
         let exit = match &question {
             Question::Program(program) => {
                 let (sender, receiver) = oneshot::channel();
-                self.programs.insert(program.pid(), (key, sender));
+                self.forget_unstarted();
+                self.programs.push((Arc::clone(program.id()), key, sender));
                 Some(receiver)
             }
             Question::Http { .. } | Question::Tcp(_) => None,
@@ -120,8 +125,13 @@ impl Prober {
 
     /// Whether a program that asked the same is still there although nobody waits for it: SIGKILL has
     /// not ended it.
-    pub fn is_stuck(&self, instance: InstanceId, kind: ProbeKind) -> bool {
-        self.programs.values().any(|(key, _)| *key == (instance, kind))
+    pub fn is_stuck(&mut self, instance: InstanceId, kind: ProbeKind) -> bool {
+        self.forget_unstarted();
+        self.programs.iter().any(|(_, key, _)| *key == (instance, kind))
+    }
+
+    fn forget_unstarted(&mut self) {
+        self.programs.retain(|(id, ..)| !id.is_prevented());
     }
 
     /// A run has ended: nobody is asked about it any more.
@@ -135,7 +145,8 @@ impl Prober {
 
     /// Takes in a reaped child, and says whether it was one of the programs here.
     pub fn reaped(&mut self, pid: Pid, status: Status) -> bool {
-        let Some((_, waiting)) = self.programs.remove(&pid) else { return false };
+        let Some(at) = self.programs.iter().position(|(id, ..)| id.is(pid)) else { return false };
+        let (_, _, waiting) = self.programs.swap_remove(at);
         program::is_over(pid);
         // Nobody may be waiting any more.
         let _ = waiting.send(status);

@@ -3,12 +3,12 @@
 //! What it prints is read and thrown away but for its last line, which says what is wrong. When its
 //! time is up it is killed with everything below it.
 
-use std::{io, os::fd::OwnedFd, time::Duration};
+use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use tokio::{
     net::unix::pipe::Receiver,
     sync::oneshot,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 
 use super::clean;
@@ -18,7 +18,7 @@ use crate::{
     sys::{
         process,
         reap::{Pid, Status},
-        spawn::{Report, Spawned},
+        spawn::ChildId,
         tree::{self, Root, RunMark},
     },
 };
@@ -30,37 +30,33 @@ const FLOOD: Duration = Duration::from_millis(1);
 /// So often what is left in the pipe is read at the end, at most.
 const LAST_READS: usize = 16;
 
-/// A program that has just been started.
+/// A program that is being started.
 #[derive(Debug)]
 pub struct Program {
     child: Child,
-    /// Tells whether it could be executed at all.
-    report: Option<Report>,
-    output: Receiver,
+    /// Brings the read end of its output as soon as it is executed, or why it could not be.
+    started: oneshot::Receiver<Result<OwnedFd, String>>,
 }
 
-/// Kills the program with its tree unless it has been reaped.
+/// Kills the program with its tree unless it has been reaped, also one that is about to be started.
 #[derive(Debug)]
 struct Child {
-    pid: Pid,
+    id: Arc<ChildId>,
     mark: RunMark,
     exit: Option<oneshot::Receiver<Status>>,
     is_reaped: bool,
 }
 
 impl Program {
-    /// The program that was started with this mark, whose output comes from this pipe.
-    ///
-    /// # Errors
-    /// It is no pipe, or the runtime has no room for it; the program is killed.
-    pub fn new(spawned: Spawned, mark: RunMark, output: OwnedFd) -> io::Result<Self> {
-        let Spawned { pid, report } = spawned;
-        let child = Child { pid, mark, exit: None, is_reaped: false };
-        Ok(Self { child, report, output: Receiver::from_owned_fd(output)? })
+    /// A program that is started with this mark by a thread that tells how that went: it sends the read
+    /// end of the output once the program is executed. What it cannot send any more it has to kill
+    /// ([`kill`]).
+    pub fn new(id: Arc<ChildId>, mark: RunMark, started: oneshot::Receiver<Result<OwnedFd, String>>) -> Self {
+        Self { child: Child { id, mark, exit: None, is_reaped: false }, started }
     }
 
-    pub(super) fn pid(&self) -> Pid {
-        self.child.pid
+    pub(super) fn id(&self) -> &Arc<ChildId> {
+        &self.child.id
     }
 
     /// How it ends.
@@ -70,7 +66,15 @@ impl Program {
         until: Instant,
         limit: Duration,
     ) -> Result<(), String> {
-        let Self { mut child, report, output } = self;
+        let Self { mut child, started } = self;
+        let not_ended = || format!("its check has not ended within {}", Readable(limit));
+        let output = match timeout_at(until, started).await {
+            Ok(Ok(Ok(output))) => Receiver::from_owned_fd(output)
+                .map_err(|error| format!("its check cannot be heard: {error}"))?,
+            Ok(Ok(Err(why))) => return Err(why),
+            Ok(Err(_)) => return Err("its check cannot be started".to_owned()),
+            Err(_) => return Err(format!("{}: it could not be started", not_ended())),
+        };
         let exit = child.exit.insert(exit);
         let (mut end, mut is_open) = (Vec::new(), true);
         let status = loop {
@@ -90,9 +94,6 @@ impl Program {
             }
         }
         child.is_reaped = status.is_some();
-        if let Some(Err(error)) = report.filter(|_| child.is_reaped).and_then(|report| report.outcome()) {
-            return Err(format!("its check cannot be started: {error}"));
-        }
         let how = match status {
             Some(Status::Exited(0)) => return Ok(()),
             Some(Status::Exited(code)) => format!("its check ended with code {code}"),
@@ -100,7 +101,7 @@ impl Program {
                 Some(signal) => format!("its check was ended by {signal}"),
                 None => format!("its check was ended by signal {signal}"),
             },
-            None => format!("its check has not ended within {}", Readable(limit)),
+            None => not_ended(),
         };
         Err(match last_line(&end) {
             line if line.is_empty() => how,
@@ -113,11 +114,19 @@ impl Drop for Child {
     fn drop(&mut self) {
         // Reaped and not heard of yet: its id may be somebody else's.
         let is_news = self.exit.as_mut().is_some_and(|exit| exit.try_recv().is_ok());
-        if !self.is_reaped && !is_news {
-            let _ = process::signal_group(self.pid, Signal::KILL.number());
-            tree::kill([Root::marked(self.pid, self.mark.clone())]);
+        self.id.prevent();
+        if let Some(pid) = self.id.get().filter(|_| !self.is_reaped && !is_news) {
+            kill(pid, &self.mark);
         }
     }
+}
+
+/// SIGKILL to a program and all below it. It must not have been reaped.
+pub fn kill(pid: Pid, mark: &RunMark) {
+    // It has no group of its own before it executes its program.
+    let _ = process::signal(pid, Signal::KILL.number());
+    let _ = process::signal_group(pid, Signal::KILL.number());
+    tree::kill([Root::marked(pid, mark.clone())]);
 }
 
 /// What a program that has just been reaped has left in its process group ends with it.

@@ -230,6 +230,31 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The run that says something of itself.
+    pub fn speaker(&self) -> Option<Run> {
+        match self {
+            Self::Ready(run, _) | Self::Spoke(run, _) | Self::Drained(run) => Some(*run),
+            Self::Boot
+            | Self::Started(..)
+            | Self::SpawnFailed(..)
+            | Self::Probed { .. }
+            | Self::Exited { .. }
+            | Self::TreeGone(_)
+            | Self::TimerFired(_)
+            | Self::FilesChanged { .. }
+            | Self::Due { .. }
+            | Self::MemoryExceeded { .. }
+            | Self::MemoryShort { .. }
+            | Self::Stop(_)
+            | Self::Forward(_)
+            | Self::Operate(..)
+            | Self::Apply { .. }
+            | Self::Rename { .. } => None,
+        }
+    }
+}
+
 /// A sign that a worker can do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
@@ -298,6 +323,9 @@ pub enum Effect {
     /// Start the program of this instance. Answered by [`Event::Started`] or
     /// [`Event::SpawnFailed`].
     Spawn(Run),
+    /// The run is to end before its program is executed: nothing of it is needed any more. Answered by
+    /// [`Event::SpawnFailed`], or by [`Event::Started`] if its program is executed already.
+    AbandonStart(Run),
     /// Ask a run how it is. Answered by [`Event::Probed`], unless the run ends before.
     Probe(Run, ProbeKind),
     /// Send a signal to the main process.

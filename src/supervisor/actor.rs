@@ -13,6 +13,7 @@ use super::{
     evaluation::Running,
     figures::Figures,
     held::Held,
+    helper_threads::HelperThreads,
     is_stop, launch,
     memory::Memory,
     not_started,
@@ -22,9 +23,10 @@ use super::{
     report, say_early,
     schedules::Schedules,
     show::WallClock,
+    starting::News,
     termination::{Cause, LastWord},
     timers::Timers,
-    workers::Workers,
+    workers::{Begun, Workers},
 };
 use crate::{
     config::{Loaded, Source},
@@ -39,7 +41,7 @@ use crate::{
         clock::after,
         cpus, descriptor_reserve,
         process::{self, OpenFiles},
-        reap,
+        reap::{self, Pid, Status},
         signals::{Received, Sender, Signals},
         threads,
     },
@@ -55,8 +57,6 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// has something (a worker that floods its channel, a follower of many lines), it would not: nobody
 /// else would be heard, not even a signal. A look costs a system call.
 const LOOK_AROUND: u32 = 8;
-/// After so many starts in one turn those are answered who only want to look.
-const SPAWNS: usize = 8;
 
 pub(super) struct Supervisor<'a> {
     pub(super) source: &'a Source,
@@ -88,6 +88,8 @@ pub(super) struct Supervisor<'a> {
     pub(super) reading: Reading,
     /// Asked to read the file again while it is being read.
     pub(super) next_reading: Reading,
+    /// The applications are being started for the first time.
+    is_booting: bool,
     end: Option<ExitCode>,
     stop_asked: bool,
     /// The signal that nobody's processes get as soon as the stop of everything begins.
@@ -121,7 +123,8 @@ pub(super) async fn supervise(
     };
     let mut held = Held::default();
     let mut missing = String::new();
-    if let Err(code) = preflight(plan.apps.iter().map(AsRef::as_ref), source, &mut held, |line| {
+    let helpers = HelperThreads::default();
+    if let Err(code) = preflight(plan.apps.iter(), source, &helpers, &mut held, |line| {
         missing.extend(["error: ", line, "\n"]);
     }) {
         missing.push_str("nothing was started");
@@ -158,8 +161,13 @@ pub(super) async fn supervise(
     }
     let cpus = cpus_for(&plan);
     let machine = Machine::new(plan, cpus);
-    let workers =
-        Workers::new(source.environment().clone(), open_files, logs.clone(), machine.instances().count())?;
+    let workers = Workers::new(
+        source.environment().clone(),
+        open_files,
+        logs.clone(),
+        helpers,
+        machine.instances().count(),
+    )?;
     let began = now();
     let mut supervisor = Supervisor {
         source,
@@ -186,6 +194,7 @@ pub(super) async fn supervise(
         files: BTreeMap::new(),
         reading: Reading::default(),
         next_reading: Reading::default(),
+        is_booting: false,
         end: None,
         stop_asked: false,
         for_strays: None,
@@ -193,19 +202,7 @@ pub(super) async fn supervise(
         effects: Vec::new(),
     };
     let code = supervisor.run().await;
-    if let Some(background) = &role.background {
-        background.remove_pid_file();
-    }
-    supervisor.clients.close();
-    supervisor.node.clean_up();
-    let mut last_word = match &role.background {
-        None => LastWord::open(&supervisor.machine.plan().runtime.termination_log),
-        Some(_) => LastWord::open(&TerminationLog::Off),
-    };
-    // Before the output, which may take until somebody kills procrun; and with the last of it.
-    last_word.say(&supervisor, code, &logs);
-    supervisor.last_words(&logs).await;
-    last_word.say(&supervisor, code, &logs);
+    supervisor.clean_up(role, code, &logs).await;
     // The kernel takes everything back faster than it could be given back piece by piece.
     std::mem::forget(supervisor);
     Ok(code)
@@ -242,7 +239,8 @@ impl Supervisor<'_> {
             }
             let timer =
                 boot.or_else(|| self.timers.next().map(|at| after(self.began.into(), at.elapsed()).into()));
-            let next = timer.into_iter().chain(self.memory.next()).chain(self.outages.next()).min();
+            let next = timer.into_iter().chain(self.memory.next()).chain(self.outages.next());
+            let next = next.chain(self.workers.helpers().next()).min();
             let mut is_time = false;
             tokio::select! {
                 result = self.signals.wait(&mut received), if self.outages.allows(Part::Signals) => {
@@ -257,7 +255,6 @@ impl Supervisor<'_> {
                 }
                 result = self.node.turn(), if self.outages.allows(Part::Channels) => {
                     self.outages.check(Part::Channels, result);
-                    self.take_starts();
                     self.hear();
                     // Connections come by the thousand; nobody has ended and no timer is due.
                     continue;
@@ -269,15 +266,12 @@ impl Supervisor<'_> {
                 }
                 result = self.notify.turn(), if self.outages.allows(Part::Notifications) => {
                     if let Some(said) = self.outages.check(Part::Notifications, result) {
-                        self.take_starts();
-                        self.feed(said);
+                        self.heard(said);
                     }
                     continue;
                 }
-                result = self.workers.turn(), if self.outages.allows(Part::Starts) => {
-                    if let Some(events) = self.outages.check(Part::Starts, result) {
-                        self.started(events);
-                    }
+                news = self.workers.turn() => {
+                    self.take_starts(news);
                     continue;
                 }
                 result = self.clients.turn(), if self.outages.allows(Part::Commands) => {
@@ -290,6 +284,7 @@ impl Supervisor<'_> {
                 self.received(signal);
             }
             self.outages.end_rests(now());
+            self.workers.helpers().grow(now());
             self.reap();
             let now = self.now();
             let due = std::iter::from_fn(|| self.timers.pop_due(now)).map(Event::TimerFired).collect();
@@ -332,7 +327,34 @@ impl Supervisor<'_> {
         if let Err(error) = self.signals.receive_realtime() {
             warn!("cannot forward real-time signals: {error}");
         }
-        process::trim_memory();
+        self.is_booting = true;
+        self.end_boot();
+    }
+
+    /// Gives back the memory that the first starts needed, once they are over.
+    fn end_boot(&mut self) {
+        if self.is_booting && !self.workers.is_starting() {
+            self.is_booting = false;
+            process::trim_memory();
+        }
+    }
+
+    /// Leaves nothing behind, and says why it ends.
+    async fn clean_up(&mut self, role: &Role, code: ExitCode, logs: &Logs) {
+        self.workers.finish_pid_files();
+        if let Some(background) = &role.background {
+            background.remove_pid_file();
+        }
+        self.clients.close();
+        self.node.clean_up();
+        let mut last_word = match &role.background {
+            None => LastWord::open(&self.machine.plan().runtime.termination_log),
+            Some(_) => LastWord::open(&TerminationLog::Off),
+        };
+        // Before the output, which may take until somebody kills procrun; and with the last of it.
+        last_word.say(self, code, logs);
+        self.last_words(logs).await;
+        last_word.say(self, code, logs);
     }
 
     /// Waits until everything is written. Whoever reads it may take any time, until somebody asks
@@ -383,7 +405,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Does what the machine decided; all spawns and all kills of a turn go out together.
+    /// Does what the machine decided; all starts and all kills of a turn go out together.
     fn carry_out(&mut self, effects: &[Effect]) -> Vec<Event> {
         let mut answers: Vec<Event> = Vec::new();
         let mut spawn: Vec<Run> = Vec::new();
@@ -398,6 +420,7 @@ impl Supervisor<'_> {
         for effect in effects {
             match effect {
                 Effect::Spawn(run) => spawn.push(*run),
+                Effect::AbandonStart(run) => answers.extend(self.workers.abandon_start(*run)),
                 Effect::KillTree(run) => kill.push(*run),
                 Effect::Probe(run, kind) => self.ask_how_it_is(*run, *kind),
                 Effect::Signal(run, signal) => self.workers.signal(*run, *signal),
@@ -430,14 +453,19 @@ impl Supervisor<'_> {
             self.workers.kill_trees(&kill, &self.machine);
         }
         drop(room);
-        let ready = self.workers.prepare_all(&self.machine, &spawn, &mut self.node);
-        for (number, ready) in ready.into_iter().enumerate() {
-            answers.extend(self.workers.spawn(ready, &mut self.node, &mut self.held, &mut self.notify));
-            if number % SPAWNS == SPAWNS - 1 {
-                self.serve_meanwhile();
+        answers.extend(self.workers.start_all(&self.machine, &spawn));
+        self.close_failed(&answers);
+        answers
+    }
+
+    /// Closes what connects procrun with runs whose start has failed.
+    fn close_failed(&mut self, events: &[Event]) {
+        for event in events {
+            if let Event::SpawnFailed(run, _) = event {
+                self.node.ended(*run);
+                self.notify.ended(*run);
             }
         }
-        answers
     }
 
     fn request_end(&mut self, run: Run, request: EndRequest, scope: StopSignalScope) {
@@ -460,9 +488,13 @@ impl Supervisor<'_> {
     fn hear(&mut self) {
         let events: Vec<Event> =
             self.node.news().filter_map(|news| report::hear(&self.machine, news)).collect();
-        if !events.is_empty() {
-            self.feed(events);
-        }
+        self.heard(events);
+    }
+
+    /// Takes in what workers say, unless it is not known yet that they have started.
+    fn heard(&mut self, events: Vec<Event>) {
+        let events = self.workers.keep_early(events);
+        self.feed(events);
     }
 
     /// Takes in the file that was being evaluated, if that is over.
@@ -473,21 +505,14 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Takes in the starts that have ended, before what the workers say is heard.
-    fn take_starts(&mut self) {
-        let events = self.workers.ended_starts();
-        self.started(events);
-    }
-
-    /// Takes in how starts have ended that did not end at once.
-    fn started(&mut self, events: Vec<Event>) {
-        for event in &events {
-            if let Event::SpawnFailed(run, _) = event {
-                self.node.ended(*run);
-                self.notify.ended(*run);
-            }
-        }
+    /// Takes in how starts go on.
+    fn take_starts(&mut self, news: Vec<News>) {
+        let Begun { events, dead } =
+            self.workers.advance(news, &self.machine, &mut self.node, &mut self.held, &mut self.notify);
+        self.close_failed(&events);
         self.feed(events);
+        self.take_dead(&dead);
+        self.end_boot();
     }
 
     fn reap(&mut self) {
@@ -497,22 +522,27 @@ impl Supervisor<'_> {
                     && !self.checks.reaped(*pid, *status)
             })
             .collect();
-        if !dead.is_empty() {
-            self.take_starts();
-            let mut events = self.workers.reaped(&dead, &self.machine);
-            self.memory.explain(&mut events, &self.workers);
-            let mut said = Vec::new();
-            for event in &events {
-                if let Event::Exited { run, .. } | Event::SpawnFailed(run, _) = event {
-                    self.node.ended(*run);
-                    self.checks.ended(run.instance);
-                    said.append(&mut self.notify.ended(*run));
-                }
-            }
-            self.hear();
-            self.feed(said);
-            self.feed(events);
+        self.take_dead(&dead);
+    }
+
+    /// Takes in processes that have been reaped.
+    fn take_dead(&mut self, dead: &[(Pid, Status)]) {
+        if dead.is_empty() {
+            return;
         }
+        let mut events = self.workers.reaped(dead, &self.machine);
+        self.memory.explain(&mut events, &self.workers);
+        let mut said = Vec::new();
+        for event in &events {
+            if let Event::Exited { run, .. } = event {
+                self.node.ended(*run);
+                self.checks.ended(run.instance);
+                said.append(&mut self.notify.ended(*run));
+            }
+        }
+        self.hear();
+        self.feed(said);
+        self.feed(events);
     }
 
     fn received(&mut self, Received { number, sender }: Received) {
@@ -588,15 +618,22 @@ pub(super) fn watch(watcher: &mut Watcher, plan: &Plan) {
 /// what is missing and returns the code of the first. What was opened in vain is closed by whoever
 /// asks next which sockets are used. A shortage says nothing of the application: its start will tell.
 pub(super) fn preflight<'a>(
-    apps: impl Iterator<Item = &'a AppSpec>,
+    apps: impl Iterator<Item = &'a Arc<AppSpec>> + Clone,
     source: &Source,
+    helpers: &HelperThreads,
     held: &mut Held,
     mut say: impl FnMut(&str),
 ) -> Result<(), ExitCode> {
     let mut first = None;
-    for app in apps {
+    let checks = helpers.wait_for_all(apps.clone().map(|app| {
+        let (app, source) = (Arc::clone(app), source.clone());
+        move || launch::preflight(&app, source.environment())
+    }));
+    for (app, check) in apps.zip(checks) {
         let sockets = |()| if app.autostart { held.open(app) } else { Ok(()) };
-        let found = launch::preflight(app, source.environment()).and_then(sockets);
+        // A file system that does not answer in time says nothing either.
+        let Some(check) = check else { continue };
+        let found = check.and_then(sockets);
         if let Err(failure) = found
             && failure.kind != FailureKind::Shortage
         {

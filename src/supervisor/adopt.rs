@@ -274,8 +274,14 @@ impl Supervisor<'_> {
     /// PM2's rule for a start holds here, too: several processes of a Node script are a cluster.
     fn cluster_if_several(&self, old: &AppSpec, new: &mut AppSpec) {
         let were_one = old.instances == Instances::Count(1) && new.instances != Instances::Count(1);
+        if !were_one {
+            return;
+        }
         let around = launch::around(new, self.source.environment());
-        if were_one && program::clusters_by_default(&new.exec, &around) {
+        let exec = new.exec.clone();
+        let look = move || program::clusters_by_default(&exec, &around);
+        // What does not answer stays as it is.
+        if self.workers.helpers().wait_for(look) == Some(true) {
             new.exec_mode = ExecMode::Cluster;
         }
     }
@@ -295,7 +301,11 @@ impl Supervisor<'_> {
     /// Before anything is touched.
     fn refuse_what_cannot_run<'a>(&mut self, apps: impl Iterator<Item = &'a AppSpec>) -> Result<(), Unknown> {
         let mut refused = Vec::new();
-        let _ = preflight(apps, self.source, &mut self.held, |line| refused.push(line.to_owned()));
+        let apps: Vec<Arc<AppSpec>> = apps.cloned().map(Arc::new).collect();
+        let helpers = self.workers.helpers();
+        let _ = preflight(apps.iter(), self.source, helpers, &mut self.held, |line| {
+            refused.push(line.to_owned());
+        });
         if refused.is_empty() { Ok(()) } else { Err(Unknown { message: refused.join("\n"), hint: None }) }
     }
 

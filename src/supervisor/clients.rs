@@ -149,13 +149,6 @@ impl Supervisor<'_> {
         self.answer_all(requests);
     }
 
-    /// Answers who only wants to look, in the middle of a turn that takes long.
-    pub(super) fn serve_meanwhile(&mut self) {
-        // An error is met again in the next turn.
-        let requests = self.clients.server.as_mut().and_then(|server| server.short_requests().ok());
-        self.answer_all(requests.unwrap_or_default());
-    }
-
     fn answer_all(&mut self, requests: Vec<(ClientId, Request)>) {
         for (client, request) in requests {
             match self.take(client, request) {

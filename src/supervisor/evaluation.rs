@@ -4,11 +4,16 @@ use std::{
     ffi::CString,
     io,
     os::{fd::AsFd, unix::ffi::OsStrExt},
+    sync::Arc,
 };
 
-use tokio::{net::unix::pipe::Receiver, time::Instant};
+use tokio::{
+    net::unix::pipe::Receiver,
+    sync::oneshot::{self, error::RecvError},
+    time::Instant,
+};
 
-use super::launch::Environment;
+use super::{helper_threads::HelperThreads, launch::Environment};
 use crate::{
     config::{Evaluation, EvaluationEnd, Loaded, Problems},
     spec::Signal,
@@ -17,19 +22,22 @@ use crate::{
         pipes::{self, Budget},
         process::{self, OpenFiles},
         reap::{Pid, Status},
-        spawn::{self, Launch, Spawned},
+        spawn::{self, ChildId, Launch},
     },
 };
 
 /// A running evaluation.
 pub(super) struct Running {
     evaluation: Evaluation,
-    pid: Pid,
+    child: Arc<ChildId>,
+    /// Says why node could not be executed; `None`: that is known.
+    failed: Option<oneshot::Receiver<spawn::Error>>,
     deadline: Instant,
     stdout: Stream,
     stderr: Stream,
+    /// How it ends, if not as its process does.
     end: Option<EvaluationEnd>,
-    reaped: bool,
+    status: Option<Status>,
 }
 
 struct Stream {
@@ -42,22 +50,25 @@ struct Stream {
 const MAX_STDERR: usize = 64 * 1024;
 
 impl Running {
-    /// Starts node. When that fails at once, so does the evaluation.
+    /// Has a helper thread start node. When that fails at once, so does the evaluation.
     pub(super) fn start(
         evaluation: Evaluation,
         env: &Environment,
         open_files: OpenFiles,
+        helpers: &HelperThreads,
         now: Instant,
     ) -> Result<Self, Problems> {
-        match Self::spawn(&evaluation, env, open_files) {
-            Ok((pid, stdout, stderr)) => Ok(Self {
+        let child = Arc::new(ChildId::default());
+        match Self::spawn(&evaluation, env, open_files, helpers, Arc::clone(&child)) {
+            Ok((failed, stdout, stderr)) => Ok(Self {
                 deadline: after(now.into(), evaluation.deadline).into(),
                 evaluation,
-                pid,
+                child,
+                failed: Some(failed),
                 stdout,
                 stderr,
                 end: None,
-                reaped: false,
+                status: None,
             }),
             Err(error) => match evaluation.finish(EvaluationEnd::SpawnFailed(error.to_string()), b"", b"") {
                 Err(problems) => Err(problems),
@@ -70,7 +81,9 @@ impl Running {
         evaluation: &Evaluation,
         env: &Environment,
         open_files: OpenFiles,
-    ) -> Result<(Pid, Stream, Stream), Box<dyn std::error::Error>> {
+        helpers: &HelperThreads,
+        child: Arc<ChildId>,
+    ) -> Result<(oneshot::Receiver<spawn::Error>, Stream, Stream), Box<dyn std::error::Error>> {
         let mut budget = Budget::new(2);
         let (out, _) = pipes::open(&mut budget, None)?;
         let (err, _) = pipes::open(&mut budget, None)?;
@@ -84,27 +97,40 @@ impl Running {
             .iter()
             .map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()))
             .collect::<Result<Vec<_>, _>>()?;
-        // It stays procrun's user, so there is no report to wait for.
-        let Spawned { pid, .. } = spawn::spawn(&Launch {
-            program: &program,
-            argv: &argv,
-            env: &env,
-            cwd: &CString::new(evaluation.cwd.as_os_str().as_bytes())?,
-            stdin: null.as_fd(),
-            stdout: out.write.as_fd(),
-            stderr: err.write.as_fd(),
-            sockets: &[],
-            watched: false,
-            channel: None,
-            credentials: None,
-            open_files,
-            limits: None,
-            mark: None,
-        })?;
-        let stream = |pipe: pipes::Pipe| -> io::Result<Stream> {
-            Ok(Stream { pipe: Receiver::from_owned_fd(pipe.read)?, bytes: Vec::new(), open: true })
+        let cwd = CString::new(evaluation.cwd.as_os_str().as_bytes())?;
+        let stream = |read| -> io::Result<Stream> {
+            Ok(Stream { pipe: Receiver::from_owned_fd(read)?, bytes: Vec::new(), open: true })
         };
-        Ok((pid, stream(out)?, stream(err)?))
+        let (stdout, stderr) = (stream(out.read)?, stream(err.read)?);
+        let (sender, failed) = oneshot::channel();
+        helpers.submit(move || {
+            let launch = Launch {
+                program: &program,
+                argv: &argv,
+                env: &env,
+                cwd: &cwd,
+                stdin: null.as_fd(),
+                stdout: out.write.as_fd(),
+                stderr: err.write.as_fd(),
+                sockets: &[],
+                watched: false,
+                channel: None,
+                credentials: None,
+                open_files,
+                limits: None,
+                mark: None,
+            };
+            if child.is_prevented() {
+                return;
+            }
+            match spawn::spawn(&launch, &child) {
+                // It is an error that nobody waits for any more.
+                Err(error) => drop(sender.send(error)),
+                Ok(pid) if sender.is_closed() => kill(pid),
+                Ok(_) => {}
+            }
+        })?;
+        Ok((failed, stdout, stderr))
     }
 
     /// Waits until something has happened to it. Cancel-safe.
@@ -116,6 +142,14 @@ impl Running {
                 }
             }
             () = self.stderr.read(), if self.stderr.open => self.stderr.bytes.truncate(MAX_STDERR),
+            failed = failure(&mut self.failed), if self.failed.is_some() => {
+                self.failed = None;
+                if let Ok(error) = failed {
+                    self.end.get_or_insert(EvaluationEnd::SpawnFailed(error.to_string()));
+                } else if self.end.is_some() {
+                    self.kill();
+                }
+            }
             () = tokio::time::sleep_until(self.deadline), if self.end.is_none() => {
                 self.abort(EvaluationEnd::TimedOut);
             }
@@ -125,40 +159,61 @@ impl Running {
 
     /// Takes in a reaped child, and says whether it was this one.
     pub(super) fn reaped(&mut self, pid: Pid, status: Status) -> bool {
-        if pid != self.pid {
+        if !self.child.is(pid) || self.status.is_some() {
             return false;
         }
-        self.reaped = true;
-        self.end.get_or_insert(match status {
-            Status::Exited(code) => EvaluationEnd::Exited(code),
-            Status::Signaled { signal, .. } => {
-                EvaluationEnd::Signaled(Signal::from_number(signal).unwrap_or(Signal::KILL))
-            }
-        });
+        self.status = Some(status);
         // It may have left children of its own.
-        let _ = process::signal_group(self.pid, Signal::KILL.number());
+        let _ = process::signal_group(pid, Signal::KILL.number());
         true
     }
 
     /// Ends it before its time.
     pub(super) fn abort(&mut self, end: EvaluationEnd) {
         self.end.get_or_insert(end);
-        if !self.reaped {
-            let _ = process::signal_group(self.pid, Signal::KILL.number());
+        self.child.prevent();
+        self.kill();
+    }
+
+    fn kill(&self) {
+        if let Some(pid) = self.child.get().filter(|_| self.status.is_none()) {
+            kill(pid);
         }
     }
 
-    /// Whether its process is gone, so that [`Running::finish`] may be called.
+    /// Whether its process is gone or never was, so that [`Running::finish`] may be called.
     pub(super) fn is_done(&self) -> bool {
-        self.reaped
+        // A child that could not execute node has ended, too: the thread knows which it was.
+        self.status.is_some() && self.failed.is_none()
+            || self.child.is_prevented() && (self.end.is_some() || self.failed.is_none())
     }
 
     /// What came of it.
     pub(super) fn finish(mut self) -> Result<Loaded, Problems> {
         self.stdout.read_rest(self.evaluation.max_output);
         self.stderr.read_rest(MAX_STDERR);
-        let end = self.end.unwrap_or(EvaluationEnd::TimedOut);
+        let end = self.end.unwrap_or(match self.status {
+            Some(Status::Exited(code)) => EvaluationEnd::Exited(code),
+            Some(Status::Signaled { signal, .. }) => {
+                EvaluationEnd::Signaled(Signal::from_number(signal).unwrap_or(Signal::KILL))
+            }
+            None => EvaluationEnd::TimedOut,
+        });
         self.evaluation.finish(end, &self.stdout.bytes, &self.stderr.bytes)
+    }
+}
+
+/// Ends a process that has not been reaped, and its group. It has none of its own before it executes node.
+fn kill(pid: Pid) {
+    let _ = process::signal(pid, Signal::KILL.number());
+    let _ = process::signal_group(pid, Signal::KILL.number());
+}
+
+/// Why node could not be executed; an error: it is executed, or never will be.
+async fn failure(failed: &mut Option<oneshot::Receiver<spawn::Error>>) -> Result<spawn::Error, RecvError> {
+    match failed {
+        Some(failed) => failed.await,
+        None => std::future::pending().await,
     }
 }
 

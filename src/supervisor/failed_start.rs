@@ -2,6 +2,7 @@
 
 use std::{io, path::Path};
 
+use super::launch::Step;
 use crate::{
     machine::{FailureKind, SpawnFailure},
     program,
@@ -44,6 +45,25 @@ pub(super) fn not_found(failure: program::Failure) -> SpawnFailure {
 /// A limit that nobody gets here.
 pub(super) fn not_allowed(refusal: &Refusal) -> SpawnFailure {
     permanent(NOT_EXECUTABLE, refusal.to_string())
+}
+
+/// A step of a start has not ended in time. `what` has no end of its own.
+pub(super) fn hangs(what: &str, step: Step) -> SpawnFailure {
+    let (does, hint) = match step {
+        Step::Execution => (
+            "the new process has not executed it in time",
+            "it was stopped by another process (SIGSTOP), or a file system does not answer",
+        ),
+        Step::Accounts | Step::WorkingDirectory | Step::Program | Step::Package => {
+            (step.shown(), "the file system does not answer; is a network mount down?")
+        }
+    };
+    SpawnFailure {
+        code: NOT_EXECUTABLE,
+        message: format!("{what}: {does}\n  hint: {hint}"),
+        // It says nothing about the application.
+        kind: FailureKind::Shortage,
+    }
 }
 
 /// What the kernel said when it was asked to execute `program` with these limits.

@@ -7,12 +7,15 @@ use std::{
     ffi::{CString, OsStr, OsString},
     os::unix::ffi::OsStringExt,
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
 use super::{
     failed_start::{not_allowed, not_found},
     inspector,
+    package::Packages,
+    starting::Job,
 };
 use crate::{
     machine::{FailureKind, InstanceView, SpawnFailure},
@@ -53,6 +56,54 @@ const NOT_INHERITED: [&str; 11] = [
 /// The exit code for a configuration that cannot work (sysexits.h).
 const EX_CONFIG: u8 = 78;
 
+/// An instance, as far as its start depends on it.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    spec: Arc<AppSpec>,
+    number: u32,
+    pm_id: u32,
+    siblings: u32,
+}
+
+impl From<&InstanceView<'_>> for Target {
+    fn from(view: &InstanceView<'_>) -> Self {
+        let InstanceView { spec, number, pm_id, siblings, .. } = *view;
+        Self { spec: Arc::clone(spec), number, pm_id, siblings }
+    }
+}
+
+/// A part of a start that may meet a file system that does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Step {
+    Accounts,
+    WorkingDirectory,
+    Program,
+    Package,
+    Execution,
+}
+
+impl Step {
+    const ALL: [Self; 5] =
+        [Self::Accounts, Self::WorkingDirectory, Self::Program, Self::Package, Self::Execution];
+
+    /// Back from the number that `as u8` gives.
+    pub(super) fn from_number(number: u8) -> Self {
+        Self::ALL[usize::from(number).min(Self::ALL.len() - 1)]
+    }
+
+    /// What does not end.
+    pub(super) fn shown(self) -> &'static str {
+        match self {
+            Self::Accounts => "reading /etc/passwd and /etc/group has not ended in time",
+            Self::WorkingDirectory => "opening its cwd has not ended in time",
+            Self::Program => "looking up its script and the programs of PATH has not ended in time",
+            Self::Package => "reading the package.json of its script has not ended in time",
+            Self::Execution => "the new process has not executed its program in time",
+        }
+    }
+}
+
 /// All of a start that is known before the process is made.
 #[derive(Debug)]
 pub(super) struct Prepared {
@@ -68,6 +119,8 @@ pub(super) struct Prepared {
     pub(super) mark: RunMark,
     /// The descriptor of its channel, if it has one.
     pub(super) channel: usize,
+    /// Of the application, as it starts.
+    pub(super) version: Option<Arc<str>>,
 }
 
 impl Prepared {
@@ -148,12 +201,12 @@ const OF_THE_WORKER: [&str; 5] =
 
 /// Prepares a program that asks an instance; `marker` is `NAME=value` of [`MARKER`].
 pub(super) fn check(
-    instance: &InstanceView<'_>,
+    instance: &Target,
     words: &[String],
     marker: &str,
     inherited: &Environment,
 ) -> Result<Check, SpawnFailure> {
-    let spec = instance.spec;
+    let spec = &*instance.spec;
     let credentials = credentials(spec)?;
     let mut env = environment(instance, inherited, credentials.as_ref());
     for name in OF_THE_WORKER {
@@ -173,9 +226,9 @@ pub(super) fn check(
     })
 }
 
-/// The port that a question without one goes to.
-pub(super) fn port(instance: &InstanceView<'_>, inherited: &Environment) -> Result<u16, String> {
-    let env = shown_environment(instance, inherited).map_err(|failure| failure.message)?;
+/// The port that a question without one goes to. Its user has no say in that.
+pub(super) fn port(instance: &Target, inherited: &Environment) -> Result<u16, String> {
+    let env = environment(instance, inherited, None);
     port_in(env.get(OsStr::new("PORT")).map(OsString::as_os_str))
 }
 
@@ -188,16 +241,22 @@ fn port_in(value: Option<&OsStr>) -> Result<u16, String> {
     }
 }
 
-/// Prepares a run of an instance, whose processes inherit the mark.
+/// Prepares a run of an instance, whose processes inherit the mark. Looks at files, so it may never end.
 pub(super) fn prepare(
-    instance: &InstanceView<'_>,
+    instance: &Target,
     mark: RunMark,
     inherited: &Environment,
+    packages: &Packages,
+    job: &Job,
 ) -> Result<Prepared, SpawnFailure> {
-    let spec = instance.spec;
+    let spec = &*instance.spec;
+    job.enter(Step::Accounts);
     let credentials = credentials(spec)?;
     let mut env = environment(instance, inherited, credentials.as_ref());
     let around = Around::new(|name| env.get(OsStr::new(name)).cloned());
+    job.enter(Step::WorkingDirectory);
+    program::check_cwd(&spec.exec.cwd).map_err(not_found)?;
+    job.enter(Step::Program);
     let exec = spec.exec.of_instance(instance.number);
     let command = program::resolve(&exec, spec.exec_mode, &around).map_err(not_found)?;
     if command.kind == ProgramKind::Python {
@@ -207,6 +266,8 @@ pub(super) fn prepare(
     env.extend(command.vars.iter().cloned());
     let mut env = entries(env)?;
     env.push(c_string(OsStr::new(&mark.entry))?);
+    job.enter(Step::Package);
+    let version = packages.version(&spec.exec);
     Ok(Prepared {
         program: c_string(command.program.as_os_str())?,
         argv: command.argv.iter().map(|arg| c_string(arg)).collect::<Result<_, _>>()?,
@@ -218,6 +279,7 @@ pub(super) fn prepare(
         command,
         mark,
         channel: channel_number(spec.listen.len()),
+        version,
     })
 }
 
@@ -228,14 +290,6 @@ fn entries(env: Environment) -> Result<Vec<CString>, SpawnFailure> {
         c_string(&name)
     };
     env.into_iter().map(entry).collect()
-}
-
-/// The variables that a start of this instance would give it, but for the run's marker.
-pub(super) fn shown_environment(
-    instance: &InstanceView<'_>,
-    inherited: &Environment,
-) -> Result<Environment, SpawnFailure> {
-    Ok(environment(instance, inherited, credentials(instance.spec)?.as_ref()))
 }
 
 /// Looks whether the program, the working directory and the user of an application are there, and
@@ -327,12 +381,13 @@ fn as_key(principal: &PrincipalRef) -> Key<'_> {
 }
 
 /// PM2's order: the caller's environment, what PM2 itself adds, then the application's own.
-fn environment(
-    instance: &InstanceView<'_>,
+/// Without the run's marker.
+pub(super) fn environment(
+    instance: &Target,
     inherited: &Environment,
     credentials: Option<&Credentials>,
 ) -> Environment {
-    let spec = instance.spec;
+    let spec = &*instance.spec;
     let mut env: Environment = match &spec.env.caller {
         None => inherited
             .iter()

@@ -13,6 +13,7 @@ mod failed_start;
 mod figures;
 mod follow;
 mod held;
+mod helper_threads;
 mod input;
 mod inspector;
 mod launch;
@@ -41,8 +42,8 @@ use std::{
 
 use tokio::time::Instant;
 
-use self::evaluation::Running;
 pub use self::{background::Background, termination::not_started};
+use self::{evaluation::Running, helper_threads::HelperThreads};
 use crate::{
     config::{EvaluationEnd, Loaded, Problem, Problems, Read, Source},
     control::{Name, Places},
@@ -166,7 +167,8 @@ async fn read(
     signals: &mut Signals,
     open_files: OpenFiles,
 ) -> Result<Result<Loaded, Problems>, Signal> {
-    let evaluation = match source.read() {
+    let helpers = HelperThreads::default();
+    let evaluation = match read_files(source, signals, &helpers).await? {
         Err(problems) => return Ok(Err(problems)),
         Ok(Read::Loaded(loaded)) => return Ok(Ok(loaded)),
         Ok(Read::NeedsEvaluation(evaluation)) => evaluation,
@@ -175,7 +177,8 @@ async fn read(
         return Ok(Err(failed_set_up(&error)));
     }
     let elders = tree::children();
-    let mut running = match Running::start(evaluation, source.environment(), open_files, Instant::now()) {
+    let started = Running::start(evaluation, source.environment(), open_files, &helpers, Instant::now());
+    let mut running = match started {
         Ok(running) => running,
         Err(problems) => return Ok(Err(problems)),
     };
@@ -209,6 +212,32 @@ async fn read(
             Err(signal)
         }
         None => Ok(running.finish()),
+    }
+}
+
+/// Reads the files of `source`, on whatever file system they are. `Err`: a signal asked to stop.
+async fn read_files(
+    source: &Source,
+    signals: &mut Signals,
+    helpers: &HelperThreads,
+) -> Result<Result<Read, Problems>, Signal> {
+    let theirs = source.clone();
+    // Without a thread, better here than not at all.
+    let Ok(mut read) = helpers.ask(move || theirs.read()) else { return Ok(source.read()) };
+    let mut received = Vec::new();
+    loop {
+        tokio::select! {
+            read = &mut read => return Ok(read.unwrap_or_else(|_| source.read())),
+            result = signals.wait(&mut received) => {
+                if let Err(error) = result {
+                    return Ok(Err(failed_set_up(&error)));
+                }
+            }
+        }
+        let stop = received.drain(..).find_map(|it| Signal::from_number(it.number).filter(|it| is_stop(*it)));
+        if let Some(signal) = stop {
+            return Err(signal);
+        }
     }
 }
 

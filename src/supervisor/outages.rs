@@ -25,12 +25,10 @@ pub(super) enum Part {
     Notifications,
     /// The control socket.
     Commands,
-    /// Starts of workers with a user of their own.
-    Starts,
 }
 
 impl Part {
-    const ALL: [Self; 5] = [Self::Signals, Self::Channels, Self::Notifications, Self::Commands, Self::Starts];
+    const ALL: [Self; 4] = [Self::Signals, Self::Channels, Self::Notifications, Self::Commands];
 }
 
 impl fmt::Display for Part {
@@ -40,7 +38,6 @@ impl fmt::Display for Part {
             Self::Channels => "serve the IPC channels of Node workers",
             Self::Notifications => "read the notification sockets of workers",
             Self::Commands => "serve the control socket",
-            Self::Starts => "watch the starts of workers",
         })
     }
 }

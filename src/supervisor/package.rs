@@ -5,17 +5,15 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, Metadata, OpenOptions},
-    io::Read as _,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    fs::{self, Metadata},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use nix::fcntl::OFlag;
 use serde::Deserialize;
 
-use crate::spec::Exec;
+use crate::{spec::Exec, sys::regular_file};
 
 /// The largest `package.json` that is read, in bytes.
 const MAX_PACKAGE: u64 = 1024 * 1024;
@@ -24,11 +22,11 @@ const MAX_KNOWN: usize = 1024;
 /// The most characters of a version that are kept.
 const MAX_VERSION: usize = 128;
 
-/// What was read of the files so far.
+/// What was read of the files so far. Several threads may ask; none looks at a file under the lock.
 #[derive(Debug, Default)]
-pub(super) struct Packages {
-    known: HashMap<PathBuf, (Identity, Option<Arc<str>>)>,
-}
+pub(super) struct Packages(Mutex<Known>);
+
+type Known = HashMap<PathBuf, (Identity, Option<Arc<str>>)>;
 
 /// What tells that a file is the same and has not changed: device, inode, size and time of change.
 type Identity = (u64, u64, u64, i64, i64);
@@ -40,7 +38,7 @@ struct Package {
 
 impl Packages {
     /// The version of what this runs now. `None`: there is no `package.json`, or it names none.
-    pub(super) fn version(&mut self, exec: &Exec) -> Option<Arc<str>> {
+    pub(super) fn version(&self, exec: &Exec) -> Option<Arc<str>> {
         let script = exec.cwd.join(&exec.script);
         // A program of PATH belongs to no package; the directory that it runs in may.
         let from = if script.is_file() { script.parent()? } else { &exec.cwd };
@@ -50,27 +48,27 @@ impl Packages {
             Some((path, found))
         })?;
         let identity = (found.dev(), found.ino(), found.size(), found.ctime(), found.ctime_nsec());
-        match self.known.get(&path) {
-            Some((known, version)) if *known == identity => version.clone(),
-            _ => {
-                let version = read(&path);
-                if self.known.len() >= MAX_KNOWN {
-                    self.known.clear();
-                }
-                self.known.insert(path, (identity, version.clone()));
-                version
-            }
+        if let Some((known, version)) = self.known().get(&path)
+            && *known == identity
+        {
+            return version.clone();
         }
+        let version = read(&path);
+        let mut known = self.known();
+        if known.len() >= MAX_KNOWN {
+            known.clear();
+        }
+        known.insert(path, (identity, version.clone()));
+        version
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn read(path: &Path) -> Option<Arc<str>> {
-    // Another file may be there by now: a FIFO must not hold the supervisor up.
-    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
-    file.metadata().ok().filter(Metadata::is_file)?;
-    let mut text = Vec::new();
-    file.take(MAX_PACKAGE).read_to_end(&mut text).ok()?;
+    let text = regular_file::read_start(path, MAX_PACKAGE).ok()?;
     let version = serde_json::from_slice::<Package>(&text).ok()?.version?;
     Some(version.chars().take(MAX_VERSION).collect::<String>().into())
         .filter(|text: &Arc<str>| !text.is_empty())
@@ -102,8 +100,8 @@ mod tests {
         fs::create_dir_all(root.join("app/dist")).unwrap();
         fs::write(root.join("app/dist/main.js"), "").unwrap();
         fs::write(root.join("package.json"), r#"{"version":"9.9.9"}"#).unwrap();
-        let mut packages = Packages::default();
-        let mut version = |cwd: &str, script: &str| {
+        let packages = Packages::default();
+        let version = |cwd: &str, script: &str| {
             packages.version(&exec(&root.join(cwd), script)).map(|version| version.to_string())
         };
         assert_eq!(version("app", "dist/main.js").as_deref(), Some("9.9.9"));

@@ -11,12 +11,14 @@ use super::{
     evaluation::Running,
 };
 use crate::{
-    config::{Difference, Loaded, Problems, Read, differences},
+    config::{Difference, Loaded, Problem, Problems, Read, differences},
     control::{Answer, ClientId, KeyChange, PlannedAction, PlannedChange, select::Unknown},
     machine::{Event, Forecast, Operation},
-    spec::{AppChange, AppSpec, Plan, diff::diff},
+    spec::{AppChange, AppSpec, ExitCode, Plan, diff::diff},
 };
 
+/// The exit code for files that cannot be read (sysexits.h).
+const EX_IOERR: ExitCode = 74;
 const STOPPING: &str = "everything is being stopped";
 
 /// What was read and can be run.
@@ -86,10 +88,20 @@ impl Supervisor<'_> {
             return;
         }
         self.reading.join(reading);
-        match self.source.read() {
+        let source = self.source.clone();
+        let read = self.workers.helpers().wait_for(move || source.read()).unwrap_or_else(|| {
+            let problem = Problem::new(format!("reading {} has not ended in time", self.source.name()));
+            Err(Problems::one(
+                EX_IOERR,
+                problem.hint("a file system does not answer; is a network mount down?"),
+            ))
+        });
+        match read {
             Ok(Read::Loaded(loaded)) => self.read_again(Ok(loaded)),
             Ok(Read::NeedsEvaluation(evaluation)) => {
-                match Running::start(evaluation, self.source.environment(), self.open_files, now()) {
+                let helpers = self.workers.helpers();
+                let env = self.source.environment();
+                match Running::start(evaluation, env, self.open_files, helpers, now()) {
                     Ok(running) => self.evaluation = Some(running),
                     Err(problems) => self.read_again(Err(problems)),
                 }
@@ -171,11 +183,13 @@ impl Supervisor<'_> {
         }
         let changes = diff(self.machine.plan(), &plan);
         let new = changes.iter().filter_map(|change| match change {
-            AppChange::Add(app) | AppChange::Replace { new: app, .. } => Some(app.as_ref()),
+            AppChange::Add(app) | AppChange::Replace { new: app, .. } => Some(app),
             AppChange::Remove(_) => None,
         });
         let mut refused = Vec::new();
-        let found = preflight(new, self.source, &mut self.held, |line| refused.push(line.to_owned()));
+        let helpers = self.workers.helpers();
+        let found =
+            preflight(new, self.source, helpers, &mut self.held, |line| refused.push(line.to_owned()));
         if found.is_err() { Err(refused) } else { Ok(Examined { plan, added, notices }) }
     }
 

@@ -1,6 +1,6 @@
 //! What is shown of the supervisor and its instances, made at the moment somebody asks.
 
-use std::{cell::Cell, path::PathBuf, time::SystemTime};
+use std::{cell::Cell, path::PathBuf, sync::Arc, time::SystemTime};
 
 use super::{actor::Supervisor, clients::millis, figures::Seen, launch, log_files, process_trees};
 use crate::{
@@ -187,15 +187,22 @@ pub(super) fn status(status: machine::Status) -> Status {
     }
 }
 
+/// What would run an application that has not started yet; by its names alone if its files do not answer.
+fn kind_of(of: &Supervisor<'_>, spec: &Arc<AppSpec>) -> ProgramKind {
+    let (theirs, source) = (Arc::clone(spec), of.source.clone());
+    let look = move || {
+        let around = launch::around(&theirs, source.environment());
+        program::resolve(&theirs.exec, theirs.exec_mode, &around).ok().map(|command| command.kind)
+    };
+    let found = of.workers.helpers().wait_for(look).flatten();
+    found.or_else(|| program::kind_by_name(&spec.exec)).unwrap_or_default()
+}
+
 fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clock) -> Detail {
     let usage = of.workers.run_with_processes(view.id).and_then(|run| seen.workers.get(&run));
     let spec = view.spec;
     let exec = spec.exec.of_instance(view.number);
-    let kind = view.kind.unwrap_or_else(|| {
-        let around = launch::around(spec, of.source.environment());
-        program::resolve(&spec.exec, spec.exec_mode, &around)
-            .map_or_else(|_| program::kind_by_name(&spec.exec).unwrap_or_default(), |command| command.kind)
-    });
+    let kind = view.kind.unwrap_or_else(|| kind_of(of, spec));
     let sinks = log_files::sinks(view, None);
     let path = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
     Detail {

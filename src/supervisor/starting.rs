@@ -1,145 +1,387 @@
-//! Starts under way: processes that change their user and have not executed their program yet.
+//! Starts under way, from the look at the program's files to the execution of the program.
 //!
-//! Such a process runs with the rights of the application's user, so any process of that user can stop it
-//! for ever. The supervisor therefore never waits for it: the report of the start comes in like all news,
-//! and a process that does not report within [`START_TIMEOUT`] is killed.
+//! A start has two jobs for the [`HelperThreads`]: what is to be executed is looked up
+//! ([`launch::prepare`]), and a process is made that executes it ([`spawn::spawn`]). Between them the
+//! supervisor makes what connects it with the process. Either job may hang: on a file system that does not
+//! answer, or because another process has stopped the child (SIGSTOP). After [`START_TIMEOUT`] the child is
+//! killed and the start has failed. The thread goes on when it can.
 
-use std::{collections::HashMap, io, os::fd::AsFd, path::PathBuf, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
-use nix::{errno::Errno, libc};
-use tokio::time::{Instant, sleep_until};
+use nix::libc;
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::{Instant, sleep_until},
+};
 
-use super::{actor, failed_start::spawn_failure};
+use super::{
+    actor,
+    failed_start::{hangs, refused, spawn_failure},
+    helper_threads::HelperThreads,
+    launch::{Prepared, Step},
+};
 use crate::{
-    machine::{Run, SpawnFailure},
-    spec::ProgramKind,
+    machine::{Event, InstanceId, Run, SpawnFailure},
     sys::{
-        limits::Limits,
-        poll::{Happened, Poller, When},
-        process,
-        reap::Pid,
-        spawn::{self, Report, Stage},
+        inspect, process,
+        reap::{Pid, Status},
+        spawn::{self, ChildId},
     },
 };
 
-/// How long a process may take from its creation to the execution of its program.
+/// How long each job of a start may take.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long SIGKILL may take to end a child that is to be abandoned.
+const KILL_TIMEOUT: Duration = Duration::from_secs(1);
+/// When it is tried again to kill a child that is about to be made.
+const KILL_RETRY: Duration = Duration::from_millis(5);
+/// After that time a job that nobody waits for any more is one that hangs.
+const HANGS_AFTER: Duration = Duration::from_secs(1);
+/// The most events of a run that are kept until its start is known to have succeeded.
+const MAX_KEPT: usize = 64;
 
-/// How a start ended.
-pub(super) type Outcome = (Run, Result<ProgramKind, SpawnFailure>);
-
-/// A process that has just been made.
+/// What a helper thread has done.
 #[derive(Debug)]
-pub(super) struct Start {
+pub(super) enum Done {
+    /// What is to be executed is known.
+    Prepared(Run, Result<Box<Prepared>, SpawnFailure>),
+    /// The program is executed, or the process has ended.
+    Executed(Run, Box<Prepared>, Result<Pid, spawn::Error>),
+}
+
+/// How a start goes on.
+#[derive(Debug)]
+pub(super) enum News {
+    /// It is time to make its process.
+    Prepared(Run, Box<Prepared>),
+    /// Its program is executed.
+    Executed(Executed),
+    /// It has failed.
+    Failed(Run, SpawnFailure),
+}
+
+/// A run that executes its program, or has ended since.
+#[derive(Debug)]
+pub(super) struct Executed {
     pub(super) run: Run,
     pub(super) pid: Pid,
-    /// What it is to execute, to be named when that fails.
-    pub(super) program: PathBuf,
-    pub(super) limits: Limits,
-    pub(super) kind: ProgramKind,
+    pub(super) prepared: Box<Prepared>,
+    /// What it has said meanwhile.
+    pub(super) said: Vec<Event>,
+    /// How it has ended, if it has been reaped.
+    pub(super) status: Option<Status>,
 }
 
-/// All starts under way. It is empty, and costs nothing, until the first worker with a user of its own.
+/// What a helper thread and the supervisor both know of a job.
 #[derive(Debug, Default)]
+pub(super) struct Job {
+    state: AtomicU8,
+    step: AtomicU8,
+    begun: std::sync::OnceLock<Instant>,
+    pub(super) child: ChildId,
+}
+
+impl Job {
+    const WAITS: u8 = 0;
+    const BEGUN: u8 = 1;
+    const CANCELLED: u8 = 2;
+
+    /// The thread begins with it; false if it is not to be done any more.
+    fn begin(&self) -> bool {
+        let _ = self.begun.set(actor::now());
+        self.state.compare_exchange(Self::WAITS, Self::BEGUN, SeqCst, SeqCst).is_ok()
+    }
+
+    /// Whether it has been cancelled before a thread began with it.
+    fn cancel(&self) -> bool {
+        self.state.compare_exchange(Self::WAITS, Self::CANCELLED, SeqCst, SeqCst).is_ok()
+    }
+
+    fn has_begun(&self) -> bool {
+        self.state.load(SeqCst) == Self::BEGUN
+    }
+
+    /// What the thread does now.
+    pub(super) fn enter(&self, step: Step) {
+        self.step.store(step as u8, SeqCst);
+    }
+
+    fn step(&self) -> Step {
+        Step::from_number(self.step.load(SeqCst))
+    }
+}
+
+/// All starts under way.
 pub(super) struct Starting {
-    poller: Option<Poller>,
+    helpers: HelperThreads,
+    sender: UnboundedSender<Done>,
+    receiver: UnboundedReceiver<Done>,
     /// By the number of the run.
     pending: HashMap<u64, Pending>,
-    happened: Vec<Happened>,
+    /// Jobs that nobody waits for any more and whose thread has not come back.
+    left: HashMap<u64, (InstanceId, Arc<Job>)>,
 }
 
-#[derive(Debug)]
 struct Pending {
-    start: Start,
-    report: Report,
-    deadline: Instant,
+    run: Run,
+    job: Arc<Job>,
+    submitted: Instant,
+    /// The program of the process that is being made; `None`: it is looked up.
+    program: Option<PathBuf>,
+    /// Since when its process is to be killed.
+    abandoned: Option<Instant>,
+    is_killed: bool,
+    said: Vec<Event>,
+    status: Option<Status>,
 }
 
 impl Pending {
-    fn failure(&self, error: &spawn::Error) -> SpawnFailure {
-        spawn_failure(&self.start.program, &self.start.limits, error)
+    /// When something is to be done about it. A job that waits for a thread has no end in time as long as
+    /// threads take jobs.
+    fn deadline(&self, last_taken: Option<Instant>) -> Instant {
+        let since = match self.job.begun.get().filter(|_| self.job.has_begun()) {
+            Some(begun) => *begun,
+            None => self.submitted.max(last_taken.unwrap_or(self.submitted)),
+        };
+        let deadline = since + START_TIMEOUT;
+        self.abandoned.map_or(deadline, |at| deadline.min(at + KILL_TIMEOUT))
+    }
+
+    /// Kills the child unless it executes its program already.
+    fn kill_unexecuted(&mut self) {
+        if let Some(pid) = self.job.child.get()
+            && self.status.is_none()
+            && !self.is_killed
+            && !inspect::has_executed(pid)
+        {
+            // It has not been reaped, so the id is its own.
+            let _ = process::signal(pid, libc::SIGKILL);
+            self.is_killed = true;
+        }
     }
 }
 
 impl Starting {
-    /// Takes in a process that has just been made.
+    pub(super) fn new(helpers: HelperThreads) -> Self {
+        let (sender, receiver) = unbounded_channel();
+        Self { helpers, sender, receiver, pending: HashMap::new(), left: HashMap::new() }
+    }
+
+    /// The threads that do the work.
+    pub(super) fn helpers(&self) -> &HelperThreads {
+        &self.helpers
+    }
+
+    /// Whether no start is under way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Looks up what a run is to execute. [`News::Prepared`] follows, or [`News::Failed`].
     ///
     /// # Errors
-    /// The kernel has no room to watch one more; the process is killed.
-    pub(super) fn add(&mut self, start: Start, report: Report) -> io::Result<()> {
-        let watched = self.watch(start.run, &report);
-        if watched.is_err() {
-            let _ = process::signal(start.pid, libc::SIGKILL);
-            return watched;
+    /// There is no thread for it, or one still hangs in the last start of the instance.
+    pub(super) fn prepare(
+        &mut self,
+        run: Run,
+        prepare: impl FnOnce(&Job) -> Result<Prepared, SpawnFailure> + Send + 'static,
+    ) -> Result<(), SpawnFailure> {
+        let now = actor::now();
+        let hanging = self.left.values().find(|(instance, job)| {
+            *instance == run.instance && job.begun.get().is_some_and(|begun| *begun + HANGS_AFTER <= now)
+        });
+        if let Some((_, job)) = hanging {
+            return Err(hangs("its last start still hangs", job.step()));
         }
-        let deadline = actor::now() + START_TIMEOUT;
-        self.pending.insert(start.run.number, Pending { start, report, deadline });
+        self.submit(run, None, move |job| Done::Prepared(run, prepare(job).map(Box::new)))
+    }
+
+    /// Makes the process of a run. [`News::Executed`] follows, or [`News::Failed`].
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub(super) fn execute(
+        &mut self,
+        run: Run,
+        prepared: Box<Prepared>,
+        spawn: impl FnOnce(&Prepared, &ChildId) -> Result<Pid, spawn::Error> + Send + 'static,
+    ) -> Result<(), SpawnFailure> {
+        let program = prepared.command.program.clone();
+        self.submit(run, Some(program), move |job| {
+            job.enter(Step::Execution);
+            let result = spawn(&prepared, &job.child);
+            Done::Executed(run, prepared, result)
+        })
+    }
+
+    fn submit(
+        &mut self,
+        run: Run,
+        program: Option<PathBuf>,
+        work: impl FnOnce(&Job) -> Done + Send + 'static,
+    ) -> Result<(), SpawnFailure> {
+        let job = Arc::new(Job::default());
+        let (theirs, sender) = (Arc::clone(&job), self.sender.clone());
+        let submitted = self.helpers.submit(move || {
+            if theirs.begin() {
+                // The receiver lives as long as procrun.
+                let _ = sender.send(work(&theirs));
+            }
+        });
+        submitted.map_err(|error| refused("make a thread for its start", &error))?;
+        let pending = Pending {
+            run,
+            job,
+            submitted: actor::now(),
+            program,
+            abandoned: None,
+            is_killed: false,
+            said: Vec::new(),
+            status: None,
+        };
+        self.pending.insert(run.number, pending);
         Ok(())
     }
 
-    fn watch(&mut self, run: Run, report: &Report) -> io::Result<()> {
-        let poller = match &mut self.poller {
-            Some(poller) => poller,
-            none => none.insert(Poller::new()?),
-        };
-        poller.add(report.as_fd(), run.number, When::Readable)
-    }
-
-    /// Waits until starts have ended. Cancel-safe.
-    ///
-    /// # Errors
-    /// What epoll_wait(2) says.
-    pub(super) async fn turn(&mut self) -> io::Result<Vec<Outcome>> {
-        let Some(deadline) = self.pending.values().map(|pending| pending.deadline).min() else {
+    /// Waits until a start goes on. Cancel-safe.
+    pub(super) async fn turn(&mut self) -> Vec<News> {
+        if self.pending.is_empty() && self.left.is_empty() {
             return std::future::pending().await;
-        };
-        let Some(poller) = &self.poller else { return std::future::pending().await };
+        }
+        let next = self.next();
         tokio::select! {
-            result = poller.wait(&mut self.happened) => result?,
-            () = sleep_until(deadline) => return Ok(self.give_up(actor::now())),
-        }
-        let tokens: Vec<u64> = self.happened.drain(..).map(|happened| happened.token).collect();
-        Ok(tokens.into_iter().filter_map(|token| self.settle(token)).collect())
-    }
-
-    /// The starts that have ended by now.
-    pub(super) fn look(&mut self) -> Vec<Outcome> {
-        let tokens: Vec<u64> = self.pending.keys().copied().collect();
-        tokens.into_iter().filter_map(|token| self.settle(token)).collect()
-    }
-
-    /// How the start of a run went whose process has been reaped; `None`: that is known already.
-    pub(super) fn reaped(&mut self, run: Run) -> Option<Outcome> {
-        self.settle(run.number)
-    }
-
-    fn settle(&mut self, token: u64) -> Option<Outcome> {
-        let outcome = self.pending.get(&token)?.report.outcome()?;
-        let pending = self.pending.remove(&token)?;
-        self.forget(&pending.report);
-        let kind = pending.start.kind;
-        Some((pending.start.run, outcome.map(|()| kind).map_err(|error| pending.failure(&error))))
-    }
-
-    /// A child that has not executed its program yet may hold a copy of the pipe, so that closing it alone
-    /// would leave it in the set.
-    fn forget(&self, report: &Report) {
-        if let Some(poller) = &self.poller {
-            poller.remove(report.as_fd());
+            Some(done) = self.receiver.recv() => self.take(done).into_iter().collect(),
+            () = async { match next { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => {
+                self.look(actor::now())
+            }
         }
     }
 
-    fn give_up(&mut self, now: Instant) -> Vec<Outcome> {
-        let late: Vec<Pending> =
-            self.pending.extract_if(|_, it| it.deadline <= now).map(|(_, it)| it).collect();
-        late.into_iter()
-            .map(|pending| {
-                // It is stopped, or waits for a file system. It is not reaped yet, so the id is its own.
-                let _ = process::signal(pending.start.pid, libc::SIGKILL);
-                self.forget(&pending.report);
-                let error = spawn::Error { stage: Stage::Fork, source: Errno::ETIMEDOUT.into() };
-                (pending.start.run, Err(pending.failure(&error)))
-            })
-            .collect()
+    /// When [`Self::look`] has something to do.
+    fn next(&self) -> Option<Instant> {
+        let last_taken = self.helpers.last_taken();
+        let wakes = self.pending.values().map(|pending| {
+            let deadline = pending.deadline(last_taken);
+            match pending.abandoned {
+                Some(_) if pending.job.child.get().is_none() => deadline.min(actor::now() + KILL_RETRY),
+                Some(_) | None => deadline,
+            }
+        });
+        wakes.min()
     }
+
+    fn take(&mut self, done: Done) -> Option<News> {
+        let (Done::Prepared(run, _) | Done::Executed(run, ..)) = done;
+        let Some(pending) = self.pending.remove(&run.number) else {
+            // It took too long, or was abandoned.
+            self.left.remove(&run.number);
+            return None;
+        };
+        Some(match done {
+            Done::Prepared(run, Ok(prepared)) => News::Prepared(run, prepared),
+            Done::Prepared(run, Err(failure)) => News::Failed(run, failure),
+            Done::Executed(run, _, Ok(_)) if pending.is_killed => News::Failed(run, abandoned()),
+            Done::Executed(run, prepared, Ok(pid)) => {
+                let Pending { said, status, .. } = pending;
+                News::Executed(Executed { run, pid, prepared, said, status })
+            }
+            Done::Executed(run, prepared, Err(error)) => {
+                News::Failed(run, spawn_failure(&prepared.command.program, &prepared.limits, &error))
+            }
+        })
+    }
+
+    /// Gives up what has taken too long, and kills what could not be killed when it was abandoned.
+    fn look(&mut self, now: Instant) -> Vec<News> {
+        let last_taken = self.helpers.last_taken();
+        for pending in self.pending.values_mut().filter(|pending| pending.abandoned.is_some()) {
+            pending.kill_unexecuted();
+        }
+        let late = self.pending.extract_if(|_, pending| pending.deadline(last_taken) <= now);
+        let late: Vec<Pending> = late.map(|(_, pending)| pending).collect();
+        late.into_iter().map(|pending| self.give_up(pending)).collect()
+    }
+
+    fn give_up(&mut self, pending: Pending) -> News {
+        let Pending { run, job, program, status, abandoned: is_abandoned, .. } = pending;
+        if let Some(pid) = job.child.get().filter(|_| status.is_none()) {
+            // It is stopped, or waits for a file system. It has not been reaped, so the id is its own.
+            let _ = process::signal(pid, libc::SIGKILL);
+        }
+        let failure = match program {
+            _ if is_abandoned.is_some() => abandoned(),
+            Some(program) => hangs(&program.display().to_string(), Step::Execution),
+            None => hangs("its start hangs", job.step()),
+        };
+        if !job.cancel() {
+            self.left.insert(run.number, (run.instance, job));
+        }
+        News::Failed(run, failure)
+    }
+
+    /// Nothing is needed of this start any more: kills its process if that has not executed its program.
+    /// Returns what is known at once.
+    pub(super) fn abandon(&mut self, run: Run) -> Option<News> {
+        let pending = self.pending.get_mut(&run.number)?;
+        if pending.program.is_some() && !pending.job.cancel() {
+            pending.abandoned = Some(actor::now());
+            pending.kill_unexecuted();
+            return None;
+        }
+        let pending = self.pending.remove(&run.number)?;
+        if !pending.job.cancel() && pending.job.has_begun() {
+            self.left.insert(run.number, (run.instance, pending.job));
+        }
+        Some(News::Failed(run, abandoned()))
+    }
+
+    /// Takes in a reaped child; false if it is none of a start.
+    pub(super) fn reaped(&mut self, pid: Pid, status: Status) -> bool {
+        let pending = self.pending.values_mut().find(|pending| pending.job.child.is(pid));
+        match pending {
+            // A child that has ended may have executed its program before: the thread knows.
+            Some(pending) => {
+                pending.status = Some(status);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether this is a process of a start.
+    pub(super) fn has(&self, pid: Pid) -> bool {
+        let left = self.left.values().map(|(_, job)| job);
+        self.pending.values().map(|pending| &pending.job).chain(left).any(|job| job.child.is(pid))
+    }
+
+    /// Keeps what runs say whose start is not known to have succeeded, and returns the rest. The program
+    /// may be faster than the thread that reports its execution.
+    pub(super) fn keep_early(&mut self, events: Vec<Event>) -> Vec<Event> {
+        if self.pending.is_empty() {
+            return events;
+        }
+        let mut rest = Vec::new();
+        for event in events {
+            match event.speaker().and_then(|run| self.pending.get_mut(&run.number)) {
+                Some(pending) if pending.said.len() < MAX_KEPT => pending.said.push(event),
+                Some(_) => {}
+                None => rest.push(event),
+            }
+        }
+        rest
+    }
+}
+
+/// What is said of a start that nobody wants any more.
+fn abandoned() -> SpawnFailure {
+    refused("execute its program", &io::Error::other("it was stopped before"))
 }

@@ -33,6 +33,18 @@ pub fn arguments(pid: Pid) -> Vec<String> {
     text.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
+/// Whether a process has executed a program since its creation. Also where that cannot be told.
+pub fn has_executed(pid: Pid) -> bool {
+    /// `PF_FORKNOEXEC` of the kernel's sched.h.
+    const NOT_EXECUTED: u64 = 0x40;
+    /// Behind the name in parentheses (proc(5)).
+    const FLAGS: usize = 6;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let mut fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_ascii_whitespace();
+    let flags = fields.nth(FLAGS).and_then(|flags| flags.parse::<u64>().ok());
+    flags.is_none_or(|flags| flags & NOT_EXECUTED == 0)
+}
+
 /// The signals that a process ignores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct IgnoredSignals(u64);

@@ -66,6 +66,11 @@ pub fn install() -> io::Result<Installed> {
     Ok(Installed(installed))
 }
 
+/// Lets this thread take no signals: others of the process get them.
+pub fn block_all() {
+    let _ = SigSet::all().thread_set_mask();
+}
+
 /// What this process does at each signal, as it was at a moment.
 pub struct Dispositions(Vec<(i32, libc::sigaction)>);
 

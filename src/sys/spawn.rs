@@ -1,29 +1,32 @@
 //! Starting a process.
 //!
-//! A child that stays who procrun is shares procrun's memory until it executes its program: it
-//! runs on a small stack of its own while the parent's thread waits in the kernel
-//! (`CLONE_VM | CLONE_VFORK`, clone(2)), as posix_spawn(3) does it. No page table is copied, and
-//! the child can leave a note of what failed in the parent's memory. In exchange it may do
-//! nothing but make system calls: no allocation, no lock, and none of glibc's wrappers that would
-//! talk to the parent's other threads.
+//! A child that stays procrun's user shares procrun's memory until it executes its program: it runs on a
+//! small stack of its own (`CLONE_VM`, clone(2)), as posix_spawn(3) does it. No page table is copied. In
+//! exchange it may do nothing but make system calls: no allocation, no lock, and none of glibc's wrappers
+//! that would talk to the parent's other threads.
 //!
-//! A child that becomes another user gets a copy of the memory instead (fork(2)) and reports
-//! through a pipe. Sharing would end in two ways nobody wants: the change of user would make
-//! procrun itself undumpable, which closes `/proc/1/fd` to root; and a process of that user could
-//! stop the child between the change and the exec, and with it the parent, which waits for it. For the
-//! same reason the caller never waits for the report: see [`Report`].
+//! A child that becomes another user gets a copy of the memory instead. Sharing would make procrun itself
+//! undumpable with the change of user, which closes `/proc/1/fd` to root.
+//!
+//! Either way the calling thread waits in the kernel (`CLONE_VFORK`) until the child has executed its
+//! program or ended, and the child leaves a note of what failed in a page that both share. A process of the
+//! application's user, or one of procrun's own user, can stop the child for ever (SIGSTOP), and so can a
+//! file system that does not answer. So only threads that may wait for ever call [`spawn`], and
+//! [`ChildId`] tells all others which process to kill: SIGKILL also ends a stopped process.
 
 use std::{
+    cell::RefCell,
     ffi::{CStr, CString, c_int, c_void},
     fmt, io,
     mem::MaybeUninit,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     ptr,
+    sync::atomic::{AtomicI32, AtomicU32, Ordering::SeqCst},
 };
 
 use nix::{
     errno::Errno,
-    fcntl::{FcntlArg, OFlag, fcntl},
+    fcntl::{FcntlArg, fcntl},
     libc,
 };
 
@@ -93,7 +96,7 @@ pub fn forwarded_channel_number(sockets: usize) -> usize {
 /// The step at which a start failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// No new process, or no pipe to hear from it.
+    /// No new process.
     Fork,
     /// Standard streams or session.
     Streams,
@@ -111,7 +114,7 @@ impl Stage {
     /// The parts of [`Stage::Limits`] have their numbers from here on.
     const LIMITS: u8 = 64;
 
-    /// As it goes through the pipe.
+    /// As it stands in the note.
     fn number(self) -> u8 {
         match self {
             Self::Fork => 0,
@@ -166,7 +169,7 @@ const STACK: usize = 16 * 1024;
 #[repr(align(16))]
 struct Stack([MaybeUninit<u8>; STACK]);
 
-/// What the child works with, in the parent's memory.
+/// What the child works with, in the parent's memory or in its copy of it.
 struct Shared<'a> {
     launch: &'a Launch<'a>,
     argv: Vec<*const libc::c_char>,
@@ -177,71 +180,98 @@ struct Shared<'a> {
     /// Where the child writes its process id; null where it need not know it.
     pid_texts: [*mut u8; 2],
     parent: u32,
-    /// Where it failed and with which errno; written by a child that shares the memory while the
-    /// parent waits.
-    failed: Option<(Stage, c_int)>,
-    /// Where a child with its own memory reports.
-    report: Option<OwnedFd>,
+    note: &'a Note,
 }
 
-/// The report through a pipe: the stage and the errno.
-const REPORT: usize = 5;
-
-/// A process that has been made.
-#[derive(Debug)]
-pub struct Spawned {
-    /// Its id.
-    pub pid: Pid,
-    /// Tells when it executes its program; `None`: it does so already.
-    pub report: Option<Report>,
+/// What failed before the child executed its program. It lies in memory that parent and child share also
+/// where the child has a copy of everything else.
+#[repr(C)]
+struct Note {
+    /// The number of the stage and 1; 0: nothing has failed.
+    stage: AtomicU32,
+    errno: AtomicI32,
 }
 
-/// What a process with memory of its own says before it executes its program.
-///
-/// The process runs as the application's user by then, and processes of that user can stop it for ever.
-/// So wait for the report with a deadline, and never in a call that blocks.
-#[derive(Debug)]
-pub struct Report(OwnedFd);
+/// What a thread needs to start processes, one at a time.
+struct Cradle {
+    stack: Box<Stack>,
+    note: &'static Note,
+}
 
-impl Report {
-    /// How the start went: `Ok` when the program is executed, the error otherwise, and `None` as long as
-    /// neither has happened. A process that has ended has reported.
-    pub fn outcome(&self) -> Option<Result<(), Error>> {
-        // At most one report, smaller than what a pipe writes in one go: never half of it.
-        let mut report = [0; REPORT];
-        loop {
-            return match nix::unistd::read(&self.0, &mut report) {
-                Err(Errno::EINTR) => continue,
-                Err(Errno::EAGAIN) => None,
-                Err(errno) => Some(Err(Error { stage: Stage::Fork, source: errno.into() })),
-                Ok(REPORT) => {
-                    let [stage, errno @ ..] = report;
-                    let source = io::Error::from_raw_os_error(c_int::from_ne_bytes(errno));
-                    Some(Err(Error { stage: Stage::from_number(stage), source }))
-                }
-                // Its end was closed by the execution, or by the end of the process.
-                Ok(_) => Some(Ok(())),
-            };
+impl Cradle {
+    fn new() -> io::Result<Self> {
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: maps new memory at an address of the kernel's choice.
+        let note = unsafe { libc::mmap(ptr::null_mut(), size_of::<Note>(), access, flags, -1, 0) };
+        if note == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
         }
+        // SAFETY: a page of zeros is a valid `Note`, the mapping is aligned to a page and never removed.
+        let note = unsafe { &*note.cast::<Note>() };
+        Ok(Self { stack: Box::new(Stack([MaybeUninit::uninit(); STACK])), note })
     }
 }
 
-impl AsFd for Report {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+thread_local! {
+    static CRADLE: RefCell<Option<Cradle>> = const { RefCell::new(None) };
+}
+
+/// The process id of a child, for other threads than the one that makes it. The kernel writes it before the
+/// child runs, so whoever reaps the child finds it here.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct ChildId(AtomicI32);
+
+impl ChildId {
+    /// There will be no child.
+    const NEVER: i32 = -1;
+
+    /// The process id, once there is a child.
+    pub fn get(&self) -> Option<Pid> {
+        Some(self.0.load(SeqCst)).filter(|pid| *pid > 0)
+    }
+
+    /// Whether it is this child's, which is the case until the child has been reaped.
+    pub fn is(&self, pid: Pid) -> bool {
+        self.get() == Some(pid)
+    }
+
+    /// Lets no child come, unless one is there. A thread that is about to make it may come before.
+    pub fn prevent(&self) {
+        let _ = self.0.compare_exchange(0, Self::NEVER, SeqCst, SeqCst);
+    }
+
+    /// Whether there is no child and none comes.
+    pub fn is_prevented(&self) -> bool {
+        self.0.load(SeqCst) == Self::NEVER
     }
 }
 
-/// Starts a process. One that stays procrun's user executes its program by the time this returns; one that
-/// changes its user reports by [`Spawned::report`].
+/// Starts a process and waits until it executes its program or has ended. That may take for ever, unless
+/// another thread kills the process that `child` names.
 ///
-/// Must be called from one and the same thread as long as procrun lives: the parent-death signal
-/// fires when the *thread* that made the child ends (prctl(2)). Whatever happens, the child is
-/// reaped by the reaper like every other.
+/// Must be called from a thread that lives as long as procrun: the parent-death signal fires when the
+/// *thread* that made the child ends (prctl(2)). Whatever happens, the child is reaped by the reaper like
+/// every other. A child that was killed before it executed its program counts as started.
 ///
 /// # Errors
 /// The step that failed and the kernel's reason.
-pub fn spawn(launch: &Launch<'_>) -> Result<Spawned, Error> {
+pub fn spawn(launch: &Launch<'_>, child: &ChildId) -> Result<Pid, Error> {
+    let result = CRADLE.with_borrow_mut(|cradle| {
+        let cradle = match cradle {
+            Some(cradle) => cradle,
+            none => none.insert(Cradle::new().map_err(|source| Error { stage: Stage::Fork, source })?),
+        };
+        spawn_in(cradle, launch, child)
+    });
+    if result.is_err() {
+        child.prevent();
+    }
+    result
+}
+
+fn spawn_in(cradle: &mut Cradle, launch: &Launch<'_>, id: &ChildId) -> Result<Pid, Error> {
     let pointers = |strings: &[CString], more: &[*const libc::c_char]| {
         strings.iter().map(|it| it.as_ptr()).chain(more.iter().copied()).chain([ptr::null()]).collect()
     };
@@ -262,17 +292,45 @@ pub fn spawn(launch: &Launch<'_>) -> Result<Spawned, Error> {
             pid_texts[text] = entry.wrapping_add(name.len());
         }
     }
-    let shared = Shared {
+    let Cradle { stack, note } = cradle;
+    note.stage.store(0, SeqCst);
+    let mut shared = Shared {
         launch,
         argv: pointers(launch.argv, &[]),
         env: pointers(launch.env, &entries),
         handed,
         pid_texts,
         parent: std::process::id(),
-        failed: None,
-        report: None,
+        note,
     };
-    if launch.credentials.is_some() { spawn_apart(shared) } else { spawn_sharing(shared) }
+    let top = stack.0.as_mut_ptr_range().end;
+    let memory = if launch.credentials.is_some() { 0 } else { libc::CLONE_VM };
+    // A handler of procrun's must never run in the child: block everything until it has none.
+    let blocked = BlockedSignals::all();
+    // SAFETY: the stack is aligned and outlives the child's use of it, and so does `shared`:
+    // CLONE_VFORK keeps this thread in the kernel until the child has executed its program or
+    // exited. `run` makes only system calls. The kernel writes the process id to `id`, which is one.
+    let pid = unsafe {
+        libc::clone(
+            run,
+            top.cast::<c_void>(),
+            memory | libc::CLONE_VFORK | libc::CLONE_PARENT_SETTID | libc::SIGCHLD,
+            (&raw mut shared).cast::<c_void>(),
+            id.0.as_ptr(),
+        )
+    };
+    let error = io::Error::last_os_error();
+    drop(blocked);
+    if pid < 0 {
+        return Err(Error { stage: Stage::Fork, source: error });
+    }
+    match note.stage.load(SeqCst).checked_sub(1) {
+        None => Ok(pid),
+        Some(stage) => {
+            let stage = Stage::from_number(u8::try_from(stage).unwrap_or(u8::MAX));
+            Err(Error { stage, source: io::Error::from_raw_os_error(note.errno.load(SeqCst)) })
+        }
+    }
 }
 
 const LISTEN_PID: &[u8] = b"LISTEN_PID=";
@@ -323,71 +381,15 @@ fn above(fd: BorrowedFd<'_>, least: RawFd) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn spawn_sharing(mut shared: Shared<'_>) -> Result<Spawned, Error> {
-    let mut stack = Box::new(Stack([MaybeUninit::uninit(); STACK]));
-    let top = stack.0.as_mut_ptr_range().end;
-    // A handler of procrun's must never run in the child: block everything until it has none.
-    let blocked = BlockedSignals::all();
-    // SAFETY: the stack is aligned and outlives the child's use of it, and so does `shared`:
-    // CLONE_VFORK keeps this thread in the kernel until the child has executed its program or
-    // exited. `child` makes only system calls.
-    let pid = unsafe {
-        libc::clone(
-            child,
-            top.cast::<c_void>(),
-            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
-            (&raw mut shared).cast::<c_void>(),
-        )
-    };
-    let error = io::Error::last_os_error();
-    drop(blocked);
-    if pid < 0 {
-        return Err(Error { stage: Stage::Fork, source: error });
-    }
-    // SAFETY: the child wrote to it through the pointer above and is done with it.
-    match unsafe { ptr::read_volatile(&raw const shared.failed) } {
-        None => Ok(Spawned { pid, report: None }),
-        Some((stage, errno)) => Err(Error { stage, source: io::Error::from_raw_os_error(errno) }),
-    }
-}
-
-fn spawn_apart(mut shared: Shared<'_>) -> Result<Spawned, Error> {
-    let no_process = |errno: Errno| Error { stage: Stage::Fork, source: errno.into() };
-    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(no_process)?;
-    let end = end_of_handed(shared.launch);
-    let in_the_way = write.as_raw_fd() < end;
-    shared.report = Some(if in_the_way { above(write.as_fd(), end).map_err(no_process)? } else { write });
-    let blocked = BlockedSignals::all();
-    // SAFETY: the child calls `child` at once, which makes only system calls and never returns.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        child((&raw mut shared).cast::<c_void>());
-    }
-    let failed = Errno::last();
-    drop(blocked);
-    if pid < 0 {
-        return Err(no_process(failed));
-    }
-    Ok(Spawned { pid, report: Some(Report(read)) })
-}
-
 /// The child's part: sets itself up and executes the program, or leaves a note and exits.
-extern "C" fn child(shared: *mut c_void) -> c_int {
-    let shared = shared.cast::<Shared<'_>>();
-    // SAFETY: `spawn` passes a valid pointer and does not touch it meanwhile.
-    let stage = unsafe { set_up_and_exec(&*shared) };
+extern "C" fn run(shared: *mut c_void) -> c_int {
+    // SAFETY: `spawn_in` passes a valid pointer, and does not touch what is there meanwhile.
+    let shared = unsafe { &*shared.cast::<Shared<'_>>() };
+    // SAFETY: this is the child, and all signals are blocked.
+    let stage = unsafe { set_up_and_exec(shared) };
     let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
-    // SAFETY: as above.
-    match unsafe { &(*shared).report } {
-        Some(pipe) => {
-            let [a, b, c, d] = errno.to_ne_bytes();
-            let report: [u8; REPORT] = [stage.number(), a, b, c, d];
-            // SAFETY: the buffer is valid for its length.
-            unsafe { libc::write(pipe.as_raw_fd(), report.as_ptr().cast(), REPORT) };
-        }
-        // SAFETY: as above, and the parent reads it only when this process is done.
-        None => unsafe { ptr::write_volatile(&raw mut (*shared).failed, Some((stage, errno))) },
-    }
+    shared.note.errno.store(errno, SeqCst);
+    shared.note.stage.store(u32::from(stage.number()) + 1, SeqCst);
     // SAFETY: takes an integer and never returns; runs no exit handlers of procrun's.
     unsafe { libc::_exit(127) }
 }
@@ -434,7 +436,7 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
         if libc::chdir(launch.cwd.as_ptr()) < 0 {
             return Stage::Chdir;
         }
-        // After the change of user, which clears it. The parent may have died before it was set.
+        // After the change of user, which clears it; one by the program itself (setpriv, su) clears it, too. The parent may have died before it was set.
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         if libc::getppid().cast_unsigned() != shared.parent {
             libc::_exit(127);

@@ -68,8 +68,11 @@ impl Instance {
                 }
                 Verdict::Nothing
             }
-            State::Launching { stop: pending, .. } => {
-                *pending = Some(stop);
+            State::Launching { run, stop: pending, .. } => {
+                if pending.replace(stop).is_none() {
+                    let run = Run { instance: self.id, number: *run };
+                    step.out.push(Effect::AbandonStart(run));
+                }
                 Verdict::Nothing
             }
             State::Stopping { then, .. } => {

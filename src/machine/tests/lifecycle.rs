@@ -83,6 +83,28 @@ fn a_run_of_min_uptime_sets_the_count_of_unstable_starts_back() {
 }
 
 #[test]
+fn a_stop_abandons_a_start_under_way() {
+    let mut world = World::new(plan([app("a"), app("b")]));
+    world.spawns_wait = true;
+    world.ask(Operation::Restart(vec![InstanceId(0)]));
+    world.obey(0);
+    assert_eq!(world.starting.values().collect::<Vec<_>>(), [&false]);
+    // A restart of what has not executed its program yet is the next run, once this one is gone.
+    world.ask(Operation::Restart(vec![InstanceId(0)]));
+    assert_eq!(world.starting.values().collect::<Vec<_>>(), [&true]);
+    let spawned = world.spawned.len();
+    world.answer_start(0, false);
+    assert_eq!(world.spawned.len(), spawned + 1);
+    // One that is abandoned too late is stopped as every other.
+    world.stop(Signal::TERM);
+    assert_eq!(world.starting.values().collect::<Vec<_>>(), [&true]);
+    world.answer_start(0, true);
+    world.obey(0);
+    world.obey(1);
+    assert_eq!(world.end, Some(0));
+}
+
+#[test]
 fn a_spawn_failure_counts_as_an_unstable_start() {
     let mut spec = app("a");
     spec.restart.max_restarts = 2;

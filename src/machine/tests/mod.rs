@@ -122,6 +122,10 @@ struct World {
     kind: ProgramKind,
     /// The next spawns fail.
     spawns_fail: bool,
+    /// The next spawns wait until they are answered by hand.
+    spawns_wait: bool,
+    /// Runs whose start has not been answered yet, and whether it is to be abandoned.
+    starting: BTreeMap<Run, bool>,
     /// What kind of failure it is then.
     spawn_failure: FailureKind,
     /// Who was asked how it is and has not answered.
@@ -146,6 +150,8 @@ impl World {
             stop_asked: None,
             kind: ProgramKind::Other,
             spawns_fail: false,
+            spawns_wait: false,
+            starting: BTreeMap::new(),
             spawn_failure: FailureKind::Permanent,
             asked: Vec::new(),
             kills_work: false,
@@ -176,7 +182,12 @@ impl World {
                             self.stop_asked.is_none() || self.machine.is_closing(),
                             "a start after the stop"
                         );
+                        assert!(!self.starting.keys().any(of_same), "two starts for one instance");
                         self.spawned.push((self.now, run));
+                        if self.spawns_wait {
+                            self.starting.insert(run, false);
+                            continue;
+                        }
                         events.push(if self.spawns_fail {
                             Event::SpawnFailed(
                                 run,
@@ -190,6 +201,12 @@ impl World {
                             self.alive.insert(run);
                             Event::Started(run, self.kind)
                         });
+                    }
+                    Effect::AbandonStart(run) => {
+                        // A start that is answered at once is answered after the stop here.
+                        if let Some(is_abandoned) = self.starting.get_mut(&run) {
+                            assert!(!std::mem::replace(is_abandoned, true), "abandoned twice");
+                        }
                     }
                     Effect::Probe(run, kind) => {
                         assert!(self.alive.contains(&run), "a question to nobody");
@@ -217,7 +234,9 @@ impl World {
                         self.said.push(notice);
                     }
                     Effect::End(code) => {
-                        assert!(self.alive.is_empty() && self.left.is_empty(), "ended with processes left");
+                        let is_empty =
+                            self.alive.is_empty() && self.left.is_empty() && self.starting.is_empty();
+                        assert!(is_empty, "ended with processes left");
                         self.end = Some(code);
                     }
                 }
@@ -310,6 +329,20 @@ impl World {
     /// Its process does as it was told, with nothing left.
     fn obey(&mut self, instance: u32) {
         self.exit(self.run(instance), OK, false);
+    }
+
+    /// Answers the start of an instance that waits: its program is executed, or never will be.
+    fn answer_start(&mut self, instance: u32, is_executed: bool) {
+        let run = *self.starting.keys().find(|run| run.instance == InstanceId(instance)).expect("it starts");
+        self.starting.remove(&run);
+        if is_executed {
+            self.alive.insert(run);
+            self.feed(Event::Started(run, self.kind));
+        } else {
+            let failure =
+                SpawnFailure { code: 126, message: "abandoned".to_owned(), kind: FailureKind::Shortage };
+            self.feed(Event::SpawnFailed(run, failure));
+        }
     }
 
     fn is_there(&self, instance: u32) -> bool {

@@ -13,6 +13,14 @@ impl World {
         let alive: Vec<Run> = self.alive.iter().copied().collect();
         (!alive.is_empty()).then(|| *which.get(&alive))
     }
+
+    /// Answers all starts that wait; one that is to be abandoned may have executed its program already.
+    fn answer_starts(&mut self, is_executed: bool) {
+        self.spawns_wait = false;
+        while let Some((run, _)) = self.starting.first_key_value() {
+            self.answer_start(run.instance.0, is_executed);
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -23,6 +31,8 @@ pub(super) enum Act {
     Stale(u32, u64),
     Apply(Vec<(u8, u32, bool)>),
     SpawnsFail(bool),
+    SpawnsWait(bool),
+    AnswersStart(prop::sample::Index, bool),
     Listens(prop::sample::Index),
     SaysReady(prop::sample::Index),
     Answers(prop::sample::Index, bool),
@@ -46,6 +56,9 @@ pub(super) fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => (0u32..6, 0u64..20).prop_map(|(instance, epoch)| Act::Stale(instance, epoch)),
         2 => prop::collection::vec((0u8..4, 1u32..4, any::<bool>()), 1..4).prop_map(Act::Apply),
         1 => any::<bool>().prop_map(Act::SpawnsFail),
+        2 => any::<bool>().prop_map(Act::SpawnsWait),
+        4 => (any::<prop::sample::Index>(), any::<bool>())
+            .prop_map(|(which, is_executed)| Act::AnswersStart(which, is_executed)),
         4 => any::<prop::sample::Index>().prop_map(Act::Listens),
         2 => any::<prop::sample::Index>().prop_map(Act::Drained),
         2 => any::<prop::sample::Index>().prop_map(Act::SaysReady),
@@ -161,6 +174,13 @@ impl World {
                 }
             }
             Act::SpawnsFail(fail) => self.spawns_fail = fail,
+            Act::SpawnsWait(wait) => self.spawns_wait = wait,
+            Act::AnswersStart(which, is_executed) => {
+                let starting: Vec<Run> = self.starting.keys().copied().collect();
+                if !starting.is_empty() {
+                    self.answer_start(which.get(&starting).instance.0, is_executed);
+                }
+            }
             Act::Listens(which) => {
                 if let Some(run) = self.any_alive(which) {
                     self.feed(Event::Ready(run, Sign::Listening));
@@ -251,6 +271,7 @@ proptest! {
         }
         if world.end.is_none() {
             world.stop(Signal::TERM);
+            world.answer_starts(obedient);
             // One stage after the other.
             for _ in 0..if obedient { 4 } else { 0 } {
                 for run in world.alive.clone() {
@@ -287,6 +308,7 @@ proptest! {
                 world.act(act);
             }
         }
+        world.answer_starts(kills_work);
         // Every wait of 80 operations after each other, and nobody does anything any more.
         for _ in 0..80 * 4 * 2 {
             if world.unanswered().is_empty() && world.machine.reloads.is_idle() {

@@ -1,21 +1,28 @@
 //! What a check of a worker needs: its port, the program that asks it, and the socket by which it speaks
 //! for itself.
 
-use std::{os::fd::AsFd, time::Duration};
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
 
 use super::{
     super::{
         failed_start::refused,
-        launch::{self, Prepared},
+        launch::{self, Environment, Prepared, Target},
     },
     Workers,
 };
 use crate::{
-    health::{Notify, Program},
+    health::{self, Notify, Program},
     machine::{InstanceView, Run, SpawnFailure},
     sys::{
         pipes,
-        spawn::{self, Launch},
+        process::OpenFiles,
+        spawn::{self, ChildId, Launch},
         tree::RunMark,
     },
 };
@@ -23,11 +30,14 @@ use crate::{
 impl Workers {
     /// The port that a question to this instance goes to if it names none.
     pub(in crate::supervisor) fn port(&self, view: &InstanceView<'_>) -> Result<u16, String> {
-        launch::port(view, &self.inherited)
+        launch::port(&Target::from(view), &self.inherited)
     }
 
     /// Starts a program that asks this instance how it is, as the instance itself runs. Whoever
     /// reaps it is told by whoever asks.
+    ///
+    /// # Errors
+    /// There is no thread for it.
     pub(in crate::supervisor) fn start_check(
         &mut self,
         view: &InstanceView<'_>,
@@ -36,11 +46,55 @@ impl Workers {
         self.checks += 1;
         // Its own marker: it is no part of the worker's tree.
         let mark = RunMark::of_check(launch::MARKER, self.token, self.checks);
-        let check =
-            launch::check(view, words, &mark.entry, &self.inherited).map_err(|failure| failure.message)?;
+        let order = CheckOrder {
+            target: Target::from(view),
+            words: words.to_vec(),
+            mark: mark.clone(),
+            inherited: Arc::clone(&self.inherited),
+            null: Arc::clone(&self.null),
+            open_files: self.open_files,
+        };
+        let id = Arc::new(ChildId::default());
+        let (sender, started) = oneshot::channel();
+        let theirs = Arc::clone(&id);
+        let work = move || {
+            if theirs.is_prevented() {
+                return;
+            }
+            let result = order.start(&theirs);
+            if result.is_err() {
+                theirs.prevent();
+            }
+            if sender.send(result).is_err()
+                && let Some(pid) = theirs.get()
+            {
+                health::kill(pid, &order.mark);
+            }
+        };
+        let submitted = self.helpers().submit(work);
+        submitted.map_err(|error| format!("there is no thread for its check: {error}"))?;
+        Ok(Program::new(id, mark, started))
+    }
+}
+
+/// A check that a helper thread starts.
+struct CheckOrder {
+    target: Target,
+    words: Vec<String>,
+    mark: RunMark,
+    inherited: Arc<Environment>,
+    null: Arc<OwnedFd>,
+    open_files: OpenFiles,
+}
+
+impl CheckOrder {
+    /// Returns the read end of its output.
+    fn start(&self, id: &ChildId) -> Result<OwnedFd, String> {
+        let check = launch::check(&self.target, &self.words, &self.mark.entry, &self.inherited)
+            .map_err(|failure| failure.message)?;
         let owner = check.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
         let pipe = pipes::small(owner).map_err(|error| format!("there is no pipe for its check: {error}"))?;
-        let spawned = spawn::spawn(&Launch {
+        let launch = Launch {
             program: &check.program,
             argv: &check.argv,
             env: &check.env,
@@ -54,10 +108,10 @@ impl Workers {
             credentials: check.credentials.as_ref(),
             open_files: self.open_files,
             limits: Some(&check.limits),
-            mark: Some(mark.limit),
-        })
-        .map_err(|error| format!("its check cannot be started: {error}"))?;
-        Program::new(spawned, mark, pipe.read).map_err(|error| format!("its check cannot be heard: {error}"))
+            mark: Some(self.mark.limit),
+        };
+        spawn::spawn(&launch, id).map_err(|error| format!("its check cannot be started: {error}"))?;
+        Ok(pipe.read)
     }
 }
 

@@ -88,15 +88,25 @@ fn read(pid: Pid, path: &mut String, text: &mut [u8; STAT_SIZE]) -> Option<Stat>
 
 /// The children of this process, adopted ones and zombies included.
 ///
-/// Reads one small file (`CONFIG_PROC_CHILDREN`, proc_pid_children(5)) and looks through all of
+/// Reads a small file of each thread (`CONFIG_PROC_CHILDREN`, proc_pid_children(5)) and looks through all of
 /// `/proc` where the kernel does not have it.
 pub fn children() -> Vec<Pid> {
     let me = own_pid();
-    // The kernel gives orphans to the first living thread, which is the one that forks.
-    match children_of(me, me) {
-        Some(text) => parse(&text).collect(),
-        None => all().iter().filter(|process| process.stat.parent == me).map(|process| process.pid).collect(),
+    children_by_thread(me).unwrap_or_else(|| {
+        all().iter().filter(|process| process.stat.parent == me).map(|process| process.pid).collect()
+    })
+}
+
+/// The children of a process. Each of its threads has those that it made; the first living thread has the
+/// orphans, too. `None`: no such list can be read.
+fn children_by_thread(pid: Pid) -> Option<Vec<Pid>> {
+    let mut found: Option<Vec<Pid>> = None;
+    for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+        if let Ok(text) = fs::read_to_string(task.path().join("children")) {
+            found.get_or_insert_default().extend(parse(&text));
+        }
     }
+    found
 }
 
 /// Some processes and all below them, or all that there are.
@@ -129,13 +139,11 @@ pub(super) fn below(tops: &[Pid]) -> Found {
             }
         }
         found.push(Process { pid, stat });
-        let mut add = |text: &str| next.extend(parse(text).filter(|child| seen.insert(*child)));
+        let mut add = |children: Vec<Pid>| next.extend(children.into_iter().filter(|it| seen.insert(*it)));
         if stat.threads <= 1 {
-            add(&children_of(pid, pid).unwrap_or_default());
+            add(parse(&children_of(pid, pid).unwrap_or_default()).collect());
         } else {
-            for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-                add(&fs::read_to_string(task.path().join("children")).unwrap_or_default());
-            }
+            add(children_by_thread(pid).unwrap_or_default());
         }
     }
     Found::Below(found)

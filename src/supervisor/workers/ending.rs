@@ -1,0 +1,104 @@
+//! The end of workers: main processes that have been reaped, and what they have left behind.
+
+use std::collections::HashSet;
+
+use tracing::debug;
+
+use super::Workers;
+use crate::{
+    machine::{Ending, Event, Machine, Run},
+    spec::Signal,
+    sys::{
+        reap::{self, Pid, Status},
+        tree::{self, Identity, Member},
+    },
+};
+
+impl Workers {
+    /// Sends a signal to what an ended run has left behind and what has not got the stop signal yet, and
+    /// watches for its end. The trees must have been found in this turn.
+    pub(in crate::supervisor) fn sweep(&mut self, run: Run, signal: Signal) {
+        let Some(process) = self.process(run) else { return };
+        let asked = process.asked.take();
+        let is_new = |member: &Member| !asked.contains(&member.identity());
+        self.trees.signal(run, signal.number(), is_new);
+        // A stopped process (SIGSTOP) would not see the signal before it goes on.
+        self.trees.signal(run, Signal::CONT.number(), is_new);
+        self.sweeping.insert(run);
+    }
+
+    /// Takes in the processes that have been reaped and says what that means.
+    pub(in crate::supervisor) fn reaped(&mut self, dead: &[(Pid, Status)], machine: &Machine) -> Vec<Event> {
+        let mut ended: Vec<(Run, Status)> = Vec::new();
+        let mut orphans = 0;
+        for (pid, status) in dead {
+            match self.by_pid.remove(pid) {
+                Some(run) => ended.push((run, *status)),
+                // What that means is known when the start has come back.
+                None if self.starting.reaped(*pid, *status) => {}
+                None => orphans += 1,
+            }
+        }
+        debug!("reaped {} workers and {orphans} orphans", ended.len());
+        if ended.is_empty() && self.sweeping.is_empty() {
+            return Vec::new();
+        }
+        for (run, _) in &ended {
+            self.trees.main_ended(*run);
+        }
+        let concerned: Vec<Run> =
+            ended.iter().map(|(run, _)| *run).chain(self.sweeping.iter().copied()).collect();
+        self.trees_of(&concerned, machine);
+        let left: HashSet<Run> = self.orphans().into_iter().filter_map(|(_, owner)| owner).collect();
+        let mut events = Vec::with_capacity(ended.len());
+        for (run, status) in ended {
+            // A start that was given up may end when its successor runs already.
+            if let Some(place) = self.places.get_mut(&run.instance)
+                && let Some(process) = place.process.as_mut().filter(|process| process.run == run)
+            {
+                self.logs.run_ended(run.instance.0);
+                process.reaped = true;
+                // Nothing writes to it any more; a descendant that still reads finds the end.
+                process.stdin = None;
+                place.remove_pid_file(&self.pid_files, self.starting.helpers());
+            }
+            let leftovers = left.contains(&run);
+            if !leftovers {
+                self.trees.remove(run);
+            }
+            events.push(Event::Exited { run, ending: ending(status), leftovers });
+        }
+        let swept: Vec<Run> = self.sweeping.iter().filter(|run| !left.contains(run)).copied().collect();
+        for run in swept {
+            self.sweeping.remove(&run);
+            self.trees.remove(run);
+            events.push(Event::TreeGone(run));
+        }
+        events
+    }
+
+    /// The children of procrun that it has not started as workers, and to which run each belongs. Whatever
+    /// was below a main process that has ended is below one of them.
+    pub(super) fn orphans(&self) -> Vec<(Identity, Option<Run>)> {
+        // The end of the last worker is what most of these questions are about.
+        if !reap::has_children() {
+            return Vec::new();
+        }
+        let is_known =
+            |pid: &Pid| self.by_pid.contains_key(pid) || self.elders.contains(pid) || self.starting.has(*pid);
+        let adopted: Vec<Pid> = tree::children().into_iter().filter(|pid| !is_known(pid)).collect();
+        let owners = self.trees.owners_of_orphans(&adopted).into_iter();
+        owners.map(|(orphan, owner)| (orphan, owner.map(|(run, _)| run))).collect()
+    }
+}
+
+fn ending(status: Status) -> Ending {
+    match status {
+        Status::Exited(code) => Ending::Exited(code),
+        Status::Signaled { signal, core_dumped } => Ending::Signaled {
+            // A process cannot be ended by a number that is no signal; 32 and 33 are glibc's own.
+            signal: Signal::from_number(signal).unwrap_or(Signal::KILL),
+            core_dumped,
+        },
+    }
+}

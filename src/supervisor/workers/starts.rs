@@ -1,0 +1,285 @@
+//! Starts of workers: what connects procrun with a process, and the process table's entry for it.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
+};
+
+use tracing::info;
+
+use super::{
+    super::{
+        failed_start::refused,
+        held::Held,
+        input::Input,
+        launch::{self, Prepared, Target},
+        log_files,
+        starting::{Executed, News},
+        stop_targets::StartedAs,
+    },
+    Place, Process, Workers, checking,
+};
+use crate::{
+    health::Notify,
+    logs::Label,
+    machine::{Event, Generation, InstanceId, InstanceView, Machine, Run, SpawnFailure},
+    node::Hub,
+    spec::{ProgramKind, Stdin},
+    sys::{
+        pipes, process,
+        reap::{Pid, Status},
+        spawn::{self, Launch},
+        tree::{self, Root, RunMark},
+    },
+};
+
+/// What has come of starts.
+#[derive(Debug, Default)]
+pub(in crate::supervisor) struct Begun {
+    pub(in crate::supervisor) events: Vec<Event>,
+    /// Processes that have been reaped before their start had come back.
+    pub(in crate::supervisor) dead: Vec<(Pid, Status)>,
+}
+
+impl Workers {
+    /// Begins to start these runs. [`Self::turn`] tells how that goes on; returned is what has failed already.
+    pub(in crate::supervisor) fn start_all(&mut self, machine: &Machine, runs: &[Run]) -> Vec<Event> {
+        let views = runs.iter().filter_map(|run| Some((*run, machine.instance(run.instance)?)));
+        views
+            .filter_map(|(run, view)| self.prepare(run, &view).err().map(|it| self.failed(run, it)))
+            .collect()
+    }
+
+    fn prepare(&mut self, run: Run, view: &InstanceView<'_>) -> Result<(), SpawnFailure> {
+        let mark = RunMark::of_run(launch::MARKER, self.token, run.number);
+        let target = Target::from(view);
+        let (inherited, packages) = (Arc::clone(&self.inherited), Arc::clone(&self.packages));
+        self.starting.prepare(run, move |job| launch::prepare(&target, mark, &inherited, &packages, job))
+    }
+
+    /// Waits until starts go on. Cancel-safe.
+    pub(in crate::supervisor) async fn turn(&mut self) -> Vec<News> {
+        self.starting.turn().await
+    }
+
+    /// Takes starts one step further.
+    pub(in crate::supervisor) fn advance(
+        &mut self,
+        news: Vec<News>,
+        machine: &Machine,
+        node: &mut Hub,
+        held: &mut Held,
+        notify: &mut Notify,
+    ) -> Begun {
+        let mut begun = Begun::default();
+        for news in news {
+            match news {
+                News::Prepared(run, prepared) => {
+                    let Some(view) = machine.instance(run.instance) else { continue };
+                    if let Err(failure) = self.execute(&view, run, prepared, node, held, notify) {
+                        begun.events.push(self.failed(run, failure));
+                    }
+                }
+                News::Executed(executed) => self.executed(executed, &mut begun),
+                News::Failed(run, failure) => begun.events.push(self.failed(run, failure)),
+            }
+        }
+        begun
+    }
+
+    fn executed(&mut self, executed: Executed, begun: &mut Begun) {
+        let Executed { run, pid, prepared, said, status } = executed;
+        let kind = prepared.command.kind;
+        self.register(run, pid, *prepared);
+        self.show_online(run);
+        begun.events.push(Event::Started(run, kind));
+        begun.events.extend(said);
+        begun.dead.extend(status.map(|status| (pid, status)));
+    }
+
+    fn failed(&mut self, run: Run, failure: SpawnFailure) -> Event {
+        if let Some(place) = self.places.get_mut(&run.instance) {
+            place.stdin = None;
+        }
+        self.release_unused(run.instance);
+        Event::SpawnFailed(run, failure)
+    }
+
+    /// A start is not needed any more. Returns what is known of it at once.
+    pub(in crate::supervisor) fn abandon_start(&mut self, run: Run) -> Option<Event> {
+        match self.starting.abandon(run)? {
+            News::Failed(run, failure) => Some(self.failed(run, failure)),
+            News::Prepared(..) | News::Executed(_) => None,
+        }
+    }
+
+    /// Keeps back what runs say whose start has not come back, and returns the rest.
+    pub(in crate::supervisor) fn keep_early(&mut self, events: Vec<Event>) -> Vec<Event> {
+        self.starting.keep_early(events)
+    }
+
+    /// Whether starts are under way.
+    pub(in crate::supervisor) fn is_starting(&self) -> bool {
+        !self.starting.is_empty()
+    }
+
+    fn show_online(&self, run: Run) {
+        let Some(place) = self.places.get(&run.instance) else { return };
+        let Some(process) = place.process.as_ref().filter(|process| process.run == run) else { return };
+        let (who, app, id, pid) = (&place.who, &*place.who.spec.name, place.who.pm_id, process.pid);
+        info!(app, id, pid, "{who} is online, pid {pid}");
+        if who.generation == Generation::Settled && !process.reaped {
+            place.write_pid_file(&self.pid_files, self.starting.helpers(), pid);
+        }
+    }
+
+    /// Closes the pipes of an instance that has never had a process. In a shortage of descriptors the
+    /// pipes of instances that cannot start would leave nothing for those that could.
+    fn release_unused(&mut self, id: InstanceId) {
+        if self.places.get(&id).is_some_and(|place| place.process.is_none()) {
+            self.forget(id);
+        }
+    }
+
+    /// Makes the links to a process, then the process.
+    fn execute(
+        &mut self,
+        view: &InstanceView<'_>,
+        run: Run,
+        mut prepared: Box<Prepared>,
+        node: &mut Hub,
+        held: &mut Held,
+        notify: &mut Notify,
+    ) -> Result<(), SpawnFailure> {
+        let spec = view.spec;
+        if spec.is_cluster() {
+            prepared.own_inspector_port(view.number)?;
+        }
+        let takes_preload = spec.has_channel() && prepared.takes_preload();
+        if takes_preload && prepared.command.kind == ProgramKind::PackageRunner {
+            if let Some(script) = node.forwarder() {
+                prepared.forward_channel(script, spec.listen.len())?;
+            }
+        } else if takes_preload {
+            let script = match (spec.is_cluster(), spec.stop.drain) {
+                (true, Some(_)) => node.preload(),
+                // Nothing is loaded into it then.
+                (true, None) => None,
+                (false, _) => node.reporter(),
+            };
+            if let Some(script) = script {
+                prepared.preload(script)?;
+            }
+        }
+        if spec.health.heartbeat.is_some()
+            && prepared.takes_preload()
+            && let Some(script) = node.beater()
+        {
+            prepared.preload(script)?;
+        }
+        self.open_place(view, &prepared).map_err(|error| refused("make its output pipes", &error))?;
+        // They are there, unless nobody knew that this would ever be started.
+        held.open(spec)?;
+        held.announce();
+        let sockets = held.of(spec).iter().map(|socket| socket.as_fd().try_clone_to_owned());
+        let sockets: Vec<OwnedFd> =
+            sockets.collect::<io::Result<_>>().map_err(|error| refused("hand its sockets over", &error))?;
+        let owner = prepared.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
+        let channel = if spec.has_channel() {
+            let channel = node.open(run, spec, view.pm_id, owner);
+            Some(channel.map_err(|error| refused("make its IPC channel", &error))?)
+        } else {
+            None
+        };
+        let heartbeat = spec.health.heartbeat;
+        if spec.health.notify {
+            checking::give_notify_socket(&mut prepared, run, heartbeat, owner, notify)?;
+        }
+        if !sockets.is_empty() && spec.is_cluster() {
+            node.lend(run, held.lent_to(spec));
+        }
+        let place = self.places.get_mut(&run.instance).expect("it has just been opened");
+        let (read_end, stdin) = match spec.exec.stdin {
+            Stdin::Null => (Arc::clone(&self.null), None),
+            Stdin::Open => {
+                let pipe = pipes::stdin(owner).map_err(|error| refused("make its input pipe", &error))?;
+                (Arc::new(pipe.read), Some(pipe.write))
+            }
+        };
+        place.stdin = stdin;
+        let (out, err) = (Arc::clone(&place.out), Arc::clone(&place.err));
+        let open_files = self.open_files;
+        self.starting.execute(run, prepared, move |prepared, child| {
+            let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
+            let launch = Launch {
+                program: &prepared.program,
+                argv: &prepared.argv,
+                env: &prepared.env,
+                cwd: &prepared.cwd,
+                stdin: read_end.as_fd(),
+                stdout: out.as_fd(),
+                stderr: err.as_fd(),
+                sockets: &sockets,
+                watched: heartbeat.is_some(),
+                channel: channel.as_ref().map(|channel| (channel.as_fd(), prepared.channel)),
+                credentials: prepared.credentials.as_ref(),
+                open_files,
+                limits: Some(&prepared.limits),
+                mark: Some(prepared.mark.limit),
+            };
+            spawn::spawn(&launch, child)
+        })
+    }
+
+    /// Makes the pipes of an instance, or anew when what they depend on has changed.
+    fn open_place(&mut self, view: &InstanceView<'_>, prepared: &Prepared) -> io::Result<()> {
+        let file_owner = log_files::owner(prepared.credentials.as_ref());
+        if let Some(place) = self.places.get_mut(&view.id) {
+            let (old, new) = (&place.who.spec, view.spec);
+            if old.name == new.name && old.logs == new.logs && old.identity == new.identity {
+                place.who = view.subject();
+                place.pid_file = log_files::pid_file(view, file_owner.as_ref());
+                return Ok(());
+            }
+            self.forget(view.id);
+        }
+        let owner = prepared.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
+        let (out, out_size) = pipes::open(&mut self.budget, owner)?;
+        let (err, err_size) =
+            pipes::open(&mut self.budget, owner).inspect_err(|_| self.budget.give_back(out_size))?;
+        let label = Label { key: view.id.0, id: view.pm_id, name: view.spec.name.clone() };
+        self.logs.add(label, log_files::sinks(view, file_owner.as_ref()), out.read, err.read);
+        let place = Place {
+            who: view.subject(),
+            out: Arc::new(out.write),
+            err: Arc::new(err.write),
+            pipe_memory: out_size + err_size,
+            process: None,
+            stdin: None,
+            pid_file: log_files::pid_file(view, file_owner.as_ref()),
+        };
+        self.places.insert(view.id, place);
+        Ok(())
+    }
+
+    fn register(&mut self, run: Run, pid: Pid, prepared: Prepared) {
+        let Some(place) = self.places.get_mut(&run.instance) else { return };
+        self.by_pid.insert(pid, run);
+        let (stdin, version) = (place.stdin.take().map(Input::new), prepared.version);
+        let (killed, asked) = (Cell::new(false), RefCell::default());
+        let started_as = StartedAs::of(&prepared.program, &prepared.argv);
+        let process = Process { run, pid, stdin, started_as, version, killed, asked, reaped: false };
+        if let Some(earlier) = place.process.replace(process) {
+            self.trees.remove(earlier.run);
+        }
+        let root = Root {
+            user: prepared.credentials.map_or_else(process::user, |credentials| credentials.uid),
+            outputs: [tree::pipe_inode(&place.out), tree::pipe_inode(&place.err)],
+            keeps_orphans: place.who.spec.stop.treekill,
+            ..Root::marked(pid, prepared.mark)
+        };
+        self.trees.insert(run, root);
+    }
+}
