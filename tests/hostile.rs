@@ -330,43 +330,6 @@ fn a_channel_that_cannot_carry_a_message_ends_and_so_does_its_worker() {
     run.expect_stop();
 }
 
-/// Puts memory that never answers (userfaultfd) in the place of a page of its arguments or its environment,
-/// as a file system in user space could do it without rights.
-const UNREADABLE: &str = r#"
-import ctypes, fcntl, platform, struct, sys, time
-libc = ctypes.CDLL(None)
-libc.mmap.restype = ctypes.c_void_p
-libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
-fields = open("/proc/self/stat").read().rsplit(")", 1)[1].split()
-page = (int(fields[{"arguments": 45, "environment": 47}[sys.argv[1]]]) + 8191) & ~4095
-faults = libc.syscall({"x86_64": 323, "aarch64": 282}[platform.machine()], 0)
-fcntl.ioctl(faults, 0xc018aa3f, struct.pack("QQQ", 0xaa, 0, 0))
-assert libc.mmap(page, 4096, 3, 0x32, -1, 0) == page
-fcntl.ioctl(faults, 0xc020aa00, struct.pack("QQQQ", page, 4096, 1, 0))
-print("unreadable", sys.argv[1], flush=True)
-time.sleep(1000)
-"#;
-
-#[test]
-fn processes_whose_memory_cannot_be_read_hold_up_no_stop() {
-    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"./start.sh\"\nkill_timeout = \"5m\"\n");
-    bed.file("unreadable.py", UNREADABLE);
-    // What runs below a shell is known by its arguments if it is called `node`, and an orphan without the
-    // inherited limit by its environment.
-    bed.script(
-        "start.sh",
-        "#!/bin/bash\ncp \"$(readlink -f \"$(command -v python3)\")\" node\n\
-         export PYTHONHOME=$(python3 -c 'import sys; print(sys.base_prefix)')\n\
-         PADDING=$(printf %20000s) prlimit --locks=unlimited setsid -f ./node unreadable.py environment\n\
-         ./node unreadable.py arguments \"$(printf %20000s)\"\n",
-    );
-    let mut run = start(&bed, ":", &[]);
-    run.wait_for_line("unreadable arguments");
-    run.wait_for_line("unreadable environment");
-    run.expect_stop();
-    assert_eq!(run.others(), [], "{}", run.story());
-}
-
 /// `strace` before procrun, with one injected error.
 fn with_error(inject: &str) -> Vec<String> {
     ["strace", "-D", "-qq", "-o", "/dev/null", "-e", inject].map(str::to_owned).into()
