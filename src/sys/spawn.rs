@@ -556,7 +556,10 @@ pub fn dev_null() -> io::Result<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
-    use super::{HANDED, Launch, OpenFiles, Part, Stage, dev_null, end_of_handed, handed};
+    use super::{
+        HANDED, Launch, OpenFiles, Part, Stage, channel_number, dev_null, end_of_handed,
+        forwarded_channel_number, handed,
+    };
     use std::os::fd::{AsFd, AsRawFd};
 
     #[test]
@@ -584,7 +587,7 @@ mod tests {
             stderr: null.as_fd(),
             sockets: &sockets,
             watched: false,
-            channel: Some((null.as_fd(), super::channel_number(0))),
+            channel: Some((null.as_fd(), channel_number(sockets.len()))),
             credentials: None,
             open_files: OpenFiles { soft: 1024, hard: 1024 },
             limits: None,
@@ -598,8 +601,10 @@ mod tests {
         assert_eq!((all.len(), moved.len()), (201, 201));
         assert!(all.iter().all(|(fd, _)| *fd >= end), "{all:?}");
         assert_eq!(all.last().map(|(_, to)| *to), Some(end - 1), "behind so many sockets");
-        let alone = Launch { sockets: &[], ..launch };
+        let alone = Launch { sockets: &[], channel: Some((null.as_fd(), channel_number(0))), ..launch };
         let all = handed(&alone, &mut moved).unwrap();
         assert_eq!((all[0].1, end_of_handed(&alone)), (15, 16));
+        // A gap above 15 ends what Node keeps from its children.
+        assert_eq!([0, 13, 14, 200].map(forwarded_channel_number), [17, 17, 18, 204]);
     }
 }
