@@ -139,3 +139,15 @@ pub(super) fn help(typed: &Typed) -> Result<ExitCode, Failure> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::environment;
+
+    #[test]
+    fn the_variables_fit_a_terminal() {
+        for line in environment().lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+}

@@ -25,7 +25,7 @@ const PREFIX: &str = "PROCRUN_";
 
 /// Variables with the prefix that are no keys of the root, and what each is.
 const OTHERS: [(&str, &str); 3] = [
-    ("PROCRUN_HOME", "directory of the control socket, saved lists and background logs"),
+    ("PROCRUN_HOME", "directory of the socket, saved lists and logs"),
     (plan::GRACE, "grace time of the container engine, in seconds"),
     ("PROCRUN_RUN", "set by procrun in every process that a run starts"),
 ];
