@@ -1,8 +1,9 @@
 //! The files of `/proc` whose text is in the memory of the process: its command line and its environment.
 //!
-//! The kernel reads that memory for the reader, and a process can make it wait for any time: a page that FUSE
-//! or userfaultfd provides comes when their server sends it. So each file is read on a thread of its own,
-//! and the caller waits for a bounded time, in all of them together.
+//! The kernel takes the lock of the process's memory map for that, and a process can make a reader of it wait
+//! for any time: one thread reads memory that FUSE provides through `/proc/PID/mem`, which holds the lock, and
+//! another one waits for it to write. So each file is read on a thread of its own, and the caller waits for
+//! a bounded time, in all of them together.
 
 use std::{
     fs::File,
