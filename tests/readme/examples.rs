@@ -1,6 +1,6 @@
 //! Every fenced block, every command line and every shown line of output.
 
-use std::{collections::BTreeSet, fs, iter, net::TcpListener};
+use std::{fs, iter, net::TcpListener};
 
 use super::{
     page::{Block, Page, code, repository},
@@ -255,12 +255,18 @@ fn the_demo_looks_like_that() {
     }
 }
 
-/// A shown line that has not been said.
+/// A shown line that has not been said as often as it is shown.
 fn missing(run: &Procrun, shown: &str) -> Option<String> {
     // A signal of the terminal's comes from the kernel, ours comes from a process.
     let lines = [run.out().lines(), run.err().lines()].concat();
-    let said: BTreeSet<_> = lines.iter().map(|line| shape(line).replace(" from process #", "")).collect();
-    shown.lines().map(shape).find(|line| !said.contains(line))
+    let mut said: Vec<_> = lines.iter().map(|line| shape(line).replace(" from process #", "")).collect();
+    shown.lines().map(shape).find(|line| match said.iter().position(|other| other == line) {
+        Some(at) => {
+            said.swap_remove(at);
+            false
+        }
+        None => true,
+    })
 }
 
 /// The line with all numbers made the same.
