@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use support::{Bed, Launch, text};
+use support::{Bed, Launch, text, wait_until};
 
 /// Prints its whole environment as `env NAME=value`, then waits.
 const TELLS_ENV: &str = "#!/usr/bin/env python3\n\
@@ -78,10 +78,10 @@ fn each_instance_has_its_own_arguments_variables_and_files() {
     run.wait_for_line(r#"1|web   | got --port=3000 {"a":{"b":{}}} {instance} {id} 3000 10 {"a":{}} {name}"#);
     run.wait_for_line(r#"2|web   | got --port=3001 {"a":{"b":{}}} {instance} {id} 3001 12 {"a":{}} {name}"#);
     for file in ["logs/first-0.log", "logs/web-0.log", "logs/web-1.log"] {
-        assert!(bed.exists(file), "{file}{}", run.story());
+        wait_until(file, || bed.exists(file));
     }
     for file in ["0-0.pid", "0-1.pid", "1-2.pid"] {
-        assert!(bed.exists(file), "{file}{}", run.story());
+        wait_until(file, || bed.exists(file));
     }
     run.expect_stop();
 }

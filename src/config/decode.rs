@@ -196,8 +196,10 @@ impl Decoder<'_> {
                 self.entry_of_app(entry, &effective, &mut app);
             }
         }
+        let is_refused =
+            |node: &Node| node.value == Value::Broken || !value::is_unset(node, self.document.dialect);
         app.script_refused = app.draft.script.is_none()
-            && entries.iter().any(|entry| is_script(&entry.key) && entry.node.value != Value::Null);
+            && entries.iter().any(|entry| is_script(&entry.key) && is_refused(&entry.node));
         app
     }
 

@@ -257,7 +257,8 @@ mod tests {
         assert_eq!(find("npm"), Ok(Target::Script(bin.join("npm").to_str().unwrap().into())));
         assert_eq!(find("echo hi"), Ok(Target::Script("echo hi".into())));
         for directory in ["module", "module/", "./module"] {
-            assert_eq!(find(directory), Ok(Target::Script(directory.into())));
+            let path = cwd.join("module").to_str().unwrap().into();
+            assert_eq!(find(directory), Ok(Target::Script(path)), "its name gives the app one");
         }
         assert_eq!(code("none"), 127);
         assert_eq!(code("./none"), 127);

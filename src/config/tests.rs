@@ -149,6 +149,12 @@ fn flags_override_what_the_file_says() {
 }
 
 #[test]
+fn an_empty_script_is_no_script_in_pm2s_formats() {
+    let problems = load(Format::Json, br#"{"name": "a", "script": ""}"#).unwrap_err();
+    assert!(problems.to_string().contains("x.json:1:1: app `a` has no `script`"), "{problems}");
+}
+
+#[test]
 fn the_flag_value_null_unsets_a_key() {
     let text = b"[[apps]]\nname = 'a'\nscript = 'a.js'\nnode_args = '--inspect'\nmax_restarts = 3\ncwd = 'x'";
     let mut flags = Flags::default();
