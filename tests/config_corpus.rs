@@ -129,7 +129,7 @@ const TYPED: [(&[&str], u8, &str); 48] = [
         64,
         "`-c` is `--cron`; the ecosystem file is the TARGET: `procrun x.toml`",
     ),
-    (&["procrun", "run"], 64, "`procrun run ecosystem.toml`; `procrun ecosystem` writes such a file"),
+    (&["procrun", "run"], 64, "`procrun run ecosystem.toml`; `procrun ecosystem` creates such a file"),
     (&["procrun", "check", "./etc"], 126, "name the file in it"),
     (&["procrun", "check", "./conf"], 126, "`procrun ./conf/ecosystem.yaml` runs its ecosystem file"),
     (&["procrun", "check", "./package"], 0, "app package"),

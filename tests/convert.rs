@@ -187,7 +187,7 @@ FROM_FILE = "x"
             "ecosystem.config.js: `pmx` is left out: it is a service of PM2 itself",
             "ecosystem.config.js: `unkown` in app `api` is left out: unknown key",
             "ecosystem.config.js: what it puts into `process.env` stands in `env` now",
-            "app `api`: in plain stands the value of OTHER_TOKEN; \"${OTHER_TOKEN}\" takes it from the environment",
+            "app `api`: the value of OTHER_TOKEN is in plain text; \"${OTHER_TOKEN}\" reads it from the environment",
             "ecosystem.config.js: a second app called `api` is `api-1` now",
             "PM2 keeps a Node app running after an unhandled promise rejection, Node ends it; \
              node_args = \"--unhandled-rejections=warn\" keeps it running: api",

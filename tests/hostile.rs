@@ -594,7 +594,7 @@ fn an_env_file_on_a_file_system_that_does_not_answer_changes_nothing() {
     run.wait_for_line("hung up");
     hang(&bed);
     run.signal(support::SIGHUP);
-    run.wait_for_err("reading ecosystem.toml has not ended in time");
+    run.wait_for_err("reading ecosystem.toml timed out");
     run.wait_for_err("nothing was changed");
     run.expect_stop();
     assert_eq!(run.out().lines_with("bye TERM").len(), 2, "{}", run.story());

@@ -57,7 +57,7 @@ pub(super) fn attach(typed: &Typed) -> Result<ExitCode, Failure> {
     let is_terminal = stdin().is_terminal();
     let who = format!("{name} ({id})");
     if is_terminal {
-        tell(&format!("attached to {who}: Ctrl-C or Ctrl-D detaches, the process goes on"));
+        tell(&format!("attached to {who}: Ctrl-C or Ctrl-D detaches, the process keeps running"));
     }
     let (sender, events) = sync_channel(QUEUE);
     let no_thread = |error| Failure::not_done(format!("cannot start a thread: {error}"));
@@ -88,7 +88,7 @@ pub(super) fn attach(typed: &Typed) -> Result<ExitCode, Failure> {
             Ok(Event::Undelivered(failure) | Event::Broken(failure)) => return Err(failure),
             Ok(Event::InputEnded) if !is_terminal => batches_left = Some(LAST_BATCHES),
             Ok(Event::InputEnded | Event::Interrupted) => {
-                tell(&format!("\ndetached from {who}, which goes on"));
+                tell(&format!("\ndetached from {who}, which keeps running"));
                 return Ok(0);
             }
             Ok(Event::SupervisorEnded) | Err(_) => return Ok(0),

@@ -244,9 +244,9 @@ fn help(verb: &Verb) -> String {
     }
     if verb.takes.contains("NAME") {
         text.push_str(
-            "\nA name may also be the path of a script, which means every app that runs it, or\n\
-             a pattern, a regular expression between slashes: '/^api-/' ('/^API-/i': upper\n\
-             and lower case are the same).\n",
+            "\nA name may also be the path of a script, which selects every app that runs it, or\n\
+             a pattern, a regular expression between slashes: '/^api-/' ('/^API-/i' ignores\n\
+             case).\n",
         );
     }
     text.push_str("\nOptions:\n");

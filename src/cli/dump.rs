@@ -186,7 +186,7 @@ fn read(path: &Path) -> Result<Vec<SavedApp>, Unusable> {
         // Never waits for the writer of a FIFO.
         let mut file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
         if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is no regular file"));
+            return Err(io::Error::other("it is not a regular file"));
         }
         let mut text = Vec::new();
         let file_is = file.metadata()?;

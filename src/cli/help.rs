@@ -90,15 +90,15 @@ pub(super) fn start() -> String {
 }
 
 const ENVIRONMENT: &str = "\
-Variables that procrun reads. PROCRUN_<KEY> sets a key of the root of the
-ecosystem file: an option counts before the variable, the variable before the
-file. An empty variable is not set.
+Variables that procrun reads. PROCRUN_<KEY> sets a root key of the ecosystem
+file. An option overrides the variable, and the variable overrides the file. An
+empty variable counts as unset.
 
 ";
 
 const ENVIRONMENT_OF_OTHERS: &str = "
 PM2_HOME (under the name pm2), PM2_KILL_SIGNAL, PM2_KILL_TIMEOUT,
-PM2_KILL_USE_MESSAGE and PM2_SERVE_* mean what they mean to PM2.
+PM2_KILL_USE_MESSAGE and PM2_SERVE_* work as in PM2.
 NO_COLOR turns colours off. TZ is the time zone.
 ";
 

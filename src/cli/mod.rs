@@ -237,7 +237,7 @@ fn without_target(matches: &ArgMatches, verb: &str) -> String {
     let cron = matches.try_get_one::<String>("cron").ok().flatten();
     match cron.filter(|value| Source::is_named_as_file(OsStr::new(value))) {
         Some(file) => format!("`-c` is `--cron`; the ecosystem file is the TARGET: `procrun {verb}{file}`"),
-        None => format!("`procrun {verb}ecosystem.toml`; `procrun ecosystem` writes such a file"),
+        None => format!("`procrun {verb}ecosystem.toml`; `procrun ecosystem` creates such a file"),
     }
 }
 

@@ -205,10 +205,10 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "<ID|NAME> [SEPARATOR]",
         count: (1, 2),
         options: &[],
-        brief: "Type lines to a process and see its output",
-        about: "Shows what a process writes, and sends each line that is typed (or read from a\n\
-                pipe) to its standard input. Ctrl-C or Ctrl-D detaches, and the process goes on.\n\
-                SEPARATOR replaces the end of line behind each line. The app must not have\n\
+        brief: "Send typed lines to a process and show its output",
+        about: "Shows the output of a process, and sends each line that is typed (or read from a\n\
+                pipe) to its standard input. Ctrl-C or Ctrl-D detaches; the process keeps\n\
+                running. SEPARATOR replaces the end of each line. The app must not have\n\
                 `stdin = \"null\"`.",
         run: attach::attach,
     },
@@ -219,7 +219,7 @@ pub(super) static VERBS: &[Verb] = &[
         options: &[],
         brief: "Send a line to the stdin of a process",
         about: "Sends a line to the standard input of a process, and waits until it is in the\n\
-                pipe of the process. A LINE that begins with a dash stands behind `--`.",
+                pipe of the process. Put `--` before a LINE that begins with a dash.",
         run: attach::send,
     },
     Verb {

@@ -242,9 +242,8 @@ fn defaults_of_pm2(draft: &mut Draft, around: &Surroundings<'_>, notices: &mut N
         value.map(|value| value.to_string_lossy())
     };
     let mut ignored = |name: &str, value: &str, wanted: &str| {
-        notices.once(name, || {
-            format!("the variable {name} is not used: `{}` is not a {wanted}", shorten(value))
-        });
+        notices
+            .once(name, || format!("the variable {name} is ignored: `{}` is not a {wanted}", shorten(value)));
     };
     if draft.stop.kill_signal.is_none()
         && let Some(value) = variable("PM2_KILL_SIGNAL")

@@ -239,7 +239,7 @@ impl Converter<'_> {
         if let Some(first) = app.secrets.first() {
             let (name, names) = (&plan.name, app.secrets.join(", "));
             let note = format!(
-                "app `{name}`: in plain stands the value of {names}; \"${{{first}}}\" takes it from the environment"
+                "app `{name}`: the value of {names} is in plain text; \"${{{first}}}\" reads it from the environment"
             );
             self.notes.add(note);
         }

@@ -165,7 +165,7 @@ impl Decoder<'_> {
     fn apps(&mut self, items: &[Node], file: &mut File) {
         file.lacks_apps = items.is_empty();
         if items.len() > MAX_APPS {
-            let message = format!("{} apps, at most {MAX_APPS} are taken", items.len());
+            let message = format!("{} apps, at most {MAX_APPS} are accepted", items.len());
             self.wrong(None, message).into_problems(self.problems);
             return;
         }

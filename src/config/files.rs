@@ -113,7 +113,7 @@ impl<'a> Files<'a> {
             }
         }
         if file.apps.len() > MAX_APPS {
-            let message = format!("{} apps, at most {MAX_APPS} are taken", file.apps.len());
+            let message = format!("{} apps, at most {MAX_APPS} are accepted", file.apps.len());
             self.wrong(&document, None, message, None);
             file.apps.truncate(MAX_APPS);
         }

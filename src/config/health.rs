@@ -135,7 +135,7 @@ fn path(text: &str) -> Decoded<String> {
     match text.bytes().find(|byte| !is_path_byte(*byte)) {
         None => Ok(text.to_owned()),
         Some(byte) => hinted(
-            format!("holds the byte `{}`, which cannot stand in a path", byte.escape_ascii()),
+            format!("contains the byte `{}`, which is not allowed in a path", byte.escape_ascii()),
             "write it as %20 and the like",
         ),
     }
@@ -288,8 +288,8 @@ mod tests {
             (vec![("http", text("healthz"))], "neither a URL nor a path"),
             (vec![("http", text("http://db:80/"))], "names are not looked up"),
             (vec![("http", text("http://a@127.0.0.1/"))], "logs in nowhere"),
-            (vec![("http", text("/a b"))], "cannot stand in a path"),
-            (vec![("http", text("/a\r\nX: y"))], "cannot stand in a path"),
+            (vec![("http", text("/a b"))], "not allowed in a path"),
+            (vec![("http", text("/a\r\nX: y"))], "not allowed in a path"),
             (vec![("http", text("/a#b"))], "holds a `#`"),
             (vec![("tcp", text("127.0.0.1"))], "has no port"),
             (vec![("tcp", text("127.0.0.1:0"))], "from 1 to 65535"),

@@ -60,7 +60,7 @@ fn node(
                 {
                     let line = earlier.at.map_or_else(String::new, |at| format!(" in line {}", at.line));
                     let message =
-                        format!("duplicate key `{}`: this value counts, not the one{line}", shorten(&key));
+                        format!("duplicate key `{}`: this value is used, not the one{line}", shorten(&key));
                     repeated.push((at, message, None));
                 }
             }

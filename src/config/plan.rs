@@ -372,7 +372,7 @@ pub(super) fn grace(
     let grace = seconds.filter(|seconds| *seconds > 0.0).and_then(|it| Duration::try_from_secs_f64(it).ok());
     let Some(grace) = grace else {
         let value = shorten(&value.to_string_lossy());
-        notices.add(format!("the variable {GRACE} is not used: `{value}` is not a number of seconds"));
+        notices.add(format!("the variable {GRACE} is ignored: `{value}` is not a number of seconds"));
         return;
     };
     let grace = grace.min(MAX_DURATION);

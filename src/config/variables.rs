@@ -1,6 +1,6 @@
 //! procrun's own settings by environment: the variable `PROCRUN_<KEY>` for every key of the root.
 //!
-//! A flag counts before a variable, a variable before the file. Which keys there are stands in `keys`.
+//! A flag overrides a variable, and a variable overrides the file. `keys` lists the keys.
 
 use std::{
     collections::BTreeMap,
@@ -111,7 +111,7 @@ fn value_of<D>(kind: &Kind<D>) -> String {
         Kind::Choice(choices) => one_of(choices).replace('"', ""),
         Kind::Guard(_) => "true, false or a share: 90%".to_owned(),
         Kind::LogFile(_) => "a path, or false".to_owned(),
-        Kind::Label(_) | Kind::Text(_) => "a text".to_owned(),
+        Kind::Label(_) | Kind::Text(_) => "a string".to_owned(),
         _ => "as in the file".to_owned(),
     }
 }

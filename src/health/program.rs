@@ -70,7 +70,7 @@ impl Program {
         let not_ended = || format!("its check has not ended within {}", Readable(limit));
         let output = match timeout_at(until, started).await {
             Ok(Ok(Ok(output))) => Receiver::from_owned_fd(output)
-                .map_err(|error| format!("its check cannot be heard: {error}"))?,
+                .map_err(|error| format!("cannot read the output of its check: {error}"))?,
             Ok(Ok(Err(why))) => return Err(why),
             Ok(Err(_)) => return Err("its check cannot be started".to_owned()),
             Err(_) => return Err(format!("{}: it could not be started", not_ended())),

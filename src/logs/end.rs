@@ -212,7 +212,7 @@ impl End {
             self.state = State::Closed;
             reports.push(
                 Level::WARN,
-                format!("{} has no reader any more ({errno}): its lines are dropped", self.name),
+                format!("{} no longer has a reader ({errno}): its lines are dropped", self.name),
             );
             return;
         }

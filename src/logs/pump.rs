@@ -207,7 +207,7 @@ impl Pump {
                 Message::Dropped(count) => self.writer.own(&OwnLine::dropped(count)),
                 Message::Unread(count) => {
                     let message = format!(
-                        "the output of {count} ended processes is lost: nobody read procrun's output meanwhile"
+                        "the output of {count} ended processes is lost: procrun's output was not read in time"
                     );
                     self.writer.report(Level::WARN, message);
                 }

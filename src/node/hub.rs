@@ -327,7 +327,7 @@ impl Hub {
         let listener = match self.primary.reach(run, addresses) {
             Reach::Network => return Route::Network,
             Reach::NotYet => return Route::Closed("it does not listen yet".to_owned()),
-            Reach::Full => return Route::Closed("it takes no connections".to_owned()),
+            Reach::Full => return Route::Closed("it accepts no connections".to_owned()),
             Reach::Handed(listener) => listener,
         };
         match sockets::loopback_pair() {

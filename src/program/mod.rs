@@ -257,7 +257,7 @@ impl Lookup<'_> {
             // `test` with a directory of that name beside it can still mean the program.
             Ok(meta) if meta.is_dir() && is_name && self.in_path(script).is_ok() => self.in_path(script),
             Ok(meta) if meta.is_dir() || meta.is_file() => Ok(file),
-            Ok(_) => Err(Failure::new(NOT_EXECUTABLE, format!("{} is no regular file", file.display()))),
+            Ok(_) => Err(Failure::new(NOT_EXECUTABLE, format!("{} is not a regular file", file.display()))),
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Failure::new(NOT_EXECUTABLE, format!("cannot look at {}: {error}", file.display())))
             }

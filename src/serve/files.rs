@@ -56,7 +56,7 @@ impl Files {
         if named.len() >= MAX_NAMED || !named.insert(path.clone()) {
             return None;
         }
-        let more = if named.len() == MAX_NAMED { "; other such paths are not named any more" } else { "" };
+        let more = if named.len() == MAX_NAMED { "; further such paths are not logged" } else { "" };
         Some(format!(
             "{}: not served, because a symbolic link leads out of the directory or is absolute{more}",
             self.directory.join(path).display()

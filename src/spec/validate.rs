@@ -200,7 +200,7 @@ fn at_least(value: Duration, min: Duration) -> Check {
 }
 
 fn size(bytes: u64) -> Check {
-    if bytes > MAX_BYTES { Err(format!("cannot be that big, it is {bytes}")) } else { Ok(()) }
+    if bytes > MAX_BYTES { Err(format!("is too large: {bytes} bytes")) } else { Ok(()) }
 }
 
 fn interpreter(interpreter: &Interpreter) -> Check {
@@ -354,7 +354,9 @@ fn address(ProbeAddress { host, port }: &ProbeAddress) -> Check {
 
 fn http_path(path: &str) -> Check {
     match path.bytes().find(|byte| !is_path_byte(*byte)) {
-        Some(byte) => Err(format!("holds the byte `{}`, which cannot stand in a path", byte.escape_ascii())),
+        Some(byte) => {
+            Err(format!("contains the byte `{}`, which is not allowed in a path", byte.escape_ascii()))
+        }
         None if !path.starts_with('/') => Err("must begin with a slash".to_owned()),
         None => Ok(()),
     }

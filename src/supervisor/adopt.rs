@@ -252,14 +252,17 @@ impl Supervisor<'_> {
         }
         match self.machine.rename_obstacle(to) {
             Some(RenameObstacle::NameTaken) => {
-                return refuse(format!("there is an application `{to}` already"), "a name has to be free");
+                return refuse(
+                    format!("there is an application `{to}` already"),
+                    "choose a name that is not in use",
+                );
             }
             Some(RenameObstacle::Reload) => {
                 let message = format!("`{from}` cannot be renamed during a reload");
                 return refuse(message, "try again when it is over");
             }
             Some(RenameObstacle::NotRunning) => {
-                return refuse(format!("`{from}` cannot be renamed now: procrun starts or stops"), "");
+                return refuse(format!("`{from}` cannot be renamed while procrun starts or stops"), "");
             }
             None => {}
         }

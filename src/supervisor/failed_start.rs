@@ -42,12 +42,12 @@ pub(super) fn not_found(failure: program::Failure) -> SpawnFailure {
     permanent(failure.code, failure.message)
 }
 
-/// A limit that nobody gets here.
+/// A limit that procrun may not set here.
 pub(super) fn not_allowed(refusal: &Refusal) -> SpawnFailure {
     permanent(NOT_EXECUTABLE, refusal.to_string())
 }
 
-/// A step of a start has not ended in time. `what` has no end of its own.
+/// A step of a start has timed out. `what` names the start.
 pub(super) fn hangs(what: &str, step: Step) -> SpawnFailure {
     let (does, hint) = match step {
         Step::Execution => (

@@ -113,7 +113,7 @@ impl Supervisor<'_> {
                 let ids: Vec<String> = self.pm_ids(several).iter().map(u32::to_string).collect();
                 return Err(Unknown {
                     message: format!(
-                        "`{target}` is {} processes, and one process reads the input",
+                        "`{target}` selects {} processes, but input goes to one process",
                         several.len()
                     ),
                     hint: Some(format!("name it by its id: {}", ids.join(", "))),
@@ -143,10 +143,7 @@ impl Supervisor<'_> {
         };
         if text.len() > MAX_TEXT {
             return Err(Unknown {
-                message: format!(
-                    "a text of {} bytes is too long: {MAX_TEXT} bytes are the limit",
-                    text.len()
-                ),
+                message: format!("{} bytes of input are too long: the limit is {MAX_TEXT} bytes", text.len()),
                 hint: Some("send it in several lines, or let the app read a file".to_owned()),
             });
         }
@@ -173,9 +170,10 @@ impl Undelivered {
     fn answer(&self, who: &str, length: usize) -> Answer {
         let reads = "the app must read its standard input; a restart empties it";
         let (message, hint) = match self {
-            Self::QueueFull => {
-                (format!("{who} does not read its standard input: {QUEUE} texts wait already"), Some(reads))
-            }
+            Self::QueueFull => (
+                format!("{who} does not read its standard input: {QUEUE} inputs are queued already"),
+                Some(reads),
+            ),
             Self::NotRead(written) => (
                 format!(
                     "{who} has not read its standard input for {}: {written} of {length} bytes were written",

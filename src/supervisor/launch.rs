@@ -95,10 +95,10 @@ impl Step {
     /// What does not end.
     pub(super) fn shown(self) -> &'static str {
         match self {
-            Self::Accounts => "reading /etc/passwd and /etc/group has not ended in time",
-            Self::WorkingDirectory => "opening its cwd has not ended in time",
-            Self::Program => "looking up its script and the programs of PATH has not ended in time",
-            Self::Package => "reading the package.json of its script has not ended in time",
+            Self::Accounts => "reading /etc/passwd and /etc/group timed out",
+            Self::WorkingDirectory => "opening its cwd timed out",
+            Self::Program => "looking up its script and the programs of PATH timed out",
+            Self::Package => "reading the package.json of its script timed out",
             Self::Execution => "the new process has not executed its program in time",
         }
     }

@@ -90,7 +90,7 @@ impl Supervisor<'_> {
         self.reading.join(reading);
         let source = self.source.clone();
         let read = self.workers.helpers().wait_for(move || source.read()).unwrap_or_else(|| {
-            let problem = Problem::new(format!("reading {} has not ended in time", self.source.name()));
+            let problem = Problem::new(format!("reading {} timed out", self.source.name()));
             Err(Problems::one(
                 EX_IOERR,
                 problem.hint("a file system does not answer; is a network mount down?"),

@@ -324,7 +324,7 @@ fn blocked(who: &Subject, what: &str) {
         app,
         id,
         reason = "dependency",
-        "{who} is not started: {what}\n  hint: it starts as soon as that is mended"
+        "{who} is not started: {what}\n  hint: it starts as soon as that is fixed"
     );
 }
 

@@ -237,7 +237,7 @@ impl Starting {
                 let _ = sender.send(work(&theirs));
             }
         });
-        submitted.map_err(|error| refused("make a thread for its start", &error))?;
+        submitted.map_err(|error| refused("create a thread for its start", &error))?;
         let pending = Pending {
             run,
             job,

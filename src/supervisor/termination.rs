@@ -236,10 +236,10 @@ fn open(to: &TerminationLog) -> Result<Option<File>, (&Path, io::Error)> {
         let wrong = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         let found = file.metadata()?;
         if !found.is_file() {
-            return wrong("it is no regular file");
+            return wrong("it is not a regular file");
         }
         if !is_trusted && found.nlink() > 1 {
-            return wrong("it has another name elsewhere, and another user can write to its directory");
+            return wrong("it has several hard links, and another user can write to its directory");
         }
         Ok(file)
     };

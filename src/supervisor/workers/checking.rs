@@ -72,7 +72,7 @@ impl Workers {
             }
         };
         let submitted = self.helpers().submit(work);
-        submitted.map_err(|error| format!("there is no thread for its check: {error}"))?;
+        submitted.map_err(|error| format!("cannot create a thread for its check: {error}"))?;
         Ok(Program::new(id, mark, started))
     }
 }
