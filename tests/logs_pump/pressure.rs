@@ -186,7 +186,7 @@ fn a_stdout_that_nobody_reads_any_more_is_said_once_and_workers_go_on() {
     let (_, err) = finish(Setup { logs, out: File::open("/dev/null").unwrap(), err });
     let lines: Vec<&str> = err.lines().collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
-    assert!(lines[0].starts_with("procrun | warn: stdout has no reader any more"), "{}", lines[0]);
+    assert!(lines[0].starts_with("procrun | warn: stdout no longer has a reader"), "{}", lines[0]);
     assert_eq!(lines[1], "0|main | stderr lives");
 }
 
