@@ -23,13 +23,13 @@ use crate::{
     spec::{ExitCode, LogStyle},
 };
 
-/// Bytes of a request; a longer line takes several.
+/// Maximum bytes of one request; a longer line is split into several.
 const PIECE: usize = 32 * 1024;
-/// Events that wait to be shown; the threads that bring them wait too.
+/// Capacity of the event queue; when it is full, the sending threads block.
 const QUEUE: usize = 64;
-/// When the input is a pipe that has ended: how long the output must be quiet to be taken as complete.
+/// After the end of piped input: how long the output must be quiet to count as complete.
 const QUIET: Duration = Duration::from_millis(500);
-/// And how many more batches of lines are shown at most.
+/// After the end of piped input: the maximum number of further batches of lines.
 const LAST_BATCHES: usize = 64;
 
 pub(super) fn send(typed: &Typed) -> Result<ExitCode, Failure> {
@@ -53,7 +53,7 @@ pub(super) fn attach(typed: &Typed) -> Result<ExitCode, Failure> {
         stream: true,
     })?;
     recent(&mut supervisor)?;
-    // A line that is typed from here on is answered by lines that are shown.
+    // From here on, output that answers a typed line is shown.
     let is_terminal = stdin().is_terminal();
     let who = format!("{name} ({id})");
     if is_terminal {
@@ -78,7 +78,7 @@ pub(super) fn attach(typed: &Typed) -> Result<ExitCode, Failure> {
         };
         match event {
             Ok(Event::Lines(missed, lines)) => {
-                // The reader of a closed pipe has seen enough.
+                // The reader of stdout has closed the pipe: no error.
                 if shown.show(missed, &lines).is_err() {
                     return Ok(0);
                 }
@@ -102,11 +102,11 @@ enum Event {
     Lines(u64, Vec<LogLine>),
     /// The supervisor has ended.
     SupervisorEnded,
-    /// The lines cannot be followed any longer.
+    /// Following the lines has failed.
     Broken(Failure),
     /// A line did not reach the process.
     Undelivered(Failure),
-    /// Nothing more is typed.
+    /// The input has ended.
     InputEnded,
     /// Ctrl-C.
     Interrupted,
@@ -159,7 +159,7 @@ fn read_input(mut input: Input, separator: &str, events: &Events) {
     }
 }
 
-/// A line without its end.
+/// A line without its line ending.
 fn typed_line(mut line: Vec<u8>) -> Result<String, Failure> {
     if line.last() == Some(&b'\n') {
         line.pop();
@@ -177,7 +177,7 @@ struct Input {
 }
 
 impl Input {
-    /// Sends a text and waits until it is in the pipe of the process; the id of the process.
+    /// Sends a text, waits until it is in the pipe of the process, and returns the id of the process.
     fn send(&mut self, text: &str) -> Result<u32, Failure> {
         let mut rest = text;
         loop {
@@ -195,12 +195,12 @@ impl Input {
     }
 }
 
-/// Where the first request of a text ends: between two characters.
+/// The length of the first request of a text, at a character boundary.
 fn piece_end(text: &str) -> usize {
     (0..=PIECE.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(text.len())
 }
 
-/// Where lines go: those of the process to stdout as they are, those about it to stderr.
+/// Prints lines of the process to stdout unchanged, and lines about it to stderr.
 struct Shown {
     process: Output,
     about: Output,
@@ -226,7 +226,7 @@ impl Shown {
 }
 
 fn tell(text: &str) {
-    // There is nobody left to tell if this fails.
+    // A failure here cannot be reported anywhere.
     let _ = writeln!(stderr().lock(), "{text}");
 }
 

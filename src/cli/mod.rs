@@ -231,7 +231,7 @@ fn words_of(matches: &ArgMatches) -> Result<(Verb, Vec<OsString>), Problems> {
     Ok((verb, words))
 }
 
-/// What to do without a TARGET; `verb` is the command with a space behind it.
+/// The hint for a missing TARGET; `verb` is the command with a trailing space.
 fn without_target(matches: &ArgMatches, verb: &str) -> String {
     // `-c` is `--config` in other tools.
     let cron = matches.try_get_one::<String>("cron").ok().flatten();

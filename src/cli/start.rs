@@ -66,7 +66,7 @@ pub(super) fn start(wish: &Wish) -> Result<ExitCode, Refusal> {
         Some(supervisor) => overview(supervisor, &Request::List)?.instances,
         None => Vec::new(),
     };
-    // A script that is named here is started, also if an app of another name runs it.
+    // Starts the named script, even if an app of another name runs it.
     let candidates: Vec<Candidate<'_>> = list
         .iter()
         .map(|one| Candidate { id: one.id, name: &one.name, namespace: &one.namespace, exec: None })

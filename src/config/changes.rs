@@ -52,7 +52,7 @@ impl Flags {
         let mut keys: Vec<String> = Vec::new();
         for (key, flag) in self.said() {
             match find(APP_KEYS, key) {
-                // An app has a name: `null` cannot take it away.
+                // An app needs a name: `null` cannot unset it.
                 Some(known) if known.name == "name" && self.says(key).is_none() => {
                     problems.push(unchangeable(known.name, flag));
                 }

@@ -508,7 +508,7 @@ impl Converter<'_> {
         }
     }
 
-    /// What PM2 does for each Node app and no key says.
+    /// Behaviour of PM2 for each Node app that no key controls.
     fn rejections(&mut self) {
         const OPTION: &str = "--unhandled-rejections";
         let is_affected = |app: &&Arc<AppSpec>| {
@@ -547,7 +547,7 @@ impl Converter<'_> {
     }
 }
 
-/// What the apps of a file have a working directory from, if they have none of their own.
+/// The source of the working directory of apps that set none.
 #[derive(Clone, Copy)]
 struct Bases {
     of_root: bool,

@@ -49,7 +49,7 @@ pub(super) struct File {
     pub(super) runtime: RuntimeDraft,
     pub(super) apps: Vec<App>,
     pub(super) includes: Vec<Include>,
-    /// It was to hold apps, and holds none.
+    /// It should contain apps but contains none.
     pub(super) lacks_apps: bool,
 }
 
@@ -58,10 +58,10 @@ pub(super) struct Decoder<'a> {
     pub(super) document: Rc<Document>,
     /// Another file includes it.
     pub(super) is_included: bool,
-    /// What counts for its apps; the decoder adds what the file itself says.
+    /// The defaults for its apps; the decoder adds those of the file itself.
     pub(super) defaults: Defaults,
     pub(super) environment: &'a BTreeMap<OsString, OsString>,
-    /// Keys whose values in the file do not count, because a flag unsets them.
+    /// Keys whose values in the file are ignored because a flag unsets them.
     pub(super) unset: &'a BTreeSet<&'static str>,
     pub(super) problems: &'a mut Problems,
     pub(super) notices: &'a mut Notices,
@@ -208,7 +208,7 @@ impl Decoder<'_> {
         App { draft: Draft::default(), document, number, at, label, script_refused: false }
     }
 
-    /// One entry of an app; whether it could be read.
+    /// Reads one entry of an app and returns whether that succeeded.
     fn entry_of_app(
         &mut self,
         entry: &Entry,
@@ -484,13 +484,13 @@ pub(super) fn effective_words(entries: &[Entry], dialect: Dialect) -> BTreeMap<&
     effective
 }
 
-/// The key at the root that sets where the apps run.
+/// The root key that sets the working directory of the apps.
 pub(super) const CWD: &str = "cwd";
 
 /// Keys at the root that are about the apps, not about procrun itself.
 pub(super) const FILE_KEYS: [&str; 4] = ["apps", CWD, defaults::KEY, include::KEY];
 
-/// What is said of a file that holds no app.
+/// The hint for a file without apps.
 pub(super) const NO_APPS: &str =
     "an app is `[[apps]]` in TOML, an element of `apps` elsewhere; it needs a `script`";
 

@@ -21,7 +21,7 @@ pub(super) const KEY: &str = "defaults";
 /// Keys that only one app can have.
 const OF_ONE_APP: [&str; 2] = ["name", "script"];
 
-/// Keys that set the same thing in different words: an app that has one of them takes no default of another.
+/// Keys that exclude each other: an app that sets one of them ignores the default of the others.
 const ALTERNATIVES: [&[&str]; 4] = [
     &["restart_delay", "exp_backoff_restart_delay"],
     &["on_errored", "critical", "ends_container"],
@@ -41,22 +41,22 @@ struct Layer {
     entries: Vec<Entry>,
 }
 
-/// The defaults that count for a file: its own and those of the files that include it.
+/// The defaults that apply to a file: its own and those of the files that include it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Defaults {
-    /// The outermost file's first: a later one wins.
+    /// The outermost file's first: a later layer overrides an earlier one.
     layers: Vec<Rc<Layer>>,
 }
 
 impl Defaults {
-    /// The same with those of an included file, whose entries win.
+    /// The same with the defaults of an included file, whose entries override.
     pub(super) fn with(&self, document: &Rc<Document>, entries: Vec<Entry>) -> Self {
         let mut layers = self.layers.clone();
         layers.push(Rc::new(Layer { document: document.clone(), entries }));
         Self { layers }
     }
 
-    /// Puts into `draft` what counts for an app of the file `of` that holds the entries `own`. The app's own values
+    /// Puts the defaults for an app of the file `of` with the entries `own` into `draft`. The app's own values
     /// are put there afterwards.
     pub(super) fn fill(&self, own: &[Entry], of: &Document, draft: &mut Draft) {
         let mut said = keys_in(own, of);
@@ -65,7 +65,7 @@ impl Defaults {
         if env.and_then(|env| env.node.entries()).is_some_and(|variables| variables.iter().any(is_port)) {
             said.insert("port");
         }
-        // The innermost file is asked first, so that its values keep those of the others out.
+        // Starts with the innermost file, whose values override those of the others.
         let mut counting = Vec::new();
         for layer in self.layers.iter().rev() {
             let entries: Vec<&Entry> = layer.entries.iter().filter(|entry| !is_said(entry, &said)).collect();
@@ -116,7 +116,7 @@ fn settle_paths(document: &Document, draft: &mut Draft) {
     }
 }
 
-/// Puts one default into a draft. What was to be said about it has been said when its file was read.
+/// Puts one default into a draft. Its errors and notices were reported when its file was read.
 fn put(entry: &Entry, document: &Document, draft: &mut Draft) {
     let origin = origin(&entry.node, &document.name);
     match find(APP_KEYS, &entry.key) {

@@ -50,9 +50,9 @@ impl Document {
 /// A text as a tree.
 pub(super) struct Parsed {
     pub(super) root: Node,
-    /// What is wrong and does not keep the rest from being read.
+    /// Errors that do not prevent reading the rest.
     pub(super) problems: Problems,
-    /// What is likely a mistake in a file that runs all the same.
+    /// Probable mistakes in a file that can run.
     pub(super) warnings: Vec<Problem>,
 }
 

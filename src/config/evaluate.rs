@@ -29,7 +29,7 @@ const PROGRAM: &str = include_str!("evaluate.js");
 /// Bytes of standard output that a file may cause, its own chatter included.
 const MAX_OUTPUT: usize = 4 * 1024 * 1024;
 
-/// What a module has to export.
+/// The hint for what a module must export.
 const EXPORT: &str = "write `module.exports = { apps: [ … ] }` or `export default { apps: [ … ] }`";
 
 /// A child to run, for a file that only JavaScript can read. It wants the caller's environment,
@@ -240,7 +240,7 @@ impl Evaluation {
         let text = file::read(&self.file).ok()?;
         let line = text.lines().nth(usize::try_from(number).ok()?.checked_sub(1)?)?.trim_end();
         let before = usize::try_from(column).ok()?.checked_sub(1)?;
-        // Of a long line, such as that of a bundle, no part tells much.
+        // An excerpt of a long line, such as that of a bundle, does not help.
         if line.trim().is_empty() || line.chars().count() > LONGEST {
             return None;
         }

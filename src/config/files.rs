@@ -184,7 +184,7 @@ impl<'a> Files<'a> {
         file.apps
     }
 
-    /// An error in every format: apps that are missing without a word are worse than none.
+    /// An error in every format: silently missing apps are worse than a failed start.
     fn wrong(&mut self, document: &Document, at: Option<Position>, message: String, hint: Option<&str>) {
         let hint = hint.map(str::to_owned);
         self.problems.push(Problem { place: Some(document.place(at)), message, hint });

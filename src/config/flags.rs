@@ -46,7 +46,7 @@ struct Override {
 }
 
 impl Override {
-    /// Whether it gives its key a value; `null` takes the value away.
+    /// Whether it sets its key; `null` unsets it.
     fn sets(&self) -> bool {
         self.node.value != Value::Null
     }
@@ -136,7 +136,7 @@ impl Flags {
         self.overrides.iter().find(sets).map(|over| over.flag)
     }
 
-    /// The keys, by their names in the key table, whose values in a file do not count: a flag unsets them.
+    /// The keys, by their names in the key table, that a flag unsets: their values in a file are ignored.
     pub(super) fn unset_keys(&self) -> BTreeSet<&'static str> {
         let unset = self.overrides.iter().filter(|over| !over.sets());
         unset.filter_map(|over| Some(find(APP_KEYS, over.key)?.name)).collect()

@@ -1,4 +1,4 @@
-//! `include`: further ecosystem files, named by paths and patterns that are seen from the file they stand in.
+//! `include`: further ecosystem files, named by paths and patterns relative to the including file.
 //!
 //! An included file holds apps, `defaults` for them, a `cwd` and further `include`s. procrun's own settings
 //! stand in the file that was named to procrun.
@@ -91,8 +91,8 @@ pub(super) fn format(path: &Path) -> Result<Format, (&'static str, &'static str)
     }
 }
 
-/// What messages call an included file: as the file is called that includes it, whose name and directory these
-/// are.
+/// The name of an included file in messages, in the form of the including file's name. The name and directory
+/// are those of the including file.
 pub(super) fn called(path: &Path, by: &str, dir: &Path) -> Arc<str> {
     let Ok(below) = path.strip_prefix(dir) else { return path.to_string_lossy().into() };
     match Path::new(by).parent() {

@@ -218,7 +218,7 @@ mod tests {
     fn positions_in_one_long_line_are_found_in_their_order() {
         let text = "ü".repeat(2_000_000);
         let lines = Lines::new(&text);
-        // Counted from the beginning of the line each time, these would take hours.
+        // Counting from the beginning of the line each time would take hours.
         for number in (0..2_000_000).step_by(2) {
             assert_eq!(lines.position(2 * number).column as usize, number + 1);
         }

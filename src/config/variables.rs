@@ -33,7 +33,7 @@ const OTHERS: [(&str, &str); 3] = [
 /// What Kubernetes sets in all containers for a service called `procrun`, without the prefix.
 const SERVICE_LINKS: [&str; 3] = ["SERVICE_HOST", "SERVICE_PORT", "PORT"];
 
-/// Puts what the variables say into the draft. A wrong value is a problem that names the variable.
+/// Applies the variables to the draft. A wrong value is a problem that names the variable.
 pub(super) fn apply_to_runtime(
     environment: &BTreeMap<OsString, OsString>,
     draft: &mut RuntimeDraft,
@@ -86,7 +86,7 @@ fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.to_uppercase())
 }
 
-/// The variables with the prefix that mean nothing.
+/// The variables with the prefix that procrun does not know.
 fn unknown(environment: &BTreeMap<OsString, OsString>) -> impl Iterator<Item = String> {
     let names = environment.keys().filter_map(|name| name.to_str());
     let with_prefix = names.filter_map(|name| Some((name, name.strip_prefix(PREFIX)?)));

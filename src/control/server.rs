@@ -43,9 +43,9 @@ const FOLLOWING: usize = 64;
 const WAITING: usize = 64;
 /// A client that has left so many bytes of steps unread is cut off; a single answer may be larger.
 const UNREAD: usize = 1024 * 1024;
-/// Unfinished requests of all clients together take so many bytes. The client with the longest one is cut off.
+/// Maximum bytes of the unfinished requests of all clients. Beyond it, the client with the longest is cut off.
 const UNFINISHED: usize = 8 * 1024 * 1024;
-/// When accepting is tried again.
+/// When to retry accepting.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// How much is read from a client in a turn.
 const PIECE: usize = 8 * 1024;
@@ -68,7 +68,7 @@ pub struct Server {
     last: u64,
     happened: Vec<Happened>,
     requests: Vec<(ClientId, Request)>,
-    /// Accepting has failed for lack of something, and is tried again then: the kernel tells of a waiting client
+    /// Accepting has failed in a shortage and is retried at this time: the kernel reports a waiting client
     /// only once.
     accept_again: Option<Instant>,
 }

@@ -71,7 +71,7 @@ pub struct About {
     /// It was asked to stop: nothing is ready any more.
     #[serde(default)]
     pub stopping: bool,
-    /// What of it does not work at present, for people: `cannot serve the control socket`.
+    /// The parts of it that do not work at present, as text: `cannot serve the control socket`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failing: Vec<String>,
     /// How many instances it has.

@@ -49,7 +49,7 @@ pub enum Question {
     Program(Program),
 }
 
-/// How a question gets to a worker.
+/// How a probe reaches a worker.
 #[derive(Debug)]
 pub enum Way {
     /// By the first of these addresses that takes the connection.
@@ -106,7 +106,7 @@ impl Prober {
         });
     }
 
-    /// Answers a question that need not be asked, or could not be.
+    /// Answers a probe that was not needed or could not be sent.
     pub fn answer(&mut self, run: Run, kind: ProbeKind, result: Result<(), String>) {
         self.begin(run, kind, async move { result });
     }
@@ -173,7 +173,7 @@ impl Prober {
     }
 }
 
-/// The connection by which a worker is asked.
+/// The connection of a probe to a worker.
 async fn connection(way: Way) -> Result<TcpStream, String> {
     match way {
         Way::Addresses(addresses) => connect(&addresses).await,

@@ -198,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    /// More than the kernel keeps for a client that does not read.
+    /// More than the kernel buffers for a client that does not read.
     const LARGE: usize = 64 * 1024 * 1024;
     /// Nothing in these tests takes so long unless it hangs.
     const DEADLINE: Duration = Duration::from_secs(60);

@@ -146,7 +146,7 @@ impl Console {
         self.len = 0;
     }
 
-    /// Throws away what is buffered: it may be half of a line.
+    /// Discards the buffer: it may hold half of a line.
     pub(super) fn drop_buffered(&mut self) {
         self.len = 0;
     }

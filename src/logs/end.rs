@@ -207,7 +207,7 @@ impl End {
 
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     fn has_failed(&mut self, errno: Errno, reports: &mut Reports) {
-        // EIO: the terminal is gone. Of a file or a device it may pass.
+        // EIO: the terminal is gone. For a file or a device it may be temporary.
         if matches!(errno, Errno::EPIPE | Errno::EBADF) || errno == Errno::EIO && self.terminal {
             self.state = State::Closed;
             reports.push(

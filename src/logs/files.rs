@@ -180,7 +180,7 @@ impl Files {
         self.gathered.clear();
     }
 
-    /// Throws away the lines that were gathered.
+    /// Discards the buffered lines.
     pub(super) fn drop_gathered(&mut self) {
         self.gathered.clear();
     }

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use super::{Label, Sinks, history::History, own::OwnLine};
 use crate::spec::LogHistory;
 
-/// So many instances may wait that ended before the pump could read what they wrote.
+/// Maximum number of ended instances that wait for the pump to read their output.
 const UNREAD_LIMIT: usize = 16;
 /// So many bytes of procrun's own lines may wait.
 const OWN_LIMIT: usize = 256 * 1024;
@@ -82,7 +82,7 @@ struct Queue {
 
 impl Queue {
     /// Drops what waits for an instance if the pump has not even heard of it, and does not have to: its pipes
-    /// are empty. While nobody reads procrun's output, each instance that was replaced would keep two
+    /// are empty. While procrun's output is not read, each replaced instance would keep two
     /// descriptors; of those with something in their pipes, the oldest is dropped when too many wait.
     fn drop_unread(&mut self, key: u32) -> bool {
         if !self.blocked {

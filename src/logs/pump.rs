@@ -116,7 +116,7 @@ impl Pump {
     }
 
     /// The thread's life. It is called again after a panic, which costs the lines in hand and not the
-    /// workers: they would block for ever on pipes that nobody reads.
+    /// workers: they would block forever on pipes without a reader.
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     pub(super) fn run(&mut self) {
         // Signals are the supervisor's; here they would only interrupt. Fails for no valid set.

@@ -344,7 +344,7 @@ impl Writer {
         reports
     }
 
-    /// Throws away what a panic has left half made.
+    /// Discards buffers that a panic has left half written.
     pub(super) fn drop_buffered(&mut self) {
         self.console.drop_buffered();
         self.files.drop_gathered();

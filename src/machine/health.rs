@@ -204,7 +204,7 @@ impl Instance {
         self.vitals.listen_failure.is_some()
     }
 
-    /// The present run listens: what it could not do before is no matter any more.
+    /// The present run listens: clears its earlier failure to listen.
     pub(super) fn listens(&mut self) {
         self.vitals.listen_failure = None;
     }

@@ -217,7 +217,7 @@ impl Instance {
             State::Launching { .. } => Status::Launching,
             // PM2's word for one that has yet to send its `ready`.
             State::Online { .. } if self.spec.reload.wait_ready && self.trial.is_some() => Status::Launching,
-            // It is there, but does not do its work.
+            // The process runs but does not do its work.
             State::Online { .. } if self.cannot_listen() => Status::Launching,
             State::Online { .. } if self.address_was_in_use && self.trial.is_some() => Status::Launching,
             State::Online { .. } => Status::Online,

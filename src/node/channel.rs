@@ -40,7 +40,7 @@ pub(super) enum Delivery {
     Sent,
     /// It waits until there is room.
     Waits,
-    /// It waits, but the kernel lacks memory or takes no more descriptors, and will not say when that is over.
+    /// It is queued: the kernel lacks memory or descriptors, and sends no event when that is over.
     Lacks,
     /// Too much waits already.
     Full,
@@ -53,7 +53,7 @@ pub(super) enum Delivery {
 /// What came of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// So many bytes.
+    /// The number of bytes read.
     Bytes(usize),
     /// There is nothing for now.
     Nothing,

@@ -12,7 +12,7 @@
     try {
       work();
     } catch {
-      // Then procrun knows the exit status alone.
+      // Then procrun knows only the exit status.
     }
   };
   const say = (act, more) => {

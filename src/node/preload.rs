@@ -42,7 +42,7 @@ struct File {
     path: PathBuf,
     /// By which it is told from another one in its place: device and inode.
     id: (u64, u64),
-    /// Says that somebody needs it.
+    /// Marks it as needed.
     _lock: FileLock,
 }
 

@@ -311,7 +311,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// What of the supervisor does not work at present, for people.
+    /// The parts of the supervisor that do not work at present, as text.
     pub(super) fn failing(&self) -> Vec<String> {
         let threads =
             threads::failing().into_iter().map(|name| format!("the thread `{name}` panics repeatedly"));
@@ -351,7 +351,7 @@ impl Supervisor<'_> {
             None => LastWord::open(&self.machine.plan().runtime.termination_log),
             Some(_) => LastWord::open(&TerminationLog::Off),
         };
-        // Before the output, which may take until somebody kills procrun; and with the last of it.
+        // Before the output, which may block until procrun is killed; and with the last lines.
         last_word.say(self, code, logs);
         self.last_words(logs).await;
         last_word.say(self, code, logs);
@@ -405,7 +405,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Does what the machine decided; all starts and all kills of a turn go out together.
+    /// Carries out the effects of the machine; all starts and all kills of a turn are done together.
     fn carry_out(&mut self, effects: &[Effect]) -> Vec<Event> {
         let mut answers: Vec<Event> = Vec::new();
         let mut spawn: Vec<Run> = Vec::new();
@@ -491,7 +491,7 @@ impl Supervisor<'_> {
         self.heard(events);
     }
 
-    /// Takes in what workers say, unless it is not known yet that they have started.
+    /// Handles messages of workers, except of workers whose start has not been reported yet.
     fn heard(&mut self, events: Vec<Event>) {
         let events = self.workers.keep_early(events);
         self.feed(events);
@@ -631,7 +631,7 @@ pub(super) fn preflight<'a>(
     }));
     for (app, check) in apps.zip(checks) {
         let sockets = |()| if app.autostart { held.open(app) } else { Ok(()) };
-        // A file system that does not answer in time says nothing either.
+        // No answer of the file system in time is not an error either.
         let Some(check) = check else { continue };
         let found = check.and_then(sockets);
         if let Err(failure) = found

@@ -124,7 +124,7 @@ impl Running {
                 return;
             }
             match spawn::spawn(&launch, &child) {
-                // It is an error that nobody waits for any more.
+                // The receiver of the error is gone.
                 Err(error) => drop(sender.send(error)),
                 Ok(pid) if sender.is_closed() => kill(pid),
                 Ok(_) => {}

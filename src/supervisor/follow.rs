@@ -15,7 +15,7 @@ use crate::{
     machine::frame,
 };
 
-/// Who follows, and which answers are still to come.
+/// The clients that follow, and the pending answers.
 #[derive(Default)]
 pub(super) struct Followers {
     list: Vec<Following>,
@@ -33,7 +33,7 @@ struct Following {
     ready: bool,
 }
 
-/// An answer that is still to come.
+/// A pending answer.
 struct Later {
     client: ClientId,
     answer: Pin<Box<dyn Future<Output = Answer>>>,

@@ -27,7 +27,7 @@ use crate::sys::signals;
 
 /// A job that takes longer may have met something that does not answer.
 const SLOW: Duration = Duration::from_millis(100);
-/// The most threads, and so the most jobs that can hang before those of other applications wait.
+/// Maximum number of threads: if this many jobs hang, all further jobs wait.
 const MAX_THREADS: usize = 64;
 /// How long the supervisor itself waits for threads, where a request cannot go on without their results. All
 /// else waits meanwhile.
@@ -89,7 +89,7 @@ impl HelperThreads {
     ) -> io::Result<oneshot::Receiver<T>> {
         let (sender, receiver) = oneshot::channel();
         self.submit(move || {
-            // Nobody may wait for it any more.
+            // The receiver may be gone.
             let _ = sender.send(work());
         })?;
         Ok(receiver)
@@ -139,7 +139,7 @@ impl HelperThreads {
     pub(super) fn grow(&self, now: Instant) {
         let mut state = self.lock();
         if state.slow_at().is_some_and(|at| at <= now) {
-            // Without a further thread the jobs wait for one that has time.
+            // Without another thread the jobs wait for a free one.
             let _ = self.add_thread(&mut state, now);
         }
     }
@@ -185,7 +185,7 @@ impl Shared {
         signals::block_all();
         loop {
             let (number, job) = self.next_job();
-            // Whoever waits for the result finds that it never comes.
+            // The receiver of the result gets an error.
             let _ = catch_unwind(AssertUnwindSafe(job));
             self.lock().busy.remove(&number);
         }

@@ -16,7 +16,7 @@ use crate::{
     machine::Readable,
 };
 
-/// The most bytes of one text.
+/// Maximum bytes of one text.
 const MAX_TEXT: usize = 64 * 1024;
 /// Texts that wait while the one before is written.
 const QUEUE: usize = 16;
@@ -54,7 +54,7 @@ impl Input {
         Self { pipe, queue: None }
     }
 
-    /// Queues a text; what became of it comes later.
+    /// Queues a text; the receiver gets the outcome.
     fn send(&mut self, bytes: Vec<u8>) -> Result<oneshot::Receiver<Result<(), Undelivered>>, Undelivered> {
         let queue = if let Some(queue) = &self.queue {
             queue

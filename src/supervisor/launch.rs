@@ -226,7 +226,7 @@ pub(super) fn check(
     })
 }
 
-/// The port that a question without one goes to. Its user has no say in that.
+/// The port of probes that name none. The user of the application cannot change it.
 pub(super) fn port(instance: &Target, inherited: &Environment) -> Result<u16, String> {
     let env = environment(instance, inherited, None);
     port_in(env.get(OsStr::new("PORT")).map(OsString::as_os_str))

@@ -28,7 +28,7 @@ const PANICKED: ExitCode = 70;
 const GRACE: Duration = Duration::from_secs(8);
 /// How long the last lines get to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
-/// How often is looked whether processes have ended, since the signals have lost their reader.
+/// Interval of checks for ended processes: SIGCHLD has no reader any more.
 const POLL: Duration = Duration::from_millis(20);
 
 /// The log, as soon as there is one.

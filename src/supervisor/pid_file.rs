@@ -119,7 +119,7 @@ impl PidFiles {
         }
     }
 
-    /// Waits until all is done, unless that takes long.
+    /// Waits until all files are written or removed, up to a time limit.
     pub(super) fn finish(&self) {
         let busy = self.0.lock();
         let _ = self.0.is_done.wait_timeout_while(busy, FINISH_TIMEOUT, |busy| !busy.is_empty());

@@ -4,7 +4,7 @@
 //! ([`launch::prepare`]), and a process is made that executes it ([`spawn::spawn`]). Between them the
 //! supervisor makes what connects it with the process. Either job may hang: on a file system that does not
 //! answer, or because another process has stopped the child (SIGSTOP). After [`START_TIMEOUT`] the child is
-//! killed and the start has failed. The thread goes on when it can.
+//! killed and the start has failed. The thread continues when its call returns.
 
 use std::{
     collections::HashMap,
@@ -44,7 +44,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(5);
 const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 /// When it is tried again to kill a child that is about to be made.
 const KILL_RETRY: Duration = Duration::from_millis(5);
-/// After that time a job that nobody waits for any more is one that hangs.
+/// After this time an abandoned job counts as one that hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(1);
 /// The most events of a run that are kept until its start is known to have succeeded.
 const MAX_KEPT: usize = 64;
@@ -127,7 +127,7 @@ pub(super) struct Starting {
     receiver: UnboundedReceiver<Done>,
     /// By the number of the run.
     pending: HashMap<u64, Pending>,
-    /// Jobs that nobody waits for any more and whose thread has not come back.
+    /// Abandoned jobs whose thread has not returned.
     left: HashMap<u64, (InstanceId, Arc<Job>)>,
 }
 
@@ -300,7 +300,7 @@ impl Starting {
         })
     }
 
-    /// Gives up what has taken too long, and kills what could not be killed when it was abandoned.
+    /// Abandons starts that timed out, and kills children that could not be killed when they were abandoned.
     fn look(&mut self, now: Instant) -> Vec<News> {
         let last_taken = self.helpers.last_taken();
         for pending in self.pending.values_mut().filter(|pending| pending.abandoned.is_some()) {
@@ -381,7 +381,7 @@ impl Starting {
     }
 }
 
-/// What is said of a start that nobody wants any more.
+/// The failure of an abandoned start.
 fn abandoned() -> SpawnFailure {
     refused("execute its program", &io::Error::other("it was stopped before"))
 }

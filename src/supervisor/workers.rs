@@ -225,7 +225,7 @@ impl Workers {
         self.starting.helpers()
     }
 
-    /// Waits until pid files are written and removed, unless that takes long.
+    /// Waits until pid files are written and removed, up to a time limit.
     pub(super) fn finish_pid_files(&self) {
         self.pid_files.finish();
     }

@@ -19,8 +19,8 @@ use nix::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// The time after `wait` by the monotonic clock. What is too far away to be counted becomes a time that
-/// nobody sees: an instant plus a duration panics on overflow.
+/// The time after `wait` by the monotonic clock. A time too far away is replaced by one that is never
+/// reached: an instant plus a duration panics on overflow.
 pub fn after(now: Instant, wait: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
     now.checked_add(wait).or_else(|| now.checked_add(FAR)).unwrap_or(now)

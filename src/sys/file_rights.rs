@@ -167,7 +167,7 @@ fn is_every_part_trusted(path: &Path, links: &mut u32) -> io::Result<bool> {
         }
         in_sticky = false;
         if found.is_dir() {
-            // With an access control list the bits of the group are its mask: what it may give to anybody.
+            // With an access control list the bits of the group are its mask: the maximum that it grants.
             let others_write = found.mode() & 0o002 != 0
                 || found.mode() & 0o020 != 0
                     && (found.gid() != 0 && found.gid() != nix::unistd::getegid().as_raw() || has_acl(&at));

@@ -16,7 +16,7 @@ use nix::libc;
 pub struct FileLock(File);
 
 impl FileLock {
-    /// Waits until nobody else has the lock.
+    /// Waits for the lock.
     ///
     /// # Errors
     /// What flock(2) says.
@@ -29,7 +29,7 @@ impl FileLock {
         }
     }
 
-    /// Takes the lock; `None` when somebody else has it.
+    /// Takes the lock; `None` if it is held elsewhere.
     ///
     /// # Errors
     /// What flock(2) says.

@@ -1,7 +1,7 @@
 //! Reading files that another user may have exchanged for something else.
 //!
 //! A look at what a file is says nothing about what is opened afterwards: its owner may put a FIFO there
-//! in between, and to open or read that could take for ever. So the file is opened first, without waiting,
+//! in between, and opening or reading it could block forever. So the file is opened first, without waiting,
 //! and what is asked is the descriptor.
 
 use std::{

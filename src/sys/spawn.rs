@@ -218,7 +218,7 @@ thread_local! {
 }
 
 /// The process id of a child, for other threads than the one that makes it. The kernel writes it before the
-/// child runs, so whoever reaps the child finds it here.
+/// child runs, so the thread that reaps the child finds it here.
 #[derive(Debug, Default)]
 #[repr(transparent)]
 pub struct ChildId(AtomicI32);

@@ -13,7 +13,7 @@ use std::{
 
 /// A panic so soon after the last one is one more in a row.
 const IN_A_ROW: Duration = Duration::from_secs(10);
-/// From so many panics in a row on the thread counts as failing, and rests before each restart.
+/// From this number of panics in a row the thread counts as failing and rests before each restart.
 const FAILING: u32 = 3;
 /// How long it rests.
 const REST: Duration = Duration::from_secs(1);
@@ -53,7 +53,7 @@ fn keep_running(name: &'static str, rest: Duration, mut body: impl FnMut()) {
     }
 }
 
-/// Takes a panic down; how many it were in a row.
+/// Records a panic and returns the number of panics in a row.
 fn has_panicked(name: &'static str, now: Instant) -> u32 {
     let mut records = records();
     let Some(record) = records.iter_mut().find(|record| record.name == name) else {

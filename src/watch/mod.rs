@@ -102,7 +102,7 @@ struct Desk {
 struct Papers {
     /// What is to be watched from now on; nothing ends the thread.
     orders: Option<Vec<Arc<Watched>>>,
-    /// The last orders that were taken, for a thread that starts again after a panic.
+    /// The last configuration that was taken, for a thread that restarts after a panic.
     current: Vec<Arc<Watched>>,
     /// At most one change, and what was said about each order, for each application.
     news: Vec<News>,
@@ -183,7 +183,7 @@ impl Desk {
         self.papers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next orders, if there are others.
+    /// The next configuration, if there is a new one.
     fn take_orders(&self) -> Option<Vec<Arc<Watched>>> {
         let mut papers = self.papers();
         let orders = papers.orders.take()?;
@@ -191,7 +191,7 @@ impl Desk {
         Some(orders)
     }
 
-    /// Orders again what was watched, unless there is something new.
+    /// Restores the last configuration, unless there is a new one.
     fn repeat_orders(&self) {
         let mut papers = self.papers();
         let current = papers.current.clone();

@@ -249,7 +249,7 @@ impl Instance {
     fn decide(&mut self, ending: &Ending, uptime: Duration) -> Next {
         let policy = &self.spec.restart;
         let (is_final, is_unstable, least_wait) = match ending {
-            // As a start that failed because its port is taken: to try again at once would be in vain.
+            // Like a start that failed because its port is in use: an immediate retry would fail again.
             Ending::Exited(code) if self.address_was_in_use => {
                 (policy.stop_exit_codes.contains(code), true, SPAWN_RETRY)
             }

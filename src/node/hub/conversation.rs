@@ -30,7 +30,7 @@ pub(super) enum Attached {
 }
 
 impl Hub {
-    /// Reads once from a worker and deals with what it says.
+    /// Reads once from a worker and handles its messages.
     pub(super) fn read(&mut self, number: u64) -> Reading {
         let Some(worker) = self.workers.get_mut(&number) else { return Reading::Nothing };
         let mut buffer = std::mem::take(&mut self.buffer);

@@ -147,7 +147,7 @@ impl Hub {
         }
     }
 
-    /// What fails for lack of something is tried again in a while.
+    /// Operations that fail in a shortage are retried later.
     pub(super) fn try_again_soon(&mut self) {
         self.try_again.get_or_insert_with(|| Instant::now() + TRY_AGAIN);
     }

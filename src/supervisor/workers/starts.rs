@@ -35,7 +35,7 @@ use crate::{
     },
 };
 
-/// What has come of starts.
+/// Outcomes of starts.
 #[derive(Debug, Default)]
 pub(in crate::supervisor) struct Begun {
     pub(in crate::supervisor) events: Vec<Event>,
@@ -180,7 +180,7 @@ impl Workers {
             prepared.preload(script)?;
         }
         self.open_place(view, &prepared).map_err(|error| refused("make its output pipes", &error))?;
-        // They are there, unless nobody knew that this would ever be started.
+        // They exist unless this start was not planned.
         held.open(spec)?;
         held.announce();
         let sockets = held.of(spec).iter().map(|socket| socket.as_fd().try_clone_to_owned());
@@ -233,7 +233,7 @@ impl Workers {
         })
     }
 
-    /// Makes the pipes of an instance, or anew when what they depend on has changed.
+    /// Creates the pipes of an instance, again if its settings for them have changed.
     fn open_place(&mut self, view: &InstanceView<'_>, prepared: &Prepared) -> io::Result<()> {
         let file_owner = log_files::owner(prepared.credentials.as_ref());
         if let Some(place) = self.places.get_mut(&view.id) {

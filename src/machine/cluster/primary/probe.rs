@@ -1,5 +1,5 @@
-//! Probes of one worker: a connection to the port that it shares with others would reach any of them, so the
-//! primary hands the probe's connection to the one that is meant.
+//! Probes of one worker. A connection to a shared port would reach any of its workers, so the primary hands
+//! the connection of the probe to the probed worker.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,7 +9,7 @@ use crate::machine::{
     cluster::{ConnectionId, Effect, Endpoint, ListenerId},
 };
 
-/// Probes that a worker has not taken. One that takes none is asked no more: each holds a descriptor.
+/// Maximum probes that a worker has not accepted. Further probes fail, because each holds a descriptor.
 const MAX_PROBES: usize = 4;
 
 /// How one worker is reached at an address.
