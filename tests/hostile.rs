@@ -209,8 +209,14 @@ struct Tracer(std::process::Child);
 impl Tracer {
     /// Changes what system calls of the thread return, and waits until it does.
     fn of(thread: i32, inject: &str) -> Self {
+        Self::with(thread, &["-e", inject])
+    }
+
+    /// The same with these arguments.
+    fn with(thread: i32, args: &[&str]) -> Self {
         let mut child = std::process::Command::new("strace")
-            .args(["-o", "/dev/null", "-e", inject, "-p", &thread.to_string()])
+            .args(["-o", "/dev/null", "-p", &thread.to_string()])
+            .args(args)
             .stderr(std::process::Stdio::piped())
             .spawn()
             .unwrap();
@@ -598,4 +604,37 @@ fn an_env_file_on_a_file_system_that_does_not_answer_changes_nothing() {
     run.wait_for_err("nothing was changed");
     run.expect_stop();
     assert_eq!(run.out().lines_with("bye TERM").len(), 2, "{}", run.story());
+}
+
+#[test]
+fn a_log_file_that_does_not_answer_stops_no_other_line() {
+    // Another file system: one that does not answer holds up all of its files.
+    let shm = tempfile::tempdir_in("/dev/shm").unwrap();
+    let other_file = shm.path().join("other.log");
+    let lines = "n=0; while :; do n=$((n+1)); echo line $n; sleep 0.05; done";
+    let bed = Bed::with(&format!(
+        "[[apps]]\nname = \"stuck\"\nscript = \"{lines}\"\nout_file = \"stuck.log\"\n\
+         [[apps]]\nname = \"other\"\nscript = \"{lines}\"\nout_file = \"{}\"\n",
+        other_file.display()
+    ));
+    let mut run = bed.launch(&["ecosystem.toml"]).start();
+    for app in ["stuck", "other"] {
+        run.wait_for_line(&format!("{app} | line 2"));
+    }
+    let thread = support::wait_for("the thread", || thread_of(run.pid(), "log-files"));
+    let other = || std::fs::read_to_string(&other_file).unwrap().lines().count();
+    let stuck = || bed.read("stuck.log").lines().count();
+    {
+        // The next write to either of them takes ten minutes: to the first file, since the other one is excluded.
+        let path = bed.path("stuck.log").to_str().unwrap().to_owned();
+        let _tracer = Tracer::with(thread, &["-e", "inject=write:delay_enter=600000000", "-P", &path]);
+        run.wait_for_err("stuck.log does not answer");
+        let (lines, before) = (run.out().lines_with("stuck | line").len(), other());
+        run.wait_for_lines("stuck | line", lines + 20);
+        support::wait_until("the other file to grow", || other() > before + 20);
+    }
+    run.wait_for_err("stuck.log answers again");
+    let before = stuck();
+    support::wait_until("the file to grow again", || stuck() > before + 5);
+    run.expect_stop();
 }

@@ -8,9 +8,8 @@
 //! from then on. Never leaves one stream within a line to write to the other.
 
 use std::{
-    fs, io,
-    os::{fd::OwnedFd, unix::fs::MetadataExt},
-    path::Path,
+    io,
+    os::fd::OwnedFd,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,6 +18,7 @@ use std::{
 
 use super::{
     end::End,
+    files::OwnStreams,
     format::{Kind, PerKind, Put},
     mailbox::Mailbox,
     own::{OwnLine, Reports},
@@ -82,11 +82,9 @@ impl Console {
         self.ends.of(kind).coloured
     }
 
-    /// The name of the stream that is this file itself.
-    pub(super) fn stream_at(&self, path: &Path) -> Option<&'static str> {
-        let found = fs::metadata(path).ok()?;
-        let ends = [&self.ends.out, &self.ends.err];
-        ends.into_iter().find_map(|end| end.name_if((found.dev(), found.ino())))
+    /// The streams themselves: a log file may be one of them.
+    pub(super) fn streams(&self) -> OwnStreams {
+        [self.ends.out.identity(), self.ends.err.identity()]
     }
 
     /// The labels of own lines are padded to so many characters from now on.

@@ -90,9 +90,9 @@ impl End {
         }
     }
 
-    /// What it is called, if this is its device and inode.
-    pub(super) fn name_if(&self, identity: (u64, u64)) -> Option<&'static str> {
-        (self.identity == Some(identity)).then_some(self.name)
+    /// Its device and inode, and what it is called.
+    pub(super) fn identity(&self) -> (Option<(u64, u64)>, &'static str) {
+        (self.identity, self.name)
     }
 
     /// What is written to one can stand within what is written to the other.

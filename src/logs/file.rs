@@ -87,8 +87,9 @@ impl LogFile {
         }
     }
 
-    pub(super) fn spec(&self) -> &FileSpec {
-        &self.spec
+    /// The file system of the open file.
+    pub(super) fn device(&self) -> Option<u64> {
+        self.open.as_ref().map(|open| open.identity.0)
     }
 
     /// Appends `bytes`: whole lines, of which the first may continue the last one in the file, and the last
@@ -143,7 +144,7 @@ impl LogFile {
     }
 
     /// The last words about lines that were lost and never reported; the older files may still be busy.
-    pub(super) fn close(self, reports: &mut Reports) -> Chain {
+    pub(super) fn close(self: Box<Self>, reports: &mut Reports) -> Chain {
         if self.losses.lines > 0 {
             let lost = lines(self.losses.lines);
             reports.push(Level::WARN, format!("{} is closed, {lost} lost", self.spec.path.display()));

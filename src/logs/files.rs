@@ -4,19 +4,24 @@
 //! two streams at once.
 
 use std::{
-    io,
+    fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::mpsc::{Receiver, TryRecvError},
     time::Instant,
 };
 
+use memchr::memchr_iter;
 use tracing::Level;
 
 use super::{
     file::LogFile,
     file_spec::FileSpec,
     format::{Kind, Put},
+    offload::{Late, Offload},
     own::Reports,
     rotate::Chain,
+    write::lines,
 };
 use crate::{
     machine::frame::{Edge, Piece},
@@ -46,111 +51,309 @@ pub(super) struct Files {
     /// Paths of which was said that they lead to the console.
     said: Vec<PathBuf>,
     reports: Reports,
+    offload: Offload,
+    streams: OwnStreams,
 }
 
 #[derive(Debug)]
 struct Shared {
-    file: LogFile,
+    spec: FileSpec,
+    place: Place,
     users: u32,
     /// The stream that has paused within the last line of the file.
     unfinished: Option<Stream>,
+    /// The file system, as soon as it is known.
+    device: Option<u64>,
+    /// Lines that came while it did not answer.
+    lost: u64,
+    /// That it does not answer was reported.
+    is_reported: bool,
 }
 
-impl Shared {
-    fn empty(&mut self, now: Instant) -> io::Result<()> {
-        self.unfinished = None;
-        self.file.empty(now)
-    }
+/// Where a file is.
+#[derive(Debug)]
+enum Place {
+    Here(Box<LogFile>),
+    /// With an operation that has not come back; then it has to be opened if nothing comes.
+    Away(Receiver<Done>),
+    /// Not opened yet, since nothing could be tried.
+    Closed,
+    /// It is procrun's own stdout or stderr: not written to.
+    Console,
+}
 
-    /// Appends lines of a stream. `continues`: they begin with what continues a line after a pause.
-    fn write(
-        &mut self,
-        bytes: &[u8],
-        by: Option<Stream>,
-        continues: bool,
-        now: Instant,
-        reports: &mut Reports,
-    ) {
-        let goes_on = continues && self.unfinished.is_some() && self.unfinished == by;
-        if self.unfinished.take().is_some() && !goes_on {
-            self.file.write(b"\n", now, reports);
-        }
-        // The line has got its end when another stream wrote, and what continues it is nothing but an end.
-        let bare_end = if continues && !goes_on { bytes.strip_prefix(b"\n") } else { None };
-        let bytes = bare_end.unwrap_or(bytes);
-        if !bytes.is_empty() {
-            self.file.write(bytes, now, reports);
-            self.unfinished = by.filter(|_| bytes.last() != Some(&b'\n'));
-        }
+/// What an operation brings back.
+#[derive(Debug)]
+struct Done {
+    opened: Opened,
+    bytes: Vec<u8>,
+    reports: Reports,
+    result: io::Result<()>,
+}
+
+#[derive(Debug)]
+enum Opened {
+    File(Box<LogFile>),
+    Console(&'static str),
+}
+
+/// Whether the path leads to one of procrun's own streams, by device and inode.
+pub(super) type OwnStreams = [(Option<(u64, u64)>, &'static str); 2];
+
+fn open(spec: FileSpec, streams: OwnStreams, earlier: Option<Chain>, now: Instant) -> Done {
+    let mut reports = Reports::default();
+    let found = fs::metadata(&spec.path).ok().map(|found| (found.dev(), found.ino()));
+    let stream = streams.into_iter().find(|(identity, _)| found.is_some() && *identity == found);
+    let opened = match stream {
+        Some((_, name)) => Opened::Console(name),
+        None => Opened::File(Box::new(LogFile::new(spec, earlier.as_ref(), now, &mut reports))),
+    };
+    Done { opened, bytes: Vec::new(), reports, result: Ok(()) }
+}
+
+/// Appends lines of a stream; `first`: an end for the line of another stream.
+fn append(mut file: Box<LogFile>, first: bool, bytes: Vec<u8>, from: usize, now: Instant) -> Done {
+    let mut reports = Reports::default();
+    if first {
+        file.write(b"\n", now, &mut reports);
     }
+    if from < bytes.len() {
+        file.write(&bytes[from..], now, &mut reports);
+    }
+    Done { opened: Opened::File(file), bytes, reports, result: Ok(()) }
 }
 
 impl Files {
     /// The file of this specification, opened if its path is not yet; the last one's limits hold: when a
     /// new version of an application says others, its old one still writes to the file.
-    /// `/dev/null` is no file, nor is one of procrun's own streams, which `stream_at` knows: every line
+    /// `/dev/null` is no file, nor is one of procrun's own streams: every line
     /// is there already, and a second open file of it would tear lines.
-    pub(super) fn acquire(
-        &mut self,
-        spec: &FileSpec,
-        stream_at: impl FnOnce(&Path) -> Option<&'static str>,
-        now: Instant,
-    ) -> Option<usize> {
+    pub(super) fn acquire(&mut self, spec: &FileSpec, streams: OwnStreams, now: Instant) -> Option<usize> {
         if spec.path == Path::new(NO_FILE) {
             return None;
         }
-        if let Some(stream) = stream_at(&spec.path) {
-            if !self.said.contains(&spec.path) {
-                let path = spec.path.display();
-                let message = format!(
-                    "the log file {path} is procrun's own {stream}: not opened, stdout and stderr have every line already"
-                );
-                self.reports.push(Level::INFO, message);
-                self.said.push(spec.path.clone());
-            }
-            return None;
-        }
-        let same = |slot: &Option<Shared>| slot.as_ref().is_some_and(|it| it.file.spec().path == spec.path);
+        let same = |slot: &Option<Shared>| slot.as_ref().is_some_and(|it| it.spec.path == spec.path);
         if let Some(at) = self.slots.iter().position(same) {
             if let Some(shared) = &mut self.slots[at] {
                 shared.users += 1;
-                shared.file.limit(spec);
+                shared.spec.clone_from(spec);
+                if let Place::Here(file) = &mut shared.place {
+                    file.limit(spec);
+                }
             }
             return Some(at);
         }
-        self.retired.retain(Chain::is_busy);
-        let earlier = self.retired.iter().find(|chain| chain.path() == spec.path);
-        let file = LogFile::new(spec.clone(), earlier, now, &mut self.reports);
-        let shared = Shared { file, users: 1, unfinished: None };
+        let shared = Shared {
+            spec: spec.clone(),
+            place: Place::Closed,
+            users: 1,
+            unfinished: None,
+            device: None,
+            lost: 0,
+            is_reported: false,
+        };
         let at = self.slots.iter().position(Option::is_none).unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
         });
         self.slots[at] = Some(shared);
+        self.streams = streams;
+        self.is_here(at, now);
+        if matches!(&self.slots[at], Some(Shared { place: Place::Console, .. })) {
+            self.slots[at] = None;
+            return None;
+        }
         Some(at)
+    }
+
+    /// Whether the file can be written to; opens it, and takes it back from an operation that has ended.
+    fn is_here(&mut self, at: usize, now: Instant) -> bool {
+        let Some(shared) = &mut self.slots[at] else { return false };
+        match &shared.place {
+            Place::Here(_) => {}
+            Place::Console => return false,
+            Place::Away(back) => match back.try_recv() {
+                Ok(done) => self.take_back(at, done),
+                Err(TryRecvError::Empty) => return false,
+                // The operation has panicked.
+                Err(TryRecvError::Disconnected) => shared.place = Place::Closed,
+            },
+            Place::Closed => {}
+        }
+        let device = self.slots[at].as_ref().and_then(|shared| shared.device);
+        let is_stuck = |other: &Shared| {
+            device.is_some() && other.device == device && matches!(other.place, Place::Away(_))
+        };
+        if self.slots.iter().flatten().any(is_stuck) {
+            self.does_not_answer(at);
+            return false;
+        }
+        let Some(shared) = &self.slots[at] else { return false };
+        if matches!(shared.place, Place::Closed) {
+            self.retired.retain(Chain::is_busy);
+            let earlier = self.retired.iter().find(|chain| chain.path() == shared.spec.path).cloned();
+            let (spec, streams) = (shared.spec.clone(), self.streams);
+            self.operate(at, move || open(spec, streams, earlier, now));
+        }
+        matches!(&self.slots[at], Some(Shared { place: Place::Here(_), .. }))
+    }
+
+    /// Does something to the file, which the operation brings back. `None`: it has not come back.
+    fn operate(
+        &mut self,
+        at: usize,
+        operation: impl FnOnce() -> Done + Send + 'static,
+    ) -> Option<io::Result<()>> {
+        match self.offload.run(operation) {
+            Ok(mut done) => {
+                let result = std::mem::replace(&mut done.result, Ok(()));
+                self.take_back(at, done);
+                return Some(result);
+            }
+            Err(Late::Pending(back)) => {
+                if let Some(shared) = &mut self.slots[at] {
+                    shared.place = Place::Away(back);
+                }
+            }
+            Err(Late::Untried) => {}
+        }
+        self.does_not_answer(at);
+        None
+    }
+
+    fn take_back(&mut self, at: usize, done: Done) {
+        let Done { opened, mut bytes, reports, result: _ } = done;
+        self.reports.append(reports);
+        if self.gathered.is_empty() && self.gathered.capacity() < bytes.capacity() {
+            bytes.clear();
+            self.gathered = bytes;
+        }
+        let Some(shared) = &mut self.slots[at] else { return };
+        match opened {
+            Opened::File(mut file) => {
+                file.limit(&shared.spec);
+                shared.device = file.device().or(shared.device);
+                shared.place = Place::Here(file);
+            }
+            Opened::Console(stream) => {
+                shared.place = Place::Console;
+                if !self.said.contains(&shared.spec.path) {
+                    let path = shared.spec.path.display();
+                    let message = format!(
+                        "the log file {path} is procrun's own {stream}: not opened, stdout and stderr have every line already"
+                    );
+                    self.reports.push(Level::INFO, message);
+                    self.said.push(shared.spec.path.clone());
+                }
+            }
+        }
+        if std::mem::take(&mut shared.is_reported) {
+            let (path, lost) = (shared.spec.path.display(), lines(std::mem::take(&mut shared.lost)));
+            self.reports.push(Level::WARN, format!("{path} answers again, {lost} lost"));
+        }
+    }
+
+    fn does_not_answer(&mut self, at: usize) {
+        if let Some(shared) = &mut self.slots[at]
+            && !std::mem::replace(&mut shared.is_reported, true)
+        {
+            let path = shared.spec.path.display();
+            self.reports.push(
+                Level::ERROR,
+                format!("the log file {path} does not answer (a hung file system?); its lines are lost until it does"),
+            );
+        }
+    }
+
+    /// Takes the file out for an operation.
+    fn take(&mut self, at: usize) -> Option<Box<LogFile>> {
+        let shared = self.slots[at].as_mut()?;
+        match std::mem::replace(&mut shared.place, Place::Closed) {
+            Place::Here(file) => Some(file),
+            other => {
+                shared.place = other;
+                None
+            }
+        }
     }
 
     /// Throws away what is in the file. What went wrong goes to `failed`.
     pub(super) fn empty(&mut self, at: usize, now: Instant, failed: &mut Vec<String>) {
-        if let Some(shared) = &mut self.slots[at]
-            && let Err(error) = shared.empty(now)
-        {
-            failed.push(format!("cannot empty {}: {error}", shared.file.spec().path.display()));
+        let here = self.is_here(at, now).then(|| self.take(at)).flatten();
+        let Some(shared) = &mut self.slots[at] else { return };
+        let path = shared.spec.path.display().to_string();
+        let result = match here {
+            Some(mut file) => {
+                shared.unfinished = None;
+                self.operate(at, move || {
+                    let result = file.empty(now);
+                    Done {
+                        opened: Opened::File(file),
+                        bytes: Vec::new(),
+                        reports: Reports::default(),
+                        result,
+                    }
+                })
+            }
+            None => None,
+        };
+        match result {
+            Some(Ok(())) => {}
+            Some(Err(error)) => failed.push(format!("cannot empty {path}: {error}")),
+            None => failed.push(format!("cannot empty {path}: it does not answer")),
         }
     }
 
     /// One user less; the last one closes the file.
     pub(super) fn release(&mut self, at: usize) {
-        let slot = &mut self.slots[at];
-        if let Some(shared) = slot {
-            shared.users -= 1;
-            if shared.users == 0
-                && let Some(shared) = slot.take()
-            {
-                self.retired.retain(Chain::is_busy);
-                self.retired.push(shared.file.close(&mut self.reports));
-            }
+        let Some(shared) = &mut self.slots[at] else { return };
+        shared.users -= 1;
+        if shared.users > 0 {
+            return;
         }
+        let Some(Shared { place: Place::Here(file), .. }) = self.slots[at].take() else { return };
+        let chain = self.offload.run(move || {
+            let mut reports = Reports::default();
+            (file.close(&mut reports), reports)
+        });
+        if let Ok((chain, reports)) = chain {
+            self.retired.retain(Chain::is_busy);
+            self.retired.push(chain);
+            self.reports.append(reports);
+        }
+    }
+
+    /// Appends to one file, in the name of this stream.
+    fn write(
+        &mut self,
+        at: usize,
+        bytes: Vec<u8>,
+        by: Option<Stream>,
+        continues: bool,
+        now: Instant,
+    ) -> Option<Vec<u8>> {
+        let count = memchr_iter(b'\n', &bytes).count() as u64;
+        let file = if self.is_here(at, now) { self.take(at) } else { None };
+        let Some(shared) = &mut self.slots[at] else { return Some(bytes) };
+        let Some(file) = file else {
+            if !matches!(shared.place, Place::Console) {
+                shared.lost += count;
+            }
+            return Some(bytes);
+        };
+        let goes_on = continues && shared.unfinished.is_some() && shared.unfinished == by;
+        let ends_other = shared.unfinished.take().is_some() && !goes_on;
+        // The line has got its end when another stream wrote, and what continues it is nothing but an end.
+        let from = usize::from(continues && !goes_on && bytes.starts_with(b"\n"));
+        if from < bytes.len() {
+            shared.unfinished = by.filter(|_| bytes.last() != Some(&b'\n'));
+        }
+        if self.operate(at, move || append(file, ends_other, bytes, from, now)).is_none()
+            && let Some(shared) = &mut self.slots[at]
+        {
+            shared.unfinished = None;
+        }
+        None
     }
 
     /// Where this piece of the present stream is put.
@@ -172,12 +375,23 @@ impl Files {
         if self.gathered.is_empty() {
             return;
         }
-        for at in to.into_iter().flatten() {
-            if let Some(shared) = &mut self.slots[at] {
-                shared.write(&self.gathered, self.stream, self.continues, now, &mut self.reports);
+        let (stream, continues) = (self.stream, self.continues);
+        let mut targets = to.into_iter().flatten().peekable();
+        let mut gathered = Some(std::mem::take(&mut self.gathered));
+        while let (Some(at), Some(bytes)) = (targets.next(), gathered.take()) {
+            gathered = targets.peek().map(|_| bytes.clone());
+            if let Some(mut unused) = self.write(at, bytes, stream, continues, now)
+                && gathered.is_none()
+            {
+                unused.clear();
+                self.gathered = unused;
             }
         }
-        self.gathered.clear();
+    }
+
+    /// Appends whole lines to a file that no stream has.
+    pub(super) fn write_lines(&mut self, at: usize, bytes: &[u8], now: Instant) {
+        self.write(at, bytes.to_vec(), None, false, now);
     }
 
     /// Discards the buffered lines.
@@ -188,8 +402,10 @@ impl Files {
     /// Ends the compressing of closed files, at the latest at this time.
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     pub(super) fn end_compressing(&mut self, deadline: Instant) {
-        for chain in self.retired.drain(..) {
-            chain.abandon(deadline.saturating_duration_since(Instant::now()));
+        for chain in std::mem::take(&mut self.retired) {
+            let after = deadline.saturating_duration_since(Instant::now());
+            // The file system may not answer.
+            let _ = self.offload.run(move || chain.abandon(after));
         }
     }
 

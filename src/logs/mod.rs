@@ -15,6 +15,7 @@
 //! | `format`, `json`, `stamp`, `dayjs` | what a line looks like |
 //! | `console`, `end`, `write` | stdout and stderr, with back-pressure |
 //! | `files`, `file`, `rotate` | log files |
+//! | `offload` | the thread that touches them, since a file system may not answer |
 //! | `ring`, `history`, `follow` | the recent lines, and who reads them |
 //! | `view` | what they look like to who reads them |
 //! | `own`, `voice` | procrun's own lines, and how they pass a blocked stdout |
@@ -34,6 +35,7 @@ mod input;
 mod json;
 mod mailbox;
 mod nap;
+mod offload;
 mod own;
 mod pauses;
 mod pump;

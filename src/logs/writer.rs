@@ -16,9 +16,8 @@ use super::{
     Label, Sinks,
     console::Console,
     dayjs,
-    file::LogFile,
     file_spec::FileSpec,
-    files::{Files, Slots, Stream},
+    files::{Files, OwnStreams, Slots, Stream},
     format::{self, Identity, Kind, PerKind, Put},
     history::{Gather, History},
     input::Input,
@@ -56,24 +55,25 @@ pub(super) struct Face {
 /// What stands for a console that nobody reads.
 #[derive(Debug)]
 struct Unseen {
-    file: LogFile,
+    file: Option<usize>,
     stamp: StampId,
     line: Vec<u8>,
 }
 
 impl Unseen {
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
-    fn new(file: FileSpec, stamps: &mut Stamps) -> Self {
-        // What is wrong with it, nobody can be told.
-        let file = LogFile::new(file, None, Instant::now(), &mut Reports::default());
+    fn new(file: &FileSpec, files: &mut Files, streams: OwnStreams, stamps: &mut Stamps) -> Self {
+        let file = files.acquire(file, streams, Instant::now());
         Self { file, stamp: stamps.find("YYYY-MM-DD HH:mm:ss"), line: Vec::new() }
     }
 
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
-    fn write(&mut self, line: &OwnLine, stamps: &mut Stamps) {
+    fn write(&mut self, line: &OwnLine, files: &mut Files, stamps: &mut Stamps) {
         self.line.clear();
         line.text(0, false, Some(stamps.text(self.stamp, line.at)), &mut self.line);
-        self.file.write(&self.line, Instant::now(), &mut Reports::default());
+        if let Some(at) = self.file {
+            files.write_lines(at, &self.line, Instant::now());
+        }
     }
 }
 
@@ -120,11 +120,13 @@ impl Writer {
         let mut stamps = Stamps::new();
         let stamp = log.date_format.as_deref().map(|pattern| stamps.find(pattern));
         let key_value_stamp = stamp.unwrap_or_else(|| stamps.find(dayjs::KEY_VALUE));
-        let unseen = own.map(|file| Unseen::new(file, &mut stamps));
+        let (history, mut files) = (mailbox.history.clone(), Files::default());
+        let console = Console::new(log, out, err, mailbox)?;
+        let unseen = own.map(|file| Unseen::new(&file, &mut files, console.streams(), &mut stamps));
         Ok(Self {
-            history: mailbox.history.clone(),
-            console: Console::new(log, out, err, mailbox)?,
-            files: Files::default(),
+            history,
+            console,
+            files,
             stamps,
             style: log.style,
             verbosity: own::level_filter(log.verbosity),
@@ -139,9 +141,8 @@ impl Writer {
     /// Opens the files of a new instance.
     pub(super) fn face(&mut self, label: &Label, sinks: &Sinks, now: Instant) -> Face {
         let Self { files, console, .. } = self;
-        let mut open = |file: &Option<_>| {
-            file.as_ref().and_then(|file| files.acquire(file, |path| console.stream_at(path), now))
-        };
+        let mut open =
+            |file: &Option<_>| file.as_ref().and_then(|file| files.acquire(file, console.streams(), now));
         let mut slots = |own| [open(own), open(&sinks.combined)];
         let mut files = if sinks.spec.disabled {
             PerKind::default()
@@ -303,7 +304,7 @@ impl Writer {
     /// One of procrun's own lines: to stderr, in the chosen form, and to the file that stands for it.
     pub(super) fn own(&mut self, line: &OwnLine) {
         if let Some(unseen) = &mut self.unseen {
-            unseen.write(line, &mut self.stamps);
+            unseen.write(line, &mut self.files, &mut self.stamps);
         }
         self.console.own(line);
     }
