@@ -244,7 +244,7 @@ fn help(verb: &Verb) -> String {
     }
     if verb.takes.contains("NAME") {
         text.push_str(
-            "\nA name may also be the path of a script, which selects every app that runs it, or\n\
+            "\nA name may also be the path of a script, which selects all apps that run it, or\n\
              a pattern, a regular expression between slashes: '/^api-/' ('/^API-/i' ignores\n\
              case).\n",
         );

@@ -205,7 +205,7 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "<ID|NAME> [SEPARATOR]",
         count: (1, 2),
         options: &[],
-        brief: "Send typed lines to a process and show its output",
+        brief: "Send typed lines to a process, show its output",
         about: "Shows the output of a process, and sends each line that is typed (or read from a\n\
                 pipe) to its standard input. Ctrl-C or Ctrl-D detaches; the process keeps\n\
                 running. SEPARATOR replaces the end of each line. The app must not have\n\
