@@ -244,12 +244,12 @@ fn a_file_that_is_read_again_may_have_become_a_cluster() {
 #[test]
 fn a_directory_on_the_command_line_is_run_by_its_main_file() {
     let bed = Bed::new();
-    bed.file("package.json", r#"{ "main": "lib/main" }"#);
-    bed.file("lib/main.js", SAYS);
-    for (target, options) in [("./", &[][..]), (".", &["-i", "2"][..])] {
+    bed.file("api/package.json", r#"{ "main": "lib/main" }"#);
+    bed.file("api/lib/main.js", SAYS);
+    for (target, options) in [("./api/", &[][..]), ("api", &["-i", "2"][..])] {
         let mut run = bed.start(&[&[target], options].concat());
         let is_worker = !options.is_empty();
-        run.wait_for_line(&format!("up . worker={is_worker}"));
+        run.wait_for_line(&format!("up api worker={is_worker}"));
         run.expect_stop();
     }
 }
