@@ -297,6 +297,66 @@ fn a_process_that_survives_a_failed_listen_is_not_online_until_it_listens() {
     }
 }
 
+/// Runs a script that listens although a port is in use, and checks that it counts as one that does its work.
+fn is_online_although_a_port_is_in_use(script: &str) {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let bed = Bed::with(&format!(
+        "[[apps]]\nname = \"web\"\nscript = \"web.js\"\nexec_mode = \"fork\"\nenv = {{ TAKEN = \"{port}\" }}\n"
+    ));
+    bed.file("web.js", script);
+    let mut run = bed.launch(&["ecosystem.toml"]).env("PROCRUN_HOME", &home(&bed)).start();
+    run.wait_for_line("catches EADDRINUSE");
+    run.wait_for_line("listens");
+    wait_until("it to be online", || listed(&bed)[0].0 == "online");
+    assert_eq!(listed(&bed)[0].2, "", "it has no problem");
+    let mut health = bed.launch(&["healthcheck"]).env("PROCRUN_HOME", &home(&bed)).start();
+    health.expect_code(0);
+    run.expect_stop();
+}
+
+#[test]
+fn a_process_that_listens_with_another_server_after_one_failed_is_online() {
+    // As detect-port and portfinder do it.
+    is_online_although_a_port_is_in_use(
+        "const { createServer } = require('http');
+         createServer().on('error', (error) => {
+           console.log('catches', error.code);
+           createServer().listen(0, '127.0.0.1', () => console.log('listens'));
+         }).listen(+process.env.TAKEN, '127.0.0.1');",
+    );
+}
+
+#[test]
+fn a_process_that_listens_is_online_although_an_optional_port_is_in_use() {
+    is_online_although_a_port_is_in_use(
+        "const { createServer } = require('http');
+         createServer().listen(0, '127.0.0.1', () => {
+           console.log('listens');
+           const metrics = createServer().on('error', (error) => console.log('catches', error.code));
+           metrics.listen(+process.env.TAKEN, '127.0.0.1');
+         });",
+    );
+}
+
+#[test]
+fn an_uncaught_failure_to_listen_is_the_reason_of_the_end_although_another_server_listens() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let bed = Bed::with(&format!(
+        "[[apps]]\nname = \"web\"\nscript = \"web.js\"\nautorestart = false\nport = {port}\n"
+    ));
+    bed.file(
+        "web.js",
+        "const { createServer } = require('http');
+         createServer().listen(0, '127.0.0.1', () => createServer().listen(+process.env.PORT, '127.0.0.1'));",
+    );
+    let mut run = bed.start(&["ecosystem.toml", "--json"]);
+    run.expect_code(1);
+    let ended: Value = serde_json::from_str(&run.wait_for_err("web (0) ended")).unwrap();
+    assert_eq!(ended["reason"], "address-in-use", "{ended}");
+}
+
 #[test]
 fn an_error_handler_that_exits_leaves_the_reason_that_it_had() {
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();

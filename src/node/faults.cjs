@@ -26,14 +26,27 @@
 
   // The errors that have been reported, so that none is twice.
   const reported = new WeakSet();
-  const cannotListen = (error, server) => {
+  // Whether a server could not listen and no server has listened since.
+  let hasFailed = false;
+  const cannotListen = (error) => {
     if (!isOfListening(error) || reported.has(error) || isKnown(error)) return;
     reported.add(error);
     // `::` is what Node takes when it is told nothing.
     const address = typeof error.address === 'string' && error.address !== '::' ? error.address : undefined;
+    hasFailed = true;
     say('cannot-listen', { address, port: error.port, errno: error.errno });
-    if (server) server.once('listening', () => say('listens'));
   };
+
+  // The servers that have listened and are not closed.
+  const servers = new Set();
+  const listens = (server) => {
+    servers.add(server);
+    // An application that tries several ports makes a new server for each.
+    if (hasFailed) say('listens');
+    hasFailed = false;
+  };
+  // An application that listens already does its work, also if it catches that an optional port is in use.
+  const isListening = () => [...servers].some((server) => server.listening);
 
   quietly(() => {
     // A child made by `fork` gets these arguments, and has no procrun.
@@ -48,7 +61,9 @@
         if (seen.has(this)) return;
         seen.add(this);
         // Called before the application's own listeners, and unlike them it does not catch the error.
-        this.on(errorMonitor, (error) => quietly(() => cannotListen(error, this)));
+        this.on(errorMonitor, (error) => quietly(() => isListening() || cannotListen(error)));
+        this.on('listening', () => quietly(() => listens(this)));
+        this.on('close', () => servers.delete(this));
       });
       return listen.apply(this, args);
     };
@@ -56,7 +71,7 @@
       // The application goes on, or ends by its own decision.
       if (process.listenerCount('uncaughtException') > 0) return;
       if (process.hasUncaughtExceptionCaptureCallback()) return;
-      // Also of what is no server, such as a socket of datagrams.
+      // Also of what is no server, such as a socket of datagrams, and whatever listens: this ends it.
       quietly(() => cannotListen(error));
       say('uncaught', { origin });
     });
