@@ -679,6 +679,27 @@ fn a_burst_is_spread_and_then_waits_in_the_kernel() {
     assert_eq!(world.served().len(), 50);
 }
 
+/// As strict turns would do it, whichever worker takes its connections sooner.
+#[test]
+fn a_burst_is_divided_evenly_whichever_worker_is_faster() {
+    for count in [8, 32] {
+        for first in 0..2 {
+            let (mut world, workers, id) = cluster(2);
+            for number in 0..count {
+                world.connect(id);
+                // One takes each at once, the other every fourth time.
+                world.look(workers[first], Look::Accept);
+                if number % 4 == 3 {
+                    while world.look(workers[1 - first], Look::Accept) {}
+                }
+            }
+            world.settle();
+            let of_first = world.served().iter().filter(|it| **it == workers[0].number).count();
+            assert_eq!(of_first * 2, count, "{:?}", world.served());
+        }
+    }
+}
+
 #[test]
 fn a_busy_worker_is_passed_over() {
     let (mut world, workers, id) = cluster(2);

@@ -8,9 +8,14 @@ use std::{
 use super::{Connection, Listener, Primary, Worker};
 use crate::{machine::Run, spec::Balance};
 
-/// How many connections a worker may have that it has not yet taken. While it takes one the next
-/// ones are on their way; with more a burst would wait behind a busy worker while another is idle.
-const WINDOW: usize = 4;
+/// How many connections a worker may have that it has not yet taken, while all have as many: of a burst that
+/// waits in the kernel, each worker would get as much as it is fast.
+const WINDOW: usize = 16;
+
+/// So many connections that it has not taken make a worker wait for its turn longer than others. With fewer it is
+/// as good as idle, and the turn alone decides: which worker is faster by some microseconds is chance. With
+/// more, connections would wait behind a busy worker while another is idle.
+const BUSY: usize = 4;
 
 /// The same with `balance = "sticky"`. No other worker is to take them, so more may wait. Beyond that
 /// the worker counts as hung, and its clients go to the next one.
@@ -47,7 +52,7 @@ impl Worker {
         match (self.balance, origin) {
             (Balance::Sticky, Some(origin)) => (true, rank(origin, self.place)),
             (Balance::Auto | Balance::RoundRobin | Balance::Shared | Balance::Sticky, _) => {
-                (false, u64::MAX - self.load() as u64)
+                (false, u64::MAX - (self.load() / BUSY) as u64)
             }
         }
     }
@@ -62,8 +67,8 @@ fn rank(origin: IpAddr, place: u32) -> u64 {
 }
 
 impl Primary {
-    /// The preferred one among the workers with room, by default the one in turn among those that have
-    /// the fewest connections to take. One that is leaving gets a connection only when none stays. One
+    /// The preferred one among the workers with room, by default the one in turn among those that are
+    /// the least busy. One that is leaving gets a connection only when none stays. One
     /// that accepts for itself gets only what procrun has accepted already, when none stays that procrun
     /// accepts for: the application has changed its balance. `None` asks for a connection that is not
     /// accepted yet.
