@@ -213,6 +213,7 @@ impl Tracer {
     }
 
     /// The same with these arguments.
+    #[expect(clippy::disallowed_methods, reason = "the test is the parent of strace")]
     fn with(thread: i32, args: &[&str]) -> Self {
         let mut child = std::process::Command::new("strace")
             .args(["-o", "/dev/null", "-p", &thread.to_string()])
@@ -489,8 +490,8 @@ fn a_termination_log_in_a_users_directory_is_written_with_the_users_rights() {
     run.wait_for_line("app up");
     run.expect_stop();
     assert!(bed.read("app/why.txt").contains("stopped by SIGTERM"));
-    use std::os::unix::fs::MetadataExt;
-    assert_eq!(std::fs::metadata(bed.path("app/why.txt")).unwrap().uid(), 65534);
+    let why = std::fs::metadata(bed.path("app/why.txt")).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&why), 65534);
 }
 
 #[test]

@@ -210,7 +210,7 @@ mod tests {
         type Body = Full<Bytes>;
 
         async fn answer(&self, _: Request<Incoming>) -> Response<Full<Bytes>> {
-            Response::new(Bytes::from_static(&[b'x'; LARGE]).into())
+            Response::new(Bytes::from(vec![b'x'; LARGE]).into())
         }
     }
 

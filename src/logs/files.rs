@@ -100,13 +100,13 @@ enum Opened {
 /// Whether the path leads to one of procrun's own streams, by device and inode.
 pub(super) type OwnStreams = [(Option<(u64, u64)>, &'static str); 2];
 
-fn open(spec: FileSpec, streams: OwnStreams, earlier: Option<Chain>, now: Instant) -> Done {
+fn open(spec: FileSpec, streams: OwnStreams, earlier: Option<&Chain>, now: Instant) -> Done {
     let mut reports = Reports::default();
     let found = fs::metadata(&spec.path).ok().map(|found| (found.dev(), found.ino()));
     let stream = streams.into_iter().find(|(identity, _)| found.is_some() && *identity == found);
     let opened = match stream {
         Some((_, name)) => Opened::Console(name),
-        None => Opened::File(Box::new(LogFile::new(spec, earlier.as_ref(), now, &mut reports))),
+        None => Opened::File(Box::new(LogFile::new(spec, earlier, now, &mut reports))),
     };
     Done { opened, bytes: Vec::new(), reports, result: Ok(()) }
 }
@@ -170,7 +170,7 @@ impl Files {
     fn is_here(&mut self, at: usize, now: Instant) -> bool {
         let Some(shared) = &mut self.slots[at] else { return false };
         match &shared.place {
-            Place::Here(_) => {}
+            Place::Here(_) | Place::Closed => {}
             Place::Console => return false,
             Place::Away(back) => match back.try_recv() {
                 Ok(done) => self.take_back(at, done),
@@ -178,7 +178,6 @@ impl Files {
                 // The operation has panicked.
                 Err(TryRecvError::Disconnected) => shared.place = Place::Closed,
             },
-            Place::Closed => {}
         }
         let device = self.slots[at].as_ref().and_then(|shared| shared.device);
         let is_stuck = |other: &Shared| {
@@ -193,7 +192,7 @@ impl Files {
             self.retired.retain(Chain::is_busy);
             let earlier = self.retired.iter().find(|chain| chain.path() == shared.spec.path).cloned();
             let (spec, streams) = (shared.spec.clone(), self.streams);
-            self.operate(at, move || open(spec, streams, earlier, now));
+            self.operate(at, move || open(spec, streams, earlier.as_ref(), now));
         }
         matches!(&self.slots[at], Some(Shared { place: Place::Here(_), .. }))
     }

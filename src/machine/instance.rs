@@ -44,6 +44,7 @@ pub enum Status {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own; no two exclude each other")]
 pub(super) struct Instance {
     pub(super) id: InstanceId,
     /// What people call it by (PM2's `pm_id`); its successor is called the same.

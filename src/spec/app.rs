@@ -92,6 +92,7 @@ pub struct Exec {
 
 impl Exec {
     /// What the instance with this number executes: its arguments without placeholders.
+    #[must_use]
     pub fn of_instance(&self, number: u32) -> Self {
         let words = |words: &[String]| {
             words.iter().map(|word| placeholder::in_value(word, number).into_owned()).collect()

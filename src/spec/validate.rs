@@ -174,7 +174,7 @@ fn path(path: &Path) -> Check {
     kernel_string(&path.to_string_lossy())
 }
 
-fn within<T: PartialOrd + fmt::Display>(value: T, min: T, max: T) -> Check {
+fn within<T: Copy + PartialOrd + fmt::Display>(value: T, min: T, max: T) -> Check {
     if value < min || value > max {
         return Err(format!("must be from {min} to {max}, not {value}"));
     }

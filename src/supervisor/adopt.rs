@@ -243,9 +243,8 @@ impl Supervisor<'_> {
             let hint = (!hint.is_empty()).then(|| hint.to_owned());
             Err(Unknown { message, hint })
         };
-        let from = match names.iter().collect::<Vec<_>>()[..] {
-            [one] => one,
-            _ => return refuse(format!("`--name` is for one application, not for {}", names.len()), ""),
+        let [from] = names.iter().collect::<Vec<_>>()[..] else {
+            return refuse(format!("`--name` is for one application, not for {}", names.len()), "");
         };
         if from == to {
             return Ok(None);

@@ -253,25 +253,7 @@ impl Supervisor<'_> {
                 let filter = Filter { out, err, own, ..Filter::default() };
                 self.show_lines(client, &targets, filter, lines as usize, stream).map(|()| None)
             }
-            Request::Flush { targets } => {
-                let targets = if targets.is_empty() { vec!["all".to_owned()] } else { targets };
-                let ids = self.pm_ids(&self.select(&targets)?);
-                info!("a command asks: flush {}", targets.join(" "));
-                let flushed = self.workers.logs().flush(ids.clone());
-                self.clients.answer_later(client, async move {
-                    match tokio::time::timeout(FLUSH_TIMEOUT, flushed).await {
-                        Ok(Ok(failed)) if failed.is_empty() => Answer::Done { ids },
-                        Ok(Ok(failed)) => Answer::failed(failed.join("\n")),
-                        Ok(Err(_)) => Answer::failed("the log has ended"),
-                        Err(_) => Answer::Failed {
-                            message: "the log output is blocked; the files are emptied when it goes on"
-                                .to_owned(),
-                            hint: Some("the reader of procrun's stdout or stderr does not read".to_owned()),
-                        },
-                    }
-                });
-                Ok(None)
-            }
+            Request::Flush { targets } => self.flush(client, targets).map(|()| None),
             Request::Input { target, text } => self.send_input(client, &target, text),
             Request::Kill => {
                 info!("a command asks: end everything");
@@ -279,6 +261,26 @@ impl Supervisor<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// Empties the log files of the targets. The answer comes when they are empty.
+    fn flush(&mut self, client: ClientId, targets: Vec<String>) -> Result<(), Unknown> {
+        let targets = if targets.is_empty() { vec!["all".to_owned()] } else { targets };
+        let ids = self.pm_ids(&self.select(&targets)?);
+        info!("a command asks: flush {}", targets.join(" "));
+        let flushed = self.workers.logs().flush(ids.clone());
+        self.clients.answer_later(client, async move {
+            match tokio::time::timeout(FLUSH_TIMEOUT, flushed).await {
+                Ok(Ok(failed)) if failed.is_empty() => Answer::Done { ids },
+                Ok(Ok(failed)) => Answer::failed(failed.join("\n")),
+                Ok(Err(_)) => Answer::failed("the log has ended"),
+                Err(_) => Answer::Failed {
+                    message: "the log output is blocked; the files are emptied when it goes on".to_owned(),
+                    hint: Some("the reader of procrun's stdout or stderr does not read".to_owned()),
+                },
+            }
+        });
+        Ok(())
     }
 
     /// Does something to the instances that the words mean.

@@ -108,6 +108,10 @@ fn stop_children() {
     tree::kill(tree::children().into_iter().map(Root::of_leader));
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it waits for a condition, with a deadline; the runtime has ended"
+)]
 fn wait_until(limit: Duration, mut is_done: impl FnMut() -> bool) {
     let start = now();
     while !is_done() && now().saturating_duration_since(start) < limit {

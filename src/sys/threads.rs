@@ -44,11 +44,16 @@ pub fn spawn(
     builder.spawn(move || keep_running(name, REST, body)).map(drop)
 }
 
+#[expect(clippy::disallowed_methods, reason = "the rest between two panics is no wait for anything")]
+fn rest_for(rest: Duration) {
+    thread::sleep(rest);
+}
+
 /// Calls `body` until it returns. What a panic leaves behind is the body's to look after.
 fn keep_running(name: &'static str, rest: Duration, mut body: impl FnMut()) {
     while catch_unwind(AssertUnwindSafe(&mut body)).is_err() {
         if has_panicked(name, now()) >= FAILING {
-            thread::sleep(rest);
+            rest_for(rest);
         }
     }
 }

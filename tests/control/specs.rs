@@ -13,7 +13,7 @@ fn for_ever() -> Value {
     json!({"secs": 1_u64 << 63, "nanos": 0})
 }
 
-fn exec_probe(words: &[&str], timeout: Value) -> Value {
+fn exec_probe(words: &[&str], timeout: &Value) -> Value {
     json!({
         "target": {"Exec": words},
         "interval": {"secs": 10, "nanos": 0},
@@ -47,9 +47,9 @@ fn mutations() -> Vec<(&'static str, Value, &'static str)> {
         ("/reload/max_parallel", json!(0), "`max_parallel`"),
         ("/stop/kill_timeout", for_ever(), "`kill_timeout` in app `added` cannot be longer than 30 days"),
         ("/stop/drain", for_ever(), "`drain`"),
-        ("/health/liveness", exec_probe(&[], usual.clone()), "`health` in app `added` has `exec`"),
-        ("/health/liveness", exec_probe(&["true"], for_ever()), "has `timeout`, which cannot be longer"),
-        ("/health/readiness", exec_probe(&[""], usual), "`readiness`"),
+        ("/health/liveness", exec_probe(&[], &usual), "`health` in app `added` has `exec`"),
+        ("/health/liveness", exec_probe(&["true"], &for_ever()), "has `timeout`, which cannot be longer"),
+        ("/health/readiness", exec_probe(&[""], &usual), "`readiness`"),
         ("/health/heartbeat", for_ever(), "`heartbeat`"),
         ("/logs/files/keep", json!(u32::MAX), "`log_keep`"),
         ("/logs/files/max_size", json!(u64::MAX), "`log_max_size`"),

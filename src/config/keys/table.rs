@@ -190,7 +190,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         "oom_score_adj",
         &[],
         Kind::Whole(OOM_SCORE_ADJ.0, OOM_SCORE_ADJ.1, |app, adjustment| {
-            app.limits.oom_score_adj = Some(adjustment)
+            app.limits.oom_score_adj = Some(adjustment);
         }),
         |app| app.limits.show("oom_score_adj"),
     ),

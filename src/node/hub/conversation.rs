@@ -198,14 +198,13 @@ impl Hub {
         let Some(worker) = self.workers.get_mut(&number) else { return };
         let run = worker.run;
         let when = match worker.channel.flush() {
-            Delivery::Sent => When::Readable,
+            // Of a channel that is closed the last messages, and then its end, come by themselves.
+            Delivery::Sent | Delivery::Closed | Delivery::Full => When::Readable,
             Delivery::Waits => When::Writable,
             Delivery::Lacks => return self.let_rest(number),
             Delivery::Refused(error) => {
                 return self.cut_off(run, format!("cannot be sent a message ({error})"));
             }
-            // Its last words, and then its end, come by themselves.
-            Delivery::Closed | Delivery::Full => When::Readable,
         };
         worker.clogged = when == When::Writable;
         if let Some(poller) = &self.poller {
