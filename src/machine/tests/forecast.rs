@@ -85,6 +85,7 @@ fn quiet(mut plan: Plan) -> Plan {
         app.health = HealthSpec::default();
         app.schedule = None;
         app.restart.on_errored = OnErrored::Continue;
+        app.restart.ends_on_success = false;
         app.order.depends_on.clear();
     }
     plan.runtime.auto_exit = false;
