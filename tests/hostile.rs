@@ -145,6 +145,23 @@ fn a_child_that_is_stopped_before_it_runs_freezes_nobody() {
 }
 
 #[test]
+fn a_process_that_comes_after_its_start_was_given_up_is_killed() {
+    // The first clone(2) of a thread takes longer than a start may take, and makes the process then.
+    let inject =
+        ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=clone:delay_enter=6500000:when=1"];
+    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\n");
+    let mut run = start(&bed, ":", &inject);
+    run.wait_for_err(NOT_EXECUTED);
+    run.wait_for_err("app (0) is online");
+    support::wait_until("the end of all processes but one", || {
+        // strace is a child, too. A worker leads its session.
+        let children = run.children().into_iter();
+        children.filter(|child| child.session == child.pid && child.state != 'Z').count() == 1
+    });
+    run.expect_stop();
+}
+
+#[test]
 fn a_stop_ends_a_start_under_way_at_once() {
     for bed in [with_a_user(""), Bed::with("[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\n")] {
         let mut run = start(&bed, ":", &STOP_CHILDREN);

@@ -123,9 +123,7 @@ impl Drop for Child {
 
 /// SIGKILL to a program and all below it. It must not have been reaped.
 pub fn kill(pid: Pid, mark: &RunMark) {
-    // It has no group of its own before it executes its program.
-    let _ = process::signal(pid, Signal::KILL.number());
-    let _ = process::signal_group(pid, Signal::KILL.number());
+    process::kill_with_group(pid);
     tree::kill([Root::marked(pid, mark.clone())]);
 }
 

@@ -126,7 +126,7 @@ impl Running {
             match spawn::spawn(&launch, &child) {
                 // The receiver of the error is gone.
                 Err(error) => drop(sender.send(error)),
-                Ok(pid) if sender.is_closed() => kill(pid),
+                Ok(pid) if sender.is_closed() => process::kill_with_group(pid),
                 Ok(_) => {}
             }
         })?;
@@ -177,7 +177,7 @@ impl Running {
 
     fn kill(&self) {
         if let Some(pid) = self.child.get().filter(|_| self.status.is_none()) {
-            kill(pid);
+            process::kill_with_group(pid);
         }
     }
 
@@ -201,12 +201,6 @@ impl Running {
         });
         self.evaluation.finish(end, &self.stdout.bytes, &self.stderr.bytes)
     }
-}
-
-/// Ends a process that has not been reaped, and its group. It has none of its own before it executes node.
-fn kill(pid: Pid) {
-    let _ = process::signal(pid, Signal::KILL.number());
-    let _ = process::signal_group(pid, Signal::KILL.number());
 }
 
 /// Why node could not be executed; an error: it is executed, or never will be.

@@ -127,8 +127,29 @@ pub(super) struct Starting {
     receiver: UnboundedReceiver<Done>,
     /// By the number of the run.
     pending: HashMap<u64, Pending>,
-    /// Abandoned jobs whose thread has not returned.
-    left: HashMap<u64, (InstanceId, Arc<Job>)>,
+    /// Abandoned jobs whose thread has not returned, by the number of the run.
+    left: HashMap<u64, Left>,
+}
+
+/// An abandoned job.
+struct Left {
+    instance: InstanceId,
+    job: Arc<Job>,
+    /// How its process has ended, if that has been reaped.
+    status: Option<Status>,
+}
+
+impl Left {
+    fn new(run: Run, job: Arc<Job>) -> Self {
+        Self { instance: run.instance, job, status: None }
+    }
+
+    /// Kills its process, unless that has been reaped. The process may have come after its start was given up.
+    fn kill(&self) {
+        if let Some(pid) = self.job.child.get().filter(|_| self.status.is_none()) {
+            process::kill_with_group(pid);
+        }
+    }
 }
 
 struct Pending {
@@ -196,10 +217,10 @@ impl Starting {
         prepare: impl FnOnce(&Job) -> Result<Prepared, SpawnFailure> + Send + 'static,
     ) -> Result<(), SpawnFailure> {
         let now = actor::now();
-        let hanging = self.left.values().find(|(instance, job)| {
+        let hanging = self.left.values().find(|Left { instance, job, .. }| {
             *instance == run.instance && job.begun.get().is_some_and(|begun| *begun + HANGS_AFTER <= now)
         });
-        if let Some((_, job)) = hanging {
+        if let Some(Left { job, .. }) = hanging {
             return Err(hangs("its last start still hangs", job.step()));
         }
         self.submit(run, None, move |job| Done::Prepared(run, prepare(job).map(Box::new)))
@@ -283,7 +304,9 @@ impl Starting {
         let (Done::Prepared(run, _) | Done::Executed(run, ..)) = done;
         let Some(pending) = self.pending.remove(&run.number) else {
             // It took too long, or was abandoned.
-            self.left.remove(&run.number);
+            if let Some(left) = self.left.remove(&run.number) {
+                left.kill();
+            }
             return None;
         };
         Some(match done {
@@ -313,17 +336,17 @@ impl Starting {
 
     fn give_up(&mut self, pending: Pending) -> News {
         let Pending { run, job, program, status, abandoned: is_abandoned, .. } = pending;
-        if let Some(pid) = job.child.get().filter(|_| status.is_none()) {
-            // It is stopped, or waits for a file system. It has not been reaped, so the id is its own.
-            let _ = process::signal(pid, libc::SIGKILL);
-        }
+        job.child.prevent();
+        // It is stopped, or waits for a file system. One that comes later is killed when its thread comes back.
+        let left = Left { status, ..Left::new(run, job) };
+        left.kill();
         let failure = match program {
             _ if is_abandoned.is_some() => abandoned(),
             Some(program) => hangs(&program.display().to_string(), Step::Execution),
-            None => hangs("its start hangs", job.step()),
+            None => hangs("its start hangs", left.job.step()),
         };
-        if !job.cancel() {
-            self.left.insert(run.number, (run.instance, job));
+        if !left.job.cancel() {
+            self.left.insert(run.number, left);
         }
         News::Failed(run, failure)
     }
@@ -339,18 +362,20 @@ impl Starting {
         }
         let pending = self.pending.remove(&run.number)?;
         if !pending.job.cancel() && pending.job.has_begun() {
-            self.left.insert(run.number, (run.instance, pending.job));
+            self.left.insert(run.number, Left::new(run, pending.job));
         }
         Some(News::Failed(run, abandoned()))
     }
 
     /// Takes in a reaped child; false if it is none of a start.
     pub(super) fn reaped(&mut self, pid: Pid, status: Status) -> bool {
-        let pending = self.pending.values_mut().find(|pending| pending.job.child.is(pid));
-        match pending {
+        let pending = self.pending.values_mut().map(|pending| (&pending.job, &mut pending.status));
+        let left = self.left.values_mut().map(|left| (&left.job, &mut left.status));
+        let mut unreaped = pending.chain(left).filter(|(_, status)| status.is_none());
+        match unreaped.find(|(job, _)| job.child.is(pid)) {
             // A child that has ended may have executed its program before: the thread knows.
-            Some(pending) => {
-                pending.status = Some(status);
+            Some((_, place)) => {
+                *place = Some(status);
                 true
             }
             None => false,
@@ -359,7 +384,7 @@ impl Starting {
 
     /// Whether this is a process of a start.
     pub(super) fn has(&self, pid: Pid) -> bool {
-        let left = self.left.values().map(|(_, job)| job);
+        let left = self.left.values().map(|left| &left.job);
         self.pending.values().map(|pending| &pending.job).chain(left).any(|job| job.child.is(pid))
     }
 

@@ -95,6 +95,14 @@ pub fn signal_group(group: Pid, number: i32) -> io::Result<()> {
     send(-group, number)
 }
 
+/// Sends SIGKILL to a process that has not been reaped, and to its group. A child has no group of its own before
+/// it has called setsid(2).
+pub fn kill_with_group(pid: Pid) {
+    // Either may have ended meanwhile.
+    let _ = signal(pid, libc::SIGKILL);
+    let _ = signal_group(pid, libc::SIGKILL);
+}
+
 fn send(target: Pid, number: i32) -> io::Result<()> {
     assert!(target != 0 && target != -1, "0 and -1 mean procrun's own group and everybody");
     // SAFETY: kill takes two integers and touches no memory.

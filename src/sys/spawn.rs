@@ -237,7 +237,8 @@ impl ChildId {
         self.get() == Some(pid)
     }
 
-    /// Lets no child come, unless one is there. A thread that is about to make it may come before.
+    /// Lets no child come, unless one is there. [`spawn`] checks it right before it makes the child; a child that
+    /// is being made at that moment comes nevertheless.
     pub fn prevent(&self) {
         let _ = self.0.compare_exchange(0, Self::NEVER, SeqCst, SeqCst);
     }
@@ -305,6 +306,10 @@ fn spawn_in(cradle: &mut Cradle, launch: &Launch<'_>, id: &ChildId) -> Result<Pi
     };
     let top = stack.0.as_mut_ptr_range().end;
     let memory = if launch.credentials.is_some() { 0 } else { libc::CLONE_VM };
+    // What comes before may have taken long.
+    if id.is_prevented() {
+        return Err(Error { stage: Stage::Fork, source: io::ErrorKind::Interrupted.into() });
+    }
     // A handler of procrun's must never run in the child: block everything until it has none.
     let blocked = BlockedSignals::all();
     // SAFETY: the stack is aligned and outlives the child's use of it, and so does `shared`:
