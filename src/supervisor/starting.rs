@@ -9,6 +9,7 @@
 use std::{
     collections::HashMap,
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
         Arc,
@@ -56,6 +57,8 @@ pub(super) enum Done {
     Prepared(Run, Result<Box<Prepared>, SpawnFailure>),
     /// The program is executed, or the process has ended.
     Executed(Run, Box<Prepared>, Result<Pid, spawn::Error>),
+    /// The job has panicked, which has been reported.
+    Panicked(Run),
 }
 
 /// How a start goes on.
@@ -254,8 +257,10 @@ impl Starting {
         let (theirs, sender) = (Arc::clone(&job), self.sender.clone());
         let submitted = self.helpers.submit(move || {
             if theirs.begin() {
+                // Without a result, the instance could never start again.
+                let done = catch_unwind(AssertUnwindSafe(|| work(&theirs)));
                 // The receiver lives as long as procrun.
-                let _ = sender.send(work(&theirs));
+                let _ = sender.send(done.unwrap_or(Done::Panicked(run)));
             }
         });
         submitted.map_err(|error| refused("create a thread for its start", &error))?;
@@ -301,7 +306,7 @@ impl Starting {
     }
 
     fn take(&mut self, done: Done) -> Option<News> {
-        let (Done::Prepared(run, _) | Done::Executed(run, ..)) = done;
+        let (Done::Prepared(run, _) | Done::Executed(run, ..) | Done::Panicked(run)) = done;
         let Some(pending) = self.pending.remove(&run.number) else {
             // It took too long, or was abandoned.
             if let Some(left) = self.left.remove(&run.number) {
@@ -319,6 +324,10 @@ impl Starting {
             }
             Done::Executed(run, prepared, Err(error)) => {
                 News::Failed(run, spawn_failure(&prepared.command.program, &prepared.limits, &error))
+            }
+            Done::Panicked(run) => {
+                Left { status: pending.status, ..Left::new(run, pending.job) }.kill();
+                News::Failed(run, refused("start it", &io::Error::other("a thread of procrun has panicked")))
             }
         })
     }
@@ -409,4 +418,27 @@ impl Starting {
 /// The failure of an abandoned start.
 fn abandoned() -> SpawnFailure {
     refused("execute its program", &io::Error::other("it was stopped before"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUN: Run = Run { instance: InstanceId(1), number: 1 };
+
+    fn starting() -> Starting {
+        Starting::new(HelperThreads::default())
+    }
+
+    #[tokio::test]
+    async fn a_job_that_panics_fails_its_start_and_bars_no_later_one() {
+        let mut starting = starting();
+        for number in 1..=2 {
+            let run = Run { number, ..RUN };
+            starting.prepare(run, |_| panic!("on purpose")).unwrap();
+            let news = starting.turn().await;
+            assert!(matches!(&*news, [News::Failed(failed, _)] if *failed == run), "{news:?}");
+            assert!(starting.is_empty() && starting.left.is_empty());
+        }
+    }
 }
