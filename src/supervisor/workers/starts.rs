@@ -92,7 +92,7 @@ impl Workers {
     fn executed(&mut self, executed: Executed, begun: &mut Begun) {
         let Executed { run, pid, prepared, said, status } = executed;
         let kind = prepared.command.kind;
-        self.register(run, pid, *prepared);
+        self.register(run, pid, *prepared, status.is_some());
         self.show_online(run);
         begun.events.push(Event::Started(run, kind));
         begun.events.extend(said);
@@ -264,13 +264,15 @@ impl Workers {
         Ok(())
     }
 
-    fn register(&mut self, run: Run, pid: Pid, prepared: Prepared) {
+    /// Enters a process in the table. The id of one that has been reaped may belong to another process already, so
+    /// nothing is sent to it.
+    fn register(&mut self, run: Run, pid: Pid, prepared: Prepared, reaped: bool) {
         let Some(place) = self.places.get_mut(&run.instance) else { return };
         self.by_pid.insert(pid, run);
         let (stdin, version) = (place.stdin.take().map(Input::new), prepared.version);
         let (killed, asked) = (Cell::new(false), RefCell::default());
         let started_as = StartedAs::of(&prepared.program, &prepared.argv);
-        let process = Process { run, pid, stdin, started_as, version, killed, asked, reaped: false };
+        let process = Process { run, pid, stdin, started_as, version, killed, asked, reaped };
         if let Some(earlier) = place.process.replace(process) {
             self.trees.remove(earlier.run);
         }
@@ -281,5 +283,8 @@ impl Workers {
             ..Root::marked(pid, prepared.mark)
         };
         self.trees.insert(run, root);
+        if reaped {
+            self.trees.main_ended(run);
+        }
     }
 }
