@@ -123,15 +123,16 @@ impl Prober {
         }
     }
 
-    /// Whether a program that asked the same is still there although nobody waits for it: SIGKILL has
-    /// not ended it.
+    /// Whether an earlier program for the same probe is still there after its timeout: SIGKILL has not ended it,
+    /// or its start hangs.
     pub fn is_stuck(&mut self, instance: InstanceId, kind: ProbeKind) -> bool {
         self.forget_unstarted();
         self.programs.iter().any(|(_, key, _)| *key == (instance, kind))
     }
 
     fn forget_unstarted(&mut self) {
-        self.programs.retain(|(id, ..)| !id.is_prevented());
+        // As long as a thread is at its start, that thread has the id, too.
+        self.programs.retain(|(id, ..)| !id.is_prevented() || Arc::strong_count(id) > 1);
     }
 
     /// A run has ended: nobody is asked about it any more.
@@ -236,7 +237,21 @@ fn clean(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{clean, why_none};
+    use super::{Arc, ChildId, InstanceId, ProbeKind, Prober, clean, oneshot, why_none};
+
+    #[test]
+    fn a_probe_whose_start_hangs_is_stuck_until_its_thread_comes_back() {
+        let (instance, kind) = (InstanceId(1), ProbeKind::Liveness);
+        let of_thread = Arc::new(ChildId::default());
+        let mut prober = Prober::default();
+        prober.programs.push((Arc::clone(&of_thread), (instance, kind), oneshot::channel().0));
+        // As its timeout does.
+        of_thread.prevent();
+        assert!(prober.is_stuck(instance, kind));
+        assert!(!prober.is_stuck(instance, ProbeKind::Readiness), "the other probe goes on");
+        drop(of_thread);
+        assert!(!prober.is_stuck(instance, kind));
+    }
 
     #[test]
     fn foreign_text_is_one_bounded_line() {

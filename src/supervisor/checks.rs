@@ -81,7 +81,7 @@ impl Supervisor<'_> {
                 Err(why) => Err(why),
             },
             ProbeTarget::Exec(_) | ProbeTarget::Shell(_) if checks.prober.is_stuck(run.instance, kind) => {
-                Err("its last check is still there, and not even SIGKILL ends it".to_owned())
+                Err("its last check has not ended: its start hangs, or not even SIGKILL ends it".to_owned())
             }
             ProbeTarget::Exec(words) => workers.start_check(&view, words).map(Question::Program),
             ProbeTarget::Shell(line) => {
