@@ -167,7 +167,8 @@ impl HelperThreads {
 impl State {
     /// From when on the jobs in the queue wait for a thread that may never have time.
     fn slow_at(&self) -> Option<Instant> {
-        if self.queue.is_empty() || self.idle > 0 || self.threads >= MAX_THREADS {
+        // An idle thread that has been woken takes one job, however many have come before it is awake.
+        if self.queue.len() <= self.idle || self.threads >= MAX_THREADS {
             return None;
         }
         self.busy.values().copied().chain(self.last_added).max().map(|since| since + SLOW)
@@ -245,6 +246,19 @@ mod tests {
         assert_eq!(results.recv_timeout(LONG), Ok(2));
         assert_eq!(threads.next(), None, "nothing waits, so there is no timer");
         drop(release);
+    }
+
+    #[test]
+    fn more_jobs_than_idle_threads_wait_for_another_thread() {
+        let now = actor::now();
+        let mut state = State { threads: 1, idle: 1, last_added: Some(now), ..State::default() };
+        assert_eq!(state.slow_at(), None, "nothing waits");
+        state.queue.push_back(Box::new(|| ()));
+        assert_eq!(state.slow_at(), None, "the idle thread has been woken for it");
+        state.queue.push_back(Box::new(|| ()));
+        assert_eq!(state.slow_at(), Some(now + SLOW), "the first job may take long");
+        state.threads = MAX_THREADS;
+        assert_eq!(state.slow_at(), None, "there are no more threads");
     }
 
     #[test]
