@@ -17,7 +17,7 @@ use crate::{
     logs::Logs,
     spec::{ExitCode, Signal, TerminationLog},
     sys::{
-        process, reap,
+        process, reap, spawn,
         tree::{self, Root},
     },
 };
@@ -83,6 +83,8 @@ pub(super) fn guard(supervise: impl FnOnce() -> io::Result<ExitCode>) -> io::Res
     if let Ok(result) = catch_unwind(AssertUnwindSafe(supervise)) {
         return result;
     }
+    // Threads go on with the starts that wait for them.
+    spawn::close();
     stop_children();
     let last = LAST.lock().unwrap_or_else(PoisonError::into_inner).take();
     let why = last.unwrap_or_else(|| "procrun panicked".to_owned());

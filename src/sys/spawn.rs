@@ -21,7 +21,7 @@ use std::{
     mem::MaybeUninit,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     ptr,
-    sync::atomic::{AtomicI32, AtomicU32, Ordering::SeqCst},
+    sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering::SeqCst},
 };
 
 use nix::{
@@ -249,6 +249,14 @@ impl ChildId {
     }
 }
 
+/// Whether no process is to be started any more.
+static IS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Lets no thread start a process any more. One that is being made at that moment comes nevertheless.
+pub fn close() {
+    IS_CLOSED.store(true, SeqCst);
+}
+
 /// Starts a process and waits until it executes its program or has ended. That may take for ever, unless
 /// another thread kills the process that `child` names.
 ///
@@ -307,7 +315,7 @@ fn spawn_in(cradle: &mut Cradle, launch: &Launch<'_>, id: &ChildId) -> Result<Pi
     let top = stack.0.as_mut_ptr_range().end;
     let memory = if launch.credentials.is_some() { 0 } else { libc::CLONE_VM };
     // What comes before may have taken long.
-    if id.is_prevented() {
+    if id.is_prevented() || IS_CLOSED.load(SeqCst) {
         return Err(Error { stage: Stage::Fork, source: io::ErrorKind::Interrupted.into() });
     }
     // A handler of procrun's must never run in the child: block everything until it has none.
