@@ -372,8 +372,16 @@ impl Supervisor<'_> {
         }
     }
 
+    /// The own file may be reached by symbolic links that change, as those of a ConfigMap do: they are
+    /// followed each time.
     pub(super) fn is_own_file(&self, file: &Path) -> bool {
-        self.source.file().is_some_and(|own| own == file || own.canonicalize().is_ok_and(|own| own == file))
+        let Some(own) = self.source.file() else { return false };
+        if own == file {
+            return true;
+        }
+        let own = own.to_owned();
+        let follow = move || own.canonicalize().ok();
+        self.workers.helpers().wait_for(follow).flatten().is_some_and(|own| own == file)
     }
 
     /// What of the supervisor's own environment can be sent.

@@ -18,6 +18,7 @@ mod input;
 mod inspector;
 mod launch;
 mod log_files;
+mod lookup;
 mod memory;
 mod outages;
 mod package;

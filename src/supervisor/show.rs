@@ -4,14 +4,14 @@ use std::{cell::Cell, path::PathBuf, sync::Arc, time::SystemTime};
 
 use super::{actor::Supervisor, clients::millis, figures::Seen, launch, log_files, process_trees};
 use crate::{
-    config::shown_checks,
+    config::{Source, shown_checks},
     control::{
         Answer,
         snapshot::{About, Brief, Detail, EndingInfo, Overview, Status, masked},
     },
     machine::{self, Ending, Generation, InstanceId, InstanceView, Past},
     program,
-    spec::{AppSpec, Backoff, Exec, ExecMode, Interpreter, MemoryLimit, PrincipalRef, ProgramKind},
+    spec::{AppSpec, Backoff, ExecMode, Interpreter, MemoryLimit, PrincipalRef, ProgramKind},
 };
 
 /// The supervisor, and with figures all instances in brief.
@@ -38,12 +38,17 @@ pub(super) fn overview(of: &Supervisor<'_>, seen: Option<&Seen>) -> Overview {
 /// Everything about some, or about all.
 pub(super) fn details(of: &Supervisor<'_>, seen: &Seen, ids: Option<&[InstanceId]>) -> Vec<Detail> {
     let clock = Clock::new(of);
-    let views = settled(of).filter(|view| ids.is_none_or(|ids| ids.contains(&view.id)));
+    let views: Vec<_> = settled(of).filter(|view| ids.is_none_or(|ids| ids.contains(&view.id))).collect();
+    let programs = programs(of, &views);
     let with_tree = |view: &InstanceView<'_>| match ids {
         Some(_) => process_trees::of_instance(of, view.id),
         None => Vec::new(),
     };
-    views.map(|view| Detail { tree: with_tree(&view), ..detail(of, &view, seen, &clock) }).collect()
+    let details = views
+        .iter()
+        .zip(programs)
+        .map(|(view, program)| Detail { tree: with_tree(view), ..detail(of, view, program, seen, &clock) });
+    details.collect()
 }
 
 /// The variables of an instance by name.
@@ -187,22 +192,58 @@ pub(super) fn status(status: machine::Status) -> Status {
     }
 }
 
-/// What would run an application that has not started yet; by its names alone if its files do not answer.
-fn kind_of(of: &Supervisor<'_>, spec: &Arc<AppSpec>) -> ProgramKind {
-    let (theirs, source) = (Arc::clone(spec), of.source.clone());
-    let look = move || {
-        let around = launch::around(&theirs, source.environment());
-        program::resolve(&theirs.exec, theirs.exec_mode, &around).ok().map(|command| command.kind)
-    };
-    let found = of.workers.helpers().wait_for(look).flatten();
-    found.or_else(|| program::kind_by_name(&spec.exec)).unwrap_or_default()
+/// What the files of an application tell about its program.
+struct ShownProgram {
+    kind: ProgramKind,
+    /// The script as a file, if it is one: PM2's `pm_exec_path`.
+    path: String,
 }
 
-fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clock) -> Detail {
+impl ShownProgram {
+    /// What would run an application that has not started yet is looked up.
+    fn look_up(spec: &AppSpec, kind: Option<ProgramKind>, source: &Source) -> Self {
+        let resolve = || {
+            let around = launch::around(spec, source.environment());
+            program::resolve(&spec.exec, spec.exec_mode, &around).ok().map(|command| command.kind)
+        };
+        let file = spec.exec.cwd.join(&spec.exec.script);
+        let path = file.is_file().then(|| file.to_string_lossy().into_owned());
+        Self {
+            path: path.unwrap_or_else(|| spec.exec.script.clone()),
+            ..Self::by_name(spec, kind.or_else(resolve))
+        }
+    }
+
+    /// What the names in the configuration tell.
+    fn by_name(spec: &AppSpec, kind: Option<ProgramKind>) -> Self {
+        Self {
+            kind: kind.or_else(|| program::kind_by_name(&spec.exec)).unwrap_or_default(),
+            path: spec.exec.script.clone(),
+        }
+    }
+}
+
+/// The programs of all these, in one look-up; by their names alone if files do not answer.
+fn programs(of: &Supervisor<'_>, views: &[InstanceView<'_>]) -> Vec<ShownProgram> {
+    let asked: Vec<_> = views.iter().map(|view| (Arc::clone(view.spec), view.kind)).collect();
+    let source = of.source.clone();
+    let look_up =
+        move || asked.iter().map(|(spec, kind)| ShownProgram::look_up(spec, *kind, &source)).collect();
+    let found: Option<Vec<_>> = of.lookup.wait_for(of.workers.helpers(), look_up);
+    found.unwrap_or_else(|| views.iter().map(|view| ShownProgram::by_name(view.spec, view.kind)).collect())
+}
+
+fn detail(
+    of: &Supervisor<'_>,
+    view: &InstanceView<'_>,
+    program: ShownProgram,
+    seen: &Seen,
+    clock: &Clock,
+) -> Detail {
     let usage = of.workers.run_with_processes(view.id).and_then(|run| seen.workers.get(&run));
     let spec = view.spec;
     let exec = spec.exec.of_instance(view.number);
-    let kind = view.kind.unwrap_or_else(|| kind_of(of, spec));
+    let kind = program.kind;
     let sinks = log_files::sinks(view, None);
     let path = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
     Detail {
@@ -232,7 +273,7 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
         tree: Vec::new(),
         endings: view.endings.iter().map(|past| ending(past, clock)).collect(),
         script: spec.exec.script.clone(),
-        exec_path: exec_path(&spec.exec),
+        exec_path: program.path,
         args: exec.args,
         cwd: spec.exec.cwd.to_string_lossy().into_owned(),
         interpreter: match (&spec.exec.interpreter, kind) {
@@ -289,12 +330,6 @@ fn detail(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Clo
             .map(|(name, value)| (name.clone(), masked(name, &value)))
             .collect(),
     }
-}
-
-/// The script as a file, if it is one: PM2's `pm_exec_path`.
-fn exec_path(exec: &Exec) -> String {
-    let file = exec.cwd.join(&exec.script);
-    if file.is_file() { file.to_string_lossy().into_owned() } else { exec.script.clone() }
 }
 
 fn ending(past: &Past, clock: &Clock) -> EndingInfo {
