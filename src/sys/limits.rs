@@ -10,7 +10,7 @@
 use std::{
     fmt, fs, io,
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
-    sync::OnceLock,
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use nix::{
@@ -25,6 +25,8 @@ const OOM_SCORE: &std::ffi::CStr = c"/proc/self/oom_score_adj";
 const OWN_OOM_SCORE: i32 = -500;
 /// What procrun had before it gave itself another; its children get it back.
 static ORIGINAL_OOM_SCORE: OnceLock<i32> = OnceLock::new();
+/// Held while procrun tries values on itself: another thread would take a tried value for the original one.
+static TRIAL: Mutex<()> = Mutex::new(());
 /// Where a kernel with autogroups keeps the nice value of a session (sched(7)).
 const AUTOGROUP: &std::ffi::CStr = c"/proc/self/autogroup";
 
@@ -184,6 +186,7 @@ impl Limits {
     /// # Errors
     /// The first that is refused. What cannot be known before the start is not among them.
     pub fn check(&self) -> Result<(), Refusal> {
+        let _trial = TRIAL.lock().unwrap_or_else(PoisonError::into_inner);
         for limit in &self.resources {
             let Ok((soft, hard)) = getrlimit(limit.resource()) else { continue };
             if limit.hard > hard {
@@ -413,6 +416,25 @@ mod tests {
         };
         less.check().unwrap();
         assert_eq!((own("nofile"), own_nice()), (before, nice));
+    }
+
+    #[test]
+    fn threads_that_try_limits_at_the_same_time_change_nothing() {
+        let own = || getrlimit(Rlimit::new("msgqueue", 0, 0).unwrap().resource()).unwrap();
+        let (soft, hard) = own();
+        std::thread::scope(|scope| {
+            for more in 1..=4 {
+                scope.spawn(move || {
+                    let raised = Rlimit::new("msgqueue", soft, hard.saturating_add(more)).unwrap();
+                    let limits = Limits { resources: vec![raised], ..Limits::default() };
+                    for _ in 0..200 {
+                        // Whether it may depends on who runs the test.
+                        let _ = limits.check();
+                    }
+                });
+            }
+        });
+        assert_eq!(own(), (soft, hard));
     }
 
     #[test]
