@@ -15,7 +15,8 @@ use std::{
 use tracing::info;
 
 use super::{
-    Background, Role, actor::Supervisor, adopt::AddRequest, follow::Followers, process_trees, show, steps,
+    Background, Role, actor::Supervisor, adopt::AddRequest, follow::Followers, lookup::SingleLookup,
+    process_trees, show, steps,
 };
 use crate::{
     control::{
@@ -37,6 +38,8 @@ pub(super) struct Clients {
     waiting: HashMap<Ticket, Waiting>,
     tickets: u64,
     followers: Followers,
+    /// For what is shown to them.
+    pub(super) lookup: SingleLookup,
 }
 
 struct Waiting {
@@ -54,7 +57,13 @@ impl Clients {
             Ok(server) => (Some(server), None),
             Err(error) => (None, Some(error.to_string())),
         };
-        let clients = Self { server, waiting: HashMap::new(), tickets: 0, followers: Followers::default() };
+        let clients = Self {
+            server,
+            waiting: HashMap::new(),
+            tickets: 0,
+            followers: Followers::default(),
+            lookup: SingleLookup::default(),
+        };
         (clients, trouble)
     }
 

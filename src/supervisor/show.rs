@@ -229,7 +229,7 @@ fn programs(of: &Supervisor<'_>, views: &[InstanceView<'_>]) -> Vec<ShownProgram
     let source = of.source.clone();
     let look_up =
         move || asked.iter().map(|(spec, kind)| ShownProgram::look_up(spec, *kind, &source)).collect();
-    let found: Option<Vec<_>> = of.lookup.wait_for(of.workers.helpers(), look_up);
+    let found: Option<Vec<_>> = of.clients.lookup.wait_for(of.workers.helpers(), look_up);
     found.unwrap_or_else(|| views.iter().map(|view| ShownProgram::by_name(view.spec, view.kind)).collect())
 }
 
