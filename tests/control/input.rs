@@ -119,7 +119,7 @@ fn what_cannot_take_input_says_why() {
         let err = ask(&bed, command).fails(1, "the standard input of closed (0) is /dev/null");
         assert!(err.contains("hint: set `stdin = \"open\"`"), "{err}");
     }
-    let err = ask(&bed, &["attach", "two"]).fails(1, "`two` is 2 processes");
+    let err = ask(&bed, &["attach", "two"]).fails(1, "`two` selects 2 processes");
     assert!(err.contains("by its id: 1, 2"), "{err}");
     ask(&bed, &["send", "2", "x"]).ok();
     ask(&bed, &["send", "resting", "x"]).fails(1, "resting (3) has no process");
