@@ -327,7 +327,13 @@ fn a_second_reload_of_an_app_waits_for_the_first() {
     run.wait_for_line("api  x");
     let mut first = launch(&bed, &["reload", "api"]).start();
     first.wait_for_line("reloading api");
-    let during = pid(&bed, "api");
+    // Between the end and the start there is no process.
+    let mut during = String::new();
+    wait_until("the process before or after the first reload", || {
+        let said = ask(&bed, &["pid", "api"]);
+        during = said.out;
+        said.code == 0
+    });
     let said = ask(&bed, &["reload", "api"]).ok();
     first.expect_code(0);
     assert_eq!(first.out().lines_with("api is reloaded").len(), 1, "{}", first.story());
