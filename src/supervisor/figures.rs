@@ -51,9 +51,13 @@ impl Figures {
     ) -> Rc<Seen> {
         let now = actor::now();
         let looking = self.looking(now);
+        // A run that has begun since then has no figures yet.
+        let has_run = |seen: &Seen, id: &InstanceId| {
+            workers.run_with_processes(*id).is_none_or(|run| seen.workers.contains_key(&run))
+        };
         if let Some((seen, at, of)) = &looking.last
             && now - *at < FRESH
-            && detailed.iter().all(|id| of.contains(id))
+            && detailed.iter().all(|id| of.contains(id) && has_run(seen, id))
         {
             return seen.clone();
         }
