@@ -149,6 +149,8 @@ fn the_list_fits_a_terminal_of_80_columns() {
     let _run = supervisor(&bed, false, 3);
     let command = "stty cols 80 rows 24";
     let mut list = launch(&bed, &["list"]).terminal().env("NO_COLOR", "1").after(command).start();
+    // What a terminal has got may be read after the end of the command.
+    list.wait_for_line("└");
     list.expect_code(0);
     let lines = list.out().lines();
     assert!(lines.iter().all(|line| line.trim_end().chars().count() <= 80), "{lines:?}");
