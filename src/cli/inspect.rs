@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 const BREAK_LENGTH: usize = 80;
-/// So many levels stand on one line.
+/// An object stands on one line if it has at most this many levels.
 const COMPACT: usize = 3;
 /// Longer arrays are put into columns.
 const GROUPED: usize = 6;

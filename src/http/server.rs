@@ -39,7 +39,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The usual limits with so many connections.
+    /// The usual limits, with this number of connections.
     pub fn with_connections(connections: usize) -> Self {
         let timeout = Duration::from_secs(30);
         Self { connections, head_timeout: timeout, write_timeout: timeout }
