@@ -16,6 +16,9 @@ from .container import Container, Failure
 # What the peer before has left to the kernel to clean up must not be paid by the next one.
 CALM_SECONDS = 0.1
 
+# The name of the older procrun that `--before` gives.
+BEFORE = "procrun-before"
+
 
 class Bench:
     """What the rows need to measure: peers, rounds, temporary places, and a word to the user."""
@@ -38,7 +41,8 @@ class Bench:
         print(text, file=sys.stderr, flush=True)
 
     def having(self, names):
-        """Those of the named peers that are here, in this order."""
+        """Those of the named peers that are here, in this order; an older procrun runs every row of procrun's."""
+        names = [each for name in names for each in ([name, BEFORE] if name == "procrun" else [name])]
         return [self.peers[name] for name in names if name in self.peers]
 
     @contextmanager

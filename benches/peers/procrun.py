@@ -14,10 +14,10 @@ from .base import Launch, Peer, first_version
 class Procrun(Peer):
     """A private copy of the binary: a page that another running procrun shares would count half."""
 
-    name = "procrun"
-    def __init__(self, binary):
+    def __init__(self, binary, name="procrun"):
+        self.name = name
         self.given = binary or places.newest_procrun()
-        self.binary = places.PROGRAMS / f"procrun.{os.getpid()}"
+        self.binary = places.PROGRAMS / f"{name}.{os.getpid()}"
 
     def missing(self):
         if self.given is None:
