@@ -1,0 +1,157 @@
+//! Checks the code map of ARCHITECTURE.md against the source, and the paths in the documentation for contributors.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+type Uses = BTreeMap<String, BTreeSet<String>>;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All files below a directory whose names end so.
+fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display())) {
+        let path = entry.expect("the directory can be read").path();
+        if path.is_dir() {
+            found.extend(files(&path, ending));
+        } else if path.to_string_lossy().ends_with(ending) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The modules that the crate declares for more than tests.
+fn modules() -> BTreeSet<String> {
+    let source = read(&root().join("src/lib.rs"));
+    let lines: Vec<&str> = source.lines().collect();
+    let declared = lines.iter().enumerate().filter_map(|(at, line)| {
+        let name = line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';')?;
+        let is_for_tests = at > 0 && lines[at - 1] == "#[cfg(test)]";
+        (!is_for_tests).then(|| name.to_owned())
+    });
+    declared.chain(["main".to_owned()]).collect()
+}
+
+/// Source without comments and without its tests.
+fn code(path: &Path) -> String {
+    let source = read(path);
+    let code = source.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .fold(String::new(), |all, line| all + line + "\n")
+}
+
+/// The modules behind `crate::` in source: `crate::sys::reap`, `crate::{spec::Plan, sys}`.
+fn used(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for behind in code.split("crate::").skip(1) {
+        let Some(list) = behind.strip_prefix('{') else {
+            found.insert(name(behind));
+            continue;
+        };
+        let (mut depth, mut begins) = (0_u32, true);
+        for (at, letter) in list.char_indices() {
+            match letter {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => begins = true,
+                letter if begins && !letter.is_whitespace() => {
+                    found.insert(name(&list[at..]));
+                    begins = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+fn name(text: &str) -> String {
+    text.chars().take_while(|&letter| letter.is_ascii_alphanumeric() || letter == '_').collect()
+}
+
+/// What the source uses, module by module.
+fn uses_in_source(modules: &BTreeSet<String>) -> Uses {
+    let mut uses: Uses = modules.iter().map(|module| (module.clone(), BTreeSet::new())).collect();
+    let source = root().join("src");
+    for path in files(&source, ".rs") {
+        let inside = path.strip_prefix(&source).expect("it is below");
+        let first = inside.iter().next().expect("it has a name").to_string_lossy();
+        let is_test = inside.iter().any(|part| part == "tests" || part == "tests.rs");
+        let Some(uses) = uses.get_mut(first.trim_end_matches(".rs")).filter(|_| !is_test) else { continue };
+        let code = code(&path).replace("procrun::", "crate::");
+        uses.extend(used(&code).into_iter().filter(|used| modules.contains(used) && *used != first));
+    }
+    uses
+}
+
+/// The first and the last column of the code map.
+fn uses_in_table() -> Uses {
+    let page = read(&root().join("ARCHITECTURE.md"));
+    let (_, table) = page.split_once("| module | contents | uses |\n").expect("the code map has its heading");
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+        let names = |cell: &str| -> Vec<String> {
+            cell.split(',')
+                .map(|name| name.trim().trim_matches('`').to_owned())
+                .filter(|name| !name.is_empty())
+                .collect()
+        };
+        let uses = names(cells.last().expect("a row has cells"));
+        (names(cells[0]).remove(0), uses.into_iter().collect())
+    })
+    .collect()
+}
+
+#[test]
+fn the_code_map_lists_each_module_and_what_it_uses() {
+    let (table, source) = (uses_in_table(), uses_in_source(&modules()));
+    let names = |uses: &Uses| uses.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&table), names(&source), "the modules in ARCHITECTURE.md and in src/lib.rs differ");
+    for (module, uses) in &source {
+        assert_eq!(
+            &table[module], uses,
+            "`{module}`: the column `uses` of ARCHITECTURE.md and the source differ"
+        );
+    }
+}
+
+/// A file that is named in the documentation for contributors exists, so that a file that moves takes its
+/// documentation along.
+#[test]
+fn files_that_the_documentation_names_exist() {
+    let mut pages = files(&root().join("docs/design"), ".md");
+    pages.extend(["ARCHITECTURE.md", "CONTRIBUTING.md", "STYLE.md"].map(|page| root().join(page)));
+    let mut missing = Vec::new();
+    for page in pages.iter().filter(|page| page.exists()) {
+        let text = read(page);
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let is_path = [".rs", ".cjs"].iter().any(|ending| quoted.ends_with(ending))
+                && quoted.contains('/')
+                && !quoted.contains([' ', '*', '<']);
+            let places = ["src", ""].map(|place| root().join(place).join(quoted));
+            if is_path && !places.iter().any(|place| place.exists()) {
+                missing.push(format!("{}: {quoted}", page.strip_prefix(root()).unwrap_or(page).display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn uses_are_found_in_every_form() {
+    let code = "use crate::{a::{b, c}, d, e::F};\nuse crate::g::{h, i};\nfn f() -> crate::j::K {}";
+    assert_eq!(used(code).into_iter().collect::<Vec<_>>(), ["a", "d", "e", "g", "j"]);
+}
