@@ -158,7 +158,7 @@ impl Mailbox {
             return;
         }
         queue.messages.push_back(message);
-        self.wake(&mut queue);
+        self.wake(queue);
     }
 
     pub(super) fn send_own(&self, line: OwnLine) {
@@ -188,7 +188,7 @@ impl Mailbox {
         }
         queue.own_cost += cost;
         queue.messages.push_back(Message::Own(line));
-        self.wake(&mut queue);
+        self.wake(queue);
     }
 
     /// The next message, if there is one.
@@ -250,7 +250,7 @@ impl Mailbox {
         // The last wake-up has been taken away, whatever is left: also when nothing is, the next message has to wake.
         queue.woken = false;
         if !queue.messages.is_empty() || queue.dropped > 0 {
-            self.wake(&mut queue);
+            self.wake(queue);
         }
     }
 
@@ -260,9 +260,10 @@ impl Mailbox {
         let _ = self.wake.read();
     }
 
-    fn wake(&self, queue: &mut Queue) {
-        if !queue.woken {
-            queue.woken = true;
+    /// Wakes the pump, after the queue is unlocked: a pump that is awake at once would wait for the lock.
+    fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
+        if !std::mem::replace(&mut queue.woken, true) {
+            drop(queue);
             // The counter cannot overflow: it is written once for each time it was looked at.
             let _ = self.wake.write(1);
         }
