@@ -1,6 +1,7 @@
 //! Drafts → the plan: which apps are meant, what they are called, and what flags change in them.
 
 use std::{
+    cell::LazyCell,
     collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
@@ -345,11 +346,14 @@ fn without_script(apps: &[App], problems: &mut Problems) {
 
 /// Reports `instances` that leave no CPU: PM2 starts one process then.
 fn fewer_than_one(specs: &[Arc<AppSpec>], notices: &mut Notices) {
-    let cpus = cpus::available();
+    // Counting them reads several files of the kernel, and few plans ask for it.
+    let cpus = LazyCell::new(cpus::available);
     for spec in specs {
         if let Instances::CpusMinus(less) = spec.instances
-            && less >= cpus
+            && less > 0
+            && less >= *cpus
         {
+            let cpus = *cpus;
             let name = &spec.name;
             let of = if cpus == 1 { "1 CPU".to_owned() } else { format!("{cpus} CPUs") };
             notices.add(format!("app `{name}`: `instances` is -{less} on {of}: 1 process runs"));
