@@ -21,7 +21,10 @@ use std::{
     mem::MaybeUninit,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     ptr,
-    sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering::SeqCst},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering::SeqCst},
+    },
 };
 
 use nix::{
@@ -209,8 +212,17 @@ impl Cradle {
         }
         // SAFETY: a page of zeros is a valid `Note`, the mapping is aligned to a page and never removed.
         let note = unsafe { &*note.cast::<Note>() };
+        THREADS.lock().unwrap_or_else(PoisonError::into_inner).push(nix::unistd::gettid().as_raw());
         Ok(Self { stack: Box::new(Stack([MaybeUninit::uninit(); STACK])), note })
     }
+}
+
+/// The threads that have started processes. None of them ends before procrun does.
+static THREADS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// The threads that have started processes, and may have children therefore.
+pub(super) fn threads() -> Vec<Pid> {
+    THREADS.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 thread_local! {

@@ -2,14 +2,15 @@
 
 use std::{
     collections::HashSet,
-    fmt::Write as _,
+    fmt::{self, Write as _},
     fs::{self, File},
     io::Read as _,
     path::Path,
+    sync::OnceLock,
 };
 
 use super::{
-    super::reap::Pid,
+    super::{reap::Pid, spawn},
     Identity,
     stat::{self, Stat},
 };
@@ -79,34 +80,39 @@ const FEW_FILES: usize = 64;
 const STAT_SIZE: usize = 2048;
 
 fn read(pid: Pid, path: &mut String, text: &mut [u8; STAT_SIZE]) -> Option<Stat> {
+    stat::parse(read_file(path, text, format_args!("/proc/{pid}/stat"))?)
+}
+
+/// The beginning of a file, with one call where `fs::read` makes four.
+fn read_file<'a>(path: &mut String, text: &'a mut [u8], name: fmt::Arguments<'_>) -> Option<&'a [u8]> {
     path.clear();
     // Writing to a string cannot fail.
-    let _ = write!(path, "/proc/{pid}/stat");
+    let _ = path.write_fmt(name);
     let count = File::open(&*path).ok()?.read(text).ok()?;
-    stat::parse(&text[..count])
+    Some(&text[..count])
 }
 
 /// The children of this process, adopted ones and zombies included.
 ///
-/// Reads a small file of each thread (`CONFIG_PROC_CHILDREN`, proc_pid_children(5)) and looks through all of
-/// `/proc` where the kernel does not have it.
+/// Reads a small file of each thread that may have children (`CONFIG_PROC_CHILDREN`, proc_pid_children(5)): the
+/// first one, which gets the orphans, and those that start processes. Looks through all of `/proc` where the
+/// kernel has no such files.
 pub fn children() -> Vec<Pid> {
     let me = own_pid();
-    children_by_thread(me).unwrap_or_else(|| {
-        all().iter().filter(|process| process.stat.parent == me).map(|process| process.pid).collect()
-    })
+    let Some(mut found) = children_of(me, me) else {
+        return all().iter().filter(|it| it.stat.parent == me).map(|it| it.pid).collect();
+    };
+    let others = spawn::threads().into_iter().filter(|thread| *thread != me);
+    found.extend(others.filter_map(|thread| children_of(me, thread)).flatten());
+    found
 }
 
 /// The children of a process. Each of its threads has those that it made; the first living thread has the
-/// orphans, too. `None`: no such list can be read.
-fn children_by_thread(pid: Pid) -> Option<Vec<Pid>> {
-    let mut found: Option<Vec<Pid>> = None;
-    for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-        if let Ok(text) = fs::read_to_string(task.path().join("children")) {
-            found.get_or_insert_default().extend(parse(&text));
-        }
-    }
-    found
+/// orphans, too.
+fn children_by_thread(pid: Pid) -> Vec<Pid> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let threads = tasks.filter_map(|task| task.file_name().to_str()?.parse().ok());
+    threads.filter_map(|thread| children_of(pid, thread)).flatten().collect()
 }
 
 /// Some processes and all below them, or all that there are.
@@ -121,7 +127,7 @@ pub(super) enum Found {
 /// These processes and all below them by the kernel's lists of children, unless that takes more files than
 /// to read of each process who its parent is: each thread has a list of its own.
 pub(super) fn below(tops: &[Pid]) -> Found {
-    if !Path::new("/proc/thread-self/children").exists() {
+    if !has_lists_of_children() {
         return Found::All(all());
     }
     let mut found: Vec<Process> = Vec::new();
@@ -141,21 +147,38 @@ pub(super) fn below(tops: &[Pid]) -> Found {
         found.push(Process { pid, stat });
         let mut add = |children: Vec<Pid>| next.extend(children.into_iter().filter(|it| seen.insert(*it)));
         if stat.threads <= 1 {
-            add(parse(&children_of(pid, pid).unwrap_or_default()).collect());
+            add(children_of(pid, pid).unwrap_or_default());
         } else {
-            add(children_by_thread(pid).unwrap_or_default());
+            add(children_by_thread(pid));
         }
     }
     Found::Below(found)
 }
 
-/// The children of a thread. `None`: it is gone, or the kernel has no such lists.
-fn children_of(pid: Pid, thread: Pid) -> Option<String> {
-    fs::read_to_string(format!("/proc/{pid}/task/{thread}/children")).ok()
+/// Whether the kernel lists the children of each thread. This does not change.
+fn has_lists_of_children() -> bool {
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| Path::new("/proc/thread-self/children").exists())
 }
 
-fn parse(children: &str) -> impl Iterator<Item = Pid> {
-    children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok())
+/// The children of a thread. `None`: it is gone, or the kernel has no such lists.
+fn children_of(pid: Pid, thread: Pid) -> Option<Vec<Pid>> {
+    // Most processes have a few children or none. A read that leaves room for another number had them all.
+    const ROOM: usize = 256;
+    let (mut path, mut start) = (String::new(), [0; ROOM]);
+    let list = read_file(&mut path, &mut start, format_args!("/proc/{pid}/task/{thread}/children"))?;
+    if list.len() + MAX_PID_LENGTH < ROOM {
+        return Some(parse(list).collect());
+    }
+    Some(parse(&fs::read(&path).ok()?).collect())
+}
+
+/// Bytes of the longest process id and a space.
+const MAX_PID_LENGTH: usize = 11;
+
+fn parse(children: &[u8]) -> impl Iterator<Item = Pid> {
+    let words = children.split(u8::is_ascii_whitespace);
+    words.filter_map(|word| std::str::from_utf8(word).ok()?.parse().ok())
 }
 
 pub(super) fn own_pid() -> Pid {
