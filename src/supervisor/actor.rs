@@ -88,8 +88,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) reading: Reading,
     /// Asked to read the file again while it is being read.
     pub(super) next_reading: Reading,
-    /// The applications are being started for the first time.
-    is_booting: bool,
+    boot: Boot,
     end: Option<ExitCode>,
     stop_asked: bool,
     /// The signal that nobody's processes get as soon as the stop of everything begins.
@@ -100,6 +99,17 @@ pub(super) struct Supervisor<'a> {
     effects: Vec<Effect>,
 }
 
+/// How far the first starts have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Boot {
+    NotBegun,
+    /// The first process is about to be made.
+    FirstStarts,
+    /// Everything that the plan asks for is set up.
+    Followed,
+    Over,
+}
+
 /// Reads the configuration and runs it to its end.
 pub(super) async fn supervise(
     source: &Source,
@@ -107,7 +117,8 @@ pub(super) async fn supervise(
     mut signals: Signals,
     open_files: OpenFiles,
 ) -> io::Result<ExitCode> {
-    let Loaded { plan, notices, .. } = match super::read(source, &mut signals, open_files).await {
+    let helpers = HelperThreads::default();
+    let Loaded { plan, notices, .. } = match super::read(source, &mut signals, open_files, &helpers).await {
         Ok(Ok(loaded)) => loaded,
         Ok(Err(problems)) => {
             say_early(&problems);
@@ -123,7 +134,6 @@ pub(super) async fn supervise(
     };
     let mut held = Held::default();
     let mut missing = String::new();
-    let helpers = HelperThreads::default();
     if let Err(code) = preflight(plan.apps.iter(), source, &helpers, &mut held, |line| {
         missing.extend(["error: ", line, "\n"]);
     }) {
@@ -194,7 +204,7 @@ pub(super) async fn supervise(
         files: BTreeMap::new(),
         reading: Reading::default(),
         next_reading: Reading::default(),
-        is_booting: false,
+        boot: Boot::NotBegun,
         end: None,
         stop_asked: false,
         for_strays: None,
@@ -321,20 +331,31 @@ impl Supervisor<'_> {
     /// Starts the applications, and what is needed only once they run.
     fn boot(&mut self) {
         self.feed(vec![Event::Boot]);
+        self.boot = Boot::FirstStarts;
+        if !self.workers.is_starting() {
+            self.follow_plan();
+        }
+        self.end_boot();
+    }
+
+    /// Sets up what the first process need not wait for. Called while a helper thread makes that process.
+    fn follow_plan(&mut self) {
+        if self.boot != Boot::FirstStarts {
+            return;
+        }
+        self.boot = Boot::Followed;
         watch(&mut self.watcher, self.machine.plan());
         self.schedules.follow(self.machine.plan());
         self.memory.follow(self.machine.plan());
         if let Err(error) = self.signals.receive_realtime() {
             warn!("cannot forward real-time signals: {error}");
         }
-        self.is_booting = true;
-        self.end_boot();
     }
 
     /// Gives back the memory that the first starts needed, once they are over.
     fn end_boot(&mut self) {
-        if self.is_booting && !self.workers.is_starting() {
-            self.is_booting = false;
+        if self.boot == Boot::Followed && !self.workers.is_starting() {
+            self.boot = Boot::Over;
             process::trim_memory();
         }
     }
@@ -509,6 +530,7 @@ impl Supervisor<'_> {
     fn take_starts(&mut self, news: Vec<News>) {
         let Begun { events, dead } =
             self.workers.advance(news, &self.machine, &mut self.node, &mut self.held, &mut self.notify);
+        self.follow_plan();
         self.close_failed(&events);
         self.feed(events);
         self.take_dead(&dead);

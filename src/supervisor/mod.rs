@@ -118,7 +118,7 @@ pub fn evaluate(source: &Source) -> Result<Loaded, Problems> {
     };
     let loaded = runtime.block_on(async {
         let mut signals = Signals::new(installed).map_err(|error| failed_set_up(&error))?;
-        match read(source, &mut signals, open_files).await {
+        match read(source, &mut signals, open_files, &HelperThreads::default()).await {
             Ok(loaded) => loaded,
             Err(stop) => {
                 let problem = Problem::new(format!("interrupted by {stop}"));
@@ -167,9 +167,9 @@ async fn read(
     source: &Source,
     signals: &mut Signals,
     open_files: OpenFiles,
+    helpers: &HelperThreads,
 ) -> Result<Result<Loaded, Problems>, Signal> {
-    let helpers = HelperThreads::default();
-    let evaluation = match read_files(source, signals, &helpers).await? {
+    let evaluation = match read_files(source, signals, helpers).await? {
         Err(problems) => return Ok(Err(problems)),
         Ok(Read::Loaded(loaded)) => return Ok(Ok(loaded)),
         Ok(Read::NeedsEvaluation(evaluation)) => evaluation,
@@ -178,7 +178,7 @@ async fn read(
         return Ok(Err(failed_set_up(&error)));
     }
     let elders = tree::children();
-    let started = Running::start(evaluation, source.environment(), open_files, &helpers, Instant::now());
+    let started = Running::start(evaluation, source.environment(), open_files, helpers, Instant::now());
     let mut running = match started {
         Ok(running) => running,
         Err(problems) => return Ok(Err(problems)),
