@@ -8,7 +8,8 @@
 # make container-test
 #                 the release binary in docker/Dockerfile and Dockerfile.example in podman (docker/try.sh)
 # make image      docker/Dockerfile from its first line to its last, in podman
-# make bench      the numbers of the README, beside the peers that are there
+# make docs       the documentation as a book: target/book
+# make bench      the numbers of the documentation, beside the peers that are there
 # make clean      forgets everything that was built or fetched
 #
 # What is missing on a Debian or Ubuntu machine is installed first (tests/setup.sh); that needs root.
@@ -23,7 +24,7 @@ CARGO_STATIC := RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=sta
 # A Node that tests/setup.sh had to fetch comes before the system's.
 export PATH := $(CURDIR)/target/node/bin:$(PATH)
 
-.PHONY: help demo test test-matrix lint release container-test image bench clean
+.PHONY: help demo test test-matrix lint release container-test image docs bench clean
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
 
@@ -58,6 +59,10 @@ container-test: release
 image:
 	@tests/setup.sh containers
 	docker/try.sh --build
+
+docs:
+	@tests/setup.sh docs
+	target/mdbook/bin/mdbook build docs
 
 bench: release
 	benches/setup.sh

@@ -8,6 +8,7 @@
 #                               (target/apps), and Bun (target/nodes/bun)
 #   tests/setup.sh matrix       and each Node that tests/matrix.sh tries (target/nodes/<major>)
 #   tests/setup.sh containers   and what docker/try.sh runs: podman, runc, debootstrap, and Node 22
+#   tests/setup.sh docs         a linker and mdBook (target/mdbook), for `make docs`
 #
 # Quick and silent where nothing is missing. Packages need root; without it the script says which
 # ones are missing and fails. A Node that is too old is not replaced: a newer one is put under
@@ -104,11 +105,20 @@ own_nginx() {
     (cd "$root/target/nginx" && apt-get -q download nginx >&2 && dpkg -x nginx_*.deb .)
 }
 
+# What builds the book of docs/.
+own_mdbook() {
+    [ "$("$root/target/mdbook/bin/mdbook" --version 2>/dev/null)" = "mdbook v0.5.4" ] && return
+    echo "setup: building mdBook into target/mdbook"
+    cargo install mdbook --version 0.5.4 --locked --quiet --no-default-features --features search \
+        --root "$root/target/mdbook" --target-dir "$root/target/mdbook/build" >&2
+    rm -rf "$root/target/mdbook/build"
+}
+
 PATH=$root/target/node/bin:$PATH
 need cc gcc libc6-dev
-need node nodejs
+[ "$group" = docs ] || need node nodejs
 case $group in
-demo) ;;
+demo | docs) ;;
 test | matrix | containers)
     need npm npm
     need python3 python3
@@ -122,7 +132,7 @@ test | matrix | containers)
     need systemd-notify systemd
     ;;
 *)
-    echo "setup: no such group: $group (demo, test, matrix or containers)" >&2
+    echo "setup: no such group: $group (demo, test, matrix, containers or docs)" >&2
     exit 64
     ;;
 esac
@@ -164,6 +174,7 @@ test | matrix)
     engine bun bun 1.4.5
     ;;
 containers) own_node ;;
+docs) own_mdbook ;;
 esac
 
 if [ "$group" = matrix ]; then

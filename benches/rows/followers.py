@@ -5,7 +5,7 @@ from harness.results import Line
 from .logs import BLOCK_BYTES, stream
 
 FOLLOWERS = 20
-ALONE = "nobody follows"
+ALONE = "no follower"
 
 
 def run(bench):

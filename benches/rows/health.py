@@ -63,7 +63,7 @@ def run(bench):
         ("TCP", f'tcp = "127.0.0.1:{server.port}"'),
     ]:
         line = Line(
-            f"{WORKERS} workers asked by {kind} each second: CPU",
+            f"{WORKERS} workers probed by {kind} each second: CPU",
             "% of a core",
             digits=2,
             target="< 1 %",

@@ -22,7 +22,7 @@ def run(bench):
     what = f"a worker that leaks {LEAK_MB} MB/s, `max_memory_restart = \"{LIMIT_MB}M\"`"
     lines = [
         Line(f"{what}: its peak (RSS)", "MiB", digits=0, target="< 275 MiB", reached=lambda m: m["procrun"] < 275),
-        Line("the same: beyond its limit → gone", "s", digits=2, target="< 1 s", reached=lambda m: m["procrun"] < 1),
+        Line("the same: limit exceeded → gone", "s", digits=2, target="< 1 s", reached=lambda m: m["procrun"] < 1),
     ]
     job = Job([places.program("leak"), str(LEAK_MB)], max_memory=f"{LIMIT_MB}M")
 
@@ -65,9 +65,9 @@ def looking(bench):
     if "procrun" not in bench.peers:
         return []
     lines = []
-    for where, limit in (("far below it", "1G"), ("near it", "1M")):
+    for where, limit in (("far below", "1G"), ("near", "1M")):
         line = Line(
-            f"CPU with {WORKERS} workers that have a limit and are {where}",
+            f"CPU with {WORKERS} workers {where} their memory limit",
             "% of one core",
             digits=3,
             target="< 0.1 %",

@@ -18,7 +18,7 @@ def run(bench):
     """Both together are what looking costs."""
     lines = [
         Line(
-            f"`monit` at rest with {WORKERS} idle processes: CPU of one core",
+            f"`monit` with {WORKERS} idle processes: CPU of one core",
             "%",
             digits=2,
             target="< 1 %",

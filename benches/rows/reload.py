@@ -29,8 +29,8 @@ def run(bench):
 def what(keep_alive, drains):
     """The name of a case."""
     client = "keep-alive" if keep_alive else "`Connection: close`"
-    app = "calls `server.close()`" if drains else "has no handler"
-    return f"failed in {RELOADS} reloads, {client}, application {app}"
+    app = "app calls `server.close()`" if drains else "no signal handler"
+    return f"failed in {RELOADS} reloads, {client}, {app}"
 
 
 def failed(bench, peer, keep_alive, drains):

@@ -13,7 +13,7 @@ SETTLE_SECONDS = 0.4
 def run(bench):
     """The end is when the parent of PID 1 has waited for it: then the kernel has ended its whole namespace."""
     line = Line(
-        "stop signal → all gone (4 workers; tini: 1)",
+        "stop signal → all processes gone (4 workers; tini: 1)",
         "ms",
         digits=2,
         target="≤ 1.2 ms",

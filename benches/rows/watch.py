@@ -41,9 +41,9 @@ def run(bench):
         return []
     what = f"{FILES:,} watched files"
     lines = [
-        Line(f"{what}: until they are", "ms", digits=0, target="< 200 ms", reached=lambda m: m["procrun"] < 200),
+        Line(f"{what}: time until they are watched", "ms", digits=0, target="< 200 ms", reached=lambda m: m["procrun"] < 200),
         Line(f"{what}: memory (PSS)", "MiB", digits=2, target="< 2 MiB", reached=lambda m: m["procrun"] < 2),
-        Line(f"{what}: CPU at rest, {bench.idle_seconds} s", "s", digits=4, target="0", reached=lambda m: m["procrun"] < 0.001),
+        Line(f"{what}: idle CPU, {bench.idle_seconds} s", "s", digits=4, target="0", reached=lambda m: m["procrun"] < 0.001),
         Line(
             f"{what}: file closed → first instruction of the new process, less `watch_delay`",
             "ms",

@@ -1,54 +1,98 @@
 //! Every fenced block, every command line and every shown line of output.
 
-use std::{fs, iter, net::TcpListener};
+use std::{
+    collections::BTreeSet,
+    fs, iter,
+    net::TcpListener,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    thread,
+};
+
+use saphyr_parser::Parser;
 
 use super::{
-    page::{Block, Page, code, repository},
+    page::{Block, Page, Pages, code, repository},
     shell::{SYSTEM_PATH, Shell, wait_for_all},
     support::{Procrun, SIGINT},
 };
+
+/// The ecosystem file that the command lines of a page name, if the page shows none.
+const ECOSYSTEM: &str = "[[apps]]\nname = \"api\"\nscript = \"app.js\"\n";
 
 /// What a fenced block is, and with that how it is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// An ecosystem file.
     Ecosystem,
+    /// An ecosystem file of PM2's.
+    Module,
     /// Command lines.
     Commands,
     /// Lines of a Dockerfile.
     Image,
-    /// What procrun says to a mistake.
+    /// An object for Kubernetes.
+    Manifest,
+    /// What procrun reports for a mistake.
     Complaint,
-    /// What the demo looks like.
+    /// The output of the demo.
     Demo,
-    /// What is written at the end of a container.
-    LastWord,
+    /// The termination message.
+    TerminationMessage,
+    /// A drawing.
+    Diagram,
 }
 
 impl Block {
     fn kind(&self) -> Kind {
         match self.language.as_str() {
             "toml" => Kind::Ecosystem,
+            "js" => Kind::Module,
             "sh" => Kind::Commands,
             "dockerfile" => Kind::Image,
+            "yaml" => Kind::Manifest,
             "text" if self.text.starts_with("error: ") => Kind::Complaint,
             "text" if self.text.starts_with("procrun ") => Kind::Demo,
-            "text" if self.text.contains("; procrun ends with code ") => Kind::LastWord,
-            other => panic!("README.md:{}: nothing here runs a block of `{other}` like this one", self.line),
+            "text" if self.text.contains("; procrun ends with code ") => Kind::TerminationMessage,
+            "" | "text" if self.text.contains(['▶', '▼', '│', '─']) => Kind::Diagram,
+            other => panic!("{}: no test runs a block of `{other}` like this one", self.place),
         }
     }
 }
 
-/// The blocks of a kind; at least one, or a test of them would say nothing.
-fn blocks(page: &Page, kind: Kind) -> Vec<&Block> {
-    let found: Vec<_> = page.blocks.iter().filter(|block| block.kind() == kind).collect();
-    assert!(!found.is_empty(), "README has no {kind:?}");
+/// The blocks of a kind on a page.
+fn blocks(page: &Page, kind: Kind) -> impl Iterator<Item = &Block> {
+    page.blocks.iter().filter(move |block| block.kind() == kind)
+}
+
+/// The blocks of a kind on all pages; at least one, or a test of them would prove nothing.
+fn all_blocks(pages: &Pages, kind: Kind) -> Vec<&Block> {
+    let found: Vec<_> = pages.blocks().filter(|block| block.kind() == kind).collect();
+    assert!(!found.is_empty(), "no page has a {kind:?}");
     found
 }
 
-/// A shell for command lines: with the page's own first file, which they name.
-fn shell_of_the_page(page: &Page) -> Shell {
-    Shell::with(&blocks(page, Kind::Ecosystem)[0].text)
+/// A shell for the command lines of a page, with the page's own first files, which they name.
+fn shell_of(page: &Page) -> Shell {
+    let ecosystem = blocks(page, Kind::Ecosystem).next();
+    let shell = Shell::with(ecosystem.map_or(ECOSYSTEM, |block| &block.text));
+    if let Some(module) = blocks(page, Kind::Module).next() {
+        shell.file("ecosystem.config.js", &module.text);
+    }
+    shell
+}
+
+/// Does this with all of them, two at a time: most of an example is waiting.
+fn for_each<T: Sync>(items: &[T], run: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Relaxed)) {
+                    run(item);
+                }
+            });
+        }
+    });
 }
 
 /// The command lines of a block without its comments.
@@ -58,8 +102,8 @@ fn commands(block: &Block) -> impl Iterator<Item = &str> {
 }
 
 /// Where the `docker build` of an image is, and of which directory it is: `-f FILE -t NAME DIR`.
-fn docker_builds(page: &Page) -> Vec<(String, String, String)> {
-    let lines = blocks(page, Kind::Commands).into_iter().flat_map(commands);
+fn docker_builds(pages: &Pages) -> Vec<(String, String, String)> {
+    let lines = all_blocks(pages, Kind::Commands).into_iter().flat_map(commands);
     let builds = lines.filter_map(|line| line.strip_prefix("docker build "));
     builds
         .map(|line| match line.split_whitespace().collect::<Vec<_>>()[..] {
@@ -71,42 +115,96 @@ fn docker_builds(page: &Page) -> Vec<(String, String, String)> {
 
 #[test]
 fn every_block_is_of_a_kind_that_is_tried() {
-    for block in &Page::read().blocks {
-        // Of no kind it panics; of each kind there is a test below.
+    for block in Pages::all().blocks() {
+        // Of no kind it panics; of each kind there is a test below, except for drawings.
         block.kind();
     }
 }
 
+/// Two pages may show the same file.
 #[test]
 fn every_ecosystem_file_runs() {
-    for block in blocks(&Page::read(), Kind::Ecosystem) {
-        Shell::with(&block.text).serves("procrun ecosystem.toml");
+    let pages = Pages::all();
+    let files: BTreeSet<&str> =
+        all_blocks(&pages, Kind::Ecosystem).into_iter().map(|block| block.text.as_str()).collect();
+    let files: Vec<&str> = files.into_iter().collect();
+    for_each(&files, |file| Shell::with(file).serves("procrun ecosystem.toml"));
+}
+
+#[test]
+fn every_module_runs() {
+    for block in all_blocks(&Pages::all(), Kind::Module) {
+        let shell = Shell::new();
+        shell.file("ecosystem.config.js", &block.text);
+        shell.serves("procrun ecosystem.config.js");
+    }
+}
+
+/// The YAML is right, and every command in it is.
+#[test]
+fn every_command_of_a_manifest_is_right() {
+    for block in all_blocks(&Pages::all(), Kind::Manifest) {
+        assert!(block.text.starts_with("apiVersion: "), "{}", block.place);
+        for event in Parser::new_from_str(&block.text) {
+            event.unwrap_or_else(|error| panic!("{}: {error}", block.place));
+        }
+        let lines = block.text.lines().filter_map(|line| line.trim().strip_prefix("command: "));
+        let mut tried = 0;
+        for line in lines {
+            let words: Vec<String> = serde_json::from_str(line).expect("the exec form");
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            if let ["procrun", command @ ("healthcheck" | "ping")] = words[..] {
+                is_a_command(command);
+            } else {
+                let line = shlex::try_join(words.iter().copied()).expect("no NUL");
+                Shell::with(ECOSYSTEM).serves(&line);
+            }
+            tried += 1;
+        }
+        assert!(tried > 0, "{}: no command", block.place);
     }
 }
 
 #[test]
 fn every_command_line_does_what_it_says() {
-    let page = Page::read();
+    let pages = Pages::all();
     let makefile = fs::read_to_string(repository().join("Makefile")).expect("the Makefile is there");
-    let built: Vec<_> = docker_builds(&page).into_iter().map(|(name, ..)| name).collect();
-    let blocks = blocks(&page, Kind::Commands).into_iter().filter(|block| !is_session(block));
-    for line in blocks.flat_map(commands) {
+    let built: Vec<_> = docker_builds(&pages).into_iter().map(|(name, ..)| name).collect();
+    let lines: Vec<(&Page, &str)> = pages
+        .0
+        .iter()
+        .flat_map(|page| {
+            let blocks = blocks(page, Kind::Commands).filter(|block| !is_session(block));
+            blocks.flat_map(commands).map(move |line| (page, line))
+        })
+        .collect();
+    for_each(&lines, |&(page, line)| {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
-            ["procrun", "check", ..] => drop(shell_of_the_page(&page).run(line, 0)),
+            ["procrun", "check", ..] => drop(shell_of(page).run(line, 0)),
             ["procrun", "ecosystem" | "convert" | "completions", ..] => makes(line),
-            ["procrun", ..] => shell_of_the_page(&page).serves(line),
+            ["procrun", ..] => shell_of(page).serves(line),
             ["make", target] => {
                 assert!(makefile.contains(&format!("\n{target}:")), "the Makefile has no `{target}`");
             }
-            // Looked at by `docker_builds` and the test of them.
+            // See `what_docker_is_to_build_is_built_by_try_sh`.
             ["docker", "build", ..] => {}
             ["docker", "run", .., image] => {
                 assert!(built.iter().any(|name| name == image), "`{line}`: no line builds {image}");
             }
-            _ => panic!("nothing here runs `{line}`"),
+            ["docker", "exec", ..] => {
+                let command = words.iter().skip_while(|word| **word != "procrun").nth(1);
+                is_a_command(command.unwrap_or_else(|| panic!("`{line}` runs no command of procrun")));
+            }
+            _ => panic!("{}: no test runs `{line}`", page.path),
         }
-    }
+    });
+}
+
+/// There is a command of this name.
+#[track_caller]
+fn is_a_command(word: &str) {
+    drop(Shell::new().run(&format!("procrun help {word}"), 0));
 }
 
 /// A command that writes or prints what is right: an ecosystem file, but for the completions.
@@ -131,12 +229,18 @@ fn is_session(block: &Block) -> bool {
 
 #[test]
 fn every_session_goes_on_as_it_says() {
-    let page = Page::read();
-    let sessions: Vec<_> =
-        blocks(&page, Kind::Commands).into_iter().filter(|block| is_session(block)).collect();
+    let pages = Pages::all();
+    let sessions: Vec<(&Page, &Block)> = pages
+        .0
+        .iter()
+        .flat_map(|page| {
+            let blocks = blocks(page, Kind::Commands).filter(|block| is_session(block));
+            blocks.map(move |block| (page, block))
+        })
+        .collect();
     assert!(!sessions.is_empty());
-    for session in sessions {
-        let shell = shell_of_the_page(&page);
+    for_each(&sessions, |&(page, session)| {
+        let shell = shell_of(page);
         // While they live, so does what they have started in the background.
         let mut runs: Vec<Procrun> = Vec::new();
         for line in commands(session) {
@@ -145,15 +249,15 @@ fn every_session_goes_on_as_it_says() {
             runs.push(run);
         }
         let last = runs.last().expect("a line");
-        assert_eq!(last.err().lines(), [""; 0]);
-    }
+        assert_eq!(last.err().lines(), [""; 0], "{}", session.place);
+    });
 }
 
-/// What docker/try.sh builds in real containers is what the README says to type.
+/// docker/try.sh builds in real containers what the pages say to build.
 #[test]
 fn what_docker_is_to_build_is_built_by_try_sh() {
     let tried = fs::read_to_string(repository().join("docker/try.sh")).expect("docker/try.sh is there");
-    let builds = docker_builds(&Page::read());
+    let builds = docker_builds(&Pages::all());
     assert!(!builds.is_empty());
     for (_, file, dir) in builds {
         assert!(repository().join(&file).is_file(), "there is no {file}");
@@ -165,13 +269,13 @@ fn what_docker_is_to_build_is_built_by_try_sh() {
     }
 }
 
-/// Nothing is built of these lines: Dockerfile.example, which docker/try.sh builds, has them too. That
-/// they fit together is looked at here, and their `CMD` is run.
+/// Nothing is built from these lines: Dockerfile.example, which docker/try.sh builds, has them too. That
+/// they fit together is checked here, and their `CMD` is run.
 #[test]
 fn every_image_gets_procrun_and_runs_it() {
-    let page = Page::read();
-    let builds = docker_builds(&page);
-    for block in blocks(&page, Kind::Image) {
+    let pages = Pages::all();
+    let builds = docker_builds(&pages);
+    for block in all_blocks(&pages, Kind::Image) {
         let mut started = false;
         for line in block.text.lines() {
             match line.split_whitespace().collect::<Vec<_>>()[..] {
@@ -179,34 +283,46 @@ fn every_image_gets_procrun_and_runs_it() {
                 ["COPY", from, what, to] => {
                     let from = from.strip_prefix("--from=").expect("from another image");
                     let file = builds.iter().find(|(name, ..)| name == from).map(|(_, file, _)| file);
-                    let file = file.unwrap_or_else(|| panic!("no line of README builds {from}"));
+                    let file = file.unwrap_or_else(|| panic!("no line of the pages builds {from}"));
                     let lines = fs::read_to_string(repository().join(file)).expect("it is there");
                     assert!(lines.contains(&format!("/out{what}")), "{file} makes no {what}");
                     let dir = to.strip_suffix('/').expect("a directory");
                     assert!(SYSTEM_PATH.split(':').any(|part| part == dir), "{dir} is not in PATH");
                 }
+                ["HEALTHCHECK", "CMD", ..] => {
+                    let (_, form) = line.split_once("CMD ").expect("a command");
+                    let words: Vec<String> = serde_json::from_str(form).expect("the exec form");
+                    assert_eq!(words[0], "procrun");
+                    is_a_command(&words[1]);
+                }
                 ["CMD", ..] => started = true,
-                _ => panic!("README.md:{}: nothing here tries `{line}`", block.line),
+                _ => panic!("{}: no test tries `{line}`", block.place),
             }
         }
-        assert!(started, "README.md:{}: no CMD", block.line);
+        assert!(started, "{}: no CMD", block.place);
     }
-    let lines = blocks(&page, Kind::Image).into_iter().flat_map(|block| block.text.lines());
-    let spans = page.code();
-    let mut tried = 0;
-    for form in lines.chain(spans.iter().map(String::as_str)).filter_map(|line| line.strip_prefix("CMD ")) {
-        let words: Vec<String> = serde_json::from_str(form).expect("the exec form");
-        shell_of_the_page(&page).serves(&shlex::try_join(words.iter().map(String::as_str)).expect("no NUL"));
-        tried += 1;
+    let mut forms: BTreeSet<String> = all_blocks(&pages, Kind::Image)
+        .into_iter()
+        .flat_map(|block| block.text.lines())
+        .map(str::to_owned)
+        .chain(pages.code())
+        .filter_map(|line| line.strip_prefix("CMD ").map(str::to_owned))
+        .collect();
+    // The form that a page warns of, if it shows it.
+    forms.retain(|form| form.starts_with('['));
+    assert!(forms.len() >= 2, "one in a block, one for users of pm2-runtime: {forms:?}");
+    for form in forms {
+        let words: Vec<String> = serde_json::from_str(&form).expect("the exec form");
+        let line = shlex::try_join(words.iter().map(String::as_str)).expect("no NUL");
+        Shell::with(ECOSYSTEM).serves(&line);
     }
-    assert!(tried >= 2, "one in the block, one for who comes from pm2-runtime");
 }
 
 #[test]
 fn a_mistake_is_answered_like_that() {
     const MISTAKE: &str =
         "[[apps]]\nname = \"api\"\nscript = \"dist/main.js\"\nmax_memory_restrat = \"200M\"\n";
-    for block in blocks(&Page::read(), Kind::Complaint) {
+    for block in all_blocks(&Pages::all(), Kind::Complaint) {
         for line in ["procrun ecosystem.toml", "procrun check ecosystem.toml"] {
             let run = Shell::with(MISTAKE).run(line, 78);
             assert_eq!(run.err().lines().join("\n"), block.text.trim_end());
@@ -216,10 +332,10 @@ fn a_mistake_is_answered_like_that() {
 }
 
 #[test]
-fn the_last_word_looks_like_that() {
+fn the_termination_message_looks_like_that() {
     const FAILS: &str = "termination_log = \"why\"\n[[apps]]\nname = \"api\"\n\
         script = \"cat lines >&2; exit 1\"\nrestart_delay = 1\n";
-    for block in blocks(&Page::read(), Kind::LastWord) {
+    for block in all_blocks(&Pages::all(), Kind::TerminationMessage) {
         let (before, title) = block.text.split_once("last lines of ").expect("what it said last");
         let (_, lines) = title.split_once('\n').expect("several lines");
         let shell = Shell::with(FAILS);
@@ -244,7 +360,7 @@ fn the_demo_looks_like_that() {
     let free =
         TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its number").port();
 
-    for block in blocks(&Page::read(), Kind::Demo) {
+    for block in all_blocks(&Pages::all(), Kind::Demo) {
         let (before, after) = block.text.split_once("^C\n").expect("Ctrl-C ends it");
         let shell = Shell::new();
         let mut run = shell.start(&format!("procrun {FILE}"), &[("PORT", &free.to_string())]);
@@ -285,7 +401,7 @@ fn shape(line: &str) -> String {
 /// A row is an option, or no option, and the line that comes of it.
 #[test]
 fn lines_of_the_log_look_like_that() {
-    for row in Page::read().table("| | a line |") {
+    for row in Pages::all().table("| | a line |") {
         let option = code(&row[0]).into_iter().next().unwrap_or_default();
         let shown = code(&row[1]).into_iter().next().expect("a line");
         let run = Shell::new().run(&format!("procrun {option} -n main --no-autorestart echo -- text"), 0);

@@ -1,9 +1,9 @@
-//! Every key, option, exit code and link that the README names is there.
+//! Every key, option, command and exit code that the pages name exists.
 
 use std::collections::BTreeSet;
 
 use super::{
-    page::{Page, code, repository},
+    page::{Pages, code},
     shell::Shell,
 };
 
@@ -13,8 +13,11 @@ const VARIABLES: [&str; 6] =
     ["pm_id", "exit_reason", "node_modules", "__pycache__", "start_period", "ip_hash"];
 
 /// Options of programs that are not procrun.
-const FOREIGN_OPTIONS: [&str; 18] = [
+const FOREIGN_OPTIONS: [&str; 21] = [
     "--init",
+    "--read-only",
+    "--cap-drop",
+    "--fd",
     "--enable-source-maps",
     "--require",
     "--container",
@@ -53,16 +56,16 @@ const PM2_OPTIONS: &str = "--silent --ext js --name x --interpreter node --inter
     --no-treekill --no-pmx --no-automation --trace --disable-trace --attach --v8 --event-loop-inspector \
     --deep-monitoring";
 
-/// A key as the README writes it, and its other names.
+/// A key as its row has it, and its other names.
 struct Key {
     name: String,
     others: Vec<String>,
 }
 
 /// The first column: keys, each with its other names behind it in parentheses.
-fn keys(page: &Page) -> Vec<Key> {
+fn keys(pages: &Pages) -> Vec<Key> {
     let mut keys: Vec<Key> = Vec::new();
-    for row in page.table("| key (other names) | meaning | default |") {
+    for row in pages.table("| key (other names) | meaning | default |") {
         for part in row[0].split(')') {
             let (names, others) = part.split_once('(').unwrap_or((part, ""));
             keys.extend(code(names).into_iter().map(|name| Key { name, others: Vec::new() }));
@@ -73,8 +76,9 @@ fn keys(page: &Page) -> Vec<Key> {
 }
 
 /// The keys of procrun itself.
-fn root_keys(page: &Page) -> Vec<String> {
-    code(page.paragraph("At the root:"))
+fn root_keys(pages: &Pages) -> Vec<String> {
+    let heads = ["| root key | meaning | default |", "| root key | meaning | page |"];
+    heads.iter().flat_map(|head| pages.table(head)).flat_map(|row| code(&row[0])).collect()
 }
 
 /// What `procrun check` says to this file on stderr; it ends with this code.
@@ -101,8 +105,8 @@ fn at_the_root(key: &str) -> String {
 
 #[test]
 fn every_key_is_known() {
-    let page = Page::read();
-    let keys = keys(&page);
+    let pages = Pages::for_users();
+    let keys = keys(&pages);
     let names: Vec<&str> = keys
         .iter()
         .flat_map(|key| [&key.name].into_iter().chain(&key.others))
@@ -111,7 +115,7 @@ fn every_key_is_known() {
         .collect();
     assert_eq!(unknown(in_an_app, &names), ["no_such_key"]);
 
-    let at_root = root_keys(&page);
+    let at_root = root_keys(&pages);
     let names: Vec<&str> = at_root.iter().map(String::as_str).chain(["no_such_key"]).collect();
     assert_eq!(unknown(at_the_root, &names), ["no_such_key"]);
 }
@@ -119,7 +123,7 @@ fn every_key_is_known() {
 #[test]
 fn other_names_are_the_same_key() {
     let mut tried = 0;
-    for Key { name, others } in keys(&Page::read()) {
+    for Key { name, others } in keys(&Pages::for_users()) {
         for other in others {
             let errors = check(&format!("[[apps]]\n{name} = 0\n{other} = 0\n"), 78);
             let expected = format!("`{other}` in app 1 is the same key as `{name}`");
@@ -133,10 +137,10 @@ fn other_names_are_the_same_key() {
 /// `max_memory_restart` in the prose is as much a promise as a row of the table.
 #[test]
 fn every_word_like_a_key_is_one() {
-    let page = Page::read();
+    let pages = Pages::for_users();
     let is_like_a_key =
         |word: &str| word.contains('_') && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-    let words: BTreeSet<String> = page.code().into_iter().filter(|word| is_like_a_key(word)).collect();
+    let words: BTreeSet<String> = pages.code().into_iter().filter(|word| is_like_a_key(word)).collect();
     let words: Vec<&str> =
         words.iter().map(String::as_str).filter(|word| !VARIABLES.contains(word)).collect();
     let not_in_apps = unknown(in_an_app, &words);
@@ -148,10 +152,10 @@ fn every_word_like_a_key_is_one() {
 /// `on_errored = "exit"` in the prose, in an application or at the root.
 #[test]
 fn every_setting_is_right() {
-    let page = Page::read();
-    let at_root = root_keys(&page);
+    let pages = Pages::for_users();
+    let at_root = root_keys(&pages);
     let mut tried = 0;
-    for setting in page.code() {
+    for setting in pages.code() {
         let Some((key, _)) = setting.split_once(" = ") else { continue };
         let app = "[[apps]]\nname = \"api\"\nscript = \"app.js\"\n";
         let file = if at_root.iter().any(|name| name == key) {
@@ -165,10 +169,10 @@ fn every_setting_is_right() {
     assert!(tried > 0);
 }
 
-/// The commands that the README names, and their other words.
-fn commands(page: &Page) -> Vec<Key> {
+/// The commands of the reference, and their other words.
+fn commands(pages: &Pages) -> Vec<Key> {
     let mut commands: Vec<Key> = Vec::new();
-    for row in page.table("| command (other words) | what it does |") {
+    for row in pages.table("| command (other words) | what it does |") {
         for part in row[0].split(')') {
             let (names, others) = part.split_once('(').unwrap_or((part, ""));
             let first = |name: String| name.split(' ').next().expect("a word").to_owned();
@@ -187,15 +191,15 @@ fn help_of(command: &str) -> String {
 
 #[test]
 fn every_command_is_there_and_none_is_left_out() {
-    let commands = commands(&Page::read());
+    let commands = commands(&Pages::for_users());
     let help = help();
     let listed = help.lines().skip_while(|line| !line.starts_with("Commands to")).skip(2);
     let listed = listed.take_while(|line| !line.is_empty()).map(|line| line.split_whitespace().next());
     let mut in_help: Vec<&str> = listed.map(|word| word.expect("a word")).collect();
-    let mut in_readme: Vec<&str> = commands.iter().map(|command| command.name.as_str()).collect();
+    let mut on_page: Vec<&str> = commands.iter().map(|command| command.name.as_str()).collect();
     in_help.sort_unstable();
-    in_readme.sort_unstable();
-    assert_eq!(in_readme, in_help);
+    on_page.sort_unstable();
+    assert_eq!(on_page, in_help);
     for Key { name, others } in &commands {
         let others = others.join(", ");
         let said = help_of(name);
@@ -207,14 +211,14 @@ fn every_command_is_there_and_none_is_left_out() {
 /// Each command of PM2 is a command here, or its row says what to do instead, and so does procrun.
 #[test]
 fn every_command_of_pm2_is_here_or_in_the_table_of_differences() {
-    let page = Page::read();
-    let here = commands(&page);
+    let pages = Pages::for_users();
+    let here = commands(&pages);
     let alone = ["ecosystem", "init", "start"];
     let is_here = |word: &str| {
         let is_named = |key: &Key| key.name == word || key.others.iter().any(|other| other == word);
         here.iter().any(is_named) || alone.contains(&word)
     };
-    let rows = page.table("| | pm2 | procrun |");
+    let rows = pages.table("| | pm2 | procrun |");
     let first = |text: &String| text.split(' ').next().unwrap_or_default().to_owned();
     let in_table: Vec<String> = rows.iter().flat_map(|row| code(&row[0])).map(|name| first(&name)).collect();
     let mut without = Vec::new();
@@ -245,17 +249,17 @@ fn help() -> String {
 
 #[test]
 fn every_option_is_in_the_help() {
-    let page = Page::read();
-    let lines = page.blocks.iter().flat_map(|block| block.text.lines());
+    let pages = Pages::for_users();
+    let lines = pages.blocks().flat_map(|block| block.text.lines());
     let typed = lines.filter(|line| line.starts_with("procrun ")).map(str::to_owned);
     let mut options = BTreeSet::new();
-    for line in typed.chain(page.code()) {
+    for line in typed.chain(pages.code()) {
         // Behind `--` they are the application's.
         let words = line.split_whitespace().take_while(|word| !matches!(*word, "--" | "#"));
         let long = words.filter(|word| word.starts_with("--"));
         options.extend(long.map(|word| word.split('=').next().expect("the first part").to_owned()));
     }
-    let of_commands: String = commands(&page).iter().map(|command| help_of(&command.name)).collect();
+    let of_commands: String = commands(&pages).iter().map(|command| help_of(&command.name)).collect();
     let help = help() + &of_commands;
     let known: BTreeSet<&str> = help.split(|c: char| !(c.is_alphanumeric() || c == '-')).collect();
     options.retain(|option| !FOREIGN_OPTIONS.contains(&option.as_str()));
@@ -268,8 +272,8 @@ fn every_option_is_in_the_help() {
 /// One row is no number: the application's own code.
 #[test]
 fn the_exit_codes_are_those_of_the_help() {
-    let rows = Page::read().table("| code | meaning |");
-    let in_readme = rows.iter().map(|row| row[0].parse::<u8>().ok());
+    let rows = Pages::for_users().table("| code | meaning |");
+    let on_page = rows.iter().map(|row| row[0].parse::<u8>().ok());
     let help = help();
     let in_help = help
         .lines()
@@ -278,24 +282,8 @@ fn the_exit_codes_are_those_of_the_help() {
         .take_while(|line| !line.is_empty())
         .map(|line| line.split_whitespace().next().expect("a word").parse::<u8>().ok());
     let in_help: Vec<_> = in_help.collect();
-    assert_eq!(in_readme.collect::<Vec<_>>(), in_help);
+    assert_eq!(on_page.collect::<Vec<_>>(), in_help);
     assert_eq!(in_help.iter().filter(|code| code.is_none()).count(), 1);
-}
-
-#[test]
-fn every_link_leads_somewhere() {
-    let page = Page::read();
-    let anchors = page.anchors();
-    let links = page.links();
-    assert!(!links.is_empty());
-    for link in links {
-        if let Some(anchor) = link.strip_prefix('#') {
-            assert!(anchors.iter().any(|known| known == anchor), "no heading makes #{anchor}");
-        } else if !link.contains("://") {
-            let file = link.split('#').next().expect("the first part");
-            assert!(repository().join(file).exists(), "there is no {file}");
-        }
-    }
 }
 
 /// The table of variables is that of `procrun help environment`.
@@ -307,12 +295,12 @@ fn every_variable_of_procrun_is_named() {
         .filter_map(|line| line.strip_prefix("  ")?.split_once("  "))
         .map(|(name, _)| name)
         .collect();
-    let rows = Page::read().table("| variable | sets | value |");
-    let in_readme: Vec<String> = rows.iter().flat_map(|row| code(&row[0])).collect();
-    assert_eq!(in_readme, in_help);
-    for (row, name) in rows.iter().zip(&in_readme) {
+    let rows = Pages::for_users().table("| variable | sets | value |");
+    let on_page: Vec<String> = rows.iter().flat_map(|row| code(&row[0])).collect();
+    assert_eq!(on_page, in_help);
+    for (row, name) in rows.iter().zip(&on_page) {
         let key = name.trim_start_matches("PROCRUN_").to_lowercase();
         let of_key = code(&row[1]).contains(&key);
-        assert!(of_key || !root_keys(&Page::read()).contains(&key), "{name}");
+        assert!(of_key || !root_keys(&Pages::for_users()).contains(&key), "{name}");
     }
 }

@@ -1,7 +1,10 @@
-//! README.md as data: its fenced blocks, code spans, tables, headings and links. It knows as much of
-//! Markdown as that page uses, and nothing of what the page says.
+//! README.md and the pages of docs/ as data: their fenced blocks, code spans, tables, headings and links. It
+//! knows as much of Markdown as these pages use, and nothing of what they say.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// The top of the repository.
 pub(crate) fn repository() -> PathBuf {
@@ -12,25 +15,30 @@ pub(crate) fn repository() -> PathBuf {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) language: String,
-    /// Of its first fence, counted from 1.
-    pub(crate) line: usize,
+    /// The page and the line of its first fence: `README.md:12`.
+    pub(crate) place: String,
     pub(crate) text: String,
 }
 
-/// The page, taken apart.
+/// A page, taken apart.
 pub(crate) struct Page {
+    /// Relative to the repository: `docs/how-to/docker.md`.
+    pub(crate) path: String,
+    pub(crate) source: String,
     pub(crate) blocks: Vec<Block>,
     /// What stands outside of the blocks.
     pub(crate) prose: String,
 }
 
 impl Page {
-    pub(crate) fn read() -> Self {
-        Self::of(&fs::read_to_string(repository().join("README.md")).expect("the README is there"))
+    fn read(path: &str) -> Self {
+        let text = fs::read_to_string(repository().join(path));
+        Self::of(path, &text.unwrap_or_else(|error| panic!("{path}: {error}")))
     }
 
-    fn of(text: &str) -> Self {
-        let mut page = Self { blocks: Vec::new(), prose: String::new() };
+    fn of(path: &str, text: &str) -> Self {
+        let mut page =
+            Self { path: path.into(), source: text.into(), blocks: Vec::new(), prose: String::new() };
         let mut open: Option<Block> = None;
         for (number, line) in text.lines().enumerate() {
             let fence =
@@ -39,7 +47,7 @@ impl Page {
                 (Some(language), None) => {
                     open = Some(Block {
                         language: language.trim().into(),
-                        line: number + 1,
+                        place: format!("{path}:{}", number + 1),
                         text: String::new(),
                     });
                 }
@@ -48,7 +56,7 @@ impl Page {
                 (None, None) => page.prose.extend([line, "\n"]),
             }
         }
-        assert_eq!(open, None, "a block without an end");
+        assert_eq!(open, None, "{path}: a block without an end");
         page
     }
 
@@ -57,24 +65,11 @@ impl Page {
         self.prose.split("\n\n").flat_map(code).collect()
     }
 
-    /// The rows below this table head, cell by cell.
-    #[track_caller]
-    pub(crate) fn table(&self, head: &str) -> Vec<Vec<String>> {
+    /// The rows below this table head, cell by cell; `None`: the page has no such table.
+    fn table(&self, head: &str) -> Option<Vec<Vec<String>>> {
         let mut lines = self.prose.lines().skip_while(|line| *line != head);
-        assert!(lines.next().is_some(), "README has no table `{head}`");
-        let rows: Vec<Vec<String>> =
-            lines.skip(1).take_while(|line| line.starts_with('|')).map(cells).collect();
-        assert!(!rows.is_empty(), "the table `{head}` is empty");
-        rows
-    }
-
-    /// The one paragraph that begins like this.
-    #[track_caller]
-    pub(crate) fn paragraph(&self, beginning: &str) -> &str {
-        let mut found = self.prose.split("\n\n").filter(|part| part.trim_start().starts_with(beginning));
-        let paragraph = found.next().unwrap_or_else(|| panic!("no paragraph begins with `{beginning}`"));
-        assert_eq!(found.next(), None, "two paragraphs begin with `{beginning}`");
-        paragraph
+        lines.next()?;
+        Some(lines.skip(1).take_while(|line| line.starts_with('|')).map(cells).collect())
     }
 
     /// What `[text](here)` points at.
@@ -83,10 +78,89 @@ impl Page {
         after.map(|rest| rest.split_once(')').expect("a link has an end").0).collect()
     }
 
-    /// The anchors that GitHub makes of the headings.
+    /// The file that a relative link of this page leads to, relative to the repository, and the anchor in it.
+    pub(crate) fn target<'a>(&self, link: &'a str) -> (String, Option<&'a str>) {
+        let (file, anchor) = link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
+        if file.is_empty() {
+            return (self.path.clone(), anchor);
+        }
+        let mut parts: Vec<&str> = self.path.split('/').collect();
+        parts.pop();
+        for part in file.split('/') {
+            match part {
+                "." => {}
+                ".." => assert!(parts.pop().is_some(), "{}: {link} leaves the repository", self.path),
+                part => parts.push(part),
+            }
+        }
+        (parts.join("/"), anchor)
+    }
+
+    /// The anchors that GitHub and mdBook make of the headings.
     pub(crate) fn anchors(&self) -> Vec<String> {
         let headings = self.prose.lines().filter(|line| line.starts_with('#'));
         headings.map(|heading| slug(heading.trim_start_matches('#').trim())).collect()
+    }
+
+    /// Whether it describes how procrun is made, for contributors. What such a page names need not be a key, an
+    /// option or a command.
+    pub(crate) fn is_design(&self) -> bool {
+        self.path.starts_with("docs/design/")
+    }
+}
+
+/// Several pages.
+pub(crate) struct Pages(pub(crate) Vec<Page>);
+
+impl Pages {
+    /// README.md and every page below docs/.
+    pub(crate) fn all() -> Self {
+        let mut paths = vec!["README.md".to_owned()];
+        find_pages(Path::new("docs"), &mut paths);
+        paths.sort();
+        assert!(paths.len() > 20, "{paths:?}");
+        Self(paths.iter().map(|path| Page::read(path)).collect())
+    }
+
+    /// Those for users.
+    pub(crate) fn for_users() -> Self {
+        Self(Self::all().0.into_iter().filter(|page| !page.is_design()).collect())
+    }
+
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = &Block> {
+        self.0.iter().flat_map(|page| &page.blocks)
+    }
+
+    /// What stands between backticks in the prose, tables included.
+    pub(crate) fn code(&self) -> Vec<String> {
+        self.0.iter().flat_map(Page::code).collect()
+    }
+
+    /// The rows below this table head, which exactly one page has.
+    #[track_caller]
+    pub(crate) fn table(&self, head: &str) -> Vec<Vec<String>> {
+        let mut found = self.0.iter().filter_map(|page| page.table(head));
+        let rows = found.next().unwrap_or_else(|| panic!("no page has a table `{head}`"));
+        assert_eq!(found.next(), None, "two pages have a table `{head}`");
+        assert!(!rows.is_empty(), "the table `{head}` is empty");
+        rows
+    }
+
+    pub(crate) fn find(&self, path: &str) -> Option<&Page> {
+        self.0.iter().find(|page| page.path == path)
+    }
+}
+
+/// The Markdown files below a directory of the repository.
+fn find_pages(dir: &Path, paths: &mut Vec<String>) {
+    for entry in fs::read_dir(repository().join(dir)).expect("docs/ is there") {
+        let entry = entry.expect("an entry");
+        let path = dir.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            find_pages(&path, paths);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            paths.push(path.to_str().expect("names of ours").to_owned());
+        }
     }
 }
 
@@ -109,11 +183,16 @@ fn slug(heading: &str) -> String {
 #[test]
 fn a_page_is_taken_apart() {
     let page = Page::of(
-        "# A b-c: d\n\na `x\ny` [l](#l)\n```sh\nls # |\n```\n| k | v |\n|---|---|\n| `a\\|b` | 1 |\n",
+        "docs/how-to/a.md",
+        "# A b-c: d\n\na `x\ny` [l](../b.md#l)\n```sh\nls # |\n```\n| k | v |\n|---|---|\n| `a\\|b` | 1 |\n",
     );
-    assert_eq!(page.blocks, [Block { language: "sh".into(), line: 5, text: "ls # |\n".into() }]);
+    let block = Block { language: "sh".into(), place: "docs/how-to/a.md:5".into(), text: "ls # |\n".into() };
+    assert_eq!(page.blocks, [block]);
     assert_eq!(page.code(), ["x y", "a|b"]);
-    assert_eq!(page.table("| k | v |"), [["`a|b`", "1"]]);
-    assert_eq!(page.links(), ["#l"]);
+    assert_eq!(page.table("| k | v |").expect("it is there"), [["`a|b`", "1"]]);
+    assert_eq!(page.table("| v | k |"), None);
+    assert_eq!(page.links(), ["../b.md#l"]);
+    assert_eq!(page.target("../b.md#l"), ("docs/b.md".into(), Some("l")));
+    assert_eq!(page.target("#a"), ("docs/how-to/a.md".into(), Some("a")));
     assert_eq!(page.anchors(), ["a-b-c-d"]);
 }
