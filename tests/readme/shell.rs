@@ -61,13 +61,24 @@ impl Shell {
         }
     }
 
-    /// Starts a line of the README as a shell would; procrun takes the shell's place.
+    /// Starts a line of a page as a shell would; procrun takes the shell's place.
     pub(crate) fn start(&self, line: &str, env: &[(&str, &str)]) -> Procrun {
         let dir = self.bed.root().to_str().expect("a name of ours");
+        // In a checkout under /tmp, the programs that tests/setup.sh has fetched are in the empty /tmp at their place.
+        let target = repository().join("target");
+        let fetched = target.strip_prefix("/tmp").map_or(String::new(), |place| {
+            let place = Path::new("/mnt").join(place);
+            format!("mkdir -p '{0}'\nmount --bind '{1}' '{0}'\n", place.display(), target.display())
+        });
         let enter = format!(
             "mount --bind '{}' '{dir}/bin/procrun'\n\
-             mount --rbind '{dir}' /mnt\n\
-             mount -t tmpfs -o mode=1777 tmpfs /tmp\n\
+             mount -t tmpfs -o mode=1777 tmpfs /mnt\n\
+             mkdir /mnt/bed\n\
+             mount --rbind '{dir}' /mnt/bed\n\
+             {fetched}\
+             mount --move /mnt /tmp\n\
+             mount --move /tmp/bed /mnt\n\
+             rmdir /tmp/bed\n\
              ip link set lo up\n\
              cd /mnt",
             env!("CARGO_BIN_EXE_procrun")
