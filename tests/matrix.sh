@@ -5,7 +5,7 @@
 #   tests/matrix.sh             all of them
 #   tests/matrix.sh 18 bun      only these
 #
-# A new test file takes part when its name begins with one of the words of `tests_of`.
+# A module of tests/node takes part when `modules_of` names it.
 set -eu
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- 18 20 22 24 bun
@@ -13,18 +13,13 @@ logs=target/matrix
 rm -rf "$logs"
 mkdir -p "$logs"
 
-# Nest says that it needs Node 20.
-tests_of() {
+# The Nest of examples/nest requires Node 20.
+modules_of() {
     case $1 in
-    bun) words=bun ;;
-    18) words='cluster drain held_sockets js_config rolling' ;;
-    *) words='cluster drain held_sockets js_config nest rolling' ;;
+    bun) echo bun ;;
+    18) echo cluster cluster_apps drain held_sockets js_config rolling ;;
+    *) echo cluster cluster_apps drain held_sockets js_config nest rolling ;;
     esac
-    for word in $words; do
-        for file in tests/"$word"*.rs; do
-            [ ! -e "$file" ] || basename "$file" .rs
-        done
-    done
 }
 
 # sum WORD LOG: the numbers before a word in cargo's results, added up.
@@ -38,12 +33,12 @@ for name in "$@"; do
     program=node
     [ "$name" != bun ] || program=bun
     version=$("$bin/$program" --version)
-    files=$(tests_of "$name")
+    modules=$(modules_of "$name")
     log=$logs/$name.log
-    echo "matrix: $program ${version#v}:" $files
+    echo "matrix: $program ${version#v}:" $modules
     code=0
     # shellcheck disable=SC2046,SC2086 # lists of words
-    PATH=$bin:$PATH cargo test --locked --no-fail-fast $(printf -- '--test %s ' $files) >"$log" 2>&1 || code=$?
+    PATH=$bin:$PATH cargo test --locked --test node -- $(printf '%s:: ' $modules) >"$log" 2>&1 || code=$?
     passed=$(sum passed "$log") failed=$(sum failed "$log") result=ok
     # Also what could not be built, or died before it said a result, is a failure.
     if [ "$code" != 0 ] || [ "$failed" != 0 ] || [ "$passed" = 0 ]; then

@@ -235,9 +235,12 @@ impl Launch<'_> {
         }
         words.extend(self.around.iter().cloned());
         if self.pid1 {
-            words.extend(
-                ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", "--"].map(str::to_owned),
-            );
+            words.push("unshare".to_owned());
+            if !nix::unistd::geteuid().is_root() {
+                // A user namespace gives the right to the other two.
+                words.extend(["--user", "--map-root-user"].map(str::to_owned));
+            }
+            words.extend(["--pid", "--fork", "--mount-proc", "--kill-child=KILL", "--"].map(str::to_owned));
         }
         words.extend(self.inside.iter().cloned());
         words.push(self.binary.to_string_lossy().into_owned());

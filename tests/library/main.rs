@@ -1,0 +1,9 @@
+//! What calls the library in the test's own process, without the binary. One of these tests makes the process
+//! a subreaper, so that none that starts procrun is here.
+
+mod logs_pump;
+mod monit;
+mod monitor;
+
+#[path = "../support/mod.rs"]
+mod support;

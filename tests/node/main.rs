@@ -1,0 +1,26 @@
+//! What needs Node (and Bun), npm or the packages of tests/apps, which `tests/setup.sh test` fetches. As root: workers
+//! of other users, mounts and PID namespaces occur here too.
+
+mod bun;
+mod cli;
+mod cluster;
+mod cluster_apps;
+mod config_corpus;
+mod convert;
+mod drain;
+mod ecosystem;
+mod held_sockets;
+mod js_config;
+mod log_flow;
+mod nest;
+mod order;
+mod pm2_keys;
+mod programs;
+mod reload;
+mod restart;
+mod rolling;
+mod serve;
+mod signals;
+
+#[path = "../support/mod.rs"]
+mod support;

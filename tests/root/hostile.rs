@@ -1,0 +1,656 @@
+//! Shortages, failing system calls and hostile processes: the supervisor goes on and stops in order.
+
+use crate::support::{self, Bed, workers};
+
+const SCHEDULED: &str = "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\ninstances = 30\n\
+    [[apps]]\nname = \"nightly\"\nscript = \"./steady.sh\"\nargs = [\"nightly\"]\ncron_restart = \"0 3 * * *\"\n";
+
+/// Starts the bed's applications as PID 1 after these shell commands, and through this program.
+fn start(bed: &Bed, commands: &str, through: &[&str]) -> support::Procrun {
+    bed.script("steady.sh", workers::STEADY);
+    bed.launch(&["ecosystem.toml"]).pid1().system_path().after(commands).through(through).start()
+}
+
+#[test]
+fn no_descriptor_for_a_schedule_ends_nobody() {
+    // At each of these limits the table of descriptors is full at another step of the start.
+    for limit in 36..=47 {
+        let bed = Bed::with(SCHEDULED);
+        let mut run = start(&bed, &format!("ulimit -n {limit}"), &[]);
+        run.wait_for_line("app up");
+        run.wait_for_err("spawn-failed");
+        run.expect_stop();
+        let count = |what: &str| run.out().lines_with(what).len();
+        assert_eq!(count("app up"), count("app bye TERM"), "ulimit -n {limit}{}", run.story());
+    }
+}
+
+#[test]
+fn a_schedule_without_a_timer_is_checked_by_the_second() {
+    // The kernel refuses the first timers, then gives one.
+    let inject =
+        ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "inject=timerfd_create:error=EMFILE:when=1..2"];
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\ncron_restart = \"* * * * * *\"\n",
+    );
+    let mut run = start(&bed, ":", &inject);
+    run.wait_for_err("cannot make a timer for `cron_restart`");
+    run.wait_for_lines("app bye", 2);
+    run.wait_for_err("schedules have their timer again");
+    run.expect_stop();
+}
+
+#[test]
+fn a_lost_timer_is_made_again() {
+    // Setting it fails once, in the middle of its work.
+    let inject =
+        ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "inject=timerfd_settime:error=ENOMEM:when=3"];
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\ncron_restart = \"* * * * * *\"\n",
+    );
+    let mut run = start(&bed, ":", &inject);
+    run.wait_for_err("cannot make a timer for `cron_restart`: Cannot allocate memory");
+    run.wait_for_err("schedules have their timer again");
+    run.wait_for_lines("app bye", 3);
+    run.expect_stop();
+}
+
+#[test]
+fn a_shortage_of_processes_makes_no_app_errored() {
+    // The first eight tries to make a process fail, more than `max_restarts` allows.
+    let inject =
+        ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=clone:error=EAGAIN:when=1..8"];
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\nmax_restarts = 2\nautorestart = false\n",
+    );
+    let mut run = start(&bed, ":", &inject);
+    run.wait_for_err("Resource temporarily unavailable");
+    run.wait_for_line("app up");
+    run.expect_stop();
+}
+
+/// A bed in which `app/` belongs to nobody, and `secret` only to root.
+fn with_a_user(keys: &str) -> Bed {
+    let bed = Bed::with(&format!(
+        "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\nuser = \"nobody\"\n{keys}"
+    ));
+    bed.file("secret", "only root's\n");
+    bed.file("app/here", "");
+    let sh = "chmod 600 secret; chown -R 65534:65534 app";
+    assert!(support::tool("sh", &["-c", sh], bed.root()).status.success());
+    bed
+}
+
+#[test]
+fn a_users_link_in_place_of_a_log_or_pid_file_leads_to_nothing_of_roots() {
+    let bed =
+        with_a_user("out_file = \"app/out.log\"\nerror_file = \"app/err.log\"\npid_file = \"app/app.pid\"\n");
+    let links = "ln -s ../secret app/out.log; ln -s ../made-by-root app/err.log; ln -s ../secret app/app.pid";
+    assert!(support::tool("sh", &["-c", links], bed.root()).status.success());
+    let mut run = start(&bed, ":", &[]);
+    run.wait_for_line("app up");
+    run.wait_for_err("cannot write the log file");
+    run.wait_for_err("pid file");
+    run.expect_stop();
+    assert_eq!(bed.read("secret"), "only root's\n", "{}", run.story());
+    assert!(!bed.exists("made-by-root"));
+}
+
+#[test]
+fn files_in_a_users_directory_are_the_users() {
+    let bed = with_a_user("out_file = \"app/logs/out.log\"\npid_file = \"app/run/app.pid\"\n");
+    let mut run = start(&bed, ":", &[]);
+    run.wait_for_line("app up");
+    support::wait_until("the line in the file", || bed.read("app/logs/out.log").contains("app up"));
+    support::wait_until("the pid file", || bed.exists("app/run/app.pid"));
+    for name in ["app/logs", "app/logs/out.log", "app/run/app.pid"] {
+        use std::os::unix::fs::MetadataExt;
+        assert_eq!(std::fs::metadata(bed.path(name)).unwrap().uid(), 65534, "{name}");
+    }
+    run.expect_stop();
+    assert!(!bed.exists("app/run/app.pid"), "the pid file goes with the process");
+}
+
+#[test]
+fn a_pid_file_that_is_a_fifo_delays_nothing() {
+    let bed = with_a_user("pid_file = \"app/app.pid\"\n");
+    assert!(support::tool("mkfifo", &["app/app.pid"], bed.root()).status.success());
+    let mut run = start(&bed, ":", &[]);
+    run.wait_for_line("app up");
+    run.wait_for_err("pid file");
+    run.expect_stop();
+}
+
+const NOT_EXECUTED: &str = "the new process has not executed it in time";
+
+/// Another process may stop a child before it executes its program; strace does so at this system call, in
+/// each child.
+const STOP_CHILDREN: [&str; 8] =
+    ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=chdir:signal=SIGSTOP:when=1"];
+
+#[test]
+fn a_child_that_is_stopped_before_it_runs_freezes_nobody() {
+    // One with a user of its own, and one that has procrun's.
+    for bed in [with_a_user(""), Bed::with("[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\n")] {
+        let mut run = start(&bed, ":", &STOP_CHILDREN);
+        // The start ends by its timeout, is tried again, and the supervisor goes on meanwhile.
+        run.wait_for_err(NOT_EXECUTED);
+        run.signal(support::SIGHUP);
+        run.wait_for_err("no application has changed");
+        run.wait_for_err_lines(NOT_EXECUTED, 2);
+        run.expect_stop();
+    }
+}
+
+#[test]
+fn a_process_that_comes_after_its_start_was_given_up_is_killed() {
+    // The first clone(2) of a thread takes longer than a start may take, and makes the process then.
+    let inject =
+        ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=clone:delay_enter=6500000:when=1"];
+    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\n");
+    let mut run = start(&bed, ":", &inject);
+    run.wait_for_err(NOT_EXECUTED);
+    run.wait_for_err("app (0) is online");
+    support::wait_until("the end of all processes but one", || {
+        // strace is a child, too. A worker leads its session.
+        let children = run.children().into_iter();
+        children.filter(|child| child.session == child.pid && child.state != 'Z').count() == 1
+    });
+    run.expect_stop();
+}
+
+#[test]
+fn a_stop_ends_a_start_under_way_at_once() {
+    for bed in [with_a_user(""), Bed::with("[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\n")] {
+        let mut run = start(&bed, ":", &STOP_CHILDREN);
+        // The child is there and does not run.
+        support::wait_until("a stopped child", || {
+            run.children().iter().any(|child| matches!(child.state, 'T' | 't'))
+        });
+        run.expect_stop();
+        assert!(run.err().lines_with(NOT_EXECUTED).is_empty(), "killed, not waited for{}", run.story());
+    }
+}
+
+/// Stops all processes of its namespace but itself and PID 1, again and again (kill(2), -1).
+const STOPPER: &str = "#!/bin/sh\necho attacking\nwhile :; do kill -STOP -1 2> /dev/null; done\n";
+
+#[test]
+fn a_worker_that_stops_all_others_does_not_freeze_the_supervisor() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"stopper\"\nscript = \"./stopper.sh\"\nkill_timeout = \"1s\"\n\
+         [[apps]]\nname = \"victim\"\nscript = \"/bin/true\"\nrestart_delay = 1\nmax_restarts = 1000000\n\
+         kill_timeout = \"1s\"\n",
+    );
+    bed.script("stopper.sh", STOPPER);
+    let home = bed.path("home").to_string_lossy().into_owned();
+    let launch = |args: &[&str]| bed.launch(args).env("PROCRUN_HOME", &home);
+    let mut run = launch(&["ecosystem.toml"]).pid1().start();
+    run.wait_for_line("attacking");
+    run.wait_for_err(NOT_EXECUTED);
+    // From outside of the namespace.
+    launch(&["ping"]).start().expect_code(0);
+    run.signal(support::SIGHUP);
+    run.wait_for_err("no application has changed");
+    run.wait_for_err_lines(NOT_EXECUTED, 2);
+    run.expect_stop();
+}
+
+#[test]
+fn a_program_that_cannot_be_executed_by_another_user_is_an_error_of_its_start() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"./private/app\"\nuser = \"nobody\"\nautorestart = false\n",
+    );
+    bed.script("private/app", "#!/bin/sh\n");
+    assert!(support::tool("chmod", &["700", "private"], bed.root()).status.success());
+    let mut run = start(&bed, ":", &[]);
+    assert!(run.wait_for_err("spawn-failed").contains("ermission denied"), "{}", run.story());
+    run.expect_code(126);
+}
+
+/// The thread of this name.
+fn thread_of(pid: i32, name: &str) -> Option<i32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let is_it = |task: &std::path::PathBuf| {
+        std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim_end() == name)
+    };
+    let task = tasks.filter_map(|entry| Some(entry.ok()?.path())).find(is_it)?;
+    task.file_name()?.to_str()?.parse().ok()
+}
+
+/// strace on one thread, until it is dropped.
+struct Tracer(std::process::Child);
+
+impl Tracer {
+    /// Changes what system calls of the thread return, and waits until it does.
+    fn of(thread: i32, inject: &str) -> Self {
+        Self::with(thread, &["-e", inject])
+    }
+
+    /// The same with these arguments.
+    #[expect(clippy::disallowed_methods, reason = "the test is the parent of strace")]
+    fn with(thread: i32, args: &[&str]) -> Self {
+        let mut child = std::process::Command::new("strace")
+            .args(["-o", "/dev/null", "-p", &thread.to_string()])
+            .args(args)
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+        assert!(line.contains("attached"), "{line}");
+        Self(child)
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        // It lets go of the thread.
+        support::send(i32::try_from(self.0.id()).unwrap(), support::SIGTERM);
+        let _ = self.0.wait();
+    }
+}
+
+/// More events than the list has room for: an index out of range, and a panic.
+const PANIC: &str = "inject=epoll_wait:retval=1000";
+
+#[test]
+fn a_panic_of_the_log_pump_ends_no_logging() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"n=0; while :; do n=$((n+1)); echo line $n; sleep 0.05; done\"\n",
+    );
+    let run = bed.launch(&["ecosystem.toml"]).env("PROCRUN_HOME", bed.root().to_str().unwrap()).start();
+    run.wait_for_line("line 2");
+    let thread = support::wait_for("the thread", || thread_of(run.pid(), "logs"));
+    let health = || {
+        let home = bed.root().to_str().unwrap();
+        let mut check = bed.launch(&["healthcheck"]).env("PROCRUN_HOME", home).start();
+        let end = check.wait_end();
+        (end, check.err().lines().join("\n"))
+    };
+    {
+        let _tracer = Tracer::of(thread, &format!("{PANIC}:when=1"));
+        let said = run.wait_for_err("the thread `logs` panicked at src/logs/pump.rs");
+        assert!(said.contains("out of range"), "{said}");
+        let last = support::last_number(run.out().lines().last().unwrap());
+        run.wait_for_line(&format!("line {}", last + 2));
+        // One panic is an accident.
+        assert_eq!(health().0, support::End::Code(0));
+    }
+    {
+        let _tracer = Tracer::of(thread, &format!("{PANIC}:when=1+"));
+        support::wait_until("the health check to name the thread", || {
+            let (end, said) = health();
+            end == support::End::Code(1) && said.contains("the thread `logs` panics repeatedly")
+        });
+    }
+    let last = support::last_number(run.out().lines().last().unwrap());
+    run.wait_for_line(&format!("line {}", last + 2));
+    support::wait_until("the health check to be satisfied again", || health().0 == support::End::Code(0));
+}
+
+#[test]
+fn a_panic_of_the_supervisor_stops_its_workers_and_says_why() {
+    let bed = Bed::with(
+        "termination_log = \"why.txt\"\n\
+         [[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\n",
+    );
+    bed.script("steady.sh", workers::STEADY);
+    let home = bed.root().to_str().unwrap().to_owned();
+    // The first message of a client is longer than the room for it.
+    let inject =
+        ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "inject=recvmsg,recvfrom:retval=1000000:when=1"];
+    let mut run = bed
+        .launch(&["ecosystem.toml"])
+        .pid1()
+        .system_path()
+        .through(&inject)
+        .env("PROCRUN_HOME", &home)
+        .start();
+    run.wait_for_line("app up");
+    let mut client = bed.launch(&["ping"]).env("PROCRUN_HOME", &home).start();
+    run.wait_for_err("panicked at ");
+    run.wait_for_line("app bye TERM");
+    run.expect_code(70);
+    client.wait_end();
+    let why = bed.read("why.txt");
+    assert!(why.contains("panicked at src/") && why.contains("procrun ends with code 70"), "{why}");
+}
+
+#[test]
+fn a_shortage_while_a_socket_is_handed_over_delays_it() {
+    for error in ["ENOBUFS", "ENOMEM", "ETOOMANYREFS"] {
+        let bed = Bed::with(
+            "[[apps]]\nname = \"app\"\nscript = \"app.js\"\nexec_mode = \"cluster\"\nbalance = \"shared\"\n",
+        );
+        bed.file(
+            "app.js",
+            "const server = require('http').createServer((_, response) => response.end('served'));\n\
+             server.listen(0, () => console.log(`listening on ${server.address().port}`));\n",
+        );
+        let inject = format!("inject=sendmsg:error={error}:when=1..3");
+        let inject = ["strace", "-D", "-qq", "-o", "/dev/null", "-e", &inject];
+        let mut run = bed.launch(&["ecosystem.toml"]).pid1().through(&inject).start();
+        let port = support::web::port_of(&run, 1);
+        assert!(support::web::get(port, "/").is_ok_and(|body| body == "served"), "{error}{}", run.story());
+        run.expect_stop();
+    }
+}
+
+#[test]
+fn a_channel_that_cannot_carry_a_message_ends_and_so_does_its_worker() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"app.js\"\nexec_mode = \"cluster\"\nmax_restarts = 4\n",
+    );
+    bed.file("app.js", "require('http').createServer().listen(0, () => console.log('serves'));\n");
+    let inject = ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "inject=sendmsg:error=EINVAL:when=1"];
+    let mut run = bed.launch(&["ecosystem.toml"]).pid1().through(&inject).start();
+    run.wait_for_err("cannot be sent a message (Invalid argument");
+    // The next one can, and serves.
+    run.wait_for_line("serves");
+    run.expect_stop();
+}
+
+/// `strace` before procrun, with one injected error.
+fn with_error(inject: &str) -> Vec<String> {
+    ["strace", "-D", "-qq", "-o", "/dev/null", "-e", inject].map(str::to_owned).into()
+}
+
+fn words(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn a_client_that_cannot_be_accepted_at_once_is_accepted_later() {
+    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"exec sleep 1000\"\n");
+    let home = bed.root().to_str().unwrap().to_owned();
+    let inject = with_error("inject=accept4:error=EMFILE:when=1..3");
+    let run = bed.launch(&["ecosystem.toml"]).through(&words(&inject)).env("PROCRUN_HOME", &home).start();
+    run.wait_for_err("is online");
+    // No other client comes after it.
+    let mut client = bed.launch(&["ping"]).env("PROCRUN_HOME", &home).start();
+    client.expect_code(0);
+}
+
+#[test]
+fn orphans_are_not_found_without_the_right_to_adopt_them_and_that_is_all() {
+    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\n");
+    bed.script("steady.sh", workers::STEADY);
+    let inject = with_error("inject=prctl:error=EINVAL:when=1");
+    let mut run = bed.launch(&["ecosystem.toml"]).system_path().through(&words(&inject)).start();
+    run.wait_for_err("prctl(PR_SET_CHILD_SUBREAPER) is refused");
+    run.wait_for_line("app up");
+    run.expect_stop();
+}
+
+#[test]
+fn a_missing_dev_null_is_named() {
+    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"exec sleep 1000\"\n");
+    let mut inject = with_error("inject=openat:error=ENOENT");
+    inject.extend(["-P", "/dev/null"].map(str::to_owned));
+    let mut run = bed.launch(&["ecosystem.toml"]).through(&words(&inject)).start();
+    run.wait_for_err("cannot open /dev/null: No such file or directory");
+    run.expect_code(71);
+}
+
+#[test]
+fn an_error_of_a_device_behind_stdout_passes() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"n=0; while :; do n=$((n+1)); echo line $n; sleep 0.05; done\"\n",
+    );
+    let run = bed.launch(&["ecosystem.toml"]).start();
+    run.wait_for_line("line 2");
+    let thread = support::wait_for("the thread", || thread_of(run.pid(), "logs"));
+    let _tracer = Tracer::of(thread, "inject=write:error=EIO:when=1");
+    run.wait_for_err("cannot write to stdout: EIO");
+    run.wait_for_err("stdout takes lines again");
+    let last = support::last_number(run.out().lines().last().unwrap());
+    run.wait_for_line(&format!("line {}", last + 2));
+}
+
+#[test]
+fn the_kernel_kills_a_worker_before_procrun() {
+    let score = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
+    let own = score(i32::try_from(std::process::id()).unwrap());
+    // Whether somebody may lower it at all here.
+    let may = support::tool("sh", &["-c", "echo -500 > /proc/self/oom_score_adj"], std::path::Path::new("/"))
+        .status
+        .success();
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"exec sleep 1000\"\n\
+         [[apps]]\nname = \"chosen\"\nscript = \"exec sleep 1001\"\noom_score_adj = 700\n",
+    );
+    let run = bed.start(&["ecosystem.toml"]);
+    run.wait_for_err_lines("is online", 2);
+    assert_eq!(score(run.pid()).trim(), if may { "-500" } else { own.trim() });
+    let scores: std::collections::BTreeSet<String> =
+        run.children().iter().map(|child| score(child.pid).trim().to_owned()).collect();
+    assert_eq!(scores, [own.trim().to_owned(), "700".to_owned()].into());
+}
+
+#[test]
+fn a_file_whose_name_steers_a_terminal_is_shown_escaped() {
+    let bed = Bed::new();
+    for (name, content) in [
+        ("a\u{1b}[2J.toml", "[[apps]]\nname = \"app\"\nscript = \"exec sleep 1000\"\n"),
+        ("b\u{1b}[2J.toml", "[[apps]]\nname = 1\n"),
+        (
+            "c\u{1b}[2J.json",
+            "{\"apps\": [{\"name\": \"app\", \"script\": \"sleep 1\", \"unknown\": 1}], \"deploy\": {}}",
+        ),
+    ] {
+        bed.file(name, content);
+        for command in [&["check", name][..], &["convert", name, "-o", "-"], &[name], &["start", name]] {
+            let mut run = bed.launch(command).env("PROCRUN_HOME", bed.root().to_str().unwrap()).start();
+            if command.len() == 1 && name.starts_with('a') {
+                run.wait_for_err("is online");
+                run.expect_stop();
+            } else if command.len() > 1 {
+                run.wait_end();
+            } else if run.has_ended() {
+                continue;
+            } else {
+                run.stop();
+            }
+            let all = [run.out().lines(), run.err().lines()].concat().join("\n");
+            assert!(!all.contains('\u{1b}'), "{command:?}: {all:?}");
+        }
+        let mut kill = bed.launch(&["kill"]).env("PROCRUN_HOME", bed.root().to_str().unwrap()).start();
+        kill.wait_end();
+    }
+}
+
+#[test]
+fn replaced_instances_keep_no_descriptors_while_nobody_reads_the_output() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"loud\"\nscript = \"yes fills the pipe\"\n\
+         [[apps]]\nname = \"app\"\nscript = \"echo starts; exec sleep 1000\"\nkill_timeout = 100\n",
+    );
+    let home = bed.root().to_str().unwrap().to_owned();
+    let run = bed.launch(&["ecosystem.toml"]).hold_out().env("PROCRUN_HOME", &home).start();
+    run.wait_for_err_lines("is online", 2);
+    let ask = |args: &[&str]| bed.launch(args).env("PROCRUN_HOME", &home).start().wait_end();
+    let files = || std::fs::read_dir(format!("/proc/{}/fd", run.pid())).unwrap().count();
+    let before = files();
+    for _ in 0..40 {
+        assert_eq!(ask(&["restart", "app"]), support::End::Code(0));
+    }
+    assert!(files() < before + 40, "{before} descriptors have become {}", files());
+    // The files cannot be emptied now, and the client hears so.
+    let mut flush = bed.launch(&["flush"]).env("PROCRUN_HOME", &home).start();
+    flush.expect_code(1);
+    flush.wait_for_err("the log output is blocked");
+}
+
+#[test]
+fn a_termination_log_in_a_users_directory_is_written_with_the_users_rights() {
+    let bed = with_a_user("");
+    let ecosystem = bed.read("ecosystem.toml");
+    bed.file("ecosystem.toml", format!("termination_log = \"app/why.txt\"\n{ecosystem}"));
+    for link in ["ln -s ../secret app/why.txt", "ln -s ../made-by-root app/why.txt", "ln secret app/why.txt"]
+    {
+        assert!(
+            support::tool("sh", &["-c", &format!("rm -f app/why.txt; {link}")], bed.root()).status.success()
+        );
+        let mut run = start(&bed, ":", &[]);
+        run.wait_for_line("app up");
+        run.expect_stop();
+        run.wait_for_err("cannot write to");
+        assert_eq!(bed.read("secret"), "only root's\n", "{link}{}", run.story());
+        assert!(!bed.exists("made-by-root"), "{link}");
+    }
+    assert!(support::tool("rm", &["app/why.txt"], bed.root()).status.success());
+    let mut run = start(&bed, ":", &[]);
+    run.wait_for_line("app up");
+    run.expect_stop();
+    assert!(bed.read("app/why.txt").contains("stopped by SIGTERM"));
+    let why = std::fs::metadata(bed.path("app/why.txt")).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&why), 65534);
+}
+
+#[test]
+fn a_home_of_another_user_holds_no_list_of_ones_own() {
+    let bed = Bed::new();
+    bed.file("app.sh", "#!/bin/sh\nexec sleep 1000\n");
+    bed.file("home/dump.json", "{}");
+    let sh = "chmod 755 app.sh; chown -R 65534:65534 home";
+    assert!(support::tool("sh", &["-c", sh], bed.root()).status.success());
+    let home = bed.path("home").to_str().unwrap().to_owned();
+    for command in [&["resurrect"][..], &["cleardump"], &["start", "./app.sh"]] {
+        let mut run = bed.launch(command).env("PROCRUN_HOME", &home).start();
+        assert!(matches!(run.wait_end(), support::End::Code(code) if code != 0), "{command:?}");
+        run.wait_for_err("the directory belongs to user 65534");
+    }
+}
+
+/// Waits for the file `go`, mounts a file system that does not answer at its argument, says so, reads all
+/// requests and answers none. Its end fails what waits.
+const HUNG_FS: &str = r#"
+import ctypes, os, signal, struct, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while not os.path.exists("go"):
+    time.sleep(0.01)
+libc = ctypes.CDLL(None, use_errno=True)
+fd = os.open("/dev/fuse", os.O_RDWR)
+options = f"fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
+if libc.mount(b"hung", b"mnt", b"fuse", 0, options) != 0:
+    sys.exit(f"cannot mount: {os.strerror(ctypes.get_errno())}")
+_, _, unique = struct.unpack_from("<IIQ", os.read(fd, 1 << 20))
+init = struct.pack("<IIIIHHIIHH8I", 7, 31, 65536, 0, 12, 10, 4096, 1, 1, 0, *([0] * 8))
+os.write(fd, struct.pack("<IiQ", 16 + len(init), 0, unique) + init)
+os.write(os.open("mounted", os.O_CREAT | os.O_WRONLY, 0o600), b"yes")
+while os.read(fd, 1 << 20):
+    pass
+"#;
+
+/// A bed with a directory `mnt`, an app `hung` that needs it, and an app `fine`.
+fn with_a_file_system(app: &str) -> Bed {
+    let bed = Bed::with(&format!(
+        "[[apps]]\nname = \"hung\"\n{app}\n[[apps]]\nname = \"fine\"\nscript = \"./steady.sh\"\nargs = [\"fine\"]\n"
+    ));
+    bed.file("hung.py", HUNG_FS);
+    bed.file("mnt/env", "A=1\n");
+    bed.script("mnt/app.sh", "#!/bin/sh\nsleep 0.1\n");
+    bed.script("mnt/bin/program", "#!/bin/sh\nsleep 0.1\n");
+    bed.script("steady.sh", workers::STEADY);
+    bed
+}
+
+/// Starts the applications as PID 1, with all files still there.
+fn start_with_a_file_system(bed: &Bed) -> support::Procrun {
+    let home = bed.path("home").to_string_lossy().into_owned();
+    let launch = bed.launch(&["ecosystem.toml"]).env("PROCRUN_HOME", &home).system_path();
+    let run = launch.own_mounts().pid1().after("python3 hung.py &").start();
+    run.wait_for_line("fine up");
+    run
+}
+
+/// Lets the file system stop answering.
+fn hang(bed: &Bed) {
+    bed.file("go", "");
+    support::wait_until("the mount", || bed.exists("mounted"));
+}
+
+#[test]
+fn a_file_system_that_does_not_answer_fails_the_starts_that_need_it_and_no_other() {
+    for (app, step) in [
+        ("script = \"true\"\ncwd = \"mnt\"\n", "opening its cwd"),
+        ("script = \"./mnt/app.sh\"\n", "looking up its script"),
+        ("script = \"program\"\nenv = { PATH = \"mnt/bin:/usr/bin:/bin\" }\n", "the programs of PATH"),
+    ] {
+        let bed = with_a_file_system(&format!("{app}restart_delay = 100\nmax_restarts = 1000000\n"));
+        let mut run = start_with_a_file_system(&bed);
+        run.wait_for_err("hung (0) is online");
+        hang(&bed);
+        let failure = run.wait_for_err("hung (0) ended: spawn-failed, its start hangs");
+        assert!(failure.contains(step), "{failure}");
+        run.wait_for_err("hung (0) ended: spawn-failed, its last start still hangs");
+        // The supervisor answers, starts other applications, and stops all in order.
+        let home = bed.path("home").to_string_lossy().into_owned();
+        bed.launch(&["restart", "fine"]).env("PROCRUN_HOME", &home).start().expect_code(0);
+        run.wait_for_lines("fine up", 2);
+        run.expect_stop();
+        assert_eq!(run.out().lines_with("fine bye TERM").len(), 2, "{}", run.story());
+    }
+}
+
+#[test]
+fn a_pid_file_on_a_file_system_that_does_not_answer_delays_nothing() {
+    let bed = with_a_file_system("script = \"./steady.sh\"\nargs = [\"hung\"]\npid_file = \"mnt/pid\"\n");
+    let mut run = start_with_a_file_system(&bed);
+    run.wait_for_line("hung up");
+    hang(&bed);
+    let home = bed.path("home").to_string_lossy().into_owned();
+    bed.launch(&["restart", "all"]).env("PROCRUN_HOME", &home).start().expect_code(0);
+    run.wait_for_lines("hung up", 2);
+    run.wait_for_lines("fine up", 2);
+    run.expect_stop();
+    assert_eq!(run.out().lines_with("bye").len(), 4, "{}", run.story());
+}
+
+#[test]
+fn an_env_file_on_a_file_system_that_does_not_answer_changes_nothing() {
+    let bed = with_a_file_system("script = \"./steady.sh\"\nargs = [\"hung\"]\nenv_file = \"mnt/env\"\n");
+    let mut run = start_with_a_file_system(&bed);
+    run.wait_for_line("hung up");
+    hang(&bed);
+    run.signal(support::SIGHUP);
+    run.wait_for_err("reading ecosystem.toml timed out");
+    run.wait_for_err("nothing was changed");
+    run.expect_stop();
+    assert_eq!(run.out().lines_with("bye TERM").len(), 2, "{}", run.story());
+}
+
+#[test]
+fn a_log_file_that_does_not_answer_stops_no_other_line() {
+    // Another file system: one that does not answer holds up all of its files.
+    let shm = tempfile::tempdir_in("/dev/shm").unwrap();
+    let other_file = shm.path().join("other.log");
+    let lines = "n=0; while :; do n=$((n+1)); echo line $n; sleep 0.05; done";
+    let bed = Bed::with(&format!(
+        "[[apps]]\nname = \"stuck\"\nscript = \"{lines}\"\nout_file = \"stuck.log\"\n\
+         [[apps]]\nname = \"other\"\nscript = \"{lines}\"\nout_file = \"{}\"\n",
+        other_file.display()
+    ));
+    let mut run = bed.launch(&["ecosystem.toml"]).start();
+    for app in ["stuck", "other"] {
+        run.wait_for_line(&format!("{app} | line 2"));
+    }
+    let thread = support::wait_for("the thread", || thread_of(run.pid(), "log-files"));
+    let other = || std::fs::read_to_string(&other_file).unwrap().lines().count();
+    let stuck = || bed.read("stuck.log").lines().count();
+    {
+        // The next write to either of them takes ten minutes: to the first file, since the other one is excluded.
+        let path = bed.path("stuck.log").to_str().unwrap().to_owned();
+        let _tracer = Tracer::with(thread, &["-e", "inject=write:delay_enter=600000000", "-P", &path]);
+        run.wait_for_err("stuck.log does not answer");
+        let (lines, before) = (run.out().lines_with("stuck | line").len(), other());
+        run.wait_for_lines("stuck | line", lines + 20);
+        support::wait_until("the other file to grow", || other() > before + 20);
+    }
+    run.wait_for_err("stuck.log answers again");
+    let before = stuck();
+    support::wait_until("the file to grow again", || stuck() > before + 5);
+    run.expect_stop();
+}

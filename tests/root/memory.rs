@@ -1,0 +1,338 @@
+//! Real leaks: of a worker beyond its limit, and of one that fills its container. As root, with Node, and
+//! with a memory cgroup of its own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use crate::support::{self, Bed, Procrun, SIGHUP, SIGTERM, procfs, tool, wait_until, wait_until_within, web};
+
+/// Leaks, and serves meanwhile if it has a PORT. `LEAK` is MB every 50 ms.
+const LEAK: &str = r"
+const kept = [];
+const chunk = Number(process.env.LEAK || 2.5) * 1024 * 1024;
+const leak = () => setInterval(() => kept.push(Buffer.alloc(chunk, 1)), 50);
+if (process.env.PORT) {
+  require('http').createServer((request, response) => response.end('ok')).listen(process.env.PORT, () => {
+    console.log(`listens ${process.pid}`);
+    if (process.env.NODE_APP_INSTANCE === '0') leak();
+  });
+} else {
+  leak();
+}
+console.log(`up ${process.pid}`);
+";
+
+const LONG: Duration = Duration::from_secs(120);
+
+fn bed(ecosystem: &str) -> Bed {
+    let bed = Bed::with(ecosystem);
+    bed.file("leak.js", LEAK);
+    bed.file("small.js", "console.log(`small ${process.pid}`); setInterval(() => {}, 1000);");
+    bed
+}
+
+fn start(bed: &Bed) -> Procrun {
+    bed.launch(&["ecosystem.toml"]).env("PROCRUN_HOME", bed.root().to_str().unwrap()).start()
+}
+
+/// The answer of `procrun describe WHO --json`.
+fn describe(bed: &Bed, who: &str) -> serde_json::Value {
+    let home = format!("PROCRUN_HOME={}", bed.root().display());
+    let said = tool("env", &[&home, env!("CARGO_BIN_EXE_procrun"), "describe", who, "--json"], bed.root());
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    serde_json::from_slice(&said.stdout).unwrap()
+}
+
+/// The number that stands before ` MB` behind `word`.
+#[track_caller]
+fn megabytes(line: &str, word: &str) -> u64 {
+    let behind = line.split_once(word).unwrap_or_else(|| panic!("no {word:?} in {line:?}")).1.trim_start();
+    let number = behind.split_once(" MB").unwrap_or_else(|| panic!("no MB in {behind:?}")).0;
+    number.parse().unwrap_or_else(|error| panic!("{number:?} in {line:?}: {error}"))
+}
+
+#[test]
+fn a_leaking_worker_is_restarted_before_it_is_far_beyond_its_limit() {
+    let bed = bed("[[apps]]\nname = \"leak\"\nscript = \"leak.js\"\nmax_memory_restart = \"120M\"\n\
+         [[apps]]\nname = \"small\"\nscript = \"small.js\"\nmax_memory_restart = \"120M\"\n");
+    let mut run = start(&bed);
+    let small = run.wait_for_line("small ");
+    let line = run.wait_for_err("max_memory_restart");
+    assert!(line.contains("leak (0)") && line.contains("120 MB: restarting it"), "{line}");
+    let seen = megabytes(&line, "has");
+    // 50 MB/s, less on a busy machine: a look a second would see 170 MB.
+    assert!((120..170).contains(&seen), "{line}");
+    run.wait_for_lines("up ", 2);
+    let ended = run.wait_for_err("leak (0) ended");
+    assert!(ended.contains("memory: it had") && ended.contains("its limit is 120 MB"), "{ended}");
+    let detail = &describe(&bed, "leak")[0];
+    let ending = &detail["endings"][0];
+    assert_eq!(ending["reason"], "memory", "{detail}");
+    assert!(ending["text"].as_str().unwrap().contains("120 MB"), "{detail}");
+    assert_eq!((&detail["unstable_restarts"], &detail["max_memory_restart"]), (&0.into(), &"120M".into()));
+    assert_eq!(run.out().lines_with("small "), [small], "who is below its limit is left alone");
+    run.expect_stop();
+}
+
+#[test]
+fn a_cluster_loses_no_request_while_who_leaks_is_replaced() {
+    let port = web::free_port();
+    let bed = bed(&format!(
+        "[[apps]]\nname = \"api\"\nscript = \"leak.js\"\ninstances = 2\nmax_memory_restart = \"110M\"\n\
+         env = {{ PORT = \"{port}\" }}\n"
+    ));
+    let mut run = start(&bed);
+    run.wait_for_lines("listens", 2);
+    let over = AtomicBool::new(false);
+    let answers: Vec<usize> = thread::scope(|scope| {
+        let client = || {
+            let mut answers = 0;
+            while !over.load(Ordering::Relaxed) {
+                assert_eq!(web::get(port, "/").expect("no request is lost").trim(), "ok");
+                answers += 1;
+            }
+            answers
+        };
+        let clients: Vec<_> = (0..3).map(|_| scope.spawn(client)).collect();
+        let replaced = || run.err().lines_with("api is reloaded: 1 process was replaced").len() >= 2;
+        wait_until_within("two replacements", LONG, || {
+            replaced() || clients.iter().any(thread::ScopedJoinHandle::is_finished)
+        });
+        over.store(true, Ordering::Relaxed);
+        clients.into_iter().map(|client| client.join().expect("a client without a failure")).collect()
+    });
+    assert!(answers.iter().all(|count| *count > 0), "{answers:?}");
+    let why = run.wait_for_err("max_memory_restart");
+    assert!(why.contains("api (0)") && why.contains("replacing it while it serves"), "{why}");
+    assert_eq!(run.err().lines_with("api (1) ended"), [""; 0], "the other one was left alone");
+    wait_until("its record", || describe(&bed, "0")[0]["endings"][0]["reason"] == "memory");
+    run.expect_stop();
+}
+
+#[test]
+fn a_limit_that_came_with_a_reload_holds() {
+    let port = web::free_port();
+    let file = |more: &str| {
+        format!(
+            "[[apps]]\nname = \"api\"\nscript = \"late.js\"\nexec_mode = \"cluster\"\nkill_timeout = 1000\n\
+             env = {{ PORT = \"{port}\" }}\n{more}"
+        )
+    };
+    let bed = bed(&file(""));
+    // By then a look has found nobody who has a limit and a place.
+    bed.file("late.js", "setTimeout(() => require('./leak.js'), 1500)");
+    let mut run = start(&bed);
+    run.wait_for_lines("listens", 1);
+    // It leaks, too, and may: until now there is no limit.
+    bed.file("ecosystem.toml", file("max_memory_restart = \"150M\"\nargs = [\"new\"]\n"));
+    run.signal(SIGHUP);
+    run.wait_for_err("api is reloaded");
+    wait_until_within("its limit", LONG, || !run.err().lines_with("max_memory_restart is 150 MB").is_empty());
+    run.expect_stop();
+}
+
+#[test]
+fn what_npm_starts_counts_and_ends_with_it() {
+    // npm itself and its shell have their part, so that the limit is wide.
+    let bed = bed(
+        "[[apps]]\nname = \"web\"\nscript = \"npm\"\nargs = [\"start\"]\nmax_memory_restart = \"300M\"\n",
+    );
+    bed.file("package.json", r#"{"name":"web","version":"1.0.0","scripts":{"start":"node leak.js"}}"#);
+    let mut run = start(&bed);
+    let leaking = support::last_pid(&run.wait_for_lines_within("up ", 1, LONG)[0]);
+    let npm = run.children()[0].pid;
+    assert_ne!(npm, leaking);
+    wait_until_within("its limit", LONG, || !run.err().lines_with("web (0) has").is_empty());
+    let line = &run.err().lines_with("web (0) has")[0];
+    assert!(megabytes(line, "has") >= 300, "{line}");
+    run.wait_for_lines_within("up ", 2, LONG);
+    assert!(!procfs::alive(leaking), "what leaked is gone before the next one starts{}", run.story());
+    assert!(!run.err().lines_with("(memory: it had").is_empty(), "{}", run.story());
+    run.expect_stop();
+}
+
+#[test]
+fn nothing_is_looked_at_where_nobody_has_a_limit() {
+    let bed = bed("oom_guard = true\n[[apps]]\nname = \"small\"\nscript = \"small.js\"\n");
+    let mut run = start(&bed);
+    run.wait_for_line("small ");
+    let switches = || procfs::status(run.pid(), "voluntary_ctxt_switches").parse::<u64>().unwrap();
+    wait_until("procrun to be at rest", || {
+        let before = switches();
+        thread::park_timeout(Duration::from_millis(1500));
+        switches() == before
+    });
+    run.expect_stop();
+}
+
+/// A memory cgroup; what is in it when it is dropped has ended.
+struct Group(PathBuf);
+
+impl Group {
+    /// One below the test's own, with so many MB.
+    fn new(name: &str, limit: u64) -> Self {
+        let v1 = fs::read_to_string("/proc/self/cgroup").unwrap();
+        let own = v1.lines().find_map(|line| line.split_once(":memory:")).map(|(_, group)| group);
+        let name = format!("procrun-test-{name}-{}", std::process::id());
+        let (dir, file) = if let Some(group) = own {
+            (format!("/sys/fs/cgroup/memory{group}/{name}"), "memory.limit_in_bytes")
+        } else {
+            // Only the topmost group may have both processes and groups.
+            fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+memory").expect("a cgroup that is ours");
+            (format!("/sys/fs/cgroup/{name}"), "memory.max")
+        };
+        fs::create_dir(&dir).expect("root, and a memory cgroup that may be written");
+        fs::write(Path::new(&dir).join(file), (limit << 20).to_string()).expect("its limit");
+        Self(PathBuf::from(dir))
+    }
+
+    /// procrun as its first process.
+    fn start(&self, bed: &Bed) -> Procrun {
+        let enter = format!("echo $$ > '{}/cgroup.procs'", self.0.display());
+        let launch = bed.launch(&["ecosystem.toml"]).env("PROCRUN_HOME", bed.root().to_str().unwrap());
+        launch.after(&enter).start()
+    }
+
+    /// What the kernel has killed in it.
+    fn kills(&self) -> u64 {
+        let read = |file| fs::read_to_string(self.0.join(file));
+        let text = read("memory.oom_control").or_else(|_| read("memory.events")).unwrap();
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("oom_kill ")).expect("the kernel counts them");
+        line.trim().parse().unwrap()
+    }
+
+    /// Page cache in bytes.
+    fn cache(&self) -> u64 {
+        let text = fs::read_to_string(self.0.join("memory.stat")).unwrap();
+        let value = |name| text.lines().find_map(|line: &str| line.strip_prefix(name));
+        value("cache ").or_else(|| value("file ")).unwrap().trim().parse().unwrap()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        wait_until("the group to be empty", || fs::remove_dir(&self.0).is_ok());
+    }
+}
+
+#[test]
+fn the_largest_worker_ends_before_the_kernel_kills() {
+    let group = Group::new("guard", 256);
+    // 20 MB/s: the last 5% last for 600 ms, also where procrun gets its turn late.
+    let bed = bed(
+        "[[apps]]\nname = \"leak\"\nscript = \"leak.js\"\nenv = { LEAK = \"1\" }\n[[apps]]\nname = \"small\"\nscript = \"small.js\"\n",
+    );
+    let mut run = group.start(&bed);
+    let small = run.wait_for_line("small ");
+    wait_until_within("two of its ends", LONG, || run.err().lines_with("oom_guard").len() >= 2);
+    run.wait_for_lines_within("up ", 3, LONG);
+    let line = &run.err().lines_with("oom_guard")[0];
+    assert!(line.contains("of its 256 MB") && line.contains("leak (0), the largest"), "{line}");
+    assert!((243..256).contains(&megabytes(line, "the container has")), "{line}");
+    assert_eq!(group.kills(), 0, "{}", run.story());
+    assert_eq!(run.out().lines_with("small "), [small]);
+    assert_eq!(describe(&bed, "leak")[0]["endings"][0]["reason"], "memory");
+    run.expect_stop();
+    drop(run);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test starts a process of its own, and waits for it")]
+fn what_somebody_else_has_in_the_container_is_not_blamed_on_a_worker() {
+    let group = Group::new("other", 256);
+    let bed = bed("[[apps]]\nname = \"small\"\nscript = \"small.js\"\n");
+    let mut run = group.start(&bed);
+    run.wait_for_line("small ");
+    // As `docker exec` does: a process of the container that is none of procrun's. It stops where there is no room.
+    let begin =
+        "exec python3 -c 'import sys\nall = []\nfor line in sys.stdin: all.append(b\"x\" * (1 << 20))'";
+    let enter = format!("echo $$ > '{}/cgroup.procs'; {begin}", group.0.display());
+    let mut other = std::process::Command::new("sh")
+        .args(["-c", &enter])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    let mut words = other.stdin.take().expect("it was asked for");
+    wait_until_within("the guard", LONG, || {
+        // 40 MB/s at most.
+        thread::park_timeout(Duration::from_millis(25));
+        std::io::Write::write_all(&mut words, b"more\n").expect("it reads");
+        !run.err().lines_with("oom_guard").is_empty()
+    });
+    run.wait_for_err("hint: all workers together have only ");
+    drop(words);
+    other.wait().expect("it ends");
+    assert_eq!(group.kills(), 0, "{}", run.story());
+    run.expect_stop();
+    drop(run);
+}
+
+#[test]
+fn page_cache_does_not_count() {
+    let group = Group::new("cache", 128);
+    let bed =
+        Bed::again("", "echo up; dd if=/dev/zero of=big bs=1M count=400 2>&1; echo written; sleep 1000");
+    let mut run = group.start(&bed);
+    run.wait_for_lines_within("written", 1, LONG);
+    assert!(group.cache() > 64 << 20, "it has filled the container: {}", group.cache());
+    // It would have been seen within a second.
+    let begun = support::now();
+    wait_until("a few looks", || begun.elapsed() > Duration::from_secs(3));
+    assert_eq!(run.err().lines_with("memory"), [""; 0], "{}", run.story());
+    assert_eq!(run.out().lines_with("up").len(), 1, "{}", run.story());
+    run.signal(SIGTERM);
+    run.wait_end();
+    drop(run);
+}
+
+#[test]
+fn an_end_by_the_kernel_is_named() {
+    let group = Group::new("oom", 128);
+    let bed = bed("oom_guard = false\n[[apps]]\nname = \"leak\"\nscript = \"leak.js\"\n\
+         [[apps]]\nname = \"shell\"\nscript = \"./shell.sh\"\nautostart = false\n");
+    bed.script("shell.sh", "#!/bin/sh\nnode leak.js\nexit $?\n");
+    let mut run = group.start(&bed);
+    wait_until_within("the kernel", LONG, || group.kills() > 0);
+    let line = run.wait_for_err("leak (0) ended");
+    assert!(
+        line.contains("signal SIGKILL, the kernel's out-of-memory killer (memory limit 128 MB)"),
+        "{line}"
+    );
+    let ending = &describe(&bed, "leak")[0]["endings"][0];
+    assert_eq!((&ending["reason"], &ending["code"]), (&"oom".into(), &137.into()));
+    // And one below a shell, which exits with its code.
+    let home = format!("PROCRUN_HOME={}", bed.root().display());
+    for words in [["stop", "leak"], ["start", "shell"]] {
+        let said = tool("env", &[&home, env!("CARGO_BIN_EXE_procrun"), words[0], words[1]], bed.root());
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    }
+    wait_until_within("its end", LONG, || !run.err().lines_with("shell (1) ended").is_empty());
+    let line = &run.err().lines_with("shell (1) ended")[0];
+    assert!(line.contains("exit 137, a process of it was killed by the kernel's"), "{line}");
+    // A SIGKILL of somebody else is none of the kernel's.
+    run.wait_for_lines_within("up ", 3, LONG);
+    support::send(run.worker(), support::SIGKILL);
+    wait_until("its end", || run.err().lines_with("shell (1) ended").len() >= 2);
+    let line = &run.err().lines_with("shell (1) ended")[1];
+    assert!(line.contains("signal SIGKILL, up"), "{line}");
+    run.expect_stop();
+    drop(run);
+}
+
+#[test]
+fn a_share_is_one_of_the_containers_limit() {
+    let group = Group::new("share", 400);
+    let bed = bed("[[apps]]\nname = \"leak\"\nscript = \"leak.js\"\nmax_memory_restart = \"30%\"\n");
+    let mut run = group.start(&bed);
+    wait_until_within("its limit", LONG, || !run.err().lines_with("max_memory_restart").is_empty());
+    let line = run.wait_for_err("max_memory_restart");
+    assert!(line.contains("is 120 MB: restarting it"), "{line}");
+    run.expect_stop();
+    drop(run);
+}
