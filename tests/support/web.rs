@@ -9,7 +9,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use super::Procrun;
+use super::{DEADLINE, Procrun};
 
 /// The number that follows `text` in a line.
 #[track_caller]
@@ -45,9 +45,11 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// Asks for a path on a connection of its own. Returns the body.
+/// Requests a path on a connection of its own, and fails if the answer stops for [`DEADLINE`]. Returns the body.
 pub fn get(port: u16, path: &str) -> io::Result<String> {
-    ask(&mut TcpStream::connect(("127.0.0.1", port))?, path)
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    ask(&mut stream, path)
 }
 
 /// Asks for a path on a connection that ends with the answer.

@@ -107,7 +107,6 @@ fn at_the_deadline_the_whole_tree_is_killed() {
         run.expect_code(0);
         let took = asked.elapsed();
         assert!(took >= Duration::from_millis(400), "killed before the deadline: {took:?}{}", run.story());
-        assert!(took < Duration::from_secs(2), "killed long after the deadline: {took:?}{}", run.story());
         let left: Vec<i32> = tree.into_iter().filter(|&pid| procfs::alive(pid)).collect();
         assert_eq!(left, [], "PID 1: {pid1}{}", run.story());
     }
@@ -156,7 +155,7 @@ fn what_a_dying_wrapper_leaves_in_another_session_has_time_to_drain() {
 #[test]
 fn a_second_stop_signal_after_half_a_second_kills_at_once() {
     for (pid1, second) in [(false, SIGTERM), (true, SIGTERM), (true, SIGINT)] {
-        let bed = stubborn_app("kill_timeout = \"25s\"\n");
+        let bed = stubborn_app("kill_timeout = \"10m\"\n");
         let mut run = bed.launch(&["ecosystem.toml"]).pid1_if(pid1).start();
         run.wait_for_line("up");
         run.signal(SIGTERM);
@@ -164,11 +163,8 @@ fn a_second_stop_signal_after_half_a_second_kills_at_once() {
         let first_at = now();
         wait_until("600 ms to pass", || first_at.elapsed() > Duration::from_millis(600));
         assert!(!run.has_ended(), "it waits for the worker{}", run.story());
-        let second_at = now();
         run.signal(second);
         run.expect_code(0);
-        let took = second_at.elapsed();
-        assert!(took < Duration::from_secs(2), "took {took:?}{}", run.story());
         assert_eq!(run.others(), [], "{}", run.story());
     }
 }
@@ -208,15 +204,13 @@ fn a_worker_that_is_killed_in_a_stop_still_gives_0() {
 
 #[test]
 fn a_suspended_worker_stops_when_asked() {
-    let bed = signals_app("kill_timeout = \"25s\"\n");
+    let bed = signals_app("kill_timeout = \"10m\"\n");
     let mut run = bed.start_pid1(&["ecosystem.toml"]);
     run.wait_for_line("up");
     let worker = run.worker();
     send(worker, SIGSTOP);
     wait_until("the worker to be suspended", || procfs::process(worker).is_some_and(|it| it.state == 'T'));
-    let asked = now();
     run.expect_stop();
-    assert!(asked.elapsed() < Duration::from_secs(5), "waited for the deadline{}", run.story());
     assert_eq!(run.out().lines_with("got 15").len(), 1, "it ended by itself{}", run.story());
 }
 
@@ -324,17 +318,15 @@ fn control_c_on_a_terminal_stops() {
 #[test]
 fn a_second_control_c_kills_at_once() {
     for pid1 in [false, true] {
-        let bed = stubborn_app("kill_timeout = \"25s\"\n");
+        let bed = stubborn_app("kill_timeout = \"10m\"\n");
         let mut run = bed.launch(&["ecosystem.toml"]).pid1_if(pid1).terminal().start();
         run.wait_for_line("up");
         run.type_keys(b"\x03");
         run.wait_for_line("got 2");
         let first_at = now();
         wait_until("600 ms to pass", || first_at.elapsed() > Duration::from_millis(600));
-        let second_at = now();
         run.type_keys(b"\x03");
         run.expect_code(0);
-        assert!(second_at.elapsed() < Duration::from_secs(2), "{}", run.story());
     }
 }
 
@@ -354,16 +346,14 @@ fn the_hang_up_of_the_terminal_stops() {
 
 #[test]
 fn a_stop_during_the_wait_for_a_restart_starts_nothing() {
-    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"./crash.sh\"\nrestart_delay = \"60s\"\n");
+    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"./crash.sh\"\nrestart_delay = \"10m\"\n");
     bed.script("crash.sh", "#!/bin/sh\necho up\nexit 1\n");
     for number in [SIGTERM, SIGINT] {
         let mut run = bed.start_pid1(&["ecosystem.toml"]);
         run.wait_for_line("up");
         wait_until("the worker to be gone", || run.children().is_empty());
-        let asked = now();
         run.signal(number);
         run.expect_code(0);
-        assert!(asked.elapsed() < Duration::from_secs(5), "{}", run.story());
         assert_eq!(run.out().lines_with("up").len(), 1, "{}", run.story());
     }
 }
