@@ -1,9 +1,9 @@
 //! `procrun completions`: the shells take what it prints, and offer what there is to type. Real shells; of
 //! zsh's own functions only those that show an answer on the screen are stood in for.
 
-use std::{collections::BTreeSet, path::Path, process::Stdio};
+use std::{collections::BTreeSet, path::Path, process::Command};
 
-use crate::support::{Bed, wait_until};
+use crate::support::{Bed, run_to_end, wait_until};
 
 /// Prints what bash would offer for the line `$1`.
 const BASH: &str = r#"
@@ -36,20 +36,13 @@ true
 ";
 
 /// A shell that has procrun in its PATH.
-#[expect(clippy::disallowed_methods, reason = "the test is the parent here")]
 fn run(bed: &Bed, program: &str, args: &[&str]) -> String {
     let built = Path::new(env!("CARGO_BIN_EXE_procrun")).parent().unwrap().to_str().unwrap();
     let path = format!("{built}:{}", std::env::var("PATH").unwrap());
-    let output = std::process::Command::new(program)
-        .args(args)
-        .current_dir(bed.root())
-        .env("PATH", path)
-        .env("HOME", bed.root())
-        .env("PROCRUN_HOME", bed.root())
-        .env_remove("XDG_RUNTIME_DIR")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}; tests/setup.sh installs it"));
+    let mut command = Command::new(program);
+    command.args(args).current_dir(bed.root());
+    command.env("PATH", path).env("HOME", bed.root()).env("PROCRUN_HOME", bed.root());
+    let output = run_to_end(command.env_remove("XDG_RUNTIME_DIR"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {args:?}: {said}");
     assert_eq!(said, "", "{program} {args:?}");

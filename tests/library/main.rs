@@ -1,5 +1,5 @@
 //! What calls the library in the test's own process, without the binary. One of these tests makes the process
-//! a subreaper, so that none that starts procrun is here.
+//! a subreaper, so that none that starts procrun is here. One mounts a small disk, as root.
 
 mod logs_pump;
 mod monit;

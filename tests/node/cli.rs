@@ -89,13 +89,10 @@ fn start_runs_in_the_foreground_as_pid_1_only() {
     run.wait_for_line("app up");
     run.expect_stop();
 
-    let home = bed.path("home");
-    let home = home.to_str().unwrap();
-    let args = ["start", "ecosystem.toml", "--no-daemon"];
-    let mut run = bed.launch(&args).env("PROCRUN_HOME", home).start();
+    let mut run = bed.isolated(&["start", "ecosystem.toml", "--no-daemon"]).start();
     run.wait_for_line("app up");
     run.expect_stop();
-    let mut run = bed.launch(&["start", "ecosystem.toml"]).env("PROCRUN_HOME", home).start();
+    let mut run = bed.isolated(&["start", "ecosystem.toml"]).start();
     run.expect_code(0);
     assert_eq!(run.out().lines_with("│ online").len(), 1, "it returns, and the app stays: {}", run.story());
     assert!(!run.others().is_empty());

@@ -14,7 +14,7 @@ use std::{
 
 use crate::support::{
     Bed, DEADLINE, Procrun, SIGHUP, SIGKILL, SIGTERM, send, tool, wait_until,
-    web::{ask, free_port, get, number_after, port_of},
+    web::{fetch, free_port, get, number_after, port_of},
 };
 
 /// A server on a free port that says who answers.
@@ -194,7 +194,7 @@ fn get_from(address: &str, port: u16) -> String {
     socket.connect(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
     let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    ask(&mut stream, "/").unwrap()
+    fetch(&mut stream, "/").unwrap()
 }
 
 #[test]
@@ -302,7 +302,7 @@ listen('six', { port: 0, host: '::1', ipv6Only: true });
             u16::try_from(number_after(&lines[0], name)).unwrap()
         };
         let reach = |address: &str, port: u16| {
-            TcpStream::connect((address, port)).and_then(|mut stream| ask(&mut stream, "/"))
+            TcpStream::connect((address, port)).and_then(|mut stream| fetch(&mut stream, "/"))
         };
         let (both, six) = (port("both"), port("six"));
         assert!(reach("127.0.0.1", both).is_ok() && reach("::1", both).is_ok());
@@ -324,7 +324,7 @@ server.listen(`\0${process.env.NAME}`, () => console.log('listening'));
     procrun.wait_for_lines("listening", 2);
     let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
     let answers: Vec<String> =
-        (0..4).map(|_| ask(&mut UnixStream::connect_addr(&address).unwrap(), "/").unwrap()).collect();
+        (0..4).map(|_| fetch(&mut UnixStream::connect_addr(&address).unwrap(), "/").unwrap()).collect();
     assert_eq!(answers.iter().collect::<HashSet<_>>().len(), 2, "{answers:?}");
     procrun.expect_stop();
 }
@@ -379,7 +379,7 @@ server.listen('app.sock', () => console.log('listening', server.address()));
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o770)).unwrap();
         let mut procrun = start(&bed);
         procrun.wait_for_lines("listening", 2);
-        let body = ask(&mut UnixStream::connect(&path).unwrap(), "/").unwrap();
+        let body = fetch(&mut UnixStream::connect(&path).unwrap(), "/").unwrap();
         assert!(body.parse::<i32>().is_ok(), "{body:?}");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o770);
         procrun.expect_stop();

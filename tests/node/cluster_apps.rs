@@ -11,7 +11,7 @@ use std::{
 
 use crate::support::{
     Bed, DEADLINE, Procrun, SIGHUP, tool, wait_until,
-    web::{ask, fixture, get, number_after, port_of, set_up},
+    web::{fetch, fixture, get, number_after, port_of, set_up},
 };
 
 const BALANCES: [&str; 3] = ["auto", "round-robin", "shared"];
@@ -127,7 +127,7 @@ fn under_load(port: u16, during: impl FnOnce(&AtomicUsize)) -> (Vec<(u16, io::Er
                 Ok(mut stream) => {
                     stream.set_read_timeout(Some(DEADLINE)).unwrap();
                     let from = stream.local_addr().unwrap().port();
-                    ask(&mut stream, "/").map_err(|error| (from, error))
+                    fetch(&mut stream, "/").map_err(|error| (from, error))
                 }
                 Err(error) => Err((0, error)),
             };
@@ -163,7 +163,7 @@ fn a_crash_under_load_costs_only_what_the_worker_held() {
                 wait_for_more(asked, 50);
                 let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
                 crashing.push(stream.local_addr().unwrap().port());
-                assert!(ask(&mut stream, "/crash").is_err());
+                assert!(fetch(&mut stream, "/crash").is_err());
                 procrun.wait_for_err_lines("ended: exit 7", count);
                 procrun.wait_for_lines("listening on", 2 + count);
             }
@@ -261,5 +261,5 @@ fn a_connection_waits_for_a_descriptor_and_not_for_another_connection() {
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     procrun.wait_for_err_lines("cannot accept connections to app", 1);
     limit("1024:4096");
-    ask(&mut stream, "/").unwrap();
+    fetch(&mut stream, "/").unwrap();
 }

@@ -7,12 +7,14 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
+
+use crate::support::{procrun_in, run_to_end};
 
 fn cases() -> Vec<PathBuf> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
@@ -27,22 +29,11 @@ fn ecosystem_file(case: &Path) -> String {
     names.find(|name| name.starts_with("ecosystem.")).expect("a file called ecosystem.*")
 }
 
-#[expect(clippy::disallowed_methods, reason = "the test is the parent here")]
 fn answer(case: &Path) -> String {
     let args = fs::read_to_string(case.join("args")).unwrap_or_default();
-    let output = Command::new(env!("CARGO_BIN_EXE_procrun"))
-        .arg("check")
-        .arg(ecosystem_file(case))
-        .args(args.lines())
-        .current_dir(case)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("HOME", "/home/me")
-        .env("PORT", "8080")
-        .env("EMPTY", "")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let file = ecosystem_file(case);
+    let args: Vec<&str> = ["check", &file].into_iter().chain(args.lines()).collect();
+    let output = procrun_in(case, &args, &[("HOME", "/home/me"), ("PORT", "8080"), ("EMPTY", "")]);
     let directory = case.to_str().unwrap();
     let text = format!(
         "exit code {}\n{}{}",
@@ -152,7 +143,6 @@ const TYPED: [(&[&str], u8, &str); 48] = [
 ];
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the test is the parent here")]
 fn what_people_type_gets_its_exit_code() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("dir.toml")).unwrap();
@@ -177,12 +167,8 @@ fn what_people_type_gets_its_exit_code() {
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_procrun"), dir.path().join(name)).unwrap();
     }
     for (line, code, part) in TYPED {
-        let output = Command::new(dir.path().join(line[0]))
-            .args(&line[1..])
-            .current_dir(dir.path())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let mut command = Command::new(dir.path().join(line[0]));
+        let output = run_to_end(command.args(&line[1..]).current_dir(dir.path()));
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
         assert_eq!(output.status.code(), Some(code.into()), "{line:?}: {said}");

@@ -5,24 +5,15 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::Output,
 };
 
+use crate::support::procrun_in;
+
 /// procrun in this directory, with the environment of the corpus.
-#[expect(clippy::disallowed_methods, reason = "the test is the parent here")]
 fn procrun(dir: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_procrun"))
-        .args(args)
-        .current_dir(dir)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("HOME", "/home/me")
-        .env("PORT", "8080")
-        .env("EMPTY", "")
-        .env("CALLERS_TOKEN", "hunter2")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+    let variables = [("HOME", "/home/me"), ("PORT", "8080"), ("EMPTY", ""), ("CALLERS_TOKEN", "hunter2")];
+    procrun_in(dir, args, &variables)
 }
 
 fn text(bytes: &[u8]) -> String {

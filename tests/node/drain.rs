@@ -89,7 +89,7 @@ impl Client {
         let mut others = Vec::new();
         for _ in 0..10 {
             let mut client = Self::connect(port).unwrap();
-            if client.ask("/").unwrap().body == pid.to_string() {
+            if client.request("/").unwrap().body == pid.to_string() {
                 return client;
             }
             others.push(client);
@@ -124,7 +124,7 @@ impl Client {
         Ok(Answer { body: String::from_utf8_lossy(&body).into_owned(), last })
     }
 
-    fn ask(&mut self, path: &str) -> io::Result<Answer> {
+    fn request(&mut self, path: &str) -> io::Result<Answer> {
         self.send(path, "")?;
         self.receive()
     }
@@ -328,7 +328,7 @@ fn a_connection_is_ended_by_the_answer_to_its_next_request() {
         let app = Farewell::new(&SERVER.replacen("return response.end(`${process.pid}`);", &words, 1), "");
         let mut client = app.connect();
         app.drain();
-        let answer = client.ask("/").unwrap();
+        let answer = client.request("/").unwrap();
         assert_eq!((answer.body, answer.last), (app.pid.to_string(), true), "{words}");
         assert!(client.ends());
         app.wait_end("signal SIGINT");
@@ -353,7 +353,7 @@ fn a_slow_answer_is_waited_for() {
     app.procrun.wait_for_lines("asked slowly", 1);
     app.drain();
     // Who is new is served by the other one meanwhile.
-    let others = Client::connect(app.port).unwrap().ask("/").unwrap().body;
+    let others = Client::connect(app.port).unwrap().request("/").unwrap().body;
     assert_ne!(others, app.pid.to_string());
     assert!(app.procrun.err().lines_with("has no connections left").is_empty());
     app.bed.file("go", "");

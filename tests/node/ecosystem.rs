@@ -1,20 +1,12 @@
 //! `procrun ecosystem`: what it writes passes `procrun check`, as it is and with every example in it
 //! switched on.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output, Stdio},
-};
+use std::{fs, path::Path, process::Output};
 
-#[expect(clippy::disallowed_methods, reason = "the test is the parent here")]
+use crate::support::procrun_in;
+
 fn procrun(dir: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_procrun"))
-        .args(args)
-        .current_dir(dir)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+    procrun_in(dir, args, &[])
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -41,7 +41,7 @@ fn built() -> &'static Path {
 }
 
 /// Send a request and give the connection.
-fn ask(port: u16, path: &str) -> std::io::Result<TcpStream> {
+fn request(port: u16, path: &str) -> std::io::Result<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(support::DEADLINE))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
@@ -51,7 +51,7 @@ fn ask(port: u16, path: &str) -> std::io::Result<TcpStream> {
 /// The whole answer to a request.
 fn get(port: u16, path: &str) -> std::io::Result<String> {
     let mut answer = String::new();
-    ask(port, path)?.read_to_string(&mut answer)?;
+    request(port, path)?.read_to_string(&mut answer)?;
     Ok(answer)
 }
 
@@ -122,7 +122,7 @@ fn two_workers_of_a_cluster_answer_in_turn_and_one_goes_on_alone() {
 fn a_request_in_flight_is_answered_before_the_end() {
     let (bed, port) = (Bed::new(), free_port());
     let mut run = start(&bed, port);
-    let mut slow = ask(port, "/slow").unwrap();
+    let mut slow = request(port, "/slow").unwrap();
     // The server has taken the request in when its socket has nothing unread.
     wait_until("the request to be taken in", || request_was_read(port));
     run.signal(SIGTERM);

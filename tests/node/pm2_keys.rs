@@ -38,8 +38,7 @@ fn start() -> (Bed, Procrun, u16) {
     }
     let port = web::free_port();
     let run = bed
-        .launch(&["ecosystem.config.js", "--env", "production"])
-        .env("PROCRUN_HOME", &bed.path("home").to_string_lossy())
+        .isolated(&["ecosystem.config.js", "--env", "production"])
         .env("TEST_PORT", &port.to_string())
         .env("SECRET_KEY", "never shown")
         .start();
@@ -48,9 +47,7 @@ fn start() -> (Bed, Procrun, u16) {
 
 /// PM2's own shape of the list: the instances called so.
 fn jlist(bed: &Bed, name: &str) -> Vec<Value> {
-    let mut run = bed.launch(&["jlist"]).env("PROCRUN_HOME", &bed.path("home").to_string_lossy()).start();
-    run.expect_code(0);
-    let list: Value = serde_json::from_str(&run.out().lines().concat()).unwrap();
+    let list = bed.command(&["jlist"]).json();
     list.as_array().unwrap().iter().filter(|one| one["name"] == name).cloned().collect()
 }
 

@@ -224,19 +224,13 @@ fn one_instance_that_crashes_leaves_the_others_alone() {
 
 /// What `jlist` shows of each process: its status, whether it is ready, and its problem.
 fn listed(bed: &Bed) -> Vec<(String, Value, String)> {
-    let mut run = bed.launch(&["jlist"]).env("PROCRUN_HOME", &home(bed)).start();
-    run.expect_code(0);
-    let all: Value = serde_json::from_str(&run.out().lines().join("\n")).unwrap();
+    let all = bed.command(&["jlist"]).json();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let shown = |it: &Value| {
         let env = &it["pm2_env"];
         (text(&env["status"]), env["ready"].clone(), text(&env["problem"]))
     };
     all.as_array().unwrap().iter().map(shown).collect()
-}
-
-fn home(bed: &Bed) -> String {
-    bed.path("home").to_string_lossy().into_owned()
 }
 
 #[test]
@@ -247,7 +241,7 @@ fn a_second_process_in_fork_mode_on_the_same_port_is_errored_and_the_reason_name
          restart_delay = 0\nmax_restarts = 4\n"
     ));
     bed.file("web.js", "require('http').createServer((_, it) => it.end()).listen(process.env.PORT);");
-    let mut run = bed.launch(&["ecosystem.toml"]).env("PROCRUN_HOME", &home(&bed)).start();
+    let mut run = bed.isolated(&["ecosystem.toml"]).start();
     let reason = format!("cannot listen on port {port}: Address already in use (EADDRINUSE)");
     let ended = run.wait_for_err(&format!("({reason}), restarting in 100 ms"));
     let loser = usize::from(ended.contains("web (1)"));
@@ -260,7 +254,7 @@ fn a_second_process_in_fork_mode_on_the_same_port_is_errored_and_the_reason_name
     assert_eq!((others[1 - loser].0.as_str(), others[loser].2.as_str()), ("online", reason.as_str()));
     run.wait_for_err(&format!("({reason}), errored: 4 unstable starts in a row"));
     run.wait_for_err("hint: another process listens there; several processes of one app share a port with");
-    let mut list = bed.launch(&["list"]).env("PROCRUN_HOME", &home(&bed)).start();
+    let mut list = bed.isolated(&["list"]).start();
     list.expect_code(0);
     list.wait_for_line(&format!("web ({loser}): {reason}"));
     run.expect_stop();
@@ -282,13 +276,13 @@ fn a_process_that_survives_a_failed_listen_is_not_online_until_it_listens() {
              server.on('listening', () => console.log('listens'));
              listen();",
         );
-        let mut run = bed.launch(&["ecosystem.toml"]).env("PROCRUN_HOME", &home(&bed)).start();
+        let mut run = bed.isolated(&["ecosystem.toml"]).start();
         run.wait_for_line("survives EADDRINUSE");
         run.wait_for_err(&format!("warn: web (0) cannot listen on 0.0.0.0:{port}: Address already in use"));
         let (status, ready, problem) = listed(&bed).remove(0);
         assert_eq!((status.as_str(), ready), ("launching", Value::Bool(false)), "{mode}");
         assert!(problem.starts_with(&format!("cannot listen on 0.0.0.0:{port}: ")), "{problem}");
-        let mut health = bed.launch(&["healthcheck"]).env("PROCRUN_HOME", &home(&bed)).start();
+        let mut health = bed.isolated(&["healthcheck"]).start();
         health.expect_code(1);
         health.wait_for_err("web (0) is launching: cannot listen on");
         drop(taken);
@@ -307,12 +301,12 @@ fn is_online_although_a_port_is_in_use(script: &str) {
         "[[apps]]\nname = \"web\"\nscript = \"web.js\"\nexec_mode = \"fork\"\nenv = {{ TAKEN = \"{port}\" }}\n"
     ));
     bed.file("web.js", script);
-    let mut run = bed.launch(&["ecosystem.toml"]).env("PROCRUN_HOME", &home(&bed)).start();
+    let mut run = bed.isolated(&["ecosystem.toml"]).start();
     run.wait_for_line("catches EADDRINUSE");
     run.wait_for_line("listens");
     wait_until("it to be online", || listed(&bed)[0].0 == "online");
     assert_eq!(listed(&bed)[0].2, "", "it has no problem");
-    let mut health = bed.launch(&["healthcheck"]).env("PROCRUN_HOME", &home(&bed)).start();
+    let mut health = bed.isolated(&["healthcheck"]).start();
     health.expect_code(0);
     run.expect_stop();
 }

@@ -8,8 +8,7 @@ use std::{
     os::unix::fs::symlink,
 };
 
-use crate::support::{self, Bed, DEADLINE, End, Launch, Procrun, SIGKILL, SIGTERM, send, web::free_port};
-use serde_json::Value;
+use crate::support::{self, Bed, DEADLINE, End, Procrun, SIGKILL, SIGTERM, send, web::free_port};
 
 /// What a server has answered.
 #[derive(Debug)]
@@ -33,7 +32,7 @@ fn connect(port: u16) -> TcpStream {
 
 /// One request on a connection of its own. A header is `name: value`.
 #[track_caller]
-fn ask(port: u16, line: &str, headers: &[&str]) -> Answer {
+fn request(port: u16, line: &str, headers: &[&str]) -> Answer {
     let mut stream = connect(port);
     let first = [line, " HTTP/1.1\r\nHost: test\r\nConnection: close"].concat();
     let request = [&[first.as_str()], headers, &["", ""]].concat().join("\r\n");
@@ -53,19 +52,7 @@ fn ask(port: u16, line: &str, headers: &[&str]) -> Answer {
 }
 
 fn get(port: u16, path: &str) -> Answer {
-    ask(port, &format!("GET {path}"), &[])
-}
-
-fn launch<'a>(bed: &'a Bed, args: &[&str]) -> Launch<'a> {
-    bed.launch(args).env("PROCRUN_HOME", &bed.path("home").to_string_lossy())
-}
-
-/// A command that ends; its stdout.
-#[track_caller]
-fn command(bed: &Bed, args: &[&str], code: i32) -> Procrun {
-    let mut run = launch(bed, args).start();
-    assert_eq!(run.wait_end(), End::Code(code), "{args:?}{}", run.story());
-    run
+    request(port, &format!("GET {path}"), &[])
 }
 
 /// A bed with a directory `site` and a file beside it.
@@ -91,7 +78,7 @@ fn site(bed: &Bed, variables: &str) -> (Procrun, u16) {
             r#"{{"apps": [{{"name": "site", "script": "serve", "env": {{"PM2_SERVE_PATH": "site", "PM2_SERVE_PORT": {port}{variables}}}}}]}}"#
         ),
     );
-    let run = launch(bed, &["ecosystem.json"]).start();
+    let run = bed.isolated(&["ecosystem.json"]).start();
     run.wait_for_line("serving ");
     (run, port)
 }
@@ -109,22 +96,22 @@ fn files_come_with_their_type_in_parts_and_only_when_they_changed() {
     assert_eq!(get(port, "/data/list.json").header("content-type"), "application/json");
 
     let (etag, modified) = (home.header("etag"), home.header("last-modified"));
-    let conditional = |header: &str| ask(port, "GET /", &[header]).status;
+    let conditional = |header: &str| request(port, "GET /", &[header]).status;
     assert_eq!(conditional(&format!("If-None-Match: {etag}")), 304);
     assert_eq!(conditional(&format!("If-Modified-Since: {modified}")), 304);
     assert_eq!(conditional("If-None-Match: \"other\""), 200);
 
-    let part = ask(port, "GET /index.html", &["Range: bytes=4-7"]);
+    let part = request(port, "GET /index.html", &["Range: bytes=4-7"]);
     assert_eq!((part.status, part.body.as_str()), (206, "home"));
     assert_eq!(part.header("content-range"), "bytes 4-7/13");
-    assert_eq!(ask(port, "GET /index.html", &["Range: bytes=99-"]).status, 416);
-    let ranged = |condition: &str| ask(port, "GET /", &["Range: bytes=0-3", condition]).status;
+    assert_eq!(request(port, "GET /index.html", &["Range: bytes=99-"]).status, 416);
+    let ranged = |condition: &str| request(port, "GET /", &["Range: bytes=0-3", condition]).status;
     assert_eq!(ranged(&format!("If-Range: {etag}")), 206);
     assert_eq!(ranged("If-Range: \"older\""), 200, "a part of another version is of no use");
 
-    let head = ask(port, "HEAD /", &[]);
+    let head = request(port, "HEAD /", &[]);
     assert_eq!((head.status, head.body.as_str(), head.header("content-length")), (200, "", "13"));
-    let refused = ask(port, "POST /", &["Content-Length: 0"]);
+    let refused = request(port, "POST /", &["Content-Length: 0"]);
     assert_eq!((refused.status, refused.header("allow")), (405, "GET, HEAD"));
 
     let redirect = get(port, "/docs?x=1");
@@ -133,10 +120,10 @@ fn files_come_with_their_type_in_parts_and_only_when_they_changed() {
     assert_eq!(get(port, "//docs").header("location"), "/docs/", "no other host is meant");
     assert_eq!(get(port, "/none").status, 404);
     bed.file("site/404.html", "lost?");
-    let lost = ask(port, "GET /none", &["Range: bytes=0-1"]);
+    let lost = request(port, "GET /none", &["Range: bytes=0-1"]);
     assert_eq!((lost.status, lost.body.as_str()), (404, "lost?"));
     let many = format!("X-Long: {}", "x".repeat(64 * 1024));
-    assert_eq!(ask(port, "GET /", &[&many]).status, 431);
+    assert_eq!(request(port, "GET /", &[&many]).status, 431);
     run.expect_stop();
 }
 
@@ -168,7 +155,7 @@ fn nothing_hidden_and_nothing_outside_of_the_directory_is_served() {
     ] {
         let answer = get(port, path);
         assert_eq!(answer.status, 404, "{path}: {answer:?}");
-        assert_eq!(ask(port, &format!("HEAD {path}"), &[]).status, 404, "{path}");
+        assert_eq!(request(port, &format!("HEAD {path}"), &[]).status, 404, "{path}");
     }
     assert_eq!(get(port, "/inside.js").body, "run()");
     assert_eq!(get(port, "/.well-known/security.txt").body, "mail us");
@@ -195,8 +182,8 @@ fn a_password_is_asked_for() {
     let (_run, port) = site(&bed, &format!(r#"{auth}, "PM2_SERVE_BASIC_AUTH_PASSWORD": "a:b""#));
     let refused = get(port, "/none");
     assert_eq!((refused.status, refused.header("www-authenticate").starts_with("Basic realm=")), (401, true));
-    assert_eq!(ask(port, "GET /", &["Authorization: Basic YW5uOmE6Yg=="]).status, 200);
-    assert_eq!(ask(port, "GET /", &["Authorization: Basic YW5uOmE="]).status, 401);
+    assert_eq!(request(port, "GET /", &["Authorization: Basic YW5uOmE6Yg=="]).status, 200);
+    assert_eq!(request(port, "GET /", &["Authorization: Basic YW5uOmE="]).status, 401);
     let list = String::from_utf8_lossy(
         &support::tool(env!("CARGO_BIN_EXE_procrun"), &["jlist", "--socket", &socket(&bed)], bed.root())
             .stdout,
@@ -224,7 +211,7 @@ fn pm2s_files_name_sites_in_both_ways() {
              static: [{{ path: './site', port: {two}, host: '127.0.0.1', ftp: true, directory: 'x', monitor: 'x' }}] }}"
         ),
     );
-    let mut run = launch(&bed, &["ecosystem.config.js"]).start();
+    let mut run = bed.isolated(&["ecosystem.config.js"]).start();
     run.wait_for_lines("serving ", 3);
     run.wait_for_line("PM2_SERVE_MONITOR has no effect");
     run.wait_for_err(&format!("static-page-server-{two} (3) is online"));
@@ -242,8 +229,7 @@ fn pm2s_files_name_sites_in_both_ways() {
         assert_eq!(get(one, "/").status, 200);
     }
     // The same as TOML.
-    let converted = command(&bed, &["convert", "ecosystem.config.js", "-o", "-"], 0);
-    let text = converted.out().lines().join("\n");
+    let text = bed.command(&["convert", "ecosystem.config.js", "-o", "-"]).ok();
     assert!(text.contains("script = \"serve\"") && text.contains("PM2_SERVE_PATH = \"./site\""), "{text}");
     run.expect_stop();
 }
@@ -272,24 +258,26 @@ fn serve_adds_a_site_to_what_runs_in_the_background() {
     let bed = bed();
     let port = free_port();
     let number = port.to_string();
-    let started = command(&bed, &["serve", "site", &number, "--spa", "--host", "127.0.0.1"], 0);
+    let mut started = bed.isolated(&["serve", "site", &number, "--spa", "--host", "127.0.0.1"]).start();
+    started.expect_code(0);
     assert!(
         started.out().lines().concat().contains(&format!("static-page-server-{port}")),
         "{}",
         started.story()
     );
     assert_eq!(get(port, "/any").body, "<h1>home</h1>");
-    command(&bed, &["serve", "site", &number], 1);
+    bed.command(&["serve", "site", &number]).exits(1);
     let other = free_port().to_string();
-    let _docs = command(&bed, &["serve", "--port", &other, "site/docs", "--name", "docs", "-i", "2"], 0);
-    let list = command(&bed, &["jlist"], 0).out().lines().concat();
-    let list: Value = serde_json::from_str(&list).unwrap();
+    // Its processes have the environment of the command, and end with the variable.
+    let mut docs =
+        bed.isolated(&["serve", "--port", &other, "site/docs", "--name", "docs", "-i", "2"]).start();
+    docs.expect_code(0);
+    let list = bed.command(&["jlist"]).json();
     let names: Vec<_> = list.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(names, [&format!("static-page-server-{port}"), "docs", "docs"]);
 
     let fails = |args: &[&str], code: i32, why: &str| {
-        let run = command(&bed, &[&["serve"], args].concat(), code);
-        assert!(run.err().lines().concat().contains(why), "{}", run.story());
+        bed.command(&[&["serve"], args].concat()).fails(code, why);
     };
     let held = TcpListener::bind("0.0.0.0:0").unwrap();
     let taken = held.local_addr().unwrap().port().to_string();
@@ -298,7 +286,7 @@ fn serve_adds_a_site_to_what_runs_in_the_background() {
     fails(&["secret.txt"], 1, "secret.txt is not a directory");
     fails(&["site", "http"], 64, "`http` is not a port");
     fails(&["site", "--basic-auth-username", "ann"], 64, "belong together");
-    command(&bed, &["kill"], 0);
+    bed.command(&["kill"]).ok();
 }
 
 #[test]
@@ -310,10 +298,10 @@ fn the_server_is_the_binary_that_runs_whatever_stands_at_its_path() {
         "ecosystem.toml",
         format!("[[apps]]\nname = \"site\"\nscript = \"serve\"\nargs = [\"site\", \"{port}\"]\n"),
     );
-    let run = launch(&bed, &["ecosystem.toml"]).binary(&binary).pid1().start();
+    let run = bed.isolated(&["ecosystem.toml"]).binary(&binary).pid1().start();
     run.wait_for_line("serving ");
     fs::remove_file(&binary).unwrap();
-    command(&bed, &["restart", "site"], 0);
+    bed.command(&["restart", "site"]).ok();
     run.wait_for_lines("serving ", 2);
     assert_eq!(get(port, "/").status, 200);
 }
@@ -323,12 +311,11 @@ fn a_directory_that_is_missing_is_said_and_served_when_it_comes() {
     let bed = bed();
     let port = free_port();
     bed.file("ecosystem.toml", format!("[[apps]]\nscript = \"serve\"\nargs = [\"dist\", \"{port}\"]\n"));
-    let run = launch(&bed, &["ecosystem.toml"]).start();
+    let run = bed.isolated(&["ecosystem.toml"]).start();
     run.wait_for_err("dist cannot be served: No such file or directory");
     bed.file("dist/index.html", "built");
     run.wait_for_line("serving ");
     assert_eq!(get(port, "/").body, "built");
     bed.file("bad.toml", "[[apps]]\nscript = \"serve\"\nenv = { PM2_SERVE_PORT = \"http\" }\n");
-    let bad = command(&bed, &["check", "bad.toml"], 78);
-    assert!(bad.err().lines().concat().contains("PM2_SERVE_PORT is `http`"), "{}", bad.story());
+    bed.command(&["check", "bad.toml"]).fails(78, "PM2_SERVE_PORT is `http`");
 }

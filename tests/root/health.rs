@@ -2,7 +2,9 @@
 
 use std::{fs, time::Duration};
 
-use crate::support::{self, Bed, End, Procrun, SIGHUP, SIGKILL, procfs, wait_until, web::free_port};
+use crate::support::{
+    self, Bed, CommandOutput, Procrun, SIGHUP, SIGKILL, procfs, wait_until, web::free_port,
+};
 use serde_json::Value;
 
 /// A Node server that hangs when it is asked to, fails while there is a file `sick`, and says what it
@@ -32,28 +34,13 @@ fn server(bed: &Bed, keys: &str, tables: &str) -> u16 {
 }
 
 fn start(bed: &Bed) -> Procrun {
-    bed.launch(&["ecosystem.toml"]).env("PROCRUN_HOME", &home(bed)).start()
-}
-
-fn home(bed: &Bed) -> String {
-    bed.path("home").to_string_lossy().into_owned()
-}
-
-/// Runs a command to its end: its code, what it printed, and its errors.
-#[track_caller]
-fn ask(bed: &Bed, args: &[&str]) -> (i32, String, String) {
-    let mut run = bed.launch(args).env("PROCRUN_HOME", &home(bed)).start();
-    let End::Code(code) = run.wait_end() else { panic!("killed by a signal{}", run.story()) };
-    (code, run.out().lines().join("\n"), run.err().lines().join("\n"))
+    bed.isolated(&["ecosystem.toml"]).start()
 }
 
 /// What `describe` says of the first process.
 #[track_caller]
 fn described(bed: &Bed) -> Value {
-    let (code, out, err) = ask(bed, &["describe", "0", "--json"]);
-    assert_eq!(code, 0, "{err}");
-    let mut all: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"));
-    all[0].take()
+    bed.command(&["describe", "0", "--json"]).json()[0].take()
 }
 
 /// A shell app with this check.
@@ -97,7 +84,7 @@ fn a_bad_status_is_a_failure_and_its_words_are_said() {
     server_with(&bed, port, &format!("[apps.health]\nhttp = \"{url}\"\n{SOON}"));
     let mut procrun = start(&bed);
     procrun.wait_for_err("is healthy");
-    assert_eq!(ask(&bed, &["healthcheck"]).0, 0);
+    bed.command(&["healthcheck"]).ok();
     bed.file("sick", "");
     let said = procrun.wait_for_err("api (0) failed 2 health checks in a row");
     assert!(
@@ -105,7 +92,7 @@ fn a_bad_status_is_a_failure_and_its_words_are_said() {
         "{said}"
     );
     procrun.wait_for_lines("begins as", 2);
-    let (code, _, err) = ask(&bed, &["healthcheck"]);
+    let CommandOutput { code, err, .. } = bed.command(&["healthcheck"]);
     assert!(code == 1 && err.contains("api (0)"), "{err}");
     fs::remove_file(bed.path("sick")).unwrap();
     procrun.wait_for_err_lines("is healthy", 2);
@@ -253,13 +240,13 @@ fn who_has_not_passed_yet_is_called_so_and_its_limit_is_a_number() {
     let mut procrun = start(&bed);
     procrun.wait_for_line("begins as");
     wait_until("a first answer", || described(&bed)["complaint"].is_string());
-    let (_, page, _) = ask(&bed, &["describe", "main"]);
+    let page = bed.command(&["describe", "main"]).out;
     for line in ["online, not healthy yet\n", "healthy             false\n", "heartbeat           1h\n"] {
         assert!(page.contains(line), "{line}{page}");
     }
-    let (code, _, err) = ask(&bed, &["healthcheck"]);
+    let CommandOutput { code, err, .. } = bed.command(&["healthcheck"]);
     assert!(code == 1 && err.contains("main (0) is online, not healthy yet: its check ended"), "{err}");
-    let (_, jlist, _) = ask(&bed, &["jlist"]);
+    let jlist = bed.command(&["jlist"]).out;
     let jlist: Value = serde_json::from_str(&jlist).unwrap();
     assert_eq!(jlist[0]["pm2_env"]["max_memory_restart"], 300 << 20);
     procrun.expect_stop();
@@ -288,7 +275,7 @@ fn readiness_flips_the_flag_and_restarts_nothing() {
     let mut procrun = start(&bed);
     procrun.wait_for_err("api (0) is ready after");
     assert_eq!(described(&bed)["brief"]["ready"], true);
-    let (_, page, _) = ask(&bed, &["describe", "api"]);
+    let page = bed.command(&["describe", "api"]).out;
     for line in
         ["ready               true\n", "readiness           http /ready, interval 100ms, timeout 1s, "]
     {
@@ -298,16 +285,16 @@ fn readiness_flips_the_flag_and_restarts_nothing() {
     procrun.wait_for_err("api (0) is not ready: GET http://localhost:");
     let now = described(&bed);
     assert_eq!((&now["brief"]["ready"], &now["brief"]["status"]), (&false.into(), &"online".into()));
-    let (_, list, _) = ask(&bed, &["list"]);
+    let list = bed.command(&["list"]).out;
     assert!(list.contains("online, not ready"), "{list}");
-    let (code, _, err) = ask(&bed, &["healthcheck"]);
+    let CommandOutput { code, err, .. } = bed.command(&["healthcheck"]);
     assert_eq!(code, 1);
     assert!(err.contains("api (0) is online, not ready: GET http"), "{err}");
-    let (_, jlist, _) = ask(&bed, &["jlist"]);
+    let jlist = bed.command(&["jlist"]).out;
     assert!(jlist.contains("\"ready\":false"), "{jlist}");
     fs::remove_file(bed.path("sick")).unwrap();
     procrun.wait_for_err_lines("api (0) is ready after", 2);
-    assert_eq!(ask(&bed, &["healthcheck"]).0, 0);
+    bed.command(&["healthcheck"]).ok();
     assert_eq!(procrun.out().lines_with("begins as").len(), 1, "{}", procrun.story());
     procrun.expect_stop();
 }
@@ -372,8 +359,8 @@ fn a_target_that_hangs_holds_up_nobody() {
     let worker = procrun.children()[0].pid;
     support::send(worker, SIGKILL);
     procrun.wait_for_err("restarting now");
-    assert_eq!(ask(&bed, &["list"]).0, 0);
-    let (code, _, err) = ask(&bed, &["healthcheck"]);
+    bed.command(&["list"]).ok();
+    let CommandOutput { code, err, .. } = bed.command(&["healthcheck"]);
     assert!(code == 1 && err.contains("is online, not ready"), "{err}");
     procrun.expect_stop();
     drop(taken);
@@ -414,7 +401,7 @@ fn json_and_yaml_take_the_same_keys() {
     for (file, text) in [("ecosystem.json", json), ("ecosystem.yaml", yaml)] {
         let bed = Bed::new();
         bed.file(file, text);
-        let (code, out, err) = ask(&bed, &["check", file]);
+        let CommandOutput { code, out, err } = bed.command(&["check", file]);
         assert_eq!(code, 0, "{err}");
         let health = "tcp 127.0.0.1:1, interval 10s, timeout 5s, retries 2, start_period 500ms";
         assert!(out.contains(health) && out.contains("exec [\"true\"], interval 10s"), "{out}");
@@ -428,7 +415,7 @@ fn who_shares_a_port_is_told_that_a_check_cannot_tell_which_one_hangs() {
         let bed = Bed::with(&format!(
             "[[apps]]\nname = \"api\"\nscript = \"app.js\"\nport = 80\n{keys}\n[apps.health]\nhttp = \"/\"\n"
         ));
-        let (code, _, err) = ask(&bed, &["check", "ecosystem.toml"]);
+        let CommandOutput { code, err, .. } = bed.command(&["check", "ecosystem.toml"]);
         assert_eq!(code, 0, "{err}");
         err
     };

@@ -183,13 +183,11 @@ fn a_worker_that_stops_all_others_does_not_freeze_the_supervisor() {
          kill_timeout = \"1s\"\n",
     );
     bed.script("stopper.sh", STOPPER);
-    let home = bed.path("home").to_string_lossy().into_owned();
-    let launch = |args: &[&str]| bed.launch(args).env("PROCRUN_HOME", &home);
-    let mut run = launch(&["ecosystem.toml"]).pid1().start();
+    let mut run = bed.isolated(&["ecosystem.toml"]).pid1().start();
     run.wait_for_line("attacking");
     run.wait_for_err(NOT_EXECUTED);
     // From outside of the namespace.
-    launch(&["ping"]).start().expect_code(0);
+    bed.command(&["ping"]).ok();
     run.signal(support::SIGHUP);
     run.wait_for_err("no application has changed");
     run.wait_for_err_lines(NOT_EXECUTED, 2);
@@ -228,14 +226,10 @@ impl Tracer {
     }
 
     /// The same with these arguments.
-    #[expect(clippy::disallowed_methods, reason = "the test is the parent of strace")]
     fn with(thread: i32, args: &[&str]) -> Self {
-        let mut child = std::process::Command::new("strace")
-            .args(["-o", "/dev/null", "-p", &thread.to_string()])
-            .args(args)
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut strace = std::process::Command::new("strace");
+        strace.args(["-o", "/dev/null", "-p", &thread.to_string()]).args(args);
+        let mut child = support::spawn(strace.stderr(std::process::Stdio::piped()));
         let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         std::io::BufRead::read_line(&mut said, &mut line).unwrap();
@@ -516,9 +510,8 @@ fn a_home_of_another_user_holds_no_list_of_ones_own() {
     bed.file("home/dump.json", "{}");
     let sh = "chmod 755 app.sh; chown -R 65534:65534 home";
     assert!(support::tool("sh", &["-c", sh], bed.root()).status.success());
-    let home = bed.path("home").to_str().unwrap().to_owned();
     for command in [&["resurrect"][..], &["cleardump"], &["start", "./app.sh"]] {
-        let mut run = bed.launch(command).env("PROCRUN_HOME", &home).start();
+        let mut run = bed.isolated(command).start();
         assert!(matches!(run.wait_end(), support::End::Code(code) if code != 0), "{command:?}");
         run.wait_for_err("the directory belongs to user 65534");
     }
@@ -559,8 +552,7 @@ fn with_a_file_system(app: &str) -> Bed {
 
 /// Starts the applications as PID 1, with all files still there.
 fn start_with_a_file_system(bed: &Bed) -> support::Procrun {
-    let home = bed.path("home").to_string_lossy().into_owned();
-    let launch = bed.launch(&["ecosystem.toml"]).env("PROCRUN_HOME", &home).system_path();
+    let launch = bed.isolated(&["ecosystem.toml"]).system_path();
     let run = launch.own_mounts().pid1().after("python3 hung.py &").start();
     run.wait_for_line("fine up");
     run
@@ -587,8 +579,7 @@ fn a_file_system_that_does_not_answer_fails_the_starts_that_need_it_and_no_other
         assert!(failure.contains(step), "{failure}");
         run.wait_for_err("hung (0) ended: spawn-failed, its last start still hangs");
         // The supervisor answers, starts other applications, and stops all in order.
-        let home = bed.path("home").to_string_lossy().into_owned();
-        bed.launch(&["restart", "fine"]).env("PROCRUN_HOME", &home).start().expect_code(0);
+        bed.command(&["restart", "fine"]).ok();
         run.wait_for_lines("fine up", 2);
         run.expect_stop();
         assert_eq!(run.out().lines_with("fine bye TERM").len(), 2, "{}", run.story());
@@ -601,8 +592,7 @@ fn a_pid_file_on_a_file_system_that_does_not_answer_delays_nothing() {
     let mut run = start_with_a_file_system(&bed);
     run.wait_for_line("hung up");
     hang(&bed);
-    let home = bed.path("home").to_string_lossy().into_owned();
-    bed.launch(&["restart", "all"]).env("PROCRUN_HOME", &home).start().expect_code(0);
+    bed.command(&["restart", "all"]).ok();
     run.wait_for_lines("hung up", 2);
     run.wait_for_lines("fine up", 2);
     run.expect_stop();

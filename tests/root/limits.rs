@@ -161,8 +161,7 @@ fn a_successor_has_the_same_limits() {
 fn changed_limits_run_the_app_anew_and_describe_shows_them() {
     let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"./tells\"\nrlimits = { nofile = 500 }\n");
     bed.script("tells", TELLS);
-    let home = bed.path("home").to_string_lossy().into_owned();
-    let mut run = bed.launch(&["ecosystem.toml"]).env("PROCRUN_HOME", &home).start();
+    let mut run = bed.isolated(&["ecosystem.toml"]).start();
     assert_eq!(Told::of(&run, "app").limit("Max open files"), ["500", "500"]);
     bed.file(
         "ecosystem.toml",
@@ -171,11 +170,7 @@ fn changed_limits_run_the_app_anew_and_describe_shows_them() {
     run.signal(SIGHUP);
     run.wait_for_err("app: changed rlimits, umask");
     run.wait_for_lines("| told", 2);
-    let described = |args: &[&str]| {
-        let mut said = bed.launch(&[&["describe", "app"], args].concat()).env("PROCRUN_HOME", &home).start();
-        said.expect_code(0);
-        said.out().lines().join("\n")
-    };
+    let described = |args: &[&str]| bed.command(&[&["describe", "app"], args].concat()).ok();
     let text = described(&[]);
     assert!(text.contains("nofile=400 stack=1M:2M") && text.contains("077"), "{text}");
     let json = described(&["--json"]);
@@ -190,23 +185,22 @@ fn a_saved_list_comes_back_with_its_limits() {
          rlimits = { nofile = 400, as = [\"8G\", \"unlimited\"] }\n",
     );
     bed.script("tells", TELLS);
-    let home = bed.path("home").to_string_lossy().into_owned();
-    // What they have started in the background lives as long as they do.
-    let ask = |args: &[&str]| {
-        let mut said = bed.launch(args).env("PROCRUN_HOME", &home).start();
-        said.expect_code(0);
-        said
+    // The supervisor in the background lives as long as the variable of the command that has started it.
+    let background = |args: &[&str]| {
+        let mut run = bed.isolated(args).start();
+        run.expect_code(0);
+        run
     };
     let wait_until_told = |times| {
         let log = || bed.read("home/logs/app-out.log");
         support::wait_until("everything to be told", || log().matches("\ntold\n").count() == times);
     };
-    let _first = ask(&["start", "ecosystem.toml"]);
+    let _first = background(&["start", "ecosystem.toml"]);
     wait_until_told(1);
-    ask(&["save"]);
-    ask(&["kill"]);
-    let _second = ask(&["resurrect"]);
-    let text = ask(&["describe", "app"]).out().lines().join("\n");
+    bed.command(&["save"]).ok();
+    bed.command(&["kill"]).ok();
+    let _second = background(&["resurrect"]);
+    let text = bed.command(&["describe", "app"]).ok();
     for part in [
         "as=8G:unlimited nofile=400",
         "nice                19",

@@ -243,7 +243,6 @@ fn the_largest_worker_ends_before_the_kernel_kills() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a test starts a process of its own, and waits for it")]
 fn what_somebody_else_has_in_the_container_is_not_blamed_on_a_worker() {
     let group = Group::new("other", 256);
     let bed = bed("[[apps]]\nname = \"small\"\nscript = \"small.js\"\n");
@@ -253,11 +252,8 @@ fn what_somebody_else_has_in_the_container_is_not_blamed_on_a_worker() {
     let begin =
         "exec python3 -c 'import sys\nall = []\nfor line in sys.stdin: all.append(b\"x\" * (1 << 20))'";
     let enter = format!("echo $$ > '{}/cgroup.procs'; {begin}", group.0.display());
-    let mut other = std::process::Command::new("sh")
-        .args(["-c", &enter])
-        .stdin(std::process::Stdio::piped())
-        .spawn()
-        .expect("a shell");
+    let mut shell = std::process::Command::new("sh");
+    let mut other = support::spawn(shell.args(["-c", &enter]).stdin(std::process::Stdio::piped()));
     let mut words = other.stdin.take().expect("it was asked for");
     wait_until_within("the guard", LONG, || {
         // 40 MB/s at most.

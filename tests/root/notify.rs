@@ -1,24 +1,16 @@
 //! `NOTIFY_SOCKET`, `WATCHDOG=1` and `heartbeat` with the real binary, Node, and systemd's own tool.
 
-use crate::support::{self, Bed, End, Procrun, SIGHUP, wait_for, wait_until};
+use crate::support::{self, Bed, Procrun, SIGHUP, wait_for, wait_until};
 use serde_json::Value;
 
 fn start(bed: &Bed) -> Procrun {
-    bed.launch(&["ecosystem.toml"]).system_path().env("PROCRUN_HOME", &home(bed)).start()
-}
-
-fn home(bed: &Bed) -> String {
-    bed.path("home").to_string_lossy().into_owned()
+    bed.isolated(&["ecosystem.toml"]).system_path().start()
 }
 
 /// What `describe` says of the first process.
 #[track_caller]
 fn described(bed: &Bed) -> Value {
-    let mut run = bed.launch(&["describe", "0", "--json"]).env("PROCRUN_HOME", &home(bed)).start();
-    let end = run.wait_end();
-    assert_eq!(end, End::Code(0), "{}", run.story());
-    let mut all: Value = serde_json::from_str(&run.out().lines().join("\n")).expect("it is JSON");
-    all[0].take()
+    bed.command(&["describe", "0", "--json"]).json()[0].take()
 }
 
 /// An app `main` of this shell script, which stays.

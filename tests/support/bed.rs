@@ -4,7 +4,7 @@ use std::{
     fs,
     os::{fd::OwnedFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -130,6 +130,16 @@ impl Bed {
         }
     }
 
+    /// The directory that [`Bed::isolated`] gives procrun for its sockets and its background.
+    pub fn home(&self) -> String {
+        self.path("home").to_string_lossy().into_owned()
+    }
+
+    /// [`Bed::launch`] away from all other supervisors of this machine.
+    pub fn isolated(&self, args: &[&str]) -> Launch<'_> {
+        self.launch(args).env("PROCRUN_HOME", &self.home())
+    }
+
     /// Start procrun plainly.
     pub fn start(&self, args: &[&str]) -> Procrun {
         self.launch(args).start()
@@ -248,10 +258,6 @@ impl Launch<'_> {
         words
     }
 
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the bench starts the binary; it has no supervisor of its own"
-    )]
     pub fn start(self) -> Procrun {
         let words = self.words();
         let mut command = Command::new(&words[0]);
@@ -262,7 +268,6 @@ impl Launch<'_> {
         command.env(MARKER, &run);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
 
-        let held = forking();
         let terminal = self.terminal.then(open_terminal);
         if let Some((_, theirs)) = &terminal {
             let handle = || Stdio::from(theirs.try_clone().expect("a descriptor to spare"));
@@ -270,10 +275,9 @@ impl Launch<'_> {
         } else {
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         }
-        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {words:?}: {error}"));
+        let child = spawn(&mut command);
         // The command holds the terminal's other end: without it the hang-up would never come.
         drop(command);
-        drop(held);
         let mut run = Procrun::new(child, self.pid1, format!("{MARKER}={run}"));
         if let Some((ours, theirs)) = terminal {
             drop(theirs);
@@ -294,16 +298,25 @@ fn open_terminal() -> (OwnedFd, OwnedFd) {
     (ends.master, ends.slave)
 }
 
-/// Run a program to its end and give what it said.
+/// Run a program to its end and give what it has printed.
 #[track_caller]
-#[allow(clippy::disallowed_methods, reason = "the bench uses real tools")]
 pub fn tool(program: &str, args: &[&str], dir: &Path) -> Output {
-    let mut command = Command::new(program);
-    command.args(args).current_dir(dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let held = forking();
-    let child = command.spawn().unwrap_or_else(|error| panic!("{program} is needed: {error}"));
-    drop(held);
-    child.wait_with_output().unwrap_or_else(|error| panic!("{program}: {error}"))
+    run_to_end(Command::new(program).args(args).current_dir(dir))
+}
+
+/// Run a command to its end, without input, and give what it has printed.
+#[track_caller]
+pub fn run_to_end(command: &mut Command) -> Output {
+    let child = spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    child.wait_with_output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// Start a program that the test itself waits for. Tests use no other way: see `FORKING`.
+#[track_caller]
+#[allow(clippy::disallowed_methods, reason = "the bench uses real tools; it has no supervisor of its own")]
+pub fn spawn(command: &mut Command) -> Child {
+    let _held = forking();
+    command.spawn().unwrap_or_else(|error| panic!("{command:?} cannot run: {error}"))
 }
 
 /// The major version of `node` in PATH.

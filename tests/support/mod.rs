@@ -8,13 +8,15 @@
 
 mod bed;
 mod capture;
+mod command;
 pub mod procfs;
 mod run;
 mod wait;
 pub mod web;
 pub mod workers;
 
-pub use bed::{Bed, Launch, node_major, tool};
+pub use bed::{Bed, Launch, node_major, run_to_end, spawn, tool};
+pub use command::{CommandOutput, procrun_in};
 pub use nix::libc::{
     SIGABRT, SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN,
     SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGWINCH,

@@ -49,11 +49,11 @@ pub fn free_port() -> u16 {
 pub fn get(port: u16, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(DEADLINE))?;
-    ask(&mut stream, path)
+    fetch(&mut stream, path)
 }
 
-/// Asks for a path on a connection that ends with the answer.
-pub fn ask(stream: &mut (impl Read + Write), path: &str) -> io::Result<String> {
+/// Requests a path on a connection that ends with the answer.
+pub fn fetch(stream: &mut (impl Read + Write), path: &str) -> io::Result<String> {
     write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

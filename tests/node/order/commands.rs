@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::{ask, launch};
 use crate::support::{Bed, SIGHUP, SIGTERM, now, wait_until, workers};
 
 /// `api` after `db`, both as quick as can be.
@@ -29,7 +28,7 @@ fn pair() -> Bed {
 /// What an application waits for, as `describe` says it.
 #[track_caller]
 fn depends_on(bed: &Bed, app: &str) -> String {
-    let described = ask(bed, &["describe", app], 0);
+    let described = bed.command(&["describe", app]).exits(0);
     let line = described.lines().find(|line| line.contains("depends on")).unwrap_or_default();
     line.to_owned()
 }
@@ -37,12 +36,16 @@ fn depends_on(bed: &Bed, app: &str) -> String {
 #[test]
 fn one_app_of_a_file_goes_on_waiting_for_the_others_that_are_there() {
     let bed = pair();
-    let mut run = launch(&bed, &["ecosystem.toml"]).start();
+    let mut run = bed.isolated(&["ecosystem.toml"]).start();
     run.wait_for_line("api up");
-    let said = ask(&bed, &["restart", "ecosystem.toml", "--only", "api"], 0);
+    let said = bed.command(&["restart", "ecosystem.toml", "--only", "api"]).exits(0);
     assert!(said.contains("it waits for it only if that is in the list already"), "{said}");
     run.wait_for_lines("api up", 2);
-    assert!(depends_on(&bed, "api").contains("db (started)"), "{}", ask(&bed, &["describe", "api"], 0));
+    assert!(
+        depends_on(&bed, "api").contains("db (started)"),
+        "{}",
+        bed.command(&["describe", "api"]).exits(0)
+    );
     run.expect_stop();
     let lines = run.out().lines();
     let at = |text: &str| lines.iter().rposition(|line| line.contains(text)).expect(text);
@@ -52,13 +55,13 @@ fn one_app_of_a_file_goes_on_waiting_for_the_others_that_are_there() {
 #[test]
 fn a_circle_that_a_command_would_make_is_refused_and_shown() {
     let bed = pair();
-    let mut run = launch(&bed, &["ecosystem.toml"]).start();
+    let mut run = bed.isolated(&["ecosystem.toml"]).start();
     run.wait_for_line("api up");
     bed.file(
         "other.toml",
         PAIR.replace("depends_on = [\"db\"]", "").replace("args = [\"db\"]", "depends_on = [\"api\"]"),
     );
-    let said = ask(&bed, &["restart", "other.toml", "--only", "db"], 1);
+    let said = bed.command(&["restart", "other.toml", "--only", "db"]).exits(1);
     assert!(said.contains("`depends_on` makes a circle: api → db → api"), "{said}");
     run.expect_stop();
     assert_eq!(run.out().lines_with("db up").len(), 1, "nothing was touched{}", run.story());
@@ -72,10 +75,10 @@ fn what_a_command_changes_stays_what_others_wait_for() {
         .replace("./steady.sh\"\nargs = [\"db\"]", "./task.sh\"");
     bed.file("ecosystem.toml", task);
     bed.script("task.sh", "#!/bin/sh\necho task done\n");
-    let mut run = launch(&bed, &["ecosystem.toml"]).start();
+    let mut run = bed.isolated(&["ecosystem.toml"]).start();
     run.wait_for_line("api up");
     bed.file("other.toml", PAIR);
-    let said = ask(&bed, &["restart", "other.toml", "--only", "db"], 1);
+    let said = bed.command(&["restart", "other.toml", "--only", "db"]).exits(1);
     assert!(
         said.contains("app `api` waits until `db` is completed, which it could never be"),
         "{said}{}",
@@ -88,22 +91,22 @@ fn what_a_command_changes_stays_what_others_wait_for() {
 #[test]
 fn what_was_deleted_keeps_nobody_from_coming_back() {
     let bed = pair();
-    let mut run = launch(&bed, &["start", "ecosystem.toml"]).start();
+    let mut run = bed.isolated(&["start", "ecosystem.toml"]).start();
     run.expect_code(0);
-    ask(&bed, &["delete", "db"], 0);
-    ask(&bed, &["save"], 0);
-    ask(&bed, &["kill"], 0);
-    let mut again = launch(&bed, &["resurrect"]).start();
+    bed.command(&["delete", "db"]).exits(0);
+    bed.command(&["save"]).exits(0);
+    bed.command(&["kill"]).exits(0);
+    let mut again = bed.isolated(&["resurrect"]).start();
     again.expect_code(0);
-    wait_until("the one that was saved to be online", || ask(&bed, &["list"], 0).contains("online"));
-    ask(&bed, &["kill"], 0);
+    wait_until("the one that was saved to be online", || bed.command(&["list"]).exits(0).contains("online"));
+    bed.command(&["kill"]).exits(0);
 }
 
 #[test]
 fn no_file_is_read_again_during_a_stop() {
     let bed = Bed::with(&format!("shutdown_timeout = \"20m\"\npre_stop_delay = \"10m\"\n{PAIR}"));
     bed.script("steady.sh", workers::STEADY);
-    let mut run = launch(&bed, &["ecosystem.toml"]).pid1().start();
+    let mut run = bed.isolated(&["ecosystem.toml"]).pid1().start();
     run.wait_for_line("api up");
     run.signal(SIGTERM);
     run.wait_for_err("everything serves on for 10 min");
@@ -112,7 +115,7 @@ fn no_file_is_read_again_during_a_stop() {
     run.wait_for_err("everything is being stopped, nothing is read again");
     let asked = now();
     wait_until("a second wish to be another one", || asked.elapsed() > Duration::from_millis(600));
-    ask(&bed, &["kill"], 0);
+    bed.command(&["kill"]).exits(0);
     run.expect_code(0);
     assert_eq!(run.err().lines_with("added").len(), 0, "{}", run.story());
 }
@@ -124,15 +127,15 @@ fn a_file_cannot_drop_what_a_command_has_made_others_need() {
     bed.file("ecosystem.toml", format!("{db}[[apps]]\nname = \"other\"\nscript = \"./steady.sh\"\n"));
     bed.file("all.toml", PAIR);
     // Or the command would go to one in the background.
-    let mut run = launch(&bed, &["--socket", "here", "ecosystem.toml"]).start();
+    let mut run = bed.isolated(&["--socket", "here", "ecosystem.toml"]).start();
     run.wait_for_line("db up");
-    ask(&bed, &["start", "all.toml", "--only", "api", "--socket", "here"], 0);
+    bed.command(&["start", "all.toml", "--only", "api", "--socket", "here"]).exits(0);
     bed.file("ecosystem.toml", "[[apps]]\nname = \"other\"\nscript = \"./steady.sh\"\n");
     run.signal(SIGHUP);
     run.wait_for_err("app `api`, which a command has added, depends on `db`, which has left the file");
     run.wait_for_err("nothing was changed");
     // What a command deletes keeps no file from being read.
-    ask(&bed, &["delete", "db", "--socket", "here"], 0);
+    bed.command(&["delete", "db", "--socket", "here"]).exits(0);
     run.signal(SIGHUP);
     run.wait_for_err("no application has changed");
     run.expect_stop();

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::{ask, launch};
 use crate::support::{Bed, End, Procrun, SIGHUP, SIGTERM, now, tool, wait_until, workers};
 use serde_json::Value;
 
@@ -52,7 +51,7 @@ fn stack(migrate: &str) -> Bed {
 /// `NAME STATUS` of each instance, by `list`.
 #[track_caller]
 fn statuses(bed: &Bed) -> Vec<String> {
-    let list: Value = serde_json::from_str(&ask(bed, &["list", "--json"], 0)).expect("JSON");
+    let list: Value = serde_json::from_str(&bed.command(&["list", "--json"]).exits(0)).expect("JSON");
     let of = |one: &Value| format!("{} {}", one["name"].as_str().unwrap(), one["status"].as_str().unwrap());
     list["instances"].as_array().unwrap().iter().map(of).collect()
 }
@@ -68,24 +67,24 @@ fn at(run: &Procrun, text: &str) -> usize {
 fn each_starts_after_those_it_depends_on_and_stops_before_them() {
     for pid1 in [false, true] {
         let bed = stack("echo migrating; sleep 0.2; echo migrated");
-        let mut run = launch(&bed, &["ecosystem.toml"]).pid1_if(pid1).start();
+        let mut run = bed.isolated(&["ecosystem.toml"]).pid1_if(pid1).start();
         run.wait_for_err("api (0) waits for db (ready), migrate (completed)");
         run.wait_for_line("db up");
         assert_eq!(statuses(&bed), ["api waiting", "migrate waiting", "db launching"]);
-        let described = ask(&bed, &["describe", "api"], 0);
+        let described = bed.command(&["describe", "api"]).exits(0);
         assert!(described.contains("db (ready), migrate (completed)"), "{described}");
-        let jlist: Value = serde_json::from_str(&ask(&bed, &["jlist"], 0)).expect("JSON");
+        let jlist: Value = serde_json::from_str(&bed.command(&["jlist"]).exits(0)).expect("JSON");
         assert_eq!(jlist[0]["pm2_env"]["status"], "launching", "a word that PM2's clients know");
-        let unhealthy = ask(&bed, &["healthcheck"], 1);
+        let unhealthy = bed.command(&["healthcheck"]).exits(1);
         assert!(unhealthy.contains("api (0) is waiting"), "{unhealthy}");
 
         bed.file("go", "");
         run.wait_for_line("api up");
         assert!(at(&run, "db ready") < at(&run, "migrating") && at(&run, "migrated") < at(&run, "api up"));
         assert_eq!(statuses(&bed), ["api online", "migrate stopped", "db online"]);
-        ask(&bed, &["healthcheck"], 0);
-        ask(&bed, &["healthcheck", "migrate"], 0);
-        assert!(ask(&bed, &["describe", "migrate"], 0).contains("completed"));
+        bed.command(&["healthcheck"]).exits(0);
+        bed.command(&["healthcheck", "migrate"]).exits(0);
+        assert!(bed.command(&["describe", "migrate"]).exits(0).contains("completed"));
 
         run.expect_stop();
         assert!(at(&run, "api bye TERM") < at(&run, "db bye"), "{}", run.story());
@@ -100,7 +99,7 @@ fn a_migration_that_fails_ends_the_container_with_its_code() {
         "ecosystem.toml",
         STACK.replace("oneshot = true", "oneshot = true\nmax_restarts = 2\ncritical = true"),
     );
-    let mut run = launch(&bed, &["ecosystem.toml"]).pid1().start();
+    let mut run = bed.isolated(&["ecosystem.toml"]).pid1().start();
     run.expect_code(3);
     run.wait_for_err("migrate (1) ends the container with code");
     assert_eq!(run.out().lines_with("api up").len(), 0, "{}", run.story());
@@ -112,13 +111,13 @@ fn what_waits_for_a_failed_task_says_so_once_and_starts_when_it_is_mended() {
     let bed = stack("[ -f fixed ] || exit 3; echo migrated");
     bed.file("go", "");
     bed.file("ecosystem.toml", STACK.replace("oneshot = true", "oneshot = true\nautorestart = false"));
-    let mut run = launch(&bed, &["ecosystem.toml"]).start();
+    let mut run = bed.isolated(&["ecosystem.toml"]).start();
     run.wait_for_err("api (0) is not started: migrate (1) is errored");
     assert_eq!(statuses(&bed), ["api stopped", "migrate errored", "db online"]);
-    let said = ask(&bed, &["restart", "api"], 1);
+    let said = bed.command(&["restart", "api"]).exits(1);
     assert!(said.contains("api (0) is not started: migrate (1) is errored"), "{said}");
     bed.file("fixed", "");
-    ask(&bed, &["start", "api"], 0);
+    bed.command(&["start", "api"]).exits(0);
     run.wait_for_line("api up");
     assert_eq!(statuses(&bed), ["api online", "migrate stopped", "db online"]);
     run.expect_stop();
@@ -132,12 +131,12 @@ fn a_task_that_is_done_runs_again_only_for_its_name_or_a_new_spec() {
         STACK.replace("oneshot = true", &format!("oneshot = true\nenv = {{ VERSION = \"{version}\" }}"))
     };
     bed.file("ecosystem.toml", with("one"));
-    let mut run = launch(&bed, &["ecosystem.toml"]).start();
+    let mut run = bed.isolated(&["ecosystem.toml"]).start();
     run.wait_for_line("api up");
-    ask(&bed, &["restart", "all"], 0);
+    bed.command(&["restart", "all"]).exits(0);
     run.wait_for_lines("api up", 2);
     assert_eq!(run.out().lines_with("migrated").len(), 1, "{}", run.story());
-    ask(&bed, &["restart", "migrate"], 0);
+    bed.command(&["restart", "migrate"]).exits(0);
     run.wait_for_lines("migrated as one", 2);
     bed.file("ecosystem.toml", with("two"));
     run.signal(SIGHUP);
@@ -147,7 +146,7 @@ fn a_task_that_is_done_runs_again_only_for_its_name_or_a_new_spec() {
     run.signal(SIGHUP);
     run.wait_for_err("api: changed depends_on");
     wait_until("the api to be as it was", || {
-        ask(&bed, &["describe", "api"], 0).contains("migrate (completed)")
+        bed.command(&["describe", "api"]).exits(0).contains("migrate (completed)")
     });
     run.expect_stop();
     assert_eq!(run.out().lines_with("migrated").len(), 3, "{}", run.story());
@@ -158,7 +157,7 @@ fn a_task_that_is_done_runs_again_only_for_its_name_or_a_new_spec() {
 fn new_apps_of_a_file_start_in_order_and_one_that_is_needed_cannot_go() {
     let bed = stack("echo migrated");
     bed.file("ecosystem.toml", "[[apps]]\nname = \"first\"\nscript = \"./api.sh\"\nargs = [\"first\"]\n");
-    let mut run = launch(&bed, &["ecosystem.toml"]).start();
+    let mut run = bed.isolated(&["ecosystem.toml"]).start();
     run.wait_for_line("first up");
     bed.file("go", "");
     bed.file("ecosystem.toml", STACK);
@@ -179,24 +178,24 @@ fn a_start_in_the_background_waits_for_all_and_resurrect_keeps_the_order() {
     let bed = stack("sleep 0.2; echo migrated >> log");
     bed.file("go", "");
     // While they live, so does what they have started in the background.
-    let mut run = launch(&bed, &["start", "ecosystem.toml"]).start();
+    let mut run = bed.isolated(&["start", "ecosystem.toml"]).start();
     run.expect_code(0);
     let started = run.out().lines().join("\n");
     assert!(started.contains("api (0) waits for"), "{started}");
     assert_eq!(statuses(&bed), ["api online", "migrate stopped", "db online"]);
     // Once more starts no finished task.
-    ask(&bed, &["start", "ecosystem.toml"], 0);
+    bed.command(&["start", "ecosystem.toml"]).exits(0);
     assert_eq!(bed.read("log"), "migrated\n");
-    ask(&bed, &["save"], 0);
-    ask(&bed, &["kill"], 0);
-    let mut again = launch(&bed, &["resurrect"]).start();
+    bed.command(&["save"]).exits(0);
+    bed.command(&["kill"]).exits(0);
+    let mut again = bed.isolated(&["resurrect"]).start();
     again.expect_code(0);
     wait_until("all to be there again", || {
         let mut statuses = statuses(&bed);
         statuses.sort();
         statuses == ["api online", "db online", "migrate stopped"]
     });
-    ask(&bed, &["kill"], 0);
+    bed.command(&["kill"]).exits(0);
 }
 
 /// Three stages, of which the second one does not listen: `PROCRUN_GRACE_SECONDS` is all the time there
@@ -225,7 +224,7 @@ fn the_last_stage_gets_its_signal_within_the_grace_time() {
     );
     bed.script("steady.sh", workers::STEADY);
     bed.script("stubborn.py", workers::STUBBORN);
-    let mut run = launch(&bed, &["ecosystem.toml"]).env("PROCRUN_GRACE_SECONDS", "10").pid1().start();
+    let mut run = bed.isolated(&["ecosystem.toml"]).env("PROCRUN_GRACE_SECONDS", "10").pid1().start();
     for line in ["api up", "1|cache | up", "db up"] {
         run.wait_for_line(line);
     }
@@ -244,17 +243,17 @@ fn before_a_stop_everything_serves_on_and_nothing_is_ready() {
         "shutdown_timeout = \"10m\"\npre_stop_delay = \"4m\"\n[[apps]]\nname = \"web\"\nscript = \"./web.sh\"\nargs = [\"web\"]\n",
     );
     bed.script("web.sh", workers::STEADY);
-    let mut run = launch(&bed, &["ecosystem.toml"]).pid1().start();
+    let mut run = bed.isolated(&["ecosystem.toml"]).pid1().start();
     run.wait_for_line("web up");
-    ask(&bed, &["healthcheck"], 0);
-    assert!(!ask(&bed, &["list"], 0).contains("nothing is ready"));
+    bed.command(&["healthcheck"]).exits(0);
+    assert!(!bed.command(&["list"]).exits(0).contains("nothing is ready"));
     run.signal(SIGTERM);
     run.wait_for_err("everything serves on for 4 min");
     let asked = now();
-    let said = ask(&bed, &["healthcheck"], 1);
+    let said = bed.command(&["healthcheck"]).exits(1);
     assert!(said.contains("nothing is ready any more"), "{said}");
-    assert!(ask(&bed, &["list"], 0).contains("nothing is ready any more"));
-    let described = ask(&bed, &["describe", "web"], 0);
+    assert!(bed.command(&["list"]).exits(0).contains("nothing is ready any more"));
+    let described = bed.command(&["describe", "web"]).exits(0);
     assert!(described.contains("online, not ready"), "{described}");
     assert_eq!(run.out().lines_with("web bye").len(), 0, "it serves on{}", run.story());
     // A second signal so soon would be the same Ctrl-C.
@@ -305,9 +304,9 @@ fn redis_comes_first_and_goes_last() {
          trap 'sleep 0.5; echo \"api leaves $(ask get schema)\"; exit 0' TERM\n\
          echo \"api serves $(ask get schema)\"\nwhile :; do sleep 1000 & wait $!; done\n",
     );
-    let mut run = launch(&bed, &["ecosystem.toml"]).pid1().start();
+    let mut run = bed.isolated(&["ecosystem.toml"]).pid1().start();
     run.wait_for_err("migrate (1) waits for redis (healthy)");
-    wait_until("a check to fail", || ask(&bed, &["describe", "redis"], 0).contains("problem"));
+    wait_until("a check to fail", || bed.command(&["describe", "redis"]).exits(0).contains("problem"));
     assert_eq!(statuses(&bed), ["api waiting", "migrate waiting", "redis online"]);
     bed.file("go", "");
     run.wait_for_line("api serves 2");

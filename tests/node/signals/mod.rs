@@ -108,7 +108,7 @@ fn at_the_deadline_the_whole_tree_is_killed() {
         let took = asked.elapsed();
         assert!(took >= Duration::from_millis(400), "killed before the deadline: {took:?}{}", run.story());
         let left: Vec<i32> = tree.into_iter().filter(|&pid| procfs::alive(pid)).collect();
-        assert_eq!(left, [], "PID 1: {pid1}{}", run.story());
+        assert_eq!(left, [0_i32; 0], "PID 1: {pid1}{}", run.story());
     }
 }
 
@@ -165,7 +165,7 @@ fn a_second_stop_signal_after_half_a_second_kills_at_once() {
         assert!(!run.has_ended(), "it waits for the worker{}", run.story());
         run.signal(second);
         run.expect_code(0);
-        assert_eq!(run.others(), [], "{}", run.story());
+        assert_eq!(run.others(), [0_i32; 0], "{}", run.story());
     }
 }
 
@@ -341,7 +341,7 @@ fn the_hang_up_of_the_terminal_stops() {
     let said = bed.read("said");
     assert_eq!(said.lines().filter(|line| line.starts_with("got")).count(), 1, "asked once to end: {said}");
     assert_eq!(said.lines().filter(|line| line.starts_with("up")).count(), 1, "no restart: {said}");
-    assert_eq!(run.others(), []);
+    assert_eq!(run.others(), [0_i32; 0]);
 }
 
 #[test]
@@ -369,6 +369,6 @@ fn a_stop_that_comes_before_the_workers_are_up_ends_all_the_same() {
         wait_until("the first worker", || !run.children().is_empty());
         run.signal(SIGTERM);
         run.expect_code(0);
-        assert_eq!(run.others(), [], "{}", run.story());
+        assert_eq!(run.others(), [0_i32; 0], "{}", run.story());
     }
 }

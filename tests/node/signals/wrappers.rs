@@ -48,7 +48,7 @@ fn stops(bed: &Bed, signal: i32, expected: &[&str]) -> Procrun {
     assert_eq!(got(&run), expected, "{}", run.story());
     assert_eq!(run.out().lines_with("drained").len(), 1, "{}", run.story());
     assert!(!procfs::alive(app), "{}", run.story());
-    assert_eq!(run.others(), [], "{}", run.story());
+    assert_eq!(run.others(), [0_i32; 0], "{}", run.story());
     run
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Said, ask, launch, statuses, supervisor};
+use super::{statuses, supervisor};
 use crate::support::{Bed, Procrun, procfs, wait_until, workers};
 
 /// Says what it was given and stays.
@@ -17,7 +17,7 @@ fn bed() -> Bed {
 /// A command that is done. While this lives, so does what has its environment.
 #[track_caller]
 fn done(bed: &Bed, args: &[&str]) -> Procrun {
-    let mut run = launch(bed, args).env("GIVEN", "first").start();
+    let mut run = bed.isolated(args).env("GIVEN", "first").start();
     run.expect_code(0);
     run
 }
@@ -39,12 +39,12 @@ fn file(bed: &Bed, more: &str) {
 }
 
 fn details(bed: &Bed, name: &str) -> Value {
-    ask(bed, &["describe", name, "--json"]).json()[0].clone()
+    bed.command(&["describe", name, "--json"]).json()[0].clone()
 }
 
 /// The process ids of an app.
 fn pids(bed: &Bed, name: &str) -> Vec<String> {
-    ask(bed, &["pid", name]).out.lines().map(str::to_owned).collect()
+    bed.command(&["pid", name]).out.lines().map(str::to_owned).collect()
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_file_stands_for_its_apps_whatever_is_done_to_them() {
     let _other = start(&bed, &["./app.sh", "--name", "other"]);
     assert_eq!(statuses(&bed), ["one online", "two online", "other online"]);
     let given = |name: &str| {
-        let env = ask(&bed, &["env", name, "--json"]).json();
+        let env = bed.command(&["env", name, "--json"]).json();
         env["GIVEN"].as_str().map(str::to_owned).unwrap_or_default()
     };
     let before = (pids(&bed, "one"), pids(&bed, "two"), pids(&bed, "other"));
@@ -70,22 +70,22 @@ fn a_file_stands_for_its_apps_whatever_is_done_to_them() {
     assert_eq!(given("one"), "file");
     assert_ne!(pids(&bed, "two"), before.1, "also what has not changed");
 
-    ask(&bed, &["stop", "ecosystem.toml", "--only", "one,two"]).ok();
+    bed.command(&["stop", "ecosystem.toml", "--only", "one,two"]).ok();
     assert_eq!(statuses(&bed), ["one stopped", "two stopped", "other online"]);
     let _restart = done(&bed, &["startOrRestart", "ecosystem.toml"]);
     assert_eq!(statuses(&bed), ["one online", "two online", "other online"]);
-    ask(&bed, &["delete", "ecosystem.toml", "--only", "one"]).ok();
+    bed.command(&["delete", "ecosystem.toml", "--only", "one"]).ok();
     assert_eq!(statuses(&bed), ["two online", "other online"]);
-    let said = ask(&bed, &["delete", "ecosystem.toml", "other"]);
+    let said = bed.command(&["delete", "ecosystem.toml", "other"]);
     assert!(said.err.contains("`one` of ecosystem.toml is not in the list"), "{said:?}");
     said.ok();
     assert_eq!(statuses(&bed), [""; 0]);
-    ask(&bed, &["delete", "ecosystem.toml"]).ok();
+    bed.command(&["delete", "ecosystem.toml"]).ok();
     let _reload = done(&bed, &["startOrReload", "ecosystem.toml"]);
     assert_eq!(statuses(&bed), ["one online", "two online"], "what is not there is started");
-    ask(&bed, &["restart", "one", "--env", "production"]).fails(64, "an ecosystem file");
+    bed.command(&["restart", "one", "--env", "production"]).fails(64, "an ecosystem file");
     bed.file("ecosystem.toml", "[[apps]]\nnaem = 1\n");
-    ask(&bed, &["restart", "ecosystem.toml"]).fails(78, "naem");
+    bed.command(&["restart", "ecosystem.toml"]).fails(78, "naem");
     assert_eq!(statuses(&bed), ["one online", "two online"]);
 }
 
@@ -105,24 +105,24 @@ fn the_options_of_a_start_change_an_app_that_is_there() {
     let bed = bed();
     let _run = start(&bed, &["./app.sh", "--", "old"]);
     let before = pids(&bed, "app");
-    ask(&bed, &["restart", "app", "-i", "2", "--kill-timeout", "3s", "--", "new"]).ok();
+    bed.command(&["restart", "app", "-i", "2", "--kill-timeout", "3s", "--", "new"]).ok();
     assert_eq!(statuses(&bed), ["app online", "app online"]);
     let detail = details(&bed, "app");
     assert_eq!((&detail["kill_timeout"], &detail["args"][0]), (&3000.into(), &"new".into()));
     assert!(!pids(&bed, "app").contains(&before[0]));
-    let done = ask(&bed, &["scale", "app", "+1", "--json"]).json();
+    let done = bed.command(&["scale", "app", "+1", "--json"]).json();
     assert_eq!(done.as_array().map(Vec::len), Some(3), "also those that it adds: {done}");
-    ask(&bed, &["restart", "app", "-i", "2"]).ok();
+    bed.command(&["restart", "app", "-i", "2"]).ok();
     assert_eq!(statuses(&bed).len(), 2, "what is said counts more than what it was scaled to");
 
     // As in PM2: a start with something new restarts what runs.
     let before = pids(&bed, "app");
-    ask(&bed, &["start", "app"]).ok();
+    bed.command(&["start", "app"]).ok();
     assert_eq!(pids(&bed, "app"), before);
-    ask(&bed, &["start", "app", "--max-restarts", "3"]).ok();
+    bed.command(&["start", "app", "--max-restarts", "3"]).ok();
     assert_eq!(details(&bed, "app")["max_restarts"], 3);
     assert!(pids(&bed, "app").iter().all(|pid| !before.contains(pid)));
-    let said = ask(&bed, &["reload", "app", "--max-restarts", "4"]).ok();
+    let said = bed.command(&["reload", "app", "--max-restarts", "4"]).ok();
     assert!(said.contains("app is reloaded: 2 replaced"), "{said}");
     assert_eq!(details(&bed, "app")["args"][0], "new", "what was not said stays");
 
@@ -134,12 +134,12 @@ fn the_options_of_a_start_change_an_app_that_is_there() {
         (&["--only", "app"], "`--only` chooses apps of an ecosystem file"),
     ] {
         let before = pids(&bed, "app");
-        ask(&bed, &[&["restart", "app"], args].concat()).fails(64, why);
+        bed.command(&[&["restart", "app"], args].concat()).fails(64, why);
         assert_eq!(pids(&bed, "app"), before, "{args:?}");
     }
-    ask(&bed, &["restart", "app", "--interpreter", "no-such-thing"]).fails(1, "no-such-thing");
+    bed.command(&["restart", "app", "--interpreter", "no-such-thing"]).fails(1, "no-such-thing");
     assert_eq!(statuses(&bed), ["app online", "app online"]);
-    let said = ask(&bed, &["restart", "app", "--no-vizion", "--parallel", "2"]);
+    let said = bed.command(&["restart", "app", "--no-vizion", "--parallel", "2"]);
     assert!(said.err.contains("vizion") && said.err.contains("`--parallel`"), "{said:?}");
     said.ok();
 }
@@ -152,9 +152,9 @@ fn a_node_script_that_gets_more_instances_becomes_a_cluster() {
         "require('http').createServer(() => {}).listen('./web.sock', () => console.log('up'));\n",
     );
     let _run = start(&bed, &["web.js"]);
-    let mode = || ask(&bed, &["ls", "--json"]).json()["instances"][0]["mode"].clone();
+    let mode = || bed.command(&["ls", "--json"]).json()["instances"][0]["mode"].clone();
     assert_eq!(mode(), "fork");
-    ask(&bed, &["restart", "web", "-i", "2"]).ok();
+    bed.command(&["restart", "web", "-i", "2"]).ok();
     wait_until("both to listen", || bed.read("home/logs/web-out-1.log") == "up\n");
     assert_eq!(mode(), "cluster");
     assert_eq!(statuses(&bed), ["web online", "web online"]);
@@ -170,11 +170,11 @@ fn a_new_environment_of_a_cluster_is_answered_when_its_reload_is_over() {
     );
     let _run = start(&bed, &["web.js", "-i", "2"]);
     let signs = |bed: &Bed| {
-        let all = ask(bed, &["describe", "web", "--json"]).json();
+        let all = bed.command(&["describe", "web", "--json"]).json();
         all.as_array().unwrap().iter().filter(|one| one["signs"][0] == "listening").count()
     };
     wait_until("both to listen", || signs(&bed) == 2);
-    let given = |by: &str, word: &str| launch(&bed, &[word, "web", "--update-env"]).env("GIVEN", by).start();
+    let given = |by: &str, word: &str| bed.isolated(&[word, "web", "--update-env"]).env("GIVEN", by).start();
     let mut kept = Vec::new();
     for (word, by) in [("restart", "second"), ("reload", "third")] {
         let before = pids(&bed, "web");
@@ -187,9 +187,9 @@ fn a_new_environment_of_a_cluster_is_answered_when_its_reload_is_over() {
         assert!(before.iter().all(|pid| !procfs::alive(pid.parse().unwrap())), "they are gone by then");
     }
     let before = pids(&bed, "web");
-    Said::of(given("broken", "restart")).fails(1, "the old version serves on");
+    given("broken", "restart").output().fails(1, "the old version serves on");
     assert_eq!(pids(&bed, "web"), before);
-    assert!(ask(&bed, &["env", "web"]).ok().contains("GIVEN=third\n"));
+    assert!(bed.command(&["env", "web"]).ok().contains("GIVEN=third\n"));
 }
 
 #[test]
@@ -198,15 +198,15 @@ fn several_targets_and_a_script_that_has_ended_can_be_started() {
     bed.script("more.sh", APP);
     let _run = start(&bed, &["./app.sh", "more.sh"]);
     assert_eq!(statuses(&bed), ["app online", "more online"]);
-    ask(&bed, &["start", "app.sh"]).fails(1, "there is an application `app` already");
-    ask(&bed, &["stop", "app"]).ok();
+    bed.command(&["start", "app.sh"]).fails(1, "there is an application `app` already");
+    bed.command(&["stop", "app"]).ok();
     let _again = start(&bed, &["app.sh", "more"]);
     assert_eq!(statuses(&bed), ["app online", "more online"]);
-    ask(&bed, &["stop", "app"]).ok();
+    bed.command(&["stop", "app"]).ok();
     bed.script("other/app.sh", APP);
-    ask(&bed, &["start", "other/app.sh"]).fails(1, "there is an application `app` already");
-    ask(&bed, &["start", "more.sh", "8080"]).fails(64, "arguments for the app stand after `--`");
-    ask(&bed, &["start", "more", "nobody"]).fails(1, "nobody");
+    bed.command(&["start", "other/app.sh"]).fails(1, "there is an application `app` already");
+    bed.command(&["start", "more.sh", "8080"]).fails(64, "arguments for the app stand after `--`");
+    bed.command(&["start", "more", "nobody"]).fails(1, "nobody");
     assert_eq!(statuses(&bed), ["app stopped", "more online"]);
 }
 
@@ -214,9 +214,9 @@ fn several_targets_and_a_script_that_has_ended_can_be_started() {
 fn a_list_is_sorted_as_it_is_asked_for() {
     let bed = bed();
     let _runs = ["b", "a", "c"].map(|name| start(&bed, &["./app.sh", "--name", name]));
-    ask(&bed, &["stop", "a"]).ok();
+    bed.command(&["stop", "a"]).ok();
     let names = |by: &str| -> Vec<String> {
-        let list = ask(&bed, &["ls", "--sort", by, "--json"]).json();
+        let list = bed.command(&["ls", "--sort", by, "--json"]).json();
         let all = list["instances"].as_array().unwrap().iter();
         all.map(|one| one["name"].as_str().unwrap().to_owned()).collect()
     };
@@ -225,12 +225,12 @@ fn a_list_is_sorted_as_it_is_asked_for() {
     assert_eq!(names("id:asc"), ["b", "a", "c"]);
     assert_eq!(names("status:desc"), ["a", "b", "c"]);
     assert_eq!(names("pid"), ["a", "b", "c"]);
-    ask(&bed, &["list", "--sort", "colour"]).fails(64, "there is id, name, namespace");
-    ask(&bed, &["list", "--sort", "name:up"]).fails(64, "`name:asc` or `name:desc`");
-    let said = ask(&bed, &["ls", "-m"]).ok();
+    bed.command(&["list", "--sort", "colour"]).fails(64, "there is id, name, namespace");
+    bed.command(&["list", "--sort", "name:up"]).fails(64, "`name:asc` or `name:desc`");
+    let said = bed.command(&["ls", "-m"]).ok();
     assert!(said.contains("+--- a\n") && said.contains("status : stopped\n"), "{said}");
     // An id keeps its place in the list, also after a reload.
-    ask(&bed, &["reload", "b"]).ok();
+    bed.command(&["reload", "b"]).ok();
     assert_eq!(statuses(&bed), ["b online", "a stopped", "c online"]);
 }
 
@@ -241,25 +241,25 @@ fn what_was_scaled_to_none_or_does_not_start_by_itself_comes_back_as_it_was() {
     let max = start(&bed, &["./app.sh", "--name", "max", "-i", "max"]);
     let idle = start(&bed, &["./app.sh", "--name", "idle", "--no-autostart"]);
     let runs = start(&bed, &["./app.sh", "--name", "runs", "--no-autostart"]);
-    ask(&bed, &["start", "runs"]).ok();
-    ask(&bed, &["scale", "none", "0"]).ok();
-    ask(&bed, &["scale", "max", "5"]).ok();
-    ask(&bed, &["save"]).ok();
+    bed.command(&["start", "runs"]).ok();
+    bed.command(&["scale", "none", "0"]).ok();
+    bed.command(&["scale", "max", "5"]).ok();
+    bed.command(&["save"]).ok();
     let mut kept = vec![none, max, idle, runs];
     for _ in 0..2 {
-        ask(&bed, &["kill"]).ok();
+        bed.command(&["kill"]).ok();
         kept.push(done(&bed, &["resurrect"]));
         let expected: Vec<&str> = [["max online"; 5].as_slice(), &["idle stopped", "runs online"]].concat();
         let mut list = statuses(&bed);
         list.sort_by_key(|line| !line.starts_with("max"));
         assert_eq!(list, expected);
         // What comes back is kept as it was.
-        ask(&bed, &["save"]).ok();
+        bed.command(&["save"]).ok();
     }
-    ask(&bed, &["scale", "none", "1"]).ok();
+    bed.command(&["scale", "none", "1"]).ok();
     assert!(statuses(&bed).contains(&"none online".to_owned()));
-    ask(&bed, &["cleardump"]).ok();
-    ask(&bed, &["resurrect"]).fails(1, "holds no application");
+    bed.command(&["cleardump"]).ok();
+    bed.command(&["resurrect"]).fails(1, "holds no application");
 }
 
 #[test]
@@ -283,9 +283,9 @@ fn what_is_saved_in_a_reload_is_what_it_leads_to() {
     let served = |id: u32| bed.read(&format!("home/logs/web-out-{id}.log"));
     wait_until("both to serve", || served(0) == "serves\n" && served(1) == "serves\n");
     file("two");
-    let mut reload = launch(&bed, &["reload", "ecosystem.toml"]).start();
+    let mut reload = bed.isolated(&["reload", "ecosystem.toml"]).start();
     reload.wait_for_line("the new web (0) is online");
-    ask(&bed, &["save"]).ok();
+    bed.command(&["save"]).ok();
     assert!(bed.read("home/dump.json").contains("\"VERSION\": \"two\""));
     bed.file("go", "");
     reload.expect_code(0);
@@ -304,13 +304,13 @@ fn who_is_deleted_is_not_watched_any_more() {
     bed.file("src/file", "");
     let _run = start(&bed, &["./app.sh", "--name", "stays"]);
     let _watching = start(&bed, &["./app.sh", "--watch=src"]);
-    let pid = ask(&bed, &["ping", "--json"]).json()["pid"].as_i64().unwrap();
+    let pid = bed.command(&["ping", "--json"]).json()["pid"].as_i64().unwrap();
     let pid = i32::try_from(pid).unwrap();
     wait_until("its directories to be watched", || watched(pid) > 0);
-    ask(&bed, &["delete", "app"]).ok();
+    bed.command(&["delete", "app"]).ok();
     wait_until("nothing to be watched", || watched(pid) == 0);
     // And whoever is there can begin to.
-    ask(&bed, &["restart", "stays", "--watch=src"]).ok();
+    bed.command(&["restart", "stays", "--watch=src"]).ok();
     wait_until("its directories to be watched", || watched(pid) > 0);
     let before = pids(&bed, "stays");
     bed.file("src/file", "new");
@@ -326,7 +326,7 @@ fn a_new_file_replaces_several_processes_one_after_the_other() {
         bed.file("ecosystem.toml", format!("{app}args = [\"{version}\"]\n"));
     };
     file("old");
-    let run = launch(&bed, &["ecosystem.toml"]).start();
+    let run = bed.isolated(&["ecosystem.toml"]).start();
     run.wait_for_lines("old up", 3);
     file("new");
     run.signal(crate::support::SIGHUP);
@@ -351,8 +351,8 @@ fn commands_of_pm2_alone_get_an_answer() {
         ("profile:cpu", "--cpu-prof"),
         ("inspect", "procrun signal USR1 APP"),
     ] {
-        let said = ask(&bed, &[word, "x", "y"]).fails(64, answer);
+        let said = bed.command(&[word, "x", "y"]).fails(64, answer);
         assert!(said.contains(&format!("`{word}` is a command of PM2")), "{said}");
     }
-    assert!(ask(&bed, &["reloadLogs"]).ok().contains("nothing to do"), "logrotate calls it");
+    assert!(bed.command(&["reloadLogs"]).ok().contains("nothing to do"), "logrotate calls it");
 }

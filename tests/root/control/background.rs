@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::{PermissionsExt, chown, symlink},
 };
 
-use super::{Rough, Said, ask, home, launch, socket, statuses};
+use super::{Rough, socket, statuses};
 use crate::support::{Bed, Procrun, procfs, wait_until, workers};
 
 /// A bed with a script `app.sh` that says what it was given.
@@ -18,13 +18,13 @@ fn bed() -> Bed {
 /// The start of what stays in the background. While this lives, so does that.
 #[track_caller]
 fn start(bed: &Bed, args: &[&str]) -> Procrun {
-    let mut run = launch(bed, &[&["start"], args].concat()).env("GIVEN", "first").start();
+    let mut run = bed.isolated(&[&["start"], args].concat()).env("GIVEN", "first").start();
     run.expect_code(0);
     run
 }
 
 fn supervisor_pid(bed: &Bed) -> i32 {
-    let pid = &ask(bed, &["ping", "--json"]).json()["pid"];
+    let pid = &bed.command(&["ping", "--json"]).json()["pid"];
     pid.as_i64().and_then(|pid| i32::try_from(pid).ok()).expect("a pid")
 }
 
@@ -60,18 +60,18 @@ fn start_brings_up_a_supervisor_that_stays() {
     let _more = start(&bed, &["./app.sh", "--name", "more"]);
     assert_eq!(supervisor_pid(&bed), pid);
     assert_eq!(statuses(&bed), ["app online", "app online", "more online"]);
-    ask(&bed, &["start", "./app.sh", "--name", "more"]).fails(1, "there is an application `more` already");
+    bed.command(&["start", "./app.sh", "--name", "more"]).fails(1, "there is an application `more` already");
     let _again = start(&bed, &["./app.sh", "--name", "more", "--force"]);
     assert_eq!(statuses(&bed).last().map(String::as_str), Some("more-1 online"));
-    ask(&bed, &["delete", "more", "more-1"]).ok();
-    ask(&bed, &["stop", "all"]).ok();
-    ask(&bed, &["start", "app"]).ok();
+    bed.command(&["delete", "more", "more-1"]).ok();
+    bed.command(&["stop", "all"]).ok();
+    bed.command(&["start", "app"]).ok();
     assert_eq!(statuses(&bed), ["app online", "app online"]);
 
     assert_eq!(bed.read("home/procrun.pid"), format!("{pid}\n"));
-    ask(&bed, &["kill"]).ok();
+    bed.command(&["kill"]).ok();
     assert!(!procfs::alive(pid) && !bed.exists("home/procrun.pid"));
-    ask(&bed, &["ping"]).fails(69, "procrun start app.js");
+    bed.command(&["ping"]).fails(69, "procrun start app.js");
     assert!(run.others().is_empty(), "nothing is left");
 }
 
@@ -80,7 +80,7 @@ fn an_ecosystem_file_can_be_started_again_and_changes() {
     let bed = bed();
     bed.file("ecosystem.toml", "[[apps]]\nname = \"one\"\nscript = \"./app.sh\"\nautorestart = false\n");
     let _run = start(&bed, &["ecosystem.toml"]);
-    let pid = || ask(&bed, &["pid", "one"]).out;
+    let pid = || bed.command(&["pid", "one"]).out;
     let before = pid();
     bed.file(
         "ecosystem.toml",
@@ -90,30 +90,30 @@ fn an_ecosystem_file_can_be_started_again_and_changes() {
     let _again = start(&bed, &["ecosystem.toml"]);
     assert_eq!(statuses(&bed), ["one online", "two online"]);
     assert_ne!(pid(), before);
-    ask(&bed, &["start", "ecosystem.toml", "--only", "three"]).fails(64, "no app is called `three`");
+    bed.command(&["start", "ecosystem.toml", "--only", "three"]).fails(64, "no app is called `three`");
     bed.file("ecosystem.toml", "[[apps]]\nnaem = 1\n");
-    ask(&bed, &["start", "ecosystem.toml"]).fails(78, "naem");
+    bed.command(&["start", "ecosystem.toml"]).fails(78, "naem");
     assert_eq!(statuses(&bed), ["one online", "two online"]);
 }
 
 #[test]
 fn what_cannot_be_started_is_said_and_not_kept() {
     let bed = bed();
-    ask(&bed, &["start", "./missing.sh"]).fails(127, "missing.sh");
+    bed.command(&["start", "./missing.sh"]).fails(127, "missing.sh");
     assert!(!bed.exists("home"), "no supervisor for nothing");
     let _run = start(&bed, &["./app.sh"]);
-    ask(&bed, &["start", "./missing.sh"]).fails(127, "missing.sh");
-    ask(&bed, &["start", "./app.sh", "--interpreter", "no-such-thing", "--name", "x"])
+    bed.command(&["start", "./missing.sh"]).fails(127, "missing.sh");
+    bed.command(&["start", "./app.sh", "--interpreter", "no-such-thing", "--name", "x"])
         .fails(1, "no-such-thing");
     assert_eq!(statuses(&bed), ["app online"]);
-    ask(&bed, &["start", "app", "nobody"]).fails(1, "nobody");
+    bed.command(&["start", "app", "nobody"]).fails(1, "nobody");
 }
 
 #[test]
 fn of_two_starts_at_once_one_brings_up_the_supervisor() {
     let bed = bed();
     let runs: Vec<Procrun> = (0..8)
-        .map(|number| launch(&bed, &["start", "./app.sh", "--name", &format!("app{number}")]).start())
+        .map(|number| bed.isolated(&["start", "./app.sh", "--name", &format!("app{number}")]).start())
         .collect();
     let mut kept = Vec::new();
     for mut run in runs {
@@ -133,12 +133,12 @@ fn an_app_has_the_environment_of_its_caller_until_it_gets_another() {
     let bed = bed();
     let _run = start(&bed, &["./app.sh"]);
     let given = |by: &str, args: &[&str]| {
-        let mut run = launch(&bed, args).env("GIVEN", by).start();
+        let mut run = bed.isolated(args).env("GIVEN", by).start();
         run.expect_code(0);
         run
     };
     let _second = given("second", &["restart", "app"]);
-    assert!(ask(&bed, &["env", "app"]).ok().contains("GIVEN=first\n"));
+    assert!(bed.command(&["env", "app"]).ok().contains("GIVEN=first\n"));
     let _third = given("third", &["restart", "app", "--update-env"]);
     wait_until("the new environment", || bed.read("home/logs/app-out.log").ends_with("given third\n"));
     let _fourth = given("fourth", &["start", "./app.sh", "--name", "other"]);
@@ -150,7 +150,7 @@ fn who_has_the_new_environment_already_is_restarted_all_the_same() {
     let bed = bed();
     let _run = start(&bed, &["./app.sh"]);
     let _other = start(&bed, &["./app.sh", "--name", "other"]);
-    let pids = || ask(&bed, &["pid", "all"]).ok();
+    let pids = || bed.command(&["pid", "all"]).ok();
     let mut client = Rough::greeted(&socket(&bed));
     let mut update = |targets: &str| {
         let before = pids();
@@ -172,25 +172,25 @@ fn a_saved_list_comes_back_as_it_was() {
     let bed = bed();
     let _run = start(&bed, &["./app.sh", "-i", "2"]);
     let _idle = start(&bed, &["./app.sh", "--name", "idle"]);
-    ask(&bed, &["stop", "idle"]).ok();
-    ask(&bed, &["scale", "app", "3"]).ok();
-    let said = ask(&bed, &["save"]).ok();
+    bed.command(&["stop", "idle"]).ok();
+    bed.command(&["scale", "app", "3"]).ok();
+    let said = bed.command(&["save"]).ok();
     assert!(said.contains("saved 2 apps to") && said.contains("home/dump.json"), "{said}");
     assert_eq!(fs::metadata(bed.path("home/dump.json")).unwrap().permissions().mode() & 0o777, 0o600);
-    ask(&bed, &["kill"]).ok();
+    bed.command(&["kill"]).ok();
 
-    let mut back = launch(&bed, &["resurrect"]).env("GIVEN", "other").start();
+    let mut back = bed.isolated(&["resurrect"]).env("GIVEN", "other").start();
     back.expect_code(0);
     assert_eq!(statuses(&bed), ["app online", "app online", "app online", "idle stopped"]);
-    assert!(ask(&bed, &["env", "app"]).ok().contains("GIVEN=first\n"));
-    ask(&bed, &["resurrect"]).ok();
+    assert!(bed.command(&["env", "app"]).ok().contains("GIVEN=first\n"));
+    bed.command(&["resurrect"]).ok();
     assert_eq!(statuses(&bed).len(), 4, "what is there is not there twice");
-    ask(&bed, &["delete", "all"]).ok();
-    ask(&bed, &["save"]).fails(1, "`procrun save --force`");
-    ask(&bed, &["resurrect"]).ok();
+    bed.command(&["delete", "all"]).ok();
+    bed.command(&["save"]).fails(1, "`procrun save --force`");
+    bed.command(&["resurrect"]).ok();
     assert_eq!(statuses(&bed).len(), 4, "what was saved is still there");
-    ask(&bed, &["delete", "all"]).ok();
-    assert!(ask(&bed, &["save", "--force"]).ok().contains("saved 0 apps"));
+    bed.command(&["delete", "all"]).ok();
+    assert!(bed.command(&["save", "--force"]).ok().contains("saved 0 apps"));
 }
 
 #[test]
@@ -199,28 +199,28 @@ fn a_saved_list_that_is_lost_is_replaced_by_the_one_before() {
     let _one = start(&bed, &["./app.sh", "--name", "one"]);
     // What a `save` that was killed has left.
     bed.file("home/dump.json.new", "half");
-    ask(&bed, &["save"]).ok();
+    bed.command(&["save"]).ok();
     assert!(!bed.exists("home/dump.json.new") && !bed.exists("home/dump.json.bak"));
     let _two = start(&bed, &["./app.sh", "--name", "two"]);
-    ask(&bed, &["save"]).ok();
-    ask(&bed, &["kill"]).ok();
+    bed.command(&["save"]).ok();
+    bed.command(&["kill"]).ok();
     let whole = bed.read("home/dump.json");
     bed.file("home/dump.json", &whole[..whole.len() / 2]);
-    let mut back = launch(&bed, &["resurrect"]).start();
+    let mut back = bed.isolated(&["resurrect"]).start();
     back.expect_code(0);
     back.wait_for_err("it ends in the middle");
     back.wait_for_err("using the previous saved list: ");
     assert_eq!(statuses(&bed), ["one online"]);
     // A damaged list never takes the place of a good one.
     let before = bed.read("home/dump.json.bak");
-    ask(&bed, &["save"]).ok();
+    bed.command(&["save"]).ok();
     assert_eq!(bed.read("home/dump.json.bak"), before);
-    ask(&bed, &["kill"]).ok();
+    bed.command(&["kill"]).ok();
     fs::remove_file(bed.path("home/dump.json")).unwrap();
-    let mut again = launch(&bed, &["resurrect"]).start();
+    let mut again = bed.isolated(&["resurrect"]).start();
     again.expect_code(0);
     assert_eq!(statuses(&bed), ["one online"]);
-    ask(&bed, &["kill"]).ok();
+    bed.command(&["kill"]).ok();
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn a_link_called_pm2_is_pm2() {
     symlink(env!("CARGO_BIN_EXE_procrun"), &pm2).unwrap();
     let home = bed.path("pm2home").to_string_lossy().into_owned();
     let begin = |args: &[&str]| bed.launch(args).binary(&pm2).env("PM2_HOME", &home).start();
-    let run = |args: &[&str]| Said::of(begin(args));
+    let run = |args: &[&str]| begin(args).output();
     // What PM2 itself has there is nothing of procrun's.
     bed.file("pm2home/module_conf.json", "{}");
     let _rpc = std::os::unix::net::UnixListener::bind(bed.path("pm2home/rpc.sock")).unwrap();
@@ -270,19 +270,19 @@ fn null_is_no_log_file_in_the_background_too() {
     let _run = start(&bed, &["ecosystem.json"]);
     wait_until("the other files", || bed.list("home/logs") == ["two-error-1.log", "two-error-2.log"]);
     assert!(!bed.exists("NULL"));
-    let list = ask(&bed, &["jlist"]).json();
+    let list = bed.command(&["jlist"]).json();
     assert_eq!(list[0]["pm2_env"]["pm_out_log_path"], "/dev/null");
-    assert_eq!(ask(&bed, &["logs", "one", "--nostream", "--raw", "--out"]).ok(), "given first\n");
-    ask(&bed, &["kill"]).ok();
+    assert_eq!(bed.command(&["logs", "one", "--nostream", "--raw", "--out"]).ok(), "given first\n");
+    bed.command(&["kill"]).ok();
 }
 
 #[test]
 fn a_torn_or_foreign_dump_is_refused_and_starts_nothing() {
     let bed = bed();
-    ask(&bed, &["resurrect"]).fails(78, "`procrun save`");
+    bed.command(&["resurrect"]).fails(78, "`procrun save`");
     let run = start(&bed, &["./app.sh"]);
-    ask(&bed, &["save"]).ok();
-    ask(&bed, &["kill"]).ok();
+    bed.command(&["save"]).ok();
+    bed.command(&["kill"]).ok();
     drop(run);
     let whole = bed.read("home/dump.json");
     for (text, why) in [
@@ -294,31 +294,30 @@ fn a_torn_or_foreign_dump_is_refused_and_starts_nothing() {
         (&whole.replace("procrun's saved list", "something else"), "dump.json"),
     ] {
         bed.file("home/dump.json", text);
-        ask(&bed, &["resurrect"]).fails(78, why);
+        bed.command(&["resurrect"]).fails(78, why);
     }
     let dump = bed.file("home/dump.json", &whole);
     fs::set_permissions(&dump, fs::Permissions::from_mode(0o664)).unwrap();
-    ask(&bed, &["resurrect"]).fails(78, "others may write to it");
+    bed.command(&["resurrect"]).fails(78, "others may write to it");
     fs::set_permissions(&dump, fs::Permissions::from_mode(0o600)).unwrap();
     if nix::unistd::geteuid().is_root() {
         chown(bed.path("home/dump.json"), Some(65534), None).unwrap();
-        ask(&bed, &["resurrect"]).fails(78, "it belongs to user 65534");
+        bed.command(&["resurrect"]).fails(78, "it belongs to user 65534");
     }
-    ask(&bed, &["ping"]).fails(69, "there is no supervisor");
+    bed.command(&["ping"]).fails(69, "there is no supervisor");
 }
 
 #[test]
 fn supervise_is_for_service_managers() {
     let bed = bed();
-    let mut run = launch(&bed, &["supervise"]).start();
+    let mut run = bed.isolated(&["supervise"]).start();
     wait_until("the socket", || bed.exists("home/procrun.sock"));
     let _app = start(&bed, &["./app.sh"]);
     run.wait_for_line("0|app | given");
-    let mut second = launch(&bed, &["supervise"]).start();
+    let mut second = bed.isolated(&["supervise"]).start();
     second.wait_for_err("another supervisor has the control socket");
     second.expect_code(1);
     run.expect_stop();
-    assert_eq!(home(&bed), bed.path("home").to_str().unwrap());
 }
 
 #[test]
@@ -326,14 +325,14 @@ fn an_app_that_is_added_to_a_foreground_survives_reading_its_file_again() {
     let bed = bed();
     bed.file("ecosystem.toml", "[[apps]]\nname = \"main\"\nscript = \"./steady.sh\"\nargs = [\"main\"]\n");
     bed.script("steady.sh", workers::STEADY);
-    let run = launch(&bed, &["ecosystem.toml"]).pid1().start();
+    let run = bed.isolated(&["ecosystem.toml"]).pid1().start();
     run.wait_for_line("main up");
     let _added = start(&bed, &["./app.sh", "--name", "added"]);
     run.wait_for_line("1|added | given");
     run.signal(crate::support::SIGHUP);
     run.wait_for_err("no application has changed");
     assert_eq!(statuses(&bed), ["main online", "added online"]);
-    ask(&bed, &["delete", "added"]).ok();
+    bed.command(&["delete", "added"]).ok();
     run.signal(crate::support::SIGHUP);
     run.wait_for_err_lines("no application has changed", 2);
     assert_eq!(statuses(&bed), ["main online"]);
@@ -345,15 +344,15 @@ fn an_app_of_the_file_keeps_its_new_environment_and_leaves_with_the_file() {
     let main = "[[apps]]\nname = \"main\"\nscript = \"./app.sh\"\n";
     let gone = "[[apps]]\nname = \"gone\"\nscript = \"./app.sh\"\n";
     bed.file("ecosystem.toml", format!("{main}{gone}"));
-    let run = launch(&bed, &["ecosystem.toml"]).env("GIVEN", "first").pid1().start();
+    let run = bed.isolated(&["ecosystem.toml"]).env("GIVEN", "first").pid1().start();
     run.wait_for_line("1|gone | given first");
-    let mut update = launch(&bed, &["restart", "all", "--update-env"]).env("GIVEN", "second").start();
+    let mut update = bed.isolated(&["restart", "all", "--update-env"]).env("GIVEN", "second").start();
     update.expect_code(0);
     run.wait_for_line("1|gone | given second");
     bed.file("ecosystem.toml", main);
     run.signal(crate::support::SIGHUP);
     wait_until("the other app to leave", || statuses(&bed) == ["main online"]);
-    assert!(ask(&bed, &["env", "main"]).ok().contains("GIVEN=second\n"));
+    assert!(bed.command(&["env", "main"]).ok().contains("GIVEN=second\n"));
     run.signal(crate::support::SIGHUP);
     run.wait_for_err("no application has changed");
 }
@@ -374,7 +373,7 @@ fn a_command_in_a_reload_does_not_take_back_what_the_file_says() {
         bed.file("ecosystem.toml", &apps);
     };
     file("one");
-    let run = launch(&bed, &["ecosystem.toml"]).pid1().start();
+    let run = bed.isolated(&["ecosystem.toml"]).pid1().start();
     run.wait_for_lines("serves one", 2);
     file("two");
     run.signal(crate::support::SIGHUP);
@@ -382,10 +381,10 @@ fn a_command_in_a_reload_does_not_take_back_what_the_file_says() {
     let _added = start(&bed, &["./app.sh", "--name", "added"]);
     bed.file("go", "");
     run.wait_for_err("web is reloaded");
-    ask(&bed, &["restart", "added"]).ok();
+    bed.command(&["restart", "added"]).ok();
     run.wait_for_err("a command asks: restart added");
     assert_eq!(run.err().lines_with("reloading web").len(), 1, "{}", run.story());
-    assert!(ask(&bed, &["env", "web"]).ok().contains("VERSION=two\n"));
+    assert!(bed.command(&["env", "web"]).ok().contains("VERSION=two\n"));
 }
 
 /// Deployers replace the link `current` and remove the old release.
@@ -397,13 +396,13 @@ fn an_app_that_was_started_behind_a_link_finds_the_next_release() {
         bed.script(&format!("{release}/app.sh"), script);
     }
     symlink("r1", bed.path("current")).unwrap();
-    let mut run = launch(&bed, &["start", "./app.sh"]).after("cd current\nexport PWD").start();
+    let mut run = bed.isolated(&["start", "./app.sh"]).after("cd current\nexport PWD").start();
     run.expect_code(0);
     wait_until("the first release", || bed.read("home/logs/app-out.log").contains("this is r1"));
     fs::remove_file(bed.path("current")).unwrap();
     symlink("r2", bed.path("current")).unwrap();
     fs::remove_dir_all(bed.path("r1")).unwrap();
-    let mut restart = launch(&bed, &["restart", "app"]).start();
+    let mut restart = bed.isolated(&["restart", "app"]).start();
     restart.expect_code(0);
     wait_until("the next release", || bed.read("home/logs/app-out.log").contains("this is r2"));
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{ask, launch, socket, statuses, supervisor, wait_for_statuses};
+use super::{socket, statuses, supervisor, wait_for_statuses};
 use crate::support::{Bed, Procrun, SIGHUP, wait_until};
 
 /// A server, and a migration that counts its runs; both read a variable that only the container has.
@@ -28,7 +28,7 @@ fn bed(file: &str) -> Bed {
 }
 
 fn pid(bed: &Bed, name: &str) -> String {
-    ask(bed, &["pid", name]).ok()
+    bed.command(&["pid", name]).ok()
 }
 
 fn runs(bed: &Bed) -> usize {
@@ -38,7 +38,7 @@ fn runs(bed: &Bed) -> usize {
 /// A command with an environment of its own that is done. While this lives, so does what has that environment.
 #[track_caller]
 fn done_with(bed: &Bed, variables: &[(&str, &str)], args: &[&str]) -> Procrun {
-    let launched = variables.iter().fold(launch(bed, args), |launch, (name, value)| launch.env(name, value));
+    let launched = variables.iter().fold(bed.isolated(args), |launch, (name, value)| launch.env(name, value));
     let mut run = launched.start();
     run.expect_code(0);
     run
@@ -47,7 +47,8 @@ fn done_with(bed: &Bed, variables: &[(&str, &str)], args: &[&str]) -> Procrun {
 #[test]
 fn a_start_of_the_file_leaves_alone_what_has_not_changed_whatever_its_environment() {
     let bed = bed(FILE);
-    let run = launch(&bed, &["ecosystem.toml"])
+    let run = bed
+        .isolated(&["ecosystem.toml"])
         .env("EXPORTED", "by the entrypoint")
         .env("INHERITED", "old")
         .pid1()
@@ -59,7 +60,7 @@ fn a_start_of_the_file_leaves_alone_what_has_not_changed_whatever_its_environmen
         done_with(&bed, &[("INHERITED", "new")], &["start", file]);
         assert_eq!((pid(&bed, "api"), runs(&bed)), (before.clone(), 1), "{file}{}", run.story());
     }
-    ask(&bed, &["stop", "ecosystem.toml", "--only", "api"]).ok();
+    bed.command(&["stop", "ecosystem.toml", "--only", "api"]).ok();
     done_with(&bed, &[("INHERITED", "new")], &["start"]);
     run.wait_for_lines("api old by the entrypoint", 2);
     done_with(&bed, &[("INHERITED", "new")], &["restart", "ecosystem.toml"]);
@@ -71,7 +72,7 @@ fn a_start_of_the_file_leaves_alone_what_has_not_changed_whatever_its_environmen
     run.wait_for_line("api new by the command");
     wait_until("the migration that reads otherwise now", || runs(&bed) == 2);
     let before = pid(&bed, "api");
-    ask(&bed, &["start", "ecosystem.toml"]).ok();
+    bed.command(&["start", "ecosystem.toml"]).ok();
     assert_eq!((pid(&bed, "api"), runs(&bed)), (before, 2), "it stays so");
 }
 
@@ -85,11 +86,11 @@ fn a_javascript_file_reads_the_same_for_every_command() {
     );
     let _run = done_with(&bed, &[("PORT", "3000")], &["start", "ecosystem.config.js"]);
     let before = pid(&bed, "api");
-    ask(&bed, &["start", "ecosystem.config.js"]).ok();
+    bed.command(&["start", "ecosystem.config.js"]).ok();
     assert_eq!(pid(&bed, "api"), before);
     let _updated = done_with(&bed, &[("PORT", "4000")], &["start", "ecosystem.config.js", "-a"]);
     assert_ne!(pid(&bed, "api"), before);
-    assert_eq!(ask(&bed, &["env", "api", "--json"]).json()["PORT"], "4000");
+    assert_eq!(bed.command(&["env", "api", "--json"]).json()["PORT"], "4000");
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn a_task_is_left_alone_by_what_does_not_name_it() {
         "ecosystem.toml",
         format!("{file}[[apps]]\nname = \"slow\"\nscript = \"./slow.sh\"\noneshot = true\n"),
     );
-    let run = launch(&bed, &["ecosystem.toml"]).start();
+    let run = bed.isolated(&["ecosystem.toml"]).start();
     run.wait_for_line("began");
     wait_until("the api", || statuses(&bed) == ["migrate stopped", "api online", "slow online"]);
     let (slow, mut kept) = (pid(&bed, "slow"), Vec::new());
@@ -123,14 +124,16 @@ fn a_task_is_left_alone_by_what_does_not_name_it() {
         assert_eq!(pid(&bed, "api") == before, args[0] == "start" && args[1] != "all", "{args:?}: {said}");
     }
     assert!(
-        ask(&bed, &["restart", "all"]).ok().contains("migrate (0) is a task that has completed: left alone")
+        bed.command(&["restart", "all"])
+            .ok()
+            .contains("migrate (0) is a task that has completed: left alone")
     );
     for (times, args) in [["restart", "migrate"], ["reload", "migrate"], ["restart", "0"]].iter().enumerate()
     {
-        ask(&bed, args).ok();
+        bed.command(args).ok();
         wait_until("the task that was named", || runs(&bed) == times + 2);
     }
-    ask(&bed, &["restart", "slow"]).ok();
+    bed.command(&["restart", "slow"]).ok();
     assert_ne!(pid(&bed, "slow"), slow);
     run.wait_for_line("interrupted");
 }
@@ -141,22 +144,22 @@ fn a_start_adds_to_the_supervisor_that_runs_wherever_it_is() {
     let run = supervisor(&bed, false, 1);
     let there = socket(&bed);
     assert_eq!(there, bed.path("home").join(format!("{}.sock", run.pid())));
-    let said = ask(&bed, &["start", "./api.sh", "--name", "more"]).ok();
+    let said = bed.command(&["start", "./api.sh", "--name", "more"]).ok();
     assert!(!said.contains("in the background"), "{said}");
     run.wait_for_err("more (2) is online");
     wait_for_statuses(&bed, &["migrate stopped", "api online", "more online"]);
     assert_eq!(socket(&bed), there, "there is no second one");
-    ask(&bed, &["healthcheck"]).ok();
+    bed.command(&["healthcheck"]).ok();
 
     // Several, none of which is the default one: one has to be named.
-    let second = launch(&bed, &["./api.sh"]).start();
+    let second = bed.isolated(&["./api.sh"]).start();
     second.wait_for_err("is online");
     for args in [&["start", "./api.sh", "--name", "x"][..], &["reload", "ecosystem.toml"], &["start", "more"]]
     {
-        let said = ask(&bed, args).fails(69, "2 supervisors run here");
+        let said = bed.command(args).fails(69, "2 supervisors run here");
         assert!(said.contains(&format!("--socket {}", there.display())), "{said}");
     }
-    ask(&bed, &["start", "./api.sh", "--name", "x", "--socket", there.to_str().unwrap()]).ok();
+    bed.command(&["start", "./api.sh", "--name", "x", "--socket", there.to_str().unwrap()]).ok();
     run.wait_for_err("x (3) is online");
 }
 
@@ -165,7 +168,7 @@ fn a_start_in_the_background_says_what_it_has_started_and_where() {
     let bed = bed(FILE);
     let started = |args: &[&str]| done_with(&bed, &[], args);
     let first = started(&["start", "./api.sh"]);
-    let pid = ask(&bed, &["ping", "--json"]).json()["pid"].clone();
+    let pid = bed.command(&["ping", "--json"]).json()["pid"].clone();
     let home = bed.path("home");
     first.wait_for_line(&format!("started procrun in the background: pid {pid}, home {}", home.display()));
     let said = first.wait_for_line("its own log is");
@@ -174,11 +177,11 @@ fn a_start_in_the_background_says_what_it_has_started_and_where() {
     }
     let second = started(&["start", "./api.sh", "--name", "more"]);
     assert_eq!(second.out().lines_with("in the background").len(), 0, "{}", second.story());
-    ask(&bed, &["save"]).ok();
-    ask(&bed, &["kill"]).ok();
+    bed.command(&["save"]).ok();
+    bed.command(&["kill"]).ok();
     let third = started(&["resurrect"]);
     third.wait_for_line("started procrun in the background: pid");
-    ask(&bed, &["kill"]).ok();
+    bed.command(&["kill"]).ok();
     let silent = started(&["start", "./api.sh", "--silent"]);
     assert_eq!(silent.out().lines(), [""; 0]);
 }
@@ -201,11 +204,11 @@ fn a_file_is_applied_by_a_command_and_shown_before_it_is() {
         app("same", ""),
     ]
     .concat());
-    let run = launch(&bed, &["ecosystem.toml"]).pid1().start();
+    let run = bed.isolated(&["ecosystem.toml"]).pid1().start();
     run.wait_for_err_lines("is online, pid", 5);
     let _added = done_with(&bed, &[], &["start", "./api.sh", "--name", "added"]);
     for args in [&["apply", "--dry-run"][..], &["apply"], &["reload"], &["apply", "ecosystem.toml"]] {
-        assert_plan(&ask(&bed, args).ok(), &["nothing has changed"]);
+        assert_plan(&bed.command(args).ok(), &["nothing has changed"]);
     }
     let pids = |names: &[&str]| names.iter().map(|name| pid(&bed, name)).collect::<Vec<_>>();
     let before = pids(&["api", "live", "same", "added"]);
@@ -233,16 +236,16 @@ fn a_file_is_applied_by_a_command_and_shown_before_it_is() {
     for args in
         [&["apply", "--dry-run"][..], &["reload", "--dry-run"], &["apply", "./ecosystem.toml", "--dry-run"]]
     {
-        let said = ask(&bed, args).ok();
+        let said = bed.command(args).ok();
         assert!(!said.contains("hunter"), "{said}");
         assert_plan(&said, &plan);
     }
-    let json = ask(&bed, &["apply", "--dry-run", "--json"]).json();
+    let json = bed.command(&["apply", "--dry-run", "--json"]).json();
     assert_eq!((&json["dry_run"], &json["changes"][0]["action"]), (&true.into(), &"stop".into()));
     assert_eq!(json["changes"][1]["why"][1]["new"], "81");
     assert_eq!(pids(&["api", "live", "same", "added"]), before, "nothing was done");
 
-    let said = ask(&bed, &["reload"]).ok();
+    let said = bed.command(&["reload"]).ok();
     assert_plan(&said, &plan);
     assert_eq!(
         statuses(&bed),
@@ -255,29 +258,29 @@ fn a_file_is_applied_by_a_command_and_shown_before_it_is() {
 
     bed.file("ecosystem.toml", "[[apps]]\nnaem = 1\n");
     for args in [&["apply", "--dry-run"][..], &["apply"], &["reload"]] {
-        let said = ask(&bed, args).fails(1, "naem");
+        let said = bed.command(args).fails(1, "naem");
         assert!(said.contains("nothing was changed"), "{said}");
     }
     bed.file("ecosystem.toml", [app("same", "interpreter = \"no-such-thing\"")].concat());
-    ask(&bed, &["apply"]).fails(1, "no-such-thing");
+    bed.command(&["apply"]).fails(1, "no-such-thing");
     assert_eq!(pids(&["api", "live", "same", "added"]), after);
-    ask(&bed, &["reload", "api", "--dry-run"]).fails(64, "`procrun apply [FILE] --dry-run`");
-    ask(&bed, &["reload", "-i", "2"]).fails(64, "needs the name of the app");
+    bed.command(&["reload", "api", "--dry-run"]).fails(64, "`procrun apply [FILE] --dry-run`");
+    bed.command(&["reload", "-i", "2"]).fails(64, "needs the name of the app");
 }
 
 #[test]
 fn a_file_that_the_supervisor_was_not_started_with_is_added_and_changes() {
     let bed = bed(&FILE.replace("${EXPORTED}", "x"));
-    let run = launch(&bed, &["./api.sh"]).start();
+    let run = bed.isolated(&["./api.sh"]).start();
     run.wait_for_err("is online, pid");
-    ask(&bed, &["reload"]).fails(1, "was not started with an ecosystem file");
-    let said = ask(&bed, &["apply", "ecosystem.toml", "--dry-run"]).ok();
+    bed.command(&["reload"]).fails(1, "was not started with an ecosystem file");
+    let said = bed.command(&["apply", "ecosystem.toml", "--dry-run"]).ok();
     assert_plan(&said, &["migrate: start 1 process", "api: restart 1 process"]);
     assert_eq!(statuses(&bed), ["api online"]);
     let _applied = done_with(&bed, &[], &["apply", "ecosystem.toml"]);
     wait_for_statuses(&bed, &["api online", "migrate stopped"]);
-    assert_plan(&ask(&bed, &["apply", "ecosystem.toml"]).ok(), &["nothing has changed"]);
-    ask(&bed, &["apply", "api.sh"]).fails(64, "is not an ecosystem file");
+    assert_plan(&bed.command(&["apply", "ecosystem.toml"]).ok(), &["nothing has changed"]);
+    bed.command(&["apply", "api.sh"]).fails(64, "is not an ecosystem file");
 }
 
 #[test]
@@ -288,15 +291,16 @@ fn included_files_are_read_again_by_a_command_and_by_sighup() {
     let app = |name: &str| format!("[[apps]]\nname = \"{name}\"\ncwd = \"..\"\nscript = \"./api.sh\"\n");
     std::fs::create_dir(bed.path("conf.d")).unwrap();
     bed.file("conf.d/a.toml", app("a"));
-    let run = launch(&bed, &["ecosystem.toml"]).pid1().start();
+    let run = bed.isolated(&["ecosystem.toml"]).pid1().start();
     run.wait_for_err_lines("is online, pid", 2);
     let before = pid(&bed, "a");
     bed.file("conf.d/b.toml", app("b"));
-    assert_plan(&ask(&bed, &["apply", "--dry-run"]).ok(), &["b: start 1 process"]);
+    assert_plan(&bed.command(&["apply", "--dry-run"]).ok(), &["b: start 1 process"]);
     run.signal(SIGHUP);
     wait_for_statuses(&bed, &["main online", "a online", "b online"]);
     bed.file("conf.d/b.toml", app("a"));
-    let said = ask(&bed, &["apply"])
+    let said = bed
+        .command(&["apply"])
         .fails(1, "conf.d/b.toml:2:8: app 1 has the same name as the app of conf.d/a.toml:2:8");
     assert!(said.contains("nothing was changed"), "{said}");
     std::fs::remove_file(bed.path("conf.d/b.toml")).unwrap();
@@ -305,7 +309,7 @@ fn included_files_are_read_again_by_a_command_and_by_sighup() {
         std::fs::read_to_string(bed.path("ecosystem.toml")).unwrap().replace("main\" }", "new\" }"),
     );
     assert_plan(
-        &ask(&bed, &["apply"]).ok(),
+        &bed.command(&["apply"]).ok(),
         &[
             "b: stop 1 process",
             "main: restart 1 process",
@@ -320,18 +324,18 @@ fn included_files_are_read_again_by_a_command_and_by_sighup() {
 #[test]
 fn a_second_reload_of_an_app_waits_for_the_first() {
     let bed = bed(&FILE.replace("${EXPORTED}", "x"));
-    let run = launch(&bed, &["ecosystem.toml"]).start();
+    let run = bed.isolated(&["ecosystem.toml"]).start();
     run.wait_for_line("api  x");
-    let mut first = launch(&bed, &["reload", "api"]).start();
+    let mut first = bed.isolated(&["reload", "api"]).start();
     first.wait_for_line("reloading api");
     // Between the end and the start there is no process.
     let mut during = String::new();
     wait_until("the process before or after the first reload", || {
-        let said = ask(&bed, &["pid", "api"]);
+        let said = bed.command(&["pid", "api"]);
         during = said.out;
         said.code == 0
     });
-    let said = ask(&bed, &["reload", "api"]).ok();
+    let said = bed.command(&["reload", "api"]).ok();
     first.expect_code(0);
     assert_eq!(first.out().lines_with("api is reloaded").len(), 1, "{}", first.story());
     assert!(said.contains("api is being reloaded, another reload comes after that"), "{said}");

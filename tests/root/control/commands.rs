@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{APPS, Rough, Said, ask, launch, socket, statuses, supervisor, wait_for_statuses};
+use super::{APPS, Rough, socket, statuses, supervisor, wait_for_statuses};
 use crate::support::{Bed, End, SIGINT, procfs, tool, wait_for, wait_until, workers};
 
 #[test]
@@ -10,44 +10,44 @@ fn the_daily_commands_do_what_they_say_as_pid_1_and_elsewhere() {
     for pid1 in [true, false] {
         let bed = Bed::with(APPS);
         let mut run = supervisor(&bed, pid1, 3);
-        let pong = ask(&bed, &["ping"]).ok();
+        let pong = bed.command(&["ping"]).ok();
         assert!(pong.starts_with("pong: procrun ") && pong.contains(" 3 processes, "), "{pong}");
-        let table = ask(&bed, &["ls"]).ok();
+        let table = bed.command(&["ls"]).ok();
         for cell in ["│ id │", "│ api ", "│ jobs ", "│ online │", "│ 0s │", " fork │"] {
             let squeezed = table.split_whitespace().collect::<Vec<_>>().join(" ");
             assert!(squeezed.contains(cell.trim()), "no {cell:?} in {table}");
         }
         assert!(!table.contains('\x1b'), "colours are for terminals");
 
-        ask(&bed, &["stop", "api"]).ok();
+        bed.command(&["stop", "api"]).ok();
         assert_eq!(statuses(&bed), ["api stopped", "api stopped", "worker online"]);
-        ask(&bed, &["start", "1"]).ok();
+        bed.command(&["start", "1"]).ok();
         assert_eq!(statuses(&bed), ["api stopped", "api online", "worker online"]);
-        let said = ask(&bed, &["restart", "all"]).ok();
+        let said = bed.command(&["restart", "all"]).ok();
         assert!(said.contains("worker (2): sent SIGTERM") && said.contains("worker (2) is online"), "{said}");
         assert_eq!(statuses(&bed), ["api online", "api online", "worker online"]);
-        let said = ask(&bed, &["reload", "jobs"]).ok();
+        let said = bed.command(&["reload", "jobs"]).ok();
         assert!(said.contains("worker is reloaded"), "{said}");
-        ask(&bed, &["scale", "api", "+2"]).ok();
+        bed.command(&["scale", "api", "+2"]).ok();
         assert_eq!(statuses(&bed).len(), 5);
-        ask(&bed, &["scale", "api", "1"]).ok();
+        bed.command(&["scale", "api", "1"]).ok();
         assert_eq!(statuses(&bed), ["api online", "worker online"]);
-        ask(&bed, &["scale", "api", "-1"]).ok();
+        bed.command(&["scale", "api", "-1"]).ok();
         assert_eq!(statuses(&bed).len(), 2, "never below one");
 
-        let restarts = || ask(&bed, &["jlist"]).json()[1]["pm2_env"]["restart_time"].as_u64();
+        let restarts = || bed.command(&["jlist"]).json()[1]["pm2_env"]["restart_time"].as_u64();
         assert!(restarts() >= Some(2));
-        ask(&bed, &["reset", "worker"]).ok();
+        bed.command(&["reset", "worker"]).ok();
         assert_eq!(restarts(), Some(0));
-        ask(&bed, &["delete", "api", "2"]).ok();
+        bed.command(&["delete", "api", "2"]).ok();
         assert_eq!(statuses(&bed), Vec::<String>::new());
         assert!(!run.has_ended(), "who deletes the last app by hand does not end procrun");
-        assert_eq!(ask(&bed, &["ls"]).ok().lines().count(), 4, "headings and no row");
-        assert_eq!(ask(&bed, &["jlist"]).ok(), "[]\n");
+        assert_eq!(bed.command(&["ls"]).ok().lines().count(), 4, "headings and no row");
+        assert_eq!(bed.command(&["jlist"]).ok(), "[]\n");
 
-        ask(&bed, &["kill"]).ok();
+        bed.command(&["kill"]).ok();
         assert_eq!(run.wait_end(), End::Code(0));
-        ask(&bed, &["ping"]).fails(69, "there is no supervisor");
+        bed.command(&["ping"]).fails(69, "there is no supervisor");
     }
 }
 
@@ -57,12 +57,12 @@ fn stopping_the_only_app_by_hand_does_not_end_the_container_and_its_own_end_does
         Bed::again("stop_exit_codes = [3]\n", "trap 'exit 3' USR1\necho ready\nwhile :; do sleep 0.05; done");
     let mut run = supervisor(&bed, true, 1);
     run.wait_for_line("ready");
-    ask(&bed, &["stop", "main"]).ok();
-    ask(&bed, &["ping"]).ok();
+    bed.command(&["stop", "main"]).ok();
+    bed.command(&["ping"]).ok();
     assert!(!run.has_ended());
-    ask(&bed, &["start", "main"]).ok();
+    bed.command(&["start", "main"]).ok();
     run.wait_for_lines("ready", 2);
-    ask(&bed, &["signal", "USR1", "main"]).ok();
+    bed.command(&["signal", "USR1", "main"]).ok();
     run.expect_code(3);
 }
 
@@ -70,49 +70,49 @@ fn stopping_the_only_app_by_hand_does_not_end_the_container_and_its_own_end_does
 fn a_target_is_a_name_an_id_a_namespace_or_all_and_nothing_else() {
     let bed = Bed::with(APPS);
     let _run = supervisor(&bed, false, 3);
-    let ids = |words: &[&str]| ask(&bed, &[&["id"], words].concat()).ok();
+    let ids = |words: &[&str]| bed.command(&[&["id"], words].concat()).ok();
     assert_eq!(ids(&["api"]), "[ 0, 1 ]\n");
     assert_eq!(ids(&["jobs"]), "[ 2 ]\n");
     assert_eq!(ids(&["2", "0"]), "[ 0, 2 ]\n");
     assert_eq!(ids(&["all"]), "[ 0, 1, 2 ]\n");
 
     let before = statuses(&bed);
-    ask(&bed, &["stop", "worker", "aip"]).fails(1, "did you mean `api`?");
-    ask(&bed, &["restart", "7"]).fails(1, "there is 0-2");
-    ask(&bed, &["scale", "api", "many"]).fails(1, "no number of instances");
-    ask(&bed, &["scale", "api", "1001"]).fails(1, "instances");
-    ask(&bed, &["env", "nobody"]).fails(1, "nobody");
+    bed.command(&["stop", "worker", "aip"]).fails(1, "did you mean `api`?");
+    bed.command(&["restart", "7"]).fails(1, "there is 0-2");
+    bed.command(&["scale", "api", "many"]).fails(1, "no number of instances");
+    bed.command(&["scale", "api", "1001"]).fails(1, "instances");
+    bed.command(&["env", "nobody"]).fails(1, "nobody");
     assert_eq!(statuses(&bed), before, "a mistake changes nothing");
 
-    ask(&bed, &["stop"]).fails(64, "needs <NAME|ID|NAMESPACE|all|FILE>");
-    ask(&bed, &["list", "api"]).fails(64, "one word too many");
-    ask(&bed, &["list", "--jsno"]).fails(64, "--jsno");
-    ask(&bed, &["signal", "HUPP", "api"]).fails(64, "`HUPP` is no signal");
-    ask(&bed, &["--json", "list"]).fails(64, "stand behind it");
+    bed.command(&["stop"]).fails(64, "needs <NAME|ID|NAMESPACE|all|FILE>");
+    bed.command(&["list", "api"]).fails(64, "one word too many");
+    bed.command(&["list", "--jsno"]).fails(64, "--jsno");
+    bed.command(&["signal", "HUPP", "api"]).fails(64, "`HUPP` is no signal");
+    bed.command(&["--json", "list"]).fails(64, "stand behind it");
 }
 
 #[test]
 fn an_app_that_was_scaled_to_none_can_be_scaled_again_and_added_again() {
     let bed = Bed::with(APPS);
     let _run = supervisor(&bed, true, 3);
-    ask(&bed, &["scale", "api", "0"]).ok();
+    bed.command(&["scale", "api", "0"]).ok();
     assert_eq!(statuses(&bed), ["worker online"]);
-    ask(&bed, &["scale", "api", "2"]).ok();
+    bed.command(&["scale", "api", "2"]).ok();
     assert_eq!(statuses(&bed).len(), 3);
-    ask(&bed, &["scale", "api", "0"]).ok();
+    bed.command(&["scale", "api", "0"]).ok();
     // What it starts has its environment, and ends with it.
-    let mut added = launch(&bed, &["start", "ecosystem.toml"]).start();
+    let mut added = bed.isolated(&["start", "ecosystem.toml"]).start();
     added.expect_code(0);
     assert_eq!(statuses(&bed).iter().filter(|one| *one == "api online").count(), 2);
-    ask(&bed, &["scale", "all", "2"]).fails(1, "`all` means 2 applications");
+    bed.command(&["scale", "all", "2"]).fails(1, "`all` means 2 applications");
 }
 
 #[test]
 fn what_was_stopped_uses_nothing() {
     let bed = Bed::with(APPS);
     let _run = supervisor(&bed, false, 3);
-    wait_until("figures", || ask(&bed, &["list", "--json"]).json()["instances"][2]["memory"].is_u64());
-    let stopped = ask(&bed, &["stop", "worker", "--json"]).json();
+    wait_until("figures", || bed.command(&["list", "--json"]).json()["instances"][2]["memory"].is_u64());
+    let stopped = bed.command(&["stop", "worker", "--json"]).json();
     assert_eq!(stopped[0]["pid"], Value::Null);
     assert_eq!([&stopped[0]["cpu"], &stopped[0]["memory"]], [&Value::Null; 2], "{stopped}");
 }
@@ -120,16 +120,16 @@ fn what_was_stopped_uses_nothing() {
 #[test]
 fn a_mistyped_command_is_answered_with_the_right_one() {
     let bed = Bed::with(APPS);
-    ask(&bed, &["lsit"]).fails(127, "did you mean `procrun list`?");
-    ask(&bed, &["resart", "api"]).fails(64, "did you mean `procrun restart`?");
-    ask(&bed, &["other", "api"]).fails(64, "`-- api`");
-    ask(&bed, &["start", "api.sh", "ecosystem.toml"]).fails(64, "`api.sh` is no file here");
-    assert!(ask(&bed, &["help", "ls"]).ok().contains("Usage: procrun list [OPTIONS]"));
+    bed.command(&["lsit"]).fails(127, "did you mean `procrun list`?");
+    bed.command(&["resart", "api"]).fails(64, "did you mean `procrun restart`?");
+    bed.command(&["other", "api"]).fails(64, "`-- api`");
+    bed.command(&["start", "api.sh", "ecosystem.toml"]).fails(64, "`api.sh` is no file here");
+    assert!(bed.command(&["help", "ls"]).ok().contains("Usage: procrun list [OPTIONS]"));
     let _run = supervisor(&bed, false, 3);
     bed.script("api.sh", "#!/bin/sh");
     let script = bed.path("api.sh").display().to_string();
-    ask(&bed, &["restart", "api.sh"]).fails(1, &format!("`procrun start {script}` adds one"));
-    ask(&bed, &["restart", "-a", "worker"]).ok();
+    bed.command(&["restart", "api.sh"]).fails(1, &format!("`procrun start {script}` adds one"));
+    bed.command(&["restart", "-a", "worker"]).ok();
 }
 
 #[test]
@@ -138,29 +138,29 @@ fn a_pattern_names_the_apps_that_match() {
     let bed = Bed::with(&[app("api-1"), app("api-2"), app("web")].concat());
     let _run = supervisor(&bed, false, 3);
     let counts = || {
-        let list = ask(&bed, &["jlist"]).json();
+        let list = bed.command(&["jlist"]).json();
         let count = |one: &Value| one["pm2_env"]["restart_time"].as_u64();
         list.as_array().unwrap().iter().map(count).collect::<Vec<_>>()
     };
-    ask(&bed, &["restart", "/^api-/"]).ok();
+    bed.command(&["restart", "/^api-/"]).ok();
     assert_eq!(counts(), [Some(1), Some(1), Some(0)]);
-    ask(&bed, &["reload", "/^WEB$/i"]).ok();
+    bed.command(&["reload", "/^WEB$/i"]).ok();
     assert_eq!(counts(), [Some(1), Some(1), Some(1)]);
-    assert_eq!(ask(&bed, &["id", "/^api/", "web"]).ok(), "[ 0, 1, 2 ]\n");
-    assert_eq!(ask(&bed, &["pid", "/2$/"]).ok().lines().count(), 1);
-    assert!(ask(&bed, &["logs", "/^api/", "--nostream", "--raw"]).ok().is_empty());
-    ask(&bed, &["scale", "/api-1/", "2"]).ok();
-    ask(&bed, &["scale", "/api/", "2"]).fails(1, "means 2 applications");
-    ask(&bed, &["stop", "/^(api|w)/"]).ok();
+    assert_eq!(bed.command(&["id", "/^api/", "web"]).ok(), "[ 0, 1, 2 ]\n");
+    assert_eq!(bed.command(&["pid", "/2$/"]).ok().lines().count(), 1);
+    assert!(bed.command(&["logs", "/^api/", "--nostream", "--raw"]).ok().is_empty());
+    bed.command(&["scale", "/api-1/", "2"]).ok();
+    bed.command(&["scale", "/api/", "2"]).fails(1, "means 2 applications");
+    bed.command(&["stop", "/^(api|w)/"]).ok();
     assert_eq!(statuses(&bed), ["api-1 stopped", "api-2 stopped", "web stopped", "api-1 stopped"]);
     // A directory that is there is no pattern to `start`.
-    ask(&bed, &["start", "/-2/"]).ok();
+    bed.command(&["start", "/-2/"]).ok();
     assert_eq!(statuses(&bed)[1], "api-2 online");
-    ask(&bed, &["start", "/^x/"]).fails(1, "no application matches the pattern `/^x/`");
-    ask(&bed, &["stop", "/^x/"]).fails(1, "no application matches the pattern `/^x/`");
-    ask(&bed, &["stop", "/^(?!web)/"]).fails(1, "look-around");
-    ask(&bed, &["stop", "/(a{500}){500}/"]).fails(1, "size limit");
-    ask(&bed, &["delete", "/./"]).ok();
+    bed.command(&["start", "/^x/"]).fails(1, "no application matches the pattern `/^x/`");
+    bed.command(&["stop", "/^x/"]).fails(1, "no application matches the pattern `/^x/`");
+    bed.command(&["stop", "/^(?!web)/"]).fails(1, "look-around");
+    bed.command(&["stop", "/(a{500}){500}/"]).fails(1, "size limit");
+    bed.command(&["delete", "/./"]).ok();
     assert!(statuses(&bed).is_empty());
 }
 
@@ -168,11 +168,11 @@ fn a_pattern_names_the_apps_that_match() {
 fn a_command_and_a_file_of_its_name_are_told_apart() {
     let bed = Bed::new();
     bed.script("list", "#!/bin/sh\necho I am a file\nexit 5\n");
-    let mut run = launch(&bed, &["./list", "--no-autorestart"]).start();
+    let mut run = bed.isolated(&["./list", "--no-autorestart"]).start();
     run.wait_for_line("I am a file");
     run.expect_code(5);
-    assert!(ask(&bed, &["list"]).ok().contains("namespace"));
-    let help = ask(&bed, &["list", "--help"]).ok();
+    assert!(bed.command(&["list"]).ok().contains("namespace"));
+    let help = bed.command(&["list", "--help"]).ok();
     assert!(help.contains("Usage: procrun list [OPTIONS]") && help.contains("ls, ps, status"), "{help}");
 }
 
@@ -192,7 +192,7 @@ fn a_stop_by_command_sends_nodes_signal_to_node_and_sigterm_to_others() {
     let run = supervisor(&bed, false, 3);
     run.wait_for_line("node up");
     run.wait_for_lines("| up", 2);
-    ask(&bed, &["stop", "all"]).ok();
+    bed.command(&["stop", "all"]).ok();
     run.wait_for_line("node got SIGINT");
     run.wait_for_line("python | got 15");
     run.wait_for_line("asked  | got 3");
@@ -202,14 +202,14 @@ fn a_stop_by_command_sends_nodes_signal_to_node_and_sigterm_to_others() {
 fn describe_says_how_it_ended_before() {
     let bed = Bed::again("", "exec sleep 1000");
     let _run = supervisor(&bed, false, 1);
-    ask(&bed, &["signal", "KILL", "main"]).ok();
+    bed.command(&["signal", "KILL", "main"]).ok();
     wait_for_statuses(&bed, &["main online"]);
-    wait_until("the end to be known", || ask(&bed, &["describe", "main"]).ok().contains("SIGKILL"));
-    let text = ask(&bed, &["describe", "main"]).ok();
+    wait_until("the end to be known", || bed.command(&["describe", "main"]).ok().contains("SIGKILL"));
+    let text = bed.command(&["describe", "main"]).ok();
     for part in ["main (0)", "signal SIGKILL, up ", "restarts            1", "stop signal         SIGTERM"] {
         assert!(text.contains(part), "no {part:?} in {text}");
     }
-    let json = ask(&bed, &["show", "0", "--json"]).json();
+    let json = bed.command(&["show", "0", "--json"]).json();
     assert_eq!(json[0]["endings"][0]["code"], 137);
     assert!(json[0]["open_files"].as_u64() > Some(0), "{json}");
 }
@@ -222,7 +222,7 @@ fn what_restarts_an_app_is_shown() {
     );
     std::fs::create_dir(bed.path("src")).unwrap();
     let _run = supervisor(&bed, false, 1);
-    let text = ask(&bed, &["describe", "main"]).ok();
+    let text = bed.command(&["describe", "main"]).ok();
     let src = bed.path("src").display().to_string();
     let watched = format!("watched             {src}");
     for part in
@@ -230,7 +230,7 @@ fn what_restarts_an_app_is_shown() {
     {
         assert!(text.contains(part), "no {part:?} in {text}");
     }
-    let env = &ask(&bed, &["jlist"]).json()[0]["pm2_env"];
+    let env = &bed.command(&["jlist"]).json()[0]["pm2_env"];
     assert_eq!((&env["watch"], &env["restart_delay"]), (&true.into(), &2000.into()), "{env}");
     assert_eq!(env["cron_restart"], "0 3 * * *");
 }
@@ -246,9 +246,9 @@ fn a_new_process_has_no_figures_of_the_one_before() {
     );
     let run = supervisor(&bed, false, 1);
     run.wait_for_line("up");
-    let memory = || ask(&bed, &["list", "--json"]).json()["instances"][0]["memory"].as_u64();
+    let memory = || bed.command(&["list", "--json"]).json()["instances"][0]["memory"].as_u64();
     assert!(memory().is_some_and(|memory| memory > 200 << 20), "{}", run.story());
-    ask(&bed, &["restart", "app"]).ok();
+    bed.command(&["restart", "app"]).ok();
     // Within the time for which figures are kept.
     assert!(memory().is_none_or(|memory| memory < 100 << 20), "{}", run.story());
 }
@@ -258,11 +258,11 @@ fn secrets_are_masked_unless_they_are_asked_for() {
     let bed = Bed::with(APPS);
     let _run = supervisor(&bed, false, 3);
     for args in [&["env", "0"][..], &["env", "api", "--json"], &["jlist"], &["describe", "all", "--json"]] {
-        let text = ask(&bed, args).ok();
+        let text = bed.command(args).ok();
         assert!(!text.contains("hunter2"), "{args:?}: {text}");
         assert!(text.contains("shown"), "{args:?}: {text}");
     }
-    let text = ask(&bed, &["env", "0", "--reveal"]).ok();
+    let text = bed.command(&["env", "0", "--reveal"]).ok();
     assert!(text.contains("API_TOKEN=hunter2\n") && text.contains("NODE_APP_INSTANCE=0\n"), "{text}");
 }
 
@@ -278,15 +278,15 @@ fn the_list_knows_the_version_of_an_app_and_what_pm2_tells_of_it() {
     let _run = supervisor(&bed, false, 2);
     // What is deployed beside a running process is not what it runs.
     bed.file("package.json", r#"{"name": "api", "version": "3.3.0"}"#);
-    ask(&bed, &["restart", "1"]).ok();
-    let list = ask(&bed, &["jlist"]).json();
+    bed.command(&["restart", "1"]).ok();
+    let list = bed.command(&["jlist"]).json();
     let of = |id: usize, key: &str| list[id]["pm2_env"][key].clone();
     assert_eq!((of(0, "version"), of(1, "version")), ("3.2.1".into(), "3.3.0".into()));
     assert_eq!((of(0, "env")["PORT"].clone(), of(1, "env")["PORT"].clone()), ("3000".into(), "3001".into()));
     assert_eq!((of(0, "treekill"), of(0, "merge_logs")), (false.into(), false.into()));
     assert_ne!(of(0, "unique_id"), of(1, "unique_id"));
     assert!(list[0]["pm2_env"].as_object().unwrap().contains_key("node_version"));
-    let text = ask(&bed, &["describe", "1"]).ok();
+    let text = bed.command(&["describe", "1"]).ok();
     for part in [
         "version             3.3.0",
         "NODE_ENV            production",
@@ -321,7 +321,7 @@ fn jlist_is_read_by_what_was_written_for_pm2() {
     let _run = supervisor(&bed, false, 3);
     // A process whose program has just been loaded has no memory yet.
     let list = wait_for("figures of all", || {
-        let list = ask(&bed, &["jlist"]).json();
+        let list = bed.command(&["jlist"]).json();
         let measured = list.as_array()?.iter().all(|it| it["monit"]["memory"].as_u64() > Some(0));
         measured.then_some(list)
     });
@@ -333,7 +333,7 @@ fn jlist_is_read_by_what_was_written_for_pm2() {
         said, "0 api fork_mode online 0\n1 api fork_mode online 1\n2 worker fork_mode online 0\n",
         "{complaint}"
     );
-    let pretty = ask(&bed, &["prettylist"]).ok();
+    let pretty = bed.command(&["prettylist"]).ok();
     assert!(pretty.starts_with("[\n  {\n    ") && pretty.contains("\n    name: 'worker',\n"), "{pretty}");
 }
 
@@ -349,7 +349,7 @@ fn a_process_that_is_gone_uses_nothing() {
         instances.as_array().unwrap().iter().map(|one| one["memory"].is_u64()).collect::<Vec<_>>()
     };
     assert_eq!(memory(), [true, true, true]);
-    ask(&bed, &["stop", "api"]).ok();
+    bed.command(&["stop", "api"]).ok();
     assert_eq!(memory(), [false, false, true]);
 }
 
@@ -358,7 +358,7 @@ fn pids_are_those_that_run() {
     let bed = Bed::with(APPS);
     let run = supervisor(&bed, false, 3);
     let pids = |args: &[&str]| -> Vec<i32> {
-        ask(&bed, args).ok().lines().map(|line| line.parse().unwrap()).collect()
+        bed.command(args).ok().lines().map(|line| line.parse().unwrap()).collect()
     };
     let mut all = pids(&["pid"]);
     let mut children: Vec<i32> = run.children().into_iter().map(|child| child.pid).collect();
@@ -366,8 +366,8 @@ fn pids_are_those_that_run() {
     children.sort_unstable();
     assert_eq!(all, children);
     assert_eq!(pids(&["pid", "worker"]).len(), 1);
-    ask(&bed, &["stop", "worker"]).ok();
-    assert_eq!(ask(&bed, &["pid", "worker"]).code, 1, "a script must not go on with nothing");
+    bed.command(&["stop", "worker"]).ok();
+    assert_eq!(bed.command(&["pid", "worker"]).code, 1, "a script must not go on with nothing");
 }
 
 #[test]
@@ -376,20 +376,20 @@ fn healthcheck_tells_docker_how_it_is() {
         "[[apps]]\nname = \"web\"\nscript = \"exec sleep 1000\"\n\
          [[apps]]\nname = \"migrate\"\nscript = \"true\"\nautorestart = false\n",
     );
-    assert_eq!(ask(&bed, &["healthcheck"]).code, 1, "nobody is there");
+    assert_eq!(bed.command(&["healthcheck"]).code, 1, "nobody is there");
     let _run = supervisor(&bed, true, 2);
     wait_for_statuses(&bed, &["web online", "migrate stopped"]);
-    ask(&bed, &["healthcheck"]).ok();
-    ask(&bed, &["healthcheck", "web"]).ok();
-    ask(&bed, &["healthcheck", "migrate"]).fails(1, "migrate (1) is stopped");
-    ask(&bed, &["stop", "web"]).ok();
-    ask(&bed, &["healthcheck"]).fails(1, "nothing is online");
+    bed.command(&["healthcheck"]).ok();
+    bed.command(&["healthcheck", "web"]).ok();
+    bed.command(&["healthcheck", "migrate"]).fails(1, "migrate (1) is stopped");
+    bed.command(&["stop", "web"]).ok();
+    bed.command(&["healthcheck"]).fails(1, "nothing is online");
 
     let bed = Bed::again("max_restarts = 2\nexp_backoff_restart_delay = 1\n", "exit 4");
     bed.file("ecosystem.toml", format!("auto_exit = false\n{}", bed.read("ecosystem.toml")));
-    let run = launch(&bed, &["ecosystem.toml"]).start();
+    let run = bed.isolated(&["ecosystem.toml"]).start();
     run.wait_for_err("errored");
-    ask(&bed, &["healthcheck"]).fails(1, "main (0) is errored");
+    bed.command(&["healthcheck"]).fails(1, "main (0) is errored");
 }
 
 #[test]
@@ -397,9 +397,9 @@ fn who_interrupts_a_reload_stops_waiting_and_nothing_else() {
     let bed =
         Bed::again("kill_timeout = \"60s\"\n", "trap 'sleep 1; exit' TERM\nwhile :; do sleep 0.05; done");
     let _run = supervisor(&bed, false, 1);
-    let pid = |bed: &Bed| ask(bed, &["pid", "main"]).out;
+    let pid = |bed: &Bed| bed.command(&["pid", "main"]).out;
     let before = pid(&bed);
-    let mut reload = launch(&bed, &["reload", "main"]).start();
+    let mut reload = bed.isolated(&["reload", "main"]).start();
     reload.wait_for_line("sent SIGTERM");
     reload.signal(SIGINT);
     assert_eq!(reload.wait_end(), End::Signal(SIGINT));
@@ -421,12 +421,12 @@ fn who_has_evaluated_a_file_can_be_interrupted_and_starts_with_its_own_limits() 
         "ecosystem.config.js",
         "module.exports = { apps: [{ name: 'main', script: './main.sh', kill_timeout: '60s' }] }",
     );
-    let mut start = launch(&bed, &["start", "ecosystem.config.js"]).after("ulimit -Sn 200").start();
+    let mut start = bed.isolated(&["start", "ecosystem.config.js"]).after("ulimit -Sn 200").start();
     start.expect_code(0);
     wait_until("its limit", || {
-        ask(&bed, &["logs", "main", "--nostream", "--raw"]).out.contains("limit 200\n")
+        bed.command(&["logs", "main", "--nostream", "--raw"]).out.contains("limit 200\n")
     });
-    let mut reload = launch(&bed, &["reload", "ecosystem.config.js"]).start();
+    let mut reload = bed.isolated(&["reload", "ecosystem.config.js"]).start();
     reload.wait_for_line("sent SIGTERM");
     reload.signal(SIGINT);
     assert_eq!(reload.wait_end(), End::Signal(SIGINT));
@@ -437,11 +437,11 @@ fn who_has_evaluated_a_file_can_be_interrupted_and_starts_with_its_own_limits() 
 fn an_operation_that_fails_says_so() {
     let bed = Bed::again("", "exec sleep 1000");
     let _run = supervisor(&bed, false, 1);
-    let pid = ask(&bed, &["pid", "main"]).ok();
+    let pid = bed.command(&["pid", "main"]).ok();
     std::fs::remove_file(bed.path("main.sh")).unwrap();
-    ask(&bed, &["restart", "main"]).fails(1, "main.sh does not exist");
+    bed.command(&["restart", "main"]).fails(1, "main.sh does not exist");
     assert!(!procfs::alive(pid.trim().parse().unwrap()));
-    ask(&bed, &["signal", "USR1", "main"]).fails(1, "no process");
+    bed.command(&["signal", "USR1", "main"]).fails(1, "no process");
 }
 
 #[test]
@@ -450,10 +450,10 @@ fn two_commands_at_once_both_get_their_answer() {
     let _run = supervisor(&bed, false, 3);
     let runs: Vec<_> = [["restart", "api"], ["restart", "all"], ["restart", "worker"], ["list", "--json"]]
         .iter()
-        .map(|args| launch(&bed, args).start())
+        .map(|args| bed.isolated(args).start())
         .collect();
     for run in runs {
-        let said = Said::of(run);
+        let said = run.output();
         assert_eq!(said.code, 0, "{said:?}");
     }
     assert_eq!(statuses(&bed), ["api online", "api online", "worker online"]);

@@ -1,7 +1,7 @@
 //! `attach` and `send`: lines for the standard input of a process.
 
-use super::{Said, ask, launch, statuses, supervisor};
-use crate::support::{Bed, End, wait_until};
+use super::{statuses, supervisor};
+use crate::support::{Bed, CommandOutput, End, wait_until};
 
 const ECHO: &str = r#"
 [[apps]]
@@ -11,22 +11,22 @@ script = "while read -r line; do echo \"got $line\"; done; echo end-of-input"
 
 /// Runs a command with this shell pipeline before it.
 #[track_caller]
-fn piped(bed: &Bed, producer: &str, args: &[&str]) -> Said {
+fn piped(bed: &Bed, producer: &str, args: &[&str]) -> CommandOutput {
     let line = format!("{producer} | \"$@\"");
-    Said::of(launch(bed, args).through(&["sh", "-c", &line, "sh"]).start())
+    bed.isolated(args).through(&["sh", "-c", &line, "sh"]).start().output()
 }
 
 #[test]
 fn a_line_that_is_sent_reaches_the_process() {
     let bed = Bed::with(ECHO);
     let mut run = supervisor(&bed, false, 1);
-    assert_eq!(ask(&bed, &["send", "echo", "hello world"]).ok(), "");
+    assert_eq!(bed.command(&["send", "echo", "hello world"]).ok(), "");
     run.wait_for_line("got hello world");
-    ask(&bed, &["send", "0", "--", "--by-id"]).ok();
+    bed.command(&["send", "0", "--", "--by-id"]).ok();
     run.wait_for_line("got --by-id");
     // A new process reads a new pipe.
-    ask(&bed, &["restart", "echo"]).ok();
-    ask(&bed, &["send", "echo", "again"]).ok();
+    bed.command(&["restart", "echo"]).ok();
+    bed.command(&["send", "echo", "again"]).ok();
     run.wait_for_line("got again");
     assert!(!run.out().lines().iter().any(|line| line.contains("end-of-input")));
     run.expect_stop();
@@ -67,9 +67,9 @@ fn attach_on_a_terminal_talks_to_a_repl_until_it_is_left() {
          rl.on('close', () => process.exit(9));\n",
     );
     let run = supervisor(&bed, false, 1);
-    let pid = ask(&bed, &["pid", "calc"]).ok();
+    let pid = bed.command(&["pid", "calc"]).ok();
     for leave in [b"\x03", b"\x04"] {
-        let mut attached = launch(&bed, &["attach", "calc"]).terminal().start();
+        let mut attached = bed.isolated(&["attach", "calc"]).terminal().start();
         attached.wait_for_line("attached to calc (0)");
         attached.type_keys(b"20+22\n");
         // What is typed is echoed by the terminal, and the prompt has no end of line.
@@ -80,7 +80,7 @@ fn attach_on_a_terminal_talks_to_a_repl_until_it_is_left() {
         assert_eq!(attached.wait_end(), End::Code(0), "{}", attached.story());
         attached.wait_for_line("detached from calc (0)");
     }
-    assert_eq!(ask(&bed, &["pid", "calc"]).ok(), pid, "the process goes on");
+    assert_eq!(bed.command(&["pid", "calc"]).ok(), pid, "the process goes on");
     drop(run);
 }
 
@@ -88,7 +88,8 @@ fn attach_on_a_terminal_talks_to_a_repl_until_it_is_left() {
 fn a_process_that_does_not_read_is_an_error_for_the_client_alone() {
     let bed = Bed::with("[[apps]]\nname = \"deaf\"\nscript = \"exec sleep 1000\"\n");
     let mut run = supervisor(&bed, false, 1);
-    let mut waiting = launch(&bed, &["attach", "deaf"])
+    let mut waiting = bed
+        .isolated(&["attach", "deaf"])
         .through(&["sh", "-c", "head -c 100000 /dev/zero | tr '\\0' '\\n' | \"$@\"", "sh"])
         .start();
     // The supervisor answers meanwhile.
@@ -99,8 +100,8 @@ fn a_process_that_does_not_read_is_an_error_for_the_client_alone() {
     let err = waiting.err().lines().join("\n");
     assert!(err.contains("deaf (0) has not read its standard input for 5.0 s: 0 of 1 bytes"), "{err}");
     assert!(err.contains("hint: "), "{err}");
-    ask(&bed, &["restart", "deaf"]).ok();
-    ask(&bed, &["send", "deaf", "there is room again"]).ok();
+    bed.command(&["restart", "deaf"]).ok();
+    bed.command(&["send", "deaf", "there is room again"]).ok();
     run.expect_stop();
 }
 
@@ -114,17 +115,17 @@ fn what_cannot_take_input_says_why() {
     );
     let _run = supervisor(&bed, false, 4);
     for command in [&["send", "closed", "x"][..], &["attach", "closed"]] {
-        let err = ask(&bed, command).fails(1, "the standard input of closed (0) is /dev/null");
+        let err = bed.command(command).fails(1, "the standard input of closed (0) is /dev/null");
         assert!(err.contains("hint: set `stdin = \"open\"`"), "{err}");
     }
-    let err = ask(&bed, &["attach", "two"]).fails(1, "`two` selects 2 processes");
+    let err = bed.command(&["attach", "two"]).fails(1, "`two` selects 2 processes");
     assert!(err.contains("by its id: 1, 2"), "{err}");
-    ask(&bed, &["send", "2", "x"]).ok();
-    ask(&bed, &["send", "resting", "x"]).fails(1, "resting (3) has no process");
-    ask(&bed, &["send", "nothing", "x"]).fails(1, "`nothing`");
+    bed.command(&["send", "2", "x"]).ok();
+    bed.command(&["send", "resting", "x"]).fails(1, "resting (3) has no process");
+    bed.command(&["send", "nothing", "x"]).fails(1, "`nothing`");
     wait_until("the process to have no pipe", || {
-        let said = ask(&bed, &["send", "shut", "x"]);
+        let said = bed.command(&["send", "shut", "x"]);
         said.code == 1 && said.err.contains("shut (4) has closed its standard input")
     });
-    ask(&bed, &["send", "two"]).fails(64, "needs");
+    bed.command(&["send", "two"]).fails(64, "needs");
 }

@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::support::{Bed, DEADLINE, End, Launch, Procrun, wait_until};
+use crate::support::{Bed, DEADLINE, Procrun, wait_until};
 use serde_json::Value;
 
 /// Two apps that stay, in two namespaces, and one that has done its work.
@@ -37,69 +37,18 @@ namespace = "jobs"
 script = "exec sleep 1000"
 "#;
 
-/// A bed with its own home, so that nobody else's sockets are seen.
-fn home(bed: &Bed) -> String {
-    bed.path("home").to_string_lossy().into_owned()
-}
-
-/// A procrun that keeps to the bed's home.
-fn launch<'a>(bed: &'a Bed, args: &[&str]) -> Launch<'a> {
-    bed.launch(args).env("PROCRUN_HOME", &home(bed))
-}
-
 /// A foreground supervisor whose `count` processes run and that can be reached.
 #[track_caller]
 fn supervisor(bed: &Bed, pid1: bool, count: usize) -> Procrun {
-    let run = launch(bed, &["ecosystem.toml"]).pid1_if(pid1).start();
+    let run = bed.isolated(&["ecosystem.toml"]).pid1_if(pid1).start();
     run.wait_for_err_lines("is online, pid", count);
     run
-}
-
-/// What a command said.
-#[derive(Debug)]
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Said {
-    fn of(mut run: Procrun) -> Self {
-        let End::Code(code) = run.wait_end() else { panic!("killed by a signal{}", run.story()) };
-        let text = |lines: Vec<String>| lines.into_iter().map(|line| line + "\n").collect();
-        Self { code, out: text(run.out().lines()), err: text(run.err().lines()) }
-    }
-
-    #[track_caller]
-    fn ok(self) -> String {
-        assert_eq!(self.code, 0, "{self:?}");
-        self.out
-    }
-
-    #[track_caller]
-    fn json(self) -> Value {
-        let out = self.ok();
-        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
-    }
-
-    #[track_caller]
-    fn fails(self, code: i32, with: &str) -> String {
-        assert_eq!(self.code, code, "{self:?}");
-        assert!(self.err.contains(with), "no {with:?} in {self:?}");
-        self.err
-    }
-}
-
-/// Run a command to its end.
-#[track_caller]
-fn ask(bed: &Bed, args: &[&str]) -> Said {
-    Said::of(launch(bed, args).start())
 }
 
 /// The status of each instance by `list`.
 #[track_caller]
 fn statuses(bed: &Bed) -> Vec<String> {
-    let list = ask(bed, &["list", "--json"]).json();
+    let list = bed.command(&["list", "--json"]).json();
     let of = |one: &Value| format!("{} {}", one["name"].as_str().unwrap(), one["status"].as_str().unwrap());
     list["instances"].as_array().unwrap().iter().map(of).collect()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{APPS, ask, launch, statuses, supervisor, wait_for_statuses};
+use super::{APPS, statuses, supervisor, wait_for_statuses};
 use crate::support::{Bed, Procrun, SIGHUP, wait_until};
 
 /// A bed with three scripts that stay.
@@ -17,7 +17,7 @@ fn bed() -> Bed {
 /// A command that is done. While this lives, so does what has its environment.
 #[track_caller]
 fn done(bed: &Bed, args: &[&str]) -> Procrun {
-    let mut run = launch(bed, args).start();
+    let mut run = bed.isolated(args).start();
     run.expect_code(0);
     run
 }
@@ -25,7 +25,7 @@ fn done(bed: &Bed, args: &[&str]) -> Procrun {
 /// PM2's environment of each instance.
 #[track_caller]
 fn listed(bed: &Bed) -> Vec<Value> {
-    let list = ask(bed, &["jlist"]).json();
+    let list = bed.command(&["jlist"]).json();
     list.as_array().unwrap().iter().map(|one| one["pm2_env"].clone()).collect()
 }
 
@@ -45,47 +45,47 @@ fn an_app_can_be_named_by_its_script() {
     let _api = done(&bed, &["start", "idle.sh", "--name", "api"]);
     let _loop = done(&bed, &["start", "loop.sh", "-i", "2"]);
     let _other = done(&bed, &["start", "./sub/idle.sh", "--name", "other"]);
-    ask(&bed, &["restart", "./idle.sh"]).ok();
+    bed.command(&["restart", "./idle.sh"]).ok();
     assert_eq!(restarts(&bed), [1, 0, 0, 0]);
-    ask(&bed, &["stop", "idle.sh"]).ok();
-    ask(&bed, &["stop", "sub/../loop.sh"]).ok();
+    bed.command(&["stop", "idle.sh"]).ok();
+    bed.command(&["stop", "sub/../loop.sh"]).ok();
     assert_eq!(statuses(&bed), ["api stopped", "loop stopped", "loop stopped", "other online"]);
-    assert_eq!(ask(&bed, &["id", bed.path("loop.sh").to_str().unwrap()]).ok(), "[ 1, 2 ]\n");
+    assert_eq!(bed.command(&["id", bed.path("loop.sh").to_str().unwrap()]).ok(), "[ 1, 2 ]\n");
     // A start of a script is a start of that script, under its own name.
     let _idle = done(&bed, &["start", "idle.sh"]);
     assert_eq!(statuses(&bed).last().unwrap(), "idle online");
-    ask(&bed, &["scale", "loop.sh", "1"]).ok();
-    ask(&bed, &["signal", "TERM", "./sub/idle.sh"]).ok();
+    bed.command(&["scale", "loop.sh", "1"]).ok();
+    bed.command(&["signal", "TERM", "./sub/idle.sh"]).ok();
     // A name comes before a script.
     let _named = done(&bed, &["start", "loop.sh", "--name", "idle.sh"]);
-    ask(&bed, &["delete", "idle.sh"]).ok();
+    bed.command(&["delete", "idle.sh"]).ok();
     assert_eq!(ids(&bed), [0, 1, 3, 4]);
-    ask(&bed, &["delete", "./idle.sh"]).ok();
+    bed.command(&["delete", "./idle.sh"]).ok();
     assert_eq!(ids(&bed), [1, 3]);
     let gone = bed.path("gone.sh").display().to_string();
-    ask(&bed, &["stop", "./gone.sh"]).fails(1, &format!("no application runs the script `{gone}`"));
-    ask(&bed, &["stop", "gone.sh"]).fails(1, "there is no application or namespace `gone.sh`");
-    ask(&bed, &["kill"]).ok();
+    bed.command(&["stop", "./gone.sh"]).fails(1, &format!("no application runs the script `{gone}`"));
+    bed.command(&["stop", "gone.sh"]).fails(1, "there is no application or namespace `gone.sh`");
+    bed.command(&["kill"]).ok();
 }
 
 #[test]
 fn counters_and_ids_are_pm2s() {
     let bed = bed();
     let _run = done(&bed, &["start", "idle.sh", "-i", "3"]);
-    ask(&bed, &["stop", "idle"]).ok();
-    ask(&bed, &["start", "idle"]).ok();
+    bed.command(&["stop", "idle"]).ok();
+    bed.command(&["start", "idle"]).ok();
     assert_eq!(restarts(&bed), [0, 0, 0]);
-    ask(&bed, &["stop", "0"]).ok();
-    ask(&bed, &["restart", "idle"]).ok();
+    bed.command(&["stop", "0"]).ok();
+    bed.command(&["restart", "idle"]).ok();
     assert_eq!(restarts(&bed), [0, 1, 1], "a restart of what is stopped is a start");
-    ask(&bed, &["scale", "idle", "1"]).ok();
+    bed.command(&["scale", "idle", "1"]).ok();
     assert_eq!(ids(&bed), [0], "the newest went");
-    ask(&bed, &["scale", "idle", "2"]).ok();
+    bed.command(&["scale", "idle", "2"]).ok();
     assert_eq!(ids(&bed), [0, 3]);
-    ask(&bed, &["delete", "all"]).ok();
+    bed.command(&["delete", "all"]).ok();
     let _again = done(&bed, &["start", "loop.sh"]);
     assert_eq!(ids(&bed), [0]);
-    ask(&bed, &["kill"]).ok();
+    bed.command(&["kill"]).ok();
 }
 
 /// Whether each instance would restart when a file changes.
@@ -99,12 +99,12 @@ fn watch_is_toggled_by_a_restart_and_rests_while_the_app_is_stopped() {
     let bed = bed();
     let _run = done(&bed, &["start", "idle.sh", "--watch"]);
     for on in [false, true, false] {
-        ask(&bed, &["restart", "idle", "--watch"]).ok();
+        bed.command(&["restart", "idle", "--watch"]).ok();
         assert_eq!(watching(&bed), [on]);
     }
     let watched = bed.path("sub").display().to_string();
     for _ in 0..2 {
-        ask(&bed, &["start", "idle", &format!("--watch={watched}")]).ok();
+        bed.command(&["start", "idle", &format!("--watch={watched}")]).ok();
         assert_eq!(watching(&bed), [true], "a path is watched, however often it is said");
     }
     let _other = done(&bed, &["start", "loop.sh", &format!("--watch={watched}")]);
@@ -113,20 +113,20 @@ fn watch_is_toggled_by_a_restart_and_rests_while_the_app_is_stopped() {
         let of = |app: &str| log.lines().filter(|line| line.contains(change) && line.contains(app)).count();
         (of("idle"), of("loop"))
     };
-    ask(&bed, &["stop", "idle"]).ok();
+    bed.command(&["stop", "idle"]).ok();
     assert_eq!(watching(&bed), [false, true]);
     wait_until("a change to be seen", || {
         bed.file("sub/new.js", "1");
         restarts_for("sub/new.js").1 > 0
     });
     assert_eq!(statuses(&bed), ["idle stopped", "loop online"]);
-    ask(&bed, &["start", "idle"]).ok();
+    bed.command(&["start", "idle"]).ok();
     assert_eq!(watching(&bed), [true, true], "it watches again");
     wait_until("a change to restart it", || {
         bed.file("sub/newer.js", "2");
         restarts_for("sub/newer.js").0 > 0
     });
-    ask(&bed, &["kill"]).ok();
+    bed.command(&["kill"]).ok();
 }
 
 #[test]
@@ -138,34 +138,34 @@ fn a_restart_with_a_name_renames_the_app() {
          [[apps]]\nname = \"api\"\nscript = \"./loop.sh\"\ndepends_on = [\"db\"]\n",
     );
     let _run = done(&bed, &["start", "ecosystem.toml"]);
-    let before = ask(&bed, &["pid", "api"]).ok();
-    ask(&bed, &["restart", "db", "--name", "api"]).fails(1, "there is an application `api` already");
-    ask(&bed, &["restart", "all", "--name", "x"]).fails(1, "`--name` is for one application, not for 2");
-    ask(&bed, &["restart", "db", "--name", ""]).fails(64, "name");
+    let before = bed.command(&["pid", "api"]).ok();
+    bed.command(&["restart", "db", "--name", "api"]).fails(1, "there is an application `api` already");
+    bed.command(&["restart", "all", "--name", "x"]).fails(1, "`--name` is for one application, not for 2");
+    bed.command(&["restart", "db", "--name", ""]).fails(64, "name");
     assert_eq!(restarts(&bed), [0, 0, 0]);
-    ask(&bed, &["restart", "0", "--name", "postgres"]).ok();
+    bed.command(&["restart", "0", "--name", "postgres"]).ok();
     assert_eq!(statuses(&bed), ["postgres online", "postgres online", "api online"]);
     assert_eq!((ids(&bed), restarts(&bed)), (vec![0, 1, 2], vec![1, 1, 0]), "the places stay");
-    assert_eq!(ask(&bed, &["pid", "api"]).ok(), before);
-    let env = ask(&bed, &["env", "0", "--json"]).json();
+    assert_eq!(bed.command(&["pid", "api"]).ok(), before);
+    let env = bed.command(&["env", "0", "--json"]).json();
     assert_eq!(env["name"], "postgres", "{env}");
-    let api = ask(&bed, &["describe", "api", "--json"]).json();
+    let api = bed.command(&["describe", "api", "--json"]).json();
     assert!(api[0]["depends_on"][0].as_str().unwrap().starts_with("postgres"), "{api}");
-    ask(&bed, &["logs", "postgres", "--nostream"]).ok();
-    ask(&bed, &["scale", "postgres", "1"]).ok();
-    ask(&bed, &["save"]).ok();
-    ask(&bed, &["delete", "all"]).ok();
+    bed.command(&["logs", "postgres", "--nostream"]).ok();
+    bed.command(&["scale", "postgres", "1"]).ok();
+    bed.command(&["save"]).ok();
+    bed.command(&["delete", "all"]).ok();
     let _again = done(&bed, &["resurrect"]);
     assert_eq!(statuses(&bed), ["postgres online", "api online"]);
-    ask(&bed, &["restart", "db"]).fails(1, "`db`");
-    ask(&bed, &["kill"]).ok();
+    bed.command(&["restart", "db"]).fails(1, "`db`");
+    bed.command(&["kill"]).ok();
 }
 
 #[test]
 fn a_renamed_app_of_the_own_file_has_its_old_name_when_the_file_is_read_again() {
     let bed = Bed::with(APPS);
     let run = supervisor(&bed, true, 3);
-    ask(&bed, &["restart", "worker", "--name", "jobs"]).ok();
+    bed.command(&["restart", "worker", "--name", "jobs"]).ok();
     assert_eq!(statuses(&bed), ["api online", "api online", "jobs online"]);
     run.signal(SIGHUP);
     wait_for_statuses(&bed, &["api online", "api online", "worker online"]);
@@ -179,36 +179,36 @@ fn the_commands_of_pm2s_tutorial_do_what_they_do_there() {
     let _run = done(&bed, &["start", "app.js"]);
     let _worker = done(&bed, &["start", "./idle.sh", "--name", "worker", "--", "--fast"]);
     let _cluster = done(&bed, &["start", "app.js", "--name", "web", "-i", "4"]);
-    assert!(ask(&bed, &["list"]).ok().contains("worker"));
+    assert!(bed.command(&["list"]).ok().contains("worker"));
     assert_eq!(ids(&bed), [0, 1, 2, 3, 4, 5]);
-    ask(&bed, &["start", "app.js"]).fails(1, "there is an application `app` already");
+    bed.command(&["start", "app.js"]).fails(1, "there is an application `app` already");
     let _forced = done(&bed, &["start", "app.js", "-f"]);
     assert_eq!(statuses(&bed).last().unwrap(), "app-1 online");
-    ask(&bed, &["stop", "app.js"]).ok();
+    bed.command(&["stop", "app.js"]).ok();
     assert_eq!(statuses(&bed).iter().filter(|one| one.ends_with("stopped")).count(), 6, "all of that script");
-    ask(&bed, &["start", "all"]).ok();
+    bed.command(&["start", "all"]).ok();
     assert_eq!(restarts(&bed), [0; 7]);
-    ask(&bed, &["restart", "worker", "--name", "jobs"]).ok();
-    ask(&bed, &["reload", "web"]).ok();
-    ask(&bed, &["scale", "web", "2"]).ok();
-    ask(&bed, &["scale", "web", "+1"]).ok();
+    bed.command(&["restart", "worker", "--name", "jobs"]).ok();
+    bed.command(&["reload", "web"]).ok();
+    bed.command(&["scale", "web", "2"]).ok();
+    bed.command(&["scale", "web", "+1"]).ok();
     assert_eq!(ids(&bed), [0, 1, 2, 3, 6, 7]);
-    ask(&bed, &["delete", "app-1"]).ok();
-    ask(&bed, &["reset", "all"]).ok();
+    bed.command(&["delete", "app-1"]).ok();
+    bed.command(&["reset", "all"]).ok();
     assert_eq!(restarts(&bed), [0; 5]);
-    assert!(ask(&bed, &["describe", "jobs"]).ok().contains("--fast"));
+    assert!(bed.command(&["describe", "jobs"]).ok().contains("--fast"));
     for command in [&["jlist"][..], &["prettylist"], &["env", "0"], &["flush"], &["logs", "--nostream"]] {
-        ask(&bed, command).ok();
+        bed.command(command).ok();
     }
-    ask(&bed, &["stop", "jobs"]).ok();
+    bed.command(&["stop", "jobs"]).ok();
     let listed = ["app online", "jobs stopped", "web online", "web online", "web online"];
     assert_eq!(statuses(&bed), listed);
-    ask(&bed, &["save"]).ok();
-    ask(&bed, &["delete", "all"]).ok();
-    assert_eq!(ask(&bed, &["jlist"]).ok(), "[]\n");
+    bed.command(&["save"]).ok();
+    bed.command(&["delete", "all"]).ok();
+    assert_eq!(bed.command(&["jlist"]).ok(), "[]\n");
     let _again = done(&bed, &["resurrect"]);
     wait_for_statuses(&bed, &listed);
     assert_eq!(ids(&bed), [0, 1, 2, 3, 4]);
-    ask(&bed, &["kill"]).ok();
-    assert_eq!(ask(&bed, &["jlist"]).ok(), "[]\n");
+    bed.command(&["kill"]).ok();
+    assert_eq!(bed.command(&["jlist"]).ok(), "[]\n");
 }

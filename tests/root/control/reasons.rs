@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ask, launch, supervisor};
+use super::supervisor;
 use crate::support::{Bed, SIGHUP, SIGKILL, send, tool, wait_until};
 
 const APPS: &str = r#"
@@ -28,7 +28,7 @@ cron_restart = "* * * * * *"
 "#;
 
 fn one(bed: &Bed, command: &[&str], name: &str) -> Value {
-    let all = ask(bed, command).json();
+    let all = bed.command(command).json();
     let all = all.get("instances").unwrap_or(&all).as_array().unwrap().clone();
     let is_it = |one: &Value| one["name"] == *name || one["brief"]["name"] == *name;
     all.into_iter().find(is_it).unwrap_or_else(|| panic!("no {name}"))
@@ -55,27 +55,27 @@ fn every_end_shows_its_reason() {
     let bed = Bed::with(APPS);
     bed.script("missing-later.sh", "#!/bin/sh\nexec sleep 1000\n");
     bed.file("watched/file.js", "1");
-    let run = launch(&bed, &["ecosystem.toml", "--json"]).start();
+    let run = bed.isolated(&["ecosystem.toml", "--json"]).start();
     run.wait_for_err_lines("is online, pid", 4);
-    let pid = || ask(&bed, &["pid", "api"]).ok().trim().parse::<i32>().unwrap();
+    let pid = || bed.command(&["pid", "api"]).ok().trim().parse::<i32>().unwrap();
 
     ended(&bed, "code", "exit 3", "exit", "exit 3");
     ended(&bed, "timed", "cron", "cron", "cron_restart");
     bed.file("watched/file.js", "2");
     ended(&bed, "api", "watch", "watch", "(watch: watched/file.js changed)");
-    ask(&bed, &["restart", "api"]).ok();
+    bed.command(&["restart", "api"]).ok();
     ended(&bed, "api", "command", "command", "(command: restart)");
     send(pid(), SIGKILL);
     ended(&bed, "api", "SIGKILL", "signal", "signal SIGKILL");
-    ask(&bed, &["reload", "api"]).ok();
+    bed.command(&["reload", "api"]).ok();
     ended(&bed, "api", "command", "command", "(command: reload)");
-    ask(&bed, &["scale", "api", "2"]).ok();
-    ask(&bed, &["stop", "api"]).ok();
+    bed.command(&["scale", "api", "2"]).ok();
+    bed.command(&["stop", "api"]).ok();
     ended(&bed, "api", "command", "command", "(command: stop)");
-    ask(&bed, &["start", "api"]).ok();
+    bed.command(&["start", "api"]).ok();
 
     std::fs::remove_file(bed.path("missing-later.sh")).unwrap();
-    ask(&bed, &["restart", "broken"]);
+    bed.command(&["restart", "broken"]);
     ended(&bed, "broken", "spawn-failed", "spawn-failed", "missing-later.sh");
 
     bed.file("ecosystem.toml", APPS.replace("exec sleep 1000\"\nwatch =", "exec sleep 1001\"\nwatch ="));
@@ -112,13 +112,13 @@ fn list_and_jlist_show_version_user_watching_and_node_env() {
     bed.file("package.json", r#"{"name": "web", "version": "4.5.6"}"#);
     bed.file("web.js", "setInterval(() => {}, 1000)");
     bed.file("src/a.js", "");
-    let run = launch(&bed, &["ecosystem.toml", "--env", "production"]).start();
+    let run = bed.isolated(&["ecosystem.toml", "--env", "production"]).start();
     run.wait_for_err("is online, pid");
     let user = String::from_utf8(tool("id", &["-un"], bed.root()).stdout).unwrap();
     let list = one(&bed, &["list", "--json"], "web");
     assert_eq!((&list["version"], &list["watching"]), (&"4.5.6".into(), &true.into()), "{list}");
     assert_eq!(list["user"], user.trim());
-    let table = ask(&bed, &["list"]).ok();
+    let table = bed.command(&["list"]).ok();
     for cell in ["│ version │", "│ 4.5.6 ", "│ user ", "│ watching │", "│ enabled  │", "│ last end │"]
     {
         assert!(table.contains(cell), "no {cell} in {table}");
@@ -128,7 +128,7 @@ fn list_and_jlist_show_version_user_watching_and_node_env() {
         assert_eq!(jlist[key], value, "{key}");
     }
     assert!(jlist["next_cron"].is_u64() && jlist["autostart"] == true && jlist["watch"] == true, "{jlist}");
-    let described = ask(&bed, &["describe", "web"]).ok();
+    let described = bed.command(&["describe", "web"]).ok();
     for line in [
         "version             4.5.6",
         "NODE_ENV            production",
@@ -146,7 +146,7 @@ fn the_list_fits_a_terminal_of_80_columns() {
     let bed = Bed::with(super::APPS);
     let _run = supervisor(&bed, false, 3);
     let command = "stty cols 80 rows 24";
-    let mut list = launch(&bed, &["list"]).terminal().env("NO_COLOR", "1").after(command).start();
+    let mut list = bed.isolated(&["list"]).terminal().env("NO_COLOR", "1").after(command).start();
     // What a terminal has got may be read after the end of the command.
     list.wait_for_line("└");
     list.expect_code(0);

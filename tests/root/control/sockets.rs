@@ -5,7 +5,7 @@ use std::{
     os::unix::{fs::PermissionsExt, net::UnixListener},
 };
 
-use super::{APPS, Said, ask, home, launch, socket, supervisor};
+use super::{APPS, socket, supervisor};
 use crate::support::{Bed, SIGKILL, SIGSTOP, wait_until};
 
 fn mode(path: &std::path::Path) -> u32 {
@@ -21,12 +21,12 @@ fn the_default_socket_is_pid_1s_and_others_have_their_own() {
     let mut plain = supervisor(&bed, false, 3);
     let own = bed.path(&format!("home/{}.sock", plain.pid()));
     assert!(own.exists());
-    assert!(ask(&bed, &["ping"]).ok().contains("procrun.sock"), "the default one is meant");
-    let ping = ask(&bed, &["ping", "--socket", own.to_str().unwrap()]).ok();
+    assert!(bed.command(&["ping"]).ok().contains("procrun.sock"), "the default one is meant");
+    let ping = bed.command(&["ping", "--socket", own.to_str().unwrap()]).ok();
     assert!(ping.contains(&format!("pid {}", plain.pid())), "{ping}");
     pid1.expect_stop();
     assert!(
-        ask(&bed, &["ping"]).ok().contains(&format!("pid {}", plain.pid())),
+        bed.command(&["ping"]).ok().contains(&format!("pid {}", plain.pid())),
         "the only live one is meant"
     );
     plain.expect_stop();
@@ -37,18 +37,18 @@ fn the_default_socket_is_pid_1s_and_others_have_their_own() {
 fn without_a_supervisor_the_list_is_empty() {
     let bed = Bed::new();
     for command in ["jlist", "prettylist"] {
-        let said = ask(&bed, &[command]);
+        let said = bed.command(&[command]);
         assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (0, "[]\n", ""), "{command}");
     }
-    let said = ask(&bed, &["list"]);
+    let said = bed.command(&["list"]);
     assert!(said.err.starts_with("notice: no supervisor is running"), "{said:?}");
     assert_eq!(said.ok().lines().count(), 4, "headings and no row");
-    assert_eq!(ask(&bed, &["list", "-m"]).ok(), "");
-    let list = ask(&bed, &["list", "--json"]).json();
+    assert_eq!(bed.command(&["list", "-m"]).ok(), "");
+    let list = bed.command(&["list", "--json"]).json();
     assert_eq!(list, serde_json::json!({ "supervisor": null, "instances": [] }));
     assert!(!bed.exists("home"), "nothing was started for that");
     for command in ["jlist", "list"] {
-        ask(&bed, &[command, "--socket", "typo.sock"]).fails(69, "typo.sock: nothing there");
+        bed.command(&[command, "--socket", "typo.sock"]).fails(69, "typo.sock: nothing there");
     }
 }
 
@@ -56,10 +56,10 @@ fn without_a_supervisor_the_list_is_empty() {
 fn of_several_one_has_to_be_named() {
     let bed = Bed::with(APPS);
     let (one, two) = (supervisor(&bed, false, 3), supervisor(&bed, false, 3));
-    ask(&bed, &["jlist"]).fails(69, "2 supervisors run here");
-    let said = ask(&bed, &["list"]).fails(69, "2 supervisors run here");
+    bed.command(&["jlist"]).fails(69, "2 supervisors run here");
+    let said = bed.command(&["list"]).fails(69, "2 supervisors run here");
     for run in [&one, &two] {
-        assert!(said.contains(&format!("--socket {}/{}.sock", home(&bed), run.pid())), "{said}");
+        assert!(said.contains(&format!("--socket {}/{}.sock", bed.home(), run.pid())), "{said}");
     }
 }
 
@@ -69,8 +69,8 @@ fn a_second_pid_1_leaves_the_first_its_socket() {
     let _first = supervisor(&bed, true, 3);
     let _second = supervisor(&bed, true, 3);
     assert_eq!(bed.list("home"), ["1.lock", "1.sock", "procrun.lock", "procrun.sock"]);
-    ask(&bed, &["ping"]).ok();
-    ask(&bed, &["ping", "--socket", "home/1.sock"]).ok();
+    bed.command(&["ping"]).ok();
+    bed.command(&["ping", "--socket", "home/1.sock"]).ok();
 }
 
 #[test]
@@ -80,27 +80,27 @@ fn what_a_killed_supervisor_leaves_behind_is_told_and_taken_over() {
     run.signal(SIGKILL);
     run.wait_end();
     assert!(bed.exists("home/procrun.sock"));
-    ask(&bed, &["ping"]).fails(69, "procrun.sock: its supervisor is gone");
-    assert_eq!(ask(&bed, &["jlist"]).ok(), "[]\n", "nothing runs there");
+    bed.command(&["ping"]).fails(69, "procrun.sock: its supervisor is gone");
+    assert_eq!(bed.command(&["jlist"]).ok(), "[]\n", "nothing runs there");
     let _next = supervisor(&bed, true, 3);
     assert_eq!(bed.list("home"), ["procrun.lock", "procrun.sock"]);
-    ask(&bed, &["ping"]).ok();
+    bed.command(&["ping"]).ok();
 }
 
 #[test]
 fn a_socket_can_be_named_and_a_file_in_its_place_stays() {
     let bed = Bed::with(APPS);
-    let run = launch(&bed, &["ecosystem.toml", "--socket", "my.sock"]).start();
+    let run = bed.isolated(&["ecosystem.toml", "--socket", "my.sock"]).start();
     run.wait_for_err_lines("is online, pid", 3);
     assert_eq!(mode(&bed.path("my.sock")), 0o600);
-    ask(&bed, &["ping"]).fails(69, "nothing there");
-    ask(&bed, &["--socket", "my.sock", "ping"]).ok();
-    let second = launch(&bed, &["ecosystem.toml", "--socket", "my.sock"]).start();
+    bed.command(&["ping"]).fails(69, "nothing there");
+    bed.command(&["--socket", "my.sock", "ping"]).ok();
+    let second = bed.isolated(&["ecosystem.toml", "--socket", "my.sock"]).start();
     second.wait_for_err("another supervisor has the control socket");
     second.wait_for_err_lines("is online, pid", 3);
 
     bed.file("data", "mine");
-    let third = launch(&bed, &["ecosystem.toml", "--socket", "data"]).start();
+    let third = bed.isolated(&["ecosystem.toml", "--socket", "data"]).start();
     third.wait_for_err("commands cannot reach this procrun");
     third.wait_for_err_lines("is online, pid", 3);
     assert_eq!(bed.read("data"), "mine");
@@ -152,15 +152,15 @@ fn another_user_gets_no_word_in_and_root_does() {
     };
     let run = as_user("7777", &["ecosystem.toml"]);
     run.wait_for_err_lines("is online, pid", 3);
-    Said::of(as_user("7777", &["ping"])).ok();
-    Said::of(as_user("0", &["ping", "--socket", &socket_in(&path)])).ok();
-    Said::of(as_user("0", &["ping"])).fails(69, "it belongs to user 7777");
-    Said::of(as_user("0", &["jlist"])).fails(69, "it belongs to user 7777");
+    as_user("7777", &["ping"]).output().ok();
+    as_user("0", &["ping", "--socket", &socket_in(&path)]).output().ok();
+    as_user("0", &["ping"]).output().fails(69, "it belongs to user 7777");
+    as_user("0", &["jlist"]).output().fails(69, "it belongs to user 7777");
 
     // Even if the file lets him: everybody may come in, and nobody else is listened to.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
     fs::set_permissions(socket_in(&path), fs::Permissions::from_mode(0o777)).unwrap();
-    let said = Said::of(as_user("8888", &["ping"]));
+    let said = as_user("8888", &["ping"]).output();
     assert_eq!(said.code, 69, "{said:?}");
     let script = "import socket, sys\n\
                   s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n\
@@ -175,7 +175,7 @@ fn another_user_gets_no_word_in_and_root_does() {
     );
     let heard = String::from_utf8_lossy(&heard.stdout).into_owned();
     assert!(heard.contains("user 8888 may not control this supervisor"), "{heard}");
-    Said::of(as_user("7777", &["ping"])).ok();
+    as_user("7777", &["ping"]).output().ok();
 }
 
 fn socket_in(path: &std::path::Path) -> String {
@@ -193,9 +193,9 @@ fn a_supervisor_that_hangs_is_not_waited_for_without_end() {
     let bed = Bed::with(APPS);
     let run = supervisor(&bed, false, 3);
     run.signal(SIGSTOP);
-    ask(&bed, &["list"]).fails(69, "does not answer");
+    bed.command(&["list"]).fails(69, "does not answer");
     run.signal(crate::support::SIGCONT);
-    ask(&bed, &["list"]).ok();
+    bed.command(&["list"]).ok();
 }
 
 #[test]
@@ -203,9 +203,9 @@ fn an_old_client_and_a_new_server_say_what_to_do() {
     let bed = Bed::new();
     fs::create_dir(bed.path("home")).unwrap();
     let listener = UnixListener::bind(bed.path("home/procrun.sock")).unwrap();
-    let command = launch(&bed, &["list"]).start();
+    let command = bed.isolated(&["list"]).start();
     let (mut stream, _) = listener.accept().unwrap();
     std::io::Write::write_all(&mut stream, b"{\"protocol\":9,\"procrun\":\"9.0.0\",\"more\":[]}\n").unwrap();
-    let said = Said::of(command).fails(1, "is procrun 9.0.0 and speaks version 9 of the protocol");
+    let said = command.output().fails(1, "is procrun 9.0.0 and speaks version 9 of the protocol");
     assert!(said.contains(&format!("/proc/{}/exe list", std::process::id())), "{said}");
 }

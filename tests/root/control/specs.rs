@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{APPS, Rough, ask, launch, socket, statuses, supervisor};
+use super::{APPS, Rough, socket, statuses, supervisor};
 use crate::support::{Bed, workers};
 
 /// 2^63 seconds: more than any clock can count.
@@ -106,10 +106,10 @@ fn add_and_wait(rough: &mut Rough, request: &str) {
 fn a_hand_made_saved_list_is_refused_app_by_app() {
     let bed = Bed::new();
     bed.script("app.sh", workers::STEADY);
-    let mut first = launch(&bed, &["start", "./app.sh", "--name", "good", "--", "good"]).start();
+    let mut first = bed.isolated(&["start", "./app.sh", "--name", "good", "--", "good"]).start();
     first.expect_code(0);
-    ask(&bed, &["save"]).ok();
-    ask(&bed, &["kill"]).ok();
+    bed.command(&["save"]).ok();
+    bed.command(&["kill"]).ok();
     let list: Value = serde_json::from_str(&bed.read("home/dump.json")).unwrap();
     let good = list["apps"][0].clone();
     for (place, value, why) in mutations() {
@@ -118,12 +118,12 @@ fn a_hand_made_saved_list_is_refused_app_by_app() {
         bad["app"] = with(&good["app"], place, &value);
         list["apps"] = json!([bad, good]);
         bed.file("home/dump.json", list.to_string());
-        let mut back = launch(&bed, &["resurrect"]).start();
+        let mut back = bed.isolated(&["resurrect"]).start();
         back.expect_code(78);
         let failed = back.wait_for_err("dump.json: ");
         assert!(failed.contains(why), "{place}: {failed}");
         // The background supervisor lives, and the other application runs.
         assert_eq!(statuses(&bed), ["good online"], "{place}");
-        ask(&bed, &["kill"]).ok();
+        bed.command(&["kill"]).ok();
     }
 }

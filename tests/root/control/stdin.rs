@@ -1,6 +1,6 @@
 //! `-`: an ecosystem file on stdin, in the foreground and for the supervisor that runs.
 
-use super::{APPS, Said, ask, launch, statuses, supervisor};
+use super::{APPS, statuses, supervisor};
 use crate::support::{Bed, Launch};
 
 const DOCUMENTS: [&str; 3] = [
@@ -20,7 +20,7 @@ const WRONG: [(&str, &str); 4] = [
 /// A command whose stdin is this text.
 fn with_stdin<'a>(bed: &'a Bed, args: &[&str], text: &str) -> Launch<'a> {
     bed.file("input", text);
-    launch(bed, args).after("exec < input")
+    bed.isolated(args).after("exec < input")
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn a_document_on_stdin_runs_in_the_foreground() {
     }
     for (text, says) in WRONG {
         let bed = Bed::new();
-        let said = Said::of(with_stdin(&bed, &["-"], text).start());
+        let said = with_stdin(&bed, &["-"], text).start().output();
         said.fails(78, says);
     }
 }
@@ -49,19 +49,19 @@ fn a_document_on_stdin_is_added_to_what_runs() {
         added.expect_code(0);
         assert_eq!(statuses(&bed), ["api online", "api online", "worker online", "piped online"]);
         run.wait_for_line("from stdin");
-        let before = ask(&bed, &["pid", "piped"]).ok();
+        let before = bed.command(&["pid", "piped"]).ok();
         // What has not changed is left alone; `restart` and `delete` take the same text.
-        Said::of(with_stdin(&bed, &["start", "-"], text).start()).ok();
-        assert_eq!(ask(&bed, &["pid", "piped"]).ok(), before);
-        Said::of(with_stdin(&bed, &["restart", "-"], text).start()).ok();
-        assert_ne!(ask(&bed, &["pid", "piped"]).ok(), before);
-        Said::of(with_stdin(&bed, &["delete", "-"], text).start()).ok();
+        with_stdin(&bed, &["start", "-"], text).start().output().ok();
+        assert_eq!(bed.command(&["pid", "piped"]).ok(), before);
+        with_stdin(&bed, &["restart", "-"], text).start().output().ok();
+        assert_ne!(bed.command(&["pid", "piped"]).ok(), before);
+        with_stdin(&bed, &["delete", "-"], text).start().output().ok();
         assert_eq!(statuses(&bed), ["api online", "api online", "worker online"]);
     }
     let bed = Bed::with(APPS);
     let _run = supervisor(&bed, false, 3);
     for (text, says) in WRONG {
-        Said::of(with_stdin(&bed, &["start", "-"], text).start()).fails(78, says);
+        with_stdin(&bed, &["start", "-"], text).start().output().fails(78, says);
         assert_eq!(statuses(&bed), ["api online", "api online", "worker online"], "nothing is added");
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::{APPS, Said, ask, launch, supervisor};
+use super::{APPS, supervisor};
 use crate::support::{Bed, Procrun, SIGINT, wait_until};
 
 /// Says three lines on each stream, then one for each line of its FIFO.
@@ -38,7 +38,7 @@ fn logs_show_what_was_said_and_what_comes() {
     let bed = bed("");
     let _run = run(&bed);
     let lines = |args: &[&str]| -> Vec<String> {
-        let said = ask(&bed, &[&["logs", "talk", "--nostream"], args].concat()).ok();
+        let said = bed.command(&[&["logs", "talk", "--nostream"], args].concat()).ok();
         said.lines().map(str::to_owned).collect()
     };
     let (own, mut all): (Vec<_>, Vec<_>) =
@@ -63,8 +63,8 @@ fn logs_show_what_was_said_and_what_comes() {
     let line = &lines(&["--out", "--timestamp=YYYY", "--lines", "1"])[0];
     assert!(line.starts_with("0|talk | 20") && line.ends_with(": out 3"), "{line}");
 
-    let mut follower = launch(&bed, &["logs", "--raw", "--lines", "0"]).start();
-    let mut other = launch(&bed, &["logs", "talk", "--out", "--lines", "1"]).start();
+    let mut follower = bed.isolated(&["logs", "--raw", "--lines", "0"]).start();
+    let mut other = bed.isolated(&["logs", "talk", "--out", "--lines", "1"]).start();
     other.wait_for_line("out 3");
     // The first one gets no line before: ask until it follows.
     wait_until("the follower to follow", || {
@@ -72,15 +72,15 @@ fn logs_show_what_was_said_and_what_comes() {
         !follower.out().lines_with("hello").is_empty()
     });
     other.wait_for_line("0|talk | hello");
-    ask(&bed, &["restart", "talk"]).ok();
+    bed.command(&["restart", "talk"]).ok();
     follower.wait_for_line("out 1");
     for follower in [&mut follower, &mut other] {
         follower.signal(SIGINT);
         follower.wait_end();
     }
-    ask(&bed, &["logs", "--lines", "many"]).fails(64, "not a number of lines");
-    ask(&bed, &["logs", "--since", "tomorrow"]).fails(64, "not a time in the past");
-    ask(&bed, &["logs", "nobody"]).fails(1, "nobody");
+    bed.command(&["logs", "--lines", "many"]).fails(64, "not a number of lines");
+    bed.command(&["logs", "--since", "tomorrow"]).fails(64, "not a time in the past");
+    bed.command(&["logs", "nobody"]).fails(1, "nobody");
 }
 
 #[test]
@@ -90,20 +90,20 @@ fn lines_of_the_supervisor_are_with_those_that_they_are_about() {
          [[apps]]\nname = \"side\"\nscript = \"echo side up; exec sleep 1000\"\ninstances = 2\n",
     );
     let _run = supervisor(&bed, false, 3);
-    let mut follower = launch(&bed, &["logs", "side"]).start();
+    let mut follower = bed.isolated(&["logs", "side"]).start();
     follower.wait_for_line("1|side  | side up");
-    ask(&bed, &["restart", "2"]).ok();
-    ask(&bed, &["restart", "main"]).ok();
+    bed.command(&["restart", "2"]).ok();
+    bed.command(&["restart", "main"]).ok();
     follower.wait_for_line("side (2) ended: signal");
     let about = |target: &str, text: &str| {
-        let said = ask(&bed, &["logs", target, "--nostream", "--err"]).ok();
+        let said = bed.command(&["logs", target, "--nostream", "--err"]).ok();
         said.lines().filter(|line| line.contains(text)).count()
     };
     assert_eq!((about("side", "is online"), about("side", "restarted")), (3, 1));
     assert_eq!((about("1", "is online"), about("1", "restarted")), (1, 0));
     assert_eq!((about("2", "is online"), about("2", "restarted")), (2, 1));
     assert_eq!((about("main", "is online"), about("main", "side")), (2, 0));
-    let json = ask(&bed, &["logs", "main", "--nostream", "--err", "--json", "--lines", "1"]).ok();
+    let json = bed.command(&["logs", "main", "--nostream", "--err", "--json", "--lines", "1"]).ok();
     assert!(json.contains("\"app_name\":\"procrun\"") && json.contains("main (0) is online"), "{json}");
     assert!(follower.out().lines_with("main").is_empty(), "{}", follower.story());
     follower.signal(SIGINT);
@@ -116,7 +116,7 @@ fn lines_can_be_had_since_a_time() {
     bed.file("out.log", "long ago\n");
     let _run = run(&bed);
     let since = |time: &str, more: &[&str]| {
-        ask(&bed, &[&["logs", "talk", "--nostream", "--out", "--raw", "--since", time], more].concat()).ok()
+        bed.command(&[&["logs", "talk", "--nostream", "--out", "--raw", "--since", time], more].concat()).ok()
     };
     assert_eq!(since("1h", &[]), "out 1\nout 2\nout 3\n", "the time of lines in files is not known");
     assert_eq!(since("1h", &["-n", "1"]), "out 3\n");
@@ -128,36 +128,36 @@ fn older_lines_come_from_the_files() {
     let bed = bed("out_file = \"out.log\"");
     bed.file("out.log", "long ago\nlast time\n");
     let _run = run(&bed);
-    let said = ask(&bed, &["logs", "talk", "--nostream", "--out", "--raw", "--lines", "4"]).ok();
+    let said = bed.command(&["logs", "talk", "--nostream", "--out", "--raw", "--lines", "4"]).ok();
     assert_eq!(said, "last time\nout 1\nout 2\nout 3\n");
-    ask(&bed, &["flush", "talk"]).ok();
+    bed.command(&["flush", "talk"]).ok();
     assert_eq!(bed.read("out.log"), "");
-    assert_eq!(ask(&bed, &["logs", "talk", "--nostream", "--raw"]).ok(), "");
+    assert_eq!(bed.command(&["logs", "talk", "--nostream", "--raw"]).ok(), "");
 }
 
 #[test]
 fn a_follower_ends_with_the_supervisor() {
     let bed = bed("");
     let mut run = run(&bed);
-    let follower = launch(&bed, &["logs"]).start();
+    let follower = bed.isolated(&["logs"]).start();
     follower.wait_for_line("out 3");
     run.expect_stop();
-    assert_eq!(Said::of(follower).code, 0);
+    assert_eq!(follower.output().code, 0);
 }
 
 #[test]
 fn a_follower_that_reads_nothing_costs_nobody_anything_and_is_told_what_it_missed() {
     let bed =
         Bed::with("[[apps]]\nname = \"fast\"\nscript = \"while :; do seq 100000; echo >> progress; done\"\n");
-    let run = launch(&bed, &["ecosystem.toml"]).after("exec > /dev/null").start();
+    let run = bed.isolated(&["ecosystem.toml"]).after("exec > /dev/null").start();
     run.wait_for_err("is online, pid");
-    let held: Vec<Procrun> = (0..20).map(|_| launch(&bed, &["logs", "fast"]).hold_out().start()).collect();
+    let held: Vec<Procrun> = (0..20).map(|_| bed.isolated(&["logs", "fast"]).hold_out().start()).collect();
     let progress = || bed.read("progress").len();
     let before = progress();
     wait_until("the worker to go on", || progress() > before + 20);
     // The worker goes on while the list is answered: nothing waits for those that read nothing.
     let before = progress();
-    ask(&bed, &["list"]).ok();
+    bed.command(&["list"]).ok();
     wait_until("the worker to go on", || progress() > before + 20);
     let mut late = held.into_iter().next().unwrap();
     late.release_out();
@@ -171,7 +171,7 @@ fn the_table_of_a_terminal_fits_it() {
     for width in [40, 60, 80, 200] {
         let mut command = String::new();
         write!(command, "stty cols {width}").unwrap();
-        let mut list = launch(&bed, &["list"]).terminal().after(&command).start();
+        let mut list = bed.isolated(&["list"]).terminal().after(&command).start();
         list.wait_for_line("└");
         list.wait_end();
         let lines = list.out().lines();
@@ -182,7 +182,7 @@ fn the_table_of_a_terminal_fits_it() {
             assert!(plain.trim_end().chars().count() <= width, "{width}: {plain}");
         }
     }
-    let mut list = launch(&bed, &["list"]).terminal().env("NO_COLOR", "1").start();
+    let mut list = bed.isolated(&["list"]).terminal().env("NO_COLOR", "1").start();
     list.wait_for_line("└");
     list.wait_end();
     assert!(!list.out().lines().concat().contains('\x1b'));

@@ -4,7 +4,7 @@ use std::{collections::HashSet, path::Path};
 
 use serde_json::Value;
 
-use super::{ask, supervisor};
+use super::supervisor;
 use crate::support::{Bed, last_pid, procfs, wait_until, web::free_port};
 
 /// A daemon as in the books: it forks twice, leads a session of its own, closes all files and has no
@@ -39,7 +39,7 @@ setInterval(() => {}, 1000);
 
 /// The processes of an app that is one instance.
 fn processes(bed: &Bed, app: &str) -> Vec<Value> {
-    let trees = ask(bed, &["tree", app, "--json"]).json();
+    let trees = bed.command(&["tree", app, "--json"]).json();
     assert_eq!(trees["unowned"], Value::Array(Vec::new()), "only without a target");
     trees["instances"][0]["processes"].as_array().unwrap().clone()
 }
@@ -70,15 +70,15 @@ fn helpers_with_their_own_session_and_environment_end_with_a_restart_and_a_stop(
         assert_eq!(belongs_by(&tree, "sleep 7003"), Some("limit"), "{tree:?}");
         let pids: HashSet<i32> = tree.iter().map(pid).collect();
         assert!(pids.is_disjoint(&ended), "{pids:?} {ended:?}");
-        let described = ask(&bed, &["describe", "api", "--json"]).json();
+        let described = bed.command(&["describe", "api", "--json"]).json();
         assert_eq!(described[0]["processes"], 4);
         assert_eq!(described[0]["tree"].as_array().unwrap().len(), 4);
-        ask(&bed, &[if round < 3 { "restart" } else { "stop" }, "api"]).ok();
+        bed.command(&[if round < 3 { "restart" } else { "stop" }, "api"]).ok();
         assert!(!pids.iter().any(|pid| procfs::alive(*pid)), "{pids:?}{}", run.story());
         ended.extend(pids);
     }
-    assert!(ask(&bed, &["tree"]).ok().contains("api (0), stopped, no process"));
-    assert!(ask(&bed, &["tree", "nothing"]).fails(1, "nothing").contains("hint"));
+    assert!(bed.command(&["tree"]).ok().contains("api (0), stopped, no process"));
+    assert!(bed.command(&["tree", "nothing"]).fails(1, "nothing").contains("hint"));
     run.expect_stop();
 }
 
@@ -115,7 +115,7 @@ fn a_server_that_overwrites_its_environment_ends_before_the_next_run_needs_its_p
         let tree = processes(&bed, "web");
         assert_eq!(belongs_by(&tree, "nginx: master process"), Some("limit"), "{tree:?}");
         assert_eq!(belongs_by(&tree, "nginx: worker process"), Some("parent"), "{tree:?}");
-        ask(&bed, &[if round < 3 { "restart" } else { "stop" }, "web"]).ok();
+        bed.command(&[if round < 3 { "restart" } else { "stop" }, "web"]).ok();
         assert!(!tree.iter().any(|it| procfs::alive(pid(it))), "{}", run.story());
     }
     assert!(run.err().lines_with("code 3").is_empty(), "its port was free{}", run.story());
@@ -146,7 +146,7 @@ fn php_fpm_ends_before_the_next_run_needs_its_port() {
         let tree = processes(&bed, "php");
         assert_eq!(belongs_by(&tree, "php-fpm: master process"), Some("limit"), "{tree:?}");
         assert_eq!(belongs_by(&tree, "php-fpm: pool www"), Some("parent"), "{tree:?}");
-        ask(&bed, &[if round < 3 { "restart" } else { "stop" }, "php"]).ok();
+        bed.command(&[if round < 3 { "restart" } else { "stop" }, "php"]).ok();
         assert!(!tree.iter().any(|it| procfs::alive(pid(it))), "{}", run.story());
     }
     assert!(run.err().lines_with("code 3").is_empty(), "its port was free{}", run.story());
@@ -161,15 +161,15 @@ fn without_treekill_a_process_leaves_the_tree_when_its_parent_ends() {
     let left = last_pid(&run.wait_for_line("left"));
     wait_until("its program", || belongs_by(&processes(&bed, "job"), "sleep 7200").is_some());
     assert_eq!(belongs_by(&processes(&bed, "job"), "sleep 7200"), Some("parent"));
-    ask(&bed, &["restart", "job"]).ok();
+    bed.command(&["restart", "job"]).ok();
     let second = last_pid(&run.wait_for_lines("left", 2)[1]);
     assert!(procfs::alive(left), "it lives on{}", run.story());
-    let trees = ask(&bed, &["tree", "--json"]).json();
+    let trees = bed.command(&["tree", "--json"]).json();
     let pids = |of: &Value| -> Vec<i32> { of.as_array().unwrap().iter().map(pid).collect() };
     assert_eq!(pids(&trees["unowned"]), [left], "{trees}");
     let own = pids(&trees["instances"][0]["processes"]);
     assert!(own.len() == 2 && own.contains(&second), "{trees}");
-    assert!(ask(&bed, &["tree"]).ok().contains("adopted processes of no app"));
+    assert!(bed.command(&["tree"]).ok().contains("adopted processes of no app"));
     // Neither is counted for the app nor ended with it, but nothing outlives procrun.
     run.expect_stop();
     wait_until("the end of all", || ![left, second].iter().any(|pid| procfs::alive(*pid)));

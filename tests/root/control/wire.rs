@@ -5,7 +5,7 @@ use std::{
     os::unix::net::UnixStream,
 };
 
-use super::{APPS, Rough, Said, ask, launch, socket, statuses, supervisor};
+use super::{APPS, Rough, socket, statuses, supervisor};
 use crate::support::{Bed, procfs, wait_until};
 
 #[test]
@@ -60,7 +60,7 @@ fn a_line_without_end_is_cut_off() {
     let sent: usize = (0..1000).map_while(|_| known.stream.write(&piece).ok()).sum();
     assert!(sent < 8 * 1024 * 1024, "{sent}");
     assert!(procfs::peak_kib(run.pid()) < 64 * 1024);
-    ask(&bed, &["ping"]).ok();
+    bed.command(&["ping"]).ok();
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn half_requests_of_all_clients_together_have_a_bound() {
         clients.iter_mut().any(is_refused)
     });
     assert!(procfs::peak_kib(run.pid()) < 64 * 1024, "{}", procfs::peak_kib(run.pid()));
-    ask(&bed, &["ping"]).ok();
+    bed.command(&["ping"]).ok();
     run.expect_stop();
 }
 
@@ -103,7 +103,7 @@ fn who_reads_nothing_hinders_nobody() {
         // As many as the socket takes.
         while rough.stream.write(b"{\"describe\":{\"targets\":[]}}\n").is_ok() {}
     }
-    ask(&bed, &["restart", "worker"]).ok();
+    bed.command(&["restart", "worker"]).ok();
     assert!(procfs::peak_kib(run.pid()) < 64 * 1024);
     run.expect_stop();
 }
@@ -115,7 +115,7 @@ fn idle_clients_make_room() {
     let path = socket(&bed);
     let files = |pid: i32| std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
     let idle: Vec<UnixStream> = (0..200).map(|_| UnixStream::connect(&path).unwrap()).collect();
-    ask(&bed, &["ping"]).ok();
+    bed.command(&["ping"]).ok();
     assert!(files(run.pid()) < 220, "at most so many are kept: {}", files(run.pid()));
     let mut first = &idle[0];
     assert_eq!(first.read(&mut [0; 8]).unwrap_or(0), 0, "the oldest one was sent away");
@@ -202,9 +202,9 @@ fn fifty_clients_hammer_and_each_is_served() {
             });
         }
     });
-    let commands: Vec<_> = (0..10).map(|_| launch(&bed, &["restart", "worker"]).start()).collect();
+    let commands: Vec<_> = (0..10).map(|_| bed.isolated(&["restart", "worker"]).start()).collect();
     for command in commands {
-        let said = Said::of(command);
+        let said = command.output();
         assert_eq!(said.code, 0, "{said:?}");
     }
     assert_eq!(statuses(&bed), ["api online", "api online", "worker online"]);
