@@ -357,7 +357,7 @@ impl Supervisor<'_> {
         match circle(&graph(coming.iter().map(AsRef::as_ref))) {
             None => Ok(()),
             Some(circle) => Err(Unknown {
-                message: format!("`depends_on` makes a circle: {}", circle.join(" → ")),
+                message: format!("`depends_on` makes a dependency cycle: {}", circle.join(" → ")),
                 hint: Some("none of them could ever start; nothing was changed".to_owned()),
             }),
         }

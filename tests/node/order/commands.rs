@@ -1,4 +1,4 @@
-//! `depends_on` in what commands bring and take: `--only`, circles, what is not there, and what is kept.
+//! `depends_on` in what commands bring and take: `--only`, dependency cycles, what is not there, and what is kept.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ fn one_app_of_a_file_goes_on_waiting_for_the_others_that_are_there() {
 }
 
 #[test]
-fn a_circle_that_a_command_would_make_is_refused_and_shown() {
+fn a_dependency_cycle_that_a_command_would_make_is_refused_and_shown() {
     let bed = pair();
     let mut run = bed.isolated(&["ecosystem.toml"]).start();
     run.wait_for_line("api up");
@@ -62,7 +62,7 @@ fn a_circle_that_a_command_would_make_is_refused_and_shown() {
         PAIR.replace("depends_on = [\"db\"]", "").replace("args = [\"db\"]", "depends_on = [\"api\"]"),
     );
     let said = bed.command(&["restart", "other.toml", "--only", "db"]).exits(1);
-    assert!(said.contains("`depends_on` makes a circle: api → db → api"), "{said}");
+    assert!(said.contains("`depends_on` makes a dependency cycle: api → db → api"), "{said}");
     run.expect_stop();
     assert_eq!(run.out().lines_with("db up").len(), 1, "nothing was touched{}", run.story());
 }
