@@ -4,7 +4,7 @@
  *   exec PID NS       the instant before execve, and the PID as seen from outside
  *   gone NS STATUS    everything in the namespace has ended; PID 1's wait status
  *   fail ERRNO        COMMAND could not be executed
- * It dies with whoever started it, and the namespace dies with it, so nothing is left behind. */
+ * It dies with its parent, and the namespace dies with it, so nothing is left behind. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

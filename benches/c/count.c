@@ -2,7 +2,7 @@
  * (mapped, so that it can be looked at meanwhile) seven 8-byte numbers:
  *   whole     lines that came whole and in order of their serial numbers
  *   torn      pieces of lines, lines out of order, lines with another prefix than the first one's
- *   foreign   lines of somebody else (a supervisor's banner)
+ *   foreign   lines of another program (a supervisor's banner)
  *   bytes     all bytes read
  *   first     when the first of flood's lines was read, CLOCK_MONOTONIC in ns
  *   last      when the last bytes were read

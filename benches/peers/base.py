@@ -21,7 +21,7 @@ class Job:
 
 @dataclass(frozen=True)
 class WebApp:
-    """A Node web server, clustered by whoever runs it."""
+    """A Node web server, clustered by the peer that runs it."""
 
     script: str
     # What makes Node itself the primary of its cluster.

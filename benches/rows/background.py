@@ -1,4 +1,4 @@
-"""How long somebody waits for the first application in the background, supervisor included."""
+"""How long a user waits for the first application in the background, supervisor included."""
 
 import os
 

@@ -10,7 +10,7 @@ SECONDS = 3
 
 
 def run(bench):
-    """Each round anew: a start, a second to get warm, then wrk with and without keep-alive."""
+    """Each round again: a start, a second to get warm, then wrk with and without keep-alive."""
     alive = Line(
         f"requests to {WORKERS} Node workers, keep-alive",
         "1/s",

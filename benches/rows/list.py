@@ -1,4 +1,4 @@
-"""How long somebody waits for the list of processes."""
+"""How long a user waits for the list of processes."""
 
 from harness import places
 from harness.command import took

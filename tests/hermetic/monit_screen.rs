@@ -66,7 +66,7 @@ impl Terminal {
     /// The shell is back on its own screen, and the terminal is as shells want it.
     #[track_caller]
     fn is_as_before(&self, mark: &str) {
-        // Not before: what is typed until then is for whoever has the screen.
+        // Not before: keys that are typed until then go to the program that has the screen.
         self.wait_for_screen("the screen from before", |it| it.contains("before") && !it.contains("q quit"));
         // Without echo the first were missing, without line ends the second.
         self.line(&format!("echo {mark}-$((40+2))"));

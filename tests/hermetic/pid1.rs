@@ -24,7 +24,7 @@ fn two_thousand_orphans_that_end_at_once_are_all_reaped() {
         let mut run = bed.launch(&["ecosystem.toml"]).pid1_if(pid1).start();
         run.wait_for_line("orphaned");
         wait_until("2,000 orphans to be adopted", || run.children().len() >= 2000);
-        // The gate opens when somebody opens it for writing, and closes at once: end of file for all.
+        // The gate opens when it is opened for writing, and closes at once: end of file for all.
         let opened = support::tool("sh", &["-c", ": > gate"], bed.root());
         assert!(opened.status.success(), "{opened:?}");
 

@@ -245,7 +245,7 @@ fn a_cluster_is_reloaded_and_answers_all_the_time() {
     run.wait_for_err("main: watching");
     run.wait_for_lines("listening old", 2);
     let ask = || {
-        let mut stream = TcpStream::connect("127.0.0.1:18391").expect("somebody listens all the time");
+        let mut stream = TcpStream::connect("127.0.0.1:18391").expect("there is always a listener");
         stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("it is read");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");

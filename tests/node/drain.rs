@@ -528,7 +528,7 @@ fn an_application_that_closes_its_server_while_it_drains_ends_as_it_wants() {
     app.wait_end("exit 0");
 }
 
-/// Makes a key and a certificate for whoever asks.
+/// Makes a key and a certificate for each request.
 fn certify(bed: &Bed) {
     let words = "req -x509 -newkey rsa:2048 -nodes -subj /CN=test -keyout key.pem -out cert.pem";
     let made = tool("openssl", &words.split(' ').collect::<Vec<_>>(), bed.root());
@@ -706,7 +706,7 @@ fn the_script_is_there_while_procrun_is() {
     let script = Path::new(words.nth(1).expect("a script")).to_owned();
     assert!(script.exists());
 
-    // Somebody tidies up: the next worker needs it again.
+    // The directory is removed: the next worker needs it again.
     std::fs::remove_file(&script).unwrap();
     scale(&procrun, &bed, 2, "");
     procrun.wait_for_lines("listening on", 2);

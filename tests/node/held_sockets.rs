@@ -154,7 +154,7 @@ fn a_program_finds_its_sockets_by_the_rules_of_systemd() {
             ),
         );
         fs::set_permissions(bed.root(), fs::Permissions::from_mode(0o777)).unwrap();
-        // Whoever started procrun handed it sockets too; they are not the workers'.
+        // procrun's parent handed it sockets too; they are not the workers'.
         let stranger = [("LISTEN_FDS", "7"), ("LISTEN_PID", "1"), ("LISTEN_FDNAMES", "a:b")];
         let launch = bed.launch(&["ecosystem.toml"]).system_path();
         let mut run = stranger.iter().fold(launch, |launch, (name, value)| launch.env(name, value)).start();

@@ -110,7 +110,7 @@ fn two_workers_of_a_cluster_answer_in_turn_and_one_goes_on_alone() {
     let first = answers.iter().filter(|answer| **answer == answers[0]).count();
     assert!(first == 5 && answers[0].starts_with("hello from "), "{answers:?}");
 
-    // Whoever is asked answers, and ends after that.
+    // The worker that gets the request answers, and ends after that.
     assert!(get(port, "/crash").unwrap().starts_with("HTTP/1.1 202"));
     run.wait_for_err("ended: exit 1");
     body();

@@ -134,7 +134,7 @@ fn every_key_of_pm2_does_what_it_says() {
         ["i am nobody of nogroup", "out", "nobody"]
     );
 
-    // A shell line, cron, disable_logs: it runs anew each second, and nothing is kept of what it says.
+    // A shell line, cron, disable_logs: it restarts each second, and nothing is kept of what it says.
     run.wait_for_err_lines("tick (3) is restarted by its schedule", 2);
     wait_until("a tick", || bed.exists("ticks") && bed.read("ticks").starts_with("tick\n"));
     assert!(run.out().lines_with("3|tick").is_empty(), "{}", run.story());

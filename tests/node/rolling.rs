@@ -186,7 +186,7 @@ fn changes_in_quick_succession_end_with_the_last_one() {
     }
     // Without a drain, whom a worker is just answering may be cut off; the port is never closed.
     wait_until("the last one to be served", || {
-        drop(TcpStream::connect(("127.0.0.1", port)).expect("somebody always listens"));
+        drop(TcpStream::connect(("127.0.0.1", port)).expect("there is always a listener"));
         procrun.err().lines_with("api is reloaded").len() == 2
     });
     for _ in 0..10 {

@@ -124,7 +124,7 @@ fn a_hang_up_changes_the_schedule_and_not_the_process() {
         run.signal(SIGHUP);
         run.wait_for_err_lines("changed cron_restart", times);
     };
-    assert_eq!(alarms(&run), 0, "nothing is there before somebody wants it");
+    assert_eq!(alarms(&run), 0, "nothing is there before it is needed");
 
     reads(&cron(SELDOM), 1);
     wait_until("the alarm", || alarms(&run) == 1);
@@ -170,7 +170,7 @@ fn what_was_missed_runs_once() {
     assert!(runs <= usize::try_from(awake.as_secs()).unwrap() + 4, "{runs} in {awake:?}{}", run.story());
 }
 
-/// A cluster is reloaded at its time: somebody always answers, and the processes change.
+/// A cluster is reloaded at its time: every request is answered, and the processes change.
 #[test]
 fn a_cluster_loses_no_request_at_its_time() {
     let bed = Bed::new();

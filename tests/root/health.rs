@@ -207,7 +207,7 @@ fn programs_that_come_and_go_are_reaped() {
 #[test]
 fn a_program_runs_as_the_user_of_the_app() {
     if !nix::unistd::geteuid().is_root() {
-        // Only root can become somebody else; that case is all there is to this test.
+        // Only root can change its user; that case is all there is to this test.
         return;
     }
     let bed = Bed::new();

@@ -407,7 +407,7 @@ fn an_error_of_a_device_behind_stdout_passes() {
 fn the_kernel_kills_a_worker_before_procrun() {
     let score = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
     let own = score(i32::try_from(std::process::id()).unwrap());
-    // Whether somebody may lower it at all here.
+    // Whether this machine lets a process lower it.
     let may = support::tool("sh", &["-c", "echo -500 > /proc/self/oom_score_adj"], std::path::Path::new("/"))
         .status
         .success();

@@ -214,7 +214,7 @@ fn a_saved_list_comes_back_with_its_limits() {
     assert_eq!(told.matches("\numask 0077\n").count(), 2, "{told}");
 }
 
-/// As somebody who may raise nothing.
+/// As a user that may raise nothing.
 fn powerless(bed: &Bed, before: &str) -> Procrun {
     let binary = bed.copy(env!("CARGO_BIN_EXE_procrun"), "procrun");
     let user = [

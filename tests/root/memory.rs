@@ -311,7 +311,7 @@ fn an_end_by_the_kernel_is_named() {
     wait_until_within("its end", LONG, || !run.err().lines_with("shell (1) ended").is_empty());
     let line = &run.err().lines_with("shell (1) ended")[0];
     assert!(line.contains("exit 137, a process of it was killed by the kernel's"), "{line}");
-    // A SIGKILL of somebody else is none of the kernel's.
+    // A SIGKILL from another process is none of the kernel's.
     run.wait_for_lines_within("up ", 3, LONG);
     support::send(run.worker(), support::SIGKILL);
     wait_until("its end", || run.err().lines_with("shell (1) ended").len() >= 2);

@@ -188,7 +188,7 @@ fn nobody_gets_a_socket_that_did_not_ask_for_one() {
     let bed = shell("", "echo \"<$NOTIFY_SOCKET$WATCHDOG_USEC$WATCHDOG_PID>\"");
     let mut procrun = bed
         .launch(&["ecosystem.toml"])
-        .env("NOTIFY_SOCKET", "/run/of-somebody-else")
+        .env("NOTIFY_SOCKET", "/run/of-another-program")
         .env("WATCHDOG_USEC", "1")
         .env("WATCHDOG_PID", "1")
         .start();

@@ -239,7 +239,7 @@ fn a_file_that_is_not_there_is_not_made_and_off_is_off() {
 
 #[test]
 fn what_is_no_file_or_cannot_be_written_delays_nothing() {
-    // A FIFO that nobody reads, one that somebody reads, a full disk, a directory.
+    // A FIFO without a reader, one with a reader, a full disk, a directory.
     for make in [
         "mkfifo $log",
         "mkfifo $log; exec 9<>$log",
@@ -253,7 +253,7 @@ fn what_is_no_file_or_cannot_be_written_delays_nothing() {
     }
 }
 
-/// Whoever kills what does not end should find it there.
+/// The container engine that kills what does not end should find it there.
 #[test]
 fn it_is_written_before_the_output_that_nobody_reads() {
     let bed = Bed::with(

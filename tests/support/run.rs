@@ -211,7 +211,7 @@ impl Procrun {
             ] {
                 assert!(
                     held || stream.wait_closed(DEADLINE),
-                    "somebody holds {name} after procrun's end{}",
+                    "{name} is still open after procrun's end{}",
                     self.story()
                 );
             }

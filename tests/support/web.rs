@@ -29,12 +29,12 @@ pub fn port_of(procrun: &Procrun, workers: usize) -> u16 {
 }
 
 /// A port that was free a moment ago, as was the next one. They are below those that the kernel gives to
-/// whoever asks for any, and no other test of this program gets them: so they stay free.
+/// a bind to port 0, and no other test of this program gets them: so they stay free.
 pub fn free_port() -> u16 {
     const FIRST: u16 = 10_000;
     const PAIRS: u32 = 10_000;
     static TAKEN: AtomicU32 = AtomicU32::new(0);
-    // Whoever runs beside this program begins elsewhere.
+    // A test program that runs beside this one begins elsewhere.
     let offset = std::process::id() * 97;
     loop {
         let pair = (TAKEN.fetch_add(1, Ordering::Relaxed) + offset) % PAIRS;

@@ -16,7 +16,7 @@ use super::{
     support::{DEADLINE, Setup, Worker, add, pipe, read, settle, start, until},
 };
 
-/// A pump whose stdout and stderr somebody reads.
+/// A pump whose stdout and stderr are read.
 struct Read {
     logs: Logs,
     readers: [thread::JoinHandle<u64>; 2],
@@ -251,7 +251,7 @@ fn last_words_of_who_is_removed_are_there_for_those_who_follow() {
     assert_eq!(of(&block_on(follower.next())), ["w:bye"]);
     drop(follower);
     assert_eq!(recent(logs, Filter::default(), 9), [""; 0], "nobody is left to see it");
-    // The same instance with other settings goes on, another one begins anew.
+    // The same instance with other settings goes on, another one begins at the start.
     for (name, expected) in [("w", vec!["w:x"]), ("w", vec!["w:x", "w:x"]), ("v", vec!["v:x"])] {
         let (out_read, mut out) = pipe(1 << 16);
         let (err_read, _err) = pipe(1 << 16);

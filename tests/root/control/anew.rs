@@ -309,7 +309,7 @@ fn who_is_deleted_is_not_watched_any_more() {
     wait_until("its directories to be watched", || watched(pid) > 0);
     bed.command(&["delete", "app"]).ok();
     wait_until("nothing to be watched", || watched(pid) == 0);
-    // And whoever is there can begin to.
+    // And a process that is there can begin to.
     bed.command(&["restart", "stays", "--watch=src"]).ok();
     wait_until("its directories to be watched", || watched(pid) > 0);
     let before = pids(&bed, "stays");

@@ -73,7 +73,7 @@ fn a_start_of_the_file_leaves_alone_what_has_not_changed_whatever_its_environmen
     wait_until("the migration that reads otherwise now", || runs(&bed) == 2);
     let before = pid(&bed, "api");
     bed.command(&["start", "ecosystem.toml"]).ok();
-    assert_eq!((pid(&bed, "api"), runs(&bed)), (before, 2), "it stays so");
+    assert_eq!((pid(&bed, "api"), runs(&bed)), (before, 2), "nothing has changed");
 }
 
 #[test]

@@ -72,7 +72,7 @@ struct Rough {
 impl Rough {
     #[track_caller]
     fn new(path: &Path) -> Self {
-        let stream = UnixStream::connect(path).expect("somebody listens");
+        let stream = UnixStream::connect(path).expect("the supervisor listens");
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         let lines = BufReader::new(stream.try_clone().unwrap());
         Self { stream, lines }

@@ -72,7 +72,7 @@ fn half_requests_of_all_clients_together_have_a_bound() {
     let mut clients: Vec<Rough> = (0..150).map(|_| Rough::greeted(&path)).collect();
     for client in &mut clients {
         client.stream.write_all(b"{\"describe\":{\"targets\":[\"").unwrap();
-        // Whoever is cut off cannot send all of it.
+        // A client that is cut off cannot send all of it.
         let _ = client.stream.write_all(&half);
     }
     for client in &clients {
