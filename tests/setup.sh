@@ -3,10 +3,9 @@
 #
 #   tests/setup.sh demo         a linker and node, for `make demo`
 #   tests/setup.sh check        a linker, git, python3 and cargo-deny (target/deny), for `make check`
-#   tests/setup.sh test         and what the tests run: python3, ip, ps, tmux, git, unshare, npm, systemd-notify, bash, zsh, fish, Redis, nginx,
-#                               Node 20
-#                               or later, gunicorn, uvicorn and celery (target/python), the packages of tests/apps
-#                               (target/apps), and Bun (target/nodes/bun)
+#   tests/setup.sh test         and what the tests run: python3, ip, ps, tmux, git, unshare, npm, systemd-notify, bash, zsh,
+#                               fish, Redis, nginx, Node 20 or later, gunicorn, uvicorn and celery (target/python),
+#                               the packages of tests/apps (target/apps), and Bun (target/nodes/bun)
 #   tests/setup.sh matrix       and each Node that tests/matrix.sh tries (target/nodes/<major>)
 #   tests/setup.sh containers   and what docker/try.sh runs: podman, runc, debootstrap, and Node 22
 #   tests/setup.sh docs         a linker and mdBook (target/mdbook), for `make docs`

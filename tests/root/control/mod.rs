@@ -1,6 +1,5 @@
 //! The control socket and the commands, with the real binary: who asks what, and what comes of it.
 
-mod anew;
 mod background;
 mod changes;
 mod commands;
@@ -12,6 +11,7 @@ mod specs;
 mod stdin;
 mod talk;
 mod trees;
+mod updates;
 mod wire;
 
 use std::{
