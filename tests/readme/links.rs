@@ -58,6 +58,8 @@ fn every_page_can_be_read_in_one_go() {
             assert!(page.source.len() <= MAX_README, "README.md has {} bytes", page.source.len());
         }
         let words = page.source.split_whitespace().count();
-        assert!(words <= MAX_WORDS, "{} has {words} words", page.path);
+        // A generated reference is as long as its table.
+        let is_generated = page.source.contains("Do not edit. -->");
+        assert!(is_generated || words <= MAX_WORDS, "{} has {words} words", page.path);
     }
 }
