@@ -17,10 +17,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-pub use self::{
-    notify::Notify,
-    program::{Program, kill},
-};
+pub use self::{notify::Notify, program::Program};
 use crate::{
     machine::{InstanceId, ProbeKind, Readable, Run},
     shown::{cut, log_line},
@@ -82,26 +79,22 @@ pub struct Prober {
 
 impl Prober {
     /// Asks; the answer is among the news. What the instance was asked before is forgotten.
-    pub fn ask(&mut self, run: Run, kind: ProbeKind, question: Question, now: Instant, limit: Duration) {
+    pub fn ask(&mut self, run: Run, kind: ProbeKind, mut question: Question, now: Instant, limit: Duration) {
         let until = after(now.into(), limit).into();
         let key = (run.instance, kind);
-        let exit = match &question {
-            Question::Program(program) => {
-                let (sender, receiver) = oneshot::channel();
-                self.forget_unstarted();
-                self.programs.push((Arc::clone(program.id()), key, sender));
-                Some(receiver)
-            }
-            Question::Http { .. } | Question::Tcp(_) => None,
-        };
+        if let Question::Program(program) = &mut question {
+            let (sender, receiver) = oneshot::channel();
+            program.reaped_by(receiver);
+            self.forget_unstarted();
+            self.programs.push((Arc::clone(program.id()), key, sender));
+        }
         self.begin(run, kind, async move {
-            match (question, exit) {
-                (Question::Program(program), Some(exit)) => program.result(exit, until, limit).await,
-                (Question::Program(_), None) => Err("was not started".to_owned()),
-                (Question::Tcp(addresses), _) => {
+            match question {
+                Question::Program(program) => program.result(until, limit).await,
+                Question::Tcp(addresses) => {
                     in_time(until, limit, "no connection", connect(&addresses)).await.map(drop)
                 }
-                (Question::Http { way, host, path }, _) => http::get(way, &host, &path, until, limit).await,
+                Question::Http { way, host, path } => http::get(way, &host, &path, until, limit).await,
             }
         });
     }

@@ -49,8 +49,7 @@ struct Child {
 
 impl Program {
     /// A program that is started with this mark by a thread that tells how that went: it sends the read
-    /// end of the output once the program is executed. What it cannot send any more it has to kill
-    /// ([`kill`]).
+    /// end of the output once the program is executed.
     pub fn new(id: Arc<ChildId>, mark: RunMark, started: oneshot::Receiver<Result<OwnedFd, String>>) -> Self {
         Self { child: Child { id, mark, exit: None, is_reaped: false }, started }
     }
@@ -59,13 +58,13 @@ impl Program {
         &self.child.id
     }
 
+    /// What tells how it ended, when it has been reaped.
+    pub(super) fn reaped_by(&mut self, exit: oneshot::Receiver<Status>) {
+        self.child.exit = Some(exit);
+    }
+
     /// How it ends.
-    pub(super) async fn result(
-        self,
-        exit: oneshot::Receiver<Status>,
-        until: Instant,
-        limit: Duration,
-    ) -> Result<(), String> {
+    pub(super) async fn result(self, until: Instant, limit: Duration) -> Result<(), String> {
         let Self { mut child, started } = self;
         let not_ended = || format!("its check has not ended within {}", Readable(limit));
         let output = match timeout_at(until, started).await {
@@ -75,7 +74,7 @@ impl Program {
             Ok(Err(_)) => return Err("its check cannot be started".to_owned()),
             Err(_) => return Err(format!("{}: it could not be started", not_ended())),
         };
-        let exit = child.exit.insert(exit);
+        let Some(exit) = &mut child.exit else { return Err("was not started".to_owned()) };
         let (mut end, mut is_open) = (Vec::new(), true);
         let status = loop {
             tokio::select! {
@@ -116,15 +115,10 @@ impl Drop for Child {
         let is_news = self.exit.as_mut().is_some_and(|exit| exit.try_recv().is_ok());
         self.id.prevent();
         if let Some(pid) = self.id.get().filter(|_| !self.is_reaped && !is_news) {
-            kill(pid, &self.mark);
+            process::kill_with_group(pid);
+            tree::kill([Root::marked(pid, self.mark.clone())]);
         }
     }
-}
-
-/// SIGKILL to a program and all below it. It must not have been reaped.
-pub fn kill(pid: Pid, mark: &RunMark) {
-    process::kill_with_group(pid);
-    tree::kill([Root::marked(pid, mark.clone())]);
 }
 
 /// What a program that has just been reaped has left in its process group ends with it.

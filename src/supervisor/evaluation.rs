@@ -123,11 +123,9 @@ impl Running {
             if child.is_prevented() {
                 return;
             }
-            match spawn::spawn(&launch, &child) {
-                // The receiver of the error is gone.
-                Err(error) => drop(sender.send(error)),
-                Ok(pid) if sender.is_closed() => process::kill_with_group(pid),
-                Ok(_) => {}
+            if let Err(error) = spawn::spawn(&launch, &child) {
+                // The receiver is gone if the evaluation has been given up.
+                let _ = sender.send(error);
             }
         })?;
         Ok((failed, stdout, stderr))
@@ -146,8 +144,6 @@ impl Running {
                 self.failed = None;
                 if let Ok(error) = failed {
                     self.end.get_or_insert(EvaluationEnd::SpawnFailed(error.to_string()));
-                } else if self.end.is_some() {
-                    self.kill();
                 }
             }
             () = tokio::time::sleep_until(self.deadline), if self.end.is_none() => {
@@ -172,10 +168,7 @@ impl Running {
     pub(super) fn abort(&mut self, end: EvaluationEnd) {
         self.end.get_or_insert(end);
         self.child.prevent();
-        self.kill();
-    }
-
-    fn kill(&self) {
+        // A child that has no id yet ends by itself.
         if let Some(pid) = self.child.get().filter(|_| self.status.is_none()) {
             process::kill_with_group(pid);
         }

@@ -13,6 +13,10 @@
 //! application's user, or one of procrun's own user, can stop the child for ever (SIGSTOP), and so can a
 //! file system that does not answer. So only threads that may wait for ever call [`spawn`], and
 //! [`ChildId`] tells all others which process to kill: SIGKILL also ends a stopped process.
+//!
+//! A start can be given up while its child is being made and has no process id yet. The child reads that in the
+//! shared page and ends instead of executing its program. So no thread kills a child by a number that another
+//! process may have by then: the supervisor, which reaps the children, kills those whose number it knows.
 
 use std::{
     cell::RefCell,
@@ -22,8 +26,8 @@ use std::{
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     ptr,
     sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering::SeqCst},
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst, fence},
     },
 };
 
@@ -183,22 +187,45 @@ struct Shared<'a> {
     /// Where the child writes its process id; null where it need not know it.
     pid_texts: [*mut u8; 2],
     parent: u32,
-    note: &'a Note,
+    attempt: Attempt,
 }
 
-/// What failed before the child executed its program. It lies in memory that parent and child share also
-/// where the child has a copy of everything else.
+/// What failed before the child executed its program, and whether it is still to execute it. It lies in memory
+/// that parent and child share also where the child has a copy of everything else.
+#[derive(Debug)]
 #[repr(C)]
 struct Note {
+    /// The last start that was given up, by its number.
+    given_up: AtomicU64,
     /// The number of the stage and 1; 0: nothing has failed.
     stage: AtomicU32,
     errno: AtomicI32,
+}
+
+/// One start, in the page of the thread that makes it. The starts of a thread are numbered.
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    note: &'static Note,
+    number: u64,
+}
+
+impl Attempt {
+    fn give_up(self) {
+        // A start that was given up late must not hide a later one.
+        self.note.given_up.fetch_max(self.number, SeqCst);
+    }
+
+    fn is_given_up(self) -> bool {
+        self.note.given_up.load(SeqCst) >= self.number
+    }
 }
 
 /// What a thread needs to start processes, one at a time.
 struct Cradle {
     stack: Box<Stack>,
     note: &'static Note,
+    /// How many starts there have been.
+    starts: u64,
 }
 
 impl Cradle {
@@ -213,7 +240,12 @@ impl Cradle {
         // SAFETY: a page of zeros is a valid `Note`, the mapping is aligned to a page and never removed.
         let note = unsafe { &*note.cast::<Note>() };
         THREADS.lock().unwrap_or_else(PoisonError::into_inner).push(nix::unistd::gettid().as_raw());
-        Ok(Self { stack: Box::new(Stack([MaybeUninit::uninit(); STACK])), note })
+        Ok(Self { stack: Box::new(Stack([MaybeUninit::uninit(); STACK])), note, starts: 0 })
+    }
+
+    fn next_attempt(&mut self) -> Attempt {
+        self.starts += 1;
+        Attempt { note: self.note, number: self.starts }
     }
 }
 
@@ -232,8 +264,11 @@ thread_local! {
 /// The process id of a child, for other threads than the one that makes it. The kernel writes it before the
 /// child runs, so the thread that reaps the child finds it here.
 #[derive(Debug, Default)]
-#[repr(transparent)]
-pub struct ChildId(AtomicI32);
+pub struct ChildId {
+    pid: AtomicI32,
+    /// Its start, as soon as a thread has begun to make it.
+    attempt: OnceLock<Attempt>,
+}
 
 impl ChildId {
     /// There will be no child.
@@ -241,7 +276,7 @@ impl ChildId {
 
     /// The process id, once there is a child.
     pub fn get(&self) -> Option<Pid> {
-        Some(self.0.load(SeqCst)).filter(|pid| *pid > 0)
+        Some(self.pid.load(SeqCst)).filter(|pid| *pid > 0)
     }
 
     /// Whether it is this child's, which is the case until the child has been reaped.
@@ -249,15 +284,28 @@ impl ChildId {
         self.get() == Some(pid)
     }
 
-    /// Lets no child come, unless one is there. [`spawn`] checks it right before it makes the child; a child that
-    /// is being made at that moment comes nevertheless.
+    /// Gives the start up: no child executes its program from now on. Either [`Self::get`] names the child after
+    /// this call, or a child that is being made at the moment ends by itself.
     pub fn prevent(&self) {
-        let _ = self.0.compare_exchange(0, Self::NEVER, SeqCst, SeqCst);
+        let _ = self.pid.compare_exchange(0, Self::NEVER, SeqCst, SeqCst);
+        // Either the attempt is seen here, or this is seen by `begin`.
+        fence(SeqCst);
+        if let Some(attempt) = self.attempt.get() {
+            attempt.give_up();
+        }
     }
 
     /// Whether there is no child and none comes.
     pub fn is_prevented(&self) -> bool {
-        self.0.load(SeqCst) == Self::NEVER
+        self.pid.load(SeqCst) == Self::NEVER
+    }
+
+    /// A thread is about to make the child; false if the start has been given up.
+    fn begin(&self, attempt: Attempt) -> bool {
+        // Each id is used for one start.
+        let _ = self.attempt.set(attempt);
+        fence(SeqCst);
+        !self.is_prevented()
     }
 }
 
@@ -274,7 +322,7 @@ pub fn close() {
 ///
 /// Must be called from a thread that lives as long as procrun: the parent-death signal fires when the
 /// *thread* that made the child ends (prctl(2)). Whatever happens, the child is reaped by the reaper like
-/// every other. A child that was killed before it executed its program counts as started.
+/// every other. A child that was killed or given up before it executed its program counts as started.
 ///
 /// # Errors
 /// The step that failed and the kernel's reason.
@@ -313,8 +361,8 @@ fn spawn_in(cradle: &mut Cradle, launch: &Launch<'_>, id: &ChildId) -> Result<Pi
             pid_texts[text] = entry.wrapping_add(name.len());
         }
     }
-    let Cradle { stack, note } = cradle;
-    note.stage.store(0, SeqCst);
+    let attempt = cradle.next_attempt();
+    attempt.note.stage.store(0, SeqCst);
     let mut shared = Shared {
         launch,
         argv: pointers(launch.argv, &[]),
@@ -322,26 +370,32 @@ fn spawn_in(cradle: &mut Cradle, launch: &Launch<'_>, id: &ChildId) -> Result<Pi
         handed,
         pid_texts,
         parent: std::process::id(),
-        note,
+        attempt,
     };
-    let top = stack.0.as_mut_ptr_range().end;
-    let memory = if launch.credentials.is_some() { 0 } else { libc::CLONE_VM };
     // What comes before may have taken long.
-    if id.is_prevented() || IS_CLOSED.load(SeqCst) {
+    if !id.begin(attempt) || IS_CLOSED.load(SeqCst) {
         return Err(Error { stage: Stage::Fork, source: io::ErrorKind::Interrupted.into() });
     }
+    make_child(&mut cradle.stack, &mut shared, id)
+}
+
+/// Makes the child and waits until it executes its program or has ended.
+fn make_child(stack: &mut Stack, shared: &mut Shared<'_>, id: &ChildId) -> Result<Pid, Error> {
+    let note = shared.attempt.note;
+    let top = stack.0.as_mut_ptr_range().end;
+    let memory = if shared.launch.credentials.is_some() { 0 } else { libc::CLONE_VM };
     // A handler of procrun's must never run in the child: block everything until it has none.
     let blocked = BlockedSignals::all();
     // SAFETY: the stack is aligned and outlives the child's use of it, and so does `shared`:
     // CLONE_VFORK keeps this thread in the kernel until the child has executed its program or
-    // exited. `run` makes only system calls. The kernel writes the process id to `id`, which is one.
+    // exited. `run` makes only system calls. The kernel writes the process id to `id`, which has one.
     let pid = unsafe {
         libc::clone(
             run,
             top.cast::<c_void>(),
             memory | libc::CLONE_VFORK | libc::CLONE_PARENT_SETTID | libc::SIGCHLD,
-            (&raw mut shared).cast::<c_void>(),
-            id.0.as_ptr(),
+            ptr::from_mut(shared).cast::<c_void>(),
+            id.pid.as_ptr(),
         )
     };
     let error = io::Error::last_os_error();
@@ -413,8 +467,9 @@ extern "C" fn run(shared: *mut c_void) -> c_int {
     // SAFETY: this is the child, and all signals are blocked.
     let stage = unsafe { set_up_and_exec(shared) };
     let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
-    shared.note.errno.store(errno, SeqCst);
-    shared.note.stage.store(u32::from(stage.number()) + 1, SeqCst);
+    let note = shared.attempt.note;
+    note.errno.store(errno, SeqCst);
+    note.stage.store(u32::from(stage.number()) + 1, SeqCst);
     // SAFETY: takes an integer and never returns; runs no exit handlers of procrun's.
     unsafe { libc::_exit(127) }
 }
@@ -470,6 +525,9 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
             return Stage::Limits(part);
         }
         default_signals();
+        if shared.attempt.is_given_up() {
+            libc::_exit(127);
+        }
         libc::execve(launch.program.as_ptr(), shared.argv.as_ptr(), shared.env.as_ptr());
     }
     Stage::Exec
@@ -582,10 +640,76 @@ pub fn dev_null() -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::{
-        HANDED, Launch, OpenFiles, Part, Stage, channel_number, dev_null, end_of_handed,
-        forwarded_channel_number, handed,
+        ChildId, Cradle, HANDED, Launch, OpenFiles, Part, Pid, Shared, Stage, channel_number, dev_null,
+        end_of_handed, forwarded_channel_number, handed, libc, make_child,
     };
-    use std::os::fd::{AsFd, AsRawFd};
+    use std::{
+        ffi::CString,
+        os::fd::{AsFd, AsRawFd, BorrowedFd},
+        ptr,
+    };
+
+    fn launch<'a>(argv: &'a [CString], null: BorrowedFd<'a>, sockets: &'a [BorrowedFd<'a>]) -> Launch<'a> {
+        Launch {
+            program: c"/bin/sh",
+            argv,
+            env: &[],
+            cwd: c"/",
+            stdin: null,
+            stdout: null,
+            stderr: null,
+            sockets,
+            watched: false,
+            channel: None,
+            credentials: None,
+            open_files: OpenFiles { soft: 1024, hard: 1024 },
+            limits: None,
+            mark: None,
+        }
+    }
+
+    fn exit_code(pid: Pid) -> i32 {
+        let mut status = 0;
+        // SAFETY: waits for a child of this test; `status` is a valid place.
+        assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+        assert!(libc::WIFEXITED(status), "{status:#x}");
+        libc::WEXITSTATUS(status)
+    }
+
+    #[test]
+    fn a_child_whose_start_is_given_up_while_it_is_made_executes_nothing() {
+        let null = dev_null().unwrap();
+        let argv = [c"sh", c"-c", c"exit 7"].map(CString::from);
+        let launch = launch(&argv, null.as_fd(), &[]);
+        let mut cradle = Cradle::new().unwrap();
+        // That of an earlier start of the thread concerns no later one.
+        let earlier = ChildId::default();
+        assert!(earlier.begin(cradle.next_attempt()));
+        for (is_given_up, code) in [(false, 7), (true, 127), (false, 7)] {
+            let (attempt, id) = (cradle.next_attempt(), ChildId::default());
+            assert!(id.begin(attempt));
+            let mut words: Vec<_> = argv.iter().map(|word| word.as_ptr()).collect();
+            words.push(ptr::null());
+            let mut shared = Shared {
+                launch: &launch,
+                argv: words,
+                env: vec![ptr::null()],
+                handed: Vec::new(),
+                pid_texts: [ptr::null_mut(); 2],
+                parent: std::process::id(),
+                attempt,
+            };
+            earlier.prevent();
+            if is_given_up {
+                id.prevent();
+            }
+            let pid = make_child(&mut cradle.stack, &mut shared, &id).unwrap();
+            assert_eq!((id.get(), exit_code(pid)), (Some(pid), code));
+        }
+        let late = ChildId::default();
+        late.prevent();
+        assert!(!late.begin(cradle.next_attempt()), "it is not even made");
+    }
 
     #[test]
     fn a_stage_comes_back_from_its_number() {
@@ -603,20 +727,8 @@ mod tests {
         let null = dev_null().unwrap();
         let sockets = vec![null.as_fd(); 200];
         let launch = Launch {
-            program: c"/bin/true",
-            argv: &[],
-            env: &[],
-            cwd: c"/",
-            stdin: null.as_fd(),
-            stdout: null.as_fd(),
-            stderr: null.as_fd(),
-            sockets: &sockets,
-            watched: false,
             channel: Some((null.as_fd(), channel_number(sockets.len()))),
-            credentials: None,
-            open_files: OpenFiles { soft: 1024, hard: 1024 },
-            limits: None,
-            mark: None,
+            ..launch(&[], null.as_fd(), &sockets)
         };
         let end = end_of_handed(&launch);
         assert_eq!(usize::try_from(end).unwrap(), HANDED + 201);
