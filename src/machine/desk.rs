@@ -174,10 +174,8 @@ impl Machine {
                 machine.instances.entry(id).and_modify(|instance| instance.reset(now));
             }),
             Operation::Signal(ids, signal) => self.for_each(ticket, &ids, |machine, id| {
-                let Some(instance) = machine.instances.get(&id) else { return };
-                if let Some(run) = instance.main_process() {
-                    out.push(Effect::Signal(run, signal));
-                } else {
+                let Some(instance) = machine.instances.get_mut(&id) else { return };
+                if !instance.forward(signal, out) {
                     let why = format!("{} has no process that could get {signal}", instance.subject());
                     machine.desk.fail(ticket, why);
                 }

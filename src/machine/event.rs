@@ -1,6 +1,6 @@
 //! What can happen and what is to be done: the machine's vocabulary.
 
-use std::fmt;
+use std::{fmt, mem};
 
 use super::{Notice, Operation, ProbeKind, Reply, Shortage, Size, Ticket, Time, Word};
 use crate::spec::{ExitCode, Plan, ProgramKind, Signal, StopSignalScope};
@@ -251,6 +251,19 @@ impl Event {
             | Self::Operate(..)
             | Self::Apply { .. }
             | Self::Rename { .. } => None,
+        }
+    }
+
+    /// Whether an earlier message of the same run is obsolete after this one: only the last message of a kind
+    /// counts.
+    pub fn supersedes(&self, earlier: &Self) -> bool {
+        match (self, earlier) {
+            (Self::Ready(run, sign), Self::Ready(other, earlier)) => (run, sign) == (other, earlier),
+            (Self::Spoke(run, word), Self::Spoke(other, earlier)) => {
+                run == other && mem::discriminant(word) == mem::discriminant(earlier)
+            }
+            (Self::Drained(run), Self::Drained(other)) => run == other,
+            _ => false,
         }
     }
 }

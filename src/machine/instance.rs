@@ -6,7 +6,7 @@ mod ending;
 mod stop;
 mod turn;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 pub(super) use self::turn::{Obstacle, Turn, Wakes};
 use super::{
@@ -106,6 +106,8 @@ pub(super) enum State {
         run: u64,
         since: Time,
         stop: Option<Stop>,
+        /// For its process, which gets them as soon as it executes its program.
+        signals: BTreeSet<Signal>,
     },
     Online {
         run: u64,
@@ -352,6 +354,17 @@ impl Instance {
         }
     }
 
+    /// Passes a signal on to its main process, which gets it later if it is being started. False: it has none.
+    pub(super) fn forward(&mut self, signal: Signal, out: &mut Vec<Effect>) -> bool {
+        if let State::Launching { signals, .. } = &mut self.state {
+            signals.insert(signal);
+            return true;
+        }
+        let run = self.main_process();
+        out.extend(run.map(|run| Effect::Signal(run, signal)));
+        run.is_some()
+    }
+
     /// The run whose main process is there to get a signal.
     pub(super) fn main_process(&self) -> Option<Run> {
         match self.state {
@@ -445,7 +458,8 @@ impl Instance {
                 gate.or_else(|| self.address_was_in_use.then_some(Gate::Uptime)).map(Trial::Running)
             }
         };
-        self.state = State::Launching { run: *step.runs, since: step.now, stop: None };
+        self.state =
+            State::Launching { run: *step.runs, since: step.now, stop: None, signals: BTreeSet::new() };
         self.readiness = Readiness::default();
         self.forget_checks();
         step.out.push(Effect::Spawn(Run { instance: self.id, number: *step.runs }));
@@ -454,16 +468,18 @@ impl Instance {
     pub(super) fn started(&mut self, step: &mut Step<'_>, kind: ProgramKind) {
         let signal_before = self.stop_signal();
         match &mut self.state {
-            State::Launching { run, since, stop } => {
+            State::Launching { run, since, stop, signals } => {
                 self.begun = *run;
                 self.kind = Some(kind);
-                let mut stop = stop.take();
+                let (mut stop, signals) = (stop.take(), std::mem::take(signals));
+                let process = Run { instance: self.id, number: *run };
                 // Whoever asked it to end could not know what it would be.
                 if let Some(stop) = stop.as_mut().filter(|stop| stop.signal == signal_before) {
                     stop.signal = self.spec.stop_signal(kind);
                 }
                 self.state = State::Online { run: *run, since: *since };
                 step.say(Notice::Started { who: self.subject() });
+                step.out.extend(signals.into_iter().map(|signal| Effect::Signal(process, signal)));
                 if let Some(Trial::Running(gate)) = self.trial {
                     self.arm_trial(step, gate);
                 }

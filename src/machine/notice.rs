@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{Answer, EndRequest, Ending, Excess, InstanceId, ProbeKind, Reason, Sickness, Sign};
-use crate::spec::{AppSpec, ExitCode};
+use crate::spec::{AppSpec, ExitCode, Signal};
 
 /// Whom a notice is about. It names the instance even when that is already forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -246,6 +246,13 @@ pub enum Notice {
     TaskChanged {
         /// Which.
         who: Subject,
+    },
+    /// A process that could not be started was to get these signals.
+    SignalsLost {
+        /// Whose process.
+        who: Subject,
+        /// Which, by number.
+        signals: Vec<Signal>,
     },
     /// The file says of an application what it is being reloaded to already.
     UnderWay {
@@ -530,6 +537,7 @@ impl Notice {
             | Self::Killing { who, .. }
             | Self::Unkillable { who }
             | Self::TaskChanged { who }
+            | Self::SignalsLost { who, .. }
             | Self::TooMuch { who, .. }
             | Self::Retiring { who, .. }
             | Self::Escalated { who, .. } => Some(who),
@@ -579,6 +587,7 @@ impl Notice {
             | Self::Killing { .. }
             | Self::Unkillable { .. }
             | Self::TaskChanged { .. }
+            | Self::SignalsLost { .. }
             | Self::TooMuch { .. }
             | Self::Retiring { .. }
             | Self::Escalated { .. } => self.instance().map(|who| &*who.spec.name),

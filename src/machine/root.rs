@@ -319,12 +319,9 @@ impl Machine {
             Event::MemoryShort { shortage, sizes } => self.memory_short(now, shortage, &sizes, out),
             Event::Stop(request) => self.stop_requested(now, request, out),
             Event::Forward(signal) => {
-                out.extend(
-                    self.instances
-                        .values()
-                        .filter_map(Instance::main_process)
-                        .map(|run| Effect::Signal(run, signal)),
-                );
+                for instance in self.instances.values_mut() {
+                    instance.forward(signal, out);
+                }
             }
             Event::Rename { from, to } => self.rename(&from, &to),
             Event::Apply { plan, cpus } => match self.phase {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
+use super::steps;
 use crate::{
     machine::{
         self, Answer, EndRequest, Ending, Event, Machine, Next, Notice, ProbeKind, Readable, Reason, Run,
@@ -87,10 +88,8 @@ pub(super) fn say(notice: &Notice) {
         Notice::ChangesOften { app, path, times, wait } => {
             changes_often(app, path, *times, Readable(*wait));
         }
-        Notice::TaskChanged { who } => {
-            let (app, id) = (&*who.spec.name, who.pm_id);
-            info!(app, id, "{who} has changed: it is a task and runs to its end, then once more");
-        }
+        Notice::TaskChanged { who } => task_changed(who),
+        Notice::SignalsLost { who, signals } => signals_lost(who, signals),
         Notice::UnderWay { app } => info!(app, "{app} is being reloaded to that already"),
         Notice::Ready { who, sign, after } => ready(who, *sign, Readable(*after)),
         Notice::Leftovers { who } => {
@@ -120,6 +119,16 @@ pub(super) fn say(notice: &Notice) {
             }
         }
     }
+}
+
+fn task_changed(who: &Subject) {
+    let (app, id) = (&*who.spec.name, who.pm_id);
+    info!(app, id, "{who} has changed: it is a task and runs to its end, then once more");
+}
+
+fn signals_lost(who: &Subject, signals: &[Signal]) {
+    let (app, id) = (&*who.spec.name, who.pm_id);
+    warn!(app, id, "{}", steps::signals_lost(who, signals));
 }
 
 /// Says what has become of a check.

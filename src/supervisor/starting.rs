@@ -47,8 +47,6 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 const KILL_RETRY: Duration = Duration::from_millis(5);
 /// After this time an abandoned job counts as one that hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(1);
-/// The most events of a run that are kept until its start is known to have succeeded.
-const MAX_KEPT: usize = 64;
 
 /// What a helper thread has done.
 #[derive(Debug)]
@@ -397,8 +395,8 @@ impl Starting {
         self.pending.values().map(|pending| &pending.job).chain(left).any(|job| job.child.is(pid))
     }
 
-    /// Keeps what runs say whose start is not known to have succeeded, and returns the rest. The program
-    /// may be faster than the thread that reports its execution.
+    /// Keeps messages of runs whose start is not known to have succeeded, and returns the rest. The program
+    /// may be faster than the thread that reports its execution. Bounded: of each kind, the last message is kept.
     pub(super) fn keep_early(&mut self, events: Vec<Event>) -> Vec<Event> {
         if self.pending.is_empty() {
             return events;
@@ -406,8 +404,10 @@ impl Starting {
         let mut rest = Vec::new();
         for event in events {
             match event.speaker().and_then(|run| self.pending.get_mut(&run.number)) {
-                Some(pending) if pending.said.len() < MAX_KEPT => pending.said.push(event),
-                Some(_) => {}
+                Some(pending) => {
+                    pending.said.retain(|earlier| !event.supersedes(earlier));
+                    pending.said.push(event);
+                }
                 None => rest.push(event),
             }
         }
@@ -423,6 +423,7 @@ fn abandoned() -> SpawnFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::{Sign, Word};
 
     const RUN: Run = Run { instance: InstanceId(1), number: 1 };
 
@@ -440,5 +441,44 @@ mod tests {
             assert!(matches!(&*news, [News::Failed(failed, _)] if *failed == run), "{news:?}");
             assert!(starting.is_empty() && starting.left.is_empty());
         }
+    }
+
+    #[tokio::test]
+    async fn early_messages_are_bounded_and_no_sign_of_readiness_is_lost() {
+        let mut starting = starting();
+        let (release, hang) = std::sync::mpsc::channel::<()>();
+        let waits = move |_: &Job| {
+            let _ = hang.recv();
+            Err(abandoned())
+        };
+        starting.prepare(RUN, waits).unwrap();
+        let other = Run { number: 2, ..RUN };
+        let status = |number: usize| Event::Spoke(RUN, Word::Status(number.to_string()));
+        for number in 0..1000 {
+            let beat = Event::Spoke(RUN, Word::Alive);
+            let events = vec![beat.clone(), status(number), beat, Event::Ready(RUN, Sign::Listening)];
+            assert!(starting.keep_early(events).is_empty());
+        }
+        let last = vec![Event::Ready(RUN, Sign::Message), Event::Ready(other, Sign::Message)];
+        let rest = starting.keep_early(last);
+        assert!(
+            matches!(&*rest, [Event::Ready(run, _)] if *run == other),
+            "the run is not starting: {rest:?}"
+        );
+        let said = &starting.pending[&RUN.number].said;
+        assert!(
+            matches!(
+                &**said,
+                [
+                    Event::Spoke(_, Word::Status(status)),
+                    Event::Spoke(_, Word::Alive),
+                    Event::Ready(_, Sign::Listening),
+                    Event::Ready(_, Sign::Message),
+                ] if status == "999"
+            ),
+            "{said:?}"
+        );
+        drop(release);
+        starting.turn().await;
     }
 }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use crate::machine::{
-    Count, Ending, Manner, Next, Notice, Operation, ProbeKind, Readable, Sign, Size, StopCause, Subject,
+use crate::{
+    machine::{
+        Count, Ending, Manner, Next, Notice, Operation, ProbeKind, Readable, Sign, Size, StopCause, Subject,
+    },
+    spec::Signal,
 };
 
 /// What has happened, in a line; `None` when it is nothing to whoever waits.
@@ -86,6 +89,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
         Notice::TaskChanged { who } => {
             format!("{who} is a task: it finishes, then runs again with the new configuration")
         }
+        Notice::SignalsLost { who, signals } => signals_lost(who, signals),
         Notice::UnderWay { app } => format!("{app} is being reloaded to that already"),
         Notice::Leftovers { who } => format!("{who}: waiting for the processes it left behind"),
         Notice::Killing { who, waited } => {
@@ -107,6 +111,12 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
             return None;
         }
     })
+}
+
+/// `app (0) did not get SIGUSR1 and SIGUSR2: it could not be started`.
+pub(super) fn signals_lost(who: &Subject, signals: &[Signal]) -> String {
+    let names: Vec<String> = signals.iter().map(ToString::to_string).collect();
+    format!("{who} did not get {}: it could not be started", names.join(" and "))
 }
 
 fn reloading(app: &str, total: u32, rolling: bool) -> String {

@@ -28,10 +28,17 @@ const LEFTOVER_SIGNAL: Signal = Signal::TERM;
 impl Instance {
     pub(in crate::machine) fn spawn_failed(&mut self, step: &mut Step<'_>, failure: SpawnFailure) -> Verdict {
         match &mut self.state {
-            State::Launching { stop, .. } => match stop.take() {
-                Some(stop) => self.follow(step, stop.then, failure.code),
-                None => self.ended(step, Ending::SpawnFailed(failure), Duration::ZERO, false),
-            },
+            State::Launching { stop, signals, .. } => {
+                let (stop, signals) = (stop.take(), std::mem::take(signals));
+                if let Some(stop) = stop {
+                    return self.follow(step, stop.then, failure.code);
+                }
+                if !signals.is_empty() {
+                    let signals = signals.into_iter().collect();
+                    step.say(Notice::SignalsLost { who: self.subject(), signals });
+                }
+                self.ended(step, Ending::SpawnFailed(failure), Duration::ZERO, false)
+            }
             State::Stopped
             | State::Turn(_)
             | State::Online { .. }

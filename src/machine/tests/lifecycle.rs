@@ -105,6 +105,38 @@ fn a_stop_abandons_a_start_under_way() {
 }
 
 #[test]
+fn a_signal_for_a_process_that_is_being_started_waits_for_it() {
+    let mut world = World::new(plan([app("a")]));
+    world.spawns_wait = true;
+    world.exit(world.run(0), FAILED, false);
+    world.feed(Event::Forward(Signal::USR2));
+    world.feed(Event::Forward(Signal::WINCH));
+    world.feed(Event::Forward(Signal::USR2));
+    let asked = world.ask(Operation::Signal(vec![InstanceId(0)], Signal::USR1));
+    assert!(world.is_done(asked));
+    let run = *world.starting.keys().next().expect("it starts");
+    let mut effects = Vec::new();
+    world.machine.step(world.now, Event::Started(run, world.kind), &mut effects);
+    let signals: Vec<_> = effects.iter().filter(|it| matches!(it, Effect::Signal(..))).cloned().collect();
+    assert_eq!(signals, [Signal::USR1, Signal::USR2, Signal::WINCH].map(|it| Effect::Signal(run, it)));
+
+    // The next process gets none of them, and one that cannot be started loses its own.
+    let mut world = World::new(plan([app("a")]));
+    world.spawns_wait = true;
+    world.exit(world.run(0), FAILED, false);
+    world.feed(Event::Forward(Signal::USR2));
+    world.answer_start(0, false);
+    let is_lost =
+        |it: &Notice| matches!(it, Notice::SignalsLost { signals, .. } if *signals == [Signal::USR2]);
+    assert!(world.said.iter().any(is_lost), "{:?}", world.said);
+    world.pass(MS(1000));
+    let run = *world.starting.keys().next().expect("it is tried again");
+    effects.clear();
+    world.machine.step(world.now, Event::Started(run, world.kind), &mut effects);
+    assert!(!effects.iter().any(|it| matches!(it, Effect::Signal(..))), "{effects:?}");
+}
+
+#[test]
 fn a_spawn_failure_counts_as_an_unstable_start() {
     let mut spec = app("a");
     spec.restart.max_restarts = 2;
