@@ -363,6 +363,7 @@ impl Supervisor<'_> {
     /// Leaves nothing behind, and says why it ends.
     async fn clean_up(&mut self, role: &Role, code: ExitCode, logs: &Logs) {
         self.workers.finish_pid_files();
+        self.clients.send_ready_answers();
         if let Some(background) = &role.background {
             background.remove_pid_file();
         }
@@ -466,7 +467,9 @@ impl Supervisor<'_> {
                     }
                     report::say(notice);
                 }
-                Effect::Reply(ticket, reply) => self.clients.reply(*ticket, reply, &self.machine),
+                Effect::Reply(ticket, reply) => {
+                    self.clients.reply(*ticket, reply, &self.machine, self.workers.pid_files());
+                }
                 Effect::End(code) => self.end = Some(*code),
             }
         }

@@ -16,7 +16,7 @@ use tracing::info;
 
 use super::{
     Background, Role, actor::Supervisor, adopt::AddRequest, follow::Followers, lookup::SingleLookup,
-    process_trees, show, steps,
+    pid_file::PidFiles, process_trees, show, steps,
 };
 use crate::{
     control::{
@@ -125,8 +125,15 @@ impl Clients {
         ticket
     }
 
-    /// Passes the machine's reply on to who has asked.
-    pub(super) fn reply(&mut self, ticket: Ticket, reply: &Reply, machine: &Machine) {
+    /// Sends the pending answers that are there.
+    pub(super) fn send_ready_answers(&mut self) {
+        if let Some(server) = &mut self.server {
+            self.followers.send_ready(server);
+        }
+    }
+
+    /// Passes the machine's reply on to the client that has asked. Success is reported when the pid files say so.
+    pub(super) fn reply(&mut self, ticket: Ticket, reply: &Reply, machine: &Machine, pid_files: &PidFiles) {
         let Some(waiting) = self.waiting.get(&ticket) else { return };
         let client = waiting.client;
         let answer = match reply {
@@ -147,7 +154,13 @@ impl Clients {
         if answer.is_last() {
             self.waiting.remove(&ticket);
         }
-        self.answer(client, &answer);
+        match pid_files.settled().filter(|_| *reply == Reply::Done) {
+            Some(settled) => self.answer_later(client, async move {
+                settled.await;
+                answer
+            }),
+            None => self.answer(client, &answer),
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{
     future::{Future, pending, poll_fn},
     pin::Pin,
-    task::Poll,
+    task::{Context, Poll, Waker},
 };
 
 use crate::{
@@ -104,6 +104,18 @@ impl Followers {
             Poll::Pending
         })
         .await
+    }
+
+    /// Sends the pending answers that are there.
+    pub(super) fn send_ready(&mut self, server: &mut Server) {
+        let mut context = Context::from_waker(Waker::noop());
+        self.later.retain_mut(|later| match later.answer.as_mut().poll(&mut context) {
+            Poll::Ready(answer) => {
+                server.answer(later.client, &answer);
+                false
+            }
+            Poll::Pending => true,
+        });
     }
 
     /// Sends on what was heard.

@@ -2,6 +2,9 @@
 //!
 //! A helper thread writes and removes them: their file system may not answer. What is done to one file is
 //! done in its order; of several things that wait for a file only the last one is done.
+//!
+//! A script may read the file right after a command. So the last answer to a command comes after the changes of
+//! pid files that it has led to, unless a file system takes longer than [`WAIT_LIMIT`].
 
 use std::{
     collections::HashMap,
@@ -14,9 +17,13 @@ use std::{
 };
 
 use nix::fcntl::OFlag;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 use tracing::warn;
 
-use super::helper_threads::HelperThreads;
+use super::{actor, helper_threads::HelperThreads};
 use crate::{
     machine::Subject,
     sys::{
@@ -25,8 +32,10 @@ use crate::{
     },
 };
 
-/// How long the end of procrun waits for pid files.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the answer to a command, or the end of procrun, waits for a pid file.
+const WAIT_LIMIT: Duration = Duration::from_secs(1);
+/// Interval in which the end of procrun adds a thread for files that wait behind one that does not answer.
+const GROW_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A pid file, kept for an application that may run as a user of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,9 +81,20 @@ pub(super) struct PidFiles(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// What is to be done next to the files that a thread is at.
-    busy: Mutex<HashMap<PathBuf, Option<Change>>>,
+    /// The files that a thread is at, or is to be.
+    busy: Mutex<HashMap<PathBuf, Busy>>,
+    /// For the end of procrun, which waits for all files.
     is_done: Condvar,
+    /// For answers that wait.
+    file_done: Notify,
+}
+
+/// A file that is being written or removed.
+#[derive(Debug)]
+struct Busy {
+    since: Instant,
+    /// What is to be done next.
+    next: Option<Change>,
 }
 
 /// What is to be done to a file.
@@ -105,30 +125,63 @@ impl PidFiles {
 
     fn submit(&self, helpers: &HelperThreads, change: Change) {
         let path = change.file.path.clone();
-        if let Some(next) = self.0.lock().get_mut(&path) {
-            *next = Some(change);
+        if let Some(busy) = self.0.lock().get_mut(&path) {
+            busy.next = Some(change);
             return;
         }
-        self.0.lock().insert(path.clone(), Some(change));
+        self.0.lock().insert(path.clone(), Busy { since: actor::now(), next: Some(change) });
         let shared = Arc::clone(&self.0);
         if let Err(error) = helpers.submit(move || shared.work(&path)) {
-            let changes = std::mem::take(&mut *self.0.lock());
-            for change in changes.into_values().flatten() {
+            let busy = std::mem::take(&mut *self.0.lock());
+            for change in busy.into_values().filter_map(|busy| busy.next) {
                 change.report(&error);
             }
         }
     }
 
+    /// Waits until what is being done at the moment is done, for each file at most [`WAIT_LIMIT`] from its
+    /// beginning. `None`: there is nothing to wait for.
+    pub(super) fn settled(&self) -> Option<impl Future<Output = ()> + use<>> {
+        let asked = actor::now();
+        self.0.deadline(asked)?;
+        let shared = Arc::clone(&self.0);
+        Some(async move {
+            loop {
+                // Before the look, so that no end is missed.
+                let done = shared.file_done.notified();
+                let Some(deadline) = shared.deadline(asked) else { return };
+                // What has come late is not waited for.
+                let _ = timeout_at(deadline, done).await;
+            }
+        })
+    }
+
     /// Waits until all files are written or removed, up to a time limit.
-    pub(super) fn finish(&self) {
-        let busy = self.0.lock();
-        let _ = self.0.is_done.wait_timeout_while(busy, FINISH_TIMEOUT, |busy| !busy.is_empty());
+    pub(super) fn finish(&self, helpers: &HelperThreads) {
+        let deadline = actor::now() + WAIT_LIMIT;
+        let mut busy = self.0.lock();
+        while !busy.is_empty() && actor::now() < deadline {
+            if let Some(at) = helpers.next() {
+                // Not only when the others have been busy for long: there is little time.
+                helpers.grow(at);
+            }
+            let waited = self.0.is_done.wait_timeout(busy, GROW_INTERVAL);
+            busy = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Option<Change>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Busy>> {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until when the files are waited for that were busy at this time.
+    fn deadline(&self, asked: Instant) -> Option<Instant> {
+        let now = actor::now();
+        let busy = self.lock();
+        let deadlines = busy.values().filter(|busy| busy.since <= asked).map(|busy| busy.since + WAIT_LIMIT);
+        deadlines.filter(|deadline| *deadline > now).max()
     }
 
     /// Does all that is to be done to a file.
@@ -146,11 +199,12 @@ impl Shared {
             }
         }
         self.is_done.notify_all();
+        self.file_done.notify_waiters();
     }
 
     fn next(&self, path: &PathBuf) -> Option<Change> {
         let mut busy = self.lock();
-        let next = busy.get_mut(path).and_then(Option::take);
+        let next = busy.get_mut(path).and_then(|busy| busy.next.take());
         if next.is_none() {
             busy.remove(path);
         }

@@ -227,7 +227,12 @@ impl Workers {
 
     /// Waits until pid files are written and removed, up to a time limit.
     pub(super) fn finish_pid_files(&self) {
-        self.pid_files.finish();
+        self.pid_files.finish(self.helpers());
+    }
+
+    /// What is being done to pid files.
+    pub(super) fn pid_files(&self) -> &PidFiles {
+        &self.pid_files
     }
 
     fn process(&self, run: Run) -> Option<&Process> {
