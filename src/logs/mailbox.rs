@@ -78,6 +78,8 @@ struct Queue {
     blocked: bool,
     /// The eventfd has been written since the queue was last found empty, of own lines at least.
     woken: bool,
+    /// `Close` has been sent.
+    is_closed: bool,
 }
 
 impl Queue {
@@ -157,8 +159,14 @@ impl Mailbox {
         {
             return;
         }
+        queue.is_closed |= matches!(message, Message::Close);
         queue.messages.push_back(message);
         self.wake(queue);
+    }
+
+    /// Whether no handle is left, so that the pump may end.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().is_closed
     }
 
     pub(super) fn send_own(&self, line: OwnLine) {

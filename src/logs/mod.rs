@@ -145,7 +145,8 @@ impl Logs {
     fn start_pump(log: &RuntimeLog, out: OwnedFd, err: OwnedFd, own: Option<FileSpec>) -> io::Result<Self> {
         let mailbox = Arc::new(Mailbox::new(log.history)?);
         let mut pump = Pump::new(mailbox.clone(), log, out, err, own)?;
-        threads::spawn("logs", None, move || pump.run())?;
+        let theirs = mailbox.clone();
+        threads::spawn("logs", None, move || theirs.is_closed(), move || pump.run())?;
         Ok(Self(Arc::new(Handle(mailbox))))
     }
 

@@ -1,4 +1,5 @@
-//! Threads beside the supervisor's own: a panic in one of them restarts it.
+//! Threads beside the supervisor's own: a panic in one of them restarts it, and so does a return before its work
+//! is over, which is reported as a panic.
 //!
 //! A thread that panics often rests between its restarts, and counts as failing until it has run for a
 //! while: `healthcheck` asks [`failing`].
@@ -28,20 +29,21 @@ struct Record {
 
 static RECORDS: Mutex<Vec<Record>> = Mutex::new(Vec::new());
 
-/// Starts a thread that calls `body` again whenever it panics, and ends when it returns.
+/// Starts a thread that calls `body` again until its work is over: also when `body` panics, or returns earlier.
 ///
 /// # Errors
 /// When the kernel refuses a thread.
 pub fn spawn(
     name: &'static str,
     stack: Option<usize>,
+    is_over: impl Fn() -> bool + Send + 'static,
     body: impl FnMut() + Send + 'static,
 ) -> io::Result<()> {
     let mut builder = thread::Builder::new().name(name.to_owned());
     if let Some(size) = stack {
         builder = builder.stack_size(size);
     }
-    builder.spawn(move || keep_running(name, REST, body)).map(drop)
+    builder.spawn(move || keep_running(name, REST, is_over, body)).map(drop)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the rest between two panics is no wait for anything")]
@@ -49,9 +51,13 @@ fn rest_for(rest: Duration) {
     thread::sleep(rest);
 }
 
-/// Calls `body` until it returns. What a panic leaves behind is the body's to look after.
-fn keep_running(name: &'static str, rest: Duration, mut body: impl FnMut()) {
-    while catch_unwind(AssertUnwindSafe(&mut body)).is_err() {
+/// Calls `body` until its work is over. What a panic leaves behind is the body's to look after.
+fn keep_running(name: &'static str, rest: Duration, is_over: impl Fn() -> bool, mut body: impl FnMut()) {
+    let mut run = || {
+        body();
+        assert!(is_over(), "the thread has ended before its work was over");
+    };
+    while catch_unwind(AssertUnwindSafe(&mut run)).is_err() {
         if has_panicked(name, now()) >= FAILING {
             rest_for(rest);
         }
@@ -98,15 +104,22 @@ fn now() -> Instant {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
     fn a_thread_that_panics_is_started_again_and_counts_as_failing_for_a_while() {
         let mut turns = 0;
-        keep_running("of-a-test", Duration::ZERO, || {
-            turns += 1;
-            assert!(turns > 4, "turn {turns} fails");
-        });
+        keep_running(
+            "of-a-test",
+            Duration::ZERO,
+            || true,
+            || {
+                turns += 1;
+                assert!(turns > 4, "turn {turns} fails");
+            },
+        );
         assert_eq!(turns, 5);
         let now = now();
         assert!(failing_at(now).contains(&"of-a-test"));
@@ -114,5 +127,14 @@ mod tests {
         // The first one after a while is no row.
         assert_eq!(has_panicked("of-a-test", now + IN_A_ROW), 1);
         assert!(!failing_at(now + IN_A_ROW).contains(&"of-a-test"));
+    }
+
+    #[test]
+    fn a_thread_that_returns_before_its_work_is_over_is_started_again_and_counts_as_failing() {
+        let turns = Cell::new(0);
+        let body = || turns.set(turns.get() + 1);
+        keep_running("that-returns", Duration::ZERO, || turns.get() == 5, body);
+        assert_eq!(turns.get(), 5);
+        assert!(failing().contains(&"that-returns"));
     }
 }

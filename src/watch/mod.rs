@@ -106,6 +106,8 @@ struct Papers {
     current: Vec<Arc<Watched>>,
     /// At most one change, and what was said about each order, for each application.
     news: Vec<News>,
+    /// Nothing is to be watched any more, which ends the thread.
+    is_over: bool,
 }
 
 /// One application that watches, and all that its watching depends on.
@@ -142,7 +144,9 @@ impl Watcher {
         }
         let Some(desk) = &self.desk else { return Ok(()) };
         let is_over = watched.is_empty();
-        desk.papers().orders = Some(watched);
+        let mut papers = desk.papers();
+        (papers.orders, papers.is_over) = (Some(watched), is_over);
+        drop(papers);
         desk.ring();
         if is_over {
             self.desk = None;
@@ -166,9 +170,10 @@ impl Watcher {
 fn start() -> io::Result<Arc<Desk>> {
     let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
     let desk = Arc::new(Desk { papers: Mutex::default(), bell, told: Notify::new() });
-    let theirs = desk.clone();
+    let (theirs, shared) = (desk.clone(), desk.clone());
     let mut is_first = true;
-    threads::spawn("watch", Some(STACK), move || {
+    let is_over = move || shared.papers().is_over;
+    threads::spawn("watch", Some(STACK), is_over, move || {
         if !std::mem::take(&mut is_first) {
             theirs.repeat_orders();
         }
