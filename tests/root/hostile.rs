@@ -157,6 +157,48 @@ fn a_process_that_comes_after_its_start_was_given_up_is_killed() {
         children.filter(|child| child.session == child.pid && child.state != 'Z').count() == 1
     });
     run.expect_stop();
+    let online = run.err().lines_with("app (0) is online").len();
+    assert_eq!(run.out().lines_with("app up").len(), online, "it executes nothing{}", run.story());
+}
+
+#[test]
+fn a_signal_for_an_app_that_is_being_started_reaches_it() {
+    // The process comes only after a while.
+    let inject =
+        ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=clone:delay_enter=3000000:when=1"];
+    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"/bin/sleep\"\nargs = [\"1000\"]\n");
+    let home = bed.path("home").to_string_lossy().into_owned();
+    let launch = |args: &[&str]| bed.launch(args).env("PROCRUN_HOME", &home).system_path();
+    let mut run = launch(&["ecosystem.toml"]).pid1().through(&inject).start();
+    support::wait_until("the start to be under way", || {
+        let mut list = launch(&["jlist"]).start();
+        list.wait_end();
+        list.out().lines().concat().contains("launching")
+    });
+    run.signal(support::SIGUSR1);
+    run.wait_for_err("received SIGUSR1");
+    assert!(run.err().lines_with("is online").is_empty(), "the process was there before{}", run.story());
+    run.wait_for_err("app (0) is online");
+    // `sleep` has no handler for it.
+    run.wait_for_err("app (0) ended: signal SIGUSR1");
+    run.expect_stop();
+}
+
+#[test]
+fn a_signal_for_an_app_that_cannot_be_started_is_reported() {
+    let bed = with_a_file_system("script = \"./mnt/app.sh\"\nautostart = false\n");
+    let mut run = start_with_a_file_system(&bed);
+    hang(&bed);
+    let home = bed.path("home").to_string_lossy().into_owned();
+    let _client = bed.launch(&["start", "hung"]).env("PROCRUN_HOME", &home).start();
+    support::wait_until("the start to be under way", || {
+        let mut list = bed.launch(&["jlist"]).env("PROCRUN_HOME", &home).start();
+        list.wait_end();
+        list.out().lines().concat().contains("launching")
+    });
+    run.signal(support::SIGWINCH);
+    run.wait_for_err("hung (0) did not get SIGWINCH: it could not be started");
+    run.expect_stop();
 }
 
 #[test]
@@ -310,6 +352,27 @@ fn a_panic_of_the_supervisor_stops_its_workers_and_says_why() {
     client.wait_end();
     let why = bed.read("why.txt");
     assert!(why.contains("panicked at src/") && why.contains("procrun ends with code 70"), "{why}");
+}
+
+#[test]
+fn a_panic_of_a_supervisor_in_the_background_is_in_its_log() {
+    let bed = Bed::new();
+    bed.script("steady.sh", workers::STEADY);
+    let home = bed.path("home").to_string_lossy().into_owned();
+    let launch = |args: &[&str]| bed.launch(args).env("PROCRUN_HOME", &home).system_path();
+    let mut start = launch(&["start", "./steady.sh", "--", "app"]).start();
+    start.expect_code(0);
+    let supervisor: i32 = bed.read("home/procrun.pid").trim().parse().unwrap();
+    {
+        // As above.
+        let _tracer = Tracer::of(supervisor, "inject=recvmsg,recvfrom:retval=1000000:when=1");
+        launch(&["ping"]).start().wait_end();
+        support::wait_until("the end of the supervisor", || !support::procfs::alive(supervisor));
+    }
+    let log = bed.read("home/procrun.log");
+    let line = log.lines().find(|line| line.contains("panicked at src/")).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains("this is a bug in procrun"), "{line}");
+    assert!(log.contains("report it with these lines"), "{log}");
 }
 
 #[test]
@@ -589,14 +652,166 @@ fn a_file_system_that_does_not_answer_fails_the_starts_that_need_it_and_no_other
 #[test]
 fn a_pid_file_on_a_file_system_that_does_not_answer_delays_nothing() {
     let bed = with_a_file_system("script = \"./steady.sh\"\nargs = [\"hung\"]\npid_file = \"mnt/pid\"\n");
+    bed.file("ecosystem.toml", bed.read("ecosystem.toml") + "pid_file = \"fine.pid\"\n");
     let mut run = start_with_a_file_system(&bed);
     run.wait_for_line("hung up");
     hang(&bed);
     bed.command(&["restart", "all"]).ok();
     run.wait_for_lines("hung up", 2);
-    run.wait_for_lines("fine up", 2);
+    let up = run.wait_for_lines("fine up", 2).remove(1);
+    support::wait_until("the other pid file", || {
+        bed.read("fine.pid").trim() == support::last_pid(&up).to_string()
+    });
     run.expect_stop();
     assert_eq!(run.out().lines_with("bye").len(), 4, "{}", run.story());
+    assert!(!bed.exists("fine.pid"), "it does not wait for the other one");
+}
+
+#[test]
+fn a_command_is_answered_when_the_pid_file_has_changed() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\npid_file = \"run/app.pid\"\n",
+    );
+    bed.script("steady.sh", workers::STEADY);
+    let home = bed.path("home").to_string_lossy().into_owned();
+    let launch = |args: &[&str]| bed.launch(args).env("PROCRUN_HOME", &home).system_path();
+    let mut run = launch(&["ecosystem.toml"]).start();
+    run.wait_for_line("app up");
+    support::wait_until("the pid file", || bed.exists("run/app.pid"));
+    let thread = support::wait_for("the thread", || thread_of(run.pid(), "helper"));
+    {
+        let path = bed.path("run/app.pid").to_str().unwrap().to_owned();
+        let delay = "inject=openat,unlink,unlinkat:delay_enter=300000";
+        let _tracer = Tracer::with(thread, &["-e", delay, "-P", &path]);
+        let is_written = || bed.read("run/app.pid").trim() == run.worker().to_string();
+        launch(&["restart", "app"]).start().expect_code(0);
+        assert!(is_written(), "after restart{}", run.story());
+        launch(&["stop", "app"]).start().expect_code(0);
+        assert!(!bed.exists("run/app.pid"), "after stop{}", run.story());
+        launch(&["start", "app"]).start().expect_code(0);
+        assert!(is_written(), "after start{}", run.story());
+    }
+    run.expect_stop();
+}
+
+/// Exchanges files of `app/` for others, as fast as it can. What procrun has removed meanwhile comes back as a
+/// link.
+const EXCHANGER: &str = r#"#!/usr/bin/env python3
+import ctypes, os
+libc = ctypes.CDLL(None)
+os.chdir("app")
+names = ["victim.sh", "env", "pid", "out.log", "err.log"]
+print("exchanging", flush=True)
+while True:
+    for name in names:
+        if libc.renameat2(-100, name.encode(), -100, (name + ".other").encode(), 2) != 0:
+            for missing in (name, name + ".other"):
+                try:
+                    os.symlink("../secret", missing)
+                except FileExistsError:
+                    pass
+"#;
+
+#[test]
+fn an_apps_user_who_exchanges_its_files_all_the_time_holds_up_nothing_and_gains_nothing() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"exchanger\"\nscript = \"./exchanger.py\"\nuser = \"nobody\"\n\
+         [[apps]]\nname = \"victim\"\nscript = \"./app/victim.sh\"\nuser = \"nobody\"\nenv_file = \"app/env\"\n\
+         pid_file = \"app/pid\"\nout_file = \"app/out.log\"\nerror_file = \"app/err.log\"\n\
+         log_max_size = \"64K\"\nrestart_delay = 10\nmax_restarts = 1000000\n",
+    );
+    bed.script("exchanger.py", EXCHANGER);
+    bed.script("app/victim.sh", "#!/bin/sh\necho runs\necho runs >&2\n");
+    bed.file("app/env", "A=1\n");
+    bed.file("secret", "only root's\n");
+    let sh = "cd app; touch pid out.log err.log; mkfifo victim.sh.other env.other out.log.other; \
+              ln -s ../secret pid.other; ln -s ../secret err.log.other; cd ..; \
+              chmod 600 secret; chown -hR 65534:65534 app";
+    assert!(support::tool("sh", &["-c", sh], bed.root()).status.success());
+    let home = bed.path("home").to_string_lossy().into_owned();
+    let launch = |args: &[&str]| bed.launch(args).env("PROCRUN_HOME", &home).system_path();
+    let mut run = launch(&["ecosystem.toml"]).pid1().start();
+    run.wait_for_line("exchanging");
+    for round in 0..10 {
+        let mut restarts = 0;
+        support::wait_until("a run of the script", || {
+            // A FIFO is no program: then the start fails.
+            launch(&["restart", "victim"]).start().wait_end();
+            restarts += 1;
+            restarts >= 5 && run.out().lines_with("| runs").len() > round
+        });
+        // The file is read again, with its `env_file`.
+        launch(&["apply", "ecosystem.toml"]).start().wait_end();
+        launch(&["ping"]).start().expect_code(0);
+    }
+    run.expect_stop();
+    assert_eq!(bed.read("secret"), "only root's\n", "{}", run.story());
+}
+
+#[test]
+fn a_log_file_on_a_file_system_that_does_not_answer_stops_no_line_of_another_app() {
+    let lines = "n=0; while :; do n=$((n+1)); echo line $n; sleep 0.05; done";
+    let bed = with_a_file_system(&format!(
+        "script = \"{lines}\"\nautostart = false\nout_file = \"mnt/out.log\"\n\
+         [[apps]]\nname = \"more\"\nscript = \"{lines}\"\nout_file = \"more.log\"\n"
+    ));
+    let mut run = start_with_a_file_system(&bed);
+    run.wait_for_line("more | line 2");
+    hang(&bed);
+    let home = bed.path("home").to_string_lossy().into_owned();
+    bed.launch(&["start", "hung"]).env("PROCRUN_HOME", &home).start().expect_code(0);
+    run.wait_for_err("mnt/out.log does not answer");
+    let written = || bed.read("more.log").lines().count();
+    let (shown, before) = (run.out().lines_with("more | line").len(), written());
+    run.wait_for_lines("hung | line", 20);
+    run.wait_for_lines("more | line", shown + 20);
+    support::wait_until("the other file to grow", || written() > before + 20);
+    bed.launch(&["ping"]).env("PROCRUN_HOME", &home).start().expect_code(0);
+    run.expect_stop();
+}
+
+#[test]
+fn a_full_file_system_costs_the_lines_of_its_files_and_nothing_else() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nout_file = \"full/out.log\"\npid_file = \"full/app.pid\"\n\
+         script = \"n=0; while :; do n=$((n+1)); echo line $n of this app; sleep 0.02; done\"\n",
+    );
+    bed.file("full/here", "");
+    let home = bed.path("full/home").to_string_lossy().into_owned();
+    let fill = "mount -t tmpfs -o size=256k full full; cat /dev/zero 2> /dev/null > full/filler || true";
+    let launch = |args: &[&str]| bed.launch(args).env("PROCRUN_HOME", &home).system_path();
+    let mut run = launch(&["ecosystem.toml"]).own_mounts().pid1().after(fill).start();
+    run.wait_for_err("cannot write the log file");
+    run.wait_for_err("cannot write app (0)'s pid file");
+    let pid = run.pid().to_string();
+    let directory = format!("--wd={}", bed.root().display());
+    // Where the mount is.
+    let inside = |args: &[&str]| {
+        let mut client = launch(args).through(&["nsenter", "--mount", "--target", &pid, &directory]).start();
+        (client.wait_end(), client.err().lines().join("\n"))
+    };
+    assert_eq!(inside(&["ping"]).0, support::End::Code(0), "{}", run.story());
+    let (end, said) = inside(&["save"]);
+    assert!(end == support::End::Code(1) && said.contains("No space left on device"), "{end:?} {said}");
+    // It is said once, not with each line.
+    let before = run.out().lines_with("of this app").len();
+    run.wait_for_lines("of this app", before + 100);
+    assert_eq!(run.err().lines_with("cannot write the log file").len(), 1, "{}", run.story());
+
+    std::fs::remove_file(format!("/proc/{pid}/root{}", bed.path("full/filler").display())).unwrap();
+    run.wait_for_err("can be written again");
+    assert_eq!(inside(&["restart", "app"]).0, support::End::Code(0), "{}", run.story());
+    let full = format!("/proc/{pid}/root{}", bed.path("full").display());
+    let names = || std::fs::read_dir(&full).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names().any(|name| name == "app.pid"), "{:?}", names().collect::<Vec<_>>());
+    assert_eq!(inside(&["save"]).0, support::End::Code(0));
+    let left: Vec<_> = std::fs::read_dir(home.replace(&*bed.path("full").to_string_lossy(), &full))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains("new"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    run.expect_stop();
 }
 
 #[test]

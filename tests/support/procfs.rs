@@ -1,6 +1,14 @@
 //! What `/proc` says about processes.
 
-use std::fs;
+use std::{
+    collections::BTreeSet,
+    fs,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, Sender, channel},
+    },
+    time::Duration,
+};
 
 /// One process, as its `stat` has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,14 +52,63 @@ pub fn alive(pid: i32) -> bool {
     process(pid).is_some_and(|process| !matches!(process.state, 'Z' | 'X'))
 }
 
-/// The processes that carry `marker` in their environment.
+/// The processes that carry `marker` in their environment, but for those that do not let it be read.
 pub fn marked(marker: &str) -> Vec<i32> {
     let wanted = marker.as_bytes();
+    let mut reader = READER.lock().unwrap_or_else(PoisonError::into_inner);
     let carries = |pid: &i32| {
-        fs::read(format!("/proc/{pid}/environ"))
-            .is_ok_and(|environ| environ.split(|&byte| byte == 0).any(|entry| entry == wanted))
+        let environ = reader.get_or_insert_with(EnvironReader::start).read(*pid);
+        environ.is_some_and(|environ| environ.split(|&byte| byte == 0).any(|entry| entry == wanted))
     };
     pids().into_iter().filter(carries).collect()
+}
+
+static READER: Mutex<Option<EnvironReader>> = Mutex::new(None);
+
+/// Reads `/proc/PID/environ` on a thread of its own. The kernel takes the lock of the process's memory map for
+/// that, and a process (of another test, too) can hold that lock for any time.
+struct EnvironReader {
+    pids: Sender<i32>,
+    texts: Receiver<Option<Vec<u8>>>,
+    /// The processes at which a thread still waits.
+    silent: Arc<Mutex<BTreeSet<i32>>>,
+}
+
+impl EnvironReader {
+    const PATIENCE: Duration = Duration::from_secs(1);
+
+    fn start() -> Self {
+        Self::with(Arc::default())
+    }
+
+    fn with(silent: Arc<Mutex<BTreeSet<i32>>>) -> Self {
+        let ((pids, asked), (answer, texts)) = (channel::<i32>(), channel());
+        let theirs = silent.clone();
+        std::thread::spawn(move || {
+            for pid in asked {
+                let text = fs::read(format!("/proc/{pid}/environ")).ok();
+                theirs.lock().unwrap().remove(&pid);
+                if answer.send(text).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { pids, texts, silent }
+    }
+
+    fn read(&mut self, pid: i32) -> Option<Vec<u8>> {
+        if self.silent.lock().unwrap().contains(&pid) {
+            return None;
+        }
+        self.pids.send(pid).expect("the thread waits for it");
+        if let Ok(text) = self.texts.recv_timeout(Self::PATIENCE) {
+            return text;
+        }
+        self.silent.lock().unwrap().insert(pid);
+        // The other thread stays there until its read returns.
+        *self = Self::with(self.silent.clone());
+        None
+    }
 }
 
 /// A line of `status` without its name, as `VmHWM` or `SigIgn`.
