@@ -139,6 +139,7 @@ pub(super) fn apply<D>(
                 return Ok(Outcome::Adjusted(format!("is {value}, {note}")));
             }
         }
+        Kind::AutoSwitch(set) => set(draft, value::auto_switch(node)?),
         Kind::Guard(set) => set(draft, value::guard(node)?),
         Kind::OfPm2 => return Ok(Outcome::OfPm2),
         Kind::Moot => return Ok(Outcome::Unset),

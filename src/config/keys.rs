@@ -113,6 +113,8 @@ pub(super) enum Kind<D: 'static> {
     WatchOptions(fn(&mut D, watching::Options)),
     /// A size or a share of the container's memory, or off: false or 0.
     Memory(fn(&mut D, Option<MemoryLimit>)),
+    /// True, false, or `"auto"` (none).
+    AutoSwitch(fn(&mut D, Option<bool>)),
     /// True, false, or a share.
     Guard(fn(&mut D, OomGuard)),
     /// A service of PM2 itself.

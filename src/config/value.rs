@@ -310,6 +310,15 @@ fn has_unit(node: &Node) -> bool {
     matches!(&node.value, Value::Text(text) if text.trim().ends_with(|c: char| c.is_ascii_alphabetic()))
 }
 
+/// True, false, or `"auto"` (none).
+pub(super) fn auto_switch(node: &Node) -> Decoded<Option<bool>> {
+    match (written_switch(node), &node.value) {
+        (Some(on), _) => Ok(Some(on)),
+        (None, Value::Text(word)) if word == "auto" => Ok(None),
+        (None, _) => must_be("\"auto\", true or false", node),
+    }
+}
+
 /// True, false, or a share of the container's limit.
 pub(super) fn guard(node: &Node) -> Decoded<OomGuard> {
     if let Some(on) = written_switch(node) {

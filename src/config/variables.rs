@@ -109,6 +109,7 @@ fn value_of<D>(kind: &Kind<D>) -> String {
         Kind::Size(..) => "a size: 300K, 200M, 1G".to_owned(),
         Kind::Count(min, max, ..) => format!("a number from {min} to {max}"),
         Kind::Choice(choices) => one_of(choices).replace('"', ""),
+        Kind::AutoSwitch(_) => "auto, true or false".to_owned(),
         Kind::Guard(_) => "true, false or a share: 90%".to_owned(),
         Kind::LogFile(_) => "a path, or false".to_owned(),
         Kind::Label(_) | Kind::Text(_) => "a string".to_owned(),
@@ -136,6 +137,7 @@ mod tests {
     #[test]
     fn every_root_key_has_a_variable_that_takes_a_value() {
         let value = |kind: &Kind<RuntimeDraft>| match kind {
+            Kind::AutoSwitch(_) => "auto",
             Kind::Switch(_) | Kind::Guard(_) | Kind::LogFile(_) => "false",
             Kind::Duration(..) => "5s",
             Kind::Size(..) => "1M",

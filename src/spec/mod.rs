@@ -5,6 +5,7 @@
 //! [`diff`] says what lies between two of them.
 
 mod app;
+mod cgroup;
 pub mod diff;
 mod exit;
 mod health;
@@ -30,6 +31,7 @@ pub use app::{
     AppSpec, Balance, EnvSpec, Exec, ExecMode, Identity, InheritEnv, Instances, Interpreter, PrincipalRef,
     Stdin,
 };
+pub use cgroup::RunCgroup;
 pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
 pub use health::{HealthSpec, Probe, ProbeAddress, ProbeTarget};
@@ -70,6 +72,8 @@ pub struct Runtime {
     pub pre_stop_delay: Duration,
     /// When a worker is ended so that the kernel ends none.
     pub oom_guard: OomGuard,
+    /// Whether each run gets a cgroup of its own.
+    pub cgroup: RunCgroup,
     /// How lines look on stdout and stderr.
     pub log: RuntimeLog,
     /// Where it is written why procrun has ended.
@@ -96,6 +100,7 @@ impl Default for Runtime {
             shutdown_timeout: None,
             pre_stop_delay: Duration::ZERO,
             oom_guard: OomGuard::default(),
+            cgroup: RunCgroup::default(),
             log: RuntimeLog::default(),
             termination_log: TerminationLog::default(),
         }

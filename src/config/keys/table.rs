@@ -13,7 +13,7 @@ use super::{
 };
 use crate::spec::{
     AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, LogStyle, MemoryLimit,
-    OnErrored, OomGuard, PrincipalRef, Runtime, Stdin, StopSignalScope, TerminationLog, Verbosity,
+    OnErrored, OomGuard, PrincipalRef, RunCgroup, Runtime, Stdin, StopSignalScope, TerminationLog, Verbosity,
     readable_size,
     validate::{MAX_COUNT, MAX_RESTARTS, MIN_LOG_SIZE, NICE, OOM_SCORE_ADJ},
 };
@@ -460,6 +460,21 @@ pub(in crate::config) static RUNTIME_KEYS: &[Key<RuntimeDraft, Runtime>] =
                 OomGuard::Off => shown(false),
             }
         }),
+        runtime(
+            "cgroup",
+            Kind::AutoSwitch(|draft, on| {
+                draft.runtime.cgroup = match on {
+                    None => RunCgroup::Auto,
+                    Some(true) => RunCgroup::Always,
+                    Some(false) => RunCgroup::Never,
+                };
+            }),
+            |runtime| match runtime.cgroup {
+                RunCgroup::Auto => None,
+                RunCgroup::Always => shown(true),
+                RunCgroup::Never => shown(false),
+            },
+        ),
         runtime(
             "termination_log",
             Kind::LogFile(|draft, file| {
