@@ -50,6 +50,7 @@ fn shown(of: &Detail, look: Look) -> String {
     page.maybe("processes", of.processes);
     page.maybe("threads", of.threads);
     page.maybe("open files", of.open_files);
+    page.maybe("cgroup", of.cgroup.as_ref());
     page.line("restarts", brief.restarts);
     page.line("unstable restarts", of.unstable_restarts);
     page.several("signs of readiness", &of.signs);

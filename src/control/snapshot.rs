@@ -218,6 +218,9 @@ pub struct Detail {
     pub pss: Option<u64>,
     /// Open files of its tree; `None`: not known.
     pub open_files: Option<u64>,
+    /// The directory of its cgroup, if it has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<String>,
     /// How many instances its application has.
     pub siblings: u32,
     /// When it came into the list.

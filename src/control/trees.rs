@@ -59,6 +59,8 @@ pub enum BelongsBy {
     Parent,
     /// It was seen in the tree before its parent ended.
     Seen,
+    /// It is in the cgroup of the run.
+    Cgroup,
     /// It is in a session of the tree.
     Session,
     /// It has inherited the limit of file locks that marks the run.
@@ -76,6 +78,7 @@ impl BelongsBy {
             Self::Main => "main",
             Self::Parent => "parent",
             Self::Seen => "seen",
+            Self::Cgroup => "cgroup",
             Self::Session => "session",
             Self::Limit => "limit",
             Self::Environment => "environment",

@@ -369,6 +369,7 @@ impl Supervisor<'_> {
         }
         self.clients.close();
         self.node.clean_up();
+        self.workers.remove_cgroups();
         let mut last_word = match &role.background {
             None => LastWord::open(&self.machine.plan().runtime.termination_log),
             Some(_) => LastWord::open(&TerminationLog::Off),

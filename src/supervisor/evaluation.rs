@@ -118,6 +118,7 @@ impl Running {
                 credentials: None,
                 open_files,
                 limits: None,
+                cgroup: None,
                 mark: None,
             };
             if child.is_prevented() {

@@ -24,6 +24,7 @@ use crate::{
     sys::{
         accounts::{self, Credentials, Key},
         limits::{Limits, Rlimit},
+        run_cgroups::RunCgroup,
         spawn::{channel_number, forwarded_channel_number},
         tree::RunMark,
     },
@@ -117,6 +118,8 @@ pub(super) struct Prepared {
     pub(super) credentials: Option<Credentials>,
     pub(super) limits: Limits,
     pub(super) mark: RunMark,
+    /// The cgroup of the run, if it gets one.
+    pub(super) cgroup: Option<Arc<RunCgroup>>,
     /// The descriptor of its channel, if it has one.
     pub(super) channel: usize,
     /// Of the application, as it starts.
@@ -278,6 +281,7 @@ pub(super) fn prepare(
         exec,
         command,
         mark,
+        cgroup: None,
         channel: channel_number(spec.listen.len()),
         version,
     })

@@ -81,6 +81,7 @@ fn info(pid: i32, stat: &Stat, witness: Option<Witness>, now: u64) -> ProcessInf
             Witness::Main => BelongsBy::Main,
             Witness::Parent => BelongsBy::Parent,
             Witness::Seen => BelongsBy::Seen,
+            Witness::Cgroup => BelongsBy::Cgroup,
             Witness::Session => BelongsBy::Session,
             Witness::Limit => BelongsBy::Limit,
             Witness::Environment => BelongsBy::Environment,

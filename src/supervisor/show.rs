@@ -240,7 +240,8 @@ fn detail(
     seen: &Seen,
     clock: &Clock,
 ) -> Detail {
-    let usage = of.workers.run_with_processes(view.id).and_then(|run| seen.workers.get(&run));
+    let run = of.workers.run_with_processes(view.id);
+    let usage = run.and_then(|run| seen.workers.get(&run));
     let spec = view.spec;
     let exec = spec.exec.of_instance(view.number);
     let kind = program.kind;
@@ -252,6 +253,7 @@ fn detail(
         threads: usage.map(|usage| usage.threads),
         pss: usage.and_then(|usage| usage.pss),
         open_files: usage.and_then(|usage| usage.open_files),
+        cgroup: run.and_then(|run| of.workers.cgroup(run)),
         siblings: view.siblings,
         created_at: clock.wall(view.created_at),
         unstable_restarts: view.unstable.into(),

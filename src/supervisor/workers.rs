@@ -3,6 +3,7 @@
 //! Processes are registered and reaped here, in the supervisor's own turn. The end of a process whose start
 //! has not come back yet is kept until it has (see `starting`), so no exit comes before its process is known.
 
+mod cgroups;
 mod checking;
 mod ending;
 mod signals;
@@ -34,6 +35,7 @@ use crate::{
         pipes::Budget,
         process::{self, OpenFiles},
         reap::Pid,
+        run_cgroups::RunCgroups,
         spawn,
         tree::{self, Identity, Member, Trees},
     },
@@ -59,6 +61,7 @@ pub(super) struct Workers {
     sweeping: HashSet<Run>,
     /// The process trees of all runs that have not ended.
     trees: Trees<Run>,
+    cgroups: RunCgroups,
     /// Runs that have not executed their program yet.
     starting: Starting,
     pid_files: PidFiles,
@@ -127,6 +130,7 @@ impl Workers {
             elders: if process::is_pid1() { HashSet::new() } else { tree::children().into_iter().collect() },
             sweeping: HashSet::new(),
             trees: Trees::new(),
+            cgroups: RunCgroups::default(),
             starting: Starting::new(helpers),
             pid_files: PidFiles::default(),
         })

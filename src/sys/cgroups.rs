@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::reap::Pid;
+
 /// The group of this process in one mounted tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -28,12 +30,54 @@ pub fn places(root: &Path, controller: &str) -> Vec<Place> {
     mounts.lines().filter_map(|line| Mount::parse(line, controller)).filter_map(place).collect()
 }
 
+/// The cgroup of this process in the hierarchy of version 2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unified {
+    /// Its path, as `/proc/self/cgroup` shows it.
+    pub group: String,
+    /// Its directory, then those above it as far as they are mounted.
+    pub dirs: Vec<PathBuf>,
+    /// The hierarchy is mounted read-only.
+    pub is_read_only: bool,
+    /// No process can be moved out of its cgroup namespace (mount option `nsdelegate`).
+    pub has_namespace_boundaries: bool,
+    /// This process is at the root of its cgroup namespace, in the hierarchies of version 1 too.
+    pub is_at_namespace_root: bool,
+}
+
+/// This process's cgroup of version 2. `None`: its directory is not mounted. Everything is looked up below
+/// `root`, which is `/` except in tests.
+pub fn unified(root: &Path) -> Option<Unified> {
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
+    let (groups, mounts) = (read("proc/self/cgroup"), read("proc/self/mountinfo"));
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let mounts = mounts.lines().filter_map(|line| Mount::parse(line, ""));
+    let mounts = mounts.filter(|mount| mount.v2 && mount.below(group).is_some());
+    let mount = mounts.min_by_key(|mount| mount.has_option("ro"))?;
+    Some(Unified {
+        group: group.to_owned(),
+        dirs: mount.dirs(root, group),
+        is_read_only: mount.has_option("ro"),
+        has_namespace_boundaries: mount.has_option("nsdelegate"),
+        is_at_namespace_root: groups.lines().all(|line| line.splitn(3, ':').nth(2) == Some("/")),
+    })
+}
+
+/// The path of a process in the hierarchy of version 2, as this process sees it. `None`: the process is gone,
+/// or there is no such hierarchy.
+pub fn group_of(pid: Pid) -> Option<String> {
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    groups.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned)
+}
+
 /// A mounted tree of cgroups.
 struct Mount<'a> {
     /// Which part of the tree is mounted.
     top: &'a str,
     at: &'a str,
     v2: bool,
+    /// Those of the mount and those of the file system.
+    options: [&'a str; 2],
 }
 
 impl<'a> Mount<'a> {
@@ -41,14 +85,19 @@ impl<'a> Mount<'a> {
     fn parse(line: &'a str, controller: &str) -> Option<Self> {
         let (place, kind) = line.split_once(" - ")?;
         let mut place = place.split(' ').skip(3);
-        let (top, at) = (place.next()?, place.next()?);
+        let (top, at, own) = (place.next()?, place.next()?, place.next()?);
         let mut kind = kind.split(' ');
-        let v2 = match kind.next()? {
+        let (kind, of_all) = (kind.next()?, kind.nth(1)?);
+        let v2 = match kind {
             "cgroup2" => true,
-            "cgroup" if kind.nth(1)?.split(',').any(|option| option == controller) => false,
+            "cgroup" if of_all.split(',').any(|option| option == controller) => false,
             _ => return None,
         };
-        Some(Self { top, at, v2 })
+        Some(Self { top, at, v2, options: [own, of_all] })
+    }
+
+    fn has_option(&self, name: &str) -> bool {
+        self.options.iter().any(|options| options.split(',').any(|option| option == name))
     }
 
     /// This process's group in the tree, if `line` of cgroups(7)'s `/proc/self/cgroup` is about it.
@@ -63,14 +112,19 @@ impl<'a> Mount<'a> {
         ours.then_some(group)
     }
 
+    /// Where a group is below the top of the mount. `None`: outside of what is mounted.
+    fn below<'g>(&self, group: &'g str) -> Option<&'g str> {
+        let below = group.strip_prefix(self.top.trim_end_matches('/'))?;
+        let is_whole = below.is_empty() || below.starts_with('/');
+        let below = below.trim_start_matches('/');
+        (is_whole && !below.starts_with("..")).then_some(below)
+    }
+
     fn dirs(&self, root: &Path, group: &str) -> Vec<PathBuf> {
         // Where the group lies outside of what is mounted, the mount's own top stands for it.
-        let below = match group.strip_prefix(self.top.trim_end_matches('/')) {
-            Some(below) if below.is_empty() || below.starts_with('/') => below.trim_start_matches('/'),
-            _ => "",
-        };
+        let below = self.below(group).unwrap_or_default();
         let top = root.join(self.at.trim_start_matches('/'));
-        let dir = if below.starts_with("..") { top.clone() } else { top.join(below) };
+        let dir = if below.is_empty() { top.clone() } else { top.join(below) };
         dir.ancestors().take_while(|dir| dir.starts_with(&top)).map(Path::to_owned).collect()
     }
 }

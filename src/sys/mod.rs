@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod activation;
+mod cgroup_clone;
 pub mod cgroups;
 pub mod channel;
 pub mod clock;
@@ -28,6 +29,7 @@ pub mod process_memory;
 pub mod program;
 pub mod reap;
 pub mod regular_file;
+pub mod run_cgroups;
 pub mod shortage;
 pub mod signals;
 pub mod sockets;

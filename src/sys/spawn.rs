@@ -39,6 +39,7 @@ use nix::{
 
 use super::{
     accounts::Credentials,
+    cgroup_clone,
     limits::{Limits, Part},
     process::OpenFiles,
     reap::Pid,
@@ -74,9 +75,20 @@ pub struct Launch<'a> {
     pub open_files: OpenFiles,
     /// What else it gets otherwise than procrun has it.
     pub limits: Option<&'a Limits>,
+    /// The cgroup that it begins in. Where that is refused, it begins in procrun's own.
+    pub cgroup: Option<Cgroup<'a>>,
     /// The soft limit of file locks by which its descendants are told
     /// ([`RunMark`](super::tree::RunMark)), unless `limits` says another one.
     pub mark: Option<u64>,
+}
+
+/// A cgroup for a new process.
+#[derive(Debug, Clone, Copy)]
+pub struct Cgroup<'a> {
+    /// Its directory.
+    pub dir: BorrowedFd<'a>,
+    /// The process gets a cgroup namespace in which this cgroup is the root.
+    pub is_hidden: bool,
 }
 
 /// The first descriptor beyond the standard streams (systemd: `SD_LISTEN_FDS_START`).
@@ -382,27 +394,13 @@ fn spawn_in(cradle: &mut Cradle, launch: &Launch<'_>, id: &ChildId) -> Result<Pi
 /// Makes the child and waits until it executes its program or has ended.
 fn make_child(stack: &mut Stack, shared: &mut Shared<'_>, id: &ChildId) -> Result<Pid, Error> {
     let note = shared.attempt.note;
-    let top = stack.0.as_mut_ptr_range().end;
     let memory = if shared.launch.credentials.is_some() { 0 } else { libc::CLONE_VM };
+    let flags = memory | libc::CLONE_VFORK | libc::CLONE_PARENT_SETTID;
     // A handler of procrun's must never run in the child: block everything until it has none.
     let blocked = BlockedSignals::all();
-    // SAFETY: the stack is aligned and outlives the child's use of it, and so does `shared`:
-    // CLONE_VFORK keeps this thread in the kernel until the child has executed its program or
-    // exited. `run` makes only system calls. The kernel writes the process id to `id`, which has one.
-    let pid = unsafe {
-        libc::clone(
-            run,
-            top.cast::<c_void>(),
-            memory | libc::CLONE_VFORK | libc::CLONE_PARENT_SETTID | libc::SIGCHLD,
-            ptr::from_mut(shared).cast::<c_void>(),
-            id.pid.as_ptr(),
-        )
-    };
-    let error = io::Error::last_os_error();
+    let pid = clone(stack, flags, shared, id);
     drop(blocked);
-    if pid < 0 {
-        return Err(Error { stage: Stage::Fork, source: error });
-    }
+    let pid = pid.map_err(|source| Error { stage: Stage::Fork, source })?;
     match note.stage.load(SeqCst).checked_sub(1) {
         None => Ok(pid),
         Some(stage) => {
@@ -410,6 +408,29 @@ fn make_child(stack: &mut Stack, shared: &mut Shared<'_>, id: &ChildId) -> Resul
             Err(Error { stage, source: io::Error::from_raw_os_error(note.errno.load(SeqCst)) })
         }
     }
+}
+
+/// Makes the child, and returns when it has executed its program or ended.
+fn clone(stack: &mut Stack, flags: c_int, shared: &mut Shared<'_>, id: &ChildId) -> io::Result<Pid> {
+    let (bottom, top) = (stack.0.as_mut_ptr(), stack.0.as_mut_ptr_range().end);
+    let cgroup = shared.launch.cgroup;
+    let argument = ptr::from_mut(shared).cast::<c_void>();
+    if let Some(Cgroup { dir, .. }) = cgroup {
+        // SAFETY: the stack is aligned and outlives the child's use of it, and so does `shared`:
+        // CLONE_VFORK keeps this thread in the kernel until the child has executed its program or
+        // exited. `run` makes only system calls. The kernel writes the process id to `id`, which has one.
+        let child = unsafe {
+            cgroup_clone::clone(run, (bottom.cast(), STACK), flags, argument, id.pid.as_ptr(), dir)
+        };
+        // An old kernel or a filter may not know the call, and the cgroup may have been removed.
+        if child.is_ok() {
+            return child;
+        }
+    }
+    // SAFETY: as above.
+    let pid =
+        unsafe { libc::clone(run, top.cast::<c_void>(), flags | libc::SIGCHLD, argument, id.pid.as_ptr()) };
+    if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(pid) }
 }
 
 const LISTEN_PID: &[u8] = b"LISTEN_PID=";
@@ -482,6 +503,10 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
     let launch = shared.launch;
     // SAFETY: every call is a plain system call with valid pointers that outlive it.
     unsafe {
+        if launch.cgroup.is_some_and(|cgroup| cgroup.is_hidden) {
+            // Before the change of user. Where it fails, the program sees the path of its cgroup.
+            libc::unshare(libc::CLONE_NEWCGROUP);
+        }
         if libc::setsid() < 0 {
             return Stage::Streams;
         }
@@ -664,6 +689,7 @@ mod tests {
             credentials: None,
             open_files: OpenFiles { soft: 1024, hard: 1024 },
             limits: None,
+            cgroup: None,
             mark: None,
         }
     }

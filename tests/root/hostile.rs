@@ -61,7 +61,8 @@ fn a_shortage_of_processes_makes_no_app_errored() {
     let inject =
         ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=clone:error=EAGAIN:when=1..8"];
     let bed = Bed::with(
-        "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\nmax_restarts = 2\nautorestart = false\n",
+        "cgroup = false\n[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\nmax_restarts = 2\n\
+         autorestart = false\n",
     );
     let mut run = start(&bed, ":", &inject);
     run.wait_for_err("Resource temporarily unavailable");
@@ -147,7 +148,8 @@ fn a_process_that_comes_after_its_start_was_given_up_is_killed() {
     // The first clone(2) of a thread takes longer than a start may take, and makes the process then.
     let inject =
         ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=clone:delay_enter=6500000:when=1"];
-    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\n");
+    let bed =
+        Bed::with("cgroup = false\n[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\n");
     let mut run = start(&bed, ":", &inject);
     run.wait_for_err(NOT_EXECUTED);
     run.wait_for_err("app (0) is online");

@@ -105,6 +105,7 @@ impl CheckOrder {
             credentials: check.credentials.as_ref(),
             open_files: self.open_files,
             limits: Some(&check.limits),
+            cgroup: None,
             mark: Some(self.mark.limit),
         };
         spawn::spawn(&launch, id).map_err(|error| format!("its check cannot be started: {error}"))?;

@@ -19,7 +19,7 @@ use super::{
         starting::{Executed, News},
         stop_targets::StartedAs,
     },
-    Place, Process, Workers, checking,
+    Place, Process, Workers, cgroups, checking,
 };
 use crate::{
     health::Notify,
@@ -30,7 +30,8 @@ use crate::{
     sys::{
         pipes, process,
         reap::{Pid, Status},
-        spawn::{self, Launch},
+        run_cgroups::View,
+        spawn::{self, Cgroup, Launch},
         tree::{self, Root, RunMark},
     },
 };
@@ -48,15 +49,20 @@ impl Workers {
     pub(in crate::supervisor) fn start_all(&mut self, machine: &Machine, runs: &[Run]) -> Vec<Event> {
         let views = runs.iter().filter_map(|run| Some((*run, machine.instance(run.instance)?)));
         views
-            .filter_map(|(run, view)| self.prepare(run, &view).err().map(|it| self.failed(run, it)))
+            .filter_map(|(run, view)| self.prepare(machine, run, &view).err().map(|it| self.failed(run, it)))
             .collect()
     }
 
-    fn prepare(&mut self, run: Run, view: &InstanceView<'_>) -> Result<(), SpawnFailure> {
+    fn prepare(&mut self, machine: &Machine, run: Run, view: &InstanceView<'_>) -> Result<(), SpawnFailure> {
         let mark = RunMark::of_run(launch::MARKER, self.token, run.number);
         let target = Target::from(view);
         let (inherited, packages) = (Arc::clone(&self.inherited), Arc::clone(&self.packages));
-        self.starting.prepare(run, move |job| launch::prepare(&target, mark, &inherited, &packages, job))
+        let (cgroups, wanted) = (self.cgroups.clone(), machine.plan().runtime.cgroup);
+        self.starting.prepare(run, move |job| {
+            let mut prepared = launch::prepare(&target, mark, &inherited, &packages, job)?;
+            prepared.cgroup = cgroups::of_run(&cgroups, wanted);
+            Ok(prepared)
+        })
     }
 
     /// Waits until starts go on. Cancel-safe.
@@ -213,6 +219,9 @@ impl Workers {
         let open_files = self.open_files;
         self.starting.execute(run, prepared, move |prepared, child| {
             let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
+            // Without a descriptor for it, the run begins in procrun's own cgroup.
+            let cgroup =
+                prepared.cgroup.as_ref().and_then(|cgroup| Some((cgroup.open().ok()?, cgroup.view())));
             let launch = Launch {
                 program: &prepared.program,
                 argv: &prepared.argv,
@@ -227,6 +236,9 @@ impl Workers {
                 credentials: prepared.credentials.as_ref(),
                 open_files,
                 limits: Some(&prepared.limits),
+                cgroup: cgroup
+                    .as_ref()
+                    .map(|(dir, view)| Cgroup { dir: dir.as_fd(), is_hidden: *view == View::Namespace }),
                 mark: Some(prepared.mark.limit),
             };
             spawn::spawn(&launch, child)
@@ -280,6 +292,7 @@ impl Workers {
             user: prepared.credentials.map_or_else(process::user, |credentials| credentials.uid),
             outputs: [tree::pipe_inode(&place.out), tree::pipe_inode(&place.err)],
             keeps_orphans: place.who.spec.stop.treekill,
+            cgroup: prepared.cgroup,
             ..Root::marked(pid, prepared.mark)
         };
         self.trees.insert(run, root);

@@ -11,6 +11,7 @@ use std::{fs, os::fd::AsFd, ptr};
 use nix::{libc, sys::stat::fstat};
 
 use super::super::{
+    cgroups,
     process_memory::{self, MemoryFile},
     reap::Pid,
 };
@@ -62,6 +63,8 @@ fn limit(token: u64, kind: u64, number: u64) -> u64 {
 
 /// What tells of an orphan to which run it belongs.
 pub(super) trait Evidence {
+    /// Its path in the cgroup hierarchy of version 2.
+    fn group(&self, pid: Pid) -> Option<String>;
     /// Its soft limit of file locks, if that is a mark.
     fn limit(&self, pid: Pid) -> Option<u64>;
     /// The entry of this name in its environment.
@@ -77,6 +80,10 @@ pub(super) trait Evidence {
 pub(super) struct FromProc;
 
 impl Evidence for FromProc {
+    fn group(&self, pid: Pid) -> Option<String> {
+        cgroups::group_of(pid)
+    }
+
     fn limit(&self, pid: Pid) -> Option<u64> {
         let limit = limit_by_call(pid).or_else(|| limit_by_file(pid))?;
         (LIMIT_BASE..LIMIT_BASE << 1).contains(&limit).then_some(limit)

@@ -8,10 +8,12 @@
 //! this order ([`Witness`]):
 //!
 //! 1. it was seen in the tree before its parent ended (process id and start time);
-//! 2. the marks that it has inherited: a resource limit and an environment entry ([`RunMark`]). A mark of
+//! 2. it is in the cgroup of the run, where runs have any ([`RunCgroup`]). The cgroup of another run
+//!    contradicts the witnesses that follow;
+//! 3. the marks that it has inherited: a resource limit and an environment entry ([`RunMark`]). A mark of
 //!    another run contradicts the witnesses that follow;
-//! 3. its session is one that members of the tree are in. The number of a session may be used again;
-//! 4. its stdout or stderr is the pipe that procrun reads of the instance.
+//! 4. its session is one that members of the tree are in. The number of a session may be used again;
+//! 5. its stdout or stderr is the pipe that procrun reads of the instance.
 //!
 //! Only children of this process are asked: what is not below it is never part of a tree. So a process
 //! that an operator starts in the container (`docker exec`) is not, whatever it carries.
@@ -24,6 +26,7 @@ pub mod stat;
 use std::{
     collections::{HashMap, HashSet},
     hash::Hash,
+    sync::Arc,
 };
 
 use nix::{
@@ -31,6 +34,7 @@ use nix::{
     unistd::{getsid, getuid},
 };
 
+pub(super) use self::scan::stat as stat_now;
 use self::{
     mark::{Evidence, FromProc},
     scan::Found,
@@ -41,7 +45,7 @@ pub use self::{
     scan::{Process, all, children, command_line, name, stat_of},
     signal::send_signal,
 };
-use super::{descriptor_reserve, process, reap::Pid};
+use super::{descriptor_reserve, process, reap::Pid, run_cgroups::RunCgroup};
 
 /// A kill looks for what was forked meanwhile this many times. A tree that forks faster is met by the next
 /// kill: the supervisor has to reap meanwhile.
@@ -56,6 +60,8 @@ pub struct Root {
     pub session: Option<Pid>,
     /// What its processes inherit.
     pub mark: Option<RunMark>,
+    /// The cgroup that its processes are in.
+    pub cgroup: Option<Arc<RunCgroup>>,
     /// The pipes that are its stdout and stderr ([`pipe_inode`]).
     pub outputs: [Option<u64>; 2],
     /// The user that the main process was started as.
@@ -71,6 +77,7 @@ impl Root {
             leader: Some(leader),
             session: Some(leader),
             mark: None,
+            cgroup: None,
             outputs: [None; 2],
             user: getuid().as_raw(),
             keeps_orphans: true,
@@ -92,6 +99,8 @@ pub enum Witness {
     Parent,
     /// It was seen in the tree before its parent ended.
     Seen,
+    /// It is in the cgroup of the run.
+    Cgroup,
     /// Its session is one that members of the tree are in.
     Session,
     /// It has inherited the resource limit that marks the run.
@@ -195,6 +204,11 @@ impl<K: Copy + Eq + Hash> Trees<K> {
         self.all.get(&key)?.root.leader
     }
 
+    /// The cgroup of a tree, if it has one.
+    pub fn cgroup(&self, key: K) -> Option<&RunCgroup> {
+        self.all.get(&key)?.root.cgroup.as_deref()
+    }
+
     /// The processes of a tree as the last [`Trees::refresh`] saw them.
     pub fn members(&self, key: K) -> impl Iterator<Item = &Member> {
         self.all.get(&key).into_iter().flat_map(|tree| tree.members.values())
@@ -261,6 +275,7 @@ impl<K: Copy + Eq + Hash> Trees<K> {
 
     /// Sends SIGKILL to all members of these trees, and to those that they fork meanwhile.
     pub fn kill(&mut self, keys: &[K]) {
+        self.kill_cgroups(keys);
         let mut killed = HashSet::new();
         for _ in 0..KILL_ROUNDS {
             self.refresh();
@@ -274,6 +289,17 @@ impl<K: Copy + Eq + Hash> Trees<K> {
                 let _ = send_signal(it, libc::SIGKILL);
                 killed.insert(it);
             }
+        }
+    }
+
+    /// Sends SIGKILL to all processes in the cgroups of these trees, where orphans belong to the tree. Those
+    /// that have been moved out of it are left.
+    fn kill_cgroups(&self, keys: &[K]) {
+        let _room = descriptor_reserve::make_room();
+        let roots = keys.iter().filter_map(|key| self.all.get(key)).map(|tree| &tree.root);
+        for cgroup in roots.filter(|root| root.keeps_orphans).filter_map(|root| root.cgroup.as_ref()) {
+            // The members get a signal each.
+            let _ = cgroup.kill();
         }
     }
 
@@ -364,7 +390,11 @@ impl<K: Copy + Eq + Hash> Trees<K> {
         if let Some((key, witness)) = self.seen(Identity { pid, start: stat.start }) {
             return Some((key, witness));
         }
-        match self.by_mark(pid, evidence) {
+        let marked = match self.by_cgroup(pid, evidence) {
+            Marked::Not => self.by_mark(pid, evidence),
+            found @ (Marked::ForTree(..) | Marked::ForAnotherRun) => found,
+        };
+        match marked {
             Marked::ForTree(key, witness) => return Some((key, witness)),
             Marked::ForAnotherRun => return None,
             Marked::Not => {}
@@ -387,9 +417,26 @@ impl<K: Copy + Eq + Hash> Trees<K> {
         let member = self.all.get(&key)?.members.get(&it.pid).filter(|member| member.identity() == it)?;
         let witness = match member.witness {
             Witness::Main | Witness::Parent | Witness::Seen => Witness::Seen,
-            Witness::Session | Witness::Limit | Witness::Environment | Witness::Output => member.witness,
+            Witness::Cgroup | Witness::Session | Witness::Limit | Witness::Environment | Witness::Output => {
+                member.witness
+            }
         };
         Some((key, witness))
+    }
+
+    fn by_cgroup(&self, pid: Pid, evidence: &impl Evidence) -> Marked<K> {
+        let Some(of_all) = &self.index.group_of_all else { return Marked::Not };
+        let Some(group) = evidence.group(pid) else { return Marked::Not };
+        let Some(below) = group.strip_prefix(&**of_all).and_then(|below| below.strip_prefix('/')) else {
+            return Marked::Not;
+        };
+        // It may have cgroups of its own below that of the run.
+        let name = below.split('/').next().unwrap_or_default();
+        let of_run = &group[..group.len() - below.len() + name.len()];
+        match self.keeping(self.index.groups.get(of_run)) {
+            Some(key) => Marked::ForTree(key, Witness::Cgroup),
+            None => Marked::ForAnotherRun,
+        }
     }
 
     fn by_mark(&self, pid: Pid, evidence: &impl Evidence) -> Marked<K> {
@@ -447,7 +494,7 @@ enum Mark<K> {
     Known(Option<(K, Witness)>),
 }
 
-/// What the marks of a process say.
+/// What the cgroup or the marks of a process say.
 enum Marked<K> {
     ForTree(K, Witness),
     /// A run of this supervisor that has no tree, or whose orphans are not kept.
@@ -464,6 +511,10 @@ struct Index<K> {
     members: HashMap<Pid, K>,
     /// Sessions that members are or were in.
     sessions: HashMap<Pid, K>,
+    /// By [`RunCgroup::group`].
+    groups: HashMap<String, K>,
+    /// What all of these are below.
+    group_of_all: Option<Arc<str>>,
     /// By [`RunMark::limit`].
     limits: HashMap<u64, K>,
     /// By [`RunMark::entry`].
@@ -480,6 +531,8 @@ impl<K: Copy + Eq> Index<K> {
             leaders: HashMap::new(),
             members: HashMap::new(),
             sessions: HashMap::new(),
+            groups: HashMap::new(),
+            group_of_all: None,
             limits: HashMap::new(),
             entries: HashMap::new(),
             any_mark: None,
@@ -495,6 +548,10 @@ impl<K: Copy + Eq> Index<K> {
         }
         if let Some(session) = root.session {
             self.sessions.insert(session, key);
+        }
+        if let Some(cgroup) = &root.cgroup {
+            self.groups.insert(cgroup.group(), key);
+            self.group_of_all = Some(cgroup.group_of_all());
         }
         if let Some(mark) = &root.mark {
             self.limits.insert(mark.limit, key);
@@ -515,6 +572,9 @@ impl<K: Copy + Eq> Index<K> {
             remove_if(&mut self.members, pid, key);
         }
         self.sessions.retain(|_, of| *of != key);
+        if let Some(cgroup) = &root.cgroup {
+            remove_if(&mut self.groups, &cgroup.group(), key);
+        }
         if let Some(mark) = &root.mark {
             remove_if(&mut self.limits, &mark.limit, key);
             remove_if(&mut self.entries, &mark.entry, key);

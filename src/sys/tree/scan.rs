@@ -43,7 +43,7 @@ fn read_all(pids: &[Pid]) -> Vec<Process> {
 }
 
 /// One process. `None`: it is gone.
-pub(super) fn stat(pid: Pid) -> Option<Stat> {
+pub(in super::super) fn stat(pid: Pid) -> Option<Stat> {
     read(pid, &mut String::new(), &mut [0; STAT_SIZE])
 }
 

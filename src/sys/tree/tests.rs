@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     Evidence, Pid, Process, Root, RunMark, Stat, Trees,
-    Witness::{self, Environment, Limit, Main, Output, Parent, Seen, Session},
+    Witness::{self, Cgroup, Environment, Limit, Main, Output, Parent, Seen, Session},
 };
 
 const NAME: &str = "RUN";
@@ -30,9 +30,14 @@ struct Known {
     entries: HashMap<Pid, String>,
     outputs: HashMap<Pid, u64>,
     users: HashMap<Pid, u32>,
+    groups: HashMap<Pid, &'static str>,
 }
 
 impl Evidence for Known {
+    fn group(&self, pid: Pid) -> Option<String> {
+        self.groups.get(&pid).map(|group| (*group).to_owned())
+    }
+
     fn limit(&self, pid: Pid) -> Option<u64> {
         self.limits.get(&pid).copied()
     }
@@ -147,6 +152,37 @@ fn a_mark_of_another_run_contradicts_session_and_output() {
         let owner = [0, 1].into_iter().find_map(|key| Some((key, of(key)?.1)));
         assert_eq!(owner, expected, "{:?} {:?}", known.limits, known.entries);
     }
+}
+
+#[test]
+fn a_process_belongs_to_the_run_of_its_cgroup() {
+    let mut trees = trees(&[(0, 10), (1, 20), (2, 25)]);
+    trees.set_keeps_orphans(2, false);
+    trees.index.group_of_all = Some("/app/procrun-1-99".into());
+    trees.index.groups = (0..3).map(|key| (format!("/app/procrun-1-99/{}", key + 1), key)).collect();
+    let groups = [
+        (30, "/app/procrun-1-99/1"),
+        // The worker has made cgroups of its own.
+        (40, "/app/procrun-1-99/2/jobs/7"),
+        // Of another run: its mark, session and pipe do not count.
+        (50, "/app/procrun-1-99/12"),
+        (60, "/app/procrun-1-99/3"),
+        // Not of this procrun, or moved out of its cgroup.
+        (70, "/app/procrun-1-990/1"),
+        (80, "/app"),
+    ];
+    let known = Known {
+        groups: HashMap::from(groups),
+        limits: [40, 50, 60, 70, 80].map(|pid| (pid, mark(0).limit)).into(),
+        outputs: HashMap::from([(50, 1000), (60, 1000)]),
+        ..Known::default()
+    };
+    let orphans = [30, 40, 50, 60, 70, 80].map(|pid| process(pid, 1, if pid == 50 { 10 } else { pid }));
+    let all = [process(1, 0, 1), process(10, 1, 10), process(20, 1, 20), process(25, 1, 25)];
+    trees.assign(&[&all[..], &orphans].concat(), &known);
+    assert_eq!(found(&trees, 0), [(10, Main), (30, Cgroup), (70, Limit), (80, Limit)]);
+    assert_eq!(found(&trees, 1), [(20, Main), (40, Cgroup)]);
+    assert_eq!(found(&trees, 2), [(25, Main)]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The control socket and the commands, with the real binary: who asks what, and what comes of it.
 
 mod background;
+mod cgroups;
 mod changes;
 mod commands;
 mod input;

@@ -1,4 +1,4 @@
-//! One process tree: what is counted is shown, and what is shown is ended.
+//! One process tree: what is counted is shown, and what is shown is ended. By other evidence than cgroups.
 
 use std::{collections::HashSet, path::Path};
 
@@ -56,7 +56,7 @@ fn belongs_by<'a>(processes: &'a [Value], command: &str) -> Option<&'a str> {
 
 #[test]
 fn helpers_with_their_own_session_and_environment_end_with_a_restart_and_a_stop() {
-    let bed = Bed::with("[[apps]]\nname = \"api\"\nscript = \"app.js\"\n");
+    let bed = Bed::with("cgroup = false\n[[apps]]\nname = \"api\"\nscript = \"app.js\"\n");
     bed.file("app.js", HELPERS);
     bed.script("daemon.py", DAEMON);
     let mut run = supervisor(&bed, false, 1);
@@ -87,7 +87,7 @@ fn a_server_that_overwrites_its_environment_ends_before_the_next_run_needs_its_p
     // Where `tests/setup.sh test` has put it, unless the system has one.
     let nginx = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/nginx/usr/sbin");
     let app = format!(
-        "[[apps]]\nname = \"web\"\nscript = \"./start.sh\"\nenv = {{ WEB_PATH = {:?} }}\n",
+        "cgroup = false\n[[apps]]\nname = \"web\"\nscript = \"./start.sh\"\nenv = {{ WEB_PATH = {:?} }}\n",
         nginx.to_str().unwrap()
     );
     let bed = Bed::with(&app);
@@ -124,7 +124,7 @@ fn a_server_that_overwrites_its_environment_ends_before_the_next_run_needs_its_p
 
 #[test]
 fn php_fpm_ends_before_the_next_run_needs_its_port() {
-    let bed = Bed::with("[[apps]]\nname = \"php\"\nscript = \"./start.sh\"\n");
+    let bed = Bed::with("cgroup = false\n[[apps]]\nname = \"php\"\nscript = \"./start.sh\"\n");
     let port = free_port();
     bed.file(
         "fpm.conf",

@@ -1,0 +1,158 @@
+//! A cgroup of version 2 for the processes of each run, where that is possible.
+//!
+//! A process leaves its cgroup only if it is moved, whatever else it gives up: session, environment, limits,
+//! output. The kernel ends all processes of a cgroup in one go (`cgroup.kill`). No controller is enabled: the
+//! cgroups only tell which processes belong together, and procrun stays where it is.
+//!
+//! All calls here are answered by the kernel alone. Where they fail (descriptors, memory), a run has no cgroup.
+
+mod directory;
+mod placement;
+
+use std::{
+    ffi::CString,
+    fs, io,
+    os::{
+        fd::{FromRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use nix::libc;
+
+use self::directory::Directory;
+pub use self::placement::{Reason, View, Wanted};
+use super::shortage::is_shortage;
+
+/// The cgroups of all runs.
+#[derive(Debug, Clone, Default)]
+pub struct RunCgroups(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// What was decided, and for which wish.
+    decided: Option<(Wanted, Option<View>)>,
+    directory: Option<Arc<Directory>>,
+}
+
+impl RunCgroups {
+    /// A cgroup for a run. `None`: the run gets none. `decided` is told whether runs get any, and why not, each
+    /// time that this is found out.
+    pub fn for_run(&self, wanted: Wanted, decided: impl FnOnce(Result<View, &Reason>)) -> Option<RunCgroup> {
+        let (directory, view) = self.find(wanted, decided)?;
+        match directory.take() {
+            Ok(number) => Some(RunCgroup { directory, number, view }),
+            Err(error) => {
+                if error.kind() == io::ErrorKind::NotFound {
+                    // The directory was removed. The next run gets another one.
+                    *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State::default();
+                }
+                None
+            }
+        }
+    }
+
+    fn find(
+        &self,
+        wanted: Wanted,
+        tell: impl FnOnce(Result<View, &Reason>),
+    ) -> Option<(Arc<Directory>, View)> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, view)) = state.decided.filter(|(of, _)| *of == wanted) {
+            return state.directory.clone().zip(view);
+        }
+        let found = placement::find(wanted, Path::new("/"), placement::may_hide).and_then(|placement| {
+            let directory = match &state.directory {
+                Some(directory) => Arc::clone(directory),
+                None => Arc::new(Directory::create(&placement)?),
+            };
+            Ok((directory, placement.view))
+        });
+        match found {
+            Ok((directory, view)) => {
+                tell(Ok(view));
+                state.decided = Some((wanted, Some(view)));
+                state.directory = Some(Arc::clone(&directory));
+                Some((directory, view))
+            }
+            // It may work the next time.
+            Err(Reason::Refused(_, error)) if is_shortage(&error) => None,
+            Err(reason) => {
+                tell(Err(&reason));
+                state.decided = Some((wanted, None));
+                None
+            }
+        }
+    }
+
+    /// Removes all cgroups at the end of procrun, and waits up to this time for their last processes.
+    ///
+    /// # Errors
+    /// Processes are left, or the file system refuses it.
+    pub fn remove(&self, limit: Duration) -> io::Result<()> {
+        let directory = self.0.lock().unwrap_or_else(PoisonError::into_inner).directory.take();
+        directory.map_or(Ok(()), |directory| directory.remove(limit))
+    }
+}
+
+/// The cgroup of a run. Another run gets it when this is dropped and no process is left.
+#[derive(Debug)]
+pub struct RunCgroup {
+    directory: Arc<Directory>,
+    number: u32,
+    view: View,
+}
+
+impl RunCgroup {
+    /// Opens it for the start of its first process.
+    ///
+    /// # Errors
+    /// What open(2) says.
+    pub fn open(&self) -> io::Result<OwnedFd> {
+        let path = CString::new(self.path().as_os_str().as_bytes())?;
+        // SAFETY: the path is a C string.
+        let fd = unsafe { libc::open(path.as_ptr(), libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just made this descriptor; nothing else owns it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// What its processes see of it.
+    pub fn view(&self) -> View {
+        self.view
+    }
+
+    /// Its directory.
+    pub fn path(&self) -> PathBuf {
+        self.directory.path(self.number)
+    }
+
+    /// Its path in `/proc/PID/cgroup`.
+    pub fn group(&self) -> String {
+        format!("{}/{}", self.directory.group(), self.number)
+    }
+
+    /// The same of the directory of all runs.
+    pub fn group_of_all(&self) -> Arc<str> {
+        Arc::clone(self.directory.group())
+    }
+
+    /// Ends all processes in it and below it, also those that are being made.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn kill(&self) -> io::Result<()> {
+        fs::write(self.path().join("cgroup.kill"), "1")
+    }
+}
+
+impl Drop for RunCgroup {
+    fn drop(&mut self) {
+        self.directory.give_back(self.number);
+    }
+}
