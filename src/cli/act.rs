@@ -62,8 +62,8 @@ pub(super) fn scale(typed: &Typed) -> Result<ExitCode, Failure> {
 pub(super) fn signal(typed: &Typed) -> Result<ExitCode, Failure> {
     let (name, targets) = typed.words.split_first().expect("the table asks for two words");
     let Some(signal) = Signal::parse(name) else {
-        let hint = "a name (HUP, SIGUSR2) or a number comes before the targets";
-        return Err(Failure::new(EX_USAGE, format!("`{name}` is no signal")).hint(hint));
+        let hint = "write the signal before the targets: a name (HUP, SIGUSR2) or a number";
+        return Err(Failure::new(EX_USAGE, format!("unknown signal `{name}`")).hint(hint));
     };
     let action = Action::Signal(signal.number());
     carry_out(typed, &Request::Act { action, targets: targets.to_vec() })

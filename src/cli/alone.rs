@@ -15,11 +15,11 @@ pub(super) static ALONE: &[Verb] = &[
             long: "format",
             short: None,
             value: "toml|json|yaml|js",
-            help: "Its form (toml)",
+            help: "Format of the file (toml)",
         }],
-        brief: "Write a file to begin with",
-        about: "Writes an ecosystem file with the keys that people need, each with its comment,\n\
-                or with `simple` the shortest one. A file that is there already stays as it is.",
+        brief: "Create an ecosystem file",
+        about: "Create an ecosystem file with the common keys and a comment for each, or with\n\
+                `simple` a minimal one. An existing file is not changed.",
         run: ecosystem::ecosystem,
     },
     Verb {
@@ -30,12 +30,12 @@ pub(super) static ALONE: &[Verb] = &[
             long: "output",
             short: Some('o'),
             value: "FILE|-",
-            help: "Write it there, or to stdout",
+            help: "Write to FILE, or to stdout",
         }],
-        brief: "An ecosystem file of PM2's as TOML",
-        about: "Writes ecosystem.toml beside an ecosystem file in another format: the same keys,\n\
-                and the same meaning. It says what is not in it. A file that is there already\n\
-                stays as it is.",
+        brief: "Convert a PM2 ecosystem file to TOML",
+        about: "Write ecosystem.toml beside an ecosystem file in another format, with the same\n\
+                keys and the same meaning. The output names what was not converted. An existing\n\
+                file is not changed.",
         run: convert::convert,
     },
     Verb {
@@ -43,11 +43,10 @@ pub(super) static ALONE: &[Verb] = &[
         takes: "<bash|zsh|fish>",
         count: (1, 1),
         options: &[],
-        brief: "What a shell completes lines with",
-        about: "Prints what a shell needs to complete commands, options, files and the names of\n\
-                what runs:\n\
+        brief: "Print shell completions",
+        about: "Print a script that completes commands, options, files and names of apps:\n\
                 \x20 bash  source <(procrun completions bash)    in ~/.bashrc\n\
-                \x20 zsh   source <(procrun completions zsh)     in ~/.zshrc, behind compinit\n\
+                \x20 zsh   source <(procrun completions zsh)     in ~/.zshrc, after compinit\n\
                 \x20 fish  procrun completions fish > ~/.config/fish/completions/procrun.fish",
         run: completions::completions,
     },
@@ -57,7 +56,7 @@ pub(super) static ALONE: &[Verb] = &[
         count: (0, 1),
         options: &[],
         brief: "Show the help of a command",
-        about: "Prints the options of a command; without a command, lists all commands.\n\
+        about: "Show the options of a command; without a command, list all commands.\n\
                 `procrun help environment` lists the variables that procrun reads.",
         run: help::help,
     },
@@ -67,7 +66,7 @@ pub(super) static ALONE: &[Verb] = &[
         count: (0, 0),
         options: &[],
         brief: "Print the version",
-        about: "Prints the version of procrun.",
+        about: "Print the version of procrun.",
         run: help::version,
     },
 ];

@@ -29,8 +29,8 @@ pub(super) fn reload(typed: &Typed) -> Result<ExitCode, Failure> {
         return apply::apply(typed);
     }
     if typed.has("dry-run") {
-        let failure = Failure::new(EX_USAGE, "`--dry-run` is about the ecosystem file, not about a target");
-        return Err(failure.hint("`procrun apply [FILE] --dry-run` shows what a changed file would do"));
+        let failure = Failure::new(EX_USAGE, "`--dry-run` needs an ecosystem file, not a target");
+        return Err(failure.hint("`procrun apply [FILE] --dry-run` shows what a changed file would change"));
     }
     anew(typed, Anew::Reload)
 }

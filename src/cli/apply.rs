@@ -43,7 +43,7 @@ pub(super) fn apply(typed: &Typed) -> Result<ExitCode, Failure> {
     match changes(typed.flags(), typed.args.clone()) {
         Ok(changes) if changes.patch.is_none() => {}
         Ok(_) => {
-            let message = "an option that changes an app needs the name of the app";
+            let message = "options that change an app need the name of the app";
             return Err(Failure::new(EX_USAGE, message).hint("`procrun reload NAME OPTIONS`"));
         }
         Err(problems) => return Ok(refused(&problems)),
@@ -92,7 +92,7 @@ pub(super) fn apply(typed: &Typed) -> Result<ExitCode, Failure> {
                     tell(&change.describe());
                 }
                 if changes.is_empty() {
-                    tell("nothing has changed");
+                    tell("no changes");
                 }
                 planned = changes;
                 if is_all {

@@ -87,7 +87,7 @@ pub(super) fn healthcheck(typed: &Typed) -> Result<ExitCode, Failure> {
     let mut supervisor = typed.supervisor().map_err(unhealthy)?;
     let about = overview(&mut supervisor, &Request::Ping).map_err(unhealthy)?.supervisor;
     if about.stopping {
-        return Err(Failure::not_done("procrun was asked to stop: nothing is ready any more"));
+        return Err(Failure::not_done("procrun is stopping: no app is ready"));
     }
     if !about.failing.is_empty() {
         let failing: Vec<_> = about.failing.iter().map(|what| printable(what)).collect();
@@ -112,7 +112,7 @@ pub(super) fn healthcheck(typed: &Typed) -> Result<ExitCode, Failure> {
     }
     // A task that is done is well when it is asked for by name.
     if online == 0 && !all_must_run {
-        return Err(Failure::not_done("nothing is online"));
+        return Err(Failure::not_done("no process is online"));
     }
     Ok(say(&format!("healthy: {online} online\n")))
 }
@@ -137,5 +137,5 @@ pub(super) fn kill(typed: &Typed) -> Result<ExitCode, Failure> {
     };
     supervisor.ask(&Request::Kill)?;
     while supervisor.answer_or_end()?.is_some() {}
-    Ok(say("the supervisor has ended\n"))
+    Ok(say("the supervisor has exited\n"))
 }

@@ -42,8 +42,8 @@ fn without_home() -> Result<PathBuf, Failure> {
     let home = PathBuf::from(format!("/dev/shm/procrun-{}", geteuid()));
     match home.symlink_metadata() {
         Ok(found) if !found.is_dir() || found.uid() != geteuid().as_raw() => {
-            let failure = Failure::not_done(format!("{} is not this user's directory", home.display()));
-            Err(failure.hint("HOME or PROCRUN_HOME says where else procrun may keep its files"))
+            let failure = Failure::not_done(format!("{} is not a directory of this user", home.display()));
+            Err(failure.hint("set HOME or PROCRUN_HOME to another directory"))
         }
         Ok(_) | Err(_) => Ok(home),
     }
@@ -82,21 +82,21 @@ pub(super) fn connect(socket: Option<&std::ffi::OsStr>, is_silent: bool) -> Resu
         return Ok(supervisor);
     }
     let trouble = |what: &str, error: &dyn std::fmt::Display| {
-        Failure::not_done(format!("cannot start a supervisor in the background: {what}: {error}"))
+        Failure::not_done(format!("cannot start the background supervisor: {what}: {error}"))
     };
     // Two that start one at the same time would start two.
-    let _starting = Starting::wait(&places).map_err(|error| trouble("no place for its socket", &error))?;
+    let _starting = Starting::wait(&places).map_err(|error| trouble("control socket", &error))?;
     if let Some(supervisor) = Supervisor::find_at(&places)? {
         return Ok(supervisor);
     }
-    let program = std::env::current_exe().map_err(|error| trouble("no program", &error))?;
+    let program = std::env::current_exe().map_err(|error| trouble("own executable", &error))?;
     let mut args: Vec<OsString> = ["supervise", "--detached"].map(OsString::from).into();
     if let Some(socket) = socket {
         args.extend([OsString::from("--socket"), socket.to_owned()]);
     }
     // Its name says whose home it has.
     let called = std::env::args_os().next().unwrap_or_else(|| program.clone().into());
-    let channel = detach::start(&program, &called, &args).map_err(|error| trouble("no process", &error))?;
+    let channel = detach::start(&program, &called, &args).map_err(|error| trouble("new process", &error))?;
     let mut supervisor =
         Supervisor::from(Connection::new(UnixStream::from(channel), Path::new("its start").to_owned()));
     supervisor.greet().map_err(|failure| failure.with_code(NOT_DONE))?;
@@ -105,7 +105,7 @@ pub(super) fn connect(socket: Option<&std::ffi::OsStr>, is_silent: bool) -> Resu
         let home = home()?;
         say(&format!(
             "started procrun in the background: pid {pid}, home {home}\n\
-             its own log is {home}/procrun.log, those of apps are in {home}/logs\n",
+             log: {home}/procrun.log, logs of apps: {home}/logs\n",
             home = home.display(),
         ));
     }

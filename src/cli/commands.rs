@@ -87,9 +87,9 @@ fn verbs() -> impl Iterator<Item = &'static Verb> {
 
 /// Options that every command to a supervisor has.
 const COMMON: [Option_; 1] =
-    [Option_ { long: "socket", short: None, value: "FILE", help: "The supervisor that listens there" }];
+    [Option_ { long: "socket", short: None, value: "FILE", help: "Control socket of the supervisor" }];
 
-const HELP: Option_ = Option_ { long: "help", short: Some('h'), value: "", help: "Print this" };
+const HELP: Option_ = Option_ { long: "help", short: Some('h'), value: "", help: "Print help" };
 
 /// Those of this command.
 fn common(verb: &Verb) -> &'static [Option_] {
@@ -169,7 +169,7 @@ fn parse(verb: &'static Verb, before: &[OsString], rest: &[OsString]) -> Result<
         return Err(Failure::new(EX_USAGE, message).hint(usage(verb)));
     }
     if let Some(more) = words.get(most) {
-        let message = format!("`{more}` is one word too many");
+        let message = format!("unexpected argument `{more}`");
         // `pm2 status api` shows all, whatever stands behind it.
         let hint = match verb.words[0] {
             "list" => format!("procrun describe {more}"),
@@ -244,9 +244,9 @@ fn help(verb: &Verb) -> String {
     }
     if verb.takes.contains("NAME") {
         text.push_str(
-            "\nA name may also be the path of a script, which selects all apps that run it, or\n\
-             a pattern, a regular expression between slashes: '/^api-/' ('/^API-/i' ignores\n\
-             case).\n",
+            "\nA NAME may also be the path of a script, which selects all apps that run it, or a\n\
+             pattern: a regular expression between slashes, such as '/^api-/' ('/^API-/i'\n\
+             ignores case).\n",
         );
     }
     text.push_str("\nOptions:\n");
@@ -305,7 +305,7 @@ pub(super) fn offered() -> impl Iterator<Item = completions::Command> {
 
 /// The commands to a supervisor as the help of procrun shows them.
 pub(super) fn described() -> String {
-    let start = format!("  {:30}  {}\n", "start <TARGET>...", "Start what is in the list, or add an app");
+    let start = format!("  {:29}  {}\n", "start <TARGET>...", "Start stopped apps, or add new ones");
     start + &described_of(VERBS)
 }
 
@@ -323,7 +323,7 @@ fn described_of(verbs: &[Verb]) -> String {
             .replace("NAME|ID|NAMESPACE|all", "TARGET")
             .replace("NAME|ID|NAMESPACE", "TARGET");
         let name = format!("{} {takes}", verb.words[0]);
-        writeln!(text, "  {:30}  {}", name.trim_end(), verb.brief).expect("a String takes everything");
+        writeln!(text, "  {:29}  {}", name.trim_end(), verb.brief).expect("a String takes everything");
     }
     text
 }

@@ -82,7 +82,7 @@ struct Offered {
 const RUNS: [(&[&str], &str); 3] = [
     (&["run"], "Run in the foreground"),
     (&["start"], "Run in the background"),
-    (&["check"], "Show what would be run"),
+    (&["check"], "Show the effective configuration"),
 ];
 
 impl Offered {
@@ -107,7 +107,7 @@ pub(super) fn completions(typed: &Typed) -> Result<ExitCode, Failure> {
         "fish" => fish::script(&Offered::all()),
         "targets" => targets(typed),
         other => {
-            let message = format!("`completions` knows bash, zsh and fish, not `{other}`");
+            let message = format!("unknown shell `{other}`: must be bash, zsh or fish");
             return Err(Failure::new(EX_USAGE, message));
         }
     }))

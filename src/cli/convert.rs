@@ -28,7 +28,7 @@ pub(super) fn convert(typed: &Typed) -> Result<ExitCode, Failure> {
         None => from.with_file_name("ecosystem.toml"),
     };
     let cwd = directory::working()
-        .map_err(|error| Failure::not_done(format!("the working directory cannot be found: {error}")))?;
+        .map_err(|error| Failure::not_done(format!("cannot find the working directory: {error}")))?;
     let invocation = Invocation {
         target: OsString::from(from),
         flags: Flags::default(),
@@ -55,11 +55,11 @@ pub(super) fn convert(typed: &Typed) -> Result<ExitCode, Failure> {
     } else {
         // What others may not read in the one they shall not read in the other.
         let mode = std::fs::metadata(from).map_or(0o600, |metadata| metadata.permissions().mode() & 0o666);
-        create(&to, &conversion.text, mode, "`-o FILE` writes elsewhere, `-o -` to stdout")?;
+        create(&to, &conversion.text, mode, "`-o FILE` writes to another file, `-o -` to stdout")?;
         let (to, apps) = (to.display(), loaded.plan.apps.len());
         let apps = if apps == 1 { "1 app".to_owned() } else { format!("{apps} apps") };
-        say(&format!("wrote {to}: {apps}, as {} says them\n", from.display()));
-        say(&format!("look at it with `procrun check {to}`, run it with `procrun {to}`\n"));
+        say(&format!("wrote {to}: {apps} of {}\n", from.display()));
+        say(&format!("check it with `procrun check {to}`, run it with `procrun {to}`\n"));
     }
     say_notices(&conversion.notes);
     Ok(0)

@@ -17,13 +17,13 @@ pub(super) fn create(path: &Path, text: &str, mode: u32, hint: &str) -> Result<(
             .kind()
         {
             io::ErrorKind::AlreadyExists => {
-                Failure::not_done(format!("{shown} is there already, and stays as it is")).hint(hint)
+                Failure::not_done(format!("{shown} already exists and was not changed")).hint(hint)
             }
-            _ => Failure::not_done(format!("{shown} cannot be written: {error}")),
+            _ => Failure::not_done(format!("cannot write {shown}: {error}")),
         })?;
     file.write_all(text.as_bytes()).map_err(|error| {
         // Half of it is of no use to anybody.
         let _ = std::fs::remove_file(path);
-        Failure::not_done(format!("{shown} cannot be written: {error}"))
+        Failure::not_done(format!("cannot write {shown}: {error}"))
     })
 }

@@ -37,7 +37,7 @@ const FILE: &str = "dump.json";
 /// The list that was saved before.
 const BACKUP: &str = "dump.json.bak";
 const WHAT: &str = "procrun's saved list";
-const OF_PM2: &str = "is it PM2's dump? Start those apps from their ecosystem file and `procrun save` them; nothing was started";
+const OF_PM2: &str = "this looks like a dump of PM2: start the apps from their ecosystem file, then run `procrun save`; nothing was started";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,10 +56,8 @@ pub(super) fn save(typed: &Typed) -> Result<ExitCode, Failure> {
     };
     let count = apps.len();
     if count == 0 && !typed.has("force") {
-        let hint = "`procrun save --force` saves it all the same";
-        return Err(
-            Failure::not_done("there is no application: what was saved before stays as it is").hint(hint)
-        );
+        let hint = "`procrun save --force` saves an empty list";
+        return Err(Failure::not_done("the list is empty: the saved list was not changed").hint(hint));
     }
     keep(apps)
 }
@@ -135,13 +133,13 @@ pub(super) fn resurrect(typed: &Typed) -> Result<ExitCode, Failure> {
     let home = home()?;
     if home.exists() {
         own_directory(&home).map_err(|error| {
-            let hint = "name a directory of your own with PROCRUN_HOME; nothing was started";
+            let hint = "set PROCRUN_HOME to a directory of this user; nothing was started";
             Failure::new(EX_CONFIG, format!("{}: {error}", home.display())).hint(hint)
         })?;
     }
     let apps = read_or_backup(&home)?;
     if apps.is_empty() {
-        return Err(Failure::not_done(format!("{} holds no application", home.join(FILE).display())));
+        return Err(Failure::not_done(format!("{} has no apps", home.join(FILE).display())));
     }
     let mut supervisor = connect(typed.socket.as_deref(), typed.has("silent"))?;
     let there = overview(&mut supervisor, &Request::List)?.instances;
@@ -186,7 +184,7 @@ fn read(path: &Path) -> Result<Vec<SavedApp>, Unusable> {
         // Never waits for the writer of a FIFO.
         let mut file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
         if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
+            return Err(io::Error::other("not a regular file"));
         }
         let mut text = Vec::new();
         let file_is = file.metadata()?;
@@ -194,32 +192,32 @@ fn read(path: &Path) -> Result<Vec<SavedApp>, Unusable> {
         io::Result::Ok((file_is.uid(), file_is.mode(), text))
     };
     let (owner, mode, text) = read(path).map_err(|error| {
-        lose(error.to_string(), "`procrun save` keeps the list of the supervisor that runs there")
+        lose(error.to_string(), "`procrun save` saves the list of the running supervisor")
     })?;
     // What it says is run in the name of who asks.
     if owner != 0 && owner != geteuid().as_raw() {
-        let hint = "only a list of your own, or root's, is brought back; nothing was started";
-        return Err(refuse(format!("it belongs to user {owner}"), hint));
+        let hint = "the file must belong to this user or to root; nothing was started";
+        return Err(refuse(format!("the file belongs to user {owner}"), hint));
     }
     if mode & 0o022 != 0 {
-        let hint = "`chmod go-w` it if you know what stands in it; nothing was started";
-        return Err(refuse("others may write to it".to_owned(), hint));
+        let hint = "check its content, then run `chmod go-w` on it; nothing was started";
+        return Err(refuse("other users can write to the file".to_owned(), hint));
     }
-    let hint = "it was not written by `procrun save`, or is damaged; nothing was started";
+    let hint = "the file is damaged or was not written by `procrun save`; nothing was started";
     let dump: Dump = match serde_json::from_slice(&text) {
         Ok(dump) => dump,
         Err(error) if error.is_eof() => {
-            return Err(lose(format!("it ends in the middle: {error}"), hint));
+            return Err(lose(format!("the file is incomplete: {error}"), hint));
         }
         Err(error) => {
             // PM2's own dump is a list.
             let is_pm2s = text.trim_ascii_start().starts_with(b"[");
-            let what = format!("it is no list that `procrun save` wrote: {error}");
+            let what = format!("not a list of `procrun save`: {error}");
             return Err(if is_pm2s { refuse(what, OF_PM2) } else { lose(what, hint) });
         }
     };
     if dump.what != WHAT || dump.format != FORMAT {
-        let message = format!("it is of procrun {} and format {}", dump.procrun, dump.format);
+        let message = format!("the file has format {1} of procrun {0}", dump.procrun, dump.format);
         return Err(refuse(message, &format!("this procrun reads format {FORMAT}")));
     }
     Ok(dump.apps)

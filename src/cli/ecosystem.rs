@@ -40,68 +40,72 @@ const fn off(about: &'static str, key: &'static str, value: Value) -> Row {
 
 /// Of procrun itself.
 static ROOT: &[Row] = &[
-    off("How lines look: prefix (0|app | text), raw, json or keyvalue", "log_format", Plain(r#""json""#)),
-    off("A time before each line", "log_date_format", Plain(r#""YYYY-MM-DD HH:mm:ss""#)),
+    off(
+        "Format of log lines: prefix (0|app | text), raw, json or keyvalue",
+        "log_format",
+        Plain(r#""json""#),
+    ),
+    off("Time before each line", "log_date_format", Plain(r#""YYYY-MM-DD HH:mm:ss""#)),
 ];
 
 /// Of an app.
 static APP: &[Row] = &[
-    on("What it is called", "name", Plain(r#""app""#)),
-    on(
-        "A file, a program in PATH, or a shell line; its extension says what runs it",
-        "script",
-        Plain(r#""app.js""#),
-    ),
-    off("Its arguments", "args", Plain(r#"["--port", "3000"]"#)),
-    off("What runs the script, where its extension does not say it", "interpreter", Plain(r#""node""#)),
-    off("Where it runs", "cwd", Plain(r#""/srv/app""#)),
+    on("Name of the app", "name", Plain(r#""app""#)),
+    on("A file, a program in PATH, or a shell command", "script", Plain(r#""app.js""#)),
+    off("Arguments", "args", Plain(r#"["--port", "3000"]"#)),
+    off("Program that runs the script (default: by extension or #! line)", "interpreter", Plain(r#""node""#)),
+    off("Working directory", "cwd", Plain(r#""/srv/app""#)),
     off(
-        "How many processes; \"max\" is one per CPU. A Node app shares its port as a cluster",
+        "Number of processes; \"max\" is one per CPU. Node apps run as a cluster",
         "instances",
         Plain(r#""max""#),
     ),
     off(
-        "Sockets that are opened for it and outlive it, for other servers",
+        "Sockets that procrun opens for the app and keeps across restarts",
         "listen",
         Plain(r#""tcp://*:8080""#),
     ),
-    on("Its environment, beside what procrun was given", "env", Table("NODE_ENV", r#""production""#)),
-    off("What --env staging changes in that", "env_staging", Table("NODE_ENV", r#""staging""#)),
+    on("Environment variables, added to those of procrun", "env", Table("NODE_ENV", r#""production""#)),
+    off("Changes of env with --env staging", "env_staging", Table("NODE_ENV", r#""staging""#)),
     off("Variables from a file, for secrets", "env_file", Plain(r#"".env""#)),
-    off("User of its processes", "user", Plain(r#""nobody""#)),
+    off("User of the processes", "user", Plain(r#""nobody""#)),
     off("Restart when its process tree uses more memory", "max_memory_restart", Plain(r#""300M""#)),
-    off("And at these times (minute, hour, day, month, weekday)", "cron_restart", Plain(r#""0 4 * * *""#)),
-    off("And when these change, while you write it", "watch", Plain(r#"["src"]"#)),
-    off("Exit codes that are final; else it is started again", "stop_exit_codes", Plain("[0]")),
+    off("Restart on a schedule (minute, hour, day, month, weekday)", "cron_restart", Plain(r#""0 4 * * *""#)),
+    off("Restart when these files change, for development", "watch", Plain(r#"["src"]"#)),
+    off("Exit codes after which the app does not restart", "stop_exit_codes", Plain("[0]")),
     off("Unstable restarts before the app is marked errored", "max_restarts", Plain("16")),
-    off("How long a good run is at least", "min_uptime", Plain(r#""1s""#)),
+    off("Runs shorter than this are unstable", "min_uptime", Plain(r#""1s""#)),
     off(
-        "Then end the container with its exit code; else the other apps go on",
+        "When errored: \"exit\" stops procrun with its exit code, \"continue\" does not",
         "on_errored",
         Plain(r#""exit""#),
     ),
-    off(
-        "End the container when this app has ended, for the main app of a Job",
-        "ends_container",
-        Plain("true"),
-    ),
-    off("It is only online once it says process.send('ready')", "wait_ready", Plain("true")),
+    off("Stop all apps when this app has ended, for the main app of a Job", "ends_container", Plain("true")),
+    off("The app is online after process.send('ready')", "wait_ready", Plain("true")),
     off(
         "Health probe every 10 s; restart when it fails",
         "health",
         Table("http", r#""http://127.0.0.1:3000/healthz""#),
     ),
-    off("The same when the event loop of a Node app hangs for so long", "heartbeat", Plain(r#""10s""#)),
-    off("The apps that have to be there before it starts, such as [\"db\"]", "depends_on", Plain("[]")),
-    off("How many files it may have open, and other limits", "rlimits", Table("nofile", "4096")),
-    off("What asks it to end; else the signal that procrun got", "kill_signal", Plain(r#""SIGTERM""#)),
-    off("How long it may take; stay below the 10 s of docker stop", "kill_timeout", Plain(r#""8s""#)),
+    off("Restart when the event loop of a Node app hangs for this time", "heartbeat", Plain(r#""10s""#)),
+    off("Apps that must be ready before this app starts, such as [\"db\"]", "depends_on", Plain("[]")),
+    off("Resource limits: open files and others", "rlimits", Table("nofile", "4096")),
     off(
-        "Lines go to stdout; this is a file beside that, and it is rotated",
+        "Stop signal (default: SIGINT for Node, SIGTERM for other programs)",
+        "kill_signal",
+        Plain(r#""SIGTERM""#),
+    ),
+    off(
+        "Time between stop signal and SIGKILL; docker stop allows 10 s in total",
+        "kill_timeout",
+        Plain(r#""8s""#),
+    ),
+    off(
+        "Log file for stdout, in addition to procrun's output; it is rotated",
         "out_file",
         Plain(r#""logs/app-out.log""#),
     ),
-    off("The same for its errors", "error_file", Plain(r#""logs/app-error.log""#)),
+    off("Log file for stderr", "error_file", Plain(r#""logs/app-error.log""#)),
 ];
 
 /// A format to write.
@@ -119,7 +123,9 @@ pub(super) fn ecosystem(typed: &Typed) -> Result<ExitCode, Failure> {
         Some("simple") => true,
         Some(other) => {
             let hint = "procrun ecosystem simple, or procrun ecosystem --format json";
-            return Err(Failure::new(EX_USAGE, format!("there is `simple` only, not `{other}`")).hint(hint));
+            return Err(
+                Failure::new(EX_USAGE, format!("unknown argument `{other}`: must be `simple`")).hint(hint)
+            );
         }
     };
     let (format, file) = match typed.value("format") {
@@ -137,11 +143,11 @@ pub(super) fn ecosystem(typed: &Typed) -> Result<ExitCode, Failure> {
         Path::new(file),
         &text(format, file, simple),
         0o666,
-        "`--format toml|json|yaml|js` writes another one",
+        "`--format toml|json|yaml|js` writes another format",
     )?;
     say(&format!(
         "wrote {file}\n\
-         put your program into it as `script`, see what it means with `procrun check {file}`,\n\
+         set `script` to your program, check the file with `procrun check {file}`,\n\
          and run it with `procrun {file}`\n"
     ));
     Ok(0)
@@ -167,8 +173,8 @@ fn text(format: Format, file: &str, simple: bool) -> String {
             Format::Json | Format::Yaml | Format::Js => "another element of `apps`",
         };
         for line in [
-            format!("What `procrun {file}` runs; `procrun check {file}` shows what it means."),
-            format!("A line that is commented out is an example. Another app is {more}."),
+            format!("`procrun {file}` runs these apps; `procrun check {file}` shows the result."),
+            format!("Lines that are commented out are examples. Another app is {more}."),
         ] {
             writeln!(text, "{} {line}", format.comment()).expect("a String takes everything");
         }

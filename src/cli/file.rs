@@ -152,7 +152,7 @@ pub(super) fn invocation(
     args: Option<Vec<OsString>>,
 ) -> Result<Invocation, Failure> {
     let cwd = directory::working()
-        .map_err(|error| Failure::not_done(format!("the working directory cannot be found: {error}")))?;
+        .map_err(|error| Failure::not_done(format!("cannot find the working directory: {error}")))?;
     Ok(Invocation {
         target,
         flags,

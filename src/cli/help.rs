@@ -18,70 +18,71 @@ procrun [run] <TARGET> [OPTIONS] [-- ARGS FOR THE APP]
        procrun <COMMAND> ...";
 
 const ABOUT: &str = "\
-Runs applications in the foreground, as a container's first process or anywhere:
-starts them, logs them, restarts what crashes, reaps what is orphaned, and ends
-in order.";
+Run applications in the foreground, as PID 1 of a container or anywhere else.
+procrun starts them, logs their output, restarts them after a crash, reaps
+orphans, and stops them in order.";
 
 const TARGET: &str = "\
-TARGET is an ecosystem file (.toml, .json, .yaml, .config.js and the like), a
-script, or a program; without a slash it is looked for here and then in PATH.
-A file that has the name of a command is written `./list`.
+TARGET is an ecosystem file (.toml, .json, .yaml, .config.js and others), a
+script, or a program. A name without a slash is searched in the current
+directory, then in PATH. Write `./list` for a file with the name of a command.
 `check` prints the effective configuration and where each value came from.";
 
 const COMMANDS: &str = "\
-Commands to the procrun that runs; a TARGET is a name, an id, a namespace, a
-pattern on names ('/^api-/') or all (`procrun <COMMAND> --help` says more):";
+Commands for a running procrun. TARGET is a name, an id, a namespace, a pattern
+on names ('/^api-/') or `all`. `procrun <COMMAND> --help` shows the options.";
 
-const ALONE: &str = "Commands that make a file or print one:";
+const ALONE: &str = "Other commands:";
 
 const AFTER: &str = "\
 Help:
-  -h, --help                        Print this
+  -h, --help                        Print help
   -V, --version                     Print the version
       `procrun help environment` lists the variables that procrun reads
 
-A TIME is in milliseconds, or 300ms, 5s, 2m, 1h. A SIZE is in bytes, or 300K,
-200M, 1G. Given with an ecosystem file, an option overrides that key of every
-app that runs.
+A TIME is in milliseconds, or has a unit: 300ms, 5s, 2m, 1h. A SIZE is in bytes,
+or has a unit: 300K, 200M, 1G. With an ecosystem file, an option overrides the
+key of all apps that are started.
 
 Exit codes:
-  0    asked to stop, or every app ended well
-  N    the code of the first app that failed (128 + signal if it was killed)
-  1    a command was not carried out, or not all of it
-  64   wrong usage
-  69   there is no procrun to give the command to
-  78   wrong configuration; nothing was started
-  126  the program cannot be executed, or a limit or socket cannot be had
-  127  the program was not found
+  0    stopped by a signal or command, or every app exited with 0
+  N    the exit code of the first app that failed (128 + signal number if a
+       signal ended it)
+  1    the command failed, completely or in part
+  64   usage error
+  69   no running procrun for the command
+  78   configuration error; nothing was started
+  126  a program is not executable, or a limit or socket is not available
+  127  a program was not found
 
 Examples:
-  procrun ecosystem.toml                     run what the file says
+  procrun ecosystem.toml                     run the apps of a file
   procrun ecosystem.config.js --env production --only api,worker
   procrun app.js -i max --json               one worker per CPU, JSON logs
   procrun server.py --interpreter python3.12 -- --port 80
-  procrun npm -- start                       a program in PATH
-  procrun check ecosystem.toml               what would be run, and why
+  procrun npm -- start                       run a program in PATH
+  procrun check ecosystem.toml               show the configuration
 
 In a Dockerfile:
   CMD [\"procrun\", \"ecosystem.toml\"]
 ";
 
 const START: &str = "\
-Starts what is in the list and has no process: by name, id, namespace or all.
-Anything else is an ecosystem file, a script or a program that is added to the
-procrun that runs; if none does, one is started in the background. Without a
-TARGET it is the ecosystem file that is here. As PID 1 or called pm2-runtime, it
-is `procrun run`.
+Start apps. A TARGET that is in the list (a name, an id, a namespace or `all`)
+starts if it has no process. Any other TARGET is an ecosystem file, a script or
+a program, and is added to the running procrun. If none runs, one starts in the
+background. Without a TARGET, use the ecosystem file of the current directory.
+As PID 1, or under the name pm2-runtime, this is `procrun run`.
 
 Usage: procrun start [TARGET]... [OPTIONS] [-- ARGS FOR THE APP]
 
-A name that is taken is an error without --force; the apps of a file replace
-those of the same name if they have changed. Options, --update-env among them,
-change an app that is in the list and restart it.
+An app whose name is in use is an error without --force. The apps of a file
+replace apps with the same name if they have changed. With options, such as
+--update-env, an app in the list is changed and restarted.
 
 Options:
-  -f, --force                       Add it under another name
-  -a, --update-env                  With the environment of this command
+  -f, --force                       Add the app under another name
+  -a, --update-env                  Use the environment of this command
 ";
 
 /// The help of `start`.
@@ -99,7 +100,7 @@ empty variable counts as unset.
 const ENVIRONMENT_OF_OTHERS: &str = "
 PM2_HOME (under the name pm2), PM2_KILL_SIGNAL, PM2_KILL_TIMEOUT,
 PM2_KILL_USE_MESSAGE and PM2_SERVE_* work as in PM2.
-NO_COLOR turns colours off. TZ is the time zone.
+NO_COLOR turns colours off. TZ sets the time zone.
 ";
 
 /// The help of the variables.
@@ -132,7 +133,7 @@ pub(super) fn help(typed: &Typed) -> Result<ExitCode, Failure> {
         word => commands::help_of(word),
     };
     found.map(|text| say(&text)).ok_or_else(|| {
-        let failure = Failure::new(EX_USAGE, format!("`{word}` is not a command"));
+        let failure = Failure::new(EX_USAGE, format!("unknown command `{word}`"));
         match nearest(word, commands::words().chain(["environment"])) {
             Some(near) => failure.hint(format!("did you mean `{near}`?")),
             None => failure.hint("`procrun help` lists the commands"),

@@ -73,7 +73,7 @@ pub(super) fn list(typed: &Typed) -> Result<ExitCode, Failure> {
         }
     }
     if overview.supervisor.stopping {
-        text.push_str("procrun was asked to stop: nothing is ready any more\n");
+        text.push_str("procrun is stopping: no app is ready\n");
     }
     Ok(say(&text))
 }
@@ -139,7 +139,7 @@ pub(super) fn details(of: &mut Supervisor, targets: Vec<String>) -> Result<Vec<D
 
 /// The same version of the protocol has no such answer.
 pub(super) fn unexpected(answer: &Answer) -> Failure {
-    Failure::not_done(format!("the supervisor answered something else: {answer:?}"))
+    Failure::not_done(format!("unexpected answer of the supervisor: {answer:?}"))
 }
 
 /// What the output can show.

@@ -105,13 +105,13 @@ impl Wish {
             Some("all") => u32::MAX,
             Some(text) => text.parse().map_err(|_| {
                 Failure::new(EX_USAGE, format!("`{text}` is not a number of lines"))
-                    .hint("`--lines 100`, or `--lines all` for all that are kept")
+                    .hint("`--lines 100`, or `--lines all` for all lines in memory")
             })?,
         };
         let (only_out, only_err) = (typed.has("out"), typed.has("err"));
         if only_out && only_err {
-            let failure = Failure::new(EX_USAGE, "`--out` and `--err` together leave nothing");
-            return Err(failure.hint("without either, both are shown"));
+            let failure = Failure::new(EX_USAGE, "`--out` and `--err` exclude each other");
+            return Err(failure.hint("without either, the command shows both"));
         }
         let style = if typed.has("json") {
             LogStyle::Json
@@ -229,7 +229,8 @@ impl Output {
     pub(super) fn show(&mut self, missed: u64, lines: &[LogLine]) {
         if missed > 0 {
             let plural = if missed == 1 { "line was" } else { "lines were" };
-            let text = format!("{missed} {plural} missed: they came faster than they could be shown");
+            let text =
+                format!("{missed} {plural} missed: the output of the apps was faster than this command");
             let at = lines.first().map_or(0, |line| line.at);
             let bytes = text.as_bytes();
             let (begin, end) = (frame::Edge::Line, frame::Edge::Line);

@@ -66,7 +66,7 @@ use crate::{
 const NOT_FOUND: ExitCode = 127;
 
 /// What is said of PM2's `--attach`.
-const ATTACH: &str = "`--attach`: `procrun logs` follows what they say";
+const ATTACH: &str = "`--attach` has no effect: `procrun logs` follows the output";
 
 /// What to do with the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,8 +143,7 @@ fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
         return match stranger {
             Stranger::NoNeed(why) => Ok(Step::Say(format!("nothing to do: {why}\n"))),
             Stranger::Instead(hint) => {
-                let problem =
-                    Problem::new(format!("`{word}` is a command of PM2 that procrun does not have"));
+                let problem = Problem::new(format!("procrun does not have PM2's command `{word}`"));
                 Err(usage(problem.hint(hint)))
             }
         };
@@ -152,14 +151,14 @@ fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
     let is_command = verb == Verb::Start && is_background;
     if let Some(more) = words.get(1).filter(|_| !is_command) {
         let more = more.to_string_lossy();
-        let problem = Problem::new(format!("`{more}` is one word too many: there is one TARGET"));
+        let problem = Problem::new(format!("unexpected argument `{more}`: only one TARGET is allowed"));
         let hint = advice(&words[0]);
-        let hint = hint.unwrap_or_else(|| format!("arguments for the app stand after `--`: `-- {more}`"));
+        let hint = hint.unwrap_or_else(|| format!("write arguments for the app after `--`: `-- {more}`"));
         return Err(usage(problem.hint(hint)));
     }
     let target = words[0].clone();
     let cwd = directory::working()
-        .map_err(|error| usage(Problem::new(format!("the working directory cannot be found: {error}"))))?;
+        .map_err(|error| usage(Problem::new(format!("cannot find the working directory: {error}"))))?;
     let invocation = Invocation {
         target: target.clone(),
         // To a command it says how much is to be said here.
@@ -202,7 +201,7 @@ fn words_of(matches: &ArgMatches) -> Result<(Verb, Vec<OsString>), Problems> {
         return Ok((if is_start { Verb::Start } else { Verb::Run }, Vec::new()));
     }
     let Some(first) = words.first().cloned() else {
-        let problem = Problem::new("there is no TARGET: an ecosystem file, a script or a program");
+        let problem = Problem::new("missing TARGET: an ecosystem file, a script or a program");
         return Err(usage(problem.hint(without_target(matches, ""))));
     };
     let verb = match first.to_str() {
@@ -211,8 +210,8 @@ fn words_of(matches: &ArgMatches) -> Result<(Verb, Vec<OsString>), Problems> {
         Some("check") => Verb::Check,
         // It was not the first word, or it would have been carried out.
         Some(command) if commands::is_command(&first) => {
-            let problem = Problem::new(format!("the options of `{command}` stand behind it"));
-            return Err(usage(problem.hint(format!("a file of that name is `./{command}`"))));
+            let problem = Problem::new(format!("options must come after the command `{command}`"));
+            return Err(usage(problem.hint(format!("write `./{command}` for a file of that name"))));
         }
         _ => return Ok((Verb::Run, words)),
     };
@@ -288,7 +287,7 @@ fn wrong_option(error: clap::Error) -> Problems {
     }
     usage(match error.get(ContextKind::SuggestedArg) {
         Some(ContextValue::String(option)) => problem.hint(format!("did you mean `{option}`?")),
-        _ => problem.hint("`procrun --help` lists the options; those of the app stand after `--`"),
+        _ => problem.hint("`procrun --help` lists the options; write options of the app after `--`"),
     })
 }
 

@@ -57,11 +57,12 @@ type Tell = SyncSender<News>;
 
 pub(super) fn monit(typed: &Typed) -> Result<ExitCode, Failure> {
     if !stdout().is_terminal() || !stdin().is_terminal() {
-        let failure = Failure::new(EX_USAGE, "`monit` needs a terminal for keys and screen");
-        return Err(failure.hint("`procrun list` shows the figures once; `docker exec` needs `-it`"));
+        let failure = Failure::new(EX_USAGE, "`monit` needs a terminal");
+        return Err(failure.hint("`procrun list` shows the figures once; use `docker exec -it`"));
     }
     if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
-        let failure = Failure::new(EX_USAGE, "`monit` needs a terminal with a cursor, and TERM is `dumb`");
+        let failure =
+            Failure::new(EX_USAGE, "`monit` needs a terminal that can move the cursor, but TERM is `dumb`");
         return Err(failure.hint("`procrun list` shows the figures once, `procrun logs` the lines"));
     }
     let mut supervisor = typed.supervisor()?;
@@ -71,7 +72,7 @@ pub(super) fn monit(typed: &Typed) -> Result<ExitCode, Failure> {
     };
     let path = supervisor.connection().path().to_owned();
     drop(supervisor);
-    show(&path, first).map_err(|error| Failure::not_done(format!("the terminal cannot be used: {error}")))?;
+    show(&path, first).map_err(|error| Failure::not_done(format!("cannot use the terminal: {error}")))?;
     Ok(0)
 }
 
@@ -120,7 +121,7 @@ fn background(tell: &Tell, work: impl FnOnce(Tell) + Send + 'static) {
         let tell = tell.clone();
         move || work(tell)
     }) {
-        let _ = tell.try_send(News::Event(Event::Outcome(false, format!("no thread: {error}"))));
+        let _ = tell.try_send(News::Event(Event::Outcome(false, format!("cannot start a thread: {error}"))));
     }
 }
 
@@ -253,14 +254,16 @@ fn as_shown(line: &crate::control::LogLine) -> LogLine {
 
 fn connect(path: &Path) -> Result<Connection, String> {
     client::find(&Places::Socket(path.to_owned()))
-        .map_err(|_| format!("the supervisor at {} is gone", path.display()))
+        .map_err(|_| format!("the supervisor at {} has exited", path.display()))
 }
 
 fn why(broken: &Broken) -> String {
     match broken {
-        Broken::Ended => "the supervisor is gone".to_owned(),
+        Broken::Ended => "the supervisor has exited".to_owned(),
         Broken::Silent => "the supervisor does not answer".to_owned(),
-        Broken::Version(_) => "the supervisor is another version now: leave and come back".to_owned(),
+        Broken::Version(_) => {
+            "the supervisor has another version now: quit and start `monit` again".to_owned()
+        }
         Broken::Failed(why) => why.clone(),
     }
 }
@@ -333,6 +336,6 @@ fn figures(
         None => Ok(None),
         Some(Answer::Overview(overview)) => Ok(Some(overview)),
         Some(Answer::Failed { message, .. }) => Err(message),
-        Some(_) => Err("the supervisor gave another answer".to_owned()),
+        Some(_) => Err("unexpected answer of the supervisor".to_owned()),
     }
 }

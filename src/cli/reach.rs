@@ -22,7 +22,7 @@ use crate::{
 /// Where supervisors are looked for.
 pub(super) fn places(socket: Option<&OsStr>) -> Result<Places, Failure> {
     let cwd = directory::working().map_err(|error| {
-        Failure::new(NO_SUPERVISOR, format!("the working directory cannot be found: {error}"))
+        Failure::new(NO_SUPERVISOR, format!("cannot find the working directory: {error}"))
     })?;
     Ok(places_from(socket, &cwd))
 }
@@ -146,22 +146,22 @@ impl Supervisor {
     fn broken(&self, broken: &Broken) -> Failure {
         let path = self.connection.path().display();
         match broken {
-            Broken::Ended => Failure::not_done(format!("the supervisor at {path} ended before it answered")),
+            Broken::Ended => Failure::not_done(format!("the supervisor at {path} exited before it answered")),
             Broken::Silent => {
                 Failure::new(NO_SUPERVISOR, format!("the supervisor at {path} does not answer"))
-                    .hint("it is stopped (SIGSTOP), or its machine is at its limit")
+                    .hint("it is stopped (SIGSTOP), or the machine is overloaded")
             }
             Broken::Failed(why) => Failure::not_done(format!("the supervisor at {path}: {why}")),
             Broken::Version(theirs) => {
                 let failure = Failure::not_done(format!(
-                    "the supervisor at {path} is procrun {} and speaks version {} of the protocol; this is procrun {} \
-                     and speaks version {PROTOCOL}",
+                    "the supervisor at {path} is procrun {} with protocol version {}; this is procrun {} with protocol \
+                     version {PROTOCOL}",
                     theirs.procrun,
                     theirs.protocol,
                     env!("CARGO_PKG_VERSION"),
                 ));
                 let by_its_own = self.connection.pid().map(|pid| {
-                    format!("ask it by its own program: /proc/{pid}/exe list; or restart it with this one")
+                    format!("use its own program: /proc/{pid}/exe list; or restart the supervisor with this version")
                 });
                 failure.hint_if(by_its_own)
             }
@@ -179,20 +179,20 @@ fn may_be_script(word: &str) -> bool {
 fn unreachable(error: &Unreachable) -> Failure {
     match error {
         Unreachable::Nobody(looked_at) => {
-            let mut message = "there is no supervisor to ask; looked at".to_owned();
+            let mut message = "no supervisor is running; searched in".to_owned();
             for (path, finding) in looked_at {
                 write!(message, "\n  {}: {finding}", path.display()).expect("a String takes everything");
             }
-            let hint = "`procrun ecosystem.toml` starts one in the foreground, `procrun start app.js` one in\n\
-                        the background. One that listens elsewhere is named with --socket FILE";
+            let hint = "`procrun ecosystem.toml` starts one in the foreground, `procrun start app.js` in\n\
+                        the background. --socket FILE selects a supervisor with another socket";
             Failure::new(NO_SUPERVISOR, message).hint(hint)
         }
         Unreachable::Several(paths) => {
-            let mut hint = "say which one:".to_owned();
+            let mut hint = "select one with".to_owned();
             for path in paths {
                 write!(hint, "\n--socket {}", path.display()).expect("a String takes everything");
             }
-            let message = format!("{} supervisors run here and none is the default one", paths.len());
+            let message = format!("{} supervisors are running and none is the default", paths.len());
             Failure::new(NO_SUPERVISOR, message).hint(hint)
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn serve(typed: &Typed) -> Result<ExitCode, Failure> {
         Err(problems) => return Ok(refused(&problems)),
     };
     if typed.value("monitor").is_some() {
-        say_notices(&["`--monitor`: PM2's monitoring service is not used here".to_owned()]);
+        say_notices(&["`--monitor` has no effect: procrun does not use PM2's monitoring service".to_owned()]);
     }
     if in_foreground {
         return Ok(supervisor::run(&source, &role(typed.socket.as_deref(), &cwd)));
@@ -62,12 +62,12 @@ fn document(typed: &Typed) -> Result<String, Failure> {
     match directory.metadata() {
         Ok(found) if found.is_dir() => {}
         Ok(_) => return Err(Failure::not_done(format!("{shown} is not a directory"))),
-        Err(error) => return Err(Failure::not_done(format!("{shown} cannot be served: {error}"))),
+        Err(error) => return Err(Failure::not_done(format!("cannot serve {shown}: {error}"))),
     }
     let said = typed.words.get(1).map(String::as_str).or_else(|| typed.value("port")).map(str::to_owned);
     let port = match said.or_else(|| of_caller(variable::PORT)) {
         Some(port) => ServeSettings::port(&port)
-            .ok_or_else(|| usage(format!("`{port}` is not a port: a port is a number from 0 to 65535")))?,
+            .ok_or_else(|| usage(format!("invalid port `{port}`: must be a number from 0 to 65535")))?,
         None => DEFAULT_PORT,
     };
     let mut env = json!({ variable::PATH: directory.to_string_lossy(), variable::PORT: port.to_string() });
@@ -88,8 +88,9 @@ fn document(typed: &Typed) -> Result<String, Failure> {
         }
         (None, None) => {}
         _ => {
-            let message = "`--basic-auth-username` and `--basic-auth-password` belong together".to_owned();
-            return Err(usage(message).hint("set both: with one alone the files need no password"));
+            let message =
+                "`--basic-auth-username` and `--basic-auth-password` must be set together".to_owned();
+            return Err(usage(message).hint("with only one of them, the files would need no password"));
         }
     }
     let app = json!({ "name": format!("static-page-server-{port}"), "script": SCRIPT, "env": env });

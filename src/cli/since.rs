@@ -12,7 +12,7 @@ use crate::{config::EX_USAGE, sys::zone};
 pub(super) fn parse(text: &str) -> Result<i64, Failure> {
     let zone = zone::local(std::env::var("TZ").ok().as_deref());
     at(text.trim(), &Timestamp::now().to_zoned(zone)).map(Timestamp::as_millisecond).ok_or_else(|| {
-        Failure::new(EX_USAGE, format!("`--since {text}`: not a time in the past"))
+        Failure::new(EX_USAGE, format!("`--since {text}`: must be a time in the past"))
             .hint("5m, 2h30m, 14:30, 2026-01-31 or 2026-01-31T14:30:00 (local time unless it ends with Z)")
     })
 }

@@ -30,12 +30,20 @@ pub(super) fn sort(list: &mut [Brief], by: &str) -> Result<(), Failure> {
         |what: String, hint: String| Failure::new(EX_USAGE, format!("`--sort {by}`: {what}")).hint(hint);
     let Some((_, compare)) = FIELDS.iter().find(|(name, _)| name.eq_ignore_ascii_case(field)) else {
         let names: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).collect();
-        return Err(wrong(format!("there is no field `{field}`"), format!("there is {}", names.join(", "))));
+        return Err(wrong(
+            format!("unknown column `{field}`"),
+            format!("the columns are {}", names.join(", ")),
+        ));
     };
     match order {
         "asc" => list.sort_by(compare),
         "desc" => list.sort_by(|one, other| compare(other, one)),
-        _ => return Err(wrong(format!("`{order}` is no order"), format!("`{field}:asc` or `{field}:desc`"))),
+        _ => {
+            return Err(wrong(
+                format!("unknown order `{order}`"),
+                format!("write `{field}:asc` or `{field}:desc`"),
+            ));
+        }
     }
     Ok(())
 }

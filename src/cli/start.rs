@@ -92,7 +92,7 @@ pub(super) fn start(wish: &Wish) -> Result<ExitCode, Refusal> {
     }
     if !new.is_empty() {
         let idle = flags.of_runtime().map(|flag| {
-            format!("`{flag}`: has no effect here; it is about lines on the output of a procrun, or its end")
+            format!("`{flag}` has no effect: it applies to a procrun that runs in the foreground")
         });
         say_notices(&idle.collect::<Vec<_>>());
     }
@@ -166,10 +166,10 @@ fn one_too_many(strange: &str, words: &[String], unknown: Option<Unknown>) -> Fa
             Failure::not_done(message).hint_if(hint)
         }
         Some(_) | None => {
-            let message = format!("`{strange}` is no file here, and nothing in the list");
+            let message = format!("`{strange}` is neither a file nor in the list");
             Failure::new(EX_USAGE, message).hint(format!(
-                "arguments for the app stand after `--`: `-- {strange}`;\na program is started alone, \
-                 paths to watch are written `--watch=src`"
+                "write arguments for the app after `--`: `-- {strange}`;\nstart a program with a \
+                 command of its own, write paths to watch as `--watch=src`"
             ))
         }
     }

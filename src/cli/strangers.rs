@@ -6,48 +6,48 @@ use crate::config::nearest;
 
 /// Commands of PM2, and what to do instead.
 const OF_PM2: [(&[&str], &str); 18] = [
-    (
-        &["startup", "unstartup"],
-        "a service manager runs `procrun supervise`, and `procrun resurrect` after it",
-    ),
+    (&["startup", "unstartup"], "let a service manager run `procrun supervise`, then `procrun resurrect`"),
     (
         &["update", "updatePM2", "deepUpdate"],
-        "`procrun save` and `procrun kill`, then `procrun resurrect` with the new one",
+        "run `procrun save` and `procrun kill`, then `procrun resurrect` with the new version",
     ),
     (
         &["install", "uninstall", "package", "publish", "set", "multiset", "get", "unset", "conf", "config"],
-        "there are no modules and no settings of theirs; log files are rotated anyway",
+        "procrun has no modules and no module settings; log rotation is built in",
     ),
     (
         &["module:install", "module:update", "module:generate", "module:uninstall", "module:publish"],
-        "there are no modules; log files are rotated anyway",
+        "procrun has no modules; log rotation is built in",
     ),
-    (&["logrotate"], "log files are rotated anyway: `log_max_size`, `log_keep` and `log_compress`"),
+    (&["logrotate"], "log rotation is built in: see `log_max_size`, `log_keep` and `log_compress`"),
     (&["reloadLogs"], NO_NEED),
-    (&["dashboard", "dash", "imonit"], "`procrun monit` shows all of it"),
-    (&["web"], "`procrun jlist` prints what that page says, `procrun healthcheck` whether all are well"),
+    (&["dashboard", "dash", "imonit"], "use `procrun monit`"),
+    (
+        &["web"],
+        "use `procrun jlist` for the data of that page, `procrun healthcheck` for the health of the apps",
+    ),
     (
         &["plus", "register", "login", "logout", "link", "unlink", "open", "unmonitor"],
-        "there is no service to link to; `procrun monit` shows everything here, `procrun jlist` is for exporters",
+        "procrun has no monitoring service; use `procrun monit`, or `procrun jlist` for exporters",
     ),
     (
         &["prettyList", "slist", "sysinfos", "report"],
-        "`procrun prettylist` and `procrun describe all` say all, `procrun monit` shows the machine",
+        "use `procrun prettylist` or `procrun describe all`; `procrun monit` shows the machine",
     ),
     (
         &["trigger", "multicast"],
-        "an app has no actions; `procrun signal SIGUSR2 APP` tells it something if it listens to that",
+        "procrun has no actions; send a signal with `procrun signal SIGUSR2 APP`, or a line with `procrun send APP LINE`",
     ),
     (&["inspect"], "`procrun signal USR1 APP` opens Node's inspector on 127.0.0.1:9229"),
     (
         &["profile:cpu", "profile:mem", "heapdump"],
         "`procrun restart APP --node-args --cpu-prof` (or --heap-prof) writes a profile when it stops",
     ),
-    (&["deploy"], "copy the files by any means, then `procrun reload ecosystem.config.js`"),
-    (&["pull", "forward", "backward"], "`git pull` in the app's directory, then `procrun reload APP`"),
-    (&["create", "autoinstall"], "`procrun ecosystem` writes a file to begin with"),
-    (&["examples"], "`procrun --help` ends with some"),
-    (&["install-otel", "uninstall-otel"], "nothing is put into an app; it can load its own tracing"),
+    (&["deploy"], "copy the files, then run `procrun reload ecosystem.config.js`"),
+    (&["pull", "forward", "backward"], "run `git pull` in the app's directory, then `procrun reload APP`"),
+    (&["create", "autoinstall"], "`procrun ecosystem` creates an ecosystem file"),
+    (&["examples"], "`procrun --help` shows examples"),
+    (&["install-otel", "uninstall-otel"], "procrun adds no tracing to an app; load it in the app"),
 ];
 
 /// Scripts and logrotate call this one, and what they want is so: it is no error.
@@ -86,14 +86,11 @@ pub(super) fn advice(word: &str) -> Option<String> {
 
 /// Options of other tools, by what they are called: what to write here.
 const OPTIONS: [(&[&str], &str); 5] = [
-    (
-        &["--port", "-P"],
-        "the app reads its port from its environment: `PORT=3000 procrun app.js`, or `port` in the file",
-    ),
+    (&["--port", "-P"], "set the port in the environment: `PORT=3000 procrun app.js`, or `port` in the file"),
     (&["--config", "--file"], "the ecosystem file is the TARGET: `procrun FILE`"),
     (&["-d", "--daemon", "--detach", "--background"], "`procrun start TARGET` runs it in the background"),
     (&["-w", "--workers", "--replicas", "--processes"], "`-i N` runs N processes"),
-    (&["--directory", "--chdir", "--working-dir", "-C"], "`--cwd DIR` is the working directory of the app"),
+    (&["--directory", "--chdir", "--working-dir", "-C"], "`--cwd DIR` sets the working directory of the app"),
 ];
 
 /// What to do instead of giving this option, which another tool has.

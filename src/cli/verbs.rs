@@ -11,16 +11,17 @@ const fn switch(long: &'static str, help: &'static str) -> Option_ {
     Option_ { long, short: None, value: "", help }
 }
 
-const JSON: Option_ = switch("json", "Answer as JSON");
-const JSON_LINES: Option_ = switch("json", "A JSON record a line");
+const JSON: Option_ = switch("json", "Print the result as JSON");
+const JSON_LINES: Option_ = switch("json", "Print each line as a JSON record");
 const TARGETS: &str = "<NAME|ID|NAMESPACE|all>...";
 const TARGETS_OR_FILE: &str = "<NAME|ID|NAMESPACE|all|FILE>...";
 const UPDATE_ENV: Option_ =
-    Option_ { long: "update-env", short: Some('a'), value: "", help: "With the environment of this command" };
+    Option_ { long: "update-env", short: Some('a'), value: "", help: "Use the environment of this command" };
 const ONLY: Option_ =
-    Option_ { long: "only", short: None, value: "NAMES", help: "Only these apps of the file (a,b)" };
-const ENV: Option_ = Option_ { long: "env", short: None, value: "NAME", help: "Take env_<NAME> of the file" };
-const DRY_RUN: Option_ = switch("dry-run", "Only print what would change, and why");
+    Option_ { long: "only", short: None, value: "NAMES", help: "Select these apps of the file (a,b)" };
+const ENV: Option_ =
+    Option_ { long: "env", short: None, value: "NAME", help: "Apply env_<NAME> of the file" };
+const DRY_RUN: Option_ = switch("dry-run", "Print what would change and why; change nothing");
 const ANY: usize = usize::MAX;
 
 pub(super) static VERBS: &[Verb] = &[
@@ -33,13 +34,13 @@ pub(super) static VERBS: &[Verb] = &[
                 long: "sort",
                 short: None,
                 value: "FIELD[:desc]",
-                help: "By a column: name, memory:desc and others",
+                help: "Sort by a column: name, memory:desc, ...",
             },
-            Option_ { long: "mini-list", short: Some('m'), value: "", help: "Without a table" },
+            Option_ { long: "mini-list", short: Some('m'), value: "", help: "Print without a table" },
             JSON,
         ],
-        brief: "All processes",
-        about: "Shows all processes.",
+        brief: "List all processes",
+        about: "List all processes.",
         run: list::list,
     },
     Verb {
@@ -47,8 +48,8 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "",
         count: (0, 0),
         options: &[],
-        brief: "The same as JSON in PM2's shape",
-        about: "Prints all processes as JSON in PM2's shape, for exporters and scripts.",
+        brief: "List all processes as JSON, as PM2 does",
+        about: "Print all processes as JSON with PM2's fields, for exporters and scripts.",
         run: list::jlist,
     },
     Verb {
@@ -56,8 +57,8 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "",
         count: (0, 0),
         options: &[],
-        brief: "That, indented",
-        about: "Prints what `jlist` prints, indented.",
+        brief: "Print the output of jlist, indented",
+        about: "Print the output of `jlist`, indented.",
         run: list::prettylist,
     },
     Verb {
@@ -65,8 +66,8 @@ pub(super) static VERBS: &[Verb] = &[
         takes: TARGETS,
         count: (1, ANY),
         options: &[JSON],
-        brief: "Everything about some processes",
-        about: "Shows everything about some processes, with their last ends and why.",
+        brief: "Show all details of processes",
+        about: "Show all details of processes, with their last exits and the reasons.",
         run: describe::describe,
     },
     Verb {
@@ -75,8 +76,9 @@ pub(super) static VERBS: &[Verb] = &[
         count: (0, ANY),
         options: &[JSON],
         brief: "Show the process tree of each app",
-        about: "Shows the process tree of all apps, or of some: each process with its memory and\n\
-                why it belongs to the app. That is what is measured and what a stop ends.",
+        about: "Show the process tree of all apps, or of some: each process with its memory and\n\
+                why it belongs to the app. Memory limits count these processes, and a stop\n\
+                ends them.",
         run: tree::tree,
     },
     Verb {
@@ -84,10 +86,10 @@ pub(super) static VERBS: &[Verb] = &[
         takes: TARGETS_OR_FILE,
         count: (1, ANY),
         options: &[ONLY, ENV, JSON],
-        brief: "End processes; they stay in the list",
-        about: "Ends processes; they stay in the list. They get `kill_signal`, else SIGINT if\n\
-                they are Node's and SIGTERM otherwise, and SIGKILL after `kill_timeout`. Of an\n\
-                ecosystem file: the apps that it names.",
+        brief: "Stop processes and keep them in the list",
+        about: "Stop processes and keep them in the list. Each gets `kill_signal` (default:\n\
+                SIGINT for Node, SIGTERM for other programs), and SIGKILL after `kill_timeout`.\n\
+                With an ecosystem file, stop the apps that the file names.",
         run: act::stop,
     },
     Verb {
@@ -95,13 +97,13 @@ pub(super) static VERBS: &[Verb] = &[
         takes: TARGETS_OR_FILE,
         count: (1, ANY),
         options: &[UPDATE_ENV, ONLY, ENV, JSON],
-        brief: "End and start them again",
-        about: "Ends processes and starts them again. Of an ecosystem file it takes what the\n\
-                file says now and starts what is new. A task (`oneshot`) that has completed or\n\
-                runs is left alone unless it is named.\n\
-                The options of `procrun start` that say how an app runs (-i 4, --watch, --cron,\n\
-                --node-args, -- ARGS and others) change the app. --name renames it; --watch\n\
-                without a path turns watching off if it is on.",
+        brief: "Stop processes and start them again",
+        about: "Stop processes and start them again. With an ecosystem file, apply its current\n\
+                content and start new apps. A completed or running task (`oneshot`) restarts\n\
+                only if it is named.\n\
+                Options of `procrun start` (-i 4, --watch, --cron, --node-args, -- ARGS and\n\
+                others) change the app. --name renames it. --watch without a path turns\n\
+                watching off if it is on.",
         run: anew::restart,
     },
     Verb {
@@ -109,12 +111,12 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "[NAME|ID|NAMESPACE|all|FILE]...",
         count: (0, ANY),
         options: &[UPDATE_ENV, ONLY, ENV, DRY_RUN, JSON],
-        brief: "Replace them without a gap",
-        about: "Replaces processes without a gap where that is possible, else one after the\n\
-                other. Of an ecosystem file it takes what the file says now, as `restart` does,\n\
-                and the same options change the app. Without a target: `procrun apply`. A\n\
-                second reload of an app waits until the first is over. Ctrl-C stops waiting,\n\
-                not the reload.",
+        brief: "Replace processes without downtime",
+        about: "Replace processes without downtime where that is possible, otherwise one after\n\
+                the other. With an ecosystem file, apply its current content, as `restart` does.\n\
+                The same options change the app. Without a target, do what `procrun apply` does.\n\
+                A second reload of an app waits for the first. Ctrl-C ends the command, not the\n\
+                reload.",
         run: anew::reload,
     },
     Verb {
@@ -122,11 +124,11 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "[FILE]",
         count: (0, 1),
         options: &[DRY_RUN, JSON],
-        brief: "Read the file again, apply changes",
-        about: "Reads the ecosystem file of the supervisor again and applies what has\n\
-                changed, as SIGHUP does: new apps start, removed apps stop, changed apps are\n\
-                reloaded or restarted. Another FILE adds and changes apps, and stops none.\n\
-                It waits until that is done, and fails if a new version was taken back.",
+        brief: "Read the ecosystem file again, apply changes",
+        about: "Read the supervisor's ecosystem file again and apply the changes, as SIGHUP\n\
+                does: new apps start, removed apps stop, changed apps are reloaded or restarted.\n\
+                Another FILE adds and changes apps, and stops none. The command waits until the\n\
+                changes are complete. It fails if a reload was aborted.",
         run: apply::apply,
     },
     Verb {
@@ -134,9 +136,9 @@ pub(super) static VERBS: &[Verb] = &[
         takes: TARGETS_OR_FILE,
         count: (1, ANY),
         options: &[ONLY, ENV, JSON],
-        brief: "End and forget them",
-        about: "Ends processes and takes them out of the list. Of an ecosystem file: the apps\n\
-                that it names.",
+        brief: "Stop processes and remove them from the list",
+        about: "Stop processes and remove them from the list. With an ecosystem file, delete the\n\
+                apps that the file names.",
         run: act::delete,
     },
     Verb {
@@ -145,7 +147,7 @@ pub(super) static VERBS: &[Verb] = &[
         count: (2, 2),
         options: &[JSON],
         brief: "Scale an app to N processes",
-        about: "Scales an app to N processes, or by +N or -N.",
+        about: "Scale an app to N processes, or by +N or -N.",
         run: act::scale,
     },
     Verb {
@@ -153,8 +155,8 @@ pub(super) static VERBS: &[Verb] = &[
         takes: TARGETS,
         count: (1, ANY),
         options: &[JSON],
-        brief: "Set the count of restarts back to 0",
-        about: "Sets the count of restarts back to 0.",
+        brief: "Reset the restart count to 0",
+        about: "Reset the restart count to 0.",
         run: act::reset,
     },
     Verb {
@@ -162,8 +164,8 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "<SIGNAL> <NAME|ID|NAMESPACE|all>...",
         count: (2, ANY),
         options: &[JSON],
-        brief: "Send a signal",
-        about: "Sends a signal to processes: a name (HUP, SIGUSR2) or a number.",
+        brief: "Send a signal to processes",
+        about: "Send a signal to processes. SIGNAL is a name (HUP, SIGUSR2) or a number.",
         run: act::signal,
     },
     Verb {
@@ -171,33 +173,39 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "[NAME|ID|NAMESPACE]...",
         count: (0, ANY),
         options: &[
-            Option_ { long: "lines", short: None, value: "N", help: "The last N lines of each (15), or all" },
-            Option_ { long: "tail", short: Some('n'), value: "N", help: "The same as --lines" },
+            Option_ {
+                long: "lines",
+                short: None,
+                value: "N",
+                help: "Show the last N lines of each (15), or all",
+            },
+            Option_ { long: "tail", short: Some('n'), value: "N", help: "Alias of --lines" },
             Option_ {
                 long: "since",
                 short: None,
                 value: "TIME",
-                help: "Lines since TIME: 5m, 14:30, 2026-01-31T14:30:00",
+                help: "Show lines since 5m, 14:30, 2026-01-31T14:30:00",
             },
-            switch("nostream", "Only these"),
-            switch("out", "Only what was written to stdout"),
-            switch("err", "Only what was written to stderr"),
-            switch("raw", "Lines as the apps wrote them"),
+            switch("nostream", "Do not follow new lines"),
+            switch("out", "Show only stdout"),
+            switch("err", "Show only stderr"),
+            switch("raw", "Print lines as the apps wrote them"),
             JSON_LINES,
-            switch("format", "key=value pairs a line"),
+            switch("format", "Print each line as key=value pairs"),
             Option_ {
                 long: "timestamp",
                 short: None,
                 value: "[=FORMAT]",
-                help: "A time before each line, as YYYY-MM-DD HH:mm:ss",
+                help: "Prefix each line with the time",
             },
-            Option_ { long: "highlight", short: None, value: "TEXT", help: "Mark TEXT in the lines" },
+            Option_ { long: "highlight", short: None, value: "TEXT", help: "Highlight TEXT in the lines" },
         ],
         brief: "Show recent log lines and follow new ones",
-        about: "Shows the last lines of all processes, or of some, and then those that come,\n\
-                until Ctrl-C. They come from memory, and from the log files where there are any.\n\
-                They include the supervisor's lines about these processes, except with --raw.\n\
-                A reader that is too slow is told how many lines it missed.",
+        about: "Show the last lines of all processes, or of some, and follow new lines until\n\
+                Ctrl-C. The lines come from memory and from log files. They include the\n\
+                supervisor's lines about these processes, except with --raw. If the output is\n\
+                too slow, a line reports how many lines were missed.\n\
+                The default FORMAT of --timestamp is YYYY-MM-DD HH:mm:ss.",
         run: logs::logs,
     },
     Verb {
@@ -206,10 +214,10 @@ pub(super) static VERBS: &[Verb] = &[
         count: (1, 2),
         options: &[],
         brief: "Send typed lines to a process, show its output",
-        about: "Shows the output of a process, and sends each line that is typed (or read from a\n\
+        about: "Show the output of a process, and send each line that is typed (or read from a\n\
                 pipe) to its standard input. Ctrl-C or Ctrl-D detaches; the process keeps\n\
-                running. SEPARATOR replaces the end of each line. The app must not have\n\
-                `stdin = \"null\"`.",
+                running. SEPARATOR replaces the newline at the end of each line. The app must\n\
+                not have `stdin = \"null\"`.",
         run: attach::attach,
     },
     Verb {
@@ -218,8 +226,8 @@ pub(super) static VERBS: &[Verb] = &[
         count: (2, 2),
         options: &[],
         brief: "Send a line to the stdin of a process",
-        about: "Sends a line to the standard input of a process, and waits until it is in the\n\
-                pipe of the process. Put `--` before a LINE that begins with a dash.",
+        about: "Send a line to the standard input of a process, and wait until the line is in\n\
+                its pipe. Write `--` before a LINE that begins with a dash.",
         run: attach::send,
     },
     Verb {
@@ -227,9 +235,9 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "",
         count: (0, 0),
         options: &[],
-        brief: "All of it on a full screen",
-        about: "Shows the processes with CPU, memory and log on a full screen, as it changes.\n\
-                Keys restart, reload, stop and scale them; `?` lists the keys, `q` leaves.",
+        brief: "Show processes, CPU, memory and logs live",
+        about: "Show the processes with their CPU, memory and logs on a full screen. Keys\n\
+                restart, reload, stop and scale them; `?` lists the keys, `q` quits.",
         run: monit::monit,
     },
     Verb {
@@ -237,19 +245,19 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "[NAME|ID|NAMESPACE]...",
         count: (0, ANY),
         options: &[],
-        brief: "Empty their log files",
-        about: "Empties the log files of all processes, or of some, and forgets their recent\n\
-                lines. Rotated files stay.",
+        brief: "Empty log files",
+        about: "Empty the log files of all processes, or of some, and discard their recent lines\n\
+                in memory. Rotated files stay.",
         run: logs::flush,
     },
     Verb {
         words: &["env"],
         takes: "<ID|NAME>",
         count: (1, 1),
-        options: &[switch("reveal", "Show secrets too"), JSON],
-        brief: "The environment of a process",
-        about: "Shows the environment that a start of a process would give it. What looks like\n\
-                a secret is masked.",
+        options: &[switch("reveal", "Show secrets"), JSON],
+        brief: "Show the environment of a process",
+        about: "Show the environment that the next start of a process would use. Values that\n\
+                look like secrets are masked.",
         run: ask::env,
     },
     Verb {
@@ -257,8 +265,8 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "[NAME|ID|NAMESPACE]...",
         count: (0, ANY),
         options: &[JSON],
-        brief: "Process ids, one a line",
-        about: "Prints process ids, one a line.",
+        brief: "Print process ids, one per line",
+        about: "Print process ids, one per line.",
         run: ask::pid,
     },
     Verb {
@@ -266,8 +274,8 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "<NAME|NAMESPACE|all>...",
         count: (1, ANY),
         options: &[],
-        brief: "The ids of an app",
-        about: "Prints the ids of an app as a JSON list.",
+        brief: "Print the ids of an app",
+        about: "Print the ids of an app as a JSON list.",
         run: ask::id,
     },
     Verb {
@@ -275,8 +283,8 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "",
         count: (0, 0),
         options: &[JSON],
-        brief: "Is a supervisor there?",
-        about: "Asks whether a supervisor is there.",
+        brief: "Check that the supervisor is running",
+        about: "Check that the supervisor is running and answers.",
         run: ask::ping,
     },
     Verb {
@@ -284,11 +292,11 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "[NAME|ID|NAMESPACE]...",
         count: (0, ANY),
         options: &[],
-        brief: "0 if all are well, else 1",
-        about: "Ends with 0 when the processes are well and with 1 when they are not: for\n\
-                Docker's HEALTHCHECK. Well: each is online, healthy and ready as far as it has\n\
-                a check, and nothing has failed or waits to be started again. Without a target,\n\
-                what ended well or was stopped by hand is not looked at.",
+        brief: "Exit with 0 if all processes are healthy",
+        about: "Exit with 0 if the processes are healthy and with 1 if not, for Docker's\n\
+                HEALTHCHECK. A process is healthy if it is online, its health and readiness\n\
+                probes pass, and it is not waiting for a restart. Without a target, processes\n\
+                that have completed or were stopped by hand are ignored.",
         run: ask::healthcheck,
     },
     Verb {
@@ -298,28 +306,42 @@ pub(super) static VERBS: &[Verb] = &[
         options: &[
             Option_ { long: "port", short: None, value: "PORT", help: "Listen on this port (8080)" },
             Option_ { long: "host", short: None, value: "ADDRESS", help: "Listen on this address (0.0.0.0)" },
-            switch("spa", "Answer unknown paths with the homepage"),
-            switch("ftp", "List the files of a directory"),
-            Option_ { long: "basic-auth-username", short: None, value: "NAME", help: "Ask for a password" },
-            Option_ { long: "basic-auth-password", short: None, value: "PASSWORD", help: "That password" },
+            switch("spa", "Answer unknown paths with index.html"),
+            switch("ftp", "Show directory listings"),
+            Option_ {
+                long: "basic-auth-username",
+                short: None,
+                value: "NAME",
+                help: "User name for basic authentication",
+            },
+            Option_ {
+                long: "basic-auth-password",
+                short: None,
+                value: "PASSWORD",
+                help: "Password for basic authentication",
+            },
             Option_ { long: "monitor", short: None, value: "APP", help: "No effect (a service of PM2)" },
             JSON,
         ],
         brief: "Serve a directory over HTTP",
-        about: "Serves the files of a directory over HTTP, on all addresses unless --host names\n\
-                one. The server is an app like any other: `procrun list` shows it, and the\n\
-                options of `procrun start` (--name, -i and others) are taken. As PID 1 it runs\n\
-                in the foreground.",
+        about: "Serve the files of a directory over HTTP. The server is an app like any other:\n\
+                `procrun list` shows it, and it accepts the options of `procrun start` (--name,\n\
+                -i and others). As PID 1 it runs in the foreground.",
         run: serve::serve,
     },
     Verb {
         words: &["save", "dump"],
         takes: "",
         count: (0, 0),
-        options: &[Option_ { long: "force", short: Some('f'), value: "", help: "Save an empty list, too" }],
-        brief: "Keep the list in a file",
-        about: "Keeps the list, with its environment, in dump.json of PROCRUN_HOME, else\n\
-                of ~/.procrun. An empty list is saved with --force only.",
+        options: &[Option_ {
+            long: "force",
+            short: Some('f'),
+            value: "",
+            help: "Save the list even if it is empty",
+        }],
+        brief: "Save the list of apps for resurrect",
+        about: "Save the list of apps with their environment to dump.json in PROCRUN_HOME\n\
+                (default: ~/.procrun). An empty list is saved only with --force.",
         run: dump::save,
     },
     Verb {
@@ -328,7 +350,7 @@ pub(super) static VERBS: &[Verb] = &[
         count: (0, 0),
         options: &[],
         brief: "Save an empty list",
-        about: "Saves an empty list, whatever runs: `resurrect` brings nothing back then.",
+        about: "Save an empty list. `resurrect` then starts nothing.",
         run: dump::clear,
     },
     Verb {
@@ -336,9 +358,9 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "",
         count: (0, 0),
         options: &[],
-        brief: "Start what was saved",
-        about: "Adds what `save` kept and is not there, in a supervisor in the background if\n\
-                none runs. What was stopped comes back stopped.",
+        brief: "Start the apps of the saved list",
+        about: "Add the saved apps that are not in the list. If no supervisor runs, start one in\n\
+                the background. Apps that were stopped are added as stopped.",
         run: dump::resurrect,
     },
     Verb {
@@ -346,9 +368,9 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "",
         count: (0, 0),
         options: &[],
-        brief: "Be the supervisor of the background",
-        about: "Runs what `procrun start` starts in the background, here: for a service manager.\n\
-                It has no applications but those that commands add.",
+        brief: "Run the background supervisor in the foreground",
+        about: "Run the background supervisor in the foreground, for a service manager. The\n\
+                supervisor starts without apps; commands add them.",
         run: background::supervise,
     },
     Verb {
@@ -356,8 +378,8 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "",
         count: (0, 0),
         options: &[],
-        brief: "End everything, procrun too",
-        about: "Ends all processes and the supervisor, and waits for it.",
+        brief: "Stop all processes and the supervisor",
+        about: "Stop all processes and the supervisor, and wait until it has exited.",
         run: ask::kill,
     },
 ];

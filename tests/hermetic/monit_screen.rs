@@ -140,11 +140,11 @@ fn processes_and_their_logs_are_on_the_screen_and_keys_reach_them() {
 fn the_end_of_the_supervisor_is_said_and_a_new_one_found() {
     let (mut run, terminal) = monit();
     run.expect_stop();
-    terminal.wait_for("is gone");
+    terminal.wait_for("has exited");
     let socket = socket(&terminal);
     let mut run = terminal.bed.start(&["--socket", socket.to_str().unwrap(), "ecosystem.toml"]);
     terminal.wait_for_screen("its log again", |screen| {
-        !screen.contains("is gone") && screen.matches("\ntick").count() > 5
+        !screen.contains("has exited") && screen.matches("\ntick").count() > 5
     });
     terminal.keys(&["C-c"]);
     terminal.is_as_before("left");

@@ -262,8 +262,8 @@ fn what_changes_a_process_is_asked_for_twice() {
     }
     view.state.handle(Event::Outcome(false, "no such process\x1b[2J".into()));
     assert!(view.screen().contains("no such process"));
-    view.state.handle(Event::Lost("the supervisor is gone".into()));
-    assert!(view.screen().contains("the supervisor is gone"));
+    view.state.handle(Event::Lost("the supervisor has exited".into()));
+    assert!(view.screen().contains("the supervisor has exited"));
     assert_eq!(view.press(KeyCode::Char('q')), Some(Ask::Quit));
     let control_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
     view.press(KeyCode::Char('/'));

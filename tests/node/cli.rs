@@ -48,7 +48,7 @@ fn help_tells_of_each_command() {
     }
     let mut wrong = bed.start(&["help", "restat"]);
     wrong.expect_code(64);
-    wrong.wait_for_err("`restat` is not a command");
+    wrong.wait_for_err("unknown command `restat`");
     wrong.wait_for_err("did you mean `restart`?");
 }
 

@@ -84,7 +84,7 @@ fn check(case: &Path) -> Result<(), String> {
 
 /// Arguments, the exit code, and a part of what is said. The first is what procrun is called.
 const TYPED: [(&[&str], u8, &str); 48] = [
-    (&["procrun"], 64, "there is no TARGET"),
+    (&["procrun"], 64, "missing TARGET"),
     (&["procrun", "--help"], 0, "Exit codes:"),
     (&["procrun", "run", "-h"], 0, "Exit codes:"),
     (&["procrun", "help"], 0, "Examples:"),

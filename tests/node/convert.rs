@@ -136,8 +136,8 @@ fn keys_stay_as_they_were_written_and_the_rest_is_said() {
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert_eq!(
         text(&output.stdout),
-        "wrote ecosystem.toml: 2 apps, as ecosystem.config.js says them\n\
-         look at it with `procrun check ecosystem.toml`, run it with `procrun ecosystem.toml`\n"
+        "wrote ecosystem.toml: 2 apps of ecosystem.config.js\n\
+         check it with `procrun check ecosystem.toml`, run it with `procrun ecosystem.toml`\n"
     );
     assert_eq!(
         fs::read_to_string(dir.path().join("ecosystem.toml")).unwrap(),
@@ -215,8 +215,8 @@ fn what_is_there_is_never_written_over() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         text(&output.stderr),
-        "error: ecosystem.toml is there already, and stays as it is\n  \
-         hint: `-o FILE` writes elsewhere, `-o -` to stdout\n"
+        "error: ecosystem.toml already exists and was not changed\n  \
+         hint: `-o FILE` writes to another file, `-o -` to stdout\n"
     );
     assert_eq!(fs::read_to_string(dir.path().join("ecosystem.toml")).unwrap(), "mine");
 

@@ -108,7 +108,7 @@ fn a_file_that_is_there_stays() {
         let output = procrun(dir.path(), &[&["ecosystem"], args].concat());
         assert_eq!(output.status.code(), Some(1));
         let said = text(&output.stderr);
-        assert!(said.starts_with(&format!("error: {file} is there already, and stays as it is\n")), "{said}");
+        assert!(said.starts_with(&format!("error: {file} already exists and was not changed\n")), "{said}");
         assert_eq!(fs::read_to_string(dir.path().join(file)).unwrap(), "mine");
     }
 }
@@ -130,8 +130,8 @@ fn other_words_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     for (args, part) in [
         (&["ecosystem", "--format", "xml"][..], "`--format` must be toml, json, yaml or js, not `xml`"),
-        (&["ecosystem", "big"], "there is `simple` only, not `big`"),
-        (&["ecosystem", "simple", "x"], "`x` is one word too many"),
+        (&["ecosystem", "big"], "unknown argument `big`: must be `simple`"),
+        (&["ecosystem", "simple", "x"], "unexpected argument `x`"),
         (&["ecosystem", "--bogus"], "--bogus"),
     ] {
         let output = procrun(dir.path(), args);

@@ -248,7 +248,7 @@ fn every_command_of_pm2_is_here_or_in_the_table_of_differences() {
     // reloadLogs is no error, and a directory of the shell is called examples.
     for word in without.iter().filter(|word| !["reloadLogs", "examples"].contains(word)) {
         let said = shell.run(&format!("procrun {word} x"), 64).err().lines().join("\n");
-        assert!(said.contains(&format!("`{word}` is a command of PM2")), "{said}");
+        assert!(said.contains(&format!("procrun does not have PM2's command `{word}`")), "{said}");
     }
 }
 

@@ -208,7 +208,7 @@ fn a_saved_list_that_is_lost_is_replaced_by_the_one_before() {
     bed.file("home/dump.json", &whole[..whole.len() / 2]);
     let mut back = bed.isolated(&["resurrect"]).start();
     back.expect_code(0);
-    back.wait_for_err("it ends in the middle");
+    back.wait_for_err("the file is incomplete");
     back.wait_for_err("using the previous saved list: ");
     assert_eq!(statuses(&bed), ["one online"]);
     // A damaged list never takes the place of a good one.
@@ -286,10 +286,10 @@ fn a_torn_or_foreign_dump_is_refused_and_starts_nothing() {
     drop(run);
     let whole = bed.read("home/dump.json");
     for (text, why) in [
-        (&whole[..whole.len() / 2], "it ends in the middle"),
-        ("", "it ends in the middle"),
-        (r#"[{"name":"pm2's own","pm_id":0}]"#, "is it PM2's dump?"),
-        (r#"{"name":"of another"}"#, "it is no list that `procrun save` wrote"),
+        (&whole[..whole.len() / 2], "the file is incomplete"),
+        ("", "the file is incomplete"),
+        (r#"[{"name":"pm2's own","pm_id":0}]"#, "this looks like a dump of PM2"),
+        (r#"{"name":"of another"}"#, "not a list of `procrun save`"),
         (&whole.replace("\"format\": 1", "\"format\": 2"), "format 2"),
         (&whole.replace("procrun's saved list", "something else"), "dump.json"),
     ] {

@@ -171,7 +171,7 @@ fn a_start_in_the_background_says_what_it_has_started_and_where() {
     let pid = bed.command(&["ping", "--json"]).json()["pid"].clone();
     let home = bed.path("home");
     first.wait_for_line(&format!("started procrun in the background: pid {pid}, home {}", home.display()));
-    let said = first.wait_for_line("its own log is");
+    let said = first.wait_for_line("logs of apps:");
     for path in said.split([' ', ',']).filter(|word| word.starts_with('/')) {
         assert!(Path::new(path).exists(), "{path}");
     }
