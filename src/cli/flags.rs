@@ -119,6 +119,9 @@ use Group::{Env, Files, Hidden, Later, Output, Restart, Stop, What};
 use Means::{Key, Not, Notice, Seconds, Word};
 use Takes::{Dashed, Many, Maybe, Nothing, One, Optional};
 
+/// The groups in the order of the help.
+const GROUPS: [Group; 7] = [What, Env, Restart, Stop, Output, Files, Later];
+
 static FLAGS: &[Flag] = &[
     flag(
         Some('i'),
@@ -473,7 +476,6 @@ pub(super) fn command(line: &[OsString]) -> Command {
 /// The options as the help shows them: group by group, at most 80 columns wide.
 pub(super) fn described() -> String {
     const COLUMN: usize = 36;
-    const GROUPS: [Group; 7] = [What, Env, Restart, Stop, Output, Files, Later];
     let mut text = String::new();
     for group in GROUPS {
         text.push_str(group.heading());
@@ -487,6 +489,22 @@ pub(super) fn described() -> String {
         text.push('\n');
     }
     text
+}
+
+/// The options as the reference shows them: for each group its heading, and for each option its names, its key
+/// and its effect.
+#[cfg(test)]
+pub(super) fn groups() -> Vec<(&'static str, Vec<(String, Option<&'static str>, &'static str)>)> {
+    let row = |flag: &Flag| {
+        let short = flag.short.map_or_else(String::new, |short| format!("`-{short}`, "));
+        let key = match flag.means {
+            Key(key) | Not(key) | Word(key, _) | Seconds(key) => Some(key),
+            Means::Only | Means::Env | Means::Socket | Notice(_) | Means::Nothing => None,
+        };
+        (format!("{short}`{}{}`", flag.long, flag.takes.shown()), key, flag.help)
+    };
+    let of_group = |group: Group| FLAGS.iter().filter(|flag| flag.group == group).map(row).collect();
+    GROUPS.into_iter().map(|group| (group.heading(), of_group(group))).collect()
 }
 
 /// The options as a shell offers them.

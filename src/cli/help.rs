@@ -67,7 +67,7 @@ In a Dockerfile:
   CMD [\"procrun\", \"ecosystem.toml\"]
 ";
 
-const START: &str = "\
+pub(super) const START: &str = "\
 Start apps. A TARGET that is in the list (a name, an id, a namespace or `all`)
 starts if it has no process. Any other TARGET is an ecosystem file, a script or
 a program, and is added to the running procrun. If none runs, one starts in the

@@ -31,6 +31,8 @@ mod mini;
 mod monit;
 mod node_version;
 mod reach;
+#[cfg(test)]
+mod reference;
 mod serve;
 mod since;
 mod sort;
