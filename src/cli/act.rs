@@ -18,7 +18,7 @@ use crate::{
     spec::{ExitCode, Signal},
 };
 
-/// What is said of something that is done.
+/// How much a command prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Telling {
     /// Each step, and the list as it is then.
@@ -73,14 +73,14 @@ fn act(typed: &Typed, action: Action) -> Result<ExitCode, Failure> {
     carry_out(typed, &Request::Act { action, targets: typed.words.clone() })
 }
 
-/// A file stands for the applications that it names.
+/// A file selects the apps that it names.
 fn act_or_file(typed: &Typed, action: Action) -> Result<ExitCode, Failure> {
     let targets = match anew::names(typed)? {
         Ok(targets) => targets,
         Err(code) => return Ok(code),
     };
     if targets.is_empty() {
-        // What the file names is not there: as it is to be.
+        // The apps of the file are not in the list, which is the wanted state.
         return Ok(0);
     }
     carry_out(typed, &Request::Act { action, targets })
@@ -90,7 +90,7 @@ fn carry_out(typed: &Typed, request: &Request) -> Result<ExitCode, Failure> {
     wait_and_show(&mut typed.supervisor()?, request, Telling::of(typed))
 }
 
-/// Asks, says each step as it comes, and shows the list as it is then.
+/// Sends the request, prints each step as it arrives, then prints the list.
 pub(super) fn wait_and_show(
     supervisor: &mut Supervisor,
     request: &Request,
@@ -101,7 +101,7 @@ pub(super) fn wait_and_show(
         return Ok(0);
     }
     let Some(list) = overview_if_it_lives(supervisor)? else {
-        // What was asked for was the end of the last app.
+        // The operation was the end of the last app.
         return Ok(0);
     };
     if telling == Telling::Json {
@@ -111,7 +111,7 @@ pub(super) fn wait_and_show(
     Ok(say(&shown(&list.instances, look())))
 }
 
-/// Asks, and says each step as it comes; the ids that it was done to.
+/// Sends the request and prints each step as it arrives. Returns the ids that the operation changed.
 pub(super) fn wait_and_tell(
     supervisor: &mut Supervisor,
     request: &Request,

@@ -80,7 +80,7 @@ fn anew(typed: &Typed, anew: Anew) -> Result<ExitCode, Failure> {
     wait_and_show(&mut supervisor, &last.request(anew, Taken::Replace, update_environment), telling)
 }
 
-/// The supervisor that is meant, if one runs: a file may be what one is started for.
+/// The selected supervisor, if one runs: a file may be the reason to start one.
 fn running(typed: &Typed) -> Result<Option<Supervisor>, Failure> {
     match typed.supervisor() {
         Ok(supervisor) => Ok(Some(supervisor)),
@@ -119,7 +119,7 @@ pub(super) fn changes(
     Ok(changes)
 }
 
-/// The wish to let them run anew, changed or not.
+/// The request to start, restart or reload, changed or not.
 pub(super) fn request(targets: Vec<String>, changes: Changes, with_environment: bool, anew: Anew) -> Request {
     let environment = with_environment.then(environment);
     if environment.is_none() && changes.patch.is_none() {
@@ -141,8 +141,8 @@ pub(super) fn refused(problems: &Problems) -> ExitCode {
     problems.exit_code()
 }
 
-/// The names of the applications of the files among the words, and the other words: for what ends
-/// them. Those that are not in the list are said and left out.
+/// The names of the apps of the files among the arguments, and the other arguments, for commands that stop
+/// apps. Names that are not in the list are reported and skipped.
 pub(super) fn names(typed: &Typed) -> Result<Result<Vec<String>, ExitCode>, Failure> {
     let (files, mut targets) = split(typed)?;
     if files.is_empty() {

@@ -49,7 +49,7 @@ pub(super) fn pid(typed: &Typed) -> Result<ExitCode, Failure> {
         writeln!(text, "{pid}").expect("a String takes everything");
     }
     say(&text);
-    // A script that asks for one that does not run must not go on with nothing.
+    // A script must not continue without the process id of an app that does not run.
     Ok(if pids.is_empty() && !typed.words.is_empty() { NOT_DONE } else { 0 })
 }
 
@@ -110,7 +110,7 @@ pub(super) fn healthcheck(typed: &Typed) -> Result<ExitCode, Failure> {
     if !ill.is_empty() {
         return Err(Failure::not_done(ill.join(", ")));
     }
-    // A task that is done is well when it is asked for by name.
+    // A completed task is healthy when the command names it.
     if online == 0 && !all_must_run {
         return Err(Failure::not_done("no process is online"));
     }

@@ -37,7 +37,7 @@ pub(super) fn home() -> Result<PathBuf, Failure> {
     std::path::absolute(&home).map_err(|error| Failure::not_done(format!("{}: {error}", home.display())))
 }
 
-/// Where everybody may write, somebody else may have been there first.
+/// In a directory that everyone can write to, another user may have created the path first.
 fn without_home() -> Result<PathBuf, Failure> {
     let home = PathBuf::from(format!("/dev/shm/procrun-{}", geteuid()));
     match home.symlink_metadata() {
@@ -74,8 +74,8 @@ pub(super) fn supervise(typed: &Typed) -> Result<ExitCode, Failure> {
     Ok(supervisor::run(&source, &role))
 }
 
-/// The supervisor that runs, as every command finds it; one is started in the background if there is none,
-/// which is said.
+/// The running supervisor, found as every command finds it. If there is none, one is started in the background
+/// and reported.
 pub(super) fn connect(socket: Option<&std::ffi::OsStr>, is_silent: bool) -> Result<Supervisor, Failure> {
     let places = places(socket)?;
     if let Some(supervisor) = Supervisor::find_at(&places)? {
@@ -94,7 +94,7 @@ pub(super) fn connect(socket: Option<&std::ffi::OsStr>, is_silent: bool) -> Resu
     if let Some(socket) = socket {
         args.extend([OsString::from("--socket"), socket.to_owned()]);
     }
-    // Its name says whose home it has.
+    // The process name shows the home of the supervisor.
     let called = std::env::args_os().next().unwrap_or_else(|| program.clone().into());
     let channel = detach::start(&program, &called, &args).map_err(|error| trouble("new process", &error))?;
     let mut supervisor =

@@ -1,5 +1,5 @@
-//! The commands to a running supervisor, and those that make files: how a line is taken apart, and what
-//! `--help` says. Which there are stands in `verbs` and `alone`.
+//! Commands for a running supervisor, and commands that create files: parsing of the command line, and the
+//! help. The tables are in `verbs` and `alone`.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct Verb {
     /// Its word, then PM2's others for it.
     pub(super) words: &'static [&'static str],
-    /// What stands behind it, as the help shows it.
+    /// The arguments, as the help shows them.
     pub(super) takes: &'static str,
     /// How many words that are: at least, at most.
     pub(super) count: (usize, usize),
@@ -45,7 +45,7 @@ pub(super) struct Option_ {
 pub(super) struct Typed {
     pub(super) words: Vec<String>,
     pub(super) socket: Option<OsString>,
-    /// What stands behind `--`, if that was written at all.
+    /// The arguments after `--`, if there is a `--`.
     pub(super) args: Option<Vec<OsString>>,
     matches: ArgMatches,
 }
@@ -69,12 +69,12 @@ impl Typed {
         flags
     }
 
-    /// The supervisor that is meant.
+    /// The selected supervisor.
     pub(super) fn supervisor(&self) -> Result<Supervisor, Failure> {
         Supervisor::find(self.socket.as_deref())
     }
 
-    /// The supervisor that is meant, if one runs.
+    /// The selected supervisor, if one runs.
     pub(super) fn running_supervisor(&self) -> Result<Option<Supervisor>, Failure> {
         Supervisor::find_running(self.socket.as_deref())
     }
@@ -132,7 +132,7 @@ pub(super) fn run(line: &[OsString]) -> Option<ExitCode> {
     }))
 }
 
-/// The command, if the first word is one, and what stands before and behind it. A file of that name
+/// The command, if the first word is one, with the words before and after it. A file with the name of a command
 /// is `./list`.
 fn find(line: &[OsString]) -> Option<(&[OsString], &'static Verb, &[OsString])> {
     let mut at = 1;
@@ -170,7 +170,7 @@ fn parse(verb: &'static Verb, before: &[OsString], rest: &[OsString]) -> Result<
     }
     if let Some(more) = words.get(most) {
         let message = format!("unexpected argument `{more}`");
-        // `pm2 status api` shows all, whatever stands behind it.
+        // `pm2 status api` lists all processes and ignores the argument.
         let hint = match verb.words[0] {
             "list" => format!("procrun describe {more}"),
             _ => usage(verb),

@@ -1,7 +1,7 @@
-//! `procrun completions`: what a shell needs to complete a command line of procrun.
+//! `procrun completions`: scripts with which a shell completes a command line of procrun.
 //!
-//! It is made of the tables of options and commands. The names of what runs are asked for when somebody
-//! types: `procrun completions targets` prints them, and nothing where no supervisor answers.
+//! The scripts are generated from the tables of options and commands. Names of apps are read at completion
+//! time: `procrun completions targets` prints them, and prints nothing if no supervisor answers.
 
 mod bash;
 mod fish;
@@ -31,7 +31,7 @@ pub(super) struct Command {
     /// Its word, then its others.
     pub(super) words: &'static [&'static str],
     pub(super) brief: &'static str,
-    /// What stands behind it.
+    /// Its arguments.
     pub(super) takes: Word,
     pub(super) options: Vec<Offer>,
 }
@@ -74,7 +74,7 @@ impl Word {
 struct Offered {
     /// The commands; first those that run something.
     commands: Vec<Command>,
-    /// Where no command stands in front.
+    /// Options of a command line without a command.
     options: Vec<Offer>,
 }
 

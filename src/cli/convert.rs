@@ -1,7 +1,6 @@
-//! `procrun convert`: an ecosystem file of PM2's as TOML.
+//! `procrun convert`: writes a PM2 ecosystem file as TOML.
 //!
-//! What TOML says the same is for `config`; here the file is found and the answer put where it
-//! belongs.
+//! `config` converts. This module finds the file and writes the result.
 
 use std::{
     ffi::OsString,
@@ -35,7 +34,7 @@ pub(super) fn convert(typed: &Typed) -> Result<ExitCode, Failure> {
         args: None,
         environment: std::env::vars_os().collect(),
         cwd,
-        // Some modules look at it: they see what they would see when they are run.
+        // Some modules read `process.argv`: they see the same values as in a run.
         command_line: ["procrun".into(), from.into()].into(),
     };
     let loaded = Source::to_convert(invocation, &to).and_then(|source| supervisor::evaluate(&source));

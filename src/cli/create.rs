@@ -1,4 +1,4 @@
-//! Files that a command makes for people: a new one only, never in the place of another.
+//! New files that a command creates. An existing file is never replaced.
 
 use std::{
     fs::OpenOptions,
@@ -9,7 +9,7 @@ use std::{
 
 use super::failure::Failure;
 
-/// Writes a new file with these permissions, less the umask. What stands there already stays as it is.
+/// Writes a new file with these permissions, less the umask. An existing file is not changed.
 pub(super) fn create(path: &Path, text: &str, mode: u32, hint: &str) -> Result<(), Failure> {
     let shown = path.display();
     let mut file =
@@ -22,7 +22,7 @@ pub(super) fn create(path: &Path, text: &str, mode: u32, hint: &str) -> Result<(
             _ => Failure::not_done(format!("cannot write {shown}: {error}")),
         })?;
     file.write_all(text.as_bytes()).map_err(|error| {
-        // Half of it is of no use to anybody.
+        // A half-written file is useless.
         let _ = std::fs::remove_file(path);
         Failure::not_done(format!("cannot write {shown}: {error}"))
     })

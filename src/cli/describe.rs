@@ -129,7 +129,7 @@ fn time(millis: u64) -> String {
     })
 }
 
-/// What stands before a value.
+/// Columns before a value.
 const BEFORE_VALUE: usize = 22;
 
 struct Page {

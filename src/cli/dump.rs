@@ -42,7 +42,7 @@ const OF_PM2: &str = "this looks like a dump of PM2: start the apps from their e
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Dump {
-    /// [`WHAT`]: what stands there is told from other files.
+    /// [`WHAT`]: distinguishes the file from other JSON files.
     what: String,
     format: u32,
     procrun: String,
@@ -83,7 +83,8 @@ fn keep(apps: Vec<SavedApp>) -> Result<ExitCode, Failure> {
 /// Its secrets are for the owner alone. The list that was there before stays beside it, unless it is damaged.
 fn write(home: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
     own_directory(home)?;
-    // One at a time, so that the file beside has one name: what a killed `save` leaves there, the next one takes.
+    // One `save` at a time, so that the temporary file has a fixed name. The next `save` replaces the file of a
+    // killed one.
     let _one = FileLock::wait(File::open(home)?)?;
     let beside = path.with_extension("json.new");
     let result = (|| {
@@ -194,7 +195,7 @@ fn read(path: &Path) -> Result<Vec<SavedApp>, Unusable> {
     let (owner, mode, text) = read(path).map_err(|error| {
         lose(error.to_string(), "`procrun save` saves the list of the running supervisor")
     })?;
-    // What it says is run in the name of who asks.
+    // The content of the file runs as this user.
     if owner != 0 && owner != geteuid().as_raw() {
         let hint = "the file must belong to this user or to root; nothing was started";
         return Err(refuse(format!("the file belongs to user {owner}"), hint));
@@ -229,7 +230,7 @@ fn in_order(mut apps: Vec<SavedApp>) -> Vec<SavedApp> {
     while !apps.is_empty() {
         let is_there = |name: &str| apps.iter().any(|left| left.app.name == name);
         let is_next = |saved: &SavedApp| saved.app.order.depends_on.iter().all(|other| !is_there(&other.app));
-        // In a circle none is the next; the supervisor says so.
+        // In a dependency cycle no app is the next one; the supervisor reports the cycle.
         let at = apps.iter().position(is_next).unwrap_or(0);
         ordered.push(apps.remove(at));
     }

@@ -1,6 +1,6 @@
-//! `procrun ecosystem`: a file to begin with, that says what people ask for.
+//! `procrun ecosystem`: creates an ecosystem file with the common keys.
 //!
-//! One table of keys, written in each format. What a new key needs is a row here.
+//! One table of keys is written in each format. A new key needs a row here.
 
 use std::{fmt::Write as _, path::Path};
 
@@ -11,13 +11,13 @@ use crate::{
     sys::{directory, regular_file},
 };
 
-/// A key, and what it is for.
+/// A key and its purpose.
 struct Row {
     /// In lines that fit a terminal, each a sentence that begins with a capital.
     about: &'static str,
     key: &'static str,
     value: Value,
-    /// It is said; the others are there to be switched on.
+    /// The key is set; the other keys are commented out.
     on: bool,
 }
 

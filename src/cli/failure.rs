@@ -1,4 +1,4 @@
-//! Why a command has not done what it was asked, and how that is said.
+//! Why a command has failed, and how the failure is printed.
 
 use std::{
     io::{IsTerminal as _, Write as _, stderr},
@@ -10,7 +10,7 @@ use crate::{shown::printable_lines, spec::ExitCode, sys::terminal};
 
 /// Something was not done.
 pub(super) const NOT_DONE: ExitCode = 1;
-/// `EX_UNAVAILABLE` of sysexits(3): there is no supervisor to ask.
+/// `EX_UNAVAILABLE` of sysexits(3): no supervisor is running.
 pub(super) const NO_SUPERVISOR: ExitCode = 69;
 
 /// What has gone wrong, with the exit code it calls for.
@@ -46,7 +46,7 @@ impl Failure {
         self
     }
 
-    /// Whether it is that there is no supervisor to ask.
+    /// Whether the failure is that no supervisor runs.
     pub(super) fn is_absence(&self) -> bool {
         self.code == NO_SUPERVISOR
     }
@@ -56,7 +56,7 @@ impl Failure {
         let err = stderr();
         let columns = Some(&err).filter(|err| err.is_terminal()).and_then(|err| terminal::size(err.as_fd()));
         let text = self.text(columns.map(|(columns, _)| columns.into()));
-        // There is nobody left to tell if this fails.
+        // There is no other place to report a failed write to stderr.
         let _ = err.lock().write_all(text.as_bytes());
     }
 
@@ -66,7 +66,7 @@ impl Failure {
             let text = printable_lines(text);
             let lines: Vec<String> =
                 text.split('\n').map(|line| folded(line, columns, begin.len())).collect();
-            // What a message counts up is moved in by itself.
+            // Lists in a message have their own indentation.
             format!("{begin}{}\n", lines.join(if begin == HINT { &indent } else { "\n" }))
         };
         let hint = self.hint.as_ref().map(|hint| part(HINT, hint));

@@ -1,5 +1,5 @@
-//! An ecosystem file, a script or a program that a command is about: read here and now, so that its errors
-//! belong to who has typed it.
+//! The ecosystem file, script or program of a command. The client reads it, so its errors appear where the
+//! command was typed.
 
 use std::{collections::BTreeMap, ffi::OsString, io::Write as _, path::Path};
 
@@ -26,7 +26,7 @@ const DEFAULTS: [&str; 9] = [
     "pm2.json",
 ];
 
-/// The ecosystem file that is meant when none is named, if there is one here.
+/// The default ecosystem file of the current directory, if there is one.
 pub(super) fn default() -> Option<OsString> {
     DEFAULTS.iter().find(|name| Path::new(name).is_file()).map(OsString::from)
 }
@@ -55,7 +55,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Reads it and says what is worth saying.
+    /// Reads the file and prints its notices.
     pub(super) fn read(invocation: Invocation) -> Result<Self, Problems> {
         let (found, notices) = Self::load(invocation)?;
         say_notices(&notices);
@@ -139,13 +139,13 @@ pub(super) fn read_with(invocation: &mut Invocation, environment: BTreeMap<Strin
     invocation.environment = environment.into_iter().map(owned).collect();
 }
 
-/// A file by one path, whichever links lead to it.
+/// One path for a file, independent of links.
 pub(super) fn identity(file: &Path) -> String {
     let real = file.canonicalize();
     real.as_deref().unwrap_or(file).to_string_lossy().into_owned()
 }
 
-/// What reading a target as if it stood alone needs.
+/// An invocation with this target alone.
 pub(super) fn invocation(
     target: OsString,
     flags: Flags,
@@ -166,7 +166,7 @@ pub(super) fn invocation(
 pub(super) fn say_notices(notices: &[String]) {
     let mut stderr = std::io::stderr().lock();
     for notice in notices {
-        // There is nobody left to tell if this fails.
+        // There is no other place to report a failed write to stderr.
         let _ = writeln!(stderr, "notice: {}", printable_lines(notice));
     }
 }
@@ -176,7 +176,7 @@ pub(super) fn environment() -> BTreeMap<String, String> {
     sendable(std::env::vars_os())
 }
 
-/// Without what is no UTF-8, which cannot be sent.
+/// Without variables that are not UTF-8, which cannot be sent.
 fn sendable(variables: impl IntoIterator<Item = (OsString, OsString)>) -> BTreeMap<String, String> {
     variables
         .into_iter()

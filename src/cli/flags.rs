@@ -68,13 +68,13 @@ enum Means {
     Env,
     /// Where the control socket is.
     Socket,
-    /// Nothing here; this is said.
+    /// No effect; the notice says so.
     Notice(&'static str),
-    /// Nothing, and nothing need be said.
+    /// No effect, and no notice.
     Nothing,
 }
 
-/// Where an option stands in the help.
+/// The group of an option in the help.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Group {
     What,
@@ -411,7 +411,7 @@ impl Flag {
         }
     }
 
-    /// What was said with it, and how far right, if it was said.
+    /// The values of the option and its position, if it was given.
     fn values<'m>(&self, matches: &'m ArgMatches) -> Option<(usize, Vec<&'m str>)> {
         // An error here is an option that the parser was not built for.
         let known = matches.try_contains_id(self.id()).unwrap_or(false);
@@ -455,8 +455,8 @@ pub(super) fn names(values: &[&str]) -> Vec<String> {
     words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// The parser of the command line. A line without a single option (`procrun ecosystem.toml`) gets
-/// one that knows none: building the others takes longer than reading the file.
+/// The parser of the command line. A line without a single option (`procrun ecosystem.toml`) gets a parser
+/// without options: building the options takes longer than reading the file.
 pub(super) fn command(line: &[OsString]) -> Command {
     let options = if has_options(line) { FLAGS } else { &[] };
     let words = Arg::new("words").value_name("TARGET").num_args(0..).value_parser(value_parser!(OsString));
@@ -533,7 +533,7 @@ pub(super) fn is_given(matches: &ArgMatches, id: &str) -> bool {
     matches.try_get_one::<bool>(id).ok().flatten().copied().unwrap_or(false)
 }
 
-/// What `--socket` says.
+/// The value of `--socket`.
 pub(super) fn socket(matches: &ArgMatches) -> Option<OsString> {
     let flag = FLAGS.iter().find(|flag| matches!(flag.means, Means::Socket))?;
     flag.values(matches).and_then(|(_, values)| values.last().map(OsString::from))

@@ -1,14 +1,14 @@
-//! Texts for people on as many lines as a terminal of some width needs.
+//! Folds text to the width of a terminal.
 //!
-//! Pure. Only spaces become ends of lines, so that a path can be taken over whole.
+//! Pure. Only spaces become line ends, so that a path can be copied as a whole.
 
 use crate::shown::width;
 
 /// Narrower terminals fold by themselves.
 const NARROWEST: usize = 40;
 
-/// A text whose first line begins behind so many columns, and whose other lines are moved in as far. `None` for the
-/// terminal: there is none, and nothing is folded.
+/// Text whose first line begins at this column and whose other lines are indented to it. Without a terminal
+/// (`None`) nothing is folded.
 pub(super) fn folded(text: &str, terminal: Option<usize>, before: usize) -> String {
     let room = match terminal {
         Some(columns) if columns >= NARROWEST => columns.saturating_sub(before),

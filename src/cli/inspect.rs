@@ -8,13 +8,13 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 const BREAK_LENGTH: usize = 80;
-/// An object stands on one line if it has at most this many levels.
+/// An object with at most this many levels is printed on one line.
 const COMPACT: usize = 3;
 /// Longer arrays are put into columns.
 const GROUPED: usize = 6;
 const MAX_ARRAY: usize = 100;
 const MAX_STRING: usize = 10_000;
-/// A text that is no longer than this is never taken apart.
+/// Text up to this length is never split.
 const MIN_LINE_WIDTH: usize = 16;
 /// Between two entries: a comma and a space.
 const SEPARATOR: usize = 2;

@@ -78,7 +78,7 @@ pub(super) fn list(typed: &Typed) -> Result<ExitCode, Failure> {
     Ok(say(&text))
 }
 
-/// Names the user of each process. Only the client looks the name of the supervisor's user up.
+/// Names the user of each process. Only the client looks up the name of the supervisor's user.
 pub(super) fn with_users(instances: &mut [Brief], supervisor: &Supervisor) {
     let user = supervisor.user();
     for instance in instances {
@@ -86,7 +86,7 @@ pub(super) fn with_users(instances: &mut [Brief], supervisor: &Supervisor) {
     }
 }
 
-/// `list` when no supervisor runs: the list is empty, which is no error. PM2 starts its daemon then.
+/// `list` without a supervisor: an empty list, which is not an error. PM2 starts its daemon in this case.
 fn list_of_none(typed: &Typed) -> ExitCode {
     if typed.has("json") {
         return say_json(&serde_json::json!({ "supervisor": null, "instances": [] }));

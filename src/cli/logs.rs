@@ -1,4 +1,4 @@
-//! `procrun logs` and `flush`: what processes said, and what they say.
+//! `procrun logs` and `flush`: recent log lines, and new ones as they are written.
 
 use std::{
     fs::File,

@@ -1,7 +1,7 @@
-//! What people type: arguments, one file a verb, and how answers are printed.
+//! The command line: arguments, one file a command, and how answers are printed.
 //!
-//! It decides nothing about applications: what was typed becomes a [`Source`], and `config` and
-//! `supervisor` do the rest.
+//! It makes no decision about applications: the arguments become a [`Source`], and `config` and `supervisor` do
+//! the rest.
 
 mod act;
 mod alone;
@@ -67,7 +67,7 @@ use crate::{
 /// What `config` answers for a program that is not there.
 const NOT_FOUND: ExitCode = 127;
 
-/// What is said of PM2's `--attach`.
+/// The notice for PM2's `--attach`.
 const ATTACH: &str = "`--attach` has no effect: `procrun logs` follows the output";
 
 /// What to do with the target.
@@ -163,7 +163,7 @@ fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
         .map_err(|error| usage(Problem::new(format!("cannot find the working directory: {error}"))))?;
     let invocation = Invocation {
         target: target.clone(),
-        // To a command it says how much is to be said here.
+        // For a command, `--silent` reduces the output of the command itself.
         flags: flags::read(&matches, if is_command { &["silent"] } else { &[] }),
         args: matches.get_many("args").map(|args| args.cloned().collect()),
         environment: std::env::vars_os().collect(),
@@ -247,7 +247,7 @@ fn advice(word: &OsString) -> Option<String> {
     word.to_str().filter(|word| !Path::new(word).exists()).and_then(strangers::advice)
 }
 
-/// The same problems; that there is no such program gets this hint.
+/// The same problems. If the program is missing, that problem gets this hint.
 fn advised(problems: Problems, hint: String) -> Problems {
     let missing = problems.iter().next().filter(|_| problems.exit_code() == NOT_FOUND).cloned();
     missing.map_or(problems, |problem| Problems::one(NOT_FOUND, problem.hint(hint)))
@@ -270,13 +270,13 @@ fn role(socket: Option<&OsStr>, cwd: &Path) -> Role {
     }
 }
 
-/// Prints an answer; who closes the pipe has seen enough.
+/// Prints an answer. If the reader has closed the pipe, the error is ignored.
 fn say(text: &str) -> u8 {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
     0
 }
 
-/// The parser's own error, said as all others are.
+/// The error of the argument parser, in the form of all other errors.
 #[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
 fn wrong_option(error: clap::Error) -> Problems {
     let text = error.to_string();
@@ -298,7 +298,7 @@ fn usage(problem: Problem) -> Problems {
 }
 
 fn complain(problems: &Problems) {
-    // There is nobody left to tell if this fails.
+    // There is no other place to report a failed write to stderr.
     let _ = writeln!(std::io::stderr().lock(), "{problems}");
 }
 

@@ -1,8 +1,7 @@
-//! `procrun monit`: carries events to the view of `tui`, and what it asks to the supervisor.
+//! `procrun monit`: carries events to the view of `tui`, and the view's requests to the supervisor.
 //!
-//! A thread each for the keys, the figures, the lines of the selected process and every act: each
-//! blocks on one thing, so that the keys work whatever the supervisor does. At rest nothing happens but one
-//! question a second.
+//! Keys, figures, the lines of the selected process and each action have a thread each. Each thread blocks on
+//! one thing, so the keys work whatever the supervisor does. An idle view sends one request a second.
 
 use std::{
     io::{self, IsTerminal as _, stdin, stdout},
@@ -39,7 +38,7 @@ use crate::{
     tui::{Act, Ask, Event, LogLine, Screen, State},
 };
 
-/// From one look at the figures to the next.
+/// The interval between two samples.
 const PERIOD: Duration = Duration::from_secs(1);
 /// So many of the recent lines of a process.
 const LINES: u32 = 500;
@@ -49,7 +48,7 @@ const QUEUE: usize = 64;
 /// What the loop hears.
 enum News {
     Event(Event),
-    /// A signal asks to end, or the terminal is gone.
+    /// A signal, or the terminal is gone.
     End,
 }
 
@@ -87,7 +86,7 @@ fn show(path: &Path, first: Overview) -> io::Result<()> {
         tell: tell.clone(),
         following: Arc::default(),
     };
-    // Nothing is on the screen yet: this asks for a log at most.
+    // The first event on an empty screen requests a log at most.
     view.take(Event::Snapshot(first.into()));
     background(&tell, move |tell| watch_signals(signals, &tell));
     background(&tell, |tell| watch_keys(&tell));
@@ -154,7 +153,7 @@ impl Following {
     fn next(this: &Mutex<Self>) -> u64 {
         let mut following = this.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = following.stream.take() {
-            // It may have ended by itself.
+            // The thread may have ended already.
             let _ = before.shutdown(Shutdown::Both);
         }
         following.number += 1;
@@ -220,7 +219,7 @@ impl View {
             stream: true,
         };
         background(&self.tell, move |tell| {
-            // Nobody there: whoever asks for the figures says so.
+            // No supervisor: the thread that requests the figures reports it.
             let Ok(mut connection) = connect(&path) else { return };
             let Ok(stream) = connection.hang_up() else { return };
             if !Following::is(&following, number, stream) || connection.ask(&request).is_err() {
@@ -319,7 +318,7 @@ fn watch_figures(path: &Path, tell: &Tell, ended: &Receiver<()>) {
     }
 }
 
-/// Asks for the figures, unless that was done, and waits a second for them. `None`: there is no answer yet.
+/// Requests the figures, unless a request is open, and waits a second for them. `None`: no answer yet.
 fn figures(
     path: &Path,
     connection: &mut Option<Connection>,

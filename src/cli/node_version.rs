@@ -10,7 +10,7 @@ use crate::{control::snapshot::Detail, sys::regular_file};
 /// The most that is read of a file beside the program, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
 
-/// The version, if a process runs, Node runs it, and its version can be told.
+/// The version, if the process runs Node and its version can be found.
 pub(super) fn of(detail: &Detail) -> Option<String> {
     let program = fs::read_link(format!("/proc/{}/exe", detail.brief.pid?)).ok()?;
     beside(&program)

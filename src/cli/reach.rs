@@ -1,4 +1,4 @@
-//! From a command to the supervisor it means, and what is said when there is none.
+//! Finds the supervisor for a command, and reports when there is none.
 
 use std::{borrow::Cow, ffi::OsStr, fmt::Write as _, path::Path};
 
@@ -19,7 +19,7 @@ use crate::{
     sys::{accounts, directory},
 };
 
-/// Where supervisors are looked for.
+/// The directories in which supervisors are searched.
 pub(super) fn places(socket: Option<&OsStr>) -> Result<Places, Failure> {
     let cwd = directory::working().map_err(|error| {
         Failure::new(NO_SUPERVISOR, format!("cannot find the working directory: {error}"))
@@ -45,14 +45,13 @@ impl From<Connection> for Supervisor {
 }
 
 impl Supervisor {
-    /// Connects to the one that is meant.
+    /// Connects to the selected supervisor.
     pub(super) fn find(socket: Option<&OsStr>) -> Result<Self, Failure> {
         let connection = client::find(&places(socket)?).map_err(|error| unreachable(&error))?;
         Ok(Self { connection })
     }
 
-    /// Connects to the supervisor that is meant; `None` when none runs. A supervisor that `--socket` names
-    /// must be there.
+    /// Connects to the selected supervisor; `None` when none runs. A supervisor that `--socket` names must run.
     pub(super) fn find_running(socket: Option<&OsStr>) -> Result<Option<Self>, Failure> {
         match client::find(&places(socket)?) {
             Ok(connection) => Ok(Some(Self { connection })),
@@ -61,7 +60,7 @@ impl Supervisor {
         }
     }
 
-    /// Connects to the one that is meant, if one runs.
+    /// Connects to the selected supervisor, if one runs.
     pub(super) fn find_at(places: &Places) -> Result<Option<Self>, Failure> {
         match client::find(places) {
             Ok(connection) => Ok(Some(connection.into())),
@@ -70,7 +69,7 @@ impl Supervisor {
         }
     }
 
-    /// Waits until it says hello.
+    /// Waits for its hello.
     pub(super) fn greet(&mut self) -> Result<(), Failure> {
         self.connection.greet().map_err(|broken| self.broken(&broken))
     }
@@ -79,7 +78,7 @@ impl Supervisor {
         &self.connection
     }
 
-    /// The user of the supervisor, whose processes run as the same user unless the configuration says another.
+    /// The user of the supervisor. Its processes run as the same user unless the configuration names another.
     pub(super) fn user(&self) -> Option<String> {
         self.connection.uid().map(accounts::name_of)
     }

@@ -1,5 +1,5 @@
-//! `procrun serve`: a directory over HTTP, as an app of the running supervisor, or of one that is started: in
-//! the foreground as PID 1, else in the background.
+//! `procrun serve`: a directory over HTTP, as an app of the running supervisor. Without one, PID 1 serves in
+//! the foreground, and any other process starts a background supervisor.
 
 use std::path::PathBuf;
 

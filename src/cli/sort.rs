@@ -1,4 +1,4 @@
-//! `procrun list --sort FIELD[:asc|desc]`, as PM2 says it.
+//! `procrun list --sort FIELD[:asc|desc]`, with PM2's syntax.
 
 use std::cmp::Ordering;
 
@@ -20,10 +20,10 @@ const FIELDS: [(&str, Compare); 10] = [
     ("memory", |one, other| one.memory.cmp(&other.memory)),
 ];
 
-/// Sorts the list as `--sort` says; those that are equal stay in the order of their ids.
+/// Sorts the list by the value of `--sort`. Equal rows stay in the order of their ids.
 ///
 /// # Errors
-/// There is no such field or order.
+/// The field or the order is unknown.
 pub(super) fn sort(list: &mut [Brief], by: &str) -> Result<(), Failure> {
     let (field, order) = by.split_once(':').unwrap_or((by, "asc"));
     let wrong =

@@ -30,7 +30,7 @@ pub(super) struct Wish {
     pub(super) force: bool,
     /// `--update-env`.
     pub(super) update_environment: bool,
-    /// `--silent`: nothing is said.
+    /// `--silent`: prints nothing.
     pub(super) is_silent: bool,
     /// As the foreground would run it; its target is the first word.
     pub(super) invocation: Invocation,
@@ -38,7 +38,7 @@ pub(super) struct Wish {
 
 /// Why nothing was started.
 pub(super) enum Refusal {
-    /// What is to be run is wrong.
+    /// The configuration has errors.
     Problems(Problems),
     /// Everything else.
     Failure(Failure),
@@ -145,8 +145,8 @@ pub(super) fn start(wish: &Wish) -> Result<ExitCode, Refusal> {
     Ok(wait_and_show(&mut supervisor, &last, telling)?)
 }
 
-/// Whether a script is in the list by its name already, the same file, and nothing of it runs: then it is
-/// that one that is meant.
+/// Whether the script is already in the list, by its name and as the same file, and none of its processes runs.
+/// Then the command starts that app.
 fn is_ended_script(of: &mut Supervisor, list: &[Brief], apps: &[AppSpec]) -> Result<bool, Failure> {
     let [app] = apps else { return Ok(false) };
     let mut same = list.iter().filter(|one| one.name == app.name).peekable();

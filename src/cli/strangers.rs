@@ -1,5 +1,5 @@
-//! Words that stand where a command stands and are none: slips of the finger, and commands of PM2 that
-//! procrun has no use for. It knows what to say about them and does nothing.
+//! Words in the place of a command that are not commands: typing errors, and PM2's commands that procrun does
+//! not have. Each gets a hint.
 
 use super::commands;
 use crate::config::nearest;
@@ -50,7 +50,7 @@ const OF_PM2: [(&[&str], &str); 18] = [
     (&["install-otel", "uninstall-otel"], "procrun adds no tracing to an app; load it in the app"),
 ];
 
-/// Scripts and logrotate call this one, and what they want is so: it is no error.
+/// Scripts and logrotate use this command. Its effect is already given, so it is not an error.
 const NO_NEED: &str = "a log file that was renamed or removed is reopened automatically";
 
 /// A command of PM2 that is not one of procrun.
@@ -62,16 +62,16 @@ pub(super) enum Stranger {
     Instead(&'static str),
 }
 
-/// What is said of a command that PM2 alone has.
+/// The answer to a command that only PM2 has.
 pub(super) fn of_pm2(word: &str) -> Option<Stranger> {
     let (_, instead) = OF_PM2.iter().find(|(words, _)| words.contains(&word))?;
     Some(if *instead == NO_NEED { Stranger::NoNeed(instead) } else { Stranger::Instead(instead) })
 }
 
-/// Letters of a word of which a slip can be told.
+/// The shortest word for which a typing error is recognised.
 const SHORTEST: usize = 3;
 
-/// What to do instead of this command, if it looks like one.
+/// The hint for this word, if it resembles a command.
 pub(super) fn advice(word: &str) -> Option<String> {
     if let Some(Stranger::NoNeed(instead) | Stranger::Instead(instead)) = of_pm2(word) {
         return Some(instead.to_owned());

@@ -1,6 +1,6 @@
-//! A table as wide as the terminal: what is less important goes first, then names are cut.
+//! A table as wide as the terminal: less important columns are left out first, then names are cut.
 //!
-//! Pure: it is told the width and whether there may be colours.
+//! Pure: the width and the use of colours are arguments.
 
 use crate::shown::{cut, printable, width};
 
@@ -17,7 +17,7 @@ pub(super) struct Column {
     pub(super) wanted: usize,
 }
 
-/// Where a cell's text stands.
+/// The alignment of the text in a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Align {
     Left,

@@ -32,8 +32,8 @@ pub(super) fn tree(typed: &Typed) -> Result<ExitCode, Failure> {
     Ok(say(&shown(&trees)))
 }
 
-/// The supervisor says the name of a process only. Its command line is read here, if this process sees the
-/// same one: the client may be in another PID namespace.
+/// The supervisor sends only the name of a process. The client reads its command line if it sees the same
+/// process: the client may be in another PID namespace.
 pub(super) fn read_command_line(of: &mut ProcessInfo) {
     let it = Identity { pid: of.pid, start: of.start_ticks };
     if let Some(line) = tree::command_line(it) {
@@ -89,7 +89,7 @@ fn line((it, depth): (&ProcessInfo, usize)) -> String {
     format!("{:>7}  {up:>6}  {memory:>8}  {by:11}  {indent}{}", it.pid, printable(&command))
 }
 
-/// How deep each stands below the first of its line.
+/// The depth of each process below the first of its branch.
 fn depths(processes: &[ProcessInfo]) -> Vec<usize> {
     let mut depths: HashMap<i32, usize> = HashMap::new();
     let depth = |it: &ProcessInfo| {

@@ -60,7 +60,7 @@ pub(super) fn script(offered: &Offered) -> String {
             Word::File => {}
             Word::Any => put(format!("complete -c procrun -n {is_quoted} -f")),
             Word::Target => put(format!("complete -c procrun -n {is_quoted} -f -a '(__procrun_targets)'")),
-            // Files are what it offers anyway.
+            // fish offers files by default.
             Word::TargetOrFile => put(format!("complete -c procrun -n {is_quoted} -a '(__procrun_targets)'")),
             Word::Of(words) => {
                 put(format!("complete -c procrun -n {is_quoted} -f -a {}", quoted(&words.join(" "))));
