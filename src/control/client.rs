@@ -1,7 +1,7 @@
-//! A command's side of the socket: finds the supervisor, asks, and reads the answers.
+//! The client side of the control socket: finds the supervisor, sends requests and reads answers.
 //!
-//! Blocking and without a runtime or a thread: a command lives a few milliseconds. It starts nothing
-//! and removes nothing; a socket that nobody listens on is passed over.
+//! Blocking, without a runtime or a thread: a command lives for a few milliseconds. The client starts and
+//! removes nothing, and skips a socket without a listener.
 
 use std::{
     fmt,
@@ -22,7 +22,7 @@ use super::{
     place::{Name, Places},
 };
 
-/// A supervisor that listens says hello at once; one that is stopped (SIGSTOP) never does.
+/// A running supervisor sends its hello at once; a stopped one (SIGSTOP) never does.
 const HELLO: Duration = Duration::from_secs(10);
 
 /// A connection to a supervisor.
@@ -35,18 +35,18 @@ pub struct Connection {
     greeting_sent: bool,
 }
 
-/// Why there is nobody to ask.
+/// Why no supervisor can be reached.
 #[derive(Debug)]
 pub enum Unreachable {
-    /// These were looked at, each with what was found.
+    /// The searched paths, each with its finding.
     Nobody(Vec<(PathBuf, Finding)>),
     /// Several supervisors live and none of them is the default.
     Several(Vec<PathBuf>),
 }
 
 impl Unreachable {
-    /// Whether no supervisor runs: each place is empty, or holds the socket of a supervisor that has
-    /// ended. A place that cannot be looked at says nothing about that.
+    /// Whether no supervisor runs: each path is empty, or has the socket of a supervisor that has exited. A
+    /// path that cannot be read proves nothing.
     pub fn is_none_running(&self) -> bool {
         match self {
             Self::Nobody(looked_at) => {
@@ -62,9 +62,9 @@ impl Unreachable {
 pub enum Finding {
     /// Nothing.
     Missing,
-    /// A socket that nobody listens on any more.
+    /// A socket without a listener.
     Stale,
-    /// Whoever it belongs to, it is not the user who asks.
+    /// It belongs to another user.
     Foreign(u32),
     /// Something else.
     Refused(io::Error),
@@ -88,9 +88,9 @@ pub enum Broken {
     Ended,
     /// It speaks another version of the protocol.
     Version(Hello),
-    /// It says nothing.
+    /// It does not answer.
     Silent,
-    /// What it said is no message, or the kernel has another reason.
+    /// Its answer is not a message, or the kernel reported an error.
     Failed(String),
 }
 
@@ -104,15 +104,14 @@ impl From<io::Error> for Broken {
     }
 }
 
-/// Connects to the supervisor that is meant: the one of `--socket`, else the default one, else the
-/// only one that lives.
+/// Connects to the selected supervisor: the one of `--socket`, else the default one, else the only running one.
 ///
 /// # Errors
 /// [`Unreachable`].
 pub fn find(places: &Places) -> Result<Connection, Unreachable> {
     let directories = match places {
         Places::Socket(path) => {
-            // Root may name anybody's socket; that is not looked for.
+            // Root may name the socket of any user; the search does not include those.
             let named_by_root = geteuid().is_root();
             return connect(path, named_by_root)
                 .map_err(|finding| Unreachable::Nobody(vec![(path.clone(), finding)]));
@@ -160,7 +159,7 @@ fn connect(path: &Path, anybodys: bool) -> Result<Connection, Finding> {
         io::ErrorKind::ConnectionRefused => Finding::Stale,
         _ => Finding::Refused(error),
     })?;
-    // That of who called listen(2).
+    // The credentials of the process that called listen(2).
     match getsockopt(&stream, PeerCredentials) {
         Ok(peer) if !is_mine(peer.uid()) => Err(Finding::Foreign(peer.uid())),
         Ok(_) => Ok(Connection::new(stream, path.to_owned())),
@@ -179,10 +178,10 @@ impl Connection {
         &self.path
     }
 
-    /// What ends the conversation from another thread, by shutting it down.
+    /// A handle with which another thread ends the connection by shutting it down.
     ///
     /// # Errors
-    /// When there are no descriptors left.
+    /// No file descriptor is left.
     pub fn hang_up(&self) -> io::Result<UnixStream> {
         self.stream.try_clone()
     }
@@ -209,7 +208,7 @@ impl Connection {
         }
         line.extend_from_slice(&encode(request));
         match self.stream.write_all(&line) {
-            // It may have said why before it hung up.
+            // The supervisor may have sent a reason before it closed the connection.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe && !self.greeted => Ok(()),
             result => Ok(result?),
         }
@@ -252,7 +251,7 @@ impl Connection {
         decode(&line).map_err(Broken::Failed)
     }
 
-    /// The next answer, if it is there before so much time is over. What has come of it until then is kept.
+    /// The next answer, if it arrives within this time. A partial answer is kept.
     ///
     /// # Errors
     /// [`Broken`], but never [`Broken::Silent`].

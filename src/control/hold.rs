@@ -1,7 +1,8 @@
-//! Takes a place for a supervisor's socket and gives it back.
+//! Takes a path for the socket of a supervisor and gives it back.
 //!
-//! A lock file beside the socket says whether its supervisor lives: the kernel releases the lock with
-//! the process, however it ends. So a live socket is never taken over and a dead one always.
+//! A lock file beside the socket shows whether its supervisor lives: the kernel releases the lock with the
+//! process, however it ends. So the socket of a running supervisor is never taken over, and an old socket
+//! always is.
 
 use std::{
     ffi::OsString,
@@ -30,7 +31,8 @@ pub struct Held {
     _lock: Lock,
 }
 
-/// A lock file. Dropping it removes the file, while it is locked: nobody can have taken it meanwhile.
+/// A lock file. Dropping it removes the file while it is locked, so no other process can have taken it
+/// meanwhile.
 #[derive(Debug)]
 struct Lock {
     path: PathBuf,
@@ -109,13 +111,13 @@ impl Held {
             }
             Err(_) => {}
         }
-        // The kernel is asked for a shorter name only; nobody could connect to this one.
+        // The kernel accepts only shorter names; no client could connect to this one.
         SocketAddr::from_pathname(&path).map_err(|_| {
             let length = path.as_os_str().len();
             let message = format!("a socket's path has at most 107 bytes, {} has {length}", path.display());
             io::Error::new(io::ErrorKind::InvalidInput, message)
         })?;
-        // It comes to its place when it listens: who finds it there is not refused.
+        // The socket gets its name when it listens, so a client that finds it is not refused.
         let new = path.with_extension("new");
         let _ = fs::remove_file(&new);
         let listener = UnixListener::bind(&new)?;
@@ -138,10 +140,10 @@ pub struct Starting {
 }
 
 impl Starting {
-    /// Waits for it.
+    /// Waits until the path is free.
     ///
     /// # Errors
-    /// When there is no place where a supervisor could have its socket.
+    /// No directory is usable for a socket.
     pub fn wait(places: &Places) -> Result<Self, Refusal> {
         let mut tried = Vec::new();
         let locks: Vec<PathBuf> = match places {
@@ -174,7 +176,7 @@ impl Drop for Held {
 }
 
 impl Lock {
-    /// The lock of a socket; `None` when somebody else has it.
+    /// The lock of a socket; `None` if another process holds it.
     fn of(socket: &Path) -> io::Result<Option<Self>> {
         let path = socket.with_extension("lock");
         loop {
@@ -219,11 +221,11 @@ fn in_directory(directory: &Path, name: Name) -> io::Result<Option<(Held, UnixLi
     Ok(None)
 }
 
-/// Makes the directory if it is not there, and makes sure that it is ours alone: in a directory that
-/// somebody else may write to, a socket could be anybody's.
+/// Creates the directory if it does not exist, and checks that only this user can write to it: in a directory
+/// that others can write to, a socket could belong to any user.
 ///
 /// # Errors
-/// It is another user's, others may write to it, or it cannot be made.
+/// The directory belongs to another user, others can write to it, or it cannot be created.
 pub fn own_directory(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let found = fs::symlink_metadata(directory)?;
@@ -238,7 +240,7 @@ pub fn own_directory(directory: &Path) -> io::Result<()> {
         let message = format!("the directory belongs to user {}", found.uid());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
     }
-    // A directory that has another use, `/tmp` above all, is not closed to those who use it.
+    // A directory with another use, above all `/tmp`, keeps its permissions.
     let (is_sticky, is_shared) = (found.mode() & 0o1000 != 0, found.mode() & 0o022 != 0);
     let is_empty = || fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none());
     if found.mode() & 0o077 != 0 && !is_sticky && is_empty() {
@@ -267,7 +269,7 @@ fn sweep(directory: &Path) {
     }
 }
 
-/// The sockets of a directory, without asking whether anybody listens, in the order of their names.
+/// The sockets of a directory, with or without a listener, in the order of their names.
 pub(super) fn sockets_in(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let names = entries.flatten().map(|entry| entry.file_name());

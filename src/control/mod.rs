@@ -1,16 +1,16 @@
-//! The control socket: what a command asks the supervisor, and how the two find each other.
+//! The control socket: the protocol between commands and the supervisor, and how they find each other.
 //!
-//! | file | what it is for |
+//! | file | contents |
 //! |---|---|
-//! | `message` | what is said: versions, requests, answers, and how long a line may be |
-//! | `place` | where sockets are looked for |
-//! | `hold` | takes a place: directory, lock, socket file |
+//! | `message` | versions, requests, answers, and the maximum length of a line |
+//! | `place` | the paths of sockets |
+//! | `hold` | takes a path: directory, lock, socket file |
 //! | `server` | the supervisor's side: never waits for a client |
-//! | `client` | the command's side: blocking, without a runtime |
-//! | `select`, `pattern` | what a name, an id, a namespace, a pattern or `all` stands for |
-//! | `snapshot`, `trees` | what is shown of an instance and of its process tree, and PM2's shape of it |
+//! | `client` | the client's side: blocking, without a runtime |
+//! | `select`, `pattern` | the instances of a name, an id, a namespace, a pattern or `all` |
+//! | `snapshot`, `trees` | what is shown of an instance and of its process tree, also in PM2's format |
 //!
-//! Decides nothing about applications and touches no process: the supervisor answers.
+//! It makes no decision about applications and touches no process: the supervisor answers.
 
 pub mod client;
 mod hold;

@@ -1,12 +1,11 @@
-//! Where a supervisor puts its socket and where a command looks for it. Pure: no file is touched.
+//! The paths at which a supervisor puts its socket and a command searches it. Pure: no file is touched.
 
 use std::{
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
 };
 
-/// The socket of the one supervisor that commands mean when nothing else is said: PID 1, or the one
-/// in the background.
+/// The socket of the default supervisor: PID 1, or the background supervisor.
 const DEFAULT: &str = "procrun.sock";
 
 /// The places that a user's supervisors and commands agree on.
@@ -21,21 +20,21 @@ pub enum Places {
 /// What a supervisor's socket is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Name {
-    /// The one that commands mean when nothing else is said.
+    /// The default supervisor.
     Default,
     /// One of several, by its process id.
     Pid(u32),
 }
 
 impl Places {
-    /// The places for a user: what `--socket` says; else the directory `PROCRUN_HOME`; else
-    /// `/run/procrun` (root) or `$XDG_RUNTIME_DIR/procrun`, and `/dev/shm/procrun-<uid>`, which can
-    /// be written to also where nothing else can.
+    /// The paths for a user: the value of `--socket`; else the directory `PROCRUN_HOME`; else `/run/procrun`
+    /// (root) or `$XDG_RUNTIME_DIR/procrun`, and `/dev/shm/procrun-<uid>`, which is writable even where nothing
+    /// else is.
     ///
-    /// Under the name of one of PM2's programs (`is_pm2`), `PM2_HOME` is that directory; else it is looked
-    /// into last, for a supervisor that was started so.
+    /// Under the name of one of PM2's programs (`is_pm2`), `PM2_HOME` is that directory. Otherwise `PM2_HOME`
+    /// is searched last, for a supervisor that was started under such a name.
     ///
-    /// `variable` looks a variable of the environment up. Relative paths are seen from `cwd`.
+    /// `variable` returns a variable of the environment. Relative paths start at `cwd`.
     pub fn find(
         socket: Option<&OsStr>,
         uid: u32,
@@ -57,7 +56,7 @@ impl Places {
         let first = if uid == 0 {
             Some(PathBuf::from("/run/procrun"))
         } else {
-            // A relative one is invalid, says its specification.
+            // A relative path is invalid, according to the XDG specification.
             given("XDG_RUNTIME_DIR").filter(|dir| dir.is_absolute()).map(|dir| dir.join("procrun"))
         };
         let last = PathBuf::from(format!("/dev/shm/procrun-{uid}"));

@@ -1,4 +1,4 @@
-//! What a change of the applications would do, as it goes over the socket and as people read it.
+//! The forecast of a change of the applications, as it is sent over the socket and printed.
 
 use std::fmt::Write as _;
 
@@ -50,12 +50,12 @@ pub struct KeyChange {
     pub key: String,
     /// As it was; `None`: it was not set.
     pub old: Option<String>,
-    /// As it is to be; `None`: it is not set any more.
+    /// The new value; `None`: no longer set.
     pub new: Option<String>,
 }
 
 impl PlannedChange {
-    /// In lines, for people.
+    /// Lines for a terminal.
     pub fn describe(&self) -> String {
         let processes = |count: u32| format!("{count} {}", if count == 1 { "process" } else { "processes" });
         let mut parts = Vec::new();

@@ -1,4 +1,4 @@
-//! What a name, an id, a namespace, a script, a pattern or `all` stands for. Pure.
+//! The instances of a name, an id, a namespace, a script, a pattern or `all`. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use crate::{
     spec::Exec,
 };
 
-/// One instance, by all that can be said to mean it.
+/// One instance, with all values by which a target can select it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate<'a> {
     /// Its id.

@@ -1,8 +1,8 @@
-//! The supervisor's side of the socket: takes clients in, hands their requests up, sends answers.
+//! The supervisor's side of the control socket: accepts clients, passes their requests on, sends answers.
 //!
-//! All clients are behind one descriptor of the runtime. Nothing here ever waits for a client: what
-//! one does not read stays in its own buffer, which is bounded, and what it does not say costs
-//! nobody anything. Who is neither the supervisor's user nor root is sent away.
+//! All clients are behind one descriptor of the runtime. The server never waits for a client: unread answers
+//! stay in a bounded buffer of the client, and a silent client costs no other client anything. A client of a
+//! user other than the supervisor's user and root is disconnected.
 
 use std::{
     collections::BTreeMap,
@@ -34,14 +34,14 @@ use crate::sys::{
     sockets,
 };
 
-/// So many clients at once. One more takes the place of the oldest that asks for nothing. What followers and
-/// waiting clients cannot take is left for those who ask for something short.
+/// The maximum number of clients. One more replaces the oldest client without a request. The part that
+/// followers and waiting clients cannot use is reserved for short requests.
 const CLIENTS: usize = FOLLOWING + WAITING + 32;
 /// So many of them read logs.
 const FOLLOWING: usize = 64;
 /// So many of them wait until something is done.
 const WAITING: usize = 64;
-/// A client that has left so many bytes of steps unread is cut off; a single answer may be larger.
+/// A client with more unread bytes of steps is disconnected; a single answer may be larger.
 const UNREAD: usize = 1024 * 1024;
 /// Maximum bytes of the unfinished requests of all clients. Beyond it, the client with the longest is cut off.
 const UNFINISHED: usize = 8 * 1024 * 1024;
@@ -61,7 +61,7 @@ const LISTENER: u64 = 0;
 #[derive(Debug)]
 pub struct Server {
     poller: Poller,
-    /// Until nobody is let in any more.
+    /// Until no client is accepted any more.
     listening: Option<(UnixListener, Held)>,
     path: PathBuf,
     clients: BTreeMap<u64, Client>,
@@ -82,19 +82,19 @@ struct Client {
     state: State,
     /// It will say nothing more.
     ended: bool,
-    /// When the poller tells of it.
+    /// The condition for an event of the poller.
     when: When,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// It has not said who it is.
+    /// It has not sent its hello.
     New,
     /// It may ask.
     Idle,
-    /// It has asked and has no last answer yet, which takes so much.
+    /// It has sent a request, which takes this effort, and has no final answer yet.
     Asked(Effort),
-    /// It is to be gone as soon as it has read what it is sent.
+    /// It is disconnected as soon as it has read its answers.
     Leaving,
 }
 
@@ -123,17 +123,17 @@ impl Server {
         &self.path
     }
 
-    /// Lets nobody in any more and gives the place back. Who is in hears further.
+    /// Accepts no more clients and gives the path back. Connected clients keep getting answers.
     pub fn stop_listening(&mut self) {
         if let Some((listener, _held)) = self.listening.take() {
             self.poller.remove(listener.as_fd());
         }
     }
 
-    /// Takes a connection in that was made elsewhere.
+    /// Adds a connection that was created elsewhere.
     ///
     /// # Errors
-    /// What epoll_ctl(2) says.
+    /// The error of epoll_ctl(2).
     pub fn adopt(&mut self, socket: OwnedFd) -> io::Result<()> {
         self.last += 1;
         self.poller.add(socket.as_fd(), self.last, When::Readable)?;
@@ -141,11 +141,10 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until something has happened and takes it in; then there may be
-    /// [`requests`](Self::requests). Cancel-safe.
+    /// Waits for an event and handles it; afterwards there may be [`requests`](Self::requests). Cancel-safe.
     ///
     /// # Errors
-    /// What epoll_wait(2) says.
+    /// The error of epoll_wait(2).
     pub async fn turn(&mut self) -> io::Result<()> {
         if !self.requests.is_empty() {
             // Somebody got an answer and has asked for the next thing before.
@@ -176,7 +175,7 @@ impl Server {
         self.happened = happened;
     }
 
-    /// What was asked and not yet handed out. One request a client at a time.
+    /// The requests that were not yet handed out, at most one for each client.
     pub fn requests(&mut self) -> Vec<(ClientId, Request)> {
         std::mem::take(&mut self.requests)
     }
@@ -245,7 +244,8 @@ impl Server {
         let _ = self.adopt(socket);
     }
 
-    /// Forgets who has gone, and if nobody has, sends the oldest client away that asks for nothing.
+    /// Forgets clients that have disconnected; if there are none, disconnects the oldest client without a
+    /// request.
     fn make_room(&mut self) -> bool {
         let is_silent = |client: &Client| client.may_ask() && client.output.is_empty();
         let silent: Vec<u64> =
@@ -262,7 +262,7 @@ impl Server {
         if self.clients.len() < CLIENTS {
             return true;
         }
-        // Who has not read what it asked for stays longest of those.
+        // Clients that have not read their answers stay longest.
         let oldest = [(State::New, true), (State::Idle, true), (State::Idle, false), (State::Leaving, false)]
             .into_iter()
             .find_map(|(state, silent)| {
@@ -309,7 +309,7 @@ impl Server {
         self.go_on(token);
     }
 
-    /// Sends what is to be sent, takes the next request, and says what to wait for.
+    /// Sends pending answers, reads the next request, and sets what to wait for.
     fn go_on(&mut self, token: u64) {
         let busy = [Effort::Work, Effort::Lines].map(|effort| self.count(effort));
         let Some(client) = self.clients.get_mut(&token) else { return };
@@ -363,7 +363,7 @@ impl Server {
         }
     }
 
-    /// How many have asked for something that takes so much.
+    /// The number of clients with a request of this effort.
     fn count(&self, effort: Effort) -> usize {
         self.clients.values().filter(|client| client.state == State::Asked(effort)).count()
     }
@@ -382,9 +382,9 @@ impl Server {
 enum Next {
     /// No whole line is there.
     Nothing,
-    /// Something was asked.
+    /// A request.
     Request(Request),
-    /// Something is to be sent.
+    /// An answer is to be sent.
     Said,
 }
 

@@ -20,9 +20,9 @@ use crate::http::stream::Stream;
 
 /// So much of an answer is held at most, headers and body together.
 const BUFFER: usize = 8 * 1024;
-/// So much of a body is looked at.
+/// The maximum number of bytes of a body that are used.
 const MOST: usize = 1024;
-/// A body that says what is wrong may take so long.
+/// The time for a body with the reason of a failure.
 const BODY: Duration = Duration::from_millis(100);
 
 const AGENT: &str = concat!("procrun/", env!("CARGO_PKG_VERSION"));
@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    /// What is made of an answer, and what was asked.
+    /// The result of an answer, and the request.
     fn ask(answer: &'static [u8], hold: bool) -> (Result<(), String>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

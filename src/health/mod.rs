@@ -1,8 +1,8 @@
-//! Asking workers how they are, and hearing what they say of it: transport only.
+//! Probes of workers, and their notifications: transport only.
 //!
-//! A question is a task of the supervisor's own thread with an end in time, so whoever does not answer
-//! holds up nobody. There is at most one of a kind for an instance. What an answer means is decided in
-//! `machine`. Nothing here reaps a process: whoever does says so.
+//! A probe is a task on the supervisor's thread with a deadline, so a worker that does not answer delays no
+//! other. An instance has at most one probe of a kind in progress. `machine` decides what an answer means. No
+//! process is reaped here: the reaper reports the exit.
 
 mod http;
 mod notify;
@@ -35,7 +35,7 @@ pub enum Question {
     Http {
         /// Where.
         way: Way,
-        /// What stands in the header `Host`.
+        /// The value of the header `Host`.
         host: String,
         /// Path and query.
         path: String,
@@ -55,10 +55,10 @@ pub enum Way {
     Connection(std::net::TcpStream),
 }
 
-/// An answer; an error is what went wrong, for people.
+/// The result of a probe; an error is the reason, as text.
 #[derive(Debug)]
 pub struct Answer {
-    /// Who was asked.
+    /// The probed run.
     pub run: Run,
     /// What.
     pub kind: ProbeKind,
@@ -73,7 +73,7 @@ type Key = (InstanceId, ProbeKind);
 pub struct Prober {
     tasks: JoinSet<Answer>,
     under_way: HashMap<Key, AbortHandle>,
-    /// Programs that have not been reaped, and who waits for that.
+    /// Programs that have not been reaped, and the tasks that wait for them.
     programs: Vec<(Arc<ChildId>, Key, oneshot::Sender<Status>)>,
 }
 
@@ -128,7 +128,7 @@ impl Prober {
         self.programs.retain(|(id, ..)| !id.is_prevented() || Arc::strong_count(id) > 1);
     }
 
-    /// A run has ended: nobody is asked about it any more.
+    /// A run has ended: its probes are forgotten.
     pub fn ended(&mut self, instance: InstanceId) {
         for kind in [ProbeKind::Liveness, ProbeKind::Readiness] {
             if let Some(task) = self.under_way.remove(&(instance, kind)) {
@@ -137,7 +137,7 @@ impl Prober {
         }
     }
 
-    /// Takes in a reaped child, and says whether it was one of the programs here.
+    /// Handles a reaped child. Returns whether it was the program of an exec probe.
     pub fn reaped(&mut self, pid: Pid, status: Status) -> bool {
         let Some(at) = self.programs.iter().position(|(id, ..)| id.is(pid)) else { return false };
         let (_, _, waiting) = self.programs.swap_remove(at);
@@ -187,7 +187,7 @@ async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, String> {
     Err(why_none(&refusals))
 }
 
-/// Each address with what was wrong there: of the last one alone nobody could tell what the first said.
+/// Each address with its failure: the last failure alone would hide the first.
 fn why_none(refusals: &[(String, String)]) -> String {
     match refusals {
         [(first, why), others @ ..] if others.iter().all(|(_, other)| other == why) => {
@@ -221,7 +221,7 @@ async fn in_time<T>(
     }
 }
 
-/// Text of somebody else on one line that is not too long.
+/// Text of a worker on one line of limited length.
 fn clean(bytes: &[u8]) -> String {
     /// In columns.
     const LONGEST: usize = 200;

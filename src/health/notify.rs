@@ -1,8 +1,8 @@
-//! The sockets by which workers say how they are: systemd's protocol (sd_notify(3)).
+//! The notification sockets of workers: systemd's protocol (sd_notify(3)).
 //!
-//! Each run has a socket of its own, so nobody has to find out who a sender is: `systemd-notify` has
-//! ended before anybody could look. Its name cannot be guessed, but it can be read in `/proc/net/unix`;
-//! so what counts is which user sends.
+//! Each run has a socket of its own, so procrun need not find the run of a sender: `systemd-notify` ends before
+//! its process can be examined. The name of the socket cannot be guessed, but it can be read in
+//! `/proc/net/unix`, so the user of the sender is checked.
 
 use std::{
     collections::HashMap,
@@ -22,12 +22,12 @@ use crate::{
     },
 };
 
-/// A longer datagram is no message (systemd takes as much).
+/// A longer datagram is not a message (systemd has the same limit).
 const LONGEST: usize = 4096;
 /// So many datagrams of one run are taken in a turn.
 const AT_ONCE: usize = 32;
 
-/// All these sockets. It is empty, and costs nothing, until the first worker asks for one.
+/// All notification sockets. Empty, and without cost, until the first worker needs one.
 #[derive(Debug, Default)]
 pub struct Notify {
     poller: Option<Poller>,
@@ -44,7 +44,7 @@ struct Ear {
     uid: Option<u32>,
 }
 
-/// What a run has said since the last look. What was said twice counts once.
+/// The messages of a run since the last read. A repeated message counts once.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Said {
     ready: bool,
@@ -56,11 +56,11 @@ struct Said {
 }
 
 impl Notify {
-    /// Opens the socket of a run that is about to start, as another user if one is said. Returns
-    /// what it finds in `NOTIFY_SOCKET`.
+    /// Opens the socket of a run that is about to start, for another user if there is one. Returns the value of
+    /// `NOTIFY_SOCKET`.
     ///
     /// # Errors
-    /// What socket(2), bind(2) or epoll_ctl(2) say.
+    /// The error of socket(2), bind(2) or epoll_ctl(2).
     pub fn open(&mut self, run: Run, uid: Option<u32>) -> io::Result<String> {
         let poller = match &mut self.poller {
             Some(poller) => poller,
@@ -75,10 +75,10 @@ impl Notify {
         Ok(format!("@{name}"))
     }
 
-    /// Waits until something was said. Cancel-safe.
+    /// Waits for a message. Cancel-safe.
     ///
     /// # Errors
-    /// What epoll_wait(2) says.
+    /// The error of epoll_wait(2).
     pub async fn turn(&mut self) -> io::Result<Vec<Event>> {
         let Some(poller) = &self.poller else { return std::future::pending().await };
         poller.wait(&mut self.happened).await?;
@@ -91,7 +91,7 @@ impl Notify {
         Ok(events)
     }
 
-    /// A run has ended: takes in what it has said before, and closes its socket.
+    /// A run has ended: reads its last messages and closes its socket.
     pub fn ended(&mut self, run: Run) -> Vec<Event> {
         let mut events = Vec::new();
         if let Some(ear) = self.ears.remove(&run.number) {
@@ -106,7 +106,7 @@ impl Notify {
 }
 
 impl Ear {
-    /// Reads what is there, and says what it means.
+    /// Reads the pending messages and adds their events.
     fn hear(&self, events: &mut Vec<Event>) {
         let mut said = Said::default();
         let mut buffer = [0; LONGEST];

@@ -1,7 +1,7 @@
-//! A program that asks: it ends with 0 when all is well.
+//! The program of an exec probe: exit code 0 means success.
 //!
-//! What it prints is read and thrown away but for its last line, which says what is wrong. When its
-//! time is up it is killed with everything below it.
+//! Its output is read and discarded, except for the last line, which is the reason of a failure. At its timeout
+//! the program is killed with its process tree.
 
 use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
@@ -38,7 +38,7 @@ pub struct Program {
     started: oneshot::Receiver<Result<OwnedFd, String>>,
 }
 
-/// Kills the program with its tree unless it has been reaped, also one that is about to be started.
+/// Kills the program with its tree unless it has been reaped, also a program that is about to be started.
 #[derive(Debug)]
 struct Child {
     id: Arc<ChildId>,
@@ -85,7 +85,7 @@ impl Program {
             }
         };
         for _ in 0..LAST_READS {
-            // Not by way of the runtime: it answers from what it knew when it last looked.
+            // A direct read: the runtime would answer from its last poll.
             let mut buffer = [0; 4096];
             match nix::unistd::read(&output, &mut buffer) {
                 Ok(0) | Err(_) => break,
@@ -111,7 +111,7 @@ impl Program {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // Reaped and not heard of yet: its id may be somebody else's.
+        // Reaped, but not yet reported: its id may belong to another process.
         let is_news = self.exit.as_mut().is_some_and(|exit| exit.try_recv().is_ok());
         self.id.prevent();
         if let Some(pid) = self.id.get().filter(|_| !self.is_reaped && !is_news) {
@@ -126,8 +126,8 @@ pub(super) fn is_over(pid: Pid) {
     let _ = process::signal_group(pid, Signal::KILL.number());
 }
 
-/// Reads once there is something; false at the end. Who has filled the pipe waits for a moment: one that writes without end
-/// would have all of a processor.
+/// Reads when there is something; false at the end. After a full pipe it pauses for a moment, so that a program
+/// that writes without end does not use a whole CPU.
 async fn read(output: &Receiver, end: &mut Vec<u8>) -> bool {
     let mut buffer = [0; 4096];
     let result = match output.readable().await {
