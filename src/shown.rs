@@ -1,9 +1,9 @@
-//! What may be shown to people: any text → text that steers no terminal, and how wide it is there.
+//! Makes text safe to print on a terminal, and measures its width.
 //!
-//! Pure, and the one place that says which characters are fit to be seen: `list`, `describe`, `monit`, what is
-//! said on stderr and in front of log lines ask here. What a process writes and what somebody calls
-//! an application can so neither move the cursor nor turn text around, nor hide a part of it. Lines that
-//! are passed on as they came (`logs`, the console) are not its affair.
+//! Pure, and the only place that decides which characters may be printed: `list`, `describe`, `monit`, messages
+//! on stderr and the prefixes of log lines use it. So the output of a process or the name of an app can neither
+//! move the cursor nor reverse text nor hide a part of it. Lines that are passed on unchanged (`logs`, the
+//! console) do not use it.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ const LONGEST: usize = 4096;
 /// More marks on one character are left out.
 const MARKS: usize = 2;
 const TAB: usize = 8;
-/// What stands for a character of a log line that is not shown.
+/// Replaces a character of a log line that is not printed.
 const HIDDEN: char = '·';
 
 /// How many columns of a terminal a text takes that went through here.
@@ -47,14 +47,14 @@ pub(crate) fn printable_lines(text: &str) -> String {
     text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
-/// A text that went through here, filled with spaces to so many columns.
+/// Safe text, filled with spaces to this number of columns.
 pub(crate) fn padded(text: Cow<'_, str>, columns: usize) -> String {
     let mut text = text.into_owned();
     text.extend(std::iter::repeat_n(' ', columns.saturating_sub(width(&text))));
     text
 }
 
-/// At most so many columns of a text that went through here, with `…` at the end if it is cut.
+/// At most this number of columns of safe text, with `…` at the end if it is cut.
 pub(crate) fn cut(text: &str, columns: usize) -> Cow<'_, str> {
     if width(text) <= columns {
         return text.into();
@@ -155,7 +155,7 @@ fn behind_sequence(text: &str) -> &str {
             let end = text.char_indices().skip(1).find(|(_, c)| !matches!(c, ' '..='?'));
             match end {
                 Some((at, '@'..='~')) => &text[at + 1..],
-                // Not a sequence after all: what breaks it is looked at by itself.
+                // Not a sequence after all: its parts are checked separately.
                 Some((at, _)) => &text[at..],
                 None => "",
             }

@@ -1,10 +1,10 @@
 //! HTTP on hyper, without a runtime or an application of its own.
 //!
-//! | file | what it is for |
+//! | file | contents |
 //! |---|---|
-//! | `server` | accepts connections and has each request answered, with limits and a graceful end |
-//! | `stream` | a socket as hyper takes it |
-//! | `timer` | the runtime's timers as hyper takes them |
+//! | `server` | accepts connections and answers requests, with limits and a graceful end |
+//! | `stream` | a socket in the form that hyper needs |
+//! | `timer` | the timers of the runtime in the form that hyper needs |
 
 pub mod server;
 pub mod stream;

@@ -200,7 +200,7 @@ mod tests {
 
     /// More than the kernel buffers for a client that does not read.
     const LARGE: usize = 64 * 1024 * 1024;
-    /// Nothing in these tests takes so long unless it hangs.
+    /// A deadline that only a hanging test reaches.
     const DEADLINE: Duration = Duration::from_secs(60);
 
     /// Answers each request with a large body.

@@ -28,7 +28,7 @@ impl<S> Stream<S> {
         Self { socket, write_limit: None, stalled: None }
     }
 
-    /// A connection whose peer may take nothing for so long.
+    /// A connection whose peer must read something within this time.
     pub fn with_write_limit(socket: S, limit: Duration) -> Self {
         Self { socket, write_limit: Some(limit), stalled: None }
     }

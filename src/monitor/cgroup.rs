@@ -1,7 +1,7 @@
-//! What the container may use and uses: cgroup v1, v2, and machines with both trees.
+//! Limits and use of the container: cgroup v1, v2, and machines with both.
 //!
-//! The usage that a kernel reports counts the page cache, which goes when memory is needed: `memory`
-//! here is what does not. Each figure is looked for where its controller is.
+//! The use that a kernel reports includes the page cache, which the kernel frees when memory is needed.
+//! `memory` here excludes it. Each figure is read from the hierarchy of its controller.
 
 use std::{
     fs,
@@ -11,16 +11,16 @@ use std::{
 
 use crate::sys::cgroups::{self, Place};
 
-/// Two looks that are closer together give the same CPU figure.
+/// Two samples within this time give the same CPU figure.
 const CLOSE: Duration = Duration::from_millis(200);
-/// v1 writes "no limit" as the largest number of whole pages; nobody has a machine with an exbibyte.
+/// v1 writes "no limit" as the largest number of whole pages; no machine has an exbibyte.
 const NO_LIMIT: u64 = 1 << 60;
 
 /// The figures of the container. What its kernel does not say is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct CgroupUsage {
-    /// Bytes that cannot be had back: anonymous and shared memory, and on v2 the kernel's own
-    /// without what it can shrink.
+    /// Bytes that the kernel cannot reclaim: anonymous and shared memory, and on v2 the kernel's own memory
+    /// that cannot shrink.
     pub memory: Option<u64>,
     /// Bytes as the kernel charges them, page cache included: what is compared with the limit.
     pub charged: Option<u64>,
@@ -121,8 +121,8 @@ impl Cgroup {
     }
 }
 
-/// Where both trees are mounted a controller is in one of them; but v2 has a `cpu.stat` also
-/// where the controller is in v1. So this looks for a file that only the right one has.
+/// Where both hierarchies are mounted, a controller is in one of them. But v2 has a `cpu.stat` also where the
+/// controller is in v1. So this searches for a file that only the right hierarchy has.
 fn place_with(root: &Path, controller: &str, [v1, v2]: [&str; 2]) -> Option<Place> {
     let has = |place: &Place| {
         let file = if place.v2 { v2 } else { v1 };
@@ -200,12 +200,12 @@ pub(super) fn oom_kills(place: &Place) -> Option<u64> {
     value(&place.own(file)?, "oom_kill")
 }
 
-/// The kernel's memory without what it can shrink, of a v2 `memory.stat`.
+/// The kernel memory that cannot shrink, from `memory.stat` of v2.
 fn kernel(stat: &str) -> u64 {
     let of = |name| value(stat, name).unwrap_or(0);
     match value(stat, "kernel") {
         Some(kernel) => kernel.saturating_sub(of("slab_reclaimable")),
-        // Before Linux 5.18 there is no sum.
+        // Linux before 5.18 has no sum.
         None => ["kernel_stack", "pagetables", "percpu", "slab_unreclaimable"].into_iter().map(of).sum(),
     }
 }
@@ -222,8 +222,7 @@ fn quota(dir: &Path, v2: bool) -> Option<f32> {
     (quota > 0 && period > 0).then(|| quota as f32 / period as f32)
 }
 
-/// A file that holds one number. `None` too for `max` and for -1, which both say that there is no
-/// limit.
+/// A file with one number. `None` also for `max` and for -1, which mean no limit.
 fn number(path: &Path) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }

@@ -1,8 +1,8 @@
-//! The memory of some process trees, for a supervisor that looks at them all the time.
+//! The memory of some process trees, for a supervisor that samples all the time.
 //!
-//! [`Sampler`](super::Sampler) reads all that there is to know of all processes. Here one look at a tree
-//! reads a small file of each of its processes, which stays open. The members are those of
-//! [`Trees`], so the memory that counts is that of the processes that are ended. Measures no CPU.
+//! [`Sampler`](super::Sampler) reads everything about all processes. Here a sample of a tree reads a small file
+//! of each of its processes, and the files stay open. The members are those of [`Trees`], so the memory that
+//! counts is that of the processes that a stop ends. It measures no CPU.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,7 +19,7 @@ use crate::sys::{
     units,
 };
 
-/// Files that stay open between two looks, at most.
+/// The maximum number of files that stay open between two samples.
 const MAX_OPEN: usize = 2048;
 
 /// The memory of some trees. `K` names one of them, one run of a worker.
@@ -27,7 +27,7 @@ const MAX_OPEN: usize = 2048;
 pub struct TreeMemory<K> {
     /// Each process with its `statm`. `None`: too many are open.
     all: HashMap<K, HashMap<Identity, Option<File>>>,
-    /// What the kernel said of its newest process at the last search.
+    /// The newest process of the kernel at the last scan.
     newest: Option<Box<str>>,
     page: u64,
 }

@@ -1,15 +1,15 @@
-//! What workers, procrun, the container and the machine use: CPU, memory, processes.
+//! CPU, memory and processes of workers, procrun, the container and the machine.
 //!
-//! | file | what it is for |
+//! | file | contents |
 //! |---|---|
-//! | `sampler` | one look through `/proc` for all consumers |
-//! | `ticks` | pure: the CPU time of a tree since the last look |
+//! | `sampler` | one scan of `/proc` for all clients |
+//! | `ticks` | pure: the CPU time of a tree since the last sample |
 //! | `usage` | the figures, and those of the machine |
-//! | `memory` | the memory of some trees alone, for a supervisor that looks all the time |
-//! | `room` | what the container has left of its memory |
+//! | `memory` | the memory of some trees, for a supervisor that samples all the time |
+//! | `room` | the memory that the container has left |
 //! | `cgroup` | the figures and limits of the container, v1 and v2 |
 //!
-//! Measures only when it is asked, and decides nothing. Nothing is held while nobody asks.
+//! It measures only on request and makes no decision. Without a request nothing stays open.
 
 #![expect(
     clippy::cast_precision_loss,

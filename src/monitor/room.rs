@@ -1,7 +1,7 @@
-//! How much memory the container has left, and how often the kernel has killed for it.
+//! The memory that the container has left, and the number of OOM kills.
 //!
-//! Reads one small file for each group that has a limit, so that somebody can look often. Knows no
-//! worker.
+//! It reads one small file for each cgroup with a limit, so frequent samples are cheap. It does not know
+//! workers.
 
 use std::{fs, path::Path};
 
@@ -37,8 +37,8 @@ impl Room {
         cgroup::memory_limit(self.0.as_ref()?)
     }
 
-    /// The group that has the least left until its threshold, which follows from its limit (both in bytes), or is the
-    /// furthest beyond. `None`: there is no limit.
+    /// The cgroup that has the least left until its threshold, or exceeds it the most. The threshold follows
+    /// from the limit (both in bytes). `None`: there is no limit.
     pub fn tightest(&self, threshold: impl Fn(u64) -> u64) -> Option<Charge> {
         let place = self.0.as_ref()?;
         let charge = |dir| {
@@ -51,7 +51,7 @@ impl Room {
         charges.chain(self.unseen()).min_by_key(left)
     }
 
-    /// v1 tells a limit of groups that cannot be seen from here. What else is in those nobody knows.
+    /// v1 reports a limit of cgroups that are not visible from here, and their use is unknown.
     fn unseen(&self) -> Option<Charge> {
         let place = self.0.as_ref().filter(|place| !place.v2)?;
         let stat = stat(place.dirs.first()?);

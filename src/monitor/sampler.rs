@@ -1,8 +1,8 @@
-//! One look through `/proc` for all who want figures.
+//! One scan of `/proc` for all clients that request figures.
 //!
-//! Costs about 6 µs for a process of a worker, and for a stranger an eighth of that: its `stat` is
-//! looked at every eighth time. Holds one descriptor for each process of a worker, up to
-//! [`MAX_OPEN`]. Whoever wants no figures any more drops it.
+//! A process of a worker costs about 6 µs, and another process an eighth of that: its `stat` is read at every
+//! eighth scan. One descriptor stays open for each process of a worker, up to [`MAX_OPEN`]. Dropping the
+//! sampler closes them.
 
 use std::{
     collections::HashMap,
@@ -28,11 +28,11 @@ use crate::sys::{
     units,
 };
 
-/// So many `stat` files stay open between two looks.
+/// The maximum number of `stat` files that stay open between two scans.
 const MAX_OPEN: usize = 2048;
-/// Two looks that are closer together give the same CPU figures: a clock tick is 10 ms.
+/// Two scans within this time give the same CPU figures: a clock tick is 10 ms.
 const CLOSE: Duration = Duration::from_millis(200);
-/// A process that belongs to no worker is looked at again after so many looks.
+/// A process that belongs to no worker is read again after this number of scans.
 const STRANGER: u32 = 8;
 
 /// What is remembered of a process from one look to the next.
@@ -77,7 +77,7 @@ impl<K: Copy + Eq + Hash> Default for Sampler<K> {
 }
 
 impl<K: Copy + Eq + Hash> Sampler<K> {
-    /// One that has not looked yet: its first CPU figures are averages since each process started.
+    /// A sampler without a scan: its first CPU figures are averages since each process started.
     pub fn new() -> Self {
         Self {
             known: HashMap::new(),
@@ -91,8 +91,8 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
         }
     }
 
-    /// Finds the members of these trees and measures those of `keys`, in their order. For those that
-    /// `detailed` says, also what is dear: PSS and open files.
+    /// Finds the members of these trees and measures those of `keys`, in their order. For those that `detailed`
+    /// selects, it also measures what is expensive: PSS and open files.
     pub fn sample(
         &mut self,
         now: Instant,
@@ -144,7 +144,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
         self.look = self.look.wrapping_add(1);
         let mut all = Vec::with_capacity(self.known.len() + 16);
         let mut open = self.known.values().filter(|known| known.file.is_some()).count();
-        // Without `/proc` nothing is known of anybody.
+        // Without `/proc` no process is known.
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(pid) = as_pid(&entry.file_name()) else { continue };
             if let Some(stat) = self.stat(pid, &mut open) {
@@ -160,7 +160,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
         let Self { known, look, text, path, .. } = self;
         if let Some(known) = known.get_mut(&pid) {
             let skipped = !known.member && look.wrapping_add(pid.unsigned_abs()) % STRANGER != 0;
-            // A file that was opened for an earlier process of this id says that it is gone.
+            // A file that was opened for an earlier process of this id reports that the process is gone.
             let stat = match &known.file {
                 _ if skipped => Some(known.stat),
                 Some(file) => read_at(file, text).and_then(|()| stat::parse(text)),
@@ -234,7 +234,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
             usages[at].cpu = Some(match (before, since_last) {
                 (Some((_, cpu)), Some(since)) if since < CLOSE => *cpu,
                 (Some(_), Some(since)) => percent(ticks[at], since.as_secs_f64()),
-                // Without a main process nobody knows how long it took: that is 0.
+                // Without a main process the time is unknown: it counts as 0.
                 _ => percent(whole[at], start[at].map_or(f64::INFINITY, age)),
             });
         }
@@ -276,8 +276,8 @@ fn add(sum: &mut Option<u64>, part: Option<u64>, first: bool) {
     *sum = before.zip(part).map(|(sum, part)| sum + part);
 }
 
-/// The memory of a process in bytes, of which it is charged its share only. `None`: the kernel does
-/// not say it of somebody else's without CAP_SYS_PTRACE.
+/// The memory of a process in bytes, with its share of shared pages. `None`: for a process of another user the
+/// kernel requires CAP_SYS_PTRACE.
 pub(super) fn pss(pid: Pid) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
@@ -285,7 +285,7 @@ pub(super) fn pss(pid: Pid) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// How many descriptors a process has open. `None`: somebody else's.
+/// The number of open descriptors of a process. `None`: it belongs to another user.
 fn open_files(pid: Pid) -> Option<u64> {
     let path = format!("/proc/{pid}/fd");
     // Linux 6.2 and later say it in one call.

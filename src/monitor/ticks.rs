@@ -1,8 +1,8 @@
-//! CPU time of trees between two looks, in clock ticks.
+//! CPU time of trees between two scans, in clock ticks.
 //!
-//! Pure. A child that ends between two looks hands its whole time to the parent that waits for it, of
-//! which a part was counted when it lived: that part is taken off again. What cannot be told is left
-//! out, so that the result is never negative and never counts a tick twice.
+//! Pure. A child that ends between two scans passes its whole time to the parent that waits for it. A part of
+//! this time was counted while the child lived, so that part is subtracted. Unknown time is left out: the
+//! result is never negative and never counts a tick twice.
 
 use std::collections::HashMap;
 
@@ -33,16 +33,16 @@ pub(super) struct Member {
     pub(super) stat: Stat,
 }
 
-/// The ticks that each of so many workers has used since the last look, which was at `last` (in ticks
-/// as [`Stat::start`] counts). `before` is what was seen then of all members.
+/// The ticks that each of the workers has used since the last scan, which was at `last` (in ticks, as
+/// [`Stat::start`] counts). `before` has the values of all members at that scan.
 pub(super) fn used(workers: usize, members: &[Member], before: &HashMap<Pid, Before>, last: u64) -> Vec<u64> {
     let now: HashMap<Pid, u64> = members.iter().map(|member| (member.pid, member.stat.start)).collect();
     let lives = |pid: Pid, it: &Before| now.get(&pid) == Some(&it.start);
-    // What was counted already of those who ended, for the nearest ancestor that lives.
+    // The already counted time of ended processes, for the nearest living ancestor.
     let mut counted: HashMap<Pid, u64> = HashMap::new();
     for (pid, it) in before.iter().filter(|(pid, it)| !lives(**pid, it)) {
         let mut heir = it.parent;
-        // A chain is no longer than all of them; a ring of reused ids ends here, too.
+        // A chain is no longer than the number of processes; this also ends a ring of reused ids.
         for _ in 0..before.len() {
             match before.get(&heir) {
                 Some(parent) if !lives(heir, parent) && heir != *pid => heir = parent.parent,
@@ -55,7 +55,7 @@ pub(super) fn used(workers: usize, members: &[Member], before: &HashMap<Pid, Bef
     for Member { pid, owner, stat } in members {
         let (own, gained) = match before.get(pid).filter(|it| it.start == stat.start) {
             Some(it) => (stat.own.saturating_sub(it.own), stat.children.saturating_sub(it.children)),
-            // Of one that is older and was not seen, nobody knows when it used its time.
+            // An older process that was not seen at the last scan: when it used its time is unknown.
             None if stat.start < last => (0, 0),
             None => (stat.own, stat.children),
         };

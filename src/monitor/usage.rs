@@ -7,8 +7,8 @@ use crate::sys::cpus;
 /// What the tree of one worker uses.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Usage {
-    /// Percent of one core since the last sample, or since the worker started if that was later or
-    /// nobody sampled before. `None`: it has no process.
+    /// Percent of one core since the last sample, or since the start of the worker if that was later or there
+    /// was no sample. `None`: the worker has no process.
     pub cpu: Option<f32>,
     /// Resident memory in bytes, the sum over its processes. What they share counts in each.
     pub rss: u64,
@@ -26,7 +26,7 @@ pub struct Usage {
 /// All figures of one look.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample<K> {
-    /// Of each worker that was asked for, in that order.
+    /// The use of each requested worker, in the order of the request.
     pub workers: Vec<(K, Usage)>,
     /// Of procrun itself, without its workers.
     pub own: Usage,

@@ -5,7 +5,7 @@ use std::{io, path::Path};
 use super::shebang::Shebang;
 use crate::sys::regular_file;
 
-/// As many bytes as PM2 looks at, and more than the kernel reads of a `#!` line.
+/// The number of bytes that PM2 reads, and more than the kernel reads of a `#!` line.
 const HEAD: u64 = 512;
 /// A longer shell script is none that a package manager has written.
 const MAX_SHIM: u64 = 16 * 1024;
@@ -19,7 +19,7 @@ pub(super) enum Content {
     Script(Shebang),
     /// Another text, or an empty file.
     Text,
-    /// Bytes that are no text.
+    /// Binary data.
     Binary,
 }
 

@@ -37,9 +37,9 @@ const RUNNERS: [&str; 12] = [
 pub(super) enum Tool {
     /// tsx: it starts Node with a loader.
     Tsx(PathBuf, Package),
-    /// ts-node: it runs the script in its own process, unless it is told to load modules.
+    /// ts-node: it runs the script in its own process, unless it is configured to load modules.
     TsNode,
-    /// It runs what it is given in a child.
+    /// It runs the program of its arguments in a child.
     Runner,
     /// Any other.
     Other,
@@ -91,14 +91,14 @@ pub(super) fn tool(file: &Path) -> Tool {
     }
 }
 
-/// What the content of a file says of what runs it.
+/// What the content of a file shows about its interpreter.
 #[derive(Debug)]
 pub(super) enum Nature {
     /// Node or Bun, by these first words of its `#!` line or, without one, as PM2 does with every text.
     JavaScript(super::shebang::Asked),
     /// A shim that makes Node run another file.
     Shim(Shim),
-    /// Another interpreter, as the `#!` line says.
+    /// Another interpreter, according to the `#!` line.
     Script(super::shebang::Shebang, ProgramKind),
     /// A binary, or a file that cannot be read.
     Binary,
@@ -125,7 +125,7 @@ pub(super) fn nature(file: &Path) -> Nature {
     }
 }
 
-/// The name of a file without its directories, for people.
+/// The name of a file without its directories, for messages.
 pub(super) fn base(path: &Path) -> &OsStr {
     path.file_name().unwrap_or(path.as_os_str())
 }

@@ -1,4 +1,4 @@
-//! Programs that run a script: which of them is there, and what it is given.
+//! Programs that run a script: which of them exists, and its arguments.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -51,7 +51,7 @@ impl Candidates {
         Self { names: ["node", "bun"].map(OsString::from).into(), ..Self::default() }
     }
 
-    /// What a `#!` line asks for. PM2 takes the Node in `PATH`, whatever that line says.
+    /// The interpreter of a `#!` line. PM2 uses the Node in `PATH`, whatever the line contains.
     pub(super) fn asked(asked: &Asked) -> Self {
         let mut candidates = Self::javascript();
         if !asked.program.is_empty() {
@@ -123,7 +123,7 @@ impl Lookup<'_> {
         Ok(command)
     }
 
-    /// Whether ts-node is told to start Node with its loader of modules.
+    /// Whether ts-node is configured to start Node with its loader of modules.
     fn loads_modules(&self, file: &Path) -> bool {
         let is_for_modules = identity::base(file).as_bytes().starts_with(b"bin-esm");
         is_for_modules || self.exec.interpreter_args.iter().any(|arg| arg == "--esm")
@@ -222,7 +222,7 @@ impl Lookup<'_> {
         Err(Failure::new(NOT_FOUND, message))
     }
 
-    /// Whether this Node can run TypeScript, if that can be told: with a Bun beside it that one does.
+    /// Whether this Node can run TypeScript, if that can be found out. A Bun beside it can.
     fn typescript(
         &self,
         node: &Path,
@@ -259,18 +259,18 @@ impl Lookup<'_> {
         !is_said && NodeVersion::of(node).is_some_and(|version| version.typescript() == TypeScript::Flag)
     }
 
-    /// Whether Node is told to load something that may know TypeScript.
+    /// Whether Node is configured to load something that may handle TypeScript.
     fn has_loader(&self, candidates: &Candidates) -> bool {
         let of_env = self.around.node_options.as_deref().unwrap_or_default().as_bytes();
         let words = of_env.split(u8::is_ascii_whitespace);
         let args = self.exec.interpreter_args.iter().map(String::as_bytes);
         let of_line = candidates.args.iter().map(|arg| arg.as_bytes());
-        // An interpreter that is a script for Node knows by itself.
+        // An interpreter that is itself a Node script handles it.
         let is_tool = candidates.args.iter().any(|arg| arg.as_bytes().starts_with(b"/"));
         is_tool || words.chain(args).chain(of_line).any(typescript::loads)
     }
 
-    /// PM2's rule: with a map beside the script, unless it is said.
+    /// PM2's rule: with a map beside the script, unless it is configured.
     fn wants_source_maps(&self, script: &Path, main: &Path) -> bool {
         self.exec.source_maps.unwrap_or_else(|| {
             [script, main].into_iter().any(|file| {

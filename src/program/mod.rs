@@ -1,9 +1,9 @@
-//! What a script is: from what an application says to the program that runs it.
+//! Finds the program that runs a script.
 //!
-//! This is the one place that decides it. Configuration asks for the default of `exec_mode` and for
-//! warnings, a preflight for what is missing, and each start for what to execute; all of them get
-//! their answer by looking at the file as it is at that moment: its links, its `#!` line, the main
-//! file of a directory. Looks at files, changes nothing, and waits for nothing.
+//! This is the only place that decides it. The configuration needs the default of `exec_mode` and warnings, the
+//! preflight needs what is missing, and each start needs what to execute. All of them get an answer from the
+//! file at that moment: its links, its `#!` line, the main file of a directory. It reads files, changes
+//! nothing, and waits for nothing but the file system.
 
 mod head;
 mod identity;
@@ -50,9 +50,9 @@ pub struct Command {
     pub kind: ProgramKind,
     /// Whether the program is Node itself, so that `argv[1]` may be an option of Node.
     pub takes_node_options: bool,
-    /// There is no interpreter that `interpreter_args` could be given to.
+    /// There is no interpreter to which `interpreter_args` could be passed.
     pub is_direct: bool,
-    /// How the kind was told, for people: `/app/run is a shell script (#!/bin/sh)`.
+    /// How the kind was found, for messages: `/app/run is a shell script (#!/bin/sh)`.
     pub because: String,
 }
 
@@ -61,7 +61,7 @@ pub struct Command {
 pub struct Failure {
     /// What a shell would exit with.
     pub code: ExitCode,
-    /// What, where, why and what to do, for people.
+    /// What failed, where, why and the next step, for messages.
     pub message: String,
     /// Whether it is only that no cluster can be made of it, and why.
     pub no_cluster: Option<String>,
@@ -109,7 +109,7 @@ pub fn resolve(exec: &Exec, mode: ExecMode, around: &Around) -> Result<Command, 
         (Interpreter::Program(interpreter), _) => lookup.by_interpreter(interpreter)?,
         (Interpreter::None, ExecMode::Fork) => lookup.itself()?,
         (Interpreter::BuiltIn, _) => lookup.built_in(),
-        // PM2 runs every worker of a cluster by Node, whatever is said of an interpreter.
+        // PM2 runs every worker of a cluster with Node, whatever the configured interpreter is.
         (Interpreter::None, ExecMode::Cluster) | (Interpreter::Auto, _) => lookup.by_kind()?,
     };
     if mode == ExecMode::Cluster && !command.kind.can_cluster() {
@@ -131,8 +131,8 @@ pub fn kind_by_name(exec: &Exec) -> Option<ProgramKind> {
     }
 }
 
-/// Whether PM2 makes a cluster of several instances unless it is told otherwise: a script that Node runs
-/// without another program between.
+/// Whether PM2 makes a cluster of several instances by default: a script that Node runs without another program
+/// between.
 pub fn clusters_by_default(exec: &Exec, around: &Around) -> bool {
     let is_plain = match &exec.interpreter {
         Interpreter::Auto => true,
@@ -320,7 +320,7 @@ impl Lookup<'_> {
         })
     }
 
-    /// The kernel says of a missing interpreter no more than "no such file".
+    /// For a missing interpreter the kernel reports only "no such file".
     fn check_shebang(&self, script: &Path, shebang: &Shebang) -> Result<(), Failure> {
         let (script, kernel) = (script.display(), shebang.kernel.display());
         if shebang.carriage_return {
@@ -371,7 +371,7 @@ impl Lookup<'_> {
         Err(Failure::new(NOT_FOUND, format!("no shell in PATH for the command line `{line}`")))
     }
 
-    /// This very binary, also if another one stands at its path by now.
+    /// The running binary, even if another file is at its path by now.
     fn built_in(&self) -> Command {
         Command {
             program: PathBuf::from("/proc/self/exe"),
@@ -389,10 +389,10 @@ impl Lookup<'_> {
     }
 }
 
-/// Looks whether a process can work in this directory.
+/// Checks that a process can work in this directory.
 ///
 /// # Errors
-/// It is not there, is no directory, or cannot be looked at.
+/// The directory does not exist, is not a directory, or cannot be read.
 pub fn check_cwd(cwd: &Path) -> Result<(), Failure> {
     let unusable =
         |why: String| Err(Failure::new(NOT_EXECUTABLE, format!("its cwd {} {why}", cwd.display())));

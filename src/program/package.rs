@@ -8,7 +8,7 @@ use crate::sys::regular_file;
 
 /// A larger package.json is not read.
 const MAX_PACKAGE: u64 = 1024 * 1024;
-/// How far above a file its package.json is looked for.
+/// The number of directories above a file in which its package.json is searched.
 const MAX_LEVELS: usize = 8;
 
 #[derive(Debug, Default, Deserialize)]
@@ -33,7 +33,7 @@ impl Package {
     }
 }
 
-/// The nearest package.json above a file whose links have been followed, and where it stands.
+/// The nearest package.json above a file whose links have been followed, and its path.
 pub(super) fn of(file: &Path) -> Option<(PathBuf, Package)> {
     let directories = file.ancestors().skip(1).take(MAX_LEVELS);
     directories.into_iter().find_map(|directory| Some((directory.to_owned(), Package::read(directory)?)))

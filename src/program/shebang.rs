@@ -1,4 +1,4 @@
-//! The `#!` line: what it makes the kernel execute, and the program that stands behind `env`.
+//! The `#!` line: what the kernel executes, and the program after `env`.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The interpreter that a `#!` line asks for.
+/// The interpreter of a `#!` line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shebang {
     /// What the kernel executes; empty if the line names nothing.
@@ -20,7 +20,7 @@ pub(super) struct Shebang {
 /// A program with its first arguments and variables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Asked {
-    /// A path, or behind `env` a name in `PATH`. Empty if it cannot be told.
+    /// A path, or after `env` a name in `PATH`. Empty if it cannot be found.
     pub(super) program: OsString,
     /// The arguments before the script.
     pub(super) args: Vec<OsString>,
@@ -29,7 +29,7 @@ pub(super) struct Asked {
 }
 
 impl Shebang {
-    /// Reads the first line of a file that begins with `head`; `None` if it is no `#!` line.
+    /// Parses the first line of a file that begins with `head`; `None` if it is not a `#!` line.
     pub(super) fn parse(head: &[u8]) -> Option<Self> {
         let line = head.strip_prefix(b"#!")?;
         let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -53,12 +53,12 @@ impl Shebang {
         Some(Self { kernel, carriage_return, asked })
     }
 
-    /// Whether `env` looks the program up.
+    /// Whether `env` searches the program.
     pub(super) fn is_by_env(&self) -> bool {
         Path::new(&self.asked.program) != self.kernel
     }
 
-    /// The line without `#!`, for people.
+    /// The line without `#!`, for messages.
     pub(super) fn shown(&self) -> String {
         let words = [self.kernel.display().to_string()].into_iter();
         let words = words.chain(self.is_by_env().then(|| self.asked.program.display().to_string()));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::head;
 
-/// What a shim stands for.
+/// The target of a shim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shim {
     /// The file that it makes Node run.

@@ -49,7 +49,7 @@ impl NodeVersion {
         })
     }
 
-    /// Whether it removes types by itself, or with [`STRIP_TYPES`].
+    /// Whether it removes types by default, or with [`STRIP_TYPES`].
     pub(super) fn typescript(self) -> TypeScript {
         match (self.major, self.minor) {
             (24.., _) | (23, 6..) | (22, 18..) => TypeScript::Native,

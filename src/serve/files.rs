@@ -1,9 +1,9 @@
-//! Opens the files of one directory for the file server, and nothing outside of it.
+//! Opens the files of one directory for the file server, and nothing outside it.
 //!
 //! The kernel keeps each look-up below the directory (`openat2` with `RESOLVE_BENEATH`), so there is no moment
 //! between a check and the opening at which a link could be exchanged. A symbolic link that stays inside is
-//! followed; one that leads out, or is absolute, is not there. Where the kernel has no `openat2` (before Linux
-//! 5.6, or a sandbox that forbids it) no symbolic link at all is followed.
+//! followed. A link that leads out, or is absolute, counts as missing. Where the kernel has no `openat2`
+//! (before Linux 5.6, or in a sandbox that forbids it), no symbolic link is followed.
 
 use std::{
     collections::HashSet,
@@ -50,7 +50,7 @@ impl Files {
         self.open_with(path, OFlag::O_PATH)?.metadata()
     }
 
-    /// What is to be said of a path with a link that leads out of the directory.
+    /// The message for a path with a link that leads out of the directory.
     fn leads_out(&self, path: PathBuf) -> Option<String> {
         let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         if named.len() >= MAX_NAMED || !named.insert(path.clone()) {
@@ -65,7 +65,7 @@ impl Files {
 
     fn open_with(&self, path: &Path, flags: OFlag) -> io::Result<File> {
         let flags = flags | OFlag::O_CLOEXEC;
-        // Each time anew: a deployment may have changed a link on the way.
+        // Opened for each request: a deployment may have changed a link on the way.
         let directory = open(
             self.directory.as_path(),
             OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,

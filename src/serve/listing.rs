@@ -9,7 +9,7 @@ use super::files::Files;
 /// More entries than this are not shown.
 const MAX_ENTRIES: usize = 10_000;
 
-/// What stands in a path as it is.
+/// Characters that stay unescaped in a path.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The page; `shown` is the path as the client has written it. Blocks.
@@ -18,7 +18,7 @@ pub(super) fn page(files: &Files, path: &Path, shown: &str) -> io::Result<String
     if !directory.metadata()?.is_dir() {
         return Err(io::ErrorKind::NotFound.into());
     }
-    // The directory that was opened, whatever stands at its path by now.
+    // The directory that was opened, whatever is at its path by now.
     let opened = format!("/proc/self/fd/{}", directory.as_raw_fd());
     let mut entries: Vec<(bool, String, u64)> = Vec::new();
     let mut more = 0_usize;

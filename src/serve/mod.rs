@@ -1,15 +1,15 @@
-//! The built-in file server, a worker of its own: the same binary under the name
+//! The built-in file server, a worker process: the same binary under the name
 //! [`WORKER`](crate::spec::serve::WORKER).
 //!
-//! | file | what it is for |
+//! | file | contents |
 //! |---|---|
-//! | `site` | a request → an answer: who may read, single-page mode, headers |
-//! | `files` | opens the files of one directory and nothing outside of it |
+//! | `site` | a request → an answer: access, single-page mode, headers |
+//! | `files` | opens the files of one directory and nothing outside it |
 //! | `listing` | the list of a directory's files as a page |
 //! | `auth` | basic authentication |
 //!
-//! A client can neither write nor learn anything outside of the directory. The server runs in a process of its
-//! own, so nothing that a client does reaches the supervisor.
+//! A client can neither write nor read anything outside the directory. The server runs in a process of its own,
+//! so nothing that a client does reaches the supervisor.
 
 mod auth;
 mod files;
@@ -45,7 +45,7 @@ const EX_CONFIG: ExitCode = 78;
 const MAX_CONNECTIONS: u64 = 1_000;
 /// Descriptors that are not there for connections; each of them has one for itself and one for a file.
 const RESERVED_DESCRIPTORS: u64 = 32;
-/// Files are read by so many threads at most.
+/// The maximum number of threads that read files.
 const MAX_READERS: usize = 16;
 
 /// Serves until SIGTERM or SIGINT. `args` are those of the script.
@@ -64,7 +64,7 @@ pub fn run(args: &[String]) -> ExitCode {
 }
 
 fn fail(code: ExitCode, why: &str) -> ExitCode {
-    // Without stderr there is no place to say it.
+    // Without stderr there is no place for the error.
     let _ = writeln!(io::stderr(), "error: {why}");
     code
 }
@@ -107,8 +107,8 @@ fn serve(settings: ServeSettings, handed: Vec<OwnedFd>) -> Result<(), String> {
     done
 }
 
-/// What `ps` and the log call it is what was asked for; it need not be a real path, so that a link that is
-/// changed later is followed then.
+/// `ps` and the log show the path as it was given. It need not be a real path, so a link that changes later is
+/// followed then.
 fn directory(said: &str) -> Result<PathBuf, String> {
     let path = std::path::absolute(said).map_err(|error| format!("{said}: {error}"))?;
     match path.metadata() {

@@ -1,5 +1,5 @@
-//! A request → an answer: who may read, which file is meant, and the headers. tower-http's file server does
-//! what is between: ranges, conditions, redirects of directories, content types.
+//! A request → an answer: access, the file, and the headers. tower-http's file server does the rest: ranges,
+//! conditions, redirects of directories, content types.
 
 use std::{io, path::Path};
 
@@ -23,7 +23,7 @@ type Answer = Response<Either<ServeFileSystemResponseBody, Full<Bytes>>>;
 
 /// The page for what is not there.
 const NOT_FOUND_PAGE: &str = "/404.html";
-/// Hidden directories that are meant to be read (RFC 8615).
+/// Hidden directories that may be read (RFC 8615).
 const WELL_KNOWN: &str = ".well-known";
 
 /// The files of a directory as a site.
@@ -75,9 +75,8 @@ impl Site {
         }
     }
 
-    /// The paths at which the answer may be, the first one before the others. In single-page mode PM2 looks for
-    /// the last part of the path at the root, where a page with relative links has its scripts, then takes the
-    /// homepage.
+    /// The paths of the answer, in order. In single-page mode PM2 searches the last part of the path at the
+    /// root, where a page with relative links has its scripts, then uses the homepage.
     fn candidates(&self, path: &str) -> Vec<String> {
         let first = if path == "/" { self.settings.homepage.clone() } else { path.to_owned() };
         let mut candidates = vec![first];
@@ -173,7 +172,7 @@ fn keep_query(headers: &mut HeaderMap, query: &str) {
     }
 }
 
-/// What every answer says.
+/// The headers of every answer.
 fn finish(headers: &mut HeaderMap) {
     let mut insert = |name: HeaderName, value: &'static str| {
         headers.insert(name, HeaderValue::from_static(value));

@@ -1,6 +1,6 @@
 //! The last lines of the selected process: scroll, search, filter.
 //!
-//! Pure. Lines have numbers, so that what is looked at stays where it is while others come and go.
+//! Pure. Lines have numbers, so the visible lines stay in place while others arrive and go.
 
 use std::collections::VecDeque;
 
@@ -21,7 +21,7 @@ pub(super) struct Logs {
     lines: VecDeque<Shown>,
     /// The number of the oldest line.
     first: u64,
-    /// The number of the line at the bottom; `None`: the newest, whichever that is.
+    /// The number of the line at the bottom; `None`: the newest line.
     bottom: Option<u64>,
     /// Only lines that contain this.
     pub(super) filter: String,
@@ -34,7 +34,7 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    /// Another process: nothing is known of it. What is looked for stays.
+    /// Another process without lines. The search text stays.
     pub(super) fn clear(&mut self) {
         self.lines.clear();
         (self.first, self.bottom, self.missed, self.left) = (0, None, 0, 0);
@@ -54,7 +54,7 @@ impl Logs {
         lines.into_iter().filter(|(_, line)| contains(&line.text, &self.filter))
     }
 
-    /// What fits into so many rows, oldest first.
+    /// The lines that fit into these rows, oldest first.
     pub(super) fn page(&self, rows: usize) -> Vec<&Shown> {
         let bottom = self.bottom.unwrap_or(u64::MAX);
         let mut page: Vec<&Shown> = self
@@ -77,7 +77,7 @@ impl Logs {
         self.bottom.is_none()
     }
 
-    /// Up by so many lines (down if negative), of which `rows` are seen at once.
+    /// Scrolls up by this number of lines (down if negative), of which `rows` are visible.
     pub(super) fn scroll(&mut self, up: isize, rows: usize) {
         let numbers: Vec<u64> = self.chosen().map(|(number, _)| number).collect();
         let Some(last) = numbers.len().checked_sub(1) else { return };

@@ -1,15 +1,15 @@
 //! `procrun monit`: the processes of a supervisor on a full screen.
 //!
-//! | file | what it is for |
+//! | file | contents |
 //! |---|---|
-//! | `model` | what is shown: a snapshot of processes, container and machine |
-//! | `state` | pure: state + event → state, and what is to be asked of the supervisor |
+//! | `model` | a snapshot of processes, container and machine |
+//! | `state` | pure: state + event → state, and requests to the supervisor |
 //! | `logs` | pure: the last lines of the selected process, with scroll, search and filter |
-//! | `screen` | pure: the places on the screen |
+//! | `screen` | pure: the layout of the screen |
 //! | `view`, `table`, `pane` | pure: state → frame |
-//! | `terminal` | the terminal, put back also after a panic |
+//! | `terminal` | the terminal, restored also after a panic |
 //!
-//! A view: it decides nothing about a process, and knows no socket.
+//! A view: it makes no decision about a process, and has no socket.
 
 mod logs;
 mod model;

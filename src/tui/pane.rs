@@ -52,7 +52,7 @@ fn title(state: &State, row: Rect, buffer: &mut Buffer, paint: Paint) {
     }
 }
 
-/// Without so many characters at the left.
+/// Without this number of characters at the left.
 fn behind(text: &str, characters: usize) -> &str {
     text.char_indices().nth(characters).map_or("", |(at, _)| &text[at..])
 }

@@ -1,6 +1,6 @@
-//! The places on the screen.
+//! The layout of the screen.
 //!
-//! Pure: the same for what is drawn and for what a click means.
+//! Pure: drawing and clicks use the same layout.
 
 use ratatui::layout::Rect;
 
@@ -22,7 +22,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// For a screen of this size and so many processes. What has no room has no height.
+    /// The layout for a screen of this size and this number of processes. A part without room has no height.
     pub(super) fn new(width: u16, height: u16, processes: usize) -> Self {
         let head = height.min(2).min(height.saturating_sub(4));
         let foot = 1.min(height.saturating_sub(head));

@@ -1,4 +1,4 @@
-//! State + event → state, and what is to be asked of the supervisor.
+//! State + event → state, and requests to the supervisor.
 //!
 //! Pure: no terminal, no socket, no clock.
 
@@ -17,7 +17,7 @@ use crate::shown::{log_line, printable};
 
 /// So many CPU figures of a process are kept for its sparkline.
 const FIGURES: usize = 60;
-/// A turn of the wheel moves the log by so many lines.
+/// The number of lines by which the mouse wheel scrolls the log.
 const WHEEL: isize = 3;
 /// A step to the side, in characters.
 const SIDE: usize = 8;
@@ -35,15 +35,15 @@ pub enum Event {
     Snapshot(Snapshot),
     /// Lines of the process with this id, and how many before them were missed.
     Lines(u32, u64, Vec<LogLine>),
-    /// What has become of something that was asked, for people. True: it was done.
+    /// The result of a request, for the user. True: success.
     Outcome(bool, String),
     /// The supervisor is gone; why.
     Lost(String),
-    /// It has not answered for so many seconds.
+    /// The supervisor has not answered for this number of seconds.
     Silent(u64),
 }
 
-/// What is to be done with a process.
+/// An action on a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
     /// End and start again.
@@ -54,7 +54,7 @@ pub enum Act {
     Stop,
 }
 
-/// What is to be asked of the supervisor, or done by the loop.
+/// A request to the supervisor, or an action of the loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
     /// Do this with the instance of this id.
@@ -118,14 +118,14 @@ pub struct State {
     /// The last thing to say, and whether it is good news.
     pub(super) notice: Option<(bool, String)>,
     pub(super) lost: Option<String>,
-    /// For so many seconds there was no answer.
+    /// The number of seconds without an answer.
     pub(super) silent: u64,
     pub(super) colours: bool,
     size: (u16, u16),
 }
 
 impl State {
-    /// An empty view on a screen of so many columns and rows.
+    /// An empty view on a screen of this size.
     pub fn new(width: u16, height: u16, colours: bool) -> Self {
         Self {
             snapshot: Snapshot::default(),
@@ -159,7 +159,7 @@ impl State {
                 let was_lost = self.lost.take().is_some();
                 self.silent = 0;
                 let asked = self.take(snapshot);
-                // Whoever sent the lines is gone: they begin anew.
+                // The sender of the lines is gone: the lines begin again.
                 let again = self.selected.filter(|_| was_lost && asked.is_none());
                 if again.is_some() {
                     self.logs.clear();
@@ -220,8 +220,7 @@ impl State {
         self.choose(before)
     }
 
-    /// Which processes are shown, and one of them is selected: the same as before, or whoever has
-    /// taken its place.
+    /// Selects the visible processes, and one of them: the same as before, or the one in its place.
     fn choose(&mut self, before: Option<usize>) -> Option<Ask> {
         let processes = self.snapshot.processes.iter().enumerate();
         self.shown = processes.filter(|(_, it)| contains(&it.name, &self.wanted)).map(|(at, _)| at).collect();
@@ -347,7 +346,7 @@ impl State {
         None
     }
 
-    /// Asks whether it is meant.
+    /// Asks for confirmation.
     fn ask(&mut self, what: &str, ask: impl FnOnce(&Process) -> Ask) {
         if let Some(process) = self.process() {
             let question = format!("{what} {}|{}", process.id, printable(&process.name));
@@ -378,7 +377,7 @@ impl State {
         isize::try_from(rows.max(2) - 1).unwrap_or(1)
     }
 
-    /// Down by so many processes or lines.
+    /// Down by this number of processes or lines.
     fn step(&mut self, down: isize) -> Option<Ask> {
         match self.focus {
             Focus::Processes => {

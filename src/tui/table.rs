@@ -13,8 +13,7 @@ use super::{
 };
 use crate::shown::{cut, printable, width};
 
-/// The columns behind the name: what stands above them, and how wide they are. What stands further down
-/// goes first when there is no room.
+/// The columns after the name: heading and width. Without room, the last ones are left out first.
 const COLUMNS: [(usize, &str, u16); 7] = [
     (3, "   cpu", 7),
     (5, "memory", 7),
@@ -25,7 +24,7 @@ const COLUMNS: [(usize, &str, u16); 7] = [
     (9, "cpu", SPARKS),
 ];
 const ID: u16 = 5;
-/// A name has at least so many columns, and so many before there are bars.
+/// The minimum width of a name, and its width before bars are shown.
 const NAME: (u16, u16) = (10, 25);
 /// The longest status, and a short form of it on a narrow screen.
 const STATUS: (u16, u16) = (16, 10);
@@ -99,7 +98,7 @@ fn widths(width: u16, name: usize) -> [u16; 10] {
     widths
 }
 
-/// Text in a column of so many cells, with a space behind it.
+/// Text in a column of this width, followed by a space.
 fn cell(row: &mut Rect, buffer: &mut Buffer, text: &str, width: u16, style: Style) {
     let width = width.min(row.width);
     if width > 0 {

@@ -34,10 +34,10 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Takes the terminal on stdout.
+    /// Takes over the terminal on stdout.
     ///
     /// # Errors
-    /// When stdout is no terminal, or does not answer.
+    /// stdout is not a terminal, or does not answer.
     pub fn take() -> io::Result<Self> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
@@ -87,7 +87,7 @@ impl Drop for Screen {
     }
 }
 
-/// As far as it goes: there is nobody to tell if it does not.
+/// Errors are ignored: there is no place to report them.
 fn put_back() {
     if !TAKEN.swap(false, Ordering::SeqCst) {
         return;

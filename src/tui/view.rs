@@ -40,10 +40,10 @@ const FOOT: [&str; 3] = [
     "? help  r restart  s stop  Tab log  / find  q quit",
     "? help  / find  q quit",
 ];
-/// From so many seconds on it is said that there is no answer.
+/// After this number of seconds without an answer the view reports it.
 const SILENT: u64 = 2;
 
-/// Draws everything. The frame is of the size that the state was told last.
+/// Draws everything. The frame has the last size that the state received.
 pub fn draw(state: &State, frame: &mut Frame<'_>) {
     let buffer = frame.buffer_mut();
     let places = state.places();
@@ -94,7 +94,7 @@ impl Paint {
     }
 }
 
-/// What is there if somebody looks for it.
+/// The style of secondary information.
 pub(super) fn faint() -> Style {
     Style::new().add_modifier(Modifier::DIM)
 }
@@ -123,7 +123,7 @@ pub(super) fn size(bytes: u64) -> String {
     format!("{number:.1}T")
 }
 
-/// A bar of so many cells: a share from 0 to 1 of them is full, to an eighth.
+/// A bar of this number of cells: a share from 0 to 1 is full, to an eighth of a cell.
 pub(super) fn bar(share: f64, cells: u16) -> String {
     const PARTS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
     #[expect(
@@ -302,7 +302,7 @@ fn foot(state: &State, place: Rect, buffer: &mut Buffer, paint: Paint) {
     }
 }
 
-/// A question in so many columns: what is asked about is cut, not how it is answered.
+/// A question within this width: its subject is cut, not its keys.
 fn asked(question: &str, columns: usize) -> String {
     const ANSWERS: &str = "? y/n";
     format!("{}{ANSWERS}", cut(question, columns.saturating_sub(ANSWERS.len())))
