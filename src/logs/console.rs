@@ -1,11 +1,10 @@
 //! procrun's stdout and stderr, behind one shared buffer.
 //!
-//! Writes wait for room: that is the back-pressure which slows the workers when nobody reads. While
-//! stdout has none, procrun's own lines still go to stderr, ahead of worker lines that wait behind
-//! stdout; that is the only time at which the order of lines on stderr is not that in which they were
-//! handed over. The other way round there is no overtaking: behind a stderr that nobody reads,
-//! stdout waits too. A reader that is gone for good is reported once and its lines are thrown away
-//! from then on. Never leaves one stream within a line to write to the other.
+//! Writes wait for room: this is the back-pressure that slows the workers when the reader stops. While stdout
+//! has no room, procrun's own lines still go to stderr, ahead of worker lines that wait behind stdout. Only
+//! then does the order of lines on stderr differ from the order in which they were handed over. Behind a
+//! blocked stderr nothing overtakes: stdout waits too. A reader that is gone for good is reported once, and its
+//! lines are dropped from then on. A stream is never left within a line to write to the other.
 
 use std::{
     io,
@@ -27,7 +26,7 @@ use super::{
 use crate::{spec::RuntimeLog, sys::pages::Pages};
 
 const BUFFER: usize = 256 * 1024;
-/// About what stands around a line's text.
+/// The approximate size of what surrounds the text of a line.
 const AROUND: usize = 256;
 
 #[derive(Debug)]
@@ -46,7 +45,7 @@ pub(super) struct Console {
     progress: Progress,
 }
 
-/// Bytes that went through, for whoever waits for the last ones.
+/// Bytes that were written, for a waiter for the last ones.
 #[derive(Debug)]
 pub(super) struct Progress(Arc<AtomicU64>);
 
@@ -87,7 +86,7 @@ impl Console {
         [self.ends.out.identity(), self.ends.err.identity()]
     }
 
-    /// The labels of own lines are padded to so many characters from now on.
+    /// From now on the labels of own lines are padded to this width.
     pub(super) fn widen(&mut self, width: usize) {
         self.voice.width = width;
     }
@@ -106,7 +105,7 @@ impl Console {
 
     /// One of procrun's own lines.
     pub(super) fn own(&mut self, line: &OwnLine) {
-        // Pending already while what stands before it is written: a blocked stdout does not hold it.
+        // Counted as pending while the lines before it are written: a blocked stdout does not hold it.
         self.voice.say(line, self.ends.err.coloured);
         self.begin(Kind::Err, line.message.len() + AROUND);
         self.put_pending();

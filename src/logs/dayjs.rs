@@ -1,8 +1,7 @@
-//! Times written as a day.js pattern asks, because that is what PM2's `log_date_format` holds.
+//! Formats times by a day.js pattern, because PM2's `log_date_format` is one.
 //!
-//! Tokens are those of day.js's own `format` (English names), and `S`, `SS`, `X`, `x` that its
-//! plugins and moment know. Any other text stands for itself, as does text in `[brackets]`.
-//! Never fails: every pattern means something.
+//! The tokens are those of day.js's own `format` (English names), and `S`, `SS`, `X`, `x` of its plugins and
+//! moment. Any other text is literal, as is text in `[brackets]`. It never fails: every pattern has a meaning.
 
 use std::fmt::Write as _;
 
@@ -72,7 +71,7 @@ enum Token {
     ShortYear,
     MonthName,
     MonthShort,
-    /// With so many digits at least; so the other numbers below.
+    /// With at least this number of digits; the other numbers below likewise.
     Month(usize),
     Day(usize),
     WeekdayName,

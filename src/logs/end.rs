@@ -90,7 +90,7 @@ impl End {
         }
     }
 
-    /// Its device and inode, and what it is called.
+    /// Its device and inode, and its name.
     pub(super) fn identity(&self) -> (Option<(u64, u64)>, &'static str) {
         (self.identity, self.name)
     }
@@ -232,23 +232,23 @@ impl AsFd for End {
     }
 }
 
-/// Makes a pipe hold more than the 64 KiB it has unless somebody asked: each time it is full the
-/// pump and its reader have to wait for each other. A refusal means more waiting, nothing else.
+/// Makes a pipe larger than the default 64 KiB unless its size was changed already: each time it is full, the
+/// pump and its reader wait for each other. A refusal means more waiting, nothing else.
 fn widen(pipe: &File) {
     if fcntl(pipe, FcntlArg::F_GETPIPE_SZ).is_ok_and(|size| size < WANTED) {
         let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(WANTED));
     }
 }
 
-/// Another open file of the same pipe or terminal, non-blocking. `None` without `/proc`, without the
-/// right to open it, and for a pipe that nobody reads.
+/// Another open file of the same pipe or terminal, non-blocking. `None` without `/proc`, without the permission
+/// to open it, and for a pipe without a reader.
 fn open_again(file: &File) -> Option<File> {
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     OpenOptions::new().write(true).custom_flags(flags.bits()).open(path).ok()
 }
 
-/// Waits until there is room, or until there is trouble that the next write tells.
+/// Waits until there is room, or until there is an error, which the next write reports.
 pub(super) fn wait_for_room(fd: BorrowedFd<'_>) {
     // EINTR: the write is simply tried again.
     let _ = poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], PollTimeout::NONE);

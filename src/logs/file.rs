@@ -1,7 +1,7 @@
-//! One log file: appended to, rotated by size, opened anew when it was moved away.
+//! One log file: appended to, rotated by size, reopened when it was moved away.
 //!
-//! What cannot be written is dropped and counted; the trouble is said once, and its end too. Never
-//! blocks on a FIFO and never splits a line over two files.
+//! Lines that cannot be written are dropped and counted. An error is reported once, and so is its end. A FIFO
+//! never blocks the writer, and a line is never split over two files.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -56,8 +56,8 @@ struct Open {
 }
 
 impl LogFile {
-    /// Opens the file at once, so that it is there and what is wrong with it is said early.
-    /// `earlier` is the chain of a file of this path that was closed before, if it is still busy.
+    /// Opens the file at once, so that it exists and errors are reported early. `earlier` is the chain of a
+    /// closed file of this path, if it is still busy.
     pub(super) fn new(spec: FileSpec, earlier: Option<&Chain>, now: Instant, reports: &mut Reports) -> Self {
         let chain = match earlier {
             Some(earlier) => Chain::continued(earlier, &spec),
@@ -129,7 +129,7 @@ impl LogFile {
         }
     }
 
-    /// Throws away what is in it; older files stay. What is no regular file stays as it is.
+    /// Empties the file; older files stay. A file that is not a regular file is not changed.
     pub(super) fn empty(&mut self, now: Instant) -> io::Result<()> {
         self.check();
         self.opened()?;
@@ -188,7 +188,7 @@ impl LogFile {
             let written = result.map_or_else(|cut| cut.written, |()| part.len());
             open.size += written as u64;
             if let Err(cut) = result {
-                // A FIFO whose reader is gone is opened anew, which tells whether there is another.
+                // A FIFO without a reader is reopened, which shows whether there is another reader.
                 if cut.errno == Errno::EPIPE {
                     self.open = None;
                 }

@@ -45,10 +45,10 @@ pub(super) struct Files {
     stream: Option<Stream>,
     /// They begin with what continues a line after a pause.
     continues: bool,
-    /// Chains of closed files whose older files are still being compressed: whoever opens the path
-    /// again must not get in their way.
+    /// Chains of closed files whose older files are still being compressed: a file that opens the path again
+    /// must not disturb them.
     retired: Vec<Chain>,
-    /// Paths of which was said that they lead to the console.
+    /// Paths that were reported as leading to the console.
     said: Vec<PathBuf>,
     reports: Reports,
     offload: Offload,
@@ -124,10 +124,10 @@ fn append(mut file: Box<LogFile>, first: bool, bytes: Vec<u8>, from: usize, now:
 }
 
 impl Files {
-    /// The file of this specification, opened if its path is not yet; the last one's limits hold: when a
-    /// new version of an application says others, its old one still writes to the file.
-    /// `/dev/null` is no file, nor is one of procrun's own streams: every line
-    /// is there already, and a second open file of it would tear lines.
+    /// The file of this specification, opened if its path is not open yet. The latest limits apply: when a new
+    /// version of an application has other limits, its old version still writes to the file. `/dev/null` is not
+    /// a file, nor is one of procrun's own streams: every line is there already, and a second open file would
+    /// tear lines.
     pub(super) fn acquire(&mut self, spec: &FileSpec, streams: OwnStreams, now: Instant) -> Option<usize> {
         if spec.path == Path::new(NO_FILE) {
             return None;

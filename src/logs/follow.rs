@@ -1,8 +1,8 @@
-//! Reading the recent lines, and those that come.
+//! Reads the recent lines, and new ones.
 //!
-//! A follower has no queue of its own: it remembers how far it has read in the recent lines, which
-//! are bounded. Who reads too slowly is told how many lines he missed. Never makes a worker or the pump
-//! wait, and takes at most [`RATE`] batches and [`BYTES`] a second.
+//! A follower has no queue of its own: it remembers how far it has read in the recent lines, which are bounded.
+//! A slow follower is told how many lines it missed. A follower makes neither a worker nor the pump wait, and
+//! reads at most [`RATE`] batches and [`BYTES`] a second.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,8 +20,8 @@ use crate::machine::frame::Edge;
 
 /// So many batches a second go to all followers together.
 const RATE: u32 = 200;
-/// And so many bytes a second, as many as one alone gets. This is what following costs at most, however fast a
-/// worker writes.
+/// The maximum number of bytes a second for all followers, all of it for a single one. This is the highest cost
+/// of following, however fast a worker writes.
 const BYTES: u32 = 6 * 1024 * 1024;
 /// Nobody gets a batch sooner than this after the last one.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -49,7 +49,7 @@ pub enum OwnLines {
     None,
     /// Those about the instances and applications of the filter.
     About,
-    /// All of them, whatever else the filter says.
+    /// All own lines, whatever the rest of the filter is.
     All,
 }
 
@@ -90,7 +90,7 @@ impl Filter {
     }
 }
 
-/// A line, or a piece of one that is longer than 256 KiB or whose writer paused.
+/// A line, or a piece of a line that is longer than 256 KiB or whose writer paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line<'a> {
     /// PM2's `pm_id` of the instance; `None`: procrun itself.
@@ -202,7 +202,7 @@ impl Follower {
     }
 }
 
-/// How long one of so many waits after a batch of so many bytes.
+/// The pause of one of `followers` after a batch of `size` bytes.
 fn pause(followers: usize, size: usize) -> Duration {
     let followers = u32::try_from(followers).unwrap_or(u32::MAX);
     let all = |each: Duration| each.saturating_mul(followers);

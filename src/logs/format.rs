@@ -1,6 +1,6 @@
-//! What a line looks like: prefix, raw, JSON record, key=value; on the console and in files.
+//! The form of a line: prefix, raw, JSON record, key=value; on the console and in files.
 //!
-//! Pure: bytes in, bytes out. Never looks at the clock or at a file.
+//! Pure: bytes in, bytes out. It reads neither the clock nor a file.
 
 use super::json::{self, Key, Object};
 use crate::{
@@ -78,12 +78,12 @@ impl<T> PerKind<T> {
     }
 }
 
-/// `id|name`, as it stands before each line of an instance: names are for people here, and any text.
+/// `id|name`, the label before each line of an instance. A name may be any text, so it is made safe to print.
 pub(super) fn label(id: u32, name: &str) -> String {
     format!("{id}|{}", shown::printable(name))
 }
 
-/// The column before a line: the label padded to so many columns, and ` | `.
+/// The column before a line: the label padded to this width, and ` | `.
 pub(super) fn prefix(label: &str, columns: usize, colour: Option<u8>) -> Box<[u8]> {
     // Not by the formatter: it counts characters, of which some take two columns or none, and panics for
     // a width of more than 65,535.
@@ -128,8 +128,8 @@ impl Identity {
     }
 }
 
-/// The text forms: each piece is a line of its own. ` [...]` ends one that was cut, `[...] ` begins
-/// what continues a line. At a pause nobody knows whether anything follows: a prompt has no mark.
+/// The text forms: each piece is a line. ` [...]` ends a piece that was cut, `[...] ` begins the continuation
+/// of a line. A pause has no mark, because it is unknown whether anything follows: it may be a prompt.
 #[inline]
 pub(super) fn text(piece: Piece<'_>, to: &mut impl Put) {
     if piece.begin != Edge::Line {

@@ -1,9 +1,8 @@
-//! The recent lines of all instances, and who looks at them.
+//! The recent lines of all instances, and their followers.
 //!
-//! The pump appends, once for each read; the supervisor's thread takes. The lock is held for a copy
-//! of at most [`BATCH`] bytes, never for I/O, so neither waits for the other's work. Lines that a
-//! follower has not taken when they go are counted for it. Nothing is held for an instance that has
-//! written nothing.
+//! The pump appends, once for each read; the supervisor's thread reads. The lock is held for a copy of at most
+//! [`BATCH`] bytes, never for I/O, so neither waits for the other's work. Lines that are dropped before a
+//! follower has read them are counted for it. An instance that has written nothing uses no memory.
 
 use std::{
     cmp::Reverse,
@@ -26,9 +25,9 @@ use crate::{
     spec::LogHistory,
 };
 
-/// All instances together hold so many times what one may hold.
+/// The limit of all instances together, as a multiple of the limit of one.
 const TOTAL: usize = 16;
-/// A batch for a follower ends with the entry that goes beyond so many bytes.
+/// A batch for a follower ends with the entry that exceeds this number of bytes.
 pub(super) const BATCH: usize = 128 * 1024;
 
 /// Whose lines: an instance's by its id, or procrun's own.
@@ -55,7 +54,7 @@ struct State {
 struct Shelf {
     name: Arc<str>,
     ring: Ring,
-    /// The instance is gone; somebody may not have seen its last lines yet.
+    /// The instance is gone; a follower may not have read its last lines yet.
     gone: bool,
 }
 
@@ -129,8 +128,8 @@ impl History {
         }
     }
 
-    /// An instance of this id and name is there (again): what it said before stays, unless it was
-    /// another one's.
+    /// An instance with this id and name exists (again): its earlier lines stay, unless they belong to another
+    /// name.
     pub(super) fn welcome(&self, id: u32, name: &str) {
         let mut state = self.lock();
         match state.shelves.get_mut(&Some(id)) {
@@ -150,7 +149,7 @@ impl History {
         }
     }
 
-    /// Throws away what an instance said.
+    /// Drops the lines of an instance.
     pub(super) fn clear(&self, id: u32) {
         self.lock().forget(Some(id));
     }
@@ -262,8 +261,8 @@ impl State {
         }
     }
 
-    /// Wakes those who wait for such lines, and counts for them as missed what will not be kept. What
-    /// limits hold for the lines?
+    /// Wakes the followers of such lines, and counts lines that will not be kept as missed. Returns which
+    /// limits apply to the lines.
     fn announce(
         &mut self,
         source: Source,
@@ -294,7 +293,7 @@ impl State {
         limits
     }
 
-    /// Lets `add` append lines to a ring, and says how many; keeps the bound for all rings. False if
+    /// Lets `add` append lines to a ring and return their number; keeps the limit of all rings. False if
     /// nothing was added.
     fn change(
         &mut self,
@@ -376,7 +375,7 @@ impl Ord for Head {
     }
 }
 
-/// The bytes behind so many lines.
+/// The bytes after this number of lines.
 fn behind(bytes: &[u8], lines: u64) -> &[u8] {
     let nth = usize::try_from(lines).ok().and_then(|lines| lines.checked_sub(1));
     let begin = nth.and_then(|nth| memchr_iter(b'\n', bytes).nth(nth)).map_or(0, |at| at + 1);

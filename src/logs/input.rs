@@ -6,7 +6,7 @@ use std::{io, ops::Deref};
 
 use crate::sys::pages::Pages;
 
-/// One read takes so much at most.
+/// The maximum size of a read.
 pub(super) const INPUT: usize = 256 * 1024;
 
 #[derive(Debug)]

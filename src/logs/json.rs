@@ -1,6 +1,6 @@
 //! JSON strings and objects as bytes, without building a tree.
 //!
-//! Never fails: bytes that are no UTF-8 become a literal `\xNN` in the string.
+//! It never fails: bytes that are not UTF-8 become a literal `\xNN` in the string.
 
 use std::fmt;
 

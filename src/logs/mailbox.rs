@@ -1,8 +1,8 @@
-//! What the supervisor tells the pump: a queue and an eventfd that wakes.
+//! Messages of the supervisor to the pump: a queue and an eventfd that wakes the pump.
 //!
-//! Sending never blocks: the lock is held for a push or a pop, never for I/O. procrun's own lines
-//! are bounded in bytes; what is beyond is dropped, counted, and said when there is room again. The
-//! other messages are bounded by what there is: one `RunEnded` an instance waits at most.
+//! Sending never blocks: the lock is held for a push or a pop, never for I/O. procrun's own lines are bounded
+//! in bytes; beyond that they are dropped and counted, and the count is logged when there is room again. The
+//! other messages are bounded by the number of instances: at most one `RunEnded` waits for each.
 
 use std::{
     collections::VecDeque,
@@ -33,14 +33,14 @@ pub(super) enum Message {
     Own(OwnLine),
     /// So many own lines were dropped here.
     Dropped(u64),
-    /// The output of so many ended processes was dropped.
+    /// The output of this number of ended processes was dropped.
     Unread(u64),
     Finish(oneshot::Sender<()>),
     /// Empties the log files of these instances and forgets their lines; the answer is what failed.
     Flush(Vec<u32>, oneshot::Sender<Vec<String>>),
     /// As `Finish`, and the files are closed.
     Shut(oneshot::Sender<()>),
-    /// No handle is left: nobody can send any more.
+    /// No handle is left: no message can come any more.
     Close,
 }
 
@@ -252,7 +252,7 @@ impl Mailbox {
         self.lock().blocked = blocked;
     }
 
-    /// Wakes again if anything waits. To be called when nobody takes own lines out of turn any more.
+    /// Wakes again if a message waits. Called when own lines are no longer read out of order.
     pub(super) fn unhush(&self) {
         let mut queue = self.lock();
         // The last wake-up has been taken away, whatever is left: also when nothing is, the next message has to wake.
@@ -300,7 +300,7 @@ mod tests {
         mailbox.send_own(OwnLine::new(Level::INFO, text.to_owned()));
     }
 
-    /// Takes everything; the texts of own lines, and how many were said to be dropped.
+    /// Takes everything: the texts of own lines, and the number that was reported as dropped.
     fn take(mailbox: &Mailbox) -> (Vec<String>, u64) {
         let (mut lines, mut dropped) = (Vec::new(), 0);
         while let Some(message) = mailbox.receive() {

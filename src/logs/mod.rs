@@ -1,26 +1,25 @@
-//! What the workers say: pipes → framed lines → prefix, raw, JSON or key=value → stdout, stderr and
-//! files.
+//! The output of workers: pipes → framed lines → prefix, raw, JSON or key=value → stdout, stderr and files.
 //!
-//! One thread does all of it, the pump, and the supervisor talks to it through a [`Logs`] handle
-//! that never blocks. procrun's own lines go the same way, so a stderr that nobody reads does not stop
-//! the supervisor; past a stdout that nobody reads they still reach stderr.
+//! One thread, the log pump, does all of it. The supervisor talks to it through a [`Logs`] handle that never
+//! blocks. procrun's own lines go the same way, so a blocked stderr does not stop the supervisor. They reach
+//! stderr even while stdout is blocked.
 //!
-//! | file | what it is for |
+//! | file | contents |
 //! |---|---|
 //! | `mailbox` | the queue from the supervisor |
-//! | `pump`, `input` | the thread: epoll, reading, who ends when |
-//! | `nap` | lets lines gather when they come one by one |
-//! | `pauses` | when a line without an end is shown |
-//! | `writer` | the one place where a finished line passes |
-//! | `format`, `json`, `stamp`, `dayjs` | what a line looks like |
+//! | `pump`, `input` | the thread: epoll, reading, the order of ends |
+//! | `nap` | gathers lines that arrive one by one |
+//! | `pauses` | when an unfinished line is shown |
+//! | `writer` | the one place that every finished line passes |
+//! | `format`, `json`, `stamp`, `dayjs` | the form of a line |
 //! | `console`, `end`, `write` | stdout and stderr, with back-pressure |
 //! | `files`, `file`, `rotate` | log files |
-//! | `offload` | the thread that touches them, since a file system may not answer |
-//! | `ring`, `history`, `follow` | the recent lines, and who reads them |
-//! | `view` | what they look like to who reads them |
+//! | `offload` | the thread for log files, because a file system may not answer |
+//! | `ring`, `history`, `follow` | the recent lines and their followers |
+//! | `view` | the form of lines for a follower |
 //! | `own`, `voice` | procrun's own lines, and how they pass a blocked stdout |
 //!
-//! Never looks at a process and never decides anything about one.
+//! It never examines a process and makes no decision about one.
 
 mod console;
 mod dayjs;
@@ -74,7 +73,7 @@ use crate::{
     sys::threads,
 };
 
-/// Who writes: what stands before its lines.
+/// The source of lines: what is printed before them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
     /// Unique among the instances that are added.
@@ -88,7 +87,7 @@ pub struct Label {
 /// Where an instance's lines go besides stdout and stderr, and in what form.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sinks {
-    /// The application's wishes. Its `files` are not looked at: those below are, fully named.
+    /// The settings of the application. Its `files` are not used: the complete paths are in the field below.
     pub spec: LogSpec,
     /// For its stdout.
     pub out: Option<FileSpec>,
@@ -98,8 +97,8 @@ pub struct Sinks {
     pub combined: Option<FileSpec>,
 }
 
-/// A handle to the log pump: cheap to clone, never blocks. The pump ends, having written what it can
-/// read, when the last handle is gone.
+/// A handle to the log pump: cheap to clone, never blocks. When the last handle is dropped, the pump writes
+/// what it can read, and ends.
 #[derive(Debug, Clone)]
 pub struct Logs(Arc<Handle>);
 
@@ -131,8 +130,8 @@ impl Logs {
         Self::start_pump(log, out, err, None)
     }
 
-    /// Starts the pump where nobody reads stdout and stderr: workers' lines go to their files alone,
-    /// and procrun's own to this one.
+    /// Starts the pump of a background supervisor: lines of workers go only to their files, and procrun's own
+    /// lines to this file.
     ///
     /// # Errors
     /// As for [`Logs::start`].
@@ -167,8 +166,8 @@ impl Logs {
         self.send(Message::Remove(key));
     }
 
-    /// One of procrun's own lines. When 256 KiB of them wait already it is dropped, and how many
-    /// were is said when there is room.
+    /// One of procrun's own lines. When 256 KiB of them are waiting, the line is dropped and counted, and the
+    /// count is logged when there is room.
     pub fn own(&self, level: Level, message: impl Into<String>) {
         self.push_own(OwnLine::new(level, message.into()));
     }
@@ -195,9 +194,9 @@ impl Logs {
         Follower::new(self.0.0.history.clone(), filter, lines)
     }
 
-    /// Empties the log files of these instances and forgets their recent lines; rotated files stay.
-    /// The answer says what could not be emptied. It does not come while stdout or stderr is
-    /// blocked: wait with a deadline.
+    /// Empties the log files of these instances and drops their recent lines; rotated files stay. The answer
+    /// lists what could not be emptied. It does not arrive while stdout or stderr is blocked: wait with a
+    /// deadline.
     pub fn flush(&self, ids: Vec<u32>) -> oneshot::Receiver<Vec<String>> {
         let (done, wait) = oneshot::channel();
         self.send(Message::Flush(ids, done));
@@ -228,7 +227,7 @@ pub fn say_past_the_pump(what: &str) {
     let stderr = io::stderr();
     let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     if poll(&mut room, PollTimeout::ZERO).is_ok_and(|ready| ready > 0) {
-        // Smaller than what a pipe with room takes in one go.
+        // Smaller than what a pipe with room accepts in one write.
         let _ = writeln!(&stderr, "procrun | warn: {what}");
     }
 }

@@ -11,7 +11,7 @@ const LONGEST: Duration = Duration::from_millis(1);
 const SHORTEST: Duration = Duration::from_micros(100);
 /// Wake-ups further apart than this are left alone.
 const CLOSE: Duration = Duration::from_millis(1);
-/// A wake-up that brings so many bytes is worth its cost.
+/// A wake-up that brings this number of bytes is worth its cost.
 const PLENTY: usize = 16 * 1024;
 
 /// What was learnt from the last wake-ups.

@@ -23,7 +23,7 @@ type Job = Box<dyn FnOnce() + Send>;
 #[derive(Debug, Default)]
 pub(super) struct Offload {
     idle: Option<Sender<Job>>,
-    /// Each is told when its thread comes back.
+    /// Each receives a message when its thread returns.
     stuck: Vec<Receiver<()>>,
 }
 
@@ -42,7 +42,7 @@ impl Offload {
         &mut self,
         operation: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Late<T>> {
-        // A thread that has come back has told so, or has dropped its end.
+        // A thread that has returned has sent its message or dropped its sender.
         self.stuck.retain(|back| matches!(back.try_recv(), Err(TryRecvError::Empty)));
         if self.stuck.len() >= MAX_STUCK {
             return Err(Late::Untried);
@@ -51,7 +51,7 @@ impl Offload {
             Some(thread) => thread,
             None => match start() {
                 Ok(thread) => thread,
-                // As long as there is no other thread, this one has to do it.
+                // While there is no other thread, this one must do it.
                 Err(_) => return Ok(operation()),
             },
         };

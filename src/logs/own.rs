@@ -1,7 +1,7 @@
 //! procrun's own lines: from `tracing` events and from the pump itself, as application `procrun`.
 //!
-//! An event is taken apart where it happens and put into the mailbox; how it looks is decided by
-//! the pump. Never blocks and never writes.
+//! An event is split into its parts where it occurs and put into the mailbox; the pump formats it. This never
+//! blocks and never writes.
 
 use std::fmt::{self, Write as _};
 
@@ -68,7 +68,7 @@ impl OwnLine {
         Self { level, at: stamp::now(), message, fields: Vec::new() }
     }
 
-    /// What stands where own lines were dropped.
+    /// The line in the place of dropped own lines.
     pub(super) fn dropped(count: u64) -> Self {
         let were = if count == 1 { "was" } else { "were" };
         Self::new(Level::WARN, format!("{} of procrun's own log {were} dropped", lines(count)))
@@ -82,8 +82,8 @@ impl OwnLine {
         size_of::<Self>() + self.message.len() + fields.sum::<usize>()
     }
 
-    /// `procrun | warn: text`; a line for each line of the message. The message is whole by itself:
-    /// the fields are for programs, which read another form.
+    /// `procrun | warn: text`; a line for each line of the message. The message is complete by itself: the
+    /// fields are for programs, which read another format.
     pub(super) fn text(&self, width: usize, coloured: bool, time: Option<&[u8]>, to: &mut impl Put) {
         // Grey: procrun's own lines stand back behind the workers'.
         let prefix = prefix(OWN_NAME, width, coloured.then_some(244));
@@ -98,7 +98,7 @@ impl OwnLine {
         }
     }
 
-    /// Puts it among the recent lines, without what stands before it.
+    /// Adds it to the recent lines, without its prefix.
     pub(super) fn keep(&self, history: &History) {
         let (mut bytes, mut lines) = (Vec::new(), 0);
         for line in self.message.split('\n') {
@@ -283,7 +283,7 @@ impl OwnLayer {
     }
 }
 
-/// What is said at this verbosity.
+/// The level filter of this verbosity.
 pub(super) fn level_filter(max: Verbosity) -> LevelFilter {
     match max {
         Verbosity::Off => LevelFilter::OFF,

@@ -7,9 +7,9 @@
 
 use std::time::{Duration, Instant};
 
-/// A part of a line is shown when nothing more has come for so long.
+/// A part of a line is shown when nothing more has arrived for this time.
 const QUIET: Duration = Duration::from_millis(200);
-/// And at the latest after so long: a progress bar may never pause.
+/// The maximum delay of a part of a line: a progress bar may never pause.
 const LONGEST: Duration = Duration::from_secs(1);
 
 /// The part of a line that a stream holds.
@@ -54,8 +54,7 @@ impl Pauses {
         self.look
     }
 
-    /// The streams to look at, if it is time. Those that still hold a part that is not due have to be
-    /// listed again.
+    /// The streams whose time has come. Those that still hold a part that is not due must be added again.
     pub(super) fn take(&mut self, now: Instant) -> Vec<u64> {
         if self.look.is_none_or(|look| now < look) {
             return Vec::new();

@@ -44,9 +44,9 @@ use crate::{
 
 /// The mailbox's token in epoll; a stream's is its id and kind.
 const MAIL: u64 = u64::MAX;
-/// Lines of so many bytes in one read are kept where they are instead of being copied.
+/// Lines of this size in one read are kept in place instead of being copied.
 const PLENTY: usize = 32 * 1024;
-/// A buffer of which so many bytes were touched is worth giving back.
+/// A buffer with this number of used bytes is worth freeing.
 const HEAVY: usize = 16 * 1024;
 
 #[derive(Debug)]
@@ -59,7 +59,7 @@ pub(super) struct Pump {
     writer: Writer,
     nap: Nap,
     pauses: Pauses,
-    /// The longest read since the last look at it.
+    /// The longest read since the last check.
     longest: usize,
     /// It runs for the first time until then.
     has_run: bool,
@@ -149,7 +149,7 @@ impl Pump {
             {
                 self.wait_for_mail(nap);
             }
-            // Always: what was sent before a worker wrote has to come before what it wrote.
+            // Always: messages that were sent before a worker wrote must come before the worker's output.
             if self.handle_mail().is_break() {
                 return;
             }
@@ -181,7 +181,7 @@ impl Pump {
 
     fn wait_for_mail(&self, at_most: Duration) {
         let mut mail = [PollFd::new(self.mailbox.as_fd(), PollFlags::POLLIN)];
-        // Whatever it answers, the mailbox is looked into next.
+        // Whatever the result is, the mailbox is read next.
         let _ = ppoll(&mut mail, Some(TimeSpec::from(at_most)), None);
     }
 
@@ -268,7 +268,7 @@ impl Pump {
         }
     }
 
-    /// Throws away what these instances have written until now; says what could not be.
+    /// Drops what these instances have written until now; returns what could not be dropped.
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     fn empty(&mut self, ids: &[u32]) -> Vec<String> {
         let now = Instant::now();
@@ -289,7 +289,7 @@ impl Pump {
         self.writer.flush();
     }
 
-    /// Writes everything readable, closes the files and says what was lost.
+    /// Writes everything readable, closes the files and reports what was lost.
     fn shut(&mut self) {
         self.drain_all();
         for instance in self.instances.values_mut() {

@@ -17,7 +17,7 @@ use memchr::{memchr, memchr_iter, memrchr_iter};
 use super::{format::Kind, input::Input};
 use crate::machine::frame::Edge;
 
-/// A block has at most so many lines, so that those beyond the limit go in small portions.
+/// The maximum number of lines in a block, so that lines beyond the limit go in small portions.
 const BLOCK_LINES: usize = 128;
 /// What a block needs at most beside its lines, in bytes.
 const BOOKS: usize = size_of::<Block>() + BLOCK_LINES * size_of::<Entry>();
@@ -126,7 +126,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// A block has about so many bytes.
+    /// The approximate size of a block.
     fn block(self) -> usize {
         (self.bytes / 16).clamp(1024, 64 * 1024)
     }
@@ -183,7 +183,7 @@ pub(super) struct Spare {
 }
 
 impl Spare {
-    /// Memory to read to. `None`: there is no memory.
+    /// Memory for a read. `None`: no memory is available.
     pub(super) fn input(&mut self) -> Option<Input> {
         self.input.take().or_else(|| Input::new().ok())
     }
@@ -337,7 +337,7 @@ impl Ring {
         }
     }
 
-    /// How much of `rest`, which has so many lines, goes into the last block: bytes and lines.
+    /// The part of `rest`, which has `left` lines, that goes into the last block: bytes and lines.
     fn fitting(&self, rest: &[u8], left: usize, limits: Limits) -> Option<(usize, usize)> {
         let block = self.blocks.back()?;
         let Store::Copied(bytes) = &block.store else { return None };
@@ -358,8 +358,8 @@ impl Ring {
         self.blocks.push_back(block);
     }
 
-    /// The oldest blocks go that are in the way of one that costs so much, or that nobody needs beside
-    /// its lines.
+    /// Drops the oldest blocks that exceed the limits with a new one of this size, or whose lines no limit
+    /// keeps.
     fn make_room(
         &mut self,
         room: usize,
@@ -441,7 +441,7 @@ impl Ring {
     }
 }
 
-/// Where an entry stands.
+/// The position of an entry.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     block: usize,

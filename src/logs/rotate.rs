@@ -75,15 +75,15 @@ impl Chain {
         self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves the log to `name.1` and each older file one further; what is beyond `keep` goes.
-    /// Afterwards there is no file of the log's own name.
+    /// Renames the log to `name.1` and increments the number of each older file; files beyond `keep` are
+    /// removed. Afterwards no file has the log's own name.
     pub(super) fn rotate(&self) -> io::Result<()> {
         let _rights = self.rights();
         let guard = self.lock();
         if self.keep == 0 {
             return fs::remove_file(&self.path);
         }
-        // Up to the first gap, as one that an interrupted rotation has left: what is beyond stays.
+        // Up to the first gap, such as an interrupted rotation has left: files beyond it stay.
         let count = self.count();
         // Beyond `keep` as well: it may have been larger in an earlier life.
         for number in self.keep..=count {
@@ -122,8 +122,8 @@ impl Chain {
         Ok(())
     }
 
-    /// Waits at most so long until nothing is being compressed, then leaves the file at hand as it is
-    /// and removes the unfinished copy of it. The next rotation, in another life, compresses it.
+    /// Waits at most this time for a running compression, then leaves its file as it is and removes the
+    /// unfinished copy. The next rotation compresses it.
     pub(super) fn abandon(&self, after: Duration) {
         let wait = self.shared.1.wait_timeout_while(self.lock(), after, |state| state.compressing);
         let (mut state, _) = wait.unwrap_or_else(PoisonError::into_inner);
@@ -138,7 +138,7 @@ impl Chain {
     /// Compresses until nothing is left to do. A failure leaves the plain file where it is; the next
     /// rotation tries again.
     fn compress_all(&self) {
-        // Kept for the whole work: who controls the directory does not change by what happens in it.
+        // Kept for the whole work: the owner of the directory does not change by what happens in it.
         let _rights = self.rights();
         loop {
             let state = self.lock();
@@ -219,8 +219,8 @@ impl Chain {
     }
 }
 
-/// A new file, never one that is there: a link in its place would lead elsewhere. The permissions of the
-/// original follow when the copy is whole; until then only its owner may read it.
+/// A new file, never an existing one: a link in its place would lead elsewhere. The permissions of the original
+/// follow when the copy is complete; until then only its owner may read it.
 fn create_private(path: &Path) -> io::Result<File> {
     remove(path)?;
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)

@@ -1,7 +1,7 @@
 //! The time as text, formatted at most once a millisecond for each pattern.
 //!
-//! The time zone is looked up when the first local time is wanted, not before: `TZ`, then
-//! `/etc/localtime`, then UTC. Never reads the clock inside a line.
+//! The time zone is read at the first local time, not before: `TZ`, then `/etc/localtime`, then UTC. The clock
+//! is never read within a line.
 
 use std::{
     env,

@@ -59,7 +59,7 @@ impl View {
         self.width = self.width.max(shown::width(&label));
     }
 
-    /// For a terminal of so many columns: most of them are left to the lines.
+    /// For a terminal of this width: most columns are left to the lines.
     pub fn fit(&mut self, columns: usize) {
         self.most = columns / 3;
     }

@@ -1,7 +1,7 @@
-//! How procrun's own lines look, and how they overtake a stdout that nobody reads.
+//! The form of procrun's own lines, and how they overtake a blocked stdout.
 //!
-//! Has its own stamps: an own line may be wanted while a worker's line is half made. Takes nothing
-//! but own lines out of the mailbox, and keeps at most one of them that stderr does not take.
+//! It has its own time stamps, because an own line may be written while a worker's line is incomplete. It takes
+//! only own lines out of the mailbox, and keeps at most one of them that stderr does not accept.
 
 use std::{
     os::fd::{AsFd, BorrowedFd},
@@ -85,7 +85,7 @@ impl Voice {
                 PollFd::new(err.as_fd(), PollFlags::POLLOUT)
             };
             let mut either = [room(), other];
-            // Whatever it answers, the next look tells what has changed.
+            // Whatever the result is, the next check shows what has changed.
             let _ = poll(&mut either, PollTimeout::NONE);
             if either[0].any() == Some(true) {
                 self.mailbox.set_blocked(false);

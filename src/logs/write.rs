@@ -16,8 +16,8 @@ pub(super) struct Cut {
     pub(super) errno: Errno,
 }
 
-/// Writes all of `bytes`; says after each step how many more went through. What to do when a
-/// non-blocking descriptor is full, `full` knows: it has waited, or that is an error like others.
+/// Writes all of `bytes`, and reports after each step how many more were written. `full` decides what happens
+/// when a non-blocking descriptor is full: it has waited, or this is an error like others.
 pub(super) fn write_all(
     to: BorrowedFd<'_>,
     bytes: &[u8],

@@ -52,7 +52,7 @@ pub(super) struct Face {
     files: PerKind<Slots>,
 }
 
-/// What stands for a console that nobody reads.
+/// The console of a background supervisor, which has no reader.
 #[derive(Debug)]
 struct Unseen {
     file: Option<usize>,
@@ -78,7 +78,7 @@ impl Unseen {
 }
 
 impl Face {
-    /// What people call the instance.
+    /// The id of the instance in the process list.
     pub(super) fn pm_id(&self) -> u32 {
         self.who.id()
     }
@@ -94,7 +94,7 @@ pub(super) struct Writer {
     files: Files,
     stamps: Stamps,
     style: LogStyle,
-    /// What of the reports is said.
+    /// The level filter of the reports.
     verbosity: LevelFilter,
     /// Of applications that have none of their own.
     stamp: Option<StampId>,
@@ -171,7 +171,7 @@ impl Writer {
         }
     }
 
-    /// Closes the files that nobody else writes to.
+    /// Closes the files that no other instance writes to.
     pub(super) fn forget(&mut self, face: &mut Face) {
         let files = std::mem::take(&mut face.files);
         for kind in Kind::BOTH {
@@ -278,7 +278,7 @@ impl Writer {
         }
     }
 
-    /// Files have no prefix, as in PM2: the name of the file says whose they are.
+    /// Lines in files have no prefix, as in PM2: the name of the file shows the source.
     fn file_away(&mut self, face: &Face, kind: Kind, piece: Piece<'_>, slots: Slots, now: Instant) {
         let Self { files, stamps, time, .. } = self;
         let line = files.line(face.stream(kind), piece);
@@ -301,7 +301,7 @@ impl Writer {
         self.files.flush(*face.files.of(kind), now);
     }
 
-    /// One of procrun's own lines: to stderr, in the chosen form, and to the file that stands for it.
+    /// One of procrun's own lines: to stderr, in the selected form, and to its file.
     pub(super) fn own(&mut self, line: &OwnLine) {
         if let Some(unseen) = &mut self.unseen {
             unseen.write(line, &mut self.files, &mut self.stamps);
@@ -330,7 +330,7 @@ impl Writer {
         }
     }
 
-    /// The last call: says what was lost and not yet reported, and leaves no half made file behind.
+    /// The end: reports losses that were not reported yet, and leaves no half-written file.
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     pub(super) fn shut(&mut self) {
         self.flush();
