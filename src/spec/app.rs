@@ -50,7 +50,7 @@ pub struct AppSpec {
     pub order: Order,
     /// When to run again.
     pub restart: RestartPolicy,
-    /// Run an instance anew when its processes have more memory (`max_memory_restart`).
+    /// Restart an instance when its processes use more memory (`max_memory_restart`).
     pub max_memory: Option<MemoryLimit>,
     /// When to start or restart it by the clock (`cron_restart`).
     pub schedule: Option<Schedule>,
@@ -63,13 +63,13 @@ pub struct AppSpec {
     /// A file that holds the process id while the application runs (`pid_file`). It may hold placeholders;
     /// without them, several instances get `-<id>` before the extension.
     pub pid_file: Option<PathBuf>,
-    /// How its workers are asked whether they do their work, and what they say of it.
+    /// The health and readiness probes of its workers, and their notifications.
     pub health: HealthSpec,
     /// Run again when these files change.
     pub watch: Option<Box<WatchSpec>>,
 }
 
-/// What to execute. The program is looked up at every start, never at parse time.
+/// What to execute. The program is searched at every start, never at parse time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exec {
     /// PM2's `script`: a path (relative to `cwd`), a name in `PATH`, or a shell line.
@@ -136,20 +136,20 @@ pub enum Interpreter {
     None,
     /// This program: a path or a name in `PATH`.
     Program(String),
-    /// procrun itself: the script is one that is built in ([`serve`](super::serve)).
+    /// procrun itself: the script is built in ([`serve`](super::serve)).
     BuiltIn,
 }
 
 /// How many processes an application keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Instances {
-    /// Exactly so many, 1 to 1,000.
+    /// Exactly this number, 1 to 1,000.
     Count(u32),
-    /// One per CPU less so many (`max` and `0` are 0, `-1` is 1), at least 1.
+    /// One per CPU less this number (`max` and `0` are 0, `-1` is 1), at least 1.
     CpusMinus(u32),
 }
 
-/// PM2's `exec_mode`, as told to the worker.
+/// PM2's `exec_mode`, as the worker sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExecMode {
     /// A plain process.
@@ -159,7 +159,7 @@ pub enum ExecMode {
 }
 
 impl ExecMode {
-    /// PM2's word for it, as it stands in the worker's environment.
+    /// PM2's word for it, as in the worker's environment.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fork => "fork_mode",
@@ -178,7 +178,7 @@ pub enum Balance {
     RoundRobin,
     /// All workers accept from the one socket that procrun holds.
     Shared,
-    /// procrun accepts, and the client's address says which worker gets the connection.
+    /// procrun accepts, and the client's address decides which worker gets the connection.
     Sticky,
 }
 
@@ -199,8 +199,8 @@ impl Balance {
 pub struct EnvSpec {
     /// What is taken from the caller's environment.
     pub inherit: InheritEnv,
-    /// The environment of the caller who has added the application to a running procrun; `None`:
-    /// procrun's own. It travels beside the applications, because many have the same.
+    /// The environment of the command that has added the application to a running procrun; `None`: procrun's
+    /// own. It is sent beside the applications, because many have the same.
     #[serde(skip)]
     pub caller: Option<Arc<BTreeMap<String, String>>>,
     /// What a JavaScript file put into its own environment, then `env_file`, `env` and
@@ -345,13 +345,13 @@ impl AppSpec {
     }
 }
 
-/// What a switch is that is on unless it is said.
+/// The default of a switch that is on by default.
 fn yes() -> bool {
     true
 }
 
 impl Instances {
-    /// The number of processes on a machine with so many CPUs, at least 1.
+    /// The number of processes on a machine with this number of CPUs, at least 1.
     pub fn resolve(self, cpus: u32) -> u32 {
         match self {
             Self::Count(count) => count.max(1),

@@ -11,11 +11,11 @@ pub enum AppChange {
     Add(Arc<AppSpec>),
     /// It is gone: stop it and forget it.
     Remove(Arc<AppSpec>),
-    /// It reads otherwise: run it again as it reads now.
+    /// It has changed: run it again with the new spec.
     Replace {
         /// As it was.
         old: Arc<AppSpec>,
-        /// As it is to be.
+        /// The new spec.
         new: Arc<AppSpec>,
     },
 }
@@ -48,8 +48,8 @@ pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
         } == *new
 }
 
-/// Whether two specs of a task ask for the same work: what it executes, with which variables, and as whom.
-/// Neither what it inherits from a caller nor how its failures are met makes it another task.
+/// Whether two specs of a task describe the same work: what it executes, with which variables, and as which
+/// user. What it inherits from a command, and its handling of failures, do not change the work.
 pub fn same_work(old: &AppSpec, new: &AppSpec) -> bool {
     let AppSpec {
         exec,
@@ -66,7 +66,7 @@ pub fn same_work(old: &AppSpec, new: &AppSpec) -> bool {
 }
 
 impl AppChange {
-    /// What changes, for people: `api: added`, `api: changed env, args`.
+    /// The change as text: `api: added`, `api: changed env, args`.
     pub fn describe(&self) -> String {
         match self {
             Self::Add(app) => format!("{}: added", app.name),

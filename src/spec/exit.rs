@@ -86,7 +86,7 @@ impl Signal {
     /// Window size changed.
     pub const WINCH: Self = Self(28);
 
-    /// The signal with this number, if there is one that may be sent (1 to 31, 34 to 64).
+    /// The signal with this number, if it may be sent (1 to 31, 34 to 64).
     pub fn from_number(number: i32) -> Option<Self> {
         let number = u8::try_from(number).ok()?;
         matches!(number, 1..=31 | RTMIN..=RTMAX).then_some(Self(number))

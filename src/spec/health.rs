@@ -1,28 +1,28 @@
-//! How an application's workers are asked whether they do their work.
+//! The health and readiness probes of an application's workers.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What is asked of each worker of an application, and what it may say by itself.
+/// The probes of each worker of an application, and its notifications.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct HealthSpec {
     /// Who fails it is restarted (`[apps.health]`).
     pub liveness: Option<Box<Probe>>,
     /// Who fails it does not count as ready, and goes on (`[apps.readiness]`).
     pub readiness: Option<Box<Probe>>,
-    /// Who has said nothing of its loop for so long is restarted (`heartbeat`).
+    /// A worker without a heartbeat for this time is restarted (`heartbeat`).
     pub heartbeat: Option<Duration>,
     /// It gets a socket by which it can say how it is (`notify`), as systemd's services do.
     pub notify: bool,
 }
 
-/// One question, and how often and how patiently it is asked.
+/// A probe, and how often and with which timeout it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// What is asked.
+    /// The target of the probe.
     pub target: ProbeTarget,
-    /// How long to wait after an answer before it is asked again, at least 10 ms.
+    /// The wait between a result and the next probe, at least 10 ms.
     pub interval: Duration,
     /// An answer that takes longer is a failure, at least 1 ms.
     pub timeout: Duration,
@@ -32,7 +32,7 @@ pub struct Probe {
     pub start_period: Duration,
 }
 
-/// What is asked.
+/// The target of a probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProbeTarget {
     /// An HTTP request by GET; an answer of 200 to 399 is a success.
@@ -50,7 +50,7 @@ pub enum ProbeTarget {
     Shell(String),
 }
 
-/// Where a question goes. No name is ever looked up.
+/// The address of a probe. Names are never resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeAddress {
     /// A numeric address (without brackets), or `localhost`, which is 127.0.0.1 and then ::1.
@@ -60,13 +60,12 @@ pub struct ProbeAddress {
 }
 
 impl ProbeAddress {
-    /// The host that is meant where none is said.
+    /// The default host.
     pub const LOCALHOST: &str = "localhost";
 }
 
 impl HealthSpec {
-    /// The question whose answer says whether a worker is ready: its own, or else that about its
-    /// health.
+    /// The probe that decides whether a worker is ready: the readiness probe, else the health probe.
     pub fn gate(&self) -> Option<&Probe> {
         self.readiness.as_deref().or(self.liveness.as_deref())
     }
@@ -78,14 +77,14 @@ impl HealthSpec {
 }
 
 impl Probe {
-    /// Unless something else is said.
+    /// The default interval.
     pub const INTERVAL: Duration = Duration::from_secs(10);
-    /// Unless something else is said: a probe that starts a program on a busy machine takes more
-    /// than Kubernetes' one second.
+    /// The default timeout: a probe that starts a program on a busy machine takes more than the one second of
+    /// Kubernetes.
     pub const TIMEOUT: Duration = Duration::from_secs(5);
-    /// Unless something else is said.
+    /// The default number of retries.
     pub const RETRIES: u32 = 3;
-    /// Unless something else is said.
+    /// The default start period.
     pub const START_PERIOD: Duration = Duration::from_secs(30);
 
     /// This question, as often as is usual.

@@ -1,7 +1,7 @@
-//! What the kernel allows a worker, and what it begins with: resource limits, priority, who dies first
-//! when memory runs out, the modes of new files, and whether it may gain privileges.
+//! What the kernel allows a worker, and its initial state: resource limits, priority, OOM score, the umask, and
+//! whether it may gain privileges.
 //!
-//! Plain data: `sys::limits` asks the kernel for it.
+//! Plain data: `sys::limits` applies it.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -58,7 +58,7 @@ pub enum Unit {
 /// How much of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allowance {
-    /// What holds, at most `hard`; [`Allowance::UNLIMITED`] is no limit.
+    /// The limit that applies, at most `hard`; [`Allowance::UNLIMITED`] is no limit.
     pub soft: u64,
     /// How far the process itself may raise it.
     pub hard: u64,
@@ -132,7 +132,7 @@ impl Resource {
         }
     }
 
-    /// An amount of it as people read it: `65536`, `8M`, `unlimited`.
+    /// An amount as text: `65536`, `8M`, `unlimited`.
     pub fn amount(self, amount: u64) -> String {
         match self.unit() {
             _ if amount == Allowance::UNLIMITED => "unlimited".to_owned(),
@@ -143,7 +143,7 @@ impl Resource {
 }
 
 impl Limits {
-    /// Each setting by the name of its key, as people read it. Nothing of what is not set.
+    /// Each setting that is set, by the name of its key, as text.
     pub fn shown(&self) -> Vec<(&'static str, String)> {
         let rlimits = (!self.resources.is_empty()).then(|| Resources(&self.resources).to_string());
         [
@@ -180,7 +180,7 @@ impl fmt::Display for Resources<'_> {
     }
 }
 
-/// Bytes as people write them: `10M`, or `1000` if no unit fits.
+/// Bytes as text: `10M`, or `1000` if no unit fits.
 pub fn readable_size(size: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
     UNITS

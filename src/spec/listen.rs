@@ -1,6 +1,6 @@
 //! The sockets that procrun opens for an application before its first worker (`listen`).
 //!
-//! Says where, and what the worker is told. It opens nothing.
+//! It has the addresses, and the variables of the worker. It opens nothing.
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
@@ -30,7 +30,7 @@ pub enum ListenAddress {
 }
 
 impl ListenAddress {
-    /// Whether it says no more than "some port": two of these are two sockets.
+    /// Whether it means any port: two of these are two sockets.
     pub fn is_any_port(&self) -> bool {
         match self {
             Self::Tcp(address) | Self::Udp(address) => address.port() == 0,

@@ -11,9 +11,9 @@ pub struct RuntimeLog {
     pub style: LogStyle,
     /// A time before each line, as a day.js pattern (PM2's `log_date_format`). `None`: no time.
     pub date_format: Option<String>,
-    /// How much procrun says of itself.
+    /// The verbosity of procrun's own log.
     pub verbosity: Verbosity,
-    /// How much is kept to be looked at later.
+    /// The limits of the recent lines.
     pub history: LogHistory,
 }
 
@@ -22,7 +22,7 @@ pub struct RuntimeLog {
 pub struct LogHistory {
     /// So many at least, if they have no more than `bytes` (`log_history_lines`).
     pub lines: u32,
-    /// At most so much memory for an instance, and 16 times as much for all (`log_history_size`).
+    /// The maximum memory for an instance; all together may use 16 times as much (`log_history_size`).
     pub bytes: u64,
 }
 
@@ -46,7 +46,7 @@ pub enum LogStyle {
     KeyValue,
 }
 
-/// How much procrun says of itself (`--log-level`).
+/// The verbosity of procrun's own log (`--log-level`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Verbosity {
     /// Nothing.
@@ -94,7 +94,7 @@ pub struct LogFiles {
     /// All instances share the files (`merge_logs`); otherwise, with more than one instance,
     /// `-<id>` is put before the extension.
     pub merge: bool,
-    /// A file that would grow beyond so many bytes is rotated (`log_max_size`).
+    /// A file that would grow beyond this size is rotated (`log_max_size`).
     pub max_size: u64,
     /// So many rotated files are kept (`log_keep`).
     pub keep: u32,

@@ -55,7 +55,7 @@ impl MemoryLimit {
     pub const LEAST: u64 = 1 << 20;
 }
 
-/// As people write it: `300M`, `80%`.
+/// As in a configuration file: `300M`, `80%`.
 impl fmt::Display for MemoryLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [(u64, &str); 3] = [(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];

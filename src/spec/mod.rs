@@ -1,8 +1,8 @@
-//! What was meant: validated and immutable.
+//! The validated, immutable specification of the applications.
 //!
-//! A [`Plan`] is all that the runtime needs to know. It holds no open file, no resolved path and
-//! no clock; it never changes after `config` has built it. A re-read file is a new plan, and
-//! [`diff`] says what lies between two of them.
+//! A [`Plan`] is all that the runtime needs to know. It holds no open file, no resolved path and no clock; it
+//! never changes after `config` has built it. A file that is read again is a new plan, and [`diff`] computes
+//! the difference.
 
 mod app;
 mod cgroup;
@@ -60,7 +60,7 @@ pub struct Plan {
 /// procrun's own settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Runtime {
-    /// Wait so long before anything starts (`--delay`).
+    /// Wait this time before the first start (`--delay`).
     pub start_delay: Duration,
     /// End when every application has ended (PM2: the absence of `--no-auto-exit`).
     pub auto_exit: bool,

@@ -44,9 +44,9 @@ pub struct Outside {
 pub enum Condition {
     /// Its program is being executed.
     Started,
-    /// It has said that it can do its work.
+    /// It has reported that it can serve.
     Ready,
-    /// Its health has been looked at and is good.
+    /// Its health probe has passed.
     Healthy,
     /// It was a task, and has ended with 0.
     Completed,
@@ -101,7 +101,7 @@ pub fn graph<'a>(apps: impl IntoIterator<Item = &'a AppSpec>) -> Graph<'a> {
     apps.into_iter().map(|app| (app.name.as_str(), needs(app))).collect()
 }
 
-/// A circle, its first member also at its end, if there is one.
+/// A dependency cycle, with its first member also at its end, if there is one.
 pub fn circle<'a>(graph: &Graph<'a>) -> Option<Vec<&'a str>> {
     let mut done = BTreeSet::new();
     for start in graph.keys() {

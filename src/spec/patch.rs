@@ -1,4 +1,4 @@
-//! A few keys of one application given to another: what people change in an application that is there.
+//! Some keys of one application, applied to another: the change of an application in the list.
 //!
 //! It knows keys and parts, not where they were written.
 
@@ -21,7 +21,7 @@ impl Patch {
         part(key).is_some()
     }
 
-    /// The name that the application is to have, if it says one.
+    /// The new name of the application, if the patch has one.
     pub fn name(&self) -> Option<&str> {
         self.keys.iter().any(|key| key == "name").then_some(&*self.from.name)
     }
@@ -33,15 +33,15 @@ impl Patch {
         }
     }
 
-    /// Whether it says how many instances there are to be.
+    /// Whether the patch sets the number of instances.
     pub fn counts(&self) -> bool {
         self.keys.iter().any(|key| key == "instances")
     }
 
-    /// Gives an application all keys.
+    /// Applies all keys to an application.
     ///
     /// # Errors
-    /// A key that means nothing to it, for people.
+    /// A key that cannot be applied to it, as text.
     pub fn apply(&self, to: &mut AppSpec) -> Result<(), String> {
         for key in &self.keys {
             let part = part(key).ok_or_else(|| format!("`{key}` cannot be changed"))?;
@@ -119,7 +119,7 @@ fn part(key: &str) -> Option<Part> {
     })
 }
 
-/// The condition "on success" says nothing about a failure.
+/// The condition "on success" does not change the behaviour on failure.
 #[expect(clippy::unnecessary_wraps, reason = "as the others")]
 fn ends_container(from: &AppSpec, to: &mut AppSpec) -> Result<(), String> {
     to.restart.ends_on_success = from.restart.ends_on_success;

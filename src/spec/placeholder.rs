@@ -1,7 +1,7 @@
-//! Placeholders in values: what differs from one instance of an application to the next.
+//! Placeholders in values: what differs between the instances of an application.
 //!
-//! A placeholder is exactly one of these words. Every other brace stays what it is, because arguments and
-//! variables hold JSON, templates and formats of other programs.
+//! A placeholder is exactly one of these words. Every other brace is literal, because arguments and variables
+//! contain JSON, templates and formats of other programs.
 
 use std::{borrow::Cow, fmt::Display};
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Signal;
 
-/// What runs the code of a program, as its file says.
+/// What runs the code of a program, according to its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum ProgramKind {
     /// Node runs it, in the process that procrun starts.
@@ -23,9 +23,8 @@ pub enum ProgramKind {
 }
 
 impl ProgramKind {
-    /// The signal that asks it to end: PM2 stops applications of Node with SIGINT, and every other
-    /// program expects SIGTERM. So does npm, which on SIGINT waits for a child that a terminal would have
-    /// sent the signal, too.
+    /// The default stop signal: PM2 stops Node applications with SIGINT, and every other program expects
+    /// SIGTERM. So does npm, which on SIGINT waits for a child that a terminal would have signalled too.
     pub fn stop_signal(self) -> Signal {
         match self {
             Self::Node | Self::Bun => Signal::INT,
@@ -33,7 +32,7 @@ impl ProgramKind {
         }
     }
 
-    /// Whether it, or what it starts, may listen to Node's IPC channel.
+    /// Whether it, or what it starts, may use Node's IPC channel.
     pub fn may_take_messages(self) -> bool {
         match self {
             Self::Node | Self::Bun | Self::Shell | Self::PackageRunner => true,

@@ -24,11 +24,11 @@ pub struct Fields {
     pub minutes: BTreeSet<u8>,
     /// 0 to 23.
     pub hours: BTreeSet<u8>,
-    /// `None`: nothing was said about the day of the month (`*`).
+    /// `None`: any day of the month (`*`).
     pub month_days: Option<MonthDays>,
     /// 1 to 12.
     pub months: BTreeSet<u8>,
-    /// 0 (Sunday) to 6. `None`: nothing was said about the day of the week (`*`).
+    /// 0 (Sunday) to 6. `None`: any day of the week (`*`).
     pub weekdays: Option<BTreeSet<u8>>,
 }
 
@@ -37,7 +37,7 @@ pub struct Fields {
 pub enum MonthDays {
     /// 1 to 31.
     On(BTreeSet<u8>),
-    /// The last one, whichever that is (`L`).
+    /// The last day of the month (`L`).
     Last,
 }
 
@@ -47,10 +47,10 @@ pub enum MonthDays {
 pub struct Pattern {
     text: String,
     fields: Fields,
-    /// A time fits that fits one of these: a day of the month and a day of the week that are both
-    /// said are two ways to fit.
+    /// A time matches if one of these matches: a day of the month and a day of the week that are both set are
+    /// alternatives.
     ways: Vec<Way>,
-    /// It names every hour of the day: what it means is an interval.
+    /// It names every hour of the day: it means an interval.
     every_hour: bool,
 }
 
@@ -82,15 +82,15 @@ struct Way {
     last_of_month: bool,
 }
 
-/// When an application restarts by itself (`cron_restart`, `cron_timezone`).
+/// The schedule on which an application restarts (`cron_restart`, `cron_timezone`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
     /// Which times of the calendar.
     pub pattern: Pattern,
-    /// The calendar of which place. It does not travel: who receives a schedule looks it up by name.
+    /// The time zone. It is not serialised: the receiver of a schedule finds it by its name.
     #[serde(skip, default = "utc")]
     pub zone: TimeZone,
-    /// What that place was called; `None` if nobody named one.
+    /// The name of the time zone; `None` if none is configured.
     pub zone_name: Option<String>,
 }
 
@@ -99,8 +99,7 @@ fn utc() -> TimeZone {
 }
 
 impl Pattern {
-    /// The pattern that people wrote as `text`. `None`: no time fits (the 30th of February), or a
-    /// number is beyond its field.
+    /// The pattern of `text`. `None`: no time matches (the 30th of February), or a number is out of range.
     pub fn new(text: &str, fields: &Fields) -> Option<Self> {
         let numbers = |set: &BTreeSet<u8>, from: u8| {
             set.iter()

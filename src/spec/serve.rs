@@ -24,9 +24,9 @@ pub mod variable {
     pub const LISTING: &str = "PM2_SERVE_FTP";
     /// What `/` is.
     pub const HOMEPAGE: &str = "PM2_SERVE_HOMEPAGE";
-    /// Whether a password is asked for.
+    /// Whether basic authentication is on.
     pub const AUTH: &str = "PM2_SERVE_BASIC_AUTH";
-    /// The user who has it.
+    /// The user name for basic authentication.
     pub const USERNAME: &str = "PM2_SERVE_BASIC_AUTH_USERNAME";
     /// The password.
     pub const PASSWORD: &str = "PM2_SERVE_BASIC_AUTH_PASSWORD";
@@ -51,7 +51,7 @@ pub struct ServeSettings {
     pub homepage: String,
     /// Who may read it; `None`: all.
     pub credentials: Option<Credentials>,
-    /// PM2's monitoring was asked for, which procrun does not have.
+    /// PM2's monitoring was requested, which procrun does not have.
     pub wants_monitor: bool,
 }
 
@@ -113,7 +113,7 @@ impl ServeSettings {
         text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
     }
 
-    /// The address, unless a name has to be looked up.
+    /// The address, unless a name must be resolved.
     pub fn address(&self) -> Option<SocketAddr> {
         let host = self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&self.host);
         let address = match host {

@@ -9,8 +9,8 @@ use super::Signal;
 /// How an application is ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopPolicy {
-    /// The signal that asks it to end (`kill_signal`). `None`: the one procrun itself got, or for
-    /// a stop that no signal caused, SIGINT for Node as PM2 does and SIGTERM for all others.
+    /// The stop signal (`kill_signal`). `None`: the signal that procrun itself got; for a stop without a
+    /// signal, SIGINT for Node as in PM2, and SIGTERM for other programs.
     pub kill_signal: Option<Signal>,
     /// Which processes of a worker get that signal (`stop_signal_scope`).
     #[serde(default)]
@@ -28,8 +28,8 @@ pub struct StopPolicy {
 }
 
 impl StopPolicy {
-    /// The scope that applies: without `treekill` the descendants are left alone, unless the
-    /// configuration says otherwise.
+    /// The scope that applies: without `treekill`, descendants get no signal, unless the configuration sets a
+    /// scope.
     pub fn effective_signal_scope(&self) -> StopSignalScope {
         match self.signal_scope {
             StopSignalScope::Auto if !self.treekill => StopSignalScope::Main,

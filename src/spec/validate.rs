@@ -299,7 +299,7 @@ fn limits(limits: &Limits) -> [(&'static str, Check); 4] {
     ]
 }
 
-/// Neither a worker of a cluster nor an application with sockets ends by itself.
+/// A worker of a cluster, or of an application with sockets, does not run to an end.
 fn oneshot(app: &AppSpec) -> Check {
     if app.order.oneshot && app.can_overlap() {
         return Err("is a task that ends, but a cluster or an app with `listen` serves".to_owned());

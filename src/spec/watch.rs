@@ -12,19 +12,19 @@ pub struct WatchSpec {
     pub paths: Vec<PathBuf>,
     /// What does not count, in the language of .gitignore; relative to the application's `cwd`.
     pub ignore: Vec<String>,
-    /// Nothing may have changed for so long before the application is told (`watch_delay`).
+    /// The application reloads or restarts when no file has changed for this time (`watch_delay`).
     pub delay: Duration,
     /// Watch what symbolic links lead to (`followSymlinks`).
     pub follow_links: bool,
     /// How many directories deep below `paths` (`depth`); 0 is their own entries only.
     pub depth: Option<u32>,
-    /// Whether to look at the files again and again (`usePolling`).
+    /// Whether to poll the files (`usePolling`).
     pub polling: Polling,
-    /// How long to wait between two such looks (`interval`), at least 10 ms.
+    /// The interval of polling (`interval`), at least 10 ms.
     pub interval: Duration,
 }
 
-/// Whether to look at the files again and again instead of being told by the kernel.
+/// Whether to poll the files instead of waiting for events of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Polling {
     /// Where the kernel does not tell, or has no room left.
@@ -37,9 +37,9 @@ pub enum Polling {
 }
 
 impl WatchSpec {
-    /// The delay unless another is said.
+    /// The default delay.
     pub const DELAY: Duration = Duration::from_millis(100);
-    /// The wait between two looks unless another is said.
+    /// The default interval of polling.
     pub const INTERVAL: Duration = Duration::from_secs(1);
 }
 
