@@ -18,7 +18,7 @@ use nix::libc;
 /// procrun's end, non-blocking, and the end that a worker gets.
 ///
 /// # Errors
-/// What socketpair(2) or fcntl(2) say.
+/// The error of socketpair(2) or fcntl(2).
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
@@ -42,7 +42,7 @@ union Control {
 /// Sends bytes, as many as there is room for, and with the first of them a descriptor.
 ///
 /// # Errors
-/// `WouldBlock` when there is room for none; what sendmsg(2) says. SIGPIPE is not sent.
+/// `WouldBlock` when there is room for none; else the error of sendmsg(2). SIGPIPE is not sent.
 pub fn send(channel: BorrowedFd<'_>, bytes: &[u8], with: Option<BorrowedFd<'_>>) -> io::Result<usize> {
     let mut piece = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     let mut control = Control { room: [0; CONTROL_SPACE as usize] };
@@ -74,7 +74,7 @@ pub fn send(channel: BorrowedFd<'_>, bytes: &[u8], with: Option<BorrowedFd<'_>>)
 /// Receives what is there, at most a buffer full; 0 at the end. Descriptors are dropped.
 ///
 /// # Errors
-/// `WouldBlock` when nothing is there; what recv(2) says.
+/// `WouldBlock` when nothing is there; else the error of recv(2).
 pub fn receive(channel: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the buffer is valid for its length.
     let got = unsafe {

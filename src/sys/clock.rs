@@ -62,7 +62,7 @@ impl Alarm {
     /// An alarm that does not ring yet.
     ///
     /// # Errors
-    /// What timerfd_create(2) or epoll_ctl(2) say.
+    /// The error of timerfd_create(2) or epoll_ctl(2).
     pub fn new() -> io::Result<Self> {
         let timer =
             TimerFd::new(ClockId::CLOCK_REALTIME, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
@@ -75,7 +75,7 @@ impl Alarm {
     /// False: the clock has been set to another time since the last call, and nothing will say so again.
     ///
     /// # Errors
-    /// What timerfd_settime(2) says.
+    /// The error of timerfd_settime(2).
     pub fn set(&self, at: Timestamp) -> io::Result<bool> {
         // A timer of zero is none at all.
         let at = TimeSpec::new(at.as_second().max(1), at.subsec_nanosecond().max(0).into());
@@ -90,7 +90,7 @@ impl Alarm {
     /// Waits for it to ring. Cancel-safe.
     ///
     /// # Errors
-    /// What read(2) says.
+    /// The error of read(2).
     pub async fn ring(&self) -> io::Result<()> {
         loop {
             let mut ready = self.0.readable().await?;

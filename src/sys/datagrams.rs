@@ -20,7 +20,7 @@ use nix::{
 /// A non-blocking socket that is bound to an abstract name (unix(7)) and is told who sends to it.
 ///
 /// # Errors
-/// What socket(2), bind(2) or setsockopt(2) say.
+/// The error of socket(2), bind(2) or setsockopt(2).
 pub fn bind(name: &str) -> io::Result<OwnedFd> {
     let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
     socket.set_nonblocking(true)?;
@@ -56,7 +56,7 @@ union Control {
 /// Receives one datagram.
 ///
 /// # Errors
-/// `WouldBlock` when there is none; what recvmsg(2) says.
+/// `WouldBlock` when there is none; else the error of recvmsg(2).
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
     let mut piece = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let mut control = Control { room: [0; CONTROL_SPACE as usize] };

@@ -20,7 +20,7 @@ const CHANNEL: i32 = 3;
 /// caller's stderr. Its descriptor 3 is connected to the socket that is returned.
 ///
 /// # Errors
-/// What socketpair(2), fork(2) or execve(2) say.
+/// The error of socketpair(2), fork(2) or execve(2).
 pub fn start(program: &Path, called: &OsStr, args: &[OsString]) -> io::Result<OwnedFd> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     let fd = theirs.as_raw_fd();

@@ -71,7 +71,7 @@ impl Inotify {
     /// An instance that watches nothing yet.
     ///
     /// # Errors
-    /// What inotify_init1(2) says: EMFILE at `fs.inotify.max_user_instances`.
+    /// The error of inotify_init1(2): EMFILE at `fs.inotify.max_user_instances`.
     pub fn new() -> io::Result<Self> {
         Ok(Self(inotify::Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?))
     }
@@ -80,7 +80,7 @@ impl Inotify {
     /// directory has the same id, whatever path leads to it.
     ///
     /// # Errors
-    /// What inotify_add_watch(2) says: ENOSPC at `fs.inotify.max_user_watches`, ENOTDIR.
+    /// The error of inotify_add_watch(2): ENOSPC at `fs.inotify.max_user_watches`, ENOTDIR.
     pub fn add(&self, directory: &Path, what: Flags) -> io::Result<WatchId> {
         let how = Flags::from_bits_retain(libc::IN_MASK_ADD | libc::IN_EXCL_UNLINK) | Flags::IN_ONLYDIR;
         Ok(self.0.add_watch(directory, what | how)?)
@@ -95,7 +95,7 @@ impl Inotify {
     /// Nothing: it is time to wait again.
     ///
     /// # Errors
-    /// What read(2) says.
+    /// The error of read(2).
     pub fn read(&self) -> io::Result<Vec<Noticed>> {
         match self.0.read_events() {
             Ok(events) => Ok(events

@@ -19,7 +19,7 @@ impl FileLock {
     /// Waits for the lock.
     ///
     /// # Errors
-    /// What flock(2) says.
+    /// The error of flock(2).
     pub fn wait(file: File) -> io::Result<Self> {
         loop {
             match flock(file.as_raw_fd(), libc::LOCK_EX) {
@@ -32,7 +32,7 @@ impl FileLock {
     /// Takes the lock; `None` if it is held elsewhere.
     ///
     /// # Errors
-    /// What flock(2) says.
+    /// The error of flock(2).
     pub fn take(file: File) -> io::Result<Option<Self>> {
         match flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) {
             Ok(()) => Ok(Some(Self(file))),

@@ -76,7 +76,7 @@ fn prev_power_of_two(n: usize) -> usize {
 /// again after a change of user. Returns what it takes of the budget too.
 ///
 /// # Errors
-/// What pipe2(2) or fcntl(2) say. A refusal of the wanted size or owner is no error.
+/// The error of pipe2(2) or fcntl(2). A refusal of the wanted size or owner is no error.
 pub fn open(budget: &mut Budget, owner: Option<(u32, u32)>) -> io::Result<(Pipe, usize)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     let flags = OFlag::from_bits_retain(fcntl(read.as_fd(), FcntlArg::F_GETFL)?);
@@ -100,7 +100,7 @@ pub fn open(budget: &mut Budget, owner: Option<(u32, u32)>) -> io::Result<(Pipe,
 /// A pipe of the size that the kernel gives without asking, for a few words; otherwise as [`open`].
 ///
 /// # Errors
-/// What pipe2(2) or fcntl(2) say.
+/// The error of pipe2(2) or fcntl(2).
 pub fn small(owner: Option<(u32, u32)>) -> io::Result<Pipe> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     let flags = OFlag::from_bits_retain(fcntl(read.as_fd(), FcntlArg::F_GETFL)?);
@@ -116,7 +116,7 @@ pub fn small(owner: Option<(u32, u32)>) -> io::Result<Pipe> {
 /// whether it is used or not (`pipe-user-pages-soft`): 1,000 workers take 4 MiB of it, not 64.
 ///
 /// # Errors
-/// What pipe2(2) or fcntl(2) say.
+/// The error of pipe2(2) or fcntl(2).
 pub fn stdin(owner: Option<(u32, u32)>) -> io::Result<Pipe> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     let flags = OFlag::from_bits_retain(fcntl(write.as_fd(), FcntlArg::F_GETFL)?);

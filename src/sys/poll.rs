@@ -66,7 +66,7 @@ impl Poller {
     /// An empty set, for the runtime of the calling task.
     ///
     /// # Errors
-    /// What epoll_create1(2), dup(2) or epoll_ctl(2) say.
+    /// The error of epoll_create1(2), dup(2) or epoll_ctl(2).
     pub fn new() -> io::Result<Self> {
         let set = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let same = set.0.try_clone()?;
@@ -78,7 +78,7 @@ impl Poller {
     /// Adds a descriptor; what happens to it is told with `token`.
     ///
     /// # Errors
-    /// What epoll_ctl(2) says.
+    /// The error of epoll_ctl(2).
     pub fn add(&self, fd: BorrowedFd<'_>, token: u64, when: When) -> io::Result<()> {
         Ok(self.set.add(fd, EpollEvent::new(when.flags(), token))?)
     }
@@ -86,7 +86,7 @@ impl Poller {
     /// Tells other things about a descriptor from now on.
     ///
     /// # Errors
-    /// What epoll_ctl(2) says.
+    /// The error of epoll_ctl(2).
     pub fn change(&self, fd: BorrowedFd<'_>, token: u64, when: When) -> io::Result<()> {
         Ok(self.set.modify(fd, &mut EpollEvent::new(when.flags(), token))?)
     }
@@ -100,7 +100,7 @@ impl Poller {
     /// Waits until something has happened and appends it to `into`. Cancel-safe.
     ///
     /// # Errors
-    /// What epoll_wait(2) says.
+    /// The error of epoll_wait(2).
     pub async fn wait(&self, into: &mut Vec<Happened>) -> io::Result<()> {
         loop {
             let mut ready = self.wake.readable().await?;
@@ -114,7 +114,7 @@ impl Poller {
     /// Appends to `into` what has happened until now; false: nothing.
     ///
     /// # Errors
-    /// What epoll_wait(2) says.
+    /// The error of epoll_wait(2).
     pub fn look(&self, into: &mut Vec<Happened>) -> io::Result<bool> {
         let mut events = [EpollEvent::empty(); EVENTS];
         let count = loop {

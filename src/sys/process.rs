@@ -23,7 +23,7 @@ pub fn user() -> u32 {
 /// Linux 3.4). PID 1 has that role anyway.
 ///
 /// # Errors
-/// What prctl(2) says.
+/// The error of prctl(2).
 pub fn become_subreaper() -> io::Result<()> {
     nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from)
 }

@@ -16,7 +16,7 @@ use nix::fcntl::OFlag;
 /// Opens a regular file for reading. Waits for nothing but the file system.
 ///
 /// # Errors
-/// What open(2) says; `InvalidInput` for everything that is no regular file, `IsADirectory` for a directory.
+/// The error of open(2); `InvalidInput` for everything that is no regular file, `IsADirectory` for a directory.
 pub fn open(path: &Path) -> io::Result<File> {
     // A FIFO without a writer is opened at once, and a terminal does not become procrun's own.
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
@@ -34,7 +34,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// The bytes of a regular file, and no more than the first `limit` of them.
 ///
 /// # Errors
-/// As [`open`], and what read(2) says.
+/// As [`open`], and the error of read(2).
 pub fn read_start(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.take(limit).read_to_end(&mut bytes)?;

@@ -44,7 +44,7 @@ pub struct Installed(SignalDelivery<UnixStream, WithOrigin>);
 /// [`Signals::receive_realtime`], so that the first worker need not wait for them.
 ///
 /// # Errors
-/// What socketpair(2) or sigaction(2) say.
+/// The error of socketpair(2) or sigaction(2).
 pub fn install() -> io::Result<Installed> {
     let (read, write) = UnixStream::pair()?;
     read.set_nonblocking(true)?;
@@ -108,7 +108,7 @@ impl Signals {
     /// Connects the handlers to the runtime of the calling task.
     ///
     /// # Errors
-    /// What dup(2) or epoll_ctl(2) say.
+    /// The error of dup(2) or epoll_ctl(2).
     pub fn new(installed: Installed) -> io::Result<Self> {
         let wake = tokio::net::UnixStream::from_std(installed.0.get_read().try_clone()?)?;
         Ok(Self { delivery: installed.0, wake })
@@ -117,7 +117,7 @@ impl Signals {
     /// Installs handlers for the real-time signals too.
     ///
     /// # Errors
-    /// What sigaction(2) says.
+    /// The error of sigaction(2).
     pub fn receive_realtime(&self) -> io::Result<()> {
         let handle = self.delivery.handle();
         (libc::SIGRTMIN()..=libc::SIGRTMAX()).try_for_each(|number| handle.add_signal(number))
@@ -127,7 +127,7 @@ impl Signals {
     /// one. Cancel-safe: what was not appended comes the next time.
     ///
     /// # Errors
-    /// What epoll_wait(2) says.
+    /// The error of epoll_wait(2).
     pub async fn wait(&mut self, into: &mut Vec<Received>) -> io::Result<()> {
         self.wake.readable().await?;
         // The handlers store the signal before they write a byte here, so emptying this first

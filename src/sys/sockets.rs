@@ -28,7 +28,7 @@ pub type Owner = (u32, u32);
 /// A TCP socket that listens.
 ///
 /// # Errors
-/// What socket(2), bind(2) or listen(2) say.
+/// The error of socket(2), bind(2) or listen(2).
 pub fn tcp(address: SocketAddr, only_v6: bool, backlog: i32) -> io::Result<OwnedFd> {
     let socket = internet(address, only_v6, Type::STREAM)?;
     socket.set_reuse_address(true)?;
@@ -54,7 +54,7 @@ pub fn tcp_anywhere(port: u16, backlog: i32) -> io::Result<OwnedFd> {
 /// A UDP socket. `reuse` is the application's own `reuseAddr`.
 ///
 /// # Errors
-/// What socket(2) or bind(2) say.
+/// The error of socket(2) or bind(2).
 pub fn udp(address: SocketAddr, only_v6: bool, reuse: bool) -> io::Result<OwnedFd> {
     let socket = internet(address, only_v6, Type::DGRAM)?;
     if reuse {
@@ -104,7 +104,7 @@ pub struct SocketFile {
 /// `more_mode` are added to them.
 ///
 /// # Errors
-/// `AddrInUse` when somebody listens or the file is no socket; what bind(2) or listen(2) say.
+/// `AddrInUse` when somebody listens or the file is no socket; else the error of bind(2) or listen(2).
 pub fn unix(
     path: &Path,
     more_mode: u32,
@@ -143,7 +143,7 @@ pub fn unix(
 /// A unix socket that listens on a name of Linux's abstract namespace, which has no file.
 ///
 /// # Errors
-/// What socket(2), bind(2) or listen(2) say.
+/// The error of socket(2), bind(2) or listen(2).
 pub fn abstract_unix(name: &str, backlog: i32) -> io::Result<OwnedFd> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     socket.bind(&SockAddr::unix(format!("\0{name}"))?)?;
@@ -169,7 +169,7 @@ fn act_as(owner: Option<Owner>) -> Option<FileRights> {
 /// internet. It is non-blocking: libuv expects that of whatever it is handed.
 ///
 /// # Errors
-/// `WouldBlock` when none waits; what accept(2) says.
+/// `WouldBlock` when none waits; else the error of accept(2).
 pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<IpAddr>)> {
     // SAFETY: the kernel writes an address and its length, or nothing when it fails.
     let (connection, client) = unsafe {
@@ -189,7 +189,7 @@ const LOOPBACK_TIMEOUT: u16 = 200;
 /// A TCP connection of this process to itself, both ends non-blocking: the client's, and the server's.
 ///
 /// # Errors
-/// What bind(2), connect(2) or accept(2) say; `TimedOut`.
+/// The error of bind(2), connect(2) or accept(2); `TimedOut`.
 pub fn loopback_pair() -> io::Result<(TcpStream, OwnedFd)> {
     let listener = tcp((Ipv4Addr::LOCALHOST, 0).into(), false, 8)?;
     let at = local_address(&listener).ok_or(io::ErrorKind::AddrNotAvailable)?;
@@ -217,7 +217,7 @@ pub const LONGEST_BACKLOG: i32 = i32::MAX;
 /// Lets calls on this socket wait, for whomever it is handed to.
 ///
 /// # Errors
-/// What fcntl(2) says.
+/// The error of fcntl(2).
 pub fn make_blocking(socket: &OwnedFd) -> io::Result<()> {
     socket2::SockRef::from(&socket.as_fd()).set_nonblocking(false)
 }
@@ -225,7 +225,7 @@ pub fn make_blocking(socket: &OwnedFd) -> io::Result<()> {
 /// Lets no call on this socket wait, for everybody who has it.
 ///
 /// # Errors
-/// What fcntl(2) says.
+/// The error of fcntl(2).
 pub fn make_non_blocking(socket: &OwnedFd) -> io::Result<()> {
     socket2::SockRef::from(&socket.as_fd()).set_nonblocking(true)
 }

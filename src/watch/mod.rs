@@ -136,7 +136,7 @@ impl Watcher {
     /// Watches from now on what this plan says. Applications that watch as before go on.
     ///
     /// # Errors
-    /// What eventfd(2) or clone(2) say; then nothing is watched.
+    /// The error of eventfd(2) or clone(2); then nothing is watched.
     pub fn follow(&mut self, plan: &Plan) -> io::Result<()> {
         let watched = all_watched(plan);
         if self.desk.is_none() && !watched.is_empty() {
