@@ -61,13 +61,13 @@ pub enum Error {
     },
 }
 
-/// Resolves whom a worker is to run as. `None` when neither user nor group is asked for.
+/// Resolves the user and group of a worker. `None` when neither is configured.
 ///
-/// A user given by number need not exist. A user without a group gets its primary group of
-/// `/etc/passwd`, or the group of the same number when it has no line.
+/// A user given by number need not exist. A user without a group gets the primary group of `/etc/passwd`, or
+/// the group of the same number without an entry.
 ///
 /// # Errors
-/// [`Error`], for a name that is not there or a file that cannot be read.
+/// [`Error`], for an unknown name or a file that cannot be read.
 pub fn resolve(user: Option<Key<'_>>, group: Option<Key<'_>>) -> Result<Option<Credentials>, Error> {
     if user.is_none() && group.is_none() {
         return Ok(None);

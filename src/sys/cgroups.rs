@@ -18,8 +18,8 @@ pub struct Place {
     pub dirs: Vec<PathBuf>,
 }
 
-/// This process's groups in all trees that may know about `controller` (cgroups(7)). Everything is
-/// looked up below `root`, which is `/` but in tests.
+/// The cgroups of this process in all hierarchies that may have `controller` (cgroups(7)). All paths are below
+/// `root`, which is `/` except in tests.
 pub fn places(root: &Path, controller: &str) -> Vec<Place> {
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
     let (groups, mounts) = (read("proc/self/cgroup"), read("proc/self/mountinfo"));

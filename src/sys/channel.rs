@@ -1,7 +1,7 @@
-//! A pair of connected sockets over which bytes and descriptors travel: Node's IPC channel.
+//! A pair of connected sockets for bytes and descriptors: Node's IPC channel.
 //!
-//! Descriptors go out only. One that comes in is closed by the kernel, because nobody makes room
-//! for it (unix(7)): a worker cannot fill procrun's table.
+//! Descriptors are only sent. The kernel closes a received descriptor, because there is no room for it
+//! (unix(7)): a worker cannot fill procrun's descriptor table.
 
 use std::{
     io,
@@ -28,8 +28,8 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 #[expect(clippy::cast_possible_truncation, reason = "it is four")]
 const SIZE_OF_FD: u32 = size_of::<RawFd>() as u32;
 
-/// What CMSG_SPACE says for one descriptor.
-// SAFETY: it only counts.
+/// The value of CMSG_SPACE for one descriptor.
+// SAFETY: a computation without side effects.
 const CONTROL_SPACE: u32 = unsafe { libc::CMSG_SPACE(SIZE_OF_FD) };
 
 /// Room for a header and one descriptor, aligned for the header.
@@ -145,7 +145,7 @@ mod tests {
         drop(write);
         let mut bytes = [0; 64];
         assert_eq!(receive(ours.as_fd(), &mut bytes).unwrap(), 7);
-        // Nobody holds the write end any more, or this would wait for ever.
+        // The write end is closed everywhere, or this would wait forever.
         assert_eq!(read.read(&mut bytes).unwrap(), 0);
     }
 

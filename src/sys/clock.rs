@@ -1,6 +1,6 @@
-//! The wall clock: what time it is, and an alarm that also rings when somebody sets the clock.
+//! The wall clock, and an alarm that also fires when the clock is set.
 //!
-//! What is measured and not dated goes by the monotonic clock, which is not here.
+//! Durations are measured by the monotonic clock, which is not here.
 
 use std::{
     io,
@@ -19,8 +19,8 @@ use nix::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// The time after `wait` by the monotonic clock. A time too far away is replaced by one that is never
-/// reached: an instant plus a duration panics on overflow.
+/// The time after `wait` on the monotonic clock. A time too far away is replaced by one that is never reached:
+/// an instant plus a duration panics on overflow.
 pub fn after(now: Instant, wait: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
     now.checked_add(wait).or_else(|| now.checked_add(FAR)).unwrap_or(now)
@@ -29,9 +29,9 @@ pub fn after(now: Instant, wait: Duration) -> Instant {
 /// A time by two clocks, to see when one of them has been set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
-    /// What the clock on the wall says.
+    /// The time of the wall clock.
     pub wall: Timestamp,
-    /// How long the machine has been up, sleep included. Nobody can set this.
+    /// The time since the machine was started, including sleep. It cannot be set.
     pub up: Duration,
 }
 
@@ -71,8 +71,8 @@ impl Alarm {
         Ok(Self(timer))
     }
 
-    /// Rings at this time, and no more for an earlier call. A time that has passed rings at once.
-    /// False: the clock has been set to another time since the last call, and nothing will say so again.
+    /// Fires at this time, and no longer for an earlier call. A time in the past fires at once. False: the
+    /// clock has been set since the last call, and no other call reports it.
     ///
     /// # Errors
     /// The error of timerfd_settime(2).
@@ -87,7 +87,7 @@ impl Alarm {
         }
     }
 
-    /// Waits for it to ring. Cancel-safe.
+    /// Waits until it fires. Cancel-safe.
     ///
     /// # Errors
     /// The error of read(2).

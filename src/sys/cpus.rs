@@ -27,8 +27,8 @@ pub fn of_the_machine() -> u32 {
     count.and_then(|count| u32::try_from(count).ok()).unwrap_or(1).max(1)
 }
 
-/// The smallest quota of this process's cgroup and those above it, in whole CPUs, at least 1.
-/// Everything is looked up below `root`.
+/// The smallest quota of this process's cgroup and its ancestors, in whole CPUs, at least 1. All paths are
+/// below `root`.
 fn quota(root: &Path) -> Option<u32> {
     let quotas = cgroups::places(root, "cpu").into_iter().flat_map(|place| {
         let v2 = place.v2;

@@ -1,6 +1,6 @@
-//! Unix datagram sockets with a name that is no file, and who has sent a datagram to one.
+//! Unix datagram sockets with an abstract name, and the sender of a datagram.
 //!
-//! Descriptors that are sent along are closed by the kernel: nobody makes room for them.
+//! The kernel closes received descriptors: there is no room for them.
 
 use std::{
     io,
@@ -17,7 +17,7 @@ use nix::{
     sys::socket::{setsockopt, sockopt::PassCred},
 };
 
-/// A non-blocking socket that is bound to an abstract name (unix(7)) and is told who sends to it.
+/// A non-blocking socket that is bound to an abstract name (unix(7)) and receives the credentials of senders.
 ///
 /// # Errors
 /// The error of socket(2), bind(2) or setsockopt(2).
@@ -35,15 +35,15 @@ pub struct Received {
     pub length: usize,
     /// It did not fit, and the rest is lost.
     pub cut: bool,
-    /// The user who sent it, as the kernel says; `None` if it does not.
+    /// The user of the sender, as the kernel reports it; `None` without a report.
     pub uid: Option<u32>,
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "it is twelve")]
 const SIZE_OF_CREDENTIALS: u32 = size_of::<libc::ucred>() as u32;
 
-/// What CMSG_SPACE says for the sender.
-// SAFETY: it only counts.
+/// The value of CMSG_SPACE for credentials.
+// SAFETY: a computation without side effects.
 const CONTROL_SPACE: u32 = unsafe { libc::CMSG_SPACE(SIZE_OF_CREDENTIALS) };
 
 /// Room for a header and the sender, aligned for the header, and for nothing else.
@@ -108,7 +108,7 @@ mod tests {
         let mut buffer = [0; 16];
         let got = receive(socket.as_fd(), &mut buffer).unwrap();
         assert_eq!(got, Received { length: 7, cut: false, uid: Some(geteuid().as_raw()) });
-        // Nobody holds the write end any more, or this would wait for ever.
+        // The write end is closed everywhere, or this would wait forever.
         assert_eq!(io::Read::read(&mut read, &mut [0]).unwrap(), 0);
 
         sender.send_to_addr(&[b'x'; 40], &SocketAddr::from_abstract_name(&name).unwrap()).unwrap();

@@ -49,8 +49,8 @@ pub fn start(program: &Path, called: &OsStr, args: &[OsString]) -> io::Result<Ow
     Ok(ours.into())
 }
 
-/// The descriptor 3 that [`start`] gave this process; to be called once, before any other file is
-/// opened. `None` if it is no socket.
+/// The descriptor 3 that [`start`] gave this process. Called once, before any other file is opened. `None` if
+/// it is not a socket.
 pub fn channel() -> Option<OwnedFd> {
     let mut kind: libc::c_int = 0;
     let mut size = libc::socklen_t::try_from(size_of::<libc::c_int>()).ok()?;
@@ -58,6 +58,6 @@ pub fn channel() -> Option<OwnedFd> {
     let done = unsafe {
         libc::getsockopt(CHANNEL, libc::SOL_SOCKET, libc::SO_TYPE, (&raw mut kind).cast(), &raw mut size)
     } == 0;
-    // SAFETY: it is open, and nobody in this process has it: the caller promises that.
+    // SAFETY: it is open, and nothing else in this process owns it: the caller promises that.
     done.then(|| unsafe { OwnedFd::from_raw_fd(CHANNEL) })
 }

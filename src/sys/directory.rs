@@ -8,11 +8,11 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// The working directory. A caller who is in a symbolic link (`/srv/current`) gets the link and not the
-/// directory behind it: the link is what stays when the directory is replaced by its next release.
+/// The working directory. In a symbolic link (`/srv/current`) it is the link and not its target: the link stays
+/// when the next release replaces the target.
 ///
 /// # Errors
-/// The directory is gone, or procrun may not look for it.
+/// The directory is gone, or procrun may not search for it.
 pub fn working() -> io::Result<PathBuf> {
     Ok(logical(env::var_os("PWD"), env::current_dir()?))
 }

@@ -1,11 +1,11 @@
-//! Whose rights count when procrun opens a file for an application.
+//! The rights with which procrun opens a file for an application.
 //!
-//! procrun often runs as root, its applications as users of their own. A file that procrun writes for an
-//! application lies in a directory that the application's user may control. There the user can put a
-//! symbolic link in the file's place, and root's rights would append to, truncate or create any file of
-//! the system. So procrun acts on such a path with the rights of the user ([`FileRights::act_as`]), who
-//! can then reach only what is the user's already. Paths of which root or procrun's user controls every part
-//! keep procrun's own rights (`is_trusted` tells them apart).
+//! procrun often runs as root, its applications as other users. A file that procrun writes for an application
+//! is in a directory that the application's user may control. There the user can put a symbolic link in the
+//! file's place, and root's rights would append to, truncate or create any file of the system. So procrun acts
+//! on such a path with the rights of the user ([`FileRights::act_as`]), and reaches only what the user can
+//! reach anyway. Paths of which root or procrun's user controls every part keep procrun's own rights
+//! (`is_trusted`).
 
 use std::{
     ffi::CString,
@@ -49,9 +49,9 @@ impl FileRights {
         }
     }
 
-    /// Acts on a file that procrun writes for itself, at a path that the configuration says. Where another user
-    /// controls the directory, with the rights of that user. False: another user controls a part of the path,
-    /// so what is opened must not be a link, neither symbolic nor hard.
+    /// Acts on a file that procrun writes for itself, at a configured path. Where another user controls the
+    /// directory, with the rights of that user. False: another user controls a part of the path, so the opened
+    /// file must not be a link, neither symbolic nor hard.
     pub fn on_own(path: &Path) -> (Self, bool) {
         if is_trusted(path) {
             return (Self { own_groups: None }, true);
@@ -130,7 +130,7 @@ fn is_trusted(path: &Path) -> bool {
     is_every_part_trusted(path, &mut links).unwrap_or(false)
 }
 
-/// An error: what is there cannot be told, or the links have no end.
+/// An error: the path cannot be examined, or its links have no end.
 fn is_every_part_trusted(path: &Path, links: &mut u32) -> io::Result<bool> {
     let mut at = PathBuf::new();
     // The directory before this part is sticky and others can write to it: they can replace only what is
@@ -159,7 +159,7 @@ fn is_every_part_trusted(path: &Path, links: &mut u32) -> io::Result<bool> {
             if *links > MAX_LINKS {
                 return Err(io::Error::from_raw_os_error(libc::ELOOP));
             }
-            // Its directory is trusted, so the link says what root wanted.
+            // Its directory is trusted, so the link is what root wanted.
             let target = fs::read_link(&at)?;
             at.pop();
             let rest: PathBuf = parts.collect();
@@ -183,7 +183,7 @@ fn is_every_part_trusted(path: &Path, links: &mut u32) -> io::Result<bool> {
 /// Whether the file has an access control list beside its mode.
 fn has_acl(path: &Path) -> bool {
     let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return true };
-    // SAFETY: both are C strings; with a size of 0 it only says how much there is.
+    // SAFETY: both are C strings; with a size of 0 the call only returns the needed size.
     let size = unsafe {
         libc::lgetxattr(path.as_ptr(), c"system.posix_acl_access".as_ptr(), std::ptr::null_mut(), 0)
     };
@@ -210,7 +210,7 @@ mod tests {
         FileOwner { uid: USER, gid: USER, groups: groups.to_vec() }
     }
 
-    /// A directory below which nobody but root can write, with these directories and owners in it.
+    /// A directory below which only root can write, with these directories and owners in it.
     fn tree(parts: &[(&str, u32, u32, u32)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();

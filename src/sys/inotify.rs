@@ -18,8 +18,8 @@ use nix::{
 
 pub use nix::sys::inotify::{AddWatchFlags as Flags, WatchDescriptor as WatchId};
 
-/// File systems whose files somebody else changes without this kernel's knowledge, by statfs(2)'s
-/// magic number: NFS, SMB 1 to 3, 9p, Ceph, AFS, VirtualBox's and whatever is behind FUSE.
+/// File systems whose files change without this kernel's knowledge, by statfs(2)'s magic number: NFS, SMB 1 to
+/// 3, 9p, Ceph, AFS, VirtualBox's, and everything behind FUSE.
 const ELSEWHERE: [i64; 10] = [
     0x6969,
     0x517B,
@@ -59,7 +59,7 @@ pub struct Inotify(inotify::Inotify);
 /// Something has happened in a watched directory.
 #[derive(Debug)]
 pub struct Noticed {
-    /// In which; nobody's for [`Flags::IN_Q_OVERFLOW`].
+    /// The watch; without meaning for [`Flags::IN_Q_OVERFLOW`].
     pub watch: WatchId,
     /// What.
     pub what: Flags,
@@ -68,7 +68,7 @@ pub struct Noticed {
 }
 
 impl Inotify {
-    /// An instance that watches nothing yet.
+    /// An instance without watches.
     ///
     /// # Errors
     /// The error of inotify_init1(2): EMFILE at `fs.inotify.max_user_instances`.
@@ -76,8 +76,8 @@ impl Inotify {
         Ok(Self(inotify::Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?))
     }
 
-    /// Watches a directory for these things, besides what it is watched for already. The same
-    /// directory has the same id, whatever path leads to it.
+    /// Watches a directory for these events, in addition to earlier ones. The same directory has the same id,
+    /// whatever path leads to it.
     ///
     /// # Errors
     /// The error of inotify_add_watch(2): ENOSPC at `fs.inotify.max_user_watches`, ENOTDIR.
@@ -86,13 +86,13 @@ impl Inotify {
         Ok(self.0.add_watch(directory, what | how)?)
     }
 
-    /// Watches a directory no longer. One that is gone left by itself.
+    /// Ends a watch. The watch of a removed directory ends by itself.
     pub fn remove(&self, watch: WatchId) {
         let _ = self.0.rm_watch(watch);
     }
 
-    /// What has happened, without waiting: a few dozen events, the rest comes with the next call.
-    /// Nothing: it is time to wait again.
+    /// The pending events, without waiting: a few dozen, the rest with the next call. Empty: it is time to wait
+    /// again.
     ///
     /// # Errors
     /// The error of read(2).
@@ -117,7 +117,7 @@ impl AsFd for Inotify {
 /// What kind of file system something is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disk {
-    /// inotify tells what happens there. Also what cannot be found out.
+    /// inotify reports all changes. Also if that cannot be found out.
     Heard,
     /// Others can change it without a word from inotify.
     Elsewhere,

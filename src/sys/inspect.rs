@@ -1,6 +1,6 @@
-//! What `/proc` says of single processes: what they execute and how they take signals.
+//! Facts from `/proc` about single processes: what they execute and how they handle signals.
 //!
-//! Each answer is that of a moment; a process that is gone meanwhile gives the empty one.
+//! Each answer is that of a moment; a process that has gone meanwhile gives an empty one.
 
 use std::{
     fs,
@@ -33,7 +33,7 @@ pub fn arguments(pid: Pid) -> Vec<String> {
     text.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
-/// Whether a process has executed a program since its creation. Also where that cannot be told.
+/// Whether a process has executed a program since its creation. Also true if that cannot be found out.
 pub fn has_executed(pid: Pid) -> bool {
     /// `PF_FORKNOEXEC` of the kernel's sched.h.
     const NOT_EXECUTED: u64 = 0x40;

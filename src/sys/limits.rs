@@ -1,10 +1,10 @@
-//! What the kernel allows a child, and what it begins with: resource limits, nice value, OOM score,
-//! umask, no new privileges.
+//! What the kernel allows a child, and its initial state: resource limits, nice value, OOM score, umask,
+//! `no_new_privs`.
 //!
-//! Applied by the child itself between its birth and its program. Each of these belongs to a process
-//! also where the memory is shared: limits and the OOM score to its `signal_struct`, the nice value and
-//! the privileges to its task, the umask to its `fs_struct`, which clone(2) copies without `CLONE_FS`.
-//! The kernel hands an OOM score on to all who share the memory, but not from or to a child of vfork
+//! The child applies them itself between its creation and its program. Each of these belongs to a process even
+//! where the memory is shared: limits and the OOM score to its `signal_struct`, the nice value and the
+//! privileges to its task, the umask to its `fs_struct`, which clone(2) copies without `CLONE_FS`. The kernel
+//! passes an OOM score on to all processes that share the memory, but not from or to a child of vfork
 //! (`__set_oom_adj` in fs/proc/base.c). So nothing here changes the parent; a test asserts that.
 
 use std::{
@@ -30,7 +30,7 @@ static TRIAL: Mutex<()> = Mutex::new(());
 /// Where a kernel with autogroups keeps the nice value of a session (sched(7)).
 const AUTOGROUP: &std::ffi::CStr = c"/proc/self/autogroup";
 
-/// The kernel's resources by the names that people know (getrlimit(2)).
+/// The kernel's resources by their usual names (getrlimit(2)).
 const RESOURCES: [(&str, resource::Resource); 16] = [
     ("as", resource::Resource::RLIMIT_AS),
     ("core", resource::Resource::RLIMIT_CORE),
@@ -180,11 +180,11 @@ impl Limits {
         refused.then_some(Part::Privileges)
     }
 
-    /// Whether a child may have all that. procrun asks the kernel by doing it to itself for a moment where
-    /// that can be undone: capabilities do not say it, since those of a user namespace do not count here.
+    /// Whether a child may have all of this. procrun finds out by setting it on itself for a moment, where that
+    /// can be undone: capabilities do not tell, since those of a user namespace do not count here.
     ///
     /// # Errors
-    /// The first that is refused. What cannot be known before the start is not among them.
+    /// The first refusal. What cannot be known before the start is not among them.
     pub fn check(&self) -> Result<(), Refusal> {
         let _trial = TRIAL.lock().unwrap_or_else(PoisonError::into_inner);
         for limit in &self.resources {
@@ -222,7 +222,7 @@ impl Limits {
         self.resources.iter().any(|limit| limit.name() == name)
     }
 
-    /// What a refusal means to people.
+    /// The refusal as an error message.
     pub fn refusal(&self, part: Part, error: &io::Error) -> Refusal {
         let denied = matches!(error.kind(), io::ErrorKind::PermissionDenied);
         match part {
@@ -309,8 +309,8 @@ fn set_nice(nice: i32) -> Result<(), Errno> {
     Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }).map(drop)
 }
 
-/// Whether a child of this process may have this OOM score. Who may do everything is not tried: it
-/// would change for good how low its children may go.
+/// Whether a child of this process may have this OOM score. A process that may do everything does not try: that
+/// would permanently change how low its children may go.
 fn check_oom_score(wanted: i32) -> io::Result<()> {
     let file = open(OOM_SCORE)?;
     let own: i32 = fs::read_to_string("/proc/self/oom_score_adj")?.trim().parse().unwrap_or(0);
@@ -345,7 +345,7 @@ fn write_number(path: &std::ffi::CStr, number: i32) -> Result<(), Errno> {
 }
 
 fn open(path: &std::ffi::CStr) -> Result<OwnedFd, Errno> {
-    // SAFETY: the path is a C string; the descriptor is new and owned by nobody else.
+    // SAFETY: the path is a C string; the descriptor is new and has no other owner.
     let fd = Errno::result(unsafe { libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC) })?;
     // SAFETY: as above.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -405,7 +405,7 @@ mod tests {
             nice: Some(nice - 1),
             ..Limits::default()
         };
-        // Whether it may depends on who runs the test.
+        // Whether it may depends on the user of the test.
         let _ = more.check();
         assert_eq!((own("nofile"), own_nice()), (before, nice));
         let less = Limits {
@@ -428,7 +428,7 @@ mod tests {
                     let raised = Rlimit::new("msgqueue", soft, hard.saturating_add(more)).unwrap();
                     let limits = Limits { resources: vec![raised], ..Limits::default() };
                     for _ in 0..200 {
-                        // Whether it may depends on who runs the test.
+                        // Whether it may depends on the user of the test.
                         let _ = limits.check();
                     }
                 });

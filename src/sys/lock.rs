@@ -29,7 +29,7 @@ impl FileLock {
         }
     }
 
-    /// Takes the lock; `None` if it is held elsewhere.
+    /// Takes the lock; `None` if another process holds it.
     ///
     /// # Errors
     /// The error of flock(2).

@@ -1,7 +1,7 @@
 //! The system-call layer: everything that talks to the kernel about processes.
 //!
-//! The only room with `unsafe` code, and the only one that forks, waits and sends signals. It
-//! decides nothing: what to start, when to reap and whom to signal comes from above.
+//! The only module with `unsafe` code, and the only one that forks, waits and sends signals. It makes no
+//! decision: what to start, when to reap and which process gets a signal comes from its callers.
 
 #![allow(unsafe_code, reason = "this is the room for it; every block says why it is sound")]
 

@@ -30,7 +30,7 @@ impl Pages {
     /// # Errors
     /// What mmap(2) answers: in practice ENOMEM.
     pub fn new(len: usize) -> io::Result<Self> {
-        // SAFETY: a new private anonymous mapping touches no memory that anybody else owns.
+        // SAFETY: a new private anonymous mapping touches no memory with another owner.
         let start = unsafe {
             libc::mmap(
                 ptr::null_mut(),
@@ -50,8 +50,8 @@ impl Pages {
 
     /// Gives the memory back to the kernel. The bytes read as zero afterwards.
     pub fn release(&mut self) {
-        // SAFETY: the range is exactly the mapping this value owns, nobody holds a borrow of it
-        // (`&mut self`), and its bytes may become zero.
+        // SAFETY: the range is exactly the mapping that this value owns, no borrow of it exists (`&mut self`),
+        // and its bytes may become zero.
         unsafe { libc::madvise(self.start.as_ptr().cast(), self.len, libc::MADV_DONTNEED) };
     }
 }

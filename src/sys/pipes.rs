@@ -29,10 +29,10 @@ pub struct Pipe {
     pub write: OwnedFd,
 }
 
-/// Shares the memory that pipes may take among the workers.
+/// Shares the memory of pipes among the workers.
 ///
-/// The kernel counts pipe memory by user: who goes beyond `pipe-user-pages-soft` gets pipes of
-/// 8 KiB from then on, in other programs too. procrun takes at most half of it.
+/// The kernel counts pipe memory by user: beyond `pipe-user-pages-soft` a user gets pipes of 8 KiB, in other
+/// programs too. procrun uses at most half of it.
 #[derive(Debug)]
 pub struct Budget {
     left: usize,
@@ -72,11 +72,11 @@ fn prev_power_of_two(n: usize) -> usize {
     if n == 0 { 0 } else { 1 << n.ilog2() }
 }
 
-/// Makes a pipe within the budget, owned by `owner` so that the worker may open `/dev/stdout`
-/// again after a change of user. Returns what it takes of the budget too.
+/// Creates a pipe within the budget, owned by `owner` so that the worker may open `/dev/stdout` again after a
+/// change of user. Also returns its share of the budget.
 ///
 /// # Errors
-/// The error of pipe2(2) or fcntl(2). A refusal of the wanted size or owner is no error.
+/// The error of pipe2(2) or fcntl(2). A refusal of the wanted size or owner is not an error.
 pub fn open(budget: &mut Budget, owner: Option<(u32, u32)>) -> io::Result<(Pipe, usize)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     let flags = OFlag::from_bits_retain(fcntl(read.as_fd(), FcntlArg::F_GETFL)?);
@@ -91,7 +91,7 @@ pub fn open(budget: &mut Budget, owner: Option<(u32, u32)>) -> io::Result<(Pipe,
         wanted /= 2;
     }
     if let Some((uid, gid)) = owner {
-        // Whoever may not do this may not become that user either, and hears of it there.
+        // Without permission for this, the later change of user fails too, and reports it.
         let _ = fchown(write.as_fd(), Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     }
     Ok((Pipe { read, write }, size))

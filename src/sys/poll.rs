@@ -1,7 +1,7 @@
 //! Many descriptors behind one that the runtime waits for.
 //!
-//! A set of its own, so that a turn costs what has happened in it and not what there is, and a
-//! descriptor costs no task.
+//! It has an epoll set of its own, so a turn costs what has happened and not how many descriptors there are,
+//! and a descriptor costs no task.
 
 use std::{
     io,
@@ -38,7 +38,7 @@ pub struct Happened {
     pub hung_up: bool,
 }
 
-/// When to be told. That the other side is gone is told in any case.
+/// The events to report. A closed peer is reported in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     /// As long as there is something to read.
@@ -75,7 +75,7 @@ impl Poller {
         Ok(Self { set, wake })
     }
 
-    /// Adds a descriptor; what happens to it is told with `token`.
+    /// Adds a descriptor; its events have this `token`.
     ///
     /// # Errors
     /// The error of epoll_ctl(2).
@@ -83,7 +83,7 @@ impl Poller {
         Ok(self.set.add(fd, EpollEvent::new(when.flags(), token))?)
     }
 
-    /// Tells other things about a descriptor from now on.
+    /// Changes the events of a descriptor.
     ///
     /// # Errors
     /// The error of epoll_ctl(2).
@@ -91,13 +91,12 @@ impl Poller {
         Ok(self.set.modify(fd, &mut EpollEvent::new(when.flags(), token))?)
     }
 
-    /// Takes a descriptor out. One that is closed leaves by itself, but only when nobody else has
-    /// it any more.
+    /// Removes a descriptor. A closed descriptor is removed by the kernel, but only when no copy of it is left.
     pub fn remove(&self, fd: BorrowedFd<'_>) {
         let _ = self.set.delete(fd);
     }
 
-    /// Waits until something has happened and appends it to `into`. Cancel-safe.
+    /// Waits for events and appends them to `into`. Cancel-safe.
     ///
     /// # Errors
     /// The error of epoll_wait(2).
@@ -111,7 +110,7 @@ impl Poller {
         }
     }
 
-    /// Appends to `into` what has happened until now; false: nothing.
+    /// Appends pending events to `into`; false: there are none.
     ///
     /// # Errors
     /// The error of epoll_wait(2).

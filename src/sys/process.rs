@@ -28,8 +28,8 @@ pub fn become_subreaper() -> io::Result<()> {
     nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from)
 }
 
-/// Marks every descriptor but the three standard ones as close-on-exec: what whoever started
-/// procrun left open is no business of the workers.
+/// Marks every descriptor except the three standard ones as close-on-exec: workers must not inherit descriptors
+/// that the caller of procrun left open.
 pub fn keep_descriptors_from_children() {
     let last = libc::c_uint::MAX;
     // SAFETY: changes a flag of descriptors, closes none.
@@ -69,8 +69,8 @@ impl OpenFiles {
     }
 }
 
-/// Raises the soft limit of open files to the hard one: each worker costs procrun four
-/// descriptors. Returns what it was. A refusal is no error: it means fewer workers.
+/// Raises the soft limit of open files to the hard one: each worker costs procrun four descriptors. Returns the
+/// earlier limits. A refusal is not an error: it means fewer workers.
 pub fn raise_open_files() -> OpenFiles {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
     if soft < hard {
@@ -82,7 +82,7 @@ pub fn raise_open_files() -> OpenFiles {
 /// Sends a signal (1 to 64, real-time ones too) to one process.
 ///
 /// # Errors
-/// `ESRCH` when it is gone, `EPERM` when it is somebody else's.
+/// `ESRCH` when it is gone, `EPERM` when it belongs to another user.
 pub fn signal(pid: Pid, number: i32) -> io::Result<()> {
     send(pid, number)
 }
@@ -123,9 +123,9 @@ pub fn trim_memory() {
     }
 }
 
-/// The parts of the executable that nobody can have written to: its code, and what is mapped
-/// read-only in front of it. What is read-only *behind* the code was written to by relocation.
-/// Nothing when they are not mappings of one file, as in a packed executable.
+/// The parts of the executable that cannot have been written to: its code, and what is mapped read-only before
+/// it. What is read-only *after* the code was written to by relocation. Empty when they are not mappings of one
+/// file, as in a packed executable.
 fn code_and_constants(maps: &str) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let mut file = None;

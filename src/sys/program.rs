@@ -7,10 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where a program without a slash is looked for when `PATH` is not set (execvp(3)).
+/// The search path for a program without a slash when `PATH` is not set (execvp(3)).
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// What a search for a program found.
+/// The result of a search for a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// A regular file that may be executed.
@@ -21,8 +21,8 @@ pub enum Found {
     Missing,
 }
 
-/// Looks for `name` as a shell would: with a slash relative to `cwd`, otherwise in the folders of
-/// `path` (execvp(3)).
+/// Searches `name` as a shell does: with a slash relative to `cwd`, otherwise in the directories of `path`
+/// (execvp(3)).
 pub fn find(name: &OsStr, cwd: &Path, path: Option<&OsStr>) -> Found {
     if name.as_bytes().contains(&b'/') {
         return at(cwd.join(name));

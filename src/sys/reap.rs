@@ -45,7 +45,7 @@ pub fn next() -> Option<(Pid, Status)> {
 pub fn has_children() -> bool {
     let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
     let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    // SAFETY: `info` is a valid place for the answer, which is not looked at.
+    // SAFETY: `info` is a valid place for the result, which is not read.
     unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), how) == 0 }
 }
 

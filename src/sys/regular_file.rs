@@ -1,8 +1,8 @@
-//! Reading files that another user may have exchanged for something else.
+//! Reads files that another user may have replaced.
 //!
-//! A look at what a file is says nothing about what is opened afterwards: its owner may put a FIFO there
-//! in between, and opening or reading it could block forever. So the file is opened first, without waiting,
-//! and what is asked is the descriptor.
+//! A check of the type of a path proves nothing about the file that is opened afterwards: its owner may put a
+//! FIFO there in between, and opening or reading it could block forever. So the file is opened first, without
+//! waiting, and the descriptor is checked.
 
 use std::{
     fs::{File, OpenOptions},
@@ -16,7 +16,7 @@ use nix::fcntl::OFlag;
 /// Opens a regular file for reading. Waits for nothing but the file system.
 ///
 /// # Errors
-/// The error of open(2); `InvalidInput` for everything that is no regular file, `IsADirectory` for a directory.
+/// The error of open(2); `InvalidInput` for a file that is not a regular file, `IsADirectory` for a directory.
 pub fn open(path: &Path) -> io::Result<File> {
     // A FIFO without a writer is opened at once, and a terminal does not become procrun's own.
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;

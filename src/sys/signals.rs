@@ -20,11 +20,11 @@ use super::reap::Pid;
 pub struct Received {
     /// Its number, 1 to 64.
     pub number: i32,
-    /// Who sent it.
+    /// The sender.
     pub sender: Sender,
 }
 
-/// Who sent a signal.
+/// The sender of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sender {
     /// The kernel itself: Ctrl-C, a terminal that is gone, a child that ended.
@@ -61,7 +61,7 @@ pub fn install() -> io::Result<Installed> {
         libc::SIGCONT,
     ];
     let installed = SignalDelivery::with_pipe(read, OwnedFd::from(write), WithOrigin::default(), named)?;
-    // Whoever started procrun may have blocked signals; they would never arrive.
+    // The caller of procrun may have blocked signals; they would never arrive.
     SigSet::empty().thread_set_mask()?;
     Ok(Installed(installed))
 }
@@ -80,8 +80,8 @@ impl Dispositions {
         Self((1..=libc::SIGRTMAX()).filter_map(|number| Some((number, disposition(number)?))).collect())
     }
 
-    /// Makes it so again. What [`install`] installed stays installed otherwise, also when nobody
-    /// listens any more, and each signal would be lost.
+    /// Restores these dispositions. Otherwise what [`install`] installed stays installed, even without a
+    /// receiver, and each signal would be lost.
     pub fn restore(&self) {
         for (number, action) in &self.0 {
             // SAFETY: `action` is what the kernel gave for this number; its handler, if it has
@@ -91,7 +91,7 @@ impl Dispositions {
     }
 }
 
-/// `None`: there is no such signal, or it is the C library's own.
+/// `None`: there is no such signal, or the C library uses it itself.
 fn disposition(number: i32) -> Option<libc::sigaction> {
     let mut action = MaybeUninit::uninit();
     // SAFETY: changes nothing, and writes a whole `sigaction` if it answers with 0.

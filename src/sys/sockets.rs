@@ -1,7 +1,7 @@
 //! Listening sockets that procrun holds for workers.
 //!
-//! Bound as libuv binds them: SO_REUSEADDR, never SO_REUSEPORT, so that a second program on the
-//! same port is told. All are non-blocking, until [`make_blocking`], and close-on-exec.
+//! They are bound as libuv binds them: SO_REUSEADDR, never SO_REUSEPORT, so a second program on the same port
+//! gets an error. All are non-blocking, until [`make_blocking`], and close-on-exec.
 
 use std::{
     fs::{self, Permissions},
@@ -37,8 +37,8 @@ pub fn tcp(address: SocketAddr, only_v6: bool, backlog: i32) -> io::Result<Owned
     Ok(socket.into())
 }
 
-/// A TCP socket that listens on all addresses, IPv6 and IPv4, or IPv4 alone where there is no
-/// IPv6: what Node does when it is given no address.
+/// A TCP socket that listens on all addresses, IPv6 and IPv4, or IPv4 alone where there is no IPv6. Node does
+/// the same without an address.
 ///
 /// # Errors
 /// As [`tcp`].
@@ -72,10 +72,10 @@ fn internet(address: SocketAddr, only_v6: bool, kind: Type) -> io::Result<Socket
     Ok(socket)
 }
 
-/// The address and port that `text` and `port` mean; an IPv6 address may have a zone (`fe80::1%eth0`).
+/// The address and port of `text` and `port`; an IPv6 address may have a zone (`fe80::1%eth0`).
 ///
 /// # Errors
-/// `InvalidInput` when it is no address, or the zone is no interface.
+/// `InvalidInput` when the text is not an address, or the zone is not an interface.
 pub fn address(text: &str, port: u16) -> io::Result<SocketAddr> {
     let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
     let Some((address, zone)) = text.split_once('%') else {
@@ -89,7 +89,7 @@ pub fn address(text: &str, port: u16) -> io::Result<SocketAddr> {
     Ok(SocketAddrV6::new(address, port, 0, zone).into())
 }
 
-/// The file of a unix socket; removed when this is dropped, unless somebody has replaced it.
+/// The file of a unix socket. Dropping this removes it, unless it was replaced.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
@@ -98,13 +98,14 @@ pub struct SocketFile {
     identity: (u64, u64),
 }
 
-/// A unix socket that listens on `path`, made with the rights of `owner` (`None`: procrun's own).
+/// A unix socket that listens on `path`, created with the rights of `owner` (`None`: procrun's own).
 ///
-/// A socket file that nobody listens on is replaced, and the new one gets its permissions. The bits of
-/// `more_mode` are added to them.
+/// A socket file without a listener is replaced, and the new one gets its permissions. The bits of `more_mode`
+/// are added to them.
 ///
 /// # Errors
-/// `AddrInUse` when somebody listens or the file is no socket; else the error of bind(2) or listen(2).
+/// `AddrInUse` when the socket has a listener or the file is not a socket; else the error of bind(2) or
+/// listen(2).
 pub fn unix(
     path: &Path,
     more_mode: u32,
@@ -176,7 +177,7 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<IpAddr>)>
         SockAddr::try_init(|address, length| {
             let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
             let fd = libc::accept4(listener.as_raw_fd(), address.cast(), length, flags);
-            // SAFETY: the kernel has just made this descriptor; nobody else owns it.
+            // SAFETY: the kernel has just created this descriptor; it has no other owner.
             if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
         })
     }?;
@@ -222,7 +223,7 @@ pub fn make_blocking(socket: &OwnedFd) -> io::Result<()> {
     socket2::SockRef::from(&socket.as_fd()).set_nonblocking(false)
 }
 
-/// Lets no call on this socket wait, for everybody who has it.
+/// Makes every call on this socket non-blocking, for all processes that have it.
 ///
 /// # Errors
 /// The error of fcntl(2).
@@ -230,7 +231,7 @@ pub fn make_non_blocking(socket: &OwnedFd) -> io::Result<()> {
     socket2::SockRef::from(&socket.as_fd()).set_nonblocking(true)
 }
 
-/// What a socket is bound to; `None` if that is no address of the internet.
+/// The address to which a socket is bound; `None` if it is not an internet address.
 pub fn local_address(socket: &OwnedFd) -> Option<SocketAddr> {
     socket2::SockRef::from(&socket.as_fd()).local_addr().ok()?.as_socket()
 }

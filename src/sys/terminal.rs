@@ -1,4 +1,4 @@
-//! What a terminal says of itself.
+//! The size of a terminal.
 
 use std::{
     mem::MaybeUninit,

@@ -1,8 +1,8 @@
 //! Threads beside the supervisor's own: a panic in one of them restarts it, and so does a return before its work
 //! is over, which is reported as a panic.
 //!
-//! A thread that panics often rests between its restarts, and counts as failing until it has run for a
-//! while: `healthcheck` asks [`failing`].
+//! A thread that panics often rests between its restarts, and counts as failing until it has run for a while:
+//! `healthcheck` reads [`failing`].
 
 use std::{
     io,
@@ -124,7 +124,7 @@ mod tests {
         let now = now();
         assert!(failing_at(now).contains(&"of-a-test"));
         assert!(!failing_at(now + IN_A_ROW).contains(&"of-a-test"));
-        // The first one after a while is no row.
+        // The first panic after a while does not count as a series.
         assert_eq!(has_panicked("of-a-test", now + IN_A_ROW), 1);
         assert!(!failing_at(now + IN_A_ROW).contains(&"of-a-test"));
     }

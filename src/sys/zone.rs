@@ -1,6 +1,6 @@
-//! Time zones: the system's, and those that procrun brings along for images that have none.
+//! Time zones: the system's, and the built-in ones for images without zone files.
 //!
-//! Looked up one at a time, and only when asked for: jiff's own lookup by name would index the whole
+//! They are found one at a time, and only when needed: jiff's own search by name would index the whole
 //! directory first.
 
 use std::{fs, path::Path};
