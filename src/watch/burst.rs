@@ -1,4 +1,4 @@
-//! Many changes → one. Pure: it is told the time.
+//! Combines many changes to one. Pure: the time is an argument.
 
 use std::time::{Duration, Instant};
 
@@ -7,14 +7,14 @@ use crate::sys::clock::after;
 
 /// One save is several events, however short the delay.
 const LEAST: Duration = Duration::from_millis(10);
-/// Who changes files without a pause is heard all the same, after so many delays ...
+/// Files that change without a pause are reported all the same, after this number of delays ...
 const MOST_DELAYS: u32 = 10;
 /// ... or this, if it is longer.
 const MOST: Duration = Duration::from_secs(1);
-/// So many are remembered; one of them is named.
+/// The number of changes that are remembered; one of them is named.
 const NAMED: usize = 8;
 
-/// What has changed and not been told yet.
+/// Changes that were not reported yet.
 #[derive(Debug, Default)]
 pub(super) struct Burst(Option<Open>);
 

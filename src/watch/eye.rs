@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// Reads of the kernel's queue before the bursts are looked at again.
+/// Reads of the kernel's queue before the bursts are checked again.
 const READS: u32 = 64;
 
 /// One application.
@@ -40,14 +40,14 @@ struct App {
 
 /// How its changes are seen.
 enum Sight {
-    /// The kernel tells.
+    /// The kernel reports changes.
     Told(Box<Tree>),
     /// By looking.
     Looking(Looking),
 }
 
 impl Sight {
-    /// How much there is to see, for people.
+    /// The amount of watched directories or files, as text.
     fn describe(&self) -> String {
         match self {
             Self::Told(tree) => format!("{} directories", tree.directories()),
@@ -73,7 +73,7 @@ pub(super) fn watch(desk: &Desk) {
             Some(orders) if orders.is_empty() => return,
             Some(orders) => {
                 eye.obey(orders);
-                // Finding everything is over; what it needed goes back.
+                // The first scan is over; its memory is returned.
                 trim_memory();
             }
             None => {}
@@ -110,7 +110,7 @@ impl Eye<'_> {
         }
     }
 
-    /// Says which paths are not there: a slip of the pen would never be noticed otherwise.
+    /// Reports paths that do not exist: a typing error would otherwise never be noticed.
     fn miss(&self, watched: &Watched) {
         for path in Roots::of(&watched.spec).starts() {
             if let Err(error) = path.metadata() {
@@ -140,7 +140,7 @@ impl Eye<'_> {
         Tree::new(number, watched.clone(), kernel)
     }
 
-    /// The kernel cannot tell of this application: gives its watches back, says so, and looks.
+    /// The kernel cannot report changes for this application: gives its watches back, logs it, and polls.
     fn go_looking(&mut self, number: u32, watched: &Arc<Watched>, deaf: &Deaf) -> Sight {
         if let Some(kernel) = &mut self.kernel {
             kernel.forget_app(number);
@@ -159,7 +159,7 @@ impl Eye<'_> {
         Sight::Looking(Looking::new(watched.clone()))
     }
 
-    /// Takes in what the kernel tells.
+    /// Handles the events of the kernel.
     fn listen(&mut self) {
         for _ in 0..READS {
             let Some(kernel) = &mut self.kernel else { return };
@@ -204,7 +204,7 @@ impl Eye<'_> {
         self.deafened(deafened);
     }
 
-    /// Looks at the paths on whose way something has changed, and at trees that are out of date.
+    /// Traces the paths again on whose way something has changed, and scans trees that are out of date.
     fn settle(&mut self) {
         let Some(kernel) = &mut self.kernel else { return };
         let mut deafened = Vec::new();
@@ -230,13 +230,13 @@ impl Eye<'_> {
             let sight = self.go_looking(number, &watched, &deaf);
             if let Some(app) = self.apps.get_mut(&number) {
                 app.sight = sight;
-                // What has happened in between nobody knows.
+                // What has happened in between is unknown.
                 app.burst.add(now(), Change::Many);
             }
         }
     }
 
-    /// Looks at the files of those whose time has come.
+    /// Polls the files of the applications whose time has come.
     fn look(&mut self) {
         for app in self.apps.values_mut() {
             if let Sight::Looking(looking) = &mut app.sight {
@@ -245,12 +245,12 @@ impl Eye<'_> {
         }
     }
 
-    /// Tells of the bursts that are over.
+    /// Reports the bursts that are over.
     fn tell(&mut self) {
         for app in self.apps.values_mut() {
             let watched = &app.watched;
             let Some(changes) = app.burst.take(now(), watched.spec.delay) else { continue };
-            // Editors make files for a moment; what is still there says more.
+            // Editors create files for a moment; a file that still exists is a better example.
             let is_there =
                 |change: &&Change| matches!(change, Change::Path(path) if path.symlink_metadata().is_ok());
             let Some(change) = changes.iter().find(is_there).or(changes.first()) else { continue };
@@ -273,7 +273,7 @@ impl Eye<'_> {
         if let Some(kernel) = &self.kernel {
             waiting.push(PollFd::new(kernel.inotify.as_fd(), PollFlags::POLLIN));
         }
-        // An interrupted wait only looks around once more.
+        // An interrupted wait causes one more check.
         let _ = poll(&mut waiting, timeout);
         let _ = self.desk.bell.read();
     }

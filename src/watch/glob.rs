@@ -1,13 +1,13 @@
 //! One pattern in the language of .gitignore: `*.log`, `/dist/`, `src/**/*.js`, `!keep`.
 //!
-//! Works on bytes, allocates nothing when it matches, and never looks at the disk. A pattern that
-//! is no pattern (`[a`) matches nothing, as in git.
+//! It works on bytes, allocates nothing when it matches, and never reads the disk. An invalid pattern (`[a`)
+//! matches nothing, as in git.
 
 /// A pattern, cut at its slashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern {
     segments: Box<[Box<[u8]>]>,
-    /// It takes back what earlier ones have said.
+    /// It reverses earlier patterns.
     pub(super) negated: bool,
     only_directories: bool,
     /// It is about the whole path, not the last name alone.
@@ -15,7 +15,7 @@ pub(super) struct Pattern {
 }
 
 impl Pattern {
-    /// Reads a line of a .gitignore; `None` for one that says nothing.
+    /// Parses a line of a .gitignore; `None` for a line without a pattern.
     pub(super) fn parse(line: &[u8]) -> Option<Self> {
         let line = trimmed(line.strip_suffix(b"\r").unwrap_or(line));
         if line.starts_with(b"#") {
@@ -48,7 +48,7 @@ impl Pattern {
         self
     }
 
-    /// Whether it is about this path, cut at its slashes and seen from where the pattern stands.
+    /// Whether the pattern matches this path, cut at its slashes and relative to the place of the pattern.
     pub(super) fn matches(&self, path: &[&[u8]], is_directory: bool) -> bool {
         if self.only_directories && !is_directory {
             return false;
@@ -75,7 +75,7 @@ fn literal(name: &[u8]) -> Box<[u8]> {
     name.iter().flat_map(|byte| special(byte).then_some(b'\\').into_iter().chain([*byte])).collect()
 }
 
-/// `**` stands for any number of segments; at the end for at least one.
+/// `**` matches any number of segments; at the end at least one.
 fn match_path(pattern: &[Box<[u8]>], path: &[&[u8]]) -> bool {
     let (mut at, mut name) = (0, 0);
     // Where to go on if it does not fit: behind the last `**`, which takes one name more each time.

@@ -1,9 +1,9 @@
-//! Whose changes do not count. Pure: it is told what the .gitignore files hold.
+//! The files whose changes do not count. Pure: the content of .gitignore files is an argument.
 //!
-//! From the strongest to the weakest: procrun's own files (logs, pid files), `ignore_watch`, the
-//! .gitignore files (the deepest first), and what nobody means: dot files, `node_modules`,
-//! `__pycache__`, compiled Python, and the copies that editors make. As in git, what is below an
-//! ignored directory is never asked about.
+//! From the strongest to the weakest: procrun's own files (logs, pid files), `ignore_watch`, the .gitignore
+//! files (the deepest first), and files that are never meant: dot files, `node_modules`, `__pycache__`,
+//! compiled Python, and the copies that editors create. As in git, files below an ignored directory are not
+//! checked.
 
 use std::{
     os::unix::ffi::OsStrExt,
@@ -35,7 +35,7 @@ struct Layer {
 }
 
 impl Ignore {
-    /// Without any .gitignore. Relative patterns of `said` are seen from `cwd`.
+    /// Without any .gitignore. Relative patterns of `said` start at `cwd`.
     pub(super) fn new(said: &[String], cwd: &Path, script: Option<PathBuf>, own: Arc<OwnFiles>) -> Self {
         let said = said.iter().flat_map(|text| alternatives(text)).flat_map(|text| patterns(&text, cwd));
         Self { own, said: said.collect(), layers: Vec::new(), script }
@@ -92,7 +92,7 @@ impl Ignore {
     }
 }
 
-/// What nobody means when they say "when files change".
+/// Files that are never meant by "when files change".
 fn is_nobodys(name: &[u8]) -> bool {
     name.starts_with(b".")
         || name == b"node_modules"
@@ -104,7 +104,7 @@ fn is_nobodys(name: &[u8]) -> bool {
         || name.ends_with(b"___jb_old___")
 }
 
-/// What the last pattern that is about `path` says.
+/// The decision of the last pattern that matches `path`.
 fn verdict(patterns: &[Pattern], path: &Path, is_directory: bool) -> Option<bool> {
     let names: Vec<&[u8]> = path.iter().map(OsStrExt::as_bytes).collect();
     patterns
@@ -182,7 +182,7 @@ mod tests {
         assert!(is_ignored(&ignore(&["../other/*.json"]), "/other/a.json"));
         assert!(is_ignored(&ignore(&["data/**/*.json", "!data/keep/*.json"]), "/app/data/a/b.json"));
         assert!(!is_ignored(&ignore(&["data/**/*.json", "!data/keep/*.json"]), "/app/data/keep/b.json"));
-        // Old PM2 took regular expressions: they are no patterns, and harm nobody.
+        // Old PM2 had regular expressions: they are not patterns here, and match nothing.
         assert!(!is_ignored(&ignore(&["[\\/\\\\]\\./"]), "/app/a.js"));
     }
 

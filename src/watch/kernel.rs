@@ -1,7 +1,7 @@
-//! One inotify instance for all applications, and who wants to hear of which directory.
+//! One inotify instance for all applications, and which application needs which directory.
 //!
-//! A directory that two applications watch, or one application for two reasons, is one watch of the
-//! kernel: it ends with the last who is interested.
+//! A directory that two applications watch, or one application for two reasons, is one watch of the kernel. The
+//! watch ends with its last user.
 
 use std::{collections::BTreeSet, io, path::Path};
 
@@ -23,7 +23,7 @@ pub(super) enum Interest {
 pub(super) enum Deaf {
     /// No more watches, or no instance.
     NoRoom(io::Error),
-    /// The files are on a file system that somebody else changes.
+    /// The files are on a file system that changes without this kernel.
     Elsewhere(std::path::PathBuf),
 }
 
@@ -49,7 +49,7 @@ impl Kernel {
         }
     }
 
-    /// Notes who is interested; `false` if that was known.
+    /// Adds a user of a watch; `false` if it was known.
     pub(super) fn note(&mut self, watch: WatchId, app: u32, interest: Interest) -> bool {
         self.interests.insert((watch, app, interest))
     }
@@ -60,7 +60,7 @@ impl Kernel {
         self.interests.range(all).next().is_some()
     }
 
-    /// Nobody's interest any more; the watch ends with the last.
+    /// Removes a user of a watch; the watch ends with the last one.
     pub(super) fn forget(&mut self, watch: WatchId, app: u32, interest: Interest) {
         if self.interests.remove(&(watch, app, interest)) && self.of(watch).next().is_none() {
             self.inotify.remove(watch);
@@ -83,7 +83,7 @@ impl Kernel {
         }
     }
 
-    /// Who is interested in a directory.
+    /// The users of a directory's watch.
     pub(super) fn of(&self, watch: WatchId) -> impl Iterator<Item = (u32, Interest)> + '_ {
         self.interests
             .range((watch, 0, Interest::Node(0))..=(watch, u32::MAX, Interest::Path(u32::MAX)))

@@ -51,8 +51,8 @@ pub(super) fn heed(ignore: &mut Ignore, directory: &Path, entries: &[(OsString, 
     }
 }
 
-/// Reads the .gitignore files above where watching begins: up to the top of the repository, or to
-/// the application's `cwd`. One that would hide all that was asked for is not heeded.
+/// Reads the .gitignore files above the watched directory: up to the top of the repository, or to the
+/// application's `cwd`. A .gitignore that would hide everything watched is skipped.
 pub(super) fn heed_above(ignore: &mut Ignore, start: &Path, watched: &Watched) {
     let above: Vec<&Path> = start.ancestors().skip(1).collect();
     let top = above.iter().position(|directory| directory.join(".git").exists());

@@ -1,6 +1,6 @@
-//! The files of one application, looked at again and again: for where the kernel does not tell.
+//! Polls the files of one application, where the kernel does not report changes.
 //!
-//! Sixteen bytes a file are kept between two looks.
+//! Sixteen bytes a file are kept between two scans.
 
 use std::{
     collections::HashSet,
@@ -23,9 +23,9 @@ use crate::sys::{
     inotify::{Disk, disk_of},
 };
 
-/// So many changes of one look are told.
+/// The maximum number of reported changes of one scan.
 const TOLD: usize = 8;
-/// A look may take one part in so many of the time: two percent of a core.
+/// A scan may use one part in this number of the time: two percent of a core.
 const SHARE: u32 = 50;
 
 #[derive(Debug)]
@@ -52,7 +52,7 @@ struct Look<'a> {
 }
 
 impl Looking {
-    /// Looks for the first time; nothing has changed.
+    /// The first scan; nothing has changed.
     pub(super) fn new(watched: Arc<Watched>) -> Self {
         let start = now();
         let (files, _) = look(&watched, &[]);
@@ -66,7 +66,7 @@ impl Looking {
         self.files.len()
     }
 
-    /// Looks if it is time to, and returns what has changed since the last time.
+    /// Scans if it is time, and returns the changes since the last scan.
     pub(super) fn again(&mut self) -> Vec<Change> {
         let start = now();
         if self.next > start {
@@ -84,7 +84,7 @@ impl Looking {
     }
 }
 
-/// How long to wait after a look that took so long.
+/// The pause after a scan that took this time.
 fn rest(interval: Duration, took: Duration) -> Duration {
     interval.max(took.saturating_mul(SHARE))
 }

@@ -1,10 +1,9 @@
 //! Files → "this application's files have changed", once for a burst.
 //!
-//! A thread of its own, which is there only while somebody watches: a file system may not answer
-//! for a while, or never (a dead NFS server), and PID 1 waits for nobody. In it, inotify tells of
-//! directories (`tree`), or the files are looked at again and again (`look`) where inotify cannot
-//! tell or has no room left. It decides nothing about processes: what a change leads to is the
-//! machine's.
+//! It is a separate thread, which exists only while an application watches: a file system may not answer for a
+//! while, or ever (a dead NFS server), and PID 1 must not wait for it. In the thread, inotify reports changes
+//! of directories (`tree`), or the files are polled (`look`) where inotify cannot report changes or has no room
+//! left. It makes no decision about processes: the machine does.
 //!
 //! Pure parts: `glob` and `ignore` (what does not count), `burst` (many changes → one).
 
@@ -42,7 +41,7 @@ use crate::{
 /// What the thread needs: a walk does not go deep on the stack.
 const STACK: usize = 256 * 1024;
 
-/// Watches the files of a plan's applications. Costs nothing as long as none asks for it.
+/// Watches the files of a plan's applications. It costs nothing while no application watches.
 #[derive(Debug, Default)]
 pub struct Watcher {
     desk: Option<Arc<Desk>>,
@@ -55,15 +54,15 @@ pub enum News {
     Changed {
         /// Its name.
         app: String,
-        /// One of them, for people: relative to the application's `cwd` if it is below, and without
-        /// control characters.
+        /// One of the changed files, for messages: relative to the application's `cwd` if it is below, and
+        /// without control characters.
         path: String,
     },
     /// The files of an application are watched from now on.
     Watching {
         /// Its name.
         app: String,
-        /// What: so many directories, or files at which it looks.
+        /// The number of watched directories or polled files, as text.
         what: String,
         /// How long it took to find them.
         took: Duration,
@@ -72,18 +71,18 @@ pub enum News {
     Missing {
         /// The application's name.
         app: String,
-        /// The path, for people.
+        /// The path, for messages.
         path: String,
-        /// What the kernel says.
+        /// The error of the kernel.
         why: String,
     },
-    /// The files of an application are looked at again and again from now on.
+    /// The files of an application are polled from now on.
     Looking {
         /// Its name.
         app: String,
         /// Why the kernel does not tell, and what to do about it.
         why: String,
-        /// How long between two looks, at least.
+        /// The minimum interval between two scans.
         interval: Duration,
     },
 }
@@ -100,11 +99,11 @@ struct Desk {
 
 #[derive(Debug, Default)]
 struct Papers {
-    /// What is to be watched from now on; nothing ends the thread.
+    /// A new configuration for the thread; an empty one ends it.
     orders: Option<Vec<Arc<Watched>>>,
     /// The last configuration that was taken, for a thread that restarts after a panic.
     current: Vec<Arc<Watched>>,
-    /// At most one change, and what was said about each order, for each application.
+    /// For each application at most one change, and the result of each order.
     news: Vec<News>,
     /// Nothing is to be watched any more, which ends the thread.
     is_over: bool,
@@ -126,14 +125,15 @@ struct Watched {
 enum Change {
     /// A file or directory, absolute.
     Path(PathBuf),
-    /// Something that is gone, nobody knows what.
+    /// Something that was removed, without a name.
     Removed,
     /// More than the kernel remembers.
     Many,
 }
 
 impl Watcher {
-    /// Watches from now on what this plan says. Applications that watch as before go on.
+    /// Watches the files of this plan from now on. Applications whose settings have not changed keep their
+    /// watches.
     ///
     /// # Errors
     /// The error of eventfd(2) or clone(2); then nothing is watched.
@@ -154,7 +154,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Waits for news. Cancel-safe; waits for ever while nobody watches.
+    /// Waits for news. Cancel-safe; waits forever while no application watches.
     pub async fn news(&self) -> Vec<News> {
         let Some(desk) = &self.desk else { return std::future::pending().await };
         loop {
@@ -227,7 +227,7 @@ impl Watched {
         Ignore::new(&self.spec.ignore, &self.cwd, Some(self.script.clone()), self.own.clone())
     }
 
-    /// A change as people read it.
+    /// A change as text.
     fn describe(&self, change: &Change) -> String {
         match change {
             Change::Path(path) => {

@@ -28,8 +28,8 @@ impl OwnFiles {
         Self(files.collect())
     }
 
-    /// Whether this is one of them, that of one instance, one of their older files, or one that is
-    /// being made.
+    /// Whether this is one of them, the file of one instance, one of their older files, or one that is being
+    /// created.
     pub(super) fn has(&self, path: &Path) -> bool {
         self.0.iter().any(|own| is_beside(own, path) && is_of(own, path).unwrap_or(false))
     }

@@ -13,12 +13,12 @@ use crate::spec::WatchSpec;
 pub(super) struct Roots {
     /// Files and directories: what is below counts.
     plain: Vec<PathBuf>,
-    /// What is below one of these directories counts if the pattern says so.
+    /// Files below one of these directories count if they match the pattern.
     globs: Vec<(PathBuf, Pattern)>,
 }
 
 impl Roots {
-    /// Looks which of the paths are there as they are written; the others may be patterns.
+    /// Checks which of the paths exist as written; the others may be patterns.
     pub(super) fn of(spec: &WatchSpec) -> Self {
         let (mut plain, mut globs) = (Vec::new(), Vec::new());
         for path in &spec.paths {

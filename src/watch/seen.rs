@@ -1,6 +1,7 @@
-//! Whether a file that somebody has closed or touched is another than before.
+//! Whether a file that was closed or touched differs from before.
 //!
-//! Who opens a file for writing and writes nothing (a database, a lock) changes nothing; who sets
+//! A program that opens a file for writing and writes nothing (a database, a lock) changes nothing. A program
+//! that sets its time (`touch`, Docker Desktop for a file of the host) changes it.
 //! its time (`touch`, Docker Desktop for a file of the host) does.
 
 use std::{
@@ -15,7 +16,7 @@ use std::{
 use super::trace::Identity;
 use crate::sys::inotify::Flags;
 
-/// So many files are remembered; then all are forgotten.
+/// The number of files that are remembered; then all are forgotten.
 const MOST: usize = 1024;
 /// The clock of a file system is coarse, and need not be this machine's.
 const SLACK: i64 = 2;
@@ -34,7 +35,7 @@ impl Seen {
         Self { since: seconds(), files: HashMap::new() }
     }
 
-    /// Whether what the kernel tells of this file is a change of it.
+    /// Whether the event of the kernel for this file is a change.
     pub(super) fn is_change(&mut self, path: &Path, found: &Metadata, what: Flags) -> bool {
         if what.contains(Flags::IN_CREATE) {
             // Its writer still has it open, unless it is another name of a file that was there.

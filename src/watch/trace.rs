@@ -1,9 +1,8 @@
-//! A path → what has to be watched so that nothing on the way to its end changes unseen.
+//! A path → what must be watched so that no change on the way to its end is missed.
 //!
-//! A ConfigMap's `app.yaml` leads to `..data/app.yaml`, and `..data` to the directory of the day: a
-//! new version is a new `..data`, and not one file of the old version is touched. So every
-//! symbolic link on the way is a point to watch, every directory (it can be moved or removed),
-//! and the end. It only looks; it watches nothing.
+//! A ConfigMap's `app.yaml` leads to `..data/app.yaml`, and `..data` to a directory with a date. A new version
+//! is a new `..data`, and no file of the old version is touched. So every symbolic link on the way is watched,
+//! every directory (it can be moved or removed), and the end. This module only reads; it watches nothing.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -31,7 +30,7 @@ pub(super) struct Point {
     pub(super) name: Option<OsString>,
 }
 
-/// What tells one file from another, and from itself with other content.
+/// Distinguishes one file from another, and from itself with other content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
     pub(super) is_directory: bool,

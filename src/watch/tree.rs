@@ -1,8 +1,8 @@
-//! The directories of one application, as the kernel tells of them.
+//! The directories of one application, by the events of the kernel.
 //!
-//! Only directories are watched and remembered, never files: ten thousand files in a hundred
-//! directories are a hundred watches. What leads elsewhere (the paths of `watch`, symbolic links)
-//! is a `Lead`: its way is watched, and its end looked at again when something on it has changed.
+//! Only directories are watched and remembered, never files: ten thousand files in a hundred directories are a
+//! hundred watches. What leads elsewhere (the paths of `watch`, symbolic links) is a `Lead`: its way is
+//! watched, and its end is read again when something on the way has changed.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -26,8 +26,8 @@ use crate::{
     sys::inotify::{Disk, Flags, Noticed, WatchId, disk_of},
 };
 
-/// What matters in a directory of the tree. Not each write: a file has changed when its writer
-/// closes it, and a log that is written to for ever wakes nobody.
+/// The relevant events in a directory of the tree. Not each write: a file has changed when its writer closes
+/// it, and a log that is written to without end causes no event.
 const IN_TREE: Flags = Flags::IN_CREATE
     .union(Flags::IN_DELETE)
     .union(Flags::IN_CLOSE_WRITE)
@@ -40,9 +40,9 @@ const ON_THE_WAY: Flags = Flags::IN_CREATE
     .union(Flags::IN_CLOSE_WRITE)
     .union(Flags::IN_ATTRIB)
     .union(Flags::IN_MOVE);
-/// The directory itself is no longer where it was.
+/// The directory itself was moved or removed.
 const GONE: Flags = Flags::IN_DELETE_SELF.union(Flags::IN_MOVE_SELF);
-/// A path that never holds still is looked at so many times, then at its next change.
+/// A path that keeps changing is traced this number of times, then at its next change.
 const TRIES: u32 = 8;
 
 #[derive(Debug)]
@@ -54,9 +54,9 @@ pub(super) struct Tree {
     seen: Seen,
     nodes: Places<Node>,
     leads: Places<Lead>,
-    /// Leads that have to be looked at again.
+    /// Leads that must be traced again.
     dirty: Vec<u32>,
-    /// A .gitignore has changed, or the kernel has lost count: look at everything again.
+    /// A .gitignore has changed, or events were lost: everything must be scanned again.
     pub(super) stale: bool,
 }
 
@@ -194,7 +194,7 @@ impl Tree {
         let Ok(found) = fs::symlink_metadata(&path) else { return Ok(()) };
         let changed = match Kind::from(found.file_type()) {
             Kind::Link if come && self.watched.spec.follow_links => {
-                // Told when it is known where it leads.
+                // It is reported when its end is known.
                 self.lead(path.clone(), depth, false);
                 false
             }
@@ -208,7 +208,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Looks again at the leads on whose way something has changed.
+    /// Traces the leads again on whose way something has changed.
     pub(super) fn settle(
         &mut self,
         kernel: &mut Kernel,
@@ -261,7 +261,7 @@ impl Tree {
                         parent: None,
                         depth: depth + u32::from(!self.is_root(number)),
                     };
-                    // Its own name will be told; what is in it need not be.
+                    // Its own name will be reported; its content need not be.
                     let node = self.walk(kernel, step, None)?;
                     if let Some(lead) = self.leads.get_mut(number) {
                         lead.node = node;
@@ -283,7 +283,7 @@ impl Tree {
         self.leads.get(lead).is_some_and(|lead| lead.is_root)
     }
 
-    /// A symbolic link is gone, or is no link any more.
+    /// A symbolic link is gone, or is not a link any more.
     fn end_of_lead(&mut self, kernel: &mut Kernel, number: u32, changes: Option<&mut Vec<Change>>) {
         let Some(lead) = self.leads.take(number) else { return };
         for (watch, _) in &lead.points {
@@ -319,9 +319,9 @@ impl Tree {
         Ok(())
     }
 
-    /// Watches a directory and all below it; symbolic links wait for [`Self::settle`]. What is found
-    /// there has changed if somebody wants to know. Returns the number of the topmost, unless it is
-    /// watched already.
+    /// Watches a directory and everything below it; symbolic links wait for [`Self::settle`]. If `changes` is
+    /// given, everything found has changed. Returns the number of the topmost directory, unless it is watched
+    /// already.
     fn walk(
         &mut self,
         kernel: &mut Kernel,
@@ -393,7 +393,7 @@ impl Tree {
         }
     }
 
-    /// A new lead; it has to be looked at.
+    /// A new lead, which must be traced.
     fn lead(&mut self, at: PathBuf, depth: u32, is_root: bool) -> u32 {
         let lead = Lead { at, depth, is_root, points: Vec::new(), end: None, node: None };
         let number = self.leads.put(lead);
