@@ -1,11 +1,11 @@
-//! What people write as `cron_restart` → [`Pattern`].
+//! The text of `cron_restart` → [`Pattern`].
 //!
-//! 5 fields, or 6 with seconds before them, or a nickname. In a field: `*`, numbers, names, ranges,
-//! lists, and steps from a start, through a range or through all. Sunday is 0 and 7. A day of the month
-//! and a day of the week that are both said mean either, as in cron(8) (PM2 takes both). `L` is the last
-//! day of the month, as in PM2; the `W`, `#` and `5L` of other crons are errors.
+//! 5 fields, or 6 with seconds before them, or a nickname. In a field: `*`, numbers, names, ranges, lists, and
+//! steps from a start, through a range or through all. Sunday is 0 and 7. A day of the month and a day of the
+//! week that are both set are alternatives, as in cron(8) (PM2 requires both). `L` is the last day of the
+//! month, as in PM2; the `W`, `#` and `5L` of other crons are errors.
 //!
-//! Which time is next is not asked here; that is `spec`'s.
+//! The next time is not computed here but in `spec`.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::spec::{Fields, MonthDays, Pattern};
 
 /// What one field may hold.
 struct Field {
-    /// What it is called in errors.
+    /// Its name in errors.
     name: &'static str,
     first: u8,
     last: u8,
@@ -42,7 +42,7 @@ const WEEKDAYS: Field = Field {
 /// What is wrong with a pattern. Each reads on after the name of its key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wrong {
-    /// It is no pattern.
+    /// Not a pattern.
     Unreadable(String),
     /// It is one, but no day fits it.
     Never(String),

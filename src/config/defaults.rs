@@ -101,7 +101,7 @@ fn is_said(entry: &Entry, said: &BTreeSet<&'static str>) -> bool {
     find(APP_KEYS, &entry.key).is_some_and(|key| said.contains(key.name))
 }
 
-/// Makes the paths that a file resolves itself absolute; one that is absolute stays as it is.
+/// Makes the relative paths of a file absolute.
 fn settle_paths(document: &Document, draft: &mut Draft) {
     let settle = |base: &Path, path: &mut String| {
         if !path.starts_with('~') {

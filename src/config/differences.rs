@@ -12,7 +12,7 @@ pub struct Difference {
     pub key: String,
     /// As it was; `None`: it was not set.
     pub old: Option<String>,
-    /// As it is to be; `None`: it is not set any more.
+    /// The new value; `None`: no longer set.
     pub new: Option<String>,
 }
 

@@ -1,5 +1,5 @@
-//! One ecosystem file of those that a plan is made of: the file that was named, or one that it includes. What
-//! it is called, how it is read, and where its relative paths begin.
+//! One ecosystem file of a plan: the main file, or an included one. It has its name, its format, and the base
+//! of its relative paths.
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +27,7 @@ pub(super) struct Document {
     pub(super) dialect: Dialect,
     /// The directory that holds it, absolute.
     pub(super) dir: PathBuf,
-    /// What a relative `cwd` of its apps is resolved against, and the default of it.
+    /// The base of a relative `cwd` of its apps, and its default.
     pub(super) base: PathBuf,
     /// Where `base` was set, if a file sets it.
     pub(super) base_origin: Option<Origin>,

@@ -1,12 +1,10 @@
-//! The dotenv format of `env_file`, read as the `parse` of the npm package `dotenv` (16 and 17)
-//! reads it.
+//! The dotenv format of `env_file`, read as the `parse` of the npm package `dotenv` (16 and 17) reads it.
 //!
-//! That is one regular expression, and what follows from it is part of the format: `NAME=value` or
-//! `NAME: value`, `export` before it; an unquoted value ends at the first `#`; single, double and
-//! backtick quotes may span lines, and one that is never closed is a character like others; only
-//! `\n` and `\r` are expanded, in double quotes; `\r` ends a line too. What it does not match it
-//! passes over, so nothing here is an error: such lines are named, and the caller says so.
-//! Variables are not expanded.
+//! That parser is one regular expression, and its effects are part of the format: `NAME=value` or `NAME:
+//! value`, `export` before it; an unquoted value ends at the first `#`; single, double and backtick quotes may
+//! span lines, and a quote that is never closed is a normal character; only `\n` and `\r` are expanded, in
+//! double quotes; `\r` ends a line too. Everything else is skipped, so there are no errors here: skipped lines
+//! are returned, and the caller reports them. Variables are not expanded.
 
 /// One variable and the line it begins in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +47,7 @@ struct Statement<'a> {
     end: usize,
 }
 
-/// The statement that begins at `begin`, which is no space.
+/// The statement that begins at `begin`, which is not a space.
 fn statement(text: &str, begin: usize) -> Option<Statement<'_>> {
     let exported = text[begin..].strip_prefix("export").map(|_| after_space(text, begin + "export".len()));
     let (name, separated) = exported
@@ -58,14 +56,14 @@ fn statement(text: &str, begin: usize) -> Option<Statement<'_>> {
         .or_else(|| assignment(text, begin))?;
     let (value_end, end) = quoted(text, after_space(text, separated)).unwrap_or_else(|| {
         let bare = text[separated..].find(['#', '\n']).map_or(text.len(), |length| separated + length);
-        // What stands behind is a comment or the end of the line.
+        // The rest is a comment or the end of the line.
         (bare, closed_off(text, bare).unwrap_or(bare))
     });
     let raw = &text[separated..value_end];
     Some(Statement { name, value: plain(raw.trim_matches(is_space)), end })
 }
 
-/// The name at `at`, and what stands behind its `=` or `: `.
+/// The name at `at`, and the position after its `=` or `: `.
 fn assignment(text: &str, at: usize) -> Option<(&str, usize)> {
     let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     let length = text[at..].find(|c| !of_name(c)).unwrap_or(text.len() - at);

@@ -1,11 +1,10 @@
-//! JavaScript and TypeScript ecosystem files: what to run, and what its answer means.
+//! JavaScript and TypeScript ecosystem files: the command that evaluates one, and the meaning of its answer.
 //!
-//! The child imports the file and writes what it exports as JSON behind a random marker,
-//! so what the file itself prints is not taken for it. Beside that it reports the variables
-//! that the file added to its environment or changed there (`require('dotenv').config()`): PM2
-//! evaluates the file in its own process, so its apps get them. As in PM2, a function is not called
-//! and a promise is not awaited. Here nothing is spawned: the supervisor does that, and ends the
-//! child's whole session when its time is up.
+//! The child imports the file and writes its exports as JSON after a random marker, so output of the file
+//! itself is not mistaken for it. It also reports the variables that the file added to its environment or
+//! changed there (`require('dotenv').config()`): PM2 evaluates the file in its own process, so its apps get
+//! them. As in PM2, a function is not called and a promise is not awaited. Nothing is spawned here: the
+//! supervisor does that, and kills the child's whole session at the deadline.
 
 use std::{
     collections::BTreeSet,
@@ -29,7 +28,7 @@ const PROGRAM: &str = include_str!("evaluate.js");
 /// Bytes of standard output that a file may cause, its own chatter included.
 const MAX_OUTPUT: usize = 4 * 1024 * 1024;
 
-/// The hint for what a module must export.
+/// The hint with the required exports of a module.
 const EXPORT: &str = "write `module.exports = { apps: [ … ] }` or `export default { apps: [ … ] }`";
 
 /// A child to run, for a file that only JavaScript can read. It wants the caller's environment,
@@ -99,13 +98,13 @@ impl Evaluation {
         })
     }
 
-    /// What the child's end and output mean.
+    /// The result of the child's exit and output.
     ///
     /// # Errors
-    /// The file threw, never ended, or exported what is no configuration; or what it exported is
-    /// wrong.
+    /// The file threw, did not end, or exported something that is not a configuration; or the configuration has
+    /// errors.
     pub fn finish(self, end: EvaluationEnd, stdout: &[u8], stderr: &[u8]) -> Result<Loaded, Problems> {
-        // Whatever the file does afterwards: what it exported is known.
+        // The exports are known, whatever the file does afterwards.
         let answer = match self.answer(stdout) {
             Some(Ok(answer)) => answer,
             Some(Err(flaw)) => {
@@ -114,7 +113,7 @@ impl Evaluation {
             None => return Err(self.no_answer(end, stderr)),
         };
         if let Some(value) = answer.get("value") {
-            // CommonJS exports an empty object unless the file says otherwise.
+            // CommonJS exports an empty object by default.
             if value.node.entries().is_some_and(<[Entry]>::is_empty) {
                 let is_empty = file::read(&self.file).is_ok_and(|text| text.trim().is_empty());
                 let problem = self.wrong(if is_empty { "the file is empty" } else { "exports nothing" });
@@ -154,7 +153,7 @@ impl Evaluation {
         Err(self.one(problem.hint(EXPORT)))
     }
 
-    /// What stands behind the last marker that has a whole line.
+    /// The text after the last marker that has a whole line.
     fn answer(&self, stdout: &[u8]) -> Option<Result<Node, String>> {
         let begin = memchr::memmem::rfind(stdout, self.marker.as_bytes())? + self.marker.len();
         let line = &stdout[begin..];

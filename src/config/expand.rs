@@ -9,7 +9,7 @@ use std::{
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Expansion {
     pub(super) text: String,
-    /// The variables that were looked at, in their order.
+    /// The variables that were read, in order.
     pub(super) variables: Vec<String>,
 }
 
@@ -31,8 +31,8 @@ const MAX_NESTING: usize = 8;
 /// What one text may grow to, in bytes.
 const MAX_LENGTH: usize = 1024 * 1024;
 
-/// Expands `${VAR}`, `${VAR:-default}` (unset or empty) and `$$`; any other `$` stays what it is,
-/// so that shell lines keep their own variables.
+/// Expands `${VAR}`, `${VAR:-default}` (unset or empty) and `$$`. Any other `$` is literal, so that shell
+/// commands keep their own variables.
 pub(super) fn expand(
     text: &str,
     environment: &BTreeMap<OsString, OsString>,
@@ -79,7 +79,7 @@ fn run<'a>(
     }
 }
 
-/// Expands one variable whose `${` is already eaten; gives what stands after its `}`.
+/// Expands one variable whose `${` has been read; returns the text after its `}`.
 fn variable<'a>(
     text: &'a str,
     environment: &BTreeMap<OsString, OsString>,
@@ -122,8 +122,8 @@ fn variable<'a>(
         });
     };
     into.variables.push(name.to_owned());
-    // The default is read in any case, to find where it ends; an error in one that is not needed
-    // is still none of the value's.
+    // The default is read in any case, to find its end; an error in an unused default is not an error of the
+    // value.
     let mut fallback = Expansion::default();
     let end = run(default, environment, &mut fallback, nesting + 1);
     if let Some(value) = value.filter(|value| !value.is_empty()) {

@@ -11,7 +11,7 @@ use crate::sys::regular_file;
 /// A configuration is not bigger than this, in bytes.
 pub(super) const MAX_SIZE: u64 = 1024 * 1024;
 
-/// What is said of a file that is not there.
+/// The reason for a missing file.
 pub(super) const MISSING: &str = "does not exist";
 
 /// Why a file could not be used, as a lower-case fragment that follows its name.

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::spec::validate::MAX_APPS;
 
-/// Reads included files as the main file asks for them.
+/// Reads the files that the main file includes.
 pub(super) struct Files<'a> {
     /// The caller's working directory.
     pub(super) cwd: &'a Path,
@@ -48,7 +48,7 @@ impl<'a> Files<'a> {
         Self { cwd, environment, unset, problems, notices, included: Vec::new(), chain: Vec::new() }
     }
 
-    /// Everything that the main file says, with what it includes. `path` is where it stands, if it is a file.
+    /// The content of the main file, with what it includes. `path` is its path, if it is a file.
     pub(super) fn main(&mut self, root: &Node, document: Document, path: Option<&Path>) -> File {
         if let Some(path) = path {
             self.chain.push((without_links(path), document.name.clone()));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{EX_USAGE, Problem, Problems, file};
 
-/// What a file of this name is, and what to do with it here.
+/// The kind of a file of another tool with this name, and the next step.
 fn described(target: &str) -> Option<(&'static str, &'static str)> {
     let name = Path::new(target).file_name()?.to_str()?;
     let is_yaml = Path::new(name).extension().is_some_and(|ending| ending == "yml" || ending == "yaml");

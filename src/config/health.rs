@@ -1,6 +1,6 @@
-//! `health` and `readiness` → a question and how often it is asked.
+//! `health` and `readiness` → a probe and its interval.
 //!
-//! It looks at texts only: whether there is a port or a program shows when the app is started.
+//! Only the text is checked: whether a port or a program exists shows when the app starts.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::spec::{
     validate::{MAX_COUNT, MIN_INTERVAL, MIN_TIMEOUT, is_path_byte},
 };
 
-/// What is asked, of which there is exactly one.
+/// The targets of a probe, of which exactly one must be set.
 const TARGETS: [&str; 3] = ["http", "tcp", "exec"];
 const KNOWN: [&str; 7] = ["http", "tcp", "exec", "interval", "timeout", "retries", "start_period"];
 
@@ -46,7 +46,7 @@ pub(super) fn probe(node: &Node, dialect: Dialect) -> Decoded<Option<Box<Probe>>
             Ok(None) => {}
             Err(more) => {
                 if TARGETS.contains(name) {
-                    // One was said; that there is none is not worth a second complaint.
+                    // A target was set; that it is invalid has been reported.
                     targets.push((*name, ProbeTarget::Exec(Vec::new())));
                 }
                 complaints.extend(more.into_iter().map(|complaint| Complaint {
@@ -76,7 +76,7 @@ pub(super) fn probe(node: &Node, dialect: Dialect) -> Decoded<Option<Box<Probe>>
     Ok(Some(Box::new(probe)))
 }
 
-/// Takes in one key; hands out what is to be asked if the key says that.
+/// Reads one key; returns the target if the key sets one.
 fn read(name: &str, node: &Node, probe: &mut Probe) -> Decoded<Option<ProbeTarget>> {
     match name {
         "http" => return http(node).map(Some),
@@ -206,7 +206,7 @@ fn hinted<T>(message: impl std::fmt::Display, hint: &str) -> Decoded<T> {
     value::complain(format!("{message}\n  hint: {hint}"))
 }
 
-/// What is asked of an application's workers and what they have to say, by the names of the keys, for people.
+/// The probes and notifications of an application's workers, by the names of the keys, as text.
 pub fn shown_checks(of: &HealthSpec) -> Vec<(&'static str, String)> {
     let HealthSpec { liveness, readiness, heartbeat, notify: _ } = of;
     let probe = |key, probe: &Option<Box<Probe>>| Some((key, shown(probe.as_deref()?, readable)));

@@ -21,7 +21,7 @@ pub(super) const KEY: &str = "include";
 /// The most files that a plan may be made of.
 pub(super) const MAX_FILES: usize = 1000;
 
-/// A path or a pattern, and where it stands.
+/// A path or a pattern, and its place in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Include {
     pub(super) pattern: String,

@@ -1,6 +1,6 @@
-//! `rlimits`, `umask` and numbers that may be negative → what the kernel is to be asked for.
+//! `rlimits`, `umask` and numbers that may be negative → limits for the kernel.
 //!
-//! procrun's own keys: they read the same in every format.
+//! These are procrun's own keys: they are read in the same way in every format.
 
 use std::collections::BTreeMap;
 
@@ -94,8 +94,8 @@ pub(super) fn whole(node: &Node, min: i32, max: i32) -> Decoded<i32> {
     }
 }
 
-/// Permissions in octal: `"027"`, or TOML's `0o027`. Any other number is refused: nobody can tell
-/// whether 27 was meant as it is written in chmod(1) or as it is counted.
+/// Permissions in octal: `"027"`, or TOML's `0o027`. Any other number is refused: 27 may be meant as in
+/// chmod(1) or as a decimal number.
 pub(super) fn umask(node: &Node) -> Decoded<u32> {
     const WANTED: &str = "an octal string from \"000\" to \"777\"";
     let mask = match &node.value {

@@ -1,6 +1,6 @@
-//! The text of a held socket → where it is and what it is called, or what is wrong with it.
+//! The text of a held socket → its address and name, or an error.
 //!
-//! It looks at texts only: no name is looked up, and whether a port is free shows when it is opened.
+//! Only the text is checked: no name is resolved, and whether a port is free shows when it is opened.
 
 use std::{
     collections::BTreeMap,

@@ -1,9 +1,8 @@
-//! Log files that would get in each other's way: one file that two apps rotate differently, and
-//! one that has the name of another's older file.
+//! Conflicts of log files: one file that two apps rotate with different settings, and a file with the name of
+//! another's rotated file.
 //!
-//! It looks at names only, never at the disk, and leaves it to the caller what a clash means. The
-//! files that each of several instances has for itself carry an id that no other has, and a name with placeholders
-//! is left to its author.
+//! Only names are compared, never the disk, and the caller decides what a conflict means. The files of several
+//! instances have unique ids, and names with placeholders are not checked.
 
 use std::{
     collections::BTreeMap,

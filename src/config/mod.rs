@@ -1,17 +1,16 @@
-//! What people wrote → [`spec::Plan`](crate::spec::Plan), or errors that point at the place.
+//! Configuration → [`spec::Plan`](crate::spec::Plan), or errors with their place.
 //!
 //! ```text
 //! TOML ─┐                                 flags ─┐
-//! JSON ─┼─▶ tree (value + line, column) ─▶ drafts ─▶ plan + notices + where each setting is from
+//! JSON ─┼─▶ tree (value + line, column) ─▶ drafts ─▶ plan + notices + the origin of each setting
 //! YAML ─┤          one key table ────────────┘
 //! JS ───┘ (JSON of a child that the supervisor runs)
 //! ```
 //!
-//! A file may include others, each with a format of its own; their drafts come together in one plan.
+//! A file may include others, each with a format of its own; their drafts are combined in one plan.
 //!
-//! It reads files and nothing else: it starts no process, opens no socket, changes nothing, and
-//! never looks a program up but the target itself. All errors are collected, none stops at the
-//! first.
+//! It reads files and nothing else: it starts no process, opens no socket, changes nothing, and searches no
+//! program except the target. It collects all errors instead of stopping at the first.
 
 mod apply;
 mod arguments;
@@ -86,25 +85,25 @@ use notices::Notices;
 pub use target::STDIN;
 use target::{Format, Target};
 
-/// What the command line asks for.
+/// The request of the command line.
 #[derive(Debug, Clone)]
 pub struct Invocation {
     /// The ecosystem file, script or executable.
     pub target: OsString,
     /// The options.
     pub flags: Flags,
-    /// What stands after `--`, if that was written at all.
+    /// The arguments after `--`, if there is a `--`.
     pub args: Option<Vec<OsString>>,
     /// The caller's environment.
     pub environment: BTreeMap<OsString, OsString>,
     /// The caller's working directory, absolute.
     pub cwd: PathBuf,
-    /// The whole command line: some JavaScript files look at it.
+    /// The whole command line: some JavaScript files read it.
     pub command_line: Vec<OsString>,
 }
 
-/// Where the plan comes from. It never changes and can be read as often as needed; what it names
-/// on disk may have changed by then.
+/// The source of a plan. It never changes and can be read as often as needed; the files that it names may have
+/// changed by then.
 #[derive(Debug, Clone)]
 pub struct Source(Arc<Inner>);
 
@@ -117,7 +116,7 @@ struct Inner {
     environment: BTreeMap<OsString, OsString>,
     cwd: PathBuf,
     command_line: Vec<OsString>,
-    /// The TOML file for which a [`Conversion`] is to be made, absolute.
+    /// The TOML file for which a [`Conversion`] is made, absolute.
     converts_to: Option<PathBuf>,
 }
 
@@ -130,10 +129,10 @@ pub enum Read {
     NeedsEvaluation(Evaluation),
 }
 
-/// A plan and what is to be known about it.
+/// A plan and the facts about it.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// What is to be run.
+    /// What to run.
     pub plan: Plan,
     /// What is worth saying although nothing is wrong.
     pub notices: Vec<String>,
@@ -145,7 +144,7 @@ pub struct Loaded {
     pub outside: Vec<Outside>,
     /// The ecosystem file, the files that it includes, and every `env_file`, absolute.
     pub files_read: Vec<PathBuf>,
-    /// The same as TOML, if that was asked for.
+    /// The same as TOML, if a conversion was requested.
     pub conversion: Option<Conversion>,
 }
 

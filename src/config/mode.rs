@@ -1,7 +1,7 @@
-//! Whether an application is a cluster, and what follows for its instances.
+//! Whether an application is a cluster, and the effects for its instances.
 //!
-//! The mode is decided here, once, and stands in the spec: a start never changes it. What the script
-//! is says [`program`], by the file as it is now.
+//! The mode is decided here, once, and is part of the spec: a start never changes it. [`program`] finds the
+//! kind of the script from the file as it is now.
 
 use std::{
     collections::BTreeMap,
@@ -14,8 +14,7 @@ use crate::{
     spec::{AppSpec, Exec, ExecMode, Instances, ProgramKind, placeholder},
 };
 
-/// Decides on `exec_mode`. A cluster that cannot be had becomes plain processes, with a warning that says
-/// why.
+/// Decides `exec_mode`. An impossible cluster becomes plain processes, with a warning that has the reason.
 pub(super) fn decide(
     draft: &mut Draft,
     name: &str,
@@ -80,7 +79,7 @@ fn obstacle(exec: &Exec, kind: Option<ProgramKind>, look: &Around) -> Option<Str
     }
 }
 
-/// Says when several plain processes are told to listen on one port.
+/// Warns when several plain processes listen on one port.
 pub(super) fn only_one_listens(spec: &AppSpec, notices: &mut Notices) {
     let is_alone = spec.instances == Instances::Count(1);
     if is_alone

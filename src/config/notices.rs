@@ -7,15 +7,15 @@ use super::{
     value::Dialect,
 };
 
-/// More than this many are not said.
+/// The maximum number of reported notices.
 const SHOWN: usize = 100;
 
-/// Collects notices; what concerns a key as such is said once a file.
+/// Collects notices; a notice about a key itself is reported once a file.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     list: Vec<String>,
     said: BTreeSet<String>,
-    /// Where the first key stands that only PM2 itself has a use for, and all such keys.
+    /// The place of the first key that only PM2 uses, and all such keys.
     of_pm2: Option<(String, Vec<String>)>,
 }
 
@@ -26,14 +26,14 @@ impl Notices {
         }
     }
 
-    /// Says something about `topic` if nothing has been said about it yet.
+    /// Adds a notice about `topic` unless there is one already.
     pub(super) fn once(&mut self, topic: &str, notice: impl FnOnce() -> String) {
         if self.said.insert(topic.to_owned()) {
             self.add(notice());
         }
     }
 
-    /// A key that only PM2 itself has a use for. All of them are said in one line: a file has many.
+    /// A key that only PM2 uses. All of them are reported in one line, because a file may have many.
     pub(super) fn of_pm2(&mut self, key: &str, place: &str) {
         if self.said.insert(key.to_owned()) {
             let (_, keys) = self.of_pm2.get_or_insert_with(|| (place.to_owned(), Vec::new()));
@@ -51,8 +51,8 @@ impl Notices {
         self.add(problem.one_line());
     }
 
-    /// What is wrong with one of procrun's own keys: an error in TOML, but a warning with its consequence in
-    /// PM2's formats. PM2 ignores these keys, so what it starts must start here too.
+    /// An error in one of procrun's own keys: an error in TOML, but a warning with its consequence in PM2's
+    /// formats. PM2 ignores these keys, so an app that starts there must start here too.
     pub(super) fn own_key(
         &mut self,
         problem: Problem,

@@ -1,6 +1,6 @@
-//! `depends_on` → who waits for whom and for what, or what is wrong with it.
+//! `depends_on` → which application waits for which others and conditions, or errors.
 //!
-//! What one application waits for depends on what the others are, so this is done when all are known.
+//! A dependency depends on the kind of the other application, so this runs when all are known.
 
 use std::collections::BTreeMap;
 
@@ -88,14 +88,14 @@ fn one_condition(node: &Node) -> Decoded<Condition> {
 pub(super) struct Names<'a> {
     /// Those that are run.
     pub(super) full: Vec<String>,
-    /// What stands in the file for each of them, if that is another name.
+    /// The text in the file for each of them, if that is another name.
     pub(super) written: Vec<Option<String>>,
     /// Those that `--only` leaves out, by either name: what each is called in full.
     pub(super) left_out: BTreeMap<&'a str, &'a str>,
 }
 
 impl Names<'_> {
-    /// The number of the application that is meant.
+    /// The number of the application with this name.
     fn find(&self, name: &str) -> Option<usize> {
         let full = self.full.iter().position(|full| full == name);
         full.or_else(|| self.written.iter().position(|written| written.as_deref() == Some(name)))

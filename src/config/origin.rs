@@ -9,24 +9,24 @@ use super::tree::{Place, Position};
 pub enum Origin {
     /// It was not set.
     Default,
-    /// It stands in the file.
+    /// The file sets it.
     File(Place),
-    /// It stands in the file and was made from these environment variables.
+    /// The file sets it, with these environment variables.
     Expanded(Place, Vec<String>),
-    /// It stands in an `env_file`.
+    /// An `env_file` sets it.
     EnvFile(Place),
     /// This file put it into its `process.env` while it was evaluated.
     Evaluated(Place),
-    /// It was said on the command line, with this flag.
+    /// This flag on the command line sets it.
     Flag(&'static str),
     /// It follows from another setting.
     Derived(&'static str),
-    /// This variable of procrun's own environment says so.
+    /// This variable of procrun's own environment sets it.
     Environment(Cow<'static, str>),
 }
 
 impl Origin {
-    /// Where in a file it was said.
+    /// Its place in a file.
     pub(super) fn place(&self) -> Option<&Place> {
         match self {
             Self::File(place) | Self::Expanded(place, _) | Self::EnvFile(place) => Some(place),

@@ -1,4 +1,4 @@
-//! Drafts → the plan: which apps are meant, what they are called, and what flags change in them.
+//! Drafts → the plan: the selected apps, their names, and the changes by flags.
 
 use std::{
     cell::LazyCell,
@@ -288,7 +288,7 @@ impl Source {
         chosen
     }
 
-    /// What can be said of one app only.
+    /// Flags that can apply to one app only.
     fn fitting_flags(&self, chosen: usize, of: usize, problems: &mut Problems) {
         let several = |what: &str| {
             Problem::new(format!("{what} can be given to one app, not to {chosen}"))
@@ -361,7 +361,7 @@ fn fewer_than_one(specs: &[Arc<AppSpec>], notices: &mut Notices) {
     }
 }
 
-/// The variable that says how long the container engine waits at a stop.
+/// The variable with the time that the container engine waits at a stop.
 pub(super) const GRACE: &str = "PROCRUN_GRACE_SECONDS";
 
 /// What the container engine gives procrun for a stop, less what procrun itself needs to end.

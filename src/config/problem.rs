@@ -1,6 +1,6 @@
-//! What is wrong with what people wrote: collected, so that all of it is said at once.
+//! Configuration errors, collected so that all are reported at once.
 //!
-//! It never decides what is wrong; the parsers and the decoder do.
+//! The parsers and the decoder find the errors.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! Directories that procrun serves by itself: `static` at the root of a file becomes apps with
-//! `script = "serve"`, as in PM2, and an app with that script gets the socket that it listens on.
+//! The built-in file server: `static` at the root of a file becomes apps with `script = "serve"`, as in PM2,
+//! and an app with that script gets the socket on which it listens.
 
 use super::{
     draft::Draft,
@@ -102,7 +102,7 @@ fn app(site: &Node, complaints: &mut Vec<Complaint>) -> Option<Node> {
                 variables.extend(said.map(|said| Entry { key: variable.to_owned(), ..said.clone() }));
             }
         } else if key != "directory" {
-            // PM2 hands `directory` over and its server does not look at it.
+            // PM2 passes `directory` on and its server ignores it.
             let what = format!("unknown key `{}` in `{KEY}`", shorten(key));
             complaints.push((entry.at, what, None));
         }
@@ -116,12 +116,12 @@ fn app(site: &Node, complaints: &mut Vec<Complaint>) -> Option<Node> {
     Some(Node::new(Value::Table(entries), site.at))
 }
 
-/// The socket of an app with the built-in script, if its file says where it is: then procrun opens it, so that
-/// several instances share it, and a crash or a reload closes no port. What the caller's environment says can
-/// change with each start; then the worker opens it.
+/// The socket of an app with the built-in script, if its file has the address: then procrun opens it, so
+/// several instances share it, and a crash or a reload closes no port. An address from the caller's environment
+/// can change with each start; then the worker opens it.
 ///
 /// # Errors
-/// What is wrong with the settings.
+/// The settings are invalid.
 pub(super) fn listen(
     draft: &mut Draft,
     args: &[String],

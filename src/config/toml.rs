@@ -10,8 +10,8 @@ use super::{
     tree::{Entry, Flaw, Lines, MAX_DEPTH, Node, Position, Value},
 };
 
-/// Parses TOML. What cannot be expanded is `Broken` in the tree, and a flaw beside it; the error is
-/// what is no TOML at all.
+/// Parses TOML. A value that cannot be expanded is `Broken` in the tree, with a flaw beside it. The error is
+/// returned for text that is not TOML.
 pub(super) fn parse(
     text: &str,
     environment: &BTreeMap<OsString, OsString>,

@@ -47,7 +47,7 @@ impl fmt::Display for Place {
 /// What is wrong with a text: where, what, and what to do.
 pub(super) type Flaw = (Option<Position>, String, Option<String>);
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
     pub(super) value: Value,
@@ -62,7 +62,7 @@ pub(super) struct Node {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
     Null,
-    /// Its own error has been said already.
+    /// Its error has been reported already.
     Broken,
     Bool(bool),
     Integer(i64),
@@ -119,7 +119,7 @@ impl Node {
 }
 
 impl Value {
-    /// What it is, in words for an error: ``the string `abc` ``, `the number 3`, `a list`.
+    /// The value in words for an error: ``the string `abc` ``, `the number 3`, `a list`.
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Null | Self::Broken => "null".to_owned(),
@@ -135,7 +135,7 @@ impl Value {
     }
 }
 
-/// At most so much of a text that one line of an error can hold it, control characters escaped.
+/// The beginning of a text that fits one line of an error, with control characters escaped.
 pub(super) fn shorten(text: &str) -> String {
     const LONGEST: usize = 60;
     let short: String = text.chars().take(LONGEST).collect();
@@ -146,7 +146,7 @@ pub(super) fn shorten(text: &str) -> String {
     short
 }
 
-/// Collects the entries of a table; a key said twice replaces the first or is refused by the caller.
+/// Collects the entries of a table; a repeated key replaces the first or is refused by the caller.
 #[derive(Default)]
 pub(super) struct TableBuilder {
     entries: Vec<Entry>,
@@ -178,8 +178,8 @@ pub(super) struct Lines<'a> {
     text: &'a str,
     /// The offset at which each line begins.
     starts: Vec<usize>,
-    /// The last offset that was looked for, and its line and column, both from 0: values are looked for in
-    /// their order, and a line may be megabytes long.
+    /// The last offset that was searched, and its line and column, both from 0: values are searched in order,
+    /// and a line may be megabytes long.
     last: Cell<(usize, usize, usize)>,
 }
 

@@ -23,7 +23,7 @@ use super::{
 
 const PREFIX: &str = "PROCRUN_";
 
-/// Variables with the prefix that are no keys of the root, and what each is.
+/// Variables with the prefix that are not keys of the root, with their meanings.
 const OTHERS: [(&str, &str); 3] = [
     ("PROCRUN_HOME", "directory of the socket, saved lists and logs"),
     (plan::GRACE, "grace time of the container engine, in seconds"),
@@ -50,7 +50,7 @@ pub(super) fn apply_to_runtime(
             continue;
         };
         let mut node = Node::new(Value::Text(value.to_owned()), None);
-        // `true` and numbers are texts here, as where a file says `${NAME}`.
+        // `true` and numbers are strings here, as with `${NAME}` in a file.
         node.expanded.push(variable.clone());
         let origin = Origin::Environment(variable.clone().into());
         match apply(&key.kind, &node, Dialect::Flag, &origin, &Arc::from(""), draft) {
@@ -76,7 +76,7 @@ pub(super) fn apply_to_runtime(
     }
 }
 
-/// All variables that begin with `PROCRUN_`, each with what it takes or is.
+/// All variables that begin with `PROCRUN_`, with their values or meanings.
 pub fn known() -> impl Iterator<Item = (String, String)> {
     let of_keys = RUNTIME_KEYS.iter().map(|key| (variable(key.name), value_of(&key.kind)));
     of_keys.chain(OTHERS.map(|(name, what)| (name.to_owned(), what.to_owned())))
@@ -101,7 +101,7 @@ fn is_service_link(rest: &str) -> bool {
     })
 }
 
-/// What a value looks like.
+/// The form of a value.
 fn value_of<D>(kind: &Kind<D>) -> String {
     match kind {
         Kind::Switch(_) => "true or false".to_owned(),

@@ -18,7 +18,7 @@ use crate::spec::{Polling, WatchSpec, validate::MIN_INTERVAL};
 /// What chokidar waits for with `awaitWriteFinish: true`.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// What was said about watching one application.
+/// The settings for watching one application.
 #[derive(Debug, Default)]
 pub(super) struct Watching {
     /// `watch`: none of the paths is the application's `cwd`.
@@ -68,8 +68,8 @@ pub(super) fn paths(node: &Node, dialect: Dialect) -> Decoded<Option<Vec<String>
     value::texts(node).map(Some).or_else(|_| value::must_be("true, false, a path or a list of paths", node))
 }
 
-/// Patterns. In PM2's files there may be others among them (a regular expression comes as an empty
-/// table): those are dropped, and the answer says so.
+/// Patterns. PM2's files may contain others (a regular expression arrives as an empty table): those are
+/// dropped, and the second value is the notice.
 pub(super) fn patterns(node: &Node, dialect: Dialect) -> Decoded<(Vec<String>, Option<&'static str>)> {
     const DROPPED: &str =
         "holds a value that is not a string: it is ignored, write a pattern as in .gitignore";
@@ -98,7 +98,7 @@ fn typed(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
-/// `watch_options`, and what has to be said about them.
+/// `watch_options`, and its notice.
 pub(super) fn options(node: &Node, dialect: Dialect) -> Decoded<(Options, Option<String>)> {
     let Some(entries) = node.entries() else { return value::must_be("a table", node) };
     let (mut options, mut complaints, mut idle) = (Options::default(), Vec::new(), Vec::new());

@@ -32,7 +32,7 @@ pub(super) fn quoted(text: &str) -> String {
     quoted
 }
 
-/// Only `${` and `$$` mean something in TOML: a `$HOME` of a shell line stays what it is.
+/// Only `${` and `$$` have a meaning in TOML: a `$HOME` of a shell command is literal.
 fn doubled(text: &str) -> String {
     let mut doubled = String::with_capacity(text.len());
     let mut rest = text;
@@ -77,7 +77,7 @@ pub(super) fn value(of: &Value) -> Option<String> {
 
 fn float(number: f64) -> String {
     let text = format!("{number:?}");
-    // Rust writes what is no number with capitals.
+    // Rust writes NaN in capitals.
     if number.is_nan() { "nan".to_owned() } else { text }
 }
 

@@ -8,7 +8,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 use super::tree::{Entry, Flaw, MAX_DEPTH, Node, Position, TableBuilder, Value};
 
-/// So many values may come out of aliases in one file.
+/// The maximum number of values from aliases in one file.
 const ALIAS_BUDGET: usize = 10_000;
 
 /// Parses one YAML document. An empty text is `Null`.

@@ -1,4 +1,4 @@
-//! Whether a TOML file that is to be means what it was made of.
+//! Whether the generated TOML has the same meaning as its source.
 
 use std::{path::Path, sync::Arc};
 
@@ -9,7 +9,7 @@ use super::super::{
     target::{Format, Target},
 };
 
-/// Reads the text back as `to` and compares what it means.
+/// Reads the text as the file `to` and compares the results.
 pub(super) fn same_meaning(source: &Source, text: &str, to: &Path, loaded: &Loaded) -> Result<(), Problems> {
     let inner = &source.0;
     let again = Source(Arc::new(Inner {

@@ -252,8 +252,8 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Where clocks are shifted: each minute of three days is asked whether it runs, and what is left
-    /// out of the calendar whether it would have.
+    /// At changes of the clock: checks for each minute of three days whether the schedule runs, and for skipped
+    /// minutes whether it would have.
     #[test]
     fn each_minute_around_a_shift_is_as_documented(
         minutes in prop_oneof![Just("*/7"), Just("0"), Just("*/30"), Just("15,45")],
@@ -282,7 +282,7 @@ proptest! {
             let civil = ours.zone.to_datetime(at);
             let usual = seen.saturating_add(1.minute());
             let mut left_out = usual;
-            // A second pass lasts until the clock shows what it has not shown before.
+            // A second pass lasts until the clock shows a new time.
             let mut runs = fits(civil) && (civil >= usual || interval);
             while left_out < civil {
                 runs |= fits(left_out);
