@@ -50,12 +50,12 @@ use crate::{
 
 /// The code of a second supervisor where there may be one.
 const SECOND: ExitCode = 1;
-/// Who has asked procrun to stop does not wait longer for a reader that reads nothing.
+/// After a request to stop, a reader that reads nothing has only this time.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// After so many turns the runtime looks at everything it waits for. As long as one source always
-/// has something (a worker that floods its channel, a follower of many lines), it would not: nobody
-/// else would be heard, not even a signal. A look costs a system call.
+/// After this number of turns the runtime polls all its sources. While one source always has something (a
+/// worker that floods its channel, a follower of many lines), it would not, and no other source would be
+/// served, not even a signal. A poll costs a system call.
 const LOOK_AROUND: u32 = 8;
 
 pub(super) struct Supervisor<'a> {
@@ -91,7 +91,7 @@ pub(super) struct Supervisor<'a> {
     boot: Boot,
     end: Option<ExitCode>,
     stop_asked: bool,
-    /// The signal that nobody's processes get as soon as the stop of everything begins.
+    /// The signal that processes of no app get as soon as the shutdown begins.
     for_strays: Option<Signal>,
     /// Why it ends.
     pub(super) cause: Cause,
@@ -235,7 +235,7 @@ impl Supervisor<'_> {
                 tokio::task::yield_now().await;
             }
             if let Some(code) = self.end {
-                // What nobody has waited for ends with procrun, as it does with any PID 1.
+                // Processes that no app waits for end with procrun, as with any PID 1.
                 self.workers.kill_strays();
                 // The files of unix sockets do not go by themselves.
                 self.held.keep_only(|_, _| false);
@@ -266,10 +266,10 @@ impl Supervisor<'_> {
                 result = self.node.turn(), if self.outages.allows(Part::Channels) => {
                     self.outages.check(Part::Channels, result);
                     self.hear();
-                    // Connections come by the thousand; nobody has ended and no timer is due.
+                    // Connections arrive by the thousand; no child has ended and no timer is due.
                     continue;
                 }
-                // As little as with the node: nobody has ended and no timer is due.
+                // As with the node: no child has ended and no timer is due.
                 answers = self.checks.answers() => {
                     self.feed(answers);
                     continue;
@@ -312,7 +312,7 @@ impl Supervisor<'_> {
                 |app| machine.is_app_alive(app),
                 |version| machine.is_any_alive(|spec| same_but_instances(spec, version)),
             );
-            // Before the start nobody is alive yet.
+            // Before the start no worker is alive.
             if boot.is_none() {
                 self.held.keep_only(|app, listen| {
                     machine.is_any_alive(|spec| spec.name == app && spec.listen == listen)
@@ -360,7 +360,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Leaves nothing behind, and says why it ends.
+    /// Removes its files and reports why procrun ends.
     async fn clean_up(&mut self, role: &Role, code: ExitCode, logs: &Logs) {
         self.workers.finish_pid_files();
         self.clients.send_ready_answers();
@@ -380,8 +380,8 @@ impl Supervisor<'_> {
         last_word.say(self, code, logs);
     }
 
-    /// Waits until everything is written. Whoever reads it may take any time, until somebody asks
-    /// procrun to stop: then only as long as the reader reads at all.
+    /// Waits until everything is written. The reader may take any time, until a request to stop: then only as
+    /// long as it reads at all.
     async fn last_words(&mut self, logs: &Logs) {
         let mut finished = logs.shut();
         let mut received = Vec::new();
@@ -437,7 +437,7 @@ impl Supervisor<'_> {
         signalled.dedup();
         let room = (!signalled.is_empty()).then(descriptor_reserve::make_room);
         if !signalled.is_empty() {
-            // Once for all of them: what a signal ends takes with it what tells of its descendants.
+            // Once for all of them: a process that a signal ends takes the evidence of its descendants with it.
             self.workers.trees_of(&signalled, &self.machine).refresh_some(&signalled);
         }
         for effect in effects {
@@ -458,7 +458,7 @@ impl Supervisor<'_> {
                 Effect::Arm(timer, at) => self.timers.arm(*timer, *at),
                 Effect::Promote(run) => {
                     self.workers.promote(*run);
-                    // Nobody looks at one that is coming, and the last look may have found nobody.
+                    // A successor is not sampled, and the last sample may have found no process.
                     self.memory.begin();
                 }
                 Effect::Forget(instance) => self.workers.forget(*instance),
@@ -607,7 +607,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Ends everything; `why` is for people.
+    /// Stops everything; `why` is text for the log.
     pub(super) fn stop(&mut self, signal: Signal, why: String) {
         self.stop_asked = true;
         self.cause.asked.get_or_insert(why);
@@ -617,7 +617,7 @@ impl Supervisor<'_> {
         self.end_strays();
     }
 
-    /// Asks nobody's processes to end, unless everything serves on for a while.
+    /// Stops processes of no app, unless `pre_stop_delay` applies.
     fn end_strays(&mut self) {
         if let Some(signal) = self.for_strays.take_if(|_| !self.machine.is_closing()) {
             self.workers.signal_strays(signal);
@@ -633,16 +633,16 @@ fn receives_signal(effect: &Effect) -> Option<Run> {
     }
 }
 
-/// Watches the files that the plan says.
+/// Watches the files of the plan.
 pub(super) fn watch(watcher: &mut Watcher, plan: &Plan) {
     if let Err(error) = watcher.follow(plan) {
         error!("cannot watch any files: {error}");
     }
 }
 
-/// Looks up all programs, directories and users and opens all sockets before anything starts; says
-/// what is missing and returns the code of the first. What was opened in vain is closed by whoever
-/// asks next which sockets are used. A shortage says nothing of the application: its start will tell.
+/// Checks all programs, directories and users and opens all sockets before anything starts. Reports what is
+/// missing and returns the code of the first error. Sockets that were opened in vain are closed by the next
+/// check of used sockets. A shortage is not an error of the application: its start will show it.
 pub(super) fn preflight<'a>(
     apps: impl Iterator<Item = &'a Arc<AppSpec>> + Clone,
     source: &Source,
@@ -675,8 +675,7 @@ pub(super) fn now() -> Instant {
     std::time::Instant::now().into()
 }
 
-/// How many processes can run at once here, if the plan asks; a start need not wait for the answer
-/// otherwise.
+/// The number of CPUs, if the plan needs it; otherwise a start need not wait for it.
 pub(super) fn cpus_for(plan: &Plan) -> u32 {
     let asks = plan.apps.iter().any(|app| matches!(app.instances, Instances::CpusMinus(_)));
     if asks { cpus::available() } else { 1 }
@@ -696,7 +695,7 @@ async fn advance(evaluation: &mut Option<Running>) {
     }
 }
 
-/// Who sent a signal, for people.
+/// The sender of a signal, as text.
 struct From(Sender);
 
 impl std::fmt::Display for From {

@@ -1,6 +1,6 @@
-//! A supervisor in the background: where its own lines go, and who waits for it.
+//! A background supervisor: the destination of its own lines, and the command that waits for it.
 //!
-//! It is the same as in the foreground; only that nobody reads its stdout.
+//! It is the same as in the foreground, except that its stdout has no reader.
 
 use std::{
     cell::RefCell,
@@ -24,11 +24,11 @@ use crate::{
 pub struct Background {
     /// Where it keeps its files.
     pub home: PathBuf,
-    /// Where its process id stands while it runs.
+    /// The path of its pid file.
     pub pid_file: PathBuf,
     /// A connection to the command that has started it and waits.
     pub first_client: RefCell<Option<OwnedFd>>,
-    /// It was detached from its caller: what it says goes to its log alone.
+    /// It was detached from its caller: its output goes only to its log.
     pub detached: bool,
 }
 
@@ -50,7 +50,7 @@ impl Background {
             owner: None,
         };
         let null: File = spawn::dev_null()?.into();
-        // Until here the caller was told what hindered it; it must not have to wait for the end.
+        // Until here the caller was told about errors; it must not have to wait for the end.
         nix::unistd::dup2_stdout(null.as_fd())?;
         nix::unistd::dup2_stderr(null.as_fd())?;
         Logs::start_unseen(log, file)

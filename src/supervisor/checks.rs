@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Checks {
     prober: Prober,
-    /// What a run has in `PORT`, if that was asked for.
+    /// The value of `PORT` of a run, if it was needed.
     ports: HashMap<InstanceId, (Run, u16)>,
 }
 
@@ -29,7 +29,7 @@ impl Checks {
         answers.map(|Answer { run, kind, result }| Event::Probed { run, kind, result }).collect()
     }
 
-    /// Takes in a reaped child, and says whether it was one that asked.
+    /// Handles a reaped child. Returns whether it was the program of an exec probe.
     pub(super) fn reaped(&mut self, pid: Pid, status: Status) -> bool {
         self.prober.reaped(pid, status)
     }
@@ -42,7 +42,7 @@ impl Checks {
 }
 
 impl Supervisor<'_> {
-    /// Asks a run how it is. Never waits for it.
+    /// Starts a probe of a run. Never waits for it.
     pub(super) fn ask_how_it_is(&mut self, run: Run, kind: ProbeKind) {
         let Some(view) = self.machine.instance(run.instance) else { return };
         let health = &view.spec.health;
@@ -99,14 +99,14 @@ impl Supervisor<'_> {
 fn addresses(ProbeAddress { host, .. }: &ProbeAddress, port: u16) -> Vec<SocketAddr> {
     match host.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, port)],
-        // No name is looked up: that can take any time.
+        // No name is resolved: that can take any time.
         Err(_) => [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()]
             .map(|address| SocketAddr::new(address, port))
             .into(),
     }
 }
 
-/// What stands in the header `Host`: without the port where it is the usual one (RFC 9110, 7.2).
+/// The value of the header `Host`: without the port where it is the default one (RFC 9110, 7.2).
 fn host(ProbeAddress { host, .. }: &ProbeAddress, port: u16) -> String {
     let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
     if port == 80 { host } else { format!("{host}:{port}") }

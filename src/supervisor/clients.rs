@@ -1,8 +1,8 @@
-//! What commands ask over the control socket: requests become operations of the machine, and its
-//! replies become answers.
+//! Requests of commands over the control socket: requests become operations of the machine, and its replies
+//! become answers.
 //!
-//! A request is taken in the supervisor's own turn. Nothing is kept for a client but the ticket of
-//! what it waits for; what it is shown is made when it asks.
+//! A request is taken in the supervisor's own turn. Only the ticket of its operation is kept for a client; what
+//! is shown is computed at the request.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -32,7 +32,7 @@ use crate::{
 /// How long a client waits until its log files are empty.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The control socket, if there is one, and who waits for what.
+/// The control socket, if there is one, and the clients that wait for an operation.
 pub(super) struct Clients {
     server: Option<Server>,
     waiting: HashMap<Ticket, Waiting>,
@@ -44,14 +44,14 @@ pub(super) struct Clients {
 
 struct Waiting {
     client: ClientId,
-    /// What it is done to, as people call it.
+    /// The ids of its instances.
     ids: Vec<u32>,
     /// The applications whose instances it is done to, also those that it adds.
     apps: Vec<String>,
 }
 
 impl Clients {
-    /// Takes the socket's place, and says what hinders it. In the background no other place will do.
+    /// Opens the control socket, and returns the reason if that fails. In the background no other path is used.
     pub(super) fn open(role: &Role) -> (Self, Option<String>) {
         let (server, trouble) = match Self::serve(role) {
             Ok(server) => (Some(server), None),
@@ -88,7 +88,7 @@ impl Clients {
         self.server.as_ref().map_or(Path::new(""), Server::path)
     }
 
-    /// Waits until a client has said something. Cancel-safe.
+    /// Waits for a request of a client. Cancel-safe.
     pub(super) async fn turn(&mut self) -> io::Result<()> {
         let Some(server) = &mut self.server else { return pending().await };
         self.followers.see_to(server);
@@ -100,7 +100,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Lets nobody in any more. Who waits for the end hears of it by the end.
+    /// Accepts no more clients. A client that waits for the end learns it from the end of its connection.
     pub(super) fn close(&mut self) {
         if let Some(server) = &mut self.server {
             server.stop_listening();
@@ -335,7 +335,7 @@ impl Supervisor<'_> {
         let forgets = matches!(operation, Operation::Delete(_));
         self.operate(client, &ids, operation);
         if forgets {
-            // Nobody watches for what is no longer in the list, nor keeps its time.
+            // Removed apps need no watches and no schedules.
             let plan = self.machine.coming_plan();
             self.follow(&plan);
         }
@@ -379,8 +379,8 @@ impl Supervisor<'_> {
         Ok(views.iter().filter(|view| ids.contains(&view.pm_id)).map(|view| view.id).collect())
     }
 
-    /// Without the tasks that have completed or run, unless a word means just them: `all` neither asks for
-    /// a migration once more nor interrupts it. Each that is left alone is said.
+    /// Without the tasks that have completed or are running, unless a target names them: `all` neither repeats
+    /// a migration nor interrupts it. Each skipped task is reported.
     fn without_tasks(&mut self, client: ClientId, ids: Vec<InstanceId>, words: &[String]) -> Vec<InstanceId> {
         let (mut kept, mut left) = (Vec::new(), Vec::new());
         for view in ids.into_iter().filter_map(|id| self.machine.instance(id)) {
@@ -396,14 +396,13 @@ impl Supervisor<'_> {
         kept
     }
 
-    /// What people call these instances.
+    /// The ids of these instances in the process list.
     pub(super) fn pm_ids(&self, ids: &[InstanceId]) -> Vec<u32> {
         let meant = self.machine.instances().filter(|view| ids.contains(&view.id));
         meant.map(|view| view.pm_id).collect()
     }
 
-    /// The applications of which all instances are among these: one that is added later belongs to
-    /// them, too.
+    /// The applications of which all instances are among these: a new instance of them belongs to them, too.
     fn whole_apps(&self, ids: &[InstanceId]) -> Vec<String> {
         let mut names: Vec<String> = self
             .machine
@@ -416,8 +415,8 @@ impl Supervisor<'_> {
         names
     }
 
-    /// The name of one application by that name, or by the id of one of its instances. One that was
-    /// scaled to none is not in the list and can be scaled again.
+    /// The name of an application by that name, or by the id of one of its instances. An app that was scaled to
+    /// none is not in the list and can be scaled again.
     fn app_of(&self, word: &str) -> Result<String, Unknown> {
         if self.machine.plan().apps.iter().any(|app| app.name == word) {
             return Ok(word.to_owned());
@@ -435,13 +434,13 @@ impl Supervisor<'_> {
     }
 }
 
-/// An instance, by all that can be said to mean it.
+/// An instance, with all values by which a target can select it.
 fn candidate<'a>(view: &'a InstanceView<'_>) -> Candidate<'a> {
     let InstanceView { pm_id, spec, .. } = view;
     Candidate { id: *pm_id, name: &spec.name, namespace: &spec.namespace, exec: Some(&spec.exec) }
 }
 
-/// What a task is at that is not to be disturbed unless it is named; `None` for everything else.
+/// The state of a task that only its name may disturb; `None` for everything else.
 pub(super) fn task_state(view: &InstanceView<'_>) -> Option<&'static str> {
     match (view.completed?, view.status) {
         (true, _) => Some("has completed"),

@@ -30,7 +30,7 @@ use crate::{
 pub(super) struct Running {
     evaluation: Evaluation,
     child: Arc<ChildId>,
-    /// Says why node could not be executed; `None`: that is known.
+    /// Receives the reason if node cannot be executed; `None`: it was received.
     failed: Option<oneshot::Receiver<spawn::Error>>,
     deadline: Instant,
     stdout: Stream,
@@ -46,7 +46,7 @@ struct Stream {
     open: bool,
 }
 
-/// What node says on stderr is kept to this much: an error, not a log.
+/// The kept part of node's stderr: an error, not a log.
 const MAX_STDERR: usize = 64 * 1024;
 
 impl Running {
@@ -154,7 +154,7 @@ impl Running {
         }
     }
 
-    /// Takes in a reaped child, and says whether it was this one.
+    /// Handles a reaped child. Returns whether it was this one.
     pub(super) fn reaped(&mut self, pid: Pid, status: Status) -> bool {
         if !self.child.is(pid) || self.status.is_some() {
             return false;
@@ -225,7 +225,7 @@ impl Stream {
     fn read_rest(&mut self, most: usize) {
         let mut buffer = [0; 4096];
         while self.bytes.len() <= most {
-            // Not tokio's `try_read`: it answers from what it knew when it last looked.
+            // Not tokio's `try_read`, which answers from its last poll.
             match nix::unistd::read(&self.pipe, &mut buffer) {
                 Ok(0) | Err(_) => break,
                 Ok(n) => self.bytes.extend_from_slice(&buffer[..n]),

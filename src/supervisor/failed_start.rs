@@ -61,19 +61,19 @@ pub(super) fn hangs(what: &str, step: Step) -> SpawnFailure {
     SpawnFailure {
         code: NOT_EXECUTABLE,
         message: format!("{what}: {does}\n  hint: {hint}"),
-        // It says nothing about the application.
+        // Not an error of the application.
         kind: FailureKind::Shortage,
     }
 }
 
-/// What the kernel said when it was asked to execute `program` with these limits.
+/// The error of the kernel when it executes `program` with these limits.
 pub(super) fn spawn_failure(program: &Path, limits: &Limits, error: &spawn::Error) -> SpawnFailure {
     if let Stage::Limits(part) = error.stage {
         return not_allowed(&limits.refusal(part, &error.source));
     }
     let kind = error.source.kind();
     let code = if kind == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE };
-    // A file that is open for writing will be closed; a file of the wrong kind stays what it is.
+    // A file that is open for writing will be closed; a file of the wrong kind does not change.
     let otherwise = if error.stage == Stage::Fork || kind == io::ErrorKind::ExecutableFileBusy {
         FailureKind::Transient
     } else {
@@ -81,7 +81,7 @@ pub(super) fn spawn_failure(program: &Path, limits: &Limits, error: &spawn::Erro
     };
     let mut kind_of_failure = kind_of(&error.source, otherwise);
     let mut message = format!("{}: {error}", program.display());
-    // Who becomes a user that has too many processes is told at this late moment (execve(2)).
+    // The kernel reports too many processes of a user only at this late moment (execve(2)).
     if error.stage == Stage::Exec && kind == io::ErrorKind::WouldBlock {
         message.push_str("\n  hint: its user has more processes than the limit `nproc` allows");
         if limits.sets("nproc") {

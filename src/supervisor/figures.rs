@@ -1,7 +1,7 @@
-//! The figures of the workers, looked at when somebody asks.
+//! CPU and memory figures of the workers, sampled on request.
 //!
-//! What was seen is kept for a while: who asks again gets what was used since, and pays less. Then
-//! it is given back; nothing is measured while nobody asks.
+//! A sample is kept for a while: the next request gets the use since then, and costs less. Then its memory is
+//! freed; nothing is measured without a request.
 
 use std::{collections::HashMap, rc::Rc, time::Duration};
 
@@ -17,10 +17,10 @@ use crate::{
 
 /// How long what was seen is kept.
 const KEPT: Duration = Duration::from_secs(15);
-/// Who asks so soon after somebody else gets the same figures: many who ask cost no more than one.
+/// Requests within this time get the same figures: many clients cost no more than one.
 const FRESH: Duration = Duration::from_millis(200);
 
-/// Who looks, if somebody has asked lately.
+/// The sampler, if there was a request lately.
 #[derive(Default)]
 pub(super) struct Figures(Option<Looking>);
 
@@ -42,7 +42,7 @@ pub(super) struct Seen {
 }
 
 impl Figures {
-    /// Looks at all workers; for those in `detailed` also at what is dear.
+    /// Samples all workers; for those in `detailed` also the expensive figures.
     pub(super) fn look(
         &mut self,
         workers: &mut Workers,
@@ -71,7 +71,7 @@ impl Figures {
         seen
     }
 
-    /// Looks at the container, too.
+    /// Samples the container, too.
     pub(super) fn look_around(&mut self, seen: &Seen) -> Surroundings {
         let now = actor::now();
         let it = self.looking(now).cgroup.get_or_insert_with(Cgroup::find).sample(now.into_std());
@@ -99,14 +99,14 @@ impl Figures {
         looking
     }
 
-    /// Waits until nobody has asked for a while, and gives back what was kept. Cancel-safe.
+    /// Waits until there was no request for a while, and frees the sample. Cancel-safe.
     pub(super) async fn rest(&mut self) {
         match &self.0 {
             Some(looking) => sleep_until(looking.asked + KEPT).await,
             None => std::future::pending().await,
         }
         self.0 = None;
-        // What answering needed is not needed before somebody asks again.
+        // Memory for an answer is not needed before the next request.
         process::trim_memory();
     }
 }

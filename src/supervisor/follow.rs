@@ -1,7 +1,7 @@
-//! Lines for the clients that follow them, and answers that come later without the machine.
+//! Lines for followers, and answers that come later without the machine.
 //!
-//! A client gets the next lines when it has read the last ones, and is told how many it missed. So it
-//! costs nobody but itself to read slowly.
+//! A client gets the next lines when it has read the last ones, and is told how many it missed. So a slow
+//! reader costs no other client anything.
 
 use std::{
     future::{Future, pending, poll_fn},
@@ -29,7 +29,7 @@ struct Following {
     recent: bool,
     /// It wants those that come, too.
     stream: bool,
-    /// It has read what it was sent.
+    /// It has read everything that was sent.
     ready: bool,
 }
 
@@ -42,7 +42,7 @@ struct Later {
 /// Waits for the next lines of the follower at this place.
 type Wait<'a> = Pin<Box<dyn Future<Output = (usize, Batch)> + 'a>>;
 
-/// What somebody waited for.
+/// What was waited for.
 pub(super) enum Heard {
     /// Lines, for the follower at this place.
     Lines(usize, Batch),
@@ -61,7 +61,7 @@ impl Followers {
         self.later.push(Later { client, answer: Box::pin(answer) });
     }
 
-    /// Forgets who is gone and sends the lines that are there to who can take them.
+    /// Forgets disconnected clients and sends pending lines to the clients that are ready.
     pub(super) fn see_to(&mut self, server: &mut Server) {
         self.later.retain(|later| server.has(later.client));
         self.list.retain_mut(|one| {
@@ -79,7 +79,7 @@ impl Followers {
         });
     }
 
-    /// Waits for the next lines of anybody who can take them. Cancel-safe.
+    /// Waits for the next lines of a client that is ready. Cancel-safe.
     pub(super) async fn hear(&mut self) -> Heard {
         let Self { list, later } = self;
         let ready = list.iter_mut().enumerate().filter(|(_, one)| one.ready);

@@ -56,10 +56,10 @@ impl Socket {
                 (socket, Some(file))
             }
         };
-        // As systemd hands them over. Whoever wants them not to wait tells the kernel, as gunicorn,
-        // asyncio, Go and libuv do at once; a plain accept() in a loop would get nothing but EAGAIN.
-        // The mode belongs to the socket and not to a descriptor, so it is never set again: that
-        // would make another instance's event loop wait.
+        // As systemd passes them. A program that needs non-blocking sockets sets that itself, as gunicorn,
+        // asyncio, Go and libuv do at once; a plain accept() in a loop would get nothing but EAGAIN. The mode
+        // belongs to the socket and not to a descriptor, so it is never set again: that would make another
+        // instance's event loop wait.
         sockets::make_blocking(&descriptor)?;
         Ok(Self { address: address.clone(), descriptor: Rc::new(descriptor), _file: file })
     }
@@ -101,7 +101,7 @@ impl Held {
         Ok(())
     }
 
-    /// Says what has been opened since the last time: the log is there only after the first.
+    /// Reports what has been opened since the last time: the first sockets are opened before there is a log.
     pub(super) fn announce(&mut self) {
         for set in self.0.iter_mut().filter(|set| !set.announced) {
             set.announced = true;
@@ -126,7 +126,7 @@ impl Held {
         self.set(spec).map_or(&[], |set| set.sockets.as_slice())
     }
 
-    /// The same for a worker of a cluster, who may ask for them by number.
+    /// The same for a worker of a cluster, which may request them by number.
     pub(super) fn lent_to(&self, spec: &AppSpec) -> Vec<Lent> {
         let lent = |socket: &Rc<Socket>| (socket.address.clone(), socket.descriptor.clone());
         self.of(spec).iter().map(lent).collect()

@@ -41,7 +41,7 @@ struct Text {
 enum Undelivered {
     /// Too many others wait.
     QueueFull,
-    /// The worker has not read in time; so many bytes were written.
+    /// The worker has not read in time; this number of bytes was written.
     NotRead(usize),
     /// The worker has closed its standard input, or has ended.
     Closed,

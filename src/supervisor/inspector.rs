@@ -11,8 +11,8 @@ const DEFAULT_PORT: u16 = 9229;
 /// The lowest port that a number beyond the highest becomes, as in Node.
 const MIN_PORT: u16 = 1024;
 
-/// The inspector's port of a worker, as an option for Node. `None`: these options of Node ask for no
-/// inspector, or for any free port, or the port is the one that they name.
+/// The inspector's port of a worker, as an option for Node. `None`: these options of Node enable no inspector,
+/// or use any free port, or name this port.
 pub(super) fn own_port<'a>(options: impl Iterator<Item = &'a str>, worker: u32) -> Option<String> {
     let first = port(options).filter(|port| *port != 0)?;
     let own = u32::from(first) + worker;

@@ -1,4 +1,4 @@
-//! A look-up of files for what is shown, on a helper thread.
+//! A look-up of files for a client, on a helper thread.
 
 use std::sync::{
     Arc,
@@ -7,8 +7,8 @@ use std::sync::{
 
 use super::helper_threads::HelperThreads;
 
-/// At most one look-up at a time. While one is under way that does not return, the next ones give up at once:
-/// a client that asks every second neither makes the supervisor wait again nor takes another thread.
+/// At most one look-up at a time. While one does not return, the next ones fail at once: a client with a
+/// request every second neither makes the supervisor wait again nor takes another thread.
 #[derive(Debug, Default)]
 pub(super) struct SingleLookup {
     is_under_way: Arc<AtomicBool>,

@@ -1,7 +1,7 @@
-//! Looks at the memory of workers that have a limit, and at what the container has left.
+//! Samples the memory of workers with a limit, and what the container has left.
 //!
-//! There is no tick while nobody runs who has a limit, or the container has none. A look says what is too
-//! much; what to do about it is the machine's affair. Here is known, too, when the kernel has killed.
+//! There is no timer while neither a running worker nor the container has a limit. A sample reports an exceeded
+//! limit; the machine decides what to do. OOM kills are detected here, too.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -15,31 +15,31 @@ use crate::{
     spec::{ExitCode, MemoryLimit, OomGuard, Plan, Share, Signal},
 };
 
-/// Looks at workers begin at multiples of this, so that many share one.
+/// Samples of workers begin at multiples of this, so many workers share one.
 const SLOT: Duration = Duration::from_millis(250);
-/// A worker is looked at again after so many slots at the latest: a second.
+/// The maximum number of slots between two samples of a worker: a second.
 const MOST_SLOTS: u64 = 4;
-/// Nobody is expected to fill memory faster than this, in bytes a second; who does is seen later.
+/// The highest expected growth in bytes a second; faster growth is seen later.
 const FASTEST: u64 = 256 << 20;
-/// A worker is expected to grow so many times as fast as it has since the last look, at most.
+/// The highest expected growth of a worker, as a multiple of its growth since the last sample.
 const FASTER: u64 = 4;
-/// How soon the container is looked at again, at the least and at the most.
+/// The shortest and the longest interval between two samples of the container.
 const LOOKS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 /// How soon after something was done about it.
 const AFTER_NEWS: Duration = Duration::from_millis(250);
-/// What the kernel has killed so long ago does not explain an end.
+/// An earlier OOM kill does not explain an exit.
 const EXPLAINS: Duration = Duration::from_secs(3);
-/// What a shell exits with when SIGKILL has ended its command.
+/// The exit code of a shell whose command was ended by SIGKILL.
 const KILLED: ExitCode = 128 + 9;
 
-/// Who looks.
+/// The sampler.
 pub(super) struct Memory {
     began: Instant,
     /// Some application has a limit.
     limits: bool,
     guard: Option<Share>,
     room: Option<Room>,
-    /// What a share is a share of, and the slot in which that was read.
+    /// The total of which a share is computed, and the slot in which it was read.
     whole: Option<(u64, Option<u64>)>,
     trees: TreeMemory<Run>,
     /// Those in them.
@@ -47,7 +47,7 @@ pub(super) struct Memory {
     looks: HashMap<Run, Look>,
     /// The slot of the last search for new processes.
     searched: u64,
-    /// When the container is looked at.
+    /// The time of the next sample of the container.
     around: Option<Instant>,
     next: Option<Instant>,
     kills: Kills,
@@ -68,7 +68,7 @@ struct Look {
 /// What the kernel has killed.
 #[derive(Debug, Default)]
 struct Kills {
-    /// As many as it has said. `None`: it says nothing.
+    /// The last value of the counter. `None`: there is no counter.
     seen: Option<u64>,
     /// Those that no end was explained by, and when the last of them was seen.
     open: u64,
@@ -93,7 +93,7 @@ impl Memory {
         }
     }
 
-    /// Does what this plan asks for.
+    /// Applies the limits of this plan.
     pub(super) fn follow(&mut self, plan: &Plan) {
         let room = self.room.get_or_insert_with(Room::find);
         self.kills.seen = self.kills.seen.or_else(|| room.oom_kills());
@@ -110,7 +110,7 @@ impl Memory {
         self.begin();
     }
 
-    /// A process has been started or has got its place: there may be something to look at.
+    /// A process has started or has become the settled one: there may be something to sample.
     pub(super) fn begin(&mut self) {
         let now = actor::now();
         if self.guard.is_some() {
@@ -121,12 +121,12 @@ impl Memory {
         }
     }
 
-    /// When to look again. `None`: there is nothing to look at.
+    /// The time of the next sample. `None`: there is nothing to sample.
     pub(super) fn next(&self) -> Option<Instant> {
         self.next
     }
 
-    /// Looks at those whose turn it is, and says who has too much.
+    /// Samples the workers that are due, and reports those that exceed their limit.
     pub(super) fn look(&mut self, machine: &Machine, workers: &mut Workers) -> Vec<Event> {
         let now = actor::now();
         if self.next.is_none_or(|at| at > now) {
@@ -148,7 +148,7 @@ impl Memory {
         u64::try_from((now - self.began).as_millis() / SLOT.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Looks at the workers whose turn it is. Says in which slot the next one has its turn.
+    /// Samples the workers that are due. Returns the slot of the next one.
     fn look_at_workers(
         &mut self,
         slot: u64,
@@ -223,7 +223,7 @@ impl Memory {
         sum.saturating_sub(look.shared)
     }
 
-    /// Looks at what the container has left. Says when to look again.
+    /// Samples what the container has left. Returns the time of the next sample.
     fn look_around(
         &mut self,
         now: Instant,
@@ -277,7 +277,7 @@ impl Memory {
 }
 
 impl Look {
-    /// Says when the next one is, after one that has seen so much.
+    /// Plans the next sample after one with this use.
     fn plan(&mut self, slot: u64, used: u64, limit: u64) {
         // In a slot.
         let growth = match self.last {
@@ -291,7 +291,7 @@ impl Look {
 }
 
 impl Kills {
-    /// The kernel has killed so many up to now.
+    /// The counter of OOM kills has this value now.
     fn note(&mut self, count: Option<u64>, now: Instant) {
         let Some(count) = count else { return };
         if self.at.is_some_and(|at| now - at > EXPLAINS) {
@@ -320,7 +320,7 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    /// The slots of looks at a worker that has so much in each slot.
+    /// The slots of samples of a worker with this use in each slot.
     fn slots(limit: u64, used: impl Fn(u64) -> u64) -> Vec<u64> {
         let mut look = Look::default();
         let mut slots = vec![0];

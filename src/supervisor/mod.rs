@@ -62,21 +62,20 @@ use crate::{
 /// The exit code for a failure of procrun's own set-up (sysexits.h: `EX_OSERR`).
 const SET_UP_FAILED: ExitCode = 71;
 
-/// What a supervisor is among others: which control socket it has, and whether it stands in the
-/// background.
+/// The role of a supervisor: its control socket, and whether it runs in the background.
 #[derive(Debug)]
 pub struct Role {
     /// Where the socket may be.
     pub places: Places,
-    /// What it is called there.
+    /// The name of its socket.
     pub name: Name,
-    /// It stands in the background.
+    /// It runs in the background.
     pub background: Option<Background>,
 }
 
-/// Runs what `source` says in the foreground until it is over, and returns the code to end with.
+/// Runs the apps of `source` in the foreground until the end, and returns the exit code.
 ///
-/// Errors are printed to stderr; a configuration with errors starts nothing. Without a place for its
+/// Errors are printed to stderr; a configuration with errors starts nothing. Without a directory for its
 /// control socket it runs without one.
 pub fn run(source: &Source, role: &Role) -> ExitCode {
     panics::install_hook();
@@ -104,12 +103,11 @@ pub fn run(source: &Source, role: &Role) -> ExitCode {
     }
 }
 
-/// Reads what `source` says without starting anything but the child that evaluates a JavaScript
-/// file. Afterwards a signal does to this process what it did before, and what it starts has the limits
-/// that it would have had.
+/// Reads `source` without starting anything but the child that evaluates a JavaScript file. Afterwards signals
+/// have their earlier dispositions again, and so have the limits of this process.
 ///
 /// # Errors
-/// All that is wrong with it.
+/// All errors of the configuration.
 pub fn evaluate(source: &Source) -> Result<Loaded, Problems> {
     let before = Dispositions::now();
     let (runtime, installed, open_files) = match set_up() {
@@ -156,9 +154,9 @@ fn set_up() -> io::Result<(tokio::runtime::Runtime, signals::Installed, OpenFile
     Ok((runtime, installed, open_files))
 }
 
-/// What procrun says before or without its log. Whoever closed stderr does not want to know.
+/// A message before or without the log. If stderr is closed, it is lost.
 fn say_early(what: impl std::fmt::Display) {
-    // It may hold the name of a file, or what a program said.
+    // It may contain the name of a file, or output of a program.
     let _ = writeln!(io::stderr(), "{}", printable_lines(&what.to_string()));
 }
 

@@ -22,13 +22,13 @@ const MAX_KNOWN: usize = 1024;
 /// The most characters of a version that are kept.
 const MAX_VERSION: usize = 128;
 
-/// What was read of the files so far. Several threads may ask; none looks at a file under the lock.
+/// The versions that were read so far. Several threads may use it; none reads a file under the lock.
 #[derive(Debug, Default)]
 pub(super) struct Packages(Mutex<Known>);
 
 type Known = HashMap<PathBuf, (Identity, Option<Arc<str>>)>;
 
-/// What tells that a file is the same and has not changed: device, inode, size and time of change.
+/// Identifies a file and its state: device, inode, size and time of change.
 type Identity = (u64, u64, u64, i64, i64);
 
 #[derive(Deserialize)]
@@ -37,7 +37,7 @@ struct Package {
 }
 
 impl Packages {
-    /// The version of what this runs now. `None`: there is no `package.json`, or it names none.
+    /// The current version of the app. `None`: there is no `package.json`, or it has no version.
     pub(super) fn version(&self, exec: &Exec) -> Option<Arc<str>> {
         let script = exec.cwd.join(&exec.script);
         // A program of PATH belongs to no package; the directory that it runs in may.

@@ -1,7 +1,7 @@
-//! A panic in the supervisor: it is reported where every other error is, and PID 1 stops its processes in order.
+//! A panic in the supervisor: it is reported like every other error, and PID 1 stops its processes in order.
 //!
-//! The supervisor's own thread cannot go on after a panic: what it knows of its processes may be half changed.
-//! Its other threads restart ([`threads`](crate::sys::threads)).
+//! The supervisor's own thread cannot continue after a panic: its process table may be half changed. Its other
+//! threads restart ([`threads`](crate::sys::threads)).
 
 use std::{
     any::Any,
@@ -35,7 +35,7 @@ const POLL: Duration = Duration::from_millis(20);
 static LOGS: OnceLock<Logs> = OnceLock::new();
 /// Where the reason of the end is written.
 static TERMINATION_LOG: Mutex<TerminationLog> = Mutex::new(TerminationLog::IfThere);
-/// The last panic, for people.
+/// The last panic, as text.
 static LAST: Mutex<Option<String>> = Mutex::new(None);
 
 /// Reports every panic from now on: on stderr, and in the log once [`report_to`] has named it.

@@ -97,7 +97,7 @@ struct Busy {
     next: Option<Change>,
 }
 
-/// What is to be done to a file.
+/// A change of a file.
 #[derive(Debug)]
 struct Change {
     file: PidFile,

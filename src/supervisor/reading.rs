@@ -34,12 +34,12 @@ struct Examined {
 pub(super) struct Reading {
     /// A signal asked for it.
     by_signal: bool,
-    /// The clients that asked for it, and whether nothing is to be done.
+    /// The clients that requested it, and whether it is a dry run.
     clients: Vec<(ClientId, bool)>,
 }
 
 impl Reading {
-    /// SIGHUP asks for it.
+    /// Requested by SIGHUP.
     pub(super) fn by_signal() -> Self {
         Self { by_signal: true, clients: Vec::new() }
     }
@@ -55,7 +55,7 @@ impl Reading {
 }
 
 impl Supervisor<'_> {
-    /// A command asks to read the file again.
+    /// A command requests to read the file again.
     pub(super) fn apply_file(
         &mut self,
         client: ClientId,
@@ -126,8 +126,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Applies what has been read again, or says what that would do; with any error everything stays as it
-    /// is.
+    /// Applies the file that was read again, or reports the forecast. With any error nothing changes.
     fn read_again(&mut self, result: Result<Loaded, Problems>) {
         let Reading { by_signal, clients } = std::mem::take(&mut self.reading);
         let Examined { plan, added, notices } = match self.examine(result) {
@@ -193,8 +192,8 @@ impl Supervisor<'_> {
         if found.is_err() { Err(refused) } else { Ok(Examined { plan, added, notices }) }
     }
 
-    /// Keeps what is beside the machine in step with a plan: the machine's own is the old one as long as
-    /// an application is being reloaded. Says how many CPUs there are for it.
+    /// Keeps the parts beside the machine in step with a plan: the machine keeps the old one while an
+    /// application is being reloaded. Returns the number of CPUs for the plan.
     pub(super) fn follow(&mut self, plan: &Plan) -> u32 {
         self.held.announce();
         self.schedules.follow(plan);

@@ -1,7 +1,7 @@
-//! Which applications are due by the wall clock, and when to look again.
+//! Which applications are due by the wall clock, and when to check again.
 //!
-//! What is to be done with those that are due is the machine's affair. Without a schedule in the plan
-//! there is no alarm, and nothing here costs anything.
+//! The machine decides what happens to those that are due. Without a schedule in the plan there is no alarm and
+//! no cost.
 
 use std::{io, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     sys::clock::{Alarm, Moment},
 };
 
-/// A clock that is set by more than this was wrong before: what it said then means nothing.
+/// A clock that is set by more than this was wrong before: its earlier times have no meaning.
 const WAS_WRONG: Duration = Duration::from_secs(3600);
 
 /// How long schedules are checked without an alarm before the supervisor tries to make one again.
@@ -29,10 +29,10 @@ const ALARM_RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Schedules {
     alarm: Option<Alarm>,
-    /// When to check the schedules, as long as there is no alarm for them.
+    /// When to check the schedules while there is no alarm for them.
     retry_at: Option<Instant>,
     planned: Vec<Planned>,
-    /// The last look at the clock.
+    /// The last time that was read from the clock.
     seen: Moment,
 }
 
@@ -56,7 +56,7 @@ impl Schedules {
         let scheduled = plan.apps.iter().filter_map(|app| Some((&app.name, app.schedule.as_ref()?)));
         let now = Moment::now();
         if self.planned.is_empty() {
-            // Whatever has happened to the clock since the last look was nobody's business.
+            // Changes of the clock since the last check do not matter without a schedule.
             self.seen = now;
         }
         let mut old = std::mem::take(&mut self.planned);
@@ -187,7 +187,7 @@ mod tests {
     const HOUR: i64 = 3600;
     const DAY: i64 = 24 * HOUR;
 
-    /// So many seconds on the wall and since the start of the machine.
+    /// Seconds of the wall clock and since the start of the machine.
     fn at(wall: i64, up: i64) -> Moment {
         Moment {
             wall: Timestamp::from_second(wall).unwrap(),

@@ -1,4 +1,4 @@
-//! Looks at the processes of a worker to find those that its stop signal is meant for.
+//! Finds the processes of a worker that get its stop signal.
 
 use std::{
     collections::HashMap,
@@ -19,8 +19,8 @@ use crate::{
 /// How deep wrappers are followed.
 const MAX_DEPTH: usize = 100;
 
-/// What a main process was started as. Its command line is in its own memory, where it can make a reader
-/// wait: it is read only of one that executes another program since.
+/// The command with which a main process was started. Its command line is in its own memory, where it can make
+/// a reader wait: it is read only if the process has executed another program since.
 #[derive(Debug)]
 pub(super) struct StartedAs {
     program: String,
@@ -40,7 +40,7 @@ impl StartedAs {
 /// These and no other.
 pub(super) fn of<'a>(members: impl IntoIterator<Item = &'a tree::Member>) -> StopTargets<Identity> {
     let mut direct: Vec<&tree::Member> = members.into_iter().collect();
-    // The main process is mostly the oldest, and a shell is older than what it runs.
+    // The main process is mostly the oldest, and a shell is older than its children.
     direct.sort_by_key(|member| (member.stat.start, member.pid));
     StopTargets { direct: direct.into_iter().map(tree::Member::identity).collect(), forwarded: Vec::new() }
 }
@@ -105,8 +105,8 @@ impl Family<'_> {
 /// Whether a shell does not wait for a process.
 ///
 /// A shell without job control lets such a job ignore SIGINT and SIGQUIT, and gives it `/dev/null` as stdin
-/// (POSIX, "Asynchronous Lists"). A program may handle the signals nevertheless, and Node makes every signal
-/// do what it does by default; the stdin stays.
+/// (POSIX, "Asynchronous Lists"). A program may handle the signals nevertheless, and Node resets every signal
+/// to its default action; the stdin stays.
 fn is_background_job(shell: Pid, child: Pid) -> bool {
     let ignores_both = |pid| {
         let ignored = IgnoredSignals::of(pid);

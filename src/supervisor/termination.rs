@@ -1,8 +1,9 @@
-//! The last word: why procrun ends, and what the application that failed said last, in one small file.
+//! The termination message: why procrun ends, and the last lines of the application that failed, in one small
+//! file.
 //!
-//! Kubernetes mounts `/dev/termination-log` into each container and shows what is in it when the container
-//! has ended (`kubectl describe`). A file that is not there is not missed, one that cannot be written
-//! is worth a warning, and nothing here makes the end wait.
+//! Kubernetes mounts `/dev/termination-log` into each container and shows its content when the container has
+//! ended (`kubectl describe`). A missing file is not reported, a file that cannot be written is a warning, and
+//! nothing here delays the end.
 
 use std::{
     fmt::Write as _,
@@ -24,34 +25,34 @@ use crate::{
     sys::file_rights::FileRights,
 };
 
-/// Where Kubernetes wants it, unless the pod says another `terminationMessagePath`.
+/// The path of Kubernetes, unless the pod has another `terminationMessagePath`.
 const OF_KUBERNETES: &str = "/dev/termination-log";
 /// Kubernetes shows no more of a container, in bytes.
 const MOST: usize = 4096;
-/// What is said before the application's own lines takes at most so much of it.
+/// The maximum size of the part before the application's own lines.
 const MOST_OF_HEAD: usize = 2048;
 /// More lines than that do not fit.
 const LINES: usize = 256;
-/// So many other applications are named.
+/// The maximum number of other applications that are named.
 const NAMES: usize = 20;
 
 /// Why procrun ends, as far as its state does not say it.
 #[derive(Debug, Default)]
 pub(super) struct Cause {
-    /// Who has asked it to, for people: `stopped by SIGTERM`.
+    /// The origin of the stop, as text: `stopped by SIGTERM`.
     pub(super) asked: Option<String>,
     /// The instance whose failure ended the container (`on_errored = "exit"`).
     pub(super) culprit: Option<InstanceId>,
 }
 
-/// Says it where the configuration wants it. Called again when more is known.
+/// Writes the message to the configured file. Called again when more is known.
 pub(super) struct LastWord {
     file: Option<File>,
     said: String,
 }
 
 impl LastWord {
-    /// Opens the file, if there is to be one; says if that does not work.
+    /// Opens the file, if there is one; reports an error.
     pub(super) fn open(to: &TerminationLog) -> Self {
         let file = open(to).unwrap_or_else(|(path, error)| {
             warn!("cannot write to {} why it ends: {error}", path.display());
@@ -60,7 +61,7 @@ impl LastWord {
         Self { file, said: String::new() }
     }
 
-    /// Writes it, in the place of what it said before.
+    /// Writes the message in the place of the earlier one.
     pub(super) fn say(&mut self, of: &Supervisor<'_>, code: ExitCode, logs: &Logs) {
         let Some(file) = &self.file else { return };
         let text = of.last_word(code, logs);
@@ -77,8 +78,7 @@ impl LastWord {
     }
 }
 
-/// Says why nothing was started to whoever looks at the container afterwards. Nobody is told if
-/// that fails: the same stands on stderr.
+/// Writes why nothing was started. A failure is not reported: the same message is on stderr.
 pub fn not_started(to: &TerminationLog, why: &impl std::fmt::Display) {
     if let Ok(Some(file)) = open(to) {
         let mut text = printable_lines(&why.to_string());
@@ -90,7 +90,7 @@ pub fn not_started(to: &TerminationLog, why: &impl std::fmt::Display) {
 impl Supervisor<'_> {
     fn last_word(&self, code: ExitCode, logs: &Logs) -> String {
         let mut failed = self.machine.failures();
-        // Who ended it comes before who failed earlier and was not missed.
+        // The app that ended procrun comes before apps that failed earlier without ending it.
         failed.sort_by_key(|view| Some(view.id) != self.cause.culprit);
         let lines = failed.first().map(|view| last_lines(logs, view.pm_id)).unwrap_or_default();
         let asked = self.cause.asked.as_deref().filter(|_| self.cause.culprit.is_none());
@@ -112,7 +112,7 @@ impl Failed {
         let mut how = String::from(match (view.gave_up, view.endings.last()) {
             (true, _) => "errored",
             (false, Some(_)) => "ended",
-            // What it waits for has failed it.
+            // Its dependency has failed.
             (false, None) => "was not started",
         });
         if let Some(past) = view.endings.last() {
@@ -123,7 +123,7 @@ impl Failed {
                     write!(how, ", up {}", Readable(past.uptime)).expect("a String takes everything");
                 }
             }
-            // Else it would look as if somebody had sent that signal.
+            // Otherwise the message would suggest that the signal came from outside.
             if let Some(reason) = &past.reason {
                 write!(how, " ({reason})").expect("a String takes everything");
             }
@@ -166,7 +166,7 @@ fn compose(asked: Option<&str>, failed: &[Failed], code: ExitCode, lines: &str) 
     text
 }
 
-/// What an application has said last, without what steers a terminal.
+/// The last lines of an application, without control sequences.
 fn last_lines(logs: &Logs, pm_id: u32) -> String {
     let mut recent = logs.follow(Filter { ids: vec![pm_id], ..Filter::default() }, LINES);
     let mut lines = String::new();
@@ -186,7 +186,7 @@ fn last_lines(logs: &Logs, pm_id: u32) -> String {
     lines
 }
 
-/// At most so many bytes of a text from its beginning.
+/// The beginning of a text, with at most this number of bytes.
 fn beginning(text: &str, most: usize) -> String {
     const CUT: &str = "…\n";
     if text.len() <= most {
@@ -195,7 +195,7 @@ fn beginning(text: &str, most: usize) -> String {
     format!("{}{CUT}", &text[..boundary_until(text, most - CUT.len())])
 }
 
-/// At most so many bytes of lines from their end: whole lines, or the end of the one that is too long.
+/// The end of the lines, with at most this number of bytes: whole lines, or the end of one that is too long.
 fn end(lines: &str, most: usize) -> String {
     const CUT: &str = "…";
     if lines.len() <= most {
@@ -220,7 +220,7 @@ fn boundary_until(text: &str, at: usize) -> usize {
     (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
-/// The file, if there is to be one. Only a regular file is one: it never makes a writer wait.
+/// The file, if it is configured. It must be a regular file, which never makes a writer wait.
 fn open(to: &TerminationLog) -> Result<Option<File>, (&Path, io::Error)> {
     let (path, make) = match to {
         TerminationLog::Off => return Ok(None),
@@ -333,7 +333,7 @@ mod tests {
         write(&open(&file).unwrap().unwrap(), "first, and longer\n").unwrap();
         write(&open(&file).unwrap().unwrap(), "second\n").unwrap();
         assert_eq!(std::fs::read_to_string(dir.path().join("new")).unwrap(), "second\n");
-        // With a reader, or opening it would fail by itself.
+        // With a reader, or opening it would fail anyway.
         let fifo = dir.path().join("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let _reader =

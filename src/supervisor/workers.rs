@@ -51,7 +51,7 @@ pub(super) struct Workers {
     packages: Arc<Packages>,
     places: HashMap<InstanceId, Place>,
     by_pid: HashMap<Pid, Run>,
-    /// Tells the workers of this procrun from those of another one below or above it.
+    /// Distinguishes the workers of this procrun from those of another one below or above it.
     token: u64,
     /// Counts the programs that have asked instances how they are.
     checks: u64,
@@ -69,7 +69,7 @@ pub(super) struct Workers {
 
 /// What belongs to an instance as long as it is in the list.
 struct Place {
-    /// What people call it.
+    /// The name and id of its instance.
     who: Subject,
     /// The write ends. procrun keeps them, so the pipes outlive each single process and an
     /// orphan that still writes never gets SIGPIPE.
@@ -103,12 +103,12 @@ struct Process {
     killed: Cell<bool>,
     /// The processes below it that have got the stop signal.
     asked: RefCell<HashSet<Identity>>,
-    /// It has been reaped: its id may be somebody else's by now.
+    /// It has been reaped: its id may belong to another process by now.
     reaped: bool,
 }
 
 impl Workers {
-    /// An empty table that expects so many instances.
+    /// An empty table for this number of instances.
     pub(super) fn new(
         inherited: Environment,
         open_files: OpenFiles,

@@ -1,5 +1,4 @@
-//! What a check of a worker needs: its port, the program that asks it, and the socket by which it speaks
-//! for itself.
+//! What a probe of a worker needs: its port, the program of an exec probe, and its notification socket.
 
 use std::{
     os::fd::{AsFd, OwnedFd},
@@ -33,8 +32,8 @@ impl Workers {
         launch::port(&Target::from(view), &self.inherited)
     }
 
-    /// Starts a program that asks this instance how it is, as the instance itself runs. Whoever
-    /// reaps it is told by whoever asks.
+    /// Starts the program of an exec probe for this instance, with the settings of the instance. The caller
+    /// reports its exit to the probe.
     ///
     /// # Errors
     /// There is no thread for it.
@@ -44,7 +43,7 @@ impl Workers {
         words: &[String],
     ) -> Result<Program, String> {
         self.checks += 1;
-        // Its own marker: it is no part of the worker's tree.
+        // Its own marker: it is not a part of the worker's tree.
         let mark = RunMark::of_check(launch::MARKER, self.token, self.checks);
         let order = CheckOrder {
             target: Target::from(view),

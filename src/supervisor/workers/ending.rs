@@ -27,7 +27,7 @@ impl Workers {
         self.sweeping.insert(run);
     }
 
-    /// Takes in the processes that have been reaped and says what that means.
+    /// Handles the processes that have been reaped and returns the events.
     pub(in crate::supervisor) fn reaped(&mut self, dead: &[(Pid, Status)], machine: &Machine) -> Vec<Event> {
         let mut ended: Vec<(Run, Status)> = Vec::new();
         let mut orphans = 0;
@@ -96,7 +96,7 @@ fn ending(status: Status) -> Ending {
     match status {
         Status::Exited(code) => Ending::Exited(code),
         Status::Signaled { signal, core_dumped } => Ending::Signaled {
-            // A process cannot be ended by a number that is no signal; 32 and 33 are glibc's own.
+            // A process cannot be ended by an invalid signal number; 32 and 33 belong to glibc.
             signal: Signal::from_number(signal).unwrap_or(Signal::KILL),
             core_dumped,
         },

@@ -58,7 +58,8 @@ impl Workers {
             let sent = send(target, signal);
             is_refused |= sent.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
         }
-        // Of another user (sudo): the main process may forward it. One that has ended needs none.
+        // It belongs to another user (sudo): the main process may forward the signal. A main process that has
+        // ended needs none.
         if is_refused && !targets.direct.iter().any(is_main) {
             let _ = process::signal(process.pid, signal.number());
         }
@@ -70,7 +71,7 @@ impl Workers {
         let mut asked = process.asked.borrow_mut();
         for target in targets.direct.into_iter().chain(targets.forwarded) {
             let _ = send(&target, Signal::CONT);
-            // One that ignores it has yet to be asked.
+            // A process that ignores the signal gets one later.
             if !is_main(&target) && !IgnoredSignals::of(target.pid).has(signal.number()) {
                 asked.insert(target);
             }

@@ -45,7 +45,8 @@ pub(in crate::supervisor) struct Begun {
 }
 
 impl Workers {
-    /// Begins to start these runs. [`Self::turn`] tells how that goes on; returned is what has failed already.
+    /// Begins to start these runs. [`Self::turn`] reports the results. Returns events for starts that have
+    /// already failed.
     pub(in crate::supervisor) fn start_all(&mut self, machine: &Machine, runs: &[Run]) -> Vec<Event> {
         let views = runs.iter().filter_map(|run| Some((*run, machine.instance(run.instance)?)));
         views
@@ -276,7 +277,7 @@ impl Workers {
         Ok(())
     }
 
-    /// Enters a process in the table. The id of one that has been reaped may belong to another process already, so
+    /// Adds a process to the table. The id of a reaped process may belong to another process already, so
     /// nothing is sent to it.
     fn register(&mut self, run: Run, pid: Pid, prepared: Prepared, reaped: bool) {
         let Some(place) = self.places.get_mut(&run.instance) else { return };
