@@ -141,7 +141,7 @@ fn is_unseen(c: char) -> bool {
         )
 }
 
-/// Asks for another look of the character before it, by which terminals disagree about its width.
+/// A character that selects another form of the one before it; terminals disagree about its width.
 fn is_style(c: char) -> bool {
     matches!(c, '\u{fe00}'..='\u{fe0f}')
 }

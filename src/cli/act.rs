@@ -119,7 +119,7 @@ pub(super) fn wait_and_tell(
 ) -> Result<Vec<u32>, Failure> {
     wait(supervisor, request, |step| {
         if telling == Telling::All {
-            // Whoever closed the pipe has seen enough; it goes on all the same.
+            // If the reader has closed the pipe, the operation still continues.
             let _ = writeln!(stdout(), "{}", printable(step));
         }
     })
@@ -140,7 +140,7 @@ pub(super) fn overview_if_it_lives(supervisor: &mut Supervisor) -> Result<Option
     Ok(None)
 }
 
-/// Asks and waits for the last answer; the ids that it was done to.
+/// Sends the request and waits for the final answer. Returns the ids that the operation changed.
 pub(super) fn wait(
     supervisor: &mut Supervisor,
     request: &Request,

@@ -5,7 +5,7 @@ use super::{
     completions, convert, ecosystem, help,
 };
 
-/// What a new one needs is a row here and a function.
+/// A new command needs a row here and a function.
 pub(super) static ALONE: &[Verb] = &[
     Verb {
         words: &["ecosystem", "init"],

@@ -36,13 +36,13 @@ pub(super) struct Command {
     pub(super) options: Vec<Offer>,
 }
 
-/// What a word may be.
+/// The kind of an argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Word {
     /// Nothing that could be offered.
     Any,
     File,
-    /// What a command to a running supervisor is about.
+    /// A target of a command to a running supervisor.
     Target,
     /// The same, or an ecosystem file.
     TargetOrFile,

@@ -89,7 +89,7 @@ fn write(home: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("json.new");
     let result = (|| {
         let _ = fs::remove_file(&beside);
-        // Nobody else's, and no link to something else.
+        // A new file: neither another user's file nor a link.
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
         file.write_all(text)?;
         file.sync_all()?;
@@ -163,7 +163,7 @@ pub(super) fn resurrect(typed: &Typed) -> Result<ExitCode, Failure> {
     let targets: Vec<String> = missing.iter().filter(ran).map(|saved| saved.app.name.clone()).collect();
     let start = (!targets.is_empty()).then_some(Request::Act { action: Action::Start, targets });
     for request in requests(missing.into_iter()).into_iter().chain(start) {
-        // One that cannot be started does not keep the others away.
+        // An app that cannot be started does not prevent the others.
         if let Err(failure) = wait(&mut supervisor, &request, |step| {
             say(&format!("{step}\n"));
         }) {

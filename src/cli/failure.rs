@@ -51,7 +51,7 @@ impl Failure {
         self.code == NO_SUPERVISOR
     }
 
-    /// Says it on stderr.
+    /// Prints it on stderr.
     pub(super) fn say(&self) {
         let err = stderr();
         let columns = Some(&err).filter(|err| err.is_terminal()).and_then(|err| terminal::size(err.as_fd()));

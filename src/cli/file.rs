@@ -48,7 +48,7 @@ pub(super) struct Found {
     outside: Vec<Outside>,
     /// The ecosystem file, absolute and without links; `None` for a script.
     file: Option<String>,
-    /// What it was read with, and what its applications inherit.
+    /// The environment with which it was read, and which its applications inherit.
     environment: BTreeMap<OsString, OsString>,
     /// It is an ecosystem file, or the text of one.
     pub(super) is_file: bool,

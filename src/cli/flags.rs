@@ -1,5 +1,4 @@
-//! The flag table: every option, the key it speaks for, and its line in the help. What a new
-//! option needs is a row here.
+//! The flag table: every option, the key that it sets, and its line in the help. A new option needs a row here.
 
 use std::{ffi::OsString, fmt::Write as _};
 

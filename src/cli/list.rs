@@ -121,7 +121,7 @@ pub(super) fn say_json(what: &impl serde::Serialize) -> ExitCode {
     say(&format!("{text}\n"))
 }
 
-/// Asks for the supervisor and its instances.
+/// Requests the supervisor's data and its instances.
 pub(super) fn overview(of: &mut Supervisor, request: &Request) -> Result<Overview, Failure> {
     match of.request(request)? {
         Answer::Overview(overview) => Ok(overview),
@@ -129,7 +129,7 @@ pub(super) fn overview(of: &mut Supervisor, request: &Request) -> Result<Overvie
     }
 }
 
-/// Asks for everything about some instances.
+/// Requests all details of some instances.
 pub(super) fn details(of: &mut Supervisor, targets: Vec<String>) -> Result<Vec<Detail>, Failure> {
     match of.request(&Request::Describe { targets })? {
         Answer::Details(details) => Ok(details),

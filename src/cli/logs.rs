@@ -66,7 +66,7 @@ pub(super) fn logs(typed: &Typed) -> Result<ExitCode, Failure> {
             None => return Ok(0),
             Some(Answer::Lines { missed, lines }) => {
                 out.show(missed, &lines);
-                // Whoever closed the pipe has seen enough.
+                // The reader has closed the pipe.
                 if out.write(stdout().lock()).is_err() {
                     return Ok(0);
                 }
@@ -161,8 +161,8 @@ pub(super) fn recent(supervisor: &mut Supervisor) -> Result<Vec<LogLine>, Failur
     }
 }
 
-/// Lines of a process's log files from before those in memory, as far as they are wanted. Nobody
-/// knows their time, so they are in no record.
+/// Older lines from the log files of a process, as far as they are requested. Their time is unknown, so they
+/// are not in JSON records.
 fn older(of: &Detail, wish: &Wish, recent: &[LogLine], out: &mut Output) {
     if matches!(wish.style, LogStyle::Json | LogStyle::KeyValue) {
         return;

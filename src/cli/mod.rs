@@ -258,7 +258,7 @@ fn is_foreground(called: &OsStr, pid: u32) -> bool {
     pid == 1 || Called::by(called) == Called::Pm2Runtime
 }
 
-/// What a supervisor in the foreground is among others.
+/// The role of a supervisor in the foreground.
 fn role(socket: Option<&OsStr>, cwd: &Path) -> Role {
     Role {
         places: reach::places_from(socket, cwd),

@@ -40,9 +40,9 @@ use crate::{
 
 /// The interval between two samples.
 const PERIOD: Duration = Duration::from_secs(1);
-/// So many of the recent lines of a process.
+/// The number of recent lines of a process.
 const LINES: u32 = 500;
-/// So much may wait to be shown. Who brings more waits.
+/// The maximum number of waiting events; a further sender waits.
 const QUEUE: usize = 64;
 
 /// What the loop hears.
@@ -292,7 +292,7 @@ fn watch_keys(tell: &Tell) {
     }
 }
 
-/// Asks for the figures again and again, over the same connection as long as it holds.
+/// Requests the figures repeatedly, over the same connection while it holds.
 fn watch_figures(path: &Path, tell: &Tell, ended: &Receiver<()>) {
     let mut connection = None;
     let mut asked = false;

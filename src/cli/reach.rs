@@ -83,7 +83,7 @@ impl Supervisor {
         self.connection.uid().map(accounts::name_of)
     }
 
-    /// Asks something that has one answer.
+    /// Sends a request that has one answer.
     pub(super) fn request(&mut self, request: &Request) -> Result<Answer, Failure> {
         self.ask(request)?;
         self.answer()
@@ -114,7 +114,7 @@ impl Supervisor {
         Ok(Cow::Owned(named))
     }
 
-    /// Asks; `false` when the supervisor has ended.
+    /// Sends a request; `false` when the supervisor has exited.
     pub(super) fn ask_if_it_lives(&mut self, request: &Request) -> Result<bool, Failure> {
         match self.connection.ask(request) {
             Ok(()) => Ok(true),

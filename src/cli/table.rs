@@ -46,7 +46,7 @@ impl Cell {
     }
 }
 
-/// What it may look like.
+/// The permitted width and colours.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Look {
     /// Columns of the terminal; `None`: as wide as it gets.

@@ -1,5 +1,5 @@
-//! The commands to a running supervisor: their words, options and help. What a new one needs is a row here
-//! and a function.
+//! The commands to a running supervisor: their words, options and help. A new command needs a row here and a
+//! function.
 
 use super::{
     act, anew, apply, ask, attach, background,

@@ -146,7 +146,7 @@ pub fn find(places: &Places) -> Result<Connection, Unreachable> {
 fn connect(path: &Path, anybodys: bool) -> Result<Connection, Finding> {
     let me = geteuid().as_raw();
     let is_mine = |uid: u32| anybodys || uid == me || uid == 0;
-    // Who may write to the directory may put any socket there.
+    // A user with write permission for the directory may put any socket there.
     if let Some(directory) = path.parent().and_then(|directory| directory.symlink_metadata().ok())
         && !anybodys
         && directory.mode() & 0o022 == 0
@@ -196,7 +196,7 @@ impl Connection {
         getsockopt(&self.stream, PeerCredentials).ok().map(|peer| peer.uid())
     }
 
-    /// Asks; the answers come by [`Connection::answer`].
+    /// Sends a request; the answers come by [`Connection::answer`].
     ///
     /// # Errors
     /// [`Broken`].
@@ -270,7 +270,7 @@ impl Connection {
         }
     }
 
-    /// Asks and gives the answer.
+    /// Sends a request and returns the answer.
     ///
     /// # Errors
     /// [`Broken`].

@@ -101,7 +101,7 @@ impl Held {
     fn at(path: PathBuf) -> io::Result<Option<(Self, UnixListener)>> {
         let Some(lock) = Lock::of(&path)? else { return Ok(None) };
         match fs::symlink_metadata(&path) {
-            // Whoever left it there is gone, or the lock would not be ours.
+            // The supervisor of this socket is gone, or this process would not have the lock.
             Ok(found) if found.file_type().is_socket() => fs::remove_file(&path)?,
             Ok(_) => {
                 return Err(io::Error::new(

@@ -37,9 +37,9 @@ use crate::sys::{
 /// The maximum number of clients. One more replaces the oldest client without a request. The part that
 /// followers and waiting clients cannot use is reserved for short requests.
 const CLIENTS: usize = FOLLOWING + WAITING + 32;
-/// So many of them read logs.
+/// The maximum number of clients that follow logs.
 const FOLLOWING: usize = 64;
-/// So many of them wait until something is done.
+/// The maximum number of clients that wait for an operation.
 const WAITING: usize = 64;
 /// A client with more unread bytes of steps is disconnected; a single answer may be larger.
 const UNREAD: usize = 1024 * 1024;
@@ -147,7 +147,7 @@ impl Server {
     /// The error of epoll_wait(2).
     pub async fn turn(&mut self) -> io::Result<()> {
         if !self.requests.is_empty() {
-            // Somebody got an answer and has asked for the next thing before.
+            // A client has read its answer and had sent its next request before.
             return Ok(());
         }
         match self.accept_again {
@@ -373,7 +373,7 @@ impl Server {
             self.poller.remove(client.socket.as_fd());
         }
         if self.clients.is_empty() {
-            // What a large answer needed is not kept for the next one.
+            // Memory for a large answer is not kept for the next one.
             self.happened = Vec::new();
         }
     }

@@ -18,7 +18,7 @@ use tokio::{
 use super::{Way, clean, connection, in_time};
 use crate::http::stream::Stream;
 
-/// So much of an answer is held at most, headers and body together.
+/// The maximum size of an answer in memory, headers and body together.
 const BUFFER: usize = 8 * 1024;
 /// The maximum number of bytes of a body that are used.
 const MOST: usize = 1024;
@@ -27,7 +27,7 @@ const BODY: Duration = Duration::from_millis(100);
 
 const AGENT: &str = concat!("procrun/", env!("CARGO_PKG_VERSION"));
 
-/// Asks; 200 to 399 is a success, as in Kubernetes.
+/// Sends the request; 200 to 399 is a success, as in Kubernetes.
 pub(super) async fn get(
     way: Way,
     host: &str,

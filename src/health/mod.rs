@@ -142,7 +142,7 @@ impl Prober {
         let Some(at) = self.programs.iter().position(|(id, ..)| id.is(pid)) else { return false };
         let (_, _, waiting) = self.programs.swap_remove(at);
         program::is_over(pid);
-        // Nobody may be waiting any more.
+        // The task may have ended already.
         let _ = waiting.send(status);
         true
     }
@@ -152,7 +152,7 @@ impl Prober {
         let mut answers = Vec::new();
         while answers.is_empty() {
             match self.tasks.join_next().await {
-                // One that was aborted has none.
+                // An aborted probe has no result.
                 Some(result) => answers.extend(result),
                 None => return std::future::pending().await,
             }

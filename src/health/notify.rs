@@ -24,7 +24,7 @@ use crate::{
 
 /// A longer datagram is not a message (systemd has the same limit).
 const LONGEST: usize = 4096;
-/// So many datagrams of one run are taken in a turn.
+/// The maximum number of datagrams of one run that are read in a turn.
 const AT_ONCE: usize = 32;
 
 /// All notification sockets. Empty, and without cost, until the first worker needs one.

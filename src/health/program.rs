@@ -23,11 +23,11 @@ use crate::{
     },
 };
 
-/// So much of the end of its output is kept.
+/// The size of the kept end of its output.
 const KEPT: usize = 1024;
 /// Between two reads of a full pipe.
 const FLOOD: Duration = Duration::from_millis(1);
-/// So often what is left in the pipe is read at the end, at most.
+/// The maximum number of reads of the pipe after the end.
 const LAST_READS: usize = 16;
 
 /// A program that is being started.

@@ -160,7 +160,7 @@ impl Console {
         std::mem::take(&mut self.reports)
     }
 
-    /// So many bytes of the buffer were touched since the last call.
+    /// The number of bytes of the buffer that were used since the last call.
     pub(super) fn take_most(&mut self) -> usize {
         std::mem::take(&mut self.most)
     }

@@ -84,7 +84,7 @@ enum Token {
     Hour24(usize),
     Minute(usize),
     Second(usize),
-    /// So many digits of the second's fraction.
+    /// This number of digits of the fraction of a second.
     Fraction(usize),
     HalfDay(&'static str, &'static str),
     /// Hours and minutes from UTC with this between them.

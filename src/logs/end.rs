@@ -32,7 +32,7 @@ use super::{
 const RETRY: Duration = Duration::from_secs(1);
 /// What procrun would like its own stdout and stderr to hold, in bytes.
 const WANTED: i32 = 512 * 1024;
-/// What a pipe that is ready takes at least, without blocking.
+/// The number of bytes that a ready pipe accepts without blocking.
 const READY: usize = 4096;
 /// The device number of `/dev/ptmx`: opening it again gives another terminal.
 const NEW_TERMINAL: u64 = 5 << 8 | 2;
@@ -59,7 +59,7 @@ enum State {
     Refusing {
         until: Instant,
     },
-    /// Nobody will ever read it.
+    /// It has no reader and never will.
     Closed,
 }
 
@@ -174,7 +174,7 @@ impl End {
         }
     }
 
-    /// Says what was lost and not yet reported; the next write is tried in any case.
+    /// Reports losses that were not reported yet; the next write is tried in any case.
     pub(super) fn report_losses(&mut self, reports: &mut Reports) {
         if matches!(self.state, State::Refusing { .. }) {
             self.state = State::Open;

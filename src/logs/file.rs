@@ -152,7 +152,7 @@ impl LogFile {
         self.chain
     }
 
-    /// So many bytes of `lines`, whole lines, go into the present file; 0: rotate first.
+    /// The number of bytes of `lines`, in whole lines, that go into the present file; 0: rotate first.
     fn fitting(&self, lines: &[u8], now: Instant) -> usize {
         let Some(open) = &self.open else { return lines.len() };
         let unrotatable = self.unrotated.is_some_and(|until| now < until);

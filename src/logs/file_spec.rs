@@ -1,4 +1,4 @@
-//! What a log file is: where, how large, whose.
+//! The specification of a log file: its path, size and owner.
 
 use std::path::PathBuf;
 

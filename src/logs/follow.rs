@@ -18,12 +18,12 @@ use super::{
 };
 use crate::machine::frame::Edge;
 
-/// So many batches a second go to all followers together.
+/// The maximum number of batches a second for all followers together.
 const RATE: u32 = 200;
 /// The maximum number of bytes a second for all followers, all of it for a single one. This is the highest cost
 /// of following, however fast a worker writes.
 const BYTES: u32 = 6 * 1024 * 1024;
-/// Nobody gets a batch sooner than this after the last one.
+/// The minimum interval between two batches of a follower.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Which lines.
@@ -112,7 +112,7 @@ pub struct Line<'a> {
 /// Some lines in the order in which they were read.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// So many lines before these were gone before they could be taken.
+    /// The number of lines before these that were dropped before they were read.
     pub missed: u64,
     bytes: Vec<u8>,
     parts: Vec<Part>,

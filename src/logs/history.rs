@@ -58,7 +58,7 @@ struct Shelf {
     gone: bool,
 }
 
-/// What a follower has seen.
+/// The position of a follower.
 #[derive(Debug)]
 struct Viewer {
     filter: Filter,
@@ -139,7 +139,7 @@ impl History {
         }
     }
 
-    /// An instance is gone. Whoever follows now can still take its last lines.
+    /// An instance is gone. Followers can still read its last lines.
     pub(super) fn remove(&self, id: u32) {
         let mut state = self.lock();
         if state.viewers.is_empty() {
@@ -196,8 +196,8 @@ impl History {
         self.lock().viewers.len()
     }
 
-    /// What a follower has not taken yet, up to a batch and only what came before the number
-    /// `until`. `None`: nothing; with `wait` it is woken when there is something.
+    /// What a follower has not read yet, up to a batch and only before the number `until`. `None`: nothing;
+    /// with `wait` it is woken when there is something.
     pub(super) fn take(&self, viewer: u64, until: u64, wait: bool) -> Option<Batch> {
         let mut state = self.lock();
         let State { shelves, next, viewers, .. } = &mut *state;
@@ -279,7 +279,7 @@ impl State {
             }
         }
         if concerned.iter().any(|viewer| viewer.missed == 0) {
-            // Who follows should see a burst whole. Who has missed lines will hear of that anyway before the next
+            // A follower should see a whole burst. A follower that has missed lines is told so before the next
             // ones: to keep more for it would only cost the worker.
             limits.lines = usize::MAX;
         }

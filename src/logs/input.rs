@@ -25,12 +25,12 @@ impl Input {
         &mut self.pages
     }
 
-    /// So many bytes were read.
+    /// This number of bytes was read.
     pub(super) fn touch(&mut self, count: usize) {
         self.touched = self.touched.max(count);
     }
 
-    /// What it holds in memory, in bytes.
+    /// Its size in memory, in bytes.
     pub(super) fn cost(&self) -> usize {
         self.touched.next_multiple_of(4096)
     }

@@ -22,7 +22,7 @@ use crate::spec::LogHistory;
 
 /// Maximum number of ended instances that wait for the pump to read their output.
 const UNREAD_LIMIT: usize = 16;
-/// So many bytes of procrun's own lines may wait.
+/// The maximum number of bytes of procrun's own lines that wait.
 const OWN_LIMIT: usize = 256 * 1024;
 
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(super) enum Message {
     RunEnded(u32),
     Remove(u32),
     Own(OwnLine),
-    /// So many own lines were dropped here.
+    /// This number of own lines was dropped here.
     Dropped(u64),
     /// The output of this number of ended processes was dropped.
     Unread(u64),

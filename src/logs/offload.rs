@@ -14,7 +14,7 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The same while another operation does not come back: one dead mount may hold many files.
 const LESS_PATIENCE: Duration = Duration::from_millis(500);
-/// So many operations may not come back before no other is tried.
+/// The maximum number of operations that do not return; beyond it no other is tried.
 const MAX_STUCK: usize = 16;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -57,7 +57,7 @@ impl Offload {
         };
         let ((result, wait), (back, is_back)) = (channel(), channel());
         let job = Box::new(move || {
-            // Nobody waits any more: what the result holds is closed here.
+            // The waiter may have given up: the result is dropped here, with what it holds.
             let _ = result.send(operation());
             let _ = back.send(());
         });

@@ -213,7 +213,7 @@ impl Pump {
                 }
                 Message::Finish(done) => {
                     self.drain_all();
-                    // Nobody waits any more: fine.
+                    // The waiter may have given up.
                     let _ = done.send(());
                 }
                 Message::Shut(done) => {

@@ -19,7 +19,7 @@ use crate::machine::frame::Edge;
 
 /// The maximum number of lines in a block, so that lines beyond the limit go in small portions.
 const BLOCK_LINES: usize = 128;
-/// What a block needs at most beside its lines, in bytes.
+/// The maximum size of a block beside its lines, in bytes.
 const BOOKS: usize = size_of::<Block>() + BLOCK_LINES * size_of::<Entry>();
 /// What the first line of a block reserves at least, in bytes.
 const FIRST: usize = 256;
@@ -385,7 +385,7 @@ impl Ring {
         }
     }
 
-    /// What it holds in memory, in bytes.
+    /// Its size in memory, in bytes.
     pub(super) fn cost(&self) -> usize {
         self.cost
     }

@@ -37,7 +37,7 @@ pub(super) struct Chain {
 struct State {
     /// A thread is at work.
     compressing: bool,
-    /// It is to leave everything as it is.
+    /// It must leave everything as it is.
     abandoned: bool,
 }
 

@@ -20,8 +20,8 @@ use super::{
 };
 use crate::spec::{LogStyle, RuntimeLog};
 
-/// So long, in milliseconds, nothing has to go through before own lines overtake: a reader that is
-/// merely slow sees everything in order.
+/// Own lines overtake when nothing was written for this time, in milliseconds: a slow reader sees everything in
+/// order.
 const PATIENCE: u8 = 100;
 
 #[derive(Debug)]

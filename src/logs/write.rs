@@ -10,7 +10,7 @@ use nix::{errno::Errno, unistd::write};
 /// A write that ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cut {
-    /// So many bytes went through.
+    /// The number of written bytes.
     pub(super) written: usize,
     /// Why no more did.
     pub(super) errno: Errno,
@@ -40,7 +40,7 @@ pub(super) fn write_all(
     Ok(())
 }
 
-/// So many lines, in words.
+/// A number of lines, in words.
 pub(super) fn lines(count: u64) -> String {
     if count == 1 { "1 line".to_owned() } else { format!("{count} lines") }
 }

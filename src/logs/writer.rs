@@ -32,7 +32,7 @@ use crate::{
     spec::{LogStyle, RuntimeLog},
 };
 
-/// Who ends does not wait longer for older files to be compressed.
+/// The maximum time for the compression of older files at the end.
 const COMPRESSING: Duration = Duration::from_millis(500);
 /// What of a line's length is not the text: prefix, time, marks.
 const AROUND: usize = 256;
@@ -104,7 +104,7 @@ pub(super) struct Writer {
     width: usize,
     /// The time of the lines that are being written, milliseconds since 1970.
     time: i64,
-    /// Nobody reads the console.
+    /// The console has no reader.
     unseen: Option<Unseen>,
     history: Arc<History>,
 }
@@ -351,7 +351,7 @@ impl Writer {
         self.files.drop_gathered();
     }
 
-    /// So many bytes of the buffers were touched since the last call.
+    /// The number of bytes of the buffers that were used since the last call.
     pub(super) fn take_most(&mut self) -> usize {
         self.console.take_most()
     }

@@ -44,7 +44,7 @@ impl<K: Copy + Eq + Hash> TreeMemory<K> {
         Self { all: HashMap::new(), newest: None, page: units::page_size() }
     }
 
-    /// Looks at these trees from now on and at no other. Says whether any of them is new.
+    /// Measures these trees from now on and no others. Returns whether any of them is new.
     pub fn keep(&mut self, keys: &[K]) -> bool {
         let wanted: HashSet<&K> = keys.iter().collect();
         self.all.retain(|key, _| wanted.contains(key));

@@ -12,12 +12,12 @@ use crate::sys::cgroups::Place;
 #[derive(Debug)]
 pub struct Room(Option<Place>);
 
-/// What a group with a limit has. All in bytes.
+/// The memory of a cgroup with a limit, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Charge {
     /// Anonymous and shared memory, and what the kernel cannot shrink of its own (v2); never page cache.
     pub used: u64,
-    /// What it may have.
+    /// Its limit.
     pub limit: u64,
 }
 

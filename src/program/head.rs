@@ -10,7 +10,7 @@ const HEAD: u64 = 512;
 /// A longer shell script is none that a package manager has written.
 const MAX_SHIM: u64 = 16 * 1024;
 
-/// What a file is by its first bytes.
+/// The kind of a file by its first bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content {
     /// An ELF binary.

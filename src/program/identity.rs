@@ -77,7 +77,7 @@ pub(super) fn by_names(path: &Path) -> Option<ProgramKind> {
     None
 }
 
-/// What a file of JavaScript is, if it is run as a program.
+/// The kind of a JavaScript file that is run as a program.
 pub(super) fn tool(file: &Path) -> Tool {
     let Some((directory, package)) = fs::canonicalize(file).ok().and_then(|file| package::of(&file)) else {
         return Tool::Other;
@@ -104,7 +104,7 @@ pub(super) enum Nature {
     Binary,
 }
 
-/// Looks at the first bytes of a file.
+/// Reads the first bytes of a file.
 pub(super) fn nature(file: &Path) -> Nature {
     let Ok(head) = head::read(file) else { return Nature::Binary };
     match Content::of(&head) {

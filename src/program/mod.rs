@@ -59,7 +59,7 @@ pub struct Command {
 /// Why there is nothing to execute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What a shell would exit with.
+    /// The exit code that a shell would have.
     pub code: ExitCode,
     /// What failed, where, why and the next step, for messages.
     pub message: String,

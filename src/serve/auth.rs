@@ -29,7 +29,7 @@ impl Expected {
     }
 }
 
-/// Looks at every byte of what was given, whatever differs.
+/// Compares every byte of the given value, whatever differs.
 fn is_same(expected: &[u8], given: &[u8]) -> bool {
     let mut difference = expected.len() ^ given.len();
     for (at, byte) in given.iter().enumerate() {

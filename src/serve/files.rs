@@ -24,7 +24,8 @@ use nix::{
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 use tower_http::services::fs::{self, Backend};
 
-/// So many paths that lead out of the directory are named in the log, each once: a client chooses the paths.
+/// The maximum number of paths outside the directory that are named in the log, each once: a client chooses the
+/// paths.
 const MAX_NAMED: usize = 100;
 
 /// The files of a directory.
@@ -122,7 +123,7 @@ fn without_links(directory: OwnedFd, path: &Path, flags: OFlag) -> io::Result<Ow
     Ok(at)
 }
 
-/// What a name cannot be is not there either.
+/// A name that cannot exist counts as missing.
 fn not_there(error: Errno) -> io::Error {
     match error {
         Errno::ELOOP | Errno::ENAMETOOLONG | Errno::ENOTDIR | Errno::ENXIO | Errno::EINVAL => {

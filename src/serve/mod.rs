@@ -186,6 +186,6 @@ fn complain(line: &str) {
 }
 
 fn say(line: &str) {
-    // Whoever closed stdout does not want to know.
+    // If stdout is closed, the line is lost.
     let _ = writeln!(io::stdout(), "{line}");
 }

@@ -45,7 +45,7 @@ pub struct AppSpec {
     pub limits: Limits,
     /// Start with the runtime (`autostart`).
     pub autostart: bool,
-    /// What it waits for, and whether it is a task that ends (`depends_on`, `oneshot`).
+    /// Its dependencies, and whether it is a task (`depends_on`, `oneshot`).
     #[serde(default)]
     pub order: Order,
     /// When to run again.
@@ -203,7 +203,7 @@ pub struct EnvSpec {
     /// own. It is sent beside the applications, because many have the same.
     #[serde(skip)]
     pub caller: Option<Arc<BTreeMap<String, String>>>,
-    /// What a JavaScript file put into its own environment, then `env_file`, `env` and
+    /// The variables that a JavaScript file has set in its own environment, then `env_file`, `env` and
     /// `env_<name>`: the later wins. No NUL, no `=` in a name.
     pub vars: BTreeMap<String, String>,
     /// PM2's `instance_var`: the variable that holds the instance's number.
@@ -288,8 +288,8 @@ impl AppSpec {
         Arc::new(new)
     }
 
-    /// Whether its instances are workers of a Node cluster whose primary is procrun. What a start finds
-    /// cannot change that: it fails if the program cannot be a worker.
+    /// Whether its instances are workers of a Node cluster whose primary is procrun. A start cannot change
+    /// that: it fails if the program cannot be a worker.
     pub fn is_cluster(&self) -> bool {
         self.exec_mode == ExecMode::Cluster
     }
@@ -305,9 +305,9 @@ impl AppSpec {
         self.is_cluster() || !self.listen.is_empty()
     }
 
-    /// What a file of this path is called for one instance, by its number and its id. Without a placeholder PM2's
-    /// rule counts: `-<id>` before the extension when several instances would share the file. A device is one and
-    /// the same for all: `/dev/stdout`.
+    /// The name of a file of this path for one instance, by its number and its id. Without a placeholder PM2's
+    /// rule applies: `-<id>` before the extension when several instances would share the file. A device is the
+    /// same for all: `/dev/stdout`.
     fn path_of_instance(&self, path: &Path, number: impl Display, id: impl Display) -> PathBuf {
         if let Some(text) = path.to_str().filter(|text| placeholder::is_in(text)) {
             return placeholder::in_path(text, &self.name, number, id).into();

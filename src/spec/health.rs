@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The probes of each worker of an application, and its notifications.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct HealthSpec {
-    /// Who fails it is restarted (`[apps.health]`).
+    /// A worker that fails it is restarted (`[apps.health]`).
     pub liveness: Option<Box<Probe>>,
-    /// Who fails it does not count as ready, and goes on (`[apps.readiness]`).
+    /// A worker that fails it is not ready, and keeps running (`[apps.readiness]`).
     pub readiness: Option<Box<Probe>>,
     /// A worker without a heartbeat for this time is restarted (`heartbeat`).
     pub heartbeat: Option<Duration>,
@@ -26,7 +26,7 @@ pub struct Probe {
     pub interval: Duration,
     /// An answer that takes longer is a failure, at least 1 ms.
     pub timeout: Duration,
-    /// So many failures in a row are believed, at least 1.
+    /// The number of failures in a row that make a worker unhealthy, at least 1.
     pub retries: u32,
     /// Failures so soon after the start do not count, until the first success.
     pub start_period: Duration,

@@ -46,7 +46,7 @@ pub enum Resource {
     Stack,
 }
 
-/// What a resource is counted in.
+/// The unit of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Bytes.
@@ -112,7 +112,7 @@ impl Resource {
         }
     }
 
-    /// What it is counted in.
+    /// Its unit.
     pub fn unit(self) -> Unit {
         match self {
             Self::As

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 /// One socket that is handed to every worker of an application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listen {
-    /// What it is called in `LISTEN_FDNAMES`: 1 to 255 printable ASCII characters, no colon
-    /// (sd_listen_fds(3)). Several may have the same name.
+    /// Its name in `LISTEN_FDNAMES`: 1 to 255 printable ASCII characters, no colon (sd_listen_fds(3)). Several
+    /// may have the same name.
     pub name: String,
     /// Where it listens.
     pub address: ListenAddress,

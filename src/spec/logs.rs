@@ -20,7 +20,7 @@ pub struct RuntimeLog {
 /// How many recent lines of each instance are kept in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogHistory {
-    /// So many at least, if they have no more than `bytes` (`log_history_lines`).
+    /// The minimum number of lines, if they have no more than `bytes` (`log_history_lines`).
     pub lines: u32,
     /// The maximum memory for an instance; all together may use 16 times as much (`log_history_size`).
     pub bytes: u64,
@@ -96,7 +96,7 @@ pub struct LogFiles {
     pub merge: bool,
     /// A file that would grow beyond this size is rotated (`log_max_size`).
     pub max_size: u64,
-    /// So many rotated files are kept (`log_keep`).
+    /// The number of rotated files that are kept (`log_keep`).
     pub keep: u32,
     /// Rotated files are compressed with gzip (`log_compress`).
     pub compress: bool,

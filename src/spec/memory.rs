@@ -1,6 +1,6 @@
-//! How much memory an application may use, and when the container's is short.
+//! The memory that an application may use, and when the memory of the container is short.
 //!
-//! Says what was meant; how much that is in bytes is known where the container's limit is.
+//! It has the configured values; the bytes are known where the container's limit is.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Share(u16);
 
 impl Share {
-    /// So many percent, rounded to hundredths. `None`: not above 0, or above 100.
+    /// This share in percent, rounded to hundredths. `None`: not above 0, or above 100.
     pub fn percent(percent: f64) -> Option<Self> {
         if !(percent > 0.0 && percent <= 100.0) {
             return None;

@@ -12,7 +12,7 @@ use super::AppSpec;
 /// The place of an application among the others.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Order {
-    /// What it waits for at a start (`depends_on`); each application at most once, and no circles.
+    /// The applications that it waits for at a start (`depends_on`); each at most once, and no cycles.
     pub depends_on: Vec<Dependency>,
     /// It is a task that is done when it ends with 0 (`oneshot`).
     pub oneshot: bool,
@@ -30,7 +30,7 @@ pub struct Dependency {
 /// Something that an application waits for if it is in the list, although it was not read with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outside {
-    /// Who waits, by its name.
+    /// The dependent application.
     pub app: String,
     /// For whom, by its name.
     pub needs: String,
@@ -38,7 +38,7 @@ pub struct Outside {
     pub condition: Option<Condition>,
 }
 
-/// What a dependency has to be.
+/// The condition of a dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Condition {
@@ -92,10 +92,10 @@ impl fmt::Display for Dependency {
     }
 }
 
-/// Who waits for whom, by name.
+/// Which application waits for which others, by name.
 pub type Graph<'a> = BTreeMap<&'a str, Vec<&'a str>>;
 
-/// Who waits for whom among these.
+/// Which of these applications waits for which others.
 pub fn graph<'a>(apps: impl IntoIterator<Item = &'a AppSpec>) -> Graph<'a> {
     let needs = |app: &'a AppSpec| app.order.depends_on.iter().map(|other| other.app.as_str()).collect();
     apps.into_iter().map(|app| (app.name.as_str(), needs(app))).collect()

@@ -51,7 +51,7 @@ impl Patch {
     }
 }
 
-/// Stands for `watch` where it is turned over.
+/// In the place of `watch` where it is toggled.
 const TOGGLE_WATCH: &str = "toggle watch";
 
 /// Gives one part of an application to another.

@@ -17,7 +17,8 @@ pub struct RestartPolicy {
     pub backoff: Backoff,
     /// A run that ends before this is unstable (`min_uptime`).
     pub min_uptime: Duration,
-    /// So many unstable runs in a row make the application `errored` (`max_restarts`), at least 1.
+    /// The number of unstable runs in a row after which the application is `errored` (`max_restarts`), at least
+    /// 1.
     pub max_restarts: u32,
     /// What an `errored` application means for the others.
     pub on_errored: OnErrored,

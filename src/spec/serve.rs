@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The script that means the built-in file server.
 pub const SCRIPT: &str = "serve";
-/// What a worker of it is called (`argv[0]`): by this name the binary is the file server.
+/// The name of its worker (`argv[0]`): under this name the binary is the file server.
 pub const WORKER: &str = "procrun-serve";
 /// PM2's default port.
 pub const DEFAULT_PORT: u16 = 8080;
@@ -49,7 +49,7 @@ pub struct ServeSettings {
     pub lists_directories: bool,
     /// What `/` is; begins with a slash.
     pub homepage: String,
-    /// Who may read it; `None`: all.
+    /// The required credentials; `None`: everyone may read.
     pub credentials: Option<Credentials>,
     /// PM2's monitoring was requested, which procrun does not have.
     pub wants_monitor: bool,

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use crate::shown::log_line;
 
-/// So many lines are kept.
+/// The number of lines that are kept.
 const KEPT: usize = 2000;
 
 /// One line, fit to be shown.
@@ -27,9 +27,9 @@ pub(super) struct Logs {
     pub(super) filter: String,
     /// What is marked and jumped to.
     pub(super) search: String,
-    /// So many lines came too fast to be shown.
+    /// The number of lines that arrived too fast to be shown.
     pub(super) missed: u64,
-    /// So many characters at the left are not shown.
+    /// The number of hidden characters at the left.
     pub(super) left: usize,
 }
 

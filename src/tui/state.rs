@@ -15,7 +15,7 @@ use super::{
 };
 use crate::shown::{log_line, printable};
 
-/// So many CPU figures of a process are kept for its sparkline.
+/// The number of CPU figures of a process that are kept for its sparkline.
 const FIGURES: usize = 60;
 /// The number of lines by which the mouse wheel scrolls the log.
 const WHEEL: isize = 3;
@@ -74,7 +74,7 @@ pub(super) enum Focus {
     Log,
 }
 
-/// What a text that is being typed is for.
+/// The purpose of a text that is being typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field {
     Search,

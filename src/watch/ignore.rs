@@ -206,7 +206,7 @@ mod tests {
         assert!(!hides("dist\n", "/app/src") && !hides("app\n", "/app"));
     }
 
-    /// A directory with files, and what git itself says to the .gitignore files in it.
+    /// A directory with files, and the decisions of git itself on its .gitignore files.
     struct Git(tempfile::TempDir);
 
     const TREE: [&str; 14] = [

@@ -1,5 +1,5 @@
-//! The real inotify, without the thread: the kernel queues its news before the system call that
-//! causes them returns, so nobody has to wait.
+//! The real inotify, without the thread: the kernel queues its events before the system call that causes them
+//! returns, so no test has to wait.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -26,7 +26,7 @@ fn desk() -> Desk {
     }
 }
 
-/// A directory and who watches it.
+/// A directory and its watcher.
 struct Bench {
     root: PathBuf,
     dir: TempDir,
@@ -134,7 +134,7 @@ fn everything_that_happens_to_files(spec: WatchSpec) {
         bench.file(name);
     }
     let mode = fs::Permissions::from_mode(0o600);
-    // Its content is no other; it was written before anybody looked, or longer ago.
+    // Its content has not changed; it was written before the first scan, or longer ago.
     let old = SystemTime::now() - Duration::from_secs(3600);
     File::options().write(true).open(bench.path("src/deep/b.js")).unwrap().set_modified(old).unwrap();
     let _ = changed(&mut eye);
@@ -245,13 +245,13 @@ fn a_directory_may_be_replaced_vanish_and_come_back() {
             assert!(!changed(&mut eye).is_empty(), "round {round}");
             fs::write(bench.path("dist/main.js"), format!("round {round}")).unwrap();
             assert_eq!(changed(&mut eye), ["dist/main.js"]);
-            // Between two of its looks nobody knows what was there.
+            // What happens between two scans is unknown.
             fs::remove_dir_all(bench.path("dist")).unwrap();
             bench.file("dist/main.js");
             assert!(!changed(&mut eye).is_empty(), "round {round}");
         }
 
-        // What is asked for may come later, and what is above it may go.
+        // A watched path may appear later, and its parents may go.
         bench.file("later/on/x.js");
         assert!(!changed(&mut eye).is_empty());
         fs::rename(bench.path("later"), bench.path("sooner")).unwrap();
@@ -311,7 +311,7 @@ fn who_opens_a_file_and_writes_nothing_changes_nothing() {
         drop(OpenOptions::new().write(true).open(bench.path("data.db")).unwrap());
     }
     assert_eq!(changed(&mut eye), [""; 0]);
-    // A log, a database: whoever never closes it wakes nobody.
+    // A log, a database: a writer that never closes its file causes no event.
     let mut log = OpenOptions::new().create(true).append(true).open(bench.path("open.txt")).unwrap();
     std::io::Write::write_all(&mut log, b"line\n").unwrap();
     assert_eq!(changed(&mut eye), [""; 0]);
