@@ -302,7 +302,7 @@ fn interpreter(draft: &Draft, around: &Surroundings<'_>, notices: &mut Notices) 
                     return Interpreter::Program(format!("{nvm}/versions/node/v{version}/bin/node"));
                 }
                 notices.once("node@", || {
-                    format!("`interpreter` asks nvm for node {version}, but NVM_DIR is not set: the node in PATH is taken")
+                    format!("`interpreter` needs node {version} of nvm, but NVM_DIR is not set: the node in PATH is used")
                 });
                 Interpreter::Program("node".to_owned())
             }
@@ -321,8 +321,8 @@ fn who_answers(spec: &AppSpec, notices: &mut Notices) {
         let name = &spec.name;
         notices.once("health", || {
             format!(
-                "app `{name}`: its instances share a port, so `health` asks whichever takes the connection \
-                 and cannot tell which of them hangs; `heartbeat` can"
+                "app `{name}`: its instances share a port, so a `health` probe reaches any of them and cannot \
+                 find the one that hangs; use `heartbeat`"
             )
         });
     }

@@ -43,11 +43,14 @@ impl Flags {
         let args = args.map(target::utf8_arguments).transpose()?;
         let mut problems = Problems::none(EX_USAGE);
         if !self.only.is_empty() {
-            problems.push(Problem::new("`--only` chooses apps of an ecosystem file, and there is none"));
+            problems.push(Problem::new("`--only` selects apps of an ecosystem file, but no file is named"));
         }
         if self.env_name.is_some() {
-            let problem = Problem::new("`--env` chooses variables of an ecosystem file, and there is none");
-            problems.push(problem.hint("name the file, or take the environment of here: `--update-env`"));
+            let problem =
+                Problem::new("`--env` selects variables of an ecosystem file, but no file is named");
+            problems.push(
+                problem.hint("name the file, or use the environment of this command with `--update-env`"),
+            );
         }
         let mut keys: Vec<String> = Vec::new();
         for (key, flag) in self.said() {
@@ -60,8 +63,8 @@ impl Flags {
                 Some(known) if has_no_effect(known) => {}
                 Some(known) => problems.push(unchangeable(known.name, flag)),
                 None => problems.push(
-                    Problem::new(format!("`{flag}` is about procrun itself, not about an app"))
-                        .hint("it is given when procrun starts"),
+                    Problem::new(format!("`{flag}` is a setting of procrun itself, not of an app"))
+                        .hint("set it when procrun starts"),
                 ),
             }
         }
@@ -115,10 +118,10 @@ fn has_no_effect(key: &Key<Draft, AppSpec>) -> bool {
 }
 
 fn unchangeable(key: &str, flag: &str) -> Problem {
-    let problem = Problem::new(format!("`{flag}` cannot be given to an app that is there already"));
+    let problem = Problem::new(format!("`{flag}` cannot change an existing app"));
     match key {
         "autostart" => problem.hint("`procrun stop` keeps it from running"),
-        _ => problem.hint("write it into the ecosystem file, then `procrun reload` the file"),
+        _ => problem.hint("set it in the ecosystem file, then run `procrun reload FILE`"),
     }
 }
 

@@ -165,9 +165,9 @@ impl Converter<'_> {
         let name: String = self.source.name().chars().filter(|c| !c.is_control()).collect();
         let mut text = format!("# Made from {name} by `procrun convert`.\n");
         if self.is_evaluated() {
-            text.push_str("# What that file computed stands here as it came out; its comments and functions stay there.\n");
+            text.push_str("# Values that the file computes are constants here. Comments and functions are not converted.\n");
         } else {
-            text.push_str("# Its comments stay there.\n");
+            text.push_str("# Comments are not converted.\n");
         }
         text
     }
@@ -214,7 +214,7 @@ impl Converter<'_> {
         }
         // Where YAML files keep what they refer to: it stands where it was referred to.
         if !entry.key.starts_with("x-") {
-            self.left_out(entry, "", "procrun has no use for it");
+            self.left_out(entry, "", "procrun does not use it");
         }
         None
     }

@@ -73,7 +73,7 @@ fn fields(text: &str) -> Result<Fields, String> {
         }
         nickname if nickname.starts_with('@') => {
             let known = "@yearly, @monthly, @weekly, @daily or @hourly";
-            return Err(format!("is `{}`, it can be {known}", shorten(text)));
+            return Err(format!("is `{}`, but must be {known}", shorten(text)));
         }
         _ => text,
     };

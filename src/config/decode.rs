@@ -288,7 +288,7 @@ impl Decoder<'_> {
         let place = self.place(entry.at);
         let message = format!("`{}` in {label} is the same key as `{}`", entry.key, counts.key);
         if self.document.dialect == Dialect::Toml {
-            self.problems.push(Problem::at(place, message).hint("say it once"));
+            self.problems.push(Problem::at(place, message).hint("set it once"));
         } else if entry.node.value != counts.node.value {
             self.notices.add(format!("{place}: {message}, which counts"));
         }

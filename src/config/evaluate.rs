@@ -187,7 +187,7 @@ impl Evaluation {
         let problem = self.wrong(format!("ended its evaluation with {how} before it exported anything"));
         let stderr = String::from_utf8_lossy(stderr);
         match stderr.lines().map(str::trim).find(|line| !line.is_empty()) {
-            Some(line) => problem.hint(format!("it said: {}", shorten(line))),
+            Some(line) => problem.hint(format!("its output: {}", shorten(line))),
             None => problem.hint("it may call `process.exit`"),
         }
     }

@@ -13,7 +13,7 @@ fn described(target: &str) -> Option<(&'static str, &'static str)> {
         _ if is_compose => (
             "a Compose file",
             "write an app for each service whose program is in this image: `command` is `script`, \
-             `environment` is `env`; `procrun ecosystem` writes a file to begin with",
+             `environment` is `env`; `procrun ecosystem` creates a file",
         ),
         "package.json" => (
             "an npm package file",
@@ -23,17 +23,17 @@ fn described(target: &str) -> Option<(&'static str, &'static str)> {
         _ if name == "Procfile" || name.starts_with("Procfile.") => (
             "a Procfile",
             "write an app for each of its lines: what stands before the colon is `name`, the rest is `script`; \
-             `procrun ecosystem` writes a file to begin with",
+             `procrun ecosystem` creates a file",
         ),
         _ if name.starts_with("supervisord.conf") || name == "supervisor.conf" => (
             "a supervisord configuration",
             "write an app for each `[program:NAME]`: `command` is `script`, `directory` is `cwd`, `numprocs` is \
-             `instances`; `procrun ecosystem` writes a file to begin with",
+             `instances`; `procrun ecosystem` creates a file",
         ),
         _ if Path::new(name).extension().is_some_and(|ending| ending == "service") => (
             "a systemd unit",
             "write an app for it: `ExecStart` is `script`, `WorkingDirectory` is `cwd`, `User` is `user`; \
-             `procrun ecosystem` writes a file to begin with",
+             `procrun ecosystem` creates a file",
         ),
         _ => return None,
     })

@@ -59,11 +59,13 @@ pub(super) fn probe(node: &Node, dialect: Dialect) -> Decoded<Option<Box<Probe>>
     match targets.as_slice() {
         [_] => {}
         [] => complaints.push(Complaint {
-            message: "says nothing to ask: it needs `http`, `tcp` or `exec`".to_owned(),
+            message: "has no target: it needs `http`, `tcp` or `exec`".to_owned(),
             at: None,
         }),
         [(first, _), (second, _), ..] => complaints.push(Complaint {
-            message: format!("has both `{first}` and `{second}`, it takes one of `http`, `tcp` and `exec`"),
+            message: format!(
+                "has both `{first}` and `{second}`, but must have only one of `http`, `tcp` and `exec`"
+            ),
             at: None,
         }),
     }
@@ -116,7 +118,7 @@ fn http(node: &Node) -> Decoded<ProbeTarget> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
     if authority.contains('@') {
-        return value::complain(format!("is `{shown}`, but a probe logs in nowhere"));
+        return value::complain(format!("is `{shown}`, but a probe sends no credentials"));
     }
     let mut at = address(authority, false)?;
     at.port.get_or_insert(80);
@@ -130,7 +132,7 @@ fn http(node: &Node) -> Decoded<ProbeTarget> {
 
 fn path(text: &str) -> Decoded<String> {
     if text.contains('#') {
-        return value::complain("holds a `#`, which no server gets to see");
+        return value::complain("contains a `#`, which is not sent to a server");
     }
     match text.bytes().find(|byte| !is_path_byte(*byte)) {
         None => Ok(text.to_owned()),
@@ -187,8 +189,8 @@ fn address(text: &str, needs_port: bool) -> Decoded<ProbeAddress> {
     };
     if !is_numeric && host != ProbeAddress::LOCALHOST {
         return hinted(
-            format!("names the host `{}`, and names are not looked up", shorten(host)),
-            "a probe asks the app itself: write 127.0.0.1, [::1] or localhost; for others let `exec` run a client",
+            format!("names the host `{}`, but names are not resolved", shorten(host)),
+            "a probe connects to the app itself: write 127.0.0.1, [::1] or localhost; for other hosts let `exec` run a client",
         );
     }
     Ok(ProbeAddress { host: inner.unwrap_or(host).to_owned(), port: number })
@@ -198,7 +200,9 @@ fn port(text: &str) -> Decoded<u16> {
     match text.parse() {
         // Rust would take a sign.
         Ok(number) if number > 0 && text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(number),
-        _ => value::complain(format!("has the port `{}`, it is a number from 1 to 65535", shorten(text))),
+        _ => {
+            value::complain(format!("has the port `{}`, but must be a number from 1 to 65535", shorten(text)))
+        }
     }
 }
 
@@ -286,11 +290,11 @@ mod tests {
             (vec![("http", text("/a")), ("tcp", text("1"))], "both `http` and `tcp`"),
             (vec![("http", text("https://127.0.0.1/"))], "plain HTTP only"),
             (vec![("http", text("healthz"))], "neither a URL nor a path"),
-            (vec![("http", text("http://db:80/"))], "names are not looked up"),
-            (vec![("http", text("http://a@127.0.0.1/"))], "logs in nowhere"),
+            (vec![("http", text("http://db:80/"))], "names are not resolved"),
+            (vec![("http", text("http://a@127.0.0.1/"))], "sends no credentials"),
             (vec![("http", text("/a b"))], "not allowed in a path"),
             (vec![("http", text("/a\r\nX: y"))], "not allowed in a path"),
-            (vec![("http", text("/a#b"))], "holds a `#`"),
+            (vec![("http", text("/a#b"))], "contains a `#`"),
             (vec![("tcp", text("127.0.0.1"))], "has no port"),
             (vec![("tcp", text("127.0.0.1:0"))], "from 1 to 65535"),
             (vec![("tcp", text("::1:80"))], "from 1 to 65535"),

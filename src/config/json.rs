@@ -14,7 +14,7 @@ pub(super) fn parse(text: &str) -> Result<(Node, Vec<Flaw>), Vec<Flaw>> {
     let parsed = parse_to_ast(text, &CollectOptions::default(), &options).map_err(|error| {
         let message = format!("not valid JSON: {}", error.kind().to_string().to_lowercase());
         let hint = matches!(error.kind(), ParseErrorKind::UnexpectedWord | ParseErrorKind::UnexpectedToken)
-            .then(|| "JSON holds no expressions: write the value, or name the file `….config.js`".to_owned());
+            .then(|| "JSON has no expressions: write the value, or name the file `….config.js`".to_owned());
         vec![(Some(lines.position(error.range().start)), message, hint)]
     })?;
     match parsed.value {

@@ -28,7 +28,10 @@ pub(super) fn listen(node: &Node) -> Decoded<Vec<Listen>> {
         _ => one,
     };
     if items.len() > MAX_SOCKETS {
-        return value::complain(format!("has {} sockets, at most {MAX_SOCKETS} are taken", items.len()));
+        return value::complain(format!(
+            "has {} sockets, but at most {MAX_SOCKETS} are allowed",
+            items.len()
+        ));
     }
     let mut sockets: Vec<Listen> = Vec::with_capacity(items.len());
     let mut complaints = Vec::new();
@@ -63,7 +66,7 @@ fn socket(text: &str) -> Result<Listen, String> {
     let (name, text) = match named {
         Some((name, _)) if name.is_empty() || name.len() > MAX_SOCKET_NAME => {
             return Err(format!(
-                "has a name of {} bytes before the `=`, it is 1 to {MAX_SOCKET_NAME}",
+                "has a name of {} bytes before the `=`, but must have 1 to {MAX_SOCKET_NAME}",
                 name.len()
             ));
         }
@@ -166,7 +169,7 @@ fn internet(text: &str, host: &str, port: u16) -> Result<SocketAddr, String> {
     }
     if host.parse::<Ipv6Addr>().is_ok() {
         return Err(hinted(
-            &format!("names `{shown}`, but an IPv6 address stands in brackets"),
+            &format!("names `{shown}`, but an IPv6 address needs brackets"),
             &format!("write `[{host}]:{port}`"),
         ));
     }
@@ -178,7 +181,7 @@ fn internet(text: &str, host: &str, port: u16) -> Result<SocketAddr, String> {
         Ok(address) => Ok(SocketAddr::new(address, port)),
         Err(_) => Err(hinted(
             &format!("names `{shown}`, but `{}` is not a numeric address", shorten(host)),
-            "names are not looked up: write 0.0.0.0, 127.0.0.1, [::1] or, with TCP, * for all addresses",
+            "names are not resolved: write 0.0.0.0, 127.0.0.1, [::1] or, with TCP, * for all addresses",
         )),
     }
 }
@@ -187,18 +190,18 @@ fn unix(text: &str, path: &str) -> Result<ListenAddress, String> {
     let shown = shorten(text);
     if path.starts_with('@') {
         return Err(hinted(
-            &format!("names `{shown}`, but abstract sockets are not opened"),
+            &format!("names `{shown}`, but abstract sockets are not supported"),
             "they have no file rights; write a path",
         ));
     }
     if !path.starts_with('/') {
         return Err(hinted(
-            &format!("names `{shown}`, but the path of a unix socket is absolute"),
+            &format!("names `{shown}`, but the path of a unix socket must be absolute"),
             &format!("three slashes: `unix:///run/{}`", path.rsplit('/').next().unwrap_or_default()),
         ));
     }
     if path.ends_with('/') {
-        return Err(format!("names `{shown}`, which is a directory and no socket"));
+        return Err(format!("names `{shown}`, which is a directory"));
     }
     if path.len() > MAX_SOCKET_PATH {
         return Err(format!(
@@ -284,7 +287,7 @@ mod tests {
             ("tcp://0.0.0.0:+80", "not `+80`"),
             ("tcp://0.0.0.0:80/", "not `80/`"),
             ("tcp://:80", "has no address"),
-            ("tcp://localhost:80", "names are not looked up"),
+            ("tcp://localhost:80", "names are not resolved"),
             ("tcp://::1:80", "in brackets"),
             ("udp://*:53", "is not a numeric address"),
             ("unix://run/app.sock", "`unix:///run/app.sock`"),

@@ -43,7 +43,7 @@ pub(super) fn decide(
     }
     if draft.stop.with_message && kind.is_some_and(|kind| !kind.may_take_messages()) {
         notices.add(format!(
-            "app `{name}` does not run on Node: it is asked to end by a signal, not by a message \
+            "app `{name}` does not run on Node: it is stopped by a signal, not by a message \
              (`shutdown_with_message`)"
         ));
     }

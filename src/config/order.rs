@@ -139,7 +139,7 @@ pub(super) fn resolve(
                     continue;
                 }
                 let known = || names.full.iter().map(String::as_str).chain(names.left_out.keys().copied());
-                let problem = wrong(format!("names `{shown}`, and no app is called that"));
+                let problem = wrong(format!("names `{shown}`, but there is no app with this name"));
                 let hint = if let Some(near) = super::nearest(app, known().filter(|known| known != name)) {
                     format!("did you mean `{near}`?")
                 } else {
@@ -207,7 +207,7 @@ fn impossible(condition: Condition, app: &AppSpec) -> (String, String) {
     let name = &app.name;
     match condition {
         Condition::Completed => (
-            format!("waits until `{name}` is completed, but that is not a task that ends"),
+            format!("waits until `{name}` is completed, but that app is not a task"),
             format!("set `oneshot = true` in `{name}`, or wait until it is \"started\""),
         ),
         Condition::Healthy => (
@@ -222,7 +222,7 @@ fn impossible(condition: Condition, app: &AppSpec) -> (String, String) {
             "wait until it is \"completed\"".to_owned(),
         ),
         Condition::Ready | Condition::Started => (
-            format!("waits until `{name}` is {}, but that cannot say so", condition.as_str()),
+            format!("waits until `{name}` is {}, but that app cannot report it", condition.as_str()),
             format!("give `{name}` an `[apps.readiness]` or `wait_ready`, or wait until it is \"started\""),
         ),
     }

@@ -256,7 +256,7 @@ impl Source {
             let mut others = (1..=names.len()).map(|count| format!("{name}-{count}"));
             let other = others.find(|other| !taken.contains(other)).expect("there are fewer other names");
             let place = app.document.place(at);
-            notices.add(format!("{place}: a second app is called `{name}`, it runs as `{other}`"));
+            notices.add(format!("{place}: a second app has the name `{name}`: it runs as `{other}`"));
             taken.insert(other.clone());
             names[number] = other;
         }
@@ -279,7 +279,7 @@ impl Source {
                 let known: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
                 self.usage(
                     problems,
-                    Problem::new(format!("`--only`: no app is called `{wanted}`"))
+                    Problem::new(format!("`--only`: there is no app `{wanted}`"))
                         .hint(format!("there is {}", known.join(", "))),
                 );
             }
@@ -291,7 +291,7 @@ impl Source {
     /// Flags that can apply to one app only.
     fn fitting_flags(&self, chosen: usize, of: usize, problems: &mut Problems) {
         let several = |what: &str| {
-            Problem::new(format!("{what} can be given to one app, not to {chosen}"))
+            Problem::new(format!("{what} can be set for one app, not for {chosen}"))
                 .hint("choose one with `--only`")
         };
         if chosen <= 1 || of <= 1 {
@@ -301,7 +301,7 @@ impl Source {
             self.usage(problems, several(&format!("`{flag}`")));
         }
         if self.0.args.is_some() {
-            self.usage(problems, several("what stands after `--`"));
+            self.usage(problems, several("arguments after `--`"));
         }
     }
 

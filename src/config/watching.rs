@@ -72,7 +72,7 @@ pub(super) fn paths(node: &Node, dialect: Dialect) -> Decoded<Option<Vec<String>
 /// dropped, and the second value is the notice.
 pub(super) fn patterns(node: &Node, dialect: Dialect) -> Decoded<(Vec<String>, Option<&'static str>)> {
     const DROPPED: &str =
-        "holds a value that is not a string: it is ignored, write a pattern as in .gitignore";
+        "contains a value that is not a string, which is ignored: write a pattern as in .gitignore";
     match dialect {
         Dialect::Toml => return value::texts(node).map(|patterns| (patterns, None)),
         Dialect::Flag => {
@@ -208,7 +208,7 @@ pub(super) fn show_options(spec: &WatchSpec, readable: impl Fn(Duration) -> Stri
     let shown = [
         match spec.polling {
             Polling::IfNeeded => None,
-            Polling::Always => Some(format!("looks every {}", readable(spec.interval))),
+            Polling::Always => Some(format!("polls every {}", readable(spec.interval))),
             Polling::Avoided => Some("no polling".to_owned()),
         },
         (!spec.follow_links).then(|| "links are not followed".to_owned()),

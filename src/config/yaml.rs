@@ -105,7 +105,7 @@ fn flaw(error: &ScanError) -> Flaw {
 
 fn wrong_tag(tag: Option<&Tag>) -> String {
     let tag = tag.map_or_else(String::new, |tag| format!(" `!!{}`", tag.suffix));
-    format!("not valid YAML: the value is not what its tag{tag} says")
+    format!("not valid YAML: the value does not match its tag{tag}")
 }
 
 fn scalar(scalar: Option<Scalar<'_>>) -> Option<Value> {
@@ -143,7 +143,7 @@ impl Builder {
 
     fn alias(&mut self, anchor: usize, at: Position) -> Result<(), Flaw> {
         let Some(node) = self.anchors.get(&anchor) else {
-            return Err((Some(at), "an alias of what is not finished".into(), None));
+            return Err((Some(at), "an alias inside its own value".into(), None));
         };
         let (size, depth) = measure(node);
         self.copied += size;
@@ -170,7 +170,7 @@ impl Builder {
                 Some(Key { merge: true, .. }) => merged.push(node),
                 Some(Key { text, at, .. }) => {
                     if table.insert(Entry { key: text.clone(), at: Some(at), node }).is_some() {
-                        return Err((Some(at), format!("the key `{text}` is said twice"), None));
+                        return Err((Some(at), format!("duplicate key `{text}`"), None));
                     }
                 }
             },

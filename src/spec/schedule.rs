@@ -65,7 +65,7 @@ impl TryFrom<Written> for Pattern {
     type Error = String;
 
     fn try_from(Written { text, fields }: Written) -> Result<Self, String> {
-        Self::new(&text, &fields).ok_or_else(|| format!("no time fits the pattern `{text}`"))
+        Self::new(&text, &fields).ok_or_else(|| format!("no time matches the pattern `{text}`"))
     }
 }
 

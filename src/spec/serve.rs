@@ -131,9 +131,9 @@ fn not_a_port(what: &str, value: &str) -> String {
 fn credentials(username: Option<String>, password: Option<String>) -> Result<Credentials, String> {
     let (auth, user, pass) = (variable::AUTH, variable::USERNAME, variable::PASSWORD);
     match (username, password) {
-        (Some(username), Some(_)) if username.contains(':') => {
-            Err(format!("{user} is `{username}`, but a user name of basic authentication has no colon"))
-        }
+        (Some(username), Some(_)) if username.contains(':') => Err(format!(
+            "{user} is `{username}`, but a user name of basic authentication cannot contain a colon"
+        )),
         (Some(username), Some(password)) => Ok(Credentials { username, password }),
         (None, _) => Err(format!("{auth} is true, but {user} is not set: no login would succeed")),
         (_, None) => Err(format!("{auth} is true, but {pass} is not set: no login would succeed")),

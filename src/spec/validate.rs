@@ -347,7 +347,7 @@ fn probe(probe: &Probe) -> Check {
 
 fn address(ProbeAddress { host, port }: &ProbeAddress) -> Check {
     if host.parse::<IpAddr>().is_err() && host != ProbeAddress::LOCALHOST {
-        return Err(format!("names the host `{}`, and names are not looked up", shortened(host)));
+        return Err(format!("names the host `{}`, but names are not resolved", shortened(host)));
     }
     if *port == Some(0) { Err("has the port 0".to_owned()) } else { Ok(()) }
 }

@@ -142,7 +142,7 @@ fn keys_stay_as_they_were_written_and_the_rest_is_said() {
     assert_eq!(
         fs::read_to_string(dir.path().join("ecosystem.toml")).unwrap(),
         r#"# Made from ecosystem.config.js by `procrun convert`.
-# What that file computed stands here as it came out; its comments and functions stay there.
+# Values that the file computes are constants here. Comments and functions are not converted.
 
 [[apps]]
 name = "api"

@@ -28,7 +28,7 @@ fn checked(dir: &Path, file: &str) -> String {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
     // A cluster with a health check is told what that cannot see: rightly so, when all examples are on.
-    let notices = said.lines().filter(|line| !line.ends_with("`heartbeat` can")).count();
+    let notices = said.lines().filter(|line| !line.ends_with("use `heartbeat`")).count();
     assert_eq!(notices, 0, "{said}");
     text(&output.stdout)
 }

@@ -189,7 +189,7 @@ fn a_key_that_means_something_else_to_another_tool_does_not_stop_its_app() {
     run.wait_for_line("two runs with nothing");
     run.wait_for_line("three runs with nothing");
     run.wait_for_err(".env does not exist: apps start without it");
-    run.wait_for_err("`depends_on` in app `one` names `redis`, and no app is called that");
+    run.wait_for_err("`depends_on` in app `one` names `redis`, but there is no app with this name");
     run.wait_for_err("makes a dependency cycle");
     assert!(!run.err().lines().iter().any(|line| line.contains("/none")), "{}", run.story());
     assert_eq!(run.stop(), End::Code(0));

@@ -381,7 +381,7 @@ fn what_cannot_be_asked_starts_nothing() {
             "tcp = 80\nretry = 2",
             "ecosystem.toml:6:1: `health` in app `main` has no `retry`; it has http, tcp, exec",
         ),
-        ("interval = 5", "says nothing to ask: it needs `http`, `tcp` or `exec`"),
+        ("interval = 5", "has no target: it needs `http`, `tcp` or `exec`"),
     ] {
         let bed = Bed::with(&format!(
             "[[apps]]\nname = \"main\"\nscript = \"sleep 1000\"\n[apps.health]\n{table}\n"
@@ -419,9 +419,9 @@ fn who_shares_a_port_is_told_that_a_check_cannot_tell_which_one_hangs() {
         assert_eq!(code, 0, "{err}");
         err
     };
-    assert!(said("instances = 2").contains("cannot tell which of them hangs"));
+    assert!(said("instances = 2").contains("cannot find the one that hangs"));
     for fine in ["instances = 1", "instances = 2\nheartbeat = \"5s\"", "instances = 2\nexec_mode = \"fork\""]
     {
-        assert!(!said(fine).contains("cannot tell"), "{fine}");
+        assert!(!said(fine).contains("cannot find the one"), "{fine}");
     }
 }

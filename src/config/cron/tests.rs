@@ -110,7 +110,7 @@ fn what_is_no_pattern() {
         ("0 0 * * 5#3", "has `5#3` for the days of the week: no `W`, no `#`"),
         ("0 0 * * mon#1", "has `mon#1` for the days of the week: no `W`, no `#`"),
         ("@reboot", "leave it out"),
-        ("@every 5m", "it can be @yearly, @monthly, @weekly, @daily or @hourly"),
+        ("@every 5m", "must be @yearly, @monthly, @weekly, @daily or @hourly"),
     ] {
         match parse(pattern) {
             Err(Wrong::Unreadable(message)) => assert!(message.contains(wrong), "{pattern}: {message}"),

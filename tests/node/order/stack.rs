@@ -167,7 +167,7 @@ fn new_apps_of_a_file_start_in_order_and_one_that_is_needed_cannot_go() {
     let (others, _) = STACK.split_once("[[apps]]\nname = \"db\"").expect("the database comes last");
     bed.file("ecosystem.toml", others);
     run.signal(SIGHUP);
-    run.wait_for_err("names `db`, and no app is called that");
+    run.wait_for_err("names `db`, but there is no app with this name");
     run.wait_for_err("nothing was changed");
     run.expect_stop();
     assert_eq!(run.out().lines_with("db up").len(), 1, "{}", run.story());

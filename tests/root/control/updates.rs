@@ -127,11 +127,11 @@ fn the_options_of_a_start_change_an_app_that_is_there() {
     assert_eq!(details(&bed, "app")["args"][0], "new", "what was not said stays");
 
     for (args, why) in [
-        (&["--no-autostart"][..], "`--no-autostart` cannot be given to an app that is there already"),
-        (&["--raw"], "`--raw` is about procrun itself"),
+        (&["--no-autostart"][..], "`--no-autostart` cannot change an existing app"),
+        (&["--raw"], "`--raw` is a setting of procrun itself"),
         (&["--kill-timeout", "soon"], "`--kill-timeout`"),
         (&["--no-such-thing"], "--no-such-thing"),
-        (&["--only", "app"], "`--only` chooses apps of an ecosystem file"),
+        (&["--only", "app"], "`--only` selects apps of an ecosystem file"),
     ] {
         let before = pids(&bed, "app");
         bed.command(&[&["restart", "app"], args].concat()).fails(64, why);
