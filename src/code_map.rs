@@ -45,10 +45,14 @@ fn modules() -> BTreeSet<String> {
 /// Source without comments and without its tests.
 fn code(path: &Path) -> String {
     let source = read(path);
-    let code = source.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-    code.lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .fold(String::new(), |all, line| all + line + "\n")
+    let is_inline_module = |at: usize| {
+        let item = &source[at..];
+        item.find(['{', ';']).is_some_and(|end| item[end..].starts_with('{') && item[..end].contains("mod "))
+    };
+    let tests = source.match_indices("#[cfg(test)]").find(|&(at, _)| is_inline_module(at));
+    let code = tests.map_or(&*source, |(at, _)| &source[..at]);
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.fold(String::new(), |all, line| all + line + "\n")
 }
 
 /// The modules behind `crate::` in source: `crate::sys::reap`, `crate::{spec::Plan, sys}`.
