@@ -244,8 +244,8 @@ fn help(verb: &Verb) -> String {
     }
     if verb.takes.contains("NAME") {
         text.push_str(
-            "\nA NAME may also be the path of a script, which selects all apps that run it, or a\n\
-             pattern: a regular expression between slashes, such as '/^api-/' ('/^API-/i'\n\
+            "\nA NAME may also be the path of a script, which selects all apps that run it, or\n\
+             a pattern: a regular expression between slashes, such as '/^api-/' ('/^API-/i'\n\
              ignores case).\n",
         );
     }

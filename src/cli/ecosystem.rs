@@ -173,7 +173,7 @@ fn text(format: Format, file: &str, simple: bool) -> String {
             Format::Json | Format::Yaml | Format::Js => "another element of `apps`",
         };
         for line in [
-            format!("`procrun {file}` runs these apps; `procrun check {file}` shows the result."),
+            format!("Run with `procrun {file}`, check with `procrun check {file}`."),
             format!("Lines that are commented out are examples. Another app is {more}."),
         ] {
             writeln!(text, "{} {line}", format.comment()).expect("a String takes everything");

@@ -1,4 +1,4 @@
-//! Writes docs/reference/commands.md and docs/reference/options.md from the tables of commands and options.
+//! Writes docs/reference/command-line.md and docs/reference/options.md from the tables of commands and options.
 //!
 //! `BLESS=1 cargo test --lib reference` writes the pages. Without it, the tests fail when a page differs.
 
@@ -12,7 +12,7 @@ use super::{
 };
 
 const COMMANDS: &str = "\
-# Commands
+# Command line
 
 <!-- Written by `BLESS=1 cargo test --lib reference` from the tables in src/cli. Do not edit. -->
 
@@ -130,7 +130,7 @@ fn check(name: &str, page: &str) {
 
 #[test]
 fn the_page_of_commands_is_that_of_the_table() {
-    check("commands.md", &commands_page());
+    check("command-line.md", &commands_page());
 }
 
 #[test]

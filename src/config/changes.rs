@@ -200,9 +200,9 @@ mod tests {
     #[test]
     fn what_cannot_change_is_refused_and_what_has_no_effect_is_said() {
         for (key, value, why) in [
-            ("autostart", "", "cannot be given to an app that is there already"),
-            ("name", "null", "cannot be given to an app that is there already"),
-            ("log_format", "raw", "about procrun itself"),
+            ("autostart", "", "cannot change an existing app"),
+            ("name", "null", "cannot change an existing app"),
+            ("log_format", "raw", "a setting of procrun itself"),
             ("kill_timeout", "raw", "`--flag`"),
         ] {
             let problems = changes(&[(key, value)], None).unwrap_err();

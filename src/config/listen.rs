@@ -288,7 +288,7 @@ mod tests {
             ("tcp://0.0.0.0:80/", "not `80/`"),
             ("tcp://:80", "has no address"),
             ("tcp://localhost:80", "names are not resolved"),
-            ("tcp://::1:80", "in brackets"),
+            ("tcp://::1:80", "needs brackets"),
             ("udp://*:53", "is not a numeric address"),
             ("unix://run/app.sock", "`unix:///run/app.sock`"),
             ("unix:@app", "abstract"),
