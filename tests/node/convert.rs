@@ -174,7 +174,7 @@ FROM_FILE = "x"
     assert_eq!(
         notices,
         [
-            "ecosystem.config.js: `deploy` is left out: procrun has no use for it",
+            "ecosystem.config.js: `deploy` is left out: procrun does not use it",
             "ecosystem.config.js: `pmx` is left out: it is a service of PM2 itself",
             "ecosystem.config.js: `unkown` in app `api` is left out: unknown key",
             "ecosystem.config.js: what it puts into `process.env` stands in `env` now",
@@ -224,7 +224,7 @@ fn what_is_there_is_never_written_over() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(
         text(&output.stdout),
-        "# Made from e.json by `procrun convert`.\n# Its comments stay there.\n\n[[apps]]\nscript = \"a.js\"\n"
+        "# Made from e.json by `procrun convert`.\n# Comments are not converted.\n\n[[apps]]\nscript = \"a.js\"\n"
     );
     assert_eq!(fs::read_to_string(dir.path().join("ecosystem.toml")).unwrap(), "mine");
 }
