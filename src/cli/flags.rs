@@ -490,17 +490,24 @@ pub(super) fn described() -> String {
     text
 }
 
-/// The options as the reference shows them: for each group its heading, and for each option its names, its key
-/// and its effect.
+/// An option as the reference shows it.
 #[cfg(test)]
-pub(super) fn groups() -> Vec<(&'static str, Vec<(String, Option<&'static str>, &'static str)>)> {
+pub(super) struct Row {
+    pub(super) names: String,
+    pub(super) key: Option<&'static str>,
+    pub(super) effect: &'static str,
+}
+
+/// The headings of the groups and their options as the reference shows them.
+#[cfg(test)]
+pub(super) fn groups() -> Vec<(&'static str, Vec<Row>)> {
     let row = |flag: &Flag| {
         let short = flag.short.map_or_else(String::new, |short| format!("`-{short}`, "));
         let key = match flag.means {
             Key(key) | Not(key) | Word(key, _) | Seconds(key) => Some(key),
             Means::Only | Means::Env | Means::Socket | Notice(_) | Means::Nothing => None,
         };
-        (format!("{short}`{}{}`", flag.long, flag.takes.shown()), key, flag.help)
+        Row { names: format!("{short}`{}{}`", flag.long, flag.takes.shown()), key, effect: flag.help }
     };
     let of_group = |group: Group| FLAGS.iter().filter(|flag| flag.group == group).map(row).collect();
     GROUPS.into_iter().map(|group| (group.heading(), of_group(group))).collect()

@@ -108,7 +108,7 @@ fn options_page() -> String {
     for (heading, options) in flags::groups() {
         writeln!(page, "## {heading}\n\n| option | key | effect |\n|---|---|---|")
             .expect("a String takes everything");
-        for (names, key, effect) in options {
+        for flags::Row { names, key, effect } in options {
             let key = key.map_or_else(String::new, |key| format!("`{key}`"));
             writeln!(page, "| {} | {key} | {} |", cell(&names), cell(effect))
                 .expect("a String takes everything");
