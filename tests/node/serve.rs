@@ -284,8 +284,8 @@ fn serve_adds_a_site_to_what_runs_in_the_background() {
     fails(&["site", &taken], 1, &format!("cannot listen on tcp://0.0.0.0:{taken}: Address already in use"));
     fails(&["none"], 1, "none cannot be served: No such file or directory");
     fails(&["secret.txt"], 1, "secret.txt is not a directory");
-    fails(&["site", "http"], 64, "`http` is not a port");
-    fails(&["site", "--basic-auth-username", "ann"], 64, "belong together");
+    fails(&["site", "http"], 64, "invalid port `http`");
+    fails(&["site", "--basic-auth-username", "ann"], 64, "must be set together");
     bed.command(&["kill"]).ok();
 }
 

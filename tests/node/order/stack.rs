@@ -246,13 +246,13 @@ fn before_a_stop_everything_serves_on_and_nothing_is_ready() {
     let mut run = bed.isolated(&["ecosystem.toml"]).pid1().start();
     run.wait_for_line("web up");
     bed.command(&["healthcheck"]).exits(0);
-    assert!(!bed.command(&["list"]).exits(0).contains("nothing is ready"));
+    assert!(!bed.command(&["list"]).exits(0).contains("no app is ready"));
     run.signal(SIGTERM);
     run.wait_for_err("everything serves on for 4 min");
     let asked = now();
     let said = bed.command(&["healthcheck"]).exits(1);
-    assert!(said.contains("nothing is ready any more"), "{said}");
-    assert!(bed.command(&["list"]).exits(0).contains("nothing is ready any more"));
+    assert!(said.contains("no app is ready"), "{said}");
+    assert!(bed.command(&["list"]).exits(0).contains("no app is ready"));
     let described = bed.command(&["describe", "web"]).exits(0);
     assert!(described.contains("online, not ready"), "{described}");
     assert_eq!(run.out().lines_with("web bye").len(), 0, "it serves on{}", run.story());

@@ -90,7 +90,7 @@ fn an_ecosystem_file_can_be_started_again_and_changes() {
     let _again = start(&bed, &["ecosystem.toml"]);
     assert_eq!(statuses(&bed), ["one online", "two online"]);
     assert_ne!(pid(), before);
-    bed.command(&["start", "ecosystem.toml", "--only", "three"]).fails(64, "no app is called `three`");
+    bed.command(&["start", "ecosystem.toml", "--only", "three"]).fails(64, "there is no app `three`");
     bed.file("ecosystem.toml", "[[apps]]\nnaem = 1\n");
     bed.command(&["start", "ecosystem.toml"]).fails(78, "naem");
     assert_eq!(statuses(&bed), ["one online", "two online"]);
@@ -298,13 +298,13 @@ fn a_torn_or_foreign_dump_is_refused_and_starts_nothing() {
     }
     let dump = bed.file("home/dump.json", &whole);
     fs::set_permissions(&dump, fs::Permissions::from_mode(0o664)).unwrap();
-    bed.command(&["resurrect"]).fails(78, "others may write to it");
+    bed.command(&["resurrect"]).fails(78, "other users can write to the file");
     fs::set_permissions(&dump, fs::Permissions::from_mode(0o600)).unwrap();
     if nix::unistd::geteuid().is_root() {
         chown(bed.path("home/dump.json"), Some(65534), None).unwrap();
-        bed.command(&["resurrect"]).fails(78, "it belongs to user 65534");
+        bed.command(&["resurrect"]).fails(78, "the file belongs to user 65534");
     }
-    bed.command(&["ping"]).fails(69, "there is no supervisor");
+    bed.command(&["ping"]).fails(69, "no supervisor is running");
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn a_start_adds_to_the_supervisor_that_runs_wherever_it_is() {
     second.wait_for_err("is online");
     for args in [&["start", "./api.sh", "--name", "x"][..], &["reload", "ecosystem.toml"], &["start", "more"]]
     {
-        let said = bed.command(args).fails(69, "2 supervisors run here");
+        let said = bed.command(args).fails(69, "2 supervisors are running");
         assert!(said.contains(&format!("--socket {}", there.display())), "{said}");
     }
     bed.command(&["start", "./api.sh", "--name", "x", "--socket", there.to_str().unwrap()]).ok();
@@ -208,7 +208,7 @@ fn a_file_is_applied_by_a_command_and_shown_before_it_is() {
     run.wait_for_err_lines("is online, pid", 5);
     let _added = done_with(&bed, &[], &["start", "./api.sh", "--name", "added"]);
     for args in [&["apply", "--dry-run"][..], &["apply"], &["reload"], &["apply", "ecosystem.toml"]] {
-        assert_plan(&bed.command(args).ok(), &["nothing has changed"]);
+        assert_plan(&bed.command(args).ok(), &["no changes"]);
     }
     let pids = |names: &[&str]| names.iter().map(|name| pid(&bed, name)).collect::<Vec<_>>();
     let before = pids(&["api", "live", "same", "added"]);
@@ -265,7 +265,7 @@ fn a_file_is_applied_by_a_command_and_shown_before_it_is() {
     bed.command(&["apply"]).fails(1, "no-such-thing");
     assert_eq!(pids(&["api", "live", "same", "added"]), after);
     bed.command(&["reload", "api", "--dry-run"]).fails(64, "`procrun apply [FILE] --dry-run`");
-    bed.command(&["reload", "-i", "2"]).fails(64, "needs the name of the app");
+    bed.command(&["reload", "-i", "2"]).fails(64, "need the name of the app");
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn a_file_that_the_supervisor_was_not_started_with_is_added_and_changes() {
     assert_eq!(statuses(&bed), ["api online"]);
     let _applied = done_with(&bed, &[], &["apply", "ecosystem.toml"]);
     wait_for_statuses(&bed, &["api online", "migrate stopped"]);
-    assert_plan(&bed.command(&["apply", "ecosystem.toml"]).ok(), &["nothing has changed"]);
+    assert_plan(&bed.command(&["apply", "ecosystem.toml"]).ok(), &["no changes"]);
     bed.command(&["apply", "api.sh"]).fails(64, "is not an ecosystem file");
 }
 

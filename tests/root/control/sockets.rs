@@ -56,8 +56,8 @@ fn without_a_supervisor_the_list_is_empty() {
 fn of_several_one_has_to_be_named() {
     let bed = Bed::with(APPS);
     let (one, two) = (supervisor(&bed, false, 3), supervisor(&bed, false, 3));
-    bed.command(&["jlist"]).fails(69, "2 supervisors run here");
-    let said = bed.command(&["list"]).fails(69, "2 supervisors run here");
+    bed.command(&["jlist"]).fails(69, "2 supervisors are running");
+    let said = bed.command(&["list"]).fails(69, "2 supervisors are running");
     for run in [&one, &two] {
         assert!(said.contains(&format!("--socket {}/{}.sock", bed.home(), run.pid())), "{said}");
     }
@@ -206,6 +206,6 @@ fn an_old_client_and_a_new_server_say_what_to_do() {
     let command = bed.isolated(&["list"]).start();
     let (mut stream, _) = listener.accept().unwrap();
     std::io::Write::write_all(&mut stream, b"{\"protocol\":9,\"procrun\":\"9.0.0\",\"more\":[]}\n").unwrap();
-    let said = command.output().fails(1, "is procrun 9.0.0 and speaks version 9 of the protocol");
+    let said = command.output().fails(1, "is procrun 9.0.0 with protocol version 9");
     assert!(said.contains(&format!("/proc/{}/exe list", std::process::id())), "{said}");
 }

@@ -79,7 +79,7 @@ fn logs_show_what_was_said_and_what_comes() {
         follower.wait_end();
     }
     bed.command(&["logs", "--lines", "many"]).fails(64, "not a number of lines");
-    bed.command(&["logs", "--since", "tomorrow"]).fails(64, "not a time in the past");
+    bed.command(&["logs", "--since", "tomorrow"]).fails(64, "must be a time in the past");
     bed.command(&["logs", "nobody"]).fails(1, "nobody");
 }
 

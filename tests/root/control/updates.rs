@@ -205,7 +205,7 @@ fn several_targets_and_a_script_that_has_ended_can_be_started() {
     bed.command(&["stop", "app"]).ok();
     bed.script("other/app.sh", APP);
     bed.command(&["start", "other/app.sh"]).fails(1, "there is an application `app` already");
-    bed.command(&["start", "more.sh", "8080"]).fails(64, "arguments for the app stand after `--`");
+    bed.command(&["start", "more.sh", "8080"]).fails(64, "write arguments for the app after `--`");
     bed.command(&["start", "more", "nobody"]).fails(1, "nobody");
     assert_eq!(statuses(&bed), ["app stopped", "more online"]);
 }
@@ -225,7 +225,7 @@ fn a_list_is_sorted_as_it_is_asked_for() {
     assert_eq!(names("id:asc"), ["b", "a", "c"]);
     assert_eq!(names("status:desc"), ["a", "b", "c"]);
     assert_eq!(names("pid"), ["a", "b", "c"]);
-    bed.command(&["list", "--sort", "colour"]).fails(64, "there is id, name, namespace");
+    bed.command(&["list", "--sort", "colour"]).fails(64, "the columns are id, name, namespace");
     bed.command(&["list", "--sort", "name:up"]).fails(64, "`name:asc` or `name:desc`");
     let said = bed.command(&["ls", "-m"]).ok();
     assert!(said.contains("+--- a\n") && said.contains("status : stopped\n"), "{said}");
@@ -259,7 +259,7 @@ fn what_was_scaled_to_none_or_does_not_start_by_itself_comes_back_as_it_was() {
     bed.command(&["scale", "none", "1"]).ok();
     assert!(statuses(&bed).contains(&"none online".to_owned()));
     bed.command(&["cleardump"]).ok();
-    bed.command(&["resurrect"]).fails(1, "holds no application");
+    bed.command(&["resurrect"]).fails(1, "has no apps");
 }
 
 #[test]
@@ -352,7 +352,7 @@ fn commands_of_pm2_alone_get_an_answer() {
         ("inspect", "procrun signal USR1 APP"),
     ] {
         let said = bed.command(&[word, "x", "y"]).fails(64, answer);
-        assert!(said.contains(&format!("`{word}` is a command of PM2")), "{said}");
+        assert!(said.contains(&format!("procrun does not have PM2's command `{word}`")), "{said}");
     }
     assert!(bed.command(&["reloadLogs"]).ok().contains("nothing to do"), "logrotate calls it");
 }
