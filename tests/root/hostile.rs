@@ -153,6 +153,7 @@ fn a_process_that_comes_after_its_start_was_given_up_is_killed() {
     let mut run = start(&bed, ":", &inject);
     run.wait_for_err(NOT_EXECUTED);
     run.wait_for_err("app (0) is online");
+    run.wait_for_line("app up");
     support::wait_until("the end of all processes but one", || {
         // strace is a child, too. A worker leads its session.
         let children = run.children().into_iter();
