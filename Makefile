@@ -25,6 +25,9 @@ RELEASE := target/$(TRIPLE)/release/procrun
 # address spares each start its relocations, and their pages in memory.
 CARGO_STATIC := RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=static" cargo
 
+# Tests wait for processes most of the time: two of them for each core keep it busy.
+TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
+
 # A Node that tests/setup.sh had to fetch comes before the system's.
 export PATH := $(CURDIR)/target/node/bin:$(PATH)
 
@@ -49,7 +52,7 @@ test: check
 	@tests/setup.sh containers
 	$(CARGO_STATIC) test --locked --no-run --target $(TRIPLE)
 	docker/try.sh target/$(TRIPLE)/debug/procrun
-	$(CARGO_STATIC) test --locked --no-fail-fast --target $(TRIPLE)
+	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO_STATIC) test --locked --no-fail-fast --target $(TRIPLE)
 
 test-matrix:
 	@tests/setup.sh matrix

@@ -1,7 +1,7 @@
 //! Starts under way, from the look at the program's files to the execution of the program.
 //!
 //! A start has two jobs for the [`HelperThreads`]: what is to be executed is looked up
-//! ([`launch::prepare`]), and a process is made that executes it ([`spawn::spawn`]). Between them the
+//! ([`super::launch::prepare`]), and a process is made that executes it ([`spawn::spawn`]). Between them the
 //! supervisor makes what connects it with the process. Either job may hang: on a file system that does not
 //! answer, or because another process has stopped the child (SIGSTOP). After [`START_TIMEOUT`] the child is
 //! killed and the start has failed. The thread continues when its call returns.
