@@ -8,6 +8,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
     mem,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -18,7 +19,7 @@ use super::{
     follow::{Batch, Filter},
     format::Kind,
     input::Input,
-    ring::{About, Block, Limits, Place, Read, Ring, Run, Spare},
+    ring::{About, Block, Entry, Limits, Place, Read, Ring, Run, Spare},
 };
 use crate::{
     machine::frame::{Edge, Piece},
@@ -29,6 +30,11 @@ use crate::{
 const TOTAL: usize = 16;
 /// A batch for a follower ends with the entry that exceeds this number of bytes.
 pub(super) const BATCH: usize = 128 * 1024;
+
+/// Maximum number of last lines of a run.
+const LAST_LINES: usize = 32;
+/// Maximum length of one of them, in bytes.
+const LAST_LINE: usize = 1024;
 
 /// Whose lines: an instance's by its id, or procrun's own.
 pub(super) type Source = Option<u32>;
@@ -189,6 +195,35 @@ impl History {
                 state.forget(source);
             }
         }
+    }
+
+    /// The number of the next line.
+    pub(super) fn next_line(&self) -> u64 {
+        self.lock().next
+    }
+
+    /// The last lines of one stream of an instance, among those with these numbers that were read at `since`
+    /// or later.
+    pub(super) fn last_lines(&self, source: Source, kind: Kind, numbers: Range<u64>, since: i64) -> String {
+        let state = self.lock();
+        let Some(Shelf { ring, .. }) = state.shelves.get(&source) else { return String::new() };
+        let is_wanted = |entry: &Entry| {
+            entry.kind == kind && entry.at >= since && entry.end() > numbers.start && entry.seq < numbers.end
+        };
+        let begin = ring.last(LAST_LINES, is_wanted).max(numbers.start);
+        let mut text = String::new();
+        let mut place = ring.find(begin);
+        while let Some((entry, block)) = ring.at(place).filter(|(entry, _)| entry.seq < numbers.end) {
+            if is_wanted(entry) {
+                let bytes = behind(block.bytes_of(place.entry), begin.saturating_sub(entry.seq));
+                for line in bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|byte| *byte == b'\n') {
+                    text.push_str(&String::from_utf8_lossy(&line[..line.len().min(LAST_LINE)]));
+                    text.push('\n');
+                }
+            }
+            place = ring.after(place);
+        }
+        text
     }
 
     /// How many follow.

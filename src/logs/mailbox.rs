@@ -29,6 +29,8 @@ const OWN_LIMIT: usize = 256 * 1024;
 pub(super) enum Message {
     Add(Box<Addition>),
     RunEnded(u32),
+    /// The answer is the last lines of the runs of these instances that ended last, from their stderr.
+    LastLines(Vec<u32>, oneshot::Sender<Vec<String>>),
     Remove(u32),
     Own(OwnLine),
     /// This number of own lines was dropped here.
@@ -123,6 +125,7 @@ impl Queue {
             Message::Own(_)
             | Message::Dropped(_)
             | Message::Unread(_)
+            | Message::LastLines(..)
             | Message::Finish(_)
             | Message::Flush(..)
             | Message::Shut(_)
@@ -219,6 +222,7 @@ impl Mailbox {
             | Message::Remove(_)
             | Message::Dropped(_)
             | Message::Unread(_)
+            | Message::LastLines(..)
             | Message::Finish(_)
             | Message::Flush(..)
             | Message::Shut(_)

@@ -161,6 +161,15 @@ impl Logs {
         self.send(Message::RunEnded(key));
     }
 
+    /// Answers with the last lines of the runs of these instances that ended last: for each at most
+    /// 32 lines of its stderr, none older than 10 s, of the recent lines. It does not come while stdout or
+    /// stderr is blocked: wait with a deadline.
+    pub fn last_lines(&self, keys: Vec<u32>) -> oneshot::Receiver<Vec<String>> {
+        let (done, wait) = oneshot::channel();
+        self.send(Message::LastLines(keys, done));
+        wait
+    }
+
     /// Writes what the instance has written until now, then closes its pipes and files.
     pub fn remove(&self, key: u32) {
         self.send(Message::Remove(key));

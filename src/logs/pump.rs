@@ -9,6 +9,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    ops::Range,
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
     time::{Duration, Instant},
@@ -69,6 +70,10 @@ pub(super) struct Pump {
 struct Instance {
     streams: PerKind<Stream>,
     face: Face,
+    /// The number of the first line of the present run, among the recent lines of all instances.
+    run_begins: u64,
+    /// The numbers of the lines of the run that ended last.
+    ended: Range<u64>,
 }
 
 #[derive(Debug)]
@@ -190,7 +195,11 @@ impl Pump {
         while let Some(message) = self.mailbox.receive() {
             match message {
                 Message::Add(addition) => self.add(*addition),
-                Message::RunEnded(id) => self.drain(id),
+                Message::RunEnded(id) => self.run_ended(id),
+                Message::LastLines(ids, done) => {
+                    // Without a receiver the supervisor no longer waits.
+                    let _ = done.send(ids.into_iter().map(|id| self.last_lines(id)).collect());
+                }
                 Message::Remove(key) => {
                     let pm_id = self.instances.get(&key).map(|instance| instance.face.pm_id());
                     self.remove(key);
@@ -247,12 +256,28 @@ impl Pump {
             }
         }
         let wider = !face.disabled && self.writer.widen(&face);
-        self.instances.insert(id, Instance { streams, face });
+        let run_begins = self.writer.next_line();
+        self.instances.insert(id, Instance { streams, face, run_begins, ended: 0..0 });
         for (other, instance) in &mut self.instances {
             if wider || *other == id {
                 self.writer.align(&mut instance.face);
             }
         }
+    }
+
+    fn run_ended(&mut self, id: u32) {
+        self.drain(id);
+        let next = self.writer.next_line();
+        if let Some(instance) = self.instances.get_mut(&id) {
+            instance.ended = std::mem::replace(&mut instance.run_begins, next)..next;
+        }
+    }
+
+    fn last_lines(&self, id: u32) -> String {
+        let instance = self.instances.get(&id);
+        instance.map_or_else(String::new, |Instance { face, ended, .. }| {
+            self.writer.last_lines(face, Kind::Err, ended.clone())
+        })
     }
 
     fn remove(&mut self, id: u32) {
@@ -322,7 +347,7 @@ impl Pump {
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     fn read(&mut self, id: u32, kind: Kind) -> Brought {
         let Self { instances, input, writer, longest, pauses, .. } = self;
-        let Some(Instance { streams, face }) = instances.get_mut(&id) else { return Brought::Nothing };
+        let Some(Instance { streams, face, .. }) = instances.get_mut(&id) else { return Brought::Nothing };
         let stream = streams.of_mut(kind);
         let Some(pipe) = &stream.pipe else { return Brought::Nothing };
         match read(pipe, input.room()) {
@@ -408,7 +433,7 @@ impl Pump {
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     fn hand_out(&mut self, id: u32, kind: Kind, take: impl FnOnce(&mut Framer, &mut dyn FnMut(Piece<'_>))) {
         let Self { instances, writer, .. } = self;
-        let Some(Instance { streams, face }) = instances.get_mut(&id) else { return };
+        let Some(Instance { streams, face, .. }) = instances.get_mut(&id) else { return };
         let stream = streams.of_mut(kind);
         stream.part = None;
         if face.disabled {

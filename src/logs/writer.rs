@@ -34,6 +34,8 @@ use crate::{
 
 /// The maximum time for the compression of older files at the end.
 const COMPRESSING: Duration = Duration::from_millis(500);
+/// The last lines of a run are at most so old, in milliseconds.
+const LAST_LINES_AGE: i64 = 10_000;
 /// What of a line's length is not the text: prefix, time, marks.
 const AROUND: usize = 256;
 
@@ -220,6 +222,16 @@ impl Writer {
     /// Puts the lines of a chunk together for [`Self::keep`].
     pub(super) fn gather<'a>(&self, chunk: &'a [u8], kind: Kind) -> Gather<'a> {
         Gather::new(chunk, kind, self.time)
+    }
+
+    /// The number of the next line that is added to the recent ones.
+    pub(super) fn next_line(&self) -> u64 {
+        self.history.next_line()
+    }
+
+    /// The last of the recent lines with these numbers that an instance wrote to this stream.
+    pub(super) fn last_lines(&self, face: &Face, kind: Kind, numbers: Range<u64>) -> String {
+        self.history.last_lines(Some(face.who.id()), kind, numbers, stamp::now() - LAST_LINES_AGE)
     }
 
     /// Adds lines to the recent ones.

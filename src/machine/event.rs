@@ -34,6 +34,8 @@ pub enum Wait {
     Probe(ProbeKind),
     /// For a sign that its loop turns.
     Heartbeat,
+    /// For another try of one that could not listen.
+    Listening,
 }
 
 /// A timer. It means something only as long as the instance's epoch is the same.

@@ -13,6 +13,13 @@ pub struct ListenFailure {
     pub is_in_use: bool,
 }
 
+impl ListenFailure {
+    /// Another process listens there.
+    pub(super) fn in_use(place: String) -> Self {
+        Self { place, why: "Address already in use (EADDRINUSE)".to_owned(), is_in_use: true }
+    }
+}
+
 /// `cannot listen on port 3000: Address already in use (EADDRINUSE)`.
 impl fmt::Display for ListenFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

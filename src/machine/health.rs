@@ -51,7 +51,12 @@ pub enum Word {
     /// It is about to end.
     Leaving,
     /// It could not listen somewhere.
-    CannotListen(ListenFailure),
+    CannotListen {
+        /// Where and why.
+        failure: ListenFailure,
+        /// The application handles this error of this server, so that it may go on without the server.
+        is_handled: bool,
+    },
     /// It listens after it could not.
     Listens,
     /// It is about to end by an error that it did not catch.
@@ -143,8 +148,6 @@ pub(super) struct Vitals {
     is_leaving: bool,
     /// What it says of itself.
     status: Option<String>,
-    /// It could not listen, and has not listened since.
-    listen_failure: Option<ListenFailure>,
     /// The error that ends it.
     uncaught: Option<Uncaught>,
 }
@@ -195,25 +198,20 @@ impl Instance {
 
     /// What it has failed last, if it has not succeeded since.
     pub(super) fn complaint(&self) -> Option<String> {
-        let listening = self.vitals.listen_failure.as_ref().map(ToString::to_string);
+        let listening = self.listening.failure().map(ToString::to_string);
         listening.or_else(|| self.vitals.liveness.said.clone()).or_else(|| self.vitals.readiness.said.clone())
     }
 
-    /// Whether its present run could not listen and has not listened since.
-    pub(super) fn cannot_listen(&self) -> bool {
-        self.vitals.listen_failure.is_some()
-    }
-
-    /// The present run listens: clears its earlier failure to listen.
-    pub(super) fn listens(&mut self) {
-        self.vitals.listen_failure = None;
+    /// Whether the present run has reported an error that it does not catch.
+    pub(super) fn has_thrown(&self) -> bool {
+        self.vitals.uncaught.is_some()
     }
 
     /// Why the present run has ended in this way, as far as it has reported it.
     pub(super) fn reported_reason(&mut self, ending: &Ending) -> Option<Reason> {
         match ending {
             Ending::Exited(_) => {
-                let listening = self.vitals.listen_failure.take().map(Reason::CannotListen);
+                let listening = self.listening.take_failure().map(Reason::CannotListen);
                 listening.or_else(|| self.vitals.uncaught.take().map(Reason::Uncaught))
             }
             Ending::Signaled { .. } | Ending::OutOfMemory { .. } | Ending::SpawnFailed(_) => None,
@@ -231,6 +229,7 @@ impl Instance {
         liveness.begin();
         readiness.begin();
         self.vitals = Vitals { liveness, readiness, beat_epoch, ..Vitals::default() };
+        self.listening.begin();
     }
 
     /// The program of the present run is being executed: from now on it is asked.
@@ -361,10 +360,10 @@ impl Instance {
             Word::Leaving => self.vitals.is_leaving = true,
             // A program that listens elsewhere already does its work, and one that tries several ports
             // listens in the end.
-            Word::CannotListen(failure) if !self.readiness.listening => {
-                self.vitals.listen_failure = Some(failure);
+            Word::CannotListen { failure, is_handled } if !self.readiness.listening => {
+                self.fails_to_listen(step, failure, is_handled);
             }
-            Word::CannotListen(_) => {}
+            Word::CannotListen { .. } => {}
             Word::Listens => self.listens(),
             Word::Uncaught(uncaught) => self.vitals.uncaught = Some(uncaught),
         }

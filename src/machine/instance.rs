@@ -3,11 +3,13 @@
 //! The states are PM2's words. What only the root can decide is handed up as a [`Verdict`].
 
 mod ending;
+mod listening;
 mod stop;
 mod turn;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use self::listening::Listening;
 pub(super) use self::turn::{Obstacle, Turn, Wakes};
 use super::{
     Time,
@@ -60,6 +62,8 @@ pub(super) struct Instance {
     pub(super) readiness: Readiness,
     /// Whether the present run is well.
     pub(super) vitals: Vitals,
+    /// Whether the present run could not listen.
+    pub(super) listening: Listening,
     /// Unstable runs in a row.
     unstable: u32,
     /// The last run ended because another process listened on its address.
@@ -187,6 +191,7 @@ impl Instance {
             state: State::Stopped,
             readiness: Readiness::default(),
             vitals: Vitals::default(),
+            listening: Listening::default(),
             unstable: 0,
             address_was_in_use: false,
             backoff: Progress::default(),

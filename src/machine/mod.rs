@@ -19,6 +19,7 @@ mod fault;
 mod forecast;
 pub mod frame;
 mod health;
+mod in_use;
 mod instance;
 mod job;
 mod memory;
@@ -45,6 +46,7 @@ pub use event::{
 pub use fault::{ListenFailure, Uncaught};
 pub use forecast::Forecast;
 pub use health::{ProbeKind, Sickness, Word};
+pub use in_use::address_in_use;
 pub use instance::Status;
 pub use memory::{Answer, Excess, Shortage};
 pub use notice::{Generation, Next, Notice, Readable, ReloadFailure, Setback, Size, StopCause, Subject, Why};

@@ -50,6 +50,13 @@ pub enum Notice {
         /// Whose.
         who: Subject,
     },
+    /// An instance that could not listen goes on without that, and counts as online.
+    GoesOn {
+        /// Which.
+        who: Subject,
+        /// Where it could not listen: `port 3000`.
+        place: String,
+    },
     /// An instance with `wait_ready` has not sent its message in time. It goes on.
     NotReady {
         /// Which.
@@ -523,6 +530,7 @@ impl Notice {
         match self {
             Self::Ended { who, .. }
             | Self::Started { who }
+            | Self::GoesOn { who, .. }
             | Self::NotReady { who, .. }
             | Self::Ready { who, .. }
             | Self::WaitsFor { who, .. }
@@ -573,6 +581,7 @@ impl Notice {
             | Self::KillingAll => None,
             Self::Ended { .. }
             | Self::Started { .. }
+            | Self::GoesOn { .. }
             | Self::NotReady { .. }
             | Self::Ready { .. }
             | Self::WaitsFor { .. }

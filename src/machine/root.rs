@@ -202,6 +202,12 @@ impl Machine {
         Some(self.view_of(instance, u32::try_from(siblings).unwrap_or(u32::MAX)))
     }
 
+    /// Whether a run that ends now fails by itself and has not reported why.
+    pub fn is_unexplained(&self, run: Run) -> bool {
+        let instance = self.instances.get(&run.instance);
+        instance.is_some_and(|instance| instance.run() == Some(run) && instance.is_unexplained())
+    }
+
     /// What one instance is made from.
     pub fn spec(&self, id: InstanceId) -> Option<&AppSpec> {
         self.instances.get(&id).map(|instance| &*instance.spec)
@@ -312,6 +318,10 @@ impl Machine {
                         Verdict::Nothing
                     }
                     Wait::Heartbeat => instance.beat_due(step, epoch),
+                    Wait::Listening => {
+                        instance.listening_due(step, epoch);
+                        Verdict::Nothing
+                    }
                 });
             }
             Event::Due { app } => self.due(now, &app, out),

@@ -28,13 +28,13 @@
   const reported = new WeakSet();
   // Whether a server could not listen and no server has listened since.
   let hasFailed = false;
-  const cannotListen = (error) => {
+  const cannotListen = (error, handled = false) => {
     if (!isOfListening(error) || reported.has(error) || isKnown(error)) return;
     reported.add(error);
     // `::` is what Node takes when it is told nothing.
     const address = typeof error.address === 'string' && error.address !== '::' ? error.address : undefined;
     hasFailed = true;
-    say('cannot-listen', { address, port: error.port, errno: error.errno });
+    say('cannot-listen', { address, port: error.port, errno: error.errno, handled });
   };
 
   // The servers that have listened and are not closed.
@@ -61,7 +61,10 @@
         if (seen.has(this)) return;
         seen.add(this);
         // Called before the application's own listeners, and unlike them it does not catch the error.
-        this.on(errorMonitor, (error) => quietly(() => isListening() || cannotListen(error)));
+        this.on(errorMonitor, (error) => quietly(() => {
+          // Without a listener the error is thrown, and at most `uncaughtException` keeps the process alive.
+          if (!isListening()) cannotListen(error, this.listenerCount('error') > 0);
+        }));
         this.on('listening', () => quietly(() => listens(this)));
         this.on('close', () => servers.delete(this));
       });

@@ -57,7 +57,14 @@ pub enum News {
     /// It was told to accept connections for itself, or no longer to.
     Accepts(Run, bool),
     /// It could not listen somewhere.
-    CannotListen(Run, ListenFailure),
+    CannotListen {
+        /// Which run.
+        run: Run,
+        /// Where and why.
+        failure: ListenFailure,
+        /// The application handles the error of this server.
+        is_handled: bool,
+    },
     /// It listens after it could not.
     ListensAfterAll(Run),
     /// It is about to end by an error that it did not catch.

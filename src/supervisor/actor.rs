@@ -26,13 +26,14 @@ use super::{
     starting::News,
     termination::{Cause, LastWord},
     timers::Timers,
-    workers::{Begun, Workers},
+    unexplained::{Explained, Unexplained},
+    workers::{Begun, Ended, Workers},
 };
 use crate::{
     config::{Loaded, Source},
     health::Notify,
     logs::{self, Logs},
-    machine::{Effect, EndRequest, Event, FailureKind, Machine, Notice, Run, StopRequest, Time},
+    machine::{Effect, EndRequest, Event, FailureKind, Machine, Notice, Run, StopRequest, Time, Word},
     node::Hub,
     spec::{
         AppSpec, ExitCode, Instances, Plan, Signal, StopSignalScope, TerminationLog, diff::same_but_instances,
@@ -72,6 +73,8 @@ pub(super) struct Supervisor<'a> {
     pub(super) checks: Checks,
     notify: Notify,
     pub(super) memory: Memory,
+    unexplained: Unexplained,
+    logs: Logs,
     timers: Timers,
     pub(super) schedules: Schedules,
     signals: Signals,
@@ -165,10 +168,7 @@ pub(super) async fn supervise(
         warn!("{notice}");
     }
     held.announce();
-    match trouble {
-        None => debug!("commands reach this procrun at {}", clients.path().display()),
-        Some(trouble) => warn!("{trouble}: commands cannot reach this procrun"),
-    }
+    say_reach(&clients, trouble);
     let cpus = cpus_for(&plan);
     let machine = Machine::new(plan, cpus);
     let workers = Workers::new(
@@ -193,6 +193,8 @@ pub(super) async fn supervise(
         checks: Checks::default(),
         notify: Notify::default(),
         memory: Memory::new(began),
+        unexplained: Unexplained::default(),
+        logs: logs.clone(),
         timers: Timers::default(),
         schedules: Schedules::new(),
         signals,
@@ -216,6 +218,14 @@ pub(super) async fn supervise(
     // The kernel takes everything back faster than it could be given back piece by piece.
     std::mem::forget(supervisor);
     Ok(code)
+}
+
+/// Says where commands reach this procrun, or why they cannot.
+fn say_reach(clients: &Clients, trouble: Option<impl std::fmt::Display>) {
+    match trouble {
+        None => debug!("commands reach this procrun at {}", clients.path().display()),
+        Some(trouble) => warn!("{trouble}: commands cannot reach this procrun"),
+    }
 }
 
 impl Supervisor<'_> {
@@ -280,6 +290,7 @@ impl Supervisor<'_> {
                     }
                     continue;
                 }
+                explained = self.unexplained.explained() => self.take_explained(explained),
                 news = self.workers.turn() => {
                     self.take_starts(news);
                     continue;
@@ -556,19 +567,34 @@ impl Supervisor<'_> {
         if dead.is_empty() {
             return;
         }
-        let mut events = self.workers.reaped(dead, &self.machine);
-        self.memory.explain(&mut events, &self.workers);
+        let ended = self.workers.reaped(dead);
         let mut said = Vec::new();
-        for event in &events {
-            if let Event::Exited { run, .. } = event {
-                self.node.ended(*run);
-                self.checks.ended(run.instance);
-                said.append(&mut self.notify.ended(*run));
-            }
+        for Ended { run, .. } in &ended {
+            self.node.ended(*run);
+            self.checks.ended(run.instance);
+            said.append(&mut self.notify.ended(*run));
         }
         self.hear();
         self.feed(said);
+        let is_unexplained = |ended: &Ended| ended.is_failure() && self.machine.is_unexplained(ended.run);
+        let (unexplained, explained): (Vec<Ended>, Vec<Ended>) = ended.into_iter().partition(is_unexplained);
+        self.unexplained.ask(unexplained, &self.logs, now());
+        self.take_ended(explained);
+    }
+
+    /// Takes in runs whose end needs no further explanation.
+    fn take_ended(&mut self, ended: Vec<Ended>) {
+        let mut events = self.workers.ended(ended, &self.machine);
+        self.memory.explain(&mut events, &self.workers);
         self.feed(events);
+    }
+
+    /// Takes in runs that failed, with what their last lines tell.
+    fn take_explained(&mut self, explained: Explained) {
+        let Explained { ended, failures } = explained;
+        let report = |(run, failure)| Event::Spoke(run, Word::CannotListen { failure, is_handled: false });
+        self.feed(failures.into_iter().map(report).collect());
+        self.take_ended(ended);
     }
 
     fn received(&mut self, Received { number, sender }: Received) {

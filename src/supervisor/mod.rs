@@ -34,6 +34,7 @@ mod steps;
 mod stop_targets;
 mod termination;
 mod timers;
+mod unexplained;
 mod workers;
 
 use std::{

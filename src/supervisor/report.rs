@@ -52,10 +52,8 @@ pub(super) fn say(notice: &Notice) {
         }
         // Said with its pid where it was started.
         Notice::Started { .. } => {}
-        Notice::NotReady { who, setback } => {
-            let (app, id) = (&*who.spec.name, who.pm_id);
-            warn!(app, id, "{who} {setback}");
-        }
+        Notice::NotReady { who, setback } => not_ready(who, setback),
+        Notice::GoesOn { who, place } => goes_on(who, place),
         Notice::WaitsFor { who, what, late } => waits(who, what, *late),
         Notice::Blocked { who, what } => blocked(who, what),
         Notice::Reloading { app, total, rolling: true } => {
@@ -159,6 +157,16 @@ fn health(notice: &Notice) {
     }
 }
 
+fn not_ready(who: &Subject, setback: &Setback) {
+    let (app, id) = (&*who.spec.name, who.pm_id);
+    warn!(app, id, "{who} {setback}");
+}
+
+fn goes_on(who: &Subject, place: &str) {
+    let (app, id) = (&*who.spec.name, who.pm_id);
+    warn!(app, id, "{who} handles the error and goes on without {place}: it counts as online");
+}
+
 fn ready(who: &Subject, sign: Sign, after: Readable) {
     let (app, id) = (&*who.spec.name, who.pm_id);
     match sign {
@@ -225,7 +233,7 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
             return None;
         }
         News::Listens(run, _)
-        | News::CannotListen(run, _)
+        | News::CannotListen { run, .. }
         | News::SharesSocket(run, ..)
         | News::Accepts(run, _)
         | News::Messages(run, _)
@@ -238,9 +246,9 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
     let (who, app, id) = (&who, &*who.spec.name, who.pm_id);
     match news {
         News::Listens(_, address) => debug!(app, id, "{who} listens on {address}"),
-        News::CannotListen(run, failure) => {
+        News::CannotListen { run, failure, is_handled } => {
             warn!(app, id, "{who} {failure}");
-            return Some(Event::Spoke(run, Word::CannotListen(failure)));
+            return Some(Event::Spoke(run, Word::CannotListen { failure, is_handled }));
         }
         News::SharesSocket(_, place, other) => warn!(
             app,

@@ -52,6 +52,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
         Notice::Started { who } if who.spec.reload.wait_ready => format!("{who} runs, and is to say `ready`"),
         Notice::Started { who } => format!("{who} is online"),
         Notice::NotReady { who, setback } => format!("{who} {setback}"),
+        Notice::GoesOn { who, place } => format!("{who} goes on without {place}"),
         Notice::Draining { who, within, .. } => {
             format!("{who} finishes its connections, for at most {}", Readable(*within))
         }

@@ -18,7 +18,7 @@ use std::{
     sync::Arc,
 };
 
-pub(super) use self::starts::Begun;
+pub(super) use self::{ending::Ended, starts::Begun};
 use super::{
     helper_threads::HelperThreads,
     input::Input,

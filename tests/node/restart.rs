@@ -1,8 +1,8 @@
 //! When an application runs again, how long it waits, and when procrun gives up.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, time::Duration};
 
-use crate::support::{Bed, End, Procrun, SIGKILL, send, wait_for, wait_until, web::free_port, workers};
+use crate::support::{Bed, End, Procrun, SIGKILL, now, send, wait_for, wait_until, web::free_port, workers};
 use serde_json::Value;
 
 /// A bed whose one app notes the time of each start in `starts`, then does `body`.
@@ -351,6 +351,116 @@ fn an_uncaught_failure_to_listen_is_the_reason_of_the_end_although_another_serve
     run.expect_code(1);
     let ended: Value = serde_json::from_str(&run.wait_for_err("web (0) ended")).unwrap();
     assert_eq!(ended["reason"], "address-in-use", "{ended}");
+}
+
+/// A worker whose only server is optional: a queue consumer with a port for its metrics.
+#[test]
+fn a_process_that_handles_a_failed_listen_and_does_not_try_again_is_online() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    for (handler, is_online) in
+        [("server.on('error', caught)", true), ("process.on('uncaughtException', caught)", false)]
+    {
+        let bed = Bed::with(&format!(
+            "[[apps]]\nname = \"consumer\"\nscript = \"consumer.js\"\nlisten_timeout = 300\nport = {port}\n"
+        ));
+        bed.file(
+            "consumer.js",
+            format!(
+                "const server = require('http').createServer();
+                 const caught = (error) => console.log('catches', error.code);
+                 {handler};
+                 server.listen(+process.env.PORT, '127.0.0.1');
+                 setInterval(() => {{}}, 1e6);"
+            ),
+        );
+        let mut run = bed.launch(&["ecosystem.toml"]).env("PROCRUN_HOME", &bed.home()).start();
+        run.wait_for_line("catches EADDRINUSE");
+        run.wait_for_err("warn: consumer (0) cannot listen on 127.0.0.1:");
+        let health = || bed.launch(&["healthcheck"]).env("PROCRUN_HOME", &bed.home()).start();
+        if is_online {
+            run.wait_for_err(&format!("consumer (0) handles the error and goes on without 127.0.0.1:{port}"));
+            let (status, ready, problem) = listed(&bed).remove(0);
+            assert_eq!((status.as_str(), ready), ("online", Value::Bool(true)));
+            assert!(problem.starts_with("cannot listen on 127.0.0.1:"), "it stays visible: {problem}");
+            health().expect_code(0);
+        } else {
+            let since = now();
+            wait_until("more than its listen_timeout to pass", || {
+                since.elapsed() > Duration::from_millis(400)
+            });
+            assert_eq!(listed(&bed)[0].0, "launching");
+            health().expect_code(1);
+        }
+        run.expect_stop();
+    }
+}
+
+/// Programs of other languages report nothing: their last lines tell.
+#[test]
+fn an_address_in_use_is_the_reason_of_the_end_of_other_programs() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let on_port = format!("port {port}");
+    for (script, args, place) in [
+        ("python3", format!("-m http.server --bind 127.0.0.1 {port}"), "its address"),
+        (
+            "python3",
+            format!("-c \"import asyncio; asyncio.run(asyncio.start_server(print, '127.0.0.1', {port}))\""),
+            &*on_port,
+        ),
+        ("nginx", "-e stderr -p . -c nginx.conf -g 'daemon off;'".to_owned(), &*on_port),
+        ("./wrapper.sh", String::new(), &*on_port),
+        ("npm", "start".to_owned(), &*on_port),
+    ] {
+        let bed = Bed::with(&format!(
+            "[[apps]]\nname = \"web\"\nscript = {script:?}\nargs = {args:?}\nautorestart = false\n"
+        ));
+        let listen = format!("listen 127.0.0.1:{port};");
+        bed.file(
+            "nginx.conf",
+            format!("pid nginx.pid; events {{}} http {{ access_log off; server {{ {listen} }} }}"),
+        );
+        bed.script(
+            "wrapper.sh",
+            format!(
+                "#!/bin/sh\necho 'main.go:12: listen tcp :{port}: bind: address already in use' >&2\nexit 7\n"
+            ),
+        );
+        bed.file("package.json", r#"{ "scripts": { "start": "node web.js" } }"#);
+        bed.file("web.js", format!("require('http').createServer().listen({port}, '127.0.0.1');"));
+        let mut run = bed.start(&["ecosystem.toml"]);
+        let code = if script == "./wrapper.sh" { 7 } else { 1 };
+        run.expect_code(code);
+        run.wait_for_err(&format!(
+            "(cannot listen on {place}: Address already in use (EADDRINUSE)), not restarting it"
+        ));
+        run.wait_for_err("hint: another process listens there");
+    }
+}
+
+#[test]
+fn only_the_last_lines_of_a_run_that_failed_tell_of_an_address_in_use() {
+    // What an earlier run said, what is far above the end, stdout, and a success.
+    let flood = "i=0; while [ $i -lt 40 ]; do echo line $i >&2; i=$((i+1)); done";
+    for (body, reason) in [
+        ("[ $run = 1 ] && echo 'bind: address already in use' >&2; exit 1", "exit"),
+        (&*format!("echo 'bind: address already in use' >&2; {flood}; exit 1"), "exit"),
+        ("echo 'bind: address already in use'; exit 1", "exit"),
+        ("echo 'bind: address already in use' >&2; exit 0", "exit"),
+        ("printf 'bind: address already in use' >&2; exit 1", "address-in-use"),
+    ] {
+        let bed = app("max_restarts = 2\nrestart_delay = 0\n", body);
+        let mut run = bed.start(&["ecosystem.toml", "--json"]);
+        run.wait_end();
+        let ended: Vec<Value> = run
+            .err()
+            .lines_with("app (0) ended")
+            .iter()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!((ended.len(), &ended[1]["reason"]), (2, &Value::from(reason)), "{body} {ended:?}");
+    }
 }
 
 #[test]

@@ -44,8 +44,15 @@ pub enum Message {
     HandleNack,
     /// Its loop turns.
     Beat,
-    /// It could not listen there: where, for people, and a positive errno.
-    CannotListen(String, i32),
+    /// It could not listen.
+    CannotListen {
+        /// Where, for people.
+        place: String,
+        /// A positive errno.
+        errno: i32,
+        /// The application handles the error of this server.
+        is_handled: bool,
+    },
     /// It listens after it could not.
     Listens,
     /// It is about to end by an error that it did not catch.
@@ -238,6 +245,7 @@ struct Raw<'a> {
     writable_all: Value,
     count: Option<u32>,
     errno: Option<i32>,
+    handled: Option<bool>,
     origin: Option<Cow<'a, str>>,
 }
 
@@ -270,7 +278,8 @@ fn word(line: &[u8]) -> Result<Message, Broken> {
         Some("beat") => Message::Beat,
         Some("cannot-listen") => {
             let place: String = address(&raw).chars().filter(|it| !it.is_control()).take(MAX_PLACE).collect();
-            Message::CannotListen(place, raw.errno.unwrap_or_default().saturating_abs())
+            let errno = raw.errno.unwrap_or_default().saturating_abs();
+            Message::CannotListen { place, errno, is_handled: raw.handled == Some(true) }
         }
         Some("listens") => Message::Listens,
         Some("uncaught") => Message::Uncaught(match raw.origin.as_deref() {
@@ -595,11 +604,15 @@ mod tests {
         for (line, message) in [
             (
                 r#"{"cmd":"NODE_PROCRUN","act":"cannot-listen","port":3000,"errno":-98}"#,
-                Message::CannotListen("port 3000".to_owned(), 98),
+                Message::CannotListen { place: "port 3000".to_owned(), errno: 98, is_handled: false },
+            ),
+            (
+                r#"{"cmd":"NODE_PROCRUN","act":"cannot-listen","port":9100,"errno":-98,"handled":true}"#,
+                Message::CannotListen { place: "port 9100".to_owned(), errno: 98, is_handled: true },
             ),
             (
                 r#"{"cmd":"NODE_PROCRUN","act":"cannot-listen","address":"/run/\u001b[1ma.sock","port":-1,"errno":-13}"#,
-                Message::CannotListen("/run/[1ma.sock".to_owned(), 13),
+                Message::CannotListen { place: "/run/[1ma.sock".to_owned(), errno: 13, is_handled: false },
             ),
             (r#"{"cmd":"NODE_PROCRUN","act":"listens"}"#, Message::Listens),
             (
@@ -615,7 +628,9 @@ mod tests {
         }
         let long =
             format!(r#"{{"cmd":"NODE_PROCRUN","act":"cannot-listen","address":"{}"}}"#, "x".repeat(9999));
-        let Ok(Message::CannotListen(place, 0)) = one(&long) else { panic!("{:?}", one(&long)) };
+        let Ok(Message::CannotListen { place, errno: 0, .. }) = one(&long) else {
+            panic!("{:?}", one(&long))
+        };
         assert_eq!(place.len(), MAX_PLACE);
     }
 

@@ -494,17 +494,87 @@ fn in_use() -> ListenFailure {
     ListenFailure { place: "port 3000".to_owned(), why: "Address already in use".to_owned(), is_in_use: true }
 }
 
+fn cannot_listen() -> Word {
+    Word::CannotListen { failure: in_use(), is_handled: false }
+}
+
+/// As of a server whose application handles the error.
+fn goes_without() -> Word {
+    Word::CannotListen { failure: in_use(), is_handled: true }
+}
+
+#[test]
+fn a_run_that_handles_a_failed_listen_and_does_not_try_again_is_online() {
+    let mut world = World::new(plan([app("a")]));
+    for _ in 0..3 {
+        world.feed(Event::Spoke(world.run(0), goes_without()));
+        world.pass(MS(4900));
+        assert_eq!(world.status(0), Status::Launching, "it has tried again");
+    }
+    world.pass(MS(100));
+    assert!(matches!(world.said.last(), Some(Notice::GoesOn { place, .. }) if place == "port 3000"));
+    assert_eq!(world.status(0), Status::Online);
+    let view = world.machine.instance(InstanceId(0)).unwrap();
+    assert_eq!((view.ready, view.complaint), (true, Some(in_use().to_string())), "that stays visible");
+    // Neither a later try nor the end of the run changes that.
+    world.feed(Event::Spoke(world.run(0), goes_without()));
+    assert_eq!(world.status(0), Status::Online);
+    world.exit(world.run(0), FAILED, false);
+    let endings = &world.machine.instance(InstanceId(0)).unwrap().endings;
+    assert_eq!(endings[0].reason(), "exit", "it went on without that port");
+}
+
+#[test]
+fn a_run_that_does_not_handle_a_failed_listen_never_goes_on_without() {
+    let mut world = World::new(plan([app("a")]));
+    world.feed(Event::Spoke(world.run(0), goes_without()));
+    world.feed(Event::Spoke(world.run(0), cannot_listen()));
+    world.pass(S(3600));
+    assert_eq!(world.status(0), Status::Launching);
+    world.feed(Event::Spoke(world.run(0), Word::Listens));
+    assert_eq!(world.status(0), Status::Online);
+    // A timer of an earlier run means nothing to the next one.
+    world.feed(Event::Spoke(world.run(0), goes_without()));
+    world.exit(world.run(0), FAILED, false);
+    world.pass(MS(4500));
+    world.feed(Event::Spoke(world.run(0), goes_without()));
+    world.pass(S(2));
+    assert_eq!(world.status(0), Status::Launching);
+    world.pass(S(4));
+    assert_eq!(world.status(0), Status::Online);
+}
+
+#[test]
+fn only_a_run_that_ends_by_itself_and_has_reported_nothing_is_unexplained() {
+    let mut world = World::new(plan([app("a")]));
+    let run = world.run(0);
+    assert!(world.machine.is_unexplained(run));
+    world.feed(Event::Spoke(run, cannot_listen()));
+    assert!(!world.machine.is_unexplained(run));
+    world.feed(Event::Spoke(run, Word::Listens));
+    assert!(world.machine.is_unexplained(run));
+    world.feed(Event::Spoke(run, Word::Uncaught(Uncaught::Exception)));
+    assert!(!world.machine.is_unexplained(run));
+    world.exit(run, FAILED, false);
+    assert!(!world.machine.is_unexplained(run), "it has ended");
+    world.pass(S(1));
+    let run = world.run(0);
+    assert!(world.machine.is_unexplained(run));
+    world.feed(Event::Ready(run, Sign::Listening));
+    assert!(!world.machine.is_unexplained(run), "it listens");
+}
+
 #[test]
 fn a_run_that_cannot_listen_is_not_online_until_it_listens() {
     let mut world = World::new(plan([app("a")]));
     let is_ready = |world: &World| world.machine.instance(InstanceId(0)).unwrap().ready;
     for listens in [Event::Spoke(world.run(0), Word::Listens), Event::Ready(world.run(0), Sign::Listening)] {
-        world.feed(Event::Spoke(world.run(0), Word::CannotListen(in_use())));
+        world.feed(Event::Spoke(world.run(0), cannot_listen()));
         assert_eq!((world.status(0), is_ready(&world)), (Status::Launching, false));
         world.feed(listens);
         assert_eq!((world.status(0), is_ready(&world)), (Status::Online, true));
     }
-    world.feed(Event::Spoke(world.run(0), Word::CannotListen(in_use())));
+    world.feed(Event::Spoke(world.run(0), cannot_listen()));
     assert_eq!(world.status(0), Status::Online, "it listens elsewhere");
     world.exit(world.run(0), FAILED, false);
     let endings = &world.machine.instance(InstanceId(0)).unwrap().endings;
@@ -518,7 +588,7 @@ fn a_run_whose_address_is_in_use_is_never_restarted_at_once_and_not_online_befor
     spec.restart.backoff = Backoff::Fixed(Duration::ZERO);
     let mut world = World::new(plan([app("b"), spec]));
     for run in 1..=3 {
-        world.feed(Event::Spoke(world.run(1), Word::CannotListen(in_use())));
+        world.feed(Event::Spoke(world.run(1), cannot_listen()));
         world.feed(Event::Spoke(world.run(1), Word::Uncaught(Uncaught::Exception)));
         // However long it has tried.
         world.pass(S(5));
@@ -540,7 +610,7 @@ fn a_run_whose_address_is_in_use_is_never_restarted_at_once_and_not_online_befor
 #[test]
 fn once_the_address_is_free_the_next_run_is_online_after_min_uptime() {
     let mut world = World::new(plan([app("a")]));
-    world.feed(Event::Spoke(world.run(0), Word::CannotListen(in_use())));
+    world.feed(Event::Spoke(world.run(0), cannot_listen()));
     world.exit(world.run(0), FAILED, false);
     world.pass(MS(100));
     assert_eq!(world.status(0), Status::Launching);

@@ -83,8 +83,9 @@ impl Hub {
                 _ => self.news.push(News::Messages(run, 1)),
             },
             (Message::Beat, _) => self.news.push(News::Beats(run)),
-            (Message::CannotListen(place, errno), _) => {
-                self.news.push(News::CannotListen(run, listen_failure(place, errno)));
+            (Message::CannotListen { place, errno, is_handled }, _) => {
+                let failure = listen_failure(place, errno);
+                self.news.push(News::CannotListen { run, failure, is_handled });
             }
             (Message::Listens, _) => self.news.push(News::ListensAfterAll(run)),
             (Message::Uncaught(uncaught), _) => self.news.push(News::Uncaught(run, uncaught)),

@@ -129,7 +129,8 @@ impl Hub {
                 self.news.push(News::Listens(run, address));
             }
             Effect::CannotListen(run, endpoint, errno) => {
-                self.news.push(News::CannotListen(run, listen_failure(endpoint.describe(), errno)));
+                let failure = listen_failure(endpoint.describe(), errno);
+                self.news.push(News::CannotListen { run, failure, is_handled: false });
             }
             Effect::SharesSocket(run, endpoint, with) => {
                 if let Some(app) = self.apps.get(&with) {

@@ -14,6 +14,20 @@ use crate::{
     },
 };
 
+/// A run whose main process has been reaped.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::supervisor) struct Ended {
+    pub(in crate::supervisor) run: Run,
+    status: Status,
+}
+
+impl Ended {
+    /// Whether it exited with a code that is a failure.
+    pub(in crate::supervisor) fn is_failure(&self) -> bool {
+        matches!(self.status, Status::Exited(1..))
+    }
+}
+
 impl Workers {
     /// Sends a signal to what an ended run has left behind and what has not got the stop signal yet, and
     /// watches for its end. The trees must have been found in this turn.
@@ -27,34 +41,24 @@ impl Workers {
         self.sweeping.insert(run);
     }
 
-    /// Handles the processes that have been reaped and returns the events.
-    pub(in crate::supervisor) fn reaped(&mut self, dead: &[(Pid, Status)], machine: &Machine) -> Vec<Event> {
-        let mut ended: Vec<(Run, Status)> = Vec::new();
+    /// Handles the processes that have been reaped. Returns the main processes among them.
+    pub(in crate::supervisor) fn reaped(&mut self, dead: &[(Pid, Status)]) -> Vec<Ended> {
+        let mut ended: Vec<Ended> = Vec::new();
         let mut orphans = 0;
         for (pid, status) in dead {
             match self.by_pid.remove(pid) {
-                Some(run) => ended.push((run, *status)),
+                Some(run) => ended.push(Ended { run, status: *status }),
                 // What that means is known when the start has come back.
                 None if self.starting.reaped(*pid, *status) => {}
                 None => orphans += 1,
             }
         }
         debug!("reaped {} workers and {orphans} orphans", ended.len());
-        if ended.is_empty() && self.sweeping.is_empty() {
-            return Vec::new();
-        }
-        for (run, _) in &ended {
+        for Ended { run, .. } in &ended {
             self.trees.main_ended(*run);
-        }
-        let concerned: Vec<Run> =
-            ended.iter().map(|(run, _)| *run).chain(self.sweeping.iter().copied()).collect();
-        self.trees_of(&concerned, machine);
-        let left: HashSet<Run> = self.orphans().into_iter().filter_map(|(_, owner)| owner).collect();
-        let mut events = Vec::with_capacity(ended.len());
-        for (run, status) in ended {
             // A start that was given up may end when its successor runs already.
             if let Some(place) = self.places.get_mut(&run.instance)
-                && let Some(process) = place.process.as_mut().filter(|process| process.run == run)
+                && let Some(process) = place.process.as_mut().filter(|process| process.run == *run)
             {
                 self.logs.run_ended(run.instance.0);
                 process.reaped = true;
@@ -62,6 +66,21 @@ impl Workers {
                 process.stdin = None;
                 place.remove_pid_file(&self.pid_files, self.starting.helpers());
             }
+        }
+        ended
+    }
+
+    /// What the end of these main processes means, and the end of trees whose main process ended before.
+    pub(in crate::supervisor) fn ended(&mut self, ended: Vec<Ended>, machine: &Machine) -> Vec<Event> {
+        if ended.is_empty() && self.sweeping.is_empty() {
+            return Vec::new();
+        }
+        let concerned: Vec<Run> =
+            ended.iter().map(|ended| ended.run).chain(self.sweeping.iter().copied()).collect();
+        self.trees_of(&concerned, machine);
+        let left: HashSet<Run> = self.orphans().into_iter().filter_map(|(_, owner)| owner).collect();
+        let mut events = Vec::with_capacity(ended.len());
+        for Ended { run, status } in ended {
             let leftovers = left.contains(&run);
             if !leftovers {
                 self.trees.remove(run);

@@ -1,0 +1,109 @@
+//! What is known of a run that could not listen: it does not do its work, or goes on without that server.
+
+use std::time::Duration;
+
+use super::{Instance, Step};
+use crate::machine::{
+    Time,
+    event::{Effect, Timer, Wait},
+    fault::ListenFailure,
+    notice::Notice,
+};
+
+/// An application that handles a failed listen and does not try again for so long, or for its `listen_timeout`
+/// if that is shorter, goes on without that server.
+const RETRY_WINDOW: Duration = Duration::from_secs(5);
+
+/// Whether the present run could not listen.
+#[derive(Debug, Default)]
+pub(in crate::machine) struct Listening {
+    /// It could not, and has not listened since.
+    failure: Option<ListenFailure>,
+    /// When it counts as one that goes on without that server; `None`: only when it listens.
+    goes_on_at: Option<Time>,
+    goes_on: bool,
+    is_timer_armed: bool,
+    epoch: u64,
+}
+
+impl Listening {
+    /// A new run has not shown anything yet.
+    pub(in crate::machine) fn begin(&mut self) {
+        *self = Self { epoch: self.epoch, ..Self::default() };
+    }
+
+    /// It could not listen, has not listened since, and does not go on without that.
+    pub(in crate::machine) fn has_failed(&self) -> bool {
+        self.failure.is_some() && !self.goes_on
+    }
+
+    pub(in crate::machine) fn failure(&self) -> Option<&ListenFailure> {
+        self.failure.as_ref()
+    }
+
+    /// The failure that explains why the run ends now.
+    pub(in crate::machine) fn take_failure(&mut self) -> Option<ListenFailure> {
+        let goes_on = self.goes_on;
+        self.failure.take().filter(|_| !goes_on)
+    }
+}
+
+impl Instance {
+    /// Whether its present run could not listen, has not listened since, and does not go on without that.
+    pub(in crate::machine) fn cannot_listen(&self) -> bool {
+        self.listening.has_failed()
+    }
+
+    /// The present run listens: clears its earlier failure to listen.
+    pub(in crate::machine) fn listens(&mut self) {
+        let Listening { failure, goes_on_at, goes_on, .. } = &mut self.listening;
+        (*failure, *goes_on_at, *goes_on) = (None, None, false);
+    }
+
+    /// The present run could not listen. An application that handles the error and does not try again does its
+    /// work without that server: the port of its metrics, for example.
+    pub(in crate::machine) fn fails_to_listen(
+        &mut self,
+        step: &mut Step<'_>,
+        failure: ListenFailure,
+        is_handled: bool,
+    ) {
+        let at = step.now + self.spec.reload.listen_timeout.min(RETRY_WINDOW);
+        self.listening.failure = Some(failure);
+        self.listening.goes_on_at = is_handled.then_some(at);
+        self.listening.goes_on &= is_handled;
+        // An application that tries again and again must not fill the list of timers.
+        if is_handled && !self.listening.is_timer_armed {
+            self.arm_listen_timer(step, at);
+        }
+    }
+
+    fn arm_listen_timer(&mut self, step: &mut Step<'_>, at: Time) {
+        self.listening.epoch += 1;
+        self.listening.is_timer_armed = true;
+        let timer = Timer { instance: self.id, wait: Wait::Listening, epoch: self.listening.epoch };
+        step.out.push(Effect::Arm(timer, at));
+    }
+
+    /// It may be time to count it as one that goes on without the server that could not listen.
+    pub(in crate::machine) fn listening_due(&mut self, step: &mut Step<'_>, epoch: u64) {
+        if epoch != self.listening.epoch || !self.is_online() {
+            return;
+        }
+        self.listening.is_timer_armed = false;
+        let Some(at) = self.listening.goes_on_at else { return };
+        if at > step.now {
+            // It has tried again since.
+            self.arm_listen_timer(step, at);
+        } else if !self.listening.goes_on {
+            self.listening.goes_on = true;
+            let place = self.listening.failure().map_or_else(String::new, |failure| failure.place.clone());
+            step.say(Notice::GoesOn { who: self.subject(), place });
+        }
+    }
+
+    /// Whether its present run fails by itself, if it ends now, and has not reported why.
+    pub(in crate::machine) fn is_unexplained(&self) -> bool {
+        self.is_online() && !self.cannot_listen() && !self.readiness.listening && !self.has_thrown()
+    }
+}
