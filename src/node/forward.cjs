@@ -1,14 +1,91 @@
 'use strict';
-// Runs in the Node of npm, yarn and their like, by `--require`. The channel is for the application that they
-// start and not for them: Node takes the channel that NODE_CHANNEL_FD names, so that name is given to
-// their children only. An error in here stays in here.
+// Runs in the Node of npm, yarn and other package runners, by `--require`. The channel is for the application
+// that they start and not for them: Node takes the channel that NODE_CHANNEL_FD names, so that name is given
+// to their children only. A child that may be a runner itself gets this script instead, by NODE_OPTIONS: there
+// it passes the channel on, or opens it if that Node turns out to be the application. An error in here stays
+// in here.
 (() => {
   delete require.cache[__filename];
   const { env, execArgv } = process;
   const at = execArgv.findIndex((arg, at, all) => arg === '--require' && all[at + 1] === __filename);
   if (at >= 0) execArgv.splice(at, 2);
-  if (!env.PROCRUN_CHANNEL_FD) return;
-  env.NODE_CHANNEL_FD = env.PROCRUN_CHANNEL_FD;
-  env.NODE_CHANNEL_SERIALIZATION_MODE = 'json';
+  // Threads of the application run this, too, and have no channel.
+  const fd = env.PROCRUN_CHANNEL_FD;
+  if (!fd) return;
   delete env.PROCRUN_CHANNEL_FD;
+  const quietly = (work) => {
+    try {
+      return work();
+    } catch {
+      // Then the application has no channel.
+    }
+  };
+
+  // Packages whose programs run the application in a child of their own.
+  const packages = PACKAGE_RUNNERS;
+  // Their programs, and others that run the scripts of a package.
+  const programs = new Set([
+    'npm', 'npm-cli', 'npx', 'npx-cli', 'pnpm', 'pnpx', 'yarn', 'yarnpkg', 'corepack', 'nodemon', 'babel-node',
+    'dotenv', 'dotenvx', 'cross-env', 'cross-env-shell', 'env-cmd', 'concurrently', 'conc', 'npm-run-all',
+    'run-s', 'run-p', 'turbo', 'nx', 'lerna', 'wireit',
+  ]);
+  const option = `--require ${__filename}`;
+
+  const isRunner = () => {
+    const { existsSync, readFileSync, realpathSync } = require('fs');
+    const { basename, dirname, join } = require('path');
+    const script = realpathSync(process.argv[1]);
+    // Yarn's releases are kept with the project.
+    if (/^yarn-[\w.-]+\.[cm]?js$/.test(basename(script))) return true;
+    for (let [dir, last] = [dirname(script), '']; dir !== last; [dir, last] = [dirname(dir), dir]) {
+      const file = join(dir, 'package.json');
+      const { name } = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
+      if (name) return packages.includes(name);
+    }
+    return false;
+  };
+
+  const mayHoldRunner = ({ file, args }) => {
+    const words = [file, ...(args ?? [])].join(' ').split(/[\s;&|()<>'"`]+/);
+    // That Node may not read a file which its application did not name.
+    if (words.some((word) => /^--(experimental-)?permission$/.test(word))) return false;
+    return words.some((word) => programs.has(word.replace(/^.*\//, '').replace(/\.[cm]?js$/, '')));
+  };
+
+  const passOn = (options) => {
+    const { envPairs } = options;
+    const own = `NODE_CHANNEL_FD=${fd}`;
+    // A child with an environment of its own is not meant.
+    if (!envPairs?.includes(own) || !mayHoldRunner(options)) return;
+    const isOther = (pair) => pair !== own && !/^NODE_(CHANNEL_SERIALIZATION_MODE|OPTIONS)=/.test(pair);
+    const before = envPairs.find((pair) => pair.startsWith('NODE_OPTIONS='))?.slice('NODE_OPTIONS='.length);
+    const nodeOptions = before ? `${option} ${before}` : option;
+    options.envPairs = [
+      ...envPairs.filter(isOther), `PROCRUN_CHANNEL_FD=${fd}`, `NODE_OPTIONS=${nodeOptions}`,
+    ];
+  };
+
+  const nodeOptions = env.NODE_OPTIONS ?? '';
+  const isNested = nodeOptions.includes(option);
+  if (isNested) {
+    env.NODE_OPTIONS = nodeOptions.replace(option, '').trim();
+    if (!env.NODE_OPTIONS) delete env.NODE_OPTIONS;
+  }
+  if (isNested && !quietly(isRunner)) {
+    // As Node does it before it loads anything.
+    if (!process.channel) quietly(() => require('child_process')._forkChild(Number(fd), 'json'));
+    return;
+  }
+  env.NODE_CHANNEL_FD = fd;
+  env.NODE_CHANNEL_SERIALIZATION_MODE = 'json';
+  quietly(() => {
+    // It would be several words in NODE_OPTIONS.
+    if (/[\s"\\]/.test(__filename)) return;
+    const { ChildProcess } = require('child_process');
+    const { spawn } = ChildProcess.prototype;
+    ChildProcess.prototype.spawn = function (options) {
+      quietly(() => passOn(options));
+      return spawn.call(this, options);
+    };
+  });
 })();

@@ -312,7 +312,7 @@ impl Hub {
     /// The file of the script that leaves the channel of npm and its like to what they start; `None` if
     /// there is no place for one.
     pub fn forwarder(&mut self) -> Option<&Path> {
-        self.forwarder.path(preload::FORWARD).ok()
+        self.forwarder.path(&preload::forward()).ok()
     }
 
     /// The file of the script that tells again and again that the loop of the worker in which Node

@@ -17,17 +17,21 @@ use std::{
 
 use nix::{fcntl::OFlag, unistd::geteuid};
 
-use crate::sys::lock::FileLock;
+use crate::{spec::PACKAGE_RUNNERS, sys::lock::FileLock};
 
 /// Lets a worker of a cluster finish its connections, and accept them for itself; reports why it fails.
 pub(super) const DRAIN: &str =
     concat!(include_str!("drain.cjs"), include_str!("accept.cjs"), include_str!("faults.cjs"));
 /// Reports why a worker fails.
 pub(super) const FAULTS: &str = include_str!("faults.cjs");
-/// Leaves the channel of npm and its like to what they start.
-pub(super) const FORWARD: &str = include_str!("forward.cjs");
 /// Tells again and again that the loop of a worker turns.
 pub(super) const BEAT: &str = include_str!("beat.cjs");
+
+/// Leaves the channel of package runners to what they start.
+pub(super) fn forward() -> String {
+    let packages = serde_json::json!(PACKAGE_RUNNERS).to_string();
+    include_str!("forward.cjs").replacen("PACKAGE_RUNNERS", &packages, 1)
+}
 
 /// A script's file, if there is one yet.
 #[derive(Debug, Default)]

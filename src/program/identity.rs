@@ -11,26 +11,10 @@ use super::{
     package::{self, Package},
     shim::Shim,
 };
-use crate::spec::ProgramKind;
+use crate::spec::{PACKAGE_RUNNERS, ProgramKind};
 
 /// More links than that lead in a cycle.
 const MAX_LINKS: usize = 16;
-
-/// Packages whose programs run the application in a child of their own.
-const RUNNERS: [&str; 12] = [
-    "npm",
-    "npx",
-    "pnpm",
-    "yarn",
-    "@yarnpkg/cli-dist",
-    "corepack",
-    "nodemon",
-    "@babel/node",
-    "dotenv-cli",
-    "cross-env",
-    "env-cmd",
-    "concurrently",
-];
 
 /// A program for Node that is run as a program, by its package.
 #[derive(Debug)]
@@ -86,7 +70,7 @@ pub(super) fn tool(file: &Path) -> Tool {
     match name {
         "tsx" => Tool::Tsx(directory, package),
         "ts-node" => Tool::TsNode,
-        _ if RUNNERS.contains(&name) => Tool::Runner,
+        _ if PACKAGE_RUNNERS.contains(&name) => Tool::Runner,
         _ => Tool::Other,
     }
 }

@@ -4,6 +4,25 @@ use serde::{Deserialize, Serialize};
 
 use super::Signal;
 
+/// Packages whose programs run the application in a child of their own.
+pub const PACKAGE_RUNNERS: [&str; 15] = [
+    "npm",
+    "npx",
+    "pnpm",
+    "yarn",
+    "@yarnpkg/cli-dist",
+    "corepack",
+    "nodemon",
+    "@babel/node",
+    "dotenv-cli",
+    "@dotenvx/dotenvx",
+    "cross-env",
+    "env-cmd",
+    "concurrently",
+    "npm-run-all",
+    "npm-run-all2",
+];
+
 /// What runs the code of a program, according to its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum ProgramKind {

@@ -252,6 +252,51 @@ fn a_directory_on_the_command_line_is_run_by_its_main_file() {
     }
 }
 
+/// npm that runs npm again, and other runners: the channel is for the application at the end of the chain.
+#[test]
+fn what_a_chain_of_package_runners_starts_has_the_channel() {
+    for (script, args) in [
+        ("npm", "run three"),
+        ("npm", "run mixed"),
+        ("npm", "run before"),
+        ("node_modules/.bin/pnpm", "run pnpm"),
+        ("node_modules/.bin/yarn", "run one"),
+        ("node_modules/.bin/run-s", "one"),
+    ] {
+        let bed = bed_with_packages(&format!(
+            r#"{{ "name": "api", "script": "{script}", "args": "{args}", "wait_ready": true, "listen_timeout": 60000,
+                 "shutdown_with_message": true, "kill_timeout": 60000, "env": {{ "NODE_OPTIONS": "--no-deprecation" }} }}"#
+        ));
+        bed.file(
+            "package.json",
+            r#"{ "name": "x", "version": "1.0.0", "scripts": {
+                "start": "node app.js", "one": "npm start", "two": "npm run one", "three": "npm exec -c 'npm run two'",
+                "pnpm": "pnpm run one", "mixed": "cross-env A=1 run-p one",
+                "before": "npm run two && node other.js" } }"#,
+        );
+        bed.file("other.js", "console.log('comes after');");
+        bed.file(
+            "app.js",
+            "console.log('begins', typeof process.send, process.env.NODE_OPTIONS,
+               Object.keys(process.env).filter((it) => it.includes('CHANNEL')), process.execArgv);
+             process.on('SIGTERM', () => console.log('gets a signal')).on('SIGINT', () => console.log('gets a signal'));
+             process.on('message', (message) => { console.log('gets', message); process.exit(0); });
+             new (require('worker_threads').Worker)('console.log(\"thread\", typeof process.send)', { eval: true });
+             require('child_process').fork('child.js', { stdio: 'inherit', serialization: 'advanced' })
+               .on('message', (it) => { console.log('child', it); process.send('ready'); });",
+        );
+        bed.file("child.js", "process.send(new Map([[1, process.env.NODE_OPTIONS]])); process.disconnect();");
+        let mut run = start(&bed);
+        run.wait_for_line("begins function --no-deprecation [] []");
+        run.wait_for_line("thread undefined");
+        run.wait_for_line("child Map(1) { 1 => '--no-deprecation' }");
+        run.wait_for_err("api (0) is ready after");
+        run.expect_stop();
+        run.wait_for_line("gets shutdown");
+        assert!(run.out().lines_with("gets a signal").is_empty(), "{script} {args}: {}", run.story());
+    }
+}
+
 #[test]
 fn what_npm_starts_has_the_channel() {
     let bed = bed_with(
