@@ -95,7 +95,10 @@ impl Decoder<'_> {
             .or_else(|| if self.document.dialect == Dialect::Pm2 { root.get("pm2") } else { None });
         let alone = list.is_none() && entries.iter().any(|entry| is_script(&entry.key));
         let deploy = deploy_environments(root);
-        if let Some(cwd) = root.get(CWD).filter(|_| !alone) {
+        // A variable overrides the main file; an included file is seen from there.
+        let is_overridden =
+            !self.is_included && matches!(self.document.base_origin, Some(Origin::Environment(_)));
+        if let Some(cwd) = root.get(CWD).filter(|_| !alone && !is_overridden) {
             self.root_cwd(cwd);
         }
         if let Some(entry) = root.get(defaults::KEY) {

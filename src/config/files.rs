@@ -19,6 +19,7 @@ use super::{
     sites,
     tree::{Node, Position},
     value::Dialect,
+    variables,
 };
 use crate::spec::validate::MAX_APPS;
 
@@ -31,6 +32,8 @@ pub(super) struct Files<'a> {
     pub(super) unset: BTreeSet<&'static str>,
     pub(super) problems: &'a mut Problems,
     pub(super) notices: &'a mut Notices,
+    /// The variables that set keys of the main file have no effect.
+    pub(super) ignores_variables: bool,
     /// The files that were read beside the main one, absolute.
     pub(super) included: Vec<PathBuf>,
     /// From the main file to the file that is being read: its path without links, and its name.
@@ -45,13 +48,27 @@ impl<'a> Files<'a> {
         problems: &'a mut Problems,
         notices: &'a mut Notices,
     ) -> Self {
-        Self { cwd, environment, unset, problems, notices, included: Vec::new(), chain: Vec::new() }
+        Self {
+            cwd,
+            environment,
+            unset,
+            problems,
+            notices,
+            ignores_variables: false,
+            included: Vec::new(),
+            chain: Vec::new(),
+        }
     }
 
     /// The content of the main file, with what it includes. `path` is its path, if it is a file.
-    pub(super) fn main(&mut self, root: &Node, document: Document, path: Option<&Path>) -> File {
+    pub(super) fn main(&mut self, root: &Node, mut document: Document, path: Option<&Path>) -> File {
         if let Some(path) = path {
             self.chain.push((without_links(path), document.name.clone()));
+        }
+        if !self.ignores_variables
+            && let Some((cwd, origin)) = variables::cwd(self.environment, self.cwd)
+        {
+            (document.base, document.base_origin) = (cwd, Some(origin));
         }
         let place = document.place(None);
         let file = self.contents(root, document, Defaults::default());
@@ -94,20 +111,30 @@ impl<'a> Files<'a> {
             notices: self.notices,
         };
         let mut file = decoder.root(root);
-        let Decoder { document, defaults, .. } = decoder;
+        let Decoder { document, defaults, is_included, .. } = decoder;
+        let mut dir = document.dir.as_path();
+        if !is_included
+            && !self.ignores_variables
+            && let Some(patterns) = variables::includes(self.environment)
+        {
+            let by = "the variable `PROCRUN_INCLUDE`";
+            file.includes = patterns.into_iter().map(|pattern| Include { pattern, at: None, by }).collect();
+            dir = self.cwd;
+        }
         let mut seen = BTreeSet::new();
-        for Include { pattern, at } in &file.includes {
-            let paths = match include::files(pattern, &document.dir) {
+        for include in &file.includes {
+            let paths = match include::files(&include.pattern, dir) {
                 Ok(paths) => paths,
                 Err(why) => {
-                    self.wrong(&document, *at, format!("`include`: `{pattern}` {why}"), None);
+                    let Include { pattern, at, by } = include;
+                    self.wrong(&document, *at, format!("{by}: `{pattern}` {why}"), None);
                     continue;
                 }
             };
             for path in paths {
                 // Patterns may overlap.
                 if seen.insert(path.clone()) {
-                    let mut apps = self.include(&path, *at, &document, &defaults);
+                    let mut apps = self.include(&path, include, &document, &defaults);
                     file.apps.append(&mut apps);
                 }
             }
@@ -124,7 +151,7 @@ impl<'a> Files<'a> {
     fn include(
         &mut self,
         path: &Path,
-        at: Option<Position>,
+        &Include { at, by, .. }: &Include,
         document: &Document,
         defaults: &Defaults,
     ) -> Vec<super::decode::App> {
@@ -133,14 +160,14 @@ impl<'a> Files<'a> {
         if let Some(first) = self.chain.iter().position(|(open, _)| *open == real) {
             let way = self.chain[first..].iter().chain([&self.chain[first]]);
             let way: Vec<&str> = way.map(|(_, name)| &**name).collect();
-            let message = format!("`include` makes a cycle: {}", way.join(" → "));
+            let message = format!("{by} makes a cycle: {}", way.join(" → "));
             self.wrong(document, at, message, Some("a file cannot include itself: leave one of these out"));
             return Vec::new();
         }
         let format = match include::format(path) {
             Ok(format) => format,
             Err((why, hint)) => {
-                self.wrong(document, at, format!("`include` names {name}, which {why}"), Some(hint));
+                self.wrong(document, at, format!("{by} names {name}, which {why}"), Some(hint));
                 return Vec::new();
             }
         };
@@ -152,7 +179,7 @@ impl<'a> Files<'a> {
         let text = match file::read(path) {
             Ok(text) => text,
             Err(unreadable) => {
-                let message = format!("`include` names {name}, which {}", unreadable.why);
+                let message = format!("{by} names {name}, which {}", unreadable.why);
                 self.wrong(document, at, message, unreadable.hint);
                 return Vec::new();
             }

@@ -26,6 +26,8 @@ pub(super) const MAX_FILES: usize = 1000;
 pub(super) struct Include {
     pub(super) pattern: String,
     pub(super) at: Option<Position>,
+    /// What names it, in messages: the key or the variable.
+    pub(super) by: &'static str,
 }
 
 /// One path or pattern, or a list of them.
@@ -35,7 +37,8 @@ pub(super) fn includes(node: &Node) -> Decoded<Vec<Include>> {
         Value::List(items) => items.as_slice(),
         _ => std::slice::from_ref(node),
     };
-    Ok(patterns.into_iter().zip(items).map(|(pattern, item)| Include { pattern, at: item.at }).collect())
+    let include = |(pattern, item): (String, &Node)| Include { pattern, at: item.at, by: "`include`" };
+    Ok(patterns.into_iter().zip(items).map(include).collect())
 }
 
 /// The files that this means for a file in `dir`, sorted by name. A pattern may match nothing; a path is a file

@@ -66,6 +66,8 @@ impl Source {
         let mut notices = Notices::default();
         let unset = inner.flags.unset_keys();
         let mut files = Files::new(&inner.cwd, &inner.environment, unset, &mut problems, &mut notices);
+        // A conversion says what the file says.
+        files.ignores_variables = inner.converts_to.is_some();
         let document = self.document(format);
         let with_sites = files.with_sites(root, &document);
         let root = with_sites.as_ref().unwrap_or(root);

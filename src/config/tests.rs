@@ -78,6 +78,49 @@ fn defaults_are_the_specs() {
 }
 
 #[test]
+fn variables_set_the_cwd_and_the_includes_of_the_main_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = root.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let main = "cwd = 'of-file'\ninclude = ['no.toml']\n[[apps]]\nname = 'a'\nscript = 'a.js'\n\
+                [[apps]]\nname = 'b'\nscript = 'b.js'\ncwd = 'sub'\n";
+    write("etc/x.toml", main);
+    write("conf.d/c.toml", "[[apps]]\nscript = 'c.js'");
+    write("conf.d/d.toml", "cwd = 'd'\n[[apps]]\nscript = 'd.js'");
+    write("other/e.toml", "[[apps]]\nscript = 'e.js'");
+    let load = |variables: &[(&str, &str)]| {
+        let mut invocation = invocation("etc/x.toml", &root);
+        invocation.environment.extend(variables.iter().map(|(name, value)| (name.into(), value.into())));
+        match Source::new(invocation).unwrap().read() {
+            Ok(Read::Loaded(loaded)) => Ok(loaded),
+            Ok(Read::NeedsEvaluation(_)) => unreachable!("it is TOML"),
+            Err(problems) => Err(problems.to_string()),
+        }
+    };
+    let loaded = load(&[("PROCRUN_CWD", "work"), ("PROCRUN_INCLUDE", "conf.d/*.toml:other/e.toml")]).unwrap();
+    let cwds: Vec<(&str, &Path)> = loaded
+        .plan
+        .apps
+        .iter()
+        .map(|app| (app.name.as_str(), app.exec.cwd.strip_prefix(&root).unwrap()))
+        .collect();
+    let expected = [("a", "work"), ("b", "work/sub"), ("c", "work"), ("d", "work/d"), ("e", "work")];
+    assert_eq!(cwds, expected.map(|(name, cwd)| (name, Path::new(cwd))));
+    let cwd = loaded.settings[0].settings.iter().find(|setting| setting.key == "cwd").unwrap();
+    assert_eq!(cwd.origin.to_string(), "environment $PROCRUN_CWD");
+    assert_eq!(loaded.notices, [""; 0]);
+
+    let wrong = load(&[("PROCRUN_INCLUDE", "/nowhere/f.toml")]).unwrap_err();
+    assert!(wrong.contains("the variable `PROCRUN_INCLUDE` names /nowhere/f.toml, which"), "{wrong}");
+    let wrong = load(&[("PROCRUN_CWD", "")]).unwrap_err();
+    assert!(wrong.contains("`include` names"), "an empty variable says nothing: {wrong}");
+}
+
+#[test]
 fn a_name_is_one_line_whatever_the_script() {
     for (script, name) in [("/", "app"), ("echo a\\necho b", "echo a echo b"), ("\\u0001", "app")] {
         let loaded = load(Format::Json, format!("{{\"script\": \"{script}\"}}").as_bytes()).unwrap();

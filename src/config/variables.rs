@@ -1,10 +1,12 @@
-//! procrun's own settings by environment: the variable `PROCRUN_<KEY>` for every key of the root.
+//! procrun's own settings by environment: the variable `PROCRUN_<KEY>` for every key of the root that is a
+//! setting of procrun, and for `cwd` and `include`. `defaults` has none: it is a table of keys of apps.
 //!
 //! A flag overrides a variable, and a variable overrides the file. `keys` lists the keys.
 
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -14,6 +16,7 @@ use super::{
     keys::{Kind, RUNTIME_KEYS},
     notices::Notices,
     origin::Origin,
+    path::{expand_home, resolve},
     plan,
     problem::{Problem, Problems},
     suggest::nearest,
@@ -22,6 +25,15 @@ use super::{
 };
 
 const PREFIX: &str = "PROCRUN_";
+
+/// The root key `cwd`.
+const CWD: &str = "PROCRUN_CWD";
+/// The root key `include`.
+const INCLUDE: &str = "PROCRUN_INCLUDE";
+
+/// The variables of root keys that concern the apps of a file, with their values.
+const OF_FILES: [(&str, &str); 2] =
+    [(CWD, "a directory"), (INCLUDE, "paths and patterns, separated by colons")];
 
 /// Variables with the prefix that are not keys of the root, with their meanings.
 const OTHERS: [(&str, &str); 3] = [
@@ -76,10 +88,28 @@ pub(super) fn apply_to_runtime(
     }
 }
 
+/// The working directory of the apps of a file that a variable sets, absolute, and its origin. It is relative to
+/// the caller's directory, as `--cwd` is.
+pub(super) fn cwd(
+    environment: &BTreeMap<OsString, OsString>,
+    caller_cwd: &Path,
+) -> Option<(PathBuf, Origin)> {
+    let cwd = environment.get(OsStr::new(CWD)).filter(|cwd| !cwd.is_empty())?;
+    let cwd = expand_home(&cwd.to_string_lossy(), environment);
+    Some((resolve(caller_cwd, &cwd), Origin::Environment(CWD.into())))
+}
+
+/// The patterns of the variable that replaces `include`, if it is set.
+pub(super) fn includes(environment: &BTreeMap<OsString, OsString>) -> Option<Vec<String>> {
+    let list = environment.get(OsStr::new(INCLUDE)).filter(|list| !list.is_empty())?.to_string_lossy();
+    Some(list.split(':').filter(|pattern| !pattern.is_empty()).map(str::to_owned).collect())
+}
+
 /// All variables that begin with `PROCRUN_`, with their values or meanings.
 pub fn known() -> impl Iterator<Item = (String, String)> {
     let of_keys = RUNTIME_KEYS.iter().map(|key| (variable(key.name), value_of(&key.kind)));
-    of_keys.chain(OTHERS.map(|(name, what)| (name.to_owned(), what.to_owned())))
+    let others = OF_FILES.into_iter().chain(OTHERS);
+    of_keys.chain(others.map(|(name, what)| (name.to_owned(), what.to_owned())))
 }
 
 fn variable(key: &str) -> String {
