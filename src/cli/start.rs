@@ -66,7 +66,7 @@ pub(super) fn start(wish: &Wish) -> Result<ExitCode, Refusal> {
         Some(supervisor) => overview(supervisor, &Request::List)?.instances,
         None => Vec::new(),
     };
-    // Starts the named script, even if an app of another name runs it.
+    // A path starts that script, even if an app of another name runs it.
     let candidates: Vec<Candidate<'_>> = list
         .iter()
         .map(|one| Candidate { id: one.id, name: &one.name, namespace: &one.namespace, exec: None })
@@ -80,6 +80,13 @@ pub(super) fn start(wish: &Wish) -> Result<ExitCode, Refusal> {
                 return Err(Failure::not_done(message).hint_if(hint).into());
             }
             Err(error) => {
+                if let Some(supervisor) = &mut there
+                    && !wish.force
+                    && let Some(script) = script_of_app(word, &wish.invocation.cwd, supervisor)
+                {
+                    targets.push(script);
+                    continue;
+                }
                 new.push(word.clone());
                 unknown = unknown.or(there.is_some().then_some(error));
             }
@@ -143,6 +150,20 @@ pub(super) fn start(wish: &Wish) -> Result<ExitCode, Refusal> {
         wait_and_tell(&mut supervisor, &request, telling)?;
     }
     Ok(wait_and_show(&mut supervisor, &last, telling)?)
+}
+
+/// The absolute path of the file that a bare word names, if an app in the list runs it. As in PM2, `start worker`
+/// then means that app, and `start ./worker` adds another one.
+fn script_of_app(word: &str, cwd: &Path, supervisor: &mut Supervisor) -> Option<String> {
+    let is_bare = !word.contains('/') && Path::new(word).extension().is_none();
+    let path = cwd.join(word);
+    if !is_bare || !path.is_file() {
+        return None;
+    }
+    let script = path.to_str()?.to_owned();
+    // An error means that no app runs it.
+    let found = details(supervisor, vec![script.clone()]).is_ok_and(|details| !details.is_empty());
+    found.then_some(script)
 }
 
 /// Whether the script is already in the list, by its name and as the same file, and none of its processes runs.

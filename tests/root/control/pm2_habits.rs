@@ -40,6 +40,25 @@ fn restarts(bed: &Bed) -> Vec<u64> {
 }
 
 #[test]
+fn a_bare_word_starts_the_app_that_runs_the_file_of_that_name() {
+    let bed = bed();
+    bed.script("worker", "#!/bin/sh\nexec sleep 1000\n");
+    let _api = done(&bed, &["start", "worker", "--name", "api"]);
+    bed.command(&["stop", "api"]).ok();
+    bed.command(&["start", "worker"]).ok();
+    assert_eq!(statuses(&bed), ["api online"]);
+    bed.command(&["start", "worker", "--name", "jobs"]).ok();
+    assert_eq!(statuses(&bed), ["jobs online"], "it is renamed");
+    // A path is that script, under its own name.
+    let _worker = done(&bed, &["start", "./worker"]);
+    assert_eq!(statuses(&bed), ["jobs online", "worker online"]);
+    // Now a name, which counts before a script.
+    bed.command(&["stop", "all"]).ok();
+    bed.command(&["start", "worker"]).ok();
+    assert_eq!(statuses(&bed), ["jobs stopped", "worker online"]);
+}
+
+#[test]
 fn an_app_can_be_named_by_its_script() {
     let bed = bed();
     let _api = done(&bed, &["start", "idle.sh", "--name", "api"]);
