@@ -169,7 +169,8 @@ fn a_signal_for_an_app_that_is_being_started_reaches_it() {
     // The process comes only after a while.
     let inject =
         ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=clone:delay_enter=3000000:when=1"];
-    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"/bin/sleep\"\nargs = [\"1000\"]\n");
+    let bed =
+        Bed::with("cgroup = false\n[[apps]]\nname = \"app\"\nscript = \"/bin/sleep\"\nargs = [\"1000\"]\n");
     let home = bed.path("home").to_string_lossy().into_owned();
     let launch = |args: &[&str]| bed.launch(args).env("PROCRUN_HOME", &home).system_path();
     let mut run = launch(&["ecosystem.toml"]).pid1().through(&inject).start();

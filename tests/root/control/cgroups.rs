@@ -75,6 +75,16 @@ impl Directory {
     }
 }
 
+/// Waits until a daemon executes its program and its parent has ended.
+#[track_caller]
+fn wait_for_adoption(run: &Procrun, daemon: i32) {
+    wait_until("the program of the daemon", || {
+        let name = fs::read_to_string(format!("/proc/{daemon}/comm")).unwrap_or_default();
+        let parent = procfs::process(daemon).map(|process| process.parent);
+        name.trim() == "sleep" && parent == Some(run.pid())
+    });
+}
+
 fn is_alive(pid: i32) -> bool {
     procfs::alive(pid)
 }
@@ -83,20 +93,21 @@ fn is_alive(pid: i32) -> bool {
 fn a_daemon_that_gives_up_everything_is_counted_and_ended() {
     let bed = bed("", &format!("{DAEMON}exec sleep 1000\n"));
     let mut run = start(&bed, ":");
-    let (around, own) = Directory::around_cgroups_of(&bed, &run);
+    let mut directory = None;
     for round in 1..=3 {
         let daemon = last_pid(&run.wait_for_lines("daemon", round)[round - 1]);
-        wait_until("the program of the daemon", || {
-            fs::read_to_string(format!("/proc/{daemon}/comm")).is_ok_and(|name| name.trim() == "sleep")
-        });
+        wait_for_adoption(&run, daemon);
+        // No scan has seen it below the main process.
         let (tree, unowned) = trees(&bed);
         assert_eq!((tree.len(), unowned), (2, Vec::new()), "{tree:?}");
         assert_eq!(belongs_by(&tree, daemon), Some("cgroup"), "{tree:?}");
         assert_eq!(bed.command(&["describe", "app", "--json"]).json()[0]["processes"], 2);
+        directory.get_or_insert_with(|| Directory::around_cgroups_of(&bed, &run));
         assert!(bed.command(&["describe", "app"]).ok().contains(&*cgroup(&bed).to_string_lossy()));
         bed.command(&[if round < 3 { "restart" } else { "stop" }, "app"]).ok();
         assert!(!is_alive(daemon), "{}", run.story());
     }
+    let (around, own) = directory.unwrap();
     assert!(around.has(&own));
     run.expect_stop();
     assert!(!around.has(&own), "{:?}", fs::read_dir(around.path().join(&own)).map(Iterator::count));
@@ -108,7 +119,8 @@ fn without_a_cgroup_such_a_daemon_belongs_to_no_app() {
     bed.file("ecosystem.toml", bed.read("ecosystem.toml").replace("cgroup = true", "cgroup = false"));
     let mut run = start(&bed, ":");
     let daemon = last_pid(&run.wait_for_line("daemon"));
-    wait_until("the end of its parent", || trees(&bed).1 == [daemon]);
+    wait_for_adoption(&run, daemon);
+    assert_eq!(trees(&bed).1, [daemon]);
     run.wait_for_err("runs get no cgroups: `cgroup` is false");
     run.expect_stop();
 }
