@@ -53,10 +53,16 @@ impl Page {
                 }
                 (Some(_), Some(_)) => page.blocks.extend(open.take()),
                 (None, Some(block)) => block.text.extend([line, "\n"]),
+                // A note for people who edit the page.
+                (None, None) if line.starts_with("<!--") => {}
                 (None, None) => page.prose.extend([line, "\n"]),
             }
         }
         assert_eq!(open, None, "{path}: a block without an end");
+        if page.is_generated() {
+            // Text of the help, which a test compares with the code.
+            page.blocks.retain(|block| block.language != "text");
+        }
         page
     }
 
@@ -100,6 +106,11 @@ impl Page {
     pub(crate) fn anchors(&self) -> Vec<String> {
         let headings = self.prose.lines().filter(|line| line.starts_with('#'));
         headings.map(|heading| slug(heading.trim_start_matches('#').trim())).collect()
+    }
+
+    /// Whether it is written by a test from the tables in the code.
+    pub(crate) fn is_generated(&self) -> bool {
+        self.source.contains("Do not edit. -->")
     }
 
     /// Whether it describes how procrun is made, for contributors. What such a page names need not be a key, an
