@@ -30,12 +30,7 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
             format!("{who} ended: {ending}{up}{why}{next}")
         }
         Notice::Ready { who, sign, after } => {
-            let sign = match sign {
-                Sign::Listening => "listens",
-                Sign::Message => "is ready",
-                Sign::Probe => "passes its check",
-            };
-            format!("{} {sign} after {}", who, Readable(*after))
+            format!("{who} {} after {}", shows(*sign), Readable(*after))
         }
         Notice::WaitsFor { who, what, late } => waits(who, what, *late),
         Notice::Blocked { who, what } => format!("{who} is not started: {what}"),
@@ -118,6 +113,14 @@ pub(super) fn text(notice: &Notice) -> Option<String> {
 pub(super) fn signals_lost(who: &Subject, signals: &[Signal]) -> String {
     let names: Vec<String> = signals.iter().map(ToString::to_string).collect();
     format!("{who} did not get {}: it could not be started", names.join(" and "))
+}
+
+fn shows(sign: Sign) -> &'static str {
+    match sign {
+        Sign::Listening => "listens",
+        Sign::Message => "is ready",
+        Sign::Probe => "passes its check",
+    }
 }
 
 fn reloading(app: &str, total: u32, rolling: bool) -> String {
