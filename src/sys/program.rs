@@ -31,8 +31,9 @@ pub fn find(name: &OsStr, cwd: &Path, path: Option<&OsStr>) -> Found {
     for folder in std::env::split_paths(path.unwrap_or(OsStr::new(DEFAULT_PATH))) {
         match at(cwd.join(folder).join(name)) {
             Found::Executable(found) => return Found::Executable(found),
-            Found::NotExecutable(found) => refused = refused.or(Some(found)),
-            Found::Missing => {}
+            // A directory that may not be searched says nothing about the program.
+            Found::NotExecutable(found) if found.exists() => refused = refused.or(Some(found)),
+            Found::NotExecutable(_) | Found::Missing => {}
         }
     }
     refused.map_or(Found::Missing, Found::NotExecutable)
