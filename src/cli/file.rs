@@ -75,7 +75,7 @@ impl Found {
 
     fn load_source(source: &Source, is_file: bool) -> Result<(Self, Vec<String>), Problems> {
         let Loaded { plan, notices, outside, .. } = match source.read()? {
-            Read::Loaded(loaded) => loaded,
+            Read::Loaded(loaded) => loaded.answered()?,
             Read::NeedsEvaluation(_) => supervisor::evaluate(source)?,
         };
         let apps = plan.apps.iter().map(|app| AppSpec::clone(app)).collect();

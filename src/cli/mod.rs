@@ -139,8 +139,10 @@ fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
         return Ok(Step::Say(if verb == Verb::Start { help::start() } else { help::text() }));
     }
     if verb == Verb::Run
-        && let Some(word) = words[0].to_str().filter(|word| !Path::new(word).exists())
+        && let Some(word) = words[0].to_str()
         && let Some(stranger) = strangers::of_pm2(word)
+        // Last: the file system of an ecosystem file may not answer.
+        && !Path::new(word).exists()
     {
         return match stranger {
             Stranger::NoNeed(why) => Ok(Step::Say(format!("nothing to do: {why}\n"))),
@@ -244,7 +246,8 @@ fn without_target(matches: &ArgMatches, verb: &str) -> String {
 
 /// What to do if this was to be a command.
 fn advice(word: &OsString) -> Option<String> {
-    word.to_str().filter(|word| !Path::new(word).exists()).and_then(strangers::advice)
+    let word = word.to_str()?;
+    strangers::advice(word).filter(|_| !Path::new(word).exists())
 }
 
 /// The same problems. If the program is missing, that problem gets this hint.

@@ -13,6 +13,7 @@ use std::{
 };
 
 use super::{
+    UNANSWERED_HINT, Unanswered,
     draft::{Draft, EnvVar},
     env_file,
     keys::{APP_KEYS, TIME_FORMAT},
@@ -28,9 +29,10 @@ use super::{
 };
 use crate::spec::{
     AppSpec, Backoff, Condition, Dependency, EnvSpec, Exec, ExecMode, Identity, Instances, Interpreter,
-    LogFiles, LogSpec, OnErrored, Order, ProbeTarget, Schedule, Signal, Stdin, validate::MAX_DURATION,
+    LogFiles, LogSpec, OnErrored, Order, ProbeTarget, Schedule, Signal, Stdin, UnreadFile,
+    validate::MAX_DURATION,
 };
-use crate::sys::zone;
+use crate::sys::{bounded_lookup::Lookups, zone};
 
 /// PM2's default of `instance_var`.
 const INSTANCE_VAR: &str = "NODE_APP_INSTANCE";
@@ -58,6 +60,18 @@ pub(super) struct Gathered<'a> {
     pub(super) problems: &'a mut Problems,
     pub(super) notices: &'a mut Notices,
     pub(super) files_read: &'a mut Vec<PathBuf>,
+    /// For files that belong to one application alone.
+    pub(super) lookups: &'a mut Lookups,
+    /// Those that timed out.
+    pub(super) unanswered: &'a mut Vec<Unanswered>,
+}
+
+impl Gathered<'_> {
+    /// A look-up for an application has timed out. `consequence` completes the notice.
+    pub(super) fn unanswered(&mut self, app: &str, what: String, consequence: &str) {
+        self.notices.add(format!("app `{app}`: {what}: {consequence}; {UNANSWERED_HINT}"));
+        self.unanswered.push(Unanswered { app: app.to_owned(), what });
+    }
 }
 
 /// Builds one application that is called `name`.
@@ -71,7 +85,8 @@ pub(super) fn build(
     end_of_container(&mut draft);
     let cwd = working_directory(&draft, around);
     let interpreter = interpreter(&draft, around, gathered.notices);
-    let (variables, provenance) = variables(&mut draft, around, gathered);
+    let Variables { values: variables, provenance, unread_files } =
+        variables(&mut draft, &name, around, gathered);
     let exec = Exec {
         script: draft.script.clone().unwrap_or_default(),
         args: std::mem::take(&mut draft.args),
@@ -81,7 +96,7 @@ pub(super) fn build(
         stdin: draft.stdin.unwrap_or_else(|| Stdin::default_for(draft.oneshot)),
         cwd: cwd.clone(),
     };
-    let exec_mode = mode::decide(&mut draft, &name, &exec, &variables, around.environment, gathered.notices);
+    let exec_mode = mode::decide(&mut draft, &name, &exec, &variables, around.environment, gathered);
     let merge = draft.merge_logs.unwrap_or_else(|| {
         // PM2 lets the instances share their files unless their number is set.
         draft.exec_mode != Some(ExecMode::Cluster) && draft.instances == Some(Instances::CpusMinus(0))
@@ -96,6 +111,7 @@ pub(super) fn build(
         vars: variables,
         instance_var: draft.instance_var.clone().unwrap_or_else(|| INSTANCE_VAR.to_owned()),
         increment_var: draft.increment_var.clone(),
+        unread_files,
     };
     if draft.is_built_in {
         socket_of_site(&mut draft, &name, &exec.args, &env, around, gathered.problems);
@@ -364,16 +380,28 @@ fn from_process_env<'a>(draft: &'a Draft, around: &'a Surroundings<'_>) -> impl 
     })
 }
 
+/// The variables of an application, and where each is from.
+struct Variables {
+    values: BTreeMap<String, String>,
+    provenance: Vec<EnvVar>,
+    unread_files: Vec<UnreadFile>,
+}
+
 /// The file's `process.env`, then `env_file`, `env`, `port` and `env_<name>`: the later wins.
 fn variables(
     draft: &mut Draft,
+    app: &str,
     around: &Surroundings<'_>,
     gathered: &mut Gathered<'_>,
-) -> (BTreeMap<String, String>, Vec<EnvVar>) {
+) -> Variables {
     let mut said: Vec<EnvVar> = from_process_env(draft, around).collect();
     let origin = draft.origin("env_file");
+    // With the number of variables that are set before each.
+    let mut unread: Vec<(UnreadFile, usize)> = Vec::new();
     for file in std::mem::take(&mut draft.env_files) {
-        env_file::read(&file, &origin, around, gathered, &mut said);
+        let before = said.len();
+        let timed_out = env_file::read(&file, app, &origin, around, gathered, &mut said);
+        unread.extend(timed_out.map(|file| (file, before)));
     }
     said.append(&mut draft.env);
     if let Some(port) = draft.port {
@@ -390,13 +418,16 @@ fn variables(
         let origin = Origin::Derived("increment_var");
         said.push(EnvVar { name: variable.clone(), value: "0".to_owned(), origin });
     }
+    let keeps = |before: usize| said[before..].iter().map(|variable| variable.name.clone()).collect();
+    let unread_files =
+        unread.into_iter().map(|(file, before)| UnreadFile { keeps: keeps(before), ..file }).collect();
     let mut variables = BTreeMap::new();
     let mut provenance: BTreeMap<String, EnvVar> = BTreeMap::new();
     for variable in said {
         variables.insert(variable.name.clone(), variable.value.clone());
         provenance.insert(variable.name.clone(), variable);
     }
-    (variables, provenance.into_values().collect())
+    Variables { values: variables, provenance: provenance.into_values().collect(), unread_files }
 }
 
 fn settings(spec: &AppSpec, draft: &Draft, variables: Vec<EnvVar>) -> AppSettings {

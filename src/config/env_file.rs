@@ -1,6 +1,6 @@
 //! `env_file`: files of variables, and which of them may be missing.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use super::{
     build::{Gathered, Surroundings},
@@ -13,6 +13,7 @@ use super::{
     tree::{Entry, Node, Place, Position, Value, shorten},
     value::{self, Complaint, Decoded, Dialect},
 };
+use crate::spec::UnreadFile;
 
 /// One file of variables as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,28 +79,50 @@ fn env_file(node: &Node, at: Option<Position>) -> Decoded<EnvFile> {
     }
 }
 
-/// Appends the variables of a file. In PM2's formats a file that cannot be read is a warning: PM2 has no
+/// The variables of a file that is read when its application starts.
+///
+/// # Errors
+/// It cannot be read, or does not exist and is required.
+pub fn variables(file: &UnreadFile) -> Result<Vec<(String, String)>, String> {
+    match file::read(&file.path) {
+        Ok(text) => {
+            Ok(dotenv::parse(&text).0.into_iter().map(|variable| (variable.name, variable.value)).collect())
+        }
+        Err(_) if !file.required => Ok(Vec::new()),
+        Err(unreadable) => Err(format!("the `env_file` {} {}", file.path.display(), unreadable.why)),
+    }
+}
+
+/// Appends the variables of a file, or returns the file if it does not answer. In PM2's formats a file that cannot be read is a warning: PM2 has no
 /// `env_file`, so what it starts must start here too.
 pub(super) fn read(
     env_file: &EnvFile,
+    app: &str,
     origin: &Origin,
     around: &Surroundings<'_>,
     gathered: &mut Gathered<'_>,
     variables: &mut Vec<EnvVar>,
-) {
+) -> Option<UnreadFile> {
     let EnvFile { path: written, at, required } = env_file;
     let is_flag = matches!(origin, Origin::Flag(_));
     let base = if is_flag { around.caller_cwd } else { around.file_dir };
     let path = resolve(base, &expand_home(written, around.environment));
-    let text = match file::read(&path) {
+    let is_strict = is_flag || around.dialect == Dialect::Toml;
+    let theirs = path.clone();
+    let Some(read) = gathered.lookups.run(&path, move || file::read(&theirs)) else {
+        let what = format!("reading its `env_file` {} timed out", path.display());
+        gathered.unanswered(app, what, "it is read when the app starts");
+        return Some(UnreadFile { path, required: *required && is_strict, keeps: BTreeSet::new() });
+    };
+    let text = match read {
         Ok(text) => text,
-        Err(unreadable) if unreadable.why == file::MISSING && !required => return,
+        Err(unreadable) if unreadable.why == file::MISSING && !required => return None,
         Err(unreadable) => {
             let place =
                 origin.place().map(|place| Place { position: at.or(place.position), ..place.clone() });
             let message = format!("the `env_file` {} {}", path.display(), unreadable.why);
             let problem = Problem { place, message, hint: unreadable.hint.map(str::to_owned) };
-            if is_flag || around.dialect == Dialect::Toml {
+            if is_strict {
                 let hint = "`{ path = PATH, required = false }` is a file that may be missing";
                 let missing = unreadable.why == file::MISSING && !is_flag;
                 gathered.problems.push(if missing { problem.hint(hint) } else { problem });
@@ -109,7 +132,7 @@ pub(super) fn read(
                         .one_line()
                 });
             }
-            return;
+            return None;
         }
     };
     let place = |line| Place::of(Path::new(written), Some(Position { line, column: 1 }));
@@ -125,6 +148,7 @@ pub(super) fn read(
         origin: Origin::EnvFile(place(variable.line)),
     }));
     gathered.files_read.push(path);
+    None
 }
 
 #[cfg(test)]

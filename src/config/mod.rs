@@ -68,12 +68,13 @@ use std::{
 pub use changes::{Changes, can_change};
 pub use convert::Conversion;
 pub use differences::{Difference, differences};
+pub use env_file::variables as env_file_variables;
 pub use evaluate::{Evaluation, EvaluationEnd};
 pub use flags::{FlagValue, Flags};
 pub use health::shown_checks;
 pub use origin::{AppSettings, Origin, Setting, is_secret};
 pub use path::resolve as resolve_path;
-pub use problem::{EX_CONFIG, EX_USAGE, Problem, Problems};
+pub use problem::{EX_CONFIG, EX_IOERR, EX_USAGE, Problem, Problems};
 pub use suggest::nearest;
 pub use tree::{Place, Position};
 pub use variables::known as known_variables;
@@ -146,6 +147,34 @@ pub struct Loaded {
     pub files_read: Vec<PathBuf>,
     /// The same as TOML, if a conversion was requested.
     pub conversion: Option<Conversion>,
+    /// The applications for which a file system did not answer in time.
+    pub unanswered: Vec<Unanswered>,
+}
+
+/// A look-up for an application that timed out. The plan says what is known without it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unanswered {
+    /// The name of the application.
+    pub app: String,
+    /// What timed out, with the path: a clause that follows `app NAME: `.
+    pub what: String,
+}
+
+/// What to do about a file system that does not answer.
+pub const UNANSWERED_HINT: &str = "the file system does not answer; is a network mount down?";
+
+impl Loaded {
+    /// The same for a command, which has no time to wait for a file system.
+    ///
+    /// # Errors
+    /// A look-up has timed out.
+    pub fn answered(self) -> Result<Self, Problems> {
+        let mut problems = Problems::none(EX_IOERR);
+        for Unanswered { app, what } in &self.unanswered {
+            problems.push(Problem::new(format!("app `{app}`: {what}")).hint(UNANSWERED_HINT));
+        }
+        if problems.is_empty() { Ok(self) } else { Err(problems) }
+    }
 }
 
 impl Inner {
@@ -263,6 +292,7 @@ impl Source {
                     outside: Vec::new(),
                     files_read: Vec::new(),
                     conversion: None,
+                    unanswered: Vec::new(),
                 }))
             }
             Target::Text { text, format } => self.load_text(text, *format).map(Read::Loaded),

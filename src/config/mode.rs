@@ -8,7 +8,7 @@ use std::{
     ffi::{OsStr, OsString},
 };
 
-use super::{draft::Draft, notices::Notices, origin::Origin};
+use super::{build::Gathered, draft::Draft, notices::Notices, origin::Origin};
 use crate::{
     program::{self, Around},
     spec::{AppSpec, Exec, ExecMode, Instances, ProgramKind, placeholder},
@@ -21,21 +21,35 @@ pub(super) fn decide(
     exec: &Exec,
     variables: &BTreeMap<String, String>,
     environment: &BTreeMap<OsString, OsString>,
-    notices: &mut Notices,
+    gathered: &mut Gathered<'_>,
 ) -> ExecMode {
     if draft.is_built_in {
         // Its instances share a socket anyway.
         return ExecMode::Fork;
     }
-    let look = Around::new(|name| {
+    // A task ends, and a worker of a cluster does not.
+    let may_cluster = draft.exec_mode.is_none() && !draft.oneshot && draft.instances.is_some();
+    let depends_on_file = may_cluster
+        || draft.exec_mode == Some(ExecMode::Cluster)
+        || draft.stop.with_message
+        || !exec.interpreter_args.is_empty();
+    if !depends_on_file {
+        return ExecMode::Fork;
+    }
+    let around = Around::new(|name| {
         variables.get(name).map(OsString::from).or_else(|| environment.get(OsStr::new(name)).cloned())
     });
-    let found = program::resolve(exec, draft.exec_mode.unwrap_or(ExecMode::Fork), &look);
-    let kind = match &found {
-        Ok(command) => Some(command.kind),
-        Err(_) => program::kind_by_name(exec),
-    };
-    if found.is_ok_and(|command| command.is_direct) && !exec.interpreter_args.is_empty() {
+    let (look_up, mode) = (exec.clone(), draft.exec_mode);
+    let path = exec.cwd.join(&exec.script);
+    let found = gathered.lookups.run(&path, move || Found::look_up(&look_up, mode, may_cluster, &around));
+    let Found { kind, is_direct, obstacle, clusters } = found.unwrap_or_else(|| {
+        let what = format!("looking up its script {} timed out", path.display());
+        let consequence = "`exec_mode` goes by the name of the script";
+        gathered.unanswered(name, what, consequence);
+        Found::by_name(exec)
+    });
+    let notices = &mut *gathered.notices;
+    if is_direct && !exec.interpreter_args.is_empty() {
         notices.add(format!(
             "app `{name}`: `interpreter_args` has no effect, because no interpreter runs `{}`",
             exec.script
@@ -49,7 +63,7 @@ pub(super) fn decide(
     }
     match draft.exec_mode {
         Some(ExecMode::Cluster) => {
-            let Some(why) = obstacle(exec, kind, &look) else { return ExecMode::Cluster };
+            let Some(why) = obstacle else { return ExecMode::Cluster };
             let instances = if draft.instances.is_some_and(|count| count != Instances::Count(1)) {
                 "its instances run as plain processes, of which only one can listen on a port"
             } else {
@@ -59,8 +73,7 @@ pub(super) fn decide(
             draft.origins.insert("exec_mode", Origin::Derived("script"));
             ExecMode::Fork
         }
-        // A task ends, and a worker of a cluster does not.
-        None if !draft.oneshot && draft.instances.is_some() && program::clusters_by_default(exec, &look) => {
+        None if may_cluster && clusters => {
             draft.origins.insert("exec_mode", Origin::Derived("instances"));
             ExecMode::Cluster
         }
@@ -68,15 +81,49 @@ pub(super) fn decide(
     }
 }
 
-/// Why it cannot be a cluster, as far as that is known: a file that is not there yet is taken at its word.
-fn obstacle(exec: &Exec, kind: Option<ProgramKind>, look: &Around) -> Option<String> {
-    match program::resolve(exec, ExecMode::Cluster, look) {
-        Ok(_) => None,
-        Err(failure) => failure.no_cluster.or_else(|| {
-            let is_known = kind.is_some_and(|kind| !kind.can_cluster());
-            is_known.then(|| format!("`{}` does not run on Node", exec.script))
-        }),
+/// What the files of an application tell about its mode.
+struct Found {
+    kind: Option<ProgramKind>,
+    /// No interpreter runs the script.
+    is_direct: bool,
+    /// Why it cannot be a cluster, as far as that is known: a file that is not there yet is taken at its word.
+    obstacle: Option<String>,
+    /// Several processes of it are a cluster.
+    clusters: bool,
+}
+
+impl Found {
+    fn look_up(exec: &Exec, mode: Option<ExecMode>, may_cluster: bool, around: &Around) -> Self {
+        let found = program::resolve(exec, mode.unwrap_or(ExecMode::Fork), around);
+        let kind = match &found {
+            Ok(command) => Some(command.kind),
+            Err(_) => program::kind_by_name(exec),
+        };
+        Self {
+            kind,
+            is_direct: found.is_ok_and(|command| command.is_direct),
+            obstacle: match mode {
+                Some(ExecMode::Cluster) => match program::resolve(exec, ExecMode::Cluster, around) {
+                    Ok(_) => None,
+                    Err(failure) => failure.no_cluster.or_else(|| not_on_node(exec, kind)),
+                },
+                Some(ExecMode::Fork) | None => None,
+            },
+            clusters: may_cluster && program::clusters_by_default(exec, around),
+        }
     }
+
+    /// What the name of the script tells.
+    fn by_name(exec: &Exec) -> Self {
+        let kind = program::kind_by_name(exec);
+        let obstacle = not_on_node(exec, kind);
+        Self { kind, is_direct: false, obstacle, clusters: kind.is_some_and(ProgramKind::can_cluster) }
+    }
+}
+
+fn not_on_node(exec: &Exec, kind: Option<ProgramKind>) -> Option<String> {
+    let is_known = kind.is_some_and(|kind| !kind.can_cluster());
+    is_known.then(|| format!("`{}` does not run on Node", exec.script))
 }
 
 /// Warns when several plain processes listen on one port.

@@ -34,7 +34,7 @@ use crate::{
         AppSpec, Instances, Plan, TerminationLog, serve,
         validate::{MAX_DURATION, validate},
     },
-    sys::cpus,
+    sys::{bounded_lookup::Lookups, cpus},
 };
 
 impl Source {
@@ -104,6 +104,7 @@ impl Source {
         self.named_environment(&apps, &chosen, &mut notices);
 
         let (mut specs, mut settings, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut lookups, mut unanswered) = (Lookups::default(), Vec::new());
         let mut called = order::Names { full: Vec::new(), written: Vec::new(), left_out: BTreeMap::new() };
         let written: Vec<Option<String>> = apps.iter().map(|app| app.draft.name.clone()).collect();
         for (number, app) in apps.into_iter().enumerate() {
@@ -140,8 +141,13 @@ impl Source {
             called.full.push(name.clone());
             called.written.push(written[number].clone());
             wanted.push(draft.depends_on.clone());
-            let mut gathered =
-                Gathered { problems: &mut problems, notices: &mut notices, files_read: &mut files_read };
+            let mut gathered = Gathered {
+                problems: &mut problems,
+                notices: &mut notices,
+                files_read: &mut files_read,
+                lookups: &mut lookups,
+                unanswered: &mut unanswered,
+            };
             let (spec, of_app) = build(draft, name, &around, &mut gathered);
             specs.push(spec);
             settings.push(of_app);
@@ -183,6 +189,7 @@ impl Source {
             outside,
             files_read,
             conversion: None,
+            unanswered,
         })
     }
 

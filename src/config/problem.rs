@@ -12,6 +12,9 @@ pub const EX_USAGE: ExitCode = 64;
 /// `EX_CONFIG` of sysexits(3): the configuration is wrong.
 pub const EX_CONFIG: ExitCode = 78;
 
+/// `EX_IOERR` of sysexits(3): a file cannot be read.
+pub const EX_IOERR: ExitCode = 74;
+
 /// More than this many are only counted: a hostile file has a million.
 const SHOWN: usize = 100;
 

@@ -11,7 +11,7 @@ use super::{
     path::resolve,
     problem::{EX_CONFIG, EX_USAGE, Problem, Problems},
 };
-use crate::{program, spec::ExitCode};
+use crate::{program, spec::ExitCode, sys::bounded_lookup::Lookups};
 
 /// As shells and container runtimes answer for a program that is not there.
 const NOT_FOUND: ExitCode = 127;
@@ -114,6 +114,15 @@ pub(super) fn classify(
     if script.trim().is_empty() {
         return Err(Problems::one(EX_USAGE, Problem::new("the TARGET is empty")));
     }
+    let (theirs, cwd, app_cwd, path) = (script.to_owned(), cwd.to_owned(), app_cwd.to_owned(), path.cloned());
+    let candidate = app_cwd.join(script);
+    let look_up = move || of_program(&theirs, &cwd, &app_cwd, path.as_ref());
+    // What does not answer now may answer when it starts.
+    Lookups::default().run(&candidate, look_up).unwrap_or_else(|| Ok(Target::Script(script.to_owned())))
+}
+
+/// A target that is no ecosystem file, by the files that are there.
+fn of_program(script: &str, cwd: &Path, app_cwd: &Path, path: Option<&OsString>) -> Result<Target, Problems> {
     if let Some(refused) = foreign::refused(script, &resolve(cwd, Path::new(script))) {
         return Err(refused);
     }

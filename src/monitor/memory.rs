@@ -13,8 +13,9 @@ use std::{
 
 use nix::libc;
 
-use super::sampler::pss;
 use crate::sys::{
+    process_memory,
+    reap::Pid,
     tree::{Identity, Trees},
     units,
 };
@@ -107,12 +108,13 @@ impl<K: Copy + Eq + Hash> TreeMemory<K> {
     }
 
     /// The memory of a tree in bytes, where what processes share counts in parts. `None`: the kernel does
-    /// not say it of each.
+    /// not say it of each, or not in time.
     pub fn pss(&self, key: K) -> Option<u64> {
         let files = self.all.get(&key)?.iter();
         // A process that has ended has none.
         let living = files.filter(|(it, file)| resident(**it, file.as_ref()).is_some_and(|pages| pages > 0));
-        living.map(|(it, _)| pss(it.pid)).sum()
+        let living: Vec<Pid> = living.map(|(it, _)| it.pid).collect();
+        process_memory::pss(&living).into_iter().sum()
     }
 }
 

@@ -5,7 +5,7 @@
 //! sampler closes them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     ffi::OsStr,
     fmt::Write as _,
     fs::{self, File},
@@ -19,7 +19,7 @@ use super::{
     usage::{Host, Sample, Usage},
 };
 use crate::sys::{
-    cpus,
+    cpus, process_memory,
     reap::Pid,
     tree::{
         Process, Trees,
@@ -106,6 +106,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
         let owners = trees.update(&all);
         let roots: Vec<(K, Option<Pid>)> = keys.iter().map(|key| (*key, trees.leader(*key))).collect();
         let mut members = Vec::new();
+        let mut in_detail: Vec<(usize, Pid)> = Vec::new();
         let mut usages = vec![Usage::default(); keys.len()];
         let mut own = Usage::default();
         let page = units::page_size();
@@ -127,11 +128,16 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
             usage.processes += 1;
             usage.threads += known.stat.threads;
             usage.rss += known.stat.pages * page;
-            if owner.is_some_and(|owner| detailed(&keys[owner])) {
+            if let Some(owner) = owner.filter(|owner| detailed(&keys[*owner])) {
                 let first = usage.processes == 1;
-                add(&mut usage.pss, pss(*pid), first);
                 add(&mut usage.open_files, open_files(*pid), first);
+                in_detail.push((owner, *pid));
             }
+        }
+        let pids: Vec<Pid> = in_detail.iter().map(|(_, pid)| *pid).collect();
+        let mut summed = HashSet::new();
+        for ((owner, _), pss) in in_detail.iter().zip(process_memory::pss(&pids)) {
+            add(&mut usages[*owner].pss, pss, summed.insert(*owner));
         }
         self.cpu(now, since_boot, &roots, &members, &mut usages, &mut own);
         self.host.refresh();
@@ -274,15 +280,6 @@ fn read_at(file: &File, text: &mut Vec<u8>) -> Option<()> {
 fn add(sum: &mut Option<u64>, part: Option<u64>, first: bool) {
     let before = if first { Some(0) } else { *sum };
     *sum = before.zip(part).map(|(sum, part)| sum + part);
-}
-
-/// The memory of a process in bytes, with its share of shared pages. `None`: for a process of another user the
-/// kernel requires CAP_SYS_PTRACE.
-pub(super) fn pss(pid: Pid) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }
 
 /// The number of open descriptors of a process. `None`: it belongs to another user.

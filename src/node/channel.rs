@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    rc::Rc,
+    sync::Arc,
 };
 
 use crate::sys::{channel, shortage::is_shortage};
@@ -30,7 +30,7 @@ struct Outgoing {
     sent: usize,
     /// Goes with the first byte. Shared and not duplicated: a message can wait also when no
     /// descriptor is left.
-    with: Option<Rc<OwnedFd>>,
+    with: Option<Arc<OwnedFd>>,
 }
 
 /// What became of a message.
@@ -90,7 +90,7 @@ impl Channel {
     }
 
     /// Sends a message, and with it a descriptor, or lets it wait behind what waits already.
-    pub(super) fn send(&mut self, bytes: &[u8], with: Option<&Rc<OwnedFd>>) -> Delivery {
+    pub(super) fn send(&mut self, bytes: &[u8], with: Option<&Arc<OwnedFd>>) -> Delivery {
         let mut sent = 0;
         let mut delivery = Delivery::Waits;
         if self.outgoing.is_empty() {
@@ -160,15 +160,15 @@ mod tests {
     fn what_waits_needs_no_further_descriptor() {
         let (ours, theirs) = channel::pair().unwrap();
         let mut channel = Channel::new(ours);
-        let with = Rc::new(channel::pair().unwrap().0);
+        let with = Arc::new(channel::pair().unwrap().0);
         while matches!(channel.send(&[b'x'; 4096], None), Delivery::Sent) {}
         assert!(matches!(channel.send(b"take this\n", Some(&with)), Delivery::Waits));
-        assert_eq!(Rc::strong_count(&with), 2, "the same one waits");
+        assert_eq!(Arc::strong_count(&with), 2, "the same one waits");
         let mut buffer = [0; 4096];
         while matches!(channel.flush(), Delivery::Waits) {
             while channel::receive(theirs.as_fd(), &mut buffer).is_ok() {}
         }
-        assert_eq!(Rc::strong_count(&with), 1, "it is on its way");
+        assert_eq!(Arc::strong_count(&with), 1, "it is on its way");
     }
 
     #[test]

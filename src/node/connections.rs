@@ -1,13 +1,13 @@
 //! The descriptors of connections on their way to a worker. Knows nothing of who is to get them.
 
-use std::{os::fd::OwnedFd, rc::Rc};
+use std::{os::fd::OwnedFd, sync::Arc};
 
 use crate::machine::cluster::ConnectionId;
 
 /// Accepted connections that no worker has taken yet, by number.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
-    held: Vec<Option<Rc<OwnedFd>>>,
+    held: Vec<Option<Arc<OwnedFd>>>,
     free: Vec<u32>,
 }
 
@@ -17,11 +17,11 @@ impl Connections {
             self.held.push(None);
             u32::try_from(self.held.len() - 1).expect("there are fewer descriptors than that")
         });
-        self.held[id as usize] = Some(Rc::new(socket));
+        self.held[id as usize] = Some(Arc::new(socket));
         ConnectionId(id)
     }
 
-    pub(super) fn get(&self, id: ConnectionId) -> Option<&Rc<OwnedFd>> {
+    pub(super) fn get(&self, id: ConnectionId) -> Option<&Arc<OwnedFd>> {
         self.held.get(id.0 as usize)?.as_ref()
     }
 

@@ -7,7 +7,7 @@ mod conversation;
 mod deeds;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     io,
     net::{SocketAddr, TcpStream},
     os::fd::{AsFd, OwnedFd},
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::{
     channel::{Channel, Reading},
     connections::Connections,
-    listener::{Lent, Listener},
+    listener::{Lent, Listener, Opening},
     preload::{self, Preload},
     versions::Versions,
 };
@@ -37,7 +37,7 @@ use crate::{
         channel,
         poll::{Happened, Poller, When},
         process,
-        sockets::{self, Owner},
+        sockets::{self, Owner, SocketFile},
     },
 };
 
@@ -85,6 +85,9 @@ pub enum News {
     NoSocketForBun(Run),
     /// Its channel was shut down for what it did.
     CutOff(Run, String),
+    /// A worker wants to listen on a unix socket, whose file system may not answer: this is to be opened on
+    /// another thread and brought to [`Hub::opened`].
+    Opens(Opening),
     /// Connections to an application could not be accepted. Said once until one can be again.
     CannotAccept(String, String),
 }
@@ -116,6 +119,9 @@ pub struct Hub {
     beater: Preload,
     primary: Primary,
     listeners: HashMap<ListenerId, Listener>,
+    /// Sockets that another thread opens.
+    opening: HashSet<ListenerId>,
+    closed_files: Vec<SocketFile>,
     connections: Connections,
     /// Listeners whose connections could not be accepted.
     stuck: Vec<ListenerId>,

@@ -5,41 +5,74 @@ use std::{
     net::{IpAddr, SocketAddr},
     os::fd::{AsFd, OwnedFd},
     path::Path,
-    rc::Rc,
+    sync::Arc,
 };
 
 use nix::libc;
 
 use crate::{
-    machine::cluster::Endpoint,
+    machine::cluster::{Endpoint, ListenerId},
     spec::ListenAddress,
     sys::sockets::{self, Owner, SocketFile},
 };
 
 /// A socket of the application's `listen`, which its workers have been handed at their start.
-pub type Lent = (ListenAddress, Rc<OwnedFd>);
+pub type Lent = (ListenAddress, Arc<OwnedFd>);
 
+/// A socket that a worker asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    pub(super) listener: ListenerId,
+    pub(super) endpoint: Endpoint,
+    /// The cluster of the worker.
+    pub(super) app: Option<u32>,
+    /// Whom the worker runs as, if not as procrun does.
+    pub(super) owner: Option<Owner>,
+}
+
+impl Opening {
+    /// Whether a file system has a part in it.
+    pub(super) fn has_file(&self) -> bool {
+        // Node makes every path absolute, also `\0name`, which is not one.
+        matches!(&self.endpoint, Endpoint::Unix { path, .. } if !path.contains('\0'))
+    }
+
+    /// Names the cluster of the worker, as far as it has one.
+    pub fn app(&self) -> String {
+        self.app.map_or_else(String::new, |app| format!("cluster {app}"))
+    }
+
+    /// Opens it. Touches files, so it may never end.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn open(&self) -> io::Result<Listener> {
+        self.open_with(&[])
+    }
+
+    /// The same for a worker that was handed `lent`.
+    pub(super) fn open_with(&self, lent: &[Lent]) -> io::Result<Listener> {
+        Listener::open(&self.endpoint, self.app, self.owner, lent)
+    }
+}
+
+/// An open socket.
 #[derive(Debug)]
-pub(super) struct Listener {
-    socket: Rc<OwnedFd>,
+pub struct Listener {
+    socket: Arc<OwnedFd>,
     bound_to: Option<SocketAddr>,
     /// The application that asked for it first.
     pub(super) app: Option<u32>,
     /// The last connection could not be accepted.
     failing: bool,
-    /// Removes the file of a unix socket when the listener goes.
-    _file: Option<SocketFile>,
+    /// The file of a unix socket.
+    file: Option<SocketFile>,
 }
 
 impl Listener {
     /// Opens a socket as a worker of `app` asked for it. `owner` is whom the worker runs as, if not as
     /// procrun does; `lent` is what it was handed.
-    pub(super) fn open(
-        endpoint: &Endpoint,
-        app: Option<u32>,
-        owner: Option<Owner>,
-        lent: &[Lent],
-    ) -> io::Result<Self> {
+    fn open(endpoint: &Endpoint, app: Option<u32>, owner: Option<Owner>, lent: &[Lent]) -> io::Result<Self> {
         let (socket, file) = match endpoint {
             Endpoint::Tcp { address: None, port, only_v6: _, backlog } => {
                 (sockets::tcp_anywhere(*port, *backlog)?, None)
@@ -53,15 +86,14 @@ impl Listener {
             Endpoint::Unix { path, readable, writable, backlog } => {
                 // libuv's uv_pipe_chmod.
                 let mode = if *readable { 0o444 } else { 0 } | if *writable { 0o222 } else { 0 };
-                // Node makes every path absolute, also `\0name`, which is not one.
                 if let Some((_, name)) = path.split_once('\0') {
                     let socket = sockets::abstract_unix(name, *backlog)?;
                     return Ok(Self {
-                        socket: Rc::new(socket),
+                        socket: Arc::new(socket),
                         bound_to: None,
                         app,
                         failing: false,
-                        _file: None,
+                        file: None,
                     });
                 }
                 let path = Path::new(path);
@@ -78,18 +110,23 @@ impl Listener {
                 // more (Node 18 always looks once more) would wait in accept for the next one.
                 sockets::make_non_blocking(socket)?;
                 let bound_to = sockets::local_address(socket);
-                return Ok(Self { socket: socket.clone(), bound_to, app, failing: false, _file: None });
+                return Ok(Self { socket: socket.clone(), bound_to, app, failing: false, file: None });
             }
         };
         let bound_to = sockets::local_address(&socket);
-        Ok(Self { socket: Rc::new(socket), bound_to, app, failing: false, _file: file })
+        Ok(Self { socket: Arc::new(socket), bound_to, app, failing: false, file })
+    }
+
+    /// Closes the socket, but does not remove its file yet.
+    pub(super) fn into_file(self) -> Option<SocketFile> {
+        self.file
     }
 
     pub(super) fn bound_to(&self) -> Option<SocketAddr> {
         self.bound_to
     }
 
-    pub(super) fn socket(&self) -> &Rc<OwnedFd> {
+    pub(super) fn socket(&self) -> &Arc<OwnedFd> {
         &self.socket
     }
 

@@ -18,5 +18,5 @@ mod versions;
 pub use self::{
     channel::{MAX_OUTGOING, READ},
     hub::{Hub, News, Route},
-    listener::Lent,
+    listener::{Lent, Listener, Opening},
 };

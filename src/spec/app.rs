@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Display,
     path::{Path, PathBuf},
     sync::Arc,
@@ -210,6 +210,20 @@ pub struct EnvSpec {
     pub instance_var: String,
     /// PM2's `increment_var`: a variable of `vars` whose number grows by one with each instance.
     pub increment_var: Option<String>,
+    /// The files of `env_file` that could not be read with the configuration, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread_files: Vec<UnreadFile>,
+}
+
+/// An `env_file` whose file system did not answer when the configuration was read. Each start reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadFile {
+    /// Where it is, absolute.
+    pub path: PathBuf,
+    /// Whether the application cannot start without it.
+    pub required: bool,
+    /// The variables that the file cannot change: what sets them counts more.
+    pub keeps: BTreeSet<String>,
 }
 
 impl EnvSpec {

@@ -53,7 +53,7 @@ pub fn same_but_instances(old: &AppSpec, new: &AppSpec) -> bool {
 pub fn same_work(old: &AppSpec, new: &AppSpec) -> bool {
     let AppSpec {
         exec,
-        env: EnvSpec { inherit, caller: _, vars, instance_var, increment_var },
+        env: EnvSpec { inherit, caller: _, vars, instance_var, increment_var, unread_files: _ },
         identity,
         ..
     } = old;

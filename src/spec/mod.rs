@@ -29,7 +29,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub use app::{
     AppSpec, Balance, EnvSpec, Exec, ExecMode, Identity, InheritEnv, Instances, Interpreter, PrincipalRef,
-    Stdin,
+    Stdin, UnreadFile,
 };
 pub use cgroup::RunCgroup;
 pub use diff::AppChange;

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{
+    sync::oneshot::{self, error::TryRecvError},
+    time::Instant,
+};
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -10,16 +13,18 @@ use super::{
     Role,
     checks::Checks,
     clients::Clients,
+    deferred::{Continuation, Deferred},
     evaluation::Running,
     figures::Figures,
-    held::Held,
-    helper_threads::HelperThreads,
-    is_stop, launch,
+    held::{self, Held},
+    helper_threads::{HelperThreads, Job, Purpose},
+    is_stop,
     memory::Memory,
     not_started,
     outages::{Outages, Part},
     panics,
-    reading::Reading,
+    preflight::{Candidate, Preflight, Results},
+    reading::{self, Reading},
     report, say_early,
     schedules::Schedules,
     show::WallClock,
@@ -33,8 +38,8 @@ use crate::{
     config::{Loaded, Source},
     health::Notify,
     logs::{self, Logs},
-    machine::{Effect, EndRequest, Event, FailureKind, Machine, Notice, Run, StopRequest, Time, Word},
-    node::Hub,
+    machine::{Effect, EndRequest, Event, Machine, Notice, Run, StopRequest, Time, Word},
+    node::{self, Hub, Opening},
     spec::{
         AppSpec, ExitCode, Instances, Plan, Signal, StopSignalScope, TerminationLog, diff::same_but_instances,
     },
@@ -53,6 +58,9 @@ use crate::{
 const SECOND: ExitCode = 1;
 /// After a request to stop, a reader that reads nothing has only this time.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long the end of procrun waits until the files of its sockets are removed.
+const FILES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// After this number of turns the runtime polls all its sources. While one source always has something (a
 /// worker that floods its channel, a follower of many lines), it would not, and no other source would be
@@ -87,10 +95,11 @@ pub(super) struct Supervisor<'a> {
     pub(super) added: Vec<Arc<AppSpec>>,
     /// The ecosystem files that commands have named, each with the environment with which it was read.
     pub(super) files: BTreeMap<PathBuf, Arc<BTreeMap<String, String>>>,
-    /// For what the file is being read.
     pub(super) reading: Reading,
-    /// Asked to read the file again while it is being read.
-    pub(super) next_reading: Reading,
+    pub(super) preflight: Preflight,
+    pub(super) deferred: Deferred,
+    /// Files of closed sockets that are being removed.
+    removals: Vec<oneshot::Receiver<()>>,
     boot: Boot,
     end: Option<ExitCode>,
     stop_asked: bool,
@@ -130,23 +139,20 @@ pub(super) async fn supervise(
             }
             return Ok(problems.exit_code());
         }
-        Err(signal) => {
-            say_early(format_args!("received {signal} before anything was started, ending with code 0"));
-            return Ok(0);
-        }
+        Err(signal) => return Ok(stopped_early(signal)),
     };
-    let mut held = Held::default();
-    let mut missing = String::new();
-    if let Err(code) = preflight(plan.apps.iter(), source, &helpers, &mut held, |line| {
-        missing.extend(["error: ", line, "\n"]);
-    }) {
-        missing.push_str("nothing was started");
-        say_early(&missing);
-        if role.background.is_none() {
-            not_started(&plan.runtime.termination_log, &missing);
-        }
+    let (mut held, mut preflight) = (Held::default(), Preflight::default());
+    let candidates = plan.apps.iter().cloned().map(Candidate::complete).collect();
+    let results = preflight.begin(candidates, source, &held, &helpers);
+    let results = match super::unless_stopped(&mut signals, results).await {
+        Ok(results) => results?,
+        Err(signal) => return Ok(stopped_early(signal)),
+    };
+    if let Some(code) = refused(role, &plan.runtime.termination_log, &results) {
         return Ok(code);
     }
+    let notices = [notices, results.notices()].concat();
+    results.into_apps(&mut held);
     let (clients, trouble) = Clients::open(role);
     if role.background.is_some()
         && let Some(trouble) = &trouble
@@ -175,6 +181,7 @@ pub(super) async fn supervise(
         source.environment().clone(),
         open_files,
         logs.clone(),
+        held.open().clone(),
         helpers,
         machine.instances().count(),
     )?;
@@ -205,7 +212,9 @@ pub(super) async fn supervise(
         added: Vec::new(),
         files: BTreeMap::new(),
         reading: Reading::default(),
-        next_reading: Reading::default(),
+        preflight,
+        deferred: Deferred::default(),
+        removals: Vec::new(),
         boot: Boot::NotBegun,
         end: None,
         stop_asked: false,
@@ -247,8 +256,6 @@ impl Supervisor<'_> {
             if let Some(code) = self.end {
                 // Processes that no app waits for end with procrun, as with any PID 1.
                 self.workers.kill_strays();
-                // The files of unix sockets do not go by themselves.
-                self.held.keep_only(|_, _| false);
                 info!("all done, ending with code {code}");
                 return code;
             }
@@ -269,6 +276,10 @@ impl Supervisor<'_> {
                 () = sleep_until(next) => {}
                 () = self.schedules.ring() => is_time = true,
                 () = advance(&mut self.evaluation) => {}
+                then = self.deferred.next() => {
+                    then(self);
+                    continue;
+                }
                 news = self.watcher.news() => {
                     let events = news.into_iter().filter_map(report::watched).collect();
                     self.feed(events);
@@ -324,11 +335,14 @@ impl Supervisor<'_> {
                 |version| machine.is_any_alive(|spec| same_but_instances(spec, version)),
             );
             // Before the start no worker is alive.
-            if boot.is_none() {
+            let unused = if boot.is_none() {
                 self.held.keep_only(|app, listen| {
                     machine.is_any_alive(|spec| spec.name == app && spec.listen == listen)
-                });
-            }
+                })
+            } else {
+                Vec::new()
+            };
+            self.close_unused(unused);
         }
     }
 
@@ -373,6 +387,13 @@ impl Supervisor<'_> {
 
     /// Removes its files and reports why procrun ends.
     async fn clean_up(&mut self, role: &Role, code: ExitCode, logs: &Logs) {
+        // The files of unix sockets do not go by themselves.
+        let sockets = self.held.keep_only(|_, _| false);
+        self.close_unused(sockets);
+        let until = now() + FILES_TIMEOUT;
+        for mut removed in std::mem::take(&mut self.removals) {
+            self.workers.helpers().receive(&mut removed, until).await;
+        }
         self.workers.finish_pid_files();
         self.clients.send_ready_answers();
         if let Some(background) = &role.background {
@@ -382,13 +403,13 @@ impl Supervisor<'_> {
         self.node.clean_up();
         self.workers.remove_cgroups();
         let mut last_word = match &role.background {
-            None => LastWord::open(&self.machine.plan().runtime.termination_log),
-            Some(_) => LastWord::open(&TerminationLog::Off),
+            None => LastWord::new(self.machine.plan().runtime.termination_log.clone()),
+            Some(_) => LastWord::new(TerminationLog::Off),
         };
         // Before the output, which may block until procrun is killed; and with the last lines.
-        last_word.say(self, code, logs);
+        last_word.say(self, code, logs).await;
         self.last_words(logs).await;
-        last_word.say(self, code, logs);
+        last_word.say(self, code, logs).await;
     }
 
     /// Waits until everything is written. The reader may take any time, until a request to stop: then only as
@@ -522,9 +543,53 @@ impl Supervisor<'_> {
 
     /// Takes in what Node workers say.
     fn hear(&mut self) {
-        let events: Vec<Event> =
-            self.node.news().filter_map(|news| report::hear(&self.machine, news)).collect();
+        let all: Vec<node::News> = self.node.news().collect();
+        let mut events = Vec::new();
+        for news in all {
+            match news {
+                node::News::Opens(opening) => self.open_for_worker(opening),
+                news => events.extend(report::hear(&self.machine, news)),
+            }
+        }
         self.heard(events);
+    }
+
+    /// Closes sockets that nothing uses any more. A helper thread removes the files of unix sockets.
+    fn close_unused(&mut self, mut sockets: Vec<Arc<held::Socket>>) {
+        sockets.retain(|socket| socket.has_file());
+        let files = self.node.closed_files();
+        if sockets.is_empty() && files.is_empty() {
+            return;
+        }
+        let close = move || {
+            held::close(sockets);
+            drop(files);
+        };
+        self.removals.retain_mut(|removal| removal.try_recv() == Err(TryRecvError::Empty));
+        // Without a thread they are removed here.
+        self.removals.extend(self.workers.helpers().ask(close));
+    }
+
+    /// Opens a unix socket that a worker of a cluster asked for.
+    fn open_for_worker(&mut self, opening: Opening) {
+        let (sender, opened) = oneshot::channel();
+        let theirs = opening.clone();
+        let open = move || drop(sender.send(theirs.open()));
+        let job = Job::new(Purpose::Check, open).of_app(&opening.app());
+        let submitted = self.workers.helpers().submit(job);
+        self.deferred.add(async move {
+            let result = match submitted {
+                // As long as it takes: a worker whose file system does not answer waits, as it would alone.
+                Ok(()) => {
+                    opened.await.unwrap_or_else(|_| Err(io::Error::other("a thread of procrun has panicked")))
+                }
+                Err(error) => Err(error),
+            };
+            Box::new(move |supervisor: &mut Supervisor<'_>| {
+                supervisor.node.opened(opening, result);
+                supervisor.hear();
+            }) as Continuation
+        });
     }
 
     /// Handles messages of workers, except of workers whose start has not been reported yet.
@@ -536,8 +601,7 @@ impl Supervisor<'_> {
     /// Takes in the file that was being evaluated, if that is over.
     fn take_evaluation(&mut self) {
         if let Some(evaluation) = self.evaluation.take_if(|evaluation| evaluation.is_done()) {
-            let result = evaluation.finish();
-            self.reading_is_over(result);
+            self.has_evaluated(evaluation);
         }
     }
 
@@ -619,7 +683,7 @@ impl Supervisor<'_> {
                 }
                 Sender::Process(_) => {
                     info!("received SIGHUP{}, reading {} again", From(sender), self.source.name());
-                    self.start_reading(Reading::by_signal());
+                    self.start_reading(reading::Request::by_signal());
                 }
             },
             Signal::WINCH | Signal::CONT => {
@@ -666,34 +730,25 @@ pub(super) fn watch(watcher: &mut Watcher, plan: &Plan) {
     }
 }
 
-/// Checks all programs, directories and users and opens all sockets before anything starts. Reports what is
-/// missing and returns the code of the first error. Sockets that were opened in vain are closed by the next
-/// check of used sockets. A shortage is not an error of the application: its start will show it.
-pub(super) fn preflight<'a>(
-    apps: impl Iterator<Item = &'a Arc<AppSpec>> + Clone,
-    source: &Source,
-    helpers: &HelperThreads,
-    held: &mut Held,
-    mut say: impl FnMut(&str),
-) -> Result<(), ExitCode> {
-    let mut first = None;
-    let checks = helpers.wait_for_all(apps.clone().map(|app| {
-        let (app, source) = (Arc::clone(app), source.clone());
-        move || launch::preflight(&app, source.environment())
-    }));
-    for (app, check) in apps.zip(checks) {
-        let sockets = |()| if app.autostart { held.open(app) } else { Ok(()) };
-        // No answer of the file system in time is not an error either.
-        let Some(check) = check else { continue };
-        let found = check.and_then(sockets);
-        if let Err(failure) = found
-            && failure.kind != FailureKind::Shortage
-        {
-            say(&format!("app `{}`: {}", app.name, failure.message));
-            first.get_or_insert(failure.code);
-        }
+/// Says which applications cannot run, and returns the code to end with if there are any.
+fn refused(role: &Role, termination_log: &TerminationLog, results: &Results) -> Option<ExitCode> {
+    let (refused, code) = results.refusals()?;
+    let mut missing = String::new();
+    for line in &refused {
+        missing.extend(["error: ", line, "\n"]);
     }
-    first.map_or(Ok(()), Err)
+    missing.push_str("nothing was started");
+    say_early(&missing);
+    if role.background.is_none() {
+        not_started(termination_log, &missing);
+    }
+    Some(code)
+}
+
+/// A signal has asked to stop before anything was supervised. Returns the code to end with.
+fn stopped_early(signal: Signal) -> ExitCode {
+    say_early(format_args!("received {signal} before anything was started, ending with code 0"));
+    0
 }
 
 #[expect(clippy::disallowed_methods, reason = "the supervisor's clock: the one place that reads it")]

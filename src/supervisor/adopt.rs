@@ -1,43 +1,50 @@
 //! Applications that commands have added: how they come into the plan, and what is kept of them.
 //!
 //! They are no part of the ecosystem file, and reading that again does not take them away.
+//!
+//! A request is computed twice: to know what the [`preflight`](super::preflight) has to check, and with its
+//! results.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use tracing::info;
 
 use super::{
-    actor::{Supervisor, cpus_for, preflight},
+    actor::{Supervisor, cpus_for},
     clients::task_state,
-    launch,
+    preflight::{Candidate, Results, timed_out},
     reading::planned,
     show, steps,
 };
 use crate::{
     control::{Anew, Answer, ClientId, SavedApp, Taken, select::Unknown},
     machine::{Addition, Event, InstanceId, Manner, Operation, RenameObstacle, Status, Wanted},
-    program,
     spec::{
-        AppSpec, Condition, Dependency, ExecMode, Instances, Patch, Plan,
+        AppSpec, Condition, Dependency, Instances, Patch, Plan,
         order::{Outside, circle, graph},
         validate::{MAX_APPS, MAX_INSTANCES, validate, validate_environment},
     },
-    sys::zone,
 };
 
+/// How long a client waits until the symbolic links of the ecosystem file have been followed.
+const LINKS_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Applications that are to be added.
+#[derive(Debug, Clone)]
 pub(super) struct AddRequest {
     pub(super) apps: Vec<AppSpec>,
     /// The environment that new ones inherit.
     pub(super) environment: BTreeMap<String, String>,
     /// Those that are in the list inherit it from now on, too.
     pub(super) update_environment: bool,
-    /// The ecosystem file that names them.
+    /// The ecosystem file that names them, and whether it is the supervisor's own.
     pub(super) file: Option<PathBuf>,
+    pub(super) is_own_file: bool,
     /// Nothing is done, only said.
     pub(super) dry_run: bool,
     pub(super) taken: Taken,
@@ -51,14 +58,35 @@ pub(super) struct AddRequest {
     pub(super) outside: Vec<Outside>,
 }
 
+/// What is to be changed in applications of the list.
+#[derive(Debug, Clone)]
+pub(super) struct ChangeRequest {
+    /// The names of the applications.
+    pub(super) names: BTreeSet<String>,
+    /// The ids of the instances that restart even if nothing has changed.
+    pub(super) meant: Vec<u32>,
+    /// The environment that they inherit from now on.
+    pub(super) environment: Option<BTreeMap<String, String>>,
+    pub(super) patch: Option<Patch>,
+    pub(super) anew: Anew,
+}
+
 impl Supervisor<'_> {
-    /// Adds applications and starts them; the last answer says whether they run.
-    pub(super) fn add(&mut self, client: ClientId, request: AddRequest) -> Result<(), Unknown> {
+    /// Adds applications and starts them; the last answer says whether they run. `results` are those of the
+    /// preflight, once there are any.
+    pub(super) fn add(
+        &mut self,
+        client: ClientId,
+        request: AddRequest,
+        results: Option<Results>,
+    ) -> Result<(), Unknown> {
+        let again = request.clone();
         let AddRequest {
             mut apps,
             environment,
             update_environment,
             file,
+            is_own_file,
             dry_run,
             taken,
             anew,
@@ -76,12 +104,10 @@ impl Supervisor<'_> {
             return Err(Unknown { message, hint: None });
         }
         let caller = Arc::new(environment);
-        let is_own_file = file.as_deref().is_some_and(|file| self.is_own_file(file));
         let listed = self.machine.coming_plan().apps;
         let mut renamed: BTreeMap<String, String> = BTreeMap::new();
         for app in &mut apps {
             check(app)?;
-            find_zone(app)?;
             let is_taken = |name: &str| self.is_listed(name);
             if is_taken(&app.name) {
                 match taken {
@@ -115,7 +141,15 @@ impl Supervisor<'_> {
         }
         self.depend_outside(&mut apps, &outside);
         self.check_order(&apps)?;
-        self.refuse_what_cannot_run(apps.iter())?;
+        let candidates: Vec<Candidate> = apps.into_iter().map(Candidate::added).collect();
+        let Some(results) = results.filter(|results| results.are_of(&candidates)) else {
+            self.check_first(candidates, move |supervisor, results| {
+                let added = supervisor.add(client, again, Some(results));
+                supervisor.answer_failure(client, added);
+            });
+            return Ok(());
+        };
+        let apps = self.passed(results)?;
         if let Some(file) = file
             && !dry_run
             && (update_environment || !is_own_file)
@@ -129,25 +163,14 @@ impl Supervisor<'_> {
             if !dry_run {
                 put(&mut self.added, app.clone());
             }
-            // What `autostart` keeps from starting is not started by the way.
-            let is_meant = anew != Anew::Changed || app.autostart;
-            let mut meant = if is_meant { self.instances_of(&app.name) } else { Vec::new() };
-            // A task is neither done again nor interrupted because its file is read again.
-            meant.retain(|id| self.machine.instance(*id).is_some_and(|view| task_state(&view).is_none()));
-            wanted.push(Wanted {
-                meant,
-                // Scaled to none: who adds it wants it as it says now, not as it was scaled.
-                counted: !self.is_listed(&app.name),
-                reruns_tasks: true,
-                addition: if empty.contains(&app.name) {
-                    Addition::Empty
-                } else if resting.contains(&app.name) {
-                    Addition::Rests
-                } else {
-                    Addition::Starts
-                },
-                app,
-            });
+            let addition = if empty.contains(&app.name) {
+                Addition::Empty
+            } else if resting.contains(&app.name) {
+                Addition::Rests
+            } else {
+                Addition::Starts
+            };
+            wanted.push(self.wanted(app, anew, addition));
         }
         if dry_run {
             self.say_change(client, &wanted, anew);
@@ -155,6 +178,18 @@ impl Supervisor<'_> {
             self.let_become(client, &names, wanted, anew);
         }
         Ok(())
+    }
+
+    /// An application that is to be as it is now.
+    fn wanted(&self, app: Arc<AppSpec>, anew: Anew, addition: Addition) -> Wanted {
+        // What `autostart` keeps from starting is not started by the way.
+        let is_meant = anew != Anew::Changed || app.autostart;
+        let mut meant = if is_meant { self.instances_of(&app.name) } else { Vec::new() };
+        // A task is neither done again nor interrupted because its file is read again.
+        meant.retain(|id| self.machine.instance(*id).is_some_and(|view| task_state(&view).is_none()));
+        // Scaled to none: who adds it wants it as it says now, not as it was scaled.
+        let counted = !self.is_listed(&app.name);
+        Wanted { meant, counted, reruns_tasks: true, addition, app }
     }
 
     /// Says what this change would do.
@@ -167,48 +202,63 @@ impl Supervisor<'_> {
         self.clients.answer(client, &Answer::Plan { changes: planned(&forecasts), dry_run: true });
     }
 
-    /// Changes something in the applications of these instances, and lets those that are meant run anew.
+    /// Changes something in applications, and restarts the instances that are meant. `results` are those of the
+    /// preflight, once there are any.
     pub(super) fn change(
         &mut self,
         client: ClientId,
-        ids: &[InstanceId],
-        meant: &[InstanceId],
-        environment: Option<BTreeMap<String, String>>,
-        patch: Option<&Patch>,
-        anew: Anew,
+        request: ChangeRequest,
+        results: Option<Results>,
     ) -> Result<(), Unknown> {
+        let again = request.clone();
+        let ChangeRequest { names, meant, environment, patch, anew } = request;
+        let patch = patch.as_ref();
         if let Some(environment) = &environment {
             check_environment(environment)?;
         }
         let caller = environment.map(Arc::new);
-        let name_of = |id: &InstanceId| self.machine.instance(*id).map(|view| view.spec.name.clone());
-        let names: BTreeSet<String> = ids.iter().filter_map(name_of).collect();
         let renamed = match patch.and_then(Patch::name) {
             Some(to) => self.renamed(&names, to)?,
             None => None,
         };
-        let (mut wanted, mut changed) = (Vec::new(), Vec::new());
-        for app in self.machine.coming_plan().apps {
-            if !names.contains(&app.name) {
-                continue;
-            }
-            let app_name = app.name.clone();
-            let mut new = AppSpec::clone(&app);
+        let mut candidates = Vec::new();
+        let before = self.machine.coming_plan().apps.into_iter().filter(|app| names.contains(&app.name));
+        let before: Vec<Arc<AppSpec>> = before.collect();
+        for app in &before {
+            let mut new = AppSpec::clone(app);
             if let Some(caller) = &caller {
                 new.env.caller = Some(caller.clone());
             }
             if let Some(patch) = patch {
                 let refused = |why| Unknown { message: format!("app `{}`: {why}", app.name), hint: None };
                 patch.apply(&mut new).map_err(refused)?;
-                self.cluster_if_several(&app, &mut new);
                 check(&new)?;
-                find_zone(&mut new)?;
             }
+            candidates.push(Candidate {
+                // PM2's rule for a start holds here, too: several processes of a Node script are a cluster.
+                may_cluster: patch.is_some()
+                    && app.instances == Instances::Count(1)
+                    && new.instances != Instances::Count(1),
+                needs_zone: patch.is_some(),
+                spec: Arc::new(new),
+            });
+        }
+        let Some(results) = results.filter(|results| results.are_of(&candidates)) else {
+            self.check_first(candidates, move |supervisor, results| {
+                let changed = supervisor.change(client, again, Some(results));
+                supervisor.answer_failure(client, changed);
+            });
+            return Ok(());
+        };
+        let (mut wanted, mut changed) = (Vec::new(), Vec::new());
+        for (app, new) in before.into_iter().zip(self.passed(results)?) {
+            let of_app: Vec<InstanceId> = self.instances_of(&app.name);
+            let is_meant =
+                |id: &InstanceId| self.machine.instance(*id).is_some_and(|view| meant.contains(&view.pm_id));
             let new = if new == *app { app } else { Arc::new(new) };
-            let of_app: Vec<InstanceId> = self.instances_of(&app_name);
             wanted.push(Wanted {
                 // All of an application has one name.
-                meant: of_app.into_iter().filter(|id| renamed.is_some() || meant.contains(id)).collect(),
+                meant: of_app.into_iter().filter(|id| renamed.is_some() || is_meant(id)).collect(),
                 counted: patch.is_some_and(Patch::counts),
                 reruns_tasks: false,
                 addition: Addition::Starts,
@@ -216,7 +266,6 @@ impl Supervisor<'_> {
             });
             changed.push(new);
         }
-        self.refuse_what_cannot_run(changed.iter().map(AsRef::as_ref))?;
         let mut names: Vec<String> = names.into_iter().collect();
         // The new name is in force when its processes start.
         let anew = if renamed.is_some() { Anew::Restart } else { anew };
@@ -273,21 +322,6 @@ impl Supervisor<'_> {
         Ok(Some((from.clone(), to.to_owned())))
     }
 
-    /// PM2's rule for a start holds here, too: several processes of a Node script are a cluster.
-    fn cluster_if_several(&self, old: &AppSpec, new: &mut AppSpec) {
-        let were_one = old.instances == Instances::Count(1) && new.instances != Instances::Count(1);
-        if !were_one {
-            return;
-        }
-        let around = launch::around(new, self.source.environment());
-        let exec = new.exec.clone();
-        let look = move || program::clusters_by_default(&exec, &around);
-        // What does not answer stays as it is.
-        if self.workers.helpers().wait_for(look) == Some(true) {
-            new.exec_mode = ExecMode::Cluster;
-        }
-    }
-
     /// Lets applications read like this; everything that they need has been found.
     fn let_become(&mut self, client: ClientId, names: &[String], wanted: Vec<Wanted>, anew: Anew) {
         let mut plan = self.machine.coming_plan();
@@ -300,15 +334,16 @@ impl Supervisor<'_> {
         self.operate_on_apps(client, names.to_vec(), operation);
     }
 
-    /// Before anything is touched.
-    fn refuse_what_cannot_run<'a>(&mut self, apps: impl Iterator<Item = &'a AppSpec>) -> Result<(), Unknown> {
-        let mut refused = Vec::new();
-        let apps: Vec<Arc<AppSpec>> = apps.cloned().map(Arc::new).collect();
-        let helpers = self.workers.helpers();
-        let _ = preflight(apps.iter(), self.source, helpers, &mut self.held, |line| {
-            refused.push(line.to_owned());
-        });
-        if refused.is_empty() { Ok(()) } else { Err(Unknown { message: refused.join("\n"), hint: None }) }
+    /// The applications that have passed the preflight; an error is why not all have. One that runs is not
+    /// replaced by one that may be unable to start.
+    fn passed(&mut self, results: Results) -> Result<Vec<AppSpec>, Unknown> {
+        if let Some((refused, _)) = results.refusals() {
+            return Err(Unknown { message: refused.join("\n"), hint: None });
+        }
+        match timed_out(results.unanswered().filter(|(app, _)| self.is_listed(app))) {
+            Some(message) => Err(Unknown { message, hint: None }),
+            None => Ok(results.into_apps(&mut self.held)),
+        }
     }
 
     /// Lets applications wait for what was not read with them and is in the list.
@@ -365,23 +400,39 @@ impl Supervisor<'_> {
 
     /// The environment with which an ecosystem file was read: by a command, or as the supervisor's own. So
     /// a file that has not changed reads the same for every command.
-    pub(super) fn environment_of_file(&self, file: &Path) -> Option<BTreeMap<String, String>> {
+    pub(super) fn environment_of_file(
+        &self,
+        file: &Path,
+        is_own_file: bool,
+    ) -> Option<BTreeMap<String, String>> {
         match self.files.get(file) {
             Some(environment) => Some(BTreeMap::clone(environment)),
-            None => self.is_own_file(file).then(|| self.own_environment()),
+            None => is_own_file.then(|| self.own_environment()),
         }
     }
 
-    /// The own file may be reached by symbolic links that change, as those of a ConfigMap do: they are
-    /// followed each time.
-    pub(super) fn is_own_file(&self, file: &Path) -> bool {
-        let Some(own) = self.source.file() else { return false };
+    /// Continues with whether this is the supervisor's own ecosystem file. That may be reached by symbolic
+    /// links that change, as those of a ConfigMap do: they are followed each time.
+    pub(super) fn with_own_file(
+        &mut self,
+        client: ClientId,
+        file: Option<&Path>,
+        then: impl FnOnce(&mut Supervisor<'_>, bool) -> Result<Option<Answer>, Unknown> + Send + 'static,
+    ) -> Result<Option<Answer>, Unknown> {
+        let (Some(own), Some(file)) = (self.source.file(), file) else { return then(self, false) };
         if own == file {
-            return true;
+            return then(self, true);
         }
-        let own = own.to_owned();
-        let follow = move || own.canonicalize().ok();
-        self.workers.helpers().wait_for(follow).flatten().is_some_and(|own| own == file)
+        let (own, file) = (own.to_owned(), file.to_owned());
+        let helpers = self.workers.helpers();
+        let Some(followed) = self.clients.links.ask(helpers, move || own.canonicalize().ok()) else {
+            return then(self, false);
+        };
+        self.deferred.add_answer(helpers, followed, LINKS_TIMEOUT, move |supervisor, own| {
+            let answer = then(supervisor, own.flatten().is_some_and(|own| own == file));
+            supervisor.answer(client, answer);
+        });
+        Ok(None)
     }
 
     /// What of the supervisor's own environment can be sent.
@@ -476,19 +527,6 @@ fn put(apps: &mut Vec<Arc<AppSpec>>, app: Arc<AppSpec>) {
         Some(other) => *other = app,
         None => apps.push(app),
     }
-}
-
-/// A schedule travels with the name of its time zone only.
-fn find_zone(app: &mut AppSpec) -> Result<(), Unknown> {
-    let Some(schedule) = &mut app.schedule else { return Ok(()) };
-    schedule.zone = match &schedule.zone_name {
-        None => zone::local(app.env.vars.get("TZ").map(String::as_str)),
-        Some(name) => zone::named(name).ok_or_else(|| Unknown {
-            message: format!("app `{}`: there is no time zone `{name}`", app.name),
-            hint: None,
-        })?,
-    };
-    Ok(())
 }
 
 /// A client may send any application.

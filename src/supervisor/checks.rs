@@ -1,9 +1,6 @@
 //! From "ask it how it is" to a question: where its port is, and what runs in its place.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::actor::{Supervisor, now};
 use crate::{
@@ -14,12 +11,10 @@ use crate::{
     sys::reap::{Pid, Status},
 };
 
-/// The questions under way, and what is remembered between two of them.
+/// The questions under way.
 #[derive(Debug, Default)]
 pub(super) struct Checks {
     prober: Prober,
-    /// The value of `PORT` of a run, if it was needed.
-    ports: HashMap<InstanceId, (Run, u16)>,
 }
 
 impl Checks {
@@ -37,7 +32,6 @@ impl Checks {
     /// The run of an instance has ended.
     pub(super) fn ended(&mut self, instance: InstanceId) {
         self.prober.ended(instance);
-        self.ports.remove(&instance);
     }
 }
 
@@ -52,15 +46,7 @@ impl Supervisor<'_> {
         };
         let Some(probe) = probe else { return };
         let (checks, workers) = (&mut self.checks, &mut self.workers);
-        let mut port = |at: &ProbeAddress| match (at.port, checks.ports.get(&run.instance)) {
-            (Some(port), _) => Ok(port),
-            (None, Some((of, port))) if *of == run => Ok(*port),
-            (None, _) => {
-                let port = workers.port(&view)?;
-                checks.ports.insert(run.instance, (run, port));
-                Ok(port)
-            }
-        };
+        let port = |at: &ProbeAddress| at.port.map_or_else(|| workers.port(run), Ok);
         let question = match &probe.target {
             ProbeTarget::Http { at, path } => port(at).and_then(|port| {
                 let (addresses, host, path) = (addresses(at, port), host(at, port), path.clone());

@@ -15,8 +15,15 @@ use std::{
 use tracing::info;
 
 use super::{
-    Background, Role, actor::Supervisor, adopt::AddRequest, follow::Followers, lookup::SingleLookup,
-    pid_file::PidFiles, process_trees, show, steps,
+    Background, Role,
+    actor::Supervisor,
+    adopt::{AddRequest, ChangeRequest},
+    follow::Followers,
+    lookup::SingleLookup,
+    pid_file::PidFiles,
+    process_trees,
+    show::{self, Programs},
+    steps,
 };
 use crate::{
     control::{
@@ -29,6 +36,8 @@ use crate::{
     spec::Signal,
 };
 
+/// How long a client waits until files have told what the programs are.
+pub(super) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a client waits until its log files are empty.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -40,6 +49,8 @@ pub(super) struct Clients {
     followers: Followers,
     /// For what is shown to them.
     pub(super) lookup: SingleLookup,
+    /// For the symbolic links of the ecosystem file.
+    pub(super) links: SingleLookup,
 }
 
 struct Waiting {
@@ -63,6 +74,7 @@ impl Clients {
             tickets: 0,
             followers: Followers::default(),
             lookup: SingleLookup::default(),
+            links: SingleLookup::default(),
         };
         (clients, trouble)
     }
@@ -173,21 +185,48 @@ impl Supervisor<'_> {
 
     fn answer_all(&mut self, requests: Vec<(ClientId, Request)>) {
         for (client, request) in requests {
-            match self.take(client, request) {
-                Ok(Some(answer)) => self.clients.answer(client, &answer),
-                Ok(None) => {}
-                Err(Unknown { message, hint }) => {
-                    self.clients.answer(client, &Answer::Failed { message, hint });
-                }
+            let answer = self.take(client, request);
+            self.answer(client, answer);
+        }
+    }
+
+    /// Answers a client; `None`: it has been answered, or is later.
+    pub(super) fn answer(&mut self, client: ClientId, answer: Result<Option<Answer>, Unknown>) {
+        match answer {
+            Ok(Some(answer)) => self.clients.answer(client, &answer),
+            Ok(None) => {}
+            Err(Unknown { message, hint }) => {
+                self.clients.answer(client, &Answer::Failed { message, hint });
             }
         }
     }
 
-    fn describe(&mut self, targets: &[String]) -> Result<Answer, Unknown> {
+    /// Answers a client whose request has failed after all.
+    pub(super) fn answer_failure(&mut self, client: ClientId, done: Result<(), Unknown>) {
+        self.answer(client, done.map(|()| None));
+    }
+
+    /// The answer comes when files have told what the programs are, as far as that is not known.
+    fn describe(&mut self, client: ClientId, targets: &[String]) -> Result<Option<Answer>, Unknown> {
         let ids = if targets.is_empty() { None } else { Some(self.select(targets)?) };
-        let detailed = ids.as_deref().unwrap_or_default();
-        let seen = self.figures.look(&mut self.workers, &self.machine, detailed);
-        Ok(Answer::Details(show::details(self, &seen, ids.as_deref())))
+        let Some(programs) = show::look_up_programs(self, ids.as_deref()) else {
+            return Ok(Some(self.details(ids.as_deref(), &Programs::default())));
+        };
+        self.deferred.add_answer(
+            self.workers.helpers(),
+            programs,
+            LOOKUP_TIMEOUT,
+            move |supervisor, programs| {
+                let answer = supervisor.details(ids.as_deref(), &programs.unwrap_or_default());
+                supervisor.clients.answer(client, &answer);
+            },
+        );
+        Ok(None)
+    }
+
+    fn details(&mut self, ids: Option<&[InstanceId]>, programs: &Programs) -> Answer {
+        let seen = self.figures.look(&mut self.workers, &self.machine, ids.unwrap_or_default());
+        Answer::Details(show::details(self, &seen, ids, programs))
     }
 
     fn show_trees(&mut self, targets: &[String]) -> Result<Answer, Unknown> {
@@ -208,11 +247,11 @@ impl Supervisor<'_> {
                 let surroundings = Some(Box::new(self.figures.look_around(&seen)));
                 Ok(Some(Answer::Overview(Overview { surroundings, ..show::overview(self, Some(&seen)) })))
             }
-            Request::Describe { targets } => self.describe(&targets).map(Some),
+            Request::Describe { targets } => self.describe(client, &targets),
             Request::Tree { targets } => self.show_trees(&targets).map(Some),
             Request::Environment { target } => {
                 let ids = self.select(&[target])?;
-                Ok(Some(show::environment(self, ids[0])))
+                Ok(show::environment(self, client, ids[0]))
             }
             Request::Act { action, targets } => self.act(client, action, &targets),
             Request::Add {
@@ -227,12 +266,12 @@ impl Supervisor<'_> {
                 empty,
                 outside,
             } => {
-                let file = file.map(PathBuf::from);
                 let request = AddRequest {
                     apps,
                     environment,
                     update_environment,
-                    file,
+                    file: file.map(PathBuf::from),
+                    is_own_file: false,
                     dry_run,
                     taken,
                     anew,
@@ -240,16 +279,27 @@ impl Supervisor<'_> {
                     empty,
                     outside,
                 };
-                self.add(client, request).map(|()| None)
+                let file = request.file.clone();
+                self.with_own_file(client, file.as_deref(), move |supervisor, is_own_file| {
+                    supervisor.add(client, AddRequest { is_own_file, ..request }, None).map(|()| None)
+                })
             }
-            Request::Apply { file, dry_run } => self.apply_file(client, file.as_deref(), dry_run),
+            Request::Apply { file, dry_run } => self.apply_request(client, file.map(PathBuf::from), dry_run),
             Request::FileEnvironment { file } => {
-                Ok(Some(Answer::FileEnvironment(self.environment_of_file(Path::new(&file)))))
+                let file = PathBuf::from(file);
+                self.with_own_file(client, Some(&file.clone()), move |supervisor, is_own_file| {
+                    let environment = supervisor.environment_of_file(&file, is_own_file);
+                    Ok(Some(Answer::FileEnvironment(environment)))
+                })
             }
             Request::Change { targets, anew, environment, patch } => {
                 let ids = self.select(&targets)?;
                 let meant = self.without_tasks(client, ids.clone(), &targets);
-                self.change(client, &ids, &meant, environment, patch.as_ref(), anew).map(|()| None)
+                let meant = self.pm_ids(&meant);
+                let views = ids.iter().filter_map(|id| self.machine.instance(*id));
+                let names = views.map(|view| view.spec.name.clone()).collect();
+                let request = ChangeRequest { names, meant, environment, patch, anew };
+                self.change(client, request, None).map(|()| None)
             }
             Request::Save => Ok(Some(Answer::Saved(self.saved()))),
             Request::Scale { app, count } => {
@@ -283,6 +333,23 @@ impl Supervisor<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// Applies the supervisor's own file; a client applies any other one itself.
+    fn apply_request(
+        &mut self,
+        client: ClientId,
+        file: Option<PathBuf>,
+        dry_run: bool,
+    ) -> Result<Option<Answer>, Unknown> {
+        let path = file.clone();
+        self.with_own_file(client, path.as_deref(), move |supervisor, is_own_file| match file {
+            Some(file) if !is_own_file => {
+                let environment = supervisor.environment_of_file(&file, is_own_file);
+                Ok(Some(Answer::FileEnvironment(environment)))
+            }
+            Some(_) | None => supervisor.apply_file(client, dry_run).map(|()| None),
+        })
     }
 
     /// Empties the log files of the targets. The answer comes when they are empty.

@@ -13,7 +13,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::{helper_threads::HelperThreads, launch::Environment};
+use super::{
+    helper_threads::{HelperThreads, Job, Purpose},
+    launch::Environment,
+};
 use crate::{
     config::{Evaluation, EvaluationEnd, Loaded, Problems},
     spec::Signal,
@@ -103,7 +106,7 @@ impl Running {
         };
         let (stdout, stderr) = (stream(out.read)?, stream(err.read)?);
         let (sender, failed) = oneshot::channel();
-        helpers.submit(move || {
+        helpers.submit(Job::new(Purpose::Request, move || {
             let launch = Launch {
                 program: &program,
                 argv: &argv,
@@ -128,7 +131,7 @@ impl Running {
                 // The receiver is gone if the evaluation has been given up.
                 let _ = sender.send(error);
             }
-        })?;
+        }))?;
         Ok((failed, stdout, stderr))
     }
 

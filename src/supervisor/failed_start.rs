@@ -4,6 +4,7 @@ use std::{io, path::Path};
 
 use super::launch::Step;
 use crate::{
+    config::EX_CONFIG,
     machine::{FailureKind, SpawnFailure},
     program,
     spec::ExitCode,
@@ -42,6 +43,11 @@ pub(super) fn not_found(failure: program::Failure) -> SpawnFailure {
     permanent(failure.code, failure.message)
 }
 
+/// The configuration cannot work here.
+pub(super) fn wrong(message: String) -> SpawnFailure {
+    permanent(EX_CONFIG, message)
+}
+
 /// A limit that procrun may not set here.
 pub(super) fn not_allowed(refusal: &Refusal) -> SpawnFailure {
     permanent(NOT_EXECUTABLE, refusal.to_string())
@@ -54,9 +60,12 @@ pub(super) fn hangs(what: &str, step: Step) -> SpawnFailure {
             "the new process has not executed it in time",
             "it was stopped by another process (SIGSTOP), or a file system does not answer",
         ),
-        Step::Accounts | Step::WorkingDirectory | Step::Program | Step::Package => {
-            (step.shown(), "the file system does not answer; is a network mount down?")
-        }
+        Step::Accounts
+        | Step::EnvFile
+        | Step::WorkingDirectory
+        | Step::Program
+        | Step::Package
+        | Step::Sockets => (step.shown(), "the file system does not answer; is a network mount down?"),
     };
     SpawnFailure {
         code: NOT_EXECUTABLE,

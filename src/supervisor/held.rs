@@ -5,16 +5,23 @@
 //! change of anything else leave it alone. While an application changes its `listen`, both sets are
 //! there. An address that is held already, by whomever, is never opened a second time but shared.
 //! Nothing is accepted here.
+//!
+//! A unix socket has a file, whose file system may not answer. So helper threads open all sockets
+//! ([`OpenSockets::open`]) and remove the files; the supervisor keeps what was opened ([`Held::keep`]).
 
 use std::{
+    collections::BTreeMap,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    rc::Rc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use tracing::{debug, info};
 
-use super::{failed_start::kind_of, launch};
+use super::{
+    failed_start::kind_of,
+    helper_threads::{HelperThreads, Job, Purpose},
+};
 use crate::{
     machine::{FailureKind, SpawnFailure},
     node::Lent,
@@ -24,28 +31,89 @@ use crate::{
 
 /// All sockets that procrun holds for `listen`.
 #[derive(Debug, Default)]
-pub(super) struct Held(Vec<Set>);
+pub(super) struct Held {
+    sets: Vec<Set>,
+    open: OpenSockets,
+}
 
 /// What an application gets, in the order of its descriptors.
 #[derive(Debug)]
 struct Set {
     app: String,
     listen: Vec<Listen>,
-    sockets: Vec<Rc<Socket>>,
+    sockets: Vec<Arc<Socket>>,
     announced: bool,
 }
+
+/// The sockets that are open, for the helper threads that open more.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OpenSockets(Arc<Mutex<BTreeMap<Key, Slot>>>);
+
+/// An address; any free port is one's own, so there it goes with the application.
+type Key = (ListenAddress, Option<String>);
+
+/// The socket of an address, if it is open. The lock is held while it is opened.
+type Slot = Arc<Mutex<Weak<Socket>>>;
 
 /// An open socket.
 #[derive(Debug)]
 pub(super) struct Socket {
     address: ListenAddress,
-    descriptor: Rc<OwnedFd>,
-    /// Removes the file of a unix socket when the last set that holds it goes.
-    _file: Option<SocketFile>,
+    descriptor: Arc<OwnedFd>,
+    /// The file of a unix socket, removed when the last set that holds it goes.
+    file: Option<SocketFile>,
+    /// Keeps the address known as long as the socket is open.
+    _slot: Slot,
+    helpers: HelperThreads,
+}
+
+impl OpenSockets {
+    /// Opens what this application is to get, unless it is open. Touches files, so it may never end.
+    ///
+    /// # Errors
+    /// The first address that cannot be had, and why.
+    pub(super) fn open(
+        &self,
+        spec: &AppSpec,
+        owner: Option<Owner>,
+        helpers: &HelperThreads,
+    ) -> Result<Vec<Arc<Socket>>, SpawnFailure> {
+        let addresses = spec.listen.iter().map(|listen| &listen.address);
+        let open = |address: &ListenAddress| {
+            let slot = self.slot(&spec.name, address);
+            let mut found = lock(&slot);
+            if let Some(socket) = found.upgrade() {
+                return Ok(socket);
+            }
+            let socket = Socket::open(address, owner, &slot, helpers);
+            let socket = Arc::new(socket.map_err(|error| failure(address, &error))?);
+            *found = Arc::downgrade(&socket);
+            Ok(socket)
+        };
+        addresses.map(open).collect()
+    }
+
+    fn slot(&self, app: &str, address: &ListenAddress) -> Slot {
+        let mut slots = lock(&self.0);
+        // What no thread and no socket has a use for any more.
+        slots.retain(|_, slot| Arc::strong_count(slot) > 1);
+        let app = address.is_any_port().then(|| app.to_owned());
+        Arc::clone(slots.entry((address.clone(), app)).or_default())
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic in between leaves a socket that is not there, or one that is.
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Socket {
-    fn open(address: &ListenAddress, owner: Option<Owner>) -> io::Result<Self> {
+    fn open(
+        address: &ListenAddress,
+        owner: Option<Owner>,
+        slot: &Slot,
+        helpers: &HelperThreads,
+    ) -> io::Result<Self> {
         let backlog = sockets::LONGEST_BACKLOG;
         let (descriptor, file) = match address {
             ListenAddress::Tcp(address) => (sockets::tcp(*address, true, backlog)?, None),
@@ -61,7 +129,18 @@ impl Socket {
         // belongs to the socket and not to a descriptor, so it is never set again: that would make another
         // instance's event loop wait.
         sockets::make_blocking(&descriptor)?;
-        Ok(Self { address: address.clone(), descriptor: Rc::new(descriptor), _file: file })
+        Ok(Self {
+            address: address.clone(),
+            descriptor: Arc::new(descriptor),
+            file,
+            _slot: Arc::clone(slot),
+            helpers: helpers.clone(),
+        })
+    }
+
+    /// Whether a file goes with it.
+    pub(super) fn has_file(&self) -> bool {
+        self.file.is_some()
     }
 
     /// Where, with the port that the kernel has chosen.
@@ -77,33 +156,32 @@ impl Socket {
     }
 }
 
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            // Without a thread the file is removed here.
+            let _ = self.helpers.submit(Job::new(Purpose::File, move || drop(file)));
+        }
+    }
+}
+
 impl Held {
-    /// Opens what this application is to get, unless it is held. Either all of it is there
-    /// afterwards, or nothing has changed.
-    ///
-    /// # Errors
-    /// The first address that cannot be had, and why.
-    pub(super) fn open(&mut self, spec: &AppSpec) -> Result<(), SpawnFailure> {
-        if spec.listen.is_empty() || self.set(spec).is_some() {
-            return Ok(());
+    /// For the threads that open sockets.
+    pub(super) fn open(&self) -> &OpenSockets {
+        &self.open
+    }
+
+    /// Keeps what was opened for this application, unless that is held.
+    pub(super) fn keep(&mut self, spec: &AppSpec, sockets: Vec<Arc<Socket>>) {
+        if !spec.listen.is_empty() && self.set(spec).is_none() {
+            let (app, listen) = (spec.name.clone(), spec.listen.clone());
+            self.sets.push(Set { app, listen, sockets, announced: false });
         }
-        let credentials = launch::credentials(spec)?;
-        let owner = credentials.map(|credentials| (credentials.uid, credentials.gid));
-        let mut opened = Vec::with_capacity(spec.listen.len());
-        for Listen { address, .. } in &spec.listen {
-            opened.push(match self.find(&spec.name, address) {
-                Some(socket) => socket,
-                None => Rc::new(Socket::open(address, owner).map_err(|error| failure(address, &error))?),
-            });
-        }
-        let (app, listen) = (spec.name.clone(), spec.listen.clone());
-        self.0.push(Set { app, listen, sockets: opened, announced: false });
-        Ok(())
     }
 
     /// Reports what has been opened since the last time: the first sockets are opened before there is a log.
     pub(super) fn announce(&mut self) {
-        for set in self.0.iter_mut().filter(|set| !set.announced) {
+        for set in self.sets.iter_mut().filter(|set| !set.announced) {
             set.announced = true;
             for socket in &set.sockets {
                 info!(app = set.app, "{} listens on {}", set.app, socket.shown());
@@ -111,36 +189,39 @@ impl Held {
         }
     }
 
-    /// A socket that is open there already. Any free port is one's own.
-    fn find(&self, app: &str, address: &ListenAddress) -> Option<Rc<Socket>> {
-        let sets = self.0.iter().filter(|set| set.app == app || !address.is_any_port());
-        sets.flat_map(|set| &set.sockets).find(|socket| socket.address == *address).cloned()
-    }
-
     fn set(&self, spec: &AppSpec) -> Option<&Set> {
-        self.0.iter().find(|set| set.app == spec.name && set.listen == spec.listen)
+        self.sets.iter().find(|set| set.app == spec.name && set.listen == spec.listen)
     }
 
     /// The sockets of an application, in the order of their descriptors.
-    pub(super) fn of(&self, spec: &AppSpec) -> &[Rc<Socket>] {
+    pub(super) fn of(&self, spec: &AppSpec) -> &[Arc<Socket>] {
         self.set(spec).map_or(&[], |set| set.sockets.as_slice())
     }
 
     /// The same for a worker of a cluster, which may request them by number.
     pub(super) fn lent_to(&self, spec: &AppSpec) -> Vec<Lent> {
-        let lent = |socket: &Rc<Socket>| (socket.address.clone(), socket.descriptor.clone());
+        let lent = |socket: &Arc<Socket>| (socket.address.clone(), socket.descriptor.clone());
         self.of(spec).iter().map(lent).collect()
     }
 
-    /// Closes what no application of this name and with this `listen` has a use for.
-    pub(super) fn keep_only(&mut self, is_used: impl Fn(&str, &[Listen]) -> bool) {
-        self.0.retain(|set| {
-            let stays = is_used(&set.app, &set.listen);
-            if !stays {
-                debug!(app = set.app, "closing the sockets that were held for {}", set.app);
-            }
-            stays
-        });
+    /// Gives up what no application of this name and with this `listen` has a use for. [`close`] closes it.
+    pub(super) fn keep_only(&mut self, is_used: impl Fn(&str, &[Listen]) -> bool) -> Vec<Arc<Socket>> {
+        let unused = self.sets.extract_if(.., |set| !is_used(&set.app, &set.listen));
+        let close = |set: Set| {
+            debug!(app = set.app, "closing the sockets that were held for {}", set.app);
+            set.sockets
+        };
+        unused.flat_map(close).collect()
+    }
+}
+
+/// Closes sockets unless something else holds them, and removes their files. Touches files, so it may never
+/// end.
+pub(super) fn close(sockets: Vec<Arc<Socket>>) {
+    for socket in sockets {
+        if let Some(mut socket) = Arc::into_inner(socket) {
+            socket.file = None;
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! A file system that does not answer, or a child that another process has stopped, holds up one of these
 //! threads and never the supervisor's. One thread does all jobs, in their order, as long as none takes long.
-//! When jobs wait and every thread has been at its job for [`SLOW`], another thread is added, at most
-//! [`MAX_THREADS`] in total.
+//! When jobs wait and every thread has been at its job for [`SLOW`], as many threads are added as there are.
+//!
+//! Jobs that hang must not use up the threads for all others. So each [`Purpose`] has a number of threads of its
+//! own, and the jobs of one application have at most [`MAX_OF_APP`] of them.
 //!
 //! The threads live as long as procrun: the parent-death signal of a child fires when the thread that made
 //! the child ends (prctl(2)).
@@ -12,35 +14,94 @@ use std::{
     collections::{BTreeMap, VecDeque},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        mpsc::{self, RecvTimeoutError},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
 
-use tokio::{sync::oneshot, time::Instant};
+use nix::libc;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep_until},
+};
 
 use super::actor;
 use crate::sys::signals;
 
 /// A job that takes longer may have met something that does not answer.
 const SLOW: Duration = Duration::from_millis(100);
-/// Maximum number of threads: if this many jobs hang, all further jobs wait.
-const MAX_THREADS: usize = 64;
-/// How long the supervisor itself waits for threads, where a request cannot go on without their results. All
-/// else waits meanwhile.
-const WAIT_LIMIT: Duration = Duration::from_secs(1);
+/// Threads that the jobs of one application and purpose have at the same time.
+const MAX_OF_APP: usize = 8;
+/// Jobs of a purpose that may wait for a thread.
+const MAX_WAITING: usize = 4096;
 /// As much address space for the stack of a thread as the first thread of a process has: what is read there
 /// may be nested deeply. Memory is used only as far as the stack is.
 const STACK: usize = 8 * 1024 * 1024;
 
-type Job = Box<dyn FnOnce() + Send>;
+/// For what a job is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A step of the start of an instance.
+    Start,
+    /// A check of what an application needs, or a program that checks an instance.
+    Check,
+    /// A request of which there is one at a time: the configuration, what is shown.
+    Request,
+    /// A pid file, or the file of a socket.
+    File,
+}
+
+impl Purpose {
+    const ALL: [Self; 4] = [Self::Start, Self::Check, Self::Request, Self::File];
+
+    /// Threads that its jobs may have at the same time. If so many of them hang, all further ones wait.
+    const fn max_threads(self) -> usize {
+        match self {
+            Self::Start => 192,
+            Self::Check => 48,
+            Self::Request => 16,
+            Self::File => 32,
+        }
+    }
+}
+
+/// A job for a thread.
+pub(super) struct Job {
+    purpose: Purpose,
+    app: Option<Arc<str>>,
+    is_cancelled: Option<Box<dyn Fn() -> bool + Send>>,
+    work: Box<dyn FnOnce() + Send>,
+}
+
+impl Job {
+    pub(super) fn new(purpose: Purpose, work: impl FnOnce() + Send + 'static) -> Self {
+        Self { purpose, app: None, is_cancelled: None, work: Box::new(work) }
+    }
+
+    /// It is done for this application.
+    pub(super) fn of_app(self, app: &str) -> Self {
+        Self { app: Some(app.into()), ..self }
+    }
+
+    /// It is dropped without being done once this says so.
+    pub(super) fn unless(self, is_cancelled: impl Fn() -> bool + Send + 'static) -> Self {
+        Self { is_cancelled: Some(Box::new(is_cancelled)), ..self }
+    }
+
+    fn is_wanted(&self) -> bool {
+        !self.is_cancelled.as_ref().is_some_and(|is_cancelled| is_cancelled())
+    }
+}
 
 /// All helper threads. There is none, and they cost nothing, until the first job.
 #[derive(Clone, Default)]
 pub(super) struct HelperThreads(Arc<Shared>);
+
+impl std::fmt::Debug for HelperThreads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HelperThreads")
+    }
+}
 
 #[derive(Default)]
 struct Shared {
@@ -50,11 +111,11 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Job>,
+    /// In the order of [`Purpose::ALL`].
+    queues: [VecDeque<Job>; 4],
     threads: usize,
-    idle: usize,
-    /// Since when the threads that have a job have it, by the number of the job.
-    busy: BTreeMap<u64, Instant>,
+    /// What the threads do, by the number of the job.
+    busy: BTreeMap<u64, Busy>,
     jobs: u64,
     /// When a thread last took a job.
     last_taken: Option<Instant>,
@@ -62,18 +123,31 @@ struct State {
     last_added: Option<Instant>,
 }
 
+struct Busy {
+    since: Instant,
+    purpose: Purpose,
+    app: Option<Arc<str>>,
+}
+
 impl HelperThreads {
-    /// Has a thread do this. Jobs begin in the order in which they come, but do not wait for each other's
-    /// end if that takes long.
+    /// Has a thread do this. Jobs of a purpose begin in the order in which they come, but do not wait for each
+    /// other's end if that takes long.
     ///
     /// # Errors
-    /// There is no thread yet and the kernel gives none.
-    pub(super) fn submit(&self, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    /// There is no thread yet and the kernel gives none, or too many jobs wait.
+    pub(super) fn submit(&self, job: Job) -> io::Result<()> {
         let mut state = self.lock();
         if state.threads == 0 {
             self.add_thread(&mut state, actor::now())?;
         }
-        state.queue.push_back(Box::new(job));
+        let queue = &mut state.queues[job.purpose as usize];
+        if queue.len() >= MAX_WAITING {
+            queue.retain(Job::is_wanted);
+            if queue.len() >= MAX_WAITING {
+                return Err(io::Error::from_raw_os_error(libc::EAGAIN));
+            }
+        }
+        queue.push_back(job);
         drop(state);
         self.0.has_job.notify_one();
         Ok(())
@@ -88,46 +162,29 @@ impl HelperThreads {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<oneshot::Receiver<T>> {
         let (sender, receiver) = oneshot::channel();
-        self.submit(move || {
+        self.submit(Job::new(Purpose::Request, move || {
             // The receiver may be gone.
             let _ = sender.send(work());
-        })?;
+        }))?;
         Ok(receiver)
     }
 
-    /// As [`Self::wait_for_all`], for one result.
-    pub(super) fn wait_for<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        self.wait_for_all(std::iter::once(work)).pop().flatten()
-    }
-
-    /// Has threads do all this, and waits for the results until they are there or [`WAIT_LIMIT`] is over;
-    /// `None` in the place of those that are not there then.
-    pub(super) fn wait_for_all<T: Send + 'static>(
-        &self,
-        work: impl Iterator<Item = impl FnOnce() -> T + Send + 'static>,
-    ) -> Vec<Option<T>> {
-        let (sender, receiver) = mpsc::channel();
-        let mut results = Vec::new();
-        for (number, work) in work.enumerate() {
-            let sender = sender.clone();
-            // Without a thread there is no result.
-            let _ = self.submit(move || drop(sender.send((number, work()))));
-            results.push(None);
-        }
-        drop(sender);
-        let until = actor::now() + WAIT_LIMIT;
-        while results.iter().any(Option::is_none) {
+    /// Waits for a result, and adds threads meanwhile if it needs them. `None`: it has not come in time, or
+    /// never will. Cancel-safe.
+    pub(super) async fn receive<T>(&self, result: &mut oneshot::Receiver<T>, until: Instant) -> Option<T> {
+        loop {
+            let wake = self.next().map_or(until, |next| next.min(until));
+            tokio::select! {
+                biased;
+                result = &mut *result => return result.ok(),
+                () = sleep_until(wake) => {}
+            }
             let now = actor::now();
             if now >= until {
-                break;
+                return None;
             }
-            match receiver.recv_timeout(SLOW.min(until - now)) {
-                Ok((number, result)) => results[number] = Some(result),
-                Err(RecvTimeoutError::Timeout) => self.grow(actor::now()),
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
+            self.grow(now);
         }
-        results
     }
 
     /// When [`Self::grow`] is to be called, if jobs wait.
@@ -135,18 +192,25 @@ impl HelperThreads {
         self.lock().slow_at()
     }
 
-    /// Adds a thread if jobs wait behind others that take long.
+    /// Adds threads if jobs wait behind others that take long.
     pub(super) fn grow(&self, now: Instant) {
         let mut state = self.lock();
         if state.slow_at().is_some_and(|at| at <= now) {
-            // Without another thread the jobs wait for a free one.
-            let _ = self.add_thread(&mut state, now);
+            for _ in 0..state.missing(state.threads) {
+                // Without another thread the jobs wait for a free one.
+                if self.add_thread(&mut state, now).is_err() {
+                    break;
+                }
+            }
         }
     }
 
-    /// When a thread last took a job.
-    pub(super) fn last_taken(&self) -> Option<Instant> {
-        self.lock().last_taken
+    /// When a thread last took a job that one of this application waits behind, if it waits.
+    pub(super) fn last_taken(&self, purpose: Purpose, app: &str) -> Option<Instant> {
+        let state = self.lock();
+        let of_app = state.busy.values().filter(|busy| busy.is_of(purpose, app));
+        let begun: Vec<Instant> = of_app.map(|busy| busy.since).collect();
+        if begun.len() >= MAX_OF_APP { begun.into_iter().max() } else { state.last_taken }
     }
 
     fn add_thread(&self, state: &mut State, now: Instant) -> io::Result<()> {
@@ -164,14 +228,81 @@ impl HelperThreads {
     }
 }
 
+impl Busy {
+    fn is_of(&self, purpose: Purpose, app: &str) -> bool {
+        self.purpose == purpose && self.app.as_deref() == Some(app)
+    }
+}
+
 impl State {
-    /// From when on the jobs in the queue wait for a thread that may never have time.
+    /// From when on the jobs in the queues wait for a thread that may never have time.
     fn slow_at(&self) -> Option<Instant> {
-        // An idle thread that has been woken takes one job, however many have come before it is awake.
-        if self.queue.len() <= self.idle || self.threads >= MAX_THREADS {
+        if self.missing(1) == 0 {
             return None;
         }
-        self.busy.values().copied().chain(self.last_added).max().map(|since| since + SLOW)
+        self.busy.values().map(|busy| busy.since).chain(self.last_added).max().map(|since| since + SLOW)
+    }
+
+    /// How many more threads would have a job, up to a number.
+    fn missing(&self, most: usize) -> usize {
+        // A thread that has been woken or added takes one job, however many come before it is awake.
+        let free = self.threads.saturating_sub(self.busy.len());
+        let most = most + free;
+        let mut ready = 0;
+        for purpose in Purpose::ALL {
+            ready += self.ready(purpose, most - ready);
+        }
+        ready.saturating_sub(free)
+    }
+
+    /// How many jobs of a purpose could begin if there were threads, up to a number.
+    fn ready(&self, purpose: Purpose, most: usize) -> usize {
+        let queue = &self.queues[purpose as usize];
+        if queue.is_empty() {
+            return 0;
+        }
+        let most = most.min(purpose.max_threads().saturating_sub(self.busy_with(purpose)));
+        let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut ready = 0;
+        for job in queue {
+            if ready >= most {
+                break;
+            }
+            if let Some(app) = job.app.as_deref() {
+                let count = taken.entry(app).or_insert_with(|| self.busy_with_app(purpose, app));
+                if *count >= MAX_OF_APP {
+                    continue;
+                }
+                *count += 1;
+            }
+            ready += 1;
+        }
+        ready
+    }
+
+    fn busy_with(&self, purpose: Purpose) -> usize {
+        self.busy.values().filter(|busy| busy.purpose == purpose).count()
+    }
+
+    fn busy_with_app(&self, purpose: Purpose, app: &str) -> usize {
+        self.busy.values().filter(|busy| busy.is_of(purpose, app)).count()
+    }
+
+    /// The next job that may be done.
+    fn take(&mut self) -> Option<Job> {
+        for purpose in Purpose::ALL {
+            let queue = &self.queues[purpose as usize];
+            if queue.is_empty() || self.busy_with(purpose) >= purpose.max_threads() {
+                continue;
+            }
+            let may_begin = |job: &Job| {
+                job.app.as_deref().is_none_or(|app| self.busy_with_app(purpose, app) < MAX_OF_APP)
+            };
+            if let Some(at) = queue.iter().position(may_begin) {
+                return self.queues[purpose as usize].remove(at);
+            }
+        }
+        None
     }
 }
 
@@ -185,58 +316,75 @@ impl Shared {
         // The supervisor's own thread takes the signals.
         signals::block_all();
         loop {
-            let (number, job) = self.next_job();
+            let (number, work) = self.next_job();
             // The receiver of the result gets an error.
-            let _ = catch_unwind(AssertUnwindSafe(job));
+            let _ = catch_unwind(AssertUnwindSafe(work));
             self.lock().busy.remove(&number);
         }
     }
 
-    fn next_job(&self) -> (u64, Job) {
+    fn next_job(&self) -> (u64, Box<dyn FnOnce() + Send>) {
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.queue.pop_front() {
+            while let Some(job) = state.take() {
+                if !job.is_wanted() {
+                    continue;
+                }
                 let now = actor::now();
+                let Job { purpose, app, work, .. } = job;
                 state.jobs += 1;
                 let number = state.jobs;
-                state.busy.insert(number, now);
+                state.busy.insert(number, Busy { since: now, purpose, app });
                 state.last_taken = Some(now);
-                return (number, job);
+                return (number, work);
             }
-            state.idle += 1;
             state = self.has_job.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.idle -= 1;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
 
     /// In which a job that waits for ever would be noticed.
     const LONG: Duration = Duration::from_secs(60);
 
+    fn job(work: impl FnOnce() + Send + 'static) -> Job {
+        Job::new(Purpose::Request, work)
+    }
+
+    /// A job that hangs until `release` is dropped, and says when it has begun.
+    fn hangs(
+        job: impl Fn(Box<dyn FnOnce() + Send>) -> Job,
+        begun: &mpsc::Sender<()>,
+    ) -> (Job, mpsc::Sender<()>) {
+        let (release, hang) = mpsc::channel::<()>();
+        let begun = begun.clone();
+        let work = Box::new(move || {
+            let _ = begun.send(());
+            let _ = hang.recv();
+        });
+        (job(work), release)
+    }
+
     #[test]
     fn jobs_go_on_behind_one_that_hangs_and_behind_one_that_panics() {
         let threads = HelperThreads::default();
-        let (release, hang) = mpsc::channel::<()>();
         let (done, results) = mpsc::channel();
         let result = |number: u32| {
             let done = done.clone();
-            move || done.send(number).expect("the test waits for it")
+            job(move || done.send(number).expect("the test waits for it"))
         };
-        threads.submit(|| panic!("on purpose")).unwrap();
+        threads.submit(job(|| panic!("on purpose"))).unwrap();
         threads.submit(result(1)).unwrap();
         assert_eq!(results.recv_timeout(LONG), Ok(1));
 
         let (begun, has_begun) = mpsc::channel();
-        threads
-            .submit(move || {
-                begun.send(()).expect("the test waits for it");
-                let _ = hang.recv();
-            })
-            .unwrap();
+        let (hanging, release) = hangs(|work| Job::new(Purpose::Request, work), &begun);
+        threads.submit(hanging).unwrap();
         has_begun.recv_timeout(LONG).unwrap();
         threads.submit(result(2)).unwrap();
         let at = threads.next().expect("a job waits");
@@ -251,31 +399,78 @@ mod tests {
     #[test]
     fn more_jobs_than_idle_threads_wait_for_another_thread() {
         let now = actor::now();
-        let mut state = State { threads: 1, idle: 1, last_added: Some(now), ..State::default() };
+        let mut state = State { threads: 1, last_added: Some(now), ..State::default() };
         assert_eq!(state.slow_at(), None, "nothing waits");
-        state.queue.push_back(Box::new(|| ()));
+        state.queues[0].push_back(Job::new(Purpose::Start, || ()));
         assert_eq!(state.slow_at(), None, "the idle thread has been woken for it");
-        state.queue.push_back(Box::new(|| ()));
+        state.queues[0].push_back(Job::new(Purpose::Start, || ()));
         assert_eq!(state.slow_at(), Some(now + SLOW), "the first job may take long");
-        state.threads = MAX_THREADS;
-        assert_eq!(state.slow_at(), None, "there are no more threads");
     }
 
     #[test]
-    fn what_does_not_answer_has_no_result_and_costs_no_other_one() {
+    fn jobs_that_hang_leave_threads_for_another_purpose_and_another_app() {
+        let threads = HelperThreads::default();
+        let (begun, has_begun) = mpsc::channel();
+        let mut releases = Vec::new();
+        let mut hang = |purpose: Purpose, app: &str| {
+            let (job, release) = hangs(|work| Job::new(purpose, work).of_app(app), &begun);
+            releases.push(release);
+            threads.submit(job).unwrap();
+        };
+        for number in 0..100 {
+            hang(Purpose::Check, &format!("app {number}"));
+        }
+        for _ in 0..100 {
+            hang(Purpose::Start, "hung");
+        }
+        let grow = || {
+            while let Some(at) = threads.next() {
+                threads.grow(at);
+                thread::yield_now();
+            }
+        };
+        grow();
+        for _ in 0..Purpose::Check.max_threads() + MAX_OF_APP {
+            has_begun.recv_timeout(LONG).unwrap();
+        }
+        let (done, results) = mpsc::channel();
+        threads.submit(Job::new(Purpose::Start, move || done.send(()).unwrap()).of_app("fine")).unwrap();
+        grow();
+        assert_eq!(results.recv_timeout(LONG), Ok(()));
+        assert!(has_begun.try_recv().is_err(), "no more of those that hang have begun");
+        assert_eq!(threads.lock().threads, Purpose::Check.max_threads() + MAX_OF_APP + 1);
+        drop(releases);
+    }
+
+    #[test]
+    fn a_queue_has_an_end_and_loses_what_is_not_wanted() {
+        let threads = HelperThreads::default();
+        let (begun, has_begun) = mpsc::channel();
+        let (hanging, release) = hangs(job, &begun);
+        threads.submit(hanging).unwrap();
+        has_begun.recv_timeout(LONG).unwrap();
+        for _ in 0..MAX_WAITING {
+            threads.submit(job(|| ())).unwrap();
+        }
+        assert_eq!(threads.submit(job(|| ())).unwrap_err().raw_os_error(), Some(libc::EAGAIN));
+        threads.lock().queues[Purpose::Request as usize].clear();
+        for _ in 0..MAX_WAITING {
+            threads.submit(job(|| panic!("not wanted")).unless(|| true)).unwrap();
+        }
+        threads.submit(job(|| ())).unwrap();
+        assert_eq!(threads.lock().queues[Purpose::Request as usize].len(), 1);
+        drop(release);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_answer_has_no_result_and_costs_no_other_one() {
         let threads = HelperThreads::default();
         let (release, hang) = mpsc::channel::<()>();
-        let hang = Arc::new(Mutex::new(hang));
-        let work = (0..4).map(|number| {
-            let hang = Arc::clone(&hang);
-            move || {
-                if number == 1 {
-                    let _ = hang.lock().unwrap().recv();
-                }
-                number
-            }
-        });
-        assert_eq!(threads.wait_for_all(work), [Some(0), None, Some(2), Some(3)]);
+        let mut hung = threads.ask(move || hang.recv().is_ok()).unwrap();
+        let mut fine = threads.ask(|| 1).unwrap();
+        assert_eq!(threads.receive(&mut fine, actor::now() + LONG).await, Some(1));
+        assert_eq!(threads.receive(&mut hung, actor::now()).await, None);
         drop(release);
+        assert_eq!(threads.receive(&mut hung, actor::now() + LONG).await, Some(false));
     }
 }

@@ -6,21 +6,24 @@ use std::{
     collections::BTreeMap,
     ffi::{CString, OsStr, OsString},
     os::unix::ffi::OsStringExt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use super::{
-    failed_start::{not_allowed, not_found},
+    failed_start::{not_allowed, not_found, wrong},
+    held::{OpenSockets, Socket},
+    helper_threads::HelperThreads,
     inspector,
     package::Packages,
     starting::Job,
 };
 use crate::{
+    config::{EX_CONFIG, env_file_variables},
     machine::{FailureKind, InstanceView, SpawnFailure},
     program::{self, Around, Command},
-    spec::{AppSpec, Exec, InheritEnv, PrincipalRef, Probe, ProbeTarget, ProgramKind},
+    spec::{AppSpec, Exec, ExecMode, InheritEnv, PrincipalRef, Probe, ProbeTarget, ProgramKind},
     sys::{
         accounts::{self, Credentials, Key},
         limits::{Limits, Rlimit},
@@ -54,9 +57,6 @@ const NOT_INHERITED: [&str; 11] = [
     "LISTEN_FDNAMES",
 ];
 
-/// The exit code for a configuration that cannot work (sysexits.h).
-const EX_CONFIG: u8 = 78;
-
 /// An instance, as far as its start depends on it.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
@@ -64,6 +64,22 @@ pub(super) struct Target {
     number: u32,
     pm_id: u32,
     siblings: u32,
+}
+
+impl Target {
+    /// The same with the variables of the files that could not be read with the configuration.
+    fn with_env_files(&self) -> Result<Self, SpawnFailure> {
+        if self.spec.env.unread_files.is_empty() {
+            return Ok(self.clone());
+        }
+        let mut spec = AppSpec::clone(&self.spec);
+        for file in &self.spec.env.unread_files {
+            let variables = env_file_variables(file).map_err(wrong)?;
+            let variables = variables.into_iter().filter(|(name, _)| !file.keeps.contains(name));
+            spec.env.vars.extend(variables);
+        }
+        Ok(Self { spec: Arc::new(spec), ..*self })
+    }
 }
 
 impl From<&InstanceView<'_>> for Target {
@@ -78,15 +94,24 @@ impl From<&InstanceView<'_>> for Target {
 #[repr(u8)]
 pub(super) enum Step {
     Accounts,
+    EnvFile,
     WorkingDirectory,
     Program,
     Package,
+    Sockets,
     Execution,
 }
 
 impl Step {
-    const ALL: [Self; 5] =
-        [Self::Accounts, Self::WorkingDirectory, Self::Program, Self::Package, Self::Execution];
+    const ALL: [Self; 7] = [
+        Self::Accounts,
+        Self::EnvFile,
+        Self::WorkingDirectory,
+        Self::Program,
+        Self::Package,
+        Self::Sockets,
+        Self::Execution,
+    ];
 
     /// Back from the number that `as u8` gives.
     pub(super) fn from_number(number: u8) -> Self {
@@ -97,9 +122,11 @@ impl Step {
     pub(super) fn shown(self) -> &'static str {
         match self {
             Self::Accounts => "reading /etc/passwd and /etc/group timed out",
+            Self::EnvFile => "reading its `env_file` timed out",
             Self::WorkingDirectory => "opening its cwd timed out",
             Self::Program => "looking up its script and the programs of PATH timed out",
             Self::Package => "reading the package.json of its script timed out",
+            Self::Sockets => "opening its `listen` sockets timed out",
             Self::Execution => "the new process has not executed its program in time",
         }
     }
@@ -124,6 +151,12 @@ pub(super) struct Prepared {
     pub(super) channel: usize,
     /// Of the application, as it starts.
     pub(super) version: Option<Arc<str>>,
+    /// The script as a file, if it is one.
+    pub(super) script: Option<Arc<Path>>,
+    /// Its `PORT`: that of probes that name none.
+    pub(super) port: Result<u16, String>,
+    /// What it listens on.
+    pub(super) sockets: Vec<Arc<Socket>>,
 }
 
 impl Prepared {
@@ -209,6 +242,7 @@ pub(super) fn check(
     marker: &str,
     inherited: &Environment,
 ) -> Result<Check, SpawnFailure> {
+    let instance = &instance.with_env_files()?;
     let spec = &*instance.spec;
     let credentials = credentials(spec)?;
     let mut env = environment(instance, inherited, credentials.as_ref());
@@ -229,12 +263,6 @@ pub(super) fn check(
     })
 }
 
-/// The port of probes that name none. The user of the application cannot change it.
-pub(super) fn port(instance: &Target, inherited: &Environment) -> Result<u16, String> {
-    let env = environment(instance, inherited, None);
-    port_in(env.get(OsStr::new("PORT")).map(OsString::as_os_str))
-}
-
 fn port_in(value: Option<&OsStr>) -> Result<u16, String> {
     let Some(value) = value else { return Err("its environment has no PORT".to_owned()) };
     let text = value.to_string_lossy();
@@ -244,19 +272,31 @@ fn port_in(value: Option<&OsStr>) -> Result<u16, String> {
     }
 }
 
+/// What procrun has that starts of all applications need.
+#[derive(Debug, Clone)]
+pub(super) struct Resources {
+    pub(super) inherited: Arc<Environment>,
+    pub(super) packages: Arc<Packages>,
+    pub(super) sockets: OpenSockets,
+    pub(super) helpers: HelperThreads,
+}
+
 /// Prepares a run of an instance, whose processes inherit the mark. Looks at files, so it may never end.
 pub(super) fn prepare(
     instance: &Target,
     mark: RunMark,
-    inherited: &Environment,
-    packages: &Packages,
+    resources: &Resources,
     job: &Job,
 ) -> Result<Prepared, SpawnFailure> {
+    let Resources { inherited, packages, sockets, helpers } = resources;
+    job.enter(Step::EnvFile);
+    let instance = &instance.with_env_files()?;
     let spec = &*instance.spec;
     job.enter(Step::Accounts);
     let credentials = credentials(spec)?;
     let mut env = environment(instance, inherited, credentials.as_ref());
     let around = Around::new(|name| env.get(OsStr::new(name)).cloned());
+    let port = port_in(env.get(OsStr::new("PORT")).map(OsString::as_os_str));
     job.enter(Step::WorkingDirectory);
     program::check_cwd(&spec.exec.cwd).map_err(not_found)?;
     job.enter(Step::Program);
@@ -271,6 +311,10 @@ pub(super) fn prepare(
     env.push(c_string(OsStr::new(&mark.entry))?);
     job.enter(Step::Package);
     let version = packages.version(&spec.exec);
+    let script = script_file(&exec).map(Arc::from);
+    job.enter(Step::Sockets);
+    let owner = credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
+    let sockets = sockets.open(spec, owner, helpers)?;
     Ok(Prepared {
         program: c_string(command.program.as_os_str())?,
         argv: command.argv.iter().map(|arg| c_string(arg)).collect::<Result<_, _>>()?,
@@ -284,6 +328,9 @@ pub(super) fn prepare(
         cgroup: None,
         channel: channel_number(spec.listen.len()),
         version,
+        script,
+        port,
+        sockets,
     })
 }
 
@@ -296,13 +343,23 @@ fn entries(env: Environment) -> Result<Vec<CString>, SpawnFailure> {
     env.into_iter().map(entry).collect()
 }
 
+/// The script as a file, if it is one: PM2's `pm_exec_path`.
+pub(super) fn script_file(exec: &Exec) -> Option<PathBuf> {
+    Some(exec.cwd.join(&exec.script)).filter(|file| file.is_file())
+}
+
 /// Looks whether the program, the working directory and the user of an application are there, and
-/// whether it may have its limits.
-pub(super) fn preflight(spec: &AppSpec, inherited: &Environment) -> Result<(), SpawnFailure> {
-    credentials(spec)?;
-    program::resolve(&spec.exec, spec.exec_mode, &around(spec, inherited)).map_err(not_found)?;
+/// whether it may have its limits. Returns whom it runs as.
+pub(super) fn preflight(
+    spec: &AppSpec,
+    mode: ExecMode,
+    inherited: &Environment,
+) -> Result<Option<Credentials>, SpawnFailure> {
+    let credentials = credentials(spec)?;
+    program::resolve(&spec.exec, mode, &around(spec, inherited)).map_err(not_found)?;
     find_port(spec, inherited)?;
-    limits(spec).check().map_err(|refusal| not_allowed(&refusal))
+    limits(spec).check().map_err(|refusal| not_allowed(&refusal))?;
+    Ok(credentials)
 }
 
 /// The variables of an application that have a say in what it executes, before it has an instance.
@@ -347,6 +404,10 @@ fn find_port(spec: &AppSpec, inherited: &Environment) -> Result<(), SpawnFailure
     let Some((key, _)) = health.into_iter().find(|(_, probe)| probe.as_deref().is_some_and(asks)) else {
         return Ok(());
     };
+    if !spec.env.unread_files.is_empty() {
+        // It may be in one of them.
+        return Ok(());
+    }
     port_in(variable(spec, inherited, "PORT").as_deref()).map(drop).map_err(|why| SpawnFailure {
         code: EX_CONFIG,
         message: format!(
@@ -370,7 +431,17 @@ fn missing_account(error: &accounts::Error) -> String {
     format!("{error}\n  hint: {hint}")
 }
 
-pub(super) fn credentials(spec: &AppSpec) -> Result<Option<Credentials>, SpawnFailure> {
+/// The variables of an instance with all that files tell. Reads files, so it may never end.
+pub(super) fn full_environment(
+    instance: &Target,
+    inherited: &Environment,
+) -> Result<Environment, SpawnFailure> {
+    let instance = instance.with_env_files()?;
+    let credentials = credentials(&instance.spec)?;
+    Ok(environment(&instance, inherited, credentials.as_ref()))
+}
+
+fn credentials(spec: &AppSpec) -> Result<Option<Credentials>, SpawnFailure> {
     let identity = &spec.identity;
     accounts::resolve(identity.user.as_ref().map(as_key), identity.group.as_ref().map(as_key)).map_err(
         |error| SpawnFailure { code: 126, message: missing_account(&error), kind: FailureKind::Permanent },
@@ -386,11 +457,7 @@ fn as_key(principal: &PrincipalRef) -> Key<'_> {
 
 /// PM2's order: the caller's environment, what PM2 itself adds, then the application's own.
 /// Without the run's marker.
-pub(super) fn environment(
-    instance: &Target,
-    inherited: &Environment,
-    credentials: Option<&Credentials>,
-) -> Environment {
+fn environment(instance: &Target, inherited: &Environment, credentials: Option<&Credentials>) -> Environment {
     let spec = &*instance.spec;
     let mut env: Environment = match &spec.env.caller {
         None => inherited

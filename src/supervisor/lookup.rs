@@ -5,30 +5,34 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use tokio::sync::oneshot;
+
 use super::helper_threads::HelperThreads;
 
-/// At most one look-up at a time. While one does not return, the next ones fail at once: a client with a
-/// request every second neither makes the supervisor wait again nor takes another thread.
+/// At most one look-up at a time. While one is under way that does not return, the next ones give up at once:
+/// a client that asks every second takes no other thread.
 #[derive(Debug, Default)]
 pub(super) struct SingleLookup {
     is_under_way: Arc<AtomicBool>,
 }
 
 impl SingleLookup {
-    /// As [`HelperThreads::wait_for`], and `None` at once if an earlier look-up has not returned.
-    pub(super) fn wait_for<T: Send + 'static>(
+    /// As [`HelperThreads::ask`], and `None` if an earlier look-up has not returned or there is no thread.
+    pub(super) fn ask<T: Send + 'static>(
         &self,
         helpers: &HelperThreads,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
+    ) -> Option<oneshot::Receiver<T>> {
         if self.is_under_way.swap(true, Ordering::AcqRel) {
             return None;
         }
         let under_way = UnderWay(Arc::clone(&self.is_under_way));
-        helpers.wait_for(move || {
-            let _under_way = under_way;
-            work()
-        })
+        let answer = helpers.ask(move || {
+            let result = work();
+            drop(under_way);
+            result
+        });
+        answer.ok()
     }
 }
 
@@ -47,18 +51,15 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn behind_a_lookup_that_hangs_no_other_one_begins_until_it_returns() {
+    #[tokio::test]
+    async fn behind_a_lookup_that_hangs_no_other_one_begins_until_it_returns() {
         let (helpers, lookup) = (HelperThreads::default(), SingleLookup::default());
         let (release, hang) = mpsc::channel::<()>();
-        assert_eq!(lookup.wait_for(&helpers, move || hang.recv().is_ok()), None);
-        let begun = Arc::new(AtomicBool::new(false));
-        let begins = Arc::clone(&begun);
-        assert_eq!(lookup.wait_for(&helpers, move || begins.store(true, Ordering::Release)), None);
+        let hung = lookup.ask(&helpers, move || hang.recv().is_ok()).unwrap();
+        assert!(lookup.ask(&helpers, || ()).is_none());
         drop(release);
-        while lookup.wait_for(&helpers, || 1) != Some(1) {
-            std::thread::yield_now();
-        }
-        assert!(!begun.load(Ordering::Acquire), "it was not queued");
+        assert_eq!(hung.await, Ok(false));
+        let next = lookup.ask(&helpers, || 1).expect("the last one has returned");
+        assert_eq!(next.await, Ok(1));
     }
 }

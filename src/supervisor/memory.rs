@@ -217,7 +217,8 @@ impl Memory {
             return sum;
         }
         if sum.saturating_sub(look.shared) > limit || slot >= look.read + MOST_SLOTS {
-            look.shared = self.trees.pss(run).map_or(0, |pss| sum.saturating_sub(pss));
+            // What is not known in time is as before.
+            look.shared = self.trees.pss(run).map_or(look.shared, |pss| sum.saturating_sub(pss));
             look.read = slot;
         }
         sum.saturating_sub(look.shared)

@@ -8,6 +8,7 @@ mod adopt;
 mod background;
 mod checks;
 mod clients;
+mod deferred;
 mod evaluation;
 mod failed_start;
 mod figures;
@@ -24,6 +25,7 @@ mod outages;
 mod package;
 mod panics;
 mod pid_file;
+mod preflight;
 mod process_trees;
 mod reading;
 mod report;
@@ -38,8 +40,10 @@ mod unexplained;
 mod workers;
 
 use std::{
+    future::Future,
     io::{self, Write},
     mem::ManuallyDrop,
+    pin::pin,
 };
 
 use tokio::time::Instant;
@@ -118,7 +122,7 @@ pub fn evaluate(source: &Source) -> Result<Loaded, Problems> {
     let loaded = runtime.block_on(async {
         let mut signals = Signals::new(installed).map_err(|error| failed_set_up(&error))?;
         match read(source, &mut signals, open_files, &HelperThreads::default()).await {
-            Ok(loaded) => loaded,
+            Ok(loaded) => loaded.and_then(Loaded::answered),
             Err(stop) => {
                 let problem = Problem::new(format!("interrupted by {stop}"));
                 Err(Problems::one(stop.exit_code(), problem))
@@ -168,7 +172,13 @@ async fn read(
     open_files: OpenFiles,
     helpers: &HelperThreads,
 ) -> Result<Result<Loaded, Problems>, Signal> {
-    let evaluation = match read_files(source, signals, helpers).await? {
+    let theirs = source.clone();
+    let read = match on_helper(signals, helpers, move || theirs.read()).await? {
+        Ok(read) => read,
+        // Without a thread, better here than not at all.
+        Err(_) => source.read(),
+    };
+    let evaluation = match read {
         Err(problems) => return Ok(Err(problems)),
         Ok(Read::Loaded(loaded)) => return Ok(Ok(loaded)),
         Ok(Read::NeedsEvaluation(evaluation)) => evaluation,
@@ -211,26 +221,40 @@ async fn read(
             tree::kill(left.map(Root::of_leader));
             Err(signal)
         }
-        None => Ok(running.finish()),
+        None => Ok(match on_helper(signals, helpers, move || running.finish()).await? {
+            Ok(loaded) => loaded,
+            Err(error) => Err(failed_set_up(&error)),
+        }),
     }
 }
 
-/// Reads the files of `source`, on whatever file system they are. `Err`: a signal asked to stop.
-async fn read_files(
-    source: &Source,
+/// Does something with files, on whatever file system they are. `Err`: a signal asked to stop.
+async fn on_helper<T: Send + 'static>(
     signals: &mut Signals,
     helpers: &HelperThreads,
-) -> Result<Result<Read, Problems>, Signal> {
-    let theirs = source.clone();
-    // Without a thread, better here than not at all.
-    let Ok(mut read) = helpers.ask(move || theirs.read()) else { return Ok(source.read()) };
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<io::Result<T>, Signal> {
+    let answer = match helpers.ask(work) {
+        Ok(answer) => answer,
+        Err(error) => return Ok(Err(error)),
+    };
+    let answer = unless_stopped(signals, answer).await?;
+    Ok(answer.and_then(|answer| answer.map_err(|_| io::Error::other("a thread of procrun has panicked"))))
+}
+
+/// Waits for something before anything is supervised. `Err`: a signal asked to stop.
+async fn unless_stopped<T>(
+    signals: &mut Signals,
+    work: impl Future<Output = T>,
+) -> Result<io::Result<T>, Signal> {
+    let mut work = pin!(work);
     let mut received = Vec::new();
     loop {
         tokio::select! {
-            read = &mut read => return Ok(read.unwrap_or_else(|_| source.read())),
+            result = &mut work => return Ok(Ok(result)),
             result = signals.wait(&mut received) => {
                 if let Err(error) = result {
-                    return Ok(Err(failed_set_up(&error)));
+                    return Ok(Err(error));
                 }
             }
         }

@@ -23,7 +23,10 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{actor, helper_threads::HelperThreads};
+use super::{
+    actor,
+    helper_threads::{HelperThreads, Job, Purpose},
+};
 use crate::{
     machine::Subject,
     sys::{
@@ -131,7 +134,7 @@ impl PidFiles {
         }
         self.0.lock().insert(path.clone(), Busy { since: actor::now(), next: Some(change) });
         let shared = Arc::clone(&self.0);
-        if let Err(error) = helpers.submit(move || shared.work(&path)) {
+        if let Err(error) = helpers.submit(Job::new(Purpose::File, move || shared.work(&path))) {
             let busy = std::mem::take(&mut *self.0.lock());
             for change in busy.into_values().filter_map(|busy| busy.next) {
                 change.report(&error);

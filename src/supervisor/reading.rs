@@ -1,45 +1,73 @@
 //! The configuration is read again while it runs: what has changed, and whether it can be.
 //!
-//! With any error everything stays as it is.
+//! With any error everything stays as it is. An application for which a file system does not answer is no
+//! error: as long as it is in the list it stays as it is, and the others change.
+//!
+//! Helper threads read the files and check what the applications need ([`preflight`](super::preflight)). The
+//! supervisor goes on meanwhile. One reading is under way at a time.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tracing::{error, info, warn};
 
 use super::{
-    actor::{Supervisor, cpus_for, now, preflight, watch},
+    actor::{Supervisor, cpus_for, now, watch},
     evaluation::Running,
+    lookup::SingleLookup,
+    preflight::{Candidate, Results},
 };
 use crate::{
-    config::{Difference, Loaded, Problem, Problems, Read, differences},
+    config::{
+        Difference, EX_IOERR, Loaded, Problem, Problems, Read, UNANSWERED_HINT, Unanswered, differences,
+    },
     control::{Answer, ClientId, KeyChange, PlannedAction, PlannedChange, select::Unknown},
     machine::{Event, Forecast, Operation},
-    spec::{AppChange, AppSpec, ExitCode, Plan, diff::diff},
+    spec::{
+        AppChange, AppSpec, Plan,
+        diff::diff,
+        order::{circle, graph},
+    },
 };
 
-/// The exit code for files that cannot be read (sysexits.h).
-const EX_IOERR: ExitCode = 74;
+/// How long reading the files may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
 const STOPPING: &str = "everything is being stopped";
 
-/// What was read and can be run.
+/// What was read, as it can come into force.
 struct Examined {
     plan: Plan,
     /// Those of it that commands have added.
     added: Vec<Arc<AppSpec>>,
-    notices: Vec<String>,
+    /// What must pass the preflight.
+    candidates: Vec<Candidate>,
+}
+
+/// The reading that is under way.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    is_under_way: bool,
+    files: SingleLookup,
+    /// For what the files are read.
+    request: Request,
+    /// For what they are read next.
+    next: Request,
 }
 
 /// For what the file is read again.
 #[derive(Debug, Default)]
-pub(super) struct Reading {
+pub(super) struct Request {
     /// A signal asked for it.
     by_signal: bool,
     /// The clients that requested it, and whether it is a dry run.
     clients: Vec<(ClientId, bool)>,
 }
 
-impl Reading {
-    /// Requested by SIGHUP.
+impl Request {
+    /// SIGHUP asks for it.
     pub(super) fn by_signal() -> Self {
         Self { by_signal: true, clients: Vec::new() }
     }
@@ -55,18 +83,8 @@ impl Reading {
 }
 
 impl Supervisor<'_> {
-    /// A command requests to read the file again.
-    pub(super) fn apply_file(
-        &mut self,
-        client: ClientId,
-        file: Option<&str>,
-        dry_run: bool,
-    ) -> Result<Option<Answer>, Unknown> {
-        if let Some(file) = file.map(Path::new)
-            && !self.is_own_file(file)
-        {
-            return Ok(Some(Answer::FileEnvironment(self.environment_of_file(file))));
-        }
+    /// A command asks to read the supervisor's own file again.
+    pub(super) fn apply_file(&mut self, client: ClientId, dry_run: bool) -> Result<(), Unknown> {
         if self.source.file().is_none() {
             return Err(Unknown {
                 message: "this procrun was not started with an ecosystem file".to_owned(),
@@ -77,74 +95,109 @@ impl Supervisor<'_> {
             return Err(Unknown { message: STOPPING.to_owned(), hint: None });
         }
         info!("a command asks: {} {}", if dry_run { "compare with" } else { "apply" }, self.source.name());
-        self.start_reading(Reading { by_signal: false, clients: vec![(client, dry_run)] });
-        Ok(None)
+        self.start_reading(Request { by_signal: false, clients: vec![(client, dry_run)] });
+        Ok(())
     }
 
     /// Begins to read; of several requests that come meanwhile one is done afterwards.
-    pub(super) fn start_reading(&mut self, reading: Reading) {
-        if self.evaluation.is_some() {
-            self.next_reading.join(reading);
+    pub(super) fn start_reading(&mut self, request: Request) {
+        if self.reading.is_under_way {
+            self.reading.next.join(request);
             return;
         }
-        self.reading.join(reading);
-        let source = self.source.clone();
-        let read = self.workers.helpers().wait_for(move || source.read()).unwrap_or_else(|| {
-            let problem = Problem::new(format!("reading {} timed out", self.source.name()));
-            Err(Problems::one(
-                EX_IOERR,
-                problem.hint("a file system does not answer; is a network mount down?"),
-            ))
+        self.reading.is_under_way = true;
+        self.reading.request = request;
+        let (helpers, source) = (self.workers.helpers(), self.source.clone());
+        let Some(read) = self.reading.files.ask(helpers, move || source.read()) else {
+            return self.has_read(None);
+        };
+        self.deferred.add_answer(helpers, read, TIMEOUT, |supervisor, read| {
+            supervisor.has_read(read);
         });
+    }
+
+    /// Takes in the files; `None`: they have not been read in time.
+    fn has_read(&mut self, read: Option<Result<Read, Problems>>) {
         match read {
-            Ok(Read::Loaded(loaded)) => self.read_again(Ok(loaded)),
-            Ok(Read::NeedsEvaluation(evaluation)) => {
+            Some(Ok(Read::Loaded(loaded))) => self.has_loaded(Some(Ok(loaded))),
+            Some(Ok(Read::NeedsEvaluation(evaluation))) => {
                 let helpers = self.workers.helpers();
                 let env = self.source.environment();
                 match Running::start(evaluation, env, self.open_files, helpers, now()) {
                     Ok(running) => self.evaluation = Some(running),
-                    Err(problems) => self.read_again(Err(problems)),
+                    Err(problems) => self.has_loaded(Some(Err(problems))),
                 }
             }
-            Err(problems) => self.read_again(Err(problems)),
+            Some(Err(problems)) => self.has_loaded(Some(Err(problems))),
+            None => self.has_loaded(None),
         }
     }
 
     /// The evaluation of the file has ended.
-    pub(super) fn reading_is_over(&mut self, result: Result<Loaded, Problems>) {
-        let next = std::mem::take(&mut self.next_reading);
-        if self.machine.is_stopping() {
-            let reading = std::mem::take(&mut self.reading);
-            for (client, _) in reading.clients.into_iter().chain(next.clients) {
-                self.clients.answer(client, &Answer::failed(STOPPING));
+    pub(super) fn has_evaluated(&mut self, running: Running) {
+        let helpers = self.workers.helpers();
+        let Some(loaded) = self.reading.files.ask(helpers, move || running.finish()) else {
+            return self.has_loaded(None);
+        };
+        self.deferred.add_answer(helpers, loaded, TIMEOUT, |supervisor, loaded| {
+            supervisor.has_loaded(loaded);
+        });
+    }
+
+    /// Checks what the applications need that would change; `None`: a file system does not answer.
+    fn has_loaded(&mut self, result: Option<Result<Loaded, Problems>>) {
+        let result = result.unwrap_or_else(|| {
+            let problem = Problem::new(format!("reading {} timed out", self.source.name()));
+            Err(Problems::one(EX_IOERR, problem.hint(UNANSWERED_HINT)))
+        });
+        let lines = |problems: Problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+        match result.map_err(lines).and_then(|loaded| Ok((self.examine(&loaded)?, loaded))) {
+            Ok((Examined { candidates, .. }, loaded)) => {
+                self.check_first(candidates, |supervisor, results| supervisor.has_checked(loaded, results));
             }
-            return;
-        }
-        self.read_again(result);
-        if next.is_wanted() {
-            self.start_reading(next);
+            Err(problems) => self.refuse_reading(&problems),
         }
     }
 
-    /// Applies the file that was read again, or reports the forecast. With any error nothing changes.
-    fn read_again(&mut self, result: Result<Loaded, Problems>) {
-        let Reading { by_signal, clients } = std::mem::take(&mut self.reading);
-        let Examined { plan, added, notices } = match self.examine(result) {
-            Ok(read) => read,
-            Err(problems) => {
-                for problem in &problems {
-                    error!("{problem}");
-                }
-                error!("nothing was changed");
-                for (client, _) in clients {
-                    let (message, hint) = (problems.join("\n"), Some("nothing was changed".to_owned()));
-                    self.clients.answer(client, &Answer::Failed { message, hint });
-                }
-                return;
+    /// Applies what has been read, or says what that would do.
+    fn has_checked(&mut self, mut loaded: Loaded, results: Results) {
+        let examined = match self.examine(&loaded) {
+            Ok(examined) => examined,
+            Err(problems) => return self.refuse_reading(&problems),
+        };
+        if !results.are_of(&examined.candidates) {
+            let candidates = examined.candidates;
+            self.check_first(candidates, |supervisor, results| supervisor.has_checked(loaded, results));
+            return;
+        }
+        if let Some((refused, _)) = results.refusals() {
+            return self.refuse_reading(&refused);
+        }
+        let unanswered = results.unanswered().filter(|(app, _)| self.is_planned(app));
+        let unanswered: Vec<Unanswered> =
+            unanswered.map(|(app, what)| Unanswered { app: app.to_owned(), what }).collect();
+        results.into_apps(&mut self.held);
+        let Examined { plan, added, .. } = if unanswered.is_empty() {
+            examined
+        } else {
+            loaded.unanswered.extend(unanswered);
+            match self.examine(&loaded) {
+                Ok(examined) => examined,
+                Err(problems) => return self.refuse_reading(&problems),
             }
         };
+        self.apply(plan, added, loaded);
+        self.end_reading();
+    }
+
+    fn apply(&mut self, plan: Plan, added: Vec<Arc<AppSpec>>, loaded: Loaded) {
+        let Request { by_signal, clients } = std::mem::take(&mut self.reading.request);
+        let kept: Vec<String> = loaded.unanswered.iter().filter_map(|it| self.kept(it)).collect();
         let changes = planned(&self.machine.forecast(&plan, cpus_for(&plan)));
         for (client, dry_run) in &clients {
+            for notice in &kept {
+                self.clients.answer(*client, &Answer::Step { text: notice.clone() });
+            }
             self.clients.answer(*client, &Answer::Plan { changes: changes.clone(), dry_run: *dry_run });
         }
         let asking: Vec<ClientId> =
@@ -153,7 +206,7 @@ impl Supervisor<'_> {
             return;
         }
         self.added = added;
-        for notice in notices {
+        for notice in loaded.notices.into_iter().chain(kept) {
             warn!("{notice}");
         }
         self.show(&diff(self.machine.plan(), &plan), &plan);
@@ -168,10 +221,52 @@ impl Supervisor<'_> {
         }
     }
 
-    /// The plan that was read, if it can be run; an error is what hinders it, a line each.
-    fn examine(&mut self, result: Result<Loaded, Problems>) -> Result<Examined, Vec<String>> {
-        let Loaded { plan, notices, .. } =
-            result.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    /// What is said of an application that stays as it is.
+    fn kept(&self, Unanswered { app, what }: &Unanswered) -> Option<String> {
+        self.is_planned(app).then(|| format!("app `{app}` stays as it is: {what}; {UNANSWERED_HINT}"))
+    }
+
+    /// Everything stays as it is.
+    fn refuse_reading(&mut self, problems: &[String]) {
+        if !self.machine.is_stopping() {
+            for problem in problems {
+                error!("{problem}");
+            }
+            error!("nothing was changed");
+        }
+        let (message, hint) = (problems.join("\n"), Some("nothing was changed".to_owned()));
+        let failed = Answer::Failed { message, hint };
+        for (client, _) in std::mem::take(&mut self.reading.request).clients {
+            self.clients.answer(client, &failed);
+        }
+        self.end_reading();
+    }
+
+    fn end_reading(&mut self) {
+        self.reading.is_under_way = false;
+        let next = std::mem::take(&mut self.reading.next);
+        if self.machine.is_stopping() {
+            for (client, _) in next.clients {
+                self.clients.answer(client, &Answer::failed(STOPPING));
+            }
+        } else if next.is_wanted() {
+            self.start_reading(next);
+        }
+    }
+
+    /// The plan that was read, with what does not change by it.
+    fn examine(&self, loaded: &Loaded) -> Result<Examined, Vec<String>> {
+        if self.machine.is_stopping() {
+            return Err(vec![STOPPING.to_owned()]);
+        }
+        let coming = self.machine.coming_plan().apps;
+        let mut plan = loaded.plan.clone();
+        for Unanswered { app, .. } in &loaded.unanswered {
+            let place = plan.apps.iter_mut().find(|other| other.name == *app);
+            if let (Some(place), Some(old)) = (place, coming.iter().find(|other| other.name == *app)) {
+                place.clone_from(old);
+            }
+        }
         let added = self.still_added(&plan);
         let plan = self.with_added(plan, &added);
         if let Some((app, needed)) = self.left_behind(&added, &plan) {
@@ -180,16 +275,20 @@ impl Supervisor<'_> {
                 app.name
             )]);
         }
-        let changes = diff(self.machine.plan(), &plan);
-        let new = changes.iter().filter_map(|change| match change {
+        if !loaded.unanswered.is_empty() {
+            check_order(&plan)?;
+        }
+        let changes = diff(self.machine.plan(), &plan).into_iter();
+        let new = changes.filter_map(|change| match change {
             AppChange::Add(app) | AppChange::Replace { new: app, .. } => Some(app),
             AppChange::Remove(_) => None,
         });
-        let mut refused = Vec::new();
-        let helpers = self.workers.helpers();
-        let found =
-            preflight(new, self.source, helpers, &mut self.held, |line| refused.push(line.to_owned()));
-        if found.is_err() { Err(refused) } else { Ok(Examined { plan, added, notices }) }
+        let candidates = new.map(Candidate::complete).collect();
+        Ok(Examined { plan, added, candidates })
+    }
+
+    fn is_planned(&self, app: &str) -> bool {
+        self.machine.coming_plan().apps.iter().any(|other| other.name == app)
     }
 
     /// Keeps the parts beside the machine in step with a plan: the machine keeps the old one while an
@@ -212,6 +311,29 @@ impl Supervisor<'_> {
         for change in changes {
             info!("{}", change.describe());
         }
+    }
+}
+
+/// Applications that stay as they are may not fit those that change.
+fn check_order(plan: &Plan) -> Result<(), Vec<String>> {
+    let known: BTreeMap<&str, &Arc<AppSpec>> = plan.apps.iter().map(|app| (app.name.as_str(), app)).collect();
+    for app in &plan.apps {
+        for other in &app.order.depends_on {
+            if !known.contains_key(other.app.as_str()) {
+                let needed = &other.app;
+                return Err(vec![format!(
+                    "app `{}` stays as it is and depends on `{needed}`, which has left the file",
+                    app.name
+                )]);
+            }
+        }
+    }
+    match circle(&graph(plan.apps.iter().map(AsRef::as_ref))) {
+        None => Ok(()),
+        Some(cycle) => Err(vec![format!(
+            "an app stays as it is, and that makes a dependency cycle: {}",
+            cycle.join(" → ")
+        )]),
     }
 }
 

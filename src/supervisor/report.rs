@@ -232,6 +232,8 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
             error!(app, "cannot accept connections to {app}: {error}; they wait");
             return None;
         }
+        // Carried out, not reported.
+        News::Opens(_) => return None,
         News::Listens(run, _)
         | News::CannotListen { run, .. }
         | News::SharesSocket(run, ..)
@@ -274,7 +276,8 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
         | News::Beats(_)
         | News::CannotDrain(_)
         | News::CannotBeat(_)
-        | News::CannotAccept(..) => {}
+        | News::CannotAccept(..)
+        | News::Opens(_) => {}
     }
     None
 }

@@ -1,12 +1,19 @@
 //! What is shown of the supervisor and its instances, made at the moment somebody asks.
 
-use std::{cell::Cell, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{cell::Cell, collections::HashMap, path::PathBuf, sync::Arc, time::SystemTime};
 
-use super::{actor::Supervisor, clients::millis, figures::Seen, launch, log_files, process_trees};
+use tokio::sync::oneshot;
+
+use super::{
+    actor::{Supervisor, now},
+    clients::{LOOKUP_TIMEOUT, millis},
+    figures::Seen,
+    launch, log_files, process_trees,
+};
 use crate::{
-    config::{Source, shown_checks},
+    config::{Source, UNANSWERED_HINT, shown_checks},
     control::{
-        Answer,
+        Answer, ClientId,
         snapshot::{About, Brief, Detail, EndingInfo, Overview, Status, masked},
     },
     machine::{self, Ending, Generation, InstanceId, InstanceView, Past},
@@ -35,36 +42,60 @@ pub(super) fn overview(of: &Supervisor<'_>, seen: Option<&Seen>) -> Overview {
     Overview { supervisor, instances, surroundings: None }
 }
 
-/// Everything about some, or about all.
-pub(super) fn details(of: &Supervisor<'_>, seen: &Seen, ids: Option<&[InstanceId]>) -> Vec<Detail> {
+/// Everything about some, or about all. `programs` says what [`look_up_programs`] has found.
+pub(super) fn details(
+    of: &Supervisor<'_>,
+    seen: &Seen,
+    ids: Option<&[InstanceId]>,
+    programs: &Programs,
+) -> Vec<Detail> {
     let clock = Clock::new(of);
-    let views: Vec<_> = settled(of).filter(|view| ids.is_none_or(|ids| ids.contains(&view.id))).collect();
-    let programs = programs(of, &views);
     let with_tree = |view: &InstanceView<'_>| match ids {
         Some(_) => process_trees::of_instance(of, view.id),
         None => Vec::new(),
     };
-    let details = views
-        .iter()
-        .zip(programs)
-        .map(|(view, program)| Detail { tree: with_tree(view), ..detail(of, view, program, seen, &clock) });
-    details.collect()
+    let of_view = |view: InstanceView<'_>| {
+        let program = ShownProgram::of(of, &view, programs);
+        Detail { tree: with_tree(&view), ..detail(of, &view, program, seen, &clock) }
+    };
+    chosen(of, ids).map(of_view).collect()
 }
 
-/// The variables of an instance by name.
-pub(super) fn environment(of: &Supervisor<'_>, id: InstanceId) -> Answer {
-    let Some(view) = of.machine.instance(id) else { return Answer::failed("it is gone") };
-    match of.workers.environment(&view) {
-        Ok(variables) => Answer::Environment(
-            variables
-                .iter()
-                .map(|(name, value)| {
-                    (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
-                })
-                .collect(),
-        ),
-        Err(failure) => Answer::failed(failure.message),
-    }
+/// Some of the instances as people know them, or all.
+fn chosen<'a>(
+    of: &'a Supervisor<'_>,
+    ids: Option<&'a [InstanceId]>,
+) -> impl Iterator<Item = InstanceView<'a>> {
+    settled(of).filter(move |view| ids.is_none_or(|ids| ids.contains(&view.id)))
+}
+
+/// The variables of an instance by name. `None`: the answer comes later, since files have a part in them.
+pub(super) fn environment(of: &mut Supervisor<'_>, client: ClientId, id: InstanceId) -> Option<Answer> {
+    let Some(view) = of.machine.instance(id) else { return Some(Answer::failed("it is gone")) };
+    let helpers = of.workers.helpers();
+    let mut found = match helpers.ask(of.workers.environment(&view)) {
+        Ok(found) => found,
+        Err(error) => return Some(Answer::failed(format!("cannot create a thread to read files: {error}"))),
+    };
+    let (helpers, until) = (helpers.clone(), now() + LOOKUP_TIMEOUT);
+    of.clients.answer_later(client, async move {
+        match helpers.receive(&mut found, until).await {
+            Some(Ok(variables)) => Answer::Environment(
+                variables
+                    .iter()
+                    .map(|(name, value)| {
+                        (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+                    })
+                    .collect(),
+            ),
+            Some(Err(failure)) => Answer::failed(failure.message),
+            None => Answer::Failed {
+                message: "reading the files of its environment timed out".to_owned(),
+                hint: Some(UNANSWERED_HINT.to_owned()),
+            },
+        }
+    });
+    None
 }
 
 /// The instances as people know them: one in each place of the list. Those that come or leave in a
@@ -192,45 +223,59 @@ pub(super) fn status(status: machine::Status) -> Status {
     }
 }
 
+/// What files tell about the programs of instances that have not been started yet.
+pub(super) type Programs = HashMap<InstanceId, ShownProgram>;
+
 /// What the files of an application tell about its program.
-struct ShownProgram {
+pub(super) struct ShownProgram {
     kind: ProgramKind,
     /// The script as a file, if it is one: PM2's `pm_exec_path`.
     path: String,
 }
 
 impl ShownProgram {
-    /// What would run an application that has not started yet is looked up.
-    fn look_up(spec: &AppSpec, kind: Option<ProgramKind>, source: &Source) -> Self {
-        let resolve = || {
-            let around = launch::around(spec, source.environment());
-            program::resolve(&spec.exec, spec.exec_mode, &around).ok().map(|command| command.kind)
-        };
-        let file = spec.exec.cwd.join(&spec.exec.script);
-        let path = file.is_file().then(|| file.to_string_lossy().into_owned());
-        Self {
-            path: path.unwrap_or_else(|| spec.exec.script.clone()),
-            ..Self::by_name(spec, kind.or_else(resolve))
+    /// What its last start has found, what a look-up has found, or what the names in the configuration tell.
+    fn of(of: &Supervisor<'_>, view: &InstanceView<'_>, programs: &Programs) -> Self {
+        let script = || view.spec.exec.script.clone();
+        let of_name = || program::kind_by_name(&view.spec.exec).unwrap_or_default();
+        match programs.get(&view.id).filter(|_| !of.workers.has_started(view.id)) {
+            Some(Self { kind, path }) => Self { kind: *kind, path: path.clone() },
+            None => Self {
+                kind: view.kind.unwrap_or_else(of_name),
+                path: of
+                    .workers
+                    .script(view.id)
+                    .map_or_else(script, |file| file.to_string_lossy().into_owned()),
+            },
         }
     }
 
-    /// What the names in the configuration tell.
-    fn by_name(spec: &AppSpec, kind: Option<ProgramKind>) -> Self {
-        Self {
-            kind: kind.or_else(|| program::kind_by_name(&spec.exec)).unwrap_or_default(),
-            path: spec.exec.script.clone(),
-        }
+    /// What a start would find now.
+    fn look_up(spec: &AppSpec, source: &Source) -> Self {
+        let around = launch::around(spec, source.environment());
+        let found = program::resolve(&spec.exec, spec.exec_mode, &around).ok().map(|command| command.kind);
+        let kind = found.or_else(|| program::kind_by_name(&spec.exec)).unwrap_or_default();
+        let file = launch::script_file(&spec.exec);
+        let path = file.map_or_else(|| spec.exec.script.clone(), |file| file.to_string_lossy().into_owned());
+        Self { kind, path }
     }
 }
 
-/// The programs of all these, in one look-up; by their names alone if files do not answer.
-fn programs(of: &Supervisor<'_>, views: &[InstanceView<'_>]) -> Vec<ShownProgram> {
-    let asked: Vec<_> = views.iter().map(|view| (Arc::clone(view.spec), view.kind)).collect();
+/// Looks up the programs of those that have not been started yet, all at once. `None`: there is nothing to
+/// look up, or the last look-up hangs.
+pub(super) fn look_up_programs(
+    of: &Supervisor<'_>,
+    ids: Option<&[InstanceId]>,
+) -> Option<oneshot::Receiver<Programs>> {
+    let unknown = chosen(of, ids).filter(|view| !of.workers.has_started(view.id));
+    let unknown: Vec<_> = unknown.map(|view| (view.id, Arc::clone(view.spec))).collect();
+    if unknown.is_empty() {
+        return None;
+    }
     let source = of.source.clone();
     let look_up =
-        move || asked.iter().map(|(spec, kind)| ShownProgram::look_up(spec, *kind, &source)).collect();
-    let found: Option<Vec<_>> = of.clients.lookup.wait_for(of.workers.helpers(), look_up);
-    found.unwrap_or_else(|| views.iter().map(|view| ShownProgram::by_name(view.spec, view.kind)).collect())
+        move || unknown.into_iter().map(|(id, spec)| (id, ShownProgram::look_up(&spec, &source))).collect();
+    of.clients.lookup.ask(of.workers.helpers(), look_up)
 }
 
 fn detail(

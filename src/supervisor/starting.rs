@@ -27,7 +27,7 @@ use tokio::{
 use super::{
     actor,
     failed_start::{hangs, refused, spawn_failure},
-    helper_threads::HelperThreads,
+    helper_threads::{self, HelperThreads, Purpose},
     launch::{Prepared, Step},
 };
 use crate::{
@@ -107,6 +107,10 @@ impl Job {
         self.state.compare_exchange(Self::WAITS, Self::CANCELLED, SeqCst, SeqCst).is_ok()
     }
 
+    fn is_cancelled(&self) -> bool {
+        self.state.load(SeqCst) == Self::CANCELLED
+    }
+
     fn has_begun(&self) -> bool {
         self.state.load(SeqCst) == Self::BEGUN
     }
@@ -155,6 +159,7 @@ impl Left {
 
 struct Pending {
     run: Run,
+    app: Arc<str>,
     job: Arc<Job>,
     submitted: Instant,
     /// The program of the process that is being made; `None`: it is looked up.
@@ -169,10 +174,12 @@ struct Pending {
 impl Pending {
     /// When something is to be done about it. A job that waits for a thread has no end in time as long as
     /// threads take jobs.
-    fn deadline(&self, last_taken: Option<Instant>) -> Instant {
-        let since = match self.job.begun.get().filter(|_| self.job.has_begun()) {
-            Some(begun) => *begun,
-            None => self.submitted.max(last_taken.unwrap_or(self.submitted)),
+    fn deadline(&self, helpers: &HelperThreads) -> Instant {
+        let since = if let Some(begun) = self.job.begun.get().filter(|_| self.job.has_begun()) {
+            *begun
+        } else {
+            let last_taken = helpers.last_taken(Purpose::Start, &self.app);
+            self.submitted.max(last_taken.unwrap_or(self.submitted))
         };
         let deadline = since + START_TIMEOUT;
         self.abandoned.map_or(deadline, |at| deadline.min(at + KILL_TIMEOUT))
@@ -215,6 +222,7 @@ impl Starting {
     pub(super) fn prepare(
         &mut self,
         run: Run,
+        app: &str,
         prepare: impl FnOnce(&Job) -> Result<Prepared, SpawnFailure> + Send + 'static,
     ) -> Result<(), SpawnFailure> {
         let now = actor::now();
@@ -224,7 +232,7 @@ impl Starting {
         if let Some(Left { job, .. }) = hanging {
             return Err(hangs("its last start still hangs", job.step()));
         }
-        self.submit(run, None, move |job| Done::Prepared(run, prepare(job).map(Box::new)))
+        self.submit(run, app, None, move |job| Done::Prepared(run, prepare(job).map(Box::new)))
     }
 
     /// Makes the process of a run. [`News::Executed`] follows, or [`News::Failed`].
@@ -234,11 +242,12 @@ impl Starting {
     pub(super) fn execute(
         &mut self,
         run: Run,
+        app: &str,
         prepared: Box<Prepared>,
         spawn: impl FnOnce(&Prepared, &ChildId) -> Result<Pid, spawn::Error> + Send + 'static,
     ) -> Result<(), SpawnFailure> {
         let program = prepared.command.program.clone();
-        self.submit(run, Some(program), move |job| {
+        self.submit(run, app, Some(program), move |job| {
             job.enter(Step::Execution);
             let result = spawn(&prepared, &job.child);
             Done::Executed(run, prepared, result)
@@ -248,22 +257,27 @@ impl Starting {
     fn submit(
         &mut self,
         run: Run,
+        app: &str,
         program: Option<PathBuf>,
         work: impl FnOnce(&Job) -> Done + Send + 'static,
     ) -> Result<(), SpawnFailure> {
-        let job = Arc::new(Job::default());
+        let (job, app) = (Arc::new(Job::default()), Arc::<str>::from(app));
         let (theirs, sender) = (Arc::clone(&job), self.sender.clone());
-        let submitted = self.helpers.submit(move || {
+        let work = move || {
             if theirs.begin() {
                 // Without a result, the instance could never start again.
                 let done = catch_unwind(AssertUnwindSafe(|| work(&theirs)));
                 // The receiver lives as long as procrun.
                 let _ = sender.send(done.unwrap_or(Done::Panicked(run)));
             }
-        });
+        };
+        let cancelled = Arc::clone(&job);
+        let work = helper_threads::Job::new(Purpose::Start, work).of_app(&app);
+        let submitted = self.helpers.submit(work.unless(move || cancelled.is_cancelled()));
         submitted.map_err(|error| refused("create a thread for its start", &error))?;
         let pending = Pending {
             run,
+            app,
             job,
             submitted: actor::now(),
             program,
@@ -292,9 +306,8 @@ impl Starting {
 
     /// When [`Self::look`] has something to do.
     fn next(&self) -> Option<Instant> {
-        let last_taken = self.helpers.last_taken();
         let wakes = self.pending.values().map(|pending| {
-            let deadline = pending.deadline(last_taken);
+            let deadline = pending.deadline(&self.helpers);
             match pending.abandoned {
                 Some(_) if pending.job.child.get().is_none() => deadline.min(actor::now() + KILL_RETRY),
                 Some(_) | None => deadline,
@@ -332,11 +345,11 @@ impl Starting {
 
     /// Abandons starts that timed out, and kills children that could not be killed when they were abandoned.
     fn look(&mut self, now: Instant) -> Vec<News> {
-        let last_taken = self.helpers.last_taken();
         for pending in self.pending.values_mut().filter(|pending| pending.abandoned.is_some()) {
             pending.kill_unexecuted();
         }
-        let late = self.pending.extract_if(|_, pending| pending.deadline(last_taken) <= now);
+        let helpers = &self.helpers;
+        let late = self.pending.extract_if(|_, pending| pending.deadline(helpers) <= now);
         let late: Vec<Pending> = late.map(|(_, pending)| pending).collect();
         late.into_iter().map(|pending| self.give_up(pending)).collect()
     }
@@ -436,7 +449,7 @@ mod tests {
         let mut starting = starting();
         for number in 1..=2 {
             let run = Run { number, ..RUN };
-            starting.prepare(run, |_| panic!("on purpose")).unwrap();
+            starting.prepare(run, "app", |_| panic!("on purpose")).unwrap();
             let news = starting.turn().await;
             assert!(matches!(&*news, [News::Failed(failed, _)] if *failed == run), "{news:?}");
             assert!(starting.is_empty() && starting.left.is_empty());
@@ -451,7 +464,7 @@ mod tests {
             let _ = hang.recv();
             Err(abandoned())
         };
-        starting.prepare(RUN, waits).unwrap();
+        starting.prepare(RUN, "app", waits).unwrap();
         let other = Run { number: 2, ..RUN };
         let status = |number: usize| Event::Spoke(RUN, Word::Status(number.to_string()));
         for number in 0..1000 {

@@ -11,12 +11,13 @@ use std::{
     io,
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::Path,
+    time::Duration,
 };
 
 use nix::fcntl::OFlag;
 use tracing::warn;
 
-use super::actor::Supervisor;
+use super::actor::{Supervisor, now};
 use crate::{
     logs::{Filter, Logs},
     machine::{Ending, InstanceId, InstanceView, Readable, frame::Edge},
@@ -36,6 +37,9 @@ const LINES: usize = 256;
 /// The maximum number of other applications that are named.
 const NAMES: usize = 20;
 
+/// How long it may take to write it.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Why procrun ends, as far as its state does not say it.
 #[derive(Debug, Default)]
 pub(super) struct Cause {
@@ -47,38 +51,56 @@ pub(super) struct Cause {
 
 /// Writes the message to the configured file. Called again when more is known.
 pub(super) struct LastWord {
-    file: Option<File>,
+    to: TerminationLog,
     said: String,
 }
 
 impl LastWord {
-    /// Opens the file, if there is one; reports an error.
-    pub(super) fn open(to: &TerminationLog) -> Self {
-        let file = open(to).unwrap_or_else(|(path, error)| {
-            warn!("cannot write to {} why it ends: {error}", path.display());
-            None
-        });
-        Self { file, said: String::new() }
+    pub(super) fn new(to: TerminationLog) -> Self {
+        Self { to, said: String::new() }
     }
 
-    /// Writes the message in the place of the earlier one.
-    pub(super) fn say(&mut self, of: &Supervisor<'_>, code: ExitCode, logs: &Logs) {
-        let Some(file) = &self.file else { return };
+    /// Writes it, in the place of what it said before; says if that does not work. A helper thread does it: its
+    /// file system may not answer.
+    pub(super) async fn say(&mut self, of: &Supervisor<'_>, code: ExitCode, logs: &Logs) {
+        if self.to == TerminationLog::Off {
+            return;
+        }
         let text = of.last_word(code, logs);
         if text == self.said {
             return;
         }
-        match write(file, &text) {
-            Ok(()) => self.said = text,
-            Err(error) => {
-                warn!("cannot write down why it ends: {error}");
-                self.file = None;
+        let (helpers, to, theirs) = (of.workers.helpers(), self.to.clone(), text.clone());
+        let written = match helpers.ask(move || record(&to, &theirs)) {
+            Ok(mut written) => helpers.receive(&mut written, now() + TIMEOUT).await,
+            Err(error) => Some(Err(format!("cannot write down why it ends: {error}"))),
+        };
+        match written {
+            Some(Ok(true)) => self.said = text,
+            Some(Ok(false)) => self.to = TerminationLog::Off,
+            Some(Err(why)) => {
+                warn!("{why}");
+                self.to = TerminationLog::Off;
+            }
+            None => {
+                warn!("cannot write down why it ends: the file system does not answer");
+                self.to = TerminationLog::Off;
             }
         }
     }
 }
 
-/// Writes why nothing was started. A failure is not reported: the same message is on stderr.
+/// Writes the text, and says whether there is a file for it.
+fn record(to: &TerminationLog, text: &str) -> Result<bool, String> {
+    let file = open(to)
+        .map_err(|(path, error)| format!("cannot write to {} why it ends: {error}", path.display()))?;
+    let Some(file) = file else { return Ok(false) };
+    write(&file, text).map_err(|error| format!("cannot write down why it ends: {error}"))?;
+    Ok(true)
+}
+
+/// Says why nothing was started to whoever looks at the container afterwards. Nobody is told if
+/// that fails: the same stands on stderr.
 pub fn not_started(to: &TerminationLog, why: &impl std::fmt::Display) {
     if let Ok(Some(file)) = open(to) {
         let mut text = printable_lines(&why.to_string());

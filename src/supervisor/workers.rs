@@ -15,15 +15,16 @@ use std::{
     hash::{BuildHasher, RandomState},
     io,
     os::fd::OwnedFd,
+    path::Path,
     sync::Arc,
 };
 
 pub(super) use self::{ending::Ended, starts::Begun};
 use super::{
+    held::OpenSockets,
     helper_threads::HelperThreads,
     input::Input,
-    launch::{self, Environment, Target},
-    package::Packages,
+    launch::{self, Environment, Resources, Target},
     pid_file::{PidFile, PidFiles},
     starting::Starting,
     stop_targets::StartedAs,
@@ -43,12 +44,11 @@ use crate::{
 
 /// All processes that procrun has started for instances.
 pub(super) struct Workers {
-    inherited: Arc<Environment>,
+    resources: Resources,
     open_files: OpenFiles,
     null: Arc<OwnedFd>,
     logs: Logs,
     budget: Budget,
-    packages: Arc<Packages>,
     places: HashMap<InstanceId, Place>,
     by_pid: HashMap<Pid, Run>,
     /// Distinguishes the workers of this procrun from those of another one below or above it.
@@ -99,6 +99,10 @@ struct Process {
     started_as: StartedAs,
     /// Of the application when this process started.
     version: Option<Arc<str>>,
+    /// The script as a file, if it was one then.
+    script: Option<Arc<Path>>,
+    /// The port of probes that name none.
+    port: Result<u16, String>,
     /// procrun has sent SIGKILL to it.
     killed: Cell<bool>,
     /// The processes below it that have got the stop signal.
@@ -113,16 +117,17 @@ impl Workers {
         inherited: Environment,
         open_files: OpenFiles,
         logs: Logs,
+        sockets: OpenSockets,
         helpers: HelperThreads,
         expected: usize,
     ) -> io::Result<Self> {
+        let (inherited, packages) = (Arc::new(inherited), Arc::default());
         Ok(Self {
-            inherited: Arc::new(inherited),
+            resources: Resources { inherited, packages, sockets, helpers: helpers.clone() },
             open_files,
             null: Arc::new(spawn::dev_null()?),
             logs,
             budget: Budget::new(expected * 2),
-            packages: Arc::default(),
             places: HashMap::new(),
             by_pid: HashMap::new(),
             checks: 0,
@@ -218,10 +223,23 @@ impl Workers {
         &self.logs
     }
 
-    /// The variables that a start of this instance would give it.
-    pub(super) fn environment(&self, view: &InstanceView<'_>) -> Result<Environment, SpawnFailure> {
-        let credentials = launch::credentials(view.spec)?;
-        Ok(launch::environment(&Target::from(view), &self.inherited, credentials.as_ref()))
+    /// Looks up the variables that a start of this instance would give it. Reads files, so it may never end.
+    pub(super) fn environment(
+        &self,
+        view: &InstanceView<'_>,
+    ) -> impl FnOnce() -> Result<Environment, SpawnFailure> + Send + 'static {
+        let (target, inherited) = (Target::from(view), Arc::clone(&self.resources.inherited));
+        move || launch::full_environment(&target, &inherited)
+    }
+
+    /// Whether an instance has ever had a process.
+    pub(super) fn has_started(&self, id: InstanceId) -> bool {
+        self.places.get(&id).is_some_and(|place| place.process.is_some())
+    }
+
+    /// The script of an instance as its last start has found it, if it was a file.
+    pub(super) fn script(&self, id: InstanceId) -> Option<&Path> {
+        self.places.get(&id)?.process.as_ref()?.script.as_deref()
     }
 
     /// The threads for what may hang.

@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod activation;
+pub mod bounded_lookup;
 mod cgroup_clone;
 pub mod cgroups;
 pub mod channel;

@@ -1,4 +1,5 @@
-//! The files of `/proc` whose text is in the memory of the process: its command line and its environment.
+//! The files of `/proc` that need the memory of the process: its command line and its environment, which are in
+//! there, and the sum over its memory map.
 //!
 //! The kernel takes the lock of the process's memory map for that, and a process can make a reader of it wait
 //! for any time: one thread reads memory that FUSE provides through `/proc/PID/mem`, which holds the lock, and
@@ -6,10 +7,11 @@
 //! a bounded time, in all of them together.
 
 use std::{
-    fs::File,
+    collections::BTreeSet,
+    fs::{self, File},
     io::Read as _,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
         mpsc::sync_channel,
     },
@@ -41,7 +43,41 @@ pub fn read(pid: Pid, file: MemoryFile) -> Option<Vec<u8>> {
     })
 }
 
+/// The memory of processes in bytes, of which each is charged its share only (PSS), in their order. `None`: the
+/// process is gone, makes the reader wait, or its numbers are for another user's eyes (CAP_SYS_PTRACE).
+pub fn pss(pids: &[Pid]) -> Vec<Option<u64>> {
+    /// Processes at whose memory map a reader is. Another one would wait for the same lock.
+    static BUSY: Mutex<BTreeSet<Pid>> = Mutex::new(BTreeSet::new());
+    let results = Arc::new(Mutex::new(vec![None; pids.len()]));
+    let (theirs, pids) = (Arc::clone(&results), pids.to_owned());
+    let _ = SUMS.run(move || {
+        for (at, pid) in pids.into_iter().enumerate() {
+            if lock(&BUSY).insert(pid) {
+                let sum = read_pss(pid);
+                lock(&BUSY).remove(&pid);
+                lock(&theirs)[at] = sum;
+            }
+        }
+        Some(())
+    });
+    let results = lock(&results);
+    results.clone()
+}
+
+fn read_pss(pid: Pid) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 static READERS: Readers = Readers::new();
+/// Apart from [`READERS`]: the size of a process matters less than which process a signal is meant for.
+static SUMS: Readers = Readers::new();
 
 /// Bytes of a file that are read.
 const MAX_TEXT: u64 = 1 << 20;
@@ -64,9 +100,9 @@ impl Readers {
         Self { count: AtomicUsize::new(0), allowance: Mutex::new(None) }
     }
 
-    fn run(&'static self, read: impl FnOnce() -> Option<Vec<u8>> + Send + 'static) -> Option<Vec<u8>> {
+    fn run<T: Send + 'static>(&'static self, read: impl FnOnce() -> Option<T> + Send + 'static) -> Option<T> {
         // One caller at a time: the others would wait for the same time twice.
-        let mut allowance = self.allowance.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut allowance = lock(&self.allowance);
         let begin = now();
         let allowance = allowance.get_or_insert_with(|| Allowance { left: MAX_WAIT, at: begin });
         let limit = allowance.at(begin);
@@ -127,7 +163,7 @@ mod tests {
         time::Duration,
     };
 
-    use super::{Allowance, MAX_READERS, MAX_WAIT, MemoryFile, Readers, now, read};
+    use super::{Allowance, MAX_READERS, MAX_WAIT, MemoryFile, Readers, now, pss, read};
 
     #[test]
     fn the_files_of_this_process_are_read() {
@@ -136,6 +172,7 @@ mod tests {
         assert_eq!(read(me, MemoryFile::CommandLine), Some(line));
         assert!(read(me, MemoryFile::Environment).is_some_and(|text| text.contains(&b'=')));
         assert_eq!(read(i32::MAX, MemoryFile::CommandLine), None);
+        assert!(matches!(pss(&[me, i32::MAX])[..], [Some(1..), None]));
     }
 
     #[test]
@@ -150,12 +187,12 @@ mod tests {
             *READERS.allowance.lock().unwrap() =
                 Some(Allowance { left: Duration::from_millis(1), at: now() });
             let waits = move || wait.recv().ok().and(None);
-            assert_eq!(READERS.run(waits), None);
+            assert_eq!(READERS.run::<Vec<u8>>(waits), None);
             threads = threads.max(READERS.count.load(Ordering::Acquire));
         }
         assert_eq!(threads, MAX_READERS);
         refill();
-        assert_eq!(READERS.run(|| Some(Vec::new())), None, "all of them wait");
+        assert_eq!(READERS.run(|| Some(Vec::<u8>::new())), None, "all of them wait");
         drop(releases);
         while READERS.count.load(Ordering::Acquire) > 0 {
             std::thread::yield_now();

@@ -4,6 +4,7 @@
 //! gets an error. All are non-blocking, until [`make_blocking`], and close-on-exec.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, Permissions},
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream},
@@ -12,6 +13,7 @@ use std::{
         unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     },
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use nix::{
@@ -112,6 +114,8 @@ pub fn unix(
     backlog: i32,
     owner: Option<Owner>,
 ) -> io::Result<(OwnedFd, SocketFile)> {
+    let lock = path_lock(path);
+    let _lock = lock.lock().unwrap_or_else(PoisonError::into_inner);
     let _acting = act_as(owner);
     let address = SockAddr::unix(path)?;
     let new = || Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None);
@@ -152,8 +156,23 @@ pub fn abstract_unix(name: &str, backlog: i32) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
+/// Several threads open unix sockets and remove their files: only one of them at the same path.
+fn path_lock(path: &Path) -> Arc<Mutex<()>> {
+    static ALL: Mutex<BTreeMap<PathBuf, Weak<Mutex<()>>>> = Mutex::new(BTreeMap::new());
+    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|_, lock| lock.strong_count() > 0);
+    let known = all.get(path).and_then(Weak::upgrade);
+    known.unwrap_or_else(|| {
+        let new = Arc::default();
+        all.insert(path.to_owned(), Arc::downgrade(&new));
+        new
+    })
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        let lock = path_lock(&self.path);
+        let _lock = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let _acting = act_as(self.owner);
         if fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity) {
             let _ = fs::remove_file(&self.path);

@@ -1,6 +1,9 @@
 //! Shortages, failing system calls and hostile processes: the supervisor goes on and stops in order.
 
-use crate::support::{self, Bed, workers};
+use crate::{
+    hung_files::{hang, start_with_a_file_system, with_a_file_system},
+    support::{self, Bed, workers},
+};
 
 const SCHEDULED: &str = "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\ninstances = 30\n\
     [[apps]]\nname = \"nightly\"\nscript = \"./steady.sh\"\nargs = [\"nightly\"]\ncron_restart = \"0 3 * * *\"\n";
@@ -279,7 +282,7 @@ fn thread_of(pid: i32, name: &str) -> Option<i32> {
 }
 
 /// strace on one thread, until it is dropped.
-struct Tracer(std::process::Child);
+pub(crate) struct Tracer(std::process::Child);
 
 impl Tracer {
     /// Changes what system calls of the thread return, and waits until it does.
@@ -288,7 +291,7 @@ impl Tracer {
     }
 
     /// The same with these arguments.
-    fn with(thread: i32, args: &[&str]) -> Self {
+    pub(crate) fn with(thread: i32, args: &[&str]) -> Self {
         let mut strace = std::process::Command::new("strace");
         strace.args(["-o", "/dev/null", "-p", &thread.to_string()]).args(args);
         let mut child = support::spawn(strace.stderr(std::process::Stdio::piped()));
@@ -600,93 +603,6 @@ fn a_home_of_another_user_holds_no_list_of_ones_own() {
     }
 }
 
-/// Waits for the file `go`, mounts a file system that does not answer at its argument, says so, reads all
-/// requests and answers none. Its end fails what waits.
-const HUNG_FS: &str = r#"
-import ctypes, os, signal, struct, sys, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-while not os.path.exists("go"):
-    time.sleep(0.01)
-libc = ctypes.CDLL(None, use_errno=True)
-fd = os.open("/dev/fuse", os.O_RDWR)
-options = f"fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
-if libc.mount(b"hung", b"mnt", b"fuse", 0, options) != 0:
-    sys.exit(f"cannot mount: {os.strerror(ctypes.get_errno())}")
-_, _, unique = struct.unpack_from("<IIQ", os.read(fd, 1 << 20))
-init = struct.pack("<IIIIHHIIHH8I", 7, 31, 65536, 0, 12, 10, 4096, 1, 1, 0, *([0] * 8))
-os.write(fd, struct.pack("<IiQ", 16 + len(init), 0, unique) + init)
-os.write(os.open("mounted", os.O_CREAT | os.O_WRONLY, 0o600), b"yes")
-while os.read(fd, 1 << 20):
-    pass
-"#;
-
-/// A bed with a directory `mnt`, an app `hung` that needs it, and an app `fine`.
-fn with_a_file_system(app: &str) -> Bed {
-    let bed = Bed::with(&format!(
-        "[[apps]]\nname = \"hung\"\n{app}\n[[apps]]\nname = \"fine\"\nscript = \"./steady.sh\"\nargs = [\"fine\"]\n"
-    ));
-    bed.file("hung.py", HUNG_FS);
-    bed.file("mnt/env", "A=1\n");
-    bed.script("mnt/app.sh", "#!/bin/sh\nsleep 0.1\n");
-    bed.script("mnt/bin/program", "#!/bin/sh\nsleep 0.1\n");
-    bed.script("steady.sh", workers::STEADY);
-    bed
-}
-
-/// Starts the applications as PID 1, with all files still there.
-fn start_with_a_file_system(bed: &Bed) -> support::Procrun {
-    let launch = bed.isolated(&["ecosystem.toml"]).system_path();
-    let run = launch.own_mounts().pid1().after("python3 hung.py &").start();
-    run.wait_for_line("fine up");
-    run
-}
-
-/// Lets the file system stop answering.
-fn hang(bed: &Bed) {
-    bed.file("go", "");
-    support::wait_until("the mount", || bed.exists("mounted"));
-}
-
-#[test]
-fn a_file_system_that_does_not_answer_fails_the_starts_that_need_it_and_no_other() {
-    for (app, step) in [
-        ("script = \"true\"\ncwd = \"mnt\"\n", "opening its cwd"),
-        ("script = \"./mnt/app.sh\"\n", "looking up its script"),
-        ("script = \"program\"\nenv = { PATH = \"mnt/bin:/usr/bin:/bin\" }\n", "the programs of PATH"),
-    ] {
-        let bed = with_a_file_system(&format!("{app}restart_delay = 100\nmax_restarts = 1000000\n"));
-        let mut run = start_with_a_file_system(&bed);
-        run.wait_for_err("hung (0) is online");
-        hang(&bed);
-        let failure = run.wait_for_err("hung (0) ended: spawn-failed, its start hangs");
-        assert!(failure.contains(step), "{failure}");
-        run.wait_for_err("hung (0) ended: spawn-failed, its last start still hangs");
-        // The supervisor answers, starts other applications, and stops all in order.
-        bed.command(&["restart", "fine"]).ok();
-        run.wait_for_lines("fine up", 2);
-        run.expect_stop();
-        assert_eq!(run.out().lines_with("fine bye TERM").len(), 2, "{}", run.story());
-    }
-}
-
-#[test]
-fn a_pid_file_on_a_file_system_that_does_not_answer_delays_nothing() {
-    let bed = with_a_file_system("script = \"./steady.sh\"\nargs = [\"hung\"]\npid_file = \"mnt/pid\"\n");
-    bed.file("ecosystem.toml", bed.read("ecosystem.toml") + "pid_file = \"fine.pid\"\n");
-    let mut run = start_with_a_file_system(&bed);
-    run.wait_for_line("hung up");
-    hang(&bed);
-    bed.command(&["restart", "all"]).ok();
-    run.wait_for_lines("hung up", 2);
-    let up = run.wait_for_lines("fine up", 2).remove(1);
-    support::wait_until("the other pid file", || {
-        bed.read("fine.pid").trim() == support::last_pid(&up).to_string()
-    });
-    run.expect_stop();
-    assert_eq!(run.out().lines_with("bye").len(), 4, "{}", run.story());
-    assert!(!bed.exists("fine.pid"), "it does not wait for the other one");
-}
-
 #[test]
 fn a_command_is_answered_when_the_pid_file_has_changed() {
     let bed = Bed::with(
@@ -832,19 +748,6 @@ fn a_full_file_system_costs_the_lines_of_its_files_and_nothing_else() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
     run.expect_stop();
-}
-
-#[test]
-fn an_env_file_on_a_file_system_that_does_not_answer_changes_nothing() {
-    let bed = with_a_file_system("script = \"./steady.sh\"\nargs = [\"hung\"]\nenv_file = \"mnt/env\"\n");
-    let mut run = start_with_a_file_system(&bed);
-    run.wait_for_line("hung up");
-    hang(&bed);
-    run.signal(support::SIGHUP);
-    run.wait_for_err("reading ecosystem.toml timed out");
-    run.wait_for_err("nothing was changed");
-    run.expect_stop();
-    assert_eq!(run.out().lines_with("bye TERM").len(), 2, "{}", run.story());
 }
 
 #[test]

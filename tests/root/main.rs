@@ -5,12 +5,14 @@ mod control;
 mod cron;
 mod health;
 mod hostile;
+mod hung_files;
 mod limits;
 mod log_files;
 mod memory;
 mod notify;
 mod spawn;
 mod surroundings;
+mod system_calls;
 mod termination;
 
 #[path = "../support/mod.rs"]

@@ -7,7 +7,10 @@ use nix::libc;
 use tokio::time::Instant;
 
 use super::{
-    super::{listener::Listener, versions::Versions},
+    super::{
+        listener::{Listener, Opening},
+        versions::Versions,
+    },
     Hub, News,
     conversation::{Attached, listen_failure},
 };
@@ -16,7 +19,7 @@ use crate::{
         Sign,
         cluster::{Effect, Event, ListenerId, wire},
     },
-    sys::poll::When,
+    sys::{poll::When, sockets::SocketFile},
 };
 
 /// Marks the token of a socket; without it a token is the number of a run.
@@ -53,27 +56,26 @@ impl Hub {
                 let (app, owner, lent) = worker.map_or((None, None, Vec::new()), |worker| {
                     (worker.app, worker.owner, worker.lent.clone())
                 });
-                let mut opened = Listener::open(&endpoint, app, owner, &lent);
-                // What lingers for an earlier version, of whichever application, gives way.
-                let is_in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
-                if opened.as_ref().is_err_and(is_in_use) && self.end_versions(Versions::end_now) {
-                    opened = Listener::open(&endpoint, app, owner, &lent);
+                let opening = Opening { listener: id, endpoint, app, owner };
+                if opening.has_file() {
+                    self.opening.insert(id);
+                    self.news.push(News::Opens(opening));
+                    return;
                 }
-                let event = match opened {
-                    Ok(listener) => {
-                        let bound_to = listener.bound_to();
-                        self.listeners.insert(id, listener);
-                        Event::Bound(id, bound_to)
-                    }
-                    Err(error) => Event::BindFailed(id, error.raw_os_error().unwrap_or(libc::EINVAL)),
-                };
+                let mut opened = opening.open_with(&lent);
+                if opened.as_ref().is_err_and(is_in_use) && self.end_versions(Versions::end_now) {
+                    opened = opening.open_with(&lent);
+                }
+                let event = self.take_listener(id, opened);
                 self.step(event, out);
             }
             Effect::Close(id) => {
-                if let Some(listener) = self.listeners.remove(&id)
-                    && let Some(poller) = &self.poller
-                {
-                    poller.remove(listener.socket().as_fd());
+                self.opening.remove(&id);
+                if let Some(listener) = self.listeners.remove(&id) {
+                    if let Some(poller) = &self.poller {
+                        poller.remove(listener.socket().as_fd());
+                    }
+                    self.closed_files.extend(listener.into_file());
                 }
             }
             Effect::Watch(id) => {
@@ -148,6 +150,37 @@ impl Hub {
         }
     }
 
+    /// Takes in what has become of a socket that [`News::Opens`] asked for.
+    pub fn opened(&mut self, opening: Opening, result: io::Result<Listener>) {
+        let id = opening.listener;
+        if !self.opening.remove(&id) {
+            // Nobody wants it any more.
+            self.closed_files.extend(result.ok().and_then(Listener::into_file));
+        } else if result.as_ref().is_err_and(is_in_use) && self.end_versions(Versions::end_now) {
+            self.opening.insert(id);
+            self.news.push(News::Opens(opening));
+        } else {
+            let event = self.take_listener(id, result);
+            self.drive(event);
+        }
+    }
+
+    /// The files of unix sockets that have been closed: whoever drops them removes them.
+    pub fn closed_files(&mut self) -> Vec<SocketFile> {
+        std::mem::take(&mut self.closed_files)
+    }
+
+    fn take_listener(&mut self, id: ListenerId, opened: io::Result<Listener>) -> Event {
+        match opened {
+            Ok(listener) => {
+                let bound_to = listener.bound_to();
+                self.listeners.insert(id, listener);
+                Event::Bound(id, bound_to)
+            }
+            Err(error) => Event::BindFailed(id, error.raw_os_error().unwrap_or(libc::EINVAL)),
+        }
+    }
+
     /// Operations that fail in a shortage are retried later.
     pub(super) fn try_again_soon(&mut self) {
         self.try_again.get_or_insert_with(|| Instant::now() + TRY_AGAIN);
@@ -171,6 +204,11 @@ impl Hub {
             }
         }
     }
+}
+
+/// Whether what lingers for an earlier version, of whichever application, may have to give way.
+fn is_in_use(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
 }
 
 fn token_of(listener: ListenerId) -> u64 {

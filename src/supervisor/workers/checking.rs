@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::{
     super::{
         failed_start::refused,
+        helper_threads::{Job, Purpose},
         launch::{self, Environment, Prepared, Target},
     },
     Workers,
@@ -27,9 +28,12 @@ use crate::{
 };
 
 impl Workers {
-    /// The port that a question to this instance goes to if it names none.
-    pub(in crate::supervisor) fn port(&self, view: &InstanceView<'_>) -> Result<u16, String> {
-        launch::port(&Target::from(view), &self.inherited)
+    /// The port that a question to this run goes to if it names none.
+    pub(in crate::supervisor) fn port(&self, run: Run) -> Result<u16, String> {
+        match self.process(run) {
+            Some(process) => process.port.clone(),
+            None => Err("it has no process".to_owned()),
+        }
     }
 
     /// Starts the program of an exec probe for this instance, with the settings of the instance. The caller
@@ -49,7 +53,7 @@ impl Workers {
             target: Target::from(view),
             words: words.to_vec(),
             mark: mark.clone(),
-            inherited: Arc::clone(&self.inherited),
+            inherited: Arc::clone(&self.resources.inherited),
             null: Arc::clone(&self.null),
             open_files: self.open_files,
         };
@@ -67,7 +71,9 @@ impl Workers {
             // The receiver is gone if the check has timed out.
             let _ = sender.send(result);
         };
-        let submitted = self.helpers().submit(work);
+        let cancelled = Arc::clone(&id);
+        let job = Job::new(Purpose::Check, work).of_app(&view.spec.name);
+        let submitted = self.helpers().submit(job.unless(move || cancelled.is_prevented()));
         submitted.map_err(|error| format!("cannot create a thread for its check: {error}"))?;
         Ok(Program::new(id, mark, started))
     }

@@ -16,7 +16,7 @@ use super::{
         input::Input,
         launch::{self, Prepared, Target},
         log_files,
-        starting::{Executed, News},
+        starting::{Executed, Job, News},
         stop_targets::StartedAs,
     },
     Place, Process, Workers, cgroups, checking,
@@ -57,13 +57,14 @@ impl Workers {
     fn prepare(&mut self, machine: &Machine, run: Run, view: &InstanceView<'_>) -> Result<(), SpawnFailure> {
         let mark = RunMark::of_run(launch::MARKER, self.token, run.number);
         let target = Target::from(view);
-        let (inherited, packages) = (Arc::clone(&self.inherited), Arc::clone(&self.packages));
+        let resources = self.resources.clone();
         let (cgroups, wanted) = (self.cgroups.clone(), machine.plan().runtime.cgroup);
-        self.starting.prepare(run, move |job| {
-            let mut prepared = launch::prepare(&target, mark, &inherited, &packages, job)?;
+        let prepare = move |job: &Job| {
+            let mut prepared = launch::prepare(&target, mark, &resources, job)?;
             prepared.cgroup = cgroups::of_run(&cgroups, wanted);
             Ok(prepared)
-        })
+        };
+        self.starting.prepare(run, &view.spec.name, prepare)
     }
 
     /// Waits until starts go on. Cancel-safe.
@@ -187,8 +188,7 @@ impl Workers {
             prepared.preload(script)?;
         }
         self.open_place(view, &prepared).map_err(|error| refused("make its output pipes", &error))?;
-        // They exist unless this start was not planned.
-        held.open(spec)?;
+        held.keep(spec, std::mem::take(&mut prepared.sockets));
         held.announce();
         let sockets = held.of(spec).iter().map(|socket| socket.as_fd().try_clone_to_owned());
         let sockets: Vec<OwnedFd> =
@@ -218,7 +218,7 @@ impl Workers {
         place.stdin = stdin;
         let (out, err) = (Arc::clone(&place.out), Arc::clone(&place.err));
         let open_files = self.open_files;
-        self.starting.execute(run, prepared, move |prepared, child| {
+        self.starting.execute(run, &spec.name, prepared, move |prepared, child| {
             let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
             // Without a descriptor for it, the run begins in procrun's own cgroup.
             let cgroup =
@@ -283,9 +283,10 @@ impl Workers {
         let Some(place) = self.places.get_mut(&run.instance) else { return };
         self.by_pid.insert(pid, run);
         let (stdin, version) = (place.stdin.take().map(Input::new), prepared.version);
+        let (script, port) = (prepared.script, prepared.port);
         let (killed, asked) = (Cell::new(false), RefCell::default());
         let started_as = StartedAs::of(&prepared.program, &prepared.argv);
-        let process = Process { run, pid, stdin, started_as, version, killed, asked, reaped };
+        let process = Process { run, pid, stdin, started_as, version, script, port, killed, asked, reaped };
         if let Some(earlier) = place.process.replace(process) {
             self.trees.remove(earlier.run);
         }

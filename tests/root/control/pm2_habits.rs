@@ -138,7 +138,7 @@ fn watch_is_toggled_by_a_restart_and_rests_while_the_app_is_stopped() {
         bed.file("sub/new.js", "1");
         restarts_for("sub/new.js").1 > 0
     });
-    assert_eq!(statuses(&bed), ["idle stopped", "loop online"]);
+    wait_until("the restart to be over", || statuses(&bed) == ["idle stopped", "loop online"]);
     bed.command(&["start", "idle"]).ok();
     assert_eq!(watching(&bed), [true, true], "it watches again");
     wait_until("a change to restart it", || {

@@ -1,0 +1,256 @@
+//! A file system that does not answer: it delays what needs it and nothing else.
+
+use crate::support::{self, Bed, workers};
+
+/// Waits for the file `go`, mounts a file system that does not answer at `mnt`, says so, reads all requests and
+/// answers none. With the file `heal`, `mnt` is what it was before, and what waits fails.
+const HUNG_FS: &str = r#"
+import ctypes, os, select, signal, struct, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while not os.path.exists("go"):
+    time.sleep(0.01)
+libc = ctypes.CDLL(None, use_errno=True)
+fd = os.open("/dev/fuse", os.O_RDWR)
+options = f"fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
+if libc.mount(b"hung", b"mnt", b"fuse", 0, options) != 0:
+    sys.exit(f"cannot mount: {os.strerror(ctypes.get_errno())}")
+_, _, unique = struct.unpack_from("<IIQ", os.read(fd, 1 << 20))
+init = struct.pack("<IIIIHHIIHH8I", 7, 31, 65536, 0, 12, 10, 4096, 1, 1, 0, *([0] * 8))
+os.write(fd, struct.pack("<IiQ", 16 + len(init), 0, unique) + init)
+os.write(os.open("mounted", os.O_CREAT | os.O_WRONLY, 0o600), b"yes")
+while not os.path.exists("heal"):
+    if select.select([fd], [], [], 0.02)[0] and not os.read(fd, 1 << 20):
+        sys.exit()
+libc.umount2(b"mnt", 2)
+"#;
+
+/// A bed with a directory `mnt`, an app `hung` that needs it, and an app `fine`.
+pub(crate) fn with_a_file_system(app: &str) -> Bed {
+    let bed = Bed::with(&format!(
+        "[[apps]]\nname = \"hung\"\n{app}\n[[apps]]\nname = \"fine\"\nscript = \"./steady.sh\"\nargs = [\"fine\"]\n"
+    ));
+    bed.file("hung.py", HUNG_FS);
+    bed.file("mnt/env", "A=1\n");
+    bed.script("mnt/app.sh", "#!/bin/sh\nsleep 0.1\n");
+    bed.script("mnt/bin/program", "#!/bin/sh\nsleep 0.1\n");
+    bed.script("steady.sh", workers::STEADY);
+    bed
+}
+
+/// Starts the applications as PID 1, with all files still there.
+pub(crate) fn start_with_a_file_system(bed: &Bed) -> support::Procrun {
+    let launch = bed.isolated(&["ecosystem.toml"]).system_path();
+    let run = launch.own_mounts().pid1().after("python3 hung.py &").start();
+    run.wait_for_line("fine up");
+    run
+}
+
+/// Lets the file system stop answering.
+pub(crate) fn hang(bed: &Bed) {
+    bed.file("go", "");
+    support::wait_until("the mount", || bed.exists("mounted"));
+}
+
+#[test]
+fn a_file_system_that_does_not_answer_fails_the_starts_that_need_it_and_no_other() {
+    for (app, step) in [
+        ("script = \"true\"\ncwd = \"mnt\"\n", "opening its cwd"),
+        ("script = \"./mnt/app.sh\"\n", "looking up its script"),
+        ("script = \"program\"\nenv = { PATH = \"mnt/bin:/usr/bin:/bin\" }\n", "the programs of PATH"),
+    ] {
+        let bed = with_a_file_system(&format!("{app}restart_delay = 100\nmax_restarts = 1000000\n"));
+        let mut run = start_with_a_file_system(&bed);
+        run.wait_for_err("hung (0) is online");
+        hang(&bed);
+        let failure = run.wait_for_err("hung (0) ended: spawn-failed, its start hangs");
+        assert!(failure.contains(step), "{failure}");
+        run.wait_for_err("hung (0) ended: spawn-failed, its last start still hangs");
+        // The supervisor answers, starts other applications, and stops all in order.
+        bed.command(&["restart", "fine"]).ok();
+        run.wait_for_lines("fine up", 2);
+        run.expect_stop();
+        assert_eq!(run.out().lines_with("fine bye TERM").len(), 2, "{}", run.story());
+    }
+}
+
+#[test]
+fn a_pid_file_on_a_file_system_that_does_not_answer_delays_nothing() {
+    let bed = with_a_file_system("script = \"./steady.sh\"\nargs = [\"hung\"]\npid_file = \"mnt/pid\"\n");
+    bed.file("ecosystem.toml", bed.read("ecosystem.toml") + "pid_file = \"fine.pid\"\n");
+    let mut run = start_with_a_file_system(&bed);
+    run.wait_for_line("hung up");
+    hang(&bed);
+    bed.command(&["restart", "all"]).ok();
+    run.wait_for_lines("hung up", 2);
+    let up = run.wait_for_lines("fine up", 2).remove(1);
+    support::wait_until("the other pid file", || {
+        bed.read("fine.pid").trim() == support::last_pid(&up).to_string()
+    });
+    run.expect_stop();
+    assert_eq!(run.out().lines_with("bye").len(), 4, "{}", run.story());
+    assert!(!bed.exists("fine.pid"), "it does not wait for the other one");
+}
+
+/// Starts the applications as PID 1 when `mnt` does not answer any more.
+fn start_with_a_hung_file_system(bed: &Bed) -> support::Procrun {
+    bed.file("go", "");
+    let launch = bed.isolated(&["ecosystem.toml"]).system_path();
+    let mount = "python3 hung.py & while [ ! -e mounted ]; do sleep 0.02; done";
+    launch.own_mounts().pid1().after(mount).start()
+}
+
+/// A command to the supervisor of this bed.
+fn command(bed: &Bed, args: &[&str]) -> support::Procrun {
+    bed.isolated(args).start()
+}
+
+/// An app that goes on when its file system does not.
+const LONG: &str = "#!/bin/sh\necho hung up $A\nexec sleep 1000\n";
+
+#[test]
+fn a_boot_starts_what_can_start_and_the_rest_when_its_file_system_answers() {
+    for (app, step) in [
+        // What several processes of a script are depends on the script.
+        ("script = \"./mnt/long.sh\"\ninstances = 2\n", "looking up its script"),
+        ("script = \"echo hung up; exec sleep 1000\"\ncwd = \"mnt\"\n", "opening its cwd"),
+        (
+            "script = \"echo hung up $A; exec sleep 1000\"\nenv_file = \"mnt/env\"\nenv = { B = \"2\" }\n",
+            "reading its `env_file`",
+        ),
+    ] {
+        let bed = with_a_file_system(&format!("{app}restart_delay = 100\n"));
+        bed.script("mnt/long.sh", LONG);
+        let mut run = start_with_a_hung_file_system(&bed);
+        run.wait_for_line("fine up");
+        let failure = run.wait_for_err("hung (0) ended: spawn-failed, its start hangs");
+        assert!(failure.contains(step), "{failure}");
+        command(&bed, &["restart", "fine"]).expect_code(0);
+        bed.file("heal", "");
+        let up = run.wait_for_line("hung up");
+        assert_eq!(up.ends_with("hung up 1"), app.contains("env_file"), "{up}");
+        run.expect_stop();
+    }
+}
+
+#[test]
+fn a_stop_ends_a_boot_whose_ecosystem_file_does_not_answer() {
+    let bed = with_a_file_system("script = \"true\"\n");
+    bed.file("mnt/ecosystem.toml", bed.read("ecosystem.toml"));
+    bed.file("go", "");
+    let launch = bed.isolated(&["mnt/ecosystem.toml"]).system_path();
+    let mount = "python3 hung.py & while [ ! -e mounted ]; do sleep 0.02; done; echo starts";
+    let mut run = launch.own_mounts().pid1().after(mount).start();
+    run.wait_for_line("starts");
+    support::wait_until("the thread that reads the file", || {
+        std::fs::read_dir(format!("/proc/{}/task", run.pid())).is_ok_and(|tasks| tasks.count() > 1)
+    });
+    run.signal(support::SIGTERM);
+    run.wait_for_err("before anything was started");
+    // The kernel ends no process of which a thread waits for an answer that the file system has begun to make.
+    bed.file("heal", "");
+    run.expect_code(0);
+}
+
+#[test]
+fn an_app_whose_files_do_not_answer_stays_as_it_is_while_others_change() {
+    let long = |keys: &str| format!("script = \"./mnt/long.sh\"\n{keys}");
+    for (before, after, what) in [
+        // Read with the configuration.
+        (long("env_file = \"mnt/env\"\n"), long("env_file = \"mnt/env\"\n"), "reading its `env_file`"),
+        (long("instances = 2\n"), long("instances = 2\n"), "looking up its script"),
+        // Checked before it is changed.
+        (long(""), long("env = { NEW = \"1\" }\n"), "looking up its script"),
+    ] {
+        let bed = with_a_file_system(&before);
+        bed.script("mnt/long.sh", LONG);
+        let mut run = start_with_a_file_system(&bed);
+        run.wait_for_line("hung up");
+        hang(&bed);
+        let mut file = bed.read("ecosystem.toml").replace(&before, &after);
+        file.push_str("env = { NEW = \"2\" }\n");
+        bed.file("ecosystem.toml", &file);
+        run.signal(support::SIGHUP);
+        let said = run.wait_for_err("app `hung` stays as it is");
+        assert!(said.contains(what), "{said}");
+        run.wait_for_lines("fine up", 2);
+        bed.file("ecosystem.toml", file.replace("\"2\"", "\"3\""));
+        let mut apply = command(&bed, &["apply"]);
+        apply.expect_code(0);
+        apply.wait_for_line("app `hung` stays as it is");
+        run.wait_for_lines("fine up", 3);
+        assert!(run.err().lines_with("hung (0) ended").is_empty(), "it runs on{}", run.story());
+        run.expect_stop();
+    }
+}
+
+#[test]
+fn a_command_that_would_replace_an_app_whose_files_do_not_answer_is_refused() {
+    let bed = with_a_file_system("script = \"./mnt/long.sh\"\n");
+    bed.script("mnt/long.sh", LONG);
+    let mut run = start_with_a_file_system(&bed);
+    run.wait_for_line("hung up");
+    hang(&bed);
+    for args in [&["restart", "hung", "--update-env"][..], &["restart", "hung", "-i", "2"]] {
+        let mut restart = command(&bed, args);
+        assert_ne!(restart.wait_end(), support::End::Code(0), "{args:?}");
+        restart.wait_for_err("app `hung`: looking up its script `./mnt/long.sh`");
+    }
+    assert!(run.err().lines_with("hung (0) ended").is_empty(), "it runs on{}", run.story());
+    run.expect_stop();
+}
+
+#[test]
+fn apps_that_never_started_are_described_by_their_names_if_files_do_not_answer() {
+    let apps = (0..60).map(|number| {
+        format!("[[apps]]\nname = \"app-{number}\"\nscript = \"./mnt/app.sh\"\nautostart = false\n")
+    });
+    let bed = with_a_file_system("script = \"./mnt/app.sh\"\nautostart = false\n");
+    let apps: String = std::iter::once(bed.read("ecosystem.toml")).chain(apps).collect();
+    bed.file("ecosystem.toml", apps);
+    let mut run = start_with_a_file_system(&bed);
+    hang(&bed);
+    for _ in 0..3 {
+        let mut list = command(&bed, &["jlist"]);
+        list.expect_code(0);
+        assert_eq!(list.out().lines().join("").matches("\"pm_exec_path\":\"./mnt/app.sh\"").count(), 61);
+    }
+    let helpers = |pid: i32| std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().count();
+    assert!(helpers(run.pid()) < 10, "one thread looks and hangs");
+    run.expect_stop();
+}
+
+#[test]
+fn a_hundred_apps_that_hang_leave_threads_for_another_one() {
+    let apps = |keys: &str| -> String {
+        let app = |number| {
+            format!(
+                "[[apps]]\nname = \"hung-{number}\"\nscript = \"exec sleep 1000\"\ncwd = \"mnt\"\n\
+                 kill_timeout = 100\n{keys}[apps.health]\nexec = [\"true\"]\ninterval = \"500ms\"\n\
+                 timeout = \"300ms\"\nretries = 1000\n"
+            )
+        };
+        (0..100).map(app).collect()
+    };
+    let bed = with_a_file_system("script = \"./steady.sh\"\n");
+    let fine = bed.read("ecosystem.toml");
+    bed.file("ecosystem.toml", format!("{fine}{}", apps("")));
+    let mut run = start_with_a_file_system(&bed);
+    run.wait_for_err_lines("is online", 102);
+    hang(&bed);
+    let threads = || std::fs::read_dir(format!("/proc/{}/task", run.pid())).unwrap().count();
+    support::wait_until("checks that hang", || threads() > 40);
+    // All of them are checked before they are changed.
+    bed.file("ecosystem.toml", format!("{fine}{}", apps("env = { NEW = \"1\" }\n")));
+    run.signal(support::SIGHUP);
+    run.wait_for_err("app `hung-99` stays as it is");
+    command(&bed, &["restart", "fine"]).expect_code(0);
+    run.wait_for_lines("fine up", 2);
+    // And all of them hang in their start.
+    let all: Vec<String> = (0..100).map(|number| format!("hung-{number}")).collect();
+    let restart: Vec<&str> = std::iter::once("restart").chain(all.iter().map(String::as_str)).collect();
+    let _restart = command(&bed, &restart);
+    run.wait_for_err("hung-99 (101) ended: spawn-failed, its start hangs");
+    command(&bed, &["restart", "fine"]).expect_code(0);
+    run.wait_for_lines("fine up", 3);
+    run.expect_stop();
+}
