@@ -46,8 +46,7 @@ key of all apps that are started.
 
 Exit codes:
   0    stopped by a signal or command, or every app exited with 0
-  N    the exit code of the first app that failed (128 + signal number if a
-       signal ended it)
+  N    the exit code of the first app that failed (128 + number of a signal)
   1    the command failed, completely or in part
   64   usage error
   69   no running procrun for the command

@@ -282,7 +282,7 @@ fn serve_adds_a_site_to_what_runs_in_the_background() {
     let held = TcpListener::bind("0.0.0.0:0").unwrap();
     let taken = held.local_addr().unwrap().port().to_string();
     fails(&["site", &taken], 1, &format!("cannot listen on tcp://0.0.0.0:{taken}: Address already in use"));
-    fails(&["none"], 1, "none cannot be served: No such file or directory");
+    fails(&["none"], 1, "none: No such file or directory");
     fails(&["secret.txt"], 1, "secret.txt is not a directory");
     fails(&["site", "http"], 64, "invalid port `http`");
     fails(&["site", "--basic-auth-username", "ann"], 64, "must be set together");
