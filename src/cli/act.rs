@@ -6,6 +6,7 @@ use std::io::{Write as _, stdout};
 use super::{
     anew,
     commands::Typed,
+    events::{decoded, message},
     failure::Failure,
     list::{look, say_json, shown, unexpected, with_users},
     reach::Supervisor,
@@ -14,7 +15,7 @@ use super::{
 use crate::{
     config::EX_USAGE,
     control::{Action, Answer, Request, snapshot::Overview},
-    shown::printable,
+    machine::events::Notice,
     spec::{ExitCode, Signal},
 };
 
@@ -120,7 +121,7 @@ pub(super) fn wait_and_tell(
     wait(supervisor, request, |step| {
         if telling == Telling::All {
             // If the reader has closed the pipe, the operation still continues.
-            let _ = writeln!(stdout(), "{}", printable(step));
+            let _ = writeln!(stdout(), "{}", message(step));
         }
     })
 }
@@ -144,12 +145,12 @@ pub(super) fn overview_if_it_lives(supervisor: &mut Supervisor) -> Result<Option
 pub(super) fn wait(
     supervisor: &mut Supervisor,
     request: &Request,
-    mut step: impl FnMut(&str),
+    mut step: impl FnMut(&Notice),
 ) -> Result<Vec<u32>, Failure> {
     supervisor.ask(request)?;
     loop {
         match supervisor.answer()? {
-            Answer::Step { text } => step(&text),
+            Answer::Step(event) => step(&decoded(&event)?.notice),
             Answer::Done { ids } => return Ok(ids),
             other => return Err(unexpected(&other)),
         }

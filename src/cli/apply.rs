@@ -12,6 +12,7 @@ use super::{
     act::{Telling, overview_if_it_lives},
     anew::{changes, refused},
     commands::Typed,
+    events::{decoded, message},
     failure::Failure,
     file::{Found, identity, invocation, read_with},
     list::{look, say_json, shown, unexpected},
@@ -99,7 +100,7 @@ pub(super) fn apply(typed: &Typed) -> Result<ExitCode, Failure> {
                     break;
                 }
             }
-            Answer::Step { text } => tell(&text),
+            Answer::Step(event) => tell(&message(&decoded(&event)?.notice)),
             Answer::Done { .. } => break,
             other => return Err(unexpected(&other)),
         }

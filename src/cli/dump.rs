@@ -16,6 +16,7 @@ use super::{
     act::wait,
     background::{connect, home},
     commands::Typed,
+    events::message,
     failure::Failure,
     file::say_notices,
     list::{look, overview, shown, unexpected},
@@ -165,7 +166,7 @@ pub(super) fn resurrect(typed: &Typed) -> Result<ExitCode, Failure> {
     for request in requests(missing.into_iter()).into_iter().chain(start) {
         // An app that cannot be started does not prevent the others.
         if let Err(failure) = wait(&mut supervisor, &request, |step| {
-            say(&format!("{step}\n"));
+            say(&format!("{}\n", message(step)));
         }) {
             failure.say();
             failed = Some(failure.code);

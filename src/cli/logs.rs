@@ -83,6 +83,19 @@ pub(super) fn flush(typed: &Typed) -> Result<ExitCode, Failure> {
     Ok(say(&format!("emptied the logs of {} {processes}\n", ids.len())))
 }
 
+/// How many of the recent lines: all since a time, unless a number is given.
+pub(super) fn line_count(typed: &Typed, has_since: bool) -> Result<u32, Failure> {
+    match typed.value("tail").or_else(|| typed.value("lines")) {
+        None if has_since => Ok(u32::MAX),
+        None => Ok(LINES),
+        Some("all") => Ok(u32::MAX),
+        Some(text) => text.parse().map_err(|_| {
+            Failure::new(EX_USAGE, format!("`{text}` is not a number of lines"))
+                .hint("`--lines 100`, or `--lines all` for all lines in memory")
+        }),
+    }
+}
+
 /// Which lines, and how they are to look.
 struct Wish {
     lines: u32,
@@ -99,15 +112,7 @@ struct Wish {
 impl Wish {
     fn new(typed: &Typed) -> Result<Self, Failure> {
         let since = typed.value("since").map(since::parse).transpose()?;
-        let lines = match typed.value("tail").or_else(|| typed.value("lines")) {
-            None if since.is_some() => u32::MAX,
-            None => LINES,
-            Some("all") => u32::MAX,
-            Some(text) => text.parse().map_err(|_| {
-                Failure::new(EX_USAGE, format!("`{text}` is not a number of lines"))
-                    .hint("`--lines 100`, or `--lines all` for all lines in memory")
-            })?,
-        };
+        let lines = line_count(typed, since.is_some())?;
         let (only_out, only_err) = (typed.has("out"), typed.has("err"));
         if only_out && only_err {
             let failure = Failure::new(EX_USAGE, "`--out` and `--err` exclude each other");

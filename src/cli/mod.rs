@@ -19,6 +19,7 @@ mod create;
 mod describe;
 mod dump;
 mod ecosystem;
+mod events;
 mod failure;
 mod file;
 mod flags;

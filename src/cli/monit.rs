@@ -194,7 +194,7 @@ impl View {
                 connection.ask(&request).map_err(|broken| why(&broken))?;
                 loop {
                     match connection.answer().map_err(|broken| why(&broken))? {
-                        Answer::Step { text } => outcome(true, text),
+                        Answer::Step(event) => outcome(true, event.decode()?.notice.to_string()),
                         Answer::Failed { message, .. } => return Err(message),
                         _ => return Ok(()),
                     }

@@ -4,7 +4,7 @@
 use super::{
     act, anew, apply, ask, attach, background,
     commands::{Option_, Verb},
-    describe, dump, list, logs, monit, serve, tree,
+    describe, dump, events, list, logs, monit, serve, tree,
 };
 
 const fn switch(long: &'static str, help: &'static str) -> Option_ {
@@ -207,6 +207,28 @@ pub(super) static VERBS: &[Verb] = &[
                 too slow, a line reports how many lines were missed.\n\
                 The default FORMAT of --timestamp is YYYY-MM-DD HH:mm:ss.",
         run: logs::logs,
+    },
+    Verb {
+        words: &["events"],
+        takes: "[NAME|ID|NAMESPACE]...",
+        count: (0, ANY),
+        options: &[
+            Option_ { long: "lines", short: None, value: "N", help: "The last N events (15), or all" },
+            Option_ {
+                long: "since",
+                short: None,
+                value: "TIME",
+                help: "Since TIME: 5m, 14:30, 2026-01-31T14:30:00",
+            },
+            switch("nostream", "Only these"),
+            JSON_LINES,
+        ],
+        brief: "Show recent events and follow new ones",
+        about: "Shows the last events of all apps, or of some, and then those that come, until\n\
+                Ctrl-C: starts, exits, restarts, reloads, failed probes, memory limits, file\n\
+                changes and others. The supervisor keeps the last 1,000. With --json each line\n\
+                is an object with `seq`, `at`, `subject`, `kind` and `data`.",
+        run: events::events,
     },
     Verb {
         words: &["attach"],

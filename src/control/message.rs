@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, slice};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
+    event::EncodedEvent,
     plan::PlannedChange,
     snapshot::{Detail, Overview},
     trees::ProcessTrees,
@@ -16,7 +17,7 @@ use super::{
 use crate::spec::{AppSpec, Patch, order::Outside};
 
 /// The version of everything below [`Hello`]. It grows when a message changes its meaning.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 /// The longest line that a supervisor takes, in bytes: an environment fits.
 pub const LONGEST_REQUEST: usize = 1024 * 1024;
 /// The longest line that a supervisor takes from somebody who has not said hello.
@@ -169,6 +170,18 @@ pub enum Request {
         /// And those that come.
         stream: bool,
     },
+    /// The last events and those that come. Answered by [`Answer::Events`]; then [`Answer::Live`] and more of
+    /// them, or [`Answer::Done`].
+    Events {
+        /// Of which; of everything, when no target is given.
+        targets: Vec<String>,
+        /// Only those from this time on, in milliseconds since 1970.
+        since: Option<i64>,
+        /// Only so many of the last ones.
+        lines: u32,
+        /// And those that come.
+        stream: bool,
+    },
     /// Empty their log files and forget their recent lines. Answered by [`Answer::Done`].
     Flush {
         /// Whose; of all, when no target is given.
@@ -195,6 +208,7 @@ impl Request {
             | Self::Act { targets, .. }
             | Self::Change { targets, .. }
             | Self::Logs { targets, .. }
+            | Self::Events { targets, .. }
             | Self::Flush { targets } => targets,
             Self::Environment { target } | Self::Input { target, .. } | Self::Scale { app: target, .. } => {
                 slice::from_mut(target)
@@ -229,7 +243,7 @@ impl Request {
             | Self::Flush { .. }
             | Self::Input { .. }
             | Self::Kill => Effort::Work,
-            Self::Logs { .. } => Effort::Lines,
+            Self::Logs { .. } | Self::Events { .. } => Effort::Lines,
         }
     }
 }
@@ -283,11 +297,8 @@ pub enum Action {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
-    /// Something that was asked for has happened; more follows.
-    Step {
-        /// For people.
-        text: String,
-    },
+    /// Something has happened that the request is about; more follows.
+    Step(EncodedEvent),
     /// What the change does, application by application.
     Plan {
         /// Those that change.
@@ -321,6 +332,13 @@ pub enum Answer {
     Saved(Vec<SavedApp>),
     /// That were all of the recent lines; those that come follow.
     Live,
+    /// Events; more may follow.
+    Events {
+        /// So many before these were gone before they could be sent.
+        missed: u64,
+        /// The oldest first.
+        events: Vec<EncodedEvent>,
+    },
     /// Lines that processes wrote; more may follow.
     Lines {
         /// So many before these were gone before they could be sent.
@@ -452,7 +470,11 @@ impl Answer {
     /// Whether nothing follows it.
     pub fn is_last(&self) -> bool {
         match self {
-            Self::Step { .. } | Self::Lines { .. } | Self::Live | Self::Plan { dry_run: false, .. } => false,
+            Self::Step(_)
+            | Self::Events { .. }
+            | Self::Lines { .. }
+            | Self::Live
+            | Self::Plan { dry_run: false, .. } => false,
             Self::Plan { dry_run: true, .. }
             | Self::Done { .. }
             | Self::Failed { .. }
@@ -618,11 +640,15 @@ mod tests {
         assert_eq!(sent.windows(6).filter(|part| part == b"\"name\"").count(), 7, "three went together");
     }
 
-    /// What the first version says. Whoever changes it has to raise [`PROTOCOL`].
+    /// The messages of this version. A change of them raises [`PROTOCOL`]; a [`Hello`] never changes.
     #[test]
-    fn the_first_versions_words_are_still_understood() {
+    fn the_messages_of_this_version_are_understood() {
+        assert_eq!(PROTOCOL, 2);
         let hello: Hello = decode(br#"{"protocol":1,"procrun":"0.1.0","later":true}"#).unwrap();
         assert_eq!(hello, Hello { protocol: 1, procrun: "0.1.0".into() });
+        let answer = br#"{"step":{"seq":1,"at":"2026-01-31T14:30:00.000Z","subject":{"app":"api","id":0},"kind":"instance.online","data":{"pid":7}}}"#;
+        let Ok(Answer::Step(event)) = decode(answer) else { panic!("not a step") };
+        assert_eq!(event.decode().unwrap().notice.to_string(), "api (0) is online, pid 7");
         for (line, request) in [
             (r#""ping""#, Request::Ping),
             (r#"{"describe":{"targets":["api"]}}"#, Request::Describe { targets: vec!["api".into()] }),

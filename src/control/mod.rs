@@ -3,6 +3,7 @@
 //! | file | contents |
 //! |---|---|
 //! | `message` | versions, requests, answers, and the maximum length of a line |
+//! | `event` | an event, encoded once |
 //! | `place` | the paths of sockets |
 //! | `hold` | takes a path: directory, lock, socket file |
 //! | `server` | the supervisor's side: never waits for a client |
@@ -13,6 +14,7 @@
 //! It makes no decision about applications and touches no process: the supervisor answers.
 
 pub mod client;
+mod event;
 mod hold;
 pub mod message;
 mod pattern;
@@ -23,6 +25,7 @@ mod server;
 pub mod snapshot;
 pub mod trees;
 
+pub use event::EncodedEvent;
 pub use hold::{Held, Refusal, Starting, own_directory};
 pub use message::{Action, Anew, Answer, Edge, Hello, LogLine, PROTOCOL, Request, SavedApp, Taken};
 pub use pattern::is_pattern;

@@ -37,7 +37,7 @@ use crate::sys::{
 /// The maximum number of clients. One more replaces the oldest client without a request. The part that
 /// followers and waiting clients cannot use is reserved for short requests.
 const CLIENTS: usize = FOLLOWING + WAITING + 32;
-/// The maximum number of clients that follow logs.
+/// The maximum number of clients that follow logs or events.
 const FOLLOWING: usize = 64;
 /// The maximum number of clients that wait for an operation.
 const WAITING: usize = 64;
@@ -324,7 +324,7 @@ impl Server {
                             format!("{WAITING} clients wait until something is done already: try again later")
                         }
                         Effort::Lines if busy[1] >= FOLLOWING => {
-                            format!("{FOLLOWING} clients follow the logs already: end one of them")
+                            format!("{FOLLOWING} clients follow logs or events already: end one of them")
                         }
                         Effort::None | Effort::Work | Effort::Lines => {
                             client.state = State::Asked(effort);
@@ -468,10 +468,11 @@ impl Client {
             Ok(hello) => {
                 self.state = State::Leaving;
                 self.say(&Answer::failed(format!(
-                    "procrun {} speaks version {} of the protocol and the supervisor, procrun {}, version {PROTOCOL}",
+                    "this supervisor is procrun {} with protocol version {PROTOCOL}; the client is procrun {} with protocol \
+                     version {}",
+                    env!("CARGO_PKG_VERSION"),
                     hello.procrun,
                     hello.protocol,
-                    env!("CARGO_PKG_VERSION"),
                 )))
             }
             Err(error) => {

@@ -61,6 +61,7 @@ pub use self::{
     file_spec::FileSpec,
     follow::{Batch, Filter, Follower, Line, OwnLines},
     format::Kind,
+    stamp::now as wall_clock,
     view::View,
 };
 use self::{

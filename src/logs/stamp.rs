@@ -14,7 +14,7 @@ use super::dayjs::{self, Pattern};
 use crate::sys::zone;
 
 /// Milliseconds since 1970, as the system's clock has it.
-pub(super) fn now() -> i64 {
+pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -8,9 +8,10 @@ use super::{
     Addition, Manner, Ticket, Time, Wanted,
     desk::Awaits,
     event::{Effect, InstanceId},
+    events::{EventData, Notice},
     instance::{Instance, Stop, Then, Verdict},
     job::{Job, Version},
-    notice::{Notice, StopCause, Why},
+    notice::{StopCause, Why},
     reason::{Command, Reason},
     reload::Goal,
     root::{Machine, Phase},
@@ -130,7 +131,7 @@ impl Machine {
         let is_more = is_given_up || version.is_more();
         if *queued.as_ref().unwrap_or(&reached) == version.file && !is_more {
             if *was != version.file {
-                out.push(Effect::Say(Notice::UnderWay { app: name.clone() }));
+                out.push(Notice::of_app(&name, EventData::ReloadUnderWay {}).into());
             }
             self.reloads.join(&name, version.tickets);
             return;

@@ -11,9 +11,10 @@ use std::{
 use super::{
     Time,
     event::{Effect, InstanceId, Timer, Wait},
+    events::{EventData, Notice},
     instance::{Instance, Then},
     job::Job,
-    notice::{Notice, StopCause},
+    notice::StopCause,
     reason::Reason,
     root::{Machine, Phase},
 };
@@ -57,20 +58,20 @@ impl Changes {
 
 impl Machine {
     /// Files of an application have changed; `path` is one of them.
-    pub(super) fn files_changed(&mut self, now: Time, app: String, path: String, out: &mut Vec<Effect>) {
-        let watches = self.planned(&app).is_some_and(|planned| planned.watch.is_some());
-        if self.phase != Phase::Running || !watches || self.to_run_anew(&app).is_empty() {
+    pub(super) fn files_changed(&mut self, now: Time, app: &str, path: String, out: &mut Vec<Effect>) {
+        let watches = self.planned(app).is_some_and(|planned| planned.watch.is_some());
+        if self.phase != Phase::Running || !watches || self.to_run_anew(app).is_empty() {
             return;
         }
-        let started = self.staying(&app).iter().filter_map(|id| self.instances[id].started_at()).max();
-        let pace = self.changes.apps.entry(app.clone()).or_default();
+        let started = self.staying(app).iter().filter_map(|id| self.instances[id].started_at()).max();
+        let pace = self.changes.apps.entry(app.to_owned()).or_default();
         if pace.waiting.is_some() {
             return;
         }
         let since = started.map_or(pace.begun, |started| started.max(pace.begun));
         pace.in_a_row = if now.since(since) < SOON { pace.in_a_row + 1 } else { 1 };
         if pace.in_a_row <= AT_ONCE {
-            self.answer_change(now, &app, path, out);
+            self.answer_change(now, app, path, out);
             return;
         }
         let (wait, times) = (wait(pace.in_a_row - AT_ONCE), pace.in_a_row);
@@ -78,7 +79,7 @@ impl Machine {
         self.changes.timers += 1;
         let timer = Timer { instance: InstanceId::NOBODY, wait: Wait::State, epoch: self.changes.timers };
         out.push(Effect::Arm(timer, now + wait));
-        out.push(Effect::Say(Notice::ChangesOften { app, path, times, wait }));
+        out.push(Notice::of_app(app, EventData::ChangesThrottled { path, times, wait }).into());
     }
 
     /// The wait of some application may be over.
@@ -111,7 +112,7 @@ impl Machine {
         let overlaps = self.planned(app).is_some_and(|spec| spec.can_overlap());
         let rolling = overlaps && self.can_roll(&self.staying(app));
         let reason = Reason::FilesChanged(path.clone());
-        out.push(Effect::Say(Notice::FilesChanged { app: app.to_owned(), path, rolling }));
+        out.push(Notice::of_app(app, EventData::FilesChanged { path, rolling }).into());
         if self.reloads.is_active(app) {
             self.queue(app, Job::Reload { numbers, reason, tickets: Vec::new() }, out);
         } else if rolling {

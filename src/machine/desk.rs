@@ -1,4 +1,4 @@
-//! The desk: where people's operations come in, and from which each gets exactly one last answer.
+//! The desk: where people's operations come in, and from which each gets exactly one answer.
 //!
 //! What an operation has set going is not followed by hand: after each step the desk looks at the
 //! instances it waits for. Whatever happens to those, crash, kill, removal or the end of all, has
@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     Count, Operation, Reply, Ticket, Time,
     event::{Effect, InstanceId, Run},
+    events::{EventData, Notice},
     instance::{Instance, Status, Then, Verdict},
     job::Job,
-    notice::{Notice, StopCause, Why},
+    notice::{StopCause, Why},
     reason::{Command, Reason},
     reload::Goal,
     root::{Machine, Phase},
@@ -357,17 +358,15 @@ impl Machine {
         if self.desk.0.is_empty() {
             return;
         }
-        let mut replies = Vec::new();
-        for effect in &out[begin..] {
-            let Effect::Say(notice) = effect else { continue };
+        for effect in &mut out[begin..] {
+            let Effect::Report { notice, tickets } = effect else { continue };
             for (ticket, pending) in &mut self.desk.0 {
                 if pending.concerns(notice) {
-                    replies.push(Effect::Reply(*ticket, Reply::Step(notice.clone())));
+                    tickets.push(*ticket);
                     pending.note(notice);
                 }
             }
         }
-        out.append(&mut replies);
         let instances = &self.instances;
         self.desk.0.retain(|ticket, pending| {
             let Pending { instances: waiting, jobs, failures, .. } = pending;
@@ -391,15 +390,16 @@ impl Machine {
 
 impl Pending {
     fn concerns(&self, notice: &Notice) -> bool {
-        let of_instance = notice.instance().is_some_and(|who| self.instances.contains_key(&who.id));
-        of_instance || notice.app().is_some_and(|app| self.apps.contains(app))
+        let subject = &notice.subject;
+        subject.instance.is_some_and(|id| self.instances.contains_key(&id))
+            || subject.app.as_ref().is_some_and(|app| self.apps.contains(app))
     }
 
     fn note(&mut self, notice: &Notice) {
-        if let Notice::Unkillable { who } = notice
-            && self.instances.contains_key(&who.id)
+        if let EventData::Unkillable {} = notice.data
+            && notice.subject.instance.is_some_and(|id| self.instances.contains_key(&id))
         {
-            self.failures.push(format!("not even SIGKILL ended {who}"));
+            self.failures.push(notice.to_string());
         }
     }
 }

@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use super::{
     Time,
     event::{Effect, InstanceId},
+    events::{EventData, Notice},
     instance::{Status, Then},
-    notice::{Notice, StopCause},
+    notice::StopCause,
     reason::Reason,
     root::{Machine, Phase},
 };
@@ -31,7 +32,9 @@ impl Machine {
             }
         }
         let Some(first) = running.first().or(resting.first()) else { return };
-        out.push(Effect::Say(Notice::Due { app: self.instances[first].spec.clone() }));
+        let pattern = self.instances[first].spec.schedule.as_ref().map(|it| it.pattern.as_str());
+        let data = EventData::Due { schedule: pattern.unwrap_or_default().to_owned() };
+        out.push(Notice::of_app(app, data).into());
         let rolls = self.can_roll(&staying) && self.planned(app).is_some_and(|spec| spec.can_overlap());
         let at_once = if rolls { &[] } else { &running[..] };
         for id in resting.iter().chain(at_once) {

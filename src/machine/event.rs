@@ -2,7 +2,12 @@
 
 use std::{fmt, mem};
 
-use super::{Notice, Operation, ProbeKind, Reply, Shortage, Size, Ticket, Time, Word};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Operation, ProbeKind, Reply, Shortage, Size, Ticket, Time, Word,
+    events::{Notice, signal_name},
+};
 use crate::spec::{ExitCode, Plan, ProgramKind, Signal, StopSignalScope};
 
 /// One instance. It outlives the processes that run in it, but not a reload: its successor there is
@@ -85,7 +90,8 @@ pub struct SpawnFailure {
 }
 
 /// What a failed start says about the next try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
     /// Fails until a file or the configuration changes: the program is missing, the user is unknown.
     Permanent,
@@ -149,8 +155,8 @@ impl fmt::Display for Ending {
 pub enum Event {
     /// The runtime is ready: start what is to be started.
     Boot,
-    /// A run's program is being executed, and what it is.
-    Started(Run, ProgramKind),
+    /// A run's program is being executed, what it is, and its process id.
+    Started(Run, ProgramKind, i32),
     /// A run never began.
     SpawnFailed(Run, SpawnFailure),
     /// A run gives a sign that it can do its work.
@@ -271,7 +277,8 @@ impl Event {
 }
 
 /// A sign that a worker can do its work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Sign {
     /// It listens on a socket of its cluster.
     Listening,
@@ -314,12 +321,13 @@ pub struct StopRequest {
 }
 
 /// What asks a run to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum EndRequest {
     /// This signal.
-    Signal(Signal),
+    Signal(#[serde(with = "signal_name")] Signal),
     /// The message `shutdown`; this signal if the run has no channel that takes it.
-    Message(Signal),
+    Message(#[serde(with = "signal_name")] Signal),
 }
 
 /// `SIGTERM`, `the message shutdown`.
@@ -362,8 +370,13 @@ pub enum Effect {
     Promote(Run),
     /// The instance is gone for ever: release what belongs to it.
     Forget(InstanceId),
-    /// Worth saying.
-    Say(Notice),
+    /// Something has happened.
+    Report {
+        /// What.
+        notice: Notice,
+        /// The operations of which it is a step.
+        tickets: Vec<Ticket>,
+    },
     /// An answer to whoever asked.
     Reply(Ticket, Reply),
     /// All is done: end with this code.

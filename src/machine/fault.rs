@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A run could not listen somewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenFailure {
     /// Where, for people: `port 3000`.
     pub place: String,
@@ -28,7 +30,8 @@ impl fmt::Display for ListenFailure {
 }
 
 /// An error in JavaScript that the application does not catch. Node ends the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Uncaught {
     /// A rejected promise without a handler.
     Rejection,

@@ -7,12 +7,15 @@
 
 use std::{fmt, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Time,
     event::{Effect, Ending, Run, Timer, Wait},
+    events::{EventData, millis},
     fault::{ListenFailure, Uncaught},
     instance::{Instance, State, Step, Stop, Then, Verdict},
-    notice::{Generation, Notice, Readable, Setback, StopCause},
+    notice::{Generation, Readable, Setback, StopCause},
     reason::Reason,
     trial::Outcome,
 };
@@ -25,7 +28,8 @@ const STARTING: Duration = Duration::from_millis(500);
 const LATE: Duration = Duration::from_secs(1);
 
 /// What is asked of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ProbeKind {
     /// Whether it is well (`[apps.health]`).
     Liveness,
@@ -64,19 +68,23 @@ pub enum Word {
 }
 
 /// Why a run that was there had to be ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Sickness {
     /// It has failed `[apps.health]`.
     Health {
         /// So many times in a row.
         failures: u32,
         /// What the last answer was.
+        #[serde(rename = "output")]
         said: String,
     },
     /// It has said nothing of its loop for so long (`heartbeat`).
-    Silent(Duration),
+    #[serde(rename = "heartbeat_missing_ms")]
+    Silent(#[serde(with = "millis")] Duration),
     /// It has never said anything of its loop, so long after its start.
-    NeverSpoke(Duration),
+    #[serde(rename = "no_heartbeat_ms")]
+    NeverSpoke(#[serde(with = "millis")] Duration),
     /// It has said itself that there is a fault in it.
     Fault,
 }
@@ -297,7 +305,7 @@ impl Instance {
                 }
                 if is_news {
                     let after = step.now.since(since);
-                    step.say(Notice::Well { who: self.subject(), kind, after });
+                    step.report(self.subject(), EventData::Healthy { probe: kind, after });
                 }
                 self.arm_check(step, kind, interval);
                 self.look_at_trial();
@@ -311,16 +319,16 @@ impl Instance {
                 }
                 let failures = checkup.failures;
                 checkup.said = Some(said.clone());
-                let who = self.subject();
                 if failures != retries {
-                    step.say(Notice::Failed { who, kind, failures, retries, said });
+                    let data = EventData::ProbeFailed { probe: kind, failures, retries, output: said };
+                    step.report(self.subject(), data);
                     self.arm_check(step, kind, wait);
                     return Verdict::Nothing;
                 }
                 match kind {
                     ProbeKind::Liveness => self.sicken(step, Sickness::Health { failures, said }),
                     ProbeKind::Readiness => {
-                        step.say(Notice::NotReadyNow { who, said });
+                        step.report(self.subject(), EventData::ReadinessLost { output: said });
                         self.arm_check(step, kind, wait);
                         Verdict::Nothing
                     }
@@ -398,7 +406,7 @@ impl Instance {
 
     /// It is not well: it ends, and runs again. A successor in a reload is given up by the root.
     fn sicken(&mut self, step: &mut Step<'_>, sickness: Sickness) -> Verdict {
-        step.say(Notice::Sick { who: self.subject(), sickness: sickness.clone() });
+        step.report(self.subject(), EventData::Unhealthy { failure: sickness.clone() });
         self.trial = None;
         self.outcome = Some(Outcome::Failed(Setback::Sick(sickness.clone())));
         self.reason = Some(Reason::Sick(sickness));

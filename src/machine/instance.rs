@@ -15,8 +15,9 @@ use super::{
     Time,
     backoff::Progress,
     event::{Effect, InstanceId, Readiness, Run, Sign, Timer, Wait},
+    events::{EventData, Notice},
     health::Vitals,
-    notice::{Generation, Next, Notice, Setback, StopCause, Subject},
+    notice::{Generation, Next, Setback, StopCause, Subject},
     reason::Reason,
     record::Record,
     trial::{Gate, Outcome, Trial},
@@ -297,7 +298,7 @@ impl Instance {
     /// It is a task that has been changed while it runs: it runs again when it has ended.
     pub(super) fn run_again(&mut self, step: &mut Step<'_>) {
         self.outdated = self.tried;
-        step.say(Notice::TaskChanged { who: self.subject() });
+        step.report(self.subject(), EventData::RerunPending {});
     }
 
     /// Since when its process is there.
@@ -470,7 +471,7 @@ impl Instance {
         step.out.push(Effect::Spawn(Run { instance: self.id, number: *step.runs }));
     }
 
-    pub(super) fn started(&mut self, step: &mut Step<'_>, kind: ProgramKind) {
+    pub(super) fn started(&mut self, step: &mut Step<'_>, kind: ProgramKind, pid: i32) {
         let signal_before = self.stop_signal();
         match &mut self.state {
             State::Launching { run, since, stop, signals } => {
@@ -483,7 +484,9 @@ impl Instance {
                     stop.signal = self.spec.stop_signal(kind);
                 }
                 self.state = State::Online { run: *run, since: *since };
-                step.say(Notice::Started { who: self.subject() });
+                let is_online = self.is_up();
+                let data = if is_online { EventData::Online { pid } } else { EventData::Launching { pid } };
+                step.report(self.subject(), data);
                 step.out.extend(signals.into_iter().map(|signal| Effect::Signal(process, signal)));
                 if let Some(Trial::Running(gate)) = self.trial {
                     self.arm_trial(step, gate);
@@ -514,7 +517,8 @@ impl Instance {
                 };
                 if !std::mem::replace(given, true) {
                     let after = step.now.since(since);
-                    step.say(Notice::Ready { who: self.subject(), sign, after });
+                    let awaited = sign == Sign::Message && self.spec.reload.wait_ready;
+                    step.report(self.subject(), EventData::Ready { sign, awaited, after });
                 }
                 if sign == Sign::Listening {
                     self.has_listened = true;
@@ -547,7 +551,6 @@ impl Instance {
     }
 
     pub(super) fn timer_fired(&mut self, step: &mut Step<'_>, epoch: u64) -> Verdict {
-        let who = self.subject();
         if epoch != self.epoch {
             return Verdict::Nothing;
         }
@@ -584,7 +587,7 @@ impl Instance {
                 Verdict::Nothing
             }
             State::Stopping { kills: 0, .. } => {
-                step.say(Notice::Killing { who, waited: self.patience.0 });
+                step.report(self.subject(), EventData::Killing { waited: self.patience.0 });
                 self.kill(step);
                 Verdict::Nothing
             }
@@ -593,7 +596,8 @@ impl Instance {
                 Verdict::Nothing
             }
             State::Stopping { then, .. } => {
-                step.say(Notice::Unkillable { who });
+                let then = *then;
+                step.report(self.subject(), EventData::Unkillable {});
                 // Never two processes for one instance: what was to run again cannot.
                 let then = match then {
                     Then::Follow(_) | Then::Restart | Then::Recover => {
@@ -616,7 +620,7 @@ impl Instance {
 }
 
 impl Step<'_> {
-    pub(super) fn say(&mut self, notice: Notice) {
-        self.out.push(Effect::Say(notice));
+    pub(super) fn report(&mut self, subject: Subject, data: EventData) {
+        self.out.push(Notice::of(subject, data).into());
     }
 }

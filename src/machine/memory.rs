@@ -11,11 +11,14 @@
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Time,
     event::{Effect, InstanceId, Run},
+    events::{EventData, Notice, millis},
     instance::{Instance, Status, Then},
-    notice::{Generation, Next, Notice, Size, StopCause, Why},
+    notice::{Generation, Next, Size, StopCause, Why},
     reason::Reason,
     root::{Machine, Phase},
 };
@@ -35,22 +38,28 @@ const FAR_BEYOND: u64 = 4;
 const SAID_AGAIN: Duration = Duration::from_secs(60);
 
 /// Too much memory, for which procrun has ended a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Excess {
     /// It had more memory than it may have. All in bytes.
     OverLimit {
         /// What its processes had.
+        #[serde(rename = "used_bytes")]
         used: u64,
         /// What they may have.
+        #[serde(rename = "limit_bytes")]
         limit: u64,
     },
     /// It was the largest when the container's memory was short. All in bytes.
     Short {
         /// What its processes had.
+        #[serde(rename = "size_bytes")]
         size: u64,
         /// What the container had that cannot be had back.
+        #[serde(rename = "used_bytes")]
         used: u64,
         /// What the container may have.
+        #[serde(rename = "limit_bytes")]
         limit: u64,
     },
 }
@@ -73,7 +82,8 @@ impl fmt::Display for Excess {
 }
 
 /// What is done about a worker that has more memory than it may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Answer {
     /// A successor takes its place while it serves.
     Replace,
@@ -84,6 +94,7 @@ pub enum Answer {
         /// How often.
         times: u32,
         /// For how long.
+        #[serde(rename = "wait_ms", with = "millis")]
         wait: Duration,
     },
     /// It was left alone and went on growing: it ends, and does not start at once.
@@ -91,6 +102,7 @@ pub enum Answer {
         /// How often in a row.
         times: u32,
         /// How long after its end it starts.
+        #[serde(rename = "wait_ms", with = "millis")]
         wait: Duration,
     },
 }
@@ -185,27 +197,28 @@ impl Machine {
         let pace = &mut instance.record.pace;
         let over = now.since(pace.at.max(started));
         let wait = pace.gap(over).saturating_sub(over);
-        let say = |answer| out.push(Effect::Say(Notice::TooMuch { who, used, limit, answer }));
+        let report =
+            |action| out.push(Notice::of(who, EventData::MemoryExceeded { used, limit, action }).into());
         if wait.is_zero() {
             pace.count(now);
             let staying = self.staying(&app);
             let overlaps = self.planned(&app).is_some_and(|spec| spec.can_overlap());
             if overlaps && self.can_roll(&staying) {
-                say(Answer::Replace);
+                report(Answer::Replace);
                 let number = BTreeSet::from([self.instances[&id].number]);
                 self.reload_numbers(now, &app, &number, Reason::Memory(excess), Vec::new(), out);
             } else {
-                say(Answer::Restart);
+                report(Answer::Restart);
                 self.run_anew(now, id, excess, Duration::ZERO, out);
             }
         } else if used.saturating_sub(limit) >= limit / FAR_BEYOND {
             let times = pace.count(now);
-            say(Answer::RestartLater { times, wait });
+            report(Answer::RestartLater { times, wait });
             self.run_anew(now, id, excess, wait, out);
         } else if pace.told != run.number {
             pace.told = run.number;
             let times = pace.in_a_row;
-            say(Answer::LeaveAlone { times, wait });
+            report(Answer::LeaveAlone { times, wait });
         }
     }
 
@@ -226,7 +239,8 @@ impl Machine {
         let Some(&(run, size)) = largest.filter(|_| used.saturating_sub(workers) < threshold) else {
             if self.guard.helpless.is_none_or(|at| now.since(at) >= SAID_AGAIN) {
                 self.guard.helpless = Some(now);
-                out.push(Effect::Say(Notice::MemoryElsewhere { used, limit, workers }));
+                let data = EventData::MemoryElsewhere { used, limit, instances: workers };
+                out.push(Notice::of_runtime(data).into());
             }
             return;
         };
@@ -251,7 +265,8 @@ impl Machine {
             let times = pace.count(now);
             self.guard.retiring = Some(run);
             self.guard.helpless = None;
-            out.push(Effect::Say(Notice::Retiring { who, size, used, limit, workers, times, wait }));
+            let data = EventData::OomGuardStop { size, used, limit, instances: workers, times, wait };
+            out.push(Notice::of(who, data).into());
             self.run_anew(now, id, excess, wait, out);
         } else if instance.status() == Status::Stopping && instance.is_leaving() {
             // It may not finish its connections, if that is what it does.

@@ -1,11 +1,16 @@
-//! What is worth saying, to people and to programs, and in which words.
+//! What the machine decides about a run, and why: the vocabulary that its [events](super::events) are made of.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Answer, EndRequest, Ending, Excess, InstanceId, ProbeKind, Reason, Sickness, Sign};
-use crate::spec::{AppSpec, ExitCode, Signal};
+use serde::{Deserialize, Serialize};
 
-/// Whom a notice is about. It names the instance even when that is already forgotten.
+use super::{
+    Ending, Excess, InstanceId, Sickness, Sign,
+    events::{EventSubject, millis},
+};
+use crate::spec::AppSpec;
+
+/// An instance that is spoken of. It names the instance even when that is already forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
     /// Which instance.
@@ -19,276 +24,40 @@ pub struct Subject {
 }
 
 /// Where an instance stands in a reload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum Generation {
     /// It is the one of its place.
+    #[default]
+    #[serde(rename = "settled")]
     Settled,
     /// It is to be that one as soon as it is ready, if ever.
+    #[serde(rename = "new")]
     Coming,
     /// It was that one, and ends.
+    #[serde(rename = "old")]
     Leaving,
 }
 
-/// Worth saying, to people and to programs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// The main process of an instance has ended.
-    Ended {
-        /// Whose.
-        who: Subject,
-        /// How.
-        ending: Ending,
-        /// Why procrun has ended it, if it has.
-        reason: Option<Reason>,
-        /// How long it was up.
-        uptime: Duration,
-        /// What follows.
-        next: Next,
-    },
-    /// The program of an instance is being executed.
-    Started {
-        /// Whose.
-        who: Subject,
-    },
-    /// An instance that could not listen goes on without that, and counts as online.
-    GoesOn {
-        /// Which.
-        who: Subject,
-        /// Where it could not listen: `port 3000`.
-        place: String,
-    },
-    /// An instance with `wait_ready` has not sent its message in time. It goes on.
-    NotReady {
-        /// Which.
-        who: Subject,
-        /// What it was to do, and how long it has had.
-        setback: Setback,
-    },
-    /// An instance has given a sign that it can do its work, for the first time in this run.
-    Ready {
-        /// Which.
-        who: Subject,
-        /// What sign.
-        sign: Sign,
-        /// How long after its start.
-        after: Duration,
-    },
-    /// An instance waits for others before it starts, or still does.
-    WaitsFor {
-        /// Which.
-        who: Subject,
-        /// For what: `db (ready)`.
-        what: String,
-        /// How long it has waited, if that is longer than anybody expects.
-        late: Option<Duration>,
-    },
-    /// An instance is not started, because what it waits for will not come.
-    Blocked {
-        /// Which.
-        who: Subject,
-        /// What stands in its way: `migrate (0) is errored`.
-        what: String,
-    },
-    /// An instance has passed a check for the first time in this run, or again.
-    Well {
-        /// Which.
-        who: Subject,
-        /// What was asked.
-        kind: ProbeKind,
-        /// How long after its start.
-        after: Duration,
-    },
-    /// An instance has failed a check, and nothing follows yet.
-    Failed {
-        /// Which.
-        who: Subject,
-        /// What was asked.
-        kind: ProbeKind,
-        /// Failures in a row that count.
-        failures: u32,
-        /// So many are believed.
-        retries: u32,
-        /// What was answered.
-        said: String,
-    },
-    /// An instance has failed its check for readiness often enough.
-    NotReadyNow {
-        /// Which.
-        who: Subject,
-        /// What was answered.
-        said: String,
-    },
-    /// An instance is not well and has to end.
-    Sick {
-        /// Which.
-        who: Subject,
-        /// Why.
-        sickness: Sickness,
-    },
-    /// An instance is asked to finish its connections before it is asked to end.
-    Draining {
-        /// Which.
-        who: Subject,
-        /// How long it may take.
-        within: Duration,
-        /// Why.
-        cause: StopCause,
-    },
-    /// An instance is asked to end.
-    Stopping {
-        /// Which.
-        who: Subject,
-        /// By what.
-        request: EndRequest,
-        /// Why.
-        cause: StopCause,
-    },
-    /// Processes of an ended worker are still there and have to end.
-    Leftovers {
-        /// Whose.
-        who: Subject,
-    },
-    /// An instance did not end in time: SIGKILL to its whole tree.
-    Killing {
-        /// Which.
-        who: Subject,
-        /// How long it was given.
-        waited: Duration,
-    },
-    /// Not even SIGKILL ended it (a process in uninterruptible sleep).
-    Unkillable {
-        /// Which.
-        who: Subject,
-    },
-    /// An application is being reloaded.
-    Reloading {
-        /// Its name.
-        app: String,
-        /// How many processes are to be replaced.
-        total: u32,
-        /// Old and new ones serve side by side; else each old one ends before its new one starts.
-        rolling: bool,
-    },
-    /// All of an application that was to be replaced has been.
-    Reloaded {
-        /// Its name.
-        app: String,
-        /// How many processes.
-        total: u32,
-        /// How long it took.
-        took: Duration,
-    },
-    /// An application was not reloaded, or not all of it.
-    ReloadFailed(ReloadFailure),
-    /// It is time for an application by its schedule: it is restarted, reloaded or started.
-    Due {
-        /// Which, as it is.
-        app: Arc<AppSpec>,
-    },
-    /// Something waits until the reload of an application is over.
-    Queued {
-        /// Its name.
-        app: String,
-        /// What waits: `scale`.
-        what: &'static str,
-    },
-    /// Files of an application have changed, and it runs anew.
-    FilesChanged {
-        /// Its name.
-        app: String,
-        /// One of the files, for people.
-        path: String,
-        /// Old and new processes serve side by side.
-        rolling: bool,
-    },
-    /// The same, but it happens so often that it waits.
-    ChangesOften {
-        /// Its name.
-        app: String,
-        /// One of the files, for people.
-        path: String,
-        /// How many changes in a row came soon after a start.
-        times: u32,
-        /// How long it waits.
-        wait: Duration,
-    },
-    /// An instance has more memory than it may have.
-    TooMuch {
-        /// Which.
-        who: Subject,
-        /// Bytes that it has.
-        used: u64,
-        /// Bytes that it may have.
-        limit: u64,
-        /// What is done about it.
-        answer: Answer,
-    },
-    /// The container's memory is short: the largest worker ends and starts again.
-    Retiring {
-        /// Which.
-        who: Subject,
-        /// Bytes that it has.
-        size: u64,
-        /// Bytes that the container has and cannot have back.
-        used: u64,
-        /// Bytes that it may have.
-        limit: u64,
-        /// Bytes that all workers together have.
-        workers: u64,
-        /// How often in a row.
-        times: u32,
-        /// How long its next start waits.
-        wait: Duration,
-    },
-    /// The container's memory is short, and not because of its workers.
-    MemoryElsewhere {
-        /// Bytes that the container has and cannot have back.
-        used: u64,
-        /// Bytes that it may have.
-        limit: u64,
-        /// Bytes that its workers have.
-        workers: u64,
-    },
-    /// A task was changed while it runs: it is not interrupted, and runs again when it has ended.
-    TaskChanged {
-        /// Which.
-        who: Subject,
-    },
-    /// A process that could not be started was to get these signals.
-    SignalsLost {
-        /// Whose process.
-        who: Subject,
-        /// Which, by number.
-        signals: Vec<Signal>,
-    },
-    /// The file says of an application what it is being reloaded to already.
-    UnderWay {
-        /// Its name.
-        app: String,
-    },
-    /// Everything is to stop, and serves on for a while.
-    Closing {
-        /// How long.
-        delay: Duration,
-    },
-    /// Everything stops.
-    ShuttingDown {
-        /// How many instances have a process.
-        alive: usize,
-    },
-    /// Asked to stop again: no more waiting.
-    KillingAll,
-    /// The end of an application is the end of the container (`on_errored`, `ends_container`).
-    Escalated {
-        /// Which.
-        who: Subject,
-        /// The code procrun will exit with.
-        code: ExitCode,
-    },
+impl Generation {
+    /// Whether it is not part of a reload.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub(super) fn is_settled(&self) -> bool {
+        *self == Self::Settled
+    }
+
+    /// What stands before the name of the instance.
+    pub(super) fn adjective(self) -> &'static str {
+        match self {
+            Self::Settled => "",
+            Self::Coming => "the new ",
+            Self::Leaving => "the old ",
+        }
+    }
 }
 
 /// Why an instance is asked to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum StopCause {
     /// Everything stops.
     Shutdown,
@@ -364,13 +133,16 @@ pub enum Next {
 }
 
 /// Why a new process does not count as ready.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Setback {
     /// It has ended.
     Ended {
         /// How.
+        #[serde(flatten)]
         ending: Ending,
         /// How long it was up.
+        #[serde(rename = "uptime_ms", with = "millis")]
         uptime: Duration,
     },
     /// It has not given its sign.
@@ -378,13 +150,16 @@ pub enum Setback {
         /// What sign.
         sign: Sign,
         /// How long it has had (`listen_timeout`).
+        #[serde(rename = "waited_ms", with = "millis")]
         waited: Duration,
     },
     /// It has not passed its check.
     Unwell {
         /// How long it has had (`listen_timeout`).
+        #[serde(rename = "waited_ms", with = "millis")]
         waited: Duration,
         /// What was answered last.
+        #[serde(rename = "output")]
         said: String,
     },
     /// It was not well and had to end.
@@ -421,26 +196,20 @@ impl fmt::Display for Setback {
     }
 }
 
-/// A reload that was given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReloadFailure {
-    /// The application's name.
-    pub app: String,
-    /// Why.
-    pub why: Why,
-    /// How many processes have been replaced before.
-    pub replaced: u32,
-    /// How many were to be.
-    pub total: u32,
-    /// Old and new ones served side by side.
-    pub rolling: bool,
-}
-
-/// Why a reload was given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a reload was aborted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Why {
     /// A new process is not ready.
-    Setback(Subject, Setback),
+    #[serde(rename = "not-ready")]
+    Setback {
+        /// Which.
+        #[serde(rename = "instance")]
+        who: EventSubject,
+        /// What has failed.
+        #[serde(rename = "failure")]
+        setback: Setback,
+    },
     /// Somebody asked for the application, or a part of it, to stop.
     Asked,
     /// The container's memory is short.
@@ -451,42 +220,10 @@ pub enum Why {
     Shutdown,
 }
 
-impl fmt::Display for ReloadFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { app, why, replaced, total, rolling } = self;
-        write!(f, "the reload of {app} is given up: ")?;
-        match why {
-            Why::Setback(who, setback) => write!(f, "{who} {setback}")?,
-            Why::MemoryShort => f.write_str("the container's memory is short")?,
-            Why::Asked => return f.write_str("it was asked to stop"),
-            Why::Removed => return f.write_str("it is no longer in the file"),
-            Why::Shutdown => return f.write_str("everything stops"),
-        }
-        match (rolling, replaced) {
-            (true, 0) => f.write_str("; the old version serves on"),
-            (false, 0) if *total == 1 => f.write_str("; it goes on as after any other end"),
-            (false, 0) => {
-                write!(f, "; none of the {total} was restarted before it, the others run on as they were")
-            }
-            (true, _) => {
-                write!(f, "; {replaced} of {total} run the new version, the others serve on with the old one")
-            }
-            (false, _) => {
-                write!(f, "; {replaced} of {total} were restarted before it, the others run on as they were")
-            }
-        }
-    }
-}
-
 /// `main (0)`.
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let which = match self.generation {
-            Generation::Settled => "",
-            Generation::Coming => "the new ",
-            Generation::Leaving => "the old ",
-        };
-        write!(f, "{which}{} ({})", self.spec.name, self.pm_id)
+        write!(f, "{}{} ({})", self.generation.adjective(), self.spec.name, self.pm_id)
     }
 }
 
@@ -520,86 +257,6 @@ impl fmt::Display for Size {
                 write!(f, "{}.{} MB", tenths / 10, tenths % 10)
             }
             size => write!(f, "{} MB", size / MIB),
-        }
-    }
-}
-
-impl Notice {
-    /// The instance it is about.
-    pub fn instance(&self) -> Option<&Subject> {
-        match self {
-            Self::Ended { who, .. }
-            | Self::Started { who }
-            | Self::GoesOn { who, .. }
-            | Self::NotReady { who, .. }
-            | Self::Ready { who, .. }
-            | Self::WaitsFor { who, .. }
-            | Self::Blocked { who, .. }
-            | Self::Well { who, .. }
-            | Self::Failed { who, .. }
-            | Self::NotReadyNow { who, .. }
-            | Self::Sick { who, .. }
-            | Self::Draining { who, .. }
-            | Self::Stopping { who, .. }
-            | Self::Leftovers { who, .. }
-            | Self::Killing { who, .. }
-            | Self::Unkillable { who }
-            | Self::TaskChanged { who }
-            | Self::SignalsLost { who, .. }
-            | Self::TooMuch { who, .. }
-            | Self::Retiring { who, .. }
-            | Self::Escalated { who, .. } => Some(who),
-            Self::Reloading { .. }
-            | Self::Reloaded { .. }
-            | Self::ReloadFailed(_)
-            | Self::Due { .. }
-            | Self::Queued { .. }
-            | Self::FilesChanged { .. }
-            | Self::ChangesOften { .. }
-            | Self::UnderWay { .. }
-            | Self::Closing { .. }
-            | Self::MemoryElsewhere { .. }
-            | Self::ShuttingDown { .. }
-            | Self::KillingAll => None,
-        }
-    }
-
-    /// The name of the application it is about.
-    pub fn app(&self) -> Option<&str> {
-        match self {
-            Self::Reloading { app, .. }
-            | Self::Reloaded { app, .. }
-            | Self::Queued { app, .. }
-            | Self::FilesChanged { app, .. }
-            | Self::ChangesOften { app, .. }
-            | Self::UnderWay { app } => Some(app),
-            Self::ReloadFailed(failure) => Some(&failure.app),
-            Self::Due { app } => Some(&app.name),
-            Self::Closing { .. }
-            | Self::MemoryElsewhere { .. }
-            | Self::ShuttingDown { .. }
-            | Self::KillingAll => None,
-            Self::Ended { .. }
-            | Self::Started { .. }
-            | Self::GoesOn { .. }
-            | Self::NotReady { .. }
-            | Self::Ready { .. }
-            | Self::WaitsFor { .. }
-            | Self::Blocked { .. }
-            | Self::Well { .. }
-            | Self::Failed { .. }
-            | Self::NotReadyNow { .. }
-            | Self::Sick { .. }
-            | Self::Draining { .. }
-            | Self::Stopping { .. }
-            | Self::Leftovers { .. }
-            | Self::Killing { .. }
-            | Self::Unkillable { .. }
-            | Self::TaskChanged { .. }
-            | Self::SignalsLost { .. }
-            | Self::TooMuch { .. }
-            | Self::Retiring { .. }
-            | Self::Escalated { .. } => self.instance().map(|who| &*who.spec.name),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{InstanceId, Notice};
+use super::InstanceId;
 use crate::spec::{AppSpec, Plan, Signal};
 
 /// Names one request, so that its answers find who asked. Given by whoever asks.
@@ -110,11 +110,9 @@ pub enum Count {
     By(i32),
 }
 
-/// An answer to an operation. [`Reply::Done`] and [`Reply::Failed`] are the last one.
+/// The answer to an operation. Its steps come before, as the tickets of [`Effect::Report`](super::Effect::Report).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// Something that was asked for has happened.
-    Step(Notice),
     /// All of it is done.
     Done,
     /// It was refused or has failed: what, why and what to do, for people, a line each. What was

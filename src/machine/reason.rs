@@ -2,14 +2,18 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Ending, Excess, ListenFailure, Sickness, Uncaught};
 
 /// Why a run ended, beyond its exit status and the request of a client.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Reason {
     /// It had too much memory.
     Memory(Excess),
     /// It was not well.
+    #[serde(rename = "unhealthy")]
     Sick(Sickness),
     /// A client requested it.
     Command(Command),
@@ -28,7 +32,8 @@ pub enum Reason {
 }
 
 /// The command that ends a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Command {
     /// `stop`.
     Stop,

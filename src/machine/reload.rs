@@ -13,11 +13,12 @@ use std::{
 };
 
 use super::{
-    ReloadFailure, Ticket, Time,
+    Ticket, Time,
     event::{Effect, InstanceId, Readiness},
+    events::{EventData, Notice},
     instance::{Instance, Then, Verdict},
     job::{Job, Version},
-    notice::{Generation, Notice, Setback, StopCause, Why},
+    notice::{Generation, Setback, StopCause, Why},
     reason::Reason,
     root::Machine,
     trial::{Gate, Outcome},
@@ -52,7 +53,7 @@ struct Reload {
     /// Who has taken the place that it was to take.
     replaced: BTreeSet<InstanceId>,
     total: u32,
-    given_up: Option<ReloadFailure>,
+    given_up: Option<Notice>,
     tickets: Vec<Ticket>,
 }
 
@@ -161,7 +162,7 @@ impl Machine {
 
     /// Puts a job in the queue of an application that is being reloaded.
     pub(super) fn queue(&mut self, app: &str, job: Job, out: &mut Vec<Effect>) {
-        out.push(Effect::Say(Notice::Queued { app: app.to_owned(), what: job.name() }));
+        out.push(Notice::of_app(app, EventData::ReloadQueued { job: job.name().into() }).into());
         let jobs = self.reloads.waiting.entry(app.to_owned()).or_default();
         let same = jobs.iter_mut().find_map(|job| match job {
             Job::Reload { numbers, reason: _, tickets } => Some((numbers, tickets)),
@@ -203,7 +204,7 @@ impl Machine {
             given_up: None,
             tickets,
         };
-        out.push(Effect::Say(Notice::Reloading { app: app.clone(), total, rolling }));
+        out.push(Notice::of_app(&app, EventData::ReloadStarted { total, rolling }).into());
         self.reloads.active.insert(app.clone(), reload);
         self.advance(now, &app, out);
     }
@@ -289,12 +290,19 @@ impl Machine {
         else {
             match outcome {
                 Outcome::Failed(setback @ (Setback::Silent { .. } | Setback::Unwell { .. })) => {
-                    out.push(Effect::Say(Notice::NotReady { who, setback }));
+                    out.push(Notice::of(who, EventData::NotReady { failure: setback }).into());
                 }
                 Outcome::Failed(setback @ (Setback::Ended { .. } | Setback::Sick(_)))
                     if self.spares_by_giving_up(&app, id) =>
                 {
-                    self.give_up(now, &app, Why::Setback(who, setback), StopCause::GivenUp, None, out);
+                    self.give_up(
+                        now,
+                        &app,
+                        Why::Setback { who: who.into(), setback },
+                        StopCause::GivenUp,
+                        None,
+                        out,
+                    );
                 }
                 Outcome::Failed(
                     Setback::Ended { .. } | Setback::Sick(_) | Setback::NoRoom | Setback::Order,
@@ -337,7 +345,14 @@ impl Machine {
                         self.end(now, id, StopCause::GivenUp, Then::Remove, out);
                     }
                 }
-                self.give_up(now, &app, Why::Setback(who, setback), StopCause::GivenUp, None, out);
+                self.give_up(
+                    now,
+                    &app,
+                    Why::Setback { who: who.into(), setback },
+                    StopCause::GivenUp,
+                    None,
+                    out,
+                );
             }
         }
     }
@@ -405,7 +420,7 @@ impl Machine {
         let Some(reload) = self.reloads.active.get_mut(app) else { return };
         if reload.given_up.is_none() {
             let failure = reload.failure(why);
-            out.push(Effect::Say(Notice::ReloadFailed(failure.clone())));
+            out.push(failure.clone().into());
             reload.given_up = Some(failure);
             reload.todo.clear();
         }
@@ -435,7 +450,8 @@ impl Machine {
                 self.converge(now, count, &goal.spec, &BTreeSet::new(), StopCause::Changed, out);
                 self.resize(now, count, &goal.spec, false, StopCause::Removed, out);
             }
-            out.push(Effect::Say(Notice::Reloaded { app: app.to_owned(), total, took: now.since(began) }));
+            let data = EventData::ReloadCompleted { total, took: now.since(began) };
+            out.push(Notice::of_app(app, data).into());
         }
         if failure.is_none() && goal.count.is_some() {
             self.over(&tickets, app);
@@ -475,7 +491,7 @@ impl Machine {
         for (app, reload) in std::mem::take(&mut self.reloads.active) {
             let failure = reload.given_up.clone().unwrap_or_else(|| {
                 let failure = reload.failure(Why::Shutdown);
-                out.push(Effect::Say(Notice::ReloadFailed(failure.clone())));
+                out.push(failure.clone().into());
                 failure
             });
             for ticket in reload.tickets {
@@ -514,13 +530,13 @@ impl Machine {
 }
 
 impl Reload {
-    fn failure(&self, why: Why) -> ReloadFailure {
-        ReloadFailure {
-            app: self.goal.spec.name.clone(),
-            why,
+    fn failure(&self, reason: Why) -> Notice {
+        let data = EventData::ReloadAborted {
+            reason,
             replaced: u32::try_from(self.replaced.len()).unwrap_or(u32::MAX),
             total: self.total,
             rolling: self.rolling,
-        }
+        };
+        Notice::of_app(&self.goal.spec.name, data)
     }
 }

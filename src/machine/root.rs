@@ -10,9 +10,10 @@ use super::{
     changes::Changes,
     desk::Desk,
     event::{Effect, Event, InstanceId, Readiness, Run, Timer, Wait},
+    events::{EventData, Notice},
     instance::{Instance, Status, Step, Verdict},
     memory::Guard,
-    notice::{Generation, Notice, StopCause, Subject},
+    notice::{Generation, StopCause, Subject},
     reload::Reloads,
     shutdown::Shutdown,
 };
@@ -282,8 +283,8 @@ impl Machine {
         let begin = out.len();
         match event {
             Event::Boot => self.boot(now, out),
-            Event::Started(run, kind) => self.with(run, now, out, |instance, step| {
-                instance.started(step, kind);
+            Event::Started(run, kind, pid) => self.with(run, now, out, |instance, step| {
+                instance.started(step, kind, pid);
                 Verdict::Nothing
             }),
             Event::SpawnFailed(run, failure) => {
@@ -309,7 +310,7 @@ impl Machine {
                 self.changes_due(now, out);
                 self.closing_due(now, out);
             }
-            Event::FilesChanged { app, path } => self.files_changed(now, app, path, out),
+            Event::FilesChanged { app, path } => self.files_changed(now, &app, path, out),
             Event::TimerFired(Timer { instance, wait, epoch }) => {
                 self.with_instance(instance, now, out, |instance, step| match wait {
                     Wait::State => instance.timer_fired(step, epoch),
@@ -496,7 +497,7 @@ impl Machine {
         out: &mut Vec<Effect>,
     ) {
         let who = self.instances[&id].subject();
-        out.push(Effect::Say(Notice::Escalated { who, code }));
+        out.push(Notice::of(who, EventData::EndedContainer { code }).into());
         self.shut_down(now, None, code, out);
     }
 

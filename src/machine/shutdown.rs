@@ -12,8 +12,9 @@ use std::{
 use super::{
     Time,
     event::{Effect, InstanceId, StopRequest, Timer, Wait},
+    events::{EventData, Notice},
     instance::{Instance, Stop, Then, Verdict},
-    notice::{Generation, Notice, StopCause},
+    notice::{Generation, StopCause},
     root::{Machine, Phase},
 };
 use crate::spec::{
@@ -56,7 +57,7 @@ impl Machine {
             }
             Phase::Stopping { asked: Some(asked), killed: false, code } if now.since(asked) > IMPATIENCE => {
                 self.phase = Phase::Stopping { asked: Some(asked), killed: true, code };
-                out.push(Effect::Say(Notice::KillingAll));
+                out.push(Notice::of_runtime(EventData::KillingAll {}).into());
                 for id in std::mem::take(&mut self.shutdown.waiting) {
                     self.end_in_turn(now, id, now, out);
                 }
@@ -82,7 +83,7 @@ impl Machine {
         self.phase = Phase::Closing { asked: now, signal };
         // What the plan says may change meanwhile: a reload comes to its end.
         self.shutdown.begins = now + delay;
-        out.push(Effect::Say(Notice::Closing { delay }));
+        out.push(Notice::of_runtime(EventData::Closing { delay }).into());
         let timer = Timer { instance: InstanceId::NOBODY, wait: Wait::State, epoch: 0 };
         out.push(Effect::Arm(timer, self.shutdown.begins));
     }
@@ -133,7 +134,7 @@ impl Machine {
         self.phase = Phase::Stopping { asked, killed: false, code };
         self.shutdown.signal = signal;
         let alive = self.instances.values().filter(|instance| instance.run().is_some()).count();
-        out.push(Effect::Say(Notice::ShuttingDown { alive }));
+        out.push(Notice::of_runtime(EventData::ShuttingDown { processes: alive }).into());
         self.end_reloads(out);
         self.waiting.clear();
         let limits = self.limits(now);

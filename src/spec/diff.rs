@@ -65,17 +65,6 @@ pub fn same_work(old: &AppSpec, new: &AppSpec) -> bool {
         && *identity == new.identity
 }
 
-impl AppChange {
-    /// The change as text: `api: added`, `api: changed env, args`.
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Add(app) => format!("{}: added", app.name),
-            Self::Remove(app) => format!("{}: removed", app.name),
-            Self::Replace { old, new } => format!("{}: changed {}", new.name, changed(old, new).join(", ")),
-        }
-    }
-}
-
 /// The parts in which two specs differ, by the names of their keys.
 pub fn changed(old: &AppSpec, new: &AppSpec) -> Vec<&'static str> {
     // Taken apart by name, so that a new part of a spec cannot be forgotten here.

@@ -38,7 +38,10 @@ use crate::{
     config::{Loaded, Source},
     health::Notify,
     logs::{self, Logs},
-    machine::{Effect, EndRequest, Event, Machine, Notice, Run, StopRequest, Time, Word},
+    machine::{
+        Effect, EndRequest, Event, Machine, Run, StopRequest, Time, Word,
+        events::{EventData, Notice, SentBy, SignalUse},
+    },
     node::{self, Hub, Opening},
     spec::{
         AppSpec, ExitCode, Instances, Plan, Signal, StopSignalScope, TerminationLog, diff::same_but_instances,
@@ -256,7 +259,8 @@ impl Supervisor<'_> {
             if let Some(code) = self.end {
                 // Processes that no app waits for end with procrun, as with any PID 1.
                 self.workers.kill_strays();
-                info!("all done, ending with code {code}");
+                self.report(Notice::of_runtime(EventData::Exiting { code }));
+                self.clients.send_events();
                 return code;
             }
             if boot.is_some_and(|at| at <= now()) {
@@ -454,14 +458,13 @@ impl Supervisor<'_> {
             for event in events {
                 self.machine.step(now, event, &mut effects);
             }
-            events = self.carry_out(&effects);
-            effects.clear();
+            events = self.carry_out(&mut effects);
             self.effects = effects;
         }
     }
 
     /// Carries out the effects of the machine; all starts and all kills of a turn are done together.
-    fn carry_out(&mut self, effects: &[Effect]) -> Vec<Event> {
+    fn carry_out(&mut self, effects: &mut Vec<Effect>) -> Vec<Event> {
         let mut answers: Vec<Event> = Vec::new();
         let mut spawn: Vec<Run> = Vec::new();
         let mut kill: Vec<Run> = Vec::new();
@@ -472,38 +475,38 @@ impl Supervisor<'_> {
             // Once for all of them: a process that a signal ends takes the evidence of its descendants with it.
             self.workers.trees_of(&signalled, &self.machine).refresh_some(&signalled);
         }
-        for effect in effects {
+        for effect in effects.drain(..) {
             match effect {
-                Effect::Spawn(run) => spawn.push(*run),
-                Effect::AbandonStart(run) => answers.extend(self.workers.abandon_start(*run)),
-                Effect::KillTree(run) => kill.push(*run),
-                Effect::Probe(run, kind) => self.ask_how_it_is(*run, *kind),
-                Effect::Signal(run, signal) => self.workers.signal(*run, *signal),
-                Effect::Retire(run) => self.node.retire(*run),
+                Effect::Spawn(run) => spawn.push(run),
+                Effect::AbandonStart(run) => answers.extend(self.workers.abandon_start(run)),
+                Effect::KillTree(run) => kill.push(run),
+                Effect::Probe(run, kind) => self.ask_how_it_is(run, kind),
+                Effect::Signal(run, signal) => self.workers.signal(run, signal),
+                Effect::Retire(run) => self.node.retire(run),
                 Effect::Drain(run) => {
-                    if !self.node.drain(*run) {
-                        answers.push(Event::Drained(*run));
+                    if !self.node.drain(run) {
+                        answers.push(Event::Drained(run));
                     }
                 }
-                Effect::RequestEnd(run, request, scope) => self.request_end(*run, *request, *scope),
-                Effect::SweepTree(run, signal) => self.workers.sweep(*run, *signal),
-                Effect::Arm(timer, at) => self.timers.arm(*timer, *at),
+                Effect::RequestEnd(run, request, scope) => self.request_end(run, request, scope),
+                Effect::SweepTree(run, signal) => self.workers.sweep(run, signal),
+                Effect::Arm(timer, at) => self.timers.arm(timer, at),
                 Effect::Promote(run) => {
-                    self.workers.promote(*run);
+                    self.workers.promote(run);
                     // A successor is not sampled, and the last sample may have found no process.
                     self.memory.begin();
                 }
-                Effect::Forget(instance) => self.workers.forget(*instance),
-                Effect::Say(notice) => {
-                    if let Notice::Escalated { who, code } = notice {
-                        self.cause.culprit = Some(who.id).filter(|_| *code != 0);
+                Effect::Forget(instance) => self.workers.forget(instance),
+                Effect::Report { notice, tickets } => {
+                    if let EventData::EndedContainer { code } = notice.data {
+                        self.cause.culprit = notice.subject.instance.filter(|_| code != 0);
                     }
-                    report::say(notice);
+                    self.clients.report(notice, &tickets);
                 }
                 Effect::Reply(ticket, reply) => {
-                    self.clients.reply(*ticket, reply, &self.machine, self.workers.pid_files());
+                    self.clients.reply(ticket, &reply, &self.machine, self.workers.pid_files());
                 }
-                Effect::End(code) => self.end = Some(*code),
+                Effect::End(code) => self.end = Some(code),
             }
         }
         if !kill.is_empty() {
@@ -662,38 +665,31 @@ impl Supervisor<'_> {
     }
 
     fn received(&mut self, Received { number, sender }: Received) {
-        let Some(signal) = Signal::from_number(number) else { return };
-        match signal {
-            Signal::CHLD => {}
-            signal if is_stop(signal) => {
-                info!("received {signal}{}, stopping", From(sender));
-                self.stop(signal, format!("stopped by {signal}{}", From(sender)));
+        let Some(signal) = Signal::from_number(number).filter(|signal| *signal != Signal::CHLD) else {
+            return;
+        };
+        let sender_pid = match sender {
+            Sender::Kernel => None,
+            Sender::Process(pid) => Some(pid),
+        };
+        let action = match (signal, sender) {
+            (signal, _) if is_stop(signal) => SignalUse::Stop,
+            (Signal::HUP, Sender::Kernel) => SignalUse::StopWithoutTerminal,
+            (Signal::HUP, Sender::Process(_)) if self.machine.is_stopping() => SignalUse::Ignore,
+            (Signal::HUP, Sender::Process(_)) => SignalUse::ReadConfig(self.source.name().to_owned()),
+            _ => SignalUse::Forward,
+        };
+        let data = EventData::SignalReceived { signal, sender_pid, action: action.clone() };
+        self.report(Notice::of_runtime(data));
+        match action {
+            SignalUse::Stop => self.stop(signal, format!("stopped by {signal}{}", SentBy(sender_pid))),
+            // Many programs re-read their files on SIGHUP instead of ending.
+            SignalUse::StopWithoutTerminal => {
+                self.stop(Signal::TERM, "stopped by SIGHUP, its terminal is gone".to_owned());
             }
-            Signal::HUP => match sender {
-                Sender::Kernel => {
-                    info!("received SIGHUP: the terminal is gone, stopping");
-                    // Many programs re-read their files on SIGHUP instead of ending.
-                    self.stop(Signal::TERM, "stopped by SIGHUP, its terminal is gone".to_owned());
-                }
-                Sender::Process(_) if self.machine.is_stopping() => {
-                    info!(
-                        "received SIGHUP{}: everything is being stopped, nothing is read again",
-                        From(sender)
-                    );
-                }
-                Sender::Process(_) => {
-                    info!("received SIGHUP{}, reading {} again", From(sender), self.source.name());
-                    self.start_reading(reading::Request::by_signal());
-                }
-            },
-            Signal::WINCH | Signal::CONT => {
-                debug!("received {signal}{}, forwarding it", From(sender));
-                self.feed(vec![Event::Forward(signal)]);
-            }
-            signal => {
-                info!("received {signal}{}, forwarding it", From(sender));
-                self.feed(vec![Event::Forward(signal)]);
-            }
+            SignalUse::Ignore => {}
+            SignalUse::ReadConfig(_) => self.start_reading(reading::Request::by_signal()),
+            SignalUse::Forward => self.feed(vec![Event::Forward(signal)]),
         }
     }
 
@@ -773,18 +769,5 @@ async fn advance(evaluation: &mut Option<Running>) {
     match evaluation {
         Some(running) => running.advance().await,
         None => std::future::pending().await,
-    }
-}
-
-/// The sender of a signal, as text.
-struct From(Sender);
-
-impl std::fmt::Display for From {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Sender::Kernel => Ok(()),
-            Sender::Process(0) => f.write_str(" from outside of the container"),
-            Sender::Process(pid) => write!(f, " from process {pid}"),
-        }
     }
 }

@@ -12,14 +12,13 @@ use std::{
     time::Duration,
 };
 
-use tracing::info;
-
 use super::{
     actor::{Supervisor, cpus_for},
     clients::task_state,
+    command_text::command_text,
     preflight::{Candidate, Results, timed_out},
     reading::planned,
-    show, steps,
+    show,
 };
 use crate::{
     control::{Anew, Answer, ClientId, SavedApp, Taken, select::Unknown},
@@ -330,7 +329,7 @@ impl Supervisor<'_> {
         }
         let cpus = self.follow(&plan);
         let operation = Operation::Become { apps: wanted, cpus, manner: manner(anew) };
-        info!("a command asks: {}", steps::asked(&operation, names));
+        self.report_command(command_text(&operation, names));
         self.operate_on_apps(client, names.to_vec(), operation);
     }
 

@@ -12,18 +12,17 @@ use std::{
     time::Duration,
 };
 
-use tracing::info;
-
 use super::{
     Background, Role,
     actor::Supervisor,
     adopt::{AddRequest, ChangeRequest},
+    command_text::command_text,
+    event_log::{EventFilter, EventFollowers, EventLog, Recent},
     follow::Followers,
     lookup::SingleLookup,
     pid_file::PidFiles,
-    process_trees,
+    process_trees, report,
     show::{self, Programs},
-    steps,
 };
 use crate::{
     control::{
@@ -31,8 +30,11 @@ use crate::{
         select::{Candidate, Unknown, select},
         snapshot::Overview,
     },
-    logs::{Filter, OwnLines},
-    machine::{Count, Event, InstanceId, InstanceView, Machine, Operation, Reply, Status, Ticket},
+    logs::{self, Filter, OwnLines},
+    machine::{
+        Count, Event, InstanceId, InstanceView, Machine, Operation, Reply, Status, Ticket,
+        events::{EventData, Notice, TaskState},
+    },
     spec::Signal,
 };
 
@@ -47,6 +49,8 @@ pub(super) struct Clients {
     waiting: HashMap<Ticket, Waiting>,
     tickets: u64,
     followers: Followers,
+    events: EventLog,
+    event_followers: EventFollowers,
     /// For what is shown to them.
     pub(super) lookup: SingleLookup,
     /// For the symbolic links of the ecosystem file.
@@ -73,6 +77,8 @@ impl Clients {
             waiting: HashMap::new(),
             tickets: 0,
             followers: Followers::default(),
+            events: EventLog::default(),
+            event_followers: EventFollowers::default(),
             lookup: SingleLookup::default(),
             links: SingleLookup::default(),
         };
@@ -103,6 +109,7 @@ impl Clients {
     /// Waits for a request of a client. Cancel-safe.
     pub(super) async fn turn(&mut self) -> io::Result<()> {
         let Some(server) = &mut self.server else { return pending().await };
+        self.event_followers.send(&self.events, server);
         self.followers.see_to(server);
         let heard = tokio::select! {
             result = server.turn() => return result,
@@ -149,10 +156,6 @@ impl Clients {
         let Some(waiting) = self.waiting.get(&ticket) else { return };
         let client = waiting.client;
         let answer = match reply {
-            Reply::Step(notice) => match steps::text(notice) {
-                Some(text) => Answer::Step { text },
-                None => return,
-            },
             Reply::Done => {
                 let of_apps = machine.instances().filter(|view| waiting.apps.contains(&view.spec.name));
                 let mut ids: Vec<u32> =
@@ -163,15 +166,44 @@ impl Clients {
             }
             Reply::Failed(message) => Answer::failed(message.clone()),
         };
-        if answer.is_last() {
-            self.waiting.remove(&ticket);
-        }
+        self.waiting.remove(&ticket);
         match pid_files.settled().filter(|_| *reply == Reply::Done) {
             Some(settled) => self.answer_later(client, async move {
                 settled.await;
                 answer
             }),
             None => self.answer(client, &answer),
+        }
+    }
+
+    /// Logs what has happened, keeps it for the clients that follow events, and sends it to those that wait
+    /// for these operations.
+    pub(super) fn report(&mut self, notice: Notice, tickets: &[Ticket]) {
+        let waiting = tickets.iter().filter_map(|ticket| self.waiting.get(ticket));
+        let clients: Vec<ClientId> = waiting.map(|waiting| waiting.client).collect();
+        self.report_to(notice, clients);
+    }
+
+    /// The same for these clients.
+    pub(super) fn report_to(&mut self, notice: Notice, clients: Vec<ClientId>) {
+        report::log(&notice);
+        if !notice.data.is_kept() {
+            return;
+        }
+        let is_step = notice.data.is_step();
+        let event = self.events.keep(notice, logs::wall_clock());
+        if is_step && !clients.is_empty() {
+            let step = Answer::Step(event);
+            for client in clients {
+                self.answer(client, &step);
+            }
+        }
+    }
+
+    /// Sends the last events to the clients that follow them.
+    pub(super) fn send_events(&mut self) {
+        if let Some(server) = &mut self.server {
+            self.event_followers.send(&self.events, server);
         }
     }
 }
@@ -312,7 +344,7 @@ impl Supervisor<'_> {
                 };
                 let operation = Operation::Scale { app: app.clone(), count };
                 let names = vec![app];
-                info!("a command asks: {}", steps::asked(&operation, &names));
+                self.report_command(command_text(&operation, &names));
                 self.operate_on_apps(client, names, operation);
                 Ok(None)
             }
@@ -325,10 +357,17 @@ impl Supervisor<'_> {
                 let filter = Filter { out, err, own, ..Filter::default() };
                 self.show_lines(client, &targets, filter, lines as usize, stream).map(|()| None)
             }
+            Request::Events { targets, since, lines, stream } => {
+                let filter = self.event_filter(targets)?;
+                let recent = Recent { since, lines: lines as usize };
+                let Clients { events, event_followers, .. } = &mut self.clients;
+                event_followers.add(client, filter, recent, stream, events);
+                Ok(None)
+            }
             Request::Flush { targets } => self.flush(client, targets).map(|()| None),
             Request::Input { target, text } => self.send_input(client, &target, text),
             Request::Kill => {
-                info!("a command asks: end everything");
+                self.report_command("kill".to_owned());
                 self.stop(Signal::TERM, "stopped by `procrun kill`".to_owned());
                 Ok(None)
             }
@@ -356,7 +395,7 @@ impl Supervisor<'_> {
     fn flush(&mut self, client: ClientId, targets: Vec<String>) -> Result<(), Unknown> {
         let targets = if targets.is_empty() { vec!["all".to_owned()] } else { targets };
         let ids = self.pm_ids(&self.select(&targets)?);
-        info!("a command asks: flush {}", targets.join(" "));
+        self.report_command(format!("flush {}", targets.join(" ")));
         let flushed = self.workers.logs().flush(ids.clone());
         self.clients.answer_later(client, async move {
             match tokio::time::timeout(FLUSH_TIMEOUT, flushed).await {
@@ -398,7 +437,7 @@ impl Supervisor<'_> {
                 Operation::Signal(ids.clone(), signal)
             }
         };
-        info!("a command asks: {}", steps::asked(&operation, targets));
+        self.report_command(command_text(&operation, targets));
         let forgets = matches!(operation, Operation::Delete(_));
         self.operate(client, &ids, operation);
         if forgets {
@@ -428,6 +467,29 @@ impl Supervisor<'_> {
         Ok(())
     }
 
+    /// The events of these targets. An application that is gone still has those that are kept.
+    fn event_filter(&self, targets: Vec<String>) -> Result<EventFilter, Unknown> {
+        let is_app = |word: &String| self.clients.events.knows_app(word);
+        let (mut apps, others): (Vec<String>, Vec<String>) = targets.into_iter().partition(is_app);
+        let mut ids = Vec::new();
+        if !others.is_empty() {
+            let found = self.select(&others)?;
+            apps.append(&mut self.whole_apps(&found));
+            ids = self.pm_ids(&found);
+        }
+        Ok(EventFilter { ids, apps })
+    }
+
+    /// Reports something that has happened.
+    pub(super) fn report(&mut self, notice: Notice) {
+        self.clients.report(notice, &[]);
+    }
+
+    /// Reports a command of a client.
+    pub(super) fn report_command(&mut self, command: String) {
+        self.report(Notice::of_runtime(EventData::CommandReceived { command }));
+    }
+
     fn operate(&mut self, client: ClientId, ids: &[InstanceId], operation: Operation) {
         let ticket = self.clients.ticket(client, self.pm_ids(ids), Vec::new());
         self.feed(vec![Event::Operate(ticket, operation)]);
@@ -454,11 +516,11 @@ impl Supervisor<'_> {
             let is_named = words.iter().any(|word| candidate(&view).is_named_by(word));
             match task_state(&view).filter(|_| !is_named) {
                 None => kept.push(view.id),
-                Some(state) => left.push(format!("{} is a task that {state}: left alone", view.subject())),
+                Some(state) => left.push(Notice::of(view.subject(), EventData::Skipped { state })),
             }
         }
-        for text in left {
-            self.clients.answer(client, &Answer::Step { text });
+        for notice in left {
+            self.clients.report_to(notice, vec![client]);
         }
         kept
     }
@@ -508,10 +570,10 @@ fn candidate<'a>(view: &'a InstanceView<'_>) -> Candidate<'a> {
 }
 
 /// The state of a task that only its name may disturb; `None` for everything else.
-pub(super) fn task_state(view: &InstanceView<'_>) -> Option<&'static str> {
+pub(super) fn task_state(view: &InstanceView<'_>) -> Option<TaskState> {
     match (view.completed?, view.status) {
-        (true, _) => Some("has completed"),
-        (false, Status::Launching | Status::Online) => Some("runs"),
+        (true, _) => Some(TaskState::Completed),
+        (false, Status::Launching | Status::Online) => Some(TaskState::Running),
         (
             false,
             Status::Stopping | Status::Stopped | Status::Waiting | Status::WaitingRestart | Status::Errored,

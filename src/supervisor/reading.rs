@@ -7,12 +7,13 @@
 //! supervisor goes on meanwhile. One reading is under way at a time.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
 
-use tracing::{error, info, warn};
+use tracing::warn;
 
 use super::{
     actor::{Supervisor, cpus_for, now, watch},
@@ -25,10 +26,13 @@ use crate::{
         Difference, EX_IOERR, Loaded, Problem, Problems, Read, UNANSWERED_HINT, Unanswered, differences,
     },
     control::{Answer, ClientId, KeyChange, PlannedAction, PlannedChange, select::Unknown},
-    machine::{Event, Forecast, Operation},
+    machine::{
+        Event, Forecast, Operation,
+        events::{ConfigChange, EventData, Notice},
+    },
     spec::{
         AppChange, AppSpec, Plan,
-        diff::diff,
+        diff::{changed, diff},
         order::{circle, graph},
     },
 };
@@ -94,7 +98,8 @@ impl Supervisor<'_> {
         if self.machine.is_stopping() {
             return Err(Unknown { message: STOPPING.to_owned(), hint: None });
         }
-        info!("a command asks: {} {}", if dry_run { "compare with" } else { "apply" }, self.source.name());
+        let command = if dry_run { "apply --dry-run" } else { "apply" };
+        self.report_command(format!("{command} {}", self.source.name()));
         self.start_reading(Request { by_signal: false, clients: vec![(client, dry_run)] });
         Ok(())
     }
@@ -192,12 +197,12 @@ impl Supervisor<'_> {
 
     fn apply(&mut self, plan: Plan, added: Vec<Arc<AppSpec>>, loaded: Loaded) {
         let Request { by_signal, clients } = std::mem::take(&mut self.reading.request);
-        let kept: Vec<String> = loaded.unanswered.iter().filter_map(|it| self.kept(it)).collect();
+        let kept: Vec<Notice> = loaded.unanswered.iter().filter_map(|it| self.kept(it)).collect();
+        for notice in kept {
+            self.clients.report_to(notice, clients.iter().map(|(client, _)| *client).collect());
+        }
         let changes = planned(&self.machine.forecast(&plan, cpus_for(&plan)));
         for (client, dry_run) in &clients {
-            for notice in &kept {
-                self.clients.answer(*client, &Answer::Step { text: notice.clone() });
-            }
             self.clients.answer(*client, &Answer::Plan { changes: changes.clone(), dry_run: *dry_run });
         }
         let asking: Vec<ClientId> =
@@ -206,7 +211,7 @@ impl Supervisor<'_> {
             return;
         }
         self.added = added;
-        for notice in loaded.notices.into_iter().chain(kept) {
+        for notice in loaded.notices {
             warn!("{notice}");
         }
         self.show(&diff(self.machine.plan(), &plan), &plan);
@@ -222,17 +227,16 @@ impl Supervisor<'_> {
     }
 
     /// What is said of an application that stays as it is.
-    fn kept(&self, Unanswered { app, what }: &Unanswered) -> Option<String> {
-        self.is_planned(app).then(|| format!("app `{app}` stays as it is: {what}; {UNANSWERED_HINT}"))
+    fn kept(&self, Unanswered { app, what }: &Unanswered) -> Option<Notice> {
+        let data = || EventData::AppKept { reason: format!("{what}; {UNANSWERED_HINT}") };
+        self.is_planned(app).then(|| Notice::of_app(app, data()))
     }
 
     /// Everything stays as it is.
     fn refuse_reading(&mut self, problems: &[String]) {
         if !self.machine.is_stopping() {
-            for problem in problems {
-                error!("{problem}");
-            }
-            error!("nothing was changed");
+            let data = EventData::ConfigRejected { problems: problems.to_vec() };
+            self.report(Notice::of_runtime(data));
         }
         let (message, hint) = (problems.join("\n"), Some("nothing was changed".to_owned()));
         let failed = Answer::Failed { message, hint };
@@ -301,16 +305,14 @@ impl Supervisor<'_> {
         cpus_for(plan)
     }
 
-    fn show(&self, changes: &[AppChange], plan: &Plan) {
+    fn show(&mut self, changes: &[AppChange], plan: &Plan) {
         if plan.runtime.log != self.machine.plan().runtime.log {
             warn!("how lines look changes only when procrun starts again");
         }
-        if changes.is_empty() {
-            info!("no application has changed");
-        }
         for change in changes {
-            info!("{}", change.describe());
+            self.report(app_changed(change));
         }
+        self.report(Notice::of_runtime(EventData::ConfigApplied { changes: changes.len() }));
     }
 }
 
@@ -335,6 +337,16 @@ fn check_order(plan: &Plan) -> Result<(), Vec<String>> {
             cycle.join(" → ")
         )]),
     }
+}
+
+fn app_changed(change: &AppChange) -> Notice {
+    let (app, change, keys) = match change {
+        AppChange::Add(app) => (app, ConfigChange::Added, Vec::new()),
+        AppChange::Remove(app) => (app, ConfigChange::Removed, Vec::new()),
+        AppChange::Replace { old, new } => (new, ConfigChange::Changed, changed(old, new)),
+    };
+    let keys = keys.into_iter().map(Cow::Borrowed).collect();
+    Notice::of_app(&app.name, EventData::AppChanged { change, keys })
 }
 
 /// What is foretold, as a client gets it; what stays as it is is left out.

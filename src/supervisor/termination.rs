@@ -20,7 +20,7 @@ use tracing::warn;
 use super::actor::{Supervisor, now};
 use crate::{
     logs::{Filter, Logs},
-    machine::{Ending, InstanceId, InstanceView, Readable, frame::Edge},
+    machine::{InstanceId, InstanceView, events::EndText, frame::Edge},
     shown::{log_line, printable_lines},
     spec::{ExitCode, TerminationLog},
     sys::file_rights::FileRights,
@@ -138,17 +138,8 @@ impl Failed {
             (false, None) => "was not started",
         });
         if let Some(past) = view.endings.last() {
-            write!(how, ": {}", past.ending).expect("a String takes everything");
-            match past.ending {
-                Ending::SpawnFailed(_) => {}
-                Ending::Exited(_) | Ending::Signaled { .. } | Ending::OutOfMemory { .. } => {
-                    write!(how, ", up {}", Readable(past.uptime)).expect("a String takes everything");
-                }
-            }
-            // Otherwise the message would suggest that the signal came from outside.
-            if let Some(reason) = &past.reason {
-                write!(how, " ({reason})").expect("a String takes everything");
-            }
+            let end = EndText { ending: &past.ending, uptime: past.uptime, cause: past.reason.as_ref() };
+            write!(how, ": {end}").expect("a String takes everything");
         }
         if view.gave_up && view.unstable > 1 {
             write!(how, ", {} unstable starts in a row", view.unstable).expect("a String takes everything");

@@ -302,7 +302,7 @@ impl Farewell {
     /// It is asked to finish its connections.
     fn drain(&self) {
         scale(&self.procrun, &self.bed, 1, &self.keys);
-        self.procrun.wait_for_err_lines("finishes its connections", 1);
+        self.procrun.wait_for_err_lines("drains its connections", 1);
         self.procrun.wait_for_lines("drains", 1);
     }
 
@@ -484,7 +484,7 @@ fn drain_can_be_off() {
     scale(&app.procrun, &app.bed, 1, &app.keys);
     assert!(client.ends());
     app.wait_end("signal SIGINT");
-    assert!(app.procrun.err().lines_with("finishes its connections").is_empty());
+    assert!(app.procrun.err().lines_with("drains its connections").is_empty());
 }
 
 #[test]

@@ -700,7 +700,7 @@ fn an_address_that_a_failed_version_had_can_be_had_again() {
     run.wait_for_err("app (0) is ready");
     bed.file("ecosystem.toml", ecosystem("bad", &[one, two]));
     run.signal(SIGHUP);
-    run.wait_for_err("the reload of app is given up: the new app (0) ended: exit 7");
+    run.wait_for_err("the reload of app is aborted: the new app (0) ended: exit 7");
     bed.file("ecosystem.toml", ecosystem("new", &[one, two]));
     run.signal(SIGHUP);
     run.wait_for_err("app is reloaded");

@@ -95,7 +95,7 @@ fn a_version_that_crashes_is_taken_back() {
     let (mut procrun, port) = serve(&bed, keys, 2);
     let pid = bed.read("app-0.pid");
     change(&bed, &procrun, "crash", keys);
-    procrun.wait_for_err("the reload of api is given up: the new api (0) ended: exit 7");
+    procrun.wait_for_err("the reload of api is aborted: the new api (0) ended: exit 7");
     assert_eq!(get(port).unwrap(), "old");
     assert_eq!(bed.read("app-0.pid"), pid);
     // The other stream may be read a moment later.
@@ -103,7 +103,7 @@ fn a_version_that_crashes_is_taken_back() {
     assert_eq!(procrun.out().lines_with("crash begins").len(), 1, "{}", procrun.story());
     // The same file tries again, a mended one succeeds.
     procrun.signal(SIGHUP);
-    procrun.wait_for_err_lines("is given up", 2);
+    procrun.wait_for_err_lines("is aborted", 2);
     change(&bed, &procrun, "mended", keys);
     procrun.wait_for_err("api is reloaded");
     assert_eq!(get(port).unwrap(), "mended");
@@ -205,7 +205,7 @@ fn a_stop_in_the_middle_of_a_reload_ends_all() {
     procrun.wait_for_line("mute begins");
     procrun.signal(SIGTERM);
     procrun.expect_code(0);
-    let said = procrun.err().lines_with("the reload of api is given up: everything stops");
+    let said = procrun.err().lines_with("the reload of api is aborted: everything stops");
     assert_eq!(said.len(), 1, "{}", procrun.story());
     assert_eq!(procrun.others(), [0; 0]);
 }
@@ -251,7 +251,7 @@ fn a_version_that_listens_and_does_not_last_is_not_spread() {
     let keys = "instances = 3\nmin_uptime = \"1m\"\nexp_backoff_restart_delay = \"1m\"\n";
     let (mut procrun, port) = serve(&bed, keys, 3);
     change(&bed, &procrun, "brief", keys);
-    let said = procrun.wait_for_err("the reload of api is given up: api (0) ended: exit 9");
+    let said = procrun.wait_for_err("the reload of api is aborted: api (0) ended: exit 9");
     assert!(said.contains("of 3 run the new version, the others serve on with the old one"), "{said}");
     wait_until("the last one to serve on", || get(port).is_ok_and(|version| version == "old"));
     assert_eq!(procrun.out().lines_with("of 2/2").len(), 1, "{}", procrun.story());
@@ -264,7 +264,7 @@ fn what_a_version_that_failed_listened_on_is_closed() {
     let keys = "instances = 1\nwait_ready = true\n";
     let (mut procrun, port) = serve(&bed, keys, 1);
     change(&bed, &procrun, "elsewhere", keys);
-    procrun.wait_for_err("the reload of api is given up: the new api (0) ended: exit 8");
+    procrun.wait_for_err("the reload of api is aborted: the new api (0) ended: exit 8");
     wait_until("its socket to be gone", || !bed.exists("elsewhere.sock"));
     assert_eq!(get(port).unwrap(), "old");
     procrun.expect_stop();

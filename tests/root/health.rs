@@ -325,7 +325,7 @@ fn a_successor_that_never_gets_healthy_is_rolled_back() {
     procrun.wait_for_err_lines("is ready after", 2);
     write("bad");
     procrun.signal(SIGHUP);
-    let said = procrun.wait_for_err("the reload of api is given up");
+    let said = procrun.wait_for_err("the reload of api is aborted");
     assert!(
         said.contains("did not pass its check within 3.0 s (`listen_timeout`): its check ended with code 1: bad is asked")
             && said.contains("the old version serves on"),

@@ -65,7 +65,7 @@ fn who_never_says_ready_is_rolled_back() {
     procrun.wait_for_err("main (0) is ready after");
     bed.file("ecosystem.toml", ecosystem("no"));
     procrun.signal(SIGHUP);
-    let said = procrun.wait_for_err("the reload of main is given up");
+    let said = procrun.wait_for_err("the reload of main is aborted");
     assert!(said.contains("did not send `ready` within 2.0 s"), "{said}");
     bed.file("ecosystem.toml", ecosystem("again"));
     procrun.signal(SIGHUP);

@@ -8,8 +8,9 @@ use crate::{
         Time,
         backoff::Progress,
         event::{Effect, Ending, FailureKind, Run, SpawnFailure},
-        notice::{Generation, Next, Notice, Setback},
-        reason::Reason,
+        events::EventData,
+        notice::{Generation, Next, Setback},
+        reason::{Reason, reason},
         record::Past,
         trial::Outcome,
     },
@@ -35,7 +36,7 @@ impl Instance {
                 }
                 if !signals.is_empty() {
                     let signals = signals.into_iter().collect();
-                    step.say(Notice::SignalsLost { who: self.subject(), signals });
+                    step.report(self.subject(), EventData::SignalsLost { signals });
                 }
                 self.ended(step, Ending::SpawnFailed(failure), Duration::ZERO, false)
             }
@@ -192,13 +193,17 @@ impl Instance {
     }
 
     fn say_ended(&mut self, step: &mut Step<'_>, ending: &Ending, uptime: Duration, next: Next) {
-        let reason = self.reason.take();
-        self.record.ended(Past { ending: ending.clone(), reason: reason.clone(), uptime, at: step.now });
-        step.say(Notice::Ended { who: self.subject(), ending: ending.clone(), reason, uptime, next });
+        let cause = self.reason.take();
+        self.record.ended(Past { ending: ending.clone(), reason: cause.clone(), uptime, at: step.now });
+        let reason = reason(ending, cause.as_ref()).into();
+        step.report(
+            self.subject(),
+            EventData::Exited { reason, ending: ending.clone(), cause, uptime, next },
+        );
     }
 
     fn sweep(&mut self, step: &mut Step<'_>, run: Run) {
-        step.say(Notice::Leftovers { who: self.subject() });
+        step.report(self.subject(), EventData::Leftovers {});
         step.out.push(Effect::SweepTree(run, LEFTOVER_SIGNAL));
     }
 

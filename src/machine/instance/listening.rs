@@ -6,8 +6,8 @@ use super::{Instance, Step};
 use crate::machine::{
     Time,
     event::{Effect, Timer, Wait},
+    events::EventData,
     fault::ListenFailure,
-    notice::Notice,
 };
 
 /// An application that handles a failed listen and does not try again for so long, or for its `listen_timeout`
@@ -98,7 +98,7 @@ impl Instance {
         } else if !self.listening.goes_on {
             self.listening.goes_on = true;
             let place = self.listening.failure().map_or_else(String::new, |failure| failure.place.clone());
-            step.say(Notice::GoesOn { who: self.subject(), place });
+            step.report(self.subject(), EventData::WithoutListener { place });
         }
     }
 

@@ -7,7 +7,8 @@ use crate::{
     machine::{
         Time,
         event::{Effect, EndRequest, Run},
-        notice::{Notice, StopCause},
+        events::EventData,
+        notice::StopCause,
         reason::{Command, Reason},
     },
     spec::Signal,
@@ -51,7 +52,7 @@ impl Instance {
                     Some(within) => {
                         let Stop { signal, cause, then } = stop;
                         self.state = State::Draining { run: number, since, signal, then };
-                        step.say(Notice::Draining { who: self.subject(), within, cause });
+                        step.report(self.subject(), EventData::Draining { reason: cause, timeout: within });
                         step.out.push(Effect::Drain(run));
                         self.arm(step, within);
                     }
@@ -112,7 +113,7 @@ impl Instance {
         self.state = State::Stopping { run: number, ended: false, since, kills: 0, then };
         let request =
             if self.is_asked_by_message() { EndRequest::Message(signal) } else { EndRequest::Signal(signal) };
-        step.say(Notice::Stopping { who: self.subject(), request, cause });
+        step.report(self.subject(), EventData::Stopping { reason: cause, request });
         step.out.push(Effect::RequestEnd(run, request, self.spec.stop.effective_signal_scope()));
         self.arm_kill(step);
     }

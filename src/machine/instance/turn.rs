@@ -4,7 +4,7 @@
 //! what becomes of the others while it runs is not looked at.
 
 use super::{Instance, Outcome, Setback, State, Status, Step};
-use crate::{machine::Notice, spec::Condition};
+use crate::{machine::events::EventData, spec::Condition};
 
 /// Which of those that it depends on are started with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,9 +111,9 @@ impl Instance {
         let Some(turn) = self.turn_mut() else { return };
         let was_blocked = turn.obstacle.take().is_some();
         if !std::mem::replace(&mut turn.is_said, true) {
-            step.say(Notice::WaitsFor { who, what: what(), late: None });
+            step.report(who, EventData::Waiting { dependency: what(), waited: None });
         } else if turn.is_late && !std::mem::replace(&mut turn.is_late_said, true) {
-            step.say(Notice::WaitsFor { who, what: what(), late: Some(waited) });
+            step.report(who, EventData::Waiting { dependency: what(), waited: Some(waited) });
         }
         if was_blocked {
             turn.is_late = false;
@@ -130,7 +130,7 @@ impl Instance {
             turn.obstacle = Some(obstacle);
             return false;
         }
-        step.say(Notice::Blocked { who, what: obstacle.what.clone() });
+        step.report(who, EventData::Blocked { obstacle: obstacle.what.clone() });
         turn.obstacle = Some(obstacle);
         // Its timer is stale.
         self.epoch += 1;

@@ -16,16 +16,18 @@ impl World {
 
 /// The paths that were named, and whether old and new served side by side.
 fn answered(world: &World) -> Vec<(&str, bool)> {
-    let answer = |notice| match notice {
-        &Notice::FilesChanged { ref path, rolling, .. } => Some((path.as_str(), rolling)),
-        _ => None,
-    };
-    world.said.iter().filter_map(answer).collect()
+    let mut answered = Vec::new();
+    for notice in &world.said {
+        if let EventData::FilesChanged { path, rolling } = &notice.data {
+            answered.push((path.as_str(), *rolling));
+        }
+    }
+    answered
 }
 
 fn waits(world: &World) -> Vec<u128> {
-    let wait = |notice: &Notice| match notice {
-        Notice::ChangesOften { wait, .. } => Some(wait.as_millis()),
+    let wait = |notice: &Notice| match &notice.data {
+        EventData::ChangesThrottled { wait, .. } => Some(wait.as_millis()),
         _ => None,
     };
     world.said.iter().filter_map(wait).collect()

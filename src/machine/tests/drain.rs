@@ -18,8 +18,8 @@ fn of(count: u32) -> Plan {
 
 /// The causes of the signals that an instance was sent.
 fn causes(world: &World) -> Vec<StopCause> {
-    let cause = |notice: &Notice| match notice {
-        Notice::Stopping { cause, .. } => Some(*cause),
+    let cause = |notice: &Notice| match &notice.data {
+        EventData::Stopping { reason, .. } => Some(*reason),
         _ => None,
     };
     world.said.iter().filter_map(cause).collect()

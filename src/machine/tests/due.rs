@@ -34,13 +34,13 @@ impl World {
     }
 
     fn times_due(&self) -> usize {
-        self.said.iter().filter(|notice| matches!(notice, Notice::Due { .. })).count()
+        self.said.iter().filter(|notice| matches!(notice.data, EventData::Due { .. })).count()
     }
 }
 
 fn causes(world: &World) -> Vec<StopCause> {
-    let causes = world.said.iter().filter_map(|notice| match notice {
-        Notice::Stopping { cause, .. } | Notice::Draining { cause, .. } => Some(*cause),
+    let causes = world.said.iter().filter_map(|notice| match &notice.data {
+        EventData::Stopping { reason, .. } | EventData::Draining { reason, .. } => Some(*reason),
         _ => None,
     });
     causes.collect()

@@ -56,8 +56,8 @@ impl World {
     }
 
     fn sickness(&self) -> Vec<Sickness> {
-        let sick = |notice: &Notice| match notice {
-            Notice::Sick { sickness, .. } => Some(sickness.clone()),
+        let sick = |notice: &Notice| match &notice.data {
+            EventData::Unhealthy { failure } => Some(failure.clone()),
             _ => None,
         };
         self.said.iter().filter_map(sick).collect()
@@ -142,8 +142,8 @@ fn what_comes_after_it_is_said_also_if_it_leaves_something_behind() {
         world.tree_gone(run);
         world.pass(MS(1));
     }
-    let next = |notice: &Notice| match notice {
-        Notice::Ended { next, .. } => Some(*next),
+    let next = |notice: &Notice| match &notice.data {
+        EventData::Exited { next, .. } => Some(*next),
         _ => None,
     };
     let said: Vec<Next> = world.said.iter().filter_map(next).collect();
@@ -231,7 +231,8 @@ fn readiness_is_a_flag_and_nothing_more() {
     }
     assert!(ask(&mut world, Ok(())));
     assert_eq!((world.status(0), world.healthy(0), world.spawned.len()), (Status::Online, None, 1));
-    let flips = world.said.iter().filter(|notice| matches!(notice, Notice::NotReadyNow { .. })).count();
+    let flips =
+        world.said.iter().filter(|notice| matches!(notice.data, EventData::ReadinessLost { .. })).count();
     assert_eq!(flips, 1, "said once");
 }
 
@@ -360,8 +361,8 @@ fn a_successor_that_never_passes_is_given_up() {
     assert_eq!(world.status(1), Status::Stopping);
     world.obey(1);
     assert_eq!(world.status(0), Status::Online);
-    let failed = world.said.iter().find_map(|notice| match notice {
-        Notice::ReloadFailed(failure) => Some(failure.to_string()),
+    let failed = world.said.iter().find_map(|notice| match &notice.data {
+        EventData::ReloadAborted { .. } => Some(notice.to_string()),
         _ => None,
     });
     let failed = failed.expect("the reload is given up");

@@ -55,7 +55,7 @@ fn so_many_unstable_starts_are_errored_and_give_the_last_code() {
         world.exit(world.run(0), FAILED, false);
     }
     assert_eq!((world.spawned.len(), world.status(0), world.end), (3, Status::Errored, Some(3)));
-    assert!(matches!(world.said.last(), Some(Notice::Ended { next: Next::Errored { unstable: 3 }, .. })));
+    assert!(matches!(world.last_said(), Some(EventData::Exited { next: Next::Errored { unstable: 3 }, .. })));
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_signal_for_a_process_that_is_being_started_waits_for_it() {
     assert!(world.is_done(asked));
     let run = *world.starting.keys().next().expect("it starts");
     let mut effects = Vec::new();
-    world.machine.step(world.now, Event::Started(run, world.kind), &mut effects);
+    world.machine.step(world.now, Event::Started(run, world.kind, PID), &mut effects);
     let signals: Vec<_> = effects.iter().filter(|it| matches!(it, Effect::Signal(..))).cloned().collect();
     assert_eq!(signals, [Signal::USR1, Signal::USR2, Signal::WINCH].map(|it| Effect::Signal(run, it)));
 
@@ -127,12 +127,12 @@ fn a_signal_for_a_process_that_is_being_started_waits_for_it() {
     world.feed(Event::Forward(Signal::USR2));
     world.answer_start(0, false);
     let is_lost =
-        |it: &Notice| matches!(it, Notice::SignalsLost { signals, .. } if *signals == [Signal::USR2]);
+        |it: &Notice| matches!(&it.data, EventData::SignalsLost { signals } if *signals == [Signal::USR2]);
     assert!(world.said.iter().any(is_lost), "{:?}", world.said);
     world.pass(MS(1000));
     let run = *world.starting.keys().next().expect("it is tried again");
     effects.clear();
-    world.machine.step(world.now, Event::Started(run, world.kind), &mut effects);
+    world.machine.step(world.now, Event::Started(run, world.kind, PID), &mut effects);
     assert!(!effects.iter().any(|it| matches!(it, Effect::Signal(..))), "{effects:?}");
 }
 
@@ -512,7 +512,7 @@ fn a_run_that_handles_a_failed_listen_and_does_not_try_again_is_online() {
         assert_eq!(world.status(0), Status::Launching, "it has tried again");
     }
     world.pass(MS(100));
-    assert!(matches!(world.said.last(), Some(Notice::GoesOn { place, .. }) if place == "port 3000"));
+    assert!(matches!(world.last_said(), Some(EventData::WithoutListener { place }) if place == "port 3000"));
     assert_eq!(world.status(0), Status::Online);
     let view = world.machine.instance(InstanceId(0)).unwrap();
     assert_eq!((view.ready, view.complaint), (true, Some(in_use().to_string())), "that stays visible");

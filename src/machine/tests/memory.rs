@@ -37,7 +37,7 @@ impl World {
 }
 
 fn exceeded(notice: &Notice) -> bool {
-    matches!(notice, Notice::TooMuch { .. })
+    matches!(notice.data, EventData::MemoryExceeded { .. })
 }
 
 fn two(spec: AppSpec) -> AppSpec {
@@ -123,8 +123,9 @@ fn who_crosses_its_limit_after_each_start_serves_meanwhile_and_is_never_errored(
         starts.windows(2).map(|two| u64::try_from(two[1].since(two[0]).as_millis()).unwrap()).collect();
     assert_eq!(gaps[..5], [250, 250, 1000, 1500, 2250]);
     assert_eq!(gaps.iter().max(), Some(&15_000));
-    let often =
-        world.times(|notice| matches!(notice, Notice::TooMuch { answer: Answer::LeaveAlone { .. }, .. }));
+    let often = world.times(|notice| {
+        matches!(notice.data, EventData::MemoryExceeded { action: Answer::LeaveAlone { .. }, .. })
+    });
     assert!(often <= starts.len(), "said once a run: {often} times in {} runs", starts.len());
     // A good run, and it is as ever.
     world.pass(MS(31_000));
@@ -197,7 +198,7 @@ fn the_largest_ends_first_and_starts_when_it_is_gone() {
     assert!(world.machine.is_retiring());
     assert_eq!([0, 1].map(|id| world.status(id)), [Status::Stopping, Status::Online]);
     assert_eq!(world.spawned.len(), 2, "no successor beside it");
-    assert_eq!(world.times(|it| matches!(it, Notice::Draining { .. })), 0, "there is no time for it");
+    assert_eq!(world.times(|it| matches!(it.data, EventData::Draining { .. })), 0, "there is no time for it");
     world.is_short(&[(1, 100), (0, 350)]);
     assert_eq!(world.status(1), Status::Online, "one at a time");
     world.obey(0);
@@ -232,7 +233,7 @@ fn those_who_are_retired_again_and_again_wait_before_they_start() {
 #[test]
 fn nobody_ends_for_memory_that_the_workers_do_not_have() {
     let mut world = World::new(plan([app("a"), app("b")]));
-    let helpless = |notice: &Notice| matches!(notice, Notice::MemoryElsewhere { .. });
+    let helpless = |notice: &Notice| matches!(notice.data, EventData::MemoryElsewhere { .. });
     for _ in 0..100 {
         // The rest is in a tmpfs.
         world.is_short(&[(0, 2), (1, 1)]);
@@ -268,7 +269,7 @@ fn an_old_one_does_not_finish_its_connections_when_memory_is_short() {
     world.listen(0);
     world.ask(Operation::Reload(vec![InstanceId(0)]));
     world.listen(1);
-    let signals = |world: &World| world.times(|it| matches!(it, Notice::Stopping { .. }));
+    let signals = |world: &World| world.times(|it| matches!(it.data, EventData::Stopping { .. }));
     assert_eq!((world.status(0), signals(&world)), (Status::Stopping, 0), "it drains");
     world.is_short(&[(0, 300), (1, 150)]);
     assert_eq!(signals(&world), 1);

@@ -23,8 +23,9 @@ use std::{
 };
 
 use super::{
-    Effect, Ending, Event, FailureKind, Generation, InstanceId, Machine, Next, Notice, Operation, ProbeKind,
-    Reply, Run, Sign, SpawnFailure, Status, StopCause, StopRequest, Subject, Ticket, Time, Timer, Wait, Why,
+    Effect, Ending, Event, FailureKind, Generation, InstanceId, Machine, Next, Operation, ProbeKind, Reply,
+    Run, Sign, SpawnFailure, Status, StopCause, StopRequest, Ticket, Time, Timer, Wait, Why,
+    events::{EventData, Notice},
 };
 use crate::spec::{
     AppSpec, Backoff, Balance, Condition, Dependency, EnvSpec, Exec, ExecMode, HealthSpec, Identity,
@@ -101,6 +102,8 @@ fn plan(apps: impl IntoIterator<Item = AppSpec>) -> Plan {
     Plan { apps: apps.into_iter().map(Arc::new).collect(), runtime: Runtime::default() }
 }
 
+/// The process id of every process.
+const PID: i32 = 100;
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
 /// The world around the machine: processes that do what they are told, on a virtual clock.
@@ -115,7 +118,9 @@ struct World {
     said: Vec<Notice>,
     spawned: Vec<(Time, Run)>,
     killed: Vec<(Time, Run)>,
-    replies: BTreeMap<Ticket, Vec<Reply>>,
+    replies: BTreeMap<Ticket, Option<Reply>>,
+    /// The operations of which something was a step.
+    steps: Vec<Ticket>,
     end: Option<u8>,
     stop_asked: Option<Time>,
     /// What the next programs turn out to be.
@@ -146,6 +151,7 @@ impl World {
             spawned: Vec::new(),
             killed: Vec::new(),
             replies: BTreeMap::new(),
+            steps: Vec::new(),
             end: None,
             stop_asked: None,
             kind: ProgramKind::Other,
@@ -199,7 +205,7 @@ impl World {
                             )
                         } else {
                             self.alive.insert(run);
-                            Event::Started(run, self.kind)
+                            Event::Started(run, self.kind, PID)
                         });
                     }
                     Effect::AbandonStart(run) => {
@@ -225,11 +231,15 @@ impl World {
                     Effect::Promote(run) => assert!(self.alive.contains(&run), "nobody is promoted"),
                     Effect::Reply(ticket, reply) => self.take(ticket, reply),
                     Effect::Forget(id) => assert!(self.machine.instance(id).is_none()),
-                    Effect::Say(notice) => {
-                        if let Notice::Unkillable { who: Subject { id: instance, .. } } = notice {
+                    Effect::Report { notice, tickets } => {
+                        if let EventData::Unkillable {} = notice.data {
                             // Given up: it is nobody's any more.
-                            self.alive.retain(|run| run.instance != instance);
-                            self.left.retain(|run| run.instance != instance);
+                            self.alive.retain(|run| Some(run.instance) != notice.subject.instance);
+                            self.left.retain(|run| Some(run.instance) != notice.subject.instance);
+                        }
+                        for ticket in tickets {
+                            assert!(self.replies[&ticket].is_none(), "{notice:?} after the answer");
+                            self.steps.push(ticket);
                         }
                         self.said.push(notice);
                     }
@@ -254,35 +264,36 @@ impl World {
 
     /// A reload that fails touches nothing that serves, unless something else was asked for.
     fn check_failed_reloads(&self, before: &[Run], effects: &[Effect]) {
-        let says = |wanted: &dyn Fn(&Notice) -> bool| {
-            effects.iter().any(|effect| matches!(effect, Effect::Say(notice) if wanted(notice)))
+        let says = |wanted: &dyn Fn(&EventData) -> bool| {
+            effects
+                .iter()
+                .any(|effect| matches!(effect, Effect::Report { notice, .. } if wanted(&notice.data)))
         };
-        let fails = |notice: &Notice| {
-            matches!(notice, Notice::ReloadFailed(failure)
-                if failure.rolling && matches!(failure.why, Why::Setback(..)))
+        let fails = |data: &EventData| {
+            matches!(data, EventData::ReloadAborted { rolling: true, reason: Why::Setback { .. }, .. })
         };
-        let goes_on = |notice: &Notice| {
+        let goes_on = |data: &EventData| {
             matches!(
-                notice,
-                Notice::Reloading { .. }
-                    | Notice::Stopping {
-                        cause: StopCause::Restarted
+                data,
+                EventData::ReloadStarted { .. }
+                    | EventData::Stopping {
+                        reason: StopCause::Restarted
                             | StopCause::FilesChanged
                             | StopCause::Changed
                             | StopCause::Removed
                             | StopCause::ScaledDown,
                         ..
                     }
-                    | Notice::Draining { cause: StopCause::Removed | StopCause::ScaledDown, .. }
+                    | EventData::Draining { reason: StopCause::Removed | StopCause::ScaledDown, .. }
             )
         };
         if says(&fails) && !says(&goes_on) {
             let after = self.serving();
             // Who was ready and did not last has ended by itself.
             let is_reason = |run: &Run| {
-                says(&|notice: &Notice| {
-                    matches!(notice, Notice::ReloadFailed(failure)
-                    if matches!(&failure.why, Why::Setback(who, _) if who.id == run.instance))
+                says(&|data: &EventData| {
+                    matches!(data, EventData::ReloadAborted { reason: Why::Setback { who, .. }, .. }
+                    if who.instance == Some(run.instance))
                 })
             };
             let spared = |run: &Run| after.contains(run) || is_reason(run);
@@ -291,22 +302,26 @@ impl World {
     }
 
     fn take(&mut self, ticket: Ticket, reply: Reply) {
-        let replies = self.replies.get_mut(&ticket).expect("somebody asked");
-        assert!(matches!(replies.last(), None | Some(Reply::Step(_))), "{replies:?} and then {reply:?}");
-        replies.push(reply);
+        let answer = self.replies.get_mut(&ticket).expect("somebody asked");
+        assert!(answer.is_none(), "{answer:?} and then {reply:?}");
+        *answer = Some(reply);
     }
 
     /// Asks for something; the ticket finds the answers.
     fn ask(&mut self, operation: Operation) -> Ticket {
         let ticket = Ticket(self.replies.len() as u64);
-        self.replies.insert(ticket, Vec::new());
+        self.replies.insert(ticket, None);
         self.feed(Event::Operate(ticket, operation));
         ticket
     }
 
     /// The last answer, if it has come.
     fn answer(&self, ticket: Ticket) -> Option<&Reply> {
-        self.replies[&ticket].last().filter(|reply| !matches!(reply, Reply::Step(_)))
+        self.replies[&ticket].as_ref()
+    }
+
+    fn last_said(&self) -> Option<&EventData> {
+        self.said.last().map(|notice| &notice.data)
     }
 
     fn is_done(&self, ticket: Ticket) -> bool {
@@ -337,7 +352,7 @@ impl World {
         self.starting.remove(&run);
         if is_executed {
             self.alive.insert(run);
-            self.feed(Event::Started(run, self.kind));
+            self.feed(Event::Started(run, self.kind, PID));
         } else {
             let failure =
                 SpawnFailure { code: 126, message: "abandoned".to_owned(), kind: FailureKind::Shortage };

@@ -35,8 +35,10 @@ impl World {
     }
 
     fn blocked(&self) -> Vec<(u32, String)> {
-        let blocked = self.said.iter().filter_map(|notice| match notice {
-            Notice::Blocked { who, what } => Some((who.id.0, what.clone())),
+        let blocked = self.said.iter().filter_map(|notice| match &notice.data {
+            EventData::Blocked { obstacle } => {
+                Some((notice.subject.instance.expect("an instance").0, obstacle.clone()))
+            }
             _ => None,
         });
         blocked.collect()
@@ -65,7 +67,13 @@ fn what_it_waits_for_is_said_once() {
     world.says_ready(DB);
     world.obey(MIGRATE);
     let said = |id: u32| {
-        world.said.iter().filter(|it| matches!(it, Notice::WaitsFor { who, .. } if who.id.0 == id)).count()
+        world
+            .said
+            .iter()
+            .filter(|it| {
+                matches!(it.data, EventData::Waiting { .. }) && it.subject.instance == Some(InstanceId(id))
+            })
+            .count()
     };
     assert_eq!((said(API), said(MIGRATE), said(DB)), (1, 1, 0));
 }
@@ -125,7 +133,9 @@ fn a_critical_app_that_cannot_start_ends_the_container_with_the_code_of_what_fai
     let late = after(app("late"), &[("other", STARTED), ("migrate", COMPLETED)]);
     let mut world = World::new(plan([task, api, late, app("other")]));
     world.exit(world.run(0), FAILED, false);
-    let escalated = |it: &Notice| matches!(it, Notice::Escalated { who, code: 3 } if who.id.0 == 1);
+    let escalated = |it: &Notice| {
+        matches!(it.data, EventData::EndedContainer { code: 3 }) && it.subject.instance == Some(InstanceId(1))
+    };
     assert_eq!(world.said.iter().filter(|it| escalated(it)).count(), 1);
     world.obey(3);
     assert_eq!((world.started(), world.end), (vec![0, 3], Some(3)));
@@ -198,7 +208,7 @@ fn nobody_waits_for_an_answer_for_ever() {
     assert_eq!(world.answer(start), None);
     world.pass(MS(2000));
     assert!(world.failure(start).contains("still waits"), "{}", world.failure(start));
-    let late = |it: &Notice| matches!(it, Notice::WaitsFor { late: Some(_), .. });
+    let late = |it: &Notice| matches!(it.data, EventData::Waiting { waited: Some(_), .. });
     assert_eq!(world.said.iter().filter(|it| late(it)).count(), 2, "api and migrate");
     world.says_ready(DB);
     world.obey(MIGRATE);

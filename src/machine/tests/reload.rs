@@ -38,8 +38,8 @@ fn settled(world: &World) -> Vec<(u32, String)> {
 }
 
 fn failure(world: &World) -> Option<&Why> {
-    world.said.iter().find_map(|notice| match notice {
-        Notice::ReloadFailed(failure) => Some(&failure.why),
+    world.said.iter().find_map(|notice| match &notice.data {
+        EventData::ReloadAborted { reason, .. } => Some(reason),
         _ => None,
     })
 }
@@ -97,7 +97,10 @@ fn a_new_version_that_crashes_is_forgotten_and_the_old_one_serves_on() {
     world.exit(world.run(3), FAILED, false);
     assert_eq!(settled(&world), version("old", [0, 1]));
     assert_eq!(list(&world).len(), 2);
-    assert!(matches!(failure(&world), Some(Why::Setback(_, Setback::Ended { ending: FAILED, .. }))));
+    assert!(matches!(
+        failure(&world),
+        Some(Why::Setback { setback: Setback::Ended { ending: FAILED, .. }, .. })
+    ));
     world.pass(MS(100_000));
     assert_eq!((world.alive.len(), world.status(0), world.status(1)), (3, Status::Online, Status::Online));
     // The file is the same and still not what runs.
@@ -118,7 +121,10 @@ fn a_new_version_that_is_never_ready_is_ended() {
     world.pass(MS(4999));
     assert_eq!(failure(&world), None);
     world.pass(MS(1));
-    assert!(matches!(failure(&world), Some(Why::Setback(_, Setback::Silent { sign: Sign::Listening, .. }))));
+    assert!(matches!(
+        failure(&world),
+        Some(Why::Setback { setback: Setback::Silent { sign: Sign::Listening, .. }, .. })
+    ));
     assert_eq!(world.status(2), Status::Stopping);
     world.obey(2);
     assert_eq!(settled(&world), version("old", [0]));
@@ -141,8 +147,8 @@ fn half_a_reload_says_how_far_it_came_and_the_file_can_take_it_back() {
     world.listen(3);
     world.obey(0);
     world.exit(world.run(4), FAILED, false);
-    let said = world.said.iter().find_map(|notice| match notice {
-        Notice::ReloadFailed(failure) => Some(failure.to_string()),
+    let said = world.said.iter().find_map(|notice| match &notice.data {
+        EventData::ReloadAborted { .. } => Some(notice.to_string()),
         _ => None,
     });
     assert!(said.is_some_and(|text| text.contains("1 of 2 run the new version")));
@@ -180,7 +186,7 @@ fn who_is_never_ready_without_a_reload_is_only_reported() {
     let mut world = World::new(plan([spec]));
     world.pass(MS(60_000));
     assert_eq!(world.status(0), Status::Online);
-    assert!(matches!(world.said.last(), Some(Notice::NotReady { .. })));
+    assert!(matches!(world.last_said(), Some(EventData::NotReady { .. })));
 }
 
 #[test]
@@ -241,7 +247,7 @@ fn the_same_file_during_a_reload_is_nothing_new() {
     let mut world = serving(cluster(1, "old"));
     apply(&mut world, cluster(1, "new"));
     apply(&mut world, cluster(1, "new"));
-    assert!(matches!(world.said.last(), Some(Notice::UnderWay { .. })), "{:?}", world.said);
+    assert!(matches!(world.last_said(), Some(EventData::ReloadUnderWay {})), "{:?}", world.said);
     world.listen(2);
     world.obey(0);
     assert_eq!(world.spawned.len(), 3);
@@ -269,7 +275,7 @@ fn a_shutdown_during_a_reload_ends_all_at_once() {
     let stopping = world
         .said
         .iter()
-        .filter(|notice| matches!(notice, Notice::Stopping { cause: StopCause::Shutdown, .. }));
+        .filter(|notice| matches!(notice.data, EventData::Stopping { reason: StopCause::Shutdown, .. }));
     assert_eq!(stopping.count(), 4, "the one that drains too");
     for run in world.alive.clone() {
         world.exit(run, OK, false);
@@ -308,7 +314,10 @@ fn who_is_ready_and_does_not_last_spares_the_others() {
     world.obey(0);
     world.pass(MS(999));
     world.exit(world.run(4), FAILED, false);
-    assert!(matches!(failure(&world), Some(Why::Setback(_, Setback::Ended { ending: FAILED, .. }))));
+    assert!(matches!(
+        failure(&world),
+        Some(Why::Setback { setback: Setback::Ended { ending: FAILED, .. }, .. })
+    ));
     assert_eq!(world.status(5), Status::Stopping, "it was coming");
     world.obey(5);
     assert_eq!(settled(&world), [version("new", [0]), version("old", [1, 2])].concat());

@@ -24,8 +24,8 @@ fn chain(kill_timeout: u64) -> Plan {
 impl World {
     /// Who was asked to end, and when.
     fn asked(&self) -> Vec<u32> {
-        let asked = self.said.iter().filter_map(|notice| match notice {
-            Notice::Stopping { who, cause: StopCause::Shutdown, .. } => Some(who.id.0),
+        let asked = self.said.iter().filter_map(|notice| match &notice.data {
+            EventData::Stopping { reason: StopCause::Shutdown, .. } => notice.subject.instance.map(|id| id.0),
             _ => None,
         });
         asked.collect()
@@ -33,8 +33,8 @@ impl World {
 
     /// How long each was given before it was killed, in milliseconds.
     fn killed_after(&self) -> Vec<(u32, u128)> {
-        let killed = self.said.iter().filter_map(|notice| match notice {
-            Notice::Killing { who, waited } => Some((who.id.0, waited.as_millis())),
+        let killed = self.said.iter().filter_map(|notice| match &notice.data {
+            EventData::Killing { waited } => Some((notice.subject.instance?.0, waited.as_millis())),
             _ => None,
         });
         killed.collect()

@@ -142,7 +142,7 @@ fn a_new_file_replaces_several_forks_one_after_the_other() {
     apply(&mut world, "broken");
     world.obey(0);
     world.exit(world.run(0), FAILED, false);
-    assert!(world.said.iter().any(|notice| matches!(notice, Notice::ReloadFailed(_))));
+    assert!(world.said.iter().any(|notice| matches!(notice.data, EventData::ReloadAborted { .. })));
     world.pass(MS(20_000));
     assert_eq!([world.run(1), world.run(2)], others);
     apply(&mut world, "new");
@@ -196,8 +196,8 @@ fn a_stop_of_one_lets_the_others_finish_their_connections() {
     world.listen(3);
     world.listen(4);
     let asked = |world: &World| -> Vec<u32> {
-        let stopping = world.said.iter().filter_map(|notice| match notice {
-            Notice::Stopping { who, .. } => Some(who.id.0),
+        let stopping = world.said.iter().filter_map(|notice| match &notice.data {
+            EventData::Stopping { .. } => notice.subject.instance.map(|id| id.0),
             _ => None,
         });
         stopping.collect()
@@ -263,9 +263,9 @@ fn a_task_is_neither_interrupted_nor_run_again_unless_it_is_meant_or_its_file_ha
         // While it runs.
         assert!(world.ask_and_do(become_(wanted(with_environment(), []), manner)));
         assert!(world.ask_and_do(become_(by_command.clone(), manner)));
-        assert!(world.said.iter().all(|notice| !matches!(notice, Notice::TaskChanged { .. })));
+        assert!(world.said.iter().all(|notice| !matches!(notice.data, EventData::RerunPending {})));
         assert!(world.ask_and_do(become_(by_file.clone(), manner)));
-        assert!(matches!(world.said.last(), Some(Notice::TaskChanged { .. })), "{:?}", world.said);
+        assert!(matches!(world.last_said(), Some(EventData::RerunPending {})), "{:?}", world.said);
         assert_eq!(world.spawned.len(), 2, "{manner:?}: it was interrupted");
         world.obey(0);
         assert_eq!(world.spawned.len(), 3, "{manner:?}: as it reads now, once it has ended");

@@ -7,8 +7,6 @@ use std::{
     sync::Arc,
 };
 
-use tracing::info;
-
 use super::{
     super::{
         failed_start::refused,
@@ -101,8 +99,8 @@ impl Workers {
         let Executed { run, pid, prepared, said, status } = executed;
         let kind = prepared.command.kind;
         self.register(run, pid, *prepared, status.is_some());
-        self.show_online(run);
-        begun.events.push(Event::Started(run, kind));
+        self.write_pid_file(run);
+        begun.events.push(Event::Started(run, kind, pid));
         begun.events.extend(said);
         begun.dead.extend(status.map(|status| (pid, status)));
     }
@@ -133,13 +131,11 @@ impl Workers {
         !self.starting.is_empty()
     }
 
-    fn show_online(&self, run: Run) {
+    fn write_pid_file(&self, run: Run) {
         let Some(place) = self.places.get(&run.instance) else { return };
         let Some(process) = place.process.as_ref().filter(|process| process.run == run) else { return };
-        let (who, app, id, pid) = (&place.who, &*place.who.spec.name, place.who.pm_id, process.pid);
-        info!(app, id, pid, "{who} is online, pid {pid}");
-        if who.generation == Generation::Settled && !process.reaped {
-            place.write_pid_file(&self.pid_files, self.starting.helpers(), pid);
+        if place.who.generation == Generation::Settled && !process.reaped {
+            place.write_pid_file(&self.pid_files, self.starting.helpers(), process.pid);
         }
     }
 

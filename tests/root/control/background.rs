@@ -125,7 +125,7 @@ fn of_two_starts_at_once_one_brings_up_the_supervisor() {
     let expected: Vec<String> = (0..8).map(|number| format!("app{number} online")).collect();
     assert_eq!(names, expected);
     let log = bed.read("home/procrun.log");
-    assert_eq!(log.matches("a command asks: add").count(), 8, "{log}");
+    assert_eq!(log.matches("command: add").count(), 8, "{log}");
 }
 
 #[test]
@@ -382,7 +382,7 @@ fn a_command_in_a_reload_does_not_take_back_what_the_file_says() {
     bed.file("go", "");
     run.wait_for_err("web is reloaded");
     bed.command(&["restart", "added"]).ok();
-    run.wait_for_err("a command asks: restart added");
+    run.wait_for_err("command: restart added");
     assert_eq!(run.err().lines_with("reloading web").len(), 1, "{}", run.story());
     assert!(bed.command(&["env", "web"]).ok().contains("VERSION=two\n"));
 }

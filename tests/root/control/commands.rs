@@ -24,7 +24,11 @@ fn the_daily_commands_do_what_they_say_as_pid_1_and_elsewhere() {
         bed.command(&["start", "1"]).ok();
         assert_eq!(statuses(&bed), ["api stopped", "api online", "worker online"]);
         let said = bed.command(&["restart", "all"]).ok();
-        assert!(said.contains("worker (2): sent SIGTERM") && said.contains("worker (2) is online"), "{said}");
+        assert!(
+            said.contains("worker (2) is restarted, sending SIGTERM")
+                && said.contains("worker (2) is online"),
+            "{said}"
+        );
         assert_eq!(statuses(&bed), ["api online", "api online", "worker online"]);
         let said = bed.command(&["reload", "jobs"]).ok();
         assert!(said.contains("worker is reloaded"), "{said}");
@@ -401,7 +405,7 @@ fn who_interrupts_a_reload_stops_waiting_and_nothing_else() {
     let pid = |bed: &Bed| bed.command(&["pid", "main"]).out;
     let before = pid(&bed);
     let mut reload = bed.isolated(&["reload", "main"]).start();
-    reload.wait_for_line("sent SIGTERM");
+    reload.wait_for_line("sending SIGTERM");
     reload.signal(SIGINT);
     assert_eq!(reload.wait_end(), End::Signal(SIGINT));
     wait_until("another process", || {
@@ -428,7 +432,7 @@ fn who_has_evaluated_a_file_can_be_interrupted_and_starts_with_its_own_limits() 
         bed.command(&["logs", "main", "--nostream", "--raw"]).out.contains("limit 200\n")
     });
     let mut reload = bed.isolated(&["reload", "ecosystem.config.js"]).start();
-    reload.wait_for_line("sent SIGTERM");
+    reload.wait_for_line("sending SIGTERM");
     reload.signal(SIGINT);
     assert_eq!(reload.wait_end(), End::Signal(SIGINT));
     wait_for_statuses(&bed, &["main online"]);

@@ -4,6 +4,7 @@ mod background;
 mod cgroups;
 mod changes;
 mod commands;
+mod events;
 mod input;
 mod pm2_habits;
 mod reasons;
@@ -82,8 +83,8 @@ impl Rough {
     #[track_caller]
     fn greeted(path: &Path) -> Self {
         let mut rough = Self::new(path);
-        rough.say(r#"{"protocol":1,"procrun":"test"}"#);
-        assert_eq!(rough.hear()["protocol"], 1);
+        rough.say(r#"{"protocol":2,"procrun":"test"}"#);
+        assert_eq!(rough.hear()["protocol"], 2);
         rough
     }
 

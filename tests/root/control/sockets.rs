@@ -164,7 +164,7 @@ fn another_user_gets_no_word_in_and_root_does() {
     assert_eq!(said.code, 69, "{said:?}");
     let script = "import socket, sys\n\
                   s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n\
-                  try: s.sendall(b'{\"protocol\":1,\"procrun\":\"x\"}\\n\"kill\"\\n')\n\
+                  try: s.sendall(b'{\"protocol\":2,\"procrun\":\"x\"}\\n\"kill\"\\n')\n\
                   except OSError: pass\n\
                   print(s.recv(65536).decode())\n";
     bed.file("client.py", script);

@@ -123,7 +123,7 @@ fn the_options_of_a_start_change_an_app_that_is_there() {
     assert_eq!(details(&bed, "app")["max_restarts"], 3);
     assert!(pids(&bed, "app").iter().all(|pid| !before.contains(pid)));
     let said = bed.command(&["reload", "app", "--max-restarts", "4"]).ok();
-    assert!(said.contains("app is reloaded: 2 replaced"), "{said}");
+    assert!(said.contains("app is reloaded: 2 processes were replaced"), "{said}");
     assert_eq!(details(&bed, "app")["args"][0], "new", "what was not said stays");
 
     for (args, why) in [
@@ -180,7 +180,7 @@ fn a_new_environment_of_a_cluster_is_answered_when_its_reload_is_over() {
         let before = pids(&bed, "web");
         let mut run = given(by, word);
         run.expect_code(0);
-        run.wait_for_line("web is reloaded: 2 replaced");
+        run.wait_for_line("web is reloaded: 2 processes were replaced");
         kept.push(run);
         let after = pids(&bed, "web");
         assert!(after.len() == 2 && after.iter().all(|pid| !before.contains(pid)), "{before:?} {after:?}");

@@ -16,15 +16,16 @@ fn garbage_and_half_messages_get_an_answer_or_nothing() {
     for garbage in ["GET / HTTP/1.1\r\n\r", "{}", "null", "\u{0}\u{1}", "{\"protocol\":\"1\"}"] {
         let mut rough = Rough::new(&path);
         rough.say(garbage);
-        assert_eq!(rough.hear()["protocol"], 1, "it says who it is");
+        assert_eq!(rough.hear()["protocol"], 2, "it says who it is");
         assert!(rough.hear()["failed"]["message"].is_string(), "{garbage}");
         assert!(rough.hear().is_null(), "and hangs up");
     }
     let mut rough = Rough::new(&path);
-    rough.say(r#"{"protocol":2,"procrun":"9.9.9"}"#);
-    rough.hear();
-    let answer = rough.hear().to_string();
-    assert!(answer.contains("9.9.9") && answer.contains("version 2"), "{answer}");
+    rough.say(r#"{"protocol":1,"procrun":"0.0.9"}"#);
+    assert_eq!(rough.hear()["protocol"], 2, "which an old client understands");
+    let answer = rough.hear()["failed"]["message"].to_string();
+    assert!(answer.contains("with protocol version 2"), "{answer}");
+    assert!(answer.contains("the client is procrun 0.0.9 with protocol version 1"), "{answer}");
 
     let mut rough = Rough::greeted(&path);
     for request in ["\"dance\"", "{\"act\":{}}", "[]", "", "{\"act\":{\"action\":\"stop\",\"targets\":[1]}}"]
@@ -37,7 +38,7 @@ fn garbage_and_half_messages_get_an_answer_or_nothing() {
     half.stream.write_all(b"{\"act\":{\"action\":\"st").unwrap();
     drop(half);
     let mut pieces = Rough::new(&path);
-    for byte in b"{\"protocol\":1,\"procrun\":\"slow\"}\n\"ping\"\n" {
+    for byte in b"{\"protocol\":2,\"procrun\":\"slow\"}\n\"ping\"\n" {
         pieces.stream.write_all(&[*byte]).unwrap();
     }
     pieces.hear();
@@ -138,7 +139,7 @@ fn followers_and_those_who_wait_shut_nobody_out() {
     }
     assert_eq!(statuses(&bed), ["stays online"]);
     let mut late = Rough::greeted(&path);
-    assert!(late.asks(follow).to_string().contains("64 clients follow the logs already"));
+    assert!(late.asks(follow).to_string().contains("64 clients follow logs or events already"));
     assert!(late.asks("\"list\"")["overview"].is_object(), "and it may ask for something else");
 
     let mut waiting: Vec<Rough> = (0..64).map(|_| Rough::greeted(&path)).collect();
@@ -241,7 +242,7 @@ fn requests_in_a_row_are_answered_in_a_row() {
     let bed = Bed::with(APPS);
     let _run = supervisor(&bed, false, 3);
     let mut rough = Rough::new(&socket(&bed));
-    rough.say("{\"protocol\":1,\"procrun\":\"x\"}\n\"ping\"\n{\"act\":{\"action\":\"reset\",\"targets\":[\"all\"]}}\n\"list\"");
+    rough.say("{\"protocol\":2,\"procrun\":\"x\"}\n\"ping\"\n{\"act\":{\"action\":\"reset\",\"targets\":[\"all\"]}}\n\"list\"");
     rough.stream.shutdown(std::net::Shutdown::Write).unwrap();
     rough.hear();
     assert_eq!(rough.hear()["overview"]["instances"], serde_json::json!([]));

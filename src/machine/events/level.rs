@@ -1,0 +1,130 @@
+//! How serious an event is, and the fields that its log record has besides the message.
+
+use super::{EventData, Notice, SignalUse};
+use crate::{
+    machine::{Next, Sign, StopCause, Why},
+    spec::{ExitCode, Signal},
+};
+
+/// How serious an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For those who look for a fault.
+    Debug,
+    /// As it is meant to be.
+    Info,
+    /// Something may need attention.
+    Warn,
+    /// Something has failed.
+    Error,
+}
+
+impl Notice {
+    /// How serious it is.
+    pub fn level(&self) -> Level {
+        match &self.data {
+            EventData::Ready { sign: Sign::Message, awaited: true, .. }
+            | EventData::EndedContainer { code: 0 } => Level::Info,
+            EventData::ProbeFailed { .. }
+            | EventData::Ready { .. }
+            | EventData::SignalReceived {
+                signal: Signal::WINCH | Signal::CONT,
+                action: SignalUse::Forward,
+                ..
+            } => Level::Debug,
+            EventData::Stopping { reason, .. } => match reason {
+                // Said before, or a part of what is said.
+                StopCause::Shutdown | StopCause::Memory(_) | StopCause::Drained => Level::Debug,
+                StopCause::Removed
+                | StopCause::Changed
+                | StopCause::Asked
+                | StopCause::Deleted
+                | StopCause::ScaledDown
+                | StopCause::Restarted
+                | StopCause::FilesChanged
+                | StopCause::Due
+                | StopCause::Reloaded
+                | StopCause::Replaced
+                | StopCause::GivenUp
+                | StopCause::Sick
+                | StopCause::NotDrained => Level::Info,
+            },
+            EventData::Exited { ending, next, .. } => match next {
+                Next::Errored { .. } => Level::Error,
+                Next::Final if ending.code() != 0 => Level::Warn,
+                Next::Final | Next::Restart(_) | Next::Stay | Next::Sweep => Level::Info,
+            },
+            EventData::ReloadAborted { reason: Why::Setback { .. }, .. }
+            | EventData::Blocked { .. }
+            | EventData::Unkillable {}
+            | EventData::EndedContainer { .. }
+            | EventData::MemoryElsewhere { .. }
+            | EventData::ConfigRejected { .. } => Level::Error,
+            EventData::Waiting { waited: Some(_), .. }
+            | EventData::ReloadAborted { .. }
+            | EventData::ReadinessLost { .. }
+            | EventData::Unhealthy { .. }
+            | EventData::NotReady { .. }
+            | EventData::Killing { .. }
+            | EventData::AppKept { .. }
+            | EventData::WithoutListener { .. }
+            | EventData::SignalsLost { .. }
+            | EventData::ChangesThrottled { .. }
+            | EventData::MemoryExceeded { .. }
+            | EventData::OomGuardStop { .. }
+            | EventData::KillingAll {} => Level::Warn,
+            EventData::Waiting { waited: None, .. }
+            | EventData::Online { .. }
+            | EventData::Launching { .. }
+            | EventData::Healthy { .. }
+            | EventData::Draining { .. }
+            | EventData::Leftovers {}
+            | EventData::RerunPending {}
+            | EventData::Skipped { .. }
+            | EventData::ReloadStarted { .. }
+            | EventData::ReloadCompleted { .. }
+            | EventData::ReloadQueued { .. }
+            | EventData::ReloadUnderWay {}
+            | EventData::Due { .. }
+            | EventData::FilesChanged { .. }
+            | EventData::CommandReceived { .. }
+            | EventData::AppChanged { .. }
+            | EventData::ConfigApplied { .. }
+            | EventData::SignalReceived { .. }
+            | EventData::Closing { .. }
+            | EventData::ShuttingDown { .. }
+            | EventData::Exiting { .. } => Level::Info,
+        }
+    }
+
+    /// The word for why, in log records and metrics.
+    pub fn reason(&self) -> Option<&str> {
+        match &self.data {
+            EventData::Exited { reason, .. } => Some(reason),
+            EventData::Unhealthy { failure } => Some(failure.reason()),
+            EventData::Blocked { .. } => Some("dependency"),
+            EventData::FilesChanged { .. } | EventData::ChangesThrottled { .. } => Some("watch"),
+            EventData::Due { .. } | EventData::Stopping { reason: StopCause::Due, .. } => Some("cron"),
+            EventData::MemoryExceeded { .. }
+            | EventData::OomGuardStop { .. }
+            | EventData::MemoryElsewhere { .. } => Some("memory"),
+            _ => None,
+        }
+    }
+
+    /// The exit code that it tells.
+    pub fn code(&self) -> Option<ExitCode> {
+        match &self.data {
+            EventData::Exited { ending, .. } => Some(ending.code()),
+            _ => None,
+        }
+    }
+
+    /// The process that it tells of.
+    pub fn pid(&self) -> Option<i32> {
+        match &self.data {
+            EventData::Online { pid } | EventData::Launching { pid } => Some(*pid),
+            _ => None,
+        }
+    }
+}

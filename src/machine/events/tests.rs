@@ -1,0 +1,233 @@
+//! What is promised of events: their kinds, their JSON and their words.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    machine::{
+        Answer, Command, EndRequest, Ending, Excess, FailureKind, ListenFailure, Next, ProbeKind, Reason,
+        Setback, Sickness, Sign, SpawnFailure, StopCause, Uncaught, Why,
+    },
+    spec::Signal,
+};
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+fn instance() -> EventSubject {
+    EventSubject { id: Some(3), ..EventSubject::app("api") }
+}
+
+fn exited(ending: Ending, cause: Option<Reason>, next: Next) -> EventData {
+    let reason = crate::machine::reason(&ending, cause.as_ref()).into();
+    EventData::Exited { reason, ending, cause, uptime: MS(1200), next }
+}
+
+fn aborted(setback: Setback) -> EventData {
+    let who = EventSubject { generation: Generation::Coming, ..instance() };
+    let reason = Why::Setback { who, setback };
+    EventData::ReloadAborted { reason, replaced: 1, total: 4, rolling: true }
+}
+
+/// Events of every kind, and of each of the parts that look different.
+fn samples() -> Vec<EventData> {
+    let signaled = Ending::Signaled { signal: Signal::KILL, core_dumped: true };
+    let path = || "src/app.js".to_owned();
+    let output = || "connection refused".to_owned();
+    let failure = |kind| SpawnFailure { code: 127, message: "no such file".to_owned(), kind };
+    let listen = ListenFailure { place: "port 80".to_owned(), why: "in use".to_owned(), is_in_use: true };
+    vec![
+        EventData::Online { pid: 7 },
+        EventData::Launching { pid: 7 },
+        EventData::Ready { sign: Sign::Listening, awaited: false, after: MS(120) },
+        EventData::Ready { sign: Sign::Message, awaited: true, after: MS(120) },
+        EventData::Waiting { dependency: "db (ready)".to_owned(), waited: None },
+        EventData::Waiting { dependency: "db (ready)".to_owned(), waited: Some(MS(3000)) },
+        EventData::Blocked { obstacle: "db (0) is errored".to_owned() },
+        EventData::Healthy { probe: ProbeKind::Readiness, after: MS(500) },
+        EventData::ProbeFailed { probe: ProbeKind::Liveness, failures: 1, retries: 3, output: output() },
+        EventData::ReadinessLost { output: output() },
+        EventData::Unhealthy { failure: Sickness::Health { failures: 3, said: output() } },
+        EventData::Unhealthy { failure: Sickness::Silent(MS(5000)) },
+        EventData::Unhealthy { failure: Sickness::NeverSpoke(MS(5000)) },
+        EventData::Unhealthy { failure: Sickness::Fault },
+        EventData::WithoutListener { place: "port 3000".to_owned() },
+        EventData::NotReady { failure: Setback::Silent { sign: Sign::Message, waited: MS(3000) } },
+        EventData::Draining { reason: StopCause::Replaced, timeout: MS(10_000) },
+        EventData::Stopping { reason: StopCause::Asked, request: EndRequest::Signal(Signal::INT) },
+        EventData::Stopping {
+            reason: StopCause::Memory(Excess::Short { size: 1, used: 2, limit: 3 }),
+            request: EndRequest::Message(Signal::INT),
+        },
+        exited(Ending::Exited(3), None, Next::Restart(MS(1500))),
+        exited(signaled, Some(Reason::Command(Command::Restart)), Next::Sweep),
+        exited(
+            Ending::OutOfMemory { exited: None, limit: Some(1 << 20) },
+            Some(Reason::Memory(Excess::OverLimit { used: 2, limit: 1 })),
+            Next::Errored { unstable: 16 },
+        ),
+        exited(Ending::OutOfMemory { exited: Some(137), limit: None }, None, Next::Final),
+        exited(Ending::SpawnFailed(failure(FailureKind::Permanent)), None, Next::Errored { unstable: 1 }),
+        exited(Ending::Exited(1), Some(Reason::CannotListen(listen)), Next::Final),
+        exited(Ending::Exited(1), Some(Reason::Uncaught(Uncaught::Rejection)), Next::Stay),
+        exited(Ending::Exited(1), Some(Reason::Sick(Sickness::Fault)), Next::Stay),
+        exited(Ending::Exited(1), Some(Reason::FilesChanged(path())), Next::Stay),
+        exited(Ending::Exited(1), Some(Reason::Schedule), Next::Stay),
+        exited(Ending::Exited(1), Some(Reason::Configuration), Next::Stay),
+        exited(Ending::Exited(1), Some(Reason::ReloadAborted), Next::Stay),
+        EventData::Leftovers {},
+        EventData::Killing { waited: MS(1600) },
+        EventData::Unkillable {},
+        EventData::SignalsLost { signals: vec![Signal::USR1, Signal::USR2] },
+        EventData::RerunPending {},
+        EventData::Skipped { state: TaskState::Completed },
+        EventData::EndedContainer { code: 3 },
+        EventData::ReloadStarted { total: 4, rolling: true },
+        EventData::ReloadCompleted { total: 4, took: MS(900) },
+        aborted(Setback::Ended { ending: Ending::Exited(7), uptime: MS(30) }),
+        aborted(Setback::Unwell { waited: MS(3000), said: output() }),
+        aborted(Setback::Sick(Sickness::Fault)),
+        aborted(Setback::NoRoom),
+        aborted(Setback::Order),
+        EventData::ReloadAborted { reason: Why::MemoryShort, replaced: 0, total: 4, rolling: true },
+        EventData::ReloadQueued { job: "another reload".into() },
+        EventData::ReloadUnderWay {},
+        EventData::Due { schedule: "0 3 * * *".to_owned() },
+        EventData::FilesChanged { path: path(), rolling: true },
+        EventData::ChangesThrottled { path: path(), times: 4, wait: MS(1500) },
+        EventData::MemoryExceeded { used: 300 << 20, limit: 200 << 20, action: Answer::Replace },
+        EventData::MemoryExceeded {
+            used: 300 << 20,
+            limit: 200 << 20,
+            action: Answer::LeaveAlone { times: 4, wait: MS(1500) },
+        },
+        EventData::OomGuardStop {
+            size: 300 << 20,
+            used: 490 << 20,
+            limit: 512 << 20,
+            instances: 400 << 20,
+            times: 1,
+            wait: MS(0),
+        },
+        EventData::MemoryElsewhere { used: 490 << 20, limit: 512 << 20, instances: 1 << 20 },
+        EventData::CommandReceived { command: "restart api".to_owned() },
+        EventData::AppChanged { change: ConfigChange::Changed, keys: vec!["args".into(), "env".into()] },
+        EventData::AppKept { reason: "reading app.js timed out".to_owned() },
+        EventData::ConfigApplied { changes: 2 },
+        EventData::ConfigRejected { problems: vec!["app `api`: no such file".to_owned()] },
+        EventData::SignalReceived { signal: Signal::TERM, sender_pid: None, action: SignalUse::Stop },
+        EventData::SignalReceived {
+            signal: Signal::HUP,
+            sender_pid: Some(12),
+            action: SignalUse::ReadConfig("ecosystem.toml".to_owned()),
+        },
+        EventData::Closing { delay: MS(1000) },
+        EventData::ShuttingDown { processes: 4 },
+        EventData::KillingAll {},
+        EventData::Exiting { code: 0 },
+    ]
+}
+
+fn event(data: EventData) -> Event {
+    Event { seq: 1, at: 1_769_869_800_000, notice: Notice { subject: instance(), data } }
+}
+
+fn words(data: EventData) -> String {
+    Notice { subject: instance(), data }.to_string()
+}
+
+#[test]
+fn every_kind_survives_json() {
+    let kinds: BTreeSet<&str> = samples().iter().map(EventData::kind).collect();
+    assert_eq!(kinds, EventData::KINDS.iter().copied().collect(), "a sample of every kind");
+    for data in samples() {
+        let event = event(data);
+        let text = serde_json::to_string(&event).unwrap();
+        let back: Event = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(back, event, "{text}");
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["kind"], event.notice.data.kind());
+        assert!(value["data"].is_object(), "{text}");
+    }
+}
+
+#[test]
+fn an_event_in_json_is_flat_and_names_its_units() {
+    let data = exited(Ending::Exited(3), None, Next::Restart(MS(1500)));
+    assert_eq!(
+        serde_json::to_value(event(data)).unwrap(),
+        json!({
+            "seq": 1, "at": "2026-01-31T14:30:00.000Z", "subject": {"app": "api", "id": 3},
+            "kind": "instance.exited",
+            "data": {"reason": "exit", "ending": "exit", "code": 3, "uptime_ms": 1200, "next": "restart",
+                     "restart_in_ms": 1500},
+        })
+    );
+    let value = serde_json::to_value(event(aborted(Setback::NoRoom))).unwrap();
+    assert_eq!(
+        value["data"],
+        json!({
+            "reason": {"not-ready": {"instance": {"app": "api", "id": 3, "generation": "new"}, "failure": "no-room"}},
+            "replaced": 1, "total": 4, "rolling": true,
+        })
+    );
+    let runtime = Notice::of_runtime(EventData::KillingAll {});
+    assert_eq!(
+        serde_json::to_value(runtime).unwrap(),
+        json!({"subject": {}, "kind": "runtime.killing", "data": {}})
+    );
+}
+
+#[test]
+fn each_fact_has_one_wording() {
+    let ended = |next| words(exited(Ending::Exited(3), None, next));
+    assert_eq!(ended(Next::Restart(MS(1500))), "api (3) ended: exit 3, up 1.2 s, restarting in 1.5 s");
+    assert_eq!(ended(Next::Restart(MS(0))), "api (3) ended: exit 3, up 1.2 s, restarting now");
+    assert_eq!(ended(Next::Final), "api (3) ended: exit 3, up 1.2 s, not restarting it");
+    assert_eq!(
+        ended(Next::Errored { unstable: 16 }),
+        "api (3) ended: exit 3, up 1.2 s, errored: 16 unstable starts in a row"
+    );
+    assert_eq!(
+        words(aborted(Setback::Ended { ending: Ending::Exited(7), uptime: MS(30) })),
+        "the reload of api (3) is aborted: the new api (3) ended: exit 7, up 30 ms; 1 of 4 run the new version, the \
+         others serve on with the old one"
+    );
+    let sent = EndRequest::Signal(Signal::TERM);
+    assert_eq!(
+        words(EventData::Stopping { reason: StopCause::Restarted, request: sent }),
+        "api (3) is restarted, sending SIGTERM"
+    );
+}
+
+#[test]
+fn no_message_has_an_empty_part_and_what_failed_is_no_info() {
+    for data in samples() {
+        let notice = Notice { subject: instance(), data };
+        let text = notice.to_string();
+        assert!(!text.contains("  ") && !text.ends_with([' ', '\n', '.']), "{text}");
+        assert!(notice.hint().is_none_or(|hint| !hint.is_empty() && !hint.ends_with('.')), "{text}");
+        if text.contains("aborted: ") || text.contains("errored: ") {
+            assert!(notice.level() >= Level::Warn, "{text}");
+        }
+    }
+}
+
+/// The reference names every kind and no other, each with the fields of its data.
+#[test]
+fn the_reference_lists_every_kind_and_its_fields() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/events.md");
+    let page = std::fs::read_to_string(path).expect("docs/reference/events.md");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    let kind_of = |row: &str| row.split('`').nth(1).unwrap_or_default().to_owned();
+    let listed: Vec<String> = rows.iter().map(|row| kind_of(row)).filter(|kind| kind.contains('.')).collect();
+    assert_eq!(listed, EventData::KINDS, "in the same order");
+    for data in samples() {
+        let value = serde_json::to_value(&data).unwrap();
+        let row = rows.iter().find(|row| kind_of(row) == data.kind()).expect("its row");
+        for field in value["data"].as_object().expect("an object").keys() {
+            assert!(row.contains(&format!("`{field}`")), "{}: `{field}` is not in its row", data.kind());
+        }
+    }
+}

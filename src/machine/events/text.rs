@@ -1,0 +1,405 @@
+//! The words of each event, and what to do about it.
+
+use std::{
+    borrow::Cow,
+    fmt::{self, Display, Formatter},
+    time::Duration,
+};
+
+use super::{ConfigChange, EventData, EventSubject, Notice, SignalUse, TaskState};
+use crate::machine::{
+    Answer, Ending, Next, ProbeKind, Readable, Reason, Setback, Sickness, Sign, Size, StopCause, Uncaught,
+    Why,
+};
+
+/// `main (0)`, `the new main (0)`, `main`, `procrun`.
+impl Display for EventSubject {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match (&self.app, self.id) {
+            (Some(app), Some(id)) => write!(f, "{}{app} ({id})", self.generation.adjective()),
+            (Some(app), None) => f.write_str(app),
+            (None, _) => f.write_str("procrun"),
+        }
+    }
+}
+
+/// The message of an event, without its hint.
+impl Display for Notice {
+    #[expect(clippy::too_many_lines, reason = "a table: a row for each event")]
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { subject: who, data } = self;
+        match data {
+            EventData::Online { pid } => write!(f, "{who} is online, pid {pid}"),
+            EventData::Launching { pid } => write!(f, "{who} is launching, pid {pid}: it is to send `ready`"),
+            EventData::Ready { sign, awaited, after } => {
+                let sign = match (sign, awaited) {
+                    (Sign::Listening, _) => "listens",
+                    (Sign::Message, true) => "is ready",
+                    (Sign::Message, false) => "says that it is ready",
+                    (Sign::Probe, _) => "passed its probe",
+                };
+                write!(f, "{who} {sign} after {}", Readable(*after))
+            }
+            EventData::Waiting { dependency, waited: None } => write!(f, "{who} waits for {dependency}"),
+            EventData::Waiting { dependency, waited: Some(waited) } => {
+                write!(f, "{who} still waits for {dependency} after {}", Readable(*waited))
+            }
+            EventData::Blocked { obstacle } => write!(f, "{who} is not started: {obstacle}"),
+            EventData::Healthy { probe, after } => {
+                write!(f, "{who} is {} after {}", passed(*probe), Readable(*after))
+            }
+            EventData::ProbeFailed { probe, failures: 0, output, .. } => {
+                write!(f, "{who} is not {} yet: {output}", passed(*probe))
+            }
+            EventData::ProbeFailed { probe, failures, retries, output } => {
+                write!(f, "{who} is not {} ({failures} of {retries}): {output}", passed(*probe))
+            }
+            EventData::ReadinessLost { output } => write!(f, "{who} is not ready: {output}"),
+            EventData::Unhealthy { failure } => write!(f, "{who} {failure}"),
+            EventData::WithoutListener { place } => {
+                write!(f, "{who} handles the error and goes on without {place}: it counts as online")
+            }
+            EventData::NotReady { failure } => write!(f, "{who} {failure}"),
+            EventData::Draining { reason, timeout } => {
+                let timeout = Readable(*timeout);
+                write!(f, "{who} {} and drains its connections, for at most {timeout}", stop_reason(*reason))
+            }
+            EventData::Stopping { reason: StopCause::Shutdown, request } => {
+                write!(f, "{who}: sending {request}")
+            }
+            EventData::Stopping { reason, request } => {
+                write!(f, "{who} {}, sending {request}", stop_reason(*reason))
+            }
+            EventData::Exited { ending, cause, uptime, next, .. } => {
+                let end = EndText { ending, uptime: *uptime, cause: cause.as_ref() };
+                write!(f, "{who} ended: {end}")?;
+                what_follows(ending, *next, f)
+            }
+            EventData::Leftovers {} => write!(f, "{who}: waiting for the processes that it left behind"),
+            EventData::Killing { waited } => {
+                write!(f, "{who} is still there after {}, killing its whole tree", Readable(*waited))
+            }
+            EventData::Unkillable {} => write!(f, "not even SIGKILL ended {who}, giving up on it"),
+            EventData::SignalsLost { signals } => {
+                let names: Vec<String> = signals.iter().map(ToString::to_string).collect();
+                write!(f, "{who} did not get {}: it could not be started", names.join(" and "))
+            }
+            EventData::RerunPending {} => {
+                write!(f, "{who} is a task: it finishes, then runs again with the new configuration")
+            }
+            EventData::Skipped { state: TaskState::Completed } => {
+                write!(f, "{who} is a task that has completed: left alone")
+            }
+            EventData::Skipped { state: TaskState::Running } => {
+                write!(f, "{who} is a task that runs: left alone")
+            }
+            EventData::EndedContainer { code } => write!(f, "{who} ends the container with code {code}"),
+            EventData::ReloadStarted { total, rolling } => {
+                let gap = if *rolling { ", without a gap" } else { "" };
+                write!(f, "reloading {who}: {}, one after the other{gap}", Processes(*total))
+            }
+            EventData::ReloadCompleted { total, took } => {
+                let were = if *total == 1 { "was" } else { "were" };
+                write!(f, "{who} is reloaded: {} {were} replaced in {}", Processes(*total), Readable(*took))
+            }
+            EventData::ReloadAborted { reason, replaced, total, rolling } => {
+                write!(f, "the reload of {who} is aborted: {reason}")?;
+                aborted(reason, *replaced, *total, *rolling, f)
+            }
+            EventData::ReloadQueued { job } => write!(f, "{who} is being reloaded, {job} comes after that"),
+            EventData::ReloadUnderWay {} => write!(f, "{who} is being reloaded to that already"),
+            EventData::Due { schedule } => write!(f, "it is time for {who} ({schedule})"),
+            EventData::FilesChanged { path, rolling } => {
+                let what = if *rolling { "reloading" } else { "restarting" };
+                write!(f, "{who} changed: {path}, {what}")
+            }
+            EventData::ChangesThrottled { path, times, wait } => {
+                let wait = Readable(*wait);
+                write!(
+                    f,
+                    "{who} changed: {path}, {times} times in a row right after a start, restarting in {wait}"
+                )
+            }
+            EventData::MemoryExceeded { used, limit, action } => {
+                let (used, limit) = (Size(*used), Size(*limit));
+                write!(f, "{who} has {used} of memory, its max_memory_restart is {limit}: {action}")
+            }
+            EventData::OomGuardStop { size, used, limit, times, wait, .. } => {
+                let (size, used, limit) = (Size(*size), Size(*used), Size(*limit));
+                write!(
+                    f,
+                    "the container has {used} of its {limit} of memory (oom_guard): {who}, the largest with {size}, \
+                     ends before the kernel kills, and starts again "
+                )?;
+                match *wait {
+                    Duration::ZERO => f.write_str("when it is gone")?,
+                    wait => write!(f, "{} after that", Readable(wait))?,
+                }
+                if *times == 1 { Ok(()) } else { write!(f, " ({times} times in a row by now)") }
+            }
+            EventData::MemoryElsewhere { used, limit, instances } => {
+                let (used, limit, instances) = (Size(*used), Size(*limit), Size(*instances));
+                write!(
+                    f,
+                    "the container has {used} of its {limit} of memory, but all workers together have {instances}: it \
+                     would not help to end one"
+                )
+            }
+            EventData::CommandReceived { command } => write!(f, "command: {command}"),
+            EventData::AppChanged { change: ConfigChange::Added, .. } => write!(f, "{who}: added"),
+            EventData::AppChanged { change: ConfigChange::Removed, .. } => write!(f, "{who}: removed"),
+            EventData::AppChanged { change: ConfigChange::Changed, keys } => {
+                write!(f, "{who}: changed {}", keys.join(", "))
+            }
+            EventData::AppKept { reason } => write!(f, "app `{who}` stays as it is: {reason}"),
+            EventData::ConfigApplied { changes: 0 } => f.write_str("no application has changed"),
+            EventData::ConfigApplied { changes: 1 } => f.write_str("applying the change of 1 application"),
+            EventData::ConfigApplied { changes } => {
+                write!(f, "applying the changes of {changes} applications")
+            }
+            EventData::ConfigRejected { problems } => {
+                problems.iter().try_for_each(|problem| writeln!(f, "{problem}"))?;
+                f.write_str("nothing was changed")
+            }
+            EventData::SignalReceived { signal, sender_pid, action } => {
+                write!(f, "received {signal}{}", SentBy(*sender_pid))?;
+                match action {
+                    SignalUse::Stop => f.write_str(", stopping"),
+                    SignalUse::StopWithoutTerminal => f.write_str(": the terminal is gone, stopping"),
+                    SignalUse::ReadConfig(file) => write!(f, ", reading {file} again"),
+                    SignalUse::Ignore => f.write_str(": everything is being stopped, nothing is read again"),
+                    SignalUse::Forward => f.write_str(", forwarding it"),
+                }
+            }
+            EventData::Closing { delay } => {
+                let delay = Readable(*delay);
+                write!(f, "nothing is ready any more; everything serves on for {delay} and is then stopped")
+            }
+            EventData::ShuttingDown { processes: 1 } => f.write_str("stopping 1 process"),
+            EventData::ShuttingDown { processes } => write!(f, "stopping {processes} processes"),
+            EventData::KillingAll {} => f.write_str("asked to stop again, killing everything"),
+            EventData::Exiting { code } => write!(f, "all done, ending with code {code}"),
+        }
+    }
+}
+
+impl Display for Why {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setback { who, setback } => write!(f, "{who} {setback}"),
+            Self::MemoryShort => f.write_str("the container's memory is short"),
+            Self::Asked => f.write_str("it was stopped"),
+            Self::Removed => f.write_str("it is no longer in the file"),
+            Self::Shutdown => f.write_str("everything stops"),
+        }
+    }
+}
+
+/// What is left after a reload was aborted.
+fn aborted(why: &Why, replaced: u32, total: u32, rolling: bool, f: &mut Formatter<'_>) -> fmt::Result {
+    match why {
+        Why::Asked | Why::Removed | Why::Shutdown => return Ok(()),
+        Why::Setback { .. } | Why::MemoryShort => {}
+    }
+    match (rolling, replaced) {
+        (true, 0) => f.write_str("; the old version serves on"),
+        (false, 0) if total == 1 => f.write_str("; it goes on as after any other end"),
+        (false, 0) => {
+            write!(f, "; none of the {total} was restarted before it, the others run on as they were")
+        }
+        (true, _) => {
+            write!(f, "; {replaced} of {total} run the new version, the others serve on with the old one")
+        }
+        (false, _) => {
+            write!(f, "; {replaced} of {total} were restarted before it, the others run on as they were")
+        }
+    }
+}
+
+impl Display for Answer {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Replace => f.write_str("replacing it while it serves"),
+            Self::Restart => f.write_str("restarting it"),
+            Self::LeaveAlone { times, wait } => {
+                let wait = Readable(*wait);
+                write!(f, "{times} times in a row so soon, it serves on for {wait} unless it grows much")
+            }
+            Self::RestartLater { times, wait } => {
+                let wait = Readable(*wait);
+                write!(
+                    f,
+                    "{times} times in a row so soon, and it grows: ending it, it starts again {wait} after that"
+                )
+            }
+        }
+    }
+}
+
+fn passed(probe: ProbeKind) -> &'static str {
+    match probe {
+        ProbeKind::Liveness => "healthy",
+        ProbeKind::Readiness => "ready",
+    }
+}
+
+/// What makes an instance stop, behind its name.
+fn stop_reason(reason: StopCause) -> &'static str {
+    match reason {
+        StopCause::Shutdown => "is stopped with everything",
+        StopCause::Removed | StopCause::ScaledDown | StopCause::Deleted => "is removed",
+        StopCause::Due => "is restarted by its schedule",
+        StopCause::Memory(_) => "has too much memory",
+        StopCause::Changed => "has changed",
+        StopCause::Asked => "is stopped",
+        StopCause::Restarted | StopCause::Reloaded | StopCause::FilesChanged => "is restarted",
+        StopCause::Sick => "is unhealthy",
+        StopCause::Replaced => "is replaced",
+        StopCause::GivenUp => "is part of an aborted reload",
+        StopCause::Drained => "has no connections left",
+        StopCause::NotDrained => "has not finished its connections",
+    }
+}
+
+/// How a run ended: `exit 1, up 1.2 s (memory: ...)`.
+#[derive(Debug, Clone, Copy)]
+pub struct EndText<'a> {
+    /// How.
+    pub ending: &'a Ending,
+    /// How long it was up.
+    pub uptime: Duration,
+    /// Why procrun has ended it, or what it reported before.
+    pub cause: Option<&'a Reason>,
+}
+
+impl Display for EndText<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { ending, uptime, cause } = self;
+        write!(f, "{ending}")?;
+        match ending {
+            Ending::SpawnFailed(_) => {}
+            Ending::Exited(_) | Ending::Signaled { .. } | Ending::OutOfMemory { .. } => {
+                write!(f, ", up {}", Readable(*uptime))?;
+            }
+        }
+        cause.map_or(Ok(()), |cause| write!(f, " ({cause})"))
+    }
+}
+
+fn what_follows(ending: &Ending, next: Next, f: &mut Formatter<'_>) -> fmt::Result {
+    match next {
+        Next::Restart(Duration::ZERO) => f.write_str(", restarting now"),
+        Next::Restart(wait) => write!(f, ", restarting in {}", Readable(wait)),
+        Next::Stay => Ok(()),
+        Next::Final if ending.code() == 0 => f.write_str(", done"),
+        Next::Final => f.write_str(", not restarting it"),
+        Next::Errored { unstable } => {
+            let starts = if unstable == 1 { "start" } else { "starts in a row" };
+            write!(f, ", errored: {unstable} unstable {starts}")
+        }
+        Next::Sweep => f.write_str(", but some of its processes are left"),
+    }
+}
+
+/// `1 process`, `2 processes`.
+struct Processes(u32);
+
+impl Display for Processes {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.0 == 1 { f.write_str("1 process") } else { write!(f, "{} processes", self.0) }
+    }
+}
+
+/// The process that sent a signal, behind the signal; nothing if it was the kernel.
+#[derive(Debug, Clone, Copy)]
+pub struct SentBy(pub Option<i32>);
+
+impl Display for SentBy {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => Ok(()),
+            Some(0) => f.write_str(" from outside of the container"),
+            Some(pid) => write!(f, " from process {pid}"),
+        }
+    }
+}
+
+impl Notice {
+    /// What to do about it, if that is known.
+    pub fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match &self.data {
+            EventData::Exited { cause, next, .. } => {
+                return end_hint(cause.as_ref(), *next).map(Cow::Borrowed);
+            }
+            EventData::ReloadAborted { reason: Why::Setback { setback, .. }, .. } => reload_hint(setback),
+            EventData::Blocked { .. } => "it starts as soon as that is fixed",
+            EventData::Unhealthy { failure: Sickness::NeverSpoke(_) } => {
+                "what is not started as `node` itself has to send WATCHDOG=1 to NOTIFY_SOCKET, or unset `heartbeat`"
+            }
+            EventData::ChangesThrottled { .. } => {
+                "if the app writes that file itself, name it in `ignore_watch`"
+            }
+            EventData::MemoryExceeded {
+                action: Answer::LeaveAlone { .. } | Answer::RestartLater { .. },
+                ..
+            } => "it leaks fast, or needs a higher limit",
+            EventData::OomGuardStop { used, instances, .. } if *instances < used / 2 => {
+                return Some(Cow::Owned(format!(
+                    "all workers together have only {}: look at what else is in the container (what `exec` has \
+                     started in it, files in /dev/shm and in a tmpfs)",
+                    Size(*instances)
+                )));
+            }
+            EventData::OomGuardStop { .. } => "set max_memory_restart for what leaks, or give it more memory",
+            EventData::MemoryElsewhere { .. } => "files in /dev/shm and in a tmpfs are memory, too",
+            _ => return None,
+        };
+        Some(Cow::Borrowed(hint))
+    }
+}
+
+/// What to do about an end, where its reason tells.
+fn end_hint(why: Option<&Reason>, next: Next) -> Option<&'static str> {
+    match (why?, next) {
+        (Reason::Uncaught(Uncaught::Rejection), _) => Some(
+            "handle the rejection; with node_args = \"--unhandled-rejections=warn\" Node only prints it and goes on, \
+             as under PM2",
+        ),
+        (Reason::CannotListen(failure), Next::Errored { .. } | Next::Final) if failure.is_in_use => Some(
+            "another process listens there; several processes of one app share a port with \
+             exec_mode = \"cluster\", or each needs its own port",
+        ),
+        (
+            Reason::CannotListen(_)
+            | Reason::Uncaught(Uncaught::Exception)
+            | Reason::Memory(_)
+            | Reason::Sick(_)
+            | Reason::Command(_)
+            | Reason::FilesChanged(_)
+            | Reason::Schedule
+            | Reason::Configuration
+            | Reason::ReloadAborted,
+            _,
+        ) => None,
+    }
+}
+
+fn reload_hint(setback: &Setback) -> &'static str {
+    match setback {
+        Setback::Ended { ending: Ending::SpawnFailed(_), .. } => "fix that and reload again",
+        Setback::Ended { .. } => "its own lines before this say why; fix it and reload again",
+        Setback::Silent { sign: Sign::Listening, .. } => {
+            "let it listen as the old version does, or give it more time with listen_timeout; then reload again"
+        }
+        Setback::Silent { sign: Sign::Message, .. } => {
+            "let it call process.send('ready') or send READY=1 to NOTIFY_SOCKET, or give it more time with \
+             listen_timeout; then reload again"
+        }
+        Setback::Order => "look at what it waits for (`procrun describe`), then reload again",
+        Setback::Unwell { .. } | Setback::Silent { sign: Sign::Probe, .. } => {
+            "fix what its probe requests, or give it more time with listen_timeout; then reload again"
+        }
+        Setback::Sick(_) => "its own lines before this may say why; fix it and reload again",
+        Setback::NoRoom => "look at what the old process waits for (its state in /proc), then reload again",
+    }
+}
