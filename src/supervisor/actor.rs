@@ -339,14 +339,9 @@ impl Supervisor<'_> {
                 |version| machine.is_any_alive(|spec| same_but_instances(spec, version)),
             );
             // Before the start no worker is alive.
-            let unused = if boot.is_none() {
-                self.held.keep_only(|app, listen| {
-                    machine.is_any_alive(|spec| spec.name == app && spec.listen == listen)
-                })
-            } else {
-                Vec::new()
-            };
-            self.close_unused(unused);
+            if boot.is_none() {
+                self.close_unused_sockets();
+            }
         }
     }
 
@@ -555,6 +550,15 @@ impl Supervisor<'_> {
             }
         }
         self.heard(events);
+    }
+
+    /// Closes what no application that is alive listens on.
+    fn close_unused_sockets(&mut self) {
+        let machine = &self.machine;
+        let unused = self
+            .held
+            .keep_only(|app, listen| machine.is_any_alive(|spec| spec.name == app && spec.listen == listen));
+        self.close_unused(unused);
     }
 
     /// Closes sockets that nothing uses any more. A helper thread removes the files of unix sockets.
