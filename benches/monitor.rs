@@ -11,7 +11,7 @@ use std::{
 
 use nix::time::{ClockId, clock_gettime};
 use procrun::{
-    monitor::{Room, Sampler, TreeMemory},
+    monitor::{ContainerMemory, Sampler, TreeMemory},
     sys::tree::{Root, RunMark, Trees},
 };
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
@@ -54,7 +54,7 @@ fn main() -> io::Result<()> {
     let limited = cost(|| keys.iter().for_each(|key| _ = memory.rss(*key)));
     let search = cost(|| drop(memory.search(&mut trees)));
     let rest = cost(|| _ = memory.is_search_due());
-    let room = Room::find();
+    let room = ContainerMemory::find();
     let around = cost(|| {
         room.tightest(|limit| limit / 100 * 95);
         room.oom_kills();

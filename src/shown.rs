@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Longer log lines are cut here, in columns.
-const LONGEST: usize = 4096;
+const MAX_SHOWN_BYTES: usize = 4096;
 /// More marks on one character are left out.
 const MARKS: usize = 2;
 const TAB: usize = 8;
@@ -68,11 +68,11 @@ pub(crate) fn cut(text: &str, columns: usize) -> Cow<'_, str> {
 
 /// A line of a log, on one line: sequences for terminals are left out, and what else is not visible is a `·`.
 pub(crate) fn log_line(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len().min(LONGEST));
+    let mut shown = String::with_capacity(text.len().min(MAX_SHOWN_BYTES));
     let mut rest = text.chars();
     let (mut column, mut marks) = (0, MARKS);
     while let Some(c) = rest.next() {
-        if column >= LONGEST {
+        if column >= MAX_SHOWN_BYTES {
             shown.push('…');
             break;
         }
@@ -209,7 +209,7 @@ mod tests {
         ] {
             assert_eq!(log_line(text), shown, "{text:?}");
         }
-        assert_eq!(log_line(&"x".repeat(LONGEST + 10)).chars().count(), LONGEST + 1);
+        assert_eq!(log_line(&"x".repeat(MAX_SHOWN_BYTES + 10)).chars().count(), MAX_SHOWN_BYTES + 1);
     }
 
     #[test]

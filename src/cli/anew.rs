@@ -4,14 +4,13 @@
 use std::io::Write as _;
 
 use super::{
-    ATTACH,
-    act::{Telling, wait_and_show, wait_and_tell},
-    apply, background,
-    commands::Typed,
+    ATTACH, apply, background,
+    commands::ParsedArgs,
+    connect::Supervisor,
     failure::Failure,
     file::{self, Found, environment, read_as_before, say_notices},
     list::overview,
-    reach::Supervisor,
+    process_commands::{Telling, wait_and_show, wait_and_tell},
 };
 use crate::{
     config::{Changes, EX_USAGE, Problems},
@@ -20,11 +19,11 @@ use crate::{
     sys::directory,
 };
 
-pub(super) fn restart(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn restart(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     anew(typed, Anew::Restart)
 }
 
-pub(super) fn reload(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn reload(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     if typed.words.is_empty() {
         return apply::apply(typed);
     }
@@ -35,7 +34,7 @@ pub(super) fn reload(typed: &Typed) -> Result<ExitCode, Failure> {
     anew(typed, Anew::Reload)
 }
 
-fn anew(typed: &Typed, anew: Anew) -> Result<ExitCode, Failure> {
+fn anew(typed: &ParsedArgs, anew: Anew) -> Result<ExitCode, Failure> {
     if typed.has("attach") {
         say_notices(&[ATTACH.to_owned()]);
     }
@@ -81,7 +80,7 @@ fn anew(typed: &Typed, anew: Anew) -> Result<ExitCode, Failure> {
 }
 
 /// The selected supervisor, if one runs: a file may be the reason to start one.
-fn running(typed: &Typed) -> Result<Option<Supervisor>, Failure> {
+fn running(typed: &ParsedArgs) -> Result<Option<Supervisor>, Failure> {
     match typed.supervisor() {
         Ok(supervisor) => Ok(Some(supervisor)),
         Err(failure) if failure.is_absence() => Ok(None),
@@ -90,7 +89,7 @@ fn running(typed: &Typed) -> Result<Option<Supervisor>, Failure> {
 }
 
 /// The words that mean ecosystem files, and the others.
-pub(super) fn split(typed: &Typed) -> Result<(Vec<String>, Vec<String>), Failure> {
+pub(super) fn split(typed: &ParsedArgs) -> Result<(Vec<String>, Vec<String>), Failure> {
     let words = typed.words.clone();
     if !words.iter().any(|word| file::looks_like_one(word)) {
         return Ok((Vec::new(), words));
@@ -102,7 +101,7 @@ pub(super) fn split(typed: &Typed) -> Result<(Vec<String>, Vec<String>), Failure
     Ok(words.into_iter().partition(|word| file::is_meant(word, &list)))
 }
 
-fn wish(typed: &Typed, targets: Vec<String>, anew: Anew) -> Result<Request, Problems> {
+fn wish(typed: &ParsedArgs, targets: Vec<String>, anew: Anew) -> Result<Request, Problems> {
     let changes = changes(typed.flags(), typed.args.clone())?;
     Ok(request(targets, changes, typed.has("update-env"), anew))
 }
@@ -143,7 +142,7 @@ pub(super) fn refused(problems: &Problems) -> ExitCode {
 
 /// The names of the apps of the files among the arguments, and the other arguments, for commands that stop
 /// apps. Names that are not in the list are reported and skipped.
-pub(super) fn names(typed: &Typed) -> Result<Result<Vec<String>, ExitCode>, Failure> {
+pub(super) fn names(typed: &ParsedArgs) -> Result<Result<Vec<String>, ExitCode>, Failure> {
     let (files, mut targets) = split(typed)?;
     if files.is_empty() {
         return Ok(Ok(targets));

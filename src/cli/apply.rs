@@ -9,13 +9,13 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    act::{Telling, overview_if_it_lives},
     anew::{changes, refused},
-    commands::Typed,
+    commands::ParsedArgs,
     events::{decoded, message},
     failure::Failure,
     file::{Found, identity, invocation, read_with},
     list::{look, say_json, shown, unexpected},
+    process_commands::{Telling, overview_if_it_lives},
     say,
 };
 use crate::{
@@ -40,7 +40,7 @@ fn only_said(request: &mut Request, is_only_said: bool) -> Request {
     request.clone()
 }
 
-pub(super) fn apply(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn apply(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     match changes(typed.flags(), typed.args.clone()) {
         Ok(changes) if changes.patch.is_none() => {}
         Ok(_) => {

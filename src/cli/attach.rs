@@ -10,11 +10,11 @@ use std::{
 use signal_hook::{consts::SIGINT, iterator::Signals};
 
 use super::{
-    commands::Typed,
+    commands::ParsedArgs,
+    connect::Supervisor,
     failure::Failure,
     list::{details, look, unexpected},
     logs::{Output, recent},
-    reach::Supervisor,
 };
 use crate::{
     config::EX_USAGE,
@@ -32,13 +32,13 @@ const QUIET: Duration = Duration::from_millis(500);
 /// After the end of piped input: the maximum number of further batches of lines.
 const LAST_BATCHES: usize = 64;
 
-pub(super) fn send(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn send(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let mut input = Input { supervisor: typed.supervisor()?, target: typed.words[0].clone() };
     input.send(&format!("{}\n", typed.words[1]))?;
     Ok(0)
 }
 
-pub(super) fn attach(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn attach(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let mut input = Input { supervisor: typed.supervisor()?, target: typed.words[0].clone() };
     let id = input.send("")?;
     input.target = id.to_string();

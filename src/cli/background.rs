@@ -10,11 +10,11 @@ use std::{
 use nix::unistd::geteuid;
 
 use super::{
-    called::Called,
-    commands::Typed,
+    commands::ParsedArgs,
+    connect::{Supervisor, places},
     failure::{Failure, NOT_DONE},
+    invoked_as::InvokedAs,
     list::overview,
-    reach::{Supervisor, places},
     say,
 };
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
 /// one of PM2's programs `PM2_HOME` comes between.
 pub(super) fn home() -> Result<PathBuf, Failure> {
     let given = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let of_pm2 = given("PM2_HOME").filter(|_| Called::this().is_pm2());
+    let of_pm2 = given("PM2_HOME").filter(|_| InvokedAs::this().is_pm2());
     let home = given("PROCRUN_HOME")
         .or(of_pm2)
         .or_else(|| given("HOME").map(|home| home.join(".procrun")))
@@ -50,7 +50,7 @@ fn without_home() -> Result<PathBuf, Failure> {
 }
 
 /// `procrun supervise`: what [`connect`] starts, and what a service manager can start itself.
-pub(super) fn supervise(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn supervise(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let detached = typed.has("detached");
     // Before anything else is opened.
     let first_client = if detached { detach::channel() } else { None };
@@ -59,7 +59,7 @@ pub(super) fn supervise(typed: &Typed) -> Result<ExitCode, Failure> {
         places: places(typed.socket.as_deref())?,
         name: Name::Default,
         background: Some(Background {
-            pid_file: home.join(if Called::this().is_pm2() { "pm2.pid" } else { "procrun.pid" }),
+            pid_file: home.join(if InvokedAs::this().is_pm2() { "pm2.pid" } else { "procrun.pid" }),
             home,
             first_client: RefCell::new(first_client),
             detached,

@@ -32,11 +32,11 @@ fn write(text: &mut String, name: &str, loaded: &Loaded) -> fmt::Result {
 
 /// A heading and a table of key, value and origin.
 fn section(text: &mut String, heading: &str, settings: &[Setting]) -> fmt::Result {
-    const WIDEST: usize = 40;
+    const MAX_COLUMN_WIDTH: usize = 40;
     let value = |setting: &Setting| {
         if setting.is_secret() { "********".to_owned() } else { printable(&setting.value) }
     };
-    let width = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0).min(WIDEST);
+    let width = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0).min(MAX_COLUMN_WIDTH);
     let keys = width(&mut settings.iter().map(|setting| shown::width(&setting.key)));
     let values = width(&mut settings.iter().map(|setting| shown::width(&value(setting))));
     writeln!(text, "\n{heading}")?;

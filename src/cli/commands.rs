@@ -9,7 +9,8 @@ use std::{
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::{
-    alone::ALONE, completions, failure::Failure, flags, reach::Supervisor, say, verbs::VERBS, words,
+    completions, connect::Supervisor, failure::Failure, flags, offline_commands::ALONE, optional_values, say,
+    verbs::VERBS,
 };
 use crate::{
     config::{EX_USAGE, Flags},
@@ -24,16 +25,16 @@ pub(super) struct Verb {
     pub(super) takes: &'static str,
     /// How many words that are: at least, at most.
     pub(super) count: (usize, usize),
-    pub(super) options: &'static [Option_],
+    pub(super) options: &'static [OptionSpec],
     /// Its line in the help of procrun.
     pub(super) brief: &'static str,
     pub(super) about: &'static str,
-    pub(super) run: fn(&Typed) -> Result<ExitCode, Failure>,
+    pub(super) run: fn(&ParsedArgs) -> Result<ExitCode, Failure>,
 }
 
 /// An option of a command.
 #[derive(Clone, Copy)]
-pub(super) struct Option_ {
+pub(super) struct OptionSpec {
     pub(super) long: &'static str,
     pub(super) short: Option<char>,
     /// What its value is called; empty: it has none.
@@ -42,7 +43,7 @@ pub(super) struct Option_ {
 }
 
 /// What was typed behind a command.
-pub(super) struct Typed {
+pub(super) struct ParsedArgs {
     pub(super) words: Vec<String>,
     pub(super) socket: Option<OsString>,
     /// The arguments after `--`, if there is a `--`.
@@ -50,7 +51,7 @@ pub(super) struct Typed {
     matches: ArgMatches,
 }
 
-impl Typed {
+impl ParsedArgs {
     /// Whether this option was given.
     pub(super) fn has(&self, option: &str) -> bool {
         self.matches.try_get_one::<bool>(option).ok().flatten().copied().unwrap_or(false)
@@ -86,13 +87,13 @@ fn verbs() -> impl Iterator<Item = &'static Verb> {
 }
 
 /// Options that every command to a supervisor has.
-const COMMON: [Option_; 1] =
-    [Option_ { long: "socket", short: None, value: "FILE", help: "Control socket of the supervisor" }];
+const COMMON: [OptionSpec; 1] =
+    [OptionSpec { long: "socket", short: None, value: "FILE", help: "Control socket of the supervisor" }];
 
-const HELP: Option_ = Option_ { long: "help", short: Some('h'), value: "", help: "Print help" };
+const HELP: OptionSpec = OptionSpec { long: "help", short: Some('h'), value: "", help: "Print help" };
 
 /// Those of this command.
-fn common(verb: &Verb) -> &'static [Option_] {
+fn common(verb: &Verb) -> &'static [OptionSpec] {
     if ALONE.iter().any(|alone| alone.words == verb.words) { &[] } else { &COMMON }
 }
 
@@ -124,7 +125,7 @@ pub(super) fn run(line: &[OsString]) -> Option<ExitCode> {
     let (before, verb, rest) = find(line)?;
     let done = parse(verb, before, rest).and_then(|parsed| match parsed {
         Parsed::Help => Ok(say(&help(verb))),
-        Parsed::Typed(typed) => (verb.run)(&typed),
+        Parsed::ParsedArgs(typed) => (verb.run)(&typed),
     });
     Some(done.unwrap_or_else(|failure| {
         failure.say();
@@ -151,12 +152,12 @@ fn find(line: &[OsString]) -> Option<(&[OsString], &'static Verb, &[OsString])> 
 
 enum Parsed {
     Help,
-    Typed(Typed),
+    ParsedArgs(ParsedArgs),
 }
 
 fn parse(verb: &'static Verb, before: &[OsString], rest: &[OsString]) -> Result<Parsed, Failure> {
     let name = OsString::from(verb.words[0]);
-    let rest = words::joined(rest);
+    let rest = optional_values::joined(rest);
     let line = [&name].into_iter().chain(before).chain(&rest);
     let matches = command(verb).try_get_matches_from(line).map_err(|error| wrong(verb, &error))?;
     if matches.get_flag("help") {
@@ -179,7 +180,7 @@ fn parse(verb: &'static Verb, before: &[OsString], rest: &[OsString]) -> Result<
     }
     let socket = matches.get_one::<OsString>("socket").cloned();
     let args = matches.try_get_many("args").ok().flatten().map(|args| args.cloned().collect());
-    Ok(Parsed::Typed(Typed { words, socket, args, matches }))
+    Ok(Parsed::ParsedArgs(ParsedArgs { words, socket, args, matches }))
 }
 
 fn command(verb: &'static Verb) -> Command {
@@ -213,7 +214,7 @@ fn command(verb: &'static Verb) -> Command {
         .arg(Arg::new("help").short('h').long("help").action(ArgAction::SetTrue))
 }
 
-fn arg(option: &Option_) -> Arg {
+fn arg(option: &OptionSpec) -> Arg {
     let arg = Arg::new(option.long).long(option.long);
     let arg = if let Some(short) = option.short { arg.short(short) } else { arg };
     if option.value.is_empty() {
@@ -353,7 +354,7 @@ mod tests {
         let line: Vec<OsString> = line.split(' ').map(OsString::from).collect();
         let (before, verb, rest) = find(&line)?;
         Some(match parse(verb, before, rest) {
-            Ok(Parsed::Typed(typed)) => Ok((typed.words, typed.socket)),
+            Ok(Parsed::ParsedArgs(typed)) => Ok((typed.words, typed.socket)),
             Ok(Parsed::Help) => Ok((vec!["help".to_owned()], None)),
             Err(failure) => Err(failure.code),
         })

@@ -10,7 +10,7 @@ mod zsh;
 use std::collections::BTreeSet;
 
 use super::{
-    commands::{self, Typed},
+    commands::{self, ParsedArgs},
     failure::Failure,
     flags, list, say,
 };
@@ -100,7 +100,7 @@ impl Offered {
     }
 }
 
-pub(super) fn completions(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn completions(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     Ok(say(&match typed.words[0].as_str() {
         "bash" => bash::script(&Offered::all()),
         "zsh" => zsh::script(&Offered::all()),
@@ -114,7 +114,7 @@ pub(super) fn completions(typed: &Typed) -> Result<ExitCode, Failure> {
 }
 
 /// What the commands to the supervisor can be about, one a line.
-fn targets(typed: &Typed) -> String {
+fn targets(typed: &ParsedArgs) -> String {
     let overview = typed.supervisor().and_then(|mut of| list::overview(&mut of, &Request::List));
     let Ok(overview) = overview else { return String::new() };
     let instances = overview.instances;

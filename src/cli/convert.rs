@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{commands::Typed, create::create, failure::Failure, file::say_notices, say};
+use super::{commands::ParsedArgs, create::create, failure::Failure, file::say_notices, say};
 use crate::{
     config::{Flags, Invocation, Source},
     shown::printable_lines,
@@ -18,7 +18,7 @@ use crate::{
     sys::directory,
 };
 
-pub(super) fn convert(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn convert(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let from = Path::new(&typed.words[0]);
     let to_stdout = typed.value("output") == Some("-");
     let to = match typed.value("output") {

@@ -3,17 +3,17 @@
 use std::fmt::Write as _;
 
 use super::{
-    commands::Typed,
+    commands::ParsedArgs,
     failure::Failure,
-    fold::folded,
     list::{colour, details, look, say_json, size, uptime},
     node_version, say,
     table::Look,
     tree,
+    wrap::folded,
 };
 use crate::{control::snapshot::Detail, shown::printable, spec::ExitCode};
 
-pub(super) fn describe(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn describe(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let mut supervisor = typed.supervisor()?;
     let mut details = details(&mut supervisor, typed.words.clone())?;
     let user = supervisor.user();

@@ -13,13 +13,13 @@ use nix::{fcntl::OFlag, unistd::geteuid};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    act::wait,
     background::{connect, home},
-    commands::Typed,
+    commands::ParsedArgs,
     events::message,
     failure::Failure,
     file::say_notices,
     list::{look, overview, shown, unexpected},
+    process_commands::wait,
     say,
 };
 use crate::{
@@ -50,7 +50,7 @@ struct Dump {
     apps: Vec<SavedApp>,
 }
 
-pub(super) fn save(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn save(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let apps = match typed.supervisor()?.request(&Request::Save)? {
         Answer::Saved(apps) => apps,
         other => return Err(unexpected(&other)),
@@ -64,7 +64,7 @@ pub(super) fn save(typed: &Typed) -> Result<ExitCode, Failure> {
 }
 
 /// `procrun cleardump`.
-pub(super) fn clear(_: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn clear(_: &ParsedArgs) -> Result<ExitCode, Failure> {
     keep(Vec::new())
 }
 
@@ -131,7 +131,7 @@ fn read_or_backup(home: &Path) -> Result<Vec<SavedApp>, Failure> {
     Ok(apps)
 }
 
-pub(super) fn resurrect(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn resurrect(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let home = home()?;
     if home.exists() {
         own_directory(&home).map_err(|error| {

@@ -4,7 +4,7 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use super::{commands::Typed, create::create, failure::Failure, say};
+use super::{commands::ParsedArgs, create::create, failure::Failure, say};
 use crate::{
     config::EX_USAGE,
     spec::ExitCode,
@@ -117,7 +117,7 @@ enum Format {
     Js,
 }
 
-pub(super) fn ecosystem(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn ecosystem(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let simple = match typed.words.first().map(String::as_str) {
         None => false,
         Some("simple") => true,

@@ -9,7 +9,7 @@ use std::{
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
-    commands::Typed,
+    commands::ParsedArgs,
     failure::Failure,
     file::say_notices,
     list::{look, unexpected},
@@ -27,7 +27,7 @@ use crate::{
 /// The column of kinds is so wide; no kind is longer than this by much.
 const KIND_WIDTH: usize = 24;
 
-pub(super) fn events(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn events(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let since = typed.value("since").map(since::parse).transpose()?;
     let lines = line_count(typed, since.is_some())?;
     let stream = !typed.has("nostream");

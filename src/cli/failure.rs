@@ -5,7 +5,7 @@ use std::{
     os::fd::AsFd as _,
 };
 
-use super::fold::folded;
+use super::wrap::folded;
 use crate::{shown::printable_lines, spec::ExitCode, sys::terminal};
 
 /// Something was not done.

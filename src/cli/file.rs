@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, ffi::OsString, io::Write as _, path::Path};
 
-use super::{failure::Failure, list::unexpected, reach::Supervisor};
+use super::{connect::Supervisor, failure::Failure, list::unexpected};
 use crate::{
     config::{Flags, Invocation, Loaded, Problems, Read, STDIN, Source},
     control::{Anew, Answer, Request, Taken, snapshot::Brief},

@@ -1,7 +1,7 @@
 //! The texts of `--help`.
 
 use super::{
-    commands::{self, Typed},
+    commands::{self, ParsedArgs},
     failure::Failure,
     flags, say,
 };
@@ -119,11 +119,11 @@ pub(super) fn text() -> String {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "as the table of commands wants it")]
-pub(super) fn version(_: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn version(_: &ParsedArgs) -> Result<ExitCode, Failure> {
     Ok(say(VERSION))
 }
 
-pub(super) fn help(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn help(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let Some(word) = typed.words.first() else { return Ok(say(&text())) };
     let found = match word.as_str() {
         "start" => Some(start()),

@@ -9,13 +9,12 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    commands::Typed,
+    commands::ParsedArgs,
+    connect::Supervisor,
     failure::Failure,
     file::say_notices,
     inspect::inspect,
-    mini, node_version,
-    reach::Supervisor,
-    say,
+    mini_list, node_version, say,
     sort::sort,
     table::{Align, Cell, Column, Look, table},
 };
@@ -50,7 +49,7 @@ const COLUMNS: [Column; 14] = [
     Column { heading: "last end", align: Align::Left, leaves: 6, least: 0, wanted: 0 },
 ];
 
-pub(super) fn list(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn list(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let Some(mut supervisor) = typed.running_supervisor()? else {
         return Ok(list_of_none(typed));
     };
@@ -63,7 +62,7 @@ pub(super) fn list(typed: &Typed) -> Result<ExitCode, Failure> {
         return Ok(say_json(&overview));
     }
     if typed.has("mini-list") {
-        return Ok(say(&mini::shown(&overview.instances)));
+        return Ok(say(&mini_list::shown(&overview.instances)));
     }
     let mut text = shown(&overview.instances, look());
     for of in &overview.instances {
@@ -87,25 +86,25 @@ pub(super) fn with_users(instances: &mut [Brief], supervisor: &Supervisor) {
 }
 
 /// `list` without a supervisor: an empty list, which is not an error. PM2 starts its daemon in this case.
-fn list_of_none(typed: &Typed) -> ExitCode {
+fn list_of_none(typed: &ParsedArgs) -> ExitCode {
     if typed.has("json") {
         return say_json(&serde_json::json!({ "supervisor": null, "instances": [] }));
     }
     say_notices(&["no supervisor is running; `procrun start` starts one in the background".to_owned()]);
-    say(&if typed.has("mini-list") { mini::shown(&[]) } else { shown(&[], look()) })
+    say(&if typed.has("mini-list") { mini_list::shown(&[]) } else { shown(&[], look()) })
 }
 
-pub(super) fn jlist(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn jlist(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     Ok(say(&format!("{}\n", all_as_pm2(typed)?)))
 }
 
-pub(super) fn prettylist(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn prettylist(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     Ok(say(&format!("{}\n", inspect(&all_as_pm2(typed)?))))
 }
 
 /// Everything about all instances in PM2's shape; nothing when no supervisor runs, because a program that
 /// reads the answer expects a list.
-fn all_as_pm2(typed: &Typed) -> Result<Value, Failure> {
+fn all_as_pm2(typed: &ParsedArgs) -> Result<Value, Failure> {
     Ok(match typed.running_supervisor()? {
         Some(mut supervisor) => {
             let details = details(&mut supervisor, Vec::new())?;

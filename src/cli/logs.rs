@@ -6,11 +6,11 @@ use std::{
 };
 
 use super::{
-    act::wait,
-    commands::Typed,
+    commands::ParsedArgs,
+    connect::Supervisor,
     failure::Failure,
     list::{details, look, unexpected},
-    reach::Supervisor,
+    process_commands::wait,
     say, since,
 };
 use crate::{
@@ -27,8 +27,8 @@ const TIMESTAMP: &str = "YYYY-MM-DDTHH:mm:ss";
 /// The most that is read of a log file for its last lines.
 const TAIL: u64 = 4 * 1024 * 1024;
 
-pub(super) fn logs(typed: &Typed) -> Result<ExitCode, Failure> {
-    let wish = Wish::new(typed)?;
+pub(super) fn logs(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
+    let wish = LogQuery::new(typed)?;
     let mut supervisor = typed.supervisor()?;
     let details = details(&mut supervisor, typed.words.clone())?;
     let mut view = wish.view();
@@ -76,7 +76,7 @@ pub(super) fn logs(typed: &Typed) -> Result<ExitCode, Failure> {
     }
 }
 
-pub(super) fn flush(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn flush(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let request = Request::Flush { targets: typed.words.clone() };
     let ids = wait(&mut typed.supervisor()?, &request, |_| {})?;
     let processes = if ids.len() == 1 { "process" } else { "processes" };
@@ -84,7 +84,7 @@ pub(super) fn flush(typed: &Typed) -> Result<ExitCode, Failure> {
 }
 
 /// How many of the recent lines: all since a time, unless a number is given.
-pub(super) fn line_count(typed: &Typed, has_since: bool) -> Result<u32, Failure> {
+pub(super) fn line_count(typed: &ParsedArgs, has_since: bool) -> Result<u32, Failure> {
     match typed.value("tail").or_else(|| typed.value("lines")) {
         None if has_since => Ok(u32::MAX),
         None => Ok(LINES),
@@ -97,7 +97,7 @@ pub(super) fn line_count(typed: &Typed, has_since: bool) -> Result<u32, Failure>
 }
 
 /// Which lines, and how they are to look.
-struct Wish {
+struct LogQuery {
     lines: u32,
     /// Milliseconds since 1970. The time of lines in files is not known: they are left out.
     since: Option<i64>,
@@ -109,8 +109,8 @@ struct Wish {
     highlight: Option<String>,
 }
 
-impl Wish {
-    fn new(typed: &Typed) -> Result<Self, Failure> {
+impl LogQuery {
+    fn new(typed: &ParsedArgs) -> Result<Self, Failure> {
         let since = typed.value("since").map(since::parse).transpose()?;
         let lines = line_count(typed, since.is_some())?;
         let (only_out, only_err) = (typed.has("out"), typed.has("err"));
@@ -168,7 +168,7 @@ pub(super) fn recent(supervisor: &mut Supervisor) -> Result<Vec<LogLine>, Failur
 
 /// Older lines from the log files of a process, as far as they are requested. Their time is unknown, so they
 /// are not in JSON records.
-fn older(of: &Detail, wish: &Wish, recent: &[LogLine], out: &mut Output) {
+fn older(of: &Detail, wish: &LogQuery, recent: &[LogLine], out: &mut Output) {
     if matches!(wish.style, LogStyle::Json | LogStyle::KeyValue) {
         return;
     }

@@ -3,17 +3,14 @@
 //! It makes no decision about applications: the arguments become a [`Source`], and `config` and `supervisor` do
 //! the rest.
 
-mod act;
-mod alone;
 mod anew;
 mod apply;
-mod ask;
 mod attach;
 mod background;
-mod called;
 mod check;
 mod commands;
 mod completions;
+mod connect;
 mod convert;
 mod create;
 mod describe;
@@ -23,26 +20,29 @@ mod events;
 mod failure;
 mod file;
 mod flags;
-mod fold;
 mod help;
 mod inspect;
+mod invoked_as;
 mod list;
 mod logs;
-mod mini;
+mod mini_list;
 mod monit;
 mod node_version;
-mod reach;
+mod offline_commands;
+mod optional_values;
+mod process_commands;
+mod queries;
 #[cfg(test)]
 mod reference;
 mod serve;
 mod since;
 mod sort;
 mod start;
-mod strangers;
 mod table;
 mod tree;
+mod unsupported;
 mod verbs;
-mod words;
+mod wrap;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -55,7 +55,7 @@ use clap::{
     error::{ContextKind, ContextValue},
 };
 
-use self::{called::Called, strangers::Stranger};
+use self::{invoked_as::InvokedAs, unsupported::UnsupportedCommand};
 
 use crate::{
     config::{EX_USAGE, Invocation, Problem, Problems, Source},
@@ -84,7 +84,7 @@ enum Verb {
 enum Step {
     Say(String),
     Run(Source, Role),
-    Start(start::Wish),
+    Start(start::StartRequest),
     Check(Source),
 }
 
@@ -123,7 +123,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
 }
 
 fn parse(line: &[OsString]) -> Result<ArgMatches, clap::Error> {
-    flags::command(line).try_get_matches_from(words::joined(line))
+    flags::command(line).try_get_matches_from(optional_values::joined(line))
 }
 
 fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
@@ -141,13 +141,13 @@ fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
     }
     if verb == Verb::Run
         && let Some(word) = words[0].to_str()
-        && let Some(stranger) = strangers::of_pm2(word)
+        && let Some(stranger) = unsupported::of_pm2(word)
         // Last: the file system of an ecosystem file may not answer.
         && !Path::new(word).exists()
     {
         return match stranger {
-            Stranger::NoNeed(why) => Ok(Step::Say(format!("nothing to do: {why}\n"))),
-            Stranger::Instead(hint) => {
+            UnsupportedCommand::NoNeed(why) => Ok(Step::Say(format!("nothing to do: {why}\n"))),
+            UnsupportedCommand::Instead(hint) => {
                 let problem = Problem::new(format!("procrun does not have PM2's command `{word}`"));
                 Err(usage(problem.hint(hint)))
             }
@@ -178,7 +178,7 @@ fn step(command_line: Vec<OsString>) -> Result<Step, Problems> {
         if flags::is_given(&matches, "attach") {
             file::say_notices(&[ATTACH.to_owned()]);
         }
-        return Ok(Step::Start(start::Wish {
+        return Ok(Step::Start(start::StartRequest {
             words: std::mem::take(&mut words),
             socket,
             force: flags::is_given(&matches, "force"),
@@ -248,7 +248,7 @@ fn without_target(matches: &ArgMatches, verb: &str) -> String {
 /// What to do if this was to be a command.
 fn advice(word: &OsString) -> Option<String> {
     let word = word.to_str()?;
-    strangers::advice(word).filter(|_| !Path::new(word).exists())
+    unsupported::advice(word).filter(|_| !Path::new(word).exists())
 }
 
 /// The same problems. If the program is missing, that problem gets this hint.
@@ -259,13 +259,13 @@ fn advised(problems: Problems, hint: String) -> Problems {
 
 /// PM2's images say `pm2-runtime start …` or make `procrun start …` the container's command.
 fn is_foreground(called: &OsStr, pid: u32) -> bool {
-    pid == 1 || Called::by(called) == Called::Pm2Runtime
+    pid == 1 || InvokedAs::by(called) == InvokedAs::Pm2Runtime
 }
 
 /// The role of a supervisor in the foreground.
 fn role(socket: Option<&OsStr>, cwd: &Path) -> Role {
     Role {
-        places: reach::places_from(socket, cwd),
+        places: connect::places_from(socket, cwd),
         name: match std::process::id() {
             1 => Name::Default,
             pid => Name::Pid(pid),
@@ -287,7 +287,7 @@ fn wrong_option(error: clap::Error) -> Problems {
     let line = text.lines().next().unwrap_or_default();
     let problem = Problem::new(line.strip_prefix("error: ").unwrap_or(line));
     if let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg)
-        && let Some(hint) = strangers::option(option)
+        && let Some(hint) = unsupported::option(option)
     {
         return usage(problem.hint(hint));
     }

@@ -23,14 +23,14 @@ use signal_hook::{
 };
 
 use super::{
-    commands::Typed,
+    commands::ParsedArgs,
     failure::Failure,
     list::{look, unexpected},
 };
 use crate::{
     config::EX_USAGE,
     control::{
-        Action, Answer, Places, Request,
+        Action, Answer, Request, SocketPaths,
         client::{self, Broken, Connection},
         snapshot::Overview,
     },
@@ -54,7 +54,7 @@ enum News {
 
 type Tell = SyncSender<News>;
 
-pub(super) fn monit(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn monit(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     if !stdout().is_terminal() || !stdin().is_terminal() {
         let failure = Failure::new(EX_USAGE, "`monit` needs a terminal");
         return Err(failure.hint("`procrun list` shows the figures once; use `docker exec -it`"));
@@ -252,7 +252,7 @@ fn as_shown(line: &crate::control::LogLine) -> LogLine {
 }
 
 fn connect(path: &Path) -> Result<Connection, String> {
-    client::find(&Places::Socket(path.to_owned()))
+    client::find(&SocketPaths::Socket(path.to_owned()))
         .map_err(|_| format!("the supervisor at {} has exited", path.display()))
 }
 

@@ -5,9 +5,9 @@
 use std::{fmt::Write as _, fs, path::Path};
 
 use super::{
-    alone::ALONE,
-    commands::{Option_, Verb},
+    commands::{OptionSpec, Verb},
     flags, help,
+    offline_commands::ALONE,
     verbs::VERBS,
 };
 
@@ -61,7 +61,7 @@ fn prose(text: &str) -> String {
     page
 }
 
-fn option(page: &mut String, option: &Option_) {
+fn option(page: &mut String, option: &OptionSpec) {
     let short = option.short.map_or_else(String::new, |short| format!("`-{short}`, "));
     let value = match option.value {
         "" => String::new(),

@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::{
-    act::{Telling, wait_and_show},
     anew::refused,
     background,
-    commands::Typed,
+    commands::ParsedArgs,
     failure::Failure,
     file::{self, Found, say_notices},
-    is_foreground, role,
+    is_foreground,
+    process_commands::{Telling, wait_and_show},
+    role,
 };
 use crate::{
     config::{EX_USAGE, Source},
@@ -24,7 +25,7 @@ use crate::{
     supervisor,
 };
 
-pub(super) fn serve(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn serve(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let document = document(typed)?;
     let invocation = file::invocation(SCRIPT.into(), typed.flags(), typed.args.clone())?;
     let called = std::env::args_os().next().unwrap_or_default();
@@ -51,7 +52,7 @@ pub(super) fn serve(typed: &Typed) -> Result<ExitCode, Failure> {
 }
 
 /// The app as an ecosystem file in JSON.
-fn document(typed: &Typed) -> Result<String, Failure> {
+fn document(typed: &ParsedArgs) -> Result<String, Failure> {
     let usage = |message: String| Failure::new(EX_USAGE, message);
     let of_caller = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let directory =

@@ -4,26 +4,26 @@
 use std::{ffi::OsString, path::Path};
 
 use super::{
-    act::{Telling, wait_and_show, wait_and_tell},
     anew::{self, changes},
     background,
+    connect::{Supervisor, places},
     failure::Failure,
     file::{Found, read_as_before, say_notices},
     list::{details, overview},
-    reach::{Supervisor, places},
+    process_commands::{Telling, wait_and_show, wait_and_tell},
 };
 use crate::{
     config::{EX_USAGE, Invocation, Problems},
     control::{
         Anew, Request, Taken, is_pattern,
-        select::{Candidate, Unknown, select},
         snapshot::{Brief, Status},
+        targets::{Candidate, Unknown, select},
     },
     spec::{AppSpec, ExitCode},
 };
 
 /// What was typed.
-pub(super) struct Wish {
+pub(super) struct StartRequest {
     pub(super) words: Vec<OsString>,
     pub(super) socket: Option<OsString>,
     /// `--force`: also under a name that is taken.
@@ -56,7 +56,7 @@ impl From<Problems> for Refusal {
     }
 }
 
-pub(super) fn start(wish: &Wish) -> Result<ExitCode, Refusal> {
+pub(super) fn start(wish: &StartRequest) -> Result<ExitCode, Refusal> {
     let places = places(wish.socket.as_deref())?;
     let words: Vec<String> = wish.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let Invocation { flags, args, .. } = &wish.invocation;

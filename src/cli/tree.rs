@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt::Write as _};
 
 use super::{
-    commands::Typed,
+    commands::ParsedArgs,
     failure::Failure,
     list::{say_json, size, unexpected, uptime},
     say,
@@ -18,7 +18,7 @@ use crate::{
     sys::tree::{self, Identity},
 };
 
-pub(super) fn tree(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn tree(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let request = Request::Tree { targets: typed.words.clone() };
     let mut trees = match typed.supervisor()?.request(&request)? {
         Answer::Trees(trees) => trees,

@@ -2,26 +2,30 @@
 //! function.
 
 use super::{
-    act, anew, apply, ask, attach, background,
-    commands::{Option_, Verb},
-    describe, dump, events, list, logs, monit, serve, tree,
+    anew, apply, attach, background,
+    commands::{OptionSpec, Verb},
+    describe, dump, events, list, logs, monit, process_commands, queries, serve, tree,
 };
 
-const fn switch(long: &'static str, help: &'static str) -> Option_ {
-    Option_ { long, short: None, value: "", help }
+const fn switch(long: &'static str, help: &'static str) -> OptionSpec {
+    OptionSpec { long, short: None, value: "", help }
 }
 
-const JSON: Option_ = switch("json", "Print the result as JSON");
-const JSON_LINES: Option_ = switch("json", "Print each line as a JSON record");
+const JSON: OptionSpec = switch("json", "Print the result as JSON");
+const JSON_LINES: OptionSpec = switch("json", "Print each line as a JSON record");
 const TARGETS: &str = "<NAME|ID|NAMESPACE|all>...";
 const TARGETS_OR_FILE: &str = "<NAME|ID|NAMESPACE|all|FILE>...";
-const UPDATE_ENV: Option_ =
-    Option_ { long: "update-env", short: Some('a'), value: "", help: "Use the environment of this command" };
-const ONLY: Option_ =
-    Option_ { long: "only", short: None, value: "NAMES", help: "Select these apps of the file (a,b)" };
-const ENV: Option_ =
-    Option_ { long: "env", short: None, value: "NAME", help: "Apply env_<NAME> of the file" };
-const DRY_RUN: Option_ = switch("dry-run", "Print what would change and why; change nothing");
+const UPDATE_ENV: OptionSpec = OptionSpec {
+    long: "update-env",
+    short: Some('a'),
+    value: "",
+    help: "Use the environment of this command",
+};
+const ONLY: OptionSpec =
+    OptionSpec { long: "only", short: None, value: "NAMES", help: "Select these apps of the file (a,b)" };
+const ENV: OptionSpec =
+    OptionSpec { long: "env", short: None, value: "NAME", help: "Apply env_<NAME> of the file" };
+const DRY_RUN: OptionSpec = switch("dry-run", "Print what would change and why; change nothing");
 const ANY: usize = usize::MAX;
 
 pub(super) static VERBS: &[Verb] = &[
@@ -30,13 +34,13 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "",
         count: (0, 0),
         options: &[
-            Option_ {
+            OptionSpec {
                 long: "sort",
                 short: None,
                 value: "FIELD[:desc]",
                 help: "Sort by a column: name, memory:desc, ...",
             },
-            Option_ { long: "mini-list", short: Some('m'), value: "", help: "Print without a table" },
+            OptionSpec { long: "mini-list", short: Some('m'), value: "", help: "Print without a table" },
             JSON,
         ],
         brief: "List all processes",
@@ -90,7 +94,7 @@ pub(super) static VERBS: &[Verb] = &[
         about: "Stop processes and keep them in the list. Each gets `kill_signal` (default:\n\
                 SIGINT for Node, SIGTERM for other programs), and SIGKILL after `kill_timeout`.\n\
                 With an ecosystem file, stop the apps that the file names.",
-        run: act::stop,
+        run: process_commands::stop,
     },
     Verb {
         words: &["restart", "startOrRestart"],
@@ -139,7 +143,7 @@ pub(super) static VERBS: &[Verb] = &[
         brief: "Stop processes and remove them from the list",
         about: "Stop processes and remove them from the list. With an ecosystem file, delete the\n\
                 apps that the file names.",
-        run: act::delete,
+        run: process_commands::delete,
     },
     Verb {
         words: &["scale"],
@@ -148,7 +152,7 @@ pub(super) static VERBS: &[Verb] = &[
         options: &[JSON],
         brief: "Scale an app to N processes",
         about: "Scale an app to N processes, or by +N or -N.",
-        run: act::scale,
+        run: process_commands::scale,
     },
     Verb {
         words: &["reset"],
@@ -157,7 +161,7 @@ pub(super) static VERBS: &[Verb] = &[
         options: &[JSON],
         brief: "Reset the restart count to 0",
         about: "Reset the restart count to 0.",
-        run: act::reset,
+        run: process_commands::reset,
     },
     Verb {
         words: &["signal", "sendSignal"],
@@ -166,21 +170,21 @@ pub(super) static VERBS: &[Verb] = &[
         options: &[JSON],
         brief: "Send a signal to processes",
         about: "Send a signal to processes. SIGNAL is a name (HUP, SIGUSR2) or a number.",
-        run: act::signal,
+        run: process_commands::signal,
     },
     Verb {
         words: &["logs", "log"],
         takes: "[NAME|ID|NAMESPACE]...",
         count: (0, ANY),
         options: &[
-            Option_ {
+            OptionSpec {
                 long: "lines",
                 short: None,
                 value: "N",
                 help: "Show the last N lines of each (15), or all",
             },
-            Option_ { long: "tail", short: Some('n'), value: "N", help: "Alias of --lines" },
-            Option_ {
+            OptionSpec { long: "tail", short: Some('n'), value: "N", help: "Alias of --lines" },
+            OptionSpec {
                 long: "since",
                 short: None,
                 value: "TIME",
@@ -192,13 +196,13 @@ pub(super) static VERBS: &[Verb] = &[
             switch("raw", "Print lines as the apps wrote them"),
             JSON_LINES,
             switch("format", "Print each line as key=value pairs"),
-            Option_ {
+            OptionSpec {
                 long: "timestamp",
                 short: None,
                 value: "[=FORMAT]",
                 help: "Prefix each line with the time",
             },
-            Option_ { long: "highlight", short: None, value: "TEXT", help: "Highlight TEXT in the lines" },
+            OptionSpec { long: "highlight", short: None, value: "TEXT", help: "Highlight TEXT in the lines" },
         ],
         brief: "Show recent log lines and follow new ones",
         about: "Show the last lines of all processes, or of some, and follow new lines until\n\
@@ -213,8 +217,8 @@ pub(super) static VERBS: &[Verb] = &[
         takes: "[NAME|ID|NAMESPACE]...",
         count: (0, ANY),
         options: &[
-            Option_ { long: "lines", short: None, value: "N", help: "The last N events (15), or all" },
-            Option_ {
+            OptionSpec { long: "lines", short: None, value: "N", help: "The last N events (15), or all" },
+            OptionSpec {
                 long: "since",
                 short: None,
                 value: "TIME",
@@ -280,7 +284,7 @@ pub(super) static VERBS: &[Verb] = &[
         brief: "Show the environment of a process",
         about: "Show the environment that the next start of a process would use. Values that\n\
                 look like secrets are masked.",
-        run: ask::env,
+        run: queries::env,
     },
     Verb {
         words: &["pid"],
@@ -289,7 +293,7 @@ pub(super) static VERBS: &[Verb] = &[
         options: &[JSON],
         brief: "Print process ids, one per line",
         about: "Print process ids, one per line.",
-        run: ask::pid,
+        run: queries::pid,
     },
     Verb {
         words: &["id"],
@@ -298,7 +302,7 @@ pub(super) static VERBS: &[Verb] = &[
         options: &[],
         brief: "Print the ids of an app",
         about: "Print the ids of an app as a JSON list.",
-        run: ask::id,
+        run: queries::id,
     },
     Verb {
         words: &["ping"],
@@ -307,7 +311,7 @@ pub(super) static VERBS: &[Verb] = &[
         options: &[JSON],
         brief: "Check that the supervisor is running",
         about: "Check that the supervisor is running and answers.",
-        run: ask::ping,
+        run: queries::ping,
     },
     Verb {
         words: &["healthcheck"],
@@ -319,30 +323,35 @@ pub(super) static VERBS: &[Verb] = &[
                 HEALTHCHECK. A process is healthy if it is online, its health and readiness\n\
                 probes pass, and it is not waiting for a restart. Without a target, processes\n\
                 that have completed or were stopped by hand are ignored.",
-        run: ask::healthcheck,
+        run: queries::healthcheck,
     },
     Verb {
         words: &["serve", "expose"],
         takes: "[DIR] [PORT]",
         count: (0, 2),
         options: &[
-            Option_ { long: "port", short: None, value: "PORT", help: "Listen on this port (8080)" },
-            Option_ { long: "host", short: None, value: "ADDRESS", help: "Listen on this address (0.0.0.0)" },
+            OptionSpec { long: "port", short: None, value: "PORT", help: "Listen on this port (8080)" },
+            OptionSpec {
+                long: "host",
+                short: None,
+                value: "ADDRESS",
+                help: "Listen on this address (0.0.0.0)",
+            },
             switch("spa", "Answer unknown paths with index.html"),
             switch("ftp", "Show directory listings"),
-            Option_ {
+            OptionSpec {
                 long: "basic-auth-username",
                 short: None,
                 value: "NAME",
                 help: "User name for basic authentication",
             },
-            Option_ {
+            OptionSpec {
                 long: "basic-auth-password",
                 short: None,
                 value: "PASSWORD",
                 help: "Password for basic authentication",
             },
-            Option_ { long: "monitor", short: None, value: "APP", help: "No effect (a service of PM2)" },
+            OptionSpec { long: "monitor", short: None, value: "APP", help: "No effect (a service of PM2)" },
             JSON,
         ],
         brief: "Serve a directory over HTTP",
@@ -355,7 +364,7 @@ pub(super) static VERBS: &[Verb] = &[
         words: &["save", "dump"],
         takes: "",
         count: (0, 0),
-        options: &[Option_ {
+        options: &[OptionSpec {
             long: "force",
             short: Some('f'),
             value: "",
@@ -402,6 +411,6 @@ pub(super) static VERBS: &[Verb] = &[
         options: &[],
         brief: "Stop all processes and the supervisor",
         about: "Stop all processes and the supervisor, and wait until it has exited.",
-        run: ask::kill,
+        run: queries::kill,
     },
 ];

@@ -9,10 +9,10 @@ use super::{
     arguments,
     draft::EnvVar,
     env_file, health,
-    keys::{Beyond, Choice, Kind, Zero},
+    keys::{Choice, Kind, OutOfRange, ZeroMeans},
     limits, listen, order,
     origin::Origin,
-    tree::{Node, Place, Value},
+    tree::{Node, SourceLocation, Value},
     value::{self, Complaint, Decoded, Dialect},
     watching,
 };
@@ -28,7 +28,7 @@ pub(super) enum Outcome {
     /// It says nothing.
     Unset,
     /// It asks for a service of PM2 itself.
-    OfPm2,
+    Unsupported,
     /// It sets nothing, as in PM2; this has to be said.
     Noted(String),
     /// It is in the draft, but not as it was written; this has to be said.
@@ -133,7 +133,7 @@ pub(super) fn apply<D>(
         Kind::Memory(set) => {
             let limit = value::memory(node, dialect)?;
             set(draft, limit);
-            if matches!(limit, Some(MemoryLimit::Bytes(bytes)) if bytes < MemoryLimit::LEAST) {
+            if matches!(limit, Some(MemoryLimit::Bytes(bytes)) if bytes < MemoryLimit::MIN_BYTES) {
                 let value = node.value.describe();
                 let note = "less than a process needs: the app restarts at each check of its memory";
                 return Ok(Outcome::Adjusted(format!("is {value}, {note}")));
@@ -141,8 +141,8 @@ pub(super) fn apply<D>(
         }
         Kind::AutoSwitch(set) => set(draft, value::auto_switch(node)?),
         Kind::Guard(set) => set(draft, value::guard(node)?),
-        Kind::OfPm2 => return Ok(Outcome::OfPm2),
-        Kind::Moot => return Ok(Outcome::Unset),
+        Kind::Unsupported => return Ok(Outcome::Unsupported),
+        Kind::Ignored => return Ok(Outcome::Unset),
     }
     Ok(Outcome::Set)
 }
@@ -166,8 +166,8 @@ fn as_pm2<D>(kind: &Kind<D>, node: &Node, draft: &mut D) -> Decoded<Option<Outco
             set(draft, MAX_DURATION);
             Outcome::Adjusted(format!("is {}, more than 30 days: it is 30 days", described()))
         }
-        Kind::Duration(_, Zero::IsUnset) if value::duration(node)?.is_zero() => Outcome::Unset,
-        Kind::Count(min, max, Beyond::IsNearest, set) if value::count(node, *min, *max).is_err() => {
+        Kind::Duration(_, ZeroMeans::IsUnset) if value::duration(node)?.is_zero() => Outcome::Unset,
+        Kind::Count(min, max, OutOfRange::IsNearest, set) if value::count(node, *min, *max).is_err() => {
             let Some(count) = value::nearest_count(node, *min, *max) else {
                 return value::must_be(&format!("a whole number from {min}"), node);
             };
@@ -234,7 +234,7 @@ pub(super) fn environment(node: &Node, whole: &Origin, file: &Arc<str>) -> Decod
     Ok(variables
         .into_iter()
         .map(|value::Variable { name, value, at, expanded }| {
-            let place = Place { file: file.clone(), position: at };
+            let place = SourceLocation { file: file.clone(), position: at };
             let origin = match whole {
                 Origin::File(_) | Origin::Expanded(..) if expanded.is_empty() => Origin::File(place),
                 Origin::File(_) | Origin::Expanded(..) => Origin::Expanded(place, expanded),

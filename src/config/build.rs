@@ -24,7 +24,7 @@ use super::{
     path::{expand_home, resolve},
     problem::{Problem, Problems},
     sites,
-    tree::{Place, shorten},
+    tree::{SourceLocation, shorten},
     value::{Dialect, EndsContainer},
 };
 use crate::spec::{
@@ -376,7 +376,7 @@ fn from_process_env<'a>(draft: &'a Draft, around: &'a Surroundings<'_>) -> impl 
     variables.map(|(name, value)| EnvVar {
         name: name.clone(),
         value: value.clone(),
-        origin: Origin::Evaluated(Place { file: around.name.into(), position: None }),
+        origin: Origin::Evaluated(SourceLocation { file: around.name.into(), position: None }),
     })
 }
 

@@ -114,7 +114,7 @@ pub fn can_change(key: &str) -> bool {
 
 /// A notice says so.
 fn has_no_effect(key: &Key<Draft, AppSpec>) -> bool {
-    matches!(key.kind, Kind::OfPm2 | Kind::Moot)
+    matches!(key.kind, Kind::Unsupported | Kind::Ignored)
 }
 
 fn unchangeable(key: &str, flag: &str) -> Problem {

@@ -31,7 +31,7 @@ use super::{
     origin::{AppSettings, Origin, Setting},
     path::{expand_home, resolve},
     target::{Format, Target},
-    tree::{Entry, Node, Place, Value},
+    tree::{Entry, Node, SourceLocation, Value},
     value::{self, Dialect},
     watching, write,
 };
@@ -353,7 +353,7 @@ impl Converter<'_> {
                 let place = self.place(&entry.node);
                 self.notes.add(format!("{place}: `{}`{inside} {how}", entry.key));
             }
-            Outcome::OfPm2 => {
+            Outcome::Unsupported => {
                 self.left_out(entry, "", "it is a service of PM2 itself");
                 return None;
             }
@@ -530,7 +530,7 @@ impl Converter<'_> {
         if value::is_unset(&entry.node, Dialect::Pm2) {
             return;
         }
-        let place = Place { file: self.file.clone(), position: entry.at };
+        let place = SourceLocation { file: self.file.clone(), position: entry.at };
         let message = format!("`{}`{inside} is left out: unknown key", entry.key);
         let problem = Problem::at(place, message).did_you_mean(&entry.key, words(APP_KEYS));
         self.notes.problem(&problem);
@@ -542,8 +542,8 @@ impl Converter<'_> {
         self.notes.once(&topic, || format!("{place}: `{}`{inside} is left out: {why}", entry.key));
     }
 
-    fn place(&self, node: &Node) -> Place {
-        Place { file: self.file.clone(), position: node.at }
+    fn place(&self, node: &Node) -> SourceLocation {
+        SourceLocation { file: self.file.clone(), position: node.at }
     }
 }
 

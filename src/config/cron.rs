@@ -50,8 +50,8 @@ pub(super) enum Wrong {
 
 /// Reads a pattern.
 pub(super) fn parse(text: &str) -> Result<Pattern, Wrong> {
-    const LONGEST: usize = 256;
-    if text.len() > LONGEST {
+    const MAX_LENGTH: usize = 256;
+    if text.len() > MAX_LENGTH {
         return Err(Wrong::Unreadable("is too long for a cron pattern".to_owned()));
     }
     let text = text.trim();

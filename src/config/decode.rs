@@ -23,7 +23,7 @@ use super::{
     path::{expand_home, resolve},
     problem::{Problem, Problems},
     suggest::called_elsewhere,
-    tree::{Entry, Node, Place, Position, Value, shorten},
+    tree::{Entry, Node, Position, SourceLocation, Value, shorten},
     value::{self, Complaint, Decoded, Dialect},
 };
 use crate::spec::validate::MAX_APPS;
@@ -310,7 +310,7 @@ impl Decoder<'_> {
                 app.draft.origins.insert(key.name, origin);
             }
             Ok(Outcome::Unset) => {}
-            Ok(Outcome::OfPm2) => {
+            Ok(Outcome::Unsupported) => {
                 let place = self.place(entry.at).to_string();
                 self.notices.of_pm2(key.name, &place);
             }
@@ -441,7 +441,7 @@ impl Decoder<'_> {
         }
     }
 
-    fn place(&self, position: Option<Position>) -> Place {
+    fn place(&self, position: Option<Position>) -> SourceLocation {
         self.document.place(position)
     }
 
@@ -529,7 +529,7 @@ impl Problem {
 
 /// Where the value of a node stands.
 pub(super) fn origin(node: &Node, file: &Arc<str>) -> Origin {
-    let place = Place { file: file.clone(), position: node.at };
+    let place = SourceLocation { file: file.clone(), position: node.at };
     if node.expanded.is_empty() {
         Origin::File(place)
     } else {

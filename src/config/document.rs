@@ -14,7 +14,7 @@ use super::{
     problem::{EX_CONFIG, Problem, Problems},
     target::Format,
     toml,
-    tree::{Flaw, Node, Place, Position},
+    tree::{Flaw, Node, Position, SourceLocation},
     value::Dialect,
     yaml,
 };
@@ -42,8 +42,8 @@ impl Document {
         Self { name, dialect, dir: dir.to_owned(), base: base.to_owned(), base_origin: None }
     }
 
-    pub(super) fn place(&self, position: Option<Position>) -> Place {
-        Place { file: self.name.clone(), position }
+    pub(super) fn place(&self, position: Option<Position>) -> SourceLocation {
+        SourceLocation { file: self.name.clone(), position }
     }
 }
 
@@ -74,7 +74,7 @@ pub(super) fn parse(
         }
     };
     let problem = |(position, message, hint): Flaw| {
-        let place = Some(Place { file: name.clone(), position });
+        let place = Some(SourceLocation { file: name.clone(), position });
         Problem { place, message, hint }
     };
     let problems = |flaws: Vec<Flaw>| {

@@ -10,7 +10,7 @@ use super::{
     origin::Origin,
     path::{expand_home, resolve},
     problem::Problem,
-    tree::{Entry, Node, Place, Position, Value, shorten},
+    tree::{Entry, Node, Position, SourceLocation, Value, shorten},
     value::{self, Complaint, Decoded, Dialect},
 };
 use crate::spec::UnreadFile;
@@ -118,8 +118,9 @@ pub(super) fn read(
         Ok(text) => text,
         Err(unreadable) if unreadable.why == file::MISSING && !required => return None,
         Err(unreadable) => {
-            let place =
-                origin.place().map(|place| Place { position: at.or(place.position), ..place.clone() });
+            let place = origin
+                .place()
+                .map(|place| SourceLocation { position: at.or(place.position), ..place.clone() });
             let message = format!("the `env_file` {} {}", path.display(), unreadable.why);
             let problem = Problem { place, message, hint: unreadable.hint.map(str::to_owned) };
             if is_strict {
@@ -135,7 +136,7 @@ pub(super) fn read(
             return None;
         }
     };
-    let place = |line| Place::of(Path::new(written), Some(Position { line, column: 1 }));
+    let place = |line| SourceLocation::of(Path::new(written), Some(Position { line, column: 1 }));
     let (found, skipped) = dotenv::parse(&text);
     for line in skipped {
         // Once, however many apps read the file.

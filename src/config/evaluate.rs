@@ -19,7 +19,7 @@ use std::{
 use super::{
     EX_CONFIG, Loaded, Problem, Problems, Source, file, json,
     target::{Format, find_in_path},
-    tree::{Entry, Node, Place, Position, Value, shorten},
+    tree::{Entry, Node, Position, SourceLocation, Value, shorten},
 };
 use crate::spec::Signal;
 
@@ -199,7 +199,7 @@ impl Evaluation {
             Some(line) => line.chars().take(200).collect(),
         };
         let position = self.position_in(stack).or_else(|| self.position_in(stderr));
-        let place = Place { file: self.source.name().into(), position };
+        let place = SourceLocation { file: self.source.name().into(), position };
         let excerpt = position.and_then(|position| self.excerpt(position)).unwrap_or_default();
         let problem = Problem::at(place, format!("cannot be evaluated: {message}{excerpt}"));
         self.one(match word_of_common_js(thrown) {
@@ -234,13 +234,13 @@ impl Evaluation {
 
     /// The line of the file at this position, with a mark below the column, as lines behind a message.
     fn excerpt(&self, position: Position) -> Option<String> {
-        const LONGEST: usize = 160;
+        const MAX_LENGTH: usize = 160;
         let Position { line: number, column } = position;
         let text = file::read(&self.file).ok()?;
         let line = text.lines().nth(usize::try_from(number).ok()?.checked_sub(1)?)?.trim_end();
         let before = usize::try_from(column).ok()?.checked_sub(1)?;
         // An excerpt of a long line, such as that of a bundle, does not help.
-        if line.trim().is_empty() || line.chars().count() > LONGEST {
+        if line.trim().is_empty() || line.chars().count() > MAX_LENGTH {
             return None;
         }
         let line = line.replace('\t', " ");
@@ -249,7 +249,7 @@ impl Evaluation {
     }
 
     fn wrong(&self, message: impl Into<String>) -> Problem {
-        Problem::at(Place { file: self.source.name().into(), position: None }, message)
+        Problem::at(SourceLocation { file: self.source.name().into(), position: None }, message)
     }
 
     #[expect(clippy::unused_self, reason = "reads as the others")]

@@ -159,7 +159,7 @@ impl Flags {
                     notices.add(format!("`{flag}` {note}"));
                     draft.origins.insert(known.name, origin);
                 }
-                Ok(Outcome::OfPm2) => notices.of_pm2(known.name, flag),
+                Ok(Outcome::Unsupported) => notices.of_pm2(known.name, flag),
                 Ok(_) => {}
                 Err(complaints) => {
                     for complaint in complaints {

@@ -56,7 +56,7 @@ pub(super) enum Kind<D: 'static> {
     /// True or false.
     Switch(fn(&mut D, bool)),
     /// A duration; the flag says whether PM2 takes 0 for "not said".
-    Duration(fn(&mut D, Duration), Zero),
+    Duration(fn(&mut D, Duration), ZeroMeans),
     /// A duration that PM2 never looks at before it is used.
     Delay(fn(&mut D, Duration)),
     /// A duration, or off: `"off"`, false or 0.
@@ -64,7 +64,7 @@ pub(super) enum Kind<D: 'static> {
     /// A size in bytes, at least so many.
     Size(u64, fn(&mut D, u64)),
     /// A whole number in a range.
-    Count(u32, u32, Beyond, fn(&mut D, u32)),
+    Count(u32, u32, OutOfRange, fn(&mut D, u32)),
     /// A whole number in a range that goes below zero.
     Whole(i32, i32, fn(&mut D, i32)),
     /// One of these words.
@@ -118,9 +118,9 @@ pub(super) enum Kind<D: 'static> {
     /// True, false, or a share.
     Guard(fn(&mut D, OomGuard)),
     /// A service of PM2 itself.
-    OfPm2,
+    Unsupported,
     /// Understood, and true of procrun anyway.
-    Moot,
+    Ignored,
 }
 
 /// A word, and what it does.
@@ -128,7 +128,7 @@ pub(super) type Choice<D> = (&'static str, fn(&mut D));
 
 /// What a duration of 0 means in PM2's files.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Zero {
+pub(super) enum ZeroMeans {
     /// No time at all.
     Counts,
     /// As if it were not there.
@@ -137,7 +137,7 @@ pub(super) enum Zero {
 
 /// What a number beyond its range, or with a fraction, means in PM2's files.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Beyond {
+pub(super) enum OutOfRange {
     /// The nearest whole number of the range; below it it is wrong.
     IsNearest,
     /// It is wrong.

@@ -76,7 +76,7 @@ pub use origin::{AppSettings, Origin, Setting, is_secret};
 pub use path::resolve as resolve_path;
 pub use problem::{EX_CONFIG, EX_IOERR, EX_USAGE, Problem, Problems};
 pub use suggest::nearest;
-pub use tree::{Place, Position};
+pub use tree::{Position, SourceLocation};
 pub use variables::known as known_variables;
 
 use crate::spec::{Plan, Runtime, order::Outside};

@@ -10,7 +10,7 @@ use std::{
 
 use super::{build::Gathered, draft::Draft, notices::Notices, origin::Origin};
 use crate::{
-    program::{self, Around},
+    program::{self, LookupContext},
     spec::{AppSpec, Exec, ExecMode, Instances, ProgramKind, placeholder},
 };
 
@@ -36,7 +36,7 @@ pub(super) fn decide(
     if !depends_on_file {
         return ExecMode::Fork;
     }
-    let around = Around::new(|name| {
+    let around = LookupContext::new(|name| {
         variables.get(name).map(OsString::from).or_else(|| environment.get(OsStr::new(name)).cloned())
     });
     let (look_up, mode) = (exec.clone(), draft.exec_mode);
@@ -93,7 +93,7 @@ struct Found {
 }
 
 impl Found {
-    fn look_up(exec: &Exec, mode: Option<ExecMode>, may_cluster: bool, around: &Around) -> Self {
+    fn look_up(exec: &Exec, mode: Option<ExecMode>, may_cluster: bool, around: &LookupContext) -> Self {
         let found = program::resolve(exec, mode.unwrap_or(ExecMode::Fork), around);
         let kind = match &found {
             Ok(command) => Some(command.kind),

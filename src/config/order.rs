@@ -8,7 +8,7 @@ use super::{
     notices::Notices,
     origin::AppSettings,
     problem::{Problem, Problems},
-    tree::{Node, Place, Position, Value, shorten},
+    tree::{Node, Position, SourceLocation, Value, shorten},
     value::{self, Complaint, Decoded, Dialect},
 };
 use crate::spec::{
@@ -122,7 +122,7 @@ pub(super) fn resolve(
             let (name, shown) = (&specs[number].name, shorten(app));
             let place = settings[number]
                 .place_of("depends_on")
-                .map(|place| Place { position: at.or(place.position), ..place });
+                .map(|place| SourceLocation { position: at.or(place.position), ..place });
             let wrong = |what: String| Problem {
                 place: place.clone(),
                 message: format!("`depends_on` in app `{name}` {what}"),

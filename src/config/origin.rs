@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use super::tree::{Place, Position};
+use super::tree::{Position, SourceLocation};
 
 /// Where a setting came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,13 +10,13 @@ pub enum Origin {
     /// It was not set.
     Default,
     /// The file sets it.
-    File(Place),
+    File(SourceLocation),
     /// The file sets it, with these environment variables.
-    Expanded(Place, Vec<String>),
+    Expanded(SourceLocation, Vec<String>),
     /// An `env_file` sets it.
-    EnvFile(Place),
+    EnvFile(SourceLocation),
     /// This file put it into its `process.env` while it was evaluated.
-    Evaluated(Place),
+    Evaluated(SourceLocation),
     /// This flag on the command line sets it.
     Flag(&'static str),
     /// It follows from another setting.
@@ -27,7 +27,7 @@ pub enum Origin {
 
 impl Origin {
     /// Its place in a file.
-    pub(super) fn place(&self) -> Option<&Place> {
+    pub(super) fn place(&self) -> Option<&SourceLocation> {
         match self {
             Self::File(place) | Self::Expanded(place, _) | Self::EnvFile(place) => Some(place),
             Self::Default | Self::Evaluated(_) | Self::Flag(_) | Self::Derived(_) | Self::Environment(_) => {
@@ -94,7 +94,7 @@ impl AppSettings {
     }
 
     /// Where in a file this key was set.
-    pub(super) fn place_of(&self, key: &str) -> Option<Place> {
+    pub(super) fn place_of(&self, key: &str) -> Option<SourceLocation> {
         let setting = self.settings.iter().find(|setting| setting.key == key)?;
         setting.origin.place().cloned()
     }

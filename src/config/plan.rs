@@ -398,9 +398,9 @@ pub(super) fn grace(
 
 /// A script may be a shell line of any length; a name is one line of bearable length.
 fn name_of_script(script: &str) -> String {
-    const LONGEST: usize = 60;
+    const MAX_LENGTH: usize = 60;
     let name: String =
-        stem(script).chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();
+        stem(script).chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_LENGTH).collect();
     match name.trim() {
         "" => "app".to_owned(),
         name => name.to_owned(),

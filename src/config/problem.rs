@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::{suggest::nearest, tree::Place};
+use super::{suggest::nearest, tree::SourceLocation};
 use crate::{shown::printable_lines, spec::ExitCode};
 
 /// `EX_USAGE` of sysexits(3): the command line is wrong.
@@ -22,7 +22,7 @@ const SHOWN: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Where, if it is in a file.
-    pub place: Option<Place>,
+    pub place: Option<SourceLocation>,
     /// What, as a lower-case fragment.
     pub message: String,
     /// What to do about it.
@@ -35,12 +35,12 @@ impl Problem {
         Self { place: None, message: message.into(), hint: None }
     }
 
-    pub(super) fn at(place: Place, message: impl Into<String>) -> Self {
+    pub(super) fn at(place: SourceLocation, message: impl Into<String>) -> Self {
         Self { place: Some(place), message: message.into(), hint: None }
     }
 
     /// A problem whose message ends with its advice in a line of its own.
-    pub(super) fn with_lines(place: Place, text: &str) -> Self {
+    pub(super) fn with_lines(place: SourceLocation, text: &str) -> Self {
         let (message, hint) =
             text.split_once("\n  hint: ").map_or((text, None), |(it, hint)| (it, Some(hint)));
         Self { place: Some(place), message: message.to_owned(), hint: hint.map(str::to_owned) }

@@ -3,9 +3,9 @@
 /// The known word nearest to `word`, if it is near enough to be what was meant: one slip, or one
 /// in three letters.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    const LONGEST: usize = 64;
+    const MAX_LENGTH: usize = 64;
     let length = word.chars().count();
-    if length > LONGEST {
+    if length > MAX_LENGTH {
         return None;
     }
     let word = word.to_lowercase();

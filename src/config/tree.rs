@@ -21,20 +21,20 @@ pub struct Position {
 
 /// A place in a file. Formats that are evaluated (JavaScript) have no position.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct SourceLocation {
     /// The file as it was named on the command line, or by the file that includes it.
     pub file: Arc<str>,
     /// Where in it.
     pub position: Option<Position>,
 }
 
-impl Place {
+impl SourceLocation {
     pub(super) fn of(path: &Path, position: Option<Position>) -> Self {
         Self { file: path.to_string_lossy().into(), position }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&printable(&self.file))?;
         match self.position {
@@ -137,10 +137,10 @@ impl Value {
 
 /// The beginning of a text that fits one line of an error, with control characters escaped.
 pub(super) fn shorten(text: &str) -> String {
-    const LONGEST: usize = 60;
-    let short: String = text.chars().take(LONGEST).collect();
+    const MAX_LENGTH: usize = 60;
+    let short: String = text.chars().take(MAX_LENGTH).collect();
     let mut short = printable(&short).into_owned();
-    if text.chars().nth(LONGEST).is_some() {
+    if text.chars().nth(MAX_LENGTH).is_some() {
         short.push('…');
     }
     short

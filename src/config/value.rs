@@ -298,7 +298,7 @@ pub(super) fn memory(node: &Node, dialect: Dialect) -> Decoded<Option<MemoryLimi
     }
     match size_or(node, "bytes, a size such as \"300M\" or \"1G\", or a share such as \"80%\"")? {
         0 => Ok(None),
-        bytes if bytes < MemoryLimit::LEAST && dialect == Dialect::Toml && !has_unit(node) => {
+        bytes if bytes < MemoryLimit::MIN_BYTES && dialect == Dialect::Toml && !has_unit(node) => {
             complain(format!("needs a unit, it is {}; \"300M\" is 300 MB", node.value.describe()))
         }
         bytes => Ok(Some(MemoryLimit::Bytes(bytes))),

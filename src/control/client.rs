@@ -17,9 +17,9 @@ use nix::{
 };
 
 use super::{
-    hold::sockets_in,
     message::{Answer, Hello, LONGEST_ANSWER, Lines, PROTOCOL, Request, decode, encode},
-    place::{Name, Places},
+    socket_file::sockets_in,
+    socket_paths::{Name, SocketPaths},
 };
 
 /// A running supervisor sends its hello at once; a stopped one (SIGSTOP) never does.
@@ -108,15 +108,15 @@ impl From<io::Error> for Broken {
 ///
 /// # Errors
 /// [`Unreachable`].
-pub fn find(places: &Places) -> Result<Connection, Unreachable> {
+pub fn find(places: &SocketPaths) -> Result<Connection, Unreachable> {
     let directories = match places {
-        Places::Socket(path) => {
+        SocketPaths::Socket(path) => {
             // Root may name the socket of any user; the search does not include those.
             let named_by_root = geteuid().is_root();
             return connect(path, named_by_root)
                 .map_err(|finding| Unreachable::Nobody(vec![(path.clone(), finding)]));
         }
-        Places::Directories(directories) => directories,
+        SocketPaths::Directories(directories) => directories,
     };
     let mut looked_at = Vec::new();
     for directory in directories {

@@ -15,20 +15,20 @@
 
 pub mod client;
 mod event;
-mod hold;
 pub mod message;
 mod pattern;
-pub mod place;
 mod plan;
-pub mod select;
 mod server;
 pub mod snapshot;
+mod socket_file;
+pub mod socket_paths;
+pub mod targets;
 pub mod trees;
 
 pub use event::EncodedEvent;
-pub use hold::{Held, Refusal, Starting, own_directory};
 pub use message::{Action, Anew, Answer, Edge, Hello, LogLine, PROTOCOL, Request, SavedApp, Taken};
 pub use pattern::is_pattern;
-pub use place::{Name, Places};
 pub use plan::{KeyChange, PlannedAction, PlannedChange};
 pub use server::{ClientId, Server};
+pub use socket_file::{Refusal, SocketFile, Starting, own_directory};
+pub use socket_paths::{Name, SocketPaths};

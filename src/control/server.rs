@@ -22,15 +22,15 @@ use nix::{
 use tokio::time::Instant;
 
 use super::{
-    hold::Held,
     message::{
         Answer, Effort, Hello, LONGEST_HELLO, LONGEST_REQUEST, Lines, PROTOCOL, Request, TooLong, decode,
         encode,
     },
+    socket_file::SocketFile,
 };
 use crate::sys::{
     channel,
-    poll::{Happened, Poller, When},
+    poll::{PollEvent, Poller, Readiness},
     sockets,
 };
 
@@ -62,11 +62,11 @@ const LISTENER: u64 = 0;
 pub struct Server {
     poller: Poller,
     /// Until no client is accepted any more.
-    listening: Option<(UnixListener, Held)>,
+    listening: Option<(UnixListener, SocketFile)>,
     path: PathBuf,
     clients: BTreeMap<u64, Client>,
     last: u64,
-    happened: Vec<Happened>,
+    happened: Vec<PollEvent>,
     requests: Vec<(ClientId, Request)>,
     /// Accepting has failed in a shortage and is retried at this time: the kernel reports a waiting client
     /// only once.
@@ -83,7 +83,7 @@ struct Client {
     /// It will say nothing more.
     ended: bool,
     /// The condition for an event of the poller.
-    when: When,
+    when: Readiness,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,9 +103,9 @@ impl Server {
     ///
     /// # Errors
     /// When the kernel refuses descriptors.
-    pub fn new(held: Held, listener: UnixListener) -> io::Result<Self> {
+    pub fn new(held: SocketFile, listener: UnixListener) -> io::Result<Self> {
         let poller = Poller::new()?;
-        poller.add(listener.as_fd(), LISTENER, When::Arrival)?;
+        poller.add(listener.as_fd(), LISTENER, Readiness::Arrival)?;
         Ok(Self {
             poller,
             path: held.path().to_owned(),
@@ -136,7 +136,7 @@ impl Server {
     /// The error of epoll_ctl(2).
     pub fn adopt(&mut self, socket: OwnedFd) -> io::Result<()> {
         self.last += 1;
-        self.poller.add(socket.as_fd(), self.last, When::Readable)?;
+        self.poller.add(socket.as_fd(), self.last, Readiness::HumanDuration)?;
         self.clients.insert(self.last, Client::new(socket));
         Ok(())
     }
@@ -277,13 +277,13 @@ impl Server {
         oldest.is_some()
     }
 
-    fn attend(&mut self, one: Happened) {
+    fn attend(&mut self, one: PollEvent) {
         let Some(client) = self.clients.get_mut(&one.token) else { return };
         if one.hung_up {
             self.drop_client(one.token);
             return;
         }
-        if one.readable && client.when == When::Readable && !client.read() {
+        if one.readable && client.when == Readiness::HumanDuration && !client.read() {
             self.drop_client(one.token);
             return;
         }
@@ -349,11 +349,11 @@ impl Server {
             return;
         }
         let when = if !client.output.is_empty() {
-            When::Writable
+            Readiness::Writable
         } else if client.may_ask() && !client.ended {
-            When::Readable
+            Readiness::HumanDuration
         } else {
-            When::Gone
+            Readiness::Gone
         };
         if when != client.when {
             client.when = when;
@@ -397,7 +397,7 @@ impl Client {
             sent: 0,
             state: State::New,
             ended: false,
-            when: When::Readable,
+            when: Readiness::HumanDuration,
         }
     }
 

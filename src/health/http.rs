@@ -21,7 +21,7 @@ use crate::http::stream::Stream;
 /// The maximum size of an answer in memory, headers and body together.
 const BUFFER: usize = 8 * 1024;
 /// The maximum number of bytes of a body that are used.
-const MOST: usize = 1024;
+const MAX_HEAD_BYTES: usize = 1024;
 /// The time for a body with the reason of a failure.
 const BODY: Duration = Duration::from_millis(100);
 
@@ -98,11 +98,11 @@ async fn words(response: Response<Incoming>) -> String {
     let mut body = response.into_body();
     let mut bytes = Vec::new();
     let read = async {
-        while bytes.len() < MOST {
+        while bytes.len() < MAX_HEAD_BYTES {
             let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context));
             let Some(Ok(frame)) = frame.await else { break };
             if let Ok(data) = frame.into_data() {
-                bytes.extend_from_slice(&data[..data.len().min(MOST - bytes.len())]);
+                bytes.extend_from_slice(&data[..data.len().min(MAX_HEAD_BYTES - bytes.len())]);
             }
         }
     };

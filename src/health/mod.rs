@@ -19,7 +19,7 @@ use tokio::{
 
 pub use self::{notify::Notify, program::Program};
 use crate::{
-    machine::{InstanceId, ProbeKind, Readable, Run},
+    machine::{HumanDuration, InstanceId, ProbeKind, Run},
     shown::{cut, log_line},
     sys::{
         clock::after,
@@ -217,15 +217,15 @@ async fn in_time<T>(
 ) -> Result<T, String> {
     match timeout_at(until, work).await {
         Ok(result) => result,
-        Err(_) => Err(format!("{what} within {}", Readable(limit))),
+        Err(_) => Err(format!("{what} within {}", HumanDuration(limit))),
     }
 }
 
 /// Text of a worker on one line of limited length.
 fn clean(bytes: &[u8]) -> String {
     /// In columns.
-    const LONGEST: usize = 200;
-    cut(&log_line(String::from_utf8_lossy(bytes).trim()), LONGEST).into_owned()
+    const MAX_REASON_LENGTH: usize = 200;
+    cut(&log_line(String::from_utf8_lossy(bytes).trim()), MAX_REASON_LENGTH).into_owned()
 }
 
 #[cfg(test)]

@@ -17,13 +17,13 @@ use crate::{
     machine::{Event, Run, Sign, Word},
     sys::{
         datagrams::{self, Received},
-        poll::{Happened, Poller, When},
+        poll::{PollEvent, Poller, Readiness},
         process,
     },
 };
 
 /// A longer datagram is not a message (systemd has the same limit).
-const LONGEST: usize = 4096;
+const MAX_DATAGRAM_BYTES: usize = 4096;
 /// The maximum number of datagrams of one run that are read in a turn.
 const AT_ONCE: usize = 32;
 
@@ -32,12 +32,12 @@ const AT_ONCE: usize = 32;
 pub struct Notify {
     poller: Option<Poller>,
     /// By the number of the run.
-    ears: HashMap<u64, Ear>,
-    happened: Vec<Happened>,
+    ears: HashMap<u64, NotifySocket>,
+    happened: Vec<PollEvent>,
 }
 
 #[derive(Debug)]
-struct Ear {
+struct NotifySocket {
     run: Run,
     socket: OwnedFd,
     /// Whom the run runs as.
@@ -46,7 +46,7 @@ struct Ear {
 
 /// The messages of a run since the last read. A repeated message counts once.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Said {
+struct Notification {
     ready: bool,
     status: Option<Word>,
     every: Option<Word>,
@@ -70,8 +70,8 @@ impl Notify {
         let state = RandomState::new();
         let name = format!("procrun/{:016x}{:016x}", state.hash_one(run.number), state.hash_one(run));
         let socket = datagrams::bind(&name)?;
-        poller.add(socket.as_fd(), run.number, When::Readable)?;
-        self.ears.insert(run.number, Ear { run, socket, uid });
+        poller.add(socket.as_fd(), run.number, Readiness::HumanDuration)?;
+        self.ears.insert(run.number, NotifySocket { run, socket, uid });
         Ok(format!("@{name}"))
     }
 
@@ -105,11 +105,11 @@ impl Notify {
     }
 }
 
-impl Ear {
+impl NotifySocket {
     /// Reads the pending messages and adds their events.
     fn hear(&self, events: &mut Vec<Event>) {
-        let mut said = Said::default();
-        let mut buffer = [0; LONGEST];
+        let mut said = Notification::default();
+        let mut buffer = [0; MAX_DATAGRAM_BYTES];
         for _ in 0..AT_ONCE {
             match datagrams::receive(self.socket.as_fd(), &mut buffer) {
                 Ok(Received { length, cut: false, uid: Some(uid) }) if self.trusts(uid) => {
@@ -127,7 +127,7 @@ impl Ear {
     }
 }
 
-impl Said {
+impl Notification {
     fn take_in(&mut self, message: &[u8]) {
         for line in message.split(|byte| *byte == b'\n') {
             let Some(equals) = line.iter().position(|byte| *byte == b'=') else { continue };
@@ -152,7 +152,7 @@ impl Said {
         let Self { ready, status, every, alive, leaving, fault } = self;
         events.extend(ready.then_some(Event::Ready(run, Sign::Message)));
         let words = [status, every, alive, leaving, fault];
-        events.extend(words.into_iter().flatten().map(|word| Event::Spoke(run, word)));
+        events.extend(words.into_iter().flatten().map(|word| Event::Notified(run, word)));
     }
 }
 
@@ -163,8 +163,8 @@ mod tests {
     use super::*;
     use crate::shown::width;
 
-    fn said(message: &[u8]) -> Said {
-        let mut said = Said::default();
+    fn said(message: &[u8]) -> Notification {
+        let mut said = Notification::default();
         said.take_in(message);
         said
     }
@@ -176,18 +176,18 @@ mod tests {
         );
         assert_eq!(
             all,
-            Said {
+            Notification {
                 ready: true,
                 alive: Some(Word::Alive),
                 every: Some(Word::Every(Duration::from_millis(1500))),
                 status: Some(Word::Status("up and· running".to_owned())),
-                ..Said::default()
+                ..Notification::default()
             }
         );
         assert!(said(b"WATCHDOG=trigger").fault.is_some() && said(b"STOPPING=1").leaving.is_some());
         for nothing in [&b""[..], b"READY", b"READY=0", b"ready=1", b"X_READY=1", b"WATCHDOG_USEC=-1", b"=1"]
         {
-            assert_eq!(said(nothing), Said::default(), "{}", nothing.escape_ascii());
+            assert_eq!(said(nothing), Notification::default(), "{}", nothing.escape_ascii());
         }
         assert_eq!(said(b"STATUS=\n").status, Some(Word::Status(String::new())));
     }

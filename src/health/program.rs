@@ -13,7 +13,7 @@ use tokio::{
 
 use super::clean;
 use crate::{
-    machine::Readable,
+    machine::HumanDuration,
     spec::Signal,
     sys::{
         process,
@@ -66,7 +66,7 @@ impl Program {
     /// How it ends.
     pub(super) async fn result(self, until: Instant, limit: Duration) -> Result<(), String> {
         let Self { mut child, started } = self;
-        let not_ended = || format!("its check has not ended within {}", Readable(limit));
+        let not_ended = || format!("its check has not ended within {}", HumanDuration(limit));
         let output = match timeout_at(until, started).await {
             Ok(Ok(Ok(output))) => Receiver::from_owned_fd(output)
                 .map_err(|error| format!("cannot read the output of its check: {error}"))?,

@@ -16,12 +16,12 @@ use std::{
 };
 
 use super::{
-    end::End,
     files::OwnStreams,
     format::{Kind, PerKind, Put},
     mailbox::Mailbox,
-    own::{OwnLine, Reports},
-    voice::Voice,
+    output::End,
+    own_lines::{OwnLine, Reports},
+    own_log_writer::OwnLogWriter,
 };
 use crate::{spec::RuntimeLog, sys::pages::Pages};
 
@@ -38,7 +38,7 @@ pub(super) struct Console {
     /// Where the buffered bytes go.
     target: Kind,
     ends: PerKind<End>,
-    voice: Voice,
+    voice: OwnLogWriter,
     /// Own lines may overtake: stderr is not the place where stdout may be within a line.
     apart: bool,
     reports: Reports,
@@ -71,7 +71,7 @@ impl Console {
             apart: !ends.out.may_mix_with(&ends.err),
             ends,
             progress: Progress(mailbox.progress.clone()),
-            voice: Voice::new(log, mailbox),
+            voice: OwnLogWriter::new(log, mailbox),
             reports: Reports::default(),
         })
     }

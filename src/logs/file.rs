@@ -19,7 +19,7 @@ use tracing::Level;
 
 use super::{
     file_spec::FileSpec,
-    own::Reports,
+    own_lines::Reports,
     rotate::Chain,
     write::{Losses, lines, write_all},
 };

@@ -19,7 +19,7 @@ use super::{
     file_spec::FileSpec,
     format::{Kind, Put},
     offload::{Late, Offload},
-    own::Reports,
+    own_lines::Reports,
     rotate::Chain,
     write::lines,
 };

@@ -19,7 +19,7 @@ use super::{
     follow::{Batch, Filter},
     format::Kind,
     input::Input,
-    ring::{About, Block, Entry, Limits, Place, Read, Ring, Run, Spare},
+    ring::{About, Block, Entry, Limits, Read, Ring, RingIndex, Run, Spare},
 };
 use crate::{
     machine::frame::{Edge, Piece},
@@ -45,7 +45,7 @@ pub(super) struct History(Mutex<State>);
 #[derive(Debug)]
 struct State {
     limits: Limits,
-    shelves: BTreeMap<Source, Shelf>,
+    shelves: BTreeMap<Source, InstanceHistory>,
     /// What all rings hold in memory.
     cost: usize,
     /// The number of the next line.
@@ -57,7 +57,7 @@ struct State {
 
 /// The ring of one instance.
 #[derive(Debug)]
-struct Shelf {
+struct InstanceHistory {
     name: Arc<str>,
     ring: Ring,
     /// The instance is gone; a follower may not have read its last lines yet.
@@ -206,7 +206,7 @@ impl History {
     /// or later.
     pub(super) fn last_lines(&self, source: Source, kind: Kind, numbers: Range<u64>, since: i64) -> String {
         let state = self.lock();
-        let Some(Shelf { ring, .. }) = state.shelves.get(&source) else { return String::new() };
+        let Some(InstanceHistory { ring, .. }) = state.shelves.get(&source) else { return String::new() };
         let is_wanted = |entry: &Entry| {
             entry.kind == kind && entry.at >= since && entry.end() > numbers.start && entry.seq < numbers.end
         };
@@ -337,7 +337,7 @@ impl State {
         add: impl FnOnce(&mut Ring, u64, &mut Spare, &mut dyn FnMut(&Block)) -> Option<usize>,
     ) -> bool {
         let Self { limits, shelves, cost, next, spare, viewers, .. } = self;
-        let shelf = shelves.entry(source).or_insert_with(|| Shelf::new(name));
+        let shelf = shelves.entry(source).or_insert_with(|| InstanceHistory::new(name));
         let before = shelf.ring.cost();
         let added = add(&mut shelf.ring, *next, spare, &mut |block| {
             for viewer in viewers.values_mut() {
@@ -349,7 +349,7 @@ impl State {
         while *cost > limits.bytes.saturating_mul(TOTAL) {
             let rings = shelves.iter_mut().filter_map(|(key, it)| Some((it.ring.oldest()?, *key, it)));
             let Some((_, key, oldest)) = rings.min_by_key(|(seq, ..)| *seq) else { break };
-            let Shelf { name, ring, .. } = oldest;
+            let InstanceHistory { name, ring, .. } = oldest;
             *cost -= ring.cost();
             ring.drop_oldest(spare, |block| {
                 for viewer in viewers.values_mut() {
@@ -362,7 +362,7 @@ impl State {
     }
 
     fn forget(&mut self, source: Source) {
-        if let Some(Shelf { name, mut ring, .. }) = self.shelves.remove(&source) {
+        if let Some(InstanceHistory { name, mut ring, .. }) = self.shelves.remove(&source) {
             self.cost -= ring.cost();
             while ring.oldest().is_some() {
                 ring.drop_oldest(&mut self.spare, |block| {
@@ -375,7 +375,7 @@ impl State {
     }
 }
 
-impl Shelf {
+impl InstanceHistory {
     fn new(name: &str) -> Self {
         Self { name: name.into(), ring: Ring::default(), gone: false }
     }
@@ -386,7 +386,7 @@ impl Shelf {
 struct Head {
     seq: u64,
     source: Source,
-    place: Place,
+    place: RingIndex,
 }
 
 impl PartialEq for Head {

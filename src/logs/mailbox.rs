@@ -17,7 +17,7 @@ use nix::{
 };
 use tokio::sync::oneshot;
 
-use super::{Label, Sinks, history::History, own::OwnLine};
+use super::{Label, Sinks, history::History, own_lines::OwnLine};
 use crate::spec::LogHistory;
 
 /// Maximum number of ended instances that wait for the pump to read their output.
@@ -257,7 +257,7 @@ impl Mailbox {
     }
 
     /// Wakes again if a message waits. Called when own lines are no longer read out of order.
-    pub(super) fn unhush(&self) {
+    pub(super) fn wake_if_pending(&self) {
         let mut queue = self.lock();
         // The last wake-up has been taken away, whatever is left: also when nothing is, the next message has to wake.
         queue.woken = false;
@@ -267,7 +267,7 @@ impl Mailbox {
     }
 
     /// Takes the wake-up away. To be called before the messages are received.
-    pub(super) fn hush(&self) {
+    pub(super) fn clear_wakeup(&self) {
         // EAGAIN: there was none. Nothing else can happen to an eventfd.
         let _ = self.wake.read();
     }
@@ -349,13 +349,13 @@ mod tests {
         own(&mailbox, "one");
         mailbox.send(Message::Remove(1));
         own(&mailbox, "two");
-        mailbox.hush();
+        mailbox.clear_wakeup();
         for text in ["one", "two"] {
             assert!(matches!(mailbox.receive_own(), Some(Message::Own(line)) if line.message == text));
         }
         assert!(mailbox.receive_own().is_none());
         assert!(mailbox.wake.read().is_err(), "no wake-up is left");
-        mailbox.unhush();
+        mailbox.wake_if_pending();
         assert_eq!(mailbox.wake.read(), Ok(1), "the others still wait");
         assert!(matches!(mailbox.receive(), Some(Message::RunEnded(1))));
         assert!(matches!(mailbox.receive(), Some(Message::Remove(1))));
@@ -422,7 +422,7 @@ mod tests {
                 }
                 Step::SendOwn => own(&mailbox, "line"),
                 Step::Wake => {
-                    mailbox.hush();
+                    mailbox.clear_wakeup();
                     pump = Pump::Receiving;
                 }
                 Step::WakeByWorker => pump = Pump::Receiving,
@@ -432,12 +432,12 @@ mod tests {
                     }
                 }
                 Step::Wait => {
-                    mailbox.hush();
+                    mailbox.clear_wakeup();
                     pump = Pump::Waiting;
                 }
                 Step::ReceiveOwn => drop(mailbox.receive_own()),
                 Step::StopWaiting => {
-                    mailbox.unhush();
+                    mailbox.wake_if_pending();
                     pump = Pump::Asleep;
                 }
             }
@@ -448,14 +448,14 @@ mod tests {
 
     #[test]
     fn no_order_of_events_leaves_the_pump_asleep_with_something_to_do() {
-        const LONGEST: usize = 7;
+        const MAX_STEPS: usize = 7;
         let mut orders = vec![Vec::new()];
         let mut looked_at = 0;
         while let Some(steps) = orders.pop() {
             let (pump, is_woken) = is_woken(&steps);
             assert!(pump != Pump::Asleep || is_woken, "nobody wakes the pump after {steps:?}");
             looked_at += 1;
-            if steps.len() < LONGEST {
+            if steps.len() < MAX_STEPS {
                 orders.extend(next(pump).iter().map(|step| [&steps[..], &[*step]].concat()));
             }
         }

@@ -23,7 +23,6 @@
 
 mod console;
 mod dayjs;
-mod end;
 mod file;
 mod file_spec;
 mod files;
@@ -33,16 +32,17 @@ mod history;
 mod input;
 mod json;
 mod mailbox;
-mod nap;
 mod offload;
-mod own;
+mod output;
+mod own_lines;
+mod own_log_writer;
 mod pauses;
 mod pump;
 mod ring;
 mod rotate;
 mod stamp;
 mod view;
-mod voice;
+mod wakeup_coalescer;
 mod write;
 mod writer;
 
@@ -66,7 +66,7 @@ pub use self::{
 };
 use self::{
     mailbox::{Addition, Mailbox, Message},
-    own::{OwnLayer, OwnLine},
+    own_lines::{OwnLayer, OwnLine},
     pump::Pump,
 };
 use crate::{

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// A part of a line is shown when nothing more has arrived for this time.
 const QUIET: Duration = Duration::from_millis(200);
 /// The maximum delay of a part of a line: a progress bar may never pause.
-const LONGEST: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// The part of a line that a stream holds.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +30,7 @@ impl Part {
 
     /// When it is shown if nothing more comes.
     pub(super) fn due(self) -> Instant {
-        (self.last + QUIET).min(self.since + LONGEST)
+        (self.last + QUIET).min(self.since + MAX_PAUSE)
     }
 }
 
@@ -68,7 +68,7 @@ impl Pauses {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{LONGEST, Part, Pauses, QUIET};
+    use super::{MAX_PAUSE, Part, Pauses, QUIET};
 
     #[expect(clippy::disallowed_methods, reason = "any time will do")]
     fn begin() -> Instant {
@@ -83,11 +83,11 @@ mod tests {
         for ms in (0..900).step_by(100) {
             let now = begin + Duration::from_millis(ms);
             part = Part::read(Some(part), true, now);
-            assert_eq!(part.due(), (now + QUIET).min(begin + LONGEST));
+            assert_eq!(part.due(), (now + QUIET).min(begin + MAX_PAUSE));
         }
         part = Part::read(Some(part), true, begin + Duration::from_millis(990));
-        assert_eq!(part.due(), begin + LONGEST);
-        let now = begin + LONGEST;
+        assert_eq!(part.due(), begin + MAX_PAUSE);
+        let now = begin + MAX_PAUSE;
         assert_eq!(Part::read(Some(part), false, now).due(), now + QUIET, "another line has begun");
     }
 
@@ -102,6 +102,6 @@ mod tests {
         assert!(pauses.take(begin).is_empty(), "too early");
         assert_eq!(pauses.take(begin + QUIET), [7, 9]);
         assert_eq!(pauses.look_at(), None);
-        assert!(pauses.take(begin + LONGEST).is_empty());
+        assert!(pauses.take(begin + MAX_PAUSE).is_empty());
     }
 }

@@ -33,10 +33,10 @@ use super::{
     format::{Kind, PerKind},
     input::{INPUT, Input},
     mailbox::{Addition, Mailbox, Message},
-    nap::Nap,
-    own::OwnLine,
+    own_lines::OwnLine,
     pauses::{Part, Pauses},
-    writer::{Face, KEEP_MEMORY, Writer},
+    wakeup_coalescer::WakeupCoalescer,
+    writer::{KEEP_MEMORY, LineStyle, Writer},
 };
 use crate::{
     machine::frame::{Framer, MAX_LINE, Piece},
@@ -58,7 +58,7 @@ pub(super) struct Pump {
     input: Input,
     instances: BTreeMap<u32, Instance>,
     writer: Writer,
-    nap: Nap,
+    nap: WakeupCoalescer,
     pauses: Pauses,
     /// The longest read since the last check.
     longest: usize,
@@ -69,7 +69,7 @@ pub(super) struct Pump {
 #[derive(Debug)]
 struct Instance {
     streams: PerKind<Stream>,
-    face: Face,
+    face: LineStyle,
     /// The number of the first line of the present run, among the recent lines of all instances.
     run_begins: u64,
     /// The numbers of the lines of the run that ended last.
@@ -113,7 +113,7 @@ impl Pump {
             epoll,
             input: Input::new()?,
             instances: BTreeMap::new(),
-            nap: Nap::default(),
+            nap: WakeupCoalescer::default(),
             pauses: Pauses::default(),
             longest: 0,
             has_run: false,
@@ -129,7 +129,7 @@ impl Pump {
         if std::mem::replace(&mut self.has_run, true) {
             // The wake-up may have been taken and its messages not; and all that is still buffered was
             // in hand.
-            self.mailbox.unhush();
+            self.mailbox.wake_if_pending();
             self.writer.drop_buffered();
         }
         let mut events = [EpollEvent::empty(); 64];
@@ -148,7 +148,7 @@ impl Pump {
             }
             let mailed = events.iter().any(|event| event.data() == MAIL);
             if mailed {
-                self.mailbox.hush();
+                self.mailbox.clear_wakeup();
             } else if ready > 0
                 && let Some(nap) = self.nap.due(now - last_read)
             {

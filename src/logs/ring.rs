@@ -419,31 +419,31 @@ impl Ring {
     }
 
     /// The place of the first entry that has a line of the number `seq` or a later one.
-    pub(super) fn find(&self, seq: u64) -> Place {
+    pub(super) fn find(&self, seq: u64) -> RingIndex {
         let block = self.blocks.partition_point(|block| block.end() <= seq);
         let entry = self
             .blocks
             .get(block)
             .map_or(0, |block| block.entries.partition_point(|entry| entry.end() <= seq));
-        Place { block, entry }
+        RingIndex { block, entry }
     }
 
     /// The entry at a place, and its block.
-    pub(super) fn at(&self, place: Place) -> Option<(&Entry, &Block)> {
+    pub(super) fn at(&self, place: RingIndex) -> Option<(&Entry, &Block)> {
         let block = self.blocks.get(place.block)?;
         Some((block.entries.get(place.entry)?, block))
     }
 
     /// The place after this one.
-    pub(super) fn after(&self, place: Place) -> Place {
-        let next = Place { entry: place.entry + 1, ..place };
-        if self.at(next).is_some() { next } else { Place { block: place.block + 1, entry: 0 } }
+    pub(super) fn after(&self, place: RingIndex) -> RingIndex {
+        let next = RingIndex { entry: place.entry + 1, ..place };
+        if self.at(next).is_some() { next } else { RingIndex { block: place.block + 1, entry: 0 } }
     }
 }
 
 /// The position of an entry.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct RingIndex {
     block: usize,
     pub(super) entry: usize,
 }
@@ -452,7 +452,7 @@ pub(super) struct Place {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{About, BOOKS, Edge, Input, Kind, Limits, Place, Read, Ring, Run, Spare};
+    use super::{About, BOOKS, Edge, Input, Kind, Limits, Read, Ring, RingIndex, Run, Spare};
 
     fn run(bytes: &[u8], lines: usize) -> Run<'_> {
         Run {
@@ -468,7 +468,7 @@ mod tests {
 
     fn lines(ring: &Ring) -> Vec<(u64, Vec<u8>)> {
         let mut found = Vec::new();
-        let mut place = Place { block: 0, entry: 0 };
+        let mut place = RingIndex { block: 0, entry: 0 };
         while let Some((entry, block)) = ring.at(place) {
             let bytes = block.bytes_of(place.entry);
             let bytes = bytes.strip_suffix(b"\n").unwrap();

@@ -8,7 +8,7 @@ use super::{
     dayjs,
     follow::Line,
     format::{self, Identity, OWN_NAME, Put},
-    own::OwnLine,
+    own_lines::OwnLine,
     stamp::{StampId, Stamps},
 };
 use crate::{machine::frame::Piece, shown, spec::LogStyle};

@@ -22,7 +22,7 @@ use super::{
     history::{Gather, History},
     input::Input,
     mailbox::Mailbox,
-    own::{self, OwnLine, Reports},
+    own_lines::{self, OwnLine, Reports},
     ring::{Read, Run},
     stamp::{self, StampId, Stamps},
 };
@@ -41,7 +41,7 @@ const AROUND: usize = 256;
 
 /// All that a line of an instance needs to know of it.
 #[derive(Debug)]
-pub(super) struct Face {
+pub(super) struct LineStyle {
     /// Of the instance among those that are read.
     key: u32,
     who: Identity,
@@ -79,7 +79,7 @@ impl Unseen {
     }
 }
 
-impl Face {
+impl LineStyle {
     /// The id of the instance in the process list.
     pub(super) fn pm_id(&self) -> u32 {
         self.who.id()
@@ -131,7 +131,7 @@ impl Writer {
             files,
             stamps,
             style: log.style,
-            verbosity: own::level_filter(log.verbosity),
+            verbosity: own_lines::level_filter(log.verbosity),
             stamp,
             key_value_stamp,
             width: 0,
@@ -141,7 +141,7 @@ impl Writer {
     }
 
     /// Opens the files of a new instance.
-    pub(super) fn face(&mut self, label: &Label, sinks: &Sinks, now: Instant) -> Face {
+    pub(super) fn face(&mut self, label: &Label, sinks: &Sinks, now: Instant) -> LineStyle {
         let Self { files, console, .. } = self;
         let mut open =
             |file: &Option<_>| file.as_ref().and_then(|file| files.acquire(file, console.streams(), now));
@@ -162,7 +162,7 @@ impl Writer {
         }
         self.history.welcome(label.id, &label.name);
         let own_stamp = sinks.spec.date_format.as_deref().map(|pattern| self.stamps.find(pattern));
-        Face {
+        LineStyle {
             key: label.key,
             who: Identity::new(label.id, &label.name),
             prefixes: PerKind::default(),
@@ -174,7 +174,7 @@ impl Writer {
     }
 
     /// Closes the files that no other instance writes to.
-    pub(super) fn forget(&mut self, face: &mut Face) {
+    pub(super) fn forget(&mut self, face: &mut LineStyle) {
         let files = std::mem::take(&mut face.files);
         for kind in Kind::BOTH {
             for at in files.of(kind).iter().flatten() {
@@ -184,7 +184,7 @@ impl Writer {
     }
 
     /// Makes room for this instance's label in the column; whether the column has become wider.
-    pub(super) fn widen(&mut self, face: &Face) -> bool {
+    pub(super) fn widen(&mut self, face: &LineStyle) -> bool {
         let width = shown::width(&face.who.label());
         let wider = width > self.width;
         self.width = self.width.max(width);
@@ -193,7 +193,7 @@ impl Writer {
     }
 
     /// Pads the label to the present column.
-    pub(super) fn align(&self, face: &mut Face) {
+    pub(super) fn align(&self, face: &mut LineStyle) {
         if self.style == LogStyle::Prefix && !face.disabled {
             for kind in Kind::BOTH {
                 let colour = self.console.coloured(kind).then(|| format::colour(face.who.id()));
@@ -209,7 +209,7 @@ impl Writer {
 
     /// The one place that every finished line of a worker passes.
     #[inline]
-    pub(super) fn line(&mut self, face: &Face, kind: Kind, piece: Piece<'_>, now: Instant) {
+    pub(super) fn line(&mut self, face: &LineStyle, kind: Kind, piece: Piece<'_>, now: Instant) {
         if self.unseen.is_none() && !(piece.is_bare_end() && self.style != LogStyle::Json) {
             self.show(face, kind, piece);
         }
@@ -230,19 +230,19 @@ impl Writer {
     }
 
     /// The last of the recent lines with these numbers that an instance wrote to this stream.
-    pub(super) fn last_lines(&self, face: &Face, kind: Kind, numbers: Range<u64>) -> String {
+    pub(super) fn last_lines(&self, face: &LineStyle, kind: Kind, numbers: Range<u64>) -> String {
         self.history.last_lines(Some(face.who.id()), kind, numbers, stamp::now() - LAST_LINES_AGE)
     }
 
     /// Adds lines to the recent ones.
-    pub(super) fn keep(&self, face: &Face, run: Run<'_>) {
+    pub(super) fn keep(&self, face: &LineStyle, run: Run<'_>) {
         self.history.push(Some(face.who.id()), face.who.name(), run);
     }
 
     /// Adds the `lines` lines at `whole` in the input, which is exchanged for another one.
     pub(super) fn keep_all(
         &self,
-        face: &Face,
+        face: &LineStyle,
         kind: Kind,
         input: &mut Input,
         whole: Range<usize>,
@@ -258,7 +258,7 @@ impl Writer {
     }
 
     /// Empties the files of an instance and its recent lines. What went wrong goes to `failed`.
-    pub(super) fn empty(&mut self, face: &Face, now: Instant, failed: &mut Vec<String>) {
+    pub(super) fn empty(&mut self, face: &LineStyle, now: Instant, failed: &mut Vec<String>) {
         for kind in Kind::BOTH {
             for at in face.files.of(kind).iter().flatten() {
                 self.files.empty(*at, now, failed);
@@ -268,7 +268,7 @@ impl Writer {
     }
 
     #[inline]
-    fn show(&mut self, face: &Face, kind: Kind, piece: Piece<'_>) {
+    fn show(&mut self, face: &LineStyle, kind: Kind, piece: Piece<'_>) {
         let Self { console, stamps, time, .. } = self;
         console.begin(kind, piece.bytes.len() + AROUND);
         match self.style {
@@ -291,7 +291,7 @@ impl Writer {
     }
 
     /// Lines in files have no prefix, as in PM2: the name of the file shows the source.
-    fn file_away(&mut self, face: &Face, kind: Kind, piece: Piece<'_>, slots: Slots, now: Instant) {
+    fn file_away(&mut self, face: &LineStyle, kind: Kind, piece: Piece<'_>, slots: Slots, now: Instant) {
         let Self { files, stamps, time, .. } = self;
         let line = files.line(face.stream(kind), piece);
         if face.json {
@@ -309,7 +309,7 @@ impl Writer {
     }
 
     /// The stream that was being read has no more for now.
-    pub(super) fn stream_done(&mut self, face: &Face, kind: Kind, now: Instant) {
+    pub(super) fn stream_done(&mut self, face: &LineStyle, kind: Kind, now: Instant) {
         self.files.flush(*face.files.of(kind), now);
     }
 

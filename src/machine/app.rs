@@ -6,12 +6,12 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Addition, Manner, Ticket, Time, Wanted,
-    desk::Awaits,
     event::{Effect, InstanceId},
     events::{EventData, Notice},
-    instance::{Instance, Stop, Then, Verdict},
+    instance::{AfterStop, Instance, StepOutcome, Stop},
     job::{Job, Version},
-    notice::{StopCause, Why},
+    notice::{StopReason, Why},
+    pending_operations::Awaits,
     reason::{Command, Reason},
     reload::Goal,
     root::{Machine, Phase},
@@ -64,7 +64,7 @@ impl Machine {
         // Before the first of them is done.
         for (ticket, app) in tickets.iter().flat_map(|ticket| plan.apps.iter().map(move |app| (ticket, app)))
         {
-            self.desk.job(*ticket, &app.name);
+            self.pending_operations.job(*ticket, &app.name);
         }
         let old = std::mem::replace(&mut self.plan, plan);
         let of = |plan: &Plan, name: &str| plan.apps.iter().find(|app| app.name == name).cloned();
@@ -116,8 +116,8 @@ impl Machine {
     /// An application is new in the plan.
     fn joins(&mut self, now: Time, spec: &Arc<AppSpec>, count: u32, rests: bool, out: &mut Vec<Effect>) {
         let all = self.staying(&spec.name).iter().map(|id| self.instances[id].number).collect();
-        self.converge(now, count, spec, &all, StopCause::Changed, out);
-        self.resize(now, count, spec, rests, StopCause::Removed, out);
+        self.converge(now, count, spec, &all, StopReason::Changed, out);
+        self.resize(now, count, spec, rests, StopReason::Removed, out);
     }
 
     /// An application reads like this now.
@@ -150,7 +150,11 @@ impl Machine {
         let name = version.file.name.clone();
         let Some(was) = self.planned(&name) else {
             for ticket in version.tickets {
-                self.desk.job_over(ticket, &name, Some(format!("{name} has left the list meanwhile")));
+                self.pending_operations.job_over(
+                    ticket,
+                    &name,
+                    Some(format!("{name} has left the list meanwhile")),
+                );
             }
             return;
         };
@@ -173,14 +177,14 @@ impl Machine {
         let is_new = was != file;
         self.set_plan(file);
         if is_new || counted || !anew.is_empty() {
-            let cause = if manner == Manner::Restart { StopCause::Restarted } else { StopCause::Changed };
+            let cause = if manner == Manner::Restart { StopReason::Restarted } else { StopReason::Changed };
             self.converge(now, count, &spec, &anew, cause, out);
-            self.resize(now, count, &spec, false, StopCause::Removed, out);
+            self.resize(now, count, &spec, false, StopReason::Removed, out);
         }
         for id in later {
             self.with_instance(id, now, out, |instance, step| {
                 instance.run_again(step);
-                Verdict::Nothing
+                StepOutcome::Nothing
             });
         }
         if manner == Manner::Changed {
@@ -257,10 +261,10 @@ impl Machine {
     /// is to go is gone.
     pub(super) fn over(&mut self, tickets: &[Ticket], app: &str) {
         for ticket in tickets {
-            self.desk.job_over(*ticket, app, None);
+            self.pending_operations.job_over(*ticket, app, None);
             for instance in self.instances.values().filter(|it| it.is_settled() && it.spec.name == app) {
                 if let Some(awaits) = Awaits::of(instance) {
-                    self.desk.awaits(*ticket, instance.id, awaits);
+                    self.pending_operations.awaits(*ticket, instance.id, awaits);
                 }
             }
         }
@@ -274,18 +278,18 @@ impl Machine {
         count: u32,
         spec: &Arc<AppSpec>,
         anew: &BTreeSet<u32>,
-        cause: StopCause,
+        cause: StopReason,
         out: &mut Vec<Effect>,
     ) {
         for id in self.staying(&spec.name).iter().take(count as usize) {
             self.with_instance(*id, now, out, |instance, step| {
-                let stop = stop(instance, cause, Then::Restart);
+                let stop = stop(instance, cause, AfterStop::Restart);
                 let again = anew.contains(&instance.number);
                 if !instance.is_alive() {
                     // What it waits for now counts.
                     instance.spec = spec.clone();
                 }
-                let verdict = if again { instance.stop(step, stop) } else { Verdict::Nothing };
+                let verdict = if again { instance.stop(step, stop) } else { StepOutcome::Nothing };
                 instance.spec = spec.clone();
                 verdict
             });
@@ -300,12 +304,12 @@ impl Machine {
         count: u32,
         spec: &Arc<AppSpec>,
         rests: bool,
-        cause: StopCause,
+        cause: StopReason,
         out: &mut Vec<Effect>,
     ) {
         let staying = self.staying(&spec.name);
         for id in staying.iter().skip(count as usize) {
-            self.end(now, *id, cause, Then::Remove, out);
+            self.end(now, *id, cause, AfterStop::Remove, out);
         }
         let kept = &staying[..staying.len().min(count as usize)];
         for number in self.missing(kept, count) {
@@ -320,7 +324,7 @@ impl Machine {
             self.with_instance(leaving, now, out, |instance, step| {
                 instance.spec = spec.clone();
                 instance.revive(step);
-                Verdict::Nothing
+                StepOutcome::Nothing
             });
             return;
         }
@@ -329,20 +333,20 @@ impl Machine {
             if instance.spec.autostart && !rests {
                 instance.start(step);
             }
-            Verdict::Nothing
+            StepOutcome::Nothing
         });
     }
 
     /// An application is no longer in the file.
     fn remove_app(&mut self, now: Time, name: &str, tickets: &[Ticket], out: &mut Vec<Effect>) {
         self.unqueue(name, |_| true);
-        self.give_up(now, name, Why::Removed, StopCause::GivenUp, None, out);
+        self.give_up(now, name, Why::Removed, StopReason::GivenUp, None, out);
         self.scaled.remove(name);
         for id in self.staying(name) {
             for ticket in tickets {
-                self.desk.awaits(*ticket, id, Awaits::Gone);
+                self.pending_operations.awaits(*ticket, id, Awaits::Gone);
             }
-            self.end(now, id, StopCause::Removed, Then::Remove, out);
+            self.end(now, id, StopReason::Removed, AfterStop::Remove, out);
         }
     }
 
@@ -377,8 +381,8 @@ impl Machine {
         &mut self,
         now: Time,
         id: InstanceId,
-        cause: StopCause,
-        then: Then,
+        cause: StopReason,
+        then: AfterStop,
         out: &mut Vec<Effect>,
     ) {
         self.with_instance(id, now, out, |instance, step| {
@@ -434,6 +438,6 @@ impl Machine {
     }
 }
 
-fn stop(instance: &Instance, cause: StopCause, then: Then) -> Stop {
+fn stop(instance: &Instance, cause: StopReason, then: AfterStop) -> Stop {
     Stop { signal: instance.stop_signal(), cause, then }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::spec::Backoff;
 
 /// No wait grows beyond this (PM2: 15 s).
-const LONGEST: Duration = Duration::from_secs(15);
+const MAX_DELAY: Duration = Duration::from_secs(15);
 /// A run of at least this length sets the wait back to the beginning (PM2: 30 s).
 const STABLE: Duration = Duration::from_secs(30);
 
@@ -32,9 +32,9 @@ impl Progress {
     }
 }
 
-/// `initial` times 1.5 to the power of `steps`, at most [`LONGEST`] or `initial` itself.
+/// `initial` times 1.5 to the power of `steps`, at most [`MAX_DELAY`] or `initial` itself.
 fn grown(initial: Duration, steps: u32) -> Duration {
-    let longest = LONGEST.max(initial);
+    let longest = MAX_DELAY.max(initial);
     // Half of less than that is nothing, and the wait would never grow.
     let mut wait = initial.max(Duration::from_micros(1));
     for _ in 0..steps {
@@ -52,7 +52,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{LONGEST, Progress, STABLE};
+    use super::{MAX_DELAY, Progress, STABLE};
     use crate::spec::Backoff;
 
     fn waits(backoff: Backoff, uptime: Duration, count: usize) -> Vec<u64> {
@@ -101,7 +101,7 @@ mod tests {
             let mut last = Duration::ZERO;
             for _ in 0..60 {
                 let (wait, after) = progress.next(backoff, Duration::from_millis(short));
-                prop_assert!(wait >= last && wait <= LONGEST.max(initial));
+                prop_assert!(wait >= last && wait <= MAX_DELAY.max(initial));
                 (last, progress) = (wait, after);
             }
         }

@@ -171,7 +171,7 @@ pub enum Event {
         result: Result<(), String>,
     },
     /// A run says something of itself.
-    Spoke(Run, Word),
+    Notified(Run, Word),
     /// A run has finished what [`Effect::Drain`] asked it to finish.
     Drained(Run),
     /// A run's main process has been reaped.
@@ -242,7 +242,7 @@ impl Event {
     /// The run that says something of itself.
     pub fn speaker(&self) -> Option<Run> {
         match self {
-            Self::Ready(run, _) | Self::Spoke(run, _) | Self::Drained(run) => Some(*run),
+            Self::Ready(run, _) | Self::Notified(run, _) | Self::Drained(run) => Some(*run),
             Self::Boot
             | Self::Started(..)
             | Self::SpawnFailed(..)
@@ -267,7 +267,7 @@ impl Event {
     pub fn supersedes(&self, earlier: &Self) -> bool {
         match (self, earlier) {
             (Self::Ready(run, sign), Self::Ready(other, earlier)) => (run, sign) == (other, earlier),
-            (Self::Spoke(run, word), Self::Spoke(other, earlier)) => {
+            (Self::Notified(run, word), Self::Notified(other, earlier)) => {
                 run == other && mem::discriminant(word) == mem::discriminant(earlier)
             }
             (Self::Drained(run), Self::Drained(other)) => run == other,

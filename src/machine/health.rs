@@ -14,10 +14,10 @@ use super::{
     event::{Effect, Ending, Run, Timer, Wait},
     events::{EventData, millis},
     fault::{ListenFailure, Uncaught},
-    instance::{Instance, State, Step, Stop, Then, Verdict},
-    notice::{Generation, Readable, Setback, StopCause},
+    instance::{AfterStop, Instance, State, Step, StepOutcome, Stop},
+    notice::{Generation, HumanDuration, ReadinessFailure, StopReason},
+    readiness_gate::Outcome,
     reason::Reason,
-    trial::Outcome,
 };
 use crate::spec::Probe;
 
@@ -25,7 +25,7 @@ use crate::spec::Probe;
 const STARTING: Duration = Duration::from_millis(500);
 /// A heartbeat that is looked at so much too late says more about procrun (a frozen container, a
 /// machine without time) than about the worker.
-const LATE: Duration = Duration::from_secs(1);
+const HEARTBEAT_SLACK: Duration = Duration::from_secs(1);
 
 /// What is asked of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ pub enum Word {
 /// Why a run that was there had to be ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Sickness {
+pub enum HealthFailure {
     /// It has failed `[apps.health]`.
     Health {
         /// So many times in a row.
@@ -89,7 +89,7 @@ pub enum Sickness {
     Fault,
 }
 
-impl Sickness {
+impl HealthFailure {
     /// The word for it, the same in logs, commands and metrics.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -99,15 +99,17 @@ impl Sickness {
     }
 }
 
-impl fmt::Display for Sickness {
+impl fmt::Display for HealthFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Health { failures: 1, said } => write!(f, "failed its health check: {said}"),
             Self::Health { failures, said } => {
                 write!(f, "failed {failures} health checks in a row: {said}")
             }
-            Self::Silent(time) => write!(f, "gave no heartbeat for {}", Readable(*time)),
-            Self::NeverSpoke(time) => write!(f, "gave no heartbeat within {} of its start", Readable(*time)),
+            Self::Silent(time) => write!(f, "gave no heartbeat for {}", HumanDuration(*time)),
+            Self::NeverSpoke(time) => {
+                write!(f, "gave no heartbeat within {} of its start", HumanDuration(*time))
+            }
             Self::Fault => f.write_str("reported a fault of its own (WATCHDOG=trigger)"),
         }
     }
@@ -115,7 +117,7 @@ impl fmt::Display for Sickness {
 
 /// Where the present run stands with one question.
 #[derive(Debug, Default)]
-struct Checkup {
+struct ProbeState {
     /// All timers but the last one armed are stale, also those of earlier runs.
     epoch: u64,
     /// It has been asked and has not answered.
@@ -128,7 +130,7 @@ struct Checkup {
     said: Option<String>,
 }
 
-impl Checkup {
+impl ProbeState {
     fn begin(&mut self) {
         *self = Self { epoch: self.epoch, ..Self::default() };
     }
@@ -140,9 +142,9 @@ impl Checkup {
 
 /// What is known of the present run's health.
 #[derive(Debug, Default)]
-pub(super) struct Vitals {
-    liveness: Checkup,
-    readiness: Checkup,
+pub(super) struct HealthState {
+    liveness: ProbeState,
+    readiness: ProbeState,
     /// When it last said that its loop turns.
     beat: Option<Time>,
     /// When that is looked at next.
@@ -160,8 +162,8 @@ pub(super) struct Vitals {
     uncaught: Option<Uncaught>,
 }
 
-impl Vitals {
-    fn of(&mut self, kind: ProbeKind) -> &mut Checkup {
+impl HealthState {
+    fn of(&mut self, kind: ProbeKind) -> &mut ProbeState {
         match kind {
             ProbeKind::Liveness => &mut self.liveness,
             ProbeKind::Readiness => &mut self.readiness,
@@ -233,10 +235,10 @@ impl Instance {
 
     /// A new run has not shown anything yet.
     pub(super) fn forget_checks(&mut self) {
-        let Vitals { mut liveness, mut readiness, beat_epoch, .. } = std::mem::take(&mut self.vitals);
+        let HealthState { mut liveness, mut readiness, beat_epoch, .. } = std::mem::take(&mut self.vitals);
         liveness.begin();
         readiness.begin();
-        self.vitals = Vitals { liveness, readiness, beat_epoch, ..Vitals::default() };
+        self.vitals = HealthState { liveness, readiness, beat_epoch, ..HealthState::default() };
         self.listening.begin();
     }
 
@@ -284,14 +286,14 @@ impl Instance {
         step: &mut Step<'_>,
         kind: ProbeKind,
         result: Result<(), String>,
-    ) -> Verdict {
-        let State::Online { since, .. } = self.state else { return Verdict::Nothing };
-        let Some(probe) = self.probe(kind) else { return Verdict::Nothing };
+    ) -> StepOutcome {
+        let State::Online { since, .. } = self.state else { return StepOutcome::Nothing };
+        let Some(probe) = self.probe(kind) else { return StepOutcome::Nothing };
         let (interval, retries, start_period) = (probe.interval, probe.retries, probe.start_period);
         let is_young = step.now.since(since) < start_period;
         let checkup = self.vitals.of(kind);
         if !std::mem::replace(&mut checkup.under_way, false) {
-            return Verdict::Nothing;
+            return StepOutcome::Nothing;
         }
         match result {
             Ok(()) => {
@@ -309,7 +311,7 @@ impl Instance {
                 }
                 self.arm_check(step, kind, interval);
                 self.look_at_trial();
-                Verdict::Nothing
+                StepOutcome::Nothing
             }
             Err(said) => {
                 let excused = !checkup.passed && is_young;
@@ -323,14 +325,14 @@ impl Instance {
                     let data = EventData::ProbeFailed { probe: kind, failures, retries, output: said };
                     step.report(self.subject(), data);
                     self.arm_check(step, kind, wait);
-                    return Verdict::Nothing;
+                    return StepOutcome::Nothing;
                 }
                 match kind {
-                    ProbeKind::Liveness => self.sicken(step, Sickness::Health { failures, said }),
+                    ProbeKind::Liveness => self.sicken(step, HealthFailure::Health { failures, said }),
                     ProbeKind::Readiness => {
                         step.report(self.subject(), EventData::ReadinessLost { output: said });
                         self.arm_check(step, kind, wait);
-                        Verdict::Nothing
+                        StepOutcome::Nothing
                     }
                 }
             }
@@ -338,8 +340,8 @@ impl Instance {
     }
 
     /// It has said something of itself.
-    pub(super) fn spoke(&mut self, step: &mut Step<'_>, word: Word) -> Verdict {
-        let State::Online { .. } = self.state else { return Verdict::Nothing };
+    pub(super) fn spoke(&mut self, step: &mut Step<'_>, word: Word) -> StepOutcome {
+        let State::Online { .. } = self.state else { return StepOutcome::Nothing };
         match word {
             Word::Alive => {
                 self.vitals.last_well = Some(step.now);
@@ -363,7 +365,7 @@ impl Instance {
                     }
                 }
             }
-            Word::Fault => return self.sicken(step, Sickness::Fault),
+            Word::Fault => return self.sicken(step, HealthFailure::Fault),
             Word::Status(text) => self.vitals.status = (!text.is_empty()).then_some(text),
             Word::Leaving => self.vitals.is_leaving = true,
             // A program that listens elsewhere already does its work, and one that tries several ports
@@ -375,7 +377,7 @@ impl Instance {
             Word::Listens => self.listens(),
             Word::Uncaught(uncaught) => self.vitals.uncaught = Some(uncaught),
         }
-        Verdict::Nothing
+        StepOutcome::Nothing
     }
 
     /// How long it may say nothing.
@@ -384,37 +386,37 @@ impl Instance {
     }
 
     /// It is time to look at its heartbeat.
-    pub(super) fn beat_due(&mut self, step: &mut Step<'_>, epoch: u64) -> Verdict {
-        let State::Online { since, .. } = self.state else { return Verdict::Nothing };
+    pub(super) fn beat_due(&mut self, step: &mut Step<'_>, epoch: u64) -> StepOutcome {
+        let State::Online { since, .. } = self.state else { return StepOutcome::Nothing };
         if epoch != self.vitals.beat_epoch {
-            return Verdict::Nothing;
+            return StepOutcome::Nothing;
         }
-        let Some(heartbeat) = self.heartbeat() else { return Verdict::Nothing };
-        if step.now.since(self.vitals.beat_due) > LATE {
+        let Some(heartbeat) = self.heartbeat() else { return StepOutcome::Nothing };
+        if step.now.since(self.vitals.beat_due) > HEARTBEAT_SLACK {
             self.arm_beat(step, step.now + heartbeat);
-            return Verdict::Nothing;
+            return StepOutcome::Nothing;
         }
         match self.vitals.beat {
             Some(at) if step.now.since(at) < heartbeat => {
                 self.arm_beat(step, at + heartbeat);
-                Verdict::Nothing
+                StepOutcome::Nothing
             }
-            Some(at) => self.sicken(step, Sickness::Silent(step.now.since(at))),
-            None => self.sicken(step, Sickness::NeverSpoke(step.now.since(since))),
+            Some(at) => self.sicken(step, HealthFailure::Silent(step.now.since(at))),
+            None => self.sicken(step, HealthFailure::NeverSpoke(step.now.since(since))),
         }
     }
 
     /// It is not well: it ends, and runs again. A successor in a reload is given up by the root.
-    fn sicken(&mut self, step: &mut Step<'_>, sickness: Sickness) -> Verdict {
+    fn sicken(&mut self, step: &mut Step<'_>, sickness: HealthFailure) -> StepOutcome {
         step.report(self.subject(), EventData::Unhealthy { failure: sickness.clone() });
         self.trial = None;
-        self.outcome = Some(Outcome::Failed(Setback::Sick(sickness.clone())));
+        self.outcome = Some(Outcome::Failed(ReadinessFailure::Sick(sickness.clone())));
         self.reason = Some(Reason::Sick(sickness));
         if self.generation == Generation::Coming {
-            return Verdict::Nothing;
+            return StepOutcome::Nothing;
         }
         let signal = self.stop_signal();
-        let then = if self.is_last_run() { Then::Stay } else { Then::Recover };
-        self.stop(step, Stop { signal, cause: StopCause::Sick, then })
+        let then = if self.is_last_run() { AfterStop::Stay } else { AfterStop::Recover };
+        self.stop(step, Stop { signal, cause: StopReason::Sick, then })
     }
 }

@@ -1,6 +1,6 @@
 //! One instance: a place in the process list in which one process at a time runs.
 //!
-//! The states are PM2's words. What only the root can decide is handed up as a [`Verdict`].
+//! The states are PM2's words. What only the root can decide is handed up as a [`StepOutcome`].
 
 mod ending;
 mod listening;
@@ -10,17 +10,17 @@ mod turn;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use self::listening::Listening;
-pub(super) use self::turn::{Obstacle, Turn, Wakes};
+pub(super) use self::turn::{DependencyWait, Obstacle, Wakes};
 use super::{
     Time,
     backoff::Progress,
     event::{Effect, InstanceId, Readiness, Run, Sign, Timer, Wait},
     events::{EventData, Notice},
-    health::Vitals,
-    notice::{Generation, Next, Setback, StopCause, Subject},
+    health::HealthState,
+    notice::{Generation, Next, ReadinessFailure, StopReason, Subject},
+    readiness_gate::{Outcome, ReadinessGate, ReadyWhen},
     reason::Reason,
     record::Record,
-    trial::{Gate, Outcome, Trial},
 };
 use crate::spec::{AppSpec, ExitCode, ProgramKind, Signal};
 
@@ -62,7 +62,7 @@ pub(super) struct Instance {
     /// What the present run has said of itself.
     pub(super) readiness: Readiness,
     /// Whether the present run is well.
-    pub(super) vitals: Vitals,
+    pub(super) vitals: HealthState,
     /// Whether the present run could not listen.
     pub(super) listening: Listening,
     /// Unstable runs in a row.
@@ -80,7 +80,7 @@ pub(super) struct Instance {
     /// Why its present run ends, beyond its exit status and the request of a client.
     pub(super) reason: Option<Reason>,
     /// What the present run or the next one has to show.
-    pub(super) trial: Option<Trial>,
+    pub(super) trial: Option<ReadinessGate>,
     /// Somebody has stopped it, and it is to stay so.
     is_put_away: bool,
     /// The number of the last run that has done its task (`oneshot`); 0 is none.
@@ -106,7 +106,7 @@ pub(super) struct Instance {
 pub(super) enum State {
     Stopped,
     /// It starts when others are what it waits for.
-    Turn(Turn),
+    DependencyWait(DependencyWait),
     Launching {
         run: u64,
         since: Time,
@@ -123,14 +123,14 @@ pub(super) enum State {
         run: u64,
         since: Time,
         signal: Signal,
-        then: Then,
+        then: AfterStop,
     },
     Stopping {
         run: u64,
         ended: bool,
         since: Time,
         kills: u8,
-        then: Then,
+        then: AfterStop,
     },
     Waiting,
     Errored,
@@ -140,13 +140,13 @@ pub(super) enum State {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stop {
     pub(super) signal: Signal,
-    pub(super) cause: StopCause,
-    pub(super) then: Then,
+    pub(super) cause: StopReason,
+    pub(super) then: AfterStop,
 }
 
 /// What comes when the tree is gone.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Then {
+pub(super) enum AfterStop {
     /// The process ended by itself: whatever its ending leads to.
     Follow(Next),
     /// Stay stopped.
@@ -162,7 +162,7 @@ pub(super) enum Then {
 /// What the root has to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub(super) enum Verdict {
+pub(super) enum StepOutcome {
     /// Nothing.
     Nothing,
     /// It has ended by itself and for good.
@@ -191,7 +191,7 @@ impl Instance {
             kind: None,
             state: State::Stopped,
             readiness: Readiness::default(),
-            vitals: Vitals::default(),
+            vitals: HealthState::default(),
             listening: Listening::default(),
             unstable: 0,
             address_was_in_use: false,
@@ -221,8 +221,8 @@ impl Instance {
     pub(super) fn status(&self) -> Status {
         match &self.state {
             State::Stopped => Status::Stopped,
-            State::Turn(turn) if turn.is_blocked() => Status::Stopped,
-            State::Turn(_) => Status::Waiting,
+            State::DependencyWait(turn) if turn.is_blocked() => Status::Stopped,
+            State::DependencyWait(_) => Status::Waiting,
             State::Launching { .. } => Status::Launching,
             // PM2's word for one that has yet to send its `ready`.
             State::Online { .. } if self.spec.reload.wait_ready && self.trial.is_some() => Status::Launching,
@@ -246,7 +246,7 @@ impl Instance {
     pub(super) fn is_alive(&self) -> bool {
         match &self.state {
             State::Stopped | State::Errored => false,
-            State::Turn(turn) => !turn.is_blocked(),
+            State::DependencyWait(turn) => !turn.is_blocked(),
             State::Launching { .. }
             | State::Online { .. }
             | State::Draining { .. }
@@ -272,12 +272,12 @@ impl Instance {
 
     /// Whether it runs or has run, and nobody has stopped it.
     pub(super) fn is_wanted(&self) -> bool {
-        let is_to_stay = |then: &Then| matches!(then, Then::Stay | Then::Remove);
+        let is_to_stay = |then: &AfterStop| matches!(then, AfterStop::Stay | AfterStop::Remove);
         match &self.state {
             State::Stopped | State::Errored => self.tried > 0 && !self.is_put_away,
             State::Launching { stop, .. } => !stop.is_some_and(|stop| is_to_stay(&stop.then)),
             State::Draining { then, .. } | State::Stopping { then, .. } => !is_to_stay(then),
-            State::Online { .. } | State::Waiting | State::Turn(_) => true,
+            State::Online { .. } | State::Waiting | State::DependencyWait(_) => true,
         }
     }
 
@@ -289,7 +289,7 @@ impl Instance {
             | State::Draining { .. }
             | State::Stopping { .. }
             | State::Stopped
-            | State::Turn(_)
+            | State::DependencyWait(_)
             | State::Waiting
             | State::Errored => false,
         }
@@ -310,7 +310,7 @@ impl Instance {
             | State::Stopping { since, ended: false, .. } => Some(since),
             State::Stopping { ended: true, .. }
             | State::Stopped
-            | State::Turn(_)
+            | State::DependencyWait(_)
             | State::Waiting
             | State::Errored => None,
         }
@@ -346,7 +346,7 @@ impl Instance {
             | State::Online { run, .. }
             | State::Draining { run, .. }
             | State::Stopping { run, .. } => run,
-            State::Stopped | State::Turn(_) | State::Waiting | State::Errored => return None,
+            State::Stopped | State::DependencyWait(_) | State::Waiting | State::Errored => return None,
         };
         Some(Run { instance: self.id, number })
     }
@@ -354,9 +354,13 @@ impl Instance {
     /// Whether it will be forgotten as soon as its tree is gone.
     pub(super) fn is_leaving(&self) -> bool {
         match &self.state {
-            State::Draining { then, .. } | State::Stopping { then, .. } => matches!(then, Then::Remove),
-            State::Launching { stop, .. } => stop.is_some_and(|stop| matches!(stop.then, Then::Remove)),
-            State::Stopped | State::Turn(_) | State::Online { .. } | State::Waiting | State::Errored => false,
+            State::Draining { then, .. } | State::Stopping { then, .. } => matches!(then, AfterStop::Remove),
+            State::Launching { stop, .. } => stop.is_some_and(|stop| matches!(stop.then, AfterStop::Remove)),
+            State::Stopped
+            | State::DependencyWait(_)
+            | State::Online { .. }
+            | State::Waiting
+            | State::Errored => false,
         }
     }
 
@@ -380,27 +384,27 @@ impl Instance {
             State::Stopping { ended: true, .. }
             | State::Launching { .. }
             | State::Stopped
-            | State::Turn(_)
+            | State::DependencyWait(_)
             | State::Waiting
             | State::Errored => None,
         }
     }
 
     /// Its next run has to show this.
-    pub(super) fn try_next(&mut self, gate: Gate) {
-        self.trial = Some(Trial::Ahead(gate));
+    pub(super) fn try_next(&mut self, gate: ReadyWhen) {
+        self.trial = Some(ReadinessGate::Ahead(gate));
     }
 
     /// Its present run has to show this, from now on.
-    pub(super) fn try_again(&mut self, step: &mut Step<'_>, gate: Gate) {
-        self.trial = Some(Trial::Running(gate));
+    pub(super) fn try_again(&mut self, step: &mut Step<'_>, gate: ReadyWhen) {
+        self.trial = Some(ReadinessGate::Running(gate));
         self.arm_trial(step, gate);
     }
 
-    fn arm_trial(&mut self, step: &mut Step<'_>, gate: Gate) {
+    fn arm_trial(&mut self, step: &mut Step<'_>, gate: ReadyWhen) {
         let time = match gate {
-            Gate::Signs(_) => self.spec.reload.listen_timeout,
-            Gate::Uptime => self.spec.restart.min_uptime,
+            ReadyWhen::Signs(_) => self.spec.reload.listen_timeout,
+            ReadyWhen::Uptime => self.spec.restart.min_uptime,
         };
         self.arm(step, time);
     }
@@ -415,10 +419,10 @@ impl Instance {
     /// Starts it because somebody asks for it, also one that is about to stay ended.
     pub(super) fn revive(&mut self, step: &mut Step<'_>) {
         match &mut self.state {
-            State::Stopped | State::Errored | State::Turn(_) => self.take_turn(step, Wakes::All),
+            State::Stopped | State::Errored | State::DependencyWait(_) => self.take_turn(step, Wakes::All),
             State::Waiting => self.launch(step),
-            State::Draining { then, .. } | State::Stopping { then, .. } => *then = Then::Restart,
-            State::Launching { stop: Some(stop), .. } => stop.then = Then::Restart,
+            State::Draining { then, .. } | State::Stopping { then, .. } => *then = AfterStop::Restart,
+            State::Launching { stop: Some(stop), .. } => stop.then = AfterStop::Restart,
             State::Launching { stop: None, .. } | State::Online { .. } => {}
         }
     }
@@ -429,7 +433,7 @@ impl Instance {
         match self.state {
             State::Stopped | State::Errored => self.take_turn(step, Wakes::Fresh),
             State::Waiting => self.launch(step),
-            State::Turn(_)
+            State::DependencyWait(_)
             | State::Launching { .. }
             | State::Online { .. }
             | State::Draining { .. }
@@ -444,7 +448,7 @@ impl Instance {
         self.gave_up = false;
         self.is_put_away = false;
         let is_restart = match self.state {
-            State::Stopped | State::Errored | State::Turn(_) => false,
+            State::Stopped | State::Errored | State::DependencyWait(_) => false,
             State::Launching { .. }
             | State::Online { .. }
             | State::Draining { .. }
@@ -456,12 +460,13 @@ impl Instance {
         }
         self.tried = *step.runs;
         self.trial = match self.trial {
-            Some(Trial::Ahead(gate)) => Some(Trial::Running(gate)),
-            Some(Trial::Running(_)) | None => {
+            Some(ReadinessGate::Ahead(gate)) => Some(ReadinessGate::Running(gate)),
+            Some(ReadinessGate::Running(_)) | None => {
                 let message = Readiness { message: true, ..Readiness::default() };
-                let gate = self.spec.reload.wait_ready.then_some(Gate::Signs(message));
+                let gate = self.spec.reload.wait_ready.then_some(ReadyWhen::Signs(message));
                 // It may meet the same process there again: not online before it has proved otherwise.
-                gate.or_else(|| self.address_was_in_use.then_some(Gate::Uptime)).map(Trial::Running)
+                gate.or_else(|| self.address_was_in_use.then_some(ReadyWhen::Uptime))
+                    .map(ReadinessGate::Running)
             }
         };
         self.state =
@@ -488,17 +493,21 @@ impl Instance {
                 let data = if is_online { EventData::Online { pid } } else { EventData::Launching { pid } };
                 step.report(self.subject(), data);
                 step.out.extend(signals.into_iter().map(|signal| Effect::Signal(process, signal)));
-                if let Some(Trial::Running(gate)) = self.trial {
+                if let Some(ReadinessGate::Running(gate)) = self.trial {
                     self.arm_trial(step, gate);
                 }
                 self.begin_checks(step);
                 if let Some(stop) = stop {
                     let verdict = self.stop(step, stop);
-                    debug_assert_eq!(verdict, Verdict::Nothing, "an online instance does not end at once");
+                    debug_assert_eq!(
+                        verdict,
+                        StepOutcome::Nothing,
+                        "an online instance does not end at once"
+                    );
                 }
             }
             State::Stopped
-            | State::Turn(_)
+            | State::DependencyWait(_)
             | State::Online { .. }
             | State::Draining { .. }
             | State::Stopping { .. }
@@ -528,7 +537,7 @@ impl Instance {
             }
             State::Launching { .. }
             | State::Stopped
-            | State::Turn(_)
+            | State::DependencyWait(_)
             | State::Draining { .. }
             | State::Stopping { .. }
             | State::Waiting
@@ -539,9 +548,9 @@ impl Instance {
     /// Whether it has shown by now what it has to.
     pub(super) fn look_at_trial(&mut self) {
         let passes = match self.trial {
-            Some(Trial::Running(Gate::Signs(wanted))) => wanted.lacks(self.readiness).is_none(),
-            Some(Trial::Running(Gate::Uptime)) => self.readiness.listening,
-            Some(Trial::Ahead(_)) | None => false,
+            Some(ReadinessGate::Running(ReadyWhen::Signs(wanted))) => wanted.lacks(self.readiness).is_none(),
+            Some(ReadinessGate::Running(ReadyWhen::Uptime)) => self.readiness.listening,
+            Some(ReadinessGate::Ahead(_)) | None => false,
         };
         if passes {
             // Its timer is stale.
@@ -550,65 +559,65 @@ impl Instance {
         }
     }
 
-    pub(super) fn timer_fired(&mut self, step: &mut Step<'_>, epoch: u64) -> Verdict {
+    pub(super) fn timer_fired(&mut self, step: &mut Step<'_>, epoch: u64) -> StepOutcome {
         if epoch != self.epoch {
-            return Verdict::Nothing;
+            return StepOutcome::Nothing;
         }
         match &mut self.state {
             State::Waiting => {
                 self.launch(step);
-                Verdict::Nothing
+                StepOutcome::Nothing
             }
-            State::Turn(_) => {
+            State::DependencyWait(_) => {
                 self.turn_is_late();
-                Verdict::Nothing
+                StepOutcome::Nothing
             }
             State::Online { .. } => {
                 let waited = self.spec.reload.listen_timeout;
                 match self.trial {
-                    Some(Trial::Running(Gate::Uptime)) => self.end_trial(|| Outcome::Passed),
-                    Some(Trial::Running(Gate::Signs(wanted))) => {
+                    Some(ReadinessGate::Running(ReadyWhen::Uptime)) => self.end_trial(|| Outcome::Passed),
+                    Some(ReadinessGate::Running(ReadyWhen::Signs(wanted))) => {
                         let setback = match wanted.lacks(self.readiness) {
                             Some(Sign::Probe) | None => {
                                 let said =
                                     self.complaint().unwrap_or_else(|| "its check has not ended".to_owned());
-                                Setback::Unwell { waited, said }
+                                ReadinessFailure::Unwell { waited, said }
                             }
-                            Some(sign) => Setback::Silent { sign, waited },
+                            Some(sign) => ReadinessFailure::Silent { sign, waited },
                         };
                         self.end_trial(|| Outcome::Failed(setback));
                     }
-                    Some(Trial::Ahead(_)) | None => {}
+                    Some(ReadinessGate::Ahead(_)) | None => {}
                 }
-                Verdict::Nothing
+                StepOutcome::Nothing
             }
             State::Draining { .. } => {
-                self.drained(step, StopCause::NotDrained);
-                Verdict::Nothing
+                self.drained(step, StopReason::NotDrained);
+                StepOutcome::Nothing
             }
             State::Stopping { kills: 0, .. } => {
                 step.report(self.subject(), EventData::Killing { waited: self.patience.0 });
                 self.kill(step);
-                Verdict::Nothing
+                StepOutcome::Nothing
             }
             State::Stopping { kills: 1..KILLS, .. } => {
                 self.kill(step);
-                Verdict::Nothing
+                StepOutcome::Nothing
             }
             State::Stopping { then, .. } => {
                 let then = *then;
                 step.report(self.subject(), EventData::Unkillable {});
                 // Never two processes for one instance: what was to run again cannot.
                 let then = match then {
-                    Then::Follow(_) | Then::Restart | Then::Recover => {
-                        Then::Follow(Next::Errored { unstable: self.unstable })
+                    AfterStop::Follow(_) | AfterStop::Restart | AfterStop::Recover => {
+                        AfterStop::Follow(Next::Errored { unstable: self.unstable })
                     }
-                    Then::Stay => Then::Stay,
-                    Then::Remove => Then::Remove,
+                    AfterStop::Stay => AfterStop::Stay,
+                    AfterStop::Remove => AfterStop::Remove,
                 };
                 self.follow(step, then, Signal::KILL.exit_code())
             }
-            State::Launching { .. } | State::Stopped | State::Errored => Verdict::Nothing,
+            State::Launching { .. } | State::Stopped | State::Errored => StepOutcome::Nothing,
         }
     }
 

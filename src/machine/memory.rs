@@ -17,8 +17,8 @@ use super::{
     Time,
     event::{Effect, InstanceId, Run},
     events::{EventData, Notice, millis},
-    instance::{Instance, Status, Then},
-    notice::{Generation, Next, Size, StopCause, Why},
+    instance::{AfterStop, Instance, Status},
+    notice::{Generation, Next, Size, StopReason, Why},
     reason::Reason,
     root::{Machine, Phase},
 };
@@ -248,7 +248,7 @@ impl Machine {
         let instance = &self.instances[&id];
         let (app, generation) = (instance.spec.name.clone(), instance.generation);
         let excess = Excess::Short { size, used, limit };
-        let cause = StopCause::Memory(excess);
+        let cause = StopReason::Memory(excess);
         // Old and new ones side by side are what there is no memory for.
         let is_rolling = self.reloads.is_rolling(&app);
         self.give_up(now, &app, Why::MemoryShort, cause, None, out);
@@ -270,12 +270,12 @@ impl Machine {
             self.run_anew(now, id, excess, wait, out);
         } else if instance.status() == Status::Stopping && instance.is_leaving() {
             // It may not finish its connections, if that is what it does.
-            self.end(now, id, cause, Then::Remove, out);
+            self.end(now, id, cause, AfterStop::Remove, out);
         }
     }
 
     /// Ends an instance and starts it when it is gone, after this wait.
     fn run_anew(&mut self, now: Time, id: InstanceId, excess: Excess, wait: Duration, out: &mut Vec<Effect>) {
-        self.end(now, id, StopCause::Memory(excess), Then::Follow(Next::Restart(wait)), out);
+        self.end(now, id, StopReason::Memory(excess), AfterStop::Follow(Next::Restart(wait)), out);
     }
 }

@@ -10,13 +10,11 @@
 
 mod app;
 mod backoff;
-mod changes;
 pub mod cluster;
-mod desk;
-mod due;
 mod event;
 pub mod events;
 mod fault;
+mod file_changes;
 mod forecast;
 pub mod frame;
 mod health;
@@ -27,14 +25,16 @@ mod memory;
 mod notice;
 mod operation;
 mod order;
+mod pending_operations;
+mod readiness_gate;
 mod reason;
 mod record;
 mod reload;
 mod root;
+mod scheduled_restart;
 mod shutdown;
 mod stop_targets;
 mod time;
-mod trial;
 
 #[cfg(test)]
 mod tests;
@@ -46,14 +46,14 @@ pub use event::{
 };
 pub use fault::{ListenFailure, Uncaught};
 pub use forecast::Forecast;
-pub use health::{ProbeKind, Sickness, Word};
+pub use health::{HealthFailure, ProbeKind, Word};
 pub use in_use::address_in_use;
 pub use instance::Status;
 pub use memory::{Answer, Excess, Shortage};
-pub use notice::{Generation, Next, Readable, Setback, Size, StopCause, Subject, Why};
+pub use notice::{Generation, HumanDuration, Next, ReadinessFailure, Size, StopReason, Subject, Why};
 pub use operation::{Addition, Count, Manner, Operation, Reply, Ticket, Wanted};
 pub use reason::{Command, Reason, reason};
-pub use record::Past;
+pub use record::RestartHistory;
 pub use root::{InstanceView, Machine};
 pub use stop_targets::{Member, Role, StopTargets, role, stop_targets};
 pub use time::Time;

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ending, Excess, InstanceId, Sickness, Sign,
+    Ending, Excess, HealthFailure, InstanceId, Sign,
     events::{EventSubject, millis},
 };
 use crate::spec::AppSpec;
@@ -58,7 +58,7 @@ impl Generation {
 /// Why an instance is asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum StopCause {
+pub enum StopReason {
     /// Everything stops.
     Shutdown,
     /// Its application is no longer in the file, or has fewer instances.
@@ -93,7 +93,7 @@ pub enum StopCause {
     NotDrained,
 }
 
-impl StopCause {
+impl StopReason {
     /// Whether others take its place: then it may finish the connections that it has.
     pub(super) fn drains(self) -> bool {
         match self {
@@ -135,7 +135,7 @@ pub enum Next {
 /// Why a new process does not count as ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Setback {
+pub enum ReadinessFailure {
     /// It has ended.
     Ended {
         /// How.
@@ -163,32 +163,36 @@ pub enum Setback {
         said: String,
     },
     /// It was not well and had to end.
-    Sick(Sickness),
+    Sick(HealthFailure),
     /// It never began: what was there before could not be ended.
     NoRoom,
     /// It has not begun: it waits for others.
     Order,
 }
 
-impl fmt::Display for Setback {
+impl fmt::Display for ReadinessFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ended { ending: ending @ Ending::SpawnFailed(_), uptime: _ } => {
                 write!(f, "ended: {ending}")
             }
-            Self::Ended { ending, uptime } => write!(f, "ended: {ending}, up {}", Readable(*uptime)),
+            Self::Ended { ending, uptime } => write!(f, "ended: {ending}, up {}", HumanDuration(*uptime)),
             Self::Silent { sign: Sign::Listening, waited } => {
-                write!(f, "did not listen within {} (`listen_timeout`)", Readable(*waited))
+                write!(f, "did not listen within {} (`listen_timeout`)", HumanDuration(*waited))
             }
             Self::Silent { sign: Sign::Message, waited } => {
-                write!(f, "did not send `ready` within {} (`listen_timeout`)", Readable(*waited))
+                write!(f, "did not send `ready` within {} (`listen_timeout`)", HumanDuration(*waited))
             }
             Self::Order => f.write_str("did not start: it waits for others"),
             Self::Silent { sign: Sign::Probe, waited } => {
-                write!(f, "did not pass its check within {} (`listen_timeout`)", Readable(*waited))
+                write!(f, "did not pass its check within {} (`listen_timeout`)", HumanDuration(*waited))
             }
             Self::Unwell { waited, said } => {
-                write!(f, "did not pass its check within {} (`listen_timeout`): {said}", Readable(*waited))
+                write!(
+                    f,
+                    "did not pass its check within {} (`listen_timeout`): {said}",
+                    HumanDuration(*waited)
+                )
             }
             Self::Sick(sickness) => write!(f, "{sickness}"),
             Self::NoRoom => f.write_str("did not start: its predecessor did not end"),
@@ -202,13 +206,13 @@ impl fmt::Display for Setback {
 pub enum Why {
     /// A new process is not ready.
     #[serde(rename = "not-ready")]
-    Setback {
+    ReadinessFailure {
         /// Which.
         #[serde(rename = "instance")]
         who: EventSubject,
         /// What has failed.
         #[serde(rename = "failure")]
-        setback: Setback,
+        setback: ReadinessFailure,
     },
     /// Somebody asked for the application, or a part of it, to stop.
     Asked,
@@ -229,9 +233,9 @@ impl fmt::Display for Subject {
 
 /// A duration as people say it.
 #[derive(Debug, Clone, Copy)]
-pub struct Readable(pub Duration);
+pub struct HumanDuration(pub Duration);
 
-impl fmt::Display for Readable {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (millis, seconds) = (self.0.as_millis(), self.0.as_secs());
         match seconds {

@@ -7,13 +7,13 @@
 use super::{
     Time,
     event::{Effect, InstanceId},
-    instance::{Instance, Obstacle, Verdict, Wakes},
+    instance::{Instance, Obstacle, StepOutcome, Wakes},
     root::{Machine, Phase},
 };
 use crate::spec::{Dependency, OnErrored};
 
 /// How a dependency stands.
-enum Standing {
+enum DependencyState {
     /// It is what is waited for.
     Holds,
     /// It may become that by itself.
@@ -53,14 +53,14 @@ impl Machine {
         let depends_on = self.instances[&id].spec.order.depends_on.clone();
         self.with_instance(id, now, out, |instance, _| {
             instance.has_woken();
-            Verdict::Nothing
+            StepOutcome::Nothing
         });
         for Dependency { app, condition } in depends_on {
             for other in self.staying(&app) {
                 if !self.instances[&other].fulfils(condition) {
                     self.with_instance(other, now, out, |instance, step| {
                         instance.wake(step, wakes);
-                        Verdict::Nothing
+                        StepOutcome::Nothing
                     });
                 }
             }
@@ -74,9 +74,9 @@ impl Machine {
         let mut obstacle = None;
         for dependency in &spec.order.depends_on {
             match self.standing(dependency) {
-                Standing::Holds => {}
-                Standing::Comes => comes = true,
-                Standing::Fails(what) => {
+                DependencyState::Holds => {}
+                DependencyState::Comes => comes = true,
+                DependencyState::Fails(what) => {
                     obstacle.get_or_insert(what);
                 }
             }
@@ -86,7 +86,7 @@ impl Machine {
             let is_failure = obstacle.is_failure;
             self.with_instance(id, now, out, |instance, step| {
                 instance.is_in_the_way(step, obstacle);
-                Verdict::Nothing
+                StepOutcome::Nothing
             });
             if !was_blocked
                 && is_failure
@@ -106,33 +106,33 @@ impl Machine {
             let what = self.awaited(id).join(", ");
             self.with_instance(id, now, out, |instance, step| {
                 instance.waits_for(step, || what);
-                Verdict::Nothing
+                StepOutcome::Nothing
             });
             return was_blocked;
         }
         self.with_instance(id, now, out, |instance, step| {
             instance.turn_has_come(step);
-            Verdict::Nothing
+            StepOutcome::Nothing
         });
         true
     }
 
-    fn standing(&self, Dependency { app, condition }: &Dependency) -> Standing {
+    fn standing(&self, Dependency { app, condition }: &Dependency) -> DependencyState {
         let instances = self.staying(app);
         if instances.is_empty() {
             let what = format!("there is no {app}");
-            return Standing::Fails(Obstacle { what, is_failure: false });
+            return DependencyState::Fails(Obstacle { what, is_failure: false });
         }
-        let mut standing = Standing::Holds;
+        let mut standing = DependencyState::Holds;
         for id in instances {
             let instance = &self.instances[&id];
             if instance.fulfils(*condition) {
                 continue;
             }
             if !instance.is_alive() {
-                return Standing::Fails(instance.as_obstacle());
+                return DependencyState::Fails(instance.as_obstacle());
             }
-            standing = Standing::Comes;
+            standing = DependencyState::Comes;
         }
         standing
     }
@@ -142,7 +142,7 @@ impl Machine {
         let Some(instance) = self.instances.get(&id).filter(|instance| instance.turn().is_some()) else {
             return Vec::new();
         };
-        let open = |dependency: &&Dependency| !matches!(self.standing(dependency), Standing::Holds);
+        let open = |dependency: &&Dependency| !matches!(self.standing(dependency), DependencyState::Holds);
         instance.spec.order.depends_on.iter().filter(open).map(ToString::to_string).collect()
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ending, Excess, ListenFailure, Sickness, Uncaught};
+use super::{Ending, Excess, HealthFailure, ListenFailure, Uncaught};
 
 /// Why a run ended, beyond its exit status and the request of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ pub enum Reason {
     Memory(Excess),
     /// It was not well.
     #[serde(rename = "unhealthy")]
-    Sick(Sickness),
+    Sick(HealthFailure),
     /// A client requested it.
     Command(Command),
     /// Watched files have changed; one of them, for people.

@@ -9,7 +9,7 @@ const ENDINGS: usize = 5;
 
 /// How a run of an instance ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Past {
+pub struct RestartHistory {
     /// How.
     pub ending: Ending,
     /// Why procrun has ended it, if it has.
@@ -20,7 +20,7 @@ pub struct Past {
     pub at: Time,
 }
 
-impl Past {
+impl RestartHistory {
     /// The word for what ended it: procrun's own reason, else the kind of its end.
     pub fn reason(&self) -> &'static str {
         reason(&self.ending, self.reason.as_ref())
@@ -36,7 +36,7 @@ pub(super) struct Record {
     /// Since when it is in the list, or was reset.
     pub(super) created_at: Time,
     /// The last few endings, the oldest first.
-    pub(super) endings: Vec<Past>,
+    pub(super) endings: Vec<RestartHistory>,
     /// How often it had too much memory.
     pub(super) pace: Pace,
 }
@@ -46,7 +46,7 @@ impl Record {
         Self { created_at: now, ..Self::default() }
     }
 
-    pub(super) fn ended(&mut self, past: Past) {
+    pub(super) fn ended(&mut self, past: RestartHistory) {
         if self.endings.len() >= ENDINGS {
             self.endings.remove(0);
         }

@@ -16,12 +16,12 @@ use super::{
     Ticket, Time,
     event::{Effect, InstanceId, Readiness},
     events::{EventData, Notice},
-    instance::{Instance, Then, Verdict},
+    instance::{AfterStop, Instance, StepOutcome},
     job::{Job, Version},
-    notice::{Generation, Setback, StopCause, Why},
+    notice::{Generation, ReadinessFailure, StopReason, Why},
+    readiness_gate::{Outcome, ReadyWhen},
     reason::Reason,
     root::Machine,
-    trial::{Gate, Outcome},
 };
 use crate::spec::AppSpec;
 
@@ -138,13 +138,13 @@ impl Machine {
         for job in dropped {
             for ticket in job.tickets() {
                 let why = format!("{app} was stopped or removed before {} had its turn", job.name());
-                self.desk.job_over(*ticket, app, Some(why));
+                self.pending_operations.job_over(*ticket, app, Some(why));
             }
         }
     }
 
     /// Somebody stops these numbers: what waits does not start them again.
-    pub(super) fn calm_queued(&mut self, app: &str, numbers: &BTreeSet<u32>) {
+    pub(super) fn drop_queued_starts(&mut self, app: &str, numbers: &BTreeSet<u32>) {
         self.unqueue(app, |job| matches!(job, Job::Reload { .. } | Job::Restart { .. }));
         for job in self.reloads.waiting.get_mut(app).into_iter().flatten() {
             let why = format!("{app} was stopped or removed before {} had its turn", job.name());
@@ -152,7 +152,7 @@ impl Machine {
                 Job::Read(version) if !version.meant.is_disjoint(numbers) => {
                     version.meant.retain(|number| !numbers.contains(number));
                     for ticket in &version.tickets {
-                        self.desk.fail(*ticket, why.clone());
+                        self.pending_operations.fail(*ticket, why.clone());
                     }
                 }
                 Job::Read(_) | Job::Reload { .. } | Job::Restart { .. } | Job::Scale { .. } => {}
@@ -239,7 +239,7 @@ impl Machine {
                 instance.generation = Generation::Coming;
                 instance.try_next(gate);
                 instance.start(step);
-                Verdict::Nothing
+                StepOutcome::Nothing
             });
             successor
         } else {
@@ -253,21 +253,21 @@ impl Machine {
                 instance.spec = spec;
                 instance.reason.get_or_insert(reason);
                 instance.try_next(gate);
-                Verdict::Nothing
+                StepOutcome::Nothing
             });
-            self.end(now, id, StopCause::Reloaded, Then::Restart, out);
+            self.end(now, id, StopReason::Reloaded, AfterStop::Restart, out);
         }
     }
 
     /// What the successor of this instance has to show: what the instance itself has shown.
-    fn gate(&self, now: Time, id: InstanceId, spec: &Arc<AppSpec>) -> Gate {
+    fn gate(&self, now: Time, id: InstanceId, spec: &Arc<AppSpec>) -> ReadyWhen {
         let (message, probe) = (spec.reload.wait_ready, spec.health.gate().is_some());
         let wanted = Readiness { message, probe, listening: false };
         if message {
-            return Gate::Signs(wanted);
+            return ReadyWhen::Signs(wanted);
         }
         if !spec.can_overlap() {
-            return if probe { Gate::Signs(wanted) } else { Gate::Uptime };
+            return if probe { ReadyWhen::Signs(wanted) } else { ReadyWhen::Uptime };
         }
         let instance = &self.instances[&id];
         let is_grown = instance
@@ -278,7 +278,11 @@ impl Machine {
         // Who has just begun may be about to listen as its siblings do.
         let listens = instance.has_listened
             || !is_grown && self.instances.values().filter(of_app).any(|other| other.has_listened);
-        if listens || probe { Gate::Signs(Readiness { listening: listens, ..wanted }) } else { Gate::Uptime }
+        if listens || probe {
+            ReadyWhen::Signs(Readiness { listening: listens, ..wanted })
+        } else {
+            ReadyWhen::Uptime
+        }
     }
 
     /// The trial of an instance is over.
@@ -289,23 +293,28 @@ impl Machine {
         let Some(reload) = self.reloads.active.get_mut(&app).filter(|reload| reload.coming.contains(&id))
         else {
             match outcome {
-                Outcome::Failed(setback @ (Setback::Silent { .. } | Setback::Unwell { .. })) => {
+                Outcome::Failed(
+                    setback @ (ReadinessFailure::Silent { .. } | ReadinessFailure::Unwell { .. }),
+                ) => {
                     out.push(Notice::of(who, EventData::NotReady { failure: setback }).into());
                 }
-                Outcome::Failed(setback @ (Setback::Ended { .. } | Setback::Sick(_)))
+                Outcome::Failed(setback @ (ReadinessFailure::Ended { .. } | ReadinessFailure::Sick(_)))
                     if self.spares_by_giving_up(&app, id) =>
                 {
                     self.give_up(
                         now,
                         &app,
-                        Why::Setback { who: who.into(), setback },
-                        StopCause::GivenUp,
+                        Why::ReadinessFailure { who: who.into(), setback },
+                        StopReason::GivenUp,
                         None,
                         out,
                     );
                 }
                 Outcome::Failed(
-                    Setback::Ended { .. } | Setback::Sick(_) | Setback::NoRoom | Setback::Order,
+                    ReadinessFailure::Ended { .. }
+                    | ReadinessFailure::Sick(_)
+                    | ReadinessFailure::NoRoom
+                    | ReadinessFailure::Order,
                 )
                 | Outcome::Passed => {}
             }
@@ -316,15 +325,16 @@ impl Machine {
             Outcome::Passed => {
                 let predecessor = self.settled(&app, number);
                 // It may have begun to listen meanwhile: then so must this one.
-                let gate = predecessor.map_or(Gate::Uptime, |predecessor| self.gate(now, predecessor, &spec));
+                let gate =
+                    predecessor.map_or(ReadyWhen::Uptime, |predecessor| self.gate(now, predecessor, &spec));
                 let lacks = match gate {
-                    Gate::Signs(wanted) => wanted.lacks(readiness).is_some(),
-                    Gate::Uptime => false,
+                    ReadyWhen::Signs(wanted) => wanted.lacks(readiness).is_some(),
+                    ReadyWhen::Uptime => false,
                 };
                 if rolling && lacks {
                     self.with_instance(id, now, out, |instance, step| {
                         instance.try_again(step, gate);
-                        Verdict::Nothing
+                        StepOutcome::Nothing
                     });
                     return;
                 }
@@ -341,15 +351,20 @@ impl Machine {
                 reload.coming.remove(&id);
                 if rolling {
                     reload.leaving.insert(id);
-                    if matches!(setback, Setback::Silent { .. } | Setback::Unwell { .. } | Setback::Sick(_)) {
-                        self.end(now, id, StopCause::GivenUp, Then::Remove, out);
+                    if matches!(
+                        setback,
+                        ReadinessFailure::Silent { .. }
+                            | ReadinessFailure::Unwell { .. }
+                            | ReadinessFailure::Sick(_)
+                    ) {
+                        self.end(now, id, StopReason::GivenUp, AfterStop::Remove, out);
                     }
                 }
                 self.give_up(
                     now,
                     &app,
-                    Why::Setback { who: who.into(), setback },
-                    StopCause::GivenUp,
+                    Why::ReadinessFailure { who: who.into(), setback },
+                    StopReason::GivenUp,
                     None,
                     out,
                 );
@@ -393,7 +408,7 @@ impl Machine {
                 predecessor.reason.get_or_insert_with(|| reload.reason.clone());
             }
         }
-        self.end(now, predecessor, StopCause::Replaced, Then::Remove, out);
+        self.end(now, predecessor, StopReason::Replaced, AfterStop::Remove, out);
     }
 
     /// An instance has been forgotten.
@@ -413,7 +428,7 @@ impl Machine {
         now: Time,
         app: &str,
         why: Why,
-        cause: StopCause,
+        cause: StopReason,
         numbers: Option<&BTreeSet<u32>>,
         out: &mut Vec<Effect>,
     ) {
@@ -431,8 +446,8 @@ impl Machine {
                 let number = self.instances.get(&id).map_or(0, |instance| instance.number);
                 let is_meant = numbers.is_none_or(|numbers| numbers.contains(&number));
                 if coming.contains(&id) || is_meant && !cause.drains() {
-                    let cause = if is_meant { cause } else { StopCause::GivenUp };
-                    self.end(now, id, cause, Then::Remove, out);
+                    let cause = if is_meant { cause } else { StopReason::GivenUp };
+                    self.end(now, id, cause, AfterStop::Remove, out);
                 }
             }
         }
@@ -447,8 +462,8 @@ impl Machine {
         if failure.is_none() {
             if let Some(count) = goal.count {
                 self.set_plan(goal.file);
-                self.converge(now, count, &goal.spec, &BTreeSet::new(), StopCause::Changed, out);
-                self.resize(now, count, &goal.spec, false, StopCause::Removed, out);
+                self.converge(now, count, &goal.spec, &BTreeSet::new(), StopReason::Changed, out);
+                self.resize(now, count, &goal.spec, false, StopReason::Removed, out);
             }
             let data = EventData::ReloadCompleted { total, took: now.since(began) };
             out.push(Notice::of_app(app, data).into());
@@ -457,7 +472,7 @@ impl Machine {
             self.over(&tickets, app);
         }
         for ticket in tickets {
-            self.desk.job_over(ticket, app, failure.clone());
+            self.pending_operations.job_over(ticket, app, failure.clone());
         }
         while !self.reloads.is_active(app)
             && let Some(job) = self.reloads.waiting.get_mut(app).and_then(VecDeque::pop_front)
@@ -476,11 +491,11 @@ impl Machine {
                 self.reload_numbers(now, app, &numbers, reason, tickets, out);
             }
             Job::Restart { numbers, ticket } => {
-                self.desk.job_over(ticket, app, None);
+                self.pending_operations.job_over(ticket, app, None);
                 self.restart_numbers(now, app, &numbers, ticket, out);
             }
             Job::Scale { count, ticket } => {
-                self.desk.job_over(ticket, app, None);
+                self.pending_operations.job_over(ticket, app, None);
                 self.scale(now, app, count, ticket, out);
             }
         }
@@ -495,12 +510,12 @@ impl Machine {
                 failure
             });
             for ticket in reload.tickets {
-                self.desk.job_over(ticket, &app, Some(failure.to_string()));
+                self.pending_operations.job_over(ticket, &app, Some(failure.to_string()));
             }
         }
         for (app, jobs) in std::mem::take(&mut self.reloads.waiting) {
             for ticket in jobs.iter().flat_map(Job::tickets) {
-                self.desk.job_over(*ticket, &app, Some(format!("{app}: everything stops")));
+                self.pending_operations.job_over(*ticket, &app, Some(format!("{app}: everything stops")));
             }
         }
     }

@@ -6,14 +6,14 @@ use std::{
 };
 
 use super::{
-    Past, Reply, Time,
-    changes::Changes,
-    desk::Desk,
+    Reply, RestartHistory, Time,
     event::{Effect, Event, InstanceId, Readiness, Run, Timer, Wait},
     events::{EventData, Notice},
-    instance::{Instance, Status, Step, Verdict},
+    file_changes::Changes,
+    instance::{Instance, Status, Step, StepOutcome},
     memory::Guard,
-    notice::{Generation, StopCause, Subject},
+    notice::{Generation, StopReason, Subject},
+    pending_operations::PendingOperations,
     reload::Reloads,
     shutdown::Shutdown,
 };
@@ -28,7 +28,7 @@ pub struct Machine {
     pub(super) scaled: BTreeMap<String, u32>,
     pub(super) instances: BTreeMap<InstanceId, Instance>,
     pub(super) reloads: Reloads,
-    pub(super) desk: Desk,
+    pub(super) pending_operations: PendingOperations,
     pub(super) changes: Changes,
     /// Who waits for others, or cannot start because of them.
     pub(super) waiting: BTreeSet<InstanceId>,
@@ -108,7 +108,7 @@ pub struct InstanceView<'a> {
     /// It has failed because it was given up (`errored`), also if it was stopped since.
     pub gave_up: bool,
     /// How its last few runs ended, the oldest first.
-    pub endings: &'a [Past],
+    pub endings: &'a [RestartHistory],
 }
 
 impl InstanceView<'_> {
@@ -126,7 +126,7 @@ impl Machine {
             scaled: BTreeMap::new(),
             instances: BTreeMap::new(),
             reloads: Reloads::default(),
-            desk: Desk::default(),
+            pending_operations: PendingOperations::default(),
             changes: Changes::default(),
             waiting: BTreeSet::new(),
             shutdown: Shutdown::default(),
@@ -285,27 +285,29 @@ impl Machine {
             Event::Boot => self.boot(now, out),
             Event::Started(run, kind, pid) => self.with(run, now, out, |instance, step| {
                 instance.started(step, kind, pid);
-                Verdict::Nothing
+                StepOutcome::Nothing
             }),
             Event::SpawnFailed(run, failure) => {
                 self.with(run, now, out, |instance, step| instance.spawn_failed(step, failure));
             }
             Event::Ready(run, sign) => self.with(run, now, out, |instance, step| {
                 instance.ready(step, sign);
-                Verdict::Nothing
+                StepOutcome::Nothing
             }),
             Event::Exited { run, ending, leftovers } => {
                 self.with(run, now, out, |instance, step| instance.exited(step, ending, leftovers));
             }
             Event::Drained(run) => self.with(run, now, out, |instance, step| {
-                instance.drained(step, StopCause::Drained);
-                Verdict::Nothing
+                instance.drained(step, StopReason::Drained);
+                StepOutcome::Nothing
             }),
             Event::TreeGone(run) => self.with(run, now, out, Instance::tree_gone),
             Event::Probed { run, kind, result } => {
                 self.with(run, now, out, |instance, step| instance.probed(step, kind, result));
             }
-            Event::Spoke(run, word) => self.with(run, now, out, |instance, step| instance.spoke(step, word)),
+            Event::Notified(run, word) => {
+                self.with(run, now, out, |instance, step| instance.spoke(step, word));
+            }
             Event::TimerFired(Timer { instance: InstanceId::NOBODY, .. }) => {
                 self.changes_due(now, out);
                 self.closing_due(now, out);
@@ -316,12 +318,12 @@ impl Machine {
                     Wait::State => instance.timer_fired(step, epoch),
                     Wait::Probe(kind) => {
                         instance.check_due(step, kind, epoch);
-                        Verdict::Nothing
+                        StepOutcome::Nothing
                     }
                     Wait::Heartbeat => instance.beat_due(step, epoch),
                     Wait::Listening => {
                         instance.listening_due(step, epoch);
-                        Verdict::Nothing
+                        StepOutcome::Nothing
                     }
                 });
             }
@@ -364,7 +366,7 @@ impl Machine {
                 if instance.spec.autostart {
                     instance.start(step);
                 }
-                Verdict::Nothing
+                StepOutcome::Nothing
             });
         }
     }
@@ -403,7 +405,7 @@ impl Machine {
         run: Run,
         now: Time,
         out: &mut Vec<Effect>,
-        act: impl FnOnce(&mut Instance, &mut Step<'_>) -> Verdict,
+        act: impl FnOnce(&mut Instance, &mut Step<'_>) -> StepOutcome,
     ) {
         if self.instances.get(&run.instance).and_then(Instance::run) == Some(run) {
             self.with_instance(run.instance, now, out, act);
@@ -415,7 +417,7 @@ impl Machine {
         id: InstanceId,
         now: Time,
         out: &mut Vec<Effect>,
-        act: impl FnOnce(&mut Instance, &mut Step<'_>) -> Verdict,
+        act: impl FnOnce(&mut Instance, &mut Step<'_>) -> StepOutcome,
     ) {
         let Some(instance) = self.instances.get_mut(&id) else { return };
         let verdict = act(instance, &mut Step { now, out, runs: &mut self.runs });
@@ -427,17 +429,17 @@ impl Machine {
         if let Some(outcome) = outcome {
             self.tried(now, id, outcome, out);
         }
-        if verdict == Verdict::Removed
+        if verdict == StepOutcome::Removed
             && let Some(instance) = self.instances.remove(&id)
         {
             out.push(Effect::Forget(id));
-            self.bequeath(&instance);
+            self.transfer_history(&instance);
             self.is_gone(now, &instance.spec.name, id, out);
         }
     }
 
     /// Why a predecessor had to go is a part of the record that its successor already has.
-    fn bequeath(&mut self, gone: &Instance) {
+    fn transfer_history(&mut self, gone: &Instance) {
         if gone.generation == Generation::Leaving
             && let Some(heir) = self.settled(&gone.spec.name, gone.number)
             && let Some(heir) = self.instances.get_mut(&heir)
@@ -447,23 +449,23 @@ impl Machine {
         }
     }
 
-    fn judge(&mut self, now: Time, id: InstanceId, verdict: Verdict, out: &mut Vec<Effect>) {
+    fn judge(&mut self, now: Time, id: InstanceId, verdict: StepOutcome, out: &mut Vec<Effect>) {
         let Some(instance) = self.instances.get_mut(&id) else { return };
         match verdict {
-            Verdict::Nothing | Verdict::Removed => {}
-            Verdict::Ended(0) => {
+            StepOutcome::Nothing | StepOutcome::Removed => {}
+            StepOutcome::Ended(0) => {
                 self.held = false;
                 if self.phase == Phase::Running && self.ends_with_success(id) {
                     self.end_because_of(now, id, 0, out);
                 }
             }
-            Verdict::Ended(code) => {
+            StepOutcome::Ended(code) => {
                 self.held = false;
                 self.failures += 1;
                 let (_, code) = *instance.failure.get_or_insert((self.failures, code));
                 self.failed(now, id, code, out);
             }
-            Verdict::Errored(code) => {
+            StepOutcome::Errored(code) => {
                 self.held = false;
                 instance.gave_up = true;
                 self.failures += 1;
@@ -539,7 +541,7 @@ impl Machine {
         assert!(places.len() == all, "two instances of one generation have one place");
         if self.phase == Phase::Ended {
             assert!(!self.instances.values().any(Instance::is_alive), "ended with something alive");
-            assert!(self.desk.is_empty(), "ended without an answer");
+            assert!(self.pending_operations.is_empty(), "ended without an answer");
         }
         if matches!(self.phase, Phase::Stopping { .. }) {
             assert!(

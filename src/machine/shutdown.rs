@@ -13,8 +13,8 @@ use super::{
     Time,
     event::{Effect, InstanceId, StopRequest, Timer, Wait},
     events::{EventData, Notice},
-    instance::{Instance, Stop, Then, Verdict},
-    notice::{Generation, StopCause},
+    instance::{AfterStop, Instance, StepOutcome, Stop},
+    notice::{Generation, StopReason},
     root::{Machine, Phase},
 };
 use crate::spec::{
@@ -26,9 +26,9 @@ use crate::spec::{
 /// deliver one Ctrl-C twice.
 const IMPATIENCE: Duration = Duration::from_millis(500);
 /// How long a stop may take if nobody says anything: Docker's 10 s less a reserve.
-const USUAL: Duration = Duration::from_secs(8);
+const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 /// However little of the time is left, so long is anybody given.
-const LEAST: Duration = Duration::from_millis(100);
+const MIN_STOP_TIME: Duration = Duration::from_millis(100);
 
 /// A stop of everything that is under way.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ impl Machine {
                 for id in self.ids() {
                     self.with_instance(id, now, out, |instance, step| {
                         instance.kill(step);
-                        Verdict::Nothing
+                        StepOutcome::Nothing
                     });
                 }
             }
@@ -93,7 +93,7 @@ impl Machine {
         let planned = self.plan.apps.iter().map(|app| app.stop.kill_timeout);
         let running = self.instances.values().map(|instance| instance.spec.stop.kill_timeout);
         let longest = planned.chain(running).max().unwrap_or_default();
-        self.plan.runtime.shutdown_timeout.unwrap_or(longest.max(USUAL))
+        self.plan.runtime.shutdown_timeout.unwrap_or(longest.max(DEFAULT_SHUTDOWN_TIMEOUT))
     }
 
     /// How long everything serves on before it is stopped.
@@ -142,7 +142,7 @@ impl Machine {
         for id in self.ids() {
             self.with_instance(id, now, out, |instance, step| {
                 instance.limit_patience(step, ends);
-                Verdict::Nothing
+                StepOutcome::Nothing
             });
             let Some(instance) = self.instances.get(&id) else { continue };
             if instance.has_a_turn_to_end() {
@@ -190,11 +190,11 @@ impl Machine {
             let kill_signal = instance.spec.stop.kill_signal.or(asked_with);
             let signal = kill_signal.unwrap_or_else(|| instance.stop_signal());
             let then = match instance.generation {
-                Generation::Settled => Then::Stay,
-                Generation::Coming | Generation::Leaving => Then::Remove,
+                Generation::Settled => AfterStop::Stay,
+                Generation::Coming | Generation::Leaving => AfterStop::Remove,
             };
             instance.limit_patience(step, limit);
-            instance.stop(step, Stop { signal, cause: StopCause::Shutdown, then })
+            instance.stop(step, Stop { signal, cause: StopReason::Shutdown, then })
         });
     }
 
@@ -228,10 +228,10 @@ impl Machine {
         own.iter()
             .map(|(name, own_time)| {
                 longest_way(&order, &own, name, &mut known);
-                let next = |name: &&str| known.get(name).and_then(|way: &Way<'_>| way.next);
+                let next = |name: &&str| known.get(name).and_then(|way: &Budget<'_>| way.next);
                 let stages = std::iter::successors(Some(*name), next);
                 let share = share(left, stages.filter_map(|stage| own.get(stage).copied()).collect());
-                ((*name).to_owned(), now + share.min(*own_time).max(LEAST))
+                ((*name).to_owned(), now + share.min(*own_time).max(MIN_STOP_TIME))
             })
             .collect()
     }
@@ -255,7 +255,7 @@ fn share(mut left: Duration, mut wants: Vec<Duration>) -> Duration {
 
 /// From asking an application to end until all that it needs are gone, one after the other.
 #[derive(Clone, Copy, Default)]
-struct Way<'a> {
+struct Budget<'a> {
     /// The longest time that this may take.
     time: Duration,
     /// The one that comes next on the way that takes longest.
@@ -266,17 +266,17 @@ fn longest_way<'a>(
     order: &Graph<'a>,
     own: &BTreeMap<&str, Duration>,
     name: &'a str,
-    known: &mut BTreeMap<&'a str, Way<'a>>,
+    known: &mut BTreeMap<&'a str, Budget<'a>>,
 ) -> Duration {
     if let Some(way) = known.get(name) {
         return way.time;
     }
     // In a circle it counts for nothing the second time, and nobody's way leads there.
-    known.insert(name, Way::default());
+    known.insert(name, Budget::default());
     let needs = order.get(name).into_iter().flatten();
     let ways = needs.map(|needed| (longest_way(order, own, needed, known), *needed));
     let (after, next) = ways.filter(|(time, _)| !time.is_zero()).max().unzip();
     let time = after.unwrap_or_default() + own.get(name).copied().unwrap_or_default();
-    known.insert(name, Way { time, next });
+    known.insert(name, Budget { time, next });
     time
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::sys::cgroups::{self, Place};
+use crate::sys::cgroups::{self, CgroupDir};
 
 /// Two samples within this time give the same CPU figure.
 const CLOSE: Duration = Duration::from_millis(200);
@@ -43,11 +43,11 @@ pub struct CgroupUsage {
 /// Reads the figures of this process's container.
 #[derive(Debug)]
 pub struct Cgroup {
-    memory: Option<Place>,
-    cpu: Option<Place>,
+    memory: Option<CgroupDir>,
+    cpu: Option<CgroupDir>,
     /// v1 counts CPU time in a controller of its own.
-    cpuacct: Option<Place>,
-    pids: Option<Place>,
+    cpuacct: Option<CgroupDir>,
+    pids: Option<CgroupDir>,
     last: Option<Last>,
 }
 
@@ -123,8 +123,8 @@ impl Cgroup {
 
 /// Where both hierarchies are mounted, a controller is in one of them. But v2 has a `cpu.stat` also where the
 /// controller is in v1. So this searches for a file that only the right hierarchy has.
-fn place_with(root: &Path, controller: &str, [v1, v2]: [&str; 2]) -> Option<Place> {
-    let has = |place: &Place| {
+fn place_with(root: &Path, controller: &str, [v1, v2]: [&str; 2]) -> Option<CgroupDir> {
+    let has = |place: &CgroupDir| {
         let file = if place.v2 { v2 } else { v1 };
         place.dirs.first().is_some_and(|dir| dir.join(file).exists())
     };
@@ -134,8 +134,8 @@ fn place_with(root: &Path, controller: &str, [v1, v2]: [&str; 2]) -> Option<Plac
 }
 
 /// Where the memory of this process is counted: in v2 that may be only in a group above its own.
-pub(super) fn memory_place(root: &Path) -> Option<Place> {
-    let counted = |mut place: Place| {
+pub(super) fn memory_place(root: &Path) -> Option<CgroupDir> {
+    let counted = |mut place: CgroupDir| {
         let file = if place.v2 { "memory.stat" } else { "memory.usage_in_bytes" };
         let first = place.dirs.iter().position(|dir| dir.join(file).exists())?;
         place.dirs.drain(..first);
@@ -146,7 +146,7 @@ pub(super) fn memory_place(root: &Path) -> Option<Place> {
     places.into_iter().find_map(counted)
 }
 
-impl Place {
+impl CgroupDir {
     /// A file of the group itself.
     fn own(&self, name: &str) -> Option<String> {
         fs::read_to_string(self.dirs.first()?.join(name)).ok()
@@ -157,7 +157,7 @@ impl Place {
     }
 }
 
-fn memory(place: &Place, usage: &mut CgroupUsage) {
+fn memory(place: &CgroupDir, usage: &mut CgroupUsage) {
     let stat = place.own("memory.stat").unwrap_or_default();
     usage.memory = unreclaimable(&stat, place.v2);
     usage.charged = place.number(if place.v2 { "memory.current" } else { "memory.usage_in_bytes" });
@@ -188,14 +188,14 @@ pub(super) fn hierarchical_limit(stat: &str) -> Option<u64> {
 }
 
 /// The smallest limit of a group and those above it.
-pub(super) fn memory_limit(place: &Place) -> Option<u64> {
+pub(super) fn memory_limit(place: &CgroupDir) -> Option<u64> {
     let own = place.dirs.iter().filter_map(|dir| own_limit(dir, place.v2));
     let v1 = (!place.v2).then(|| place.own("memory.stat")).flatten();
     own.chain(v1.and_then(|stat| hierarchical_limit(&stat))).min()
 }
 
 /// Times the kernel has killed something in a group because there was no memory.
-pub(super) fn oom_kills(place: &Place) -> Option<u64> {
+pub(super) fn oom_kills(place: &CgroupDir) -> Option<u64> {
     let file = if place.v2 { "memory.events" } else { "memory.oom_control" };
     value(&place.own(file)?, "oom_kill")
 }

@@ -18,16 +18,16 @@
 )]
 
 mod cgroup;
+mod container_memory;
 mod memory;
-mod room;
 mod sampler;
 mod ticks;
 mod usage;
 
 pub use self::{
     cgroup::{Cgroup, CgroupUsage},
+    container_memory::{Charge, ContainerMemory, machine_memory},
     memory::TreeMemory,
-    room::{Charge, Room, machine_memory},
     sampler::Sampler,
     usage::{HostUsage, Sample, Usage},
 };

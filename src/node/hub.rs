@@ -3,8 +3,8 @@
 //! `conversation` is what is said over the channels, `deeds` is what the primary decides. Never
 //! looks at a process.
 
-mod conversation;
-mod deeds;
+mod effects;
+mod messages;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -35,7 +35,7 @@ use crate::{
     spec::AppSpec,
     sys::{
         channel,
-        poll::{Happened, Poller, When},
+        poll::{PollEvent, Poller, Readiness},
         process,
         sockets::{self, Owner, SocketFile},
     },
@@ -131,7 +131,7 @@ pub struct Hub {
     try_again: Option<Instant>,
     news: Vec<News>,
     /// Kept between turns so that a turn allocates nothing.
-    happened: Vec<Happened>,
+    happened: Vec<PollEvent>,
     effects: Vec<Effect>,
     outgoing: Vec<u8>,
     buffer: Vec<u8>,
@@ -190,7 +190,7 @@ impl Hub {
             none => none.insert(Poller::new()?),
         };
         let (ours, theirs) = channel::pair()?;
-        poller.add(ours.as_fd(), run.number, When::Readable)?;
+        poller.add(ours.as_fd(), run.number, Readiness::HumanDuration)?;
         let app = spec.is_cluster().then(|| self.app(&spec.name));
         let worker = Worker {
             run,
@@ -365,7 +365,7 @@ impl Hub {
     /// A run is about to be asked to end: others get the connections.
     pub fn retire(&mut self, run: Run) {
         if self.workers.get(&run.number).is_some_and(|worker| worker.app.is_some()) {
-            self.drive(Event::Retiring(run));
+            self.drive(Event::OomGuardStop(run));
         }
     }
 
@@ -394,9 +394,9 @@ impl Hub {
         }
     }
 
-    fn take_in(&mut self, happened: Happened) {
-        let Happened { token, readable, writable, hung_up } = happened;
-        if let Some(listener) = deeds::of_token(token) {
+    fn take_in(&mut self, happened: PollEvent) {
+        let PollEvent { token, readable, writable, hung_up } = happened;
+        if let Some(listener) = effects::of_token(token) {
             self.drive(Event::Waiting(listener));
             return;
         }

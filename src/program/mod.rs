@@ -81,13 +81,13 @@ impl fmt::Display for Failure {
 
 /// The variables of the application that have a say in what is executed.
 #[derive(Debug, Clone, Default)]
-pub struct Around {
+pub struct LookupContext {
     path: Option<OsString>,
     node_options: Option<OsString>,
     node_path: Option<OsString>,
 }
 
-impl Around {
+impl LookupContext {
     /// Takes them out of an environment.
     pub fn new(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         Self {
@@ -102,7 +102,7 @@ impl Around {
 ///
 /// # Errors
 /// What is missing, cannot be executed, or cannot be a worker of a cluster.
-pub fn resolve(exec: &Exec, mode: ExecMode, around: &Around) -> Result<Command, Failure> {
+pub fn resolve(exec: &Exec, mode: ExecMode, around: &LookupContext) -> Result<Command, Failure> {
     check_cwd(&exec.cwd)?;
     let lookup = Lookup { exec, mode, around };
     let command = match (&exec.interpreter, mode) {
@@ -133,7 +133,7 @@ pub fn kind_by_name(exec: &Exec) -> Option<ProgramKind> {
 
 /// Whether PM2 makes a cluster of several instances by default: a script that Node runs without another program
 /// between.
-pub fn clusters_by_default(exec: &Exec, around: &Around) -> bool {
+pub fn clusters_by_default(exec: &Exec, around: &LookupContext) -> bool {
     let is_plain = match &exec.interpreter {
         Interpreter::Auto => true,
         Interpreter::None | Interpreter::BuiltIn => false,
@@ -147,7 +147,7 @@ pub fn clusters_by_default(exec: &Exec, around: &Around) -> bool {
 }
 
 /// What an interpreter is, unless it is itself a script.
-fn interpreter_kind(name: &str, exec: &Exec, around: &Around) -> Option<ProgramKind> {
+fn interpreter_kind(name: &str, exec: &Exec, around: &LookupContext) -> Option<ProgramKind> {
     match program::find(OsStr::new(name), &exec.cwd, around.path.as_deref()) {
         Found::Executable(found) | Found::NotExecutable(found) => {
             identity::by_name(Path::new(name)).or_else(|| identity::by_names(&found))
@@ -171,7 +171,7 @@ pub fn command(name: &str, cwd: &Path, path: Option<&OsStr>) -> Result<PathBuf, 
 struct Lookup<'a> {
     exec: &'a Exec,
     mode: ExecMode,
-    around: &'a Around,
+    around: &'a LookupContext,
 }
 
 impl Lookup<'_> {

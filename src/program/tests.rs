@@ -54,7 +54,7 @@ impl Place {
     fn find(&self, script: &str, interpreter: Interpreter, mode: ExecMode) -> Result<Command, Failure> {
         let exec = Exec { script: script.to_owned(), interpreter, ..self.exec.clone() };
         let path = self.at("bin").into_os_string();
-        resolve(&exec, mode, &Around { path: Some(path), ..Around::default() })
+        resolve(&exec, mode, &LookupContext { path: Some(path), ..LookupContext::default() })
     }
 
     fn auto(&self, script: &str) -> Result<Command, Failure> {
@@ -274,7 +274,7 @@ fn several_of_a_node_script_are_a_cluster_unless_something_is_between() {
     place.file("app.js", "");
     place.program("cli", "#!/usr/bin/env node\n");
     place.program("run", "#!/bin/sh\n");
-    let around = Around { path: Some(place.at("bin").into_os_string()), ..Around::default() };
+    let around = LookupContext { path: Some(place.at("bin").into_os_string()), ..LookupContext::default() };
     let clusters = |script: &str, interpreter: Interpreter| {
         let exec = Exec { script: script.to_owned(), interpreter, ..place.exec.clone() };
         clusters_by_default(&exec, &around)

@@ -52,7 +52,7 @@ pub enum MemoryLimit {
 
 impl MemoryLimit {
     /// No process gets along with less than 1 MiB: it is a slip, as `300` for 300 MB.
-    pub const LEAST: u64 = 1 << 20;
+    pub const MIN_BYTES: u64 = 1 << 20;
 }
 
 /// As in a configuration file: `300M`, `80%`.

@@ -11,28 +11,28 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
     Role,
-    checks::Checks,
     clients::Clients,
+    config_reload::{self, Reading},
     deferred::{Continuation, Deferred},
     evaluation::Running,
-    figures::Figures,
-    held::{self, Held},
+    health_checks::Checks,
     helper_threads::{HelperThreads, Job, Purpose},
     is_stop,
+    listen_sockets::{self, ListenSockets},
     memory::Memory,
     not_started,
     outages::{Outages, Part},
     panics,
     preflight::{Candidate, Preflight, Results},
-    reading::{self, Reading},
-    report, say_early,
+    print_early, report,
     schedules::Schedules,
-    show::WallClock,
-    starting::News,
-    termination::{Cause, LastWord},
+    snapshots::WallClock,
+    starting::StartProgress,
+    termination::{Cause, TerminationMessage},
     timers::Timers,
     unexplained::{Explained, Unexplained},
-    workers::{Begun, Ended, Workers},
+    usage::UsageSamples,
+    workers::{Ended, StartOutcomes, Workers},
 };
 use crate::{
     config::{Loaded, Source},
@@ -76,11 +76,11 @@ pub(super) struct Supervisor<'a> {
     pub(super) machine: Machine,
     pub(super) workers: Workers,
     pub(super) clients: Clients,
-    pub(super) figures: Figures,
+    pub(super) usage: UsageSamples,
     pub(super) wall_clock: WallClock,
     pub(super) node: Hub,
     pub(super) watcher: Watcher,
-    pub(super) held: Held,
+    pub(super) listen_sockets: ListenSockets,
     pub(super) checks: Checks,
     notify: Notify,
     pub(super) memory: Memory,
@@ -136,7 +136,7 @@ pub(super) async fn supervise(
     let Loaded { plan, notices, .. } = match super::read(source, &mut signals, open_files, &helpers).await {
         Ok(Ok(loaded)) => loaded,
         Ok(Err(problems)) => {
-            say_early(&problems);
+            print_early(&problems);
             if role.background.is_none() {
                 not_started(&TerminationLog::IfThere, &problems);
             }
@@ -144,9 +144,9 @@ pub(super) async fn supervise(
         }
         Err(signal) => return Ok(stopped_early(signal)),
     };
-    let (mut held, mut preflight) = (Held::default(), Preflight::default());
+    let (mut listen_sockets, mut preflight) = (ListenSockets::default(), Preflight::default());
     let candidates = plan.apps.iter().cloned().map(Candidate::complete).collect();
-    let results = preflight.begin(candidates, source, &held, &helpers);
+    let results = preflight.begin(candidates, source, &listen_sockets, &helpers);
     let results = match super::unless_stopped(&mut signals, results).await {
         Ok(results) => results?,
         Err(signal) => return Ok(stopped_early(signal)),
@@ -155,12 +155,12 @@ pub(super) async fn supervise(
         return Ok(code);
     }
     let notices = [notices, results.notices()].concat();
-    results.into_apps(&mut held);
+    results.into_apps(&mut listen_sockets);
     let (clients, trouble) = Clients::open(role);
     if role.background.is_some()
         && let Some(trouble) = &trouble
     {
-        say_early(format_args!("error: {trouble}"));
+        print_early(format_args!("error: {trouble}"));
         return Ok(SECOND);
     }
     let logs = match &role.background {
@@ -176,7 +176,7 @@ pub(super) async fn supervise(
     for notice in notices {
         warn!("{notice}");
     }
-    held.announce();
+    listen_sockets.announce();
     say_reach(&clients, trouble);
     let cpus = cpus_for(&plan);
     let machine = Machine::new(plan, cpus);
@@ -184,7 +184,7 @@ pub(super) async fn supervise(
         source.environment().clone(),
         open_files,
         logs.clone(),
-        held.open().clone(),
+        listen_sockets.open().clone(),
         helpers,
         machine.instances().count(),
     )?;
@@ -192,14 +192,14 @@ pub(super) async fn supervise(
     let mut supervisor = Supervisor {
         source,
         clients,
-        figures: Figures::default(),
+        usage: UsageSamples::default(),
         wall_clock: WallClock::default(),
         began,
         machine,
         workers,
         node: Hub::default(),
         watcher: Watcher::default(),
-        held,
+        listen_sockets,
         checks: Checks::default(),
         notify: Notify::default(),
         memory: Memory::new(began),
@@ -314,7 +314,7 @@ impl Supervisor<'_> {
                     self.outages.check(Part::Commands, result);
                     self.serve();
                 }
-                () = self.figures.rest() => {}
+                () = self.usage.rest() => {}
             }
             for signal in received.drain(..) {
                 self.received(signal);
@@ -387,7 +387,7 @@ impl Supervisor<'_> {
     /// Removes its files and reports why procrun ends.
     async fn clean_up(&mut self, role: &Role, code: ExitCode, logs: &Logs) {
         // The files of unix sockets do not go by themselves.
-        let sockets = self.held.keep_only(|_, _| false);
+        let sockets = self.listen_sockets.keep_only(|_, _| false);
         self.close_unused(sockets);
         let until = now() + FILES_TIMEOUT;
         for mut removed in std::mem::take(&mut self.removals) {
@@ -401,19 +401,19 @@ impl Supervisor<'_> {
         self.clients.close();
         self.node.clean_up();
         self.workers.remove_cgroups();
-        let mut last_word = match &role.background {
-            None => LastWord::new(self.machine.plan().runtime.termination_log.clone()),
-            Some(_) => LastWord::new(TerminationLog::Off),
+        let mut termination_message = match &role.background {
+            None => TerminationMessage::new(self.machine.plan().runtime.termination_log.clone()),
+            Some(_) => TerminationMessage::new(TerminationLog::Off),
         };
         // Before the output, which may block until procrun is killed; and with the last lines.
-        last_word.say(self, code, logs).await;
-        self.last_words(logs).await;
-        last_word.say(self, code, logs).await;
+        termination_message.say(self, code, logs).await;
+        self.flush_logs(logs).await;
+        termination_message.say(self, code, logs).await;
     }
 
     /// Waits until everything is written. The reader may take any time, until a request to stop: then only as
     /// long as it reads at all.
-    async fn last_words(&mut self, logs: &Logs) {
+    async fn flush_logs(&mut self, logs: &Logs) {
         let mut finished = logs.shut();
         let mut received = Vec::new();
         loop {
@@ -556,20 +556,20 @@ impl Supervisor<'_> {
     fn close_unused_sockets(&mut self) {
         let machine = &self.machine;
         let unused = self
-            .held
+            .listen_sockets
             .keep_only(|app, listen| machine.is_any_alive(|spec| spec.name == app && spec.listen == listen));
         self.close_unused(unused);
     }
 
     /// Closes sockets that nothing uses any more. A helper thread removes the files of unix sockets.
-    fn close_unused(&mut self, mut sockets: Vec<Arc<held::Socket>>) {
+    fn close_unused(&mut self, mut sockets: Vec<Arc<listen_sockets::Socket>>) {
         sockets.retain(|socket| socket.has_file());
         let files = self.node.closed_files();
         if sockets.is_empty() && files.is_empty() {
             return;
         }
         let close = move || {
-            held::close(sockets);
+            listen_sockets::close(sockets);
             drop(files);
         };
         self.removals.retain_mut(|removal| removal.try_recv() == Err(TryRecvError::Empty));
@@ -613,9 +613,14 @@ impl Supervisor<'_> {
     }
 
     /// Takes in how starts go on.
-    fn take_starts(&mut self, news: Vec<News>) {
-        let Begun { events, dead } =
-            self.workers.advance(news, &self.machine, &mut self.node, &mut self.held, &mut self.notify);
+    fn take_starts(&mut self, news: Vec<StartProgress>) {
+        let StartOutcomes { events, dead } = self.workers.advance(
+            news,
+            &self.machine,
+            &mut self.node,
+            &mut self.listen_sockets,
+            &mut self.notify,
+        );
         self.follow_plan();
         self.close_failed(&events);
         self.feed(events);
@@ -663,7 +668,7 @@ impl Supervisor<'_> {
     /// Takes in runs that failed, with what their last lines tell.
     fn take_explained(&mut self, explained: Explained) {
         let Explained { ended, failures } = explained;
-        let report = |(run, failure)| Event::Spoke(run, Word::CannotListen { failure, is_handled: false });
+        let report = |(run, failure)| Event::Notified(run, Word::CannotListen { failure, is_handled: false });
         self.feed(failures.into_iter().map(report).collect());
         self.take_ended(ended);
     }
@@ -692,7 +697,7 @@ impl Supervisor<'_> {
                 self.stop(Signal::TERM, "stopped by SIGHUP, its terminal is gone".to_owned());
             }
             SignalUse::Ignore => {}
-            SignalUse::ReadConfig(_) => self.start_reading(reading::Request::by_signal()),
+            SignalUse::ReadConfig(_) => self.start_reading(config_reload::Request::by_signal()),
             SignalUse::Forward => self.feed(vec![Event::Forward(signal)]),
         }
     }
@@ -738,7 +743,7 @@ fn refused(role: &Role, termination_log: &TerminationLog, results: &Results) -> 
         missing.extend(["error: ", line, "\n"]);
     }
     missing.push_str("nothing was started");
-    say_early(&missing);
+    print_early(&missing);
     if role.background.is_none() {
         not_started(termination_log, &missing);
     }
@@ -747,7 +752,7 @@ fn refused(role: &Role, termination_log: &TerminationLog, results: &Results) -> 
 
 /// A signal has asked to stop before anything was supervised. Returns the code to end with.
 fn stopped_early(signal: Signal) -> ExitCode {
-    say_early(format_args!("received {signal} before anything was started, ending with code 0"));
+    print_early(format_args!("received {signal} before anything was started, ending with code 0"));
     0
 }
 

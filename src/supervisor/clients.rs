@@ -15,20 +15,20 @@ use std::{
 use super::{
     Background, Role,
     actor::Supervisor,
-    adopt::{AddRequest, ChangeRequest},
+    added_apps::{AddRequest, ChangeRequest},
     command_text::command_text,
     event_log::{EventFilter, EventFollowers, EventLog, Recent},
-    follow::Followers,
+    log_followers::Followers,
     lookup::SingleLookup,
     pid_file::PidFiles,
     process_trees, report,
-    show::{self, Programs},
+    snapshots::{self, Programs},
 };
 use crate::{
     control::{
-        Action, Answer, ClientId, Held, Name, Refusal, Request, Server,
-        select::{Candidate, Unknown, select},
+        Action, Answer, ClientId, Name, Refusal, Request, Server, SocketFile,
         snapshot::Overview,
+        targets::{Candidate, Unknown, select},
     },
     logs::{self, Filter, OwnLines},
     machine::{
@@ -86,15 +86,15 @@ impl Clients {
     }
 
     fn serve(role: &Role) -> Result<Server, Box<dyn std::error::Error>> {
-        let taken = match Held::take(&role.places, role.name) {
+        let taken = match SocketFile::take(&role.places, role.name) {
             // Two containers may share a directory.
             Err(Refusal::Taken(_)) if role.name == Name::Default && role.background.is_none() => {
-                Held::take(&role.places, Name::Pid(std::process::id()))
+                SocketFile::take(&role.places, Name::Pid(std::process::id()))
             }
             taken => taken,
         };
-        let (held, listener) = taken?;
-        let mut server = Server::new(held, listener)?;
+        let (listen_sockets, listener) = taken?;
+        let mut server = Server::new(listen_sockets, listener)?;
         if let Some(first) = role.background.as_ref().and_then(Background::first_client) {
             server.adopt(first)?;
         }
@@ -241,7 +241,7 @@ impl Supervisor<'_> {
     /// The answer comes when files have told what the programs are, as far as that is not known.
     fn describe(&mut self, client: ClientId, targets: &[String]) -> Result<Option<Answer>, Unknown> {
         let ids = if targets.is_empty() { None } else { Some(self.select(targets)?) };
-        let Some(programs) = show::look_up_programs(self, ids.as_deref()) else {
+        let Some(programs) = snapshots::look_up_programs(self, ids.as_deref()) else {
             return Ok(Some(self.details(ids.as_deref(), &Programs::default())));
         };
         self.deferred.add_answer(
@@ -257,8 +257,8 @@ impl Supervisor<'_> {
     }
 
     fn details(&mut self, ids: Option<&[InstanceId]>, programs: &Programs) -> Answer {
-        let seen = self.figures.look(&mut self.workers, &self.machine, ids.unwrap_or_default());
-        Answer::Details(show::details(self, &seen, ids, programs))
+        let seen = self.usage.look(&mut self.workers, &self.machine, ids.unwrap_or_default());
+        Answer::Details(snapshots::details(self, &seen, ids, programs))
     }
 
     fn show_trees(&mut self, targets: &[String]) -> Result<Answer, Unknown> {
@@ -269,21 +269,24 @@ impl Supervisor<'_> {
     /// An answer, or `None` when it comes later.
     fn take(&mut self, client: ClientId, request: Request) -> Result<Option<Answer>, Unknown> {
         match request {
-            Request::Ping => Ok(Some(Answer::Overview(show::overview(self, None)))),
+            Request::Ping => Ok(Some(Answer::Overview(snapshots::overview(self, None)))),
             Request::List => {
-                let seen = self.figures.look(&mut self.workers, &self.machine, &[]);
-                Ok(Some(Answer::Overview(show::overview(self, Some(&seen)))))
+                let seen = self.usage.look(&mut self.workers, &self.machine, &[]);
+                Ok(Some(Answer::Overview(snapshots::overview(self, Some(&seen)))))
             }
             Request::Monitor => {
-                let seen = self.figures.look(&mut self.workers, &self.machine, &[]);
-                let surroundings = Some(Box::new(self.figures.look_around(&seen)));
-                Ok(Some(Answer::Overview(Overview { surroundings, ..show::overview(self, Some(&seen)) })))
+                let seen = self.usage.look(&mut self.workers, &self.machine, &[]);
+                let surroundings = Some(Box::new(self.usage.look_around(&seen)));
+                Ok(Some(Answer::Overview(Overview {
+                    surroundings,
+                    ..snapshots::overview(self, Some(&seen))
+                })))
             }
             Request::Describe { targets } => self.describe(client, &targets),
             Request::Tree { targets } => self.show_trees(&targets).map(Some),
             Request::Environment { target } => {
                 let ids = self.select(&[target])?;
-                Ok(show::environment(self, client, ids[0]))
+                Ok(snapshots::environment(self, client, ids[0]))
             }
             Request::Act { action, targets } => self.act(client, action, &targets),
             Request::Add {
@@ -334,20 +337,7 @@ impl Supervisor<'_> {
                 self.change(client, request, None).map(|()| None)
             }
             Request::Save => Ok(Some(Answer::Saved(self.saved()))),
-            Request::Scale { app, count } => {
-                let app = self.app_of(&app)?;
-                let Some(count) = parse_count(&count) else {
-                    return Ok(Some(Answer::Failed {
-                        message: format!("`{count}` is no number of instances"),
-                        hint: Some("`4` sets the number, `+2` adds 2, `-1` removes 1".to_owned()),
-                    }));
-                };
-                let operation = Operation::Scale { app: app.clone(), count };
-                let names = vec![app];
-                self.report_command(command_text(&operation, &names));
-                self.operate_on_apps(client, names, operation);
-                Ok(None)
-            }
+            Request::Scale { app, count } => self.scale(client, &app, &count),
             Request::Logs { targets, lines, out, err, own, stream } => {
                 let own = match (own, targets.is_empty()) {
                     (false, _) => OwnLines::None,
@@ -372,6 +362,21 @@ impl Supervisor<'_> {
                 Ok(None)
             }
         }
+    }
+
+    fn scale(&mut self, client: ClientId, app: &str, count: &str) -> Result<Option<Answer>, Unknown> {
+        let app = self.app_of(app)?;
+        let Some(count) = parse_count(count) else {
+            return Ok(Some(Answer::Failed {
+                message: format!("`{count}` is no number of instances"),
+                hint: Some("`4` sets the number, `+2` adds 2, `-1` removes 1".to_owned()),
+            }));
+        };
+        let operation = Operation::Scale { app: app.clone(), count };
+        let names = vec![app];
+        self.report_command(command_text(&operation, &names));
+        self.operate_on_apps(client, names, operation);
+        Ok(None)
     }
 
     /// Applies the supervisor's own file; a client applies any other one itself.
@@ -502,7 +507,7 @@ impl Supervisor<'_> {
     }
 
     pub(super) fn select<S: AsRef<str>>(&self, words: &[S]) -> Result<Vec<InstanceId>, Unknown> {
-        let views: Vec<_> = show::settled(self).collect();
+        let views: Vec<_> = snapshots::settled(self).collect();
         let candidates: Vec<Candidate<'_>> = views.iter().map(candidate).collect();
         let ids = select(words, &candidates)?;
         Ok(views.iter().filter(|view| ids.contains(&view.pm_id)).map(|view| view.id).collect())

@@ -2,7 +2,7 @@
 //!
 //! A file system that does not answer, or a child that another process has stopped, holds up one of these
 //! threads and never the supervisor's. One thread does all jobs, in their order, as long as none takes long.
-//! When jobs wait and every thread has been at its job for [`SLOW`], as many threads are added as there are.
+//! When jobs wait and every thread has been at its job for [`SLOW_JOB`], as many threads are added as there are.
 //!
 //! Jobs that hang must not use up the threads for all others. So each [`Purpose`] has a number of threads of its
 //! own, and the jobs of one application have at most [`MAX_OF_APP`] of them.
@@ -29,7 +29,7 @@ use super::actor;
 use crate::sys::signals;
 
 /// A job that takes longer may have met something that does not answer.
-const SLOW: Duration = Duration::from_millis(100);
+const SLOW_JOB: Duration = Duration::from_millis(100);
 /// Threads that the jobs of one application and purpose have at the same time.
 const MAX_OF_APP: usize = 8;
 /// Jobs of a purpose that may wait for a thread.
@@ -240,7 +240,7 @@ impl State {
         if self.missing(1) == 0 {
             return None;
         }
-        self.busy.values().map(|busy| busy.since).chain(self.last_added).max().map(|since| since + SLOW)
+        self.busy.values().map(|busy| busy.since).chain(self.last_added).max().map(|since| since + SLOW_JOB)
     }
 
     /// How many more threads would have a job, up to a number.
@@ -404,7 +404,7 @@ mod tests {
         state.queues[0].push_back(Job::new(Purpose::Start, || ()));
         assert_eq!(state.slow_at(), None, "the idle thread has been woken for it");
         state.queues[0].push_back(Job::new(Purpose::Start, || ()));
-        assert_eq!(state.slow_at(), Some(now + SLOW), "the first job may take long");
+        assert_eq!(state.slow_at(), Some(now + SLOW_JOB), "the first job may take long");
     }
 
     #[test]

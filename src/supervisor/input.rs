@@ -12,8 +12,8 @@ use tokio::{
 
 use super::{actor::Supervisor, workers::NoInput};
 use crate::{
-    control::{Answer, ClientId, select::Unknown},
-    machine::Readable,
+    control::{Answer, ClientId, targets::Unknown},
+    machine::HumanDuration,
 };
 
 /// Maximum bytes of one text.
@@ -177,7 +177,7 @@ impl Undelivered {
             Self::NotRead(written) => (
                 format!(
                     "{who} has not read its standard input for {}: {written} of {length} bytes were written",
-                    Readable(PATIENCE)
+                    HumanDuration(PATIENCE)
                 ),
                 Some(reads),
             ),

@@ -13,16 +13,16 @@ use std::{
 
 use super::{
     failed_start::{not_allowed, not_found, wrong},
-    held::{OpenSockets, Socket},
     helper_threads::HelperThreads,
     inspector,
+    listen_sockets::{OpenSockets, Socket},
     package::Packages,
     starting::Job,
 };
 use crate::{
     config::{EX_CONFIG, env_file_variables},
     machine::{FailureKind, InstanceView, SpawnFailure},
-    program::{self, Around, Command},
+    program::{self, Command, LookupContext},
     spec::{AppSpec, Exec, ExecMode, InheritEnv, PrincipalRef, Probe, ProbeTarget, ProgramKind},
     sys::{
         accounts::{self, Credentials, Key},
@@ -295,7 +295,7 @@ pub(super) fn prepare(
     job.enter(Step::Accounts);
     let credentials = credentials(spec)?;
     let mut env = environment(instance, inherited, credentials.as_ref());
-    let around = Around::new(|name| env.get(OsStr::new(name)).cloned());
+    let around = LookupContext::new(|name| env.get(OsStr::new(name)).cloned());
     let port = port_in(env.get(OsStr::new("PORT")).map(OsString::as_os_str));
     job.enter(Step::WorkingDirectory);
     program::check_cwd(&spec.exec.cwd).map_err(not_found)?;
@@ -363,8 +363,8 @@ pub(super) fn preflight(
 }
 
 /// The variables of an application that have a say in what it executes, before it has an instance.
-pub(super) fn around(spec: &AppSpec, inherited: &Environment) -> Around {
-    Around::new(|name| {
+pub(super) fn around(spec: &AppSpec, inherited: &Environment) -> LookupContext {
+    LookupContext::new(|name| {
         let of_caller = spec.env.caller.as_ref().and_then(|caller| caller.get(name));
         let said = spec.env.vars.get(name).or(of_caller).map(OsString::from);
         said.or_else(|| inherited.get(OsStr::new(name)).cloned())

@@ -11,24 +11,24 @@ use tracing::debug;
 use super::{actor, workers::Workers};
 use crate::{
     machine::{Ending, Event, Machine, Run, Shortage, Size},
-    monitor::{Charge, Room, TreeMemory, machine_memory},
+    monitor::{Charge, ContainerMemory, TreeMemory, machine_memory},
     spec::{ExitCode, MemoryLimit, OomGuard, Plan, Share, Signal},
 };
 
 /// Samples of workers begin at multiples of this, so many workers share one.
-const SLOT: Duration = Duration::from_millis(250);
+const SAMPLE_SLOT: Duration = Duration::from_millis(250);
 /// The maximum number of slots between two samples of a worker: a second.
 const MOST_SLOTS: u64 = 4;
 /// The highest expected growth in bytes a second; faster growth is seen later.
-const FASTEST: u64 = 256 << 20;
+const MAX_FILL_RATE: u64 = 256 << 20;
 /// The highest expected growth of a worker, as a multiple of its growth since the last sample.
-const FASTER: u64 = 4;
+const MAX_GROWTH_FACTOR: u64 = 4;
 /// The shortest and the longest interval between two samples of the container.
-const LOOKS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
+const ROOM_SAMPLE_INTERVALS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 /// How soon after something was done about it.
 const AFTER_NEWS: Duration = Duration::from_millis(250);
 /// An earlier OOM kill does not explain an exit.
-const EXPLAINS: Duration = Duration::from_secs(3);
+const OOM_KILL_WINDOW: Duration = Duration::from_secs(3);
 /// The exit code of a shell whose command was ended by SIGKILL.
 const KILLED: ExitCode = 128 + 9;
 
@@ -38,13 +38,13 @@ pub(super) struct Memory {
     /// Some application has a limit.
     limits: bool,
     guard: Option<Share>,
-    room: Option<Room>,
+    room: Option<ContainerMemory>,
     /// The total of which a share is computed, and the slot in which it was read.
     whole: Option<(u64, Option<u64>)>,
     trees: TreeMemory<Run>,
     /// Those in them.
     runs: Vec<Run>,
-    looks: HashMap<Run, Look>,
+    looks: HashMap<Run, SampleState>,
     /// The slot of the last search for new processes.
     searched: u64,
     /// The time of the next sample of the container.
@@ -55,7 +55,7 @@ pub(super) struct Memory {
 
 /// One worker.
 #[derive(Debug, Clone, Copy, Default)]
-struct Look {
+struct SampleState {
     /// The slot of the next one.
     slot: u64,
     /// The slot of the last one, and the bytes that were seen.
@@ -95,7 +95,7 @@ impl Memory {
 
     /// Applies the limits of this plan.
     pub(super) fn follow(&mut self, plan: &Plan) {
-        let room = self.room.get_or_insert_with(Room::find);
+        let room = self.room.get_or_insert_with(ContainerMemory::find);
         self.kills.seen = self.kills.seen.or_else(|| room.oom_kills());
         let limit = room.limit();
         self.limits = plan.apps.iter().any(|app| app.max_memory.is_some());
@@ -114,10 +114,15 @@ impl Memory {
     pub(super) fn begin(&mut self) {
         let now = actor::now();
         if self.guard.is_some() {
-            self.around = Some(self.around.map_or(now + LOOKS[0], |at| at.min(now + LOOKS[0])));
+            self.around = Some(
+                self.around
+                    .map_or(now + ROOM_SAMPLE_INTERVALS[0], |at| at.min(now + ROOM_SAMPLE_INTERVALS[0])),
+            );
         }
         if self.limits || self.guard.is_some() {
-            self.next = Some(self.next.map_or(now + LOOKS[0], |at| at.min(now + LOOKS[0])));
+            self.next = Some(
+                self.next.map_or(now + ROOM_SAMPLE_INTERVALS[0], |at| at.min(now + ROOM_SAMPLE_INTERVALS[0])),
+            );
         }
     }
 
@@ -138,14 +143,15 @@ impl Memory {
         if self.around.is_some_and(|at| at <= now) {
             self.around = self.look_around(now, machine, workers, &mut events);
         }
-        let at_workers = at_workers.map(|slot| self.began + SLOT * u32::try_from(slot).unwrap_or(u32::MAX));
+        let at_workers =
+            at_workers.map(|slot| self.began + SAMPLE_SLOT * u32::try_from(slot).unwrap_or(u32::MAX));
         self.next = at_workers.into_iter().chain(self.around).min();
         events
     }
 
     /// Which slot it is.
     fn slot(&self, now: Instant) -> u64 {
-        u64::try_from((now - self.began).as_millis() / SLOT.as_millis()).unwrap_or(u64::MAX)
+        u64::try_from((now - self.began).as_millis() / SAMPLE_SLOT.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Samples the workers that are due. Returns the slot of the next one.
@@ -201,7 +207,7 @@ impl Memory {
             MemoryLimit::Share(share) => {
                 if self.whole.is_none_or(|(read, _)| slot >= read + MOST_SLOTS) {
                     // A container's limit may change while it runs.
-                    let own = self.room.as_ref().and_then(Room::limit);
+                    let own = self.room.as_ref().and_then(ContainerMemory::limit);
                     self.whole = Some((slot, own.into_iter().chain(machine_memory()).min()));
                 }
                 let (_, whole) = self.whole?;
@@ -211,7 +217,7 @@ impl Memory {
     }
 
     /// What the processes of a run have, in bytes. What several share is counted only where it matters.
-    fn used(&mut self, slot: u64, run: Run, limit: u64, look: &mut Look) -> u64 {
+    fn used(&mut self, slot: u64, run: Run, limit: u64, look: &mut SampleState) -> u64 {
         let (sum, processes) = self.trees.rss(run);
         if sum <= limit || processes < 2 {
             return sum;
@@ -239,12 +245,12 @@ impl Memory {
             return None;
         }
         let Some(Charge { used, limit }) = room.tightest(|limit| share.of(limit)) else {
-            return Some(now + LOOKS[1]);
+            return Some(now + ROOM_SAMPLE_INTERVALS[1]);
         };
         let threshold = share.of(limit);
         if used < threshold {
-            let left = Duration::from_millis((threshold - used).saturating_mul(1000) / FASTEST);
-            return Some(now + left.clamp(LOOKS[0], LOOKS[1]));
+            let left = Duration::from_millis((threshold - used).saturating_mul(1000) / MAX_FILL_RATE);
+            return Some(now + left.clamp(ROOM_SAMPLE_INTERVALS[0], ROOM_SAMPLE_INTERVALS[1]));
         }
         if machine.is_retiring() {
             return Some(now + AFTER_NEWS);
@@ -277,13 +283,15 @@ impl Memory {
     }
 }
 
-impl Look {
+impl SampleState {
     /// Plans the next sample after one with this use.
     fn plan(&mut self, slot: u64, used: u64, limit: u64) {
         // In a slot.
         let growth = match self.last {
-            Some((at, before)) => FASTER * (used.saturating_sub(before) / slot.saturating_sub(at).max(1)),
-            None => FASTEST / 1000 * u64::try_from(SLOT.as_millis()).unwrap_or(u64::MAX),
+            Some((at, before)) => {
+                MAX_GROWTH_FACTOR * (used.saturating_sub(before) / slot.saturating_sub(at).max(1))
+            }
+            None => MAX_FILL_RATE / 1000 * u64::try_from(SAMPLE_SLOT.as_millis()).unwrap_or(u64::MAX),
         };
         let slots = limit.saturating_sub(used).checked_div(growth).unwrap_or(MOST_SLOTS);
         self.slot = slot + slots.clamp(1, MOST_SLOTS);
@@ -295,7 +303,7 @@ impl Kills {
     /// The counter of OOM kills has this value now.
     fn note(&mut self, count: Option<u64>, now: Instant) {
         let Some(count) = count else { return };
-        if self.at.is_some_and(|at| now - at > EXPLAINS) {
+        if self.at.is_some_and(|at| now - at > OOM_KILL_WINDOW) {
             self.open = 0;
         }
         // Less than before: it is another group, as after a checkpoint was restored.
@@ -317,13 +325,13 @@ impl Kills {
 
 #[cfg(test)]
 mod tests {
-    use super::{Look, MOST_SLOTS};
+    use super::{MOST_SLOTS, SampleState};
 
     const MIB: u64 = 1 << 20;
 
     /// The slots of samples of a worker with this use in each slot.
     fn slots(limit: u64, used: impl Fn(u64) -> u64) -> Vec<u64> {
-        let mut look = Look::default();
+        let mut look = SampleState::default();
         let mut slots = vec![0];
         while look.slot < 40 {
             let slot = look.slot;

@@ -4,23 +4,23 @@
 //! register, reap and look up, signal, arm timers. It decides nothing; that is the machine's.
 
 mod actor;
-mod adopt;
+mod added_apps;
 mod background;
-mod checks;
 mod clients;
 mod command_text;
+mod config_reload;
 mod deferred;
 mod evaluation;
 mod event_log;
 mod failed_start;
-mod figures;
-mod follow;
-mod held;
+mod health_checks;
 mod helper_threads;
 mod input;
 mod inspector;
 mod launch;
+mod listen_sockets;
 mod log_files;
+mod log_followers;
 mod lookup;
 mod memory;
 mod outages;
@@ -29,15 +29,15 @@ mod panics;
 mod pid_file;
 mod preflight;
 mod process_trees;
-mod reading;
 mod report;
 mod schedules;
-mod show;
+mod snapshots;
 mod starting;
 mod stop_targets;
 mod termination;
 mod timers;
 mod unexplained;
+mod usage;
 mod workers;
 
 use std::{
@@ -53,7 +53,7 @@ pub use self::{background::Background, termination::not_started};
 use self::{evaluation::Running, helper_threads::HelperThreads};
 use crate::{
     config::{EvaluationEnd, Loaded, Problem, Problems, Read, Source},
-    control::{Name, Places},
+    control::{Name, SocketPaths},
     shown::printable_lines,
     spec::{ExitCode, Signal, TerminationLog},
     sys::{
@@ -72,7 +72,7 @@ const SET_UP_FAILED: ExitCode = 71;
 #[derive(Debug)]
 pub struct Role {
     /// Where the socket may be.
-    pub places: Places,
+    pub places: SocketPaths,
     /// The name of its socket.
     pub name: Name,
     /// It runs in the background.
@@ -100,7 +100,7 @@ pub fn run(source: &Source, role: &Role) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             let error = format!("error: procrun cannot start: {error}");
-            say_early(&error);
+            print_early(&error);
             if role.background.is_none() {
                 not_started(&TerminationLog::IfThere, &error);
             }
@@ -148,7 +148,7 @@ fn set_up() -> io::Result<(tokio::runtime::Runtime, signals::Installed, OpenFile
     if let Err(error) = process::become_subreaper()
         && !process::is_pid1()
     {
-        say_early(format_args!(
+        print_early(format_args!(
             "warn: prctl(PR_SET_CHILD_SUBREAPER) is refused: {error}; processes whose parent ends are not found and \
              not stopped\n  hint: allow it in the container's seccomp profile, or run procrun as PID 1"
         ));
@@ -161,7 +161,7 @@ fn set_up() -> io::Result<(tokio::runtime::Runtime, signals::Installed, OpenFile
 }
 
 /// A message before or without the log. If stderr is closed, it is lost.
-fn say_early(what: impl std::fmt::Display) {
+fn print_early(what: impl std::fmt::Display) {
     // It may contain the name of a file, or output of a program.
     let _ = writeln!(io::stderr(), "{}", printable_lines(&what.to_string()));
 }
@@ -187,7 +187,7 @@ async fn read(
     if let Err(error) = signals.receive_realtime() {
         return Ok(Err(failed_set_up(&error)));
     }
-    let elders = tree::children();
+    let preexisting_children = tree::children();
     let started = Running::start(evaluation, source.environment(), open_files, helpers, Instant::now());
     let mut running = match started {
         Ok(running) => running,
@@ -218,7 +218,7 @@ async fn read(
     match stop {
         Some(signal) => {
             // What the file has started and left behind ends with it.
-            let left = tree::children().into_iter().filter(|pid| !elders.contains(pid));
+            let left = tree::children().into_iter().filter(|pid| !preexisting_children.contains(pid));
             tree::kill(left.map(Root::of_leader));
             Err(signal)
         }

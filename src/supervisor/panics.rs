@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{not_started, say_early};
+use super::{not_started, print_early};
 use crate::{
     logs::Logs,
     spec::{ExitCode, Signal, TerminationLog},
@@ -62,7 +62,7 @@ fn report(info: &PanicHookInfo<'_>) {
     }
     // The panicking thread may be within the log.
     if !LOGS.get().is_some_and(|logs| logs.own_from_panic(message.clone())) {
-        say_early(format_args!("error: {message}"));
+        print_early(format_args!("error: {message}"));
     }
 }
 

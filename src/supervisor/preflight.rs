@@ -19,9 +19,9 @@ use super::{
     actor::{Supervisor, now},
     deferred::Continuation,
     failed_start,
-    held::{Held, OpenSockets, Socket},
     helper_threads::{HelperThreads, Job, Purpose},
     launch,
+    listen_sockets::{ListenSockets, OpenSockets, Socket},
 };
 use crate::{
     config::{Source, UNANSWERED_HINT},
@@ -106,7 +106,7 @@ impl Results {
     }
 
     /// The applications as they can run, with their sockets opened.
-    pub(super) fn into_apps(self, held: &mut Held) -> Vec<AppSpec> {
+    pub(super) fn into_apps(self, listen_sockets: &mut ListenSockets) -> Vec<AppSpec> {
         let complete = |(Candidate { spec, .. }, outcome): (Candidate, Outcome)| {
             let mut spec = Arc::unwrap_or_clone(spec);
             if let Some(Ok(Found { exec_mode, zone, sockets })) = outcome {
@@ -115,7 +115,7 @@ impl Results {
                     schedule.zone = zone;
                 }
                 if spec.autostart {
-                    held.keep(&spec, sockets);
+                    listen_sockets.keep(&spec, sockets);
                 }
             }
             spec
@@ -144,13 +144,13 @@ impl Preflight {
         &mut self,
         candidates: Vec<Candidate>,
         source: &Source,
-        held: &Held,
+        listen_sockets: &ListenSockets,
         helpers: &HelperThreads,
     ) -> impl Future<Output = Results> + Send + 'static + use<> {
         let now = now();
         self.under_way.retain(|_, (_, guard)| guard.strong_count() > 0);
         let begin = |candidate: Candidate| {
-            let answer = self.submit(&candidate, source, held.open(), helpers, now);
+            let answer = self.submit(&candidate, source, listen_sockets.open(), helpers, now);
             (candidate, answer)
         };
         let begun: Vec<_> = candidates.into_iter().map(begin).collect();
@@ -235,7 +235,7 @@ impl Supervisor<'_> {
         then: impl FnOnce(&mut Supervisor<'_>, Results) + Send + 'static,
     ) {
         let helpers = self.workers.helpers();
-        let results = self.preflight.begin(candidates, self.source, &self.held, helpers);
+        let results = self.preflight.begin(candidates, self.source, &self.listen_sockets, helpers);
         self.deferred.add(async move {
             let results = results.await;
             Box::new(move |supervisor: &mut Supervisor<'_>| then(supervisor, results)) as Continuation

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{actor::Supervisor, show};
+use super::{actor::Supervisor, snapshots};
 use crate::{
     control::trees::{BelongsBy, InstanceTree, ProcessInfo, ProcessTrees},
     machine::{InstanceId, InstanceView},
@@ -28,7 +28,7 @@ pub(super) fn of(supervisor: &mut Supervisor<'_>, ids: Option<&[InstanceId]>) ->
         .map(|view| InstanceTree {
             id: view.pm_id,
             name: view.spec.name.clone(),
-            status: show::status(view.status),
+            status: snapshots::status(view.status),
             treekill: view.spec.stop.treekill,
             processes: of_instance(supervisor, view.id),
         })

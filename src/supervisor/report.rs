@@ -9,7 +9,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     machine::{
-        Event, Machine, Readable, Run, Word,
+        Event, HumanDuration, Machine, Run, Word,
         events::{Level, Notice},
     },
     node::News,
@@ -48,7 +48,7 @@ pub(super) fn watched(news: watch::News) -> Option<Event> {
     match news {
         watch::News::Changed { app, path } => Some(Event::FilesChanged { app, path }),
         watch::News::Watching { app, what, took } => {
-            let took = Readable(took);
+            let took = HumanDuration(took);
             debug!(app, "{app}: watching {what}, found in {took}");
             None
         }
@@ -56,8 +56,8 @@ pub(super) fn watched(news: watch::News) -> Option<Event> {
             warn!(app, "{app}: cannot watch {path}: {why}; it is watched as soon as it is there");
             None
         }
-        watch::News::Looking { app, why, interval } => {
-            let interval = Readable(interval);
+        watch::News::Polling { app, why, interval } => {
+            let interval = HumanDuration(interval);
             warn!(app, "{app}: {why}; its files are looked at every {interval} instead");
             None
         }
@@ -69,8 +69,8 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
     let run = match &news {
         News::Ready(run, sign) => return Some(Event::Ready(*run, *sign)),
         News::Drained(run) => return Some(Event::Drained(*run)),
-        News::ListensAfterAll(run) => return Some(Event::Spoke(*run, Word::Listens)),
-        News::Uncaught(run, uncaught) => return Some(Event::Spoke(*run, Word::Uncaught(*uncaught))),
+        News::ListensAfterAll(run) => return Some(Event::Notified(*run, Word::Listens)),
+        News::Uncaught(run, uncaught) => return Some(Event::Notified(*run, Word::Uncaught(*uncaught))),
         News::CannotDrain(why) => {
             warn!(
                 "there is no place for the script that drains workers: {why}; \
@@ -78,7 +78,7 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
             );
             return None;
         }
-        News::Beats(run) => return Some(Event::Spoke(*run, Word::Alive)),
+        News::Beats(run) => return Some(Event::Notified(*run, Word::Alive)),
         News::CannotBeat(why) => {
             warn!(
                 "there is no place for the script that tells whether a worker's loop turns: {why}; \
@@ -108,7 +108,7 @@ pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
         News::Listens(_, address) => debug!(app, id, "{who} listens on {address}"),
         News::CannotListen { run, failure, is_handled } => {
             warn!(app, id, "{who} {failure}");
-            return Some(Event::Spoke(run, Word::CannotListen { failure, is_handled }));
+            return Some(Event::Notified(run, Word::CannotListen { failure, is_handled }));
         }
         News::SharesSocket(_, place, other) => warn!(
             app,

@@ -50,7 +50,7 @@ const HANGS_AFTER: Duration = Duration::from_secs(1);
 
 /// What a helper thread has done.
 #[derive(Debug)]
-pub(super) enum Done {
+pub(super) enum JobResult {
     /// What is to be executed is known.
     Prepared(Run, Result<Box<Prepared>, SpawnFailure>),
     /// The program is executed, or the process has ended.
@@ -61,7 +61,7 @@ pub(super) enum Done {
 
 /// How a start goes on.
 #[derive(Debug)]
-pub(super) enum News {
+pub(super) enum StartProgress {
     /// It is time to make its process.
     Prepared(Run, Box<Prepared>),
     /// Its program is executed.
@@ -128,23 +128,23 @@ impl Job {
 /// All starts under way.
 pub(super) struct Starting {
     helpers: HelperThreads,
-    sender: UnboundedSender<Done>,
-    receiver: UnboundedReceiver<Done>,
+    sender: UnboundedSender<JobResult>,
+    receiver: UnboundedReceiver<JobResult>,
     /// By the number of the run.
     pending: HashMap<u64, Pending>,
     /// Abandoned jobs whose thread has not returned, by the number of the run.
-    left: HashMap<u64, Left>,
+    left: HashMap<u64, AbandonedJob>,
 }
 
 /// An abandoned job.
-struct Left {
+struct AbandonedJob {
     instance: InstanceId,
     job: Arc<Job>,
     /// How its process has ended, if that has been reaped.
     status: Option<Status>,
 }
 
-impl Left {
+impl AbandonedJob {
     fn new(run: Run, job: Arc<Job>) -> Self {
         Self { instance: run.instance, job, status: None }
     }
@@ -215,7 +215,7 @@ impl Starting {
         self.pending.is_empty()
     }
 
-    /// Looks up what a run is to execute. [`News::Prepared`] follows, or [`News::Failed`].
+    /// Looks up what a run is to execute. [`StartProgress::Prepared`] follows, or [`StartProgress::Failed`].
     ///
     /// # Errors
     /// There is no thread for it, or one still hangs in the last start of the instance.
@@ -226,16 +226,16 @@ impl Starting {
         prepare: impl FnOnce(&Job) -> Result<Prepared, SpawnFailure> + Send + 'static,
     ) -> Result<(), SpawnFailure> {
         let now = actor::now();
-        let hanging = self.left.values().find(|Left { instance, job, .. }| {
+        let hanging = self.left.values().find(|AbandonedJob { instance, job, .. }| {
             *instance == run.instance && job.begun.get().is_some_and(|begun| *begun + HANGS_AFTER <= now)
         });
-        if let Some(Left { job, .. }) = hanging {
+        if let Some(AbandonedJob { job, .. }) = hanging {
             return Err(hangs("its last start still hangs", job.step()));
         }
-        self.submit(run, app, None, move |job| Done::Prepared(run, prepare(job).map(Box::new)))
+        self.submit(run, app, None, move |job| JobResult::Prepared(run, prepare(job).map(Box::new)))
     }
 
-    /// Makes the process of a run. [`News::Executed`] follows, or [`News::Failed`].
+    /// Makes the process of a run. [`StartProgress::Executed`] follows, or [`StartProgress::Failed`].
     ///
     /// # Errors
     /// There is no thread for it.
@@ -250,7 +250,7 @@ impl Starting {
         self.submit(run, app, Some(program), move |job| {
             job.enter(Step::Execution);
             let result = spawn(&prepared, &job.child);
-            Done::Executed(run, prepared, result)
+            JobResult::Executed(run, prepared, result)
         })
     }
 
@@ -259,7 +259,7 @@ impl Starting {
         run: Run,
         app: &str,
         program: Option<PathBuf>,
-        work: impl FnOnce(&Job) -> Done + Send + 'static,
+        work: impl FnOnce(&Job) -> JobResult + Send + 'static,
     ) -> Result<(), SpawnFailure> {
         let (job, app) = (Arc::new(Job::default()), Arc::<str>::from(app));
         let (theirs, sender) = (Arc::clone(&job), self.sender.clone());
@@ -268,7 +268,7 @@ impl Starting {
                 // Without a result, the instance could never start again.
                 let done = catch_unwind(AssertUnwindSafe(|| work(&theirs)));
                 // The receiver lives as long as procrun.
-                let _ = sender.send(done.unwrap_or(Done::Panicked(run)));
+                let _ = sender.send(done.unwrap_or(JobResult::Panicked(run)));
             }
         };
         let cancelled = Arc::clone(&job);
@@ -291,7 +291,7 @@ impl Starting {
     }
 
     /// Waits until a start goes on. Cancel-safe.
-    pub(super) async fn turn(&mut self) -> Vec<News> {
+    pub(super) async fn turn(&mut self) -> Vec<StartProgress> {
         if self.pending.is_empty() && self.left.is_empty() {
             return std::future::pending().await;
         }
@@ -316,8 +316,8 @@ impl Starting {
         wakes.min()
     }
 
-    fn take(&mut self, done: Done) -> Option<News> {
-        let (Done::Prepared(run, _) | Done::Executed(run, ..) | Done::Panicked(run)) = done;
+    fn take(&mut self, done: JobResult) -> Option<StartProgress> {
+        let (JobResult::Prepared(run, _) | JobResult::Executed(run, ..) | JobResult::Panicked(run)) = done;
         let Some(pending) = self.pending.remove(&run.number) else {
             // It took too long, or was abandoned.
             if let Some(left) = self.left.remove(&run.number) {
@@ -326,25 +326,30 @@ impl Starting {
             return None;
         };
         Some(match done {
-            Done::Prepared(run, Ok(prepared)) => News::Prepared(run, prepared),
-            Done::Prepared(run, Err(failure)) => News::Failed(run, failure),
-            Done::Executed(run, _, Ok(_)) if pending.is_killed => News::Failed(run, abandoned()),
-            Done::Executed(run, prepared, Ok(pid)) => {
+            JobResult::Prepared(run, Ok(prepared)) => StartProgress::Prepared(run, prepared),
+            JobResult::Prepared(run, Err(failure)) => StartProgress::Failed(run, failure),
+            JobResult::Executed(run, _, Ok(_)) if pending.is_killed => {
+                StartProgress::Failed(run, abandoned())
+            }
+            JobResult::Executed(run, prepared, Ok(pid)) => {
                 let Pending { said, status, .. } = pending;
-                News::Executed(Executed { run, pid, prepared, said, status })
+                StartProgress::Executed(Executed { run, pid, prepared, said, status })
             }
-            Done::Executed(run, prepared, Err(error)) => {
-                News::Failed(run, spawn_failure(&prepared.command.program, &prepared.limits, &error))
+            JobResult::Executed(run, prepared, Err(error)) => {
+                StartProgress::Failed(run, spawn_failure(&prepared.command.program, &prepared.limits, &error))
             }
-            Done::Panicked(run) => {
-                Left { status: pending.status, ..Left::new(run, pending.job) }.kill();
-                News::Failed(run, refused("start it", &io::Error::other("a thread of procrun has panicked")))
+            JobResult::Panicked(run) => {
+                AbandonedJob { status: pending.status, ..AbandonedJob::new(run, pending.job) }.kill();
+                StartProgress::Failed(
+                    run,
+                    refused("start it", &io::Error::other("a thread of procrun has panicked")),
+                )
             }
         })
     }
 
     /// Abandons starts that timed out, and kills children that could not be killed when they were abandoned.
-    fn look(&mut self, now: Instant) -> Vec<News> {
+    fn look(&mut self, now: Instant) -> Vec<StartProgress> {
         for pending in self.pending.values_mut().filter(|pending| pending.abandoned.is_some()) {
             pending.kill_unexecuted();
         }
@@ -354,11 +359,11 @@ impl Starting {
         late.into_iter().map(|pending| self.give_up(pending)).collect()
     }
 
-    fn give_up(&mut self, pending: Pending) -> News {
+    fn give_up(&mut self, pending: Pending) -> StartProgress {
         let Pending { run, job, program, status, abandoned: is_abandoned, .. } = pending;
         job.child.prevent();
         // It is stopped, or waits for a file system. One that comes later is killed when its thread comes back.
-        let left = Left { status, ..Left::new(run, job) };
+        let left = AbandonedJob { status, ..AbandonedJob::new(run, job) };
         left.kill();
         let failure = match program {
             _ if is_abandoned.is_some() => abandoned(),
@@ -368,12 +373,12 @@ impl Starting {
         if !left.job.cancel() {
             self.left.insert(run.number, left);
         }
-        News::Failed(run, failure)
+        StartProgress::Failed(run, failure)
     }
 
     /// Nothing is needed of this start any more: kills its process if that has not executed its program.
     /// Returns what is known at once.
-    pub(super) fn abandon(&mut self, run: Run) -> Option<News> {
+    pub(super) fn abandon(&mut self, run: Run) -> Option<StartProgress> {
         let pending = self.pending.get_mut(&run.number)?;
         if pending.program.is_some() && !pending.job.cancel() {
             pending.abandoned = Some(actor::now());
@@ -382,9 +387,9 @@ impl Starting {
         }
         let pending = self.pending.remove(&run.number)?;
         if !pending.job.cancel() && pending.job.has_begun() {
-            self.left.insert(run.number, Left::new(run, pending.job));
+            self.left.insert(run.number, AbandonedJob::new(run, pending.job));
         }
-        Some(News::Failed(run, abandoned()))
+        Some(StartProgress::Failed(run, abandoned()))
     }
 
     /// Takes in a reaped child; false if it is none of a start.
@@ -451,7 +456,7 @@ mod tests {
             let run = Run { number, ..RUN };
             starting.prepare(run, "app", |_| panic!("on purpose")).unwrap();
             let news = starting.turn().await;
-            assert!(matches!(&*news, [News::Failed(failed, _)] if *failed == run), "{news:?}");
+            assert!(matches!(&*news, [StartProgress::Failed(failed, _)] if *failed == run), "{news:?}");
             assert!(starting.is_empty() && starting.left.is_empty());
         }
     }
@@ -466,9 +471,9 @@ mod tests {
         };
         starting.prepare(RUN, "app", waits).unwrap();
         let other = Run { number: 2, ..RUN };
-        let status = |number: usize| Event::Spoke(RUN, Word::Status(number.to_string()));
+        let status = |number: usize| Event::Notified(RUN, Word::Status(number.to_string()));
         for number in 0..1000 {
-            let beat = Event::Spoke(RUN, Word::Alive);
+            let beat = Event::Notified(RUN, Word::Alive);
             let events = vec![beat.clone(), status(number), beat, Event::Ready(RUN, Sign::Listening)];
             assert!(starting.keep_early(events).is_empty());
         }
@@ -483,8 +488,8 @@ mod tests {
             matches!(
                 &**said,
                 [
-                    Event::Spoke(_, Word::Status(status)),
-                    Event::Spoke(_, Word::Alive),
+                    Event::Notified(_, Word::Status(status)),
+                    Event::Notified(_, Word::Alive),
                     Event::Ready(_, Sign::Listening),
                     Event::Ready(_, Sign::Message),
                 ] if status == "999"

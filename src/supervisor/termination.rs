@@ -29,7 +29,7 @@ use crate::{
 /// The path of Kubernetes, unless the pod has another `terminationMessagePath`.
 const OF_KUBERNETES: &str = "/dev/termination-log";
 /// Kubernetes shows no more of a container, in bytes.
-const MOST: usize = 4096;
+const MAX_BYTES: usize = 4096;
 /// The maximum size of the part before the application's own lines.
 const MOST_OF_HEAD: usize = 2048;
 /// More lines than that do not fit.
@@ -50,12 +50,12 @@ pub(super) struct Cause {
 }
 
 /// Writes the message to the configured file. Called again when more is known.
-pub(super) struct LastWord {
+pub(super) struct TerminationMessage {
     to: TerminationLog,
     said: String,
 }
 
-impl LastWord {
+impl TerminationMessage {
     pub(super) fn new(to: TerminationLog) -> Self {
         Self { to, said: String::new() }
     }
@@ -66,7 +66,7 @@ impl LastWord {
         if self.to == TerminationLog::Off {
             return;
         }
-        let text = of.last_word(code, logs);
+        let text = of.termination_message(code, logs);
         if text == self.said {
             return;
         }
@@ -105,12 +105,12 @@ pub fn not_started(to: &TerminationLog, why: &impl std::fmt::Display) {
     if let Ok(Some(file)) = open(to) {
         let mut text = printable_lines(&why.to_string());
         text.push('\n');
-        let _ = write(&file, &beginning(&text, MOST));
+        let _ = write(&file, &beginning(&text, MAX_BYTES));
     }
 }
 
 impl Supervisor<'_> {
-    fn last_word(&self, code: ExitCode, logs: &Logs) -> String {
+    fn termination_message(&self, code: ExitCode, logs: &Logs) -> String {
         let mut failed = self.machine.failures();
         // The app that ended procrun comes before apps that failed earlier without ending it.
         failed.sort_by_key(|view| Some(view.id) != self.cause.culprit);
@@ -148,7 +148,7 @@ impl Failed {
     }
 }
 
-/// The whole text, at most [`MOST`] bytes. `lines` are those of the first that failed; of them the end is kept.
+/// The whole text, at most [`MAX_BYTES`] bytes. `lines` are those of the first that failed; of them the end is kept.
 fn compose(asked: Option<&str>, failed: &[Failed], code: ExitCode, lines: &str) -> String {
     let ends = format!("procrun ends with code {code}");
     let mut head = match (asked, failed.first()) {
@@ -172,7 +172,7 @@ fn compose(asked: Option<&str>, failed: &[Failed], code: ExitCode, lines: &str) 
         && !lines.is_empty()
     {
         let title = format!("last lines of {who}:\n");
-        let room = MOST - text.len() - title.len();
+        let room = MAX_BYTES - text.len() - title.len();
         text.push_str(&title);
         text.push_str(&end(lines, room));
     }
@@ -186,13 +186,13 @@ fn last_lines(logs: &Logs, pm_id: u32) -> String {
     while let Some(batch) = recent.recent() {
         for line in batch.lines() {
             // A piece of a long line is 256 KiB.
-            let from = line.bytes.len().saturating_sub(MOST);
+            let from = line.bytes.len().saturating_sub(MAX_BYTES);
             lines.push_str(&log_line(&String::from_utf8_lossy(&line.bytes[from..])));
             if line.end == Edge::Line {
                 lines.push('\n');
             }
-            if lines.len() > 4 * MOST {
-                lines.drain(..boundary_from(&lines, lines.len() - 2 * MOST));
+            if lines.len() > 4 * MAX_BYTES {
+                lines.drain(..boundary_from(&lines, lines.len() - 2 * MAX_BYTES));
             }
         }
     }
@@ -308,12 +308,16 @@ mod tests {
         for lines in ["", "x\n", &"zeile ü\n".repeat(1000), &"ü".repeat(100_000), &"日本".repeat(4000)] {
             for names in [&many[..], &many[..1]] {
                 let text = compose(Some("stopped"), &failed(names), 0, lines);
-                assert!(text.len() <= MOST, "{}", text.len());
+                assert!(text.len() <= MAX_BYTES, "{}", text.len());
                 assert!(text.contains("last lines of") != lines.is_empty());
             }
         }
         let text = compose(None, &failed(&["a (0)"]), 1, &"ü".repeat(100_000));
-        assert!(text.len() > MOST - 8 && text.ends_with("üü") && text.contains(":\n…ü"), "{}", text.len());
+        assert!(
+            text.len() > MAX_BYTES - 8 && text.ends_with("üü") && text.contains(":\n…ü"),
+            "{}",
+            text.len()
+        );
     }
 
     #[test]

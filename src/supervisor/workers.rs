@@ -19,12 +19,12 @@ use std::{
     sync::Arc,
 };
 
-pub(super) use self::{ending::Ended, starts::Begun};
+pub(super) use self::{ending::Ended, starts::StartOutcomes};
 use super::{
-    held::OpenSockets,
     helper_threads::HelperThreads,
     input::Input,
     launch::{self, Environment, Resources, Target},
+    listen_sockets::OpenSockets,
     pid_file::{PidFile, PidFiles},
     starting::Starting,
     stop_targets::StartedAs,
@@ -49,14 +49,14 @@ pub(super) struct Workers {
     null: Arc<OwnedFd>,
     logs: Logs,
     budget: Budget,
-    places: HashMap<InstanceId, Place>,
+    slots: HashMap<InstanceId, InstanceSlot>,
     by_pid: HashMap<Pid, Run>,
     /// Distinguishes the workers of this procrun from those of another one below or above it.
     token: u64,
     /// Counts the programs that have asked instances how they are.
     checks: u64,
     /// The children that procrun had before it was procrun (`sh -c "db & exec procrun …"`).
-    elders: HashSet<Pid>,
+    preexisting_children: HashSet<Pid>,
     /// Runs whose main process has ended and whose tree has not.
     sweeping: HashSet<Run>,
     /// The process trees of all runs that have not ended.
@@ -68,7 +68,7 @@ pub(super) struct Workers {
 }
 
 /// What belongs to an instance as long as it is in the list.
-struct Place {
+struct InstanceSlot {
     /// The name and id of its instance.
     who: Subject,
     /// The write ends. procrun keeps them, so the pipes outlive each single process and an
@@ -128,11 +128,15 @@ impl Workers {
             null: Arc::new(spawn::dev_null()?),
             logs,
             budget: Budget::new(expected * 2),
-            places: HashMap::new(),
+            slots: HashMap::new(),
             by_pid: HashMap::new(),
             checks: 0,
             token: RandomState::new().hash_one(open_files.hard()),
-            elders: if process::is_pid1() { HashSet::new() } else { tree::children().into_iter().collect() },
+            preexisting_children: if process::is_pid1() {
+                HashSet::new()
+            } else {
+                tree::children().into_iter().collect()
+            },
             sweeping: HashSet::new(),
             trees: Trees::new(),
             cgroups: RunCgroups::default(),
@@ -143,14 +147,14 @@ impl Workers {
 
     /// A run has taken the place of its predecessor.
     pub(super) fn promote(&mut self, run: Run) {
-        let Some(place) = self.places.get_mut(&run.instance) else { return };
+        let Some(place) = self.slots.get_mut(&run.instance) else { return };
         place.who.generation = Generation::Settled;
         if let Some(process) = place.process.as_ref().filter(|process| process.run == run && !process.reaped)
         {
             place.write_pid_file(&self.pid_files, self.starting.helpers(), process.pid);
         }
         let (file, pm_id) = (place.pid_file.clone(), place.who.pm_id);
-        for (id, other) in &mut self.places {
+        for (id, other) in &mut self.slots {
             if *id != run.instance && other.who.pm_id == pm_id {
                 other.who.generation = Generation::Leaving;
                 // It is its successor's now.
@@ -161,18 +165,18 @@ impl Workers {
 
     /// The version of the application that an instance runs or ran last.
     pub(super) fn version(&self, id: InstanceId) -> Option<&str> {
-        self.places.get(&id)?.process.as_ref()?.version.as_deref()
+        self.slots.get(&id)?.process.as_ref()?.version.as_deref()
     }
 
     /// The main process of an instance, if it has one.
     pub(super) fn pid(&self, id: InstanceId) -> Option<Pid> {
-        let process = self.places.get(&id)?.process.as_ref()?;
+        let process = self.slots.get(&id)?.process.as_ref()?;
         (!process.reaped).then_some(process.pid)
     }
 
     /// The standard input of the process of an instance.
     pub(super) fn input(&mut self, id: InstanceId) -> Result<&mut Input, NoInput> {
-        let process = self.places.get_mut(&id).and_then(|place| place.process.as_mut());
+        let process = self.slots.get_mut(&id).and_then(|place| place.process.as_mut());
         match process.filter(|process| !process.reaped) {
             None => Err(NoInput::NoProcess),
             Some(process) => process.stdin.as_mut().ok_or(NoInput::Null),
@@ -181,13 +185,13 @@ impl Workers {
 
     /// The run of an instance that has a process: its main process, or what that has left behind.
     pub(super) fn run_with_processes(&self, id: InstanceId) -> Option<Run> {
-        let process = self.places.get(&id)?.process.as_ref()?;
+        let process = self.slots.get(&id)?.process.as_ref()?;
         (!process.reaped || self.sweeping.contains(&process.run)).then_some(process.run)
     }
 
     /// The process tree of an instance, as it was found last.
     pub(super) fn members(&self, id: InstanceId) -> impl Iterator<Item = &Member> {
-        let process = self.places.get(&id).and_then(|place| place.process.as_ref());
+        let process = self.slots.get(&id).and_then(|place| place.process.as_ref());
         process.into_iter().flat_map(|process| self.trees.members(process.run))
     }
 
@@ -209,7 +213,7 @@ impl Workers {
 
     /// The runs that have a main process.
     pub(super) fn running(&self) -> Vec<Run> {
-        let processes = self.places.values().filter_map(|place| place.process.as_ref());
+        let processes = self.slots.values().filter_map(|place| place.process.as_ref());
         processes.filter(|process| !process.reaped).map(|process| process.run).collect()
     }
 
@@ -234,12 +238,12 @@ impl Workers {
 
     /// Whether an instance has ever had a process.
     pub(super) fn has_started(&self, id: InstanceId) -> bool {
-        self.places.get(&id).is_some_and(|place| place.process.is_some())
+        self.slots.get(&id).is_some_and(|place| place.process.is_some())
     }
 
     /// The script of an instance as its last start has found it, if it was a file.
     pub(super) fn script(&self, id: InstanceId) -> Option<&Path> {
-        self.places.get(&id)?.process.as_ref()?.script.as_deref()
+        self.slots.get(&id)?.process.as_ref()?.script.as_deref()
     }
 
     /// The threads for what may hang.
@@ -258,12 +262,12 @@ impl Workers {
     }
 
     fn process(&self, run: Run) -> Option<&Process> {
-        self.places.get(&run.instance)?.process.as_ref().filter(|process| process.run == run)
+        self.slots.get(&run.instance)?.process.as_ref().filter(|process| process.run == run)
     }
 
     /// Releases what belongs to an instance.
     pub(super) fn forget(&mut self, id: InstanceId) {
-        if let Some(place) = self.places.remove(&id) {
+        if let Some(place) = self.slots.remove(&id) {
             if let Some(process) = &place.process {
                 self.trees.remove(process.run);
             }
@@ -274,7 +278,7 @@ impl Workers {
     }
 }
 
-impl Place {
+impl InstanceSlot {
     fn write_pid_file(&self, files: &PidFiles, helpers: &HelperThreads, pid: Pid) {
         if let Some(file) = &self.pid_file {
             files.write(helpers, file, &self.who, pid);

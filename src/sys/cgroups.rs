@@ -11,7 +11,7 @@ use super::reap::Pid;
 
 /// The group of this process in one mounted tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct CgroupDir {
     /// The tree is of version 2.
     pub v2: bool,
     /// The directory of the group, then those above it as far as they are mounted.
@@ -20,12 +20,12 @@ pub struct Place {
 
 /// The cgroups of this process in all hierarchies that may have `controller` (cgroups(7)). All paths are below
 /// `root`, which is `/` except in tests.
-pub fn places(root: &Path, controller: &str) -> Vec<Place> {
+pub fn places(root: &Path, controller: &str) -> Vec<CgroupDir> {
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
     let (groups, mounts) = (read("proc/self/cgroup"), read("proc/self/mountinfo"));
     let place = |mount: Mount<'_>| {
         let group = groups.lines().find_map(|line| mount.group(line, controller))?;
-        Some(Place { v2: mount.v2, dirs: mount.dirs(root, group) })
+        Some(CgroupDir { v2: mount.v2, dirs: mount.dirs(root, group) })
     };
     mounts.lines().filter_map(|line| Mount::parse(line, controller)).filter_map(place).collect()
 }

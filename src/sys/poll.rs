@@ -27,7 +27,7 @@ pub struct Poller {
 
 /// What has happened to one descriptor.
 #[derive(Debug, Clone, Copy)]
-pub struct Happened {
+pub struct PollEvent {
     /// The number it was added with.
     pub token: u64,
     /// There is something to read, or its end.
@@ -40,9 +40,9 @@ pub struct Happened {
 
 /// The events to report. A closed peer is reported in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
+pub enum Readiness {
     /// As long as there is something to read.
-    Readable,
+    HumanDuration,
     /// As long as there is room to write.
     Writable,
     /// Whenever something more to read has arrived.
@@ -51,10 +51,10 @@ pub enum When {
     Gone,
 }
 
-impl When {
+impl Readiness {
     fn flags(self) -> EpollFlags {
         match self {
-            Self::Readable => EpollFlags::EPOLLIN,
+            Self::HumanDuration => EpollFlags::EPOLLIN,
             Self::Writable => EpollFlags::EPOLLOUT,
             Self::Arrival => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
             Self::Gone => EpollFlags::empty(),
@@ -79,7 +79,7 @@ impl Poller {
     ///
     /// # Errors
     /// The error of epoll_ctl(2).
-    pub fn add(&self, fd: BorrowedFd<'_>, token: u64, when: When) -> io::Result<()> {
+    pub fn add(&self, fd: BorrowedFd<'_>, token: u64, when: Readiness) -> io::Result<()> {
         Ok(self.set.add(fd, EpollEvent::new(when.flags(), token))?)
     }
 
@@ -87,7 +87,7 @@ impl Poller {
     ///
     /// # Errors
     /// The error of epoll_ctl(2).
-    pub fn change(&self, fd: BorrowedFd<'_>, token: u64, when: When) -> io::Result<()> {
+    pub fn change(&self, fd: BorrowedFd<'_>, token: u64, when: Readiness) -> io::Result<()> {
         Ok(self.set.modify(fd, &mut EpollEvent::new(when.flags(), token))?)
     }
 
@@ -100,7 +100,7 @@ impl Poller {
     ///
     /// # Errors
     /// The error of epoll_wait(2).
-    pub async fn wait(&self, into: &mut Vec<Happened>) -> io::Result<()> {
+    pub async fn wait(&self, into: &mut Vec<PollEvent>) -> io::Result<()> {
         loop {
             let mut ready = self.wake.readable().await?;
             if self.look(into)? {
@@ -114,7 +114,7 @@ impl Poller {
     ///
     /// # Errors
     /// The error of epoll_wait(2).
-    pub fn look(&self, into: &mut Vec<Happened>) -> io::Result<bool> {
+    pub fn look(&self, into: &mut Vec<PollEvent>) -> io::Result<bool> {
         let mut events = [EpollEvent::empty(); EVENTS];
         let count = loop {
             match self.set.wait(&mut events, EpollTimeout::ZERO) {
@@ -124,7 +124,7 @@ impl Poller {
         };
         into.extend(events[..count].iter().map(|event| {
             let has = |flag| event.events().intersects(flag);
-            Happened {
+            PollEvent {
                 token: event.data(),
                 readable: has(EpollFlags::EPOLLIN),
                 writable: has(EpollFlags::EPOLLOUT),

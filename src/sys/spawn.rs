@@ -233,14 +233,14 @@ impl Attempt {
 }
 
 /// What a thread needs to start processes, one at a time.
-struct Cradle {
+struct SpawnStack {
     stack: Box<Stack>,
     note: &'static Note,
     /// How many starts there have been.
     starts: u64,
 }
 
-impl Cradle {
+impl SpawnStack {
     fn new() -> io::Result<Self> {
         let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
         let access = libc::PROT_READ | libc::PROT_WRITE;
@@ -270,7 +270,7 @@ pub(super) fn threads() -> Vec<Pid> {
 }
 
 thread_local! {
-    static CRADLE: RefCell<Option<Cradle>> = const { RefCell::new(None) };
+    static CRADLE: RefCell<Option<SpawnStack>> = const { RefCell::new(None) };
 }
 
 /// The process id of a child, for other threads than the one that makes it. The kernel writes it before the
@@ -342,7 +342,7 @@ pub fn spawn(launch: &Launch<'_>, child: &ChildId) -> Result<Pid, Error> {
     let result = CRADLE.with_borrow_mut(|cradle| {
         let cradle = match cradle {
             Some(cradle) => cradle,
-            none => none.insert(Cradle::new().map_err(|source| Error { stage: Stage::Fork, source })?),
+            none => none.insert(SpawnStack::new().map_err(|source| Error { stage: Stage::Fork, source })?),
         };
         spawn_in(cradle, launch, child)
     });
@@ -352,7 +352,7 @@ pub fn spawn(launch: &Launch<'_>, child: &ChildId) -> Result<Pid, Error> {
     result
 }
 
-fn spawn_in(cradle: &mut Cradle, launch: &Launch<'_>, id: &ChildId) -> Result<Pid, Error> {
+fn spawn_in(cradle: &mut SpawnStack, launch: &Launch<'_>, id: &ChildId) -> Result<Pid, Error> {
     let pointers = |strings: &[CString], more: &[*const libc::c_char]| {
         strings.iter().map(|it| it.as_ptr()).chain(more.iter().copied()).chain([ptr::null()]).collect()
     };
@@ -665,7 +665,7 @@ pub fn dev_null() -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::{
-        ChildId, Cradle, HANDED, Launch, OpenFiles, Part, Pid, Shared, Stage, channel_number, dev_null,
+        ChildId, HANDED, Launch, OpenFiles, Part, Pid, Shared, SpawnStack, Stage, channel_number, dev_null,
         end_of_handed, forwarded_channel_number, handed, libc, make_child,
     };
     use std::{
@@ -707,7 +707,7 @@ mod tests {
         let null = dev_null().unwrap();
         let argv = [c"sh", c"-c", c"exit 7"].map(CString::from);
         let launch = launch(&argv, null.as_fd(), &[]);
-        let mut cradle = Cradle::new().unwrap();
+        let mut cradle = SpawnStack::new().unwrap();
         // That of an earlier start of the thread concerns no later one.
         let earlier = ChildId::default();
         assert!(earlier.begin(cradle.next_attempt()));

@@ -17,7 +17,7 @@ const IN_A_ROW: Duration = Duration::from_secs(10);
 /// From this number of panics in a row the thread counts as failing and rests before each restart.
 const FAILING: u32 = 3;
 /// How long it rests.
-const REST: Duration = Duration::from_secs(1);
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 
 /// The panics of a thread.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub fn spawn(
     if let Some(size) = stack {
         builder = builder.stack_size(size);
     }
-    builder.spawn(move || keep_running(name, REST, is_over, body)).map(drop)
+    builder.spawn(move || keep_running(name, RESTART_DELAY, is_over, body)).map(drop)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the rest between two panics is no wait for anything")]

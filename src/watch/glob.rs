@@ -176,11 +176,11 @@ fn class(pattern: &[u8], byte: u8) -> Option<(usize, bool)> {
 
 /// `a.{js,ts}` → `a.js`, `a.ts`: what PM2's patterns have and .gitignore has not. At most 64.
 pub(super) fn alternatives(pattern: &str) -> Vec<String> {
-    const MOST: usize = 64;
+    const MAX_ALTERNATIVES: usize = 64;
     let (mut done, mut todo) = (Vec::new(), vec![pattern.to_owned()]);
     while let Some(next) = todo.pop() {
         match braces(&next) {
-            Some((open, close, commas)) if done.len() + todo.len() < MOST => {
+            Some((open, close, commas)) if done.len() + todo.len() < MAX_ALTERNATIVES => {
                 let ends = commas.iter().copied().chain([close]);
                 let begins = [open].into_iter().chain(commas.iter().copied());
                 let parts: Vec<String> = begins

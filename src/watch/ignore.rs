@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     glob::{Pattern, alternatives},
-    own::OwnFiles,
+    own_files::OwnFiles,
 };
 
 /// What one application does not want to hear of.

@@ -20,7 +20,7 @@ pub(super) enum Interest {
 
 /// Why the kernel cannot tell of a tree's changes.
 #[derive(Debug)]
-pub(super) enum Deaf {
+pub(super) enum InotifyUnavailable {
     /// No more watches, or no instance.
     NoRoom(io::Error),
     /// The files are on a file system that changes without this kernel.
@@ -39,11 +39,11 @@ impl Kernel {
     }
 
     /// Adds a directory. `None`: it is not there, or cannot be read.
-    pub(super) fn add(&self, directory: &Path, what: Flags) -> Result<Option<WatchId>, Deaf> {
+    pub(super) fn add(&self, directory: &Path, what: Flags) -> Result<Option<WatchId>, InotifyUnavailable> {
         match self.inotify.add(directory, what) {
             Ok(watch) => Ok(Some(watch)),
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::ENOMEM)) => {
-                Err(Deaf::NoRoom(error))
+                Err(InotifyUnavailable::NoRoom(error))
             }
             Err(_) => Ok(None),
         }

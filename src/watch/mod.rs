@@ -7,19 +7,19 @@
 //!
 //! Pure parts: `glob` and `ignore` (what does not count), `burst` (many changes → one).
 
-mod burst;
-mod eye;
+mod debouncer;
 mod glob;
 mod ignore;
 mod kernel;
 mod listing;
-mod look;
-mod own;
-mod places;
+mod own_files;
+mod polling;
 mod roots;
 mod seen;
+mod slab;
 mod trace;
 mod tree;
+mod watch_thread;
 
 use std::{
     io,
@@ -31,7 +31,7 @@ use std::{
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::Notify;
 
-use self::{ignore::Ignore, own::OwnFiles};
+use self::{ignore::Ignore, own_files::OwnFiles};
 use crate::{
     shown::printable,
     spec::{AppSpec, Plan, WatchSpec},
@@ -44,7 +44,7 @@ const STACK: usize = 256 * 1024;
 /// Watches the files of a plan's applications. It costs nothing while no application watches.
 #[derive(Debug, Default)]
 pub struct Watcher {
-    desk: Option<Arc<Desk>>,
+    shared_state: Option<Arc<WatchShared>>,
 }
 
 /// What the watcher has to say.
@@ -77,7 +77,7 @@ pub enum News {
         why: String,
     },
     /// The files of an application are polled from now on.
-    Looking {
+    Polling {
         /// Its name.
         app: String,
         /// Why the kernel does not tell, and what to do about it.
@@ -89,16 +89,16 @@ pub enum News {
 
 /// Where orders and news are handed over.
 #[derive(Debug)]
-struct Desk {
-    papers: Mutex<Papers>,
+struct WatchShared {
+    mailbox: Mutex<Mailbox>,
     /// Wakes the thread.
-    bell: EventFd,
+    wake_fd: EventFd,
     /// Wakes the supervisor.
     told: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Papers {
+struct Mailbox {
     /// A new configuration for the thread; an empty one ends it.
     orders: Option<Vec<Arc<Watched>>>,
     /// The last configuration that was taken, for a thread that restarts after a panic.
@@ -139,85 +139,85 @@ impl Watcher {
     /// The error of eventfd(2) or clone(2); then nothing is watched.
     pub fn follow(&mut self, plan: &Plan) -> io::Result<()> {
         let watched = all_watched(plan);
-        if self.desk.is_none() && !watched.is_empty() {
-            self.desk = Some(start()?);
+        if self.shared_state.is_none() && !watched.is_empty() {
+            self.shared_state = Some(start()?);
         }
-        let Some(desk) = &self.desk else { return Ok(()) };
+        let Some(shared_state) = &self.shared_state else { return Ok(()) };
         let is_over = watched.is_empty();
-        let mut papers = desk.papers();
-        (papers.orders, papers.is_over) = (Some(watched), is_over);
-        drop(papers);
-        desk.ring();
+        let mut mailbox = shared_state.mailbox();
+        (mailbox.orders, mailbox.is_over) = (Some(watched), is_over);
+        drop(mailbox);
+        shared_state.ring();
         if is_over {
-            self.desk = None;
+            self.shared_state = None;
         }
         Ok(())
     }
 
     /// Waits for news. Cancel-safe; waits forever while no application watches.
     pub async fn news(&self) -> Vec<News> {
-        let Some(desk) = &self.desk else { return std::future::pending().await };
+        let Some(shared_state) = &self.shared_state else { return std::future::pending().await };
         loop {
-            let news = std::mem::take(&mut desk.papers().news);
+            let news = std::mem::take(&mut shared_state.mailbox().news);
             if !news.is_empty() {
                 return news;
             }
-            desk.told.notified().await;
+            shared_state.told.notified().await;
         }
     }
 }
 
-fn start() -> io::Result<Arc<Desk>> {
-    let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-    let desk = Arc::new(Desk { papers: Mutex::default(), bell, told: Notify::new() });
-    let (theirs, shared) = (desk.clone(), desk.clone());
+fn start() -> io::Result<Arc<WatchShared>> {
+    let wake_fd = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+    let shared_state = Arc::new(WatchShared { mailbox: Mutex::default(), wake_fd, told: Notify::new() });
+    let (theirs, shared) = (shared_state.clone(), shared_state.clone());
     let mut is_first = true;
-    let is_over = move || shared.papers().is_over;
+    let is_over = move || shared.mailbox().is_over;
     threads::spawn("watch", Some(STACK), is_over, move || {
         if !std::mem::take(&mut is_first) {
             theirs.repeat_orders();
         }
-        eye::watch(&theirs);
+        watch_thread::watch(&theirs);
     })?;
-    Ok(desk)
+    Ok(shared_state)
 }
 
-impl Desk {
-    fn papers(&self) -> MutexGuard<'_, Papers> {
+impl WatchShared {
+    fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
         // Whole at every moment: nothing that could panic happens while it is held.
-        self.papers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next configuration, if there is a new one.
     fn take_orders(&self) -> Option<Vec<Arc<Watched>>> {
-        let mut papers = self.papers();
-        let orders = papers.orders.take()?;
-        papers.current.clone_from(&orders);
+        let mut mailbox = self.mailbox();
+        let orders = mailbox.orders.take()?;
+        mailbox.current.clone_from(&orders);
         Some(orders)
     }
 
     /// Restores the last configuration, unless there is a new one.
     fn repeat_orders(&self) {
-        let mut papers = self.papers();
-        let current = papers.current.clone();
-        papers.orders.get_or_insert(current);
+        let mut mailbox = self.mailbox();
+        let current = mailbox.current.clone();
+        mailbox.orders.get_or_insert(current);
     }
 
     fn ring(&self) {
         // Full only if it has been rung and not heard.
-        let _ = self.bell.write(1);
+        let _ = self.wake_fd.write(1);
     }
 
     fn tell(&self, news: News) {
-        let mut papers = self.papers();
+        let mut mailbox = self.mailbox();
         let is_known = |told: &News| match (told, &news) {
             (News::Changed { app: told, .. }, News::Changed { app, .. }) => told == app,
             _ => *told == news,
         };
-        if !papers.news.iter().any(is_known) {
-            papers.news.push(news);
+        if !mailbox.news.iter().any(is_known) {
+            mailbox.news.push(news);
         }
-        drop(papers);
+        drop(mailbox);
         self.told.notify_one();
     }
 }

@@ -17,7 +17,7 @@ use super::trace::Identity;
 use crate::sys::inotify::Flags;
 
 /// The number of files that are remembered; then all are forgotten.
-const MOST: usize = 1024;
+const MAX_FILES: usize = 1024;
 /// The clock of a file system is coarse, and need not be this machine's.
 const SLACK: i64 = 2;
 
@@ -50,7 +50,7 @@ impl Seen {
         if !moved && found.ctime() + SLACK < self.since && found.ctime() + SLACK < seconds() {
             return false;
         }
-        if self.files.len() >= MOST {
+        if self.files.len() >= MAX_FILES {
             self.files.clear();
         }
         let identity = Identity::of(found);

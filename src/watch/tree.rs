@@ -1,7 +1,7 @@
 //! The directories of one application, by the events of the kernel.
 //!
 //! Only directories are watched and remembered, never files: ten thousand files in a hundred directories are a
-//! hundred watches. What leads elsewhere (the paths of `watch`, symbolic links) is a `Lead`: its way is
+//! hundred watches. What leads elsewhere (the paths of `watch`, symbolic links) is a `TracedPath`: its way is
 //! watched, and its end is read again when something on the way has changed.
 
 use std::{
@@ -14,11 +14,11 @@ use std::{
 use super::{
     Change, Watched,
     ignore::Ignore,
-    kernel::{Deaf, Interest, Kernel},
+    kernel::{InotifyUnavailable, Interest, Kernel},
     listing::{self, GITIGNORE, Kind},
-    places::Places,
     roots::Roots,
     seen::Seen,
+    slab::Slab,
     trace::{Identity, Trace},
 };
 use crate::{
@@ -52,8 +52,8 @@ pub(super) struct Tree {
     roots: Roots,
     ignore: Ignore,
     seen: Seen,
-    nodes: Places<Node>,
-    leads: Places<Lead>,
+    nodes: Slab<Node>,
+    leads: Slab<TracedPath>,
     /// Leads that must be traced again.
     dirty: Vec<u32>,
     /// A .gitignore has changed, or events were lost: everything must be scanned again.
@@ -72,7 +72,7 @@ struct Node {
 
 /// A path that leads somewhere: one of `watch`, or a symbolic link.
 #[derive(Debug)]
-struct Lead {
+struct TracedPath {
     at: PathBuf,
     depth: u32,
     is_root: bool,
@@ -91,15 +91,19 @@ struct Step {
 
 impl Tree {
     /// Watches everything there is to watch.
-    pub(super) fn new(app: u32, watched: Arc<Watched>, kernel: &mut Kernel) -> Result<Self, Deaf> {
+    pub(super) fn new(
+        app: u32,
+        watched: Arc<Watched>,
+        kernel: &mut Kernel,
+    ) -> Result<Self, InotifyUnavailable> {
         let roots = Roots::of(&watched.spec);
         let mut tree = Self {
             app,
             ignore: watched.ignore(),
             roots,
             seen: Seen::new(),
-            nodes: Places::default(),
-            leads: Places::default(),
+            nodes: Slab::default(),
+            leads: Slab::default(),
             dirty: Vec::new(),
             stale: false,
             watched,
@@ -125,11 +129,11 @@ impl Tree {
         interest: Interest,
         noticed: &Noticed,
         changes: &mut Vec<Change>,
-    ) -> Result<(), Deaf> {
+    ) -> Result<(), InotifyUnavailable> {
         match interest {
             Interest::Path(lead) => {
                 let at = (noticed.watch, &noticed.name);
-                let is_its = |lead: &Lead| lead.points.iter().any(|(watch, name)| (*watch, name) == at);
+                let is_its = |lead: &TracedPath| lead.points.iter().any(|(watch, name)| (*watch, name) == at);
                 if self.leads.get(lead).is_some_and(is_its) {
                     self.dirty.push(lead);
                 }
@@ -159,7 +163,7 @@ impl Tree {
         name: &OsStr,
         what: Flags,
         changes: &mut Vec<Change>,
-    ) -> Result<(), Deaf> {
+    ) -> Result<(), InotifyUnavailable> {
         let Some(&Node { depth, .. }) = self.nodes.get(node) else { return Ok(()) };
         let path = self.path(node).join(name);
         let gone = what.intersects(Flags::IN_DELETE | Flags::IN_MOVED_FROM);
@@ -213,7 +217,7 @@ impl Tree {
         &mut self,
         kernel: &mut Kernel,
         mut changes: Option<&mut Vec<Change>>,
-    ) -> Result<(), Deaf> {
+    ) -> Result<(), InotifyUnavailable> {
         self.dirty.sort_unstable();
         self.dirty.dedup();
         while let Some(lead) = self.dirty.pop() {
@@ -227,7 +231,7 @@ impl Tree {
         kernel: &mut Kernel,
         number: u32,
         changes: Option<&mut Vec<Change>>,
-    ) -> Result<(), Deaf> {
+    ) -> Result<(), InotifyUnavailable> {
         let Some(lead) = self.leads.get(number) else { return Ok(()) };
         let (at, depth, was, node) = (lead.at.clone(), lead.depth, lead.end, lead.node);
         if !lead.is_root && !at.is_symlink() {
@@ -300,7 +304,12 @@ impl Tree {
     }
 
     /// Watches the points of a way, and forgets those of the way before.
-    fn watch_way(&mut self, kernel: &mut Kernel, number: u32, trace: &Trace) -> Result<(), Deaf> {
+    fn watch_way(
+        &mut self,
+        kernel: &mut Kernel,
+        number: u32,
+        trace: &Trace,
+    ) -> Result<(), InotifyUnavailable> {
         let mut points = Vec::with_capacity(trace.points.len());
         for point in &trace.points {
             let what = if point.name.is_some() { ON_THE_WAY } else { GONE };
@@ -327,7 +336,7 @@ impl Tree {
         kernel: &mut Kernel,
         first: Step,
         mut changes: Option<&mut Vec<Change>>,
-    ) -> Result<Option<u32>, Deaf> {
+    ) -> Result<Option<u32>, InotifyUnavailable> {
         let mut topmost = None;
         let mut todo = vec![first];
         while let Some(Step { path, parent, depth }) = todo.pop() {
@@ -383,11 +392,11 @@ impl Tree {
 
     /// Whether there are files here at all. An error if the kernel does not tell what happens to
     /// them.
-    fn has_files(&self, path: &Path) -> Result<bool, Deaf> {
+    fn has_files(&self, path: &Path) -> Result<bool, InotifyUnavailable> {
         match disk_of(path) {
             Disk::Pseudo => Ok(false),
             Disk::Elsewhere if self.watched.spec.polling == Polling::IfNeeded => {
-                Err(Deaf::Elsewhere(path.to_owned()))
+                Err(InotifyUnavailable::Elsewhere(path.to_owned()))
             }
             Disk::Elsewhere | Disk::Heard => Ok(true),
         }
@@ -395,7 +404,7 @@ impl Tree {
 
     /// A new lead, which must be traced.
     fn lead(&mut self, at: PathBuf, depth: u32, is_root: bool) -> u32 {
-        let lead = Lead { at, depth, is_root, points: Vec::new(), end: None, node: None };
+        let lead = TracedPath { at, depth, is_root, points: Vec::new(), end: None, node: None };
         let number = self.leads.put(lead);
         self.dirty.push(number);
         number
@@ -430,7 +439,7 @@ impl Tree {
         }
         self.ignore.remove_layers(&path);
         // The links in it were found through it.
-        let is_in_it = |lead: &Lead| !lead.is_root && lead.at != path && lead.at.starts_with(&path);
+        let is_in_it = |lead: &TracedPath| !lead.is_root && lead.at != path && lead.at.starts_with(&path);
         self.dirty.extend(self.leads.all(is_in_it));
     }
 }

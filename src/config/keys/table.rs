@@ -9,7 +9,7 @@ use super::{
         draft::{Draft, RuntimeDraft},
         health, listen, order, watching,
     },
-    Beyond, Key, Kind, Owner, Zero,
+    Key, Kind, OutOfRange, Owner, ZeroMeans,
 };
 use crate::spec::{
     AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, LogStyle, MemoryLimit,
@@ -38,7 +38,7 @@ const fn own(
 }
 
 const fn of_pm2(name: &'static str) -> Key<Draft, AppSpec> {
-    Key { name, aliases: &[], kind: Kind::OfPm2, show: nothing, owner: Owner::Pm2 }
+    Key { name, aliases: &[], kind: Kind::Unsupported, show: nothing, owner: Owner::Pm2 }
 }
 
 const fn runtime(
@@ -217,7 +217,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app(
         "restart_delay",
         &[],
-        Kind::Duration(|app, delay| app.restart_delay = Some(delay), Zero::IsUnset),
+        Kind::Duration(|app, delay| app.restart_delay = Some(delay), ZeroMeans::IsUnset),
         |app| match app.restart.backoff {
             Backoff::Fixed(delay) => shown(readable(delay)),
             Backoff::Exponential { .. } => None,
@@ -226,7 +226,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app(
         "exp_backoff_restart_delay",
         &[],
-        Kind::Duration(|app, delay| app.backoff_delay = Some(delay), Zero::IsUnset),
+        Kind::Duration(|app, delay| app.backoff_delay = Some(delay), ZeroMeans::IsUnset),
         |app| match app.restart.backoff {
             Backoff::Fixed(_) => None,
             Backoff::Exponential { initial, first_at_once } => Some(format!(
@@ -236,13 +236,16 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
             )),
         },
     ),
-    app("min_uptime", &[], Kind::Duration(|app, time| app.restart.min_uptime = time, Zero::Counts), |app| {
-        shown(readable(app.restart.min_uptime))
-    }),
+    app(
+        "min_uptime",
+        &[],
+        Kind::Duration(|app, time| app.restart.min_uptime = time, ZeroMeans::Counts),
+        |app| shown(readable(app.restart.min_uptime)),
+    ),
     app(
         "max_restarts",
         &[],
-        Kind::Count(0, MAX_RESTARTS, Beyond::IsNearest, |app, count| app.restart.max_restarts = count),
+        Kind::Count(0, MAX_RESTARTS, OutOfRange::IsNearest, |app, count| app.restart.max_restarts = count),
         |app| shown(app.restart.max_restarts),
     ),
     own(
@@ -281,13 +284,13 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app(
         "listen_timeout",
         &[],
-        Kind::Duration(|app, time| app.reload.listen_timeout = time, Zero::IsUnset),
+        Kind::Duration(|app, time| app.reload.listen_timeout = time, ZeroMeans::IsUnset),
         |app| is_waited_for(app).then(|| readable(app.reload.listen_timeout)),
     ),
     own(
         "max_parallel",
         &[],
-        Kind::Count(1, MAX_COUNT, Beyond::IsWrong, |app, count| app.reload.max_parallel = count),
+        Kind::Count(1, MAX_COUNT, OutOfRange::IsWrong, |app, count| app.reload.max_parallel = count),
         |app| app.can_overlap().then(|| app.reload.max_parallel.to_string()),
     ),
     own("health", &[], Kind::Probe(|app, probe| app.health.liveness = probe), |app| {
@@ -323,7 +326,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     app(
         "kill_timeout",
         &[],
-        Kind::Duration(|app, time| app.stop.kill_timeout = time, Zero::IsUnset),
+        Kind::Duration(|app, time| app.stop.kill_timeout = time, ZeroMeans::IsUnset),
         |app| shown(readable(app.stop.kill_timeout)),
     ),
     app("shutdown_with_message", &[], Kind::Switch(|app, on| app.stop.with_message = on), |app| {
@@ -354,7 +357,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     own(
         "log_keep",
         &[],
-        Kind::Count(0, MAX_COUNT, Beyond::IsWrong, |app, count| app.files.keep = count),
+        Kind::Count(0, MAX_COUNT, OutOfRange::IsWrong, |app, count| app.files.keep = count),
         |app| has_files(app).then(|| app.logs.files.keep.to_string()),
     ),
     own("log_compress", &[], Kind::Switch(|app, on| app.files.compress = on), |app| {
@@ -386,14 +389,14 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
     }),
     own("env_file", &[], Kind::EnvFiles(|app, files| app.env_files = files), nothing),
     app("env", &[], Kind::Environment(|app, env| app.env.extend(env)), nothing),
-    app("port", &[], Kind::Count(0, 65535, Beyond::IsWrong, |app, port| app.port = Some(port)), nothing),
+    app("port", &[], Kind::Count(0, 65535, OutOfRange::IsWrong, |app, port| app.port = Some(port)), nothing),
     app("instance_var", &[], Kind::Variable(|app, name| app.instance_var = Some(name)), |app| {
         shown(&app.env.instance_var)
     }),
     app("increment_var", &[], Kind::Variable(|app, name| app.increment_var = Some(name)), |app| {
         app.env.increment_var.clone()
     }),
-    app("force", &[], Kind::Moot, nothing),
+    app("force", &[], Kind::Ignored, nothing),
     app("watch", &[], Kind::Watch(|app, paths| app.watching.paths = paths), |app| {
         let paths: Vec<String> =
             app.watch.iter().flat_map(|watch| &watch.paths).map(|path| path.display().to_string()).collect();
@@ -437,20 +440,20 @@ pub(in crate::config) static RUNTIME_KEYS: &[Key<RuntimeDraft, Runtime>] =
         }),
         runtime(
             "start_delay",
-            Kind::Duration(|draft, delay| draft.runtime.start_delay = delay, Zero::Counts),
+            Kind::Duration(|draft, delay| draft.runtime.start_delay = delay, ZeroMeans::Counts),
             |runtime| (!runtime.start_delay.is_zero()).then(|| readable(runtime.start_delay)),
         ),
         runtime(
             "shutdown_timeout",
             Kind::Duration(
                 |draft, time| draft.runtime.shutdown_timeout = Some(time).filter(|time| !time.is_zero()),
-                Zero::Counts,
+                ZeroMeans::Counts,
             ),
             |runtime| runtime.shutdown_timeout.map(readable),
         ),
         runtime(
             "pre_stop_delay",
-            Kind::Duration(|draft, delay| draft.runtime.pre_stop_delay = delay, Zero::Counts),
+            Kind::Duration(|draft, delay| draft.runtime.pre_stop_delay = delay, ZeroMeans::Counts),
             |runtime| (!runtime.pre_stop_delay.is_zero()).then(|| readable(runtime.pre_stop_delay)),
         ),
         runtime("oom_guard", Kind::Guard(|draft, guard| draft.runtime.oom_guard = guard), |runtime| {
@@ -512,7 +515,7 @@ pub(in crate::config) static RUNTIME_KEYS: &[Key<RuntimeDraft, Runtime>] =
         runtime("time", Kind::Switch(|draft, on| draft.time = on), |_| None),
         runtime(
             "log_history_lines",
-            Kind::Count(0, 1_000_000, Beyond::IsWrong, |draft, count| {
+            Kind::Count(0, 1_000_000, OutOfRange::IsWrong, |draft, count| {
                 draft.runtime.log.history.lines = count;
             }),
             |runtime| shown(runtime.log.history.lines),

@@ -152,7 +152,7 @@ fn path_for_people(path: &str) -> String {
 
 /// A message about clustering from a worker.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Hail {
+pub enum WorkerMessage {
     /// Its JavaScript runs.
     Online,
     /// It wants to listen.
@@ -236,13 +236,13 @@ pub enum Event {
     /// Nobody runs this version of the application and nobody will.
     Outdated(Version),
     /// A worker has said something.
-    Hail(Run, Hail),
+    WorkerMessage(Run, WorkerMessage),
     /// The oldest descriptor that this worker has not confirmed has arrived.
     HandleAck(Run),
     /// It has got lost.
     HandleNack(Run),
     /// A worker has been asked to end.
-    Retiring(Run),
+    OomGuardStop(Run),
     /// A worker is to finish the connections it has and take no more.
     Drain(Run),
     /// A worker or its channel is gone, and all that it had said has been taken in.
@@ -323,14 +323,14 @@ pub enum Effect {
     /// A worker that was asked to has finished them.
     HasDrained(Run),
     /// A worker breaks the rules; said once for each rule.
-    Report(Run, Offence),
+    Report(Run, ProtocolViolation),
     /// Close the channel of a worker that cannot be dealt with. Followed by [`Event::Gone`].
-    Disconnect(Run, Offence),
+    Disconnect(Run, ProtocolViolation),
 }
 
 /// A rule that a worker broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Offence {
+pub enum ProtocolViolation {
     /// A message about clustering that is in no Node.
     UnknownAct,
     /// An answer to nothing.
@@ -345,7 +345,7 @@ pub enum Offence {
     NotDraining,
 }
 
-impl Offence {
+impl ProtocolViolation {
     /// For people.
     pub fn describe(self) -> &'static str {
         match self {

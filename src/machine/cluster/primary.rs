@@ -10,7 +10,8 @@ use std::{
 };
 
 use super::{
-    ConnectionId, Data, Effect, Endpoint, Event, Hail, ListenerId, Offence, Query, Version,
+    ConnectionId, Data, Effect, Endpoint, Event, ListenerId, ProtocolViolation, Query, Version,
+    WorkerMessage,
     rate::Arrivals,
     wire::{Answer, Handle, Outcome},
 };
@@ -56,7 +57,7 @@ struct Worker {
     drain: Drain,
     /// It can accept connections for itself when it is told to.
     accepts: bool,
-    /// Which [`Offence`]s have been said, a bit each.
+    /// Which [`ProtocolViolation`]s have been said, a bit each.
     reported: u8,
     /// Descriptors on their way, the oldest first, and how often each has got lost.
     handles: VecDeque<(Sent, u8)>,
@@ -172,16 +173,16 @@ impl Primary {
                 }
                 self.close_outdated(out);
             }
-            Event::Hail(worker, hail) => self.hail(now, worker, hail, out),
+            Event::WorkerMessage(worker, hail) => self.hail(now, worker, hail, out),
             Event::HandleAck(worker) => {
                 if let Some(state) = self.workers.get_mut(&worker)
                     && state.handles.pop_front().is_none()
                 {
-                    self.report(worker, Offence::WrongAnswer, out);
+                    self.report(worker, ProtocolViolation::WrongAnswer, out);
                 }
             }
             Event::HandleNack(worker) => self.handle_lost(now, worker, out),
-            Event::Retiring(worker) => self.leaves(worker, out),
+            Event::OomGuardStop(worker) => self.leaves(worker, out),
             Event::Drain(worker) => {
                 self.leaves(worker, out);
                 if let Some(state) = self.workers.get_mut(&worker)
@@ -254,14 +255,14 @@ impl Primary {
         self.workers.get(&worker).is_some_and(|state| state.drain == Drain::Asked)
     }
 
-    fn hail(&mut self, now: Time, worker: Run, hail: Hail, out: &mut Vec<Effect>) {
+    fn hail(&mut self, now: Time, worker: Run, hail: WorkerMessage, out: &mut Vec<Effect>) {
         if !self.workers.contains_key(&worker) {
             return;
         }
         match hail {
-            Hail::Online => {}
-            Hail::Query(query) => self.query(worker, query, out),
-            Hail::Listening { address } => {
+            WorkerMessage::Online => {}
+            WorkerMessage::Query(query) => self.query(worker, query, out),
+            WorkerMessage::Listening { address } => {
                 if let Some(state) = self.workers.get_mut(&worker)
                     && !std::mem::replace(&mut state.listening, true)
                 {
@@ -269,28 +270,30 @@ impl Primary {
                 }
                 self.close_outdated(out);
             }
-            Hail::Close { listener } => self.closed_by(worker, listener, out),
-            Hail::Leaving { seq } => {
+            WorkerMessage::Close { listener } => self.closed_by(worker, listener, out),
+            WorkerMessage::Leaving { seq } => {
                 out.push(Effect::Answer(worker, Answer { seq, to_query: None }));
                 self.leaves(worker, out);
             }
-            Hail::Ack { seq, accepted } => self.answered(worker, seq, accepted, out),
-            Hail::Drains => {
+            WorkerMessage::Ack { seq, accepted } => self.answered(worker, seq, accepted, out),
+            WorkerMessage::Drains => {
                 if let Some(state) = self.workers.get_mut(&worker)
                     && state.drain == Drain::Cannot
                 {
                     state.drain = Drain::Can;
                 }
             }
-            Hail::Drained => self.drained(worker, out),
-            Hail::Accepts => {
+            WorkerMessage::Drained => self.drained(worker, out),
+            WorkerMessage::Accepts => {
                 if let Some(state) = self.workers.get_mut(&worker) {
                     state.accepts = true;
                 }
             }
-            Hail::Accepted { listener, count } => self.has_accepted(now, worker, listener, count, out),
-            Hail::Declines { listener } => self.declines(now, worker, listener, out),
-            Hail::Unknown => self.report(worker, Offence::UnknownAct, out),
+            WorkerMessage::Accepted { listener, count } => {
+                self.has_accepted(now, worker, listener, count, out);
+            }
+            WorkerMessage::Declines { listener } => self.declines(now, worker, listener, out),
+            WorkerMessage::Unknown => self.report(worker, ProtocolViolation::UnknownAct, out),
         }
     }
 
@@ -301,7 +304,9 @@ impl Primary {
                 state.drain = Drain::Done;
                 out.push(Effect::HasDrained(worker));
             }
-            Drain::Cannot | Drain::Can | Drain::Done => self.report(worker, Offence::NotDraining, out),
+            Drain::Cannot | Drain::Can | Drain::Done => {
+                self.report(worker, ProtocolViolation::NotDraining, out);
+            }
         }
     }
 
@@ -355,7 +360,7 @@ impl Primary {
         let of_app = self.listeners.values().filter(|listener| listener.apps.contains(&version.app));
         if of_app.count() >= MAX_LISTENERS {
             out.push(refuse(EMFILE));
-            self.report(worker, Offence::TooManyListeners, out);
+            self.report(worker, ProtocolViolation::TooManyListeners, out);
             return;
         }
         self.last_listener += 1;
@@ -484,7 +489,7 @@ impl Primary {
         if handle.is_some() {
             state.handles.push_back((Sent::Answer(answer.clone()), 0));
             if state.handles.len() > MAX_HANDLES {
-                out.push(Effect::Disconnect(worker, Offence::TooManyHandles));
+                out.push(Effect::Disconnect(worker, ProtocolViolation::TooManyHandles));
                 return;
             }
         }
@@ -511,7 +516,7 @@ impl Primary {
         let before = listener.members.len();
         listener.members.retain(|member| *member != worker);
         if listener.members.len() == before {
-            self.report(worker, Offence::WrongListener, out);
+            self.report(worker, ProtocolViolation::WrongListener, out);
         } else if listener.members.is_empty()
             && (!leaving || listener.is_held())
             && let Some(id) = id
@@ -526,7 +531,7 @@ impl Primary {
     fn answered(&mut self, worker: Run, seq: u64, accepted: bool, out: &mut Vec<Effect>) {
         let Some(state) = self.workers.get_mut(&worker) else { return };
         let Some(at) = state.pending.iter().position(|pending| pending.seq == seq) else {
-            self.report(worker, Offence::WrongAnswer, out);
+            self.report(worker, ProtocolViolation::WrongAnswer, out);
             return;
         };
         let Some(pending) = state.pending.remove(at) else { return };
@@ -571,7 +576,7 @@ impl Primary {
     fn handle_lost(&mut self, now: Time, worker: Run, out: &mut Vec<Effect>) {
         let Some(state) = self.workers.get_mut(&worker) else { return };
         let Some((sent, lost)) = state.handles.pop_front() else {
-            self.report(worker, Offence::WrongAnswer, out);
+            self.report(worker, ProtocolViolation::WrongAnswer, out);
             return;
         };
         let again = lost < RETRIES;
@@ -714,7 +719,7 @@ impl Primary {
         out.extend(listener.returned.into_iter().map(|connection| Effect::Release(connection.id)));
     }
 
-    fn report(&mut self, worker: Run, offence: Offence, out: &mut Vec<Effect>) {
+    fn report(&mut self, worker: Run, offence: ProtocolViolation, out: &mut Vec<Effect>) {
         let Some(state) = self.workers.get_mut(&worker) else { return };
         let bit = 1 << offence as u8;
         if state.reported & bit == 0 {

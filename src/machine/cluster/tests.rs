@@ -10,7 +10,8 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    ConnectionId, Effect, Endpoint, Event, Hail, ListenerId, Offence, Primary, Query, Reach, Version,
+    ConnectionId, Effect, Endpoint, Event, ListenerId, Primary, ProtocolViolation, Query, Reach, Version,
+    WorkerMessage,
     wire::{Answer, Handle},
 };
 use crate::{
@@ -76,7 +77,7 @@ struct World {
     probes: BTreeMap<ConnectionId, Run>,
     /// Whose listener was closed under them.
     orphaned: bool,
-    reports: Vec<(Run, Offence)>,
+    reports: Vec<(Run, ProtocolViolation)>,
     /// Who has said that it can be drained and was not asked to.
     drains: BTreeSet<Run>,
     said_so: BTreeSet<Run>,
@@ -223,12 +224,12 @@ impl World {
     fn ask(&mut self, worker: Run, endpoint: Endpoint, index: u64) {
         self.last_index = index;
         let query = Query { seq: 7, endpoint: Some(endpoint), descriptor: None, index, data: None };
-        self.hail(worker, Hail::Query(query));
+        self.hail(worker, WorkerMessage::Query(query));
     }
 
-    fn hail(&mut self, worker: Run, hail: Hail) {
+    fn hail(&mut self, worker: Run, hail: WorkerMessage) {
         if self.workers.contains_key(&worker) {
-            self.feed(Event::Hail(worker, hail));
+            self.feed(Event::WorkerMessage(worker, hail));
         }
     }
 
@@ -306,7 +307,7 @@ impl World {
                 if answer != Look::Silent {
                     self.feed(Event::HandleAck(worker));
                 }
-                self.feed(Event::Hail(worker, Hail::Ack { seq, accepted }));
+                self.feed(Event::WorkerMessage(worker, WorkerMessage::Ack { seq, accepted }));
             }
             (Sent::Answer(Answer { to_query: Some(outcome), .. }), answer) if outcome.handle.is_some() => {
                 self.feed(match answer {
@@ -319,7 +320,7 @@ impl World {
             (Sent::Socket(listener), answer) => {
                 self.feed(Event::HandleAck(worker));
                 if answer == Look::Refuse {
-                    self.hail(worker, Hail::Declines { listener });
+                    self.hail(worker, WorkerMessage::Declines { listener });
                 } else if self.workers.contains_key(&worker) {
                     self.accepting.insert((worker, listener));
                 }
@@ -468,22 +469,22 @@ fn apply(world: &mut World, op: &Op) {
         }
         Op::Close(at, id) => {
             if let Some(run) = who(world, at) {
-                world.hail(run, Hail::Close { listener: (id > 0).then_some(ListenerId(id)) });
+                world.hail(run, WorkerMessage::Close { listener: (id > 0).then_some(ListenerId(id)) });
             }
         }
         Op::Listens(at) => {
             if let Some(run) = who(world, at) {
-                world.hail(run, Hail::Listening { address: "here".to_owned() });
+                world.hail(run, WorkerMessage::Listening { address: "here".to_owned() });
             }
         }
         Op::Leave(at) => {
             if let Some(run) = who(world, at) {
-                world.hail(run, Hail::Leaving { seq: 3 });
+                world.hail(run, WorkerMessage::Leaving { seq: 3 });
             }
         }
         Op::Retire(at) => {
             if let Some(run) = who(world, at) {
-                world.feed(Event::Retiring(run));
+                world.feed(Event::OomGuardStop(run));
             }
         }
         Op::Drains(at) => {
@@ -492,7 +493,7 @@ fn apply(world: &mut World, op: &Op) {
                     world.said_so.insert(run);
                     world.drains.insert(run);
                 }
-                world.hail(run, Hail::Drains);
+                world.hail(run, WorkerMessage::Drains);
             }
         }
         Op::Drain(at) => {
@@ -503,7 +504,7 @@ fn apply(world: &mut World, op: &Op) {
         }
         Op::Drained(at) => {
             if let Some(run) = who(world, at) {
-                world.hail(run, Hail::Drained);
+                world.hail(run, WorkerMessage::Drained);
             }
         }
         Op::Connect(id) => {
@@ -523,8 +524,8 @@ fn apply(world: &mut World, op: &Op) {
                     .iter()
                     .any(|sent| matches!(sent, Sent::Connection { seq: sent, .. } if *sent == seq))
             {
-                world.hail(run, Hail::Ack { seq, accepted: true });
-                world.hail(run, Hail::Unknown);
+                world.hail(run, WorkerMessage::Ack { seq, accepted: true });
+                world.hail(run, WorkerMessage::Unknown);
             }
         }
         // The version before the last one is over, as the hub sees it: nobody runs it.
@@ -556,13 +557,13 @@ fn accept_themselves(world: &mut World, op: &Direct) {
         }
         Direct::Accepts(at) => {
             if let Some(run) = who(world, at) {
-                world.hail(run, Hail::Accepts);
+                world.hail(run, WorkerMessage::Accepts);
             }
         }
         Direct::Report(at, id, count) => {
             world.now = world.now + Duration::from_millis(150);
             if let Some(run) = who(world, at) {
-                world.hail(run, Hail::Accepted { listener: ListenerId(id), count });
+                world.hail(run, WorkerMessage::Accepted { listener: ListenerId(id), count });
             }
         }
     }
@@ -772,27 +773,27 @@ fn a_lost_descriptor_is_sent_again_a_few_times_and_then_to_another() {
 #[test]
 fn closing_the_last_server_closes_the_port_but_not_on_the_way_out() {
     let (mut world, workers, id) = cluster(2);
-    world.hail(workers[0], Hail::Close { listener: Some(id) });
+    world.hail(workers[0], WorkerMessage::Close { listener: Some(id) });
     assert_eq!(world.kernel.len(), 1);
-    world.hail(workers[1], Hail::Close { listener: Some(id) });
+    world.hail(workers[1], WorkerMessage::Close { listener: Some(id) });
     assert!(world.kernel.is_empty());
 
     let (mut world, workers, id) = cluster(1);
-    world.feed(Event::Retiring(workers[0]));
-    world.hail(workers[0], Hail::Close { listener: Some(id) });
+    world.feed(Event::OomGuardStop(workers[0]));
+    world.hail(workers[0], WorkerMessage::Close { listener: Some(id) });
     assert_eq!(world.kernel.len(), 1, "its successor will want it");
 }
 
 #[test]
 fn who_leaves_gets_connections_only_when_nobody_stays() {
     let (mut world, workers, id) = cluster(2);
-    world.feed(Event::Retiring(workers[0]));
+    world.feed(Event::OomGuardStop(workers[0]));
     for _ in 0..4 {
         world.connect(id);
         world.settle();
     }
     assert_eq!(world.served(), [workers[1].number; 4]);
-    world.feed(Event::Retiring(workers[1]));
+    world.feed(Event::OomGuardStop(workers[1]));
     world.connect(id);
     world.connect(id);
     world.settle();
@@ -848,7 +849,7 @@ fn ticket_keys_of_the_first_are_those_of_all() {
         let data = Some(keys.into());
         world.hail(
             worker,
-            Hail::Query(Query { seq: 1, endpoint: Some(tcp(1)), descriptor: None, index: 0, data }),
+            WorkerMessage::Query(Query { seq: 1, endpoint: Some(tcp(1)), descriptor: None, index: 0, data }),
         );
         world.answers.last().unwrap().1.to_query.clone().unwrap().data
     };
@@ -867,14 +868,14 @@ fn after_a_change_the_old_port_is_closed_once_the_new_one_is_listened_on() {
     }
     world.feed(Event::Outdated(Version { app: 0, number: 0 }));
     assert_eq!(world.kernel.len(), 2, "nobody listens yet");
-    world.hail(new, Hail::Listening { address: "port 2".to_owned() });
+    world.hail(new, WorkerMessage::Listening { address: "port 2".to_owned() });
     assert_eq!(world.kernel.values().map(|(endpoint, _)| endpoint.clone()).collect::<Vec<_>>(), [tcp(2)]);
 }
 
 #[test]
 fn what_a_version_that_failed_listened_on_is_closed() {
     let (mut world, workers, _) = cluster(1);
-    world.hail(workers[0], Hail::Listening { address: "port 1".to_owned() });
+    world.hail(workers[0], WorkerMessage::Listening { address: "port 1".to_owned() });
     world.version = 1;
     let new = world.join(Balance::RoundRobin);
     world.ask(new, tcp(1), 0);
@@ -925,7 +926,7 @@ fn a_worker_that_wants_everything_gets_a_bounded_part_of_it() {
         );
     }
     assert_eq!(world.kernel.len(), 256);
-    assert_eq!(world.reports, [(worker, Offence::TooManyListeners)]);
+    assert_eq!(world.reports, [(worker, ProtocolViolation::TooManyListeners)]);
 
     let greedy = world.join(Balance::Shared);
     for _ in 0..2000 {
@@ -945,7 +946,7 @@ fn what_is_in_hand_when_the_balance_changes_is_for_those_who_accept_for_themselv
     world.connect(id);
     let shares = world.join(Balance::Shared);
     world.ask(shares, tcp(1), 0);
-    world.feed(Event::Retiring(workers[0]));
+    world.feed(Event::OomGuardStop(workers[0]));
     world.connect(id);
     assert_eq!(world.connections.len(), 1, "the next one is left to the new worker");
     world.die(workers[0]);
@@ -961,7 +962,7 @@ fn automatic(workers: usize, can: usize) -> (World, Vec<Run>, ListenerId) {
         .map(|at| {
             let worker = world.join(Balance::Auto);
             if at < can {
-                world.hail(worker, Hail::Accepts);
+                world.hail(worker, WorkerMessage::Accepts);
             }
             world.ask(worker, tcp(1), 0);
             worker
@@ -981,7 +982,7 @@ impl World {
     fn report(&mut self, worker: Run, listener: ListenerId, counts: &[u32]) {
         for count in counts {
             self.now = self.now + Duration::from_millis(100);
-            self.hail(worker, Hail::Accepted { listener, count: *count });
+            self.hail(worker, WorkerMessage::Accepted { listener, count: *count });
             self.settle();
         }
     }
@@ -1021,12 +1022,12 @@ fn all_who_listen_accept_for_themselves_or_nobody_does() {
     assert_eq!(world.accept_themselves(id), [workers[0]]);
 
     let other = world.join(Balance::Auto);
-    world.hail(other, Hail::Accepts);
+    world.hail(other, WorkerMessage::Accepts);
     world.ask(other, tcp(1), 0);
     world.settle();
     assert_eq!(world.accept_themselves(id), [workers[0], other], "one that comes later is told, too");
 
-    world.feed(Event::Retiring(other));
+    world.feed(Event::OomGuardStop(other));
     world.settle();
     assert_eq!(world.accept_themselves(id), [workers[0]], "one that is about to end gets no more");
 
@@ -1098,7 +1099,7 @@ fn a_socket_that_does_not_arrive_before_the_worker_is_told_to_stop_is_not_sent_a
     }
     for _ in 0..4 {
         world.now = world.now + Duration::from_millis(100);
-        world.hail(workers[1], Hail::Accepted { listener: id, count: 1 });
+        world.hail(workers[1], WorkerMessage::Accepted { listener: id, count: 1 });
     }
     assert!(world.watched.contains(&id), "connections are handed out again");
     assert!(matches!(world.workers[&workers[0]].front(), Some(Sent::Socket(_))));
@@ -1109,7 +1110,7 @@ fn a_socket_that_does_not_arrive_before_the_worker_is_told_to_stop_is_not_sent_a
     // The same with a socket that is closed meanwhile.
     let (mut world, workers, id) = automatic(1, 1);
     world.storm(id);
-    world.hail(workers[0], Hail::Close { listener: Some(id) });
+    world.hail(workers[0], WorkerMessage::Close { listener: Some(id) });
     assert!(world.kernel.is_empty());
     world.look(workers[0], Look::Lose);
     world.settle();

@@ -11,7 +11,7 @@ use serde::{
 };
 use serde_json::Value;
 
-use super::{Data, Endpoint, Hail, ListenerId, Query};
+use super::{Data, Endpoint, ListenerId, Query, WorkerMessage};
 use crate::machine::{Uncaught, frame::Framer};
 
 /// A longer message ends the conversation.
@@ -58,9 +58,9 @@ pub enum Message {
     /// It is about to end by an error that it did not catch.
     Uncaught(Uncaught),
     /// About clustering.
-    Cluster(Hail),
+    Cluster(WorkerMessage),
     /// The same from a Bun. It takes no descriptors, and opens most of its sockets by itself.
-    OfBun(Hail),
+    OfBun(WorkerMessage),
     /// Node's own, and of no interest here.
     Other,
 }
@@ -249,25 +249,25 @@ struct Raw<'a> {
     origin: Option<Cow<'a, str>>,
 }
 
-fn hail(line: &[u8]) -> Result<Hail, Broken> {
+fn hail(line: &[u8]) -> Result<WorkerMessage, Broken> {
     let raw: Raw<'_> = serde_json::from_slice(line).map_err(|_| Broken::Garbage)?;
     if let Some(ack) = raw.ack {
-        return Ok(Hail::Ack { seq: ack, accepted: raw.accepted == Some(true) });
+        return Ok(WorkerMessage::Ack { seq: ack, accepted: raw.accepted == Some(true) });
     }
     let seq = || raw.seq.ok_or(Broken::Garbage);
     Ok(match raw.act.as_deref() {
-        Some("online") => Hail::Online,
-        Some("queryServer") => Hail::Query(Query {
+        Some("online") => WorkerMessage::Online,
+        Some("queryServer") => WorkerMessage::Query(Query {
             seq: seq()?,
             endpoint: endpoint(&raw),
             descriptor: descriptor(&raw),
             index: raw.index.unwrap_or(0),
             data: data(&raw.data),
         }),
-        Some("listening") => Hail::Listening { address: address(&raw) },
-        Some("close") => Hail::Close { listener: key(&raw) },
-        Some("exitedAfterDisconnect") => Hail::Leaving { seq: seq()? },
-        Some(_) | None => Hail::Unknown,
+        Some("listening") => WorkerMessage::Listening { address: address(&raw) },
+        Some("close") => WorkerMessage::Close { listener: key(&raw) },
+        Some("exitedAfterDisconnect") => WorkerMessage::Leaving { seq: seq()? },
+        Some(_) | None => WorkerMessage::Unknown,
     })
 }
 
@@ -286,15 +286,17 @@ fn word(line: &[u8]) -> Result<Message, Broken> {
             Some("unhandledRejection") => Uncaught::Rejection,
             Some(_) | None => Uncaught::Exception,
         }),
-        Some("drains") => Message::Cluster(Hail::Drains),
-        Some("drained") => Message::Cluster(Hail::Drained),
-        Some("accepts") => Message::Cluster(Hail::Accepts),
+        Some("drains") => Message::Cluster(WorkerMessage::Drains),
+        Some("drained") => Message::Cluster(WorkerMessage::Drained),
+        Some("accepts") => Message::Cluster(WorkerMessage::Accepts),
         Some("accepted") => {
             let listener = key(&raw).ok_or(Broken::Garbage)?;
-            Message::Cluster(Hail::Accepted { listener, count: raw.count.unwrap_or(0) })
+            Message::Cluster(WorkerMessage::Accepted { listener, count: raw.count.unwrap_or(0) })
         }
-        Some("declined") => Message::Cluster(Hail::Declines { listener: key(&raw).ok_or(Broken::Garbage)? }),
-        Some(_) | None => Message::Cluster(Hail::Unknown),
+        Some("declined") => {
+            Message::Cluster(WorkerMessage::Declines { listener: key(&raw).ok_or(Broken::Garbage)? })
+        }
+        Some(_) | None => Message::Cluster(WorkerMessage::Unknown),
     })
 }
 
@@ -512,7 +514,7 @@ mod tests {
 
     fn query(line: &str) -> Query {
         match one(line) {
-            Ok(Message::Cluster(Hail::Query(query))) => query,
+            Ok(Message::Cluster(WorkerMessage::Query(query))) => query,
             other => panic!("{other:?}"),
         }
     }
@@ -551,25 +553,28 @@ mod tests {
         assert_eq!((inherited.endpoint, inherited.descriptor), (None, Some(3)), "a descriptor of whom?");
 
         for (line, hail) in [
-            (r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#, Hail::Online),
+            (r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#, WorkerMessage::Online),
             (
                 r#"{"cmd":"NODE_CLUSTER","act":"close","key":3,"seq":4}"#,
-                Hail::Close { listener: Some(ListenerId(3)) },
+                WorkerMessage::Close { listener: Some(ListenerId(3)) },
             ),
             (
                 r#"{"cmd":"NODE_CLUSTER","ack":17,"accepted":false,"seq":4}"#,
-                Hail::Ack { seq: 17, accepted: false },
+                WorkerMessage::Ack { seq: 17, accepted: false },
             ),
-            (r#"{"cmd":"NODE_CLUSTER","act":"exitedAfterDisconnect","seq":4}"#, Hail::Leaving { seq: 4 }),
+            (
+                r#"{"cmd":"NODE_CLUSTER","act":"exitedAfterDisconnect","seq":4}"#,
+                WorkerMessage::Leaving { seq: 4 },
+            ),
             (
                 r#"{"cmd":"NODE_CLUSTER","act":"listening","address":"127.0.0.1","port":80,"addressType":4,"seq":4}"#,
-                Hail::Listening { address: "127.0.0.1:80".to_owned() },
+                WorkerMessage::Listening { address: "127.0.0.1:80".to_owned() },
             ),
-            (r#"{"cmd":"NODE_CLUSTER","act":"fly","seq":4}"#, Hail::Unknown),
-            (r#"{"cmd":"NODE_PROCRUN","act":"drains"}"#, Hail::Drains),
-            (r#"{"cmd":"NODE_PROCRUN","act":"drained"}"#, Hail::Drained),
-            (r#"{"cmd":"NODE_PROCRUN","act":"online"}"#, Hail::Unknown),
-            (r#"{"cmd":"NODE_PROCRUN"}"#, Hail::Unknown),
+            (r#"{"cmd":"NODE_CLUSTER","act":"fly","seq":4}"#, WorkerMessage::Unknown),
+            (r#"{"cmd":"NODE_PROCRUN","act":"drains"}"#, WorkerMessage::Drains),
+            (r#"{"cmd":"NODE_PROCRUN","act":"drained"}"#, WorkerMessage::Drained),
+            (r#"{"cmd":"NODE_PROCRUN","act":"online"}"#, WorkerMessage::Unknown),
+            (r#"{"cmd":"NODE_PROCRUN"}"#, WorkerMessage::Unknown),
         ] {
             assert_eq!(one(line), Ok(Message::Cluster(hail)), "{line}");
         }
@@ -637,19 +642,25 @@ mod tests {
     #[test]
     fn what_bun_1_4_writes_is_understood_and_what_it_may_write_harms_nobody() {
         for (line, hail) in [
-            (r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#, Hail::Online),
+            (r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#, WorkerMessage::Online),
             (
                 r#"{"cmd":"NODE_CLUSTER","act":"listening","port":4100,"data":null,"address":null,"addressType":4}"#,
-                Hail::Listening { address: "port 4100".to_owned() },
+                WorkerMessage::Listening { address: "port 4100".to_owned() },
             ),
-            (r#"{"cmd":"NODE_CLUSTER","act":"exitedAfterDisconnect","seq":3}"#, Hail::Leaving { seq: 3 }),
-            (r#"{"cmd":"NODE_CLUSTER"}"#, Hail::Unknown),
+            (
+                r#"{"cmd":"NODE_CLUSTER","act":"exitedAfterDisconnect","seq":3}"#,
+                WorkerMessage::Leaving { seq: 3 },
+            ),
+            (r#"{"cmd":"NODE_CLUSTER"}"#, WorkerMessage::Unknown),
         ] {
             assert_eq!(one(&format!("\u{2}{line}")), Ok(Message::OfBun(hail)), "{line}");
         }
         let query = r#"{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"data":null,"address":null,"port":4102,"addressType":4,"flags":0,"seq":1}"#;
         let asks = one(&format!("\u{2}{query}"));
-        assert!(matches!(&asks, Ok(Message::OfBun(Hail::Query(query))) if query.seq == 1), "{asks:?}");
+        assert!(
+            matches!(&asks, Ok(Message::OfBun(WorkerMessage::Query(query))) if query.seq == 1),
+            "{asks:?}"
+        );
         for line in
             ["", "{", "5", "GET /", r#"{"cmd":"NODE_CLUSTER","seq":-1}"#, r#"{"cmd":"NODE_HANDLE"}"#, "\u{2}"]
         {

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::wire::{millis, optional_millis, signal_name, signal_names};
 use crate::{
-    machine::{Answer, EndRequest, Ending, Next, ProbeKind, Reason, Setback, Sickness, Sign, StopCause, Why},
+    machine::{
+        Answer, EndRequest, Ending, HealthFailure, Next, ProbeKind, ReadinessFailure, Reason, Sign,
+        StopReason, Why,
+    },
     spec::{ExitCode, Signal},
 };
 
@@ -80,22 +83,22 @@ event_data! {
     /// An instance has failed its readiness probe `retries` times in a row.
     "instance.readiness_lost" ReadinessLost { output: String }
     /// An instance is unhealthy and is restarted.
-    "instance.unhealthy" Unhealthy { failure: Sickness }
+    "instance.unhealthy" Unhealthy { failure: HealthFailure }
     /// An instance that could not listen handles that error and keeps running: it counts as online.
     "instance.without_listener" WithoutListener {
         /// `port 3000`.
         place: String,
     }
     /// An instance is not ready in time. It keeps running.
-    "instance.not_ready" NotReady { failure: Setback }
+    "instance.not_ready" NotReady { failure: ReadinessFailure }
     /// An instance finishes its connections before it is stopped.
     "instance.draining" Draining {
-        reason: StopCause,
+        reason: StopReason,
         #[serde(rename = "timeout_ms", with = "millis")]
         timeout: Duration,
     }
     /// An instance was sent its stop signal or its shutdown message.
-    "instance.stopping" Stopping { reason: StopCause, request: EndRequest }
+    "instance.stopping" Stopping { reason: StopReason, request: EndRequest }
     /// The main process of an instance has ended, or could not be started.
     "instance.exited" Exited {
         /// The word for why it ended: `exit`, `signal`, `oom`, `memory` and others.

@@ -2,7 +2,7 @@
 
 use super::{EventData, Notice, SignalUse};
 use crate::{
-    machine::{Next, Sign, StopCause, Why},
+    machine::{Next, Sign, StopReason, Why},
     spec::{ExitCode, Signal},
 };
 
@@ -34,27 +34,27 @@ impl Notice {
             } => Level::Debug,
             EventData::Stopping { reason, .. } => match reason {
                 // Said before, or a part of what is said.
-                StopCause::Shutdown | StopCause::Memory(_) | StopCause::Drained => Level::Debug,
-                StopCause::Removed
-                | StopCause::Changed
-                | StopCause::Asked
-                | StopCause::Deleted
-                | StopCause::ScaledDown
-                | StopCause::Restarted
-                | StopCause::FilesChanged
-                | StopCause::Due
-                | StopCause::Reloaded
-                | StopCause::Replaced
-                | StopCause::GivenUp
-                | StopCause::Sick
-                | StopCause::NotDrained => Level::Info,
+                StopReason::Shutdown | StopReason::Memory(_) | StopReason::Drained => Level::Debug,
+                StopReason::Removed
+                | StopReason::Changed
+                | StopReason::Asked
+                | StopReason::Deleted
+                | StopReason::ScaledDown
+                | StopReason::Restarted
+                | StopReason::FilesChanged
+                | StopReason::Due
+                | StopReason::Reloaded
+                | StopReason::Replaced
+                | StopReason::GivenUp
+                | StopReason::Sick
+                | StopReason::NotDrained => Level::Info,
             },
             EventData::Exited { ending, next, .. } => match next {
                 Next::Errored { .. } => Level::Error,
                 Next::Final if ending.code() != 0 => Level::Warn,
                 Next::Final | Next::Restart(_) | Next::Stay | Next::Sweep => Level::Info,
             },
-            EventData::ReloadAborted { reason: Why::Setback { .. }, .. }
+            EventData::ReloadAborted { reason: Why::ReadinessFailure { .. }, .. }
             | EventData::Blocked { .. }
             | EventData::Unkillable {}
             | EventData::EndedContainer { .. }
@@ -104,7 +104,7 @@ impl Notice {
             EventData::Unhealthy { failure } => Some(failure.reason()),
             EventData::Blocked { .. } => Some("dependency"),
             EventData::FilesChanged { .. } | EventData::ChangesThrottled { .. } => Some("watch"),
-            EventData::Due { .. } | EventData::Stopping { reason: StopCause::Due, .. } => Some("cron"),
+            EventData::Due { .. } | EventData::Stopping { reason: StopReason::Due, .. } => Some("cron"),
             EventData::MemoryExceeded { .. }
             | EventData::OomGuardStop { .. }
             | EventData::MemoryElsewhere { .. } => Some("memory"),

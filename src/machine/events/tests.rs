@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     machine::{
-        Answer, Command, EndRequest, Ending, Excess, FailureKind, ListenFailure, Next, ProbeKind, Reason,
-        Setback, Sickness, Sign, SpawnFailure, StopCause, Uncaught, Why,
+        Answer, Command, EndRequest, Ending, Excess, FailureKind, HealthFailure, ListenFailure, Next,
+        ProbeKind, ReadinessFailure, Reason, Sign, SpawnFailure, StopReason, Uncaught, Why,
     },
     spec::Signal,
 };
@@ -24,9 +24,9 @@ fn exited(ending: Ending, cause: Option<Reason>, next: Next) -> EventData {
     EventData::Exited { reason, ending, cause, uptime: MS(1200), next }
 }
 
-fn aborted(setback: Setback) -> EventData {
+fn aborted(setback: ReadinessFailure) -> EventData {
     let who = EventSubject { generation: Generation::Coming, ..instance() };
-    let reason = Why::Setback { who, setback };
+    let reason = Why::ReadinessFailure { who, setback };
     EventData::ReloadAborted { reason, replaced: 1, total: 4, rolling: true }
 }
 
@@ -48,16 +48,16 @@ fn samples() -> Vec<EventData> {
         EventData::Healthy { probe: ProbeKind::Readiness, after: MS(500) },
         EventData::ProbeFailed { probe: ProbeKind::Liveness, failures: 1, retries: 3, output: output() },
         EventData::ReadinessLost { output: output() },
-        EventData::Unhealthy { failure: Sickness::Health { failures: 3, said: output() } },
-        EventData::Unhealthy { failure: Sickness::Silent(MS(5000)) },
-        EventData::Unhealthy { failure: Sickness::NeverSpoke(MS(5000)) },
-        EventData::Unhealthy { failure: Sickness::Fault },
+        EventData::Unhealthy { failure: HealthFailure::Health { failures: 3, said: output() } },
+        EventData::Unhealthy { failure: HealthFailure::Silent(MS(5000)) },
+        EventData::Unhealthy { failure: HealthFailure::NeverSpoke(MS(5000)) },
+        EventData::Unhealthy { failure: HealthFailure::Fault },
         EventData::WithoutListener { place: "port 3000".to_owned() },
-        EventData::NotReady { failure: Setback::Silent { sign: Sign::Message, waited: MS(3000) } },
-        EventData::Draining { reason: StopCause::Replaced, timeout: MS(10_000) },
-        EventData::Stopping { reason: StopCause::Asked, request: EndRequest::Signal(Signal::INT) },
+        EventData::NotReady { failure: ReadinessFailure::Silent { sign: Sign::Message, waited: MS(3000) } },
+        EventData::Draining { reason: StopReason::Replaced, timeout: MS(10_000) },
+        EventData::Stopping { reason: StopReason::Asked, request: EndRequest::Signal(Signal::INT) },
         EventData::Stopping {
-            reason: StopCause::Memory(Excess::Short { size: 1, used: 2, limit: 3 }),
+            reason: StopReason::Memory(Excess::Short { size: 1, used: 2, limit: 3 }),
             request: EndRequest::Message(Signal::INT),
         },
         exited(Ending::Exited(3), None, Next::Restart(MS(1500))),
@@ -71,7 +71,7 @@ fn samples() -> Vec<EventData> {
         exited(Ending::SpawnFailed(failure(FailureKind::Permanent)), None, Next::Errored { unstable: 1 }),
         exited(Ending::Exited(1), Some(Reason::CannotListen(listen)), Next::Final),
         exited(Ending::Exited(1), Some(Reason::Uncaught(Uncaught::Rejection)), Next::Stay),
-        exited(Ending::Exited(1), Some(Reason::Sick(Sickness::Fault)), Next::Stay),
+        exited(Ending::Exited(1), Some(Reason::Sick(HealthFailure::Fault)), Next::Stay),
         exited(Ending::Exited(1), Some(Reason::FilesChanged(path())), Next::Stay),
         exited(Ending::Exited(1), Some(Reason::Schedule), Next::Stay),
         exited(Ending::Exited(1), Some(Reason::Configuration), Next::Stay),
@@ -85,11 +85,11 @@ fn samples() -> Vec<EventData> {
         EventData::EndedContainer { code: 3 },
         EventData::ReloadStarted { total: 4, rolling: true },
         EventData::ReloadCompleted { total: 4, took: MS(900) },
-        aborted(Setback::Ended { ending: Ending::Exited(7), uptime: MS(30) }),
-        aborted(Setback::Unwell { waited: MS(3000), said: output() }),
-        aborted(Setback::Sick(Sickness::Fault)),
-        aborted(Setback::NoRoom),
-        aborted(Setback::Order),
+        aborted(ReadinessFailure::Ended { ending: Ending::Exited(7), uptime: MS(30) }),
+        aborted(ReadinessFailure::Unwell { waited: MS(3000), said: output() }),
+        aborted(ReadinessFailure::Sick(HealthFailure::Fault)),
+        aborted(ReadinessFailure::NoRoom),
+        aborted(ReadinessFailure::Order),
         EventData::ReloadAborted { reason: Why::MemoryShort, replaced: 0, total: 4, rolling: true },
         EventData::ReloadQueued { job: "another reload".into() },
         EventData::ReloadUnderWay {},
@@ -164,7 +164,7 @@ fn an_event_in_json_is_flat_and_names_its_units() {
                      "restart_in_ms": 1500},
         })
     );
-    let value = serde_json::to_value(event(aborted(Setback::NoRoom))).unwrap();
+    let value = serde_json::to_value(event(aborted(ReadinessFailure::NoRoom))).unwrap();
     assert_eq!(
         value["data"],
         json!({
@@ -190,13 +190,13 @@ fn each_fact_has_one_wording() {
         "api (3) ended: exit 3, up 1.2 s, errored: 16 unstable starts in a row"
     );
     assert_eq!(
-        words(aborted(Setback::Ended { ending: Ending::Exited(7), uptime: MS(30) })),
+        words(aborted(ReadinessFailure::Ended { ending: Ending::Exited(7), uptime: MS(30) })),
         "the reload of api (3) is aborted: the new api (3) ended: exit 7, up 30 ms; 1 of 4 run the new version, the \
          others serve on with the old one"
     );
     let sent = EndRequest::Signal(Signal::TERM);
     assert_eq!(
-        words(EventData::Stopping { reason: StopCause::Restarted, request: sent }),
+        words(EventData::Stopping { reason: StopReason::Restarted, request: sent }),
         "api (3) is restarted, sending SIGTERM"
     );
 }

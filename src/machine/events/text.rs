@@ -8,8 +8,8 @@ use std::{
 
 use super::{ConfigChange, EventData, EventSubject, Notice, SignalUse, TaskState};
 use crate::machine::{
-    Answer, Ending, Next, ProbeKind, Readable, Reason, Setback, Sickness, Sign, Size, StopCause, Uncaught,
-    Why,
+    Answer, Ending, HealthFailure, HumanDuration, Next, ProbeKind, ReadinessFailure, Reason, Sign, Size,
+    StopReason, Uncaught, Why,
 };
 
 /// `main (0)`, `the new main (0)`, `main`, `procrun`.
@@ -38,15 +38,15 @@ impl Display for Notice {
                     (Sign::Message, false) => "says that it is ready",
                     (Sign::Probe, _) => "passed its probe",
                 };
-                write!(f, "{who} {sign} after {}", Readable(*after))
+                write!(f, "{who} {sign} after {}", HumanDuration(*after))
             }
             EventData::Waiting { dependency, waited: None } => write!(f, "{who} waits for {dependency}"),
             EventData::Waiting { dependency, waited: Some(waited) } => {
-                write!(f, "{who} still waits for {dependency} after {}", Readable(*waited))
+                write!(f, "{who} still waits for {dependency} after {}", HumanDuration(*waited))
             }
             EventData::Blocked { obstacle } => write!(f, "{who} is not started: {obstacle}"),
             EventData::Healthy { probe, after } => {
-                write!(f, "{who} is {} after {}", passed(*probe), Readable(*after))
+                write!(f, "{who} is {} after {}", passed(*probe), HumanDuration(*after))
             }
             EventData::ProbeFailed { probe, failures: 0, output, .. } => {
                 write!(f, "{who} is not {} yet: {output}", passed(*probe))
@@ -61,10 +61,10 @@ impl Display for Notice {
             }
             EventData::NotReady { failure } => write!(f, "{who} {failure}"),
             EventData::Draining { reason, timeout } => {
-                let timeout = Readable(*timeout);
+                let timeout = HumanDuration(*timeout);
                 write!(f, "{who} {} and drains its connections, for at most {timeout}", stop_reason(*reason))
             }
-            EventData::Stopping { reason: StopCause::Shutdown, request } => {
+            EventData::Stopping { reason: StopReason::Shutdown, request } => {
                 write!(f, "{who}: sending {request}")
             }
             EventData::Stopping { reason, request } => {
@@ -77,7 +77,7 @@ impl Display for Notice {
             }
             EventData::Leftovers {} => write!(f, "{who}: waiting for the processes that it left behind"),
             EventData::Killing { waited } => {
-                write!(f, "{who} is still there after {}, killing its whole tree", Readable(*waited))
+                write!(f, "{who} is still there after {}, killing its whole tree", HumanDuration(*waited))
             }
             EventData::Unkillable {} => write!(f, "not even SIGKILL ended {who}, giving up on it"),
             EventData::SignalsLost { signals } => {
@@ -100,7 +100,12 @@ impl Display for Notice {
             }
             EventData::ReloadCompleted { total, took } => {
                 let were = if *total == 1 { "was" } else { "were" };
-                write!(f, "{who} is reloaded: {} {were} replaced in {}", Processes(*total), Readable(*took))
+                write!(
+                    f,
+                    "{who} is reloaded: {} {were} replaced in {}",
+                    Processes(*total),
+                    HumanDuration(*took)
+                )
             }
             EventData::ReloadAborted { reason, replaced, total, rolling } => {
                 write!(f, "the reload of {who} is aborted: {reason}")?;
@@ -114,7 +119,7 @@ impl Display for Notice {
                 write!(f, "{who} changed: {path}, {what}")
             }
             EventData::ChangesThrottled { path, times, wait } => {
-                let wait = Readable(*wait);
+                let wait = HumanDuration(*wait);
                 write!(
                     f,
                     "{who} changed: {path}, {times} times in a row right after a start, restarting in {wait}"
@@ -133,7 +138,7 @@ impl Display for Notice {
                 )?;
                 match *wait {
                     Duration::ZERO => f.write_str("when it is gone")?,
-                    wait => write!(f, "{} after that", Readable(wait))?,
+                    wait => write!(f, "{} after that", HumanDuration(wait))?,
                 }
                 if *times == 1 { Ok(()) } else { write!(f, " ({times} times in a row by now)") }
             }
@@ -172,7 +177,7 @@ impl Display for Notice {
                 }
             }
             EventData::Closing { delay } => {
-                let delay = Readable(*delay);
+                let delay = HumanDuration(*delay);
                 write!(f, "nothing is ready any more; everything serves on for {delay} and is then stopped")
             }
             EventData::ShuttingDown { processes: 1 } => f.write_str("stopping 1 process"),
@@ -186,7 +191,7 @@ impl Display for Notice {
 impl Display for Why {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Setback { who, setback } => write!(f, "{who} {setback}"),
+            Self::ReadinessFailure { who, setback } => write!(f, "{who} {setback}"),
             Self::MemoryShort => f.write_str("the container's memory is short"),
             Self::Asked => f.write_str("it was stopped"),
             Self::Removed => f.write_str("it is no longer in the file"),
@@ -199,7 +204,7 @@ impl Display for Why {
 fn aborted(why: &Why, replaced: u32, total: u32, rolling: bool, f: &mut Formatter<'_>) -> fmt::Result {
     match why {
         Why::Asked | Why::Removed | Why::Shutdown => return Ok(()),
-        Why::Setback { .. } | Why::MemoryShort => {}
+        Why::ReadinessFailure { .. } | Why::MemoryShort => {}
     }
     match (rolling, replaced) {
         (true, 0) => f.write_str("; the old version serves on"),
@@ -222,11 +227,11 @@ impl Display for Answer {
             Self::Replace => f.write_str("replacing it while it serves"),
             Self::Restart => f.write_str("restarting it"),
             Self::LeaveAlone { times, wait } => {
-                let wait = Readable(*wait);
+                let wait = HumanDuration(*wait);
                 write!(f, "{times} times in a row so soon, it serves on for {wait} unless it grows much")
             }
             Self::RestartLater { times, wait } => {
-                let wait = Readable(*wait);
+                let wait = HumanDuration(*wait);
                 write!(
                     f,
                     "{times} times in a row so soon, and it grows: ending it, it starts again {wait} after that"
@@ -244,20 +249,20 @@ fn passed(probe: ProbeKind) -> &'static str {
 }
 
 /// What makes an instance stop, behind its name.
-fn stop_reason(reason: StopCause) -> &'static str {
+fn stop_reason(reason: StopReason) -> &'static str {
     match reason {
-        StopCause::Shutdown => "is stopped with everything",
-        StopCause::Removed | StopCause::ScaledDown | StopCause::Deleted => "is removed",
-        StopCause::Due => "is restarted by its schedule",
-        StopCause::Memory(_) => "has too much memory",
-        StopCause::Changed => "has changed",
-        StopCause::Asked => "is stopped",
-        StopCause::Restarted | StopCause::Reloaded | StopCause::FilesChanged => "is restarted",
-        StopCause::Sick => "is unhealthy",
-        StopCause::Replaced => "is replaced",
-        StopCause::GivenUp => "is part of an aborted reload",
-        StopCause::Drained => "has no connections left",
-        StopCause::NotDrained => "has not finished its connections",
+        StopReason::Shutdown => "is stopped with everything",
+        StopReason::Removed | StopReason::ScaledDown | StopReason::Deleted => "is removed",
+        StopReason::Due => "is restarted by its schedule",
+        StopReason::Memory(_) => "has too much memory",
+        StopReason::Changed => "has changed",
+        StopReason::Asked => "is stopped",
+        StopReason::Restarted | StopReason::Reloaded | StopReason::FilesChanged => "is restarted",
+        StopReason::Sick => "is unhealthy",
+        StopReason::Replaced => "is replaced",
+        StopReason::GivenUp => "is part of an aborted reload",
+        StopReason::Drained => "has no connections left",
+        StopReason::NotDrained => "has not finished its connections",
     }
 }
 
@@ -279,7 +284,7 @@ impl Display for EndText<'_> {
         match ending {
             Ending::SpawnFailed(_) => {}
             Ending::Exited(_) | Ending::Signaled { .. } | Ending::OutOfMemory { .. } => {
-                write!(f, ", up {}", Readable(*uptime))?;
+                write!(f, ", up {}", HumanDuration(*uptime))?;
             }
         }
         cause.map_or(Ok(()), |cause| write!(f, " ({cause})"))
@@ -289,7 +294,7 @@ impl Display for EndText<'_> {
 fn what_follows(ending: &Ending, next: Next, f: &mut Formatter<'_>) -> fmt::Result {
     match next {
         Next::Restart(Duration::ZERO) => f.write_str(", restarting now"),
-        Next::Restart(wait) => write!(f, ", restarting in {}", Readable(wait)),
+        Next::Restart(wait) => write!(f, ", restarting in {}", HumanDuration(wait)),
         Next::Stay => Ok(()),
         Next::Final if ending.code() == 0 => f.write_str(", done"),
         Next::Final => f.write_str(", not restarting it"),
@@ -331,9 +336,11 @@ impl Notice {
             EventData::Exited { cause, next, .. } => {
                 return end_hint(cause.as_ref(), *next).map(Cow::Borrowed);
             }
-            EventData::ReloadAborted { reason: Why::Setback { setback, .. }, .. } => reload_hint(setback),
+            EventData::ReloadAborted { reason: Why::ReadinessFailure { setback, .. }, .. } => {
+                reload_hint(setback)
+            }
             EventData::Blocked { .. } => "it starts as soon as that is fixed",
-            EventData::Unhealthy { failure: Sickness::NeverSpoke(_) } => {
+            EventData::Unhealthy { failure: HealthFailure::NeverSpoke(_) } => {
                 "what is not started as `node` itself has to send WATCHDOG=1 to NOTIFY_SOCKET, or unset `heartbeat`"
             }
             EventData::ChangesThrottled { .. } => {
@@ -384,22 +391,24 @@ fn end_hint(why: Option<&Reason>, next: Next) -> Option<&'static str> {
     }
 }
 
-fn reload_hint(setback: &Setback) -> &'static str {
+fn reload_hint(setback: &ReadinessFailure) -> &'static str {
     match setback {
-        Setback::Ended { ending: Ending::SpawnFailed(_), .. } => "fix that and reload again",
-        Setback::Ended { .. } => "its own lines before this say why; fix it and reload again",
-        Setback::Silent { sign: Sign::Listening, .. } => {
+        ReadinessFailure::Ended { ending: Ending::SpawnFailed(_), .. } => "fix that and reload again",
+        ReadinessFailure::Ended { .. } => "its own lines before this say why; fix it and reload again",
+        ReadinessFailure::Silent { sign: Sign::Listening, .. } => {
             "let it listen as the old version does, or give it more time with listen_timeout; then reload again"
         }
-        Setback::Silent { sign: Sign::Message, .. } => {
+        ReadinessFailure::Silent { sign: Sign::Message, .. } => {
             "let it call process.send('ready') or send READY=1 to NOTIFY_SOCKET, or give it more time with \
              listen_timeout; then reload again"
         }
-        Setback::Order => "look at what it waits for (`procrun describe`), then reload again",
-        Setback::Unwell { .. } | Setback::Silent { sign: Sign::Probe, .. } => {
+        ReadinessFailure::Order => "look at what it waits for (`procrun describe`), then reload again",
+        ReadinessFailure::Unwell { .. } | ReadinessFailure::Silent { sign: Sign::Probe, .. } => {
             "fix what its probe requests, or give it more time with listen_timeout; then reload again"
         }
-        Setback::Sick(_) => "its own lines before this may say why; fix it and reload again",
-        Setback::NoRoom => "look at what the old process waits for (its state in /proc), then reload again",
+        ReadinessFailure::Sick(_) => "its own lines before this may say why; fix it and reload again",
+        ReadinessFailure::NoRoom => {
+            "look at what the old process waits for (its state in /proc), then reload again"
+        }
     }
 }

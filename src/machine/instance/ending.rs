@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use super::{Instance, State, Step, Then, Verdict};
+use super::{AfterStop, Instance, State, Step, StepOutcome};
 use crate::{
     machine::{
         Time,
         backoff::Progress,
         event::{Effect, Ending, FailureKind, Run, SpawnFailure},
         events::EventData,
-        notice::{Generation, Next, Setback},
+        notice::{Generation, Next, ReadinessFailure},
+        readiness_gate::Outcome,
         reason::{Reason, reason},
-        record::Past,
-        trial::Outcome,
+        record::RestartHistory,
     },
     spec::{Backoff, ExitCode, Signal},
 };
@@ -27,7 +27,11 @@ const START_RETRY: Backoff = Backoff::Exponential { initial: SPAWN_RETRY, first_
 const LEFTOVER_SIGNAL: Signal = Signal::TERM;
 
 impl Instance {
-    pub(in crate::machine) fn spawn_failed(&mut self, step: &mut Step<'_>, failure: SpawnFailure) -> Verdict {
+    pub(in crate::machine) fn spawn_failed(
+        &mut self,
+        step: &mut Step<'_>,
+        failure: SpawnFailure,
+    ) -> StepOutcome {
         match &mut self.state {
             State::Launching { stop, signals, .. } => {
                 let (stop, signals) = (stop.take(), std::mem::take(signals));
@@ -41,12 +45,12 @@ impl Instance {
                 self.ended(step, Ending::SpawnFailed(failure), Duration::ZERO, false)
             }
             State::Stopped
-            | State::Turn(_)
+            | State::DependencyWait(_)
             | State::Online { .. }
             | State::Draining { .. }
             | State::Stopping { .. }
             | State::Waiting
-            | State::Errored => Verdict::Nothing,
+            | State::Errored => StepOutcome::Nothing,
         }
     }
 
@@ -56,7 +60,7 @@ impl Instance {
         step: &mut Step<'_>,
         ending: Ending,
         leftovers: bool,
-    ) -> Verdict {
+    ) -> StepOutcome {
         let leftovers = leftovers && self.spec.stop.treekill;
         match &mut self.state {
             State::Launching { since, stop, .. } => {
@@ -81,27 +85,29 @@ impl Instance {
                 let (run, then) = (Run { instance: self.id, number: *run }, *then);
                 *ended = leftovers;
                 match then {
-                    Then::Recover => self.recover(step, &ending, began, leftovers.then_some(run)),
-                    Then::Follow(_) | Then::Restart | Then::Stay | Then::Remove if leftovers => {
+                    AfterStop::Recover => self.recover(step, &ending, began, leftovers.then_some(run)),
+                    AfterStop::Follow(_) | AfterStop::Restart | AfterStop::Stay | AfterStop::Remove
+                        if leftovers =>
+                    {
                         self.say_ended(step, &ending, uptime, Next::Sweep);
                         self.sweep(step, run);
-                        Verdict::Nothing
+                        StepOutcome::Nothing
                     }
-                    Then::Follow(_) | Then::Restart | Then::Stay | Then::Remove => {
+                    AfterStop::Follow(_) | AfterStop::Restart | AfterStop::Stay | AfterStop::Remove => {
                         self.stopped(step, &ending, uptime, then)
                     }
                 }
             }
             State::Stopping { ended: true, .. }
             | State::Stopped
-            | State::Turn(_)
+            | State::DependencyWait(_)
             | State::Waiting
-            | State::Errored => Verdict::Nothing,
+            | State::Errored => StepOutcome::Nothing,
         }
     }
 
     /// The last process of the tree is gone.
-    pub(in crate::machine) fn tree_gone(&mut self, step: &mut Step<'_>) -> Verdict {
+    pub(in crate::machine) fn tree_gone(&mut self, step: &mut Step<'_>) -> StepOutcome {
         match &self.state {
             State::Stopping { ended: true, then, .. } => {
                 let then = *then;
@@ -112,14 +118,20 @@ impl Instance {
             | State::Online { .. }
             | State::Draining { .. }
             | State::Stopped
-            | State::Turn(_)
+            | State::DependencyWait(_)
             | State::Waiting
-            | State::Errored => Verdict::Nothing,
+            | State::Errored => StepOutcome::Nothing,
         }
     }
 
     /// The process has ended by itself.
-    fn ended(&mut self, step: &mut Step<'_>, ending: Ending, uptime: Duration, leftovers: bool) -> Verdict {
+    fn ended(
+        &mut self,
+        step: &mut Step<'_>,
+        ending: Ending,
+        uptime: Duration,
+        leftovers: bool,
+    ) -> StepOutcome {
         let code = ending.code();
         // Whatever was to be done about it.
         self.reason = self.reported_reason(&ending);
@@ -127,12 +139,12 @@ impl Instance {
             matches!(&self.reason, Some(Reason::CannotListen(failure)) if failure.is_in_use);
         let (next, then) = if self.generation == Generation::Coming {
             // Its predecessor is still there.
-            (Next::Stay, Then::Remove)
+            (Next::Stay, AfterStop::Remove)
         } else if self.is_last_run() {
-            (Next::Stay, Then::Stay)
+            (Next::Stay, AfterStop::Stay)
         } else {
             let next = self.decide(&ending, uptime);
-            (next, Then::Follow(next))
+            (next, AfterStop::Follow(next))
         };
         let run = self.run();
         self.say_ended(step, &ending, uptime, next);
@@ -140,7 +152,7 @@ impl Instance {
         if self.is_complete_by(&ending) {
             self.end_trial(|| Outcome::Passed);
         } else if self.trial.take().is_some() || uptime < self.spec.restart.min_uptime {
-            self.outcome = Some(Outcome::Failed(Setback::Ended { ending, uptime }));
+            self.outcome = Some(Outcome::Failed(ReadinessFailure::Ended { ending, uptime }));
         }
         match run {
             Some(run) if leftovers => {
@@ -160,18 +172,30 @@ impl Instance {
     }
 
     /// The process has ended as it was asked to.
-    fn stopped(&mut self, step: &mut Step<'_>, ending: &Ending, uptime: Duration, then: Then) -> Verdict {
+    fn stopped(
+        &mut self,
+        step: &mut Step<'_>,
+        ending: &Ending,
+        uptime: Duration,
+        then: AfterStop,
+    ) -> StepOutcome {
         let next = match &then {
-            Then::Follow(next) => *next,
-            Then::Restart | Then::Recover => Next::Restart(Duration::ZERO),
-            Then::Stay | Then::Remove => Next::Stay,
+            AfterStop::Follow(next) => *next,
+            AfterStop::Restart | AfterStop::Recover => Next::Restart(Duration::ZERO),
+            AfterStop::Stay | AfterStop::Remove => Next::Stay,
         };
         self.say_ended(step, ending, uptime, next);
         self.follow(step, then, 0)
     }
 
     /// The process of one that was sick has ended; `left` is a run that has left something behind.
-    fn recover(&mut self, step: &mut Step<'_>, ending: &Ending, began: Time, left: Option<Run>) -> Verdict {
+    fn recover(
+        &mut self,
+        step: &mut Step<'_>,
+        ending: &Ending,
+        began: Time,
+        left: Option<Run>,
+    ) -> StepOutcome {
         let well_for = self.was_well_for(began);
         let next = if self.spec.restart.autorestart {
             self.again(well_for < self.spec.restart.min_uptime, well_for, Duration::ZERO)
@@ -183,18 +207,23 @@ impl Instance {
         // What comes next is said here or never: that it is errored, for one.
         self.say_ended(step, ending, step.now.since(began), next);
         let Some(run) = left else {
-            return self.follow(step, Then::Follow(next), code);
+            return self.follow(step, AfterStop::Follow(next), code);
         };
         self.sweep(step, run);
         if let State::Stopping { then, .. } = &mut self.state {
-            *then = Then::Follow(next);
+            *then = AfterStop::Follow(next);
         }
         at_once(next, code)
     }
 
     fn say_ended(&mut self, step: &mut Step<'_>, ending: &Ending, uptime: Duration, next: Next) {
         let cause = self.reason.take();
-        self.record.ended(Past { ending: ending.clone(), reason: cause.clone(), uptime, at: step.now });
+        self.record.ended(RestartHistory {
+            ending: ending.clone(),
+            reason: cause.clone(),
+            uptime,
+            at: step.now,
+        });
         let reason = reason(ending, cause.as_ref()).into();
         step.report(
             self.subject(),
@@ -208,46 +237,46 @@ impl Instance {
     }
 
     /// Nothing of the last run is left: goes on to what was to come.
-    pub(super) fn follow(&mut self, step: &mut Step<'_>, then: Then, code: ExitCode) -> Verdict {
+    pub(super) fn follow(&mut self, step: &mut Step<'_>, then: AfterStop, code: ExitCode) -> StepOutcome {
         self.epoch += 1;
-        self.is_put_away |= matches!(then, Then::Stay);
+        self.is_put_away |= matches!(then, AfterStop::Stay);
         match then {
-            Then::Restart | Then::Recover | Then::Follow(Next::Restart(_)) => {}
-            Then::Stay | Then::Remove | Then::Follow(_) => {
-                self.end_trial(|| Outcome::Failed(Setback::NoRoom));
+            AfterStop::Restart | AfterStop::Recover | AfterStop::Follow(Next::Restart(_)) => {}
+            AfterStop::Stay | AfterStop::Remove | AfterStop::Follow(_) => {
+                self.end_trial(|| Outcome::Failed(ReadinessFailure::NoRoom));
             }
         }
         match then {
-            Then::Stay | Then::Follow(Next::Stay | Next::Sweep) => {
+            AfterStop::Stay | AfterStop::Follow(Next::Stay | Next::Sweep) => {
                 self.state = State::Stopped;
-                Verdict::Nothing
+                StepOutcome::Nothing
             }
-            Then::Remove => {
+            AfterStop::Remove => {
                 self.state = State::Stopped;
-                Verdict::Removed
+                StepOutcome::Removed
             }
-            Then::Restart => {
+            AfterStop::Restart => {
                 self.forget_failures();
                 self.launch(step);
-                Verdict::Nothing
+                StepOutcome::Nothing
             }
             // Its process had not begun, or has been forgotten: nothing is known against it.
-            Then::Recover | Then::Follow(Next::Restart(Duration::ZERO)) => {
+            AfterStop::Recover | AfterStop::Follow(Next::Restart(Duration::ZERO)) => {
                 self.launch(step);
-                Verdict::Nothing
+                StepOutcome::Nothing
             }
-            Then::Follow(Next::Restart(wait)) => {
+            AfterStop::Follow(Next::Restart(wait)) => {
                 self.state = State::Waiting;
                 self.arm(step, wait);
-                Verdict::Nothing
+                StepOutcome::Nothing
             }
-            Then::Follow(Next::Final) => {
+            AfterStop::Follow(Next::Final) => {
                 self.state = State::Stopped;
-                Verdict::Ended(code)
+                StepOutcome::Ended(code)
             }
-            Then::Follow(Next::Errored { .. }) => {
+            AfterStop::Follow(Next::Errored { .. }) => {
                 self.state = State::Errored;
-                Verdict::Errored(code)
+                StepOutcome::Errored(code)
             }
         }
     }
@@ -326,10 +355,10 @@ impl Instance {
 
 /// What the root has to know as soon as the process has ended, with its tree still there: later nobody
 /// knows its code any more.
-fn at_once(next: Next, code: ExitCode) -> Verdict {
+fn at_once(next: Next, code: ExitCode) -> StepOutcome {
     match next {
-        Next::Final => Verdict::Ended(code),
-        Next::Errored { .. } => Verdict::Errored(code),
-        Next::Restart(_) | Next::Stay | Next::Sweep => Verdict::Nothing,
+        Next::Final => StepOutcome::Ended(code),
+        Next::Errored { .. } => StepOutcome::Errored(code),
+        Next::Restart(_) | Next::Stay | Next::Sweep => StepOutcome::Nothing,
     }
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Instance, State, Step, Stop, Then, Verdict, Wakes};
+use super::{AfterStop, Instance, State, Step, StepOutcome, Stop, Wakes};
 use crate::{
     machine::{
         Time,
         event::{Effect, EndRequest, Run},
         events::EventData,
-        notice::StopCause,
+        notice::StopReason,
         reason::{Command, Reason},
     },
     spec::Signal,
@@ -19,26 +19,26 @@ const KILL_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Instance {
     /// Asks it to end. What it was to do afterwards is replaced by what `stop` says.
-    pub(in crate::machine) fn stop(&mut self, step: &mut Step<'_>, stop: Stop) -> Verdict {
+    pub(in crate::machine) fn stop(&mut self, step: &mut Step<'_>, stop: Stop) -> StepOutcome {
         match stop.cause {
-            StopCause::Memory(excess) => self.reason = Some(Reason::Memory(excess)),
-            StopCause::Asked => self.reason = Some(Reason::Command(Command::Stop)),
-            StopCause::Deleted => self.reason = Some(Reason::Command(Command::Delete)),
-            StopCause::ScaledDown => self.reason = Some(Reason::Command(Command::Scale)),
-            StopCause::Restarted => self.reason = Some(Reason::Command(Command::Restart)),
-            StopCause::Due => self.reason = Some(Reason::Schedule),
-            StopCause::Changed | StopCause::Removed => self.reason = Some(Reason::Configuration),
-            StopCause::GivenUp => {
+            StopReason::Memory(excess) => self.reason = Some(Reason::Memory(excess)),
+            StopReason::Asked => self.reason = Some(Reason::Command(Command::Stop)),
+            StopReason::Deleted => self.reason = Some(Reason::Command(Command::Delete)),
+            StopReason::ScaledDown => self.reason = Some(Reason::Command(Command::Scale)),
+            StopReason::Restarted => self.reason = Some(Reason::Command(Command::Restart)),
+            StopReason::Due => self.reason = Some(Reason::Schedule),
+            StopReason::Changed | StopReason::Removed => self.reason = Some(Reason::Configuration),
+            StopReason::GivenUp => {
                 self.reason.get_or_insert(Reason::ReloadAborted);
             }
             // It has one by now: it is not well, its files have changed, or the reason of the reload.
-            StopCause::Sick
-            | StopCause::FilesChanged
-            | StopCause::Reloaded
-            | StopCause::Replaced
-            | StopCause::Drained
-            | StopCause::NotDrained => {}
-            StopCause::Shutdown => self.reason = None,
+            StopReason::Sick
+            | StopReason::FilesChanged
+            | StopReason::Reloaded
+            | StopReason::Replaced
+            | StopReason::Drained
+            | StopReason::NotDrained => {}
+            StopReason::Shutdown => self.reason = None,
         }
         match &mut self.state {
             State::Online { run, since } => {
@@ -58,7 +58,7 @@ impl Instance {
                     }
                     None => self.ask_to_end(step, number, since, stop),
                 }
-                Verdict::Nothing
+                StepOutcome::Nothing
             }
             State::Draining { run, since, then, .. } => {
                 let (run, since) = (*run, *since);
@@ -67,38 +67,40 @@ impl Instance {
                 } else {
                     self.ask_to_end(step, run, since, stop);
                 }
-                Verdict::Nothing
+                StepOutcome::Nothing
             }
             State::Launching { run, stop: pending, .. } => {
                 if pending.replace(stop).is_none() {
                     let run = Run { instance: self.id, number: *run };
                     step.out.push(Effect::AbandonStart(run));
                 }
-                Verdict::Nothing
+                StepOutcome::Nothing
             }
             State::Stopping { then, .. } => {
                 *then = stop.then;
-                Verdict::Nothing
+                StepOutcome::Nothing
             }
-            State::Stopped | State::Turn(_) | State::Errored if matches!(stop.then, Then::Restart) => {
+            State::Stopped | State::DependencyWait(_) | State::Errored
+                if matches!(stop.then, AfterStop::Restart) =>
+            {
                 self.forget_failures();
                 self.take_turn(step, Wakes::Fresh);
-                Verdict::Nothing
+                StepOutcome::Nothing
             }
-            State::Stopped | State::Turn(_) | State::Waiting | State::Errored => {
+            State::Stopped | State::DependencyWait(_) | State::Waiting | State::Errored => {
                 self.follow(step, stop.then, 0)
             }
         }
     }
 
     /// It has finished its connections, or has had its time to.
-    pub(in crate::machine) fn drained(&mut self, step: &mut Step<'_>, cause: StopCause) {
+    pub(in crate::machine) fn drained(&mut self, step: &mut Step<'_>, cause: StopReason) {
         match self.state {
             State::Draining { run, since, signal, then } => {
                 self.ask_to_end(step, run, since, Stop { signal, cause, then });
             }
             State::Stopped
-            | State::Turn(_)
+            | State::DependencyWait(_)
             | State::Launching { .. }
             | State::Online { .. }
             | State::Stopping { .. }

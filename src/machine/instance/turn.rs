@@ -3,7 +3,7 @@
 //! Only a start from rest waits. Whoever runs again after a crash, a restart or a reload does not, and
 //! what becomes of the others while it runs is not looked at.
 
-use super::{Instance, Outcome, Setback, State, Status, Step};
+use super::{Instance, Outcome, ReadinessFailure, State, Status, Step};
 use crate::{machine::events::EventData, spec::Condition};
 
 /// Which of those that it depends on are started with it.
@@ -19,7 +19,7 @@ pub(in crate::machine) enum Wakes {
 
 /// The wait of an instance for others.
 #[derive(Debug)]
-pub(in crate::machine) struct Turn {
+pub(in crate::machine) struct DependencyWait {
     /// Whom to start first.
     pub(in crate::machine) wakes: Wakes,
     /// What it waits for has been said.
@@ -41,7 +41,7 @@ pub(in crate::machine) struct Obstacle {
     pub(in crate::machine) is_failure: bool,
 }
 
-impl Turn {
+impl DependencyWait {
     /// Whether nothing leads to its start by itself.
     pub(super) fn is_blocked(&self) -> bool {
         self.obstacle.is_some()
@@ -59,15 +59,20 @@ impl Instance {
         self.failure = None;
         self.gave_up = false;
         self.is_put_away = false;
-        self.state =
-            State::Turn(Turn { wakes, is_said: false, is_late: false, is_late_said: false, obstacle: None });
+        self.state = State::DependencyWait(DependencyWait {
+            wakes,
+            is_said: false,
+            is_late: false,
+            is_late_said: false,
+            obstacle: None,
+        });
         self.arm(step, self.spec.reload.listen_timeout);
     }
 
     /// Its wait for others, if it is at it.
-    pub(in crate::machine) fn turn(&self) -> Option<&Turn> {
+    pub(in crate::machine) fn turn(&self) -> Option<&DependencyWait> {
         match &self.state {
-            State::Turn(turn) => Some(turn),
+            State::DependencyWait(turn) => Some(turn),
             State::Stopped
             | State::Launching { .. }
             | State::Online { .. }
@@ -78,9 +83,9 @@ impl Instance {
         }
     }
 
-    fn turn_mut(&mut self) -> Option<&mut Turn> {
+    fn turn_mut(&mut self) -> Option<&mut DependencyWait> {
         match &mut self.state {
-            State::Turn(turn) => Some(turn),
+            State::DependencyWait(turn) => Some(turn),
             State::Stopped
             | State::Launching { .. }
             | State::Online { .. }
@@ -134,7 +139,7 @@ impl Instance {
         turn.obstacle = Some(obstacle);
         // Its timer is stale.
         self.epoch += 1;
-        self.end_trial(|| Outcome::Failed(Setback::Order));
+        self.end_trial(|| Outcome::Failed(ReadinessFailure::Order));
         true
     }
 
@@ -142,7 +147,7 @@ impl Instance {
     pub(super) fn turn_is_late(&mut self) {
         if let Some(turn) = self.turn_mut().filter(|turn| !turn.is_blocked()) {
             turn.is_late = true;
-            self.end_trial(|| Outcome::Failed(Setback::Order));
+            self.end_trial(|| Outcome::Failed(ReadinessFailure::Order));
         }
     }
 
@@ -170,7 +175,7 @@ impl Instance {
                 State::Waiting => self.begun > 0,
                 // It has done what it had to do.
                 State::Stopped => self.begun > 0 && !self.is_put_away && self.failure.is_none(),
-                State::Turn(_)
+                State::DependencyWait(_)
                 | State::Launching { .. }
                 | State::Draining { .. }
                 | State::Stopping { .. }
@@ -219,7 +224,7 @@ impl Instance {
             State::Online { .. } | State::Launching { stop: None, .. } => self.is_settled(),
             State::Launching { stop: Some(_), .. }
             | State::Stopped
-            | State::Turn(_)
+            | State::DependencyWait(_)
             | State::Draining { .. }
             | State::Stopping { .. }
             | State::Waiting

@@ -17,7 +17,7 @@ fn of(count: u32) -> Plan {
 }
 
 /// The causes of the signals that an instance was sent.
-fn causes(world: &World) -> Vec<StopCause> {
+fn causes(world: &World) -> Vec<StopReason> {
     let cause = |notice: &Notice| match &notice.data {
         EventData::Stopping { reason, .. } => Some(*reason),
         _ => None,
@@ -31,7 +31,7 @@ fn a_worker_too_many_gets_its_signal_when_it_has_drained() {
     world.feed(Event::Apply { plan: of(1), cpus: 2 });
     assert_eq!((world.status(1), causes(&world)), (Status::Stopping, vec![]));
     world.feed(Event::Drained(world.run(1)));
-    assert_eq!(causes(&world), [StopCause::Drained]);
+    assert_eq!(causes(&world), [StopReason::Drained]);
     world.pass(MS(7999));
     assert!(world.killed.is_empty(), "kill_timeout counts from the signal");
     world.exit(world.run(1), OK, false);
@@ -45,7 +45,7 @@ fn a_worker_that_never_drains_gets_its_signal_at_the_deadline() {
     world.pass(MS(9999));
     assert_eq!(causes(&world), []);
     world.pass(MS(1));
-    assert_eq!(causes(&world), [StopCause::NotDrained]);
+    assert_eq!(causes(&world), [StopReason::NotDrained]);
     world.feed(Event::Drained(world.run(1)));
     assert_eq!(causes(&world).len(), 1, "one signal");
     world.pass(MS(8000));
@@ -69,7 +69,7 @@ fn a_shutdown_does_not_wait_for_a_drain() {
     let mut world = cluster(2);
     world.feed(Event::Apply { plan: of(1), cpus: 2 });
     world.stop(Signal::TERM);
-    assert_eq!(causes(&world), [StopCause::Shutdown; 3]);
+    assert_eq!(causes(&world), [StopReason::Shutdown; 3]);
     for instance in 0..3 {
         world.exit(world.run(instance), OK, false);
     }
@@ -80,7 +80,7 @@ fn a_shutdown_does_not_wait_for_a_drain() {
 fn who_has_no_connections_or_no_drain_gets_its_signal_at_once() {
     let mut world = World::new(of(2));
     world.feed(Event::Apply { plan: of(1), cpus: 2 });
-    assert_eq!(causes(&world), [StopCause::Removed], "it has never listened");
+    assert_eq!(causes(&world), [StopReason::Removed], "it has never listened");
 
     let off = |count| {
         let mut spec = AppSpec { instances: Instances::Count(count), ..cluster_app("a") };
@@ -90,7 +90,7 @@ fn who_has_no_connections_or_no_drain_gets_its_signal_at_once() {
     let mut world = World::new(off(2));
     world.feed(Event::Ready(world.run(1), Sign::Listening));
     world.feed(Event::Apply { plan: off(1), cpus: 2 });
-    assert_eq!(causes(&world), [StopCause::Removed]);
+    assert_eq!(causes(&world), [StopReason::Removed]);
 }
 
 #[test]

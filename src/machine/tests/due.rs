@@ -38,7 +38,7 @@ impl World {
     }
 }
 
-fn causes(world: &World) -> Vec<StopCause> {
+fn causes(world: &World) -> Vec<StopReason> {
     let causes = world.said.iter().filter_map(|notice| match &notice.data {
         EventData::Stopping { reason, .. } | EventData::Draining { reason, .. } => Some(*reason),
         _ => None,
@@ -52,7 +52,7 @@ fn who_runs_runs_anew_when_it_has_ended() {
         World::new(plan([by_time(AppSpec { instances: Instances::Count(2), ..app("a") }), app("b")]));
     world.due("a");
     assert_eq!([0, 1, 2].map(|id| world.status(id)), [Status::Stopping, Status::Stopping, Status::Online]);
-    assert_eq!(causes(&world), [StopCause::Due, StopCause::Due]);
+    assert_eq!(causes(&world), [StopReason::Due, StopReason::Due]);
     let run = world.run(0);
     world.exit(run, OK, true);
     assert_eq!(world.spawned.len(), 3, "not before its tree is gone");
@@ -67,7 +67,7 @@ fn a_run_that_is_still_ending_or_starting_is_not_doubled() {
     let mut world = World::new(plan([by_time(app("a"))]));
     world.due("a");
     world.due("a");
-    assert_eq!(causes(&world), [StopCause::Due]);
+    assert_eq!(causes(&world), [StopReason::Due]);
     world.obey(0);
     assert_eq!(world.spawned.len(), 2);
     // It waits for its restart after a crash.
@@ -146,7 +146,7 @@ fn a_cluster_is_reloaded() {
     world.due("a");
     assert_eq!(world.times_due(), 1, "a reload that is under way is not doubled");
     world.listen(2);
-    assert_eq!(causes(&world), [StopCause::Replaced]);
+    assert_eq!(causes(&world), [StopReason::Replaced]);
     world.pass(MS(60_000));
     assert_eq!(world.machine.plan().apps.len(), 1);
 }

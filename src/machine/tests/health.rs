@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    machine::{ProbeKind, Sickness, Word},
+    machine::{HealthFailure, ProbeKind, Word},
     spec::{Probe, ProbeTarget},
 };
 
@@ -55,7 +55,7 @@ impl World {
         self.machine.instance(InstanceId(instance)).unwrap().ready
     }
 
-    fn sickness(&self) -> Vec<Sickness> {
+    fn sickness(&self) -> Vec<HealthFailure> {
         let sick = |notice: &Notice| match &notice.data {
             EventData::Unhealthy { failure } => Some(failure.clone()),
             _ => None,
@@ -100,7 +100,7 @@ fn enough_failures_in_a_row_end_it_and_it_runs_again() {
     }
     let began = world.spawned.len();
     world.asked_and(0, Err("three"));
-    assert_eq!(world.sickness(), [Sickness::Health { failures: 3, said: "three".to_owned() }]);
+    assert_eq!(world.sickness(), [HealthFailure::Health { failures: 3, said: "three".to_owned() }]);
     assert_eq!((world.status(0), world.healthy(0)), (Status::Stopping, Some(false)));
     world.pass(MS(1));
     assert_eq!(world.spawned.len(), began, "not before it has ended");
@@ -244,19 +244,19 @@ fn a_lost_heartbeat_ends_it() {
     // It may still be loading.
     world.pass(S(20));
     for _ in 0..10 {
-        world.feed(Event::Spoke(world.run(0), Word::Alive));
+        world.feed(Event::Notified(world.run(0), Word::Alive));
         world.pass(S(3));
     }
     assert!(world.sickness().is_empty());
     world.pass(S(1));
-    assert_eq!(world.sickness(), [Sickness::Silent(S(4))]);
+    assert_eq!(world.sickness(), [HealthFailure::Silent(S(4))]);
     world.obey(0);
     assert_eq!(world.machine.instance(InstanceId(0)).unwrap().endings[0].reason(), "heartbeat");
     // The next one never says anything.
     world.pass(S(29));
     assert_eq!(world.sickness().len(), 1);
     world.pass(S(2));
-    assert_eq!(world.sickness()[1], Sickness::NeverSpoke(S(30)));
+    assert_eq!(world.sickness()[1], HealthFailure::NeverSpoke(S(30)));
 }
 
 #[test]
@@ -264,14 +264,14 @@ fn it_may_say_another_rhythm_and_a_fault() {
     let mut spec = app("a");
     spec.health.heartbeat = Some(S(4));
     let mut world = World::new(plan([spec]));
-    world.feed(Event::Spoke(world.run(0), Word::Every(S(60))));
+    world.feed(Event::Notified(world.run(0), Word::Every(S(60))));
     world.pass(S(59));
     assert!(world.sickness().is_empty());
-    world.feed(Event::Spoke(world.run(0), Word::Every(Duration::ZERO)));
+    world.feed(Event::Notified(world.run(0), Word::Every(Duration::ZERO)));
     world.pass(S(1000));
     assert!(world.sickness().is_empty());
-    world.feed(Event::Spoke(world.run(0), Word::Fault));
-    assert_eq!(world.sickness(), [Sickness::Fault]);
+    world.feed(Event::Notified(world.run(0), Word::Fault));
+    assert_eq!(world.sickness(), [HealthFailure::Fault]);
 }
 
 #[test]
@@ -281,11 +281,11 @@ fn nobody_fills_the_list_of_timers() {
     let mut world = World::new(plan([spec]));
     for round in 0..2000 {
         let time = if round % 3 == 0 { 0 } else { 3_600_000 - round };
-        world.feed(Event::Spoke(world.run(0), Word::Every(MS(time))));
-        world.feed(Event::Spoke(world.run(0), Word::Alive));
+        world.feed(Event::Notified(world.run(0), Word::Every(MS(time))));
+        world.feed(Event::Notified(world.run(0), Word::Alive));
     }
     assert!(world.timers.len() < 10, "{}", world.timers.len());
-    world.feed(Event::Spoke(world.run(0), Word::Every(S(2))));
+    world.feed(Event::Notified(world.run(0), Word::Every(S(2))));
     world.pass(S(40));
     assert_eq!(world.sickness().len(), 1, "and it is looked at all the same");
 }
@@ -295,7 +295,7 @@ fn a_look_that_comes_too_late_ends_nobody() {
     let mut spec = app("a");
     spec.health.heartbeat = Some(S(4));
     let mut world = World::new(plan([spec]));
-    world.feed(Event::Spoke(world.run(0), Word::Alive));
+    world.feed(Event::Notified(world.run(0), Word::Alive));
     // The container was frozen, and procrun with it.
     world.now = world.now + S(100);
     world.pass(S(3));
@@ -307,10 +307,10 @@ fn a_look_that_comes_too_late_ends_nobody() {
 #[test]
 fn what_it_says_of_itself_is_shown_until_it_ends() {
     let mut world = World::new(plan([app("a")]));
-    world.feed(Event::Spoke(world.run(0), Word::Status("42 clients".to_owned())));
+    world.feed(Event::Notified(world.run(0), Word::Status("42 clients".to_owned())));
     assert_eq!(world.machine.instance(InstanceId(0)).unwrap().says, Some("42 clients"));
     assert!(world.ready(0));
-    world.feed(Event::Spoke(world.run(0), Word::Leaving));
+    world.feed(Event::Notified(world.run(0), Word::Leaving));
     assert!(!world.ready(0));
     world.obey(0);
     assert_eq!(world.machine.instance(InstanceId(0)).unwrap().says, None);

@@ -1,7 +1,7 @@
 //! The machine's races by name.
 
 use super::*;
-use crate::machine::{ListenFailure, Past, Reason, Uncaught, Word};
+use crate::machine::{ListenFailure, Reason, RestartHistory, Uncaught, Word};
 
 const S: fn(u64) -> Duration = Duration::from_secs;
 
@@ -507,7 +507,7 @@ fn goes_without() -> Word {
 fn a_run_that_handles_a_failed_listen_and_does_not_try_again_is_online() {
     let mut world = World::new(plan([app("a")]));
     for _ in 0..3 {
-        world.feed(Event::Spoke(world.run(0), goes_without()));
+        world.feed(Event::Notified(world.run(0), goes_without()));
         world.pass(MS(4900));
         assert_eq!(world.status(0), Status::Launching, "it has tried again");
     }
@@ -517,7 +517,7 @@ fn a_run_that_handles_a_failed_listen_and_does_not_try_again_is_online() {
     let view = world.machine.instance(InstanceId(0)).unwrap();
     assert_eq!((view.ready, view.complaint), (true, Some(in_use().to_string())), "that stays visible");
     // Neither a later try nor the end of the run changes that.
-    world.feed(Event::Spoke(world.run(0), goes_without()));
+    world.feed(Event::Notified(world.run(0), goes_without()));
     assert_eq!(world.status(0), Status::Online);
     world.exit(world.run(0), FAILED, false);
     let endings = &world.machine.instance(InstanceId(0)).unwrap().endings;
@@ -527,17 +527,17 @@ fn a_run_that_handles_a_failed_listen_and_does_not_try_again_is_online() {
 #[test]
 fn a_run_that_does_not_handle_a_failed_listen_never_goes_on_without() {
     let mut world = World::new(plan([app("a")]));
-    world.feed(Event::Spoke(world.run(0), goes_without()));
-    world.feed(Event::Spoke(world.run(0), cannot_listen()));
+    world.feed(Event::Notified(world.run(0), goes_without()));
+    world.feed(Event::Notified(world.run(0), cannot_listen()));
     world.pass(S(3600));
     assert_eq!(world.status(0), Status::Launching);
-    world.feed(Event::Spoke(world.run(0), Word::Listens));
+    world.feed(Event::Notified(world.run(0), Word::Listens));
     assert_eq!(world.status(0), Status::Online);
     // A timer of an earlier run means nothing to the next one.
-    world.feed(Event::Spoke(world.run(0), goes_without()));
+    world.feed(Event::Notified(world.run(0), goes_without()));
     world.exit(world.run(0), FAILED, false);
     world.pass(MS(4500));
-    world.feed(Event::Spoke(world.run(0), goes_without()));
+    world.feed(Event::Notified(world.run(0), goes_without()));
     world.pass(S(2));
     assert_eq!(world.status(0), Status::Launching);
     world.pass(S(4));
@@ -549,11 +549,11 @@ fn only_a_run_that_ends_by_itself_and_has_reported_nothing_is_unexplained() {
     let mut world = World::new(plan([app("a")]));
     let run = world.run(0);
     assert!(world.machine.is_unexplained(run));
-    world.feed(Event::Spoke(run, cannot_listen()));
+    world.feed(Event::Notified(run, cannot_listen()));
     assert!(!world.machine.is_unexplained(run));
-    world.feed(Event::Spoke(run, Word::Listens));
+    world.feed(Event::Notified(run, Word::Listens));
     assert!(world.machine.is_unexplained(run));
-    world.feed(Event::Spoke(run, Word::Uncaught(Uncaught::Exception)));
+    world.feed(Event::Notified(run, Word::Uncaught(Uncaught::Exception)));
     assert!(!world.machine.is_unexplained(run));
     world.exit(run, FAILED, false);
     assert!(!world.machine.is_unexplained(run), "it has ended");
@@ -568,13 +568,14 @@ fn only_a_run_that_ends_by_itself_and_has_reported_nothing_is_unexplained() {
 fn a_run_that_cannot_listen_is_not_online_until_it_listens() {
     let mut world = World::new(plan([app("a")]));
     let is_ready = |world: &World| world.machine.instance(InstanceId(0)).unwrap().ready;
-    for listens in [Event::Spoke(world.run(0), Word::Listens), Event::Ready(world.run(0), Sign::Listening)] {
-        world.feed(Event::Spoke(world.run(0), cannot_listen()));
+    for listens in [Event::Notified(world.run(0), Word::Listens), Event::Ready(world.run(0), Sign::Listening)]
+    {
+        world.feed(Event::Notified(world.run(0), cannot_listen()));
         assert_eq!((world.status(0), is_ready(&world)), (Status::Launching, false));
         world.feed(listens);
         assert_eq!((world.status(0), is_ready(&world)), (Status::Online, true));
     }
-    world.feed(Event::Spoke(world.run(0), cannot_listen()));
+    world.feed(Event::Notified(world.run(0), cannot_listen()));
     assert_eq!(world.status(0), Status::Online, "it listens elsewhere");
     world.exit(world.run(0), FAILED, false);
     let endings = &world.machine.instance(InstanceId(0)).unwrap().endings;
@@ -588,8 +589,8 @@ fn a_run_whose_address_is_in_use_is_never_restarted_at_once_and_not_online_befor
     spec.restart.backoff = Backoff::Fixed(Duration::ZERO);
     let mut world = World::new(plan([app("b"), spec]));
     for run in 1..=3 {
-        world.feed(Event::Spoke(world.run(1), cannot_listen()));
-        world.feed(Event::Spoke(world.run(1), Word::Uncaught(Uncaught::Exception)));
+        world.feed(Event::Notified(world.run(1), cannot_listen()));
+        world.feed(Event::Notified(world.run(1), Word::Uncaught(Uncaught::Exception)));
         // However long it has tried.
         world.pass(S(5));
         world.exit(world.run(1), FAILED, false);
@@ -610,7 +611,7 @@ fn a_run_whose_address_is_in_use_is_never_restarted_at_once_and_not_online_befor
 #[test]
 fn once_the_address_is_free_the_next_run_is_online_after_min_uptime() {
     let mut world = World::new(plan([app("a")]));
-    world.feed(Event::Spoke(world.run(0), cannot_listen()));
+    world.feed(Event::Notified(world.run(0), cannot_listen()));
     world.exit(world.run(0), FAILED, false);
     world.pass(MS(100));
     assert_eq!(world.status(0), Status::Launching);
@@ -627,14 +628,14 @@ fn what_a_run_reports_is_the_reason_of_its_own_exit_alone() {
         [(Uncaught::Rejection, "unhandled-rejection"), (Uncaught::Exception, "uncaught-exception")]
     {
         let mut world = World::new(plan([app("a")]));
-        world.feed(Event::Spoke(world.run(0), Word::Uncaught(uncaught)));
+        world.feed(Event::Notified(world.run(0), Word::Uncaught(uncaught)));
         world.exit(world.run(0), FAILED, false);
         world.exit(world.run(0), FAILED, false);
         world.pass(S(1));
-        world.feed(Event::Spoke(world.run(0), Word::Uncaught(uncaught)));
+        world.feed(Event::Notified(world.run(0), Word::Uncaught(uncaught)));
         world.exit(world.run(0), Ending::Signaled { signal: Signal::KILL, core_dumped: false }, false);
         let endings = &world.machine.instance(InstanceId(0)).unwrap().endings;
-        let words: Vec<&str> = endings.iter().map(Past::reason).collect();
+        let words: Vec<&str> = endings.iter().map(RestartHistory::reason).collect();
         assert_eq!(words, [word, "exit", "signal"]);
     }
 }

@@ -1,7 +1,7 @@
 //! Too much memory: a worker beyond its limit, and a container that has no more.
 
 use super::*;
-use crate::machine::{Answer, Excess, Past, Reason, Shortage};
+use crate::machine::{Answer, Excess, Reason, RestartHistory, Shortage};
 
 const MIB: u64 = 1 << 20;
 const LIMIT: u64 = 200 * MIB;
@@ -28,7 +28,7 @@ impl World {
 
     fn reasons(&self, instance: u32) -> Vec<&'static str> {
         let view = self.machine.instance(InstanceId(instance)).expect("it is there");
-        view.endings.iter().map(Past::reason).collect()
+        view.endings.iter().map(RestartHistory::reason).collect()
     }
 
     fn times(&self, is_meant: impl Fn(&Notice) -> bool) -> usize {

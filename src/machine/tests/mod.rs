@@ -24,7 +24,7 @@ use std::{
 
 use super::{
     Effect, Ending, Event, FailureKind, Generation, InstanceId, Machine, Next, Operation, ProbeKind, Reply,
-    Run, Sign, SpawnFailure, Status, StopCause, StopRequest, Ticket, Time, Timer, Wait, Why,
+    Run, Sign, SpawnFailure, Status, StopReason, StopRequest, Ticket, Time, Timer, Wait, Why,
     events::{EventData, Notice},
 };
 use crate::spec::{
@@ -270,21 +270,24 @@ impl World {
                 .any(|effect| matches!(effect, Effect::Report { notice, .. } if wanted(&notice.data)))
         };
         let fails = |data: &EventData| {
-            matches!(data, EventData::ReloadAborted { rolling: true, reason: Why::Setback { .. }, .. })
+            matches!(
+                data,
+                EventData::ReloadAborted { rolling: true, reason: Why::ReadinessFailure { .. }, .. }
+            )
         };
         let goes_on = |data: &EventData| {
             matches!(
                 data,
                 EventData::ReloadStarted { .. }
                     | EventData::Stopping {
-                        reason: StopCause::Restarted
-                            | StopCause::FilesChanged
-                            | StopCause::Changed
-                            | StopCause::Removed
-                            | StopCause::ScaledDown,
+                        reason: StopReason::Restarted
+                            | StopReason::FilesChanged
+                            | StopReason::Changed
+                            | StopReason::Removed
+                            | StopReason::ScaledDown,
                         ..
                     }
-                    | EventData::Draining { reason: StopCause::Removed | StopCause::ScaledDown, .. }
+                    | EventData::Draining { reason: StopReason::Removed | StopReason::ScaledDown, .. }
             )
         };
         if says(&fails) && !says(&goes_on) {
@@ -292,7 +295,7 @@ impl World {
             // Who was ready and did not last has ended by itself.
             let is_reason = |run: &Run| {
                 says(&|data: &EventData| {
-                    matches!(data, EventData::ReloadAborted { reason: Why::Setback { who, .. }, .. }
+                    matches!(data, EventData::ReloadAborted { reason: Why::ReadinessFailure { who, .. }, .. }
                     if who.instance == Some(run.instance))
                 })
             };

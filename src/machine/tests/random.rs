@@ -201,7 +201,7 @@ impl World {
                         3 => Word::Fault,
                         _ => Word::Leaving,
                     };
-                    self.feed(Event::Spoke(run, word));
+                    self.feed(Event::Notified(run, word));
                 }
             }
             Act::SaysReady(which) => {

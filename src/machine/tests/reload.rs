@@ -1,7 +1,7 @@
 //! Reloads: who comes, who leaves, and what is left when it goes wrong.
 
 use super::*;
-use crate::machine::Setback;
+use crate::machine::ReadinessFailure;
 
 fn cluster(count: u32, version: &str) -> AppSpec {
     AppSpec { instances: Instances::Count(count), namespace: version.to_owned(), ..cluster_app("a") }
@@ -99,7 +99,7 @@ fn a_new_version_that_crashes_is_forgotten_and_the_old_one_serves_on() {
     assert_eq!(list(&world).len(), 2);
     assert!(matches!(
         failure(&world),
-        Some(Why::Setback { setback: Setback::Ended { ending: FAILED, .. }, .. })
+        Some(Why::ReadinessFailure { setback: ReadinessFailure::Ended { ending: FAILED, .. }, .. })
     ));
     world.pass(MS(100_000));
     assert_eq!((world.alive.len(), world.status(0), world.status(1)), (3, Status::Online, Status::Online));
@@ -123,7 +123,7 @@ fn a_new_version_that_is_never_ready_is_ended() {
     world.pass(MS(1));
     assert!(matches!(
         failure(&world),
-        Some(Why::Setback { setback: Setback::Silent { sign: Sign::Listening, .. }, .. })
+        Some(Why::ReadinessFailure { setback: ReadinessFailure::Silent { sign: Sign::Listening, .. }, .. })
     ));
     assert_eq!(world.status(2), Status::Stopping);
     world.obey(2);
@@ -275,7 +275,7 @@ fn a_shutdown_during_a_reload_ends_all_at_once() {
     let stopping = world
         .said
         .iter()
-        .filter(|notice| matches!(notice.data, EventData::Stopping { reason: StopCause::Shutdown, .. }));
+        .filter(|notice| matches!(notice.data, EventData::Stopping { reason: StopReason::Shutdown, .. }));
     assert_eq!(stopping.count(), 4, "the one that drains too");
     for run in world.alive.clone() {
         world.exit(run, OK, false);
@@ -316,7 +316,7 @@ fn who_is_ready_and_does_not_last_spares_the_others() {
     world.exit(world.run(4), FAILED, false);
     assert!(matches!(
         failure(&world),
-        Some(Why::Setback { setback: Setback::Ended { ending: FAILED, .. }, .. })
+        Some(Why::ReadinessFailure { setback: ReadinessFailure::Ended { ending: FAILED, .. }, .. })
     ));
     assert_eq!(world.status(5), Status::Stopping, "it was coming");
     world.obey(5);

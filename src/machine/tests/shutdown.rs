@@ -25,7 +25,9 @@ impl World {
     /// Who was asked to end, and when.
     fn asked(&self) -> Vec<u32> {
         let asked = self.said.iter().filter_map(|notice| match &notice.data {
-            EventData::Stopping { reason: StopCause::Shutdown, .. } => notice.subject.instance.map(|id| id.0),
+            EventData::Stopping { reason: StopReason::Shutdown, .. } => {
+                notice.subject.instance.map(|id| id.0)
+            }
             _ => None,
         });
         asked.collect()
@@ -277,7 +279,7 @@ fn who_is_found_sick_before_its_turn_ends_and_is_not_started_again() {
     let mut world = World::new(plan([after(app("api"), &[("db", STARTED)]), health::with_health("db")]));
     world.asked_and(1, Ok(()));
     world.stop(TERM);
-    world.feed(Event::Spoke(world.run(1), Word::Fault));
+    world.feed(Event::Notified(world.run(1), Word::Fault));
     world.obey(1);
     assert_eq!(world.status(1), Status::Stopped);
     world.obey(0);

@@ -57,7 +57,7 @@ impl Workers {
         for Ended { run, .. } in &ended {
             self.trees.main_ended(*run);
             // A start that was given up may end when its successor runs already.
-            if let Some(place) = self.places.get_mut(&run.instance)
+            if let Some(place) = self.slots.get_mut(&run.instance)
                 && let Some(process) = place.process.as_mut().filter(|process| process.run == *run)
             {
                 self.logs.run_ended(run.instance.0);
@@ -103,8 +103,11 @@ impl Workers {
         if !reap::has_children() {
             return Vec::new();
         }
-        let is_known =
-            |pid: &Pid| self.by_pid.contains_key(pid) || self.elders.contains(pid) || self.starting.has(*pid);
+        let is_known = |pid: &Pid| {
+            self.by_pid.contains_key(pid)
+                || self.preexisting_children.contains(pid)
+                || self.starting.has(*pid)
+        };
         let adopted: Vec<Pid> = tree::children().into_iter().filter(|pid| !is_known(pid)).collect();
         let owners = self.trees.owners_of_orphans(&adopted).into_iter();
         owners.map(|(orphan, owner)| (orphan, owner.map(|(run, _)| run))).collect()

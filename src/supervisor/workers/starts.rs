@@ -10,14 +10,14 @@ use std::{
 use super::{
     super::{
         failed_start::refused,
-        held::Held,
         input::Input,
         launch::{self, Prepared, Target},
+        listen_sockets::ListenSockets,
         log_files,
-        starting::{Executed, Job, News},
+        starting::{Executed, Job, StartProgress},
         stop_targets::StartedAs,
     },
-    Place, Process, Workers, cgroups, checking,
+    InstanceSlot, Process, Workers, cgroups, checking,
 };
 use crate::{
     health::Notify,
@@ -36,7 +36,7 @@ use crate::{
 
 /// Outcomes of starts.
 #[derive(Debug, Default)]
-pub(in crate::supervisor) struct Begun {
+pub(in crate::supervisor) struct StartOutcomes {
     pub(in crate::supervisor) events: Vec<Event>,
     /// Processes that have been reaped before their start had come back.
     pub(in crate::supervisor) dead: Vec<(Pid, Status)>,
@@ -66,36 +66,36 @@ impl Workers {
     }
 
     /// Waits until starts go on. Cancel-safe.
-    pub(in crate::supervisor) async fn turn(&mut self) -> Vec<News> {
+    pub(in crate::supervisor) async fn turn(&mut self) -> Vec<StartProgress> {
         self.starting.turn().await
     }
 
     /// Takes starts one step further.
     pub(in crate::supervisor) fn advance(
         &mut self,
-        news: Vec<News>,
+        news: Vec<StartProgress>,
         machine: &Machine,
         node: &mut Hub,
-        held: &mut Held,
+        listen_sockets: &mut ListenSockets,
         notify: &mut Notify,
-    ) -> Begun {
-        let mut begun = Begun::default();
+    ) -> StartOutcomes {
+        let mut begun = StartOutcomes::default();
         for news in news {
             match news {
-                News::Prepared(run, prepared) => {
+                StartProgress::Prepared(run, prepared) => {
                     let Some(view) = machine.instance(run.instance) else { continue };
-                    if let Err(failure) = self.execute(&view, run, prepared, node, held, notify) {
+                    if let Err(failure) = self.execute(&view, run, prepared, node, listen_sockets, notify) {
                         begun.events.push(self.failed(run, failure));
                     }
                 }
-                News::Executed(executed) => self.executed(executed, &mut begun),
-                News::Failed(run, failure) => begun.events.push(self.failed(run, failure)),
+                StartProgress::Executed(executed) => self.executed(executed, &mut begun),
+                StartProgress::Failed(run, failure) => begun.events.push(self.failed(run, failure)),
             }
         }
         begun
     }
 
-    fn executed(&mut self, executed: Executed, begun: &mut Begun) {
+    fn executed(&mut self, executed: Executed, begun: &mut StartOutcomes) {
         let Executed { run, pid, prepared, said, status } = executed;
         let kind = prepared.command.kind;
         self.register(run, pid, *prepared, status.is_some());
@@ -106,7 +106,7 @@ impl Workers {
     }
 
     fn failed(&mut self, run: Run, failure: SpawnFailure) -> Event {
-        if let Some(place) = self.places.get_mut(&run.instance) {
+        if let Some(place) = self.slots.get_mut(&run.instance) {
             place.stdin = None;
         }
         self.release_unused(run.instance);
@@ -116,8 +116,8 @@ impl Workers {
     /// A start is not needed any more. Returns what is known of it at once.
     pub(in crate::supervisor) fn abandon_start(&mut self, run: Run) -> Option<Event> {
         match self.starting.abandon(run)? {
-            News::Failed(run, failure) => Some(self.failed(run, failure)),
-            News::Prepared(..) | News::Executed(_) => None,
+            StartProgress::Failed(run, failure) => Some(self.failed(run, failure)),
+            StartProgress::Prepared(..) | StartProgress::Executed(_) => None,
         }
     }
 
@@ -132,7 +132,7 @@ impl Workers {
     }
 
     fn write_pid_file(&self, run: Run) {
-        let Some(place) = self.places.get(&run.instance) else { return };
+        let Some(place) = self.slots.get(&run.instance) else { return };
         let Some(process) = place.process.as_ref().filter(|process| process.run == run) else { return };
         if place.who.generation == Generation::Settled && !process.reaped {
             place.write_pid_file(&self.pid_files, self.starting.helpers(), process.pid);
@@ -142,7 +142,7 @@ impl Workers {
     /// Closes the pipes of an instance that has never had a process. In a shortage of descriptors the
     /// pipes of instances that cannot start would leave nothing for those that could.
     fn release_unused(&mut self, id: InstanceId) {
-        if self.places.get(&id).is_some_and(|place| place.process.is_none()) {
+        if self.slots.get(&id).is_some_and(|place| place.process.is_none()) {
             self.forget(id);
         }
     }
@@ -154,7 +154,7 @@ impl Workers {
         run: Run,
         mut prepared: Box<Prepared>,
         node: &mut Hub,
-        held: &mut Held,
+        listen_sockets: &mut ListenSockets,
         notify: &mut Notify,
     ) -> Result<(), SpawnFailure> {
         let spec = view.spec;
@@ -184,9 +184,9 @@ impl Workers {
             prepared.preload(script)?;
         }
         self.open_place(view, &prepared).map_err(|error| refused("make its output pipes", &error))?;
-        held.keep(spec, std::mem::take(&mut prepared.sockets));
-        held.announce();
-        let sockets = held.of(spec).iter().map(|socket| socket.as_fd().try_clone_to_owned());
+        listen_sockets.keep(spec, std::mem::take(&mut prepared.sockets));
+        listen_sockets.announce();
+        let sockets = listen_sockets.of(spec).iter().map(|socket| socket.as_fd().try_clone_to_owned());
         let sockets: Vec<OwnedFd> =
             sockets.collect::<io::Result<_>>().map_err(|error| refused("hand its sockets over", &error))?;
         let owner = prepared.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
@@ -201,9 +201,9 @@ impl Workers {
             checking::give_notify_socket(&mut prepared, run, heartbeat, owner, notify)?;
         }
         if !sockets.is_empty() && spec.is_cluster() {
-            node.lend(run, held.lent_to(spec));
+            node.lend(run, listen_sockets.lent_to(spec));
         }
-        let place = self.places.get_mut(&run.instance).expect("it has just been opened");
+        let place = self.slots.get_mut(&run.instance).expect("it has just been opened");
         let (read_end, stdin) = match spec.exec.stdin {
             Stdin::Null => (Arc::clone(&self.null), None),
             Stdin::Open => {
@@ -245,7 +245,7 @@ impl Workers {
     /// Creates the pipes of an instance, again if its settings for them have changed.
     fn open_place(&mut self, view: &InstanceView<'_>, prepared: &Prepared) -> io::Result<()> {
         let file_owner = log_files::owner(prepared.credentials.as_ref());
-        if let Some(place) = self.places.get_mut(&view.id) {
+        if let Some(place) = self.slots.get_mut(&view.id) {
             let (old, new) = (&place.who.spec, view.spec);
             if old.name == new.name && old.logs == new.logs && old.identity == new.identity {
                 place.who = view.subject();
@@ -260,7 +260,7 @@ impl Workers {
             pipes::open(&mut self.budget, owner).inspect_err(|_| self.budget.give_back(out_size))?;
         let label = Label { key: view.id.0, id: view.pm_id, name: view.spec.name.clone() };
         self.logs.add(label, log_files::sinks(view, file_owner.as_ref()), out.read, err.read);
-        let place = Place {
+        let place = InstanceSlot {
             who: view.subject(),
             out: Arc::new(out.write),
             err: Arc::new(err.write),
@@ -269,14 +269,14 @@ impl Workers {
             stdin: None,
             pid_file: log_files::pid_file(view, file_owner.as_ref()),
         };
-        self.places.insert(view.id, place);
+        self.slots.insert(view.id, place);
         Ok(())
     }
 
     /// Adds a process to the table. The id of a reaped process may belong to another process already, so
     /// nothing is sent to it.
     fn register(&mut self, run: Run, pid: Pid, prepared: Prepared, reaped: bool) {
-        let Some(place) = self.places.get_mut(&run.instance) else { return };
+        let Some(place) = self.slots.get_mut(&run.instance) else { return };
         self.by_pid.insert(pid, run);
         let (stdin, version) = (place.stdin.take().map(Input::new), prepared.version);
         let (script, port) = (prepared.script, prepared.port);

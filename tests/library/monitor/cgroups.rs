@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use procrun::monitor::{Cgroup, CgroupUsage, Charge, Room};
+use procrun::monitor::{Cgroup, CgroupUsage, Charge, ContainerMemory};
 
 use crate::support::now;
 
@@ -118,7 +118,7 @@ fn cpu_time_between_two_looks_is_percent_of_one_core() {
 
 #[test]
 fn the_group_with_the_least_left_is_the_one_that_counts() {
-    let room = |name| Room::below(&recorded(name));
+    let room = |name| ContainerMemory::below(&recorded(name));
     // Page cache is in none of these: 262 MiB are charged.
     let expected = Some(Charge { used: (50 + 4 + 12 - 7) * MIB, limit: 512 * MIB });
     assert_eq!((room("v2").tightest(|limit| limit), room("v2").limit()), (expected, Some(512 * MIB)));
@@ -140,17 +140,17 @@ fn the_group_with_the_least_left_is_the_one_that_counts() {
     let all = format!("anon {}\nfile {}\nshmem {}\n", 900 * MIB, 100 * MIB, 80 * MIB);
     fs::write(pod.join("memory.stat"), &all).unwrap();
     let expected = Some(Charge { used: 980 * MIB, limit: 1024 * MIB });
-    assert_eq!(Room::below(dir.path()).tightest(|limit| limit), expected);
+    assert_eq!(ContainerMemory::below(dir.path()).tightest(|limit| limit), expected);
     // A large one is short while more is left of it than of its own.
     fs::write(pod.join("memory.max"), (10_000 * MIB).to_string()).unwrap();
     fs::write(pod.join("memory.stat"), all.replace(&(900 * MIB).to_string(), &(9500 * MIB).to_string()))
         .unwrap();
-    let room = Room::below(dir.path());
+    let room = ContainerMemory::below(dir.path());
     assert_eq!(room.tightest(|limit| limit).unwrap().limit, 300 * MIB);
     assert_eq!(room.tightest(|limit| limit / 100 * 95).unwrap().limit, 10_000 * MIB);
     fs::write(pod.join("memory.stat"), all).unwrap();
     fs::write(pod.join("memory.max"), "max\n").unwrap();
-    let own = Room::below(dir.path()).tightest(|limit| limit).unwrap();
+    let own = ContainerMemory::below(dir.path()).tightest(|limit| limit).unwrap();
     assert_eq!(own.limit, 300 * MIB);
     assert!(own.used < 60 * MIB, "{own:?}");
     // Its own group does not count memory: the one above it does.
@@ -159,14 +159,17 @@ fn the_group_with_the_least_left_is_the_one_that_counts() {
     for file in &files {
         fs::remove_file(file).unwrap();
     }
-    assert_eq!(Room::below(dir.path()).tightest(|limit| limit), expected);
+    assert_eq!(ContainerMemory::below(dir.path()).tightest(|limit| limit), expected);
     for group in ["main", "", ".."] {
         fs::write(pod.join(group).join("memory.max"), "max\n").unwrap();
     }
     assert_eq!(
-        (Room::below(dir.path()).tightest(|limit| limit), Room::below(dir.path()).limit()),
+        (
+            ContainerMemory::below(dir.path()).tightest(|limit| limit),
+            ContainerMemory::below(dir.path()).limit()
+        ),
         (None, None)
     );
     let empty = tempfile::tempdir().unwrap();
-    assert_eq!(Room::below(empty.path()).tightest(|limit| limit), None);
+    assert_eq!(ContainerMemory::below(empty.path()).tightest(|limit| limit), None);
 }

@@ -10,7 +10,7 @@ const DEFAULT: &str = "procrun.sock";
 
 /// The places that a user's supervisors and commands agree on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Places {
+pub enum SocketPaths {
     /// `--socket`: this one and no other.
     Socket(PathBuf),
     /// The first of these directories that can be used.
@@ -26,7 +26,7 @@ pub enum Name {
     Pid(u32),
 }
 
-impl Places {
+impl SocketPaths {
     /// The paths for a user: the value of `--socket`; else the directory `PROCRUN_HOME`; else `/run/procrun`
     /// (root) or `$XDG_RUNTIME_DIR/procrun`, and `/dev/shm/procrun-<uid>`, which is writable even where nothing
     /// else is.
@@ -95,11 +95,12 @@ mod tests {
             let variable = |name: &str| {
                 variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
             };
-            Places::find(socket.map(OsStr::new), uid, Path::new("/srv"), false, variable)
+            SocketPaths::find(socket.map(OsStr::new), uid, Path::new("/srv"), false, variable)
         };
-        let directories = |paths: &[&str]| Places::Directories(paths.iter().map(PathBuf::from).collect());
+        let directories =
+            |paths: &[&str]| SocketPaths::Directories(paths.iter().map(PathBuf::from).collect());
         let all = [("PROCRUN_HOME", "home"), ("XDG_RUNTIME_DIR", "/run/user/7")];
-        assert_eq!(find(Some("a.sock"), 7, &all), Places::Socket("/srv/a.sock".into()));
+        assert_eq!(find(Some("a.sock"), 7, &all), SocketPaths::Socket("/srv/a.sock".into()));
         assert_eq!(find(None, 7, &all), directories(&["/srv/home"]));
         assert_eq!(find(None, 7, &all[1..]), directories(&["/run/user/7/procrun", "/dev/shm/procrun-7"]));
         assert_eq!(find(None, 0, &all[1..]), directories(&["/run/procrun", "/dev/shm/procrun-0"]));
@@ -114,9 +115,10 @@ mod tests {
             let variable = |name: &str| {
                 variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
             };
-            Places::find(None, 7, Path::new("/srv"), is_pm2, variable)
+            SocketPaths::find(None, 7, Path::new("/srv"), is_pm2, variable)
         };
-        let directories = |paths: &[&str]| Places::Directories(paths.iter().map(PathBuf::from).collect());
+        let directories =
+            |paths: &[&str]| SocketPaths::Directories(paths.iter().map(PathBuf::from).collect());
         assert_eq!(find(true, &[("PM2_HOME", "/pm2")]), directories(&["/pm2"]));
         assert_eq!(find(true, &[]), directories(&["/dev/shm/procrun-7"]));
         assert_eq!(find(false, &[("PM2_HOME", "/pm2")]), directories(&["/dev/shm/procrun-7", "/pm2"]));

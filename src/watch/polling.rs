@@ -29,7 +29,7 @@ const TOLD: usize = 8;
 const SHARE: u32 = 50;
 
 #[derive(Debug)]
-pub(super) struct Looking {
+pub(super) struct PollingScan {
     watched: Arc<Watched>,
     /// What was there: the hash of each path and of its content's stamp, by path.
     files: Vec<(u64, u64)>,
@@ -38,7 +38,7 @@ pub(super) struct Looking {
 }
 
 /// One look.
-struct Look<'a> {
+struct Scan<'a> {
     watched: &'a Watched,
     roots: Roots,
     ignore: Ignore,
@@ -51,7 +51,7 @@ struct Look<'a> {
     visited: HashSet<Identity>,
 }
 
-impl Looking {
+impl PollingScan {
     /// The first scan; nothing has changed.
     pub(super) fn new(watched: Arc<Watched>) -> Self {
         let start = now();
@@ -90,7 +90,7 @@ fn rest(interval: Duration, took: Duration) -> Duration {
 }
 
 fn look(watched: &Watched, before: &[(u64, u64)]) -> (Vec<(u64, u64)>, Vec<Change>) {
-    let mut look = Look {
+    let mut look = Scan {
         roots: Roots::of(&watched.spec),
         ignore: watched.ignore(),
         before,
@@ -105,7 +105,7 @@ fn look(watched: &Watched, before: &[(u64, u64)]) -> (Vec<(u64, u64)>, Vec<Chang
         listing::heed_above(&mut look.ignore, &start, watched);
         look.path(start, 0);
     }
-    let Look { mut files, known, mut changes, .. } = look;
+    let Scan { mut files, known, mut changes, .. } = look;
     files.sort_unstable();
     files.dedup();
     files.shrink_to_fit();
@@ -115,7 +115,7 @@ fn look(watched: &Watched, before: &[(u64, u64)]) -> (Vec<(u64, u64)>, Vec<Chang
     (files, changes)
 }
 
-impl Look<'_> {
+impl Scan<'_> {
     /// A path of `watch`, or a symbolic link that is not ignored.
     fn path(&mut self, path: PathBuf, depth: u32) {
         match fs::metadata(&path) {

@@ -24,7 +24,7 @@ use tracing::Level;
 
 use super::{
     console::Progress,
-    own::Reports,
+    own_lines::Reports,
     write::{Losses, lines, write_all},
 };
 

@@ -10,16 +10,16 @@ use super::{
     Count, Operation, Reply, Ticket, Time,
     event::{Effect, InstanceId, Run},
     events::{EventData, Notice},
-    instance::{Instance, Status, Then, Verdict},
+    instance::{AfterStop, Instance, Status, StepOutcome},
     job::Job,
-    notice::{StopCause, Why},
+    notice::{StopReason, Why},
     reason::{Command, Reason},
     reload::Goal,
     root::{Machine, Phase},
 };
 
 /// The most instances of one application.
-const MOST: u32 = 1000;
+const MAX_INSTANCES: u32 = 1000;
 
 /// What an operation waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +45,9 @@ struct Pending {
 
 /// The operations that have no last answer yet.
 #[derive(Debug, Default)]
-pub(super) struct Desk(BTreeMap<Ticket, Pending>);
+pub(super) struct PendingOperations(BTreeMap<Ticket, Pending>);
 
-impl Desk {
+impl PendingOperations {
     #[cfg(debug_assertions)]
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -98,7 +98,7 @@ impl Machine {
             out.push(Effect::Reply(ticket, Reply::Failed(why.to_owned())));
             return;
         }
-        self.desk.0.insert(ticket, Pending::default());
+        self.pending_operations.0.insert(ticket, Pending::default());
         self.held |= matches!(
             operation,
             Operation::Stop(_) | Operation::Delete(_) | Operation::Scale { count: Count::To(0), .. }
@@ -107,29 +107,29 @@ impl Machine {
             Operation::Start(ids) => self.for_each(ticket, &ids, |machine, id| {
                 let begun = machine.start_asked(now, id, out);
                 if let Some(awaits) = begun {
-                    machine.desk.awaits(ticket, id, awaits);
+                    machine.pending_operations.awaits(ticket, id, awaits);
                 }
             }),
             Operation::Stop(ids) => {
                 let places = self.places(ticket, &ids);
                 for (app, numbers) in &places {
-                    self.calm_queued(app, numbers);
-                    self.give_up(now, app, Why::Asked, StopCause::Asked, Some(numbers), out);
+                    self.drop_queued_starts(app, numbers);
+                    self.give_up(now, app, Why::Asked, StopReason::Asked, Some(numbers), out);
                     for id in self.settled_of(app, numbers) {
                         let instance = &self.instances[&id];
                         let (run, leaving) = (instance.run(), instance.is_leaving());
                         if let Some(run) = run {
-                            self.desk.awaits(ticket, id, Awaits::End(run));
+                            self.pending_operations.awaits(ticket, id, Awaits::End(run));
                         }
-                        let then = if leaving { Then::Remove } else { Then::Stay };
-                        self.end(now, id, StopCause::Asked, then, out);
+                        let then = if leaving { AfterStop::Remove } else { AfterStop::Stay };
+                        self.end(now, id, StopReason::Asked, then, out);
                     }
                 }
             }
             Operation::Restart(ids) => {
                 for (app, numbers) in self.places(ticket, &ids) {
                     if self.reloads.is_active(&app) {
-                        self.desk.job(ticket, &app);
+                        self.pending_operations.job(ticket, &app);
                         self.queue(&app, Job::Restart { numbers, ticket }, out);
                     } else {
                         self.restart_numbers(now, &app, &numbers, ticket, out);
@@ -138,7 +138,7 @@ impl Machine {
             }
             Operation::Reload(ids) => {
                 for (app, numbers) in self.places(ticket, &ids) {
-                    self.desk.job(ticket, &app);
+                    self.pending_operations.job(ticket, &app);
                     if self.reloads.is_active(&app) {
                         let reason = Reason::Command(Command::Reload);
                         self.queue(&app, Job::Reload { numbers, reason, tickets: vec![ticket] }, out);
@@ -150,7 +150,7 @@ impl Machine {
             }
             Operation::Scale { app, count } => {
                 if self.reloads.is_active(&app) {
-                    self.desk.job(ticket, &app);
+                    self.pending_operations.job(ticket, &app);
                     self.queue(&app, Job::Scale { count, ticket }, out);
                 } else {
                     self.scale(now, &app, count, ticket, out);
@@ -159,7 +159,7 @@ impl Machine {
             Operation::Become { apps, cpus, manner } => {
                 // Before the first of them is done.
                 for wanted in &apps {
-                    self.desk.job(ticket, &wanted.app.name);
+                    self.pending_operations.job(ticket, &wanted.app.name);
                 }
                 for wanted in apps {
                     self.wanted(now, wanted, cpus, manner, ticket, out);
@@ -178,7 +178,7 @@ impl Machine {
                 let Some(instance) = machine.instances.get_mut(&id) else { return };
                 if !instance.forward(signal, out) {
                     let why = format!("{} has no process that could get {signal}", instance.subject());
-                    machine.desk.fail(ticket, why);
+                    machine.pending_operations.fail(ticket, why);
                 }
             }),
         }
@@ -193,7 +193,10 @@ impl Machine {
                 Some(instance) => {
                     places.entry(instance.spec.name.clone()).or_default().insert(instance.number);
                 }
-                None => self.desk.fail(ticket, "an instance has left the list meanwhile".to_owned()),
+                None => {
+                    self.pending_operations
+                        .fail(ticket, "an instance has left the list meanwhile".to_owned());
+                }
             }
         }
         places
@@ -230,7 +233,7 @@ impl Machine {
         };
         self.with_instance(id, now, out, |instance, step| {
             instance.revive(step);
-            Verdict::Nothing
+            StepOutcome::Nothing
         });
         Some(awaits)
     }
@@ -246,9 +249,9 @@ impl Machine {
     ) {
         for id in self.settled_of(app, numbers) {
             let instance = &self.instances[&id];
-            self.desk.awaits(ticket, id, Awaits::Begin(instance.tried));
+            self.pending_operations.awaits(ticket, id, Awaits::Begin(instance.tried));
             if !instance.is_leaving() {
-                self.end(now, id, StopCause::Restarted, Then::Restart, out);
+                self.end(now, id, StopReason::Restarted, AfterStop::Restart, out);
             }
         }
     }
@@ -265,7 +268,11 @@ impl Machine {
     ) {
         let Some(file) = self.planned(app) else {
             for ticket in tickets {
-                self.desk.job_over(ticket, app, Some(format!("{app} has left the list meanwhile")));
+                self.pending_operations.job_over(
+                    ticket,
+                    app,
+                    Some(format!("{app} has left the list meanwhile")),
+                );
             }
             return;
         };
@@ -291,35 +298,35 @@ impl Machine {
         out: &mut Vec<Effect>,
     ) {
         let Some(file) = self.planned(app) else {
-            self.desk.fail(ticket, format!("there is no application `{app}`"));
+            self.pending_operations.fail(ticket, format!("there is no application `{app}`"));
             return;
         };
         let before = self.staying(app);
-        let present = u32::try_from(before.len()).unwrap_or(MOST);
+        let present = u32::try_from(before.len()).unwrap_or(MAX_INSTANCES);
         let count = match count {
             Count::To(count) => count,
             Count::By(more) => present.saturating_add_signed(more).max(1),
         };
-        if count > MOST {
-            self.desk.fail(
+        if count > MAX_INSTANCES {
+            self.pending_operations.fail(
                 ticket,
-                format!("{count} instances of {app} are too many: at most {MOST} are possible"),
+                format!("{count} instances of {app} are too many: at most {MAX_INSTANCES} are possible"),
             );
             return;
         }
         self.scaled.insert(app.to_owned(), count);
         let (spec, _) = self.as_scaled(&file, 1);
         for id in before.iter().skip(count as usize) {
-            self.desk.awaits(ticket, *id, Awaits::Gone);
+            self.pending_operations.awaits(ticket, *id, Awaits::Gone);
         }
         // Those that stay go on with what they run: after a reload that was given up that may not
         // be what the plan says.
-        self.resize(now, count, &spec, false, StopCause::ScaledDown, out);
+        self.resize(now, count, &spec, false, StopReason::ScaledDown, out);
         for id in self.staying(app) {
             if !before.contains(&id)
                 && let Some(awaits) = self.start_asked(now, id, out)
             {
-                self.desk.awaits(ticket, id, awaits);
+                self.pending_operations.awaits(ticket, id, awaits);
             }
         }
     }
@@ -338,29 +345,29 @@ impl Machine {
         if is_all {
             self.unqueue(app, |_| true);
         }
-        self.calm_queued(app, numbers);
-        self.give_up(now, app, Why::Asked, StopCause::Deleted, Some(numbers), out);
+        self.drop_queued_starts(app, numbers);
+        self.give_up(now, app, Why::Asked, StopReason::Deleted, Some(numbers), out);
         for id in self.settled_of(app, numbers) {
-            self.desk.awaits(ticket, id, Awaits::Gone);
-            self.end(now, id, StopCause::Deleted, Then::Remove, out);
+            self.pending_operations.awaits(ticket, id, Awaits::Gone);
+            self.end(now, id, StopReason::Deleted, AfterStop::Remove, out);
         }
         let left = self.staying(app).len();
         if left == 0 {
             self.plan.apps.retain(|planned| planned.name != app);
             self.scaled.remove(app);
         } else {
-            self.scaled.insert(app.to_owned(), u32::try_from(left).unwrap_or(MOST));
+            self.scaled.insert(app.to_owned(), u32::try_from(left).unwrap_or(MAX_INSTANCES));
         }
     }
 
     /// Tells those who asked what has happened since `begin`, and who is done.
     pub(super) fn answer(&mut self, begin: usize, out: &mut Vec<Effect>) {
-        if self.desk.0.is_empty() {
+        if self.pending_operations.0.is_empty() {
             return;
         }
         for effect in &mut out[begin..] {
             let Effect::Report { notice, tickets } = effect else { continue };
-            for (ticket, pending) in &mut self.desk.0 {
+            for (ticket, pending) in &mut self.pending_operations.0 {
                 if pending.concerns(notice) {
                     tickets.push(*ticket);
                     pending.note(notice);
@@ -368,7 +375,7 @@ impl Machine {
             }
         }
         let instances = &self.instances;
-        self.desk.0.retain(|ticket, pending| {
+        self.pending_operations.0.retain(|ticket, pending| {
             let Pending { instances: waiting, jobs, failures, .. } = pending;
             waiting.retain(|id, awaits| match awaits.look_at(instances.get(id)) {
                 None => true,

@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 use super::{
     actor::{Supervisor, now},
     clients::{LOOKUP_TIMEOUT, millis},
-    figures::Seen,
     launch, log_files, process_trees,
+    usage::Seen,
 };
 use crate::{
     config::{Source, UNANSWERED_HINT, shown_checks},
@@ -16,7 +16,7 @@ use crate::{
         Answer, ClientId,
         snapshot::{About, Brief, Detail, EndingInfo, Overview, Status, masked},
     },
-    machine::{self, Ending, Generation, InstanceId, InstanceView, Past},
+    machine::{self, Ending, Generation, InstanceId, InstanceView, RestartHistory},
     program,
     spec::{AppSpec, Backoff, ExecMode, Interpreter, MemoryLimit, PrincipalRef, ProgramKind},
 };
@@ -186,7 +186,7 @@ fn user(spec: &AppSpec) -> Option<String> {
 }
 
 /// An end in a word or two.
-fn last_end(past: &Past) -> String {
+fn last_end(past: &RestartHistory) -> String {
     match (&past.reason, &past.ending) {
         (None, Ending::Exited(code)) => format!("exit {code}"),
         (None, Ending::Signaled { signal, .. }) => signal.to_string(),
@@ -379,7 +379,7 @@ fn detail(
     }
 }
 
-fn ending(past: &Past, clock: &Clock) -> EndingInfo {
+fn ending(past: &RestartHistory, clock: &Clock) -> EndingInfo {
     EndingInfo {
         at: clock.wall(past.at),
         reason: past.reason().to_owned(),

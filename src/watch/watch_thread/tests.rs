@@ -15,13 +15,13 @@ use tokio::sync::Notify;
 use super::*;
 use crate::{
     spec::WatchSpec,
-    watch::{Papers, own::OwnFiles},
+    watch::{Mailbox, own_files::OwnFiles},
 };
 
-fn desk() -> Desk {
-    Desk {
-        papers: std::sync::Mutex::new(Papers::default()),
-        bell: EventFd::new().unwrap(),
+fn shared_state() -> WatchShared {
+    WatchShared {
+        mailbox: std::sync::Mutex::new(Mailbox::default()),
+        wake_fd: EventFd::new().unwrap(),
         told: Notify::new(),
     }
 }
@@ -65,9 +65,9 @@ impl Bench {
 }
 
 /// Everything that has changed since the last call, relative to the application.
-fn changed(eye: &mut Eye<'_>) -> Vec<String> {
+fn changed(eye: &mut WatchThread<'_>) -> Vec<String> {
     for app in eye.apps.values_mut() {
-        if let Sight::Looking(looking) = &mut app.sight {
+        if let Backend::PollingScan(looking) = &mut app.sight {
             looking.next = now();
         }
     }
@@ -90,14 +90,14 @@ fn changed(eye: &mut Eye<'_>) -> Vec<String> {
     changed
 }
 
-fn eye(desk: &Desk) -> Eye<'_> {
-    Eye { desk, kernel: None, apps: BTreeMap::new(), next: 0 }
+fn eye(shared_state: &WatchShared) -> WatchThread<'_> {
+    WatchThread { shared_state, kernel: None, apps: BTreeMap::new(), next: 0 }
 }
 
-fn directories(eye: &Eye<'_>) -> usize {
+fn directories(eye: &WatchThread<'_>) -> usize {
     let trees = eye.apps.values().map(|app| match &app.sight {
-        Sight::Told(tree) => tree.directories(),
-        Sight::Looking(_) => 0,
+        Backend::Told(tree) => tree.directories(),
+        Backend::PollingScan(_) => 0,
     });
     trees.sum()
 }
@@ -111,9 +111,9 @@ fn everything_that_happens_to_files(spec: WatchSpec) {
         bench.file(name);
     }
     let spec = WatchSpec { ignore: vec!["logs".into(), "*.tmp".into()], ..spec };
-    let desk = desk();
-    let mut eye = eye(&desk);
-    eye.obey(vec![bench.watched(&[""], spec)]);
+    let shared_state = shared_state();
+    let mut eye = eye(&shared_state);
+    eye.apply_config(vec![bench.watched(&[""], spec)]);
     assert_eq!(changed(&mut eye), [""; 0]);
 
     fs::write(bench.path("src/a.js"), "in place").unwrap();
@@ -182,9 +182,9 @@ fn a_config_map_is_swapped(spec: WatchSpec, watch: &[&str]) {
     };
     version(1, "first");
     symlink("..data/app.yaml", bench.path("conf/app.yaml")).unwrap();
-    let desk = desk();
-    let mut eye = eye(&desk);
-    eye.obey(vec![bench.watched(watch, spec)]);
+    let shared_state = shared_state();
+    let mut eye = eye(&shared_state);
+    eye.apply_config(vec![bench.watched(watch, spec)]);
     for number in 2..6 {
         version(number, &"new ".repeat(number as usize));
         assert_eq!(changed(&mut eye), ["conf/app.yaml"], "version {number}");
@@ -206,9 +206,9 @@ fn a_release_that_is_swapped_is_watched_from_then_on() {
         bench.file("releases/1/app.js");
         bench.file("releases/2/app.js");
         symlink("releases/1", bench.path("current")).unwrap();
-        let desk = desk();
-        let mut eye = eye(&desk);
-        eye.obey(vec![bench.watched(&["current"], WatchSpec { polling, ..WatchSpec::default() })]);
+        let shared_state = shared_state();
+        let mut eye = eye(&shared_state);
+        eye.apply_config(vec![bench.watched(&["current"], WatchSpec { polling, ..WatchSpec::default() })]);
         fs::write(bench.path("releases/1/app.js"), "changed").unwrap();
         assert_eq!(changed(&mut eye), ["current/app.js"]);
         symlink("releases/2", bench.path("next")).unwrap();
@@ -227,9 +227,11 @@ fn a_directory_may_be_replaced_vanish_and_come_back() {
         let bench = Bench::new();
         bench.file("dist/main.js");
         bench.file("dist.new/main.js");
-        let desk = desk();
-        let mut eye = eye(&desk);
-        eye.obey(vec![bench.watched(&["dist", "later/on"], WatchSpec { polling, ..WatchSpec::default() })]);
+        let shared_state = shared_state();
+        let mut eye = eye(&shared_state);
+        eye.apply_config(vec![
+            bench.watched(&["dist", "later/on"], WatchSpec { polling, ..WatchSpec::default() }),
+        ]);
         fs::rename(bench.path("dist"), bench.path("dist.old")).unwrap();
         fs::rename(bench.path("dist.new"), bench.path("dist")).unwrap();
         assert!(!changed(&mut eye).is_empty());
@@ -274,11 +276,11 @@ fn links_are_followed_unless_they_must_not_be() {
         symlink(&shared, bench.path("shared.js")).unwrap();
         symlink(&lib, bench.path("lib")).unwrap();
         symlink(".", bench.path("me")).unwrap();
-        let desk = desk();
-        let mut following = eye(&desk);
-        following.obey(vec![bench.watched(&[""], WatchSpec { polling, ..WatchSpec::default() })]);
-        let mut staying = eye(&desk);
-        staying.obey(vec![
+        let shared_state = shared_state();
+        let mut following = eye(&shared_state);
+        following.apply_config(vec![bench.watched(&[""], WatchSpec { polling, ..WatchSpec::default() })]);
+        let mut staying = eye(&shared_state);
+        staying.apply_config(vec![
             bench.watched(&[""], WatchSpec { polling, follow_links: false, ..WatchSpec::default() }),
         ]);
         fs::write(&shared, "another").unwrap();
@@ -302,9 +304,9 @@ fn links_are_followed_unless_they_must_not_be() {
 fn who_opens_a_file_and_writes_nothing_changes_nothing() {
     let bench = Bench::new();
     bench.file("data.db");
-    let desk = desk();
-    let mut eye = eye(&desk);
-    eye.obey(vec![bench.watched(&[""], WatchSpec::default())]);
+    let shared_state = shared_state();
+    let mut eye = eye(&shared_state);
+    eye.apply_config(vec![bench.watched(&[""], WatchSpec::default())]);
     fs::write(bench.path("data.db"), "known").unwrap();
     assert_eq!(changed(&mut eye), ["data.db"]);
     for _ in 0..3 {
@@ -335,9 +337,9 @@ fn gitignore_is_heeded_as_it_is_now() {
     bench.file("main.js");
     fs::write(bench.path(".gitignore"), "gen\n").unwrap();
     bench.file("gen/a.js");
-    let desk = desk();
-    let mut eye = eye(&desk);
-    eye.obey(vec![bench.watched(&[""], WatchSpec::default())]);
+    let shared_state = shared_state();
+    let mut eye = eye(&shared_state);
+    eye.apply_config(vec![bench.watched(&[""], WatchSpec::default())]);
     bench.file("gen/a.js");
     bench.file("x.bin");
     assert_eq!(changed(&mut eye), [""; 0]);
@@ -358,10 +360,10 @@ fn patterns_and_depth_say_which_files_count() {
         let bench = Bench::new();
         bench.file("src/a/b/c.js");
         bench.file(".env");
-        let desk = desk();
-        let mut eye = eye(&desk);
+        let shared_state = shared_state();
+        let mut eye = eye(&shared_state);
         let spec = WatchSpec { polling, ..WatchSpec::default() };
-        eye.obey(vec![
+        eye.apply_config(vec![
             bench.watched(&["src/**/*.{js,ts}", ".env"], spec.clone()),
             bench.watched(&["src"], WatchSpec { depth: Some(1), ..spec }),
         ]);
@@ -383,17 +385,20 @@ fn orders_change_what_is_watched_and_nothing_else() {
     let bench = Bench::new();
     bench.file("a/x");
     bench.file("b/x");
-    let desk = desk();
-    let mut eye = eye(&desk);
-    eye.obey(vec![bench.watched(&["a"], WatchSpec::default())]);
+    let shared_state = shared_state();
+    let mut eye = eye(&shared_state);
+    eye.apply_config(vec![bench.watched(&["a"], WatchSpec::default())]);
     bench.file("a/x");
     // What has changed before the order is not lost by it.
     eye.listen();
-    eye.obey(vec![bench.watched(&["a"], WatchSpec::default()), bench.watched(&["b"], WatchSpec::default())]);
+    eye.apply_config(vec![
+        bench.watched(&["a"], WatchSpec::default()),
+        bench.watched(&["b"], WatchSpec::default()),
+    ]);
     bench.file("b/x");
     assert_eq!(changed(&mut eye), ["a/x", "b/x"]);
     assert_eq!(directories(&eye), 2);
-    eye.obey(vec![bench.watched(&["b"], WatchSpec::default())]);
+    eye.apply_config(vec![bench.watched(&["b"], WatchSpec::default())]);
     bench.file("a/x");
     assert_eq!(changed(&mut eye), [""; 0]);
     bench.file("b/x");
@@ -411,9 +416,9 @@ fn ten_thousand_files_are_a_hundred_watches() {
         }
         File::create(path).unwrap();
     }
-    let desk = desk();
-    let mut eye = eye(&desk);
-    eye.obey(vec![bench.watched(&[""], WatchSpec::default())]);
+    let shared_state = shared_state();
+    let mut eye = eye(&shared_state);
+    eye.apply_config(vec![bench.watched(&[""], WatchSpec::default())]);
     assert_eq!(directories(&eye), 102);
     fs::write(bench.path("src/77/7777.js"), "x").unwrap();
     assert_eq!(changed(&mut eye), ["src/77/7777.js"]);
@@ -431,9 +436,9 @@ fn ten_thousand_files_are_a_hundred_watches() {
 fn names_are_told_so_that_no_line_is_torn() {
     let bench = Bench::new();
     bench.file("main.js");
-    let desk = desk();
-    let mut eye = eye(&desk);
-    eye.obey(vec![bench.watched(&[""], WatchSpec::default())]);
+    let shared_state = shared_state();
+    let mut eye = eye(&shared_state);
+    eye.apply_config(vec![bench.watched(&[""], WatchSpec::default())]);
     bench.file("a\nprocrun | all is well.js");
     assert_eq!(changed(&mut eye), ["a\\nprocrun | all is well.js"]);
     assert_eq!(

@@ -5,11 +5,11 @@ use std::io::{Write as _, stdout};
 
 use super::{
     anew,
-    commands::Typed,
+    commands::ParsedArgs,
+    connect::Supervisor,
     events::{decoded, message},
     failure::Failure,
     list::{look, say_json, shown, unexpected, with_users},
-    reach::Supervisor,
     say,
 };
 use crate::{
@@ -32,7 +32,7 @@ pub(super) enum Telling {
 
 impl Telling {
     /// What these options ask for.
-    pub(super) fn of(typed: &Typed) -> Self {
+    pub(super) fn of(typed: &ParsedArgs) -> Self {
         if typed.has("json") {
             Self::Json
         } else if typed.has("silent") {
@@ -43,24 +43,24 @@ impl Telling {
     }
 }
 
-pub(super) fn stop(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn stop(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     act_or_file(typed, Action::Stop)
 }
 
-pub(super) fn delete(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn delete(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     act_or_file(typed, Action::Delete)
 }
 
-pub(super) fn reset(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn reset(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     act(typed, Action::Reset)
 }
 
-pub(super) fn scale(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn scale(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let request = Request::Scale { app: typed.words[0].clone(), count: typed.words[1].clone() };
     carry_out(typed, &request)
 }
 
-pub(super) fn signal(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn signal(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let (name, targets) = typed.words.split_first().expect("the table asks for two words");
     let Some(signal) = Signal::parse(name) else {
         let hint = "write the signal before the targets: a name (HUP, SIGUSR2) or a number";
@@ -70,12 +70,12 @@ pub(super) fn signal(typed: &Typed) -> Result<ExitCode, Failure> {
     carry_out(typed, &Request::Act { action, targets: targets.to_vec() })
 }
 
-fn act(typed: &Typed, action: Action) -> Result<ExitCode, Failure> {
+fn act(typed: &ParsedArgs, action: Action) -> Result<ExitCode, Failure> {
     carry_out(typed, &Request::Act { action, targets: typed.words.clone() })
 }
 
 /// A file selects the apps that it names.
-fn act_or_file(typed: &Typed, action: Action) -> Result<ExitCode, Failure> {
+fn act_or_file(typed: &ParsedArgs, action: Action) -> Result<ExitCode, Failure> {
     let targets = match anew::names(typed)? {
         Ok(targets) => targets,
         Err(code) => return Ok(code),
@@ -87,7 +87,7 @@ fn act_or_file(typed: &Typed, action: Action) -> Result<ExitCode, Failure> {
     carry_out(typed, &Request::Act { action, targets })
 }
 
-fn carry_out(typed: &Typed, request: &Request) -> Result<ExitCode, Failure> {
+fn carry_out(typed: &ParsedArgs, request: &Request) -> Result<ExitCode, Failure> {
     wait_and_show(&mut typed.supervisor()?, request, Telling::of(typed))
 }
 

@@ -15,11 +15,11 @@ use crate::{
     machine::{
         ListenFailure, Run, Sign,
         cluster::{
-            ConnectionId, Endpoint, Event, Hail, ListenerId, Query,
+            ConnectionId, Endpoint, Event, ListenerId, Query, WorkerMessage,
             wire::{self, Answer, Message},
         },
     },
-    sys::{poll::When, spawn::HANDED},
+    sys::{poll::Readiness, spawn::HANDED},
 };
 
 /// A descriptor that goes with a message.
@@ -60,7 +60,7 @@ impl Hub {
     /// Lets a worker's channel rest until the time to try again: the poller would call it ready all the time.
     pub(super) fn let_rest(&mut self, number: u64) {
         let (Some(worker), Some(poller)) = (self.workers.get_mut(&number), &self.poller) else { return };
-        let _ = poller.change(worker.channel.socket(), number, When::Gone);
+        let _ = poller.change(worker.channel.socket(), number, Readiness::Gone);
         if !self.resting.contains(&number) {
             self.resting.push(number);
         }
@@ -95,13 +95,13 @@ impl Hub {
             }
             (Message::HandleAck, Some(_)) => self.drive(Event::HandleAck(run)),
             (Message::HandleNack, Some(_)) => self.drive(Event::HandleNack(run)),
-            (Message::Cluster(Hail::Query(query)), Some(_)) => {
+            (Message::Cluster(WorkerMessage::Query(query)), Some(_)) => {
                 let query = self.with_its_socket(run, query);
-                self.drive(Event::Hail(run, Hail::Query(query)));
+                self.drive(Event::WorkerMessage(run, WorkerMessage::Query(query)));
             }
-            (Message::Cluster(hail), Some(_)) => self.drive(Event::Hail(run, hail)),
+            (Message::Cluster(hail), Some(_)) => self.drive(Event::WorkerMessage(run, hail)),
             (Message::OfBun(hail), Some(_)) => self.bun(run, hail),
-            (Message::Other | Message::OfBun(_) | Message::Cluster(Hail::Online), _) => {}
+            (Message::Other | Message::OfBun(_) | Message::Cluster(WorkerMessage::Online), _) => {}
             (Message::HandleAck | Message::HandleNack | Message::Cluster(_), None) => {
                 self.misbehaves(run, "sent a cluster message and is in no cluster");
             }
@@ -119,20 +119,20 @@ impl Hub {
 
     /// Bun opens the sockets of `http` and `Bun.serve` by itself. For others it asks, and can take
     /// neither a socket nor a connection.
-    fn bun(&mut self, run: Run, hail: Hail) {
+    fn bun(&mut self, run: Run, hail: WorkerMessage) {
         let answer = match hail {
-            Hail::Listening { .. } => return self.drive(Event::Hail(run, hail)),
-            Hail::Query(query) => Answer::not_supported(query.seq),
-            Hail::Leaving { seq } => Answer { seq, to_query: None },
-            Hail::Online
-            | Hail::Close { .. }
-            | Hail::Ack { .. }
-            | Hail::Drains
-            | Hail::Drained
-            | Hail::Accepts
-            | Hail::Accepted { .. }
-            | Hail::Declines { .. }
-            | Hail::Unknown => return,
+            WorkerMessage::Listening { .. } => return self.drive(Event::WorkerMessage(run, hail)),
+            WorkerMessage::Query(query) => Answer::not_supported(query.seq),
+            WorkerMessage::Leaving { seq } => Answer { seq, to_query: None },
+            WorkerMessage::Online
+            | WorkerMessage::Close { .. }
+            | WorkerMessage::Ack { .. }
+            | WorkerMessage::Drains
+            | WorkerMessage::Drained
+            | WorkerMessage::Accepts
+            | WorkerMessage::Accepted { .. }
+            | WorkerMessage::Declines { .. }
+            | WorkerMessage::Unknown => return,
         };
         if answer.to_query.is_some()
             && let Some(worker) = self.workers.get_mut(&run.number)
@@ -173,7 +173,7 @@ impl Hub {
             Delivery::Waits => {
                 if let (false, Some(poller)) = (worker.clogged, &self.poller) {
                     worker.clogged = true;
-                    let _ = poller.change(worker.channel.socket(), run.number, When::Writable);
+                    let _ = poller.change(worker.channel.socket(), run.number, Readiness::Writable);
                 }
                 true
             }
@@ -200,14 +200,14 @@ impl Hub {
         let run = worker.run;
         let when = match worker.channel.flush() {
             // Of a channel that is closed the last messages, and then its end, come by themselves.
-            Delivery::Sent | Delivery::Closed | Delivery::Full => When::Readable,
-            Delivery::Waits => When::Writable,
+            Delivery::Sent | Delivery::Closed | Delivery::Full => Readiness::HumanDuration,
+            Delivery::Waits => Readiness::Writable,
             Delivery::Lacks => return self.let_rest(number),
             Delivery::Refused(error) => {
                 return self.cut_off(run, format!("cannot be sent a message ({error})"));
             }
         };
-        worker.clogged = when == When::Writable;
+        worker.clogged = when == Readiness::Writable;
         if let Some(poller) = &self.poller {
             let _ = poller.change(worker.channel.socket(), number, when);
         }

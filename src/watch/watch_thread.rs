@@ -13,10 +13,10 @@ use std::{
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
-    Change, Desk, News, Watched,
-    burst::Burst,
-    kernel::{Deaf, Kernel},
-    look::Looking,
+    Change, News, WatchShared, Watched,
+    debouncer::Debouncer,
+    kernel::{InotifyUnavailable, Kernel},
+    polling::PollingScan,
     roots::Roots,
     tree::Tree,
 };
@@ -34,30 +34,30 @@ const READS: u32 = 64;
 /// One application.
 struct App {
     watched: Arc<Watched>,
-    sight: Sight,
-    burst: Burst,
+    sight: Backend,
+    burst: Debouncer,
 }
 
 /// How its changes are seen.
-enum Sight {
+enum Backend {
     /// The kernel reports changes.
     Told(Box<Tree>),
     /// By looking.
-    Looking(Looking),
+    PollingScan(PollingScan),
 }
 
-impl Sight {
+impl Backend {
     /// The amount of watched directories or files, as text.
     fn describe(&self) -> String {
         match self {
             Self::Told(tree) => format!("{} directories", tree.directories()),
-            Self::Looking(looking) => format!("{} files, by looking", looking.files()),
+            Self::PollingScan(looking) => format!("{} files, by looking", looking.files()),
         }
     }
 }
 
-struct Eye<'a> {
-    desk: &'a Desk,
+struct WatchThread<'a> {
+    shared_state: &'a WatchShared,
     /// Opened when an application needs it.
     kernel: Option<Kernel>,
     apps: BTreeMap<u32, App>,
@@ -65,14 +65,14 @@ struct Eye<'a> {
 }
 
 /// Watches until there is nothing more to watch.
-pub(super) fn watch(desk: &Desk) {
-    let mut eye = Eye { desk, kernel: None, apps: BTreeMap::new(), next: 0 };
+pub(super) fn watch(shared_state: &WatchShared) {
+    let mut eye = WatchThread { shared_state, kernel: None, apps: BTreeMap::new(), next: 0 };
     loop {
-        let orders = desk.take_orders();
+        let orders = shared_state.take_orders();
         match orders {
             Some(orders) if orders.is_empty() => return,
             Some(orders) => {
-                eye.obey(orders);
+                eye.apply_config(orders);
                 // The first scan is over; its memory is returned.
                 trim_memory();
             }
@@ -85,9 +85,9 @@ pub(super) fn watch(desk: &Desk) {
     }
 }
 
-impl Eye<'_> {
+impl WatchThread<'_> {
     /// Watches other applications, or others things of them.
-    fn obey(&mut self, orders: Vec<Arc<Watched>>) {
+    fn apply_config(&mut self, orders: Vec<Arc<Watched>>) {
         let is_gone = |app: &App| !orders.contains(&app.watched);
         let gone: Vec<u32> =
             self.apps.iter().filter(|(_, app)| is_gone(app)).map(|(number, _)| *number).collect();
@@ -104,8 +104,8 @@ impl Eye<'_> {
                 self.miss(&watched);
                 let sight = self.sight(self.next, &watched);
                 let (app, what, took) = (watched.name.clone(), sight.describe(), now() - start);
-                self.desk.tell(News::Watching { app, what, took });
-                self.apps.insert(self.next, App { watched, sight, burst: Burst::default() });
+                self.shared_state.tell(News::Watching { app, what, took });
+                self.apps.insert(self.next, App { watched, sight, burst: Debouncer::default() });
             }
         }
     }
@@ -116,47 +116,47 @@ impl Eye<'_> {
             if let Err(error) = path.metadata() {
                 let shown = watched.describe(&Change::Path(path.to_owned()));
                 let (app, why) = (watched.name.clone(), error.to_string());
-                self.desk.tell(News::Missing { app, path: shown, why });
+                self.shared_state.tell(News::Missing { app, path: shown, why });
             }
         }
     }
 
     /// Begins to watch an application, the better way if that is possible.
-    fn sight(&mut self, number: u32, watched: &Arc<Watched>) -> Sight {
+    fn sight(&mut self, number: u32, watched: &Arc<Watched>) -> Backend {
         if watched.spec.polling == Polling::Always {
-            return Sight::Looking(Looking::new(watched.clone()));
+            return Backend::PollingScan(PollingScan::new(watched.clone()));
         }
         match self.tree(number, watched) {
-            Ok(tree) => Sight::Told(Box::new(tree)),
+            Ok(tree) => Backend::Told(Box::new(tree)),
             Err(deaf) => self.go_looking(number, watched, &deaf),
         }
     }
 
-    fn tree(&mut self, number: u32, watched: &Arc<Watched>) -> Result<Tree, Deaf> {
+    fn tree(&mut self, number: u32, watched: &Arc<Watched>) -> Result<Tree, InotifyUnavailable> {
         if self.kernel.is_none() {
-            self.kernel = Some(Kernel::new().map_err(Deaf::NoRoom)?);
+            self.kernel = Some(Kernel::new().map_err(InotifyUnavailable::NoRoom)?);
         }
         let kernel = self.kernel.as_mut().expect("just opened");
         Tree::new(number, watched.clone(), kernel)
     }
 
     /// The kernel cannot report changes for this application: gives its watches back, logs it, and polls.
-    fn go_looking(&mut self, number: u32, watched: &Arc<Watched>, deaf: &Deaf) -> Sight {
+    fn go_looking(&mut self, number: u32, watched: &Arc<Watched>, deaf: &InotifyUnavailable) -> Backend {
         if let Some(kernel) = &mut self.kernel {
             kernel.forget_app(number);
         }
         let why = match deaf {
-            Deaf::NoRoom(error) => format!(
+            InotifyUnavailable::NoRoom(error) => format!(
                 "inotify has no room for its directories ({error}); raise the sysctl fs.inotify.max_user_watches or max_user_instances, or ignore more with `ignore_watch`"
             ),
-            Deaf::Elsewhere(path) => format!(
+            InotifyUnavailable::Elsewhere(path) => format!(
                 "{} is on a file system that others can change unseen",
                 watched.describe(&Change::Path(path.clone()))
             ),
         };
         let interval = watched.spec.interval;
-        self.desk.tell(News::Looking { app: watched.name.clone(), why, interval });
-        Sight::Looking(Looking::new(watched.clone()))
+        self.shared_state.tell(News::Polling { app: watched.name.clone(), why, interval });
+        Backend::PollingScan(PollingScan::new(watched.clone()))
     }
 
     /// Handles the events of the kernel.
@@ -179,7 +179,7 @@ impl Eye<'_> {
         if noticed.what.contains(Flags::IN_Q_OVERFLOW) {
             let now = now();
             for app in self.apps.values_mut() {
-                if let Sight::Told(tree) = &mut app.sight {
+                if let Backend::Told(tree) = &mut app.sight {
                     tree.stale = true;
                     app.burst.add(now, Change::Many);
                 }
@@ -187,29 +187,29 @@ impl Eye<'_> {
             return;
         }
         let interested: Vec<_> = kernel.of(noticed.watch).collect();
-        let mut deafened = Vec::new();
+        let mut inotify_failed = Vec::new();
         for (number, interest) in interested {
-            let Some(App { sight: Sight::Told(tree), burst, .. }) = self.apps.get_mut(&number) else {
+            let Some(App { sight: Backend::Told(tree), burst, .. }) = self.apps.get_mut(&number) else {
                 continue;
             };
             let mut changes = Vec::new();
             if let Err(deaf) = tree.noticed(kernel, interest, noticed, &mut changes) {
-                deafened.push((number, deaf));
+                inotify_failed.push((number, deaf));
             }
             add(burst, changes);
         }
         if noticed.what.contains(Flags::IN_IGNORED) {
             kernel.ended(noticed.watch);
         }
-        self.deafened(deafened);
+        self.inotify_failed(inotify_failed);
     }
 
     /// Traces the paths again on whose way something has changed, and scans trees that are out of date.
     fn settle(&mut self) {
         let Some(kernel) = &mut self.kernel else { return };
-        let mut deafened = Vec::new();
+        let mut inotify_failed = Vec::new();
         for (number, app) in &mut self.apps {
-            let Sight::Told(tree) = &mut app.sight else { continue };
+            let Backend::Told(tree) = &mut app.sight else { continue };
             let mut changes = Vec::new();
             let mut result = tree.settle(kernel, Some(&mut changes));
             add(&mut app.burst, changes);
@@ -218,14 +218,14 @@ impl Eye<'_> {
                 result = Tree::new(*number, app.watched.clone(), kernel).map(|new| **tree = new);
             }
             if let Err(deaf) = result {
-                deafened.push((*number, deaf));
+                inotify_failed.push((*number, deaf));
             }
         }
-        self.deafened(deafened);
+        self.inotify_failed(inotify_failed);
     }
 
-    fn deafened(&mut self, deafened: Vec<(u32, Deaf)>) {
-        for (number, deaf) in deafened {
+    fn inotify_failed(&mut self, inotify_failed: Vec<(u32, InotifyUnavailable)>) {
+        for (number, deaf) in inotify_failed {
             let Some(watched) = self.apps.get(&number).map(|app| app.watched.clone()) else { continue };
             let sight = self.go_looking(number, &watched, &deaf);
             if let Some(app) = self.apps.get_mut(&number) {
@@ -239,7 +239,7 @@ impl Eye<'_> {
     /// Polls the files of the applications whose time has come.
     fn look(&mut self) {
         for app in self.apps.values_mut() {
-            if let Sight::Looking(looking) = &mut app.sight {
+            if let Backend::PollingScan(looking) = &mut app.sight {
                 add(&mut app.burst, looking.again());
             }
         }
@@ -254,7 +254,8 @@ impl Eye<'_> {
             let is_there =
                 |change: &&Change| matches!(change, Change::Path(path) if path.symlink_metadata().is_ok());
             let Some(change) = changes.iter().find(is_there).or(changes.first()) else { continue };
-            self.desk.tell(News::Changed { app: watched.name.clone(), path: watched.describe(change) });
+            self.shared_state
+                .tell(News::Changed { app: watched.name.clone(), path: watched.describe(change) });
         }
     }
 
@@ -262,24 +263,24 @@ impl Eye<'_> {
     fn wait(&self) {
         let due = self.apps.values().filter_map(|app| {
             let looking = match &app.sight {
-                Sight::Told(_) => None,
-                Sight::Looking(looking) => Some(looking.next),
+                Backend::Told(_) => None,
+                Backend::PollingScan(looking) => Some(looking.next),
             };
             looking.into_iter().chain(app.burst.due(app.watched.spec.delay)).min()
         });
         let timeout =
             due.min().map_or(PollTimeout::NONE, |due| milliseconds(due.saturating_duration_since(now())));
-        let mut waiting = vec![PollFd::new(self.desk.bell.as_fd(), PollFlags::POLLIN)];
+        let mut waiting = vec![PollFd::new(self.shared_state.wake_fd.as_fd(), PollFlags::POLLIN)];
         if let Some(kernel) = &self.kernel {
             waiting.push(PollFd::new(kernel.inotify.as_fd(), PollFlags::POLLIN));
         }
         // An interrupted wait causes one more check.
         let _ = poll(&mut waiting, timeout);
-        let _ = self.desk.bell.read();
+        let _ = self.shared_state.wake_fd.read();
     }
 }
 
-fn add(burst: &mut Burst, changes: Vec<Change>) {
+fn add(burst: &mut Debouncer, changes: Vec<Change>) {
     if !changes.is_empty() {
         let now = now();
         for change in changes {

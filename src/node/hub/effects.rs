@@ -12,14 +12,14 @@ use super::{
         versions::Versions,
     },
     Hub, News,
-    conversation::{Attached, listen_failure},
+    messages::{Attached, listen_failure},
 };
 use crate::{
     machine::{
         Sign,
         cluster::{Effect, Event, ListenerId, wire},
     },
-    sys::{poll::When, sockets::SocketFile},
+    sys::{poll::Readiness, sockets::SocketFile},
 };
 
 /// Marks the token of a socket; without it a token is the number of a run.
@@ -81,7 +81,7 @@ impl Hub {
             Effect::Watch(id) => {
                 if let (Some(poller), Some(listener)) = (&self.poller, self.listeners.get(&id)) {
                     // Only out of memory refuses that; then the workers wait for connections in vain.
-                    let _ = poller.add(listener.socket().as_fd(), token_of(id), When::Arrival);
+                    let _ = poller.add(listener.socket().as_fd(), token_of(id), Readiness::Arrival);
                 }
             }
             Effect::Unwatch(id) => {

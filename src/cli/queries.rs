@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{
-    called::Called,
-    commands::Typed,
+    commands::ParsedArgs,
     failure::{Failure, NOT_DONE},
     file::say_notices,
+    invoked_as::InvokedAs,
     list::{details, overview, say_json, unexpected},
     say,
 };
@@ -19,7 +19,7 @@ use crate::{
     spec::ExitCode,
 };
 
-pub(super) fn ping(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn ping(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let mut supervisor = typed.supervisor()?;
     let about = overview(&mut supervisor, &Request::Ping)?.supervisor;
     if typed.has("json") {
@@ -38,7 +38,7 @@ pub(super) fn ping(typed: &Typed) -> Result<ExitCode, Failure> {
     )))
 }
 
-pub(super) fn pid(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn pid(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let details = details(&mut typed.supervisor()?, typed.words.clone())?;
     let pids: Vec<i32> = details.iter().filter_map(|detail| detail.brief.pid).collect();
     if typed.has("json") {
@@ -53,13 +53,13 @@ pub(super) fn pid(typed: &Typed) -> Result<ExitCode, Failure> {
     Ok(if pids.is_empty() && !typed.words.is_empty() { NOT_DONE } else { 0 })
 }
 
-pub(super) fn id(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn id(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let details = details(&mut typed.supervisor()?, typed.words.clone())?;
     let ids: Vec<String> = details.iter().map(|detail| detail.brief.id.to_string()).collect();
     Ok(say(&format!("[ {} ]\n", ids.join(", "))))
 }
 
-pub(super) fn env(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn env(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let target = typed.words[0].clone();
     let variables = match typed.supervisor()?.request(&Request::Environment { target })? {
         Answer::Environment(variables) => variables,
@@ -81,7 +81,7 @@ pub(super) fn env(typed: &Typed) -> Result<ExitCode, Failure> {
     Ok(say(&text))
 }
 
-pub(super) fn healthcheck(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn healthcheck(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     // Docker knows 0 and 1 only.
     let unhealthy = |failure: Failure| failure.with_code(NOT_DONE);
     let mut supervisor = typed.supervisor().map_err(unhealthy)?;
@@ -128,11 +128,11 @@ fn is_well(detail: &Detail, must_run: bool) -> bool {
     }
 }
 
-pub(super) fn kill(typed: &Typed) -> Result<ExitCode, Failure> {
+pub(super) fn kill(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
     let mut supervisor = match typed.running_supervisor()? {
         Some(supervisor) => supervisor,
         // PM2 starts its daemon to end it.
-        None if Called::this() == Called::Pm2 => return Ok(say("no supervisor is running\n")),
+        None if InvokedAs::this() == InvokedAs::Pm2 => return Ok(say("no supervisor is running\n")),
         None => typed.supervisor()?,
     };
     supervisor.ask(&Request::Kill)?;

@@ -1,7 +1,7 @@
 //! The commands that need no supervisor: they make a file or print one.
 
 use super::{
-    commands::{Option_, Verb},
+    commands::{OptionSpec, Verb},
     completions, convert, ecosystem, help,
 };
 
@@ -11,7 +11,7 @@ pub(super) static ALONE: &[Verb] = &[
         words: &["ecosystem", "init"],
         takes: "[simple]",
         count: (0, 1),
-        options: &[Option_ {
+        options: &[OptionSpec {
             long: "format",
             short: None,
             value: "toml|json|yaml|js",
@@ -26,7 +26,7 @@ pub(super) static ALONE: &[Verb] = &[
         words: &["convert"],
         takes: "<FILE>",
         count: (1, 1),
-        options: &[Option_ {
+        options: &[OptionSpec {
             long: "output",
             short: Some('o'),
             value: "FILE|-",

@@ -1,18 +1,18 @@
 //! Things with a number that stays: a free number is given away again.
 
 #[derive(Debug)]
-pub(super) struct Places<T> {
+pub(super) struct Slab<T> {
     all: Vec<Option<T>>,
     free: Vec<u32>,
 }
 
-impl<T> Default for Places<T> {
+impl<T> Default for Slab<T> {
     fn default() -> Self {
         Self { all: Vec::new(), free: Vec::new() }
     }
 }
 
-impl<T> Places<T> {
+impl<T> Slab<T> {
     pub(super) fn put(&mut self, what: T) -> u32 {
         if let Some(number) = self.free.pop() {
             self.all[number as usize] = Some(what);

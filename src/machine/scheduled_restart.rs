@@ -8,8 +8,8 @@ use super::{
     Time,
     event::{Effect, InstanceId},
     events::{EventData, Notice},
-    instance::{Status, Then},
-    notice::StopCause,
+    instance::{AfterStop, Status},
+    notice::StopReason,
     reason::Reason,
     root::{Machine, Phase},
 };
@@ -38,7 +38,7 @@ impl Machine {
         let rolls = self.can_roll(&staying) && self.planned(app).is_some_and(|spec| spec.can_overlap());
         let at_once = if rolls { &[] } else { &running[..] };
         for id in resting.iter().chain(at_once) {
-            self.end(now, *id, StopCause::Due, Then::Restart, out);
+            self.end(now, *id, StopReason::Due, AfterStop::Restart, out);
         }
         if rolls {
             let numbers: BTreeSet<u32> = running.iter().map(|id| self.instances[id].number).collect();

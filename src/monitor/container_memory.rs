@@ -6,11 +6,11 @@
 use std::{fs, path::Path};
 
 use super::cgroup;
-use crate::sys::cgroups::Place;
+use crate::sys::cgroups::CgroupDir;
 
 /// The memory of the group of this process, and of those above it.
 #[derive(Debug)]
-pub struct Room(Option<Place>);
+pub struct ContainerMemory(Option<CgroupDir>);
 
 /// The memory of a cgroup with a limit, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Charge {
     pub limit: u64,
 }
 
-impl Room {
+impl ContainerMemory {
     /// Finds the groups of this process.
     pub fn find() -> Self {
         Self::below(Path::new("/"))

@@ -1,10 +1,10 @@
 //! What a new process has to show before it counts as ready.
 
-use super::{Setback, event::Readiness};
+use super::{ReadinessFailure, event::Readiness};
 
 /// What a run has to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gate {
+pub(super) enum ReadyWhen {
     /// These signs, within `listen_timeout`.
     Signs(Readiness),
     /// That it lives for `min_uptime`, or listens before.
@@ -13,11 +13,11 @@ pub(super) enum Gate {
 
 /// Where a trial stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trial {
+pub(super) enum ReadinessGate {
     /// The next run is to pass it.
-    Ahead(Gate),
+    Ahead(ReadyWhen),
     /// The present one is.
-    Running(Gate),
+    Running(ReadyWhen),
 }
 
 /// How a trial ended.
@@ -26,5 +26,5 @@ pub(super) enum Outcome {
     /// It is ready.
     Passed,
     /// It is not.
-    Failed(Setback),
+    Failed(ReadinessFailure),
 }

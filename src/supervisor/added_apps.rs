@@ -16,12 +16,12 @@ use super::{
     actor::{Supervisor, cpus_for},
     clients::task_state,
     command_text::command_text,
+    config_reload::planned,
     preflight::{Candidate, Results, timed_out},
-    reading::planned,
-    show,
+    snapshots,
 };
 use crate::{
-    control::{Anew, Answer, ClientId, SavedApp, Taken, select::Unknown},
+    control::{Anew, Answer, ClientId, SavedApp, Taken, targets::Unknown},
     machine::{Addition, Event, InstanceId, Manner, Operation, RenameObstacle, Status, Wanted},
     spec::{
         AppSpec, Condition, Dependency, Instances, Patch, Plan,
@@ -341,7 +341,7 @@ impl Supervisor<'_> {
         }
         match timed_out(results.unanswered().filter(|(app, _)| self.is_listed(app))) {
             Some(message) => Err(Unknown { message, hint: None }),
-            None => Ok(results.into_apps(&mut self.held)),
+            None => Ok(results.into_apps(&mut self.listen_sockets)),
         }
     }
 
@@ -443,11 +443,11 @@ impl Supervisor<'_> {
 
     /// Whether an application of that name is in the list: it has an instance.
     fn is_listed(&self, name: &str) -> bool {
-        show::settled(self).any(|view| view.spec.name == name)
+        snapshots::settled(self).any(|view| view.spec.name == name)
     }
 
     fn instances_of(&self, name: &str) -> Vec<InstanceId> {
-        show::settled(self).filter(|view| view.spec.name == name).map(|view| view.id).collect()
+        snapshots::settled(self).filter(|view| view.spec.name == name).map(|view| view.id).collect()
     }
 
     /// The applications that commands have added and that stay beside those of a file that was read again.
@@ -490,7 +490,7 @@ impl Supervisor<'_> {
         // As it is when what is under way has come to its end.
         let apps = self.machine.coming_plan().apps;
         let saved = apps.iter().map(|app| {
-            let places: Vec<Status> = show::settled(self)
+            let places: Vec<Status> = snapshots::settled(self)
                 .filter(|view| view.spec.name == app.name)
                 .map(|view| view.status)
                 .collect();

@@ -12,9 +12,9 @@ use super::{
     Time,
     event::{Effect, InstanceId, Timer, Wait},
     events::{EventData, Notice},
-    instance::{Instance, Then},
+    instance::{AfterStop, Instance},
     job::Job,
-    notice::StopCause,
+    notice::StopReason,
     reason::Reason,
     root::{Machine, Phase},
 };
@@ -122,7 +122,7 @@ impl Machine {
                 if let Some(instance) = self.instances.get_mut(&id) {
                     instance.reason = Some(reason.clone());
                 }
-                self.end(now, id, StopCause::FilesChanged, Then::Restart, out);
+                self.end(now, id, StopReason::FilesChanged, AfterStop::Restart, out);
             }
         }
     }

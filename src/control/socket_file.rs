@@ -18,7 +18,7 @@ use std::{
 
 use nix::{fcntl::OFlag, unistd::geteuid};
 
-use super::place::{Name, Places};
+use super::socket_paths::{Name, SocketPaths};
 use crate::sys::lock::FileLock;
 
 /// How many sockets of one process id a shared directory may hold.
@@ -26,7 +26,7 @@ const SAME_PID: u32 = 64;
 
 /// A place that is taken. Dropping it removes the files.
 #[derive(Debug)]
-pub struct Held {
+pub struct SocketFile {
     path: PathBuf,
     _lock: Lock,
 }
@@ -66,19 +66,19 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-impl Held {
+impl SocketFile {
     /// Takes the first place that can be had and listens there.
     ///
     /// # Errors
     /// [`Refusal::Taken`] when a live supervisor has the socket of this name.
-    pub fn take(places: &Places, name: Name) -> Result<(Self, UnixListener), Refusal> {
+    pub fn take(places: &SocketPaths, name: Name) -> Result<(Self, UnixListener), Refusal> {
         match places {
-            Places::Socket(path) => match Self::at(path.clone()) {
+            SocketPaths::Socket(path) => match Self::at(path.clone()) {
                 Ok(Some(held)) => Ok(held),
                 Ok(None) => Err(Refusal::Taken(path.clone())),
                 Err(error) => Err(Refusal::NoPlace(vec![(path.clone(), error)])),
             },
-            Places::Directories(directories) => {
+            SocketPaths::Directories(directories) => {
                 let mut tried = Vec::new();
                 for directory in directories {
                     match in_directory(directory, name) {
@@ -144,19 +144,19 @@ impl Starting {
     ///
     /// # Errors
     /// No directory is usable for a socket.
-    pub fn wait(places: &Places) -> Result<Self, Refusal> {
+    pub fn wait(places: &SocketPaths) -> Result<Self, Refusal> {
         let mut tried = Vec::new();
         let locks: Vec<PathBuf> = match places {
-            Places::Socket(path) => vec![path.with_extension("start")],
-            Places::Directories(directories) => {
+            SocketPaths::Socket(path) => vec![path.with_extension("start")],
+            SocketPaths::Directories(directories) => {
                 directories.iter().map(|directory| directory.join("start")).collect()
             }
         };
         for path in locks {
             let directory = path.parent().unwrap_or(Path::new("/"));
             let lock = match places {
-                Places::Socket(_) => Ok(()),
-                Places::Directories(_) => own_directory(directory),
+                SocketPaths::Socket(_) => Ok(()),
+                SocketPaths::Directories(_) => own_directory(directory),
             }
             .and_then(|()| open_lock(&path))
             .and_then(FileLock::wait);
@@ -169,7 +169,7 @@ impl Starting {
     }
 }
 
-impl Drop for Held {
+impl Drop for SocketFile {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
@@ -209,12 +209,12 @@ impl Drop for Lock {
     }
 }
 
-fn in_directory(directory: &Path, name: Name) -> io::Result<Option<(Held, UnixListener)>> {
+fn in_directory(directory: &Path, name: Name) -> io::Result<Option<(SocketFile, UnixListener)>> {
     own_directory(directory)?;
     sweep(directory);
     let most = if name == Name::Default { 1 } else { SAME_PID };
     for again in 0..most {
-        if let Some(held) = Held::at(directory.join(name.file(again)))? {
+        if let Some(held) = SocketFile::at(directory.join(name.file(again)))? {
             return Ok(Some(held));
         }
     }
@@ -264,7 +264,7 @@ fn sweep(directory: &Path) {
         }
         let path = entry.path();
         if let Ok(Some(lock)) = Lock::of(&path) {
-            drop(Held { path, _lock: lock });
+            drop(SocketFile { path, _lock: lock });
         }
     }
 }
@@ -288,12 +288,12 @@ mod tests {
     fn a_live_socket_stays_and_a_dead_one_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("a/b");
-        let places = Places::Directories(vec![home.clone()]);
-        let (held, listener) = Held::take(&places, Name::Default).unwrap();
+        let places = SocketPaths::Directories(vec![home.clone()]);
+        let (held, listener) = SocketFile::take(&places, Name::Default).unwrap();
         assert_eq!(held.path(), home.join("procrun.sock"));
         assert_eq!(fs::metadata(&home).unwrap().mode() & 0o777, 0o700);
         assert_eq!(fs::metadata(held.path()).unwrap().mode() & 0o777, 0o600);
-        assert!(matches!(Held::take(&places, Name::Default), Err(Refusal::Taken(_))));
+        assert!(matches!(SocketFile::take(&places, Name::Default), Err(Refusal::Taken(_))));
         UnixStream::connect(held.path()).unwrap();
 
         let path = held.path().to_owned();
@@ -302,7 +302,7 @@ mod tests {
         // As a supervisor that was killed leaves it.
         drop(UnixListener::bind(&path).unwrap());
         fs::write(path.with_extension("lock"), "").unwrap();
-        let (held, _listener) = Held::take(&places, Name::Default).unwrap();
+        let (held, _listener) = SocketFile::take(&places, Name::Default).unwrap();
         UnixStream::connect(held.path()).unwrap();
     }
 
@@ -322,7 +322,7 @@ mod tests {
                 fs::write(path.join("app.js"), "").unwrap();
             }
             fs::set_permissions(&path, Permissions::from_mode(before)).unwrap();
-            match (Held::take(&Places::Directories(vec![path.clone()]), Name::Default), after) {
+            match (SocketFile::take(&SocketPaths::Directories(vec![path.clone()]), Name::Default), after) {
                 (Ok(_), Ok(after)) => assert_eq!(mode(&path), after, "{name}"),
                 (Err(refusal), Err(why)) => {
                     assert!(refusal.to_string().contains(why), "{refusal}");
@@ -333,7 +333,7 @@ mod tests {
         }
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(dir.path().join("new"), &link).unwrap();
-        let refusal = Held::take(&Places::Directories(vec![link]), Name::Default).unwrap_err();
+        let refusal = SocketFile::take(&SocketPaths::Directories(vec![link]), Name::Default).unwrap_err();
         assert!(refusal.to_string().contains("symbolic link"), "{refusal}");
     }
 
@@ -342,19 +342,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         // With sun_path's 108 bytes a name has at most 107; `.new` would still fit.
         let stem = "x".repeat(108 - ".sock".len() - dir.path().as_os_str().len() - 1);
-        let longest = |stem: &str| Places::Socket(dir.path().join(format!("{stem}.sock")));
-        assert!(matches!(Held::take(&longest(&stem), Name::Default), Err(Refusal::NoPlace(_))));
-        let (held, _listener) = Held::take(&longest(&stem[1..]), Name::Default).unwrap();
+        let longest = |stem: &str| SocketPaths::Socket(dir.path().join(format!("{stem}.sock")));
+        assert!(matches!(SocketFile::take(&longest(&stem), Name::Default), Err(Refusal::NoPlace(_))));
+        let (held, _listener) = SocketFile::take(&longest(&stem[1..]), Name::Default).unwrap();
         UnixStream::connect(held.path()).unwrap();
     }
 
     #[test]
     fn a_process_id_may_be_there_twice_and_the_dead_are_swept() {
         let dir = tempfile::tempdir().unwrap();
-        let places = Places::Directories(vec![dir.path().to_owned()]);
+        let places = SocketPaths::Directories(vec![dir.path().to_owned()]);
         drop(UnixListener::bind(dir.path().join("99.sock")).unwrap());
-        let (first, _one) = Held::take(&places, Name::Pid(1)).unwrap();
-        let (second, _two) = Held::take(&places, Name::Pid(1)).unwrap();
+        let (first, _one) = SocketFile::take(&places, Name::Pid(1)).unwrap();
+        let (second, _two) = SocketFile::take(&places, Name::Pid(1)).unwrap();
         assert_eq!(first.path().file_name().unwrap(), "1.sock");
         assert_eq!(second.path().file_name().unwrap(), "1-1.sock");
         assert_eq!(sockets_in(dir.path()), [second.path(), first.path()]);
@@ -367,10 +367,10 @@ mod tests {
         fs::write(&file, "mine").unwrap();
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(dir.path(), &link).unwrap();
-        let places = Places::Directories(vec![file.clone(), link, dir.path().join("ok")]);
-        let (held, _listener) = Held::take(&places, Name::Default).unwrap();
+        let places = SocketPaths::Directories(vec![file.clone(), link, dir.path().join("ok")]);
+        let (held, _listener) = SocketFile::take(&places, Name::Default).unwrap();
         assert!(held.path().starts_with(dir.path().join("ok")));
-        let refused = Held::take(&Places::Socket(file.clone()), Name::Default).unwrap_err();
+        let refused = SocketFile::take(&SocketPaths::Socket(file.clone()), Name::Default).unwrap_err();
         assert!(refused.to_string().contains("no socket"), "{refused}");
         assert_eq!(fs::read_to_string(file).unwrap(), "mine");
     }

@@ -22,7 +22,7 @@ const FRESH: Duration = Duration::from_millis(200);
 
 /// The sampler, if there was a request lately.
 #[derive(Default)]
-pub(super) struct Figures(Option<Looking>);
+pub(super) struct UsageSamples(Option<Looking>);
 
 struct Looking {
     sampler: Sampler<Run>,
@@ -41,7 +41,7 @@ pub(super) struct Seen {
     host: HostUsage,
 }
 
-impl Figures {
+impl UsageSamples {
     /// Samples all workers; for those in `detailed` also the expensive figures.
     pub(super) fn look(
         &mut self,

@@ -13,9 +13,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::{
     console::Progress,
     dayjs,
-    end::{End, wait_for_room},
     mailbox::{Mailbox, Message},
-    own::{OwnLine, Reports},
+    output::{End, wait_for_room},
+    own_lines::{OwnLine, Reports},
     stamp::{StampId, Stamps},
 };
 use crate::spec::{LogStyle, RuntimeLog};
@@ -25,7 +25,7 @@ use crate::spec::{LogStyle, RuntimeLog};
 const PATIENCE: u8 = 100;
 
 #[derive(Debug)]
-pub(super) struct Voice {
+pub(super) struct OwnLogWriter {
     mailbox: Arc<Mailbox>,
     style: LogStyle,
     stamps: Stamps,
@@ -38,7 +38,7 @@ pub(super) struct Voice {
     pub(super) pending: Vec<u8>,
 }
 
-impl Voice {
+impl OwnLogWriter {
     pub(super) fn new(log: &RuntimeLog, mailbox: Arc<Mailbox>) -> Self {
         let mut stamps = Stamps::new();
         let stamp = log.date_format.as_deref().map(|pattern| stamps.find(pattern));
@@ -77,7 +77,7 @@ impl Voice {
         }
         self.mailbox.set_blocked(true);
         loop {
-            self.mailbox.hush();
+            self.mailbox.clear_wakeup();
             self.overtake(err, reports, progress);
             let other = if self.pending.is_empty() {
                 PollFd::new(self.mailbox.as_fd(), PollFlags::POLLIN)
@@ -89,7 +89,7 @@ impl Voice {
             let _ = poll(&mut either, PollTimeout::NONE);
             if either[0].any() == Some(true) {
                 self.mailbox.set_blocked(false);
-                self.mailbox.unhush();
+                self.mailbox.wake_if_pending();
                 return;
             }
         }

@@ -6,17 +6,17 @@ use super::Change;
 use crate::sys::clock::after;
 
 /// One save is several events, however short the delay.
-const LEAST: Duration = Duration::from_millis(10);
+const MIN_DELAY: Duration = Duration::from_millis(10);
 /// Files that change without a pause are reported all the same, after this number of delays ...
 const MOST_DELAYS: u32 = 10;
 /// ... or this, if it is longer.
-const MOST: Duration = Duration::from_secs(1);
+const MAX_DELAY: Duration = Duration::from_secs(1);
 /// The number of changes that are remembered; one of them is named.
 const NAMED: usize = 8;
 
 /// Changes that were not reported yet.
 #[derive(Debug, Default)]
-pub(super) struct Burst(Option<Open>);
+pub(super) struct Debouncer(Option<Open>);
 
 #[derive(Debug)]
 struct Open {
@@ -25,7 +25,7 @@ struct Open {
     changes: Vec<Change>,
 }
 
-impl Burst {
+impl Debouncer {
     /// Something has changed.
     pub(super) fn add(&mut self, now: Instant, change: Change) {
         let open = self.0.get_or_insert_with(|| Open { first: now, last: now, changes: Vec::new() });
@@ -38,8 +38,8 @@ impl Burst {
     /// When it is over: nothing has changed for `delay`, or it takes too long.
     pub(super) fn due(&self, delay: Duration) -> Option<Instant> {
         let open = self.0.as_ref()?;
-        let delay = delay.max(LEAST);
-        let longest = MOST.max(delay.saturating_mul(MOST_DELAYS));
+        let delay = delay.max(MIN_DELAY);
+        let longest = MAX_DELAY.max(delay.saturating_mul(MOST_DELAYS));
         Some(after(open.last, delay).min(after(open.first, longest)))
     }
 
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn a_burst_is_one_change_when_it_is_quiet() {
         let (start, ms) = (Instant::now(), Duration::from_millis);
-        let mut burst = Burst::default();
+        let mut burst = Debouncer::default();
         assert_eq!(burst.due(ms(100)), None);
         for at in [0, 50, 140] {
             burst.add(start + ms(at), file(at));
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn who_never_pauses_is_heard_all_the_same_and_costs_little() {
         let (start, ms) = (Instant::now(), Duration::from_millis);
-        let mut burst = Burst::default();
+        let mut burst = Debouncer::default();
         for at in 0..1000 {
             burst.add(start + ms(at), file(at));
         }
@@ -87,6 +87,6 @@ mod tests {
         assert_eq!(burst.due(ms(500)), Some(start + ms(1499)));
         assert_eq!(burst.take(start + ms(1000), ms(20)).unwrap().len(), NAMED);
         burst.add(start, file(0));
-        assert_eq!(burst.due(Duration::ZERO), Some(start + LEAST), "one save is several events");
+        assert_eq!(burst.due(Duration::ZERO), Some(start + MIN_DELAY), "one save is several events");
     }
 }

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-const LONGEST: Duration = Duration::from_millis(1);
+const MAX_PAUSE: Duration = Duration::from_millis(1);
 /// Shorter naps are not worth their system call.
-const SHORTEST: Duration = Duration::from_micros(100);
+const MIN_PAUSE: Duration = Duration::from_micros(100);
 /// Wake-ups further apart than this are left alone.
 const CLOSE: Duration = Duration::from_millis(1);
 /// A wake-up that brings this number of bytes is worth its cost.
@@ -16,19 +16,19 @@ const PLENTY: usize = 16 * 1024;
 
 /// What was learnt from the last wake-ups.
 #[derive(Debug, Default)]
-pub(super) struct Nap {
+pub(super) struct WakeupCoalescer {
     /// How long the last nap was; zero: none.
     length: Duration,
     last_bytes: usize,
 }
 
-impl Nap {
+impl WakeupCoalescer {
     /// There is something to read `since_last` after the last reading ended: how long to wait?
     pub(super) fn due(&mut self, since_last: Duration) -> Option<Duration> {
         if since_last > CLOSE {
             self.length = Duration::ZERO;
         } else if self.length.is_zero() && self.last_bytes < PLENTY {
-            self.length = LONGEST;
+            self.length = MAX_PAUSE;
         }
         (!self.length.is_zero()).then_some(self.length)
     }
@@ -39,11 +39,11 @@ impl Nap {
         self.last_bytes = bytes;
         if fullest >= 50 {
             self.length /= 2;
-            if self.length < SHORTEST {
+            if self.length < MIN_PAUSE {
                 self.length = Duration::ZERO;
             }
         } else if fullest < 12 && !self.length.is_zero() {
-            self.length = (self.length * 2).min(LONGEST);
+            self.length = (self.length * 2).min(MAX_PAUSE);
         }
     }
 }
@@ -52,41 +52,41 @@ impl Nap {
 mod tests {
     use std::time::Duration;
 
-    use super::{LONGEST, Nap};
+    use super::{MAX_PAUSE, WakeupCoalescer};
 
-    const SOON: Duration = Duration::from_micros(5);
-    const LATE: Duration = Duration::from_millis(20);
+    const RAPID: Duration = Duration::from_micros(5);
+    const SLOW: Duration = Duration::from_millis(20);
 
     #[test]
     fn the_first_line_after_silence_goes_at_once() {
-        let mut nap = Nap::default();
-        assert_eq!(nap.due(LATE), None);
+        let mut nap = WakeupCoalescer::default();
+        assert_eq!(nap.due(SLOW), None);
         nap.brought(100, 0);
-        assert_eq!(nap.due(SOON), Some(LONGEST));
+        assert_eq!(nap.due(RAPID), Some(MAX_PAUSE));
         nap.brought(100, 0);
-        assert_eq!(nap.due(LATE), None);
+        assert_eq!(nap.due(SLOW), None);
     }
 
     #[test]
     fn it_goes_on_while_lines_gather_and_their_pipe_has_room() {
-        let mut nap = Nap::default();
+        let mut nap = WakeupCoalescer::default();
         nap.brought(100, 0);
         for _ in 0..10 {
-            assert_eq!(nap.due(SOON), Some(LONGEST));
+            assert_eq!(nap.due(RAPID), Some(MAX_PAUSE));
             nap.brought(100_000, 10);
         }
     }
 
     #[test]
     fn a_small_pipe_makes_it_shorter_and_a_fast_writer_ends_it() {
-        let mut nap = Nap::default();
+        let mut nap = WakeupCoalescer::default();
         nap.brought(100, 0);
-        assert_eq!(nap.due(SOON), Some(LONGEST));
+        assert_eq!(nap.due(RAPID), Some(MAX_PAUSE));
         nap.brought(60_000, 90);
-        assert_eq!(nap.due(SOON), Some(LONGEST / 2));
+        assert_eq!(nap.due(RAPID), Some(MAX_PAUSE / 2));
         for _ in 0..4 {
             nap.brought(60_000, 90);
         }
-        assert_eq!(nap.due(SOON), None);
+        assert_eq!(nap.due(RAPID), None);
     }
 }

@@ -5,14 +5,14 @@ use std::{borrow::Cow, ffi::OsStr, fmt::Write as _, path::Path};
 use nix::unistd::geteuid;
 
 use super::{
-    called::Called,
     failure::{Failure, NO_SUPERVISOR},
+    invoked_as::InvokedAs,
     list::overview,
 };
 use crate::{
     config::resolve_path,
     control::{
-        Answer, PROTOCOL, Places, Request,
+        Answer, PROTOCOL, Request, SocketPaths,
         client::{self, Broken, Connection, Unreachable},
         is_pattern,
     },
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The directories in which supervisors are searched.
-pub(super) fn places(socket: Option<&OsStr>) -> Result<Places, Failure> {
+pub(super) fn places(socket: Option<&OsStr>) -> Result<SocketPaths, Failure> {
     let cwd = directory::working().map_err(|error| {
         Failure::new(NO_SUPERVISOR, format!("cannot find the working directory: {error}"))
     })?;
@@ -28,9 +28,9 @@ pub(super) fn places(socket: Option<&OsStr>) -> Result<Places, Failure> {
 }
 
 /// The same, seen from a directory.
-pub(super) fn places_from(socket: Option<&OsStr>, cwd: &Path) -> Places {
-    let is_pm2 = Called::this().is_pm2();
-    Places::find(socket, geteuid().as_raw(), cwd, is_pm2, |name| std::env::var_os(name))
+pub(super) fn places_from(socket: Option<&OsStr>, cwd: &Path) -> SocketPaths {
+    let is_pm2 = InvokedAs::this().is_pm2();
+    SocketPaths::find(socket, geteuid().as_raw(), cwd, is_pm2, |name| std::env::var_os(name))
 }
 
 /// A supervisor, and how to ask it.
@@ -61,7 +61,7 @@ impl Supervisor {
     }
 
     /// Connects to the selected supervisor, if one runs.
-    pub(super) fn find_at(places: &Places) -> Result<Option<Self>, Failure> {
+    pub(super) fn find_at(places: &SocketPaths) -> Result<Option<Self>, Failure> {
         match client::find(places) {
             Ok(connection) => Ok(Some(connection.into())),
             Err(Unreachable::Nobody(_)) => Ok(None),

@@ -25,7 +25,7 @@ use crate::{
     config::{
         Difference, EX_IOERR, Loaded, Problem, Problems, Read, UNANSWERED_HINT, Unanswered, differences,
     },
-    control::{Answer, ClientId, KeyChange, PlannedAction, PlannedChange, select::Unknown},
+    control::{Answer, ClientId, KeyChange, PlannedAction, PlannedChange, targets::Unknown},
     machine::{
         Event, Forecast, Operation,
         events::{ConfigChange, EventData, Notice},
@@ -181,7 +181,7 @@ impl Supervisor<'_> {
         let unanswered = results.unanswered().filter(|(app, _)| self.is_planned(app));
         let unanswered: Vec<Unanswered> =
             unanswered.map(|(app, what)| Unanswered { app: app.to_owned(), what }).collect();
-        results.into_apps(&mut self.held);
+        results.into_apps(&mut self.listen_sockets);
         let Examined { plan, added, .. } = if unanswered.is_empty() {
             examined
         } else {
@@ -298,7 +298,7 @@ impl Supervisor<'_> {
     /// Keeps the parts beside the machine in step with a plan: the machine keeps the old one while an
     /// application is being reloaded. Returns the number of CPUs for the plan.
     pub(super) fn follow(&mut self, plan: &Plan) -> u32 {
-        self.held.announce();
+        self.listen_sockets.announce();
         self.schedules.follow(plan);
         watch(&mut self.watcher, plan);
         self.memory.follow(plan);

@@ -7,7 +7,7 @@
 //! Nothing is accepted here.
 //!
 //! A unix socket has a file, whose file system may not answer. So helper threads open all sockets
-//! ([`OpenSockets::open`]) and remove the files; the supervisor keeps what was opened ([`Held::keep`]).
+//! ([`OpenSockets::open`]) and remove the files; the supervisor keeps what was opened ([`ListenSockets::keep`]).
 
 use std::{
     collections::BTreeMap,
@@ -31,7 +31,7 @@ use crate::{
 
 /// All sockets that procrun holds for `listen`.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct ListenSockets {
     sets: Vec<Set>,
     open: OpenSockets,
 }
@@ -165,7 +165,7 @@ impl Drop for Socket {
     }
 }
 
-impl Held {
+impl ListenSockets {
     /// For the threads that open sockets.
     pub(super) fn open(&self) -> &OpenSockets {
         &self.open

@@ -55,7 +55,7 @@ const NO_NEED: &str = "a log file that was renamed or removed is reopened automa
 
 /// A command of PM2 that is not one of procrun.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Stranger {
+pub(super) enum UnsupportedCommand {
     /// Nothing need be done for it, and why.
     NoNeed(&'static str),
     /// What to do instead.
@@ -63,21 +63,25 @@ pub(super) enum Stranger {
 }
 
 /// The answer to a command that only PM2 has.
-pub(super) fn of_pm2(word: &str) -> Option<Stranger> {
+pub(super) fn of_pm2(word: &str) -> Option<UnsupportedCommand> {
     let (_, instead) = OF_PM2.iter().find(|(words, _)| words.contains(&word))?;
-    Some(if *instead == NO_NEED { Stranger::NoNeed(instead) } else { Stranger::Instead(instead) })
+    Some(if *instead == NO_NEED {
+        UnsupportedCommand::NoNeed(instead)
+    } else {
+        UnsupportedCommand::Instead(instead)
+    })
 }
 
 /// The shortest word for which a typing error is recognised.
-const SHORTEST: usize = 3;
+const MIN_LENGTH: usize = 3;
 
 /// The hint for this word, if it resembles a command.
 pub(super) fn advice(word: &str) -> Option<String> {
-    if let Some(Stranger::NoNeed(instead) | Stranger::Instead(instead)) = of_pm2(word) {
+    if let Some(UnsupportedCommand::NoNeed(instead) | UnsupportedCommand::Instead(instead)) = of_pm2(word) {
         return Some(instead.to_owned());
     }
     // One slip makes a short word any other.
-    if word.chars().count() < SHORTEST {
+    if word.chars().count() < MIN_LENGTH {
         return None;
     }
     let words = commands::words().chain(["start", "run", "check"]);
@@ -108,7 +112,7 @@ mod tests {
         assert_eq!(advice("lsit").as_deref(), Some("did you mean `procrun list`?"));
         assert_eq!(advice("resart").as_deref(), Some("did you mean `procrun restart`?"));
         assert!(advice("deploy").is_some_and(|text| text.contains("`procrun reload")));
-        assert_eq!(of_pm2("reloadLogs"), Some(Stranger::NoNeed(NO_NEED)));
+        assert_eq!(of_pm2("reloadLogs"), Some(UnsupportedCommand::NoNeed(NO_NEED)));
         assert_eq!(of_pm2("gunicorn"), None);
         assert_eq!(advice("gunicorn"), None);
         assert_eq!(advice("a"), None);

@@ -4,7 +4,7 @@ use std::{ffi::OsStr, path::Path};
 
 /// The program that was meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Called {
+pub(super) enum InvokedAs {
     /// procrun itself.
     Procrun,
     /// `pm2`: `start` goes to the background.
@@ -13,7 +13,7 @@ pub(super) enum Called {
     Pm2Runtime,
 }
 
-impl Called {
+impl InvokedAs {
     /// By the first word of the command line.
     pub(super) fn by(program: &OsStr) -> Self {
         match Path::new(program).file_name().and_then(OsStr::to_str) {
@@ -44,13 +44,13 @@ mod tests {
     #[test]
     fn the_last_part_of_the_path_counts() {
         for (program, called) in [
-            ("/usr/local/bin/pm2", Called::Pm2),
-            ("pm2-runtime", Called::Pm2Runtime),
-            ("./pm2-docker", Called::Pm2Runtime),
-            ("/pm2/procrun", Called::Procrun),
-            ("", Called::Procrun),
+            ("/usr/local/bin/pm2", InvokedAs::Pm2),
+            ("pm2-runtime", InvokedAs::Pm2Runtime),
+            ("./pm2-docker", InvokedAs::Pm2Runtime),
+            ("/pm2/procrun", InvokedAs::Procrun),
+            ("", InvokedAs::Procrun),
         ] {
-            assert_eq!(Called::by(OsStr::new(program)), called, "{program}");
+            assert_eq!(InvokedAs::by(OsStr::new(program)), called, "{program}");
         }
     }
 }
