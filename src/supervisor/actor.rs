@@ -362,7 +362,8 @@ impl Supervisor<'_> {
         self.end_boot();
     }
 
-    /// Sets up what the first process need not wait for. Called while a helper thread makes that process.
+    /// Sets up what the first process need not wait for, once that executes its program: until then the
+    /// supervisor leaves its CPU to it.
     fn follow_plan(&mut self) {
         if self.boot != Boot::FirstStarts {
             return;
@@ -621,7 +622,9 @@ impl Supervisor<'_> {
             &mut self.listen_sockets,
             &mut self.notify,
         );
-        self.follow_plan();
+        if !events.is_empty() {
+            self.follow_plan();
+        }
         self.close_failed(&events);
         self.feed(events);
         self.take_dead(&dead);
