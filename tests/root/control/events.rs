@@ -147,7 +147,7 @@ fn only_the_events_since_a_time_and_so_many_lines() {
     }
     let usual = parsed(&bed.command(&["events", "--json", "--nostream"]).ok());
     assert_eq!(usual.len(), 15, "as many as `logs` shows");
-    bed.command(&["events", "--since", "tomorrow"]).fails(64, "not a time in the past");
+    bed.command(&["events", "--since", "tomorrow"]).fails(64, "must be a time in the past");
     bed.command(&["events", "--lines", "many"]).fails(64, "not a number of lines");
 }
 
