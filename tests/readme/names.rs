@@ -137,7 +137,9 @@ fn other_names_are_the_same_key() {
 /// `max_memory_restart` in the prose is as much a promise as a row of the table.
 #[test]
 fn every_word_like_a_key_is_one() {
-    let pages = Pages::for_users();
+    let mut pages = Pages::for_users();
+    // The fields of events look like keys; a unit test compares them with the code.
+    pages.0.retain(|page| page.path != "docs/reference/events.md");
     let is_like_a_key =
         |word: &str| word.contains('_') && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     let words: BTreeSet<String> = pages.code().into_iter().filter(|word| is_like_a_key(word)).collect();
