@@ -422,7 +422,9 @@ impl Shell {
             ended.retain(|line| !(line.contains(" ended: exit 0, ") && line.ends_with(", done")));
             assert_eq!(ended, [""; 0], "{line}{}", run.story());
             let said = run.err().lines();
-            let offline = workers.iter().find(|worker| !said.iter().any(|line| line.contains(*worker)));
+            // `launching` with `wait_ready`, else `online`.
+            let is_of = |line: &String, worker: &str| line.contains(worker) && line.contains(", pid ");
+            let offline = workers.iter().find(|worker| !said.iter().any(|line| is_of(line, worker)));
             let idle = run.out().lines_with("serving").len() < workers.len();
             offline.cloned().or_else(|| idle.then(|| "serving".to_owned()))
         });
@@ -447,6 +449,6 @@ impl Shell {
             }
         }
         assert!(!names.is_empty(), "{line}{}", check.story());
-        names.iter().enumerate().map(|(id, name)| format!("{name} ({id}) is online")).collect()
+        names.iter().enumerate().map(|(id, name)| format!("{name} ({id}) is ")).collect()
     }
 }
