@@ -133,10 +133,11 @@ impl PidFiles {
             return;
         }
         self.0.lock().insert(path.clone(), Busy { since: actor::now(), next: Some(change) });
-        let shared = Arc::clone(&self.0);
-        if let Err(error) = helpers.submit(Job::new(Purpose::File, move || shared.work(&path))) {
-            let busy = std::mem::take(&mut *self.0.lock());
-            for change in busy.into_values().filter_map(|busy| busy.next) {
+        let (shared, file) = (Arc::clone(&self.0), path.clone());
+        if let Err(error) = helpers.submit(Job::new(Purpose::File, move || shared.work(&file))) {
+            // The other files have their threads.
+            let refused = self.0.lock().remove(&path).and_then(|busy| busy.next);
+            if let Some(change) = refused {
                 change.report(&error);
             }
         }
@@ -221,5 +222,40 @@ impl Change {
             let (app, id) = (&*who.spec.name, who.pm_id);
             warn!(app, id, "cannot write {who}'s pid file {}: {error}", self.file.path.display());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_change_that_is_refused_leaves_the_changes_of_other_files() {
+        let (files, helpers) = (PidFiles::default(), HelperThreads::default());
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| PidFile { path: dir.path().join(name), owner: None };
+        let (waits, refused) = (file("waits"), file("refused"));
+        fs::write(&waits.path, "1").unwrap();
+        let (release, hang) = mpsc::channel::<()>();
+        let (begun, has_begun) = mpsc::channel();
+        let hangs = move || {
+            begun.send(()).unwrap();
+            let _ = hang.recv();
+        };
+        helpers.submit(Job::new(Purpose::File, hangs)).unwrap();
+        has_begun.recv().unwrap();
+        files.remove(&helpers, &waits);
+        while helpers.submit(Job::new(Purpose::File, || ())).is_ok() {}
+        files.remove(&helpers, &refused);
+        assert!(!files.0.lock().contains_key(&refused.path));
+        drop(release);
+        let mut busy = files.0.lock();
+        while !busy.is_empty() {
+            busy = files.0.is_done.wait(busy).unwrap();
+        }
+        drop(busy);
+        assert!(!waits.path.exists(), "it is still removed");
     }
 }
