@@ -2,10 +2,12 @@
 //!
 //! A file system that does not answer, or a child that another process has stopped, holds up one of these
 //! threads and never the supervisor's. One thread does all jobs, in their order, as long as none takes long.
-//! When jobs wait and every thread has been at its job for [`SLOW_JOB`], as many threads are added as there are.
+//! When jobs wait and every thread has been at its job for [`SLOW_JOB`], or no job of their purpose has begun
+//! for that time, as many threads are added as there are.
 //!
 //! Jobs that hang must not use up the threads for all others. So each [`Purpose`] has a number of threads of its
-//! own, and the jobs of one application have at most [`MAX_OF_APP`] of them.
+//! own, and the jobs of one application have at most [`MAX_OF_APP`] of them. The threads take jobs of the purposes
+//! in turn, so that a thousand starts do not delay a request until all of them are over.
 //!
 //! The threads live as long as procrun: the parent-death signal of a child fires when the thread that made
 //! the child ends (prctl(2)).
@@ -68,6 +70,7 @@ impl Purpose {
 /// A job for a thread.
 pub(super) struct Job {
     purpose: Purpose,
+    created: Instant,
     app: Option<Arc<str>>,
     is_cancelled: Option<Box<dyn Fn() -> bool + Send>>,
     work: Box<dyn FnOnce() + Send>,
@@ -75,7 +78,7 @@ pub(super) struct Job {
 
 impl Job {
     pub(super) fn new(purpose: Purpose, work: impl FnOnce() + Send + 'static) -> Self {
-        Self { purpose, app: None, is_cancelled: None, work: Box::new(work) }
+        Self { purpose, created: actor::now(), app: None, is_cancelled: None, work: Box::new(work) }
     }
 
     /// It is done for this application.
@@ -117,8 +120,10 @@ struct State {
     /// What the threads do, by the number of the job.
     busy: BTreeMap<u64, Busy>,
     jobs: u64,
-    /// When a thread last took a job.
-    last_taken: Option<Instant>,
+    /// The place in [`Purpose::ALL`] of the purpose whose job is taken next, if it has one.
+    turn: usize,
+    /// When a thread last took a job of each purpose.
+    last_taken: [Option<Instant>; 4],
     /// When a thread was last added.
     last_added: Option<Instant>,
 }
@@ -210,7 +215,7 @@ impl HelperThreads {
         let state = self.lock();
         let of_app = state.busy.values().filter(|busy| busy.is_of(purpose, app));
         let begun: Vec<Instant> = of_app.map(|busy| busy.since).collect();
-        if begun.len() >= MAX_OF_APP { begun.into_iter().max() } else { state.last_taken }
+        if begun.len() >= MAX_OF_APP { begun.into_iter().max() } else { state.last_taken[purpose as usize] }
     }
 
     fn add_thread(&self, state: &mut State, now: Instant) -> io::Result<()> {
@@ -240,7 +245,17 @@ impl State {
         if self.missing(1) == 0 {
             return None;
         }
-        self.busy.values().map(|busy| busy.since).chain(self.last_added).max().map(|since| since + SLOW_JOB)
+        let all_busy = self.busy.values().map(|busy| busy.since).max();
+        let idle = Purpose::ALL.into_iter().filter_map(|purpose| self.idle_since(purpose)).min();
+        let since = all_busy.into_iter().chain(idle).min();
+        since.into_iter().chain(self.last_added).max().map(|since| since + SLOW_JOB)
+    }
+
+    /// Since when a purpose with a job that may begin has had none begun. Short jobs of another purpose can keep
+    /// all threads busy.
+    fn idle_since(&self, purpose: Purpose) -> Option<Instant> {
+        let first = &self.queues[purpose as usize][self.first(purpose)?];
+        Some(self.last_taken[purpose as usize].map_or(first.created, |taken| taken.max(first.created)))
     }
 
     /// How many more threads would have a job, up to a number.
@@ -288,21 +303,24 @@ impl State {
         self.busy.values().filter(|busy| busy.is_of(purpose, app)).count()
     }
 
-    /// The next job that may be done.
-    fn take(&mut self) -> Option<Job> {
-        for purpose in Purpose::ALL {
-            let queue = &self.queues[purpose as usize];
-            if queue.is_empty() || self.busy_with(purpose) >= purpose.max_threads() {
-                continue;
-            }
-            let may_begin = |job: &Job| {
-                job.app.as_deref().is_none_or(|app| self.busy_with_app(purpose, app) < MAX_OF_APP)
-            };
-            if let Some(at) = queue.iter().position(may_begin) {
-                return self.queues[purpose as usize].remove(at);
-            }
+    /// The place in its queue of the next job of a purpose that may be done.
+    fn first(&self, purpose: Purpose) -> Option<usize> {
+        let queue = &self.queues[purpose as usize];
+        if queue.is_empty() || self.busy_with(purpose) >= purpose.max_threads() {
+            return None;
         }
-        None
+        let may_begin =
+            |job: &Job| job.app.as_deref().is_none_or(|app| self.busy_with_app(purpose, app) < MAX_OF_APP);
+        queue.iter().position(may_begin)
+    }
+
+    /// The next job that may be done, of the purposes in turn.
+    fn take(&mut self) -> Option<Job> {
+        let count = Purpose::ALL.len();
+        let mut places = (self.turn..self.turn + count).map(|place| place % count);
+        let (place, at) = places.find_map(|place| Some((place, self.first(Purpose::ALL[place])?)))?;
+        self.turn = place + 1;
+        self.queues[place].remove(at)
     }
 }
 
@@ -332,10 +350,10 @@ impl Shared {
                 }
                 let now = actor::now();
                 let Job { purpose, app, work, .. } = job;
+                state.last_taken[purpose as usize] = Some(now);
                 state.jobs += 1;
                 let number = state.jobs;
                 state.busy.insert(number, Busy { since: now, purpose, app });
-                state.last_taken = Some(now);
                 return (number, work);
             }
             state = self.has_job.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -404,7 +422,30 @@ mod tests {
         state.queues[0].push_back(Job::new(Purpose::Start, || ()));
         assert_eq!(state.slow_at(), None, "the idle thread has been woken for it");
         state.queues[0].push_back(Job::new(Purpose::Start, || ()));
-        assert_eq!(state.slow_at(), Some(now + SLOW_JOB), "the first job may take long");
+        let begun = state.queues[0][0].created;
+        assert_eq!(state.slow_at(), Some(begun + SLOW_JOB), "the first job may take long");
+    }
+
+    #[test]
+    fn starts_without_end_delay_no_job_of_another_purpose() {
+        let mut state = State { threads: 1, ..State::default() };
+        let order = [Purpose::Start, Purpose::Start, Purpose::Start, Purpose::Check, Purpose::Request];
+        for purpose in order {
+            state.queues[purpose as usize].push_back(Job::new(purpose, || ()));
+        }
+        let taken: Vec<Purpose> = std::iter::from_fn(|| state.take()).map(|job| job.purpose).collect();
+        let in_turn = [Purpose::Start, Purpose::Check, Purpose::Request, Purpose::Start, Purpose::Start];
+        assert_eq!(taken, in_turn);
+
+        // The only thread takes one short start after the other.
+        let now = actor::now();
+        state.busy.insert(1, Busy { since: now, purpose: Purpose::Start, app: None });
+        state.last_taken[Purpose::Start as usize] = Some(now);
+        state.queues[Purpose::Start as usize].push_back(Job::new(Purpose::Start, || ()));
+        assert!(state.slow_at() >= Some(now + SLOW_JOB), "starts begin");
+        let waits = Job { created: now - 2 * SLOW_JOB, ..Job::new(Purpose::Check, || ()) };
+        state.queues[Purpose::Check as usize].push_back(waits);
+        assert_eq!(state.slow_at(), Some(now - SLOW_JOB), "checks do not");
     }
 
     #[test]
