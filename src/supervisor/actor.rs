@@ -575,7 +575,7 @@ impl Supervisor<'_> {
         };
         self.removals.retain_mut(|removal| removal.try_recv() == Err(TryRecvError::Empty));
         // Without a thread they are removed here.
-        self.removals.extend(self.workers.helpers().ask(close));
+        self.removals.extend(self.workers.helpers().ask_for(Purpose::File, close));
     }
 
     /// Opens a unix socket that a worker of a cluster asked for.

@@ -106,7 +106,8 @@ impl Running {
         };
         let (stdout, stderr) = (stream(out.read)?, stream(err.read)?);
         let (sender, failed) = oneshot::channel();
-        helpers.submit(Job::new(Purpose::Request, move || {
+        let theirs = Arc::clone(&child);
+        let start = move || {
             let launch = Launch {
                 program: &program,
                 argv: &argv,
@@ -131,7 +132,8 @@ impl Running {
                 // The receiver is gone if the evaluation has been given up.
                 let _ = sender.send(error);
             }
-        }))?;
+        };
+        helpers.submit(Job::new(Purpose::Evaluation, start).unless(move || theirs.is_prevented()))?;
         Ok((failed, stdout, stderr))
     }
 

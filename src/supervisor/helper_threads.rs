@@ -6,7 +6,7 @@
 //! for that time, as many threads are added as there are.
 //!
 //! Jobs that hang must not use up the threads for all others. So each [`Purpose`] has a number of threads of its
-//! own, and the jobs of one application have at most [`MAX_OF_APP`] of them. The threads take jobs of the purposes
+//! own, and the jobs of one application have a part of them ([`Purpose::max_of_app`]). The threads take jobs of the purposes
 //! in turn, so that a thousand starts do not delay a request until all of them are over.
 //!
 //! The threads live as long as procrun: the parent-death signal of a child fires when the thread that made
@@ -32,8 +32,6 @@ use crate::sys::signals;
 
 /// A job that takes longer may have met something that does not answer.
 const SLOW_JOB: Duration = Duration::from_millis(100);
-/// Threads that the jobs of one application and purpose have at the same time.
-const MAX_OF_APP: usize = 8;
 /// Jobs of a purpose that may wait for a thread.
 const MAX_WAITING: usize = 4096;
 /// As much address space for the stack of a thread as the first thread of a process has: what is read there
@@ -51,10 +49,16 @@ pub(super) enum Purpose {
     Request,
     /// A pid file, or the file of a socket.
     File,
+    /// The environment of an instance, for a client.
+    Environment,
+    /// The child that evaluates the configuration.
+    Evaluation,
 }
 
 impl Purpose {
-    const ALL: [Self; 4] = [Self::Start, Self::Check, Self::Request, Self::File];
+    const COUNT: usize = 6;
+    const ALL: [Self; Self::COUNT] =
+        [Self::Start, Self::Check, Self::Request, Self::File, Self::Environment, Self::Evaluation];
 
     /// Threads that its jobs may have at the same time. If so many of them hang, all further ones wait.
     const fn max_threads(self) -> usize {
@@ -63,6 +67,17 @@ impl Purpose {
             Self::Check => 48,
             Self::Request => 16,
             Self::File => 32,
+            Self::Environment => 8,
+            Self::Evaluation => 1,
+        }
+    }
+
+    /// Threads that its jobs of one application may have at the same time. A client can ask again and again for
+    /// what hangs.
+    const fn max_of_app(self) -> usize {
+        match self {
+            Self::Start | Self::Check | Self::Request | Self::File => 8,
+            Self::Environment | Self::Evaluation => 1,
         }
     }
 }
@@ -115,7 +130,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     /// In the order of [`Purpose::ALL`].
-    queues: [VecDeque<Job>; 4],
+    queues: [VecDeque<Job>; Purpose::COUNT],
     threads: usize,
     /// What the threads do, by the number of the job.
     busy: BTreeMap<u64, Busy>,
@@ -123,7 +138,7 @@ struct State {
     /// The place in [`Purpose::ALL`] of the purpose whose job is taken next, if it has one.
     turn: usize,
     /// When a thread last took a job of each purpose.
-    last_taken: [Option<Instant>; 4],
+    last_taken: [Option<Instant>; Purpose::COUNT],
     /// When a thread was last added.
     last_added: Option<Instant>,
 }
@@ -166,8 +181,20 @@ impl HelperThreads {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<oneshot::Receiver<T>> {
+        self.ask_for(Purpose::Request, work)
+    }
+
+    /// The same for another purpose.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub(super) fn ask_for<T: Send + 'static>(
+        &self,
+        purpose: Purpose,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<oneshot::Receiver<T>> {
         let (sender, receiver) = oneshot::channel();
-        self.submit(Job::new(Purpose::Request, move || {
+        self.submit(Job::new(purpose, move || {
             // The receiver may be gone.
             let _ = sender.send(work());
         }))?;
@@ -215,7 +242,8 @@ impl HelperThreads {
         let state = self.lock();
         let of_app = state.busy.values().filter(|busy| busy.is_of(purpose, app));
         let begun: Vec<Instant> = of_app.map(|busy| busy.since).collect();
-        if begun.len() >= MAX_OF_APP { begun.into_iter().max() } else { state.last_taken[purpose as usize] }
+        let is_at_limit = begun.len() >= purpose.max_of_app();
+        if is_at_limit { begun.into_iter().max() } else { state.last_taken[purpose as usize] }
     }
 
     fn add_thread(&self, state: &mut State, now: Instant) -> io::Result<()> {
@@ -285,7 +313,7 @@ impl State {
             }
             if let Some(app) = job.app.as_deref() {
                 let count = taken.entry(app).or_insert_with(|| self.busy_with_app(purpose, app));
-                if *count >= MAX_OF_APP {
+                if *count >= purpose.max_of_app() {
                     continue;
                 }
                 *count += 1;
@@ -309,15 +337,15 @@ impl State {
         if queue.is_empty() || self.busy_with(purpose) >= purpose.max_threads() {
             return None;
         }
-        let may_begin =
-            |job: &Job| job.app.as_deref().is_none_or(|app| self.busy_with_app(purpose, app) < MAX_OF_APP);
+        let may_begin = |job: &Job| {
+            job.app.as_deref().is_none_or(|app| self.busy_with_app(purpose, app) < purpose.max_of_app())
+        };
         queue.iter().position(may_begin)
     }
 
     /// The next job that may be done, of the purposes in turn.
     fn take(&mut self) -> Option<Job> {
-        let count = Purpose::ALL.len();
-        let mut places = (self.turn..self.turn + count).map(|place| place % count);
+        let mut places = (self.turn..self.turn + Purpose::COUNT).map(|place| place % Purpose::COUNT);
         let (place, at) = places.find_map(|place| Some((place, self.first(Purpose::ALL[place])?)))?;
         self.turn = place + 1;
         self.queues[place].remove(at)
@@ -471,7 +499,7 @@ mod tests {
             }
         };
         grow();
-        for _ in 0..Purpose::Check.max_threads() + MAX_OF_APP {
+        for _ in 0..Purpose::Check.max_threads() + Purpose::Start.max_of_app() {
             has_begun.recv_timeout(LONG).unwrap();
         }
         let (done, results) = mpsc::channel();
@@ -479,8 +507,27 @@ mod tests {
         grow();
         assert_eq!(results.recv_timeout(LONG), Ok(()));
         assert!(has_begun.try_recv().is_err(), "no more of those that hang have begun");
-        assert_eq!(threads.lock().threads, Purpose::Check.max_threads() + MAX_OF_APP + 1);
+        let hanging = Purpose::Check.max_threads() + Purpose::Start.max_of_app();
+        assert_eq!(threads.lock().threads, hanging + 1);
         drop(releases);
+    }
+
+    #[test]
+    fn the_environment_of_an_app_is_looked_up_once_at_a_time_and_takes_no_thread_of_requests() {
+        let mut state = State::default();
+        for app in ["one", "one", "two"] {
+            let job = Job::new(Purpose::Environment, || ()).of_app(app);
+            state.queues[Purpose::Environment as usize].push_back(job);
+        }
+        for number in 0..2 {
+            let Job { purpose, app, .. } = state.take().expect("it may begin");
+            state.busy.insert(number, Busy { since: actor::now(), purpose, app });
+        }
+        assert!(state.take().is_none(), "the first one of this app may hang");
+        state.queues[Purpose::Request as usize].push_back(job(|| ()));
+        assert_eq!(state.take().map(|job| job.purpose), Some(Purpose::Request));
+        state.busy.clear();
+        assert_eq!(state.take().and_then(|job| job.app).as_deref(), Some("one"));
     }
 
     #[test]

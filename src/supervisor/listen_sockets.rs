@@ -65,6 +65,8 @@ pub(super) struct Socket {
     /// Keeps the address known as long as the socket is open.
     _slot: Slot,
     helpers: HelperThreads,
+    /// That it was opened for.
+    app: Arc<str>,
 }
 
 impl OpenSockets {
@@ -85,7 +87,7 @@ impl OpenSockets {
             if let Some(socket) = found.upgrade() {
                 return Ok(socket);
             }
-            let socket = Socket::open(address, owner, &slot, helpers);
+            let socket = Socket::open(address, owner, &slot, helpers, &spec.name);
             let socket = Arc::new(socket.map_err(|error| failure(address, &error))?);
             *found = Arc::downgrade(&socket);
             Ok(socket)
@@ -113,6 +115,7 @@ impl Socket {
         owner: Option<Owner>,
         slot: &Slot,
         helpers: &HelperThreads,
+        app: &str,
     ) -> io::Result<Self> {
         let backlog = sockets::LONGEST_BACKLOG;
         let (descriptor, file) = match address {
@@ -135,6 +138,7 @@ impl Socket {
             file,
             _slot: Arc::clone(slot),
             helpers: helpers.clone(),
+            app: app.into(),
         })
     }
 
@@ -160,7 +164,7 @@ impl Drop for Socket {
     fn drop(&mut self) {
         if let Some(file) = self.file.take() {
             // Without a thread the file is removed here.
-            let _ = self.helpers.submit(Job::new(Purpose::File, move || drop(file)));
+            let _ = self.helpers.submit(Job::new(Purpose::File, move || drop(file)).of_app(&self.app));
         }
     }
 }

@@ -118,15 +118,19 @@ enum Content {
 impl PidFiles {
     /// Has the id of a process written.
     pub(super) fn write(&self, helpers: &HelperThreads, file: &PidFile, who: &Subject, pid: Pid) {
-        self.submit(helpers, Change { file: file.clone(), content: Content::Pid(who.clone(), pid) });
+        self.submit(
+            helpers,
+            &who.spec.name,
+            Change { file: file.clone(), content: Content::Pid(who.clone(), pid) },
+        );
     }
 
     /// Has the file removed.
-    pub(super) fn remove(&self, helpers: &HelperThreads, file: &PidFile) {
-        self.submit(helpers, Change { file: file.clone(), content: Content::None });
+    pub(super) fn remove(&self, helpers: &HelperThreads, file: &PidFile, app: &str) {
+        self.submit(helpers, app, Change { file: file.clone(), content: Content::None });
     }
 
-    fn submit(&self, helpers: &HelperThreads, change: Change) {
+    fn submit(&self, helpers: &HelperThreads, app: &str, change: Change) {
         let path = change.file.path.clone();
         if let Some(busy) = self.0.lock().get_mut(&path) {
             busy.next = Some(change);
@@ -134,7 +138,8 @@ impl PidFiles {
         }
         self.0.lock().insert(path.clone(), Busy { since: actor::now(), next: Some(change) });
         let (shared, file) = (Arc::clone(&self.0), path.clone());
-        if let Err(error) = helpers.submit(Job::new(Purpose::File, move || shared.work(&file))) {
+        let job = Job::new(Purpose::File, move || shared.work(&file)).of_app(app);
+        if let Err(error) = helpers.submit(job) {
             // The other files have their threads.
             let refused = self.0.lock().remove(&path).and_then(|busy| busy.next);
             if let Some(change) = refused {
@@ -246,9 +251,9 @@ mod tests {
         };
         helpers.submit(Job::new(Purpose::File, hangs)).unwrap();
         has_begun.recv().unwrap();
-        files.remove(&helpers, &waits);
+        files.remove(&helpers, &waits, "app");
         while helpers.submit(Job::new(Purpose::File, || ())).is_ok() {}
-        files.remove(&helpers, &refused);
+        files.remove(&helpers, &refused, "app");
         assert!(!files.0.lock().contains_key(&refused.path));
         drop(release);
         let mut busy = files.0.lock();

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::{
     actor::{Supervisor, now},
     clients::{LOOKUP_TIMEOUT, millis},
+    helper_threads::{Job, Purpose},
     launch, log_files, process_trees,
     usage::Seen,
 };
@@ -72,14 +73,20 @@ fn chosen<'a>(
 /// The variables of an instance by name. `None`: the answer comes later, since files have a part in them.
 pub(super) fn environment(of: &mut Supervisor<'_>, client: ClientId, id: InstanceId) -> Option<Answer> {
     let Some(view) = of.machine.instance(id) else { return Some(Answer::failed("it is gone")) };
-    let helpers = of.workers.helpers();
-    let mut found = match helpers.ask(of.workers.environment(&view)) {
-        Ok(found) => found,
-        Err(error) => return Some(Answer::failed(format!("cannot create a thread to read files: {error}"))),
-    };
-    let (helpers, until) = (helpers.clone(), now() + LOOKUP_TIMEOUT);
+    let (helpers, until) = (of.workers.helpers().clone(), now() + LOOKUP_TIMEOUT);
+    let (look_up, (sender, mut found)) = (of.workers.environment(&view), oneshot::channel());
+    // The client waits as long as this is there.
+    let waits = Arc::new(());
+    let has_waited = Arc::downgrade(&waits);
+    let job = Job::new(Purpose::Environment, move || drop(sender.send(look_up())));
+    let job = job.of_app(&view.spec.name).unless(move || has_waited.strong_count() == 0);
+    if let Err(error) = helpers.submit(job) {
+        return Some(Answer::failed(format!("cannot create a thread to read files: {error}")));
+    }
     of.clients.answer_later(client, async move {
-        match helpers.receive(&mut found, until).await {
+        let found = helpers.receive(&mut found, until).await;
+        drop(waits);
+        match found {
             Some(Ok(variables)) => Answer::Environment(
                 variables
                     .iter()

@@ -288,7 +288,7 @@ impl InstanceSlot {
     /// That of a successor which has not got its place is its predecessor's.
     fn remove_pid_file(&self, files: &PidFiles, helpers: &HelperThreads) {
         if let Some(file) = self.pid_file.as_ref().filter(|_| self.who.generation != Generation::Coming) {
-            files.remove(helpers, file);
+            files.remove(helpers, file, &self.who.spec.name);
         }
     }
 }

@@ -254,3 +254,19 @@ fn a_hundred_apps_that_hang_leave_threads_for_another_one() {
     run.wait_for_lines("fine up", 3);
     run.expect_stop();
 }
+
+#[test]
+fn environments_that_hang_leave_threads_for_the_other_requests() {
+    let bed = with_a_file_system("script = \"sleep 1000\"\nenv_file = \"mnt/env\"\nautostart = false\n");
+    let mut run = start_with_a_hung_file_system(&bed);
+    run.wait_for_line("fine up");
+    let mut clients: Vec<_> = (0..24).map(|_| command(&bed, &["env", "hung"])).collect();
+    for client in &mut clients {
+        client.wait_for_err("reading the files of its environment timed out");
+        assert_ne!(client.wait_end(), support::End::Code(0));
+    }
+    bed.file("ecosystem.toml", bed.read("ecosystem.toml") + "env = { NEW = \"1\" }\n");
+    run.signal(support::SIGHUP);
+    run.wait_for_lines("fine up", 2);
+    run.expect_stop();
+}
