@@ -15,14 +15,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::signals;
+use super::{mount_points::MountPoints, signals};
 
 /// How long all look-ups of one caller may take, beyond [`MIN_WAIT`] each.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 /// How long each of them may take in any case: far longer than a healthy file system takes.
 const MIN_WAIT: Duration = Duration::from_millis(20);
-/// The most look-ups of this process that have not returned.
-const MAX_HANGING: usize = 16;
+/// The most look-ups of one mount that have not returned.
+const MAX_HANGING_OF_MOUNT: usize = 16;
+/// The most of all mounts.
+const MAX_HANGING: usize = 128;
 /// Files that are read there may be nested deeply.
 const STACK: usize = 8 << 20;
 
@@ -105,10 +107,20 @@ struct UnderWay(PathBuf);
 
 impl UnderWay {
     fn new(path: &Path) -> Option<Self> {
+        // Only then a look-up need know about mounts.
+        let mounts = (lock().len() >= MAX_HANGING_OF_MOUNT).then(MountPoints::read);
         let mut all = lock();
-        let is_new = all.len() < MAX_HANGING && all.insert(path.to_owned());
+        let may_begin = mounts.is_none_or(|mounts| has_room(&all, path, &mounts));
+        let is_new = may_begin && all.insert(path.to_owned());
         is_new.then(|| Self(path.to_owned()))
     }
+}
+
+/// Whether a further look-up may hang: those of a mount that does not answer leave threads for other mounts.
+fn has_room(all: &BTreeSet<PathBuf>, path: &Path, mounts: &MountPoints) -> bool {
+    let mount = mounts.of(path);
+    let of_mount = all.iter().filter(|other| mounts.of(other) == mount).count();
+    of_mount < MAX_HANGING_OF_MOUNT && all.len() < MAX_HANGING
 }
 
 impl Drop for UnderWay {
@@ -149,6 +161,20 @@ mod tests {
             thread::yield_now();
         }
         assert_eq!(answer(&mut lookups, hung), Some(1));
+    }
+
+    #[test]
+    fn lookups_of_a_mount_that_hang_leave_room_for_another_mount() {
+        // The kernel has it everywhere, and `/a test` is on another mount.
+        let (hung, mounts) = (Path::new("/proc"), MountPoints::read());
+        let hang = |count: usize| -> BTreeSet<PathBuf> {
+            (0..count).map(|number| hung.join(number.to_string())).collect()
+        };
+        let (another, fine) = (hung.join("another"), Path::new("/a test/fine"));
+        assert!(has_room(&hang(MAX_HANGING_OF_MOUNT - 1), &another, &mounts));
+        assert!(!has_room(&hang(MAX_HANGING_OF_MOUNT), &another, &mounts));
+        assert!(has_room(&hang(MAX_HANGING_OF_MOUNT), fine, &mounts));
+        assert!(!has_room(&hang(MAX_HANGING), fine, &mounts), "the number of threads has an end");
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod inotify;
 pub mod inspect;
 pub mod limits;
 pub mod lock;
+pub mod mount_points;
 pub mod pages;
 pub mod pipes;
 pub mod poll;

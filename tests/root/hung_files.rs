@@ -270,3 +270,29 @@ fn environments_that_hang_leave_threads_for_the_other_requests() {
     run.wait_for_lines("fine up", 2);
     run.expect_stop();
 }
+
+#[test]
+fn twenty_files_that_hang_leave_an_app_of_another_file_system_alone() {
+    let bed = with_a_file_system("script = \"./steady.sh\"\nautostart = false\n");
+    let hung = (0..20).map(|number| {
+        bed.file(&format!("mnt/env-{number}"), "A=1\n");
+        format!(
+            "[[apps]]\nname = \"hung-{number}\"\nscript = \"./steady.sh\"\nautostart = false\n\
+             env_file = \"mnt/env-{number}\"\n"
+        )
+    });
+    let hung: String = hung.collect();
+    bed.file("fine.env", "B=1\n");
+    let fine = bed.read("ecosystem.toml") + "env_file = \"fine.env\"\n";
+    // The files that hang are read first.
+    bed.file("ecosystem.toml", format!("{hung}{fine}"));
+    let mut run = start_with_a_file_system(&bed);
+    hang(&bed);
+    bed.file("ecosystem.toml", format!("{hung}{fine}env = {{ NEW = \"1\" }}\n"));
+    // A busy machine may need more than the first reading, whose time the others use up.
+    support::wait_until("the change of the app that does not hang", || {
+        command(&bed, &["apply"]).wait_end();
+        run.out().lines_with("fine up").len() > 1
+    });
+    run.expect_stop();
+}
