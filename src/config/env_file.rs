@@ -79,17 +79,29 @@ fn env_file(node: &Node, at: Option<Position>) -> Decoded<EnvFile> {
     }
 }
 
+/// Why an application cannot have the variables of a file when it starts.
+#[derive(Debug)]
+pub struct UnreadableEnvFile {
+    /// What is wrong with which file.
+    pub message: String,
+    /// Whether it says nothing of the file, and may be over at the next start.
+    pub is_shortage: bool,
+}
+
 /// The variables of a file that is read when its application starts.
 ///
 /// # Errors
 /// It cannot be read, or does not exist and is required.
-pub fn variables(file: &UnreadFile) -> Result<Vec<(String, String)>, String> {
+pub fn variables(file: &UnreadFile) -> Result<Vec<(String, String)>, UnreadableEnvFile> {
     match file::read(&file.path) {
         Ok(text) => {
             Ok(dotenv::parse(&text).0.into_iter().map(|variable| (variable.name, variable.value)).collect())
         }
-        Err(_) if !file.required => Ok(Vec::new()),
-        Err(unreadable) => Err(format!("the `env_file` {} {}", file.path.display(), unreadable.why)),
+        Err(unreadable) if !file.required && !unreadable.is_shortage => Ok(Vec::new()),
+        Err(unreadable) => Err(UnreadableEnvFile {
+            message: format!("the `env_file` {} {}", file.path.display(), unreadable.why),
+            is_shortage: unreadable.is_shortage,
+        }),
     }
 }
 
@@ -109,15 +121,20 @@ pub(super) fn read(
     let path = resolve(base, &expand_home(written, around.environment));
     let is_strict = is_flag || around.dialect == Dialect::Toml;
     let theirs = path.clone();
-    let Some(read) = gathered.lookups.run(&path, move || file::read(&theirs)) else {
-        let what = format!("reading its `env_file` {} timed out", path.display());
+    let read = gathered.lookups.run(&path, move || file::read(&theirs));
+    let mut unread = |why: &str| {
+        let what = format!("reading its `env_file` {} {why}", path.display());
         gathered.unanswered(app, what, "it is read when the app starts");
-        return Some(UnreadFile { path, required: *required && is_strict, keeps: BTreeSet::new() });
+        Some(UnreadFile { path: path.clone(), required: *required && is_strict, keeps: BTreeSet::new() })
     };
     let text = match read {
-        Ok(text) => text,
-        Err(unreadable) if unreadable.why == file::MISSING && !required => return None,
-        Err(unreadable) => {
+        None => return unread("timed out"),
+        Some(Err(unreadable)) if unreadable.is_shortage => {
+            return unread(&format!("failed: it {}", unreadable.why));
+        }
+        Some(Ok(text)) => text,
+        Some(Err(unreadable)) if unreadable.why == file::MISSING && !required => return None,
+        Some(Err(unreadable)) => {
             let place = origin
                 .place()
                 .map(|place| SourceLocation { position: at.or(place.position), ..place.clone() });

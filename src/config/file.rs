@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::sys::regular_file;
+use crate::sys::{regular_file, shortage::is_file_shortage};
 
 /// A configuration is not bigger than this, in bytes.
 pub(super) const MAX_SIZE: u64 = 1024 * 1024;
@@ -19,18 +19,28 @@ pub(super) const MISSING: &str = "does not exist";
 pub(super) struct Unreadable {
     pub(super) why: String,
     pub(super) hint: Option<&'static str>,
+    /// Whether it says nothing of the file, and may be over when it is read again.
+    pub(super) is_shortage: bool,
 }
 
 impl Unreadable {
     fn new(why: impl Into<String>) -> Self {
-        Self { why: why.into(), hint: None }
+        Self { why: why.into(), hint: None, is_shortage: false }
+    }
+
+    fn hint(self, hint: &'static str) -> Self {
+        Self { hint: Some(hint), ..self }
+    }
+
+    fn of_error(what: &str, error: &io::Error) -> Self {
+        Self { is_shortage: is_file_shortage(error), ..Self::new(format!("{what}: {error}")) }
     }
 }
 
 /// Opens a regular file of at most [`MAX_SIZE`]. A FIFO or device is refused, not waited for.
 pub(super) fn open(path: &Path) -> Result<File, Unreadable> {
     let file = regular_file::open(path).map_err(|error| cannot_open(&error))?;
-    let metadata = file.metadata().map_err(|error| Unreadable::new(format!("cannot be read: {error}")))?;
+    let metadata = file.metadata().map_err(|error| Unreadable::of_error("cannot be read", &error))?;
     if metadata.len() > MAX_SIZE {
         return Err(Unreadable::new(format!("is too big: {} bytes, at most 1 MiB is read", metadata.len())));
     }
@@ -40,15 +50,11 @@ pub(super) fn open(path: &Path) -> Result<File, Unreadable> {
 fn cannot_open(error: &io::Error) -> Unreadable {
     match error.kind() {
         io::ErrorKind::NotFound => Unreadable::new(MISSING),
-        io::ErrorKind::IsADirectory => {
-            Unreadable { why: "is a directory".into(), hint: Some("name the file in it") }
-        }
+        io::ErrorKind::IsADirectory => Unreadable::new("is a directory").hint("name the file in it"),
         io::ErrorKind::InvalidInput => Unreadable::new("is not a regular file"),
-        io::ErrorKind::PermissionDenied => Unreadable {
-            why: "cannot be read: permission denied".into(),
-            hint: Some("check the owner and mode of the file and of the directories above it"),
-        },
-        _ => Unreadable::new(format!("cannot be opened: {error}")),
+        io::ErrorKind::PermissionDenied => Unreadable::new("cannot be read: permission denied")
+            .hint("check the owner and mode of the file and of the directories above it"),
+        _ => Unreadable::of_error("cannot be opened", error),
     }
 }
 
@@ -60,7 +66,7 @@ pub(super) fn read(path: &Path) -> Result<String, Unreadable> {
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1);
     file.take(MAX_SIZE + 1)
         .read_to_end(&mut bytes)
-        .map_err(|error| Unreadable::new(format!("cannot be read: {error}")))?;
+        .map_err(|error| Unreadable::of_error("cannot be read", &error))?;
     text(bytes)
 }
 
@@ -73,8 +79,9 @@ pub(super) fn stdin() -> Result<String, Unreadable> {
         .read_to_end(&mut bytes)
         .map_err(|error| Unreadable::new(format!("cannot be read: {error}")))?;
     if bytes.trim_ascii().is_empty() {
-        let hint = Some("an ecosystem file is expected there: JSON, TOML or YAML");
-        return Err(Unreadable { why: "is empty".into(), hint });
+        return Err(
+            Unreadable::new("is empty").hint("an ecosystem file is expected there: JSON, TOML or YAML")
+        );
     }
     text(bytes)
 }
@@ -85,15 +92,12 @@ pub(super) fn text(bytes: Vec<u8>) -> Result<String, Unreadable> {
         return Err(Unreadable::new("is too big: at most 1 MiB is read"));
     }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err(Unreadable { why: "is UTF-16".into(), hint: Some("save it as UTF-8") });
+        return Err(Unreadable::new("is UTF-16").hint("save it as UTF-8"));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = memchr::memchr_iter(b'\n', valid).count() + 1;
-        Unreadable {
-            why: format!("is not UTF-8: line {line} has other bytes"),
-            hint: Some("save it as UTF-8"),
-        }
+        Unreadable::new(format!("is not UTF-8: line {line} has other bytes")).hint("save it as UTF-8")
     })?;
     if let Some(at) = memchr::memchr(0, text.as_bytes()) {
         let line = memchr::memchr_iter(b'\n', &text.as_bytes()[..at]).count() + 1;

@@ -68,7 +68,7 @@ use std::{
 pub use changes::{Changes, can_change};
 pub use convert::Conversion;
 pub use differences::{Difference, differences};
-pub use env_file::variables as env_file_variables;
+pub use env_file::{UnreadableEnvFile, variables as env_file_variables};
 pub use evaluate::{Evaluation, EvaluationEnd};
 pub use flags::{FlagValue, Flags};
 pub use health::shown_checks;

@@ -42,8 +42,9 @@ pub(super) fn decide(
     let (look_up, mode) = (exec.clone(), draft.exec_mode);
     let path = exec.cwd.join(&exec.script);
     let found = gathered.lookups.run(&path, move || Found::look_up(&look_up, mode, may_cluster, &around));
-    let Found { kind, is_direct, obstacle, clusters } = found.unwrap_or_else(|| {
-        let what = format!("looking up its script {} timed out", path.display());
+    let found = found.unwrap_or_else(|| Err("timed out".to_owned()));
+    let Found { kind, is_direct, obstacle, clusters } = found.unwrap_or_else(|why| {
+        let what = format!("looking up its script {} {why}", path.display());
         let consequence = "`exec_mode` goes by the name of the script";
         gathered.unanswered(name, what, consequence);
         Found::by_name(exec)
@@ -93,13 +94,24 @@ struct Found {
 }
 
 impl Found {
-    fn look_up(exec: &Exec, mode: Option<ExecMode>, may_cluster: bool, around: &LookupContext) -> Self {
+    /// What is there, or why that cannot be found out at the moment.
+    fn look_up(
+        exec: &Exec,
+        mode: Option<ExecMode>,
+        may_cluster: bool,
+        around: &LookupContext,
+    ) -> Result<Self, String> {
         let found = program::resolve(exec, mode.unwrap_or(ExecMode::Fork), around);
+        if let Err(failure) = &found
+            && failure.is_shortage
+        {
+            return Err(format!("failed: {failure}"));
+        }
         let kind = match &found {
             Ok(command) => Some(command.kind),
             Err(_) => program::kind_by_name(exec),
         };
-        Self {
+        Ok(Self {
             kind,
             is_direct: found.is_ok_and(|command| command.is_direct),
             obstacle: match mode {
@@ -110,7 +122,7 @@ impl Found {
                 Some(ExecMode::Fork) | None => None,
             },
             clusters: may_cluster && program::clusters_by_default(exec, around),
-        }
+        })
     }
 
     /// What the name of the script tells.

@@ -7,11 +7,15 @@ use std::{
 };
 
 use super::{
+    Failure,
     head::{self, Content},
     package::{self, Package},
     shim::Shim,
 };
-use crate::spec::{PACKAGE_RUNNERS, ProgramKind};
+use crate::{
+    spec::{PACKAGE_RUNNERS, ProgramKind},
+    sys::shortage::is_file_shortage,
+};
 
 /// More links than that lead in a cycle.
 const MAX_LINKS: usize = 16;
@@ -89,9 +93,16 @@ pub(super) enum Nature {
 }
 
 /// Reads the first bytes of a file.
-pub(super) fn nature(file: &Path) -> Nature {
-    let Ok(head) = head::read(file) else { return Nature::Binary };
-    match Content::of(&head) {
+///
+/// # Errors
+/// The file may be readable at another time.
+pub(super) fn nature(file: &Path) -> Result<Nature, Failure> {
+    let head = match head::read(file) {
+        Ok(head) => head,
+        Err(error) if is_file_shortage(&error) => return Err(Failure::of_file(file, &error)),
+        Err(_) => return Ok(Nature::Binary),
+    };
+    Ok(match Content::of(&head) {
         Content::Elf | Content::Binary => Nature::Binary,
         Content::Text => Nature::JavaScript(super::shebang::Asked::default()),
         Content::Script(shebang) => {
@@ -106,7 +117,7 @@ pub(super) fn nature(file: &Path) -> Nature {
                 }
             }
         }
-    }
+    })
 }
 
 /// The name of a file without its directories, for messages.

@@ -84,11 +84,12 @@ impl Lookup<'_> {
         let interpreter = match &found {
             Found::Executable(file) | Found::NotExecutable(file) => Some(file.clone()),
             Found::Missing => None,
+            Found::Unknown(file, errno) => return Err(Failure::unknown(file, *errno)),
         };
         let is_plain = identity::by_name(Path::new(name)).is_some();
         let file = interpreter.filter(|file| !is_plain && identity::by_names(file).is_none());
         let Some(file) = file else { return self.run_by(&Candidates::one(name), &script, &main) };
-        let (file, asked, node_path) = match identity::nature(&file) {
+        let (file, asked, node_path) = match identity::nature(&file)? {
             Nature::JavaScript(asked) if !asked.program.is_empty() => (file, asked, None),
             Nature::Shim(shim) => (shim.target, Asked::default(), shim.node_path),
             Nature::JavaScript(_) | Nature::Script(..) | Nature::Binary => {
@@ -207,6 +208,8 @@ impl Lookup<'_> {
                 Found::Executable(program) => return Ok((program, name.clone())),
                 Found::NotExecutable(found) => refused = refused.or(Some(found)),
                 Found::Missing => {}
+                // A less preferred one would be another program.
+                Found::Unknown(file, errno) => return Err(Failure::unknown(&file, errno)),
             }
         }
         if let Some(found) = refused {

@@ -21,6 +21,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::errno::Errno;
+
 use self::{
     identity::{Nature, Tool},
     interpreted::Candidates,
@@ -29,7 +31,10 @@ use self::{
 pub use self::{package::main_of, typescript::NodeVersion};
 use crate::{
     spec::{Exec, ExecMode, ExitCode, Interpreter, ProgramKind, serve},
-    sys::program::{self, Found},
+    sys::{
+        program::{self, Found},
+        shortage::is_file_shortage,
+    },
 };
 
 /// A shell's code for a command that is not there.
@@ -65,11 +70,24 @@ pub struct Failure {
     pub message: String,
     /// Whether it is only that no cluster can be made of it, and why.
     pub no_cluster: Option<String>,
+    /// Whether it says nothing of the program, and may be over at the next look-up: descriptors are lacking, or
+    /// a file system fails.
+    pub is_shortage: bool,
 }
 
 impl Failure {
     fn new(code: ExitCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), no_cluster: None }
+        Self { code, message: message.into(), no_cluster: None, is_shortage: false }
+    }
+
+    /// This file cannot be looked at.
+    fn of_file(file: &Path, error: &io::Error) -> Self {
+        let message = format!("cannot look at {}: {error}", file.display());
+        Self { is_shortage: is_file_shortage(error), ..Self::new(NOT_EXECUTABLE, message) }
+    }
+
+    fn unknown(file: &Path, errno: Errno) -> Self {
+        Self::of_file(file, &errno.into())
     }
 }
 
@@ -152,7 +170,7 @@ fn interpreter_kind(name: &str, exec: &Exec, around: &LookupContext) -> Option<P
         Found::Executable(found) | Found::NotExecutable(found) => {
             identity::by_name(Path::new(name)).or_else(|| identity::by_names(&found))
         }
-        Found::Missing => identity::by_name(Path::new(name)),
+        Found::Missing | Found::Unknown(..) => identity::by_name(Path::new(name)),
     }
 }
 
@@ -165,6 +183,7 @@ pub fn command(name: &str, cwd: &Path, path: Option<&OsStr>) -> Result<PathBuf, 
         Found::Executable(found) => Ok(found),
         Found::NotExecutable(found) => Err(not_executable(&found)),
         Found::Missing => Err(Failure::new(NOT_FOUND, format!("`{name}` is not there"))),
+        Found::Unknown(file, errno) => Err(Failure::unknown(&file, errno)),
     }
 }
 
@@ -179,7 +198,9 @@ impl Lookup<'_> {
     fn by_kind(&self) -> Result<Command, Failure> {
         let script = match self.script() {
             Ok(script) => script,
-            Err(_) if self.exec.script.trim().contains(char::is_whitespace) => return self.shell_line(),
+            Err(failure) if !failure.is_shortage && self.exec.script.trim().contains(char::is_whitespace) => {
+                return self.shell_line();
+            }
             Err(failure) => return Err(failure),
         };
         if script.is_dir() {
@@ -192,7 +213,7 @@ impl Lookup<'_> {
     }
 
     fn by_nature(&self, script: PathBuf) -> Result<Command, Failure> {
-        match identity::nature(&script) {
+        match identity::nature(&script)? {
             Nature::JavaScript(asked) => match identity::tool(&script) {
                 Tool::Tsx(directory, package) if self.mode == ExecMode::Cluster => {
                     self.by_tsx(&directory, &package, &asked, None)
@@ -224,7 +245,7 @@ impl Lookup<'_> {
 
     /// A shim never leads to another one.
     fn by_nature_of_target(&self, target: &Path) -> Result<Command, Failure> {
-        match identity::nature(target) {
+        match identity::nature(target)? {
             Nature::Shim(_) => self.direct(target.to_owned(), None),
             Nature::JavaScript(_) | Nature::Script(..) | Nature::Binary => self.by_nature(target.to_owned()),
         }
@@ -237,7 +258,7 @@ impl Lookup<'_> {
         if script.is_dir() {
             return Err(is_directory(&script));
         }
-        match identity::nature(&script) {
+        match identity::nature(&script)? {
             Nature::JavaScript(asked) if !asked.program.is_empty() => {
                 executable(script.clone())?;
                 self.run_by(&Candidates::asked(&asked), &script, &script)
@@ -258,9 +279,7 @@ impl Lookup<'_> {
             Ok(meta) if meta.is_dir() && is_name && self.in_path(script).is_ok() => self.in_path(script),
             Ok(meta) if meta.is_dir() || meta.is_file() => Ok(file),
             Ok(_) => Err(Failure::new(NOT_EXECUTABLE, format!("{} is not a regular file", file.display()))),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Failure::new(NOT_EXECUTABLE, format!("cannot look at {}: {error}", file.display())))
-            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::of_file(&file, &error)),
             Err(_) if is_name => self.in_path(script),
             Err(_) => Err(Failure::new(NOT_FOUND, format!("{} does not exist", file.display()))),
         }
@@ -276,6 +295,7 @@ impl Lookup<'_> {
                     format!("`{script}` is neither a file in {} nor a command in PATH", cwd.display());
                 Err(Failure::new(NOT_FOUND, message))
             }
+            Found::Unknown(file, errno) => Err(Failure::unknown(&file, errno)),
         }
     }
 
@@ -322,6 +342,12 @@ impl Lookup<'_> {
 
     /// For a missing interpreter the kernel reports only "no such file".
     fn check_shebang(&self, script: &Path, shebang: &Shebang) -> Result<(), Failure> {
+        let interpreter = shebang.kernel.try_exists();
+        if let Err(error) = interpreter.as_ref().map_err(|error| Failure::of_file(&shebang.kernel, error))
+            && error.is_shortage
+        {
+            return Err(error);
+        }
         let (script, kernel) = (script.display(), shebang.kernel.display());
         if shebang.carriage_return {
             let message = format!(
@@ -330,7 +356,7 @@ impl Lookup<'_> {
             );
             return Err(Failure::new(NOT_FOUND, message));
         }
-        if !shebang.kernel.exists() {
+        if !interpreter.is_ok_and(|exists| exists) {
             let message = format!("the first line of {script} asks for {kernel}, which does not exist");
             return Err(Failure::new(NOT_FOUND, message));
         }
@@ -338,13 +364,17 @@ impl Lookup<'_> {
         let sets_path = shebang.asked.vars.iter().any(|(name, _)| name == "PATH");
         if shebang.is_by_env() && !asked.is_empty() && !sets_path {
             let path = self.around.path.as_deref();
-            if program::find(asked, &self.exec.cwd, path) == Found::Missing {
-                let asked = asked.display();
-                let message = format!(
-                    "the first line of {script} asks for `{asked}`, which is not in PATH\n  hint: install it, \
-                     or set `interpreter`"
-                );
-                return Err(Failure::new(NOT_FOUND, message));
+            match program::find(asked, &self.exec.cwd, path) {
+                Found::Executable(_) | Found::NotExecutable(_) => {}
+                Found::Missing => {
+                    let asked = asked.display();
+                    let message = format!(
+                        "the first line of {script} asks for `{asked}`, which is not in PATH\n  hint: install \
+                         it, or set `interpreter`"
+                    );
+                    return Err(Failure::new(NOT_FOUND, message));
+                }
+                Found::Unknown(file, errno) => return Err(Failure::unknown(&file, errno)),
             }
         }
         Ok(())
@@ -355,6 +385,9 @@ impl Lookup<'_> {
         let line = &self.exec.script;
         for shell in ["bash", "sh"] {
             let found = program::find(OsStr::new(shell), &self.exec.cwd, self.around.path.as_deref());
+            if let Found::Unknown(file, errno) = found {
+                return Err(Failure::unknown(&file, errno));
+            }
             if let Found::Executable(program) = found {
                 let argv = [shell, "-c", line, shell].map(OsString::from).into_iter();
                 return Ok(Command {
@@ -394,12 +427,17 @@ impl Lookup<'_> {
 /// # Errors
 /// The directory does not exist, is not a directory, or cannot be read.
 pub fn check_cwd(cwd: &Path) -> Result<(), Failure> {
-    let unusable =
-        |why: String| Err(Failure::new(NOT_EXECUTABLE, format!("its cwd {} {why}", cwd.display())));
+    let unusable = |why: String| Failure::new(NOT_EXECUTABLE, format!("its cwd {} {why}", cwd.display()));
     match cwd.metadata() {
         Ok(meta) if meta.is_dir() => Ok(()),
-        Ok(_) => unusable("is not a directory".to_owned()),
-        Err(error) => unusable(format!("cannot be used: {error}")),
+        Ok(_) => Err(unusable("is not a directory".to_owned())),
+        Err(error) => {
+            let failure = Failure {
+                is_shortage: is_file_shortage(&error),
+                ..unusable(format!("cannot be used: {error}"))
+            };
+            Err(failure)
+        }
     }
 }
 
@@ -408,6 +446,7 @@ fn executable(script: PathBuf) -> Result<PathBuf, Failure> {
         Found::Executable(script) => Ok(script),
         Found::NotExecutable(script) => Err(not_executable(&script)),
         Found::Missing => Err(Failure::new(NOT_FOUND, "it has just been removed")),
+        Found::Unknown(script, errno) => Err(Failure::unknown(&script, errno)),
     }
 }
 
@@ -433,5 +472,6 @@ fn no_cluster(why: String) -> Failure {
              file for Node"
         ),
         no_cluster: Some(why),
+        is_shortage: false,
     }
 }

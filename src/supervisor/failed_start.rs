@@ -4,13 +4,13 @@ use std::{io, path::Path};
 
 use super::launch::Step;
 use crate::{
-    config::EX_CONFIG,
+    config::{EX_CONFIG, UnreadableEnvFile},
     machine::{FailureKind, SpawnFailure},
     program,
     spec::ExitCode,
     sys::{
         limits::{Limits, Refusal},
-        shortage::is_shortage,
+        shortage::is_file_shortage,
         spawn::{self, Stage},
     },
 };
@@ -22,7 +22,7 @@ const NOT_EXECUTABLE: ExitCode = 126;
 
 /// What an error means for the next try: a shortage of the system, or `otherwise`.
 pub(super) fn kind_of(error: &io::Error, otherwise: FailureKind) -> FailureKind {
-    if is_shortage(error) { FailureKind::Shortage } else { otherwise }
+    if is_file_shortage(error) { FailureKind::Shortage } else { otherwise }
 }
 
 /// The kernel has refused something that a run needs beside its program. `what` completes "cannot …".
@@ -40,7 +40,14 @@ fn permanent(code: ExitCode, message: String) -> SpawnFailure {
 
 /// There is nothing to execute.
 pub(super) fn not_found(failure: program::Failure) -> SpawnFailure {
-    permanent(failure.code, failure.message)
+    let kind = if failure.is_shortage { FailureKind::Shortage } else { FailureKind::Permanent };
+    SpawnFailure { code: failure.code, message: failure.message, kind }
+}
+
+/// A file of variables cannot be read.
+pub(super) fn no_variables(unreadable: UnreadableEnvFile) -> SpawnFailure {
+    let kind = if unreadable.is_shortage { FailureKind::Shortage } else { FailureKind::Permanent };
+    SpawnFailure { code: EX_CONFIG, message: unreadable.message, kind }
 }
 
 /// The configuration cannot work here.
@@ -99,4 +106,26 @@ pub(super) fn spawn_failure(program: &Path, limits: &Limits, error: &spawn::Erro
         }
     }
     SpawnFailure { code, message, kind: kind_of_failure }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::libc;
+
+    use super::*;
+
+    #[test]
+    fn a_file_system_that_fails_and_a_lack_of_descriptors_say_nothing_of_the_app() {
+        let kind = |errno| kind_of(&io::Error::from_raw_os_error(errno), FailureKind::Permanent);
+        for errno in [libc::EIO, libc::EMFILE, libc::ENFILE, libc::ENOTCONN, libc::ECONNABORTED, libc::ESTALE]
+        {
+            assert_eq!(kind(errno), FailureKind::Shortage, "{errno}");
+        }
+        for errno in [libc::ENOENT, libc::EACCES, libc::ENOEXEC] {
+            assert_eq!(kind(errno), FailureKind::Permanent, "{errno}");
+        }
+        let unreadable = |is_shortage| UnreadableEnvFile { message: "it".to_owned(), is_shortage };
+        assert_eq!(no_variables(unreadable(true)).kind, FailureKind::Shortage);
+        assert_eq!(no_variables(unreadable(false)).kind, FailureKind::Permanent);
+    }
 }

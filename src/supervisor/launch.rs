@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    failed_start::{not_allowed, not_found, wrong},
+    failed_start::{kind_of, no_variables, not_allowed, not_found},
     helper_threads::HelperThreads,
     inspector,
     listen_sockets::{OpenSockets, Socket},
@@ -74,7 +74,7 @@ impl Target {
         }
         let mut spec = AppSpec::clone(&self.spec);
         for file in &self.spec.env.unread_files {
-            let variables = env_file_variables(file).map_err(wrong)?;
+            let variables = env_file_variables(file).map_err(no_variables)?;
             let variables = variables.into_iter().filter(|(name, _)| !file.keeps.contains(name));
             spec.env.vars.extend(variables);
         }
@@ -443,9 +443,15 @@ pub(super) fn full_environment(
 
 fn credentials(spec: &AppSpec) -> Result<Option<Credentials>, SpawnFailure> {
     let identity = &spec.identity;
-    accounts::resolve(identity.user.as_ref().map(as_key), identity.group.as_ref().map(as_key)).map_err(
-        |error| SpawnFailure { code: 126, message: missing_account(&error), kind: FailureKind::Permanent },
-    )
+    let (user, group) = (identity.user.as_ref().map(as_key), identity.group.as_ref().map(as_key));
+    accounts::resolve(user, group).map_err(|error| SpawnFailure {
+        code: 126,
+        message: missing_account(&error),
+        kind: match &error {
+            accounts::Error::NoUser(_) | accounts::Error::NoGroup(_) => FailureKind::Permanent,
+            accounts::Error::Unreadable { source, .. } => kind_of(source, FailureKind::Permanent),
+        },
+    })
 }
 
 fn as_key(principal: &PrincipalRef) -> Key<'_> {

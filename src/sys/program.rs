@@ -7,6 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::errno::Errno;
+
+use super::shortage::is_file_shortage;
+
 /// The search path for a program without a slash when `PATH` is not set (execvp(3)).
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
@@ -19,6 +23,8 @@ pub enum Found {
     NotExecutable(PathBuf),
     /// Nothing of this name.
     Missing,
+    /// There may be one: a file system fails with this error.
+    Unknown(PathBuf, Errno),
 }
 
 /// Searches `name` as a shell does: with a slash relative to `cwd`, otherwise in the directories of `path`
@@ -27,14 +33,18 @@ pub fn find(name: &OsStr, cwd: &Path, path: Option<&OsStr>) -> Found {
     if name.as_bytes().contains(&b'/') {
         return at(cwd.join(name));
     }
-    let mut refused = None;
+    let (mut refused, mut unknown) = (None, None);
     for folder in std::env::split_paths(path.unwrap_or(OsStr::new(DEFAULT_PATH))) {
         match at(cwd.join(folder).join(name)) {
             Found::Executable(found) => return Found::Executable(found),
             // A directory that may not be searched says nothing about the program.
             Found::NotExecutable(found) if found.exists() => refused = refused.or(Some(found)),
             Found::NotExecutable(_) | Found::Missing => {}
+            Found::Unknown(path, errno) => unknown = unknown.or(Some(Found::Unknown(path, errno))),
         }
+    }
+    if let Some(unknown) = unknown {
+        return unknown;
     }
     refused.map_or(Found::Missing, Found::NotExecutable)
 }
@@ -45,6 +55,9 @@ pub fn at(path: PathBuf) -> Found {
         Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => Found::Executable(path),
         Ok(_) => Found::NotExecutable(path),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Found::NotExecutable(path),
+        Err(error) if is_file_shortage(&error) => {
+            Found::Unknown(path, error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+        }
         Err(_) => Found::Missing,
     }
 }

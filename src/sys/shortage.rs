@@ -22,3 +22,13 @@ pub fn is_shortage(error: &io::Error) -> bool {
         )
     )
 }
+
+/// The same for a call that uses files: the server of their file system may also have gone for a while, as
+/// that of NFS, SMB or FUSE.
+pub fn is_file_shortage(error: &io::Error) -> bool {
+    let is_gone = matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::ECONNABORTED | Errno::EHOSTDOWN | Errno::ENOTCONN | Errno::ESTALE)
+    );
+    is_gone || is_shortage(error)
+}

@@ -3,7 +3,8 @@
 use crate::support::{self, Bed, workers};
 
 /// Waits for the file `go`, mounts a file system that does not answer at `mnt`, says so, reads all requests and
-/// answers none. With the file `heal`, `mnt` is what it was before, and what waits fails.
+/// answers none. `asked` is there when one waits. With the file `heal`, `mnt` is what it was before, and what
+/// waits fails.
 const HUNG_FS: &str = r#"
 import ctypes, os, select, signal, struct, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -19,8 +20,10 @@ init = struct.pack("<IIIIHHIIHH8I", 7, 31, 65536, 0, 12, 10, 4096, 1, 1, 0, *([0
 os.write(fd, struct.pack("<IiQ", 16 + len(init), 0, unique) + init)
 os.write(os.open("mounted", os.O_CREAT | os.O_WRONLY, 0o600), b"yes")
 while not os.path.exists("heal"):
-    if select.select([fd], [], [], 0.02)[0] and not os.read(fd, 1 << 20):
-        sys.exit()
+    if select.select([fd], [], [], 0.02)[0]:
+        if not os.read(fd, 1 << 20):
+            sys.exit()
+        os.write(os.open("asked", os.O_CREAT | os.O_WRONLY, 0o600), b"yes")
 libc.umount2(b"mnt", 2)
 "#;
 
@@ -128,6 +131,49 @@ fn a_boot_starts_what_can_start_and_the_rest_when_its_file_system_answers() {
         bed.file("heal", "");
         let up = run.wait_for_line("hung up");
         assert_eq!(up.ends_with("hung up 1"), app.contains("env_file"), "{up}");
+        run.expect_stop();
+    }
+}
+
+#[test]
+fn a_file_system_that_fails_during_the_preflight_stops_no_boot() {
+    let bed = with_a_file_system("script = \"./mnt/long.sh\"\nrestart_delay = 100\n");
+    bed.script("mnt/long.sh", LONG);
+    let mut run = start_with_a_hung_file_system(&bed);
+    support::wait_until("a look-up", || bed.exists("asked"));
+    bed.file("heal", "");
+    run.wait_for_line("fine up");
+    run.wait_for_line("hung up");
+    run.expect_stop();
+}
+
+#[test]
+fn a_file_system_that_fails_while_the_configuration_is_read_stops_no_boot() {
+    let bed = with_a_file_system("script = \"./mnt/long.sh\"\nenv_file = \"mnt/env\"\n");
+    bed.script("mnt/long.sh", LONG);
+    let mut run = start_with_a_hung_file_system(&bed);
+    support::wait_until("the reading of the env_file", || bed.exists("asked"));
+    bed.file("heal", "");
+    run.wait_for_line("fine up");
+    run.wait_for_line("hung up 1");
+    run.expect_stop();
+}
+
+#[test]
+fn a_file_system_that_fails_during_a_first_start_does_not_count_against_the_app() {
+    for app in [
+        "script = \"./mnt/long.sh\"\n",
+        "script = \"echo hung up; exec sleep 1000\"\ncwd = \"mnt\"\n",
+        "script = \"echo hung up $A; exec sleep 1000\"\nenv_file = \"mnt/env\"\n",
+    ] {
+        let bed = with_a_file_system(app);
+        bed.script("mnt/long.sh", LONG);
+        let mut run = start_with_a_hung_file_system(&bed);
+        // Its start has begun then, too, and has not timed out.
+        run.wait_for_line("fine up");
+        bed.file("heal", "");
+        run.wait_for_err("hung (0) ended: spawn-failed");
+        run.wait_for_line("hung up");
         run.expect_stop();
     }
 }
