@@ -194,7 +194,7 @@ async fn read(
         Err(problems) => return Ok(Err(problems)),
     };
     let mut stop = None;
-    let mut received = Vec::new();
+    let (mut received, mut others) = (Vec::new(), Vec::new());
     while !running.is_done() {
         tokio::select! {
             result = signals.wait(&mut received) => {
@@ -204,17 +204,22 @@ async fn read(
             }
             () = running.advance() => {}
         }
-        for Received { number, sender } in received.drain(..) {
-            let Some(signal) = Signal::from_number(number) else { continue };
-            if is_stop(signal) || signal == Signal::HUP && sender == Sender::Kernel {
-                stop = Some(signal);
-                running.abort(EvaluationEnd::Signaled(signal));
+        for one in received.drain(..) {
+            match stop_by(one) {
+                Some(signal) => {
+                    stop = Some(signal);
+                    running.abort(EvaluationEnd::Signaled(signal));
+                }
+                // All children are reaped below.
+                None if Signal::from_number(one.number) == Some(Signal::CHLD) => {}
+                None => others.push(one),
             }
         }
         while let Some((pid, status)) = reap::next() {
             running.reaped(pid, status);
         }
     }
+    signals.put_back(others);
     match stop {
         Some(signal) => {
             // What the file has started and left behind ends with it.
@@ -243,7 +248,8 @@ async fn on_helper<T: Send + 'static>(
     Ok(answer.and_then(|answer| answer.map_err(|_| io::Error::other("a thread of procrun has panicked"))))
 }
 
-/// Waits for something before anything is supervised. `Err`: a signal asked to stop.
+/// Waits for something before anything is supervised. `Err`: a signal asked to stop. The supervisor's loop gets
+/// the other signals: one may ask to read the configuration again.
 async fn unless_stopped<T>(
     signals: &mut Signals,
     work: impl Future<Output = T>,
@@ -252,20 +258,46 @@ async fn unless_stopped<T>(
     let mut received = Vec::new();
     loop {
         tokio::select! {
-            result = &mut work => return Ok(Ok(result)),
+            result = &mut work => {
+                signals.put_back(received);
+                return Ok(Ok(result));
+            }
             result = signals.wait(&mut received) => {
                 if let Err(error) = result {
                     return Ok(Err(error));
                 }
             }
         }
-        let stop = received.drain(..).find_map(|it| Signal::from_number(it.number).filter(|it| is_stop(*it)));
-        if let Some(signal) = stop {
+        if let Some(signal) = received.iter().find_map(|one| stop_by(*one)) {
             return Err(signal);
         }
     }
 }
 
+/// The signal, if it asks to stop before anything is supervised. From the kernel, SIGHUP says that the terminal
+/// is gone.
+fn stop_by(Received { number, sender }: Received) -> Option<Signal> {
+    let is_from_terminal = sender == Sender::Kernel;
+    Signal::from_number(number).filter(|it| is_stop(*it) || *it == Signal::HUP && is_from_terminal)
+}
+
 fn is_stop(signal: Signal) -> bool {
     matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::libc;
+
+    use super::*;
+
+    #[test]
+    fn before_the_boot_a_terminal_that_is_gone_asks_to_stop_and_a_process_to_read_again() {
+        let stop = |number, sender| stop_by(Received { number, sender });
+        assert_eq!(stop(libc::SIGHUP, Sender::Kernel), Some(Signal::HUP));
+        assert_eq!(stop(libc::SIGHUP, Sender::Process(1)), None);
+        assert_eq!(stop(libc::SIGTERM, Sender::Process(1)), Some(Signal::TERM));
+        assert_eq!(stop(libc::SIGUSR2, Sender::Kernel), None);
+        assert_eq!(stop(0, Sender::Kernel), None);
+    }
 }

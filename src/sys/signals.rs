@@ -102,6 +102,8 @@ fn disposition(number: i32) -> Option<libc::sigaction> {
 pub struct Signals {
     delivery: SignalDelivery<UnixStream, WithOrigin>,
     wake: tokio::net::UnixStream,
+    /// Put back by [`Self::put_back`].
+    returned: Vec<Received>,
 }
 
 impl Signals {
@@ -111,7 +113,7 @@ impl Signals {
     /// The error of dup(2) or epoll_ctl(2).
     pub fn new(installed: Installed) -> io::Result<Self> {
         let wake = tokio::net::UnixStream::from_std(installed.0.get_read().try_clone()?)?;
-        Ok(Self { delivery: installed.0, wake })
+        Ok(Self { delivery: installed.0, wake, returned: Vec::new() })
     }
 
     /// Installs handlers for the real-time signals too.
@@ -129,6 +131,10 @@ impl Signals {
     /// # Errors
     /// The error of epoll_wait(2).
     pub async fn wait(&mut self, into: &mut Vec<Received>) -> io::Result<()> {
+        if !self.returned.is_empty() {
+            into.append(&mut self.returned);
+            return Ok(());
+        }
         self.wake.readable().await?;
         // The handlers store the signal before they write a byte here, so emptying this first
         // loses none.
@@ -136,6 +142,11 @@ impl Signals {
         while self.wake.try_read(&mut bytes).is_ok_and(|n| n > 0) {}
         into.extend(self.delivery.pending().map(|origin| received(&origin)));
         Ok(())
+    }
+
+    /// Returns signals that are for a later receiver: the next [`Self::wait`] brings them.
+    pub fn put_back(&mut self, signals: Vec<Received>) {
+        self.returned.extend(signals);
     }
 }
 
