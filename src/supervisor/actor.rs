@@ -22,6 +22,7 @@ use super::{
     memory::Memory,
     not_started,
     outages::{Outages, Part},
+    own_file::OwnFile,
     panics,
     preflight::{Candidate, Preflight, Results},
     print_early, report,
@@ -98,6 +99,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) added: Vec<Arc<AppSpec>>,
     /// The ecosystem files that commands have named, each with the environment with which it was read.
     pub(super) files: BTreeMap<PathBuf, Arc<BTreeMap<String, String>>>,
+    pub(super) own_file: OwnFile,
     pub(super) reading: Reading,
     pub(super) preflight: Preflight,
     pub(super) deferred: Deferred,
@@ -214,6 +216,7 @@ pub(super) async fn supervise(
         home: role.background.as_ref().map(|background| background.home.clone()),
         added: Vec::new(),
         files: BTreeMap::new(),
+        own_file: OwnFile::default(),
         reading: Reading::default(),
         preflight,
         deferred: Deferred::default(),

@@ -9,7 +9,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use super::{
@@ -29,9 +28,6 @@ use crate::{
         validate::{MAX_APPS, MAX_INSTANCES, validate, validate_environment},
     },
 };
-
-/// How long a client waits until the symbolic links of the ecosystem file have been followed.
-const LINKS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Applications that are to be added.
 #[derive(Debug, Clone)]
@@ -408,30 +404,6 @@ impl Supervisor<'_> {
             Some(environment) => Some(BTreeMap::clone(environment)),
             None => is_own_file.then(|| self.own_environment()),
         }
-    }
-
-    /// Continues with whether this is the supervisor's own ecosystem file. That may be reached by symbolic
-    /// links that change, as those of a ConfigMap do: they are followed each time.
-    pub(super) fn with_own_file(
-        &mut self,
-        client: ClientId,
-        file: Option<&Path>,
-        then: impl FnOnce(&mut Supervisor<'_>, bool) -> Result<Option<Answer>, Unknown> + Send + 'static,
-    ) -> Result<Option<Answer>, Unknown> {
-        let (Some(own), Some(file)) = (self.source.file(), file) else { return then(self, false) };
-        if own == file {
-            return then(self, true);
-        }
-        let (own, file) = (own.to_owned(), file.to_owned());
-        let helpers = self.workers.helpers();
-        let Some(followed) = self.clients.links.ask(helpers, move || own.canonicalize().ok()) else {
-            return then(self, false);
-        };
-        self.deferred.add_answer(helpers, followed, LINKS_TIMEOUT, move |supervisor, own| {
-            let answer = then(supervisor, own.flatten().is_some_and(|own| own == file));
-            supervisor.answer(client, answer);
-        });
-        Ok(None)
     }
 
     /// What of the supervisor's own environment can be sent.

@@ -53,8 +53,6 @@ pub(super) struct Clients {
     event_followers: EventFollowers,
     /// For what is shown to them.
     pub(super) lookup: SingleLookup,
-    /// For the symbolic links of the ecosystem file.
-    pub(super) links: SingleLookup,
 }
 
 struct Waiting {
@@ -80,7 +78,6 @@ impl Clients {
             events: EventLog::default(),
             event_followers: EventFollowers::default(),
             lookup: SingleLookup::default(),
-            links: SingleLookup::default(),
         };
         (clients, trouble)
     }

@@ -24,6 +24,7 @@ mod log_followers;
 mod lookup;
 mod memory;
 mod outages;
+mod own_file;
 mod package;
 mod panics;
 mod pid_file;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{APPS, Rough, socket, statuses, supervisor};
-use crate::support::{Bed, procfs, wait_until};
+use crate::support::{Bed, Procrun, SIGCONT, SIGSTOP, procfs, wait_until};
 
 #[test]
 fn garbage_and_half_messages_get_an_answer_or_nothing() {
@@ -249,4 +249,30 @@ fn requests_in_a_row_are_answered_in_a_row() {
     assert_eq!(rough.hear()["done"]["ids"], serde_json::json!([0, 1, 2]));
     assert_eq!(rough.hear()["overview"]["instances"].as_array().unwrap().len(), 3);
     assert!(rough.hear().is_null(), "and then it hangs up");
+}
+
+/// Several clients say this at the same time.
+fn say_at_once(run: &Procrun, clients: &mut [(Rough, String)]) {
+    run.signal(SIGSTOP);
+    for (client, request) in clients {
+        client.say(request);
+    }
+    run.signal(SIGCONT);
+}
+
+#[test]
+fn requests_about_the_supervisors_own_file_that_come_at_once_all_find_it() {
+    let bed = Bed::with(APPS);
+    std::fs::rename(bed.path("ecosystem.toml"), bed.path("real.toml")).unwrap();
+    std::os::unix::fs::symlink("real.toml", bed.path("ecosystem.toml")).unwrap();
+    let mut run = supervisor(&bed, false, 3);
+    let (path, file) = (socket(&bed), bed.path("real.toml").canonicalize().unwrap());
+    let request = format!("{{\"apply\":{{\"file\":{file:?},\"dry_run\":true}}}}");
+    let mut clients: Vec<_> = (0..4).map(|_| (Rough::greeted(&path), request.clone())).collect();
+    say_at_once(&run, &mut clients);
+    for (client, _) in &mut clients {
+        let answer = client.hear();
+        assert!(answer["plan"].is_object(), "{answer}");
+    }
+    run.expect_stop();
 }
