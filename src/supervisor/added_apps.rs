@@ -136,10 +136,15 @@ impl Supervisor<'_> {
         }
         self.depend_outside(&mut apps, &outside);
         self.check_order(&apps)?;
+        let names: Vec<String> = apps.iter().map(|app| app.name.clone()).collect();
         let candidates: Vec<Candidate> = apps.into_iter().map(Candidate::added).collect();
         let Some(results) = results.filter(|results| results.are_of(&candidates)) else {
+            let planned: Vec<String> =
+                listed.into_iter().map(|app| app.name.clone()).filter(|name| names.contains(name)).collect();
             self.check_first(candidates, move |supervisor, results| {
-                let added = supervisor.add(client, again, Some(results));
+                let added = supervisor
+                    .still_planned(&planned)
+                    .and_then(|()| supervisor.add(client, again, Some(results)));
                 supervisor.answer_failure(client, added);
             });
             return Ok(());
@@ -151,7 +156,6 @@ impl Supervisor<'_> {
         {
             self.files.insert(file, caller);
         }
-        let names: Vec<String> = apps.iter().map(|app| app.name.clone()).collect();
         let mut wanted = Vec::new();
         for app in apps {
             let app = Arc::new(app);
@@ -239,8 +243,11 @@ impl Supervisor<'_> {
             });
         }
         let Some(results) = results.filter(|results| results.are_of(&candidates)) else {
+            let planned: Vec<String> = before.iter().map(|app| app.name.clone()).collect();
             self.check_first(candidates, move |supervisor, results| {
-                let changed = supervisor.change(client, again, Some(results));
+                let changed = supervisor
+                    .still_planned(&planned)
+                    .and_then(|()| supervisor.change(client, again, Some(results)));
                 supervisor.answer_failure(client, changed);
             });
             return Ok(());
@@ -279,6 +286,18 @@ impl Supervisor<'_> {
         }
         self.let_become(client, &names, wanted, anew);
         Ok(())
+    }
+
+    /// Refuses a request about applications of which one has been deleted or renamed during the preflight.
+    fn still_planned(&self, names: &[String]) -> Result<(), Unknown> {
+        let coming = self.machine.coming_plan().apps;
+        match names.iter().find(|name| !coming.iter().any(|app| app.name == **name)) {
+            None => Ok(()),
+            Some(name) => Err(Unknown {
+                message: format!("app `{name}` has left the list meanwhile"),
+                hint: Some("nothing was changed".to_owned()),
+            }),
+        }
     }
 
     /// The old and the new name of the one application that gets another name; `None` if it has that name.

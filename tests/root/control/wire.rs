@@ -276,3 +276,21 @@ fn requests_about_the_supervisors_own_file_that_come_at_once_all_find_it() {
     }
     run.expect_stop();
 }
+
+#[test]
+fn a_change_of_an_app_that_is_deleted_meanwhile_fails() {
+    let bed = Bed::with(APPS);
+    let mut run = supervisor(&bed, false, 3);
+    let path = socket(&bed);
+    let change = "{\"change\":{\"targets\":[\"worker\"],\"anew\":\"restart\",\"environment\":{\"NEW\":\"1\"},\"patch\":null}}";
+    let delete = "{\"act\":{\"action\":\"delete\",\"targets\":[\"worker\"]}}";
+    let mut clients = [change, delete].map(|request| (Rough::greeted(&path), request.to_owned()));
+    say_at_once(&run, &mut clients);
+    let [(changer, _), (deleter, _)] = &mut clients;
+    let answer = changer.hear();
+    let message = answer["failed"]["message"].as_str();
+    assert_eq!(message, Some("app `worker` has left the list meanwhile"), "{answer}");
+    while deleter.hear()["done"].is_null() {}
+    assert_eq!(statuses(&bed), ["api online", "api online"]);
+    run.expect_stop();
+}
