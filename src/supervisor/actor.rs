@@ -553,6 +553,8 @@ impl Supervisor<'_> {
                 news => events.extend(report::hear(&self.machine, news)),
             }
         }
+        // Not only in a full turn: until the next one it could be hours.
+        self.close_unused(Vec::new());
         self.heard(events);
     }
 

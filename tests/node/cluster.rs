@@ -388,6 +388,25 @@ server.listen('app.sock', () => console.log('listening', server.address()));
 }
 
 #[test]
+fn the_file_of_a_unix_socket_goes_when_its_worker_closes_it() {
+    let script = r"
+const http = require('http');
+const other = http.createServer((q, r) => r.end('other'));
+other.listen('app.sock', () => console.log('opened'));
+const server = http.createServer((q, r) => other.close(() => r.end('closed')));
+server.listen(0, () => console.log('listening on', server.address().port));
+";
+    let bed = set_up(&app("instances = 1\nexec_mode = \"cluster\""), &[("app.js", script)]);
+    let mut procrun = start(&bed);
+    procrun.wait_for_line("opened");
+    let port = port_of(&procrun, 1);
+    assert!(bed.exists("app.sock"));
+    assert_eq!(get(port, "/").unwrap(), "closed");
+    wait_until("the file to go", || !bed.exists("app.sock"));
+    procrun.expect_stop();
+}
+
+#[test]
 fn a_udp_port_is_shared() {
     let script = r"
 const socket = require('dgram').createSocket('udp4');
