@@ -271,6 +271,7 @@ impl Supervisor<'_> {
                 self.boot();
                 continue;
             }
+            self.end_boot();
             let timer =
                 boot.or_else(|| self.timers.next().map(|at| after(self.began.into(), at.elapsed()).into()));
             let next = timer.into_iter().chain(self.memory.next()).chain(self.outages.next());
@@ -359,10 +360,6 @@ impl Supervisor<'_> {
     fn boot(&mut self) {
         self.feed(vec![Event::Boot]);
         self.boot = Boot::FirstStarts;
-        if !self.workers.is_starting() {
-            self.follow_plan();
-        }
-        self.end_boot();
     }
 
     /// Sets up what the first process need not wait for, once that executes its program: until then the
@@ -372,17 +369,21 @@ impl Supervisor<'_> {
             return;
         }
         self.boot = Boot::Followed;
-        watch(&mut self.watcher, self.machine.plan());
-        self.schedules.follow(self.machine.plan());
-        self.memory.follow(self.machine.plan());
+        // A reload may have come before.
+        let plan = self.machine.coming_plan();
+        watch(&mut self.watcher, &plan);
+        self.schedules.follow(&plan);
+        self.memory.follow(&plan);
         if let Err(error) = self.signals.receive_realtime() {
             warn!("cannot forward real-time signals: {error}");
         }
     }
 
-    /// Gives back the memory that the first starts needed, once they are over.
+    /// Gives back the memory that the first starts needed, once they are over. They may all have been abandoned
+    /// before anything was reported of them.
     fn end_boot(&mut self) {
-        if self.boot == Boot::Followed && !self.workers.is_starting() {
+        if matches!(self.boot, Boot::FirstStarts | Boot::Followed) && !self.workers.is_starting() {
+            self.follow_plan();
             self.boot = Boot::Over;
             process::trim_memory();
         }
@@ -633,7 +634,6 @@ impl Supervisor<'_> {
         self.close_failed(&events);
         self.feed(events);
         self.take_dead(&dead);
-        self.end_boot();
     }
 
     fn reap(&mut self) {
