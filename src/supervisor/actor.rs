@@ -10,7 +10,7 @@ use tracing::{debug, error, info, warn};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
-    Role,
+    REALTIME_DELAY, Role,
     clients::Clients,
     config_reload::{self, Reading},
     deferred::{Continuation, Deferred},
@@ -90,6 +90,8 @@ pub(super) struct Supervisor<'a> {
     timers: Timers,
     pub(super) schedules: Schedules,
     signals: Signals,
+    /// When to install the handlers for real-time signals.
+    realtime_at: Option<Instant>,
     outages: Outages,
     pub(super) open_files: OpenFiles,
     pub(super) evaluation: Option<Running>,
@@ -210,6 +212,7 @@ pub(super) async fn supervise(
         timers: Timers::default(),
         schedules: Schedules::new(),
         signals,
+        realtime_at: Some(began + REALTIME_DELAY),
         outages: Outages::default(),
         open_files,
         evaluation: None,
@@ -250,6 +253,7 @@ impl Supervisor<'_> {
         let delay = self.machine.plan().runtime.start_delay;
         let mut boot = Some(after(self.began.into(), delay).into());
         if !delay.is_zero() {
+            self.receive_realtime();
             info!("waiting for {} ms before anything starts", delay.as_millis());
         }
         let mut received = Vec::new();
@@ -275,7 +279,7 @@ impl Supervisor<'_> {
             let timer =
                 boot.or_else(|| self.timers.next().map(|at| after(self.began.into(), at.elapsed()).into()));
             let next = timer.into_iter().chain(self.memory.next()).chain(self.outages.next());
-            let next = next.chain(self.workers.helpers().next()).min();
+            let next = next.chain(self.workers.helpers().next()).chain(self.realtime_at).min();
             let mut is_time = false;
             tokio::select! {
                 result = self.signals.wait(&mut received), if self.outages.allows(Part::Signals) => {
@@ -324,6 +328,9 @@ impl Supervisor<'_> {
                 self.received(signal);
             }
             self.outages.end_rests(now());
+            if self.realtime_at.is_some_and(|at| at <= now()) {
+                self.receive_realtime();
+            }
             self.workers.helpers().grow(now());
             self.reap();
             let now = self.now();
@@ -374,7 +381,14 @@ impl Supervisor<'_> {
         watch(&mut self.watcher, &plan);
         self.schedules.follow(&plan);
         self.memory.follow(&plan);
-        if let Err(error) = self.signals.receive_realtime() {
+        self.receive_realtime();
+    }
+
+    /// Installs the handlers for real-time signals, once.
+    fn receive_realtime(&mut self) {
+        if self.realtime_at.take().is_some()
+            && let Err(error) = self.signals.receive_realtime()
+        {
             warn!("cannot forward real-time signals: {error}");
         }
     }

@@ -46,9 +46,10 @@ use std::{
     io::{self, Write},
     mem::ManuallyDrop,
     pin::pin,
+    time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 pub use self::{background::Background, termination::not_started};
 use self::{evaluation::Running, helper_threads::HelperThreads};
@@ -68,6 +69,10 @@ use crate::{
 
 /// The exit code for a failure of procrun's own set-up (sysexits.h: `EX_OSERR`).
 const SET_UP_FAILED: ExitCode = 71;
+
+/// The handlers for real-time signals are installed after this time, unless the first process is made before:
+/// without them such a signal ends procrun, or is lost where procrun is PID 1.
+const REALTIME_DELAY: Duration = Duration::from_millis(100);
 
 /// The role of a supervisor: its control socket, and whether it runs in the background.
 #[derive(Debug)]
@@ -255,7 +260,7 @@ async fn unless_stopped<T>(
     signals: &mut Signals,
     work: impl Future<Output = T>,
 ) -> Result<io::Result<T>, Signal> {
-    let mut work = pin!(work);
+    let (mut work, mut realtime) = (pin!(work), pin!(sleep(REALTIME_DELAY)));
     let mut received = Vec::new();
     loop {
         tokio::select! {
@@ -267,6 +272,10 @@ async fn unless_stopped<T>(
                 if let Err(error) = result {
                     return Ok(Err(error));
                 }
+            }
+            () = &mut realtime, if !realtime.is_elapsed() => {
+                // The supervisor tries again, and reports an error.
+                let _ = signals.receive_realtime();
             }
         }
         if let Some(signal) = received.iter().find_map(|one| stop_by(*one)) {

@@ -60,6 +60,18 @@ fn kill_signal_replaces_the_one_that_came() {
     }
 }
 
+#[test]
+fn a_real_time_signal_before_the_first_start_neither_ends_procrun_nor_is_lost() {
+    for pid1 in [true, false] {
+        let bed = Bed::with("start_delay = \"1h\"\n[[apps]]\nname = \"app\"\nscript = \"true\"\n");
+        let mut run = bed.launch(&["ecosystem.toml"]).pid1_if(pid1).start();
+        run.wait_for_err("before anything starts");
+        run.signal(37);
+        run.wait_for_err("SIGRTMIN+3");
+        run.expect_stop();
+    }
+}
+
 /// Ignores everything, with one child in its own session and one that is forked twice.
 const STUBBORN_TREE: &str = r#"#!/usr/bin/env python3
 import os, signal, time
