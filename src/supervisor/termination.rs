@@ -11,6 +11,8 @@ use std::{
     io,
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::Path,
+    sync::{Arc, mpsc},
+    thread,
     time::Duration,
 };
 
@@ -23,7 +25,7 @@ use crate::{
     machine::{InstanceId, InstanceView, events::EndText, frame::Edge},
     shown::{log_line, printable_lines},
     spec::{ExitCode, TerminationLog},
-    sys::file_rights::FileRights,
+    sys::{file_rights::FileRights, signals},
 };
 
 /// The path of Kubernetes, unless the pod has another `terminationMessagePath`.
@@ -99,13 +101,31 @@ fn record(to: &TerminationLog, text: &str) -> Result<bool, String> {
     Ok(true)
 }
 
-/// Says why nothing was started to whoever looks at the container afterwards. Nobody is told if
-/// that fails: the same stands on stderr.
+/// Writes why nothing was started. An error is not reported: the same text is on stderr. The file system may not
+/// answer, so another thread writes it, and the end of procrun waits for at most 1 s.
 pub fn not_started(to: &TerminationLog, why: &impl std::fmt::Display) {
+    if *to == TerminationLog::Off {
+        return;
+    }
+    let text = Arc::new(printable_lines(&why.to_string()) + "\n");
+    let (written, result) = mpsc::channel();
+    let (theirs, to_theirs) = (Arc::clone(&text), to.clone());
+    let thread = thread::Builder::new().name("termination".into()).spawn(move || {
+        signals::block_all();
+        write_beginning(&to_theirs, &theirs);
+        let _ = written.send(());
+    });
+    if thread.is_ok() {
+        let _ = result.recv_timeout(TIMEOUT);
+    } else {
+        // A shortage of threads may be the reason.
+        write_beginning(to, &text);
+    }
+}
+
+fn write_beginning(to: &TerminationLog, text: &str) {
     if let Ok(Some(file)) = open(to) {
-        let mut text = printable_lines(&why.to_string());
-        text.push('\n');
-        let _ = write(&file, &beginning(&text, MAX_BYTES));
+        let _ = write(&file, &beginning(text, MAX_BYTES));
     }
 }
 
