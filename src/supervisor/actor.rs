@@ -149,15 +149,16 @@ pub(super) async fn supervise(
         Err(signal) => return Ok(stopped_early(signal)),
     };
     let (mut listen_sockets, mut preflight) = (ListenSockets::default(), Preflight::default());
-    let candidates = plan.apps.iter().cloned().map(Candidate::complete).collect();
-    let results = preflight.begin(candidates, source, &listen_sockets, &helpers);
-    let results = match super::unless_stopped(&mut signals, results).await {
-        Ok(results) => results?,
-        Err(signal) => return Ok(stopped_early(signal)),
+    let checked =
+        check_apps(source, role, &plan, &mut signals, &mut preflight, &listen_sockets, &helpers).await?;
+    let results = match checked {
+        Ok(results) => results,
+        Err(code) => {
+            // With the results went the sockets, and their files.
+            helpers.finish(Purpose::File, now() + FILES_TIMEOUT).await;
+            return Ok(code);
+        }
     };
-    if let Some(code) = refused(role, &plan.runtime.termination_log, &results) {
-        return Ok(code);
-    }
     let notices = [notices, results.notices()].concat();
     results.into_apps(&mut listen_sockets);
     let (clients, trouble) = Clients::open(role);
@@ -236,6 +237,28 @@ pub(super) async fn supervise(
     // The kernel takes everything back faster than it could be given back piece by piece.
     std::mem::forget(supervisor);
     Ok(code)
+}
+
+/// Checks what the applications need before any of them starts. An error: procrun ends with this code.
+async fn check_apps(
+    source: &Source,
+    role: &Role,
+    plan: &Plan,
+    signals: &mut Signals,
+    preflight: &mut Preflight,
+    listen_sockets: &ListenSockets,
+    helpers: &HelperThreads,
+) -> io::Result<Result<Results, ExitCode>> {
+    let candidates = plan.apps.iter().cloned().map(Candidate::complete).collect();
+    let results = preflight.begin(candidates, source, listen_sockets, helpers);
+    let results = match super::unless_stopped(signals, results).await {
+        Ok(results) => results?,
+        Err(signal) => return Ok(Err(stopped_early(signal))),
+    };
+    Ok(match refused(role, &plan.runtime.termination_log, &results) {
+        None => Ok(results),
+        Some(code) => Err(code),
+    })
 }
 
 /// Says where commands reach this procrun, or why they cannot.

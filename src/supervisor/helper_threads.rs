@@ -32,6 +32,8 @@ use crate::sys::signals;
 
 /// A job that takes longer may have met something that does not answer.
 const SLOW_JOB: Duration = Duration::from_millis(100);
+/// How often the end of procrun checks whether jobs are done.
+const FINISH_POLL: Duration = Duration::from_millis(2);
 /// Jobs of a purpose that may wait for a thread.
 const MAX_WAITING: usize = 4096;
 /// As much address space for the stack of a thread as the first thread of a process has: what is read there
@@ -216,6 +218,22 @@ impl HelperThreads {
                 return None;
             }
             self.grow(now);
+        }
+    }
+
+    /// Waits until all jobs of this purpose have been done, up to a time limit.
+    pub(super) async fn finish(&self, purpose: Purpose, until: Instant) {
+        loop {
+            let now = actor::now();
+            let is_over = {
+                let state = self.lock();
+                state.queues[purpose as usize].is_empty() && state.busy_with(purpose) == 0
+            };
+            if is_over || now >= until {
+                return;
+            }
+            self.grow(now);
+            sleep_until(until.min(now + FINISH_POLL)).await;
         }
     }
 

@@ -355,6 +355,21 @@ fn a_socket_in_a_directory_that_is_not_there_is_a_clear_error() {
 }
 
 #[test]
+fn a_boot_that_is_refused_leaves_no_socket_file() {
+    let bed = Bed::new();
+    let listens = |number| format!("listen = \"unix://{}\"", bed.path(&format!("{number}.sock")).display());
+    let apps: String = (0..20)
+        .map(|number| app(&listens(number)).replace("\"app\"", &format!("\"app-{number}\"")))
+        .collect();
+    bed.file("ecosystem.toml", format!("{apps}[[apps]]\nname = \"missing\"\nscript = \"./nowhere\"\n"));
+    bed.file("app.py", SERVER);
+    let mut run = start(&bed);
+    run.expect_code(127);
+    let left: Vec<String> = bed.list(".").into_iter().filter(|name| name.ends_with(".sock")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
 fn a_change_that_cannot_listen_changes_nothing() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap();
