@@ -1,6 +1,6 @@
 //! The supervisor's loop: wait for news, let the machine decide, carry it out.
 
-use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, mem::ManuallyDrop, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     sync::oneshot::{self, error::TryRecvError},
@@ -612,12 +612,13 @@ impl Supervisor<'_> {
         if sockets.is_empty() && files.is_empty() {
             return;
         }
+        // Without a thread for it they stay: the next sockets replace them.
+        let files = ManuallyDrop::new(files);
         let close = move || {
             listen_sockets::close(sockets);
-            drop(files);
+            drop(ManuallyDrop::into_inner(files));
         };
         self.removals.retain_mut(|removal| removal.try_recv() == Err(TryRecvError::Empty));
-        // Without a thread they are removed here.
         self.removals.extend(self.workers.helpers().ask_for(Purpose::File, close));
     }
 

@@ -12,6 +12,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    mem::ManuallyDrop,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
@@ -163,8 +164,10 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         if let Some(file) = self.file.take() {
-            // Without a thread the file is removed here.
-            let _ = self.helpers.submit(Job::new(Purpose::File, move || drop(file)).of_app(&self.app));
+            // Without a thread for it the file stays: the next socket replaces it.
+            let file = ManuallyDrop::new(file);
+            let remove = move || drop(ManuallyDrop::into_inner(file));
+            let _ = self.helpers.submit(Job::new(Purpose::File, remove).of_app(&self.app));
         }
     }
 }
