@@ -123,11 +123,12 @@ impl Server {
         &self.path
     }
 
-    /// Accepts no more clients and gives the path back. Connected clients keep getting answers.
-    pub fn stop_listening(&mut self) {
-        if let Some((listener, _held)) = self.listening.take() {
-            self.poller.remove(listener.as_fd());
-        }
+    /// Accepts no more clients. Connected clients keep getting answers. Returns the path, which is free once that
+    /// is dropped.
+    pub fn stop_listening(&mut self) -> Option<SocketFile> {
+        let (listener, file) = self.listening.take()?;
+        self.poller.remove(listener.as_fd());
+        Some(file)
     }
 
     /// Adds a connection that was created elsewhere.

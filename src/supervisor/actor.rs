@@ -440,7 +440,13 @@ impl Supervisor<'_> {
         if let Some(background) = &role.background {
             background.remove_pid_file();
         }
-        self.clients.close();
+        if let Some(file) = self.clients.close() {
+            let file = ManuallyDrop::new(file);
+            let helpers = self.workers.helpers();
+            if let Ok(mut removed) = helpers.ask(move || drop(ManuallyDrop::into_inner(file))) {
+                helpers.receive(&mut removed, now() + FILES_TIMEOUT).await;
+            }
+        }
         self.node.clean_up();
         self.workers.remove_cgroups();
         let mut termination_message = match &role.background {

@@ -117,10 +117,9 @@ impl Clients {
     }
 
     /// Accepts no more clients. A client that waits for the end learns it from the end of its connection.
-    pub(super) fn close(&mut self) {
-        if let Some(server) = &mut self.server {
-            server.stop_listening();
-        }
+    /// Returns the files of the socket, which may be on a file system that does not answer.
+    pub(super) fn close(&mut self) -> Option<SocketFile> {
+        self.server.as_mut().and_then(Server::stop_listening)
     }
 
     pub(super) fn answer(&mut self, to: ClientId, answer: &Answer) {
