@@ -153,11 +153,7 @@ pub(super) async fn supervise(
         check_apps(source, role, &plan, &mut signals, &mut preflight, &listen_sockets, &helpers).await?;
     let results = match checked {
         Ok(results) => results,
-        Err(code) => {
-            // With the results went the sockets, and their files.
-            helpers.finish(Purpose::File, now() + FILES_TIMEOUT).await;
-            return Ok(code);
-        }
+        Err(code) => return Ok(code),
     };
     let notices = [notices, results.notices()].concat();
     results.into_apps(&mut listen_sockets);
@@ -251,14 +247,19 @@ async fn check_apps(
 ) -> io::Result<Result<Results, ExitCode>> {
     let candidates = plan.apps.iter().cloned().map(Candidate::complete).collect();
     let results = preflight.begin(candidates, source, listen_sockets, helpers);
-    let results = match super::unless_stopped(signals, results).await {
-        Ok(results) => results?,
-        Err(signal) => return Ok(Err(stopped_early(signal))),
+    let code = match super::unless_stopped(signals, results).await {
+        Ok(results) => {
+            let results = results?;
+            match refused(role, &plan.runtime.termination_log, &results) {
+                None => return Ok(Ok(results)),
+                Some(code) => code,
+            }
+        }
+        Err(signal) => stopped_early(signal),
     };
-    Ok(match refused(role, &plan.runtime.termination_log, &results) {
-        None => Ok(results),
-        Some(code) => Err(code),
-    })
+    // With the results went the sockets, and their files.
+    helpers.finish(Purpose::File, now() + FILES_TIMEOUT).await;
+    Ok(Err(code))
 }
 
 /// Says where commands reach this procrun, or why they cannot.
@@ -351,9 +352,7 @@ impl Supervisor<'_> {
                 self.received(signal);
             }
             self.outages.end_rests(now());
-            if self.realtime_at.is_some_and(|at| at <= now()) {
-                self.receive_realtime();
-            }
+            self.receive_realtime_in_time(now());
             self.workers.helpers().grow(now());
             self.reap();
             let now = self.now();
@@ -405,6 +404,13 @@ impl Supervisor<'_> {
         self.schedules.follow(&plan);
         self.memory.follow(&plan);
         self.receive_realtime();
+    }
+
+    /// Installs the handlers for real-time signals if the first start takes long.
+    fn receive_realtime_in_time(&mut self, now: Instant) {
+        if self.realtime_at.is_some_and(|at| at <= now) {
+            self.receive_realtime();
+        }
     }
 
     /// Installs the handlers for real-time signals, once.

@@ -139,8 +139,7 @@ impl Supervisor<'_> {
         let names: Vec<String> = apps.iter().map(|app| app.name.clone()).collect();
         let candidates: Vec<Candidate> = apps.into_iter().map(Candidate::added).collect();
         let Some(results) = results.filter(|results| results.are_of(&candidates)) else {
-            let planned: Vec<String> =
-                listed.into_iter().map(|app| app.name.clone()).filter(|name| names.contains(name)).collect();
+            let planned: Vec<String> = names.iter().filter(|name| self.is_planned(name)).cloned().collect();
             self.check_first(candidates, move |supervisor, results| {
                 let added = supervisor
                     .still_planned(&planned)
@@ -223,6 +222,9 @@ impl Supervisor<'_> {
         let mut candidates = Vec::new();
         let before = self.machine.coming_plan().apps.into_iter().filter(|app| names.contains(&app.name));
         let before: Vec<Arc<AppSpec>> = before.collect();
+        if before.is_empty() {
+            self.still_planned(&names)?;
+        }
         for app in &before {
             let mut new = AppSpec::clone(app);
             if let Some(caller) = &caller {
@@ -289,9 +291,8 @@ impl Supervisor<'_> {
     }
 
     /// Refuses a request about applications of which one has been deleted or renamed during the preflight.
-    fn still_planned(&self, names: &[String]) -> Result<(), Unknown> {
-        let coming = self.machine.coming_plan().apps;
-        match names.iter().find(|name| !coming.iter().any(|app| app.name == **name)) {
+    fn still_planned<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> Result<(), Unknown> {
+        match names.into_iter().find(|name| !self.is_planned(name)) {
             None => Ok(()),
             Some(name) => Err(Unknown {
                 message: format!("app `{name}` has left the list meanwhile"),

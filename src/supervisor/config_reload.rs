@@ -291,7 +291,7 @@ impl Supervisor<'_> {
         Ok(Examined { plan, added, candidates })
     }
 
-    fn is_planned(&self, app: &str) -> bool {
+    pub(super) fn is_planned(&self, app: &str) -> bool {
         self.machine.coming_plan().apps.iter().any(|other| other.name == app)
     }
 
