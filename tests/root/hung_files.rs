@@ -342,3 +342,43 @@ fn twenty_files_that_hang_leave_an_app_of_another_file_system_alone() {
     });
     run.expect_stop();
 }
+
+#[test]
+fn a_refused_boot_does_not_wait_for_its_termination_message() {
+    let bed = with_a_file_system("script = \"./nowhere\"\n");
+    bed.file("ecosystem.toml", format!("termination_log = \"mnt/why\"\n{}", bed.read("ecosystem.toml")));
+    let mut run = start_with_a_hung_file_system(&bed);
+    run.wait_for_err("nothing was started");
+    let main_thread = || support::procfs::status(run.pid(), "State");
+    support::wait_until("the end of the supervisor's thread", || main_thread().starts_with('Z'));
+    // The kernel ends no process of which a thread waits for an answer that the file system has begun to make.
+    bed.file("heal", "");
+    run.expect_code(127);
+}
+
+#[test]
+fn a_stop_of_the_only_start_leaves_the_schedules_of_the_other_apps() {
+    let bed = with_a_file_system("script = \"true\"\ncwd = \"mnt\"\n");
+    let file = bed.read("ecosystem.toml") + "autostart = false\ncron_restart = \"0 0 1 1 *\"\n";
+    bed.file("ecosystem.toml", file);
+    let mut run = start_with_a_hung_file_system(&bed);
+    support::wait_until("the control socket", || bed.exists("home/procrun.sock"));
+    command(&bed, &["stop", "hung"]).expect_code(0);
+    let mut describe = command(&bed, &["describe", "fine"]);
+    describe.wait_for_line("next run");
+    describe.expect_code(0);
+    run.expect_stop();
+}
+
+#[test]
+fn a_signal_that_arrives_before_the_boot_is_handled_after_it() {
+    let bed = with_a_file_system("script = \"true\"\ncwd = \"mnt\"\n");
+    let mut run = start_with_a_hung_file_system(&bed);
+    support::wait_until("the threads that check the apps", || {
+        std::fs::read_dir(format!("/proc/{}/task", run.pid())).is_ok_and(|tasks| tasks.count() > 1)
+    });
+    run.signal(support::SIGHUP);
+    run.wait_for_err("SIGHUP");
+    run.wait_for_line("fine up");
+    run.expect_stop();
+}
