@@ -27,7 +27,7 @@ use crate::{
     sys::{
         accounts::{self, Credentials, Key},
         limits::{Limits, Rlimit},
-        run_cgroups::RunCgroup,
+        run_cgroups::NewCgroup,
         spawn::{channel_number, forwarded_channel_number},
         tree::RunMark,
     },
@@ -146,7 +146,7 @@ pub(super) struct Prepared {
     pub(super) limits: Limits,
     pub(super) mark: RunMark,
     /// The cgroup of the run, if it gets one.
-    pub(super) cgroup: Option<Arc<RunCgroup>>,
+    pub(super) cgroup: Option<NewCgroup>,
     /// The descriptor of its channel, if it has one.
     pub(super) channel: usize,
     /// Of the application, as it starts.

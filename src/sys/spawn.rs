@@ -89,6 +89,8 @@ pub struct Cgroup<'a> {
     pub dir: BorrowedFd<'a>,
     /// The process gets a cgroup namespace in which this cgroup is the root.
     pub is_hidden: bool,
+    /// Becomes true if the process begins in it.
+    pub has_process: &'a AtomicBool,
 }
 
 /// The first descriptor beyond the standard streams (systemd: `SD_LISTEN_FDS_START`).
@@ -415,7 +417,7 @@ fn clone(stack: &mut Stack, flags: c_int, shared: &mut Shared<'_>, id: &ChildId)
     let (bottom, top) = (stack.0.as_mut_ptr(), stack.0.as_mut_ptr_range().end);
     let cgroup = shared.launch.cgroup;
     let argument = ptr::from_mut(shared).cast::<c_void>();
-    if let Some(Cgroup { dir, .. }) = cgroup {
+    if let Some(Cgroup { dir, has_process, .. }) = cgroup {
         // SAFETY: the stack is aligned and outlives the child's use of it, and so does `shared`:
         // CLONE_VFORK keeps this thread in the kernel until the child has executed its program or
         // exited. `run` makes only system calls. The kernel writes the process id to `id`, which has one.
@@ -424,6 +426,7 @@ fn clone(stack: &mut Stack, flags: c_int, shared: &mut Shared<'_>, id: &ChildId)
         };
         // An old kernel or a filter may not know the call, and the cgroup may have been removed.
         if child.is_ok() {
+            has_process.store(true, SeqCst);
             return child;
         }
     }

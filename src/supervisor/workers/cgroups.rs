@@ -1,26 +1,26 @@
 //! The cgroups of runs, as the configuration asks for them.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tracing::{debug, warn};
 
 use super::{Run, Workers};
 use crate::{
     spec,
-    sys::run_cgroups::{Reason, RunCgroup, RunCgroups, View, Wanted},
+    sys::run_cgroups::{NewCgroup, Reason, RunCgroups, View, Wanted},
 };
 
 /// How long the end of procrun waits for the last processes to leave their cgroups.
 const REMOVAL_LIMIT: Duration = Duration::from_millis(500);
 
 /// A cgroup for a run, if it gets one. For a helper thread.
-pub(super) fn of_run(cgroups: &RunCgroups, wanted: spec::RunCgroup) -> Option<Arc<RunCgroup>> {
+pub(super) fn of_run(cgroups: &RunCgroups, wanted: spec::RunCgroup) -> Option<NewCgroup> {
     let wanted = match wanted {
         spec::RunCgroup::Auto => Wanted::Auto,
         spec::RunCgroup::Always => Wanted::Always,
         spec::RunCgroup::Never => Wanted::Never,
     };
-    cgroups.for_run(wanted, |decided| say(wanted, decided)).map(Arc::new)
+    cgroups.for_run(wanted, |decided| say(wanted, decided))
 }
 
 fn say(wanted: Wanted, decided: Result<View, &Reason>) {

@@ -28,8 +28,8 @@ use crate::{
     sys::{
         pipes, process,
         reap::{Pid, Status},
-        run_cgroups::View,
-        spawn::{self, Cgroup, Launch},
+        run_cgroups::NewCgroup,
+        spawn::{self, Launch},
         tree::{self, Root, RunMark},
     },
 };
@@ -217,8 +217,7 @@ impl Workers {
         self.starting.execute(run, &spec.name, prepared, move |prepared, child| {
             let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
             // Without a descriptor for it, the run begins in procrun's own cgroup.
-            let cgroup =
-                prepared.cgroup.as_ref().and_then(|cgroup| Some((cgroup.open().ok()?, cgroup.view())));
+            let cgroup = prepared.cgroup.as_ref().and_then(|cgroup| Some((cgroup, cgroup.open().ok()?)));
             let launch = Launch {
                 program: &prepared.program,
                 argv: &prepared.argv,
@@ -233,9 +232,7 @@ impl Workers {
                 credentials: prepared.credentials.as_ref(),
                 open_files,
                 limits: Some(&prepared.limits),
-                cgroup: cgroup
-                    .as_ref()
-                    .map(|(dir, view)| Cgroup { dir: dir.as_fd(), is_hidden: *view == View::Namespace }),
+                cgroup: cgroup.as_ref().map(|(cgroup, dir)| cgroup.place(dir.as_fd())),
                 mark: Some(prepared.mark.limit),
             };
             spawn::spawn(&launch, child)
@@ -290,7 +287,7 @@ impl Workers {
             user: prepared.credentials.map_or_else(process::user, |credentials| credentials.uid),
             outputs: [tree::pipe_inode(&place.out), tree::pipe_inode(&place.err)],
             keeps_orphans: place.who.spec.stop.treekill,
-            cgroup: prepared.cgroup,
+            cgroup: prepared.cgroup.and_then(NewCgroup::into_run).map(Arc::new),
             ..Root::marked(pid, prepared.mark)
         };
         self.trees.insert(run, root);

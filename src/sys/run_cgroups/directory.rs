@@ -9,7 +9,10 @@ use std::{
     io,
     os::{fd::AsFd as _, unix::fs::FileExt as _},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -28,6 +31,8 @@ const PREFIX: &str = "procrun-";
 const MAX_SPARE: usize = 16;
 /// A start looks at this many cgroups of ended runs, some of which may have processes still.
 const MAX_LOOKS: usize = 4;
+/// How often the directory is created: another procrun may remove one that has no lock yet.
+const MAX_ATTEMPTS: u32 = 3;
 /// How deep a worker's own cgroups are removed: a limit of the recursion.
 const MAX_DEPTH: usize = 32;
 /// In how many parts the wait for the last processes is divided.
@@ -48,25 +53,53 @@ struct Numbers {
     last: u32,
     /// Those of ended runs, which may have processes still.
     spare: VecDeque<u32>,
+    /// Those that are to be removed, but had processes at the last attempt.
+    discarded: VecDeque<u32>,
 }
 
 impl Directory {
     /// Makes it, and removes those of procruns that were killed.
     pub(super) fn create(placement: &Placement) -> Result<Self, Reason> {
-        let refused = |error| Reason::Refused(placement.dir.clone(), error);
+        Self::create_with(placement, |path| File::open(path).and_then(FileLock::take))
+    }
+
+    fn create_with(
+        placement: &Placement,
+        lock: impl Fn(&Path) -> io::Result<Option<FileLock>>,
+    ) -> Result<Self, Reason> {
         remove_stale(&placement.dir);
+        let mut result = Self::attempt(placement, &lock);
+        for _ in 1..MAX_ATTEMPTS {
+            if !matches!(result, Err(Reason::Contended(_))) {
+                break;
+            }
+            result = Self::attempt(placement, &lock);
+        }
+        result
+    }
+
+    fn attempt(
+        placement: &Placement,
+        lock: impl FnOnce(&Path) -> io::Result<Option<FileLock>>,
+    ) -> Result<Self, Reason> {
+        let refused = |error| Reason::Refused(placement.dir.clone(), error);
         let name = name();
         let path = placement.dir.join(&name);
         fs::create_dir(&path).map_err(refused)?;
-        let lock = File::open(&path).and_then(FileLock::take).and_then(|lock| {
+        let locked = match lock(&path) {
+            // With the lock, no other procrun removes it.
+            Ok(Some(lock)) if path.is_dir() => {
+                // Older kernels have no such file (Linux 5.14); they may lack the rest, too.
+                if path.join("cgroup.kill").exists() { Ok(lock) } else { Err(Reason::TooOld) }
+            }
             // Another procrun has taken it for one that was left behind.
-            lock.ok_or_else(|| io::ErrorKind::WouldBlock.into())
-        });
-        let made = lock.map_err(refused).and_then(|lock| {
-            // Older kernels have no such file (Linux 5.14); they may lack the rest, too.
-            if path.join("cgroup.kill").exists() { Ok(lock) } else { Err(Reason::TooOld) }
-        });
-        let lock = made.inspect_err(|_| drop(fs::remove_dir(&path)))?;
+            Ok(_) => Err(Reason::Contended(placement.dir.clone())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Reason::Contended(placement.dir.clone()))
+            }
+            Err(error) => Err(refused(error)),
+        };
+        let lock = locked.inspect_err(|_| drop(fs::remove_dir(&path)))?;
         let group = format!("{}/{name}", placement.group.trim_end_matches('/')).into();
         Ok(Self { path, group, _lock: lock, numbers: Mutex::default() })
     }
@@ -79,14 +112,17 @@ impl Directory {
         self.path.join(number.to_string())
     }
 
-    /// An empty cgroup that no run uses.
+    /// An empty cgroup that no run uses, as the kernel makes it.
     pub(super) fn take(&self) -> io::Result<u32> {
+        self.remove_discarded();
         let looks = self.lock().spare.len().min(MAX_LOOKS);
         for _ in 0..looks {
             let Some(number) = self.lock().spare.pop_front() else { break };
-            match is_populated(&self.path(number)) {
-                Ok(false) => return Ok(number),
-                Ok(true) => self.lock().spare.push_back(number),
+            match Events::of(&self.path(number)) {
+                Ok(Events { is_populated: true, .. }) => self.lock().spare.push_back(number),
+                // A worker may have frozen its own cgroup; the next one could not execute its program.
+                Ok(Events { is_frozen: true, .. }) => self.discard(number),
+                Ok(Events { is_populated: false, is_frozen: false }) => return Ok(number),
                 // It was removed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
@@ -112,6 +148,22 @@ impl Directory {
         }
     }
 
+    /// Removes a cgroup that no run uses any more and none may use again. One with processes is removed later.
+    pub(super) fn discard(&self, number: u32) {
+        if remove(&self.path(number), MAX_DEPTH).is_err() {
+            self.lock().discarded.push_back(number);
+        }
+    }
+
+    /// Tries it again for some of those that had processes.
+    fn remove_discarded(&self) {
+        let attempts = self.lock().discarded.len().min(MAX_LOOKS);
+        for _ in 0..attempts {
+            let Some(number) = self.lock().discarded.pop_front() else { break };
+            self.discard(number);
+        }
+    }
+
     /// Removes all of it once it has no process left, and waits for that up to a time limit.
     pub(super) fn remove(&self, limit: Duration) -> io::Result<()> {
         let mut result = remove(&self.path, MAX_DEPTH);
@@ -131,11 +183,15 @@ impl Directory {
     }
 }
 
-/// The process id alone names no process for good.
+/// The name of a directory, which no other one of this or another procrun has: the process id alone names no
+/// process for good. If the directory is removed by another program, the next one must not have its name: runs
+/// may still name their cgroups by it.
 fn name() -> String {
+    static CREATED: AtomicU32 = AtomicU32::new(0);
     let pid = std::process::id();
     let stat = i32::try_from(pid).ok().and_then(tree::stat_now);
-    format!("{PREFIX}{pid}-{}", stat.map_or(0, |stat| stat.start))
+    let number = CREATED.fetch_add(1, Relaxed) + 1;
+    format!("{PREFIX}{pid}-{}-{number}", stat.map_or(0, |stat| stat.start))
 }
 
 /// Removes what procruns have left that were killed. Where processes are left, it stays.
@@ -165,23 +221,34 @@ fn remove(path: &Path, depth: usize) -> io::Result<()> {
     }
 }
 
-/// Whether a process is in a cgroup or below it.
-fn is_populated(path: &Path) -> io::Result<bool> {
-    says_populated(&File::open(path.join("cgroup.events"))?)
+/// What `cgroup.events` reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Events {
+    /// A process is in the cgroup or below it.
+    is_populated: bool,
+    /// Its processes do not run, nor do those that join it.
+    is_frozen: bool,
 }
 
-/// One read(2), which costs half of [`fs::read_to_string`].
-fn says_populated(events: &File) -> io::Result<bool> {
-    let mut text = [0; 64];
-    let length = events.read_at(&mut text, 0)?;
-    Ok(text[..length].split(|byte| *byte == b'\n').any(|line| line == b"populated 1"))
+impl Events {
+    fn of(cgroup: &Path) -> io::Result<Self> {
+        Self::read(&File::open(cgroup.join("cgroup.events"))?)
+    }
+
+    /// One read(2), which costs half of [`fs::read_to_string`].
+    fn read(events: &File) -> io::Result<Self> {
+        let mut text = [0; 64];
+        let length = events.read_at(&mut text, 0)?;
+        let has = |wanted: &[u8]| text[..length].split(|byte| *byte == b'\n').any(|line| line == wanted);
+        Ok(Self { is_populated: has(b"populated 1"), is_frozen: has(b"frozen 1") })
+    }
 }
 
 /// Waits until the last process has left a cgroup or those below it, up to a time limit.
 fn wait_for_change(path: &Path, limit: Duration) -> io::Result<()> {
     let events = File::open(path.join("cgroup.events"))?;
     // What changes from this read on wakes poll(2).
-    if says_populated(&events)? {
+    if Events::read(&events)?.is_populated {
         let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::ZERO);
         match poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
@@ -193,7 +260,9 @@ fn wait_for_change(path: &Path, limit: Duration) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::cell::Cell;
+
+    use super::{super::View, *};
 
     fn directory() -> (tempfile::TempDir, Directory) {
         let dir = tempfile::tempdir().unwrap();
@@ -203,9 +272,17 @@ mod tests {
     }
 
     /// As the kernel does it.
-    fn populate(directory: &Directory, number: u32, yes: bool) {
-        let text = format!("populated {}\nfrozen 0\n", i32::from(yes));
+    fn set_events(directory: &Directory, number: u32, is_populated: bool, is_frozen: bool) {
+        let text = format!("populated {}\nfrozen {}\n", i32::from(is_populated), i32::from(is_frozen));
         fs::write(directory.path(number).join("cgroup.events"), text).unwrap();
+    }
+
+    fn populate(directory: &Directory, number: u32, yes: bool) {
+        set_events(directory, number, yes, false);
+    }
+
+    fn placement(dir: &Path) -> Placement {
+        Placement { dir: dir.to_owned(), group: "/".to_owned(), view: View::Path }
     }
 
     #[test]
@@ -221,6 +298,75 @@ mod tests {
         populate(&directory, 1, false);
         assert_eq!(directory.take().unwrap(), 1);
         assert!(directory.path(3).is_dir() && !directory.path(4).exists());
+    }
+
+    #[test]
+    fn a_frozen_cgroup_is_not_used_again() {
+        let (_dir, directory) = directory();
+        assert_eq!(directory.take().unwrap(), 1);
+        set_events(&directory, 1, true, true);
+        directory.give_back(1);
+        assert_eq!(directory.take().unwrap(), 2);
+        set_events(&directory, 1, false, true);
+        assert_eq!(directory.take().unwrap(), 3);
+        assert_eq!(directory.lock().spare.len(), 0);
+    }
+
+    #[test]
+    fn a_discarded_cgroup_is_removed_once_its_processes_have_ended() {
+        let (_dir, directory) = directory();
+        let number = directory.take().unwrap();
+        // The file makes rmdir(2) fail, as a process does.
+        populate(&directory, number, true);
+        directory.discard(number);
+        assert_eq!(directory.take().unwrap(), 2);
+        assert!(directory.path(number).is_dir());
+        fs::remove_file(directory.path(number).join("cgroup.events")).unwrap();
+        assert_eq!(directory.take().unwrap(), 3);
+        assert!(!directory.path(number).exists());
+        assert_eq!(directory.lock().discarded.len(), 0);
+    }
+
+    #[test]
+    fn no_two_directories_have_the_same_name() {
+        assert_ne!(name(), name());
+    }
+
+    fn take(path: &Path) -> io::Result<Option<FileLock>> {
+        File::open(path).and_then(FileLock::take)
+    }
+
+    type Race = dyn Fn(&Path) -> io::Result<Option<FileLock>>;
+
+    #[test]
+    fn a_directory_that_another_procrun_takes_for_a_stale_one_is_created_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let placement = placement(dir.path());
+        // How the other procrun wins, once.
+        let removes_before = |path: &Path| fs::remove_dir(path).and_then(|()| take(path));
+        let removes_after = |path: &Path| {
+            let file = File::open(path)?;
+            fs::remove_dir(path)?;
+            FileLock::take(file)
+        };
+        let holds = |_: &Path| Ok(None);
+        let races: [&Race; 3] = [&removes_before, &removes_after, &holds];
+        for race in races {
+            let attempts = Cell::new(0);
+            let created = Directory::create_with(&placement, |path| {
+                attempts.set(attempts.get() + 1);
+                if attempts.get() == 1 {
+                    return race(path);
+                }
+                fs::write(path.join("cgroup.kill"), "")?;
+                take(path)
+            });
+            assert!(created.unwrap().path.is_dir());
+            assert_eq!(attempts.get(), 2);
+            // It is not an answer for ever.
+            let reason = Directory::create_with(&placement, race).unwrap_err();
+            assert!(matches!(reason, Reason::Contended(_)), "{reason}");
+        }
     }
 
     #[test]

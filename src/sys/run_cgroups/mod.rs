@@ -13,11 +13,11 @@ use std::{
     ffi::CString,
     fs, io,
     os::{
-        fd::{FromRawFd as _, OwnedFd},
+        fd::{BorrowedFd, FromRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -25,7 +25,7 @@ use nix::libc;
 
 use self::directory::Directory;
 pub use self::placement::{Reason, View, Wanted};
-use super::shortage::is_shortage;
+use super::{shortage::is_shortage, spawn::Cgroup};
 
 /// The cgroups of all runs.
 #[derive(Debug, Clone, Default)]
@@ -41,17 +41,28 @@ struct State {
 impl RunCgroups {
     /// A cgroup for a run. `None`: the run gets none. `decided` is told whether runs get any, and why not, each
     /// time that this is found out.
-    pub fn for_run(&self, wanted: Wanted, decided: impl FnOnce(Result<View, &Reason>)) -> Option<RunCgroup> {
+    pub fn for_run(&self, wanted: Wanted, decided: impl FnOnce(Result<View, &Reason>)) -> Option<NewCgroup> {
         let (directory, view) = self.find(wanted, decided)?;
         match directory.take() {
-            Ok(number) => Some(RunCgroup { directory, number, view }),
+            Ok(number) => {
+                let cgroup = RunCgroup { directory, number, is_reusable: false };
+                Some(NewCgroup { cgroup, view, has_process: AtomicBool::new(false) })
+            }
             Err(error) => {
                 if error.kind() == io::ErrorKind::NotFound {
                     // The directory was removed. The next run gets another one.
-                    *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State::default();
+                    self.forget(&directory);
                 }
                 None
             }
+        }
+    }
+
+    /// Forgets a directory unless another thread has done so.
+    fn forget(&self, removed: &Arc<Directory>) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.directory.as_ref().is_some_and(|directory| Arc::ptr_eq(directory, removed)) {
+            *state = State::default();
         }
     }
 
@@ -80,6 +91,7 @@ impl RunCgroups {
             }
             // It may work the next time.
             Err(Reason::Refused(_, error)) if is_shortage(&error) => None,
+            Err(Reason::Contended(_)) => None,
             Err(reason) => {
                 tell(Err(&reason));
                 state.decided = Some((wanted, None));
@@ -98,21 +110,23 @@ impl RunCgroups {
     }
 }
 
-/// The cgroup of a run. Another run gets it when this is dropped and no process is left.
+/// The cgroup for a run whose start is under way. It is removed if the start fails or times out: the reason may be
+/// the cgroup.
 #[derive(Debug)]
-pub struct RunCgroup {
-    directory: Arc<Directory>,
-    number: u32,
+pub struct NewCgroup {
+    cgroup: RunCgroup,
     view: View,
+    /// The kernel has started a process in it.
+    has_process: AtomicBool,
 }
 
-impl RunCgroup {
+impl NewCgroup {
     /// Opens it for the start of its first process.
     ///
     /// # Errors
     /// What open(2) says.
     pub fn open(&self) -> io::Result<OwnedFd> {
-        let path = CString::new(self.path().as_os_str().as_bytes())?;
+        let path = CString::new(self.cgroup.path().as_os_str().as_bytes())?;
         // SAFETY: the path is a C string.
         let fd = unsafe { libc::open(path.as_ptr(), libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC) };
         if fd < 0 {
@@ -122,11 +136,28 @@ impl RunCgroup {
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
-    /// What its processes see of it.
-    pub fn view(&self) -> View {
-        self.view
+    /// The place of its first process. `dir` is what [`Self::open`] returned.
+    pub fn place<'a>(&'a self, dir: BorrowedFd<'a>) -> Cgroup<'a> {
+        Cgroup { dir, is_hidden: self.view == View::Namespace, has_process: &self.has_process }
     }
 
+    /// The program of the run is executed. `None`: its process began in another cgroup.
+    pub fn into_run(self) -> Option<RunCgroup> {
+        let Self { mut cgroup, has_process, .. } = self;
+        cgroup.is_reusable = has_process.into_inner();
+        cgroup.is_reusable.then_some(cgroup)
+    }
+}
+
+/// The cgroup of a run. Another run gets it when this is dropped and no process is left.
+#[derive(Debug)]
+pub struct RunCgroup {
+    directory: Arc<Directory>,
+    number: u32,
+    is_reusable: bool,
+}
+
+impl RunCgroup {
     /// Its directory.
     pub fn path(&self) -> PathBuf {
         self.directory.path(self.number)
@@ -153,6 +184,10 @@ impl RunCgroup {
 
 impl Drop for RunCgroup {
     fn drop(&mut self) {
-        self.directory.give_back(self.number);
+        if self.is_reusable {
+            self.directory.give_back(self.number);
+        } else {
+            self.directory.discard(self.number);
+        }
     }
 }

@@ -55,6 +55,8 @@ pub enum Reason {
     TooOld,
     /// The file system refuses it.
     Refused(PathBuf, io::Error),
+    /// Another procrun has removed each new directory before it had a lock.
+    Contended(PathBuf),
 }
 
 impl fmt::Display for Reason {
@@ -69,6 +71,9 @@ impl fmt::Display for Reason {
             Self::TooOld => f.write_str("the kernel does not support it (needs Linux 5.14)"),
             Self::Refused(dir, error) => {
                 write!(f, "cannot create a cgroup in {}: {error}", dir.display())
+            }
+            Self::Contended(dir) => {
+                write!(f, "cannot create a cgroup in {}: another procrun has removed it", dir.display())
             }
         }
     }

@@ -16,9 +16,15 @@ const DAEMON: &str = "prlimit --locks=unlimited: env -i setsid -f \
 
 /// A procrun in a mount namespace in which the cgroup v2 hierarchy can be written, after these commands.
 fn start(bed: &Bed, commands: &str) -> Procrun {
+    start_through(bed, commands, &[])
+}
+
+/// The same, started by this program.
+fn start_through(bed: &Bed, commands: &str, program: &[&str]) -> Procrun {
     let mount = "mkdir -p hierarchy; mount -t cgroup2 cgroup2 hierarchy";
     let commands = format!("{mount}\n{commands}");
-    let run = bed.isolated(&["ecosystem.toml", "--log-level", "debug"]).own_mounts().after(&commands).start();
+    let run = bed.isolated(&["ecosystem.toml", "--log-level", "debug"]).own_mounts();
+    let run = run.after(&commands).through(program).start();
     run.wait_for_err("is online, pid");
     run
 }
@@ -45,11 +51,19 @@ fn belongs_by(processes: &[Value], wanted: i32) -> Option<&str> {
     processes.iter().find(|it| pid(it) == wanted)?["belongs_by"].as_str()
 }
 
+fn describe(bed: &Bed, app: &str) -> Value {
+    bed.command(&["describe", app, "--json"]).json()[0].take()
+}
+
+fn main_process(bed: &Bed, app: &str) -> i32 {
+    bed.command(&["pid", app]).ok().trim().parse().unwrap()
+}
+
 /// The cgroup of the app as its description has it.
 #[track_caller]
 fn cgroup(bed: &Bed) -> PathBuf {
-    let described = bed.command(&["describe", "app", "--json"]).json();
-    described[0]["cgroup"].as_str().unwrap_or_else(|| panic!("no cgroup in {described}")).into()
+    let described = describe(bed, "app");
+    described["cgroup"].as_str().unwrap_or_else(|| panic!("no cgroup in {described}")).into()
 }
 
 /// A directory of procrun's mount namespace, also when procrun has ended.
@@ -75,13 +89,15 @@ impl Directory {
     }
 }
 
-/// Waits until a daemon executes its program and its parent has ended.
+/// Waits until a daemon executes its program, and its parent has ended and is reaped.
 #[track_caller]
 fn wait_for_adoption(run: &Procrun, daemon: i32) {
     wait_until("the program of the daemon", || {
         let name = fs::read_to_string(format!("/proc/{daemon}/comm")).unwrap_or_default();
         let parent = procfs::process(daemon).map(|process| process.parent);
-        name.trim() == "sleep" && parent == Some(run.pid())
+        let is_adopted = name.trim() == "sleep" && parent == Some(run.pid());
+        let has_zombie = |pid: i32| procfs::children(pid).iter().any(|child| child.state == 'Z');
+        is_adopted && !run.children().iter().any(|child| has_zombie(child.pid))
     });
 }
 
@@ -267,4 +283,101 @@ fn what_a_killed_procrun_leaves_is_removed_by_the_next_one() {
     assert!(around.has(&beside.1), "the directory of another procrun that lives");
     second.expect_stop();
     beside.0.expect_stop();
+}
+
+#[test]
+fn a_frozen_cgroup_is_not_used_again() {
+    let bed = bed("kill_timeout = 300\n", "echo up; exec sleep 1000\n");
+    let mut run = start(&bed, ":");
+    run.wait_for_line("up");
+    let (around, own) = Directory::around_cgroups_of(&bed, &run);
+    let frozen = around.path().join(&own).join(cgroup(&bed).file_name().unwrap());
+    fs::write(frozen.join("cgroup.freeze"), "1").unwrap();
+    wait_until("the freeze", || {
+        fs::read_to_string(frozen.join("cgroup.events")).unwrap().contains("frozen 1")
+    });
+    // Of two cgroups that take turns, one is frozen.
+    for starts in 2..=4 {
+        bed.command(&["restart", "app"]).ok();
+        run.wait_for_lines("up", starts);
+    }
+    assert!(!frozen.exists(), "{}", run.story());
+    assert_eq!(run.err().lines_with("is online, pid").len(), 4, "{}", run.story());
+    run.expect_stop();
+    assert!(!around.has(&own));
+}
+
+#[test]
+fn a_cgroup_of_a_removed_directory_names_no_other_run() {
+    let other = "[[apps]]\nname = \"other\"\nscript = \"./app.sh\"\n";
+    let bed = bed(other, "echo up; exec sleep 1000\n");
+    let mut run = start(&bed, ":");
+    run.wait_for_lines("up", 2);
+    let (around, own) = Directory::around_cgroups_of(&bed, &run);
+    let number = cgroup(&bed).file_name().unwrap().to_owned();
+    // An operator moves the processes away and removes the cgroups.
+    for child in run.children() {
+        fs::write(around.path().join("cgroup.procs"), child.pid.to_string()).unwrap();
+    }
+    let directory = around.path().join(&own);
+    for cgroup in ["1", "2", ""] {
+        wait_until("the removal", || fs::remove_dir(directory.join(cgroup)).is_ok());
+    }
+    // The next run has no cgroup. Those after it have cgroups in a new directory.
+    let mut cgroup = PathBuf::new();
+    for _ in 0..4 {
+        bed.command(&["restart", "other"]).ok();
+        cgroup = describe(&bed, "other")["cgroup"].as_str().unwrap_or_default().into();
+        if cgroup.file_name() == Some(&number) {
+            break;
+        }
+    }
+    assert_eq!(cgroup.file_name(), Some(&*number), "{}", run.story());
+    let new = cgroup.parent().unwrap().file_name().unwrap().to_str().unwrap();
+    assert_ne!(new, own);
+    let before = main_process(&bed, "other");
+    bed.command(&["stop", "app"]).ok();
+    bed.command(&["start", "app"]).ok();
+    assert_eq!(main_process(&bed, "other"), before, "{}", run.story());
+    assert!(is_alive(before));
+    run.expect_stop();
+    assert!(!around.has(new) && !around.has(&own));
+}
+
+/// A daemon in another session. The marks of the run remain.
+const MARKED_DAEMON: &str = "setsid -f sh -c 'echo daemon $$; exec sleep 7103'\nexec sleep 1000\n";
+
+/// The app has no cgroup, and its daemon belongs to it all the same and ends with it.
+#[track_caller]
+fn expect_no_cgroup(bed: &Bed, run: &Procrun, daemon: i32) {
+    assert_eq!(describe(bed, "app")["cgroup"], Value::Null, "{}", run.story());
+    wait_for_adoption(run, daemon);
+    let (tree, _) = trees(bed);
+    assert!(belongs_by(&tree, daemon).is_some_and(|by| by != "cgroup"), "{tree:?}");
+    bed.command(&["stop", "app"]).ok();
+    assert!(!is_alive(daemon), "{}", run.story());
+}
+
+#[test]
+fn a_run_that_could_not_begin_in_its_cgroup_has_none() {
+    let bed = bed("", MARKED_DAEMON);
+    let inject = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=clone3:error=ENOSYS"];
+    let mut run = start_through(&bed, ":", &inject);
+    for starts in 1..=3 {
+        let daemon = last_pid(&run.wait_for_lines("daemon", starts)[starts - 1]);
+        expect_no_cgroup(&bed, &run, daemon);
+        bed.command(&["start", "app"]).ok();
+    }
+    // Nothing is left of what was made for them.
+    let groups = fs::read_to_string(format!("/proc/{}/cgroup", run.pid())).unwrap();
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::/")).unwrap();
+    let hierarchy = bed.path("hierarchy");
+    let hierarchy = format!("/proc/{}/root{}", run.pid(), hierarchy.display());
+    let name = format!("procrun-{}-", run.pid());
+    let entries = |path: &Path| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let own = entries(&Path::new(&hierarchy).join(group));
+    let own = own.into_iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&name));
+    let left: Vec<PathBuf> = entries(&own.expect("its directory")).filter(|path| path.is_dir()).collect();
+    assert!(left.is_empty(), "{left:?}{}", run.story());
+    run.expect_stop();
 }
