@@ -17,7 +17,10 @@ use std::{
         unix::ffi::OsStrExt as _,
     },
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -45,7 +48,7 @@ impl RunCgroups {
         let (directory, view) = self.find(wanted, decided)?;
         match directory.take() {
             Ok(number) => {
-                let cgroup = RunCgroup { directory, number, is_reusable: false };
+                let cgroup = RunCgroup { directory, number, is_reusable: AtomicBool::new(false) };
                 Some(NewCgroup { cgroup, view, has_process: AtomicBool::new(false) })
             }
             Err(error) => {
@@ -144,8 +147,9 @@ impl NewCgroup {
     /// The program of the run is executed. `None`: its process began in another cgroup.
     pub fn into_run(self) -> Option<RunCgroup> {
         let Self { mut cgroup, has_process, .. } = self;
-        cgroup.is_reusable = has_process.into_inner();
-        cgroup.is_reusable.then_some(cgroup)
+        cgroup.is_reusable = has_process;
+        let has_process = *cgroup.is_reusable.get_mut();
+        has_process.then_some(cgroup)
     }
 }
 
@@ -154,7 +158,7 @@ impl NewCgroup {
 pub struct RunCgroup {
     directory: Arc<Directory>,
     number: u32,
-    is_reusable: bool,
+    is_reusable: AtomicBool,
 }
 
 impl RunCgroup {
@@ -175,16 +179,20 @@ impl RunCgroup {
 
     /// Ends all processes in it and below it, also those that are being made.
     ///
+    /// No other run gets it afterwards: Linux 6.18 still kills each process that clone3(2) makes in a cgroup that
+    /// was killed once (`CLONE_INTO_CGROUP` compares the count of kills with that of the parent's cgroup).
+    ///
     /// # Errors
     /// What the kernel says.
     pub fn kill(&self) -> io::Result<()> {
+        self.is_reusable.store(false, Relaxed);
         fs::write(self.path().join("cgroup.kill"), "1")
     }
 }
 
 impl Drop for RunCgroup {
     fn drop(&mut self) {
-        if self.is_reusable {
+        if *self.is_reusable.get_mut() {
             self.directory.give_back(self.number);
         } else {
             self.directory.discard(self.number);
