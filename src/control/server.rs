@@ -137,7 +137,7 @@ impl Server {
     /// The error of epoll_ctl(2).
     pub fn adopt(&mut self, socket: OwnedFd) -> io::Result<()> {
         self.last += 1;
-        self.poller.add(socket.as_fd(), self.last, Readiness::HumanDuration)?;
+        self.poller.add(socket.as_fd(), self.last, Readiness::Readable)?;
         self.clients.insert(self.last, Client::new(socket));
         Ok(())
     }
@@ -284,7 +284,7 @@ impl Server {
             self.drop_client(one.token);
             return;
         }
-        if one.readable && client.when == Readiness::HumanDuration && !client.read() {
+        if one.readable && client.when == Readiness::Readable && !client.read() {
             self.drop_client(one.token);
             return;
         }
@@ -352,7 +352,7 @@ impl Server {
         let when = if !client.output.is_empty() {
             Readiness::Writable
         } else if client.may_ask() && !client.ended {
-            Readiness::HumanDuration
+            Readiness::Readable
         } else {
             Readiness::Gone
         };
@@ -398,7 +398,7 @@ impl Client {
             sent: 0,
             state: State::New,
             ended: false,
-            when: Readiness::HumanDuration,
+            when: Readiness::Readable,
         }
     }
 

@@ -70,7 +70,7 @@ impl Notify {
         let state = RandomState::new();
         let name = format!("procrun/{:016x}{:016x}", state.hash_one(run.number), state.hash_one(run));
         let socket = datagrams::bind(&name)?;
-        poller.add(socket.as_fd(), run.number, Readiness::HumanDuration)?;
+        poller.add(socket.as_fd(), run.number, Readiness::Readable)?;
         self.ears.insert(run.number, NotifySocket { run, socket, uid });
         Ok(format!("@{name}"))
     }

@@ -190,7 +190,7 @@ impl Hub {
             none => none.insert(Poller::new()?),
         };
         let (ours, theirs) = channel::pair()?;
-        poller.add(ours.as_fd(), run.number, Readiness::HumanDuration)?;
+        poller.add(ours.as_fd(), run.number, Readiness::Readable)?;
         let app = spec.is_cluster().then(|| self.app(&spec.name));
         let worker = Worker {
             run,
@@ -365,7 +365,7 @@ impl Hub {
     /// A run is about to be asked to end: others get the connections.
     pub fn retire(&mut self, run: Run) {
         if self.workers.get(&run.number).is_some_and(|worker| worker.app.is_some()) {
-            self.drive(Event::OomGuardStop(run));
+            self.drive(Event::Retiring(run));
         }
     }
 

@@ -42,7 +42,7 @@ pub struct PollEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {
     /// As long as there is something to read.
-    HumanDuration,
+    Readable,
     /// As long as there is room to write.
     Writable,
     /// Whenever something more to read has arrived.
@@ -54,7 +54,7 @@ pub enum Readiness {
 impl Readiness {
     fn flags(self) -> EpollFlags {
         match self {
-            Self::HumanDuration => EpollFlags::EPOLLIN,
+            Self::Readable => EpollFlags::EPOLLIN,
             Self::Writable => EpollFlags::EPOLLOUT,
             Self::Arrival => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
             Self::Gone => EpollFlags::empty(),

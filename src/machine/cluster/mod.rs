@@ -242,7 +242,7 @@ pub enum Event {
     /// It has got lost.
     HandleNack(Run),
     /// A worker has been asked to end.
-    OomGuardStop(Run),
+    Retiring(Run),
     /// A worker is to finish the connections it has and take no more.
     Drain(Run),
     /// A worker or its channel is gone, and all that it had said has been taken in.

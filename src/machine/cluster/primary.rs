@@ -182,7 +182,7 @@ impl Primary {
                 }
             }
             Event::HandleNack(worker) => self.handle_lost(now, worker, out),
-            Event::OomGuardStop(worker) => self.leaves(worker, out),
+            Event::Retiring(worker) => self.leaves(worker, out),
             Event::Drain(worker) => {
                 self.leaves(worker, out);
                 if let Some(state) = self.workers.get_mut(&worker)

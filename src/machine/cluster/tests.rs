@@ -484,7 +484,7 @@ fn apply(world: &mut World, op: &Op) {
         }
         Op::Retire(at) => {
             if let Some(run) = who(world, at) {
-                world.feed(Event::OomGuardStop(run));
+                world.feed(Event::Retiring(run));
             }
         }
         Op::Drains(at) => {
@@ -779,7 +779,7 @@ fn closing_the_last_server_closes_the_port_but_not_on_the_way_out() {
     assert!(world.kernel.is_empty());
 
     let (mut world, workers, id) = cluster(1);
-    world.feed(Event::OomGuardStop(workers[0]));
+    world.feed(Event::Retiring(workers[0]));
     world.hail(workers[0], WorkerMessage::Close { listener: Some(id) });
     assert_eq!(world.kernel.len(), 1, "its successor will want it");
 }
@@ -787,13 +787,13 @@ fn closing_the_last_server_closes_the_port_but_not_on_the_way_out() {
 #[test]
 fn who_leaves_gets_connections_only_when_nobody_stays() {
     let (mut world, workers, id) = cluster(2);
-    world.feed(Event::OomGuardStop(workers[0]));
+    world.feed(Event::Retiring(workers[0]));
     for _ in 0..4 {
         world.connect(id);
         world.settle();
     }
     assert_eq!(world.served(), [workers[1].number; 4]);
-    world.feed(Event::OomGuardStop(workers[1]));
+    world.feed(Event::Retiring(workers[1]));
     world.connect(id);
     world.connect(id);
     world.settle();
@@ -946,7 +946,7 @@ fn what_is_in_hand_when_the_balance_changes_is_for_those_who_accept_for_themselv
     world.connect(id);
     let shares = world.join(Balance::Shared);
     world.ask(shares, tcp(1), 0);
-    world.feed(Event::OomGuardStop(workers[0]));
+    world.feed(Event::Retiring(workers[0]));
     world.connect(id);
     assert_eq!(world.connections.len(), 1, "the next one is left to the new worker");
     world.die(workers[0]);
@@ -1027,7 +1027,7 @@ fn all_who_listen_accept_for_themselves_or_nobody_does() {
     world.settle();
     assert_eq!(world.accept_themselves(id), [workers[0], other], "one that comes later is told, too");
 
-    world.feed(Event::OomGuardStop(other));
+    world.feed(Event::Retiring(other));
     world.settle();
     assert_eq!(world.accept_themselves(id), [workers[0]], "one that is about to end gets no more");
 

@@ -200,7 +200,7 @@ impl Hub {
         let run = worker.run;
         let when = match worker.channel.flush() {
             // Of a channel that is closed the last messages, and then its end, come by themselves.
-            Delivery::Sent | Delivery::Closed | Delivery::Full => Readiness::HumanDuration,
+            Delivery::Sent | Delivery::Closed | Delivery::Full => Readiness::Readable,
             Delivery::Waits => Readiness::Writable,
             Delivery::Lacks => return self.let_rest(number),
             Delivery::Refused(error) => {
