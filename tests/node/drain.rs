@@ -714,7 +714,7 @@ fn the_script_is_there_while_procrun_is() {
     procrun.expect_stop();
     assert!(!script.exists());
     let left = std::fs::read_dir(script.parent().unwrap()).unwrap();
-    let of_this = |name: &str| arguments.contains(name);
+    let of_this = |name: &str| arguments.split(['\0', '/']).any(|part| part == name);
     assert!(!left.flatten().any(|entry| of_this(&entry.file_name().to_string_lossy())));
 }
 

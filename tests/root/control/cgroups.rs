@@ -155,7 +155,8 @@ fn sigkill_ends_processes_that_fork_and_ignore_signals() {
     let procs = around.path().join(&own).join(cgroup.file_name().unwrap()).join("cgroup.procs");
     wait_until("its processes", || fs::read_to_string(&procs).unwrap().lines().count() > 3);
     bed.command(&["stop", "app"]).ok();
-    assert_eq!(fs::read_to_string(&procs).unwrap(), "", "{}", run.story());
+    // A cgroup that was killed is removed.
+    assert_eq!(fs::read_to_string(&procs).unwrap_or_default(), "", "{}", run.story());
     run.expect_stop();
     assert!(!around.has(&own));
 }
