@@ -154,6 +154,27 @@ fn files_that_the_documentation_names_exist() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+/// A table in the documentation of a module (`//! | `file` | contents |`) names files that exist.
+#[test]
+fn files_that_a_module_lists_exist() {
+    let mut missing = Vec::new();
+    for path in files(&root().join("src"), ".rs") {
+        let source = read(&path);
+        let below = match path.file_name() {
+            Some(name) if name == "mod.rs" => path.with_file_name(""),
+            _ => path.with_extension(""),
+        };
+        let rows = source.lines().filter_map(|line| line.strip_prefix("//! | `"));
+        for name in rows.flat_map(|row| row.split(" |").next().unwrap_or_default().split(['`', ',', ' '])) {
+            let is_file = || below.join(name).is_dir() || below.join(format!("{name}.rs")).is_file();
+            if !name.is_empty() && !is_file() {
+                missing.push(format!("{}: {name}", path.strip_prefix(root()).unwrap_or(&path).display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
 #[test]
 fn uses_are_found_in_every_form() {
     let code = "use crate::{a::{b, c}, d, e::F};\nuse crate::g::{h, i};\nfn f() -> crate::j::K {}";

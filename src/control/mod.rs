@@ -4,11 +4,12 @@
 //! |---|---|
 //! | `message` | versions, requests, answers, and the maximum length of a line |
 //! | `event` | an event, encoded once |
-//! | `place` | the paths of sockets |
-//! | `hold` | takes a path: directory, lock, socket file |
+//! | `socket_paths` | the paths of sockets |
+//! | `socket_file` | takes a path: directory, lock, socket file |
 //! | `server` | the supervisor's side: never waits for a client |
 //! | `client` | the client's side: blocking, without a runtime |
-//! | `select`, `pattern` | the instances of a name, an id, a namespace, a pattern or `all` |
+//! | `targets`, `pattern` | the instances of a name, an id, a namespace, a pattern or `all` |
+//! | `plan` | what a change would do, for `--dry-run` |
 //! | `snapshot`, `trees` | what is shown of an instance and of its process tree, also in PM2's format |
 //!
 //! It makes no decision about applications and touches no process: the supervisor answers.

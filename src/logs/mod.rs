@@ -8,16 +8,16 @@
 //! |---|---|
 //! | `mailbox` | the queue from the supervisor |
 //! | `pump`, `input` | the thread: epoll, reading, the order of ends |
-//! | `nap` | gathers lines that arrive one by one |
+//! | `wakeup_coalescer` | gathers lines that arrive one by one |
 //! | `pauses` | when an unfinished line is shown |
 //! | `writer` | the one place that every finished line passes |
 //! | `format`, `json`, `stamp`, `dayjs` | the form of a line |
-//! | `console`, `end`, `write` | stdout and stderr, with back-pressure |
+//! | `console`, `output`, `write` | stdout and stderr, with back-pressure |
 //! | `files`, `file`, `rotate` | log files |
 //! | `offload` | the thread for log files, because a file system may not answer |
 //! | `ring`, `history`, `follow` | the recent lines and their followers |
 //! | `view` | the form of lines for a follower |
-//! | `own`, `voice` | procrun's own lines, and how they pass a blocked stdout |
+//! | `own_lines`, `own_log_writer` | procrun's own lines, and how they pass a blocked stdout |
 //!
 //! It never examines a process and makes no decision about one.
 

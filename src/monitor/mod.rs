@@ -6,7 +6,7 @@
 //! | `ticks` | pure: the CPU time of a tree since the last sample |
 //! | `usage` | the figures, and those of the machine |
 //! | `memory` | the memory of some trees, for a supervisor that samples all the time |
-//! | `room` | the memory that the container has left |
+//! | `container_memory` | the memory that the container has left |
 //! | `cgroup` | the figures and limits of the container, v1 and v2 |
 //!
 //! It measures only on request and makes no decision. Without a request nothing stays open.

@@ -1,7 +1,7 @@
 //! Every fenced block, every command line and every shown line of output.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs, iter,
     net::TcpListener,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
@@ -26,6 +26,8 @@ enum Kind {
     Ecosystem,
     /// An ecosystem file of PM2's.
     Module,
+    /// A program to save: its first line is a comment with its name.
+    Program,
     /// Command lines.
     Commands,
     /// Lines of a Dockerfile.
@@ -46,6 +48,7 @@ impl Block {
     fn kind(&self) -> Kind {
         match self.language.as_str() {
             "toml" => Kind::Ecosystem,
+            "js" | "bash" if self.file_name().is_some() => Kind::Program,
             "js" => Kind::Module,
             "sh" => Kind::Commands,
             "dockerfile" => Kind::Image,
@@ -56,6 +59,12 @@ impl Block {
             "" | "text" if self.text.contains(['▶', '▼', '│', '─']) => Kind::Diagram,
             other => panic!("{}: no test runs a block of `{other}` like this one", self.place),
         }
+    }
+
+    /// The name of the file that a reader saves the block as: `app.js` of a first line `// app.js`.
+    fn file_name(&self) -> Option<&str> {
+        let (comment, name) = self.text.lines().next()?.split_once(' ')?;
+        (["//", "#"].contains(&comment) && name.contains('.') && !name.contains(' ')).then_some(name)
     }
 }
 
@@ -77,6 +86,9 @@ fn shell_of(page: &Page) -> Shell {
     let shell = Shell::with(ecosystem.map_or(ECOSYSTEM, |block| &block.text));
     if let Some(module) = blocks(page, Kind::Module).next() {
         shell.file("ecosystem.config.js", &module.text);
+    }
+    for program in blocks(page, Kind::Program) {
+        shell.file(program.file_name().expect("a program has a name"), &program.text);
     }
     shell
 }
@@ -125,10 +137,18 @@ fn every_block_is_of_a_kind_that_is_tried() {
 #[test]
 fn every_ecosystem_file_runs() {
     let pages = Pages::all();
-    let files: BTreeSet<&str> =
-        all_blocks(&pages, Kind::Ecosystem).into_iter().map(|block| block.text.as_str()).collect();
-    let files: Vec<&str> = files.into_iter().collect();
-    for_each(&files, |file| Shell::with(file).serves("procrun ecosystem.toml"));
+    let files: BTreeMap<&str, &Page> = pages
+        .0
+        .iter()
+        .flat_map(|page| blocks(page, Kind::Ecosystem).map(move |block| (block.text.as_str(), page)))
+        .collect();
+    assert!(!files.is_empty());
+    let files: Vec<(&str, &Page)> = files.into_iter().collect();
+    for_each(&files, |(file, page)| {
+        let shell = shell_of(page);
+        shell.file("ecosystem.toml", file);
+        shell.serves("procrun ecosystem.toml");
+    });
 }
 
 #[test]
@@ -174,7 +194,8 @@ fn every_command_line_does_what_it_says() {
         .0
         .iter()
         .flat_map(|page| {
-            let blocks = blocks(page, Kind::Commands).filter(|block| !is_session(block));
+            let sessions: Vec<&Block> = sessions(page).into_iter().flatten().collect();
+            let blocks = blocks(page, Kind::Commands).filter(move |block| !sessions.contains(block));
             blocks.flat_map(commands).map(move |line| (page, line))
         })
         .collect();
@@ -222,34 +243,42 @@ fn makes(line: &str) {
     }
 }
 
-/// Whether the lines of a block are typed one after the other, to what the first one starts.
-fn is_session(block: &Block) -> bool {
-    block.text.starts_with("procrun start ")
+/// The blocks of a page whose lines are typed one after the other, from `procrun start` to `procrun kill`.
+fn sessions(page: &Page) -> Vec<Vec<&Block>> {
+    let mut sessions: Vec<Vec<&Block>> = Vec::new();
+    let mut is_open = false;
+    for block in blocks(page, Kind::Commands) {
+        match sessions.last_mut() {
+            Some(session) if is_open => session.push(block),
+            _ if block.text.starts_with("procrun start ") => sessions.push(vec![block]),
+            _ => continue,
+        }
+        is_open = commands(block).last() != Some("procrun kill");
+    }
+    assert!(!is_open, "{}: a session has no `procrun kill` at its end", page.path);
+    sessions
 }
 
 #[test]
 fn every_session_goes_on_as_it_says() {
     let pages = Pages::all();
-    let sessions: Vec<(&Page, &Block)> = pages
+    let sessions: Vec<(&Page, Vec<&Block>)> = pages
         .0
         .iter()
-        .flat_map(|page| {
-            let blocks = blocks(page, Kind::Commands).filter(|block| is_session(block));
-            blocks.map(move |block| (page, block))
-        })
+        .flat_map(|page| sessions(page).into_iter().map(move |session| (page, session)))
         .collect();
     assert!(!sessions.is_empty());
-    for_each(&sessions, |&(page, session)| {
+    for_each(&sessions, |(page, session)| {
         let shell = shell_of(page);
         // While they live, so does what they have started in the background.
         let mut runs: Vec<Procrun> = Vec::new();
-        for line in commands(session) {
+        for line in session.iter().flat_map(|block| commands(block)) {
             let mut run = shell.start(line, &[("PROCRUN_HOME", "/mnt/home")]);
             run.expect_code(0);
             runs.push(run);
         }
         let last = runs.last().expect("a line");
-        assert_eq!(last.err().lines(), [""; 0], "{}", session.place);
+        assert_eq!(last.err().lines(), [""; 0], "{}", session[0].place);
     });
 }
 
