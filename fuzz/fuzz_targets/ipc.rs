@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use procrun::machine::cluster::wire::{Broken, Decoder, Message};
+use procrun::node::cluster::wire::{Broken, Decoder, Message};
 
 fn decode(pieces: &[&[u8]]) -> Vec<Result<Message, Broken>> {
     let mut decoder = Decoder::default();

@@ -16,8 +16,7 @@ use super::{
 use crate::{
     config::EX_USAGE,
     control::{Answer, Edge, LogLine, Request, snapshot::Detail},
-    logs::{Kind, Line, View},
-    machine::frame,
+    logs::{Kind, Line, View, frame},
     spec::{ExitCode, LogStyle},
 };
 

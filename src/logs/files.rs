@@ -14,6 +14,7 @@ use std::{
 use memchr::memchr_iter;
 use tracing::Level;
 
+use super::frame::{Edge, Piece};
 use super::{
     file::LogFile,
     file_spec::FileSpec,
@@ -23,10 +24,7 @@ use super::{
     rotate::Chain,
     write::lines,
 };
-use crate::{
-    machine::frame::{Edge, Piece},
-    spec::NO_FILE,
-};
+use crate::spec::NO_FILE;
 
 /// Gathered lines are written when they exceed this.
 const GATHER: usize = 128 * 1024;

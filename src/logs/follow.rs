@@ -11,12 +11,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use super::frame::Edge;
 use super::{
     format::Kind,
     history::{History, Source},
     ring::{About, Entry},
 };
-use crate::machine::frame::Edge;
 
 /// The maximum number of batches a second for all followers together.
 const RATE: u32 = 200;

@@ -2,11 +2,9 @@
 //!
 //! Pure: bytes in, bytes out. It reads neither the clock nor a file.
 
+use super::frame::{Edge, Piece};
 use super::json::{self, Key, Object};
-use crate::{
-    machine::frame::{Edge, Piece},
-    shown,
-};
+use crate::shown;
 
 /// The label of procrun's own lines.
 pub(super) const OWN_NAME: &str = "procrun";

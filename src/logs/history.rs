@@ -15,16 +15,14 @@ use std::{
 use memchr::memchr_iter;
 use tokio::sync::Notify;
 
+use super::frame::{Edge, Piece};
 use super::{
     follow::{Batch, Filter},
     format::Kind,
     input::Input,
     ring::{About, Block, Entry, Limits, Read, Ring, RingIndex, Run, Spare},
 };
-use crate::{
-    machine::frame::{Edge, Piece},
-    spec::LogHistory,
-};
+use crate::spec::LogHistory;
 
 /// The limit of all instances together, as a multiple of the limit of one.
 const TOTAL: usize = 16;

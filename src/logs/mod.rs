@@ -7,6 +7,7 @@
 //! | file | contents |
 //! |---|---|
 //! | `mailbox` | the queue from the supervisor |
+//! | `frame` | bytes → lines, or parts of long lines |
 //! | `pump`, `input` | the thread: epoll, reading, the order of ends |
 //! | `wakeup_coalescer` | gathers lines that arrive one by one |
 //! | `pauses` | when an unfinished line is shown |
@@ -28,6 +29,7 @@ mod file_spec;
 mod files;
 mod follow;
 mod format;
+pub mod frame;
 mod history;
 mod input;
 mod json;

@@ -12,6 +12,7 @@ use tracing::{
 };
 use tracing_subscriber::layer::{Context, Layer};
 
+use super::frame::Edge;
 use super::{
     Logs,
     format::{Kind, OWN_NAME, Put, logfmt, prefix, stamp},
@@ -21,7 +22,7 @@ use super::{
     stamp,
     write::lines,
 };
-use crate::{machine::frame::Edge, shown::printable, spec::Verbosity};
+use crate::{shown::printable, spec::Verbosity};
 
 /// One of procrun's own lines, not yet in any form.
 #[derive(Debug)]

@@ -28,6 +28,7 @@ use nix::{
 };
 use tracing::Level;
 
+use super::frame::{Framer, MAX_LINE, Piece};
 use super::{
     file_spec::FileSpec,
     format::{Kind, PerKind},
@@ -38,10 +39,7 @@ use super::{
     wakeup_coalescer::WakeupCoalescer,
     writer::{KEEP_MEMORY, LineStyle, Writer},
 };
-use crate::{
-    machine::frame::{Framer, MAX_LINE, Piece},
-    spec::RuntimeLog,
-};
+use crate::spec::RuntimeLog;
 
 /// The mailbox's token in epoll; a stream's is its id and kind.
 const MAIL: u64 = u64::MAX;

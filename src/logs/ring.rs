@@ -14,8 +14,8 @@ use std::{
 
 use memchr::{memchr, memchr_iter, memrchr_iter};
 
+use super::frame::Edge;
 use super::{format::Kind, input::Input};
-use crate::machine::frame::Edge;
 
 /// The maximum number of lines in a block, so that lines beyond the limit go in small portions.
 const BLOCK_LINES: usize = 128;

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use super::frame::Piece;
 use super::{
     dayjs,
     follow::Line,
@@ -11,7 +12,7 @@ use super::{
     own_lines::OwnLine,
     stamp::{StampId, Stamps},
 };
-use crate::{machine::frame::Piece, shown, spec::LogStyle};
+use crate::{shown, spec::LogStyle};
 
 /// Puts lines into a form.
 #[derive(Debug)]
@@ -145,7 +146,7 @@ fn marked(highlight: Option<&[u8]>, piece: Piece<'_>, to: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::{super::format::Kind, *};
-    use crate::machine::frame::Edge;
+    use crate::logs::frame::Edge;
 
     fn line(id: Option<u32>, name: &'static str, bytes: &'static [u8]) -> Line<'static> {
         Line { id, name, kind: Kind::Out, at: 0, bytes, begin: Edge::Line, end: Edge::Line }

@@ -12,6 +12,7 @@ use std::{
 
 use tracing::{Level, level_filters::LevelFilter};
 
+use super::frame::{Edge, Piece};
 use super::{
     Label, Sinks,
     console::Console,
@@ -27,7 +28,6 @@ use super::{
     stamp::{self, StampId, Stamps},
 };
 use crate::{
-    machine::frame::{Edge, Piece},
     shown,
     spec::{LogStyle, RuntimeLog},
 };

@@ -10,13 +10,11 @@
 
 mod app;
 mod backoff;
-pub mod cluster;
 mod event;
 pub mod events;
 mod fault;
 mod file_changes;
 mod forecast;
-pub mod frame;
 mod health;
 mod in_use;
 mod instance;

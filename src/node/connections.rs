@@ -2,7 +2,7 @@
 
 use std::{os::fd::OwnedFd, sync::Arc};
 
-use crate::machine::cluster::ConnectionId;
+use super::cluster::ConnectionId;
 
 /// Accepted connections that no worker has taken yet, by number.
 #[derive(Debug, Default)]

@@ -19,19 +19,17 @@ use tokio::time::Instant;
 
 use super::{
     channel::{Channel, Reading},
+    cluster::{
+        Effect, Event, ListenerId, Primary, Reach, Version,
+        wire::{self, Decoder},
+    },
     connections::Connections,
     listener::{Lent, Listener, Opening},
     preload::{self, Preload},
     versions::Versions,
 };
 use crate::{
-    machine::{
-        ListenFailure, Run, Sign, Time, Uncaught,
-        cluster::{
-            Effect, Event, ListenerId, Primary, Reach, Version,
-            wire::{self, Decoder},
-        },
-    },
+    machine::{ListenFailure, Run, Sign, Time, Uncaught},
     spec::AppSpec,
     sys::{
         channel,

@@ -10,8 +10,8 @@ use std::{
 
 use nix::libc;
 
+use super::cluster::{Endpoint, ListenerId};
 use crate::{
-    machine::cluster::{Endpoint, ListenerId},
     spec::ListenAddress,
     sys::sockets::{self, Owner, SocketFile},
 };

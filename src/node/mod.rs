@@ -1,6 +1,6 @@
-//! Node's IPC channel, and the listening sockets of its clusters: transport only.
+//! Node's IPC channel, the cluster protocol, and the listening sockets of clusters.
 //!
-//! [`Hub`] carries bytes between workers and the protocol in [`crate::machine::cluster`], opens
+//! [`Hub`] carries bytes between workers and the protocol in [`cluster`], opens
 //! the sockets that the protocol asks for, and accepts and hands over connections. It decides
 //! nothing about who listens where or who is next, and never blocks.
 //!
@@ -9,6 +9,7 @@
 //! bounds of the protocol. Beyond them its channel is shut down, which ends a Node worker.
 
 mod channel;
+pub mod cluster;
 mod connections;
 mod hub;
 mod listener;

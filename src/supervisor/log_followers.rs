@@ -11,8 +11,7 @@ use std::{
 
 use crate::{
     control::{Answer, ClientId, Edge, LogLine, Server},
-    logs::{Batch, Follower, Kind},
-    machine::frame,
+    logs::{Batch, Follower, Kind, frame},
 };
 
 /// The clients that follow, and the pending answers.

@@ -21,8 +21,8 @@ use tracing::warn;
 
 use super::actor::{Supervisor, now};
 use crate::{
-    logs::{Filter, Logs},
-    machine::{InstanceId, InstanceView, events::EndText, frame::Edge},
+    logs::{Filter, Logs, frame::Edge},
+    machine::{InstanceId, InstanceView, events::EndText},
     shown::{log_line, printable_lines},
     spec::{ExitCode, TerminationLog},
     sys::{file_rights::FileRights, signals},

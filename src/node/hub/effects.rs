@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     super::{
+        cluster::{Effect, Event, ListenerId, wire},
         listener::{Listener, Opening},
         versions::Versions,
     },
@@ -15,10 +16,7 @@ use super::{
     messages::{Attached, listen_failure},
 };
 use crate::{
-    machine::{
-        Sign,
-        cluster::{Effect, Event, ListenerId, wire},
-    },
+    machine::Sign,
     sys::{poll::Readiness, sockets::SocketFile},
 };
 

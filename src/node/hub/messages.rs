@@ -5,6 +5,10 @@
 use super::{
     super::{
         channel::{Delivery, READ, Reading},
+        cluster::{
+            ConnectionId, Endpoint, Event, ListenerId, Query, WorkerMessage,
+            wire::{self, Answer, Message},
+        },
         listener::Listener,
     },
     Hub, News,
@@ -12,13 +16,7 @@ use super::{
 use nix::errno::Errno;
 
 use crate::{
-    machine::{
-        ListenFailure, Run, Sign,
-        cluster::{
-            ConnectionId, Endpoint, Event, ListenerId, Query, WorkerMessage,
-            wire::{self, Answer, Message},
-        },
-    },
+    machine::{ListenFailure, Run, Sign},
     sys::{poll::Readiness, spawn::HANDED},
 };
 

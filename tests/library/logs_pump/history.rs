@@ -4,8 +4,7 @@
 use std::{io::Write, thread, time::Duration};
 
 use procrun::{
-    logs::{Batch, FileSpec, Filter, Follower, Kind, Label, Logs, OwnLines, Sinks},
-    machine::frame::Edge,
+    logs::{Batch, FileSpec, Filter, Follower, Kind, Label, Logs, OwnLines, Sinks, frame::Edge},
     spec::{LogHistory, LogSpec, RuntimeLog},
 };
 use tokio::sync::oneshot::error::TryRecvError;

@@ -4,12 +4,12 @@
 //! It takes procrun's own script in each worker (`node/accept.cjs`). Where that does not run in one of
 //! them, or one of them declines, procrun goes on handing out.
 
-use super::{MAX_HANDLES, Primary, Sent};
+use super::{
+    super::{Effect, Endpoint, ListenerId, rate::Reports},
+    MAX_HANDLES, Primary, Sent,
+};
 use crate::{
-    machine::{
-        Run, Time,
-        cluster::{Effect, Endpoint, ListenerId, rate::Reports},
-    },
+    machine::{Run, Time},
     spec::Balance,
 };
 

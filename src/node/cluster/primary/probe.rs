@@ -3,11 +3,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Connection, Listener, Pending, Primary, Sent, State, Worker};
-use crate::machine::{
-    Run,
-    cluster::{ConnectionId, Effect, Endpoint, ListenerId},
+use super::{
+    super::{ConnectionId, Effect, Endpoint, ListenerId},
+    Connection, Listener, Pending, Primary, Sent, State, Worker,
 };
+use crate::machine::Run;
 
 /// Maximum probes that a worker has not accepted. Further probes fail, because each holds a descriptor.
 const MAX_PROBES: usize = 4;

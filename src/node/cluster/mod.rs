@@ -26,8 +26,7 @@ use std::{
 pub use primary::{Primary, Reach};
 
 use self::wire::Answer;
-use super::Run;
-use crate::spec::Balance;
+use crate::{machine::Run, spec::Balance};
 
 /// One version of one application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

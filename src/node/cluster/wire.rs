@@ -12,7 +12,7 @@ use serde::{
 use serde_json::Value;
 
 use super::{Data, Endpoint, ListenerId, Query, WorkerMessage};
-use crate::machine::{Uncaught, frame::Framer};
+use crate::{logs::frame::Framer, machine::Uncaught};
 
 /// A longer message ends the conversation.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
