@@ -30,16 +30,25 @@ fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The modules that the crate declares for more than tests.
+/// Where a module of the code map may be: beside the binary, or in a package that it re-exports. The package in
+/// `crates/sys` is one module, and its manifest lets it use no other.
+const SOURCES: [&str; 2] = ["src", "crates/core/src"];
+const SYS: &str = "sys";
+
+/// The modules of the packages, without those for tests.
 fn modules() -> BTreeSet<String> {
-    let source = read(&root().join("src/lib.rs"));
+    let declared = SOURCES.iter().flat_map(|source| declared(&read(&root().join(source).join("lib.rs"))));
+    declared.chain(["main", SYS].map(str::to_owned)).collect()
+}
+
+fn declared(source: &str) -> Vec<String> {
     let lines: Vec<&str> = source.lines().collect();
     let declared = lines.iter().enumerate().filter_map(|(at, line)| {
         let name = line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';')?;
         let is_for_tests = at > 0 && lines[at - 1] == "#[cfg(test)]";
         (!is_for_tests).then(|| name.to_owned())
     });
-    declared.chain(["main".to_owned()]).collect()
+    declared.collect()
 }
 
 /// Source without comments and without its tests.
@@ -88,14 +97,17 @@ fn name(text: &str) -> String {
 /// What the source uses, module by module.
 fn uses_in_source(modules: &BTreeSet<String>) -> Uses {
     let mut uses: Uses = modules.iter().map(|module| (module.clone(), BTreeSet::new())).collect();
-    let source = root().join("src");
-    for path in files(&source, ".rs") {
-        let inside = path.strip_prefix(&source).expect("it is below");
-        let first = inside.iter().next().expect("it has a name").to_string_lossy();
-        let is_test = inside.iter().any(|part| part == "tests" || part == "tests.rs");
-        let Some(uses) = uses.get_mut(first.trim_end_matches(".rs")).filter(|_| !is_test) else { continue };
-        let code = code(&path).replace("procrun::", "crate::");
-        uses.extend(used(&code).into_iter().filter(|used| modules.contains(used) && *used != first));
+    for source in SOURCES.map(|source| root().join(source)) {
+        for path in files(&source, ".rs") {
+            let inside = path.strip_prefix(&source).expect("it is below");
+            let first = inside.iter().next().expect("it has a name").to_string_lossy();
+            let is_test = inside.iter().any(|part| part == "tests" || part == "tests.rs");
+            let Some(uses) = uses.get_mut(first.trim_end_matches(".rs")).filter(|_| !is_test) else {
+                continue;
+            };
+            let code = code(&path).replace("procrun::", "crate::");
+            uses.extend(used(&code).into_iter().filter(|used| modules.contains(used) && *used != first));
+        }
     }
     uses
 }
@@ -123,13 +135,40 @@ fn uses_in_table() -> Uses {
 fn the_code_map_lists_each_module_and_what_it_uses() {
     let (table, source) = (uses_in_table(), uses_in_source(&modules()));
     let names = |uses: &Uses| uses.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&table), names(&source), "the modules in ARCHITECTURE.md and in src/lib.rs differ");
+    assert_eq!(names(&table), names(&source), "the modules in ARCHITECTURE.md and in the source differ");
     for (module, uses) in &source {
         assert_eq!(
             &table[module], uses,
             "`{module}`: the column `uses` of ARCHITECTURE.md and the source differ"
         );
     }
+}
+
+/// The names in one section of a manifest.
+fn dependencies(manifest: &str, section: &str) -> Vec<String> {
+    let (_, section) =
+        manifest.split_once(&format!("\n[{section}]\n")).expect("the manifest has the section");
+    let lines = section.lines().take_while(|line| !line.starts_with('['));
+    lines.filter(|line| line.contains('=') && !line.starts_with('#')).map(name_of_dependency).collect()
+}
+
+fn name_of_dependency(line: &str) -> String {
+    line.chars().take_while(|letter| letter.is_ascii_alphanumeric() || "-_".contains(*letter)).collect()
+}
+
+/// The state machine cannot block, read a clock or touch a file, because no crate that it uses can. A crate that is
+/// added here must have no operating system in it.
+#[test]
+fn the_core_has_no_crate_of_the_operating_system_or_a_runtime() {
+    let manifest = read(&root().join("crates/core/Cargo.toml"));
+    assert_eq!(dependencies(&manifest, "dependencies"), ["chrono", "cron", "jiff", "serde"]);
+}
+
+#[test]
+fn the_system_calls_know_nothing_of_the_other_packages() {
+    let manifest = read(&root().join("crates/sys/Cargo.toml"));
+    let of_procrun = |name: &String| name.starts_with("procrun");
+    assert_eq!(dependencies(&manifest, "dependencies").into_iter().find(of_procrun), None);
 }
 
 /// A file that is named in the documentation for contributors exists, so that a file that moves takes its
@@ -145,8 +184,10 @@ fn files_that_the_documentation_names_exist() {
             let is_path = [".rs", ".cjs"].iter().any(|ending| quoted.ends_with(ending))
                 && quoted.contains('/')
                 && !quoted.contains([' ', '*', '<']);
-            let places = ["src", ""].map(|place| root().join(place).join(quoted));
-            if is_path && !places.iter().any(|place| place.exists()) {
+            let in_sys = quoted.strip_prefix("sys/").map(|file| root().join("crates/sys/src").join(file));
+            let mut places =
+                SOURCES.iter().chain([&""]).map(|place| root().join(place).join(quoted)).chain(in_sys);
+            if is_path && !places.any(|place| place.exists()) {
                 missing.push(format!("{}: {quoted}", page.strip_prefix(root()).unwrap_or(page).display()));
             }
         }

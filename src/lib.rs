@@ -3,6 +3,11 @@
 //! Data flows one way: `config` turns what the user wrote into a validated, immutable `spec`; the pure `machine`
 //! decides; the `supervisor` carries the decisions out through `sys`; `logs` carries the output of the workers.
 //! ARCHITECTURE.md has the code map: each module, its contents, and the modules that it may use.
+//!
+//! `spec` and `machine` are the package `procrun-core`, `sys` is `procrun-sys`: what these packages do not depend on,
+//! they cannot use.
+
+#![forbid(unsafe_code)]
 
 pub mod cli;
 #[cfg(test)]
@@ -12,14 +17,14 @@ pub mod control;
 pub mod health;
 pub mod http;
 pub mod logs;
-pub mod machine;
 pub mod monitor;
 pub mod node;
 pub mod program;
 pub mod serve;
 mod shown;
-pub mod spec;
 pub mod supervisor;
-pub mod sys;
 pub mod tui;
 pub mod watch;
+
+pub use procrun_core::{machine, spec};
+pub use procrun_sys as sys;

@@ -1,5 +1,7 @@
 //! argv → command → exit code; nothing else.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

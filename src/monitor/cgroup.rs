@@ -82,7 +82,7 @@ impl Cgroup {
             memory(place, &mut usage);
         }
         if let Some(place) = &self.cpu {
-            let stat = place.own("cpu.stat").unwrap_or_default();
+            let stat = own_file(place, "cpu.stat").unwrap_or_default();
             usage.throttled = if place.v2 {
                 value(&stat, "throttled_usec").map(Duration::from_micros)
             } else {
@@ -92,7 +92,7 @@ impl Cgroup {
             usage.cpu_quota = quotas.min_by(f32::total_cmp);
         }
         if let Some(place) = &self.pids {
-            usage.tasks = place.number("pids.current");
+            usage.tasks = own_number(place, "pids.current");
             usage.tasks_limit = place.dirs.iter().filter_map(|dir| number(&dir.join("pids.max"))).min();
         }
         usage.cpu = self.cpu(now);
@@ -102,9 +102,9 @@ impl Cgroup {
     fn cpu(&mut self, now: Instant) -> Option<f32> {
         let place = self.cpuacct.as_ref()?;
         let used = if place.v2 {
-            Duration::from_micros(value(&place.own("cpu.stat")?, "usage_usec")?)
+            Duration::from_micros(value(&own_file(place, "cpu.stat")?, "usage_usec")?)
         } else {
-            Duration::from_nanos(place.number("cpuacct.usage")?)
+            Duration::from_nanos(own_number(place, "cpuacct.usage")?)
         };
         let Some(last) = self.last else {
             self.last = Some(Last { at: now, used, cpu: None });
@@ -146,21 +146,19 @@ pub(super) fn memory_place(root: &Path) -> Option<CgroupDir> {
     places.into_iter().find_map(counted)
 }
 
-impl CgroupDir {
-    /// A file of the group itself.
-    fn own(&self, name: &str) -> Option<String> {
-        fs::read_to_string(self.dirs.first()?.join(name)).ok()
-    }
+/// A file of the group itself.
+fn own_file(place: &CgroupDir, name: &str) -> Option<String> {
+    fs::read_to_string(place.dirs.first()?.join(name)).ok()
+}
 
-    fn number(&self, name: &str) -> Option<u64> {
-        number(&self.dirs.first()?.join(name))
-    }
+fn own_number(place: &CgroupDir, name: &str) -> Option<u64> {
+    number(&place.dirs.first()?.join(name))
 }
 
 fn memory(place: &CgroupDir, usage: &mut CgroupUsage) {
-    let stat = place.own("memory.stat").unwrap_or_default();
+    let stat = own_file(place, "memory.stat").unwrap_or_default();
     usage.memory = unreclaimable(&stat, place.v2);
-    usage.charged = place.number(if place.v2 { "memory.current" } else { "memory.usage_in_bytes" });
+    usage.charged = own_number(place, if place.v2 { "memory.current" } else { "memory.usage_in_bytes" });
     usage.memory_limit = memory_limit(place);
     usage.oom_kills = oom_kills(place);
 }
@@ -190,14 +188,14 @@ pub(super) fn hierarchical_limit(stat: &str) -> Option<u64> {
 /// The smallest limit of a group and those above it.
 pub(super) fn memory_limit(place: &CgroupDir) -> Option<u64> {
     let own = place.dirs.iter().filter_map(|dir| own_limit(dir, place.v2));
-    let v1 = (!place.v2).then(|| place.own("memory.stat")).flatten();
+    let v1 = (!place.v2).then(|| own_file(place, "memory.stat")).flatten();
     own.chain(v1.and_then(|stat| hierarchical_limit(&stat))).min()
 }
 
 /// Times the kernel has killed something in a group because there was no memory.
 pub(super) fn oom_kills(place: &CgroupDir) -> Option<u64> {
     let file = if place.v2 { "memory.events" } else { "memory.oom_control" };
-    value(&place.own(file)?, "oom_kill")
+    value(&own_file(place, file)?, "oom_kill")
 }
 
 /// The kernel memory that cannot shrink, from `memory.stat` of v2.

@@ -12,7 +12,7 @@ use std::{
 use nix::libc;
 
 use super::{Identity, scan};
-use crate::sys::{descriptor_reserve, process, reap::Pid};
+use crate::{descriptor_reserve, process, reap::Pid};
 
 /// Sends a signal to a process, and to no other that has got its number since.
 ///

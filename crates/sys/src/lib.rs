@@ -1,9 +1,9 @@
 //! The system-call layer: everything that talks to the kernel about processes.
 //!
-//! The only module with `unsafe` code, and the only one that forks, waits and sends signals. It makes no
+//! The only package with `unsafe` code, and the only one that forks, waits and sends signals. It makes no
 //! decision: what to start, when to reap and which process gets a signal comes from its callers.
 
-#![allow(unsafe_code, reason = "this is the room for it; every block says why it is sound")]
+#![allow(unsafe_code, reason = "every other package forbids it; every block says why it is sound")]
 
 pub mod accounts;
 pub mod activation;
