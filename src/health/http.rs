@@ -10,13 +10,13 @@ use hyper::{
     client::conn::http1,
     header,
 };
+use hyper_util::rt::TokioIo;
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout},
 };
 
 use super::{Way, clean, connection, in_time};
-use crate::http::stream::Stream;
 
 /// The maximum size of an answer in memory, headers and body together.
 const BUFFER: usize = 8 * 1024;
@@ -46,10 +46,10 @@ pub(super) async fn get(
         .body(String::new())
         .map_err(|error| say(error.to_string()))?;
     let stream = in_time(until, limit, "no connection", connection(way)).await.map_err(say)?;
-    in_time(until, limit, "no answer", exchange(Stream::new(stream), request)).await.map_err(say)
+    in_time(until, limit, "no answer", exchange(TokioIo::new(stream), request)).await.map_err(say)
 }
 
-async fn exchange(stream: Stream<TcpStream>, request: Request<String>) -> Result<(), String> {
+async fn exchange(stream: TokioIo<TcpStream>, request: Request<String>) -> Result<(), String> {
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(BUFFER)
         .handshake(stream)

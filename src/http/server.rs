@@ -11,66 +11,67 @@ use hyper::{
     server::conn::http1,
     service::service_fn,
 };
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::sleep,
 };
+use tokio_io_timeout::TimeoutWriter;
 
-use super::{stream::Stream, timer::Timer};
-
-/// How much a request's head may hold, in bytes.
+/// Bytes of a request's head.
 const MAX_HEAD: usize = 32 * 1024;
-/// How many header fields it may have.
+/// Header fields of a request.
 const MAX_HEADERS: usize = 100;
-/// How long nothing is accepted when the process has no descriptor left.
+/// Pause after a failed accept(2), for example when the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a client may hold.
+/// The resources that clients may occupy.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Connections at a time; the others wait in the kernel's backlog.
     pub connections: usize,
-    /// How long a connection may wait for its next request, and how long a request's head may take.
+    /// Time that a connection may be idle between requests, and time for the head of a request.
     pub head_timeout: Duration,
-    /// How long a client may take nothing of its answer.
+    /// Time for which a client may read nothing of its answer. Without it, a client that does not read would
+    /// keep its place for ever.
     pub write_timeout: Duration,
 }
 
 impl Limits {
-    /// The usual limits, with this number of connections.
+    /// 30 s for each timeout, with this number of connections.
     pub fn with_connections(connections: usize) -> Self {
         let timeout = Duration::from_secs(30);
         Self { connections, head_timeout: timeout, write_timeout: timeout }
     }
 }
 
-/// Where connections come from.
+/// A socket that accepts connections.
 #[derive(Debug)]
 pub enum Listener {
-    /// TCP.
+    /// A TCP socket, without Nagle's algorithm.
     Tcp(TcpListener),
     /// A unix socket.
     Unix(UnixListener),
 }
 
-/// What answers requests.
+/// Answers requests.
 pub trait Handler: Send + Sync + 'static {
     /// The body of an answer.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
 
-    /// The answer to a request.
+    /// Answers one request. An error is an answer, too.
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
-/// What ends the service: nothing is accepted any more, idle connections are closed, and a request that is
-/// under way is answered.
+/// Ends the service gracefully: no new connection is accepted, idle connections are closed, and requests in
+/// progress are answered.
 #[derive(Debug)]
 pub struct Stop(watch::Sender<bool>);
 
 impl Stop {
-    /// A service that goes on until this is called.
+    /// Serves until [`Self::stop`].
     pub fn new() -> Self {
         Self(watch::Sender::new(false))
     }
@@ -133,10 +134,10 @@ async fn accept<H: Handler>(
         };
         match connection {
             Ok(Connection::Tcp(socket)) => {
-                tokio::spawn(converse(socket, handler.clone(), place, stopped.clone(), limits));
+                tokio::spawn(serve_connection(socket, handler.clone(), place, stopped.clone(), limits));
             }
             Ok(Connection::Unix(socket)) => {
-                tokio::spawn(converse(socket, handler.clone(), place, stopped.clone(), limits));
+                tokio::spawn(serve_connection(socket, handler.clone(), place, stopped.clone(), limits));
             }
             Err(error) if is_of_connection(&error) => {}
             Err(_) => sleep(ACCEPT_PAUSE).await,
@@ -149,7 +150,7 @@ enum Connection {
     Unix(tokio::net::UnixStream),
 }
 
-/// Whether the connection is to blame and not the process.
+/// Whether accept(2) reports an error of the connection, so that the next one can be accepted at once.
 fn is_of_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -157,8 +158,8 @@ fn is_of_connection(error: &io::Error) -> bool {
     )
 }
 
-/// One connection until its end.
-async fn converse<H: Handler>(
+/// Serves one connection until its end.
+async fn serve_connection<H: Handler>(
     socket: impl AsyncRead + AsyncWrite + Unpin,
     handler: Arc<H>,
     _place: OwnedSemaphorePermit,
@@ -169,16 +170,18 @@ async fn converse<H: Handler>(
         let handler = handler.clone();
         async move { Ok::<_, Infallible>(handler.answer(request).await) }
     });
+    let mut socket = TimeoutWriter::new(socket);
+    socket.set_timeout(Some(limits.write_timeout));
     let connection = http1::Builder::new()
-        .timer(Timer)
+        .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
-        .serve_connection(Stream::with_write_limit(socket, limits.write_timeout), service);
+        .serve_connection(TokioIo::new(Box::pin(socket)), service);
     let mut connection = pin!(connection);
     tokio::select! {
         biased;
-        // A client that breaks off is nothing to speak of.
+        // Clients may disconnect at any time: not an error.
         _ = connection.as_mut() => return,
         _ = stopped.wait_for(|is_stopped| *is_stopped) => {}
     }
@@ -288,10 +291,10 @@ mod tests {
     #[test]
     fn a_client_that_reads_nothing_of_its_answer_loses_its_place() {
         with_server(|address| {
-            let mut deaf = connect(address);
-            deaf.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            let mut stalled = connect(address);
+            stalled.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
             // Its answer has begun.
-            deaf.read_exact(&mut [0; 16]).unwrap();
+            stalled.read_exact(&mut [0; 16]).unwrap();
             is_served(address);
         });
     }
