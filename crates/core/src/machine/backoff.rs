@@ -1,15 +1,23 @@
-//! How long to wait before the next run.
+//! Backoff: the growing delay before repeated restarts. All delays grow by half, up to [`MAX_DELAY`].
 
 use std::time::Duration;
 
 use crate::spec::Backoff;
 
-/// No wait grows beyond this (PM2: 15 s).
+/// The longest delay (PM2: 15 s), unless the initial one is longer.
 const MAX_DELAY: Duration = Duration::from_secs(15);
-/// A run of at least this length sets the wait back to the beginning (PM2: 30 s).
-const STABLE: Duration = Duration::from_secs(30);
+/// A run of at least this length resets the backoff (PM2: 30 s).
+pub(super) const STABLE: Duration = Duration::from_secs(30);
 
-/// Where one instance stands in its backoff.
+/// Restarts in a row that procrun carries out without delay when the reason is not an exit: changed files, memory.
+const IMMEDIATE: u32 = 3;
+
+/// The delay before a restart for a reason other than an exit, after this number of such restarts in a row.
+pub(super) fn delay_after(restarts: u32, initial: Duration) -> Duration {
+    restarts.checked_sub(IMMEDIATE).map_or(Duration::ZERO, |steps| grown(initial, steps))
+}
+
+/// The progress of one instance in its backoff.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Progress {
     /// Restarts since the last stable run.
@@ -17,7 +25,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// The wait before the run that follows one of `uptime`, and the progress after it.
+    /// The delay before the run that follows one of `uptime`, and the progress after it.
     pub(super) fn next(self, backoff: Backoff, uptime: Duration) -> (Duration, Self) {
         let restarts = if uptime >= STABLE { 0 } else { self.restarts };
         let wait = match backoff {
@@ -35,7 +43,7 @@ impl Progress {
 /// `initial` times 1.5 to the power of `steps`, at most [`MAX_DELAY`] or `initial` itself.
 fn grown(initial: Duration, steps: u32) -> Duration {
     let longest = MAX_DELAY.max(initial);
-    // Half of less than that is nothing, and the wait would never grow.
+    // Half of less than 1 µs rounds to nothing: the delay would never grow.
     let mut wait = initial.max(Duration::from_micros(1));
     for _ in 0..steps {
         if wait >= longest {
@@ -52,7 +60,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{MAX_DELAY, Progress, STABLE};
+    use super::{MAX_DELAY, Progress, STABLE, delay_after};
     use crate::spec::Backoff;
 
     fn waits(backoff: Backoff, uptime: Duration, count: usize) -> Vec<u64> {
@@ -90,6 +98,14 @@ mod tests {
         let (_, twice) = once.next(Backoff::DEFAULT, STABLE.checked_sub(Duration::from_millis(1)).unwrap());
         assert_eq!(twice.next(Backoff::DEFAULT, STABLE).0, Duration::ZERO);
         assert!(twice.next(Backoff::DEFAULT, Duration::ZERO).0 > Duration::ZERO);
+    }
+
+    #[test]
+    fn restarts_for_other_reasons_wait_from_the_fourth_in_a_row() {
+        let delays: Vec<Duration> = (0..30).map(|restarts| delay_after(restarts, Duration::from_secs(1))).collect();
+        assert_eq!(delays[..3], [Duration::ZERO; 3]);
+        assert_eq!(delays[3..6], [1000, 1500, 2250].map(Duration::from_millis));
+        assert_eq!(delays[29], MAX_DELAY);
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! Applications whose files have changed: what is done about it, and how soon.
 //!
-//! Whoever writes a watched file at each of its starts would be restarted for ever. So the first few
-//! changes that follow each other closely are answered at once, the next ones later and later.
+//! An application that writes a watched file at each start would restart for ever. So changes soon after a start
+//! are subject to a backoff.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Time,
+    Time, backoff,
     event::{Effect, InstanceId, Timer, Wait},
     events::{EventData, Notice},
     instance::{AfterStop, Instance},
@@ -21,12 +21,8 @@ use super::{
 
 /// A change so soon after a start may be the application's own doing.
 const SOON: Duration = Duration::from_secs(5);
-/// So many changes in a row are answered at once.
-const AT_ONCE: u32 = 3;
-/// How long the next one waits; the one after it half as long again, and so on.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// No change waits longer than this, as no crash does.
-const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// The initial delay of the backoff.
+const INITIAL_DELAY: Duration = Duration::from_millis(100);
 
 /// How often applications were run anew because of their files, by name.
 #[derive(Debug, Default)]
@@ -70,11 +66,11 @@ impl Machine {
         }
         let since = started.map_or(pace.begun, |started| started.max(pace.begun));
         pace.in_a_row = if now.since(since) < SOON { pace.in_a_row + 1 } else { 1 };
-        if pace.in_a_row <= AT_ONCE {
+        let (wait, times) = (backoff::delay_after(pace.in_a_row - 1, INITIAL_DELAY), pace.in_a_row);
+        if wait.is_zero() {
             self.answer_change(now, app, path, out);
             return;
         }
-        let (wait, times) = (wait(pace.in_a_row - AT_ONCE), pace.in_a_row);
         pace.waiting = Some((now + wait, path.clone()));
         self.changes.timers += 1;
         let timer = Timer { instance: InstanceId::NOBODY, wait: Wait::State, epoch: self.changes.timers };
@@ -134,13 +130,4 @@ impl Machine {
         staying.retain(|id| self.instances.get(id).is_some_and(Instance::is_wanted));
         staying
     }
-}
-
-/// How long the change waits that is so many beyond those that are answered at once.
-fn wait(beyond: u32) -> Duration {
-    let mut wait = FIRST_WAIT;
-    for _ in 1..beyond {
-        wait = (wait * 3 / 2).min(LONGEST_WAIT);
-    }
-    wait
 }

@@ -14,7 +14,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Time,
+    Time, backoff,
     event::{Effect, InstanceId, Run},
     events::{EventData, Notice, millis},
     instance::{AfterStop, Instance, Status},
@@ -24,14 +24,8 @@ use super::{
 };
 use crate::spec::MemoryLimit;
 
-/// So many times in a row are answered at once.
-const AT_ONCE: u32 = 3;
-/// How far the next one is from the start before it, at least; the one after it half as long again, and so on.
-const FIRST_GAP: Duration = Duration::from_secs(1);
-/// No gap is longer, as no wait after a crash is.
-const LONGEST_GAP: Duration = Duration::from_secs(15);
-/// Who came so far is not "in a row" any more, as after a crash.
-const STABLE: Duration = Duration::from_secs(30);
+/// The initial delay of the backoff, from one start of the instance to the next.
+const INITIAL_DELAY: Duration = Duration::from_secs(1);
 /// Who has this part of its limit on top of it is not left alone any longer: a quarter.
 const FAR_BEYOND: u64 = 4;
 /// That nobody can be ended to any use is not said more often.
@@ -128,15 +122,12 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// How far the next time is from the last one, or from a start, at least. It has come so far by now.
+    /// The least time between the last restart, or a start, and the next restart; `over` of it has passed.
     fn gap(&mut self, over: Duration) -> Duration {
-        if over >= STABLE {
+        if over >= backoff::STABLE {
             self.in_a_row = 0;
         }
-        let beyond = self.in_a_row.checked_sub(AT_ONCE);
-        beyond.map_or(Duration::ZERO, |beyond| {
-            (0..beyond).fold(FIRST_GAP, |gap, _| (gap * 3 / 2).min(LONGEST_GAP))
-        })
+        backoff::delay_after(self.in_a_row, INITIAL_DELAY)
     }
 
     fn count(&mut self, now: Time) -> u32 {
