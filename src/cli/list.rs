@@ -24,7 +24,7 @@ use crate::{
         snapshot::{Brief, Detail, Overview, Status, jlist as pm2},
     },
     shown::printable,
-    spec::ExitCode,
+    spec::{ByteSize, ExitCode, HumanDuration},
     sys::terminal,
 };
 
@@ -188,48 +188,12 @@ pub(super) fn colour(of: &Brief) -> &'static str {
     }
 }
 
-/// A time as PM2 shows it: its largest unit.
+/// A time as PM2 shows it.
 pub(super) fn uptime(millis: u64) -> String {
-    let seconds = millis / 1000;
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m", seconds / 60),
-        3600..86_400 => format!("{}h", seconds / 3600),
-        _ => format!("{}D", seconds / 86_400),
-    }
+    HumanDuration::from_millis(millis).pm2()
 }
 
 /// Bytes as PM2 shows them.
-#[expect(clippy::cast_precision_loss, reason = "one digit behind the point is shown")]
 pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["kb", "mb", "gb", "tb"];
-    if bytes < 1024 {
-        return format!("{bytes}b");
-    }
-    let mut value = bytes as f64;
-    let mut unit = "b";
-    for larger in UNITS {
-        if value < 1024.0 {
-            break;
-        }
-        (value, unit) = (value / 1024.0, larger);
-    }
-    format!("{value:.1}{unit}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_and_sizes_have_one_unit() {
-        for (millis, text) in
-            [(0, "0s"), (59_999, "59s"), (60_000, "1m"), (7_200_000, "2h"), (200_000_000, "2D")]
-        {
-            assert_eq!(uptime(millis), text);
-        }
-        for (bytes, text) in [(0, "0b"), (1536, "1.5kb"), (36_909_875, "35.2mb"), (1 << 40, "1.0tb")] {
-            assert_eq!(size(bytes), text);
-        }
-    }
+    ByteSize(bytes).pm2()
 }

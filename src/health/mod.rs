@@ -19,8 +19,9 @@ use tokio::{
 
 pub use self::{notify::Notify, program::Program};
 use crate::{
-    machine::{HumanDuration, InstanceId, ProbeKind, Run},
+    machine::{InstanceId, ProbeKind, Run},
     shown::{cut, log_line},
+    spec::HumanDuration,
     sys::{
         clock::after,
         reap::{Pid, Status},

@@ -13,8 +13,7 @@ use tokio::{
 
 use super::clean;
 use crate::{
-    machine::HumanDuration,
-    spec::Signal,
+    spec::{HumanDuration, Signal},
     sys::{
         process,
         reap::{Pid, Status},

@@ -13,7 +13,7 @@ use tokio::{
 use super::{actor::Supervisor, workers::NoInput};
 use crate::{
     control::{Answer, ClientId, targets::Unknown},
-    machine::HumanDuration,
+    spec::HumanDuration,
 };
 
 /// Maximum bytes of one text.

@@ -10,9 +10,9 @@ use tracing::debug;
 
 use super::{actor, workers::Workers};
 use crate::{
-    machine::{Ending, Event, Machine, Run, Shortage, Size},
+    machine::{Ending, Event, Machine, Run, Shortage},
     monitor::{Charge, ContainerMemory, TreeMemory, machine_memory},
-    spec::{ExitCode, MemoryLimit, OomGuard, Plan, Share, Signal},
+    spec::{ByteSize, ExitCode, MemoryLimit, OomGuard, Plan, Share, Signal},
 };
 
 /// Samples of workers begin at multiples of this, so many workers share one.
@@ -104,7 +104,10 @@ impl Memory {
             OomGuard::At(_) | OomGuard::Off => None,
         };
         if let (Some(share), Some(limit)) = (self.guard, limit) {
-            debug!("the largest worker ends when the container has {share} of its {} of memory", Size(limit));
+            debug!(
+                "the largest worker ends when the container has {share} of its {} of memory",
+                ByteSize(limit)
+            );
         }
         self.whole = None;
         self.begin();

@@ -9,11 +9,11 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     machine::{
-        Event, HumanDuration, Machine, Run, Word,
+        Event, Machine, Run, Word,
         events::{Level, Notice},
     },
     node::News,
-    spec::Signal,
+    spec::{HumanDuration, Signal},
     watch,
 };
 

@@ -9,9 +9,12 @@ use ratatui::{
 use super::{
     model::Process,
     state::{Focus, State},
-    view::{Paint, bar, faint, put, size},
+    view::{Paint, bar, faint, put},
 };
-use crate::shown::{cut, printable, width};
+use crate::{
+    shown::{cut, printable, width},
+    spec::{ByteSize, HumanDuration},
+};
 
 /// The columns after the name: heading and width. Without room, the last ones are left out first.
 const COLUMNS: [(usize, &str, u16); 7] = [
@@ -131,12 +134,12 @@ fn process_row(
         word => printable(word),
     };
     let cpu = process.cpu.map_or("-".to_owned(), |cpu| format!("{cpu:.1}%"));
-    let memory = process.memory.map_or("-".to_owned(), size);
+    let memory = process.memory.map_or("-".to_owned(), |bytes| ByteSize(bytes).short());
     // One core is a full bar.
     let cpu_share = process.cpu.unwrap_or(0.0) / 100.0;
     #[expect(clippy::cast_precision_loss, reason = "a share")]
     let memory_share = if most == 0 { 0.0 } else { process.memory.unwrap_or(0) as f64 / most as f64 };
-    let uptime = process.uptime.map_or("-".to_owned(), duration);
+    let uptime = process.uptime.map_or("-".to_owned(), |ms| HumanDuration::from_millis(ms).short());
     let cells: [(String, Style); 10] = [
         (format!("{:>4}", process.id), plain),
         (printable(&process.name).into_owned(), plain.add_modifier(Modifier::BOLD)),
@@ -166,17 +169,4 @@ fn sparks(state: &State, id: u32, cells: u16) -> String {
     let spark = |figure: &f32| PARTS[(figure.max(0.0) / highest * 7.0).round() as usize % 8];
     let text: String = figures.map(spark).collect();
     format!("{text:>cells$}")
-}
-
-/// Milliseconds as the two largest units: `3d4h`, `5m3s`.
-fn duration(ms: u64) -> String {
-    let seconds = ms / 1000;
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, _) => format!("{minutes}m{}s", seconds % 60),
-        (0, ..) => format!("{hours}h{}m", minutes % 60),
-        (1..=999, ..) => format!("{days}d{}h", hours % 24),
-        _ => format!("{days}d"),
-    }
 }

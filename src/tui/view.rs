@@ -12,7 +12,10 @@ use super::{
     state::{Field, Mode, State},
     table,
 };
-use crate::shown::{cut, log_line, width};
+use crate::{
+    shown::{cut, log_line, width},
+    spec::ByteSize,
+};
 
 /// What the keys do.
 const KEYS: [(&str, &str); 16] = [
@@ -109,20 +112,6 @@ pub(super) fn put(row: &mut Rect, buffer: &mut Buffer, text: &str, style: Style)
     row.x = end;
 }
 
-/// `1536` MiB as `1.5G`.
-pub(super) fn size(bytes: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
-    let mut number = bytes as f64;
-    for unit in ["B", "K", "M", "G"] {
-        if number < 999.5 {
-            let digits = usize::from(number < 9.95 && unit != "B");
-            return format!("{number:.digits$}{unit}");
-        }
-        number /= 1024.0;
-    }
-    format!("{number:.1}T")
-}
-
 /// A bar of this number of cells: a share from 0 to 1 is full, to an eighth of a cell.
 pub(super) fn bar(share: f64, cells: u16) -> String {
     const PARTS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
@@ -202,7 +191,7 @@ fn machine(state: &State, paint: Paint) -> [Pieces; 6] {
     let [one, five, fifteen] = machine.load;
     let cpus = machine.cpus;
     let used = machine.memory.saturating_sub(machine.available);
-    let of = format!("{} of {}", size(used), size(machine.memory));
+    let of = format!("{} of {}", ByteSize(used).short(), ByteSize(machine.memory).short());
     let memory = (of, paint.share(share(used, machine.memory)));
     let with = |text: String| vec![(text, Style::new()), memory.clone()];
     [
@@ -244,9 +233,9 @@ fn container_with(state: &State, paint: Paint, bars: bool) -> Pieces {
                 if bars {
                     pieces.push((bar(share(memory, limit), 10) + " ", style));
                 }
-                pieces.push((format!("{} of {}", size(memory), size(limit)), style));
+                pieces.push((format!("{} of {}", ByteSize(memory).short(), ByteSize(limit).short()), style));
             }
-            None => pieces.push((size(memory), Style::new())),
+            None => pieces.push((ByteSize(memory).short(), Style::new())),
         }
     }
     if let Some(tasks) = it.tasks {

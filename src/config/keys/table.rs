@@ -12,9 +12,9 @@ use super::{
     Key, Kind, OutOfRange, Owner, ZeroMeans,
 };
 use crate::spec::{
-    AppSpec, Backoff, Balance, ExecMode, InheritEnv, Instances, Interpreter, LogStyle, MemoryLimit,
-    OnErrored, OomGuard, PrincipalRef, RunCgroup, Runtime, Stdin, StopSignalScope, TerminationLog, Verbosity,
-    readable_size,
+    AppSpec, Backoff, Balance, ByteSize, ExecMode, HumanDuration, InheritEnv, Instances, Interpreter,
+    LogStyle, MemoryLimit, OnErrored, OomGuard, PrincipalRef, RunCgroup, Runtime, Stdin, StopSignalScope,
+    TerminationLog, Verbosity,
     validate::{MAX_COUNT, MAX_RESTARTS, MIN_LOG_SIZE, NICE, OOM_SCORE_ADJ},
 };
 
@@ -64,14 +64,7 @@ fn quoted(words: &[String]) -> Option<String> {
 
 /// `1500` ms as `1.5s`.
 pub(in crate::config) fn readable(duration: Duration) -> String {
-    let ms = duration.as_millis();
-    match ms {
-        0 => "0".to_owned(),
-        _ if ms.is_multiple_of(3_600_000) => format!("{}h", ms / 3_600_000),
-        _ if ms.is_multiple_of(60_000) => format!("{}m", ms / 60_000),
-        _ if ms.is_multiple_of(100) && ms >= 1000 => format!("{}s", duration.as_secs_f64()),
-        _ => format!("{ms}ms"),
-    }
+    HumanDuration(duration).exact()
 }
 
 fn principal(principal: Option<&PrincipalRef>) -> Option<String> {
@@ -352,7 +345,7 @@ pub(in crate::config) static APP_KEYS: &[Key<Draft, AppSpec>] = &[
         has_files(app).then(|| app.logs.files.merge.to_string())
     }),
     own("log_max_size", &[], Kind::Size(MIN_LOG_SIZE, |app, size| app.files.max_size = size), |app| {
-        has_files(app).then(|| readable_size(app.logs.files.max_size))
+        has_files(app).then(|| ByteSize(app.logs.files.max_size).exact())
     }),
     own(
         "log_keep",
@@ -523,7 +516,7 @@ pub(in crate::config) static RUNTIME_KEYS: &[Key<RuntimeDraft, Runtime>] =
         runtime(
             "log_history_size",
             Kind::Size(16 * 1024, |draft, size| draft.runtime.log.history.bytes = size),
-            |runtime| shown(readable_size(runtime.log.history.bytes)),
+            |runtime| shown(ByteSize(runtime.log.history.bytes).exact()),
         ),
         runtime(
             "log_level",
@@ -547,26 +540,3 @@ pub(in crate::config) static RUNTIME_KEYS: &[Key<RuntimeDraft, Runtime>] =
             },
         ),
     ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_and_sizes_read_as_people_write_them() {
-        for (ms, text) in [
-            (0, "0"),
-            (100, "100ms"),
-            (1000, "1s"),
-            (1500, "1.5s"),
-            (8000, "8s"),
-            (60_000, "1m"),
-            (3_600_000, "1h"),
-            (1234, "1234ms"),
-        ] {
-            assert_eq!(readable(Duration::from_millis(ms)), text);
-        }
-        assert_eq!(readable_size(10 << 20), "10M");
-        assert_eq!(readable_size(1000), "1000");
-    }
-}

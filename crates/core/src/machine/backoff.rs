@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn restarts_for_other_reasons_wait_from_the_fourth_in_a_row() {
-        let delays: Vec<Duration> = (0..30).map(|restarts| delay_after(restarts, Duration::from_secs(1))).collect();
+        let delays: Vec<Duration> =
+            (0..30).map(|restarts| delay_after(restarts, Duration::from_secs(1))).collect();
         assert_eq!(delays[..3], [Duration::ZERO; 3]);
         assert_eq!(delays[3..6], [1000, 1500, 2250].map(Duration::from_millis));
         assert_eq!(delays[29], MAX_DELAY);

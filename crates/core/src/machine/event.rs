@@ -5,10 +5,10 @@ use std::{fmt, mem};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Operation, ProbeKind, Reply, Shortage, Size, Ticket, Time, Word,
+    Operation, ProbeKind, Reply, Shortage, Ticket, Time, Word,
     events::{Notice, signal_name},
 };
-use crate::spec::{ExitCode, Plan, ProgramKind, Signal, StopSignalScope};
+use crate::spec::{ByteSize, ExitCode, Plan, ProgramKind, Signal, StopSignalScope};
 
 /// One instance. It outlives the processes that run in it, but not a reload: its successor there is
 /// another instance with the same `pm_id`.
@@ -141,7 +141,7 @@ impl fmt::Display for Ending {
                     }
                 }
                 match limit {
-                    Some(limit) => write!(f, " (memory limit {})", Size(*limit)),
+                    Some(limit) => write!(f, " (memory limit {})", ByteSize(*limit)),
                     None => f.write_str(" (the machine's memory)"),
                 }
             }

@@ -15,11 +15,11 @@ use super::{
     events::{EventData, millis},
     fault::{ListenFailure, Uncaught},
     instance::{AfterStop, Instance, State, Step, StepOutcome, Stop},
-    notice::{Generation, HumanDuration, ReadinessFailure, StopReason},
+    notice::{Generation, ReadinessFailure, StopReason},
     readiness_gate::Outcome,
     reason::Reason,
 };
-use crate::spec::Probe;
+use crate::spec::{HumanDuration, Probe};
 
 /// Who has just started is asked so soon and so often, until the first success: others may wait for it.
 const STARTING: Duration = Duration::from_millis(500);

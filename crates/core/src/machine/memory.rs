@@ -18,11 +18,11 @@ use super::{
     event::{Effect, InstanceId, Run},
     events::{EventData, Notice, millis},
     instance::{AfterStop, Instance, Status},
-    notice::{Generation, Next, Size, StopReason, Why},
+    notice::{Generation, Next, StopReason, Why},
     reason::Reason,
     root::{Machine, Phase},
 };
-use crate::spec::MemoryLimit;
+use crate::spec::{ByteSize, MemoryLimit};
 
 /// The initial delay of the backoff, from one start of the instance to the next.
 const INITIAL_DELAY: Duration = Duration::from_secs(1);
@@ -62,14 +62,14 @@ impl fmt::Display for Excess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OverLimit { used, limit } => {
-                write!(f, "memory: it had {}, its limit is {}", Size(*used), Size(*limit))
+                write!(f, "memory: it had {}, its limit is {}", ByteSize(*used), ByteSize(*limit))
             }
             Self::Short { size, used, limit } => write!(
                 f,
                 "memory: it had {} when the container had {} of {}",
-                Size(*size),
-                Size(*used),
-                Size(*limit)
+                ByteSize(*size),
+                ByteSize(*used),
+                ByteSize(*limit)
             ),
         }
     }

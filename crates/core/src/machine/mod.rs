@@ -48,7 +48,7 @@ pub use health::{HealthFailure, ProbeKind, Word};
 pub use in_use::address_in_use;
 pub use instance::Status;
 pub use memory::{Answer, Excess, Shortage};
-pub use notice::{Generation, HumanDuration, Next, ReadinessFailure, Size, StopReason, Subject, Why};
+pub use notice::{Generation, Next, ReadinessFailure, StopReason, Subject, Why};
 pub use operation::{Addition, Count, Manner, Operation, Reply, Ticket, Wanted};
 pub use reason::{Command, Reason, reason};
 pub use record::RestartHistory;

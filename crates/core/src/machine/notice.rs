@@ -8,7 +8,7 @@ use super::{
     Ending, Excess, HealthFailure, InstanceId, Sign,
     events::{EventSubject, millis},
 };
-use crate::spec::AppSpec;
+use crate::spec::{AppSpec, HumanDuration};
 
 /// An instance that is spoken of. It names the instance even when that is already forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -228,39 +228,5 @@ pub enum Why {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{} ({})", self.generation.adjective(), self.spec.name, self.pm_id)
-    }
-}
-
-/// A duration as people say it.
-#[derive(Debug, Clone, Copy)]
-pub struct HumanDuration(pub Duration);
-
-impl fmt::Display for HumanDuration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (millis, seconds) = (self.0.as_millis(), self.0.as_secs());
-        match seconds {
-            _ if millis < 1000 => write!(f, "{millis} ms"),
-            0..60 => write!(f, "{:.1} s", self.0.as_secs_f64()),
-            60..3600 => write!(f, "{} min {} s", seconds / 60, seconds % 60),
-            _ => write!(f, "{} h {} min", seconds / 3600, seconds / 60 % 60),
-        }
-    }
-}
-
-/// A number of bytes as people say it, in powers of 1024.
-#[derive(Debug, Clone, Copy)]
-pub struct Size(pub u64);
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MIB: u64 = 1 << 20;
-        match self.0 {
-            0..MIB => write!(f, "{} KB", self.0 / 1024),
-            size @ MIB..10_485_760 if !size.is_multiple_of(MIB) => {
-                let tenths = size / (MIB / 10);
-                write!(f, "{}.{} MB", tenths / 10, tenths % 10)
-            }
-            size => write!(f, "{} MB", size / MIB),
-        }
     }
 }

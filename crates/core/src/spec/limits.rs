@@ -7,6 +7,8 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
+use super::ByteSize;
+
 /// What of the kernel's own a worker gets otherwise than procrun has it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Limits {
@@ -136,7 +138,7 @@ impl Resource {
     pub fn amount(self, amount: u64) -> String {
         match self.unit() {
             _ if amount == Allowance::UNLIMITED => "unlimited".to_owned(),
-            Unit::Bytes => readable_size(amount),
+            Unit::Bytes => ByteSize(amount).exact(),
             Unit::UpTo(_) => amount.to_string(),
         }
     }
@@ -178,15 +180,6 @@ impl fmt::Display for Resources<'_> {
         }
         Ok(())
     }
-}
-
-/// Bytes as text: `10M`, or `1000` if no unit fits.
-pub fn readable_size(size: u64) -> String {
-    const UNITS: [(u64, &str); 3] = [(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
-    UNITS
-        .iter()
-        .find(|(unit, _)| size >= *unit && size.is_multiple_of(*unit))
-        .map_or_else(|| size.to_string(), |(unit, name)| format!("{}{name}", size / unit))
 }
 
 #[cfg(test)]

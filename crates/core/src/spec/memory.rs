@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::ByteSize;
+
 /// A part of a whole, from 0.01% to 100%.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share(u16);
@@ -58,12 +60,8 @@ impl MemoryLimit {
 /// As in a configuration file: `300M`, `80%`.
 impl fmt::Display for MemoryLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [(u64, &str); 3] = [(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
         match self {
-            Self::Bytes(bytes) => match UNITS.iter().find(|(unit, _)| bytes.is_multiple_of(*unit)) {
-                Some((unit, name)) => write!(f, "{}{name}", bytes / unit),
-                None => write!(f, "{bytes}"),
-            },
+            Self::Bytes(bytes) => f.write_str(&ByteSize(*bytes).exact()),
             Self::Share(share) => share.fmt(f),
         }
     }

@@ -22,6 +22,7 @@ mod restart;
 mod schedule;
 pub mod serve;
 mod stop;
+mod units;
 pub mod validate;
 mod watch;
 
@@ -35,7 +36,7 @@ pub use cgroup::RunCgroup;
 pub use diff::AppChange;
 pub use exit::{ExitCode, Signal};
 pub use health::{HealthSpec, Probe, ProbeAddress, ProbeTarget};
-pub use limits::{Allowance, Limits, Resource, Unit, readable_size};
+pub use limits::{Allowance, Limits, Resource, Unit};
 pub use listen::{Listen, ListenAddress};
 pub use logs::{LogFiles, LogHistory, LogSpec, LogStyle, NO_FILE, RuntimeLog, Verbosity};
 pub use memory::{MemoryLimit, OomGuard, Share};
@@ -46,6 +47,7 @@ pub use reload::ReloadPolicy;
 pub use restart::{Backoff, OnErrored, RestartPolicy};
 pub use schedule::{Fields, MonthDays, Pattern, Schedule};
 pub use stop::{StopPolicy, StopSignalScope};
+pub use units::{ByteSize, HumanDuration};
 pub use watch::{Polling, WatchSpec};
 
 /// Everything one procrun runs: the applications, and procrun's own settings.

@@ -7,9 +7,12 @@ use std::{
 };
 
 use super::{ConfigChange, EventData, EventSubject, Notice, SignalUse, TaskState};
-use crate::machine::{
-    Answer, Ending, HealthFailure, HumanDuration, Next, ProbeKind, ReadinessFailure, Reason, Sign, Size,
-    StopReason, Uncaught, Why,
+use crate::{
+    machine::{
+        Answer, Ending, HealthFailure, Next, ProbeKind, ReadinessFailure, Reason, Sign, StopReason, Uncaught,
+        Why,
+    },
+    spec::{ByteSize, HumanDuration},
 };
 
 /// `main (0)`, `the new main (0)`, `main`, `procrun`.
@@ -126,11 +129,11 @@ impl Display for Notice {
                 )
             }
             EventData::MemoryExceeded { used, limit, action } => {
-                let (used, limit) = (Size(*used), Size(*limit));
+                let (used, limit) = (ByteSize(*used), ByteSize(*limit));
                 write!(f, "{who} has {used} of memory, its max_memory_restart is {limit}: {action}")
             }
             EventData::OomGuardStop { size, used, limit, times, wait, .. } => {
-                let (size, used, limit) = (Size(*size), Size(*used), Size(*limit));
+                let (size, used, limit) = (ByteSize(*size), ByteSize(*used), ByteSize(*limit));
                 write!(
                     f,
                     "the container has {used} of its {limit} of memory (oom_guard): {who}, the largest with {size}, \
@@ -143,7 +146,7 @@ impl Display for Notice {
                 if *times == 1 { Ok(()) } else { write!(f, " ({times} times in a row by now)") }
             }
             EventData::MemoryElsewhere { used, limit, instances } => {
-                let (used, limit, instances) = (Size(*used), Size(*limit), Size(*instances));
+                let (used, limit, instances) = (ByteSize(*used), ByteSize(*limit), ByteSize(*instances));
                 write!(
                     f,
                     "the container has {used} of its {limit} of memory, but all workers together have {instances}: it \
@@ -354,7 +357,7 @@ impl Notice {
                 return Some(Cow::Owned(format!(
                     "all workers together have only {}: look at what else is in the container (what `exec` has \
                      started in it, files in /dev/shm and in a tmpfs)",
-                    Size(*instances)
+                    ByteSize(*instances)
                 )));
             }
             EventData::OomGuardStop { .. } => "set max_memory_restart for what leaks, or give it more memory",
