@@ -1,10 +1,10 @@
 //! procrun's stdout and stderr, behind one shared buffer.
 //!
-//! Writes wait for room: this is the back-pressure that slows the workers when the reader stops. While stdout
-//! has no room, procrun's own lines still go to stderr, ahead of worker lines that wait behind stdout. Only
-//! then does the order of lines on stderr differ from the order in which they were handed over. Behind a
-//! blocked stderr nothing overtakes: stdout waits too. A reader that is gone for good is reported once, and its
-//! lines are dropped from then on. A stream is never left within a line to write to the other.
+//! Writes wait until the stream accepts data: this back-pressure slows the workers when the reader stops. While
+//! stdout is blocked, procrun's own lines still go to stderr, ahead of worker lines that wait behind stdout. Only
+//! then does the order of lines on stderr differ from the order in which they were handed over. Behind a blocked
+//! stderr nothing overtakes: stdout waits too. A reader that has closed the stream is reported once, and its lines
+//! are dropped from then on. procrun never switches to the other stream within a line.
 
 use std::{
     io,
@@ -26,26 +26,26 @@ use super::{
 use crate::{spec::RuntimeLog, sys::pages::Pages};
 
 const BUFFER: usize = 256 * 1024;
-/// The approximate size of what surrounds the text of a line.
-const AROUND: usize = 256;
+/// Approximate bytes of a line besides its text: prefix, time, marks.
+const LINE_OVERHEAD: usize = 256;
 
 #[derive(Debug)]
 pub(super) struct Console {
     buffer: Pages,
     len: usize,
-    /// The most that was buffered since the last question for it.
+    /// Maximum number of buffered bytes since the last [`Console::take_most`].
     most: usize,
-    /// Where the buffered bytes go.
+    /// The stream that the buffered bytes are for.
     target: Kind,
     ends: PerKind<End>,
-    voice: OwnLogWriter,
-    /// Own lines may overtake: stderr is not the place where stdout may be within a line.
+    own_writer: OwnLogWriter,
+    /// Whether own lines may overtake: stderr leads to another place than stdout, so no line can be torn.
     apart: bool,
     reports: Reports,
     progress: Progress,
 }
 
-/// Bytes that were written, for a waiter for the last ones.
+/// Counts written bytes, so that a shutdown can see whether a slow reader still reads.
 #[derive(Debug)]
 pub(super) struct Progress(Arc<AtomicU64>);
 
@@ -71,27 +71,27 @@ impl Console {
             apart: !ends.out.may_mix_with(&ends.err),
             ends,
             progress: Progress(mailbox.progress.clone()),
-            voice: OwnLogWriter::new(log, mailbox),
+            own_writer: OwnLogWriter::new(log, mailbox),
             reports: Reports::default(),
         })
     }
 
-    /// Lines on this stream may have colours.
+    /// Whether lines on this stream may have colours.
     pub(super) fn coloured(&self, kind: Kind) -> bool {
         self.ends.of(kind).coloured
     }
 
-    /// The streams themselves: a log file may be one of them.
+    /// Device and inode of both streams: a log file may be one of them.
     pub(super) fn streams(&self) -> OwnStreams {
         [self.ends.out.identity(), self.ends.err.identity()]
     }
 
-    /// From now on the labels of own lines are padded to this width.
+    /// Pads the labels of own lines to this width from now on.
     pub(super) fn widen(&mut self, width: usize) {
-        self.voice.width = width;
+        self.own_writer.width = width;
     }
 
-    /// What follows is one line of about `len` bytes for this stream.
+    /// Begins a line of about `len` bytes for this stream.
     #[inline]
     pub(super) fn begin(&mut self, kind: Kind, len: usize) {
         if self.target != kind || self.len + len > self.buffer.len() {
@@ -103,24 +103,24 @@ impl Console {
         }
     }
 
-    /// One of procrun's own lines.
+    /// Appends one of procrun's own lines.
     pub(super) fn own(&mut self, line: &OwnLine) {
-        // Counted as pending while the lines before it are written: a blocked stdout does not hold it.
-        self.voice.say(line, self.ends.err.coloured);
-        self.begin(Kind::Err, line.message.len() + AROUND);
+        // It counts as pending while earlier lines are written: a blocked stdout does not hold it up.
+        self.own_writer.say(line, self.ends.err.coloured);
+        self.begin(Kind::Err, line.message.len() + LINE_OVERHEAD);
         self.put_pending();
     }
 
     fn put_pending(&mut self) {
-        let pending = std::mem::take(&mut self.voice.pending);
+        let pending = std::mem::take(&mut self.own_writer.pending);
         self.put(&pending);
     }
 
-    /// Writes what is buffered.
+    /// Writes the buffer.
     pub(super) fn flush(&mut self) {
         self.write();
-        if !self.voice.pending.is_empty() {
-            // What stderr had not taken while stdout was blocked.
+        if !self.own_writer.pending.is_empty() {
+            // What stderr did not accept while stdout was blocked.
             self.begin(Kind::Err, 0);
             self.write();
         }
@@ -130,42 +130,44 @@ impl Console {
         if self.len == 0 {
             return;
         }
-        let Self { voice, reports, progress, ends: PerKind { out, err }, .. } = self;
+        let Self { own_writer, reports, progress, ends: PerKind { out, err }, .. } = self;
         let bytes = &self.buffer[..self.len];
         match self.target {
             Kind::Out if self.apart => {
-                out.write(bytes, reports, progress, |fd, reports| voice.wait(fd, err, reports, progress));
+                out.write(bytes, reports, progress, |fd, reports| {
+                    own_writer.wait(fd, err, reports, progress);
+                });
             }
-            Kind::Out => out.write(bytes, reports, progress, |fd, _| voice.wait_in_order(fd)),
-            Kind::Err => err.write(bytes, reports, progress, |fd, _| voice.wait_in_order(fd)),
+            Kind::Out => out.write(bytes, reports, progress, |fd, _| own_writer.wait_in_order(fd)),
+            Kind::Err => err.write(bytes, reports, progress, |fd, _| own_writer.wait_in_order(fd)),
         }
         self.most = self.most.max(self.len);
         self.len = 0;
     }
 
-    /// Discards the buffer: it may hold half of a line.
+    /// Discards the buffer, which may hold half of a line.
     pub(super) fn drop_buffered(&mut self) {
         self.len = 0;
     }
 
-    /// What was lost and not yet reported is in the next reports; a stream that refused is tried again.
+    /// Adds unreported losses to the next reports, and retries a stream that refused.
     pub(super) fn report_losses(&mut self) {
         for kind in Kind::BOTH {
             self.ends.of_mut(kind).report_losses(&mut self.reports);
         }
     }
 
-    /// What went wrong since the last call.
+    /// Failures since the last call.
     pub(super) fn take_reports(&mut self) -> Reports {
         std::mem::take(&mut self.reports)
     }
 
-    /// The number of bytes of the buffer that were used since the last call.
+    /// The maximum number of buffered bytes since the last call.
     pub(super) fn take_most(&mut self) -> usize {
         std::mem::take(&mut self.most)
     }
 
-    /// Gives the buffer's memory back until the next line.
+    /// Frees the buffer until the next line.
     pub(super) fn release(&mut self) {
         self.buffer.release();
     }

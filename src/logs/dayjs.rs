@@ -1,7 +1,8 @@
 //! Formats times by a day.js pattern, because PM2's `log_date_format` is one.
 //!
 //! The tokens are those of day.js's own `format` (English names), and `S`, `SS`, `X`, `x` of its plugins and
-//! moment. Any other text is literal, as is text in `[brackets]`. It never fails: every pattern has a meaning.
+//! moment. Any other text is literal, as is text in `[brackets]`. Parsing never fails: every pattern has a
+//! meaning.
 
 use std::fmt::Write as _;
 
@@ -71,28 +72,28 @@ enum Token {
     ShortYear,
     MonthName,
     MonthShort,
-    /// With at least this number of digits; the other numbers below likewise.
+    /// The month with at least this number of digits; the numbers below likewise.
     Month(usize),
     Day(usize),
     WeekdayName,
-    /// The name's first letters.
+    /// The first letters of the name.
     WeekdayCut(usize),
     Weekday,
     Hour(usize),
     Hour12(usize),
-    /// 1 to 24.
+    /// The hour from 1 to 24.
     Hour24(usize),
     Minute(usize),
     Second(usize),
-    /// This number of digits of the fraction of a second.
+    /// The first digits of the fraction of a second.
     Fraction(usize),
     HalfDay(&'static str, &'static str),
-    /// Hours and minutes from UTC with this between them.
+    /// Hours and minutes from UTC, with this separator.
     Offset(&'static str),
     UnixSeconds,
     UnixMillis,
     Quarter,
-    /// Begins literal text; never kept in a [`Part`].
+    /// The beginning of literal text; never kept in a [`Part`].
     Bracket,
 }
 
@@ -102,12 +103,12 @@ enum Part {
     Text(String),
 }
 
-/// A pattern, read once.
+/// A parsed pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern(Vec<Part>);
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     pub(super) fn new(pattern: &str) -> Self {
         let mut parts = Vec::new();
         let mut text = String::new();
@@ -143,7 +144,7 @@ impl Pattern {
         Self(parts)
     }
 
-    /// Appends the time, `millis` since 1970, as `zone` reads it.
+    /// Appends the time, `millis` since 1970, in this time zone.
     pub(super) fn write(&self, millis: i64, zone: &TimeZone, to: &mut String) {
         let time = Timestamp::from_millisecond(millis).unwrap_or_default().to_zoned(zone.clone());
         for part in &self.0 {

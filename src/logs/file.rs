@@ -1,4 +1,4 @@
-//! One log file: appended to, rotated by size, reopened when it was moved away.
+//! One log file: appended to, rotated by size, reopened after it was moved away.
 //!
 //! Lines that cannot be written are dropped and counted. An error is reported once, and so is its end. A FIFO
 //! never blocks the writer, and a line is never split over two files.
@@ -25,8 +25,8 @@ use super::{
 };
 use crate::sys::file_rights::FileRights;
 
-/// How often the path is compared with the open file while there is something to write, and how
-/// long a file that refuses is left alone.
+/// Interval of two comparisons of the path with the open file while there are lines to write, and pause before a
+/// file that refused is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -34,30 +34,30 @@ pub(super) struct LogFile {
     spec: FileSpec,
     chain: Chain,
     open: Option<Open>,
-    /// When to look again whether the path still leads to the open file.
+    /// When to compare the path with the open file again.
     check_at: Instant,
-    /// It refuses lines and is tried again then.
+    /// The file refuses lines and is tried again at this time.
     refusing: Option<Instant>,
-    /// It could not be rotated and is tried again then; meanwhile it grows.
+    /// The file could not be rotated and is tried again at this time; meanwhile it grows.
     unrotated: Option<Instant>,
     losses: Losses,
 }
 
 #[derive(Debug)]
 struct Open {
-    /// Its last line has no end yet.
+    /// Whether its last line is incomplete.
     unfinished: bool,
     file: File,
     /// Device and inode.
     identity: (u64, u64),
     size: u64,
-    /// Only regular files are rotated and watched.
+    /// Whether it is a regular file: only those are rotated and compared with their path.
     regular: bool,
 }
 
 impl LogFile {
-    /// Opens the file at once, so that it exists and errors are reported early. `earlier` is the chain of a
-    /// closed file of this path, if it is still busy.
+    /// Opens the file at once, so that it exists and errors are reported early. `earlier` is the chain of a closed
+    /// file of this path, if it is still busy.
     pub(super) fn new(spec: FileSpec, earlier: Option<&Chain>, now: Instant, reports: &mut Reports) -> Self {
         let chain = match earlier {
             Some(earlier) => Chain::continued(earlier, &spec),
@@ -79,7 +79,7 @@ impl LogFile {
         file
     }
 
-    /// Is rotated by the limits of `spec`, which has the same path, from now on.
+    /// Rotates by the limits of `spec`, which has the same path, from now on.
     pub(super) fn limit(&mut self, spec: &FileSpec) {
         if self.spec != *spec {
             self.chain = Chain::continued(&self.chain, spec);
@@ -87,13 +87,13 @@ impl LogFile {
         }
     }
 
-    /// The file system of the open file.
+    /// The device of the open file's file system.
     pub(super) fn device(&self) -> Option<u64> {
         self.open.as_ref().map(|open| open.identity.0)
     }
 
-    /// Appends `bytes`: whole lines, of which the first may continue the last one in the file, and the last
-    /// may have no end yet.
+    /// Appends `bytes`: whole lines, of which the first may continue the last one in the file, and the last may be
+    /// incomplete.
     pub(super) fn write(&mut self, bytes: &[u8], now: Instant, reports: &mut Reports) {
         if self.refusing.is_some_and(|until| now < until) {
             return self.losses.count(bytes, 0);
@@ -137,13 +137,13 @@ impl LogFile {
             open.file.set_len(0)?;
             open.size = 0;
             self.losses.torn = false;
-            // A full disk may have room now.
+            // A full disk may have space now.
             self.refusing = self.refusing.map(|_| now);
         }
         Ok(())
     }
 
-    /// The last words about lines that were lost and never reported; the older files may still be busy.
+    /// Reports losses that were not reported yet, and closes the file. The older files may still be busy.
     pub(super) fn close(self: Box<Self>, reports: &mut Reports) -> Chain {
         if self.losses.lines > 0 {
             let lost = lines(self.losses.lines);
@@ -152,7 +152,7 @@ impl LogFile {
         self.chain
     }
 
-    /// The number of bytes of `lines`, in whole lines, that go into the present file; 0: rotate first.
+    /// The number of bytes of `lines`, in whole lines, that fit into the present file; 0: rotate first.
     fn fitting(&self, lines: &[u8], now: Instant) -> usize {
         let Some(open) = &self.open else { return lines.len() };
         let unrotatable = self.unrotated.is_some_and(|until| now < until);
@@ -167,7 +167,7 @@ impl LogFile {
         let whole = |end: Option<usize>| end.map_or(lines.len(), |end| end + 1);
         match memrchr(b'\n', &lines[..room]) {
             Some(end) => end + 1,
-            // A line that is longer than the limit has a file for itself.
+            // A line that is longer than the limit gets a file of its own.
             None if open.size == 0 || open.unfinished => whole(memchr(b'\n', lines)),
             None => 0,
         }
@@ -213,7 +213,7 @@ impl LogFile {
     }
 
     fn rotate(&mut self, now: Instant, reports: &mut Reports) {
-        // What lies at the path may be another file by now: that one must not be rotated for this.
+        // The path may lead to another file by now, which must not be rotated.
         self.check();
         if self.open.is_none() {
             return;
@@ -255,8 +255,8 @@ impl LogFile {
     }
 }
 
-/// Opens for appending; makes the directories that are missing. A FIFO without a reader is an error
-/// (ENXIO) instead of a hang.
+/// Opens for appending and creates missing directories. A FIFO without a reader is an error (ENXIO) and not a
+/// hang.
 fn open(spec: &FileSpec) -> io::Result<Open> {
     let _rights = FileRights::on(&spec.path, spec.owner.as_ref());
     let mut flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
@@ -278,7 +278,7 @@ fn open(spec: &FileSpec) -> io::Result<Open> {
     if spec.private && !found.is_file() {
         return Err(io::Error::other("is not a regular file"));
     }
-    // A link is never rotated: it may well be /dev/stdout.
+    // A link is never rotated: it may lead to /dev/stdout.
     let regular = found.is_file() && fs::symlink_metadata(&spec.path)?.is_file();
     Ok(Open { unfinished: false, file, identity: (found.dev(), found.ino()), size: found.len(), regular })
 }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use crate::spec::LogFiles;
 use crate::sys::file_rights::FileOwner;
 
-/// One log file of one instance, fully named.
+/// One log file of one instance, with all placeholders resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSpec {
-    /// Where, absolute.
+    /// Absolute path.
     pub path: PathBuf,
     /// See [`LogFiles::max_size`].
     pub max_size: u64,
@@ -17,10 +17,10 @@ pub struct FileSpec {
     pub keep: u32,
     /// See [`LogFiles::compress`].
     pub compress: bool,
-    /// Made for procrun's own user alone (0600), whatever the umask. Must be a regular file and no
-    /// symbolic link.
+    /// Created for procrun's own user alone (0600), whatever the umask. Must be a regular file and no symbolic
+    /// link.
     pub private: bool,
-    /// The user of the application, if that is not procrun's own. In a directory that this user
-    /// controls, procrun touches the file with the rights of this user.
+    /// The user of the application, if it is not procrun's own. In a directory that this user controls, procrun
+    /// accesses the file with the rights of this user.
     pub owner: Option<FileOwner>,
 }

@@ -1,7 +1,7 @@
 //! The open log files: one for each path, however many instances write to it.
 //!
-//! Lines for the stream being read gather here and go to its files together. Never holds lines of
-//! two streams at once.
+//! Lines of the stream that is being read gather here and go to its files together. The buffer never holds lines
+//! of two streams at once.
 
 use std::{
     fs, io,
@@ -26,27 +26,27 @@ use super::{
 };
 use crate::spec::NO_FILE;
 
-/// Gathered lines are written when they exceed this.
+/// Gathered bytes above which they are written.
 const GATHER: usize = 128 * 1024;
 
-/// The files of one stream, as places in [`Files`]: its own, and the combined one.
+/// The files of one stream, as indices in [`Files`]: its own, and the combined one.
 pub(super) type Slots = [Option<usize>; 2];
 
-/// A stream among all that are read.
+/// One of the streams that are read.
 pub(super) type Stream = (u32, Kind);
 
 #[derive(Debug, Default)]
 pub(super) struct Files {
     slots: Vec<Option<Shared>>,
     gathered: Vec<u8>,
-    /// Whose lines those are.
+    /// The stream of the gathered lines.
     stream: Option<Stream>,
-    /// They begin with what continues a line after a pause.
+    /// Whether they begin with the continuation of a line after a pause.
     continues: bool,
-    /// Chains of closed files whose older files are still being compressed: a file that opens the path again
-    /// must not disturb them.
+    /// Chains of closed files whose older files are still being compressed. A file that opens the path again must
+    /// not disturb them.
     retired: Vec<Chain>,
-    /// Paths that were reported as leading to the console.
+    /// Paths that were already reported as leading to the console.
     said: Vec<PathBuf>,
     reports: Reports,
     offload: Offload,
@@ -60,27 +60,27 @@ struct Shared {
     users: u32,
     /// The stream that has paused within the last line of the file.
     unfinished: Option<Stream>,
-    /// The file system, as soon as it is known.
+    /// The device of the file system, once it is known.
     device: Option<u64>,
-    /// Lines that came while it did not answer.
+    /// Lines that arrived while the file system did not answer.
     lost: u64,
-    /// That it does not answer was reported.
+    /// Whether it was reported that the file system does not answer.
     is_reported: bool,
 }
 
-/// Where a file is.
+/// The state of a file.
 #[derive(Debug)]
 enum Place {
     Here(Box<LogFile>),
-    /// With an operation that has not come back; then it has to be opened if nothing comes.
+    /// In an operation that has not returned. If its result never arrives, the file is opened again.
     Away(Receiver<Done>),
-    /// Not opened yet, since nothing could be tried.
+    /// Not opened yet, because no thread was left for it.
     Closed,
-    /// It is procrun's own stdout or stderr: not written to.
+    /// One of procrun's own streams, stdout or stderr: not written to.
     Console,
 }
 
-/// What an operation brings back.
+/// The result of an operation.
 #[derive(Debug)]
 struct Done {
     opened: Opened,
@@ -95,7 +95,7 @@ enum Opened {
     Console(&'static str),
 }
 
-/// Whether the path leads to one of procrun's own streams, by device and inode.
+/// Device and inode of procrun's own streams, with their names.
 pub(super) type OwnStreams = [(Option<(u64, u64)>, &'static str); 2];
 
 fn open(spec: FileSpec, streams: OwnStreams, earlier: Option<&Chain>, now: Instant) -> Done {
@@ -109,7 +109,7 @@ fn open(spec: FileSpec, streams: OwnStreams, earlier: Option<&Chain>, now: Insta
     Done { opened, bytes: Vec::new(), reports, result: Ok(()) }
 }
 
-/// Appends lines of a stream; `first`: an end for the line of another stream.
+/// Appends lines of a stream; `first`: ends the line of another stream before.
 fn append(mut file: Box<LogFile>, first: bool, bytes: Vec<u8>, from: usize, now: Instant) -> Done {
     let mut reports = Reports::default();
     if first {
@@ -123,9 +123,9 @@ fn append(mut file: Box<LogFile>, first: bool, bytes: Vec<u8>, from: usize, now:
 
 impl Files {
     /// The file of this specification, opened if its path is not open yet. The latest limits apply: when a new
-    /// version of an application has other limits, its old version still writes to the file. `/dev/null` is not
-    /// a file, nor is one of procrun's own streams: every line is there already, and a second open file would
-    /// tear lines.
+    /// version of an application has other limits, its old version still writes to the file. `/dev/null` is not a
+    /// file, nor is one of procrun's own streams: every line is there already, and a second open file would tear
+    /// lines.
     pub(super) fn acquire(&mut self, spec: &FileSpec, streams: OwnStreams, now: Instant) -> Option<usize> {
         if spec.path == Path::new(NO_FILE) {
             return None;
@@ -164,7 +164,7 @@ impl Files {
         Some(at)
     }
 
-    /// Whether the file can be written to; opens it, and takes it back from an operation that has ended.
+    /// Whether the file can be written to now. Opens it, and takes it back from an operation that has ended.
     fn is_here(&mut self, at: usize, now: Instant) -> bool {
         let Some(shared) = &mut self.slots[at] else { return false };
         match &shared.place {
@@ -195,7 +195,7 @@ impl Files {
         matches!(&self.slots[at], Some(Shared { place: Place::Here(_), .. }))
     }
 
-    /// Does something to the file, which the operation brings back. `None`: it has not come back.
+    /// Runs an operation on the file. `None`: it has not returned in time.
     fn operate(
         &mut self,
         at: usize,
@@ -262,7 +262,7 @@ impl Files {
         }
     }
 
-    /// Takes the file out for an operation.
+    /// Moves the file out for an operation.
     fn take(&mut self, at: usize) -> Option<Box<LogFile>> {
         let shared = self.slots[at].as_mut()?;
         match std::mem::replace(&mut shared.place, Place::Closed) {
@@ -274,7 +274,7 @@ impl Files {
         }
     }
 
-    /// Throws away what is in the file. What went wrong goes to `failed`.
+    /// Empties the file. Failures are added to `failed`.
     pub(super) fn empty(&mut self, at: usize, now: Instant, failed: &mut Vec<String>) {
         let here = self.is_here(at, now).then(|| self.take(at)).flatten();
         let Some(shared) = &mut self.slots[at] else { return };
@@ -301,7 +301,7 @@ impl Files {
         }
     }
 
-    /// One user less; the last one closes the file.
+    /// Removes one user; the last one closes the file.
     pub(super) fn release(&mut self, at: usize) {
         let Some(shared) = &mut self.slots[at] else { return };
         shared.users -= 1;
@@ -320,7 +320,7 @@ impl Files {
         }
     }
 
-    /// Appends to one file, in the name of this stream.
+    /// Appends to one file for this stream.
     fn write(
         &mut self,
         at: usize,
@@ -340,7 +340,7 @@ impl Files {
         };
         let goes_on = continues && shared.unfinished.is_some() && shared.unfinished == by;
         let ends_other = shared.unfinished.take().is_some() && !goes_on;
-        // The line has got its end when another stream wrote, and what continues it is nothing but an end.
+        // Another stream has ended the line already, and its continuation is nothing but an end.
         let from = usize::from(continues && !goes_on && bytes.starts_with(b"\n"));
         if from < bytes.len() {
             shared.unfinished = by.filter(|_| bytes.last() != Some(&b'\n'));
@@ -353,7 +353,7 @@ impl Files {
         None
     }
 
-    /// Where this piece of the present stream is put.
+    /// The buffer for this piece of the present stream.
     pub(super) fn line(&mut self, stream: Stream, piece: Piece<'_>) -> &mut impl Put {
         if self.gathered.is_empty() {
             self.stream = Some(stream);
@@ -362,12 +362,12 @@ impl Files {
         &mut self.gathered
     }
 
-    /// There is enough to write.
+    /// Whether enough lines have gathered to write them.
     pub(super) fn is_full(&self) -> bool {
         self.gathered.len() >= GATHER
     }
 
-    /// Writes what was gathered to the files of the stream it came from.
+    /// Writes the gathered lines to the files of their stream.
     pub(super) fn flush(&mut self, to: Slots, now: Instant) {
         if self.gathered.is_empty() {
             return;
@@ -386,7 +386,7 @@ impl Files {
         }
     }
 
-    /// Appends whole lines to a file that no stream has.
+    /// Appends whole lines to a file that belongs to no stream.
     pub(super) fn write_lines(&mut self, at: usize, bytes: &[u8], now: Instant) {
         self.write(at, bytes.to_vec(), None, false, now);
     }
@@ -396,7 +396,7 @@ impl Files {
         self.gathered.clear();
     }
 
-    /// Ends the compressing of closed files, at the latest at this time.
+    /// Ends the compression of closed files, at this time at the latest.
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     pub(super) fn end_compressing(&mut self, deadline: Instant) {
         for chain in std::mem::take(&mut self.retired) {
@@ -406,12 +406,12 @@ impl Files {
         }
     }
 
-    /// What went wrong since the last call.
+    /// Failures since the last call.
     pub(super) fn take_reports(&mut self) -> Reports {
         std::mem::take(&mut self.reports)
     }
 
-    /// Gives the memory of gathered lines back.
+    /// Frees the memory of gathered lines.
     pub(super) fn shrink(&mut self) {
         self.gathered = Vec::new();
     }

@@ -1,8 +1,8 @@
 //! Reads the recent lines, and new ones.
 //!
 //! A follower has no queue of its own: it remembers how far it has read in the recent lines, which are bounded.
-//! A slow follower is told how many lines it missed. A follower makes neither a worker nor the pump wait, and
-//! reads at most [`RATE`] batches and [`BYTES`] a second.
+//! A slow follower learns how many lines it has missed. A follower delays neither a worker nor the pump, and reads
+//! at most [`RATE`] batches and [`BYTES`] a second.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,43 +18,43 @@ use super::{
     ring::{About, Entry},
 };
 
-/// The maximum number of batches a second for all followers together.
+/// Maximum number of batches a second for all followers together.
 const RATE: u32 = 200;
-/// The maximum number of bytes a second for all followers, all of it for a single one. This is the highest cost
-/// of following, however fast a worker writes.
+/// Maximum number of bytes a second for all followers, all of it for a single one. This bounds the cost of
+/// following, however fast a worker writes.
 const BYTES: u32 = 6 * 1024 * 1024;
 /// The minimum interval between two batches of a follower.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Which lines.
+/// Selects lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
-    /// Instances by PM2's `pm_id`. With `names` empty too: all.
+    /// Instances by PM2's `pm_id`. If `names` is empty too: all.
     pub ids: Vec<u32>,
-    /// Applications by name, also those of which an instance is added later.
+    /// Applications by name, including instances that are added later.
     pub names: Vec<String>,
-    /// What they write to stdout.
+    /// Whether stdout of workers is included.
     pub out: bool,
-    /// What they write to stderr.
+    /// Whether stderr of workers is included.
     pub err: bool,
     /// procrun's own lines, which count as stderr.
     pub own: OwnLines,
 }
 
-/// Which of procrun's own lines.
+/// Selects procrun's own lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OwnLines {
-    /// None.
+    /// No own lines.
     #[default]
     None,
-    /// Those about the instances and applications of the filter.
+    /// Own lines about the instances and applications of the filter.
     About,
     /// All own lines, whatever the rest of the filter is.
     All,
 }
 
 impl Default for Filter {
-    /// Everything that workers write.
+    /// All output of workers.
     fn default() -> Self {
         Self { ids: Vec::new(), names: Vec::new(), out: true, err: true, own: OwnLines::None }
     }
@@ -76,7 +76,7 @@ impl Filter {
         self.takes_line(source, entry.kind, entry.about)
     }
 
-    /// Whether a line of a source that is taken is taken itself.
+    /// Whether a line is included, given that its source is.
     pub(super) fn takes_line(&self, source: Source, kind: Kind, about: About) -> bool {
         let is_wanted_stream = match kind {
             Kind::Out => self.out,
@@ -97,22 +97,22 @@ pub struct Line<'a> {
     pub id: Option<u32>,
     /// The name of the application.
     pub name: &'a str,
-    /// Which of its two streams.
+    /// The stream it was written to.
     pub kind: Kind,
     /// When it was read, in milliseconds since 1970.
     pub at: i64,
-    /// As it was written, without its `\n`. Any bytes.
+    /// The bytes as they were written, without `\n`; not necessarily UTF-8.
     pub bytes: &'a [u8],
-    /// What lies before it in its line.
+    /// What precedes it in its line.
     pub begin: Edge,
-    /// What lies behind it.
+    /// What follows it in its line.
     pub end: Edge,
 }
 
-/// Some lines in the order in which they were read.
+/// Lines in the order in which they were read.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The number of lines before these that were dropped before they were read.
+    /// The number of lines before these that were dropped before the follower read them.
     pub missed: u64,
     bytes: Vec<u8>,
     parts: Vec<Part>,
@@ -126,7 +126,7 @@ struct Part {
     at: i64,
     begin: Edge,
     end: Edge,
-    /// Where its bytes stop, after the `\n` of its last line.
+    /// End of its bytes, after the `\n` of its last line.
     stop: usize,
 }
 
@@ -163,16 +163,15 @@ impl Batch {
     }
 }
 
-/// Takes the lines of a [`Filter`]: those that were there, then those that come, each once and none
-/// left out without a word.
+/// Reads the lines of a [`Filter`]: the existing ones, then new ones, each once. Missed lines are counted.
 #[derive(Debug)]
 pub struct Follower {
     history: Arc<History>,
     id: u64,
     wake: Arc<Notify>,
-    /// The first line that was not there when it began.
+    /// The number of the first line that did not exist when the follower began.
     live: u64,
-    /// When it got its last batch, and how large that was.
+    /// Time and size of the last batch.
     last: Option<(Instant, usize)>,
 }
 
@@ -182,12 +181,12 @@ impl Follower {
         Self { history, id, wake, live, last: None }
     }
 
-    /// The next of the lines that were there when it began. Never waits; `None`: that was all.
+    /// The next batch of the existing lines. Never waits; `None`: there are no more.
     pub fn recent(&mut self) -> Option<Batch> {
         self.history.take(self.id, self.live, false)
     }
 
-    /// The next lines, waiting for them if there are none. May be dropped while it waits.
+    /// The next batch of lines; waits until there are any. Cancel-safe.
     pub async fn next(&mut self) -> Batch {
         loop {
             if let Some((last, size)) = self.last {

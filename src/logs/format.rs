@@ -9,12 +9,12 @@ use crate::shown;
 /// The label of procrun's own lines.
 pub(super) const OWN_NAME: &str = "procrun";
 
-/// The column of labels is not wider, whatever an application is called.
+/// Maximum width of the label column, however long the name of an application is.
 const MAX_COLUMNS: usize = 1024;
 
-/// Somewhere bytes go.
+/// A destination for bytes.
 pub(super) trait Put {
-    /// Appends.
+    /// Appends all of them.
     fn put(&mut self, bytes: &[u8]);
 }
 
@@ -24,12 +24,12 @@ impl Put for Vec<u8> {
     }
 }
 
-/// Which of a worker's two streams.
+/// One of a worker's two streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// stdout
+    /// stdout.
     Out,
-    /// stderr
+    /// stderr.
     Err,
 }
 
@@ -76,17 +76,19 @@ impl<T> PerKind<T> {
     }
 }
 
-/// `id|name`, the label before each line of an instance. A name may be any text, so it is made safe to print.
+/// `id|name`, the label before each line of an instance. A name may be any string, so control characters are
+/// escaped.
 pub(super) fn label(id: u32, name: &str) -> String {
     format!("{id}|{}", shown::printable(name))
 }
 
-/// The column before a line: the label padded to this width, and ` | `.
+/// The column before a line: the label padded to this width, and `
+/// `.
 pub(super) fn prefix(label: &str, columns: usize, colour: Option<u8>) -> Box<[u8]> {
-    // Not by the formatter: it counts characters, of which some take two columns or none, and panics for
-    // a width of more than 65,535.
+    // Not by the formatter: it counts characters, of which some take two columns or none, and panics for a width
+    // of more than 65,535.
     let padding = " ".repeat(columns.min(MAX_COLUMNS).saturating_sub(shown::width(label)));
-    // The reset comes first: a line before this one may have left a colour behind.
+    // The reset comes first: an earlier line may have left a colour behind.
     let text = match colour {
         Some(colour) => format!("\x1b[0;38;5;{colour}m{label}{padding} |\x1b[0m "),
         None => format!("{label}{padding} | "),
@@ -94,13 +96,13 @@ pub(super) fn prefix(label: &str, columns: usize, colour: Option<u8>) -> Box<[u8
     text.into_bytes().into()
 }
 
-/// A colour of the 256 for each id, always the same one; all read on dark and on light.
+/// One of the 256 terminal colours for each id, always the same one; all are readable on dark and on light.
 pub(super) fn colour(id: u32) -> u8 {
     const PALETTE: [u8; 10] = [32, 34, 133, 166, 37, 136, 168, 69, 71, 173];
     PALETTE[id as usize % PALETTE.len()]
 }
 
-/// The parts of PM2's records that never change for an instance.
+/// The parts of PM2's records that are constant for an instance.
 #[derive(Debug)]
 pub(super) struct Identity {
     id: u32,
@@ -126,8 +128,8 @@ impl Identity {
     }
 }
 
-/// The text forms: each piece is a line. ` [...]` ends a piece that was cut, `[...] ` begins the continuation
-/// of a line. A pause has no mark, because it is unknown whether anything follows: it may be a prompt.
+/// The text forms: each piece is a line. ` [...]` ends a piece that was cut, `[...] ` begins the continuation of a
+/// line. A pause has no mark, because it is unknown whether anything follows: it may be a prompt.
 #[inline]
 pub(super) fn text(piece: Piece<'_>, to: &mut impl Put) {
     if piece.begin != Edge::Line {
@@ -140,7 +142,7 @@ pub(super) fn text(piece: Piece<'_>, to: &mut impl Put) {
     });
 }
 
-/// In a file: as [`text`], but a line goes on behind a pause as if there had been none.
+/// In a file: as [`text`], but a line continues after a pause as if there had been none.
 pub(super) fn file_text(piece: Piece<'_>, to: &mut impl Put) {
     if piece.begin == Edge::Cut {
         to.put(b"[...] ");
@@ -174,7 +176,7 @@ pub(super) fn key_value(who: &Identity, kind: Kind, stamp: &[u8], piece: Piece<'
     text(piece, to);
 }
 
-/// A value of a key: in quotes only where it would not read back without.
+/// The value of a field, in quotes only where it could not be parsed without.
 pub(super) fn logfmt(value: &[u8], to: &mut impl Put) {
     let plain = !value.is_empty() && value.iter().all(|byte| !matches!(byte, 0..=b' ' | b'"' | b'=' | 0x7F));
     if plain {
@@ -186,10 +188,9 @@ pub(super) fn logfmt(value: &[u8], to: &mut impl Put) {
     }
 }
 
-/// PM2's JSON record. With `merge`, a line that is a JSON object keeps its own keys and text, and
-/// gets those of `timestamp`, `type`, `process_id` and `app_name` that it has not; a `message` is
-/// not added, because the object is the message. Each piece of a line but the last has
-/// `"partial":true`.
+/// PM2's JSON record. With `merge`, a line that is a JSON object keeps its own keys and text, and gets those of
+/// `timestamp`, `type`, `process_id` and `app_name` that it lacks; a `message` is not added, because the object is
+/// the message. Each piece of a line except the last has `"partial":true`.
 pub(super) fn record(
     who: &Identity,
     kind: Kind,
@@ -198,7 +199,7 @@ pub(super) fn record(
     merge: bool,
     to: &mut impl Put,
 ) {
-    // A CR before the LF belongs to the line's end, not to its text.
+    // A CR before the LF belongs to the end of the line, not to its text.
     let ends = piece.end == Edge::Line;
     let line = if ends { piece.bytes.strip_suffix(b"\r").unwrap_or(piece.bytes) } else { piece.bytes };
     if let Some(object) = (merge && piece.is_whole()).then(|| Object::read(line)).flatten() {

@@ -1,8 +1,8 @@
 //! The recent lines of all instances, and their followers.
 //!
 //! The pump appends, once for each read; the supervisor's thread reads. The lock is held for a copy of at most
-//! [`BATCH`] bytes, never for I/O, so neither waits for the other's work. Lines that are dropped before a
-//! follower has read them are counted for it. An instance that has written nothing uses no memory.
+//! [`BATCH`] bytes, never for I/O, so neither waits for the other's work. Lines that are dropped before a follower
+//! has read them are counted for it. An instance that has written nothing uses no memory.
 
 use std::{
     cmp::Reverse,
@@ -34,7 +34,7 @@ const LAST_LINES: usize = 32;
 /// Maximum length of one of them, in bytes.
 const LAST_LINE: usize = 1024;
 
-/// Whose lines: an instance's by its id, or procrun's own.
+/// The source of lines: an instance by its id, or procrun itself.
 pub(super) type Source = Option<u32>;
 
 #[derive(Debug)]
@@ -44,9 +44,9 @@ pub(super) struct History(Mutex<State>);
 struct State {
     limits: Limits,
     shelves: BTreeMap<Source, InstanceHistory>,
-    /// What all rings hold in memory.
+    /// The memory of all rings, in bytes.
     cost: usize,
-    /// The number of the next line.
+    /// The sequence number of the next line.
     next: u64,
     spare: Spare,
     viewers: BTreeMap<u64, Viewer>,
@@ -58,7 +58,7 @@ struct State {
 struct InstanceHistory {
     name: Arc<str>,
     ring: Ring,
-    /// The instance is gone; a follower may not have read its last lines yet.
+    /// The instance was removed; a follower may not have read its last lines yet.
     gone: bool,
 }
 
@@ -66,12 +66,12 @@ struct InstanceHistory {
 #[derive(Debug)]
 struct Viewer {
     filter: Filter,
-    /// It has taken everything before this number.
+    /// It has read all lines before this number.
     seen: u64,
-    /// And of these instances nothing before that one is wanted.
+    /// For these instances, it skips lines before this number.
     from: BTreeMap<Source, u64>,
     missed: u64,
-    /// It found nothing and wants to be woken.
+    /// It has read everything and waits for a wake-up.
     waiting: bool,
     wake: Arc<Notify>,
 }
@@ -81,7 +81,7 @@ impl Viewer {
         self.from.get(&source).map_or(self.seen, |from| self.seen.max(*from))
     }
 
-    /// These lines go.
+    /// Counts lines that are about to be dropped.
     fn count_lost(&mut self, source: Source, name: &str, block: &Block) {
         if self.filter.takes(source, name) {
             let begin = self.begin(source);
@@ -116,8 +116,7 @@ impl History {
         self.lock().push(source, name, run);
     }
 
-    /// Keeps many lines of an instance with the memory that they were read to; `input` is other memory
-    /// afterwards.
+    /// Keeps lines of an instance together with the memory that they were read to; `input` gets other memory.
     pub(super) fn push_read(&self, source: Source, name: &str, input: &mut Input, read: &Read) {
         let mut state = self.lock();
         let limits = state.announce(source, name, read.kind, About::default(), |_| 0);
@@ -132,9 +131,8 @@ impl History {
         }
     }
 
-    /// An instance with this id and name exists (again): its earlier lines stay, unless they belong to another
-    /// name.
-    pub(super) fn welcome(&self, id: u32, name: &str) {
+    /// Registers an instance with this id and name. Its earlier lines stay, unless they belong to another name.
+    pub(super) fn register(&self, id: u32, name: &str) {
         let mut state = self.lock();
         match state.shelves.get_mut(&Some(id)) {
             Some(shelf) if *shelf.name == *name => shelf.gone = false,
@@ -143,7 +141,7 @@ impl History {
         }
     }
 
-    /// An instance is gone. Followers can still read its last lines.
+    /// Marks an instance as removed. Followers can still read its last lines.
     pub(super) fn remove(&self, id: u32) {
         let mut state = self.lock();
         if state.viewers.is_empty() {
@@ -158,13 +156,13 @@ impl History {
         self.lock().forget(Some(id));
     }
 
-    /// Gives memory back that only a busy pump needs.
+    /// Frees memory that only a busy pump needs.
     pub(super) fn release(&self) {
         self.lock().spare = Spare::default();
     }
 
-    /// Adds a follower that begins with the last `lines` of each instance. It gets an id, what wakes
-    /// it, and the number of the first line that is not there yet.
+    /// Adds a follower that begins with the last `lines` of each instance. Returns its id, its wake-up, and the
+    /// number of the first line that does not exist yet.
     pub(super) fn attach(&self, filter: Filter, lines: usize) -> (u64, Arc<Notify>, u64) {
         let mut state = self.lock();
         let taken = state.shelves.iter().filter(|(source, shelf)| filter.takes(**source, &shelf.name));
@@ -182,7 +180,7 @@ impl History {
         (id, wake, state.next)
     }
 
-    /// A follower goes.
+    /// Removes a follower.
     pub(super) fn detach(&self, viewer: u64) {
         let mut state = self.lock();
         state.viewers.remove(&viewer);
@@ -200,8 +198,8 @@ impl History {
         self.lock().next
     }
 
-    /// The last lines of one stream of an instance, among those with these numbers that were read at `since`
-    /// or later.
+    /// The last lines of one stream of an instance, among those with these numbers that were read at `since` or
+    /// later.
     pub(super) fn last_lines(&self, source: Source, kind: Kind, numbers: Range<u64>, since: i64) -> String {
         let state = self.lock();
         let Some(InstanceHistory { ring, .. }) = state.shelves.get(&source) else { return String::new() };
@@ -224,13 +222,13 @@ impl History {
         text
     }
 
-    /// How many follow.
+    /// The number of followers.
     pub(super) fn viewers(&self) -> usize {
         self.lock().viewers.len()
     }
 
-    /// What a follower has not read yet, up to a batch and only before the number `until`. `None`: nothing;
-    /// with `wait` it is woken when there is something.
+    /// The lines that a follower has not read yet, up to a batch and only before the number `until`. `None`: there
+    /// are none; with `wait` it is woken when there are.
     pub(super) fn take(&self, viewer: u64, until: u64, wait: bool) -> Option<Batch> {
         let mut state = self.lock();
         let State { shelves, next, viewers, .. } = &mut *state;
@@ -274,7 +272,7 @@ impl History {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic under the lock may have cost lines; the rings are still what they say.
+        // A panic under the lock may have lost lines; the rings are still consistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -294,8 +292,8 @@ impl State {
         }
     }
 
-    /// Wakes the followers of such lines, and counts lines that will not be kept as missed. Returns which
-    /// limits apply to the lines.
+    /// Wakes the followers of such lines, and counts lines that will not be kept as missed. Returns which limits
+    /// apply to the lines.
     fn announce(
         &mut self,
         source: Source,
@@ -312,7 +310,7 @@ impl State {
             }
         }
         if concerned.iter().any(|viewer| viewer.missed == 0) {
-            // A follower should see a whole burst. A follower that has missed lines is told so before the next
+            // A follower should see a whole burst. A follower that has missed lines learns that before the next
             // ones: to keep more for it would only cost the worker.
             limits.lines = usize::MAX;
         }
@@ -326,7 +324,7 @@ impl State {
         limits
     }
 
-    /// Lets `add` append lines to a ring and return their number; keeps the limit of all rings. False if
+    /// Lets `add` append lines to a ring and return their number, and enforces the limit of all rings. False if
     /// nothing was added.
     fn change(
         &mut self,
@@ -379,7 +377,7 @@ impl InstanceHistory {
     }
 }
 
-/// The next entry of an instance that a follower has not taken.
+/// The next entry of an instance that a follower has not read.
 #[derive(Debug)]
 struct Head {
     seq: u64,
@@ -415,7 +413,7 @@ fn behind(bytes: &[u8], lines: u64) -> &[u8] {
     &bytes[begin..]
 }
 
-/// Puts the lines of one chunk together again, so that they are kept with one copy.
+/// Joins adjacent lines of one chunk, so that they are kept with one copy.
 #[derive(Debug)]
 pub(super) struct Gather<'a> {
     chunk: &'a [u8],
@@ -432,7 +430,7 @@ impl<'a> Gather<'a> {
         Self { chunk, kind, at, from: 0, to: 0, lines: 0 }
     }
 
-    /// The next line. Lines that stand in the chunk one behind the other become one run.
+    /// Adds a line. Adjacent lines of the chunk become one run.
     #[inline]
     pub(super) fn piece(&mut self, piece: Piece<'_>, mut keep: impl FnMut(Run<'_>)) {
         let at = (piece.bytes.as_ptr() as usize).wrapping_sub(self.chunk.as_ptr() as usize);
@@ -451,7 +449,7 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Hands out what is gathered.
+    /// Passes on what has gathered.
     pub(super) fn end(&mut self, mut keep: impl FnMut(Run<'_>)) {
         if self.lines > 0 {
             let bytes = &self.chunk[self.from..self.to - 1];

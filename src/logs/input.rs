@@ -1,6 +1,6 @@
-//! What the pump reads into, and what becomes of a big read: its memory itself is kept.
+//! The memory that the pump reads into. After a big read, this memory itself is kept in the recent lines.
 //!
-//! Knows how much of its memory was touched, since untouched pages cost nothing. Never reads.
+//! It tracks how much of the memory was touched, since untouched pages cost nothing. It never reads.
 
 use std::{io, ops::Deref};
 
@@ -20,12 +20,12 @@ impl Input {
         Ok(Self { pages: Pages::new(INPUT)?, touched: 0 })
     }
 
-    /// Where to read to.
+    /// The memory to read to.
     pub(super) fn room(&mut self) -> &mut [u8] {
         &mut self.pages
     }
 
-    /// This number of bytes was read.
+    /// Records that this number of bytes was read.
     pub(super) fn touch(&mut self, count: usize) {
         self.touched = self.touched.max(count);
     }
@@ -35,7 +35,7 @@ impl Input {
         self.touched.next_multiple_of(4096)
     }
 
-    /// Gives the memory back to the kernel.
+    /// Returns the memory to the kernel.
     pub(super) fn release(&mut self) {
         self.pages.release();
         self.touched = 0;

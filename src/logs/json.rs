@@ -57,11 +57,11 @@ pub(super) enum Key {
     Type = 2,
     ProcessId = 4,
     AppName = 8,
-    /// Any other.
+    /// Any other key.
     Foreign = 0,
 }
 
-/// What an application's own JSON object holds at its top level.
+/// The keys of PM2's record that an application's own JSON object has at its top level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Object {
     known: u8,
@@ -69,21 +69,21 @@ pub(super) struct Object {
 }
 
 impl Object {
-    /// Reads `line` if it is one JSON object and nothing else (white space aside).
+    /// Parses `line` if it is one JSON object and nothing else (white space aside).
     pub(super) fn read(line: &[u8]) -> Option<Self> {
         if line.trim_ascii_start().first() != Some(&b'{') {
             return None;
         }
-        // Not `from_slice`: it lets a skipped string be anything but UTF-8.
+        // Not `from_slice`: it accepts a skipped string that is not UTF-8.
         serde_json::from_str(str::from_utf8(line).ok()?).ok()
     }
 
-    /// The object has this key already.
+    /// Whether the object has this key.
     pub(super) fn has(self, key: Key) -> bool {
         self.known & key as u8 != 0
     }
 
-    /// The object has no key at all.
+    /// Whether the object has no key at all.
     pub(super) fn is_empty(self) -> bool {
         self.empty
     }

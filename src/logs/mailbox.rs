@@ -22,31 +22,31 @@ use crate::spec::LogHistory;
 
 /// Maximum number of ended instances that wait for the pump to read their output.
 const UNREAD_LIMIT: usize = 16;
-/// The maximum number of bytes of procrun's own lines that wait.
+/// Maximum bytes of procrun's own lines that wait.
 const OWN_LIMIT: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub(super) enum Message {
     Add(Box<Addition>),
     RunEnded(u32),
-    /// The answer is the last lines of the runs of these instances that ended last, from their stderr.
+    /// Requests the last stderr lines of the latest ended runs of these instances.
     LastLines(Vec<u32>, oneshot::Sender<Vec<String>>),
     Remove(u32),
     Own(OwnLine),
-    /// This number of own lines was dropped here.
+    /// This number of own lines was dropped.
     Dropped(u64),
     /// The output of this number of ended processes was dropped.
     Unread(u64),
     Finish(oneshot::Sender<()>),
-    /// Empties the log files of these instances and forgets their lines; the answer is what failed.
+    /// Empties the log files of these instances and drops their recent lines; the answer lists failures.
     Flush(Vec<u32>, oneshot::Sender<Vec<String>>),
-    /// As `Finish`, and the files are closed.
+    /// As `Finish`, and closes the files.
     Shut(oneshot::Sender<()>),
-    /// No handle is left: no message can come any more.
+    /// All handles were dropped: no further message can arrive.
     Close,
 }
 
-/// One more instance to read.
+/// An instance to read.
 #[derive(Debug)]
 pub(super) struct Addition {
     pub(super) label: Label,
@@ -61,33 +61,33 @@ pub(super) struct Mailbox {
     wake: EventFd,
     /// Bytes that the pump has written to stdout and stderr.
     pub(super) progress: Arc<AtomicU64>,
-    /// The recent lines.
+    /// The recent lines of all instances.
     pub(super) history: Arc<History>,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     messages: VecDeque<Message>,
-    /// What the own lines among them cost.
+    /// Bytes of own lines in the queue.
     own_cost: usize,
     dropped: u64,
-    /// Instances whose `RunEnded` waits. One is enough: by the time it is handled, everything that
-    /// any run has written before any of the calls is in the pipe, and is read before what follows.
+    /// Instances whose `RunEnded` waits. One is enough: when it is handled, everything that any run has written
+    /// before any of the calls is in the pipe, and is read before what follows.
     ended: Vec<u32>,
-    /// Instances that were dropped with what they had written.
+    /// Instances that were dropped with their unread output.
     unread: u64,
-    /// The pump waits for a reader of procrun's output.
+    /// Whether the pump waits for a reader of procrun's output.
     blocked: bool,
-    /// The eventfd has been written since the queue was last found empty, of own lines at least.
+    /// Whether the eventfd was written since the queue was last found empty, of own lines at least.
     woken: bool,
-    /// `Close` has been sent.
+    /// Whether `Close` was sent.
     is_closed: bool,
 }
 
 impl Queue {
-    /// Drops what waits for an instance if the pump has not even heard of it, and does not have to: its pipes
-    /// are empty. While procrun's output is not read, each replaced instance would keep two
-    /// descriptors; of those with something in their pipes, the oldest is dropped when too many wait.
+    /// Drops the messages of an instance that the pump does not know yet, if its pipes are empty. While procrun's
+    /// output is not read, each replaced instance would keep two descriptors. Of those with output in their pipes,
+    /// the oldest is dropped when too many wait.
     fn drop_unread(&mut self, key: u32) -> bool {
         if !self.blocked {
             return false;
@@ -109,7 +109,7 @@ impl Queue {
         false
     }
 
-    /// The instance as it waits to be added.
+    /// The message that adds this instance, if it still waits.
     fn addition(&self, key: u32) -> Option<&Addition> {
         self.messages.iter().find_map(|message| match message {
             Message::Add(addition) if addition.label.key == key => Some(&**addition),
@@ -117,7 +117,7 @@ impl Queue {
         })
     }
 
-    /// Drops everything about an instance that the pump has not heard of.
+    /// Drops all messages about an instance that the pump does not know yet.
     fn forget(&mut self, key: u32) {
         self.messages.retain(|message| match message {
             Message::Add(addition) => addition.label.key != key,
@@ -135,7 +135,7 @@ impl Queue {
     }
 }
 
-/// Whether nothing was written to a pipe that has not been read.
+/// Whether the pipe holds no unread data.
 fn is_empty(pipe: &OwnedFd) -> bool {
     let mut pipe = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
     let result = poll(&mut pipe, PollTimeout::ZERO);
@@ -176,7 +176,7 @@ impl Mailbox {
         self.push_own(self.lock(), line);
     }
 
-    /// The same without waiting for the queue: whether it was free.
+    /// As [`Self::send_own`], but fails instead of waiting for the lock.
     pub(super) fn try_send_own(&self, line: OwnLine) -> bool {
         let queue = match self.queue.try_lock() {
             Ok(queue) => queue,
@@ -231,8 +231,8 @@ impl Mailbox {
         Some(message)
     }
 
-    /// The next of procrun's own lines, or how many were dropped, past all other messages. After
-    /// `None` the next message of any kind wakes.
+    /// The next of procrun's own lines, or the number of dropped ones, past all other messages. After `None`, the
+    /// next message of any kind wakes the pump.
     pub(super) fn receive_own(&self) -> Option<Message> {
         let mut queue = self.lock();
         let own = |message: &Message| matches!(message, Message::Own(_) | Message::Dropped(_));
@@ -251,32 +251,32 @@ impl Mailbox {
         message
     }
 
-    /// The pump waits for a reader of procrun's output from now on, or goes on.
+    /// Records whether the pump waits for a reader of procrun's output.
     pub(super) fn set_blocked(&self, blocked: bool) {
         self.lock().blocked = blocked;
     }
 
-    /// Wakes again if a message waits. Called when own lines are no longer read out of order.
+    /// Wakes the pump again if a message waits. To be called when own lines are no longer read out of order.
     pub(super) fn wake_if_pending(&self) {
         let mut queue = self.lock();
-        // The last wake-up has been taken away, whatever is left: also when nothing is, the next message has to wake.
+        // The last wake-up was consumed: even if the queue is empty, the next message has to wake the pump.
         queue.woken = false;
         if !queue.messages.is_empty() || queue.dropped > 0 {
             self.wake(queue);
         }
     }
 
-    /// Takes the wake-up away. To be called before the messages are received.
+    /// Consumes the wake-up. To be called before messages are received.
     pub(super) fn clear_wakeup(&self) {
-        // EAGAIN: there was none. Nothing else can happen to an eventfd.
+        // EAGAIN: there was none. An eventfd has no other error.
         let _ = self.wake.read();
     }
 
-    /// Wakes the pump, after the queue is unlocked: a pump that is awake at once would wait for the lock.
+    /// Wakes the pump, after the queue is unlocked: a pump that wakes at once would wait for the lock.
     fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
         if !std::mem::replace(&mut queue.woken, true) {
             drop(queue);
-            // The counter cannot overflow: it is written once for each time it was looked at.
+            // The counter cannot overflow: it is written once for each read of it.
             let _ = self.wake.write(1);
         }
     }
@@ -304,7 +304,7 @@ mod tests {
         mailbox.send_own(OwnLine::new(Level::INFO, text.to_owned()));
     }
 
-    /// Takes everything: the texts of own lines, and the number that was reported as dropped.
+    /// Receives everything: the texts of own lines, and the number that was reported as dropped.
     fn take(mailbox: &Mailbox) -> (Vec<String>, u64) {
         let (mut lines, mut dropped) = (Vec::new(), 0);
         while let Some(message) = mailbox.receive() {
@@ -376,24 +376,24 @@ mod tests {
         assert!(mailbox.receive().is_none());
     }
 
-    /// What can happen next. Each is done under the lock or is one system call, so every order of them is every way
-    /// two threads can meet here.
+    /// What can happen next. Each is done under the lock or is one system call, so every order of them is every
+    /// way in which two threads can meet here.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Step {
-        /// The supervisor's.
+        /// The supervisor sends another message.
         SendOther,
         SendOwn,
-        /// The pump's: it was woken by the mailbox, or by a worker.
+        /// The pump is woken by the mailbox, or by a worker.
         Wake,
         WakeByWorker,
         Receive,
-        /// It waits for stdout, takes own lines as long as stderr has room, and stops waiting.
+        /// The pump waits for stdout, receives own lines as long as stderr accepts them, and stops waiting.
         Wait,
         ReceiveOwn,
         StopWaiting,
     }
 
-    /// What the pump is about.
+    /// The state of the pump.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Pump {
         Asleep,
@@ -410,7 +410,7 @@ mod tests {
         }
     }
 
-    /// Does the steps; whether a pump that sleeps afterwards is or will be woken for what waits.
+    /// Runs the steps; returns whether a pump that sleeps afterwards is or will be woken for waiting messages.
     fn is_woken(steps: &[Step]) -> (Pump, bool) {
         let mailbox = Mailbox::new(crate::spec::LogHistory::default()).unwrap();
         let (mut pump, mut sent) = (Pump::Asleep, 0);

@@ -76,32 +76,32 @@ use crate::{
     sys::threads,
 };
 
-/// The source of lines: what is printed before them.
+/// The source of lines, which labels them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
     /// Unique among the instances that are added.
     pub key: u32,
-    /// PM2's `pm_id`; two instances may have the same, while one replaces the other.
+    /// PM2's `pm_id`. Two instances may have the same while one replaces the other.
     pub id: u32,
     /// The application's name.
     pub name: String,
 }
 
-/// Where an instance's lines go besides stdout and stderr, and in what form.
+/// The destinations of an instance's lines besides stdout and stderr, and their form.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sinks {
-    /// The settings of the application. Its `files` are not used: the complete paths are in the field below.
+    /// The settings of the application. Its `files` are not used: the complete paths are in the fields below.
     pub spec: LogSpec,
-    /// For its stdout.
+    /// The file for stdout.
     pub out: Option<FileSpec>,
-    /// For its stderr.
+    /// The file for stderr.
     pub error: Option<FileSpec>,
-    /// For both.
+    /// The file for both streams.
     pub combined: Option<FileSpec>,
 }
 
-/// A handle to the log pump: cheap to clone, never blocks. When the last handle is dropped, the pump writes
-/// what it can read, and ends.
+/// A handle to the log pump: cheap to clone, never blocks. When the last handle is dropped, the pump writes what
+/// it can read, and ends.
 #[derive(Debug, Clone)]
 pub struct Logs(Arc<Handle>);
 
@@ -118,14 +118,14 @@ impl Logs {
     /// Starts the pump on this process's stdout and stderr.
     ///
     /// # Errors
-    /// When descriptors, memory or the thread are refused.
+    /// If descriptors, memory or the thread are refused.
     pub fn start(log: &RuntimeLog) -> io::Result<Self> {
         let out = io::stdout().as_fd().try_clone_to_owned()?;
         let err = io::stderr().as_fd().try_clone_to_owned()?;
         Self::start_with(log, out, err)
     }
 
-    /// Starts the pump on other descriptors in their place. Their flags are left as they are.
+    /// Starts the pump on other descriptors in their place. Their flags are not changed.
     ///
     /// # Errors
     /// As for [`Logs::start`].
@@ -152,21 +152,21 @@ impl Logs {
         Ok(Self(Arc::new(Handle(mailbox))))
     }
 
-    /// From now on reads an instance's pipes (the read ends; they become non-blocking) and opens its
-    /// files. They stay through all its runs. An instance of the same key is removed first.
+    /// Reads an instance's pipes from now on (the read ends; they become non-blocking) and opens its files. They
+    /// stay through all its runs. An instance of the same key is removed first.
     pub fn add(&self, label: Label, sinks: Sinks, out: OwnedFd, err: OwnedFd) {
         self.send(Message::Add(Box::new(Addition { label, sinks, out, err })));
     }
 
-    /// A run of this instance is over: all it wrote is written, and a last line without end gets one,
-    /// before anything that is sent after this. An orphan that still holds the pipe is heard further.
+    /// A run of this instance has ended: all its output is written, and an incomplete last line is ended, before
+    /// anything that is sent after this. Output of an orphan that still holds the pipe is still read.
     pub fn run_ended(&self, key: u32) {
         self.send(Message::RunEnded(key));
     }
 
-    /// Answers with the last lines of the runs of these instances that ended last: for each at most
-    /// 32 lines of its stderr, none older than 10 s, of the recent lines. It does not come while stdout or
-    /// stderr is blocked: wait with a deadline.
+    /// Answers with the last lines of the latest ended runs of these instances: for each at most 32 lines of its
+    /// stderr, none older than 10 s, of the recent lines. The answer does not arrive while stdout or stderr is
+    /// blocked: wait with a deadline.
     pub fn last_lines(&self, keys: Vec<u32>) -> oneshot::Receiver<Vec<String>> {
         let (done, wait) = oneshot::channel();
         self.send(Message::LastLines(keys, done));
@@ -178,30 +178,30 @@ impl Logs {
         self.send(Message::Remove(key));
     }
 
-    /// One of procrun's own lines. When 256 KiB of them are waiting, the line is dropped and counted, and the
-    /// count is logged when there is room.
+    /// Logs one of procrun's own lines. When 256 KiB of them are waiting, the line is dropped and counted, and the
+    /// count is logged when there is space again.
     pub fn own(&self, level: Level, message: impl Into<String>) {
         self.push_own(OwnLine::new(level, message.into()));
     }
 
-    /// Answers when everything that was sent before, and everything readable, has been written.
-    /// Never while stdout or stderr is blocked: wait with a deadline.
+    /// Answers when everything that was sent before, and everything readable, has been written. The answer does
+    /// not arrive while stdout or stderr is blocked: wait with a deadline.
     pub fn finish(&self) -> oneshot::Receiver<()> {
         let (done, wait) = oneshot::channel();
         self.send(Message::Finish(done));
         wait
     }
 
-    /// The end: as [`Logs::finish`], and before the answer all files are closed and lines that were
-    /// lost and not yet reported are; compressing older files has half a second to end. What comes later goes to stdout and stderr only.
+    /// Ends the log files: as [`Logs::finish`], and before the answer all losses are reported and all files are
+    /// closed; the compression of older files gets half a second to end. Later lines go to stdout and stderr only.
     pub fn shut(&self) -> oneshot::Receiver<()> {
         let (done, wait) = oneshot::channel();
         self.send(Message::Shut(done));
         wait
     }
 
-    /// The last `lines` of each instance, then those that come. What was there is taken with
-    /// [`Follower::recent`], which never waits, or together with what comes by [`Follower::next`].
+    /// Follows the last `lines` of each instance, then new ones. The existing lines come from
+    /// [`Follower::recent`], which never waits, or together with new ones from [`Follower::next`].
     pub fn follow(&self, filter: Filter, lines: usize) -> Follower {
         Follower::new(self.0.0.history.clone(), filter, lines)
     }
@@ -215,12 +215,12 @@ impl Logs {
         wait
     }
 
-    /// Bytes that have gone to stdout and stderr until now: whether a slow reader still reads.
+    /// Bytes that were written to stdout and stderr until now: shows whether a slow reader still reads.
     pub fn written(&self) -> u64 {
         self.0.0.progress.load(Ordering::Relaxed)
     }
 
-    /// As [`Logs::own`] from a panic hook: the panicking thread may hold the queue. False: it was dropped.
+    /// As [`Logs::own`] from a panic hook: the panicking thread may hold the queue. False: the line was dropped.
     pub fn own_from_panic(&self, message: String) -> bool {
         self.0.0.try_send_own(OwnLine::new(Level::ERROR, message))
     }
@@ -234,17 +234,17 @@ impl Logs {
     }
 }
 
-/// One line to stderr when the pump is stuck in a write to stdout; nothing if that would wait too.
+/// Writes one line to stderr when the pump is stuck in a write to stdout; does nothing if that would block too.
 pub fn say_past_the_pump(what: &str) {
     let stderr = io::stderr();
     let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     if poll(&mut room, PollTimeout::ZERO).is_ok_and(|ready| ready > 0) {
-        // Smaller than what a pipe with room accepts in one write.
+        // Smaller than what a writable pipe accepts in one write.
         let _ = writeln!(&stderr, "procrun | warn: {what}");
     }
 }
 
-/// Turns procrun's own tracing events, as far as `max` lets them, into its own lines.
+/// Turns procrun's own tracing events, up to the level `max`, into its own lines.
 pub fn layer<S: Subscriber>(logs: Logs, max: Verbosity) -> impl Layer<S> {
     OwnLayer::new(logs, max)
 }

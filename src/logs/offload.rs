@@ -1,7 +1,7 @@
-//! File operations on a thread of their own, so that a file system that does not answer stops nothing else.
+//! File operations on a separate thread, so that a file system that does not answer stops nothing else.
 //!
 //! The pump waits for each operation, which keeps lines and reports in their order. An operation that takes too
-//! long keeps its thread, and the pump goes on with another one. Bounded: at most [`MAX_STUCK`] threads wait.
+//! long keeps its thread, and the pump continues with another one. At most [`MAX_STUCK`] threads hang.
 
 use std::{
     io,
@@ -10,16 +10,16 @@ use std::{
     time::Duration,
 };
 
-/// How long the pump waits for an operation.
+/// Time that the pump waits for an operation.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The same while another operation does not come back: one dead mount may hold many files.
+/// The same while another operation hangs: one dead mount may hold many files.
 const LESS_PATIENCE: Duration = Duration::from_millis(500);
-/// The maximum number of operations that do not return; beyond it no other is tried.
+/// Maximum number of hanging operations; beyond it no further operation is tried.
 const MAX_STUCK: usize = 16;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The thread, and what has become of those before it.
+/// The thread, and the hanging ones before it.
 #[derive(Debug, Default)]
 pub(super) struct Offload {
     idle: Option<Sender<Job>>,
@@ -27,17 +27,17 @@ pub(super) struct Offload {
     stuck: Vec<Receiver<()>>,
 }
 
-/// An operation that was not done in time.
+/// An operation that did not return in time.
 #[derive(Debug)]
 pub(super) enum Late<T> {
-    /// Its result comes here, if ever.
+    /// Receives the result if the operation ever returns.
     Pending(Receiver<T>),
     /// It was not tried: no thread is left.
     Untried,
 }
 
 impl Offload {
-    /// Does this on the other thread.
+    /// Runs the operation on the other thread.
     pub(super) fn run<T: Send + 'static>(
         &mut self,
         operation: impl FnOnce() -> T + Send + 'static,
@@ -51,7 +51,7 @@ impl Offload {
             Some(thread) => thread,
             None => match start() {
                 Ok(thread) => thread,
-                // While there is no other thread, this one must do it.
+                // Without another thread, this one must do it.
                 Err(_) => return Ok(operation()),
             },
         };

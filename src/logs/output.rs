@@ -1,8 +1,8 @@
-//! One of procrun's two streams: where its bytes go, and what has become of it.
+//! One of procrun's two streams: where its bytes go, and which were lost.
 //!
-//! A pipe or a terminal is opened a second time, so that writing to it can be non-blocking without
-//! a change to the inherited descriptor, which strangers may share. Where that cannot be done the
-//! inherited one is used as it is. Never holds bytes back.
+//! A pipe or a terminal is opened a second time, so that writing to it can be non-blocking without a change to
+//! the inherited descriptor, which other processes may share. Where that is not possible, the inherited one is
+//! used as it is. No bytes are buffered.
 
 use std::{
     env,
@@ -28,11 +28,11 @@ use super::{
     write::{Losses, lines, write_all},
 };
 
-/// How long a stream that refuses (a full disk behind it) is left alone.
+/// Pause before a stream that refuses (a full disk behind it) is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-/// What procrun would like its own stdout and stderr to hold, in bytes.
+/// The requested capacity of pipes at procrun's own stdout and stderr, in bytes.
 const WANTED: i32 = 512 * 1024;
-/// The number of bytes that a ready pipe accepts without blocking.
+/// Bytes that a writable pipe accepts without blocking.
 const READY: usize = 4096;
 /// The device number of `/dev/ptmx`: opening it again gives another terminal.
 const NEW_TERMINAL: u64 = 5 << 8 | 2;
@@ -41,12 +41,12 @@ const NEW_TERMINAL: u64 = 5 << 8 | 2;
 pub(super) struct End {
     file: File,
     name: &'static str,
-    /// Its lines may have colours.
+    /// Whether its lines may have colours.
     pub(super) coloured: bool,
-    /// Device and inode, and whether it is a terminal.
+    /// Device and inode. `None`: unknown.
     identity: Option<(u64, u64)>,
     terminal: bool,
-    /// A write to it never waits.
+    /// Whether a write never blocks.
     at_once: bool,
     state: State,
     losses: Losses,
@@ -55,11 +55,11 @@ pub(super) struct End {
 #[derive(Debug, Clone, Copy)]
 enum State {
     Open,
-    /// An error that may pass.
+    /// An error that may be temporary.
     Refusing {
         until: Instant,
     },
-    /// It has no reader and never will.
+    /// It has no reader any more.
     Closed,
 }
 
@@ -95,13 +95,13 @@ impl End {
         (self.identity, self.name)
     }
 
-    /// What is written to one can stand within what is written to the other.
+    /// Whether both streams may lead to the same place, so that their lines could mix.
     pub(super) fn may_mix_with(&self, other: &Self) -> bool {
         // One terminal has many names.
         self.identity.is_none() || self.identity == other.identity || (self.terminal && other.terminal)
     }
 
-    /// Writes `bytes`, which go on where the last ones ended. `full` waits when nothing goes through.
+    /// Writes `bytes`, which continue the last ones. `full` waits when the stream is not writable.
     pub(super) fn write(
         &mut self,
         bytes: &[u8],
@@ -137,7 +137,7 @@ impl End {
         }
     }
 
-    /// Writes what goes without waiting and leaves the rest; nothing, if there is trouble.
+    /// Writes what is possible without waiting and leaves the rest; nothing if the stream refuses.
     pub(super) fn write_now(&mut self, bytes: &mut Vec<u8>, reports: &mut Reports, progress: &Progress) {
         if !self.takes(bytes) {
             return bytes.clear();
@@ -174,7 +174,7 @@ impl End {
         }
     }
 
-    /// Reports losses that were not reported yet; the next write is tried in any case.
+    /// Reports unreported losses; the next write is tried in any case.
     pub(super) fn report_losses(&mut self, reports: &mut Reports) {
         if matches!(self.state, State::Refusing { .. }) {
             self.state = State::Open;
@@ -183,7 +183,7 @@ impl End {
         }
     }
 
-    /// Whether it is worth a try; counts what is lost if not.
+    /// Whether a write should be tried; otherwise counts the lines as lost.
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     fn takes(&mut self, bytes: &[u8]) -> bool {
         match self.state {
@@ -232,29 +232,29 @@ impl AsFd for End {
     }
 }
 
-/// Makes a pipe larger than the default 64 KiB unless its size was changed already: each time it is full, the
-/// pump and its reader wait for each other. A refusal means more waiting, nothing else.
+/// Enlarges a pipe of the default 64 KiB: each time it is full, the pump and its reader wait for each other. If
+/// the kernel refuses, there is more waiting and nothing else.
 fn widen(pipe: &File) {
     if fcntl(pipe, FcntlArg::F_GETPIPE_SZ).is_ok_and(|size| size < WANTED) {
         let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(WANTED));
     }
 }
 
-/// Another open file of the same pipe or terminal, non-blocking. `None` without `/proc`, without the permission
-/// to open it, and for a pipe without a reader.
+/// Another open file of the same pipe or terminal, non-blocking. `None` without `/proc`, without the permission to
+/// open it, and for a pipe without a reader.
 fn open_again(file: &File) -> Option<File> {
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     OpenOptions::new().write(true).custom_flags(flags.bits()).open(path).ok()
 }
 
-/// Waits until there is room, or until there is an error, which the next write reports.
+/// Waits until the descriptor is writable, or has an error, which the next write reports.
 pub(super) fn wait_for_room(fd: BorrowedFd<'_>) {
     // EINTR: the write is simply tried again.
     let _ = poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], PollTimeout::NONE);
 }
 
-/// Only on a terminal and unless `NO_COLOR` is set; `CLICOLOR_FORCE` overrules both.
+/// Only on a terminal and unless `NO_COLOR` is set; `CLICOLOR_FORCE` overrides both.
 fn wants_colour(terminal: bool) -> bool {
     let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     let forced = env::var_os("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0");

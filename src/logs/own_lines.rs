@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{shown::printable, spec::Verbosity};
 
-/// One of procrun's own lines, not yet in any form.
+/// One of procrun's own lines, before it is formatted.
 #[derive(Debug)]
 pub(super) struct OwnLine {
     pub(super) level: Level,
@@ -34,7 +34,7 @@ pub(super) struct OwnLine {
     pub(super) fields: Vec<(&'static str, Value)>,
 }
 
-/// What the pump has to say of its own work, until the present reading is done.
+/// Reports of the pump about its own work, collected until the present read is done.
 #[derive(Debug, Default)]
 pub(super) struct Reports(Vec<OwnLine>);
 
@@ -69,13 +69,13 @@ impl OwnLine {
         Self { level, at: stamp::now(), message, fields: Vec::new() }
     }
 
-    /// The line in the place of dropped own lines.
+    /// The line that replaces dropped own lines.
     pub(super) fn dropped(count: u64) -> Self {
         let were = if count == 1 { "was" } else { "were" };
         Self::new(Level::WARN, format!("{} of procrun's own log {were} dropped", lines(count)))
     }
 
-    /// About how many bytes it holds while it waits.
+    /// Approximate bytes that it holds while it waits.
     pub(super) fn cost(&self) -> usize {
         let fields = self.fields.iter().map(|(_, value)| match value {
             Value::Text(text) | Value::Bare(text) => size_of::<(&str, Value)>() + text.len(),
@@ -83,10 +83,11 @@ impl OwnLine {
         size_of::<Self>() + self.message.len() + fields.sum::<usize>()
     }
 
-    /// `procrun | warn: text`; a line for each line of the message. The message is complete by itself: the
-    /// fields are for programs, which read another format.
+    /// `procrun
+    /// warn: text`; a line for each line of the message. The message is complete by itself: the fields are for
+    /// programs, which read another format.
     pub(super) fn text(&self, width: usize, coloured: bool, time: Option<&[u8]>, to: &mut impl Put) {
-        // Grey: procrun's own lines stand back behind the workers'.
+        // Grey, so that the lines of workers stand out.
         let prefix = prefix(OWN_NAME, width, coloured.then_some(244));
         for line in self.message.split('\n') {
             to.put(&prefix);
@@ -115,7 +116,7 @@ impl OwnLine {
         history.push(None, OWN_NAME, run);
     }
 
-    /// The application and the instance that it names in its fields.
+    /// The application and the instance that its fields name.
     fn about(&self) -> About {
         let field = |name| self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
         let app = match field("app") {
@@ -129,7 +130,7 @@ impl OwnLine {
         About::new(app, id)
     }
 
-    /// A line that was kept: its level is the word that it begins with.
+    /// A line from the recent lines: its level is the word that it begins with.
     pub(super) fn kept(text: &str) -> Self {
         const WORDS: [(&str, Level); 4] = [
             ("error: ", Level::ERROR),
@@ -142,7 +143,7 @@ impl OwnLine {
         Self::new(level, message.to_owned())
     }
 
-    /// The words for what is wrong; what is in order needs none.
+    /// The words for problems; other levels have none.
     fn level_word(&self, coloured: bool, to: &mut impl Put) {
         let (word, colour): (&str, &str) = match self.level {
             Level::ERROR => ("error", "31"),
@@ -159,8 +160,8 @@ impl OwnLine {
         }
     }
 
-    /// `timestamp=… app=procrun level=… key=value message=…`; a field whose name the line has already
-    /// gets `field_` before it.
+    /// `timestamp=… app=procrun level=… key=value message=…`; a field whose name the line has already gets the
+    /// prefix `field_`.
     pub(super) fn key_value(&self, time: &[u8], to: &mut impl Put) {
         to.put(b"timestamp=");
         logfmt(time, to);
@@ -181,8 +182,8 @@ impl OwnLine {
         to.put(b"\n");
     }
 
-    /// PM2's record with `level` and the fields as further keys; a field whose name the record has
-    /// already gets `field_` before it.
+    /// PM2's record with `level` and the fields as further keys; a field whose name the record has already gets
+    /// the prefix `field_`.
     pub(super) fn record(&self, time: &[u8], to: &mut impl Put) {
         to.put(b"{\"message\":\"");
         json::escape(self.message.as_bytes(), to);
@@ -222,7 +223,7 @@ fn level_name(level: Level) -> &'static str {
     }
 }
 
-/// Text that came from outside (a path, an error of a child) must not steer a terminal.
+/// Text from outside (a path, an error of a child) must not control a terminal.
 fn put_printable(text: &str, to: &mut impl Put) {
     for (number, part) in text.split('\t').enumerate() {
         if number > 0 {
@@ -271,7 +272,7 @@ impl Visit for OwnLine {
     }
 }
 
-/// procrun's own tracing events become own lines, as far as `max` lets them.
+/// Turns procrun's own tracing events, up to a level, into own lines.
 #[derive(Debug)]
 pub(super) struct OwnLayer {
     logs: Logs,

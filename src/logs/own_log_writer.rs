@@ -1,7 +1,7 @@
 //! The form of procrun's own lines, and how they overtake a blocked stdout.
 //!
 //! It has its own time stamps, because an own line may be written while a worker's line is incomplete. It takes
-//! only own lines out of the mailbox, and keeps at most one of them that stderr does not accept.
+//! only own lines from the mailbox, and keeps at most one of them that stderr does not accept.
 
 use std::{
     os::fd::{AsFd, BorrowedFd},
@@ -30,11 +30,11 @@ pub(super) struct OwnLogWriter {
     style: LogStyle,
     stamps: Stamps,
     stamp: Option<StampId>,
-    /// Of a line under [`LogStyle::KeyValue`].
+    /// The time stamp of a line under [`LogStyle::KeyValue`].
     key_value_stamp: StampId,
-    /// Of the column of labels, in characters.
+    /// The width of the label column, in characters.
     pub(super) width: usize,
-    /// What stderr has to get before anything else; its beginning may be there already.
+    /// Bytes that stderr gets before anything else; it may have a part of them already.
     pub(super) pending: Vec<u8>,
 }
 
@@ -62,7 +62,7 @@ impl OwnLogWriter {
         }
     }
 
-    /// Waits until `out` takes bytes again, or has failed. Own lines go to `err` meanwhile.
+    /// Waits until `out` accepts bytes again, or has failed. Own lines go to `err` meanwhile.
     pub(super) fn wait(
         &mut self,
         out: BorrowedFd<'_>,
@@ -71,7 +71,7 @@ impl OwnLogWriter {
         progress: &Progress,
     ) {
         let room = || PollFd::new(out, PollFlags::POLLOUT);
-        // EINTR does not happen in a thread that has all signals blocked; it would only shorten this.
+        // EINTR does not occur in a thread that has all signals blocked; it would only shorten the wait.
         if poll(&mut [room()], PATIENCE).is_ok_and(|ready| ready > 0) {
             return;
         }
@@ -95,7 +95,7 @@ impl OwnLogWriter {
         }
     }
 
-    /// The same where own lines cannot overtake.
+    /// As [`Self::wait`], where own lines cannot overtake.
     pub(super) fn wait_in_order(&self, out: BorrowedFd<'_>) {
         let room = || PollFd::new(out, PollFlags::POLLOUT);
         if poll(&mut [room()], PATIENCE).is_ok_and(|ready| ready > 0) {
@@ -106,7 +106,7 @@ impl OwnLogWriter {
         self.mailbox.set_blocked(false);
     }
 
-    /// Writes own lines as long as `err` takes them at once.
+    /// Writes own lines as long as `err` accepts them without blocking.
     fn overtake(&mut self, err: &mut End, reports: &mut Reports, progress: &Progress) {
         loop {
             if !self.pending.is_empty() {

@@ -1,9 +1,9 @@
-//! When a line that has begun and not ended is shown: its writer pauses, or takes long.
+//! When an incomplete line is shown: its writer pauses, or takes long.
 //!
-//! A prompt waits for an answer without an end of its line, so it has to be shown; a line that
-//! arrives in several writes must not be torn for that. Streams are only listed here while they hold
-//! a part of a line, and the time to look is not moved with each read: at rest there is none, and a
-//! busy stream costs one comparison a read. Pure: the pump reads the clock and the pipes.
+//! A prompt waits for an answer without an end of its line, so it has to be shown; a line that arrives in
+//! several writes must not be torn for that. Streams are only listed here while they hold a part of a line, and
+//! the next check is not moved with each read: at rest there is none, and a busy stream costs one comparison a
+//! read. Pure: the pump reads the clock and the pipes.
 
 use std::time::{Duration, Instant};
 
@@ -22,13 +22,13 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// A read has left a part of a line. `same`: it completed no line, so the part only grew.
+    /// Updates the part after a read that left one. `same`: the read completed no line, so the part only grew.
     pub(super) fn read(before: Option<Self>, same: bool, now: Instant) -> Self {
         let since = before.filter(|_| same).map_or(now, |part| part.since);
         Self { since, last: now }
     }
 
-    /// When it is shown if nothing more comes.
+    /// When it is shown if nothing more arrives.
     pub(super) fn due(self) -> Instant {
         (self.last + QUIET).min(self.since + MAX_PAUSE)
     }
@@ -38,23 +38,23 @@ impl Part {
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
     streams: Vec<u64>,
-    /// No part is due before.
+    /// No part is due before this time.
     look: Option<Instant>,
 }
 
 impl Pauses {
-    /// This stream, which is not listed, holds a part now.
+    /// Lists a stream that holds a part now and is not listed.
     pub(super) fn list(&mut self, stream: u64, part: Part) {
         self.streams.push(stream);
         self.look = Some(self.look.map_or(part.due(), |look| look.min(part.due())));
     }
 
-    /// When to look next.
+    /// When to check next.
     pub(super) fn look_at(&self) -> Option<Instant> {
         self.look
     }
 
-    /// The streams whose time has come. Those that still hold a part that is not due must be added again.
+    /// The streams that may be due. Those that still hold a part that is not due must be listed again.
     pub(super) fn take(&mut self, now: Instant) -> Vec<u64> {
         if self.look.is_none_or(|look| now < look) {
             return Vec::new();

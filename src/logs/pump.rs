@@ -1,10 +1,9 @@
 //! The thread that reads the workers' pipes.
 //!
-//! Waits in epoll for pipes and for the mailbox; has no timer of its own while nothing happens and
-//! no worker is in the middle of a line. It
-//! may wait for room in stdout or stderr, and then everything behind it waits: the workers in their
-//! full pipes, the supervisor not at all. procrun's own lines alone overtake a blocked stdout.
-//! Never decides anything about a process.
+//! It waits in epoll for pipes and for the mailbox, and has no timer while nothing happens and no line is
+//! incomplete. It may wait until stdout or stderr is writable, and then everything behind it waits: the workers in
+//! their full pipes, the supervisor not at all. Only procrun's own lines overtake a blocked stdout. It makes no
+//! decision about a process.
 
 use std::{
     collections::BTreeMap,
@@ -44,54 +43,54 @@ use crate::spec::RuntimeLog;
 /// The mailbox's token in epoll; a stream's is its id and kind.
 const MAIL: u64 = u64::MAX;
 /// Lines of this size in one read are kept in place instead of being copied.
-const PLENTY: usize = 32 * 1024;
-/// A buffer with this number of used bytes is worth freeing.
-const HEAVY: usize = 16 * 1024;
+const MIN_KEPT_IN_PLACE: usize = 32 * 1024;
+/// A buffer of which this number of bytes was used is worth freeing.
+const MIN_FREED: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Pump {
     mailbox: Arc<Mailbox>,
     epoll: Epoll,
-    /// Shared by all streams: what is left of a chunk is in the stream's framer.
+    /// Shared by all streams: the rest of a chunk is in the stream's framer.
     input: Input,
     instances: BTreeMap<u32, Instance>,
     writer: Writer,
-    nap: WakeupCoalescer,
+    coalescer: WakeupCoalescer,
     pauses: Pauses,
     /// The longest read since the last check.
     longest: usize,
-    /// It runs for the first time until then.
+    /// Whether it has run before.
     has_run: bool,
 }
 
 #[derive(Debug)]
 struct Instance {
     streams: PerKind<Stream>,
-    face: LineStyle,
+    line_style: LineStyle,
     /// The number of the first line of the present run, among the recent lines of all instances.
     run_begins: u64,
-    /// The numbers of the lines of the run that ended last.
+    /// The numbers of the lines of the latest ended run.
     ended: Range<u64>,
 }
 
 #[derive(Debug)]
 struct Stream {
-    /// `None` once it has ended.
+    /// `None` after its end.
     pipe: Option<OwnedFd>,
     capacity: usize,
     framer: Framer,
-    /// The part of a line that the framer holds and that is still to be shown.
+    /// The part of a line that the framer holds and that was not shown.
     part: Option<Part>,
-    /// It is listed in the pump's pauses.
+    /// Whether it is listed in the pump's pauses.
     listed: bool,
 }
 
-/// What one read brought.
-enum Brought {
+/// The result of one read.
+enum ReadOutcome {
     Bytes(usize),
-    /// Nothing now.
+    /// Nothing to read now.
     Nothing,
-    /// Nothing any more.
+    /// All writers have closed the pipe.
     End,
 }
 
@@ -111,22 +110,21 @@ impl Pump {
             epoll,
             input: Input::new()?,
             instances: BTreeMap::new(),
-            nap: WakeupCoalescer::default(),
+            coalescer: WakeupCoalescer::default(),
             pauses: Pauses::default(),
             longest: 0,
             has_run: false,
         })
     }
 
-    /// The thread's life. It is called again after a panic, which costs the lines in hand and not the
-    /// workers: they would block forever on pipes without a reader.
+    /// Runs the thread. It is called again after a panic, which costs the lines in hand and not the workers: they
+    /// would block forever on pipes without a reader.
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     pub(super) fn run(&mut self) {
-        // Signals are the supervisor's; here they would only interrupt. Fails for no valid set.
+        // Signals are for the supervisor; here they would only interrupt. Fails for no valid set.
         let _ = SigSet::all().thread_block();
         if std::mem::replace(&mut self.has_run, true) {
-            // The wake-up may have been taken and its messages not; and all that is still buffered was
-            // in hand.
+            // The wake-up may have been consumed without its messages, and all that is still buffered was in hand.
             self.mailbox.wake_if_pending();
             self.writer.drop_buffered();
         }
@@ -135,7 +133,7 @@ impl Pump {
         let mut heavy: Option<Instant> = None;
         loop {
             let timeout = timeout(self.pauses.look_at(), heavy.is_some());
-            // An error can only be EINTR; the loop is then simply gone through without events.
+            // An error can only be EINTR; the loop then runs once without events.
             let ready = self.epoll.wait(&mut events, timeout).unwrap_or(0);
             let events = &events[..ready];
             let now = Instant::now();
@@ -148,11 +146,11 @@ impl Pump {
             if mailed {
                 self.mailbox.clear_wakeup();
             } else if ready > 0
-                && let Some(nap) = self.nap.due(now - last_read)
+                && let Some(pause) = self.coalescer.due(now - last_read)
             {
-                self.wait_for_mail(nap);
+                self.wait_for_mail(pause);
             }
-            // Always: messages that were sent before a worker wrote must come before the worker's output.
+            // In each turn: messages that were sent before a worker wrote must precede the worker's output.
             if self.handle_mail().is_break() {
                 return;
             }
@@ -161,22 +159,22 @@ impl Pump {
             for event in events.iter().filter(|event| event.data() != MAIL) {
                 let (id, kind) = stream_of(event.data());
                 match self.read(id, kind) {
-                    Brought::Bytes(count) => {
+                    ReadOutcome::Bytes(count) => {
                         bytes += count;
                         fullest = fullest.max(self.fullness(id, kind, count));
                     }
-                    Brought::Nothing => {}
-                    Brought::End => self.end(id, kind),
+                    ReadOutcome::Nothing => {}
+                    ReadOutcome::End => self.end(id, kind),
                 }
             }
             self.show_parts(now);
             self.writer.flush();
             if bytes > 0 {
                 last_read = Instant::now();
-                self.nap.brought(bytes, fullest);
+                self.coalescer.record(bytes, fullest);
             }
             let touched = self.writer.take_most().max(std::mem::take(&mut self.longest));
-            if touched >= HEAVY {
+            if touched >= MIN_FREED {
                 heavy = Some(Instant::now());
             }
         }
@@ -188,7 +186,7 @@ impl Pump {
         let _ = ppoll(&mut mail, Some(TimeSpec::from(at_most)), None);
     }
 
-    /// Handles every message that waits. Breaks when no more can come.
+    /// Handles all waiting messages. Breaks when no more can arrive.
     fn handle_mail(&mut self) -> std::ops::ControlFlow<()> {
         while let Some(message) = self.mailbox.receive() {
             match message {
@@ -199,10 +197,10 @@ impl Pump {
                     let _ = done.send(ids.into_iter().map(|id| self.last_lines(id)).collect());
                 }
                 Message::Remove(key) => {
-                    let pm_id = self.instances.get(&key).map(|instance| instance.face.pm_id());
+                    let pm_id = self.instances.get(&key).map(|instance| instance.line_style.pm_id());
                     self.remove(key);
-                    // A successor in a reload goes on with its predecessor's lines.
-                    let is_it = |instance: &Instance| Some(instance.face.pm_id()) == pm_id;
+                    // A successor in a reload continues the lines of its predecessor.
+                    let is_it = |instance: &Instance| Some(instance.line_style.pm_id()) == pm_id;
                     if let Some(pm_id) = pm_id.filter(|_| !self.instances.values().any(is_it)) {
                         self.writer.forget_lines(pm_id);
                     }
@@ -241,7 +239,7 @@ impl Pump {
         let Addition { label, sinks, out, err } = addition;
         let id = label.key;
         self.remove(id);
-        let face = self.writer.face(&label, &sinks, Instant::now());
+        let line_style = self.writer.line_style(&label, &sinks, Instant::now());
         let streams = PerKind { out: Stream::new(out), err: Stream::new(err) };
         for kind in Kind::BOTH {
             let stream = streams.of(kind);
@@ -253,12 +251,12 @@ impl Pump {
                 self.writer.report(Level::ERROR, message);
             }
         }
-        let wider = !face.disabled && self.writer.widen(&face);
+        let wider = !line_style.disabled && self.writer.widen(&line_style);
         let run_begins = self.writer.next_line();
-        self.instances.insert(id, Instance { streams, face, run_begins, ended: 0..0 });
+        self.instances.insert(id, Instance { streams, line_style, run_begins, ended: 0..0 });
         for (other, instance) in &mut self.instances {
             if wider || *other == id {
-                self.writer.align(&mut instance.face);
+                self.writer.align(&mut instance.line_style);
             }
         }
     }
@@ -273,8 +271,8 @@ impl Pump {
 
     fn last_lines(&self, id: u32) -> String {
         let instance = self.instances.get(&id);
-        instance.map_or_else(String::new, |Instance { face, ended, .. }| {
-            self.writer.last_lines(face, Kind::Err, ended.clone())
+        instance.map_or_else(String::new, |Instance { line_style, ended, .. }| {
+            self.writer.last_lines(line_style, Kind::Err, ended.clone())
         })
     }
 
@@ -287,7 +285,7 @@ impl Pump {
                     let _ = self.epoll.delete(pipe);
                 }
             }
-            self.writer.forget(&mut instance.face);
+            self.writer.forget(&mut instance.line_style);
         }
     }
 
@@ -296,9 +294,9 @@ impl Pump {
     fn empty(&mut self, ids: &[u32]) -> Vec<String> {
         let now = Instant::now();
         let mut failed = Vec::new();
-        for Instance { face, .. } in self.instances.values() {
-            if ids.contains(&face.pm_id()) {
-                self.writer.empty(face, now, &mut failed);
+        for Instance { line_style, .. } in self.instances.values() {
+            if ids.contains(&line_style.pm_id()) {
+                self.writer.empty(line_style, now, &mut failed);
             }
         }
         failed
@@ -312,26 +310,26 @@ impl Pump {
         self.writer.flush();
     }
 
-    /// Writes everything readable, closes the files and reports what was lost.
+    /// Writes everything readable, closes the files and reports losses.
     fn shut(&mut self) {
         self.drain_all();
         for instance in self.instances.values_mut() {
-            self.writer.forget(&mut instance.face);
+            self.writer.forget(&mut instance.line_style);
         }
         self.writer.shut();
     }
 
-    /// Reads what an instance has written until now and ends its last line. Not more than its pipes
-    /// can hold: an orphan that goes on writing must not keep the pump here.
+    /// Reads what an instance has written until now and ends its last line. At most the capacity of its pipes: an
+    /// orphan that continues to write must not keep the pump here.
     fn drain(&mut self, id: u32) {
         for kind in Kind::BOTH {
             let Some(instance) = self.instances.get(&id) else { return };
             let mut left = instance.streams.of(kind).capacity;
             while left > 0 {
                 match self.read(id, kind) {
-                    Brought::Bytes(count) => left = left.saturating_sub(count),
-                    Brought::Nothing => break,
-                    Brought::End => {
+                    ReadOutcome::Bytes(count) => left = left.saturating_sub(count),
+                    ReadOutcome::Nothing => break,
+                    ReadOutcome::End => {
                         self.end(id, kind);
                         break;
                     }
@@ -341,57 +339,59 @@ impl Pump {
         }
     }
 
-    /// One read of one stream; hands on the lines it completes.
+    /// Reads one stream once and passes on the completed lines.
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
-    fn read(&mut self, id: u32, kind: Kind) -> Brought {
+    fn read(&mut self, id: u32, kind: Kind) -> ReadOutcome {
         let Self { instances, input, writer, longest, pauses, .. } = self;
-        let Some(Instance { streams, face, .. }) = instances.get_mut(&id) else { return Brought::Nothing };
+        let Some(Instance { streams, line_style, .. }) = instances.get_mut(&id) else {
+            return ReadOutcome::Nothing;
+        };
         let stream = streams.of_mut(kind);
-        let Some(pipe) = &stream.pipe else { return Brought::Nothing };
+        let Some(pipe) = &stream.pipe else { return ReadOutcome::Nothing };
         match read(pipe, input.room()) {
-            Ok(0) => Brought::End,
+            Ok(0) => ReadOutcome::End,
             Ok(count) => {
                 *longest = (*longest).max(count);
                 input.touch(count);
-                if !face.disabled {
+                if !line_style.disabled {
                     let now = Instant::now();
                     writer.set_time();
                     let framer = &mut stream.framer;
                     let mut same = true;
                     let chunk = &input[..count];
-                    let whole = framer.whole_lines(chunk).filter(|whole| whole.len() >= PLENTY);
+                    let whole = framer.whole_lines(chunk).filter(|whole| whole.len() >= MIN_KEPT_IN_PLACE);
                     let mut gather = writer.gather(chunk, kind);
                     if let Some(whole) = whole {
                         let mut lines = 0;
                         same = false;
                         framer.feed(chunk, |piece| {
-                            writer.line(face, kind, piece, now);
+                            writer.line(line_style, kind, piece, now);
                             lines += 1;
                             if lines == 1 && whole.start > 0 {
-                                gather.piece(piece, |run| writer.keep(face, run));
+                                gather.piece(piece, |run| writer.keep(line_style, run));
                             }
                         });
                         lines -= usize::from(whole.start > 0);
-                        writer.keep_all(face, kind, input, whole, lines);
+                        writer.keep_all(line_style, kind, input, whole, lines);
                     } else {
                         framer.feed(chunk, |piece| {
                             same = false;
-                            writer.line(face, kind, piece, now);
-                            gather.piece(piece, |run| writer.keep(face, run));
+                            writer.line(line_style, kind, piece, now);
+                            gather.piece(piece, |run| writer.keep(line_style, run));
                         });
-                        gather.end(|run| writer.keep(face, run));
+                        gather.end(|run| writer.keep(line_style, run));
                     }
-                    writer.stream_done(face, kind, now);
+                    writer.stream_done(line_style, kind, now);
                     stream.part = framer.is_partial().then(|| Part::read(stream.part, same, now));
                     if let Some(part) = stream.part.filter(|_| !stream.listed) {
                         stream.listed = true;
                         pauses.list(token(id, kind), part);
                     }
                 }
-                Brought::Bytes(count)
+                ReadOutcome::Bytes(count)
             }
-            Err(Errno::EAGAIN | Errno::EINTR) => Brought::Nothing,
-            Err(_) => Brought::End,
+            Err(Errno::EAGAIN | Errno::EINTR) => ReadOutcome::Nothing,
+            Err(_) => ReadOutcome::End,
         }
     }
 
@@ -403,11 +403,11 @@ impl Pump {
                 let part = pump.instances.get(&id).and_then(|instance| instance.streams.of(kind).part);
                 part.is_some_and(|part| part.due() <= now)
             };
-            // The pump may have waited for room in stdout: the rest of the line may be there.
+            // The pump may have waited for stdout: the rest of the line may have arrived.
             if is_due(self) {
                 match self.read(id, kind) {
-                    Brought::Bytes(_) | Brought::Nothing => {}
-                    Brought::End => self.end(id, kind),
+                    ReadOutcome::Bytes(_) | ReadOutcome::Nothing => {}
+                    ReadOutcome::End => self.end(id, kind),
                 }
             }
             if is_due(self) {
@@ -422,32 +422,32 @@ impl Pump {
         }
     }
 
-    /// Gives an incomplete line its end.
+    /// Ends an incomplete line.
     fn end_line(&mut self, id: u32, kind: Kind) {
         self.hand_out(id, kind, |framer, emit| framer.end(emit));
     }
 
-    /// Hands on the incomplete line as `take` takes it from the framer.
+    /// Passes on the incomplete line that `take` takes from the framer.
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     fn hand_out(&mut self, id: u32, kind: Kind, take: impl FnOnce(&mut Framer, &mut dyn FnMut(Piece<'_>))) {
         let Self { instances, writer, .. } = self;
-        let Some(Instance { streams, face, .. }) = instances.get_mut(&id) else { return };
+        let Some(Instance { streams, line_style, .. }) = instances.get_mut(&id) else { return };
         let stream = streams.of_mut(kind);
         stream.part = None;
-        if face.disabled {
+        if line_style.disabled {
             return;
         }
         let now = Instant::now();
         writer.set_time();
         let mut gather = writer.gather(&[], kind);
         take(&mut stream.framer, &mut |piece| {
-            writer.line(face, kind, piece, now);
-            gather.piece(piece, |run| writer.keep(face, run));
+            writer.line(line_style, kind, piece, now);
+            gather.piece(piece, |run| writer.keep(line_style, run));
         });
-        writer.stream_done(face, kind, now);
+        writer.stream_done(line_style, kind, now);
     }
 
-    /// Every writer has closed the stream.
+    /// Closes a stream whose writers have all closed it.
     fn end(&mut self, id: u32, kind: Kind) {
         self.end_line(id, kind);
         let Some(instance) = self.instances.get_mut(&id) else { return };
@@ -468,12 +468,12 @@ impl Pump {
 
 impl Stream {
     fn new(pipe: OwnedFd) -> Self {
-        // The pump must never wait for one pipe. The read end is procrun's alone.
+        // The pump must never wait for one pipe. Only procrun has the read end.
         if let Ok(flags) = fcntl(&pipe, FcntlArg::F_GETFL) {
             let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
             let _ = fcntl(&pipe, FcntlArg::F_SETFL(flags));
         }
-        // 64 KiB is what Linux gives unless asked otherwise.
+        // 64 KiB is the default of Linux.
         let capacity = fcntl(&pipe, FcntlArg::F_GETPIPE_SZ).ok().and_then(|size| usize::try_from(size).ok());
         let capacity = capacity.filter(|size| *size > 0).unwrap_or(64 * 1024);
         Self { pipe: Some(pipe), capacity, framer: Framer::new(MAX_LINE), part: None, listed: false }
@@ -486,7 +486,7 @@ fn timeout(look_at: Option<Instant>, heavy: bool) -> EpollTimeout {
     let heavy = heavy.then_some(KEEP_MEMORY);
     let pause = look_at.map(|look| look.saturating_duration_since(Instant::now()));
     let Some(wait) = heavy.into_iter().chain(pause).min() else { return EpollTimeout::NONE };
-    // Rounded up: awake too early it would only wait again.
+    // Rounded up: after an early wake-up it would only wait again.
     let ms = u16::try_from(wait.as_millis() + 1).unwrap_or(u16::MAX);
     EpollTimeout::from(ms)
 }

@@ -1,8 +1,8 @@
 //! The recent lines of one instance, oldest first, in blocks of bytes.
 //!
-//! A block is filled, then the next one is begun; whole blocks go when there is too much. So a line
-//! costs its bytes and a share of an entry, and nothing is moved. Never holds more than its limits
-//! allow; knows no other instance.
+//! A block is filled, then the next one is begun; whole blocks are dropped when there is too much. So a line
+//! costs its bytes and a share of an entry, and nothing is moved. A ring never exceeds its limits and knows no
+//! other instance.
 
 use std::{
     collections::VecDeque,
@@ -17,14 +17,14 @@ use memchr::{memchr, memchr_iter, memrchr_iter};
 use super::frame::Edge;
 use super::{format::Kind, input::Input};
 
-/// The maximum number of lines in a block, so that lines beyond the limit go in small portions.
+/// Maximum number of lines in a block, so that lines beyond the limit are dropped in small portions.
 const BLOCK_LINES: usize = 128;
-/// The maximum size of a block beside its lines, in bytes.
-const BOOKS: usize = size_of::<Block>() + BLOCK_LINES * size_of::<Entry>();
-/// What the first line of a block reserves at least, in bytes.
+/// Maximum size of a block besides its lines, in bytes.
+const BLOCK_OVERHEAD: usize = size_of::<Block>() + BLOCK_LINES * size_of::<Entry>();
+/// Bytes that the first line of a block reserves at least.
 const FIRST: usize = 256;
 
-/// Lines of one stream that were read at one time. All are whole, or it is one piece of a line.
+/// Lines of one stream that were read at one time. All are complete, or it is one piece of a line.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run<'a> {
     /// The lines with `\n` between them.
@@ -33,16 +33,16 @@ pub(super) struct Run<'a> {
     pub(super) kind: Kind,
     /// Milliseconds since 1970.
     pub(super) at: i64,
-    /// What lies before it in its line.
+    /// What precedes it in its line.
     pub(super) begin: Edge,
-    /// What lies behind it.
+    /// What follows it in its line.
     pub(super) end: Edge,
-    /// What procrun's own lines are about.
+    /// The subject of procrun's own lines.
     pub(super) about: About,
 }
 
-/// The application and the instance that a line of procrun's own is about. The application is a hash
-/// of its name: an entry stays small, and what two names in four billion cost is a line too many.
+/// The application and the instance that one of procrun's own lines is about. The application is a hash of its
+/// name: that keeps an entry small, and two names in four billion would share a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct About {
     app: Option<NonZeroU32>,
@@ -76,7 +76,7 @@ fn hash(name: &str) -> NonZeroU32 {
 }
 
 impl Run<'_> {
-    /// Without the lines at its beginning that are beyond these limits.
+    /// Drops the lines at its beginning that exceed these limits.
     pub(super) fn tail(mut self, limits: Limits) -> Self {
         let mut begin = 0;
         if self.lines > limits.lines {
@@ -84,7 +84,7 @@ impl Run<'_> {
             begin =
                 nth.and_then(|nth| memrchr_iter(b'\n', self.bytes).nth(nth)).map_or(usize::MAX, |at| at + 1);
         }
-        let room = limits.bytes.saturating_sub(BOOKS + 1);
+        let room = limits.bytes.saturating_sub(BLOCK_OVERHEAD + 1);
         if self.bytes.len() > room {
             let least = self.bytes.len() - room;
             let cut = memchr(b'\n', &self.bytes[least - 1..]).map_or(usize::MAX, |at| least + at);
@@ -98,10 +98,10 @@ impl Run<'_> {
     }
 }
 
-/// Whole lines of one stream where they were read to.
+/// Complete lines of one stream in the memory that they were read to.
 #[derive(Debug, Clone)]
 pub(super) struct Read {
-    /// Where in the input, the last `\n` included.
+    /// Their place in the input, the last `\n` included.
     pub(super) whole: Range<usize>,
     pub(super) lines: usize,
     pub(super) kind: Kind,
@@ -117,11 +117,11 @@ impl Read {
     }
 }
 
-/// How much is kept.
+/// The limits of a ring.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) lines: usize,
-    /// Of memory, bookkeeping included.
+    /// Memory in bytes, bookkeeping included.
     pub(super) bytes: usize,
 }
 
@@ -163,9 +163,9 @@ pub(super) struct Block {
 
 #[derive(Debug)]
 enum Store {
-    /// What was copied so far.
+    /// Copied lines.
     Copied(Vec<u8>),
-    /// Lines where they were read to, up to this place: one entry, and nothing is added.
+    /// Lines in the memory that they were read to, up to this place: one entry, and nothing is added.
     Read(Input, usize),
 }
 
@@ -175,7 +175,7 @@ impl Default for Block {
     }
 }
 
-/// Memory of lost lines for those that come.
+/// Memory of dropped lines, for new ones.
 #[derive(Debug, Default)]
 pub(super) struct Spare {
     block: Option<Block>,
@@ -271,8 +271,8 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// Takes the memory of a read, which gets other memory to go on with; its first line has the number
-    /// `seq`. False, and nothing has happened, if that would be too much for the limits.
+    /// Takes the memory of a read, which gets other memory to continue; its first line has the number `seq`.
+    /// False, without any change, if that would exceed the limits.
     pub(super) fn push_read(
         &mut self,
         input: &mut Input,
@@ -282,11 +282,11 @@ impl Ring {
         spare: &mut Spare,
         mut lost: impl FnMut(&Block),
     ) -> bool {
-        // Memory is lost by whole reads: there should be several.
+        // Memory is dropped by whole reads: there should be several.
         if input.cost() > limits.bytes / 4 {
             return false;
         }
-        self.make_room(BOOKS + input.cost(), read.lines, limits, spare, &mut lost);
+        self.make_room(BLOCK_OVERHEAD + input.cost(), read.lines, limits, spare, &mut lost);
         let Some(other) = spare.input() else { return false };
         let Read { ref whole, lines, kind, at } = *read;
         let entries = vec![Entry {
@@ -306,8 +306,8 @@ impl Ring {
         true
     }
 
-    /// Appends a run; its first line has the number `seq`. What has to go for it is shown to `lost`;
-    /// the memory of lost blocks is kept in `spare` for the next one.
+    /// Appends a run; its first line has the number `seq`. Lines that are dropped for it are passed to `lost`; the
+    /// memory of dropped blocks is kept in `spare` for the next one.
     pub(super) fn push(
         &mut self,
         run: Run<'_>,
@@ -321,7 +321,7 @@ impl Ring {
             let (len, lines) = self.fitting(rest, left, limits).unwrap_or_else(|| {
                 let first = memchr(b'\n', rest).unwrap_or(rest.len());
                 self.begin(first, limits, spare, &mut lost);
-                // A line that is longer than a block has one for itself.
+                // A line that is longer than a block gets one of its own.
                 self.fitting(rest, left, limits).unwrap_or((first, 1))
             });
             let part = Run { bytes: &rest[..len], lines, ..run };
@@ -337,7 +337,7 @@ impl Ring {
         }
     }
 
-    /// The part of `rest`, which has `left` lines, that goes into the last block: bytes and lines.
+    /// The part of `rest`, which has `left` lines, that fits into the last block: bytes and lines.
     fn fitting(&self, rest: &[u8], left: usize, limits: Limits) -> Option<(usize, usize)> {
         let block = self.blocks.back()?;
         let Store::Copied(bytes) = &block.store else { return None };
@@ -350,16 +350,15 @@ impl Ring {
         memchr_iter(b'\n', window).zip(1..=lines).last()
     }
 
-    /// Begins a block that will hold a line of `first` bytes.
+    /// Begins a block for a line of `first` bytes.
     fn begin(&mut self, first: usize, limits: Limits, spare: &mut Spare, lost: &mut impl FnMut(&Block)) {
-        self.make_room(BOOKS + limits.block().max(first + 1), 1, limits, spare, lost);
+        self.make_room(BLOCK_OVERHEAD + limits.block().max(first + 1), 1, limits, spare, lost);
         let block = spare.block.take().unwrap_or_default();
         self.cost += block.cost();
         self.blocks.push_back(block);
     }
 
-    /// Drops the oldest blocks that exceed the limits with a new one of this size, or whose lines no limit
-    /// keeps.
+    /// Drops the oldest blocks that exceed the limits with a new one of this size, or whose lines no limit keeps.
     fn make_room(
         &mut self,
         room: usize,
@@ -375,7 +374,7 @@ impl Ring {
         }
     }
 
-    /// The oldest block goes.
+    /// Drops the oldest block.
     pub(super) fn drop_oldest(&mut self, spare: &mut Spare, lost: impl FnOnce(&Block)) {
         if let Some(block) = self.blocks.pop_front() {
             lost(&block);
@@ -400,7 +399,7 @@ impl Ring {
         self.blocks.back().map_or(0, Block::end)
     }
 
-    /// From which number on there are `count` lines that are wanted, or as many as there are.
+    /// The number from which on there are `count` wanted lines, or as many as exist.
     pub(super) fn last(&self, count: usize, wanted: impl Fn(&Entry) -> bool) -> u64 {
         let mut left = count as u64;
         for entry in self.blocks.iter().rev().flat_map(|block| block.entries.iter().rev()) {
@@ -418,7 +417,7 @@ impl Ring {
         if left == count as u64 { self.end() } else { 0 }
     }
 
-    /// The place of the first entry that has a line of the number `seq` or a later one.
+    /// The place of the first entry with a line of the number `seq` or a later one.
     pub(super) fn find(&self, seq: u64) -> RingIndex {
         let block = self.blocks.partition_point(|block| block.end() <= seq);
         let entry = self
@@ -452,7 +451,7 @@ pub(super) struct RingIndex {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{About, BOOKS, Edge, Input, Kind, Limits, Read, Ring, RingIndex, Run, Spare};
+    use super::{About, BLOCK_OVERHEAD, Edge, Input, Kind, Limits, Read, Ring, RingIndex, Run, Spare};
 
     fn run(bytes: &[u8], lines: usize) -> Run<'_> {
         Run {
@@ -525,7 +524,7 @@ mod tests {
         ) {
             let texts: Vec<Vec<u8>> = lengths.iter().map(|length| vec![b'x'; *length]).collect();
             let joined = texts.join(&b'\n');
-            let tail = run(&joined, texts.len()).tail(Limits { lines, bytes: bytes + BOOKS + 1 });
+            let tail = run(&joined, texts.len()).tail(Limits { lines, bytes: bytes + BLOCK_OVERHEAD + 1 });
             prop_assert!(tail.lines <= lines && tail.bytes.len() <= bytes);
             let expected = texts[texts.len() - tail.lines..].join(&b'\n');
             prop_assert_eq!(tail.bytes, &expected[..]);

@@ -1,8 +1,8 @@
-//! The chain of a log's older files: `name.1` is the youngest, `name.2` the one before it.
+//! The chain of a log's older files: `name.1` is the newest, `name.2` the one before it.
 //!
-//! Everything happens by rename, so at every moment each line is in some file. Compressing works on
-//! a copy in a thread of its own, which finds the file again by its inode before it puts the copy in
-//! its place. Never truncates; waits for compressing at the end only, a bounded time.
+//! Everything happens by rename, so each line is in some file at every moment. Compression works on a copy in a
+//! separate thread, which finds the file again by its inode before it replaces it by the copy. Files are never
+//! truncated; only the end waits for compression, for a bounded time.
 
 use std::{
     ffi::OsString,
@@ -21,7 +21,7 @@ use flate2::{Compression, write::GzEncoder};
 use super::file_spec::FileSpec;
 use crate::sys::file_rights::{FileOwner, FileRights};
 
-/// The older files of one log. Clones share what is going on.
+/// The older files of one log. Clones share its state.
 #[derive(Debug, Clone)]
 pub(super) struct Chain {
     path: PathBuf,
@@ -35,9 +35,9 @@ pub(super) struct Chain {
 
 #[derive(Debug, Default)]
 struct State {
-    /// A thread is at work.
+    /// Whether a thread is compressing.
     compressing: bool,
-    /// It must leave everything as it is.
+    /// Whether that thread must leave everything as it is.
     abandoned: bool,
 }
 
@@ -52,7 +52,7 @@ impl Chain {
         }
     }
 
-    /// The chain of the same path as `earlier`, whose thread may still be at work.
+    /// The chain of the same path as `earlier`, whose thread may still be compressing.
     pub(super) fn continued(earlier: &Self, spec: &FileSpec) -> Self {
         Self { shared: earlier.shared.clone(), ..Self::new(spec) }
     }
@@ -65,13 +65,13 @@ impl Chain {
         &self.path
     }
 
-    /// A thread is compressing.
+    /// Whether a thread is compressing.
     pub(super) fn is_busy(&self) -> bool {
         self.lock().compressing
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Whatever a panic left behind, the names of the files tell the truth.
+        // Whatever a panic left behind, the names of the files are the truth.
         self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -83,15 +83,15 @@ impl Chain {
         if self.keep == 0 {
             return fs::remove_file(&self.path);
         }
-        // Up to the first gap, such as an interrupted rotation has left: files beyond it stay.
+        // Up to the first gap, which an interrupted rotation may have left: files beyond it stay.
         let count = self.count();
-        // Beyond `keep` as well: it may have been larger in an earlier life.
+        // Beyond `keep` as well: it may have been larger before.
         for number in self.keep..=count {
             remove(&self.plain(number))?;
             remove(&self.packed(number))?;
         }
         for number in (1..=count.min(self.keep - 1)).rev() {
-            // Both: compressing was interrupted after the copy was in place. The copy is whole.
+            // Both exist: compression was interrupted after the copy was in place. The copy is complete.
             if self.packed(number).try_exists()? {
                 remove(&self.plain(number))?;
             }
@@ -103,7 +103,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Starts to compress what is not compressed yet, unless that is going on or not wanted.
+    /// Starts to compress uncompressed files, unless a thread does already or it is off.
     pub(super) fn compress(&self) -> io::Result<()> {
         if !self.compress || self.keep == 0 {
             return Ok(());
@@ -122,23 +122,22 @@ impl Chain {
         Ok(())
     }
 
-    /// Waits at most this time for a running compression, then leaves its file as it is and removes the
-    /// unfinished copy. The next rotation compresses it.
+    /// Waits at most this time for a running compression, then leaves its file as it is and removes the incomplete
+    /// copy. The next rotation compresses the file.
     pub(super) fn abandon(&self, after: Duration) {
         let wait = self.shared.1.wait_timeout_while(self.lock(), after, |state| state.compressing);
         let (mut state, _) = wait.unwrap_or_else(PoisonError::into_inner);
         if state.compressing {
             state.abandoned = true;
             let _rights = self.rights();
-            // Under the lock: the copy is made and put in its place under it, too.
+            // Under the lock: the copy is created and put in place under it, too.
             let _ = fs::remove_file(self.temporary());
         }
     }
 
-    /// Compresses until nothing is left to do. A failure leaves the plain file where it is; the next
-    /// rotation tries again.
+    /// Compresses all files. After a failure the plain file stays; the next rotation tries again.
     fn compress_all(&self) {
-        // Kept for the whole work: the owner of the directory does not change by what happens in it.
+        // Kept during the whole work: the owner of the directory does not change by what happens in it.
         let _rights = self.rights();
         loop {
             let state = self.lock();
@@ -172,7 +171,7 @@ impl Chain {
         let packed = packed.finish()?;
         let original = source.metadata()?;
         packed.set_permissions(original.permissions())?;
-        // The plain file goes only when its copy is on the disk.
+        // The plain file is removed only when its copy is on the disk.
         packed.sync_all()?;
         let state = self.lock();
         if state.abandoned {
@@ -182,7 +181,7 @@ impl Chain {
             fs::symlink_metadata(path)
                 .is_ok_and(|found| (found.dev(), found.ino()) == (original.dev(), original.ino()))
         };
-        // It may have moved on in the meantime, even out of the chain.
+        // It may have been renamed in the meantime, even out of the chain.
         match (1..=self.count()).find(|number| same(&self.plain(*number))) {
             Some(number) => {
                 fs::rename(self.temporary(), self.packed(number))?;
@@ -192,7 +191,7 @@ impl Chain {
         }
     }
 
-    /// How many older files there are, one number after the other.
+    /// The number of older files, without a gap.
     fn count(&self) -> u32 {
         let missing = |number: &u32| {
             [self.plain(*number), self.packed(*number)].iter().all(|path| path.symlink_metadata().is_err())
@@ -219,8 +218,8 @@ impl Chain {
     }
 }
 
-/// A new file, never an existing one: a link in its place would lead elsewhere. The permissions of the original
-/// follow when the copy is complete; until then only its owner may read it.
+/// Creates a new file and never opens an existing one: a link in its place would lead elsewhere. It gets the
+/// permissions of the original when the copy is complete; until then only its owner may read it.
 fn create_private(path: &Path) -> io::Result<File> {
     remove(path)?;
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
@@ -350,7 +349,7 @@ mod tests {
         assert_eq!(names(&dir), ["log.1", "log.2"]);
     }
 
-    /// As the thread is when it is abandoned in the middle of a file.
+    /// The state of the thread when it is abandoned in the middle of a file.
     #[test]
     fn what_is_abandoned_stays_plain_and_leaves_no_half_copy() {
         let (dir, chain) = chain(2, &[("log.1", "one"), ("log.2", "two")]);

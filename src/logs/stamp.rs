@@ -13,13 +13,13 @@ use jiff::tz::TimeZone;
 use super::dayjs::{self, Pattern};
 use crate::sys::zone;
 
-/// Milliseconds since 1970, as the system's clock has it.
+/// The system clock, in milliseconds since 1970.
 pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A pattern that [`Stamps`] knows.
+/// The id of a pattern of [`Stamps`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StampId(usize);
 

@@ -1,6 +1,6 @@
-//! What the lines of a follower look like: the forms of the console, for `procrun logs`.
+//! The form of the lines of a follower, as on the console, for `procrun logs`.
 //!
-//! Pure: bytes in, bytes out; where they go is the caller's.
+//! Pure: bytes in, bytes out; the caller writes them.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{shown, spec::LogStyle};
 
-/// Puts lines into a form.
+/// Formats lines.
 #[derive(Debug)]
 pub struct View {
     style: LogStyle,
@@ -22,7 +22,7 @@ pub struct View {
     stamp: Option<StampId>,
     key_value_stamp: StampId,
     width: usize,
-    /// Labels are padded to no more than that.
+    /// Maximum width of the label column.
     most: usize,
     colours: bool,
     highlight: Option<Vec<u8>>,
@@ -33,8 +33,8 @@ pub struct View {
 const HIGHLIGHT: [&[u8]; 2] = [b"\x1b[7m", b"\x1b[27m"];
 
 impl View {
-    /// A form. `date_format` is a day.js pattern for a time before each line; `highlight` marks a text
-    /// in the lines, if there are colours.
+    /// A form. `date_format` is a day.js pattern for a time before each line; `highlight` marks a text in the
+    /// lines, if there are colours.
     pub fn new(style: LogStyle, date_format: Option<&str>, colours: bool, highlight: Option<&str>) -> Self {
         let mut stamps = Stamps::new();
         let stamp = date_format.map(|pattern| stamps.find(pattern));
@@ -54,13 +54,13 @@ impl View {
         }
     }
 
-    /// Makes room for the label of an instance.
+    /// Widens the label column for an instance.
     pub fn widen(&mut self, id: Option<u32>, name: &str) {
         let label = id.map_or_else(|| OWN_NAME.to_owned(), |id| format::label(id, name));
         self.width = self.width.max(shown::width(&label));
     }
 
-    /// For a terminal of this width: most columns are left to the lines.
+    /// Limits the label column for a terminal of this width: most columns are for the lines.
     pub fn fit(&mut self, columns: usize) {
         self.most = columns / 3;
     }
@@ -105,14 +105,14 @@ impl View {
         }
     }
 
-    /// As [`View::line`] for a line whose time is not known.
+    /// As [`View::line`] for a line whose time is unknown.
     pub fn undated(&mut self, line: Line<'_>, to: &mut Vec<u8>) {
         let stamp = self.stamp.take();
         self.line(line, to);
         self.stamp = stamp;
     }
 
-    /// One of procrun's own lines: made of its text alone.
+    /// One of procrun's own lines, of which only the text is known.
     fn own(&mut self, line: Line<'_>, to: &mut Vec<u8>) {
         let message = String::from_utf8_lossy(line.bytes);
         let own = OwnLine { at: line.at, ..OwnLine::kept(&message) };

@@ -1,6 +1,6 @@
-//! Writing all of a buffer to a descriptor, and what is known when it did not work.
+//! Writes a whole buffer to a descriptor, and records what was lost if that fails.
 //!
-//! Never changes the descriptor's flags: it may be shared with strangers.
+//! It never changes the descriptor's flags: other processes may share it.
 
 use std::os::fd::BorrowedFd;
 
@@ -12,12 +12,12 @@ use nix::{errno::Errno, unistd::write};
 pub(super) struct Cut {
     /// The number of written bytes.
     pub(super) written: usize,
-    /// Why no more did.
+    /// The reason.
     pub(super) errno: Errno,
 }
 
-/// Writes all of `bytes`, and reports after each step how many more were written. `full` decides what happens
-/// when a non-blocking descriptor is full: it has waited, or this is an error like others.
+/// Writes all of `bytes`, and reports after each step how many more were written. `full` decides what happens when
+/// a non-blocking descriptor is full: it has waited, or this is an error like others.
 pub(super) fn write_all(
     to: BorrowedFd<'_>,
     bytes: &[u8],
@@ -40,22 +40,22 @@ pub(super) fn write_all(
     Ok(())
 }
 
-/// A number of lines, in words.
+/// A number of lines as text.
 pub(super) fn lines(count: u64) -> String {
     if count == 1 { "1 line".to_owned() } else { format!("{count} lines") }
 }
 
-/// What has become of a sink that refused lines.
+/// The losses of a sink that refused lines.
 #[derive(Debug, Default)]
 pub(super) struct Losses {
-    /// Lines that were not (or not wholly) written since the last report of it.
+    /// Lines that were not (or not completely) written since the last report.
     pub(super) lines: u64,
-    /// The last thing written was not a whole line.
+    /// Whether the last write ended within a line.
     pub(super) torn: bool,
 }
 
 impl Losses {
-    /// Counts what of `bytes` did not go through.
+    /// Counts the lines of `bytes` that were not written.
     pub(super) fn count(&mut self, bytes: &[u8], written: usize) {
         if written > 0 {
             self.torn = bytes[written - 1] != b'\n';

@@ -1,6 +1,6 @@
-//! Where a finished line goes: the console in the chosen form, and the stream's files.
+//! The destinations of a complete line: the console in the chosen form, and the stream's files.
 //!
-//! Knows no pipe and no queue; never waits for anything but the console itself.
+//! It knows no pipe and no queue, and waits for nothing except the console itself.
 
 use std::{
     io,
@@ -32,24 +32,24 @@ use crate::{
     spec::{LogStyle, RuntimeLog},
 };
 
-/// The maximum time for the compression of older files at the end.
+/// Maximum time for the compression of older files at the end.
 const COMPRESSING: Duration = Duration::from_millis(500);
-/// The last lines of a run are at most so old, in milliseconds.
+/// The maximum age of the last lines of a run, in milliseconds.
 const LAST_LINES_AGE: i64 = 10_000;
-/// What of a line's length is not the text: prefix, time, marks.
-const AROUND: usize = 256;
+/// Approximate bytes of a line besides its text: prefix, time, marks.
+const LINE_OVERHEAD: usize = 256;
 
-/// All that a line of an instance needs to know of it.
+/// How the lines of an instance are written.
 #[derive(Debug)]
 pub(super) struct LineStyle {
-    /// Of the instance among those that are read.
+    /// The key of the instance among those that are read.
     key: u32,
-    who: Identity,
-    /// Kept only for the form that has one.
+    identity: Identity,
+    /// Empty unless the style has prefixes.
     prefixes: PerKind<Box<[u8]>>,
     stamp: Option<StampId>,
     json: bool,
-    /// Its lines are thrown away.
+    /// Whether its lines are discarded.
     pub(super) disabled: bool,
     files: PerKind<Slots>,
 }
@@ -82,7 +82,7 @@ impl Unseen {
 impl LineStyle {
     /// The id of the instance in the process list.
     pub(super) fn pm_id(&self) -> u32 {
-        self.who.id()
+        self.identity.id()
     }
 
     fn stream(&self, kind: Kind) -> Stream {
@@ -98,15 +98,15 @@ pub(super) struct Writer {
     style: LogStyle,
     /// The level filter of the reports.
     verbosity: LevelFilter,
-    /// Of applications that have none of their own.
+    /// For applications without a time format of their own.
     stamp: Option<StampId>,
-    /// Of a line under [`LogStyle::KeyValue`].
+    /// The time stamp of a line under [`LogStyle::KeyValue`].
     key_value_stamp: StampId,
-    /// The widest label known, in characters.
+    /// The widest known label, in characters.
     width: usize,
     /// The time of the lines that are being written, milliseconds since 1970.
     time: i64,
-    /// The console has no reader.
+    /// Set if the console has no reader.
     unseen: Option<Unseen>,
     history: Arc<History>,
 }
@@ -140,8 +140,8 @@ impl Writer {
         })
     }
 
-    /// Opens the files of a new instance.
-    pub(super) fn face(&mut self, label: &Label, sinks: &Sinks, now: Instant) -> LineStyle {
+    /// The style of a new instance; opens its files.
+    pub(super) fn line_style(&mut self, label: &Label, sinks: &Sinks, now: Instant) -> LineStyle {
         let Self { files, console, .. } = self;
         let mut open =
             |file: &Option<_>| file.as_ref().and_then(|file| files.acquire(file, console.streams(), now));
@@ -160,11 +160,11 @@ impl Writer {
                 self.files.release(at);
             }
         }
-        self.history.welcome(label.id, &label.name);
+        self.history.register(label.id, &label.name);
         let own_stamp = sinks.spec.date_format.as_deref().map(|pattern| self.stamps.find(pattern));
         LineStyle {
             key: label.key,
-            who: Identity::new(label.id, &label.name),
+            identity: Identity::new(label.id, &label.name),
             prefixes: PerKind::default(),
             stamp: own_stamp.or(self.stamp),
             json: sinks.spec.json,
@@ -174,8 +174,8 @@ impl Writer {
     }
 
     /// Closes the files that no other instance writes to.
-    pub(super) fn forget(&mut self, face: &mut LineStyle) {
-        let files = std::mem::take(&mut face.files);
+    pub(super) fn forget(&mut self, line_style: &mut LineStyle) {
+        let files = std::mem::take(&mut line_style.files);
         for kind in Kind::BOTH {
             for at in files.of(kind).iter().flatten() {
                 self.files.release(*at);
@@ -183,43 +183,44 @@ impl Writer {
         }
     }
 
-    /// Makes room for this instance's label in the column; whether the column has become wider.
-    pub(super) fn widen(&mut self, face: &LineStyle) -> bool {
-        let width = shown::width(&face.who.label());
+    /// Widens the label column for this instance; returns whether it has become wider.
+    pub(super) fn widen(&mut self, line_style: &LineStyle) -> bool {
+        let width = shown::width(&line_style.identity.label());
         let wider = width > self.width;
         self.width = self.width.max(width);
         self.console.widen(self.width);
         wider
     }
 
-    /// Pads the label to the present column.
-    pub(super) fn align(&self, face: &mut LineStyle) {
-        if self.style == LogStyle::Prefix && !face.disabled {
+    /// Pads the label to the present width.
+    pub(super) fn align(&self, line_style: &mut LineStyle) {
+        if self.style == LogStyle::Prefix && !line_style.disabled {
             for kind in Kind::BOTH {
-                let colour = self.console.coloured(kind).then(|| format::colour(face.who.id()));
-                *face.prefixes.of_mut(kind) = format::prefix(&face.who.label(), self.width, colour);
+                let colour = self.console.coloured(kind).then(|| format::colour(line_style.identity.id()));
+                *line_style.prefixes.of_mut(kind) =
+                    format::prefix(&line_style.identity.label(), self.width, colour);
             }
         }
     }
 
-    /// The lines that follow were read now.
+    /// Sets the time of the lines that follow.
     pub(super) fn set_time(&mut self) {
         self.time = stamp::now();
     }
 
     /// The one place that every finished line of a worker passes.
     #[inline]
-    pub(super) fn line(&mut self, face: &LineStyle, kind: Kind, piece: Piece<'_>, now: Instant) {
+    pub(super) fn line(&mut self, line_style: &LineStyle, kind: Kind, piece: Piece<'_>, now: Instant) {
         if self.unseen.is_none() && !(piece.is_bare_end() && self.style != LogStyle::Json) {
-            self.show(face, kind, piece);
+            self.show(line_style, kind, piece);
         }
-        let slots = *face.files.of(kind);
+        let slots = *line_style.files.of(kind);
         if slots != [None, None] {
-            self.file_away(face, kind, piece, slots, now);
+            self.file_away(line_style, kind, piece, slots, now);
         }
     }
 
-    /// Puts the lines of a chunk together for [`Self::keep`].
+    /// Joins the lines of a chunk for [`Self::keep`].
     pub(super) fn gather<'a>(&self, chunk: &'a [u8], kind: Kind) -> Gather<'a> {
         Gather::new(chunk, kind, self.time)
     }
@@ -230,75 +231,82 @@ impl Writer {
     }
 
     /// The last of the recent lines with these numbers that an instance wrote to this stream.
-    pub(super) fn last_lines(&self, face: &LineStyle, kind: Kind, numbers: Range<u64>) -> String {
-        self.history.last_lines(Some(face.who.id()), kind, numbers, stamp::now() - LAST_LINES_AGE)
+    pub(super) fn last_lines(&self, line_style: &LineStyle, kind: Kind, numbers: Range<u64>) -> String {
+        self.history.last_lines(Some(line_style.identity.id()), kind, numbers, stamp::now() - LAST_LINES_AGE)
     }
 
     /// Adds lines to the recent ones.
-    pub(super) fn keep(&self, face: &LineStyle, run: Run<'_>) {
-        self.history.push(Some(face.who.id()), face.who.name(), run);
+    pub(super) fn keep(&self, line_style: &LineStyle, run: Run<'_>) {
+        self.history.push(Some(line_style.identity.id()), line_style.identity.name(), run);
     }
 
-    /// Adds the `lines` lines at `whole` in the input, which is exchanged for another one.
+    /// Adds the `lines` lines at `whole` in the input, which gets other memory.
     pub(super) fn keep_all(
         &self,
-        face: &LineStyle,
+        line_style: &LineStyle,
         kind: Kind,
         input: &mut Input,
         whole: Range<usize>,
         lines: usize,
     ) {
         let read = Read { whole, lines, kind, at: self.time };
-        self.history.push_read(Some(face.who.id()), face.who.name(), input, &read);
+        self.history.push_read(Some(line_style.identity.id()), line_style.identity.name(), input, &read);
     }
 
-    /// The instance is not there any more.
+    /// Marks the instance as removed in the recent lines.
     pub(super) fn forget_lines(&self, id: u32) {
         self.history.remove(id);
     }
 
-    /// Empties the files of an instance and its recent lines. What went wrong goes to `failed`.
-    pub(super) fn empty(&mut self, face: &LineStyle, now: Instant, failed: &mut Vec<String>) {
+    /// Empties the files of an instance and its recent lines. Failures are added to `failed`.
+    pub(super) fn empty(&mut self, line_style: &LineStyle, now: Instant, failed: &mut Vec<String>) {
         for kind in Kind::BOTH {
-            for at in face.files.of(kind).iter().flatten() {
+            for at in line_style.files.of(kind).iter().flatten() {
                 self.files.empty(*at, now, failed);
             }
         }
-        self.history.clear(face.who.id());
+        self.history.clear(line_style.identity.id());
     }
 
     #[inline]
-    fn show(&mut self, face: &LineStyle, kind: Kind, piece: Piece<'_>) {
+    fn show(&mut self, line_style: &LineStyle, kind: Kind, piece: Piece<'_>) {
         let Self { console, stamps, time, .. } = self;
-        console.begin(kind, piece.bytes.len() + AROUND);
+        console.begin(kind, piece.bytes.len() + LINE_OVERHEAD);
         match self.style {
             LogStyle::Prefix | LogStyle::Raw => {
-                console.put(face.prefixes.of(kind));
-                if let Some(id) = face.stamp {
+                console.put(line_style.prefixes.of(kind));
+                if let Some(id) = line_style.stamp {
                     format::stamp(stamps.text(id, *time), console);
                 }
                 format::text(piece, console);
             }
             LogStyle::Json => {
                 let stamp = stamps.text(StampId::ISO, *time);
-                format::record(&face.who, kind, stamp, piece, face.json, console);
+                format::record(&line_style.identity, kind, stamp, piece, line_style.json, console);
             }
             LogStyle::KeyValue => {
-                let stamp = stamps.text(face.stamp.unwrap_or(self.key_value_stamp), *time);
-                format::key_value(&face.who, kind, stamp, piece, console);
+                let stamp = stamps.text(line_style.stamp.unwrap_or(self.key_value_stamp), *time);
+                format::key_value(&line_style.identity, kind, stamp, piece, console);
             }
         }
     }
 
     /// Lines in files have no prefix, as in PM2: the name of the file shows the source.
-    fn file_away(&mut self, face: &LineStyle, kind: Kind, piece: Piece<'_>, slots: Slots, now: Instant) {
+    fn file_away(
+        &mut self,
+        line_style: &LineStyle,
+        kind: Kind,
+        piece: Piece<'_>,
+        slots: Slots,
+        now: Instant,
+    ) {
         let Self { files, stamps, time, .. } = self;
-        let line = files.line(face.stream(kind), piece);
-        if face.json {
-            let stamp = stamps.text(face.stamp.unwrap_or(StampId::ISO), *time);
-            format::record(&face.who, kind, stamp, piece, true, line);
+        let line = files.line(line_style.stream(kind), piece);
+        if line_style.json {
+            let stamp = stamps.text(line_style.stamp.unwrap_or(StampId::ISO), *time);
+            format::record(&line_style.identity, kind, stamp, piece, true, line);
         } else {
-            if let Some(id) = face.stamp.filter(|_| piece.begin != Edge::Pause) {
+            if let Some(id) = line_style.stamp.filter(|_| piece.begin != Edge::Pause) {
                 format::stamp(stamps.text(id, *time), line);
             }
             format::file_text(piece, line);
@@ -308,12 +316,12 @@ impl Writer {
         }
     }
 
-    /// The stream that was being read has no more for now.
-    pub(super) fn stream_done(&mut self, face: &LineStyle, kind: Kind, now: Instant) {
-        self.files.flush(*face.files.of(kind), now);
+    /// Writes the gathered lines: the stream that was being read has no more for now.
+    pub(super) fn stream_done(&mut self, line_style: &LineStyle, kind: Kind, now: Instant) {
+        self.files.flush(*line_style.files.of(kind), now);
     }
 
-    /// One of procrun's own lines: to stderr, in the selected form, and to its file.
+    /// Writes one of procrun's own lines: to stderr, in the selected form, and to its file.
     pub(super) fn own(&mut self, line: &OwnLine) {
         if let Some(unseen) = &mut self.unseen {
             unseen.write(line, &mut self.files, &mut self.stamps);
@@ -321,12 +329,12 @@ impl Writer {
         self.console.own(line);
     }
 
-    /// A report of the pump about itself.
+    /// Writes a report of the pump about itself.
     pub(super) fn report(&mut self, level: Level, message: String) {
         self.own(&OwnLine::new(level, message));
     }
 
-    /// Writes everything that is buffered, and what went wrong meanwhile.
+    /// Writes everything that is buffered, and the reports of failures.
     pub(super) fn flush(&mut self) {
         self.console.flush();
         let mut reports = self.take_reports();
@@ -337,12 +345,12 @@ impl Writer {
                 }
             }
             self.console.flush();
-            // Ends: the console reports a change of its state, and refuses in silence after that.
+            // This terminates: the console reports a change of its state, and refuses silently after that.
             reports = self.take_reports();
         }
     }
 
-    /// The end: reports losses that were not reported yet, and leaves no half-written file.
+    /// Reports unreported losses, and leaves no incomplete file.
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     pub(super) fn shut(&mut self) {
         self.flush();
@@ -363,12 +371,12 @@ impl Writer {
         self.files.drop_gathered();
     }
 
-    /// The number of bytes of the buffers that were used since the last call.
+    /// The maximum number of buffered bytes since the last call.
     pub(super) fn take_most(&mut self) -> usize {
         self.console.take_most()
     }
 
-    /// Gives memory back that only a busy pump needs.
+    /// Frees memory that only a busy pump needs.
     pub(super) fn release_memory(&mut self) {
         self.console.release();
         self.history.release();
