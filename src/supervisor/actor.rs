@@ -316,8 +316,8 @@ impl Supervisor<'_> {
                     then(self);
                     continue;
                 }
-                news = self.watcher.news() => {
-                    let events = news.into_iter().filter_map(report::watched).collect();
+                reports = self.watcher.events() => {
+                    let events = reports.into_iter().filter_map(report::watch_event).collect();
                     self.feed(events);
                 }
                 result = self.node.turn(), if self.outages.allows(Part::Channels) => {
@@ -593,14 +593,14 @@ impl Supervisor<'_> {
         self.workers.request_end(run, signal, scope);
     }
 
-    /// Takes in what Node workers say.
+    /// Handles the events of Node workers.
     fn hear(&mut self) {
-        let all: Vec<node::News> = self.node.news().collect();
+        let all: Vec<node::HubEvent> = self.node.take_events().collect();
         let mut events = Vec::new();
-        for news in all {
-            match news {
-                node::News::Opens(opening) => self.open_for_worker(opening),
-                news => events.extend(report::hear(&self.machine, news)),
+        for event in all {
+            match event {
+                node::HubEvent::Opens(opening) => self.open_for_worker(opening),
+                event => events.extend(report::hub_event(&self.machine, event)),
             }
         }
         // Not only in a full turn: until the next one it could be hours.

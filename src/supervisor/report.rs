@@ -12,7 +12,7 @@ use crate::{
         Event, Machine, Run, Word,
         events::{Level, Notice},
     },
-    node::News,
+    node::HubEvent,
     spec::{HumanDuration, Signal},
     watch,
 };
@@ -43,20 +43,20 @@ impl Display for Hint<'_> {
     }
 }
 
-/// Says what the watcher has to say, and what it means to the machine.
-pub(super) fn watched(news: watch::News) -> Option<Event> {
-    match news {
-        watch::News::Changed { app, path } => Some(Event::FilesChanged { app, path }),
-        watch::News::Watching { app, what, took } => {
+/// Logs a report of the file watcher. Returns its event for the machine, if it has one.
+pub(super) fn watch_event(event: watch::WatchEvent) -> Option<Event> {
+    match event {
+        watch::WatchEvent::Changed { app, path } => Some(Event::FilesChanged { app, path }),
+        watch::WatchEvent::Watching { app, what, took } => {
             let took = HumanDuration(took);
             debug!(app, "{app}: watching {what}, found in {took}");
             None
         }
-        watch::News::Missing { app, path, why } => {
+        watch::WatchEvent::Missing { app, path, why } => {
             warn!(app, "{app}: cannot watch {path}: {why}; it is watched as soon as it is there");
             None
         }
-        watch::News::Polling { app, why, interval } => {
+        watch::WatchEvent::Polling { app, why, interval } => {
             let interval = HumanDuration(interval);
             warn!(app, "{app}: {why}; its files are looked at every {interval} instead");
             None
@@ -64,78 +64,78 @@ pub(super) fn watched(news: watch::News) -> Option<Event> {
     }
 }
 
-/// Says what a Node worker has said, and what it means to the machine.
-pub(super) fn hear(machine: &Machine, news: News) -> Option<Event> {
-    let run = match &news {
-        News::Ready(run, sign) => return Some(Event::Ready(*run, *sign)),
-        News::Drained(run) => return Some(Event::Drained(*run)),
-        News::ListensAfterAll(run) => return Some(Event::Notified(*run, Word::Listens)),
-        News::Uncaught(run, uncaught) => return Some(Event::Notified(*run, Word::Uncaught(*uncaught))),
-        News::CannotDrain(why) => {
+/// Logs a report of the hub of Node workers. Returns its event for the machine, if it has one.
+pub(super) fn hub_event(machine: &Machine, event: HubEvent) -> Option<Event> {
+    let run = match &event {
+        HubEvent::Ready(run, sign) => return Some(Event::Ready(*run, *sign)),
+        HubEvent::Drained(run) => return Some(Event::Drained(*run)),
+        HubEvent::ListensAfterAll(run) => return Some(Event::Notified(*run, Word::Listens)),
+        HubEvent::Uncaught(run, uncaught) => return Some(Event::Notified(*run, Word::Uncaught(*uncaught))),
+        HubEvent::CannotDrain(why) => {
             warn!(
                 "there is no place for the script that drains workers: {why}; \
                  they are asked to end without\n  hint: mount a tmpfs on /dev/shm, or set drain = \"off\""
             );
             return None;
         }
-        News::Beats(run) => return Some(Event::Notified(*run, Word::Alive)),
-        News::CannotBeat(why) => {
+        HubEvent::Beats(run) => return Some(Event::Notified(*run, Word::Alive)),
+        HubEvent::CannotBeat(why) => {
             warn!(
                 "there is no place for the script that tells whether a worker's loop turns: {why}; \
                  without it `heartbeat` hears nothing\n  hint: mount a tmpfs on /dev/shm"
             );
             return None;
         }
-        News::CannotAccept(app, error) => {
+        HubEvent::CannotAccept(app, error) => {
             error!(app, "cannot accept connections to {app}: {error}; they wait");
             return None;
         }
         // Carried out, not reported.
-        News::Opens(_) => return None,
-        News::Listens(run, _)
-        | News::CannotListen { run, .. }
-        | News::SharesSocket(run, ..)
-        | News::Accepts(run, _)
-        | News::Messages(run, _)
-        | News::Misbehaves(run, _)
-        | News::NoSocketForBun(run)
-        | News::CutOff(run, _) => run,
+        HubEvent::Opens(_) => return None,
+        HubEvent::Listens(run, _)
+        | HubEvent::CannotListen { run, .. }
+        | HubEvent::SharesSocket(run, ..)
+        | HubEvent::Accepts(run, _)
+        | HubEvent::Messages(run, _)
+        | HubEvent::Misbehaves(run, _)
+        | HubEvent::NoSocketForBun(run)
+        | HubEvent::CutOff(run, _) => run,
     };
     let view = machine.instance(run.instance)?;
     let who = view.subject();
     let (who, app, id) = (&who, &*who.spec.name, who.pm_id);
-    match news {
-        News::Listens(_, address) => debug!(app, id, "{who} listens on {address}"),
-        News::CannotListen { run, failure, is_handled } => {
+    match event {
+        HubEvent::Listens(_, address) => debug!(app, id, "{who} listens on {address}"),
+        HubEvent::CannotListen { run, failure, is_handled } => {
             warn!(app, id, "{who} {failure}");
             return Some(Event::Notified(run, Word::CannotListen { failure, is_handled }));
         }
-        News::SharesSocket(_, place, other) => warn!(
+        HubEvent::SharesSocket(_, place, other) => warn!(
             app,
             id,
             "{who} listens on {place}, as {other} does: connections go to the workers of both\n  \
              hint: give one of them another port if that is not what you want"
         ),
-        News::Accepts(_, true) => debug!(app, id, "connections arrive fast: {who} accepts them itself"),
-        News::Accepts(_, false) => debug!(app, id, "{who} gets its connections from procrun again"),
-        News::Messages(_, count) => debug!(app, id, count, "{who} has sent a message"),
-        News::Misbehaves(_, what) => warn!(app, id, "{who} {what}; that is ignored and not said again"),
-        News::NoSocketForBun(_) => warn!(
+        HubEvent::Accepts(_, true) => debug!(app, id, "connections arrive fast: {who} accepts them itself"),
+        HubEvent::Accepts(_, false) => debug!(app, id, "{who} gets its connections from procrun again"),
+        HubEvent::Messages(_, count) => debug!(app, id, count, "{who} has sent a message"),
+        HubEvent::Misbehaves(_, what) => warn!(app, id, "{who} {what}; that is ignored and not said again"),
+        HubEvent::NoSocketForBun(_) => warn!(
             app,
             id,
             "{who} asks its cluster for a socket, which Bun cannot take: it gets ENOTSUP \
              (`reusePort: true` lets each instance open its own)"
         ),
-        News::CutOff(_, why) => error!(app, id, "{who} {why}: its channel is closed"),
-        News::Ready(..)
-        | News::Drained(_)
-        | News::ListensAfterAll(_)
-        | News::Uncaught(..)
-        | News::Beats(_)
-        | News::CannotDrain(_)
-        | News::CannotBeat(_)
-        | News::CannotAccept(..)
-        | News::Opens(_) => {}
+        HubEvent::CutOff(_, why) => error!(app, id, "{who} {why}: its channel is closed"),
+        HubEvent::Ready(..)
+        | HubEvent::Drained(_)
+        | HubEvent::ListensAfterAll(_)
+        | HubEvent::Uncaught(..)
+        | HubEvent::Beats(_)
+        | HubEvent::CannotDrain(_)
+        | HubEvent::CannotBeat(_)
+        | HubEvent::CannotAccept(..)
+        | HubEvent::Opens(_) => {}
     }
     None
 }

@@ -1,20 +1,20 @@
-//! Combines many changes to one. Pure: the time is an argument.
+//! Combines changes in quick succession to one. Pure: the time is an argument.
 
 use std::time::{Duration, Instant};
 
 use super::Change;
 use crate::sys::clock::after;
 
-/// One save is several events, however short the delay.
+/// Minimum delay: one save causes several events.
 const MIN_DELAY: Duration = Duration::from_millis(10);
-/// Files that change without a pause are reported all the same, after this number of delays ...
+/// Files that change without a pause are reported after this number of delays ...
 const MOST_DELAYS: u32 = 10;
 /// ... or this, if it is longer.
 const MAX_DELAY: Duration = Duration::from_secs(1);
-/// The number of changes that are remembered; one of them is named.
+/// Maximum number of changes that are remembered; one of them is named.
 const NAMED: usize = 8;
 
-/// Changes that were not reported yet.
+/// Changes that were not reported yet: a burst.
 #[derive(Debug, Default)]
 pub(super) struct Debouncer(Option<Open>);
 
@@ -26,7 +26,7 @@ struct Open {
 }
 
 impl Debouncer {
-    /// Something has changed.
+    /// Adds a change.
     pub(super) fn add(&mut self, now: Instant, change: Change) {
         let open = self.0.get_or_insert_with(|| Open { first: now, last: now, changes: Vec::new() });
         open.last = now;
@@ -35,7 +35,7 @@ impl Debouncer {
         }
     }
 
-    /// When it is over: nothing has changed for `delay`, or it takes too long.
+    /// When the burst ends: nothing has changed for `delay`, or it takes too long.
     pub(super) fn due(&self, delay: Duration) -> Option<Instant> {
         let open = self.0.as_ref()?;
         let delay = delay.max(MIN_DELAY);
@@ -43,7 +43,7 @@ impl Debouncer {
         Some(after(open.last, delay).min(after(open.first, longest)))
     }
 
-    /// The first few changes of a burst that is over.
+    /// The first few changes of a burst that has ended.
     pub(super) fn take(&mut self, now: Instant, delay: Duration) -> Option<Vec<Change>> {
         if self.due(delay)? > now {
             return None;
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn who_never_pauses_is_heard_all_the_same_and_costs_little() {
+    fn changes_without_a_pause_are_reported_and_cost_little() {
         let (start, ms) = (Instant::now(), Duration::from_millis);
         let mut burst = Debouncer::default();
         for at in 0..1000 {

@@ -3,14 +3,14 @@
 //! It works on bytes, allocates nothing when it matches, and never reads the disk. An invalid pattern (`[a`)
 //! matches nothing, as in git.
 
-/// A pattern, cut at its slashes.
+/// A pattern, split at its slashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern {
     segments: Box<[Box<[u8]>]>,
-    /// It reverses earlier patterns.
+    /// Whether it reverses earlier patterns (`!`).
     pub(super) negated: bool,
     only_directories: bool,
-    /// It is about the whole path, not the last name alone.
+    /// Whether it matches the whole path, and not the last name alone.
     anchored: bool,
 }
 
@@ -39,7 +39,7 @@ impl Pattern {
         Some(Self { segments: segments.into(), negated, only_directories, anchored })
     }
 
-    /// The same pattern seen from the root of the file system, if it is about a path below `base`.
+    /// The same pattern relative to the root of the file system, if it is for paths below `base`.
     pub(super) fn below(mut self, base: &[&[u8]]) -> Self {
         if self.anchored && *self.segments[0] != *b"**" {
             let base = base.iter().map(|name| literal(name));
@@ -48,7 +48,7 @@ impl Pattern {
         self
     }
 
-    /// Whether the pattern matches this path, cut at its slashes and relative to the place of the pattern.
+    /// Whether the pattern matches this path, split at its slashes and relative to the directory of the pattern.
     pub(super) fn matches(&self, path: &[&[u8]], is_directory: bool) -> bool {
         if self.only_directories && !is_directory {
             return false;
@@ -60,7 +60,7 @@ impl Pattern {
     }
 }
 
-/// Without the blanks at its end, unless they are escaped.
+/// Without trailing spaces, unless they are escaped.
 fn trimmed(line: &[u8]) -> &[u8] {
     let mut end = line.len();
     while end > 0 && line[end - 1] == b' ' && !(end > 1 && line[end - 2] == b'\\') {
@@ -69,7 +69,7 @@ fn trimmed(line: &[u8]) -> &[u8] {
     &line[..end]
 }
 
-/// A name as a pattern that matches nothing else.
+/// A pattern that matches only this name.
 fn literal(name: &[u8]) -> Box<[u8]> {
     let special = |byte: &u8| matches!(byte, b'*' | b'?' | b'[' | b'\\');
     name.iter().flat_map(|byte| special(byte).then_some(b'\\').into_iter().chain([*byte])).collect()
@@ -78,7 +78,7 @@ fn literal(name: &[u8]) -> Box<[u8]> {
 /// `**` matches any number of segments; at the end at least one.
 fn match_path(pattern: &[Box<[u8]>], path: &[&[u8]]) -> bool {
     let (mut at, mut name) = (0, 0);
-    // Where to go on if it does not fit: behind the last `**`, which takes one name more each time.
+    // Where to continue after a mismatch: behind the last `**`, which then matches one name more.
     let mut again = None;
     while name < path.len() {
         match pattern.get(at) {
@@ -120,7 +120,7 @@ fn match_name(pattern: &[u8], name: &[u8]) -> bool {
             Some(b'[') => match class(&pattern[at..], name[byte]) {
                 Some((length, true)) => Some(length),
                 Some((_, false)) => None,
-                // Not a pattern at all.
+                // An unterminated class matches nothing.
                 None => return false,
             },
             Some(b'\\') => (pattern.get(at + 1) == Some(&name[byte])).then_some(2),
@@ -142,8 +142,8 @@ fn match_name(pattern: &[u8], name: &[u8]) -> bool {
     pattern[at..].iter().all(|rest| *rest == b'*')
 }
 
-/// How long the class at the beginning of `pattern` is and whether `byte` is in it; `None` if it
-/// has no end.
+/// The length of the class at the beginning of `pattern` and whether `byte` is in it; `None` if it is not
+/// terminated.
 fn class(pattern: &[u8], byte: u8) -> Option<(usize, bool)> {
     let mut at = 1;
     let negated = matches!(pattern.get(at), Some(b'!' | b'^'));
@@ -174,7 +174,7 @@ fn class(pattern: &[u8], byte: u8) -> Option<(usize, bool)> {
     Some((at + 1, found != negated))
 }
 
-/// `a.{js,ts}` → `a.js`, `a.ts`: what PM2's patterns have and .gitignore has not. At most 64.
+/// `a.{js,ts}` → `a.js`, `a.ts`: PM2's patterns have braces, .gitignore has not. At most 64.
 pub(super) fn alternatives(pattern: &str) -> Vec<String> {
     const MAX_ALTERNATIVES: usize = 64;
     let (mut done, mut todo) = (Vec::new(), vec![pattern.to_owned()]);
@@ -197,7 +197,7 @@ pub(super) fn alternatives(pattern: &str) -> Vec<String> {
     done
 }
 
-/// The first braces with a comma between them: where they are, and their commas.
+/// The first braces with a comma between them: their positions, and their commas.
 fn braces(text: &str) -> Option<(usize, usize, Vec<usize>)> {
     let bytes = text.as_bytes();
     let (mut depth, mut open, mut commas) = (0, 0, Vec::new());
@@ -293,7 +293,7 @@ mod tests {
         assert!(alternatives(&"{a,b}".repeat(40)).len() <= 80);
     }
 
-    /// `*`, `**` and classes tried in every possible way: slow, and plainly right.
+    /// `*` and classes matched in every possible way: slow, and plainly right.
     fn slow_name(pattern: &[u8], name: &[u8]) -> bool {
         match (pattern, name) {
             ([], []) => true,

@@ -1,9 +1,8 @@
 //! The files whose changes do not count. Pure: the content of .gitignore files is an argument.
 //!
-//! From the strongest to the weakest: procrun's own files (logs, pid files), `ignore_watch`, the .gitignore
-//! files (the deepest first), and files that are never meant: dot files, `node_modules`, `__pycache__`,
-//! compiled Python, and the copies that editors create. As in git, files below an ignored directory are not
-//! checked.
+//! From the strongest to the weakest: procrun's own files (logs, pid files), `ignore_watch`, the .gitignore files
+//! (the deepest first), and the defaults: dot files, `node_modules`, `__pycache__`, compiled Python, and the
+//! copies that editors create. As in git, files below an ignored directory are not checked.
 
 use std::{
     os::unix::ffi::OsStrExt,
@@ -16,18 +15,18 @@ use super::{
     own_files::OwnFiles,
 };
 
-/// What one application does not want to hear of.
+/// The ignore rules of one application.
 #[derive(Debug)]
 pub(super) struct Ignore {
     own: Arc<OwnFiles>,
-    /// `ignore_watch`, seen from the root of the file system.
-    said: Vec<Pattern>,
+    /// The patterns of `ignore_watch`, relative to the root of the file system.
+    from_config: Vec<Pattern>,
     layers: Vec<Layer>,
-    /// No .gitignore keeps it, or a directory it is in, away: what runs counts, built or not.
+    /// No .gitignore excludes the script or a directory it is in: it counts even if it is a build product.
     script: Option<PathBuf>,
 }
 
-/// One .gitignore.
+/// The patterns of one .gitignore.
 #[derive(Debug)]
 struct Layer {
     directory: PathBuf,
@@ -35,10 +34,16 @@ struct Layer {
 }
 
 impl Ignore {
-    /// Without any .gitignore. Relative patterns of `said` start at `cwd`.
-    pub(super) fn new(said: &[String], cwd: &Path, script: Option<PathBuf>, own: Arc<OwnFiles>) -> Self {
-        let said = said.iter().flat_map(|text| alternatives(text)).flat_map(|text| patterns(&text, cwd));
-        Self { own, said: said.collect(), layers: Vec::new(), script }
+    /// Rules without any .gitignore. Relative patterns of `ignore_watch` start at `cwd`.
+    pub(super) fn new(
+        from_config: &[String],
+        cwd: &Path,
+        script: Option<PathBuf>,
+        own: Arc<OwnFiles>,
+    ) -> Self {
+        let from_config =
+            from_config.iter().flat_map(|text| alternatives(text)).flat_map(|text| patterns(&text, cwd));
+        Self { own, from_config: from_config.collect(), layers: Vec::new(), script }
     }
 
     /// Adds the .gitignore of a directory.
@@ -53,12 +58,12 @@ impl Ignore {
         }
     }
 
-    /// Forgets the .gitignore files of a directory and of those below it.
+    /// Removes the .gitignore files of a directory and of those below it.
     pub(super) fn remove_layers(&mut self, directory: &Path) {
         self.layers.retain(|layer| !layer.directory.starts_with(directory));
     }
 
-    /// Whether a .gitignore in `directory` would keep away everything in `root`, which is below it.
+    /// Whether a .gitignore in `directory` would exclude everything in `root`, which is below it.
     pub(super) fn would_hide(directory: &Path, text: &[u8], root: &Path) -> bool {
         let patterns: Vec<Pattern> = text.split(|byte| *byte == b'\n').filter_map(Pattern::parse).collect();
         root.ancestors().take_while(|below| *below != directory).any(|below| {
@@ -72,8 +77,8 @@ impl Ignore {
             return true;
         }
         let relative = path.strip_prefix("/").unwrap_or(path);
-        if !self.said.is_empty()
-            && let Some(ignored) = verdict(&self.said, relative, is_directory)
+        if !self.from_config.is_empty()
+            && let Some(ignored) = verdict(&self.from_config, relative, is_directory)
         {
             return ignored;
         }
@@ -83,17 +88,17 @@ impl Ignore {
                 let path = path.strip_prefix(&layer.directory).ok()?;
                 verdict(&layer.patterns, path, is_directory)
             };
-            // A `!x` there brings back only what another .gitignore has taken away.
+            // A `!x` there includes only what another .gitignore excludes.
             if self.layers.iter().find_map(of_layer) == Some(true) {
                 return true;
             }
         }
-        path.file_name().is_some_and(|name| is_nobodys(name.as_bytes()))
+        path.file_name().is_some_and(|name| is_ignored_by_default(name.as_bytes()))
     }
 }
 
-/// Files that are never meant by "when files change".
-fn is_nobodys(name: &[u8]) -> bool {
+/// Files that are ignored by default.
+fn is_ignored_by_default(name: &[u8]) -> bool {
     name.starts_with(b".")
         || name == b"node_modules"
         || name == b"__pycache__"
@@ -114,7 +119,7 @@ fn verdict(patterns: &[Pattern], path: &Path, is_directory: bool) -> Option<bool
         .map(|pattern| !pattern.negated)
 }
 
-/// One text of `ignore_watch`. An absolute path is one, as in PM2, and what .gitignore means by it.
+/// The patterns of one entry of `ignore_watch`. An absolute path has two meanings: PM2's, and that of .gitignore.
 fn patterns(text: &str, cwd: &Path) -> Vec<Pattern> {
     let (sign, text) = match text.strip_prefix('!') {
         Some(rest) => ("!", rest),
@@ -149,9 +154,9 @@ mod tests {
 
     use super::*;
 
-    fn ignore(said: &[&str]) -> Ignore {
-        let said: Vec<String> = said.iter().map(|&text| text.to_owned()).collect();
-        Ignore::new(&said, Path::new("/app"), Some("/app/dist/main.js".into()), Arc::default())
+    fn ignore(from_config: &[&str]) -> Ignore {
+        let from_config: Vec<String> = from_config.iter().map(|&text| text.to_owned()).collect();
+        Ignore::new(&from_config, Path::new("/app"), Some("/app/dist/main.js".into()), Arc::default())
     }
 
     fn is_ignored(ignore: &Ignore, path: &str) -> bool {
@@ -159,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_means_is_ignored_unless_somebody_says_so() {
+    fn defaults_are_ignored_unless_ignore_watch_includes_them() {
         let plain = ignore(&[]);
         for path in ["/app/node_modules/", "/app/.git/", "/app/src/.env", "/app/a.js~", "/app/x/__pycache__/"]
         {
@@ -172,9 +177,11 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_write_a_path_of_ignore_watch_is_understood() {
-        for said in ["tmp", "tmp/", "./tmp", "/tmp", "/app/tmp", "../app/tmp", "t?p", "{tmp,x}", "**/tmp"] {
-            assert!(is_ignored(&ignore(&[said]), "/app/tmp/"), "{said}");
+    fn ignore_watch_accepts_every_form_of_a_path() {
+        for from_config in
+            ["tmp", "tmp/", "./tmp", "/tmp", "/app/tmp", "../app/tmp", "t?p", "{tmp,x}", "**/tmp"]
+        {
+            assert!(is_ignored(&ignore(&[from_config]), "/app/tmp/"), "{from_config}");
         }
         assert!(is_ignored(&ignore(&["tmp"]), "/app/a/tmp/"));
         assert!(!is_ignored(&ignore(&["./tmp"]), "/app/a/tmp/"));
@@ -187,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_deepest_gitignore_wins_and_what_runs_counts() {
+    fn the_deepest_gitignore_wins_and_the_script_counts() {
         let mut ignore = ignore(&[]);
         ignore.add_layer(Path::new("/app"), b"*.json\ndist/\n# no\n/build\n");
         ignore.add_layer(Path::new("/app/src"), b"!a.json\r\n");
@@ -199,14 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn a_gitignore_that_hides_what_was_asked_for_is_known() {
+    fn a_gitignore_that_excludes_a_watched_directory_is_detected() {
         let hides =
             |text: &str, root| Ignore::would_hide(Path::new("/app"), text.as_bytes(), Path::new(root));
         assert!(hides("dist\n", "/app/dist") && hides("dist\n", "/app/dist/server"));
         assert!(!hides("dist\n", "/app/src") && !hides("app\n", "/app"));
     }
 
-    /// A directory with files, and the decisions of git itself on its .gitignore files.
+    /// A directory with files, and git's own decisions on its .gitignore files.
     struct Git(tempfile::TempDir);
 
     const TREE: [&str; 14] = [
@@ -258,13 +265,13 @@ mod tests {
             String::from_utf8(git.wait_with_output().unwrap().stdout).unwrap()
         }
 
-        /// What git ignores, with these .gitignore files at the top and in `a/b`.
+        /// The paths that git ignores, with these .gitignore files at the top and in `a/b`.
         fn ignored(&self, top: &str, inner: &str) -> Vec<String> {
             fs::write(self.0.path().join(".gitignore"), top).unwrap();
             fs::write(self.0.path().join("a/b/.gitignore"), inner).unwrap();
             let paths = TREE.map(|name| name.trim_end_matches('/')).join("\n");
-            let said = self.run(&["check-ignore", "--no-index", "--stdin"], &paths);
-            said.lines().map(str::to_owned).collect()
+            let from_config = self.run(&["check-ignore", "--no-index", "--stdin"], &paths);
+            from_config.lines().map(str::to_owned).collect()
         }
 
         fn ours(&self, top: &str, inner: &str) -> Vec<String> {
@@ -272,7 +279,7 @@ mod tests {
             ignore.add_layer(self.0.path(), top.as_bytes());
             ignore.add_layer(&self.0.path().join("a/b"), inner.as_bytes());
             let is_ignored = |name: &&str| {
-                // What is below an ignored directory is never asked about.
+                // Paths below an ignored directory are never checked.
                 let path = self.0.path().join(name.trim_end_matches('/'));
                 let above = path.ancestors().skip(1).take_while(|above| *above != self.0.path());
                 above.clone().any(|above| ignore.is_ignored(above, true))
@@ -285,7 +292,7 @@ mod tests {
         }
     }
 
-    /// Not `[a/b]`: a class with a slash in it means something to git's matcher.
+    /// Not `[a/b]`: git's matcher treats a class with a slash in it differently.
     fn pattern() -> impl Strategy<Value = String> {
         let segment = prop::sample::select(vec![
             "a", "b", "c", "*", "**", "x.js", "*.js", "?", "[ab]", "[!a]", "*.*", "a*", "\\a", "y*",

@@ -1,4 +1,4 @@
-//! One inotify instance for all applications, and which application needs which directory.
+//! One inotify instance for all applications, and which application uses which watch.
 //!
 //! A directory that two applications watch, or one application for two reasons, is one watch of the kernel. The
 //! watch ends with its last user.
@@ -9,19 +9,19 @@ use nix::libc;
 
 use crate::sys::inotify::{Flags, Inotify, WatchId};
 
-/// Why an application wants to hear of a directory.
+/// The reason why an application uses the watch of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Interest {
-    /// It is a directory of its tree, by its number there.
+    /// The directory with this number in the application's tree.
     Node(u32),
-    /// It is on the way to the end of a path, by its number.
+    /// A directory on the path with this number.
     Path(u32),
 }
 
-/// Why the kernel cannot tell of a tree's changes.
+/// Why inotify cannot report the changes of a tree.
 #[derive(Debug)]
 pub(super) enum InotifyUnavailable {
-    /// No more watches, or no instance.
+    /// The limit of watches or instances is reached.
     NoRoom(io::Error),
     /// The files are on a file system that changes without this kernel.
     Elsewhere(std::path::PathBuf),
@@ -38,7 +38,7 @@ impl Kernel {
         Ok(Self { inotify: Inotify::new()?, interests: BTreeSet::new() })
     }
 
-    /// Adds a directory. `None`: it is not there, or cannot be read.
+    /// Adds a directory. `None`: it does not exist, or cannot be read.
     pub(super) fn add(&self, directory: &Path, what: Flags) -> Result<Option<WatchId>, InotifyUnavailable> {
         match self.inotify.add(directory, what) {
             Ok(watch) => Ok(Some(watch)),
@@ -49,12 +49,12 @@ impl Kernel {
         }
     }
 
-    /// Adds a user of a watch; `false` if it was known.
+    /// Adds a user of a watch; `false` if it was one already.
     pub(super) fn note(&mut self, watch: WatchId, app: u32, interest: Interest) -> bool {
         self.interests.insert((watch, app, interest))
     }
 
-    /// Whether the directory is one of the application's tree already.
+    /// Whether the directory is in the application's tree already.
     pub(super) fn is_node(&self, watch: WatchId, app: u32) -> bool {
         let all = (watch, app, Interest::Node(0))..=(watch, app, Interest::Node(u32::MAX));
         self.interests.range(all).next().is_some()
@@ -67,7 +67,7 @@ impl Kernel {
         }
     }
 
-    /// Forgets all that an application was interested in.
+    /// Removes all uses of an application.
     pub(super) fn forget_app(&mut self, app: u32) {
         let its: Vec<_> = self.interests.iter().filter(|(_, who, _)| *who == app).copied().collect();
         for (watch, app, interest) in its {
@@ -75,7 +75,7 @@ impl Kernel {
         }
     }
 
-    /// The kernel has ended a watch: its directory is gone.
+    /// The kernel has ended a watch, because its directory was removed.
     pub(super) fn ended(&mut self, watch: WatchId) {
         let all: Vec<_> = self.of(watch).collect();
         for (app, interest) in all {

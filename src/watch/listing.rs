@@ -1,16 +1,16 @@
-//! Looking into directories: their entries, and the .gitignore files that are about them.
+//! Reads directories: their entries, and the .gitignore files that apply to them.
 
 use std::{ffi::OsString, fs, path::Path};
 
 use super::{Watched, ignore::Ignore};
 use crate::sys::regular_file;
 
-/// The name of the files that say what git does not want.
+/// The name of git's ignore files.
 pub(super) const GITIGNORE: &str = ".gitignore";
-/// A larger one is not one.
-const MOST_BYTES: u64 = 1 << 20;
+/// Maximum size of a .gitignore; a larger file is not read.
+const MAX_GITIGNORE_BYTES: u64 = 1 << 20;
 
-/// What an entry is.
+/// The type of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Directory,
@@ -43,7 +43,7 @@ pub(super) fn entries(directory: &Path) -> Vec<(OsString, Kind)> {
 }
 
 /// Reads the .gitignore of a directory if it is among its entries.
-pub(super) fn heed(ignore: &mut Ignore, directory: &Path, entries: &[(OsString, Kind)]) {
+pub(super) fn read_gitignore(ignore: &mut Ignore, directory: &Path, entries: &[(OsString, Kind)]) {
     if entries.iter().any(|(name, kind)| name == GITIGNORE && *kind != Kind::Directory)
         && let Some(text) = read(directory)
     {
@@ -53,7 +53,7 @@ pub(super) fn heed(ignore: &mut Ignore, directory: &Path, entries: &[(OsString, 
 
 /// Reads the .gitignore files above the watched directory: up to the top of the repository, or to the
 /// application's `cwd`. A .gitignore that would hide everything watched is skipped.
-pub(super) fn heed_above(ignore: &mut Ignore, start: &Path, watched: &Watched) {
+pub(super) fn read_gitignores_above(ignore: &mut Ignore, start: &Path, watched: &Watched) {
     let above: Vec<&Path> = start.ancestors().skip(1).collect();
     let top = above.iter().position(|directory| directory.join(".git").exists());
     let of_repository = if start.join(".git").exists() { None } else { top };
@@ -69,6 +69,6 @@ pub(super) fn heed_above(ignore: &mut Ignore, start: &Path, watched: &Watched) {
 }
 
 fn read(directory: &Path) -> Option<Vec<u8>> {
-    let text = regular_file::read_start(&directory.join(GITIGNORE), MOST_BYTES + 1).ok()?;
-    (text.len() as u64 <= MOST_BYTES).then_some(text)
+    let text = regular_file::read_start(&directory.join(GITIGNORE), MAX_GITIGNORE_BYTES + 1).ok()?;
+    (text.len() as u64 <= MAX_GITIGNORE_BYTES).then_some(text)
 }

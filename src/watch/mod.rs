@@ -1,11 +1,11 @@
 //! Files → "this application's files have changed", once for a burst.
 //!
 //! It is a separate thread, which exists only while an application watches: a file system may not answer for a
-//! while, or ever (a dead NFS server), and PID 1 must not wait for it. In the thread, inotify reports changes
-//! of directories (`tree`), or the files are polled (`look`) where inotify cannot report changes or has no room
-//! left. It makes no decision about processes: the machine does.
+//! while, or ever (a dead NFS server), and PID 1 must not wait for it. In the thread, inotify reports changes of
+//! directories (`tree`), or the files are polled (`polling`) where inotify cannot report changes or has reached
+//! its limit. It makes no decision about processes: the machine does.
 //!
-//! Pure parts: `glob` and `ignore` (what does not count), `burst` (many changes → one).
+//! Pure parts: `glob` and `ignore` (which files do not count), `debouncer` (a burst → one change).
 
 mod debouncer;
 mod glob;
@@ -38,7 +38,7 @@ use crate::{
     sys::threads,
 };
 
-/// What the thread needs: a walk does not go deep on the stack.
+/// Stack of the thread: a walk does not recurse.
 const STACK: usize = 256 * 1024;
 
 /// Watches the files of a plan's applications. It costs nothing while no application watches.
@@ -47,12 +47,12 @@ pub struct Watcher {
     shared_state: Option<Arc<WatchShared>>,
 }
 
-/// What the watcher has to say.
+/// A report of the watch thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum News {
+pub enum WatchEvent {
     /// Files of an application have changed.
     Changed {
-        /// Its name.
+        /// The name of the application.
         app: String,
         /// One of the changed files, for messages: relative to the application's `cwd` if it is below, and
         /// without control characters.
@@ -60,14 +60,14 @@ pub enum News {
     },
     /// The files of an application are watched from now on.
     Watching {
-        /// Its name.
+        /// The name of the application.
         app: String,
         /// The number of watched directories or polled files, as text.
         what: String,
-        /// How long it took to find them.
+        /// The time that the first scan took.
         took: Duration,
     },
-    /// A path of `watch` is not there, or cannot be read. It is watched as soon as it can be.
+    /// A path of `watch` does not exist, or cannot be read. It is watched as soon as it can be.
     Missing {
         /// The application's name.
         app: String,
@@ -78,56 +78,56 @@ pub enum News {
     },
     /// The files of an application are polled from now on.
     Polling {
-        /// Its name.
+        /// The name of the application.
         app: String,
-        /// Why the kernel does not tell, and what to do about it.
+        /// Why inotify cannot report changes, and a remedy.
         why: String,
         /// The minimum interval between two scans.
         interval: Duration,
     },
 }
 
-/// Where orders and news are handed over.
+/// The state that the supervisor and the watch thread share.
 #[derive(Debug)]
 struct WatchShared {
     mailbox: Mutex<Mailbox>,
-    /// Wakes the thread.
+    /// Wakes the watch thread.
     wake_fd: EventFd,
     /// Wakes the supervisor.
-    told: Notify,
+    supervisor_wake: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Mailbox {
     /// A new configuration for the thread; an empty one ends it.
-    orders: Option<Vec<Arc<Watched>>>,
-    /// The last configuration that was taken, for a thread that restarts after a panic.
+    new_config: Option<Vec<Arc<Watched>>>,
+    /// The last configuration that the thread has read, for a thread that restarts after a panic.
     current: Vec<Arc<Watched>>,
-    /// For each application at most one change, and the result of each order.
-    news: Vec<News>,
-    /// Nothing is to be watched any more, which ends the thread.
+    /// Reports: for each application at most one change, and the result of each configuration.
+    events: Vec<WatchEvent>,
+    /// Whether no application watches any more, which ends the thread.
     is_over: bool,
 }
 
-/// One application that watches, and all that its watching depends on.
+/// An application that watches, and everything that its watching depends on.
 #[derive(Debug, PartialEq, Eq)]
 struct Watched {
     name: String,
     cwd: PathBuf,
-    /// The file that runs, wherever it is.
+    /// The script, which may be outside of the watched directories.
     script: PathBuf,
     spec: WatchSpec,
     own: Arc<OwnFiles>,
 }
 
-/// What has changed.
+/// A changed path, or a loss of events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Change {
     /// A file or directory, absolute.
     Path(PathBuf),
-    /// Something that was removed, without a name.
+    /// Something without a name was removed.
     Removed,
-    /// More than the kernel remembers.
+    /// The kernel's queue has overflowed.
     Many,
 }
 
@@ -145,37 +145,38 @@ impl Watcher {
         let Some(shared_state) = &self.shared_state else { return Ok(()) };
         let is_over = watched.is_empty();
         let mut mailbox = shared_state.mailbox();
-        (mailbox.orders, mailbox.is_over) = (Some(watched), is_over);
+        (mailbox.new_config, mailbox.is_over) = (Some(watched), is_over);
         drop(mailbox);
-        shared_state.ring();
+        shared_state.wake();
         if is_over {
             self.shared_state = None;
         }
         Ok(())
     }
 
-    /// Waits for news. Cancel-safe; waits forever while no application watches.
-    pub async fn news(&self) -> Vec<News> {
+    /// Waits for reports. Cancel-safe; waits forever while no application watches.
+    pub async fn events(&self) -> Vec<WatchEvent> {
         let Some(shared_state) = &self.shared_state else { return std::future::pending().await };
         loop {
-            let news = std::mem::take(&mut shared_state.mailbox().news);
-            if !news.is_empty() {
-                return news;
+            let events = std::mem::take(&mut shared_state.mailbox().events);
+            if !events.is_empty() {
+                return events;
             }
-            shared_state.told.notified().await;
+            shared_state.supervisor_wake.notified().await;
         }
     }
 }
 
 fn start() -> io::Result<Arc<WatchShared>> {
     let wake_fd = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-    let shared_state = Arc::new(WatchShared { mailbox: Mutex::default(), wake_fd, told: Notify::new() });
+    let shared_state =
+        Arc::new(WatchShared { mailbox: Mutex::default(), wake_fd, supervisor_wake: Notify::new() });
     let (theirs, shared) = (shared_state.clone(), shared_state.clone());
     let mut is_first = true;
     let is_over = move || shared.mailbox().is_over;
     threads::spawn("watch", Some(STACK), is_over, move || {
         if !std::mem::take(&mut is_first) {
-            theirs.repeat_orders();
+            theirs.restore_config();
         }
         watch_thread::watch(&theirs);
     })?;
@@ -184,41 +185,41 @@ fn start() -> io::Result<Arc<WatchShared>> {
 
 impl WatchShared {
     fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
-        // Whole at every moment: nothing that could panic happens while it is held.
+        // It is consistent at every moment: no operation under the lock can panic.
         self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next configuration, if there is a new one.
-    fn take_orders(&self) -> Option<Vec<Arc<Watched>>> {
+    fn take_new_config(&self) -> Option<Vec<Arc<Watched>>> {
         let mut mailbox = self.mailbox();
-        let orders = mailbox.orders.take()?;
-        mailbox.current.clone_from(&orders);
-        Some(orders)
+        let new_config = mailbox.new_config.take()?;
+        mailbox.current.clone_from(&new_config);
+        Some(new_config)
     }
 
     /// Restores the last configuration, unless there is a new one.
-    fn repeat_orders(&self) {
+    fn restore_config(&self) {
         let mut mailbox = self.mailbox();
         let current = mailbox.current.clone();
-        mailbox.orders.get_or_insert(current);
+        mailbox.new_config.get_or_insert(current);
     }
 
-    fn ring(&self) {
-        // Full only if it has been rung and not heard.
+    fn wake(&self) {
+        // Full only if it was written and not read.
         let _ = self.wake_fd.write(1);
     }
 
-    fn tell(&self, news: News) {
+    fn tell(&self, events: WatchEvent) {
         let mut mailbox = self.mailbox();
-        let is_known = |told: &News| match (told, &news) {
-            (News::Changed { app: told, .. }, News::Changed { app, .. }) => told == app,
-            _ => *told == news,
+        let is_known = |known: &WatchEvent| match (known, &events) {
+            (WatchEvent::Changed { app: known, .. }, WatchEvent::Changed { app, .. }) => known == app,
+            _ => *known == events,
         };
-        if !mailbox.news.iter().any(is_known) {
-            mailbox.news.push(news);
+        if !mailbox.events.iter().any(is_known) {
+            mailbox.events.push(events);
         }
         drop(mailbox);
-        self.told.notify_one();
+        self.supervisor_wake.notify_one();
     }
 }
 

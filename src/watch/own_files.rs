@@ -1,20 +1,20 @@
-//! The files that procrun itself writes for its applications: their changes say nothing.
+//! The files that procrun itself writes for its applications: their changes do not count.
 
 use std::path::{Path, PathBuf};
 
 use crate::spec::{Plan, placeholder};
 
-/// The log and pid files of all applications, as they are written in their specs.
+/// The log and pid files of all applications, as their specs contain them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct OwnFiles(Vec<PathBuf>);
 
 impl OwnFiles {
-    /// Those of all applications of a plan.
+    /// The files of all applications of a plan.
     pub(super) fn of(plan: &Plan) -> Self {
         let files = plan.apps.iter().flat_map(|app| {
             let logs = &app.logs.files;
             let all = [&logs.out, &logs.error, &logs.combined, &app.pid_file];
-            // What is left to be matched is what differs from instance to instance.
+            // Only placeholders that differ from instance to instance are left.
             all.into_iter().flatten().map(|path| match path.to_str() {
                 Some(text) => PathBuf::from(placeholder::in_path(
                     text,
@@ -28,7 +28,7 @@ impl OwnFiles {
         Self(files.collect())
     }
 
-    /// Whether this is one of them, the file of one instance, one of their older files, or one that is being
+    /// Whether this is one of them: the file of one instance, one of their older files, or one that is being
     /// created.
     pub(super) fn has(&self, path: &Path) -> bool {
         self.0.iter().any(|own| is_beside(own, path) && is_of(own, path).unwrap_or(false))
@@ -44,7 +44,7 @@ fn is_beside(own: &Path, path: &Path) -> bool {
     }
 }
 
-/// What follows in `text` behind `pattern`, whose placeholders stand for digits.
+/// The rest of `text` behind `pattern`, whose placeholders stand for digits.
 fn after<'t>(pattern: &str, text: &'t str) -> Option<&'t str> {
     let (mut pattern, mut text) = (pattern, text);
     loop {
@@ -64,7 +64,7 @@ fn is_of(own: &Path, path: &Path) -> Option<bool> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let rest = after(own.file_stem()?.to_str()?, path.file_name()?.to_str()?)?;
     let extension = own.extension().map_or_else(String::new, |end| format!(".{}", end.to_string_lossy()));
-    // `-<id>` is put before the extension when each instance has a file of its own.
+    // `-<id>` is inserted before the extension when each instance has a file of its own.
     let rest = match rest.strip_prefix('-') {
         Some(rest) => rest.trim_start_matches(|c: char| c.is_ascii_digit()),
         None => rest,

@@ -23,36 +23,36 @@ use crate::sys::{
     inotify::{Disk, disk_of},
 };
 
-/// The maximum number of reported changes of one scan.
-const TOLD: usize = 8;
-/// A scan may use one part in this number of the time: two percent of a core.
-const SHARE: u32 = 50;
+/// Maximum number of reported changes of one scan.
+const MAX_REPORTED: usize = 8;
+/// Scans use at most one part in this number of the time: two percent of a core.
+const MAX_TIME_SHARE: u32 = 50;
 
 #[derive(Debug)]
 pub(super) struct PollingScan {
     watched: Arc<Watched>,
-    /// What was there: the hash of each path and of its content's stamp, by path.
+    /// The files of the last scan: the hash of each path and of its metadata, by path.
     files: Vec<(u64, u64)>,
-    /// When to look again.
+    /// The time of the next scan.
     pub(super) next: Instant,
 }
 
-/// One look.
+/// A scan in progress.
 struct Scan<'a> {
     watched: &'a Watched,
     roots: Roots,
     ignore: Ignore,
     before: &'a [(u64, u64)],
     files: Vec<(u64, u64)>,
-    /// Those that were there before, changed or not.
+    /// The number of files that existed at the last scan, changed or not.
     known: usize,
     changes: Vec<Change>,
-    /// Directories that have been seen: links may lead back.
+    /// Directories that were scanned: links may lead back.
     visited: HashSet<Identity>,
 }
 
 impl PollingScan {
-    /// The first scan; nothing has changed.
+    /// The first scan; it reports no changes.
     pub(super) fn new(watched: Arc<Watched>) -> Self {
         let start = now();
         let (files, _) = look(&watched, &[]);
@@ -61,13 +61,13 @@ impl PollingScan {
         looking
     }
 
-    /// How many files there are.
+    /// The number of files.
     pub(super) fn files(&self) -> usize {
         self.files.len()
     }
 
     /// Scans if it is time, and returns the changes since the last scan.
-    pub(super) fn again(&mut self) -> Vec<Change> {
+    pub(super) fn scan_if_due(&mut self) -> Vec<Change> {
         let start = now();
         if self.next > start {
             return Vec::new();
@@ -86,7 +86,7 @@ impl PollingScan {
 
 /// The pause after a scan that took this time.
 fn rest(interval: Duration, took: Duration) -> Duration {
-    interval.max(took.saturating_mul(SHARE))
+    interval.max(took.saturating_mul(MAX_TIME_SHARE))
 }
 
 fn look(watched: &Watched, before: &[(u64, u64)]) -> (Vec<(u64, u64)>, Vec<Change>) {
@@ -102,7 +102,7 @@ fn look(watched: &Watched, before: &[(u64, u64)]) -> (Vec<(u64, u64)>, Vec<Chang
     };
     let starts: Vec<PathBuf> = look.roots.starts().map(Path::to_owned).collect();
     for start in starts {
-        listing::heed_above(&mut look.ignore, &start, watched);
+        listing::read_gitignores_above(&mut look.ignore, &start, watched);
         look.path(start, 0);
     }
     let Scan { mut files, known, mut changes, .. } = look;
@@ -133,7 +133,7 @@ impl Scan<'_> {
                 continue;
             }
             let entries = listing::entries(&path);
-            listing::heed(&mut self.ignore, &path, &entries);
+            listing::read_gitignore(&mut self.ignore, &path, &entries);
             let spec = &self.watched.spec;
             for (name, kind) in entries {
                 let path = path.join(name);
@@ -171,7 +171,7 @@ impl Scan<'_> {
         let before = self.before.binary_search_by_key(&path_hash, |(path, _)| *path);
         self.known += usize::from(before.is_ok());
         let same = before.is_ok_and(|at| self.before[at].1 == stamp);
-        if !same && self.changes.len() < TOLD {
+        if !same && self.changes.len() < MAX_REPORTED {
             self.changes.push(Change::Path(path.to_owned()));
         }
         self.files.push((path_hash, stamp));

@@ -1,4 +1,4 @@
-//! Where watching begins, and which files below count: the paths of `watch`.
+//! The paths of `watch`: where watching begins, and which files below count.
 
 use std::{
     os::unix::ffi::OsStrExt,
@@ -11,7 +11,7 @@ use crate::spec::WatchSpec;
 /// The paths of one application.
 #[derive(Debug)]
 pub(super) struct Roots {
-    /// Files and directories: what is below counts.
+    /// Files and directories: everything below counts.
     plain: Vec<PathBuf>,
     /// Files below one of these directories count if they match the pattern.
     globs: Vec<(PathBuf, Pattern)>,
@@ -37,12 +37,12 @@ impl Roots {
         Self { plain, globs }
     }
 
-    /// Where to begin.
+    /// The files and directories at which watching begins.
     pub(super) fn starts(&self) -> impl Iterator<Item = &Path> {
         self.plain.iter().chain(self.globs.iter().map(|(base, _)| base)).map(PathBuf::as_path)
     }
 
-    /// Whether this is one of them itself.
+    /// Whether this path itself is one of them.
     pub(super) fn is_start(&self, path: &Path) -> bool {
         self.starts().any(|start| start == path)
     }
@@ -57,7 +57,7 @@ impl Roots {
     }
 }
 
-/// The directory above the first name that is a pattern.
+/// The directory above the first name with a pattern.
 fn base(pattern: &str) -> PathBuf {
     Path::new(pattern).iter().take_while(|name| !name.to_string_lossy().contains(['*', '?', '['])).collect()
 }

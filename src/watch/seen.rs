@@ -1,8 +1,7 @@
 //! Whether a file that was closed or touched differs from before.
 //!
-//! A program that opens a file for writing and writes nothing (a database, a lock) changes nothing. A program
-//! that sets its time (`touch`, Docker Desktop for a file of the host) changes it.
-//! its time (`touch`, Docker Desktop for a file of the host) does.
+//! A program that opens a file for writing and writes nothing (a database, a lock) changes nothing. A program that
+//! sets the modification time of a file (`touch`, Docker Desktop for a file of the host) changes it.
 
 use std::{
     collections::HashMap,
@@ -16,35 +15,35 @@ use std::{
 use super::trace::Identity;
 use crate::sys::inotify::Flags;
 
-/// The number of files that are remembered; then all are forgotten.
+/// Maximum number of remembered files; then all are forgotten.
 const MAX_FILES: usize = 1024;
-/// The clock of a file system is coarse, and need not be this machine's.
+/// Tolerance in seconds: the clock of a file system is coarse, and may be that of another machine.
 const SLACK: i64 = 2;
 
 #[derive(Debug)]
 pub(super) struct Seen {
-    /// Whatever has not changed since this second has not changed.
+    /// Files with an older modification time, in seconds since 1970, have not changed.
     since: i64,
-    /// The files that have changed, by the hash of their path.
+    /// The files that have changed since, by the hash of their path.
     files: HashMap<u64, Identity>,
 }
 
 impl Seen {
-    /// From now on.
+    /// Changes count from now on.
     pub(super) fn new() -> Self {
         Self { since: seconds(), files: HashMap::new() }
     }
 
-    /// Whether the event of the kernel for this file is a change.
+    /// Whether the kernel's event for this file is a change.
     pub(super) fn is_change(&mut self, path: &Path, found: &Metadata, what: Flags) -> bool {
         if what.contains(Flags::IN_CREATE) {
-            // Its writer still has it open, unless it is another name of a file that was there.
+            // Its writer still has it open, unless it is another name of an existing file.
             return found.nlink() > 1;
         }
         let moved = what.contains(Flags::IN_MOVED_TO);
         let touched = found.ctime().abs_diff(found.mtime()) <= SLACK.unsigned_abs();
         if what.contains(Flags::IN_ATTRIB) && !touched {
-            // Its mode or owner.
+            // Only its mode or owner has changed.
             return false;
         }
         if !moved && found.ctime() + SLACK < self.since && found.ctime() + SLACK < seconds() {

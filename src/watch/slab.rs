@@ -1,4 +1,4 @@
-//! Things with a number that stays: a free number is given away again.
+//! A collection that gives each value a number until it is removed. Numbers are used again.
 
 #[derive(Debug)]
 pub(super) struct Slab<T> {
@@ -44,7 +44,7 @@ impl<T> Slab<T> {
         self.all.iter_mut().flatten()
     }
 
-    /// The numbers of those of which this is true.
+    /// The numbers of all values with this property.
     pub(super) fn all(&self, is_it: impl Fn(&T) -> bool) -> impl Iterator<Item = u32> {
         (0..)
             .zip(&self.all)
@@ -52,7 +52,7 @@ impl<T> Slab<T> {
             .map(|(number, _)| number)
     }
 
-    /// The number of the first.
+    /// The number of the first value with this property.
     pub(super) fn find(&self, is_it: impl Fn(&T) -> bool) -> Option<u32> {
         self.all(is_it).next()
     }

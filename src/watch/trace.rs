@@ -1,8 +1,8 @@
-//! A path → what must be watched so that no change on the way to its end is missed.
+//! Follows a path and lists what must be watched so that no change on the way is missed.
 //!
-//! A ConfigMap's `app.yaml` leads to `..data/app.yaml`, and `..data` to a directory with a date. A new version
-//! is a new `..data`, and no file of the old version is touched. So every symbolic link on the way is watched,
-//! every directory (it can be moved or removed), and the end. This module only reads; it watches nothing.
+//! A ConfigMap's `app.yaml` leads to `..data/app.yaml`, and `..data` to a directory with a date. A new version is
+//! a new `..data`, and no file of the old version is touched. So every symbolic link on the way is watched, every
+//! directory (it can be moved or removed), and the end. This module only reads; it watches nothing.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -11,15 +11,15 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// As many links as the kernel follows.
-const MOST_LINKS: u32 = 40;
+/// Maximum number of links, as in the kernel.
+const MAX_LINKS: u32 = 40;
 
 /// The way to the end of a path.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Trace {
-    /// What to watch.
+    /// The entries and directories to watch.
     pub(super) points: Vec<Point>,
-    /// What is at its end now.
+    /// The file or directory at the end now.
     pub(super) end: Option<Identity>,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// A directory is the same whatever is in it.
+    /// The identity of a directory does not depend on its entries.
     pub(super) fn of(found: &Metadata) -> Self {
         let is_directory = found.is_dir();
         Self {
@@ -58,7 +58,7 @@ impl Trace {
     /// Follows an absolute path.
     pub(super) fn of(path: &Path) -> Self {
         let mut trace = Self::default();
-        // What is still to go, the next name last.
+        // The remaining names, the next one last.
         let mut todo = reversed(path);
         let mut here = PathBuf::from("/");
         let mut links = 0;
@@ -87,7 +87,7 @@ impl Trace {
             }
             links += 1;
             let Ok(target) = fs::read_link(&next) else { return trace };
-            if links > MOST_LINKS {
+            if links > MAX_LINKS {
                 return trace;
             }
             if target.is_absolute() {

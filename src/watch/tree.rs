@@ -34,7 +34,7 @@ const IN_TREE: Flags = Flags::IN_CREATE
     .union(Flags::IN_ATTRIB)
     .union(Flags::IN_MOVE)
     .union(GONE);
-/// What matters of an entry on the way to somewhere.
+/// The relevant events of entries on the way to the end of a path.
 const ON_THE_WAY: Flags = Flags::IN_CREATE
     .union(Flags::IN_DELETE)
     .union(Flags::IN_CLOSE_WRITE)
@@ -54,23 +54,23 @@ pub(super) struct Tree {
     seen: Seen,
     nodes: Slab<Node>,
     leads: Slab<TracedPath>,
-    /// Leads that must be traced again.
+    /// Paths that must be traced again.
     dirty: Vec<u32>,
-    /// A .gitignore has changed, or events were lost: everything must be scanned again.
+    /// Whether everything must be scanned again: a .gitignore has changed, or events were lost.
     pub(super) stale: bool,
 }
 
-/// A directory.
+/// A watched directory.
 #[derive(Debug)]
 struct Node {
     parent: Option<u32>,
-    /// Its name, or the whole path of the topmost.
+    /// Its name, or the whole path of a topmost directory.
     name: Box<OsStr>,
     watch: WatchId,
     depth: u32,
 }
 
-/// A path that leads somewhere: one of `watch`, or a symbolic link.
+/// A path that leads elsewhere: one of `watch`, or a symbolic link.
 #[derive(Debug)]
 struct TracedPath {
     at: PathBuf,
@@ -78,11 +78,11 @@ struct TracedPath {
     is_root: bool,
     points: Vec<(WatchId, Option<OsString>)>,
     end: Option<Identity>,
-    /// The directory at its end.
+    /// The number of the directory at its end.
     node: Option<u32>,
 }
 
-/// Where a walk goes on.
+/// The next directory of a walk.
 struct Step {
     path: PathBuf,
     parent: Option<u32>,
@@ -90,7 +90,7 @@ struct Step {
 }
 
 impl Tree {
-    /// Watches everything there is to watch.
+    /// Watches everything that the application watches.
     pub(super) fn new(
         app: u32,
         watched: Arc<Watched>,
@@ -110,19 +110,19 @@ impl Tree {
         };
         let starts: Vec<PathBuf> = tree.roots.starts().map(Path::to_owned).collect();
         for start in starts {
-            listing::heed_above(&mut tree.ignore, &start, &tree.watched);
+            listing::read_gitignores_above(&mut tree.ignore, &start, &tree.watched);
             tree.lead(start, 0, true);
         }
         tree.settle(kernel, None)?;
         Ok(tree)
     }
 
-    /// How many directories are watched.
+    /// The number of watched directories.
     pub(super) fn directories(&self) -> usize {
         self.nodes.iter().count()
     }
 
-    /// Takes in what has happened to a directory that it is interested in.
+    /// Handles an event of a directory that the application uses.
     pub(super) fn noticed(
         &mut self,
         kernel: &mut Kernel,
@@ -145,7 +145,7 @@ impl Tree {
                 }
                 if noticed.what.intersects(Flags::IN_IGNORED | Flags::IN_UNMOUNT) {
                     self.nodes.take(node);
-                    // Whatever comes in its place is another one, even with the same inode.
+                    // A directory that takes its place is another one, even with the same inode.
                     for lead in self.leads.iter_mut().filter(|lead| lead.node == Some(node)) {
                         (lead.node, lead.end) = (None, None);
                     }
@@ -155,7 +155,7 @@ impl Tree {
         }
     }
 
-    /// Something has happened to an entry of a directory of the tree.
+    /// Handles an event of an entry of a directory of the tree.
     fn entry(
         &mut self,
         kernel: &mut Kernel,
@@ -212,7 +212,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Traces the leads again on whose way something has changed.
+    /// Traces the changed paths again.
     pub(super) fn settle(
         &mut self,
         kernel: &mut Kernel,
@@ -287,7 +287,7 @@ impl Tree {
         self.leads.get(lead).is_some_and(|lead| lead.is_root)
     }
 
-    /// A symbolic link is gone, or is not a link any more.
+    /// A symbolic link was removed, or is not a link any more.
     fn end_of_lead(&mut self, kernel: &mut Kernel, number: u32, changes: Option<&mut Vec<Change>>) {
         let Some(lead) = self.leads.take(number) else { return };
         for (watch, _) in &lead.points {
@@ -303,7 +303,7 @@ impl Tree {
         }
     }
 
-    /// Watches the points of a way, and forgets those of the way before.
+    /// Watches the points of a path, and ends the watches of its earlier points.
     fn watch_way(
         &mut self,
         kernel: &mut Kernel,
@@ -344,7 +344,7 @@ impl Tree {
                 continue;
             }
             let Some(watch) = kernel.add(&path, IN_TREE)? else { continue };
-            // Reached by another way before, or a link back to where it comes from.
+            // It was reached before by another path, or a link leads back to it.
             if kernel.is_node(watch, self.app) {
                 continue;
             }
@@ -354,7 +354,7 @@ impl Tree {
             kernel.note(watch, self.app, Interest::Node(node));
             topmost.get_or_insert(node);
             let entries = listing::entries(&path);
-            listing::heed(&mut self.ignore, &path, &entries);
+            listing::read_gitignore(&mut self.ignore, &path, &entries);
             for (name, kind) in entries {
                 let path = path.join(name);
                 match kind {
@@ -380,7 +380,7 @@ impl Tree {
         Ok(topmost)
     }
 
-    /// Whether a directory is watched that is an entry of one at this depth.
+    /// Whether directories in a directory at this depth are watched.
     fn goes_down(&self, path: &Path, depth: u32) -> bool {
         self.watched.spec.depth.is_none_or(|most| depth < most) && !self.ignore.is_ignored(path, true)
     }
@@ -390,8 +390,8 @@ impl Tree {
         self.roots.count(path) && (self.roots.is_start(path) || !self.ignore.is_ignored(path, false))
     }
 
-    /// Whether there are files here at all. An error if the kernel does not tell what happens to
-    /// them.
+    /// Whether the file system has real files (not `/proc` and the like). An error if the kernel cannot report
+    /// their changes.
     fn has_files(&self, path: &Path) -> Result<bool, InotifyUnavailable> {
         match disk_of(path) {
             Disk::Pseudo => Ok(false),
@@ -402,7 +402,7 @@ impl Tree {
         }
     }
 
-    /// A new lead, which must be traced.
+    /// Adds a path that must be traced.
     fn lead(&mut self, at: PathBuf, depth: u32, is_root: bool) -> u32 {
         let lead = TracedPath { at, depth, is_root, points: Vec::new(), end: None, node: None };
         let number = self.leads.put(lead);
@@ -428,7 +428,7 @@ impl Tree {
         names.iter().rev().collect()
     }
 
-    /// Watches a directory and all below it no longer.
+    /// Ends the watches of a directory and all below it.
     fn drop_node(&mut self, kernel: &mut Kernel, node: u32) {
         let path = self.path(node);
         let mut doomed = vec![node];

@@ -1,4 +1,4 @@
-//! The thread: waits for the kernel, for orders and for the end of bursts.
+//! The watch thread: waits for events of the kernel, a new configuration and the end of bursts.
 
 #[cfg(test)]
 mod tests;
@@ -13,7 +13,7 @@ use std::{
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
-    Change, News, WatchShared, Watched,
+    Change, WatchEvent, WatchShared, Watched,
     debouncer::Debouncer,
     kernel::{InotifyUnavailable, Kernel},
     polling::PollingScan,
@@ -28,30 +28,30 @@ use crate::{
     },
 };
 
-/// Reads of the kernel's queue before the bursts are checked again.
+/// Maximum number of reads of the kernel's queue before bursts are checked again.
 const READS: u32 = 64;
 
-/// One application.
+/// The watch state of one application.
 struct App {
     watched: Arc<Watched>,
-    sight: Backend,
+    backend: Backend,
     burst: Debouncer,
 }
 
-/// How its changes are seen.
+/// How changes are detected.
 enum Backend {
-    /// The kernel reports changes.
-    Told(Box<Tree>),
-    /// By looking.
-    PollingScan(PollingScan),
+    /// inotify reports changes.
+    Inotify(Box<Tree>),
+    /// The files are polled.
+    Polling(PollingScan),
 }
 
 impl Backend {
-    /// The amount of watched directories or files, as text.
+    /// The number of watched directories or polled files, as text.
     fn describe(&self) -> String {
         match self {
-            Self::Told(tree) => format!("{} directories", tree.directories()),
-            Self::PollingScan(looking) => format!("{} files, by looking", looking.files()),
+            Self::Inotify(tree) => format!("{} directories", tree.directories()),
+            Self::Polling(scan) => format!("{} files, by polling", scan.files()),
         }
     }
 }
@@ -64,31 +64,31 @@ struct WatchThread<'a> {
     next: u32,
 }
 
-/// Watches until there is nothing more to watch.
+/// Watches until no application watches any more.
 pub(super) fn watch(shared_state: &WatchShared) {
-    let mut eye = WatchThread { shared_state, kernel: None, apps: BTreeMap::new(), next: 0 };
+    let mut thread = WatchThread { shared_state, kernel: None, apps: BTreeMap::new(), next: 0 };
     loop {
-        let orders = shared_state.take_orders();
-        match orders {
-            Some(orders) if orders.is_empty() => return,
-            Some(orders) => {
-                eye.apply_config(orders);
-                // The first scan is over; its memory is returned.
+        let config = shared_state.take_new_config();
+        match config {
+            Some(config) if config.is_empty() => return,
+            Some(config) => {
+                thread.apply_config(config);
+                // The first scan is over; its memory is returned to the kernel.
                 trim_memory();
             }
             None => {}
         }
-        eye.listen();
-        eye.look();
-        eye.tell();
-        eye.wait();
+        thread.listen();
+        thread.poll_files();
+        thread.report_bursts();
+        thread.wait();
     }
 }
 
 impl WatchThread<'_> {
-    /// Watches other applications, or others things of them.
-    fn apply_config(&mut self, orders: Vec<Arc<Watched>>) {
-        let is_gone = |app: &App| !orders.contains(&app.watched);
+    /// Applies a new configuration: other applications, or other settings of them.
+    fn apply_config(&mut self, config: Vec<Arc<Watched>>) {
+        let is_gone = |app: &App| !config.contains(&app.watched);
         let gone: Vec<u32> =
             self.apps.iter().filter(|(_, app)| is_gone(app)).map(|(number, _)| *number).collect();
         for number in gone {
@@ -97,38 +97,38 @@ impl WatchThread<'_> {
                 kernel.forget_app(number);
             }
         }
-        for watched in orders {
+        for watched in config {
             if self.apps.values().all(|app| app.watched != watched) {
                 self.next += 1;
                 let start = now();
-                self.miss(&watched);
-                let sight = self.sight(self.next, &watched);
-                let (app, what, took) = (watched.name.clone(), sight.describe(), now() - start);
-                self.shared_state.tell(News::Watching { app, what, took });
-                self.apps.insert(self.next, App { watched, sight, burst: Debouncer::default() });
+                self.report_missing(&watched);
+                let backend = self.start_watching(self.next, &watched);
+                let (app, what, took) = (watched.name.clone(), backend.describe(), now() - start);
+                self.shared_state.tell(WatchEvent::Watching { app, what, took });
+                self.apps.insert(self.next, App { watched, backend, burst: Debouncer::default() });
             }
         }
     }
 
     /// Reports paths that do not exist: a typing error would otherwise never be noticed.
-    fn miss(&self, watched: &Watched) {
+    fn report_missing(&self, watched: &Watched) {
         for path in Roots::of(&watched.spec).starts() {
             if let Err(error) = path.metadata() {
                 let shown = watched.describe(&Change::Path(path.to_owned()));
                 let (app, why) = (watched.name.clone(), error.to_string());
-                self.shared_state.tell(News::Missing { app, path: shown, why });
+                self.shared_state.tell(WatchEvent::Missing { app, path: shown, why });
             }
         }
     }
 
-    /// Begins to watch an application, the better way if that is possible.
-    fn sight(&mut self, number: u32, watched: &Arc<Watched>) -> Backend {
+    /// Begins to watch an application, by inotify if possible.
+    fn start_watching(&mut self, number: u32, watched: &Arc<Watched>) -> Backend {
         if watched.spec.polling == Polling::Always {
-            return Backend::PollingScan(PollingScan::new(watched.clone()));
+            return Backend::Polling(PollingScan::new(watched.clone()));
         }
         match self.tree(number, watched) {
-            Ok(tree) => Backend::Told(Box::new(tree)),
-            Err(deaf) => self.go_looking(number, watched, &deaf),
+            Ok(tree) => Backend::Inotify(Box::new(tree)),
+            Err(unavailable) => self.start_polling(number, watched, &unavailable),
         }
     }
 
@@ -140,12 +140,17 @@ impl WatchThread<'_> {
         Tree::new(number, watched.clone(), kernel)
     }
 
-    /// The kernel cannot report changes for this application: gives its watches back, logs it, and polls.
-    fn go_looking(&mut self, number: u32, watched: &Arc<Watched>, deaf: &InotifyUnavailable) -> Backend {
+    /// inotify cannot report changes for this application: ends its watches, logs the reason, and polls.
+    fn start_polling(
+        &mut self,
+        number: u32,
+        watched: &Arc<Watched>,
+        unavailable: &InotifyUnavailable,
+    ) -> Backend {
         if let Some(kernel) = &mut self.kernel {
             kernel.forget_app(number);
         }
-        let why = match deaf {
+        let why = match unavailable {
             InotifyUnavailable::NoRoom(error) => format!(
                 "inotify has no room for its directories ({error}); raise the sysctl fs.inotify.max_user_watches or max_user_instances, or ignore more with `ignore_watch`"
             ),
@@ -155,8 +160,8 @@ impl WatchThread<'_> {
             ),
         };
         let interval = watched.spec.interval;
-        self.shared_state.tell(News::Polling { app: watched.name.clone(), why, interval });
-        Backend::PollingScan(PollingScan::new(watched.clone()))
+        self.shared_state.tell(WatchEvent::Polling { app: watched.name.clone(), why, interval });
+        Backend::Polling(PollingScan::new(watched.clone()))
     }
 
     /// Handles the events of the kernel.
@@ -179,7 +184,7 @@ impl WatchThread<'_> {
         if noticed.what.contains(Flags::IN_Q_OVERFLOW) {
             let now = now();
             for app in self.apps.values_mut() {
-                if let Backend::Told(tree) = &mut app.sight {
+                if let Backend::Inotify(tree) = &mut app.backend {
                     tree.stale = true;
                     app.burst.add(now, Change::Many);
                 }
@@ -189,12 +194,12 @@ impl WatchThread<'_> {
         let interested: Vec<_> = kernel.of(noticed.watch).collect();
         let mut inotify_failed = Vec::new();
         for (number, interest) in interested {
-            let Some(App { sight: Backend::Told(tree), burst, .. }) = self.apps.get_mut(&number) else {
+            let Some(App { backend: Backend::Inotify(tree), burst, .. }) = self.apps.get_mut(&number) else {
                 continue;
             };
             let mut changes = Vec::new();
-            if let Err(deaf) = tree.noticed(kernel, interest, noticed, &mut changes) {
-                inotify_failed.push((number, deaf));
+            if let Err(unavailable) = tree.noticed(kernel, interest, noticed, &mut changes) {
+                inotify_failed.push((number, unavailable));
             }
             add(burst, changes);
         }
@@ -204,12 +209,12 @@ impl WatchThread<'_> {
         self.inotify_failed(inotify_failed);
     }
 
-    /// Traces the paths again on whose way something has changed, and scans trees that are out of date.
+    /// Traces the changed paths again, and scans trees that are out of date.
     fn settle(&mut self) {
         let Some(kernel) = &mut self.kernel else { return };
         let mut inotify_failed = Vec::new();
         for (number, app) in &mut self.apps {
-            let Backend::Told(tree) = &mut app.sight else { continue };
+            let Backend::Inotify(tree) = &mut app.backend else { continue };
             let mut changes = Vec::new();
             let mut result = tree.settle(kernel, Some(&mut changes));
             add(&mut app.burst, changes);
@@ -217,56 +222,56 @@ impl WatchThread<'_> {
                 kernel.forget_app(*number);
                 result = Tree::new(*number, app.watched.clone(), kernel).map(|new| **tree = new);
             }
-            if let Err(deaf) = result {
-                inotify_failed.push((*number, deaf));
+            if let Err(unavailable) = result {
+                inotify_failed.push((*number, unavailable));
             }
         }
         self.inotify_failed(inotify_failed);
     }
 
     fn inotify_failed(&mut self, inotify_failed: Vec<(u32, InotifyUnavailable)>) {
-        for (number, deaf) in inotify_failed {
+        for (number, unavailable) in inotify_failed {
             let Some(watched) = self.apps.get(&number).map(|app| app.watched.clone()) else { continue };
-            let sight = self.go_looking(number, &watched, &deaf);
+            let backend = self.start_polling(number, &watched, &unavailable);
             if let Some(app) = self.apps.get_mut(&number) {
-                app.sight = sight;
-                // What has happened in between is unknown.
+                app.backend = backend;
+                // Changes in between are unknown.
                 app.burst.add(now(), Change::Many);
             }
         }
     }
 
-    /// Polls the files of the applications whose time has come.
-    fn look(&mut self) {
+    /// Polls the files of the applications that are due.
+    fn poll_files(&mut self) {
         for app in self.apps.values_mut() {
-            if let Backend::PollingScan(looking) = &mut app.sight {
-                add(&mut app.burst, looking.again());
+            if let Backend::Polling(scan) = &mut app.backend {
+                add(&mut app.burst, scan.scan_if_due());
             }
         }
     }
 
-    /// Reports the bursts that are over.
-    fn tell(&mut self) {
+    /// Reports the bursts that have ended.
+    fn report_bursts(&mut self) {
         for app in self.apps.values_mut() {
             let watched = &app.watched;
             let Some(changes) = app.burst.take(now(), watched.spec.delay) else { continue };
-            // Editors create files for a moment; a file that still exists is a better example.
+            // Editors create temporary files; a file that still exists is a better example.
             let is_there =
                 |change: &&Change| matches!(change, Change::Path(path) if path.symlink_metadata().is_ok());
             let Some(change) = changes.iter().find(is_there).or(changes.first()) else { continue };
             self.shared_state
-                .tell(News::Changed { app: watched.name.clone(), path: watched.describe(change) });
+                .tell(WatchEvent::Changed { app: watched.name.clone(), path: watched.describe(change) });
         }
     }
 
     /// Waits until there is something to do.
     fn wait(&self) {
         let due = self.apps.values().filter_map(|app| {
-            let looking = match &app.sight {
-                Backend::Told(_) => None,
-                Backend::PollingScan(looking) => Some(looking.next),
+            let scan = match &app.backend {
+                Backend::Inotify(_) => None,
+                Backend::Polling(scan) => Some(scan.next),
             };
-            looking.into_iter().chain(app.burst.due(app.watched.spec.delay)).min()
+            scan.into_iter().chain(app.burst.due(app.watched.spec.delay)).min()
         });
         let timeout =
             due.min().map_or(PollTimeout::NONE, |due| milliseconds(due.saturating_duration_since(now())));

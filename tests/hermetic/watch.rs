@@ -162,7 +162,7 @@ fn without_room_for_watches_the_files_are_looked_at() {
             .through(&["unshare", "--user", "--map-root-user", "--"])
             .after(&format!("echo {most} > /proc/sys/user/{limit}"))
             .start();
-        run.wait_for_err("main: watching 20 files, by looking");
+        run.wait_for_err("main: watching 20 files, by polling");
         let why = run.wait_for_err("inotify has no room");
         assert!(why.contains("max_user_watches") && why.contains("every 200 ms"), "{why}");
         run.wait_for_line("main up");

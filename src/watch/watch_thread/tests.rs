@@ -22,7 +22,7 @@ fn shared_state() -> WatchShared {
     WatchShared {
         mailbox: std::sync::Mutex::new(Mailbox::default()),
         wake_fd: EventFd::new().unwrap(),
-        told: Notify::new(),
+        supervisor_wake: Notify::new(),
     }
 }
 
@@ -65,19 +65,19 @@ impl Bench {
 }
 
 /// Everything that has changed since the last call, relative to the application.
-fn changed(eye: &mut WatchThread<'_>) -> Vec<String> {
-    for app in eye.apps.values_mut() {
-        if let Backend::PollingScan(looking) = &mut app.sight {
-            looking.next = now();
+fn changed(thread: &mut WatchThread<'_>) -> Vec<String> {
+    for app in thread.apps.values_mut() {
+        if let Backend::Polling(scan) = &mut app.backend {
+            scan.next = now();
         }
     }
-    // Several turns: one does not read all that the kernel remembers.
+    // Several turns: one does not read the whole queue of the kernel.
     for _ in 0..8 {
-        eye.listen();
+        thread.listen();
     }
-    eye.look();
+    thread.poll_files();
     let later = now() + Duration::from_secs(3600);
-    let mut changed: Vec<String> = eye
+    let mut changed: Vec<String> = thread
         .apps
         .values_mut()
         .flat_map(|app| {
@@ -90,19 +90,19 @@ fn changed(eye: &mut WatchThread<'_>) -> Vec<String> {
     changed
 }
 
-fn eye(shared_state: &WatchShared) -> WatchThread<'_> {
+fn thread(shared_state: &WatchShared) -> WatchThread<'_> {
     WatchThread { shared_state, kernel: None, apps: BTreeMap::new(), next: 0 }
 }
 
-fn directories(eye: &WatchThread<'_>) -> usize {
-    let trees = eye.apps.values().map(|app| match &app.sight {
-        Backend::Told(tree) => tree.directories(),
-        Backend::PollingScan(_) => 0,
+fn directories(thread: &WatchThread<'_>) -> usize {
+    let trees = thread.apps.values().map(|app| match &app.backend {
+        Backend::Inotify(tree) => tree.directories(),
+        Backend::Polling(_) => 0,
     });
     trees.sum()
 }
 
-/// What an editor or a build does, and whether it counts; the same for both ways to see it.
+/// What an editor or a build does, and whether it counts; the same for inotify and polling.
 fn everything_that_happens_to_files(spec: WatchSpec) {
     let bench = Bench::new();
     for name in
@@ -112,21 +112,21 @@ fn everything_that_happens_to_files(spec: WatchSpec) {
     }
     let spec = WatchSpec { ignore: vec!["logs".into(), "*.tmp".into()], ..spec };
     let shared_state = shared_state();
-    let mut eye = eye(&shared_state);
-    eye.apply_config(vec![bench.watched(&[""], spec)]);
-    assert_eq!(changed(&mut eye), [""; 0]);
+    let mut thread = thread(&shared_state);
+    thread.apply_config(vec![bench.watched(&[""], spec)]);
+    assert_eq!(changed(&mut thread), [""; 0]);
 
     fs::write(bench.path("src/a.js"), "in place").unwrap();
-    assert_eq!(changed(&mut eye), ["src/a.js"]);
+    assert_eq!(changed(&mut thread), ["src/a.js"]);
 
     fs::write(bench.path("src/a.js.tmp"), "beside").unwrap();
     fs::rename(bench.path("src/a.js.tmp"), bench.path("src/a.js")).unwrap();
-    assert_eq!(changed(&mut eye), ["src/a.js"]);
+    assert_eq!(changed(&mut thread), ["src/a.js"]);
 
     bench.file("src/new/er/c.js");
-    assert_eq!(changed(&mut eye), ["src/new/er/c.js"]);
+    assert_eq!(changed(&mut thread), ["src/new/er/c.js"]);
     fs::write(bench.path("src/new/er/c.js"), "again").unwrap();
-    assert_eq!(changed(&mut eye), ["src/new/er/c.js"]);
+    assert_eq!(changed(&mut thread), ["src/new/er/c.js"]);
 
     for name in
         ["node_modules/x/index.js", "node_modules/y/new.js", ".git/index", "logs/new.txt", ".a.swp", "a.tmp"]
@@ -137,35 +137,35 @@ fn everything_that_happens_to_files(spec: WatchSpec) {
     // Its content has not changed; it was written before the first scan, or longer ago.
     let old = SystemTime::now() - Duration::from_secs(3600);
     File::options().write(true).open(bench.path("src/deep/b.js")).unwrap().set_modified(old).unwrap();
-    let _ = changed(&mut eye);
+    let _ = changed(&mut thread);
     fs::set_permissions(bench.path("src/deep/b.js"), mode).unwrap();
     fs::create_dir(bench.path("empty")).unwrap();
-    assert_eq!(changed(&mut eye), [""; 0]);
+    assert_eq!(changed(&mut thread), [""; 0]);
 
     fs::rename(bench.path("src/deep"), bench.path("src/deeper")).unwrap();
-    let moved = changed(&mut eye);
+    let moved = changed(&mut thread);
     assert!(moved.contains(&"src/deeper/b.js".to_owned()), "{moved:?}");
     fs::write(bench.path("src/deeper/b.js"), "found again").unwrap();
-    assert_eq!(changed(&mut eye), ["src/deeper/b.js"]);
+    assert_eq!(changed(&mut thread), ["src/deeper/b.js"]);
 
     fs::remove_dir_all(bench.path("src/new")).unwrap();
-    assert_eq!(changed(&mut eye).len(), 1);
+    assert_eq!(changed(&mut thread).len(), 1);
     fs::remove_file(bench.path("main.js")).unwrap();
-    assert_eq!(changed(&mut eye).len(), 1);
-    assert_eq!(changed(&mut eye), [""; 0]);
+    assert_eq!(changed(&mut thread).len(), 1);
+    assert_eq!(changed(&mut thread), [""; 0]);
 }
 
 #[test]
-fn the_kernel_tells_what_happens_to_files() {
+fn inotify_reports_changes_of_files() {
     everything_that_happens_to_files(WatchSpec::default());
 }
 
 #[test]
-fn looking_finds_what_happens_to_files() {
+fn polling_finds_changes_of_files() {
     everything_that_happens_to_files(WatchSpec { polling: Polling::Always, ..WatchSpec::default() });
 }
 
-/// As the kubelet does it: a new directory, a new `..data`, and the old directory goes.
+/// As the kubelet updates a ConfigMap: a new directory, a new `..data`, and the old directory is removed.
 fn a_config_map_is_swapped(spec: WatchSpec, watch: &[&str]) {
     let bench = Bench::new();
     let version = |number: u32, mode: &str| {
@@ -183,12 +183,12 @@ fn a_config_map_is_swapped(spec: WatchSpec, watch: &[&str]) {
     version(1, "first");
     symlink("..data/app.yaml", bench.path("conf/app.yaml")).unwrap();
     let shared_state = shared_state();
-    let mut eye = eye(&shared_state);
-    eye.apply_config(vec![bench.watched(watch, spec)]);
+    let mut thread = thread(&shared_state);
+    thread.apply_config(vec![bench.watched(watch, spec)]);
     for number in 2..6 {
         version(number, &"new ".repeat(number as usize));
-        assert_eq!(changed(&mut eye), ["conf/app.yaml"], "version {number}");
-        assert_eq!(changed(&mut eye), [""; 0]);
+        assert_eq!(changed(&mut thread), ["conf/app.yaml"], "version {number}");
+        assert_eq!(changed(&mut thread), [""; 0]);
     }
 }
 
@@ -207,17 +207,17 @@ fn a_release_that_is_swapped_is_watched_from_then_on() {
         bench.file("releases/2/app.js");
         symlink("releases/1", bench.path("current")).unwrap();
         let shared_state = shared_state();
-        let mut eye = eye(&shared_state);
-        eye.apply_config(vec![bench.watched(&["current"], WatchSpec { polling, ..WatchSpec::default() })]);
+        let mut thread = thread(&shared_state);
+        thread.apply_config(vec![bench.watched(&["current"], WatchSpec { polling, ..WatchSpec::default() })]);
         fs::write(bench.path("releases/1/app.js"), "changed").unwrap();
-        assert_eq!(changed(&mut eye), ["current/app.js"]);
+        assert_eq!(changed(&mut thread), ["current/app.js"]);
         symlink("releases/2", bench.path("next")).unwrap();
         fs::rename(bench.path("next"), bench.path("current")).unwrap();
-        assert_eq!(changed(&mut eye).len(), 1);
+        assert_eq!(changed(&mut thread).len(), 1);
         fs::write(bench.path("releases/1/app.js"), "changed, but old").unwrap();
-        assert_eq!(changed(&mut eye), [""; 0]);
+        assert_eq!(changed(&mut thread), [""; 0]);
         fs::write(bench.path("releases/2/app.js"), "changed too").unwrap();
-        assert_eq!(changed(&mut eye), ["current/app.js"]);
+        assert_eq!(changed(&mut thread), ["current/app.js"]);
     }
 }
 
@@ -228,40 +228,40 @@ fn a_directory_may_be_replaced_vanish_and_come_back() {
         bench.file("dist/main.js");
         bench.file("dist.new/main.js");
         let shared_state = shared_state();
-        let mut eye = eye(&shared_state);
-        eye.apply_config(vec![
+        let mut thread = thread(&shared_state);
+        thread.apply_config(vec![
             bench.watched(&["dist", "later/on"], WatchSpec { polling, ..WatchSpec::default() }),
         ]);
         fs::rename(bench.path("dist"), bench.path("dist.old")).unwrap();
         fs::rename(bench.path("dist.new"), bench.path("dist")).unwrap();
-        assert!(!changed(&mut eye).is_empty());
+        assert!(!changed(&mut thread).is_empty());
         fs::write(bench.path("dist/main.js"), "replaced").unwrap();
-        assert_eq!(changed(&mut eye), ["dist/main.js"]);
+        assert_eq!(changed(&mut thread), ["dist/main.js"]);
         fs::write(bench.path("dist.old/main.js"), "nobody's").unwrap();
-        assert_eq!(changed(&mut eye), [""; 0]);
+        assert_eq!(changed(&mut thread), [""; 0]);
 
         for round in 0..3 {
             fs::remove_dir_all(bench.path("dist")).unwrap();
-            assert!(!changed(&mut eye).is_empty());
+            assert!(!changed(&mut thread).is_empty());
             bench.file("dist/main.js");
-            assert!(!changed(&mut eye).is_empty(), "round {round}");
+            assert!(!changed(&mut thread).is_empty(), "round {round}");
             fs::write(bench.path("dist/main.js"), format!("round {round}")).unwrap();
-            assert_eq!(changed(&mut eye), ["dist/main.js"]);
-            // What happens between two scans is unknown.
+            assert_eq!(changed(&mut thread), ["dist/main.js"]);
+            // Changes between two scans are unknown.
             fs::remove_dir_all(bench.path("dist")).unwrap();
             bench.file("dist/main.js");
-            assert!(!changed(&mut eye).is_empty(), "round {round}");
+            assert!(!changed(&mut thread).is_empty(), "round {round}");
         }
 
-        // A watched path may appear later, and its parents may go.
+        // A watched path may appear later, and its parents may be removed.
         bench.file("later/on/x.js");
-        assert!(!changed(&mut eye).is_empty());
+        assert!(!changed(&mut thread).is_empty());
         fs::rename(bench.path("later"), bench.path("sooner")).unwrap();
-        let _ = changed(&mut eye);
+        let _ = changed(&mut thread);
         bench.file("later/on/x.js");
-        assert!(!changed(&mut eye).is_empty());
+        assert!(!changed(&mut thread).is_empty());
         fs::write(bench.path("later/on/x.js"), "now").unwrap();
-        assert_eq!(changed(&mut eye), ["later/on/x.js"]);
+        assert_eq!(changed(&mut thread), ["later/on/x.js"]);
     }
 }
 
@@ -277,9 +277,9 @@ fn links_are_followed_unless_they_must_not_be() {
         symlink(&lib, bench.path("lib")).unwrap();
         symlink(".", bench.path("me")).unwrap();
         let shared_state = shared_state();
-        let mut following = eye(&shared_state);
+        let mut following = thread(&shared_state);
         following.apply_config(vec![bench.watched(&[""], WatchSpec { polling, ..WatchSpec::default() })]);
-        let mut staying = eye(&shared_state);
+        let mut staying = thread(&shared_state);
         staying.apply_config(vec![
             bench.watched(&[""], WatchSpec { polling, follow_links: false, ..WatchSpec::default() }),
         ]);
@@ -301,36 +301,36 @@ fn links_are_followed_unless_they_must_not_be() {
 }
 
 #[test]
-fn who_opens_a_file_and_writes_nothing_changes_nothing() {
+fn opening_a_file_without_writing_is_no_change() {
     let bench = Bench::new();
     bench.file("data.db");
     let shared_state = shared_state();
-    let mut eye = eye(&shared_state);
-    eye.apply_config(vec![bench.watched(&[""], WatchSpec::default())]);
+    let mut thread = thread(&shared_state);
+    thread.apply_config(vec![bench.watched(&[""], WatchSpec::default())]);
     fs::write(bench.path("data.db"), "known").unwrap();
-    assert_eq!(changed(&mut eye), ["data.db"]);
+    assert_eq!(changed(&mut thread), ["data.db"]);
     for _ in 0..3 {
         drop(OpenOptions::new().write(true).open(bench.path("data.db")).unwrap());
     }
-    assert_eq!(changed(&mut eye), [""; 0]);
+    assert_eq!(changed(&mut thread), [""; 0]);
     // A log, a database: a writer that never closes its file causes no event.
     let mut log = OpenOptions::new().create(true).append(true).open(bench.path("open.txt")).unwrap();
     std::io::Write::write_all(&mut log, b"line\n").unwrap();
-    assert_eq!(changed(&mut eye), [""; 0]);
+    assert_eq!(changed(&mut thread), [""; 0]);
     drop(log);
-    assert_eq!(changed(&mut eye), ["open.txt"]);
+    assert_eq!(changed(&mut thread), ["open.txt"]);
     // As `touch` of busybox, and Docker Desktop for a file of the host.
     let now = nix::sys::time::TimeSpec::UTIME_NOW;
     let at = nix::fcntl::AT_FDCWD;
     let flag = nix::sys::stat::UtimensatFlags::FollowSymlink;
     nix::sys::stat::utimensat(at, &bench.path("data.db"), &now, &now, flag).unwrap();
-    assert_eq!(changed(&mut eye), ["data.db"]);
+    assert_eq!(changed(&mut thread), ["data.db"]);
     fs::hard_link(bench.path("data.db"), bench.path("link.db")).unwrap();
-    assert!(changed(&mut eye).contains(&"link.db".to_owned()));
+    assert!(changed(&mut thread).contains(&"link.db".to_owned()));
 }
 
 #[test]
-fn gitignore_is_heeded_as_it_is_now() {
+fn a_changed_gitignore_applies_at_once() {
     let bench = Bench::new();
     fs::create_dir_all(bench.outside(".git")).unwrap();
     fs::write(bench.outside(".gitignore"), "*.bin\n").unwrap();
@@ -338,20 +338,20 @@ fn gitignore_is_heeded_as_it_is_now() {
     fs::write(bench.path(".gitignore"), "gen\n").unwrap();
     bench.file("gen/a.js");
     let shared_state = shared_state();
-    let mut eye = eye(&shared_state);
-    eye.apply_config(vec![bench.watched(&[""], WatchSpec::default())]);
+    let mut thread = thread(&shared_state);
+    thread.apply_config(vec![bench.watched(&[""], WatchSpec::default())]);
     bench.file("gen/a.js");
     bench.file("x.bin");
-    assert_eq!(changed(&mut eye), [""; 0]);
+    assert_eq!(changed(&mut thread), [""; 0]);
     fs::write(bench.path(".gitignore"), "nothing\n").unwrap();
-    assert_eq!(changed(&mut eye), [""; 0]);
+    assert_eq!(changed(&mut thread), [""; 0]);
     bench.file("gen/a.js");
-    assert_eq!(changed(&mut eye), ["gen/a.js"]);
+    assert_eq!(changed(&mut thread), ["gen/a.js"]);
     bench.file("lib/.gitignore");
     fs::write(bench.path("lib/.gitignore"), "*.out").unwrap();
-    let _ = changed(&mut eye);
+    let _ = changed(&mut thread);
     bench.file("lib/a.out");
-    assert_eq!(changed(&mut eye), [""; 0]);
+    assert_eq!(changed(&mut thread), [""; 0]);
 }
 
 #[test]
@@ -361,49 +361,49 @@ fn patterns_and_depth_say_which_files_count() {
         bench.file("src/a/b/c.js");
         bench.file(".env");
         let shared_state = shared_state();
-        let mut eye = eye(&shared_state);
+        let mut thread = thread(&shared_state);
         let spec = WatchSpec { polling, ..WatchSpec::default() };
-        eye.apply_config(vec![
+        thread.apply_config(vec![
             bench.watched(&["src/**/*.{js,ts}", ".env"], spec.clone()),
             bench.watched(&["src"], WatchSpec { depth: Some(1), ..spec }),
         ]);
         bench.file("src/a/b/c.css");
         bench.file("src/a/b/d.ts");
-        assert_eq!(changed(&mut eye), ["src/a/b/d.ts"]);
+        assert_eq!(changed(&mut thread), ["src/a/b/d.ts"]);
         bench.file("src/a/x.css");
-        assert_eq!(changed(&mut eye), ["src/a/x.css"]);
+        assert_eq!(changed(&mut thread), ["src/a/x.css"]);
         fs::write(bench.path(".env"), "A=12345").unwrap();
-        assert_eq!(changed(&mut eye), [".env"]);
+        assert_eq!(changed(&mut thread), [".env"]);
         fs::write(bench.path(".env.new"), "A=1").unwrap();
         fs::rename(bench.path(".env.new"), bench.path(".env")).unwrap();
-        assert_eq!(changed(&mut eye), [".env"]);
+        assert_eq!(changed(&mut thread), [".env"]);
     }
 }
 
 #[test]
-fn orders_change_what_is_watched_and_nothing_else() {
+fn a_new_configuration_changes_only_what_differs() {
     let bench = Bench::new();
     bench.file("a/x");
     bench.file("b/x");
     let shared_state = shared_state();
-    let mut eye = eye(&shared_state);
-    eye.apply_config(vec![bench.watched(&["a"], WatchSpec::default())]);
+    let mut thread = thread(&shared_state);
+    thread.apply_config(vec![bench.watched(&["a"], WatchSpec::default())]);
     bench.file("a/x");
-    // What has changed before the order is not lost by it.
-    eye.listen();
-    eye.apply_config(vec![
+    // Changes before the new configuration are not lost.
+    thread.listen();
+    thread.apply_config(vec![
         bench.watched(&["a"], WatchSpec::default()),
         bench.watched(&["b"], WatchSpec::default()),
     ]);
     bench.file("b/x");
-    assert_eq!(changed(&mut eye), ["a/x", "b/x"]);
-    assert_eq!(directories(&eye), 2);
-    eye.apply_config(vec![bench.watched(&["b"], WatchSpec::default())]);
+    assert_eq!(changed(&mut thread), ["a/x", "b/x"]);
+    assert_eq!(directories(&thread), 2);
+    thread.apply_config(vec![bench.watched(&["b"], WatchSpec::default())]);
     bench.file("a/x");
-    assert_eq!(changed(&mut eye), [""; 0]);
+    assert_eq!(changed(&mut thread), [""; 0]);
     bench.file("b/x");
-    assert_eq!(changed(&mut eye), ["b/x"]);
-    assert_eq!(directories(&eye), 1);
+    assert_eq!(changed(&mut thread), ["b/x"]);
+    assert_eq!(directories(&thread), 1);
 }
 
 #[test]
@@ -417,30 +417,30 @@ fn ten_thousand_files_are_a_hundred_watches() {
         File::create(path).unwrap();
     }
     let shared_state = shared_state();
-    let mut eye = eye(&shared_state);
-    eye.apply_config(vec![bench.watched(&[""], WatchSpec::default())]);
-    assert_eq!(directories(&eye), 102);
+    let mut thread = thread(&shared_state);
+    thread.apply_config(vec![bench.watched(&[""], WatchSpec::default())]);
+    assert_eq!(directories(&thread), 102);
     fs::write(bench.path("src/77/7777.js"), "x").unwrap();
-    assert_eq!(changed(&mut eye), ["src/77/7777.js"]);
-    // More than the kernel remembers.
+    assert_eq!(changed(&mut thread), ["src/77/7777.js"]);
+    // More events than the kernel's queue holds.
     for number in 0..20_000 {
         File::create(bench.path(&format!("src/{}/{number}.ts", number % 100))).unwrap();
     }
-    let many = changed(&mut eye);
+    let many = changed(&mut thread);
     assert!(!many.is_empty());
     bench.file("src/77/7777.js");
-    assert_eq!(changed(&mut eye), ["src/77/7777.js"]);
+    assert_eq!(changed(&mut thread), ["src/77/7777.js"]);
 }
 
 #[test]
-fn names_are_told_so_that_no_line_is_torn() {
+fn control_characters_in_names_are_escaped() {
     let bench = Bench::new();
     bench.file("main.js");
     let shared_state = shared_state();
-    let mut eye = eye(&shared_state);
-    eye.apply_config(vec![bench.watched(&[""], WatchSpec::default())]);
+    let mut thread = thread(&shared_state);
+    thread.apply_config(vec![bench.watched(&[""], WatchSpec::default())]);
     bench.file("a\nprocrun | all is well.js");
-    assert_eq!(changed(&mut eye), ["a\\nprocrun | all is well.js"]);
+    assert_eq!(changed(&mut thread), ["a\\nprocrun | all is well.js"]);
     assert_eq!(
         bench.watched(&[""], WatchSpec::default()).describe(&Change::Path(Path::new("/etc/x").into())),
         "/etc/x"
