@@ -1,4 +1,4 @@
-//! The IPC channel to one worker: bytes out with a bound, pieces of messages in.
+//! The IPC channel to one worker: outgoing bytes with a bound, incoming pieces of messages.
 
 use std::{
     collections::VecDeque,
@@ -9,18 +9,18 @@ use std::{
 
 use crate::sys::{channel, shortage::is_shortage};
 
-/// Bytes of one read. There is one read a turn and channel, so a flood delays nobody else.
+/// Bytes of one read. There is one read a turn and channel, so a flood of one worker delays no other.
 pub const READ: usize = 8 * 1024;
 
-/// Bytes that wait for a worker to read what it has been sent. The kernel holds some 200 KiB more.
+/// Maximum number of outgoing bytes that the worker has not read. The kernel holds about 200 KiB more.
 pub const MAX_OUTGOING: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Channel {
     socket: OwnedFd,
-    /// What did not fit in the socket.
+    /// What did not fit into the socket buffer.
     outgoing: VecDeque<Outgoing>,
-    /// Its bytes in all.
+    /// Bytes in `outgoing`.
     waiting: usize,
 }
 
@@ -28,38 +28,38 @@ pub(super) struct Channel {
 struct Outgoing {
     bytes: Box<[u8]>,
     sent: usize,
-    /// Goes with the first byte. Shared and not duplicated: a message can wait also when no
+    /// The descriptor that goes with the first byte. Shared and not duplicated: a message can wait even when no
     /// descriptor is left.
     with: Option<Arc<OwnedFd>>,
 }
 
-/// What became of a message.
+/// The outcome of sending a message.
 #[derive(Debug)]
 pub(super) enum Delivery {
-    /// All of it is in the socket.
+    /// All of it is in the socket buffer.
     Sent,
-    /// It waits until there is room.
+    /// It waits until the socket is writable.
     Waits,
     /// It is queued: the kernel lacks memory or descriptors, and sends no event when that is over.
     Lacks,
-    /// Too much waits already.
+    /// [`MAX_OUTGOING`] bytes are waiting already.
     Full,
-    /// The other side is gone.
+    /// The other side has closed the channel.
     Closed,
-    /// The kernel refuses it, and will do so again.
+    /// The kernel refuses it, and will refuse it again.
     Refused(io::Error),
 }
 
-/// What came of a read.
+/// The outcome of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
     /// The number of bytes read.
     Bytes(usize),
-    /// There is nothing for now.
+    /// Nothing to read now.
     Nothing,
     /// As [`Delivery::Lacks`].
     Lacks,
-    /// There will be nothing more.
+    /// The other side has closed the channel.
     End,
 }
 
@@ -72,24 +72,24 @@ impl Channel {
         self.socket.as_fd()
     }
 
-    /// Reads once.
+    /// Reads once, at most [`READ`] bytes.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Reading {
         match channel::receive(self.socket.as_fd(), buffer) {
             Ok(0) => Reading::End,
             Ok(count) => Reading::Bytes(count),
             Err(error) if is_for_now(&error) => Reading::Nothing,
             Err(error) if is_shortage(&error) => Reading::Lacks,
-            // Reset: it ended without reading everything.
+            // Reset: the other side ended without reading everything.
             Err(_) => Reading::End,
         }
     }
 
-    /// Lets both sides know that there is nothing more to say; what is there can still be read.
+    /// Closes the channel for both sides; what was sent before can still be read.
     pub(super) fn shut_down(&self) {
         channel::shut_down(self.socket.as_fd());
     }
 
-    /// Sends a message, and with it a descriptor, or lets it wait behind what waits already.
+    /// Sends a message, and a descriptor with it, or queues it behind what is waiting.
     pub(super) fn send(&mut self, bytes: &[u8], with: Option<&Arc<OwnedFd>>) -> Delivery {
         let mut sent = 0;
         let mut delivery = Delivery::Waits;
@@ -113,7 +113,7 @@ impl Channel {
         delivery
     }
 
-    /// Sends what waits, as far as there is room.
+    /// Sends what is queued, as far as the socket is writable.
     pub(super) fn flush(&mut self) -> Delivery {
         while let Some(message) = self.outgoing.front_mut() {
             let with = message.with.as_ref().map(|descriptor| descriptor.as_fd());
@@ -133,7 +133,7 @@ impl Channel {
     }
 }
 
-/// What becomes of a message that the kernel did not take.
+/// The outcome for a message that the kernel did not accept.
 fn failed(error: io::Error) -> Delivery {
     let is_gone = |error: &io::Error| {
         use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
@@ -147,7 +147,7 @@ fn failed(error: io::Error) -> Delivery {
     }
 }
 
-/// The poller tells when it is over.
+/// Whether the poller reports when it is over.
 fn is_for_now(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -1,10 +1,10 @@
-//! The descriptors of connections on their way to a worker. Knows nothing of who is to get them.
+//! The descriptors of connections on their way to a worker. The primary decides which worker gets them.
 
 use std::{os::fd::OwnedFd, sync::Arc};
 
 use super::cluster::ConnectionId;
 
-/// Accepted connections that no worker has taken yet, by number.
+/// Accepted connections that no worker has accepted yet, by number.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     held: Vec<Option<Arc<OwnedFd>>>,

@@ -1,7 +1,7 @@
-//! The hub: every channel and every held socket, and the primary that says what to do with them.
+//! The hub: every channel and every held socket, and the primary that decides what to do with them.
 //!
-//! `conversation` is what is said over the channels, `deeds` is what the primary decides. Never
-//! looks at a process.
+//! `messages` handles messages of workers, `effects` carries out what the primary decides. The hub never examines
+//! a process.
 
 mod effects;
 mod messages;
@@ -39,75 +39,76 @@ use crate::{
     },
 };
 
-/// A worker is read to the end when it has died, but what a living one might send to keep procrun
-/// busy ends here.
+/// Maximum number of reads of a channel after the worker's exit; a living process on the other side must not keep
+/// procrun busy.
 const LAST_READS: usize = 128;
 
-/// What the supervisor is told.
+/// What the hub reports to the supervisor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum News {
-    /// It can do its work.
+pub enum HubEvent {
+    /// The worker is ready.
     Ready(Run, Sign),
-    /// It listens there, said for people.
+    /// The worker listens there (the address, as text for messages).
     Listens(Run, String),
-    /// It has sent so many messages of its own.
+    /// The worker has sent this number of messages of its own.
     Messages(Run, usize),
-    /// It was told to accept connections for itself, or no longer to.
+    /// The worker accepts connections by itself from now on, or no longer.
     Accepts(Run, bool),
-    /// It could not listen somewhere.
+    /// The worker could not listen on an address.
     CannotListen {
-        /// Which run.
+        /// The run of the worker.
         run: Run,
-        /// Where and why.
+        /// The address and the error.
         failure: ListenFailure,
-        /// The application handles the error of this server.
+        /// Whether the application handles the error of this server.
         is_handled: bool,
     },
-    /// It listens after it could not.
+    /// The worker listens on an address after it could not.
     ListensAfterAll(Run),
-    /// It is about to end by an error that it did not catch.
+    /// The worker is about to end by an uncaught error.
     Uncaught(Run, Uncaught),
-    /// It listens where a worker of another application does: where, and its name. Said once.
+    /// The worker listens at the same address as a worker of another application: address and name. Reported once.
     SharesSocket(Run, String, String),
-    /// It has finished its connections, as [`Hub::drain`] asked it to.
+    /// The worker has finished its connections after [`Hub::drain`].
     Drained(Run),
-    /// There is no place for the script that drains workers: what was tried.
+    /// There is no place for the file of the script that drains workers; the tried places.
     CannotDrain(String),
-    /// There is no place for the script that tells whether a loop turns: what was tried.
+    /// There is no place for the file of the heartbeat script; the tried places.
     CannotBeat(String),
-    /// Its loop turns.
+    /// The worker has sent a heartbeat.
     Beats(Run),
-    /// It breaks the rules: what it did. Said once for each rule.
+    /// The worker violates the protocol; how. Reported once for each kind of violation.
     Misbehaves(Run, &'static str),
-    /// It asked for a socket that it could not take. Said once.
+    /// A Bun worker asked for a socket, which Bun cannot receive. Reported once.
     NoSocketForBun(Run),
-    /// Its channel was shut down for what it did.
+    /// The worker's channel was shut down; the reason.
     CutOff(Run, String),
-    /// A worker wants to listen on a unix socket, whose file system may not answer: this is to be opened on
-    /// another thread and brought to [`Hub::opened`].
+    /// A worker wants to listen on a unix socket, whose file system may not answer: another thread must open it
+    /// and pass it to [`Hub::opened`].
     Opens(Opening),
-    /// Connections to an application could not be accepted. Said once until one can be again.
+    /// Connections to an application could not be accepted: its name and the error. Reported once until one is
+    /// accepted again.
     CannotAccept(String, String),
 }
 
-/// The way of a probe to one run.
+/// How a probe reaches one run.
 #[derive(Debug)]
 pub enum Route {
-    /// A connection to its address.
+    /// By a connection to its address.
     Network,
-    /// This connection, whose other end it gets.
+    /// By this connection, whose other end the worker gets.
     Connection(TcpStream),
-    /// It cannot be reached, and why; another run would answer at its address.
+    /// Not at all; the reason. Another run would answer at its address.
     Closed(String),
 }
 
-/// Every channel and every held socket. It is empty, and costs nothing, until the first worker with a
-/// channel starts.
+/// Every channel and every held socket. It is empty, and costs nothing, until the first worker with a channel
+/// starts.
 #[derive(Debug, Default)]
 pub struct Hub {
     poller: Option<Poller>,
     clock: Clock,
-    /// By the number of the run.
+    /// Keyed by the number of the run.
     workers: HashMap<u64, Worker>,
     apps: BTreeMap<u32, App>,
     last_app: u32,
@@ -117,17 +118,17 @@ pub struct Hub {
     beater: Preload,
     primary: Primary,
     listeners: HashMap<ListenerId, Listener>,
-    /// Sockets that another thread opens.
+    /// Sockets that another thread is opening.
     opening: HashSet<ListenerId>,
     closed_files: Vec<SocketFile>,
     connections: Connections,
-    /// Listeners whose connections could not be accepted.
+    /// Listeners that could not accept, which are tried again.
     stuck: Vec<ListenerId>,
-    /// Channels for which the kernel lacked something.
+    /// Channels for which the kernel lacked memory or descriptors.
     resting: Vec<u64>,
-    /// When to try all that again.
+    /// When to try all these again.
     try_again: Option<Instant>,
-    news: Vec<News>,
+    events: Vec<HubEvent>,
     /// Kept between turns so that a turn allocates nothing.
     happened: Vec<PollEvent>,
     effects: Vec<Effect>,
@@ -135,7 +136,7 @@ pub struct Hub {
     buffer: Vec<u8>,
 }
 
-/// Counts the time for the primary from its first event.
+/// The clock of the primary, which starts at its first event.
 #[derive(Debug, Default)]
 struct Clock(Option<Instant>);
 
@@ -152,15 +153,15 @@ struct Worker {
     channel: Channel,
     decoder: Decoder,
     owner: Option<Owner>,
-    /// What it has at its descriptors from [`HANDED`](crate::sys::spawn::HANDED) on.
+    /// The sockets at its descriptors from [`HANDED`](crate::sys::spawn::HANDED) on.
     lent: Vec<Lent>,
-    /// The cluster it belongs to.
+    /// The cluster of the worker.
     app: Option<u32>,
-    /// Something waits until it reads; until then nothing is read from it.
-    clogged: bool,
-    /// Its channel has been shut down.
+    /// Whether it does not read its messages; nothing is read from it meanwhile.
+    is_blocked: bool,
+    /// Whether its channel has been shut down.
     cut_off: bool,
-    /// It has been reported for messages that it should not send.
+    /// Whether it was reported for messages that it should not send.
     reported: bool,
 }
 
@@ -171,11 +172,11 @@ struct App {
 }
 
 impl Hub {
-    /// Opens the channel of a run that is about to start. Returns the worker's end. `place` is its
-    /// number in the list, `owner` is whom it runs as, if not as procrun does.
+    /// Opens the channel of a run that is about to start. Returns the worker's end. `place` is its id in the
+    /// process list, `owner` is its user, if not procrun's own.
     ///
     /// # Errors
-    /// What socketpair(2) or epoll_ctl(2) say.
+    /// The error of socketpair(2) or epoll_ctl(2).
     pub fn open(
         &mut self,
         run: Run,
@@ -197,7 +198,7 @@ impl Hub {
             owner,
             lent: Vec::new(),
             app,
-            clogged: false,
+            is_blocked: false,
             cut_off: false,
             reported: false,
         };
@@ -211,8 +212,8 @@ impl Hub {
         Ok(theirs)
     }
 
-    /// Remembers what a run finds at its descriptors from [`HANDED`](crate::sys::spawn::HANDED) on: a server of a cluster may
-    /// be told to listen there.
+    /// Records the sockets at the descriptors of a run from [`HANDED`](crate::sys::spawn::HANDED) on: a server of
+    /// a cluster may listen on them.
     pub fn lend(&mut self, run: Run, sockets: Vec<Lent>) {
         if let Some(worker) = self.workers.get_mut(&run.number) {
             worker.lent = sockets;
@@ -229,11 +230,10 @@ impl Hub {
         self.last_app
     }
 
-    /// Waits for something to happen and deals with it; returns when there is news, or after a
-    /// turn. Cancel-safe.
+    /// Waits for events and handles them; returns when there are reports, or after a turn. Cancel-safe.
     ///
     /// # Errors
-    /// What epoll_wait(2) says.
+    /// The error of epoll_wait(2).
     pub async fn turn(&mut self) -> io::Result<()> {
         let Some(poller) = &self.poller else { return std::future::pending().await };
         let version_ends = self.apps.values().filter_map(|app| app.versions.next_end());
@@ -265,7 +265,7 @@ impl Hub {
         self.end_versions(|versions| versions.ended(now));
     }
 
-    /// Closes what was open for these versions only. Says whether there are any.
+    /// Closes what was open for these versions only. Returns whether there were any.
     fn end_versions(&mut self, which: impl Fn(&mut Versions) -> Vec<u32>) -> bool {
         let ended: Vec<Version> = self
             .apps
@@ -280,9 +280,9 @@ impl Hub {
         !ended.is_empty()
     }
 
-    /// What there is to tell since the last time.
-    pub fn news(&mut self) -> std::vec::Drain<'_, News> {
-        self.news.drain(..)
+    /// The reports since the last call.
+    pub fn take_events(&mut self) -> std::vec::Drain<'_, HubEvent> {
+        self.events.drain(..)
     }
 
     /// Sends PM2's message `shutdown`; false if that is not possible.
@@ -290,8 +290,8 @@ impl Hub {
         self.send(run, wire::SHUTDOWN, None)
     }
 
-    /// Asks a run to finish its connections; false if it cannot be asked.
-    /// [`News::Drained`] follows when it has.
+    /// Requests a run to finish its connections; false if that is not possible. [`HubEvent::Drained`] follows when
+    /// it has.
     pub fn drain(&mut self, run: Run) -> bool {
         let worker = self.workers.get(&run.number).filter(|worker| !worker.cut_off);
         if worker.is_none_or(|worker| worker.app.is_none()) {
@@ -301,31 +301,32 @@ impl Hub {
         self.primary.is_draining(run)
     }
 
-    /// The file of the script that drains the worker in which Node runs it first; `None` if there
-    /// is no place for one.
+    /// The file of the script that drains a worker, which Node runs first; `None` if there is no place for it.
     pub fn preload(&mut self) -> Option<&Path> {
-        self.preload.path(preload::DRAIN).map_err(|why| self.news.extend(why.map(News::CannotDrain))).ok()
+        self.preload
+            .path(preload::DRAIN)
+            .map_err(|why| self.events.extend(why.map(HubEvent::CannotDrain)))
+            .ok()
     }
 
-    /// The file of the script that reports why a worker in no cluster fails; `None` if
-    /// there is no place for one.
+    /// The file of the script that reports uncaught errors of a worker outside of clusters; `None` if there is no
+    /// place for it.
     pub fn reporter(&mut self) -> Option<&Path> {
         self.reporter.path(preload::FAULTS).ok()
     }
 
-    /// The file of the script that leaves the channel of npm and its like to what they start; `None` if
-    /// there is no place for one.
+    /// The file of the script by which package runners such as npm pass the channel to their child; `None` if
+    /// there is no place for it.
     pub fn forwarder(&mut self) -> Option<&Path> {
         self.forwarder.path(&preload::forward()).ok()
     }
 
-    /// The file of the script that tells again and again that the loop of the worker in which Node
-    /// runs it first turns; `None` if there is no place for one.
+    /// The file of the heartbeat script, which Node runs first; `None` if there is no place for it.
     pub fn beater(&mut self) -> Option<&Path> {
-        self.beater.path(preload::BEAT).map_err(|why| self.news.extend(why.map(News::CannotBeat))).ok()
+        self.beater.path(preload::BEAT).map_err(|why| self.events.extend(why.map(HubEvent::CannotBeat))).ok()
     }
 
-    /// Leaves nothing behind.
+    /// Removes all files.
     pub fn clean_up(&mut self) {
         self.preload.remove();
         self.reporter.remove();
@@ -333,7 +334,7 @@ impl Hub {
         self.beater.remove();
     }
 
-    /// How a probe of a run reaches it at the first of these addresses where it can.
+    /// How a probe reaches a run at the first of these addresses where it can.
     pub fn route(&mut self, run: Run, addresses: &[SocketAddr]) -> Route {
         let listener = match self.primary.reach(run, addresses) {
             Reach::Network => return Route::Network,
@@ -360,15 +361,15 @@ impl Hub {
         }
     }
 
-    /// A run is about to be asked to end: others get the connections.
+    /// Gives the connections of a run that is about to be stopped to others.
     pub fn retire(&mut self, run: Run) {
         if self.workers.get(&run.number).is_some_and(|worker| worker.app.is_some()) {
             self.drive(Event::Retiring(run));
         }
     }
 
-    /// A run has ended, or never began. What it has said is taken in first: a connection that it
-    /// took is not for anybody else.
+    /// Handles the end of a run, or a failed start. Its last messages are handled first: a connection that it
+    /// accepted is not for another worker.
     pub fn ended(&mut self, run: Run) {
         for _ in 0..LAST_READS {
             if !matches!(self.read(run.number), Reading::Bytes(_)) {
@@ -378,8 +379,8 @@ impl Hub {
         self.drop_channel(run.number);
     }
 
-    /// Closes the sockets of applications that have no process and will have none, and in a while
-    /// those of versions that nobody runs and nobody will.
+    /// Closes the sockets of applications that have no process and will have none, and after a while those of
+    /// versions that no worker runs and none will.
     pub fn keep_only(&mut self, is_alive: impl Fn(&str) -> bool, is_run: impl Fn(&AppSpec) -> bool) {
         let dead: Vec<u32> =
             self.apps.iter().filter(|(_, app)| !is_alive(&app.name)).map(|(id, _)| *id).collect();
@@ -388,7 +389,7 @@ impl Hub {
             self.apps.remove(&id);
         }
         for app in self.apps.values_mut() {
-            app.versions.look(Instant::now(), &is_run);
+            app.versions.check(Instant::now(), &is_run);
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
     sys::sockets::{self, Owner, SocketFile},
 };
 
-/// A socket of the application's `listen`, which its workers have been handed at their start.
+/// A socket of the application's `listen`, which its workers get at their start.
 pub type Lent = (ListenAddress, Arc<OwnedFd>);
 
 /// A socket that a worker asked for.
@@ -26,52 +26,52 @@ pub struct Opening {
     pub(super) endpoint: Endpoint,
     /// The cluster of the worker.
     pub(super) app: Option<u32>,
-    /// Whom the worker runs as, if not as procrun does.
+    /// The user of the worker, if it is not procrun's own.
     pub(super) owner: Option<Owner>,
 }
 
 impl Opening {
-    /// Whether a file system has a part in it.
+    /// Whether the socket has a file, so that opening it may block.
     pub(super) fn has_file(&self) -> bool {
         // Node makes every path absolute, also `\0name`, which is not one.
         matches!(&self.endpoint, Endpoint::Unix { path, .. } if !path.contains('\0'))
     }
 
-    /// Names the cluster of the worker, as far as it has one.
+    /// The cluster of the worker, as text.
     pub fn app(&self) -> String {
         self.app.map_or_else(String::new, |app| format!("cluster {app}"))
     }
 
-    /// Opens it. Touches files, so it may never end.
+    /// Opens the socket. It accesses files, so it may block forever.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The error of socket(2), bind(2), listen(2), or of the file.
     pub fn open(&self) -> io::Result<Listener> {
         self.open_with(&[])
     }
 
-    /// The same for a worker that was handed `lent`.
+    /// As [`Self::open`] for a worker that was handed `lent`.
     pub(super) fn open_with(&self, lent: &[Lent]) -> io::Result<Listener> {
         Listener::open(&self.endpoint, self.app, self.owner, lent)
     }
 }
 
-/// An open socket.
+/// An open listening socket.
 #[derive(Debug)]
 pub struct Listener {
     socket: Arc<OwnedFd>,
     bound_to: Option<SocketAddr>,
     /// The application that asked for it first.
     pub(super) app: Option<u32>,
-    /// The last connection could not be accepted.
+    /// Whether the last connection could not be accepted.
     failing: bool,
     /// The file of a unix socket.
     file: Option<SocketFile>,
 }
 
 impl Listener {
-    /// Opens a socket as a worker of `app` asked for it. `owner` is whom the worker runs as, if not as
-    /// procrun does; `lent` is what it was handed.
+    /// Opens a socket as a worker of `app` asked for it. `owner` is the user of the worker, if it is not procrun's
+    /// own; `lent` are the sockets that it was handed.
     fn open(endpoint: &Endpoint, app: Option<u32>, owner: Option<Owner>, lent: &[Lent]) -> io::Result<Self> {
         let (socket, file) = match endpoint {
             Endpoint::Tcp { address: None, port, only_v6: _, backlog } => {
@@ -84,7 +84,7 @@ impl Listener {
                 (sockets::udp(sockets::address(address, *port)?, *only_v6, *reuse)?, None)
             }
             Endpoint::Unix { path, readable, writable, backlog } => {
-                // libuv's uv_pipe_chmod.
+                // As libuv's uv_pipe_chmod.
                 let mode = if *readable { 0o444 } else { 0 } | if *writable { 0o222 } else { 0 };
                 if let Some((_, name)) = path.split_once('\0') {
                     let socket = sockets::abstract_unix(name, *backlog)?;
@@ -106,8 +106,8 @@ impl Listener {
             Endpoint::Held { address } => {
                 let held = lent.iter().find(|(lent, _)| lent.to_string() == *address);
                 let (_, socket) = held.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
-                // Node changes only what it was started with: a worker that finds no connection any
-                // more (Node 18 always looks once more) would wait in accept for the next one.
+                // Node changes only what it opened itself: a worker that finds no connection any more (Node 18
+                // always tries once more) would block in accept for the next one.
                 sockets::make_non_blocking(socket)?;
                 let bound_to = sockets::local_address(socket);
                 return Ok(Self { socket: socket.clone(), bound_to, app, failing: false, file: None });
@@ -117,7 +117,7 @@ impl Listener {
         Ok(Self { socket: Arc::new(socket), bound_to, app, failing: false, file })
     }
 
-    /// Closes the socket, but does not remove its file yet.
+    /// Closes the socket. The caller removes the file, which may block.
     pub(super) fn into_file(self) -> Option<SocketFile> {
         self.file
     }
@@ -130,7 +130,7 @@ impl Listener {
         &self.socket
     }
 
-    /// Takes the next connection that is still there, and says from which address it comes.
+    /// Accepts the next connection that is still open, and returns its address.
     pub(super) fn accept(&mut self) -> io::Result<(OwnedFd, Option<IpAddr>)> {
         loop {
             match sockets::accept(self.socket.as_fd()) {
@@ -147,7 +147,7 @@ impl Listener {
         }
     }
 
-    /// Accepting has failed. True: it had not failed before.
+    /// Records that accepting has failed. True if it had not failed before.
     pub(super) fn fails_now(&mut self) -> bool {
         !std::mem::replace(&mut self.failing, true)
     }

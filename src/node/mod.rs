@@ -1,12 +1,12 @@
 //! Node's IPC channel, the cluster protocol, and the listening sockets of clusters.
 //!
-//! [`Hub`] carries bytes between workers and the protocol in [`cluster`], opens
-//! the sockets that the protocol asks for, and accepts and hands over connections. It decides
-//! nothing about who listens where or who is next, and never blocks.
+//! [`Hub`] carries bytes between workers and the protocol in [`cluster`], opens the sockets that
+//! the protocol requests, and accepts and hands over connections. It never decides which worker listens where or
+//! gets the next connection, and it never blocks.
 //!
-//! A worker may be broken or hostile. What it can cost is bounded: one read of [`READ`] bytes a
-//! turn, [`MAX_OUTGOING`] bytes that it does not read, no read at all while there are any, and the
-//! bounds of the protocol. Beyond them its channel is shut down, which ends a Node worker.
+//! A worker may be broken or hostile. Its cost is bounded: one read of [`READ`] bytes a turn, [`MAX_OUTGOING`]
+//! bytes that it does not read, no read at all while there are any, and the bounds of the protocol. Beyond them
+//! its channel is shut down, which ends a Node worker.
 
 mod channel;
 pub mod cluster;
@@ -18,6 +18,6 @@ mod versions;
 
 pub use self::{
     channel::{MAX_OUTGOING, READ},
-    hub::{Hub, News, Route},
+    hub::{Hub, HubEvent, Route},
     listener::{Lent, Listener, Opening},
 };

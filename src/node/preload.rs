@@ -1,11 +1,10 @@
-//! The scripts that run in a Node worker before the application: one that reports why it fails, one so that the
-//! workers of a cluster can be drained, and one that tells whether a loop turns.
+//! The scripts that run in a Node worker before the application: one reports uncaught errors, one lets the workers
+//! of a cluster drain, and one sends heartbeats.
 //!
-//! Node's `--require` takes nothing but the path of a file, so there has to be one for as long as a
-//! worker may start or make a thread: `/dev/shm` first, which is memory and is there and writable
-//! also where the root is read-only. It is not there before the first worker that needs it, and is
-//! removed in the end. A procrun that was killed leaves it; the next one finds it unlocked and
-//! removes it.
+//! Node's `--require` accepts nothing but the path of a file, so the file must exist for as long as a worker may
+//! start or create a thread: `/dev/shm` first, which is in memory and is writable even with a read-only root. It
+//! is created for the first worker that needs it, and removed at the end. A procrun that was killed leaves it
+//! behind; the next one finds it unlocked and removes it.
 
 use std::{
     env, fs,
@@ -19,42 +18,42 @@ use nix::{fcntl::OFlag, unistd::geteuid};
 
 use crate::{spec::PACKAGE_RUNNERS, sys::lock::FileLock};
 
-/// Lets a worker of a cluster finish its connections, and accept them for itself; reports why it fails.
+/// Lets a worker of a cluster finish its connections, and accept them for itself; reports uncaught errors.
 pub(super) const DRAIN: &str =
     concat!(include_str!("drain.cjs"), include_str!("accept.cjs"), include_str!("faults.cjs"));
-/// Reports why a worker fails.
+/// Reports uncaught errors of a worker.
 pub(super) const FAULTS: &str = include_str!("faults.cjs");
-/// Tells again and again that the loop of a worker turns.
+/// Sends heartbeats while the event loop of the worker runs.
 pub(super) const BEAT: &str = include_str!("beat.cjs");
 
-/// Leaves the channel of package runners to what they start.
+/// Passes the channel of package runners to their child.
 pub(super) fn forward() -> String {
     let packages = serde_json::json!(PACKAGE_RUNNERS).to_string();
     include_str!("forward.cjs").replacen("PACKAGE_RUNNERS", &packages, 1)
 }
 
-/// A script's file, if there is one yet.
+/// The file of a script, if it exists yet.
 #[derive(Debug, Default)]
 pub(super) struct Preload {
     file: Option<File>,
-    /// Why there is none has been said.
-    said: bool,
+    /// Whether it was reported that there is none.
+    is_reported: bool,
 }
 
 #[derive(Debug)]
 struct File {
     path: PathBuf,
-    /// By which it is told from another one in its place: device and inode.
+    /// Device and inode, which distinguish it from another file in its place.
     id: (u64, u64),
-    /// Marks it as needed.
+    /// Marks it as in use.
     _lock: FileLock,
 }
 
 impl Preload {
-    /// Its path. The file is made, or made anew when somebody has removed it.
+    /// Its path. The file is created, and created again after it was removed.
     ///
     /// # Errors
-    /// All places that were tried, and why none of them will do; that only the first time.
+    /// All places that were tried, with the reasons of the failures; only the first time.
     pub(super) fn path(&mut self, script: &str) -> Result<&Path, Option<String>> {
         if self.file.as_ref().is_some_and(|file| !file.is_there()) {
             self.file = None;
@@ -62,7 +61,7 @@ impl Preload {
         match &mut self.file {
             Some(file) => Ok(&file.path),
             none => {
-                let say = |why| (!std::mem::replace(&mut self.said, true)).then_some(why);
+                let say = |why| (!std::mem::replace(&mut self.is_reported, true)).then_some(why);
                 Ok(&none.insert(File::make(script).map_err(say)?).path)
             }
         }
@@ -93,18 +92,18 @@ impl File {
 
     fn make_in(place: &Path, script: &str) -> io::Result<Self> {
         let path = place.join(format!("procrun-{:016x}.cjs", RandomState::new().hash_one(place)));
-        // Never a file or a link that somebody has put there.
+        // Never an existing file or link.
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         let made = file
             .write_all(script.as_bytes())
-            // Whoever the workers run as; the umask has no say in this.
+            // Readable for the user of any worker, whatever the umask is.
             .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o444)))
             .and_then(|()| file.metadata())
             .and_then(|meta| Ok((meta, lock(file)?)));
         match made {
             Ok((meta, lock)) => {
                 let file = Self { path, id: (meta.dev(), meta.ino()), _lock: lock };
-                // Another procrun that tidies up may have come before the lock.
+                // Another procrun that removes old files may have come before the lock.
                 if file.is_there() { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
             }
             Err(error) => {
@@ -119,12 +118,12 @@ impl File {
     }
 }
 
-/// Never waits: whoever may read the file may hold a lock.
+/// Never waits: any process that may read the file may hold a lock.
 fn lock(file: fs::File) -> io::Result<FileLock> {
     FileLock::take(file)?.ok_or_else(|| io::ErrorKind::WouldBlock.into())
 }
 
-/// Removes what those have left who had no time to.
+/// Removes the files of supervisors that were killed.
 fn remove_unlocked(place: &Path) {
     let is_one = |name: &str| name.strip_suffix(".cjs").is_some_and(|name| name.starts_with("procrun-"));
     for entry in fs::read_dir(place).into_iter().flatten().flatten() {

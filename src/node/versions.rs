@@ -1,5 +1,5 @@
-//! Which versions of an application there are: what is open only for one that nobody runs any more
-//! is closed. Never closes anything itself.
+//! The versions of an application: what is open only for a version that no worker runs any more is closed. It
+//! closes nothing itself.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use crate::spec::{AppSpec, diff::same_but_instances};
 
-/// How long the sockets of a version stay open when nobody runs it any more: its successor may listen
-/// on one of them later than on the others, and until then its connections wait.
+/// Time for which the sockets of a version stay open after its last worker: its successor may listen on one of
+/// them later than on the others, and until then connections wait.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// The versions of one application that are run, or were until a moment ago.
@@ -26,7 +26,7 @@ struct Version {
 }
 
 impl Versions {
-    /// The number of the version that reads like this, which is about to be run.
+    /// The number of the version with this spec, which is about to run.
     pub(super) fn number(&mut self, spec: &Arc<AppSpec>) -> u32 {
         let is_it = |version: &&mut Version| same_but_instances(&version.spec, spec);
         if let Some(version) = self.known.iter_mut().find(is_it) {
@@ -38,9 +38,9 @@ impl Versions {
         self.last
     }
 
-    /// Looks which of them nobody runs any more. A single one is not looked at: as long as there is
-    /// no other, it is the one.
-    pub(super) fn look(&mut self, now: Instant, is_run: impl Fn(&AppSpec) -> bool) {
+    /// Checks which versions no worker runs any more. A single one is not checked: without another one, it is
+    /// current.
+    pub(super) fn check(&mut self, now: Instant, is_run: impl Fn(&AppSpec) -> bool) {
         if self.known.len() < 2 {
             return;
         }
@@ -51,17 +51,17 @@ impl Versions {
         }
     }
 
-    /// When the next one is over.
+    /// When the next version ends.
     pub(super) fn next_end(&self) -> Option<Instant> {
         self.known.iter().filter_map(|version| version.unused_since).min().map(|since| since + LINGER)
     }
 
-    /// Forgets those that nobody runs any more, and says which: their sockets are in somebody's way.
+    /// Removes the versions that no worker runs any more and returns them: their sockets are in the way.
     pub(super) fn end_now(&mut self) -> Vec<u32> {
         self.known.extract_if(.., |version| version.unused_since.is_some()).map(|it| it.number).collect()
     }
 
-    /// Forgets those that are over, and says which.
+    /// Removes the versions that have ended and returns them.
     pub(super) fn ended(&mut self, now: Instant) -> Vec<u32> {
         let is_over = |version: &mut Version| version.unused_since.is_some_and(|since| since + LINGER <= now);
         self.known.extract_if(.., is_over).map(|version| version.number).collect()

@@ -1,5 +1,5 @@
-//! What the primary decides is done here: sockets are opened, watched and closed, connections accepted
-//! and handed over.
+//! Carries out what the primary decides: opens, watches and closes sockets, accepts connections and hands them
+//! over.
 
 use std::{io, os::fd::AsFd, time::Duration};
 
@@ -12,7 +12,7 @@ use super::{
         listener::{Listener, Opening},
         versions::Versions,
     },
-    Hub, News,
+    Hub, HubEvent,
     messages::{Attached, listen_failure},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     sys::{poll::Readiness, sockets::SocketFile},
 };
 
-/// Marks the token of a socket; without it a token is the number of a run.
+/// Marks the token of a socket; without it, a token is the number of a run.
 const OF_SOCKET: u64 = 1 << 63;
 
 /// When accepting or sending has failed for lack of descriptors or memory, the kernel sends no event when it
@@ -28,7 +28,7 @@ const OF_SOCKET: u64 = 1 << 63;
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 impl Hub {
-    /// Lets the primary take in an event and does what it says.
+    /// Passes an event to the primary and carries out its effects.
     pub(super) fn drive(&mut self, event: Event) {
         let mut effects = std::mem::take(&mut self.effects);
         self.step(event, &mut effects);
@@ -57,7 +57,7 @@ impl Hub {
                 let opening = Opening { listener: id, endpoint, app, owner };
                 if opening.has_file() {
                     self.opening.insert(id);
-                    self.news.push(News::Opens(opening));
+                    self.events.push(HubEvent::Opens(opening));
                     return;
                 }
                 let mut opened = opening.open_with(&lent);
@@ -78,7 +78,7 @@ impl Hub {
             }
             Effect::Watch(id) => {
                 if let (Some(poller), Some(listener)) = (&self.poller, self.listeners.get(&id)) {
-                    // Only out of memory refuses that; then the workers wait for connections in vain.
+                    // Fails only for lack of memory; then the workers wait for connections in vain.
                     let _ = poller.add(listener.socket().as_fd(), token_of(id), Readiness::Arrival);
                 }
             }
@@ -113,7 +113,7 @@ impl Hub {
                 self.send(worker, &bytes, Some(Attached::Listener(listener)));
                 bytes.clear();
                 self.outgoing = bytes;
-                self.news.push(News::Accepts(worker, true));
+                self.events.push(HubEvent::Accepts(worker, true));
             }
             Effect::StopAccepting { worker, listener } => {
                 let mut bytes = std::mem::take(&mut self.outgoing);
@@ -121,49 +121,49 @@ impl Hub {
                 self.send(worker, &bytes, None);
                 bytes.clear();
                 self.outgoing = bytes;
-                self.news.push(News::Accepts(worker, false));
+                self.events.push(HubEvent::Accepts(worker, false));
             }
             Effect::Release(connection) => self.connections.release(connection),
             Effect::Listening(run, address) => {
-                self.news.push(News::Ready(run, Sign::Listening));
-                self.news.push(News::Listens(run, address));
+                self.events.push(HubEvent::Ready(run, Sign::Listening));
+                self.events.push(HubEvent::Listens(run, address));
             }
             Effect::CannotListen(run, endpoint, errno) => {
                 let failure = listen_failure(endpoint.describe(), errno);
-                self.news.push(News::CannotListen { run, failure, is_handled: false });
+                self.events.push(HubEvent::CannotListen { run, failure, is_handled: false });
             }
             Effect::SharesSocket(run, endpoint, with) => {
                 if let Some(app) = self.apps.get(&with) {
-                    self.news.push(News::SharesSocket(run, endpoint.describe(), app.name.clone()));
+                    self.events.push(HubEvent::SharesSocket(run, endpoint.describe(), app.name.clone()));
                 }
             }
             Effect::Drain(run) => {
                 self.send(run, wire::DRAIN, None);
             }
-            Effect::HasDrained(run) => self.news.push(News::Drained(run)),
+            Effect::HasDrained(run) => self.events.push(HubEvent::Drained(run)),
             Effect::Report(run, offence) => {
-                self.news.push(News::Misbehaves(run, offence.describe()));
+                self.events.push(HubEvent::Misbehaves(run, offence.describe()));
             }
             Effect::Disconnect(run, offence) => self.cut_off(run, offence.describe().to_owned()),
         }
     }
 
-    /// Takes in what has become of a socket that [`News::Opens`] asked for.
+    /// Handles the result for a socket that [`HubEvent::Opens`] requested.
     pub fn opened(&mut self, opening: Opening, result: io::Result<Listener>) {
         let id = opening.listener;
         if !self.opening.remove(&id) {
-            // Nobody wants it any more.
+            // No worker wants it any more.
             self.closed_files.extend(result.ok().and_then(Listener::into_file));
         } else if result.as_ref().is_err_and(is_in_use) && self.end_versions(Versions::end_now) {
             self.opening.insert(id);
-            self.news.push(News::Opens(opening));
+            self.events.push(HubEvent::Opens(opening));
         } else {
             let event = self.take_listener(id, result);
             self.drive(event);
         }
     }
 
-    /// The files of unix sockets that have been closed: whoever drops them removes them.
+    /// The files of unix sockets that have been closed: dropping one removes the file, which may block.
     pub fn closed_files(&mut self) -> Vec<SocketFile> {
         std::mem::take(&mut self.closed_files)
     }
@@ -192,7 +192,7 @@ impl Hub {
             Err(error) => {
                 let app = listener.app.and_then(|app| self.apps.get_mut(&app));
                 if let Some(app) = app.filter(|_| listener.fails_now()) {
-                    self.news.push(News::CannotAccept(app.name.clone(), error.to_string()));
+                    self.events.push(HubEvent::CannotAccept(app.name.clone(), error.to_string()));
                 }
                 if !self.stuck.contains(&id) {
                     self.stuck.push(id);
@@ -204,7 +204,7 @@ impl Hub {
     }
 }
 
-/// Whether what lingers for an earlier version, of whichever application, may have to give way.
+/// Whether sockets that linger for an earlier version, of any application, may be in the way.
 fn is_in_use(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrInUse
 }
@@ -213,7 +213,7 @@ fn token_of(listener: ListenerId) -> u64 {
     OF_SOCKET | u64::from(listener.0)
 }
 
-/// The socket that a token stands for, if it is not that of a run.
+/// The socket of a token. `None`: it is the token of a run.
 pub(super) fn of_token(token: u64) -> Option<ListenerId> {
     if token & OF_SOCKET == 0 {
         return None;

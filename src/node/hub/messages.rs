@@ -1,6 +1,6 @@
-//! What is said over the channels: messages of workers find who they are for, and answers go out.
+//! Messages over the channels: passes messages of workers to the primary, and sends answers.
 //!
-//! Never decides what a message about clustering leads to: that is the primary's part.
+//! It never decides what a message about clustering leads to: that is the primary's part.
 
 use super::{
     super::{
@@ -11,7 +11,7 @@ use super::{
         },
         listener::Listener,
     },
-    Hub, News,
+    Hub, HubEvent,
 };
 use nix::errno::Errno;
 
@@ -43,7 +43,7 @@ impl Hub {
         decoder.feed(&buffer[..count], |message| match message {
             Ok(message) => self.message(run, app, message),
             Err(broken) if app.is_some() => self.cut_off(run, format!("sent {broken}")),
-            // In a tree of processes any of them may write there, and not all know what it is.
+            // In a process tree, any process may write to the channel, and not all of them follow its protocol.
             Err(_) => {
                 self.misbehaves(run, "writes something to its IPC channel that is not a Node message");
             }
@@ -55,7 +55,7 @@ impl Hub {
         reading
     }
 
-    /// Lets a worker's channel rest until the time to try again: the poller would call it ready all the time.
+    /// Pauses a worker's channel until the time to try again: the poller would report it as ready all the time.
     pub(super) fn let_rest(&mut self, number: u64) {
         let (Some(worker), Some(poller)) = (self.workers.get_mut(&number), &self.poller) else { return };
         let _ = poller.change(worker.channel.socket(), number, Readiness::Gone);
@@ -65,7 +65,7 @@ impl Hub {
         self.try_again_soon();
     }
 
-    /// Goes on with the channels that have rested.
+    /// Continues the channels that were paused.
     pub(super) fn end_rests(&mut self) {
         for number in std::mem::take(&mut self.resting) {
             // Without anything to send it is read from again.
@@ -75,19 +75,21 @@ impl Hub {
 
     fn message(&mut self, run: Run, app: Option<u32>, message: Message) {
         match (message, app) {
-            (Message::Application { ready: true }, _) => self.news.push(News::Ready(run, Sign::Message)),
-            (Message::Application { ready: false }, _) => match self.news.last_mut() {
-                Some(News::Messages(other, count)) if *other == run => *count += 1,
-                _ => self.news.push(News::Messages(run, 1)),
+            (Message::Application { ready: true }, _) => {
+                self.events.push(HubEvent::Ready(run, Sign::Message));
+            }
+            (Message::Application { ready: false }, _) => match self.events.last_mut() {
+                Some(HubEvent::Messages(other, count)) if *other == run => *count += 1,
+                _ => self.events.push(HubEvent::Messages(run, 1)),
             },
-            (Message::Beat, _) => self.news.push(News::Beats(run)),
+            (Message::Beat, _) => self.events.push(HubEvent::Beats(run)),
             (Message::CannotListen { place, errno, is_handled }, _) => {
                 let failure = listen_failure(place, errno);
-                self.news.push(News::CannotListen { run, failure, is_handled });
+                self.events.push(HubEvent::CannotListen { run, failure, is_handled });
             }
-            (Message::Listens, _) => self.news.push(News::ListensAfterAll(run)),
-            (Message::Uncaught(uncaught), _) => self.news.push(News::Uncaught(run, uncaught)),
-            // The descriptor was dropped; without this a Node worker sends nothing more.
+            (Message::Listens, _) => self.events.push(HubEvent::ListensAfterAll(run)),
+            (Message::Uncaught(uncaught), _) => self.events.push(HubEvent::Uncaught(run, uncaught)),
+            // The descriptor was dropped; without this answer a Node worker sends nothing more.
             (Message::Handle, _) => {
                 self.send(run, wire::HANDLE_ACK, None);
             }
@@ -97,8 +99,8 @@ impl Hub {
                 let query = self.with_its_socket(run, query);
                 self.drive(Event::WorkerMessage(run, WorkerMessage::Query(query)));
             }
-            (Message::Cluster(hail), Some(_)) => self.drive(Event::WorkerMessage(run, hail)),
-            (Message::OfBun(hail), Some(_)) => self.bun(run, hail),
+            (Message::Cluster(message), Some(_)) => self.drive(Event::WorkerMessage(run, message)),
+            (Message::OfBun(message), Some(_)) => self.bun(run, message),
             (Message::Other | Message::OfBun(_) | Message::Cluster(WorkerMessage::Online), _) => {}
             (Message::HandleAck | Message::HandleNack | Message::Cluster(_), None) => {
                 self.misbehaves(run, "sent a cluster message and is in no cluster");
@@ -106,20 +108,20 @@ impl Hub {
         }
     }
 
-    /// Reports a worker, once.
+    /// Reports a worker, once for each kind of violation.
     fn misbehaves(&mut self, run: Run, what: &'static str) {
         if let Some(worker) = self.workers.get_mut(&run.number)
             && !std::mem::replace(&mut worker.reported, true)
         {
-            self.news.push(News::Misbehaves(run, what));
+            self.events.push(HubEvent::Misbehaves(run, what));
         }
     }
 
-    /// Bun opens the sockets of `http` and `Bun.serve` by itself. For others it asks, and can take
+    /// Bun opens the sockets of `http` and `Bun.serve` by itself. For others it sends a request, but can receive
     /// neither a socket nor a connection.
-    fn bun(&mut self, run: Run, hail: WorkerMessage) {
-        let answer = match hail {
-            WorkerMessage::Listening { .. } => return self.drive(Event::WorkerMessage(run, hail)),
+    fn bun(&mut self, run: Run, message: WorkerMessage) {
+        let answer = match message {
+            WorkerMessage::Listening { .. } => return self.drive(Event::WorkerMessage(run, message)),
             WorkerMessage::Query(query) => Answer::not_supported(query.seq),
             WorkerMessage::Leaving { seq } => Answer { seq, to_query: None },
             WorkerMessage::Online
@@ -136,7 +138,7 @@ impl Hub {
             && let Some(worker) = self.workers.get_mut(&run.number)
             && !std::mem::replace(&mut worker.reported, true)
         {
-            self.news.push(News::NoSocketForBun(run));
+            self.events.push(HubEvent::NoSocketForBun(run));
         }
         let mut bytes = std::mem::take(&mut self.outgoing);
         wire::encode_for_bun(&answer, &mut bytes);
@@ -145,7 +147,7 @@ impl Hub {
         self.outgoing = bytes;
     }
 
-    /// A worker that names a descriptor means the socket that it was handed there.
+    /// If a worker names a descriptor, it means the socket that it was handed there.
     fn with_its_socket(&self, run: Run, query: Query) -> Query {
         let place = query.descriptor.and_then(|descriptor| descriptor.checked_sub(HANDED));
         let lent = self.workers.get(&run.number).zip(place).and_then(|(worker, at)| worker.lent.get(at));
@@ -157,7 +159,7 @@ impl Hub {
         }
     }
 
-    /// Sends a message and what goes with it. False if there is nobody to hear it.
+    /// Sends a message and a descriptor with it. False if the channel is closed.
     pub(super) fn send(&mut self, run: Run, bytes: &[u8], with: Option<Attached>) -> bool {
         let Some(worker) = self.workers.get_mut(&run.number).filter(|worker| !worker.cut_off) else {
             return false;
@@ -169,14 +171,14 @@ impl Hub {
         match worker.channel.send(bytes, with) {
             Delivery::Sent => true,
             Delivery::Waits => {
-                if let (false, Some(poller)) = (worker.clogged, &self.poller) {
-                    worker.clogged = true;
+                if let (false, Some(poller)) = (worker.is_blocked, &self.poller) {
+                    worker.is_blocked = true;
                     let _ = poller.change(worker.channel.socket(), run.number, Readiness::Writable);
                 }
                 true
             }
             Delivery::Lacks => {
-                worker.clogged = true;
+                worker.is_blocked = true;
                 self.let_rest(run.number);
                 true
             }
@@ -188,7 +190,7 @@ impl Hub {
                 self.cut_off(run, format!("cannot be sent a message ({error})"));
                 false
             }
-            // Its last words, and then its end, come by themselves.
+            // Its last messages, and then its end, arrive by themselves.
             Delivery::Closed => false,
         }
     }
@@ -197,7 +199,7 @@ impl Hub {
         let Some(worker) = self.workers.get_mut(&number) else { return };
         let run = worker.run;
         let when = match worker.channel.flush() {
-            // Of a channel that is closed the last messages, and then its end, come by themselves.
+            // Of a closed channel, the last messages and then its end arrive by themselves.
             Delivery::Sent | Delivery::Closed | Delivery::Full => Readiness::Readable,
             Delivery::Waits => Readiness::Writable,
             Delivery::Lacks => return self.let_rest(number),
@@ -205,24 +207,24 @@ impl Hub {
                 return self.cut_off(run, format!("cannot be sent a message ({error})"));
             }
         };
-        worker.clogged = when == Readiness::Writable;
+        worker.is_blocked = when == Readiness::Writable;
         if let Some(poller) = &self.poller {
             let _ = poller.change(worker.channel.socket(), number, when);
         }
     }
 
-    /// Ends the conversation with a worker. What it has said before is still taken in.
+    /// Shuts a worker's channel down. Its earlier messages are still handled.
     pub(super) fn cut_off(&mut self, run: Run, why: String) {
         if let Some(worker) = self.workers.get_mut(&run.number)
             && !std::mem::replace(&mut worker.cut_off, true)
         {
             worker.channel.shut_down();
-            self.news.push(News::CutOff(run, why));
+            self.events.push(HubEvent::CutOff(run, why));
         }
     }
 }
 
-/// A failure to listen with what the kernel says of it; `errno` is positive.
+/// A failure to listen with the kernel's error text; `errno` is positive.
 pub(super) fn listen_failure(place: String, errno: i32) -> ListenFailure {
     let errno = Errno::from_raw(errno);
     ListenFailure {
