@@ -1,6 +1,6 @@
 //! One HTTP request and its answer, on a connection of its own.
 //!
-//! The status decides. Of the body a little is read, and only where it may say what is wrong.
+//! The status decides. A part of the body is read only if it may contain the reason of a failure.
 
 use std::{future::poll_fn, pin::Pin, time::Duration};
 
@@ -22,7 +22,7 @@ use super::{Way, clean, connection, in_time};
 const BUFFER: usize = 8 * 1024;
 /// The maximum number of bytes of a body that are used.
 const MAX_HEAD_BYTES: usize = 1024;
-/// The time for a body with the reason of a failure.
+/// Maximum time for a body with the reason of a failure.
 const BODY: Duration = Duration::from_millis(100);
 
 const AGENT: &str = concat!("procrun/", env!("CARGO_PKG_VERSION"));
@@ -61,16 +61,16 @@ async fn exchange(stream: TokioIo<TcpStream>, request: Request<String>) -> Resul
         if status.is_success() || status.is_redirection() {
             return Ok(());
         }
-        Err(match words(response).await {
-            words if words.is_empty() => answered(status),
-            words => format!("{}: {words}", answered(status)),
+        Err(match first_line(response).await {
+            first_line if first_line.is_empty() => answered(status),
+            first_line => format!("{}: {first_line}", answered(status)),
         })
     };
     tokio::pin!(answer, connection);
     let mut open = true;
     loop {
         tokio::select! {
-            // What has been answered counts, whatever becomes of the connection.
+            // A received answer counts, whatever happens to the connection.
             biased;
             result = &mut answer => return result,
             _ = &mut connection, if open => open = false,
@@ -85,7 +85,7 @@ fn answered(status: StatusCode) -> String {
     }
 }
 
-/// The error with what is behind it.
+/// The error with its source.
 fn in_full(error: &hyper::Error) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
@@ -93,8 +93,8 @@ fn in_full(error: &hyper::Error) -> String {
     }
 }
 
-/// The first line of a body, if it comes soon.
-async fn words(response: Response<Incoming>) -> String {
+/// The first line of a body, if it arrives in time.
+async fn first_line(response: Response<Incoming>) -> String {
     let mut body = response.into_body();
     let mut bytes = Vec::new();
     let read = async {
@@ -106,7 +106,7 @@ async fn words(response: Response<Incoming>) -> String {
             }
         }
     };
-    // What has come by then will do.
+    // The received part is enough.
     let _ = timeout(BODY, read).await;
     let line = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).find(|line| !line.is_empty());
     line.map_or_else(String::new, clean)
@@ -136,7 +136,7 @@ mod tests {
             }
             let _ = stream.write_all(answer);
             if hold {
-                // Until the other side has gone.
+                // Until the client has closed the connection.
                 let _ = stream.read(&mut [0]);
             }
             String::from_utf8(asked).unwrap()
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn an_answer_without_an_end_is_not_read_to_it() {
-        // Headers beyond all bounds, and a body that trickles.
+        // Endless headers, and a body that arrives slowly.
         let behind = |head: &str| head.to_owned() + &"x".repeat(100_000);
         let endless: &'static str = behind("HTTP/1.1 200 OK\r\nX: ").leak();
         assert!(ask(endless.as_bytes(), false).0.is_err());

@@ -29,16 +29,16 @@ use crate::{
     },
 };
 
-/// A question.
+/// What a probe sends or runs.
 #[derive(Debug)]
 pub enum Question {
-    /// An HTTP request.
+    /// An HTTP GET request.
     Http {
-        /// Where.
+        /// How to connect.
         way: Way,
         /// The value of the header `Host`.
         host: String,
-        /// Path and query.
+        /// Path and query of the request.
         path: String,
     },
     /// A connection to one of these addresses.
@@ -50,9 +50,9 @@ pub enum Question {
 /// How a probe reaches a worker.
 #[derive(Debug)]
 pub enum Way {
-    /// By the first of these addresses that takes the connection.
+    /// The first of these addresses that accepts the connection.
     Addresses(Vec<SocketAddr>),
-    /// By this connection, which is non-blocking.
+    /// This connection, which is non-blocking.
     Connection(std::net::TcpStream),
 }
 
@@ -61,15 +61,15 @@ pub enum Way {
 pub struct Answer {
     /// The probed run.
     pub run: Run,
-    /// What.
+    /// Health or readiness.
     pub kind: ProbeKind,
-    /// What came of it.
+    /// The outcome; an error is the reason of the failure.
     pub result: Result<(), String>,
 }
 
 type Key = (InstanceId, ProbeKind);
 
-/// All questions that are under way.
+/// All probes in progress.
 #[derive(Debug, Default)]
 pub struct Prober {
     tasks: JoinSet<Answer>,
@@ -79,7 +79,7 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// Asks; the answer is among the news. What the instance was asked before is forgotten.
+    /// Starts a probe; its answer comes from [`Self::answers`]. An earlier probe of the instance is dropped.
     pub fn ask(&mut self, run: Run, kind: ProbeKind, mut question: Question, now: Instant, limit: Duration) {
         let until = after(now.into(), limit).into();
         let key = (run.instance, kind);
@@ -117,19 +117,19 @@ impl Prober {
         }
     }
 
-    /// Whether an earlier program for the same probe is still there after its timeout: SIGKILL has not ended it,
-    /// or its start hangs.
+    /// Whether an earlier program for the same probe still exists after its timeout: SIGKILL has not ended it, or
+    /// its start hangs.
     pub fn is_stuck(&mut self, instance: InstanceId, kind: ProbeKind) -> bool {
         self.forget_unstarted();
         self.programs.iter().any(|(_, key, _)| *key == (instance, kind))
     }
 
     fn forget_unstarted(&mut self) {
-        // As long as a thread is at its start, that thread has the id, too.
+        // A thread that hangs in its start also holds the id.
         self.programs.retain(|(id, ..)| !id.is_prevented() || Arc::strong_count(id) > 1);
     }
 
-    /// A run has ended: its probes are forgotten.
+    /// Drops the probes of a run that has ended.
     pub fn ended(&mut self, instance: InstanceId) {
         for kind in [ProbeKind::Liveness, ProbeKind::Readiness] {
             if let Some(task) = self.under_way.remove(&(instance, kind)) {
@@ -176,7 +176,7 @@ async fn connection(way: Way) -> Result<TcpStream, String> {
     }
 }
 
-/// The first connection that is taken; else why none was.
+/// Connects to the first address that accepts; otherwise the reasons of all failures.
 async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, String> {
     let mut refusals = Vec::new();
     for address in addresses {
@@ -202,14 +202,14 @@ fn why_none(refusals: &[(String, String)]) -> String {
     }
 }
 
-/// Without the number that the standard library puts behind it.
+/// Without the error number that the standard library appends.
 fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let end = text.find(" (os error").unwrap_or(text.len());
     text[..end].to_lowercase()
 }
 
-/// What comes of it, unless it takes too long.
+/// The output of the future, unless it takes too long.
 async fn in_time<T>(
     until: Instant,
     limit: Duration,
@@ -224,7 +224,7 @@ async fn in_time<T>(
 
 /// Text of a worker on one line of limited length.
 fn clean(bytes: &[u8]) -> String {
-    /// In columns.
+    /// In terminal columns.
     const MAX_REASON_LENGTH: usize = 200;
     cut(&log_line(String::from_utf8_lossy(bytes).trim()), MAX_REASON_LENGTH).into_owned()
 }
@@ -239,7 +239,7 @@ mod tests {
         let of_thread = Arc::new(ChildId::default());
         let mut prober = Prober::default();
         prober.programs.push((Arc::clone(&of_thread), (instance, kind), oneshot::channel().0));
-        // As its timeout does.
+        // Like a timeout.
         of_thread.prevent();
         assert!(prober.is_stuck(instance, kind));
         assert!(!prober.is_stuck(instance, ProbeKind::Readiness), "the other probe goes on");

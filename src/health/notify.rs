@@ -24,15 +24,15 @@ use crate::{
 
 /// A longer datagram is not a message (systemd has the same limit).
 const MAX_DATAGRAM_BYTES: usize = 4096;
-/// The maximum number of datagrams of one run that are read in a turn.
+/// Maximum number of datagrams of one run that are read in a turn.
 const AT_ONCE: usize = 32;
 
 /// All notification sockets. Empty, and without cost, until the first worker needs one.
 #[derive(Debug, Default)]
 pub struct Notify {
     poller: Option<Poller>,
-    /// By the number of the run.
-    ears: HashMap<u64, NotifySocket>,
+    /// Keyed by the number of the run.
+    sockets: HashMap<u64, NotifySocket>,
     happened: Vec<PollEvent>,
 }
 
@@ -40,7 +40,7 @@ pub struct Notify {
 struct NotifySocket {
     run: Run,
     socket: OwnedFd,
-    /// Whom the run runs as.
+    /// The user of the run, if it is not procrun's own.
     uid: Option<u32>,
 }
 
@@ -71,7 +71,7 @@ impl Notify {
         let name = format!("procrun/{:016x}{:016x}", state.hash_one(run.number), state.hash_one(run));
         let socket = datagrams::bind(&name)?;
         poller.add(socket.as_fd(), run.number, Readiness::Readable)?;
-        self.ears.insert(run.number, NotifySocket { run, socket, uid });
+        self.sockets.insert(run.number, NotifySocket { run, socket, uid });
         Ok(format!("@{name}"))
     }
 
@@ -84,18 +84,18 @@ impl Notify {
         poller.wait(&mut self.happened).await?;
         let mut events = Vec::new();
         for happened in self.happened.drain(..) {
-            if let Some(ear) = self.ears.get(&happened.token) {
-                ear.hear(&mut events);
+            if let Some(ear) = self.sockets.get(&happened.token) {
+                ear.read_pending(&mut events);
             }
         }
         Ok(events)
     }
 
-    /// A run has ended: reads its last messages and closes its socket.
+    /// Reads the last messages of a run that has ended, and closes its socket.
     pub fn ended(&mut self, run: Run) -> Vec<Event> {
         let mut events = Vec::new();
-        if let Some(ear) = self.ears.remove(&run.number) {
-            ear.hear(&mut events);
+        if let Some(ear) = self.sockets.remove(&run.number) {
+            ear.read_pending(&mut events);
             // A child that has not executed its program yet may hold a copy of the socket.
             if let Some(poller) = &self.poller {
                 poller.remove(ear.socket.as_fd());
@@ -107,7 +107,7 @@ impl Notify {
 
 impl NotifySocket {
     /// Reads the pending messages and adds their events.
-    fn hear(&self, events: &mut Vec<Event>) {
+    fn read_pending(&self, events: &mut Vec<Event>) {
         let mut said = Notification::default();
         let mut buffer = [0; MAX_DATAGRAM_BYTES];
         for _ in 0..AT_ONCE {
@@ -142,7 +142,7 @@ impl Notification {
                     self.every = number.map(Duration::from_micros).map(Word::Every).or(self.every.take());
                 }
                 (b"STATUS", text) => self.status = Some(Word::Status(clean(text))),
-                // RELOADING, MAINPID, FDSTORE and whatever there may be: nothing of it concerns procrun.
+                // RELOADING, MAINPID, FDSTORE and others do not concern procrun.
                 _ => {}
             }
         }

@@ -22,18 +22,18 @@ use crate::{
     },
 };
 
-/// The size of the kept end of its output.
+/// Bytes of the output that are kept, at its end.
 const KEPT: usize = 1024;
-/// Between two reads of a full pipe.
+/// Pause between two reads of a full pipe.
 const FLOOD: Duration = Duration::from_millis(1);
-/// The maximum number of reads of the pipe after the end.
+/// Maximum number of reads of the pipe after the exit.
 const LAST_READS: usize = 16;
 
 /// A program that is being started.
 #[derive(Debug)]
 pub struct Program {
     child: Child,
-    /// Brings the read end of its output as soon as it is executed, or why it could not be.
+    /// Receives the read end of its output once it is executed, or the reason why it could not be.
     started: oneshot::Receiver<Result<OwnedFd, String>>,
 }
 
@@ -47,8 +47,8 @@ struct Child {
 }
 
 impl Program {
-    /// A program that is started with this mark by a thread that tells how that went: it sends the read
-    /// end of the output once the program is executed.
+    /// A program that a thread starts with this mark. The thread sends the read end of the output once the program
+    /// is executed.
     pub fn new(id: Arc<ChildId>, mark: RunMark, started: oneshot::Receiver<Result<OwnedFd, String>>) -> Self {
         Self { child: Child { id, mark, exit: None, is_reaped: false }, started }
     }
@@ -57,12 +57,12 @@ impl Program {
         &self.child.id
     }
 
-    /// What tells how it ended, when it has been reaped.
+    /// Sets the channel that receives its exit status when it has been reaped.
     pub(super) fn reaped_by(&mut self, exit: oneshot::Receiver<Status>) {
         self.child.exit = Some(exit);
     }
 
-    /// How it ends.
+    /// The outcome of the probe.
     pub(super) async fn result(self, until: Instant, limit: Duration) -> Result<(), String> {
         let Self { mut child, started } = self;
         let not_ended = || format!("its check has not ended within {}", HumanDuration(limit));
@@ -120,13 +120,13 @@ impl Drop for Child {
     }
 }
 
-/// What a program that has just been reaped has left in its process group ends with it.
+/// Kills the rest of the process group of a program that has just been reaped.
 pub(super) fn is_over(pid: Pid) {
     let _ = process::signal_group(pid, Signal::KILL.number());
 }
 
-/// Reads when there is something; false at the end. After a full pipe it pauses for a moment, so that a program
-/// that writes without end does not use a whole CPU.
+/// Reads when data is available; false at the end. After a full pipe it pauses briefly, so that a program that
+/// writes without end does not use a whole CPU.
 async fn read(output: &Receiver, end: &mut Vec<u8>) -> bool {
     let mut buffer = [0; 4096];
     let result = match output.readable().await {

@@ -1,5 +1,5 @@
-//! Basic authentication (RFC 7617): the header that the right credentials make, compared in a time that does
-//! not tell how much of it was right.
+//! Basic authentication (RFC 7617): compares the header with the one of the right credentials, in a time that does
+//! not depend on how much of it is right.
 
 use std::hint::black_box;
 
@@ -7,7 +7,7 @@ use hyper::header::HeaderValue;
 
 use crate::spec::serve::Credentials;
 
-/// What the client has to send.
+/// The credentials that the client must send.
 #[derive(Debug)]
 pub(super) struct Expected(Vec<u8>);
 

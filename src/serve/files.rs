@@ -24,15 +24,14 @@ use nix::{
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 use tower_http::services::fs::{self, Backend};
 
-/// The maximum number of paths outside the directory that are named in the log, each once: a client chooses the
-/// paths.
+/// Maximum number of paths outside the directory that are logged, each once: clients choose the paths.
 const MAX_NAMED: usize = 100;
 
 /// The files of a directory.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
     directory: Arc<PathBuf>,
-    /// The paths that lead out of the directory and have been named.
+    /// The paths that lead out of the directory and were logged.
     named: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
@@ -91,7 +90,7 @@ impl Files {
     }
 }
 
-/// The path without the `.` at its beginning; one with `..` is nowhere.
+/// The path without a leading `.`; one with `..` does not exist.
 fn below(path: &Path) -> io::Result<PathBuf> {
     let mut relative = PathBuf::new();
     for component in path.components() {
@@ -133,7 +132,7 @@ fn not_there(error: Errno) -> io::Error {
     }
 }
 
-/// An open file as the file server takes it.
+/// An open file in the form that the file server needs.
 pub(super) struct OpenFile(tokio::fs::File);
 
 type Later<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
@@ -158,7 +157,7 @@ impl Backend for Files {
     }
 }
 
-/// On a thread that may wait for a disk.
+/// Runs a closure on a thread that may wait for a disk.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {

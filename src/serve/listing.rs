@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::files::Files;
 
-/// More entries than this are not shown.
+/// Maximum number of shown entries.
 const MAX_ENTRIES: usize = 10_000;
 
 /// Characters that stay unescaped in a path.
@@ -18,7 +18,7 @@ pub(super) fn page(files: &Files, path: &Path, shown: &str) -> io::Result<String
     if !directory.metadata()?.is_dir() {
         return Err(io::ErrorKind::NotFound.into());
     }
-    // The directory that was opened, whatever is at its path by now.
+    // The opened directory, even if its path leads elsewhere by now.
     let opened = format!("/proc/self/fd/{}", directory.as_raw_fd());
     let mut entries: Vec<(bool, String, u64)> = Vec::new();
     let mut more = 0_usize;

@@ -37,15 +37,15 @@ use crate::{
     },
 };
 
-/// Something that another start may find repaired.
+/// A failure that another start may not have.
 const FAILED: ExitCode = 1;
 /// The settings are wrong.
 const EX_CONFIG: ExitCode = 78;
-/// More connections than this have to wait.
+/// Maximum number of connections; others wait in the kernel's backlog.
 const MAX_CONNECTIONS: u64 = 1_000;
-/// Descriptors that are not there for connections; each of them has one for itself and one for a file.
+/// Descriptors that are not for connections; each connection has one for itself and one for a file.
 const RESERVED_DESCRIPTORS: u64 = 32;
-/// The maximum number of threads that read files.
+/// Maximum number of threads that read files.
 const MAX_READERS: usize = 16;
 
 /// Serves until SIGTERM or SIGINT. `args` are those of the script.
@@ -102,13 +102,12 @@ fn serve(settings: ServeSettings, handed: Vec<OwnedFd>) -> Result<(), String> {
             }
         }
     });
-    // A file system that does not answer must not keep the process.
+    // A file system that does not answer must not delay the exit.
     runtime.shutdown_background();
     done
 }
 
-/// `ps` and the log show the path as it was given. It need not be a real path, so a link that changes later is
-/// followed then.
+/// The path as it was given: `ps` and the log show it, and a link in it that changes later is followed then.
 fn directory(said: &str) -> Result<PathBuf, String> {
     let path = std::path::absolute(said).map_err(|error| format!("{said}: {error}"))?;
     match path.metadata() {
@@ -141,7 +140,7 @@ fn shown(directory: &str) -> String {
         .map_or_else(|_| directory.to_owned(), |it| it.display().to_string())
 }
 
-/// A socket that the supervisor has opened.
+/// A listener on a socket that the supervisor has opened.
 fn adopt(socket: OwnedFd) -> Result<Listener, String> {
     let failed = |error: io::Error| format!("cannot use the socket that was handed over: {error}");
     sockets::make_non_blocking(&socket).map_err(failed)?;
@@ -155,7 +154,7 @@ fn adopt(socket: OwnedFd) -> Result<Listener, String> {
     }
 }
 
-/// A socket of its own.
+/// Opens a socket by the settings.
 fn open(settings: &ServeSettings) -> Result<Listener, String> {
     let (host, port) = (settings.host.as_str(), settings.port);
     let failed = |error: io::Error| {
@@ -180,7 +179,7 @@ fn open(settings: &ServeSettings) -> Result<Listener, String> {
     adopt(socket)
 }
 
-/// Something that went wrong with one request.
+/// Logs a failure of one request.
 fn complain(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

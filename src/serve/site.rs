@@ -21,7 +21,7 @@ use crate::{http::server::Handler, spec::serve::ServeSettings};
 
 type Answer = Response<Either<ServeFileSystemResponseBody, Full<Bytes>>>;
 
-/// The page for what is not there.
+/// The page for missing files.
 const NOT_FOUND_PAGE: &str = "/404.html";
 /// Hidden directories that may be read (RFC 8615).
 const WELL_KNOWN: &str = ".well-known";
@@ -180,7 +180,7 @@ fn finish(headers: &mut HeaderMap) {
     // A new version is seen at once; what has not changed is not sent again (304).
     insert(header::CACHE_CONTROL, "no-cache");
     insert(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    // As PM2 does.
+    // As PM2.
     insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
     insert(header::ACCESS_CONTROL_ALLOW_METHODS, "GET");
     if let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok())
@@ -192,7 +192,7 @@ fn finish(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether nothing on the way is hidden.
+/// Whether no part of the path is hidden.
 fn is_visible(path: &str) -> bool {
     decoded(path).split('/').all(|part| !part.starts_with('.') || part == WELL_KNOWN)
 }
