@@ -6,7 +6,7 @@ use tokio::{
     sync::oneshot::{self, error::TryRecvError},
     time::Instant,
 };
-use tracing::{debug, error, info, warn};
+use tracing::debug;
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
@@ -25,7 +25,8 @@ use super::{
     own_file::OwnFile,
     panics,
     preflight::{Candidate, Preflight, Results},
-    print_early, report,
+    print_early,
+    report::{self, ThreadReports},
     schedules::Schedules,
     snapshots::WallClock,
     starting::StartProgress,
@@ -41,7 +42,7 @@ use crate::{
     logs::{self, Logs},
     machine::{
         Effect, EndRequest, Event, Machine, Run, StopRequest, Time, Word,
-        events::{EventData, Notice, SentBy, SignalUse},
+        events::{EventData, Notice, RuntimePart, SentBy, SignalUse},
     },
     node::{self, Hub, Opening},
     spec::{
@@ -92,7 +93,9 @@ pub(super) struct Supervisor<'a> {
     signals: Signals,
     /// When to install the handlers for real-time signals.
     realtime_at: Option<Instant>,
-    outages: Outages,
+    pub(super) outages: Outages,
+    /// What helper threads report.
+    thread_reports: ThreadReports,
     pub(super) open_files: OpenFiles,
     pub(super) evaluation: Option<Running>,
     /// Where a supervisor in the background keeps its files.
@@ -157,7 +160,7 @@ pub(super) async fn supervise(
     };
     let notices = [notices, results.notices()].concat();
     results.into_apps(&mut listen_sockets);
-    let (clients, trouble) = Clients::open(role);
+    let (mut clients, trouble) = Clients::open(role);
     if role.background.is_some()
         && let Some(trouble) = &trouble
     {
@@ -174,19 +177,17 @@ pub(super) async fn supervise(
     let termination_log =
         if role.background.is_some() { TerminationLog::Off } else { plan.runtime.termination_log.clone() };
     panics::report_to(&logs, termination_log);
-    for notice in notices {
-        warn!("{notice}");
-    }
-    listen_sockets.announce();
-    say_reach(&clients, trouble);
+    report_boot(&mut clients, notices, listen_sockets.reports(), trouble);
     let cpus = cpus_for(&plan);
     let machine = Machine::new(plan, cpus);
+    let (reporter, thread_reports) = report::queue();
     let workers = Workers::new(
         source.environment().clone(),
         open_files,
         logs.clone(),
         listen_sockets.open().clone(),
         helpers,
+        reporter,
         machine.instances().count(),
     )?;
     let began = now();
@@ -211,6 +212,7 @@ pub(super) async fn supervise(
         signals,
         realtime_at: Some(began + REALTIME_DELAY),
         outages: Outages::default(),
+        thread_reports,
         open_files,
         evaluation: None,
         home: role.background.as_ref().map(|background| background.home.clone()),
@@ -262,11 +264,21 @@ async fn check_apps(
     Ok(Err(code))
 }
 
-/// Says where commands reach this procrun, or why they cannot.
-fn say_reach(clients: &Clients, trouble: Option<impl std::fmt::Display>) {
-    match trouble {
-        None => debug!("commands reach this procrun at {}", clients.path().display()),
-        Some(trouble) => warn!("{trouble}: commands cannot reach this procrun"),
+/// Reports what was found before there was a log: warnings of the configuration, sockets that are open, and why
+/// commands cannot reach this procrun.
+fn report_boot(
+    clients: &mut Clients,
+    warnings: Vec<String>,
+    sockets: Vec<Notice>,
+    trouble: Option<impl std::fmt::Display>,
+) {
+    let warning = |message| Notice::of_runtime(EventData::ConfigWarning { message });
+    let no_socket = trouble.map(|trouble| report::outage(RuntimePart::ControlSocket, trouble));
+    if no_socket.is_none() {
+        debug!("commands reach this procrun at {}", clients.path().display());
+    }
+    for notice in warnings.into_iter().map(warning).chain(sockets).chain(no_socket) {
+        clients.report(notice, &[]);
     }
 }
 
@@ -278,7 +290,7 @@ impl Supervisor<'_> {
         let mut boot = Some(after(self.began.into(), delay).into());
         if !delay.is_zero() {
             self.receive_realtime();
-            info!("waiting for {} ms before anything starts", delay.as_millis());
+            self.report(Notice::of_runtime(EventData::StartDelayed { delay }));
         }
         let mut received = Vec::new();
         let mut turns = 0_u32;
@@ -307,7 +319,7 @@ impl Supervisor<'_> {
             let mut is_time = false;
             tokio::select! {
                 result = self.signals.wait(&mut received), if self.outages.allows(Part::Signals) => {
-                    self.outages.check(Part::Signals, result);
+                    self.check(Part::Signals, result);
                 }
                 () = sleep_until(next) => {}
                 () = self.schedules.ring() => is_time = true,
@@ -317,11 +329,11 @@ impl Supervisor<'_> {
                     continue;
                 }
                 reports = self.watcher.events() => {
-                    let events = reports.into_iter().filter_map(report::watch_event).collect();
-                    self.feed(events);
+                    self.take_watch_events(reports);
                 }
+                report = self.thread_reports.next() => self.report(report),
                 result = self.node.turn(), if self.outages.allows(Part::Channels) => {
-                    self.outages.check(Part::Channels, result);
+                    self.check(Part::Channels, result);
                     self.hear();
                     // Connections arrive by the thousand; no child has ended and no timer is due.
                     continue;
@@ -332,7 +344,7 @@ impl Supervisor<'_> {
                     continue;
                 }
                 result = self.notify.turn(), if self.outages.allows(Part::Notifications) => {
-                    if let Some(said) = self.outages.check(Part::Notifications, result) {
+                    if let Some(said) = self.check(Part::Notifications, result) {
                         self.heard(said);
                     }
                     continue;
@@ -343,7 +355,7 @@ impl Supervisor<'_> {
                     continue;
                 }
                 result = self.clients.turn(), if self.outages.allows(Part::Commands) => {
-                    self.outages.check(Part::Commands, result);
+                    self.check(Part::Commands, result);
                     self.serve();
                 }
                 () = self.usage.rest() => {}
@@ -362,8 +374,7 @@ impl Supervisor<'_> {
             let excesses = self.memory.look(&self.machine, &mut self.workers);
             self.feed(excesses);
             if is_time {
-                let due = self.schedules.due();
-                self.feed(due.into_iter().map(|app| Event::Due { app }).collect());
+                self.take_due();
             }
             self.take_evaluation();
             let machine = &self.machine;
@@ -400,10 +411,17 @@ impl Supervisor<'_> {
         self.boot = Boot::Followed;
         // A reload may have come before.
         let plan = self.machine.coming_plan();
-        watch(&mut self.watcher, &plan);
-        self.schedules.follow(&plan);
+        self.watch(&plan);
+        self.follow_schedules(&plan);
         self.memory.follow(&plan);
         self.receive_realtime();
+    }
+
+    /// Watches the files of this plan from now on.
+    pub(super) fn watch(&mut self, plan: &Plan) {
+        if let Err(error) = self.watcher.follow(plan) {
+            self.report(report::outage(RuntimePart::Watching, error));
+        }
     }
 
     /// Installs the handlers for real-time signals if the first start takes long.
@@ -418,7 +436,7 @@ impl Supervisor<'_> {
         if self.realtime_at.take().is_some()
             && let Err(error) = self.signals.receive_realtime()
         {
-            warn!("cannot forward real-time signals: {error}");
+            self.report(report::outage(RuntimePart::RealTimeSignals, error));
         }
     }
 
@@ -442,6 +460,9 @@ impl Supervisor<'_> {
             self.workers.helpers().receive(&mut removed, until).await;
         }
         self.workers.finish_pid_files();
+        while let Some(report) = self.thread_reports.waiting() {
+            self.report(report);
+        }
         self.clients.send_ready_answers();
         if let Some(background) = &role.background {
             background.remove_pid_file();
@@ -460,9 +481,13 @@ impl Supervisor<'_> {
             Some(_) => TerminationMessage::new(TerminationLog::Off),
         };
         // Before the output, which may block until procrun is killed; and with the last lines.
-        termination_message.say(self, code, logs).await;
+        if let Err(why) = termination_message.say(self, code, logs).await {
+            self.report(report::outage(RuntimePart::TerminationMessage, why));
+        }
         self.flush_logs(logs).await;
-        termination_message.say(self, code, logs).await;
+        if let Err(why) = termination_message.say(self, code, logs).await {
+            self.report(report::outage(RuntimePart::TerminationMessage, why));
+        }
     }
 
     /// Waits until everything is written. The reader may take any time, until a request to stop: then only as
@@ -482,7 +507,7 @@ impl Supervisor<'_> {
                     }
                 }
                 result = self.signals.wait(&mut received), if self.outages.allows(Part::Signals) => {
-                    self.outages.check(Part::Signals, result);
+                    self.check(Part::Signals, result);
                 }
             }
             let is_stop_signal = |it: Received| Signal::from_number(it.number).is_some_and(is_stop);
@@ -586,7 +611,7 @@ impl Supervisor<'_> {
                     self.workers.signal(run, Signal::CONT);
                     return;
                 }
-                report::no_message(&self.machine, run, signal);
+                self.report_of(run, EventData::ChannelMissing { signal });
                 signal
             }
         };
@@ -600,7 +625,7 @@ impl Supervisor<'_> {
         for event in all {
             match event {
                 node::HubEvent::Opens(opening) => self.open_for_worker(opening),
-                event => events.extend(report::hub_event(&self.machine, event)),
+                event => events.extend(self.take_hub_event(event)),
             }
         }
         // Not only in a full turn: until the next one it could be hours.
@@ -678,6 +703,7 @@ impl Supervisor<'_> {
             &mut self.listen_sockets,
             &mut self.notify,
         );
+        self.report_sockets();
         if !events.is_empty() {
             self.follow_plan();
         }
@@ -783,13 +809,6 @@ fn receives_signal(effect: &Effect) -> Option<Run> {
     match effect {
         Effect::Signal(run, _) | Effect::RequestEnd(run, _, _) | Effect::SweepTree(run, _) => Some(*run),
         _ => None,
-    }
-}
-
-/// Watches the files of the plan.
-pub(super) fn watch(watcher: &mut Watcher, plan: &Plan) {
-    if let Err(error) = watcher.follow(plan) {
-        error!("cannot watch any files: {error}");
     }
 }
 

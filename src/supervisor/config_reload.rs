@@ -13,10 +13,8 @@ use std::{
     time::Duration,
 };
 
-use tracing::warn;
-
 use super::{
-    actor::{Supervisor, cpus_for, now, watch},
+    actor::{Supervisor, cpus_for, now},
     evaluation::Running,
     lookup::SingleLookup,
     preflight::{Candidate, Results},
@@ -211,8 +209,8 @@ impl Supervisor<'_> {
             return;
         }
         self.added = added;
-        for notice in loaded.notices {
-            warn!("{notice}");
+        for message in loaded.notices {
+            self.report(Notice::of_runtime(EventData::ConfigWarning { message }));
         }
         self.show(&diff(self.machine.plan(), &plan), &plan);
         let cpus = self.follow(&plan);
@@ -298,16 +296,16 @@ impl Supervisor<'_> {
     /// Keeps the parts beside the machine in step with a plan: the machine keeps the old one while an
     /// application is being reloaded. Returns the number of CPUs for the plan.
     pub(super) fn follow(&mut self, plan: &Plan) -> u32 {
-        self.listen_sockets.announce();
-        self.schedules.follow(plan);
-        watch(&mut self.watcher, plan);
+        self.report_sockets();
+        self.follow_schedules(plan);
+        self.watch(plan);
         self.memory.follow(plan);
         cpus_for(plan)
     }
 
     fn show(&mut self, changes: &[AppChange], plan: &Plan) {
         if plan.runtime.log != self.machine.plan().runtime.log {
-            warn!("how lines look changes only when procrun starts again");
+            self.report(Notice::of_runtime(EventData::RestartRequired {}));
         }
         for change in changes {
             self.report(app_changed(change));

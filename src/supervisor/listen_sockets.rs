@@ -17,14 +17,18 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::{
+    actor::Supervisor,
     failed_start::kind_of,
     helper_threads::{HelperThreads, Job, Purpose},
 };
 use crate::{
-    machine::{FailureKind, SpawnFailure},
+    machine::{
+        FailureKind, SpawnFailure,
+        events::{EventData, Notice},
+    },
     node::Lent,
     spec::{AppSpec, Listen, ListenAddress},
     sys::sockets::{self, Owner, SocketFile},
@@ -186,14 +190,18 @@ impl ListenSockets {
         }
     }
 
-    /// Reports what has been opened since the last time: the first sockets are opened before there is a log.
-    pub(super) fn announce(&mut self) {
+    /// What there is to report of sockets that were opened since the last time: the first ones are opened before
+    /// there is a log.
+    pub(super) fn reports(&mut self) -> Vec<Notice> {
+        let mut reports = Vec::new();
         for set in self.sets.iter_mut().filter(|set| !set.announced) {
             set.announced = true;
-            for socket in &set.sockets {
-                info!(app = set.app, "{} listens on {}", set.app, socket.shown());
-            }
+            let addresses = set.sockets.iter().map(|socket| socket.shown().clone());
+            reports.extend(
+                addresses.map(|address| Notice::of_app(&set.app, EventData::SocketOpened { address })),
+            );
         }
+        reports
     }
 
     fn set(&self, spec: &AppSpec) -> Option<&Set> {
@@ -219,6 +227,15 @@ impl ListenSockets {
             set.sockets
         };
         unused.flat_map(close).collect()
+    }
+}
+
+impl Supervisor<'_> {
+    /// Reports sockets that were opened since the last time.
+    pub(super) fn report_sockets(&mut self) {
+        for report in self.listen_sockets.reports() {
+            self.report(report);
+        }
     }
 }
 

@@ -1,15 +1,15 @@
 //! Parts of the supervisor whose system calls fail for a while.
 //!
 //! PID 1 must not end because a part of it cannot work: every process of the container would be killed
-//! without its stop signal. So an error of a part is logged once, the part rests for [`RETRY`] and is
+//! without its stop signal. So an error of a part is reported once, the part rests for [`RETRY`] and is
 //! tried again. Meanwhile everything else goes on.
 
-use std::{fmt, io, time::Duration};
+use std::{io, time::Duration};
 
 use tokio::time::Instant;
-use tracing::{error, info};
 
-use super::actor;
+use super::actor::{self, Supervisor};
+use crate::machine::events::{EventData, Notice, RuntimePart};
 
 /// How long a part rests after an error.
 const RETRY: Duration = Duration::from_secs(1);
@@ -31,14 +31,14 @@ impl Part {
     const ALL: [Self; 4] = [Self::Signals, Self::Channels, Self::Notifications, Self::Commands];
 }
 
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Signals => "receive signals",
-            Self::Channels => "serve the IPC channels of Node workers",
-            Self::Notifications => "read the notification sockets of workers",
-            Self::Commands => "serve the control socket",
-        })
+impl From<Part> for RuntimePart {
+    fn from(part: Part) -> Self {
+        match part {
+            Part::Signals => Self::Signals,
+            Part::Channels => Self::IpcChannels,
+            Part::Notifications => Self::NotifySockets,
+            Part::Commands => Self::ControlSocket,
+        }
     }
 }
 
@@ -58,28 +58,26 @@ impl Outages {
         !matches!(self.0[part as usize], Some(Outage::RestingUntil(_)))
     }
 
-    /// Takes in how a wait of the part ended.
-    pub(super) fn check<T>(&mut self, part: Part, result: io::Result<T>) -> Option<T> {
+    /// Takes in how a wait of the part ended. Returns its value, and what there is to report.
+    fn check<T>(&mut self, part: Part, result: io::Result<T>) -> (Option<T>, Option<EventData>) {
         let outage = &mut self.0[part as usize];
         match result {
             Ok(value) => {
-                if outage.take().is_some() {
-                    info!("can {part} again");
-                }
-                Some(value)
+                let recovered = outage.take().map(|_| EventData::Recovered { part: part.into() });
+                (Some(value), recovered)
             }
             Err(error) => {
-                if outage.replace(Outage::RestingUntil(actor::now() + RETRY)).is_none() {
-                    error!("cannot {part}: {error}; trying again every {} s", RETRY.as_secs());
-                }
-                None
+                let is_new = outage.replace(Outage::RestingUntil(actor::now() + RETRY)).is_none();
+                let error =
+                    || EventData::Outage { part: part.into(), error: error.to_string(), retry: Some(RETRY) };
+                (None, is_new.then(error))
             }
         }
     }
 
     /// The parts that do not work.
-    pub(super) fn failing(&self) -> impl Iterator<Item = Part> {
-        Part::ALL.into_iter().filter(|part| self.0[*part as usize].is_some())
+    pub(super) fn failing(&self) -> impl Iterator<Item = RuntimePart> {
+        Part::ALL.into_iter().filter(|part| self.0[*part as usize].is_some()).map(Into::into)
     }
 
     /// When the next rest ends.
@@ -101,6 +99,17 @@ impl Outages {
     }
 }
 
+impl Supervisor<'_> {
+    /// Takes in how a wait of a part ended, and reports an outage and its end.
+    pub(super) fn check<T>(&mut self, part: Part, result: io::Result<T>) -> Option<T> {
+        let (value, report) = self.outages.check(part, result);
+        if let Some(data) = report {
+            self.report(Notice::of_runtime(data));
+        }
+        value
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,9 +122,14 @@ mod tests {
     fn a_part_that_failed_rests_and_is_tried_again() {
         let mut outages = Outages::default();
         assert!(outages.allows(Part::Channels) && outages.next().is_none());
-        assert_eq!(outages.check(Part::Channels, failed()), None);
+        let (none, report) = outages.check(Part::Channels, failed());
+        assert_eq!(none, None);
+        assert!(matches!(
+            report,
+            Some(EventData::Outage { part: RuntimePart::IpcChannels, retry: Some(RETRY), .. })
+        ));
         assert!(!outages.allows(Part::Channels) && outages.allows(Part::Signals));
-        assert_eq!(outages.failing().collect::<Vec<_>>(), [Part::Channels]);
+        assert_eq!(outages.failing().collect::<Vec<_>>(), [RuntimePart::IpcChannels]);
         let until = outages.next().expect("the rest has an end");
 
         // The rest ends at its time and not before; no timer is left behind.
@@ -124,10 +138,12 @@ mod tests {
         outages.end_rests(until);
         assert!(outages.allows(Part::Channels) && outages.next().is_none());
 
-        // A further error begins the next rest, a success ends the outage.
-        assert_eq!(outages.check(Part::Channels, failed()), None);
+        // A further error begins the next rest and is not reported, a success ends the outage.
+        assert_eq!(outages.check(Part::Channels, failed()), (None, None));
         assert!(!outages.allows(Part::Channels));
-        assert_eq!(outages.check(Part::Channels, Ok(7)), Some(7));
+        let recovered = EventData::Recovered { part: RuntimePart::IpcChannels };
+        assert_eq!(outages.check(Part::Channels, Ok(7)), (Some(7), Some(recovered)));
+        assert_eq!(outages.check(Part::Channels, Ok(7)), (Some(7), None));
         assert!(outages.allows(Part::Channels) && outages.next().is_none());
     }
 }

@@ -21,14 +21,17 @@ use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
 };
-use tracing::warn;
 
 use super::{
     actor,
     helper_threads::{HelperThreads, Job, Purpose},
+    report::Reporter,
 };
 use crate::{
-    machine::Subject,
+    machine::{
+        Subject,
+        events::{EventData, Notice},
+    },
     sys::{
         file_rights::{FileOwner, FileRights},
         reap::Pid,
@@ -79,11 +82,12 @@ impl PidFile {
 }
 
 /// What is being done to pid files.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct PidFiles(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    reporter: Reporter,
     /// The files that a thread is at, or is to be.
     busy: Mutex<HashMap<PathBuf, Busy>>,
     /// For the end of procrun, which waits for all files.
@@ -116,6 +120,12 @@ enum Content {
 }
 
 impl PidFiles {
+    /// Failures are reported there.
+    pub(super) fn new(reporter: Reporter) -> Self {
+        let (busy, is_done, file_done) = Default::default();
+        Self(Arc::new(Shared { reporter, busy, is_done, file_done }))
+    }
+
     /// Has the id of a process written.
     pub(super) fn write(&self, helpers: &HelperThreads, file: &PidFile, who: &Subject, pid: Pid) {
         self.submit(
@@ -143,7 +153,7 @@ impl PidFiles {
             // The other files have their threads.
             let refused = self.0.lock().remove(&path).and_then(|busy| busy.next);
             if let Some(change) = refused {
-                change.report(&error);
+                self.0.reporter.report_failure(&change, &error);
             }
         }
     }
@@ -204,7 +214,7 @@ impl Shared {
                 }
             };
             if let Err(error) = written {
-                change.report(&error);
+                self.reporter.report_failure(&change, &error);
             }
         }
         self.is_done.notify_all();
@@ -221,11 +231,11 @@ impl Shared {
     }
 }
 
-impl Change {
-    fn report(&self, error: &io::Error) {
-        if let Content::Pid(who, _) = &self.content {
-            let (app, id) = (&*who.spec.name, who.pm_id);
-            warn!(app, id, "cannot write {who}'s pid file {}: {error}", self.file.path.display());
+impl Reporter {
+    fn report_failure(&self, change: &Change, error: &io::Error) {
+        if let Content::Pid(who, _) = &change.content {
+            let (path, error) = (change.file.path.display().to_string(), error.to_string());
+            self.report(Notice::of(who.clone(), EventData::PidFileFailed { path, error }));
         }
     }
 }
@@ -235,10 +245,12 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::supervisor::report;
 
     #[test]
     fn a_change_that_is_refused_leaves_the_changes_of_other_files() {
-        let (files, helpers) = (PidFiles::default(), HelperThreads::default());
+        let (reporter, _reports) = report::queue();
+        let (files, helpers) = (PidFiles::new(reporter), HelperThreads::default());
         let dir = tempfile::tempdir().unwrap();
         let file = |name: &str| PidFile { path: dir.path().join(name), owner: None };
         let (waits, refused) = (file("waits"), file("refused"));

@@ -5,17 +5,60 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
+use super::actor::Supervisor;
 use crate::{
     machine::{
-        Event, Machine, Run, Word,
-        events::{Level, Notice},
+        Event, Run, Word,
+        events::{EventData, Level, Notice, RuntimePart},
     },
     node::HubEvent,
-    spec::{HumanDuration, Signal},
+    spec::HumanDuration,
     watch,
 };
+
+/// Reports of helper threads that wait for the supervisor, at most. Others are logged, and are no events.
+const MAX_REPORTS: usize = 64;
+
+/// A handle for helper threads to report what they find.
+#[derive(Debug, Clone)]
+pub(super) struct Reporter(mpsc::Sender<Notice>);
+
+/// What helper threads have reported.
+#[derive(Debug)]
+pub(super) struct ThreadReports(mpsc::Receiver<Notice>);
+
+/// A queue from helper threads to the supervisor.
+pub(super) fn queue() -> (Reporter, ThreadReports) {
+    let (sender, receiver) = mpsc::channel(MAX_REPORTS);
+    (Reporter(sender), ThreadReports(receiver))
+}
+
+impl Reporter {
+    /// Reports it. Never waits.
+    pub(super) fn report(&self, notice: Notice) {
+        if let Err(refused) = self.0.try_send(notice) {
+            log(&refused.into_inner());
+        }
+    }
+}
+
+impl ThreadReports {
+    /// Waits for the next one. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Notice {
+        match self.0.recv().await {
+            Some(notice) => notice,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The next one, if there is one already.
+    pub(super) fn waiting(&mut self) -> Option<Notice> {
+        self.0.try_recv().ok()
+    }
+}
 
 /// Writes an event to procrun's own log.
 pub(super) fn log(notice: &Notice) {
@@ -43,106 +86,109 @@ impl Display for Hint<'_> {
     }
 }
 
-/// Logs a report of the file watcher. Returns its event for the machine, if it has one.
-pub(super) fn watch_event(event: watch::WatchEvent) -> Option<Event> {
-    match event {
-        watch::WatchEvent::Changed { app, path } => Some(Event::FilesChanged { app, path }),
-        watch::WatchEvent::Watching { app, what, took } => {
-            let took = HumanDuration(took);
-            debug!(app, "{app}: watching {what}, found in {took}");
-            None
-        }
-        watch::WatchEvent::Missing { app, path, why } => {
-            warn!(app, "{app}: cannot watch {path}: {why}; it is watched as soon as it is there");
-            None
-        }
-        watch::WatchEvent::Polling { app, why, interval } => {
-            let interval = HumanDuration(interval);
-            warn!(app, "{app}: {why}; its files are looked at every {interval} instead");
-            None
-        }
-    }
+/// A failure of a part that is not tried again by itself.
+pub(super) fn outage(part: RuntimePart, error: impl Display) -> Notice {
+    Notice::of_runtime(EventData::Outage { part, error: error.to_string(), retry: None })
 }
 
-/// Logs a report of the hub of Node workers. Returns its event for the machine, if it has one.
-pub(super) fn hub_event(machine: &Machine, event: HubEvent) -> Option<Event> {
-    let run = match &event {
-        HubEvent::Ready(run, sign) => return Some(Event::Ready(*run, *sign)),
-        HubEvent::Drained(run) => return Some(Event::Drained(*run)),
-        HubEvent::ListensAfterAll(run) => return Some(Event::Notified(*run, Word::Listens)),
-        HubEvent::Uncaught(run, uncaught) => return Some(Event::Notified(*run, Word::Uncaught(*uncaught))),
-        HubEvent::CannotDrain(why) => {
-            warn!(
-                "there is no place for the script that drains workers: {why}; \
-                 they are asked to end without\n  hint: mount a tmpfs on /dev/shm, or set drain = \"off\""
-            );
-            return None;
-        }
-        HubEvent::Beats(run) => return Some(Event::Notified(*run, Word::Alive)),
-        HubEvent::CannotBeat(why) => {
-            warn!(
-                "there is no place for the script that tells whether a worker's loop turns: {why}; \
-                 without it `heartbeat` hears nothing\n  hint: mount a tmpfs on /dev/shm"
-            );
-            return None;
-        }
-        HubEvent::CannotAccept(app, error) => {
-            error!(app, "cannot accept connections to {app}: {error}; they wait");
-            return None;
-        }
-        // Carried out, not reported.
-        HubEvent::Opens(_) => return None,
-        HubEvent::Listens(run, _)
-        | HubEvent::CannotListen { run, .. }
-        | HubEvent::SharesSocket(run, ..)
-        | HubEvent::Accepts(run, _)
-        | HubEvent::Messages(run, _)
-        | HubEvent::Misbehaves(run, _)
-        | HubEvent::NoSocketForBun(run)
-        | HubEvent::CutOff(run, _) => run,
-    };
-    let view = machine.instance(run.instance)?;
-    let who = view.subject();
-    let (who, app, id) = (&who, &*who.spec.name, who.pm_id);
-    match event {
-        HubEvent::Listens(_, address) => debug!(app, id, "{who} listens on {address}"),
-        HubEvent::CannotListen { run, failure, is_handled } => {
-            warn!(app, id, "{who} {failure}");
-            return Some(Event::Notified(run, Word::CannotListen { failure, is_handled }));
-        }
-        HubEvent::SharesSocket(_, place, other) => warn!(
-            app,
-            id,
-            "{who} listens on {place}, as {other} does: connections go to the workers of both\n  \
-             hint: give one of them another port if that is not what you want"
-        ),
-        HubEvent::Accepts(_, true) => debug!(app, id, "connections arrive fast: {who} accepts them itself"),
-        HubEvent::Accepts(_, false) => debug!(app, id, "{who} gets its connections from procrun again"),
-        HubEvent::Messages(_, count) => debug!(app, id, count, "{who} has sent a message"),
-        HubEvent::Misbehaves(_, what) => warn!(app, id, "{who} {what}; that is ignored and not said again"),
-        HubEvent::NoSocketForBun(_) => warn!(
-            app,
-            id,
-            "{who} asks its cluster for a socket, which Bun cannot take: it gets ENOTSUP \
-             (`reusePort: true` lets each instance open its own)"
-        ),
-        HubEvent::CutOff(_, why) => error!(app, id, "{who} {why}: its channel is closed"),
-        HubEvent::Ready(..)
-        | HubEvent::Drained(_)
-        | HubEvent::ListensAfterAll(_)
-        | HubEvent::Uncaught(..)
-        | HubEvent::Beats(_)
-        | HubEvent::CannotDrain(_)
-        | HubEvent::CannotBeat(_)
-        | HubEvent::CannotAccept(..)
-        | HubEvent::Opens(_) => {}
+impl Supervisor<'_> {
+    /// Takes in and reports what the watcher has found.
+    pub(super) fn take_watch_events(&mut self, events: Vec<watch::WatchEvent>) {
+        let events = events.into_iter().filter_map(|event| self.take_watch_event(event)).collect();
+        self.feed(events);
     }
-    None
-}
 
-/// Says that a run cannot get the message that asks it to end.
-pub(super) fn no_message(machine: &Machine, run: Run, signal: Signal) {
-    let Some(view) = machine.instance(run.instance) else { return };
-    let (who, app, id) = (view.subject(), &*view.spec.name, view.pm_id);
-    info!(app, id, "{who} has no channel for the message `shutdown`, sending {signal}");
+    fn take_watch_event(&mut self, event: watch::WatchEvent) -> Option<Event> {
+        let (app, data) = match event {
+            watch::WatchEvent::Changed { app, path } => return Some(Event::FilesChanged { app, path }),
+            watch::WatchEvent::Watching { app, what, took } => {
+                let took = HumanDuration(took);
+                debug!(app, "{app}: watching {what}, found in {took}");
+                return None;
+            }
+            watch::WatchEvent::Missing { app, path, why } => {
+                (app, EventData::PathMissing { path, error: why })
+            }
+            watch::WatchEvent::Polling { app, why, interval } => {
+                (app, EventData::WatchPolling { reason: why, interval })
+            }
+        };
+        self.report(Notice::of_app(&app, data));
+        None
+    }
+
+    /// Reports what a Node worker has sent, and returns what it means to the machine.
+    pub(super) fn take_hub_event(&mut self, event: HubEvent) -> Option<Event> {
+        let (run, data) = match event {
+            HubEvent::Ready(run, sign) => return Some(Event::Ready(run, sign)),
+            HubEvent::Drained(run) => return Some(Event::Drained(run)),
+            HubEvent::ListensAfterAll(run) => return Some(Event::Notified(run, Word::Listens)),
+            HubEvent::Uncaught(run, uncaught) => return Some(Event::Notified(run, Word::Uncaught(uncaught))),
+            HubEvent::Beats(run) => return Some(Event::Notified(run, Word::Alive)),
+            HubEvent::CannotListen { run, failure, is_handled } => {
+                self.report_of(run, EventData::ListenFailed { failure: failure.clone() });
+                return Some(Event::Notified(run, Word::CannotListen { failure, is_handled }));
+            }
+            HubEvent::CannotDrain(why) => {
+                self.report(outage(RuntimePart::DrainScript, why));
+                return None;
+            }
+            HubEvent::CannotBeat(why) => {
+                self.report(outage(RuntimePart::HeartbeatScript, why));
+                return None;
+            }
+            HubEvent::CannotAccept(app, error) => {
+                self.report(Notice::of_app(&app, EventData::AcceptFailed { error }));
+                return None;
+            }
+            // Carried out, not reported.
+            HubEvent::Opens(_) => return None,
+            HubEvent::Listens(run, address) => {
+                self.trace(run, |who| format!("{who} listens on {address}"));
+                return None;
+            }
+            HubEvent::Accepts(run, true) => {
+                self.trace(run, |who| format!("connections arrive fast: {who} accepts them itself"));
+                return None;
+            }
+            HubEvent::Accepts(run, false) => {
+                self.trace(run, |who| format!("{who} gets its connections from procrun again"));
+                return None;
+            }
+            HubEvent::Messages(run, count) => {
+                self.trace(run, |who| match count {
+                    1 => format!("{who} has sent a message"),
+                    count => format!("{who} has sent {count} messages"),
+                });
+                return None;
+            }
+            HubEvent::SharesSocket(run, place, other) => (run, EventData::PortShared { place, other }),
+            HubEvent::Misbehaves(run, what) => {
+                (run, EventData::ProtocolViolated { violation: what.to_owned() })
+            }
+            HubEvent::NoSocketForBun(run) => (run, EventData::SocketRefused {}),
+            HubEvent::CutOff(run, why) => (run, EventData::ChannelClosed { reason: why }),
+        };
+        self.report_of(run, data);
+        None
+    }
+
+    /// Reports something that has happened to a run, unless its instance is forgotten.
+    pub(super) fn report_of(&mut self, run: Run, data: EventData) {
+        if let Some(view) = self.machine.instance(run.instance) {
+            let notice = Notice::of(view.subject(), data);
+            self.report(notice);
+        }
+    }
+
+    /// A line for those who look for a fault. It comes too often to be an event.
+    fn trace(&self, run: Run, line: impl FnOnce(&dyn Display) -> String) {
+        if !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
+        if let Some(view) = self.machine.instance(run.instance) {
+            let who = view.subject();
+            debug!(app = &*who.spec.name, id = who.pm_id, "{}", line(&who));
+        }
+    }
 }

@@ -7,11 +7,13 @@ use std::{io, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
-use tracing::{info, warn};
 
-use super::actor;
-
+use super::actor::{self, Supervisor};
 use crate::{
+    machine::{
+        Event,
+        events::{EventData, Notice, RuntimePart},
+    },
     spec::{Plan, Schedule},
     sys::clock::{Alarm, Moment},
 };
@@ -34,6 +36,8 @@ pub(super) struct Schedules {
     planned: Vec<Planned>,
     /// The last time that was read from the clock.
     seen: Moment,
+    /// What there is to report.
+    reports: Vec<EventData>,
 }
 
 #[derive(Debug)]
@@ -48,7 +52,7 @@ struct Planned {
 impl Schedules {
     /// No schedules.
     pub(super) fn new() -> Self {
-        Self { alarm: None, retry_at: None, planned: Vec::new(), seen: Moment::now() }
+        Self { alarm: None, retry_at: None, planned: Vec::new(), seen: Moment::now(), reports: Vec::new() }
     }
 
     /// Follows this plan from now on. A schedule that has not changed goes on.
@@ -111,7 +115,7 @@ impl Schedules {
             Ok((is_set, alarm)) => {
                 self.alarm = Some(alarm);
                 if self.retry_at.take().is_some() {
-                    info!("schedules have their timer again");
+                    self.reports.push(EventData::Recovered { part: RuntimePart::Schedules });
                 }
                 is_set
             }
@@ -125,10 +129,8 @@ impl Schedules {
     fn lose_alarm(&mut self, error: &io::Error) {
         self.alarm = None;
         if self.retry_at.replace(actor::now() + ALARM_RETRY).is_none() {
-            warn!(
-                "cannot make a timer for `cron_restart`: {error}; checking the schedules every {} s",
-                ALARM_RETRY.as_secs()
-            );
+            let (part, error) = (RuntimePart::Schedules, error.to_string());
+            self.reports.push(EventData::Outage { part, error, retry: Some(ALARM_RETRY) });
         }
     }
 
@@ -147,7 +149,8 @@ impl Schedules {
         let set_by = now.wall.duration_since(self.seen.wall) - signed(now.up.saturating_sub(self.seen.up));
         let was_wrong = set_by.unsigned_abs() > WAS_WRONG;
         if was_wrong && !self.planned.is_empty() {
-            warn!("the clock was set by {} s, schedules go by the new time", set_by.as_secs());
+            let by = i64::try_from(set_by.as_millis()).unwrap_or(i64::MAX);
+            self.reports.push(EventData::ClockSet { by });
         }
         self.seen = now;
         let mut due = Vec::new();
@@ -162,6 +165,27 @@ impl Schedules {
             planned.next = planned.schedule.next_after(after);
         }
         due
+    }
+}
+
+impl Supervisor<'_> {
+    /// Follows the schedules of this plan from now on.
+    pub(super) fn follow_schedules(&mut self, plan: &Plan) {
+        self.schedules.follow(plan);
+        self.report_schedules();
+    }
+
+    /// Takes in which applications are due.
+    pub(super) fn take_due(&mut self) {
+        let due = self.schedules.due();
+        self.report_schedules();
+        self.feed(due.into_iter().map(|app| Event::Due { app }).collect());
+    }
+
+    fn report_schedules(&mut self) {
+        for data in std::mem::take(&mut self.schedules.reports) {
+            self.report(Notice::of_runtime(data));
+        }
     }
 }
 
@@ -218,7 +242,7 @@ mod tests {
             Planned::new("daily", &full(BTreeSet::from([3]), BTreeSet::from([0])), seen.wall),
             Planned::new("minutely", &full((0..24).collect(), (0..60).collect()), seen.wall),
         ];
-        Schedules { alarm: None, retry_at: None, planned, seen }
+        Schedules { alarm: None, retry_at: None, planned, seen, reports: Vec::new() }
     }
 
     fn next(schedules: &Schedules) -> i64 {
@@ -271,6 +295,8 @@ mod tests {
         assert_eq!(schedules.look(at(5 * DAY + 3 * HOUR, 1000 + 3 * HOUR)), ["daily", "minutely"]);
         // From the days after 1970 to a real date: nothing was missed.
         assert!(schedules.look(at(20_000 * DAY + 2 * HOUR + 30, 1001 + 3 * HOUR)).is_empty());
+        let by = (20_000 * DAY + 2 * HOUR + 30 - (5 * DAY + 3 * HOUR + 1)) * 1000;
+        assert_eq!(std::mem::take(&mut schedules.reports), [EventData::ClockSet { by }]);
         assert_eq!(schedules.next(), Timestamp::from_second(20_000 * DAY + 2 * HOUR + 60).ok());
         assert_eq!(schedules.look(at(20_000 * DAY + 3 * HOUR, 1000 + 4 * HOUR)), ["daily", "minutely"]);
         // And back: what has run in the wrong future does not count.

@@ -17,7 +17,6 @@ use std::{
 };
 
 use nix::fcntl::OFlag;
-use tracing::warn;
 
 use super::actor::{Supervisor, now};
 use crate::{
@@ -62,42 +61,50 @@ impl TerminationMessage {
         Self { to, said: String::new() }
     }
 
-    /// Writes it, in the place of what it said before; says if that does not work. A helper thread does it: its
-    /// file system may not answer.
-    pub(super) async fn say(&mut self, of: &Supervisor<'_>, code: ExitCode, logs: &Logs) {
+    /// Writes it, in the place of what it said before. A helper thread does it: its file system may not answer.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written. It is not tried again.
+    pub(super) async fn say(
+        &mut self,
+        of: &Supervisor<'_>,
+        code: ExitCode,
+        logs: &Logs,
+    ) -> Result<(), String> {
         if self.to == TerminationLog::Off {
-            return;
+            return Ok(());
         }
         let text = of.termination_message(code, logs);
         if text == self.said {
-            return;
+            return Ok(());
         }
         let (helpers, to, theirs) = (of.workers.helpers(), self.to.clone(), text.clone());
         let written = match helpers.ask(move || record(&to, &theirs)) {
             Ok(mut written) => helpers.receive(&mut written, now() + TIMEOUT).await,
-            Err(error) => Some(Err(format!("cannot write down why it ends: {error}"))),
+            Err(error) => Some(Err(error.to_string())),
         };
         match written {
             Some(Ok(true)) => self.said = text,
             Some(Ok(false)) => self.to = TerminationLog::Off,
             Some(Err(why)) => {
-                warn!("{why}");
                 self.to = TerminationLog::Off;
+                return Err(why);
             }
             None => {
-                warn!("cannot write down why it ends: the file system does not answer");
                 self.to = TerminationLog::Off;
+                return Err("the file system does not answer".to_owned());
             }
         }
+        Ok(())
     }
 }
 
 /// Writes the text, and says whether there is a file for it.
 fn record(to: &TerminationLog, text: &str) -> Result<bool, String> {
-    let file = open(to)
-        .map_err(|(path, error)| format!("cannot write to {} why it ends: {error}", path.display()))?;
+    let file = open(to).map_err(|(path, error)| format!("{}: {error}", path.display()))?;
     let Some(file) = file else { return Ok(false) };
-    write(&file, text).map_err(|error| format!("cannot write down why it ends: {error}"))?;
+    write(&file, text).map_err(|error| error.to_string())?;
     Ok(true)
 }
 

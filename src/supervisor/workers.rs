@@ -26,6 +26,7 @@ use super::{
     launch::{self, Environment, Resources, Target},
     listen_sockets::OpenSockets,
     pid_file::{PidFile, PidFiles},
+    report::Reporter,
     starting::Starting,
     stop_targets::StartedAs,
 };
@@ -65,6 +66,7 @@ pub(super) struct Workers {
     /// Runs that have not executed their program yet.
     starting: Starting,
     pid_files: PidFiles,
+    reporter: Reporter,
 }
 
 /// What belongs to an instance as long as it is in the list.
@@ -119,11 +121,13 @@ impl Workers {
         logs: Logs,
         sockets: OpenSockets,
         helpers: HelperThreads,
+        reporter: Reporter,
         expected: usize,
     ) -> io::Result<Self> {
         let (inherited, packages) = (Arc::new(inherited), Arc::default());
         Ok(Self {
             resources: Resources { inherited, packages, sockets, helpers: helpers.clone() },
+            reporter: reporter.clone(),
             open_files,
             null: Arc::new(spawn::dev_null()?),
             logs,
@@ -141,7 +145,7 @@ impl Workers {
             trees: Trees::new(),
             cgroups: RunCgroups::default(),
             starting: Starting::new(helpers),
-            pid_files: PidFiles::default(),
+            pid_files: PidFiles::new(reporter),
         })
     }
 

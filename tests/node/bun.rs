@@ -93,7 +93,7 @@ fn a_socket_that_bun_cannot_take_is_an_error_of_the_application() {
     let bed = bed_of("bun-net.js", port, "");
     let mut procrun = start(&bed, "ecosystem.toml");
     procrun.wait_for_lines("error ENOTSUP", 2);
-    procrun.wait_for_err_lines("asks its cluster for a socket, which Bun cannot take", 2);
+    procrun.wait_for_err_lines("requests a socket of its cluster, which Bun cannot take", 2);
     procrun.expect_stop();
 }
 

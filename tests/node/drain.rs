@@ -729,11 +729,11 @@ fn without_a_place_for_the_script_workers_get_their_signal_at_once() {
         .after(read_only)
         .start();
     port_of(&procrun, 2);
-    let said = procrun.wait_for_err_lines("there is no place for the script that drains workers", 1);
+    let said = procrun.wait_for_err_lines("cannot write the script that drains workers", 1);
     assert!(said[0].contains("/dev/shm: Read-only") && said[0].contains("/nowhere: No such"), "{said:?}");
     scale(&procrun, &bed, 1, "");
     procrun.wait_for_err_lines("app (1) ended: signal SIGINT", 1);
-    assert_eq!(procrun.err().lines_with("there is no place for the script").len(), 1);
+    assert_eq!(procrun.err().lines_with("cannot write the script").len(), 1);
     procrun.expect_stop();
 }
 

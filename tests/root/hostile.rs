@@ -37,9 +37,9 @@ fn a_schedule_without_a_timer_is_checked_by_the_second() {
         "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\ncron_restart = \"* * * * * *\"\n",
     );
     let mut run = start(&bed, ":", &inject);
-    run.wait_for_err("cannot make a timer for `cron_restart`");
+    run.wait_for_err("cannot set the timer of `cron_restart`: ");
     run.wait_for_lines("app bye", 2);
-    run.wait_for_err("schedules have their timer again");
+    run.wait_for_err("can set the timer of `cron_restart` again");
     run.expect_stop();
 }
 
@@ -52,8 +52,8 @@ fn a_lost_timer_is_made_again() {
         "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\ncron_restart = \"* * * * * *\"\n",
     );
     let mut run = start(&bed, ":", &inject);
-    run.wait_for_err("cannot make a timer for `cron_restart`: Cannot allocate memory");
-    run.wait_for_err("schedules have their timer again");
+    run.wait_for_err("cannot set the timer of `cron_restart`: Cannot allocate memory");
+    run.wait_for_err("can set the timer of `cron_restart` again");
     run.wait_for_lines("app bye", 3);
     run.expect_stop();
 }
@@ -576,7 +576,7 @@ fn a_termination_log_in_a_users_directory_is_written_with_the_users_rights() {
         let mut run = start(&bed, ":", &[]);
         run.wait_for_line("app up");
         run.expect_stop();
-        run.wait_for_err("cannot write to");
+        run.wait_for_err("cannot write the termination message: ");
         assert_eq!(bed.read("secret"), "only root's\n", "{link}{}", run.story());
         assert!(!bed.exists("made-by-root"), "{link}");
     }
@@ -718,7 +718,7 @@ fn a_full_file_system_costs_the_lines_of_its_files_and_nothing_else() {
     let launch = |args: &[&str]| bed.launch(args).env("PROCRUN_HOME", &home).system_path();
     let mut run = launch(&["ecosystem.toml"]).own_mounts().pid1().after(fill).start();
     run.wait_for_err("cannot write the log file");
-    run.wait_for_err("cannot write app (0)'s pid file");
+    run.wait_for_err("cannot write the pid file ");
     let pid = run.pid().to_string();
     let directory = format!("--wd={}", bed.root().display());
     // Where the mount is.

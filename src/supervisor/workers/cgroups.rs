@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use tracing::{debug, warn};
+use tracing::debug;
 
-use super::{Run, Workers};
+use super::{
+    super::report::{self, Reporter},
+    Run, Workers,
+};
 use crate::{
+    machine::events::RuntimePart,
     spec,
     sys::run_cgroups::{NewCgroup, Reason, RunCgroups, View, Wanted},
 };
@@ -14,21 +18,25 @@ use crate::{
 const REMOVAL_LIMIT: Duration = Duration::from_millis(500);
 
 /// A cgroup for a run, if it gets one. For a helper thread.
-pub(super) fn of_run(cgroups: &RunCgroups, wanted: spec::RunCgroup) -> Option<NewCgroup> {
+pub(super) fn of_run(
+    cgroups: &RunCgroups,
+    wanted: spec::RunCgroup,
+    reporter: &Reporter,
+) -> Option<NewCgroup> {
     let wanted = match wanted {
         spec::RunCgroup::Auto => Wanted::Auto,
         spec::RunCgroup::Always => Wanted::Always,
         spec::RunCgroup::Never => Wanted::Never,
     };
-    cgroups.for_run(wanted, |decided| say(wanted, decided))
+    cgroups.for_run(wanted, |decided| report_decision(wanted, decided, reporter))
 }
 
-fn say(wanted: Wanted, decided: Result<View, &Reason>) {
+fn report_decision(wanted: Wanted, decided: Result<View, &Reason>, reporter: &Reporter) {
     match decided {
         Ok(View::Namespace) => debug!("each run gets a cgroup and a cgroup namespace"),
         Ok(View::Path) => debug!("each run gets a cgroup"),
         Err(reason) if wanted == Wanted::Always => {
-            warn!("`cgroup` is true, but runs get no cgroups: {reason}");
+            reporter.report(report::outage(RuntimePart::RunCgroups, reason));
         }
         Err(reason) => debug!("runs get no cgroups: {reason}"),
     }

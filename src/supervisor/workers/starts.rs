@@ -57,9 +57,10 @@ impl Workers {
         let target = Target::from(view);
         let resources = self.resources.clone();
         let (cgroups, wanted) = (self.cgroups.clone(), machine.plan().runtime.cgroup);
+        let reporter = self.reporter.clone();
         let prepare = move |job: &Job| {
             let mut prepared = launch::prepare(&target, mark, &resources, job)?;
-            prepared.cgroup = cgroups::of_run(&cgroups, wanted);
+            prepared.cgroup = cgroups::of_run(&cgroups, wanted, &reporter);
             Ok(prepared)
         };
         self.starting.prepare(run, &view.spec.name, prepare)
@@ -185,7 +186,6 @@ impl Workers {
         }
         self.open_place(view, &prepared).map_err(|error| refused("make its output pipes", &error))?;
         listen_sockets.keep(spec, std::mem::take(&mut prepared.sockets));
-        listen_sockets.announce();
         let sockets = listen_sockets.of(spec).iter().map(|socket| socket.as_fd().try_clone_to_owned());
         let sockets: Vec<OwnedFd> =
             sockets.collect::<io::Result<_>>().map_err(|error| refused("hand its sockets over", &error))?;

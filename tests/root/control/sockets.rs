@@ -101,7 +101,7 @@ fn a_socket_can_be_named_and_a_file_in_its_place_stays() {
 
     bed.file("data", "mine");
     let third = bed.isolated(&["ecosystem.toml", "--socket", "data"]).start();
-    third.wait_for_err("commands cannot reach this procrun");
+    third.wait_for_err("cannot serve the control socket: ");
     third.wait_for_err_lines("is online, pid", 3);
     assert_eq!(bed.read("data"), "mine");
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::wire::{millis, optional_millis, signal_name, signal_names};
 use crate::{
     machine::{
-        Answer, EndRequest, Ending, HealthFailure, Next, ProbeKind, ReadinessFailure, Reason, Sign,
-        StopReason, Why,
+        Answer, EndRequest, Ending, HealthFailure, ListenFailure, Next, ProbeKind, ReadinessFailure, Reason,
+        Sign, StopReason, Why,
     },
     spec::{ExitCode, Signal},
 };
@@ -133,6 +133,31 @@ event_data! {
     "instance.skipped" Skipped { state: TaskState }
     /// The end of an instance is the end of the container (`on_errored`, `ends_container`).
     "instance.ended_container" EndedContainer { code: ExitCode }
+    /// A Node worker could not listen.
+    "instance.listen_failed" ListenFailed {
+        #[serde(flatten)]
+        failure: ListenFailure,
+    }
+    /// A worker of a cluster listens where workers of another application listen.
+    "instance.port_shared" PortShared {
+        /// `port 3000`.
+        place: String,
+        /// The name of the other application.
+        other: String,
+    }
+    /// A worker of a cluster has requested a socket that its program cannot take (Bun).
+    "instance.socket_refused" SocketRefused {}
+    /// A worker has broken the protocol of its IPC channel. The message is ignored.
+    "instance.protocol_error" ProtocolViolated { violation: String }
+    /// The IPC channel of a worker was closed, because the worker has broken the protocol or does not read.
+    "instance.channel_closed" ChannelClosed { reason: String }
+    /// A worker without an IPC channel gets a signal in place of its shutdown message.
+    "instance.channel_missing" ChannelMissing {
+        #[serde(with = "signal_name")]
+        signal: Signal,
+    }
+    /// The pid file of an instance could not be written.
+    "instance.pid_file_failed" PidFileFailed { path: String, error: String }
     /// A reload of an application has begun.
     "reload.started" ReloadStarted {
         total: u32,
@@ -154,6 +179,10 @@ event_data! {
     }
     /// The ecosystem file says of an application what a running reload makes of it already.
     "reload.under_way" ReloadUnderWay {}
+    /// A socket of `listen` is open.
+    "socket.listening" SocketOpened { address: String }
+    /// Connections to an application could not be accepted. They wait in the kernel.
+    "socket.accept_failed" AcceptFailed { error: String }
     /// It is time for an application by its `cron_restart`.
     "schedule.due" Due { schedule: String }
     /// Watched files have changed, and the application restarts or reloads.
@@ -165,6 +194,14 @@ event_data! {
         times: u32,
         #[serde(rename = "wait_ms", with = "millis")]
         wait: Duration,
+    }
+    /// A path of `watch` cannot be watched. It is watched as soon as it exists.
+    "watch.path_missing" PathMissing { path: String, error: String }
+    /// The kernel sends no events for watched files: they are scanned at intervals.
+    "watch.polling" WatchPolling {
+        reason: String,
+        #[serde(rename = "interval_ms", with = "millis")]
+        interval: Duration,
     }
     /// An instance uses more memory than its `max_memory_restart`.
     "memory.limit_exceeded" MemoryExceeded {
@@ -220,6 +257,32 @@ event_data! {
     }
     /// The ecosystem file was read again and has errors: nothing was changed.
     "config.rejected" ConfigRejected { problems: Vec<String> }
+    /// Something in the configuration has no effect, or another effect than it may seem to have.
+    "config.warning" ConfigWarning { message: String }
+    /// The ecosystem file was read again, and the format of log lines has changed: it applies after a restart of
+    /// procrun.
+    "config.restart_required" RestartRequired {}
+    /// The wall clock was set by more than an hour: schedules follow the new time.
+    "schedule.clock_set" ClockSet {
+        /// Forward, or backward if it is negative.
+        #[serde(rename = "by_ms")]
+        by: i64,
+    }
+    /// Nothing starts before the `start_delay` is over.
+    "runtime.start_delayed" StartDelayed {
+        #[serde(rename = "delay_ms", with = "millis")]
+        delay: Duration,
+    }
+    /// A part of procrun has failed. The other parts work.
+    "runtime.outage" Outage {
+        part: RuntimePart,
+        error: String,
+        /// The interval of the retries, if the part is tried again.
+        #[serde(rename = "retry_ms", with = "optional_millis", default, skip_serializing_if = "Option::is_none")]
+        retry: Option<Duration>,
+    }
+    /// A part of procrun that had failed works again.
+    "runtime.recovered" Recovered { part: RuntimePart }
     /// procrun has received a signal.
     "runtime.signal" SignalReceived {
         #[serde(with = "signal_name")]
@@ -275,6 +338,34 @@ pub enum ConfigChange {
     Removed,
     /// It reads otherwise.
     Changed,
+}
+
+/// A part of procrun that can fail while the others work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuntimePart {
+    /// Signals. Children are still reaped.
+    Signals,
+    /// The handlers of real-time signals.
+    RealTimeSignals,
+    /// The IPC channels and held sockets of Node workers.
+    IpcChannels,
+    /// The `NOTIFY_SOCKET` of workers.
+    NotifySockets,
+    /// The control socket.
+    ControlSocket,
+    /// The timer of `cron_restart`.
+    Schedules,
+    /// The thread that watches files.
+    Watching,
+    /// The script that drains Node workers.
+    DrainScript,
+    /// The script that sends heartbeats of Node workers.
+    HeartbeatScript,
+    /// The cgroups of runs.
+    RunCgroups,
+    /// The termination message.
+    TerminationMessage,
 }
 
 /// What procrun does with a signal that it has received.

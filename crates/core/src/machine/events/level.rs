@@ -1,6 +1,6 @@
 //! How serious an event is, and the fields that its log record has besides the message.
 
-use super::{EventData, Notice, SignalUse};
+use super::{EventData, Notice, RuntimePart, SignalUse};
 use crate::{
     machine::{Next, Sign, StopReason, Why},
     spec::{ExitCode, Signal},
@@ -17,6 +17,24 @@ pub enum Level {
     Warn,
     /// Something has failed.
     Error,
+}
+
+fn outage(part: RuntimePart, is_tried_again: bool) -> Level {
+    match part {
+        RuntimePart::Signals
+        | RuntimePart::IpcChannels
+        | RuntimePart::NotifySockets
+        | RuntimePart::Watching => Level::Error,
+        RuntimePart::ControlSocket if is_tried_again => Level::Error,
+        // Some containers have no directory for it.
+        RuntimePart::ControlSocket
+        | RuntimePart::RealTimeSignals
+        | RuntimePart::Schedules
+        | RuntimePart::DrainScript
+        | RuntimePart::HeartbeatScript
+        | RuntimePart::RunCgroups
+        | RuntimePart::TerminationMessage => Level::Warn,
+    }
 }
 
 impl Notice {
@@ -54,7 +72,10 @@ impl Notice {
                 Next::Final if ending.code() != 0 => Level::Warn,
                 Next::Final | Next::Restart(_) | Next::Stay | Next::Sweep => Level::Info,
             },
+            EventData::Outage { part, retry, .. } => outage(*part, retry.is_some()),
             EventData::ReloadAborted { reason: Why::ReadinessFailure { .. }, .. }
+            | EventData::ChannelClosed { .. }
+            | EventData::AcceptFailed { .. }
             | EventData::Blocked { .. }
             | EventData::Unkillable {}
             | EventData::EndedContainer { .. }
@@ -63,6 +84,16 @@ impl Notice {
             EventData::Waiting { waited: Some(_), .. }
             | EventData::ReloadAborted { .. }
             | EventData::ReadinessLost { .. }
+            | EventData::ListenFailed { .. }
+            | EventData::PortShared { .. }
+            | EventData::SocketRefused {}
+            | EventData::ProtocolViolated { .. }
+            | EventData::PidFileFailed { .. }
+            | EventData::PathMissing { .. }
+            | EventData::WatchPolling { .. }
+            | EventData::ConfigWarning { .. }
+            | EventData::RestartRequired {}
+            | EventData::ClockSet { .. }
             | EventData::Unhealthy { .. }
             | EventData::NotReady { .. }
             | EventData::Killing { .. }
@@ -76,6 +107,10 @@ impl Notice {
             EventData::Waiting { waited: None, .. }
             | EventData::Online { .. }
             | EventData::Launching { .. }
+            | EventData::ChannelMissing { .. }
+            | EventData::SocketOpened { .. }
+            | EventData::StartDelayed { .. }
+            | EventData::Recovered { .. }
             | EventData::Healthy { .. }
             | EventData::Draining { .. }
             | EventData::Leftovers {}

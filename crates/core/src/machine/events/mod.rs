@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub(in crate::machine) use self::wire::{millis, signal_name};
 pub use self::{
-    data::{ConfigChange, EventData, SignalUse, TaskState},
+    data::{ConfigChange, EventData, RuntimePart, SignalUse, TaskState},
     level::Level,
     text::{EndText, SentBy},
 };

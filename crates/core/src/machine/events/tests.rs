@@ -31,6 +31,7 @@ fn aborted(setback: ReadinessFailure) -> EventData {
 }
 
 /// Events of every kind, and of each of the parts that look different.
+#[expect(clippy::too_many_lines, reason = "a list: samples of each kind")]
 fn samples() -> Vec<EventData> {
     let signaled = Ending::Signaled { signal: Signal::KILL, core_dumped: true };
     let path = || "src/app.js".to_owned();
@@ -69,7 +70,7 @@ fn samples() -> Vec<EventData> {
         ),
         exited(Ending::OutOfMemory { exited: Some(137), limit: None }, None, Next::Final),
         exited(Ending::SpawnFailed(failure(FailureKind::Permanent)), None, Next::Errored { unstable: 1 }),
-        exited(Ending::Exited(1), Some(Reason::CannotListen(listen)), Next::Final),
+        exited(Ending::Exited(1), Some(Reason::CannotListen(listen.clone())), Next::Final),
         exited(Ending::Exited(1), Some(Reason::Uncaught(Uncaught::Rejection)), Next::Stay),
         exited(Ending::Exited(1), Some(Reason::Sick(HealthFailure::Fault)), Next::Stay),
         exited(Ending::Exited(1), Some(Reason::FilesChanged(path())), Next::Stay),
@@ -83,6 +84,13 @@ fn samples() -> Vec<EventData> {
         EventData::RerunPending {},
         EventData::Skipped { state: TaskState::Completed },
         EventData::EndedContainer { code: 3 },
+        EventData::ListenFailed { failure: listen.clone() },
+        EventData::PortShared { place: "port 80".to_owned(), other: "web".to_owned() },
+        EventData::SocketRefused {},
+        EventData::ProtocolViolated { violation: "sent a message that Node does not have".to_owned() },
+        EventData::ChannelClosed { reason: "does not read its IPC channel".to_owned() },
+        EventData::ChannelMissing { signal: Signal::TERM },
+        EventData::PidFileFailed { path: "/run/api.pid".to_owned(), error: "is a directory".to_owned() },
         EventData::ReloadStarted { total: 4, rolling: true },
         EventData::ReloadCompleted { total: 4, took: MS(900) },
         aborted(ReadinessFailure::Ended { ending: Ending::Exited(7), uptime: MS(30) }),
@@ -93,9 +101,13 @@ fn samples() -> Vec<EventData> {
         EventData::ReloadAborted { reason: Why::MemoryShort, replaced: 0, total: 4, rolling: true },
         EventData::ReloadQueued { job: "another reload".into() },
         EventData::ReloadUnderWay {},
+        EventData::SocketOpened { address: "tcp://0.0.0.0:80".to_owned() },
+        EventData::AcceptFailed { error: "too many open files".to_owned() },
         EventData::Due { schedule: "0 3 * * *".to_owned() },
         EventData::FilesChanged { path: path(), rolling: true },
         EventData::ChangesThrottled { path: path(), times: 4, wait: MS(1500) },
+        EventData::PathMissing { path: path(), error: "no such file".to_owned() },
+        EventData::WatchPolling { reason: "/srv is on NFS".to_owned(), interval: MS(1000) },
         EventData::MemoryExceeded { used: 300 << 20, limit: 200 << 20, action: Answer::Replace },
         EventData::MemoryExceeded {
             used: 300 << 20,
@@ -116,6 +128,17 @@ fn samples() -> Vec<EventData> {
         EventData::AppKept { reason: "reading app.js timed out".to_owned() },
         EventData::ConfigApplied { changes: 2 },
         EventData::ConfigRejected { problems: vec!["app `api`: no such file".to_owned()] },
+        EventData::ConfigWarning { message: "ecosystem.toml: `pmx` has no effect".to_owned() },
+        EventData::RestartRequired {},
+        EventData::ClockSet { by: -7_200_000 },
+        EventData::StartDelayed { delay: MS(300) },
+        EventData::Outage {
+            part: RuntimePart::Signals,
+            error: "no memory".to_owned(),
+            retry: Some(MS(1000)),
+        },
+        EventData::Outage { part: RuntimePart::DrainScript, error: "read-only".to_owned(), retry: None },
+        EventData::Recovered { part: RuntimePart::Signals },
         EventData::SignalReceived { signal: Signal::TERM, sender_pid: None, action: SignalUse::Stop },
         EventData::SignalReceived {
             signal: Signal::HUP,
@@ -193,6 +216,19 @@ fn each_fact_has_one_wording() {
         words(aborted(ReadinessFailure::Ended { ending: Ending::Exited(7), uptime: MS(30) })),
         "the reload of api (3) is aborted: the new api (3) ended: exit 7, up 30 ms; 1 of 4 run the new version, the \
          others serve on with the old one"
+    );
+    let failed = |part, retry| EventData::Outage { part, error: "no memory".to_owned(), retry };
+    assert_eq!(
+        words(failed(RuntimePart::Signals, Some(MS(1000)))),
+        "cannot receive signals: no memory; trying again every 1.0 s"
+    );
+    assert_eq!(
+        words(failed(RuntimePart::TerminationMessage, None)),
+        "cannot write the termination message: no memory"
+    );
+    assert_eq!(
+        words(EventData::ClockSet { by: -7_200_000 }),
+        "the clock was set back by 2 h 0 min: schedules follow the new time"
     );
     let sent = EndRequest::Signal(Signal::TERM);
     assert_eq!(

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{ConfigChange, EventData, EventSubject, Notice, SignalUse, TaskState};
+use super::{ConfigChange, EventData, EventSubject, Notice, RuntimePart, SignalUse, TaskState};
 use crate::{
     machine::{
         Answer, Ending, HealthFailure, Next, ProbeKind, ReadinessFailure, Reason, Sign, StopReason, Uncaught,
@@ -97,6 +97,23 @@ impl Display for Notice {
                 write!(f, "{who} is a task that runs: left alone")
             }
             EventData::EndedContainer { code } => write!(f, "{who} ends the container with code {code}"),
+            EventData::ListenFailed { failure } => write!(f, "{who} {failure}"),
+            EventData::PortShared { place, other } => {
+                write!(f, "{who} listens on {place}, as {other} does: connections go to the workers of both")
+            }
+            EventData::SocketRefused {} => {
+                write!(f, "{who} requests a socket of its cluster, which Bun cannot take: it gets ENOTSUP")
+            }
+            EventData::ProtocolViolated { violation } => {
+                write!(f, "{who} {violation}; that is ignored, and later cases are not logged")
+            }
+            EventData::ChannelClosed { reason } => write!(f, "{who} {reason}: its channel is closed"),
+            EventData::ChannelMissing { signal } => {
+                write!(f, "{who} has no channel for the message `shutdown`, sending {signal}")
+            }
+            EventData::PidFileFailed { path, error } => {
+                write!(f, "cannot write the pid file {path} of {who}: {error}")
+            }
             EventData::ReloadStarted { total, rolling } => {
                 let gap = if *rolling { ", without a gap" } else { "" };
                 write!(f, "reloading {who}: {}, one after the other{gap}", Processes(*total))
@@ -116,6 +133,10 @@ impl Display for Notice {
             }
             EventData::ReloadQueued { job } => write!(f, "{who} is being reloaded, {job} comes after that"),
             EventData::ReloadUnderWay {} => write!(f, "{who} is being reloaded to that already"),
+            EventData::SocketOpened { address } => write!(f, "{who} listens on {address}"),
+            EventData::AcceptFailed { error } => {
+                write!(f, "cannot accept connections to {who}: {error}; they wait")
+            }
             EventData::Due { schedule } => write!(f, "it is time for {who} ({schedule})"),
             EventData::FilesChanged { path, rolling } => {
                 let what = if *rolling { "reloading" } else { "restarting" };
@@ -127,6 +148,12 @@ impl Display for Notice {
                     f,
                     "{who} changed: {path}, {times} times in a row right after a start, restarting in {wait}"
                 )
+            }
+            EventData::PathMissing { path, error } => {
+                write!(f, "{who}: cannot watch {path}: {error}; it is watched as soon as it exists")
+            }
+            EventData::WatchPolling { reason, interval } => {
+                write!(f, "{who}: {reason}; its files are scanned every {}", HumanDuration(*interval))
             }
             EventData::MemoryExceeded { used, limit, action } => {
                 let (used, limit) = (ByteSize(*used), ByteSize(*limit));
@@ -169,6 +196,23 @@ impl Display for Notice {
                 problems.iter().try_for_each(|problem| writeln!(f, "{problem}"))?;
                 f.write_str("nothing was changed")
             }
+            EventData::ConfigWarning { message } => f.write_str(message),
+            EventData::RestartRequired {} => {
+                f.write_str("the new format of log lines applies when procrun is started again")
+            }
+            EventData::ClockSet { by } => {
+                let direction = if *by < 0 { "back" } else { "forward" };
+                let by = HumanDuration(Duration::from_millis(by.unsigned_abs()));
+                write!(f, "the clock was set {direction} by {by}: schedules follow the new time")
+            }
+            EventData::StartDelayed { delay } => {
+                write!(f, "waiting for {} before anything starts", HumanDuration(*delay))
+            }
+            EventData::Outage { part, error, retry } => {
+                write!(f, "cannot {part}: {error}")?;
+                retry.map_or(Ok(()), |every| write!(f, "; trying again every {}", HumanDuration(every)))
+            }
+            EventData::Recovered { part } => write!(f, "can {part} again"),
             EventData::SignalReceived { signal, sender_pid, action } => {
                 write!(f, "received {signal}{}", SentBy(*sender_pid))?;
                 match action {
@@ -188,6 +232,25 @@ impl Display for Notice {
             EventData::KillingAll {} => f.write_str("asked to stop again, killing everything"),
             EventData::Exiting { code } => write!(f, "all done, ending with code {code}"),
         }
+    }
+}
+
+/// What the part does, behind "can" and "cannot".
+impl Display for RuntimePart {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Signals => "receive signals",
+            Self::RealTimeSignals => "forward real-time signals",
+            Self::IpcChannels => "serve the IPC channels of Node workers",
+            Self::NotifySockets => "read the notification sockets of workers",
+            Self::ControlSocket => "serve the control socket",
+            Self::Schedules => "set the timer of `cron_restart`",
+            Self::Watching => "watch any files",
+            Self::DrainScript => "write the script that drains workers",
+            Self::HeartbeatScript => "write the script that sends heartbeats",
+            Self::RunCgroups => "create a cgroup for each run",
+            Self::TerminationMessage => "write the termination message",
+        })
     }
 }
 
@@ -343,6 +406,22 @@ impl Notice {
                 reload_hint(setback)
             }
             EventData::Blocked { .. } => "it starts as soon as that is fixed",
+            EventData::PortShared { .. } => "give one of them another port, unless this is intended",
+            EventData::SocketRefused {} => {
+                "set `reusePort: true`, so that each instance opens its own socket"
+            }
+            EventData::Outage { part: RuntimePart::DrainScript, .. } => {
+                "workers get their stop signal without draining; mount a tmpfs on /dev/shm, or set drain = \"off\""
+            }
+            EventData::Outage { part: RuntimePart::HeartbeatScript, .. } => {
+                "`heartbeat` gets nothing from Node workers; mount a tmpfs on /dev/shm"
+            }
+            EventData::Outage { part: RuntimePart::ControlSocket, retry: None, .. } => {
+                "commands cannot reach this procrun; select another place with --socket FILE or PROCRUN_HOME"
+            }
+            EventData::Outage { part: RuntimePart::RunCgroups, .. } => {
+                "with `cgroup = \"auto\"` runs get a cgroup only where that is possible"
+            }
             EventData::Unhealthy { failure: HealthFailure::NeverSpoke(_) } => {
                 "what is not started as `node` itself has to send WATCHDOG=1 to NOTIFY_SOCKET, or unset `heartbeat`"
             }
