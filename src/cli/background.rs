@@ -1,7 +1,6 @@
-//! The supervisor in the background: `procrun supervise`, and how a command starts it.
+//! The background supervisor: its home, and how a command starts it.
 
 use std::{
-    cell::RefCell,
     ffi::OsString,
     os::unix::{fs::MetadataExt as _, net::UnixStream},
     path::{Path, PathBuf},
@@ -10,19 +9,14 @@ use std::{
 use nix::unistd::geteuid;
 
 use super::{
-    commands::ParsedArgs,
     connect::{Supervisor, places},
     failure::{Failure, NOT_DONE},
     invoked_as::InvokedAs,
-    list::overview,
-    say,
+    output::say,
 };
 use crate::{
-    config::Source,
-    control::{Name, Request, Starting, client::Connection},
-    spec::ExitCode,
-    supervisor::{self, Background, Role},
-    sys::{detach, directory},
+    control::{Request, Starting, client::Connection},
+    sys::detach,
 };
 
 /// Where a supervisor in the background keeps its files: `PROCRUN_HOME`, else `~/.procrun`. Under the name of
@@ -47,31 +41,6 @@ fn without_home() -> Result<PathBuf, Failure> {
         }
         Ok(_) | Err(_) => Ok(home),
     }
-}
-
-/// `procrun supervise`: what [`connect`] starts, and what a service manager can start itself.
-pub(super) fn supervise(typed: &ParsedArgs) -> Result<ExitCode, Failure> {
-    let detached = typed.has("detached");
-    // Before anything else is opened.
-    let first_client = if detached { detach::channel() } else { None };
-    let home = home()?;
-    let role = Role {
-        places: places(typed.socket.as_deref())?,
-        name: Name::Default,
-        background: Some(Background {
-            pid_file: home.join(if InvokedAs::this().is_pm2() { "pm2.pid" } else { "procrun.pid" }),
-            home,
-            first_client: RefCell::new(first_client),
-            detached,
-        }),
-    };
-    let cwd = directory::working().unwrap_or_else(|_| PathBuf::from("/"));
-    if detached {
-        // So that nothing that is mounted there is held.
-        let _ = std::env::set_current_dir("/");
-    }
-    let source = Source::nothing(std::env::vars_os().collect(), cwd);
-    Ok(supervisor::run(&source, &role))
 }
 
 /// The running supervisor, found as every command finds it. If there is none, one is started in the background
@@ -101,7 +70,7 @@ pub(super) fn connect(socket: Option<&std::ffi::OsStr>, is_silent: bool) -> Resu
         Supervisor::from(Connection::new(UnixStream::from(channel), Path::new("its start").to_owned()));
     supervisor.greet().map_err(|failure| failure.with_code(NOT_DONE))?;
     if !is_silent {
-        let pid = overview(&mut supervisor, &Request::Ping)?.supervisor.pid;
+        let pid = supervisor.overview(&Request::Ping)?.supervisor.pid;
         let home = home()?;
         say(&format!(
             "started procrun in the background: pid {pid}, home {home}\n\

@@ -7,7 +7,6 @@ use nix::unistd::geteuid;
 use super::{
     failure::{Failure, NO_SUPERVISOR},
     invoked_as::InvokedAs,
-    list::overview,
 };
 use crate::{
     config::resolve_path,
@@ -15,6 +14,7 @@ use crate::{
         Answer, PROTOCOL, Request, SocketPaths,
         client::{self, Broken, Connection, Unreachable},
         is_pattern,
+        snapshot::{Detail, Overview},
     },
     sys::{accounts, directory},
 };
@@ -89,6 +89,22 @@ impl Supervisor {
         self.answer()
     }
 
+    /// The supervisor's data and its instances in brief.
+    pub(super) fn overview(&mut self, request: &Request) -> Result<Overview, Failure> {
+        match self.request(request)? {
+            Answer::Overview(overview) => Ok(overview),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// All details of some instances.
+    pub(super) fn details(&mut self, targets: Vec<String>) -> Result<Vec<Detail>, Failure> {
+        match self.request(&Request::Describe { targets })? {
+            Answer::Details(details) => Ok(details),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     pub(super) fn ask(&mut self, request: &Request) -> Result<(), Failure> {
         let request = self.with_script_paths(request)?;
         self.connection.ask(&request).map_err(|broken| self.broken(&broken))
@@ -101,7 +117,7 @@ impl Supervisor {
         if !named.targets_mut().iter().any(|word| may_be_script(word)) {
             return Ok(Cow::Borrowed(request));
         }
-        let list = overview(self, &Request::List)?.instances;
+        let list = self.overview(&Request::List)?.instances;
         let is_listed =
             |word: &str| list.iter().any(|one| one.name == word || one.namespace == word) || word == "all";
         // Without a working directory only absolute paths name a script.
@@ -115,7 +131,7 @@ impl Supervisor {
     }
 
     /// Sends a request; `false` when the supervisor has exited.
-    pub(super) fn ask_if_it_lives(&mut self, request: &Request) -> Result<bool, Failure> {
+    pub(super) fn ask_if_running(&mut self, request: &Request) -> Result<bool, Failure> {
         match self.connection.ask(request) {
             Ok(()) => Ok(true),
             Err(Broken::Ended) => Ok(false),
@@ -166,6 +182,11 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// An answer that the same version of the protocol does not have for this request.
+pub(super) fn unexpected(answer: &Answer) -> Failure {
+    Failure::not_done(format!("unexpected answer of the supervisor: {answer:?}"))
 }
 
 /// Whether a target can be the path of a script: it is written as a path, or a file of that name is here.

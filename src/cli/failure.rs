@@ -76,6 +76,13 @@ impl Failure {
 
 const HINT: &str = "  hint: ";
 
+/// The message of an error of the argument parser, without its usage text.
+pub(super) fn usage_message(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::list::{size, uptime};
+use super::process_table::{size, uptime};
 use crate::{control::snapshot::Brief, shown::printable};
 
 /// The list.

@@ -1,36 +1,38 @@
-//! Writes docs/reference/command-line.md and docs/reference/options.md from the tables of commands and options.
+//! Writes docs/reference/command-line.md and docs/reference/options.md from the definitions of commands and
+//! options.
 //!
 //! `BLESS=1 cargo test --lib reference` writes the pages. Without it, the tests fail when a page differs.
 
 use std::{fmt::Write as _, fs, path::Path};
 
 use super::{
-    commands::{OptionSpec, Verb},
-    flags, help,
-    offline_commands::ALONE,
-    verbs::VERBS,
+    app_options::{self, ShownOption},
+    command::{AppOptions, Command, Group, HELP, OptionSpec, SOCKET},
+    commands::COMMANDS,
 };
 
-const COMMANDS: &str = "\
+const COMMANDS_PAGE: &str = "\
 # Command line
 
-<!-- Written by `BLESS=1 cargo test --lib reference` from the tables in src/cli. Do not edit. -->
+<!-- Written by `BLESS=1 cargo test --lib reference` from src/cli/commands. Do not edit. -->
 
-`procrun TARGET` and `procrun run TARGET` run applications in the foreground, and `procrun check TARGET` prints
-the effective configuration. [Options](options.md) lists their options and those of `procrun start`.
+[Use the command line](../how-to/command-line.md) has examples by task. `procrun COMMAND --help` prints the text of this
+page.
 
-The other commands connect to a running procrun. A target of a command is the name of an app, an id, a
-namespace, the path of a script, a pattern on names (`'/^api-/'`), or `all`. Each command accepts `--help`.
-Each command to a running procrun accepts `--socket FILE`, which selects a supervisor by its control socket.
+- A target is the name of an app, an id, a namespace, the path of a script, a pattern on names (`'/^api-/'`), or `all`.
+- Commands that read or change apps connect to a running procrun. Their `--socket FILE` selects it by its
+  [control socket](control-protocol.md#where-the-socket-is).
+- Each command accepts `--help`.
+- [Exit codes](exit-codes.md) are the same for all commands. A command below has the codes that mean more.
 
 ";
 
-const OPTIONS: &str = "\
+const OPTIONS_PAGE: &str = "\
 # Options
 
-<!-- Written by `BLESS=1 cargo test --lib reference` from the tables in src/cli. Do not edit. -->
+<!-- Written by `BLESS=1 cargo test --lib reference` from src/cli/app_options. Do not edit. -->
 
-Options of `procrun TARGET`, `run`, `check` and `start`. `restart` and `reload` accept those that describe how
+Options of `procrun TARGET`, `run`, `check` and `start`. `restart`, `reload` and `serve` accept those that describe how
 an app runs. With an ecosystem file, an option overrides the key of all apps that are started.
 
 A TIME is in milliseconds, or has a unit: `300ms`, `5s`, `2m`, `1h`. A SIZE is in bytes, or has a unit: `300K`,
@@ -43,7 +45,7 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-/// Lines of a terminal as Markdown: indented lines are literal, the others are one paragraph.
+/// Lines of a terminal as Markdown: indented lines are literal, the others are paragraphs.
 fn prose(text: &str) -> String {
     let mut page = String::new();
     let mut is_literal = false;
@@ -61,57 +63,76 @@ fn prose(text: &str) -> String {
     page
 }
 
-fn option(page: &mut String, option: &OptionSpec) {
-    let short = option.short.map_or_else(String::new, |short| format!("`-{short}`, "));
-    let value = match option.value {
-        "" => String::new(),
-        value if value.starts_with('[') => value.to_owned(),
-        value => format!(" <{value}>"),
-    };
-    let long = cell(&format!("`--{}{value}`", option.long));
-    writeln!(page, "| {short}{long} | {} |", cell(option.help)).expect("a String takes everything");
+fn row(page: &mut String, cells: &[&str]) {
+    writeln!(page, "| {} |", cells.join(" | ")).expect("a String takes everything");
 }
 
-fn command(page: &mut String, verb: &Verb) {
-    let takes = if verb.takes.is_empty() { String::new() } else { format!(" {}", verb.takes) };
-    write!(page, "## {0}\n\n`procrun {0}{takes} [OPTIONS]`\n\n{1}", verb.words[0], prose(verb.about))
+fn option(page: &mut String, option: &OptionSpec) {
+    let short = option.short.map_or_else(String::new, |short| format!("`-{short}`, "));
+    row(page, &[&format!("{short}{}", cell(&format!("`{}`", option.shown()))), &cell(option.help)]);
+}
+
+fn command(page: &mut String, command: &Command) {
+    write!(page, "### {}\n\n`{}`\n\n{}", command.name(), command.usage(), prose(command.description))
         .expect("a String takes everything");
-    if let [_, others @ ..] = verb.words
-        && !others.is_empty()
+    if let [_, aliases @ ..] = command.words
+        && !aliases.is_empty()
     {
-        let others: Vec<String> = others.iter().map(|word| format!("`{word}`")).collect();
-        writeln!(page, "\nAliases: {}.", others.join(", ")).expect("a String takes everything");
+        let aliases: Vec<String> = aliases.iter().map(|word| format!("`{word}`")).collect();
+        writeln!(page, "\nAliases: {}.", aliases.join(", ")).expect("a String takes everything");
     }
-    if !verb.options.is_empty() {
-        page.push_str("\n| option | effect |\n|---|---|\n");
-        for of_verb in verb.options {
-            option(page, of_verb);
+    match command.app_options {
+        AppOptions::None => {}
+        AppOptions::Changes => {
+            page.push_str("\n[Options](options.md) that describe how an app runs are accepted too.\n");
         }
+        AppOptions::All => page.push_str("\nAll [options](options.md) are accepted.\n"),
+    }
+    let common = [SOCKET.long, HELP.long];
+    let own: Vec<_> = command.all_options().filter(|option| !common.contains(&option.long)).collect();
+    if !own.is_empty() {
+        page.push_str("\n| option | effect |\n|---|---|\n");
+        for of_command in own {
+            option(page, of_command);
+        }
+    }
+    if !command.exit_codes.is_empty() {
+        page.push_str("\n| exit code | meaning |\n|---|---|\n");
+        for (code, meaning) in command.exit_codes {
+            row(page, &[&code.to_string(), &cell(meaning)]);
+        }
+    }
+    if !command.examples.is_empty() {
+        page.push_str("\n```text\n");
+        let width = command.examples.iter().map(|(line, _)| line.chars().count()).max().unwrap_or(0);
+        for (line, meaning) in command.examples {
+            writeln!(page, "{line:width$}  # {meaning}").expect("a String takes everything");
+        }
+        page.push_str("```\n");
     }
     page.push('\n');
 }
 
 fn commands_page() -> String {
-    let mut page = COMMANDS.to_owned();
-    let (_, start) = help::START.split_once("Usage: ").expect("the help of start has its usage");
-    let (usage, _) = start.split_once('\n').expect("lines follow");
-    let (about, _) = help::START.split_once("\n\n").expect("the help of start has paragraphs");
-    write!(page, "## start\n\n`{usage}`\n\n{}\n", prose(about)).expect("a String takes everything");
-    for verb in VERBS.iter().chain(ALONE) {
-        command(&mut page, verb);
+    let mut page = COMMANDS_PAGE.to_owned();
+    for group in Group::ALL {
+        writeln!(page, "## {}\n", group.heading()).expect("a String takes everything");
+        for of_group in COMMANDS.iter().filter(|command| command.group == group) {
+            command(&mut page, of_group);
+        }
     }
     page.trim_end().to_owned() + "\n"
 }
 
 fn options_page() -> String {
-    let mut page = OPTIONS.to_owned();
-    for (heading, options) in flags::groups() {
+    let mut page = OPTIONS_PAGE.to_owned();
+    for (heading, options) in app_options::groups() {
         writeln!(page, "## {heading}\n\n| option | key | effect |\n|---|---|---|")
             .expect("a String takes everything");
-        for flags::Row { names, key, effect } in options {
+        for ShownOption { short, long, value, key, help, .. } in options {
+            let short = short.map_or_else(String::new, |short| format!("`-{short}`, "));
             let key = key.map_or_else(String::new, |key| format!("`{key}`"));
-            writeln!(page, "| {} | {key} | {} |", cell(&names), cell(effect))
-                .expect("a String takes everything");
+            row(&mut page, &[&format!("{short}{}", cell(&format!("`--{long}{value}`"))), &key, &cell(help)]);
         }
         page.push('\n');
     }
@@ -129,11 +150,35 @@ fn check(name: &str, page: &str) {
 }
 
 #[test]
-fn the_page_of_commands_is_that_of_the_table() {
+fn the_page_of_commands_is_that_of_the_definitions() {
     check("command-line.md", &commands_page());
 }
 
 #[test]
 fn the_page_of_options_is_that_of_the_table() {
     check("options.md", &options_page());
+}
+
+/// The reference has each command, argument, option, alias, exit code and example.
+#[test]
+fn the_reference_is_complete() {
+    let page = commands_page();
+    for command in COMMANDS {
+        let (_, section) =
+            page.split_once(&format!("### {}\n", command.name())).expect("each command has a section");
+        let section = section.split("\n##").next().unwrap_or(section);
+        let arguments = command.arguments.iter().map(|argument| argument.name.to_owned());
+        let options = command.options.iter().flat_map(|option| [cell(&option.shown()), cell(option.help)]);
+        let aliases = command.words[1..].iter().map(|word| format!("`{word}`"));
+        let codes = command.exit_codes.iter().map(|(_, meaning)| cell(meaning));
+        let examples = command.examples.iter().map(|(line, _)| (*line).to_owned());
+        for part in arguments.chain(options).chain(aliases).chain(codes).chain(examples) {
+            assert!(section.contains(&part), "{}: {part}", command.name());
+        }
+    }
+    let page = options_page();
+    for option in app_options::groups().flat_map(|(_, options)| options) {
+        assert!(page.contains(&format!("`--{}{}`", option.long, cell(&option.value))), "{}", option.long);
+        assert!(page.contains(&cell(option.help)), "{}", option.long);
+    }
 }

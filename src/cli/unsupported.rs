@@ -1,7 +1,6 @@
 //! Words in the place of a command that are not commands: typing errors, and PM2's commands that procrun does
 //! not have. Each gets a hint.
 
-use super::commands;
 use crate::config::nearest;
 
 /// Commands of PM2, and what to do instead.
@@ -75,8 +74,8 @@ pub(super) fn of_pm2(word: &str) -> Option<UnsupportedCommand> {
 /// The shortest word for which a typing error is recognised.
 const MIN_LENGTH: usize = 3;
 
-/// The hint for this word, if it resembles a command.
-pub(super) fn advice(word: &str) -> Option<String> {
+/// The hint for this word, if it resembles one of these commands or is one of PM2's.
+pub(super) fn advice(word: &str, commands: impl Iterator<Item = &'static str>) -> Option<String> {
     if let Some(UnsupportedCommand::NoNeed(instead) | UnsupportedCommand::Instead(instead)) = of_pm2(word) {
         return Some(instead.to_owned());
     }
@@ -84,11 +83,10 @@ pub(super) fn advice(word: &str) -> Option<String> {
     if word.chars().count() < MIN_LENGTH {
         return None;
     }
-    let words = commands::words().chain(["start", "run", "check"]);
-    nearest(word, words).map(|near| format!("did you mean `procrun {near}`?"))
+    nearest(word, commands).map(|near| format!("did you mean `procrun {near}`?"))
 }
 
-/// Options of other tools, by what they are called: what to write here.
+/// Options of other tools, and the equivalent of procrun.
 const OPTIONS: [(&[&str], &str); 5] = [
     (&["--port", "-P"], "set the port in the environment: `PORT=3000 procrun app.js`, or `port` in the file"),
     (&["--config", "--file"], "the ecosystem file is the TARGET: `procrun FILE`"),
@@ -105,10 +103,14 @@ pub(super) fn option(typed: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{commands::COMMANDS, parser},
+        *,
+    };
 
     #[test]
     fn a_slip_and_a_word_of_pm2_get_advice_and_a_program_does_not() {
+        let advice = |word| advice(word, parser::words(COMMANDS));
         assert_eq!(advice("lsit").as_deref(), Some("did you mean `procrun list`?"));
         assert_eq!(advice("resart").as_deref(), Some("did you mean `procrun restart`?"));
         assert!(advice("deploy").is_some_and(|text| text.contains("`procrun reload")));
@@ -117,7 +119,7 @@ mod tests {
         assert_eq!(advice("gunicorn"), None);
         assert_eq!(advice("a"), None);
         for (words, _) in OF_PM2 {
-            assert!(words.iter().all(|word| !commands::is_command(word.as_ref())), "{words:?}");
+            assert!(words.iter().all(|word| parser::find(COMMANDS, word).is_none()), "{words:?}");
         }
     }
 }

@@ -1,0 +1,158 @@
+//! The options that describe how an app runs, and those of a run in the foreground.
+
+mod spec;
+mod table;
+
+use std::{ffi::OsString, fmt::Write as _};
+
+use clap::{Arg, ArgMatches};
+
+pub(super) use self::spec::names;
+use self::{
+    spec::{AppOption, Effect, OptionGroup},
+    table::APP_OPTIONS,
+};
+use crate::config::Flags;
+
+/// Options that have another meaning for the commands that change apps.
+pub(super) const OTHER_MEANING: &[&str] =
+    &["json", "socket", "update-env", "only", "env", "silent", "no-color"];
+
+/// All options for a parser.
+pub(super) fn all_args() -> impl Iterator<Item = Arg> {
+    APP_OPTIONS.iter().map(AppOption::arg)
+}
+
+/// The options for another parser, hidden, without those of these names.
+pub(super) fn args(without: &[&str]) -> Vec<Arg> {
+    let options = APP_OPTIONS.iter().filter(|option| !without.contains(&option.id()));
+    options.map(|option| option.arg().hide(true)).collect()
+}
+
+/// The options as the help shows them: group by group, at most 80 columns wide.
+pub(super) fn described() -> String {
+    const COLUMN: usize = 36;
+    let mut text = String::new();
+    for group in OptionGroup::SHOWN {
+        text.push_str(group.heading());
+        text.push_str(":\n");
+        for option in APP_OPTIONS.iter().filter(|option| option.group == group) {
+            let short = option.short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
+            let name = format!("  {short}{}{}", option.long, option.value.shown());
+            let gap = if name.len() < COLUMN { String::new() } else { format!("\n{:COLUMN$}", "") };
+            writeln!(text, "{name:COLUMN$}{gap}{}", option.help).expect("a String takes everything");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// An option as the completions and the reference show it.
+pub(super) struct ShownOption {
+    pub(super) short: Option<char>,
+    /// Without dashes.
+    pub(super) long: &'static str,
+    /// What follows the name in the help.
+    #[cfg(test)]
+    pub(super) value: String,
+    /// The name of a value that must follow.
+    pub(super) required_value: Option<&'static str>,
+    /// The key that it sets.
+    #[cfg(test)]
+    pub(super) key: Option<&'static str>,
+    pub(super) help: &'static str,
+}
+
+impl ShownOption {
+    fn new(option: &AppOption) -> Self {
+        Self {
+            short: option.short,
+            long: option.id(),
+            #[cfg(test)]
+            value: option.value.shown(),
+            required_value: option.value.required(),
+            #[cfg(test)]
+            key: option.effect.key(),
+            help: option.help,
+        }
+    }
+}
+
+/// The headings of the groups and their options.
+pub(super) fn groups() -> impl Iterator<Item = (&'static str, Vec<ShownOption>)> {
+    OptionGroup::SHOWN.into_iter().map(|group| {
+        let options = APP_OPTIONS.iter().filter(|option| option.group == group);
+        (group.heading(), options.map(ShownOption::new).collect())
+    })
+}
+
+/// The value of `--socket`.
+pub(super) fn socket(matches: &ArgMatches) -> Option<OsString> {
+    let option = APP_OPTIONS.iter().find(|option| matches!(option.effect, Effect::Socket))?;
+    option.values(matches).and_then(|(_, values)| values.last().map(OsString::from))
+}
+
+/// The settings of the given options, without the options of these names. Of two that set the same key, the
+/// last one counts.
+pub(super) fn read(matches: &ArgMatches, without: &[&str]) -> Flags {
+    let mut given: Vec<_> = APP_OPTIONS
+        .iter()
+        .filter(|option| !without.contains(&option.id()))
+        .filter_map(|option| option.values(matches).map(|(at, values)| (at, option, values)))
+        .collect();
+    given.sort_by_key(|&(at, ..)| at);
+    let mut flags = Flags::default();
+    for (_, option, values) in given {
+        option.apply(&values, &mut flags);
+    }
+    flags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_of_the_table_is_known() {
+        for key in APP_OPTIONS.iter().filter_map(|option| option.effect.key()) {
+            assert!(Flags::knows(key), "{key}");
+        }
+    }
+
+    /// A new option has to be taken by `spec::Patch`, or be listed here.
+    #[test]
+    fn every_option_changes_a_listed_app_or_is_known_not_to() {
+        const NOT: [&str; 5] = ["auto_exit", "autostart", "log_format", "log_level", "start_delay"];
+        let keys = APP_OPTIONS.iter().filter_map(|option| option.effect.key());
+        let mut not: Vec<&str> = keys.filter(|key| !crate::config::can_change(key)).collect();
+        not.sort_unstable();
+        not.dedup();
+        assert_eq!(not, NOT);
+    }
+
+    fn parsed(line: &[&str]) -> Flags {
+        let parser = clap::Command::new("procrun").args_override_self(true).args(all_args());
+        let parser =
+            parser.arg(Arg::new("words").num_args(0..)).arg(Arg::new("args").num_args(0..).last(true));
+        read(&parser.get_matches_from(line), &[])
+    }
+
+    #[test]
+    fn values_reach_their_keys() {
+        let line = "p a.js -i -1 --node-args --inspect --only a,b --only c --env x --watch=src --no-pmx";
+        let flags = parsed(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!(flags.only, ["a", "b", "c"]);
+        assert_eq!(flags.env_name.as_deref(), Some("x"));
+        assert!(flags.check().is_ok());
+        for line in ["p --secret --public --machine-name --env --raw a.js", "p a.js --secret x --env"] {
+            let flags = parsed(&line.split(' ').collect::<Vec<_>>());
+            assert_eq!(flags.env_name, None, "{line}");
+            assert!(flags.notices.iter().any(|notice| notice.contains("--secret")), "{line}");
+        }
+        assert_eq!(parsed(&["p", "a.js", "--", "--only", "x"]).only, [""; 0]);
+        let flags = parsed(&["p", "a.js", "-i", "many", "--kill-timeout=-5"]);
+        let problems = flags.check().unwrap_err();
+        assert_eq!(problems.exit_code(), 64);
+        assert_eq!(problems.iter().count(), 2);
+    }
+}

@@ -1,0 +1,34 @@
+//! `procrun kill`: the end of all processes and the supervisor.
+
+use crate::{
+    cli::{
+        command::{Command, Group, Run},
+        failure::Failure,
+        invoked_as::InvokedAs,
+        output::say,
+        parsed_args::ParsedArgs,
+    },
+    control::Request,
+    spec::ExitCode,
+};
+
+pub(super) static KILL: Command = Command {
+    words: &["kill"],
+    group: Group::Supervisor,
+    summary: "Stop all processes and the supervisor",
+    description: "Stop all processes and the supervisor, and wait until it has exited.",
+    run: Run::Function(kill),
+    ..Command::DEFAULT
+};
+
+fn kill(args: &ParsedArgs) -> Result<ExitCode, Failure> {
+    let mut supervisor = match args.running_supervisor()? {
+        Some(supervisor) => supervisor,
+        // PM2 starts its daemon to end it.
+        None if InvokedAs::this() == InvokedAs::Pm2 => return Ok(say("no supervisor is running\n")),
+        None => args.supervisor()?,
+    };
+    supervisor.ask(&Request::Kill)?;
+    while supervisor.answer_or_end()?.is_some() {}
+    Ok(say("the supervisor has exited\n"))
+}

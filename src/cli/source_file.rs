@@ -1,0 +1,180 @@
+//! The ecosystem file, script or program of a command. The client reads it, so its errors appear where the
+//! command was typed.
+
+use std::{collections::BTreeMap, ffi::OsString, path::Path};
+
+use super::{
+    connect::{Supervisor, unexpected},
+    failure::Failure,
+    output::say_notices,
+};
+use crate::{
+    config::{Flags, Invocation, Loaded, Problems, Read, STDIN, Source},
+    control::{Anew, Answer, Request, Taken, snapshot::Brief},
+    spec::{AppSpec, order::Outside},
+    supervisor,
+    sys::directory,
+};
+
+/// What PM2 takes when nothing is named, and its kin.
+const DEFAULTS: [&str; 9] = [
+    "ecosystem.toml",
+    "ecosystem.config.js",
+    "ecosystem.config.cjs",
+    "ecosystem.config.mjs",
+    "ecosystem.config.ts",
+    "ecosystem.json",
+    "ecosystem.yaml",
+    "ecosystem.yml",
+    "pm2.json",
+];
+
+/// The default ecosystem file of the current directory, if there is one.
+pub(super) fn default() -> Option<OsString> {
+    DEFAULTS.iter().find(|name| Path::new(name).is_file()).map(OsString::from)
+}
+
+/// Whether this word means an ecosystem file: there is one, and no application is called so.
+pub(super) fn is_meant(word: &str, list: &[Brief]) -> bool {
+    looks_like_one(word) && list.iter().all(|one| one.name != word)
+}
+
+/// Whether this word could mean an ecosystem file.
+pub(super) fn looks_like_one(word: &str) -> bool {
+    word == STDIN || Source::is_named_as_file(word.as_ref()) && Path::new(word).is_file()
+}
+
+/// What was read.
+pub(super) struct Found {
+    pub(super) apps: Vec<AppSpec>,
+    /// What they wait for where that is in the list.
+    outside: Vec<Outside>,
+    /// The ecosystem file, absolute and without links; `None` for a script.
+    file: Option<String>,
+    /// The environment with which it was read, and which its applications inherit.
+    environment: BTreeMap<OsString, OsString>,
+    /// It is an ecosystem file, or the text of one.
+    pub(super) is_file: bool,
+}
+
+impl Found {
+    /// Reads the file and prints its notices.
+    pub(super) fn read(invocation: Invocation) -> Result<Self, Problems> {
+        let (found, notices) = Self::load(invocation)?;
+        say_notices(&notices);
+        Ok(found)
+    }
+
+    /// Reads it to know its names: how they would run is nothing to speak of.
+    pub(super) fn read_names(invocation: Invocation) -> Result<Vec<String>, Problems> {
+        let (found, _) = Self::load(invocation)?;
+        Ok(found.apps.into_iter().map(|app| app.name).collect())
+    }
+
+    fn load(invocation: Invocation) -> Result<(Self, Vec<String>), Problems> {
+        let source = Source::new(invocation)?;
+        Self::load_source(&source, source.is_document())
+    }
+
+    fn load_source(source: &Source, is_file: bool) -> Result<(Self, Vec<String>), Problems> {
+        let Loaded { plan, notices, outside, .. } = match source.read()? {
+            Read::Loaded(loaded) => loaded.answered()?,
+            Read::NeedsEvaluation(_) => supervisor::evaluate(source)?,
+        };
+        let apps = plan.apps.iter().map(|app| AppSpec::clone(app)).collect();
+        let file = source.file().map(identity);
+        let environment = source.environment().clone();
+        Ok((Self { apps, outside, file, environment, is_file }, notices))
+    }
+
+    /// The same of a source that is there; with `is_file` its applications replace those of the same name.
+    pub(super) fn of(source: &Source, is_file: bool) -> Result<Self, Problems> {
+        let (found, notices) = Self::load_source(source, is_file)?;
+        say_notices(&notices);
+        Ok(found)
+    }
+
+    /// The request to have it in the list; a file's applications replace those of the same name.
+    pub(super) fn request(self, anew: Anew, otherwise: Taken, update_environment: bool) -> Request {
+        let taken = if self.is_file { Taken::Replace } else { otherwise };
+        let Self { apps, outside, file, environment, is_file: _ } = self;
+        let environment = sendable(environment);
+        let (resting, empty) = (Vec::new(), Vec::new());
+        let dry_run = false;
+        Request::Add {
+            apps,
+            environment,
+            update_environment,
+            file,
+            dry_run,
+            taken,
+            anew,
+            resting,
+            empty,
+            outside,
+        }
+    }
+}
+
+/// Lets an ecosystem file that the supervisor knows be read with the environment that it was read with
+/// before: the environment of a command alone changes no application.
+pub(super) fn read_as_before(
+    invocation: &mut Invocation,
+    supervisor: &mut Supervisor,
+) -> Result<(), Failure> {
+    if !Source::is_named_as_file(&invocation.target) {
+        return Ok(());
+    }
+    let file = identity(&invocation.cwd.join(&invocation.target));
+    match supervisor.request(&Request::FileEnvironment { file })? {
+        Answer::FileEnvironment(Some(environment)) => {
+            read_with(invocation, environment);
+            Ok(())
+        }
+        Answer::FileEnvironment(None) => Ok(()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Lets a file be read with this environment.
+pub(super) fn read_with(invocation: &mut Invocation, environment: BTreeMap<String, String>) {
+    let owned = |(name, value): (String, String)| (name.into(), value.into());
+    invocation.environment = environment.into_iter().map(owned).collect();
+}
+
+/// One path for a file, independent of links.
+pub(super) fn identity(file: &Path) -> String {
+    let real = file.canonicalize();
+    real.as_deref().unwrap_or(file).to_string_lossy().into_owned()
+}
+
+/// An invocation with this target alone.
+pub(super) fn invocation(
+    target: OsString,
+    flags: Flags,
+    args: Option<Vec<OsString>>,
+) -> Result<Invocation, Failure> {
+    let cwd = directory::working()
+        .map_err(|error| Failure::not_done(format!("cannot find the working directory: {error}")))?;
+    Ok(Invocation {
+        target,
+        flags,
+        args,
+        environment: std::env::vars_os().collect(),
+        cwd,
+        command_line: std::env::args_os().collect(),
+    })
+}
+
+/// The caller's environment.
+pub(super) fn environment() -> BTreeMap<String, String> {
+    sendable(std::env::vars_os())
+}
+
+/// Without variables that are not UTF-8, which cannot be sent.
+fn sendable(variables: impl IntoIterator<Item = (OsString, OsString)>) -> BTreeMap<String, String> {
+    variables
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
