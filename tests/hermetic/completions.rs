@@ -1,9 +1,9 @@
 //! `procrun completions`: the shells take what it prints, and offer what there is to type. Real shells; of
 //! zsh's own functions only those that show an answer on the screen are stood in for.
 
-use std::{collections::BTreeSet, path::Path, process::Command};
+use std::{collections::BTreeSet, process::Command};
 
-use crate::support::{Bed, run_to_end, wait_until};
+use crate::support::{self, Bed, run_to_end, wait_until};
 
 /// Prints what bash would offer for the line `$1`.
 const BASH: &str = r#"
@@ -37,7 +37,7 @@ true
 
 /// A shell that has procrun in its PATH.
 fn run(bed: &Bed, program: &str, args: &[&str]) -> String {
-    let built = Path::new(env!("CARGO_BIN_EXE_procrun")).parent().unwrap().to_str().unwrap();
+    let built = support::binary().parent().unwrap().to_str().unwrap();
     let path = format!("{built}:{}", std::env::var("PATH").unwrap());
     let mut command = Command::new(program);
     command.args(args).current_dir(bed.root());

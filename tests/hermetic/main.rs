@@ -9,5 +9,4 @@ mod monit_screen;
 mod pid1;
 mod watch;
 
-#[path = "../support/mod.rs"]
-mod support;
+use procrun_test_support as support;

@@ -92,7 +92,7 @@ fn monit() -> (Procrun, Terminal) {
     let socket = socket(&terminal);
     let run = terminal.bed.start(&["--socket", socket.to_str().unwrap(), "ecosystem.toml"]);
     wait_until("the socket", || socket.exists());
-    terminal.line(&format!("{} --socket {} monit", env!("CARGO_BIN_EXE_procrun"), socket.display()));
+    terminal.line(&format!("{} --socket {} monit", support::binary().display(), socket.display()));
     terminal.wait_for_screen("three online processes", |screen| screen.contains("3 processes, 3 online"));
     (run, terminal)
 }
@@ -176,7 +176,7 @@ fn a_supervisor_that_is_stopped_is_said_to_be_silent_and_keys_work() {
 #[test]
 fn a_signal_and_a_panic_leave_the_terminal_as_it_was() {
     let (mut run, terminal) = monit();
-    let command = format!("{} --socket {} monit", env!("CARGO_BIN_EXE_procrun"), socket(&terminal).display());
+    let command = format!("{} --socket {} monit", support::binary().display(), socket(&terminal).display());
     let pid = wait_for("monit", || {
         let is_it = |pid: &i32| {
             let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -208,12 +208,10 @@ fn on_the_terminal_of_another_test() {
         panic!("on purpose");
     }
     let bed = Bed::with(ECOSYSTEM);
-    let said = tool(env!("CARGO_BIN_EXE_procrun"), &["monit"], bed.root());
-    assert_eq!(said.status.code(), Some(64));
-    let text = String::from_utf8(said.stderr).unwrap();
+    let text = bed.launch(&["monit"]).start().output().fails(64, "");
     assert!(text.contains("`monit` needs a terminal") && text.contains("docker exec"), "{text}");
     let terminal = Terminal::new(bed);
-    terminal.line(&format!("TERM=dumb {} monit; echo code $?", env!("CARGO_BIN_EXE_procrun")));
+    terminal.line(&format!("TERM=dumb {} monit; echo code $?", support::binary().display()));
     let screen = terminal.wait_for("code 64");
     assert!(screen.contains("TERM is `dumb`") && screen.contains("procrun list"), "{screen}");
 }

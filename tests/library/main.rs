@@ -5,5 +5,4 @@ mod logs_pump;
 mod monit;
 mod monitor;
 
-#[path = "../support/mod.rs"]
-mod support;
+use procrun_test_support as support;

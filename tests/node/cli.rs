@@ -71,7 +71,7 @@ fn run_is_the_long_form() {
 #[test]
 fn called_pm2_runtime_it_is_the_same() {
     let bed = steady();
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_procrun"), bed.path("pm2-runtime")).unwrap();
+    std::os::unix::fs::symlink(support::binary(), bed.path("pm2-runtime")).unwrap();
     for args in [&["ecosystem.toml"][..], &["start", "ecosystem.toml"], &["ecosystem.toml", "--only", "app"]]
     {
         for pid1 in [false, true] {

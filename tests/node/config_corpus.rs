@@ -7,14 +7,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
 
-use crate::support::{procrun_in, run_to_end};
+use crate::support::{self, Launch};
 
 fn cases() -> Vec<PathBuf> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
@@ -33,7 +32,7 @@ fn answer(case: &Path) -> String {
     let args = fs::read_to_string(case.join("args")).unwrap_or_default();
     let file = ecosystem_file(case);
     let args: Vec<&str> = ["check", &file].into_iter().chain(args.lines()).collect();
-    let output = procrun_in(case, &args, &[("HOME", "/home/me"), ("PORT", "8080"), ("EMPTY", "")]);
+    let output = Launch::new(case, &args).env("HOME", "/home/me").env("PORT", "8080").env("EMPTY", "").run();
     let directory = case.to_str().unwrap();
     let text = format!(
         "exit code {}\n{}{}",
@@ -164,13 +163,13 @@ fn what_people_type_gets_its_exit_code() {
         fs::write(dir.path().join(name), text).unwrap();
     }
     for name in ["procrun", "pm2-runtime"] {
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_procrun"), dir.path().join(name)).unwrap();
+        std::os::unix::fs::symlink(support::binary(), dir.path().join(name)).unwrap();
     }
     for (line, code, part) in TYPED {
-        let mut command = Command::new(dir.path().join(line[0]));
-        command.args(&line[1..]).current_dir(dir.path());
-        // Supervisors of other tests and of this machine are not meant.
-        let output = run_to_end(command.env("PROCRUN_HOME", dir.path().join("home")));
+        let home = dir.path().join("home");
+        let launch = Launch::new(dir.path(), &line[1..]).binary(dir.path().join(line[0]));
+        // No supervisor of another test or of this machine.
+        let output = launch.env("PROCRUN_HOME", home.to_str().unwrap()).run();
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
         assert_eq!(output.status.code(), Some(code.into()), "{line:?}: {said}");

@@ -8,12 +8,12 @@ use std::{
     process::Output,
 };
 
-use crate::support::procrun_in;
+use crate::support::Launch;
 
 /// procrun in this directory, with the environment of the corpus.
 fn procrun(dir: &Path, args: &[&str]) -> Output {
     let variables = [("HOME", "/home/me"), ("PORT", "8080"), ("EMPTY", ""), ("CALLERS_TOKEN", "hunter2")];
-    procrun_in(dir, args, &variables)
+    variables.iter().fold(Launch::new(dir, args), |launch, (name, value)| launch.env(name, value)).run()
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -3,10 +3,10 @@
 
 use std::{fs, path::Path, process::Output};
 
-use crate::support::procrun_in;
+use crate::support::Launch;
 
 fn procrun(dir: &Path, args: &[&str]) -> Output {
-    procrun_in(dir, args, &[])
+    Launch::new(dir, args).run()
 }
 
 fn text(bytes: &[u8]) -> String {

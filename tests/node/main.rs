@@ -22,5 +22,4 @@ mod rolling;
 mod serve;
 mod signals;
 
-#[path = "../support/mod.rs"]
-mod support;
+use procrun_test_support as support;

@@ -184,11 +184,7 @@ fn a_password_is_asked_for() {
     assert_eq!((refused.status, refused.header("www-authenticate").starts_with("Basic realm=")), (401, true));
     assert_eq!(request(port, "GET /", &["Authorization: Basic YW5uOmE6Yg=="]).status, 200);
     assert_eq!(request(port, "GET /", &["Authorization: Basic YW5uOmE="]).status, 401);
-    let list = String::from_utf8_lossy(
-        &support::tool(env!("CARGO_BIN_EXE_procrun"), &["jlist", "--socket", &socket(&bed)], bed.root())
-            .stdout,
-    )
-    .into_owned();
+    let list = bed.launch(&["jlist", "--socket", &socket(&bed)]).start().output().ok();
     assert!(!list.contains("a:b"), "the password is masked: {list}");
 }
 
@@ -292,7 +288,7 @@ fn serve_adds_a_site_to_what_runs_in_the_background() {
 #[test]
 fn the_server_is_the_binary_that_runs_whatever_stands_at_its_path() {
     let bed = bed();
-    let binary = bed.copy(env!("CARGO_BIN_EXE_procrun"), "procrun");
+    let binary = bed.copy(support::binary(), "procrun");
     let port = free_port();
     bed.file(
         "ecosystem.toml",

@@ -14,5 +14,4 @@ mod links;
 mod names;
 mod page;
 mod shell;
-#[path = "../support/mod.rs"]
-mod support;
+use procrun_test_support as support;

@@ -7,7 +7,7 @@ use std::{fs, path::Path, time::Duration};
 
 use super::{
     page::repository,
-    support::{Bed, End, Procrun, now, wait_until_within},
+    support::{self, Bed, End, Procrun, now, wait_until_within},
 };
 
 /// How long an example may take to show all it should. The worker of the demo takes 12 s to fail.
@@ -81,7 +81,7 @@ impl Shell {
              rmdir /tmp/bed\n\
              ip link set lo up\n\
              cd /mnt",
-            env!("CARGO_BIN_EXE_procrun")
+            support::binary().display()
         );
         // gunicorn and uvicorn.
         let from_pypi = repository().join("target/python/bin");

@@ -4,7 +4,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{Bed, End};
+use crate::support::{self, Bed, End};
 
 /// Start with this target and demand an error that contains `word`, and nothing on stdout.
 #[track_caller]
@@ -77,7 +77,7 @@ fn targets_that_are_missing_or_no_file() {
 fn a_file_that_may_not_be_read() {
     let bed = Bed::with("[[apps]]\nname = \"a\"\nscript = \"touch started; \"\n");
     std::fs::set_permissions(bed.path("ecosystem.toml"), std::fs::Permissions::from_mode(0o000)).unwrap();
-    let binary = bed.copy(env!("CARGO_BIN_EXE_procrun"), "procrun");
+    let binary = bed.copy(support::binary(), "procrun");
     let launch = bed.launch(&["ecosystem.toml"]).binary(binary);
     let mut run = launch.through(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]).start();
     run.expect_code(78);

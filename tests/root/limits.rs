@@ -216,7 +216,7 @@ fn a_saved_list_comes_back_with_its_limits() {
 
 /// As a user that may raise nothing.
 fn powerless(bed: &Bed, before: &str) -> Procrun {
-    let binary = bed.copy(env!("CARGO_BIN_EXE_procrun"), "procrun");
+    let binary = bed.copy(support::binary(), "procrun");
     let user = [
         "setpriv",
         "--reuid=65534",

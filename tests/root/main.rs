@@ -15,5 +15,4 @@ mod surroundings;
 mod system_calls;
 mod termination;
 
-#[path = "../support/mod.rs"]
-mod support;
+use procrun_test_support as support;

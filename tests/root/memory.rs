@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{self, Bed, Procrun, SIGHUP, SIGTERM, procfs, tool, wait_until, wait_until_within, web};
+use crate::support::{
+    self, Bed, Launch, Procrun, SIGHUP, SIGTERM, procfs, wait_until, wait_until_within, web,
+};
 
 /// Leaks, and serves meanwhile if it has a PORT. `LEAK` is MB every 50 ms.
 const LEAK: &str = r"
@@ -36,16 +38,17 @@ fn bed(ecosystem: &str) -> Bed {
     bed
 }
 
+fn launch<'a>(bed: &'a Bed, args: &[&str]) -> Launch<'a> {
+    bed.launch(args).env("PROCRUN_HOME", bed.root().to_str().unwrap())
+}
+
 fn start(bed: &Bed) -> Procrun {
-    bed.launch(&["ecosystem.toml"]).env("PROCRUN_HOME", bed.root().to_str().unwrap()).start()
+    launch(bed, &["ecosystem.toml"]).start()
 }
 
 /// The answer of `procrun describe WHO --json`.
 fn describe(bed: &Bed, who: &str) -> serde_json::Value {
-    let home = format!("PROCRUN_HOME={}", bed.root().display());
-    let said = tool("env", &[&home, env!("CARGO_BIN_EXE_procrun"), "describe", who, "--json"], bed.root());
-    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-    serde_json::from_slice(&said.stdout).unwrap()
+    launch(bed, &["describe", who, "--json"]).start().output().json()
 }
 
 /// The number that stands before ` MB` behind `word`.
@@ -303,10 +306,8 @@ fn an_end_by_the_kernel_is_named() {
     let ending = &describe(&bed, "leak")[0]["endings"][0];
     assert_eq!((&ending["reason"], &ending["code"]), (&"oom".into(), &137.into()));
     // And one below a shell, which exits with its code.
-    let home = format!("PROCRUN_HOME={}", bed.root().display());
     for words in [["stop", "leak"], ["start", "shell"]] {
-        let said = tool("env", &[&home, env!("CARGO_BIN_EXE_procrun"), words[0], words[1]], bed.root());
-        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        launch(&bed, &words).start().output().ok();
     }
     wait_until_within("its end", LONG, || !run.err().lines_with("shell (1) ended").is_empty());
     let line = &run.err().lines_with("shell (1) ended")[0];

@@ -448,7 +448,7 @@ fn without_privileges_pipes_use_at_most_half_of_the_users_limit() {
         Bed::with(&format!("[[apps]]\nname = \"app\"\nscript = \"./app.py\"\ninstances = {instances}\n"));
     bed.script("app.py", TELLS_PIPES);
     // A user of its own, whose limit nobody else uses.
-    let binary = bed.copy(env!("CARGO_BIN_EXE_procrun"), "procrun");
+    let binary = bed.copy(support::binary(), "procrun");
     let launch = bed.launch(&["ecosystem.toml"]).binary(binary);
     let mut run = launch
         .through(&["setpriv", "--reuid=47110", "--regid=47110", "--clear-groups"])

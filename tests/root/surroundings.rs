@@ -56,7 +56,7 @@ fn a_small_user_on_a_disk_that_cannot_be_written_runs_a_js_config() {
         "ecosystem.config.js",
         "module.exports = { apps: [{ name: 'app', script: './steady.sh', args: 'app' }] };\n",
     );
-    let binary = bed.copy(env!("CARGO_BIN_EXE_procrun"), "procrun");
+    let binary = bed.copy(support::binary(), "procrun");
     let launch = bed.launch(&["ecosystem.config.js"]).binary(binary).system_path();
     // Every mount that is a disk becomes read-only, in this mount namespace only.
     let launch = launch.own_mounts().after(

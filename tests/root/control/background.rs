@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Rough, socket, statuses};
-use crate::support::{Bed, Procrun, procfs, wait_until, workers};
+use crate::support::{self, Bed, Procrun, procfs, wait_until, workers};
 
 /// A bed with a script `app.sh` that says what it was given.
 fn bed() -> Bed {
@@ -227,7 +227,7 @@ fn a_saved_list_that_is_lost_is_replaced_by_the_one_before() {
 fn a_link_called_pm2_is_pm2() {
     let bed = bed();
     let pm2 = bed.path("pm2");
-    symlink(env!("CARGO_BIN_EXE_procrun"), &pm2).unwrap();
+    symlink(support::binary(), &pm2).unwrap();
     let home = bed.path("pm2home").to_string_lossy().into_owned();
     let begin = |args: &[&str]| bed.launch(args).binary(&pm2).env("PM2_HOME", &home).start();
     let run = |args: &[&str]| begin(args).output();
@@ -251,7 +251,7 @@ fn a_link_called_pm2_is_pm2() {
     run(&["kill"]).ok();
 
     let docker = bed.path("pm2-docker");
-    symlink(env!("CARGO_BIN_EXE_procrun"), &docker).unwrap();
+    symlink(support::binary(), &docker).unwrap();
     let mut front = bed.launch(&["start", "./app.sh"]).binary(&docker).env("PM2_HOME", &home).start();
     front.wait_for_line("given");
     assert!(run(&["pid"]).ok().trim().parse::<i32>().is_ok());
@@ -329,11 +329,11 @@ fn an_app_that_is_added_to_a_foreground_survives_reading_its_file_again() {
     run.wait_for_line("main up");
     let _added = start(&bed, &["./app.sh", "--name", "added"]);
     run.wait_for_line("1|added | given");
-    run.signal(crate::support::SIGHUP);
+    run.signal(support::SIGHUP);
     run.wait_for_err("no application has changed");
     assert_eq!(statuses(&bed), ["main online", "added online"]);
     bed.command(&["delete", "added"]).ok();
-    run.signal(crate::support::SIGHUP);
+    run.signal(support::SIGHUP);
     run.wait_for_err_lines("no application has changed", 2);
     assert_eq!(statuses(&bed), ["main online"]);
 }
@@ -350,10 +350,10 @@ fn an_app_of_the_file_keeps_its_new_environment_and_leaves_with_the_file() {
     update.expect_code(0);
     run.wait_for_line("1|gone | given second");
     bed.file("ecosystem.toml", main);
-    run.signal(crate::support::SIGHUP);
+    run.signal(support::SIGHUP);
     wait_until("the other app to leave", || statuses(&bed) == ["main online"]);
     assert!(bed.command(&["env", "main"]).ok().contains("GIVEN=second\n"));
-    run.signal(crate::support::SIGHUP);
+    run.signal(support::SIGHUP);
     run.wait_for_err("no application has changed");
 }
 
@@ -376,7 +376,7 @@ fn a_command_in_a_reload_does_not_take_back_what_the_file_says() {
     let run = bed.isolated(&["ecosystem.toml"]).pid1().start();
     run.wait_for_lines("serves one", 2);
     file("two");
-    run.signal(crate::support::SIGHUP);
+    run.signal(support::SIGHUP);
     run.wait_for_line("serves two");
     let _added = start(&bed, &["./app.sh", "--name", "added"]);
     bed.file("go", "");

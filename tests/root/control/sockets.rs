@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{APPS, socket, supervisor};
-use crate::support::{Bed, SIGKILL, SIGSTOP, wait_until};
+use crate::support::{self, Bed, SIGKILL, SIGSTOP, wait_until};
 
 fn mode(path: &std::path::Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -140,7 +140,7 @@ fn another_user_gets_no_word_in_and_root_does() {
     bed.file("home-of-7/.keep", "");
     let path = bed.path("home-of-7");
     std::os::unix::fs::chown(&path, Some(7777), Some(7777)).expect("these tests run as root");
-    let binary = bed.copy(env!("CARGO_BIN_EXE_procrun"), "procrun-of-all");
+    let binary = bed.copy(support::binary(), "procrun-of-all");
     fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
     let as_user = |user: &str, args: &[&str]| {
         let path = path.to_str().unwrap().to_owned();
@@ -168,7 +168,7 @@ fn another_user_gets_no_word_in_and_root_does() {
                   except OSError: pass\n\
                   print(s.recv(65536).decode())\n";
     bed.file("client.py", script);
-    let heard = crate::support::tool(
+    let heard = support::tool(
         "setpriv",
         &["--reuid", "8888", "--clear-groups", "/usr/bin/python3", "client.py", &socket_in(&path)],
         bed.root(),
@@ -194,7 +194,7 @@ fn a_supervisor_that_hangs_is_not_waited_for_without_end() {
     let run = supervisor(&bed, false, 3);
     run.signal(SIGSTOP);
     bed.command(&["list"]).fails(69, "does not answer");
-    run.signal(crate::support::SIGCONT);
+    run.signal(support::SIGCONT);
     bed.command(&["list"]).ok();
 }
 

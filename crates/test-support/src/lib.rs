@@ -1,10 +1,8 @@
-//! The bench on which the built binary is tried: a directory with an ecosystem file and real
-//! workers, a running procrun, and what `/proc` says about its processes.
+//! Runs the built binary for the integration tests: a directory with an ecosystem file and real workers, a running
+//! procrun, and the facts of `/proc` about its processes.
 //!
-//! It knows procrun only from outside: no type of the crate is used here.
-
-#![allow(dead_code, unreachable_pub, reason = "every test file takes the part of the bench that it needs")]
-#![allow(unused_imports, reason = "every test file takes the part of the bench that it needs")]
+//! It is a package of its own, so that the test programs share one compiled copy. It knows procrun only from
+//! outside: it uses no type of the library.
 
 mod bed;
 mod capture;
@@ -15,8 +13,8 @@ mod wait;
 pub mod web;
 pub mod workers;
 
-pub use bed::{Bed, Launch, node_major, run_to_end, spawn, tool};
-pub use command::{CommandOutput, procrun_in};
+pub use bed::{Bed, Launch, binary, node_major, repository, run_to_end, spawn, tool};
+pub use command::CommandOutput;
 pub use nix::libc::{
     SIGABRT, SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN,
     SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGWINCH,
@@ -24,13 +22,13 @@ pub use nix::libc::{
 pub use run::{End, Procrun, send};
 pub use wait::{DEADLINE, now, wait_for, wait_for_within, wait_until, wait_until_within};
 
-/// The text of a line that procrun prefixed: what stands behind the first ` | `.
+/// The text of a line that procrun prefixed: the part behind the first ` | `.
 #[track_caller]
 pub fn text(line: &str) -> &str {
     line.split_once(" | ").unwrap_or_else(|| panic!("no prefix in {line:?}")).1
 }
 
-/// The last word of a line as a number: workers print pids and times that way.
+/// The last word of a line as a number: workers print process ids and times at the end.
 #[track_caller]
 pub fn last_number(line: &str) -> i64 {
     line.split_whitespace()

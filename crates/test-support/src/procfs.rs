@@ -1,4 +1,4 @@
-//! What `/proc` says about processes.
+//! Facts about processes from `/proc`.
 
 use std::{
     collections::BTreeSet,
@@ -10,13 +10,13 @@ use std::{
     time::Duration,
 };
 
-/// One process, as its `stat` has it.
+/// One process, from its file `stat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Process {
     pub pid: i32,
     pub parent: i32,
     pub session: i32,
-    /// `R S D Z T` and so on.
+    /// The state of proc_pid_stat(5): `R`, `S`, `D`, `Z`, `T` and others.
     pub state: char,
 }
 
@@ -47,12 +47,12 @@ pub fn children(parent: i32) -> Vec<Process> {
     all().into_iter().filter(|process| process.parent == parent).collect()
 }
 
-/// Whether it runs: a zombie does not.
+/// Whether the process runs: a zombie does not.
 pub fn alive(pid: i32) -> bool {
     process(pid).is_some_and(|process| !matches!(process.state, 'Z' | 'X'))
 }
 
-/// The processes that carry `marker` in their environment, but for those that do not let it be read.
+/// The processes with `marker` in their environment, except those whose environment cannot be read.
 pub fn marked(marker: &str) -> Vec<i32> {
     let wanted = marker.as_bytes();
     let mut reader = READER.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,27 +65,27 @@ pub fn marked(marker: &str) -> Vec<i32> {
 
 static READER: Mutex<Option<EnvironReader>> = Mutex::new(None);
 
-/// Reads `/proc/PID/environ` on a thread of its own. The kernel takes the lock of the process's memory map for
-/// that, and a process (of another test, too) can hold that lock for any time.
+/// Reads `/proc/PID/environ` on a separate thread. The kernel takes the lock of the process's memory map for that,
+/// and any process, also of another test, can hold its lock for any time.
 struct EnvironReader {
     pids: Sender<i32>,
     texts: Receiver<Option<Vec<u8>>>,
-    /// The processes at which a thread still waits.
-    silent: Arc<Mutex<BTreeSet<i32>>>,
+    /// The processes for which a thread still waits.
+    blocked: Arc<Mutex<BTreeSet<i32>>>,
 }
 
 impl EnvironReader {
-    const PATIENCE: Duration = Duration::from_secs(1);
+    const TIMEOUT: Duration = Duration::from_secs(1);
 
     fn start() -> Self {
         Self::with(Arc::default())
     }
 
-    fn with(silent: Arc<Mutex<BTreeSet<i32>>>) -> Self {
-        let ((pids, asked), (answer, texts)) = (channel::<i32>(), channel());
-        let theirs = silent.clone();
+    fn with(blocked: Arc<Mutex<BTreeSet<i32>>>) -> Self {
+        let ((pids, requests), (answer, texts)) = (channel::<i32>(), channel());
+        let theirs = blocked.clone();
         std::thread::spawn(move || {
-            for pid in asked {
+            for pid in requests {
                 let text = fs::read(format!("/proc/{pid}/environ")).ok();
                 theirs.lock().unwrap().remove(&pid);
                 if answer.send(text).is_err() {
@@ -93,25 +93,25 @@ impl EnvironReader {
                 }
             }
         });
-        Self { pids, texts, silent }
+        Self { pids, texts, blocked }
     }
 
     fn read(&mut self, pid: i32) -> Option<Vec<u8>> {
-        if self.silent.lock().unwrap().contains(&pid) {
+        if self.blocked.lock().unwrap().contains(&pid) {
             return None;
         }
         self.pids.send(pid).expect("the thread waits for it");
-        if let Ok(text) = self.texts.recv_timeout(Self::PATIENCE) {
+        if let Ok(text) = self.texts.recv_timeout(Self::TIMEOUT) {
             return text;
         }
-        self.silent.lock().unwrap().insert(pid);
-        // The other thread stays there until its read returns.
-        *self = Self::with(self.silent.clone());
+        self.blocked.lock().unwrap().insert(pid);
+        // The other thread remains until its read returns.
+        *self = Self::with(self.blocked.clone());
         None
     }
 }
 
-/// A line of `status` without its name, as `VmHWM` or `SigIgn`.
+/// The value of a line of `status`, such as `VmHWM` or `SigIgn`.
 #[track_caller]
 pub fn status(pid: i32, key: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
@@ -123,13 +123,13 @@ pub fn status(pid: i32, key: &str) -> String {
         .to_owned()
 }
 
-/// The most memory it ever had resident, in KiB.
+/// The peak resident memory, in KiB.
 #[track_caller]
 pub fn peak_kib(pid: i32) -> u64 {
     status(pid, "VmHWM").trim_end_matches(" kB").parse().expect("a number of kB")
 }
 
-/// Ticks of CPU time that a process has had, its threads and itself.
+/// The CPU time of a process with all its threads, in ticks.
 #[track_caller]
 pub fn cpu_ticks(pid: i32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is there");

@@ -1,15 +1,15 @@
-//! Clients of the servers that run under procrun, and where those listen. A server prints
+//! HTTP clients of the servers that run under procrun, and the ports of these servers. A server prints
 //! `listening on <port> as <pid>`.
 
 use std::{
     collections::HashSet,
     io::{self, Read, Write},
     net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use super::{DEADLINE, Procrun};
+use super::{DEADLINE, Procrun, repository};
 
 /// The number that follows `text` in a line.
 #[track_caller]
@@ -19,7 +19,7 @@ pub fn number_after(line: &str, text: &str) -> i32 {
     digits.parse().unwrap_or_else(|_| panic!("no number after {text:?} in {line:?}"))
 }
 
-/// The port that so many workers listen on.
+/// The port on which this number of workers listens.
 #[track_caller]
 pub fn port_of(procrun: &Procrun, workers: usize) -> u16 {
     let lines = procrun.wait_for_lines("listening on", workers);
@@ -66,14 +66,14 @@ pub fn fetch(stream: &mut (impl Read + Write), path: &str) -> io::Result<String>
 /// A fixture of `tests/apps`.
 #[track_caller]
 pub fn fixture(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps").join(name);
+    let path = repository().join("tests/apps").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What `tests/setup.sh test` has put under `target/`.
+/// A file that `tests/setup.sh test` has put under `target/`.
 #[track_caller]
 pub fn set_up(what: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(what);
+    let path = repository().join("target").join(what);
     assert!(path.exists(), "there is no {}; tests/setup.sh test fetches it", path.display());
     path
 }

@@ -1,4 +1,4 @@
-//! A procrun that runs, plainly or as PID 1 of a namespace of its own.
+//! A running procrun, as an ordinary process or as PID 1 of a PID namespace.
 
 use std::{
     cell::Cell,
@@ -17,7 +17,7 @@ use nix::{
 
 use super::{
     DEADLINE, SIGKILL, SIGTERM,
-    bed::tool,
+    bed::{binary, tool},
     capture::Capture,
     procfs::{self, Process},
     wait::{wait_for, wait_for_within, wait_until},
@@ -30,13 +30,13 @@ pub enum End {
     Signal(i32),
 }
 
-/// A procrun that was started. Dropping it kills every process that came of it.
+/// A started procrun. Dropping it kills all processes that came of it.
 pub struct Procrun {
     child: Child,
     pid1: bool,
     marker: String,
     pid: Cell<Option<i32>>,
-    told: Cell<bool>,
+    is_story_printed: Cell<bool>,
     end: Option<End>,
     out: Capture,
     err: Capture,
@@ -52,7 +52,7 @@ impl Procrun {
             pid1,
             marker,
             pid: Cell::new(None),
-            told: Cell::new(false),
+            is_story_printed: Cell::new(false),
             end: None,
             out: Capture::default(),
             err: Capture::default(),
@@ -82,28 +82,28 @@ impl Procrun {
         self.terminal = Some(terminal);
     }
 
-    /// Begin to read a stdout that was held.
+    /// Begins to read a held stdout.
     pub fn release_out(&mut self) {
         self.out.read(self.held_out.take().expect("stdout is held"));
     }
 
-    /// Begin to read a stderr that was held.
+    /// Begins to read a held stderr.
     pub fn release_err(&mut self) {
         self.err.read(self.held_err.take().expect("stderr is held"));
     }
 
-    /// Close the reading end of a stdout that was held.
+    /// Closes the read end of a held stdout.
     pub fn close_out(&mut self) {
         drop(self.held_out.take().expect("stdout is held"));
         self.out.close();
     }
 
-    /// Type on the terminal.
+    /// Types on the terminal.
     pub fn type_keys(&mut self, keys: &[u8]) {
         self.terminal.as_mut().expect("on a terminal").write_all(keys).expect("the terminal is there");
     }
 
-    /// Let the terminal vanish; it has to be held, a reader would keep it.
+    /// Closes the terminal. Its output must be held: a reader would keep it open.
     pub fn hang_up(&mut self) {
         drop(self.terminal.take().expect("on a terminal"));
         self.out.close();
@@ -117,9 +117,9 @@ impl Procrun {
         &self.err
     }
 
-    /// Everything there is to know, for a panic message.
+    /// The last lines of both streams, for a panic message.
     pub fn story(&self) -> String {
-        self.told.set(true);
+        self.is_story_printed.set(true);
         format!("\n stdout:\n{} stderr:\n{}", self.out.tail(), self.err.tail())
     }
 
@@ -164,7 +164,7 @@ impl Procrun {
             return pid;
         }
         let started = i32::try_from(self.child.id()).expect("a process id");
-        let wanted = Path::new(env!("CARGO_BIN_EXE_procrun")).file_name();
+        let wanted = binary().file_name();
         let is_procrun = |pid: i32| {
             std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.file_name() == wanted)
         };
@@ -178,14 +178,14 @@ impl Procrun {
         pid
     }
 
-    /// Send procrun a signal.
+    /// Sends procrun a signal.
     #[track_caller]
     pub fn signal(&self, number: i32) {
         assert_eq!(self.end, None, "procrun has ended{}", self.story());
         send(self.pid(), number);
     }
 
-    /// Wait for procrun's end; both streams are complete then.
+    /// Waits until procrun has ended; both streams are complete then.
     #[track_caller]
     pub fn wait_end(&mut self) -> End {
         self.wait_end_within(DEADLINE)
@@ -224,21 +224,21 @@ impl Procrun {
         self.end.is_some() || self.child.try_wait().expect("our own child").is_some()
     }
 
-    /// Ask procrun to stop as a container engine does, and wait for its end.
+    /// Stops procrun by SIGTERM, as a container engine does, and waits for its end.
     #[track_caller]
     pub fn stop(&mut self) -> End {
         self.signal(SIGTERM);
         self.wait_end()
     }
 
-    /// Wait for the end and demand this exit code.
+    /// Waits for the end and requires this exit code.
     #[track_caller]
     pub fn expect_code(&mut self, code: i32) {
         let end = self.wait_end();
         assert_eq!(end, End::Code(code), "wrong end{}", self.story());
     }
 
-    /// Ask procrun to stop and demand that it ends with 0.
+    /// Stops procrun and requires exit code 0.
     #[track_caller]
     pub fn expect_stop(&mut self) {
         let end = self.stop();
@@ -257,7 +257,7 @@ impl Procrun {
         self.children().into_iter().filter(|child| child.state == 'Z').map(|child| child.pid).collect()
     }
 
-    /// The one child of procrun that runs.
+    /// The only running child of procrun.
     #[track_caller]
     pub fn worker(&self) -> i32 {
         let running: Vec<i32> =
@@ -266,7 +266,7 @@ impl Procrun {
         running[0]
     }
 
-    /// The processes that came of this run and live, procrun and what carries it aside.
+    /// The living processes of this run, except procrun itself and the program that started it.
     pub fn others(&self) -> Vec<i32> {
         let started = i32::try_from(self.child.id()).expect("a process id");
         let mut found = procfs::marked(&self.marker);
@@ -278,10 +278,10 @@ impl Procrun {
 impl Drop for Procrun {
     #[expect(clippy::disallowed_macros, reason = "a panicking test has a stderr")]
     fn drop(&mut self) {
-        if std::thread::panicking() && !self.told.get() {
+        if std::thread::panicking() && !self.is_story_printed.get() {
             eprintln!("{}", self.story());
         }
-        // A reader that nobody wants must not keep a writer waiting.
+        // A held stream must not keep a writer waiting.
         self.held_out = None;
         self.held_err = None;
         self.terminal = None;
@@ -297,21 +297,21 @@ impl Drop for Procrun {
     }
 }
 
-/// [`wait_for_within`] that gives `None` instead of a panic.
-fn wait_for_within_or<T>(what: &str, within: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+/// As [`wait_for_within`], but returns `None` instead of a panic.
+fn wait_for_within_or<T>(what: &str, within: Duration, mut poll: impl FnMut() -> Option<T>) -> Option<T> {
     let begun = super::now();
-    wait_for_within(what, within * 2 + DEADLINE, || match look() {
+    wait_for_within(what, within * 2 + DEADLINE, || match poll() {
         Some(found) => Some(Some(found)),
         None => (begun.elapsed() > within).then_some(None),
     })
 }
 
-/// Send a signal to a process that may be gone.
+/// Sends a signal to a process that may have ended.
 pub fn send(pid: i32, number: i32) {
     if let Ok(signal) = Signal::try_from(number) {
         let _ = kill(Pid::from_raw(pid), signal);
     } else {
-        // Real-time signals are no `Signal` of nix's; every shell can send them.
+        // nix has no real-time signals; every shell can send them.
         let _ = tool("sh", &["-c", &format!("kill -{number} {pid}")], Path::new("/"));
     }
 }

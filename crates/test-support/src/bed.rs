@@ -1,12 +1,12 @@
-//! A directory of its own for each test, and how procrun is started in it.
+//! A temporary directory for each test, and the builder that starts procrun in it.
 
 use std::{
-    fs,
+    env, fs,
     os::{fd::OwnedFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
 };
@@ -16,11 +16,11 @@ use tempfile::TempDir;
 
 use super::run::Procrun;
 
-/// Held while a file is open for writing and while a process is started: a child that was forked
-/// by another test in between would hold the file open, and executing it would give ETXTBSY.
+/// Held while a file is open for writing and while a process is started: a child that another test forks in between
+/// would hold the file open, and executing it would fail with ETXTBSY.
 static FORKING: Mutex<()> = Mutex::new(());
 
-/// The variable by which all processes of a run are found; each run has its own value.
+/// An environment variable that all processes of a run inherit; each run has its own value.
 const MARKER: &str = "TEST_RUN_OF_PROCRUN";
 static RUNS: AtomicU32 = AtomicU32::new(0);
 
@@ -28,7 +28,27 @@ fn forking() -> MutexGuard<'static, ()> {
     FORKING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A directory with what a test needs; gone when the test ends.
+/// The built program.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| match env::var_os("CARGO_BIN_EXE_procrun") {
+        Some(path) => path.into(),
+        // A test program that was started without Cargo is in the directory `deps` beside the program.
+        None => env::current_exe()
+            .expect("/proc is mounted")
+            .ancestors()
+            .nth(2)
+            .expect("a target")
+            .join("procrun"),
+    })
+}
+
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// A temporary directory with the files of a test; removed when the test ends.
 pub struct Bed {
     dir: TempDir,
 }
@@ -36,7 +56,7 @@ pub struct Bed {
 impl Bed {
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("procrun-test-").tempdir().expect("a temporary directory");
-        // Workers of other users come in too.
+        // Workers of other users enter it, too.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("our own directory");
         Self { dir }
     }
@@ -48,7 +68,7 @@ impl Bed {
         bed
     }
 
-    /// A bed whose one app `main` is this shell script and runs once.
+    /// A bed with one app `main`, a shell script that runs once.
     pub fn once(keys: &str, script: &str) -> Self {
         let bed = Self::with(&format!(
             "[[apps]]\nname = \"main\"\nscript = \"./main.sh\"\nautorestart = false\n{keys}"
@@ -57,7 +77,7 @@ impl Bed {
         bed
     }
 
-    /// A bed whose one app `main` is this shell script and runs again when it ends.
+    /// A bed with one app `main`, a shell script that restarts when it ends.
     pub fn again(keys: &str, script: &str) -> Self {
         let bed = Self::with(&format!("[[apps]]\nname = \"main\"\nscript = \"./main.sh\"\n{keys}"));
         bed.script("main.sh", format!("#!/bin/sh\n{script}\n"));
@@ -72,7 +92,7 @@ impl Bed {
         self.dir.path().join(name)
     }
 
-    /// Write a file, and the directories above it.
+    /// Writes a file and creates the directories above it.
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         let _held = forking();
@@ -81,14 +101,14 @@ impl Bed {
         path
     }
 
-    /// Write an executable file.
+    /// Writes an executable file.
     pub fn script(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.file(name, content);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("our own file");
         path
     }
 
-    /// Copy a program to here.
+    /// Copies a program into the bed.
     pub fn copy(&self, from: impl AsRef<Path>, name: &str) -> PathBuf {
         let path = self.path(name);
         let _held = forking();
@@ -96,7 +116,7 @@ impl Bed {
         path
     }
 
-    /// What a file holds; empty if it is not there (yet).
+    /// The content of a file; empty if the file does not exist (yet).
     pub fn read(&self, name: &str) -> String {
         String::from_utf8_lossy(&fs::read(self.path(name)).unwrap_or_default()).into_owned()
     }
@@ -114,47 +134,36 @@ impl Bed {
         names
     }
 
-    /// How procrun is to be started: in this directory, with a small fixed environment.
+    /// A builder that starts procrun in this directory.
     pub fn launch(&self, args: &[&str]) -> Launch<'_> {
-        Launch {
-            bed: self,
-            binary: PathBuf::from(env!("CARGO_BIN_EXE_procrun")),
-            args: args.iter().map(|&arg| arg.to_owned()).collect(),
-            env: Vec::new(),
-            around: Vec::new(),
-            inside: Vec::new(),
-            pid1: false,
-            terminal: false,
-            hold_out: false,
-            hold_err: false,
-        }
+        Launch::new(self.root(), args)
     }
 
-    /// The directory that [`Bed::isolated`] gives procrun for its sockets and its background.
+    /// The `PROCRUN_HOME` of [`Bed::isolated`].
     pub fn home(&self) -> String {
         self.path("home").to_string_lossy().into_owned()
     }
 
-    /// [`Bed::launch`] away from all other supervisors of this machine.
+    /// [`Bed::launch`] without access to other supervisors of this machine.
     pub fn isolated(&self, args: &[&str]) -> Launch<'_> {
         self.launch(args).env("PROCRUN_HOME", &self.home())
     }
 
-    /// Start procrun plainly.
+    /// Starts procrun as an ordinary process.
     pub fn start(&self, args: &[&str]) -> Procrun {
         self.launch(args).start()
     }
 
-    /// Start procrun as PID 1 of a namespace of its own.
+    /// Starts procrun as PID 1 of a PID namespace.
     pub fn start_pid1(&self, args: &[&str]) -> Procrun {
         self.launch(args).pid1().start()
     }
 }
 
-/// How procrun is to be started.
-#[allow(clippy::struct_excessive_bools, reason = "four switches that have nothing to do with each other")]
+/// Builds the command line and the environment of procrun, and starts it. Every test starts procrun by this.
+#[expect(clippy::struct_excessive_bools, reason = "four independent switches")]
 pub struct Launch<'a> {
-    bed: &'a Bed,
+    dir: &'a Path,
     binary: PathBuf,
     args: Vec<String>,
     env: Vec<(String, String)>,
@@ -166,37 +175,53 @@ pub struct Launch<'a> {
     hold_err: bool,
 }
 
-impl Launch<'_> {
+impl<'a> Launch<'a> {
+    /// procrun in this directory, with a small fixed environment.
+    pub fn new(dir: &'a Path, args: &[&str]) -> Self {
+        Self {
+            dir,
+            binary: binary().to_owned(),
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            env: Vec::new(),
+            around: Vec::new(),
+            inside: Vec::new(),
+            pid1: false,
+            terminal: false,
+            hold_out: false,
+            hold_err: false,
+        }
+    }
+
     /// As PID 1 of a PID namespace.
     pub fn pid1(mut self) -> Self {
         self.pid1 = true;
         self
     }
 
-    /// As PID 1 or not.
+    /// As PID 1 of a PID namespace if `yes`.
     pub fn pid1_if(mut self, yes: bool) -> Self {
         self.pid1 = yes;
         self
     }
 
-    /// With this variable besides.
+    /// With an additional environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With the system's own directories as PATH: what stands there, every user may run.
+    /// With the system's own directories as `PATH`: every user may run the programs there.
     pub fn system_path(self) -> Self {
         self.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     }
 
-    /// Another name for the binary.
+    /// Another path of the program, for example a symbolic link to it.
     pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
         self.binary = path.into();
         self
     }
 
-    /// Through a program that executes procrun in its own place, as `setpriv` does.
+    /// Through a program that replaces itself by procrun, as `setpriv` does.
     pub fn through(mut self, program: &[&str]) -> Self {
         self.inside.extend(program.iter().map(|&word| word.to_owned()));
         self
@@ -208,31 +233,31 @@ impl Launch<'_> {
         self.through(&["sh", "-e", "-c", &line, "sh"])
     }
 
-    /// In a mount namespace of its own, so that [`Launch::after`] may mount.
+    /// In a separate mount namespace, so that [`Launch::after`] may mount.
     pub fn own_mounts(mut self) -> Self {
         self.around.extend(["unshare", "--mount", "--"].map(str::to_owned));
         self
     }
 
-    /// In a network namespace of its own, in which nothing is up yet.
+    /// In a separate network namespace, in which no interface is up.
     pub fn own_network(mut self) -> Self {
         self.around.extend(["unshare", "--net", "--"].map(str::to_owned));
         self
     }
 
-    /// On a terminal of its own that is its controlling one; the capture of stdout has both streams.
+    /// With a new controlling terminal; the capture of stdout has both streams.
     pub fn terminal(mut self) -> Self {
         self.terminal = true;
         self
     }
 
-    /// Do not read stdout until [`Procrun::release_out`].
+    /// Does not read stdout until [`Procrun::release_out`].
     pub fn hold_out(mut self) -> Self {
         self.hold_out = true;
         self
     }
 
-    /// Do not read stderr until [`Procrun::release_err`].
+    /// Does not read stderr until [`Procrun::release_err`].
     pub fn hold_err(mut self) -> Self {
         self.hold_err = true;
         self
@@ -258,15 +283,27 @@ impl Launch<'_> {
         words
     }
 
-    pub fn start(self) -> Procrun {
+    fn command(&self) -> Command {
         let words = self.words();
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).current_dir(self.bed.root()).env_clear();
-        command.env("PATH", std::env::var_os("PATH").expect("a PATH"));
-        command.env("HOME", self.bed.root()).env("LANG", "C.UTF-8");
-        let run = format!("{}#{}", self.bed.root().display(), RUNS.fetch_add(1, Ordering::Relaxed));
-        command.env(MARKER, &run);
+        command.args(&words[1..]).current_dir(self.dir).env_clear();
+        command.env("PATH", env::var_os("PATH").expect("a PATH"));
+        command.env("HOME", self.dir).env("LANG", "C.UTF-8");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs it to its end, without a terminal, and returns the exact bytes that it has printed.
+    #[track_caller]
+    pub fn run(self) -> Output {
+        run_to_end(&mut self.command())
+    }
+
+    /// Starts it.
+    pub fn start(self) -> Procrun {
+        let mut command = self.command();
+        let run = format!("{}#{}", self.dir.display(), RUNS.fetch_add(1, Ordering::Relaxed));
+        command.env(MARKER, &run);
 
         let terminal = self.terminal.then(open_terminal);
         if let Some((_, theirs)) = &terminal {
@@ -276,7 +313,7 @@ impl Launch<'_> {
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         }
         let child = spawn(&mut command);
-        // The command holds the terminal's other end: without it the hang-up would never come.
+        // The command holds the other end of the terminal, which would prevent a hang-up.
         drop(command);
         let mut run = Procrun::new(child, self.pid1, format!("{MARKER}={run}"));
         if let Some((ours, theirs)) = terminal {
@@ -289,7 +326,7 @@ impl Launch<'_> {
     }
 }
 
-/// A terminal: our end and theirs.
+/// A terminal: the end of the test and the end of procrun.
 fn open_terminal() -> (OwnedFd, OwnedFd) {
     let ends = nix::pty::openpty(None, None).expect("a terminal");
     for end in [&ends.master, &ends.slave] {
@@ -298,22 +335,22 @@ fn open_terminal() -> (OwnedFd, OwnedFd) {
     (ends.master, ends.slave)
 }
 
-/// Run a program to its end and give what it has printed.
+/// Runs a program to its end and returns its output.
 #[track_caller]
 pub fn tool(program: &str, args: &[&str], dir: &Path) -> Output {
     run_to_end(Command::new(program).args(args).current_dir(dir))
 }
 
-/// Run a command to its end, without input, and give what it has printed.
+/// Runs a command to its end, without input, and returns its output.
 #[track_caller]
 pub fn run_to_end(command: &mut Command) -> Output {
     let child = spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()));
     child.wait_with_output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
-/// Start a program that the test itself waits for. Tests use no other way: see `FORKING`.
+/// Starts a program that the test itself waits for. Tests use no other way: see `FORKING`.
 #[track_caller]
-#[allow(clippy::disallowed_methods, reason = "the bench uses real tools; it has no supervisor of its own")]
+#[expect(clippy::disallowed_methods, reason = "the test is the parent here")]
 pub fn spawn(command: &mut Command) -> Child {
     let _held = forking();
     command.spawn().unwrap_or_else(|error| panic!("{command:?} cannot run: {error}"))
@@ -322,8 +359,8 @@ pub fn spawn(command: &mut Command) -> Child {
 /// The major version of `node` in PATH.
 #[track_caller]
 pub fn node_major() -> u32 {
-    let said = tool("node", &["--version"], Path::new("/"));
-    let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    let major = said.trim().trim_start_matches('v').split('.').next().and_then(|word| word.parse().ok());
-    major.unwrap_or_else(|| panic!("node --version said {said:?}"))
+    let output = tool("node", &["--version"], Path::new("/"));
+    let version = String::from_utf8_lossy(&output.stdout).into_owned();
+    let major = version.trim().trim_start_matches('v').split('.').next().and_then(|word| word.parse().ok());
+    major.unwrap_or_else(|| panic!("node --version printed {version:?}"))
 }

@@ -1,18 +1,13 @@
-//! Commands that run to their end: what they print, and their exit code.
-
-use std::{
-    path::Path,
-    process::{Command, Output},
-};
+//! Commands that run to their end: their output and exit code.
 
 use serde_json::Value;
 
 use super::{
-    bed::{Bed, run_to_end},
+    bed::Bed,
     run::{End, Procrun},
 };
 
-/// What a command has printed, and its exit code.
+/// The output and the exit code of a command.
 #[derive(Debug)]
 pub struct CommandOutput {
     pub code: i32,
@@ -28,21 +23,21 @@ impl CommandOutput {
         Self { code, out: text(run.out().lines()), err: text(run.err().lines()) }
     }
 
-    /// Demand exit code 0; stdout.
+    /// Requires exit code 0; returns stdout.
     #[track_caller]
     pub fn ok(self) -> String {
         assert_eq!(self.code, 0, "{self:?}");
         self.out
     }
 
-    /// Demand exit code 0 and JSON on stdout.
+    /// Requires exit code 0 and JSON on stdout; returns the JSON.
     #[track_caller]
     pub fn json(self) -> Value {
         let out = self.ok();
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
     }
 
-    /// Demand this exit code and this text on stderr; stderr.
+    /// Requires this exit code and this text on stderr; returns stderr.
     #[track_caller]
     pub fn fails(self, code: i32, with: &str) -> String {
         assert_eq!(self.code, code, "{self:?}");
@@ -50,7 +45,7 @@ impl CommandOutput {
         self.err
     }
 
-    /// Demand this exit code; stdout and stderr.
+    /// Requires this exit code; returns stdout and stderr.
     #[track_caller]
     pub fn exits(self, code: i32) -> String {
         assert_eq!(self.code, code, "{self:?}");
@@ -59,7 +54,7 @@ impl CommandOutput {
 }
 
 impl Procrun {
-    /// Wait for the end of a command.
+    /// Waits for the end of a command.
     #[track_caller]
     pub fn output(self) -> CommandOutput {
         CommandOutput::of(self)
@@ -67,18 +62,9 @@ impl Procrun {
 }
 
 impl Bed {
-    /// Run a command in the bed's own home to its end.
+    /// Runs a command with the `PROCRUN_HOME` of the bed to its end.
     #[track_caller]
     pub fn command(&self, args: &[&str]) -> CommandOutput {
         self.isolated(args).start().output()
     }
-}
-
-/// Run procrun in a directory that is no bed, with these variables only, and with PATH.
-#[track_caller]
-pub fn procrun_in(dir: &Path, args: &[&str], variables: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_procrun"));
-    command.args(args).current_dir(dir).env_clear();
-    command.env("PATH", std::env::var_os("PATH").expect("a PATH")).envs(variables.iter().copied());
-    run_to_end(&mut command)
 }

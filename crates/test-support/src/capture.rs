@@ -1,4 +1,4 @@
-//! One stream of procrun's, read line by line by a thread of its own.
+//! An output stream of procrun, read line by line by a separate thread.
 
 use std::{
     io::Read,
@@ -8,7 +8,7 @@ use std::{
 
 use super::now;
 
-/// What has been read so far.
+/// The lines that have been read so far.
 #[derive(Default)]
 struct Seen {
     lines: Vec<(Instant, Vec<u8>)>,
@@ -16,14 +16,14 @@ struct Seen {
     closed: bool,
 }
 
-/// A stream that is being read; clones look at the same one.
+/// A stream that is being read; clones share it.
 #[derive(Clone, Default)]
 pub struct Capture {
     shared: Arc<(Mutex<Seen>, Condvar)>,
 }
 
 impl Capture {
-    /// Read `from` to its end in a thread. The end is EOF, or EIO as a terminal gives it.
+    /// Reads `from` to its end in a thread. The end is EOF, or EIO of a terminal.
     pub fn read(&self, mut from: impl Read + Send + 'static) {
         let shared = self.shared.clone();
         std::thread::spawn(move || {
@@ -53,7 +53,7 @@ impl Capture {
         });
     }
 
-    /// Nobody will read this stream.
+    /// Marks the stream as ended: the test does not read it.
     pub fn close(&self) {
         self.shared.0.lock().unwrap().closed = true;
     }
@@ -62,52 +62,52 @@ impl Capture {
         self.shared.0.lock().unwrap()
     }
 
-    /// All whole lines so far, without their newlines; what is not UTF-8 is replaced.
+    /// All complete lines so far, without their newlines; bytes that are not UTF-8 are replaced.
     pub fn lines(&self) -> Vec<String> {
         self.seen().lines.iter().map(|(_, line)| String::from_utf8_lossy(line).into_owned()).collect()
     }
 
-    /// All whole lines so far as they came.
+    /// All complete lines so far as bytes.
     pub fn raw_lines(&self) -> Vec<Vec<u8>> {
         self.seen().lines.iter().map(|(_, line)| line.clone()).collect()
     }
 
-    /// When each line was read.
+    /// The time at which each line was read.
     pub fn times(&self) -> Vec<Instant> {
         self.seen().lines.iter().map(|(at, _)| *at).collect()
     }
 
-    /// What follows the last newline.
+    /// The bytes after the last newline.
     pub fn unfinished(&self) -> Vec<u8> {
         self.seen().unfinished.clone()
     }
 
-    /// The whole lines that contain `text`.
+    /// The complete lines that contain `text`.
     pub fn lines_with(&self, text: &str) -> Vec<String> {
         self.lines().into_iter().filter(|line| line.contains(text)).collect()
     }
 
-    /// How many bytes in all are `byte`, newlines aside.
+    /// The number of bytes equal to `byte`, without newlines.
     pub fn count(&self, byte: u8) -> usize {
         let seen = self.seen();
         let lines = seen.lines.iter().map(|(_, line)| line).chain([&seen.unfinished]);
         lines.map(|line| memchr::memchr_iter(byte, line).count()).sum()
     }
 
-    /// Wait until `count` lines contain `text`, and give them. `Err` says what stood against it.
+    /// Waits until `count` lines contain `text`, and returns them. `Err` is the reason of the failure.
     pub fn wait(&self, text: &str, count: usize, within: Duration) -> Result<Vec<String>, String> {
         let deadline = now() + within;
-        let mut looked_at = 0;
+        let mut checked = 0;
         let mut found = Vec::new();
         let mut seen = self.seen();
         loop {
-            for (_, line) in &seen.lines[looked_at..] {
+            for (_, line) in &seen.lines[checked..] {
                 let line = String::from_utf8_lossy(line);
                 if line.contains(text) {
                     found.push(line.into_owned());
                 }
             }
-            looked_at = seen.lines.len();
+            checked = seen.lines.len();
             if found.len() >= count {
                 found.truncate(count);
                 return Ok(found);
@@ -123,13 +123,13 @@ impl Capture {
         }
     }
 
-    /// Wait until the stream has ended; false if it did not in time.
+    /// Waits until the stream has ended; false if it did not in time.
     pub fn wait_closed(&self, within: Duration) -> bool {
         let seen = self.seen();
         !self.shared.1.wait_timeout_while(seen, within, |seen| !seen.closed).unwrap().1.timed_out()
     }
 
-    /// The end of what was read, for a panic message.
+    /// The last lines, for a panic message.
     pub fn tail(&self) -> String {
         let lines = self.lines();
         let skipped = lines.len().saturating_sub(25);

@@ -1,4 +1,4 @@
-//! What the workers are made of: small real programs, used by more than one test.
+//! Small programs that more than one test runs as workers.
 
 /// Prints `<first argument> up <pid>`, and on SIGTERM, SIGINT, SIGQUIT or SIGHUP
 /// `<first argument> bye <signal>`, and exits 0.
@@ -13,26 +13,26 @@ while :; do
 done
 "#;
 
-/// Prints `up <pid>`, then `got <number>` for every signal; ends with 0 on 1, 2, 3 and 15. What it
-/// prints goes to the file of its first argument too, if it has one.
+/// Prints `up <pid>`, then `got <number>` for every signal; exits 0 on 1, 2, 3 and 15. It also appends its output to
+/// the file of its first argument, if it has one.
 pub const SIGNALS: &str = r#"#!/usr/bin/env python3
 import os, signal, sys
 wanted = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}
 signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
-def say(text):
+def report(text):
     if len(sys.argv) > 1:
         with open(sys.argv[1], "a") as file:
             file.write(text + "\n")
     os.write(1, (text + "\n").encode())
-say("up %d" % os.getpid())
+report("up %d" % os.getpid())
 while True:
     got = signal.sigwaitinfo(wanted).si_signo
-    say("got %d" % got)
+    report("got %d" % got)
     if got in (1, 2, 3, 15):
         break
 "#;
 
-/// Prints `up <pid>`, then `got <number>` for every signal, and never ends by itself.
+/// Prints `up <pid>`, then `got <number>` for every signal, and never exits.
 pub const STUBBORN: &str = r#"#!/usr/bin/env python3
 import os, signal
 wanted = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}
@@ -42,8 +42,8 @@ while True:
     os.write(1, b"got %d\n" % signal.sigwaitinfo(wanted).si_signo)
 "#;
 
-/// Adds a line with the time in nanoseconds to the file of its first argument and exits with the
-/// code of its second.
+/// Appends a line with the time in nanoseconds to the file of its first argument, and exits with the code of its
+/// second one.
 pub const CRASHER: &str = r#"#!/bin/sh
 date +%s%N >> "$1"
 exit "$2"
