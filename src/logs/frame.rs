@@ -1,9 +1,9 @@
 //! Bytes from a pipe → lines, whatever the pieces they arrive in.
 //!
-//! A line ends in `\n`; everything else, a `\r` before it and bytes that are no UTF-8 included,
-//! belongs to the line. A line longer than the limit leaves in [`Piece`]s, so memory stays bounded
-//! also for a line of a gigabyte. A line whose writer pauses (a prompt, a progress bar) leaves in
-//! pieces too. Never reads, never formats, never drops a byte.
+//! A line ends in `\n`; everything else, a `\r` before it and bytes that are not UTF-8 included, belongs to the
+//! line. A line longer than the limit is passed on in [`Piece`]s, so memory stays bounded even for a line of a
+//! gigabyte. A line whose writer pauses (a prompt, a progress bar) is passed on in pieces, too. Pure; no byte is
+//! dropped.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use memchr::{memchr, memrchr};
 /// A line longer than this many bytes is forwarded in pieces.
 pub const MAX_LINE: usize = 256 * 1024;
 
-/// What lies before or behind a piece.
+/// The boundary before or behind a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edge {
     /// The beginning or the end of the line.
@@ -26,11 +26,11 @@ pub enum Edge {
 /// A line, or a part of one. `bytes` is without its `\n`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece<'a> {
-    /// What was written.
+    /// The written bytes.
     pub bytes: &'a [u8],
-    /// What lies before it.
+    /// The boundary before it.
     pub begin: Edge,
-    /// What lies behind it.
+    /// The boundary behind it.
     pub end: Edge,
 }
 
@@ -40,25 +40,25 @@ impl<'a> Piece<'a> {
         Self { bytes, begin: Edge::Line, end: Edge::Line }
     }
 
-    /// The line is in one piece.
+    /// Whether the line is in one piece.
     pub fn is_whole(&self) -> bool {
         self.begin == Edge::Line && self.end == Edge::Line
     }
 
-    /// After the pause came the end of the line and nothing else.
+    /// Whether nothing but the end of the line follows a pause.
     pub fn is_bare_end(&self) -> bool {
         self.begin == Edge::Pause && self.end == Edge::Line && matches!(self.bytes, b"" | b"\r")
     }
 }
 
-/// Cuts one stream into lines. Holds memory only while a line is incomplete.
+/// Splits one stream into lines. Holds memory only while a line is incomplete.
 #[derive(Debug)]
 pub struct Framer {
     limit: usize,
-    /// What has come of the line so far and has not left: at most `limit` bytes.
+    /// The part of the line that was not passed on yet: at most `limit` bytes.
     partial: Vec<u8>,
-    /// What lies before the next piece: unless it is [`Edge::Line`], a piece of the present line has
-    /// left already.
+    /// The boundary before the next piece: unless it is [`Edge::Line`], a piece of the present line was passed on
+    /// already.
     begin: Edge,
 }
 
@@ -69,8 +69,8 @@ impl Framer {
         Self { limit, partial: Vec::new(), begin: Edge::Line }
     }
 
-    /// Takes the next bytes and hands out every line that they complete, in order.
-    /// Where lines are cut depends on the bytes only, never on the chunks they came in.
+    /// Takes the next bytes and passes on every line that they complete, in order. Where lines are cut depends on
+    /// the bytes only, never on the chunks they arrive in.
     #[inline]
     pub fn feed(&mut self, chunk: &[u8], mut emit: impl FnMut(Piece<'_>)) {
         let mut rest = if self.partial.is_empty() { chunk } else { self.complete(chunk, &mut emit) };
@@ -92,7 +92,7 @@ impl Framer {
         }
     }
 
-    /// Goes on with the incomplete line; returns what of `chunk` comes after its end.
+    /// Continues the incomplete line; returns the part of `chunk` after its end.
     fn complete<'a>(&mut self, chunk: &'a [u8], emit: &mut impl FnMut(Piece<'_>)) -> &'a [u8] {
         let mut rest = chunk;
         loop {
@@ -127,8 +127,8 @@ impl Framer {
         self.partial.extend_from_slice(bytes);
     }
 
-    /// The writer pauses: hands out what has come of the incomplete line, but for the beginning of a
-    /// UTF-8 sequence at its end. What continues it goes on as a piece of the same line.
+    /// The writer pauses: passes on the incomplete line, except an incomplete UTF-8 sequence at its end. Its
+    /// continuation is a piece of the same line.
     pub fn pause(&mut self, mut emit: impl FnMut(Piece<'_>)) {
         let cut = before_incomplete_sequence(&self.partial);
         if cut > 0 {
@@ -138,7 +138,7 @@ impl Framer {
         }
     }
 
-    /// The writer is gone: hands out the incomplete line, if there is one, as if it had ended.
+    /// The writer has closed the stream: passes on the incomplete line, if there is one, as if it had ended.
     pub fn end(&mut self, mut emit: impl FnMut(Piece<'_>)) {
         if !self.partial.is_empty() || self.begin == Edge::Pause {
             emit(Piece { bytes: &self.partial, begin: self.begin, end: Edge::Line });
@@ -147,8 +147,8 @@ impl Framer {
         self.begin = Edge::Line;
     }
 
-    /// Where in `chunk`, fed next, the lines stand that have both their beginning and their end there,
-    /// one behind the other. `None` if there is none, or if a piece of a line may be among them.
+    /// The place in `chunk`, which is fed next, of the adjacent lines that begin and end in it. `None` if there is
+    /// none, or if a piece of a line may be among them.
     pub fn whole_lines(&self, chunk: &[u8]) -> Option<Range<usize>> {
         let first = memchr(b'\n', chunk)?;
         if self.begin != Edge::Line || chunk.len() > self.limit || self.partial.len() + first > self.limit {
@@ -159,7 +159,7 @@ impl Framer {
         (begin < end).then_some(begin..end)
     }
 
-    /// Bytes of a line that has not ended are held here.
+    /// Whether bytes of an incomplete line are held.
     pub fn is_partial(&self) -> bool {
         !self.partial.is_empty()
     }
@@ -179,7 +179,7 @@ fn cut_before(line: &[u8]) -> usize {
     }
 }
 
-/// The length without the beginning of a UTF-8 sequence at the end that is not complete.
+/// The length without an incomplete UTF-8 sequence at the end.
 fn before_incomplete_sequence(bytes: &[u8]) -> usize {
     let end = bytes.len();
     let is_continuation = |at: usize| bytes[at] & 0b1100_0000 == 0b1000_0000;
@@ -207,7 +207,7 @@ mod tests {
         (piece.bytes.to_vec(), piece.begin, piece.end)
     }
 
-    /// The pieces put together again.
+    /// The joined pieces.
     fn joined(pieces: &[Owned]) -> Vec<u8> {
         let mut joined = Vec::new();
         let mut before = Edge::Line;
@@ -224,7 +224,7 @@ mod tests {
         joined
     }
 
-    /// As they are when every line has its end.
+    /// The input with an end of its last line.
     fn ended(input: &[u8]) -> Vec<u8> {
         let mut ended = input.to_vec();
         if !matches!(input.last(), None | Some(b'\n')) {
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_goes_on_after_a_pause_and_its_bare_end_is_told() {
+    fn a_line_continues_after_a_pause_and_its_bare_end_is_detected() {
         let mut framer = Framer::new(100);
         let mut pieces = Vec::new();
         framer.feed(b"whole\nName: ", |piece| pieces.push(owned(piece)));

@@ -1,15 +1,14 @@
-//! The cluster primary: Node's protocol between the one who holds the listening sockets and the
-//! workers who answer on them, pure.
+//! The cluster primary: Node's protocol between the process that holds the listening sockets and the workers that
+//! serve on them. Pure.
 //!
-//! [`Primary::step`] takes one [`Event`] and says what is to be done as [`Effect`]s. It has no
-//! socket, no descriptor and no process: sockets and connections are numbers here, and `node`
-//! knows what they stand for. One primary serves all applications: as under one Node primary, two that
-//! listen on the same port share it.
+//! [`Primary::step`] takes one [`Event`] and returns [`Effect`]s. It has no socket, no descriptor and no process:
+//! sockets and connections are numbers here, which `node` maps to descriptors. One primary serves all
+//! applications: as under one Node primary, two that listen on the same port share it.
 //!
-//! Node's own primary has one message more, `disconnect`. It is never sent: a worker that gets it
-//! calls `close` on its servers, which cuts the connections that wait for their next request, also
-//! when that is on its way. A worker is drained by procrun's own script instead (`node/drain.cjs`),
-//! and one in which that does not run gets its signal, which an application expects.
+//! Node's own primary has one message more, `disconnect`. It is never sent: a worker that receives it calls
+//! `close` on its servers, which cuts the connections that wait for their next request, even when that is on its
+//! way. A worker is drained by procrun's own script instead (`node/drain.cjs`), and a worker without this script
+//! gets its signal, which an application expects.
 
 mod primary;
 mod rate;
@@ -31,9 +30,9 @@ use crate::{machine::Run, spec::Balance};
 /// One version of one application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version {
-    /// The application.
+    /// The number of the application.
     pub app: u32,
-    /// Its versions are counted.
+    /// The number of the version; versions are counted.
     pub number: u32,
 }
 
@@ -41,60 +40,60 @@ pub struct Version {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenerId(pub u32);
 
-/// An accepted connection that no worker has taken yet.
+/// An accepted connection that no worker has accepted yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u32);
 
-/// What a server says of itself (TLS ticket keys), as JSON.
+/// Data of a server (TLS ticket keys), as JSON.
 pub type Data = Arc<str>;
 
-/// Where a server wants to listen.
+/// The address on which a server wants to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     /// A TCP port.
     Tcp {
-        /// A numeric address; `None` is all of them.
+        /// A numeric address; `None` means all addresses.
         address: Option<String>,
-        /// 0 is any free one.
+        /// The port; 0 means any free one.
         port: u16,
-        /// Not IPv4 too.
+        /// IPv6 only.
         only_v6: bool,
-        /// How many connections may wait, at least 1.
+        /// Maximum number of connections that wait to be accepted, at least 1.
         backlog: i32,
     },
     /// A UDP port.
     Udp {
         /// A numeric address.
         address: String,
-        /// 0 is any free one.
+        /// The port; 0 means any free one.
         port: u16,
-        /// Not IPv4 too.
+        /// IPv6 only.
         only_v6: bool,
         /// The application's `reuseAddr`.
         reuse: bool,
     },
     /// A unix socket.
     Unix {
-        /// Its file.
+        /// The path of its file.
         path: String,
         /// `readableAll`.
         readable: bool,
         /// `writableAll`.
         writable: bool,
-        /// How many connections may wait, at least 1.
+        /// Maximum number of connections that wait to be accepted, at least 1.
         backlog: i32,
     },
-    /// A socket that every worker of the application was given at its start. The workers accept
-    /// from it themselves, whatever their balance: they have it anyway.
+    /// A socket that every worker of the application got at its start. The workers accept from it themselves,
+    /// whatever their balance: they have it anyway.
     Held {
-        /// Where it listens, as it is written.
+        /// The address as it is written in the configuration.
         address: String,
     },
 }
 
 impl Endpoint {
-    /// Whether two servers with the same `index` mean one socket. As in Node, how it is to be
-    /// opened does not matter: the first to ask decides.
+    /// Whether two servers with the same `index` share one socket. As in Node, their options do not matter: the
+    /// first request decides.
     fn is_same_place(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Tcp { address, port, .. }, Self::Tcp { address: others, port: other, .. }) => {
@@ -109,7 +108,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether servers of two applications that want it mean one socket.
+    /// Whether servers of two applications with this address share one socket.
     fn is_one_for_all(&self) -> bool {
         match self {
             Self::Tcp { port, .. } | Self::Udp { port, .. } => *port != 0,
@@ -118,7 +117,7 @@ impl Endpoint {
         }
     }
 
-    /// Where it is, for people.
+    /// The address for messages.
     pub fn describe(&self) -> String {
         match self {
             Self::Tcp { address: None, port, .. } => format!("port {port}"),
@@ -132,19 +131,19 @@ impl Endpoint {
         }
     }
 
-    /// Whether both may want the same port or file.
+    /// Whether both may need the same port or file.
     fn is_in_the_way_of(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Tcp { port, .. }, Self::Tcp { port: other, .. })
             | (Self::Udp { port, .. }, Self::Udp { port: other, .. }) => port == other,
             (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
-            // One that is held is not opened: nothing is in its way.
+            // A held socket is not opened, so nothing prevents it.
             (Self::Tcp { .. } | Self::Udp { .. } | Self::Unix { .. } | Self::Held { .. }, _) => false,
         }
     }
 }
 
-/// The path of a unix socket; an abstract one, which holds a NUL, as the manuals write it.
+/// The path of a unix socket for messages; an abstract one, which contains a NUL, as in unix(7).
 fn path_for_people(path: &str) -> String {
     path.split_once('\0').map_or_else(|| path.to_owned(), |(_, name)| format!("@{name}"))
 }
@@ -152,200 +151,200 @@ fn path_for_people(path: &str) -> String {
 /// A message about clustering from a worker.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WorkerMessage {
-    /// Its JavaScript runs.
+    /// Its JavaScript has started.
     Online,
-    /// It wants to listen.
+    /// It requests to listen.
     Query(Query),
     /// It listens.
     Listening {
-        /// Where, for people.
+        /// The address for messages.
         address: String,
     },
     /// It has closed a server.
     Close {
-        /// Which; `None` if that was no number of a socket.
+        /// The server; `None` if the message had no number of a socket.
         listener: Option<ListenerId>,
     },
-    /// It wants to leave by itself.
+    /// It wants to exit by itself.
     Leaving {
         /// The number to answer to.
         seq: u64,
     },
-    /// It has taken a connection, or not.
+    /// It has accepted or refused a connection.
     Ack {
         /// The number of the message that handed it over.
         seq: u64,
-        /// Whether it serves it; else it is for another.
+        /// Whether it serves the connection; otherwise another worker gets it.
         accepted: bool,
     },
     /// It can be drained: procrun's own script runs in it.
     Drains,
-    /// It has finished the connections it had.
+    /// It has finished its connections.
     Drained,
-    /// It can accept for itself when it is told to: procrun's own script runs in it.
+    /// It can accept by itself when requested: procrun's own script runs in it.
     Accepts,
-    /// It has accepted connections since it was told to, or since it last said so.
+    /// It has accepted connections by itself since the request, or since its last report.
     Accepted {
-        /// From which socket.
+        /// The socket.
         listener: ListenerId,
-        /// How many.
+        /// The number of connections.
         count: u32,
     },
-    /// It was told to accept for itself and leaves that to the primary.
+    /// It was requested to accept by itself and leaves that to the primary.
     Declines {
-        /// From which socket.
+        /// The socket.
         listener: ListenerId,
     },
-    /// Something else.
+    /// Any other message.
     Unknown,
 }
 
-/// A worker's wish to listen.
+/// A worker's request to listen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
     /// The number to answer to.
     pub seq: u64,
-    /// Where; `None` is something that this primary cannot do.
+    /// The address; `None`: this primary does not support it.
     pub endpoint: Option<Endpoint>,
-    /// The descriptor of a stream socket that it has instead of an address. Whoever knows what its
-    /// descriptors are says so in `endpoint`.
+    /// The number of a descriptor that it listens on instead of an address. If the worker got it from procrun,
+    /// `endpoint` is [`Endpoint::Held`].
     pub descriptor: Option<usize>,
-    /// Tells several servers on one address apart.
+    /// Distinguishes several servers on one address.
     pub index: u64,
-    /// What the server says of itself.
+    /// Data of the server.
     pub data: Option<Data>,
 }
 
-/// Something that has happened.
+/// An input of the primary.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// A worker has been started.
     Joined {
-        /// Which.
+        /// Its run.
         worker: Run,
-        /// How its connections reach it.
+        /// How it gets its connections.
         balance: Balance,
-        /// Where it stands in the list: its successor stands there, too.
+        /// Its slot in the process list: its successor has the same.
         place: u32,
-        /// What it runs: another version may listen elsewhere.
+        /// Its version: another one may listen elsewhere.
         version: Version,
-        /// The id of the user that it runs as: a socket is not shared between users.
+        /// The id of its user: a socket is not shared between users.
         user: u32,
     },
-    /// Nobody runs this version of the application and nobody will.
+    /// No worker runs this version of the application, and none will.
     Outdated(Version),
-    /// A worker has said something.
+    /// A worker has sent a message.
     WorkerMessage(Run, WorkerMessage),
     /// The oldest descriptor that this worker has not confirmed has arrived.
     HandleAck(Run),
-    /// It has got lost.
+    /// That descriptor was lost.
     HandleNack(Run),
-    /// A worker has been asked to end.
+    /// A worker is about to be stopped.
     Retiring(Run),
-    /// A worker is to finish the connections it has and take no more.
+    /// A worker must finish its connections and accept no more.
     Drain(Run),
-    /// A worker or its channel is gone, and all that it had said has been taken in.
+    /// A worker or its channel has ended, and its messages have been handled.
     Gone(Run),
-    /// A socket has been opened; what it is bound to, if that is an address of the internet.
+    /// A socket has been opened; its address, if it is an internet socket.
     Bound(ListenerId, Option<SocketAddr>),
     /// A socket could not be opened, with a positive errno.
     BindFailed(ListenerId, i32),
     /// Connections may be waiting.
     Waiting(ListenerId),
-    /// A connection has been accepted; from which address, if that is one of the internet.
+    /// A connection has been accepted; its address, if it is an internet socket.
     Accepted(ListenerId, ConnectionId, Option<IpAddr>),
-    /// A connection to this socket that probes this worker, as [`Primary::reach`] said.
+    /// A connection to this socket that probes this worker, as [`Primary::reach`] returned it.
     Probe(Run, ListenerId, ConnectionId),
     /// No connection is waiting.
     Drained(ListenerId),
-    /// A connection could not be accepted; it still waits.
+    /// A connection could not be accepted; it is still waiting.
     AcceptFailed(ListenerId),
     /// No worker of this application runs and none will.
     Abandoned(u32),
 }
 
-/// Something to do.
+/// An output of the primary, which `node` carries out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Open a socket on behalf of a worker. Answered by [`Event::Bound`] or [`Event::BindFailed`].
     Bind(ListenerId, Endpoint, Run),
-    /// Close it, with all connections that wait in it.
+    /// Close the socket with all connections that wait in it.
     Close(ListenerId),
-    /// Say [`Event::Waiting`] whenever connections arrive from now on.
+    /// Report [`Event::Waiting`] whenever connections arrive from now on.
     Watch(ListenerId),
-    /// Say it no more.
+    /// Stop reporting [`Event::Waiting`].
     Unwatch(ListenerId),
     /// Accept one connection. Answered by [`Event::Accepted`], [`Event::Drained`] or
     /// [`Event::AcceptFailed`].
     Accept(ListenerId),
-    /// Send an answer to a worker; the listener's own descriptor with it if it has one.
+    /// Send an answer to a worker, with the listener's own descriptor if the answer has one.
     Answer(Run, Answer),
     /// Send a connection to a worker.
     Hand {
-        /// To whom.
+        /// The receiver.
         worker: Run,
-        /// Which server it is for.
+        /// The server that it is for.
         listener: ListenerId,
         /// The number that the worker answers to.
         seq: u64,
-        /// What is handed over; procrun's own hold on it stays.
+        /// The connection; procrun keeps its own descriptor.
         connection: ConnectionId,
     },
     /// Send the listening socket itself to a worker, which accepts from it until it is told to stop.
     LetAccept {
-        /// To whom.
+        /// The receiver.
         worker: Run,
-        /// Which socket.
+        /// The socket.
         listener: ListenerId,
         /// The backlog that it was opened with.
         backlog: i32,
-        /// How many connections the worker was handed lately.
+        /// The number of connections that the worker was handed lately.
         handed: u32,
     },
-    /// Tell a worker to accept no more for itself.
+    /// Tell a worker to stop accepting by itself.
     StopAccepting {
-        /// Whom.
+        /// The receiver.
         worker: Run,
-        /// From which socket.
+        /// The socket.
         listener: ListenerId,
     },
-    /// Close procrun's own hold on a connection.
+    /// Close procrun's own descriptor of a connection.
     Release(ConnectionId),
-    /// A worker has begun to listen, here for the first time.
+    /// A worker has begun to listen on this address, for the first time.
     Listening(Run, String),
-    /// A worker could not listen there, with a positive errno.
+    /// A worker could not listen on this address, with a positive errno.
     CannotListen(Run, Endpoint, i32),
-    /// An application listens where another one does: its worker, where, and the other. Said once.
+    /// A worker listens on the same address as another application. Reported once.
     SharesSocket(Run, Endpoint, u32),
-    /// Ask a worker to finish the connections it has.
+    /// Request a worker to finish its connections.
     Drain(Run),
-    /// A worker that was asked to has finished them.
+    /// A worker has finished its connections after [`Effect::Drain`].
     HasDrained(Run),
-    /// A worker breaks the rules; said once for each rule.
+    /// A worker violates the protocol; reported once for each kind.
     Report(Run, ProtocolViolation),
-    /// Close the channel of a worker that cannot be dealt with. Followed by [`Event::Gone`].
+    /// Close the channel of a worker that violates the protocol. Followed by [`Event::Gone`].
     Disconnect(Run, ProtocolViolation),
 }
 
-/// A rule that a worker broke.
+/// A violation of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProtocolViolation {
-    /// A message about clustering that is in no Node.
+    /// A message about clustering that Node does not have.
     UnknownAct,
-    /// An answer to nothing.
+    /// An answer without a request.
     WrongAnswer,
-    /// A socket that is not its own.
+    /// A socket of another application.
     WrongListener,
     /// Too many sockets for one application.
     TooManyListeners,
-    /// It confirms none of the descriptors it asked for.
+    /// It confirms none of the descriptors that it requested.
     TooManyHandles,
-    /// It has finished what nobody asked it to finish.
+    /// It reports the end of a drain that was not requested.
     NotDraining,
 }
 
 impl ProtocolViolation {
-    /// For people.
+    /// The violation for messages.
     pub fn describe(self) -> &'static str {
         match self {
             Self::UnknownAct => "sent a cluster message that Node does not have",

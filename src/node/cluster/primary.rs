@@ -1,4 +1,4 @@
-//! The primary: which worker listens where, and which one gets the next connection.
+//! The primary: which worker listens on which socket, and which one gets the next connection.
 
 mod choice;
 mod direct;
@@ -23,11 +23,11 @@ use choice::Choice;
 use direct::Direct;
 pub use probe::Reach;
 
-/// A descriptor that got lost is sent again so often (Node: 3).
+/// A lost descriptor is sent again this number of times (Node: 3).
 const RETRIES: u8 = 3;
-/// Sockets of one application.
+/// Maximum number of sockets of one application.
 const MAX_LISTENERS: usize = 256;
-/// Descriptors that a worker has not confirmed.
+/// Maximum number of descriptors that a worker has not confirmed.
 const MAX_HANDLES: usize = 1024;
 
 const EINVAL: i32 = 22;
@@ -46,29 +46,29 @@ pub struct Primary {
 #[derive(Debug)]
 struct Worker {
     balance: Balance,
-    /// The same for all processes that follow each other in a place.
+    /// The same for all processes of a slot.
     place: u32,
     version: Version,
     user: u32,
-    /// It has been asked to end, or wants to.
+    /// Whether it is about to stop, or wants to exit.
     leaving: bool,
-    /// It has listened.
+    /// Whether it has listened.
     listening: bool,
     drain: Drain,
-    /// It can accept connections for itself when it is told to.
+    /// Whether it can accept connections by itself when requested.
     accepts: bool,
-    /// Which [`ProtocolViolation`]s have been said, a bit each.
+    /// The [`ProtocolViolation`]s that were reported, a bit each.
     reported: u8,
-    /// Descriptors on their way, the oldest first, and how often each has got lost.
+    /// Descriptors on their way, the oldest first, with the number of times that each was lost.
     handles: VecDeque<(Sent, u8)>,
-    /// Connections it has not answered for, the oldest first.
+    /// Connections that it has not answered for, the oldest first.
     pending: VecDeque<Pending>,
 }
 
-/// How far a worker is with its connections.
+/// The progress of a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Drain {
-    /// It has not said that it can finish them when asked to.
+    /// It has not reported that it can be drained.
     Cannot,
     Can,
     Asked,
@@ -100,9 +100,9 @@ struct Connection {
     id: ConnectionId,
     /// The address of its client.
     origin: Option<IpAddr>,
-    /// Who did not want it.
+    /// The workers that have refused it.
     refused_by: Vec<Run>,
-    /// It is a probe of the worker that has it, and for no other.
+    /// Whether it is a probe of the worker that has it, and for no other.
     is_probe: bool,
 }
 
@@ -111,32 +111,32 @@ struct Listener {
     endpoint: Endpoint,
     index: u64,
     data: Option<Data>,
-    /// The applications that have asked for it.
+    /// The applications that have requested it.
     apps: Vec<u32>,
-    /// The user of the worker that asked first.
+    /// The user of the worker that requested it first.
     user: u32,
-    /// Their versions that have asked for it and may ask again.
+    /// The versions that have requested it and may do so again.
     versions: Vec<Version>,
     state: State,
-    /// The places whose workers have listened, each with its application.
+    /// The slots whose workers have listened, each with its application.
     places: Vec<(u32, u32)>,
-    /// Who listens, the next in turn first.
+    /// The workers that listen, the next in turn first.
     members: VecDeque<Run>,
-    /// Connections that came back, the oldest first.
+    /// Connections that workers refused, the oldest first.
     returned: VecDeque<Connection>,
     watched: bool,
-    /// Connections may be waiting in the kernel.
+    /// Whether connections may be waiting in the kernel.
     waiting: bool,
-    /// One is being accepted.
+    /// Whether a connection is being accepted.
     accepting: bool,
     arrivals: Arrivals,
-    /// The workers accept for themselves. procrun does not, then.
+    /// Set if the workers accept by themselves. procrun does not accept then.
     direct: Option<Direct>,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Being opened for these, with the numbers of their questions.
+    /// Being opened for these workers, with the numbers of their requests.
     Binding(Vec<(Run, u64)>),
     Bound(Option<SocketAddr>),
 }
@@ -148,7 +148,7 @@ impl Listener {
 }
 
 impl Primary {
-    /// Takes in one event and appends to `out` what is to be done.
+    /// Handles one event and appends its effects to `out`.
     pub fn step(&mut self, now: Time, event: Event, out: &mut Vec<Effect>) {
         match event {
             Event::Joined { worker, balance, place, version, user } => {
@@ -250,7 +250,7 @@ impl Primary {
         !self.listeners.is_empty()
     }
 
-    /// Whether this worker has been asked to finish its connections and has not yet.
+    /// Whether this worker was requested to finish its connections and has not finished.
     pub fn is_draining(&self, worker: Run) -> bool {
         self.workers.get(&worker).is_some_and(|state| state.drain == Drain::Asked)
     }
@@ -401,11 +401,11 @@ impl Primary {
                 for (worker, seq) in asking {
                     self.join(id, worker, seq, out);
                 }
-                // Whoever asked may be gone by now.
+                // The worker may have ended.
                 self.close_outdated(out);
             }
             Err(errno) => {
-                // The next who asks may have more luck.
+                // The next request may succeed.
                 let endpoint = self.listeners.remove(&id).map(|listener| listener.endpoint);
                 for (worker, seq) in asking {
                     if self.workers.contains_key(&worker) {
@@ -426,8 +426,8 @@ impl Primary {
         }
     }
 
-    /// What is held and nobody listens on gives way to somebody who wants to. Says whether there
-    /// was such a thing; then it is tried again.
+    /// Closes unused sockets that prevent another one from being opened. Returns whether there were any; then the
+    /// caller tries again.
     fn make_way(&mut self, id: ListenerId, out: &mut Vec<Effect>) -> bool {
         let Some(wanted) = self.listeners.get(&id).map(|listener| listener.endpoint.clone()) else {
             return false;
@@ -454,7 +454,7 @@ impl Primary {
         !held.is_empty()
     }
 
-    /// A worker gets its answer, and from now on connections.
+    /// Answers a worker's request; the worker gets connections from now on.
     fn join(&mut self, id: ListenerId, worker: Run, seq: u64, out: &mut Vec<Effect>) {
         let (Some(listener), Some(state)) = (self.listeners.get_mut(&id), self.workers.get_mut(&worker))
         else {
@@ -510,7 +510,7 @@ impl Primary {
     fn closed_by(&mut self, worker: Run, id: Option<ListenerId>, out: &mut Vec<Effect>) {
         let leaving = self.workers[&worker].leaving;
         let Some(listener) = id.and_then(|id| self.listeners.get_mut(&id)) else {
-            // Two that cross: it closes what was closed before.
+            // Two messages crossed: it closes what was closed before.
             return;
         };
         let before = listener.members.len();
@@ -521,7 +521,7 @@ impl Primary {
             && (!leaving || listener.is_held())
             && let Some(id) = id
         {
-            // The application wants it closed, and not because it ends.
+            // The application closes it, and not because it exits.
             self.close(id, out);
         } else if let Some(id) = id {
             self.dispatch(id, out);
@@ -535,7 +535,7 @@ impl Primary {
             return;
         };
         let Some(pending) = state.pending.remove(at) else { return };
-        // Whoever answers has the descriptor, also if it did not say so.
+        // An answer also confirms the descriptor.
         let of_this = |(sent, _): &(Sent, u8)| matches!(sent, Sent::Connection(other) if *other == seq);
         if let Some(at) = state.handles.iter().position(of_this) {
             state.handles.remove(at);
@@ -548,7 +548,7 @@ impl Primary {
         self.has_room(worker, out);
     }
 
-    /// A connection that this worker did not take is for another.
+    /// Gives a connection that this worker refused to another.
     fn give_back(&mut self, worker: Run, mut pending: Pending, out: &mut Vec<Effect>) {
         match self.listeners.get_mut(&pending.listener) {
             Some(_) if pending.connection.is_probe => out.push(Effect::Release(pending.connection.id)),
@@ -561,7 +561,7 @@ impl Primary {
         }
     }
 
-    /// A worker can take another connection: from any of its sockets.
+    /// Gives a worker that can accept another connection one from any of its sockets.
     fn has_room(&mut self, worker: Run, out: &mut Vec<Effect>) {
         let mut next = self.listeners.range(..).next().map(|(id, _)| *id);
         while let Some(id) = next {
@@ -593,7 +593,7 @@ impl Primary {
                 }
             }
             Sent::Socket { listener, backlog, handed } => {
-                // Else it was told to stop since, or the socket was closed.
+                // Otherwise it was requested to stop since then, or the socket was closed.
                 if self.is_to_accept(worker, listener) && again {
                     self.let_accept(worker, listener, backlog, handed, lost + 1, out);
                 } else {
@@ -644,7 +644,7 @@ impl Primary {
         }
     }
 
-    /// Hands out what has come back, and asks for more while somebody can take it.
+    /// Hands out refused connections, and accepts more while a worker can take one.
     fn dispatch(&mut self, id: ListenerId, out: &mut Vec<Effect>) {
         self.tell_to_accept(id, out);
         loop {
@@ -661,7 +661,7 @@ impl Primary {
                 }
                 Choice::Worker(worker) => {
                     let Some(connection) = listener.returned.pop_front() else { return };
-                    // To the end of the line.
+                    // The worker moves to the end of the queue.
                     listener.members.retain(|member| *member != worker);
                     listener.members.push_back(worker);
                     self.last_seq += 1;
@@ -686,7 +686,7 @@ impl Primary {
         }
     }
 
-    /// Stops waking up for connections that the workers take themselves.
+    /// Stops the wake-ups for connections that the workers accept themselves.
     fn unwatch(&mut self, id: ListenerId, out: &mut Vec<Effect>) {
         let Some(listener) = self.listeners.get_mut(&id) else { return };
         let shared = |run: &Run| self.workers.get(run).is_some_and(|it| it.balance == Balance::Shared);
@@ -696,9 +696,9 @@ impl Primary {
         }
     }
 
-    /// Closes what nobody listens on and no version of the application has a use for, once somebody
-    /// listens elsewhere. What each worker was handed at its start is not held here: it goes with the
-    /// last who listens on it.
+    /// Closes sockets on which no worker listens and which no version of the application needs, once a worker
+    /// listens on another one. The sockets that each worker got at its start are not held here: they end with the
+    /// last worker that listens on them.
     fn close_outdated(&mut self, out: &mut Vec<Effect>) {
         let listens = |app: &u32| self.workers.values().any(|it| it.listening && it.version.app == *app);
         let outdated = |listener: &Listener| {
@@ -728,7 +728,7 @@ impl Primary {
         }
     }
 
-    /// The slow truth, recomputed after each step of a debug build.
+    /// Recomputes the invariants slowly, after each step of a debug build.
     #[cfg(debug_assertions)]
     fn check(&self) {
         for (run, worker) in &self.workers {

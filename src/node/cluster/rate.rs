@@ -1,4 +1,4 @@
-//! How fast connections arrive at a socket: whether handing them out one by one is still cheap enough.
+//! The rate at which connections arrive at a socket: whether handing them out one by one is still cheap enough.
 //!
 //! Never reads a clock: each call brings the time.
 
@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use crate::machine::Time;
 
-/// One connection a second more than this for long, and the workers accept for themselves. At this rate
+/// Maximum sustained rate in connections a second; above it, the workers accept by themselves. At this rate,
 /// handing connections out costs less than 5% of one CPU.
 const MAX_RATE: u32 = 500;
 
-/// So many connections at once are still handed out one by one: the pool of a reverse proxy, or its
+/// Maximum number of connections at once that are still handed out one by one: the pool of a reverse proxy, or its
 /// clients after a restart.
 const MAX_BURST: u32 = 512;
 
-/// What one connection adds to the time that the arrivals so far may take.
+/// The time between two connections at [`MAX_RATE`].
 const SPACING: Duration = Duration::from_millis(1000 / MAX_RATE as u64);
 
-/// The rate of a time when workers accept for themselves is measured for at least this long.
+/// Minimum time for measuring the rate while workers accept by themselves.
 const MEASURED_FOR: Duration = Duration::from_millis(200);
 
 /// The arrivals at a socket while connections are handed out one by one.
@@ -25,12 +25,12 @@ const MEASURED_FOR: Duration = Duration::from_millis(200);
 pub(super) struct Arrivals {
     /// When all arrivals until now would have come at [`MAX_RATE`].
     due: Time,
-    /// How many have come since the rate was last below that.
+    /// The number of arrivals since the rate was last low.
     in_a_row: u32,
 }
 
 impl Arrivals {
-    /// Counts one. True: they come too fast.
+    /// Counts one arrival. True: they come too fast.
     pub(super) fn count(&mut self, now: Time) -> bool {
         if self.due <= now {
             (self.due, self.in_a_row) = (now, 0);
@@ -40,19 +40,18 @@ impl Arrivals {
         self.due.since(now) >= SPACING * MAX_BURST
     }
 
-    /// How many have come since the rate was last low.
+    /// The number of arrivals since the rate was last low.
     pub(super) fn in_a_row(&self) -> u32 {
         self.in_a_row
     }
 
-    /// They come fast, and are handed out one by one all the same: half a burst later that is to be
-    /// decided again.
+    /// Connections are handed out one by one although they arrive fast; decides again half a burst later.
     pub(super) fn ask_again_later(&mut self, now: Time) {
         self.due = now + SPACING * (MAX_BURST / 2);
     }
 }
 
-/// The arrivals at a socket while the workers accept for themselves and report what they took.
+/// The arrivals at a socket while the workers accept by themselves and report their number.
 #[derive(Debug)]
 pub(super) struct Reports {
     since: Time,
@@ -60,19 +59,19 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    /// From now on.
+    /// Counts from now on.
     pub(super) fn new(now: Time) -> Self {
         Self { since: now, accepted: 0 }
     }
 
-    /// Adds what a worker reports. True: they come so slowly that handing them out is cheap.
+    /// Adds a worker's report. True: connections arrive so slowly that handing them out is cheap.
     pub(super) fn add(&mut self, now: Time, accepted: u32) -> bool {
         self.accepted = self.accepted.saturating_add(accepted);
         let passed = now.since(self.since);
         if passed < MEASURED_FOR {
             return false;
         }
-        // Half of the rate at which it began, so that a steady rate does not change it to and fro.
+        // Half of the rate at which it began, so that a steady rate does not switch to and fro.
         let is_slow = passed > SPACING * 2 * self.accepted;
         *self = Self::new(now);
         is_slow
@@ -114,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_told_no_asks_again_half_a_burst_later() {
+    fn a_refusal_is_decided_again_half_a_burst_later() {
         let mut arrivals = Arrivals::default();
         while !arrivals.count(at(0)) {}
         arrivals.ask_again_later(at(0));
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_say_when_it_is_calm_again_and_not_too_early() {
+    fn reports_show_when_the_rate_is_low_again() {
         let mut reports = Reports::new(at(0));
         assert!(!reports.add(at(100), 0), "measured for too short a time");
         assert!(reports.add(at(200), 49), "245 a second");

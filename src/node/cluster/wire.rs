@@ -1,7 +1,7 @@
-//! Node's IPC messages: bytes → [`Message`], and what a primary says → bytes.
+//! Node's IPC messages: bytes → [`Message`], and messages of a primary → bytes.
 //!
-//! One JSON value a line. What begins with `NODE_` in `cmd` is Node's own; everything else is the
-//! application's. Never reads, never writes.
+//! One JSON value a line. Messages with a `cmd` that begins with `NODE_` are Node's own; all others are the
+//! application's. Pure: it neither reads nor writes.
 
 use std::{borrow::Cow, fmt, io::Write, net::SocketAddr, sync::Arc};
 
@@ -14,13 +14,13 @@ use serde_json::Value;
 use super::{Data, Endpoint, ListenerId, Query, WorkerMessage};
 use crate::{logs::frame::Framer, machine::Uncaught};
 
-/// A longer message ends the conversation.
+/// Maximum bytes of a message; a longer one closes the channel.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
 
-/// Longer `data` of a server is not passed on. Node's TLS ticket keys have 96 letters.
+/// Maximum bytes of a server's `data`; longer data is not passed on. Node's TLS ticket keys have 96 letters.
 const MAX_DATA: usize = 16 * 1024;
 
-/// Characters of an address that a worker reports. A path of a unix socket has 108.
+/// Maximum characters of an address that a worker reports. A path of a unix socket has 108.
 const MAX_PLACE: usize = 128;
 
 /// Bun's internal messages begin with this byte, in both directions.
@@ -33,39 +33,39 @@ const ENOTSUP: i32 = 95;
 pub enum Message {
     /// The application's own `process.send`.
     Application {
-        /// It is the string `ready`.
+        /// Whether it is the string `ready`.
         ready: bool,
     },
-    /// It has a descriptor with it, which procrun has no use for.
+    /// It has a descriptor with it, which procrun does not use.
     Handle,
-    /// The descriptor of the oldest message that has one and is not answered yet has arrived.
+    /// The oldest unconfirmed descriptor has arrived.
     HandleAck,
-    /// It has got lost.
+    /// The oldest unconfirmed descriptor was lost.
     HandleNack,
-    /// Its loop turns.
+    /// A heartbeat.
     Beat,
-    /// It could not listen.
+    /// The worker could not listen.
     CannotListen {
-        /// Where, for people.
+        /// The address for messages.
         place: String,
         /// A positive errno.
         errno: i32,
         /// The application handles the error of this server.
         is_handled: bool,
     },
-    /// It listens after it could not.
+    /// The worker listens after it could not.
     Listens,
-    /// It is about to end by an error that it did not catch.
+    /// The worker is about to end by an uncaught error.
     Uncaught(Uncaught),
-    /// About clustering.
+    /// A message about clustering.
     Cluster(WorkerMessage),
-    /// The same from a Bun. It takes no descriptors, and opens most of its sockets by itself.
+    /// As [`Self::Cluster`], from Bun. It receives no descriptors, and opens most of its sockets by itself.
     OfBun(WorkerMessage),
-    /// Node's own, and of no interest here.
+    /// A message of Node itself that procrun does not need.
     Other,
 }
 
-/// Why there is no talking to a worker any more.
+/// Why a channel is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Broken {
     /// A line longer than [`MAX_MESSAGE`].
@@ -83,11 +83,11 @@ impl fmt::Display for Broken {
     }
 }
 
-/// Cuts one worker's bytes into messages. Holds memory only while a message is incomplete.
+/// Splits one worker's bytes into messages. Holds memory only while a message is incomplete.
 #[derive(Debug)]
 pub struct Decoder {
     framer: Framer,
-    /// Goes on with the next line after one that is no message.
+    /// Whether it continues with the next line after one that is no message.
     is_tolerant: bool,
     broken: bool,
 }
@@ -99,14 +99,13 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// One for a program that need not know that it has a channel: what it writes there by accident
-    /// is passed over.
+    /// For a program that may not know that it has a channel: lines that are no messages are skipped.
     pub fn tolerant() -> Self {
         Self { is_tolerant: true, ..Self::default() }
     }
 
-    /// Takes the next bytes and hands out every message that they complete, in order. After the
-    /// first [`Broken`] nothing more comes out, unless it is tolerant.
+    /// Takes the next bytes and passes on every message that they complete, in order. After the first [`Broken`]
+    /// it passes on nothing, unless it is tolerant.
     pub fn feed(&mut self, bytes: &[u8], mut emit: impl FnMut(Result<Message, Broken>)) {
         let (broken, is_tolerant) = (&mut self.broken, self.is_tolerant);
         self.framer.feed(bytes, |piece| {
@@ -120,7 +119,7 @@ impl Decoder {
     }
 }
 
-/// Reads one line.
+/// Parses one line.
 fn decode(line: &[u8]) -> Result<Message, Broken> {
     match line.first() {
         // The one message that every application with `wait_ready` sends.
@@ -141,8 +140,8 @@ fn decode(line: &[u8]) -> Result<Message, Broken> {
     }
 }
 
-/// Bun writes what is about clustering as Node does. Its internal messages are its own affair: none
-/// ends the conversation.
+/// Bun writes messages about clustering as Node does. Its internal messages are skipped and never close the
+/// channel.
 fn of_bun(line: &[u8]) -> Message {
     match serde_json::from_slice::<Shallow<'_>>(line) {
         Ok(Shallow { cmd: Some(cmd), .. }) if cmd == "NODE_CLUSTER" => {
@@ -152,7 +151,7 @@ fn of_bun(line: &[u8]) -> Message {
     }
 }
 
-/// A JSON value, looked at no deeper than this needs.
+/// A JSON value, parsed only as deep as needed.
 #[derive(Default)]
 struct Shallow<'a> {
     /// The value itself if it is a string.
@@ -222,8 +221,8 @@ impl<'de> Visitor<'de> for ShallowVisitor {
     }
 }
 
-/// A `NODE_CLUSTER` message as Node's `internal/cluster/child.js` writes it. What an application
-/// may have had a hand in (`port`, `backlog`) is taken as it comes.
+/// A `NODE_CLUSTER` message as Node's `internal/cluster/child.js` writes it. Fields that an application influences
+/// (`port`, `backlog`) may have any type.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Raw<'a> {
@@ -271,7 +270,7 @@ fn hail(line: &[u8]) -> Result<WorkerMessage, Broken> {
     })
 }
 
-/// What procrun's own scripts in a worker say.
+/// Parses a message of procrun's own scripts in a worker.
 fn word(line: &[u8]) -> Result<Message, Broken> {
     let raw: Raw<'_> = serde_json::from_slice(line).map_err(|_| Broken::Garbage)?;
     Ok(match raw.act.as_deref() {
@@ -304,12 +303,12 @@ fn key(raw: &Raw<'_>) -> Option<ListenerId> {
     raw.key.as_u64().and_then(|key| u32::try_from(key).ok()).map(ListenerId)
 }
 
-/// `None`: something that this primary cannot listen on.
+/// `None`: this primary does not support it.
 fn endpoint(raw: &Raw<'_>) -> Option<Endpoint> {
     let address = raw.address.as_str().filter(|address| !address.is_empty());
     let flags = raw.flags.as_i64().unwrap_or(0);
     let backlog = raw.backlog.as_i64().and_then(|backlog| i32::try_from(backlog).ok()).filter(|it| *it > 0);
-    // What Node takes when it is told nothing.
+    // Node's default.
     let backlog = backlog.unwrap_or(511);
     let only_v6 = flags & 1 != 0;
     if raw.fd.as_u64().is_some() {
@@ -341,7 +340,7 @@ fn endpoint(raw: &Raw<'_>) -> Option<Endpoint> {
     Some(Endpoint::Tcp { address: address.map(str::to_owned), port: port()?, only_v6, backlog })
 }
 
-/// Datagram sockets have a type of address, also when they have no address.
+/// Datagram sockets have an address type even without an address.
 fn descriptor(raw: &Raw<'_>) -> Option<usize> {
     raw.fd.as_u64().filter(|_| raw.address_type.is_null()).and_then(|fd| fd.try_into().ok())
 }
@@ -351,7 +350,7 @@ fn data(data: &Value) -> Option<Data> {
     (text.len() <= MAX_DATA).then(|| text.into())
 }
 
-/// For people: `port 3000`, `127.0.0.1:3000`, a path.
+/// For messages: `port 3000`, `127.0.0.1:3000`, a path.
 fn address(raw: &Raw<'_>) -> String {
     let port = raw.port.as_i64().unwrap_or(-1);
     match raw.address.as_str() {
@@ -367,22 +366,22 @@ fn address(raw: &Raw<'_>) -> String {
 pub struct Answer {
     /// The request's own number.
     pub seq: u64,
-    /// What became of a query; `None` answers everything else.
+    /// The result of a query; `None` for other requests.
     pub to_query: Option<Outcome>,
 }
 
-/// What became of a query.
+/// The result of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// The socket that was found or made.
+    /// The socket that was found or created.
     pub listener: ListenerId,
-    /// Why there is none, as a positive errno.
+    /// The reason of a failure, as a positive errno.
     pub errno: Option<i32>,
-    /// What the server that asked first said of itself.
+    /// The data of the server that requested the socket first.
     pub data: Option<Data>,
-    /// Which kind of descriptor goes with the answer; `None`: connections will be handed over.
+    /// The kind of descriptor that goes with the answer; `None`: connections will be handed over.
     pub handle: Option<Handle>,
-    /// What the socket is bound to.
+    /// The address of the socket.
     pub bound_to: Option<SocketAddr>,
 }
 
@@ -398,23 +397,23 @@ pub enum Handle {
 /// Node's acknowledgement of a descriptor.
 pub const HANDLE_ACK: &[u8] = b"{\"cmd\":\"NODE_HANDLE_ACK\"}\n";
 
-/// Asks procrun's own script in a worker to finish the worker's connections. Node's own name for
-/// such messages (`NODE_`) keeps it from the application.
+/// Requests procrun's own script in a worker to finish its connections. Node's prefix for such messages (`NODE_`)
+/// hides it from the application.
 pub const DRAIN: &[u8] = b"{\"cmd\":\"NODE_PROCRUN\",\"act\":\"drain\"}\n";
 
-/// PM2's message that asks a worker to end.
+/// PM2's message that requests a worker to exit.
 pub const SHUTDOWN: &[u8] = b"\"shutdown\"\n";
 
 impl Answer {
-    /// Tells who asked for a socket that there is none for it: with this the application hears of
-    /// it, and without an answer it would wait for ever.
+    /// Answers a request for a socket that is not supported: the application gets an error, and without an answer
+    /// it would wait forever.
     pub fn not_supported(seq: u64) -> Self {
         let errno = Some(ENOTSUP);
         let listener = ListenerId(0);
         Self { seq, to_query: Some(Outcome { listener, errno, data: None, handle: None, bound_to: None }) }
     }
 
-    /// Appends it as a line.
+    /// Appends the answer as a line.
     pub fn encode(&self, into: &mut Vec<u8>) {
         let handle = self.to_query.as_ref().and_then(|outcome| outcome.handle);
         put(into, format_args!("{}", opening(handle)));
@@ -436,7 +435,7 @@ impl Answer {
     }
 }
 
-/// Appends the answer to a question of Bun's.
+/// Appends the answer to a request of Bun.
 pub fn encode_for_bun(answer: &Answer, into: &mut Vec<u8>) {
     into.push(OF_BUN);
     answer.encode(into);
@@ -455,8 +454,8 @@ pub fn encode_connection(listener: ListenerId, seq: u64, into: &mut Vec<u8>) {
     );
 }
 
-/// Appends the message that hands over a listening socket, to accept from: `handed` is how many
-/// connections the worker was handed lately.
+/// Appends the message that hands over a listening socket, to accept from: `handed` is the number of connections
+/// that the worker was handed lately.
 pub fn encode_accept(listener: ListenerId, backlog: i32, handed: u32, into: &mut Vec<u8>) {
     put(
         into,
@@ -469,7 +468,7 @@ pub fn encode_accept(listener: ListenerId, backlog: i32, handed: u32, into: &mut
     );
 }
 
-/// Appends the message that ends what [`encode_accept`] began.
+/// Appends the message that ends the effect of [`encode_accept`].
 pub fn encode_stop_accepting(listener: ListenerId, into: &mut Vec<u8>) {
     put(into, format_args!("{{\"cmd\":\"NODE_PROCRUN\",\"act\":\"stop\",\"key\":{}}}\n", listener.0));
 }
@@ -520,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn what_node_20_writes_is_understood() {
+    fn messages_of_node_20_are_parsed() {
         let tcp = query(
             r#"{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"data":null,"address":null,"port":3000,"addressType":4,"seq":1}"#,
         );
@@ -581,7 +580,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_the_applications() {
+    fn other_messages_belong_to_the_application() {
         assert_eq!(one("\"ready\""), Ok(Message::Application { ready: true }));
         for line in [
             "\"online\"",
@@ -605,7 +604,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_worker_reports_of_its_failure_is_read() {
+    fn reports_of_failures_are_parsed() {
         for (line, message) in [
             (
                 r#"{"cmd":"NODE_PROCRUN","act":"cannot-listen","port":3000,"errno":-98}"#,
@@ -640,7 +639,7 @@ mod tests {
     }
 
     #[test]
-    fn what_bun_1_4_writes_is_understood_and_what_it_may_write_harms_nobody() {
+    fn messages_of_bun_1_4_are_parsed_and_unknown_ones_are_skipped() {
         for (line, hail) in [
             (r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#, WorkerMessage::Online),
             (
@@ -675,7 +674,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_ends_the_conversation() {
+    fn a_line_that_is_no_message_closes_the_channel() {
         for line in [
             "",
             "GET / HTTP/1.1",
@@ -782,13 +781,13 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_are_too_much(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let said = all(&bytes, &[]);
             prop_assert!(said.iter().rev().skip(1).all(Result::is_ok), "nothing comes after the end");
         }
 
         #[test]
-        fn what_an_application_sends_is_never_taken_for_nodes_own(text in "\\PC{0,40}", number: f64) {
+        fn messages_of_an_application_are_never_parsed_as_nodes_own(text in "\\PC{0,40}", number: f64) {
             for value in [json!(text), json!(number), json!({"cmd": number}), json!([text]), json!({"act": text})] {
                 let said = one(&value.to_string());
                 let application = matches!(said, Ok(Message::Application { .. }));
