@@ -16,7 +16,7 @@ const CLOSE: Duration = Duration::from_millis(200);
 /// v1 writes "no limit" as the largest number of whole pages; no machine has an exbibyte.
 const NO_LIMIT: u64 = 1 << 60;
 
-/// The figures of the container. What its kernel does not say is `None`.
+/// The figures of the container. A figure that the kernel does not report is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct CgroupUsage {
     /// Bytes that the kernel cannot reclaim: anonymous and shared memory, and on v2 the kernel's own memory
@@ -26,17 +26,17 @@ pub struct CgroupUsage {
     pub charged: Option<u64>,
     /// The smallest limit of the group and those above it, in bytes.
     pub memory_limit: Option<u64>,
-    /// Times the kernel has killed something here because there was no memory.
+    /// Number of OOM kills in the group.
     pub oom_kills: Option<u64>,
-    /// Percent of one core since the last look. `None` too at the first one.
+    /// Percent of one core since the last sample. `None` for the first one, too.
     pub cpu: Option<f32>,
     /// The smallest quota of the group and those above it, in CPUs.
     pub cpu_quota: Option<f32>,
-    /// How long the group has had to wait because of its quota, all in all.
+    /// Total time for which the quota has throttled the group.
     pub throttled: Option<Duration>,
-    /// Processes and threads.
+    /// Number of processes and threads.
     pub tasks: Option<u64>,
-    /// The smallest limit for them.
+    /// The smallest limit of processes and threads.
     pub tasks_limit: Option<u64>,
 }
 
@@ -45,7 +45,7 @@ pub struct CgroupUsage {
 pub struct Cgroup {
     memory: Option<CgroupDir>,
     cpu: Option<CgroupDir>,
-    /// v1 counts CPU time in a controller of its own.
+    /// v1 counts CPU time in a separate controller.
     cpuacct: Option<CgroupDir>,
     pids: Option<CgroupDir>,
     last: Option<Last>,
@@ -64,7 +64,7 @@ impl Cgroup {
         Self::below(Path::new("/"))
     }
 
-    /// The same where `/` is another directory: a recorded tree.
+    /// The same with another root directory: a recorded tree.
     pub fn below(root: &Path) -> Self {
         Self {
             memory: memory_place(root),
@@ -146,7 +146,7 @@ pub(super) fn memory_place(root: &Path) -> Option<CgroupDir> {
     places.into_iter().find_map(counted)
 }
 
-/// A file of the group itself.
+/// The content of a file of the group itself.
 fn own_file(place: &CgroupDir, name: &str) -> Option<String> {
     fs::read_to_string(place.dirs.first()?.join(name)).ok()
 }
@@ -163,13 +163,13 @@ fn memory(place: &CgroupDir, usage: &mut CgroupUsage) {
     usage.oom_kills = oom_kills(place);
 }
 
-/// Bytes of a `memory.stat` that cannot be had back.
+/// Bytes of a `memory.stat` that the kernel cannot reclaim.
 pub(super) fn unreclaimable(stat: &str, v2: bool) -> Option<u64> {
     if v2 {
         let anon = value(stat, "anon").zip(value(stat, "shmem"));
         return anon.map(|(anon, shared)| anon + shared + kernel(stat));
     }
-    // `total_`: with the groups below. v1 does not say how much of the kernel's memory can shrink.
+    // `total_`: with the groups below. v1 does not report how much of the kernel's memory can shrink.
     let sum = value(stat, "total_rss").zip(value(stat, "total_shmem").or(Some(0)));
     sum.map(|(anon, shared)| anon + shared)
 }
@@ -192,7 +192,7 @@ pub(super) fn memory_limit(place: &CgroupDir) -> Option<u64> {
     own.chain(v1.and_then(|stat| hierarchical_limit(&stat))).min()
 }
 
-/// Times the kernel has killed something in a group because there was no memory.
+/// Number of OOM kills in a group.
 pub(super) fn oom_kills(place: &CgroupDir) -> Option<u64> {
     let file = if place.v2 { "memory.events" } else { "memory.oom_control" };
     value(&own_file(place, file)?, "oom_kill")
@@ -208,7 +208,7 @@ fn kernel(stat: &str) -> u64 {
     }
 }
 
-/// CPUs. `None`: no quota.
+/// The quota in CPUs. `None`: there is none.
 fn quota(dir: &Path, v2: bool) -> Option<f32> {
     let (quota, period) = if v2 {
         let text = fs::read_to_string(dir.join("cpu.max")).ok()?;

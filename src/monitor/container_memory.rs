@@ -15,7 +15,7 @@ pub struct ContainerMemory(Option<CgroupDir>);
 /// The memory of a cgroup with a limit, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Charge {
-    /// Anonymous and shared memory, and what the kernel cannot shrink of its own (v2); never page cache.
+    /// Anonymous and shared memory, and kernel memory that cannot shrink (v2); never page cache.
     pub used: u64,
     /// Its limit.
     pub limit: u64,
@@ -27,7 +27,7 @@ impl ContainerMemory {
         Self::below(Path::new("/"))
     }
 
-    /// The same where `/` is another directory: a recorded tree.
+    /// The same with another root directory: a recorded tree.
     pub fn below(root: &Path) -> Self {
         Self(cgroup::memory_place(root))
     }
@@ -46,7 +46,7 @@ impl ContainerMemory {
             Some(Charge { used: cgroup::unreclaimable(&stat(dir), place.v2)?, limit })
         };
         let charges = place.dirs.iter().filter_map(|dir| charge(dir));
-        // Not what is left until the limit: of a large group above much is left when it is short already.
+        // Not the distance to the limit: a large group above may have much left and still exceed its threshold.
         let left = |charge: &Charge| i128::from(threshold(charge.limit)) - i128::from(charge.used);
         charges.chain(self.unseen()).min_by_key(left)
     }
@@ -59,7 +59,7 @@ impl ContainerMemory {
         Some(Charge { used: cgroup::unreclaimable(&stat, false)?, limit })
     }
 
-    /// Times the kernel has killed something here because there was no memory. `None`: it does not say.
+    /// Number of OOM kills. `None`: the kernel does not report it.
     pub fn oom_kills(&self) -> Option<u64> {
         cgroup::oom_kills(self.0.as_ref()?)
     }
@@ -69,7 +69,7 @@ fn stat(dir: &Path) -> String {
     fs::read_to_string(dir.join("memory.stat")).unwrap_or_default()
 }
 
-/// Bytes of memory that the machine has. `None`: it does not say.
+/// Memory of the machine in bytes. `None`: the kernel does not report it.
 pub fn machine_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;

@@ -40,7 +40,7 @@ impl<K: Copy + Eq + Hash> Default for TreeMemory<K> {
 }
 
 impl<K: Copy + Eq + Hash> TreeMemory<K> {
-    /// None yet.
+    /// Measures no trees yet.
     pub fn new() -> Self {
         Self { all: HashMap::new(), newest: None, page: units::page_size() }
     }
@@ -65,8 +65,7 @@ impl<K: Copy + Eq + Hash> TreeMemory<K> {
         self.newest.is_none() || newest() != self.newest
     }
 
-    /// Takes the members of its trees from `trees`, all of which it finds again. Returns the trees that have
-    /// new ones.
+    /// Updates the members of its trees from `trees`, which it refreshes. Returns the trees that have new ones.
     pub fn search(&mut self, trees: &mut Trees<K>) -> Vec<K> {
         self.newest = newest();
         trees.refresh();
@@ -92,8 +91,8 @@ impl<K: Copy + Eq + Hash> TreeMemory<K> {
         grown
     }
 
-    /// The resident memory of a tree in bytes, the sum over its processes: what they share counts in
-    /// each. And how many they are.
+    /// The resident memory of a tree in bytes, the sum over its processes, and their number. Shared pages count
+    /// once per process.
     pub fn rss(&mut self, key: K) -> (u64, usize) {
         let Some(files) = self.all.get_mut(&key) else { return (0, 0) };
         let mut pages = 0;
@@ -107,8 +106,8 @@ impl<K: Copy + Eq + Hash> TreeMemory<K> {
         (pages * self.page, files.len())
     }
 
-    /// The memory of a tree in bytes, where what processes share counts in parts. `None`: the kernel does
-    /// not say it of each, or not in time.
+    /// The memory of a tree in bytes, where shared pages count once in total (PSS). `None`: the kernel does not
+    /// report it for each process, or not in time.
     pub fn pss(&self, key: K) -> Option<u64> {
         let files = self.all.get(&key)?.iter();
         // A process that has ended has none.
@@ -124,7 +123,7 @@ fn newest() -> Option<Box<str>> {
     text.split_ascii_whitespace().nth(4).map(Into::into)
 }
 
-/// Resident pages (proc_pid_statm(5)). `None`: it is gone.
+/// Resident pages (proc_pid_statm(5)). `None`: the process has ended.
 fn resident(it: Identity, file: Option<&File>) -> Option<u64> {
     let mut text = [0; 128];
     let count = match file {
@@ -133,7 +132,7 @@ fn resident(it: Identity, file: Option<&File>) -> Option<u64> {
     };
     let count = match count {
         Ok(count) => count,
-        // It is there still, and seen as soon as there is a descriptor for it.
+        // It still exists, and is measured once there is a descriptor for it.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => return Some(0),
         Err(_) => return None,
     };

@@ -33,34 +33,34 @@ const MAX_OPEN: usize = 2048;
 /// Two scans within this time give the same CPU figures: a clock tick is 10 ms.
 const CLOSE: Duration = Duration::from_millis(200);
 /// A process that belongs to no worker is read again after this number of scans.
-const STRANGER: u32 = 8;
+const OTHERS_INTERVAL: u32 = 8;
 
-/// What is remembered of a process from one look to the next.
+/// The state of a process between two scans.
 #[derive(Debug)]
 struct Known {
     stat: Stat,
-    /// It belonged to a worker.
+    /// Whether it belonged to a worker.
     member: bool,
     file: Option<File>,
-    /// The look in which it was last there.
-    look: u32,
+    /// The number of the last scan that found it.
+    scan: u32,
 }
 
 /// Measures process trees. `K` names one of them.
 #[derive(Debug)]
 pub struct Sampler<K> {
     known: HashMap<Pid, Known>,
-    /// What the CPU figures start from.
+    /// The values of the last CPU figures.
     before: HashMap<Pid, Before>,
     last: Option<Last<K>>,
-    look: u32,
+    scan: u32,
     host: Host,
     text: Vec<u8>,
     path: String,
     me: Pid,
 }
 
-/// The last look that CPU figures were made from.
+/// The last scan with CPU figures.
 #[derive(Debug)]
 struct Last<K> {
     at: Instant,
@@ -83,7 +83,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
             known: HashMap::new(),
             before: HashMap::new(),
             last: None,
-            look: 0,
+            scan: 0,
             host: Host::default(),
             text: Vec::new(),
             path: String::new(),
@@ -92,7 +92,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
     }
 
     /// Finds the members of these trees and measures those of `keys`, in their order. For those that `detailed`
-    /// selects, it also measures what is expensive: PSS and open files.
+    /// selects, it also measures PSS and open files, which are expensive.
     pub fn sample(
         &mut self,
         now: Instant,
@@ -101,7 +101,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
         detailed: impl Fn(&K) -> bool,
     ) -> Sample<K> {
         let since_boot = units::ticks_since_boot();
-        let all = self.look();
+        let all = self.scan();
         let places: HashMap<K, usize> = keys.iter().enumerate().map(|(at, key)| (*key, at)).collect();
         let owners = trees.update(&all);
         let roots: Vec<(K, Option<Pid>)> = keys.iter().map(|key| (*key, trees.leader(*key))).collect();
@@ -145,9 +145,9 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
         Sample { workers, own, host: self.host.figures() }
     }
 
-    /// Reads what is there of all processes.
-    fn look(&mut self) -> Vec<Process> {
-        self.look = self.look.wrapping_add(1);
+    /// Reads all processes.
+    fn scan(&mut self) -> Vec<Process> {
+        self.scan = self.scan.wrapping_add(1);
         let mut all = Vec::with_capacity(self.known.len() + 16);
         let mut open = self.known.values().filter(|known| known.file.is_some()).count();
         // Without `/proc` no process is known.
@@ -157,15 +157,15 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
                 all.push(Process { pid, stat });
             }
         }
-        let look = self.look;
-        self.known.retain(|_, known| known.look == look);
+        let scan = self.scan;
+        self.known.retain(|_, known| known.scan == scan);
         all
     }
 
     fn stat(&mut self, pid: Pid, open: &mut usize) -> Option<Stat> {
-        let Self { known, look, text, path, .. } = self;
+        let Self { known, scan, text, path, .. } = self;
         if let Some(known) = known.get_mut(&pid) {
-            let skipped = !known.member && look.wrapping_add(pid.unsigned_abs()) % STRANGER != 0;
+            let skipped = !known.member && scan.wrapping_add(pid.unsigned_abs()) % OTHERS_INTERVAL != 0;
             // A file that was opened for an earlier process of this id reports that the process is gone.
             let stat = match &known.file {
                 _ if skipped => Some(known.stat),
@@ -174,7 +174,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
             };
             if let Some(stat) = stat {
                 known.stat = stat;
-                known.look = *look;
+                known.scan = *scan;
                 return Some(stat);
             }
             *open -= usize::from(known.file.take().is_some());
@@ -191,16 +191,16 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
             Some(known) => {
                 known.stat = stat;
                 known.file = file;
-                known.look = *look;
+                known.scan = *scan;
             }
             None => {
-                known.insert(pid, Known { stat, member: false, file, look: *look });
+                known.insert(pid, Known { stat, member: false, file, scan: *scan });
             }
         }
         Some(stat)
     }
 
-    /// Fills in the CPU figures, and remembers what the next ones start from.
+    /// Computes the CPU figures, and stores the values for the next ones.
     fn cpu(
         &mut self,
         now: Instant,
@@ -233,7 +233,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
             if usages[at].processes == 0 {
                 continue;
             }
-            // Another main process is another run of the worker, of which nothing was seen.
+            // Another main process is another run of the worker, without earlier values.
             let before = last
                 .and_then(|last| last.cpu.get(key))
                 .filter(|(before, _)| leader.is_none() || before == leader);
@@ -285,7 +285,7 @@ fn add(sum: &mut Option<u64>, part: Option<u64>, first: bool) {
 /// The number of open descriptors of a process. `None`: it belongs to another user.
 fn open_files(pid: Pid) -> Option<u64> {
     let path = format!("/proc/{pid}/fd");
-    // Linux 6.2 and later say it in one call.
+    // Since Linux 6.2, one system call returns the number.
     match fs::metadata(&path).map(|found| found.len()) {
         Ok(0) => fs::read_dir(&path).ok().map(|entries| entries.count() as u64),
         Ok(count) => Some(count),

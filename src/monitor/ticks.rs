@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use crate::sys::{reap::Pid, tree::stat::Stat};
 
-/// What was seen of a process at the last look.
+/// The values of a process at the last scan.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Before {
     pub(super) start: u64,
@@ -28,7 +28,7 @@ impl From<Stat> for Before {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Member {
     pub(super) pid: Pid,
-    /// The number of the worker.
+    /// The index of the worker.
     pub(super) owner: usize,
     pub(super) stat: Stat,
 }
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn who_lives_on_used_the_difference() {
+    fn a_living_process_has_used_the_difference() {
         let before = [member(10, 1, 5, 100, 0), member(11, 10, 6, 40, 0)];
         let after = [member(10, 1, 5, 130, 0), member(11, 10, 6, 41, 0)];
         assert_eq!(between(&before, &after, 50), 31);
@@ -108,20 +108,20 @@ mod tests {
     }
 
     #[test]
-    fn a_child_of_which_nothing_was_seen_is_counted_whole() {
+    fn a_child_between_two_scans_is_counted_whole() {
         let after = [member(10, 1, 5, 100, 30)];
         assert_eq!(between(&[member(10, 1, 5, 100, 0)], &after, 50), 30);
     }
 
     #[test]
-    fn a_line_that_ended_together_goes_to_the_ancestor_that_lives() {
+    fn the_time_of_ended_processes_goes_to_the_living_ancestor() {
         let before = [member(10, 1, 5, 0, 0), member(11, 10, 6, 40, 0), member(12, 11, 7, 500, 0)];
         let after = [member(10, 1, 5, 0, 40 + 500 + 2)];
         assert_eq!(between(&before, &after, 50), 2);
     }
 
     #[test]
-    fn a_child_that_nobody_waited_for_makes_nothing_negative() {
+    fn a_child_without_a_wait_makes_no_figure_negative() {
         let before = [member(10, 1, 5, 100, 0), member(11, 10, 6, 4000, 0)];
         // SIGCHLD is ignored: its time is lost.
         let after = [member(10, 1, 5, 103, 0)];
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_past_of_who_joins_is_no_spike() {
+    fn the_earlier_time_of_a_new_member_does_not_count() {
         assert_eq!(between(&[], &[member(10, 1, 5, 1_000_000, 9)], 50), 0);
         assert_eq!(between(&[], &[member(10, 1, 50, 10, 9)], 50), 19);
     }

@@ -1,4 +1,4 @@
-//! The figures, as views get them.
+//! The figures that clients get.
 
 use sysinfo::{MemoryRefreshKind, System};
 
@@ -10,41 +10,40 @@ pub struct Usage {
     /// Percent of one core since the last sample, or since the start of the worker if that was later or there
     /// was no sample. `None`: the worker has no process.
     pub cpu: Option<f32>,
-    /// Resident memory in bytes, the sum over its processes. What they share counts in each.
+    /// Resident memory in bytes, the sum over its processes. Shared pages count once per process.
     pub rss: u64,
-    /// The same in bytes, where what is shared counts in parts. `None`: not asked for, or a process is
-    /// another user's.
+    /// Memory in bytes where shared pages count once in total (PSS). `None`: not requested, or a process belongs
+    /// to another user.
     pub pss: Option<u64>,
-    /// Processes, those that have ended and were not waited for included.
+    /// Number of processes, including zombies.
     pub processes: u32,
-    /// Threads of all of them.
+    /// Number of threads of all processes.
     pub threads: u32,
-    /// Open descriptors of all of them. `None` as for `pss`.
+    /// Number of open descriptors of all processes. `None` as for `pss`.
     pub open_files: Option<u64>,
 }
 
-/// All figures of one look.
+/// All figures of one scan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample<K> {
     /// The use of each requested worker, in the order of the request.
     pub workers: Vec<(K, Usage)>,
-    /// Of procrun itself, without its workers.
+    /// The use of procrun itself, without its workers.
     pub own: Usage,
-    /// Of the machine.
+    /// The figures of the machine.
     pub host: HostUsage,
 }
 
-/// What the machine has, and what of it is used. In a container it is the whole machine, not the
-/// container's share.
+/// The resources of the machine and their use. In a container it is the whole machine, not the container's share.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct HostUsage {
-    /// CPUs of the machine.
+    /// Number of CPUs.
     pub cpus: u32,
     /// Load over 1, 5 and 15 minutes.
     pub load: [f64; 3],
-    /// Bytes of memory.
+    /// Memory in bytes.
     pub memory: u64,
-    /// Bytes of it that could be had without swapping.
+    /// Memory in bytes that is available without swapping.
     pub available: u64,
 }
 

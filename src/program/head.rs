@@ -1,13 +1,13 @@
-//! The first bytes of a file, and what they say of it.
+//! The first bytes of a file, and the kind of file that they indicate.
 
 use std::{io, path::Path};
 
 use super::shebang::Shebang;
 use crate::sys::regular_file;
 
-/// The number of bytes that PM2 reads, and more than the kernel reads of a `#!` line.
+/// Bytes that are read: as PM2, and more than the kernel reads of a `#!` line.
 const HEAD: u64 = 512;
-/// A longer shell script is none that a package manager has written.
+/// Maximum size of a package manager's shell script.
 const MAX_SHIM: u64 = 16 * 1024;
 
 /// The kind of a file by its first bytes.
@@ -17,18 +17,18 @@ pub(super) enum Content {
     Elf,
     /// A script that names its interpreter.
     Script(Shebang),
-    /// Another text, or an empty file.
+    /// Text without `#!`, or an empty file.
     Text,
-    /// Binary data.
+    /// Binary data other than ELF.
     Binary,
 }
 
-/// The first bytes.
+/// Reads the first bytes.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     regular_file::read_start(path, HEAD)
 }
 
-/// The whole text of a script that may be a shim.
+/// The content of a script that may be a shim.
 pub(super) fn read_script(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&regular_file::read_start(path, MAX_SHIM)?).into_owned())
 }

@@ -1,4 +1,4 @@
-//! What an interpreter is: by its names, its links and the package it is of.
+//! The kind of an interpreter: by its names, its links and the package it belongs to.
 
 use std::{
     ffi::OsStr,
@@ -17,10 +17,10 @@ use crate::{
     sys::shortage::is_file_shortage,
 };
 
-/// More links than that lead in a cycle.
+/// Maximum number of links; more lead in a cycle.
 const MAX_LINKS: usize = 16;
 
-/// A program for Node that is run as a program, by its package.
+/// A Node program that is executed directly, by its package.
 #[derive(Debug)]
 pub(super) enum Tool {
     /// tsx: it starts Node with a loader.
@@ -29,7 +29,7 @@ pub(super) enum Tool {
     TsNode,
     /// It runs the program of its arguments in a child.
     Runner,
-    /// Any other.
+    /// Any other program.
     Other,
 }
 
@@ -65,7 +65,7 @@ pub(super) fn by_names(path: &Path) -> Option<ProgramKind> {
     None
 }
 
-/// The kind of a JavaScript file that is run as a program.
+/// The kind of a JavaScript file that is executed directly.
 pub(super) fn tool(file: &Path) -> Tool {
     let Some((directory, package)) = fs::canonicalize(file).ok().and_then(|file| package::of(&file)) else {
         return Tool::Other;
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_interpreter_is_told_by_its_name() {
+    fn an_interpreter_is_recognised_by_its_name() {
         for (name, kind) in [
             ("node", Some(ProgramKind::Node)),
             ("/usr/bin/nodejs", Some(ProgramKind::Node)),

@@ -31,7 +31,7 @@ const BY_EXTENSION: [(&[&str], &[&str]); 8] = [
     (&["lua"], &["lua"]),
 ];
 
-/// Programs of which the first that is there runs a script.
+/// Programs of which the first existing one runs a script.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Candidates {
     names: Vec<OsString>,
@@ -65,14 +65,14 @@ impl Candidates {
         Self { names: vec![name.into()], ..Self::default() }
     }
 
-    /// What the preferred one is.
+    /// The kind of the preferred one.
     pub(super) fn kind(&self) -> ProgramKind {
         self.names.first().and_then(|name| identity::by_name(Path::new(name))).unwrap_or_default()
     }
 }
 
 impl Lookup<'_> {
-    /// An interpreter that is named: itself a program, or a script that another program runs.
+    /// A configured interpreter: itself a program, or a script that another program runs.
     pub(super) fn by_interpreter(&self, name: &str) -> Result<Command, Failure> {
         let script = self.script()?;
         let main = if script.is_dir() {
@@ -130,7 +130,7 @@ impl Lookup<'_> {
         is_for_modules || self.exec.interpreter_args.iter().any(|arg| arg == "--esm")
     }
 
-    /// npm, yarn and their like.
+    /// npm, yarn and other package runners.
     pub(super) fn runner(&self, asked: &Asked, script: &Path) -> Result<Command, Failure> {
         let mut command = self.run_by(&Candidates::asked(asked), script, script)?;
         command.kind = ProgramKind::PackageRunner;
@@ -160,8 +160,8 @@ impl Lookup<'_> {
         Ok(by_node(program, argv, candidates.vars))
     }
 
-    /// The first of the candidates that is there, with its arguments, the script and the script's. `main`
-    /// is the file that this leads to.
+    /// The first existing candidate, with its arguments, the script and the script's arguments. `main` is the file
+    /// that this leads to.
     pub(super) fn run_by(
         &self,
         candidates: &Candidates,
@@ -225,7 +225,7 @@ impl Lookup<'_> {
         Err(Failure::new(NOT_FOUND, message))
     }
 
-    /// Whether this Node can run TypeScript, if that can be found out. A Bun beside it can.
+    /// Whether this Node can run TypeScript, if that can be determined. A Bun beside it can.
     fn typescript(
         &self,
         node: &Path,
@@ -296,7 +296,7 @@ fn kind_of(program: &Path, name: &OsStr) -> ProgramKind {
     identity::by_name(Path::new(name)).or_else(|| identity::by_names(program)).unwrap_or_default()
 }
 
-/// A shell takes the carriage return at the end of each line for a part of its last word.
+/// A shell treats the carriage return at the end of each line as a part of its last word.
 fn refuse_windows_lines(script: &Path) -> Result<(), Failure> {
     match head::read(script) {
         Ok(head) if head::has_windows_lines(&head) => {

@@ -37,9 +37,9 @@ use crate::{
     },
 };
 
-/// A shell's code for a command that is not there.
+/// A shell's exit code for a missing command.
 const NOT_FOUND: ExitCode = 127;
-/// A shell's code for a command that cannot be executed.
+/// A shell's exit code for a command that cannot be executed.
 const NOT_EXECUTABLE: ExitCode = 126;
 
 /// A program and its arguments.
@@ -49,9 +49,9 @@ pub struct Command {
     pub program: PathBuf,
     /// All arguments, `argv[0]` first.
     pub argv: Vec<OsString>,
-    /// Variables that the way to the program sets, as `env -S` does.
+    /// Variables that are set on the way to the program, as by `env -S`.
     pub vars: Vec<(OsString, OsString)>,
-    /// What runs the code.
+    /// The kind of program that runs the code.
     pub kind: ProgramKind,
     /// Whether the program is Node itself, so that `argv[1]` may be an option of Node.
     pub takes_node_options: bool,
@@ -61,17 +61,16 @@ pub struct Command {
     pub because: String,
 }
 
-/// Why there is nothing to execute.
+/// Why no program can be executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The exit code that a shell would have.
     pub code: ExitCode,
     /// What failed, where, why and the next step, for messages.
     pub message: String,
-    /// Whether it is only that no cluster can be made of it, and why.
+    /// The reason if the program could run, but not as a worker of a cluster.
     pub no_cluster: Option<String>,
-    /// Whether it says nothing of the program, and may be over at the next look-up: descriptors are lacking, or
-    /// a file system fails.
+    /// Whether the failure may be over at the next look-up: a lack of descriptors, or a failing file system.
     pub is_shortage: bool,
 }
 
@@ -80,7 +79,7 @@ impl Failure {
         Self { code, message: message.into(), no_cluster: None, is_shortage: false }
     }
 
-    /// This file cannot be looked at.
+    /// An error of reading this file.
     fn of_file(file: &Path, error: &io::Error) -> Self {
         let message = format!("cannot look at {}: {error}", file.display());
         Self { is_shortage: is_file_shortage(error), ..Self::new(NOT_EXECUTABLE, message) }
@@ -97,7 +96,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The variables of the application that have a say in what is executed.
+/// The variables of the application that influence which program is executed.
 #[derive(Debug, Clone, Default)]
 pub struct LookupContext {
     path: Option<OsString>,
@@ -106,7 +105,7 @@ pub struct LookupContext {
 }
 
 impl LookupContext {
-    /// Takes them out of an environment.
+    /// Takes these variables from an environment.
     pub fn new(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         Self {
             path: variable("PATH"),
@@ -136,7 +135,7 @@ pub fn resolve(exec: &Exec, mode: ExecMode, around: &LookupContext) -> Result<Co
     Ok(command)
 }
 
-/// What an application is by the names in its configuration alone, for when its file is not there yet.
+/// The kind of an application by the names in its configuration alone, for a file that does not exist yet.
 pub fn kind_by_name(exec: &Exec) -> Option<ProgramKind> {
     match &exec.interpreter {
         Interpreter::Program(program) => identity::by_name(Path::new(program)),
@@ -164,7 +163,7 @@ pub fn clusters_by_default(exec: &Exec, around: &LookupContext) -> bool {
     is_plain && kind.is_some_and(ProgramKind::can_cluster)
 }
 
-/// What an interpreter is, unless it is itself a script.
+/// The kind of an interpreter, unless it is itself a script.
 fn interpreter_kind(name: &str, exec: &Exec, around: &LookupContext) -> Option<ProgramKind> {
     match program::find(OsStr::new(name), &exec.cwd, around.path.as_deref()) {
         Found::Executable(found) | Found::NotExecutable(found) => {
@@ -174,10 +173,10 @@ fn interpreter_kind(name: &str, exec: &Exec, around: &LookupContext) -> Option<P
     }
 }
 
-/// A program by its name in `path`, or by its path as seen from `cwd`.
+/// A program by its name in `path`, or by its path relative to `cwd`.
 ///
 /// # Errors
-/// It is not there or cannot be executed.
+/// If it does not exist or cannot be executed.
 pub fn command(name: &str, cwd: &Path, path: Option<&OsStr>) -> Result<PathBuf, Failure> {
     match program::find(OsStr::new(name), cwd, path) {
         Found::Executable(found) => Ok(found),
@@ -194,7 +193,7 @@ struct Lookup<'a> {
 }
 
 impl Lookup<'_> {
-    /// By the extension, then by what the file is.
+    /// By the extension, then by the kind of the file.
     fn by_kind(&self) -> Result<Command, Failure> {
         let script = match self.script() {
             Ok(script) => script,
@@ -233,7 +232,7 @@ impl Lookup<'_> {
         }
     }
 
-    /// The variable with these directories before those that it has.
+    /// The variable with these directories before its own.
     fn node_path(&self, first: String) -> (OsString, OsString) {
         let mut path = OsString::from(first);
         if let Some(more) = self.around.node_path.as_ref().filter(|more| !more.is_empty()) {
@@ -251,8 +250,8 @@ impl Lookup<'_> {
         }
     }
 
-    /// `interpreter = "none"`: the kernel's own rules. Where they lead to Node, Node is run with the
-    /// same arguments, so that it can be given options.
+    /// `interpreter = "none"`: the kernel's own rules. Where they lead to Node, Node is run with the same
+    /// arguments, so that it can get options.
     fn itself(&self) -> Result<Command, Failure> {
         let script = self.script()?;
         if script.is_dir() {
@@ -306,8 +305,7 @@ impl Lookup<'_> {
         self.run_by(&candidates, directory, &main)
     }
 
-    /// Executes the script itself. What the kernel may know of it beyond ELF and `#!`
-    /// (binfmt_misc) is left to the kernel.
+    /// Executes the script itself. Formats other than ELF and `#!` (binfmt_misc) are left to the kernel.
     fn direct(&self, script: PathBuf, line: Option<(&Shebang, ProgramKind)>) -> Result<Command, Failure> {
         let script = executable(script)?;
         let (kind, because) = match line {
@@ -404,7 +402,7 @@ impl Lookup<'_> {
         Err(Failure::new(NOT_FOUND, format!("no shell in PATH for the command line `{line}`")))
     }
 
-    /// The running binary, even if another file is at its path by now.
+    /// The running binary, even if its path leads to another file by now.
     fn built_in(&self) -> Command {
         Command {
             program: PathBuf::from("/proc/self/exe"),

@@ -1,4 +1,4 @@
-//! What Node knows by package.json: the main file of a directory, and the package that a file is of.
+//! The facts of a package.json: the main file of a directory, and the package of a file.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::sys::regular_file;
 
 /// A larger package.json is not read.
 const MAX_PACKAGE: u64 = 1024 * 1024;
-/// The number of directories above a file in which its package.json is searched.
+/// Maximum number of directories above a file in which its package.json is searched.
 const MAX_LEVELS: usize = 8;
 
 #[derive(Debug, Default, Deserialize)]

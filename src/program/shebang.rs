@@ -11,9 +11,9 @@ use std::{
 pub(super) struct Shebang {
     /// What the kernel executes; empty if the line names nothing.
     pub(super) kernel: PathBuf,
-    /// The line ends with a carriage return, which the kernel takes for a part of the name.
+    /// The line ends with a carriage return, which the kernel treats as a part of the name.
     pub(super) carriage_return: bool,
-    /// What that leads to.
+    /// The program that is executed in the end.
     pub(super) asked: Asked,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct Asked {
     pub(super) program: OsString,
     /// The arguments before the script.
     pub(super) args: Vec<OsString>,
-    /// `NAME=value` before the program, as `env` takes them.
+    /// `NAME=value` before the program, as `env` accepts them.
     pub(super) vars: Vec<(OsString, OsString)>,
 }
 
@@ -42,7 +42,7 @@ impl Shebang {
         let asked = if kernel.file_name() == Some(OsStr::new("env")) {
             behind_env(&words(rest))
         } else {
-            // The kernel gives all that follows as one argument.
+            // The kernel passes the whole rest as one argument.
             let args = (!rest.is_empty()).then(|| OsStr::from_bytes(rest).to_owned());
             Asked {
                 program: kernel.clone().into_os_string(),
@@ -74,7 +74,7 @@ fn behind_env(words: &[OsString]) -> Asked {
         if !asked.program.is_empty() {
             asked.args.push(word.clone());
         } else if matches!(bytes, b"-S" | b"--split-string" | b"-vS" | b"--") {
-            // All words are split here, also where the kernel would give them as one.
+            // All words are split here, even where the kernel would pass them as one.
         } else if bytes.starts_with(b"-") {
             return Asked::default();
         } else if let Some(at) = bytes.iter().position(|byte| *byte == b'=') {
@@ -87,7 +87,7 @@ fn behind_env(words: &[OsString]) -> Asked {
     asked
 }
 
-/// Splits as `env -S` does: at white space, but for what is in quotes.
+/// Splits as `env -S` does: at white space outside of quotes.
 fn words(line: &[u8]) -> Vec<OsString> {
     // `-Snode` is `-S node`.
     let line = line.strip_prefix(b"-S").or_else(|| line.strip_prefix(b"--split-string=")).unwrap_or(line);

@@ -1,4 +1,4 @@
-//! Which Node can run TypeScript, and how tsx lets it.
+//! Which version of Node can run TypeScript, and the options by which tsx makes it do so.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -11,17 +11,17 @@ use std::{
 use super::package::Package;
 use crate::sys::regular_file;
 
-/// A larger header is none of Node's.
+/// Maximum size of Node's header.
 const MAX_HEADER: u64 = 64 * 1024;
 
 /// The version of a Node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeVersion {
-    /// 20 of 20.19.1.
+    /// The 20 of 20.19.1.
     pub major: u32,
-    /// 19 of 20.19.1.
+    /// The 19 of 20.19.1.
     pub minor: u32,
-    /// 1 of 20.19.1.
+    /// The 1 of 20.19.1.
     pub patch: u32,
 }
 
@@ -59,7 +59,7 @@ impl NodeVersion {
     }
 }
 
-/// How far a Node runs TypeScript.
+/// The support of a Node for TypeScript.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TypeScript {
     Native,
@@ -70,7 +70,7 @@ pub(super) enum TypeScript {
 /// Lets Node 22.6 and later run TypeScript.
 pub(super) const STRIP_TYPES: &str = "--experimental-strip-types";
 
-/// Whether an option makes Node load something that may know TypeScript.
+/// Whether an option makes Node load a module that may support TypeScript.
 pub(super) fn loads(option: &[u8]) -> bool {
     let names: [&[u8]; 6] =
         [b"--import", b"--require", b"-r", b"--loader", b"--experimental-loader", STRIP_TYPES.as_bytes()];
@@ -78,7 +78,7 @@ pub(super) fn loads(option: &[u8]) -> bool {
     names.contains(&name)
 }
 
-/// What tsx would start Node with.
+/// The options with which tsx would start Node.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Loader {
     pub(super) options: Vec<OsString>,
@@ -128,7 +128,7 @@ impl Loader {
     }
 }
 
-/// A path as Node's `--import` takes it.
+/// A path in the form that Node's `--import` needs.
 fn file_url(path: &Path) -> OsString {
     let mut url = String::from("file://");
     for byte in path.as_os_str().as_bytes() {

@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 
 use crate::shown::log_line;
 
-/// The number of lines that are kept.
-const KEPT: usize = 2000;
+/// Maximum number of lines in memory.
+const MAX_LINES: usize = 2000;
 
-/// One line, fit to be shown.
+/// A line with escaped control characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shown {
     pub(super) err: bool,
@@ -23,9 +23,9 @@ pub(super) struct Logs {
     first: u64,
     /// The number of the line at the bottom; `None`: the newest line.
     bottom: Option<u64>,
-    /// Only lines that contain this.
+    /// Only lines with this text are shown.
     pub(super) filter: String,
-    /// What is marked and jumped to.
+    /// The text that is marked and searched.
     pub(super) search: String,
     /// The number of lines that arrived too fast to be shown.
     pub(super) missed: u64,
@@ -34,21 +34,21 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    /// Another process without lines. The search text stays.
+    /// Clears the lines for another process. The search text stays.
     pub(super) fn clear(&mut self) {
         self.lines.clear();
         (self.first, self.bottom, self.missed, self.left) = (0, None, 0, 0);
     }
 
     pub(super) fn push(&mut self, err: bool, text: &str) {
-        if self.lines.len() == KEPT {
+        if self.lines.len() == MAX_LINES {
             self.lines.pop_front();
             self.first += 1;
         }
         self.lines.push_back(Shown { err, text: log_line(text) });
     }
 
-    /// The lines that the filter lets through, with their numbers, oldest first.
+    /// The lines that pass the filter, with their numbers, oldest first.
     fn chosen(&self) -> impl DoubleEndedIterator<Item = (u64, &Shown)> {
         let lines = (self.first..).zip(&self.lines).collect::<Vec<_>>();
         lines.into_iter().filter(|(_, line)| contains(&line.text, &self.filter))
@@ -66,13 +66,13 @@ impl Logs {
             .collect();
         page.reverse();
         if page.len() < rows && self.bottom.is_some() {
-            // There is nothing further up: the page is filled from there.
+            // There are no more lines above: the page is filled from there.
             page = self.chosen().take(rows).map(|(_, it)| it).collect();
         }
         page
     }
 
-    /// The newest lines are shown as they come.
+    /// Whether new lines are shown as they arrive.
     pub(super) fn follows(&self) -> bool {
         self.bottom.is_none()
     }
@@ -90,12 +90,12 @@ impl Logs {
         self.bottom = (at < last).then(|| numbers[at]);
     }
 
-    /// To the newest line, which is followed from then on.
+    /// Scrolls to the newest line and follows from then on.
     pub(super) fn end(&mut self) {
         self.bottom = None;
     }
 
-    /// To the next line upwards (or downwards) that contains what is searched. Whether there is one.
+    /// Scrolls to the next line upwards (or downwards) with the searched text. Returns whether there is one.
     pub(super) fn find(&mut self, upwards: bool, rows: usize) -> bool {
         if self.search.is_empty() {
             return false;
@@ -132,7 +132,7 @@ pub(super) fn position(text: &str, part: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{KEPT, Logs};
+    use super::{Logs, MAX_LINES};
 
     fn logs(count: usize) -> Logs {
         let mut logs = Logs::default();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_are_followed_until_somebody_scrolls() {
+    fn the_newest_lines_are_followed_until_the_user_scrolls() {
         let mut logs = logs(10);
         assert_eq!(seen(&logs, 3), ["line 7", "line 8", "line 9"]);
         logs.scroll(2, 3);
@@ -162,8 +162,8 @@ mod tests {
     }
 
     #[test]
-    fn old_lines_go_and_what_is_left_of_the_page_is_filled() {
-        let mut logs = logs(KEPT);
+    fn old_lines_are_dropped_and_the_page_is_filled() {
+        let mut logs = logs(MAX_LINES);
         logs.scroll(isize::MAX, 2);
         assert_eq!(seen(&logs, 2), ["line 0", "line 1"]);
         (0..5).for_each(|_| logs.push(false, "new"));

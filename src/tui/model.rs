@@ -1,8 +1,8 @@
-//! What is shown.
+//! The data that the view shows.
 
 use crate::control::snapshot::{Brief, Container, Machine, Overview};
 
-/// Everything at one moment.
+/// A snapshot of everything.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Snapshot {
     /// In the order in which they are shown.
@@ -20,26 +20,26 @@ pub struct Process {
     pub id: u32,
     /// Its application.
     pub name: String,
-    /// PM2's word for its state.
+    /// PM2's word for its status.
     pub status: String,
     /// Its main process.
     pub pid: Option<i32>,
-    /// How long it runs, in milliseconds.
+    /// Milliseconds since its start.
     pub uptime: Option<u64>,
-    /// How often it was started again.
+    /// The number of restarts.
     pub restarts: u64,
     /// Percent of one core.
     pub cpu: Option<f64>,
-    /// Bytes of its tree.
+    /// Memory of its process tree in bytes.
     pub memory: Option<u64>,
 }
 
 /// A line that the selected process wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
-    /// To stderr.
+    /// Whether it was written to stderr.
     pub err: bool,
-    /// Any text.
+    /// The text, with any characters.
     pub text: String,
 }
 

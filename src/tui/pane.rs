@@ -52,12 +52,12 @@ fn title(state: &State, row: Rect, buffer: &mut Buffer, paint: Paint) {
     }
 }
 
-/// Without this number of characters at the left.
+/// The text without this number of characters at the left.
 fn behind(text: &str, characters: usize) -> &str {
     text.char_indices().nth(characters).map_or("", |(at, _)| &text[at..])
 }
 
-/// Writes the text with what is searched for in reverse.
+/// Writes the text with the searched text in reverse video.
 fn marked(row: &mut Rect, buffer: &mut Buffer, text: &str, search: &str, style: Style) {
     let mut rest = text;
     while !search.is_empty()

@@ -4,10 +4,10 @@
 
 use ratatui::layout::Rect;
 
-/// The places of one screen.
+/// The rectangles of one screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Places {
-    /// What there is in all: two rows.
+    /// The summary: two rows.
     pub(super) head: Rect,
     /// The names of the columns.
     pub(super) columns: Rect,
@@ -30,7 +30,7 @@ impl Places {
         let columns = 1.min(left);
         let title = 1.min(left - columns);
         let room = left - columns - title;
-        // Half for the processes, and what they do not need for the log.
+        // Half for the processes, and the rows that they do not need for the log.
         let wanted = u16::try_from(processes).unwrap_or(u16::MAX).max(1);
         let rows = wanted.min(room.div_ceil(2)).min(room);
         let mut at = 0;

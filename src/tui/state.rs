@@ -15,14 +15,14 @@ use super::{
 };
 use crate::shown::{log_line, printable};
 
-/// The number of CPU figures of a process that are kept for its sparkline.
+/// Number of CPU figures of a process for its sparkline.
 const FIGURES: usize = 60;
-/// The number of lines by which the mouse wheel scrolls the log.
+/// Number of lines by which the mouse wheel scrolls the log.
 const WHEEL: isize = 3;
 /// A step to the side, in characters.
 const SIDE: usize = 8;
 
-/// What happens.
+/// An input of the view.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// A key.
@@ -33,11 +33,11 @@ pub enum Event {
     Resize(u16, u16),
     /// New figures.
     Snapshot(Snapshot),
-    /// Lines of the process with this id, and how many before them were missed.
+    /// Lines of the process with this id, and the number of missed lines before them.
     Lines(u32, u64, Vec<LogLine>),
     /// The result of a request, for the user. True: success.
     Outcome(bool, String),
-    /// The supervisor is gone; why.
+    /// The connection to the supervisor is lost; the reason.
     Lost(String),
     /// The supervisor has not answered for this number of seconds.
     Silent(u64),
@@ -46,28 +46,28 @@ pub enum Event {
 /// An action on a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
-    /// End and start again.
+    /// Restart the instance.
     Restart,
-    /// Start a new one, then end the old one.
+    /// Reload the instance: start a new process, then stop the old one.
     Reload,
-    /// End.
+    /// Stop the instance.
     Stop,
 }
 
 /// A request to the supervisor, or an action of the loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
-    /// Do this with the instance of this id.
+    /// Do this with the instance with this id.
     Act(Act, u32),
-    /// One instance more (true) or less of this application.
+    /// Scale this application by one instance more (true) or less.
     Scale(String, bool),
     /// Send the log lines of this instance from now on, and of no other.
     Follow(u32),
-    /// It is enough.
+    /// End the view.
     Quit,
 }
 
-/// Where the arrow keys go.
+/// The part of the screen that the arrow keys control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Focus {
     Processes,
@@ -82,40 +82,40 @@ pub(super) enum Field {
     Processes,
 }
 
-/// What the keys mean at present.
+/// The present meaning of the keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Mode {
     Normal,
     Help,
-    /// A text is typed; it is used already while it is.
+    /// A text is typed; it applies while it is typed.
     Typing(Field),
     /// A question waits for y or n.
     Confirm(Ask, String),
 }
 
-/// What is remembered of a process.
+/// The history of a process.
 #[derive(Debug, Default)]
 pub(super) struct Past {
     pub(super) cpu: VecDeque<f32>,
 }
 
-/// All of the view.
+/// The whole state of the view.
 #[derive(Debug)]
 pub struct State {
     pub(super) snapshot: Snapshot,
-    /// The places in the snapshot of the processes that are shown.
+    /// The indices in the snapshot of the visible processes.
     pub(super) shown: Vec<usize>,
     pub(super) past: HashMap<u32, Past>,
     /// The id of the selected process.
     pub(super) selected: Option<u32>,
-    /// The first process on the screen, counted among those shown.
+    /// The first visible process on the screen, counted among the visible ones.
     pub(super) top: usize,
-    /// Only processes whose name contains this.
+    /// Only processes whose name contains this are visible.
     pub(super) wanted: String,
     pub(super) logs: Logs,
     pub(super) focus: Focus,
     pub(super) mode: Mode,
-    /// The last thing to say, and whether it is good news.
+    /// The last message, and whether it reports a success.
     pub(super) notice: Option<(bool, String)>,
     pub(super) lost: Option<String>,
     /// The number of seconds without an answer.
@@ -145,7 +145,7 @@ impl State {
         }
     }
 
-    /// Takes in what has happened.
+    /// Handles an input; returns a request.
     pub fn handle(&mut self, event: Event) -> Option<Ask> {
         let asked = match event {
             Event::Key(key) if key.kind == KeyEventKind::Release => None,
@@ -159,7 +159,7 @@ impl State {
                 let was_lost = self.lost.take().is_some();
                 self.silent = 0;
                 let asked = self.take(snapshot);
-                // The sender of the lines is gone: the lines begin again.
+                // The sender of the lines has ended: the lines begin again.
                 let again = self.selected.filter(|_| was_lost && asked.is_none());
                 if again.is_some() {
                     self.logs.clear();
@@ -193,7 +193,7 @@ impl State {
         asked
     }
 
-    /// Where everything is.
+    /// The layout of the screen.
     pub(super) fn places(&self) -> Places {
         Places::new(self.size.0, self.size.1, self.shown.len())
     }
@@ -231,7 +231,7 @@ impl State {
         self.select(at)
     }
 
-    /// The place of the selected process among those shown.
+    /// The position of the selected process among the visible ones.
     pub(super) fn position(&self) -> Option<usize> {
         let id = self.selected?;
         self.shown.iter().position(|at| self.snapshot.processes.get(*at).is_some_and(|it| it.id == id))
@@ -367,7 +367,7 @@ impl State {
         usize::from(self.places().log.height)
     }
 
-    /// As many steps as a page has.
+    /// The number of rows of a page.
     fn page(&self) -> isize {
         let places = self.places();
         let rows = match self.focus {
@@ -377,7 +377,7 @@ impl State {
         isize::try_from(rows.max(2) - 1).unwrap_or(1)
     }
 
-    /// Down by this number of processes or lines.
+    /// Moves down by this number of processes or lines.
     fn step(&mut self, down: isize) -> Option<Ask> {
         match self.focus {
             Focus::Processes => {

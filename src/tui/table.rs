@@ -135,7 +135,7 @@ fn process_row(
     };
     let cpu = process.cpu.map_or("-".to_owned(), |cpu| format!("{cpu:.1}%"));
     let memory = process.memory.map_or("-".to_owned(), |bytes| ByteSize(bytes).short());
-    // One core is a full bar.
+    // A full bar is one core.
     let cpu_share = process.cpu.unwrap_or(0.0) / 100.0;
     #[expect(clippy::cast_precision_loss, reason = "a share")]
     let memory_share = if most == 0 { 0.0 } else { process.memory.unwrap_or(0) as f64 / most as f64 };
@@ -163,7 +163,7 @@ fn sparks(state: &State, id: u32, cells: u16) -> String {
     let Some(past) = state.past.get(&id) else { return String::new() };
     let cells = usize::from(cells);
     let figures = past.cpu.iter().skip(past.cpu.len().saturating_sub(cells));
-    // Below ten percent nothing is high.
+    // Figures below ten percent are never drawn as high.
     let highest = figures.clone().copied().fold(10.0, f32::max);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and 7")]
     let spark = |figure: &f32| PARTS[(figure.max(0.0) / highest * 7.0).round() as usize % 8];

@@ -1,7 +1,7 @@
-//! The terminal while the view is on it, and as it was before.
+//! The terminal while the view is on it, and its restoration.
 //!
-//! Put back when the [`Screen`] is dropped, and by a panic before its message is printed. Draws a
-//! frame in one go, so that nothing flickers.
+//! It is restored when the [`Screen`] is dropped, and by a panic before its message is printed. A frame is drawn
+//! in one write, so that nothing flickers.
 
 use std::{
     io::{self, Stdout, Write as _},
@@ -25,10 +25,10 @@ use ratatui::{Terminal, backend::CrosstermBackend};
 
 use super::{state::State, view};
 
-/// The terminal is ours: to be put back once, since that moves the cursor.
+/// Whether the terminal is in use: it is restored once, since that moves the cursor.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// A terminal that shows a full screen of ours.
+/// A terminal that shows a full screen.
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
 }
@@ -37,7 +37,7 @@ impl Screen {
     /// Takes over the terminal on stdout.
     ///
     /// # Errors
-    /// stdout is not a terminal, or does not answer.
+    /// If stdout is not a terminal, or does not answer.
     pub fn take() -> io::Result<Self> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
@@ -49,7 +49,7 @@ impl Screen {
         });
         enable_raw_mode()?;
         TAKEN.store(true, Ordering::SeqCst);
-        // From here on dropping it puts everything back.
+        // From here on dropping it restores everything.
         let result = execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, Hide)
             .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
         match result {
@@ -64,15 +64,15 @@ impl Screen {
     /// Columns and rows.
     ///
     /// # Errors
-    /// When the terminal does not say.
+    /// If the terminal does not report its size.
     pub fn size(&self) -> io::Result<(u16, u16)> {
         self.terminal.size().map(|size| (size.width, size.height))
     }
 
-    /// Shows the state: only what has changed is written.
+    /// Shows the state; only changed cells are written.
     ///
     /// # Errors
-    /// When the terminal is gone.
+    /// If the terminal is gone.
     pub fn show(&mut self, state: &State) -> io::Result<()> {
         queue!(io::stdout(), BeginSynchronizedUpdate)?;
         self.terminal.draw(|frame| view::draw(state, frame))?;

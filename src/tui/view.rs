@@ -17,7 +17,7 @@ use crate::{
     spec::ByteSize,
 };
 
-/// What the keys do.
+/// The keys and their actions.
 const KEYS: [(&str, &str); 16] = [
     ("↑ ↓ PgUp PgDn", "select a process, or scroll the log"),
     ("Home End", "to the first, to the last; the end of the log is followed"),
@@ -37,7 +37,7 @@ const KEYS: [(&str, &str); 16] = [
     ("q Ctrl-C", "leave; the processes go on"),
 ];
 
-/// The keys in the last row, as many as there is room for.
+/// The keys in the last row, as many as fit.
 const FOOT: [&str; 3] = [
     "? help  r restart  R reload  s stop  +- scale  Tab log  / find  f filter  q quit",
     "? help  r restart  s stop  Tab log  / find  q quit",
@@ -87,7 +87,7 @@ impl Paint {
         self.colour(Color::Red)
     }
 
-    /// By how much of something is used.
+    /// The style for a share of a resource.
     pub(super) fn share(self, share: f64) -> Style {
         match share {
             share if share >= 0.9 => self.bad(),
@@ -102,7 +102,7 @@ pub(super) fn faint() -> Style {
     Style::new().add_modifier(Modifier::DIM)
 }
 
-/// Writes text at the left of what is left of a row, and takes its place away.
+/// Writes text at the left of the rest of a row, and shortens the rest.
 pub(super) fn put(row: &mut Rect, buffer: &mut Buffer, text: &str, style: Style) {
     if row.is_empty() {
         return;
@@ -135,10 +135,10 @@ fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// Pieces of a row, each with its own look.
+/// Pieces of a row, each with its own style.
 type Pieces = Vec<(String, Style)>;
 
-/// Shows the first of some forms of a row that has room; else the last one, cut.
+/// Shows the first form of a row that fits; otherwise the last one, cut.
 fn put_first_that_fits(row: &mut Rect, buffer: &mut Buffer, forms: &[Pieces]) {
     let wide = |form: &Pieces| form.iter().map(|(text, _)| width(text)).sum::<usize>();
     let Some(form) = forms.iter().find(|form| wide(form) <= usize::from(row.width)).or(forms.last()) else {
@@ -161,7 +161,7 @@ fn head(state: &State, place: Rect, buffer: &mut Buffer, paint: Paint) {
     }
 }
 
-/// How many there are, and what they are about.
+/// The number of processes, by status.
 fn processes(state: &State, paint: Paint) -> [Pieces; 3] {
     let processes = &state.snapshot.processes;
     let count = processes.len();
@@ -180,12 +180,12 @@ fn processes(state: &State, paint: Paint) -> [Pieces; 3] {
     [
         with(vec![own, (format!("  {count} {noun}"), Style::new())]),
         with(vec![(format!("{count} {noun}"), Style::new())]),
-        // What is wrong comes first where there is room for little.
+        // Problems come first on a narrow screen.
         states.iter().rev().map(|(text, style)| (text.replacen(", ", "", 1) + " ", *style)).collect(),
     ]
 }
 
-/// The figures of the machine, behind something else.
+/// The figures of the machine, behind the container's.
 fn machine(state: &State, paint: Paint) -> [Pieces; 6] {
     let machine = &state.snapshot.machine;
     let [one, five, fifteen] = machine.load;
@@ -257,7 +257,7 @@ fn foot(state: &State, place: Rect, buffer: &mut Buffer, paint: Paint) {
                 Field::Filter => ("only lines with", &state.logs.filter),
                 Field::Processes => ("only processes with", &state.wanted),
             };
-            // Its end is where one types.
+            // The cursor is at its end.
             let typed = log_line(text);
             let room = usize::from(row.width).saturating_sub(what.len() + 3);
             let from = typed.char_indices().map(|(at, _)| at).find(|at| width(&typed[*at..]) <= room);
