@@ -453,7 +453,7 @@ mod tests {
         let mut looked_at = 0;
         while let Some(steps) = orders.pop() {
             let (pump, is_woken) = is_woken(&steps);
-            assert!(pump != Pump::Asleep || is_woken, "nobody wakes the pump after {steps:?}");
+            assert!(pump != Pump::Asleep || is_woken, "the pump is not woken after {steps:?}");
             looked_at += 1;
             if steps.len() < MAX_STEPS {
                 orders.extend(next(pump).iter().map(|step| [&steps[..], &[*step]].concat()));

@@ -22,7 +22,7 @@
     if (at >= 0) process.execArgv.splice(at, 2);
     const within = Number(process.env.WATCHDOG_USEC) / 1000;
     if (!(within > 0)) return;
-    // Three times, so that one that is late ends nobody. Not before the first turn of the loop: until
+    // Three times, so that a late heartbeat ends no worker. Not before the first turn of the loop: until
     // then the application is loading.
     const beat = () => {
       if (process.connected) quietly(() => send.call(process, { cmd: 'NODE_PROCRUN', act: 'beat' }, () => {}));

@@ -1,6 +1,6 @@
 'use strict';
 // Runs in each worker of a cluster before the application, by `--require`. Until procrun says
-// `drain` it only remembers which servers listen. Then the worker lets nobody new in and says
+// `drain` it only remembers which servers listen. Then the worker accepts no new connection and says
 // good-bye to each client after an answer, so that no request is lost when it is asked to end.
 // It leaves no trace that an application would trip over, and an error in here stays in here.
 (() => {

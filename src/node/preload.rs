@@ -154,12 +154,12 @@ mod tests {
         assert_eq!(fs::metadata(&first).unwrap().mode() & 0o777, 0o444);
 
         fs::remove_file(&first).unwrap();
-        fs::write(&first, "left by somebody").unwrap();
+        fs::write(&first, "left by another").unwrap();
         let second = preload.path(DRAIN).unwrap().to_owned();
         assert_ne!(first, second);
-        assert!(!first.exists(), "nobody needs it");
+        assert!(!first.exists(), "it is not in use");
         let third = Preload::default().path(DRAIN).unwrap().to_owned();
-        assert!(second.exists() && third.exists(), "what somebody needs stays");
+        assert!(second.exists() && third.exists(), "a file in use stays");
         preload.remove();
         assert!(!second.exists());
         fs::remove_file(third).unwrap();

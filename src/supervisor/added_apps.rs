@@ -538,7 +538,7 @@ fn name_taken(name: &str) -> Unknown {
     }
 }
 
-/// In the background nobody reads the console: what has no log files gets PM2's.
+/// The console of a background supervisor has no reader: apps without log files get PM2's.
 fn keep_logs(app: &mut AppSpec, home: &Path) {
     let logs = &mut app.logs;
     if logs.disabled {

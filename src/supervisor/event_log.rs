@@ -14,7 +14,7 @@ use crate::{
 const MAX_EVENTS: usize = 1000;
 /// Maximum bytes of the events that are kept.
 const MAX_BYTES: usize = 1024 * 1024;
-/// An answer to a follower ends with the event that goes beyond so many bytes.
+/// An answer to a follower ends with the event that exceeds this number of bytes.
 const BATCH_BYTES: usize = 64 * 1024;
 
 /// The last events.
@@ -66,7 +66,7 @@ impl EventFilter {
 pub(super) struct Recent {
     /// Only those from this time on, in milliseconds since 1970.
     pub(super) since: Option<i64>,
-    /// Only so many of the last ones.
+    /// At most this number of the latest events.
     pub(super) lines: usize,
 }
 

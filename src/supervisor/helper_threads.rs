@@ -62,7 +62,7 @@ impl Purpose {
     const ALL: [Self; Self::COUNT] =
         [Self::Start, Self::Check, Self::Request, Self::File, Self::Environment, Self::Evaluation];
 
-    /// Threads that its jobs may have at the same time. If so many of them hang, all further ones wait.
+    /// Threads that its jobs may have at the same time. If this number of them hang, all further ones wait.
     const fn max_threads(self) -> usize {
         match self {
             Self::Start => 192,

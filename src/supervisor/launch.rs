@@ -1,6 +1,6 @@
 //! From a spec to what the kernel needs: program, arguments, environment, identity.
 //!
-//! Computed anew at each start, so that nothing of an earlier one sticks.
+//! It is computed at each start, independently of earlier ones.
 
 use std::{
     collections::BTreeMap,
@@ -42,7 +42,7 @@ pub(super) const MARKER: &str = "PROCRUN_RUN";
 /// The variable in which Node's channel is kept for the children of npm and its like (`node/forward.cjs`).
 const FORWARDED_CHANNEL: &str = "PROCRUN_CHANNEL_FD";
 
-/// Variables by which somebody else speaks with procrun itself; a worker must not answer them.
+/// Variables by which another program communicates with procrun itself; a worker must not answer them.
 const NOT_INHERITED: [&str; 11] = [
     FORWARDED_CHANNEL,
     "NODE_CHANNEL_FD",

@@ -3,7 +3,7 @@
 //!
 //! A set of sockets belongs to a name and a `listen`, not to a process: a crash, a restart and a
 //! change of anything else leave it alone. While an application changes its `listen`, both sets are
-//! there. An address that is held already, by whomever, is never opened a second time but shared.
+//! there. An address that another application holds already is never opened a second time but shared.
 //! Nothing is accepted here.
 //!
 //! A unix socket has a file, whose file system may not answer. So helper threads open all sockets

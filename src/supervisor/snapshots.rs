@@ -1,4 +1,4 @@
-//! What is shown of the supervisor and its instances, made at the moment somebody asks.
+//! What is shown of the supervisor and its instances, computed at the request of a client.
 
 use std::{cell::Cell, collections::HashMap, path::PathBuf, sync::Arc, time::SystemTime};
 
@@ -169,7 +169,7 @@ fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Cloc
         .to_owned(),
         pid,
         status: status(view.status),
-        // Whoever knows nothing of itself is not ready either when everything is to stop.
+        // An instance of unknown readiness is not ready either during a shutdown.
         ready: (can_tell(view) || view.complaint.is_some() || of.machine.is_stopping()).then_some(view.ready),
         healthy: view.healthy,
         problem: problem(view),

@@ -10,7 +10,7 @@ const TELLS_ENV: &str = "#!/usr/bin/env python3\n\
     for name, value in sorted(os.environ.items()):\n    print('env %s=%s' % (name, value))\n\
     print('told', flush=True)\ntime.sleep(1000)\n";
 
-/// Start, wait until so many workers have told their environment, and give it by worker label.
+/// Starts, waits until this number of workers have printed their environment, and returns it by worker label.
 fn environments(launch: Launch<'_>, count: usize) -> BTreeMap<String, BTreeMap<String, String>> {
     let mut run = launch.pid1().start();
     run.wait_for_lines("told", count);

@@ -206,7 +206,7 @@ fn a_hang_up_changes_what_is_watched_and_restarts_nobody() {
     bed.file("b/x", "1");
     let mut run = bed.start(&["ecosystem.toml", "--log-level", "debug"]);
     run.wait_for_line("main up");
-    assert!(!threads(&run).contains(&"watch".to_owned()), "nobody watches: {:?}", threads(&run));
+    assert!(!threads(&run).contains(&"watch".to_owned()), "no app watches: {:?}", threads(&run));
 
     bed.file("ecosystem.toml", ecosystem("watch = [\"a\"]\n"));
     run.signal(SIGHUP);
@@ -273,7 +273,7 @@ fn who_writes_its_own_files_is_slowed_down_and_named() {
         workers::STEADY.replace("echo \"$1 up $$\"", "echo $$ > state.txt; echo \"$1 up $$\""),
     );
     let mut run = start(&bed);
-    // What it wrote at its first start nobody saw: it was not watched yet.
+    // The first start was not watched yet.
     bed.file("app.js", "x");
     let said = run.wait_for_err("right after a start");
     assert!(said.contains("main changed: state.txt, 4 times in a row"), "{said}");

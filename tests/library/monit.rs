@@ -237,7 +237,7 @@ fn the_selection_moves_stays_and_says_whose_log_is_wanted() {
     assert!(!view.screen().contains("of one"));
     assert_eq!(view.mouse(MouseEventKind::Down(MouseButton::Left), 3), Some(Ask::Follow(5)));
     assert_eq!(view.mouse(MouseEventKind::ScrollDown, 3), Some(Ask::Follow(7)));
-    assert_eq!(view.mouse(MouseEventKind::Down(MouseButton::Left), 9), None, "there is nobody");
+    assert_eq!(view.mouse(MouseEventKind::Down(MouseButton::Left), 9), None, "there is no process");
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn both_answer(port: u16) {
     });
 }
 
-/// Nobody was blamed for what it is.
+/// No worker was reported for being Bun.
 #[track_caller]
 fn nothing_is_wrong(procrun: &Procrun) {
     for words in ["ignored", "its channel is closed", "ENOTSUP", "ended: exit 1"] {

@@ -79,7 +79,7 @@ fn workers_that_share_the_socket_take_what_a_busy_one_leaves() {
     });
 }
 
-/// So many connections one after the other that stay open, and how many each of the workers has.
+/// Opens this number of connections one after the other, and returns how many each of the workers has.
 fn connections_of(port: u16, count: usize) -> (Vec<TcpStream>, Vec<usize>) {
     let mut counts: HashMap<String, usize> = HashMap::new();
     let streams = (0..count).map(|_| {
@@ -333,7 +333,7 @@ server.listen(`\0${process.env.NAME}`, () => console.log('listening'));
 fn each_worker_has_its_own_port_for_the_inspector() {
     let script = "console.log('inspect', process.env.NODE_APP_INSTANCE, process.debugPort);\n\
         require('http').createServer().listen(0);";
-    // A port for each of both that nobody has: nothing is opened on it.
+    // A free port for each of both: nothing is opened on it.
     let keys = "instances = 2\ninterpreter_args = \"--inspect-port=127.0.0.1:9329\"";
     let bed = set_up(&app(keys), &[("app.js", script)]);
     let mut procrun = start(&bed);
@@ -481,7 +481,7 @@ fn a_crash_never_closes_the_port() {
             assert_ne!(pid, last);
             last = pid;
             send(pid, SIGKILL);
-            // Nobody is there now, or nobody yet: this waits for the next worker.
+            // There is no worker at the moment: this waits for the next one.
             let next: i32 = get(port, "/").unwrap().parse().unwrap();
             assert_ne!(next, pid);
         }
@@ -555,7 +555,7 @@ fn a_refused_connection_goes_to_another_worker_and_then_ends() {
     let mut third = connect();
     third.set_read_timeout(Some(DEADLINE)).unwrap();
     let end = third.read(&mut [0; 16]);
-    assert!(matches!(end, Ok(0)), "nobody takes it: {end:?}");
+    assert!(matches!(end, Ok(0)), "no worker accepts it: {end:?}");
 }
 
 /// Asks on a connection that stays open.

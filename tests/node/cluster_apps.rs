@@ -144,7 +144,7 @@ fn under_load(port: u16, during: impl FnOnce(&AtomicUsize)) -> (Vec<(u16, io::Er
     (errors, asked.into_inner())
 }
 
-/// Waits until so many more have been asked.
+/// Waits for this number of further requests.
 #[track_caller]
 fn wait_for_more(asked: &AtomicUsize, more: usize) {
     let before = asked.load(Ordering::Relaxed);

@@ -52,7 +52,7 @@ fn start(bed: &Bed) -> Procrun {
     bed.start(&["ecosystem.toml", "--log-level", "debug"])
 }
 
-/// The port, once procrun knows that so many workers listen.
+/// The port, once procrun has reported that this number of workers listens.
 #[track_caller]
 fn port_of(procrun: &Procrun, workers: usize) -> u16 {
     procrun.wait_for_err_lines("listens on", workers);
@@ -250,7 +250,7 @@ fn nothing_is_lost_by_reloads(script: &str, keep_alive: bool, balance: &str) {
     procrun.expect_stop();
 }
 
-/// So many in a row.
+/// The number of reloads in a row.
 const RELOADS: usize = 20;
 
 #[test]

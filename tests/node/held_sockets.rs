@@ -515,7 +515,7 @@ fn serves_and_survives(program: &str, args: &str, both: bool) {
         // And its own workers: one that is left would answer.
         send(-killed, SIGKILL);
         run.wait_for_err_lines("app (0) ended: signal SIGKILL", round);
-        // Nobody is there to accept it.
+        // No worker accepts it.
         let served = get(at, "/").unwrap_or_else(|error| panic!("{error}{}", run.story()));
         assert_eq!(served, run.worker().to_string());
         assert_ne!(served, killed.to_string());

@@ -191,7 +191,7 @@ fn a_blocked_stdout_loses_nothing() {
     }
 }
 
-/// A job that ends by itself before its slow reader has read: nobody asked to stop, so nothing is
+/// A job that ends by itself before its slow reader has read: there was no stop, so nothing is
 /// thrown away. A stop ends the wait.
 #[test]
 fn last_words_wait_for_a_slow_reader_unless_asked_to_stop() {

@@ -59,7 +59,7 @@ fn an_event_loop_that_hangs_is_found_and_the_worker_runs_again() {
     let mut procrun = start(&bed);
     procrun.wait_for_err("api (0) is healthy after");
     assert_eq!(described(&bed)["brief"]["healthy"], true);
-    // Nobody reads the answer: there is none.
+    // The server never answers.
     let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     std::io::Write::write_all(&mut client, b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     let said = procrun.wait_for_err("api (0) failed 2 health checks in a row");

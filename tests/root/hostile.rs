@@ -73,7 +73,7 @@ fn a_shortage_of_processes_makes_no_app_errored() {
     run.expect_stop();
 }
 
-/// A bed in which `app/` belongs to nobody, and `secret` only to root.
+/// A bed in which `app/` belongs to the user `nobody`, and `secret` only to root.
 fn with_a_user(keys: &str) -> Bed {
     let bed = Bed::with(&format!(
         "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\nuser = \"nobody\"\n{keys}"
@@ -224,7 +224,7 @@ fn a_stop_ends_a_start_under_way_at_once() {
 /// Stops all processes of its namespace but itself and PID 1, again and again (kill(2), -1).
 const STOPPER: &str = "#!/bin/sh\necho attacking\nwhile :; do kill -STOP -1 2> /dev/null; done\n";
 
-/// Waits until so many starts have failed because their process was stopped before it executed its program. A
+/// Waits until this number of starts have failed because their process was stopped before it executed its program. A
 /// process that is stopped after that is killed here: its app would stay online, and no start would follow.
 fn wait_for_stopped_starts(run: &support::Procrun, count: usize) {
     let has_executed = |pid: i32| {

@@ -127,7 +127,7 @@ fn a_limit_that_came_with_a_reload_holds() {
         )
     };
     let bed = bed(&file(""));
-    // By then a look has found nobody who has a limit and a place.
+    // By then a sample has found no worker with a limit.
     bed.file("late.js", "setTimeout(() => require('./leak.js'), 1500)");
     let mut run = start(&bed);
     run.wait_for_lines("listens", 1);
@@ -177,7 +177,7 @@ fn nothing_is_looked_at_where_nobody_has_a_limit() {
 struct Group(PathBuf);
 
 impl Group {
-    /// One below the test's own, with so many MB.
+    /// A cgroup below the test's own, with a limit in MB.
     fn new(name: &str, limit: u64) -> Self {
         let v1 = fs::read_to_string("/proc/self/cgroup").unwrap();
         let own = v1.lines().find_map(|line| line.split_once(":memory:")).map(|(_, group)| group);

@@ -447,7 +447,7 @@ fn without_privileges_pipes_use_at_most_half_of_the_users_limit() {
     let bed =
         Bed::with(&format!("[[apps]]\nname = \"app\"\nscript = \"./app.py\"\ninstances = {instances}\n"));
     bed.script("app.py", TELLS_PIPES);
-    // A user of its own, whose limit nobody else uses.
+    // A separate user, whose limit no other process uses.
     let binary = bed.copy(support::binary(), "procrun");
     let launch = bed.launch(&["ecosystem.toml"]).binary(binary);
     let mut run = launch

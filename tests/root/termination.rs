@@ -33,7 +33,7 @@ fn who_failed_and_its_last_lines_are_in_the_file_that_kubernetes_mounts() {
     let (first, lines) = said.split_once('\n').expect("several lines");
     let how = first.strip_prefix("main (0) errored: exit 7, up ").expect("who failed, and how");
     assert!(how.ends_with("s, 2 unstable starts in a row; procrun ends with code 7"), "{said}");
-    // Each stream is in order; which is read first is nobody's promise.
+    // Each stream is in order; but not across streams.
     assert!(lines.starts_with("last lines of main (0):\n"), "{said}");
     for line in ["\nlistening on 3000\n", "\n    at · x\n", "\nError: connect ECONNREFUSED\n"] {
         assert_eq!(lines.matches(line).count(), 2, "{line:?} of both runs: {said:?}");

@@ -67,7 +67,7 @@ mod tests {
     fn one_has_the_lock_until_it_is_dropped() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let open = || File::open(file.path()).unwrap();
-        let first = FileLock::take(open()).unwrap().expect("nobody has it");
+        let first = FileLock::take(open()).unwrap().expect("it is free");
         assert!(FileLock::take(open()).unwrap().is_none());
         drop(first);
         assert!(FileLock::wait(open()).is_ok());

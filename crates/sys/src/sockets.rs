@@ -234,7 +234,7 @@ pub fn loopback_pair() -> io::Result<(TcpStream, OwnedFd)> {
 /// As many waiting connections as the kernel allows (`net.core.somaxconn`), which cuts it down itself.
 pub const LONGEST_BACKLOG: i32 = i32::MAX;
 
-/// Lets calls on this socket wait, for whomever it is handed to.
+/// Makes calls on this socket blocking, for the process that receives it.
 ///
 /// # Errors
 /// The error of fcntl(2).

@@ -104,7 +104,7 @@ const FORWARDED_CHANNEL: usize = 17;
 /// take when they need one themselves, the lowest that is free. Node closes those up to 15 in its children.
 const CHANNEL: usize = 15;
 
-/// The descriptor at which a worker with so many sockets finds its channel.
+/// The descriptor at which a worker with this number of sockets finds its channel.
 pub fn channel_number(sockets: usize) -> usize {
     CHANNEL.max(HANDED + sockets)
 }
@@ -480,7 +480,7 @@ fn end_of_handed(launch: &Launch<'_>) -> RawFd {
 /// The same open file with a number of at least `least`.
 fn above(fd: BorrowedFd<'_>, least: RawFd) -> Result<OwnedFd, Errno> {
     let fd = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(least))?;
-    // SAFETY: the kernel has just made this descriptor; nobody else owns it.
+    // SAFETY: the kernel has just created this descriptor; nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -579,7 +579,7 @@ unsafe fn set_mark(mark: u64) {
 /// The digits of a number. What comes after them is zero already.
 ///
 /// # Safety
-/// `to` has room for ten bytes, which nobody else uses meanwhile.
+/// `to` has room for ten bytes, which nothing else uses meanwhile.
 unsafe fn write_decimal(number: u32, to: *mut u8) {
     let length = number.checked_ilog10().unwrap_or(0) + 1;
     for place in 0..length {
@@ -622,7 +622,7 @@ unsafe fn default_signals() {
     let default = [0_u64; 8];
     let mask_size = size_of::<u64>();
     for number in 1..=64 {
-        // Refused for SIGKILL and SIGSTOP, which nobody can change.
+        // Refused for SIGKILL and SIGSTOP, which cannot be changed.
         // SAFETY: `default` is large enough, and no old action is asked for.
         unsafe {
             let nothing = ptr::null_mut::<u64>();
@@ -655,7 +655,7 @@ impl Drop for BlockedSignals {
 /// # Errors
 /// What open(2) says with the path, for example in an image without `/dev`.
 pub fn dev_null() -> io::Result<OwnedFd> {
-    // SAFETY: the path is a C string; the descriptor is new and owned by nobody else.
+    // SAFETY: the path is a C string; the descriptor is new and owned by nothing else.
     let fd = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
     if fd < 0 {
         let error = io::Error::last_os_error();
@@ -766,7 +766,7 @@ mod tests {
         let all = handed(&launch, &mut moved).unwrap();
         assert_eq!((all.len(), moved.len()), (201, 201));
         assert!(all.iter().all(|(fd, _)| *fd >= end), "{all:?}");
-        assert_eq!(all.last().map(|(_, to)| *to), Some(end - 1), "behind so many sockets");
+        assert_eq!(all.last().map(|(_, to)| *to), Some(end - 1), "behind the sockets");
         let alone = Launch { sockets: &[], channel: Some((null.as_fd(), channel_number(0))), ..launch };
         let all = handed(&alone, &mut moved).unwrap();
         assert_eq!((all[0].1, end_of_handed(&alone)), (15, 16));

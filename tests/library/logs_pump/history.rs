@@ -91,7 +91,7 @@ fn the_last_lines_of_whoever_is_asked_for_in_their_order() {
     b.out.write_all(b"three\n").unwrap();
     settle(&logs);
     a.err.write_all(b"\xff\x1b[2J\r\n").unwrap();
-    c.out.write_all(b"nobody keeps this\n").unwrap();
+    c.out.write_all(b"not kept\n").unwrap();
     settle(&logs);
     b.out.write_all(b"\nfour\npart").unwrap();
     logs.own(Level::WARN, "odd\nsecond");
@@ -109,7 +109,7 @@ fn the_last_lines_of_whoever_is_asked_for_in_their_order() {
     assert_eq!(recent(&logs, Filter { err: false, ..named("a") }, 1), ["a:two"]);
     assert_eq!(recent(&logs, Filter { ids: vec![1], ..Filter::default() }, 1), ["b:part"]);
     assert_eq!(recent(&logs, named("nobody"), 9), [""; 0]);
-    // So many of each instance.
+    // This number of each instance.
     assert_eq!(recent(&logs, Filter::default(), 1), ["a:\u{fffd}\u{1b}[2J\r", "b:part"]);
     assert_eq!(recent(&logs, Filter::default(), 0), [""; 0]);
     let mut follower = logs.follow(Filter { out: false, ..Filter::default() }, 5);
@@ -249,7 +249,7 @@ fn last_words_of_who_is_removed_are_there_for_those_who_follow() {
     settle(logs);
     assert_eq!(of(&block_on(follower.next())), ["w:bye"]);
     drop(follower);
-    assert_eq!(recent(logs, Filter::default(), 9), [""; 0], "nobody is left to see it");
+    assert_eq!(recent(logs, Filter::default(), 9), [""; 0], "no client is left to see it");
     // The same instance with other settings goes on, another one begins at the start.
     for (name, expected) in [("w", vec!["w:x"]), ("w", vec!["w:x", "w:x"]), ("v", vec!["v:x"])] {
         let (out_read, mut out) = pipe(1 << 16);

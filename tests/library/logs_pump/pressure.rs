@@ -83,7 +83,7 @@ fn a_blocked_stdout_holds_back_the_worker_and_nobody_else() {
     assert_eq!(said.len() + dropped, own, "every own line was written or counted");
 }
 
-/// Writes to a stdout that nobody reads until its worker is held.
+/// Writes to a stdout without a reader until its worker is held.
 pub(crate) fn block(worker: &Worker) -> usize {
     fcntl(&worker.out, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
     let line = [b"x".repeat(99), b"\n".to_vec()].concat();
@@ -140,7 +140,7 @@ fn an_own_line_is_whole_however_little_room_stderr_has() {
     let logs = Logs::start_with(&styled(LogStyle::Raw), out_write.into(), err_write.into()).unwrap();
     let worker = add(&logs, 0, "main", Sinks::default());
     let written = block(&worker);
-    // More than the pipe takes, so that each is there in part when nobody reads.
+    // More than the pipe takes, so that a part of each is written without a reader.
     let long = "o".repeat(10_000);
     for _ in 0..5 {
         logs.own(Level::INFO, long.clone());

@@ -228,7 +228,7 @@ fn a_worker_that_started_after_the_last_look_is_measured_from_its_start() {
     let later = now() + Duration::from_secs(7200);
     let cpu = at(later, 0);
     assert!(cpu > 1.0, "{cpu}");
-    // Nobody asked for this one before, although it was there.
+    // This one was never requested before, although it existed.
     let cpu = at(later + Duration::from_secs(7200), 1);
     assert!(cpu > 1.0, "{cpu}");
     let cpu = at(later + Duration::from_secs(14400), 1);

@@ -40,7 +40,7 @@ fn start_brings_up_a_supervisor_that_stays() {
     assert_eq!(session, pid, "a session of its own");
     for fd in 0..3 {
         let leads = fs::read_link(format!("/proc/{pid}/fd/{fd}")).unwrap();
-        assert_eq!(leads.to_str(), Some("/dev/null"), "it holds nobody's terminal or pipe");
+        assert_eq!(leads.to_str(), Some("/dev/null"), "it holds no terminal or pipe of its client");
     }
     wait_until("the log files", || {
         bed.read("home/logs/app-out-0.log") == "given first\n"

@@ -381,7 +381,7 @@ fn healthcheck_tells_docker_how_it_is() {
         "[[apps]]\nname = \"web\"\nscript = \"exec sleep 1000\"\n\
          [[apps]]\nname = \"migrate\"\nscript = \"true\"\nautorestart = false\n",
     );
-    assert_eq!(bed.command(&["healthcheck"]).code, 1, "nobody is there");
+    assert_eq!(bed.command(&["healthcheck"]).code, 1, "no supervisor runs");
     let _run = supervisor(&bed, true, 2);
     wait_for_statuses(&bed, &["web online", "migrate stopped"]);
     bed.command(&["healthcheck"]).ok();

@@ -157,7 +157,7 @@ fn another_user_gets_no_word_in_and_root_does() {
     as_user("0", &["ping"]).output().fails(69, "it belongs to user 7777");
     as_user("0", &["jlist"]).output().fails(69, "it belongs to user 7777");
 
-    // Even if the file lets him: everybody may come in, and nobody else is listened to.
+    // Even if the file permits it: every user may connect, but only its own user is served.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
     fs::set_permissions(socket_in(&path), fs::Permissions::from_mode(0o777)).unwrap();
     let said = as_user("8888", &["ping"]).output();

@@ -117,7 +117,7 @@ fn idle_clients_make_room() {
     let files = |pid: i32| std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
     let idle: Vec<UnixStream> = (0..200).map(|_| UnixStream::connect(&path).unwrap()).collect();
     bed.command(&["ping"]).ok();
-    assert!(files(run.pid()) < 220, "at most so many are kept: {}", files(run.pid()));
+    assert!(files(run.pid()) < 220, "their number is bounded: {}", files(run.pid()));
     let mut first = &idle[0];
     assert_eq!(first.read(&mut [0; 8]).unwrap_or(0), 0, "the oldest one was sent away");
     drop(idle);
@@ -162,7 +162,7 @@ fn followers_and_those_who_wait_shut_nobody_out() {
         .collect();
     assert_eq!(statuses(&bed), ["stays stopping"]);
 
-    // Nobody who follows was sent away for it, and who ends makes room.
+    // No follower was disconnected for it, and each one that ends makes room for another.
     for rough in &mut following {
         assert!(!rough.hear().is_null());
     }
@@ -218,7 +218,7 @@ fn who_only_looks_is_answered_while_many_are_started() {
     let mut run = supervisor(&bed, false, 100);
     let mut looks = Rough::greeted(&socket(&bed));
     let mut acts = Rough::greeted(&socket(&bed));
-    // Nobody can be seen to be launching but in the middle of a turn: they wait for nothing.
+    // An instance is launching only within a turn: it waits for nothing.
     wait_until("a list of those that are being started", || {
         acts.say(r#"{"act":{"action":"restart","targets":["all"]}}"#);
         acts.stream.set_nonblocking(true).unwrap();

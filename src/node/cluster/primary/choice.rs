@@ -12,7 +12,7 @@ use crate::{machine::Run, spec::Balance};
 /// waits in the kernel, each worker would get as much as it is fast.
 const WINDOW: usize = 16;
 
-/// So many connections that it has not taken make a worker wait for its turn longer than others. With fewer it is
+/// With this number of connections that it has not accepted, a worker waits longer for its turn than others. With fewer it is
 /// as good as idle, and the turn alone decides: which worker is faster by some microseconds is chance. With
 /// more, connections would wait behind a busy worker while another is idle.
 const BUSY: usize = 4;
@@ -26,7 +26,7 @@ const STICKY_WINDOW: usize = 32;
 pub(super) enum Choice {
     Worker(Run),
     /// One may take it later.
-    Nobody,
+    NoWorker,
     /// All that could have refused it.
     Refused,
 }
@@ -103,7 +103,7 @@ impl Primary {
         match best {
             Some((run, _)) => Choice::Worker(run),
             None if any && !willing => Choice::Refused,
-            None => Choice::Nobody,
+            None => Choice::NoWorker,
         }
     }
 }

@@ -122,7 +122,7 @@ impl Primary {
         }
     }
 
-    /// A worker has accepted so many since it was told to, or last said so.
+    /// A worker has accepted this number of connections since it was requested to, or since its last report.
     pub(super) fn has_accepted(
         &mut self,
         now: Time,

@@ -1,0 +1,59 @@
+//! Sockets that several applications share.
+
+use super::*;
+
+#[test]
+fn two_applications_share_a_port_and_it_stays_as_long_as_one_of_them() {
+    let (mut world, workers, id) = cluster(1);
+    world.app = 1;
+    let other = world.join(Balance::RoundRobin);
+    world.ask(other, tcp(1), 0);
+    world.settle();
+    assert_eq!(world.shared, ["port 1"]);
+    let second = world.join(Balance::RoundRobin);
+    world.ask(second, tcp(1), 0);
+    assert_eq!(world.shared.len(), 1, "said once");
+    world.die(second);
+    for _ in 0..4 {
+        world.connect(id);
+        world.settle();
+    }
+    let of_other = world.served().iter().filter(|number| **number == other.number).count();
+    assert_eq!(of_other, 2);
+
+    world.die(workers[0]);
+    world.feed(Event::Abandoned(0));
+    world.connect(id);
+    world.settle();
+    assert_eq!(world.served().last(), Some(&other.number));
+    world.die(other);
+    assert_eq!(world.kernel.len(), 1, "a crash closes nothing");
+    world.feed(Event::Abandoned(1));
+    assert!(world.kernel.is_empty());
+}
+
+#[test]
+fn an_application_of_another_user_gets_no_share_of_a_socket() {
+    let (mut world, _workers, _id) = cluster(1);
+    (world.app, world.user) = (1, 65534);
+    let other = world.join(Balance::RoundRobin);
+    world.ask(other, tcp(1), 0);
+    world.settle();
+    assert!(world.shared.is_empty());
+    let (_, answer) = world.answers.last().unwrap();
+    assert_eq!(answer.to_query.as_ref().unwrap().errno, Some(ADDRINUSE));
+}
+
+#[test]
+fn a_free_port_is_another_one_for_each_application() {
+    let mut world = World::default();
+    for app in 0..2 {
+        world.app = app;
+        let worker = world.join(Balance::RoundRobin);
+        world.ask(worker, tcp(0), 0);
+    }
+    let listeners: BTreeSet<_> =
+        world.answers.iter().map(|(_, answer)| answer.to_query.as_ref().unwrap().listener).collect();
+    assert_eq!(listeners.len(), 2);
+    assert!(world.shared.is_empty());
+}

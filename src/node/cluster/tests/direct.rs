@@ -1,0 +1,146 @@
+//! Workers that accept by themselves while connections arrive fast.
+
+use super::*;
+
+impl World {
+    fn accept_themselves(&self, id: ListenerId) -> Vec<Run> {
+        self.accepting.iter().filter(|(_, other)| *other == id).map(|(run, _)| *run).collect()
+    }
+
+    /// Workers say so often what they took, 100 ms apart.
+    fn report(&mut self, worker: Run, listener: ListenerId, counts: &[u32]) {
+        for count in counts {
+            self.now = self.now + Duration::from_millis(100);
+            self.hail(worker, WorkerMessage::Accepted { listener, count: *count });
+            self.settle();
+        }
+    }
+}
+
+#[test]
+fn workers_accept_for_themselves_while_connections_arrive_fast() {
+    let (mut world, workers, id) = automatic(2, 2);
+    world.flood(id);
+    assert_eq!(world.accept_themselves(id), workers);
+    assert!(world.watched.is_empty(), "procrun leaves them alone");
+    let by_hand = world.served().len();
+    assert!(by_hand >= 512, "a burst is handed out: {by_hand}");
+    let of_first = world.served().iter().filter(|number| **number == workers[0].number).count();
+    assert!(of_first.abs_diff(300) <= 44, "and evenly, up to there: {of_first}");
+
+    world.report(workers[0], id, &[300, 300, 300]);
+    assert_eq!(world.accept_themselves(id), workers);
+    world.report(workers[1], id, &[10, 10, 10, 10]);
+    assert!(world.accept_themselves(id).is_empty(), "it is calm again");
+    let before = world.served().len();
+    for _ in 0..8 {
+        world.connect(id);
+        world.settle();
+    }
+    let of = |worker: Run| world.served()[before..].iter().filter(|it| **it == worker.number).count();
+    assert_eq!((of(workers[0]), of(workers[1])), (4, 4));
+}
+
+#[test]
+fn all_who_listen_accept_for_themselves_or_nobody_does() {
+    let (mut world, workers, id) = automatic(2, 1);
+    world.flood(id);
+    assert!(world.accept_themselves(id).is_empty(), "one of them cannot");
+    world.die(workers[1]);
+    world.flood(id);
+    assert_eq!(world.accept_themselves(id), [workers[0]]);
+
+    let other = world.join(Balance::Auto);
+    world.hail(other, WorkerMessage::Accepts);
+    world.ask(other, tcp(1), 0);
+    world.settle();
+    assert_eq!(world.accept_themselves(id), [workers[0], other], "one that comes later is told, too");
+
+    world.feed(Event::Retiring(other));
+    world.settle();
+    assert_eq!(world.accept_themselves(id), [workers[0]], "one that is about to end gets no more");
+
+    let turns = world.join(Balance::RoundRobin);
+    world.ask(turns, tcp(1), 0);
+    world.settle();
+    assert!(world.accept_themselves(id).is_empty(), "this one gets its share from procrun only");
+    assert!(world.watched.contains(&id));
+}
+
+#[test]
+fn a_port_whose_last_worker_has_gone_is_the_primarys_again() {
+    let (mut world, workers, id) = automatic(1, 1);
+    world.flood(id);
+    world.die(workers[0]);
+    assert!(world.watched.contains(&id));
+    world.connect(id);
+    let next = world.join(Balance::Auto);
+    world.ask(next, tcp(1), 0);
+    world.settle();
+    assert_eq!(world.served().last(), Some(&next.number));
+}
+
+#[test]
+fn a_worker_that_declines_is_asked_again_later() {
+    let (mut world, workers, id) = automatic(2, 2);
+    let mut refused = 0;
+    for _ in 0..900 {
+        world.connect(id);
+        while let Some(worker) =
+            world.workers.iter().find(|(_, inbox)| !inbox.is_empty()).map(|(run, _)| *run)
+        {
+            let declines = refused == 0 && matches!(world.workers[&worker].front(), Some(Sent::Socket(_)));
+            refused += usize::from(declines);
+            world.look(worker, if declines { Look::Refuse } else { Look::Accept });
+        }
+        if refused == 1 {
+            assert!(world.watched.contains(&id));
+            refused = 2;
+        }
+        world.settle();
+    }
+    assert_eq!(refused, 2);
+    assert_eq!(world.accept_themselves(id), workers);
+    assert_eq!(world.served().len(), 900);
+}
+
+#[test]
+fn a_socket_that_does_not_arrive_leaves_the_primary_at_work() {
+    let (mut world, workers, id) = automatic(1, 1);
+    for _ in 0..520 {
+        world.connect(id);
+        while let Some(sent) = world.workers[&workers[0]].front() {
+            let look = if matches!(sent, Sent::Socket(_)) { Look::Lose } else { Look::Accept };
+            world.look(workers[0], look);
+        }
+    }
+    assert!(world.accept_themselves(id).is_empty());
+    assert_eq!(world.served().len(), 520);
+}
+
+#[test]
+fn a_socket_that_does_not_arrive_before_the_worker_is_told_to_stop_is_not_sent_again() {
+    let (mut world, workers, id) = automatic(2, 2);
+    world.storm(id);
+    // The other one ends the time of fast connections.
+    while !world.workers[&workers[1]].is_empty() {
+        world.look(workers[1], Look::Accept);
+    }
+    for _ in 0..4 {
+        world.now = world.now + Duration::from_millis(100);
+        world.hail(workers[1], WorkerMessage::Accepted { listener: id, count: 1 });
+    }
+    assert!(world.watched.contains(&id), "connections are handed out again");
+    assert!(matches!(world.workers[&workers[0]].front(), Some(Sent::Socket(_))));
+    world.look(workers[0], Look::Lose);
+    world.settle();
+    assert!(world.accept_themselves(id).is_empty());
+
+    // The same with a socket that is closed meanwhile.
+    let (mut world, workers, id) = automatic(1, 1);
+    world.storm(id);
+    world.hail(workers[0], WorkerMessage::Close { listener: Some(id) });
+    assert!(world.kernel.is_empty());
+    world.look(workers[0], Look::Lose);
+    world.settle();
+}
