@@ -5,16 +5,17 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Addition, Manner, Ticket, Time, Wanted,
-    event::{Effect, InstanceId},
+    effect::Effect,
     events::{EventData, Notice},
+    ids::InstanceId,
     instance::{AfterStop, Instance, StepOutcome, Stop},
     job::{Job, Version},
-    notice::{StopReason, Why},
+    operation::{Addition, Manner, Ticket, Wanted},
     pending_operations::Awaits,
-    reason::{Command, Reason},
-    reload::Goal,
+    reason::{Command, Reason, StopReason, Why},
+    reloads::Goal,
     root::{Machine, Phase},
+    time::Time,
 };
 use crate::spec::{
     AppSpec, Instances, Plan,

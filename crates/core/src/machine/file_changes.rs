@@ -1,56 +1,19 @@
-//! Applications whose files have changed: what is done about it, and how soon.
-//!
-//! An application that writes a watched file at each start would restart for ever. So changes soon after a start
-//! are subject to a backoff.
+//! Changes of watched files: an application restarts or reloads.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::BTreeSet;
 
 use super::{
-    Time, backoff,
-    event::{Effect, InstanceId, Timer, Wait},
+    backoff,
+    change_throttle::{ChangePace, INITIAL_DELAY, RESTART_LOOP_WINDOW},
+    effect::Effect,
     events::{EventData, Notice},
+    ids::{InstanceId, Timer, Wait},
     instance::{AfterStop, Instance},
     job::Job,
-    notice::StopReason,
-    reason::Reason,
+    reason::{Reason, StopReason},
     root::{Machine, Phase},
+    time::Time,
 };
-
-/// A change so soon after a start may be the application's own doing.
-const SOON: Duration = Duration::from_secs(5);
-/// The initial delay of the backoff.
-const INITIAL_DELAY: Duration = Duration::from_millis(100);
-
-/// How often applications were run anew because of their files, by name.
-#[derive(Debug, Default)]
-pub(super) struct Changes {
-    apps: BTreeMap<String, Pace>,
-    /// Tells one armed timer from another.
-    timers: u64,
-}
-
-/// One application.
-#[derive(Debug, Default)]
-struct Pace {
-    /// When it was run anew last.
-    begun: Time,
-    /// Changes in a row that came soon after a start.
-    in_a_row: u32,
-    /// A change that waits, and until when.
-    waiting: Option<(Time, String)>,
-}
-
-impl Changes {
-    /// An application has another name.
-    pub(super) fn rename(&mut self, from: &str, to: &str) {
-        if let Some(pace) = self.apps.remove(from) {
-            self.apps.insert(to.to_owned(), pace);
-        }
-    }
-}
 
 impl Machine {
     /// Files of an application have changed; `path` is one of them.
@@ -64,8 +27,8 @@ impl Machine {
         if pace.waiting.is_some() {
             return;
         }
-        let since = started.map_or(pace.begun, |started| started.max(pace.begun));
-        pace.in_a_row = if now.since(since) < SOON { pace.in_a_row + 1 } else { 1 };
+        let since = started.map_or(pace.last_restart, |started| started.max(pace.last_restart));
+        pace.in_a_row = if now.since(since) < RESTART_LOOP_WINDOW { pace.in_a_row + 1 } else { 1 };
         let (wait, times) = (backoff::delay_after(pace.in_a_row - 1, INITIAL_DELAY), pace.in_a_row);
         if wait.is_zero() {
             self.answer_change(now, app, path, out);
@@ -80,7 +43,7 @@ impl Machine {
 
     /// The wait of some application may be over.
     pub(super) fn changes_due(&mut self, now: Time, out: &mut Vec<Effect>) {
-        let is_due = |pace: &mut Pace| pace.waiting.take_if(|(due, _)| *due <= now);
+        let is_due = |pace: &mut ChangePace| pace.waiting.take_if(|(due, _)| *due <= now);
         let due: Vec<(String, String)> = self
             .changes
             .apps
@@ -102,7 +65,7 @@ impl Machine {
             return;
         }
         if let Some(pace) = self.changes.apps.get_mut(app) {
-            pace.begun = now;
+            pace.last_restart = now;
         }
         let numbers: BTreeSet<u32> = anew.iter().map(|id| self.instances[id].number).collect();
         let overlaps = self.planned(app).is_some_and(|spec| spec.can_overlap());

@@ -5,7 +5,13 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Addition, Manner, Wanted, app::Decision, instance::Instance, job::Version, root::Machine};
+use super::{
+    app::Decision,
+    instance::Instance,
+    job::Version,
+    operation::{Addition, Manner, Wanted},
+    root::Machine,
+};
 use crate::spec::{AppSpec, Plan};
 
 /// What becomes of one application. Its instances are meant by their numbers.

@@ -4,7 +4,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Count, Manner, Reason, Ticket};
+use super::{
+    operation::{Count, Manner, Ticket},
+    reason::Reason,
+};
 use crate::spec::AppSpec;
 
 /// What an application is to read like, and what runs anew for that.

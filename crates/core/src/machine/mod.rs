@@ -10,48 +10,63 @@
 
 mod app;
 mod backoff;
-mod event;
+mod change_throttle;
+mod effect;
+mod ending;
 pub mod events;
 mod fault;
 mod file_changes;
 mod forecast;
 mod health;
+mod history;
+mod ids;
 mod in_use;
+mod input;
 mod instance;
 mod job;
+mod listening;
 mod memory;
-mod notice;
+mod memory_limits;
+mod notify;
 mod operation;
+mod operations;
 mod order;
 mod pending_operations;
-mod readiness_gate;
+mod readiness;
 mod reason;
-mod record;
 mod reload;
+mod reloads;
 mod root;
 mod scheduled_restart;
+mod serde_form;
 mod shutdown;
+mod shutdown_budget;
 mod stop_targets;
+mod subject;
 mod time;
+mod views;
 
 #[cfg(test)]
 mod tests;
 
 pub use app::RenameObstacle;
-pub use event::{
-    Effect, EndRequest, Ending, Event, FailureKind, InstanceId, Readiness, Run, Sign, SpawnFailure,
-    StopRequest, Timer, Wait,
-};
+pub use effect::Effect;
+pub use ending::{EndRequest, Ending, FailureKind, Next, SpawnFailure};
 pub use fault::{ListenFailure, Uncaught};
 pub use forecast::Forecast;
-pub use health::{HealthFailure, ProbeKind, Word};
+pub use health::{HealthFailure, ProbeKind};
+pub use history::RestartHistory;
+pub use ids::{InstanceId, Run, Timer, Wait};
 pub use in_use::address_in_use;
+pub use input::{Event, StopRequest};
 pub use instance::Status;
 pub use memory::{Answer, Excess, Shortage};
-pub use notice::{Generation, Next, ReadinessFailure, StopReason, Subject, Why};
+pub use notify::Word;
 pub use operation::{Addition, Count, Manner, Operation, Reply, Ticket, Wanted};
-pub use reason::{Command, Reason, reason};
-pub use record::RestartHistory;
-pub use root::{InstanceView, Machine};
+pub use readiness::{Readiness, ReadinessFailure, Sign};
+pub use reason::{Command, Reason, StopReason, Why, reason};
+pub use root::Machine;
 pub use stop_targets::{Member, Role, StopTargets, role, stop_targets};
+pub use subject::{Generation, Subject};
 pub use time::Time;
+pub use views::InstanceView;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::InstanceId;
+use super::ids::InstanceId;
 use crate::spec::{AppSpec, Plan, Signal};
 
 /// Names one request, so that its answers find who asked. Given by whoever asks.

@@ -5,10 +5,11 @@
 //! anybody knowing it.
 
 use super::{
-    Time,
-    event::{Effect, InstanceId},
+    effect::Effect,
+    ids::InstanceId,
     instance::{Instance, Obstacle, StepOutcome, Wakes},
     root::{Machine, Phase},
+    time::Time,
 };
 use crate::spec::{Dependency, OnErrored};
 

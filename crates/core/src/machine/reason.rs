@@ -1,10 +1,112 @@
-//! Why a run ended, if more is known than its exit status: procrun's own reason, or what the run reported.
+//! Reasons: why an instance is stopped or a reload aborted, and why a run ended.
 
-use std::fmt;
+use std::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ending, Excess, HealthFailure, ListenFailure, Uncaught};
+use super::{
+    ending::Ending,
+    fault::{ListenFailure, Uncaught},
+    health::HealthFailure,
+    memory::Excess,
+    readiness::ReadinessFailure,
+    subject::EventSubject,
+};
+
+/// Why an instance is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopReason {
+    /// Everything stops.
+    Shutdown,
+    /// Its application is no longer in the file, or has fewer instances.
+    Removed,
+    /// Its application reads otherwise now.
+    Changed,
+    /// `stop`.
+    Asked,
+    /// `delete`.
+    Deleted,
+    /// `scale` to fewer instances.
+    ScaledDown,
+    /// Somebody asked for it to run anew.
+    Restarted,
+    /// Watched files have changed.
+    FilesChanged,
+    /// It is time for it by its schedule.
+    Due,
+    /// It has too much memory, or is the largest when the container's is short.
+    Memory(Excess),
+    /// Its application is being reloaded, and its new process has to wait for its end.
+    Reloaded,
+    /// Its successor does its work now.
+    Replaced,
+    /// It was to be a successor, but the reload is given up.
+    GivenUp,
+    /// It is not well.
+    Sick,
+    /// It has finished its connections.
+    Drained,
+    /// It has had its time to finish its connections.
+    NotDrained,
+}
+
+impl StopReason {
+    /// Whether others take its place: then it may finish the connections that it has.
+    pub(super) fn drains(self) -> bool {
+        match self {
+            Self::Removed | Self::ScaledDown | Self::Replaced | Self::GivenUp => true,
+            Self::Shutdown
+            | Self::Changed
+            | Self::Asked
+            | Self::Deleted
+            | Self::FilesChanged
+            | Self::Restarted
+            | Self::Due
+            | Self::Memory(_)
+            | Self::Reloaded
+            | Self::Sick
+            | Self::Drained
+            | Self::NotDrained => false,
+        }
+    }
+}
+
+/// Why a reload was aborted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// A new process is not ready.
+    #[serde(rename = "not-ready")]
+    ReadinessFailure {
+        /// Which.
+        #[serde(rename = "instance")]
+        who: EventSubject,
+        /// What has failed.
+        #[serde(rename = "failure")]
+        setback: ReadinessFailure,
+    },
+    /// Somebody asked for the application, or a part of it, to stop.
+    Asked,
+    /// The container's memory is short.
+    MemoryShort,
+    /// The application is no longer in the file.
+    Removed,
+    /// Everything stops.
+    Shutdown,
+}
+
+impl Display for Why {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReadinessFailure { who, setback } => write!(f, "{who} {setback}"),
+            Self::MemoryShort => f.write_str("the container's memory is short"),
+            Self::Asked => f.write_str("it was stopped"),
+            Self::Removed => f.write_str("it is no longer in the file"),
+            Self::Shutdown => f.write_str("everything stops"),
+        }
+    }
+}
 
 /// Why a run ended, beyond its exit status and the request of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,8 +167,8 @@ impl Reason {
     }
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Display for Reason {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory(excess) => excess.fmt(f),
             Self::Sick(sickness) => write!(f, "it {sickness}"),
@@ -81,8 +183,8 @@ impl fmt::Display for Reason {
     }
 }
 
-impl fmt::Display for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Display for Command {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Stop => "stop",
             Self::Restart => "restart",

@@ -8,125 +8,25 @@
 //! One application has one reload at a time. What would get in its way waits in a queue.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     sync::Arc,
 };
 
 use super::{
-    Ticket, Time,
-    event::{Effect, InstanceId, Readiness},
+    effect::Effect,
     events::{EventData, Notice},
+    ids::InstanceId,
     instance::{AfterStop, Instance, StepOutcome},
-    job::{Job, Version},
-    notice::{Generation, ReadinessFailure, StopReason, Why},
-    readiness_gate::{Outcome, ReadyWhen},
-    reason::Reason,
+    job::Job,
+    operation::Ticket,
+    readiness::{Outcome, Readiness, ReadinessFailure, ReadyWhen},
+    reason::{Reason, StopReason, Why},
+    reloads::{Goal, Reload},
     root::Machine,
+    subject::Generation,
+    time::Time,
 };
 use crate::spec::AppSpec;
-
-/// What an application is to be when a reload is over.
-#[derive(Debug, Clone)]
-pub(super) struct Goal {
-    /// As the file says it.
-    pub(super) file: Arc<AppSpec>,
-    /// The same, with the number of instances it was scaled to.
-    pub(super) spec: Arc<AppSpec>,
-    /// How many instances; `None` is as many as there are.
-    pub(super) count: Option<u32>,
-}
-
-#[derive(Debug)]
-struct Reload {
-    goal: Goal,
-    /// Why predecessors end.
-    reason: Reason,
-    /// Old and new serve side by side.
-    rolling: bool,
-    began: Time,
-    /// The numbers whose turn has not come.
-    todo: VecDeque<u32>,
-    /// Who is to be ready: successors, or in a reload that does not roll those that run anew.
-    coming: BTreeSet<InstanceId>,
-    /// Who is to end: predecessors, and successors that failed.
-    leaving: BTreeSet<InstanceId>,
-    /// Who has taken the place that it was to take.
-    replaced: BTreeSet<InstanceId>,
-    total: u32,
-    given_up: Option<Notice>,
-    tickets: Vec<Ticket>,
-}
-
-/// The reloads that are under way, and what waits for their end, by application.
-#[derive(Debug, Default)]
-pub(super) struct Reloads {
-    active: BTreeMap<String, Reload>,
-    waiting: BTreeMap<String, VecDeque<Job>>,
-}
-
-impl Reloads {
-    /// Whether old and new processes of an application stand side by side, or are about to.
-    pub(super) fn is_rolling(&self, app: &str) -> bool {
-        self.active.get(app).is_some_and(|reload| reload.rolling)
-    }
-
-    pub(super) fn is_active(&self, app: &str) -> bool {
-        self.active.contains_key(app)
-    }
-
-    pub(super) fn is_idle(&self) -> bool {
-        self.active.is_empty()
-    }
-
-    /// What an application is on its way to, and what it is to be after that.
-    pub(super) fn goals(&self, app: &str) -> (Option<Arc<AppSpec>>, Option<Arc<AppSpec>>) {
-        let active = self.active.get(app).filter(|reload| reload.given_up.is_none());
-        let queued = self.waiting.get(app).and_then(|jobs| {
-            jobs.iter().rev().find_map(|job| match job {
-                Job::Read(version) => Some(version.file.clone()),
-                Job::Reload { .. } | Job::Restart { .. } | Job::Scale { .. } => None,
-            })
-        });
-        (active.map(|reload| reload.goal.file.clone()), queued)
-    }
-
-    /// Whether an application's reload is given up; `None` if there is none.
-    pub(super) fn is_given_up(&self, app: &str) -> Option<bool> {
-        self.active.get(app).map(|reload| reload.given_up.is_some())
-    }
-
-    /// Whoever asks for what an application is on its way to waits for it, too.
-    pub(super) fn join(&mut self, app: &str, tickets: Vec<Ticket>) {
-        let queued = self.waiting.get_mut(app).and_then(|jobs| {
-            jobs.iter_mut().rev().find_map(|job| match job {
-                Job::Read(version) => Some(&mut version.tickets),
-                Job::Reload { .. } | Job::Restart { .. } | Job::Scale { .. } => None,
-            })
-        });
-        let active = self.active.get_mut(app).map(|reload| &mut reload.tickets);
-        if let Some(others) = queued.or(active) {
-            others.extend(tickets);
-        }
-    }
-
-    /// This version with what was asked for of those that wait: it comes in their place.
-    pub(super) fn instead_of_queued(&mut self, app: &str, mut version: Version) -> Version {
-        let Some(jobs) = self.waiting.get_mut(app) else { return version };
-        for job in std::mem::take(jobs) {
-            match job {
-                Job::Read(Version { file: _, cpus: _, manner, meant, reruns_tasks, counted, tickets }) => {
-                    version.manner = version.manner.max(manner);
-                    version.meant.extend(meant);
-                    version.reruns_tasks |= reruns_tasks;
-                    version.counted |= counted;
-                    version.tickets.extend(tickets);
-                }
-                Job::Reload { .. } | Job::Restart { .. } | Job::Scale { .. } => jobs.push_back(job),
-            }
-        }
-        version
-    }
-}
 
 impl Machine {
     /// Drops what waits for the end of an application's reload.
@@ -541,17 +441,5 @@ impl Machine {
             self.reloads.waiting.iter().all(|(app, jobs)| jobs.is_empty() || self.reloads.is_active(app)),
             "something waits for nothing"
         );
-    }
-}
-
-impl Reload {
-    fn failure(&self, reason: Why) -> Notice {
-        let data = EventData::ReloadAborted {
-            reason,
-            replaced: u32::try_from(self.replaced.len()).unwrap_or(u32::MAX),
-            total: self.total,
-            rolling: self.rolling,
-        };
-        Notice::of_app(&self.goal.spec.name, data)
     }
 }

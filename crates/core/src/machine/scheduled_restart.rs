@@ -5,13 +5,13 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Time,
-    event::{Effect, InstanceId},
+    effect::Effect,
     events::{EventData, Notice},
+    ids::InstanceId,
     instance::{AfterStop, Status},
-    notice::StopReason,
-    reason::Reason,
+    reason::{Reason, StopReason},
     root::{Machine, Phase},
+    time::Time,
 };
 
 impl Machine {

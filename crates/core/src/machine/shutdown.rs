@@ -10,12 +10,16 @@ use std::{
 };
 
 use super::{
-    Time,
-    event::{Effect, InstanceId, StopRequest, Timer, Wait},
+    effect::Effect,
     events::{EventData, Notice},
+    ids::{InstanceId, Timer, Wait},
+    input::StopRequest,
     instance::{AfterStop, Instance, StepOutcome, Stop},
-    notice::{Generation, StopReason},
+    reason::StopReason,
     root::{Machine, Phase},
+    shutdown_budget::{Budget, MIN_STOP_TIME, longest_way, share},
+    subject::Generation,
+    time::Time,
 };
 use crate::spec::{
     ExitCode, Signal,
@@ -25,23 +29,9 @@ use crate::spec::{
 /// A second request to stop counts as "now!" only after this: terminals and wrappers such as npm
 /// deliver one Ctrl-C twice.
 const IMPATIENCE: Duration = Duration::from_millis(500);
+
 /// How long a stop may take if nobody says anything: Docker's 10 s less a reserve.
 const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
-/// However little of the time is left, so long is anybody given.
-const MIN_STOP_TIME: Duration = Duration::from_millis(100);
-
-/// A stop of everything that is under way.
-#[derive(Debug, Default)]
-pub(super) struct Shutdown {
-    /// The signal that asked for it.
-    signal: Option<Signal>,
-    /// When everything has served on for long enough.
-    begins: Time,
-    /// When the last SIGKILL is due.
-    ends: Time,
-    /// Who has not been asked to end yet.
-    waiting: BTreeSet<InstanceId>,
-}
 
 impl Machine {
     pub(super) fn stop_requested(&mut self, now: Time, request: StopRequest, out: &mut Vec<Effect>) {
@@ -235,48 +225,4 @@ impl Machine {
             })
             .collect()
     }
-}
-
-/// How much each of these gets at most, so that all together have no more than is left: who wants less
-/// than an equal part leaves the rest to the others.
-fn share(mut left: Duration, mut wants: Vec<Duration>) -> Duration {
-    wants.sort_unstable();
-    let mut others = u32::try_from(wants.len()).unwrap_or(u32::MAX);
-    for want in wants {
-        let equal = left / others;
-        if want > equal {
-            return equal;
-        }
-        left -= want;
-        others -= 1;
-    }
-    Duration::MAX
-}
-
-/// From asking an application to end until all that it needs are gone, one after the other.
-#[derive(Clone, Copy, Default)]
-struct Budget<'a> {
-    /// The longest time that this may take.
-    time: Duration,
-    /// The one that comes next on the way that takes longest.
-    next: Option<&'a str>,
-}
-
-fn longest_way<'a>(
-    order: &Graph<'a>,
-    own: &BTreeMap<&str, Duration>,
-    name: &'a str,
-    known: &mut BTreeMap<&'a str, Budget<'a>>,
-) -> Duration {
-    if let Some(way) = known.get(name) {
-        return way.time;
-    }
-    // In a circle it counts for nothing the second time, and nobody's way leads there.
-    known.insert(name, Budget::default());
-    let needs = order.get(name).into_iter().flatten();
-    let ways = needs.map(|needed| (longest_way(order, own, needed, known), *needed));
-    let (after, next) = ways.filter(|(time, _)| !time.is_zero()).max().unzip();
-    let time = after.unwrap_or_default() + own.get(name).copied().unwrap_or_default();
-    known.insert(name, Budget { time, next });
-    time
 }

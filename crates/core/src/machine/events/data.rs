@@ -4,11 +4,15 @@ use std::{borrow::Cow, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::wire::{millis, optional_millis, signal_name, signal_names};
 use crate::{
     machine::{
-        Answer, EndRequest, Ending, HealthFailure, ListenFailure, Next, ProbeKind, ReadinessFailure, Reason,
-        Sign, StopReason, Why,
+        ending::{EndRequest, Ending, Next},
+        fault::ListenFailure,
+        health::{HealthFailure, ProbeKind},
+        memory::Answer,
+        readiness::{ReadinessFailure, Sign},
+        reason::{Reason, StopReason, Why},
+        serde_form::{millis, optional_millis, signal_name, signal_names},
     },
     spec::{ExitCode, Signal},
 };

@@ -2,7 +2,11 @@
 
 use super::{EventData, Notice, RuntimePart, SignalUse};
 use crate::{
-    machine::{Next, Sign, StopReason, Why},
+    machine::{
+        ending::Next,
+        readiness::Sign,
+        reason::{StopReason, Why},
+    },
     spec::{ExitCode, Signal},
 };
 

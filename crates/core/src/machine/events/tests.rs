@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     machine::{
-        Answer, Command, EndRequest, Ending, Excess, FailureKind, HealthFailure, ListenFailure, Next,
-        ProbeKind, ReadinessFailure, Reason, Sign, SpawnFailure, StopReason, Uncaught, Why,
+        Answer, Command, EndRequest, Ending, Excess, FailureKind, Generation, HealthFailure, ListenFailure,
+        Next, ProbeKind, ReadinessFailure, Reason, Sign, SpawnFailure, StopReason, Uncaught, Why,
     },
     spec::Signal,
 };

@@ -6,25 +6,18 @@ use std::{
     time::Duration,
 };
 
-use super::{ConfigChange, EventData, EventSubject, Notice, RuntimePart, SignalUse, TaskState};
+use super::{ConfigChange, EventData, Notice, RuntimePart, SignalUse, TaskState};
 use crate::{
     machine::{
-        Answer, Ending, HealthFailure, Next, ProbeKind, ReadinessFailure, Reason, Sign, StopReason, Uncaught,
-        Why,
+        ending::{Ending, Next},
+        fault::Uncaught,
+        health::{HealthFailure, ProbeKind},
+        memory::Answer,
+        readiness::{ReadinessFailure, Sign},
+        reason::{Reason, StopReason, Why},
     },
     spec::{ByteSize, HumanDuration},
 };
-
-/// `main (0)`, `the new main (0)`, `main`, `procrun`.
-impl Display for EventSubject {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match (&self.app, self.id) {
-            (Some(app), Some(id)) => write!(f, "{}{app} ({id})", self.generation.adjective()),
-            (Some(app), None) => f.write_str(app),
-            (None, _) => f.write_str("procrun"),
-        }
-    }
-}
 
 /// The message of an event, without its hint.
 impl Display for Notice {
@@ -251,18 +244,6 @@ impl Display for RuntimePart {
             Self::RunCgroups => "create a cgroup for each run",
             Self::TerminationMessage => "write the termination message",
         })
-    }
-}
-
-impl Display for Why {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ReadinessFailure { who, setback } => write!(f, "{who} {setback}"),
-            Self::MemoryShort => f.write_str("the container's memory is short"),
-            Self::Asked => f.write_str("it was stopped"),
-            Self::Removed => f.write_str("it is no longer in the file"),
-            Self::Shutdown => f.write_str("everything stops"),
-        }
     }
 }
 

@@ -2,23 +2,29 @@
 
 use std::time::Duration;
 
-use super::{AfterStop, Instance, State, Step, StepOutcome};
+use super::{
+    Instance,
+    state::{AfterStop, State, Step, StepOutcome},
+};
 use crate::{
     machine::{
-        Time,
         backoff::Progress,
-        event::{Effect, Ending, FailureKind, Run, SpawnFailure},
+        effect::Effect,
+        ending::{Ending, FailureKind, Next, SpawnFailure},
         events::EventData,
-        notice::{Generation, Next, ReadinessFailure},
-        readiness_gate::Outcome,
+        history::RestartHistory,
+        ids::Run,
+        readiness::{Outcome, ReadinessFailure},
         reason::{Reason, reason},
-        record::RestartHistory,
+        subject::Generation,
+        time::Time,
     },
     spec::{Backoff, ExitCode, Signal},
 };
 
 /// The least wait before another try to start what could not be started.
 const SPAWN_RETRY: Duration = Duration::from_millis(100);
+
 /// The delays between tries to start during a shortage of the system.
 const START_RETRY: Backoff = Backoff::Exponential { initial: SPAWN_RETRY, first_at_once: false };
 
@@ -125,7 +131,7 @@ impl Instance {
     }
 
     /// The process has ended by itself.
-    fn ended(
+    pub(super) fn ended(
         &mut self,
         step: &mut Step<'_>,
         ending: Ending,
@@ -167,12 +173,12 @@ impl Instance {
     }
 
     /// Whether this ending is the end of a task, and not a failure.
-    fn is_complete_by(&self, ending: &Ending) -> bool {
+    pub(super) fn is_complete_by(&self, ending: &Ending) -> bool {
         self.spec.order.oneshot && self.is_settled() && *ending == Ending::Exited(0)
     }
 
     /// The process has ended as it was asked to.
-    fn stopped(
+    pub(super) fn stopped(
         &mut self,
         step: &mut Step<'_>,
         ending: &Ending,
@@ -189,7 +195,7 @@ impl Instance {
     }
 
     /// The process of one that was sick has ended; `left` is a run that has left something behind.
-    fn recover(
+    pub(super) fn recover(
         &mut self,
         step: &mut Step<'_>,
         ending: &Ending,
@@ -216,7 +222,7 @@ impl Instance {
         at_once(next, code)
     }
 
-    fn say_ended(&mut self, step: &mut Step<'_>, ending: &Ending, uptime: Duration, next: Next) {
+    pub(super) fn say_ended(&mut self, step: &mut Step<'_>, ending: &Ending, uptime: Duration, next: Next) {
         let cause = self.reason.take();
         self.record.ended(RestartHistory {
             ending: ending.clone(),
@@ -231,7 +237,7 @@ impl Instance {
         );
     }
 
-    fn sweep(&mut self, step: &mut Step<'_>, run: Run) {
+    pub(super) fn sweep(&mut self, step: &mut Step<'_>, run: Run) {
         step.report(self.subject(), EventData::Leftovers {});
         step.out.push(Effect::SweepTree(run, LEFTOVER_SIGNAL));
     }
@@ -287,7 +293,7 @@ impl Instance {
     }
 
     /// Run again, and when? PM2's rules (`min_uptime`, `max_restarts`, `stop_exit_codes`).
-    fn decide(&mut self, ending: &Ending, uptime: Duration) -> Next {
+    pub(super) fn decide(&mut self, ending: &Ending, uptime: Duration) -> Next {
         let policy = &self.spec.restart;
         let (is_final, is_unstable, least_wait) = match ending {
             // Like a start that failed because its port is in use: an immediate retry would fail again.
@@ -333,7 +339,7 @@ impl Instance {
 
     /// The system lacked something for the start. The delay grows also where the policy says a fixed one,
     /// because a shortage of a minute would otherwise be met by thousands of tries.
-    fn retry_start(&mut self) -> Next {
+    pub(super) fn retry_start(&mut self) -> Next {
         let (delay, progress) = self.backoff.next(START_RETRY, Duration::ZERO);
         let (policy_delay, _) = self.backoff.next(self.spec.restart.backoff, Duration::ZERO);
         self.backoff = progress;
@@ -341,7 +347,7 @@ impl Instance {
     }
 
     /// It is to run again after a run of this length, unless that has happened too often.
-    fn again(&mut self, is_unstable: bool, uptime: Duration, least_wait: Duration) -> Next {
+    pub(super) fn again(&mut self, is_unstable: bool, uptime: Duration, least_wait: Duration) -> Next {
         let policy = &self.spec.restart;
         self.unstable = if is_unstable { self.unstable + 1 } else { 0 };
         if self.unstable >= policy.max_restarts.max(1) {

@@ -2,51 +2,19 @@
 
 use std::time::Duration;
 
-use super::{Instance, Step};
+use super::{Instance, state::Step};
 use crate::machine::{
-    Time,
-    event::{Effect, Timer, Wait},
+    effect::Effect,
     events::EventData,
     fault::ListenFailure,
+    ids::{Timer, Wait},
+    listening::Listening,
+    time::Time,
 };
 
 /// An application that handles a failed listen and does not try again for so long, or for its `listen_timeout`
 /// if that is shorter, goes on without that server.
 const RETRY_WINDOW: Duration = Duration::from_secs(5);
-
-/// Whether the present run could not listen.
-#[derive(Debug, Default)]
-pub(in crate::machine) struct Listening {
-    /// It could not, and has not listened since.
-    failure: Option<ListenFailure>,
-    /// When it counts as one that goes on without that server; `None`: only when it listens.
-    goes_on_at: Option<Time>,
-    goes_on: bool,
-    is_timer_armed: bool,
-    epoch: u64,
-}
-
-impl Listening {
-    /// A new run has not shown anything yet.
-    pub(in crate::machine) fn begin(&mut self) {
-        *self = Self { epoch: self.epoch, ..Self::default() };
-    }
-
-    /// It could not listen, has not listened since, and does not go on without that.
-    pub(in crate::machine) fn has_failed(&self) -> bool {
-        self.failure.is_some() && !self.goes_on
-    }
-
-    pub(in crate::machine) fn failure(&self) -> Option<&ListenFailure> {
-        self.failure.as_ref()
-    }
-
-    /// The failure that explains why the run ends now.
-    pub(in crate::machine) fn take_failure(&mut self) -> Option<ListenFailure> {
-        let goes_on = self.goes_on;
-        self.failure.take().filter(|_| !goes_on)
-    }
-}
 
 impl Instance {
     /// Whether its present run could not listen, has not listened since, and does not go on without that.
@@ -78,7 +46,7 @@ impl Instance {
         }
     }
 
-    fn arm_listen_timer(&mut self, step: &mut Step<'_>, at: Time) {
+    pub(super) fn arm_listen_timer(&mut self, step: &mut Step<'_>, at: Time) {
         self.listening.epoch += 1;
         self.listening.is_timer_armed = true;
         let timer = Timer { instance: self.id, wait: Wait::Listening, epoch: self.listening.epoch };

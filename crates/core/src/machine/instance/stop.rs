@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use super::{AfterStop, Instance, State, Step, StepOutcome, Stop, Wakes};
+use super::{
+    Instance,
+    state::{AfterStop, State, Step, StepOutcome, Stop, Wakes},
+};
 use crate::{
     machine::{
-        Time,
-        event::{Effect, EndRequest, Run},
+        effect::Effect,
+        ending::EndRequest,
         events::EventData,
-        notice::StopReason,
-        reason::{Command, Reason},
+        ids::Run,
+        reason::{Command, Reason, StopReason},
+        time::Time,
     },
     spec::Signal,
 };
@@ -109,7 +113,7 @@ impl Instance {
         }
     }
 
-    fn ask_to_end(&mut self, step: &mut Step<'_>, number: u64, since: Time, stop: Stop) {
+    pub(super) fn ask_to_end(&mut self, step: &mut Step<'_>, number: u64, since: Time, stop: Stop) {
         let Stop { signal, cause, then } = stop;
         let run = Run { instance: self.id, number };
         self.state = State::Stopping { run: number, ended: false, since, kills: 0, then };

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Ending, Reason, Time, memory::Pace, reason};
+use super::{
+    ending::Ending,
+    memory::MemoryPace,
+    reason::{Reason, reason},
+    time::Time,
+};
 
 /// So many endings are remembered.
 const ENDINGS: usize = 5;
@@ -38,7 +43,7 @@ pub(super) struct Record {
     /// The last few endings, the oldest first.
     pub(super) endings: Vec<RestartHistory>,
     /// How often it had too much memory.
-    pub(super) pace: Pace,
+    pub(super) pace: MemoryPace,
 }
 
 impl Record {

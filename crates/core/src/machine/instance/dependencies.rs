@@ -3,50 +3,17 @@
 //! Only a start from rest waits. Whoever runs again after a crash, a restart or a reload does not, and
 //! what becomes of the others while it runs is not looked at.
 
-use super::{Instance, Outcome, ReadinessFailure, State, Status, Step};
-use crate::{machine::events::EventData, spec::Condition};
-
-/// Which of those that it depends on are started with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::machine) enum Wakes {
-    /// None any more.
-    Nobody,
-    /// Those that nobody has started or stopped yet.
-    Fresh,
-    /// All: somebody has asked for it by name.
-    All,
-}
-
-/// The wait of an instance for others.
-#[derive(Debug)]
-pub(in crate::machine) struct DependencyWait {
-    /// Whom to start first.
-    pub(in crate::machine) wakes: Wakes,
-    /// What it waits for has been said.
-    is_said: bool,
-    /// It has waited for `listen_timeout`.
-    is_late: bool,
-    /// That has been said, too.
-    is_late_said: bool,
-    /// Why it cannot start as things stand.
-    obstacle: Option<Obstacle>,
-}
-
-/// Why an instance cannot start as things stand.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::machine) struct Obstacle {
-    /// What stands in its way: `migrate (0) is errored`.
-    pub(in crate::machine) what: String,
-    /// That has come about by itself; nobody wanted it so.
-    pub(in crate::machine) is_failure: bool,
-}
-
-impl DependencyWait {
-    /// Whether nothing leads to its start by itself.
-    pub(super) fn is_blocked(&self) -> bool {
-        self.obstacle.is_some()
-    }
-}
+use super::{
+    Instance,
+    state::{DependencyWait, Obstacle, State, Status, Step, Wakes},
+};
+use crate::{
+    machine::{
+        events::EventData,
+        readiness::{Outcome, ReadinessFailure},
+    },
+    spec::Condition,
+};
 
 impl Instance {
     /// Starts it at once, or as soon as others are what it depends on. A successor does not wait: its
@@ -83,7 +50,7 @@ impl Instance {
         }
     }
 
-    fn turn_mut(&mut self) -> Option<&mut DependencyWait> {
+    pub(super) fn turn_mut(&mut self) -> Option<&mut DependencyWait> {
         match &mut self.state {
             State::DependencyWait(turn) => Some(turn),
             State::Stopped

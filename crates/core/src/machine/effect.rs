@@ -1,0 +1,60 @@
+//! What is to be done: the outputs of the machine.
+
+use super::{
+    ending::EndRequest,
+    events::Notice,
+    health::ProbeKind,
+    ids::{InstanceId, Run, Timer},
+    operation::{Reply, Ticket},
+    time::Time,
+};
+use crate::spec::{ExitCode, Signal, StopSignalScope};
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Start the program of this instance. Answered by [`Event::Started`] or
+    /// [`Event::SpawnFailed`].
+    Spawn(Run),
+    /// The run is to end before its program is executed: nothing of it is needed any more. Answered by
+    /// [`Event::SpawnFailed`], or by [`Event::Started`] if its program is executed already.
+    AbandonStart(Run),
+    /// Ask a run how it is. Answered by [`Event::Probed`], unless the run ends before.
+    Probe(Run, ProbeKind),
+    /// Send a signal to the main process.
+    Signal(Run, Signal),
+    /// The run is about to be asked to end: others of its cluster get its connections.
+    Retire(Run),
+    /// Ask the run to finish the connections it has. Answered by [`Event::Drained`].
+    Drain(Run),
+    /// Ask the run to end. What gets a signal for that is given the time to see it: SIGCONT follows.
+    RequestEnd(Run, EndRequest, StopSignalScope),
+    /// Send a signal to what is left of the tree of a run whose main process has ended, and watch
+    /// for its end. Answered by [`Event::TreeGone`].
+    SweepTree(Run, Signal),
+    /// SIGKILL to everything that belongs to the run's tree.
+    KillTree(Run),
+    /// Wake the machine at this time.
+    Arm(Timer, Time),
+    /// The run has taken the place of its predecessor's: what names one process names it now.
+    Promote(Run),
+    /// The instance is gone for ever: release what belongs to it.
+    Forget(InstanceId),
+    /// Something has happened.
+    Report {
+        /// What.
+        notice: Notice,
+        /// The operations of which it is a step.
+        tickets: Vec<Ticket>,
+    },
+    /// An answer to whoever asked.
+    Reply(Ticket, Reply),
+    /// All is done: end with this code.
+    End(ExitCode),
+}
+
+impl From<Notice> for Effect {
+    fn from(notice: Notice) -> Self {
+        Self::Report { notice, tickets: Vec::new() }
+    }
+}

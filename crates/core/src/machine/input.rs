@@ -1,0 +1,147 @@
+//! What can happen: the inputs of the machine.
+
+use std::mem;
+
+use super::{
+    ending::{Ending, SpawnFailure},
+    health::ProbeKind,
+    ids::{Run, Timer},
+    memory::Shortage,
+    notify::Word,
+    operation::{Operation, Ticket},
+    readiness::Sign,
+};
+use crate::spec::{Plan, ProgramKind, Signal};
+
+/// Something that has happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The runtime is ready: start what is to be started.
+    Boot,
+    /// A run's program is being executed, what it is, and its process id.
+    Started(Run, ProgramKind, i32),
+    /// A run never began.
+    SpawnFailed(Run, SpawnFailure),
+    /// A run gives a sign that it can do its work.
+    Ready(Run, Sign),
+    /// A run has answered [`Effect::Probe`]; an error is what went wrong, for people.
+    Probed {
+        /// Which run.
+        run: Run,
+        /// What was asked.
+        kind: ProbeKind,
+        /// The answer.
+        result: Result<(), String>,
+    },
+    /// A run says something of itself.
+    Notified(Run, Word),
+    /// A run has finished what [`Effect::Drain`] asked it to finish.
+    Drained(Run),
+    /// A run's main process has been reaped.
+    Exited {
+        /// Which run.
+        run: Run,
+        /// How.
+        ending: Ending,
+        /// Whether processes of its tree are left.
+        leftovers: bool,
+    },
+    /// The last process of the tree of a run whose main process had ended is gone.
+    TreeGone(Run),
+    /// A timer has run out.
+    TimerFired(Timer),
+    /// Files that an application watches have changed.
+    FilesChanged {
+        /// The application's name.
+        app: String,
+        /// One of them, for people.
+        path: String,
+    },
+    /// It is time for this application by its schedule (`cron_restart`).
+    Due {
+        /// Its name.
+        app: String,
+    },
+    /// A run has more memory than it may have (`max_memory_restart`). Comes again as long as that is so.
+    MemoryExceeded {
+        /// Which.
+        run: Run,
+        /// Bytes of its tree.
+        used: u64,
+        /// Bytes that it may have.
+        limit: u64,
+    },
+    /// The container's memory is short (`oom_guard`). Comes again as long as that is so.
+    MemoryShort {
+        /// How much there is.
+        shortage: Shortage,
+        /// Bytes of the trees of all runs, the largest first.
+        sizes: Vec<(Run, u64)>,
+    },
+    /// Everything is to stop.
+    Stop(StopRequest),
+    /// A signal for each worker.
+    Forward(Signal),
+    /// An application has another name from now on. There must be no
+    /// [obstacle](super::Machine::rename_obstacle).
+    Rename {
+        /// Its name until now.
+        from: String,
+        /// Its new name.
+        to: String,
+    },
+    /// Somebody asks for something. Answered by [`Effect::Reply`].
+    Operate(Ticket, Operation),
+    /// The applications are to be these from now on.
+    Apply {
+        /// The new plan; `instances` are resolved with `cpus`.
+        plan: Plan,
+        /// How many CPUs there are for `instances = "max"`, at least 1.
+        cpus: u32,
+    },
+}
+
+impl Event {
+    /// The run that says something of itself.
+    pub fn speaker(&self) -> Option<Run> {
+        match self {
+            Self::Ready(run, _) | Self::Notified(run, _) | Self::Drained(run) => Some(*run),
+            Self::Boot
+            | Self::Started(..)
+            | Self::SpawnFailed(..)
+            | Self::Probed { .. }
+            | Self::Exited { .. }
+            | Self::TreeGone(_)
+            | Self::TimerFired(_)
+            | Self::FilesChanged { .. }
+            | Self::Due { .. }
+            | Self::MemoryExceeded { .. }
+            | Self::MemoryShort { .. }
+            | Self::Stop(_)
+            | Self::Forward(_)
+            | Self::Operate(..)
+            | Self::Apply { .. }
+            | Self::Rename { .. } => None,
+        }
+    }
+
+    /// Whether an earlier message of the same run is obsolete after this one: only the last message of a kind
+    /// counts.
+    pub fn supersedes(&self, earlier: &Self) -> bool {
+        match (self, earlier) {
+            (Self::Ready(run, sign), Self::Ready(other, earlier)) => (run, sign) == (other, earlier),
+            (Self::Notified(run, word), Self::Notified(other, earlier)) => {
+                run == other && mem::discriminant(word) == mem::discriminant(earlier)
+            }
+            (Self::Drained(run), Self::Drained(other)) => run == other,
+            _ => false,
+        }
+    }
+}
+
+/// Why everything is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StopRequest {
+    /// The signal that the workers get unless they have a `kill_signal`.
+    pub signal: Signal,
+}

@@ -1,0 +1,285 @@
+//! Whether a run does its work: when it is asked, what its answers and its own words mean.
+//!
+//! A run that fails `[apps.health]` or has lost its heartbeat is *sick*: it is ended and runs again as
+//! after a crash at the moment when it was last seen well. One that fails `[apps.readiness]` is not
+//! ready, and goes on. Nothing is asked of who is not online. Nobody is asked here: that is done
+//! elsewhere, for [`Effect::Probe`].
+
+use std::time::Duration;
+
+use super::{
+    Instance,
+    state::{AfterStop, State, Step, StepOutcome, Stop},
+};
+use crate::{
+    machine::{
+        effect::Effect,
+        ending::Ending,
+        events::EventData,
+        health::{HealthFailure, HealthState, ProbeKind},
+        ids::{Run, Timer, Wait},
+        notify::Word,
+        readiness::{Outcome, ReadinessFailure},
+        reason::{Reason, StopReason},
+        subject::Generation,
+        time::Time,
+    },
+    spec::Probe,
+};
+
+/// Who has just started is asked so soon and so often, until the first success: others may wait for it.
+const STARTING: Duration = Duration::from_millis(500);
+
+/// A heartbeat that is looked at so much too late says more about procrun (a frozen container, a
+/// machine without time) than about the worker.
+const HEARTBEAT_SLACK: Duration = Duration::from_secs(1);
+
+impl Instance {
+    pub(in crate::machine) fn probe(&self, kind: ProbeKind) -> Option<&Probe> {
+        match kind {
+            ProbeKind::Liveness => self.spec.health.liveness.as_deref(),
+            ProbeKind::Readiness => self.spec.health.readiness.as_deref(),
+        }
+    }
+
+    /// Whether it can do its work now, as far as it can tell.
+    pub(in crate::machine) fn is_ready(&self) -> bool {
+        if !self.is_online() || self.vitals.is_leaving || self.cannot_listen() {
+            return false;
+        }
+        let waits = self.spec.reload.wait_ready;
+        if waits && !self.readiness.message {
+            return false;
+        }
+        match (self.probe(ProbeKind::Readiness), self.probe(ProbeKind::Liveness)) {
+            (Some(probe), _) => self.vitals.readiness.is_well(probe),
+            (None, Some(_)) => self.vitals.liveness.passed,
+            (None, None) => waits || !self.spec.is_cluster() || self.readiness.listening,
+        }
+    }
+
+    /// Whether its present run has passed `[apps.health]` and is not failing it; never without one.
+    pub(in crate::machine) fn is_healthy(&self) -> bool {
+        let is_well = |probe: &Probe| self.vitals.liveness.is_well(probe);
+        self.is_online() && self.probe(ProbeKind::Liveness).is_some_and(is_well)
+    }
+
+    /// What it says of itself.
+    pub(in crate::machine) fn says(&self) -> Option<&str> {
+        self.vitals.status.as_deref()
+    }
+
+    /// What it has failed last, if it has not succeeded since.
+    pub(in crate::machine) fn complaint(&self) -> Option<String> {
+        let listening = self.listening.failure().map(ToString::to_string);
+        listening.or_else(|| self.vitals.liveness.said.clone()).or_else(|| self.vitals.readiness.said.clone())
+    }
+
+    /// Whether the present run has reported an error that it does not catch.
+    pub(in crate::machine) fn has_thrown(&self) -> bool {
+        self.vitals.uncaught.is_some()
+    }
+
+    /// Why the present run has ended in this way, as far as it has reported it.
+    pub(in crate::machine) fn reported_reason(&mut self, ending: &Ending) -> Option<Reason> {
+        match ending {
+            Ending::Exited(_) => {
+                let listening = self.listening.take_failure().map(Reason::CannotListen);
+                listening.or_else(|| self.vitals.uncaught.take().map(Reason::Uncaught))
+            }
+            Ending::Signaled { .. } | Ending::OutOfMemory { .. } | Ending::SpawnFailed(_) => None,
+        }
+    }
+
+    /// How long the run that began then was well.
+    pub(in crate::machine) fn was_well_for(&self, since: Time) -> Duration {
+        self.vitals.last_well.map_or(Duration::ZERO, |at| at.since(since))
+    }
+
+    /// A new run has not shown anything yet.
+    pub(in crate::machine) fn forget_checks(&mut self) {
+        let HealthState { mut liveness, mut readiness, beat_epoch, .. } = std::mem::take(&mut self.vitals);
+        liveness.begin();
+        readiness.begin();
+        self.vitals = HealthState { liveness, readiness, beat_epoch, ..HealthState::default() };
+        self.listening.begin();
+    }
+
+    /// The program of the present run is being executed: from now on it is asked.
+    pub(in crate::machine) fn begin_checks(&mut self, step: &mut Step<'_>) {
+        for kind in ProbeKind::ALL {
+            if let Some(interval) = self.probe(kind).map(|probe| probe.interval) {
+                self.arm_check(step, kind, interval.min(STARTING));
+            }
+        }
+        if let Some(heartbeat) = self.spec.health.heartbeat {
+            // Whoever has not said anything yet may still be loading its modules.
+            self.arm_beat(step, step.now + heartbeat.max(Probe::START_PERIOD));
+        }
+    }
+
+    pub(in crate::machine) fn arm_check(&mut self, step: &mut Step<'_>, kind: ProbeKind, wait: Duration) {
+        let checkup = self.vitals.of(kind);
+        checkup.epoch += 1;
+        let timer = Timer { instance: self.id, wait: Wait::Probe(kind), epoch: checkup.epoch };
+        step.out.push(Effect::Arm(timer, step.now + wait));
+    }
+
+    pub(in crate::machine) fn arm_beat(&mut self, step: &mut Step<'_>, at: Time) {
+        self.vitals.beat_epoch += 1;
+        self.vitals.beat_due = at;
+        let timer = Timer { instance: self.id, wait: Wait::Heartbeat, epoch: self.vitals.beat_epoch };
+        step.out.push(Effect::Arm(timer, at));
+    }
+
+    /// It is time to ask.
+    pub(in crate::machine) fn check_due(&mut self, step: &mut Step<'_>, kind: ProbeKind, epoch: u64) {
+        let State::Online { run, .. } = self.state else { return };
+        let run = Run { instance: self.id, number: run };
+        let checkup = self.vitals.of(kind);
+        if epoch == checkup.epoch && !checkup.under_way {
+            checkup.under_way = true;
+            step.out.push(Effect::Probe(run, kind));
+        }
+    }
+
+    /// It has answered, or has not.
+    pub(in crate::machine) fn probed(
+        &mut self,
+        step: &mut Step<'_>,
+        kind: ProbeKind,
+        result: Result<(), String>,
+    ) -> StepOutcome {
+        let State::Online { since, .. } = self.state else { return StepOutcome::Nothing };
+        let Some(probe) = self.probe(kind) else { return StepOutcome::Nothing };
+        let (interval, retries, start_period) = (probe.interval, probe.retries, probe.start_period);
+        let is_young = step.now.since(since) < start_period;
+        let checkup = self.vitals.of(kind);
+        if !std::mem::replace(&mut checkup.under_way, false) {
+            return StepOutcome::Nothing;
+        }
+        match result {
+            Ok(()) => {
+                let is_news = !checkup.passed || checkup.failures >= retries;
+                (checkup.passed, checkup.failures, checkup.said) = (true, 0, None);
+                if kind == ProbeKind::Liveness {
+                    self.vitals.last_well = Some(step.now);
+                }
+                if kind == ProbeKind::Readiness || self.spec.health.readiness.is_none() {
+                    self.readiness.probe = true;
+                }
+                if is_news {
+                    let after = step.now.since(since);
+                    step.report(self.subject(), EventData::Healthy { probe: kind, after });
+                }
+                self.arm_check(step, kind, interval);
+                self.look_at_trial();
+                StepOutcome::Nothing
+            }
+            Err(said) => {
+                let excused = !checkup.passed && is_young;
+                let wait = if excused { interval.min(STARTING) } else { interval };
+                if !excused {
+                    checkup.failures = checkup.failures.saturating_add(1);
+                }
+                let failures = checkup.failures;
+                checkup.said = Some(said.clone());
+                if failures != retries {
+                    let data = EventData::ProbeFailed { probe: kind, failures, retries, output: said };
+                    step.report(self.subject(), data);
+                    self.arm_check(step, kind, wait);
+                    return StepOutcome::Nothing;
+                }
+                match kind {
+                    ProbeKind::Liveness => self.sicken(step, HealthFailure::Health { failures, said }),
+                    ProbeKind::Readiness => {
+                        step.report(self.subject(), EventData::ReadinessLost { output: said });
+                        self.arm_check(step, kind, wait);
+                        StepOutcome::Nothing
+                    }
+                }
+            }
+        }
+    }
+
+    /// It has said something of itself.
+    pub(in crate::machine) fn spoke(&mut self, step: &mut Step<'_>, word: Word) -> StepOutcome {
+        let State::Online { .. } = self.state else { return StepOutcome::Nothing };
+        match word {
+            Word::Alive => {
+                self.vitals.last_well = Some(step.now);
+                let is_first = self.vitals.beat.replace(step.now).is_none();
+                // Later ones are looked at when the timer comes: a beat costs nothing.
+                if let Some(heartbeat) = self.heartbeat().filter(|_| is_first) {
+                    self.arm_beat(step, step.now + heartbeat);
+                }
+            }
+            Word::Every(time) => {
+                if self.spec.health.heartbeat.is_some() {
+                    self.vitals.every = Some(time);
+                    self.vitals.beat = Some(step.now);
+                    // A timer stays until its time, and who says this again and again must not fill
+                    // the list of them: the one that is armed is left alone unless it is far too late.
+                    let left = self.vitals.beat_due.since(step.now);
+                    if let Some(heartbeat) =
+                        self.heartbeat().filter(|time| *time <= left / 2 || left.is_zero())
+                    {
+                        self.arm_beat(step, step.now + heartbeat);
+                    }
+                }
+            }
+            Word::Fault => return self.sicken(step, HealthFailure::Fault),
+            Word::Status(text) => self.vitals.status = (!text.is_empty()).then_some(text),
+            Word::Leaving => self.vitals.is_leaving = true,
+            // A program that listens elsewhere already does its work, and one that tries several ports
+            // listens in the end.
+            Word::CannotListen { failure, is_handled } if !self.readiness.listening => {
+                self.fails_to_listen(step, failure, is_handled);
+            }
+            Word::CannotListen { .. } => {}
+            Word::Listens => self.listens(),
+            Word::Uncaught(uncaught) => self.vitals.uncaught = Some(uncaught),
+        }
+        StepOutcome::Nothing
+    }
+
+    /// How long it may say nothing.
+    pub(in crate::machine) fn heartbeat(&self) -> Option<Duration> {
+        self.vitals.every.or(self.spec.health.heartbeat).filter(|time| !time.is_zero())
+    }
+
+    /// It is time to look at its heartbeat.
+    pub(in crate::machine) fn beat_due(&mut self, step: &mut Step<'_>, epoch: u64) -> StepOutcome {
+        let State::Online { since, .. } = self.state else { return StepOutcome::Nothing };
+        if epoch != self.vitals.beat_epoch {
+            return StepOutcome::Nothing;
+        }
+        let Some(heartbeat) = self.heartbeat() else { return StepOutcome::Nothing };
+        if step.now.since(self.vitals.beat_due) > HEARTBEAT_SLACK {
+            self.arm_beat(step, step.now + heartbeat);
+            return StepOutcome::Nothing;
+        }
+        match self.vitals.beat {
+            Some(at) if step.now.since(at) < heartbeat => {
+                self.arm_beat(step, at + heartbeat);
+                StepOutcome::Nothing
+            }
+            Some(at) => self.sicken(step, HealthFailure::Silent(step.now.since(at))),
+            None => self.sicken(step, HealthFailure::NeverSpoke(step.now.since(since))),
+        }
+    }
+
+    /// It is not well: it ends, and runs again. A successor in a reload is given up by the root.
+    pub(in crate::machine) fn sicken(&mut self, step: &mut Step<'_>, sickness: HealthFailure) -> StepOutcome {
+        step.report(self.subject(), EventData::Unhealthy { failure: sickness.clone() });
+        self.trial = None;
+        self.outcome = Some(Outcome::Failed(ReadinessFailure::Sick(sickness.clone())));
+        self.reason = Some(Reason::Sick(sickness));
+        if self.generation == Generation::Coming {
+            return StepOutcome::Nothing;
+        }
+        let signal = self.stop_signal();
+        let then = if self.is_last_run() { AfterStop::Stay } else { AfterStop::Recover };
+        self.stop(step, Stop { signal, cause: StopReason::Sick, then })
+    }
+}

@@ -1,0 +1,238 @@
+//! How an instance starts and gets from one state to the next.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{
+    Instance,
+    state::{AfterStop, State, Step, StepOutcome, Wakes},
+};
+use crate::{
+    machine::{
+        effect::Effect,
+        ending::Next,
+        events::EventData,
+        ids::{Run, Timer, Wait},
+        readiness::{Outcome, Readiness, ReadinessFailure, ReadinessGate, ReadyWhen, Sign},
+        reason::StopReason,
+    },
+    spec::{ProgramKind, Signal},
+};
+
+/// How many times a tree is sent SIGKILL: whatever it forked during the first is met by the second.
+const KILLS: u8 = 2;
+
+impl Instance {
+    /// Starts it because somebody asks for it, also one that is about to stay ended.
+    pub(in crate::machine) fn revive(&mut self, step: &mut Step<'_>) {
+        match &mut self.state {
+            State::Stopped | State::Errored | State::DependencyWait(_) => self.take_turn(step, Wakes::All),
+            State::Waiting => self.launch(step),
+            State::Draining { then, .. } | State::Stopping { then, .. } => *then = AfterStop::Restart,
+            State::Launching { stop: Some(stop), .. } => stop.then = AfterStop::Restart,
+            State::Launching { stop: None, .. } | State::Online { .. } => {}
+        }
+    }
+
+    /// Starts it if it has no process, as soon as others are what it waits for; a wait for its restart is
+    /// cut short.
+    pub(in crate::machine) fn start(&mut self, step: &mut Step<'_>) {
+        match self.state {
+            State::Stopped | State::Errored => self.take_turn(step, Wakes::Fresh),
+            State::Waiting => self.launch(step),
+            State::DependencyWait(_)
+            | State::Launching { .. }
+            | State::Online { .. }
+            | State::Draining { .. }
+            | State::Stopping { .. } => {}
+        }
+    }
+
+    pub(in crate::machine) fn launch(&mut self, step: &mut Step<'_>) {
+        *step.runs += 1;
+        self.epoch += 1;
+        (self.failure, self.reason) = (None, None);
+        self.gave_up = false;
+        self.is_put_away = false;
+        let is_restart = match self.state {
+            State::Stopped | State::Errored | State::DependencyWait(_) => false,
+            State::Launching { .. }
+            | State::Online { .. }
+            | State::Draining { .. }
+            | State::Stopping { .. }
+            | State::Waiting => true,
+        };
+        if is_restart {
+            self.record.restarts = self.record.restarts.saturating_add(1);
+        }
+        self.tried = *step.runs;
+        self.trial = match self.trial {
+            Some(ReadinessGate::Ahead(gate)) => Some(ReadinessGate::Running(gate)),
+            Some(ReadinessGate::Running(_)) | None => {
+                let message = Readiness { message: true, ..Readiness::default() };
+                let gate = self.spec.reload.wait_ready.then_some(ReadyWhen::Signs(message));
+                // It may meet the same process there again: not online before it has proved otherwise.
+                gate.or_else(|| self.address_was_in_use.then_some(ReadyWhen::Uptime))
+                    .map(ReadinessGate::Running)
+            }
+        };
+        self.state =
+            State::Launching { run: *step.runs, since: step.now, stop: None, signals: BTreeSet::new() };
+        self.readiness = Readiness::default();
+        self.forget_checks();
+        step.out.push(Effect::Spawn(Run { instance: self.id, number: *step.runs }));
+    }
+
+    pub(in crate::machine) fn started(&mut self, step: &mut Step<'_>, kind: ProgramKind, pid: i32) {
+        let signal_before = self.stop_signal();
+        match &mut self.state {
+            State::Launching { run, since, stop, signals } => {
+                self.begun = *run;
+                self.kind = Some(kind);
+                let (mut stop, signals) = (stop.take(), std::mem::take(signals));
+                let process = Run { instance: self.id, number: *run };
+                // Whoever asked it to end could not know what it would be.
+                if let Some(stop) = stop.as_mut().filter(|stop| stop.signal == signal_before) {
+                    stop.signal = self.spec.stop_signal(kind);
+                }
+                self.state = State::Online { run: *run, since: *since };
+                let is_online = self.is_up();
+                let data = if is_online { EventData::Online { pid } } else { EventData::Launching { pid } };
+                step.report(self.subject(), data);
+                step.out.extend(signals.into_iter().map(|signal| Effect::Signal(process, signal)));
+                if let Some(ReadinessGate::Running(gate)) = self.trial {
+                    self.arm_trial(step, gate);
+                }
+                self.begin_checks(step);
+                if let Some(stop) = stop {
+                    let verdict = self.stop(step, stop);
+                    debug_assert_eq!(
+                        verdict,
+                        StepOutcome::Nothing,
+                        "an online instance does not end at once"
+                    );
+                }
+            }
+            State::Stopped
+            | State::DependencyWait(_)
+            | State::Online { .. }
+            | State::Draining { .. }
+            | State::Stopping { .. }
+            | State::Waiting
+            | State::Errored => {}
+        }
+    }
+
+    pub(in crate::machine) fn ready(&mut self, step: &mut Step<'_>, sign: Sign) {
+        match self.state {
+            State::Online { since, .. } => {
+                let given = match sign {
+                    Sign::Listening => &mut self.readiness.listening,
+                    Sign::Message => &mut self.readiness.message,
+                    Sign::Probe => &mut self.readiness.probe,
+                };
+                if !std::mem::replace(given, true) {
+                    let after = step.now.since(since);
+                    let awaited = sign == Sign::Message && self.spec.reload.wait_ready;
+                    step.report(self.subject(), EventData::Ready { sign, awaited, after });
+                }
+                if sign == Sign::Listening {
+                    self.has_listened = true;
+                    self.listens();
+                }
+                self.look_at_trial();
+            }
+            State::Launching { .. }
+            | State::Stopped
+            | State::DependencyWait(_)
+            | State::Draining { .. }
+            | State::Stopping { .. }
+            | State::Waiting
+            | State::Errored => {}
+        }
+    }
+
+    pub(in crate::machine) fn timer_fired(&mut self, step: &mut Step<'_>, epoch: u64) -> StepOutcome {
+        if epoch != self.epoch {
+            return StepOutcome::Nothing;
+        }
+        match &mut self.state {
+            State::Waiting => {
+                self.launch(step);
+                StepOutcome::Nothing
+            }
+            State::DependencyWait(_) => {
+                self.turn_is_late();
+                StepOutcome::Nothing
+            }
+            State::Online { .. } => {
+                let waited = self.spec.reload.listen_timeout;
+                match self.trial {
+                    Some(ReadinessGate::Running(ReadyWhen::Uptime)) => self.end_trial(|| Outcome::Passed),
+                    Some(ReadinessGate::Running(ReadyWhen::Signs(wanted))) => {
+                        let setback = match wanted.lacks(self.readiness) {
+                            Some(Sign::Probe) | None => {
+                                let said =
+                                    self.complaint().unwrap_or_else(|| "its check has not ended".to_owned());
+                                ReadinessFailure::Unwell { waited, said }
+                            }
+                            Some(sign) => ReadinessFailure::Silent { sign, waited },
+                        };
+                        self.end_trial(|| Outcome::Failed(setback));
+                    }
+                    Some(ReadinessGate::Ahead(_)) | None => {}
+                }
+                StepOutcome::Nothing
+            }
+            State::Draining { .. } => {
+                self.drained(step, StopReason::NotDrained);
+                StepOutcome::Nothing
+            }
+            State::Stopping { kills: 0, .. } => {
+                step.report(self.subject(), EventData::Killing { waited: self.patience.0 });
+                self.kill(step);
+                StepOutcome::Nothing
+            }
+            State::Stopping { kills: 1..KILLS, .. } => {
+                self.kill(step);
+                StepOutcome::Nothing
+            }
+            State::Stopping { then, .. } => {
+                let then = *then;
+                step.report(self.subject(), EventData::Unkillable {});
+                // Never two processes for one instance: what was to run again cannot.
+                let then = match then {
+                    AfterStop::Follow(_) | AfterStop::Restart | AfterStop::Recover => {
+                        AfterStop::Follow(Next::Errored { unstable: self.unstable })
+                    }
+                    AfterStop::Stay => AfterStop::Stay,
+                    AfterStop::Remove => AfterStop::Remove,
+                };
+                self.follow(step, then, Signal::KILL.exit_code())
+            }
+            State::Launching { .. } | State::Stopped | State::Errored => StepOutcome::Nothing,
+        }
+    }
+
+    pub(in crate::machine) fn arm(&mut self, step: &mut Step<'_>, wait: Duration) {
+        self.epoch += 1;
+        let timer = Timer { instance: self.id, wait: Wait::State, epoch: self.epoch };
+        step.out.push(Effect::Arm(timer, step.now + wait));
+    }
+
+    /// It is a task that has been changed while it runs: it runs again when it has ended.
+    pub(in crate::machine) fn run_again(&mut self, step: &mut Step<'_>) {
+        self.outdated = self.tried;
+        step.report(self.subject(), EventData::RerunPending {});
+    }
+
+    /// Passes a signal on to its main process, which gets it later if it is being started. False: it has none.
+    pub(in crate::machine) fn forward(&mut self, signal: Signal, out: &mut Vec<Effect>) -> bool {
+        if let State::Launching { signals, .. } = &mut self.state {
+            signals.insert(signal);
+            return true;
+        }
+        let run = self.main_process();
+        out.extend(run.map(|run| Effect::Signal(run, signal)));
+        run.is_some()
+    }
+}

@@ -1,0 +1,160 @@
+//! The states of an instance, and what takes it from one to the next.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    machine::{
+        effect::Effect,
+        ending::Next,
+        events::{EventData, Notice},
+        reason::StopReason,
+        subject::Subject,
+        time::Time,
+    },
+    spec::{ExitCode, Signal},
+};
+
+/// PM2's words for the state of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Its process is being made.
+    Launching,
+    /// Its process runs.
+    Online,
+    /// Its process, or what is left of its tree, is to end.
+    Stopping,
+    /// No process, and none to come.
+    Stopped,
+    /// No process until others are what it waits for.
+    Waiting,
+    /// No process until a wait is over.
+    WaitingRestart,
+    /// No process: too many unstable runs.
+    Errored,
+}
+
+#[derive(Debug)]
+pub(in crate::machine) enum State {
+    Stopped,
+    /// It starts when others are what it waits for.
+    DependencyWait(DependencyWait),
+    Launching {
+        run: u64,
+        since: Time,
+        stop: Option<Stop>,
+        /// For its process, which gets them as soon as it executes its program.
+        signals: BTreeSet<Signal>,
+    },
+    Online {
+        run: u64,
+        since: Time,
+    },
+    /// It finishes its connections before it is asked to end.
+    Draining {
+        run: u64,
+        since: Time,
+        signal: Signal,
+        then: AfterStop,
+    },
+    Stopping {
+        run: u64,
+        ended: bool,
+        since: Time,
+        kills: u8,
+        then: AfterStop,
+    },
+    Waiting,
+    Errored,
+}
+
+/// The wait of an instance for others.
+#[derive(Debug)]
+pub(in crate::machine) struct DependencyWait {
+    /// Whom to start first.
+    pub(in crate::machine) wakes: Wakes,
+    /// What it waits for has been said.
+    pub(in crate::machine) is_said: bool,
+    /// It has waited for `listen_timeout`.
+    pub(in crate::machine) is_late: bool,
+    /// That has been said, too.
+    pub(in crate::machine) is_late_said: bool,
+    /// Why it cannot start as things stand.
+    pub(in crate::machine) obstacle: Option<Obstacle>,
+}
+
+impl DependencyWait {
+    /// Whether nothing leads to its start by itself.
+    pub(in crate::machine) fn is_blocked(&self) -> bool {
+        self.obstacle.is_some()
+    }
+}
+
+/// Why an instance cannot start as things stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::machine) struct Obstacle {
+    /// What stands in its way: `migrate (0) is errored`.
+    pub(in crate::machine) what: String,
+    /// That has come about by itself; nobody wanted it so.
+    pub(in crate::machine) is_failure: bool,
+}
+
+/// Which of those that it depends on are started with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::machine) enum Wakes {
+    /// None any more.
+    Nobody,
+    /// Those that nobody has started or stopped yet.
+    Fresh,
+    /// All: somebody has asked for it by name.
+    All,
+}
+
+/// A wish to end the instance.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::machine) struct Stop {
+    pub(in crate::machine) signal: Signal,
+    pub(in crate::machine) cause: StopReason,
+    pub(in crate::machine) then: AfterStop,
+}
+
+/// What comes when the tree is gone.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::machine) enum AfterStop {
+    /// The process ended by itself: whatever its ending leads to.
+    Follow(Next),
+    /// Stay stopped.
+    Stay,
+    /// Run again, with a clean record.
+    Restart,
+    /// Run again as after a crash: it was sick.
+    Recover,
+    /// Be forgotten.
+    Remove,
+}
+
+/// What the root has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(in crate::machine) enum StepOutcome {
+    /// Nothing.
+    Nothing,
+    /// It has ended by itself and for good.
+    Ended(ExitCode),
+    /// It has given up.
+    Errored(ExitCode),
+    /// It may be forgotten.
+    Removed,
+}
+
+/// What a step works with.
+pub(in crate::machine) struct Step<'a> {
+    pub(in crate::machine) now: Time,
+    pub(in crate::machine) out: &'a mut Vec<Effect>,
+    pub(in crate::machine) runs: &'a mut u64,
+}
+
+impl Step<'_> {
+    pub(in crate::machine) fn report(&mut self, subject: Subject, data: EventData) {
+        self.out.push(Notice::of(subject, data).into());
+    }
+}

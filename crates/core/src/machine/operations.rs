@@ -1,0 +1,299 @@
+//! Operations: what a client requests is carried out, or queued behind a reload.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    effect::Effect,
+    ids::InstanceId,
+    instance::{AfterStop, Status, StepOutcome},
+    job::Job,
+    operation::{Count, Operation, Reply, Ticket},
+    pending_operations::Awaits,
+    reason::{Command, Reason, StopReason, Why},
+    reloads::Goal,
+    root::{Machine, Phase},
+    time::Time,
+};
+
+/// The most instances of one application.
+const MAX_INSTANCES: u32 = 1000;
+
+/// The numbers that are meant of each application.
+type Places = BTreeMap<String, BTreeSet<u32>>;
+
+impl Machine {
+    /// Somebody asks for something.
+    pub(super) fn operate(&mut self, now: Time, ticket: Ticket, operation: Operation, out: &mut Vec<Effect>) {
+        let refusal = match self.phase {
+            Phase::Running => None,
+            Phase::Waiting => Some("nothing has been started yet: try again in a moment"),
+            Phase::Closing { .. } | Phase::Stopping { .. } | Phase::Ended => {
+                Some("everything is being stopped")
+            }
+        };
+        if let Some(why) = refusal {
+            out.push(Effect::Reply(ticket, Reply::Failed(why.to_owned())));
+            return;
+        }
+        self.pending_operations.begin(ticket);
+        self.held |= matches!(
+            operation,
+            Operation::Stop(_) | Operation::Delete(_) | Operation::Scale { count: Count::To(0), .. }
+        );
+        match operation {
+            Operation::Start(ids) => self.for_each(ticket, &ids, |machine, id| {
+                let begun = machine.start_asked(now, id, out);
+                if let Some(awaits) = begun {
+                    machine.pending_operations.awaits(ticket, id, awaits);
+                }
+            }),
+            Operation::Stop(ids) => {
+                let places = self.places(ticket, &ids);
+                for (app, numbers) in &places {
+                    self.drop_queued_starts(app, numbers);
+                    self.give_up(now, app, Why::Asked, StopReason::Asked, Some(numbers), out);
+                    for id in self.settled_of(app, numbers) {
+                        let instance = &self.instances[&id];
+                        let (run, leaving) = (instance.run(), instance.is_leaving());
+                        if let Some(run) = run {
+                            self.pending_operations.awaits(ticket, id, Awaits::End(run));
+                        }
+                        let then = if leaving { AfterStop::Remove } else { AfterStop::Stay };
+                        self.end(now, id, StopReason::Asked, then, out);
+                    }
+                }
+            }
+            Operation::Restart(ids) => {
+                for (app, numbers) in self.places(ticket, &ids) {
+                    if self.reloads.is_active(&app) {
+                        self.pending_operations.job(ticket, &app);
+                        self.queue(&app, Job::Restart { numbers, ticket }, out);
+                    } else {
+                        self.restart_numbers(now, &app, &numbers, ticket, out);
+                    }
+                }
+            }
+            Operation::Reload(ids) => {
+                for (app, numbers) in self.places(ticket, &ids) {
+                    self.pending_operations.job(ticket, &app);
+                    if self.reloads.is_active(&app) {
+                        let reason = Reason::Command(Command::Reload);
+                        self.queue(&app, Job::Reload { numbers, reason, tickets: vec![ticket] }, out);
+                    } else {
+                        let reason = Reason::Command(Command::Reload);
+                        self.reload_numbers(now, &app, &numbers, reason, vec![ticket], out);
+                    }
+                }
+            }
+            Operation::Scale { app, count } => {
+                if self.reloads.is_active(&app) {
+                    self.pending_operations.job(ticket, &app);
+                    self.queue(&app, Job::Scale { count, ticket }, out);
+                } else {
+                    self.scale(now, &app, count, ticket, out);
+                }
+            }
+            Operation::Become { apps, cpus, manner } => {
+                // Before the first of them is done.
+                for wanted in &apps {
+                    self.pending_operations.job(ticket, &wanted.app.name);
+                }
+                for wanted in apps {
+                    self.wanted(now, wanted, cpus, manner, ticket, out);
+                }
+            }
+            Operation::Apply { plan, cpus } => self.apply(now, plan, cpus, Some(ticket), out),
+            Operation::Delete(ids) => {
+                for (app, numbers) in self.places(ticket, &ids) {
+                    self.delete(now, &app, &numbers, ticket, out);
+                }
+            }
+            Operation::Reset(ids) => self.for_each(ticket, &ids, |machine, id| {
+                machine.instances.entry(id).and_modify(|instance| instance.reset(now));
+            }),
+            Operation::Signal(ids, signal) => self.for_each(ticket, &ids, |machine, id| {
+                let Some(instance) = machine.instances.get_mut(&id) else { return };
+                if !instance.forward(signal, out) {
+                    let why = format!("{} has no process that could get {signal}", instance.subject());
+                    machine.pending_operations.fail(ticket, why);
+                }
+            }),
+        }
+    }
+
+    /// The places in the list that are meant. Who has left it meanwhile is an error of the
+    /// operation, which goes on with the others.
+    fn places(&mut self, ticket: Ticket, ids: &[InstanceId]) -> Places {
+        let mut places = Places::new();
+        for id in ids {
+            match self.instances.get(id) {
+                Some(instance) => {
+                    places.entry(instance.spec.name.clone()).or_default().insert(instance.number);
+                }
+                None => {
+                    self.pending_operations
+                        .fail(ticket, "an instance has left the list meanwhile".to_owned());
+                }
+            }
+        }
+        places
+    }
+
+    fn settled_of(&self, app: &str, numbers: &BTreeSet<u32>) -> Vec<InstanceId> {
+        numbers.iter().filter_map(|number| self.settled(app, *number)).collect()
+    }
+
+    /// Does something to each instance that is meant.
+    fn for_each(&mut self, ticket: Ticket, ids: &[InstanceId], mut act: impl FnMut(&mut Self, InstanceId)) {
+        for (app, numbers) in self.places(ticket, ids) {
+            for id in self.settled_of(&app, &numbers) {
+                act(self, id);
+            }
+        }
+    }
+
+    /// Starts an instance, unless it runs and is to go on. Says what to wait for.
+    pub(super) fn start_asked(&mut self, now: Time, id: InstanceId, out: &mut Vec<Effect>) -> Option<Awaits> {
+        let instance = self.instances.get(&id)?;
+        let awaits = match instance.status() {
+            Status::Online => return None,
+            // Its present run is the one.
+            Status::Launching if instance.begun == instance.tried => return Awaits::of(instance),
+            Status::Launching => Awaits::Begin(instance.begun),
+            // Who is being removed does not begin again, and is found gone.
+            Status::Stopping if instance.is_leaving() => return Some(Awaits::Begin(instance.tried)),
+            Status::Stopping
+            | Status::Stopped
+            | Status::Waiting
+            | Status::WaitingRestart
+            | Status::Errored => Awaits::Begin(instance.tried),
+        };
+        self.with_instance(id, now, out, |instance, step| {
+            instance.revive(step);
+            StepOutcome::Nothing
+        });
+        Some(awaits)
+    }
+
+    /// Lets these numbers of an application that is not being reloaded run anew.
+    pub(super) fn restart_numbers(
+        &mut self,
+        now: Time,
+        app: &str,
+        numbers: &BTreeSet<u32>,
+        ticket: Ticket,
+        out: &mut Vec<Effect>,
+    ) {
+        for id in self.settled_of(app, numbers) {
+            let instance = &self.instances[&id];
+            self.pending_operations.awaits(ticket, id, Awaits::Begin(instance.tried));
+            if !instance.is_leaving() {
+                self.end(now, id, StopReason::Restarted, AfterStop::Restart, out);
+            }
+        }
+    }
+
+    /// Reloads these numbers of an application that is not being reloaded.
+    pub(super) fn reload_numbers(
+        &mut self,
+        now: Time,
+        app: &str,
+        numbers: &BTreeSet<u32>,
+        reason: Reason,
+        tickets: Vec<Ticket>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(file) = self.planned(app) else {
+            for ticket in tickets {
+                self.pending_operations.job_over(
+                    ticket,
+                    app,
+                    Some(format!("{app} has left the list meanwhile")),
+                );
+            }
+            return;
+        };
+        let numbers: Vec<u32> = self
+            .staying(app)
+            .iter()
+            .map(|id| self.instances[id].number)
+            .filter(|number| numbers.contains(number))
+            .collect();
+        // What is to change is the code: how many there are does not.
+        let (spec, _) = self.as_scaled(&file, 1);
+        self.reload(now, Goal { file, spec, count: None }, numbers, reason, tickets, out);
+    }
+
+    /// Lets an application that is not being reloaded have another number of instances. That
+    /// sticks until the file says another one.
+    pub(super) fn scale(
+        &mut self,
+        now: Time,
+        app: &str,
+        count: Count,
+        ticket: Ticket,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(file) = self.planned(app) else {
+            self.pending_operations.fail(ticket, format!("there is no application `{app}`"));
+            return;
+        };
+        let before = self.staying(app);
+        let present = u32::try_from(before.len()).unwrap_or(MAX_INSTANCES);
+        let count = match count {
+            Count::To(count) => count,
+            Count::By(more) => present.saturating_add_signed(more).max(1),
+        };
+        if count > MAX_INSTANCES {
+            self.pending_operations.fail(
+                ticket,
+                format!("{count} instances of {app} are too many: at most {MAX_INSTANCES} are possible"),
+            );
+            return;
+        }
+        self.scaled.insert(app.to_owned(), count);
+        let (spec, _) = self.as_scaled(&file, 1);
+        for id in before.iter().skip(count as usize) {
+            self.pending_operations.awaits(ticket, *id, Awaits::Gone);
+        }
+        // Those that stay go on with what they run: after a reload that was given up that may not
+        // be what the plan says.
+        self.resize(now, count, &spec, false, StopReason::ScaledDown, out);
+        for id in self.staying(app) {
+            if !before.contains(&id)
+                && let Some(awaits) = self.start_asked(now, id, out)
+            {
+                self.pending_operations.awaits(ticket, id, awaits);
+            }
+        }
+    }
+
+    /// Removes these numbers from the list. An application that has none left is forgotten until a
+    /// file names it again.
+    fn delete(
+        &mut self,
+        now: Time,
+        app: &str,
+        numbers: &BTreeSet<u32>,
+        ticket: Ticket,
+        out: &mut Vec<Effect>,
+    ) {
+        let is_all = self.staying(app).iter().all(|id| numbers.contains(&self.instances[id].number));
+        if is_all {
+            self.unqueue(app, |_| true);
+        }
+        self.drop_queued_starts(app, numbers);
+        self.give_up(now, app, Why::Asked, StopReason::Deleted, Some(numbers), out);
+        for id in self.settled_of(app, numbers) {
+            self.pending_operations.awaits(ticket, id, Awaits::Gone);
+            self.end(now, id, StopReason::Deleted, AfterStop::Remove, out);
+        }
+        let left = self.staying(app).len();
+        if left == 0 {
+            self.plan.apps.retain(|planned| planned.name != app);
+            self.scaled.remove(app);
+        } else {
+            self.scaled.insert(app.to_owned(), u32::try_from(left).unwrap_or(MAX_INSTANCES));
+        }
+    }
+}
