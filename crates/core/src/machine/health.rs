@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{fault::Uncaught, serde_form::millis, time::Time};
+use super::{fault::Uncaught, listening::Listening, serde_form::millis, time::Time};
 use crate::spec::{HumanDuration, Probe};
 
 /// What is asked of a run.
@@ -112,11 +112,22 @@ pub(super) struct HealthState {
     pub(super) is_leaving: bool,
     /// What it says of itself.
     pub(super) status: Option<String>,
+    /// Whether it could not listen.
+    pub(super) listening: Listening,
     /// The error that ends it.
     pub(super) uncaught: Option<Uncaught>,
 }
 
 impl HealthState {
+    /// A new run begins: nothing is known of it. The epochs go on.
+    pub(super) fn begin(&mut self) {
+        let Self { mut liveness, mut readiness, mut listening, beat_epoch, .. } = std::mem::take(self);
+        liveness.begin();
+        readiness.begin();
+        listening.begin();
+        *self = Self { liveness, readiness, beat_epoch, listening, ..Self::default() };
+    }
+
     pub(super) fn of(&mut self, kind: ProbeKind) -> &mut ProbeState {
         match kind {
             ProbeKind::Liveness => &mut self.liveness,

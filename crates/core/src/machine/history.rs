@@ -3,14 +3,22 @@
 use std::time::Duration;
 
 use super::{
-    ending::Ending,
+    backoff::Progress,
+    ending::{Ending, Next},
     memory::MemoryPace,
     reason::{Reason, reason},
     time::Time,
 };
+use crate::spec::{Backoff, ExitCode, RestartPolicy};
 
 /// So many endings are remembered.
 const ENDINGS: usize = 5;
+
+/// The least delay before another attempt to start what could not be started.
+pub(super) const SPAWN_RETRY: Duration = Duration::from_millis(100);
+
+/// The delays between attempts to start during a shortage of the system.
+const START_RETRY: Backoff = Backoff::Exponential { initial: SPAWN_RETRY, first_at_once: false };
 
 /// How a run of an instance ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +40,76 @@ impl RestartHistory {
     }
 }
 
-/// What is remembered of an instance.
+/// The history of an instance: what decides about its next restart, and its record.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    /// What a successor in a reload takes over.
+    pub(super) record: Record,
+    /// Unstable runs in a row (PM2's `unstable_restarts`).
+    pub(super) unstable: u32,
+    /// The last run ended because another process listened on its address.
+    pub(super) address_was_in_use: bool,
+    pub(super) backoff: Progress,
+    /// The number of the last run that has completed its task (`oneshot`); 0: none.
+    pub(super) completed: u64,
+    /// The number of the last run during which the task was changed; 0: none.
+    pub(super) outdated: u64,
+    /// When it failed for good, in the root's count of failures, and with which code.
+    pub(super) failure: Option<(u64, ExitCode)>,
+    /// It failed because it is errored, and not by an exit that is final.
+    pub(super) gave_up: bool,
+}
+
+impl History {
+    pub(super) fn new(now: Time) -> Self {
+        Self { record: Record::new(now), ..Self::default() }
+    }
+
+    /// A new start: an earlier failure does not count.
+    pub(super) fn forget_failure(&mut self) {
+        (self.failure, self.gave_up) = (None, false);
+    }
+
+    /// A restart by request: unstable runs before it do not count.
+    pub(super) fn forget_unstable_runs(&mut self) {
+        (self.unstable, self.backoff) = (0, Progress::default());
+    }
+
+    /// PM2's `reset`.
+    pub(super) fn reset(&mut self, now: Time) {
+        self.unstable = 0;
+        self.record.reset(now);
+    }
+
+    /// What follows a run of this length: a restart after the backoff delay, or `errored` after too many unstable
+    /// runs.
+    pub(super) fn next_restart(
+        &mut self,
+        policy: &RestartPolicy,
+        is_unstable: bool,
+        uptime: Duration,
+        least_wait: Duration,
+    ) -> Next {
+        self.unstable = if is_unstable { self.unstable + 1 } else { 0 };
+        if self.unstable >= policy.max_restarts.max(1) {
+            return Next::Errored { unstable: self.unstable };
+        }
+        let (wait, progress) = self.backoff.next(policy.backoff, uptime);
+        self.backoff = progress;
+        Next::Restart(wait.max(least_wait))
+    }
+
+    /// The next attempt after a start that failed by a shortage of the system. The delay grows also where the
+    /// policy has a fixed one, because a shortage of a minute would otherwise be met by thousands of attempts.
+    pub(super) fn next_attempt(&mut self, policy: &RestartPolicy) -> Next {
+        let (delay, progress) = self.backoff.next(START_RETRY, Duration::ZERO);
+        let (policy_delay, _) = self.backoff.next(policy.backoff, Duration::ZERO);
+        self.backoff = progress;
+        Next::Restart(delay.max(policy_delay))
+    }
+}
+
+/// What a successor takes over from its predecessor.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     /// Starts that followed a run at once or after a wait (PM2's `restart_time`). A start of an instance that

@@ -70,7 +70,7 @@ impl Machine {
         }
         let excess = Excess::OverLimit { used, limit };
         let who = instance.subject();
-        let pace = &mut instance.record.pace;
+        let pace = &mut instance.history.record.pace;
         let over = now.since(pace.at.max(started));
         let wait = pace.gap(over).saturating_sub(over);
         let report =

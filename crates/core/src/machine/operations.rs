@@ -109,7 +109,7 @@ impl Machine {
                 }
             }
             Operation::Reset(ids) => self.for_each(ticket, &ids, |machine, id| {
-                machine.instances.entry(id).and_modify(|instance| instance.reset(now));
+                machine.instances.entry(id).and_modify(|instance| instance.history.reset(now));
             }),
             Operation::Signal(ids, signal) => self.for_each(ticket, &ids, |machine, id| {
                 let Some(instance) = machine.instances.get_mut(&id) else { return };
@@ -158,15 +158,19 @@ impl Machine {
         let awaits = match instance.status() {
             Status::Online => return None,
             // Its present run is the one.
-            Status::Launching if instance.begun == instance.tried => return Awaits::of(instance),
-            Status::Launching => Awaits::Begin(instance.begun),
+            Status::Launching if instance.lifecycle.executed == instance.lifecycle.attempted => {
+                return Awaits::of(instance);
+            }
+            Status::Launching => Awaits::Begin(instance.lifecycle.executed),
             // Who is being removed does not begin again, and is found gone.
-            Status::Stopping if instance.is_leaving() => return Some(Awaits::Begin(instance.tried)),
+            Status::Stopping if instance.is_leaving() => {
+                return Some(Awaits::Begin(instance.lifecycle.attempted));
+            }
             Status::Stopping
             | Status::Stopped
             | Status::Waiting
             | Status::WaitingRestart
-            | Status::Errored => Awaits::Begin(instance.tried),
+            | Status::Errored => Awaits::Begin(instance.lifecycle.attempted),
         };
         self.with_instance(id, now, out, |instance, step| {
             instance.revive(step);
@@ -186,7 +190,7 @@ impl Machine {
     ) {
         for id in self.settled_of(app, numbers) {
             let instance = &self.instances[&id];
-            self.pending_operations.awaits(ticket, id, Awaits::Begin(instance.tried));
+            self.pending_operations.awaits(ticket, id, Awaits::Begin(instance.lifecycle.attempted));
             if !instance.is_leaving() {
                 self.end(now, id, StopReason::Restarted, AfterStop::Restart, out);
             }

@@ -95,7 +95,7 @@ impl Machine {
             {
                 // Who ends before its turn has come has not done what it is there for.
                 self.failures += 1;
-                instance.failure.get_or_insert((self.failures, 1));
+                instance.history.failure.get_or_insert((self.failures, 1));
                 if instance.spec.restart.on_errored == OnErrored::Exit {
                     let code = self.first_failure();
                     self.end_because_of(now, id, code, out);

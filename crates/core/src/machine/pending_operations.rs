@@ -32,11 +32,13 @@ impl Awaits {
             return Some(Self::Gone);
         }
         match instance.status() {
-            Status::Launching if instance.begun < instance.tried => Some(Self::Begin(instance.begun)),
+            Status::Launching if instance.lifecycle.executed < instance.lifecycle.attempted => {
+                Some(Self::Begin(instance.lifecycle.executed))
+            }
             // It runs, and has to say that it is ready.
-            Status::Launching => Some(Self::Begin(instance.begun.saturating_sub(1))),
-            Status::Stopping if instance.is_wanted() => Some(Self::Begin(instance.tried)),
-            Status::Waiting => Some(Self::Begin(instance.tried)),
+            Status::Launching => Some(Self::Begin(instance.lifecycle.executed.saturating_sub(1))),
+            Status::Stopping if instance.is_wanted() => Some(Self::Begin(instance.lifecycle.attempted)),
+            Status::Waiting => Some(Self::Begin(instance.lifecycle.attempted)),
             Status::Online
             | Status::Stopping
             | Status::Stopped
@@ -51,14 +53,16 @@ impl Awaits {
         match (self, instance) {
             (Self::Begin(_), None) => Some(Err("an instance was removed before it could start".to_owned())),
             (Self::End(_) | Self::Gone, None) => Some(Ok(())),
-            (Self::Begin(run), Some(instance)) if instance.begun > run && instance.is_up() => Some(Ok(())),
+            (Self::Begin(run), Some(instance)) if instance.lifecycle.executed > run && instance.is_up() => {
+                Some(Ok(()))
+            }
             (Self::Begin(_), Some(instance)) if instance.is_late() => {
                 fail(instance, "still waits for others and starts as soon as they are there")
             }
             (Self::Begin(_), Some(instance)) => match (instance.status(), instance.obstacle()) {
                 (_, Some(obstacle)) => fail(instance, &format!("is not started: {}", obstacle.what)),
                 (Status::Stopped | Status::Errored | Status::WaitingRestart, None) => {
-                    let ending = instance.record.endings.last().map(|past| past.ending.to_string());
+                    let ending = instance.history.record.endings.last().map(|past| past.ending.to_string());
                     let ending = ending.unwrap_or_else(|| "it was stopped before".to_owned());
                     fail(instance, &format!("did not start: {ending}"))
                 }

@@ -53,16 +53,68 @@ pub(super) enum ReadyWhen {
     Uptime,
 }
 
-/// Where a trial stands.
+/// Which run must pass the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ReadinessGate {
-    /// The next run is to pass it.
+pub(super) enum GateStage {
+    /// The next one.
     Ahead(ReadyWhen),
-    /// The present one is.
+    /// The present one.
     Running(ReadyWhen),
 }
 
-/// How a trial ended.
+/// What a run must show, and what it has shown.
+#[derive(Debug, Default)]
+pub(super) struct ReadinessGate {
+    /// The signs that the present run has given.
+    pub(super) signs: Readiness,
+    /// `None`: the present run has passed, or has nothing to show.
+    pub(super) stage: Option<GateStage>,
+    /// The result, until the root takes it after the step.
+    pub(super) outcome: Option<Outcome>,
+    /// Any run of the instance has listened.
+    pub(super) has_listened: bool,
+}
+
+impl ReadinessGate {
+    /// The next run must show this.
+    pub(super) fn expect_of_next(&mut self, requirement: ReadyWhen) {
+        self.stage = Some(GateStage::Ahead(requirement));
+    }
+
+    /// A run begins: it must show what was expected of it, or else this.
+    pub(super) fn begin(&mut self, default: impl FnOnce() -> Option<ReadyWhen>) {
+        let requirement = match self.stage {
+            Some(GateStage::Ahead(requirement)) => Some(requirement),
+            Some(GateStage::Running(_)) | None => default(),
+        };
+        self.stage = requirement.map(GateStage::Running);
+        self.signs = Readiness::default();
+    }
+
+    /// Whether the signs are what the present run must show.
+    pub(super) fn is_satisfied(&self) -> bool {
+        match self.stage {
+            Some(GateStage::Running(ReadyWhen::Signs(wanted))) => wanted.lacks(self.signs).is_none(),
+            Some(GateStage::Running(ReadyWhen::Uptime)) => self.signs.listening,
+            Some(GateStage::Ahead(_)) | None => false,
+        }
+    }
+
+    /// Ends the gate with this outcome, if there is one.
+    pub(super) fn close(&mut self, outcome: impl FnOnce() -> Outcome) {
+        if self.stage.take().is_some() {
+            self.outcome = Some(outcome());
+        }
+    }
+
+    /// Ends the gate by a failure of the run, also of one that has passed.
+    pub(super) fn fail(&mut self, failure: ReadinessFailure) {
+        self.stage = None;
+        self.outcome = Some(Outcome::Failed(failure));
+    }
+}
+
+/// How the gate was left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// It is ready.

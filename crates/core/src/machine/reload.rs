@@ -137,7 +137,7 @@ impl Machine {
             let successor = self.add_called(self.instances[&id].pm_id, number, spec.clone(), now);
             self.with_instance(successor, now, out, |instance, step| {
                 instance.generation = Generation::Coming;
-                instance.try_next(gate);
+                instance.gate.expect_of_next(gate);
                 instance.start(step);
                 StepOutcome::Nothing
             });
@@ -152,7 +152,7 @@ impl Machine {
             self.with_instance(id, now, out, |instance, _| {
                 instance.spec = spec;
                 instance.reason.get_or_insert(reason);
-                instance.try_next(gate);
+                instance.gate.expect_of_next(gate);
                 StepOutcome::Nothing
             });
             self.end(now, id, StopReason::Reloaded, AfterStop::Restart, out);
@@ -176,8 +176,8 @@ impl Machine {
         let of_app =
             |other: &&Instance| other.spec.name == spec.name && other.generation != Generation::Coming;
         // Who has just begun may be about to listen as its siblings do.
-        let listens = instance.has_listened
-            || !is_grown && self.instances.values().filter(of_app).any(|other| other.has_listened);
+        let listens = instance.gate.has_listened
+            || !is_grown && self.instances.values().filter(of_app).any(|other| other.gate.has_listened);
         if listens || probe {
             ReadyWhen::Signs(Readiness { listening: listens, ..wanted })
         } else {
@@ -189,7 +189,7 @@ impl Machine {
     pub(super) fn tried(&mut self, now: Time, id: InstanceId, outcome: Outcome, out: &mut Vec<Effect>) {
         let Some(instance) = self.instances.get(&id) else { return };
         let (app, number, who) = (instance.spec.name.clone(), instance.number, instance.subject());
-        let (spec, readiness) = (instance.spec.clone(), instance.readiness);
+        let (spec, readiness) = (instance.spec.clone(), instance.gate.signs);
         let Some(reload) = self.reloads.active.get_mut(&app).filter(|reload| reload.coming.contains(&id))
         else {
             match outcome {
@@ -233,7 +233,7 @@ impl Machine {
                 };
                 if rolling && lacks {
                     self.with_instance(id, now, out, |instance, step| {
-                        instance.try_again(step, gate);
+                        instance.extend_gate(step, gate);
                         StepOutcome::Nothing
                     });
                     return;
@@ -291,14 +291,14 @@ impl Machine {
     ) {
         let record = predecessor.and_then(|old| self.instances.get_mut(&old)).map(|old| {
             old.generation = Generation::Leaving;
-            std::mem::take(&mut old.record)
+            std::mem::take(&mut old.history.record)
         });
         if let Some(new) = self.instances.get_mut(&id) {
             new.generation = Generation::Settled;
             out.extend(new.run().map(Effect::Promote));
             if let Some(record) = record {
-                new.record = record;
-                new.record.restarts = new.record.restarts.saturating_add(1);
+                new.history.record = record;
+                new.history.record.restarts = new.history.record.restarts.saturating_add(1);
             }
         }
         let Some(predecessor) = predecessor else { return };

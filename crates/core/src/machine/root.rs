@@ -250,7 +250,7 @@ impl Machine {
     ) {
         let Some(instance) = self.instances.get_mut(&id) else { return };
         let verdict = act(instance, &mut Step { now, out, runs: &mut self.runs });
-        let outcome = instance.outcome.take();
+        let outcome = instance.gate.outcome.take();
         if instance.turn().is_some() {
             self.waiting.insert(id);
         }
@@ -273,8 +273,8 @@ impl Machine {
             && let Some(heir) = self.settled(&gone.spec.name, gone.number)
             && let Some(heir) = self.instances.get_mut(&heir)
         {
-            let with_reason = gone.record.endings.iter().filter(|past| past.reason.is_some());
-            with_reason.for_each(|past| heir.record.ended(past.clone()));
+            let with_reason = gone.history.record.endings.iter().filter(|past| past.reason.is_some());
+            with_reason.for_each(|past| heir.history.record.ended(past.clone()));
         }
     }
 
@@ -291,14 +291,14 @@ impl Machine {
             StepOutcome::Ended(code) => {
                 self.held = false;
                 self.failures += 1;
-                let (_, code) = *instance.failure.get_or_insert((self.failures, code));
+                let (_, code) = *instance.history.failure.get_or_insert((self.failures, code));
                 self.failed(now, id, code, out);
             }
             StepOutcome::Errored(code) => {
                 self.held = false;
-                instance.gave_up = true;
+                instance.history.gave_up = true;
                 self.failures += 1;
-                let (_, code) = *instance.failure.get_or_insert((self.failures, code.max(1)));
+                let (_, code) = *instance.history.failure.get_or_insert((self.failures, code.max(1)));
                 self.failed(now, id, code, out);
             }
         }
@@ -316,7 +316,7 @@ impl Machine {
     fn ends_with_success(&self, id: InstanceId) -> bool {
         let spec = &self.instances[&id].spec;
         let mut siblings = self.instances.values().filter(|it| it.spec.name == spec.name);
-        spec.restart.ends_on_success && siblings.all(|it| !it.is_alive() && it.failure.is_none())
+        spec.restart.ends_on_success && siblings.all(|it| !it.is_alive() && it.history.failure.is_none())
     }
 
     /// Stops everything because this instance has ended.
@@ -334,7 +334,7 @@ impl Machine {
 
     /// The code of the first application that failed; 0 if none has.
     pub(super) fn first_failure(&self) -> ExitCode {
-        let failures = self.instances.values().filter_map(|instance| instance.failure);
+        let failures = self.instances.values().filter_map(|instance| instance.history.failure);
         failures.min().map_or(0, |(_, code)| code)
     }
 

@@ -158,7 +158,7 @@ impl Machine {
     /// its code is procrun's.
     pub fn failures(&self) -> Vec<InstanceView<'_>> {
         let mut failed: Vec<_> =
-            self.instances.values().filter_map(|it| Some((it.failure?, it.id))).collect();
+            self.instances.values().filter_map(|it| Some((it.history.failure?, it.id))).collect();
         failed.sort_unstable();
         failed.into_iter().filter_map(|(_, id)| self.instance(id)).collect()
     }
@@ -173,19 +173,19 @@ impl Machine {
             spec: &instance.spec,
             kind: instance.kind,
             status: instance.status(),
-            readiness: instance.readiness,
+            readiness: instance.gate.signs,
             ready: instance.is_ready() && !self.is_stopping(),
             healthy: instance.spec.health.liveness.is_some().then(|| instance.is_healthy()),
             complaint: instance.complaint(),
             says: instance.says(),
-            restarts: instance.record.restarts,
-            unstable: instance.unstable(),
-            created_at: instance.record.created_at,
+            restarts: instance.history.record.restarts,
+            unstable: instance.history.unstable,
+            created_at: instance.history.record.created_at,
             started_at: instance.started_at(),
-            failed: instance.failure.is_some(),
+            failed: instance.history.failure.is_some(),
             completed: instance.spec.order.oneshot.then(|| instance.is_complete()),
-            gave_up: instance.gave_up,
-            endings: &instance.record.endings,
+            gave_up: instance.history.gave_up,
+            endings: &instance.history.record.endings,
         }
     }
 }

@@ -23,10 +23,9 @@ impl Instance {
             self.launch(step);
             return;
         }
-        self.failure = None;
-        self.gave_up = false;
-        self.is_put_away = false;
-        self.state = State::DependencyWait(DependencyWait {
+        self.history.forget_failure();
+        self.lifecycle.is_stopped_by_request = false;
+        self.lifecycle.state = State::DependencyWait(DependencyWait {
             wakes,
             is_said: false,
             is_late: false,
@@ -38,7 +37,7 @@ impl Instance {
 
     /// Its wait for others, if it is at it.
     pub(in crate::machine) fn turn(&self) -> Option<&DependencyWait> {
-        match &self.state {
+        match &self.lifecycle.state {
             State::DependencyWait(turn) => Some(turn),
             State::Stopped
             | State::Launching { .. }
@@ -51,7 +50,7 @@ impl Instance {
     }
 
     pub(super) fn turn_mut(&mut self) -> Option<&mut DependencyWait> {
-        match &mut self.state {
+        match &mut self.lifecycle.state {
             State::DependencyWait(turn) => Some(turn),
             State::Stopped
             | State::Launching { .. }
@@ -89,7 +88,7 @@ impl Instance {
         }
         if was_blocked {
             turn.is_late = false;
-            self.failure = None;
+            self.history.failure = None;
             self.arm(step, self.spec.reload.listen_timeout);
         }
     }
@@ -105,8 +104,8 @@ impl Instance {
         step.report(who, EventData::Blocked { obstacle: obstacle.what.clone() });
         turn.obstacle = Some(obstacle);
         // Its timer is stale.
-        self.epoch += 1;
-        self.end_trial(|| Outcome::Failed(ReadinessFailure::Order));
+        self.lifecycle.epoch += 1;
+        self.gate.close(|| Outcome::Failed(ReadinessFailure::Order));
         true
     }
 
@@ -114,7 +113,7 @@ impl Instance {
     pub(super) fn turn_is_late(&mut self) {
         if let Some(turn) = self.turn_mut().filter(|turn| !turn.is_blocked()) {
             turn.is_late = true;
-            self.end_trial(|| Outcome::Failed(ReadinessFailure::Order));
+            self.gate.close(|| Outcome::Failed(ReadinessFailure::Order));
         }
     }
 
@@ -130,18 +129,24 @@ impl Instance {
 
     /// Whether its task is done.
     pub(in crate::machine) fn is_complete(&self) -> bool {
-        self.completed > 0 && self.completed == self.tried && matches!(self.state, State::Stopped)
+        self.history.completed > 0
+            && self.history.completed == self.lifecycle.attempted
+            && matches!(self.lifecycle.state, State::Stopped)
     }
 
     /// Whether it is what somebody waits for.
     pub(in crate::machine) fn fulfils(&self, condition: Condition) -> bool {
         match condition {
-            Condition::Started => match &self.state {
+            Condition::Started => match &self.lifecycle.state {
                 State::Online { .. } => true,
                 // It runs for a while, and again.
-                State::Waiting => self.begun > 0,
+                State::Waiting => self.lifecycle.executed > 0,
                 // It has done what it had to do.
-                State::Stopped => self.begun > 0 && !self.is_put_away && self.failure.is_none(),
+                State::Stopped => {
+                    self.lifecycle.executed > 0
+                        && !self.lifecycle.is_stopped_by_request
+                        && self.history.failure.is_none()
+                }
                 State::DependencyWait(_)
                 | State::Launching { .. }
                 | State::Draining { .. }
@@ -159,20 +164,22 @@ impl Instance {
         let what = match (self.status(), self.obstacle()) {
             (_, Some(_)) => "is not started either",
             (Status::Errored, None) => "is errored",
-            (_, None) if self.tried == 0 => "is not started",
-            (_, None) if self.is_put_away => "was stopped",
+            (_, None) if self.lifecycle.attempted == 0 => "is not started",
+            (_, None) if self.lifecycle.is_stopped_by_request => "was stopped",
             (_, None) => "has ended",
         };
-        let is_failure = self.obstacle().map_or(!self.is_put_away, |obstacle| obstacle.is_failure);
+        let is_failure =
+            self.obstacle().map_or(!self.lifecycle.is_stopped_by_request, |obstacle| obstacle.is_failure);
         Obstacle { what: format!("{} {what}", self.subject()), is_failure }
     }
 
     /// Whether it is one of those that are started with who depends on it.
     pub(in crate::machine) fn is_woken_by(&self, wakes: Wakes) -> bool {
-        let rests = matches!(self.state, State::Stopped | State::Errored) || self.obstacle().is_some();
+        let rests =
+            matches!(self.lifecycle.state, State::Stopped | State::Errored) || self.obstacle().is_some();
         match wakes {
             Wakes::Nobody => false,
-            Wakes::Fresh => rests && self.tried == 0 && !self.is_put_away,
+            Wakes::Fresh => rests && self.lifecycle.attempted == 0 && !self.lifecycle.is_stopped_by_request,
             Wakes::All => rests,
         }
     }
@@ -187,7 +194,7 @@ impl Instance {
     /// Whether it is asked to end in its turn, when those that need it are gone: the others end at once
     /// when everything stops.
     pub(in crate::machine) fn has_a_turn_to_end(&self) -> bool {
-        match &self.state {
+        match &self.lifecycle.state {
             State::Online { .. } | State::Launching { stop: None, .. } => self.is_settled(),
             State::Launching { stop: Some(_), .. }
             | State::Stopped

@@ -8,25 +8,18 @@ use super::{
 };
 use crate::{
     machine::{
-        backoff::Progress,
         effect::Effect,
         ending::{Ending, FailureKind, Next, SpawnFailure},
         events::EventData,
-        history::RestartHistory,
+        history::{RestartHistory, SPAWN_RETRY},
         ids::Run,
         readiness::{Outcome, ReadinessFailure},
         reason::{Reason, reason},
         subject::Generation,
         time::Time,
     },
-    spec::{Backoff, ExitCode, Signal},
+    spec::{ExitCode, Signal},
 };
-
-/// The least wait before another try to start what could not be started.
-const SPAWN_RETRY: Duration = Duration::from_millis(100);
-
-/// The delays between tries to start during a shortage of the system.
-const START_RETRY: Backoff = Backoff::Exponential { initial: SPAWN_RETRY, first_at_once: false };
 
 /// What is left of an ended worker gets this whatever the stop signal was: jobs in the background of a
 /// shell ignore SIGINT and SIGQUIT (POSIX, "Asynchronous Lists").
@@ -38,7 +31,7 @@ impl Instance {
         step: &mut Step<'_>,
         failure: SpawnFailure,
     ) -> StepOutcome {
-        match &mut self.state {
+        match &mut self.lifecycle.state {
             State::Launching { stop, signals, .. } => {
                 let (stop, signals) = (stop.take(), std::mem::take(signals));
                 if let Some(stop) = stop {
@@ -68,7 +61,7 @@ impl Instance {
         leftovers: bool,
     ) -> StepOutcome {
         let leftovers = leftovers && self.spec.stop.treekill;
-        match &mut self.state {
+        match &mut self.lifecycle.state {
             State::Launching { since, stop, .. } => {
                 let uptime = step.now.since(*since);
                 match stop.take() {
@@ -82,7 +75,7 @@ impl Instance {
             }
             State::Draining { run, since, then, .. } => {
                 let (run, since, then) = (*run, *since, *then);
-                self.state = State::Stopping { run, ended: false, since, kills: 0, then };
+                self.lifecycle.state = State::Stopping { run, ended: false, since, kills: 0, then };
                 self.arm_kill(step);
                 self.exited(step, ending, leftovers)
             }
@@ -114,7 +107,7 @@ impl Instance {
 
     /// The last process of the tree is gone.
     pub(in crate::machine) fn tree_gone(&mut self, step: &mut Step<'_>) -> StepOutcome {
-        match &self.state {
+        match &self.lifecycle.state {
             State::Stopping { ended: true, then, .. } => {
                 let then = *then;
                 self.follow(step, then, 0)
@@ -141,7 +134,7 @@ impl Instance {
         let code = ending.code();
         // Whatever was to be done about it.
         self.reason = self.reported_reason(&ending);
-        self.address_was_in_use =
+        self.history.address_was_in_use =
             matches!(&self.reason, Some(Reason::CannotListen(failure)) if failure.is_in_use);
         let (next, then) = if self.generation == Generation::Coming {
             // Its predecessor is still there.
@@ -156,13 +149,13 @@ impl Instance {
         self.say_ended(step, &ending, uptime, next);
         // Also of one that was ready: a reload that goes on would spread what does not last.
         if self.is_complete_by(&ending) {
-            self.end_trial(|| Outcome::Passed);
-        } else if self.trial.take().is_some() || uptime < self.spec.restart.min_uptime {
-            self.outcome = Some(Outcome::Failed(ReadinessFailure::Ended { ending, uptime }));
+            self.gate.close(|| Outcome::Passed);
+        } else if self.gate.stage.take().is_some() || uptime < self.spec.restart.min_uptime {
+            self.gate.outcome = Some(Outcome::Failed(ReadinessFailure::Ended { ending, uptime }));
         }
         match run {
             Some(run) if leftovers => {
-                self.state =
+                self.lifecycle.state =
                     State::Stopping { run: run.number, ended: true, since: step.now, kills: 0, then };
                 self.sweep(step, run);
                 self.arm_kill(step);
@@ -204,7 +197,12 @@ impl Instance {
     ) -> StepOutcome {
         let well_for = self.was_well_for(began);
         let next = if self.spec.restart.autorestart {
-            self.again(well_for < self.spec.restart.min_uptime, well_for, Duration::ZERO)
+            self.history.next_restart(
+                &self.spec.restart,
+                well_for < self.spec.restart.min_uptime,
+                well_for,
+                Duration::ZERO,
+            )
         } else {
             Next::Final
         };
@@ -216,7 +214,7 @@ impl Instance {
             return self.follow(step, AfterStop::Follow(next), code);
         };
         self.sweep(step, run);
-        if let State::Stopping { then, .. } = &mut self.state {
+        if let State::Stopping { then, .. } = &mut self.lifecycle.state {
             *then = AfterStop::Follow(next);
         }
         at_once(next, code)
@@ -224,7 +222,7 @@ impl Instance {
 
     pub(super) fn say_ended(&mut self, step: &mut Step<'_>, ending: &Ending, uptime: Duration, next: Next) {
         let cause = self.reason.take();
-        self.record.ended(RestartHistory {
+        self.history.record.ended(RestartHistory {
             ending: ending.clone(),
             reason: cause.clone(),
             uptime,
@@ -244,25 +242,25 @@ impl Instance {
 
     /// Nothing of the last run is left: goes on to what was to come.
     pub(super) fn follow(&mut self, step: &mut Step<'_>, then: AfterStop, code: ExitCode) -> StepOutcome {
-        self.epoch += 1;
-        self.is_put_away |= matches!(then, AfterStop::Stay);
+        self.lifecycle.epoch += 1;
+        self.lifecycle.is_stopped_by_request |= matches!(then, AfterStop::Stay);
         match then {
             AfterStop::Restart | AfterStop::Recover | AfterStop::Follow(Next::Restart(_)) => {}
             AfterStop::Stay | AfterStop::Remove | AfterStop::Follow(_) => {
-                self.end_trial(|| Outcome::Failed(ReadinessFailure::NoRoom));
+                self.gate.close(|| Outcome::Failed(ReadinessFailure::NoRoom));
             }
         }
         match then {
             AfterStop::Stay | AfterStop::Follow(Next::Stay | Next::Sweep) => {
-                self.state = State::Stopped;
+                self.lifecycle.state = State::Stopped;
                 StepOutcome::Nothing
             }
             AfterStop::Remove => {
-                self.state = State::Stopped;
+                self.lifecycle.state = State::Stopped;
                 StepOutcome::Removed
             }
             AfterStop::Restart => {
-                self.forget_failures();
+                self.history.forget_unstable_runs();
                 self.launch(step);
                 StepOutcome::Nothing
             }
@@ -272,24 +270,19 @@ impl Instance {
                 StepOutcome::Nothing
             }
             AfterStop::Follow(Next::Restart(wait)) => {
-                self.state = State::Waiting;
+                self.lifecycle.state = State::Waiting;
                 self.arm(step, wait);
                 StepOutcome::Nothing
             }
             AfterStop::Follow(Next::Final) => {
-                self.state = State::Stopped;
+                self.lifecycle.state = State::Stopped;
                 StepOutcome::Ended(code)
             }
             AfterStop::Follow(Next::Errored { .. }) => {
-                self.state = State::Errored;
+                self.lifecycle.state = State::Errored;
                 StepOutcome::Errored(code)
             }
         }
-    }
-
-    pub(super) fn forget_failures(&mut self) {
-        self.unstable = 0;
-        self.backoff = Progress::default();
     }
 
     /// Run again, and when? PM2's rules (`min_uptime`, `max_restarts`, `stop_exit_codes`).
@@ -297,7 +290,7 @@ impl Instance {
         let policy = &self.spec.restart;
         let (is_final, is_unstable, least_wait) = match ending {
             // Like a start that failed because its port is in use: an immediate retry would fail again.
-            Ending::Exited(code) if self.address_was_in_use => {
+            Ending::Exited(code) if self.history.address_was_in_use => {
                 (policy.stop_exit_codes.contains(code), true, SPAWN_RETRY)
             }
             Ending::Exited(code) => {
@@ -309,53 +302,34 @@ impl Instance {
             // Unstable whatever `min_uptime` says, and never tried again at once: the answer
             // comes at once, too, and the supervisor would do nothing else.
             Ending::SpawnFailed(failure) => match failure.kind {
-                FailureKind::Permanent if self.begun == 0 => return Next::Errored { unstable: 1 },
+                FailureKind::Permanent if self.lifecycle.executed == 0 => {
+                    return Next::Errored { unstable: 1 };
+                }
                 FailureKind::Permanent | FailureKind::Transient => (false, true, SPAWN_RETRY),
                 // Whatever the restart policy says: the run that it allowed has not begun.
-                FailureKind::Shortage => return self.retry_start(),
+                FailureKind::Shortage => return self.history.next_attempt(&self.spec.restart),
             },
         };
         if self.spec.order.oneshot {
-            if *ending == Ending::Exited(0) && self.outdated == self.tried {
+            if *ending == Ending::Exited(0) && self.history.outdated == self.lifecycle.attempted {
                 return Next::Restart(Duration::ZERO);
             }
             if *ending == Ending::Exited(0) {
-                self.completed = self.tried;
+                self.history.completed = self.lifecycle.attempted;
                 return Next::Final;
             }
             if !policy.autorestart || is_final {
-                return Next::Errored { unstable: self.unstable + 1 };
+                return Next::Errored { unstable: self.history.unstable + 1 };
             }
             // It has failed, however long that took.
-            return self.again(true, uptime, least_wait);
+            return self.history.next_restart(&self.spec.restart, true, uptime, least_wait);
         }
         // A success is what an application that ends the container has to reach.
         let has_succeeded = policy.ends_on_success && *ending == Ending::Exited(0);
         if !policy.autorestart || is_final || has_succeeded {
             return Next::Final;
         }
-        self.again(is_unstable, uptime, least_wait)
-    }
-
-    /// The system lacked something for the start. The delay grows also where the policy says a fixed one,
-    /// because a shortage of a minute would otherwise be met by thousands of tries.
-    pub(super) fn retry_start(&mut self) -> Next {
-        let (delay, progress) = self.backoff.next(START_RETRY, Duration::ZERO);
-        let (policy_delay, _) = self.backoff.next(self.spec.restart.backoff, Duration::ZERO);
-        self.backoff = progress;
-        Next::Restart(delay.max(policy_delay))
-    }
-
-    /// It is to run again after a run of this length, unless that has happened too often.
-    pub(super) fn again(&mut self, is_unstable: bool, uptime: Duration, least_wait: Duration) -> Next {
-        let policy = &self.spec.restart;
-        self.unstable = if is_unstable { self.unstable + 1 } else { 0 };
-        if self.unstable >= policy.max_restarts.max(1) {
-            return Next::Errored { unstable: self.unstable };
-        }
-        let (wait, progress) = self.backoff.next(policy.backoff, uptime);
-        self.backoff = progress;
-        Next::Restart(wait.max(least_wait))
+        self.history.next_restart(&self.spec.restart, is_unstable, uptime, least_wait)
     }
 }
 

@@ -16,10 +16,10 @@ use crate::{
         effect::Effect,
         ending::Ending,
         events::EventData,
-        health::{HealthFailure, HealthState, ProbeKind},
+        health::{HealthFailure, ProbeKind},
         ids::{Run, Timer, Wait},
         notify::Word,
-        readiness::{Outcome, ReadinessFailure},
+        readiness::ReadinessFailure,
         reason::{Reason, StopReason},
         subject::Generation,
         time::Time,
@@ -44,48 +44,48 @@ impl Instance {
 
     /// Whether it can do its work now, as far as it can tell.
     pub(in crate::machine) fn is_ready(&self) -> bool {
-        if !self.is_online() || self.vitals.is_leaving || self.cannot_listen() {
+        if !self.is_online() || self.health.is_leaving || self.cannot_listen() {
             return false;
         }
         let waits = self.spec.reload.wait_ready;
-        if waits && !self.readiness.message {
+        if waits && !self.gate.signs.message {
             return false;
         }
         match (self.probe(ProbeKind::Readiness), self.probe(ProbeKind::Liveness)) {
-            (Some(probe), _) => self.vitals.readiness.is_well(probe),
-            (None, Some(_)) => self.vitals.liveness.passed,
-            (None, None) => waits || !self.spec.is_cluster() || self.readiness.listening,
+            (Some(probe), _) => self.health.readiness.is_well(probe),
+            (None, Some(_)) => self.health.liveness.passed,
+            (None, None) => waits || !self.spec.is_cluster() || self.gate.signs.listening,
         }
     }
 
     /// Whether its present run has passed `[apps.health]` and is not failing it; never without one.
     pub(in crate::machine) fn is_healthy(&self) -> bool {
-        let is_well = |probe: &Probe| self.vitals.liveness.is_well(probe);
+        let is_well = |probe: &Probe| self.health.liveness.is_well(probe);
         self.is_online() && self.probe(ProbeKind::Liveness).is_some_and(is_well)
     }
 
     /// What it says of itself.
     pub(in crate::machine) fn says(&self) -> Option<&str> {
-        self.vitals.status.as_deref()
+        self.health.status.as_deref()
     }
 
     /// What it has failed last, if it has not succeeded since.
     pub(in crate::machine) fn complaint(&self) -> Option<String> {
-        let listening = self.listening.failure().map(ToString::to_string);
-        listening.or_else(|| self.vitals.liveness.said.clone()).or_else(|| self.vitals.readiness.said.clone())
+        let listening = self.health.listening.failure().map(ToString::to_string);
+        listening.or_else(|| self.health.liveness.said.clone()).or_else(|| self.health.readiness.said.clone())
     }
 
     /// Whether the present run has reported an error that it does not catch.
     pub(in crate::machine) fn has_thrown(&self) -> bool {
-        self.vitals.uncaught.is_some()
+        self.health.uncaught.is_some()
     }
 
     /// Why the present run has ended in this way, as far as it has reported it.
     pub(in crate::machine) fn reported_reason(&mut self, ending: &Ending) -> Option<Reason> {
         match ending {
             Ending::Exited(_) => {
-                let listening = self.listening.take_failure().map(Reason::CannotListen);
-                listening.or_else(|| self.vitals.uncaught.take().map(Reason::Uncaught))
+                let listening = self.health.listening.take_failure().map(Reason::CannotListen);
+                listening.or_else(|| self.health.uncaught.take().map(Reason::Uncaught))
             }
             Ending::Signaled { .. } | Ending::OutOfMemory { .. } | Ending::SpawnFailed(_) => None,
         }
@@ -93,16 +93,7 @@ impl Instance {
 
     /// How long the run that began then was well.
     pub(in crate::machine) fn was_well_for(&self, since: Time) -> Duration {
-        self.vitals.last_well.map_or(Duration::ZERO, |at| at.since(since))
-    }
-
-    /// A new run has not shown anything yet.
-    pub(in crate::machine) fn forget_checks(&mut self) {
-        let HealthState { mut liveness, mut readiness, beat_epoch, .. } = std::mem::take(&mut self.vitals);
-        liveness.begin();
-        readiness.begin();
-        self.vitals = HealthState { liveness, readiness, beat_epoch, ..HealthState::default() };
-        self.listening.begin();
+        self.health.last_well.map_or(Duration::ZERO, |at| at.since(since))
     }
 
     /// The program of the present run is being executed: from now on it is asked.
@@ -119,24 +110,24 @@ impl Instance {
     }
 
     pub(in crate::machine) fn arm_check(&mut self, step: &mut Step<'_>, kind: ProbeKind, wait: Duration) {
-        let checkup = self.vitals.of(kind);
+        let checkup = self.health.of(kind);
         checkup.epoch += 1;
         let timer = Timer { instance: self.id, wait: Wait::Probe(kind), epoch: checkup.epoch };
         step.out.push(Effect::Arm(timer, step.now + wait));
     }
 
     pub(in crate::machine) fn arm_beat(&mut self, step: &mut Step<'_>, at: Time) {
-        self.vitals.beat_epoch += 1;
-        self.vitals.beat_due = at;
-        let timer = Timer { instance: self.id, wait: Wait::Heartbeat, epoch: self.vitals.beat_epoch };
+        self.health.beat_epoch += 1;
+        self.health.beat_due = at;
+        let timer = Timer { instance: self.id, wait: Wait::Heartbeat, epoch: self.health.beat_epoch };
         step.out.push(Effect::Arm(timer, at));
     }
 
     /// It is time to ask.
     pub(in crate::machine) fn check_due(&mut self, step: &mut Step<'_>, kind: ProbeKind, epoch: u64) {
-        let State::Online { run, .. } = self.state else { return };
+        let State::Online { run, .. } = self.lifecycle.state else { return };
         let run = Run { instance: self.id, number: run };
-        let checkup = self.vitals.of(kind);
+        let checkup = self.health.of(kind);
         if epoch == checkup.epoch && !checkup.under_way {
             checkup.under_way = true;
             step.out.push(Effect::Probe(run, kind));
@@ -150,11 +141,11 @@ impl Instance {
         kind: ProbeKind,
         result: Result<(), String>,
     ) -> StepOutcome {
-        let State::Online { since, .. } = self.state else { return StepOutcome::Nothing };
+        let State::Online { since, .. } = self.lifecycle.state else { return StepOutcome::Nothing };
         let Some(probe) = self.probe(kind) else { return StepOutcome::Nothing };
         let (interval, retries, start_period) = (probe.interval, probe.retries, probe.start_period);
         let is_young = step.now.since(since) < start_period;
-        let checkup = self.vitals.of(kind);
+        let checkup = self.health.of(kind);
         if !std::mem::replace(&mut checkup.under_way, false) {
             return StepOutcome::Nothing;
         }
@@ -163,17 +154,17 @@ impl Instance {
                 let is_news = !checkup.passed || checkup.failures >= retries;
                 (checkup.passed, checkup.failures, checkup.said) = (true, 0, None);
                 if kind == ProbeKind::Liveness {
-                    self.vitals.last_well = Some(step.now);
+                    self.health.last_well = Some(step.now);
                 }
                 if kind == ProbeKind::Readiness || self.spec.health.readiness.is_none() {
-                    self.readiness.probe = true;
+                    self.gate.signs.probe = true;
                 }
                 if is_news {
                     let after = step.now.since(since);
                     step.report(self.subject(), EventData::Healthy { probe: kind, after });
                 }
                 self.arm_check(step, kind, interval);
-                self.look_at_trial();
+                self.check_gate();
                 StepOutcome::Nothing
             }
             Err(said) => {
@@ -204,11 +195,11 @@ impl Instance {
 
     /// It has said something of itself.
     pub(in crate::machine) fn spoke(&mut self, step: &mut Step<'_>, word: Word) -> StepOutcome {
-        let State::Online { .. } = self.state else { return StepOutcome::Nothing };
+        let State::Online { .. } = self.lifecycle.state else { return StepOutcome::Nothing };
         match word {
             Word::Alive => {
-                self.vitals.last_well = Some(step.now);
-                let is_first = self.vitals.beat.replace(step.now).is_none();
+                self.health.last_well = Some(step.now);
+                let is_first = self.health.beat.replace(step.now).is_none();
                 // Later ones are looked at when the timer comes: a beat costs nothing.
                 if let Some(heartbeat) = self.heartbeat().filter(|_| is_first) {
                     self.arm_beat(step, step.now + heartbeat);
@@ -216,11 +207,11 @@ impl Instance {
             }
             Word::Every(time) => {
                 if self.spec.health.heartbeat.is_some() {
-                    self.vitals.every = Some(time);
-                    self.vitals.beat = Some(step.now);
+                    self.health.every = Some(time);
+                    self.health.beat = Some(step.now);
                     // A timer stays until its time, and who says this again and again must not fill
                     // the list of them: the one that is armed is left alone unless it is far too late.
-                    let left = self.vitals.beat_due.since(step.now);
+                    let left = self.health.beat_due.since(step.now);
                     if let Some(heartbeat) =
                         self.heartbeat().filter(|time| *time <= left / 2 || left.is_zero())
                     {
@@ -229,37 +220,37 @@ impl Instance {
                 }
             }
             Word::Fault => return self.sicken(step, HealthFailure::Fault),
-            Word::Status(text) => self.vitals.status = (!text.is_empty()).then_some(text),
-            Word::Leaving => self.vitals.is_leaving = true,
+            Word::Status(text) => self.health.status = (!text.is_empty()).then_some(text),
+            Word::Leaving => self.health.is_leaving = true,
             // A program that listens elsewhere already does its work, and one that tries several ports
             // listens in the end.
-            Word::CannotListen { failure, is_handled } if !self.readiness.listening => {
+            Word::CannotListen { failure, is_handled } if !self.gate.signs.listening => {
                 self.fails_to_listen(step, failure, is_handled);
             }
             Word::CannotListen { .. } => {}
             Word::Listens => self.listens(),
-            Word::Uncaught(uncaught) => self.vitals.uncaught = Some(uncaught),
+            Word::Uncaught(uncaught) => self.health.uncaught = Some(uncaught),
         }
         StepOutcome::Nothing
     }
 
     /// How long it may say nothing.
     pub(in crate::machine) fn heartbeat(&self) -> Option<Duration> {
-        self.vitals.every.or(self.spec.health.heartbeat).filter(|time| !time.is_zero())
+        self.health.every.or(self.spec.health.heartbeat).filter(|time| !time.is_zero())
     }
 
     /// It is time to look at its heartbeat.
     pub(in crate::machine) fn beat_due(&mut self, step: &mut Step<'_>, epoch: u64) -> StepOutcome {
-        let State::Online { since, .. } = self.state else { return StepOutcome::Nothing };
-        if epoch != self.vitals.beat_epoch {
+        let State::Online { since, .. } = self.lifecycle.state else { return StepOutcome::Nothing };
+        if epoch != self.health.beat_epoch {
             return StepOutcome::Nothing;
         }
         let Some(heartbeat) = self.heartbeat() else { return StepOutcome::Nothing };
-        if step.now.since(self.vitals.beat_due) > HEARTBEAT_SLACK {
+        if step.now.since(self.health.beat_due) > HEARTBEAT_SLACK {
             self.arm_beat(step, step.now + heartbeat);
             return StepOutcome::Nothing;
         }
-        match self.vitals.beat {
+        match self.health.beat {
             Some(at) if step.now.since(at) < heartbeat => {
                 self.arm_beat(step, at + heartbeat);
                 StepOutcome::Nothing
@@ -272,8 +263,7 @@ impl Instance {
     /// It is not well: it ends, and runs again. A successor in a reload is given up by the root.
     pub(in crate::machine) fn sicken(&mut self, step: &mut Step<'_>, sickness: HealthFailure) -> StepOutcome {
         step.report(self.subject(), EventData::Unhealthy { failure: sickness.clone() });
-        self.trial = None;
-        self.outcome = Some(Outcome::Failed(ReadinessFailure::Sick(sickness.clone())));
+        self.gate.fail(ReadinessFailure::Sick(sickness.clone()));
         self.reason = Some(Reason::Sick(sickness));
         if self.generation == Generation::Coming {
             return StepOutcome::Nothing;

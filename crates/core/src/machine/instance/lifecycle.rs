@@ -12,7 +12,7 @@ use crate::{
         ending::Next,
         events::EventData,
         ids::{Run, Timer, Wait},
-        readiness::{Outcome, Readiness, ReadinessFailure, ReadinessGate, ReadyWhen, Sign},
+        readiness::{GateStage, Outcome, Readiness, ReadinessFailure, ReadyWhen, Sign},
         reason::StopReason,
     },
     spec::{ProgramKind, Signal},
@@ -24,7 +24,7 @@ const KILLS: u8 = 2;
 impl Instance {
     /// Starts it because somebody asks for it, also one that is about to stay ended.
     pub(in crate::machine) fn revive(&mut self, step: &mut Step<'_>) {
-        match &mut self.state {
+        match &mut self.lifecycle.state {
             State::Stopped | State::Errored | State::DependencyWait(_) => self.take_turn(step, Wakes::All),
             State::Waiting => self.launch(step),
             State::Draining { then, .. } | State::Stopping { then, .. } => *then = AfterStop::Restart,
@@ -36,7 +36,7 @@ impl Instance {
     /// Starts it if it has no process, as soon as others are what it waits for; a wait for its restart is
     /// cut short.
     pub(in crate::machine) fn start(&mut self, step: &mut Step<'_>) {
-        match self.state {
+        match self.lifecycle.state {
             State::Stopped | State::Errored => self.take_turn(step, Wakes::Fresh),
             State::Waiting => self.launch(step),
             State::DependencyWait(_)
@@ -49,11 +49,11 @@ impl Instance {
 
     pub(in crate::machine) fn launch(&mut self, step: &mut Step<'_>) {
         *step.runs += 1;
-        self.epoch += 1;
-        (self.failure, self.reason) = (None, None);
-        self.gave_up = false;
-        self.is_put_away = false;
-        let is_restart = match self.state {
+        self.lifecycle.epoch += 1;
+        self.history.forget_failure();
+        self.reason = None;
+        self.lifecycle.is_stopped_by_request = false;
+        let is_restart = match self.lifecycle.state {
             State::Stopped | State::Errored | State::DependencyWait(_) => false,
             State::Launching { .. }
             | State::Online { .. }
@@ -62,31 +62,27 @@ impl Instance {
             | State::Waiting => true,
         };
         if is_restart {
-            self.record.restarts = self.record.restarts.saturating_add(1);
+            self.history.record.restarts = self.history.record.restarts.saturating_add(1);
         }
-        self.tried = *step.runs;
-        self.trial = match self.trial {
-            Some(ReadinessGate::Ahead(gate)) => Some(ReadinessGate::Running(gate)),
-            Some(ReadinessGate::Running(_)) | None => {
-                let message = Readiness { message: true, ..Readiness::default() };
-                let gate = self.spec.reload.wait_ready.then_some(ReadyWhen::Signs(message));
-                // It may meet the same process there again: not online before it has proved otherwise.
-                gate.or_else(|| self.address_was_in_use.then_some(ReadyWhen::Uptime))
-                    .map(ReadinessGate::Running)
-            }
-        };
-        self.state =
+        self.lifecycle.attempted = *step.runs;
+        let (wait_ready, address_was_in_use) = (self.spec.reload.wait_ready, self.history.address_was_in_use);
+        self.gate.begin(|| {
+            let message = Readiness { message: true, ..Readiness::default() };
+            let gate = wait_ready.then_some(ReadyWhen::Signs(message));
+            // It may meet the same process there again: not online before it has proved otherwise.
+            gate.or_else(|| address_was_in_use.then_some(ReadyWhen::Uptime))
+        });
+        self.lifecycle.state =
             State::Launching { run: *step.runs, since: step.now, stop: None, signals: BTreeSet::new() };
-        self.readiness = Readiness::default();
-        self.forget_checks();
+        self.health.begin();
         step.out.push(Effect::Spawn(Run { instance: self.id, number: *step.runs }));
     }
 
     pub(in crate::machine) fn started(&mut self, step: &mut Step<'_>, kind: ProgramKind, pid: i32) {
         let signal_before = self.stop_signal();
-        match &mut self.state {
+        match &mut self.lifecycle.state {
             State::Launching { run, since, stop, signals } => {
-                self.begun = *run;
+                self.lifecycle.executed = *run;
                 self.kind = Some(kind);
                 let (mut stop, signals) = (stop.take(), std::mem::take(signals));
                 let process = Run { instance: self.id, number: *run };
@@ -94,13 +90,13 @@ impl Instance {
                 if let Some(stop) = stop.as_mut().filter(|stop| stop.signal == signal_before) {
                     stop.signal = self.spec.stop_signal(kind);
                 }
-                self.state = State::Online { run: *run, since: *since };
+                self.lifecycle.state = State::Online { run: *run, since: *since };
                 let is_online = self.is_up();
                 let data = if is_online { EventData::Online { pid } } else { EventData::Launching { pid } };
                 step.report(self.subject(), data);
                 step.out.extend(signals.into_iter().map(|signal| Effect::Signal(process, signal)));
-                if let Some(ReadinessGate::Running(gate)) = self.trial {
-                    self.arm_trial(step, gate);
+                if let Some(GateStage::Running(gate)) = self.gate.stage {
+                    self.arm_gate(step, gate);
                 }
                 self.begin_checks(step);
                 if let Some(stop) = stop {
@@ -123,12 +119,12 @@ impl Instance {
     }
 
     pub(in crate::machine) fn ready(&mut self, step: &mut Step<'_>, sign: Sign) {
-        match self.state {
+        match self.lifecycle.state {
             State::Online { since, .. } => {
                 let given = match sign {
-                    Sign::Listening => &mut self.readiness.listening,
-                    Sign::Message => &mut self.readiness.message,
-                    Sign::Probe => &mut self.readiness.probe,
+                    Sign::Listening => &mut self.gate.signs.listening,
+                    Sign::Message => &mut self.gate.signs.message,
+                    Sign::Probe => &mut self.gate.signs.probe,
                 };
                 if !std::mem::replace(given, true) {
                     let after = step.now.since(since);
@@ -136,10 +132,10 @@ impl Instance {
                     step.report(self.subject(), EventData::Ready { sign, awaited, after });
                 }
                 if sign == Sign::Listening {
-                    self.has_listened = true;
+                    self.gate.has_listened = true;
                     self.listens();
                 }
-                self.look_at_trial();
+                self.check_gate();
             }
             State::Launching { .. }
             | State::Stopped
@@ -152,10 +148,10 @@ impl Instance {
     }
 
     pub(in crate::machine) fn timer_fired(&mut self, step: &mut Step<'_>, epoch: u64) -> StepOutcome {
-        if epoch != self.epoch {
+        if epoch != self.lifecycle.epoch {
             return StepOutcome::Nothing;
         }
-        match &mut self.state {
+        match &mut self.lifecycle.state {
             State::Waiting => {
                 self.launch(step);
                 StepOutcome::Nothing
@@ -166,10 +162,10 @@ impl Instance {
             }
             State::Online { .. } => {
                 let waited = self.spec.reload.listen_timeout;
-                match self.trial {
-                    Some(ReadinessGate::Running(ReadyWhen::Uptime)) => self.end_trial(|| Outcome::Passed),
-                    Some(ReadinessGate::Running(ReadyWhen::Signs(wanted))) => {
-                        let setback = match wanted.lacks(self.readiness) {
+                match self.gate.stage {
+                    Some(GateStage::Running(ReadyWhen::Uptime)) => self.gate.close(|| Outcome::Passed),
+                    Some(GateStage::Running(ReadyWhen::Signs(wanted))) => {
+                        let setback = match wanted.lacks(self.gate.signs) {
                             Some(Sign::Probe) | None => {
                                 let said =
                                     self.complaint().unwrap_or_else(|| "its check has not ended".to_owned());
@@ -177,9 +173,9 @@ impl Instance {
                             }
                             Some(sign) => ReadinessFailure::Silent { sign, waited },
                         };
-                        self.end_trial(|| Outcome::Failed(setback));
+                        self.gate.close(|| Outcome::Failed(setback));
                     }
-                    Some(ReadinessGate::Ahead(_)) | None => {}
+                    Some(GateStage::Ahead(_)) | None => {}
                 }
                 StepOutcome::Nothing
             }
@@ -188,7 +184,7 @@ impl Instance {
                 StepOutcome::Nothing
             }
             State::Stopping { kills: 0, .. } => {
-                step.report(self.subject(), EventData::Killing { waited: self.patience.0 });
+                step.report(self.subject(), EventData::Killing { waited: self.lifecycle.grace.0 });
                 self.kill(step);
                 StepOutcome::Nothing
             }
@@ -202,7 +198,7 @@ impl Instance {
                 // Never two processes for one instance: what was to run again cannot.
                 let then = match then {
                     AfterStop::Follow(_) | AfterStop::Restart | AfterStop::Recover => {
-                        AfterStop::Follow(Next::Errored { unstable: self.unstable })
+                        AfterStop::Follow(Next::Errored { unstable: self.history.unstable })
                     }
                     AfterStop::Stay => AfterStop::Stay,
                     AfterStop::Remove => AfterStop::Remove,
@@ -214,20 +210,20 @@ impl Instance {
     }
 
     pub(in crate::machine) fn arm(&mut self, step: &mut Step<'_>, wait: Duration) {
-        self.epoch += 1;
-        let timer = Timer { instance: self.id, wait: Wait::State, epoch: self.epoch };
+        self.lifecycle.epoch += 1;
+        let timer = Timer { instance: self.id, wait: Wait::State, epoch: self.lifecycle.epoch };
         step.out.push(Effect::Arm(timer, step.now + wait));
     }
 
     /// It is a task that has been changed while it runs: it runs again when it has ended.
     pub(in crate::machine) fn run_again(&mut self, step: &mut Step<'_>) {
-        self.outdated = self.tried;
+        self.history.outdated = self.lifecycle.attempted;
         step.report(self.subject(), EventData::RerunPending {});
     }
 
     /// Passes a signal on to its main process, which gets it later if it is being started. False: it has none.
     pub(in crate::machine) fn forward(&mut self, signal: Signal, out: &mut Vec<Effect>) -> bool {
-        if let State::Launching { signals, .. } = &mut self.state {
+        if let State::Launching { signals, .. } = &mut self.lifecycle.state {
             signals.insert(signal);
             return true;
         }

@@ -19,12 +19,12 @@ const RETRY_WINDOW: Duration = Duration::from_secs(5);
 impl Instance {
     /// Whether its present run could not listen, has not listened since, and does not go on without that.
     pub(in crate::machine) fn cannot_listen(&self) -> bool {
-        self.listening.has_failed()
+        self.health.listening.has_failed()
     }
 
     /// The present run listens: clears its earlier failure to listen.
     pub(in crate::machine) fn listens(&mut self) {
-        let Listening { failure, goes_on_at, goes_on, .. } = &mut self.listening;
+        let Listening { failure, goes_on_at, goes_on, .. } = &mut self.health.listening;
         (*failure, *goes_on_at, *goes_on) = (None, None, false);
     }
 
@@ -37,41 +37,42 @@ impl Instance {
         is_handled: bool,
     ) {
         let at = step.now + self.spec.reload.listen_timeout.min(RETRY_WINDOW);
-        self.listening.failure = Some(failure);
-        self.listening.goes_on_at = is_handled.then_some(at);
-        self.listening.goes_on &= is_handled;
+        self.health.listening.failure = Some(failure);
+        self.health.listening.goes_on_at = is_handled.then_some(at);
+        self.health.listening.goes_on &= is_handled;
         // An application that tries again and again must not fill the list of timers.
-        if is_handled && !self.listening.is_timer_armed {
+        if is_handled && !self.health.listening.is_timer_armed {
             self.arm_listen_timer(step, at);
         }
     }
 
     pub(super) fn arm_listen_timer(&mut self, step: &mut Step<'_>, at: Time) {
-        self.listening.epoch += 1;
-        self.listening.is_timer_armed = true;
-        let timer = Timer { instance: self.id, wait: Wait::Listening, epoch: self.listening.epoch };
+        self.health.listening.epoch += 1;
+        self.health.listening.is_timer_armed = true;
+        let timer = Timer { instance: self.id, wait: Wait::Listening, epoch: self.health.listening.epoch };
         step.out.push(Effect::Arm(timer, at));
     }
 
     /// It may be time to count it as one that goes on without the server that could not listen.
     pub(in crate::machine) fn listening_due(&mut self, step: &mut Step<'_>, epoch: u64) {
-        if epoch != self.listening.epoch || !self.is_online() {
+        if epoch != self.health.listening.epoch || !self.is_online() {
             return;
         }
-        self.listening.is_timer_armed = false;
-        let Some(at) = self.listening.goes_on_at else { return };
+        self.health.listening.is_timer_armed = false;
+        let Some(at) = self.health.listening.goes_on_at else { return };
         if at > step.now {
             // It has tried again since.
             self.arm_listen_timer(step, at);
-        } else if !self.listening.goes_on {
-            self.listening.goes_on = true;
-            let place = self.listening.failure().map_or_else(String::new, |failure| failure.place.clone());
+        } else if !self.health.listening.goes_on {
+            self.health.listening.goes_on = true;
+            let place =
+                self.health.listening.failure().map_or_else(String::new, |failure| failure.place.clone());
             step.report(self.subject(), EventData::WithoutListener { place });
         }
     }
 
     /// Whether its present run fails by itself, if it ends now, and has not reported why.
     pub(in crate::machine) fn is_unexplained(&self) -> bool {
-        self.is_online() && !self.cannot_listen() && !self.readiness.listening && !self.has_thrown()
+        self.is_online() && !self.cannot_listen() && !self.gate.signs.listening && !self.has_thrown()
     }
 }

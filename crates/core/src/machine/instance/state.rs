@@ -1,6 +1,6 @@
 //! The states of an instance, and what takes it from one to the next.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
     machine::{
@@ -107,6 +107,39 @@ pub(in crate::machine) enum Wakes {
     Fresh,
     /// All: somebody has asked for it by name.
     All,
+}
+
+/// Where an instance stands, and what its timers and its stop need.
+#[derive(Debug)]
+pub(in crate::machine) struct Lifecycle {
+    pub(in crate::machine) state: State,
+    /// Counts armed timers; all but the last one armed are stale.
+    pub(in crate::machine) epoch: u64,
+    /// The number of the last run that was attempted; 0: none.
+    pub(in crate::machine) attempted: u64,
+    /// The number of the last run whose program has been executed; 0: none.
+    pub(in crate::machine) executed: u64,
+    /// A client or the configuration has stopped it.
+    pub(in crate::machine) is_stopped_by_request: bool,
+    /// In a shutdown: SIGKILL comes no later than this, whatever `kill_timeout` says, and the present run is
+    /// the last one.
+    pub(in crate::machine) kill_limit: Option<Time>,
+    /// The time from the stop signal to SIGKILL, and when it ends.
+    pub(in crate::machine) grace: (Duration, Time),
+}
+
+impl Default for Lifecycle {
+    fn default() -> Self {
+        Self {
+            state: State::Stopped,
+            epoch: 0,
+            attempted: 0,
+            executed: 0,
+            is_stopped_by_request: false,
+            kill_limit: None,
+            grace: (Duration::ZERO, Time::ZERO),
+        }
+    }
 }
 
 /// A wish to end the instance.

@@ -44,7 +44,7 @@ impl Instance {
             | StopReason::NotDrained => {}
             StopReason::Shutdown => self.reason = None,
         }
-        match &mut self.state {
+        match &mut self.lifecycle.state {
             State::Online { run, since } => {
                 let (number, since) = (*run, *since);
                 let run = Run { instance: self.id, number };
@@ -52,10 +52,10 @@ impl Instance {
                     step.out.push(Effect::Retire(run));
                 }
                 // Who has never listened has nothing to finish.
-                match self.spec.stop.drain.filter(|_| stop.cause.drains() && self.readiness.listening) {
+                match self.spec.stop.drain.filter(|_| stop.cause.drains() && self.gate.signs.listening) {
                     Some(within) => {
                         let Stop { signal, cause, then } = stop;
-                        self.state = State::Draining { run: number, since, signal, then };
+                        self.lifecycle.state = State::Draining { run: number, since, signal, then };
                         step.report(self.subject(), EventData::Draining { reason: cause, timeout: within });
                         step.out.push(Effect::Drain(run));
                         self.arm(step, within);
@@ -87,7 +87,7 @@ impl Instance {
             State::Stopped | State::DependencyWait(_) | State::Errored
                 if matches!(stop.then, AfterStop::Restart) =>
             {
-                self.forget_failures();
+                self.history.forget_unstable_runs();
                 self.take_turn(step, Wakes::Fresh);
                 StepOutcome::Nothing
             }
@@ -99,7 +99,7 @@ impl Instance {
 
     /// It has finished its connections, or has had its time to.
     pub(in crate::machine) fn drained(&mut self, step: &mut Step<'_>, cause: StopReason) {
-        match self.state {
+        match self.lifecycle.state {
             State::Draining { run, since, signal, then } => {
                 self.ask_to_end(step, run, since, Stop { signal, cause, then });
             }
@@ -116,7 +116,7 @@ impl Instance {
     pub(super) fn ask_to_end(&mut self, step: &mut Step<'_>, number: u64, since: Time, stop: Stop) {
         let Stop { signal, cause, then } = stop;
         let run = Run { instance: self.id, number };
-        self.state = State::Stopping { run: number, ended: false, since, kills: 0, then };
+        self.lifecycle.state = State::Stopping { run: number, ended: false, since, kills: 0, then };
         let request =
             if self.is_asked_by_message() { EndRequest::Message(signal) } else { EndRequest::Signal(signal) };
         step.report(self.subject(), EventData::Stopping { reason: cause, request });
@@ -127,25 +127,25 @@ impl Instance {
     /// Arms the timer for SIGKILL.
     pub(super) fn arm_kill(&mut self, step: &mut Step<'_>) {
         let mut time = self.spec.stop.kill_timeout;
-        if let Some(limit) = self.kill_limit {
+        if let Some(limit) = self.lifecycle.kill_limit {
             time = time.min(limit.since(step.now));
         }
-        self.patience = (time, step.now + time);
+        self.lifecycle.grace = (time, step.now + time);
         self.arm(step, time);
     }
 
     /// Whether everything stops, and its present run is its last one.
     pub(in crate::machine) fn is_last_run(&self) -> bool {
-        self.kill_limit.is_some()
+        self.lifecycle.kill_limit.is_some()
     }
 
     /// SIGKILL is to come no later than this.
     pub(in crate::machine) fn limit_patience(&mut self, step: &mut Step<'_>, limit: Time) {
-        self.kill_limit = Some(limit);
-        let (given, until) = self.patience;
-        if matches!(self.state, State::Stopping { kills: 0, .. }) && until > limit {
+        self.lifecycle.kill_limit = Some(limit);
+        let (given, until) = self.lifecycle.grace;
+        if matches!(self.lifecycle.state, State::Stopping { kills: 0, .. }) && until > limit {
             let left = limit.since(step.now);
-            self.patience = (given.saturating_sub(until.since(limit)), limit);
+            self.lifecycle.grace = (given.saturating_sub(until.since(limit)), limit);
             self.arm(step, left);
         }
     }
@@ -153,7 +153,7 @@ impl Instance {
     /// SIGKILL to the whole tree, at once.
     pub(in crate::machine) fn kill(&mut self, step: &mut Step<'_>) {
         let Some(run) = self.run() else { return };
-        let State::Stopping { kills, ended, .. } = &mut self.state else { return };
+        let State::Stopping { kills, ended, .. } = &mut self.lifecycle.state else { return };
         *kills += 1;
         if self.spec.stop.treekill {
             step.out.push(Effect::KillTree(run));
