@@ -1,7 +1,7 @@
 'use strict';
-// Runs in the Node of npm, yarn and other package runners, by `--require`. The channel is for the application
-// that they start and not for them: Node takes the channel that NODE_CHANNEL_FD names, so that name is given
-// to their children only. A child that may be a runner itself gets this script instead, by NODE_OPTIONS: there
+// Runs in the Node of npm, yarn and other package runners, by `--require`, or by NODE_OPTIONS where a shell script
+// starts them. The channel is for the application that they start and not for them: Node takes the channel that
+// NODE_CHANNEL_FD names, so that name is given to their children only. A child that may be a runner itself gets this script instead, by NODE_OPTIONS: there
 // it passes the channel on, or opens it if that Node turns out to be the application. An error in here stays
 // in here.
 (() => {
@@ -24,11 +24,7 @@
   // Packages whose programs run the application in a child of their own.
   const packages = PACKAGE_RUNNERS;
   // Their programs, and others that run the scripts of a package.
-  const programs = new Set([
-    'npm', 'npm-cli', 'npx', 'npx-cli', 'pnpm', 'pnpx', 'yarn', 'yarnpkg', 'corepack', 'nodemon', 'babel-node',
-    'dotenv', 'dotenvx', 'cross-env', 'cross-env-shell', 'env-cmd', 'concurrently', 'conc', 'npm-run-all',
-    'run-s', 'run-p', 'turbo', 'nx', 'lerna', 'wireit',
-  ]);
+  const programs = new Set(PACKAGE_RUNNER_PROGRAMS);
   const option = `--require ${__filename}`;
 
   const isRunner = () => {

@@ -16,7 +16,10 @@ use std::{
 
 use nix::{fcntl::OFlag, unistd::geteuid};
 
-use crate::{spec::PACKAGE_RUNNERS, sys::lock::FileLock};
+use crate::{
+    spec::{PACKAGE_RUNNER_PROGRAMS, PACKAGE_RUNNERS},
+    sys::lock::FileLock,
+};
 
 /// Lets a worker of a cluster finish its connections, and accept them for itself; reports uncaught errors.
 pub(super) const DRAIN: &str =
@@ -29,7 +32,12 @@ pub(super) const BEAT: &str = include_str!("beat.cjs");
 /// Passes the channel of package runners to their child.
 pub(super) fn forward() -> String {
     let packages = serde_json::json!(PACKAGE_RUNNERS).to_string();
-    include_str!("forward.cjs").replacen("PACKAGE_RUNNERS", &packages, 1)
+    let programs = serde_json::json!(PACKAGE_RUNNER_PROGRAMS).to_string();
+    include_str!("forward.cjs").replacen("PACKAGE_RUNNERS", &packages, 1).replacen(
+        "PACKAGE_RUNNER_PROGRAMS",
+        &programs,
+        1,
+    )
 }
 
 /// The file of a script, if it exists yet.

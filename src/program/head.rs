@@ -28,6 +28,11 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     regular_file::read_start(path, HEAD)
 }
 
+/// Whether a file is text by its first bytes.
+pub(super) fn is_text(path: &Path) -> io::Result<bool> {
+    Ok(!read(path)?.contains(&0))
+}
+
 /// The content of a script that may be a shim.
 pub(super) fn read_script(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&regular_file::read_start(path, MAX_SHIM)?).into_owned())

@@ -9,6 +9,7 @@ mod head;
 mod identity;
 mod interpreted;
 mod package;
+mod runners;
 mod shebang;
 mod shim;
 #[cfg(test)]
@@ -28,7 +29,7 @@ use self::{
     interpreted::Candidates,
     shebang::Shebang,
 };
-pub use self::{package::main_of, typescript::NodeVersion};
+pub use self::{package::main_of, runners::may_start_runner, typescript::NodeVersion};
 use crate::{
     spec::{Exec, ExecMode, ExitCode, Interpreter, ProgramKind, serve},
     sys::{

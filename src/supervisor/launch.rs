@@ -147,6 +147,8 @@ pub(super) struct Prepared {
     pub(super) mark: RunMark,
     /// The cgroup of the run, if it gets one.
     pub(super) cgroup: Option<NewCgroup>,
+    /// A package runner below it must leave the channel to the application.
+    pub(super) may_start_runner: bool,
     /// The descriptor of its channel, if it has one.
     pub(super) channel: usize,
     /// Of the application, as it starts.
@@ -191,11 +193,39 @@ impl Prepared {
 
     /// Leaves the channel to what npm and its like start; `script` gives it to them.
     pub(super) fn forward_channel(&mut self, script: &Path, sockets: usize) -> Result<(), SpawnFailure> {
+        self.hide_channel(sockets)?;
+        self.preload(script)
+    }
+
+    /// The same where a program that is not for Node starts them: the first Node below it runs `script`.
+    pub(super) fn forward_channel_below(
+        &mut self,
+        script: &Path,
+        sockets: usize,
+    ) -> Result<(), SpawnFailure> {
+        const OPTIONS: &[u8] = b"NODE_OPTIONS=";
+        let Some(script) = script.to_str().filter(|path| !path.contains([' ', '\t', '\n', '"', '\\'])) else {
+            // It would be several words there.
+            return Ok(());
+        };
+        self.hide_channel(sockets)?;
+        let mut options = OsString::from(format!("NODE_OPTIONS=--require {script}"));
+        if let Some(at) = self.env.iter().position(|entry| entry.to_bytes().starts_with(OPTIONS)) {
+            let own = OsString::from_vec(self.env.swap_remove(at).into_bytes().split_off(OPTIONS.len()));
+            options.push(" ");
+            options.push(own);
+        }
+        self.env.push(c_string(&options)?);
+        Ok(())
+    }
+
+    /// Gives the channel a name that no Node takes by itself.
+    fn hide_channel(&mut self, sockets: usize) -> Result<(), SpawnFailure> {
         const OF_NODE: [&[u8]; 2] = [b"NODE_CHANNEL_FD=", b"NODE_CHANNEL_SERIALIZATION_MODE="];
         self.env.retain(|entry| !OF_NODE.iter().any(|name| entry.to_bytes().starts_with(name)));
         self.channel = forwarded_channel_number(sockets);
         self.env.push(c_string(OsStr::new(&format!("{FORWARDED_CHANNEL}={}", self.channel)))?);
-        self.preload(script)
+        Ok(())
     }
 
     /// Lets Node run a script before the application's. Of Node's two ways this is the one that
@@ -307,6 +337,7 @@ pub(super) fn prepare(
         env.entry("PYTHONUNBUFFERED".into()).or_insert_with(|| "1".into());
     }
     env.extend(command.vars.iter().cloned());
+    let may_start_runner = spec.has_channel() && program::may_start_runner(&command, &exec.cwd);
     let mut env = entries(env)?;
     env.push(c_string(OsStr::new(&mark.entry))?);
     job.enter(Step::Package);
@@ -326,6 +357,7 @@ pub(super) fn prepare(
         command,
         mark,
         cgroup: None,
+        may_start_runner,
         channel: channel_number(spec.listen.len()),
         version,
         script,

@@ -297,6 +297,54 @@ fn what_a_chain_of_package_runners_starts_has_the_channel() {
     }
 }
 
+/// A package runner that a shell or another program starts does not take the channel, either.
+#[test]
+fn what_a_package_runner_behind_a_script_starts_has_the_channel() {
+    for (script, args, is_for_messages) in [
+        ("sh", r#"["start.sh"]"#, true),
+        ("./start.sh", "[]", true),
+        ("./outer", "[]", true),
+        ("npm start", "[]", true),
+        ("bash", r#"["-c", "npm run two"]"#, true),
+        ("./mixed.sh", "[]", true),
+        ("env", r#"["A=1", "npm", "start"]"#, false),
+    ] {
+        let bed = bed_with_packages(&format!(
+            r#"{{ "name": "api", "script": "{script}", "args": {args}, "wait_ready": true, "listen_timeout": 60000,
+                 "shutdown_with_message": {is_for_messages}, "kill_timeout": 60000,
+                 "env": {{ "NODE_OPTIONS": "--no-deprecation" }} }}"#
+        ));
+        bed.file(
+            "package.json",
+            r#"{ "name": "x", "version": "1.0.0", "scripts": {
+                "start": "node app.js", "one": "npm start", "two": "npm run one", "before": "node other.js" } }"#,
+        );
+        bed.script("start.sh", "#!/bin/sh\nset -e\nnpm start\n");
+        bed.script("outer", "#!/bin/bash\nexec 3>&1\n./inner.sh\n");
+        bed.script("inner.sh", "#!/bin/sh\nexec node_modules/.bin/yarn run one\n");
+        bed.script("mixed.sh", "#!/bin/sh\nnpm run before\nexec node app.js\n");
+        bed.file("other.js", "console.log('comes before');");
+        bed.file(
+            "app.js",
+            "console.log('begins', typeof process.send, process.env.NODE_OPTIONS,
+               Object.keys(process.env).filter((it) => it.includes('CHANNEL')), process.execArgv);
+             process.on('message', (message) => { console.log('gets', message); process.exit(0); });
+             process.on('SIGTERM', () => process.exit(0));
+             process.send('ready');",
+        );
+        let mut run = start(&bed);
+        run.wait_for_line("begins function --no-deprecation [] []");
+        run.wait_for_err("api (0) is ready after");
+        run.expect_stop();
+        assert_eq!(
+            run.out().lines_with("gets shutdown").len(),
+            usize::from(is_for_messages),
+            "{}",
+            run.story()
+        );
+    }
+}
+
 #[test]
 fn what_npm_starts_has_the_channel() {
     let bed = bed_with(

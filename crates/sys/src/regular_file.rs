@@ -13,6 +13,8 @@ use std::{
 
 use nix::fcntl::OFlag;
 
+use super::shortage::is_file_shortage;
+
 /// Opens a regular file for reading. Waits for nothing but the file system.
 ///
 /// # Errors
@@ -41,9 +43,43 @@ pub fn read_start(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Whether there is a regular file.
+///
+/// # Errors
+/// That is not known at the moment: a file system fails, or the kernel lacks memory.
+pub fn exists(path: &Path) -> io::Result<bool> {
+    known(path.metadata().map(|found| found.is_file())).map(Option::unwrap_or_default)
+}
+
+/// The result of a look-up. `None`: the file is missing, or cannot be used by procrun.
+///
+/// # Errors
+/// The same look-up may succeed later ([`is_file_shortage`]).
+pub fn known<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if is_file_shortage(&error) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_missing_file_is_known_and_one_whose_file_system_fails_is_not() {
+        let failed = |errno| known::<()>(Err(io::Error::from_raw_os_error(errno)));
+        assert_eq!(known(Ok(1)).unwrap(), Some(1));
+        for errno in [nix::libc::ENOENT, nix::libc::EACCES, nix::libc::ENOTDIR] {
+            assert_eq!(failed(errno).unwrap(), None, "{errno}");
+        }
+        for errno in [nix::libc::EIO, nix::libc::EMFILE, nix::libc::ENOMEM, nix::libc::ENOTCONN] {
+            assert_eq!(failed(errno).unwrap_err().raw_os_error(), Some(errno));
+        }
+        assert!(exists(Path::new("/proc/self/status")).unwrap());
+        assert!(!exists(Path::new("/proc")).unwrap() && !exists(Path::new("/proc/none")).unwrap());
+    }
 
     #[test]
     fn only_regular_files_are_read_and_only_their_start() {

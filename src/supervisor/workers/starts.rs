@@ -167,6 +167,10 @@ impl Workers {
             if let Some(script) = node.forwarder() {
                 prepared.forward_channel(script, spec.listen.len())?;
             }
+        } else if prepared.may_start_runner {
+            if let Some(script) = node.forwarder() {
+                prepared.forward_channel_below(script, spec.listen.len())?;
+            }
         } else if takes_preload {
             let script = match (spec.is_cluster(), spec.stop.drain) {
                 (true, Some(_)) => node.preload(),

@@ -42,7 +42,7 @@ pub use logs::{LogFiles, LogHistory, LogSpec, LogStyle, NO_FILE, RuntimeLog, Ver
 pub use memory::{MemoryLimit, OomGuard, Share};
 pub use order::{Condition, Dependency, Order};
 pub use patch::Patch;
-pub use program::{PACKAGE_RUNNERS, ProgramKind};
+pub use program::{PACKAGE_RUNNER_PROGRAMS, PACKAGE_RUNNERS, ProgramKind};
 pub use reload::ReloadPolicy;
 pub use restart::{Backoff, OnErrored, RestartPolicy};
 pub use schedule::{Fields, MonthDays, Pattern, Schedule};

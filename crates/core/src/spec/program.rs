@@ -23,6 +23,35 @@ pub const PACKAGE_RUNNERS: [&str; 15] = [
     "npm-run-all2",
 ];
 
+/// The programs of these packages, and others that run the scripts of a package.
+pub const PACKAGE_RUNNER_PROGRAMS: [&str; 25] = [
+    "npm",
+    "npm-cli",
+    "npx",
+    "npx-cli",
+    "pnpm",
+    "pnpx",
+    "yarn",
+    "yarnpkg",
+    "corepack",
+    "nodemon",
+    "babel-node",
+    "dotenv",
+    "dotenvx",
+    "cross-env",
+    "cross-env-shell",
+    "env-cmd",
+    "concurrently",
+    "conc",
+    "npm-run-all",
+    "run-s",
+    "run-p",
+    "turbo",
+    "nx",
+    "lerna",
+    "wireit",
+];
+
 /// What runs the code of a program, according to its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum ProgramKind {
