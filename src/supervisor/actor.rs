@@ -392,7 +392,7 @@ impl Supervisor<'_> {
     /// The parts of the supervisor that do not work at present, as text.
     pub(super) fn failing(&self) -> Vec<String> {
         let threads =
-            threads::failing().into_iter().map(|name| format!("the thread `{name}` panics repeatedly"));
+            threads::failing().into_iter().map(|(name, failure)| format!("the thread `{name}` {failure}"));
         threads.chain(self.outages.failing().map(|part| format!("cannot {part}"))).collect()
     }
 

@@ -28,7 +28,7 @@ use tokio::{
 };
 
 use super::actor;
-use crate::sys::signals;
+use crate::sys::{signals, threads::Running};
 
 /// A job that takes longer may have met something that does not answer.
 const SLOW_JOB: Duration = Duration::from_millis(100);
@@ -379,6 +379,7 @@ impl Shared {
     fn work(&self) -> ! {
         // The supervisor's own thread takes the signals.
         signals::block_all();
+        let _running = Running::new("helper");
         loop {
             let (number, work) = self.next_job();
             // The receiver of the result gets an error.

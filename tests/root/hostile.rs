@@ -296,9 +296,11 @@ impl Tracer {
         strace.args(["-o", "/dev/null", "-p", &thread.to_string()]).args(args);
         let mut child = support::spawn(strace.stderr(std::process::Stdio::piped()));
         let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        std::io::BufRead::read_line(&mut said, &mut line).unwrap();
-        assert!(line.contains("attached"), "{line}");
+        let mut text = String::new();
+        while !text.contains("attached") {
+            let length = std::io::BufRead::read_line(&mut said, &mut text).unwrap();
+            assert_ne!(length, 0, "{text}");
+        }
         Self(child)
     }
 }
@@ -781,4 +783,48 @@ fn a_log_file_that_does_not_answer_stops_no_other_line() {
     let before = stuck();
     support::wait_until("the file to grow again", || stuck() > before + 5);
     run.expect_stop();
+}
+
+/// Executes its arguments with a seccomp filter that kills each thread which makes one of these system calls, and
+/// only that thread.
+const KILL_THREADS: &str = r#"
+import ctypes, os, struct, sys
+numbers = [int(number) for number in sys.argv[1].split(",")]
+# The number of the call, a comparison for each of these, `allow`, `kill the thread`.
+code = [(0x20, 0, 0, 0)]
+code += [(0x15, len(numbers) - at, 0, number) for at, number in enumerate(numbers)]
+code += [(0x06, 0, 0, 0x7fff0000), (0x06, 0, 0, 0)]
+text = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *line) for line in code))
+program = struct.pack("<HxxxxxxQ", len(code), ctypes.addressof(text))
+libc = ctypes.CDLL(None)
+libc.prctl(38, 1, 0, 0, 0)
+if libc.prctl(22, 2, program, 0, 0) != 0:
+    sys.exit("no seccomp filter")
+os.execvp(sys.argv[2], sys.argv[2:])
+"#;
+
+#[test]
+fn a_thread_that_seccomp_kills_alone_fails_the_health_check() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\npid_file = \"run/app.pid\"\n",
+    );
+    bed.script("steady.sh", workers::STEADY);
+    // A helper thread removes the pid file.
+    let mut calls = vec![nix::libc::SYS_unlinkat];
+    #[cfg(target_arch = "x86_64")]
+    calls.push(nix::libc::SYS_unlink);
+    let calls = calls.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let run = bed.isolated(&["ecosystem.toml"]).through(&["python3", "-c", KILL_THREADS, &calls]).start();
+    run.wait_for_line("app up");
+    support::wait_until("the pid file", || bed.exists("run/app.pid"));
+    let health = || {
+        let mut check = bed.isolated(&["healthcheck"]).start();
+        (check.wait_end(), check.err().lines().join("\n"))
+    };
+    assert_eq!(health().0, support::End::Code(0), "{}", health().1);
+    let _stop = bed.isolated(&["stop", "app"]).start();
+    support::wait_until("the health check to name the thread", || {
+        let (end, text) = health();
+        end == support::End::Code(1) && text.contains("the thread `helper` was killed")
+    });
 }

@@ -2,15 +2,25 @@
 //! is over, which is reported as a panic.
 //!
 //! A thread that panics often rests between its restarts, and counts as failing until it has run for a while:
-//! `healthcheck` reads [`failing`].
+//! `healthcheck` reads [`failing`]. It also finds threads that are gone although they have not returned: a seccomp
+//! filter can kill the thread that makes a system call, and nothing else (`SECCOMP_RET_KILL_THREAD`). The kernel
+//! sends no notice of that. So it is looked for only here, at no cost for the threads.
 
 use std::{
     io,
+    marker::PhantomData,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
+
+use nix::{
+    libc,
+    unistd::{getpid, gettid},
+};
+
+use super::reap::Pid;
 
 /// A panic so soon after the last one is one more in a row.
 const IN_A_ROW: Duration = Duration::from_secs(10);
@@ -53,6 +63,7 @@ fn rest_for(rest: Duration) {
 
 /// Calls `body` until its work is over. What a panic leaves behind is the body's to look after.
 fn keep_running(name: &'static str, rest: Duration, is_over: impl Fn() -> bool, mut body: impl FnMut()) {
+    let _running = Running::new(name);
     let mut run = || {
         body();
         assert!(is_over(), "the thread has ended before its work was over");
@@ -76,14 +87,51 @@ fn has_panicked(name: &'static str, now: Instant) -> u32 {
     record.in_a_row
 }
 
-/// The threads that panic again and again.
-pub fn failing() -> Vec<&'static str> {
-    failing_at(now())
+/// The threads that panic again and again, and those that were killed: what follows `the thread NAME`.
+pub fn failing() -> Vec<(&'static str, &'static str)> {
+    let panicking = failing_at(now()).into_iter().map(|name| (name, "panics repeatedly"));
+    let mut killed: Vec<&str> =
+        running().iter().filter(|(_, thread)| !exists(*thread)).map(|(name, _)| *name).collect();
+    killed.dedup();
+    panicking
+        .chain(killed.into_iter().map(|name| (name, "was killed, for instance by a seccomp filter")))
+        .collect()
 }
 
 fn failing_at(now: Instant) -> Vec<&'static str> {
     let is_failing = |record: &&Record| record.in_a_row >= FAILING && record.is_recent(now);
     records().iter().filter(is_failing).map(|record| record.name).collect()
+}
+
+/// Lets [`failing`] know the calling thread. It ends when this is dropped, or was killed. Not for another thread.
+#[derive(Debug)]
+pub struct Running(Pid, PhantomData<*const ()>);
+
+impl Running {
+    /// Of the calling thread.
+    pub fn new(name: &'static str) -> Self {
+        let thread = gettid().as_raw();
+        running().push((name, thread));
+        Self(thread, PhantomData)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        running().retain(|(_, thread)| *thread != self.0);
+    }
+}
+
+/// The names of the threads that run, with their ids.
+fn running() -> MutexGuard<'static, Vec<(&'static str, Pid)>> {
+    static RUNNING: Mutex<Vec<(&'static str, Pid)>> = Mutex::new(Vec::new());
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether this process has this thread.
+fn exists(thread: Pid) -> bool {
+    // SAFETY: takes integers, and sends nothing.
+    unsafe { libc::syscall(libc::SYS_tgkill, getpid().as_raw(), thread, 0) == 0 }
 }
 
 impl Record {
@@ -130,11 +178,30 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_is_gone_without_a_return_counts_as_failing() {
+        let is_failing = |name| failing().iter().any(|(failing, _)| *failing == name);
+        let gone = thread::spawn(|| {
+            drop(Running::new("that-ends"));
+            // As if the kernel had ended it.
+            std::mem::forget(Running::new("that-is-killed"));
+            assert!(!failing().iter().any(|(name, _)| *name == "that-is-killed"), "it still runs");
+            gettid().as_raw()
+        });
+        let gone = gone.join().unwrap();
+        // The kernel takes it away after what join(3) waits for.
+        while exists(gone) {
+            thread::yield_now();
+        }
+        assert!(is_failing("that-is-killed") && !is_failing("that-ends"));
+        running().retain(|(_, running)| *running != gone);
+    }
+
+    #[test]
     fn a_thread_that_returns_before_its_work_is_over_is_started_again_and_counts_as_failing() {
         let turns = Cell::new(0);
         let body = || turns.set(turns.get() + 1);
         keep_running("that-returns", Duration::ZERO, || turns.get() == 5, body);
         assert_eq!(turns.get(), 5);
-        assert!(failing().contains(&"that-returns"));
+        assert!(failing().contains(&("that-returns", "panics repeatedly")));
     }
 }
