@@ -8,7 +8,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{Bed, Procrun, SIGKILL, last_pid, procfs, send, wait_until};
+use crate::{
+    hostile::Tracer,
+    support::{Bed, Procrun, SIGKILL, last_pid, procfs, send, wait_until},
+};
 
 /// A daemon without a mark, a session, an output or a living parent of the run. It says its process id first.
 const DAEMON: &str = "prlimit --locks=unlimited: env -i setsid -f \
@@ -381,4 +384,47 @@ fn a_run_that_could_not_begin_in_its_cgroup_has_none() {
     let left: Vec<PathBuf> = entries(&own.expect("its directory")).filter(|path| path.is_dir()).collect();
     assert!(left.is_empty(), "{left:?}{}", run.story());
     run.expect_stop();
+}
+
+#[test]
+fn a_cgroup_that_a_worker_has_changed_is_not_used_again() {
+    let bed = bed("", "echo up; exec sleep 1000\n");
+    let mut run = start(&bed, ":");
+    run.wait_for_line("up");
+    let (around, own) = Directory::around_cgroups_of(&bed, &run);
+    let changed = around.path().join(&own).join(cgroup(&bed).file_name().unwrap());
+    // A worker that manages cgroups may have made this one the root of a threaded subtree.
+    fs::create_dir(changed.join("threads")).unwrap();
+    fs::write(changed.join("threads/cgroup.type"), "threaded").unwrap();
+    assert_eq!(fs::read_to_string(changed.join("cgroup.type")).unwrap(), "domain threaded\n");
+    for starts in 2..=4 {
+        bed.command(&["restart", "app"]).ok();
+        run.wait_for_lines("up", starts);
+        assert_ne!(cgroup(&bed).file_name(), changed.file_name(), "{}", run.story());
+    }
+    assert!(!changed.exists(), "{}", run.story());
+    run.expect_stop();
+    assert!(!around.has(&own));
+}
+
+#[test]
+fn a_run_for_whose_cgroup_there_is_no_descriptor_has_none() {
+    for file in ["", "/cgroup.events"] {
+        let bed = bed("", "echo up; exec sleep 1000\n");
+        let mut run = start(&bed, ":");
+        // The third run would have the cgroup of the first one.
+        let path = format!("{}{file}", cgroup(&bed).display());
+        bed.command(&["restart", "app"]).ok();
+        {
+            let inject = ["-f", "-e", "inject=open,openat:error=EMFILE", "-P", &path];
+            let _tracer = Tracer::with(run.pid(), &inject);
+            bed.command(&["restart", "app"]).ok();
+            run.wait_for_lines("up", 3);
+            assert_eq!(describe(&bed, "app")["cgroup"], Value::Null, "{file}{}", run.story());
+        }
+        bed.command(&["restart", "app"]).ok();
+        run.wait_for_lines("up", 4);
+        cgroup(&bed);
+        run.expect_stop();
+    }
 }

@@ -141,6 +141,10 @@ impl Directory {
 
     /// A run does not use it any more.
     pub(super) fn give_back(&self, number: u32) {
+        // Here and not in `take`: no start waits for it.
+        if !is_as_created(&self.path(number)) {
+            return self.discard(number);
+        }
         let is_full = self.lock().spare.len() >= MAX_SPARE;
         // One with processes stays until they have ended.
         if !is_full || remove(&self.path(number), MAX_DEPTH).is_err() {
@@ -219,6 +223,17 @@ fn remove(path: &Path, depth: usize) -> io::Result<()> {
         }
         result => result,
     }
+}
+
+/// Whether a process can begin in this cgroup, as far as its run has not changed that: a worker that manages cgroups
+/// may have enabled controllers or threads in its own one.
+fn is_as_created(cgroup: &Path) -> bool {
+    let is = |file: &str, expected: &str| match fs::read_to_string(cgroup.join(file)) {
+        Ok(text) => text.trim_end() == expected,
+        // It was removed, which `take` finds out.
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    is("cgroup.subtree_control", "") && is("cgroup.type", "domain")
 }
 
 /// What `cgroup.events` reports.
@@ -310,6 +325,24 @@ mod tests {
         set_events(&directory, 1, false, true);
         assert_eq!(directory.take().unwrap(), 3);
         assert_eq!(directory.lock().spare.len(), 0);
+    }
+
+    #[test]
+    fn a_cgroup_that_its_run_has_changed_is_not_used_again() {
+        for (file, unchanged, changed) in
+            [("cgroup.subtree_control", "\n", "memory\n"), ("cgroup.type", "domain\n", "domain threaded\n")]
+        {
+            let (_dir, directory) = directory();
+            let number = directory.take().unwrap();
+            populate(&directory, number, false);
+            fs::write(directory.path(number).join(file), unchanged).unwrap();
+            directory.give_back(number);
+            assert_eq!(directory.take().unwrap(), number, "{file}");
+            fs::write(directory.path(number).join(file), changed).unwrap();
+            directory.give_back(number);
+            assert_ne!(directory.take().unwrap(), number, "{file}");
+            assert_eq!(directory.lock().spare.len(), 0);
+        }
     }
 
     #[test]
