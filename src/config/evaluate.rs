@@ -17,8 +17,8 @@ use std::{
 };
 
 use super::{
-    EX_CONFIG, Loaded, Problem, Problems, Source, file, json,
-    target::{Format, find_in_path},
+    EX_CONFIG, EX_IOERR, Loaded, Problem, Problems, Source, UNANSWERED_HINT, file, json,
+    target::{Format, Miss, find_in_path},
     tree::{Entry, Node, Position, SourceLocation, Value, shorten},
 };
 use crate::spec::Signal;
@@ -68,13 +68,19 @@ pub enum EvaluationEnd {
 impl Evaluation {
     pub(super) fn new(source: Source, file: &Path) -> Result<Self, Problems> {
         let path = source.environment().get(std::ffi::OsStr::new("PATH"));
-        let program = find_in_path("node", path).or_else(|_| find_in_path("bun", path)).map_err(|_| {
-            let problem = Problem::new(format!(
-                "{} needs node or bun to be evaluated, and neither is in PATH",
-                source.name()
-            ));
-            let hint = "install one, or write the file as TOML, JSON or YAML";
-            Problems::one(EX_CONFIG, problem.hint(hint))
+        let program = find_in_path("node", path).or_else(|_| find_in_path("bun", path)).map_err(|miss| {
+            let needs = format!("{} needs node or bun to be evaluated, and", source.name());
+            match miss {
+                Miss::Refused(_) => {
+                    let hint = "install one, or write the file as TOML, JSON or YAML";
+                    let problem = Problem::new(format!("{needs} neither is in PATH"));
+                    Problems::one(EX_CONFIG, problem.hint(hint))
+                }
+                Miss::Unknown => {
+                    let problem = Problem::new(format!("{needs} a directory of PATH cannot be searched"));
+                    Problems::one(EX_IOERR, problem.hint(UNANSWERED_HINT))
+                }
+            }
         })?;
         // The hash keys of the standard library are random and never leave this process.
         let state = RandomState::new();

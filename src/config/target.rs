@@ -11,7 +11,11 @@ use super::{
     path::resolve,
     problem::{EX_CONFIG, EX_USAGE, Problem, Problems},
 };
-use crate::{program, spec::ExitCode, sys::bounded_lookup::Lookups};
+use crate::{
+    program,
+    spec::ExitCode,
+    sys::{bounded_lookup::Lookups, regular_file, shortage::is_file_shortage},
+};
 
 /// As shells and container runtimes answer for a program that is not there.
 const NOT_FOUND: ExitCode = 127;
@@ -131,8 +135,13 @@ fn of_program(script: &str, cwd: &Path, app_cwd: &Path, path: Option<&OsString>)
         match std::fs::metadata(&candidate) {
             Ok(metadata) if metadata.is_dir() => {
                 // `procrun test` with a directory `test` beside it can still mean the program.
-                if script.contains('/') || find_in_path(script, path).is_err() {
-                    return directory_target(script, &resolve(directory, Path::new(script)));
+                let program = if script.contains('/') { None } else { Some(find_in_path(script, path)) };
+                match program {
+                    Some(Ok(_)) => {}
+                    Some(Err(Miss::Unknown)) => return Ok(Target::Script(script.to_owned())),
+                    Some(Err(Miss::Refused(_))) | None => {
+                        return directory_target(script, &resolve(directory, Path::new(script)));
+                    }
                 }
             }
             Ok(_) if directory == app_cwd => return Ok(Target::Script(script.to_owned())),
@@ -140,6 +149,8 @@ fn of_program(script: &str, cwd: &Path, app_cwd: &Path, path: Option<&OsString>)
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 return Err(cannot_run(script, "permission denied"));
             }
+            // What fails now may work when it starts.
+            Err(error) if is_file_shortage(&error) => return Ok(Target::Script(script.to_owned())),
             Err(_) => {}
         }
     }
@@ -149,12 +160,17 @@ fn of_program(script: &str, cwd: &Path, app_cwd: &Path, path: Option<&OsString>)
     if script.contains('/') {
         return Err(not_found(script, &format!("no such file in {}", app_cwd.display())));
     }
-    find_in_path(script, path).map(Target::Script)
+    match find_in_path(script, path) {
+        Ok(program) => Ok(Target::Script(program)),
+        Err(Miss::Unknown) => Ok(Target::Script(script.to_owned())),
+        Err(Miss::Refused(problems)) => Err(problems),
+    }
 }
 
 /// A directory runs by its main file, as Node runs it.
 fn directory_target(name: &str, directory: &Path) -> Result<Target, Problems> {
-    if program::main_of(directory).is_some() {
+    // Its start finds out what is not known at the moment.
+    if !matches!(program::main_of(directory), Ok(None)) {
         return Ok(Target::Script(directory.to_string_lossy().into_owned()));
     }
     let file = ENDINGS.iter().map(|(ending, _)| format!("ecosystem{ending}"));
@@ -168,14 +184,27 @@ fn directory_target(name: &str, directory: &Path) -> Result<Target, Problems> {
     Err(Problems::one(NOT_EXECUTABLE, problem.hint(hint)))
 }
 
+/// Why no program is found in `PATH`.
+pub(super) enum Miss {
+    /// There is none, or it cannot be executed.
+    Refused(Problems),
+    /// There may be one: a file system fails, or the kernel lacks something.
+    Unknown,
+}
+
 /// The first executable of that name, as a shell would find it.
-pub(super) fn find_in_path(name: &str, path: Option<&OsString>) -> Result<String, Problems> {
-    let mut forbidden = None;
+pub(super) fn find_in_path(name: &str, path: Option<&OsString>) -> Result<String, Miss> {
+    let (mut forbidden, mut is_unknown) = (None, false);
     for directory in
         std::env::split_paths(path.map_or(OsStr::new("/usr/local/bin:/usr/bin:/bin"), |path| path))
     {
         let candidate = directory.join(name);
-        if !candidate.is_file() || !candidate.is_absolute() {
+        let exists = candidate.is_absolute()
+            && regular_file::exists(&candidate).unwrap_or_else(|_| {
+                is_unknown = true;
+                false
+            });
+        if !exists {
             continue;
         }
         match nix::unistd::access(&candidate, nix::unistd::AccessFlags::X_OK) {
@@ -187,10 +216,13 @@ pub(super) fn find_in_path(name: &str, path: Option<&OsString>) -> Result<String
             Err(_) => forbidden = forbidden.or(Some(candidate)),
         }
     }
-    Err(match forbidden {
+    if is_unknown {
+        return Err(Miss::Unknown);
+    }
+    Err(Miss::Refused(match forbidden {
         Some(candidate) => cannot_run(&candidate.to_string_lossy(), "is not executable"),
         None => not_found(name, "no such file here, and no such program in PATH"),
-    })
+    }))
 }
 
 fn not_found(name: &str, why: &str) -> Problems {

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     spec::{PACKAGE_RUNNERS, ProgramKind},
-    sys::shortage::is_file_shortage,
+    sys::regular_file::known,
 };
 
 /// Maximum number of links; more lead in a cycle.
@@ -66,17 +66,24 @@ pub(super) fn by_names(path: &Path) -> Option<ProgramKind> {
 }
 
 /// The kind of a JavaScript file that is executed directly.
-pub(super) fn tool(file: &Path) -> Tool {
-    let Some((directory, package)) = fs::canonicalize(file).ok().and_then(|file| package::of(&file)) else {
-        return Tool::Other;
+///
+/// # Errors
+/// That is not known at the moment.
+pub(super) fn tool(file: &Path) -> Result<Tool, Failure> {
+    let package = known(fs::canonicalize(file)).and_then(|file| match file {
+        Some(file) => package::of(&file),
+        None => Ok(None),
+    });
+    let Some((directory, package)) = package.map_err(|error| Failure::of_file(file, &error))? else {
+        return Ok(Tool::Other);
     };
     let name = package.name.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
-    match name {
+    Ok(match name {
         "tsx" => Tool::Tsx(directory, package),
         "ts-node" => Tool::TsNode,
         _ if PACKAGE_RUNNERS.contains(&name) => Tool::Runner,
         _ => Tool::Other,
-    }
+    })
 }
 
 /// What the content of a file shows about its interpreter.
@@ -97,11 +104,8 @@ pub(super) enum Nature {
 /// # Errors
 /// The file may be readable at another time.
 pub(super) fn nature(file: &Path) -> Result<Nature, Failure> {
-    let head = match head::read(file) {
-        Ok(head) => head,
-        Err(error) if is_file_shortage(&error) => return Err(Failure::of_file(file, &error)),
-        Err(_) => return Ok(Nature::Binary),
-    };
+    let unknown = |error: io::Error| Failure::of_file(file, &error);
+    let Some(head) = known(head::read(file)).map_err(unknown)? else { return Ok(Nature::Binary) };
     Ok(match Content::of(&head) {
         Content::Elf | Content::Binary => Nature::Binary,
         Content::Text => Nature::JavaScript(super::shebang::Asked::default()),
@@ -109,9 +113,9 @@ pub(super) fn nature(file: &Path) -> Result<Nature, Failure> {
             let kind = by_names(Path::new(&shebang.asked.program)).unwrap_or_default();
             match kind {
                 ProgramKind::Node | ProgramKind::Bun => Nature::JavaScript(shebang.asked),
-                ProgramKind::Shell => Shim::read(file)
-                    .filter(|shim| shim.target.is_file())
-                    .map_or(Nature::Script(shebang, kind), Nature::Shim),
+                ProgramKind::Shell => {
+                    Shim::read(file).map_err(unknown)?.map_or(Nature::Script(shebang, kind), Nature::Shim)
+                }
                 ProgramKind::PackageRunner | ProgramKind::Python | ProgramKind::Other => {
                     Nature::Script(shebang, kind)
                 }

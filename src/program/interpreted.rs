@@ -7,10 +7,10 @@ use std::{
 };
 
 use super::{
-    Command, Failure, Lookup, NOT_EXECUTABLE, NOT_FOUND, head, identity,
+    Command, Failure, Lookup, NOT_EXECUTABLE, NOT_FOUND, Script, head, identity,
     identity::{Nature, Tool},
-    is_directory, no_cluster, not_executable,
-    package::{self, Package},
+    main_file, no_cluster, not_executable,
+    package::Package,
     shebang::Asked,
     typescript::{self, Loader, NodeVersion, STRIP_TYPES, TypeScript},
 };
@@ -74,11 +74,12 @@ impl Candidates {
 impl Lookup<'_> {
     /// A configured interpreter: itself a program, or a script that another program runs.
     pub(super) fn by_interpreter(&self, name: &str) -> Result<Command, Failure> {
-        let script = self.script()?;
-        let main = if script.is_dir() {
-            package::main_of(&script).ok_or_else(|| is_directory(&script))?
-        } else {
-            script.clone()
+        let (script, main) = match self.script()? {
+            Script::Directory(directory) => {
+                let main = main_file(&directory)?;
+                (directory, main)
+            }
+            Script::File(file) => (file.clone(), file),
         };
         let found = self.find(OsStr::new(name));
         let interpreter = match &found {
@@ -96,7 +97,7 @@ impl Lookup<'_> {
                 return self.run_by(&Candidates::one(name), &script, &main);
             }
         };
-        let tool = identity::tool(&file);
+        let tool = identity::tool(&file)?;
         let mut command = match (tool, self.mode) {
             (Tool::Tsx(directory, package), ExecMode::Cluster) => {
                 self.by_tsx(&directory, &package, &asked, Some(&script))?
@@ -174,7 +175,7 @@ impl Lookup<'_> {
         if kind == ProgramKind::Node && main.extension().is_some_and(typescript::is_typescript) {
             match self.typescript(&program, candidates, main)? {
                 Some(bun) => (program, name, kind) = (bun, "bun".into(), ProgramKind::Bun),
-                None => options.extend(self.strips_types(&program).then(|| STRIP_TYPES.into())),
+                None => options.extend(self.strips_types(&program)?.then(|| STRIP_TYPES.into())),
             }
         }
         if kind == ProgramKind::Shell {
@@ -236,7 +237,7 @@ impl Lookup<'_> {
             return Ok(None);
         }
         let has_jsx = script.extension() == Some(OsStr::new("tsx"));
-        let version = NodeVersion::of(node);
+        let version = node_version(node)?;
         let is_able = version.is_none_or(|version| version.typescript() != TypeScript::No);
         if is_able && !has_jsx {
             return Ok(None);
@@ -257,9 +258,12 @@ impl Lookup<'_> {
         Err(Failure::new(NOT_EXECUTABLE, message))
     }
 
-    fn strips_types(&self, node: &Path) -> bool {
-        let is_said = self.exec.interpreter_args.iter().any(|arg| arg == STRIP_TYPES);
-        !is_said && NodeVersion::of(node).is_some_and(|version| version.typescript() == TypeScript::Flag)
+    fn strips_types(&self, node: &Path) -> Result<bool, Failure> {
+        let is_configured = self.exec.interpreter_args.iter().any(|arg| arg == STRIP_TYPES);
+        if is_configured {
+            return Ok(false);
+        }
+        Ok(node_version(node)?.is_some_and(|version| version.typescript() == TypeScript::Flag))
     }
 
     /// Whether Node is configured to load something that may handle TypeScript.
@@ -283,6 +287,10 @@ impl Lookup<'_> {
             })
         })
     }
+}
+
+fn node_version(node: &Path) -> Result<Option<NodeVersion>, Failure> {
+    NodeVersion::of(node).map_err(|error| Failure::of_file(node, &error))
 }
 
 fn by_node(program: PathBuf, argv: Vec<OsString>, vars: Vec<(OsString, OsString)>) -> Command {

@@ -187,6 +187,13 @@ pub fn command(name: &str, cwd: &Path, path: Option<&OsStr>) -> Result<PathBuf, 
     }
 }
 
+/// What `script` leads to.
+enum Script {
+    File(PathBuf),
+    /// Its main file runs.
+    Directory(PathBuf),
+}
+
 struct Lookup<'a> {
     exec: &'a Exec,
     mode: ExecMode,
@@ -197,15 +204,13 @@ impl Lookup<'_> {
     /// By the extension, then by the kind of the file.
     fn by_kind(&self) -> Result<Command, Failure> {
         let script = match self.script() {
-            Ok(script) => script,
+            Ok(Script::Directory(directory)) => return self.directory(&directory),
+            Ok(Script::File(script)) => script,
             Err(failure) if !failure.is_shortage && self.exec.script.trim().contains(char::is_whitespace) => {
                 return self.shell_line();
             }
             Err(failure) => return Err(failure),
         };
-        if script.is_dir() {
-            return self.directory(&script);
-        }
         match Candidates::by_extension(&script) {
             Some(candidates) => self.run_by(&candidates, &script, &script),
             None => self.by_nature(script),
@@ -214,7 +219,7 @@ impl Lookup<'_> {
 
     fn by_nature(&self, script: PathBuf) -> Result<Command, Failure> {
         match identity::nature(&script)? {
-            Nature::JavaScript(asked) => match identity::tool(&script) {
+            Nature::JavaScript(asked) => match identity::tool(&script)? {
                 Tool::Tsx(directory, package) if self.mode == ExecMode::Cluster => {
                     self.by_tsx(&directory, &package, &asked, None)
                 }
@@ -254,10 +259,10 @@ impl Lookup<'_> {
     /// `interpreter = "none"`: the kernel's own rules. Where they lead to Node, Node is run with the same
     /// arguments, so that it can get options.
     fn itself(&self) -> Result<Command, Failure> {
-        let script = self.script()?;
-        if script.is_dir() {
-            return Err(is_directory(&script));
-        }
+        let script = match self.script()? {
+            Script::Directory(directory) => return Err(is_directory(&directory)),
+            Script::File(script) => script,
+        };
         match identity::nature(&script)? {
             Nature::JavaScript(asked) if !asked.program.is_empty() => {
                 executable(script.clone())?;
@@ -270,17 +275,22 @@ impl Lookup<'_> {
 
     /// The script as an absolute path: a file or a directory as seen from the working directory, or a
     /// command in `PATH`.
-    fn script(&self) -> Result<PathBuf, Failure> {
+    fn script(&self) -> Result<Script, Failure> {
         let Exec { script, cwd, .. } = self.exec;
         let file = cwd.join(script);
         let is_name = !script.contains('/');
         match file.metadata() {
             // `test` with a directory of that name beside it can still mean the program.
-            Ok(meta) if meta.is_dir() && is_name && self.in_path(script).is_ok() => self.in_path(script),
-            Ok(meta) if meta.is_dir() || meta.is_file() => Ok(file),
+            Ok(meta) if meta.is_dir() && is_name => match self.in_path(script) {
+                Ok(program) => Ok(Script::File(program)),
+                Err(failure) if failure.is_shortage => Err(failure),
+                Err(_) => Ok(Script::Directory(file)),
+            },
+            Ok(meta) if meta.is_dir() => Ok(Script::Directory(file)),
+            Ok(meta) if meta.is_file() => Ok(Script::File(file)),
             Ok(_) => Err(Failure::new(NOT_EXECUTABLE, format!("{} is not a regular file", file.display()))),
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::of_file(&file, &error)),
-            Err(_) if is_name => self.in_path(script),
+            Err(_) if is_name => self.in_path(script).map(Script::File),
             Err(_) => Err(Failure::new(NOT_FOUND, format!("{} does not exist", file.display()))),
         }
     }
@@ -301,7 +311,7 @@ impl Lookup<'_> {
 
     /// Node runs a directory by its package.json or its index.js.
     fn directory(&self, directory: &Path) -> Result<Command, Failure> {
-        let Some(main) = main_of(directory) else { return Err(is_directory(directory)) };
+        let main = main_file(directory)?;
         let candidates = Candidates::by_extension(&main).unwrap_or_else(Candidates::javascript);
         self.run_by(&candidates, directory, &main)
     }
@@ -452,6 +462,12 @@ fn executable(script: PathBuf) -> Result<PathBuf, Failure> {
 fn not_executable(path: &Path) -> Failure {
     let message = format!("{} is not executable\n  hint: chmod +x it, or set `interpreter`", path.display());
     Failure::new(NOT_EXECUTABLE, message)
+}
+
+/// The file that Node runs for a directory.
+fn main_file(directory: &Path) -> Result<PathBuf, Failure> {
+    let main = main_of(directory).map_err(|error| Failure::of_file(directory, &error))?;
+    main.ok_or_else(|| is_directory(directory))
 }
 
 fn is_directory(path: &Path) -> Failure {

@@ -1,10 +1,13 @@
 //! The facts of a package.json: the main file of a directory, and the package of a file.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 
-use crate::sys::regular_file;
+use crate::sys::regular_file::{self, known};
 
 /// A larger package.json is not read.
 const MAX_PACKAGE: u64 = 1024 * 1024;
@@ -22,9 +25,9 @@ pub(super) struct Package {
 }
 
 impl Package {
-    fn read(directory: &Path) -> Option<Self> {
-        let text = regular_file::read_start(&directory.join("package.json"), MAX_PACKAGE).ok()?;
-        serde_json::from_slice(&text).ok()
+    fn read(directory: &Path) -> io::Result<Option<Self>> {
+        let text = known(regular_file::read_start(&directory.join("package.json"), MAX_PACKAGE))?;
+        Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
     }
 
     /// The file that one of its `exports` names, if it is just a name.
@@ -34,33 +37,51 @@ impl Package {
 }
 
 /// The nearest package.json above a file whose links have been followed, and its path.
-pub(super) fn of(file: &Path) -> Option<(PathBuf, Package)> {
-    let directories = file.ancestors().skip(1).take(MAX_LEVELS);
-    directories.into_iter().find_map(|directory| Some((directory.to_owned(), Package::read(directory)?)))
+///
+/// # Errors
+/// That is not known at the moment.
+pub(super) fn of(file: &Path) -> io::Result<Option<(PathBuf, Package)>> {
+    for directory in file.ancestors().skip(1).take(MAX_LEVELS) {
+        if let Some(package) = Package::read(directory)? {
+            return Ok(Some((directory.to_owned(), package)));
+        }
+    }
+    Ok(None)
 }
 
 /// The file that Node runs when it is given a directory: `main` of its package.json, else `index`.
-pub fn main_of(directory: &Path) -> Option<PathBuf> {
-    let main = Package::read(directory).and_then(|package| package.main);
+///
+/// # Errors
+/// That is not known at the moment: a file system fails, or the kernel lacks something.
+pub fn main_of(directory: &Path) -> io::Result<Option<PathBuf>> {
+    let main = Package::read(directory)?.and_then(|package| package.main);
     let main = main.as_ref().and_then(serde_json::Value::as_str).filter(|main| !main.is_empty());
-    main.and_then(|main| {
-        let main = directory.join(main);
-        as_module(&main).or_else(|| index(&main))
-    })
-    .or_else(|| index(directory))
+    if let Some(main) = main.map(|main| directory.join(main)) {
+        let module = as_module(&main)?;
+        let found = if module.is_some() { module } else { index(&main)? };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    index(directory)
 }
 
-fn as_module(path: &Path) -> Option<PathBuf> {
+fn as_module(path: &Path) -> io::Result<Option<PathBuf>> {
     let with = |extension: &str| {
         let mut name = path.as_os_str().to_owned();
         name.push(extension);
         PathBuf::from(name)
     };
-    ["", ".js", ".json", ".node"].into_iter().map(with).find(|path| path.is_file())
+    for path in ["", ".js", ".json", ".node"].map(with) {
+        if regular_file::exists(&path)? {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
 }
 
-fn index(directory: &Path) -> Option<PathBuf> {
-    as_module(&directory.join("index")).filter(|index| index.extension().is_some())
+fn index(directory: &Path) -> io::Result<Option<PathBuf>> {
+    Ok(as_module(&directory.join("index"))?.filter(|index| index.extension().is_some()))
 }
 
 #[cfg(test)]
@@ -90,7 +111,8 @@ mod tests {
             ("f", None),
             ("none", None),
         ] {
-            assert_eq!(main_of(&root.join(package)), main.map(|main| root.join(main)), "{package}");
+            let found = main_of(&root.join(package)).unwrap();
+            assert_eq!(found, main.map(|main| root.join(main)), "{package}");
         }
     }
 }

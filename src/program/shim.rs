@@ -3,9 +3,13 @@
 //! Such a shim ends with `exec node "$basedir/../next/dist/bin/next" "$@"`. Following it as a link lets
 //! the file it names be given `interpreter_args` and be a worker of a cluster.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::head;
+use crate::sys::regular_file::{self, known};
 
 /// The target of a shim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,9 +21,17 @@ pub(super) struct Shim {
 }
 
 impl Shim {
-    /// Reads a shell script; `None` if it is not certain that it is a shim for Node.
-    pub(super) fn read(script: &Path) -> Option<Self> {
-        Self::parse(&head::read_script(script).ok()?, script.parent()?)
+    /// Reads a shell script; `None` if it is not certain that it is a shim for Node, or the target is missing.
+    ///
+    /// # Errors
+    /// That is not known at the moment.
+    pub(super) fn read(script: &Path) -> io::Result<Option<Self>> {
+        let text = known(head::read_script(script))?;
+        let shim = text.and_then(|text| Self::parse(&text, script.parent()?));
+        match shim {
+            Some(shim) if regular_file::exists(&shim.target)? => Ok(Some(shim)),
+            Some(_) | None => Ok(None),
+        }
     }
 
     fn parse(text: &str, directory: &Path) -> Option<Self> {

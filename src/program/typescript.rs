@@ -3,13 +3,13 @@
 use std::{
     ffi::{OsStr, OsString},
     fmt::{self, Write as _},
-    fs,
+    fs, io,
     os::unix::ffi::OsStrExt,
     path::Path,
 };
 
 use super::package::Package;
-use crate::sys::regular_file;
+use crate::sys::regular_file::{self, known};
 
 /// Maximum size of Node's header.
 const MAX_HEADER: u64 = 64 * 1024;
@@ -34,10 +34,18 @@ impl fmt::Display for NodeVersion {
 impl NodeVersion {
     /// The version of this executable, without running it: Node's own archives, nvm, and the images
     /// and packages made of them have its headers beside it. `None` where there are none.
-    pub fn of(node: &Path) -> Option<Self> {
-        let node = fs::canonicalize(node).ok()?;
-        let header = node.parent()?.parent()?.join("include/node/node_version.h");
-        let text = String::from_utf8(regular_file::read_start(&header, MAX_HEADER).ok()?).ok()?;
+    ///
+    /// # Errors
+    /// That is not known at the moment.
+    pub fn of(node: &Path) -> io::Result<Option<Self>> {
+        let node = known(fs::canonicalize(node))?;
+        let header = node.and_then(|node| Some(node.parent()?.parent()?.join("include/node/node_version.h")));
+        let Some(header) = header else { return Ok(None) };
+        let text = known(regular_file::read_start(&header, MAX_HEADER))?;
+        Ok(text.and_then(|text| Self::in_header(std::str::from_utf8(&text).ok()?)))
+    }
+
+    fn in_header(text: &str) -> Option<Self> {
         let number = |name: &str| {
             text.lines()
                 .find_map(|line| line.strip_prefix("#define ")?.strip_prefix(name)?.trim().parse().ok())
@@ -158,11 +166,11 @@ mod tests {
         fs::create_dir_all(at("bin")).unwrap();
         fs::create_dir_all(at("include/node")).unwrap();
         fs::write(at("bin/node"), "").unwrap();
-        assert_eq!(NodeVersion::of(&at("bin/node")), None);
+        assert_eq!(NodeVersion::of(&at("bin/node")).unwrap(), None);
         let header =
             "#define NODE_MAJOR_VERSION 22\n#define NODE_MINOR_VERSION 9\n#define NODE_PATCH_VERSION 0\n";
         fs::write(at("include/node/node_version.h"), header).unwrap();
-        let version = NodeVersion::of(&at("bin/node")).unwrap();
+        let version = NodeVersion::of(&at("bin/node")).unwrap().unwrap();
         assert_eq!((version.to_string(), version.typescript()), ("22.9.0".to_owned(), TypeScript::Flag));
     }
 
