@@ -70,7 +70,7 @@ impl Gathered<'_> {
     /// A look-up for an application has timed out. `consequence` completes the notice.
     pub(super) fn unanswered(&mut self, app: &str, what: String, consequence: &str) {
         self.notices.add(format!("app `{app}`: {what}: {consequence}; {UNANSWERED_HINT}"));
-        self.unanswered.push(Unanswered { app: app.to_owned(), what });
+        self.unanswered.push(Unanswered { app: app.to_owned(), what, hint: UNANSWERED_HINT });
     }
 }
 
@@ -105,6 +105,7 @@ pub(super) fn build(
         file.as_ref().map(|file| resolve(&cwd, &expand_home(file, around.environment)))
     };
     let date_format = date_format(&mut draft);
+    let schedule = schedule(&draft, &name, around, gathered);
     let env = EnvSpec {
         caller: None,
         inherit: draft.inherit.clone(),
@@ -138,7 +139,7 @@ pub(super) fn build(
             restart
         },
         max_memory: draft.max_memory,
-        schedule: schedule(&draft, around),
+        schedule,
         reload: draft.reload.clone(),
         stop: draft.stop.clone(),
         logs: LogSpec {
@@ -344,15 +345,34 @@ fn who_answers(spec: &AppSpec, notices: &mut Notices) {
     }
 }
 
-fn schedule(draft: &Draft, around: &Surroundings<'_>) -> Option<Schedule> {
+fn schedule(
+    draft: &Draft,
+    app: &str,
+    around: &Surroundings<'_>,
+    gathered: &mut Gathered<'_>,
+) -> Option<Schedule> {
     let pattern = draft.cron.clone()?;
-    let (zone_name, zone) = draft.cron_timezone.clone().map_or_else(
-        || {
-            let tz = around.environment.get(OsStr::new("TZ")).and_then(|tz| tz.to_str());
-            (None, zone::local(tz))
-        },
-        |(name, zone)| (Some(name), zone),
-    );
+    let zone_name = draft.cron_timezone.clone();
+    let tz = around.environment.get(OsStr::new("TZ")).and_then(|tz| tz.to_str()).map(str::to_owned);
+    let file = match &zone_name {
+        Some(name) => zone::file(name)?,
+        None => zone::local_file(tz.as_deref()),
+    };
+    let theirs = zone_name.clone();
+    let look_up = move || match theirs {
+        Some(name) => zone::named(&name),
+        None => zone::find_local(tz.as_deref()).map(Some),
+    };
+    let found = match gathered.lookups.run(&file, look_up) {
+        Some(result) => result.map_err(|error| format!("failed: {error}")),
+        // Without a file.
+        None => zone_name.as_deref().and_then(zone::built_in).map(Some).ok_or_else(|| "timed out".to_owned()),
+    };
+    let zone = found.unwrap_or_else(|why| {
+        let what = format!("looking up its time zone {} {why}", file.display());
+        gathered.unanswered(app, what, "its schedule begins when the zone is known");
+        None
+    });
     Some(Schedule { pattern, zone, zone_name })
 }
 

@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use jiff::tz::TimeZone;
-
 use super::{env_file::EnvFile, order::Wanted, origin::Origin, value::EndsContainer, watching::Watching};
 use crate::spec::{
     Balance, ExecMode, HealthSpec, InheritEnv, Instances, Limits, Listen, LogFiles, MemoryLimit, OnErrored,
@@ -62,7 +60,7 @@ pub(super) struct Draft {
     pub(super) backoff_delay: Option<Duration>,
     pub(super) max_memory: Option<MemoryLimit>,
     pub(super) cron: Option<Pattern>,
-    pub(super) cron_timezone: Option<(String, TimeZone)>,
+    pub(super) cron_timezone: Option<String>,
     pub(super) reload: ReloadPolicy,
     pub(super) health: HealthSpec,
     pub(super) stop: StopPolicy,

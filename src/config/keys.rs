@@ -10,8 +10,6 @@ use std::{
     time::Duration,
 };
 
-use jiff::tz::TimeZone;
-
 pub(super) use self::table::{APP_KEYS, RUNTIME_KEYS, TIME_FORMAT, readable};
 use super::{draft::EnvVar, env_file::EnvFile, order::Wanted, value::EndsContainer, watching};
 use crate::spec::{
@@ -75,8 +73,8 @@ pub(super) enum Kind<D: 'static> {
     Instances(fn(&mut D, Instances)),
     /// A cron pattern, or 0 for none.
     Cron(fn(&mut D, Option<Pattern>)),
-    /// A time zone and its name.
-    Zone(fn(&mut D, (String, TimeZone))),
+    /// The name of a time zone.
+    Zone(fn(&mut D, String)),
     /// Sockets to open.
     Listen(fn(&mut D, Vec<Listen>)),
     /// What it waits for at a start.

@@ -151,13 +151,15 @@ pub struct Loaded {
     pub unanswered: Vec<Unanswered>,
 }
 
-/// A look-up for an application that timed out. The plan says what is known without it.
+/// A look-up for an application that has no result. The plan says what is known without it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unanswered {
     /// The name of the application.
     pub app: String,
-    /// What timed out, with the path: a clause that follows `app NAME: `.
+    /// What timed out or failed, with the path: a clause that follows `app NAME: `.
     pub what: String,
+    /// What to do about it.
+    pub hint: &'static str,
 }
 
 /// What to do about a file system that does not answer.
@@ -170,8 +172,8 @@ impl Loaded {
     /// A look-up has timed out.
     pub fn answered(self) -> Result<Self, Problems> {
         let mut problems = Problems::none(EX_IOERR);
-        for Unanswered { app, what } in &self.unanswered {
-            problems.push(Problem::new(format!("app `{app}`: {what}")).hint(UNANSWERED_HINT));
+        for Unanswered { app, what, hint } in &self.unanswered {
+            problems.push(Problem::new(format!("app `{app}`: {what}")).hint(*hint));
         }
         if problems.is_empty() { Ok(self) } else { Err(problems) }
     }

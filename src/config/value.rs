@@ -5,8 +5,6 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use jiff::tz::TimeZone;
-
 use super::{
     cron::Wrong,
     tree::{Node, Position, Value, shorten},
@@ -16,7 +14,7 @@ use crate::{
         Instances, MemoryLimit, OomGuard, Pattern, PrincipalRef, Share, Signal,
         validate::{self, MAX_BYTES, MAX_DURATION, MAX_INSTANCES},
     },
-    sys::zone,
+    sys::{bounded_lookup::Lookups, zone},
 };
 
 /// Who is speaking: the same value is read a little differently.
@@ -509,13 +507,16 @@ pub(super) fn cron(node: &Node) -> Decoded<Result<Option<Pattern>, String>> {
     }
 }
 
-/// A time zone by the name that the IANA gives it.
-pub(super) fn zone(node: &Node) -> Decoded<(String, TimeZone)> {
+/// The name that the IANA gives a time zone. One whose file does not answer is accepted.
+pub(super) fn zone(node: &Node) -> Decoded<String> {
     let name = label(node)?;
-    match zone::named(&name) {
-        Some(zone) => Ok((name, zone)),
-        None => must_be("a time zone such as \"Europe/Berlin\"", node),
-    }
+    let is_missing = zone::built_in(&name).is_none()
+        && zone::file(&name).is_none_or(|file| {
+            let theirs = name.clone();
+            let is_missing = move || matches!(zone::named(&theirs), Ok(None));
+            Lookups::default().run(&file, is_missing).unwrap_or(false)
+        });
+    if is_missing { must_be("a time zone such as \"Europe/Berlin\"", node) } else { Ok(name) }
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ use super::{
     unexplained::{Explained, Unexplained},
     usage::UsageSamples,
     workers::{Ended, StartOutcomes, Workers},
+    zones::Zones,
 };
 use crate::{
     config::{Loaded, Source},
@@ -90,6 +91,7 @@ pub(super) struct Supervisor<'a> {
     logs: Logs,
     timers: Timers,
     pub(super) schedules: Schedules,
+    pub(super) zones: Zones,
     signals: Signals,
     /// When to install the handlers for real-time signals.
     realtime_at: Option<Instant>,
@@ -209,6 +211,7 @@ pub(super) async fn supervise(
         logs: logs.clone(),
         timers: Timers::default(),
         schedules: Schedules::new(),
+        zones: Zones::default(),
         signals,
         realtime_at: Some(began + REALTIME_DELAY),
         outages: Outages::default(),
@@ -312,10 +315,7 @@ impl Supervisor<'_> {
                 continue;
             }
             self.end_boot();
-            let timer =
-                boot.or_else(|| self.timers.next().map(|at| after(self.began.into(), at.elapsed()).into()));
-            let next = timer.into_iter().chain(self.memory.next()).chain(self.outages.next());
-            let next = next.chain(self.workers.helpers().next()).chain(self.realtime_at).min();
+            let next = self.next_wake(boot);
             let mut is_time = false;
             tokio::select! {
                 result = self.signals.wait(&mut received), if self.outages.allows(Part::Signals) => {
@@ -365,6 +365,7 @@ impl Supervisor<'_> {
             }
             self.outages.end_rests(now());
             self.receive_realtime_in_time(now());
+            self.find_zones(now());
             self.workers.helpers().grow(now());
             self.reap();
             let now = self.now();
@@ -387,6 +388,20 @@ impl Supervisor<'_> {
                 self.close_unused_sockets();
             }
         }
+    }
+
+    /// When the supervisor has something to do even if nothing happens.
+    fn next_wake(&self, boot: Option<Instant>) -> Option<Instant> {
+        let timer =
+            boot.or_else(|| self.timers.next().map(|at| after(self.began.into(), at.elapsed()).into()));
+        let of_parts = [
+            self.memory.next(),
+            self.outages.next(),
+            self.workers.helpers().next(),
+            self.realtime_at,
+            self.zones.next(),
+        ];
+        timer.into_iter().chain(of_parts.into_iter().flatten()).min()
     }
 
     /// The parts of the supervisor that do not work at present, as text.

@@ -16,7 +16,7 @@ use super::{
     clients::task_state,
     command_text::command_text,
     config_reload::planned,
-    preflight::{Candidate, Results, timed_out},
+    preflight::{Candidate, Results, without_result},
     snapshots,
 };
 use crate::{
@@ -355,7 +355,7 @@ impl Supervisor<'_> {
         if let Some((refused, _)) = results.refusals() {
             return Err(Unknown { message: refused.join("\n"), hint: None });
         }
-        match timed_out(results.unanswered().filter(|(app, _)| self.is_listed(app))) {
+        match without_result(results.unanswered().filter(|unanswered| self.is_listed(&unanswered.app))) {
             Some(message) => Err(Unknown { message, hint: None }),
             None => Ok(results.into_apps(&mut self.listen_sockets)),
         }

@@ -176,9 +176,8 @@ impl Supervisor<'_> {
         if let Some((refused, _)) = results.refusals() {
             return self.refuse_reading(&refused);
         }
-        let unanswered = results.unanswered().filter(|(app, _)| self.is_planned(app));
         let unanswered: Vec<Unanswered> =
-            unanswered.map(|(app, what)| Unanswered { app: app.to_owned(), what }).collect();
+            results.unanswered().filter(|unanswered| self.is_planned(&unanswered.app)).collect();
         results.into_apps(&mut self.listen_sockets);
         let Examined { plan, added, .. } = if unanswered.is_empty() {
             examined
@@ -225,8 +224,8 @@ impl Supervisor<'_> {
     }
 
     /// What is said of an application that stays as it is.
-    fn kept(&self, Unanswered { app, what }: &Unanswered) -> Option<Notice> {
-        let data = || EventData::AppKept { reason: format!("{what}; {UNANSWERED_HINT}") };
+    fn kept(&self, Unanswered { app, what, hint }: &Unanswered) -> Option<Notice> {
+        let data = || EventData::AppKept { reason: format!("{what}; {hint}") };
         self.is_planned(app).then(|| Notice::of_app(app, data()))
     }
 

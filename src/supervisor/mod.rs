@@ -40,6 +40,7 @@ mod timers;
 mod unexplained;
 mod usage;
 mod workers;
+mod zones;
 
 use std::{
     future::Future,

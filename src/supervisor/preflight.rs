@@ -7,8 +7,9 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsStr,
     future::Future,
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
@@ -16,7 +17,7 @@ use jiff::tz::TimeZone;
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    actor::{Supervisor, now},
+    actor::{self, Supervisor, now},
     deferred::Continuation,
     failed_start,
     helper_threads::{HelperThreads, Job, Purpose},
@@ -24,7 +25,7 @@ use super::{
     listen_sockets::{ListenSockets, OpenSockets, Socket},
 };
 use crate::{
-    config::{Source, UNANSWERED_HINT},
+    config::{Source, UNANSWERED_HINT, Unanswered},
     machine::{FailureKind, SpawnFailure},
     program,
     spec::{AppSpec, ExecMode, ExitCode},
@@ -33,8 +34,13 @@ use crate::{
 
 /// How long the preflight of all applications of a request may take.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// After this time a preflight that has not returned counts as one that hangs.
+/// A preflight that has not returned this time after a thread has begun it counts as one that hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(1);
+
+/// What to do about a shortage.
+const SHORTAGE_HINT: &str = "the kernel or a device lacked something at that moment; try again";
+/// What to do about a lack of threads.
+const BUSY_HINT: &str = "other apps hang in their checks; try again, or stop these apps";
 
 /// An application that is to be checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,8 +72,16 @@ pub(super) struct Found {
     sockets: Vec<Arc<Socket>>,
 }
 
-/// The result for one application; `None`: there is none in time.
-type Outcome = Option<Result<Found, SpawnFailure>>;
+/// The result for one application.
+#[derive(Debug)]
+enum Outcome {
+    Found(Found),
+    Failed(SpawnFailure),
+    /// A helper thread has not returned in time.
+    TimedOut,
+    /// No helper thread was free in time.
+    NotBegun,
+}
 
 /// The results of a preflight.
 #[derive(Debug)]
@@ -80,39 +94,55 @@ impl Results {
     }
 
     /// What makes it impossible to run the applications, a line each, and the exit code of the first. A
-    /// shortage says nothing of the application: its start will tell.
+    /// shortage is no reason, because it says nothing about the application.
     pub(super) fn refusals(&self) -> Option<(Vec<String>, ExitCode)> {
-        let refused = self.0.iter().filter_map(|(candidate, outcome)| {
-            let failure = outcome.as_ref()?.as_ref().err()?;
-            let is_refused = failure.kind != FailureKind::Shortage;
-            is_refused.then(|| (format!("app `{}`: {}", candidate.spec.name, failure.message), failure.code))
+        let refused = self.0.iter().filter_map(|(candidate, outcome)| match outcome {
+            Outcome::Failed(failure) if failure.kind != FailureKind::Shortage => {
+                Some((format!("app `{}`: {}", candidate.spec.name, failure.message), failure.code))
+            }
+            Outcome::Failed(_) | Outcome::Found(_) | Outcome::TimedOut | Outcome::NotBegun => None,
         });
         let refused: Vec<(String, ExitCode)> = refused.collect();
         let code = refused.first()?.1;
         Some((refused.into_iter().map(|(line, _)| line).collect(), code))
     }
 
-    /// The names of the applications without a result, and why.
-    pub(super) fn unanswered(&self) -> impl Iterator<Item = (&str, String)> {
-        self.0.iter().filter(|(_, outcome)| outcome.is_none()).map(|(Candidate { spec, .. }, _)| {
-            let (script, cwd) = (&spec.exec.script, spec.exec.cwd.display());
-            (spec.name.as_str(), format!("looking up its script `{script}` in {cwd} timed out"))
+    /// The applications without a result, and why. They may be able to run: a start will show it. But they must
+    /// not replace what runs.
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = Unanswered> {
+        self.0.iter().filter_map(|(Candidate { spec, .. }, outcome)| {
+            let (what, hint) = match outcome {
+                Outcome::Found(_) => return None,
+                Outcome::Failed(failure) if failure.kind != FailureKind::Shortage => return None,
+                Outcome::Failed(failure) => {
+                    (failure.message.lines().next().unwrap_or_default().to_owned(), SHORTAGE_HINT)
+                }
+                Outcome::TimedOut => {
+                    let (script, cwd) = (&spec.exec.script, spec.exec.cwd.display());
+                    (format!("looking up its script `{script}` in {cwd} timed out"), UNANSWERED_HINT)
+                }
+                Outcome::NotBegun => {
+                    let seconds = TIMEOUT.as_secs();
+                    (format!("its preflight has not begun within {seconds} s"), BUSY_HINT)
+                }
+            };
+            Some(Unanswered { app: spec.name.clone(), what, hint })
         })
     }
 
-    /// What is said of the applications without a result when procrun starts.
+    /// What is logged about the applications without a result when procrun starts.
     pub(super) fn notices(&self) -> Vec<String> {
-        self.unanswered().map(|(app, why)| format!("app `{app}`: {why}")).collect()
+        self.unanswered().map(|Unanswered { app, what, .. }| format!("app `{app}`: {what}")).collect()
     }
 
     /// The applications as they can run, with their sockets opened.
     pub(super) fn into_apps(self, listen_sockets: &mut ListenSockets) -> Vec<AppSpec> {
         let complete = |(Candidate { spec, .. }, outcome): (Candidate, Outcome)| {
             let mut spec = Arc::unwrap_or_clone(spec);
-            if let Some(Ok(Found { exec_mode, zone, sockets })) = outcome {
+            if let Outcome::Found(Found { exec_mode, zone, sockets }) = outcome {
                 spec.exec_mode = exec_mode;
                 if let (Some(schedule), Some(zone)) = (&mut spec.schedule, zone) {
-                    schedule.zone = zone;
+                    schedule.zone = Some(zone);
                 }
                 if spec.autostart {
                     listen_sockets.keep(&spec, sockets);
@@ -125,16 +155,41 @@ impl Results {
 }
 
 /// The error for applications without a result.
-pub(super) fn timed_out<'a>(unanswered: impl Iterator<Item = (&'a str, String)>) -> Option<String> {
-    let lines: Vec<String> = unanswered.map(|(app, why)| format!("app `{app}`: {why}")).collect();
-    if lines.is_empty() { None } else { Some(format!("{}\n  hint: {UNANSWERED_HINT}", lines.join("\n"))) }
+pub(super) fn without_result(unanswered: impl Iterator<Item = Unanswered>) -> Option<String> {
+    let unanswered: Vec<Unanswered> = unanswered.collect();
+    let hint = unanswered.first()?.hint;
+    let lines: Vec<String> =
+        unanswered.into_iter().map(|Unanswered { app, what, .. }| format!("app `{app}`: {what}")).collect();
+    Some(format!("{}\n  hint: {hint}", lines.join("\n")))
 }
+
+/// The answer of a helper thread that is to come.
+struct Pending {
+    answer: oneshot::Receiver<Result<Found, SpawnFailure>>,
+    check: Weak<Begun>,
+    /// Once it is dropped, a check that has not begun never does.
+    _wanted: Arc<()>,
+}
+
+impl Pending {
+    async fn outcome(mut self, helpers: &HelperThreads, until: Instant) -> Outcome {
+        match helpers.receive(&mut self.answer, until).await {
+            Some(Ok(found)) => Outcome::Found(found),
+            Some(Err(failure)) => Outcome::Failed(failure),
+            None if self.check.upgrade().is_some_and(|begun| begun.get().is_none()) => Outcome::NotBegun,
+            None => Outcome::TimedOut,
+        }
+    }
+}
+
+/// When a thread has begun a check. It lives as long as the check waits or is under way.
+type Begun = OnceLock<Instant>;
 
 /// All preflights under way.
 #[derive(Debug, Default)]
 pub(super) struct Preflight {
-    /// The last one of each application, by name: since when, and whether its thread has returned.
-    under_way: HashMap<String, (Instant, Weak<()>)>,
+    /// The first check of each application that waits or is under way, by name.
+    under_way: HashMap<String, Weak<Begun>>,
 }
 
 impl Preflight {
@@ -148,19 +203,19 @@ impl Preflight {
         helpers: &HelperThreads,
     ) -> impl Future<Output = Results> + Send + 'static + use<> {
         let now = now();
-        self.under_way.retain(|_, (_, guard)| guard.strong_count() > 0);
+        self.under_way.retain(|_, check| check.strong_count() > 0);
         let begin = |candidate: Candidate| {
-            let answer = self.submit(&candidate, source, listen_sockets.open(), helpers, now);
-            (candidate, answer)
+            let pending = self.submit(&candidate, source, listen_sockets.open(), helpers, now);
+            (candidate, pending)
         };
         let begun: Vec<_> = candidates.into_iter().map(begin).collect();
         let (helpers, until) = (helpers.clone(), after(now.into(), TIMEOUT).into());
         async move {
             let mut results = Vec::with_capacity(begun.len());
-            for (candidate, answer) in begun {
-                let outcome = match answer {
-                    Some(mut answer) => helpers.receive(&mut answer, until).await,
-                    None => None,
+            for (candidate, pending) in begun {
+                let outcome = match pending {
+                    Ok(pending) => pending.outcome(&helpers, until).await,
+                    Err(outcome) => outcome,
                 };
                 results.push((candidate, outcome));
             }
@@ -175,30 +230,35 @@ impl Preflight {
         open: &OpenSockets,
         helpers: &HelperThreads,
         now: Instant,
-    ) -> Option<oneshot::Receiver<Result<Found, SpawnFailure>>> {
+    ) -> Result<Pending, Outcome> {
         let name = &candidate.spec.name;
-        if self.under_way.get(name).is_some_and(|(since, _)| *since + HANGS_AFTER <= now) {
-            return None;
+        let begun = self.under_way.get(name).and_then(Weak::upgrade).and_then(|begun| begun.get().copied());
+        if begun.is_some_and(|since| since + HANGS_AFTER <= now) {
+            return Err(Outcome::TimedOut);
         }
-        let guard = Arc::new(());
-        let since = (now, Arc::downgrade(&guard));
+        let begun = Arc::new(Begun::new());
+        let check = Arc::downgrade(&begun);
         let (candidate, source, open) = (candidate.clone(), source.clone(), open.clone());
-        let (threads, (sender, receiver)) = (helpers.clone(), oneshot::channel());
+        let (threads, (sender, answer)) = (helpers.clone(), oneshot::channel());
         let app = name.clone();
         let work = move || {
-            let result = check(&candidate, &source, &open, &threads);
-            drop(guard);
+            begun.get_or_init(actor::now);
+            let result = find(&candidate, &source, &open, &threads);
+            drop(begun);
             // The sockets of a result that comes too late are closed here.
             drop(sender.send(result));
         };
-        helpers.submit(Job::new(Purpose::Check, work).of_app(&app)).ok()?;
-        self.under_way.entry(app).or_insert(since);
-        Some(receiver)
+        let wanted = Arc::new(());
+        let is_wanted = Arc::downgrade(&wanted);
+        let job = Job::new(Purpose::Check, work).of_app(&app).unless(move || is_wanted.strong_count() == 0);
+        helpers.submit(job).map_err(|_| Outcome::NotBegun)?;
+        self.under_way.entry(app).or_insert_with(|| check.clone());
+        Ok(Pending { answer, check, _wanted: wanted })
     }
 }
 
 /// Looks up what an application needs and opens its sockets.
-fn check(
+fn find(
     candidate: &Candidate,
     source: &Source,
     open: &OpenSockets,
@@ -209,22 +269,33 @@ fn check(
     let becomes_cluster =
         *may_cluster && program::clusters_by_default(&spec.exec, &launch::around(spec, environment));
     let exec_mode = if becomes_cluster { ExecMode::Cluster } else { spec.exec_mode };
-    let zone = if *needs_zone { find_zone(spec)? } else { None };
+    let zone = if *needs_zone { find_zone(spec, environment)? } else { None };
     let credentials = launch::preflight(spec, exec_mode, environment)?;
     let owner = credentials.map(|credentials| (credentials.uid, credentials.gid));
     let sockets = if spec.autostart { open.open(spec, owner, helpers)? } else { Vec::new() };
     Ok(Found { exec_mode, zone, sockets })
 }
 
-fn find_zone(spec: &AppSpec) -> Result<Option<TimeZone>, SpawnFailure> {
+/// The time zone of the schedule of an application. Reads files, so it may never end.
+pub(super) fn find_zone(
+    spec: &AppSpec,
+    environment: &launch::Environment,
+) -> Result<Option<TimeZone>, SpawnFailure> {
     let Some(schedule) = &spec.schedule else { return Ok(None) };
-    let zone = match &schedule.zone_name {
-        None => zone::local(spec.env.vars.get("TZ").map(String::as_str)),
-        Some(name) => {
-            zone::named(name).ok_or_else(|| failed_start::wrong(format!("there is no time zone `{name}`")))?
-        }
+    let found = if let Some(name) = &schedule.zone_name {
+        zone::named(name)
+    } else {
+        // An application of the ecosystem file has the zone with which that was read.
+        let own = environment.get(OsStr::new("TZ")).and_then(|tz| tz.to_str());
+        let tz = spec.env.vars.get("TZ").map(String::as_str).filter(|_| spec.env.caller.is_some());
+        zone::find_local(tz.or(own)).map(Some)
     };
-    Ok(Some(zone))
+    let name = schedule.zone_name.as_deref().unwrap_or("local");
+    match found {
+        Ok(Some(zone)) => Ok(Some(zone)),
+        Ok(None) => Err(failed_start::wrong(format!("there is no time zone `{name}`"))),
+        Err(error) => Err(failed_start::refused(&format!("read the time zone `{name}`"), &error)),
+    }
 }
 
 impl Supervisor<'_> {

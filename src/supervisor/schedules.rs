@@ -5,8 +5,9 @@
 
 use std::{io, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use tokio::time::Instant;
+use tracing::info;
 
 use super::actor::{self, Supervisor};
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
         Event,
         events::{EventData, Notice, RuntimePart},
     },
-    spec::{Plan, Schedule},
+    spec::{AppSpec, Plan, Schedule},
     sys::clock::{Alarm, Moment},
 };
 
@@ -65,7 +66,7 @@ impl Schedules {
         }
         let mut old = std::mem::take(&mut self.planned);
         for (app, schedule) in scheduled {
-            let same = old.iter().position(|old| old.app == *app && old.schedule == *schedule);
+            let same = old.iter().position(|old| old.app == *app && old.is_of(schedule));
             let planned = same.map(|at| old.swap_remove(at));
             self.planned.push(planned.unwrap_or_else(|| Planned::new(app, schedule, now.wall)));
         }
@@ -74,6 +75,31 @@ impl Schedules {
             return;
         }
         // An application that is due already is reported by the alarm, not here.
+        if !self.arm() {
+            self.arm_at(Timestamp::UNIX_EPOCH);
+        }
+    }
+
+    /// Whether the time zone of this application's schedule is not known.
+    pub(super) fn lacks_zone(&self, app: &str) -> bool {
+        self.planned.iter().any(|planned| planned.app == app && planned.schedule.zone.is_none())
+    }
+
+    /// Whether the time zones of all schedules are known.
+    pub(super) fn know_zones(&self) -> bool {
+        self.planned.iter().all(|planned| planned.schedule.zone.is_some())
+    }
+
+    /// The time zone has become known with which this application's schedule begins.
+    pub(super) fn set_zone(&mut self, app: &AppSpec, zone: &TimeZone) {
+        let Some(schedule) = &app.schedule else { return };
+        let lacks_it = |planned: &&mut Planned| {
+            planned.app == app.name && planned.schedule.zone.is_none() && planned.is_of(schedule)
+        };
+        let Some(planned) = self.planned.iter_mut().find(lacks_it) else { return };
+        planned.schedule.zone = Some(zone.clone());
+        planned.next = planned.schedule.next_after(Moment::now().wall);
+        info!("app `{}`: its time zone is known, its schedule begins", app.name);
         if !self.arm() {
             self.arm_at(Timestamp::UNIX_EPOCH);
         }
@@ -172,6 +198,7 @@ impl Supervisor<'_> {
     /// Follows the schedules of this plan from now on.
     pub(super) fn follow_schedules(&mut self, plan: &Plan) {
         self.schedules.follow(plan);
+        self.zones.follow(self.schedules.know_zones(), actor::now());
         self.report_schedules();
     }
 
@@ -190,6 +217,13 @@ impl Supervisor<'_> {
 }
 
 impl Planned {
+    /// Whether this is its schedule, but for a time zone that became known later.
+    fn is_of(&self, schedule: &Schedule) -> bool {
+        let Schedule { pattern, zone, zone_name } = &self.schedule;
+        let is_same_zone = schedule.zone.is_none() || schedule.zone == *zone;
+        is_same_zone && schedule.pattern == *pattern && schedule.zone_name == *zone_name
+    }
+
     fn new(app: &str, schedule: &Schedule, now: Timestamp) -> Self {
         Self { app: app.to_owned(), schedule: schedule.clone(), last: None, next: schedule.next_after(now) }
     }
@@ -234,7 +268,7 @@ mod tests {
                 },
             )
             .unwrap(),
-            zone: TimeZone::UTC,
+            zone: Some(TimeZone::UTC),
             zone_name: None,
         };
         let seen = at(5 * DAY, 1000);
@@ -243,6 +277,22 @@ mod tests {
             Planned::new("minutely", &full((0..24).collect(), (0..60).collect()), seen.wall),
         ];
         Schedules { alarm: None, retry_at: None, planned, seen, reports: Vec::new() }
+    }
+
+    #[test]
+    fn a_schedule_begins_when_its_time_zone_is_known() {
+        let mut schedules = schedules();
+        let known = schedules.planned[1].schedule.clone();
+        let unknown = Schedule { zone: None, ..known.clone() };
+        schedules.planned = vec![Planned::new("minutely", &unknown, schedules.seen.wall)];
+        assert_eq!(schedules.next(), None);
+        assert!(schedules.look(at(5 * DAY + 60, 1060)).is_empty());
+        assert!(schedules.lacks_zone("minutely") && !schedules.know_zones());
+        schedules.planned[0].schedule.zone = Some(TimeZone::UTC);
+        assert!(schedules.know_zones());
+        assert!(schedules.planned[0].is_of(&unknown), "a plan that was read without it changes nothing");
+        let elsewhere = Schedule { zone: Some(TimeZone::fixed(jiff::tz::offset(1))), ..known };
+        assert!(!schedules.planned[0].is_of(&elsewhere));
     }
 
     fn next(schedules: &Schedules) -> i64 {

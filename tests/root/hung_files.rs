@@ -1,6 +1,9 @@
 //! A file system that does not answer: it delays what needs it and nothing else.
 
-use crate::support::{self, Bed, workers};
+use crate::{
+    hostile::Tracer,
+    support::{self, Bed, workers},
+};
 
 /// Waits for the file `go`, mounts a file system that does not answer at `mnt`, says so, reads all requests and
 /// answers none. `asked` is there when one waits. With the file `heal`, `mnt` is what it was before, and what
@@ -381,4 +384,239 @@ fn a_signal_that_arrives_before_the_boot_is_handled_after_it() {
     run.wait_for_err("SIGHUP");
     run.wait_for_line("fine up");
     run.expect_stop();
+}
+
+/// `strace` before procrun and all its threads: these calls with this path are changed.
+fn injected<'a>(inject: &'a str, path: &'a str) -> [&'a str; 10] {
+    ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", inject, "-P", path]
+}
+
+/// A script that goes on.
+const WEB: &str = "console.log('web up');\nsetInterval(() => {}, 1000);\n";
+
+/// Starts procrun as PID 1 with a file system at `mnt` on which the look-up of each of these names fails until the
+/// file `heal` is there.
+fn start_with_a_failing_file_system(bed: &Bed, args: &[&str], names: &str) -> support::Procrun {
+    bed.file("answering.py", ANSWERING_FS);
+    let mount = format!("python3 answering.py {names} & while [ ! -e mounted ]; do sleep 0.02; done");
+    let bin = format!("{}:{}", bed.path("mnt/bin").display(), std::env::var("PATH").unwrap());
+    bed.isolated(args).env("PATH", &bin).own_mounts().pid1().after(&mount).start()
+}
+
+/// A bed with a script for Node in a directory, another script, and a program.
+fn with_three_programs() -> Bed {
+    let bed = Bed::new();
+    bed.file("mnt/web/package.json", r#"{ "main": "lib.js" }"#);
+    bed.file("mnt/web/lib.js", WEB);
+    for script in ["mnt/long.sh", "mnt/bin/only-in-path"] {
+        bed.script(script, "#!/bin/sh\necho web up\nexec sleep 1000\n");
+    }
+    bed
+}
+
+#[test]
+fn a_main_file_that_cannot_be_looked_up_does_not_count_against_the_app() {
+    let bed = with_three_programs();
+    bed.file("ecosystem.toml", "[[apps]]\nname = \"web\"\nscript = \"./mnt/web\"\nmax_restarts = 1\n");
+    let mut run = start_with_a_failing_file_system(&bed, &["ecosystem.toml"], "package.json");
+    // More often than `max_restarts` allows.
+    for failure in run.wait_for_err_lines("web (0) ended: spawn-failed", 3) {
+        assert!(failure.contains("Input/output error"), "{failure}");
+    }
+    bed.file("heal", "");
+    run.wait_for_line("web up");
+    run.expect_stop();
+}
+
+#[test]
+fn a_target_that_cannot_be_looked_up_is_started_when_it_can() {
+    for (target, name) in
+        [("./mnt/long.sh", "long.sh"), ("mnt/web", "package.json"), ("only-in-path", "only-in-path")]
+    {
+        let bed = with_three_programs();
+        let mut run = start_with_a_failing_file_system(&bed, &[target], name);
+        run.wait_for_err("ended: spawn-failed");
+        bed.file("heal", "");
+        run.wait_for_line("web up");
+        run.expect_stop();
+    }
+}
+
+#[test]
+fn a_schedule_begins_when_its_time_zone_can_be_read() {
+    for (inject, why) in [
+        ("inject=openat:error=EIO:when=1..2", "failed: Input/output error"),
+        // Longer than the configuration waits.
+        ("inject=openat:delay_enter=3000000:when=1", "timed out"),
+    ] {
+        let bed = Bed::with(
+            "[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\nargs = [\"app\"]\ncron_restart = \"* * * * * *\"\n",
+        );
+        bed.script("steady.sh", workers::STEADY);
+        let inject = injected(inject, "/etc/localtime");
+        let mut run = bed.isolated(&["ecosystem.toml"]).through(&inject).start();
+        let notice = run.wait_for_err("looking up its time zone /etc/localtime");
+        assert!(notice.contains(why), "{notice}");
+        run.wait_for_line("app up");
+        run.wait_for_err("app `app`: its time zone is known");
+        run.wait_for_line("app bye TERM");
+        run.expect_stop();
+    }
+}
+
+#[test]
+fn a_shortage_in_the_preflight_replaces_no_app_that_runs() {
+    let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"long.sh\"\n");
+    bed.script("long.sh", "#!/bin/sh\necho app up $NEW\nexec sleep 1000\n");
+    let mut run = bed.isolated(&["ecosystem.toml"]).start();
+    run.wait_for_line("app up");
+    bed.file("ecosystem.toml", bed.read("ecosystem.toml") + "env = { NEW = \"1\" }\n");
+    {
+        let path = format!("{}/long.sh", bed.root().display());
+        let inject = ["-e", "inject=statx,newfstatat:error=ENFILE", "-P", &path];
+        let _tracer = Tracer::with_all(run.pid(), &inject);
+        run.signal(support::SIGHUP);
+        let notice = run.wait_for_err("app `app` stays as it is");
+        assert!(notice.contains("Too many open files in system") && notice.contains("try again"), "{notice}");
+        let mut restart = command(&bed, &["restart", "app", "--update-env"]);
+        restart.wait_for_err("Too many open files in system");
+        assert_ne!(restart.wait_end(), support::End::Code(0));
+        assert!(run.err().lines_with("app (0) ended").is_empty(), "it runs on{}", run.story());
+    }
+    command(&bed, &["apply"]).expect_code(0);
+    run.wait_for_line("app up 1");
+    run.expect_stop();
+}
+
+#[test]
+fn a_preflight_that_waits_for_a_thread_does_not_count_as_one_that_hangs() {
+    let app = |number| {
+        format!(
+            "[[apps]]\nname = \"hung-{number}\"\nscript = \"exec sleep 1000\"\ncwd = \"mnt\"\nkill_timeout = 100\n\
+             [apps.health]\nexec = [\"true\"]\ninterval = \"500ms\"\ntimeout = \"300ms\"\nretries = 1000\n"
+        )
+    };
+    let bed = with_a_file_system("script = \"./steady.sh\"\n");
+    let apps: String = (0..60).map(app).collect();
+    bed.file("ecosystem.toml", bed.read("ecosystem.toml") + &apps);
+    let mut run = start_with_a_file_system(&bed);
+    run.wait_for_err_lines("is online", 62);
+    hang(&bed);
+    let threads = || std::fs::read_dir(format!("/proc/{}/task", run.pid())).unwrap().count();
+    support::wait_until("checks that hang", || threads() > 48);
+    // The second one does not take the first one for a file system that does not answer.
+    for _ in 0..2 {
+        let mut restart = command(&bed, &["restart", "fine", "--update-env"]);
+        restart.wait_for_err("app `fine`: its preflight has not begun within 3 s");
+        assert_ne!(restart.wait_end(), support::End::Code(0));
+    }
+    bed.file("heal", "");
+    support::wait_until("a restart", || {
+        command(&bed, &["restart", "fine", "--update-env"]).wait_end() == support::End::Code(0)
+    });
+    run.expect_stop();
+}
+
+/// Mounts a file system at `mnt` until the file `heal` is there. It has directories and a file `page`, which can be
+/// opened and mapped, and cannot be read: no request for its content is answered. The look-up of a name of the
+/// arguments fails.
+const ANSWERING_FS: &str = r#"
+import ctypes, os, select, signal, struct, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+libc = ctypes.CDLL(None, use_errno=True)
+fd = os.open("/dev/fuse", os.O_RDWR)
+options = f"fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
+if libc.mount(b"answering", b"mnt", b"fuse", 0, options) != 0:
+    sys.exit(f"cannot mount: {os.strerror(ctypes.get_errno())}")
+PAGE, DIRECTORY = 2, 3
+def attributes(node):
+    mode = 0o100644 if node == PAGE else 0o40755
+    return struct.pack("<6Q10I", node, 4096, 8, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+def answer(unique, error, body=b""):
+    os.write(fd, struct.pack("<IiQ", 16 + len(body), error, unique) + body)
+def look_up(unique, name):
+    if name in sys.argv:
+        return answer(unique, -5)
+    if name not in ("page", "web", "bin"):
+        return answer(unique, -2)
+    node = PAGE if name == "page" else DIRECTORY
+    answer(unique, 0, struct.pack("<4Q2I", node, 0, 0, 0, 0, 0) + attributes(node))
+while not os.path.exists("heal"):
+    if not select.select([fd], [], [], 0.02)[0]:
+        continue
+    request = os.read(fd, 1 << 20)
+    _, code, unique, node = struct.unpack_from("<IIQQ", request)
+    if code == 26:  # INIT
+        answer(unique, 0, struct.pack("<IIIIHHIIHH8I", 7, 31, 65536, 0, 12, 10, 4096, 1, 1, 0, *([0] * 8)))
+        os.close(os.open("mounted", os.O_CREAT | os.O_WRONLY, 0o600))
+    elif code == 1:  # LOOKUP
+        look_up(unique, request[40:].rstrip(b"\0").decode())
+    elif code == 3:  # GETATTR
+        answer(unique, 0, struct.pack("<QII", 0, 0, 0) + attributes(node))
+    elif code in (14, 27):  # OPEN, OPENDIR
+        answer(unique, 0, struct.pack("<QII", 0, 0, 0))
+    elif code not in (2, 15, 36, 42):  # FORGET has no answer, READ gets none
+        answer(unique, -38)
+libc.umount2(b"mnt", 2)
+"#;
+
+/// Makes each reader of its memory map wait: one thread reads the page through `/proc/self/mem` and holds the lock
+/// of the map, another one waits for that lock to write.
+const MAP_HOLDER: &str = r#"#!/usr/bin/env python3
+import ctypes, os, signal, threading, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+file = os.open("mnt/page", os.O_RDONLY)
+page = libc.mmap(None, 4096, 1, 2, file, 0)
+memory = os.open("/proc/self/mem", os.O_RDONLY)
+open("/proc/self/comm", "w").write("holder")
+print("maps", flush=True)
+threading.Thread(target=os.pread, args=(memory, 1, page), daemon=True).start()
+time.sleep(0.2)
+libc.mmap(None, 4096, 1, 0x22, -1, 0)
+signal.pause()
+"#;
+
+#[test]
+fn a_process_that_holds_its_memory_map_holds_up_no_command() {
+    let bed = Bed::with(
+        "[[apps]]\nname = \"holder\"\nscript = \"./holder.py\"\nkill_timeout = 200\n\
+         [[apps]]\nname = \"fine\"\nscript = \"./steady.sh\"\nargs = [\"fine\"]\n",
+    );
+    bed.script("holder.py", MAP_HOLDER);
+    bed.script("steady.sh", workers::STEADY);
+    bed.file("mnt/here", "");
+    let mut run = start_with_a_failing_file_system(&bed, &["ecosystem.toml"], "none");
+    run.wait_for_line("maps");
+    let holder = || {
+        let children = run.children().into_iter();
+        let is_holder = |pid: &i32| {
+            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == "holder")
+        };
+        children.map(|child| child.pid).find(is_holder)
+    };
+    let sums = format!("/proc/{}/smaps_rollup", support::wait_for("the holder", holder));
+    support::wait_until("the map to be held", || {
+        let cat = support::tool("timeout", &["0.5", "cat", &sums], bed.root());
+        cat.status.code() == Some(124)
+    });
+    // Each of them shows the share of the memory of its processes.
+    for _ in 0..3 {
+        for app in ["holder", "fine"] {
+            command(&bed, &["describe", app]).expect_code(0);
+        }
+        command(&bed, &["jlist"]).expect_code(0);
+    }
+    command(&bed, &["restart", "fine"]).expect_code(0);
+    run.wait_for_lines("fine up", 2);
+    let readers = || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", run.pid())).unwrap().flatten();
+        let is_reader = |comm: std::io::Result<String>| comm.is_ok_and(|comm| comm.trim_end() == "proc");
+        tasks.filter(|task| is_reader(std::fs::read_to_string(task.path().join("comm")))).count()
+    };
+    assert!(readers() <= 16, "{}", readers());
+    bed.file("heal", "");
+    run.expect_stop();
+    assert_eq!(run.out().lines_with("fine bye TERM").len(), 2, "{}", run.story());
 }

@@ -87,15 +87,12 @@ struct Way {
 pub struct Schedule {
     /// Which times of the calendar.
     pub pattern: Pattern,
-    /// The time zone. It is not serialised: the receiver of a schedule finds it by its name.
-    #[serde(skip, default = "utc")]
-    pub zone: TimeZone,
+    /// The time zone; `None` while it is not known. It is not serialised: the receiver of a schedule finds it by
+    /// its name.
+    #[serde(skip)]
+    pub zone: Option<TimeZone>,
     /// The name of the time zone; `None` if none is configured.
     pub zone_name: Option<String>,
-}
-
-fn utc() -> TimeZone {
-    TimeZone::UTC
 }
 
 impl Pattern {
@@ -165,14 +162,15 @@ impl Way {
 }
 
 impl Schedule {
-    /// The next run after a moment; `None` after the year 2100.
+    /// The next run after a moment; `None` after the year 2100, or while the time zone is not known.
     ///
     /// When clocks go forward, whatever lies in the hour that is left out runs once, at its end. When
     /// they go back, what lies in the hour that comes twice runs the first time only; but a pattern that
     /// names every hour of the day goes on through both.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
-        let mut offset = self.zone.to_offset(after);
-        let mut shifts = self.zone.following(after);
+        let zone = self.zone.as_ref()?;
+        let mut offset = zone.to_offset(after);
+        let mut shifts = zone.following(after);
         let mut civil = after.as_second() + i64::from(offset.seconds());
         loop {
             // Up to the next shift of the clocks, calendar and time go side by side.
@@ -181,7 +179,7 @@ impl Schedule {
             let at = loop {
                 civil = self.pattern.first_after(civil)?;
                 let at = civil - i64::from(offset.seconds());
-                if at >= shift_at || self.pattern.every_hour || self.is_first_pass(civil, offset) {
+                if at >= shift_at || self.pattern.every_hour || is_first_pass(zone, civil, offset) {
                     break at;
                 }
             };
@@ -197,15 +195,15 @@ impl Schedule {
             (offset, civil) = (ahead, shifted - 1);
         }
     }
+}
 
-    /// Whether a calendar time is this one's first, where the clocks go back.
-    fn is_first_pass(&self, civil: i64, offset: Offset) -> bool {
-        let Ok(civil) = Timestamp::from_second(civil).map(|civil| Offset::UTC.to_datetime(civil)) else {
-            return true;
-        };
-        match self.zone.to_ambiguous_timestamp(civil).offset() {
-            AmbiguousOffset::Fold { before, .. } => offset == before,
-            AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Gap { .. } => true,
-        }
+/// Whether a calendar time is this one's first, where the clocks go back.
+fn is_first_pass(zone: &TimeZone, civil: i64, offset: Offset) -> bool {
+    let Ok(civil) = Timestamp::from_second(civil).map(|civil| Offset::UTC.to_datetime(civil)) else {
+        return true;
+    };
+    match zone.to_ambiguous_timestamp(civil).offset() {
+        AmbiguousOffset::Fold { before, .. } => offset == before,
+        AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Gap { .. } => true,
     }
 }

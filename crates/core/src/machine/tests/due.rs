@@ -19,7 +19,7 @@ static SCHEDULE: LazyLock<Schedule> = LazyLock::new(|| Schedule {
         },
     )
     .expect("there is one each day"),
-    zone: jiff::tz::TimeZone::UTC,
+    zone: Some(jiff::tz::TimeZone::UTC),
     zone_name: None,
 });
 
