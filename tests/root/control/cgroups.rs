@@ -416,8 +416,8 @@ fn a_run_for_whose_cgroup_there_is_no_descriptor_has_none() {
         let path = format!("{}{file}", cgroup(&bed).display());
         bed.command(&["restart", "app"]).ok();
         {
-            let inject = ["-f", "-e", "inject=open,openat:error=EMFILE", "-P", &path];
-            let _tracer = Tracer::with(run.pid(), &inject);
+            let inject = ["-e", "inject=open,openat:error=EMFILE", "-P", &path];
+            let _tracer = Tracer::with_all(run.pid(), &inject);
             bed.command(&["restart", "app"]).ok();
             run.wait_for_lines("up", 3);
             assert_eq!(describe(&bed, "app")["cgroup"], Value::Null, "{file}{}", run.story());
