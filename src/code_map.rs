@@ -216,6 +216,20 @@ fn files_that_a_module_lists_exist() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+/// What the log reports from level info on is an event, with a kind that programs can rely on.
+#[test]
+fn each_line_of_the_log_from_level_info_on_is_an_event() {
+    let report = root().join("src/supervisor/report.rs");
+    let mut others = Vec::new();
+    for path in files(&root().join("src"), ".rs").into_iter().filter(|path| *path != report) {
+        let code = code(&path);
+        if ["error", "warn", "info"].iter().any(|level| code.contains(&format!(" {level}!("))) {
+            others.push(path.strip_prefix(root()).unwrap_or(&path).display().to_string());
+        }
+    }
+    assert!(others.is_empty(), "report an event in place of a line of the log: {others:#?}");
+}
+
 #[test]
 fn uses_are_found_in_every_form() {
     let code = "use crate::{a::{b, c}, d, e::F};\nuse crate::g::{h, i};\nfn f() -> crate::j::K {}";

@@ -65,12 +65,12 @@ impl Program {
     /// The outcome of the probe.
     pub(super) async fn result(self, until: Instant, limit: Duration) -> Result<(), String> {
         let Self { mut child, started } = self;
-        let not_ended = || format!("its check has not ended within {}", HumanDuration(limit));
+        let not_ended = || format!("its probe has not ended within {}", HumanDuration(limit));
         let output = match timeout_at(until, started).await {
             Ok(Ok(Ok(output))) => Receiver::from_owned_fd(output)
-                .map_err(|error| format!("cannot read the output of its check: {error}"))?,
+                .map_err(|error| format!("cannot read the output of its probe: {error}"))?,
             Ok(Ok(Err(why))) => return Err(why),
-            Ok(Err(_)) => return Err("its check cannot be started".to_owned()),
+            Ok(Err(_)) => return Err("its probe cannot be started".to_owned()),
             Err(_) => return Err(format!("{}: it could not be started", not_ended())),
         };
         let Some(exit) = &mut child.exit else { return Err("was not started".to_owned()) };
@@ -94,10 +94,10 @@ impl Program {
         child.is_reaped = status.is_some();
         let how = match status {
             Some(Status::Exited(0)) => return Ok(()),
-            Some(Status::Exited(code)) => format!("its check ended with code {code}"),
+            Some(Status::Exited(code)) => format!("its probe ended with code {code}"),
             Some(Status::Signaled { signal, .. }) => match Signal::from_number(signal) {
-                Some(signal) => format!("its check was ended by {signal}"),
-                None => format!("its check was ended by signal {signal}"),
+                Some(signal) => format!("its probe was ended by {signal}"),
+                None => format!("its probe was ended by signal {signal}"),
             },
             None => not_ended(),
         };

@@ -82,7 +82,7 @@ impl Failure {
 
     /// An error of reading this file.
     fn of_file(file: &Path, error: &io::Error) -> Self {
-        let message = format!("cannot look at {}: {error}", file.display());
+        let message = format!("cannot read {}: {error}", file.display());
         Self { is_shortage: is_file_shortage(error), ..Self::new(NOT_EXECUTABLE, message) }
     }
 
@@ -366,7 +366,7 @@ impl Lookup<'_> {
             return Err(Failure::new(NOT_FOUND, message));
         }
         if !interpreter.is_ok_and(|exists| exists) {
-            let message = format!("the first line of {script} asks for {kernel}, which does not exist");
+            let message = format!("the first line of {script} names {kernel}, which does not exist");
             return Err(Failure::new(NOT_FOUND, message));
         }
         let asked = &shebang.asked.program;
@@ -378,7 +378,7 @@ impl Lookup<'_> {
                 Found::Missing => {
                     let asked = asked.display();
                     let message = format!(
-                        "the first line of {script} asks for `{asked}`, which is not in PATH\n  hint: install \
+                        "the first line of {script} names `{asked}`, which is not in PATH\n  hint: install \
                          it, or set `interpreter`"
                     );
                     return Err(Failure::new(NOT_FOUND, message));

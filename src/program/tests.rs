@@ -263,8 +263,8 @@ fn what_the_kernel_would_only_call_missing_is_explained() {
         message("windows")
     );
     assert!(message("windows.sh").contains("(Windows line endings)"), "{}", message("windows.sh"));
-    assert!(message("gone").contains("asks for /opt/none/ruby, which does not exist"), "{}", message("gone"));
-    assert!(message("by-env").contains("asks for `ruby`, which is not in PATH"), "{}", message("by-env"));
+    assert!(message("gone").contains("names /opt/none/ruby, which does not exist"), "{}", message("gone"));
+    assert!(message("by-env").contains("names `ruby`, which is not in PATH"), "{}", message("by-env"));
     assert!(message("./none.js").contains("none.js does not exist"), "{}", message("./none.js"));
 }
 

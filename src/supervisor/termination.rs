@@ -182,7 +182,7 @@ fn compose(asked: Option<&str>, failed: &[Failed], code: ExitCode, lines: &str) 
         (Some(asked), None) => format!("{asked}; {ends}\n"),
         (Some(asked), Some(Failed { who, how })) => format!("{asked}; {ends}\nbefore that {who} {how}\n"),
         (None, Some(Failed { who, how })) => format!("{who} {how}; {ends}\n"),
-        (None, None) => format!("every application has ended well; {ends}\n"),
+        (None, None) => format!("every application has ended with success; {ends}\n"),
     };
     if let [_, others @ ..] = failed
         && !others.is_empty()
@@ -325,7 +325,10 @@ mod tests {
              before that api (0) errored: exit 1, up 1.2 s, 16 unstable starts in a row\n\
              last lines of api (0):\ngone\n"
         );
-        assert_eq!(compose(None, &[], 0, ""), "every application has ended well; procrun ends with code 0\n");
+        assert_eq!(
+            compose(None, &[], 0, ""),
+            "every application has ended with success; procrun ends with code 0\n"
+        );
     }
 
     #[test]

@@ -152,10 +152,10 @@ impl WatchThread<'_> {
         }
         let why = match unavailable {
             InotifyUnavailable::NoRoom(error) => format!(
-                "inotify has no room for its directories ({error}); raise the sysctl fs.inotify.max_user_watches or max_user_instances, or ignore more with `ignore_watch`"
+                "inotify has no capacity for its directories ({error}); raise the sysctl fs.inotify.max_user_watches or max_user_instances, or ignore more with `ignore_watch`"
             ),
             InotifyUnavailable::Elsewhere(path) => format!(
-                "{} is on a file system that others can change unseen",
+                "{} is on a file system without events for changes by other machines",
                 watched.describe(&Change::Path(path.clone()))
             ),
         };

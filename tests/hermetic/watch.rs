@@ -163,7 +163,7 @@ fn without_room_for_watches_the_files_are_looked_at() {
             .after(&format!("echo {most} > /proc/sys/user/{limit}"))
             .start();
         run.wait_for_err("main: watching 20 files, by polling");
-        let why = run.wait_for_err("inotify has no room");
+        let why = run.wait_for_err("inotify has no capacity");
         assert!(why.contains("max_user_watches") && why.contains("every 200 ms"), "{why}");
         run.wait_for_line("main up");
         bed.file("src/7/x.js", "changed");
@@ -171,7 +171,7 @@ fn without_room_for_watches_the_files_are_looked_at() {
         bed.file("src/new/x.js", "new");
         run.wait_for_lines("main up", 3);
         run.expect_stop();
-        assert_eq!(run.err().lines_with("inotify has no room").len(), 1, "said once{}", run.story());
+        assert_eq!(run.err().lines_with("inotify has no capacity").len(), 1, "said once{}", run.story());
         assert_eq!(changes(&run), ["src/7/x.js, restarting", "src/new/x.js, restarting"]);
     }
 }
@@ -190,13 +190,13 @@ fn who_runs_out_of_watches_later_goes_on_by_looking() {
     for number in 1..60 {
         bed.file(&format!("src/{number}/x.js"), "new");
     }
-    run.wait_for_err("inotify has no room");
+    run.wait_for_err("inotify has no capacity");
     // As many restarts as there were bursts; then none.
     run.wait_for_lines("main up", 2);
     bed.file("src/55/x.js", "changed");
     run.wait_for_lines("main up", 3);
     run.expect_stop();
-    assert_eq!(run.err().lines_with("inotify has no room").len(), 1, "{}", run.story());
+    assert_eq!(run.err().lines_with("inotify has no capacity").len(), 1, "{}", run.story());
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn servers_of_http_share_a_port_and_speak_with_procrun() {
     procrun.wait_for_lines("up 1 of 2 cluster_mode true 2", 1);
     both_answer(port);
     for instance in 0..2 {
-        procrun.wait_for_err(&format!("app ({instance}) says that it is ready"));
+        procrun.wait_for_err(&format!("app ({instance}) reports that it is ready"));
         procrun.wait_for_err(&format!("app ({instance}) has sent a message"));
         procrun.wait_for_err(&format!("app ({instance}) listens on port {port}"));
     }
@@ -69,7 +69,7 @@ fn buns_own_servers_share_a_port() {
     let mut procrun = start(&bed, "ecosystem.toml");
     procrun.wait_for_lines("up", 2);
     both_answer(port);
-    procrun.wait_for_err("app (0) says that it is ready");
+    procrun.wait_for_err("app (0) reports that it is ready");
     procrun.expect_stop();
     nothing_is_wrong(&procrun);
 }

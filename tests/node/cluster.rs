@@ -627,7 +627,7 @@ setInterval(() => {}, 1000);
     procrun.wait_for_err_lines("something that is not a Node message: its channel is closed", 1);
     procrun.wait_for_err_lines("a message of more than 1 MiB: its channel is closed", 1);
     procrun.wait_for_err_lines("sent a cluster message that Node does not have", 1);
-    procrun.wait_for_err_lines("answered to something that was never sent", 1);
+    procrun.wait_for_err_lines("acknowledged a handle that was never sent", 1);
     procrun.wait_for_lines("deafening", 1);
     procrun.wait_for_lines("flooding", 1);
     for _ in 0..20 {
@@ -646,7 +646,7 @@ process.send('ready');
 ";
     let bed = set_up(&app("shutdown_with_message = true"), &[("app.js", script)]);
     let procrun = start(&bed);
-    procrun.wait_for_err_lines("app (0) says that it is ready", 1);
+    procrun.wait_for_err_lines("app (0) reports that it is ready", 1);
     assert_eq!(procrun.err().lines_with("app (0) has sent a message").len(), 1);
     procrun.signal(SIGTERM);
     procrun.wait_for_lines("got shutdown", 1);

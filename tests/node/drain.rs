@@ -748,9 +748,9 @@ setInterval(() => {}, 1000);
 ";
     let bed = set_up(&app(1, ""), &[("app.js", script)]);
     let mut procrun = start(&bed);
-    procrun.wait_for_err_lines("said that it is drained and was not asked to", 1);
+    procrun.wait_for_err_lines("reported the end of a drain that was not requested", 1);
     procrun.wait_for_err_lines("sent a cluster message that Node does not have", 1);
-    assert_eq!(procrun.err().lines_with("said that it is drained").len(), 1);
+    assert_eq!(procrun.err().lines_with("reported the end of a drain").len(), 1);
     procrun.signal(SIGTERM);
     procrun.expect_code(0);
 }

@@ -490,7 +490,7 @@ fn python(program: &str, args: &str, keys: &str) -> String {
     format!("[[apps]]\nname = \"app\"\nscript = \"{}\"\nargs = \"{args}\"\n{keys}\n", script.display())
 }
 
-/// `program` with these arguments serves on a TCP and a unix socket, and after it was killed too.
+/// `program` with these arguments keeps serving a TCP and a unix socket, and after it was killed too.
 /// What it answers is the process that procrun has started.
 #[track_caller]
 fn serves_and_survives(program: &str, args: &str, both: bool) {
@@ -637,7 +637,7 @@ fn node_listens_on_a_held_socket_beside_its_channel() {
     let at = address(&run);
     let pid = get(at, "/").unwrap();
     run.wait_for_line(&format!("up undefined true {pid}"));
-    run.wait_for_err("app (0) says that it is ready");
+    run.wait_for_err("app (0) reports that it is ready");
     run.expect_stop();
 }
 

@@ -206,12 +206,7 @@ fn what_cannot_be_started_says_what_it_is() {
         ("run", "#!/bin/sh\r\necho\r\n", 127, "ends with a carriage return (a Windows line ending)"),
         ("run.sh", "echo\r\necho\r\n", 126, "end with carriage returns (Windows line endings)"),
         ("empty/readme", "", 126, "is a directory without a program"),
-        (
-            "run",
-            "#!/usr/bin/env no-such-language\n",
-            127,
-            "asks for `no-such-language`, which is not in PATH",
-        ),
+        ("run", "#!/usr/bin/env no-such-language\n", 127, "names `no-such-language`, which is not in PATH"),
     ] {
         let target = if script == "empty/readme" { "./empty" } else { script };
         let bed = bed_with(&format!(r#"{{ "script": "{target}", "name": "app" }}"#));

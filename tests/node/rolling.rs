@@ -252,8 +252,8 @@ fn a_version_that_listens_and_does_not_last_is_not_spread() {
     let (mut procrun, port) = serve(&bed, keys, 3);
     change(&bed, &procrun, "brief", keys);
     let said = procrun.wait_for_err("the reload of api is aborted: api (0) ended: exit 9");
-    assert!(said.contains("of 3 run the new version, the others serve on with the old one"), "{said}");
-    wait_until("the last one to serve on", || get(port).is_ok_and(|version| version == "old"));
+    assert!(said.contains("of 3 run the new version, the others keep serving with the old one"), "{said}");
+    wait_until("the last one to keep serving", || get(port).is_ok_and(|version| version == "old"));
     assert_eq!(procrun.out().lines_with("of 2/2").len(), 1, "{}", procrun.story());
     procrun.expect_stop();
 }

@@ -193,7 +193,7 @@ fn a_cluster_loses_no_request_at_its_time() {
         run.err().lines_with("api is reloaded: 2 processes were replaced").len() >= 2
     });
     assert!(pids.len() >= 4, "{pids:?}{}", run.story());
-    assert!(run.err().lines_with("it is time for api").len() >= 2, "{}", run.story());
+    assert!(run.err().lines_with("api is due by its schedule").len() >= 2, "{}", run.story());
     run.expect_stop();
 }
 

@@ -62,7 +62,7 @@ fn an_event_loop_that_hangs_is_found_and_the_worker_runs_again() {
     // The server never answers.
     let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     std::io::Write::write_all(&mut client, b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let said = procrun.wait_for_err("api (0) failed 2 health checks in a row");
+    let said = procrun.wait_for_err("api (0) failed 2 health probes in a row");
     assert!(
         said.ends_with(&format!("GET http://localhost:{port}/healthz: no answer within 1.0 s")),
         "{said}"
@@ -71,7 +71,7 @@ fn an_event_loop_that_hangs_is_found_and_the_worker_runs_again() {
     procrun.wait_for_err_lines("api (0) is healthy after", 2);
     let now = described(&bed);
     assert_eq!(now["endings"][0]["reason"], "health");
-    assert!(now["endings"][0]["text"].as_str().unwrap().contains("health checks in a row"), "{now}");
+    assert!(now["endings"][0]["text"].as_str().unwrap().contains("health probes in a row"), "{now}");
     assert_eq!(now["brief"]["restarts"], 1);
     procrun.expect_stop();
 }
@@ -86,7 +86,7 @@ fn a_bad_status_is_a_failure_and_its_words_are_said() {
     procrun.wait_for_err("is healthy");
     bed.command(&["healthcheck"]).ok();
     bed.file("sick", "");
-    let said = procrun.wait_for_err("api (0) failed 2 health checks in a row");
+    let said = procrun.wait_for_err("api (0) failed 2 health probes in a row");
     assert!(
         said.ends_with(&format!("GET {url}: answered 503 Service Unavailable: the database is down")),
         "{said}"
@@ -129,7 +129,7 @@ fn a_port_that_nobody_listens_on_is_a_failure_after_the_start_period() {
     shell(&bed, "kill_timeout = 500", &format!("tcp = {port}\nstart_period = \"1500ms\""));
     let began = support::now();
     let mut procrun = start(&bed);
-    let said = procrun.wait_for_err("main (0) failed 2 health checks in a row");
+    let said = procrun.wait_for_err("main (0) failed 2 health probes in a row");
     assert!(began.elapsed() >= Duration::from_millis(1500), "not in its start period");
     assert!(said.contains(&format!("[::1]:{port}: connection refused")), "{said}");
     let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -157,8 +157,8 @@ fn a_program_that_fails_is_believed_and_runs_as_the_app_does() {
     }
     assert!(!seen.contains("NODE_CHANNEL_FD") && !seen.contains("NOTIFY_SOCKET"), "{seen}");
     bed.file("sick", "");
-    let said = procrun.wait_for_err("api (0) failed 2 health checks in a row");
-    assert!(said.ends_with("its check ended with code 7: bad blood"), "{said}");
+    let said = procrun.wait_for_err("api (0) failed 2 health probes in a row");
+    assert!(said.ends_with("its probe ended with code 7: bad blood"), "{said}");
     fs::remove_file(bed.path("sick")).unwrap();
     procrun.wait_for_err_lines("is healthy", 2);
     procrun.expect_stop();
@@ -175,9 +175,9 @@ fn a_program_that_hangs_is_killed_with_its_tree_and_leaves_no_zombie() {
     );
     shell(&bed, "kill_timeout = 500", "exec = './check.sh'\nstart_period = 0\n");
     let mut procrun = start(&bed);
-    let said = procrun.wait_for_err("main (0) failed 2 health checks in a row");
+    let said = procrun.wait_for_err("main (0) failed 2 health probes in a row");
     // The line that was under way when the check was killed may be cut.
-    assert!(said.contains("its check has not ended within 1.0 s: s"), "{said}");
+    assert!(said.contains("its probe has not ended within 1.0 s: s"), "{said}");
     procrun.wait_for_lines("begins as", 2);
     let pids: Vec<i32> = bed.read("pids").lines().take(4).map(|pid| pid.parse().unwrap()).collect();
     assert_eq!(pids.len(), 4, "{pids:?}");
@@ -214,8 +214,8 @@ fn a_program_runs_as_the_user_of_the_app() {
     let keys = "user = \"nobody\"\numask = \"0027\"\nkill_timeout = 500";
     shell(&bed, keys, "exec = \"echo $(id -un) $(umask); false\"\nstart_period = 0");
     let mut procrun = start(&bed);
-    let said = procrun.wait_for_err("main (0) failed 2 health checks in a row");
-    assert!(said.ends_with("its check ended with code 1: nobody 0027"), "{said}");
+    let said = procrun.wait_for_err("main (0) failed 2 health probes in a row");
+    assert!(said.ends_with("its probe ended with code 1: nobody 0027"), "{said}");
     procrun.expect_stop();
 }
 
@@ -224,7 +224,7 @@ fn a_program_that_is_not_there_is_a_failure_like_others() {
     let bed = Bed::new();
     shell(&bed, "kill_timeout = 500", "exec = [\"no-such-check\"]\nstart_period = 0");
     let mut procrun = start(&bed);
-    let said = procrun.wait_for_err("main (0) failed 2 health checks in a row");
+    let said = procrun.wait_for_err("main (0) failed 2 health probes in a row");
     assert!(said.ends_with("`no-such-check` is not there"), "{said}");
     procrun.expect_stop();
 }
@@ -245,7 +245,7 @@ fn who_has_not_passed_yet_is_called_so_and_its_limit_is_a_number() {
         assert!(page.contains(line), "{line}{page}");
     }
     let CommandOutput { code, err, .. } = bed.command(&["healthcheck"]);
-    assert!(code == 1 && err.contains("main (0) is online, not healthy yet: its check ended"), "{err}");
+    assert!(code == 1 && err.contains("main (0) is online, not healthy yet: its probe ended"), "{err}");
     let jlist = bed.command(&["jlist"]).out;
     let jlist: Value = serde_json::from_str(&jlist).unwrap();
     assert_eq!(jlist[0]["pm2_env"]["max_memory_restart"], 300 << 20);
@@ -327,8 +327,8 @@ fn a_successor_that_never_gets_healthy_is_rolled_back() {
     procrun.signal(SIGHUP);
     let said = procrun.wait_for_err("the reload of api is aborted");
     assert!(
-        said.contains("did not pass its check within 3.0 s (`listen_timeout`): its check ended with code 1: bad is asked")
-            && said.contains("the old version serves on"),
+        said.contains("did not pass its probe within 3.0 s (`listen_timeout`): its probe ended with code 1: bad is asked")
+            && said.contains("the old version keeps serving"),
         "{said}"
     );
     wait_until("only the old ones to be there", || procrun.children().len() == 2);

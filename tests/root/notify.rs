@@ -86,7 +86,7 @@ fn a_shell_that_no_longer_says_it_is_alive_is_restarted() {
     let (told, own) = rest.split_once(" of ").unwrap();
     assert_eq!(told, own, "its own process id");
     bed.file("silent", "");
-    procrun.wait_for_err("main (0) gave no heartbeat for 2.");
+    procrun.wait_for_err("main (0) sent no heartbeat for 2.");
     std::fs::remove_file(bed.path("silent")).unwrap();
     procrun.wait_for_lines("every 2000000 as ", 2);
     assert_eq!(described(&bed)["endings"][0]["reason"], "heartbeat");
@@ -221,7 +221,7 @@ fn a_node_loop_that_hangs_loses_its_heartbeat() {
         procrun.wait_for_line("begins with 0 args and 1 modules");
         bed.file("hang", "");
         procrun.wait_for_line("hangs");
-        procrun.wait_for_err(" gave no heartbeat for 1.");
+        procrun.wait_for_err(" sent no heartbeat for 1.");
         procrun.wait_for_err("is unhealthy, sending SIGINT");
         let begun = if keys.is_empty() { 2 } else { 3 };
         procrun.wait_for_lines("begins with", begun);

@@ -75,14 +75,14 @@ fn who_was_ended_because_it_was_not_well_is_said_to_be() {
     let mut run = in_a_pod(&bed, &["ecosystem.toml"], MOUNTED).start();
     run.expect_code(128 + SIGTERM);
     let said = bed.read("why");
-    let why = "(it failed its health check: its check ended with code 3: no database); procrun ends with code 143\n";
+    let why = "(it failed its health probe: its probe ended with code 3: no database); procrun ends with code 143\n";
     assert!(said.starts_with("api (0) ended: signal SIGTERM, up ") && said.contains(why), "{said}");
 }
 
 #[test]
 fn a_good_end_is_one_line_and_a_bad_one_names_all_that_failed() {
     for (apps, code, said) in [
-        ("a:0 b:0", 0, "every application has ended well; procrun ends with code 0\n"),
+        ("a:0 b:0", 0, "every application has ended with success; procrun ends with code 0\n"),
         ("a:0 b:4", 4, "b (1) ended: exit 4, up "),
     ] {
         let app = |app: &str| {

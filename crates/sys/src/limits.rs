@@ -242,8 +242,8 @@ impl Limits {
                 let why = if denied {
                     let own = own_nice();
                     format!(
-                        "procrun's own is {own}, and to go below takes CAP_SYS_NICE\n  \
-                         hint: add that capability to the container, or ask for {own} or more"
+                        "procrun's own is {own}, and a lower value needs CAP_SYS_NICE\n  \
+                         hint: add that capability to the container, or set {own} or more"
                     )
                 } else {
                     error.to_string()
@@ -256,8 +256,8 @@ impl Limits {
                 let own = own.trim();
                 let why = if denied && !own.is_empty() {
                     format!(
-                        "procrun's own is {own}, and to go below takes CAP_SYS_RESOURCE\n  \
-                         hint: add that capability to the container, or ask for {own} or more"
+                        "procrun's own is {own}, and a lower value needs CAP_SYS_RESOURCE\n  \
+                         hint: add that capability to the container, or set {own} or more"
                     )
                 } else {
                     format!("/proc/self/oom_score_adj cannot be written: {error}")
@@ -275,13 +275,13 @@ fn why_no_more(limit: &Rlimit) -> String {
     let most = fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|text| text.trim().parse().ok());
     if let Some(most) = most.filter(|most: &u64| name == "nofile" && limit.hard > *most) {
         return format!(
-            "the kernel gives no process more than {most} (fs.nr_open)\n  hint: ask for {most} or less"
+            "the kernel gives no process more than {most} (fs.nr_open)\n  hint: set {most} or less"
         );
     }
     let own = getrlimit(limit.resource()).map_or(0, |(_, hard)| hard);
     format!(
-        "procrun's own hard limit is {}, and to go above takes CAP_SYS_RESOURCE\n  \
-         hint: give the container more (`docker run --ulimit {name}={}`), or ask for less",
+        "procrun's own hard limit is {}, and a higher value needs CAP_SYS_RESOURCE\n  \
+         hint: give the container more (`docker run --ulimit {name}={}`), or set less",
         Amount(own),
         if limit.hard == u64::MAX { "-1".to_owned() } else { limit.hard.to_string() },
     )

@@ -348,11 +348,11 @@ impl ProtocolViolation {
     pub fn describe(self) -> &'static str {
         match self {
             Self::UnknownAct => "sent a cluster message that Node does not have",
-            Self::WrongAnswer => "answered to something that was never sent",
-            Self::WrongListener => "spoke of a socket that it does not have",
-            Self::TooManyListeners => "asked for more sockets than one application may have",
-            Self::TooManyHandles => "asked for descriptors without end and confirmed none",
-            Self::NotDraining => "said that it is drained and was not asked to",
+            Self::WrongAnswer => "acknowledged a handle that was never sent",
+            Self::WrongListener => "named a socket that it does not have",
+            Self::TooManyListeners => "requested more sockets than one application may have",
+            Self::TooManyHandles => "requested descriptors and confirmed none",
+            Self::NotDraining => "reported the end of a drain that was not requested",
         }
     }
 }

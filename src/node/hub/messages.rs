@@ -183,7 +183,7 @@ impl Hub {
                 true
             }
             Delivery::Full => {
-                self.cut_off(run, "does not read what it is sent".to_owned());
+                self.cut_off(run, "does not read its IPC channel".to_owned());
                 false
             }
             Delivery::Refused(error) => {

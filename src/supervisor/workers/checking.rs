@@ -74,7 +74,7 @@ impl Workers {
         let cancelled = Arc::clone(&id);
         let job = Job::new(Purpose::Check, work).of_app(&view.spec.name);
         let submitted = self.helpers().submit(job.unless(move || cancelled.is_prevented()));
-        submitted.map_err(|error| format!("cannot create a thread for its check: {error}"))?;
+        submitted.map_err(|error| format!("cannot create a thread for its probe: {error}"))?;
         Ok(Program::new(id, mark, started))
     }
 }
@@ -95,7 +95,7 @@ impl CheckOrder {
         let check = launch::check(&self.target, &self.words, &self.mark.entry, &self.inherited)
             .map_err(|failure| failure.message)?;
         let owner = check.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
-        let pipe = pipes::small(owner).map_err(|error| format!("there is no pipe for its check: {error}"))?;
+        let pipe = pipes::small(owner).map_err(|error| format!("there is no pipe for its probe: {error}"))?;
         let launch = Launch {
             program: &check.program,
             argv: &check.argv,
@@ -113,7 +113,7 @@ impl CheckOrder {
             cgroup: None,
             mark: Some(self.mark.limit),
         };
-        spawn::spawn(&launch, id).map_err(|error| format!("its check cannot be started: {error}"))?;
+        spawn::spawn(&launch, id).map_err(|error| format!("its probe cannot be started: {error}"))?;
         Ok(pipe.read)
     }
 }

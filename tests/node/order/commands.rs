@@ -109,7 +109,7 @@ fn no_file_is_read_again_during_a_stop() {
     let mut run = bed.isolated(&["ecosystem.toml"]).pid1().start();
     run.wait_for_line("api up");
     run.signal(SIGTERM);
-    run.wait_for_err("everything serves on for 10 min");
+    run.wait_for_err("everything keeps serving for 10 min");
     bed.file("ecosystem.toml", PAIR.replace("\"api\"", "\"new\""));
     run.signal(SIGHUP);
     run.wait_for_err("everything is being stopped, nothing is read again");

@@ -234,7 +234,7 @@ fn the_last_stage_gets_its_signal_within_the_grace_time() {
     // Half of the 9 s are left for the last one, which needs none of them.
     assert!(took > Duration::from_secs(4), "the stubborn one had its part{}", run.story());
     assert!(at(&run, "api bye TERM") < at(&run, "got 15") && at(&run, "got 15") < at(&run, "db bye TERM"));
-    run.wait_for_err("cache (1) is still there after 4.");
+    run.wait_for_err("cache (1) has not ended after 4.");
 }
 
 #[test]
@@ -248,14 +248,14 @@ fn before_a_stop_everything_serves_on_and_nothing_is_ready() {
     bed.command(&["healthcheck"]).exits(0);
     assert!(!bed.command(&["list"]).exits(0).contains("no app is ready"));
     run.signal(SIGTERM);
-    run.wait_for_err("everything serves on for 4 min");
+    run.wait_for_err("everything keeps serving for 4 min");
     let asked = now();
     let said = bed.command(&["healthcheck"]).exits(1);
     assert!(said.contains("no app is ready"), "{said}");
     assert!(bed.command(&["list"]).exits(0).contains("no app is ready"));
     let described = bed.command(&["describe", "web"]).exits(0);
     assert!(described.contains("online, not ready"), "{described}");
-    assert_eq!(run.out().lines_with("web bye").len(), 0, "it serves on{}", run.story());
+    assert_eq!(run.out().lines_with("web bye").len(), 0, "it keeps serving{}", run.story());
     // A second signal so soon would be the same Ctrl-C.
     wait_until("a second signal to be another one", || asked.elapsed() > Duration::from_millis(600));
     run.signal(SIGTERM);

@@ -187,7 +187,7 @@ fn a_new_environment_of_a_cluster_is_answered_when_its_reload_is_over() {
         assert!(before.iter().all(|pid| !procfs::alive(pid.parse().unwrap())), "they are gone by then");
     }
     let before = pids(&bed, "web");
-    given("broken", "restart").output().fails(1, "the old version serves on");
+    given("broken", "restart").output().fails(1, "the old version keeps serving");
     assert_eq!(pids(&bed, "web"), before);
     assert!(bed.command(&["env", "web"]).ok().contains("GIVEN=third\n"));
 }

@@ -56,13 +56,13 @@ impl HealthFailure {
 impl fmt::Display for HealthFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Health { failures: 1, said } => write!(f, "failed its health check: {said}"),
+            Self::Health { failures: 1, said } => write!(f, "failed its health probe: {said}"),
             Self::Health { failures, said } => {
-                write!(f, "failed {failures} health checks in a row: {said}")
+                write!(f, "failed {failures} health probes in a row: {said}")
             }
-            Self::Silent(time) => write!(f, "gave no heartbeat for {}", HumanDuration(*time)),
+            Self::Silent(time) => write!(f, "sent no heartbeat for {}", HumanDuration(*time)),
             Self::NeverSpoke(time) => {
-                write!(f, "gave no heartbeat within {} of its start", HumanDuration(*time))
+                write!(f, "sent no heartbeat within {} of its start", HumanDuration(*time))
             }
             Self::Fault => f.write_str("reported a fault of its own (WATCHDOG=trigger)"),
         }

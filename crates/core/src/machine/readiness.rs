@@ -144,7 +144,7 @@ pub enum ReadinessFailure {
         #[serde(rename = "waited_ms", with = "millis")]
         waited: Duration,
     },
-    /// It has not passed its check.
+    /// It has not passed its probe.
     Unwell {
         /// How long it has had (`listen_timeout`).
         #[serde(rename = "waited_ms", with = "millis")]
@@ -176,12 +176,12 @@ impl fmt::Display for ReadinessFailure {
             }
             Self::Order => f.write_str("did not start: it waits for others"),
             Self::Silent { sign: Sign::Probe, waited } => {
-                write!(f, "did not pass its check within {} (`listen_timeout`)", HumanDuration(*waited))
+                write!(f, "did not pass its probe within {} (`listen_timeout`)", HumanDuration(*waited))
             }
             Self::Unwell { waited, said } => {
                 write!(
                     f,
-                    "did not pass its check within {} (`listen_timeout`): {said}",
+                    "did not pass its probe within {} (`listen_timeout`): {said}",
                     HumanDuration(*waited)
                 )
             }

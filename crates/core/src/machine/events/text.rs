@@ -26,12 +26,12 @@ impl Display for Notice {
         let Self { subject: who, data } = self;
         match data {
             EventData::Online { pid } => write!(f, "{who} is online, pid {pid}"),
-            EventData::Launching { pid } => write!(f, "{who} is launching, pid {pid}: it is to send `ready`"),
+            EventData::Launching { pid } => write!(f, "{who} is launching, pid {pid}, waiting for `ready`"),
             EventData::Ready { sign, awaited, after } => {
                 let sign = match (sign, awaited) {
                     (Sign::Listening, _) => "listens",
                     (Sign::Message, true) => "is ready",
-                    (Sign::Message, false) => "says that it is ready",
+                    (Sign::Message, false) => "reports that it is ready",
                     (Sign::Probe, _) => "passed its probe",
                 };
                 write!(f, "{who} {sign} after {}", HumanDuration(*after))
@@ -73,7 +73,7 @@ impl Display for Notice {
             }
             EventData::Leftovers {} => write!(f, "{who}: waiting for the processes that it left behind"),
             EventData::Killing { waited } => {
-                write!(f, "{who} is still there after {}, killing its whole tree", HumanDuration(*waited))
+                write!(f, "{who} has not ended after {}, killing its whole tree", HumanDuration(*waited))
             }
             EventData::Unkillable {} => write!(f, "not even SIGKILL ended {who}, giving up on it"),
             EventData::SignalsLost { signals } => {
@@ -108,7 +108,7 @@ impl Display for Notice {
                 write!(f, "cannot write the pid file {path} of {who}: {error}")
             }
             EventData::ReloadStarted { total, rolling } => {
-                let gap = if *rolling { ", without a gap" } else { "" };
+                let gap = if *rolling { ", without downtime" } else { "" };
                 write!(f, "reloading {who}: {}, one after the other{gap}", Processes(*total))
             }
             EventData::ReloadCompleted { total, took } => {
@@ -130,7 +130,7 @@ impl Display for Notice {
             EventData::AcceptFailed { error } => {
                 write!(f, "cannot accept connections to {who}: {error}; they wait")
             }
-            EventData::Due { schedule } => write!(f, "it is time for {who} ({schedule})"),
+            EventData::Due { schedule } => write!(f, "{who} is due by its schedule ({schedule})"),
             EventData::FilesChanged { path, rolling } => {
                 let what = if *rolling { "reloading" } else { "restarting" };
                 write!(f, "{who} changed: {path}, {what}")
@@ -218,11 +218,11 @@ impl Display for Notice {
             }
             EventData::Closing { delay } => {
                 let delay = HumanDuration(*delay);
-                write!(f, "nothing is ready any more; everything serves on for {delay} and is then stopped")
+                write!(f, "nothing is ready any more; everything keeps serving for {delay} and then stops")
             }
             EventData::ShuttingDown { processes: 1 } => f.write_str("stopping 1 process"),
             EventData::ShuttingDown { processes } => write!(f, "stopping {processes} processes"),
-            EventData::KillingAll {} => f.write_str("asked to stop again, killing everything"),
+            EventData::KillingAll {} => f.write_str("second request to stop, killing everything"),
             EventData::Exiting { code } => write!(f, "all done, ending with code {code}"),
         }
     }
@@ -254,16 +254,16 @@ fn aborted(why: &Why, replaced: u32, total: u32, rolling: bool, f: &mut Formatte
         Why::ReadinessFailure { .. } | Why::MemoryShort => {}
     }
     match (rolling, replaced) {
-        (true, 0) => f.write_str("; the old version serves on"),
-        (false, 0) if total == 1 => f.write_str("; it goes on as after any other end"),
+        (true, 0) => f.write_str("; the old version keeps serving"),
+        (false, 0) if total == 1 => f.write_str("; its restart policy applies, as after any other exit"),
         (false, 0) => {
-            write!(f, "; none of the {total} was restarted before it, the others run on as they were")
+            write!(f, "; none of the {total} was restarted before it, the others keep running unchanged")
         }
         (true, _) => {
-            write!(f, "; {replaced} of {total} run the new version, the others serve on with the old one")
+            write!(f, "; {replaced} of {total} run the new version, the others keep serving with the old one")
         }
         (false, _) => {
-            write!(f, "; {replaced} of {total} were restarted before it, the others run on as they were")
+            write!(f, "; {replaced} of {total} were restarted before it, the others keep running unchanged")
         }
     }
 }
@@ -275,13 +275,16 @@ impl Display for Answer {
             Self::Restart => f.write_str("restarting it"),
             Self::LeaveAlone { times, wait } => {
                 let wait = HumanDuration(*wait);
-                write!(f, "{times} times in a row so soon, it serves on for {wait} unless it grows much")
+                write!(
+                    f,
+                    "{times} times in a row in a short time: it keeps serving for {wait} unless it grows much"
+                )
             }
             Self::RestartLater { times, wait } => {
                 let wait = HumanDuration(*wait);
                 write!(
                     f,
-                    "{times} times in a row so soon, and it grows: ending it, it starts again {wait} after that"
+                    "{times} times in a row in a short time, and it grows: stopping it, it starts again {wait} after its end"
                 )
             }
         }
@@ -301,7 +304,7 @@ fn stop_reason(reason: StopReason) -> &'static str {
         StopReason::Shutdown => "is stopped with everything",
         StopReason::Removed | StopReason::ScaledDown | StopReason::Deleted => "is removed",
         StopReason::Due => "is restarted by its schedule",
-        StopReason::Memory(_) => "has too much memory",
+        StopReason::Memory(_) => "exceeds its memory limit",
         StopReason::Changed => "has changed",
         StopReason::Asked => "is stopped",
         StopReason::Restarted | StopReason::Reloaded | StopReason::FilesChanged => "is restarted",
@@ -349,7 +352,7 @@ fn what_follows(ending: &Ending, next: Next, f: &mut Formatter<'_>) -> fmt::Resu
             let starts = if unstable == 1 { "start" } else { "starts in a row" };
             write!(f, ", errored: {unstable} unstable {starts}")
         }
-        Next::Sweep => f.write_str(", but some of its processes are left"),
+        Next::Sweep => f.write_str(", but some of its processes still run"),
     }
 }
 
@@ -415,7 +418,7 @@ impl Notice {
             } => "it leaks fast, or needs a higher limit",
             EventData::OomGuardStop { used, instances, .. } if *instances < used / 2 => {
                 return Some(Cow::Owned(format!(
-                    "all workers together have only {}: look at what else is in the container (what `exec` has \
+                    "all workers together have only {}: check what else is in the container (what `exec` has \
                      started in it, files in /dev/shm and in a tmpfs)",
                     ByteSize(*instances)
                 )));
@@ -465,13 +468,13 @@ fn reload_hint(setback: &ReadinessFailure) -> &'static str {
             "let it call process.send('ready') or send READY=1 to NOTIFY_SOCKET, or give it more time with \
              listen_timeout; then reload again"
         }
-        ReadinessFailure::Order => "look at what it waits for (`procrun describe`), then reload again",
+        ReadinessFailure::Order => "check what it waits for (`procrun describe`), then reload again",
         ReadinessFailure::Unwell { .. } | ReadinessFailure::Silent { sign: Sign::Probe, .. } => {
             "fix what its probe requests, or give it more time with listen_timeout; then reload again"
         }
         ReadinessFailure::Sick(_) => "its own lines before this may say why; fix it and reload again",
         ReadinessFailure::NoRoom => {
-            "look at what the old process waits for (its state in /proc), then reload again"
+            "check what the old process waits for (its state in /proc), then reload again"
         }
     }
 }

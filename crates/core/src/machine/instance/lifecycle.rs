@@ -168,7 +168,7 @@ impl Instance {
                         let setback = match wanted.lacks(self.gate.signs) {
                             Some(Sign::Probe) | None => {
                                 let said =
-                                    self.complaint().unwrap_or_else(|| "its check has not ended".to_owned());
+                                    self.complaint().unwrap_or_else(|| "its probe has not ended".to_owned());
                                 ReadinessFailure::Unwell { waited, said }
                             }
                             Some(sign) => ReadinessFailure::Silent { sign, waited },

@@ -367,7 +367,7 @@ fn a_successor_that_never_passes_is_given_up() {
     });
     let failed = failed.expect("the reload is given up");
     assert!(
-        failed.contains("did not pass its check within 20.0 s (`listen_timeout`): no database"),
+        failed.contains("did not pass its probe within 20.0 s (`listen_timeout`): no database"),
         "{failed}"
     );
 }
@@ -400,6 +400,6 @@ fn without_an_overlap_the_new_one_has_to_pass_too() {
     assert_eq!(world.status(1), Status::Stopping, "its turn");
     world.obey(1);
     world.pass(S(61));
-    assert!(world.failure(ticket).contains("did not pass its check"), "{}", world.failure(ticket));
+    assert!(world.failure(ticket).contains("did not pass its probe"), "{}", world.failure(ticket));
     assert_eq!(world.status(1), Status::Online, "it goes on all the same");
 }

@@ -221,7 +221,10 @@ fn one_alone_that_does_not_come_back_is_not_counted() {
     world.obey(0);
     world.exit(world.run(0), FAILED, false);
     let why = world.failure(reload);
-    assert!(why.ends_with("a (0) ended: exit 3, up 0 ms; it goes on as after any other end"), "{why}");
+    assert!(
+        why.ends_with("a (0) ended: exit 3, up 0 ms; its restart policy applies, as after any other exit"),
+        "{why}"
+    );
 }
 
 #[test]
