@@ -226,7 +226,7 @@ fn a_stop_before_anything_has_started_leaves_no_file() {
     bed.file("ecosystem.toml", format!("start_delay = \"1h\"\n{}", app(&keys)));
     bed.file("app.py", SERVER);
     let mut run = start(&bed);
-    run.wait_for_err("waiting for 3600000 ms");
+    run.wait_for_err("waiting for 1 h 0 min before anything starts");
     // Connections may come already, and another look at the file does not close the door.
     UnixStream::connect(&path).unwrap();
     run.signal(SIGHUP);

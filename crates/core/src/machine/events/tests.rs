@@ -215,7 +215,7 @@ fn each_fact_has_one_wording() {
     assert_eq!(
         words(aborted(ReadinessFailure::Ended { ending: Ending::Exited(7), uptime: MS(30) })),
         "the reload of api (3) is aborted: the new api (3) ended: exit 7, up 30 ms; 1 of 4 run the new version, the \
-         others serve on with the old one"
+         others keep serving with the old one"
     );
     let failed = |part, retry| EventData::Outage { part, error: "no memory".to_owned(), retry };
     assert_eq!(

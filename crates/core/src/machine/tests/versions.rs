@@ -76,7 +76,7 @@ fn a_change_that_is_rolled_back_is_a_failure_and_the_old_version_serves_on() {
     let mut world = serving(2);
     let asked = world.ask(become_(wanted(cluster(2, "new"), [0, 1]), Manner::Restart));
     world.exit(world.run(3), FAILED, false);
-    assert!(world.failure(asked).contains("the old version serves on"), "{}", world.failure(asked));
+    assert!(world.failure(asked).contains("the old version keeps serving"), "{}", world.failure(asked));
     assert_eq!(list(&world), version("old", [0, 1]));
 }
 
