@@ -20,6 +20,8 @@ use super::reap::Pid;
 pub(super) const IS_SUPPORTED: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
 
 /// Of `linux/sched.h`.
+const CLONE_CLEAR_SIGHAND: u64 = 1 << 32;
+/// Of `linux/sched.h`.
 const CLONE_INTO_CGROUP: u64 = 1 << 33;
 
 /// `struct clone_args` of Linux 5.7.
@@ -38,7 +40,8 @@ struct CloneArgs {
     cgroup: u64,
 }
 
-/// As clone(2) with these flags and SIGCHLD, but the child is in this cgroup from the beginning.
+/// As clone(2) with these flags and SIGCHLD, but the child is in this cgroup from the beginning and has no signal
+/// handlers: signals that are not ignored have their default disposition.
 ///
 /// # Errors
 /// The kernel's. There is no child then.
@@ -56,7 +59,7 @@ pub(super) unsafe fn clone(
 ) -> io::Result<Pid> {
     let address = |pointer: *const c_void| pointer.expose_provenance() as u64;
     let arguments = CloneArgs {
-        flags: u64::from(flags.cast_unsigned()) | CLONE_INTO_CGROUP,
+        flags: u64::from(flags.cast_unsigned()) | CLONE_INTO_CGROUP | CLONE_CLEAR_SIGHAND,
         pidfd: 0,
         child_tid: 0,
         parent_tid: address(child.cast_const().cast()),

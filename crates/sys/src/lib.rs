@@ -20,6 +20,7 @@ pub mod directory;
 pub mod file_rights;
 pub mod inotify;
 pub mod inspect;
+pub mod launch_slots;
 pub mod limits;
 pub mod lock;
 pub mod mount_points;

@@ -40,6 +40,7 @@ use nix::{
 use super::{
     accounts::Credentials,
     cgroup_clone,
+    launch_slots::{self, Filled},
     limits::{Limits, Part},
     process::OpenFiles,
     reap::Pid,
@@ -193,6 +194,10 @@ struct Stack([MaybeUninit<u8>; STACK]);
 /// What the child works with, in the parent's memory or in its copy of it.
 struct Shared<'a> {
     launch: &'a Launch<'a>,
+    /// What becomes the standard streams.
+    streams: [RawFd; 3],
+    /// The child shares the table of descriptors, and keeps those below this number.
+    keeps_below: Option<RawFd>,
     argv: Vec<*const libc::c_char>,
     env: Vec<*const libc::c_char>,
     /// What is handed to the child, and as which descriptor. None of the first is one of the second, so
@@ -201,6 +206,8 @@ struct Shared<'a> {
     /// Where the child writes its process id; null where it need not know it.
     pid_texts: [*mut u8; 2],
     parent: u32,
+    /// The signals whose disposition the child sets to the default.
+    signals: u64,
     attempt: Attempt,
 }
 
@@ -360,7 +367,11 @@ fn spawn_in(cradle: &mut SpawnStack, launch: &Launch<'_>, id: &ChildId) -> Resul
     };
     let streams = |errno: Errno| Error { stage: Stage::Streams, source: errno.into() };
     let mut out_of_the_way = Vec::new();
-    let handed = handed(launch, &mut out_of_the_way).map_err(streams)?;
+    let slots = fill_slots(launch);
+    let (standard, handed) = match &slots {
+        Some(slots) => slot_numbers(launch, slots),
+        None => (standard_streams(launch), handed(launch, &mut out_of_the_way).map_err(streams)?),
+    };
     let mut listen_pid = OwnPid::named(LISTEN_PID);
     let mut watchdog_pid = OwnPid::named(WATCHDOG_PID);
     let mut entries = Vec::new();
@@ -379,11 +390,14 @@ fn spawn_in(cradle: &mut SpawnStack, launch: &Launch<'_>, id: &ChildId) -> Resul
     attempt.note.stage.store(0, SeqCst);
     let mut shared = Shared {
         launch,
+        streams: standard,
+        keeps_below: slots.as_ref().map(Filled::end),
         argv: pointers(launch.argv, &[]),
         env: pointers(launch.env, &entries),
         handed,
         pid_texts,
         parent: std::process::id(),
+        signals: ALL_SIGNALS,
         attempt,
     };
     // What comes before may have taken long.
@@ -397,7 +411,8 @@ fn spawn_in(cradle: &mut SpawnStack, launch: &Launch<'_>, id: &ChildId) -> Resul
 fn make_child(stack: &mut Stack, shared: &mut Shared<'_>, id: &ChildId) -> Result<Pid, Error> {
     let note = shared.attempt.note;
     let memory = if shared.launch.credentials.is_some() { 0 } else { libc::CLONE_VM };
-    let flags = memory | libc::CLONE_VFORK | libc::CLONE_PARENT_SETTID;
+    let files = if shared.keeps_below.is_some() { libc::CLONE_FILES } else { 0 };
+    let flags = memory | files | libc::CLONE_VFORK | libc::CLONE_PARENT_SETTID;
     // A handler of procrun's must never run in the child: block everything until it has none.
     let blocked = BlockedSignals::all();
     let pid = clone(stack, flags, shared, id);
@@ -416,8 +431,10 @@ fn make_child(stack: &mut Stack, shared: &mut Shared<'_>, id: &ChildId) -> Resul
 fn clone(stack: &mut Stack, flags: c_int, shared: &mut Shared<'_>, id: &ChildId) -> io::Result<Pid> {
     let (bottom, top) = (stack.0.as_mut_ptr(), stack.0.as_mut_ptr_range().end);
     let cgroup = shared.launch.cgroup;
-    let argument = ptr::from_mut(shared).cast::<c_void>();
     if let Some(Cgroup { dir, has_process, .. }) = cgroup {
+        // The kernel clears the handlers itself.
+        shared.signals = ignored_signals();
+        let argument = ptr::from_mut(shared).cast::<c_void>();
         // SAFETY: the stack is aligned and outlives the child's use of it, and so does `shared`:
         // CLONE_VFORK keeps this thread in the kernel until the child has executed its program or
         // exited. `run` makes only system calls. The kernel writes the process id to `id`, which has one.
@@ -430,6 +447,8 @@ fn clone(stack: &mut Stack, flags: c_int, shared: &mut Shared<'_>, id: &ChildId)
             return child;
         }
     }
+    shared.signals = ALL_SIGNALS;
+    let argument = ptr::from_mut(shared).cast::<c_void>();
     // SAFETY: as above.
     let pid =
         unsafe { libc::clone(run, top.cast::<c_void>(), flags | libc::SIGCHLD, argument, id.pid.as_ptr()) };
@@ -449,6 +468,30 @@ impl OwnPid {
         text[..name.len()].copy_from_slice(name);
         Self(text)
     }
+}
+
+/// Copies all that the child gets to the launch slots, if it can have them.
+fn fill_slots(launch: &Launch<'_>) -> Option<Filled> {
+    let channel = launch.channel.map(|(channel, _)| channel);
+    let standard = [launch.stdin, launch.stdout, launch.stderr];
+    let all: Vec<BorrowedFd<'_>> =
+        standard.into_iter().chain(launch.sockets.iter().copied()).chain(channel).collect();
+    Filled::with(&all, end_of_handed(launch))
+}
+
+/// Where the standard streams lie in the slots, and what else is handed to the child.
+fn slot_numbers(launch: &Launch<'_>, slots: &Filled) -> ([RawFd; 3], Vec<(RawFd, RawFd)>) {
+    let sockets = (HANDED..).take(launch.sockets.len());
+    let targets = sockets.chain(launch.channel.map(|(_, number)| number));
+    let handed = targets.zip(3..).map(|(to, slot)| {
+        // No number is that high: see `end_of_handed`.
+        (slots.number(slot), RawFd::try_from(to).unwrap_or(RawFd::MAX))
+    });
+    ([0, 1, 2].map(|slot| slots.number(slot)), handed.collect())
+}
+
+fn standard_streams(launch: &Launch<'_>) -> [RawFd; 3] {
+    [launch.stdin, launch.stdout, launch.stderr].map(|stream| stream.as_raw_fd())
 }
 
 /// What is handed to the child beyond its standard streams. What stands where one of them is to be
@@ -506,6 +549,11 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
     let launch = shared.launch;
     // SAFETY: every call is a plain system call with valid pointers that outlive it.
     unsafe {
+        if let Some(end) = shared.keeps_below
+            && !launch_slots::keep_below(end)
+        {
+            return Stage::Streams;
+        }
         if launch.cgroup.is_some_and(|cgroup| cgroup.is_hidden) {
             // Before the change of user. Where it fails, the program sees the path of its cgroup.
             libc::unshare(libc::CLONE_NEWCGROUP);
@@ -513,8 +561,8 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
         if libc::setsid() < 0 {
             return Stage::Streams;
         }
-        for (from, to) in [(launch.stdin, 0), (launch.stdout, 1), (launch.stderr, 2)] {
-            if libc::dup2(from.as_raw_fd(), to) < 0 {
+        for (from, to) in shared.streams.into_iter().zip(0..) {
+            if libc::dup2(from, to) < 0 {
                 return Stage::Streams;
             }
         }
@@ -552,7 +600,7 @@ unsafe fn set_up_and_exec(shared: &Shared<'_>) -> Stage {
         if let Some(part) = launch.limits.and_then(Limits::give_up_privileges) {
             return Stage::Limits(part);
         }
-        default_signals();
+        default_signals(shared.signals);
         if shared.attempt.is_given_up() {
             libc::_exit(127);
         }
@@ -609,19 +657,39 @@ unsafe fn become_user(credentials: &Credentials) -> bool {
     group_set && unsafe { libc::syscall(libc::SYS_setresuid, *uid, *uid, *uid) } == 0
 }
 
-/// Default dispositions for all signals, then none blocked: what a program expects to find.
+/// Every signal, as a set of bits: bit 0 is signal 1.
+const ALL_SIGNALS: u64 = u64::MAX;
+
+/// The signals that this process ignores, as a set of bits. procrun ignores none itself after its first start.
+fn ignored_signals() -> u64 {
+    static IGNORED: OnceLock<u64> = OnceLock::new();
+    *IGNORED
+        .get_or_init(|| (1..=64).filter(|number| is_ignored(*number)).fold(0, |all, it| all | 1 << (it - 1)))
+}
+
+fn is_ignored(number: c_int) -> bool {
+    let mut action = [0_u64; 8];
+    let nothing = ptr::null::<u64>();
+    // SAFETY: `action` is larger than the kernel's own sigaction, whose first word is the handler.
+    let result = unsafe {
+        libc::syscall(libc::SYS_rt_sigaction, number, nothing, action.as_mut_ptr(), size_of::<u64>())
+    };
+    result == 0 && action[0] == libc::SIG_IGN as u64
+}
+
+/// Default dispositions for these signals, then none blocked: what a program expects to find.
 ///
 /// By bare system calls, because glibc's wrapper refuses the two signals it keeps for itself, and
 /// a caller may have ignored those too.
 ///
 /// # Safety
 /// As [`set_up_and_exec`].
-unsafe fn default_signals() {
+unsafe fn default_signals(signals: u64) {
     // The kernel's own sigaction has at most these many words on any architecture; all zero is
     // SIG_DFL, no flags, an empty mask.
     let default = [0_u64; 8];
     let mask_size = size_of::<u64>();
-    for number in 1..=64 {
+    for number in (1..=64).filter(|number| signals >> (number - 1) & 1 == 1) {
         // Refused for SIGKILL and SIGSTOP, which cannot be changed.
         // SAFETY: `default` is large enough, and no old action is asked for.
         unsafe {
@@ -668,8 +736,9 @@ pub fn dev_null() -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::{
-        ChildId, HANDED, Launch, OpenFiles, Part, Pid, Shared, SpawnStack, Stage, channel_number, dev_null,
-        end_of_handed, forwarded_channel_number, handed, libc, make_child,
+        ALL_SIGNALS, ChildId, HANDED, Launch, OpenFiles, Part, Pid, Shared, SpawnStack, Stage,
+        channel_number, dev_null, end_of_handed, forwarded_channel_number, handed, libc, make_child,
+        standard_streams,
     };
     use std::{
         ffi::CString,
@@ -721,11 +790,14 @@ mod tests {
             words.push(ptr::null());
             let mut shared = Shared {
                 launch: &launch,
+                streams: standard_streams(&launch),
+                keeps_below: None,
                 argv: words,
                 env: vec![ptr::null()],
                 handed: Vec::new(),
                 pid_texts: [ptr::null_mut(); 2],
                 parent: std::process::id(),
+                signals: ALL_SIGNALS,
                 attempt,
             };
             earlier.prevent();
