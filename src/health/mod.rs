@@ -17,7 +17,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-pub use self::{notify::Notify, program::Program};
+pub use self::{
+    notify::{Notify, bind as bind_notify_socket},
+    program::Program,
+};
 use crate::{
     machine::{InstanceId, ProbeKind, Run},
     shown::{cut, log_line},

@@ -56,23 +56,28 @@ struct Notification {
 }
 
 impl Notify {
-    /// Opens the socket of a run that is about to start, for another user if there is one. Returns the value of
-    /// `NOTIFY_SOCKET`.
+    /// Makes sure that [`Self::add`] needs no further descriptor.
     ///
     /// # Errors
-    /// The error of socket(2), bind(2) or epoll_ctl(2).
-    pub fn open(&mut self, run: Run, uid: Option<u32>) -> io::Result<String> {
-        let poller = match &mut self.poller {
-            Some(poller) => poller,
-            none => none.insert(Poller::new()?),
-        };
-        // The hash keys of the standard library are random and never leave this process.
-        let state = RandomState::new();
-        let name = format!("procrun/{:016x}{:016x}", state.hash_one(run.number), state.hash_one(run));
-        let socket = datagrams::bind(&name)?;
-        poller.add(socket.as_fd(), run.number, Readiness::Readable)?;
+    /// The error of epoll_create(2).
+    pub fn set_up(&mut self) -> io::Result<()> {
+        if self.poller.is_none() {
+            self.poller = Some(Poller::new()?);
+        }
+        Ok(())
+    }
+
+    /// Adds the socket of a run that has started as `uid`, or as procrun's own user.
+    ///
+    /// # Errors
+    /// The error of epoll_create(2) or epoll_ctl(2).
+    pub fn add(&mut self, run: Run, socket: OwnedFd, uid: Option<u32>) -> io::Result<()> {
+        self.set_up()?;
+        if let Some(poller) = &self.poller {
+            poller.add(socket.as_fd(), run.number, Readiness::Readable)?;
+        }
         self.sockets.insert(run.number, NotifySocket { run, socket, uid });
-        Ok(format!("@{name}"))
+        Ok(())
     }
 
     /// Waits for a message. Cancel-safe.
@@ -103,6 +108,17 @@ impl Notify {
         }
         events
     }
+}
+
+/// Opens the socket of a run that is about to start. Returns it with the value of `NOTIFY_SOCKET`.
+///
+/// # Errors
+/// The error of socket(2) or bind(2).
+pub fn bind(run: Run) -> io::Result<(OwnedFd, String)> {
+    // The hash keys of the standard library are random and never leave this process.
+    let state = RandomState::new();
+    let name = format!("procrun/{:016x}{:016x}", state.hash_one(run.number), state.hash_one(run));
+    Ok((datagrams::bind(&name)?, format!("@{name}")))
 }
 
 impl NotifySocket {

@@ -27,6 +27,8 @@ const OWN_LIMIT: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub(super) enum Message {
+    /// An instance is about to be added.
+    Expect(Box<Label>),
     Add(Box<Addition>),
     RunEnded(u32),
     /// Requests the last stderr lines of the latest ended runs of these instances.
@@ -78,10 +80,24 @@ struct Queue {
     unread: u64,
     /// Whether the pump waits for a reader of procrun's output.
     blocked: bool,
-    /// Whether the eventfd was written since the queue was last found empty, of own lines at least.
-    woken: bool,
+    /// Since the queue was last found empty, of own lines at least.
+    wakeup: Wakeup,
+    /// The number of [`Mailbox::hold`]s that have not been released.
+    held: u32,
     /// Whether `Close` was sent.
     is_closed: bool,
+}
+
+/// Whether the pump has been woken for the messages in the queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Wakeup {
+    /// The next message wakes it.
+    #[default]
+    Due,
+    /// The release of the last [`Mailbox::hold`] wakes it.
+    Held,
+    /// The eventfd was written.
+    Done,
 }
 
 impl Queue {
@@ -120,6 +136,7 @@ impl Queue {
     /// Drops all messages about an instance that the pump does not know yet.
     fn forget(&mut self, key: u32) {
         self.messages.retain(|message| match message {
+            Message::Expect(label) => label.key != key,
             Message::Add(addition) => addition.label.key != key,
             Message::RunEnded(other) | Message::Remove(other) => *other != key,
             Message::Own(_)
@@ -210,7 +227,7 @@ impl Mailbox {
             if unread > 0 {
                 return Some(Message::Unread(unread));
             }
-            queue.woken = false;
+            queue.wakeup = Wakeup::Due;
             queue.messages.shrink_to(16);
             let dropped = std::mem::take(&mut queue.dropped);
             return (dropped > 0).then_some(Message::Dropped(dropped));
@@ -218,7 +235,8 @@ impl Mailbox {
         match &message {
             Message::Own(line) => queue.own_cost -= line.cost(),
             Message::RunEnded(id) => queue.ended.retain(|ended| ended != id),
-            Message::Add(_)
+            Message::Expect(_)
+            | Message::Add(_)
             | Message::Remove(_)
             | Message::Dropped(_)
             | Message::Unread(_)
@@ -245,7 +263,7 @@ impl Mailbox {
                 if dropped > 0 {
                     return Some(Message::Dropped(dropped));
                 }
-                queue.woken = false;
+                queue.wakeup = Wakeup::Due;
             }
         }
         message
@@ -260,8 +278,23 @@ impl Mailbox {
     pub(super) fn wake_if_pending(&self) {
         let mut queue = self.lock();
         // The last wake-up was consumed: even if the queue is empty, the next message has to wake the pump.
-        queue.woken = false;
+        queue.wakeup = Wakeup::Due;
         if !queue.messages.is_empty() || queue.dropped > 0 {
+            self.wake(queue);
+        }
+    }
+
+    /// Holds wake-ups back until [`Self::release`].
+    pub(super) fn hold(&self) {
+        self.lock().held += 1;
+    }
+
+    /// Ends one [`Self::hold`]. With the last one, a wake-up that was held back takes place.
+    pub(super) fn release(&self) {
+        let mut queue = self.lock();
+        queue.held -= 1;
+        if queue.held == 0 && queue.wakeup == Wakeup::Held {
+            queue.wakeup = Wakeup::Due;
             self.wake(queue);
         }
     }
@@ -274,11 +307,17 @@ impl Mailbox {
 
     /// Wakes the pump, after the queue is unlocked: a pump that wakes at once would wait for the lock.
     fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
-        if !std::mem::replace(&mut queue.woken, true) {
-            drop(queue);
-            // The counter cannot overflow: it is written once for each read of it.
-            let _ = self.wake.write(1);
+        if queue.wakeup == Wakeup::Done {
+            return;
         }
+        if queue.held > 0 {
+            queue.wakeup = Wakeup::Held;
+            return;
+        }
+        queue.wakeup = Wakeup::Done;
+        drop(queue);
+        // The counter cannot overflow: it is written once for each read of it.
+        let _ = self.wake.write(1);
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -383,6 +422,9 @@ mod tests {
         /// The supervisor sends another message.
         SendOther,
         SendOwn,
+        /// The supervisor holds wake-ups back, and ends that.
+        Hold,
+        Release,
         /// The pump is woken by the mailbox, or by a worker.
         Wake,
         WakeByWorker,
@@ -404,16 +446,16 @@ mod tests {
     fn next(pump: Pump) -> &'static [Step] {
         use Step::*;
         match pump {
-            Pump::Asleep => &[SendOther, SendOwn, Wake, WakeByWorker, Wait],
-            Pump::Receiving => &[SendOther, SendOwn, Receive],
-            Pump::Waiting => &[SendOther, SendOwn, ReceiveOwn, StopWaiting],
+            Pump::Asleep => &[SendOther, SendOwn, Hold, Release, Wake, WakeByWorker, Wait],
+            Pump::Receiving => &[SendOther, SendOwn, Hold, Release, Receive],
+            Pump::Waiting => &[SendOther, SendOwn, Hold, Release, ReceiveOwn, StopWaiting],
         }
     }
 
     /// Runs the steps; returns whether a pump that sleeps afterwards is or will be woken for waiting messages.
     fn is_woken(steps: &[Step]) -> (Pump, bool) {
         let mailbox = Mailbox::new(crate::spec::LogHistory::default()).unwrap();
-        let (mut pump, mut sent) = (Pump::Asleep, 0);
+        let (mut pump, mut sent, mut held) = (Pump::Asleep, 0, 0);
         for step in steps {
             match step {
                 Step::SendOther => {
@@ -421,6 +463,15 @@ mod tests {
                     mailbox.send(Message::RunEnded(sent));
                 }
                 Step::SendOwn => own(&mailbox, "line"),
+                Step::Hold => {
+                    held += 1;
+                    mailbox.hold();
+                }
+                Step::Release if held > 0 => {
+                    held -= 1;
+                    mailbox.release();
+                }
+                Step::Release => {}
                 Step::Wake => {
                     mailbox.clear_wakeup();
                     pump = Pump::Receiving;
@@ -441,6 +492,9 @@ mod tests {
                     pump = Pump::Asleep;
                 }
             }
+        }
+        for _ in 0..held {
+            mailbox.release();
         }
         let waits = !mailbox.lock().messages.is_empty();
         (pump, !waits || mailbox.wake.read().is_ok())

@@ -108,6 +108,17 @@ pub struct Logs(Arc<Handle>);
 #[derive(Debug)]
 struct Handle(Arc<Mailbox>);
 
+/// As long as it lives, messages do not wake the log pump; see [`Logs::hold`].
+#[derive(Debug)]
+#[must_use]
+pub struct Hold(Logs);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.0.0.release();
+    }
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
         self.0.send(Message::Close);
@@ -115,6 +126,13 @@ impl Drop for Handle {
 }
 
 impl Logs {
+    /// Lets the pump sleep for a moment, while its caller does what is urgent: a pump that is awake takes a CPU and
+    /// the lock of the allocator.
+    pub fn hold(&self) -> Hold {
+        self.0.0.hold();
+        Hold(self.clone())
+    }
+
     /// Starts the pump on this process's stdout and stderr.
     ///
     /// # Errors
@@ -150,6 +168,11 @@ impl Logs {
         let theirs = mailbox.clone();
         threads::spawn("logs", None, move || theirs.is_closed(), move || pump.run())?;
         Ok(Self(Arc::new(Handle(mailbox))))
+    }
+
+    /// Makes room for the label of an instance that is about to start: the lines of others are aligned with it.
+    pub fn expect(&self, label: Label) {
+        self.send(Message::Expect(Box::new(label)));
     }
 
     /// Reads an instance's pipes from now on (the read ends; they become non-blocking) and opens its files. They

@@ -29,8 +29,9 @@ use tracing::Level;
 
 use super::frame::{Framer, MAX_LINE, Piece};
 use super::{
+    Label,
     file_spec::FileSpec,
-    format::{Kind, PerKind},
+    format::{self, Kind, PerKind},
     input::{INPUT, Input},
     mailbox::{Addition, Mailbox, Message},
     own_lines::OwnLine,
@@ -190,6 +191,7 @@ impl Pump {
     fn handle_mail(&mut self) -> std::ops::ControlFlow<()> {
         while let Some(message) = self.mailbox.receive() {
             match message {
+                Message::Expect(label) => self.expect(&label),
                 Message::Add(addition) => self.add(*addition),
                 Message::RunEnded(id) => self.run_ended(id),
                 Message::LastLines(ids, done) => {
@@ -234,6 +236,14 @@ impl Pump {
         std::ops::ControlFlow::Continue(())
     }
 
+    fn expect(&mut self, label: &Label) {
+        if self.writer.widen(&format::label(label.id, &label.name)) {
+            for instance in self.instances.values_mut() {
+                self.writer.align(&mut instance.line_style);
+            }
+        }
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the log pump has its own clock")]
     fn add(&mut self, addition: Addition) {
         let Addition { label, sinks, out, err } = addition;
@@ -251,7 +261,7 @@ impl Pump {
                 self.writer.report(Level::ERROR, message);
             }
         }
-        let wider = !line_style.disabled && self.writer.widen(&line_style);
+        let wider = !line_style.disabled && self.writer.widen(&format::label(label.id, &label.name));
         let run_begins = self.writer.next_line();
         self.instances.insert(id, Instance { streams, line_style, run_begins, ended: 0..0 });
         for (other, instance) in &mut self.instances {

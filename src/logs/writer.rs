@@ -183,9 +183,9 @@ impl Writer {
         }
     }
 
-    /// Widens the label column for this instance; returns whether it has become wider.
-    pub(super) fn widen(&mut self, line_style: &LineStyle) -> bool {
-        let width = shown::width(&line_style.identity.label());
+    /// Widens the label column for this label; returns whether it has become wider.
+    pub(super) fn widen(&mut self, label: &str) -> bool {
+        let width = shown::width(label);
         let wider = width > self.width;
         self.width = self.width.max(width);
         self.console.widen(self.width);

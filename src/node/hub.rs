@@ -11,7 +11,6 @@ use std::{
     io,
     net::{SocketAddr, TcpStream},
     os::fd::{AsFd, OwnedFd},
-    path::Path,
     sync::Arc,
 };
 
@@ -25,14 +24,13 @@ use super::{
     },
     connections::Connections,
     listener::{Lent, Listener, Opening},
-    preload::{self, Preload},
+    preload::{Script, Scripts},
     versions::Versions,
 };
 use crate::{
     machine::{ListenFailure, Run, Sign, Time, Uncaught},
     spec::AppSpec,
     sys::{
-        channel,
         poll::{PollEvent, Poller, Readiness},
         process,
         sockets::{self, Owner, SocketFile},
@@ -112,16 +110,15 @@ pub struct Hub {
     workers: HashMap<u64, Worker>,
     apps: BTreeMap<u32, App>,
     last_app: u32,
-    preload: Preload,
-    reporter: Preload,
-    forwarder: Preload,
-    beater: Preload,
+    scripts: Scripts,
     primary: Primary,
     listeners: HashMap<ListenerId, Listener>,
     /// Sockets that another thread is opening.
     opening: HashSet<ListenerId>,
     closed_files: Vec<SocketFile>,
     connections: Connections,
+    /// Channels of ended runs, to be closed in the next turn: it is not urgent.
+    ended: Vec<Channel>,
     /// Listeners that could not accept, which are tried again.
     stuck: Vec<ListenerId>,
     /// Channels for which the kernel lacked memory or descriptors.
@@ -172,28 +169,39 @@ struct App {
 }
 
 impl Hub {
-    /// Opens the channel of a run that is about to start. Returns the worker's end. `place` is its id in the
-    /// process list, `owner` is its user, if not procrun's own.
+    /// Makes sure that [`Self::add`] needs no further descriptor.
     ///
     /// # Errors
-    /// The error of socketpair(2) or epoll_ctl(2).
-    pub fn open(
+    /// The error of epoll_create(2).
+    pub fn set_up(&mut self) -> io::Result<()> {
+        if self.poller.is_none() {
+            self.poller = Some(Poller::new()?);
+        }
+        Ok(())
+    }
+
+    /// Adds the channel of a run that has started. `place` is the number of its instance in the list, `owner` the
+    /// user that it runs as, unless that is procrun's.
+    ///
+    /// # Errors
+    /// The error of epoll_create(2) or epoll_ctl(2).
+    pub fn add(
         &mut self,
         run: Run,
         spec: &Arc<AppSpec>,
         place: u32,
         owner: Option<Owner>,
-    ) -> io::Result<OwnedFd> {
-        let poller = match &mut self.poller {
-            Some(poller) => poller,
-            none => none.insert(Poller::new()?),
-        };
-        let (ours, theirs) = channel::pair()?;
-        poller.add(ours.as_fd(), run.number, Readiness::Readable)?;
+        channel: OwnedFd,
+    ) -> io::Result<()> {
+        self.set_up()?;
+        if let Some(poller) = &self.poller {
+            poller.add(channel.as_fd(), run.number, Readiness::Readable)?;
+        }
+        self.report_scripts();
         let app = spec.is_cluster().then(|| self.app(&spec.name));
         let worker = Worker {
             run,
-            channel: Channel::new(ours),
+            channel: Channel::new(channel),
             decoder: if app.is_some() { Decoder::default() } else { Decoder::tolerant() },
             owner,
             lent: Vec::new(),
@@ -209,7 +217,17 @@ impl Hub {
             let user = owner.map_or_else(process::user, |(uid, _)| uid);
             self.drive(Event::Joined { worker: run, balance: spec.balance, place, version, user });
         }
-        Ok(theirs)
+        Ok(())
+    }
+
+    /// Reports the scripts without a file whose absence changes what an application gets.
+    fn report_scripts(&mut self) {
+        let failures = self.scripts.take_failures().into_iter();
+        self.events.extend(failures.filter_map(|(script, why)| match script {
+            Script::Drain => Some(HubEvent::CannotDrain(why)),
+            Script::Heartbeat => Some(HubEvent::CannotBeat(why)),
+            Script::Report | Script::Forward => None,
+        }));
     }
 
     /// Records the sockets at the descriptors of a run from [`HANDED`](crate::sys::spawn::HANDED) on: a server of
@@ -235,6 +253,7 @@ impl Hub {
     /// # Errors
     /// The error of epoll_wait(2).
     pub async fn turn(&mut self) -> io::Result<()> {
+        self.ended.clear();
         let Some(poller) = &self.poller else { return std::future::pending().await };
         let version_ends = self.apps.values().filter_map(|app| app.versions.next_end());
         match version_ends.chain(self.try_again).min() {
@@ -301,37 +320,9 @@ impl Hub {
         self.primary.is_draining(run)
     }
 
-    /// The file of the script that drains a worker, which Node runs first; `None` if there is no place for it.
-    pub fn preload(&mut self) -> Option<&Path> {
-        self.preload
-            .path(preload::DRAIN)
-            .map_err(|why| self.events.extend(why.map(HubEvent::CannotDrain)))
-            .ok()
-    }
-
-    /// The file of the script that reports uncaught errors of a worker outside of clusters; `None` if there is no
-    /// place for it.
-    pub fn reporter(&mut self) -> Option<&Path> {
-        self.reporter.path(preload::FAULTS).ok()
-    }
-
-    /// The file of the script by which package runners such as npm pass the channel to their child; `None` if
-    /// there is no place for it.
-    pub fn forwarder(&mut self) -> Option<&Path> {
-        self.forwarder.path(&preload::forward()).ok()
-    }
-
-    /// The file of the heartbeat script, which Node runs first; `None` if there is no place for it.
-    pub fn beater(&mut self) -> Option<&Path> {
-        self.beater.path(preload::BEAT).map_err(|why| self.events.extend(why.map(HubEvent::CannotBeat))).ok()
-    }
-
-    /// Removes all files.
-    pub fn clean_up(&mut self) {
-        self.preload.remove();
-        self.reporter.remove();
-        self.forwarder.remove();
-        self.beater.remove();
+    /// The scripts that Node runs in workers before the application.
+    pub fn scripts(&self) -> &Scripts {
+        &self.scripts
     }
 
     /// How a probe reaches a run at the first of these addresses where it can.
@@ -417,6 +408,7 @@ impl Hub {
         if let Some(poller) = &self.poller {
             poller.remove(worker.channel.socket());
         }
+        self.ended.push(worker.channel);
         if worker.app.is_some() {
             self.drive(Event::Gone(worker.run));
         }

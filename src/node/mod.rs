@@ -20,4 +20,5 @@ pub use self::{
     channel::{MAX_OUTGOING, READ},
     hub::{Hub, HubEvent, Route},
     listener::{Lent, Listener, Opening},
+    preload::{Script, Scripts},
 };

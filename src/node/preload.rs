@@ -7,11 +7,13 @@
 //! behind; the next one finds it unlocked and removes it.
 
 use std::{
+    borrow::Cow,
     env, fs,
     hash::{BuildHasher, RandomState},
     io::{self, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use nix::{fcntl::OFlag, unistd::geteuid};
@@ -21,30 +23,89 @@ use crate::{
     sys::lock::FileLock,
 };
 
-/// Lets a worker of a cluster finish its connections, and accept them for itself; reports uncaught errors.
-pub(super) const DRAIN: &str =
-    concat!(include_str!("drain.cjs"), include_str!("accept.cjs"), include_str!("faults.cjs"));
-/// Reports uncaught errors of a worker.
-pub(super) const FAULTS: &str = include_str!("faults.cjs");
-/// Sends heartbeats while the event loop of the worker runs.
-pub(super) const BEAT: &str = include_str!("beat.cjs");
-
-/// Passes the channel of package runners to their child.
-pub(super) fn forward() -> String {
-    let packages = serde_json::json!(PACKAGE_RUNNERS).to_string();
-    let programs = serde_json::json!(PACKAGE_RUNNER_PROGRAMS).to_string();
-    include_str!("forward.cjs").replacen("PACKAGE_RUNNERS", &packages, 1).replacen(
-        "PACKAGE_RUNNER_PROGRAMS",
-        &programs,
-        1,
-    )
+/// A script that Node runs in a worker before the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Script {
+    /// Lets a worker of a cluster finish its connections, and accept them for itself; reports why it fails.
+    Drain,
+    /// Reports why a worker fails.
+    Report,
+    /// Leaves the channel of a package runner to the Node processes that it starts.
+    Forward,
+    /// Tells again and again that the event loop of the worker turns.
+    Heartbeat,
 }
 
-/// The file of a script, if it exists yet.
+impl Script {
+    const COUNT: usize = 4;
+
+    fn text(self) -> Cow<'static, str> {
+        match self {
+            Self::Drain => {
+                concat!(include_str!("drain.cjs"), include_str!("accept.cjs"), include_str!("faults.cjs"))
+                    .into()
+            }
+            Self::Report => include_str!("faults.cjs").into(),
+            Self::Forward => {
+                let packages = serde_json::json!(PACKAGE_RUNNERS).to_string();
+                let programs = serde_json::json!(PACKAGE_RUNNER_PROGRAMS).to_string();
+                let script = include_str!("forward.cjs").replacen("PACKAGE_RUNNERS", &packages, 1);
+                script.replacen("PACKAGE_RUNNER_PROGRAMS", &programs, 1).into()
+            }
+            Self::Heartbeat => include_str!("beat.cjs").into(),
+        }
+    }
+}
+
+/// The files of the scripts, for all threads that start workers.
+#[derive(Debug, Clone, Default)]
+pub struct Scripts(Arc<Mutex<Files>>);
+
 #[derive(Debug, Default)]
-pub(super) struct Preload {
+struct Files {
+    /// By the number of the script.
+    files: [ScriptFile; Script::COUNT],
+    /// Failures that have not been reported.
+    failures: Vec<(Script, String)>,
+}
+
+impl Scripts {
+    /// The file of a script. It is created if it does not exist. `None`: no directory accepts it; see
+    /// [`Self::take_failures`].
+    pub fn path(&self, script: Script) -> Option<PathBuf> {
+        let mut files = self.lock();
+        match files.files[script as usize].path(script) {
+            Ok(path) => Some(path.to_owned()),
+            Err(failure) => {
+                files.failures.extend(failure.map(|failure| (script, failure)));
+                None
+            }
+        }
+    }
+
+    /// The scripts without a file since the last call, each with the directories that were tried.
+    pub fn take_failures(&self) -> Vec<(Script, String)> {
+        std::mem::take(&mut self.lock().failures)
+    }
+
+    /// Removes the files.
+    pub fn remove(&self) {
+        for file in &mut self.lock().files {
+            file.remove();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Files> {
+        // A panic leaves a file that exists, or one that does not.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The file of a script, if it has been created.
+#[derive(Debug, Default)]
+struct ScriptFile {
     file: Option<File>,
-    /// Whether it was reported that there is none.
+    /// That there is none has been reported.
     is_reported: bool,
 }
 
@@ -57,26 +118,26 @@ struct File {
     _lock: FileLock,
 }
 
-impl Preload {
-    /// Its path. The file is created, and created again after it was removed.
+impl ScriptFile {
+    /// Its path. The file is created if it does not exist, or exists no more.
     ///
     /// # Errors
-    /// All places that were tried, with the reasons of the failures; only the first time.
-    pub(super) fn path(&mut self, script: &str) -> Result<&Path, Option<String>> {
+    /// All directories that were tried, and why each failed; only the first time.
+    fn path(&mut self, script: Script) -> Result<&Path, Option<String>> {
         if self.file.as_ref().is_some_and(|file| !file.is_there()) {
             self.file = None;
         }
         match &mut self.file {
             Some(file) => Ok(&file.path),
             none => {
-                let say = |why| (!std::mem::replace(&mut self.is_reported, true)).then_some(why);
-                Ok(&none.insert(File::make(script).map_err(say)?).path)
+                let report = |why| (!std::mem::replace(&mut self.is_reported, true)).then_some(why);
+                Ok(&none.insert(File::make(&script.text()).map_err(report)?).path)
             }
         }
     }
 
     /// Removes the file.
-    pub(super) fn remove(&mut self) {
+    fn remove(&mut self) {
         if let Some(file) = self.file.take_if(|file| file.is_there()) {
             let _ = fs::remove_file(file.path);
         }
@@ -155,20 +216,20 @@ mod tests {
 
     #[test]
     fn the_file_is_made_once_and_anew_when_it_is_gone() {
-        let mut preload = Preload::default();
-        let first = preload.path(DRAIN).unwrap().to_owned();
-        assert_eq!(preload.path(DRAIN).unwrap(), first);
-        assert_eq!(fs::read_to_string(&first).unwrap(), DRAIN);
+        let mut file = ScriptFile::default();
+        let first = file.path(Script::Drain).unwrap().to_owned();
+        assert_eq!(file.path(Script::Drain).unwrap(), first);
+        assert_eq!(fs::read_to_string(&first).unwrap(), Script::Drain.text());
         assert_eq!(fs::metadata(&first).unwrap().mode() & 0o777, 0o444);
 
         fs::remove_file(&first).unwrap();
         fs::write(&first, "left by another").unwrap();
-        let second = preload.path(DRAIN).unwrap().to_owned();
+        let second = file.path(Script::Drain).unwrap().to_owned();
         assert_ne!(first, second);
-        assert!(!first.exists(), "it is not in use");
-        let third = Preload::default().path(DRAIN).unwrap().to_owned();
+        assert!(!first.exists(), "no process uses it");
+        let third = ScriptFile::default().path(Script::Drain).unwrap().to_owned();
         assert!(second.exists() && third.exists(), "a file in use stays");
-        preload.remove();
+        file.remove();
         assert!(!second.exists());
         fs::remove_file(third).unwrap();
     }

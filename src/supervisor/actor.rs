@@ -11,6 +11,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
     REALTIME_DELAY, Role,
+    boot::{self, Boot, Prepared},
     clients::Clients,
     config_reload::{self, Reading},
     deferred::{Continuation, Deferred},
@@ -18,23 +19,24 @@ use super::{
     health_checks::Checks,
     helper_threads::{HelperThreads, Job, Purpose},
     is_stop,
+    launch::Resources,
     listen_sockets::{self, ListenSockets},
     memory::Memory,
     not_started,
     outages::{Outages, Part},
     own_file::OwnFile,
     panics,
-    preflight::{Candidate, Preflight, Results},
+    preflight::{PendingResults, Preflight, Results},
     print_early,
     report::{self, ThreadReports},
     schedules::Schedules,
     snapshots::WallClock,
-    starting::StartProgress,
+    starting::StartResult,
     termination::{Cause, TerminationMessage},
     timers::Timers,
     unexplained::{Explained, Unexplained},
     usage::UsageSamples,
-    workers::{Ended, StartOutcomes, Workers},
+    workers::{Ended, Parts, StartOutcomes, Workers},
     zones::Zones,
 };
 use crate::{
@@ -42,7 +44,7 @@ use crate::{
     health::Notify,
     logs::{self, Logs},
     machine::{
-        Effect, EndRequest, Event, Machine, Run, StopRequest, Time, Word,
+        Effect, EndRequest, Event, Machine, Reply, Run, StopRequest, Ticket, Time, Word,
         events::{EventData, Notice, RuntimePart, SentBy, SignalUse},
     },
     node::{self, Hub, Opening},
@@ -52,10 +54,11 @@ use crate::{
     sys::{
         clock::after,
         cpus, descriptor_reserve,
+        pipes::Budget,
         process::{self, OpenFiles},
         reap::{self, Pid, Status},
         signals::{Received, Sender, Signals},
-        threads,
+        spawn, threads,
     },
     watch::Watcher,
 };
@@ -112,7 +115,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) deferred: Deferred,
     /// Files of closed sockets that are being removed.
     removals: Vec<oneshot::Receiver<()>>,
-    boot: Boot,
+    boot: BootPhase,
     end: Option<ExitCode>,
     stop_asked: bool,
     /// The signal that processes of no app get as soon as the shutdown begins.
@@ -125,7 +128,7 @@ pub(super) struct Supervisor<'a> {
 
 /// How far the first starts have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Boot {
+enum BootPhase {
     NotBegun,
     /// The first process is about to be made.
     FirstStarts,
@@ -140,10 +143,21 @@ pub(super) async fn supervise(
     role: &Role,
     mut signals: Signals,
     open_files: OpenFiles,
+    boot: Boot,
 ) -> io::Result<ExitCode> {
-    let helpers = HelperThreads::default();
-    let Loaded { plan, notices, .. } = match super::read(source, &mut signals, open_files, &helpers).await {
-        Ok(Ok(loaded)) => loaded,
+    let Boot { helpers, mut listen_sockets, cgroups, found } = boot;
+    // While the configuration is read.
+    let (mut clients, trouble) = Clients::open(role);
+    if role.background.is_some()
+        && let Some(trouble) = &trouble
+    {
+        print_early(format_args!("error: {trouble}"));
+        return Ok(SECOND);
+    }
+    cgroups.look_up_own();
+    let prepared = boot::finish(found, source, &mut signals, open_files, &helpers, &listen_sockets).await;
+    let Prepared { loaded: Loaded { plan, notices, .. }, preflight, results } = match prepared {
+        Ok(Ok(prepared)) => prepared,
         Ok(Err(problems)) => {
             print_early(&problems);
             if role.background.is_none() {
@@ -153,26 +167,17 @@ pub(super) async fn supervise(
         }
         Err(signal) => return Ok(stopped_early(signal)),
     };
-    let (mut listen_sockets, mut preflight) = (ListenSockets::default(), Preflight::default());
-    let checked =
-        check_apps(source, role, &plan, &mut signals, &mut preflight, &listen_sockets, &helpers).await?;
-    let results = match checked {
+    // The applications are checked meanwhile.
+    let logs = match &role.background {
+        None => Logs::start(&plan.runtime.log)?,
+        Some(background) => background.logs(&plan.runtime.log)?,
+    };
+    let results = match checked(results, role, &plan, &mut signals, &helpers).await? {
         Ok(results) => results,
         Err(code) => return Ok(code),
     };
     let notices = [notices, results.notices()].concat();
     results.into_apps(&mut listen_sockets);
-    let (mut clients, trouble) = Clients::open(role);
-    if role.background.is_some()
-        && let Some(trouble) = &trouble
-    {
-        print_early(format_args!("error: {trouble}"));
-        return Ok(SECOND);
-    }
-    let logs = match &role.background {
-        None => Logs::start(&plan.runtime.log)?,
-        Some(background) => background.logs(&plan.runtime.log)?,
-    };
     let subscriber =
         tracing_subscriber::registry().with(logs::layer(logs.clone(), plan.runtime.log.verbosity));
     tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
@@ -183,15 +188,18 @@ pub(super) async fn supervise(
     let cpus = cpus_for(&plan);
     let machine = Machine::new(plan, cpus);
     let (reporter, thread_reports) = report::queue();
-    let workers = Workers::new(
-        source.environment().clone(),
-        open_files,
-        logs.clone(),
-        listen_sockets.open().clone(),
+    let node = Hub::default();
+    let resources = Resources {
+        inherited: Arc::new(source.environment().clone()),
+        packages: Arc::default(),
+        sockets: listen_sockets.open().clone(),
         helpers,
-        reporter,
-        machine.instances().count(),
-    )?;
+        scripts: node.scripts().clone(),
+        budget: Budget::new(machine.instances().count() * 2),
+        null: Arc::new(spawn::dev_null()?),
+        open_files,
+    };
+    let workers = Workers::new(resources, logs.clone(), cgroups, reporter);
     let began = now();
     let mut supervisor = Supervisor {
         source,
@@ -201,7 +209,7 @@ pub(super) async fn supervise(
         began,
         machine,
         workers,
-        node: Hub::default(),
+        node,
         watcher: Watcher::default(),
         listen_sockets,
         checks: Checks::default(),
@@ -226,7 +234,7 @@ pub(super) async fn supervise(
         preflight,
         deferred: Deferred::default(),
         removals: Vec::new(),
-        boot: Boot::NotBegun,
+        boot: BootPhase::NotBegun,
         end: None,
         stop_asked: false,
         for_strays: None,
@@ -240,18 +248,14 @@ pub(super) async fn supervise(
     Ok(code)
 }
 
-/// Checks what the applications need before any of them starts. An error: procrun ends with this code.
-async fn check_apps(
-    source: &Source,
+/// Waits for the checks of what the applications need. An error: procrun ends with this code.
+async fn checked(
+    results: PendingResults,
     role: &Role,
     plan: &Plan,
     signals: &mut Signals,
-    preflight: &mut Preflight,
-    listen_sockets: &ListenSockets,
     helpers: &HelperThreads,
 ) -> io::Result<Result<Results, ExitCode>> {
-    let candidates = plan.apps.iter().cloned().map(Candidate::complete).collect();
-    let results = preflight.begin(candidates, source, listen_sockets, helpers);
     let code = match super::unless_stopped(signals, results).await {
         Ok(results) => {
             let results = results?;
@@ -345,13 +349,13 @@ impl Supervisor<'_> {
                 }
                 result = self.notify.turn(), if self.outages.allows(Part::Notifications) => {
                     if let Some(said) = self.check(Part::Notifications, result) {
-                        self.heard(said);
+                        self.feed(said);
                     }
                     continue;
                 }
                 explained = self.unexplained.explained() => self.take_explained(explained),
-                news = self.workers.turn() => {
-                    self.take_starts(news);
+                results = self.workers.turn() => {
+                    self.take_starts(results);
                     continue;
                 }
                 result = self.clients.turn(), if self.outages.allows(Part::Commands) => {
@@ -414,16 +418,16 @@ impl Supervisor<'_> {
     /// Starts the applications, and what is needed only once they run.
     fn boot(&mut self) {
         self.feed(vec![Event::Boot]);
-        self.boot = Boot::FirstStarts;
+        self.boot = BootPhase::FirstStarts;
     }
 
     /// Sets up what the first process need not wait for, once that executes its program: until then the
     /// supervisor leaves its CPU to it.
     fn follow_plan(&mut self) {
-        if self.boot != Boot::FirstStarts {
+        if self.boot != BootPhase::FirstStarts {
             return;
         }
-        self.boot = Boot::Followed;
+        self.boot = BootPhase::Followed;
         // A reload may have come before.
         let plan = self.machine.coming_plan();
         self.watch(&plan);
@@ -458,9 +462,10 @@ impl Supervisor<'_> {
     /// Gives back the memory that the first starts needed, once they are over. They may all have been abandoned
     /// before anything was reported of them.
     fn end_boot(&mut self) {
-        if matches!(self.boot, Boot::FirstStarts | Boot::Followed) && !self.workers.is_starting() {
+        if matches!(self.boot, BootPhase::FirstStarts | BootPhase::Followed) && !self.workers.is_starting() {
             self.follow_plan();
-            self.boot = Boot::Over;
+            self.boot = BootPhase::Over;
+            self.workers.remove_stale_cgroups();
             process::trim_memory();
         }
     }
@@ -482,33 +487,37 @@ impl Supervisor<'_> {
         if let Some(background) = &role.background {
             background.remove_pid_file();
         }
-        if let Some(file) = self.clients.close() {
-            let file = ManuallyDrop::new(file);
-            let helpers = self.workers.helpers();
-            if let Ok(mut removed) = helpers.ask(move || drop(ManuallyDrop::into_inner(file))) {
-                helpers.receive(&mut removed, now() + FILES_TIMEOUT).await;
-            }
-        }
-        self.node.clean_up();
-        self.workers.remove_cgroups();
         let mut termination_message = match &role.background {
             None => TerminationMessage::new(self.machine.plan().runtime.termination_log.clone()),
             Some(_) => TerminationMessage::new(TerminationLog::Off),
         };
+        // Files that are not removed stay for the next procrun, which removes them.
+        let socket = ManuallyDrop::new(self.clients.close());
+        let (scripts, helpers) = (self.node.scripts().clone(), self.workers.helpers().clone());
         // Before the output, which may block until procrun is killed; and with the last lines.
-        if let Err(why) = termination_message.say(self, code, logs).await {
-            self.report(report::outage(RuntimePart::TerminationMessage, why));
+        let text = termination_message.text(self, code, logs);
+        let writing = termination_message.write(text, &helpers, move || {
+            drop(ManuallyDrop::into_inner(socket));
+            scripts.remove();
+        });
+        let finished = logs.shut();
+        // The kernel answers these calls itself; the other threads have their work meanwhile.
+        self.workers.remove_cgroups();
+        self.flush_logs(logs, finished).await;
+        let mut written = termination_message.finish(writing, &helpers).await;
+        if let Some(text) = termination_message.text(self, code, logs) {
+            let writing = termination_message.write(Some(text), &helpers, || ());
+            written = written.and(termination_message.finish(writing, &helpers).await);
         }
-        self.flush_logs(logs).await;
-        if let Err(why) = termination_message.say(self, code, logs).await {
+        if let Err(why) = written {
             self.report(report::outage(RuntimePart::TerminationMessage, why));
+            self.flush_logs(logs, logs.finish()).await;
         }
     }
 
     /// Waits until everything is written. The reader may take any time, until a request to stop: then only as
     /// long as it reads at all.
-    async fn flush_logs(&mut self, logs: &Logs) {
-        let mut finished = logs.shut();
+    async fn flush_logs(&mut self, logs: &Logs, mut finished: oneshot::Receiver<()>) {
         let mut received = Vec::new();
         loop {
             let written = logs.written();
@@ -538,6 +547,7 @@ impl Supervisor<'_> {
     /// Lets the machine take in events and everything that follows from them at once. What comes
     /// of all events of a round goes out together.
     pub(super) fn feed(&mut self, mut events: Vec<Event>) {
+        let _held = (!events.is_empty()).then(|| self.logs.hold());
         while !events.is_empty() {
             if events.iter().any(|event| matches!(event, Event::Started(..))) {
                 self.memory.begin();
@@ -564,6 +574,9 @@ impl Supervisor<'_> {
             // Once for all of them: a process that a signal ends takes the evidence of its descendants with it.
             self.workers.trees_of(&signalled, &self.machine).refresh_some(&signalled);
         }
+        // A start is urgent, what is said about it is not.
+        let starts = effects.iter().any(|effect| matches!(effect, Effect::Spawn(_)));
+        let mut reports: Vec<Report> = Vec::new();
         for effect in effects.drain(..) {
             match effect {
                 Effect::Spawn(run) => spawn.push(run),
@@ -586,25 +599,44 @@ impl Supervisor<'_> {
                     self.memory.begin();
                 }
                 Effect::Forget(instance) => self.workers.forget(instance),
-                Effect::Report { notice, tickets } => {
-                    if let EventData::EndedContainer { code } = notice.data {
-                        self.cause.culprit = notice.subject.instance.filter(|_| code != 0);
-                    }
-                    self.clients.report(notice, &tickets);
-                }
-                Effect::Reply(ticket, reply) => {
-                    self.clients.reply(ticket, &reply, &self.machine, self.workers.pid_files());
-                }
+                Effect::Report { notice, tickets } => reports.push(Report::Notice(notice, tickets)),
+                Effect::Reply(ticket, reply) => reports.push(Report::Reply(ticket, reply)),
                 Effect::End(code) => self.end = Some(code),
+            }
+            if !starts {
+                for report in reports.drain(..) {
+                    self.tell(report);
+                }
             }
         }
         if !kill.is_empty() {
             self.workers.kill_trees(&kill, &self.machine);
         }
         drop(room);
-        answers.extend(self.workers.start_all(&self.machine, &spawn));
+        if !spawn.is_empty() {
+            let (workers, mut parts) = self.workers_and_parts();
+            answers.extend(workers.start_all(&spawn, &mut parts));
+        }
+        for report in reports {
+            self.tell(report);
+        }
         self.close_failed(&answers);
         answers
+    }
+
+    /// Logs a report, or answers a client.
+    fn tell(&mut self, report: Report) {
+        match report {
+            Report::Notice(notice, tickets) => {
+                if let EventData::EndedContainer { code } = notice.data {
+                    self.cause.culprit = notice.subject.instance.filter(|_| code != 0);
+                }
+                self.clients.report(notice, &tickets);
+            }
+            Report::Reply(ticket, reply) => {
+                self.clients.reply(ticket, &reply, &self.machine, self.workers.pid_files());
+            }
+        }
     }
 
     /// Closes what connects procrun with runs whose start has failed.
@@ -645,7 +677,7 @@ impl Supervisor<'_> {
         }
         // Not only in a full turn: until the next one it could be hours.
         self.close_unused(Vec::new());
-        self.heard(events);
+        self.feed(events);
     }
 
     /// Closes what no application that is alive listens on.
@@ -696,12 +728,6 @@ impl Supervisor<'_> {
         });
     }
 
-    /// Handles messages of workers, except of workers whose start has not been reported yet.
-    fn heard(&mut self, events: Vec<Event>) {
-        let events = self.workers.keep_early(events);
-        self.feed(events);
-    }
-
     /// Takes in the file that was being evaluated, if that is over.
     fn take_evaluation(&mut self) {
         if let Some(evaluation) = self.evaluation.take_if(|evaluation| evaluation.is_done()) {
@@ -709,15 +735,20 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Takes in how starts go on.
-    fn take_starts(&mut self, news: Vec<StartProgress>) {
-        let StartOutcomes { events, dead } = self.workers.advance(
-            news,
-            &self.machine,
-            &mut self.node,
-            &mut self.listen_sockets,
-            &mut self.notify,
-        );
+    fn workers_and_parts(&mut self) -> (&mut Workers, Parts<'_>) {
+        let parts = Parts {
+            machine: &self.machine,
+            node: &mut self.node,
+            listen_sockets: &mut self.listen_sockets,
+            notify: &mut self.notify,
+        };
+        (&mut self.workers, parts)
+    }
+
+    /// Takes in how starts have ended.
+    fn take_starts(&mut self, results: Vec<StartResult>) {
+        let (workers, mut parts) = self.workers_and_parts();
+        let StartOutcomes { events, dead } = workers.advance(results, &mut parts);
         self.report_sockets();
         if !events.is_empty() {
             self.follow_plan();
@@ -742,6 +773,7 @@ impl Supervisor<'_> {
         if dead.is_empty() {
             return;
         }
+        let _held = self.logs.hold();
         let ended = self.workers.reaped(dead);
         let mut said = Vec::new();
         for Ended { run, .. } in &ended {
@@ -776,6 +808,7 @@ impl Supervisor<'_> {
         let Some(signal) = Signal::from_number(number).filter(|signal| *signal != Signal::CHLD) else {
             return;
         };
+        let _held = self.logs.hold();
         let sender_pid = match sender {
             Sender::Kernel => None,
             Sender::Process(pid) => Some(pid),
@@ -817,6 +850,12 @@ impl Supervisor<'_> {
             self.workers.signal_strays(signal);
         }
     }
+}
+
+/// An effect that only tells something.
+enum Report {
+    Notice(Notice, Vec<Ticket>),
+    Reply(Ticket, Reply),
 }
 
 /// The run that gets a signal.

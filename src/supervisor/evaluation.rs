@@ -87,9 +87,9 @@ impl Running {
         helpers: &HelperThreads,
         child: Arc<ChildId>,
     ) -> Result<(oneshot::Receiver<spawn::Error>, Stream, Stream), Box<dyn std::error::Error>> {
-        let mut budget = Budget::new(2);
-        let (out, _) = pipes::open(&mut budget, None)?;
-        let (err, _) = pipes::open(&mut budget, None)?;
+        let budget = Budget::new(2);
+        let (out, _) = pipes::open(&budget, None)?;
+        let (err, _) = pipes::open(&budget, None)?;
         let null = spawn::dev_null()?;
         let program = CString::new(evaluation.program.as_os_str().as_bytes())?;
         let mut argv = vec![program.clone()];

@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     ffi::{CString, OsStr, OsString},
-    os::unix::ffi::OsStringExt,
+    os::{fd::OwnedFd, unix::ffi::OsStringExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -22,11 +22,14 @@ use super::{
 use crate::{
     config::{EX_CONFIG, env_file_variables},
     machine::{FailureKind, InstanceView, SpawnFailure},
+    node::Scripts,
     program::{self, Command, LookupContext},
     spec::{AppSpec, Exec, ExecMode, InheritEnv, PrincipalRef, Probe, ProbeTarget, ProgramKind},
     sys::{
         accounts::{self, Credentials, Key},
         limits::{Limits, Rlimit},
+        pipes::Budget,
+        process::OpenFiles,
         run_cgroups::NewCgroup,
         spawn::{channel_number, forwarded_channel_number},
         tree::RunMark,
@@ -67,6 +70,15 @@ pub(super) struct Target {
 }
 
 impl Target {
+    pub(super) fn spec(&self) -> &AppSpec {
+        &self.spec
+    }
+
+    /// The number of the instance in its application.
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
     /// The same with the variables of the files that could not be read with the configuration.
     fn with_env_files(&self) -> Result<Self, SpawnFailure> {
         if self.spec.env.unread_files.is_empty() {
@@ -162,6 +174,11 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
+    /// User and group of its files, unless they are procrun's.
+    pub(super) fn owner(&self) -> Option<(u32, u32)> {
+        self.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid))
+    }
+
     /// Whether the program is Node itself and may read a file that its application did not name.
     pub(super) fn takes_preload(&self) -> bool {
         let forbids = |word: &[u8]| matches!(word, b"--permission" | b"--experimental-permission");
@@ -303,12 +320,16 @@ fn port_in(value: Option<&OsStr>) -> Result<u16, String> {
 }
 
 /// What procrun has that starts of all applications need.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Resources {
     pub(super) inherited: Arc<Environment>,
     pub(super) packages: Arc<Packages>,
     pub(super) sockets: OpenSockets,
     pub(super) helpers: HelperThreads,
+    pub(super) scripts: Scripts,
+    pub(super) budget: Budget,
+    pub(super) null: Arc<OwnedFd>,
+    pub(super) open_files: OpenFiles,
 }
 
 /// Prepares a run of an instance, whose processes inherit the mark. Looks at files, so it may never end.
@@ -318,7 +339,7 @@ pub(super) fn prepare(
     resources: &Resources,
     job: &Job,
 ) -> Result<Prepared, SpawnFailure> {
-    let Resources { inherited, packages, sockets, helpers } = resources;
+    let Resources { inherited, packages, sockets, helpers, .. } = resources;
     job.enter(Step::EnvFile);
     let instance = &instance.with_env_files()?;
     let spec = &*instance.spec;
@@ -345,7 +366,7 @@ pub(super) fn prepare(
     let script = script_file(&exec).map(Arc::from);
     job.enter(Step::Sockets);
     let owner = credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
-    let sockets = sockets.open(spec, owner, helpers)?;
+    let sockets = if spec.listen.is_empty() { Vec::new() } else { sockets.open(spec, owner, helpers)? };
     Ok(Prepared {
         program: c_string(command.program.as_os_str())?,
         argv: command.argv.iter().map(|arg| c_string(arg)).collect::<Result<_, _>>()?,

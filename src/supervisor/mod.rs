@@ -6,6 +6,7 @@
 mod actor;
 mod added_apps;
 mod background;
+mod boot;
 mod clients;
 mod command_text;
 mod config_reload;
@@ -33,6 +34,7 @@ mod process_trees;
 mod report;
 mod schedules;
 mod snapshots;
+mod start_job;
 mod starting;
 mod stop_targets;
 mod termination;
@@ -46,6 +48,7 @@ use std::{
     future::Future,
     io::{self, Write},
     mem::ManuallyDrop,
+    os::fd::AsFd as _,
     pin::pin,
     time::Duration,
 };
@@ -53,14 +56,14 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 pub use self::{background::Background, termination::not_started};
-use self::{evaluation::Running, helper_threads::HelperThreads};
+use self::{boot::Boot, evaluation::Running, helper_threads::HelperThreads};
 use crate::{
     config::{EvaluationEnd, Loaded, Problem, Problems, Read, Source},
     control::{Name, SocketPaths},
     shown::printable_lines,
     spec::{ExitCode, Signal, TerminationLog},
     sys::{
-        descriptor_reserve, limits,
+        descriptor_reserve, launch_slots, limits,
         process::{self, OpenFiles},
         reap,
         signals::{self, Dispositions, Received, Sender, Signals},
@@ -92,15 +95,17 @@ pub struct Role {
 /// control socket it runs without one.
 pub fn run(source: &Source, role: &Role) -> ExitCode {
     panics::install_hook();
-    limits::lower_own_oom_score();
-    match set_up().and_then(|(runtime, installed, open_files)| {
+    match set_up().and_then(|(installed, open_files)| {
+        // The rest of the set-up runs beside it.
+        let boot = Boot::begin(source);
+        limits::lower_own_oom_score();
         // The process ends right after; see the end of `supervise`.
-        let runtime = ManuallyDrop::new(runtime);
+        let runtime = ManuallyDrop::new(runtime()?);
         panics::guard(|| {
             runtime.block_on(async {
                 let signals = Signals::new(installed)?;
                 // On the heap: the future holds the state of every part, and the stack would keep its room.
-                Box::pin(actor::supervise(source, role, signals, open_files)).await
+                Box::pin(actor::supervise(source, role, signals, open_files, boot)).await
             })
         })
     }) {
@@ -123,13 +128,21 @@ pub fn run(source: &Source, role: &Role) -> ExitCode {
 /// All errors of the configuration.
 pub fn evaluate(source: &Source) -> Result<Loaded, Problems> {
     let before = Dispositions::now();
-    let (runtime, installed, open_files) = match set_up() {
-        Ok(parts) => parts,
-        Err(error) => return Err(failed_set_up(&error)),
-    };
+    let set_up = set_up().and_then(|(installed, open_files)| Ok((installed, open_files, runtime()?)));
+    let (installed, open_files, runtime) = set_up.map_err(|error| failed_set_up(&error))?;
     let loaded = runtime.block_on(async {
         let mut signals = Signals::new(installed).map_err(|error| failed_set_up(&error))?;
-        match read(source, &mut signals, open_files, &HelperThreads::default()).await {
+        let helpers = HelperThreads::default();
+        let theirs = source.clone();
+        let loaded = match on_helper(&mut signals, &helpers, move || theirs.read()).await {
+            // Without a thread, better here than not at all.
+            Ok(read) => {
+                let read = read.unwrap_or_else(|_| source.read());
+                finish_reading(source, read, &mut signals, open_files, &helpers).await
+            }
+            Err(stop) => Err(stop),
+        };
+        match loaded {
             Ok(loaded) => loaded.and_then(Loaded::answered),
             Err(stop) => {
                 let problem = Problem::new(format!("interrupted by {stop}"));
@@ -148,7 +161,7 @@ fn failed_set_up(error: &io::Error) -> Problems {
 
 /// What comes before everything else: as PM2's users know, a SIGTERM to PID 1 is lost until
 /// there is a handler for it.
-fn set_up() -> io::Result<(tokio::runtime::Runtime, signals::Installed, OpenFiles)> {
+fn set_up() -> io::Result<(signals::Installed, OpenFiles)> {
     process::limit_allocator_arenas();
     let installed = signals::install()?;
     // PID 1 gets the orphans anyway.
@@ -162,9 +175,13 @@ fn set_up() -> io::Result<(tokio::runtime::Runtime, signals::Installed, OpenFile
     }
     process::keep_descriptors_from_children();
     let open_files = process::raise_open_files();
+    launch_slots::reserve(io::stdin().as_fd());
     descriptor_reserve::fill();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok((runtime, installed, open_files))
+    Ok((installed, open_files))
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 /// A message before or without the log. If stderr is closed, it is lost.
@@ -173,19 +190,14 @@ fn print_early(what: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "{}", printable_lines(&what.to_string()));
 }
 
-/// Reads `source`, waiting for its evaluation if it needs one. `Err`: a signal asked to stop.
-async fn read(
+/// Waits for the evaluation of `source` if it needs one. `Err`: a signal asked to stop.
+async fn finish_reading(
     source: &Source,
+    read: Result<Read, Problems>,
     signals: &mut Signals,
     open_files: OpenFiles,
     helpers: &HelperThreads,
 ) -> Result<Result<Loaded, Problems>, Signal> {
-    let theirs = source.clone();
-    let read = match on_helper(signals, helpers, move || theirs.read()).await? {
-        Ok(read) => read,
-        // Without a thread, better here than not at all.
-        Err(_) => source.read(),
-    };
     let evaluation = match read {
         Err(problems) => return Ok(Err(problems)),
         Ok(Read::Loaded(loaded)) => return Ok(Ok(loaded)),

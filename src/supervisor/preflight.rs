@@ -9,6 +9,7 @@ use std::{
     collections::HashMap,
     ffi::OsStr,
     future::Future,
+    pin::Pin,
     sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
@@ -163,6 +164,9 @@ pub(super) fn without_result(unanswered: impl Iterator<Item = Unanswered>) -> Op
     Some(format!("{}\n  hint: {hint}", lines.join("\n")))
 }
 
+/// The results of a preflight that has begun.
+pub(super) type PendingResults = Pin<Box<dyn Future<Output = Results> + Send>>;
+
 /// The answer of a helper thread that is to come.
 struct Pending {
     answer: oneshot::Receiver<Result<Found, SpawnFailure>>,
@@ -193,24 +197,24 @@ pub(super) struct Preflight {
 }
 
 impl Preflight {
-    /// Begins to check these. An application whose last preflight hangs has no result, and takes no other
+    /// Begins to check these; [`OpenSockets`] are those that are open. An application whose last preflight hangs has no result, and takes no other
     /// thread.
     pub(super) fn begin(
         &mut self,
         candidates: Vec<Candidate>,
         source: &Source,
-        listen_sockets: &ListenSockets,
+        open: &OpenSockets,
         helpers: &HelperThreads,
-    ) -> impl Future<Output = Results> + Send + 'static + use<> {
+    ) -> PendingResults {
         let now = now();
         self.under_way.retain(|_, check| check.strong_count() > 0);
         let begin = |candidate: Candidate| {
-            let pending = self.submit(&candidate, source, listen_sockets.open(), helpers, now);
+            let pending = self.submit(&candidate, source, open, helpers, now);
             (candidate, pending)
         };
         let begun: Vec<_> = candidates.into_iter().map(begin).collect();
         let (helpers, until) = (helpers.clone(), after(now.into(), TIMEOUT).into());
-        async move {
+        Box::pin(async move {
             let mut results = Vec::with_capacity(begun.len());
             for (candidate, pending) in begun {
                 let outcome = match pending {
@@ -220,7 +224,7 @@ impl Preflight {
                 results.push((candidate, outcome));
             }
             Results(results)
-        }
+        })
     }
 
     fn submit(
@@ -306,7 +310,7 @@ impl Supervisor<'_> {
         then: impl FnOnce(&mut Supervisor<'_>, Results) + Send + 'static,
     ) {
         let helpers = self.workers.helpers();
-        let results = self.preflight.begin(candidates, self.source, &self.listen_sockets, helpers);
+        let results = self.preflight.begin(candidates, self.source, self.listen_sockets.open(), helpers);
         self.deferred.add(async move {
             let results = results.await;
             Box::new(move |supervisor: &mut Supervisor<'_>| then(supervisor, results)) as Continuation

@@ -1,18 +1,16 @@
 //! Starts under way, from the look at the program's files to the execution of the program.
 //!
-//! A start has two jobs for the [`HelperThreads`]: what is to be executed is looked up
-//! ([`super::launch::prepare`]), and a process is made that executes it ([`spawn::spawn`]). Between them the
-//! supervisor makes what connects it with the process. Either job may hang: on a file system that does not
-//! answer, or because another process has stopped the child (SIGSTOP). After [`START_TIMEOUT`] the child is
+//! A start is one job for the [`HelperThreads`] ([`super::start_job`]). It may hang: on a file system that does
+//! not answer, or because another process has stopped the child (SIGSTOP). After [`START_TIMEOUT`] the child is
 //! killed and the start has failed. The thread continues when its call returns.
 
 use std::{
     collections::HashMap,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU8, Ordering::SeqCst},
     },
     time::Duration,
@@ -26,20 +24,22 @@ use tokio::{
 
 use super::{
     actor,
-    failed_start::{hangs, refused, spawn_failure},
+    failed_start::{hangs, refused},
     helper_threads::{self, HelperThreads, Purpose},
-    launch::{Prepared, Step},
+    launch::Step,
+    start_job::Started,
 };
 use crate::{
-    machine::{Event, InstanceId, Run, SpawnFailure},
+    logs::Hold,
+    machine::{InstanceId, Run, SpawnFailure},
     sys::{
         inspect, process,
         reap::{Pid, Status},
-        spawn::{self, ChildId},
+        spawn::ChildId,
     },
 };
 
-/// How long each job of a start may take.
+/// How long the preparation of a start may take, and then the execution of its program.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long SIGKILL may take to end a child that is to be abandoned.
 const KILL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -50,36 +50,27 @@ const HANGS_AFTER: Duration = Duration::from_secs(1);
 
 /// What a helper thread has done.
 #[derive(Debug)]
-pub(super) enum JobResult {
-    /// What is to be executed is known.
-    Prepared(Run, Result<Box<Prepared>, SpawnFailure>),
-    /// The program is executed, or the process has ended.
-    Executed(Run, Box<Prepared>, Result<Pid, spawn::Error>),
-    /// The job has panicked, which has been reported.
-    Panicked(Run),
+struct JobResult {
+    run: Run,
+    outcome: Outcome,
 }
 
-/// How a start goes on.
 #[derive(Debug)]
-pub(super) enum StartProgress {
-    /// It is time to make its process.
-    Prepared(Run, Box<Prepared>),
-    /// Its program is executed.
-    Executed(Executed),
+enum Outcome {
+    /// The program is executed, or the process has ended.
+    Started(Box<Started>),
+    Failed(SpawnFailure),
+    /// The job has panicked, which has been reported.
+    Panicked,
+}
+
+/// How a start has ended.
+#[derive(Debug)]
+pub(super) enum StartResult {
+    /// The program is executed. The status, if the process has been reaped since.
+    Started(Run, Box<Started>, Option<Status>),
     /// It has failed.
     Failed(Run, SpawnFailure),
-}
-
-/// A run that executes its program, or has ended since.
-#[derive(Debug)]
-pub(super) struct Executed {
-    pub(super) run: Run,
-    pub(super) pid: Pid,
-    pub(super) prepared: Box<Prepared>,
-    /// What it has said meanwhile.
-    pub(super) said: Vec<Event>,
-    /// How it has ended, if it has been reaped.
-    pub(super) status: Option<Status>,
 }
 
 /// What a helper thread and the supervisor both know of a job.
@@ -87,7 +78,9 @@ pub(super) struct Executed {
 pub(super) struct Job {
     state: AtomicU8,
     step: AtomicU8,
-    begun: std::sync::OnceLock<Instant>,
+    begun: OnceLock<Instant>,
+    /// The program that its process is to execute, and since when.
+    executes: OnceLock<(Instant, PathBuf)>,
     pub(super) child: ChildId,
 }
 
@@ -122,6 +115,17 @@ impl Job {
 
     fn step(&self) -> Step {
         Step::from_number(self.step.load(SeqCst))
+    }
+
+    /// Its process is about to be made and to execute this program.
+    pub(super) fn executes(&self, program: &Path) {
+        let _ = self.executes.set((actor::now(), program.to_owned()));
+    }
+
+    /// Since when its thread has done what it does now.
+    fn since(&self) -> Option<Instant> {
+        let executes = self.executes.get().map(|(at, _)| *at);
+        executes.or_else(|| self.begun.get().copied().filter(|_| self.has_begun()))
     }
 }
 
@@ -162,12 +166,9 @@ struct Pending {
     app: Arc<str>,
     job: Arc<Job>,
     submitted: Instant,
-    /// The program of the process that is being made; `None`: it is looked up.
-    program: Option<PathBuf>,
     /// Since when its process is to be killed.
     abandoned: Option<Instant>,
     is_killed: bool,
-    said: Vec<Event>,
     status: Option<Status>,
 }
 
@@ -175,12 +176,10 @@ impl Pending {
     /// When something is to be done about it. A job that waits for a thread has no end in time as long as
     /// threads take jobs.
     fn deadline(&self, helpers: &HelperThreads) -> Instant {
-        let since = if let Some(begun) = self.job.begun.get().filter(|_| self.job.has_begun()) {
-            *begun
-        } else {
+        let since = self.job.since().unwrap_or_else(|| {
             let last_taken = helpers.last_taken(Purpose::Start, &self.app);
             self.submitted.max(last_taken.unwrap_or(self.submitted))
-        };
+        });
         let deadline = since + START_TIMEOUT;
         self.abandoned.map_or(deadline, |at| deadline.min(at + KILL_TIMEOUT))
     }
@@ -215,15 +214,18 @@ impl Starting {
         self.pending.is_empty()
     }
 
-    /// Looks up what a run is to execute. [`StartProgress::Prepared`] follows, or [`StartProgress::Failed`].
+    /// Starts a run. Its result follows. `after` is done once it is known. `held` ends when the thread begins, at
+    /// once if none is free.
     ///
     /// # Errors
     /// There is no thread for it, or one still hangs in the last start of the instance.
-    pub(super) fn prepare(
+    pub(super) fn submit(
         &mut self,
         run: Run,
         app: &str,
-        prepare: impl FnOnce(&Job) -> Result<Prepared, SpawnFailure> + Send + 'static,
+        start: impl FnOnce(&Job) -> Result<Started, SpawnFailure> + Send + 'static,
+        after: impl FnOnce() + Send + 'static,
+        held: Option<Hold>,
     ) -> Result<(), SpawnFailure> {
         let now = actor::now();
         let hanging = self.left.values().find(|AbandonedJob { instance, job, .. }| {
@@ -232,66 +234,38 @@ impl Starting {
         if let Some(AbandonedJob { job, .. }) = hanging {
             return Err(hangs("its last start still hangs", job.step()));
         }
-        self.submit(run, app, None, move |job| JobResult::Prepared(run, prepare(job).map(Box::new)))
-    }
-
-    /// Makes the process of a run. [`StartProgress::Executed`] follows, or [`StartProgress::Failed`].
-    ///
-    /// # Errors
-    /// There is no thread for it.
-    pub(super) fn execute(
-        &mut self,
-        run: Run,
-        app: &str,
-        prepared: Box<Prepared>,
-        spawn: impl FnOnce(&Prepared, &ChildId) -> Result<Pid, spawn::Error> + Send + 'static,
-    ) -> Result<(), SpawnFailure> {
-        let program = prepared.command.program.clone();
-        self.submit(run, app, Some(program), move |job| {
-            job.enter(Step::Execution);
-            let result = spawn(&prepared, &job.child);
-            JobResult::Executed(run, prepared, result)
-        })
-    }
-
-    fn submit(
-        &mut self,
-        run: Run,
-        app: &str,
-        program: Option<PathBuf>,
-        work: impl FnOnce(&Job) -> JobResult + Send + 'static,
-    ) -> Result<(), SpawnFailure> {
         let (job, app) = (Arc::new(Job::default()), Arc::<str>::from(app));
         let (theirs, sender) = (Arc::clone(&job), self.sender.clone());
+        let hold = Arc::new(Mutex::new(held));
+        let their_hold = Arc::clone(&hold);
         let work = move || {
+            drop(take(&their_hold));
             if theirs.begin() {
                 // Without a result, the instance could never start again.
-                let done = catch_unwind(AssertUnwindSafe(|| work(&theirs)));
+                let outcome = match catch_unwind(AssertUnwindSafe(|| start(&theirs))) {
+                    Ok(Ok(started)) => Outcome::Started(Box::new(started)),
+                    Ok(Err(failure)) => Outcome::Failed(failure),
+                    Err(_) => Outcome::Panicked,
+                };
                 // The receiver lives as long as procrun.
-                let _ = sender.send(done.unwrap_or(JobResult::Panicked(run)));
+                let _ = sender.send(JobResult { run, outcome });
+                after();
             }
         };
         let cancelled = Arc::clone(&job);
         let work = helper_threads::Job::new(Purpose::Start, work).of_app(&app);
-        let submitted = self.helpers.submit(work.unless(move || cancelled.is_cancelled()));
-        submitted.map_err(|error| refused("create a thread for its start", &error))?;
-        let pending = Pending {
-            run,
-            app,
-            job,
-            submitted: actor::now(),
-            program,
-            abandoned: None,
-            is_killed: false,
-            said: Vec::new(),
-            status: None,
-        };
+        let submitted = self.helpers.submit_job(work.unless(move || cancelled.is_cancelled()));
+        if !submitted.map_err(|error| refused("create a thread for its start", &error))? {
+            drop(take(&hold));
+        }
+        let pending =
+            Pending { run, app, job, submitted: now, abandoned: None, is_killed: false, status: None };
         self.pending.insert(run.number, pending);
         Ok(())
     }
 
-    /// Waits until a start goes on. Cancel-safe.
-    pub(super) async fn turn(&mut self) -> Vec<StartProgress> {
+    /// Waits until a start has ended. Cancel-safe.
+    pub(super) async fn turn(&mut self) -> Vec<StartResult> {
         if self.pending.is_empty() && self.left.is_empty() {
             return std::future::pending().await;
         }
@@ -316,8 +290,8 @@ impl Starting {
         wakes.min()
     }
 
-    fn take(&mut self, done: JobResult) -> Option<StartProgress> {
-        let (JobResult::Prepared(run, _) | JobResult::Executed(run, ..) | JobResult::Panicked(run)) = done;
+    fn take(&mut self, done: JobResult) -> Option<StartResult> {
+        let JobResult { run, outcome } = done;
         let Some(pending) = self.pending.remove(&run.number) else {
             // It took too long, or was abandoned.
             if let Some(left) = self.left.remove(&run.number) {
@@ -325,31 +299,20 @@ impl Starting {
             }
             return None;
         };
-        Some(match done {
-            JobResult::Prepared(run, Ok(prepared)) => StartProgress::Prepared(run, prepared),
-            JobResult::Prepared(run, Err(failure)) => StartProgress::Failed(run, failure),
-            JobResult::Executed(run, _, Ok(_)) if pending.is_killed => {
-                StartProgress::Failed(run, abandoned())
-            }
-            JobResult::Executed(run, prepared, Ok(pid)) => {
-                let Pending { said, status, .. } = pending;
-                StartProgress::Executed(Executed { run, pid, prepared, said, status })
-            }
-            JobResult::Executed(run, prepared, Err(error)) => {
-                StartProgress::Failed(run, spawn_failure(&prepared.command.program, &prepared.limits, &error))
-            }
-            JobResult::Panicked(run) => {
+        Some(match outcome {
+            Outcome::Started(_) if pending.is_killed => StartResult::Failed(run, abandoned()),
+            Outcome::Started(started) => StartResult::Started(run, started, pending.status),
+            Outcome::Failed(failure) => StartResult::Failed(run, failure),
+            Outcome::Panicked => {
                 AbandonedJob { status: pending.status, ..AbandonedJob::new(run, pending.job) }.kill();
-                StartProgress::Failed(
-                    run,
-                    refused("start it", &io::Error::other("a thread of procrun has panicked")),
-                )
+                let panicked = io::Error::other("a thread of procrun has panicked");
+                StartResult::Failed(run, refused("start it", &panicked))
             }
         })
     }
 
     /// Abandons starts that timed out, and kills children that could not be killed when they were abandoned.
-    fn look(&mut self, now: Instant) -> Vec<StartProgress> {
+    fn look(&mut self, now: Instant) -> Vec<StartResult> {
         for pending in self.pending.values_mut().filter(|pending| pending.abandoned.is_some()) {
             pending.kill_unexecuted();
         }
@@ -359,37 +322,39 @@ impl Starting {
         late.into_iter().map(|pending| self.give_up(pending)).collect()
     }
 
-    fn give_up(&mut self, pending: Pending) -> StartProgress {
-        let Pending { run, job, program, status, abandoned: is_abandoned, .. } = pending;
+    fn give_up(&mut self, pending: Pending) -> StartResult {
+        let failure = match pending.job.executes.get() {
+            _ if pending.abandoned.is_some() => abandoned(),
+            Some((_, program)) => hangs(&program.display().to_string(), Step::Execution),
+            None => hangs("its start hangs", pending.job.step()),
+        };
+        self.leave(pending, failure)
+    }
+
+    /// Does not wait for a start any more.
+    fn leave(&mut self, pending: Pending, failure: SpawnFailure) -> StartResult {
+        let Pending { run, job, status, .. } = pending;
         job.child.prevent();
         // It is stopped, or waits for a file system. One that comes later is killed when its thread comes back.
         let left = AbandonedJob { status, ..AbandonedJob::new(run, job) };
         left.kill();
-        let failure = match program {
-            _ if is_abandoned.is_some() => abandoned(),
-            Some(program) => hangs(&program.display().to_string(), Step::Execution),
-            None => hangs("its start hangs", left.job.step()),
-        };
         if !left.job.cancel() {
             self.left.insert(run.number, left);
         }
-        StartProgress::Failed(run, failure)
+        StartResult::Failed(run, failure)
     }
 
     /// Nothing is needed of this start any more: kills its process if that has not executed its program.
     /// Returns what is known at once.
-    pub(super) fn abandon(&mut self, run: Run) -> Option<StartProgress> {
+    pub(super) fn abandon(&mut self, run: Run) -> Option<StartResult> {
         let pending = self.pending.get_mut(&run.number)?;
-        if pending.program.is_some() && !pending.job.cancel() {
+        if pending.job.executes.get().is_some() {
             pending.abandoned = Some(actor::now());
             pending.kill_unexecuted();
             return None;
         }
         let pending = self.pending.remove(&run.number)?;
-        if !pending.job.cancel() && pending.job.has_begun() {
-            self.left.insert(run.number, AbandonedJob::new(run, pending.job));
-        }
-        Some(StartProgress::Failed(run, abandoned()))
+        Some(self.leave(pending, abandoned()))
     }
 
     /// Takes in a reaped child; false if it is none of a start.
@@ -412,25 +377,10 @@ impl Starting {
         let left = self.left.values().map(|left| &left.job);
         self.pending.values().map(|pending| &pending.job).chain(left).any(|job| job.child.is(pid))
     }
+}
 
-    /// Keeps messages of runs whose start is not known to have succeeded, and returns the rest. The program
-    /// may be faster than the thread that reports its execution. Bounded: of each kind, the last message is kept.
-    pub(super) fn keep_early(&mut self, events: Vec<Event>) -> Vec<Event> {
-        if self.pending.is_empty() {
-            return events;
-        }
-        let mut rest = Vec::new();
-        for event in events {
-            match event.speaker().and_then(|run| self.pending.get_mut(&run.number)) {
-                Some(pending) => {
-                    pending.said.retain(|earlier| !event.supersedes(earlier));
-                    pending.said.push(event);
-                }
-                None => rest.push(event),
-            }
-        }
-        rest
-    }
+fn take(hold: &Mutex<Option<Hold>>) -> Option<Hold> {
+    hold.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// The failure of an abandoned start.
@@ -441,7 +391,6 @@ fn abandoned() -> SpawnFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{Sign, Word};
 
     const RUN: Run = Run { instance: InstanceId(1), number: 1 };
 
@@ -454,49 +403,10 @@ mod tests {
         let mut starting = starting();
         for number in 1..=2 {
             let run = Run { number, ..RUN };
-            starting.prepare(run, "app", |_| panic!("on purpose")).unwrap();
-            let news = starting.turn().await;
-            assert!(matches!(&*news, [StartProgress::Failed(failed, _)] if *failed == run), "{news:?}");
+            starting.submit(run, "app", |_| panic!("on purpose"), || (), None).unwrap();
+            let results = starting.turn().await;
+            assert!(matches!(&*results, [StartResult::Failed(failed, _)] if *failed == run), "{results:?}");
             assert!(starting.is_empty() && starting.left.is_empty());
         }
-    }
-
-    #[tokio::test]
-    async fn early_messages_are_bounded_and_no_sign_of_readiness_is_lost() {
-        let mut starting = starting();
-        let (release, hang) = std::sync::mpsc::channel::<()>();
-        let waits = move |_: &Job| {
-            let _ = hang.recv();
-            Err(abandoned())
-        };
-        starting.prepare(RUN, "app", waits).unwrap();
-        let other = Run { number: 2, ..RUN };
-        let status = |number: usize| Event::Notified(RUN, Word::Status(number.to_string()));
-        for number in 0..1000 {
-            let beat = Event::Notified(RUN, Word::Alive);
-            let events = vec![beat.clone(), status(number), beat, Event::Ready(RUN, Sign::Listening)];
-            assert!(starting.keep_early(events).is_empty());
-        }
-        let last = vec![Event::Ready(RUN, Sign::Message), Event::Ready(other, Sign::Message)];
-        let rest = starting.keep_early(last);
-        assert!(
-            matches!(&*rest, [Event::Ready(run, _)] if *run == other),
-            "the run is not starting: {rest:?}"
-        );
-        let said = &starting.pending[&RUN.number].said;
-        assert!(
-            matches!(
-                &**said,
-                [
-                    Event::Notified(_, Word::Status(status)),
-                    Event::Notified(_, Word::Alive),
-                    Event::Ready(_, Sign::Listening),
-                    Event::Ready(_, Sign::Message),
-                ] if status == "999"
-            ),
-            "{said:?}"
-        );
-        drop(release);
-        starting.turn().await;
     }
 }

@@ -17,8 +17,12 @@ use std::{
 };
 
 use nix::fcntl::OFlag;
+use tokio::{sync::oneshot, time::Instant};
 
-use super::actor::{Supervisor, now};
+use super::{
+    actor::{Supervisor, now},
+    helper_threads::HelperThreads,
+};
 use crate::{
     logs::{Filter, Logs, frame::Edge},
     machine::{InstanceId, InstanceView, events::EndText},
@@ -56,34 +60,55 @@ pub(super) struct TerminationMessage {
     said: String,
 }
 
+/// The message that is being written.
+pub(super) struct Writing {
+    /// `None`: it was written before.
+    text: Option<String>,
+    written: io::Result<oneshot::Receiver<Result<bool, String>>>,
+    until: Instant,
+}
+
 impl TerminationMessage {
     pub(super) fn new(to: TerminationLog) -> Self {
         Self { to, said: String::new() }
     }
 
-    /// Writes it, in the place of what it said before. A helper thread does it: its file system may not answer.
+    /// What it is to say, unless it says that already or there is none.
+    pub(super) fn text(&self, of: &Supervisor<'_>, code: ExitCode, logs: &Logs) -> Option<String> {
+        if self.to == TerminationLog::Off {
+            return None;
+        }
+        Some(of.termination_message(code, logs)).filter(|text| *text != self.said)
+    }
+
+    /// Begins to write it, in the place of what it said before, then does something else. A helper thread does
+    /// it: its file system may not answer.
+    pub(super) fn write(
+        &self,
+        text: Option<String>,
+        helpers: &HelperThreads,
+        then: impl FnOnce() + Send + 'static,
+    ) -> Writing {
+        let (to, theirs) = (self.to.clone(), text.clone());
+        let written = helpers.ask(move || {
+            let written = theirs.map_or(Ok(false), |text| record(&to, &text));
+            then();
+            written
+        });
+        Writing { text, written, until: now() + TIMEOUT }
+    }
+
+    /// Waits until all that is done.
     ///
     /// # Errors
-    ///
     /// It cannot be written. It is not tried again.
-    pub(super) async fn say(
-        &mut self,
-        of: &Supervisor<'_>,
-        code: ExitCode,
-        logs: &Logs,
-    ) -> Result<(), String> {
-        if self.to == TerminationLog::Off {
-            return Ok(());
-        }
-        let text = of.termination_message(code, logs);
-        if text == self.said {
-            return Ok(());
-        }
-        let (helpers, to, theirs) = (of.workers.helpers(), self.to.clone(), text.clone());
-        let written = match helpers.ask(move || record(&to, &theirs)) {
-            Ok(mut written) => helpers.receive(&mut written, now() + TIMEOUT).await,
+    pub(super) async fn finish(&mut self, writing: Writing, helpers: &HelperThreads) -> Result<(), String> {
+        let Writing { text, written, until } = writing;
+        let written = match written {
+            Ok(mut written) => helpers.receive(&mut written, until).await,
             Err(error) => Some(Err(error.to_string())),
         };
+        let Some(text) = text else { return Ok(()) };
         match written {
             Some(Ok(true)) => self.said = text,
             Some(Ok(false)) => self.to = TerminationLog::Off,

@@ -13,18 +13,20 @@ use std::{
     cell::{Cell, RefCell},
     collections::{HashMap, HashSet},
     hash::{BuildHasher, RandomState},
-    io,
     os::fd::OwnedFd,
     path::Path,
     sync::Arc,
 };
 
-pub(super) use self::{ending::Ended, starts::StartOutcomes};
+pub(super) use self::{
+    cgroups::prepare as prepare_cgroups,
+    ending::Ended,
+    starts::{Parts, StartOutcomes},
+};
 use super::{
     helper_threads::HelperThreads,
     input::Input,
     launch::{self, Environment, Resources, Target},
-    listen_sockets::OpenSockets,
     pid_file::{PidFile, PidFiles},
     report::Reporter,
     starting::Starting,
@@ -34,22 +36,18 @@ use crate::{
     logs::Logs,
     machine::{Generation, InstanceId, InstanceView, Machine, Run, SpawnFailure, Subject},
     sys::{
-        pipes::Budget,
-        process::{self, OpenFiles},
+        pipes::PipeMemory,
+        process::{self},
         reap::Pid,
         run_cgroups::RunCgroups,
-        spawn,
         tree::{self, Identity, Member, Trees},
     },
 };
 
 /// All processes that procrun has started for instances.
 pub(super) struct Workers {
-    resources: Resources,
-    open_files: OpenFiles,
-    null: Arc<OwnedFd>,
+    resources: Arc<Resources>,
     logs: Logs,
-    budget: Budget,
     slots: HashMap<InstanceId, InstanceSlot>,
     by_pid: HashMap<Pid, Run>,
     /// Distinguishes the workers of this procrun from those of another one below or above it.
@@ -77,10 +75,8 @@ struct InstanceSlot {
     /// orphan that still writes never gets SIGPIPE.
     out: Arc<OwnedFd>,
     err: Arc<OwnedFd>,
-    pipe_memory: usize,
+    _memory: [PipeMemory; 2],
     process: Option<Process>,
-    /// The write end of the standard input of the process that is about to be made.
-    stdin: Option<OwnedFd>,
     pid_file: Option<PidFile>,
 }
 
@@ -114,28 +110,17 @@ struct Process {
 }
 
 impl Workers {
-    /// An empty table for this number of instances.
-    pub(super) fn new(
-        inherited: Environment,
-        open_files: OpenFiles,
-        logs: Logs,
-        sockets: OpenSockets,
-        helpers: HelperThreads,
-        reporter: Reporter,
-        expected: usize,
-    ) -> io::Result<Self> {
-        let (inherited, packages) = (Arc::new(inherited), Arc::default());
-        Ok(Self {
-            resources: Resources { inherited, packages, sockets, helpers: helpers.clone() },
+    /// An empty table.
+    pub(super) fn new(resources: Resources, logs: Logs, cgroups: RunCgroups, reporter: Reporter) -> Self {
+        let helpers = resources.helpers.clone();
+        Self {
+            token: RandomState::new().hash_one(resources.open_files.hard()),
+            resources: Arc::new(resources),
             reporter: reporter.clone(),
-            open_files,
-            null: Arc::new(spawn::dev_null()?),
             logs,
-            budget: Budget::new(expected * 2),
             slots: HashMap::new(),
             by_pid: HashMap::new(),
             checks: 0,
-            token: RandomState::new().hash_one(open_files.hard()),
             preexisting_children: if process::is_pid1() {
                 HashSet::new()
             } else {
@@ -143,10 +128,10 @@ impl Workers {
             },
             sweeping: HashSet::new(),
             trees: Trees::new(),
-            cgroups: RunCgroups::default(),
+            cgroups,
             starting: Starting::new(helpers),
             pid_files: PidFiles::new(reporter),
-        })
+        }
     }
 
     /// A run has taken the place of its predecessor.
@@ -276,7 +261,6 @@ impl Workers {
                 self.trees.remove(process.run);
             }
             self.sweeping.retain(|run| run.instance != id);
-            self.budget.give_back(place.pipe_memory);
             self.logs.remove(id.0);
         }
     }

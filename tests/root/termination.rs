@@ -227,7 +227,7 @@ fn a_file_that_is_not_there_is_not_made_and_off_is_off() {
     let mut run = in_a_pod(&bed, &["ecosystem.toml"], "").start();
     run.expect_code(4);
     assert!(!run.out().lines().iter().any(|line| line.contains("termination")), "{}", run.story());
-    assert!(run.err().lines_with("why it ends").is_empty(), "{}", run.story());
+    assert!(run.err().lines_with("termination message").is_empty(), "{}", run.story());
 
     let bed = Bed::with(
         "termination_log = false\n[[apps]]\nname = \"main\"\nscript = \"exit 4\"\nautorestart = false\n",
@@ -249,7 +249,7 @@ fn what_is_no_file_or_cannot_be_written_delays_nothing() {
         let bed = Bed::once("", "echo out; exit 4");
         let mut run = in_a_pod(&bed, &["ecosystem.toml"], make).start();
         run.expect_code(4);
-        run.wait_for_err("why it ends");
+        run.wait_for_err("cannot write the termination message");
     }
 }
 

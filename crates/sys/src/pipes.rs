@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     os::fd::{AsFd, OwnedFd},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use nix::{
@@ -33,10 +34,20 @@ pub struct Pipe {
 ///
 /// The kernel counts pipe memory by user: beyond `pipe-user-pages-soft` a user gets pipes of 8 KiB, in other
 /// programs too. procrun uses at most half of it.
+#[derive(Debug, Clone)]
+pub struct Budget(Arc<Mutex<Shares>>);
+
 #[derive(Debug)]
-pub struct Budget {
+struct Shares {
     left: usize,
     expected: usize,
+}
+
+/// The memory of a pipe, given back to the budget when this is dropped.
+#[derive(Debug)]
+pub struct PipeMemory {
+    bytes: usize,
+    budget: Budget,
 }
 
 impl Budget {
@@ -50,9 +61,27 @@ impl Budget {
             Some(0) => usize::MAX,
             pages => (pages.unwrap_or(16384).saturating_mul(PAGE) / 2).saturating_sub(OWN),
         };
-        Self { left, expected }
+        Self(Arc::new(Mutex::new(Shares { left, expected })))
     }
 
+    fn take(&self) -> PipeMemory {
+        PipeMemory { bytes: self.lock().take(), budget: self.clone() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shares> {
+        // Nothing panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for PipeMemory {
+    fn drop(&mut self) {
+        let mut shares = self.budget.lock();
+        shares.left = shares.left.saturating_add(self.bytes);
+    }
+}
+
+impl Shares {
     /// The size of the next pipe: a fair share of what is left, a power of two.
     fn take(&mut self) -> usize {
         let share = self.left / self.expected.max(1);
@@ -61,11 +90,6 @@ impl Budget {
         self.left = self.left.saturating_sub(size);
         size
     }
-
-    /// A pipe has been closed.
-    pub fn give_back(&mut self, size: usize) {
-        self.left = self.left.saturating_add(size);
-    }
 }
 
 fn prev_power_of_two(n: usize) -> usize {
@@ -73,17 +97,17 @@ fn prev_power_of_two(n: usize) -> usize {
 }
 
 /// Creates a pipe within the budget, owned by `owner` so that the worker may open `/dev/stdout` again after a
-/// change of user. Also returns its share of the budget.
+/// change of user. Also returns its part of the budget.
 ///
 /// # Errors
 /// The error of pipe2(2) or fcntl(2). A refusal of the wanted size or owner is not an error.
-pub fn open(budget: &mut Budget, owner: Option<(u32, u32)>) -> io::Result<(Pipe, usize)> {
+pub fn open(budget: &Budget, owner: Option<(u32, u32)>) -> io::Result<(Pipe, PipeMemory)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     let flags = OFlag::from_bits_retain(fcntl(read.as_fd(), FcntlArg::F_GETFL)?);
     fcntl(read.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    let size = budget.take();
+    let memory = budget.take();
     // `pipe-max-size` may allow less: then the most that is allowed, for an unprivileged user.
-    let mut wanted = size;
+    let mut wanted = memory.bytes;
     while wanted != DEFAULT
         && fcntl(write.as_fd(), FcntlArg::F_SETPIPE_SZ(i32::try_from(wanted).unwrap_or(i32::MAX))).is_err()
         && wanted > DEFAULT
@@ -94,7 +118,7 @@ pub fn open(budget: &mut Budget, owner: Option<(u32, u32)>) -> io::Result<(Pipe,
         // Without permission for this, the later change of user fails too, and reports it.
         let _ = fchown(write.as_fd(), Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     }
-    Ok((Pipe { read, write }, size))
+    Ok((Pipe { read, write }, memory))
 }
 
 /// A pipe of the size that the kernel gives without asking, for a few words; otherwise as [`open`].
@@ -131,23 +155,23 @@ pub fn stdin(owner: Option<(u32, u32)>) -> io::Result<Pipe> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Budget, PAGE, WANTED};
+    use super::{PAGE, Shares, WANTED};
 
     #[test]
     fn few_workers_get_what_they_want_and_many_share_half_of_the_limit() {
-        let mut few = Budget { left: 32 << 20, expected: 8 };
+        let mut few = Shares { left: 32 << 20, expected: 8 };
         assert!((0..8).all(|_| few.take() == WANTED));
 
-        let mut many = Budget { left: 32 << 20, expected: 200 };
+        let mut many = Shares { left: 32 << 20, expected: 200 };
         let sizes: Vec<_> = (0..200).map(|_| many.take()).collect();
         assert!(sizes.iter().sum::<usize>() <= 32 << 20, "never more than the budget");
         assert!(sizes.iter().all(|size| *size >= 128 * 1024), "a fair share each");
 
-        let mut crowd = Budget { left: 32 << 20, expected: 2000 };
+        let mut crowd = Shares { left: 32 << 20, expected: 2000 };
         let sizes: Vec<_> = (0..2000).map(|_| crowd.take()).collect();
         assert!(sizes.iter().sum::<usize>() <= 32 << 20 && sizes.iter().all(|size| *size >= 8192));
 
-        let mut exhausted = Budget { left: 0, expected: 0 };
+        let mut exhausted = Shares { left: 0, expected: 0 };
         assert_eq!(exhausted.take(), PAGE);
     }
 }

@@ -155,10 +155,11 @@ fn code_and_constants(maps: &str) -> Vec<Range<usize>> {
     Vec::new()
 }
 
-/// Keeps the allocator to one arena: two threads need no more, and each arena is memory of its own.
+/// Keeps the allocator to two arenas, one of them for all threads but the first: each is memory of its own, but
+/// threads that share one wait for each other.
 pub fn limit_allocator_arenas() {
     // SAFETY: mallopt changes a parameter of the allocator; called before any thread starts.
-    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 2) };
 }
 
 #[cfg(test)]

@@ -15,6 +15,9 @@ use nix::fcntl::OFlag;
 
 use super::shortage::is_file_shortage;
 
+/// Room for the first read of a file, in bytes.
+const FIRST_READ: usize = 4096;
+
 /// Opens a regular file for reading. Waits for nothing but the file system.
 ///
 /// # Errors
@@ -38,7 +41,8 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// # Errors
 /// As [`open`], and the error of read(2).
 pub fn read_start(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    let room = usize::try_from(limit).unwrap_or(usize::MAX).min(FIRST_READ);
+    let mut bytes = Vec::with_capacity(room);
     open(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

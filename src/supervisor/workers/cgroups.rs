@@ -5,7 +5,10 @@ use std::time::Duration;
 use tracing::debug;
 
 use super::{
-    super::report::{self, Reporter},
+    super::{
+        helper_threads::{Job, Purpose},
+        report::{self, Reporter},
+    },
     Run, Workers,
 };
 use crate::{
@@ -23,12 +26,21 @@ pub(super) fn of_run(
     wanted: spec::RunCgroup,
     reporter: &Reporter,
 ) -> Option<NewCgroup> {
-    let wanted = match wanted {
+    let wanted = as_wanted(wanted);
+    cgroups.for_run(wanted, |decided| report_decision(wanted, decided, reporter))
+}
+
+/// Finds out whether runs get cgroups, and prepares one for the next run. For a helper thread.
+pub(in crate::supervisor) fn prepare(cgroups: &RunCgroups, wanted: spec::RunCgroup) {
+    cgroups.prepare(as_wanted(wanted));
+}
+
+fn as_wanted(wanted: spec::RunCgroup) -> Wanted {
+    match wanted {
         spec::RunCgroup::Auto => Wanted::Auto,
         spec::RunCgroup::Always => Wanted::Always,
         spec::RunCgroup::Never => Wanted::Never,
-    };
-    cgroups.for_run(wanted, |decided| report_decision(wanted, decided, reporter))
+    }
 }
 
 fn report_decision(wanted: Wanted, decided: Result<View, &Reason>, reporter: &Reporter) {
@@ -46,6 +58,13 @@ impl Workers {
     /// The directory of the cgroup of a run, if it has one.
     pub(in crate::supervisor) fn cgroup(&self, run: Run) -> Option<String> {
         Some(self.trees.cgroup(run)?.path().to_string_lossy().into_owned())
+    }
+
+    /// Has the cgroups of procruns removed that were killed.
+    pub(in crate::supervisor) fn remove_stale_cgroups(&self) {
+        let cgroups = self.cgroups.clone();
+        // Without a thread for it, the next procrun removes them.
+        let _ = self.helpers().submit(Job::new(Purpose::File, move || cgroups.remove_stale()));
     }
 
     /// Removes the cgroups of all runs, whose processes have ended or get SIGKILL.

@@ -3,22 +3,20 @@
 use std::{
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
-    time::Duration,
 };
 
 use tokio::sync::oneshot;
 
 use super::{
     super::{
-        failed_start::refused,
         helper_threads::{Job, Purpose},
-        launch::{self, Environment, Prepared, Target},
+        launch::{self, Environment, Target},
     },
     Workers,
 };
 use crate::{
-    health::{Notify, Program},
-    machine::{InstanceView, Run, SpawnFailure},
+    health::Program,
+    machine::{InstanceView, Run},
     sys::{
         pipes,
         process::OpenFiles,
@@ -54,8 +52,8 @@ impl Workers {
             words: words.to_vec(),
             mark: mark.clone(),
             inherited: Arc::clone(&self.resources.inherited),
-            null: Arc::clone(&self.null),
-            open_files: self.open_files,
+            null: Arc::clone(&self.resources.null),
+            open_files: self.resources.open_files,
         };
         let id = Arc::new(ChildId::default());
         let (sender, started) = oneshot::channel();
@@ -116,18 +114,4 @@ impl CheckOrder {
         spawn::spawn(&launch, id).map_err(|error| format!("its probe cannot be started: {error}"))?;
         Ok(pipe.read)
     }
-}
-
-/// Gives a run the socket by which it can say how it is.
-pub(super) fn give_notify_socket(
-    prepared: &mut Prepared,
-    run: Run,
-    heartbeat: Option<Duration>,
-    owner: Option<(u32, u32)>,
-    notify: &mut Notify,
-) -> Result<(), SpawnFailure> {
-    let socket = notify
-        .open(run, owner.map(|(uid, _)| uid))
-        .map_err(|error| refused("make its notify socket", &error))?;
-    prepared.notifies(&socket, heartbeat)
 }

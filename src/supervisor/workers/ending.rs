@@ -78,7 +78,8 @@ impl Workers {
         let concerned: Vec<Run> =
             ended.iter().map(|ended| ended.run).chain(self.sweeping.iter().copied()).collect();
         self.trees_of(&concerned, machine);
-        let left: HashSet<Run> = self.orphans().into_iter().filter_map(|(_, owner)| owner).collect();
+        let left: HashSet<Run> =
+            self.orphans(tree::adopted).into_iter().filter_map(|(_, owner)| owner).collect();
         let mut events = Vec::with_capacity(ended.len());
         for Ended { run, status } in ended {
             let leftovers = left.contains(&run);
@@ -96,9 +97,9 @@ impl Workers {
         events
     }
 
-    /// The children of procrun that it has not started as workers, and to which run each belongs. Whatever
-    /// was below a main process that has ended is below one of them.
-    pub(super) fn orphans(&self) -> Vec<(Identity, Option<Run>)> {
+    /// Those of these children of procrun that it has not started as workers, and to which run each belongs.
+    /// Whatever was below a main process that has ended is below one that procrun has adopted.
+    pub(super) fn orphans(&self, children: fn() -> Vec<Pid>) -> Vec<(Identity, Option<Run>)> {
         // The end of the last worker is what most of these questions are about.
         if !reap::has_children() {
             return Vec::new();
@@ -108,7 +109,7 @@ impl Workers {
                 || self.preexisting_children.contains(pid)
                 || self.starting.has(*pid)
         };
-        let adopted: Vec<Pid> = tree::children().into_iter().filter(|pid| !is_known(pid)).collect();
+        let adopted: Vec<Pid> = children().into_iter().filter(|pid| !is_known(pid)).collect();
         let owners = self.trees.owners_of_orphans(&adopted).into_iter();
         owners.map(|(orphan, owner)| (orphan, owner.map(|(run, _)| run))).collect()
     }

@@ -106,7 +106,7 @@ impl Workers {
     pub(in crate::supervisor) fn strays(&self) -> Vec<Identity> {
         let is_ending =
             |run: &Run| self.process(*run).is_some_and(|it| !it.reaped) || self.sweeping.contains(run);
-        let orphans = self.orphans().into_iter();
+        let orphans = self.orphans(tree::children).into_iter();
         orphans.filter(|(_, owner)| !owner.as_ref().is_some_and(is_ending)).map(|(stray, _)| stray).collect()
     }
 }

@@ -1,9 +1,9 @@
-//! Starts of workers: what connects procrun with a process, and the process table's entry for it.
+//! Starts of workers: what they get from the supervisor, and the process table's entry for their processes.
 
 use std::{
     cell::{Cell, RefCell},
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::OwnedFd,
     sync::Arc,
 };
 
@@ -14,22 +14,21 @@ use super::{
         launch::{self, Prepared, Target},
         listen_sockets::ListenSockets,
         log_files,
-        starting::{Executed, Job, StartProgress},
+        start_job::{Connections, Output, StartJob, Started},
+        starting::StartResult,
         stop_targets::StartedAs,
     },
-    InstanceSlot, Process, Workers, cgroups, checking,
+    InstanceSlot, Process, Workers, cgroups,
 };
 use crate::{
     health::Notify,
     logs::Label,
     machine::{Event, Generation, InstanceId, InstanceView, Machine, Run, SpawnFailure},
     node::Hub,
-    spec::{ProgramKind, Stdin},
     sys::{
-        pipes, process,
+        process,
         reap::{Pid, Status},
         run_cgroups::NewCgroup,
-        spawn::{self, Launch},
         tree::{self, Root, RunMark},
     },
 };
@@ -42,74 +41,125 @@ pub(in crate::supervisor) struct StartOutcomes {
     pub(in crate::supervisor) dead: Vec<(Pid, Status)>,
 }
 
+/// The parts of the supervisor that are connected with processes.
+pub(in crate::supervisor) struct Parts<'a> {
+    pub(in crate::supervisor) machine: &'a Machine,
+    pub(in crate::supervisor) node: &'a mut Hub,
+    pub(in crate::supervisor) listen_sockets: &'a mut ListenSockets,
+    pub(in crate::supervisor) notify: &'a mut Notify,
+}
+
 impl Workers {
     /// Begins to start these runs. [`Self::turn`] reports the results. Returns events for starts that have
     /// already failed.
-    pub(in crate::supervisor) fn start_all(&mut self, machine: &Machine, runs: &[Run]) -> Vec<Event> {
-        let views = runs.iter().filter_map(|run| Some((*run, machine.instance(run.instance)?)));
-        views
-            .filter_map(|(run, view)| self.prepare(machine, run, &view).err().map(|it| self.failed(run, it)))
-            .collect()
+    pub(in crate::supervisor) fn start_all(&mut self, runs: &[Run], parts: &mut Parts<'_>) -> Vec<Event> {
+        let mut failed = Vec::new();
+        for run in runs {
+            if let Some(view) = parts.machine.instance(run.instance)
+                && let Err(failure) = self.start(*run, &view, parts)
+            {
+                failed.push(self.failed(*run, failure));
+            }
+        }
+        failed
     }
 
-    fn prepare(&mut self, machine: &Machine, run: Run, view: &InstanceView<'_>) -> Result<(), SpawnFailure> {
-        let mark = RunMark::of_run(launch::MARKER, self.token, run.number);
-        let target = Target::from(view);
-        let resources = self.resources.clone();
-        let (cgroups, wanted) = (self.cgroups.clone(), machine.plan().runtime.cgroup);
-        let reporter = self.reporter.clone();
-        let prepare = move |job: &Job| {
-            let mut prepared = launch::prepare(&target, mark, &resources, job)?;
-            prepared.cgroup = cgroups::of_run(&cgroups, wanted, &reporter);
-            Ok(prepared)
+    fn start(
+        &mut self,
+        run: Run,
+        view: &InstanceView<'_>,
+        parts: &mut Parts<'_>,
+    ) -> Result<(), SpawnFailure> {
+        let spec = view.spec;
+        if spec.has_channel() {
+            parts.node.set_up().map_err(|error| refused("make its IPC channel", &error))?;
+        }
+        if spec.health.notify {
+            parts.notify.set_up().map_err(|error| refused("make its notification socket", &error))?;
+        }
+        let (cgroups, wanted) = (self.cgroups.clone(), parts.machine.plan().runtime.cgroup);
+        let (for_next, reporter) = (cgroups.clone(), self.reporter.clone());
+        let outputs = self.outputs(view);
+        if outputs.is_none() && !spec.logs.disabled {
+            self.logs.expect(label(view));
+        }
+        let job = StartJob {
+            run,
+            target: Target::from(view),
+            mark: RunMark::of_run(launch::MARKER, self.token, run.number),
+            resources: Arc::clone(&self.resources),
+            outputs,
+            cgroup: Box::new(move || cgroups::of_run(&cgroups, wanted, &reporter)),
         };
-        self.starting.prepare(run, &view.spec.name, prepare)
+        let after = move || cgroups::prepare(&for_next, wanted);
+        // The thread gets the other CPU first.
+        let held = Some(self.logs.hold());
+        self.starting.submit(run, &spec.name, move |progress| job.run(progress), after, held)
     }
 
-    /// Waits until starts go on. Cancel-safe.
-    pub(in crate::supervisor) async fn turn(&mut self) -> Vec<StartProgress> {
+    /// The pipes that an earlier run has left for this instance, unless its settings for them have changed.
+    fn outputs(&self, view: &InstanceView<'_>) -> Option<[Arc<OwnedFd>; 2]> {
+        let place = self.slots.get(&view.id)?;
+        let (old, new) = (&place.who.spec, view.spec);
+        let is_same = old.name == new.name && old.logs == new.logs && old.identity == new.identity;
+        is_same.then(|| [Arc::clone(&place.out), Arc::clone(&place.err)])
+    }
+
+    /// Waits until starts have ended. Cancel-safe.
+    pub(in crate::supervisor) async fn turn(&mut self) -> Vec<StartResult> {
         self.starting.turn().await
     }
 
-    /// Takes starts one step further.
+    /// Takes in how starts have ended.
     pub(in crate::supervisor) fn advance(
         &mut self,
-        news: Vec<StartProgress>,
-        machine: &Machine,
-        node: &mut Hub,
-        listen_sockets: &mut ListenSockets,
-        notify: &mut Notify,
+        results: Vec<StartResult>,
+        parts: &mut Parts<'_>,
     ) -> StartOutcomes {
-        let mut begun = StartOutcomes::default();
-        for news in news {
-            match news {
-                StartProgress::Prepared(run, prepared) => {
-                    let Some(view) = machine.instance(run.instance) else { continue };
-                    if let Err(failure) = self.execute(&view, run, prepared, node, listen_sockets, notify) {
-                        begun.events.push(self.failed(run, failure));
-                    }
+        let mut outcomes = StartOutcomes::default();
+        for result in results {
+            match result {
+                StartResult::Started(run, started, status) => {
+                    self.started(run, *started, status, parts, &mut outcomes);
                 }
-                StartProgress::Executed(executed) => self.executed(executed, &mut begun),
-                StartProgress::Failed(run, failure) => begun.events.push(self.failed(run, failure)),
+                StartResult::Failed(run, failure) => outcomes.events.push(self.failed(run, failure)),
             }
         }
-        begun
+        outcomes
     }
 
-    fn executed(&mut self, executed: Executed, begun: &mut StartOutcomes) {
-        let Executed { run, pid, prepared, said, status } = executed;
+    fn started(
+        &mut self,
+        run: Run,
+        started: Started,
+        status: Option<Status>,
+        parts: &mut Parts<'_>,
+        outcomes: &mut StartOutcomes,
+    ) {
+        let Started { pid, mut prepared, connections } = started;
         let kind = prepared.command.kind;
-        self.register(run, pid, *prepared, status.is_some());
+        let connected = match parts.machine.instance(run.instance) {
+            Some(view) => self.connect(&view, run, &mut prepared, connections, parts),
+            None => Err(refused("supervise it", &io::Error::other("its instance was removed"))),
+        };
+        let stdin = match connected {
+            Ok(stdin) => stdin,
+            Err(failure) => {
+                // The id of a reaped process may belong to another one.
+                if status.is_none() {
+                    process::kill_with_group(pid);
+                }
+                outcomes.events.push(self.failed(run, failure));
+                return;
+            }
+        };
+        self.register(run, pid, prepared, stdin, status.is_some());
         self.write_pid_file(run);
-        begun.events.push(Event::Started(run, kind, pid));
-        begun.events.extend(said);
-        begun.dead.extend(status.map(|status| (pid, status)));
+        outcomes.events.push(Event::Started(run, kind, pid));
+        outcomes.dead.extend(status.map(|status| (pid, status)));
     }
 
     fn failed(&mut self, run: Run, failure: SpawnFailure) -> Event {
-        if let Some(place) = self.slots.get_mut(&run.instance) {
-            place.stdin = None;
-        }
         self.release_unused(run.instance);
         Event::SpawnFailed(run, failure)
     }
@@ -117,14 +167,9 @@ impl Workers {
     /// A start is not needed any more. Returns what is known of it at once.
     pub(in crate::supervisor) fn abandon_start(&mut self, run: Run) -> Option<Event> {
         match self.starting.abandon(run)? {
-            StartProgress::Failed(run, failure) => Some(self.failed(run, failure)),
-            StartProgress::Prepared(..) | StartProgress::Executed(_) => None,
+            StartResult::Failed(run, failure) => Some(self.failed(run, failure)),
+            StartResult::Started(..) => None,
         }
-    }
-
-    /// Keeps back what runs say whose start has not come back, and returns the rest.
-    pub(in crate::supervisor) fn keep_early(&mut self, events: Vec<Event>) -> Vec<Event> {
-        self.starting.keep_early(events)
     }
 
     /// Whether starts are under way.
@@ -148,138 +193,63 @@ impl Workers {
         }
     }
 
-    /// Makes the links to a process, then the process.
-    fn execute(
+    /// Takes over what connects procrun with a process. Returns the write end of its standard input.
+    fn connect(
         &mut self,
         view: &InstanceView<'_>,
         run: Run,
-        mut prepared: Box<Prepared>,
-        node: &mut Hub,
-        listen_sockets: &mut ListenSockets,
-        notify: &mut Notify,
-    ) -> Result<(), SpawnFailure> {
-        let spec = view.spec;
-        if spec.is_cluster() {
-            prepared.own_inspector_port(view.number)?;
-        }
-        let takes_preload = spec.has_channel() && prepared.takes_preload();
-        if takes_preload && prepared.command.kind == ProgramKind::PackageRunner {
-            if let Some(script) = node.forwarder() {
-                prepared.forward_channel(script, spec.listen.len())?;
-            }
-        } else if prepared.may_start_runner {
-            if let Some(script) = node.forwarder() {
-                prepared.forward_channel_below(script, spec.listen.len())?;
-            }
-        } else if takes_preload {
-            let script = match (spec.is_cluster(), spec.stop.drain) {
-                (true, Some(_)) => node.preload(),
-                // Nothing is loaded into it then.
-                (true, None) => None,
-                (false, _) => node.reporter(),
-            };
-            if let Some(script) = script {
-                prepared.preload(script)?;
+        prepared: &mut Prepared,
+        connections: Connections,
+        parts: &mut Parts<'_>,
+    ) -> Result<Option<OwnedFd>, SpawnFailure> {
+        let (spec, owner) = (view.spec, prepared.owner());
+        let Connections { outputs, stdin, channel, notify } = connections;
+        parts.listen_sockets.keep(spec, std::mem::take(&mut prepared.sockets));
+        if let Some(channel) = channel {
+            let added = parts.node.add(run, spec, view.pm_id, owner, channel);
+            added.map_err(|error| refused("make its IPC channel", &error))?;
+            if !spec.listen.is_empty() && spec.is_cluster() {
+                parts.node.lend(run, parts.listen_sockets.lent_to(spec));
             }
         }
-        if spec.health.heartbeat.is_some()
-            && prepared.takes_preload()
-            && let Some(script) = node.beater()
-        {
-            prepared.preload(script)?;
+        if let Some(socket) = notify {
+            let added = parts.notify.add(run, socket, owner.map(|(uid, _)| uid));
+            added.map_err(|error| refused("make its notification socket", &error))?;
         }
-        self.open_place(view, &prepared).map_err(|error| refused("make its output pipes", &error))?;
-        listen_sockets.keep(spec, std::mem::take(&mut prepared.sockets));
-        let sockets = listen_sockets.of(spec).iter().map(|socket| socket.as_fd().try_clone_to_owned());
-        let sockets: Vec<OwnedFd> =
-            sockets.collect::<io::Result<_>>().map_err(|error| refused("hand its sockets over", &error))?;
-        let owner = prepared.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
-        let channel = if spec.has_channel() {
-            let channel = node.open(run, spec, view.pm_id, owner);
-            Some(channel.map_err(|error| refused("make its IPC channel", &error))?)
-        } else {
-            None
-        };
-        let heartbeat = spec.health.heartbeat;
-        if spec.health.notify {
-            checking::give_notify_socket(&mut prepared, run, heartbeat, owner, notify)?;
-        }
-        if !sockets.is_empty() && spec.is_cluster() {
-            node.lend(run, listen_sockets.lent_to(spec));
-        }
-        let place = self.slots.get_mut(&run.instance).expect("it has just been opened");
-        let (read_end, stdin) = match spec.exec.stdin {
-            Stdin::Null => (Arc::clone(&self.null), None),
-            Stdin::Open => {
-                let pipe = pipes::stdin(owner).map_err(|error| refused("make its input pipe", &error))?;
-                (Arc::new(pipe.read), Some(pipe.write))
-            }
-        };
-        place.stdin = stdin;
-        let (out, err) = (Arc::clone(&place.out), Arc::clone(&place.err));
-        let open_files = self.open_files;
-        self.starting.execute(run, &spec.name, prepared, move |prepared, child| {
-            let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
-            // Without a descriptor for it, the run begins in procrun's own cgroup.
-            let cgroup = prepared.cgroup.as_ref().and_then(|cgroup| Some((cgroup, cgroup.open().ok()?)));
-            let launch = Launch {
-                program: &prepared.program,
-                argv: &prepared.argv,
-                env: &prepared.env,
-                cwd: &prepared.cwd,
-                stdin: read_end.as_fd(),
-                stdout: out.as_fd(),
-                stderr: err.as_fd(),
-                sockets: &sockets,
-                watched: heartbeat.is_some(),
-                channel: channel.as_ref().map(|channel| (channel.as_fd(), prepared.channel)),
-                credentials: prepared.credentials.as_ref(),
-                open_files,
-                limits: Some(&prepared.limits),
-                cgroup: cgroup.as_ref().map(|(cgroup, dir)| cgroup.place(dir.as_fd())),
-                mark: Some(prepared.mark.limit),
-            };
-            spawn::spawn(&launch, child)
-        })
+        self.take_outputs(view, prepared, outputs);
+        Ok(stdin)
     }
 
-    /// Creates the pipes of an instance, again if its settings for them have changed.
-    fn open_place(&mut self, view: &InstanceView<'_>, prepared: &Prepared) -> io::Result<()> {
+    /// Has the output of an instance read, from new pipes or from those of an earlier run.
+    fn take_outputs(&mut self, view: &InstanceView<'_>, prepared: &Prepared, outputs: Option<[Output; 2]>) {
         let file_owner = log_files::owner(prepared.credentials.as_ref());
-        if let Some(place) = self.slots.get_mut(&view.id) {
-            let (old, new) = (&place.who.spec, view.spec);
-            if old.name == new.name && old.logs == new.logs && old.identity == new.identity {
+        let pid_file = log_files::pid_file(view, file_owner.as_ref());
+        let Some([out, err]) = outputs else {
+            if let Some(place) = self.slots.get_mut(&view.id) {
                 place.who = view.subject();
-                place.pid_file = log_files::pid_file(view, file_owner.as_ref());
-                return Ok(());
+                place.pid_file = pid_file;
             }
-            self.forget(view.id);
-        }
-        let owner = prepared.credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
-        let (out, out_size) = pipes::open(&mut self.budget, owner)?;
-        let (err, err_size) =
-            pipes::open(&mut self.budget, owner).inspect_err(|_| self.budget.give_back(out_size))?;
-        let label = Label { key: view.id.0, id: view.pm_id, name: view.spec.name.clone() };
-        self.logs.add(label, log_files::sinks(view, file_owner.as_ref()), out.read, err.read);
+            return;
+        };
+        self.forget(view.id);
+        self.logs.add(label(view), log_files::sinks(view, file_owner.as_ref()), out.read, err.read);
         let place = InstanceSlot {
             who: view.subject(),
-            out: Arc::new(out.write),
-            err: Arc::new(err.write),
-            pipe_memory: out_size + err_size,
+            out: out.write,
+            err: err.write,
+            _memory: [out.memory, err.memory],
             process: None,
-            stdin: None,
-            pid_file: log_files::pid_file(view, file_owner.as_ref()),
+            pid_file,
         };
         self.slots.insert(view.id, place);
-        Ok(())
     }
 
     /// Adds a process to the table. The id of a reaped process may belong to another process already, so
     /// nothing is sent to it.
-    fn register(&mut self, run: Run, pid: Pid, prepared: Prepared, reaped: bool) {
+    fn register(&mut self, run: Run, pid: Pid, prepared: Prepared, stdin: Option<OwnedFd>, reaped: bool) {
         let Some(place) = self.slots.get_mut(&run.instance) else { return };
         self.by_pid.insert(pid, run);
-        let (stdin, version) = (place.stdin.take().map(Input::new), prepared.version);
+        let (stdin, version) = (stdin.map(Input::new), prepared.version);
         let (script, port) = (prepared.script, prepared.port);
         let (killed, asked) = (Cell::new(false), RefCell::default());
         let started_as = StartedAs::of(&prepared.program, &prepared.argv);
@@ -299,4 +269,9 @@ impl Workers {
             self.trees.main_ended(run);
         }
     }
+}
+
+/// How the lines of an instance are labelled.
+fn label(view: &InstanceView<'_>) -> Label {
+    Label { key: view.id.0, id: view.pm_id, name: view.spec.name.clone() }
 }

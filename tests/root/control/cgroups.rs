@@ -178,11 +178,13 @@ fn without_treekill_a_daemon_keeps_its_cgroup_until_it_ends() {
     wait_until("the end of its parent", || trees(&bed).1.contains(&second));
     let (tree, unowned) = trees(&bed);
     assert!(tree.len() == 1 && unowned.contains(&first), "{tree:?} {unowned:?}");
-    // When it has ended, the next run has its cgroup.
+    // When it has ended, a later run has its cgroup. Another one was prepared for the next run.
     send(first, SIGKILL);
     wait_until("its end", || !is_alive(first));
-    bed.command(&["restart", "app"]).ok();
-    assert_eq!(cgroup(&bed), first_cgroup);
+    wait_until("a run in its cgroup", || {
+        bed.command(&["restart", "app"]).ok();
+        cgroup(&bed) == first_cgroup
+    });
     // Nothing outlives procrun, and no directory does.
     run.expect_stop();
     wait_until("the end of all", || !is_alive(second));
@@ -283,7 +285,7 @@ fn what_a_killed_procrun_leaves_is_removed_by_the_next_one() {
     wait_until("the end of its worker", || !is_alive(worker));
     assert!(around.has(&own));
     let mut second = start(&bed, ":");
-    assert!(!around.has(&own), "{}", second.story());
+    wait_until("the removal of its directory", || !around.has(&own));
     assert!(around.has(&beside.1), "the directory of another procrun that lives");
     second.expect_stop();
     beside.0.expect_stop();
@@ -324,9 +326,13 @@ fn a_cgroup_of_a_removed_directory_names_no_other_run() {
         fs::write(around.path().join("cgroup.procs"), child.pid.to_string()).unwrap();
     }
     let directory = around.path().join(&own);
-    for cgroup in ["1", "2", ""] {
-        wait_until("the removal", || fs::remove_dir(directory.join(cgroup)).is_ok());
-    }
+    wait_until("the removal", || {
+        // One is prepared for the next run.
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let _ = fs::remove_dir(entry.path());
+        }
+        fs::remove_dir(&directory).is_ok()
+    });
     // The next run has no cgroup. Those after it have cgroups in a new directory.
     let mut cgroup = PathBuf::new();
     for _ in 0..4 {
@@ -372,7 +378,7 @@ fn a_run_that_could_not_begin_in_its_cgroup_has_none() {
         expect_no_cgroup(&bed, &run, daemon);
         bed.command(&["start", "app"]).ok();
     }
-    // Nothing is left of what was made for them.
+    // Nothing is left of what was made for them. One is prepared for the next run.
     let groups = fs::read_to_string(format!("/proc/{}/cgroup", run.pid())).unwrap();
     let group = groups.lines().find_map(|line| line.strip_prefix("0::/")).unwrap();
     let hierarchy = bed.path("hierarchy");
@@ -382,7 +388,7 @@ fn a_run_that_could_not_begin_in_its_cgroup_has_none() {
     let own = entries(&Path::new(&hierarchy).join(group));
     let own = own.into_iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&name));
     let left: Vec<PathBuf> = entries(&own.expect("its directory")).filter(|path| path.is_dir()).collect();
-    assert!(left.is_empty(), "{left:?}{}", run.story());
+    assert!(left.len() <= 1, "{left:?}{}", run.story());
     run.expect_stop();
 }
 

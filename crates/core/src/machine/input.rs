@@ -1,7 +1,5 @@
 //! What can happen: the inputs of the machine.
 
-use std::mem;
-
 use super::{
     ending::{Ending, SpawnFailure},
     health::ProbeKind,
@@ -99,44 +97,6 @@ pub enum Event {
         /// How many CPUs there are for `instances = "max"`, at least 1.
         cpus: u32,
     },
-}
-
-impl Event {
-    /// The run that says something of itself.
-    pub fn speaker(&self) -> Option<Run> {
-        match self {
-            Self::Ready(run, _) | Self::Notified(run, _) | Self::Drained(run) => Some(*run),
-            Self::Boot
-            | Self::Started(..)
-            | Self::SpawnFailed(..)
-            | Self::Probed { .. }
-            | Self::Exited { .. }
-            | Self::TreeGone(_)
-            | Self::TimerFired(_)
-            | Self::FilesChanged { .. }
-            | Self::Due { .. }
-            | Self::MemoryExceeded { .. }
-            | Self::MemoryShort { .. }
-            | Self::Stop(_)
-            | Self::Forward(_)
-            | Self::Operate(..)
-            | Self::Apply { .. }
-            | Self::Rename { .. } => None,
-        }
-    }
-
-    /// Whether an earlier message of the same run is obsolete after this one: only the last message of a kind
-    /// counts.
-    pub fn supersedes(&self, earlier: &Self) -> bool {
-        match (self, earlier) {
-            (Self::Ready(run, sign), Self::Ready(other, earlier)) => (run, sign) == (other, earlier),
-            (Self::Notified(run, word), Self::Notified(other, earlier)) => {
-                run == other && mem::discriminant(word) == mem::discriminant(earlier)
-            }
-            (Self::Drained(run), Self::Drained(other)) => run == other,
-            _ => false,
-        }
-    }
 }
 
 /// Why everything is to stop.

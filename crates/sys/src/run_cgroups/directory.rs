@@ -28,7 +28,7 @@ use super::{
 
 const PREFIX: &str = "procrun-";
 /// Cgroups of ended runs that are kept for the next ones: to make one costs more than to use one again.
-const MAX_SPARE: usize = 16;
+const MAX_SPARE: usize = 256;
 /// A start looks at this many cgroups of ended runs, some of which may have processes still.
 const MAX_LOOKS: usize = 4;
 /// How often the directory is created: another procrun may remove one that has no lock yet.
@@ -51,6 +51,8 @@ pub(super) struct Directory {
 #[derive(Debug, Default)]
 struct Numbers {
     last: u32,
+    /// Those that are known to be empty.
+    empty: Vec<u32>,
     /// Those of ended runs, which may have processes still.
     spare: VecDeque<u32>,
     /// Those that are to be removed, but had processes at the last attempt.
@@ -58,7 +60,7 @@ struct Numbers {
 }
 
 impl Directory {
-    /// Makes it, and removes those of procruns that were killed.
+    /// Makes it. [`remove_stale`] removes those of procruns that were killed.
     pub(super) fn create(placement: &Placement) -> Result<Self, Reason> {
         Self::create_with(placement, |path| File::open(path).and_then(FileLock::take))
     }
@@ -67,7 +69,6 @@ impl Directory {
         placement: &Placement,
         lock: impl Fn(&Path) -> io::Result<Option<FileLock>>,
     ) -> Result<Self, Reason> {
-        remove_stale(&placement.dir);
         let mut result = Self::attempt(placement, &lock);
         for _ in 1..MAX_ATTEMPTS {
             if !matches!(result, Err(Reason::Contended(_))) {
@@ -108,13 +109,35 @@ impl Directory {
         &self.group
     }
 
+    /// procrun's own cgroup.
+    pub(super) fn parent(&self) -> Option<&Path> {
+        self.path.parent()
+    }
+
     pub(super) fn path(&self, number: u32) -> PathBuf {
         self.path.join(number.to_string())
     }
 
     /// An empty cgroup that no run uses, as the kernel makes it.
     pub(super) fn take(&self) -> io::Result<u32> {
+        if let Some(number) = self.lock().empty.pop() {
+            return Ok(number);
+        }
+        self.find_empty()
+    }
+
+    /// Prepares a cgroup for the next run, and removes what no run may use again. To make one, or to find out that
+    /// one is empty, takes longer than all else that a start does with it.
+    pub(super) fn prepare_next(&self) -> io::Result<()> {
         self.remove_discarded();
+        if self.lock().empty.is_empty() {
+            let number = self.find_empty()?;
+            self.lock().empty.push(number);
+        }
+        Ok(())
+    }
+
+    fn find_empty(&self) -> io::Result<u32> {
         let looks = self.lock().spare.len().min(MAX_LOOKS);
         for _ in 0..looks {
             let Some(number) = self.lock().spare.pop_front() else { break };
@@ -137,6 +160,11 @@ impl Directory {
             numbers.last
         };
         fs::create_dir(self.path(number)).map(|()| number)
+    }
+
+    /// Whether a process is in a cgroup or below it.
+    pub(super) fn has_processes(&self, number: u32) -> io::Result<bool> {
+        Ok(Events::of(&self.path(number))?.is_populated)
     }
 
     /// A run does not use it any more.
@@ -199,7 +227,7 @@ fn name() -> String {
 }
 
 /// Removes what procruns have left that were killed. Where processes are left, it stays.
-fn remove_stale(parent: &Path) {
+pub(super) fn remove_stale(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
         if is_ours && let Ok(Some(_lock)) = File::open(entry.path()).and_then(FileLock::take) {
@@ -355,8 +383,9 @@ mod tests {
         assert_eq!(directory.take().unwrap(), 2);
         assert!(directory.path(number).is_dir());
         fs::remove_file(directory.path(number).join("cgroup.events")).unwrap();
-        assert_eq!(directory.take().unwrap(), 3);
+        directory.prepare_next().unwrap();
         assert!(!directory.path(number).exists());
+        assert_eq!(directory.take().unwrap(), 3);
         assert_eq!(directory.lock().discarded.len(), 0);
     }
 
@@ -405,7 +434,7 @@ mod tests {
     #[test]
     fn few_spare_cgroups_are_kept() {
         let (_dir, directory) = directory();
-        let numbers: Vec<u32> = (0..20).map(|_| directory.take().unwrap()).collect();
+        let numbers: Vec<u32> = (0..MAX_SPARE + 4).map(|_| directory.take().unwrap()).collect();
         for number in &numbers {
             directory.give_back(*number);
         }

@@ -18,7 +18,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
@@ -28,7 +28,11 @@ use nix::libc;
 
 use self::directory::Directory;
 pub use self::placement::{Reason, View, Wanted};
-use super::{shortage::is_shortage, spawn::Cgroup};
+use super::{
+    cgroups::{self, Unified},
+    shortage::is_shortage,
+    spawn::Cgroup,
+};
 
 /// The cgroups of all runs.
 #[derive(Debug, Clone, Default)]
@@ -36,16 +40,56 @@ pub struct RunCgroups(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// What was decided, and for which wish.
-    decided: Option<(Wanted, Option<View>)>,
+    decided: Option<Decision>,
+    /// This process's own cgroup, if it has been looked up for the next decision.
+    unified: Option<Unified>,
     directory: Option<Arc<Directory>>,
 }
 
+/// Whether runs get cgroups.
+#[derive(Debug)]
+struct Decision {
+    wanted: Wanted,
+    view: Result<View, Reason>,
+    is_reported: bool,
+}
+
 impl RunCgroups {
+    /// Looks up the cgroup of this process for [`Self::prepare`], which takes less time then.
+    pub fn look_up_own(&self) {
+        let unified = own_cgroup();
+        self.lock().unified = unified;
+    }
+
+    /// Finds out whether runs get cgroups, and prepares one for the next run.
+    pub fn prepare(&self, wanted: Wanted) {
+        let found = Self::find(&mut self.lock(), wanted);
+        if let Some((directory, _)) = found {
+            // The run makes one itself then, or has none.
+            let _ = directory.prepare_next();
+        }
+    }
+
+    /// Removes the cgroups of procruns that were killed.
+    pub fn remove_stale(&self) {
+        let directory = self.lock().directory.clone();
+        if let Some(parent) = directory.as_ref().and_then(|directory| directory.parent()) {
+            directory::remove_stale(parent);
+        }
+    }
+
     /// A cgroup for a run. `None`: the run gets none. `decided` is told whether runs get any, and why not, each
     /// time that this is found out.
     pub fn for_run(&self, wanted: Wanted, decided: impl FnOnce(Result<View, &Reason>)) -> Option<NewCgroup> {
-        let (directory, view) = self.find(wanted, decided)?;
+        let (directory, view) = {
+            let mut state = self.lock();
+            let found = Self::find(&mut state, wanted);
+            if let Some(decision) = state.decided.as_mut().filter(|decision| !decision.is_reported) {
+                decision.is_reported = true;
+                decided(decision.view.as_ref().copied());
+            }
+            found?
+        };
         match directory.take() {
             Ok(number) => {
                 let cgroup = RunCgroup { directory, number, is_reusable: AtomicBool::new(false) };
@@ -63,44 +107,42 @@ impl RunCgroups {
 
     /// Forgets a directory unless another thread has done so.
     fn forget(&self, removed: &Arc<Directory>) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         if state.directory.as_ref().is_some_and(|directory| Arc::ptr_eq(directory, removed)) {
             *state = State::default();
         }
     }
 
-    fn find(
-        &self,
-        wanted: Wanted,
-        tell: impl FnOnce(Result<View, &Reason>),
-    ) -> Option<(Arc<Directory>, View)> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, view)) = state.decided.filter(|(of, _)| *of == wanted) {
-            return state.directory.clone().zip(view);
+    /// The directory, and what its runs see. `None`: runs get no cgroups, or not now.
+    fn find(state: &mut State, wanted: Wanted) -> Option<(Arc<Directory>, View)> {
+        if let Some(decision) = state.decided.as_ref().filter(|decision| decision.wanted == wanted) {
+            return state.directory.clone().zip(decision.view.as_ref().ok().copied());
         }
-        let found = placement::find(wanted, Path::new("/"), placement::may_hide).and_then(|placement| {
+        let unified = state.unified.take();
+        let unified = || unified.or_else(own_cgroup);
+        let found = placement::find(wanted, unified, placement::may_hide).and_then(|placement| {
             let directory = match &state.directory {
                 Some(directory) => Arc::clone(directory),
                 None => Arc::new(Directory::create(&placement)?),
             };
             Ok((directory, placement.view))
         });
-        match found {
+        let view = match found {
             Ok((directory, view)) => {
-                tell(Ok(view));
-                state.decided = Some((wanted, Some(view)));
-                state.directory = Some(Arc::clone(&directory));
-                Some((directory, view))
+                state.directory = Some(directory);
+                Ok(view)
             }
             // It may work the next time.
-            Err(Reason::Refused(_, error)) if is_shortage(&error) => None,
-            Err(Reason::Contended(_)) => None,
-            Err(reason) => {
-                tell(Err(&reason));
-                state.decided = Some((wanted, None));
-                None
-            }
-        }
+            Err(Reason::Refused(_, error)) if is_shortage(&error) => return None,
+            Err(Reason::Contended(_)) => return None,
+            Err(reason) => Err(reason),
+        };
+        let decision = state.decided.insert(Decision { wanted, view, is_reported: false });
+        state.directory.clone().zip(decision.view.as_ref().ok().copied())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes all cgroups at the end of procrun, and waits up to this time for their last processes.
@@ -108,9 +150,13 @@ impl RunCgroups {
     /// # Errors
     /// Processes are left, or the file system refuses it.
     pub fn remove(&self, limit: Duration) -> io::Result<()> {
-        let directory = self.0.lock().unwrap_or_else(PoisonError::into_inner).directory.take();
+        let directory = self.lock().directory.take();
         directory.map_or(Ok(()), |directory| directory.remove(limit))
     }
+}
+
+fn own_cgroup() -> Option<Unified> {
+    cgroups::unified(Path::new("/"))
 }
 
 /// The cgroup for a run whose start is under way. It is removed if the start fails or times out: the reason may be
@@ -185,6 +231,9 @@ impl RunCgroup {
     /// # Errors
     /// What the kernel says.
     pub fn kill(&self) -> io::Result<()> {
+        if !self.directory.has_processes(self.number)? {
+            return Ok(());
+        }
         self.is_reusable.store(false, Relaxed);
         fs::write(self.path().join("cgroup.kill"), "1")
     }

@@ -15,10 +15,7 @@ use std::{
 
 use nix::sched::{CloneFlags, unshare};
 
-use super::super::{
-    cgroup_clone,
-    cgroups::{self, Unified},
-};
+use super::super::{cgroup_clone, cgroups::Unified};
 
 /// Whether runs are to get cgroups of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,10 +86,10 @@ pub(super) struct Placement {
     pub(super) view: View,
 }
 
-/// Finds it. `may_hide` says whether a process may get a cgroup namespace.
+/// Finds it in the hierarchy of version 2. `may_hide` says whether a process may get a cgroup namespace.
 pub(super) fn find(
     wanted: Wanted,
-    root: &Path,
+    unified: impl FnOnce() -> Option<Unified>,
     may_hide: impl FnOnce() -> bool,
 ) -> Result<Placement, Reason> {
     if wanted == Wanted::Never {
@@ -101,7 +98,7 @@ pub(super) fn find(
     if !cgroup_clone::IS_SUPPORTED {
         return Err(Reason::TooOld);
     }
-    let unified = cgroups::unified(root).ok_or(Reason::NotMounted)?;
+    let unified = unified().ok_or(Reason::NotMounted)?;
     let dir = unified.dirs.first().cloned().ok_or(Reason::NotMounted)?;
     if unified.is_read_only {
         return Err(Reason::ReadOnly(dir));
@@ -142,7 +139,7 @@ pub(super) fn may_hide() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::super::cgroups, *};
 
     /// A recorded machine: lines of `/proc/self/cgroup` and `mountinfo`, and files of the cgroups.
     struct Machine(tempfile::TempDir);
@@ -161,7 +158,7 @@ mod tests {
 
         /// The view, or the beginning of the reason; `may_hide` as an argument.
         fn find(&self, wanted: Wanted, may_hide: bool) -> Result<View, String> {
-            let found = find(wanted, self.0.path(), || may_hide);
+            let found = find(wanted, || cgroups::unified(self.0.path()), || may_hide);
             let root = self.0.path().to_str().unwrap().to_owned();
             found.map(|it| it.view).map_err(|reason| reason.to_string().replace(&root, ""))
         }

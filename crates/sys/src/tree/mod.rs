@@ -42,7 +42,7 @@ use self::{
 };
 pub use self::{
     mark::{RunMark, pipe_inode},
-    scan::{Process, all, children, command_line, name, stat_of},
+    scan::{Process, adopted, all, children, command_line, name, stat_of},
     signal::send_signal,
 };
 use super::{descriptor_reserve, process, reap::Pid, run_cgroups::RunCgroup};
@@ -238,7 +238,7 @@ impl<K: Copy + Eq + Hash> Trees<K> {
     /// The processes that everything that may belong to these trees is below: their main processes, the
     /// orphans, and what was seen before.
     fn tops(&self, keys: &[K]) -> Vec<Pid> {
-        let orphans = children().into_iter().filter(|pid| !self.index.leaders.contains_key(pid));
+        let orphans = adopted().into_iter().filter(|pid| !self.index.leaders.contains_key(pid));
         let own = keys.iter().filter_map(|key| self.leader(*key));
         let seen = keys.iter().flat_map(|key| self.members(*key)).map(|member| member.pid);
         let mut tops: Vec<Pid> = own.chain(orphans).chain(seen).collect();

@@ -107,6 +107,13 @@ pub fn children() -> Vec<Pid> {
     found
 }
 
+/// The children that this process has adopted, and those that its first thread has made. As [`children`], but the
+/// children of threads that start processes are missing where the kernel has such files.
+pub fn adopted() -> Vec<Pid> {
+    let me = own_pid();
+    children_of(me, me).unwrap_or_else(children)
+}
+
 /// The children of a process. Each of its threads has those that it made; the first living thread has the
 /// orphans, too.
 fn children_by_thread(pid: Pid) -> Vec<Pid> {

@@ -1,0 +1,107 @@
+//! The boot: a helper thread reads the configuration and checks what the applications need, while the
+//! supervisor sets itself up.
+
+use std::io;
+
+use tokio::sync::oneshot;
+
+use super::{
+    helper_threads::{HelperThreads, Job, Purpose},
+    listen_sockets::ListenSockets,
+    preflight::{Candidate, PendingResults, Preflight},
+    workers,
+};
+use crate::{
+    config::{Loaded, Problems, Read, Source},
+    spec::{Plan, Signal},
+    sys::{process::OpenFiles, run_cgroups::RunCgroups, signals::Signals},
+};
+
+/// What the helper thread finds out.
+pub(super) struct Found {
+    pub(super) read: Result<Read, Problems>,
+    pub(super) preflight: Preflight,
+    /// The checks that have begun; `None`: the plan is not known yet.
+    pub(super) results: Option<PendingResults>,
+}
+
+/// A boot that has begun.
+pub(super) struct Boot {
+    pub(super) helpers: HelperThreads,
+    pub(super) listen_sockets: ListenSockets,
+    pub(super) cgroups: RunCgroups,
+    /// An error: there is no thread.
+    pub(super) found: io::Result<oneshot::Receiver<Found>>,
+}
+
+impl Boot {
+    /// Begins to read `source`.
+    pub(super) fn begin(source: &Source) -> Self {
+        let (helpers, listen_sockets) = (HelperThreads::default(), ListenSockets::default());
+        let cgroups = RunCgroups::default();
+        let (sender, receiver) = oneshot::channel();
+        let (theirs, their_source) = (helpers.clone(), source.clone());
+        let (open, their_cgroups) = (listen_sockets.open().clone(), cgroups.clone());
+        let work = move || {
+            let read = their_source.read();
+            let mut preflight = Preflight::default();
+            let plan = match &read {
+                Ok(Read::Loaded(loaded)) => Some(&loaded.plan),
+                Ok(Read::NeedsEvaluation(_)) | Err(_) => None,
+            };
+            let wanted = plan.map(|plan| plan.runtime.cgroup);
+            let results = plan.map(|plan| preflight.begin(candidates(plan), &their_source, &open, &theirs));
+            // The receiver is gone if a signal has asked to stop.
+            let _ = sender.send(Found { read, preflight, results });
+            if let Some(wanted) = wanted {
+                // After the checks, and before the first start needs it.
+                let prepare = move || workers::prepare_cgroups(&their_cgroups, wanted);
+                let _ = theirs.submit(Job::new(Purpose::Request, prepare));
+            }
+        };
+        let found = helpers.submit(Job::new(Purpose::Request, work)).map(|()| receiver);
+        Self { helpers, listen_sockets, cgroups, found }
+    }
+}
+
+/// The applications of a plan, to be checked before any of them starts.
+fn candidates(plan: &Plan) -> Vec<Candidate> {
+    plan.apps.iter().cloned().map(Candidate::complete).collect()
+}
+
+/// What is known before anything is started.
+pub(super) struct Prepared {
+    pub(super) loaded: Loaded,
+    pub(super) preflight: Preflight,
+    pub(super) results: PendingResults,
+}
+
+/// Waits until the configuration is read. `Err`: a signal asked to stop.
+pub(super) async fn finish(
+    found: io::Result<oneshot::Receiver<Found>>,
+    source: &Source,
+    signals: &mut Signals,
+    open_files: OpenFiles,
+    helpers: &HelperThreads,
+    listen_sockets: &ListenSockets,
+) -> Result<Result<Prepared, Problems>, Signal> {
+    let found = match found {
+        Ok(found) => {
+            let found = super::unless_stopped(signals, found).await?;
+            found.and_then(|found| found.map_err(|_| io::Error::other("a thread of procrun has panicked")))
+        }
+        // Without a thread, better here than not at all.
+        Err(_) => Ok(Found { read: source.read(), preflight: Preflight::default(), results: None }),
+    };
+    let Found { read, mut preflight, results } = match found {
+        Ok(found) => found,
+        Err(error) => return Ok(Err(super::failed_set_up(&error))),
+    };
+    let loaded = super::finish_reading(source, read, signals, open_files, helpers).await?;
+    Ok(loaded.map(|loaded| {
+        let results = results.unwrap_or_else(|| {
+            preflight.begin(candidates(&loaded.plan), source, listen_sockets.open(), helpers)
+        });
+        Prepared { loaded, preflight, results }
+    }))
+}
