@@ -8,12 +8,12 @@ use std::{
     collections::{HashMap, HashSet},
     fs::{self, File},
     hash::Hash,
-    os::unix::fs::FileExt as _,
 };
 
 use nix::libc;
 
 use crate::sys::{
+    proc::Reader,
     process_memory,
     reap::Pid,
     tree::{Identity, Trees},
@@ -70,7 +70,7 @@ impl<K: Copy + Eq + Hash> TreeMemory<K> {
         self.newest = newest();
         trees.refresh();
         let mut open: usize = self.all.values().map(HashMap::len).sum();
-        let mut grown = Vec::new();
+        let (mut grown, mut reader) = (Vec::new(), Reader::new());
         for (key, files) in &mut self.all {
             let mut before = std::mem::take(files);
             let mut has_new = false;
@@ -79,7 +79,9 @@ impl<K: Copy + Eq + Hash> TreeMemory<K> {
                 let file = before.remove(&it).unwrap_or_else(|| {
                     has_new = true;
                     open += 1;
-                    (open <= MAX_OPEN).then(|| File::open(format!("/proc/{}/statm", it.pid)).ok()).flatten()
+                    (open <= MAX_OPEN)
+                        .then(|| reader.open(format_args!("/proc/{}/statm", it.pid)).ok())
+                        .flatten()
                 });
                 files.insert(it, file);
             }
@@ -95,8 +97,8 @@ impl<K: Copy + Eq + Hash> TreeMemory<K> {
     /// once per process.
     pub fn rss(&mut self, key: K) -> (u64, usize) {
         let Some(files) = self.all.get_mut(&key) else { return (0, 0) };
-        let mut pages = 0;
-        files.retain(|it, file| match resident(*it, file.as_ref()) {
+        let (mut pages, mut reader) = (0, Reader::new());
+        files.retain(|it, file| match resident(&mut reader, *it, file.as_ref()) {
             Some(resident) => {
                 pages += resident;
                 true
@@ -110,8 +112,10 @@ impl<K: Copy + Eq + Hash> TreeMemory<K> {
     /// report it for each process, or not in time.
     pub fn pss(&self, key: K) -> Option<u64> {
         let files = self.all.get(&key)?.iter();
+        let mut reader = Reader::new();
         // A process that has ended has none.
-        let living = files.filter(|(it, file)| resident(**it, file.as_ref()).is_some_and(|pages| pages > 0));
+        let living = files
+            .filter(|(it, file)| resident(&mut reader, **it, file.as_ref()).is_some_and(|pages| pages > 0));
         let living: Vec<Pid> = living.map(|(it, _)| it.pid).collect();
         process_memory::pss(&living).into_iter().sum()
     }
@@ -124,18 +128,16 @@ fn newest() -> Option<Box<str>> {
 }
 
 /// Resident pages (proc_pid_statm(5)). `None`: the process has ended.
-fn resident(it: Identity, file: Option<&File>) -> Option<u64> {
-    let mut text = [0; 128];
-    let count = match file {
-        Some(file) => file.read_at(&mut text, 0),
-        None => File::open(format!("/proc/{}/statm", it.pid)).and_then(|file| file.read_at(&mut text, 0)),
+fn resident(reader: &mut Reader, it: Identity, file: Option<&File>) -> Option<u64> {
+    let text = match file {
+        Some(file) => reader.read_again(file),
+        None => reader.read(format_args!("/proc/{}/statm", it.pid)),
     };
-    let count = match count {
-        Ok(count) => count,
+    let text = match text {
+        Ok(text) => text,
         // It still exists, and is measured once there is a descriptor for it.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => return Some(0),
         Err(_) => return None,
     };
-    let text = std::str::from_utf8(&text[..count]).ok()?;
-    text.split_ascii_whitespace().nth(1)?.parse().ok()
+    std::str::from_utf8(text).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
 }

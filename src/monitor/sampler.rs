@@ -6,11 +6,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    ffi::OsStr,
-    fmt::Write as _,
     fs::{self, File},
     hash::Hash,
-    os::unix::fs::FileExt as _,
     time::{Duration, Instant},
 };
 
@@ -19,7 +16,9 @@ use super::{
     usage::{Host, Sample, Usage},
 };
 use crate::sys::{
-    cpus, process_memory,
+    cpus,
+    proc::{self, Reader},
+    process_memory,
     reap::Pid,
     tree::{
         Process, Trees,
@@ -55,8 +54,7 @@ pub struct Sampler<K> {
     last: Option<Last<K>>,
     scan: u32,
     host: Host,
-    text: Vec<u8>,
-    path: String,
+    reader: Reader,
     me: Pid,
 }
 
@@ -85,8 +83,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
             last: None,
             scan: 0,
             host: Host::default(),
-            text: Vec::new(),
-            path: String::new(),
+            reader: Reader::new(),
             me: Pid::try_from(std::process::id()).unwrap_or(Pid::MAX),
         }
     }
@@ -151,8 +148,7 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
         let mut all = Vec::with_capacity(self.known.len() + 16);
         let mut open = self.known.values().filter(|known| known.file.is_some()).count();
         // Without `/proc` no process is known.
-        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let Some(pid) = as_pid(&entry.file_name()) else { continue };
+        for pid in proc::pids() {
             if let Some(stat) = self.stat(pid, &mut open) {
                 all.push(Process { pid, stat });
             }
@@ -163,13 +159,13 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
     }
 
     fn stat(&mut self, pid: Pid, open: &mut usize) -> Option<Stat> {
-        let Self { known, scan, text, path, .. } = self;
+        let Self { known, scan, reader, .. } = self;
         if let Some(known) = known.get_mut(&pid) {
             let skipped = !known.member && scan.wrapping_add(pid.unsigned_abs()) % OTHERS_INTERVAL != 0;
             // A file that was opened for an earlier process of this id reports that the process is gone.
             let stat = match &known.file {
                 _ if skipped => Some(known.stat),
-                Some(file) => read_at(file, text).and_then(|()| stat::parse(text)),
+                Some(file) => reader.read_again(file).ok().and_then(stat::parse),
                 None => None,
             };
             if let Some(stat) = stat {
@@ -179,12 +175,8 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
             }
             *open -= usize::from(known.file.take().is_some());
         }
-        path.clear();
-        // Writing to a string cannot fail.
-        let _ = write!(path, "/proc/{pid}/stat");
-        let file = File::open(&path).ok()?;
-        read_at(&file, text)?;
-        let stat = stat::parse(text)?;
+        let file = reader.open(format_args!("/proc/{pid}/stat")).ok()?;
+        let stat = stat::parse(reader.read_again(&file).ok()?)?;
         let file = (*open < MAX_OPEN).then_some(file);
         *open += usize::from(file.is_some());
         match known.get_mut(&pid).filter(|known| known.stat.start == stat.start) {
@@ -261,19 +253,6 @@ impl<K: Copy + Eq + Hash> Sampler<K> {
         self.before = members.iter().map(|member| (member.pid, member.stat.into())).collect();
         self.before.extend(me.map(|me| (self.me, me.into())));
     }
-}
-
-fn as_pid(name: &OsStr) -> Option<Pid> {
-    name.to_str()?.parse().ok()
-}
-
-/// Reads the file from its beginning. `None`: the process is gone.
-fn read_at(file: &File, text: &mut Vec<u8>) -> Option<()> {
-    // More than 52 numbers and a name take.
-    text.resize(2048, 0);
-    let count = file.read_at(text, 0).ok().filter(|count| *count > 0)?;
-    text.truncate(count);
-    Some(())
 }
 
 /// Adds to a sum that is unknown when one of its parts is.

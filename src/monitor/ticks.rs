@@ -74,6 +74,7 @@ mod tests {
     fn member(pid: i32, parent: i32, start: u64, own: u64, children: u64) -> Member {
         let stat = Stat {
             is_zombie: false,
+            has_executed: true,
             parent,
             group: 1,
             session: 1,

@@ -82,7 +82,7 @@ pub(super) unsafe fn clone(
 
 /// # Safety
 /// As [`clone`]. The child has the registers of the parent, except for the stack pointer.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 unsafe fn clone3(
     arguments: &CloneArgs,
     run: extern "C" fn(*mut c_void) -> c_int,
@@ -90,6 +90,7 @@ unsafe fn clone3(
 ) -> c_long {
     let result;
     // SAFETY: the child leaves this code by the call, which never returns; to the parent it is a system call.
+    #[cfg(target_arch = "x86_64")]
     unsafe {
         asm!(
             "syscall",
@@ -109,19 +110,8 @@ unsafe fn clone3(
             lateout("r11") _,
         );
     }
-    result
-}
-
-/// # Safety
-/// As [`clone`]. The child has the registers of the parent, except for the stack pointer.
-#[cfg(target_arch = "aarch64")]
-unsafe fn clone3(
-    arguments: &CloneArgs,
-    run: extern "C" fn(*mut c_void) -> c_int,
-    argument: *mut c_void,
-) -> c_long {
-    let result;
-    // SAFETY: the child leaves this code by the call, which never returns; to the parent it is a system call.
+    // SAFETY: as above.
+    #[cfg(target_arch = "aarch64")]
     unsafe {
         asm!(
             "svc #0",

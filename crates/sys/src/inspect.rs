@@ -10,8 +10,10 @@ use std::{
 use nix::libc;
 
 use super::{
+    proc,
     process_memory::{self, MemoryFile},
     reap::Pid,
+    tree,
 };
 
 /// The file name of the program that a process executes; where the kernel does not tell it to procrun (a
@@ -35,14 +37,7 @@ pub fn arguments(pid: Pid) -> Vec<String> {
 
 /// Whether a process has executed a program since its creation. Also true if that cannot be found out.
 pub fn has_executed(pid: Pid) -> bool {
-    /// `PF_FORKNOEXEC` of the kernel's sched.h.
-    const NOT_EXECUTED: u64 = 0x40;
-    /// Behind the name in parentheses (proc(5)).
-    const FLAGS: usize = 6;
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let mut fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_ascii_whitespace();
-    let flags = fields.nth(FLAGS).and_then(|flags| flags.parse::<u64>().ok());
-    flags.is_none_or(|flags| flags & NOT_EXECUTED == 0)
+    tree::stat_now(pid).is_none_or(|stat| stat.has_executed)
 }
 
 /// The signals that a process ignores.
@@ -52,10 +47,8 @@ pub struct IgnoredSignals(u64);
 impl IgnoredSignals {
     /// Those of a process at this moment.
     pub fn of(pid: Pid) -> Self {
-        let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
-        let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"SigIgn:"));
-        let digits = line.and_then(|digits| std::str::from_utf8(digits).ok());
-        Self(digits.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or(0))
+        let digits = proc::status(pid, "SigIgn");
+        Self(digits.and_then(|digits| u64::from_str_radix(&digits, 16).ok()).unwrap_or(0))
     }
 
     /// Whether this one is among them.

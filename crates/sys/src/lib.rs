@@ -27,6 +27,7 @@ pub mod mount_points;
 pub mod pages;
 pub mod pipes;
 pub mod poll;
+pub mod proc;
 pub mod process;
 pub mod process_memory;
 pub mod program;

@@ -19,6 +19,8 @@ use nix::{
     sys::resource::{self, getrlimit, setrlimit},
 };
 
+use super::proc;
+
 /// How early the kernel kills a process when memory runs out (proc(5)).
 const OOM_SCORE: &std::ffi::CStr = c"/proc/self/oom_score_adj";
 /// What procrun gives itself, as dockerd does: the kernel takes it late, but not never.
@@ -333,9 +335,7 @@ pub fn lower_own_oom_score() {
 /// Whether this process has CAP_SYS_RESOURCE, be it in a user namespace only.
 fn may_raise_limits() -> bool {
     const CAP_SYS_RESOURCE: u32 = 24;
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let effective = effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+    let effective = proc::status("self", "CapEff").and_then(|set| u64::from_str_radix(&set, 16).ok());
     effective.is_some_and(|set| set >> CAP_SYS_RESOURCE & 1 == 1)
 }
 

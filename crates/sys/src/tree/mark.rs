@@ -11,7 +11,7 @@ use std::{fs, os::fd::AsFd, ptr};
 use nix::{libc, sys::stat::fstat};
 
 use super::super::{
-    cgroups,
+    cgroups, proc,
     process_memory::{self, MemoryFile},
     reap::Pid,
 };
@@ -105,9 +105,7 @@ impl Evidence for FromProc {
     }
 
     fn user(&self, pid: Pid) -> Option<u32> {
-        let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-        line.split_ascii_whitespace().next()?.parse().ok()
+        proc::status(pid, "Uid")?.split_ascii_whitespace().next()?.parse().ok()
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashSet,
-    fmt::{self, Write as _},
     fs::{self, File},
     io::Read as _,
     path::Path,
@@ -10,7 +9,11 @@ use std::{
 };
 
 use super::{
-    super::{reap::Pid, spawn},
+    super::{
+        proc::{self, Reader},
+        reap::Pid,
+        spawn,
+    },
     Identity,
     stat::{self, Stat},
 };
@@ -30,21 +33,17 @@ pub fn all() -> Vec<Process> {
 }
 
 fn pids() -> Vec<Pid> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    proc::pids().collect()
 }
 
 fn read_all(pids: &[Pid]) -> Vec<Process> {
-    let mut path = String::new();
-    let mut text = [0; STAT_SIZE];
-    pids.iter()
-        .filter_map(|pid| Some(Process { pid: *pid, stat: read(*pid, &mut path, &mut text)? }))
-        .collect()
+    let mut reader = Reader::new();
+    pids.iter().filter_map(|pid| Some(Process { pid: *pid, stat: read(*pid, &mut reader)? })).collect()
 }
 
-/// One process. `None`: it is gone.
+/// One process. `None`: it has ended.
 pub(in super::super) fn stat(pid: Pid) -> Option<Stat> {
-    read(pid, &mut String::new(), &mut [0; STAT_SIZE])
+    read(pid, &mut Reader::new())
 }
 
 /// What the kernel says of this process. `None`: it is gone.
@@ -76,20 +75,9 @@ pub fn command_line(it: Identity) -> Option<String> {
 const MAX_LINE: u64 = 4096;
 /// A walk over the children reads this many files before it counts what all processes would take.
 const FEW_FILES: usize = 64;
-/// More than 52 numbers and a name take.
-const STAT_SIZE: usize = 2048;
 
-fn read(pid: Pid, path: &mut String, text: &mut [u8; STAT_SIZE]) -> Option<Stat> {
-    stat::parse(read_file(path, text, format_args!("/proc/{pid}/stat"))?)
-}
-
-/// The beginning of a file, with one call where `fs::read` makes four.
-fn read_file<'a>(path: &mut String, text: &'a mut [u8], name: fmt::Arguments<'_>) -> Option<&'a [u8]> {
-    path.clear();
-    // Writing to a string cannot fail.
-    let _ = path.write_fmt(name);
-    let count = File::open(&*path).ok()?.read(text).ok()?;
-    Some(&text[..count])
+fn read(pid: Pid, reader: &mut Reader) -> Option<Stat> {
+    stat::parse(reader.read(format_args!("/proc/{pid}/stat")).ok()?)
 }
 
 /// The children of this process, adopted ones and zombies included.
@@ -170,14 +158,13 @@ fn has_lists_of_children() -> bool {
 
 /// The children of a thread. `None`: it is gone, or the kernel has no such lists.
 fn children_of(pid: Pid, thread: Pid) -> Option<Vec<Pid>> {
-    // Most processes have a few children or none. A read that leaves room for another number had them all.
-    const ROOM: usize = 256;
-    let (mut path, mut start) = (String::new(), [0; ROOM]);
-    let list = read_file(&mut path, &mut start, format_args!("/proc/{pid}/task/{thread}/children"))?;
-    if list.len() + MAX_PID_LENGTH < ROOM {
+    let mut reader = Reader::new();
+    let list = reader.read(format_args!("/proc/{pid}/task/{thread}/children")).ok()?;
+    // Most processes have a few children or none. A read that leaves space for another number had them all.
+    if list.len() + MAX_PID_LENGTH < proc::SIZE {
         return Some(parse(list).collect());
     }
-    Some(parse(&fs::read(&path).ok()?).collect())
+    Some(parse(&fs::read(format!("/proc/{pid}/task/{thread}/children")).ok()?).collect())
 }
 
 /// Bytes of the longest process id and a space.

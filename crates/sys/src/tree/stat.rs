@@ -12,6 +12,8 @@ use super::super::reap::Pid;
 pub struct Stat {
     /// It has ended and was not waited for yet.
     pub is_zombie: bool,
+    /// Whether it has executed a program since its creation.
+    pub has_executed: bool,
     /// The process id of its parent.
     pub parent: Pid,
     /// The process id of its process group's leader.
@@ -30,6 +32,9 @@ pub struct Stat {
     pub pages: u64,
 }
 
+/// `PF_FORKNOEXEC` of the kernel's sched.h.
+const NOT_EXECUTED: u64 = 0x40;
+
 /// Reads the text of a `stat` file.
 pub fn parse(text: &[u8]) -> Option<Stat> {
     let behind = memrchr(b')', text)? + 1;
@@ -46,12 +51,13 @@ pub fn parse(text: &[u8]) -> Option<Stat> {
         let number: i64 = skip(count)?.parse().ok()?;
         Some(number.max(0).unsigned_abs())
     };
-    let own = number(7)? + number(0)?;
+    let has_executed = number(2)? & NOT_EXECUTED == 0;
+    let own = number(4)? + number(0)?;
     let children = number(0)? + number(0)?;
     let threads = u32::try_from(number(2)?).unwrap_or(u32::MAX);
     let start = number(1)?;
     let pages = number(1)?;
-    Some(Stat { is_zombie, parent, group, session, own, children, threads, start, pages })
+    Some(Stat { is_zombie, has_executed, parent, group, session, own, children, threads, start, pages })
 }
 
 #[cfg(test)]
@@ -64,6 +70,7 @@ mod tests {
         18446744073709551615 1 1 0 0 0 0 0 4096 81923 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
     const EXPECTED: Stat = Stat {
         is_zombie: false,
+        has_executed: true,
         parent: 7,
         group: 4242,
         session: 4243,

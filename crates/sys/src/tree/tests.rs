@@ -12,6 +12,7 @@ const NAME: &str = "RUN";
 fn process(pid: Pid, parent: Pid, session: Pid) -> Process {
     let stat = Stat {
         is_zombie: false,
+        has_executed: true,
         parent,
         group: session,
         session,
