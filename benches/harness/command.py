@@ -59,7 +59,7 @@ def on_terminal(argv, environment, columns, rows):
 
 
 def _read_all(fd):
-    """Until nobody has the terminal any more."""
+    """Until no process has the terminal any more."""
     try:
         while os.read(fd, 1 << 16):
             pass

@@ -17,14 +17,14 @@ LIBRARIES = places.DEBIAN / f"usr/lib/{os.uname().machine}-linux-gnu"
 
 
 def free_port():
-    """A port of loopback that nobody has at the moment."""
+    """A free port of loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def wait_for_workers(port, workers, seconds=30):
-    """Returns when so many processes answer on a port."""
+    """Returns when this number of processes answer on a port."""
     deadline = time.monotonic() + seconds
     seen = set()
     while len(seen) < workers:
@@ -52,7 +52,7 @@ class Outcome:
 
 
 class Load:
-    """wrk with one thread and 50 connections, for so many seconds."""
+    """wrk with one thread and 50 connections, for this number of seconds."""
 
     def __init__(self, port, seconds, keep_alive):
         close = [] if keep_alive else ["-H", "Connection: close"]

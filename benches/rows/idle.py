@@ -1,4 +1,4 @@
-"""CPU time that a supervisor uses while its 100 workers idle and nobody asks it anything."""
+"""CPU time that a supervisor uses while its 100 workers idle and no client sends a request."""
 
 import time
 from contextlib import ExitStack

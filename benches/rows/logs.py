@@ -54,7 +54,7 @@ class Tally:
 def stream(bench, peer, total_bytes, block, followers=0):
     """One stream: seconds, CPU seconds, lines lost, lines torn, peak bytes of memory, gigabytes.
 
-    So many `logs` commands follow it meanwhile.
+    This number of `logs` commands follow it meanwhile.
     """
     lines = int(total_bytes * peer.log_share) // LINE_BYTES
     job = Job([places.program("flood"), str(lines), str(block)])

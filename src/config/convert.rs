@@ -313,7 +313,7 @@ impl Converter<'_> {
                         app.sections.push((entry.key.clone(), table_lines(&options)));
                     }
                 }
-                // What PM2 passes over, where TOML takes texts only.
+                // PM2 ignores it; TOML requires a string.
                 Some(_) if matches!(key.kind, Kind::Watch(_) | Kind::Patterns(_)) => {
                     app.lines.push((entry.key.clone(), written));
                 }

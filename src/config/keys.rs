@@ -59,7 +59,7 @@ pub(super) enum Kind<D: 'static> {
     Delay(fn(&mut D, Duration)),
     /// A duration, or off: `"off"`, false or 0.
     DurationOrOff(fn(&mut D, Option<Duration>)),
-    /// A size in bytes, at least so many.
+    /// A size in bytes, with its minimum.
     Size(u64, fn(&mut D, u64)),
     /// A whole number in a range.
     Count(u32, u32, OutOfRange, fn(&mut D, u32)),

@@ -20,7 +20,7 @@ use crate::spec::{AppSpec, Patch, order::Outside};
 pub const PROTOCOL: u32 = 2;
 /// The longest line that a supervisor takes, in bytes: an environment fits.
 pub const LONGEST_REQUEST: usize = 1024 * 1024;
-/// The longest line that a supervisor takes from somebody who has not said hello.
+/// The longest line that a supervisor accepts from a client before its hello.
 pub const LONGEST_HELLO: usize = 1024;
 /// The longest line that a command takes: some thousand processes with everything about them.
 pub const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
@@ -57,7 +57,7 @@ impl Hello {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
-    /// Whether somebody is there. Answered by [`Answer::Overview`] without instances.
+    /// Check that a supervisor is running. Answered by [`Answer::Overview`] without instances.
     Ping,
     /// All instances in brief. Answered by [`Answer::Overview`].
     List,
@@ -140,7 +140,7 @@ pub enum Request {
     },
     /// Everything that is needed to have the same list again. Answered by [`Answer::Saved`].
     Save,
-    /// Let an application have so many instances. Answered as [`Request::Act`].
+    /// Scale an application to this number of instances. Answered as [`Request::Act`].
     Scale {
         /// Its name.
         app: String,
@@ -158,7 +158,7 @@ pub enum Request {
     Logs {
         /// Whose; of all and of the supervisor itself, when no target is given.
         targets: Vec<String>,
-        /// So many of the recent lines of each.
+        /// The number of recent lines of each.
         lines: u32,
         /// Those of stdout.
         out: bool,
@@ -177,7 +177,7 @@ pub enum Request {
         targets: Vec<String>,
         /// Only those from this time on, in milliseconds since 1970.
         since: Option<i64>,
-        /// Only so many of the last ones.
+        /// At most this number of the latest ones.
         lines: u32,
         /// And those that come.
         stream: bool,
@@ -334,14 +334,14 @@ pub enum Answer {
     Live,
     /// Events; more may follow.
     Events {
-        /// So many before these were gone before they could be sent.
+        /// The number of earlier ones that were dropped before they could be sent.
         missed: u64,
         /// The oldest first.
         events: Vec<EncodedEvent>,
     },
     /// Lines that processes wrote; more may follow.
     Lines {
-        /// So many before these were gone before they could be sent.
+        /// The number of earlier ones that were dropped before they could be sent.
         missed: u64,
         /// The oldest first.
         #[serde(with = "parts")]

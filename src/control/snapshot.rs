@@ -162,7 +162,7 @@ pub enum Status {
     /// It is to end.
     #[serde(rename = "stopping")]
     Stopping,
-    /// It has ended and stays so.
+    /// It has ended and does not restart.
     #[serde(rename = "stopped")]
     Stopped,
     /// It starts when others are what it waits for.
@@ -284,7 +284,7 @@ pub struct Detail {
     pub autorestart: bool,
     /// Milliseconds; a shorter run is unstable.
     pub min_uptime: u64,
-    /// So many unstable runs in a row: errored.
+    /// The number of unstable runs in a row before it is errored.
     pub max_restarts: u32,
     /// As it is written; more memory than that, and it is started anew.
     pub max_memory_restart: Option<String>,

@@ -239,7 +239,7 @@ impl LogFile {
         if self.refusing.is_none() {
             let path = self.spec.path.display();
             let why = match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
-                Errno::ENXIO => "a FIFO that nobody reads".to_owned(),
+                Errno::ENXIO => "a FIFO without a reader".to_owned(),
                 Errno::EAGAIN => "its reader is too slow".to_owned(),
                 Errno::EISDIR => "is a directory; name a file in it".to_owned(),
                 _ => error.to_string(),

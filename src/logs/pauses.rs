@@ -1,6 +1,6 @@
 //! When an incomplete line is shown: its writer pauses, or takes long.
 //!
-//! A prompt waits for an answer without an end of its line, so it has to be shown; a line that arrives in
+//! A prompt waits for an answer before its line has ended, so it has to be shown; a line that arrives in
 //! several writes must not be torn for that. Streams are only listed here while they hold a part of a line, and
 //! the next check is not moved with each read: at rest there is none, and a busy stream costs one comparison a
 //! read. Pure: the pump reads the clock and the pipes.

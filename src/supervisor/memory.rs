@@ -15,7 +15,7 @@ use crate::{
     spec::{ByteSize, ExitCode, MemoryLimit, OomGuard, Plan, Share, Signal},
 };
 
-/// Samples of workers begin at multiples of this, so many workers share one.
+/// Samples of workers begin at multiples of this, so that workers share them.
 const SAMPLE_SLOT: Duration = Duration::from_millis(250);
 /// The maximum number of slots between two samples of a worker: a second.
 const MOST_SLOTS: u64 = 4;

@@ -231,7 +231,7 @@ fn a_file_that_cannot_be_written_is_said_once_and_counted() {
     assert_eq!(out, "line\n".repeat(30), "stdout is unharmed");
     let lines: Vec<&str> = err.lines().collect();
     assert_eq!(lines.len(), 6, "{err}");
-    for (pair, why) in lines.chunks(2).zip(["No space left", "is a directory", "a FIFO that nobody reads"]) {
+    for (pair, why) in lines.chunks(2).zip(["No space left", "is a directory", "a FIFO without a reader"]) {
         assert!(pair[0].contains("error: cannot write the log file") && pair[0].contains(why), "{}", pair[0]);
         assert!(pair[1].ends_with("is closed, 10 lines lost"), "{}", pair[1]);
     }

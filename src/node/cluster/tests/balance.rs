@@ -90,10 +90,10 @@ fn a_refused_connection_goes_round_once() {
     let (mut world, workers, id) = cluster(3);
     world.connect(id);
     for _ in 0..3 {
-        let with_it = workers.iter().find(|worker| world.sent(**worker) > 0).expect("somebody has it");
+        let with_it = workers.iter().find(|worker| world.sent(**worker) > 0).expect("a worker has it");
         world.look(*with_it, Look::Refuse);
     }
-    assert_eq!(world.connections, [Fate::Closed], "nobody wants it");
+    assert_eq!(world.connections, [Fate::Closed], "no worker accepts it");
 
     world.connect(id);
     let with_it = *workers.iter().find(|worker| world.sent(**worker) > 0).unwrap();
@@ -215,7 +215,7 @@ fn after_a_change_the_old_port_is_closed_once_the_new_one_is_listened_on() {
         world.die(worker);
     }
     world.feed(Event::Outdated(Version { app: 0, number: 0 }));
-    assert_eq!(world.kernel.len(), 2, "nobody listens yet");
+    assert_eq!(world.kernel.len(), 2, "no worker listens yet");
     world.hail(new, WorkerMessage::Listening { address: "port 2".to_owned() });
     assert_eq!(world.kernel.values().map(|(endpoint, _)| endpoint.clone()).collect::<Vec<_>>(), [tcp(2)]);
 }

@@ -95,7 +95,7 @@ struct World {
     accepting: BTreeSet<(Run, ListenerId)>,
     /// What applications were said to share.
     shared: Vec<String>,
-    /// Ports that somebody else has.
+    /// Ports that another process has.
     taken: BTreeSet<u16>,
 }
 
@@ -375,7 +375,7 @@ enum Look {
     Silent,
 }
 
-/// A world with so many workers that share port 1 in turn.
+/// A world with this number of workers that share port 1 in turn.
 fn cluster(workers: usize) -> (World, Vec<Run>, ListenerId) {
     let mut world = World::default();
     let workers: Vec<Run> = (0..workers)
@@ -390,7 +390,7 @@ fn cluster(workers: usize) -> (World, Vec<Run>, ListenerId) {
     (world, workers, id)
 }
 
-/// A world with so many workers with `balance = "auto"` on port 1, of which so many can accept for
+/// A world with this number of workers with `balance = "auto"` on port 1, of which `can` are able to accept for
 /// themselves.
 fn automatic(workers: usize, can: usize) -> (World, Vec<Run>, ListenerId) {
     let mut world = World::default();

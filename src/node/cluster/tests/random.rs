@@ -162,7 +162,7 @@ fn apply(world: &mut World, op: &Op) {
                 world.hail(run, WorkerMessage::Unknown);
             }
         }
-        // The version before the last one is over, as the hub sees it: nobody runs it.
+        // The version before the last one is over, as the hub sees it: no worker runs it.
         Op::Change => {
             world.version += 1;
             if let Some(outdated) = world.version.checked_sub(2) {
@@ -212,7 +212,7 @@ proptest! {
             apply(&mut world, &op);
         }
         world.settle();
-        // Whoever is new takes what is left, wherever it waits.
+        // A new worker accepts the remaining connections, wherever they wait.
         let open: Vec<_> = world.kernel.iter().map(|(id, (endpoint, _))| (*id, endpoint.clone())).collect();
         let held = |world: &World| world.connections.contains(&Fate::Held);
         let waiting = |world: &World| world.watched.iter().any(|id| world.kernel[id].1 > 0);

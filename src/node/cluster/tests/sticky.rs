@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A world with so many workers with `balance = "sticky"` on port 1.
+/// A world with this number of workers with `balance = "sticky"` on port 1.
 fn sticky(workers: usize) -> (World, Vec<Run>, ListenerId) {
     let mut world = World::default();
     let workers: Vec<Run> = (0..workers).map(|_| world.join_sticky()).collect();
