@@ -40,10 +40,10 @@ pub(super) struct AddRequest {
     /// The ecosystem file that names them, and whether it is the supervisor's own.
     pub(super) file: Option<PathBuf>,
     pub(super) is_own_file: bool,
-    /// Nothing is done, only said.
+    /// Only reports what would be done.
     pub(super) dry_run: bool,
     pub(super) taken: Taken,
-    /// What runs anew of those that are there.
+    /// Which of the existing instances restart.
     pub(super) anew: Anew,
     /// The names of those that are not started.
     pub(super) resting: Vec<String>,
@@ -178,19 +178,19 @@ impl Supervisor<'_> {
         Ok(())
     }
 
-    /// An application that is to be as it is now.
+    /// An application with its present spec.
     fn wanted(&self, app: Arc<AppSpec>, anew: Anew, addition: Addition) -> Wanted {
-        // What `autostart` keeps from starting is not started by the way.
+        // An application without `autostart` is not started by this.
         let is_meant = anew != Anew::Changed || app.autostart;
         let mut meant = if is_meant { self.instances_of(&app.name) } else { Vec::new() };
         // A task is neither done again nor interrupted because its file is read again.
         meant.retain(|id| self.machine.instance(*id).is_some_and(|view| task_state(&view).is_none()));
-        // Scaled to none: who adds it wants it as it says now, not as it was scaled.
+        // Scaled to none: a command that adds it means its present number, not the scaled one.
         let counted = !self.is_listed(&app.name);
         Wanted { meant, counted, reruns_tasks: true, addition, app }
     }
 
-    /// Says what this change would do.
+    /// Reports what this change would do.
     fn say_change(&mut self, client: ClientId, wanted: &[Wanted], anew: Anew) {
         let mut plan = self.machine.coming_plan();
         for wanted in wanted {
@@ -271,7 +271,7 @@ impl Supervisor<'_> {
             changed.push(new);
         }
         let mut names: Vec<String> = names.into_iter().collect();
-        // The new name is in force when its processes start.
+        // The new name is used when its processes start.
         let anew = if renamed.is_some() { Anew::Restart } else { anew };
         if let Some((from, to)) = renamed {
             for app in &mut self.added {
@@ -451,7 +451,7 @@ impl Supervisor<'_> {
 
     /// A plan that was read again, with the applications that commands have added.
     pub(super) fn with_added(&self, mut plan: Plan, added: &[Arc<AppSpec>]) -> Plan {
-        // Who was given another environment keeps it.
+        // An application with another environment keeps it.
         let coming = self.machine.coming_plan().apps;
         for app in &mut plan.apps {
             let known = coming.iter().find(|other| other.name == app.name);
@@ -463,7 +463,7 @@ impl Supervisor<'_> {
         plan
     }
 
-    /// Who was added and needs what leaves with this plan, and what that is.
+    /// The added applications that need what leaves with this plan, and what that is.
     pub(super) fn left_behind<'a>(
         &self,
         added: &'a [Arc<AppSpec>],

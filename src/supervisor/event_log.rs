@@ -1,7 +1,7 @@
 //! The last events, and the clients that follow them.
 //!
-//! An event is kept as the JSON that clients get. The log is bounded in events and in bytes; a client that
-//! reads too slowly is told how many events it missed. Nothing here waits for a client.
+//! An event is kept as the JSON that clients get. The log is bounded in events and in bytes; a client that reads
+//! too slowly gets the number of events that it missed. Nothing here waits for a client.
 
 use std::{collections::VecDeque, mem};
 

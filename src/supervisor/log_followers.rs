@@ -1,6 +1,6 @@
-//! Lines for followers, and answers that come later without the machine.
+//! Lines for followers, and answers that arrive later without the machine.
 //!
-//! A client gets the next lines when it has read the last ones, and is told how many it missed. So a slow
+//! A client gets the next lines when it has read the last ones, and the number of lines that it missed. So a slow
 //! reader costs no other client anything.
 
 use std::{
@@ -41,7 +41,7 @@ struct Later {
 /// Waits for the next lines of the follower at this place.
 type Wait<'a> = Pin<Box<dyn Future<Output = (usize, Batch)> + 'a>>;
 
-/// What was waited for.
+/// What has completed.
 pub(super) enum Heard {
     /// Lines, for the follower at this place.
     Lines(usize, Batch),
@@ -117,7 +117,7 @@ impl Followers {
         });
     }
 
-    /// Sends on what was heard.
+    /// Sends a completed answer to its client.
     pub(super) fn pass_on(&mut self, heard: Heard, server: &mut Server) {
         match heard {
             Heard::Lines(at, batch) => server.answer(self.list[at].client, &lines(&batch)),

@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 
 use super::helper_threads::HelperThreads;
 
-/// At most one look-up at a time. While one is under way that does not return, the next ones give up at once:
-/// a client that asks every second takes no other thread.
+/// At most one look-up at a time. While one hangs, the next ones fail at once: a client that requests every second
+/// occupies no further thread.
 #[derive(Debug, Default)]
 pub(super) struct SingleLookup {
     is_under_way: Arc<AtomicBool>,
@@ -36,7 +36,7 @@ impl SingleLookup {
     }
 }
 
-/// Ends with the look-up, also if that panics or never begins.
+/// Ends with the look-up, even if that panics or never begins.
 struct UnderWay(Arc<AtomicBool>);
 
 impl Drop for UnderWay {

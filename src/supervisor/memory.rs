@@ -219,14 +219,14 @@ impl Memory {
         }
     }
 
-    /// What the processes of a run have, in bytes. What several share is counted only where it matters.
+    /// The memory of a run in bytes. PSS, where shared pages count once in total, is read only where it matters.
     fn used(&mut self, slot: u64, run: Run, limit: u64, look: &mut SampleState) -> u64 {
         let (sum, processes) = self.trees.rss(run);
         if sum <= limit || processes < 2 {
             return sum;
         }
         if sum.saturating_sub(look.shared) > limit || slot >= look.read + MOST_SLOTS {
-            // What is not known in time is as before.
+            // A figure that is not available in time stays as it was.
             look.shared = self.trees.pss(run).map_or(look.shared, |pss| sum.saturating_sub(pss));
             look.read = slot;
         }

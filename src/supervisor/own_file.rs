@@ -17,7 +17,7 @@ use crate::{
     sys::shortage::is_shortage,
 };
 
-/// How long a look-up of the links may take.
+/// Time for a look-up of the links.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a request continues once it is known whether it names the supervisor's own file.

@@ -169,8 +169,9 @@ impl Schedules {
         self.planned.iter().filter_map(|planned| planned.next).min()
     }
 
-    /// A run that was missed, because the machine slept or the clock was set forward by up to an hour,
-    /// is made up for once. A clock that is set back by up to an hour does not repeat one.
+    /// The applications that are due. A run that was missed, because the machine slept or the clock was set
+    /// forward by up to an hour, is made up for once. A clock that is set back by up to an hour does not repeat
+    /// one.
     fn look(&mut self, now: Moment) -> Vec<String> {
         let set_by = now.wall.duration_since(self.seen.wall) - signed(now.up.saturating_sub(self.seen.up));
         let was_wrong = set_by.unsigned_abs() > WAS_WRONG;
@@ -202,7 +203,7 @@ impl Supervisor<'_> {
         self.report_schedules();
     }
 
-    /// Takes in which applications are due.
+    /// Handles the applications that are due.
     pub(super) fn take_due(&mut self) {
         let due = self.schedules.due();
         self.report_schedules();

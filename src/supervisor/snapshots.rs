@@ -43,7 +43,7 @@ pub(super) fn overview(of: &Supervisor<'_>, seen: Option<&Seen>) -> Overview {
     Overview { supervisor, instances, surroundings: None }
 }
 
-/// Everything about some, or about all. `programs` says what [`look_up_programs`] has found.
+/// All details of some instances, or of all. `programs` are the results of [`look_up_programs`].
 pub(super) fn details(
     of: &Supervisor<'_>,
     seen: &Seen,
@@ -203,7 +203,7 @@ fn last_end(past: &RestartHistory) -> String {
     }
 }
 
-/// Why it does not do its work, beyond what its status says.
+/// Why it does not work, beyond its status.
 fn problem(view: &InstanceView<'_>) -> Option<String> {
     let of_last_end = || {
         let is_down = matches!(view.status, machine::Status::WaitingRestart | machine::Status::Errored);
@@ -212,7 +212,7 @@ fn problem(view: &InstanceView<'_>) -> Option<String> {
     view.complaint.clone().or_else(of_last_end)
 }
 
-/// Whether it has a way to say that it is ready, beyond being there.
+/// Whether it reports its readiness by more than its existence.
 fn can_tell(view: &InstanceView<'_>) -> bool {
     let health = &view.spec.health;
     health.gate().is_some() || health.notify
@@ -241,7 +241,7 @@ pub(super) struct ShownProgram {
 }
 
 impl ShownProgram {
-    /// What its last start has found, what a look-up has found, or what the names in the configuration tell.
+    /// The result of its last start, of a look-up, or of the names in the configuration.
     fn of(of: &Supervisor<'_>, view: &InstanceView<'_>, programs: &Programs) -> Self {
         let script = || view.spec.exec.script.clone();
         let of_name = || program::kind_by_name(&view.spec.exec).unwrap_or_default();

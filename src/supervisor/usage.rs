@@ -28,7 +28,7 @@ struct Looking {
     sampler: Sampler<Run>,
     cgroup: Option<Cgroup>,
     asked: Instant,
-    /// What was seen last, when, and of whom in detail.
+    /// The last figures, their time, and the instances that they have in detail.
     last: Option<(Rc<Seen>, Instant, Vec<InstanceId>)>,
 }
 
