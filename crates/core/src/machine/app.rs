@@ -88,7 +88,7 @@ impl Machine {
         }
     }
 
-    /// Somebody asks for an application to read like this.
+    /// A request to give an application this spec.
     pub(super) fn wanted(
         &mut self,
         now: Time,
@@ -231,7 +231,7 @@ impl Machine {
         let rolls = !is_same && can_roll;
         let in_turn = match manner {
             Manner::Restart => rolls,
-            // One alone need not wait for anybody, and nobody is spared by its failure.
+            // A single one does not wait for others, and its failure affects no others.
             Manner::Changed => rolls || anew.len() > 1 && kept().any(Instance::is_online),
             Manner::Reload => !anew.is_empty(),
         };
@@ -258,7 +258,7 @@ impl Machine {
         (0..).filter(|number| !taken.contains(number)).take(missing).collect()
     }
 
-    /// What was asked for an application is on its way: done when whoever is to run does, and whoever
+    /// What was asked for an application is on its way: done when each instance that should run does, and each
     /// is to go is gone.
     pub(super) fn over(&mut self, tickets: &[Ticket], app: &str) {
         for ticket in tickets {
@@ -271,7 +271,7 @@ impl Machine {
         }
     }
 
-    /// Makes those instances of an application that stay, the first so many, of this spec. Those of
+    /// Gives this spec to the remaining instances of an application, the first ones of this number. Those of
     /// these numbers run anew.
     pub(super) fn converge(
         &mut self,
@@ -297,7 +297,7 @@ impl Machine {
         }
     }
 
-    /// Adds or removes instances until there are so many. The oldest ones stay as they are; new ones are of
+    /// Adds or removes instances up to this number. The oldest ones stay as they are; new ones are of
     /// this spec, and start with `autostart` unless they are to rest.
     pub(super) fn resize(
         &mut self,

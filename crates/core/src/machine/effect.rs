@@ -47,7 +47,7 @@ pub enum Effect {
         /// The operations of which it is a step.
         tickets: Vec<Ticket>,
     },
-    /// An answer to whoever asked.
+    /// An answer to a request.
     Reply(Ticket, Reply),
     /// All is done: end with this code.
     End(ExitCode),

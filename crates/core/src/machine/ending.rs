@@ -134,7 +134,7 @@ pub enum Next {
     Final,
     /// Too many unstable runs.
     Errored {
-        /// So many.
+        /// The number of runs.
         unstable: u32,
     },
     /// What is left of its tree has to end before anything follows.

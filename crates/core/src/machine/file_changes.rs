@@ -86,8 +86,8 @@ impl Machine {
         }
     }
 
-    /// The instances that run, or have ended by themselves. Whoever was stopped, or has never been
-    /// started, stays so.
+    /// The instances that run, or have ended by themselves. An instance that was stopped, or was never
+    /// started, is not one of them.
     pub(super) fn to_run_anew(&self, app: &str) -> Vec<InstanceId> {
         let mut staying = self.staying(app);
         staying.retain(|id| self.instances.get(id).is_some_and(Instance::is_wanted));

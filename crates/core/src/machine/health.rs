@@ -27,7 +27,7 @@ impl ProbeKind {
 pub enum HealthFailure {
     /// It has failed `[apps.health]`.
     Health {
-        /// So many times in a row.
+        /// The number of times in a row.
         failures: u32,
         /// What the last answer was.
         #[serde(rename = "output")]

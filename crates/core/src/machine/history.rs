@@ -11,7 +11,7 @@ use super::{
 };
 use crate::spec::{Backoff, ExitCode, RestartPolicy};
 
-/// So many endings are remembered.
+/// Number of endings that are remembered.
 const ENDINGS: usize = 5;
 
 /// The least delay before another attempt to start what could not be started.

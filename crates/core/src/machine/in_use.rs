@@ -9,7 +9,7 @@ use super::fault::ListenFailure;
 /// The wordings in lower case: strerror of glibc and of musl, names of the error (`EADDRINUSE`, Rust's
 /// `AddrInUse`), gunicorn.
 const PHRASES: [&str; 4] = ["address already in use", "address in use", "addrinuse", "connection in use"];
-/// `port 8080 was already in use`: the words lie at most so many bytes apart.
+/// `port 8080 was already in use`: the maximum distance of the words in bytes.
 const MAX_PHRASE: usize = 32;
 
 /// The failure that these lines report: the last one that names a port, else the last one.

@@ -88,7 +88,7 @@ pub enum Event {
         /// Its new name.
         to: String,
     },
-    /// Somebody asks for something. Answered by [`Effect::Reply`].
+    /// A request of a client. Answered by [`Effect::Reply`].
     Operate(Ticket, Operation),
     /// The applications are to be these from now on.
     Apply {

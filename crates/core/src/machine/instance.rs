@@ -123,7 +123,7 @@ impl Instance {
         matches!(self.lifecycle.state, State::Online { .. })
     }
 
-    /// Whether it runs or has run, and nobody has stopped it.
+    /// Whether it runs or has run, and was not stopped by a request.
     pub(super) fn is_wanted(&self) -> bool {
         let is_to_stay = |then: &AfterStop| matches!(then, AfterStop::Stay | AfterStop::Remove);
         match &self.lifecycle.state {

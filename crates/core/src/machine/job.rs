@@ -1,4 +1,4 @@
-//! What somebody wants of an application while it is being reloaded, and has to wait for its end.
+//! Requests for an application that arrive while it is being reloaded, and wait for the end of the reload.
 //!
 //! It says what is wanted and by whom. When its turn comes is decided in `reload`.
 
@@ -27,7 +27,7 @@ pub(super) struct Version {
 }
 
 impl Version {
-    /// As the file says, which somebody has read again.
+    /// As the file says, which was read again.
     pub(super) fn of_file(file: Arc<AppSpec>, cpus: u32) -> Self {
         let manner = Manner::Changed;
         let (meant, tickets) = (BTreeSet::new(), Vec::new());
@@ -45,11 +45,11 @@ impl Version {
 pub(super) enum Job {
     /// It is to read otherwise.
     Read(Version),
-    /// Somebody asked for a reload of these numbers.
+    /// A request to reload these numbers.
     Reload { numbers: BTreeSet<u32>, reason: Reason, tickets: Vec<Ticket> },
-    /// Somebody asked for these numbers to run anew.
+    /// A request to restart these numbers.
     Restart { numbers: BTreeSet<u32>, ticket: Ticket },
-    /// Somebody asked for another number of instances.
+    /// A request for another number of instances.
     Scale { count: Count, ticket: Ticket },
 }
 

@@ -121,6 +121,6 @@ pub(super) struct Guard {
     pub(super) pace: MemoryPace,
     /// Who is on its way out.
     pub(super) retiring: Option<Run>,
-    /// When it was said that nobody can be ended to any use.
+    /// The time of the last report that no restart would help.
     pub(super) helpless: Option<Time>,
 }

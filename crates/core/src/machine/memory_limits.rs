@@ -1,6 +1,6 @@
 //! Workers with too much memory: beyond their own limit, or while the container's is short.
 //!
-//! Whoever is beyond its limit (`max_memory_restart`) is replaced, or runs anew where nobody holds its
+//! A worker above its limit (`max_memory_restart`) is replaced, or restarts where procrun does not hold its
 //! sockets. An application that crosses its limit soon after each start is left alone longer and longer
 //! before that, so that it serves meanwhile; but not when it goes on growing. It never becomes `errored`:
 //! PM2 would go on, too.
@@ -28,7 +28,7 @@ use crate::spec::MemoryLimit;
 /// Who has this part of its limit on top of it is not left alone any longer: a quarter.
 const FAR_BEYOND: u64 = 4;
 
-/// That nobody can be ended to any use is not said more often.
+/// Minimum interval of the report that no restart would help.
 const SAID_AGAIN: Duration = Duration::from_secs(60);
 
 impl Machine {

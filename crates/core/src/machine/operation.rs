@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ids::InstanceId;
 use crate::spec::{AppSpec, Plan, Signal};
 
-/// Names one request, so that its answers find who asked. Given by whoever asks.
+/// Identifies one request, so that its answers reach the client. Chosen by the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
@@ -26,7 +26,7 @@ pub enum Operation {
     /// Done when the last predecessor is gone; failed, with the old ones as they were, when a new
     /// one is not ready. One that comes during a reload runs once after it.
     Reload(Vec<InstanceId>),
-    /// Let an application have so many instances. Done when those that are too many are gone and
+    /// Scale an application to this number of instances. Done when those that are too many are gone and
     /// the new ones run. Waits for the end of a reload. It sticks until the file says another
     /// number of instances.
     Scale {
@@ -35,8 +35,8 @@ pub enum Operation {
         /// How many.
         count: Count,
     },
-    /// Let applications read like this, and add those that are not there. Done when whoever is to run
-    /// anew does and whoever is one too many is gone; failed when a reload that it takes is given up.
+    /// Let applications read like this, and add those that are not there. Done when each instance that
+    /// must restart runs and each surplus one is gone; failed when a reload that it takes is given up.
     Become {
         /// Which, each once.
         apps: Vec<Wanted>,
@@ -46,7 +46,7 @@ pub enum Operation {
         manner: Manner,
     },
     /// The applications are to be these from now on, as [`Event::Apply`](super::Event::Apply). Done when
-    /// whoever is to run does and whoever is to go is gone; failed when a reload that it takes is given up.
+    /// each instance that should run does and each that should end is gone; failed when a reload that it takes is given up.
     Apply {
         /// The new plan.
         plan: Plan,
@@ -104,9 +104,9 @@ pub enum Manner {
 /// How many instances an application is to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {
-    /// So many, 0 to 1,000.
+    /// This number, 0 to 1,000.
     To(u32),
-    /// So many more, or fewer if it is negative; never below 1.
+    /// This number more, or fewer if it is negative; never below 1.
     By(i32),
 }
 

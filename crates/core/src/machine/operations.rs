@@ -22,7 +22,7 @@ const MAX_INSTANCES: u32 = 1000;
 type Places = BTreeMap<String, BTreeSet<u32>>;
 
 impl Machine {
-    /// Somebody asks for something.
+    /// Handles a request.
     pub(super) fn operate(&mut self, now: Time, ticket: Ticket, operation: Operation, out: &mut Vec<Effect>) {
         let refusal = match self.phase {
             Phase::Running => None,

@@ -29,7 +29,7 @@ pub enum StopReason {
     Deleted,
     /// `scale` to fewer instances.
     ScaledDown,
-    /// Somebody asked for it to run anew.
+    /// A request to restart it.
     Restarted,
     /// Watched files have changed.
     FilesChanged,
@@ -86,7 +86,7 @@ pub enum Why {
         #[serde(rename = "failure")]
         setback: ReadinessFailure,
     },
-    /// Somebody asked for the application, or a part of it, to stop.
+    /// A request to stop the application, or a part of it.
     Asked,
     /// The container's memory is short.
     MemoryShort,

@@ -43,7 +43,7 @@ impl Machine {
         }
     }
 
-    /// Somebody stops these numbers: what waits does not start them again.
+    /// These numbers are stopped on request: pending jobs do not start them again.
     pub(super) fn drop_queued_starts(&mut self, app: &str, numbers: &BTreeSet<u32>) {
         self.unqueue(app, |job| matches!(job, Job::Reload { .. } | Job::Restart { .. }));
         for job in self.reloads.waiting.get_mut(app).into_iter().flatten() {

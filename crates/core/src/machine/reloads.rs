@@ -97,7 +97,7 @@ impl Reloads {
         self.active.get(app).map(|reload| reload.given_up.is_some())
     }
 
-    /// Whoever asks for what an application is on its way to waits for it, too.
+    /// A request for the change that is already in progress waits for it, too.
     pub(super) fn join(&mut self, app: &str, tickets: Vec<Ticket>) {
         let queued = self.waiting.get_mut(app).and_then(|jobs| {
             jobs.iter_mut().rev().find_map(|job| match job {

@@ -28,7 +28,7 @@ use crate::spec::{AppSpec, ExitCode, OnErrored, Plan, Signal};
 pub struct Machine {
     /// As the file says it.
     pub(super) plan: Plan,
-    /// How many instances somebody has given an application, whatever the file says.
+    /// The requested number of instances of an application, whatever the file says.
     pub(super) scaled: BTreeMap<String, u32>,
     pub(super) instances: BTreeMap<InstanceId, Instance>,
     pub(super) reloads: Reloads,
@@ -39,7 +39,7 @@ pub struct Machine {
     pub(super) shutdown: Shutdown,
     pub(super) guard: Guard,
     pub(super) phase: Phase,
-    /// Somebody has asked for something to end, and nothing has ended by itself since: procrun does
+    /// A request has ended instances, and nothing has ended by itself since: procrun does
     /// not end because of it.
     pub(super) held: bool,
     /// Counts the instances that failed for good.
@@ -60,7 +60,7 @@ pub(super) enum Phase {
         signal: Signal,
     },
     Stopping {
-        /// When somebody asked for it; not yet, if an `errored` application began it.
+        /// The time of the request; none yet, if an `errored` application began it.
         asked: Option<Time>,
         killed: bool,
         code: ExitCode,

@@ -62,7 +62,7 @@ impl Machine {
         }
     }
 
-    /// Somebody asks for the stop of everything: it goes on serving for a while, if it is to.
+    /// Begins the shutdown on request, after `pre_stop_delay`.
     fn close(&mut self, now: Time, signal: Signal, out: &mut Vec<Effect>) {
         self.shutdown.ends = now + self.budget();
         let delay = self.pre_stop_delay();
@@ -145,7 +145,7 @@ impl Machine {
         self.next_stage(now, out);
     }
 
-    /// Asks all to end whom nobody needs any more.
+    /// Stops all that no other running application depends on.
     pub(super) fn next_stage(&mut self, now: Time, out: &mut Vec<Effect>) {
         if self.shutdown.waiting.is_empty() || !matches!(self.phase, Phase::Stopping { .. }) {
             return;
@@ -159,7 +159,7 @@ impl Machine {
         let is_free = |id: &InstanceId| !needed.contains(self.instances[id].spec.name.as_str());
         turn.extend(self.shutdown.waiting.iter().filter(|id| is_free(id)));
         if turn.is_empty() && self.shutdown.waiting.len() == self.living() {
-            // Each waits for another: what the file says now and what it said before make a circle.
+            // Each waits for another: the present and the earlier dependencies form a cycle.
             turn.extend(&self.shutdown.waiting);
         }
         if turn.is_empty() {

@@ -93,7 +93,7 @@ impl Machine {
         app.watch.is_some() && !self.to_run_anew(&app.name).is_empty()
     }
 
-    /// Whether somebody has given an application another number of instances than its file says.
+    /// Whether an application was scaled to another number of instances than its file says.
     pub fn is_scaled(&self, app: &str) -> bool {
         self.scaled.contains_key(app)
     }
@@ -146,7 +146,7 @@ impl Machine {
         self.awaited(id)
     }
 
-    /// Whether somebody has asked for everything to stop.
+    /// Whether a shutdown was requested.
     pub fn is_stopping(&self) -> bool {
         match self.phase {
             Phase::Waiting | Phase::Running => false,

@@ -1,6 +1,6 @@
 //! How an instance waits for its turn: it starts when others are what it depends on.
 //!
-//! Only a start from rest waits. Whoever runs again after a crash, a restart or a reload does not, and
+//! Only a start from rest waits. An instance that restarts after a crash, a restart or a reload does not, and
 //! what becomes of the others while it runs is not looked at.
 
 use super::{
@@ -109,7 +109,7 @@ impl Instance {
         true
     }
 
-    /// It has waited for so long that whoever asked for it gets an answer.
+    /// It has waited so long that its operation gets an answer.
     pub(super) fn turn_is_late(&mut self) {
         if let Some(turn) = self.turn_mut().filter(|turn| !turn.is_blocked()) {
             turn.is_late = true;
@@ -134,7 +134,7 @@ impl Instance {
             && matches!(self.lifecycle.state, State::Stopped)
     }
 
-    /// Whether it is what somebody waits for.
+    /// Whether an operation waits for it.
     pub(in crate::machine) fn fulfils(&self, condition: Condition) -> bool {
         match condition {
             Condition::Started => match &self.lifecycle.state {
@@ -184,7 +184,7 @@ impl Instance {
         }
     }
 
-    /// Starts it because somebody waits for it.
+    /// Starts it because an operation waits for it.
     pub(in crate::machine) fn wake(&mut self, step: &mut Step<'_>, wakes: Wakes) {
         if self.is_woken_by(wakes) {
             self.take_turn(step, wakes);

@@ -2,7 +2,7 @@
 //!
 //! A run that fails `[apps.health]` or has lost its heartbeat is *sick*: it is ended and runs again as
 //! after a crash at the moment when it was last seen well. One that fails `[apps.readiness]` is not
-//! ready, and goes on. Nothing is asked of who is not online. Nobody is asked here: that is done
+//! ready, and goes on. Nothing is asked of who is not online. No probe is sent here: that is done
 //! elsewhere, for [`Effect::Probe`].
 
 use std::time::Duration;
@@ -104,7 +104,7 @@ impl Instance {
             }
         }
         if let Some(heartbeat) = self.spec.health.heartbeat {
-            // Whoever has not said anything yet may still be loading its modules.
+            // A worker without a first heartbeat may still be loading its modules.
             self.arm_beat(step, step.now + heartbeat.max(Probe::START_PERIOD));
         }
     }

@@ -22,7 +22,7 @@ use crate::{
 const KILLS: u8 = 2;
 
 impl Instance {
-    /// Starts it because somebody asks for it, also one that is about to stay ended.
+    /// Starts it on request, also one that is about to stay ended.
     pub(in crate::machine) fn revive(&mut self, step: &mut Step<'_>) {
         match &mut self.lifecycle.state {
             State::Stopped | State::Errored | State::DependencyWait(_) => self.take_turn(step, Wakes::All),
@@ -86,7 +86,7 @@ impl Instance {
                 self.kind = Some(kind);
                 let (mut stop, signals) = (stop.take(), std::mem::take(signals));
                 let process = Run { instance: self.id, number: *run };
-                // Whoever asked it to end could not know what it would be.
+                // The request to end it came before its kind was known.
                 if let Some(stop) = stop.as_mut().filter(|stop| stop.signal == signal_before) {
                     stop.signal = self.spec.stop_signal(kind);
                 }

@@ -103,9 +103,9 @@ pub(in crate::machine) struct Obstacle {
 pub(in crate::machine) enum Wakes {
     /// None any more.
     Nobody,
-    /// Those that nobody has started or stopped yet.
+    /// Those that were never started or stopped on request.
     Fresh,
-    /// All: somebody has asked for it by name.
+    /// All: the request names it.
     All,
 }
 

@@ -163,7 +163,7 @@ fn a_file_that_says_otherwise_what_is_watched_restarts_nobody() {
     world.feed(Event::Apply { plan: plan([app("a")]), cpus: 2 });
     assert_eq!((world.status(0), world.spawned.len()), (Status::Online, 1));
     world.change("a.js");
-    assert_eq!(answered(&world), [], "nobody watches any more");
+    assert_eq!(answered(&world), [], "no app watches any more");
     world.feed(Event::Apply { plan: plan([watching(app("a"))]), cpus: 2 });
     world.change("a.js");
     assert_eq!(answered(&world).len(), 1);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A cluster of so many, all of which listen.
+/// A cluster of this number of workers, all of which listen.
 fn cluster(count: u32) -> World {
     let mut world = World::new(of(count));
     for instance in 0..count {

@@ -89,7 +89,7 @@ fn who_rests_is_started_with_a_clean_record() {
     assert_eq!(world.status(0), Status::Errored);
     world.due("a");
     assert_eq!(world.status(0), Status::Online);
-    // Somebody stops it; PM2 starts it again at its time, too.
+    // It is stopped on request; PM2 starts it again at its time, too.
     world.ask(Operation::Stop(vec![InstanceId(0)]));
     world.obey(0);
     assert_eq!(world.status(0), Status::Stopped);

@@ -7,13 +7,13 @@ const MIB: u64 = 1 << 20;
 const LIMIT: u64 = 200 * MIB;
 
 impl World {
-    /// The present run of an instance has so many MiB of its 200.
+    /// The present run of an instance has this number of MiB of its 200.
     pub(super) fn exceeds(&mut self, instance: u32, used: u64) {
         let run = self.run(instance);
         self.feed(Event::MemoryExceeded { run, used: used * MIB, limit: LIMIT });
     }
 
-    /// The container has 490 of its 512 MiB, and these instances so many.
+    /// The container has 490 of its 512 MiB, and these instances these sizes.
     fn is_short(&mut self, sizes: &[(u32, u64)]) {
         let mut sizes: Vec<(Run, u64)> =
             sizes.iter().map(|(instance, size)| (self.run(*instance), size * MIB)).collect();

@@ -133,7 +133,7 @@ struct World {
     starting: BTreeMap<Run, bool>,
     /// What kind of failure it is then.
     spawn_failure: FailureKind,
-    /// Who was asked how it is and has not answered.
+    /// The instances whose health probe has no answer yet.
     asked: Vec<(Run, ProbeKind)>,
     /// SIGKILL ends what it is sent to.
     kills_work: bool,
@@ -228,7 +228,9 @@ impl World {
                     Effect::Arm(timer, at) => {
                         self.timers.insert(timer, at);
                     }
-                    Effect::Promote(run) => assert!(self.alive.contains(&run), "nobody is promoted"),
+                    Effect::Promote(run) => {
+                        assert!(self.alive.contains(&run), "a run that is gone is not promoted")
+                    }
                     Effect::Reply(ticket, reply) => self.take(ticket, reply),
                     Effect::Forget(id) => assert!(self.machine.instance(id).is_none()),
                     Effect::Report { notice, tickets } => {
@@ -305,7 +307,7 @@ impl World {
     }
 
     fn take(&mut self, ticket: Ticket, reply: Reply) {
-        let answer = self.replies.get_mut(&ticket).expect("somebody asked");
+        let answer = self.replies.get_mut(&ticket).expect("it was requested");
         assert!(answer.is_none(), "{answer:?} and then {reply:?}");
         *answer = Some(reply);
     }

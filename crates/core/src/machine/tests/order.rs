@@ -189,7 +189,7 @@ fn a_start_that_cannot_be_is_answered_and_one_that_is_asked_for_starts_what_it_n
     let stop = world.ask(Operation::Stop(ids([API, MIGRATE, DB])));
     world.obey(DB);
     assert!(world.is_done(stop));
-    // A restart asks for nobody else.
+    // A restart concerns no other application.
     let restart = world.ask(Operation::Restart(ids([API])));
     assert!(world.failure(restart).contains("was stopped"), "{}", world.failure(restart));
     let start = world.ask(Operation::Start(ids([API])));

@@ -291,7 +291,7 @@ proptest! {
     }
 
     /// Whatever was asked for is over by itself, and so is every reload: nothing waits for
-    /// somebody to stop.
+    /// a request to stop.
     #[test]
     fn no_operation_hangs(
         first in prop::collection::vec((0u8..4, 1u32..4, any::<bool>()), 1..4),

@@ -7,7 +7,7 @@ fn cluster(count: u32, version: &str) -> AppSpec {
     AppSpec { instances: Instances::Count(count), namespace: version.to_owned(), ..cluster_app("a") }
 }
 
-/// An application that listens in so many instances, and another one.
+/// An application that listens in this number of instances, and another one.
 fn serving(spec: AppSpec) -> World {
     let Instances::Count(count) = spec.instances else { unreachable!("a number") };
     let mut world = World::new(plan([spec, app("other")]));

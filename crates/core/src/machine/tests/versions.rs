@@ -1,4 +1,4 @@
-//! Applications that are to read otherwise: what runs anew, how, and when whoever asked is answered.
+//! Applications that are to read otherwise: what restarts, how, and when the operation is answered.
 
 use super::*;
 use crate::machine::{Addition, Manner, Wanted};
@@ -204,7 +204,7 @@ fn a_stop_of_one_lets_the_others_finish_their_connections() {
     };
     assert_eq!(asked(&world), [0_u32; 0], "both old ones drain");
     world.ask(Operation::Stop(vec![InstanceId(4)]));
-    assert_eq!(asked(&world), [1, 4], "both of its place, and nobody else");
+    assert_eq!(asked(&world), [1, 4], "both of its slot, and no other");
 }
 
 #[test]
