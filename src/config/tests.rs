@@ -264,7 +264,7 @@ fn a_script_alone_is_one_app() {
 }
 
 #[test]
-fn a_source_reads_its_file_anew_each_time() {
+fn a_source_reads_its_file_each_time() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("x.toml");
     let source = Source::new(invocation("x.toml", dir.path())).unwrap();

@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_could_connect_to_is_refused() {
+    fn a_path_without_access_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         // With sun_path's 108 bytes a name has at most 107; `.new` would still fit.
         let stem = "x".repeat(108 - ".sock".len() - dir.path().as_os_str().len() - 1);

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_wrong_is_said_of_each_address() {
+    fn the_failure_of_each_address_is_reported() {
         let refused = |address: &str, why: &str| (address.to_owned(), why.to_owned());
         let all = [refused("127.0.0.1:80", "connection refused"), refused("[::1]:80", "connection refused")];
         assert_eq!(why_none(&all), "127.0.0.1:80 and [::1]:80: connection refused");

@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_is_made_once_and_anew_when_it_is_gone() {
+    fn the_file_is_created_once_and_again_after_its_removal() {
         let mut file = ScriptFile::default();
         let first = file.path(Script::Drain).unwrap().to_owned();
         assert_eq!(file.path(Script::Drain).unwrap(), first);

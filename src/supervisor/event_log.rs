@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_follower_that_is_too_slow_is_told_how_many_it_missed() {
+    fn a_slow_follower_gets_the_number_of_missed_events() {
         let mut log = EventLog::default();
         for _ in 0..MAX_EVENTS + 25 {
             log.keep(notice("api", ""), 0);

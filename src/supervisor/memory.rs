@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn who_grows_towards_its_limit_is_looked_at_in_each_slot() {
+    fn a_worker_that_grows_towards_its_limit_is_sampled_in_each_slot() {
         // 50 MiB/s, and 200 in slot 16.
         let slots = slots(200 * MIB, |slot| slot * 25 * MIB / 2);
         let beyond: Vec<u64> = slots.iter().copied().filter(|slot| (14..20).contains(slot)).collect();
@@ -354,13 +354,13 @@ mod tests {
     }
 
     #[test]
-    fn who_rests_is_looked_at_each_second_however_near_it_is() {
+    fn a_worker_that_does_not_grow_is_sampled_each_second() {
         let slots = slots(200 * MIB, |_| 199 * MIB);
         assert!(slots[1..].windows(2).all(|two| two[1] - two[0] == MOST_SLOTS), "{slots:?}");
     }
 
     #[test]
-    fn nobody_is_left_alone_for_more_than_a_second() {
+    fn every_worker_is_sampled_each_second() {
         let slots = slots(1 << 50, |slot| slot % 3 * MIB);
         assert!(slots.windows(2).all(|two| (1..=MOST_SLOTS).contains(&(two[1] - two[0]))), "{slots:?}");
     }

@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_wrong_starts_anew() {
+    fn a_corrected_clock_starts_over() {
         let mut schedules = schedules();
         assert_eq!(schedules.look(at(5 * DAY + 3 * HOUR, 1000 + 3 * HOUR)), ["daily", "minutely"]);
         // From the days after 1970 to a real date: nothing was missed.

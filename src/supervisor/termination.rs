@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn who_failed_comes_first_and_then_what_it_said() {
+    fn the_failed_app_comes_first_and_then_its_last_lines() {
         assert_eq!(
             compose(None, &failed(&["api (0)"]), 1, "Error: no\n    at x\n"),
             "api (0) errored: exit 1, up 1.2 s, 16 unstable starts in a row; procrun ends with code 1\n\

@@ -164,7 +164,7 @@ fn append_env_to_name() {
 }
 
 #[test]
-fn the_environment_is_computed_anew_at_each_spawn() {
+fn the_environment_is_computed_at_each_spawn() {
     let bed = Bed::again(
         "env = { KEY = \"value\" }\nrestart_delay = 5\n",
         "echo \"env KEY=$KEY NODE_APP_INSTANCE=$NODE_APP_INSTANCE pm_id=$pm_id\"\n\

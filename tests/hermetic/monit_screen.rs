@@ -137,7 +137,7 @@ fn processes_and_their_logs_are_on_the_screen_and_keys_reach_them() {
 }
 
 #[test]
-fn the_end_of_the_supervisor_is_said_and_a_new_one_found() {
+fn the_end_of_the_supervisor_is_shown_and_a_new_one_found() {
     let (mut run, terminal) = monit();
     run.expect_stop();
     terminal.wait_for("has exited");
@@ -152,7 +152,7 @@ fn the_end_of_the_supervisor_is_said_and_a_new_one_found() {
 }
 
 #[test]
-fn a_supervisor_that_is_stopped_is_said_to_be_silent_and_keys_work() {
+fn a_suspended_supervisor_is_shown_as_silent_and_keys_work() {
     let (mut run, terminal) = monit();
     support::send(run.pid(), support::SIGSTOP);
     terminal.wait_for("no answer for 3 s");

@@ -177,7 +177,7 @@ fn without_room_for_watches_the_files_are_looked_at() {
 }
 
 #[test]
-fn who_runs_out_of_watches_later_goes_on_by_looking() {
+fn an_app_that_runs_out_of_watches_continues_by_polling() {
     let bed = steady("watch = [\"src\"]\nwatch_options = { interval = 200 }\n");
     bed.file("src/0/x.js", "");
     let mut run = bed
@@ -200,7 +200,7 @@ fn who_runs_out_of_watches_later_goes_on_by_looking() {
 }
 
 #[test]
-fn a_hang_up_changes_what_is_watched_and_restarts_nobody() {
+fn sighup_changes_the_watched_files_and_restarts_no_app() {
     let bed = steady("");
     bed.file("a/x", "1");
     bed.file("b/x", "1");
@@ -266,7 +266,7 @@ fn a_cluster_is_reloaded_and_answers_all_the_time() {
 }
 
 #[test]
-fn who_writes_its_own_files_is_slowed_down_and_named() {
+fn an_app_that_writes_its_own_files_is_delayed_and_named() {
     let bed = steady("watch = true\nwatch_delay = 0\n");
     bed.script(
         "main.sh",

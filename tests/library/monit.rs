@@ -158,7 +158,7 @@ fn a_narrow_screen_shows_what_matters() {
 }
 
 #[test]
-fn silence_is_said_and_the_keys_work_on() {
+fn a_silent_supervisor_is_reported_and_the_keys_work() {
     let mut view = View::of_three();
     view.state.handle(Event::Silent(1));
     assert!(view.rows()[19].starts_with("? help"), "one slow answer is no news: {}", view.screen());
@@ -218,7 +218,7 @@ fn any_size_of_the_terminal_is_survived() {
 }
 
 #[test]
-fn the_selection_moves_stays_and_says_whose_log_is_wanted() {
+fn the_selection_moves_stays_and_selects_the_log() {
     let mut view = View::of_three();
     assert_eq!(view.press(KeyCode::Down), Some(Ask::Follow(1)));
     assert_eq!(view.press(KeyCode::End), Some(Ask::Follow(2)));
@@ -241,7 +241,7 @@ fn the_selection_moves_stays_and_says_whose_log_is_wanted() {
 }
 
 #[test]
-fn what_changes_a_process_is_asked_for_twice() {
+fn an_action_on_a_process_needs_confirmation() {
     let mut view = View::of_three();
     view.press(KeyCode::Down);
     for (key, question, ask) in [

@@ -305,7 +305,7 @@ fn two_applications_may_listen_on_one_port() {
 }
 
 #[test]
-fn both_families_are_served_and_one_alone_where_that_is_asked_for() {
+fn both_address_families_are_served_or_one_alone() {
     let script = r"
 const http = require('http');
 const answer = (request, response) => response.end(`${process.pid}`);
@@ -590,7 +590,7 @@ fn request(stream: &mut TcpStream) -> String {
 }
 
 #[test]
-fn a_hostile_worker_is_cut_off_and_hurts_nobody() {
+fn a_hostile_worker_is_cut_off_and_affects_no_other() {
     let hostile = r"
 const fs = require('fs');
 const write = (bytes) => {
@@ -637,7 +637,7 @@ setInterval(() => {}, 1000);
 }
 
 #[test]
-fn a_fork_mode_worker_says_ready_and_is_asked_to_end_by_a_message() {
+fn a_fork_mode_worker_sends_ready_and_is_stopped_by_a_message() {
     let script = r"
 process.on('message', (message) => { console.log('got', message); process.exit(0); });
 process.on('SIGTERM', () => { console.log('got a signal'); process.exit(0); });

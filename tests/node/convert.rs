@@ -129,7 +129,7 @@ module.exports = {
 "#;
 
 #[test]
-fn keys_stay_as_they_were_written_and_the_rest_is_said() {
+fn keys_stay_as_they_were_written_and_others_are_reported() {
     let dir = directory_with(&[("ecosystem.config.js", MODULE)]);
     let output = procrun(dir.path(), &["convert", "ecosystem.config.js"]);
     let said = text(&output.stderr);
@@ -230,7 +230,7 @@ fn what_is_there_is_never_written_over() {
 }
 
 #[test]
-fn whom_the_file_is_hidden_from_its_copy_is_hidden_from() {
+fn the_copy_has_the_permissions_of_the_file() {
     let dir = directory_with(&[("e.yaml", "script: a.js\nenv: { API_KEY: secret }\n")]);
     fs::set_permissions(dir.path().join("e.yaml"), fs::Permissions::from_mode(0o600)).unwrap();
     let output = procrun(dir.path(), &["convert", "e.yaml"]);

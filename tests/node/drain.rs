@@ -383,7 +383,7 @@ fn a_request_that_has_arrived_behind_another_one_is_answered() {
 }
 
 #[test]
-fn who_still_sends_a_request_that_is_answered_already_is_heard_out() {
+fn a_request_that_is_still_being_sent_after_its_answer_is_read_to_its_end() {
     let app = Farewell::new(SERVER, "");
     let mut client = app.connect();
     app.drain();

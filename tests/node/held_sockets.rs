@@ -182,7 +182,7 @@ fn a_program_finds_its_sockets_by_the_rules_of_systemd() {
 }
 
 #[test]
-fn who_has_no_socket_is_told_of_none() {
+fn an_app_without_a_socket_gets_no_variables() {
     let bed =
         served_by("import os; print(sorted(n for n in os.environ if 'LISTEN' in n))", "autorestart = false");
     let launch = bed.launch(&["ecosystem.toml"]).env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "x");
@@ -207,7 +207,7 @@ fn more_sockets_than_procrun_had_free_numbers() {
 }
 
 #[test]
-fn who_changes_its_user_still_hears_that_it_could_not_start() {
+fn an_app_of_another_user_that_cannot_start_is_reported() {
     let bed = Bed::with(
         "[[apps]]\nname = \"app\"\nscript = \"./app\"\nuser = \"nobody\"\nlisten = \"tcp://127.0.0.1:0\"\n",
     );
@@ -247,7 +247,7 @@ fn a_shell_line_passes_them_on_when_it_ends_in_exec() {
 }
 
 #[test]
-fn a_crash_keeps_the_port_and_whoever_waits_is_served_by_the_next() {
+fn a_crash_keeps_the_port_and_waiting_clients_are_served_by_the_next_run() {
     let bed = served_by(SERVER, &format!("{ANY_PORT}\nrestart_delay = \"500ms\""));
     let mut run = start(&bed);
     let at = address(&run);
@@ -531,14 +531,14 @@ fn gunicorn_finds_its_sockets_by_itself() {
 }
 
 #[test]
-fn uvicorn_is_told_the_descriptor() {
+fn uvicorn_gets_the_descriptor_as_an_argument() {
     serves_and_survives("uvicorn", "apps:asgi --fd 3", false);
 }
 
 /// A request that is being answered when its process is replaced is answered, and who comes
 /// meanwhile is served by the next one.
 #[track_caller]
-fn finishes_what_it_was_asked(program: &str, args: &str) {
+fn finishes_its_requests(program: &str, args: &str) {
     let ecosystem = |letter: &str| {
         python(
             program,
@@ -566,13 +566,13 @@ fn finishes_what_it_was_asked(program: &str, args: &str) {
 }
 
 #[test]
-fn gunicorn_finishes_what_it_was_asked() {
-    finishes_what_it_was_asked("gunicorn", "apps:wsgi");
+fn gunicorn_finishes_its_requests() {
+    finishes_its_requests("gunicorn", "apps:wsgi");
 }
 
 #[test]
-fn uvicorn_finishes_what_it_was_asked() {
-    finishes_what_it_was_asked("uvicorn", "apps:asgi --fd 3");
+fn uvicorn_finishes_its_requests() {
+    finishes_its_requests("uvicorn", "apps:asgi --fd 3");
 }
 
 /// With its usual workers, which take one connection at a time, answer, and close it.

@@ -234,7 +234,7 @@ fn a_wrong_key_is_a_warning_and_a_wrong_value_an_error() {
 }
 
 #[test]
-fn without_node_it_is_said() {
+fn a_missing_node_is_reported() {
     let bed = Bed::new();
     bed.file("ecosystem.config.js", "module.exports = { apps: [{ script: './steady.sh' }] };\n");
     bed.file("empty/here", "");

@@ -194,7 +194,7 @@ fn a_blocked_stdout_loses_nothing() {
 /// A job that ends by itself before its slow reader has read: there was no stop, so nothing is
 /// thrown away. A stop ends the wait.
 #[test]
-fn last_words_wait_for_a_slow_reader_unless_asked_to_stop() {
+fn the_last_lines_wait_for_a_slow_reader_except_in_a_shutdown() {
     for stopped in [false, true] {
         let bed = Bed::with("[[apps]]\nname = \"main\"\nscript = \"./main.py\"\nautorestart = false\n");
         bed.file(
@@ -240,7 +240,7 @@ fn a_stdout_that_does_not_block_loses_nothing_and_stays_as_it_was() {
 }
 
 #[test]
-fn a_closed_stdout_is_said_once_and_harms_nobody() {
+fn a_closed_stdout_is_reported_once_and_affects_no_app() {
     for pid1 in [false, true] {
         let bed = talker_and_crasher(1);
         let mut run = bed.launch(&["ecosystem.toml"]).pid1_if(pid1).hold_out().start();

@@ -119,7 +119,7 @@ fn a_shim_of_pnpm_is_a_cluster() {
 }
 
 #[test]
-fn a_cluster_that_cannot_be_had_is_said_and_runs_as_processes() {
+fn an_impossible_cluster_is_reported_and_runs_as_processes() {
     let bed = bed_with(
         r#"{ "name": "npm", "script": "npm", "args": "start", "exec_mode": "cluster" },
            { "name": "sh", "script": "run", "exec_mode": "cluster", "instances": 2 },
@@ -181,7 +181,7 @@ fn every_process_has_the_channel() {
 }
 
 #[test]
-fn junk_in_the_channel_hurts_nobody() {
+fn junk_in_the_channel_affects_no_other_worker() {
     let bed = bed_with(
         r#"{ "name": "junk", "script": "junk.sh" }, { "name": "node", "script": "junk.sh", "args": "node", "wait_ready": true }"#,
     );

@@ -176,7 +176,7 @@ fn a_single_page_app_answers_every_path() {
 }
 
 #[test]
-fn a_password_is_asked_for() {
+fn a_password_is_required() {
     let bed = bed();
     let auth = r#", "PM2_SERVE_BASIC_AUTH": "true", "PM2_SERVE_BASIC_AUTH_USERNAME": "ann""#;
     let (_run, port) = site(&bed, &format!(r#"{auth}, "PM2_SERVE_BASIC_AUTH_PASSWORD": "a:b""#));
@@ -303,7 +303,7 @@ fn the_server_is_the_binary_that_runs_whatever_stands_at_its_path() {
 }
 
 #[test]
-fn a_directory_that_is_missing_is_said_and_served_when_it_comes() {
+fn a_missing_directory_is_reported_and_served_once_it_exists() {
     let bed = bed();
     let port = free_port();
     bed.file("ecosystem.toml", format!("[[apps]]\nscript = \"serve\"\nargs = [\"dist\", \"{port}\"]\n"));

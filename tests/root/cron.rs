@@ -56,7 +56,7 @@ fn an_app_restarts_at_its_times() {
 }
 
 #[test]
-fn it_is_said_with_its_reason() {
+fn a_scheduled_restart_is_logged_with_its_reason() {
     let bed = app(&format!("{}cron_timezone = \"UTC\"\n", cron(EACH_SECOND)), workers::STEADY);
     let mut run = bed.start(&["--json", "ecosystem.toml"]);
     run.wait_for_line("app up");

@@ -107,7 +107,7 @@ fn server_with(bed: &Bed, port: u16, tables: &str) {
 }
 
 #[test]
-fn each_instance_is_asked_at_its_own_port() {
+fn each_instance_is_probed_at_its_own_port() {
     let bed = Bed::new();
     let keys = "instances = 2\nexec_mode = \"fork\"\nincrement_var = \"PORT\"";
     let port = server(&bed, keys, &format!("[apps.health]\nhttp = \"/\"\n{SOON}"));
@@ -123,7 +123,7 @@ fn each_instance_is_asked_at_its_own_port() {
 }
 
 #[test]
-fn a_port_that_nobody_listens_on_is_a_failure_after_the_start_period() {
+fn a_port_without_a_listener_is_a_failure_after_the_start_period() {
     let bed = Bed::new();
     let port = free_port();
     shell(&bed, "kill_timeout = 500", &format!("tcp = {port}\nstart_period = \"1500ms\""));
@@ -230,7 +230,7 @@ fn a_program_that_is_not_there_is_a_failure_like_others() {
 }
 
 #[test]
-fn who_has_not_passed_yet_is_called_so_and_its_limit_is_a_number() {
+fn an_instance_without_a_passed_check_is_shown_so_and_its_limit_is_a_number() {
     let bed = Bed::new();
     shell(
         &bed,
@@ -340,7 +340,7 @@ fn a_successor_that_never_gets_healthy_is_rolled_back() {
 }
 
 #[test]
-fn a_target_that_hangs_holds_up_nobody() {
+fn a_hanging_target_delays_no_other_probe() {
     let bed = Bed::new();
     // Takes every connection and never says a word.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -367,7 +367,7 @@ fn a_target_that_hangs_holds_up_nobody() {
 }
 
 #[test]
-fn what_cannot_be_asked_starts_nothing() {
+fn an_impossible_check_starts_nothing() {
     for (table, why) in [
         (
             "http = \"/healthz\"",
@@ -410,7 +410,7 @@ fn json_and_yaml_take_the_same_keys() {
 }
 
 #[test]
-fn who_shares_a_port_is_told_that_a_check_cannot_tell_which_one_hangs() {
+fn a_check_of_a_shared_port_has_a_warning() {
     let said = |keys: &str| {
         let bed = Bed::with(&format!(
             "[[apps]]\nname = \"api\"\nscript = \"app.js\"\nport = 80\n{keys}\n[apps.health]\nhttp = \"/\"\n"

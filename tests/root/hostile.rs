@@ -15,7 +15,7 @@ fn start(bed: &Bed, commands: &str, through: &[&str]) -> support::Procrun {
 }
 
 #[test]
-fn no_descriptor_for_a_schedule_ends_nobody() {
+fn a_lack_of_descriptors_for_a_schedule_ends_no_app() {
     // At each of these limits the table of descriptors is full at another step of the start.
     for limit in 36..=47 {
         let bed = Bed::with(SCHEDULED);
@@ -133,7 +133,7 @@ const STOP_CHILDREN: [&str; 8] =
     ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=chdir:signal=SIGSTOP:when=1"];
 
 #[test]
-fn a_child_that_is_stopped_before_it_runs_freezes_nobody() {
+fn a_child_that_is_stopped_before_it_runs_freezes_nothing() {
     // One with a user of its own, and one that has procrun's.
     for bed in [with_a_user(""), Bed::with("[[apps]]\nname = \"app\"\nscript = \"./steady.sh\"\n")] {
         let mut run = start(&bed, ":", &STOP_CHILDREN);
@@ -556,7 +556,7 @@ fn a_file_whose_name_steers_a_terminal_is_shown_escaped() {
 }
 
 #[test]
-fn replaced_instances_keep_no_descriptors_while_nobody_reads_the_output() {
+fn replaced_instances_keep_no_descriptors_while_the_output_is_not_read() {
     let bed = Bed::with(
         "[[apps]]\nname = \"loud\"\nscript = \"yes fills the pipe\"\n\
          [[apps]]\nname = \"app\"\nscript = \"echo starts; exec sleep 1000\"\nkill_timeout = 100\n",
@@ -663,7 +663,7 @@ while True:
 "#;
 
 #[test]
-fn an_apps_user_who_exchanges_its_files_all_the_time_holds_up_nothing_and_gains_nothing() {
+fn a_user_that_exchanges_the_files_of_an_app_delays_nothing_and_gains_nothing() {
     let bed = Bed::with(
         "[[apps]]\nname = \"exchanger\"\nscript = \"./exchanger.py\"\nuser = \"nobody\"\n\
          [[apps]]\nname = \"victim\"\nscript = \"./app/victim.sh\"\nuser = \"nobody\"\nenv_file = \"app/env\"\n\

@@ -158,7 +158,7 @@ fn a_successor_has_the_same_limits() {
 }
 
 #[test]
-fn changed_limits_run_the_app_anew_and_describe_shows_them() {
+fn changed_limits_restart_the_app_and_describe_shows_them() {
     let bed = Bed::with("[[apps]]\nname = \"app\"\nscript = \"./tells\"\nrlimits = { nofile = 500 }\n");
     bed.script("tells", TELLS);
     let mut run = bed.isolated(&["ecosystem.toml"]).start();
@@ -317,7 +317,7 @@ fn what_is_refused_later_is_the_end_of_a_run_and_says_why() {
 /// The kernel says so only when the program is to be executed, to a user that has changed and has
 /// processes already.
 #[test]
-fn a_user_with_too_many_processes_is_told_of_its_limit() {
+fn the_error_for_too_many_processes_of_a_user_names_the_limit() {
     let bed = Bed::with(
         "[[apps]]\nname = \"first\"\nscript = \"exec sleep 1000\"\nuid = 47111\n\
          [[apps]]\nname = \"second\"\nscript = \"exec sleep 1000\"\nuid = 47111\nrlimits = { nproc = 0 }\n\

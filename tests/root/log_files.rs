@@ -269,7 +269,7 @@ fn an_outside_rotation_is_noticed() {
 }
 
 #[test]
-fn a_full_disk_is_said_once_and_harms_nobody() {
+fn a_full_disk_is_reported_once_and_does_no_harm() {
     let bed = Bed::once(
         "out_file = \"full/out.log\"\n",
         "i=0; while [ $i -lt 5000 ]; do echo \"line $i xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"; i=$((i + 1)); done\nexit 8",
@@ -299,7 +299,7 @@ fn lines_that_a_full_stdout_did_not_take_are_counted_at_the_end() {
 }
 
 #[test]
-fn a_log_file_that_cannot_be_opened_is_said_and_the_app_runs() {
+fn a_log_file_that_cannot_be_opened_is_reported_and_the_app_runs() {
     let bed = Bed::once("out_file = \"file/out.log\"\n", "echo one");
     bed.file("file", "not a directory");
     let mut run = bed.start(&["ecosystem.toml"]);

@@ -83,7 +83,7 @@ fn a_leaking_worker_is_restarted_before_it_is_far_beyond_its_limit() {
 }
 
 #[test]
-fn a_cluster_loses_no_request_while_who_leaks_is_replaced() {
+fn a_cluster_loses_no_request_while_a_leaking_worker_is_replaced() {
     let port = web::free_port();
     let bed = bed(&format!(
         "[[apps]]\nname = \"api\"\nscript = \"leak.js\"\ninstances = 2\nmax_memory_restart = \"110M\"\n\
@@ -160,7 +160,7 @@ fn what_npm_starts_counts_and_ends_with_it() {
 }
 
 #[test]
-fn nothing_is_looked_at_where_nobody_has_a_limit() {
+fn nothing_is_sampled_without_a_limit() {
     let bed = bed("oom_guard = true\n[[apps]]\nname = \"small\"\nscript = \"small.js\"\n");
     let mut run = start(&bed);
     run.wait_for_line("small ");
@@ -246,7 +246,7 @@ fn the_largest_worker_ends_before_the_kernel_kills() {
 }
 
 #[test]
-fn what_somebody_else_has_in_the_container_is_not_blamed_on_a_worker() {
+fn memory_of_other_processes_is_not_blamed_on_a_worker() {
     let group = Group::new("other", 256);
     let bed = bed("[[apps]]\nname = \"small\"\nscript = \"small.js\"\n");
     let mut run = group.start(&bed);

@@ -48,7 +48,7 @@ fn systemd_notify_from_a_shell_script_is_the_sign_of_wait_ready() {
 }
 
 #[test]
-fn who_never_says_ready_is_rolled_back() {
+fn a_successor_that_never_reports_ready_aborts_the_reload() {
     let port = support::web::free_port();
     let ecosystem = |ready: &str| {
         format!(
@@ -141,7 +141,7 @@ fn hostile_messages_do_no_harm_and_keep_no_descriptor() {
 }
 
 #[test]
-fn strangers_are_not_heard_and_the_apps_own_user_is() {
+fn messages_of_other_users_are_ignored_and_those_of_the_apps_user_are_not() {
     if !nix::unistd::geteuid().is_root() {
         // Only root can be three users.
         return;
@@ -184,7 +184,7 @@ fn each_run_has_a_socket_of_its_own_that_ends_with_it() {
 }
 
 #[test]
-fn nobody_gets_a_socket_that_did_not_ask_for_one() {
+fn only_apps_that_need_one_get_a_notification_socket() {
     let bed = shell("", "echo \"<$NOTIFY_SOCKET$WATCHDOG_USEC$WATCHDOG_PID>\"");
     let mut procrun = bed
         .launch(&["ecosystem.toml"])

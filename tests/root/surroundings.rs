@@ -19,7 +19,7 @@ fn no_descriptor_of_procruns_caller_leaks() {
 }
 
 #[test]
-fn closed_standard_descriptors_harm_nobody() {
+fn closed_standard_descriptors_do_no_harm() {
     for closed in ["<&- >&- 2>&-", "<&-", ">&-", "2>&-"] {
         let bed = Bed::once(
             "",

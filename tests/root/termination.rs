@@ -22,7 +22,7 @@ fn says(run: &Procrun, bed: &Bed, text: &str) {
 }
 
 #[test]
-fn who_failed_and_its_last_lines_are_in_the_file_that_kubernetes_mounts() {
+fn the_failed_app_and_its_last_lines_are_in_the_file_that_kubernetes_mounts() {
     let bed = Bed::again(
         "max_restarts = 2\nrestart_delay = 1\n",
         "printf 'listening on \\033[1m3000\\033[0m\\n'; echo 'Error: connect ECONNREFUSED' >&2; printf '    at \\001 x'\nexit 7",
@@ -67,7 +67,7 @@ fn an_app_that_had_failed_before_the_stop_is_named() {
 }
 
 #[test]
-fn who_was_ended_because_it_was_not_well_is_said_to_be() {
+fn an_app_that_was_stopped_as_unhealthy_is_named() {
     let bed = Bed::with(
         "[[apps]]\nname = \"api\"\nscript = \"exec sleep 1000\"\nautorestart = false\n\
          [apps.health]\nexec = \"echo no database; exit 3\"\nretries = 1\nstart_period = 0\ninterval = \"50ms\"\n",
@@ -109,7 +109,7 @@ fn a_good_end_is_one_line_and_a_bad_one_names_all_that_failed() {
 }
 
 #[test]
-fn who_ends_the_container_comes_before_who_failed_earlier() {
+fn the_app_that_ends_the_container_precedes_earlier_failures() {
     let bed = Bed::with(
         "[[apps]]\nname = \"early\"\nscript = \"exit 3\"\nautorestart = false\n\
          [[apps]]\nname = \"critical\"\nscript = \"until [ -e ended ]; do sleep 0.02; done; echo its last; exit 5\"\n\
@@ -211,7 +211,7 @@ fn another_file_is_made_where_the_configuration_wants_it() {
 }
 
 #[test]
-fn without_recent_lines_it_says_who_failed_and_no_more() {
+fn without_recent_lines_only_the_failed_app_is_named() {
     let bed = Bed::with(
         "termination_log = \"why\"\nlog_history_lines = 0\n\
          [[apps]]\nname = \"main\"\nscript = \"echo out; exit 2\"\nautorestart = false\n",
@@ -255,7 +255,7 @@ fn what_is_no_file_or_cannot_be_written_delays_nothing() {
 
 /// The container engine that kills what does not end should find it there.
 #[test]
-fn it_is_written_before_the_output_that_nobody_reads() {
+fn it_is_written_before_output_without_a_reader() {
     let bed = Bed::with(
         "termination_log = \"why\"\n[[apps]]\nname = \"main\"\nscript = \"head -c 300000 /dev/zero | tr '\\\\0' '\\\\n'; exit 6\"\n\
          autorestart = false\n",

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_before_the_end_is_still_heard() {
+    fn messages_before_the_end_are_still_read() {
         let (ours, theirs) = pair().unwrap();
         send(theirs.as_fd(), b"last words", None).unwrap();
         shut_down(ours.as_fd());

@@ -99,7 +99,7 @@ impl Drop for Filled {
 }
 
 fn copy(from: RawFd, to: RawFd) -> Option<()> {
-    // SAFETY: both are open; `to` is a slot, of which nobody else knows what it holds.
+    // SAFETY: both are open; `to` is a slot, whose content nothing else uses.
     (unsafe { libc::dup3(from, to, libc::O_CLOEXEC) } >= 0).then_some(())
 }
 

@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_is_given_back_after_it_was_tried() {
+    fn limits_are_restored_after_they_were_tried() {
         let own = |name| getrlimit(Rlimit::new(name, 0, 0).unwrap().resource()).unwrap();
         let (before, nice) = (own("nofile"), own_nice());
         let more = Limits {

@@ -167,7 +167,7 @@ mod tests {
     use super::code_and_constants;
 
     #[test]
-    fn only_what_nobody_wrote_to_is_given_back() {
+    fn only_unwritten_pages_are_released() {
         let maps = "00200000-00278000 r--p 00000000 fd:00 1 /usr/bin/procrun\n\
             00278000-003fd000 r-xp 00077000 fd:00 1 /usr/bin/procrun\n\
             003fd000-00401000 r--p 001fb000 fd:00 1 /usr/bin/procrun\n\

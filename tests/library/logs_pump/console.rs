@@ -37,7 +37,7 @@ fn lines_get_aligned_prefixes_and_stay_on_their_stream() {
 }
 
 #[test]
-fn last_words_come_before_what_is_said_after_them() {
+fn the_last_lines_come_before_later_reports() {
     // All on one pipe, so that the order is seen.
     let (mut read, write) = pipe(1 << 20);
     let logs =

@@ -213,7 +213,7 @@ fn rotated_files_are_compressed_and_none_is_lost() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_said_once_and_counted() {
+fn a_file_that_cannot_be_written_is_reported_once_and_its_lines_are_counted() {
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_retain(0o600)).unwrap();
@@ -302,7 +302,7 @@ fn a_full_disk_costs_counted_lines_and_ends() {
 }
 
 #[test]
-fn a_file_moved_away_is_opened_anew() {
+fn a_file_that_was_moved_away_is_reopened() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("out.log");
     let setup = start(&styled(LogStyle::Raw));
@@ -327,7 +327,7 @@ fn a_file_moved_away_is_opened_anew() {
 }
 
 #[test]
-fn who_shares_a_file_later_brings_its_limits() {
+fn a_later_user_of_a_file_brings_its_limits() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("out.log");
     let setup = start(&RuntimeLog::default());

@@ -80,7 +80,7 @@ fn a_prompt_is_among_the_recent_lines() {
 }
 
 #[test]
-fn the_last_lines_of_whoever_is_asked_for_in_their_order() {
+fn the_last_lines_of_the_requested_instances_are_in_order() {
     let Setup { logs, out: _out, err: _err } = start(&RuntimeLog::default());
     let mut a = add(&logs, 0, "a", Sinks::default());
     let mut b = add(&logs, 1, "b", Sinks::default());
@@ -120,7 +120,7 @@ fn the_last_lines_of_whoever_is_asked_for_in_their_order() {
 }
 
 #[test]
-fn not_more_is_kept_than_was_asked_for() {
+fn the_history_keeps_its_limits() {
     let setup = with_readers(LogHistory { lines: 100, bytes: 64 * 1024 });
     let logs = &setup.logs;
     let mut many = add(logs, 0, "many", Sinks::default());
@@ -204,7 +204,7 @@ fn history_and_what_follows_have_no_gap_and_no_line_twice() {
 }
 
 #[test]
-fn who_is_too_slow_is_told_how_many_lines_it_missed() {
+fn a_slow_follower_gets_the_number_of_missed_lines() {
     let setup = with_readers(LogHistory { lines: 1000, bytes: 256 * 1024 });
     let logs = &setup.logs;
     let mut worker = add(logs, 0, "w", Sinks::default());
@@ -238,7 +238,7 @@ fn who_is_too_slow_is_told_how_many_lines_it_missed() {
 }
 
 #[test]
-fn last_words_of_who_is_removed_are_there_for_those_who_follow() {
+fn followers_get_the_last_lines_of_a_removed_instance() {
     let setup = with_readers(LogHistory::default());
     let logs = &setup.logs;
     let mut worker = add(logs, 7, "w", Sinks::default());

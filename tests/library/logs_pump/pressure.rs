@@ -24,7 +24,7 @@ fn resident() -> usize {
 }
 
 #[test]
-fn an_orphan_that_goes_on_writing_is_heard_and_holds_nothing_up() {
+fn an_orphan_that_goes_on_writing_is_read_and_delays_nothing() {
     let setup = start(&RuntimeLog::default());
     let worker = add(&setup.logs, 0, "main", Sinks::default());
     let Setup { logs, mut out, .. } = setup;
@@ -56,7 +56,7 @@ fn an_orphan_that_goes_on_writing_is_heard_and_holds_nothing_up() {
 }
 
 #[test]
-fn a_blocked_stdout_holds_back_the_worker_and_nobody_else() {
+fn a_blocked_stdout_delays_the_worker_and_nothing_else() {
     let Setup { logs, out, err } = start(&RuntimeLog::default());
     let worker = add(&logs, 0, "main", Sinks::default());
     let written = block(&worker);
@@ -173,7 +173,7 @@ fn an_own_line_is_whole_however_little_room_stderr_has() {
 }
 
 #[test]
-fn a_stdout_that_nobody_reads_any_more_is_said_once_and_workers_go_on() {
+fn a_stdout_without_a_reader_is_reported_once_and_workers_go_on() {
     let Setup { logs, out, err } = start(&RuntimeLog::default());
     drop(out);
     let mut worker = add(&logs, 0, "main", Sinks::default());

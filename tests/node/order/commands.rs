@@ -89,7 +89,7 @@ fn what_a_command_changes_stays_what_others_wait_for() {
 }
 
 #[test]
-fn what_was_deleted_keeps_nobody_from_coming_back() {
+fn a_deleted_app_does_not_prevent_others_from_starting() {
     let bed = pair();
     let mut run = bed.isolated(&["start", "ecosystem.toml"]).start();
     run.expect_code(0);

@@ -215,7 +215,7 @@ fn a_worker_that_is_killed_in_a_stop_still_gives_0() {
 }
 
 #[test]
-fn a_suspended_worker_stops_when_asked() {
+fn a_suspended_worker_stops_on_request() {
     let bed = signals_app("kill_timeout = \"10m\"\n");
     let mut run = bed.start_pid1(&["ecosystem.toml"]);
     run.wait_for_line("up");

@@ -294,7 +294,7 @@ fn the_workers_of_a_master_get_only_what_the_master_sends() {
 }
 
 #[test]
-fn stop_signal_scope_says_who_gets_the_stop_signal() {
+fn stop_signal_scope_selects_the_processes_that_get_the_stop_signal() {
     for scope in ["group", "tree"] {
         let bed = master("./start.sh", &format!("args = \"wait\"\nstop_signal_scope = \"{scope}\"\n"));
         let all = ["master got 15 from outside", "worker got 15 from outside", "worker got 15 from outside"];

@@ -97,7 +97,7 @@ fn an_ecosystem_file_can_be_started_again_and_changes() {
 }
 
 #[test]
-fn what_cannot_be_started_is_said_and_not_kept() {
+fn an_app_that_cannot_start_is_reported_and_not_kept() {
     let bed = bed();
     bed.command(&["start", "./missing.sh"]).fails(127, "missing.sh");
     assert!(!bed.exists("home"), "no supervisor for nothing");
@@ -146,7 +146,7 @@ fn an_app_has_the_environment_of_its_caller_until_it_gets_another() {
 }
 
 #[test]
-fn who_has_the_new_environment_already_is_restarted_all_the_same() {
+fn an_app_that_has_the_new_environment_already_restarts_too() {
     let bed = bed();
     let _run = start(&bed, &["./app.sh"]);
     let _other = start(&bed, &["./app.sh", "--name", "other"]);

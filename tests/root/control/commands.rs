@@ -259,7 +259,7 @@ fn a_new_process_has_no_figures_of_the_one_before() {
 }
 
 #[test]
-fn secrets_are_masked_unless_they_are_asked_for() {
+fn secrets_are_masked_unless_they_are_requested() {
     let bed = Bed::with(APPS);
     let _run = supervisor(&bed, false, 3);
     for args in [&["env", "0"][..], &["env", "api", "--json"], &["jlist"], &["describe", "all", "--json"]] {
@@ -398,7 +398,7 @@ fn healthcheck_tells_docker_how_it_is() {
 }
 
 #[test]
-fn who_interrupts_a_reload_stops_waiting_and_nothing_else() {
+fn an_interrupted_reload_command_stops_waiting_and_nothing_else() {
     let bed =
         Bed::again("kill_timeout = \"60s\"\n", "trap 'sleep 1; exit' TERM\nwhile :; do sleep 0.05; done");
     let _run = supervisor(&bed, false, 1);
@@ -416,7 +416,7 @@ fn who_interrupts_a_reload_stops_waiting_and_nothing_else() {
 }
 
 #[test]
-fn who_has_evaluated_a_file_can_be_interrupted_and_starts_with_its_own_limits() {
+fn a_client_that_evaluates_a_file_can_be_interrupted_and_starts_with_its_own_limits() {
     let bed = Bed::new();
     bed.script(
         "main.sh",

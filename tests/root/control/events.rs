@@ -134,7 +134,7 @@ fn an_app_that_is_errored_and_deleted_still_has_its_events() {
 }
 
 #[test]
-fn only_the_events_since_a_time_and_so_many_lines() {
+fn events_can_be_limited_by_time_and_number() {
     let bed = Bed::with(APPS);
     let _run = supervisor(&bed, false, 3);
     assert!(!events(&bed, &["--since", "1h"]).is_empty());
@@ -199,7 +199,7 @@ fn a_configuration_that_is_read_again_is_an_event() {
 }
 
 #[test]
-fn the_kept_events_are_bounded_and_a_slow_follower_is_told() {
+fn the_kept_events_are_bounded_and_a_slow_follower_gets_the_number_of_missed_ones() {
     let bed = Bed::with(APPS);
     let run = supervisor(&bed, false, 3);
     let path = socket(&bed);

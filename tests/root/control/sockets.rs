@@ -74,7 +74,7 @@ fn a_second_pid_1_leaves_the_first_its_socket() {
 }
 
 #[test]
-fn what_a_killed_supervisor_leaves_behind_is_told_and_taken_over() {
+fn the_files_of_a_killed_supervisor_are_recognised_and_taken_over() {
     let bed = Bed::with(APPS);
     let mut run = supervisor(&bed, true, 3);
     run.signal(SIGKILL);

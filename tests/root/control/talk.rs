@@ -146,7 +146,7 @@ fn a_follower_ends_with_the_supervisor() {
 }
 
 #[test]
-fn a_follower_that_reads_nothing_costs_nobody_anything_and_is_told_what_it_missed() {
+fn a_follower_that_reads_nothing_costs_others_nothing_and_gets_the_number_of_missed_lines() {
     let bed =
         Bed::with("[[apps]]\nname = \"fast\"\nscript = \"while :; do seq 100000; echo >> progress; done\"\n");
     let run = bed.isolated(&["ecosystem.toml"]).after("exec > /dev/null").start();

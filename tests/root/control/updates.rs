@@ -211,7 +211,7 @@ fn several_targets_and_a_script_that_has_ended_can_be_started() {
 }
 
 #[test]
-fn a_list_is_sorted_as_it_is_asked_for() {
+fn a_list_is_sorted_as_requested() {
     let bed = bed();
     let _runs = ["b", "a", "c"].map(|name| start(&bed, &["./app.sh", "--name", name]));
     bed.command(&["stop", "a"]).ok();
@@ -299,7 +299,7 @@ fn watched(pid: i32) -> usize {
 }
 
 #[test]
-fn who_is_deleted_is_not_watched_any_more() {
+fn a_deleted_app_is_not_watched_any_more() {
     let bed = bed();
     bed.file("src/file", "");
     let _run = start(&bed, &["./app.sh", "--name", "stays"]);

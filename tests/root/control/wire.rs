@@ -94,7 +94,7 @@ fn half_requests_of_all_clients_together_have_a_bound() {
 }
 
 #[test]
-fn who_reads_nothing_hinders_nobody() {
+fn a_client_that_reads_nothing_delays_no_other() {
     let bed = Bed::with(APPS);
     let mut run = supervisor(&bed, false, 3);
     let path = socket(&bed);
@@ -125,7 +125,7 @@ fn idle_clients_make_room() {
 }
 
 #[test]
-fn followers_and_those_who_wait_shut_nobody_out() {
+fn followers_and_waiting_clients_leave_space_for_others() {
     let bed = Bed::with(
         "[[apps]]\nname = \"stays\"\nscript = \"trap '' TERM; while :; do echo tick; sleep 0.1; done\"\n\
          kill_timeout = \"1000s\"\n",
@@ -213,7 +213,7 @@ fn fifty_clients_hammer_and_each_is_served() {
 }
 
 #[test]
-fn who_only_looks_is_answered_while_many_are_started() {
+fn queries_are_answered_while_many_apps_start() {
     let bed = Bed::with("[[apps]]\nname = \"many\"\nscript = \"exec sleep 1000\"\ninstances = 100\n");
     let mut run = supervisor(&bed, false, 100);
     let mut looks = Rough::greeted(&socket(&bed));

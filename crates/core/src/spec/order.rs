@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_shown_whole() {
+    fn a_dependency_cycle_is_shown_completely() {
         let graph = graph_of(&[
             ("api", &["cache", "db"]),
             ("cache", &[]),

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ended_process_is_told_from_a_living_one() {
+    fn an_ended_process_is_a_zombie() {
         let text = String::from_utf8(named(b"x")).unwrap().replacen(" S ", " Z ", 1);
         assert_eq!(parse(text.as_bytes()), Some(Stat { is_zombie: true, ..EXPECTED }));
     }

@@ -133,7 +133,7 @@ fn closing_the_last_server_closes_the_port_but_not_on_the_way_out() {
 }
 
 #[test]
-fn who_leaves_gets_connections_only_when_nobody_stays() {
+fn a_leaving_worker_gets_connections_only_if_no_other_stays() {
     let (mut world, workers, id) = cluster(2);
     world.feed(Event::Retiring(workers[0]));
     for _ in 0..4 {
@@ -251,7 +251,7 @@ fn a_socket_that_came_with_the_worker_goes_with_the_last_one() {
 }
 
 #[test]
-fn a_held_socket_gives_way_to_one_that_somebody_listens_on() {
+fn an_unused_socket_gives_way_to_a_used_one() {
     let (mut world, workers, _) = cluster(1);
     world.die(workers[0]);
     let next = world.join(Balance::RoundRobin);
@@ -289,7 +289,7 @@ fn a_worker_that_wants_everything_gets_a_bounded_part_of_it() {
 }
 
 #[test]
-fn what_is_in_hand_when_the_balance_changes_is_for_those_who_accept_for_themselves() {
+fn connections_in_hand_when_the_balance_changes_go_to_workers_that_accept_by_themselves() {
     let (mut world, workers, id) = cluster(1);
     world.connect(id);
     let shares = world.join(Balance::Shared);

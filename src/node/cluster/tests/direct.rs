@@ -42,7 +42,7 @@ fn workers_accept_for_themselves_while_connections_arrive_fast() {
 }
 
 #[test]
-fn all_who_listen_accept_for_themselves_or_nobody_does() {
+fn all_listening_workers_accept_by_themselves_or_none_does() {
     let (mut world, workers, id) = automatic(2, 1);
     world.flood(id);
     assert!(world.accept_themselves(id).is_empty(), "one of them cannot");
@@ -81,7 +81,7 @@ fn a_port_whose_last_worker_has_gone_is_the_primarys_again() {
 }
 
 #[test]
-fn a_worker_that_declines_is_asked_again_later() {
+fn a_worker_that_declines_gets_another_request_later() {
     let (mut world, workers, id) = automatic(2, 2);
     let mut refused = 0;
     for _ in 0..900 {

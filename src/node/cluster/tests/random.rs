@@ -206,7 +206,7 @@ fn accept_themselves(world: &mut World, op: &Direct) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
     #[test]
-    fn no_connection_is_lost_and_nobody_dead_is_spoken_to(ops in prop::collection::vec(op(), 0..120)) {
+    fn no_connection_is_lost_and_no_dead_worker_gets_a_message(ops in prop::collection::vec(op(), 0..120)) {
         let mut world = World::default();
         for op in ops {
             apply(&mut world, &op);

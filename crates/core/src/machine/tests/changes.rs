@@ -75,7 +75,7 @@ fn a_cluster_is_reloaded_and_a_change_meanwhile_comes_after_it() {
 }
 
 #[test]
-fn who_was_stopped_stays_so_and_who_ended_by_itself_starts() {
+fn a_stopped_app_stays_stopped_and_an_ended_one_starts() {
     let mut spec = watching(app("a"));
     spec.restart.autorestart = false;
     let mut world = World::new(plan([spec.clone(), app("b")]));
@@ -113,7 +113,7 @@ fn a_crashed_application_does_not_wait_for_its_turn() {
 }
 
 #[test]
-fn who_changes_its_own_files_is_slowed_down_and_named() {
+fn an_app_that_changes_its_own_files_is_delayed_and_named() {
     let mut world = World::new(plan([watching(app("a"))]));
     world.kills_work = true;
     world.pass(MS(60_000));
@@ -157,7 +157,7 @@ fn a_change_that_waits_is_forgotten_by_a_stop_and_a_shutdown() {
 }
 
 #[test]
-fn a_file_that_says_otherwise_what_is_watched_restarts_nobody() {
+fn a_change_of_the_watched_paths_restarts_no_app() {
     let mut world = World::new(plan([watching(app("a"))]));
     world.pass(MS(60_000));
     world.feed(Event::Apply { plan: plan([app("a")]), cpus: 2 });

@@ -53,7 +53,7 @@ fn a_worker_that_never_drains_gets_its_signal_at_the_deadline() {
 }
 
 #[test]
-fn who_ends_while_it_drains_has_ended() {
+fn an_instance_that_ends_while_it_drains_has_ended() {
     let mut world = cluster(2);
     world.feed(Event::Apply { plan: of(1), cpus: 2 });
     let run = world.run(1);
@@ -77,7 +77,7 @@ fn a_shutdown_does_not_wait_for_a_drain() {
 }
 
 #[test]
-fn who_has_no_connections_or_no_drain_gets_its_signal_at_once() {
+fn an_instance_without_connections_or_drain_gets_its_signal_at_once() {
     let mut world = World::new(of(2));
     world.feed(Event::Apply { plan: of(1), cpus: 2 });
     assert_eq!(causes(&world), [StopReason::Removed], "it has never listened");
@@ -94,7 +94,7 @@ fn who_has_no_connections_or_no_drain_gets_its_signal_at_once() {
 }
 
 #[test]
-fn who_is_wanted_again_while_it_drains_comes_back() {
+fn an_instance_that_is_started_while_it_drains_comes_back() {
     let mut world = cluster(2);
     world.feed(Event::Apply { plan: of(1), cpus: 2 });
     world.feed(Event::Apply { plan: of(2), cpus: 2 });

@@ -47,7 +47,7 @@ fn causes(world: &World) -> Vec<StopReason> {
 }
 
 #[test]
-fn who_runs_runs_anew_when_it_has_ended() {
+fn a_running_instance_restarts_when_it_has_ended() {
     let mut world =
         World::new(plan([by_time(AppSpec { instances: Instances::Count(2), ..app("a") }), app("b")]));
     world.due("a");
@@ -81,7 +81,7 @@ fn a_run_that_is_still_ending_or_starting_is_not_doubled() {
 }
 
 #[test]
-fn who_rests_is_started_with_a_clean_record() {
+fn a_resting_instance_starts_with_a_clean_record() {
     let mut spec = by_time(app("a"));
     spec.restart.max_restarts = 1;
     let mut world = World::new(plan([spec, app("b")]));
@@ -166,7 +166,7 @@ fn a_cluster_of_which_nothing_runs_is_started() {
 }
 
 #[test]
-fn nobody_is_due_before_the_start_or_by_a_name_that_is_gone() {
+fn no_app_is_due_before_the_start_or_by_an_earlier_name() {
     let mut machine = Machine::new(plan([by_time(app("a"))]), 2);
     let mut effects = Vec::new();
     machine.step(Time::ZERO, Event::Due { app: "a".to_owned() }, &mut effects);

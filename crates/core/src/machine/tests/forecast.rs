@@ -96,7 +96,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_plan_is_applied_as_it_was_foretold(
+    fn a_plan_is_applied_as_forecast(
         first in prop::collection::vec((0u8..4, 1u32..4, any::<bool>()), 1..4),
         second in prop::collection::vec((0u8..4, 1u32..4, any::<bool>()), 1..4),
         stopped in prop::collection::vec(0u32..6, 0..3),

@@ -65,7 +65,7 @@ impl World {
 }
 
 #[test]
-fn a_start_is_asked_often_and_then_now_and_then() {
+fn a_start_is_probed_often_and_later_at_the_interval() {
     let mut world = World::new(plan([with_health("a")]));
     assert_eq!((world.healthy(0), world.ready(0)), (Some(false), false));
     assert_eq!(world.asked_and(0, Err("refused")), MS(500));
@@ -152,7 +152,7 @@ fn what_comes_after_it_is_said_also_if_it_leaves_something_behind() {
 }
 
 #[test]
-fn who_was_never_well_backs_off_and_is_given_up() {
+fn an_instance_that_was_never_healthy_backs_off_and_is_errored() {
     let mut spec = with_health("a");
     spec.restart.max_restarts = 3;
     spec.health.liveness.as_mut().unwrap().start_period = Duration::ZERO;
@@ -204,7 +204,7 @@ fn a_stop_that_comes_meanwhile_counts() {
 }
 
 #[test]
-fn nothing_is_asked_of_who_is_to_end() {
+fn an_instance_that_is_to_end_is_not_probed() {
     let mut world = World::new(plan([with_health("a")]));
     world.asked_and(0, Ok(()));
     world.stop(Signal::TERM);
@@ -275,7 +275,7 @@ fn it_may_say_another_rhythm_and_a_fault() {
 }
 
 #[test]
-fn nobody_fills_the_list_of_timers() {
+fn the_list_of_timers_is_bounded() {
     let mut spec = app("a");
     spec.health.heartbeat = Some(S(4));
     let mut world = World::new(plan([spec]));
@@ -291,7 +291,7 @@ fn nobody_fills_the_list_of_timers() {
 }
 
 #[test]
-fn a_look_that_comes_too_late_ends_nobody() {
+fn a_late_check_of_the_heartbeat_ends_no_worker() {
     let mut spec = app("a");
     spec.health.heartbeat = Some(S(4));
     let mut world = World::new(plan([spec]));

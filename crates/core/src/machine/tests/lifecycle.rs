@@ -46,7 +46,7 @@ fn waiting_for_a_restart_is_being_alive() {
 }
 
 #[test]
-fn so_many_unstable_starts_are_errored_and_give_the_last_code() {
+fn max_unstable_starts_are_errored_and_give_the_last_code() {
     let mut spec = app("a");
     spec.restart.max_restarts = 3;
     spec.restart.backoff = Backoff::Fixed(Duration::ZERO);

@@ -45,7 +45,7 @@ fn two(spec: AppSpec) -> AppSpec {
 }
 
 #[test]
-fn who_holds_its_own_socket_is_restarted_alone() {
+fn a_worker_with_its_own_socket_restarts_alone() {
     let mut world = World::new(plan([two(app("a"))]));
     world.pass(MS(60_000));
     world.exceeds(1, 204);
@@ -104,7 +104,7 @@ fn a_reload_after_one_that_was_given_up_has_its_own_reason() {
 }
 
 #[test]
-fn who_crosses_its_limit_after_each_start_serves_meanwhile_and_is_never_errored() {
+fn a_worker_that_exceeds_its_limit_after_each_start_serves_meanwhile_and_is_never_errored() {
     let mut spec = app("a");
     spec.restart.max_restarts = 1;
     let mut world = World::new(plan([spec]));
@@ -136,7 +136,7 @@ fn who_crosses_its_limit_after_each_start_serves_meanwhile_and_is_never_errored(
 }
 
 #[test]
-fn who_goes_on_growing_ends_at_once_and_waits_before_it_starts() {
+fn a_worker_that_goes_on_growing_ends_at_once_and_waits_before_it_starts() {
     for spec in [app("a"), cluster_app("a")] {
         let is_cluster = spec.is_cluster();
         let mut world = World::new(plan([spec]));
@@ -167,7 +167,7 @@ fn who_goes_on_growing_ends_at_once_and_waits_before_it_starts() {
 }
 
 #[test]
-fn a_stop_and_a_restart_that_is_asked_for_come_first() {
+fn a_requested_stop_or_restart_comes_first() {
     let mut world = World::new(plan([app("a")]));
     world.pass(MS(60_000));
     let ticket = world.ask(Operation::Stop(vec![InstanceId(0)]));
@@ -209,7 +209,7 @@ fn the_largest_ends_first_and_starts_when_it_is_gone() {
 }
 
 #[test]
-fn those_who_are_retired_again_and_again_wait_before_they_start() {
+fn workers_that_are_retired_repeatedly_wait_before_they_start() {
     let mut world = World::new(plan([app("a"), app("b")]));
     let mut waits = Vec::new();
     for _ in 0..30 {
@@ -231,7 +231,7 @@ fn those_who_are_retired_again_and_again_wait_before_they_start() {
 }
 
 #[test]
-fn nobody_ends_for_memory_that_the_workers_do_not_have() {
+fn no_worker_ends_for_memory_of_other_processes() {
     let mut world = World::new(plan([app("a"), app("b")]));
     let helpless = |notice: &Notice| matches!(notice.data, EventData::MemoryElsewhere { .. });
     for _ in 0..100 {

@@ -45,7 +45,7 @@ fn a_stop_is_done_when_the_tree_is_gone_and_a_start_when_the_program_runs() {
 }
 
 #[test]
-fn who_has_to_say_that_it_is_ready_is_waited_for() {
+fn an_operation_waits_for_the_ready_message() {
     let mut world = World::new(plan([speaker("a")]));
     // It has not said so yet.
     let start = world.ask(Operation::Start(ids([0])));
@@ -100,7 +100,7 @@ fn a_restart_ends_and_starts_with_a_clean_record() {
 }
 
 #[test]
-fn a_restart_that_somebody_stops_has_failed() {
+fn a_restart_that_is_stopped_has_failed() {
     let mut world = World::new(forks(1));
     let restart = world.ask(Operation::Restart(ids([0])));
     let stop = world.ask(Operation::Stop(ids([0])));

@@ -79,7 +79,7 @@ fn what_it_waits_for_is_said_once() {
 }
 
 #[test]
-fn a_restart_of_a_dependency_restarts_nobody_and_a_crash_waits_for_nobody() {
+fn a_restart_of_a_dependency_restarts_no_other_app_and_a_crash_does_not_wait() {
     let mut world = World::new(stack());
     world.says_ready(DB);
     world.obey(MIGRATE);
@@ -93,7 +93,7 @@ fn a_restart_of_a_dependency_restarts_nobody_and_a_crash_waits_for_nobody() {
 }
 
 #[test]
-fn a_task_that_fails_is_tried_again_and_in_the_end_nobody_starts_after_it() {
+fn a_failing_task_is_retried_and_in_the_end_no_dependent_starts() {
     let mut task = after(task("migrate"), &[]);
     task.restart.max_restarts = 3;
     let mut world = World::new(plan([task, after(app("api"), &[("migrate", COMPLETED)])]));
@@ -169,7 +169,7 @@ fn a_task_that_is_done_ends_procrun_only_with_the_others() {
 }
 
 #[test]
-fn who_cannot_start_starts_when_that_is_mended() {
+fn an_app_that_cannot_start_starts_when_that_is_mended() {
     let mut broken = task("migrate");
     broken.restart.autorestart = false;
     let plan_of = |task: AppSpec| plan([task, after(app("api"), &[("migrate", COMPLETED)]), app("other")]);
@@ -184,7 +184,7 @@ fn who_cannot_start_starts_when_that_is_mended() {
 }
 
 #[test]
-fn a_start_that_cannot_be_is_answered_and_one_that_is_asked_for_starts_what_it_needs() {
+fn an_impossible_start_is_answered_and_a_requested_one_starts_its_dependencies() {
     let mut world = World::new(stack());
     let stop = world.ask(Operation::Stop(ids([API, MIGRATE, DB])));
     world.obey(DB);
@@ -201,7 +201,7 @@ fn a_start_that_cannot_be_is_answered_and_one_that_is_asked_for_starts_what_it_n
 }
 
 #[test]
-fn nobody_waits_for_an_answer_for_ever() {
+fn every_operation_is_answered() {
     let mut world = World::new(stack());
     let start = world.ask(Operation::Start(ids([API])));
     world.pass(MS(59_000));
@@ -216,7 +216,7 @@ fn nobody_waits_for_an_answer_for_ever() {
 }
 
 #[test]
-fn what_is_done_is_not_done_again_for_somebody_else() {
+fn a_completed_task_is_not_repeated_for_another_app() {
     let mut world = World::new(stack());
     world.says_ready(DB);
     world.obey(MIGRATE);
@@ -232,7 +232,7 @@ fn what_is_done_is_not_done_again_for_somebody_else() {
 }
 
 #[test]
-fn a_new_version_of_what_depends_on_others_waits_for_nobody() {
+fn a_new_version_of_a_dependent_app_does_not_wait() {
     let mut world = World::new(plan([task("migrate"), after(cluster_app("web"), &[("migrate", COMPLETED)])]));
     world.obey(0);
     world.listen(1);
@@ -282,7 +282,7 @@ fn without_what_it_needs_it_does_not_start() {
 }
 
 #[test]
-fn a_task_by_the_clock_runs_at_its_times_and_waits_for_nobody_to_be_started() {
+fn a_scheduled_task_runs_at_its_times_without_its_dependents() {
     let report = due::by_time(after(task("report"), &[("db", READY)]));
     let mut world = World::new(plan([AppSpec { autostart: false, ..report }, speaker("db")]));
     world.says_ready(1);
@@ -295,7 +295,7 @@ fn a_task_by_the_clock_runs_at_its_times_and_waits_for_nobody_to_be_started() {
 }
 
 #[test]
-fn who_is_waited_for_until_it_is_healthy_is_asked() {
+fn an_app_that_others_need_healthy_is_probed() {
     let mut world =
         World::new(plan([after(app("api"), &[("db", Condition::Healthy)]), health::with_health("db")]));
     world.asked_and(1, Err("refused"));

@@ -180,7 +180,7 @@ fn with_wait_ready_only_the_message_counts() {
 }
 
 #[test]
-fn who_is_never_ready_without_a_reload_is_only_reported() {
+fn an_instance_that_is_never_ready_without_a_reload_is_only_reported() {
     let mut spec = app("a");
     spec.reload.wait_ready = true;
     let mut world = World::new(plan([spec]));
@@ -190,7 +190,7 @@ fn who_is_never_ready_without_a_reload_is_only_reported() {
 }
 
 #[test]
-fn who_never_listened_is_ready_when_it_has_lived_for_min_uptime() {
+fn an_instance_that_never_listened_is_ready_after_min_uptime() {
     let mut world = World::new(plan([cluster(1, "old"), app("other")]));
     world.pass(MS(5000));
     apply(&mut world, cluster(1, "new"));
@@ -203,7 +203,7 @@ fn who_never_listened_is_ready_when_it_has_lived_for_min_uptime() {
 }
 
 #[test]
-fn who_begins_to_listen_during_a_reload_is_replaced_by_one_that_listens() {
+fn an_instance_that_begins_to_listen_during_a_reload_is_replaced_by_one_that_listens() {
     let mut world = World::new(plan([cluster(1, "old"), app("other")]));
     apply(&mut world, cluster(1, "new"));
     world.pass(MS(500));
@@ -307,7 +307,7 @@ fn what_cannot_overlap_is_restarted_by_a_new_file() {
 }
 
 #[test]
-fn who_is_ready_and_does_not_last_spares_the_others() {
+fn a_successor_that_is_ready_and_does_not_last_spares_the_others() {
     let mut world = serving(cluster(3, "old"));
     apply(&mut world, cluster(3, "new"));
     world.listen(4);
@@ -325,7 +325,7 @@ fn who_is_ready_and_does_not_last_spares_the_others() {
 }
 
 #[test]
-fn who_crashes_after_a_while_or_as_the_last_gives_nothing_up() {
+fn a_later_crash_or_one_of_the_last_successor_aborts_nothing() {
     let mut world = serving(cluster(2, "old"));
     apply(&mut world, cluster(2, "new"));
     world.listen(3);

@@ -44,7 +44,7 @@ impl World {
 }
 
 #[test]
-fn each_is_asked_to_end_when_those_that_need_it_are_gone() {
+fn each_app_is_stopped_when_its_dependents_are_gone() {
     let mut world = World::new(chain(8000));
     world.stop(TERM);
     assert_eq!(world.asked(), [0, 3]);
@@ -62,7 +62,7 @@ fn each_is_asked_to_end_when_those_that_need_it_are_gone() {
 }
 
 #[test]
-fn who_ends_before_its_turn_is_not_started_again_and_keeps_nobody_waiting() {
+fn an_app_that_ends_before_its_stage_is_not_restarted_and_delays_no_other() {
     let mut world = World::new(chain(8000));
     world.stop(TERM);
     world.exit(world.run(1), FAILED, false);
@@ -86,7 +86,7 @@ fn the_time_is_shared_so_that_the_last_one_has_its_part() {
 }
 
 #[test]
-fn who_wants_little_is_not_given_less_because_another_wants_much() {
+fn a_short_kill_timeout_is_kept_beside_a_long_one() {
     let mut plan = chain(8000);
     for (app, kill_timeout) in plan.apps.iter_mut().zip([1000, 60_000, 2000, 1000]) {
         Arc::make_mut(app).stop.kill_timeout = MS(kill_timeout);
@@ -101,7 +101,7 @@ fn who_wants_little_is_not_given_less_because_another_wants_much() {
 }
 
 #[test]
-fn who_is_quick_leaves_its_time_to_the_others() {
+fn unused_time_passes_to_the_next_stages() {
     let mut world = World::new(chain(8000));
     world.kills_work = true;
     world.stop(TERM);
@@ -138,7 +138,7 @@ fn no_kill_timeout_is_longer_than_the_whole_time() {
 }
 
 #[test]
-fn who_is_being_stopped_already_ends_in_time_too() {
+fn an_app_that_is_being_stopped_already_ends_in_time() {
     let mut single = plan([app("a"), app("b")]);
     single.runtime.shutdown_timeout = Some(MS(3000));
     let mut world = World::new(single);
@@ -153,7 +153,7 @@ fn who_is_being_stopped_already_ends_in_time_too() {
 }
 
 #[test]
-fn asked_again_everything_is_killed_at_once() {
+fn a_second_signal_kills_everything_at_once() {
     let mut world = World::new(chain(8000));
     world.kills_work = true;
     world.stop(TERM);
@@ -275,7 +275,7 @@ fn an_escalation_does_not_wait() {
 }
 
 #[test]
-fn who_is_found_sick_before_its_turn_ends_and_is_not_started_again() {
+fn an_app_that_becomes_unhealthy_before_its_stage_ends_and_is_not_restarted() {
     let mut world = World::new(plan([after(app("api"), &[("db", STARTED)]), health::with_health("db")]));
     world.asked_and(1, Ok(()));
     world.stop(TERM);

@@ -152,7 +152,7 @@ fn a_new_file_replaces_several_forks_one_after_the_other() {
 }
 
 #[test]
-fn what_is_asked_during_a_reload_comes_after_it_and_once() {
+fn requests_during_a_reload_follow_it_once() {
     let mut world = serving(1);
     let first = world.ask(become_(wanted(cluster(1, "new"), []), Manner::Changed));
     let same = world.ask(become_(wanted(cluster(1, "new"), []), Manner::Changed));
