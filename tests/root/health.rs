@@ -116,7 +116,7 @@ fn each_instance_is_probed_at_its_own_port() {
     procrun.wait_for_err("api (1) is healthy");
     let mut client = std::net::TcpStream::connect(("127.0.0.1", port + 1)).unwrap();
     std::io::Write::write_all(&mut client, b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    procrun.wait_for_err("api (1) failed 2 health checks");
+    procrun.wait_for_err("api (1) failed 2 health probes");
     procrun.wait_for_err_lines("api (1) is healthy", 2);
     assert!(procrun.err().lines_with("api (0) failed").is_empty(), "{}", procrun.story());
     procrun.expect_stop();
@@ -135,7 +135,7 @@ fn a_port_without_a_listener_is_a_failure_after_the_start_period() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
     procrun.wait_for_err("main (0) is healthy");
     drop(listener);
-    procrun.wait_for_err_lines("main (0) failed 2 health checks", 2);
+    procrun.wait_for_err_lines("main (0) failed 2 health probes", 2);
     procrun.expect_stop();
 }
 

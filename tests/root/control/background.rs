@@ -374,7 +374,7 @@ fn a_command_in_a_reload_does_not_take_back_what_the_file_says() {
     };
     file("one");
     let run = bed.isolated(&["ecosystem.toml"]).pid1().start();
-    run.wait_for_lines("keeps servinge", 2);
+    run.wait_for_lines("serves one", 2);
     file("two");
     run.signal(support::SIGHUP);
     run.wait_for_line("serves two");
