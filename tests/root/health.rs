@@ -196,7 +196,7 @@ fn programs_that_come_and_go_are_reaped() {
     let mut procrun = start(&bed);
     wait_until("twenty checks", || bed.read("pids").lines().count() >= 20);
     wait_until("no zombie", || procrun.zombies().is_empty());
-    assert!(procrun.err().lines_with("health check").is_empty(), "{}", procrun.story());
+    assert!(procrun.err().lines_with("health probe").is_empty(), "{}", procrun.story());
     // What a check leaves behind in its group ends with it.
     let left: Vec<i32> = bed.read("left").lines().take(10).map(|pid| pid.parse().unwrap()).collect();
     assert_eq!(left.len(), 10);
