@@ -6,17 +6,17 @@
 use libfuzzer_sys::fuzz_target;
 use procrun::control::{
     Hello, Request,
-    message::{LONGEST_HELLO, Lines, decode},
+    framing::{LineBuffer, MAX_HELLO, decode},
 };
 
 /// The messages until one is too long, which ends the conversation.
 fn read(pieces: &[&[u8]]) -> Vec<Result<Request, String>> {
-    let mut lines = Lines::default();
+    let mut lines = LineBuffer::default();
     let mut messages = Vec::new();
     for piece in pieces {
         lines.feed(piece);
         loop {
-            match lines.next(LONGEST_HELLO) {
+            match lines.next(MAX_HELLO) {
                 Ok(Some(line)) => {
                     let _ = decode::<Hello>(line);
                     messages.push(decode(line));

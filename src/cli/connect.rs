@@ -12,9 +12,10 @@ use crate::{
     config::resolve_path,
     control::{
         Answer, PROTOCOL, Request, SocketPaths,
-        client::{self, Broken, Connection, Unreachable},
+        client::{self, Connection, ConnectionError, NoSupervisor},
         is_pattern,
         snapshot::{Detail, Overview},
+        targets::ProcessList,
     },
     sys::{accounts, directory},
 };
@@ -64,8 +65,8 @@ impl Supervisor {
     pub(super) fn find_at(places: &SocketPaths) -> Result<Option<Self>, Failure> {
         match client::find(places) {
             Ok(connection) => Ok(Some(connection.into())),
-            Err(Unreachable::Nobody(_)) => Ok(None),
-            Err(error @ Unreachable::Several(_)) => Err(unreachable(&error)),
+            Err(NoSupervisor::NotRunning(_)) => Ok(None),
+            Err(error @ NoSupervisor::Ambiguous(_)) => Err(unreachable(&error)),
         }
     }
 
@@ -118,12 +119,11 @@ impl Supervisor {
             return Ok(Cow::Borrowed(request));
         }
         let list = self.overview(&Request::List)?.instances;
-        let is_listed =
-            |word: &str| list.iter().any(|one| one.name == word || one.namespace == word) || word == "all";
+        let list = ProcessList::from(&*list);
         // Without a working directory only absolute paths name a script.
         let cwd = directory::working().unwrap_or_else(|_| "/".into());
         for word in named.targets_mut() {
-            if may_be_script(word) && !is_listed(word) {
+            if may_be_script(word) && !list.has_group(word) {
                 *word = resolve_path(&cwd, word.as_ref()).to_string_lossy().into_owned();
             }
         }
@@ -134,7 +134,7 @@ impl Supervisor {
     pub(super) fn ask_if_running(&mut self, request: &Request) -> Result<bool, Failure> {
         match self.connection.ask(request) {
             Ok(()) => Ok(true),
-            Err(Broken::Ended) => Ok(false),
+            Err(ConnectionError::Ended) => Ok(false),
             Err(broken) => Err(self.broken(&broken)),
         }
     }
@@ -142,7 +142,7 @@ impl Supervisor {
     /// The next answer; a refusal is a failure.
     pub(super) fn answer(&mut self) -> Result<Answer, Failure> {
         match self.connection.answer() {
-            Ok(Answer::Failed { message, hint }) => Err(Failure::not_done(message).hint_if(hint)),
+            Ok(Answer::Failed(error)) => Err(error.into()),
             Ok(answer) => Ok(answer),
             Err(broken) => Err(self.broken(&broken)),
         }
@@ -151,23 +151,25 @@ impl Supervisor {
     /// The next answer; `None` when the supervisor has ended.
     pub(super) fn answer_or_end(&mut self) -> Result<Option<Answer>, Failure> {
         match self.connection.answer() {
-            Ok(Answer::Failed { message, hint }) => Err(Failure::not_done(message).hint_if(hint)),
+            Ok(Answer::Failed(error)) => Err(error.into()),
             Ok(answer) => Ok(Some(answer)),
-            Err(Broken::Ended) => Ok(None),
+            Err(ConnectionError::Ended) => Ok(None),
             Err(broken) => Err(self.broken(&broken)),
         }
     }
 
-    fn broken(&self, broken: &Broken) -> Failure {
+    fn broken(&self, broken: &ConnectionError) -> Failure {
         let path = self.connection.path().display();
         match broken {
-            Broken::Ended => Failure::not_done(format!("the supervisor at {path} exited before it answered")),
-            Broken::Silent => {
+            ConnectionError::Ended => {
+                Failure::not_done(format!("the supervisor at {path} exited before it answered"))
+            }
+            ConnectionError::NoAnswer => {
                 Failure::new(NO_SUPERVISOR, format!("the supervisor at {path} does not answer"))
                     .hint("it is stopped (SIGSTOP), or the machine is overloaded")
             }
-            Broken::Failed(why) => Failure::not_done(format!("the supervisor at {path}: {why}")),
-            Broken::Version(theirs) => {
+            ConnectionError::Failed(why) => Failure::not_done(format!("the supervisor at {path}: {why}")),
+            ConnectionError::Version(theirs) => {
                 let failure = Failure::not_done(format!(
                     "the supervisor at {path} is procrun {} with protocol version {}; this is procrun {} with protocol \
                      version {PROTOCOL}",
@@ -196,18 +198,18 @@ fn may_be_script(word: &str) -> bool {
     is_path && !is_pattern(word) || !is_id && Path::new(word).is_file()
 }
 
-fn unreachable(error: &Unreachable) -> Failure {
+fn unreachable(error: &NoSupervisor) -> Failure {
     match error {
-        Unreachable::Nobody(looked_at) => {
+        NoSupervisor::NotRunning(searched) => {
             let mut message = "no supervisor is running; searched in".to_owned();
-            for (path, finding) in looked_at {
+            for (path, finding) in searched {
                 write!(message, "\n  {}: {finding}", path.display()).expect("a String takes everything");
             }
             let hint = "`procrun ecosystem.toml` starts one in the foreground, `procrun start app.js` in\n\
                         the background. --socket FILE selects a supervisor with another socket";
             Failure::new(NO_SUPERVISOR, message).hint(hint)
         }
-        Unreachable::Several(paths) => {
+        NoSupervisor::Ambiguous(paths) => {
             let mut hint = "select one with".to_owned();
             for path in paths {
                 write!(hint, "\n--socket {}", path.display()).expect("a String takes everything");

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::wrap::folded;
-use crate::{shown::printable_lines, spec::ExitCode, sys::terminal};
+use crate::{control::RequestError, shown::printable_lines, spec::ExitCode, sys::terminal};
 
 /// Something was not done.
 pub(super) const NOT_DONE: ExitCode = 1;
@@ -71,6 +71,12 @@ impl Failure {
         };
         let hint = self.hint.as_ref().map(|hint| part(HINT, hint));
         part("error: ", &self.message) + hint.as_deref().unwrap_or_default()
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(RequestError { message, hint }: RequestError) -> Self {
+        Self::not_done(message).hint_if(hint)
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::EX_USAGE,
     control::{Answer, Edge, LogLine},
-    logs::{Kind, Line, View, frame},
+    logs::{Kind, Line, View},
 };
 
 /// PM2's default.
@@ -59,14 +59,14 @@ impl Output {
                 format!("{missed} {plural} missed: the output of the apps was faster than this command");
             let at = lines.first().map_or(0, |line| line.at);
             let bytes = text.as_bytes();
-            let (begin, end) = (frame::Edge::Line, frame::Edge::Line);
+            let (begin, end) = (Edge::Line, Edge::Line);
             let line = Line { id: None, name: "procrun", kind: Kind::Err, at, bytes, begin, end };
             self.view.line(line, &mut self.bytes);
         }
         for line in lines {
             let kind = if line.err { Kind::Err } else { Kind::Out };
             let LogLine { id, at, .. } = *line;
-            let (begin, end) = (edge(line.begin), edge(line.end));
+            let (begin, end) = (line.begin, line.end);
             let line = Line { id, name: &line.name, kind, at, bytes: line.text.as_bytes(), begin, end };
             self.view.line(line, &mut self.bytes);
         }
@@ -76,13 +76,5 @@ impl Output {
         to.write_all(&self.bytes)?;
         self.bytes.clear();
         to.flush()
-    }
-}
-
-fn edge(edge: Edge) -> frame::Edge {
-    match edge {
-        Edge::Line => frame::Edge::Line,
-        Edge::Cut => frame::Edge::Cut,
-        Edge::Pause => frame::Edge::Pause,
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt::Write as _};
 
 use super::process_table::{size, uptime};
 use crate::{
-    control::trees::{BelongsBy, InstanceTree, ProcessInfo, ProcessTrees},
+    control::trees::{InstanceTree, ProcessInfo, ProcessTrees, Witness},
     shown::printable,
     sys::tree::{self, Identity},
 };
@@ -59,7 +59,7 @@ fn rows(text: &mut String, processes: &[ProcessInfo]) {
 }
 
 fn line((it, depth): (&ProcessInfo, usize)) -> String {
-    let by = it.belongs_by.map_or("-", BelongsBy::word);
+    let by = it.belongs_by.map_or("-", Witness::word);
     let command = if it.zombie { format!("{} (zombie)", it.command) } else { it.command.clone() };
     let indent = "  ".repeat(depth);
     let (up, memory) = (uptime(it.uptime), size(it.memory));
@@ -81,7 +81,7 @@ fn depths(processes: &[ProcessInfo]) -> Vec<usize> {
 pub(super) fn described(processes: &[ProcessInfo]) -> Vec<(String, String)> {
     let rows = processes.iter().zip(depths(processes));
     let row = |(it, depth): (&ProcessInfo, usize)| {
-        let by = it.belongs_by.map_or("-", BelongsBy::word);
+        let by = it.belongs_by.map_or("-", Witness::word);
         let indent = "  ".repeat(depth);
         (
             format!("{indent}{}", it.pid),
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use crate::control::snapshot::Status;
 
-    fn process(pid: i32, parent: i32, command: &str, by: Option<BelongsBy>) -> ProcessInfo {
+    fn process(pid: i32, parent: i32, command: &str, by: Option<Witness>) -> ProcessInfo {
         ProcessInfo {
             pid,
             parent,
@@ -117,9 +117,9 @@ mod tests {
             status: Status::Online,
             treekill: false,
             processes: vec![
-                process(10, 1, "sh start.sh", Some(BelongsBy::Main)),
-                process(11, 10, "node\x1b app.js", Some(BelongsBy::Parent)),
-                process(12, 1, "nginx: master process", Some(BelongsBy::Limit)),
+                process(10, 1, "sh start.sh", Some(Witness::Main)),
+                process(11, 10, "node\x1b app.js", Some(Witness::Parent)),
+                process(12, 1, "nginx: master process", Some(Witness::Limit)),
             ],
         };
         let unowned = vec![process(99, 1, "sleep 5", None)];

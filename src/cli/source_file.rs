@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::{Flags, Invocation, Loaded, Problems, Read, STDIN, Source},
-    control::{Anew, Answer, Request, Taken, snapshot::Brief},
+    control::{AddRequest, Answer, NameConflict, Request, RestartScope},
     spec::{AppSpec, order::Outside},
     supervisor,
     sys::directory,
@@ -34,13 +34,8 @@ pub(super) fn default() -> Option<OsString> {
     DEFAULTS.iter().find(|name| Path::new(name).is_file()).map(OsString::from)
 }
 
-/// Whether this word means an ecosystem file: there is one, and no application is called so.
-pub(super) fn is_meant(word: &str, list: &[Brief]) -> bool {
-    looks_like_one(word) && list.iter().all(|one| one.name != word)
-}
-
-/// Whether this word could mean an ecosystem file.
-pub(super) fn looks_like_one(word: &str) -> bool {
+/// Whether this word names an ecosystem file, if no application has that name.
+pub(super) fn is_ecosystem_file(word: &str) -> bool {
     word == STDIN || Source::is_named_as_file(word.as_ref()) && Path::new(word).is_file()
 }
 
@@ -94,24 +89,23 @@ impl Found {
         Ok(found)
     }
 
-    /// The request to have it in the list; a file's applications replace those of the same name.
-    pub(super) fn request(self, anew: Anew, otherwise: Taken, update_environment: bool) -> Request {
-        let taken = if self.is_file { Taken::Replace } else { otherwise };
-        let Self { apps, outside, file, environment, is_file: _ } = self;
-        let environment = sendable(environment);
-        let (resting, empty) = (Vec::new(), Vec::new());
-        let dry_run = false;
-        Request::Add {
+    /// The request to add the apps. Those of a file replace apps of the same name.
+    pub(super) fn request(
+        self,
+        scope: RestartScope,
+        name_conflict: NameConflict,
+        update_environment: bool,
+    ) -> AddRequest {
+        let Self { apps, outside, file, environment, is_file } = self;
+        AddRequest {
             apps,
-            environment,
+            environment: sendable(environment),
             update_environment,
             file,
-            dry_run,
-            taken,
-            anew,
-            resting,
-            empty,
+            name_conflict: if is_file { NameConflict::Replace } else { name_conflict },
+            scope,
             outside,
+            ..AddRequest::default()
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config::{Changes, Flags, Problems},
-    control::{Action, Anew, Request, Taken},
+    control::{Action, NameConflict, Request, RestartScope, targets::ProcessList},
     spec::ExitCode,
     sys::directory,
 };
@@ -22,7 +22,7 @@ use crate::{
 pub(super) const ATTACH: &str = "`--attach` has no effect: `procrun logs` follows the output";
 
 /// Carries out `restart` or `reload`: of listed apps, and of the apps of ecosystem files.
-pub(super) fn update(args: &ParsedArgs, anew: Anew) -> Result<ExitCode, Failure> {
+pub(super) fn update(args: &ParsedArgs, scope: RestartScope) -> Result<ExitCode, Failure> {
     if args.has("attach") {
         say_notices(&[ATTACH.to_owned()]);
     }
@@ -46,7 +46,7 @@ pub(super) fn update(args: &ParsedArgs, anew: Anew) -> Result<ExitCode, Failure>
     let request = if targets.is_empty() {
         None
     } else {
-        match change_request(args, targets, anew) {
+        match change_request(args, targets, scope) {
             Ok(request) => Some(request),
             Err(problems) => return Ok(refused(&problems)),
         }
@@ -61,10 +61,14 @@ pub(super) fn update(args: &ParsedArgs, anew: Anew) -> Result<ExitCode, Failure>
     }
     let mut supervisor = background::connect(args.socket.as_deref(), output != OperationOutput::Steps)?;
     for found in found {
-        let request = found.request(anew, Taken::Replace, update_environment);
+        let request = Request::Add(Box::new(found.request(scope, NameConflict::Replace, update_environment)));
         wait_and_print(&mut supervisor, &request, output)?;
     }
-    wait_and_show(&mut supervisor, &last.request(anew, Taken::Replace, update_environment), output)
+    wait_and_show(
+        &mut supervisor,
+        &Request::Add(Box::new(last.request(scope, NameConflict::Replace, update_environment))),
+        output,
+    )
 }
 
 /// The selected supervisor, if one runs: a file may be the reason to start one.
@@ -79,19 +83,20 @@ fn running(args: &ParsedArgs) -> Result<Option<Supervisor>, Failure> {
 /// The words that mean ecosystem files, and the others.
 fn split(args: &ParsedArgs) -> Result<(Vec<String>, Vec<String>), Failure> {
     let words = args.words.clone();
-    if !words.iter().any(|word| source_file::looks_like_one(word)) {
+    if !words.iter().any(|word| source_file::is_ecosystem_file(word)) {
         return Ok((Vec::new(), words));
     }
     let list = match running(args)? {
         Some(mut supervisor) => supervisor.overview(&Request::List)?.instances,
         None => Vec::new(),
     };
-    Ok(words.into_iter().partition(|word| source_file::is_meant(word, &list)))
+    let list = ProcessList::from(&*list);
+    Ok(words.into_iter().partition(|word| source_file::is_ecosystem_file(word) && !list.has_app(word)))
 }
 
-fn change_request(args: &ParsedArgs, targets: Vec<String>, anew: Anew) -> Result<Request, Problems> {
+fn change_request(args: &ParsedArgs, targets: Vec<String>, scope: RestartScope) -> Result<Request, Problems> {
     let changes = changes(args.flags(), args.args.clone())?;
-    Ok(request(targets, changes, args.has("update-env"), anew))
+    Ok(request(targets, changes, args.has("update-env"), scope))
 }
 
 /// What the options of a command change in listed apps.
@@ -104,17 +109,22 @@ pub(super) fn changes(flags: Flags, args: Option<Vec<OsString>>) -> Result<Chang
 }
 
 /// The request to start, restart or reload, changed or not.
-pub(super) fn request(targets: Vec<String>, changes: Changes, with_environment: bool, anew: Anew) -> Request {
+pub(super) fn request(
+    targets: Vec<String>,
+    changes: Changes,
+    with_environment: bool,
+    scope: RestartScope,
+) -> Request {
     let environment = with_environment.then(environment);
     if environment.is_none() && changes.patch.is_none() {
-        let action = match anew {
-            Anew::Changed => Action::Start,
-            Anew::Reload => Action::Reload,
-            Anew::Restart => Action::Restart,
+        let action = match scope {
+            RestartScope::Changed => Action::Start,
+            RestartScope::Reload => Action::Reload,
+            RestartScope::Restart => Action::Restart,
         };
         return Request::Act { action, targets };
     }
-    Request::Change { targets, anew, environment, patch: changes.patch }
+    Request::Change { targets, scope, environment, patch: changes.patch }
 }
 
 /// Prints configuration errors; returns their exit code.
@@ -135,6 +145,7 @@ fn names(args: &ParsedArgs) -> Result<Result<Vec<String>, ExitCode>, Failure> {
     }
     let mut supervisor = args.supervisor()?;
     let list = supervisor.overview(&Request::List)?.instances;
+    let process_list = ProcessList::from(&*list);
     for file in files {
         let mut invocation = source_file::invocation(file.clone().into(), args.flags(), None)?;
         read_as_before(&mut invocation, &mut supervisor)?;
@@ -143,7 +154,7 @@ fn names(args: &ParsedArgs) -> Result<Result<Vec<String>, ExitCode>, Failure> {
             Err(problems) => return Ok(Err(refused(&problems))),
         };
         for name in names {
-            if list.iter().any(|one| one.name == name) {
+            if process_list.has_app(&name) {
                 targets.push(name);
             } else {
                 say_notices(&[format!("`{name}` of {file} is not in the list")]);

@@ -17,7 +17,8 @@ use nix::{
 };
 
 use super::{
-    message::{Answer, Hello, LONGEST_ANSWER, Lines, PROTOCOL, Request, decode, encode},
+    framing::{Hello, LineBuffer, MAX_ANSWER, PROTOCOL, decode, encode},
+    message::{Answer, Request},
     socket_file::sockets_in,
     socket_paths::{Name, SocketPaths},
 };
@@ -30,47 +31,47 @@ const HELLO: Duration = Duration::from_secs(10);
 pub struct Connection {
     stream: UnixStream,
     path: PathBuf,
-    lines: Lines,
+    lines: LineBuffer,
     greeted: bool,
     greeting_sent: bool,
 }
 
 /// Why no supervisor can be reached.
 #[derive(Debug)]
-pub enum Unreachable {
-    /// The searched paths, each with its finding.
-    Nobody(Vec<(PathBuf, Finding)>),
+pub enum NoSupervisor {
+    /// The searched paths, each with its state.
+    NotRunning(Vec<(PathBuf, SocketState)>),
     /// Several supervisors live and none of them is the default.
-    Several(Vec<PathBuf>),
+    Ambiguous(Vec<PathBuf>),
 }
 
-impl Unreachable {
+impl NoSupervisor {
     /// Whether no supervisor runs: each path is empty, or has the socket of a supervisor that has exited. A
     /// path that cannot be read proves nothing.
     pub fn is_none_running(&self) -> bool {
         match self {
-            Self::Nobody(looked_at) => {
-                looked_at.iter().all(|(_, finding)| matches!(finding, Finding::Missing | Finding::Stale))
-            }
-            Self::Several(_) => false,
+            Self::NotRunning(searched) => searched
+                .iter()
+                .all(|(_, finding)| matches!(finding, SocketState::Missing | SocketState::Stale)),
+            Self::Ambiguous(_) => false,
         }
     }
 }
 
-/// What was found at a place.
+/// The state of a path at which a socket was expected.
 #[derive(Debug)]
-pub enum Finding {
+pub enum SocketState {
     /// Nothing.
     Missing,
     /// A socket without a listener.
     Stale,
     /// It belongs to another user.
     Foreign(u32),
-    /// Something else.
+    /// Connecting failed.
     Refused(io::Error),
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for SocketState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("nothing there"),
@@ -81,24 +82,24 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Why a conversation broke off.
+/// Why a connection cannot be used any more.
 #[derive(Debug)]
-pub enum Broken {
-    /// The supervisor is gone.
+pub enum ConnectionError {
+    /// The supervisor has exited.
     Ended,
-    /// It speaks another version of the protocol.
+    /// It has another version of the protocol.
     Version(Hello),
     /// It does not answer.
-    Silent,
+    NoAnswer,
     /// Its answer is not a message, or the kernel reported an error.
     Failed(String),
 }
 
-impl From<io::Error> for Broken {
+impl From<io::Error> for ConnectionError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Ended,
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::Silent,
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::NoAnswer,
             _ => Self::Failed(error.to_string()),
         }
     }
@@ -107,73 +108,73 @@ impl From<io::Error> for Broken {
 /// Connects to the selected supervisor: the one of `--socket`, else the default one, else the only running one.
 ///
 /// # Errors
-/// [`Unreachable`].
-pub fn find(places: &SocketPaths) -> Result<Connection, Unreachable> {
+/// [`NoSupervisor`].
+pub fn find(places: &SocketPaths) -> Result<Connection, NoSupervisor> {
     let directories = match places {
         SocketPaths::Socket(path) => {
             // Root may name the socket of any user; the search does not include those.
-            let named_by_root = geteuid().is_root();
-            return connect(path, named_by_root)
-                .map_err(|finding| Unreachable::Nobody(vec![(path.clone(), finding)]));
+            let any_owner = geteuid().is_root();
+            return connect(path, any_owner)
+                .map_err(|finding| NoSupervisor::NotRunning(vec![(path.clone(), finding)]));
         }
         SocketPaths::Directories(directories) => directories,
     };
-    let mut looked_at = Vec::new();
+    let mut searched = Vec::new();
     for directory in directories {
         let path = directory.join(Name::Default.file(0));
         match connect(&path, false) {
             Ok(connection) => return Ok(connection),
-            Err(finding) => looked_at.push((path, finding)),
+            Err(finding) => searched.push((path, finding)),
         }
     }
     let mut live = Vec::new();
     for path in directories.iter().flat_map(|directory| sockets_in(directory)) {
-        if looked_at.iter().any(|(known, _)| *known == path) {
+        if searched.iter().any(|(known, _)| *known == path) {
             continue;
         }
         match connect(&path, false) {
             Ok(connection) => live.push(connection),
-            Err(finding) => looked_at.push((path, finding)),
+            Err(finding) => searched.push((path, finding)),
         }
     }
     match live.len() {
-        0 => Err(Unreachable::Nobody(looked_at)),
+        0 => Err(NoSupervisor::NotRunning(searched)),
         1 => Ok(live.remove(0)),
-        _ => Err(Unreachable::Several(live.into_iter().map(|connection| connection.path).collect())),
+        _ => Err(NoSupervisor::Ambiguous(live.into_iter().map(|connection| connection.path).collect())),
     }
 }
 
-fn connect(path: &Path, anybodys: bool) -> Result<Connection, Finding> {
+fn connect(path: &Path, any_owner: bool) -> Result<Connection, SocketState> {
     let me = geteuid().as_raw();
-    let is_mine = |uid: u32| anybodys || uid == me || uid == 0;
+    let is_mine = |uid: u32| any_owner || uid == me || uid == 0;
     // A user with write permission for the directory may put any socket there.
     if let Some(directory) = path.parent().and_then(|directory| directory.symlink_metadata().ok())
-        && !anybodys
+        && !any_owner
         && directory.mode() & 0o022 == 0
         && !is_mine(directory.uid())
     {
-        return Err(Finding::Foreign(directory.uid()));
+        return Err(SocketState::Foreign(directory.uid()));
     }
     let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Finding::Missing,
-        io::ErrorKind::ConnectionRefused => Finding::Stale,
-        _ => Finding::Refused(error),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => SocketState::Missing,
+        io::ErrorKind::ConnectionRefused => SocketState::Stale,
+        _ => SocketState::Refused(error),
     })?;
     // The credentials of the process that called listen(2).
     match getsockopt(&stream, PeerCredentials) {
-        Ok(peer) if !is_mine(peer.uid()) => Err(Finding::Foreign(peer.uid())),
+        Ok(peer) if !is_mine(peer.uid()) => Err(SocketState::Foreign(peer.uid())),
         Ok(_) => Ok(Connection::new(stream, path.to_owned())),
-        Err(error) => Err(Finding::Refused(error.into())),
+        Err(error) => Err(SocketState::Refused(error.into())),
     }
 }
 
 impl Connection {
-    /// A connection that was made elsewhere.
+    /// A connection from an open socket.
     pub fn new(stream: UnixStream, path: PathBuf) -> Self {
-        Self { stream, path, lines: Lines::default(), greeted: false, greeting_sent: false }
+        Self { stream, path, lines: LineBuffer::default(), greeted: false, greeting_sent: false }
     }
 
-    /// Which socket it is.
+    /// The path of the socket.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -199,8 +200,8 @@ impl Connection {
     /// Sends a request; the answers come by [`Connection::answer`].
     ///
     /// # Errors
-    /// [`Broken`].
-    pub fn ask(&mut self, request: &Request) -> Result<(), Broken> {
+    /// [`ConnectionError`].
+    pub fn ask(&mut self, request: &Request) -> Result<(), ConnectionError> {
         let mut line = Vec::new();
         if !self.greeting_sent {
             self.greeting_sent = true;
@@ -217,8 +218,8 @@ impl Connection {
     /// Waits for the supervisor's hello.
     ///
     /// # Errors
-    /// [`Broken`].
-    pub fn greet(&mut self) -> Result<(), Broken> {
+    /// [`ConnectionError`].
+    pub fn greet(&mut self) -> Result<(), ConnectionError> {
         if !self.greeting_sent {
             self.greeting_sent = true;
             self.stream.write_all(&encode(&Hello::own()))?;
@@ -232,10 +233,10 @@ impl Connection {
         Ok(())
     }
 
-    fn accept_hello(&mut self, line: &[u8]) -> Result<(), Broken> {
-        let hello: Hello = decode(line).map_err(Broken::Failed)?;
+    fn accept_hello(&mut self, line: &[u8]) -> Result<(), ConnectionError> {
+        let hello: Hello = decode(line).map_err(ConnectionError::Failed)?;
         if hello.protocol != PROTOCOL {
-            return Err(Broken::Version(hello));
+            return Err(ConnectionError::Version(hello));
         }
         self.greeted = true;
         Ok(())
@@ -244,27 +245,27 @@ impl Connection {
     /// The next answer.
     ///
     /// # Errors
-    /// [`Broken`].
-    pub fn answer(&mut self) -> Result<Answer, Broken> {
+    /// [`ConnectionError`].
+    pub fn answer(&mut self) -> Result<Answer, ConnectionError> {
         self.greet()?;
         let line = self.line()?;
-        decode(&line).map_err(Broken::Failed)
+        decode(&line).map_err(ConnectionError::Failed)
     }
 
     /// The next answer, if it arrives within this time. A partial answer is kept.
     ///
     /// # Errors
-    /// [`Broken`], but never [`Broken::Silent`].
-    pub fn answer_within(&mut self, patience: Duration) -> Result<Option<Answer>, Broken> {
-        self.stream.set_read_timeout(Some(patience))?;
+    /// [`ConnectionError`], but never [`ConnectionError::NoAnswer`].
+    pub fn answer_within(&mut self, timeout: Duration) -> Result<Option<Answer>, ConnectionError> {
+        self.stream.set_read_timeout(Some(timeout))?;
         loop {
             let line = match self.line() {
-                Err(Broken::Silent) => return Ok(None),
+                Err(ConnectionError::NoAnswer) => return Ok(None),
                 line => line?,
             };
             if self.greeted {
                 self.stream.set_read_timeout(None)?;
-                return decode(&line).map(Some).map_err(Broken::Failed);
+                return decode(&line).map(Some).map_err(ConnectionError::Failed);
             }
             self.accept_hello(&line)?;
         }
@@ -273,22 +274,22 @@ impl Connection {
     /// Sends a request and returns the answer.
     ///
     /// # Errors
-    /// [`Broken`].
-    pub fn request(&mut self, request: &Request) -> Result<Answer, Broken> {
+    /// [`ConnectionError`].
+    pub fn request(&mut self, request: &Request) -> Result<Answer, ConnectionError> {
         self.ask(request)?;
         self.answer()
     }
 
-    fn line(&mut self) -> Result<Vec<u8>, Broken> {
+    fn line(&mut self) -> Result<Vec<u8>, ConnectionError> {
         loop {
-            match self.lines.next(LONGEST_ANSWER) {
+            match self.lines.next(MAX_ANSWER) {
                 Ok(Some(line)) => return Ok(line.to_vec()),
                 Ok(None) => {}
-                Err(_) => return Err(Broken::Failed("the answer is too long".to_owned())),
+                Err(_) => return Err(ConnectionError::Failed("the answer is too long".to_owned())),
             }
             let mut piece = [0; 16 * 1024];
             match self.stream.read(&mut piece) {
-                Ok(0) => return Err(Broken::Ended),
+                Ok(0) => return Err(ConnectionError::Ended),
                 Ok(count) => self.lines.feed(&piece[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),

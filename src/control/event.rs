@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::message::decode;
+use super::framing::decode;
 use crate::machine::events::Event;
 
 /// An event as JSON, in one line.

@@ -2,7 +2,9 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `message` | versions, requests, answers, and the maximum length of a line |
+//! | `framing` | versions, one line a message, the maximum length of a line |
+//! | `message` | requests and answers |
+//! | `log_line` | a log line, and the encoding of several |
 //! | `event` | an event, encoded once |
 //! | `socket_paths` | the paths of sockets |
 //! | `socket_file` | takes a path: directory, lock, socket file |
@@ -16,6 +18,8 @@
 
 pub mod client;
 mod event;
+pub mod framing;
+mod log_line;
 pub mod message;
 mod pattern;
 mod plan;
@@ -26,10 +30,13 @@ pub mod socket_paths;
 pub mod targets;
 pub mod trees;
 
+pub use crate::machine::{Action, Count, RestartScope};
 pub use event::EncodedEvent;
-pub use message::{Action, Anew, Answer, Edge, Hello, LogLine, PROTOCOL, Request, SavedApp, Taken};
+pub use framing::{Hello, PROTOCOL};
+pub use log_line::{Edge, LogLine};
+pub use message::{AddRequest, Answer, NameConflict, Request, RequestError, SavedApp};
 pub use pattern::is_pattern;
 pub use plan::{KeyChange, PlannedAction, PlannedChange};
 pub use server::{ClientId, Server};
-pub use socket_file::{Refusal, SocketFile, Starting, own_directory};
+pub use socket_file::{SocketError, SocketFile, Starting, own_directory};
 pub use socket_paths::{Name, SocketPaths};

@@ -22,10 +22,8 @@ use nix::{
 use tokio::time::Instant;
 
 use super::{
-    message::{
-        Answer, Effort, Hello, LONGEST_HELLO, LONGEST_REQUEST, Lines, PROTOCOL, Request, TooLong, decode,
-        encode,
-    },
+    framing::{Hello, LineBuffer, LineTooLong, MAX_HELLO, MAX_REQUEST, PROTOCOL, decode, encode},
+    message::{Answer, Request, RequestKind},
     socket_file::SocketFile,
 };
 use crate::sys::{
@@ -76,7 +74,7 @@ pub struct Server {
 #[derive(Debug)]
 struct Client {
     socket: OwnedFd,
-    input: Lines,
+    input: LineBuffer,
     output: Vec<u8>,
     sent: usize,
     state: State,
@@ -92,8 +90,8 @@ enum State {
     New,
     /// It may ask.
     Idle,
-    /// It has sent a request, which takes this effort, and has no final answer yet.
-    Asked(Effort),
+    /// It has sent a request, which takes this kind, and has no final answer yet.
+    Asked(RequestKind),
     /// It is disconnected as soon as it has read its answers.
     Leaving,
 }
@@ -301,7 +299,7 @@ impl Server {
         let longest = self.clients.iter().max_by_key(|(_, client)| client.input.len());
         let Some(token) = longest.map(|(token, _)| *token) else { return };
         if let Some(client) = self.clients.get_mut(&token) {
-            client.input = Lines::default();
+            client.input = LineBuffer::default();
             client.state = State::Leaving;
             client.say(&Answer::failed(format!(
                 "unfinished requests of all clients take more than {UNFINISHED} bytes: try again later"
@@ -312,23 +310,23 @@ impl Server {
 
     /// Sends pending answers, reads the next request, and sets what to wait for.
     fn go_on(&mut self, token: u64) {
-        let busy = [Effort::Work, Effort::Lines].map(|effort| self.count(effort));
+        let busy = [RequestKind::Operation, RequestKind::Stream].map(|kind| self.count(kind));
         let Some(client) = self.clients.get_mut(&token) else { return };
         let mut stays = client.write();
         while stays && client.output.is_empty() && client.may_ask() {
             match client.next() {
                 Next::Nothing => break,
                 Next::Request(request) => {
-                    let effort = request.effort();
-                    let why = match effort {
-                        Effort::Work if busy[0] >= WAITING => {
+                    let kind = request.kind();
+                    let why = match kind {
+                        RequestKind::Operation if busy[0] >= WAITING => {
                             format!("{WAITING} clients wait until something is done already: try again later")
                         }
-                        Effort::Lines if busy[1] >= FOLLOWING => {
+                        RequestKind::Stream if busy[1] >= FOLLOWING => {
                             format!("{FOLLOWING} clients follow logs or events already: end one of them")
                         }
-                        Effort::None | Effort::Work | Effort::Lines => {
-                            client.state = State::Asked(effort);
+                        RequestKind::Query | RequestKind::Operation | RequestKind::Stream => {
+                            client.state = State::Asked(kind);
                             self.requests.push((ClientId(token), request));
                             break;
                         }
@@ -364,9 +362,9 @@ impl Server {
         }
     }
 
-    /// The number of clients with a request of this effort.
-    fn count(&self, effort: Effort) -> usize {
-        self.clients.values().filter(|client| client.state == State::Asked(effort)).count()
+    /// The number of clients with a request of this kind.
+    fn count(&self, kind: RequestKind) -> usize {
+        self.clients.values().filter(|client| client.state == State::Asked(kind)).count()
     }
 
     fn drop_client(&mut self, token: u64) {
@@ -393,7 +391,7 @@ impl Client {
     fn new(socket: OwnedFd) -> Self {
         Self {
             socket,
-            input: Lines::default(),
+            input: LineBuffer::default(),
             output: Vec::new(),
             sent: 0,
             state: State::New,
@@ -436,7 +434,7 @@ impl Client {
     /// Takes the next line.
     fn next(&mut self) -> Next {
         let is_new = self.state == State::New;
-        let longest = if is_new { LONGEST_HELLO } else { LONGEST_REQUEST };
+        let longest = if is_new { MAX_HELLO } else { MAX_REQUEST };
         match self.input.next(longest) {
             Ok(None) => Next::Nothing,
             Ok(Some(line)) if is_new => {
@@ -447,7 +445,7 @@ impl Client {
                 Ok(request) => Next::Request(request),
                 Err(error) => self.say(&Answer::failed(format!("that is no request: {error}"))),
             },
-            Err(TooLong) => {
+            Err(LineTooLong) => {
                 let answer =
                     Answer::failed(format!("a message of more than {longest} bytes is more than is taken"));
                 if is_new {

@@ -41,14 +41,14 @@ struct Lock {
 
 /// Why there is no socket.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum SocketError {
     /// A live supervisor has it.
     Taken(PathBuf),
     /// Every place was refused, each with the reason.
     NoPlace(Vec<(PathBuf, io::Error)>),
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for SocketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Taken(path) => write!(f, "another supervisor has the control socket {}", path.display()),
@@ -64,30 +64,30 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for SocketError {}
 
 impl SocketFile {
     /// Takes the first place that can be had and listens there.
     ///
     /// # Errors
-    /// [`Refusal::Taken`] when a live supervisor has the socket of this name.
-    pub fn take(places: &SocketPaths, name: Name) -> Result<(Self, UnixListener), Refusal> {
+    /// [`SocketError::Taken`] when a live supervisor has the socket of this name.
+    pub fn take(places: &SocketPaths, name: Name) -> Result<(Self, UnixListener), SocketError> {
         match places {
             SocketPaths::Socket(path) => match Self::at(path.clone()) {
                 Ok(Some(held)) => Ok(held),
-                Ok(None) => Err(Refusal::Taken(path.clone())),
-                Err(error) => Err(Refusal::NoPlace(vec![(path.clone(), error)])),
+                Ok(None) => Err(SocketError::Taken(path.clone())),
+                Err(error) => Err(SocketError::NoPlace(vec![(path.clone(), error)])),
             },
             SocketPaths::Directories(directories) => {
                 let mut tried = Vec::new();
                 for directory in directories {
                     match in_directory(directory, name) {
                         Ok(Some(held)) => return Ok(held),
-                        Ok(None) => return Err(Refusal::Taken(directory.join(name.file(0)))),
+                        Ok(None) => return Err(SocketError::Taken(directory.join(name.file(0)))),
                         Err(error) => tried.push((directory.clone(), error)),
                     }
                 }
-                Err(Refusal::NoPlace(tried))
+                Err(SocketError::NoPlace(tried))
             }
         }
     }
@@ -144,7 +144,7 @@ impl Starting {
     ///
     /// # Errors
     /// No directory is usable for a socket.
-    pub fn wait(places: &SocketPaths) -> Result<Self, Refusal> {
+    pub fn wait(places: &SocketPaths) -> Result<Self, SocketError> {
         let mut tried = Vec::new();
         let locks: Vec<PathBuf> = match places {
             SocketPaths::Socket(path) => vec![path.with_extension("start")],
@@ -165,7 +165,7 @@ impl Starting {
                 Err(error) => tried.push((path, error)),
             }
         }
-        Err(Refusal::NoPlace(tried))
+        Err(SocketError::NoPlace(tried))
     }
 }
 
@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(held.path(), home.join("procrun.sock"));
         assert_eq!(fs::metadata(&home).unwrap().mode() & 0o777, 0o700);
         assert_eq!(fs::metadata(held.path()).unwrap().mode() & 0o777, 0o600);
-        assert!(matches!(SocketFile::take(&places, Name::Default), Err(Refusal::Taken(_))));
+        assert!(matches!(SocketFile::take(&places, Name::Default), Err(SocketError::Taken(_))));
         UnixStream::connect(held.path()).unwrap();
 
         let path = held.path().to_owned();
@@ -343,7 +343,7 @@ mod tests {
         // With sun_path's 108 bytes a name has at most 107; `.new` would still fit.
         let stem = "x".repeat(108 - ".sock".len() - dir.path().as_os_str().len() - 1);
         let longest = |stem: &str| SocketPaths::Socket(dir.path().join(format!("{stem}.sock")));
-        assert!(matches!(SocketFile::take(&longest(&stem), Name::Default), Err(Refusal::NoPlace(_))));
+        assert!(matches!(SocketFile::take(&longest(&stem), Name::Default), Err(SocketError::NoPlace(_))));
         let (held, _listener) = SocketFile::take(&longest(&stem[1..]), Name::Default).unwrap();
         UnixStream::connect(held.path()).unwrap();
     }

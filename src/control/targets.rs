@@ -5,7 +5,11 @@ use std::{
     path::Path,
 };
 
-use super::pattern::{self, Pattern};
+use super::{
+    message::RequestError,
+    pattern::{self, Pattern},
+    snapshot::Brief,
+};
 use crate::{
     config::{nearest, resolve_path},
     spec::Exec,
@@ -38,22 +42,47 @@ impl Candidate<'_> {
     }
 }
 
-/// A word that means nothing here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unknown {
-    /// What and why.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
+/// The instances of a process list.
+#[derive(Debug, Clone, Default)]
+pub struct ProcessList<'a>(Vec<Candidate<'a>>);
+
+impl<'a> FromIterator<Candidate<'a>> for ProcessList<'a> {
+    fn from_iter<T: IntoIterator<Item = Candidate<'a>>>(candidates: T) -> Self {
+        Self(candidates.into_iter().collect())
+    }
 }
 
-/// The ids that the words stand for, in the order of the list, each once. A word is, in this order,
-/// `all`, the name of an application, an id, a namespace, the absolute path of a script, or a pattern on
-/// names (`/^api-/`).
-///
-/// # Errors
-/// [`Unknown`] for the first word that means nothing; nothing is selected then.
-pub fn select<S: AsRef<str>>(words: &[S], of: &[Candidate<'_>]) -> Result<Vec<u32>, Unknown> {
+/// The list as a client knows it, without the scripts of the applications.
+impl<'a> From<&'a [Brief]> for ProcessList<'a> {
+    fn from(list: &'a [Brief]) -> Self {
+        let candidate =
+            |one: &'a Brief| Candidate { id: one.id, name: &one.name, namespace: &one.namespace, exec: None };
+        list.iter().map(candidate).collect()
+    }
+}
+
+impl ProcessList<'_> {
+    /// The ids that the words select, in the order of the list, each once. A word is, in this order, `all`, the name
+    /// of an application, an id, a namespace, the absolute path of a script, or a pattern on names (`/^api-/`).
+    ///
+    /// # Errors
+    /// For the first word that selects nothing; nothing is selected then.
+    pub fn select<S: AsRef<str>>(&self, words: &[S]) -> Result<Vec<u32>, RequestError> {
+        select(words, &self.0)
+    }
+
+    /// Whether an application has this name.
+    pub fn has_app(&self, name: &str) -> bool {
+        self.0.iter().any(|one| one.name == name)
+    }
+
+    /// Whether the word is the name or the namespace of an application, or `all`.
+    pub fn has_group(&self, word: &str) -> bool {
+        word == "all" || self.0.iter().any(|one| one.name == word || one.namespace == word)
+    }
+}
+
+fn select<S: AsRef<str>>(words: &[S], of: &[Candidate<'_>]) -> Result<Vec<u32>, RequestError> {
     let mut chosen = BTreeSet::new();
     for word in words {
         let word = word.as_ref();
@@ -109,20 +138,20 @@ fn meaning(word: &str, of: &[Candidate<'_>]) -> Meaning {
 }
 
 /// The ids of the applications whose names match. A name is matched once, whatever its instances.
-fn matching(word: &str, pattern: &Pattern, of: &[Candidate<'_>]) -> Result<Vec<u32>, Unknown> {
+fn matching(word: &str, pattern: &Pattern, of: &[Candidate<'_>]) -> Result<Vec<u32>, RequestError> {
     let mut known: BTreeMap<&str, bool> = BTreeMap::new();
     let mut is_match = |name| *known.entry(name).or_insert_with_key(|name| pattern.matches(name));
     let ids: Vec<u32> = of.iter().filter(|one| is_match(one.name)).map(|one| one.id).collect();
     if ids.is_empty() {
         let message = format!("no application matches the pattern `{word}`");
         let hint = (!of.is_empty()).then(|| format!("there is {}", names(of)));
-        return Err(Unknown { message, hint });
+        return Err(RequestError { message, hint });
     }
     Ok(ids)
 }
 
-fn invalid_pattern(word: &str, why: &str) -> Unknown {
-    Unknown {
+fn invalid_pattern(word: &str, why: &str) -> RequestError {
+    RequestError {
         message: format!("`{word}` is not a valid pattern: {why}"),
         hint: Some(
             "a pattern is a regular expression without look-around and back-references, such as \
@@ -132,8 +161,8 @@ fn invalid_pattern(word: &str, why: &str) -> Unknown {
     }
 }
 
-fn unknown(word: &str, of: &[Candidate<'_>]) -> Unknown {
-    let refused = |hint: &str| Unknown {
+fn unknown(word: &str, of: &[Candidate<'_>]) -> RequestError {
+    let refused = |hint: &str| RequestError {
         message: format!("there is no application or namespace `{word}`"),
         hint: Some(hint.to_owned()),
     };
@@ -142,22 +171,25 @@ fn unknown(word: &str, of: &[Candidate<'_>]) -> Unknown {
     }
     if Path::new(word).is_absolute() {
         let message = format!("no application runs the script `{word}`");
-        return Unknown { message, hint: Some(format!("`procrun start {word}` adds one")) };
+        return RequestError { message, hint: Some(format!("`procrun start {word}` adds one")) };
     }
     if of.is_empty() {
-        return Unknown { message: format!("`{word}` means nothing: there is no application"), hint: None };
+        return RequestError {
+            message: format!("`{word}` means nothing: there is no application"),
+            hint: None,
+        };
     }
     if word.parse::<u32>().is_ok() {
         let ids: Vec<u32> = of.iter().map(|one| one.id).collect();
         let message = format!("there is no application or id `{word}`");
-        return Unknown { message, hint: Some(format!("there is {}", ranges(&ids))) };
+        return RequestError { message, hint: Some(format!("there is {}", ranges(&ids))) };
     }
     let known = of.iter().map(|one| one.name).chain(of.iter().map(|one| one.namespace)).chain(["all"]);
     let hint = match nearest(word, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("there is {}", names(of)),
     };
-    Unknown { message: format!("there is no application or namespace `{word}`"), hint: Some(hint) }
+    RequestError { message: format!("there is no application or namespace `{word}`"), hint: Some(hint) }
 }
 
 /// The first names in the list.
@@ -209,7 +241,7 @@ mod tests {
         one(7, "jobs", "x"),
     ];
 
-    fn ids(words: &str) -> Result<Vec<u32>, Unknown> {
+    fn ids(words: &str) -> Result<Vec<u32>, RequestError> {
         select(&words.split(' ').collect::<Vec<_>>(), &LIST)
     }
 

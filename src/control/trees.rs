@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::Status;
+pub use crate::sys::tree::Witness;
 
 /// The process trees of some instances, and the processes that belong to none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,43 +47,5 @@ pub struct ProcessInfo {
     /// Its command line, or its name where that cannot be read.
     pub command: String,
     /// Why it belongs to the tree.
-    pub belongs_by: Option<BelongsBy>,
-}
-
-/// Why a process belongs to a tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BelongsBy {
-    /// It is the main process.
-    Main,
-    /// Its parent belongs to the tree.
-    Parent,
-    /// It was seen in the tree before its parent ended.
-    Seen,
-    /// It is in the cgroup of the run.
-    Cgroup,
-    /// It is in a session of the tree.
-    Session,
-    /// It has inherited the limit of file locks that marks the run.
-    Limit,
-    /// It has inherited the environment variable that marks the run.
-    Environment,
-    /// It writes to the instance's stdout or stderr.
-    Output,
-}
-
-impl BelongsBy {
-    /// The word for it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Main => "main",
-            Self::Parent => "parent",
-            Self::Seen => "seen",
-            Self::Cgroup => "cgroup",
-            Self::Session => "session",
-            Self::Limit => "limit",
-            Self::Environment => "environment",
-            Self::Output => "output",
-        }
-    }
+    pub belongs_by: Option<Witness>,
 }

@@ -8,12 +8,14 @@
 use std::ops::Range;
 
 use memchr::{memchr, memrchr};
+use serde::{Deserialize, Serialize};
 
 /// A line longer than this many bytes is forwarded in pieces.
 pub const MAX_LINE: usize = 256 * 1024;
 
 /// The boundary before or behind a piece.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Edge {
     /// The beginning or the end of the line.
     Line,

@@ -23,7 +23,7 @@ use crate::{
     config::{
         Difference, EX_IOERR, Loaded, Problem, Problems, Read, UNANSWERED_HINT, Unanswered, differences,
     },
-    control::{Answer, ClientId, KeyChange, PlannedAction, PlannedChange, targets::Unknown},
+    control::{Answer, ClientId, KeyChange, PlannedAction, PlannedChange, RequestError},
     machine::{
         Event, Forecast, Operation,
         events::{ConfigChange, EventData, Notice},
@@ -86,15 +86,15 @@ impl Request {
 
 impl Supervisor<'_> {
     /// A command asks to read the supervisor's own file again.
-    pub(super) fn apply_file(&mut self, client: ClientId, dry_run: bool) -> Result<(), Unknown> {
+    pub(super) fn apply_file(&mut self, client: ClientId, dry_run: bool) -> Result<(), RequestError> {
         if self.source.file().is_none() {
-            return Err(Unknown {
+            return Err(RequestError {
                 message: "this procrun was not started with an ecosystem file".to_owned(),
                 hint: Some("`procrun apply FILE` adds and changes the apps of a file".to_owned()),
             });
         }
         if self.machine.is_stopping() {
-            return Err(Unknown { message: STOPPING.to_owned(), hint: None });
+            return Err(RequestError { message: STOPPING.to_owned(), hint: None });
         }
         let command = if dry_run { "apply --dry-run" } else { "apply" };
         self.report_command(format!("{command} {}", self.source.name()));
@@ -236,7 +236,7 @@ impl Supervisor<'_> {
             self.report(Notice::of_runtime(data));
         }
         let (message, hint) = (problems.join("\n"), Some("nothing was changed".to_owned()));
-        let failed = Answer::Failed { message, hint };
+        let failed = Answer::Failed(RequestError { message, hint });
         for (client, _) in std::mem::take(&mut self.reading.request).clients {
             self.clients.answer(client, &failed);
         }
@@ -286,10 +286,6 @@ impl Supervisor<'_> {
         });
         let candidates = new.map(Candidate::complete).collect();
         Ok(Examined { plan, added, candidates })
-    }
-
-    pub(super) fn is_planned(&self, app: &str) -> bool {
-        self.machine.coming_plan().apps.iter().any(|other| other.name == app)
     }
 
     /// Keeps the parts beside the machine in step with a plan: the machine keeps the old one while an

@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{actor::Supervisor, workers::NoInput};
 use crate::{
-    control::{Answer, ClientId, targets::Unknown},
+    control::{Answer, ClientId, RequestError},
     spec::HumanDuration,
 };
 
@@ -106,12 +106,12 @@ impl Supervisor<'_> {
         client: ClientId,
         target: &str,
         text: String,
-    ) -> Result<Option<Answer>, Unknown> {
+    ) -> Result<Option<Answer>, RequestError> {
         let id = match self.select(&[target])?[..] {
             [id] => id,
             ref several => {
                 let ids: Vec<String> = self.pm_ids(several).iter().map(u32::to_string).collect();
-                return Err(Unknown {
+                return Err(RequestError {
                     message: format!(
                         "`{target}` selects {} processes, but input goes to one process",
                         several.len()
@@ -125,7 +125,7 @@ impl Supervisor<'_> {
         let input = match self.workers.input(id) {
             Ok(input) => input,
             Err(NoInput::NoProcess) => {
-                return Err(Unknown {
+                return Err(RequestError {
                     message: format!("{who} has no process that could read its standard input"),
                     hint: Some(format!(
                         "`procrun start {pm_id}` starts it, `procrun describe {pm_id}` says why it ended"
@@ -133,7 +133,7 @@ impl Supervisor<'_> {
                 });
             }
             Err(NoInput::Null) => {
-                return Err(Unknown {
+                return Err(RequestError {
                     message: format!(
                         "the standard input of {who} is /dev/null: its configuration says `stdin = \"null\"`"
                     ),
@@ -142,7 +142,7 @@ impl Supervisor<'_> {
             }
         };
         if text.len() > MAX_TEXT {
-            return Err(Unknown {
+            return Err(RequestError {
                 message: format!("{} bytes of input are too long: the limit is {MAX_TEXT} bytes", text.len()),
                 hint: Some("send it in several lines, or let the app read a file".to_owned()),
             });
@@ -184,6 +184,6 @@ impl Undelivered {
             Self::Closed => (format!("{who} has closed its standard input or has ended"), None),
             Self::Refused(error) => (format!("cannot write to the standard input of {who}: {error}"), None),
         };
-        Answer::Failed { message, hint: hint.map(str::to_owned) }
+        Answer::Failed(RequestError { message, hint: hint.map(str::to_owned) })
     }
 }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use crate::{
-    control::{Answer, ClientId, Edge, LogLine, Server},
-    logs::{Batch, Follower, Kind, frame},
+    control::{Answer, ClientId, LogLine, Server},
+    logs::{Batch, Follower, Kind},
 };
 
 /// The clients that follow, and the pending answers.
@@ -133,16 +133,8 @@ fn lines(batch: &Batch) -> Answer {
         err: line.kind == Kind::Err,
         at: line.at,
         text: String::from_utf8_lossy(line.bytes).into_owned(),
-        begin: edge(line.begin),
-        end: edge(line.end),
+        begin: line.begin,
+        end: line.end,
     });
     Answer::Lines { missed: batch.missed, lines: lines.collect() }
-}
-
-fn edge(edge: frame::Edge) -> Edge {
-    match edge {
-        frame::Edge::Line => Edge::Line,
-        frame::Edge::Cut => Edge::Cut,
-        frame::Edge::Pause => Edge::Pause,
-    }
 }

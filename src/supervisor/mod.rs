@@ -4,9 +4,12 @@
 //! register, reap and look up, signal, arm timers. It decides nothing; that is the machine's.
 
 mod actor;
+mod add_request;
 mod added_apps;
+mod app_update;
 mod background;
 mod boot;
+mod change_request;
 mod clients;
 mod command_text;
 mod config_reload;
@@ -32,11 +35,13 @@ mod pid_file;
 mod preflight;
 mod process_trees;
 mod report;
+mod requests;
 mod schedules;
 mod snapshots;
 mod start_job;
 mod starting;
 mod stop_targets;
+mod targets;
 mod termination;
 mod timers;
 mod unexplained;

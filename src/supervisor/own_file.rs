@@ -13,7 +13,7 @@ use std::{
 use super::{actor::Supervisor, lookup::SingleLookup};
 use crate::{
     config::UNANSWERED_HINT,
-    control::{Answer, ClientId, targets::Unknown},
+    control::{Answer, ClientId, RequestError},
     sys::shortage::is_shortage,
 };
 
@@ -21,7 +21,7 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a request continues once it is known whether it names the supervisor's own file.
-type Continuation = Box<dyn FnOnce(&mut Supervisor<'_>, bool) -> Result<Option<Answer>, Unknown> + Send>;
+type Continuation = Box<dyn FnOnce(&mut Supervisor<'_>, bool) -> Result<Option<Answer>, RequestError> + Send>;
 
 /// The look-ups of the links of the supervisor's own file.
 #[derive(Default)]
@@ -46,8 +46,8 @@ impl Supervisor<'_> {
         &mut self,
         client: ClientId,
         file: Option<&Path>,
-        then: impl FnOnce(&mut Supervisor<'_>, bool) -> Result<Option<Answer>, Unknown> + Send + 'static,
-    ) -> Result<Option<Answer>, Unknown> {
+        then: impl FnOnce(&mut Supervisor<'_>, bool) -> Result<Option<Answer>, RequestError> + Send + 'static,
+    ) -> Result<Option<Answer>, RequestError> {
         let (Some(own), Some(file)) = (self.source.file(), file) else { return then(self, false) };
         if own == file {
             return then(self, true);
@@ -84,7 +84,7 @@ impl Supervisor<'_> {
         for Waiting { client, file, then } in requests {
             let answer = match &own {
                 Ok(own) => then(self, own.as_ref() == Some(&file)),
-                Err(why) => Err(Unknown {
+                Err(why) => Err(RequestError {
                     message: format!("following the links of {} {why}", self.source.name()),
                     hint: Some(UNANSWERED_HINT.to_owned()),
                 }),

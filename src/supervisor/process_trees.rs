@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{actor::Supervisor, snapshots};
 use crate::{
-    control::trees::{BelongsBy, InstanceTree, ProcessInfo, ProcessTrees},
+    control::trees::{InstanceTree, ProcessInfo, ProcessTrees},
     machine::{InstanceId, InstanceView},
     sys::{
         tree::{self, Member, Witness, stat::Stat},
@@ -77,15 +77,6 @@ fn info(pid: i32, stat: &Stat, witness: Option<Witness>, now: u64) -> ProcessInf
         memory: stat.pages * units::page_size(),
         zombie: stat.is_zombie,
         command: tree::name(pid).unwrap_or_default(),
-        belongs_by: witness.map(|witness| match witness {
-            Witness::Main => BelongsBy::Main,
-            Witness::Parent => BelongsBy::Parent,
-            Witness::Seen => BelongsBy::Seen,
-            Witness::Cgroup => BelongsBy::Cgroup,
-            Witness::Session => BelongsBy::Session,
-            Witness::Limit => BelongsBy::Limit,
-            Witness::Environment => BelongsBy::Environment,
-            Witness::Output => BelongsBy::Output,
-        }),
+        belongs_by: witness,
     }
 }

@@ -1,12 +1,17 @@
 //! What is shown of the supervisor and its instances, computed at the request of a client.
 
-use std::{cell::Cell, collections::HashMap, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    cell::Cell,
+    collections::HashMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::sync::oneshot;
 
 use super::{
     actor::{Supervisor, now},
-    clients::{LOOKUP_TIMEOUT, millis},
     helper_threads::{Job, Purpose},
     launch, log_files, process_trees,
     usage::Seen,
@@ -14,13 +19,16 @@ use super::{
 use crate::{
     config::{Source, UNANSWERED_HINT, shown_checks},
     control::{
-        Answer, ClientId,
+        Answer, ClientId, RequestError,
         snapshot::{About, Brief, Detail, EndingInfo, Overview, Status, masked},
     },
     machine::{self, Ending, Generation, InstanceId, InstanceView, RestartHistory},
     program,
     spec::{AppSpec, Backoff, ExecMode, Interpreter, MemoryLimit, PrincipalRef, ProgramKind},
 };
+
+/// How long a client waits until the programs of the apps have been looked up.
+pub(super) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The supervisor, and with figures all instances in brief.
 pub(super) fn overview(of: &Supervisor<'_>, seen: Option<&Seen>) -> Overview {
@@ -96,10 +104,9 @@ pub(super) fn environment(of: &mut Supervisor<'_>, client: ClientId, id: Instanc
                     .collect(),
             ),
             Some(Err(failure)) => Answer::failed(failure.message),
-            None => Answer::Failed {
-                message: "reading the files of its environment timed out".to_owned(),
-                hint: Some(UNANSWERED_HINT.to_owned()),
-            },
+            None => Answer::Failed(
+                RequestError::new("reading the files of its environment timed out").hint(UNANSWERED_HINT),
+            ),
         }
     });
     None
@@ -409,4 +416,9 @@ mod tests {
         let seen = [5_000_000, 5_000_001, 4_999_999, 5_003_000, 5_003_001].map(|began| clock.steady(began));
         assert_eq!(seen, [5_000_000, 5_000_000, 5_000_000, 5_003_000, 5_003_000]);
     }
+}
+
+/// Milliseconds, as they are shown.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -22,7 +22,7 @@ use crate::{
         update_apps::{changes, refused},
     },
     config::EX_USAGE,
-    control::{Anew, Answer, PlannedChange, Request, Taken},
+    control::{AddRequest, Answer, NameConflict, PlannedChange, Request, RestartScope},
     shown::printable_lines,
     spec::ExitCode,
 };
@@ -48,14 +48,6 @@ pub(super) static APPLY: Command = Command {
 struct Report {
     dry_run: bool,
     changes: Vec<PlannedChange>,
-}
-
-/// The request to add applications, or to say what that would do.
-fn with_dry_run(request: &mut Request, is_dry_run: bool) -> Request {
-    if let Request::Add { dry_run, .. } = request {
-        *dry_run = is_dry_run;
-    }
-    request.clone()
 }
 
 pub(super) fn apply(args: &ParsedArgs) -> Result<ExitCode, Failure> {
@@ -89,11 +81,12 @@ pub(super) fn apply(args: &ParsedArgs) -> Result<ExitCode, Failure> {
             }
             Err(problems) => return Ok(refused(&problems)),
         };
-        let mut request = found.request(Anew::Changed, Taken::Replace, false);
-        answer = supervisor.request(&with_dry_run(&mut request, true))?;
+        let request = found.request(RestartScope::Changed, NameConflict::Replace, false);
+        let forecast = AddRequest { dry_run: true, ..request.clone() };
+        answer = supervisor.request(&Request::Add(Box::new(forecast)))?;
         if !dry_run && let Answer::Plan { dry_run: is_all, .. } = &mut answer {
             *is_all = false;
-            supervisor.ask(&with_dry_run(&mut request, false))?;
+            supervisor.ask(&Request::Add(Box::new(request)))?;
         }
     }
     let output = OperationOutput::of(args);

@@ -17,7 +17,7 @@ use crate::{
     },
     config::EX_USAGE,
     control::{Answer, Edge, LogLine, Request, snapshot::Detail},
-    logs::{Kind, Line, View, frame},
+    logs::{Kind, Line, View},
     spec::{ExitCode, LogStyle},
 };
 
@@ -183,7 +183,7 @@ fn older(of: &Detail, query: &LogQuery, recent: &[LogLine], out: &mut Output) {
         let before = &lines[..lines.len().saturating_sub(in_memory)];
         for text in before {
             let kind = if err { Kind::Err } else { Kind::Out };
-            let (begin, end) = (frame::Edge::Line, frame::Edge::Line);
+            let (begin, end) = (Edge::Line, Edge::Line);
             let line = Line { id, name: &of.brief.name, kind, at: 0, bytes: text, begin, end };
             out.view.undated(line, &mut out.bytes);
         }

@@ -32,8 +32,8 @@ use crate::{
     },
     config::EX_USAGE,
     control::{
-        Action, Answer, Request, SocketPaths,
-        client::{self, Broken, Connection},
+        Action, Answer, Count, Edge, LogLine as ReceivedLine, Request, SocketPaths,
+        client::{self, Connection, ConnectionError},
         snapshot::Overview,
     },
     spec::ExitCode,
@@ -191,8 +191,8 @@ impl View {
             }
             Some(Ask::Scale(app, more)) => {
                 let done = format!("{app} has one instance {}", if more { "more" } else { "less" });
-                let count = if more { "+1" } else { "-1" };
-                self.ask(Request::Scale { app, count: count.to_owned() }, done);
+                let count = Count::By(if more { 1 } else { -1 });
+                self.ask(Request::Scale { app, count }, done);
             }
         }
         true
@@ -207,7 +207,7 @@ impl View {
                 loop {
                     match connection.answer().map_err(|broken| why(&broken))? {
                         Answer::Step(event) => outcome(true, event.decode()?.notice.to_string()),
-                        Answer::Failed { message, .. } => return Err(message),
+                        Answer::Failed(error) => return Err(error.message),
                         _ => return Ok(()),
                     }
                 }
@@ -239,8 +239,8 @@ impl View {
             }
             loop {
                 match connection.answer() {
-                    Ok(Answer::Failed { message, .. }) => {
-                        let _ = tell.send(News::Event(Event::Outcome(false, message)));
+                    Ok(Answer::Failed(error)) => {
+                        let _ = tell.send(News::Event(Event::Outcome(false, error.message)));
                         return;
                     }
                     Ok(Answer::Lines { missed, lines }) => {
@@ -257,9 +257,9 @@ impl View {
     }
 }
 
-fn as_shown(line: &crate::control::LogLine) -> LogLine {
-    let begin = if line.begin == crate::control::Edge::Line { "" } else { "[...] " };
-    let end = if line.end == crate::control::Edge::Cut { " [...]" } else { "" };
+fn as_shown(line: &ReceivedLine) -> LogLine {
+    let begin = if line.begin == Edge::Line { "" } else { "[...] " };
+    let end = if line.end == Edge::Cut { " [...]" } else { "" };
     LogLine { err: line.err, text: format!("{begin}{}{end}", line.text) }
 }
 
@@ -268,14 +268,14 @@ fn connect(path: &Path) -> Result<Connection, String> {
         .map_err(|_| format!("the supervisor at {} has exited", path.display()))
 }
 
-fn why(broken: &Broken) -> String {
+fn why(broken: &ConnectionError) -> String {
     match broken {
-        Broken::Ended => "the supervisor has exited".to_owned(),
-        Broken::Silent => "the supervisor does not answer".to_owned(),
-        Broken::Version(_) => {
+        ConnectionError::Ended => "the supervisor has exited".to_owned(),
+        ConnectionError::NoAnswer => "the supervisor does not answer".to_owned(),
+        ConnectionError::Version(_) => {
             "the supervisor has another version now: quit and start `monit` again".to_owned()
         }
-        Broken::Failed(why) => why.clone(),
+        ConnectionError::Failed(why) => why.clone(),
     }
 }
 
@@ -346,7 +346,7 @@ fn figures(
     match connection.answer_within(PERIOD).map_err(|broken| why(&broken))? {
         None => Ok(None),
         Some(Answer::Overview(overview)) => Ok(Some(overview)),
-        Some(Answer::Failed { message, .. }) => Err(message),
+        Some(Answer::Failed(error)) => Err(error.message),
         Some(_) => Err("unexpected answer of the supervisor".to_owned()),
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         update_apps::update,
     },
     config::EX_USAGE,
-    control::Anew,
+    control::RestartScope,
     spec::ExitCode,
 };
 
@@ -41,5 +41,5 @@ fn reload(args: &ParsedArgs) -> Result<ExitCode, Failure> {
         let failure = Failure::new(EX_USAGE, "`--dry-run` needs an ecosystem file, not a target");
         return Err(failure.hint("`procrun apply [FILE] --dry-run` shows what a changed file would change"));
     }
-    update(args, Anew::Reload)
+    update(args, RestartScope::Reload)
 }

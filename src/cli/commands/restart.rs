@@ -7,7 +7,7 @@ use crate::{
         parsed_args::ParsedArgs,
         update_apps::update,
     },
-    control::Anew,
+    control::RestartScope,
     spec::ExitCode,
 };
 
@@ -34,5 +34,5 @@ pub(super) static RESTART: Command = Command {
 };
 
 fn restart(args: &ParsedArgs) -> Result<ExitCode, Failure> {
-    update(args, Anew::Restart)
+    update(args, RestartScope::Restart)
 }

@@ -13,7 +13,7 @@ use crate::{
         saved_list::{FILE, read_or_backup},
     },
     config::EX_CONFIG,
-    control::{Action, Anew, Request, SavedApp, Taken, own_directory},
+    control::{Action, AddRequest, Request, SavedApp, own_directory, targets::ProcessList},
     spec::{
         ExitCode,
         validate::{validate, validate_environment},
@@ -45,8 +45,9 @@ fn resurrect(args: &ParsedArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::not_done(format!("{} has no apps", home.join(FILE).display())));
     }
     let mut supervisor = connect(args.socket.as_deref(), args.has("silent"))?;
-    let there = supervisor.overview(&Request::List)?.instances;
-    let is_missing = |saved: &SavedApp| there.iter().all(|one| one.name != saved.app.name);
+    let list = supervisor.overview(&Request::List)?.instances;
+    let listed = ProcessList::from(&*list);
+    let is_missing = |saved: &SavedApp| !listed.has_app(&saved.app.name);
     let mut failed = None;
     let mut missing = Vec::new();
     for saved in apps.into_iter().filter(is_missing) {
@@ -64,7 +65,8 @@ fn resurrect(args: &ParsedArgs) -> Result<ExitCode, Failure> {
     let ran = |saved: &&SavedApp| !saved.app.autostart && !saved.stopped && !saved.empty;
     let targets: Vec<String> = missing.iter().filter(ran).map(|saved| saved.app.name.clone()).collect();
     let start = (!targets.is_empty()).then_some(Request::Act { action: Action::Start, targets });
-    for request in requests(missing.into_iter()).into_iter().chain(start) {
+    let add = requests(missing.into_iter()).into_iter().map(|request| Request::Add(Box::new(request)));
+    for request in add.chain(start) {
         // An app that cannot be started does not prevent the others.
         if let Err(failure) = wait(&mut supervisor, &request, |step| {
             say(&format!("{}\n", message(step)));
@@ -91,31 +93,17 @@ fn in_order(mut apps: Vec<SavedApp>) -> Vec<SavedApp> {
     ordered
 }
 
-/// Applications with the same environment go together.
-fn requests(apps: impl Iterator<Item = SavedApp>) -> Vec<Request> {
-    let mut requests: Vec<Request> = Vec::new();
-    for SavedApp { app, environment, stopped, empty: is_empty } in in_order(apps.collect()) {
-        let name = app.name.clone();
-        match requests.last_mut() {
-            Some(Request::Add { apps, environment: same, .. }) if *same == environment => apps.push(app),
-            _ => requests.push(Request::Add {
-                apps: vec![app],
-                environment,
-                update_environment: false,
-                file: None,
-                dry_run: false,
-                taken: Taken::Refuse,
-                anew: Anew::Changed,
-                resting: Vec::new(),
-                empty: Vec::new(),
-                outside: Vec::new(),
-            }),
+/// One request for consecutive apps with the same environment.
+fn requests(apps: impl Iterator<Item = SavedApp>) -> Vec<AddRequest> {
+    let mut requests: Vec<AddRequest> = Vec::new();
+    for SavedApp { app, environment, stopped, empty } in in_order(apps.collect()) {
+        if requests.last().is_none_or(|last| last.environment != environment) {
+            requests.push(AddRequest { environment, ..AddRequest::default() });
         }
-        if let Some(Request::Add { resting, empty, .. }) = requests.last_mut() {
-            // It comes back as it was.
-            resting.extend(stopped.then(|| name.clone()));
-            empty.extend(is_empty.then_some(name));
-        }
+        let request = requests.last_mut().expect("one was pushed");
+        request.stopped.extend(stopped.then(|| app.name.clone()));
+        request.scaled_to_zero.extend(empty.then(|| app.name.clone()));
+        request.apps.push(app);
     }
     requests
 }

@@ -28,5 +28,7 @@ pub(super) static SCALE: Command = Command {
 };
 
 fn scale(args: &ParsedArgs) -> Result<ExitCode, Failure> {
-    carry_out(args, &Request::Scale { app: args.words[0].clone(), count: args.words[1].clone() })
+    let hint = "`4` sets the number, `+2` adds 2, `-1` removes 1";
+    let count = args.words[1].parse().map_err(|error: String| Failure::not_done(error).hint(hint))?;
+    carry_out(args, &Request::Scale { app: args.words[0].clone(), count })
 }

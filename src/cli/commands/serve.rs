@@ -18,7 +18,7 @@ use crate::{
         update_apps::refused,
     },
     config::{EX_USAGE, Source},
-    control::{Anew, Taken},
+    control::{NameConflict, Request, RestartScope},
     spec::{
         ExitCode,
         serve::{DEFAULT_PORT, SCRIPT, ServeSettings, variable},
@@ -74,8 +74,12 @@ fn serve(args: &ParsedArgs) -> Result<ExitCode, Failure> {
         Err(problems) => return Ok(refused(&problems)),
     };
     let mut supervisor = background::connect(args.socket.as_deref(), args.has("silent") || args.has("json"))?;
-    let taken = if args.has("force") { Taken::Rename } else { Taken::Refuse };
-    wait_and_show(&mut supervisor, &found.request(Anew::Changed, taken, false), OperationOutput::of(args))
+    let name_conflict = if args.has("force") { NameConflict::Rename } else { NameConflict::Refuse };
+    wait_and_show(
+        &mut supervisor,
+        &Request::Add(Box::new(found.request(RestartScope::Changed, name_conflict, false))),
+        OperationOutput::of(args),
+    )
 }
 
 /// The app as an ecosystem file in JSON.

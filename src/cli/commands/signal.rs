@@ -34,6 +34,6 @@ fn signal(args: &ParsedArgs) -> Result<ExitCode, Failure> {
         let hint = "write the signal before the targets: a name (HUP, SIGUSR2) or a number";
         return Err(Failure::new(EX_USAGE, format!("unknown signal `{name}`")).hint(hint));
     };
-    let action = Action::Signal(signal.number());
+    let action = Action::Signal(signal);
     carry_out(args, &Request::Act { action, targets: targets.to_vec() })
 }

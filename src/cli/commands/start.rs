@@ -16,9 +16,9 @@ use crate::{
     },
     config::{EX_USAGE, Invocation, Problems},
     control::{
-        Anew, Request, Taken, is_pattern,
+        NameConflict, Request, RequestError, RestartScope, is_pattern,
         snapshot::{Brief, Status},
-        targets::{Candidate, Unknown, select},
+        targets::ProcessList,
     },
     spec::{AppSpec, ExitCode},
 };
@@ -52,7 +52,7 @@ pub(super) static START: Command = Command {
 pub(in crate::cli) struct StartRequest {
     pub(in crate::cli) words: Vec<OsString>,
     pub(in crate::cli) socket: Option<OsString>,
-    /// `--force`: also under a name that is taken.
+    /// `--force`: also under a name that is name_conflict.
     pub(in crate::cli) force: bool,
     /// `--update-env`.
     pub(in crate::cli) update_environment: bool,
@@ -93,17 +93,14 @@ pub(in crate::cli) fn start(start: &StartRequest) -> Result<ExitCode, StartError
         None => Vec::new(),
     };
     // A path starts that script, even if an app of another name runs it.
-    let candidates: Vec<Candidate<'_>> = list
-        .iter()
-        .map(|one| Candidate { id: one.id, name: &one.name, namespace: &one.namespace, exec: None })
-        .collect();
+    let process_list = ProcessList::from(&*list);
     let (mut targets, mut new, mut unknown) = (Vec::new(), Vec::new(), None);
     for word in &words {
-        match select(&[word], &candidates) {
+        match process_list.select(&[word]) {
             Ok(_) => targets.push(word.clone()),
             // `/srv/app/` is a directory if there is one.
-            Err(Unknown { message, hint }) if is_pattern(word) && !Path::new(word).exists() => {
-                return Err(Failure::not_done(message).hint_if(hint).into());
+            Err(error) if is_pattern(word) && !Path::new(word).exists() => {
+                return Err(Failure::from(error).into());
             }
             Err(error) => {
                 if let Some(supervisor) = &mut there
@@ -144,14 +141,18 @@ pub(in crate::cli) fn start(start: &StartRequest) -> Result<ExitCode, StartError
             Some(supervisor) if !found.is_file => is_ended_script(supervisor, &list, &found.apps)?,
             Some(_) | None => false,
         };
-        let taken = if again {
-            Taken::Replace
+        let name_conflict = if again {
+            NameConflict::Replace
         } else if start.force {
-            Taken::Rename
+            NameConflict::Rename
         } else {
-            Taken::Refuse
+            NameConflict::Refuse
         };
-        requests.push(found.request(Anew::Changed, taken, start.update_environment));
+        requests.push(Request::Add(Box::new(found.request(
+            RestartScope::Changed,
+            name_conflict,
+            start.update_environment,
+        ))));
     }
     let of_there = if targets.is_empty() {
         None
@@ -159,8 +160,8 @@ pub(in crate::cli) fn start(start: &StartRequest) -> Result<ExitCode, StartError
         let changes = changes(flags.clone(), args.clone())?;
         let is_more = start.update_environment || changes.patch.is_some();
         // As in PM2: with something new it starts again, also if it runs.
-        let anew = if is_more { Anew::Restart } else { Anew::Changed };
-        Some(update_apps::request(targets, changes, start.update_environment, anew))
+        let scope = if is_more { RestartScope::Restart } else { RestartScope::Changed };
+        Some(update_apps::request(targets, changes, start.update_environment, scope))
     };
     let Some(last) = requests.pop() else {
         let (Some(request), Some(mut supervisor)) = (of_there, there) else {
@@ -206,12 +207,10 @@ fn is_ended_script(of: &mut Supervisor, list: &[Brief], apps: &[AppSpec]) -> Res
     Ok(details.iter().all(|detail| Path::new(&detail.exec_path) == script))
 }
 
-fn one_too_many(strange: &str, words: &[String], unknown: Option<Unknown>) -> Failure {
+fn one_too_many(strange: &str, words: &[String], unknown: Option<RequestError>) -> Failure {
     let is_first = words.first().is_some_and(|first| first == strange);
     match unknown {
-        Some(Unknown { message, hint }) if is_first || !Path::new(&words[0]).exists() => {
-            Failure::not_done(message).hint_if(hint)
-        }
+        Some(error) if is_first || !Path::new(&words[0]).exists() => error.into(),
         Some(_) | None => {
             let message = format!("`{strange}` is neither a file nor in the list");
             Failure::new(EX_USAGE, message).hint(format!(

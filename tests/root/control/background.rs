@@ -155,7 +155,7 @@ fn an_app_that_has_the_new_environment_already_restarts_too() {
     let mut update = |targets: &str| {
         let before = pids();
         client.say(&format!(
-            r#"{{"change":{{"targets":["{targets}"],"anew":"restart","environment":{{"PATH":"/usr/bin:/bin"}}}}}}"#
+            r#"{{"change":{{"targets":["{targets}"],"scope":"restart","environment":{{"PATH":"/usr/bin:/bin"}}}}}}"#
         ));
         while client.hear().get("done").is_none() {}
         let after = pids();

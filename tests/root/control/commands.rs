@@ -83,7 +83,7 @@ fn a_target_is_a_name_an_id_a_namespace_or_all_and_nothing_else() {
     let before = statuses(&bed);
     bed.command(&["stop", "worker", "aip"]).fails(1, "did you mean `api`?");
     bed.command(&["restart", "7"]).fails(1, "there is 0-2");
-    bed.command(&["scale", "api", "many"]).fails(1, "no number of instances");
+    bed.command(&["scale", "api", "many"]).fails(1, "not a number of instances");
     bed.command(&["scale", "api", "1001"]).fails(1, "instances");
     bed.command(&["env", "nobody"]).fails(1, "nobody");
     assert_eq!(statuses(&bed), before, "a mistake changes nothing");

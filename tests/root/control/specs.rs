@@ -73,7 +73,7 @@ fn a_hand_made_spec_is_refused_with_its_key_and_the_supervisor_goes_on() {
     let mut rough = Rough::greeted(&socket(&bed));
     let app = saved(&mut rough)["app"].clone();
     let add = |app: &Value, environment: Value| {
-        json!({"add": {"apps": [app], "environment": environment, "taken": "refuse"}}).to_string()
+        json!({"add": {"apps": [app], "environment": environment, "name_conflict": "refuse"}}).to_string()
     };
     for (place, value, why) in mutations() {
         let answer = rough.asks(&add(&with(&app, place, &value), json!({})));

@@ -283,7 +283,7 @@ fn a_change_of_an_app_that_is_deleted_meanwhile_fails() {
     let bed = Bed::with(APPS);
     let mut run = supervisor(&bed, false, 3);
     let path = socket(&bed);
-    let change = "{\"change\":{\"targets\":[\"worker\"],\"anew\":\"restart\",\"environment\":{\"NEW\":\"1\"},\"patch\":null}}";
+    let change = "{\"change\":{\"targets\":[\"worker\"],\"scope\":\"restart\",\"environment\":{\"NEW\":\"1\"},\"patch\":null}}";
     let delete = "{\"act\":{\"action\":\"delete\",\"targets\":[\"worker\"]}}";
     let mut clients = [change, delete].map(|request| (Rough::greeted(&path), request.to_owned()));
     say_at_once(&run, &mut clients);

@@ -10,7 +10,7 @@ use super::{
     ids::InstanceId,
     instance::{AfterStop, Instance, StepOutcome, Stop},
     job::{Job, Version},
-    operation::{Addition, Manner, Ticket, Wanted},
+    operation::{AppUpdate, InitialState, RestartScope, Ticket},
     pending_operations::Awaits,
     reason::{Command, Reason, StopReason, Why},
     reloads::Goal,
@@ -82,36 +82,36 @@ impl Machine {
                     // Until it is as it reads now.
                     self.set_plan(was.clone());
                     let tickets = tickets.clone();
-                    self.reads(now, &was, Version { tickets, ..Version::of_file(file, cpus) }, out);
+                    self.update_version(now, &was, Version { tickets, ..Version::of_file(file, cpus) }, out);
                 }
             }
         }
     }
 
     /// A request to give an application this spec.
-    pub(super) fn wanted(
+    pub(super) fn update_app(
         &mut self,
         now: Time,
-        wanted: Wanted,
+        update: AppUpdate,
         cpus: u32,
-        manner: Manner,
+        scope: RestartScope,
         ticket: Ticket,
         out: &mut Vec<Effect>,
     ) {
-        let Some(was) = self.planned(&wanted.app.name) else {
-            let Wanted { app: file, addition, .. } = wanted;
-            let is_empty = addition == Addition::Empty;
+        let Some(was) = self.planned(&update.app.name) else {
+            let AppUpdate { app: file, initial_state, .. } = update;
+            let is_empty = initial_state == InitialState::ScaledToZero;
             let count = if is_empty { 0 } else { file.instances.resolve(cpus) };
             self.plan.apps.push(file.clone());
             if is_empty {
                 self.scaled.insert(file.name.clone(), 0);
             }
-            self.joins(now, &file, count, addition == Addition::Rests, out);
+            self.joins(now, &file, count, initial_state == InitialState::Stopped, out);
             self.over(&[ticket], &file.name);
             return;
         };
-        let version = self.version(wanted, cpus, manner, vec![ticket]);
-        self.reads(now, &was, version, out);
+        let version = self.version(update, cpus, scope, vec![ticket]);
+        self.update_version(now, &was, version, out);
     }
 
     /// An application is new in the plan.
@@ -121,11 +121,11 @@ impl Machine {
         self.resize(now, count, spec, rests, StopReason::Removed, out);
     }
 
-    /// An application reads like this now.
-    fn reads(&mut self, now: Time, was: &Arc<AppSpec>, version: Version, out: &mut Vec<Effect>) {
+    /// Brings an application to a new version, now or after its reload.
+    fn update_version(&mut self, now: Time, was: &Arc<AppSpec>, version: Version, out: &mut Vec<Effect>) {
         let name = version.file.name.clone();
         let Some(is_given_up) = self.reloads.is_given_up(&name) else {
-            return self.becomes(now, version, out);
+            return self.apply_version(now, version, out);
         };
         let (reached, queued) = self.reloads.goals(&name);
         let reached = reached.unwrap_or_else(|| was.clone());
@@ -147,7 +147,7 @@ impl Machine {
     }
 
     /// Lets an application that is not being reloaded be like this.
-    pub(super) fn becomes(&mut self, now: Time, version: Version, out: &mut Vec<Effect>) {
+    pub(super) fn apply_version(&mut self, now: Time, version: Version, out: &mut Vec<Effect>) {
         let name = version.file.name.clone();
         let Some(was) = self.planned(&name) else {
             for ticket in version.tickets {
@@ -161,24 +161,25 @@ impl Machine {
         };
         let Decision { spec, count, forgets_scale, anew, later, in_turn, rolls: _ } =
             self.decide(&was, &version);
-        let Version { file, cpus: _, manner, meant, reruns_tasks: _, counted, tickets } = version;
+        let Version { file, cpus: _, scope, selected, reruns_tasks: _, sets_count, tickets } = version;
         if forgets_scale {
             self.scaled.remove(&name);
         }
         if in_turn {
             let numbers = anew.into_iter().collect();
-            let reason = match manner {
-                Manner::Changed => Reason::Configuration,
-                Manner::Reload => Reason::Command(Command::Reload),
-                Manner::Restart => Reason::Command(Command::Restart),
+            let reason = match scope {
+                RestartScope::Changed => Reason::Configuration,
+                RestartScope::Reload => Reason::Command(Command::Reload),
+                RestartScope::Restart => Reason::Command(Command::Restart),
             };
             let goal = Goal { file, spec, count: Some(count) };
             return self.reload(now, goal, numbers, reason, tickets, out);
         }
         let is_new = was != file;
         self.set_plan(file);
-        if is_new || counted || !anew.is_empty() {
-            let cause = if manner == Manner::Restart { StopReason::Restarted } else { StopReason::Changed };
+        if is_new || sets_count || !anew.is_empty() {
+            let cause =
+                if scope == RestartScope::Restart { StopReason::Restarted } else { StopReason::Changed };
             self.converge(now, count, &spec, &anew, cause, out);
             self.resize(now, count, &spec, false, StopReason::Removed, out);
         }
@@ -188,9 +189,9 @@ impl Machine {
                 StepOutcome::Nothing
             });
         }
-        if manner == Manner::Changed {
+        if scope == RestartScope::Changed {
             for id in self.staying(&name) {
-                if meant.contains(&self.instances[&id].number) {
+                if selected.contains(&self.instances[&id].number) {
                     self.start_asked(now, id, out);
                 }
             }
@@ -200,9 +201,9 @@ impl Machine {
 
     /// What is to be done so that an application that is not being reloaded is like this.
     pub(super) fn decide(&self, was: &Arc<AppSpec>, version: &Version) -> Decision {
-        let Version { file, cpus, manner, meant, reruns_tasks, counted, tickets: _ } = version;
+        let Version { file, cpus, scope, selected, reruns_tasks, sets_count, tickets: _ } = version;
         // The file says another number: that is the last word.
-        let forgets_scale = *counted || was.instances != file.instances;
+        let forgets_scale = *sets_count || was.instances != file.instances;
         let (spec, count) = if forgets_scale {
             (file.clone(), file.instances.resolve(*cpus))
         } else {
@@ -211,14 +212,14 @@ impl Machine {
         let staying = self.staying(&file.name);
         let is_same = staying.iter().all(|id| same_but_instances(&self.instances[id].spec, &spec));
         let is_other_task = |instance: &Instance| !same_work(&instance.spec, &spec);
-        let runs_anew = |instance: &&Instance| match manner {
-            _ if instance.is_at_work() && !meant.contains(&instance.number) => false,
-            _ if instance.is_complete() && !meant.contains(&instance.number) => {
+        let runs_anew = |instance: &&Instance| match scope {
+            _ if instance.is_at_work() && !selected.contains(&instance.number) => false,
+            _ if instance.is_complete() && !selected.contains(&instance.number) => {
                 *reruns_tasks && spec.autostart && is_other_task(instance)
             }
-            Manner::Changed => !is_same && (instance.is_alive() || spec.autostart),
-            Manner::Reload | Manner::Restart => {
-                meant.contains(&instance.number) || !is_same && instance.is_alive()
+            RestartScope::Changed => !is_same && (instance.is_alive() || spec.autostart),
+            RestartScope::Reload | RestartScope::Restart => {
+                selected.contains(&instance.number) || !is_same && instance.is_alive()
             }
         };
         let kept = || staying.iter().take(count as usize).map(|id| &self.instances[id]);
@@ -229,21 +230,27 @@ impl Machine {
             kept().filter(runs_again).filter(|it| !anew.contains(&it.number)).map(|it| it.id).collect();
         let can_roll = spec.can_overlap() && self.can_roll(&staying);
         let rolls = !is_same && can_roll;
-        let in_turn = match manner {
-            Manner::Restart => rolls,
+        let in_turn = match scope {
+            RestartScope::Restart => rolls,
             // A single one does not wait for others, and its failure affects no others.
-            Manner::Changed => rolls || anew.len() > 1 && kept().any(Instance::is_online),
-            Manner::Reload => !anew.is_empty(),
+            RestartScope::Changed => rolls || anew.len() > 1 && kept().any(Instance::is_online),
+            RestartScope::Reload => !anew.is_empty(),
         };
         Decision { spec, count, forgets_scale, anew, later, in_turn, rolls: can_roll }
     }
 
     /// What is asked for one application that is there.
-    pub(super) fn version(&self, wanted: Wanted, cpus: u32, manner: Manner, tickets: Vec<Ticket>) -> Version {
-        let Wanted { app: file, meant, counted, reruns_tasks, addition: _ } = wanted;
+    pub(super) fn version(
+        &self,
+        update: AppUpdate,
+        cpus: u32,
+        scope: RestartScope,
+        tickets: Vec<Ticket>,
+    ) -> Version {
+        let AppUpdate { app: file, selected, sets_count, reruns_tasks, initial_state: _ } = update;
         let of_app = |id: &InstanceId| self.instances.get(id).filter(|it| it.spec.name == file.name);
-        let meant = meant.iter().filter_map(of_app).map(|instance| instance.number).collect();
-        Version { file, cpus, manner, meant, reruns_tasks, counted, tickets }
+        let selected = selected.iter().filter_map(of_app).map(|instance| instance.number).collect();
+        Version { file, cpus, scope, selected, reruns_tasks, sets_count, tickets }
     }
 
     /// The numbers of these instances.

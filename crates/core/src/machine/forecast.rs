@@ -9,7 +9,7 @@ use super::{
     app::Decision,
     instance::Instance,
     job::Version,
-    operation::{Addition, Manner, Wanted},
+    operation::{AppUpdate, InitialState, RestartScope},
     root::Machine,
 };
 use crate::spec::{AppSpec, Plan};
@@ -80,19 +80,19 @@ impl Machine {
         gone.chain(others).collect()
     }
 
-    /// What [`Operation::Become`](super::Operation::Become) would do.
-    pub fn forecast_change(&self, wanted: &[Wanted], cpus: u32, manner: Manner) -> Vec<Forecast> {
-        let of_wanted = |wanted: &Wanted| match self.planned(&wanted.app.name) {
+    /// What [`Operation::UpdateApps`](super::Operation::UpdateApps) would do.
+    pub fn forecast_change(&self, update: &[AppUpdate], cpus: u32, scope: RestartScope) -> Vec<Forecast> {
+        let of_wanted = |update: &AppUpdate| match self.planned(&update.app.name) {
             None => {
-                let count = match wanted.addition {
-                    Addition::Empty => 0,
-                    Addition::Starts | Addition::Rests => wanted.app.instances.resolve(cpus),
+                let count = match update.initial_state {
+                    InitialState::ScaledToZero => 0,
+                    InitialState::Started | InitialState::Stopped => update.app.instances.resolve(cpus),
                 };
-                self.forecast_addition(&wanted.app, count, wanted.addition == Addition::Rests)
+                self.forecast_addition(&update.app, count, update.initial_state == InitialState::Stopped)
             }
-            Some(was) => self.forecast_version(&was, &self.version(wanted.clone(), cpus, manner, Vec::new())),
+            Some(was) => self.forecast_version(&was, &self.version(update.clone(), cpus, scope, Vec::new())),
         };
-        wanted.iter().map(of_wanted).collect()
+        update.iter().map(of_wanted).collect()
     }
 
     fn forecast_addition(&self, new: &Arc<AppSpec>, count: u32, rests: bool) -> Forecast {
@@ -117,8 +117,8 @@ impl Machine {
         let Decision { spec, count, anew, later, in_turn, rolls, .. } = self.decide(was, version);
         for id in self.staying(&new.name).iter().take(count as usize) {
             let instance = &self.instances[id];
-            let is_started = version.manner == Manner::Changed
-                && version.meant.contains(&instance.number)
+            let is_started = version.scope == RestartScope::Changed
+                && version.selected.contains(&instance.number)
                 && !instance.is_alive();
             if anew.contains(&instance.number) || is_started {
                 forecast.runs_anew(instance);
@@ -126,7 +126,7 @@ impl Machine {
         }
         forecast.rolling = in_turn && rolls;
         forecast.rerun_later = later.iter().map(|id| self.instances[id].number).collect();
-        let is_resized = in_turn || *was != new || version.counted || !anew.is_empty();
+        let is_resized = in_turn || *was != new || version.sets_count || !anew.is_empty();
         if is_resized {
             self.forecast_count(&mut forecast, &spec, count, false);
         }

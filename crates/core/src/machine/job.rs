@@ -5,38 +5,38 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    operation::{Count, Manner, Ticket},
+    operation::{Count, RestartScope, Ticket},
     reason::Reason,
 };
 use crate::spec::AppSpec;
 
-/// What an application is to read like, and what runs anew for that.
+/// A new version of an application, and what restarts for it.
 #[derive(Debug)]
 pub(super) struct Version {
     pub(super) file: Arc<AppSpec>,
     /// What `instances = "max"` means.
     pub(super) cpus: u32,
-    pub(super) manner: Manner,
-    /// The numbers that are meant, whatever has changed.
-    pub(super) meant: BTreeSet<u32>,
-    /// A task whose work has changed runs again without being meant.
+    pub(super) scope: RestartScope,
+    /// The instances that restart even if nothing has changed.
+    pub(super) selected: BTreeSet<u32>,
+    /// A task whose work has changed runs again without being selected.
     pub(super) reruns_tasks: bool,
-    /// What it was scaled to is forgotten.
-    pub(super) counted: bool,
+    /// The number of the spec replaces the scaled one.
+    pub(super) sets_count: bool,
     pub(super) tickets: Vec<Ticket>,
 }
 
 impl Version {
     /// As the file says, which was read again.
     pub(super) fn of_file(file: Arc<AppSpec>, cpus: u32) -> Self {
-        let manner = Manner::Changed;
-        let (meant, tickets) = (BTreeSet::new(), Vec::new());
-        Self { file, cpus, manner, meant, reruns_tasks: true, counted: false, tickets }
+        let scope = RestartScope::Changed;
+        let (selected, tickets) = (BTreeSet::new(), Vec::new());
+        Self { file, cpus, scope, selected, reruns_tasks: true, sets_count: false, tickets }
     }
 
     /// Whether something is to be done for it although the application reads like this already.
     pub(super) fn is_more(&self) -> bool {
-        self.counted || !self.meant.is_empty()
+        self.sets_count || !self.selected.is_empty()
     }
 }
 

@@ -62,7 +62,7 @@ pub use input::{Event, StopRequest};
 pub use instance::Status;
 pub use memory::{Answer, Excess, Shortage};
 pub use notify::Word;
-pub use operation::{Addition, Count, Manner, Operation, Reply, Ticket, Wanted};
+pub use operation::{Action, AppUpdate, Count, InitialState, Operation, Reply, RestartScope, Ticket};
 pub use readiness::{Readiness, ReadinessFailure, Sign};
 pub use reason::{Command, Reason, StopReason, Why, reason};
 pub use root::Machine;

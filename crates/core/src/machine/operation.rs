@@ -1,108 +1,117 @@
-//! What people ask for while it runs: the operations of the process list, and their answers.
+//! The operations that clients request on the process list, and the replies to them.
 
-use std::sync::Arc;
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
 
 use super::ids::InstanceId;
-use crate::spec::{AppSpec, Plan, Signal};
+use crate::spec::{AppSpec, Plan, Signal, validate::MAX_INSTANCES};
 
-/// Identifies one request, so that its answers reach the client. Chosen by the caller.
+/// The number of a request, so that its replies reach the client. Given by the supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// Something to do to instances. What a name, an id, a namespace or `all` stands for is found out
-/// before.
+/// A change of instances or applications. The targets of the client are resolved before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
-    /// Start those that have no process. Done when their programs are being executed, failed when
-    /// one of them could not be.
-    Start(Vec<InstanceId>),
-    /// End them; they stay in the list. Done when their trees are gone. A reload of their
-    /// application is given up.
-    Stop(Vec<InstanceId>),
-    /// End them and start them again with a clean record. Done when the new processes run. Waits
-    /// for the end of a reload.
-    Restart(Vec<InstanceId>),
-    /// Replace them one after the other without a gap where that is possible, else restart them.
-    /// Done when the last predecessor is gone; failed, with the old ones as they were, when a new
-    /// one is not ready. One that comes during a reload runs once after it.
-    Reload(Vec<InstanceId>),
-    /// Scale an application to this number of instances. Done when those that are too many are gone and
-    /// the new ones run. Waits for the end of a reload. It sticks until the file says another
-    /// number of instances.
+    /// An action on these instances.
+    Act(Action, Vec<InstanceId>),
+    /// Scale an application. Done when the surplus instances have ended and the new ones run. Waits for the end of
+    /// a reload. The count holds until the file sets another one.
     Scale {
         /// Its name.
         app: String,
-        /// How many.
+        /// The number of instances.
         count: Count,
     },
-    /// Let applications read like this, and add those that are not there. Done when each instance that
-    /// must restart runs and each surplus one is gone; failed when a reload that it takes is given up.
-    Become {
-        /// Which, each once.
-        apps: Vec<Wanted>,
-        /// How many CPUs there are for `instances = "max"`, at least 1.
+    /// Change applications, and add those that do not exist. Done when the restarted instances run and the surplus
+    /// ones have ended; failed when a reload that this takes is aborted.
+    UpdateApps {
+        /// Each once.
+        apps: Vec<AppUpdate>,
+        /// The number of CPUs for `instances = "max"`, at least 1.
         cpus: u32,
-        /// What runs anew, and how.
-        manner: Manner,
+        /// Which instances restart, and how.
+        scope: RestartScope,
     },
-    /// The applications are to be these from now on, as [`Event::Apply`](super::Event::Apply). Done when
-    /// each instance that should run does and each that should end is gone; failed when a reload that it takes is given up.
+    /// Replace the plan, as [`Event::Apply`](super::Event::Apply). Done when the instances of the new plan run and
+    /// those that left it have ended; failed when a reload that this takes is aborted.
     Apply {
         /// The new plan.
         plan: Plan,
-        /// How many CPUs there are for `instances = "max"`, at least 1.
+        /// The number of CPUs for `instances = "max"`, at least 1.
         cpus: u32,
     },
-    /// End them and forget them. Done when their trees are gone. An application that has none left
-    /// is forgotten until a file names it again.
-    Delete(Vec<InstanceId>),
-    /// Forget how often they were restarted. Done at once.
-    Reset(Vec<InstanceId>),
-    /// Send a signal to their main processes. Done at once.
-    Signal(Vec<InstanceId>, Signal),
 }
 
-/// What an application is to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// As it is to read.
-    pub app: Arc<AppSpec>,
-    /// Those of its instances that are meant, whatever has changed.
-    pub meant: Vec<InstanceId>,
-    /// Its number of instances is meant, too: what it was scaled to is forgotten.
-    pub counted: bool,
-    /// A task (`oneshot`) whose work has changed runs again without being meant: its file was read.
-    pub reruns_tasks: bool,
-    /// How it is added if it is not there yet.
-    pub addition: Addition,
-}
-
-/// How an application is added.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Addition {
-    /// It starts, unless `autostart` says otherwise.
-    Starts,
-    /// Nothing of it runs.
-    Rests,
-    /// It is scaled to none.
-    Empty,
-}
-
-/// What runs anew when an application reads otherwise, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Manner {
-    /// What has changed, as when the file is read again. Those that are meant and have no process are
-    /// started.
-    Changed,
-    /// What has changed, without a gap where that is possible, and those that are meant: one after the
-    /// other.
+/// An action on instances, also in the requests of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Start those without a process. Done when their programs have been executed, failed when one could not be.
+    Start,
+    /// Stop them; they stay in the list. Done when their process trees have ended. A reload of their application is
+    /// aborted.
+    Stop,
+    /// Stop them and start them again with a clean restart history. Done when the new processes run. Waits for the
+    /// end of a reload.
+    Restart,
+    /// Replace them one after the other without downtime where that is possible, otherwise restart them. Done when
+    /// the last predecessor has ended; failed, with the predecessors in service, when a successor is not ready. A
+    /// reload that is requested during a reload runs once after it.
     Reload,
-    /// What has changed, without a gap where that is possible, and those that are meant: at once.
+    /// Stop them and remove them from the list. Done when their process trees have ended. An application without
+    /// instances is forgotten until a file names it again.
+    Delete,
+    /// Set their restart count to 0. Done at once.
+    Reset,
+    /// Send this signal to their main processes. Done at once.
+    Signal(Signal),
+}
+
+/// An application as it is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppUpdate {
+    /// Its new spec.
+    pub app: Arc<AppSpec>,
+    /// The instances that restart even if nothing has changed.
+    pub selected: Vec<InstanceId>,
+    /// The number of instances in the spec replaces the one that the application was scaled to.
+    pub sets_count: bool,
+    /// A task (`oneshot`) whose work has changed runs again without being selected: its file was read.
+    pub reruns_tasks: bool,
+    /// Its state if it is new.
+    pub initial_state: InitialState,
+}
+
+/// The state of an application that is added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InitialState {
+    /// It starts, unless `autostart` is false.
+    Started,
+    /// Its instances are in the list without a process.
+    Stopped,
+    /// It has no instances.
+    ScaledToZero,
+}
+
+/// Which instances of a changed application restart, and how. Also in the requests of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartScope {
+    /// Those of a changed application, as when the file is read again. Selected instances without a process start.
+    #[default]
+    Changed,
+    /// Those of a changed application, without downtime where that is possible, and the selected ones one after
+    /// the other.
+    Reload,
+    /// Those of a changed application, without downtime where that is possible, and the selected ones at once.
     Restart,
 }
 
-/// How many instances an application is to have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The number of instances of an application. As a string: `4`, `+2`, `-1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub enum Count {
     /// This number, 0 to 1,000.
     To(u32),
@@ -110,12 +119,66 @@ pub enum Count {
     By(i32),
 }
 
-/// The answer to an operation. Its steps come before, as the tickets of [`Effect::Report`](super::Effect::Report).
+impl FromStr for Count {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let count = if text.starts_with(['+', '-']) {
+            text.parse().ok().map(Self::By)
+        } else {
+            text.parse().ok().filter(|count| *count <= MAX_INSTANCES).map(Self::To)
+        };
+        count.ok_or_else(|| format!("`{text}` is not a number of instances from 0 to {MAX_INSTANCES}"))
+    }
+}
+
+impl TryFrom<String> for Count {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::To(count) => write!(f, "{count}"),
+            Self::By(more) => write!(f, "{more:+}"),
+        }
+    }
+}
+
+impl From<Count> for String {
+    fn from(count: Count) -> Self {
+        count.to_string()
+    }
+}
+
+/// The final reply to an operation. Its steps come before, as the tickets of
+/// [`Effect::Report`](super::Effect::Report).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// All of it is done.
     Done,
-    /// It was refused or has failed: what, why and what to do, for people, a line each. What was
-    /// possible has been done.
+    /// It was refused or has failed: what, why and the next step, a line each. What was possible has been done.
     Failed(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_is_a_number_or_a_difference() {
+        for (text, count) in
+            [("4", Count::To(4)), ("0", Count::To(0)), ("+2", Count::By(2)), ("-1", Count::By(-1))]
+        {
+            assert_eq!(text.parse(), Ok(count));
+            assert_eq!(count.to_string(), text);
+        }
+        for text in ["", "many", "1001", "+", "1.5", "--1"] {
+            assert!(text.parse::<Count>().is_err(), "{text}");
+        }
+    }
 }

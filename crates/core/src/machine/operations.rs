@@ -7,16 +7,14 @@ use super::{
     ids::InstanceId,
     instance::{AfterStop, Status, StepOutcome},
     job::Job,
-    operation::{Count, Operation, Reply, Ticket},
+    operation::{Action, Count, Operation, Reply, Ticket},
     pending_operations::Awaits,
     reason::{Command, Reason, StopReason, Why},
     reloads::Goal,
     root::{Machine, Phase},
     time::Time,
 };
-
-/// The most instances of one application.
-const MAX_INSTANCES: u32 = 1000;
+use crate::spec::validate::MAX_INSTANCES;
 
 /// The numbers that are meant of each application.
 type Places = BTreeMap<String, BTreeSet<u32>>;
@@ -38,16 +36,16 @@ impl Machine {
         self.pending_operations.begin(ticket);
         self.held |= matches!(
             operation,
-            Operation::Stop(_) | Operation::Delete(_) | Operation::Scale { count: Count::To(0), .. }
+            Operation::Act(Action::Stop | Action::Delete, _) | Operation::Scale { count: Count::To(0), .. }
         );
         match operation {
-            Operation::Start(ids) => self.for_each(ticket, &ids, |machine, id| {
+            Operation::Act(Action::Start, ids) => self.for_each(ticket, &ids, |machine, id| {
                 let begun = machine.start_asked(now, id, out);
                 if let Some(awaits) = begun {
                     machine.pending_operations.awaits(ticket, id, awaits);
                 }
             }),
-            Operation::Stop(ids) => {
+            Operation::Act(Action::Stop, ids) => {
                 let places = self.places(ticket, &ids);
                 for (app, numbers) in &places {
                     self.drop_queued_starts(app, numbers);
@@ -63,7 +61,7 @@ impl Machine {
                     }
                 }
             }
-            Operation::Restart(ids) => {
+            Operation::Act(Action::Restart, ids) => {
                 for (app, numbers) in self.places(ticket, &ids) {
                     if self.reloads.is_active(&app) {
                         self.pending_operations.job(ticket, &app);
@@ -73,7 +71,7 @@ impl Machine {
                     }
                 }
             }
-            Operation::Reload(ids) => {
+            Operation::Act(Action::Reload, ids) => {
                 for (app, numbers) in self.places(ticket, &ids) {
                     self.pending_operations.job(ticket, &app);
                     if self.reloads.is_active(&app) {
@@ -93,25 +91,25 @@ impl Machine {
                     self.scale(now, &app, count, ticket, out);
                 }
             }
-            Operation::Become { apps, cpus, manner } => {
+            Operation::UpdateApps { apps, cpus, scope } => {
                 // Before the first of them is done.
-                for wanted in &apps {
-                    self.pending_operations.job(ticket, &wanted.app.name);
+                for update in &apps {
+                    self.pending_operations.job(ticket, &update.app.name);
                 }
-                for wanted in apps {
-                    self.wanted(now, wanted, cpus, manner, ticket, out);
+                for update in apps {
+                    self.update_app(now, update, cpus, scope, ticket, out);
                 }
             }
             Operation::Apply { plan, cpus } => self.apply(now, plan, cpus, Some(ticket), out),
-            Operation::Delete(ids) => {
+            Operation::Act(Action::Delete, ids) => {
                 for (app, numbers) in self.places(ticket, &ids) {
                     self.delete(now, &app, &numbers, ticket, out);
                 }
             }
-            Operation::Reset(ids) => self.for_each(ticket, &ids, |machine, id| {
+            Operation::Act(Action::Reset, ids) => self.for_each(ticket, &ids, |machine, id| {
                 machine.instances.entry(id).and_modify(|instance| instance.history.reset(now));
             }),
-            Operation::Signal(ids, signal) => self.for_each(ticket, &ids, |machine, id| {
+            Operation::Act(Action::Signal(signal), ids) => self.for_each(ticket, &ids, |machine, id| {
                 let Some(instance) = machine.instances.get_mut(&id) else { return };
                 if !instance.forward(signal, out) {
                     let why = format!("{} has no process that could get {signal}", instance.subject());

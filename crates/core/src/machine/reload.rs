@@ -49,8 +49,8 @@ impl Machine {
         for job in self.reloads.waiting.get_mut(app).into_iter().flatten() {
             let why = format!("{app} was stopped or removed before {} had its turn", job.name());
             match job {
-                Job::Read(version) if !version.meant.is_disjoint(numbers) => {
-                    version.meant.retain(|number| !numbers.contains(number));
+                Job::Read(version) if !version.selected.is_disjoint(numbers) => {
+                    version.selected.retain(|number| !numbers.contains(number));
                     for ticket in &version.tickets {
                         self.pending_operations.fail(*ticket, why.clone());
                     }
@@ -386,7 +386,7 @@ impl Machine {
 
     fn run_job(&mut self, now: Time, app: &str, job: Job, out: &mut Vec<Effect>) {
         match job {
-            Job::Read(version) => self.becomes(now, version, out),
+            Job::Read(version) => self.apply_version(now, version, out),
             Job::Reload { numbers, reason, tickets } => {
                 self.reload_numbers(now, app, &numbers, reason, tickets, out);
             }

@@ -116,11 +116,19 @@ impl Reloads {
         let Some(jobs) = self.waiting.get_mut(app) else { return version };
         for job in std::mem::take(jobs) {
             match job {
-                Job::Read(Version { file: _, cpus: _, manner, meant, reruns_tasks, counted, tickets }) => {
-                    version.manner = version.manner.max(manner);
-                    version.meant.extend(meant);
+                Job::Read(Version {
+                    file: _,
+                    cpus: _,
+                    scope,
+                    selected,
+                    reruns_tasks,
+                    sets_count,
+                    tickets,
+                }) => {
+                    version.scope = version.scope.max(scope);
+                    version.selected.extend(selected);
                     version.reruns_tasks |= reruns_tasks;
-                    version.counted |= counted;
+                    version.sets_count |= sets_count;
                     version.tickets.extend(tickets);
                 }
                 Job::Reload { .. } | Job::Restart { .. } | Job::Scale { .. } => jobs.push_back(job),

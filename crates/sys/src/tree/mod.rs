@@ -33,6 +33,7 @@ use nix::{
     libc,
     unistd::{getsid, getuid},
 };
+use serde::{Deserialize, Serialize};
 
 pub(super) use self::scan::stat as stat_now;
 use self::{
@@ -90,8 +91,9 @@ impl Root {
     }
 }
 
-/// Why a process belongs to a tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a process belongs to a tree. Its words are also those of the control socket and of `procrun tree`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Witness {
     /// It is the main process.
     Main,
@@ -109,6 +111,22 @@ pub enum Witness {
     Environment,
     /// It writes to the pipes of the instance.
     Output,
+}
+
+impl Witness {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Parent => "parent",
+            Self::Seen => "seen",
+            Self::Cgroup => "cgroup",
+            Self::Session => "session",
+            Self::Limit => "limit",
+            Self::Environment => "environment",
+            Self::Output => "output",
+        }
+    }
 }
 
 /// What names one process for good: its number may be used again.

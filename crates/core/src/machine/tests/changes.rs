@@ -84,13 +84,13 @@ fn a_stopped_app_stays_stopped_and_an_ended_one_starts() {
     world.change("fix.js");
     assert_eq!(world.status(0), Status::Online);
 
-    let stop = world.ask(Operation::Stop(vec![InstanceId(0)]));
+    let stop = world.ask(Operation::Act(Action::Stop, vec![InstanceId(0)]));
     world.change("while.js");
     world.obey(0);
     assert!(world.is_done(stop));
     world.change("after.js");
     assert_eq!(world.status(0), Status::Stopped);
-    world.ask(Operation::Start(vec![InstanceId(0)]));
+    world.ask(Operation::Act(Action::Start, vec![InstanceId(0)]));
     world.change("again.js");
     assert_eq!(world.status(0), Status::Stopping);
     assert_eq!(answered(&world), [("fix.js", false), ("again.js", false)]);
@@ -147,7 +147,7 @@ fn a_change_that_waits_is_forgotten_by_a_stop_and_a_shutdown() {
         if shutdown {
             world.stop(Signal::TERM);
         } else {
-            world.ask(Operation::Stop(vec![InstanceId(0)]));
+            world.ask(Operation::Act(Action::Stop, vec![InstanceId(0)]));
         }
         world.obey(0);
         world.pass(MS(60_000));

@@ -90,7 +90,7 @@ fn a_resting_instance_starts_with_a_clean_record() {
     world.due("a");
     assert_eq!(world.status(0), Status::Online);
     // It is stopped on request; PM2 starts it again at its time, too.
-    world.ask(Operation::Stop(vec![InstanceId(0)]));
+    world.ask(Operation::Act(Action::Stop, vec![InstanceId(0)]));
     world.obey(0);
     assert_eq!(world.status(0), Status::Stopped);
     world.due("a");
@@ -159,7 +159,7 @@ fn a_cluster_of_which_nothing_runs_is_started() {
     assert_eq!([0, 1].map(|id| world.status(id)), [Status::Online; 2]);
     // One runs, one was stopped.
     world.listen(0);
-    world.ask(Operation::Stop(vec![InstanceId(1)]));
+    world.ask(Operation::Act(Action::Stop, vec![InstanceId(1)]));
     world.obey(1);
     world.due("a");
     assert_eq!([0, 1, 2].map(|id| world.status(id)), [Status::Online; 3]);

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{random::random_plan, *};
-use crate::machine::{Forecast, Manner, Wanted};
+use crate::machine::{AppUpdate, Forecast, RestartScope};
 
 /// The instances of each application by number: which begin a run, and which leave the list.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -64,15 +64,15 @@ impl World {
 }
 
 /// A number for each instance of the application is asked for, or nothing.
-fn wanted_of(world: &World, plan: &Plan, is_meant: bool) -> Vec<Wanted> {
+fn updates_of(world: &World, plan: &Plan, is_meant: bool) -> Vec<AppUpdate> {
     let of = |app: &Arc<AppSpec>| {
         let all = world.machine.instances().filter(|view| view.spec.name == app.name);
-        Wanted {
+        AppUpdate {
             app: app.clone(),
-            meant: all.map(|view| view.id).filter(|_| is_meant).collect(),
-            counted: false,
+            selected: all.map(|view| view.id).filter(|_| is_meant).collect(),
+            sets_count: false,
             reruns_tasks: true,
-            addition: crate::machine::Addition::Starts,
+            initial_state: crate::machine::InitialState::Started,
         }
     };
     plan.apps.iter().map(of).collect()
@@ -109,7 +109,7 @@ proptest! {
         }
         let ids: Vec<InstanceId> = stopped.into_iter().map(InstanceId).filter(|id| world.is_there(id.0)).collect();
         if !ids.is_empty() {
-            world.ask(Operation::Stop(ids));
+            world.ask(Operation::Act(Action::Stop, ids));
             world.come_to_rest();
         }
         let plan = quiet(random_plan(&second));
@@ -117,10 +117,10 @@ proptest! {
         let (operation, forecasts) = if how < 4 {
             (Operation::Apply { plan: plan.clone(), cpus: 2 }, world.machine.forecast(&plan, 2))
         } else {
-            let manner = [Manner::Changed, Manner::Reload, Manner::Restart][usize::from(how % 3)];
-            let apps = wanted_of(&world, &plan, how % 2 == 0);
-            let forecasts = world.machine.forecast_change(&apps, 2, manner);
-            (Operation::Become { apps, cpus: 2, manner }, forecasts)
+            let scope = [RestartScope::Changed, RestartScope::Reload, RestartScope::Restart][usize::from(how % 3)];
+            let apps = updates_of(&world, &plan, how % 2 == 0);
+            let forecasts = world.machine.forecast_change(&apps, 2, scope);
+            (Operation::UpdateApps { apps, cpus: 2, scope }, forecasts)
         };
         let foretold = Touched::foretold(&forecasts);
         let begin = world.spawned.len();

@@ -393,7 +393,7 @@ fn without_an_overlap_the_new_one_has_to_pass_too() {
     spec.instances = Instances::Count(2);
     let mut world = World::new(plan([spec.clone()]));
     spec.health.liveness.as_mut().unwrap().start_period = Duration::ZERO;
-    let ticket = world.ask(Operation::Reload(vec![InstanceId(0), InstanceId(1)]));
+    let ticket = world.ask(Operation::Act(Action::Reload, vec![InstanceId(0), InstanceId(1)]));
     world.obey(0);
     assert_eq!(world.status(1), Status::Online);
     world.asked_and(0, Ok(()));

@@ -86,11 +86,11 @@ fn a_run_of_min_uptime_sets_the_count_of_unstable_starts_back() {
 fn a_stop_abandons_a_start_under_way() {
     let mut world = World::new(plan([app("a"), app("b")]));
     world.spawns_wait = true;
-    world.ask(Operation::Restart(vec![InstanceId(0)]));
+    world.ask(Operation::Act(Action::Restart, vec![InstanceId(0)]));
     world.obey(0);
     assert_eq!(world.starting.values().collect::<Vec<_>>(), [&false]);
     // A restart of what has not executed its program yet is the next run, once this one is gone.
-    world.ask(Operation::Restart(vec![InstanceId(0)]));
+    world.ask(Operation::Act(Action::Restart, vec![InstanceId(0)]));
     assert_eq!(world.starting.values().collect::<Vec<_>>(), [&true]);
     let spawned = world.spawned.len();
     world.answer_start(0, false);
@@ -112,7 +112,7 @@ fn a_signal_for_a_process_that_is_being_started_waits_for_it() {
     world.feed(Event::Forward(Signal::USR2));
     world.feed(Event::Forward(Signal::WINCH));
     world.feed(Event::Forward(Signal::USR2));
-    let asked = world.ask(Operation::Signal(vec![InstanceId(0)], Signal::USR1));
+    let asked = world.ask(Operation::Act(Action::Signal(Signal::USR1), vec![InstanceId(0)]));
     assert!(world.is_done(asked));
     let run = *world.starting.keys().next().expect("it starts");
     let mut effects = Vec::new();

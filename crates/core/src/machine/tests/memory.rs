@@ -96,7 +96,7 @@ fn a_reload_after_one_that_was_given_up_has_its_own_reason() {
     world.exceeds(0, 204);
     world.exit(world.run(1), FAILED, false);
     assert_eq!(world.status(0), Status::Online, "it serves on");
-    let ticket = world.ask(Operation::Reload(vec![InstanceId(0)]));
+    let ticket = world.ask(Operation::Act(Action::Reload, vec![InstanceId(0)]));
     world.listen(2);
     world.obey(0);
     assert!(world.is_done(ticket));
@@ -170,7 +170,7 @@ fn a_worker_that_goes_on_growing_ends_at_once_and_waits_before_it_starts() {
 fn a_requested_stop_or_restart_comes_first() {
     let mut world = World::new(plan([app("a")]));
     world.pass(MS(60_000));
-    let ticket = world.ask(Operation::Stop(vec![InstanceId(0)]));
+    let ticket = world.ask(Operation::Act(Action::Stop, vec![InstanceId(0)]));
     world.exceeds(0, 500);
     world.obey(0);
     assert!(world.is_done(ticket));
@@ -178,7 +178,7 @@ fn a_requested_stop_or_restart_comes_first() {
     let mut world = World::new(plan([app("a")]));
     world.pass(MS(60_000));
     world.exceeds(0, 500);
-    world.ask(Operation::Stop(vec![InstanceId(0)]));
+    world.ask(Operation::Act(Action::Stop, vec![InstanceId(0)]));
     world.obey(0);
     assert_eq!((world.status(0), world.reasons(0)), (Status::Stopped, vec!["command"]));
     let mut world = World::new(plan([app("a")]));
@@ -251,7 +251,7 @@ fn a_reload_is_given_up_when_memory_is_short() {
     let mut world = World::new(plan([cluster_app("a"), app("b")]));
     world.listen(0);
     world.pass(MS(60_000));
-    let ticket = world.ask(Operation::Reload(vec![InstanceId(0)]));
+    let ticket = world.ask(Operation::Act(Action::Reload, vec![InstanceId(0)]));
     // The new one is instance 2.
     world.is_short(&[(0, 250), (2, 230)]);
     assert_eq!([0, 1, 2].map(|id| world.status(id)), [Status::Online, Status::Online, Status::Stopping]);
@@ -267,7 +267,7 @@ fn a_reload_is_given_up_when_memory_is_short() {
 fn an_old_one_does_not_finish_its_connections_when_memory_is_short() {
     let mut world = World::new(plan([cluster_app("a")]));
     world.listen(0);
-    world.ask(Operation::Reload(vec![InstanceId(0)]));
+    world.ask(Operation::Act(Action::Reload, vec![InstanceId(0)]));
     world.listen(1);
     let signals = |world: &World| world.times(|it| matches!(it.data, EventData::Stopping { .. }));
     assert_eq!((world.status(0), signals(&world)), (Status::Stopping, 0), "it drains");

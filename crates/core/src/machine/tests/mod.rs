@@ -23,8 +23,8 @@ use std::{
 };
 
 use super::{
-    Effect, Ending, Event, FailureKind, Generation, InstanceId, Machine, Next, Operation, ProbeKind, Reply,
-    Run, Sign, SpawnFailure, Status, StopReason, StopRequest, Ticket, Time, Timer, Wait, Why,
+    Action, Effect, Ending, Event, FailureKind, Generation, InstanceId, Machine, Next, Operation, ProbeKind,
+    Reply, Run, Sign, SpawnFailure, Status, StopReason, StopRequest, Ticket, Time, Timer, Wait, Why,
     events::{EventData, Notice},
 };
 use crate::spec::{

@@ -1,7 +1,7 @@
 //! What people ask for: each operation does it, and is answered once.
 
 use super::*;
-use crate::machine::{Addition, Count, Manner, Wanted};
+use crate::machine::{AppUpdate, Count, InitialState, RestartScope};
 
 fn cluster(count: u32) -> Plan {
     plan([AppSpec { instances: Instances::Count(count), ..cluster_app("a") }, app("other")])
@@ -23,7 +23,7 @@ fn list(world: &World) -> Vec<u32> {
 #[test]
 fn a_stop_is_done_when_the_tree_is_gone_and_a_start_when_the_program_runs() {
     let mut world = World::new(forks(1));
-    let stop = world.ask(Operation::Stop(ids([0])));
+    let stop = world.ask(Operation::Act(Action::Stop, ids([0])));
     let run = world.run(0);
     world.exit(run, OK, true);
     assert_eq!(world.answer(stop), None);
@@ -31,15 +31,15 @@ fn a_stop_is_done_when_the_tree_is_gone_and_a_start_when_the_program_runs() {
     assert!(world.is_done(stop));
     assert_eq!(world.status(0), Status::Stopped);
     assert_eq!(world.end, None);
-    let start = world.ask(Operation::Start(ids([0])));
+    let start = world.ask(Operation::Act(Action::Start, ids([0])));
     assert!(world.is_done(start));
     let restarts = |world: &World| world.machine.instance(InstanceId(0)).unwrap().restarts;
     assert_eq!((world.status(0), restarts(&world)), (Status::Online, 0), "a start after a stop");
-    let restart = world.ask(Operation::Restart(ids([0])));
+    let restart = world.ask(Operation::Act(Action::Restart, ids([0])));
     world.obey(0);
     assert!(world.is_done(restart));
     assert_eq!(restarts(&world), 1);
-    let again = world.ask(Operation::Start(ids([0])));
+    let again = world.ask(Operation::Act(Action::Start, ids([0])));
     assert!(world.is_done(again), "it runs already");
     assert_eq!(world.spawned.len(), 4);
 }
@@ -48,8 +48,8 @@ fn a_stop_is_done_when_the_tree_is_gone_and_a_start_when_the_program_runs() {
 fn an_operation_waits_for_the_ready_message() {
     let mut world = World::new(plan([speaker("a")]));
     // It has not said so yet.
-    let start = world.ask(Operation::Start(ids([0])));
-    let restart = world.ask(Operation::Restart(ids([0])));
+    let start = world.ask(Operation::Act(Action::Start, ids([0])));
+    let restart = world.ask(Operation::Act(Action::Restart, ids([0])));
     let run = world.run(0);
     world.exit(run, OK, false);
     assert_eq!((world.answer(start), world.answer(restart)), (None, None));
@@ -57,14 +57,14 @@ fn an_operation_waits_for_the_ready_message() {
     assert!(world.is_done(start) && world.is_done(restart));
 
     // Who is late goes on, as a start without a command.
-    let late = world.ask(Operation::Restart(ids([0])));
+    let late = world.ask(Operation::Act(Action::Restart, ids([0])));
     world.exit(world.run(0), OK, false);
     world.pass(Duration::from_secs(59));
     assert_eq!(world.answer(late), None);
     world.pass(Duration::from_secs(2));
     assert!(world.is_done(late));
 
-    let crash = world.ask(Operation::Restart(ids([0])));
+    let crash = world.ask(Operation::Act(Action::Restart, ids([0])));
     world.exit(world.run(0), OK, false);
     world.exit(world.run(0), FAILED, false);
     assert_eq!(world.answer(crash), None, "it is tried again at once");
@@ -75,11 +75,11 @@ fn an_operation_waits_for_the_ready_message() {
 #[test]
 fn a_start_that_fails_says_why_and_does_not_wait() {
     let mut world = World::new(forks(1));
-    let stop = world.ask(Operation::Stop(ids([0])));
+    let stop = world.ask(Operation::Act(Action::Stop, ids([0])));
     world.obey(0);
     assert!(world.is_done(stop));
     world.spawns_fail = true;
-    let start = world.ask(Operation::Start(ids([0])));
+    let start = world.ask(Operation::Act(Action::Start, ids([0])));
     assert!(world.failure(start).contains("gone"), "{}", world.failure(start));
     assert_eq!(world.status(0), Status::WaitingRestart);
 }
@@ -89,7 +89,7 @@ fn a_restart_ends_and_starts_with_a_clean_record() {
     let mut world = World::new(forks(2));
     world.exit(world.run(0), FAILED, false);
     assert_eq!(world.machine.instance(InstanceId(0)).unwrap().unstable, 1);
-    let restart = world.ask(Operation::Restart(ids([0, 1])));
+    let restart = world.ask(Operation::Act(Action::Restart, ids([0, 1])));
     world.obey(0);
     assert_eq!(world.answer(restart), None);
     world.obey(1);
@@ -102,8 +102,8 @@ fn a_restart_ends_and_starts_with_a_clean_record() {
 #[test]
 fn a_restart_that_is_stopped_has_failed() {
     let mut world = World::new(forks(1));
-    let restart = world.ask(Operation::Restart(ids([0])));
-    let stop = world.ask(Operation::Stop(ids([0])));
+    let restart = world.ask(Operation::Act(Action::Restart, ids([0])));
+    let stop = world.ask(Operation::Act(Action::Stop, ids([0])));
     world.obey(0);
     assert!(world.failure(restart).contains("did not start"));
     assert!(world.is_done(stop));
@@ -112,8 +112,8 @@ fn a_restart_that_is_stopped_has_failed() {
 #[test]
 fn a_start_of_one_that_is_stopping_brings_it_back() {
     let mut world = World::new(forks(1));
-    let stop = world.ask(Operation::Stop(ids([0])));
-    let start = world.ask(Operation::Start(ids([0])));
+    let stop = world.ask(Operation::Act(Action::Stop, ids([0])));
+    let start = world.ask(Operation::Act(Action::Start, ids([0])));
     world.obey(0);
     assert!(world.is_done(stop) && world.is_done(start));
     assert_eq!(world.status(0), Status::Online);
@@ -122,7 +122,7 @@ fn a_start_of_one_that_is_stopping_brings_it_back() {
 #[test]
 fn what_cannot_be_killed_is_no_success() {
     let mut world = World::new(forks(1));
-    let stop = world.ask(Operation::Stop(ids([0])));
+    let stop = world.ask(Operation::Act(Action::Stop, ids([0])));
     world.pass(MS(20_000));
     assert!(world.failure(stop).contains("SIGKILL"));
 }
@@ -132,7 +132,7 @@ fn a_reload_replaces_all_and_is_done_when_the_last_predecessor_is_gone() {
     let mut world = World::new(cluster(2));
     world.listen(0);
     world.listen(1);
-    let reload = world.ask(Operation::Reload(ids([0, 1])));
+    let reload = world.ask(Operation::Act(Action::Reload, ids([0, 1])));
     world.listen(3);
     world.obey(0);
     world.listen(4);
@@ -146,9 +146,9 @@ fn a_reload_replaces_all_and_is_done_when_the_last_predecessor_is_gone() {
 fn reloads_during_a_reload_are_one_that_comes_after_it() {
     let mut world = World::new(cluster(1));
     world.listen(0);
-    let first = world.ask(Operation::Reload(ids([0])));
-    let second = world.ask(Operation::Reload(ids([0])));
-    let third = world.ask(Operation::Reload(ids([2])));
+    let first = world.ask(Operation::Act(Action::Reload, ids([0])));
+    let second = world.ask(Operation::Act(Action::Reload, ids([0])));
+    let third = world.ask(Operation::Act(Action::Reload, ids([2])));
     world.listen(2);
     world.obey(0);
     assert!(world.is_done(first));
@@ -164,7 +164,7 @@ fn a_reload_that_fails_says_so_and_nothing_is_errored() {
     let mut world = World::new(cluster(2));
     world.listen(0);
     world.listen(1);
-    let reload = world.ask(Operation::Reload(ids([0, 1])));
+    let reload = world.ask(Operation::Act(Action::Reload, ids([0, 1])));
     world.exit(world.run(3), FAILED, false);
     assert!(world.failure(reload).contains("exit 3"), "{}", world.failure(reload));
     assert_eq!([world.status(0), world.status(1)], [Status::Online; 2]);
@@ -174,9 +174,9 @@ fn a_reload_that_fails_says_so_and_nothing_is_errored() {
 fn a_stop_gives_a_reload_up() {
     let mut world = World::new(cluster(1));
     world.listen(0);
-    let reload = world.ask(Operation::Reload(ids([0])));
-    let queued = world.ask(Operation::Reload(ids([0])));
-    let stop = world.ask(Operation::Stop(ids([0])));
+    let reload = world.ask(Operation::Act(Action::Reload, ids([0])));
+    let queued = world.ask(Operation::Act(Action::Reload, ids([0])));
+    let stop = world.ask(Operation::Act(Action::Stop, ids([0])));
     assert!(world.failure(queued).contains("was stopped"));
     world.obey(0);
     assert!(world.is_done(stop));
@@ -189,7 +189,7 @@ fn a_stop_gives_a_reload_up() {
 #[test]
 fn what_cannot_overlap_is_restarted_one_after_the_other() {
     let mut world = World::new(forks(2));
-    let reload = world.ask(Operation::Reload(ids([0, 1])));
+    let reload = world.ask(Operation::Act(Action::Reload, ids([0, 1])));
     assert_eq!([world.status(0), world.status(1)], [Status::Stopping, Status::Online]);
     world.obey(0);
     world.pass(MS(999));
@@ -205,7 +205,7 @@ fn what_cannot_overlap_is_restarted_one_after_the_other() {
 fn a_fork_that_does_not_come_back_leaves_the_others_alone() {
     let mut world = World::new(forks(2));
     let other = world.run(1);
-    let reload = world.ask(Operation::Reload(ids([0, 1])));
+    let reload = world.ask(Operation::Act(Action::Reload, ids([0, 1])));
     world.obey(0);
     world.exit(world.run(0), FAILED, false);
     assert!(world.failure(reload).contains("none of the 2"), "{}", world.failure(reload));
@@ -217,7 +217,7 @@ fn a_fork_that_does_not_come_back_leaves_the_others_alone() {
 #[test]
 fn one_alone_that_does_not_come_back_is_not_counted() {
     let mut world = World::new(forks(1));
-    let reload = world.ask(Operation::Reload(ids([0])));
+    let reload = world.ask(Operation::Act(Action::Reload, ids([0])));
     world.obey(0);
     world.exit(world.run(0), FAILED, false);
     let why = world.failure(reload);
@@ -256,7 +256,7 @@ fn a_scale_adds_and_removes_at_the_end_of_the_list() {
 #[test]
 fn a_scale_to_fewer_ends_the_newest_first() {
     let mut world = World::new(plan([AppSpec { instances: Instances::Count(3), ..app("a") }]));
-    let delete = world.ask(Operation::Delete(ids([0])));
+    let delete = world.ask(Operation::Act(Action::Delete, ids([0])));
     world.obey(0);
     assert!(world.is_done(delete));
     let up = world.ask(Operation::Scale { app: "a".to_owned(), count: Count::By(1) });
@@ -273,22 +273,22 @@ fn a_scale_to_fewer_ends_the_newest_first() {
 #[test]
 fn ids_begin_at_0_again_when_the_list_is_empty() {
     let mut world = World::new(plan([app("b"), app("a")]));
-    let add = |name: &str| Operation::Become {
-        apps: vec![Wanted {
+    let add = |name: &str| Operation::UpdateApps {
+        apps: vec![AppUpdate {
             app: Arc::new(app(name)),
-            meant: Vec::new(),
-            counted: false,
+            selected: Vec::new(),
+            sets_count: false,
             reruns_tasks: true,
-            addition: Addition::Starts,
+            initial_state: InitialState::Started,
         }],
         cpus: 2,
-        manner: Manner::Changed,
+        scope: RestartScope::Changed,
     };
-    world.ask(Operation::Delete(ids([0])));
+    world.ask(Operation::Act(Action::Delete, ids([0])));
     world.obey(0);
     world.ask(add("c"));
     assert_eq!(world.machine.instances().last().unwrap().pm_id, 2, "others are left");
-    world.ask(Operation::Delete(ids([1, 2])));
+    world.ask(Operation::Act(Action::Delete, ids([1, 2])));
     world.obey(1);
     world.obey(2);
     world.ask(add("a"));
@@ -307,7 +307,7 @@ fn a_new_name_is_in_force_everywhere() {
     for planned in &world.machine.plan().apps {
         assert!(planned.name != "db" && planned.order.depends_on.iter().all(|other| other.app == "store"));
     }
-    let restart = world.ask(Operation::Restart(ids([0])));
+    let restart = world.ask(Operation::Act(Action::Restart, ids([0])));
     world.obey(0);
     assert!(world.is_done(restart));
     let down = world.ask(Operation::Scale { app: "store".to_owned(), count: Count::To(1) });
@@ -342,7 +342,7 @@ fn a_scale_sticks_until_the_file_says_another_number() {
 fn a_scale_during_a_reload_comes_after_it() {
     let mut world = World::new(cluster(1));
     world.listen(0);
-    let reload = world.ask(Operation::Reload(ids([0])));
+    let reload = world.ask(Operation::Act(Action::Reload, ids([0])));
     let scale = world.ask(Operation::Scale { app: "a".to_owned(), count: Count::To(2) });
     assert_eq!(list(&world).len(), 2, "predecessor and successor");
     world.listen(2);
@@ -355,12 +355,12 @@ fn a_scale_during_a_reload_comes_after_it() {
 #[test]
 fn what_is_deleted_is_forgotten_until_a_file_names_it_again() {
     let mut world = World::new(forks(2));
-    let one = world.ask(Operation::Delete(ids([0])));
+    let one = world.ask(Operation::Act(Action::Delete, ids([0])));
     world.obey(0);
     assert!(world.is_done(one));
     world.feed(Event::Apply { plan: forks(2), cpus: 2 });
     assert_eq!(list(&world), [1], "the file is as it was");
-    let all = world.ask(Operation::Delete(ids([1])));
+    let all = world.ask(Operation::Act(Action::Delete, ids([1])));
     world.obey(1);
     assert!(world.is_done(all));
     assert!(world.machine.plan().apps.iter().all(|app| app.name != "a"));
@@ -371,7 +371,7 @@ fn what_is_deleted_is_forgotten_until_a_file_names_it_again() {
 #[test]
 fn a_deleted_app_that_the_file_brings_back_before_it_is_gone_is_no_success() {
     let mut world = World::new(forks(1));
-    let delete = world.ask(Operation::Delete(ids([0])));
+    let delete = world.ask(Operation::Act(Action::Delete, ids([0])));
     world.feed(Event::Apply { plan: forks(1), cpus: 2 });
     assert!(world.failure(delete).contains("asked for again"));
     world.obey(0);
@@ -383,7 +383,7 @@ fn a_reset_forgets_the_restarts() {
     let mut world = World::new(forks(1));
     world.pass(MS(10));
     world.exit(world.run(0), FAILED, false);
-    let reset = world.ask(Operation::Reset(ids([0])));
+    let reset = world.ask(Operation::Act(Action::Reset, ids([0])));
     assert!(world.is_done(reset));
     let view = world.machine.instance(InstanceId(0)).unwrap();
     assert_eq!((view.restarts, view.unstable, view.created_at), (0, 0, world.now));
@@ -392,14 +392,14 @@ fn a_reset_forgets_the_restarts() {
 #[test]
 fn a_signal_needs_a_process() {
     let mut world = World::new(forks(1));
-    let sent = world.ask(Operation::Signal(ids([0]), Signal::USR2));
+    let sent = world.ask(Operation::Act(Action::Signal(Signal::USR2), ids([0])));
     assert!(world.is_done(sent));
-    let stop = world.ask(Operation::Stop(ids([0])));
+    let stop = world.ask(Operation::Act(Action::Stop, ids([0])));
     world.obey(0);
     assert!(world.is_done(stop));
-    let lost = world.ask(Operation::Signal(ids([0]), Signal::USR2));
+    let lost = world.ask(Operation::Act(Action::Signal(Signal::USR2), ids([0])));
     assert!(world.failure(lost).contains("no process"));
-    let nobody = world.ask(Operation::Signal(ids([77]), Signal::USR2));
+    let nobody = world.ask(Operation::Act(Action::Signal(Signal::USR2), ids([77])));
     assert!(world.failure(nobody).contains("left the list"));
 }
 
@@ -407,11 +407,11 @@ fn a_signal_needs_a_process() {
 fn a_shutdown_answers_everybody() {
     let mut world = World::new(cluster(1));
     world.listen(0);
-    let reload = world.ask(Operation::Reload(ids([0])));
+    let reload = world.ask(Operation::Act(Action::Reload, ids([0])));
     let scale = world.ask(Operation::Scale { app: "a".to_owned(), count: Count::To(3) });
-    let restart = world.ask(Operation::Restart(ids([1])));
+    let restart = world.ask(Operation::Act(Action::Restart, ids([1])));
     world.stop(Signal::TERM);
-    let late = world.ask(Operation::Start(ids([0])));
+    let late = world.ask(Operation::Act(Action::Start, ids([0])));
     assert!(world.failure(late).contains("being stopped"));
     assert!(world.failure(reload).contains("everything stops"));
     assert!(world.failure(scale).contains("everything stops"));
@@ -420,7 +420,7 @@ fn a_shutdown_answers_everybody() {
     }
     assert!(world.failure(restart).contains("did not start"));
     assert_eq!(world.end, Some(0));
-    let after = world.ask(Operation::Start(ids([0])));
+    let after = world.ask(Operation::Act(Action::Start, ids([0])));
     assert!(world.failure(after).contains("about to end"));
 }
 

@@ -83,7 +83,7 @@ fn a_restart_of_a_dependency_restarts_no_other_app_and_a_crash_does_not_wait() {
     let mut world = World::new(stack());
     world.says_ready(DB);
     world.obey(MIGRATE);
-    world.ask(Operation::Restart(ids([DB])));
+    world.ask(Operation::Act(Action::Restart, ids([DB])));
     world.obey(DB);
     assert_eq!(world.started(), [DB, MIGRATE, API, DB]);
     // The database is not ready now.
@@ -186,13 +186,13 @@ fn an_app_that_cannot_start_starts_when_that_is_mended() {
 #[test]
 fn an_impossible_start_is_answered_and_a_requested_one_starts_its_dependencies() {
     let mut world = World::new(stack());
-    let stop = world.ask(Operation::Stop(ids([API, MIGRATE, DB])));
+    let stop = world.ask(Operation::Act(Action::Stop, ids([API, MIGRATE, DB])));
     world.obey(DB);
     assert!(world.is_done(stop));
     // A restart concerns no other application.
-    let restart = world.ask(Operation::Restart(ids([API])));
+    let restart = world.ask(Operation::Act(Action::Restart, ids([API])));
     assert!(world.failure(restart).contains("was stopped"), "{}", world.failure(restart));
-    let start = world.ask(Operation::Start(ids([API])));
+    let start = world.ask(Operation::Act(Action::Start, ids([API])));
     assert_eq!(world.answer(start), None);
     world.says_ready(DB);
     world.obey(MIGRATE);
@@ -203,7 +203,7 @@ fn an_impossible_start_is_answered_and_a_requested_one_starts_its_dependencies()
 #[test]
 fn every_operation_is_answered() {
     let mut world = World::new(stack());
-    let start = world.ask(Operation::Start(ids([API])));
+    let start = world.ask(Operation::Act(Action::Start, ids([API])));
     world.pass(MS(59_000));
     assert_eq!(world.answer(start), None);
     world.pass(MS(2000));
@@ -220,13 +220,13 @@ fn a_completed_task_is_not_repeated_for_another_app() {
     let mut world = World::new(stack());
     world.says_ready(DB);
     world.obey(MIGRATE);
-    world.ask(Operation::Stop(ids([API])));
+    world.ask(Operation::Act(Action::Stop, ids([API])));
     world.obey(API);
-    let start = world.ask(Operation::Start(ids([API])));
+    let start = world.ask(Operation::Act(Action::Start, ids([API])));
     assert!(world.is_done(start));
     assert_eq!(world.started(), [DB, MIGRATE, API, API]);
     // Asked for by name it is.
-    let again = world.ask(Operation::Restart(ids([MIGRATE])));
+    let again = world.ask(Operation::Act(Action::Restart, ids([MIGRATE])));
     assert!(world.is_done(again));
     assert_eq!(world.started(), [DB, MIGRATE, API, API, MIGRATE]);
 }
@@ -237,8 +237,8 @@ fn a_new_version_of_a_dependent_app_does_not_wait() {
     world.obey(0);
     world.listen(1);
     // While the migration runs once more.
-    world.ask(Operation::Restart(ids([0])));
-    let reload = world.ask(Operation::Reload(ids([1])));
+    world.ask(Operation::Act(Action::Restart, ids([0])));
+    let reload = world.ask(Operation::Act(Action::Reload, ids([1])));
     world.listen(2);
     world.obey(1);
     assert!(world.is_done(reload));
@@ -273,7 +273,7 @@ fn without_what_it_needs_it_does_not_start() {
     let mut world = World::new(plan([after(app("api"), &[("db", STARTED)]), speaker("db"), app("other")]));
     assert_eq!(world.status(0), Status::Online, "started is enough");
     for id in [0, 1] {
-        world.ask(Operation::Delete(ids([id])));
+        world.ask(Operation::Act(Action::Delete, ids([id])));
         world.obey(id);
     }
     let new = plan([app("other"), after(app("api"), &[("db", STARTED)])]);

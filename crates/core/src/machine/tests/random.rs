@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    machine::{Addition, Count, Manner, Wanted, Word},
+    machine::{AppUpdate, Count, InitialState, RestartScope, Word},
     spec::{Probe, ProbeTarget},
 };
 
@@ -120,30 +120,31 @@ pub(super) fn random_plan(apps: &[(u8, u32, bool)]) -> Plan {
 fn operation(what: u8, ids: &[u32], count: i32) -> Operation {
     let all: Vec<InstanceId> = ids.iter().copied().map(InstanceId).collect();
     match what {
-        0 => Operation::Start(all),
-        1 => Operation::Stop(all),
-        2 => Operation::Restart(all),
-        3 | 4 => Operation::Reload(all),
+        0 => Operation::Act(Action::Start, all),
+        1 => Operation::Act(Action::Stop, all),
+        2 => Operation::Act(Action::Restart, all),
+        3 | 4 => Operation::Act(Action::Reload, all),
         5 => Operation::Scale { app: (ids[0] % 4).to_string(), count: Count::By(count) },
         6 => Operation::Scale { app: (ids[0] % 4).to_string(), count: Count::To(count.unsigned_abs()) },
-        7 => Operation::Delete(all),
+        7 => Operation::Act(Action::Delete, all),
         8..=10 => {
             let apps = ids.iter().zip(1..).map(|(id, at)| ((id % 4) as u8, at, id / 4 == 1));
-            let wanted = random_plan(&apps.collect::<Vec<_>>()).apps.into_iter().map(|app| Wanted {
+            let update = random_plan(&apps.collect::<Vec<_>>()).apps.into_iter().map(|app| AppUpdate {
                 app,
-                meant: (0..12).map(InstanceId).filter(|_| count > 0).collect(),
-                counted: count == 2,
+                selected: (0..12).map(InstanceId).filter(|_| count > 0).collect(),
+                sets_count: count == 2,
                 reruns_tasks: count != 1,
-                addition: match count {
-                    -2 => Addition::Rests,
-                    -3 => Addition::Empty,
-                    _ => Addition::Starts,
+                initial_state: match count {
+                    -2 => InitialState::Stopped,
+                    -3 => InitialState::ScaledToZero,
+                    _ => InitialState::Started,
                 },
             });
-            let manner = [Manner::Changed, Manner::Reload, Manner::Restart][usize::from(what - 8)];
-            Operation::Become { apps: wanted.collect(), cpus: 2, manner }
+            let scope =
+                [RestartScope::Changed, RestartScope::Reload, RestartScope::Restart][usize::from(what - 8)];
+            Operation::UpdateApps { apps: update.collect(), cpus: 2, scope }
         }
-        _ => Operation::Signal(all, Signal::USR1),
+        _ => Operation::Act(Action::Signal(Signal::USR1), all),
     }
 }
 

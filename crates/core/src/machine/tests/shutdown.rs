@@ -143,7 +143,7 @@ fn an_app_that_is_being_stopped_already_ends_in_time() {
     single.runtime.shutdown_timeout = Some(MS(3000));
     let mut world = World::new(single);
     world.kills_work = true;
-    world.ask(Operation::Stop(vec![InstanceId(0)]));
+    world.ask(Operation::Act(Action::Stop, vec![InstanceId(0)]));
     world.pass(MS(1000));
     world.stop(TERM);
     world.obey(1);
@@ -198,7 +198,7 @@ fn it_serves_on_before_it_stops() {
     world.stop(TERM);
     assert!(world.machine.instances().all(|view| !view.ready && view.status == Status::Online));
     assert!(world.machine.is_stopping());
-    let start = world.ask(Operation::Start(vec![InstanceId(0)]));
+    let start = world.ask(Operation::Act(Action::Start, vec![InstanceId(0)]));
     assert!(world.failure(start).contains("being stopped"));
     world.pass(MS(1000));
     // Who crashes meanwhile serves again.
@@ -254,7 +254,7 @@ fn a_second_signal_cuts_the_delay_short_and_a_third_one_everything() {
 fn without_a_process_there_is_no_delay() {
     let mut world = closing(3000);
     for id in [0, 1] {
-        world.ask(Operation::Stop(vec![InstanceId(id)]));
+        world.ask(Operation::Act(Action::Stop, vec![InstanceId(id)]));
         world.obey(id);
     }
     world.stop(TERM);

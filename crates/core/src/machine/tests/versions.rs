@@ -1,7 +1,7 @@
 //! Applications that are to read otherwise: what restarts, how, and when the operation is answered.
 
 use super::*;
-use crate::machine::{Addition, Manner, Wanted};
+use crate::machine::{AppUpdate, InitialState, RestartScope};
 
 fn cluster(count: u32, version: &str) -> AppSpec {
     AppSpec { instances: Instances::Count(count), namespace: version.to_owned(), ..cluster_app("a") }
@@ -11,18 +11,18 @@ fn forks(count: u32, version: &str) -> AppSpec {
     AppSpec { instances: Instances::Count(count), namespace: version.to_owned(), ..app("a") }
 }
 
-fn wanted(app: AppSpec, meant: impl IntoIterator<Item = u32>) -> Wanted {
-    Wanted {
+fn update(app: AppSpec, meant: impl IntoIterator<Item = u32>) -> AppUpdate {
+    AppUpdate {
         app: Arc::new(app),
-        meant: meant.into_iter().map(InstanceId).collect(),
-        counted: false,
+        selected: meant.into_iter().map(InstanceId).collect(),
+        sets_count: false,
         reruns_tasks: true,
-        addition: Addition::Starts,
+        initial_state: InitialState::Started,
     }
 }
 
-fn become_(wanted: Wanted, manner: Manner) -> Operation {
-    Operation::Become { apps: vec![wanted], cpus: 2, manner }
+fn update_apps(update: AppUpdate, scope: RestartScope) -> Operation {
+    Operation::UpdateApps { apps: vec![update], cpus: 2, scope }
 }
 
 impl World {
@@ -58,15 +58,15 @@ fn serving(count: u32) -> World {
 
 #[test]
 fn a_cluster_that_is_changed_is_answered_when_its_reload_is_over() {
-    for manner in [Manner::Changed, Manner::Reload, Manner::Restart] {
+    for scope in [RestartScope::Changed, RestartScope::Reload, RestartScope::Restart] {
         let mut world = serving(2);
-        let asked = world.ask(become_(wanted(cluster(3, "new"), [0, 1]), manner));
+        let asked = world.ask(update_apps(update(cluster(3, "new"), [0, 1]), scope));
         world.listen(3);
         world.obey(0);
         world.listen(4);
         assert_eq!(world.answer(asked), None, "the last predecessor is there");
         world.obey(1);
-        assert!(world.is_done(asked), "{manner:?}");
+        assert!(world.is_done(asked), "{scope:?}");
         assert_eq!(list(&world), version("new", [0, 1, 3]), "one more is there after it");
     }
 }
@@ -74,7 +74,7 @@ fn a_cluster_that_is_changed_is_answered_when_its_reload_is_over() {
 #[test]
 fn a_change_that_is_rolled_back_is_a_failure_and_the_old_version_serves_on() {
     let mut world = serving(2);
-    let asked = world.ask(become_(wanted(cluster(2, "new"), [0, 1]), Manner::Restart));
+    let asked = world.ask(update_apps(update(cluster(2, "new"), [0, 1]), RestartScope::Restart));
     world.exit(world.run(3), FAILED, false);
     assert!(world.failure(asked).contains("the old version keeps serving"), "{}", world.failure(asked));
     assert_eq!(list(&world), version("old", [0, 1]));
@@ -83,7 +83,7 @@ fn a_change_that_is_rolled_back_is_a_failure_and_the_old_version_serves_on() {
 #[test]
 fn a_restart_of_what_has_not_changed_is_at_once_and_a_reload_is_not() {
     let mut world = serving(2);
-    let restart = world.ask(become_(wanted(cluster(2, "old"), [0, 1]), Manner::Restart));
+    let restart = world.ask(update_apps(update(cluster(2, "old"), [0, 1]), RestartScope::Restart));
     assert_eq!([world.status(0), world.status(1)], [Status::Stopping; 2]);
     world.obey(0);
     assert_eq!(world.answer(restart), None);
@@ -91,13 +91,13 @@ fn a_restart_of_what_has_not_changed_is_at_once_and_a_reload_is_not() {
     assert!(world.is_done(restart));
     world.listen(0);
     world.listen(1);
-    let reload = world.ask(become_(wanted(cluster(2, "old"), [1]), Manner::Reload));
+    let reload = world.ask(update_apps(update(cluster(2, "old"), [1]), RestartScope::Reload));
     assert_eq!([world.status(0), world.status(1)], [Status::Online; 2]);
     world.listen(3);
     world.obey(1);
     assert!(world.is_done(reload));
     assert!(world.is_there(0), "the other one was not meant");
-    let nothing = world.ask(become_(wanted(cluster(2, "old"), []), Manner::Changed));
+    let nothing = world.ask(update_apps(update(cluster(2, "old"), []), RestartScope::Changed));
     assert!(world.is_done(nothing));
     assert_eq!(world.spawned.len(), 6);
 }
@@ -105,14 +105,14 @@ fn a_restart_of_what_has_not_changed_is_at_once_and_a_reload_is_not() {
 #[test]
 fn what_is_meant_and_rests_is_started_and_what_else_rests_is_not() {
     let mut world = World::new(plan([forks(3, "old"), app("other")]));
-    let stop = world.ask(Operation::Stop(vec![InstanceId(1), InstanceId(2)]));
+    let stop = world.ask(Operation::Act(Action::Stop, vec![InstanceId(1), InstanceId(2)]));
     world.obey(1);
     world.obey(2);
     assert!(world.is_done(stop));
-    let start = world.ask(become_(wanted(forks(3, "old"), [0, 1]), Manner::Changed));
+    let start = world.ask(update_apps(update(forks(3, "old"), [0, 1]), RestartScope::Changed));
     assert!(world.is_done(start));
     assert_eq!([0, 1, 2].map(|id| world.status(id)), [Status::Online, Status::Online, Status::Stopped]);
-    let restart = world.ask(become_(wanted(forks(3, "new"), [0]), Manner::Restart));
+    let restart = world.ask(update_apps(update(forks(3, "new"), [0]), RestartScope::Restart));
     world.obey(0);
     world.obey(1);
     assert!(world.is_done(restart));
@@ -154,10 +154,10 @@ fn a_new_file_replaces_several_forks_one_after_the_other() {
 #[test]
 fn requests_during_a_reload_follow_it_once() {
     let mut world = serving(1);
-    let first = world.ask(become_(wanted(cluster(1, "new"), []), Manner::Changed));
-    let same = world.ask(become_(wanted(cluster(1, "new"), []), Manner::Changed));
-    let newer = world.ask(become_(wanted(cluster(1, "newer"), [2]), Manner::Reload));
-    let newest = world.ask(become_(wanted(cluster(1, "newest"), []), Manner::Changed));
+    let first = world.ask(update_apps(update(cluster(1, "new"), []), RestartScope::Changed));
+    let same = world.ask(update_apps(update(cluster(1, "new"), []), RestartScope::Changed));
+    let newer = world.ask(update_apps(update(cluster(1, "newer"), [2]), RestartScope::Reload));
+    let newest = world.ask(update_apps(update(cluster(1, "newest"), []), RestartScope::Changed));
     world.listen(2);
     world.obey(0);
     assert!(world.is_done(first) && world.is_done(same));
@@ -172,8 +172,8 @@ fn requests_during_a_reload_follow_it_once() {
 fn a_stop_during_a_reload_takes_back_the_restart_that_waits() {
     let mut world = serving(1);
     world.feed(Event::Apply { plan: plan([cluster(1, "new"), app("other")]), cpus: 2 });
-    let restart = world.ask(become_(wanted(cluster(1, "new"), [0]), Manner::Restart));
-    let stop = world.ask(Operation::Stop(vec![InstanceId(0)]));
+    let restart = world.ask(update_apps(update(cluster(1, "new"), [0]), RestartScope::Restart));
+    let stop = world.ask(Operation::Act(Action::Stop, vec![InstanceId(0)]));
     world.obey(0);
     world.obey(2);
     assert!(world.is_done(stop));
@@ -203,7 +203,7 @@ fn a_stop_of_one_lets_the_others_finish_their_connections() {
         stopping.collect()
     };
     assert_eq!(asked(&world), [0_u32; 0], "both old ones drain");
-    world.ask(Operation::Stop(vec![InstanceId(4)]));
+    world.ask(Operation::Act(Action::Stop, vec![InstanceId(4)]));
     assert_eq!(asked(&world), [1, 4], "both of its slot, and no other");
 }
 
@@ -212,11 +212,11 @@ fn a_number_that_is_meant_counts_more_than_what_it_was_scaled_to() {
     let mut world = serving(1);
     let scale = world.ask(Operation::Scale { app: "a".to_owned(), count: crate::machine::Count::To(3) });
     assert!(world.is_done(scale));
-    let kept = world.ask(become_(wanted(cluster(1, "old"), []), Manner::Changed));
+    let kept = world.ask(update_apps(update(cluster(1, "old"), []), RestartScope::Changed));
     assert!(world.is_done(kept));
     assert_eq!(list(&world).len(), 3);
-    let counted = Wanted { counted: true, ..wanted(cluster(1, "old"), []) };
-    let fewer = world.ask(become_(counted, Manner::Changed));
+    let sets_count = AppUpdate { sets_count: true, ..update(cluster(1, "old"), []) };
+    let fewer = world.ask(update_apps(sets_count, RestartScope::Changed));
     assert_eq!(world.answer(fewer), None, "two are too many");
     world.obey(2);
     world.obey(3);
@@ -227,14 +227,18 @@ fn a_number_that_is_meant_counts_more_than_what_it_was_scaled_to() {
 #[test]
 fn a_new_application_may_rest_or_have_no_instance() {
     let mut world = World::new(plan([app("other")]));
-    let rests = world
-        .ask(become_(Wanted { addition: Addition::Rests, ..wanted(forks(2, "x"), []) }, Manner::Changed));
+    let rests = world.ask(update_apps(
+        AppUpdate { initial_state: InitialState::Stopped, ..update(forks(2, "x"), []) },
+        RestartScope::Changed,
+    ));
     assert!(world.is_done(rests));
     assert_eq!([world.status(1), world.status(2)], [Status::Stopped; 2]);
     assert!(world.machine.plan().apps[1].autostart, "it reads as it did");
     let other = AppSpec { name: "b".to_owned(), ..forks(2, "x") };
-    let empty =
-        world.ask(become_(Wanted { addition: Addition::Empty, ..wanted(other, []) }, Manner::Changed));
+    let empty = world.ask(update_apps(
+        AppUpdate { initial_state: InitialState::ScaledToZero, ..update(other, []) },
+        RestartScope::Changed,
+    ));
     assert!(world.is_done(empty));
     assert_eq!(world.machine.instances().count(), 3);
     let scale = world.ask(Operation::Scale { app: "b".to_owned(), count: crate::machine::Count::By(1) });
@@ -255,29 +259,29 @@ fn a_task_is_neither_interrupted_nor_run_again_unless_it_is_meant_or_its_file_ha
         spec.env.caller = Some(Arc::new([("A".to_owned(), "1".to_owned())].into()));
         spec
     };
-    for manner in [Manner::Changed, Manner::Reload, Manner::Restart] {
+    for scope in [RestartScope::Changed, RestartScope::Reload, RestartScope::Restart] {
         let mut world = World::new(plan([migrate("old"), app("b")]));
-        let by_command = Wanted { reruns_tasks: false, ..wanted(migrate("newer"), []) };
-        let by_file = wanted(migrate("new"), []);
+        let by_command = AppUpdate { reruns_tasks: false, ..update(migrate("newer"), []) };
+        let by_file = update(migrate("new"), []);
 
         // While it runs.
-        assert!(world.ask_and_do(become_(wanted(with_environment(), []), manner)));
-        assert!(world.ask_and_do(become_(by_command.clone(), manner)));
+        assert!(world.ask_and_do(update_apps(update(with_environment(), []), scope)));
+        assert!(world.ask_and_do(update_apps(by_command.clone(), scope)));
         assert!(world.said.iter().all(|notice| !matches!(notice.data, EventData::RerunPending {})));
-        assert!(world.ask_and_do(become_(by_file.clone(), manner)));
+        assert!(world.ask_and_do(update_apps(by_file.clone(), scope)));
         assert!(matches!(world.last_said(), Some(EventData::RerunPending {})), "{:?}", world.said);
-        assert_eq!(world.spawned.len(), 2, "{manner:?}: it was interrupted");
+        assert_eq!(world.spawned.len(), 2, "{scope:?}: it was interrupted");
         world.obey(0);
-        assert_eq!(world.spawned.len(), 3, "{manner:?}: as it reads now, once it has ended");
+        assert_eq!(world.spawned.len(), 3, "{scope:?}: as it reads now, once it has ended");
         world.obey(0);
         assert_eq!(world.machine.instance(InstanceId(0)).unwrap().completed, Some(true));
 
         // When it is done.
-        world.ask_and_do(become_(by_file.clone(), manner));
-        world.ask_and_do(become_(by_command, manner));
-        assert_eq!(world.spawned.len(), 3, "{manner:?}: it was done already");
-        world.ask_and_do(become_(by_file, manner));
-        assert_eq!(world.spawned.len(), 4, "{manner:?}: it is another task now");
+        world.ask_and_do(update_apps(by_file.clone(), scope));
+        world.ask_and_do(update_apps(by_command, scope));
+        assert_eq!(world.spawned.len(), 3, "{scope:?}: it was done already");
+        world.ask_and_do(update_apps(by_file, scope));
+        assert_eq!(world.spawned.len(), 4, "{scope:?}: it is another task now");
     }
 }
 
@@ -285,11 +289,11 @@ fn a_task_is_neither_interrupted_nor_run_again_unless_it_is_meant_or_its_file_ha
 fn a_task_that_is_reloaded_by_name_has_passed_when_it_has_ended_well() {
     let mut world = World::new(plan([task("a"), app("b")]));
     world.obey(0);
-    let asked = world.ask(Operation::Reload(vec![InstanceId(0)]));
+    let asked = world.ask(Operation::Act(Action::Reload, vec![InstanceId(0)]));
     assert_eq!(world.answer(asked), None);
     world.obey(0);
     assert!(world.is_done(asked), "{:?}", world.replies);
-    let failed = world.ask(Operation::Reload(vec![InstanceId(0)]));
+    let failed = world.ask(Operation::Act(Action::Reload, vec![InstanceId(0)]));
     world.exit(world.run(0), FAILED, false);
     assert!(world.failure(failed).contains("exit 3"), "{:?}", world.replies);
 }

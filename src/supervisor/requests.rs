@@ -1,0 +1,280 @@
+//! The requests of clients, and their answers. A request that changes instances becomes an operation of the machine.
+//!
+//! A request is handled in the supervisor's own turn.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{
+    actor::Supervisor,
+    change_request::AppChange,
+    clients::Clients,
+    command_text::command_text,
+    event_log::{EventFilter, Recent},
+    process_trees,
+    snapshots::{self, LOOKUP_TIMEOUT, Programs},
+};
+use crate::{
+    control::{Action, Answer, ClientId, Count, Request, RequestError, Server, snapshot::Overview},
+    logs::{Filter, OwnLines},
+    machine::{
+        Event, InstanceId, Operation,
+        events::{EventData, Notice},
+    },
+    spec::Signal,
+};
+
+/// How long a client waits until its log files are empty.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Supervisor<'_> {
+    /// Handles the requests that have arrived.
+    pub(super) fn serve(&mut self) {
+        let requests = self.clients.server.as_mut().map(Server::requests).unwrap_or_default();
+        self.answer_all(requests);
+    }
+
+    fn answer_all(&mut self, requests: Vec<(ClientId, Request)>) {
+        for (client, request) in requests {
+            let answer = self.handle(client, request);
+            self.answer(client, answer);
+        }
+    }
+
+    /// Answers a client; `None`: it has been answered, or will be later.
+    pub(super) fn answer(&mut self, client: ClientId, answer: Result<Option<Answer>, RequestError>) {
+        match answer {
+            Ok(Some(answer)) => self.clients.answer(client, &answer),
+            Ok(None) => {}
+            Err(error) => self.clients.answer(client, &Answer::Failed(error)),
+        }
+    }
+
+    /// Answers a client whose request has failed at a later step.
+    pub(super) fn answer_failure(&mut self, client: ClientId, done: Result<(), RequestError>) {
+        self.answer(client, done.map(|()| None));
+    }
+
+    /// The answer comes when the programs of the apps have been looked up.
+    fn describe(&mut self, client: ClientId, targets: &[String]) -> Result<Option<Answer>, RequestError> {
+        let ids = if targets.is_empty() { None } else { Some(self.select(targets)?) };
+        let Some(programs) = snapshots::look_up_programs(self, ids.as_deref()) else {
+            return Ok(Some(self.details(ids.as_deref(), &Programs::default())));
+        };
+        self.deferred.add_answer(
+            self.workers.helpers(),
+            programs,
+            LOOKUP_TIMEOUT,
+            move |supervisor, programs| {
+                let answer = supervisor.details(ids.as_deref(), &programs.unwrap_or_default());
+                supervisor.clients.answer(client, &answer);
+            },
+        );
+        Ok(None)
+    }
+
+    fn details(&mut self, ids: Option<&[InstanceId]>, programs: &Programs) -> Answer {
+        let seen = self.usage.look(&mut self.workers, &self.machine, ids.unwrap_or_default());
+        Answer::Details(snapshots::details(self, &seen, ids, programs))
+    }
+
+    fn show_trees(&mut self, targets: &[String]) -> Result<Answer, RequestError> {
+        let ids = if targets.is_empty() { None } else { Some(self.select(targets)?) };
+        Ok(Answer::Trees(process_trees::of(self, ids.as_deref())))
+    }
+
+    /// The answer to a request; `None`: it comes later.
+    fn handle(&mut self, client: ClientId, request: Request) -> Result<Option<Answer>, RequestError> {
+        match request {
+            Request::Ping => Ok(Some(Answer::Overview(snapshots::overview(self, None)))),
+            Request::List => {
+                let seen = self.usage.look(&mut self.workers, &self.machine, &[]);
+                Ok(Some(Answer::Overview(snapshots::overview(self, Some(&seen)))))
+            }
+            Request::Monitor => {
+                let seen = self.usage.look(&mut self.workers, &self.machine, &[]);
+                let surroundings = Some(Box::new(self.usage.look_around(&seen)));
+                Ok(Some(Answer::Overview(Overview {
+                    surroundings,
+                    ..snapshots::overview(self, Some(&seen))
+                })))
+            }
+            Request::Describe { targets } => self.describe(client, &targets),
+            Request::Tree { targets } => self.show_trees(&targets).map(Some),
+            Request::Environment { target } => {
+                let ids = self.select(&[target])?;
+                Ok(snapshots::environment(self, client, ids[0]))
+            }
+            Request::Act { action, targets } => self.act(client, action, &targets),
+            Request::Add(request) => {
+                let file = request.file.clone().map(PathBuf::from);
+                self.with_own_file(client, file.as_deref(), move |supervisor, is_own_file| {
+                    supervisor.add(client, *request, is_own_file, None).map(|()| None)
+                })
+            }
+            Request::Apply { file, dry_run } => self.apply_request(client, file.map(PathBuf::from), dry_run),
+            Request::FileEnvironment { file } => {
+                let file = PathBuf::from(file);
+                self.with_own_file(client, Some(&file.clone()), move |supervisor, is_own_file| {
+                    let environment = supervisor.environment_of_file(&file, is_own_file);
+                    Ok(Some(Answer::FileEnvironment(environment)))
+                })
+            }
+            Request::Change { targets, scope, environment, patch } => {
+                let ids = self.select(&targets)?;
+                let selected = self.without_tasks(client, ids.clone(), &targets);
+                let selected = self.pm_ids(&selected);
+                let views = ids.iter().filter_map(|id| self.machine.instance(*id));
+                let names = views.map(|view| view.spec.name.clone()).collect();
+                let change = AppChange { names, selected, environment, patch, scope };
+                self.change(client, change, None).map(|()| None)
+            }
+            Request::Save => Ok(Some(Answer::Saved(self.saved()))),
+            Request::Scale { app, count } => self.scale(client, &app, count),
+            Request::Logs { targets, lines, out, err, own, stream } => {
+                let own = match (own, targets.is_empty()) {
+                    (false, _) => OwnLines::None,
+                    (true, true) => OwnLines::All,
+                    (true, false) => OwnLines::About,
+                };
+                let filter = Filter { out, err, own, ..Filter::default() };
+                self.show_lines(client, &targets, filter, lines as usize, stream).map(|()| None)
+            }
+            Request::Events { targets, since, lines, stream } => {
+                let filter = self.event_filter(targets)?;
+                let recent = Recent { since, lines: lines as usize };
+                let Clients { events, event_followers, .. } = &mut self.clients;
+                event_followers.add(client, filter, recent, stream, events);
+                Ok(None)
+            }
+            Request::Flush { targets } => self.flush(client, targets).map(|()| None),
+            Request::Input { target, text } => self.send_input(client, &target, text),
+            Request::Kill => {
+                self.report_command("kill".to_owned());
+                self.stop(Signal::TERM, "stopped by `procrun kill`".to_owned());
+                Ok(None)
+            }
+        }
+    }
+
+    fn scale(&mut self, client: ClientId, app: &str, count: Count) -> Result<Option<Answer>, RequestError> {
+        let app = self.app_of(app)?;
+        let operation = Operation::Scale { app: app.clone(), count };
+        let names = vec![app];
+        self.report_command(command_text(&operation, &names));
+        self.operate_on_apps(client, names, operation);
+        Ok(None)
+    }
+
+    /// Applies the supervisor's own file; a client applies any other one itself.
+    fn apply_request(
+        &mut self,
+        client: ClientId,
+        file: Option<PathBuf>,
+        dry_run: bool,
+    ) -> Result<Option<Answer>, RequestError> {
+        let path = file.clone();
+        self.with_own_file(client, path.as_deref(), move |supervisor, is_own_file| match file {
+            Some(file) if !is_own_file => {
+                let environment = supervisor.environment_of_file(&file, is_own_file);
+                Ok(Some(Answer::FileEnvironment(environment)))
+            }
+            Some(_) | None => supervisor.apply_file(client, dry_run).map(|()| None),
+        })
+    }
+
+    /// Empties the log files of the targets. The answer comes when they are empty.
+    fn flush(&mut self, client: ClientId, targets: Vec<String>) -> Result<(), RequestError> {
+        let targets = if targets.is_empty() { vec!["all".to_owned()] } else { targets };
+        let ids = self.pm_ids(&self.select(&targets)?);
+        self.report_command(format!("flush {}", targets.join(" ")));
+        let flushed = self.workers.logs().flush(ids.clone());
+        self.clients.answer_later(client, async move {
+            match tokio::time::timeout(FLUSH_TIMEOUT, flushed).await {
+                Ok(Ok(failed)) if failed.is_empty() => Answer::Done { ids },
+                Ok(Ok(failed)) => Answer::failed(failed.join("\n")),
+                Ok(Err(_)) => Answer::failed("the log has ended"),
+                Err(_) => Answer::Failed(
+                    RequestError::new("the log output is blocked; the files are emptied when it continues")
+                        .hint("the reader of procrun's stdout or stderr does not read"),
+                ),
+            }
+        });
+        Ok(())
+    }
+
+    /// Carries out an action on the instances of these targets.
+    fn act(
+        &mut self,
+        client: ClientId,
+        action: Action,
+        targets: &[String],
+    ) -> Result<Option<Answer>, RequestError> {
+        let ids = self.select(targets)?;
+        let ids = match action {
+            Action::Start | Action::Restart | Action::Reload => self.without_tasks(client, ids, targets),
+            Action::Stop | Action::Delete | Action::Reset | Action::Signal(_) => ids,
+        };
+        let operation = Operation::Act(action, ids.clone());
+        self.report_command(command_text(&operation, targets));
+        self.operate(client, &ids, operation);
+        if action == Action::Delete {
+            // Removed apps need no watches and no schedules.
+            let plan = self.machine.coming_plan();
+            self.follow(&plan);
+        }
+        Ok(None)
+    }
+
+    /// Sends a client the recent lines of its targets, and with `stream` new ones.
+    fn show_lines(
+        &mut self,
+        client: ClientId,
+        targets: &[String],
+        mut filter: Filter,
+        lines: usize,
+        stream: bool,
+    ) -> Result<(), RequestError> {
+        if !targets.is_empty() {
+            let ids = self.select(targets)?;
+            filter.names = self.whole_apps(&ids);
+            filter.ids = self.pm_ids(&ids);
+        }
+        let follower = self.workers.logs().follow(filter, lines);
+        self.clients.followers.add(client, follower, stream);
+        Ok(())
+    }
+
+    /// The events of these targets. The events of a deleted application are still kept.
+    fn event_filter(&self, targets: Vec<String>) -> Result<EventFilter, RequestError> {
+        let is_app = |word: &String| self.clients.events.knows_app(word);
+        let (mut apps, others): (Vec<String>, Vec<String>) = targets.into_iter().partition(is_app);
+        let mut ids = Vec::new();
+        if !others.is_empty() {
+            let found = self.select(&others)?;
+            apps.append(&mut self.whole_apps(&found));
+            ids = self.pm_ids(&found);
+        }
+        Ok(EventFilter { ids, apps })
+    }
+
+    /// Reports an event.
+    pub(super) fn report(&mut self, notice: Notice) {
+        self.clients.report(notice, &[]);
+    }
+
+    /// Reports a command of a client.
+    pub(super) fn report_command(&mut self, command: String) {
+        self.report(Notice::of_runtime(EventData::CommandReceived { command }));
+    }
+
+    fn operate(&mut self, client: ClientId, ids: &[InstanceId], operation: Operation) {
+        let ticket = self.clients.ticket(client, self.pm_ids(ids), Vec::new());
+        self.feed(vec![Event::Operate(ticket, operation)]);
+    }
+
+    /// As [`Self::operate`], on whole applications.
+    pub(super) fn operate_on_apps(&mut self, client: ClientId, apps: Vec<String>, operation: Operation) {
+        let ticket = self.clients.ticket(client, Vec::new(), apps);
+        self.feed(vec![Event::Operate(ticket, operation)]);
+    }
+}
