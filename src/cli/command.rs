@@ -77,9 +77,9 @@ impl Command {
 
     /// All options of its help: its own, and those that it shares with other commands.
     pub(super) fn all_options(&self) -> impl Iterator<Item = &'static OptionSpec> {
-        let is_of_app_options = self.app_options == AppOptions::All;
-        let socket = self.needs_supervisor() && !is_of_app_options;
-        let common = [socket.then_some(&SOCKET), (!is_of_app_options).then_some(&HELP)];
+        // `--socket` is one of the options of an app.
+        let socket = self.needs_supervisor() && self.app_options != AppOptions::All;
+        let common = [socket.then_some(&SOCKET), Some(&HELP)];
         self.options.iter().chain(common.into_iter().flatten())
     }
 }

@@ -82,11 +82,11 @@ impl From<RequestError> for Failure {
 
 const HINT: &str = "  hint: ";
 
-/// The message of an error of the argument parser, without its usage text.
+/// The message of an error of the argument parser, without its usage text, and with the quotes of all messages.
 pub(super) fn usage_message(error: &clap::Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+    line.strip_prefix("error: ").unwrap_or(line).replace('\'', "`")
 }
 
 #[cfg(test)]

@@ -102,12 +102,10 @@ pub(super) fn of_command(command: &Command) -> String {
     if command.arguments.iter().any(|argument| argument.name.contains("NAMESPACE")) {
         put(TARGET_FORMS.trim_end());
     }
-    let options: Vec<String> = command.all_options().map(option).collect();
-    if !options.is_empty() {
-        put("\nOptions:");
-        for line in &options {
-            put(line);
-        }
+    put("\nOptions:");
+    let width = command.all_options().map(|option| option_name(option).len()).max().unwrap_or(0);
+    for option in command.all_options() {
+        put(&format!("  {:width$}  {}", option_name(option), option.help));
     }
     if command.app_options == AppOptions::All {
         put("");
@@ -129,10 +127,10 @@ pub(super) fn of_command(command: &Command) -> String {
     text
 }
 
-fn option(option: &OptionSpec) -> String {
+/// Both names of an option, and its value.
+fn option_name(option: &OptionSpec) -> String {
     let short = option.short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
-    let name = format!("{short}{}", option.shown());
-    format!("  {name:28}  {}", option.help)
+    format!("{short}{}", option.shown())
 }
 
 #[cfg(test)]

@@ -2,7 +2,11 @@
 
 use std::ffi::OsString;
 
-use clap::{Arg, ArgAction, value_parser};
+use clap::{
+    Arg, ArgAction,
+    error::{ContextKind, ContextValue},
+    value_parser,
+};
 
 use super::{
     app_options,
@@ -79,14 +83,14 @@ impl<'a> CommandLine<'a> {
         if words.len() < least {
             let needed = command.shown_arguments().replace("...", "");
             let message = format!("`{}` needs {needed}", command.name());
-            return Err(Failure::new(EX_USAGE, message).hint(command.usage()));
+            return Err(Failure::new(EX_USAGE, message).hint(format!("usage: {}", command.usage())));
         }
         if let Some(more) = most.and_then(|most| words.get(most)) {
             let message = format!("unexpected argument `{more}`");
             // `pm2 status api` lists all processes and ignores the argument.
             let hint = match command.name() {
                 "list" => format!("`procrun describe {more}` shows one app"),
-                _ => command.usage(),
+                _ => format!("usage: {}", command.usage()),
             };
             return Err(Failure::new(EX_USAGE, message).hint(hint));
         }
@@ -153,7 +157,10 @@ fn arg(option: &OptionSpec) -> Arg {
 }
 
 fn wrong(command: &Command, error: &clap::Error) -> Failure {
-    let hint = format!("`procrun {} --help` lists its options", command.name());
+    let hint = match error.get(ContextKind::SuggestedArg) {
+        Some(ContextValue::String(option)) => format!("did you mean `{option}`?"),
+        _ => format!("`procrun {} --help` lists its options", command.name()),
+    };
     Failure::new(EX_USAGE, usage_message(error)).hint(hint)
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::trees::ProcessInfo;
 use crate::config::is_secret;
+pub use crate::machine::Status;
 
 /// The supervisor and its instances in brief.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -147,60 +148,6 @@ impl Brief {
     pub fn state(&self) -> String {
         let status = self.status.word();
         self.flaw().map_or_else(|| status.to_owned(), |flaw| format!("{status}, {flaw}"))
-    }
-}
-
-/// PM2's words for the state of an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Status {
-    /// Its process is being made, or is not ready yet.
-    #[serde(rename = "launching")]
-    Launching,
-    /// It runs.
-    #[serde(rename = "online")]
-    Online,
-    /// It is to end.
-    #[serde(rename = "stopping")]
-    Stopping,
-    /// It has ended and does not restart.
-    #[serde(rename = "stopped")]
-    Stopped,
-    /// It starts when others are what it waits for.
-    #[serde(rename = "waiting")]
-    Waiting,
-    /// It will run again.
-    #[serde(rename = "waiting restart")]
-    WaitingRestart,
-    /// It was given up.
-    #[serde(rename = "errored")]
-    Errored,
-}
-
-impl Status {
-    /// The word for it: PM2's, but for `waiting`, which PM2 does not know.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Launching => "launching",
-            Self::Online => "online",
-            Self::Stopping => "stopping",
-            Self::Stopped => "stopped",
-            Self::Waiting => "waiting",
-            Self::WaitingRestart => "waiting restart",
-            Self::Errored => "errored",
-        }
-    }
-
-    /// The nearest of PM2's words.
-    fn pm2_word(self) -> &'static str {
-        match self {
-            Self::Waiting => Self::Launching.word(),
-            Self::Launching
-            | Self::Online
-            | Self::Stopping
-            | Self::Stopped
-            | Self::WaitingRestart
-            | Self::Errored => self.word(),
-        }
     }
 }
 

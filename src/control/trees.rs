@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::Status;
+use crate::machine::Status;
 pub use crate::sys::tree::Witness;
 
 /// The process trees of some instances, and the processes that belong to none.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{actor::Supervisor, snapshots};
+use super::actor::Supervisor;
 use crate::{
     control::trees::{InstanceTree, ProcessInfo, ProcessTrees},
     machine::{InstanceId, InstanceView},
@@ -28,7 +28,7 @@ pub(super) fn of(supervisor: &mut Supervisor<'_>, ids: Option<&[InstanceId]>) ->
         .map(|view| InstanceTree {
             id: view.pm_id,
             name: view.spec.name.clone(),
-            status: snapshots::status(view.status),
+            status: view.status,
             treekill: view.spec.stop.treekill,
             processes: of_instance(supervisor, view.id),
         })

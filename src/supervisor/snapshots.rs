@@ -175,7 +175,7 @@ fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Cloc
         }
         .to_owned(),
         pid,
-        status: status(view.status),
+        status: view.status,
         // An instance of unknown readiness is not ready either during a shutdown.
         ready: (can_tell(view) || view.complaint.is_some() || of.machine.is_stopping()).then_some(view.ready),
         healthy: view.healthy,
@@ -213,7 +213,7 @@ fn last_end(past: &RestartHistory) -> String {
 /// Why it does not work, beyond its status.
 fn problem(view: &InstanceView<'_>) -> Option<String> {
     let of_last_end = || {
-        let is_down = matches!(view.status, machine::Status::WaitingRestart | machine::Status::Errored);
+        let is_down = matches!(view.status, Status::WaitingRestart | Status::Errored);
         view.endings.last().filter(|_| is_down)?.reason.as_ref().map(ToString::to_string)
     };
     view.complaint.clone().or_else(of_last_end)
@@ -223,18 +223,6 @@ fn problem(view: &InstanceView<'_>) -> Option<String> {
 fn can_tell(view: &InstanceView<'_>) -> bool {
     let health = &view.spec.health;
     health.gate().is_some() || health.notify
-}
-
-pub(super) fn status(status: machine::Status) -> Status {
-    match status {
-        machine::Status::Launching => Status::Launching,
-        machine::Status::Online => Status::Online,
-        machine::Status::Stopping => Status::Stopping,
-        machine::Status::Stopped => Status::Stopped,
-        machine::Status::Waiting => Status::Waiting,
-        machine::Status::WaitingRestart => Status::WaitingRestart,
-        machine::Status::Errored => Status::Errored,
-    }
 }
 
 /// What files tell about the programs of instances that have not been started yet.
@@ -406,6 +394,11 @@ fn ending(past: &RestartHistory, clock: &Clock) -> EndingInfo {
     }
 }
 
+/// Milliseconds, as they are shown.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::WallClock;
@@ -416,9 +409,4 @@ mod tests {
         let seen = [5_000_000, 5_000_001, 4_999_999, 5_003_000, 5_003_001].map(|began| clock.steady(began));
         assert_eq!(seen, [5_000_000, 5_000_000, 5_000_000, 5_003_000, 5_003_000]);
     }
-}
-
-/// Milliseconds, as they are shown.
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -74,7 +74,7 @@ impl OfferedCommand {
         let of_app: Vec<OfferedOption> = match command.app_options {
             AppOptions::None => Vec::new(),
             AppOptions::Changes => app_options(app_options::OTHER_MEANING).collect(),
-            AppOptions::All => app_options(&[]).chain(HELP_AND_VERSION.map(Into::into)).collect(),
+            AppOptions::All => app_options(&[]).collect(),
         };
         let mut options: Vec<OfferedOption> = own.collect();
         let is_new = |option: &OfferedOption| options.iter().all(|known| known.long != option.long);

@@ -17,7 +17,7 @@ use crate::{
 
 pub(super) static HEALTHCHECK: Command = Command {
     words: &["healthcheck"],
-    group: Group::Supervisor,
+    group: Group::Inspect,
     arguments: OPTIONAL_TARGETS,
     summary: "Exit with 0 if all processes are healthy",
     description: "Exit with 0 if the processes are healthy and with 1 if not, for Docker's\n\

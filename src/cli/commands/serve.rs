@@ -28,7 +28,7 @@ use crate::{
 
 pub(super) static SERVE: Command = Command {
     words: &["serve", "expose"],
-    group: Group::Supervisor,
+    group: Group::Control,
     arguments: &[Argument::new("DIR", Occurs::Optionally), Argument::new("PORT", Occurs::Optionally)],
     options: &[
         OptionSpec::with_value("port", "PORT", "Listen on this port (8080)"),

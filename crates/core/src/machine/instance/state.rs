@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     machine::{
         effect::Effect,
@@ -14,23 +16,53 @@ use crate::{
     spec::{ExitCode, Signal},
 };
 
-/// PM2's words for the state of an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The status of an instance in the words of PM2. `waiting` is procrun's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Its process is being made.
+    /// Its process starts, or is not ready yet.
     Launching,
     /// Its process runs.
     Online,
-    /// Its process, or what is left of its tree, is to end.
+    /// Its process, or the rest of its tree, is being stopped.
     Stopping,
-    /// No process, and none to come.
+    /// It has no process and does not start by itself.
     Stopped,
-    /// No process until others are what it waits for.
+    /// It has no process until its dependencies are ready.
     Waiting,
-    /// No process until a wait is over.
+    /// It has no process until the restart delay is over.
+    #[serde(rename = "waiting restart")]
     WaitingRestart,
-    /// No process: too many unstable runs.
+    /// It has no process after too many unstable runs.
     Errored,
+}
+
+impl Status {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Launching => "launching",
+            Self::Online => "online",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Waiting => "waiting",
+            Self::WaitingRestart => "waiting restart",
+            Self::Errored => "errored",
+        }
+    }
+
+    /// The nearest of PM2's own words.
+    pub fn pm2_word(self) -> &'static str {
+        match self {
+            Self::Waiting => Self::Launching.word(),
+            Self::Launching
+            | Self::Online
+            | Self::Stopping
+            | Self::Stopped
+            | Self::WaitingRestart
+            | Self::Errored => self.word(),
+        }
+    }
 }
 
 #[derive(Debug)]
