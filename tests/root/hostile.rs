@@ -192,6 +192,30 @@ fn a_signal_for_an_app_that_is_being_started_reaches_it() {
 }
 
 #[test]
+fn a_reload_during_the_first_start_keeps_the_schedule_that_it_brings() {
+    // The process comes only after a while, and what the plan needs besides is set up then.
+    let inject =
+        ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=clone:delay_enter=3000000:when=1"];
+    let bed =
+        Bed::with("cgroup = false\n[[apps]]\nname = \"app\"\nscript = \"/bin/sleep\"\nargs = [\"1000\"]\n");
+    let launch = |args: &[&str]| bed.isolated(args).system_path();
+    let mut run = launch(&["ecosystem.toml"]).pid1().through(&inject).start();
+    support::wait_until("the start to be under way", || {
+        let mut list = launch(&["jlist"]).start();
+        list.wait_end();
+        list.out().lines().concat().contains("launching")
+    });
+    let changed = bed.read("ecosystem.toml") + "env = { NEW = \"1\" }\ncron_restart = \"* * * * * *\"\n";
+    bed.file("ecosystem.toml", changed);
+    run.signal(support::SIGHUP);
+    run.wait_for_err("received SIGHUP");
+    assert!(run.err().lines_with("is online").is_empty(), "the process was there before{}", run.story());
+    // The first start, the changed app, and the schedule.
+    run.wait_for_err_lines("app (0) is online", 4);
+    run.expect_stop();
+}
+
+#[test]
 fn a_signal_for_an_app_that_cannot_be_started_is_reported() {
     let bed = with_a_file_system("script = \"./mnt/app.sh\"\nautostart = false\n");
     let mut run = start_with_a_file_system(&bed);

@@ -620,3 +620,21 @@ fn a_process_that_holds_its_memory_map_holds_up_no_command() {
     run.expect_stop();
     assert_eq!(run.out().lines_with("fine bye TERM").len(), 2, "{}", run.story());
 }
+
+#[test]
+fn a_control_socket_whose_directory_no_longer_answers_delays_no_end() {
+    let bed = with_a_file_system("script = \"./steady.sh\"\nargs = [\"hung\"]\n");
+    bed.file("mnt/home/here", "");
+    let home = bed.path("mnt/home").to_str().unwrap().to_owned();
+    let launch = bed.launch(&["ecosystem.toml"]).env("PROCRUN_HOME", &home).system_path();
+    let mut run = launch.own_mounts().pid1().after("python3 hung.py &").start();
+    run.wait_for_line("fine up");
+    hang(&bed);
+    run.signal(support::SIGTERM);
+    // The first thread has ended, and the kernel waits for the one that removes the socket.
+    let state = || support::procfs::process(run.pid()).map(|process| process.state);
+    support::wait_until("the end of the supervisor's thread", || matches!(state(), None | Some('Z')));
+    bed.file("heal", "");
+    run.expect_code(0);
+    assert_eq!(run.out().lines_with("bye TERM").len(), 2, "{}", run.story());
+}
