@@ -1,11 +1,9 @@
-//! The system calls of the supervisor's thread: it makes those that ARCHITECTURE.md lists and no others.
+//! The system calls of the supervisor's thread, from its first to its last one: it makes those that
+//! docs/design/supervisor-thread.md lists and no others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{
-    hostile::Tracer,
-    support::{self, Bed, workers},
-};
+use crate::support::{self, Bed, workers};
 
 /// Calls that cannot wait, whatever their arguments are.
 const ALWAYS: &[&str] = &[
@@ -23,6 +21,7 @@ const ALWAYS: &[&str] = &[
     "epoll_pwait",
     "epoll_wait",
     "eventfd2",
+    "fchmod",
     "fchown",
     "fcntl",
     "fstat",
@@ -35,6 +34,7 @@ const ALWAYS: &[&str] = &[
     "getpid",
     "getrandom",
     "getrusage",
+    "getsid",
     "getsockname",
     "getsockopt",
     "getuid",
@@ -82,6 +82,12 @@ const ALWAYS: &[&str] = &[
     "writev",
 ];
 
+/// Calls that also belong to the list until the control socket is open: the process sets itself up.
+const BEFORE_WORKERS: &[&str] =
+    &["arch_prctl", "close_range", "execve", "getcwd", "gettid", "prctl", "set_tid_address"];
+/// And from the request to stop on.
+const IN_SHUTDOWN: &[&str] = &["exit_group"];
+
 /// Calls with a path: only for files that the kernel itself answers, and those in memory.
 const WITH_PATH: &[&str] = &[
     "faccessat2",
@@ -96,16 +102,23 @@ const WITH_PATH: &[&str] = &[
     "readlink",
     "stat",
     "statx",
+    "unlink",
+    "chmod",
+    "rename",
 ];
 const PATHS: &[&str] =
     &["\"/proc/", "\"/proc\"", "\"/sys/fs/cgroup", "\"/sys/devices/system/cpu", "\"/dev/null\""];
 
-/// What of this trace is not listed, each call once with its arguments.
-fn unlisted(trace: &str) -> BTreeMap<String, String> {
+/// What of a part of a trace is not listed, each call once with its arguments. `more` are calls and `paths` are
+/// paths that only this part may have.
+fn unlisted(trace: &str, more: &[&str], paths: &[&str]) -> BTreeMap<String, String> {
     let is_listed = |name: &str, line: &str| {
-        ALWAYS.contains(&name) || WITH_PATH.contains(&name) && PATHS.iter().any(|path| line.contains(path))
+        let has_path = PATHS.iter().chain(paths).any(|path| line.contains(path));
+        ALWAYS.contains(&name) || more.contains(&name) || WITH_PATH.contains(&name) && has_path
             // Of a descriptor that is open.
             || WITH_PATH.contains(&name) && line.contains("AT_EMPTY_PATH")
+            // It never waits.
+            || name == "flock" && (line.contains("LOCK_NB") || line.contains("LOCK_UN"))
     };
     let calls = trace.lines().filter_map(|line| Some((line.split_once('(')?.0, line)));
     let is_call = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -113,8 +126,18 @@ fn unlisted(trace: &str) -> BTreeMap<String, String> {
     calls.map(|(name, line)| (name.to_owned(), line.to_owned())).collect()
 }
 
+/// The parts of a trace: until the control socket is open, which is before the first worker; while workers run; and
+/// from the request to stop on.
+fn parts(trace: &str) -> [&str; 3] {
+    let opened = trace.find("\nrename(").expect("the control socket gets its name") + 1;
+    let opened = opened + trace[opened..].find('\n').expect("more calls");
+    let (before, rest) = trace.split_at(opened);
+    let (running, shutdown) = rest.split_at(rest.find("\n--- SIGTERM ").expect("the request to stop"));
+    [before, running, shutdown]
+}
+
 #[test]
-fn the_supervisors_thread_makes_no_call_that_a_file_system_answers() {
+fn the_supervisors_thread_makes_no_call_that_a_file_system_answers_from_its_start_to_its_end() {
     let port = support::web::free_port();
     let bed = Bed::new();
     let root = bed.root().display();
@@ -140,10 +163,11 @@ fn the_supervisors_thread_makes_no_call_that_a_file_system_answers() {
     let sh = "mkdir run logs; chmod 777 . run logs";
     assert!(support::tool("sh", &["-c", sh], bed.root()).status.success());
     let command = |args: &[&str]| bed.isolated(args).start().expect_code(0);
-    let mut run = bed.isolated(&["ecosystem.toml"]).start();
+    let trace = bed.path("trace").to_str().unwrap().to_owned();
+    // Without `-f`: the first thread alone.
+    let strace = ["strace", "-D", "-qq", "-o", &trace];
+    let mut run = bed.isolated(&["ecosystem.toml"]).through(&strace).start();
     run.wait_for_err_lines("is online", 4);
-    let trace = bed.path("trace");
-    let tracer = Tracer::with(run.pid(), &["-o", trace.to_str().unwrap()]);
     run.wait_for_err_lines("web (3) is ready", 1);
     for args in [
         &["restart", "app"][..],
@@ -172,12 +196,22 @@ fn the_supervisors_thread_makes_no_call_that_a_file_system_answers() {
     let applied = run.err().lines_with("is online").len();
     run.signal(support::SIGHUP);
     run.wait_for_err_lines("is online", applied + 3);
-    command(&["stop", "all"]);
-    drop(tracer);
     run.expect_stop();
-    let trace = std::fs::read_to_string(&trace).unwrap();
-    let seen: BTreeSet<&str> = trace.lines().filter_map(|line| Some(line.split_once('(')?.0)).collect();
-    let unlisted: Vec<String> = unlisted(&trace).into_values().collect();
-    assert!(unlisted.is_empty(), "{}\nof {seen:?}", unlisted.join("\n"));
-    assert!(seen.contains("epoll_wait") || seen.contains("epoll_pwait"), "{seen:?}");
+    let ends = || bed.read("trace").contains("exit_group(");
+    support::wait_until("the end of the trace", ends);
+    let trace = bed.read("trace");
+    // The thread looks whether this is the directory that the shell calls `$PWD`.
+    let (own_directory, home) = (format!("\"{root}\""), format!("\"{}", bed.home()));
+    let [before, running, shutdown] = parts(&trace);
+    for (part, trace, more, paths) in [
+        // It opens the control socket.
+        ("until the control socket is open", before, BEFORE_WORKERS, &[own_directory.as_str(), &home][..]),
+        ("while workers run", running, &[], &[]),
+        ("in the shutdown", shutdown, IN_SHUTDOWN, &[]),
+    ] {
+        let seen: BTreeSet<&str> = trace.lines().filter_map(|line| Some(line.split_once('(')?.0)).collect();
+        let unlisted: Vec<String> = unlisted(trace, more, paths).into_values().collect();
+        assert!(unlisted.is_empty(), "{part}: {}\nof {seen:?}", unlisted.join("\n"));
+        assert!(!seen.is_empty(), "{part}");
+    }
 }
