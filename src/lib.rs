@@ -14,6 +14,8 @@ pub mod cli;
 mod code_map;
 pub mod config;
 pub mod control;
+#[cfg(test)]
+mod generated_page;
 pub mod health;
 pub mod http;
 pub mod logs;

@@ -4,7 +4,7 @@
 #   tests/setup.sh demo         a linker and node, for `make demo`
 #   tests/setup.sh check        a linker, git, python3 and cargo-deny (target/deny), for `make check`
 #   tests/setup.sh test         and what the tests run: python3, ip, ps, tmux, git, unshare, npm, systemd-notify, bash, zsh,
-#                               fish, Redis, nginx, Node 20 or later, gunicorn, uvicorn and celery (target/python),
+#                               fish, Redis, nginx, Node 20 or later, gunicorn, uvicorn, celery and jsonschema (target/python),
 #                               the packages of tests/apps (target/apps), and Bun (target/nodes/bun)
 #   tests/setup.sh matrix       and each Node that tests/matrix.sh tries (target/nodes/<major>)
 #   tests/setup.sh containers   and what docker/try.sh runs: podman, runc, debootstrap, and Node 22
@@ -96,12 +96,12 @@ own_deny() {
     echo "$wanted" >"$root/target/deny/wanted"
 }
 
-# Python servers. A change of their versions here fetches them again.
+# Python servers, and a validator of JSON Schema. A change of their versions here fetches them again.
 own_python() {
     wanted="gunicorn==23.0.0 packaging==24.2 uvicorn==0.34.0 click==8.1.8 h11==0.16.0 celery==5.4.0 kombu==5.7.0
-        billiard==4.3.2 amqp==5.4.2 vine==5.1.0"
+        billiard==4.3.2 amqp==5.4.2 vine==5.1.0 jsonschema==4.17.3 attrs==23.2.0 pyrsistent==0.20.0 pyyaml==6.0.2"
     [ "$(cat "$root/target/python/wanted" 2>/dev/null)" = "$wanted" ] && return
-    echo "setup: fetching gunicorn, uvicorn and celery into target/python"
+    echo "setup: fetching gunicorn, uvicorn, celery and jsonschema into target/python"
     python3 -m venv --clear "$root/target/python"
     # shellcheck disable=SC2086 # a list of words
     "$root/target/python/bin/python" -m pip install --quiet --disable-pip-version-check $wanted >&2

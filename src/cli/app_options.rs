@@ -119,7 +119,7 @@ mod tests {
         }
     }
 
-    /// A new option has to be taken by `spec::Patch`, or be listed here.
+    /// The key of a new option has a `patch` in the key table, or is listed here.
     #[test]
     fn every_option_changes_a_listed_app_or_is_known_not_to() {
         const NOT: [&str; 5] = ["auto_exit", "autostart", "log_format", "log_level", "start_delay"];

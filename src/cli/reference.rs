@@ -3,13 +3,14 @@
 //!
 //! `BLESS=1 cargo test --lib reference` writes the pages. Without it, the tests fail when a page differs.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::fmt::Write as _;
 
 use super::{
     app_options::{self, ShownOption},
     command::{AppOptions, Command, Group, HELP, OptionSpec, SOCKET},
     commands::COMMANDS,
 };
+use crate::generated_page::{cell, check};
 
 const COMMANDS_PAGE: &str = "\
 # Command line
@@ -39,11 +40,6 @@ A TIME is in milliseconds, or has a unit: `300ms`, `5s`, `2m`, `1h`. A SIZE is i
 `200M`, `1G`.
 
 ";
-
-/// Text for a table cell.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|")
-}
 
 /// Lines of a terminal as Markdown: indented lines are literal, the others are paragraphs.
 fn prose(text: &str) -> String {
@@ -137,16 +133,6 @@ fn options_page() -> String {
         page.push('\n');
     }
     page.trim_end().to_owned() + "\n"
-}
-
-/// Compares the page with the file, or writes the file.
-fn check(name: &str, page: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference").join(name);
-    if std::env::var_os("BLESS").is_some() {
-        fs::write(&path, page).expect("the page can be written");
-    }
-    let file = fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(file, page, "docs/reference/{name} differs: run `BLESS=1 cargo test --lib reference`");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::{
     UNANSWERED_HINT, Unanswered,
     draft::{Draft, EnvVar},
     env_file,
-    keys::{APP_KEYS, TIME_FORMAT},
+    keys::{APP_KEYS, TIME_FORMAT, all},
     mode,
     notices::Notices,
     order::Wanted,
@@ -451,7 +451,7 @@ fn variables(
 }
 
 fn settings(spec: &AppSpec, draft: &Draft, variables: Vec<EnvVar>) -> AppSettings {
-    let keys = APP_KEYS.iter().filter_map(|key| {
+    let keys = all(APP_KEYS).filter_map(|key| {
         let value = (key.show)(spec)?;
         let origin = match (key.name, draft.origin(key.name)) {
             ("name", Origin::Default) => Origin::Derived("script"),

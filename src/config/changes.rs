@@ -8,12 +8,12 @@ use std::{
 };
 
 use super::{
-    EX_USAGE, FlagValue, Flags, Inner, Loaded, Problem, Problems, Source,
+    EX_USAGE, FlagValue, Flags, Inner, Loaded, Patch, Problem, Problems, Source,
     draft::Draft,
     keys::{APP_KEYS, Key, Kind, find},
     target::{self, Target},
 };
-use crate::spec::{AppSpec, Patch};
+use crate::spec::AppSpec;
 
 /// What flags change.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Flags {
                 Some(known) if known.name == "name" && self.says(key).is_none() => {
                     problems.push(unchangeable(known.name, flag));
                 }
-                Some(known) if Patch::takes(known.name) => keys.push(known.name.to_owned()),
+                Some(known) if known.patch.is_some() => keys.push(known.name.to_owned()),
                 Some(known) if has_no_effect(known) => {}
                 Some(known) => problems.push(unchangeable(known.name, flag)),
                 None => problems.push(
@@ -109,7 +109,7 @@ impl Flags {
 
 /// Whether an application that is there can be given this key, or is told that it has no effect.
 pub fn can_change(key: &str) -> bool {
-    find(APP_KEYS, key).is_some_and(|known| Patch::takes(known.name) || has_no_effect(known))
+    find(APP_KEYS, key).is_some_and(|known| known.patch.is_some() || has_no_effect(known))
 }
 
 /// A notice says so.
@@ -165,7 +165,7 @@ mod tests {
         let before = app();
         let mut after = before.clone();
         patch.apply(&mut after).unwrap();
-        assert!(patch.counts());
+        assert!(patch.sets_instances());
         assert_eq!((after.instances, after.exec_mode), (Instances::Count(3), ExecMode::Fork));
         assert_eq!((after.exec.args.as_slice(), after.restart.max_restarts), (&["new".to_owned()][..], 7));
         assert_eq!(after.watch.as_ref().unwrap().paths, [PathBuf::from("/there")], "where it runs");

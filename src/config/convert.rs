@@ -26,7 +26,7 @@ use super::{
     draft::{Draft, RuntimeDraft},
     env_file, file,
     include::{self, Include},
-    keys::{APP_KEYS, Key, Kind, RUNTIME_KEYS, find, words},
+    keys::{APP_KEYS, CWD, DEFAULTS, INCLUDE, Key, Kind, RUNTIME_KEYS, find, words},
     notices::Notices,
     origin::{AppSettings, Origin, Setting},
     path::{expand_home, resolve},
@@ -139,10 +139,10 @@ impl Converter<'_> {
             text.push('\n');
             push_lines(&mut text, &lines);
         }
-        let defaults = root.get(defaults::KEY).and_then(|entry| entry.node.entries());
+        let defaults = root.get(DEFAULTS).and_then(|entry| entry.node.entries());
         let bases = Bases {
-            of_root: !at_root && root.get(decode::CWD).is_some(),
-            of_defaults: defaults.is_some_and(|entries| entries.iter().any(|entry| entry.key == decode::CWD)),
+            of_root: !at_root && root.get(CWD).is_some(),
+            of_defaults: defaults.is_some_and(|entries| entries.iter().any(|entry| entry.key == CWD)),
         };
         if let Some(entries) = defaults {
             let defaults = self.defaults(entries, bases);
@@ -192,12 +192,12 @@ impl Converter<'_> {
         }
         let inner = &self.source.0;
         match entry.key.as_str() {
-            decode::CWD => {
+            CWD => {
                 let Value::Text(cwd) = &entry.node.value else { return None };
                 let moved = self.rewritten(cwd, &inner.cwd).filter(|_| self.to != inner.cwd);
                 return Some((entry.key.clone(), moved.unwrap_or_else(|| write::quoted(cwd))));
             }
-            include::KEY => {
+            INCLUDE => {
                 let from = inner.target.file_dir(&inner.cwd);
                 let patterns: Vec<String> = include::includes(&entry.node)
                     .ok()?
@@ -209,7 +209,7 @@ impl Converter<'_> {
                     .collect();
                 return Some((entry.key.clone(), format!("[{}]", patterns.join(", "))));
             }
-            defaults::KEY => return None,
+            DEFAULTS => return None,
             _ => {}
         }
         // Where YAML files keep what they refer to: it stands where it was referred to.

@@ -17,7 +17,7 @@ use super::{
     draft::{Draft, EnvVar, RuntimeDraft},
     env_file,
     include::{self, Include},
-    keys::{APP_KEYS, Key, Owner, RUNTIME_KEYS, find, words},
+    keys::{APP_KEYS, APPS, CWD, DEFAULTS, INCLUDE, Key, Owner, RUNTIME_KEYS, file_keys, find, words},
     notices::Notices,
     origin::Origin,
     path::{expand_home, resolve},
@@ -68,7 +68,10 @@ pub(super) struct Decoder<'a> {
 }
 
 /// Keys at the root that belong to PM2's other commands.
-const PM2_ROOT_KEYS: [&str; 2] = ["deploy", "$schema"];
+const PM2_ROOT_KEYS: [&str; 1] = ["deploy"];
+
+/// The JSON Schema of the file, for editors.
+const SCHEMA: &str = "$schema";
 
 impl Decoder<'_> {
     /// Everything a file says.
@@ -91,7 +94,7 @@ impl Decoder<'_> {
 
     fn root_table(&mut self, root: &Node, entries: &[Entry], file: &mut File) {
         let list = root
-            .get("apps")
+            .get(APPS)
             .or_else(|| if self.document.dialect == Dialect::Pm2 { root.get("pm2") } else { None });
         let alone = list.is_none() && entries.iter().any(|entry| is_script(&entry.key));
         let deploy = deploy_environments(root);
@@ -101,7 +104,7 @@ impl Decoder<'_> {
         if let Some(cwd) = root.get(CWD).filter(|_| !alone && !is_overridden) {
             self.root_cwd(cwd);
         }
-        if let Some(entry) = root.get(defaults::KEY) {
+        if let Some(entry) = root.get(DEFAULTS) {
             let entries = self.file_defaults(entry);
             self.defaults = self.defaults.with(&self.document, entries);
         }
@@ -112,10 +115,10 @@ impl Decoder<'_> {
             }
             let runtime_key = find(RUNTIME_KEYS, key);
             let app_key = alone && (find(APP_KEYS, key).is_some() || key.starts_with("env_"));
-            if app_key || [CWD, defaults::KEY].contains(&key) {
+            if app_key || [CWD, DEFAULTS].contains(&key) {
                 continue;
             }
-            if key == include::KEY {
+            if key == INCLUDE {
                 self.includes(entry, &mut file.includes);
             } else if let Some(runtime_key) = runtime_key {
                 self.runtime(runtime_key, entry, &mut file.runtime);
@@ -127,10 +130,10 @@ impl Decoder<'_> {
                     "it has no effect here"
                 };
                 self.notices.once(key, || format!("{place}: `{key}` is for other tools: {effect}"));
-            } else if self.document.dialect == Dialect::Pm2 && key.starts_with("x-") {
-                // Where YAML files keep what they refer to.
+            } else if key == SCHEMA || self.document.dialect == Dialect::Pm2 && key.starts_with("x-") {
+                // For editors; where YAML files keep what they refer to.
             } else if !alone {
-                self.unknown(entry, "at the root", words(RUNTIME_KEYS).chain(FILE_KEYS), app_hint(key));
+                self.unknown(entry, "at the root", words(RUNTIME_KEYS).chain(file_keys()), app_hint(key));
             }
         }
         match list.map(|list| (&list.node, &list.node.value)) {
@@ -193,7 +196,7 @@ impl Decoder<'_> {
         let effective = effective_words(entries, self.document.dialect);
         for entry in entries {
             let is_of_file = at_root
-                && (find(RUNTIME_KEYS, &entry.key).is_some() || FILE_KEYS.contains(&entry.key.as_str()))
+                && (find(RUNTIME_KEYS, &entry.key).is_some() || file_keys().any(|key| key == entry.key))
                 && find(APP_KEYS, &entry.key).is_none();
             if !is_of_file {
                 self.entry_of_app(entry, &effective, &mut app);
@@ -244,13 +247,13 @@ impl Decoder<'_> {
             self.notices.own_key(problem, "it is ignored", self.document.dialect, self.problems);
             return Vec::new();
         };
-        let mut app = self.empty_app(format!("`{}`", defaults::KEY), 0, whole.at);
+        let mut app = self.empty_app(format!("`{DEFAULTS}`"), 0, whole.at);
         let effective = effective_words(entries, self.document.dialect);
         let mut taken = Vec::new();
         for entry in entries {
             let known = find(APP_KEYS, &entry.key);
             if let Some(why) = known.and_then(|key| defaults::refusal(key.name)) {
-                let message = format!("`{}` cannot be in `{}`: {why}", entry.key, defaults::KEY);
+                let message = format!("`{}` cannot be in `{}`: {why}", entry.key, DEFAULTS);
                 let problem = self.wrong(entry.at, message).hint("put it into the apps");
                 self.notices.own_key(problem, "it is ignored", self.document.dialect, self.problems);
             } else if self.entry_of_app(entry, &effective, &mut app) {
@@ -283,7 +286,7 @@ impl Decoder<'_> {
         }
         match include::includes(&entry.node) {
             Ok(mut includes) => into.append(&mut includes),
-            Err(complaints) => self.complain(Owner::Procrun, include::KEY, "", &entry.node, complaints),
+            Err(complaints) => self.complain(Owner::Procrun, INCLUDE, "", &entry.node, complaints),
         }
     }
 
@@ -486,12 +489,6 @@ pub(super) fn effective_words(entries: &[Entry], dialect: Dialect) -> BTreeMap<&
     }
     effective
 }
-
-/// The root key that sets the working directory of the apps.
-pub(super) const CWD: &str = "cwd";
-
-/// Keys at the root that are about the apps, not about procrun itself.
-pub(super) const FILE_KEYS: [&str; 4] = ["apps", CWD, defaults::KEY, include::KEY];
 
 /// The hint for a file without apps.
 pub(super) const NO_APPS: &str =

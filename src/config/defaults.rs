@@ -15,9 +15,6 @@ use super::{
     tree::Entry,
 };
 
-/// The key at the root.
-pub(super) const KEY: &str = "defaults";
-
 /// Keys that only one app can have.
 const OF_ONE_APP: [&str; 2] = ["name", "script"];
 

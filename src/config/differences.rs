@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{is_secret, keys::APP_KEYS};
+use super::{
+    is_secret,
+    keys::{APP_KEYS, all},
+};
 use crate::spec::{AppSpec, diff::changed};
 
 /// A key whose value differs; secrets are masked.
@@ -21,7 +24,7 @@ const MASK: &str = "********";
 /// The keys in which two versions of an application differ, in the order of the key table, the environment
 /// last.
 pub fn differences(old: &AppSpec, new: &AppSpec) -> Vec<Difference> {
-    let of_keys = APP_KEYS.iter().filter_map(|key| {
+    let of_keys = all(APP_KEYS).filter_map(|key| {
         let (was, is) = ((key.show)(old), (key.show)(new));
         (was != is).then(|| Difference { key: key.name.to_owned(), old: was, new: is })
     });

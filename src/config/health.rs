@@ -15,7 +15,7 @@ use crate::spec::{
 };
 
 /// The targets of a probe, of which exactly one must be set.
-const TARGETS: [&str; 3] = ["http", "tcp", "exec"];
+pub(super) const TARGETS: [&str; 3] = ["http", "tcp", "exec"];
 const KNOWN: [&str; 7] = ["http", "tcp", "exec", "interval", "timeout", "retries", "start_period"];
 
 /// One table, `false` for none.

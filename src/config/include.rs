@@ -15,9 +15,6 @@ use super::{
     value::{self, Decoded},
 };
 
-/// The key at the root.
-pub(super) const KEY: &str = "include";
-
 /// The most files that a plan may be made of.
 pub(super) const MAX_FILES: usize = 1000;
 

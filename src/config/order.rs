@@ -73,6 +73,11 @@ fn wanted(node: &Node, at: Option<Position>) -> Decoded<Wanted> {
     }
 }
 
+/// The words for the conditions.
+pub(super) fn conditions() -> [&'static str; Condition::ALL.len()] {
+    Condition::ALL.map(Condition::as_str)
+}
+
 fn one_condition(node: &Node) -> Decoded<Condition> {
     let word = value::text(node).unwrap_or_default();
     Condition::ALL.into_iter().find(|condition| condition.as_str() == word).ok_or_else(|| {

@@ -18,7 +18,7 @@ use super::{
     document::Document,
     draft::{Draft, RuntimeDraft},
     files::Files,
-    keys::{APP_KEYS, RUNTIME_KEYS, TIME_FORMAT},
+    keys::{APP_KEYS, RUNTIME_KEYS, TIME_FORMAT, all},
     listen, log_paths,
     notices::Notices,
     order,
@@ -156,7 +156,7 @@ impl Source {
             order::resolve(&mut specs, &settings, &wanted, &called, dialect, &mut problems, &mut notices);
         listen::clashes(&mut specs, &settings, dialect, &mut problems, &mut notices);
         for (spec, settings) in specs.iter().zip(&mut settings) {
-            for key in APP_KEYS {
+            for key in all(APP_KEYS) {
                 settings.update(key.name, (key.show)(spec));
             }
         }
@@ -176,7 +176,7 @@ impl Source {
         if !problems.is_empty() {
             return Err(problems.sorted());
         }
-        let runtime_settings = RUNTIME_KEYS.iter().filter_map(|key| {
+        let runtime_settings = all(RUNTIME_KEYS).filter_map(|key| {
             let value = (key.show)(&runtime.runtime)?;
             let origin = runtime.origins.get(key.name).cloned().unwrap_or(Origin::Default);
             Some(Setting { key: key.name.to_owned(), value, origin })

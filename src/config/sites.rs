@@ -3,6 +3,7 @@
 
 use super::{
     draft::Draft,
+    keys::STATIC,
     origin::Origin,
     tree::{Entry, Node, Position, Value, shorten},
 };
@@ -11,8 +12,6 @@ use crate::spec::{
     serve::{DEFAULT_PORT, SCRIPT, ServeSettings, variable},
 };
 
-/// The key at the root.
-pub(super) const KEY: &str = "static";
 /// What the socket is called in `LISTEN_FDNAMES`.
 const SOCKET: &str = "http";
 
@@ -27,12 +26,17 @@ const VARIABLES: [(&str, &str); 7] = [
     ("monitor", variable::MONITOR),
 ];
 
+/// The keys of a site.
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+    VARIABLES.iter().map(|(key, _)| *key).chain(["name", "basic_auth", "directory"])
+}
+
 /// Something that is wrong with a site: where, what, and what to do.
 pub(super) type Complaint = (Option<Position>, String, Option<&'static str>);
 
 /// The tree with each site of `static` as an app behind the others; `None`: it has no `static`.
 pub(super) fn as_apps(root: &Node) -> Option<(Node, Vec<Complaint>)> {
-    let sites = root.get(KEY)?;
+    let sites = root.get(STATIC)?;
     let mut complaints = Vec::new();
     let items = match &sites.node.value {
         Value::List(items) => items.as_slice(),
@@ -41,7 +45,7 @@ pub(super) fn as_apps(root: &Node) -> Option<(Node, Vec<Complaint>)> {
     let apps: Vec<Node> = items.iter().filter_map(|item| app(item, &mut complaints)).collect();
     let mut entries: Vec<Entry> = Vec::new();
     let mut is_placed = false;
-    for entry in root.entries().into_iter().flatten().filter(|entry| entry.key != KEY) {
+    for entry in root.entries().into_iter().flatten().filter(|entry| entry.key != STATIC) {
         let mut entry = entry.clone();
         if matches!(entry.key.as_str(), "apps" | "pm2") && !is_placed {
             is_placed = true;
@@ -57,7 +61,7 @@ pub(super) fn as_apps(root: &Node) -> Option<(Node, Vec<Complaint>)> {
     }
     if !is_placed {
         if entries.iter().any(|entry| entry.key == "script") {
-            let what = format!("`{KEY}` needs the app beside it in a list `apps`");
+            let what = format!("`{STATIC}` needs the app beside it in a list `apps`");
             complaints.push((sites.at, what, Some("put the app into `apps`")));
         } else {
             let node = Node::new(Value::List(apps), sites.node.at);
@@ -70,7 +74,7 @@ pub(super) fn as_apps(root: &Node) -> Option<(Node, Vec<Complaint>)> {
 fn app(site: &Node, complaints: &mut Vec<Complaint>) -> Option<Node> {
     let Some(entries) = site.entries() else {
         let what =
-            format!("`{KEY}` is a list of tables with `path` and `port`, not {}", site.value.describe());
+            format!("`{STATIC}` is a list of tables with `path` and `port`, not {}", site.value.describe());
         complaints.push((site.at, what, None));
         return None;
     };
@@ -103,7 +107,7 @@ fn app(site: &Node, complaints: &mut Vec<Complaint>) -> Option<Node> {
             }
         } else if key != "directory" {
             // PM2 passes `directory` on and its server ignores it.
-            let what = format!("unknown key `{}` in `{KEY}`", shorten(key));
+            let what = format!("unknown key `{}` in `{STATIC}`", shorten(key));
             complaints.push((entry.at, what, None));
         }
     }

@@ -28,7 +28,7 @@ fn invocation(target: &str, cwd: &Path) -> Invocation {
 }
 
 /// What a text becomes that stands in `/srv/etc/x.*`, read from `/srv/cwd`.
-fn load(format: Format, text: &[u8]) -> Result<Loaded, Problems> {
+pub(super) fn load(format: Format, text: &[u8]) -> Result<Loaded, Problems> {
     load_with(format, text, Flags::default())
 }
 

@@ -479,7 +479,8 @@ fn to_json(node: &Node) -> String {
     json_of(node).to_string()
 }
 
-fn json_of(node: &Node) -> serde_json::Value {
+/// A value as JSON.
+pub(super) fn json_of(node: &Node) -> serde_json::Value {
     match &node.value {
         Value::Null | Value::Broken => serde_json::Value::Null,
         Value::Bool(value) => (*value).into(),

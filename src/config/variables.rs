@@ -13,7 +13,7 @@ use std::{
 use super::{
     apply::{apply, one_of},
     draft::RuntimeDraft,
-    keys::{Kind, RUNTIME_KEYS},
+    keys::{Kind, RUNTIME_KEYS, all},
     notices::Notices,
     origin::Origin,
     path::{expand_home, resolve},
@@ -52,7 +52,7 @@ pub(super) fn apply_to_runtime(
     notices: &mut Notices,
     problems: &mut Problems,
 ) {
-    for key in RUNTIME_KEYS {
+    for key in all(RUNTIME_KEYS) {
         let variable = variable(key.name);
         let Some(value) = environment.get(OsStr::new(&variable)).filter(|value| !value.is_empty()) else {
             continue;
@@ -107,7 +107,7 @@ pub(super) fn includes(environment: &BTreeMap<OsString, OsString>) -> Option<Vec
 
 /// All variables that begin with `PROCRUN_`, with their values or meanings.
 pub fn known() -> impl Iterator<Item = (String, String)> {
-    let of_keys = RUNTIME_KEYS.iter().map(|key| (variable(key.name), value_of(&key.kind)));
+    let of_keys = all(RUNTIME_KEYS).map(|key| (variable(key.name), value_of(&key.kind)));
     let others = OF_FILES.into_iter().chain(OTHERS);
     of_keys.chain(others.map(|(name, what)| (name.to_owned(), what.to_owned())))
 }
@@ -176,7 +176,7 @@ mod tests {
             Kind::Label(_) | Kind::Text(_) => "HH:mm",
             _ => panic!("say here what a value of this kind looks like, and in `value_of`"),
         };
-        for key in RUNTIME_KEYS {
+        for key in all(RUNTIME_KEYS) {
             let name = variable(key.name);
             let (draft, notices, problems) = read(&[(&name, value(&key.kind))]);
             assert_eq!((notices, problems), (Vec::new(), String::new()), "{name}");

@@ -54,6 +54,11 @@ const WITHOUT_EFFECT: [&str; 8] = [
 const KNOWN: [&str; 7] =
     ["usePolling", "interval", "followSymlinks", "depth", "ignored", "cwd", "awaitWriteFinish"];
 
+/// The names of all options of `watch_options`, as in chokidar.
+pub(super) fn option_names() -> impl Iterator<Item = &'static str> {
+    KNOWN.into_iter().chain(WITHOUT_EFFECT)
+}
+
 /// `watch`: true, false, a path or several. `None` is false.
 pub(super) fn paths(node: &Node, dialect: Dialect) -> Decoded<Option<Vec<String>>> {
     if let Ok(on) = value::switch(node, Dialect::Toml) {

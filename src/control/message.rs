@@ -12,8 +12,9 @@ use super::{
     trees::ProcessTrees,
 };
 use crate::{
+    config::Patch,
     machine::{Action, Count, RestartScope},
-    spec::{AppSpec, Patch, order::Outside},
+    spec::{AppSpec, order::Outside},
 };
 
 /// A request of a client. Targets are words: names, ids, namespaces, absolute paths of scripts, patterns or `all`.

@@ -13,9 +13,10 @@ use super::{
     preflight::{Candidate, Results},
 };
 use crate::{
+    config::Patch,
     control::{ClientId, RequestError},
     machine::{AppUpdate, Event, InitialState, InstanceId, RenameObstacle, RestartScope},
-    spec::{AppSpec, Instances, Patch},
+    spec::{AppSpec, Instances},
 };
 
 /// The change of some applications.
@@ -97,7 +98,7 @@ impl Supervisor<'_> {
             updates.push(AppUpdate {
                 // All instances of an application have one name.
                 selected: of_app.into_iter().filter(|id| renamed.is_some() || is_selected(id)).collect(),
-                sets_count: patch.is_some_and(Patch::counts),
+                sets_count: patch.is_some_and(Patch::sets_instances),
                 reruns_tasks: false,
                 initial_state: InitialState::Started,
                 app: new.clone(),

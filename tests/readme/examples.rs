@@ -203,6 +203,11 @@ fn every_command_line_does_what_it_says() {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
             ["procrun", "check", ..] => drop(shell_of(page).run(line, 0)),
+            ["procrun", "schema", ">", file] => {
+                let shell = shell_of(page);
+                drop(shell.run(line, 0));
+                assert!(serde_json::from_str::<serde_json::Value>(&shell.read(file)).is_ok(), "{line}");
+            }
             ["procrun", "ecosystem" | "convert" | "completions", ..] => makes(line),
             ["procrun", ..] => shell_of(page).serves(line),
             ["make", target] => {

@@ -13,5 +13,6 @@ mod examples;
 mod links;
 mod names;
 mod page;
+mod schema;
 mod shell;
 use procrun_test_support as support;

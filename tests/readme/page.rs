@@ -71,11 +71,15 @@ impl Page {
         self.prose.split("\n\n").flat_map(code).collect()
     }
 
-    /// The rows below this table head, cell by cell; `None`: the page has no such table.
+    /// The rows of all tables with this head, cell by cell; `None`: the page has no such table.
     fn table(&self, head: &str) -> Option<Vec<Vec<String>>> {
-        let mut lines = self.prose.lines().skip_while(|line| *line != head);
-        lines.next()?;
-        Some(lines.skip(1).take_while(|line| line.starts_with('|')).map(cells).collect())
+        let mut lines = self.prose.lines();
+        let mut rows = None;
+        while lines.by_ref().any(|line| line == head) {
+            let table = lines.by_ref().skip(1).take_while(|line| line.starts_with('|'));
+            rows.get_or_insert_with(Vec::new).extend(table.map(cells));
+        }
+        rows
     }
 
     /// What `[text](here)` points at.

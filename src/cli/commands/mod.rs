@@ -33,6 +33,7 @@ mod resurrect;
 mod run;
 mod save;
 mod scale;
+mod schema;
 mod send;
 mod serve;
 mod signal;
@@ -81,6 +82,7 @@ pub(super) static COMMANDS: &[&Command] = &[
     &kill::KILL,
     &ecosystem::ECOSYSTEM,
     &convert::CONVERT,
+    &schema::SCHEMA,
     &completions::COMPLETIONS,
     &help::HELP,
     &version::VERSION,

@@ -1,0 +1,78 @@
+//! How many processes an app has, and how they share sockets.
+
+use crate::{
+    config::{
+        draft::Draft,
+        keys::{
+            Change, Key, Kind,
+            app::{OWN, PM2, copy},
+            show::shown,
+        },
+        listen,
+    },
+    spec::{AppSpec, Balance, ExecMode, Instances},
+};
+
+pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
+    Key {
+        name: "instances",
+        meaning: "number of processes; `max` or 0: one per CPU; -1: one less",
+        default: "1",
+        example: "4",
+        kind: Kind::Instances(|app, instances| app.instances = Some(instances)),
+        show: |app| match app.instances {
+            Instances::Count(count) => shown(count),
+            Instances::CpusMinus(0) => shown("one per CPU"),
+            Instances::CpusMinus(less) => Some(format!("one per CPU less {less}")),
+        },
+        change: Change::Live,
+        patch: copy!(instances),
+        ..PM2
+    },
+    Key {
+        name: "exec_mode",
+        meaning: "`fork` or [`cluster`](../how-to/node-clusters.md)",
+        default: "`fork`; `cluster` for a Node app with `instances`",
+        example: "'cluster'",
+        kind: Kind::Choice(&[
+            ("fork", |app| app.exec_mode = Some(ExecMode::Fork)),
+            ("cluster", |app| app.exec_mode = Some(ExecMode::Cluster)),
+            ("fork_mode", |app| app.exec_mode = Some(ExecMode::Fork)),
+            ("cluster_mode", |app| app.exec_mode = Some(ExecMode::Cluster)),
+        ]),
+        show: |app| shown(app.exec_mode.as_str().trim_end_matches("_mode")),
+        ..PM2
+    },
+    Key {
+        name: "ipc",
+        meaning: "give each process Node's [IPC channel](../explanation/clusters.md#messages)",
+        default: "true",
+        example: "false",
+        kind: Kind::Switch(|app, on| app.no_ipc = !on),
+        show: |app| (!app.ipc).then(|| "false".to_owned()),
+        ..OWN
+    },
+    Key {
+        name: "balance",
+        meaning: "how a [cluster](../how-to/node-clusters.md#choose-how-connections-are-shared) shares its connections: `auto`, `round-robin`, `shared` or `sticky`",
+        default: "`auto`",
+        example: "'sticky'",
+        kind: Kind::Choice(&[
+            ("auto", |app| app.balance = Some(Balance::Auto)),
+            ("round-robin", |app| app.balance = Some(Balance::RoundRobin)),
+            ("shared", |app| app.balance = Some(Balance::Shared)),
+            ("sticky", |app| app.balance = Some(Balance::Sticky)),
+        ]),
+        show: |app| app.is_cluster().then(|| app.balance.as_str().to_owned()),
+        ..OWN
+    },
+    Key {
+        name: "listen",
+        meaning: "[sockets](../how-to/socket-activation.md) to open for the app: one address or a list",
+        default: "none",
+        example: "['http=tcp://0.0.0.0:8080']",
+        kind: Kind::Listen(|app, sockets| app.listen = sockets),
+        show: |app| listen::shown_all(&app.listen),
+        ..OWN
+    },
+];

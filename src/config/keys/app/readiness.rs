@@ -1,0 +1,86 @@
+//! Readiness, health and reload.
+
+use crate::{
+    config::{
+        draft::Draft,
+        health,
+        keys::{
+            Key, Kind, OutOfRange, ZeroMeans,
+            app::{OWN, PM2, copy},
+            patches,
+            show::{has_readiness, only_true, readable},
+        },
+    },
+    spec::{AppSpec, validate::MAX_COUNT},
+};
+
+pub(super) static KEYS: &[Key<Draft, AppSpec>] = &[
+    Key {
+        name: "wait_ready",
+        meaning: "ready when the app says so: `process.send('ready')` or `READY=1`",
+        default: "false",
+        example: "true",
+        kind: Kind::Switch(|app, on| app.reload.wait_ready = on),
+        show: |app| only_true(app.reload.wait_ready),
+        patch: Some(patches::wait_ready),
+        ..PM2
+    },
+    Key {
+        name: "listen_timeout",
+        meaning: "time to become [ready](../explanation/readiness-and-reload.md#ready)",
+        default: "60 s",
+        example: "'30s'",
+        kind: Kind::Duration(|app, time| app.reload.listen_timeout = time, ZeroMeans::IsUnset),
+        show: |app| has_readiness(app).then(|| readable(app.reload.listen_timeout)),
+        patch: copy!(reload.listen_timeout),
+        ..PM2
+    },
+    Key {
+        name: "max_parallel",
+        meaning: "processes that a [reload](../how-to/reload.md) replaces at a time",
+        default: "1",
+        example: "2",
+        kind: Kind::Count(1, MAX_COUNT, OutOfRange::IsWrong, |app, count| app.reload.max_parallel = count),
+        show: |app| app.can_overlap().then(|| app.reload.max_parallel.to_string()),
+        ..OWN
+    },
+    Key {
+        name: "health",
+        meaning: "[probe](../how-to/health-checks.md) whose failure restarts the process",
+        default: "none",
+        example: "{ http = '/healthz' }",
+        kind: Kind::Probe(|app, probe| app.health.liveness = probe),
+        show: |app| app.health.liveness.as_ref().map(|probe| health::shown(probe, readable)),
+        ..OWN
+    },
+    Key {
+        name: "readiness",
+        meaning: "[probe](../how-to/health-checks.md) that decides whether the process is ready",
+        default: "none",
+        example: "{ tcp = 3000 }",
+        kind: Kind::Probe(|app, probe| app.health.readiness = probe),
+        show: |app| app.health.readiness.as_ref().map(|probe| health::shown(probe, readable)),
+        ..OWN
+    },
+    Key {
+        name: "heartbeat",
+        meaning: "restart a process whose [event loop](../how-to/health-checks.md#heartbeat) is silent for this time",
+        default: "none",
+        example: "'30s'",
+        kind: Kind::DurationOrOff(|app, time| app.health.heartbeat = time),
+        show: |app| app.health.heartbeat.map(readable),
+        ..OWN
+    },
+    Key {
+        name: "notify",
+        meaning: "give the app a [`NOTIFY_SOCKET`](../how-to/health-checks.md#notify_socket)",
+        default: "false",
+        example: "true",
+        kind: Kind::Switch(|app, on| app.health.notify = on),
+        show: |app| {
+            let is_implied = app.health.heartbeat.is_some() || app.reload.wait_ready;
+            only_true(app.health.notify && !is_implied)
+        },
+        ..OWN
+    },
+];

@@ -1,0 +1,60 @@
+//! Some keys of one application, applied to another: the change of an existing application by `restart` and
+//! `reload`.
+//!
+//! Which keys can be changed, and how, is in the key table.
+
+use serde::{Deserialize, Serialize};
+
+use super::keys::{APP_KEYS, PatchFn, find, patches};
+use crate::spec::AppSpec;
+
+/// What is to change in an application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patch {
+    /// The keys to change, by their names in an ecosystem file.
+    pub keys: Vec<String>,
+    /// An application that has their values, and nothing else of use.
+    pub from: Box<AppSpec>,
+}
+
+/// In the place of `watch` where it is toggled.
+const TOGGLE_WATCH: &str = "toggle watch";
+
+impl Patch {
+    /// The new name of the application, if the patch has one.
+    pub fn name(&self) -> Option<&str> {
+        self.keys.iter().any(|key| key == "name").then_some(&*self.from.name)
+    }
+
+    /// Lets `--watch` without a path end the watching of an application that watches, as in PM2.
+    pub fn toggle_watch(&mut self) {
+        for key in self.keys.iter_mut().filter(|key| *key == "watch") {
+            TOGGLE_WATCH.clone_into(key);
+        }
+    }
+
+    /// Whether the patch sets the number of instances.
+    pub fn sets_instances(&self) -> bool {
+        self.keys.iter().any(|key| key == "instances")
+    }
+
+    /// Applies all keys to an application.
+    ///
+    /// # Errors
+    /// A key that cannot be applied to it, as text.
+    pub fn apply(&self, to: &mut AppSpec) -> Result<(), String> {
+        for key in &self.keys {
+            let patch = patch_of(key).ok_or_else(|| format!("`{key}` cannot be changed"))?;
+            patch(&self.from, to)?;
+        }
+        Ok(())
+    }
+}
+
+fn patch_of(key: &str) -> Option<PatchFn<AppSpec>> {
+    if key == TOGGLE_WATCH { Some(toggle_watch) } else { find(APP_KEYS, key)?.patch }
+}
+
+fn toggle_watch(from: &AppSpec, to: &mut AppSpec) -> Result<(), String> {
+    if to.watch.take().is_some() { Ok(()) } else { patches::watch(from, to) }
+}
