@@ -214,7 +214,8 @@ impl Starting {
         self.pending.is_empty()
     }
 
-    /// Starts a run. Its result follows. `after` is done once it is known. `held` ends when the thread begins, at
+    /// Starts a run. Its result follows. `after` is done before that, when the
+    /// program runs. `held` ends when the thread begins, at
     /// once if none is free.
     ///
     /// # Errors
@@ -247,9 +248,10 @@ impl Starting {
                     Ok(Err(failure)) => Outcome::Failed(failure),
                     Err(_) => Outcome::Panicked,
                 };
+                // Before the supervisor wakes, which may take the CPU of the new process.
+                let _ = catch_unwind(AssertUnwindSafe(after));
                 // The receiver lives as long as procrun.
                 let _ = sender.send(JobResult { run, outcome });
-                after();
             }
         };
         let cancelled = Arc::clone(&job);

@@ -85,7 +85,7 @@ fn check(case: &Path) -> Result<(), String> {
 const TYPED: [(&[&str], u8, &str); 48] = [
     (&["procrun"], 64, "missing TARGET"),
     (&["procrun", "--help"], 0, "Exit codes:"),
-    (&["procrun", "run", "-h"], 0, "Exit codes:"),
+    (&["procrun", "run", "-h"], 0, "procrun npm -- start"),
     (&["procrun", "help"], 0, "Examples:"),
     (&["procrun", "-V"], 0, "procrun 0."),
     (&["procrun", "--bogus", "x"], 64, "--bogus"),
