@@ -316,6 +316,11 @@ impl Source {
         }
     }
 
+    /// Whether it is a module, which a child evaluates.
+    pub fn needs_evaluation(&self) -> bool {
+        matches!(self.0.target, Target::File { format: Format::Script, .. })
+    }
+
     /// What the user called the target.
     pub fn name(&self) -> &str {
         &self.0.name

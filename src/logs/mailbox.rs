@@ -133,6 +133,11 @@ impl Queue {
         })
     }
 
+    /// Whether the label of an instance waits.
+    fn expects(&self, key: u32) -> bool {
+        self.messages.iter().any(|message| matches!(message, Message::Expect(label) if label.key == key))
+    }
+
     /// Drops all messages about an instance that the pump does not know yet.
     fn forget(&mut self, key: u32) {
         self.messages.retain(|message| match message {
@@ -173,6 +178,11 @@ impl Mailbox {
                 return;
             }
             queue.ended.push(id);
+        }
+        if let Message::Expect(label) = &message
+            && queue.expects(label.key)
+        {
+            return;
         }
         if let Message::Remove(key) = message
             && queue.drop_unread(key)

@@ -59,25 +59,24 @@ impl Script {
 
 /// The files of the scripts, for all threads that start workers.
 #[derive(Debug, Clone, Default)]
-pub struct Scripts(Arc<Mutex<Files>>);
+pub struct Scripts(Arc<Files>);
 
 #[derive(Debug, Default)]
 struct Files {
-    /// By the number of the script.
-    files: [ScriptFile; Script::COUNT],
+    /// By the number of the script. A file is created under its lock: only for threads that may wait.
+    files: [Mutex<ScriptFile>; Script::COUNT],
     /// Failures that have not been reported.
-    failures: Vec<(Script, String)>,
+    failures: Mutex<Vec<(Script, String)>>,
 }
 
 impl Scripts {
     /// The file of a script. It is created if it does not exist. `None`: no directory accepts it; see
     /// [`Self::take_failures`].
     pub fn path(&self, script: Script) -> Option<PathBuf> {
-        let mut files = self.lock();
-        match files.files[script as usize].path(script) {
+        match lock(&self.0.files[script as usize]).path(script) {
             Ok(path) => Some(path.to_owned()),
             Err(failure) => {
-                files.failures.extend(failure.map(|failure| (script, failure)));
+                lock(&self.0.failures).extend(failure.map(|failure| (script, failure)));
                 None
             }
         }
@@ -85,20 +84,20 @@ impl Scripts {
 
     /// The scripts without a file since the last call, each with the directories that were tried.
     pub fn take_failures(&self) -> Vec<(Script, String)> {
-        std::mem::take(&mut self.lock().failures)
+        std::mem::take(&mut *lock(&self.0.failures))
     }
 
     /// Removes the files.
     pub fn remove(&self) {
-        for file in &mut self.lock().files {
-            file.remove();
+        for file in &self.0.files {
+            lock(file).remove();
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Files> {
-        // A panic leaves a file that exists, or one that does not.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic leaves a file that exists, or one that does not.
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The file of a script, if it has been created.
@@ -168,7 +167,7 @@ impl File {
             // Readable for the user of any worker, whatever the umask is.
             .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o444)))
             .and_then(|()| file.metadata())
-            .and_then(|meta| Ok((meta, lock(file)?)));
+            .and_then(|meta| Ok((meta, lock_file(file)?)));
         match made {
             Ok((meta, lock)) => {
                 let file = Self { path, id: (meta.dev(), meta.ino()), _lock: lock };
@@ -188,7 +187,7 @@ impl File {
 }
 
 /// Never waits: any process that may read the file may hold a lock.
-fn lock(file: fs::File) -> io::Result<FileLock> {
+fn lock_file(file: fs::File) -> io::Result<FileLock> {
     FileLock::take(file)?.ok_or_else(|| io::ErrorKind::WouldBlock.into())
 }
 
@@ -204,7 +203,7 @@ fn remove_unlocked(place: &Path) {
             continue;
         };
         let is_ours = file.metadata().is_ok_and(|meta| meta.is_file() && meta.uid() == geteuid().as_raw());
-        if is_ours && let Ok(_until_it_is_gone) = lock(file) {
+        if is_ours && let Ok(_until_it_is_gone) = lock_file(file) {
             let _ = fs::remove_file(entry.path());
         }
     }

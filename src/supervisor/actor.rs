@@ -40,7 +40,7 @@ use super::{
     zones::Zones,
 };
 use crate::{
-    config::{Loaded, Source},
+    config::{Loaded, Problems, Source},
     health::Notify,
     logs::{self, Logs},
     machine::{
@@ -146,27 +146,26 @@ pub(super) async fn supervise(
     boot: Boot,
 ) -> io::Result<ExitCode> {
     let Boot { helpers, mut listen_sockets, cgroups, found } = boot;
-    // While the configuration is read.
-    let (mut clients, trouble) = Clients::open(role);
+    // While the configuration is read. A module may itself run commands of procrun, which get no answer yet.
+    let opened = (!source.needs_evaluation()).then(|| Clients::open(role));
+    cgroups.look_up_own();
+    let prepared = boot::finish(found, source, &mut signals, open_files, &helpers, &listen_sockets).await;
+    let Prepared { loaded: Loaded { plan, notices, .. }, preflight, results } = match prepared {
+        Ok(Ok(prepared)) => prepared,
+        Ok(Err(problems)) => return Ok(unreadable(role, &problems)),
+        Err(signal) => {
+            // Checks may have begun.
+            helpers.finish(Purpose::File, now() + FILES_TIMEOUT).await;
+            return Ok(stopped_early(signal));
+        }
+    };
+    let (mut clients, trouble) = opened.unwrap_or_else(|| Clients::open(role));
     if role.background.is_some()
         && let Some(trouble) = &trouble
     {
         print_early(format_args!("error: {trouble}"));
         return Ok(SECOND);
     }
-    cgroups.look_up_own();
-    let prepared = boot::finish(found, source, &mut signals, open_files, &helpers, &listen_sockets).await;
-    let Prepared { loaded: Loaded { plan, notices, .. }, preflight, results } = match prepared {
-        Ok(Ok(prepared)) => prepared,
-        Ok(Err(problems)) => {
-            print_early(&problems);
-            if role.background.is_none() {
-                not_started(&TerminationLog::IfThere, &problems);
-            }
-            return Ok(problems.exit_code());
-        }
-        Err(signal) => return Ok(stopped_early(signal)),
-    };
     // The applications are checked meanwhile.
     let logs = match &role.background {
         None => Logs::start(&plan.runtime.log)?,
@@ -472,6 +471,7 @@ impl Supervisor<'_> {
 
     /// Removes its files and reports why procrun ends.
     async fn clean_up(&mut self, role: &Role, code: ExitCode, logs: &Logs) {
+        self.workers.release_logs();
         // The files of unix sockets do not go by themselves.
         let sockets = self.listen_sockets.keep_only(|_, _| false);
         self.close_unused(sockets);
@@ -747,6 +747,7 @@ impl Supervisor<'_> {
 
     /// Takes in how starts have ended.
     fn take_starts(&mut self, results: Vec<StartResult>) {
+        let _held = self.logs.hold();
         let (workers, mut parts) = self.workers_and_parts();
         let StartOutcomes { events, dead } = workers.advance(results, &mut parts);
         self.report_sockets();
@@ -864,6 +865,15 @@ fn receives_signal(effect: &Effect) -> Option<Run> {
         Effect::Signal(run, _) | Effect::RequestEnd(run, _, _) | Effect::SweepTree(run, _) => Some(*run),
         _ => None,
     }
+}
+
+/// Says what is wrong with the configuration, and returns the code to end with.
+fn unreadable(role: &Role, problems: &Problems) -> ExitCode {
+    print_early(problems);
+    if role.background.is_none() {
+        not_started(&TerminationLog::IfThere, problems);
+    }
+    problems.exit_code()
 }
 
 /// Says which applications cannot run, and returns the code to end with if there are any.

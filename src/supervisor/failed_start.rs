@@ -72,7 +72,8 @@ pub(super) fn hangs(what: &str, step: Step) -> SpawnFailure {
         | Step::WorkingDirectory
         | Step::Program
         | Step::Package
-        | Step::Sockets => (step.shown(), "the file system does not answer; is a network mount down?"),
+        | Step::Sockets
+        | Step::Scripts => (step.shown(), "the file system does not answer; is a network mount down?"),
     };
     SpawnFailure {
         code: NOT_EXECUTABLE,

@@ -158,14 +158,6 @@ impl HelperThreads {
     /// # Errors
     /// There is no thread yet and the kernel gives none, or too many jobs wait.
     pub(super) fn submit(&self, job: Job) -> io::Result<()> {
-        self.submit_job(job).map(drop)
-    }
-
-    /// As [`Self::submit`]. Returns whether a free thread begins with it at once.
-    ///
-    /// # Errors
-    /// As [`Self::submit`].
-    pub(super) fn submit_job(&self, job: Job) -> io::Result<bool> {
         let mut state = self.lock();
         if state.threads == 0 {
             self.add_thread(&mut state, actor::now())?;
@@ -178,11 +170,9 @@ impl HelperThreads {
             }
         }
         queue.push_back(job);
-        let waiting: usize = state.queues.iter().map(VecDeque::len).sum();
-        let is_free = state.busy.len() + waiting <= state.threads;
         drop(state);
         self.0.has_job.notify_one();
-        Ok(is_free)
+        Ok(())
     }
 
     /// Has a thread do this, and brings the result. An error of the receiver: the work has panicked.

@@ -111,17 +111,19 @@ pub(super) enum Step {
     Program,
     Package,
     Sockets,
+    Scripts,
     Execution,
 }
 
 impl Step {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Accounts,
         Self::EnvFile,
         Self::WorkingDirectory,
         Self::Program,
         Self::Package,
         Self::Sockets,
+        Self::Scripts,
         Self::Execution,
     ];
 
@@ -139,6 +141,7 @@ impl Step {
             Self::Program => "looking up its script and the programs of PATH timed out",
             Self::Package => "reading the package.json of its script timed out",
             Self::Sockets => "opening its `listen` sockets timed out",
+            Self::Scripts => "writing procrun's scripts for Node timed out",
             Self::Execution => "the new process has not executed its program in time",
         }
     }

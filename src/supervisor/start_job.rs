@@ -13,6 +13,7 @@ use std::{
 use super::{
     failed_start::{refused, spawn_failure},
     launch::{self, Prepared, Resources, Step, Target},
+    listen_sockets::Socket,
     starting::Job,
 };
 use crate::{
@@ -84,12 +85,36 @@ impl Output {
     }
 }
 
+/// A start that has failed.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) failure: SpawnFailure,
+    /// The sockets that were opened for it: the next start has the same.
+    pub(super) sockets: Vec<Arc<Socket>>,
+}
+
+impl From<SpawnFailure> for Failed {
+    fn from(failure: SpawnFailure) -> Self {
+        Self { failure, sockets: Vec::new() }
+    }
+}
+
 impl StartJob {
     /// Starts the process. May never end.
-    pub(super) fn run(self, job: &Job) -> Result<Started, SpawnFailure> {
-        let Self { run, target, mark, resources, outputs, cgroup } = self;
-        let mut prepared = launch::prepare(&target, mark, &resources, job)?;
+    pub(super) fn run(self, job: &Job) -> Result<Started, Failed> {
+        let mark = self.mark.clone();
+        let prepared = launch::prepare(&self.target, mark, &self.resources, job)?;
+        let sockets = prepared.sockets.clone();
+        self.execute(prepared, job).map_err(|failure| Failed { failure, sockets })
+    }
+
+    fn execute(self, mut prepared: Prepared, job: &Job) -> Result<Started, SpawnFailure> {
+        let Self { run, target, resources, outputs, cgroup, .. } = self;
+        if job.child.is_prevented() {
+            return Err(refused("execute its program", &io::Error::other("it was stopped before")));
+        }
         prepared.cgroup = cgroup();
+        job.enter(Step::Scripts);
         add_scripts(&mut prepared, &target, &resources)?;
         let spec = target.spec();
         let owner = prepared.owner();

@@ -27,7 +27,7 @@ use super::{
     failed_start::{hangs, refused},
     helper_threads::{self, HelperThreads, Purpose},
     launch::Step,
-    start_job::Started,
+    start_job::{Failed, Started},
 };
 use crate::{
     logs::Hold,
@@ -45,6 +45,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(5);
 const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 /// When it is tried again to kill a child that is about to be made.
 const KILL_RETRY: Duration = Duration::from_millis(5);
+/// How long a log line may wait until a thread begins with a start.
+const MAX_HOLD: Duration = Duration::from_millis(2);
 /// After this time an abandoned job counts as one that hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(1);
 
@@ -59,7 +61,7 @@ struct JobResult {
 enum Outcome {
     /// The program is executed, or the process has ended.
     Started(Box<Started>),
-    Failed(SpawnFailure),
+    Failed(Failed),
     /// The job has panicked, which has been reported.
     Panicked,
 }
@@ -70,7 +72,7 @@ pub(super) enum StartResult {
     /// The program is executed. The status, if the process has been reaped since.
     Started(Run, Box<Started>, Option<Status>),
     /// It has failed.
-    Failed(Run, SpawnFailure),
+    Failed(Run, Failed),
 }
 
 /// What a helper thread and the supervisor both know of a job.
@@ -138,6 +140,8 @@ pub(super) struct Starting {
     pending: HashMap<u64, Pending>,
     /// Abandoned jobs whose thread has not returned, by the number of the run.
     left: HashMap<u64, AbandonedJob>,
+    /// What is held back until a thread begins, and until when at most.
+    holds: Vec<(Instant, SharedHold)>,
 }
 
 /// An abandoned job.
@@ -201,7 +205,7 @@ impl Pending {
 impl Starting {
     pub(super) fn new(helpers: HelperThreads) -> Self {
         let (sender, receiver) = unbounded_channel();
-        Self { helpers, sender, receiver, pending: HashMap::new(), left: HashMap::new() }
+        Self { helpers, sender, receiver, pending: HashMap::new(), left: HashMap::new(), holds: Vec::new() }
     }
 
     /// The threads that do the work.
@@ -215,8 +219,8 @@ impl Starting {
     }
 
     /// Starts a run. Its result follows. `after` is done before that, when the
-    /// program runs. `held` ends when the thread begins, at
-    /// once if none is free.
+    /// program runs. `held` ends when a thread begins, and
+    /// after [`MAX_HOLD`] at most.
     ///
     /// # Errors
     /// There is no thread for it, or one still hangs in the last start of the instance.
@@ -224,7 +228,7 @@ impl Starting {
         &mut self,
         run: Run,
         app: &str,
-        start: impl FnOnce(&Job) -> Result<Started, SpawnFailure> + Send + 'static,
+        start: impl FnOnce(&Job) -> Result<Started, Failed> + Send + 'static,
         after: impl FnOnce() + Send + 'static,
         held: Option<Hold>,
     ) -> Result<(), SpawnFailure> {
@@ -237,7 +241,7 @@ impl Starting {
         }
         let (job, app) = (Arc::new(Job::default()), Arc::<str>::from(app));
         let (theirs, sender) = (Arc::clone(&job), self.sender.clone());
-        let hold = Arc::new(Mutex::new(held));
+        let hold: SharedHold = Arc::new(Mutex::new(held));
         let their_hold = Arc::clone(&hold);
         let work = move || {
             drop(take(&their_hold));
@@ -256,10 +260,9 @@ impl Starting {
         };
         let cancelled = Arc::clone(&job);
         let work = helper_threads::Job::new(Purpose::Start, work).of_app(&app);
-        let submitted = self.helpers.submit_job(work.unless(move || cancelled.is_cancelled()));
-        if !submitted.map_err(|error| refused("create a thread for its start", &error))? {
-            drop(take(&hold));
-        }
+        let submitted = self.helpers.submit(work.unless(move || cancelled.is_cancelled()));
+        submitted.map_err(|error| refused("create a thread for its start", &error))?;
+        self.holds.push((now + MAX_HOLD, hold));
         let pending =
             Pending { run, app, job, submitted: now, abandoned: None, is_killed: false, status: None };
         self.pending.insert(run.number, pending);
@@ -268,7 +271,7 @@ impl Starting {
 
     /// Waits until a start has ended. Cancel-safe.
     pub(super) async fn turn(&mut self) -> Vec<StartResult> {
-        if self.pending.is_empty() && self.left.is_empty() {
+        if self.pending.is_empty() && self.left.is_empty() && self.holds.is_empty() {
             return std::future::pending().await;
         }
         let next = self.next();
@@ -289,10 +292,19 @@ impl Starting {
                 Some(_) | None => deadline,
             }
         });
-        wakes.min()
+        wakes.chain(self.holds.first().map(|(until, _)| *until)).min()
+    }
+
+    /// Ends what is held back until threads begin.
+    pub(super) fn release(&mut self) {
+        for (_, hold) in self.holds.drain(..) {
+            drop(take(&hold));
+        }
     }
 
     fn take(&mut self, done: JobResult) -> Option<StartResult> {
+        // Those of threads that have begun hold nothing.
+        self.holds.retain(|(_, hold)| is_held(hold));
         let JobResult { run, outcome } = done;
         let Some(pending) = self.pending.remove(&run.number) else {
             // It took too long, or was abandoned.
@@ -302,19 +314,26 @@ impl Starting {
             return None;
         };
         Some(match outcome {
-            Outcome::Started(_) if pending.is_killed => StartResult::Failed(run, abandoned()),
+            Outcome::Started(_) if pending.is_killed => StartResult::Failed(run, abandoned().into()),
             Outcome::Started(started) => StartResult::Started(run, started, pending.status),
             Outcome::Failed(failure) => StartResult::Failed(run, failure),
             Outcome::Panicked => {
                 AbandonedJob { status: pending.status, ..AbandonedJob::new(run, pending.job) }.kill();
                 let panicked = io::Error::other("a thread of procrun has panicked");
-                StartResult::Failed(run, refused("start it", &panicked))
+                StartResult::Failed(run, refused("start it", &panicked).into())
             }
         })
     }
 
+    fn end_holds(&mut self, now: Instant) {
+        for (_, hold) in self.holds.extract_if(.., |(until, _)| *until <= now) {
+            drop(take(&hold));
+        }
+    }
+
     /// Abandons starts that timed out, and kills children that could not be killed when they were abandoned.
     fn look(&mut self, now: Instant) -> Vec<StartResult> {
+        self.end_holds(now);
         for pending in self.pending.values_mut().filter(|pending| pending.abandoned.is_some()) {
             pending.kill_unexecuted();
         }
@@ -343,7 +362,7 @@ impl Starting {
         if !left.job.cancel() {
             self.left.insert(run.number, left);
         }
-        StartResult::Failed(run, failure)
+        StartResult::Failed(run, failure.into())
     }
 
     /// Nothing is needed of this start any more: kills its process if that has not executed its program.
@@ -381,8 +400,15 @@ impl Starting {
     }
 }
 
+/// For the thread that begins with the job and for the supervisor: who is first ends it.
+type SharedHold = Arc<Mutex<Option<Hold>>>;
+
 fn take(hold: &Mutex<Option<Hold>>) -> Option<Hold> {
     hold.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+fn is_held(hold: &Mutex<Option<Hold>>) -> bool {
+    hold.lock().unwrap_or_else(PoisonError::into_inner).is_some()
 }
 
 /// The failure of an abandoned start.

@@ -235,6 +235,11 @@ impl Workers {
         self.slots.get(&id)?.process.as_ref()?.script.as_deref()
     }
 
+    /// Lets the log pump write what waits for starts.
+    pub(super) fn release_logs(&mut self) {
+        self.starting.release();
+    }
+
     /// The threads for what may hang.
     pub(super) fn helpers(&self) -> &HelperThreads {
         self.starting.helpers()

@@ -368,7 +368,7 @@ fn spawn_in(cradle: &mut SpawnStack, launch: &Launch<'_>, id: &ChildId) -> Resul
     let streams = |errno: Errno| Error { stage: Stage::Streams, source: errno.into() };
     let mut out_of_the_way = Vec::new();
     let slots = fill_slots(launch);
-    let (standard, handed) = match &slots {
+    let (standard, others) = match &slots {
         Some(slots) => slot_numbers(launch, slots),
         None => (standard_streams(launch), handed(launch, &mut out_of_the_way).map_err(streams)?),
     };
@@ -394,7 +394,7 @@ fn spawn_in(cradle: &mut SpawnStack, launch: &Launch<'_>, id: &ChildId) -> Resul
         keeps_below: slots.as_ref().map(Filled::end),
         argv: pointers(launch.argv, &[]),
         env: pointers(launch.env, &entries),
-        handed,
+        handed: others,
         pid_texts,
         parent: std::process::id(),
         signals: ALL_SIGNALS,
@@ -404,6 +404,20 @@ fn spawn_in(cradle: &mut SpawnStack, launch: &Launch<'_>, id: &ChildId) -> Resul
     if !id.begin(attempt) || IS_CLOSED.load(SeqCst) {
         return Err(Error { stage: Stage::Fork, source: io::ErrorKind::Interrupted.into() });
     }
+    let result = make_child(&mut cradle.stack, &mut shared, id);
+    let Err(Error { stage: Stage::Fork | Stage::Streams, .. }) = &result else { return result };
+    if slots.is_none() {
+        return result;
+    }
+    launch_slots::give_up();
+    if id.get().is_some() {
+        // There was a child. The next start does without them.
+        return result;
+    }
+    drop(slots);
+    shared.streams = standard_streams(launch);
+    shared.handed = handed(launch, &mut out_of_the_way).map_err(streams)?;
+    shared.keeps_below = None;
     make_child(&mut cradle.stack, &mut shared, id)
 }
 

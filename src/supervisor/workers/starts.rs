@@ -14,7 +14,7 @@ use super::{
         launch::{self, Prepared, Target},
         listen_sockets::ListenSockets,
         log_files,
-        start_job::{Connections, Output, StartJob, Started},
+        start_job::{Connections, Failed, Output, StartJob, Started},
         starting::StartResult,
         stop_targets::StartedAs,
     },
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     health::Notify,
     logs::Label,
-    machine::{Event, Generation, InstanceId, InstanceView, Machine, Run, SpawnFailure},
+    machine::{Event, Generation, InstanceView, Machine, Run, SpawnFailure},
     node::Hub,
     sys::{
         process,
@@ -58,7 +58,7 @@ impl Workers {
             if let Some(view) = parts.machine.instance(run.instance)
                 && let Err(failure) = self.start(*run, &view, parts)
             {
-                failed.push(self.failed(*run, failure));
+                failed.push(Event::SpawnFailed(*run, failure));
             }
         }
         failed
@@ -80,9 +80,7 @@ impl Workers {
         let (cgroups, wanted) = (self.cgroups.clone(), parts.machine.plan().runtime.cgroup);
         let (for_next, reporter) = (cgroups.clone(), self.reporter.clone());
         let outputs = self.outputs(view);
-        if outputs.is_none() && !spec.logs.disabled {
-            self.logs.expect(label(view));
-        }
+        let is_labelled = outputs.is_none() && !spec.logs.disabled;
         let job = StartJob {
             run,
             target: Target::from(view),
@@ -94,7 +92,11 @@ impl Workers {
         let after = move || cgroups::prepare(&for_next, wanted);
         // The thread gets the other CPU first.
         let held = Some(self.logs.hold());
-        self.starting.submit(run, &spec.name, move |progress| job.run(progress), after, held)
+        self.starting.submit(run, &spec.name, move |progress| job.run(progress), after, held)?;
+        if is_labelled {
+            self.logs.expect(label(view));
+        }
+        Ok(())
     }
 
     /// The pipes that an earlier run has left for this instance, unless its settings for them have changed.
@@ -122,7 +124,14 @@ impl Workers {
                 StartResult::Started(run, started, status) => {
                     self.started(run, *started, status, parts, &mut outcomes);
                 }
-                StartResult::Failed(run, failure) => outcomes.events.push(self.failed(run, failure)),
+                StartResult::Failed(run, Failed { failure, sockets }) => {
+                    if let Some(view) = parts.machine.instance(run.instance)
+                        && !sockets.is_empty()
+                    {
+                        parts.listen_sockets.keep(view.spec, sockets);
+                    }
+                    outcomes.events.push(Event::SpawnFailed(run, failure));
+                }
             }
         }
         outcomes
@@ -149,7 +158,7 @@ impl Workers {
                 if status.is_none() {
                     process::kill_with_group(pid);
                 }
-                outcomes.events.push(self.failed(run, failure));
+                outcomes.events.push(Event::SpawnFailed(run, failure));
                 return;
             }
         };
@@ -159,15 +168,10 @@ impl Workers {
         outcomes.dead.extend(status.map(|status| (pid, status)));
     }
 
-    fn failed(&mut self, run: Run, failure: SpawnFailure) -> Event {
-        self.release_unused(run.instance);
-        Event::SpawnFailed(run, failure)
-    }
-
     /// A start is not needed any more. Returns what is known of it at once.
     pub(in crate::supervisor) fn abandon_start(&mut self, run: Run) -> Option<Event> {
         match self.starting.abandon(run)? {
-            StartResult::Failed(run, failure) => Some(self.failed(run, failure)),
+            StartResult::Failed(run, Failed { failure, .. }) => Some(Event::SpawnFailed(run, failure)),
             StartResult::Started(..) => None,
         }
     }
@@ -182,14 +186,6 @@ impl Workers {
         let Some(process) = place.process.as_ref().filter(|process| process.run == run) else { return };
         if place.who.generation == Generation::Settled && !process.reaped {
             place.write_pid_file(&self.pid_files, self.starting.helpers(), process.pid);
-        }
-    }
-
-    /// Closes the pipes of an instance that has never had a process. In a shortage of descriptors the
-    /// pipes of instances that cannot start would leave nothing for those that could.
-    fn release_unused(&mut self, id: InstanceId) {
-        if self.slots.get(&id).is_some_and(|place| place.process.is_none()) {
-            self.forget(id);
         }
     }
 

@@ -65,8 +65,11 @@ impl RunCgroups {
     pub fn prepare(&self, wanted: Wanted) {
         let found = Self::find(&mut self.lock(), wanted);
         if let Some((directory, _)) = found {
-            // The run makes one itself then, or has none.
-            let _ = directory.prepare_next();
+            // With another error the run makes one itself, or has none.
+            if directory.prepare_next().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+                // The directory was removed. The next run gets another one.
+                self.forget(&directory);
+            }
         }
     }
 

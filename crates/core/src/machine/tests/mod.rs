@@ -229,7 +229,7 @@ impl World {
                         self.timers.insert(timer, at);
                     }
                     Effect::Promote(run) => {
-                        assert!(self.alive.contains(&run), "a run that is gone is not promoted")
+                        assert!(self.alive.contains(&run), "a run that is gone is not promoted");
                     }
                     Effect::Reply(ticket, reply) => self.take(ticket, reply),
                     Effect::Forget(id) => assert!(self.machine.instance(id).is_none()),
