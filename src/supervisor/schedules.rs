@@ -7,7 +7,6 @@ use std::{io, time::Duration};
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use tokio::time::Instant;
-use tracing::info;
 
 use super::actor::{self, Supervisor};
 use crate::{
@@ -99,7 +98,7 @@ impl Schedules {
         let Some(planned) = self.planned.iter_mut().find(lacks_it) else { return };
         planned.schedule.zone = Some(zone.clone());
         planned.next = planned.schedule.next_after(Moment::now().wall);
-        info!("app `{}`: its time zone is known, its schedule begins", app.name);
+        self.reports.push(EventData::ZoneFound { app: app.name.clone() });
         if !self.arm() {
             self.arm_at(Timestamp::UNIX_EPOCH);
         }
@@ -210,7 +209,8 @@ impl Supervisor<'_> {
         self.feed(due.into_iter().map(|app| Event::Due { app }).collect());
     }
 
-    fn report_schedules(&mut self) {
+    /// Reports what happened to the schedules.
+    pub(super) fn report_schedules(&mut self) {
         for data in std::mem::take(&mut self.schedules.reports) {
             self.report(Notice::of_runtime(data));
         }

@@ -262,7 +262,9 @@ impl Starting {
         let work = helper_threads::Job::new(Purpose::Start, work).of_app(&app);
         let submitted = self.helpers.submit(work.unless(move || cancelled.is_cancelled()));
         submitted.map_err(|error| refused("create a thread for its start", &error))?;
-        self.holds.push((now + MAX_HOLD, hold));
+        if is_held(&hold) {
+            self.holds.push((now + MAX_HOLD, hold));
+        }
         let pending =
             Pending { run, app, job, submitted: now, abandoned: None, is_killed: false, status: None };
         self.pending.insert(run.number, pending);

@@ -61,6 +61,7 @@ impl Supervisor<'_> {
             for (app, zone) in found.into_iter().flatten() {
                 supervisor.schedules.set_zone(&app, &zone);
             }
+            supervisor.report_schedules();
             supervisor.zones.follow(supervisor.schedules.know_zones(), actor::now());
         });
     }

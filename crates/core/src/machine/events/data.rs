@@ -272,6 +272,8 @@ event_data! {
         #[serde(rename = "by_ms")]
         by: i64,
     }
+    /// The time zone of a schedule could be read at last.
+    "schedule.zone_found" ZoneFound { app: String }
     /// Nothing starts before the `start_delay` is over.
     "runtime.start_delayed" StartDelayed {
         #[serde(rename = "delay_ms", with = "millis")]

@@ -114,6 +114,7 @@ impl Notice {
             | EventData::ChannelMissing { .. }
             | EventData::SocketOpened { .. }
             | EventData::StartDelayed { .. }
+            | EventData::ZoneFound { .. }
             | EventData::Recovered { .. }
             | EventData::Healthy { .. }
             | EventData::Draining { .. }

@@ -131,6 +131,7 @@ fn samples() -> Vec<EventData> {
         EventData::ConfigWarning { message: "ecosystem.toml: `pmx` has no effect".to_owned() },
         EventData::RestartRequired {},
         EventData::ClockSet { by: -7_200_000 },
+        EventData::ZoneFound { app: "api".to_owned() },
         EventData::StartDelayed { delay: MS(300) },
         EventData::Outage {
             part: RuntimePart::Signals,

@@ -198,6 +198,9 @@ impl Display for Notice {
                 let by = HumanDuration(Duration::from_millis(by.unsigned_abs()));
                 write!(f, "the clock was set {direction} by {by}: schedules follow the new time")
             }
+            EventData::ZoneFound { app } => {
+                write!(f, "app `{app}`: its time zone is known, its schedule begins")
+            }
             EventData::StartDelayed { delay } => {
                 write!(f, "waiting for {} before anything starts", HumanDuration(*delay))
             }
