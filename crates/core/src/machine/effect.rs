@@ -13,24 +13,24 @@ use crate::spec::{ExitCode, Signal, StopSignalScope};
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Start the program of this instance. Answered by [`Event::Started`] or
-    /// [`Event::SpawnFailed`].
+    /// Start the program of this instance. Answered by [`Event::Started`](super::Event::Started) or
+    /// [`Event::SpawnFailed`](super::Event::SpawnFailed).
     Spawn(Run),
     /// The run is to end before its program is executed: nothing of it is needed any more. Answered by
-    /// [`Event::SpawnFailed`], or by [`Event::Started`] if its program is executed already.
+    /// [`Event::SpawnFailed`](super::Event::SpawnFailed), or by [`Event::Started`](super::Event::Started) if its program is executed already.
     AbandonStart(Run),
-    /// Ask a run how it is. Answered by [`Event::Probed`], unless the run ends before.
+    /// Ask a run how it is. Answered by [`Event::Probed`](super::Event::Probed), unless the run ends before.
     Probe(Run, ProbeKind),
     /// Send a signal to the main process.
     Signal(Run, Signal),
     /// The run is about to be asked to end: others of its cluster get its connections.
     Retire(Run),
-    /// Ask the run to finish the connections it has. Answered by [`Event::Drained`].
+    /// Ask the run to finish the connections it has. Answered by [`Event::Drained`](super::Event::Drained).
     Drain(Run),
     /// Ask the run to end. What gets a signal for that is given the time to see it: SIGCONT follows.
     RequestEnd(Run, EndRequest, StopSignalScope),
     /// Send a signal to what is left of the tree of a run whose main process has ended, and watch
-    /// for its end. Answered by [`Event::TreeGone`].
+    /// for its end. Answered by [`Event::TreeGone`](super::Event::TreeGone).
     SweepTree(Run, Signal),
     /// SIGKILL to everything that belongs to the run's tree.
     KillTree(Run),

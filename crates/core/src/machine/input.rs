@@ -22,7 +22,7 @@ pub enum Event {
     SpawnFailed(Run, SpawnFailure),
     /// A run gives a sign that it can do its work.
     Ready(Run, Sign),
-    /// A run has answered [`Effect::Probe`]; an error is what went wrong, for people.
+    /// A run has answered [`Effect::Probe`](super::Effect::Probe); an error is what went wrong, for people.
     Probed {
         /// Which run.
         run: Run,
@@ -33,7 +33,7 @@ pub enum Event {
     },
     /// A run says something of itself.
     Notified(Run, Word),
-    /// A run has finished what [`Effect::Drain`] asked it to finish.
+    /// A run has finished what [`Effect::Drain`](super::Effect::Drain) asked it to finish.
     Drained(Run),
     /// A run's main process has been reaped.
     Exited {
@@ -88,7 +88,7 @@ pub enum Event {
         /// Its new name.
         to: String,
     },
-    /// A request of a client. Answered by [`Effect::Reply`].
+    /// A request of a client. Answered by [`Effect::Reply`](super::Effect::Reply).
     Operate(Ticket, Operation),
     /// The applications are to be these from now on.
     Apply {
