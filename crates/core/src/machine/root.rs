@@ -11,7 +11,7 @@ use super::{
     events::{EventData, Notice},
     ids::{InstanceId, Run, Timer, Wait},
     input::Event,
-    instance::{Instance, Status, Step, StepOutcome},
+    instance::{Instance, Step, StepOutcome},
     memory::Guard,
     operation::Reply,
     pending_operations::PendingOperations,
@@ -375,7 +375,10 @@ impl Machine {
         if matches!(self.phase, Phase::Stopping { .. }) {
             assert!(
                 self.instances.values().all(|instance| {
-                    !matches!(instance.status(), Status::WaitingRestart | Status::Waiting)
+                    !matches!(
+                        instance.status(),
+                        super::instance::Status::WaitingRestart | super::instance::Status::Waiting
+                    )
                 }),
                 "something waits to start during a stop"
             );

@@ -145,6 +145,7 @@ impl Directory {
                 Ok(Events { is_populated: true, .. }) => self.lock().spare.push_back(number),
                 // A worker may have frozen its own cgroup; the next one could not execute its program.
                 Ok(Events { is_frozen: true, .. }) => self.discard(number),
+                Ok(_) if !is_as_created(&self.path(number)) => self.discard(number),
                 Ok(Events { is_populated: false, is_frozen: false }) => return Ok(number),
                 // It was removed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -169,10 +170,6 @@ impl Directory {
 
     /// A run does not use it any more.
     pub(super) fn give_back(&self, number: u32) {
-        // Here and not in `take`: no start waits for it.
-        if !is_as_created(&self.path(number)) {
-            return self.discard(number);
-        }
         let is_full = self.lock().spare.len() >= MAX_SPARE;
         // One with processes stays until they have ended.
         if !is_full || remove(&self.path(number), MAX_DEPTH).is_err() {
