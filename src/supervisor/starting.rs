@@ -421,6 +421,7 @@ fn abandoned() -> SpawnFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::RuntimeLog;
 
     const RUN: Run = Run { instance: InstanceId(1), number: 1 };
 
@@ -438,5 +439,28 @@ mod tests {
             assert!(matches!(&*results, [StartResult::Failed(failed, _)] if *failed == run), "{results:?}");
             assert!(starting.is_empty() && starting.left.is_empty());
         }
+    }
+
+    #[tokio::test]
+    async fn a_log_is_not_held_back_by_a_start_that_cannot_begin() {
+        let mut starting = starting();
+        let (end, hang) = std::sync::mpsc::channel::<()>();
+        let hangs = move |_: &Job| {
+            let _ = hang.recv();
+            Err(abandoned().into())
+        };
+        starting.submit(RUN, "app", hangs, || (), None).unwrap();
+        let null = || std::fs::File::options().write(true).open("/dev/null").unwrap().into();
+        let logs = crate::logs::Logs::start_with(&RuntimeLog::default(), null(), null()).unwrap();
+        let second = Run { number: 2, ..RUN };
+        starting.submit(second, "app", |_| Err(abandoned().into()), || (), Some(logs.hold())).unwrap();
+        let released = async {
+            while !starting.holds.is_empty() {
+                starting.turn().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), released).await.expect("the only thread hangs");
+        logs.finish().await.unwrap();
+        drop(end);
     }
 }
