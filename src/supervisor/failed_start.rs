@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use super::launch::Step;
+use super::start_progress::Step;
 use crate::{
     config::{EX_CONFIG, UnreadableEnvFile},
     machine::{FailureKind, SpawnFailure},
@@ -58,6 +58,11 @@ pub(super) fn wrong(message: String) -> SpawnFailure {
 /// A limit that procrun may not set here.
 pub(super) fn not_allowed(refusal: &Refusal) -> SpawnFailure {
     permanent(NOT_EXECUTABLE, refusal.to_string())
+}
+
+/// The start was given up before its program was executed.
+pub(super) fn abandoned() -> SpawnFailure {
+    refused("execute its program", &io::Error::other("it was stopped before"))
 }
 
 /// A step of a start has timed out. `what` names the start.

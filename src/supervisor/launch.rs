@@ -17,7 +17,7 @@ use super::{
     inspector,
     listen_sockets::{OpenSockets, Socket},
     package::Packages,
-    starting::Job,
+    start_progress::{StartProgress, Step},
 };
 use crate::{
     config::{EX_CONFIG, env_file_variables},
@@ -98,52 +98,6 @@ impl From<&InstanceView<'_>> for Target {
     fn from(view: &InstanceView<'_>) -> Self {
         let InstanceView { spec, number, pm_id, siblings, .. } = *view;
         Self { spec: Arc::clone(spec), number, pm_id, siblings }
-    }
-}
-
-/// A part of a start that may meet a file system that does not answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Step {
-    Accounts,
-    EnvFile,
-    WorkingDirectory,
-    Program,
-    Package,
-    Sockets,
-    Scripts,
-    Execution,
-}
-
-impl Step {
-    const ALL: [Self; 8] = [
-        Self::Accounts,
-        Self::EnvFile,
-        Self::WorkingDirectory,
-        Self::Program,
-        Self::Package,
-        Self::Sockets,
-        Self::Scripts,
-        Self::Execution,
-    ];
-
-    /// Back from the number that `as u8` gives.
-    pub(super) fn from_number(number: u8) -> Self {
-        Self::ALL[usize::from(number).min(Self::ALL.len() - 1)]
-    }
-
-    /// What does not end.
-    pub(super) fn shown(self) -> &'static str {
-        match self {
-            Self::Accounts => "reading /etc/passwd and /etc/group timed out",
-            Self::EnvFile => "reading its `env_file` timed out",
-            Self::WorkingDirectory => "opening its cwd timed out",
-            Self::Program => "looking up its script and the programs of PATH timed out",
-            Self::Package => "reading the package.json of its script timed out",
-            Self::Sockets => "opening its `listen` sockets timed out",
-            Self::Scripts => "writing procrun's scripts for Node timed out",
-            Self::Execution => "the new process has not executed its program in time",
-        }
     }
 }
 
@@ -340,20 +294,20 @@ pub(super) fn prepare(
     instance: &Target,
     mark: RunMark,
     resources: &Resources,
-    job: &Job,
+    progress: &StartProgress,
 ) -> Result<Prepared, SpawnFailure> {
     let Resources { inherited, packages, sockets, helpers, .. } = resources;
-    job.enter(Step::EnvFile);
+    progress.enter(Step::EnvFile);
     let instance = &instance.with_env_files()?;
     let spec = &*instance.spec;
-    job.enter(Step::Accounts);
+    progress.enter(Step::Accounts);
     let credentials = credentials(spec)?;
     let mut env = environment(instance, inherited, credentials.as_ref());
     let around = LookupContext::new(|name| env.get(OsStr::new(name)).cloned());
     let port = port_in(env.get(OsStr::new("PORT")).map(OsString::as_os_str));
-    job.enter(Step::WorkingDirectory);
+    progress.enter(Step::WorkingDirectory);
     program::check_cwd(&spec.exec.cwd).map_err(not_found)?;
-    job.enter(Step::Program);
+    progress.enter(Step::Program);
     let exec = spec.exec.of_instance(instance.number);
     let command = program::resolve(&exec, spec.exec_mode, &around).map_err(not_found)?;
     if command.kind == ProgramKind::Python {
@@ -364,10 +318,10 @@ pub(super) fn prepare(
     let may_start_runner = spec.has_channel() && program::may_start_runner(&command, &exec.cwd);
     let mut env = entries(env)?;
     env.push(c_string(OsStr::new(&mark.entry))?);
-    job.enter(Step::Package);
+    progress.enter(Step::Package);
     let version = packages.version(&spec.exec);
     let script = script_file(&exec).map(Arc::from);
-    job.enter(Step::Sockets);
+    progress.enter(Step::Sockets);
     let owner = credentials.as_ref().map(|credentials| (credentials.uid, credentials.gid));
     let sockets = if spec.listen.is_empty() { Vec::new() } else { sockets.open(spec, owner, helpers)? };
     Ok(Prepared {

@@ -39,6 +39,7 @@ mod requests;
 mod schedules;
 mod snapshots;
 mod start_job;
+mod start_progress;
 mod starting;
 mod stop_targets;
 mod targets;

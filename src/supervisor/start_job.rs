@@ -11,10 +11,10 @@ use std::{
 };
 
 use super::{
-    failed_start::{refused, spawn_failure},
-    launch::{self, Prepared, Resources, Step, Target},
+    failed_start::{abandoned, refused, spawn_failure},
+    launch::{self, Prepared, Resources, Target},
     listen_sockets::Socket,
-    starting::Job,
+    start_progress::{StartProgress, Step},
 };
 use crate::{
     health,
@@ -101,20 +101,20 @@ impl From<SpawnFailure> for Failed {
 
 impl StartJob {
     /// Starts the process. May never end.
-    pub(super) fn run(self, job: &Job) -> Result<Started, Failed> {
+    pub(super) fn run(self, progress: &StartProgress) -> Result<Started, Failed> {
         let mark = self.mark.clone();
-        let prepared = launch::prepare(&self.target, mark, &self.resources, job)?;
+        let prepared = launch::prepare(&self.target, mark, &self.resources, progress)?;
         let sockets = prepared.sockets.clone();
-        self.execute(prepared, job).map_err(|failure| Failed { failure, sockets })
+        self.execute(prepared, progress).map_err(|failure| Failed { failure, sockets })
     }
 
-    fn execute(self, mut prepared: Prepared, job: &Job) -> Result<Started, SpawnFailure> {
+    fn execute(self, mut prepared: Prepared, progress: &StartProgress) -> Result<Started, SpawnFailure> {
         let Self { run, target, resources, outputs, cgroup, .. } = self;
-        if job.child.is_prevented() {
-            return Err(refused("execute its program", &io::Error::other("it was stopped before")));
+        if progress.child.is_prevented() {
+            return Err(abandoned());
         }
         prepared.cgroup = cgroup();
-        job.enter(Step::Scripts);
+        progress.enter(Step::Scripts);
         add_scripts(&mut prepared, &target, &resources)?;
         let spec = target.spec();
         let owner = prepared.owner();
@@ -161,9 +161,9 @@ impl StartJob {
             cgroup: cgroup.as_ref().map(|(cgroup, dir)| cgroup.place(dir.as_fd())),
             mark: Some(prepared.mark.limit),
         };
-        job.enter(Step::Execution);
-        job.executes(&prepared.command.program);
-        let pid = spawn::spawn(&launch, &job.child)
+        progress.enter(Step::Execution);
+        progress.executes(&prepared.command.program);
+        let pid = spawn::spawn(&launch, &progress.child)
             .map_err(|error| spawn_failure(&prepared.command.program, &prepared.limits, &error))?;
         drop(sockets);
         drop(cgroup);

@@ -8,11 +8,7 @@ use std::{
     collections::HashMap,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU8, Ordering::SeqCst},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -24,10 +20,10 @@ use tokio::{
 
 use super::{
     actor,
-    failed_start::{hangs, refused},
+    failed_start::{abandoned, hangs, refused},
     helper_threads::{self, HelperThreads, Purpose},
-    launch::Step,
     start_job::{Failed, Started},
+    start_progress::{StartProgress, Step},
 };
 use crate::{
     logs::Hold,
@@ -35,7 +31,6 @@ use crate::{
     sys::{
         inspect, process,
         reap::{Pid, Status},
-        spawn::ChildId,
     },
 };
 
@@ -75,62 +70,6 @@ pub(super) enum StartResult {
     Failed(Run, Failed),
 }
 
-/// What a helper thread and the supervisor both know of a job.
-#[derive(Debug, Default)]
-pub(super) struct Job {
-    state: AtomicU8,
-    step: AtomicU8,
-    begun: OnceLock<Instant>,
-    /// The program that its process is to execute, and since when.
-    executes: OnceLock<(Instant, PathBuf)>,
-    pub(super) child: ChildId,
-}
-
-impl Job {
-    const WAITS: u8 = 0;
-    const BEGUN: u8 = 1;
-    const CANCELLED: u8 = 2;
-
-    /// The thread begins with it; false if it is not to be done any more.
-    fn begin(&self) -> bool {
-        let _ = self.begun.set(actor::now());
-        self.state.compare_exchange(Self::WAITS, Self::BEGUN, SeqCst, SeqCst).is_ok()
-    }
-
-    /// Whether it has been cancelled before a thread began with it.
-    fn cancel(&self) -> bool {
-        self.state.compare_exchange(Self::WAITS, Self::CANCELLED, SeqCst, SeqCst).is_ok()
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.state.load(SeqCst) == Self::CANCELLED
-    }
-
-    fn has_begun(&self) -> bool {
-        self.state.load(SeqCst) == Self::BEGUN
-    }
-
-    /// What the thread does now.
-    pub(super) fn enter(&self, step: Step) {
-        self.step.store(step as u8, SeqCst);
-    }
-
-    fn step(&self) -> Step {
-        Step::from_number(self.step.load(SeqCst))
-    }
-
-    /// Its process is about to be made and to execute this program.
-    pub(super) fn executes(&self, program: &Path) {
-        let _ = self.executes.set((actor::now(), program.to_owned()));
-    }
-
-    /// Since when its thread has done what it does now.
-    fn since(&self) -> Option<Instant> {
-        let executes = self.executes.get().map(|(at, _)| *at);
-        executes.or_else(|| self.begun.get().copied().filter(|_| self.has_begun()))
-    }
-}
-
 /// All starts under way.
 pub(super) struct Starting {
     helpers: HelperThreads,
@@ -147,13 +86,13 @@ pub(super) struct Starting {
 /// An abandoned job.
 struct AbandonedJob {
     instance: InstanceId,
-    job: Arc<Job>,
+    job: Arc<StartProgress>,
     /// How its process has ended, if that has been reaped.
     status: Option<Status>,
 }
 
 impl AbandonedJob {
-    fn new(run: Run, job: Arc<Job>) -> Self {
+    fn new(run: Run, job: Arc<StartProgress>) -> Self {
         Self { instance: run.instance, job, status: None }
     }
 
@@ -168,7 +107,7 @@ impl AbandonedJob {
 struct Pending {
     run: Run,
     app: Arc<str>,
-    job: Arc<Job>,
+    job: Arc<StartProgress>,
     submitted: Instant,
     /// Since when its process is to be killed.
     abandoned: Option<Instant>,
@@ -218,9 +157,8 @@ impl Starting {
         self.pending.is_empty()
     }
 
-    /// Starts a run. Its result follows. `after` is done before that, when the
-    /// program runs. `held` ends when a thread begins, and
-    /// after [`MAX_HOLD`] at most.
+    /// Starts a run. Its result follows. `after` is done before that, when the program runs. `held` ends when a
+    /// thread begins, and after [`MAX_HOLD`] at most.
     ///
     /// # Errors
     /// There is no thread for it, or one still hangs in the last start of the instance.
@@ -228,7 +166,7 @@ impl Starting {
         &mut self,
         run: Run,
         app: &str,
-        start: impl FnOnce(&Job) -> Result<Started, Failed> + Send + 'static,
+        start: impl FnOnce(&StartProgress) -> Result<Started, Failed> + Send + 'static,
         after: impl FnOnce() + Send + 'static,
         held: Option<Hold>,
     ) -> Result<(), SpawnFailure> {
@@ -239,7 +177,7 @@ impl Starting {
         if let Some(AbandonedJob { job, .. }) = hanging {
             return Err(hangs("its last start still hangs", job.step()));
         }
-        let (job, app) = (Arc::new(Job::default()), Arc::<str>::from(app));
+        let (job, app) = (Arc::new(StartProgress::default()), Arc::<str>::from(app));
         let (theirs, sender) = (Arc::clone(&job), self.sender.clone());
         let hold: SharedHold = Arc::new(Mutex::new(held));
         let their_hold = Arc::clone(&hold);
@@ -413,11 +351,6 @@ fn is_held(hold: &Mutex<Option<Hold>>) -> bool {
     hold.lock().unwrap_or_else(PoisonError::into_inner).is_some()
 }
 
-/// The failure of an abandoned start.
-fn abandoned() -> SpawnFailure {
-    refused("execute its program", &io::Error::other("it was stopped before"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -445,7 +378,7 @@ mod tests {
     async fn a_log_is_not_held_back_by_a_start_that_cannot_begin() {
         let mut starting = starting();
         let (end, hang) = std::sync::mpsc::channel::<()>();
-        let hangs = move |_: &Job| {
+        let hangs = move |_: &StartProgress| {
             let _ = hang.recv();
             Err(abandoned().into())
         };

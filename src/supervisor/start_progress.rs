@@ -1,0 +1,116 @@
+//! How far a start has come: what its helper thread writes and the supervisor reads.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, Ordering::SeqCst},
+    },
+};
+
+use tokio::time::Instant;
+
+use super::actor;
+use crate::sys::spawn::ChildId;
+
+/// A part of a start that may meet a file system that does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Step {
+    Accounts,
+    EnvFile,
+    WorkingDirectory,
+    Program,
+    Package,
+    Sockets,
+    Scripts,
+    Execution,
+}
+
+impl Step {
+    const ALL: [Self; 8] = [
+        Self::Accounts,
+        Self::EnvFile,
+        Self::WorkingDirectory,
+        Self::Program,
+        Self::Package,
+        Self::Sockets,
+        Self::Scripts,
+        Self::Execution,
+    ];
+
+    /// Back from the number that `as u8` gives.
+    pub(super) fn from_number(number: u8) -> Self {
+        Self::ALL[usize::from(number).min(Self::ALL.len() - 1)]
+    }
+
+    /// What does not end.
+    pub(super) fn shown(self) -> &'static str {
+        match self {
+            Self::Accounts => "reading /etc/passwd and /etc/group timed out",
+            Self::EnvFile => "reading its `env_file` timed out",
+            Self::WorkingDirectory => "opening its cwd timed out",
+            Self::Program => "looking up its script and the programs of PATH timed out",
+            Self::Package => "reading the package.json of its script timed out",
+            Self::Sockets => "opening its `listen` sockets timed out",
+            Self::Scripts => "writing procrun's scripts for Node timed out",
+            Self::Execution => "the new process has not executed its program in time",
+        }
+    }
+}
+
+/// What a helper thread and the supervisor both know of a start.
+#[derive(Debug, Default)]
+pub(super) struct StartProgress {
+    state: AtomicU8,
+    step: AtomicU8,
+    pub(super) begun: OnceLock<Instant>,
+    /// The program that its process is to execute, and since when.
+    pub(super) executes: OnceLock<(Instant, PathBuf)>,
+    pub(super) child: ChildId,
+}
+
+impl StartProgress {
+    const WAITS: u8 = 0;
+    const BEGUN: u8 = 1;
+    const CANCELLED: u8 = 2;
+
+    /// The thread begins with it; false if it is not to be done any more.
+    pub(super) fn begin(&self) -> bool {
+        let _ = self.begun.set(actor::now());
+        self.state.compare_exchange(Self::WAITS, Self::BEGUN, SeqCst, SeqCst).is_ok()
+    }
+
+    /// Whether it has been cancelled before a thread began with it.
+    pub(super) fn cancel(&self) -> bool {
+        self.state.compare_exchange(Self::WAITS, Self::CANCELLED, SeqCst, SeqCst).is_ok()
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.state.load(SeqCst) == Self::CANCELLED
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.state.load(SeqCst) == Self::BEGUN
+    }
+
+    /// What the thread does now.
+    pub(super) fn enter(&self, step: Step) {
+        self.step.store(step as u8, SeqCst);
+    }
+
+    pub(super) fn step(&self) -> Step {
+        Step::from_number(self.step.load(SeqCst))
+    }
+
+    /// Its process is about to be made and to execute this program.
+    pub(super) fn executes(&self, program: &Path) {
+        let _ = self.executes.set((actor::now(), program.to_owned()));
+    }
+
+    /// Since when its thread has done what it does now.
+    pub(super) fn since(&self) -> Option<Instant> {
+        let executes = self.executes.get().map(|(at, _)| *at);
+        executes.or_else(|| self.begun.get().copied().filter(|_| self.has_begun()))
+    }
+}
