@@ -40,6 +40,22 @@ fn refused(file: &str, content: &str, words: &[&str]) {
     assert_eq!(run.others(), [0_i32; 0], "{}", run.story());
 }
 
+/// The control socket is opened after the evaluation: nothing would answer on it before.
+#[test]
+fn a_module_may_run_commands_of_procrun() {
+    let binary = support::binary().display().to_string();
+    let content = format!(
+        r#"
+        const {{ spawnSync }} = require("child_process");
+        const list = spawnSync("{binary}", ["list"]);
+        // Whether it finds a supervisor does not matter here, but it has to end.
+        if (list.status === null) throw new Error(String(list.error));
+        module.exports = {{ apps: [{{ name: "app", script: "./steady.sh", args: "app" }}] }};
+        "#
+    );
+    runs("ecosystem.config.js", &content, &[]);
+}
+
 #[test]
 fn common_js() {
     let content = r#"
