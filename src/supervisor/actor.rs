@@ -71,6 +71,10 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long the end of procrun waits until the files of its sockets are removed.
 const FILES_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long after the first starts their memory is given back: by then the workers have written their first lines
+/// and the helper threads are idle, and what all that needed goes too.
+const TRIM_DELAY: Duration = Duration::from_secs(1);
+
 /// After this number of turns the runtime polls all its sources. While one source always has something (a
 /// worker that floods its channel, a follower of many lines), it would not, and no other source would be
 /// served, not even a signal. A poll costs a system call.
@@ -98,6 +102,8 @@ pub(super) struct Supervisor<'a> {
     signals: Signals,
     /// When to install the handlers for real-time signals.
     realtime_at: Option<Instant>,
+    /// When to give back the memory that the first starts needed.
+    trim_at: Option<Instant>,
     pub(super) outages: Outages,
     /// What helper threads report.
     thread_reports: ThreadReports,
@@ -221,6 +227,7 @@ pub(super) async fn supervise(
         zones: Zones::default(),
         signals,
         realtime_at: Some(began + REALTIME_DELAY),
+        trim_at: None,
         outages: Outages::default(),
         thread_reports,
         open_files,
@@ -368,6 +375,7 @@ impl Supervisor<'_> {
             }
             self.outages.end_rests(now());
             self.receive_realtime_in_time(now());
+            self.trim_in_time(now());
             self.find_zones(now());
             self.workers.helpers().grow(now());
             self.reap();
@@ -402,6 +410,7 @@ impl Supervisor<'_> {
             self.outages.next(),
             self.workers.helpers().next(),
             self.realtime_at,
+            self.trim_at,
             self.zones.next(),
         ];
         timer.into_iter().chain(of_parts.into_iter().flatten()).min()
@@ -458,13 +467,21 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Gives back the memory that the first starts needed, once they are over. They may all have been abandoned
-    /// before anything was reported of them.
+    /// Ends the phase of the first starts once they are over. They may all have been abandoned before anything
+    /// was reported of them.
     fn end_boot(&mut self) {
         if matches!(self.boot, BootPhase::FirstStarts | BootPhase::Followed) && !self.workers.is_starting() {
             self.follow_plan();
             self.boot = BootPhase::Over;
             self.workers.remove_stale_cgroups();
+            self.trim_at = Some(now() + TRIM_DELAY);
+        }
+    }
+
+    /// Gives back the memory that the first starts needed.
+    fn trim_in_time(&mut self, now: Instant) {
+        if self.trim_at.is_some_and(|at| at <= now) {
+            self.trim_at = None;
             process::trim_memory();
         }
     }
