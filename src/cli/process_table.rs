@@ -68,7 +68,7 @@ pub(super) fn colour(of: &Brief) -> &'static str {
     match of.status {
         Status::Online if of.flaw().is_some() => "33",
         Status::Online => "32",
-        Status::Waiting | Status::Launching | Status::Stopping | Status::WaitingRestart => "33",
+        Status::WaitingForDependencies | Status::Launching | Status::Stopping | Status::BackingOff => "33",
         Status::Stopped | Status::Errored => "31",
     }
 }

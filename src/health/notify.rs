@@ -14,7 +14,7 @@ use std::{
 
 use super::clean;
 use crate::{
-    machine::{Event, Run, Sign, Word},
+    machine::{Input, NotifyMessage, ReadinessSource, Run},
     sys::{
         datagrams::{self, Received},
         poll::{PollEvent, Poller, Readiness},
@@ -48,11 +48,11 @@ struct NotifySocket {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Notification {
     ready: bool,
-    status: Option<Word>,
-    every: Option<Word>,
-    alive: Option<Word>,
-    leaving: Option<Word>,
-    fault: Option<Word>,
+    status: Option<NotifyMessage>,
+    every: Option<NotifyMessage>,
+    alive: Option<NotifyMessage>,
+    leaving: Option<NotifyMessage>,
+    fault: Option<NotifyMessage>,
 }
 
 impl Notify {
@@ -84,7 +84,7 @@ impl Notify {
     ///
     /// # Errors
     /// The error of epoll_wait(2).
-    pub async fn turn(&mut self) -> io::Result<Vec<Event>> {
+    pub async fn turn(&mut self) -> io::Result<Vec<Input>> {
         let Some(poller) = &self.poller else { return std::future::pending().await };
         poller.wait(&mut self.happened).await?;
         let mut events = Vec::new();
@@ -97,7 +97,7 @@ impl Notify {
     }
 
     /// Reads the last messages of a run that has ended, and closes its socket.
-    pub fn ended(&mut self, run: Run) -> Vec<Event> {
+    pub fn ended(&mut self, run: Run) -> Vec<Input> {
         let mut events = Vec::new();
         if let Some(ear) = self.sockets.remove(&run.number) {
             ear.read_pending(&mut events);
@@ -123,7 +123,7 @@ pub fn bind(run: Run) -> io::Result<(OwnedFd, String)> {
 
 impl NotifySocket {
     /// Reads the pending messages and adds their events.
-    fn read_pending(&self, events: &mut Vec<Event>) {
+    fn read_pending(&self, events: &mut Vec<Input>) {
         let mut said = Notification::default();
         let mut buffer = [0; MAX_DATAGRAM_BYTES];
         for _ in 0..AT_ONCE {
@@ -150,25 +150,28 @@ impl Notification {
             let (name, value) = (&line[..equals], &line[equals + 1..]);
             match (name, value) {
                 (b"READY", b"1") => self.ready = true,
-                (b"STOPPING", b"1") => self.leaving = Some(Word::Leaving),
-                (b"WATCHDOG", b"1") => self.alive = Some(Word::Alive),
-                (b"WATCHDOG", b"trigger") => self.fault = Some(Word::Fault),
+                (b"STOPPING", b"1") => self.leaving = Some(NotifyMessage::Stopping),
+                (b"WATCHDOG", b"1") => self.alive = Some(NotifyMessage::Heartbeat),
+                (b"WATCHDOG", b"trigger") => self.fault = Some(NotifyMessage::Fault),
                 (b"WATCHDOG_USEC", digits) => {
                     let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-                    self.every = number.map(Duration::from_micros).map(Word::Every).or(self.every.take());
+                    self.every = number
+                        .map(Duration::from_micros)
+                        .map(NotifyMessage::HeartbeatInterval)
+                        .or(self.every.take());
                 }
-                (b"STATUS", text) => self.status = Some(Word::Status(clean(text))),
+                (b"STATUS", text) => self.status = Some(NotifyMessage::Status(clean(text))),
                 // RELOADING, MAINPID, FDSTORE and others do not concern procrun.
                 _ => {}
             }
         }
     }
 
-    fn mean(self, run: Run, events: &mut Vec<Event>) {
+    fn mean(self, run: Run, events: &mut Vec<Input>) {
         let Self { ready, status, every, alive, leaving, fault } = self;
-        events.extend(ready.then_some(Event::Ready(run, Sign::Message)));
+        events.extend(ready.then_some(Input::Ready(run, ReadinessSource::Message)));
         let words = [status, every, alive, leaving, fault];
-        events.extend(words.into_iter().flatten().map(|word| Event::Notified(run, word)));
+        events.extend(words.into_iter().flatten().map(|word| Input::Notified(run, word)));
     }
 }
 
@@ -194,9 +197,9 @@ mod tests {
             all,
             Notification {
                 ready: true,
-                alive: Some(Word::Alive),
-                every: Some(Word::Every(Duration::from_millis(1500))),
-                status: Some(Word::Status("up and· running".to_owned())),
+                alive: Some(NotifyMessage::Heartbeat),
+                every: Some(NotifyMessage::HeartbeatInterval(Duration::from_millis(1500))),
+                status: Some(NotifyMessage::Status("up and· running".to_owned())),
                 ..Notification::default()
             }
         );
@@ -205,7 +208,7 @@ mod tests {
         {
             assert_eq!(said(nothing), Notification::default(), "{}", nothing.escape_ascii());
         }
-        assert_eq!(said(b"STATUS=\n").status, Some(Word::Status(String::new())));
+        assert_eq!(said(b"STATUS=\n").status, Some(NotifyMessage::Status(String::new())));
     }
 
     proptest! {
@@ -213,7 +216,7 @@ mod tests {
         fn hostile_bytes_stay_bounded_and_clean(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
             let mut message = b"STATUS=".to_vec();
             message.extend(bytes.iter().filter(|byte| **byte != b'\n'));
-            let Some(Word::Status(status)) = said(&message).status else { panic!("it has one") };
+            let Some(NotifyMessage::Status(status)) = said(&message).status else { panic!("it has one") };
             prop_assert!(width(&status) <= 200 && !status.chars().any(char::is_control));
             said(&bytes);
         }

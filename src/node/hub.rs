@@ -28,7 +28,7 @@ use super::{
     versions::Versions,
 };
 use crate::{
-    machine::{ListenFailure, Run, Sign, Time, Uncaught},
+    machine::{ListenFailure, ReadinessSource, Run, Time, Uncaught},
     spec::AppSpec,
     sys::{
         poll::{PollEvent, Poller, Readiness},
@@ -45,7 +45,7 @@ const LAST_READS: usize = 128;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HubEvent {
     /// The worker is ready.
-    Ready(Run, Sign),
+    Ready(Run, ReadinessSource),
     /// The worker listens there (the address, as text for messages).
     Listens(Run, String),
     /// The worker has sent this number of messages of its own.

@@ -44,7 +44,7 @@ use crate::{
     health::Notify,
     logs::{self, Logs},
     machine::{
-        Effect, EndRequest, Event, Machine, Reply, Run, StopRequest, Ticket, Time, Word,
+        Effect, Input, Machine, NotifyMessage, Reply, Run, ShutdownRequest, StopMethod, Ticket, Time,
         events::{EventData, Notice, RuntimePart, SentBy, SignalUse},
     },
     node::{self, Hub, Opening},
@@ -380,7 +380,7 @@ impl Supervisor<'_> {
             self.workers.helpers().grow(now());
             self.reap();
             let now = self.now();
-            let due = std::iter::from_fn(|| self.timers.pop_due(now)).map(Event::TimerFired).collect();
+            let due = std::iter::from_fn(|| self.timers.pop_due(now)).map(Input::TimerFired).collect();
             self.feed(due);
             self.end_strays();
             let excesses = self.memory.look(&self.machine, &mut self.workers);
@@ -425,7 +425,7 @@ impl Supervisor<'_> {
 
     /// Starts the applications, and what is needed only once they run.
     fn boot(&mut self) {
-        self.feed(vec![Event::Boot]);
+        self.feed(vec![Input::Boot]);
         self.boot = BootPhase::FirstStarts;
     }
 
@@ -437,7 +437,7 @@ impl Supervisor<'_> {
         }
         self.boot = BootPhase::Followed;
         // A reload may have come before.
-        let plan = self.machine.coming_plan();
+        let plan = self.machine.pending_plan();
         self.watch(&plan);
         self.follow_schedules(&plan);
         self.memory.follow(&plan);
@@ -563,10 +563,10 @@ impl Supervisor<'_> {
 
     /// Lets the machine take in events and everything that follows from them at once. What comes
     /// of all events of a round goes out together.
-    pub(super) fn feed(&mut self, mut events: Vec<Event>) {
+    pub(super) fn feed(&mut self, mut events: Vec<Input>) {
         let _held = (!events.is_empty()).then(|| self.logs.hold());
         while !events.is_empty() {
-            if events.iter().any(|event| matches!(event, Event::Started(..))) {
+            if events.iter().any(|event| matches!(event, Input::Started(..))) {
                 self.memory.begin();
             }
             let now = self.now();
@@ -580,8 +580,8 @@ impl Supervisor<'_> {
     }
 
     /// Carries out the effects of the machine; all starts and all kills of a turn are done together.
-    fn carry_out(&mut self, effects: &mut Vec<Effect>) -> Vec<Event> {
-        let mut answers: Vec<Event> = Vec::new();
+    fn carry_out(&mut self, effects: &mut Vec<Effect>) -> Vec<Input> {
+        let mut answers: Vec<Input> = Vec::new();
         let mut spawn: Vec<Run> = Vec::new();
         let mut kill: Vec<Run> = Vec::new();
         let mut signalled: Vec<Run> = effects.iter().filter_map(receives_signal).collect();
@@ -604,21 +604,21 @@ impl Supervisor<'_> {
                 Effect::Retire(run) => self.node.retire(run),
                 Effect::Drain(run) => {
                     if !self.node.drain(run) {
-                        answers.push(Event::Drained(run));
+                        answers.push(Input::Drained(run));
                     }
                 }
-                Effect::RequestEnd(run, request, scope) => self.request_end(run, request, scope),
-                Effect::SweepTree(run, signal) => self.workers.sweep(run, signal),
-                Effect::Arm(timer, at) => self.timers.arm(timer, at),
+                Effect::RequestStop(run, request, scope) => self.request_end(run, request, scope),
+                Effect::StopLeftovers(run, signal) => self.workers.sweep(run, signal),
+                Effect::ArmTimer(timer, at) => self.timers.arm(timer, at),
                 Effect::Promote(run) => {
                     self.workers.promote(run);
                     // A successor is not sampled, and the last sample may have found no process.
                     self.memory.begin();
                 }
-                Effect::Forget(instance) => self.workers.forget(instance),
+                Effect::Remove(instance) => self.workers.forget(instance),
                 Effect::Report { notice, tickets } => reports.push(Report::Notice(notice, tickets)),
                 Effect::Reply(ticket, reply) => reports.push(Report::Reply(ticket, reply)),
-                Effect::End(code) => self.end = Some(code),
+                Effect::Exit(code) => self.end = Some(code),
             }
             if !starts {
                 for report in reports.drain(..) {
@@ -657,19 +657,19 @@ impl Supervisor<'_> {
     }
 
     /// Closes what connects procrun with runs whose start has failed.
-    fn close_failed(&mut self, events: &[Event]) {
+    fn close_failed(&mut self, events: &[Input]) {
         for event in events {
-            if let Event::SpawnFailed(run, _) = event {
+            if let Input::SpawnFailed(run, _) = event {
                 self.node.ended(*run);
                 self.notify.ended(*run);
             }
         }
     }
 
-    fn request_end(&mut self, run: Run, request: EndRequest, scope: StopSignalScope) {
+    fn request_end(&mut self, run: Run, request: StopMethod, scope: StopSignalScope) {
         let signal = match request {
-            EndRequest::Signal(signal) => signal,
-            EndRequest::Message(signal) => {
+            StopMethod::Signal(signal) => signal,
+            StopMethod::Message(signal) => {
                 if self.node.send_shutdown(run) {
                     // A suspended process would not see the message.
                     self.workers.signal(run, Signal::CONT);
@@ -817,7 +817,8 @@ impl Supervisor<'_> {
     /// Takes in runs that failed, with what their last lines tell.
     fn take_explained(&mut self, explained: Explained) {
         let Explained { ended, failures } = explained;
-        let report = |(run, failure)| Event::Notified(run, Word::CannotListen { failure, is_handled: false });
+        let report =
+            |(run, failure)| Input::Notified(run, NotifyMessage::ListenFailed { failure, is_handled: false });
         self.feed(failures.into_iter().map(report).collect());
         self.take_ended(ended);
     }
@@ -848,7 +849,7 @@ impl Supervisor<'_> {
             }
             SignalUse::Ignore => {}
             SignalUse::ReadConfig(_) => self.start_reading(config_reload::Request::by_signal()),
-            SignalUse::Forward => self.feed(vec![Event::Forward(signal)]),
+            SignalUse::Forward => self.feed(vec![Input::ForwardSignal(signal)]),
         }
     }
 
@@ -857,7 +858,7 @@ impl Supervisor<'_> {
         self.stop_asked = true;
         self.cause.asked.get_or_insert(why);
         // The workers first: they have something to finish.
-        self.feed(vec![Event::Stop(StopRequest { signal })]);
+        self.feed(vec![Input::Shutdown(ShutdownRequest { signal })]);
         self.for_strays = Some(signal);
         self.end_strays();
     }
@@ -879,7 +880,7 @@ enum Report {
 /// The run that gets a signal.
 fn receives_signal(effect: &Effect) -> Option<Run> {
     match effect {
-        Effect::Signal(run, _) | Effect::RequestEnd(run, _, _) | Effect::SweepTree(run, _) => Some(*run),
+        Effect::Signal(run, _) | Effect::RequestStop(run, _, _) | Effect::StopLeftovers(run, _) => Some(*run),
         _ => None,
     }
 }

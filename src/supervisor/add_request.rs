@@ -50,7 +50,7 @@ impl Supervisor<'_> {
             outside,
         } = request;
         check_environment(&environment)?;
-        let listed_count = self.machine.coming_plan().apps.len();
+        let listed_count = self.machine.pending_plan().apps.len();
         if listed_count + apps.len() > MAX_APPS {
             let message = format!(
                 "{} apps are too many: {listed_count} are in the list, at most {MAX_APPS} fit",
@@ -59,7 +59,7 @@ impl Supervisor<'_> {
             return Err(RequestError { message, hint: None });
         }
         let caller = Arc::new(environment);
-        let listed = self.machine.coming_plan().apps;
+        let listed = self.machine.pending_plan().apps;
         let mut renamed: BTreeMap<String, String> = BTreeMap::new();
         for app in &mut apps {
             check(app)?;
@@ -152,7 +152,7 @@ impl Supervisor<'_> {
 
     /// Answers with the effect of a change.
     fn answer_forecast(&mut self, client: ClientId, updates: &[AppUpdate], scope: RestartScope) {
-        let mut plan = self.machine.coming_plan();
+        let mut plan = self.machine.pending_plan();
         for update in updates {
             put(&mut plan.apps, update.app.clone());
         }
@@ -162,7 +162,7 @@ impl Supervisor<'_> {
 
     /// Adds the dependencies on applications that were not read with these and are in the list.
     fn depend_outside(&self, apps: &mut [AppSpec], outside: &[Outside]) {
-        let listed = self.machine.coming_plan().apps;
+        let listed = self.machine.pending_plan().apps;
         for Outside { app, needs, condition } in outside {
             let Some(other) = listed.iter().find(|listed| listed.name == *needs) else { continue };
             let condition = condition.filter(|condition| condition.is_possible(other));
@@ -175,7 +175,7 @@ impl Supervisor<'_> {
 
     /// Checks that the dependencies of these applications, and those of the list on them, can be met.
     fn check_order(&self, apps: &[AppSpec]) -> Result<(), RequestError> {
-        let mut coming = self.machine.coming_plan().apps;
+        let mut coming = self.machine.pending_plan().apps;
         for app in apps {
             put(&mut coming, Arc::new(app.clone()));
         }

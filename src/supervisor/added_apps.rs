@@ -42,7 +42,7 @@ impl Supervisor<'_> {
     /// A plan that was read again, with the applications that commands have added.
     pub(super) fn with_added(&self, mut plan: Plan, added: &[Arc<AppSpec>]) -> Plan {
         // Who was given another environment keeps it.
-        let coming = self.machine.coming_plan().apps;
+        let coming = self.machine.pending_plan().apps;
         for app in &mut plan.apps {
             let known = coming.iter().find(|other| other.name == app.name);
             if let Some(caller) = known.and_then(|known| known.env.caller.clone()) {
@@ -70,7 +70,7 @@ impl Supervisor<'_> {
     /// The list as it is to be kept.
     pub(super) fn saved(&self) -> Vec<SavedApp> {
         // As it is when what is under way has come to its end.
-        let apps = self.machine.coming_plan().apps;
+        let apps = self.machine.pending_plan().apps;
         let saved = apps.iter().map(|app| {
             let places: Vec<Status> = snapshots::settled(self)
                 .filter(|view| view.spec.name == app.name)

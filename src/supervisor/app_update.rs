@@ -26,7 +26,7 @@ impl Supervisor<'_> {
         updates: Vec<AppUpdate>,
         scope: RestartScope,
     ) {
-        let mut plan = self.machine.coming_plan();
+        let mut plan = self.machine.pending_plan();
         for update in &updates {
             put(&mut plan.apps, update.app.clone());
         }

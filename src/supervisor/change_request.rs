@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::Patch,
     control::{ClientId, RequestError},
-    machine::{AppUpdate, Event, InitialState, InstanceId, RenameObstacle, RestartScope},
+    machine::{AppUpdate, InitialState, Input, InstanceId, RenameObstacle, RestartScope},
     spec::{AppSpec, Instances},
 };
 
@@ -53,7 +53,7 @@ impl Supervisor<'_> {
             None => None,
         };
         let mut candidates = Vec::new();
-        let before = self.machine.coming_plan().apps.into_iter().filter(|app| names.contains(&app.name));
+        let before = self.machine.pending_plan().apps.into_iter().filter(|app| names.contains(&app.name));
         let before: Vec<Arc<AppSpec>> = before.collect();
         if before.is_empty() {
             self.still_planned(&names)?;
@@ -113,7 +113,7 @@ impl Supervisor<'_> {
                 *app = app.with_renamed(&from, &to);
             }
             names = vec![to.clone()];
-            self.feed(vec![Event::Rename { from, to }]);
+            self.feed(vec![Input::Rename { from, to }]);
         }
         for app in changed {
             // An app of the supervisor's file stays part of the file.
@@ -149,7 +149,7 @@ impl Supervisor<'_> {
             }
             None => {}
         }
-        let coming = self.machine.coming_plan().apps;
+        let coming = self.machine.pending_plan().apps;
         if coming.iter().any(|app| app.name == *from && !app.listen.is_empty()) {
             let message = format!("`{from}` has held sockets (`listen`) and cannot be renamed");
             return Err(RequestError::new(message)

@@ -25,7 +25,7 @@ use crate::{
     },
     control::{Answer, ClientId, KeyChange, PlannedAction, PlannedChange, RequestError},
     machine::{
-        Event, Forecast, Operation,
+        Forecast, Input, Operation,
         events::{ConfigChange, EventData, Notice},
     },
     spec::{
@@ -214,7 +214,7 @@ impl Supervisor<'_> {
         self.show(&diff(self.machine.plan(), &plan), &plan);
         let cpus = self.follow(&plan);
         if asking.is_empty() {
-            self.feed(vec![Event::Apply { plan, cpus }]);
+            self.feed(vec![Input::Apply { plan, cpus }]);
             return;
         }
         let names: Vec<String> = plan.apps.iter().map(|app| app.name.clone()).collect();
@@ -260,7 +260,7 @@ impl Supervisor<'_> {
         if self.machine.is_stopping() {
             return Err(vec![STOPPING.to_owned()]);
         }
-        let coming = self.machine.coming_plan().apps;
+        let coming = self.machine.pending_plan().apps;
         let mut plan = loaded.plan.clone();
         for Unanswered { app, .. } in &loaded.unanswered {
             let place = plan.apps.iter_mut().find(|other| other.name == *app);

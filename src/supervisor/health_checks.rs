@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::actor::{Supervisor, now};
 use crate::{
     health::{Answer, Prober, Question, Way},
-    machine::{Event, InstanceId, ProbeKind, Run},
+    machine::{Input, InstanceId, ProbeKind, Run},
     node::Route,
     spec::{ProbeAddress, ProbeTarget},
     sys::reap::{Pid, Status},
@@ -19,9 +19,9 @@ pub(super) struct Checks {
 
 impl Checks {
     /// Waits for answers. Cancel-safe.
-    pub(super) async fn answers(&mut self) -> Vec<Event> {
+    pub(super) async fn answers(&mut self) -> Vec<Input> {
         let answers = self.prober.answers().await.into_iter();
-        answers.map(|Answer { run, kind, result }| Event::Probed { run, kind, result }).collect()
+        answers.map(|Answer { run, kind, result }| Input::Probed { run, kind, result }).collect()
     }
 
     /// Handles a reaped child. Returns whether it was the program of an exec probe.

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The write end of a worker's standard input. It is open as long as the process runs, so that the
 /// process finds no end of input.
-pub(super) struct Input {
+pub(super) struct StdinWriter {
     pipe: OwnedFd,
     /// To the task that writes; there is none before the first text.
     queue: Option<mpsc::Sender<Text>>,
@@ -49,7 +49,7 @@ enum Undelivered {
     Refused(io::Error),
 }
 
-impl Input {
+impl StdinWriter {
     pub(super) fn new(pipe: OwnedFd) -> Self {
         Self { pipe, queue: None }
     }

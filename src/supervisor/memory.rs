@@ -10,7 +10,7 @@ use tracing::debug;
 
 use super::{actor, workers::Workers};
 use crate::{
-    machine::{Ending, Event, Machine, Run, Shortage},
+    machine::{Ending, Input, Machine, MemoryShortage, Run},
     monitor::{Charge, ContainerMemory, TreeMemory, machine_memory},
     spec::{ByteSize, ExitCode, MemoryLimit, OomGuard, Plan, Share, Signal},
 };
@@ -135,7 +135,7 @@ impl Memory {
     }
 
     /// Samples the workers that are due, and reports those that exceed their limit.
-    pub(super) fn look(&mut self, machine: &Machine, workers: &mut Workers) -> Vec<Event> {
+    pub(super) fn look(&mut self, machine: &Machine, workers: &mut Workers) -> Vec<Input> {
         let now = actor::now();
         if self.next.is_none_or(|at| at > now) {
             return Vec::new();
@@ -163,10 +163,10 @@ impl Memory {
         slot: u64,
         machine: &Machine,
         workers: &mut Workers,
-        events: &mut Vec<Event>,
+        events: &mut Vec<Input>,
     ) -> Option<u64> {
         // By instance, as the machine has them.
-        let limited: Vec<(Run, MemoryLimit)> = machine.limited().collect();
+        let limited: Vec<(Run, MemoryLimit)> = machine.memory_limited().collect();
         let runs: Vec<Run> = limited.iter().map(|(run, _)| *run).collect();
         let mut is_new = false;
         if runs != self.runs {
@@ -191,7 +191,7 @@ impl Memory {
                 if let Some(limit) = self.bytes(slot, limit) {
                     let used = self.used(slot, run, limit, &mut look);
                     if used > limit {
-                        events.push(Event::MemoryExceeded { run, used, limit });
+                        events.push(Input::MemoryExceeded { run, used, limit });
                     }
                     look.plan(slot, used, limit);
                 } else {
@@ -239,7 +239,7 @@ impl Memory {
         now: Instant,
         machine: &Machine,
         workers: &mut Workers,
-        events: &mut Vec<Event>,
+        events: &mut Vec<Input>,
     ) -> Option<Instant> {
         let (share, room) = (self.guard?, self.room.as_ref()?);
         self.kills.note(room.oom_kills(), now);
@@ -255,7 +255,7 @@ impl Memory {
             let left = Duration::from_millis((threshold - used).saturating_mul(1000) / MAX_FILL_RATE);
             return Some(now + left.clamp(ROOM_SAMPLE_INTERVALS[0], ROOM_SAMPLE_INTERVALS[1]));
         }
-        if machine.is_retiring() {
+        if machine.is_oom_guard_stopping() {
             return Some(now + AFTER_NEWS);
         }
         let mut trees = TreeMemory::new();
@@ -264,14 +264,14 @@ impl Memory {
         let mut size = |run| trees.pss(run).unwrap_or_else(|| trees.rss(run).0);
         let mut sizes: Vec<(Run, u64)> = runs.iter().map(|run| (*run, size(*run))).collect();
         sizes.sort_unstable_by_key(|(run, size)| (std::cmp::Reverse(*size), *run));
-        events.push(Event::MemoryShort { shortage: Shortage { used, threshold, limit }, sizes });
+        events.push(Input::MemoryShort { shortage: MemoryShortage { used, threshold, limit }, sizes });
         Some(now + AFTER_NEWS)
     }
 
     /// Names the ends that the kernel's out-of-memory killer explains.
-    pub(super) fn explain(&mut self, events: &mut [Event], workers: &Workers) {
+    pub(super) fn explain(&mut self, events: &mut [Input], workers: &Workers) {
         for event in events {
-            let Event::Exited { run, ending, .. } = event else { continue };
+            let Input::Exited { run, ending, .. } = event else { continue };
             let exited = match ending {
                 Ending::Signaled { signal: Signal::KILL, .. } if !workers.was_killed(*run) => None,
                 Ending::Exited(KILLED) => Some(KILLED),

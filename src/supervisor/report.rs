@@ -11,7 +11,7 @@ use tracing::{debug, error, info, warn};
 use super::actor::Supervisor;
 use crate::{
     machine::{
-        Event, Run, Word,
+        Input, NotifyMessage, Run,
         events::{EventData, Level, Notice, RuntimePart},
     },
     node::HubEvent,
@@ -98,9 +98,9 @@ impl Supervisor<'_> {
         self.feed(events);
     }
 
-    fn take_watch_event(&mut self, event: watch::WatchEvent) -> Option<Event> {
+    fn take_watch_event(&mut self, event: watch::WatchEvent) -> Option<Input> {
         let (app, data) = match event {
-            watch::WatchEvent::Changed { app, path } => return Some(Event::FilesChanged { app, path }),
+            watch::WatchEvent::Changed { app, path } => return Some(Input::FilesChanged { app, path }),
             watch::WatchEvent::Watching { app, what, took } => {
                 let took = HumanDuration(took);
                 debug!(app, "{app}: watching {what}, found in {took}");
@@ -118,16 +118,18 @@ impl Supervisor<'_> {
     }
 
     /// Reports what a Node worker has sent, and returns what it means to the machine.
-    pub(super) fn take_hub_event(&mut self, event: HubEvent) -> Option<Event> {
+    pub(super) fn take_hub_event(&mut self, event: HubEvent) -> Option<Input> {
         let (run, data) = match event {
-            HubEvent::Ready(run, sign) => return Some(Event::Ready(run, sign)),
-            HubEvent::Drained(run) => return Some(Event::Drained(run)),
-            HubEvent::ListensAfterAll(run) => return Some(Event::Notified(run, Word::Listens)),
-            HubEvent::Uncaught(run, uncaught) => return Some(Event::Notified(run, Word::Uncaught(uncaught))),
-            HubEvent::Beats(run) => return Some(Event::Notified(run, Word::Alive)),
+            HubEvent::Ready(run, sign) => return Some(Input::Ready(run, sign)),
+            HubEvent::Drained(run) => return Some(Input::Drained(run)),
+            HubEvent::ListensAfterAll(run) => return Some(Input::Notified(run, NotifyMessage::Listening)),
+            HubEvent::Uncaught(run, uncaught) => {
+                return Some(Input::Notified(run, NotifyMessage::Uncaught(uncaught)));
+            }
+            HubEvent::Beats(run) => return Some(Input::Notified(run, NotifyMessage::Heartbeat)),
             HubEvent::CannotListen { run, failure, is_handled } => {
                 self.report_of(run, EventData::ListenFailed { failure: failure.clone() });
-                return Some(Event::Notified(run, Word::CannotListen { failure, is_handled }));
+                return Some(Input::Notified(run, NotifyMessage::ListenFailed { failure, is_handled }));
             }
             HubEvent::CannotDrain(why) => {
                 self.report(outage(RuntimePart::DrainScript, why));

@@ -17,7 +17,7 @@ use crate::{
     control::{Action, Answer, ClientId, Count, Request, RequestError, Server, snapshot::Overview},
     logs::{Filter, OwnLines},
     machine::{
-        Event, InstanceId, Operation,
+        Input, InstanceId, Operation,
         events::{EventData, Notice},
     },
     spec::Signal,
@@ -219,7 +219,7 @@ impl Supervisor<'_> {
         self.operate(client, &ids, operation);
         if action == Action::Delete {
             // Removed apps need no watches and no schedules.
-            let plan = self.machine.coming_plan();
+            let plan = self.machine.pending_plan();
             self.follow(&plan);
         }
         Ok(None)
@@ -269,12 +269,12 @@ impl Supervisor<'_> {
 
     fn operate(&mut self, client: ClientId, ids: &[InstanceId], operation: Operation) {
         let ticket = self.clients.ticket(client, self.pm_ids(ids), Vec::new());
-        self.feed(vec![Event::Operate(ticket, operation)]);
+        self.feed(vec![Input::Operate(ticket, operation)]);
     }
 
     /// As [`Self::operate`], on whole applications.
     pub(super) fn operate_on_apps(&mut self, client: ClientId, apps: Vec<String>, operation: Operation) {
         let ticket = self.clients.ticket(client, Vec::new(), apps);
-        self.feed(vec![Event::Operate(ticket, operation)]);
+        self.feed(vec![Input::Operate(ticket, operation)]);
     }
 }

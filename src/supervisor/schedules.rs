@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::actor::{self, Supervisor};
 use crate::{
     machine::{
-        Event,
+        Input,
         events::{EventData, Notice, RuntimePart},
     },
     spec::{AppSpec, Plan, Schedule},
@@ -206,7 +206,7 @@ impl Supervisor<'_> {
     pub(super) fn take_due(&mut self) {
         let due = self.schedules.due();
         self.report_schedules();
-        self.feed(due.into_iter().map(|app| Event::Due { app }).collect());
+        self.feed(due.into_iter().map(|app| Input::ScheduleDue { app }).collect());
     }
 
     /// Reports what happened to the schedules.

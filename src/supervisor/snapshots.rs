@@ -22,7 +22,7 @@ use crate::{
         Answer, ClientId, RequestError,
         snapshot::{About, Brief, Detail, EndingInfo, Overview, Status, masked},
     },
-    machine::{self, Ending, Generation, InstanceId, InstanceView, RestartHistory},
+    machine::{self, Ending, Generation, InstanceId, InstanceView, PastRun},
     program,
     spec::{AppSpec, Backoff, ExecMode, Interpreter, MemoryLimit, PrincipalRef, ProgramKind},
 };
@@ -116,7 +116,7 @@ pub(super) fn environment(of: &mut Supervisor<'_>, client: ClientId, id: Instanc
 /// reload are not shown.
 /// They stand in the order of their ids, also after a reload.
 pub(super) fn settled<'a>(of: &'a Supervisor<'_>) -> impl Iterator<Item = InstanceView<'a>> {
-    let is_settled = |view: &InstanceView<'_>| view.generation == Generation::Settled;
+    let is_settled = |view: &InstanceView<'_>| view.generation == Generation::Current;
     let mut settled: Vec<_> = of.machine.instances().filter(is_settled).collect();
     settled.sort_by_key(|view| view.pm_id);
     settled.into_iter()
@@ -177,7 +177,8 @@ fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Cloc
         pid,
         status: view.status,
         // An instance of unknown readiness is not ready either during a shutdown.
-        ready: (can_tell(view) || view.complaint.is_some() || of.machine.is_stopping()).then_some(view.ready),
+        ready: (can_tell(view) || view.last_failure.is_some() || of.machine.is_stopping())
+            .then_some(view.ready),
         healthy: view.healthy,
         problem: problem(view),
         started_at: view.started_at.map(|at| clock.wall(at)),
@@ -188,7 +189,7 @@ fn brief(of: &Supervisor<'_>, view: &InstanceView<'_>, seen: &Seen, clock: &Cloc
         version: of.workers.version(view.id).map(str::to_owned),
         user: user(view.spec),
         watching: of.machine.is_watching(view.spec),
-        last_end: view.endings.last().map(last_end),
+        last_end: view.past_runs.last().map(last_end),
     }
 }
 
@@ -200,7 +201,7 @@ fn user(spec: &AppSpec) -> Option<String> {
 }
 
 /// An end in a word or two.
-fn last_end(past: &RestartHistory) -> String {
+fn last_end(past: &PastRun) -> String {
     match (&past.reason, &past.ending) {
         (None, Ending::Exited(code)) => format!("exit {code}"),
         (None, Ending::Signaled { signal, .. }) => signal.to_string(),
@@ -213,10 +214,10 @@ fn last_end(past: &RestartHistory) -> String {
 /// Why it does not work, beyond its status.
 fn problem(view: &InstanceView<'_>) -> Option<String> {
     let of_last_end = || {
-        let is_down = matches!(view.status, Status::WaitingRestart | Status::Errored);
-        view.endings.last().filter(|_| is_down)?.reason.as_ref().map(ToString::to_string)
+        let is_down = matches!(view.status, Status::BackingOff | Status::Errored);
+        view.past_runs.last().filter(|_| is_down)?.reason.as_ref().map(ToString::to_string)
     };
-    view.complaint.clone().or_else(of_last_end)
+    view.last_failure.clone().or_else(of_last_end)
 }
 
 /// Whether it reports its readiness by more than its existence.
@@ -303,7 +304,7 @@ fn detail(
         cgroup: run.and_then(|run| of.workers.cgroup(run)),
         siblings: view.siblings,
         created_at: clock.wall(view.created_at),
-        unstable_restarts: view.unstable.into(),
+        unstable_restarts: view.unstable_runs.into(),
         signs: [
             (view.readiness.listening, "listening"),
             (view.readiness.message, "ready"),
@@ -313,14 +314,14 @@ fn detail(
         .filter(|(given, _)| *given)
         .map(|(_, sign)| sign.to_owned())
         .collect(),
-        complaint: view.complaint.clone(),
-        says: view.says.map(str::to_owned),
+        complaint: view.last_failure.clone(),
+        says: view.status_text.map(str::to_owned),
         failed: view.failed,
         completed: view.completed,
         waits_for: of.machine.waits_for(view.id),
         depends_on: spec.order.depends_on.iter().map(ToString::to_string).collect(),
         tree: Vec::new(),
-        endings: view.endings.iter().map(|past| ending(past, clock)).collect(),
+        endings: view.past_runs.iter().map(|past| ending(past, clock)).collect(),
         script: spec.exec.script.clone(),
         exec_path: program.path,
         args: exec.args,
@@ -381,7 +382,7 @@ fn detail(
     }
 }
 
-fn ending(past: &RestartHistory, clock: &Clock) -> EndingInfo {
+fn ending(past: &PastRun, clock: &Clock) -> EndingInfo {
     EndingInfo {
         at: clock.wall(past.at),
         reason: past.reason().to_owned(),

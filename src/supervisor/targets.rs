@@ -92,7 +92,7 @@ impl Supervisor<'_> {
 
     /// Whether an application of this name is in the plan, also without instances.
     pub(super) fn is_planned(&self, name: &str) -> bool {
-        self.machine.coming_plan().apps.iter().any(|app| app.name == name)
+        self.machine.pending_plan().apps.iter().any(|app| app.name == name)
     }
 }
 
@@ -109,7 +109,11 @@ pub(super) fn task_state(view: &InstanceView<'_>) -> Option<TaskState> {
         (false, Status::Launching | Status::Online) => Some(TaskState::Running),
         (
             false,
-            Status::Stopping | Status::Stopped | Status::Waiting | Status::WaitingRestart | Status::Errored,
+            Status::Stopping
+            | Status::Stopped
+            | Status::WaitingForDependencies
+            | Status::BackingOff
+            | Status::Errored,
         ) => None,
     }
 }

@@ -183,18 +183,19 @@ struct Failed {
 
 impl Failed {
     fn of(view: &InstanceView<'_>) -> Self {
-        let mut how = String::from(match (view.gave_up, view.endings.last()) {
+        let mut how = String::from(match (view.has_errored, view.past_runs.last()) {
             (true, _) => "errored",
             (false, Some(_)) => "ended",
             // Its dependency has failed.
             (false, None) => "was not started",
         });
-        if let Some(past) = view.endings.last() {
+        if let Some(past) = view.past_runs.last() {
             let end = EndText { ending: &past.ending, uptime: past.uptime, cause: past.reason.as_ref() };
             write!(how, ": {end}").expect("a String takes everything");
         }
-        if view.gave_up && view.unstable > 1 {
-            write!(how, ", {} unstable starts in a row", view.unstable).expect("a String takes everything");
+        if view.has_errored && view.unstable_runs > 1 {
+            write!(how, ", {} unstable starts in a row", view.unstable_runs)
+                .expect("a String takes everything");
         }
         Self { who: view.subject().to_string(), how }
     }

@@ -25,7 +25,7 @@ pub(super) use self::{
 };
 use super::{
     helper_threads::HelperThreads,
-    input::Input,
+    input::StdinWriter,
     launch::{self, Environment, Resources, Target},
     pid_file::{PidFile, PidFiles},
     report::Reporter,
@@ -93,7 +93,7 @@ struct Process {
     pid: Pid,
     /// Each run has a new pipe and never reads what an earlier one left. `None`: the process reads
     /// `/dev/null`, or has ended.
-    stdin: Option<Input>,
+    stdin: Option<StdinWriter>,
     started_as: StartedAs,
     /// Of the application when this process started.
     version: Option<Arc<str>>,
@@ -137,7 +137,7 @@ impl Workers {
     /// A run has taken the place of its predecessor.
     pub(super) fn promote(&mut self, run: Run) {
         let Some(place) = self.slots.get_mut(&run.instance) else { return };
-        place.who.generation = Generation::Settled;
+        place.who.generation = Generation::Current;
         if let Some(process) = place.process.as_ref().filter(|process| process.run == run && !process.reaped)
         {
             place.write_pid_file(&self.pid_files, self.starting.helpers(), process.pid);
@@ -145,7 +145,7 @@ impl Workers {
         let (file, pm_id) = (place.pid_file.clone(), place.who.pm_id);
         for (id, other) in &mut self.slots {
             if *id != run.instance && other.who.pm_id == pm_id {
-                other.who.generation = Generation::Leaving;
+                other.who.generation = Generation::Predecessor;
                 // It is its successor's now.
                 other.pid_file.take_if(|old| Some(&*old) == file.as_ref());
             }
@@ -164,7 +164,7 @@ impl Workers {
     }
 
     /// The standard input of the process of an instance.
-    pub(super) fn input(&mut self, id: InstanceId) -> Result<&mut Input, NoInput> {
+    pub(super) fn input(&mut self, id: InstanceId) -> Result<&mut StdinWriter, NoInput> {
         let process = self.slots.get_mut(&id).and_then(|place| place.process.as_mut());
         match process.filter(|process| !process.reaped) {
             None => Err(NoInput::NoProcess),
@@ -280,7 +280,7 @@ impl InstanceSlot {
 
     /// That of a successor which has not got its place is its predecessor's.
     fn remove_pid_file(&self, files: &PidFiles, helpers: &HelperThreads) {
-        if let Some(file) = self.pid_file.as_ref().filter(|_| self.who.generation != Generation::Coming) {
+        if let Some(file) = self.pid_file.as_ref().filter(|_| self.who.generation != Generation::Successor) {
             files.remove(helpers, file, &self.who.spec.name);
         }
     }

@@ -45,7 +45,7 @@ impl Supervisor<'_> {
         let Some((_, delay)) = self.zones.next.filter(|(at, _)| *at <= now) else { return };
         let (_, longest) = BACKOFF;
         self.zones.next = Some((now + delay, (delay * 2).min(longest)));
-        let apps = self.machine.coming_plan().apps.into_iter();
+        let apps = self.machine.pending_plan().apps.into_iter();
         let unknown: Vec<Arc<AppSpec>> = apps.filter(|app| self.schedules.lacks_zone(&app.name)).collect();
         let source = self.source.clone();
         let find = move || -> Vec<(Arc<AppSpec>, TimeZone)> {

@@ -71,8 +71,10 @@ fn is_healthy(detail: &Detail, must_run: bool) -> bool {
         Status::Online => detail.brief.flaw().is_none(),
         // It has done its work, or was stopped by hand.
         Status::Stopped => detail.completed == Some(true) || !must_run && !detail.failed,
-        Status::Waiting | Status::Launching | Status::Stopping | Status::WaitingRestart | Status::Errored => {
-            false
-        }
+        Status::WaitingForDependencies
+        | Status::Launching
+        | Status::Stopping
+        | Status::BackingOff
+        | Status::Errored => false,
     }
 }

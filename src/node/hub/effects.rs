@@ -16,7 +16,7 @@ use super::{
     messages::{Attached, listen_failure},
 };
 use crate::{
-    machine::Sign,
+    machine::ReadinessSource,
     sys::{poll::Readiness, sockets::SocketFile},
 };
 
@@ -125,7 +125,7 @@ impl Hub {
             }
             Effect::Release(connection) => self.connections.release(connection),
             Effect::Listening(run, address) => {
-                self.events.push(HubEvent::Ready(run, Sign::Listening));
+                self.events.push(HubEvent::Ready(run, ReadinessSource::Listening));
                 self.events.push(HubEvent::Listens(run, address));
             }
             Effect::CannotListen(run, endpoint, errno) => {

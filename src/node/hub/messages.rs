@@ -16,7 +16,7 @@ use super::{
 use nix::errno::Errno;
 
 use crate::{
-    machine::{ListenFailure, Run, Sign},
+    machine::{ListenFailure, ReadinessSource, Run},
     sys::{poll::Readiness, spawn::HANDED},
 };
 
@@ -76,7 +76,7 @@ impl Hub {
     fn message(&mut self, run: Run, app: Option<u32>, message: Message) {
         match (message, app) {
             (Message::Application { ready: true }, _) => {
-                self.events.push(HubEvent::Ready(run, Sign::Message));
+                self.events.push(HubEvent::Ready(run, ReadinessSource::Message));
             }
             (Message::Application { ready: false }, _) => match self.events.last_mut() {
                 Some(HubEvent::Messages(other, count)) if *other == run => *count += 1,

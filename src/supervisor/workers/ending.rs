@@ -6,7 +6,7 @@ use tracing::debug;
 
 use super::Workers;
 use crate::{
-    machine::{Ending, Event, Machine, Run},
+    machine::{Ending, Input, Machine, Run},
     spec::Signal,
     sys::{
         reap::{self, Pid, Status},
@@ -71,7 +71,7 @@ impl Workers {
     }
 
     /// What the end of these main processes means, and the end of trees whose main process ended before.
-    pub(in crate::supervisor) fn ended(&mut self, ended: Vec<Ended>, machine: &Machine) -> Vec<Event> {
+    pub(in crate::supervisor) fn ended(&mut self, ended: Vec<Ended>, machine: &Machine) -> Vec<Input> {
         if ended.is_empty() && self.sweeping.is_empty() {
             return Vec::new();
         }
@@ -86,13 +86,13 @@ impl Workers {
             if !leftovers {
                 self.trees.remove(run);
             }
-            events.push(Event::Exited { run, ending: ending(status), leftovers });
+            events.push(Input::Exited { run, ending: ending(status), leftovers });
         }
         let swept: Vec<Run> = self.sweeping.iter().filter(|run| !left.contains(run)).copied().collect();
         for run in swept {
             self.sweeping.remove(&run);
             self.trees.remove(run);
-            events.push(Event::TreeGone(run));
+            events.push(Input::TreeGone(run));
         }
         events
     }

@@ -10,7 +10,7 @@ use std::{
 use super::{
     super::{
         failed_start::refused,
-        input::Input,
+        input::StdinWriter,
         launch::{self, Prepared, Target},
         listen_sockets::ListenSockets,
         log_files,
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     health::Notify,
     logs::Label,
-    machine::{Event, Generation, InstanceView, Machine, Run, SpawnFailure},
+    machine::{Generation, Input, InstanceView, Machine, Run, SpawnFailure},
     node::Hub,
     sys::{
         process,
@@ -36,7 +36,7 @@ use crate::{
 /// Outcomes of starts.
 #[derive(Debug, Default)]
 pub(in crate::supervisor) struct StartOutcomes {
-    pub(in crate::supervisor) events: Vec<Event>,
+    pub(in crate::supervisor) events: Vec<Input>,
     /// Processes that have been reaped before their start had come back.
     pub(in crate::supervisor) dead: Vec<(Pid, Status)>,
 }
@@ -52,13 +52,13 @@ pub(in crate::supervisor) struct Parts<'a> {
 impl Workers {
     /// Begins to start these runs. [`Self::turn`] reports the results. Returns events for starts that have
     /// already failed.
-    pub(in crate::supervisor) fn start_all(&mut self, runs: &[Run], parts: &mut Parts<'_>) -> Vec<Event> {
+    pub(in crate::supervisor) fn start_all(&mut self, runs: &[Run], parts: &mut Parts<'_>) -> Vec<Input> {
         let mut failed = Vec::new();
         for run in runs {
             if let Some(view) = parts.machine.instance(run.instance)
                 && let Err(failure) = self.start(*run, &view, parts)
             {
-                failed.push(Event::SpawnFailed(*run, failure));
+                failed.push(Input::SpawnFailed(*run, failure));
             }
         }
         failed
@@ -130,7 +130,7 @@ impl Workers {
                     {
                         parts.listen_sockets.keep(view.spec, sockets);
                     }
-                    outcomes.events.push(Event::SpawnFailed(run, failure));
+                    outcomes.events.push(Input::SpawnFailed(run, failure));
                 }
             }
         }
@@ -158,20 +158,20 @@ impl Workers {
                 if status.is_none() {
                     process::kill_with_group(pid);
                 }
-                outcomes.events.push(Event::SpawnFailed(run, failure));
+                outcomes.events.push(Input::SpawnFailed(run, failure));
                 return;
             }
         };
         self.register(run, pid, prepared, stdin, status.is_some());
         self.write_pid_file(run);
-        outcomes.events.push(Event::Started(run, kind, pid));
+        outcomes.events.push(Input::Started(run, kind, pid));
         outcomes.dead.extend(status.map(|status| (pid, status)));
     }
 
     /// A start is not needed any more. Returns what is known of it at once.
-    pub(in crate::supervisor) fn abandon_start(&mut self, run: Run) -> Option<Event> {
+    pub(in crate::supervisor) fn abandon_start(&mut self, run: Run) -> Option<Input> {
         match self.starting.abandon(run)? {
-            StartResult::Failed(run, Failed { failure, .. }) => Some(Event::SpawnFailed(run, failure)),
+            StartResult::Failed(run, Failed { failure, .. }) => Some(Input::SpawnFailed(run, failure)),
             StartResult::Started(..) => None,
         }
     }
@@ -184,7 +184,7 @@ impl Workers {
     fn write_pid_file(&self, run: Run) {
         let Some(place) = self.slots.get(&run.instance) else { return };
         let Some(process) = place.process.as_ref().filter(|process| process.run == run) else { return };
-        if place.who.generation == Generation::Settled && !process.reaped {
+        if place.who.generation == Generation::Current && !process.reaped {
             place.write_pid_file(&self.pid_files, self.starting.helpers(), process.pid);
         }
     }
@@ -245,7 +245,7 @@ impl Workers {
     fn register(&mut self, run: Run, pid: Pid, prepared: Prepared, stdin: Option<OwnedFd>, reaped: bool) {
         let Some(place) = self.slots.get_mut(&run.instance) else { return };
         self.by_pid.insert(pid, run);
-        let (stdin, version) = (stdin.map(Input::new), prepared.version);
+        let (stdin, version) = (stdin.map(StdinWriter::new), prepared.version);
         let (script, port) = (prepared.script, prepared.port);
         let (killed, asked) = (Cell::new(false), RefCell::default());
         let started_as = StartedAs::of(&prepared.program, &prepared.argv);

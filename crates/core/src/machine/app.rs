@@ -9,10 +9,10 @@ use super::{
     events::{EventData, Notice},
     ids::InstanceId,
     instance::{AfterStop, Instance, StepOutcome, Stop},
-    job::{Job, Version},
+    job::{Job, ResolvedUpdate},
     operation::{AppUpdate, InitialState, RestartScope, Ticket},
-    pending_operations::Awaits,
-    reason::{Command, Reason, StopReason, Why},
+    pending_operations::Awaited,
+    reason::{Command, ExitReason, ReloadAbortReason, StopReason},
     reloads::Goal,
     root::{Machine, Phase},
     time::Time,
@@ -82,7 +82,12 @@ impl Machine {
                     // Until it is as it reads now.
                     self.set_plan(was.clone());
                     let tickets = tickets.clone();
-                    self.update_version(now, &was, Version { tickets, ..Version::of_file(file, cpus) }, out);
+                    self.update_version(
+                        now,
+                        &was,
+                        ResolvedUpdate { tickets, ..ResolvedUpdate::of_file(file, cpus) },
+                        out,
+                    );
                 }
             }
         }
@@ -122,7 +127,13 @@ impl Machine {
     }
 
     /// Brings an application to a new version, now or after its reload.
-    fn update_version(&mut self, now: Time, was: &Arc<AppSpec>, version: Version, out: &mut Vec<Effect>) {
+    fn update_version(
+        &mut self,
+        now: Time,
+        was: &Arc<AppSpec>,
+        version: ResolvedUpdate,
+        out: &mut Vec<Effect>,
+    ) {
         let name = version.file.name.clone();
         let Some(is_given_up) = self.reloads.is_given_up(&name) else {
             return self.apply_version(now, version, out);
@@ -147,7 +158,7 @@ impl Machine {
     }
 
     /// Lets an application that is not being reloaded be like this.
-    pub(super) fn apply_version(&mut self, now: Time, version: Version, out: &mut Vec<Effect>) {
+    pub(super) fn apply_version(&mut self, now: Time, version: ResolvedUpdate, out: &mut Vec<Effect>) {
         let name = version.file.name.clone();
         let Some(was) = self.planned(&name) else {
             for ticket in version.tickets {
@@ -161,16 +172,16 @@ impl Machine {
         };
         let Decision { spec, count, forgets_scale, anew, later, in_turn, rolls: _ } =
             self.decide(&was, &version);
-        let Version { file, cpus: _, scope, selected, reruns_tasks: _, sets_count, tickets } = version;
+        let ResolvedUpdate { file, cpus: _, scope, selected, reruns_tasks: _, sets_count, tickets } = version;
         if forgets_scale {
             self.scaled.remove(&name);
         }
         if in_turn {
             let numbers = anew.into_iter().collect();
             let reason = match scope {
-                RestartScope::Changed => Reason::Configuration,
-                RestartScope::Reload => Reason::Command(Command::Reload),
-                RestartScope::Restart => Reason::Command(Command::Restart),
+                RestartScope::Changed => ExitReason::Configuration,
+                RestartScope::Reload => ExitReason::Command(Command::Reload),
+                RestartScope::Restart => ExitReason::Command(Command::Restart),
             };
             let goal = Goal { file, spec, count: Some(count) };
             return self.reload(now, goal, numbers, reason, tickets, out);
@@ -200,8 +211,8 @@ impl Machine {
     }
 
     /// What is to be done so that an application that is not being reloaded is like this.
-    pub(super) fn decide(&self, was: &Arc<AppSpec>, version: &Version) -> Decision {
-        let Version { file, cpus, scope, selected, reruns_tasks, sets_count, tickets: _ } = version;
+    pub(super) fn decide(&self, was: &Arc<AppSpec>, version: &ResolvedUpdate) -> Decision {
+        let ResolvedUpdate { file, cpus, scope, selected, reruns_tasks, sets_count, tickets: _ } = version;
         // The file says another number: that is the last word.
         let forgets_scale = *sets_count || was.instances != file.instances;
         let (spec, count) = if forgets_scale {
@@ -246,11 +257,11 @@ impl Machine {
         cpus: u32,
         scope: RestartScope,
         tickets: Vec<Ticket>,
-    ) -> Version {
+    ) -> ResolvedUpdate {
         let AppUpdate { app: file, selected, sets_count, reruns_tasks, initial_state: _ } = update;
         let of_app = |id: &InstanceId| self.instances.get(id).filter(|it| it.spec.name == file.name);
         let selected = selected.iter().filter_map(of_app).map(|instance| instance.number).collect();
-        Version { file, cpus, scope, selected, reruns_tasks, sets_count, tickets }
+        ResolvedUpdate { file, cpus, scope, selected, reruns_tasks, sets_count, tickets }
     }
 
     /// The numbers of these instances.
@@ -270,8 +281,8 @@ impl Machine {
     pub(super) fn over(&mut self, tickets: &[Ticket], app: &str) {
         for ticket in tickets {
             self.pending_operations.job_over(*ticket, app, None);
-            for instance in self.instances.values().filter(|it| it.is_settled() && it.spec.name == app) {
-                if let Some(awaits) = Awaits::of(instance) {
+            for instance in self.instances.values().filter(|it| it.is_current() && it.spec.name == app) {
+                if let Some(awaits) = Awaited::of(instance) {
                     self.pending_operations.awaits(*ticket, instance.id, awaits);
                 }
             }
@@ -327,7 +338,7 @@ impl Machine {
 
     /// Gives a place that nobody stays in to a new instance, or back to the one that leaves it.
     fn fill(&mut self, now: Time, number: u32, spec: &Arc<AppSpec>, rests: bool, out: &mut Vec<Effect>) {
-        if let Some(leaving) = self.settled(&spec.name, number) {
+        if let Some(leaving) = self.current(&spec.name, number) {
             // What it has begun to finish it may finish.
             self.with_instance(leaving, now, out, |instance, step| {
                 instance.spec = spec.clone();
@@ -348,11 +359,11 @@ impl Machine {
     /// An application is no longer in the file.
     fn remove_app(&mut self, now: Time, name: &str, tickets: &[Ticket], out: &mut Vec<Effect>) {
         self.unqueue(name, |_| true);
-        self.give_up(now, name, Why::Removed, StopReason::GivenUp, None, out);
+        self.give_up(now, name, ReloadAbortReason::Removed, StopReason::GivenUp, None, out);
         self.scaled.remove(name);
         for id in self.staying(name) {
             for ticket in tickets {
-                self.pending_operations.awaits(*ticket, id, Awaits::Gone);
+                self.pending_operations.awaits(*ticket, id, Awaited::Removal);
             }
             self.end(now, id, StopReason::Removed, AfterStop::Remove, out);
         }
@@ -360,7 +371,7 @@ impl Machine {
 
     /// Why an application cannot get this name; `None`: it can.
     pub fn rename_obstacle(&self, to: &str) -> Option<RenameObstacle> {
-        let is_planned = self.coming_plan().apps.iter().any(|app| app.name == to);
+        let is_planned = self.pending_plan().apps.iter().any(|app| app.name == to);
         if self.phase != Phase::Running {
             Some(RenameObstacle::NotRunning)
         } else if is_planned || self.instances.values().any(|instance| instance.spec.name == to) {
@@ -432,9 +443,9 @@ impl Machine {
     }
 
     /// The instance that has a place in the list, also when it is about to leave it.
-    pub(super) fn settled(&self, name: &str, number: u32) -> Option<InstanceId> {
+    pub(super) fn current(&self, name: &str, number: u32) -> Option<InstanceId> {
         let is_it = |instance: &&Instance| {
-            instance.is_settled() && instance.number == number && instance.spec.name == name
+            instance.is_current() && instance.number == number && instance.spec.name == name
         };
         self.instances.values().find(is_it).map(|instance| instance.id)
     }

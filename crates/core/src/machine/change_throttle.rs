@@ -15,15 +15,15 @@ pub(super) const INITIAL_DELAY: Duration = Duration::from_millis(100);
 
 /// The changes of each application, by name.
 #[derive(Debug, Default)]
-pub(super) struct Changes {
-    pub(super) apps: BTreeMap<String, ChangePace>,
+pub(super) struct WatchChanges {
+    pub(super) apps: BTreeMap<String, ChangeBackoff>,
     /// Distinguishes armed timers.
     pub(super) timers: u64,
 }
 
 /// The changes of one application.
 #[derive(Debug, Default)]
-pub(super) struct ChangePace {
+pub(super) struct ChangeBackoff {
     /// When a change has restarted it last.
     pub(super) last_restart: Time,
     /// Changes in a row that came soon after a start.
@@ -32,7 +32,7 @@ pub(super) struct ChangePace {
     pub(super) waiting: Option<(Time, String)>,
 }
 
-impl Changes {
+impl WatchChanges {
     /// An application has another name.
     pub(super) fn rename(&mut self, from: &str, to: &str) {
         if let Some(pace) = self.apps.remove(from) {

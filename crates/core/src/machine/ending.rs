@@ -10,7 +10,7 @@ use crate::spec::{ByteSize, ExitCode, Signal};
 /// What asks a run to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum EndRequest {
+pub enum StopMethod {
     /// This signal.
     Signal(#[serde(with = "signal_name")] Signal),
     /// The message `shutdown`; this signal if the run has no channel that takes it.
@@ -18,7 +18,7 @@ pub enum EndRequest {
 }
 
 /// `SIGTERM`, `the message shutdown`.
-impl fmt::Display for EndRequest {
+impl fmt::Display for StopMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Signal(signal) => signal.fmt(f),
@@ -125,18 +125,18 @@ impl fmt::Display for Ending {
 
 /// What follows the end of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub enum FollowUp {
     /// It runs again after this wait.
     Restart(Duration),
     /// It stays ended, as it was asked to.
-    Stay,
+    Stopped,
     /// It stays ended: its own exit is final.
     Final,
     /// Too many unstable runs.
     Errored {
         /// The number of runs.
-        unstable: u32,
+        unstable_runs: u32,
     },
     /// What is left of its tree has to end before anything follows.
-    Sweep,
+    Leftovers,
 }

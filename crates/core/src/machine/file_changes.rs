@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use super::{
     backoff,
-    change_throttle::{ChangePace, INITIAL_DELAY, RESTART_LOOP_WINDOW},
+    change_throttle::{ChangeBackoff, INITIAL_DELAY, RESTART_LOOP_WINDOW},
     effect::Effect,
     events::{EventData, Notice},
-    ids::{InstanceId, Timer, Wait},
+    ids::{InstanceId, Timer, TimerKind},
     instance::{AfterStop, Instance},
     job::Job,
-    reason::{Reason, StopReason},
+    reason::{ExitReason, StopReason},
     root::{Machine, Phase},
     time::Time,
 };
@@ -36,14 +36,14 @@ impl Machine {
         }
         pace.waiting = Some((now + wait, path.clone()));
         self.changes.timers += 1;
-        let timer = Timer { instance: InstanceId::NOBODY, wait: Wait::State, epoch: self.changes.timers };
-        out.push(Effect::Arm(timer, now + wait));
+        let timer = Timer { instance: InstanceId::ROOT, kind: TimerKind::State, epoch: self.changes.timers };
+        out.push(Effect::ArmTimer(timer, now + wait));
         out.push(Notice::of_app(app, EventData::ChangesThrottled { path, times, wait }).into());
     }
 
     /// The wait of some application may be over.
     pub(super) fn changes_due(&mut self, now: Time, out: &mut Vec<Effect>) {
-        let is_due = |pace: &mut ChangePace| pace.waiting.take_if(|(due, _)| *due <= now);
+        let is_due = |pace: &mut ChangeBackoff| pace.waiting.take_if(|(due, _)| *due <= now);
         let due: Vec<(String, String)> = self
             .changes
             .apps
@@ -70,7 +70,7 @@ impl Machine {
         let numbers: BTreeSet<u32> = anew.iter().map(|id| self.instances[id].number).collect();
         let overlaps = self.planned(app).is_some_and(|spec| spec.can_overlap());
         let rolling = overlaps && self.can_roll(&self.staying(app));
-        let reason = Reason::FilesChanged(path.clone());
+        let reason = ExitReason::FilesChanged(path.clone());
         out.push(Notice::of_app(app, EventData::FilesChanged { path, rolling }).into());
         if self.reloads.is_active(app) {
             self.queue(app, Job::Reload { numbers, reason, tickets: Vec::new() }, out);

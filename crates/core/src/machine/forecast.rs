@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     app::Decision,
     instance::Instance,
-    job::Version,
+    job::ResolvedUpdate,
     operation::{AppUpdate, InitialState, RestartScope},
     root::Machine,
 };
@@ -75,7 +75,7 @@ impl Machine {
         });
         let others = plan.apps.iter().map(|app| match self.planned(&app.name) {
             None => self.forecast_addition(app, app.instances.resolve(cpus), false),
-            Some(was) => self.forecast_version(&was, &Version::of_file(app.clone(), cpus)),
+            Some(was) => self.forecast_version(&was, &ResolvedUpdate::of_file(app.clone(), cpus)),
         });
         gone.chain(others).collect()
     }
@@ -105,7 +105,7 @@ impl Machine {
         forecast
     }
 
-    fn forecast_version(&self, was: &Arc<AppSpec>, version: &Version) -> Forecast {
+    fn forecast_version(&self, was: &Arc<AppSpec>, version: &ResolvedUpdate) -> Forecast {
         let new = version.file.clone();
         let mut forecast = Forecast::new(Some(was.clone()), Some(new.clone()));
         if self.reloads.is_active(&new.name) {
@@ -139,7 +139,7 @@ impl Machine {
         let (kept, surplus) = staying.split_at(staying.len().min(count as usize));
         forecast.removed = self.numbers(surplus);
         for number in self.missing(kept, count) {
-            let is_leaving = self.settled(&spec.name, number).is_some_and(|id| !surplus.contains(&id));
+            let is_leaving = self.current(&spec.name, number).is_some_and(|id| !surplus.contains(&id));
             if is_leaving || spec.autostart && !rests {
                 forecast.started.insert(number);
             }

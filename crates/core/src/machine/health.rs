@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{fault::Uncaught, listening::Listening, serde_form::millis, time::Time};
+use super::{fault::Uncaught, listening::ListenState, serde_form::millis, time::Time};
 use crate::spec::{HumanDuration, Probe};
 
 /// What is asked of a run.
@@ -113,7 +113,7 @@ pub(super) struct HealthState {
     /// What it says of itself.
     pub(super) status: Option<String>,
     /// Whether it could not listen.
-    pub(super) listening: Listening,
+    pub(super) listening: ListenState,
     /// The error that ends it.
     pub(super) uncaught: Option<Uncaught>,
 }

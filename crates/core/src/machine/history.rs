@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{
     backoff::Progress,
-    ending::{Ending, Next},
-    memory::MemoryPace,
-    reason::{Reason, reason},
+    ending::{Ending, FollowUp},
+    memory::MemoryBackoff,
+    reason::{ExitReason, reason},
     time::Time,
 };
 use crate::spec::{Backoff, ExitCode, RestartPolicy};
@@ -22,18 +22,18 @@ const START_RETRY: Backoff = Backoff::Exponential { initial: SPAWN_RETRY, first_
 
 /// How a run of an instance ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RestartHistory {
+pub struct PastRun {
     /// How.
     pub ending: Ending,
     /// Why procrun has ended it, if it has.
-    pub reason: Option<Reason>,
+    pub reason: Option<ExitReason>,
     /// How long it was up.
     pub uptime: Duration,
     /// When it ended.
     pub at: Time,
 }
 
-impl RestartHistory {
+impl PastRun {
     /// The word for what ended it: procrun's own reason, else the kind of its end.
     pub fn reason(&self) -> &'static str {
         reason(&self.ending, self.reason.as_ref())
@@ -46,7 +46,7 @@ pub(super) struct History {
     /// What a successor in a reload takes over.
     pub(super) record: Record,
     /// Unstable runs in a row (PM2's `unstable_restarts`).
-    pub(super) unstable: u32,
+    pub(super) unstable_runs: u32,
     /// The last run ended because another process listened on its address.
     pub(super) address_was_in_use: bool,
     pub(super) backoff: Progress,
@@ -57,7 +57,7 @@ pub(super) struct History {
     /// When it failed for good, in the root's count of failures, and with which code.
     pub(super) failure: Option<(u64, ExitCode)>,
     /// It failed because it is errored, and not by an exit that is final.
-    pub(super) gave_up: bool,
+    pub(super) has_errored: bool,
 }
 
 impl History {
@@ -67,17 +67,17 @@ impl History {
 
     /// A new start: an earlier failure does not count.
     pub(super) fn forget_failure(&mut self) {
-        (self.failure, self.gave_up) = (None, false);
+        (self.failure, self.has_errored) = (None, false);
     }
 
     /// A restart by request: unstable runs before it do not count.
     pub(super) fn forget_unstable_runs(&mut self) {
-        (self.unstable, self.backoff) = (0, Progress::default());
+        (self.unstable_runs, self.backoff) = (0, Progress::default());
     }
 
     /// PM2's `reset`.
     pub(super) fn reset(&mut self, now: Time) {
-        self.unstable = 0;
+        self.unstable_runs = 0;
         self.record.reset(now);
     }
 
@@ -89,23 +89,23 @@ impl History {
         is_unstable: bool,
         uptime: Duration,
         least_wait: Duration,
-    ) -> Next {
-        self.unstable = if is_unstable { self.unstable + 1 } else { 0 };
-        if self.unstable >= policy.max_restarts.max(1) {
-            return Next::Errored { unstable: self.unstable };
+    ) -> FollowUp {
+        self.unstable_runs = if is_unstable { self.unstable_runs + 1 } else { 0 };
+        if self.unstable_runs >= policy.max_restarts.max(1) {
+            return FollowUp::Errored { unstable_runs: self.unstable_runs };
         }
         let (wait, progress) = self.backoff.next(policy.backoff, uptime);
         self.backoff = progress;
-        Next::Restart(wait.max(least_wait))
+        FollowUp::Restart(wait.max(least_wait))
     }
 
     /// The next attempt after a start that failed by a shortage of the system. The delay grows also where the
     /// policy has a fixed one, because a shortage of a minute would otherwise be met by thousands of attempts.
-    pub(super) fn next_attempt(&mut self, policy: &RestartPolicy) -> Next {
+    pub(super) fn next_attempt(&mut self, policy: &RestartPolicy) -> FollowUp {
         let (delay, progress) = self.backoff.next(START_RETRY, Duration::ZERO);
         let (policy_delay, _) = self.backoff.next(policy.backoff, Duration::ZERO);
         self.backoff = progress;
-        Next::Restart(delay.max(policy_delay))
+        FollowUp::Restart(delay.max(policy_delay))
     }
 }
 
@@ -118,9 +118,9 @@ pub(super) struct Record {
     /// Since when it is in the list, or was reset.
     pub(super) created_at: Time,
     /// The last few endings, the oldest first.
-    pub(super) endings: Vec<RestartHistory>,
+    pub(super) past_runs: Vec<PastRun>,
     /// How often it had too much memory.
-    pub(super) pace: MemoryPace,
+    pub(super) pace: MemoryBackoff,
 }
 
 impl Record {
@@ -128,11 +128,11 @@ impl Record {
         Self { created_at: now, ..Self::default() }
     }
 
-    pub(super) fn ended(&mut self, past: RestartHistory) {
-        if self.endings.len() >= ENDINGS {
-            self.endings.remove(0);
+    pub(super) fn ended(&mut self, past: PastRun) {
+        if self.past_runs.len() >= ENDINGS {
+            self.past_runs.remove(0);
         }
-        self.endings.push(past);
+        self.past_runs.push(past);
     }
 
     /// PM2's `reset`.

@@ -9,7 +9,7 @@ pub struct InstanceId(pub u32);
 
 impl InstanceId {
     /// Whose timers are those of the whole.
-    pub(super) const NOBODY: Self = Self(u32::MAX);
+    pub(super) const ROOT: Self = Self(u32::MAX);
 }
 
 /// One process of one instance. A later process of the same instance has a larger number, so
@@ -24,7 +24,7 @@ pub struct Run {
 
 /// What a timer is for. Each has its own epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Wait {
+pub enum TimerKind {
     /// For the state to go on.
     State,
     /// For the next question.
@@ -41,7 +41,7 @@ pub struct Timer {
     /// Whose timer.
     pub instance: InstanceId,
     /// What for.
-    pub wait: Wait,
+    pub kind: TimerKind,
     /// When it was armed, in the instance's own count.
     pub epoch: u64,
 }

@@ -4,16 +4,16 @@ use super::{
     ending::{Ending, SpawnFailure},
     health::ProbeKind,
     ids::{Run, Timer},
-    memory::Shortage,
-    notify::Word,
+    memory::MemoryShortage,
+    notify::NotifyMessage,
     operation::{Operation, Ticket},
-    readiness::Sign,
+    readiness::ReadinessSource,
 };
 use crate::spec::{Plan, ProgramKind, Signal};
 
 /// Something that has happened.
 #[derive(Debug, Clone)]
-pub enum Event {
+pub enum Input {
     /// The runtime is ready: start what is to be started.
     Boot,
     /// A run's program is being executed, what it is, and its process id.
@@ -21,7 +21,7 @@ pub enum Event {
     /// A run never began.
     SpawnFailed(Run, SpawnFailure),
     /// A run gives a sign that it can do its work.
-    Ready(Run, Sign),
+    Ready(Run, ReadinessSource),
     /// A run has answered [`Effect::Probe`](super::Effect::Probe); an error is what went wrong, for people.
     Probed {
         /// Which run.
@@ -32,7 +32,7 @@ pub enum Event {
         result: Result<(), String>,
     },
     /// A run says something of itself.
-    Notified(Run, Word),
+    Notified(Run, NotifyMessage),
     /// A run has finished what [`Effect::Drain`](super::Effect::Drain) asked it to finish.
     Drained(Run),
     /// A run's main process has been reaped.
@@ -56,7 +56,7 @@ pub enum Event {
         path: String,
     },
     /// It is time for this application by its schedule (`cron_restart`).
-    Due {
+    ScheduleDue {
         /// Its name.
         app: String,
     },
@@ -72,14 +72,14 @@ pub enum Event {
     /// The container's memory is short (`oom_guard`). Comes again as long as that is so.
     MemoryShort {
         /// How much there is.
-        shortage: Shortage,
+        shortage: MemoryShortage,
         /// Bytes of the trees of all runs, the largest first.
         sizes: Vec<(Run, u64)>,
     },
     /// Everything is to stop.
-    Stop(StopRequest),
+    Shutdown(ShutdownRequest),
     /// A signal for each worker.
-    Forward(Signal),
+    ForwardSignal(Signal),
     /// An application has another name from now on. There must be no
     /// [obstacle](super::Machine::rename_obstacle).
     Rename {
@@ -101,7 +101,7 @@ pub enum Event {
 
 /// Why everything is to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StopRequest {
+pub struct ShutdownRequest {
     /// The signal that the workers get unless they have a `kill_signal`.
     pub signal: Signal,
 }

@@ -14,14 +14,14 @@ mod stop;
 use std::sync::Arc;
 
 pub use self::state::Status;
-pub(super) use self::state::{AfterStop, Obstacle, Step, StepOutcome, Stop, Wakes};
+pub(super) use self::state::{AfterStop, Obstacle, StartDependencies, Step, StepOutcome, Stop};
 use self::state::{Lifecycle, State};
 use super::{
     health::HealthState,
     history::History,
     ids::{InstanceId, Run},
     readiness::ReadinessGate,
-    reason::Reason,
+    reason::ExitReason,
     subject::{Generation, Subject},
     time::Time,
 };
@@ -43,7 +43,7 @@ pub(super) struct Instance {
     pub(super) health: HealthState,
     pub(super) history: History,
     /// Why the present run ends, beyond its exit status.
-    pub(super) reason: Option<Reason>,
+    pub(super) reason: Option<ExitReason>,
 }
 
 impl Instance {
@@ -51,7 +51,7 @@ impl Instance {
         Self {
             id,
             pm_id,
-            generation: Generation::Settled,
+            generation: Generation::Current,
             number,
             spec,
             kind: None,
@@ -70,8 +70,8 @@ impl Instance {
     pub(super) fn status(&self) -> Status {
         match &self.lifecycle.state {
             State::Stopped => Status::Stopped,
-            State::DependencyWait(turn) if turn.is_blocked() => Status::Stopped,
-            State::DependencyWait(_) => Status::Waiting,
+            State::WaitingForDependencies(turn) if turn.is_blocked() => Status::Stopped,
+            State::WaitingForDependencies(_) => Status::WaitingForDependencies,
             State::Launching { .. } => Status::Launching,
             // PM2's word for one that has yet to send its `ready`.
             State::Online { .. } if self.spec.reload.wait_ready && self.gate.stage.is_some() => {
@@ -84,7 +84,7 @@ impl Instance {
             }
             State::Online { .. } => Status::Online,
             State::Draining { .. } | State::Stopping { .. } => Status::Stopping,
-            State::Waiting => Status::WaitingRestart,
+            State::BackingOff => Status::BackingOff,
             State::Errored => Status::Errored,
         }
     }
@@ -99,23 +99,23 @@ impl Instance {
     pub(super) fn is_alive(&self) -> bool {
         match &self.lifecycle.state {
             State::Stopped | State::Errored => false,
-            State::DependencyWait(turn) => !turn.is_blocked(),
+            State::WaitingForDependencies(turn) => !turn.is_blocked(),
             State::Launching { .. }
             | State::Online { .. }
             | State::Draining { .. }
             | State::Stopping { .. }
-            | State::Waiting => true,
+            | State::BackingOff => true,
         }
     }
 
     /// Whether it is the one of its place.
-    pub(super) fn is_settled(&self) -> bool {
-        self.generation == Generation::Settled
+    pub(super) fn is_current(&self) -> bool {
+        self.generation == Generation::Current
     }
 
     /// Whether it is the one of its place, and is to stay it.
     pub(super) fn is_staying(&self) -> bool {
-        self.is_settled() && !self.is_leaving()
+        self.is_current() && !self.is_leaving()
     }
 
     /// Whether its process runs and is to go on.
@@ -125,14 +125,14 @@ impl Instance {
 
     /// Whether it runs or has run, and was not stopped by a request.
     pub(super) fn is_wanted(&self) -> bool {
-        let is_to_stay = |then: &AfterStop| matches!(then, AfterStop::Stay | AfterStop::Remove);
+        let is_to_stay = |then: &AfterStop| matches!(then, AfterStop::StayStopped | AfterStop::Remove);
         match &self.lifecycle.state {
             State::Stopped | State::Errored => {
                 self.lifecycle.attempted > 0 && !self.lifecycle.is_stopped_by_request
             }
             State::Launching { stop, .. } => !stop.is_some_and(|stop| is_to_stay(&stop.then)),
             State::Draining { then, .. } | State::Stopping { then, .. } => !is_to_stay(then),
-            State::Online { .. } | State::Waiting | State::DependencyWait(_) => true,
+            State::Online { .. } | State::BackingOff | State::WaitingForDependencies(_) => true,
         }
     }
 
@@ -144,8 +144,8 @@ impl Instance {
             | State::Draining { .. }
             | State::Stopping { .. }
             | State::Stopped
-            | State::DependencyWait(_)
-            | State::Waiting
+            | State::WaitingForDependencies(_)
+            | State::BackingOff
             | State::Errored => false,
         }
     }
@@ -159,8 +159,8 @@ impl Instance {
             | State::Stopping { since, ended: false, .. } => Some(since),
             State::Stopping { ended: true, .. }
             | State::Stopped
-            | State::DependencyWait(_)
-            | State::Waiting
+            | State::WaitingForDependencies(_)
+            | State::BackingOff
             | State::Errored => None,
         }
     }
@@ -184,7 +184,9 @@ impl Instance {
             | State::Online { run, .. }
             | State::Draining { run, .. }
             | State::Stopping { run, .. } => run,
-            State::Stopped | State::DependencyWait(_) | State::Waiting | State::Errored => return None,
+            State::Stopped | State::WaitingForDependencies(_) | State::BackingOff | State::Errored => {
+                return None;
+            }
         };
         Some(Run { instance: self.id, number })
     }
@@ -195,9 +197,9 @@ impl Instance {
             State::Draining { then, .. } | State::Stopping { then, .. } => matches!(then, AfterStop::Remove),
             State::Launching { stop, .. } => stop.is_some_and(|stop| matches!(stop.then, AfterStop::Remove)),
             State::Stopped
-            | State::DependencyWait(_)
+            | State::WaitingForDependencies(_)
             | State::Online { .. }
-            | State::Waiting
+            | State::BackingOff
             | State::Errored => false,
         }
     }
@@ -211,8 +213,8 @@ impl Instance {
             State::Stopping { ended: true, .. }
             | State::Launching { .. }
             | State::Stopped
-            | State::DependencyWait(_)
-            | State::Waiting
+            | State::WaitingForDependencies(_)
+            | State::BackingOff
             | State::Errored => None,
         }
     }

@@ -6,13 +6,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     operation::{Count, RestartScope, Ticket},
-    reason::Reason,
+    reason::ExitReason,
 };
 use crate::spec::AppSpec;
 
 /// A new version of an application, and what restarts for it.
 #[derive(Debug)]
-pub(super) struct Version {
+pub(super) struct ResolvedUpdate {
     pub(super) file: Arc<AppSpec>,
     /// What `instances = "max"` means.
     pub(super) cpus: u32,
@@ -26,7 +26,7 @@ pub(super) struct Version {
     pub(super) tickets: Vec<Ticket>,
 }
 
-impl Version {
+impl ResolvedUpdate {
     /// As the file says, which was read again.
     pub(super) fn of_file(file: Arc<AppSpec>, cpus: u32) -> Self {
         let scope = RestartScope::Changed;
@@ -44,9 +44,9 @@ impl Version {
 #[derive(Debug)]
 pub(super) enum Job {
     /// It is to read otherwise.
-    Read(Version),
+    Read(ResolvedUpdate),
     /// A request to reload these numbers.
-    Reload { numbers: BTreeSet<u32>, reason: Reason, tickets: Vec<Ticket> },
+    Reload { numbers: BTreeSet<u32>, reason: ExitReason, tickets: Vec<Ticket> },
     /// A request to restart these numbers.
     Restart { numbers: BTreeSet<u32>, ticket: Ticket },
     /// A request for another number of instances.
@@ -68,7 +68,7 @@ impl Job {
     /// Who waits for it.
     pub(super) fn tickets(&self) -> &[Ticket] {
         match self {
-            Self::Read(Version { tickets, .. }) | Self::Reload { tickets, .. } => tickets,
+            Self::Read(ResolvedUpdate { tickets, .. }) | Self::Reload { tickets, .. } => tickets,
             Self::Restart { ticket, .. } | Self::Scale { ticket, .. } => std::slice::from_ref(ticket),
         }
     }

@@ -4,7 +4,7 @@ use super::{fault::ListenFailure, time::Time};
 
 /// Whether the present run could not listen.
 #[derive(Debug, Default)]
-pub(in crate::machine) struct Listening {
+pub(in crate::machine) struct ListenState {
     /// It could not, and has not listened since.
     pub(super) failure: Option<ListenFailure>,
     /// When it counts as one that goes on without that server; `None`: only when it listens.
@@ -14,7 +14,7 @@ pub(in crate::machine) struct Listening {
     pub(super) epoch: u64,
 }
 
-impl Listening {
+impl ListenState {
     /// A new run has not shown anything yet.
     pub(in crate::machine) fn begin(&mut self) {
         *self = Self { epoch: self.epoch, ..Self::default() };

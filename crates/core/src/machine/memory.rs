@@ -13,7 +13,7 @@ const INITIAL_DELAY: Duration = Duration::from_secs(1);
 /// Too much memory, for which procrun has ended a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Excess {
+pub enum MemoryExcess {
     /// It had more memory than it may have. All in bytes.
     OverLimit {
         /// What its processes had.
@@ -24,7 +24,7 @@ pub enum Excess {
         limit: u64,
     },
     /// It was the largest when the container's memory was short. All in bytes.
-    Short {
+    ContainerShort {
         /// What its processes had.
         #[serde(rename = "size_bytes")]
         size: u64,
@@ -37,13 +37,13 @@ pub enum Excess {
     },
 }
 
-impl fmt::Display for Excess {
+impl fmt::Display for MemoryExcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OverLimit { used, limit } => {
                 write!(f, "memory: it had {}, its limit is {}", ByteSize(*used), ByteSize(*limit))
             }
-            Self::Short { size, used, limit } => write!(
+            Self::ContainerShort { size, used, limit } => write!(
                 f,
                 "memory: it had {} when the container had {} of {}",
                 ByteSize(*size),
@@ -57,7 +57,7 @@ impl fmt::Display for Excess {
 /// What is done about a worker that has more memory than it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Answer {
+pub enum MemoryAction {
     /// A successor takes its place while it serves.
     Replace,
     /// It ends, and starts when it is gone.
@@ -82,7 +82,7 @@ pub enum Answer {
 
 /// The container's memory when it is short. All in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shortage {
+pub struct MemoryShortage {
     /// What cannot be had back.
     pub used: u64,
     /// From here on it is short.
@@ -93,14 +93,14 @@ pub struct Shortage {
 
 /// How often something was done about memory in a row.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct MemoryPace {
+pub(super) struct MemoryBackoff {
     pub(super) in_a_row: u32,
     pub(super) at: Time,
     /// The run that was told that it is left alone; 0 is none.
     pub(super) told: u64,
 }
 
-impl MemoryPace {
+impl MemoryBackoff {
     /// The least time between the last restart, or a start, and the next restart; `over` of it has passed.
     pub(super) fn gap(&mut self, over: Duration) -> Duration {
         if over >= backoff::STABLE {
@@ -117,8 +117,8 @@ impl MemoryPace {
 
 /// What is done when the container's memory is short.
 #[derive(Debug, Default)]
-pub(super) struct Guard {
-    pub(super) pace: MemoryPace,
+pub(super) struct OomGuard {
+    pub(super) pace: MemoryBackoff,
     /// Who is on its way out.
     pub(super) retiring: Option<Run>,
     /// The time of the last report that no restart would help.

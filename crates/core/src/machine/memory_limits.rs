@@ -13,12 +13,12 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     effect::Effect,
-    ending::Next,
+    ending::FollowUp,
     events::{EventData, Notice},
     ids::{InstanceId, Run},
     instance::{AfterStop, Instance, Status},
-    memory::{Answer, Excess, Shortage},
-    reason::{Reason, StopReason, Why},
+    memory::{MemoryAction, MemoryExcess, MemoryShortage},
+    reason::{ExitReason, ReloadAbortReason, StopReason},
     root::{Machine, Phase},
     subject::Generation,
     time::Time,
@@ -33,14 +33,14 @@ const SAID_AGAIN: Duration = Duration::from_secs(60);
 
 impl Machine {
     /// The runs that may have only so much memory, and are to go on.
-    pub fn limited(&self) -> impl Iterator<Item = (Run, MemoryLimit)> {
-        let settled = self.instances.values().filter(|it| it.is_settled() && it.is_online());
+    pub fn memory_limited(&self) -> impl Iterator<Item = (Run, MemoryLimit)> {
+        let settled = self.instances.values().filter(|it| it.is_current() && it.is_online());
         settled.filter_map(|instance| Some((instance.run()?, instance.spec.max_memory?)))
     }
 
     /// Whether a worker is on its way out because the container's memory is short: until it is gone
     /// nothing else is done about that.
-    pub fn is_retiring(&self) -> bool {
+    pub fn is_oom_guard_stopping(&self) -> bool {
         self.guard.retiring.is_some_and(|run| self.has_run(run))
     }
 
@@ -65,10 +65,10 @@ impl Machine {
         let app = instance.spec.name.clone();
         let Some(started) = instance.started_at() else { return };
         // A successor has its reload to fail, and who is being replaced ends anyway.
-        if !instance.is_settled() || !instance.is_online() || self.reloads.is_active(&app) {
+        if !instance.is_current() || !instance.is_online() || self.reloads.is_active(&app) {
             return;
         }
-        let excess = Excess::OverLimit { used, limit };
+        let excess = MemoryExcess::OverLimit { used, limit };
         let who = instance.subject();
         let pace = &mut instance.history.record.pace;
         let over = now.since(pace.at.max(started));
@@ -80,21 +80,21 @@ impl Machine {
             let staying = self.staying(&app);
             let overlaps = self.planned(&app).is_some_and(|spec| spec.can_overlap());
             if overlaps && self.can_roll(&staying) {
-                report(Answer::Replace);
+                report(MemoryAction::Replace);
                 let number = BTreeSet::from([self.instances[&id].number]);
-                self.reload_numbers(now, &app, &number, Reason::Memory(excess), Vec::new(), out);
+                self.reload_numbers(now, &app, &number, ExitReason::Memory(excess), Vec::new(), out);
             } else {
-                report(Answer::Restart);
+                report(MemoryAction::Restart);
                 self.run_anew(now, id, excess, Duration::ZERO, out);
             }
         } else if used.saturating_sub(limit) >= limit / FAR_BEYOND {
             let times = pace.count(now);
-            report(Answer::RestartLater { times, wait });
+            report(MemoryAction::RestartLater { times, wait });
             self.run_anew(now, id, excess, wait, out);
         } else if pace.told != run.number {
             pace.told = run.number;
             let times = pace.in_a_row;
-            report(Answer::LeaveAlone { times, wait });
+            report(MemoryAction::LeaveAlone { times, wait });
         }
     }
 
@@ -102,14 +102,14 @@ impl Machine {
     pub(super) fn memory_short(
         &mut self,
         now: Time,
-        shortage: Shortage,
+        shortage: MemoryShortage,
         sizes: &[(Run, u64)],
         out: &mut Vec<Effect>,
     ) {
-        if self.phase != Phase::Running || self.is_retiring() {
+        if self.phase != Phase::Running || self.is_oom_guard_stopping() {
             return;
         }
-        let Shortage { used, threshold, limit } = shortage;
+        let MemoryShortage { used, threshold, limit } = shortage;
         let workers: u64 = sizes.iter().map(|(_, size)| size).sum();
         let largest = sizes.iter().find(|(run, _)| self.has_run(*run));
         let Some(&(run, size)) = largest.filter(|_| used.saturating_sub(workers) < threshold) else {
@@ -123,12 +123,12 @@ impl Machine {
         let id = run.instance;
         let instance = &self.instances[&id];
         let (app, generation) = (instance.spec.name.clone(), instance.generation);
-        let excess = Excess::Short { size, used, limit };
+        let excess = MemoryExcess::ContainerShort { size, used, limit };
         let cause = StopReason::Memory(excess);
         // Old and new ones side by side are what there is no memory for.
         let is_rolling = self.reloads.is_rolling(&app);
-        self.give_up(now, &app, Why::MemoryShort, cause, None, out);
-        if is_rolling || generation != Generation::Settled {
+        self.give_up(now, &app, ReloadAbortReason::MemoryShort, cause, None, out);
+        if is_rolling || generation != Generation::Current {
             return;
         }
         let instance = &self.instances[&id];
@@ -151,7 +151,14 @@ impl Machine {
     }
 
     /// Ends an instance and starts it when it is gone, after this wait.
-    fn run_anew(&mut self, now: Time, id: InstanceId, excess: Excess, wait: Duration, out: &mut Vec<Effect>) {
-        self.end(now, id, StopReason::Memory(excess), AfterStop::Follow(Next::Restart(wait)), out);
+    fn run_anew(
+        &mut self,
+        now: Time,
+        id: InstanceId,
+        excess: MemoryExcess,
+        wait: Duration,
+        out: &mut Vec<Effect>,
+    ) {
+        self.end(now, id, StopReason::Memory(excess), AfterStop::Follow(FollowUp::Restart(wait)), out);
     }
 }

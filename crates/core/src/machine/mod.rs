@@ -1,6 +1,6 @@
 //! Every decision, pure.
 //!
-//! [`Machine::step`] takes the time and one [`Event`] and says what is to be done as
+//! [`Machine::step`] takes the time and one [`Input`] and says what is to be done as
 //! [`Effect`]s. There is no clock, no file, no socket and no process here: time comes in as an
 //! argument, timers go out as effects with an epoch, and a timer that has gone stale is ignored.
 //!
@@ -51,20 +51,20 @@ mod tests;
 
 pub use app::RenameObstacle;
 pub use effect::Effect;
-pub use ending::{EndRequest, Ending, FailureKind, Next, SpawnFailure};
+pub use ending::{Ending, FailureKind, FollowUp, SpawnFailure, StopMethod};
 pub use fault::{ListenFailure, Uncaught};
 pub use forecast::Forecast;
 pub use health::{HealthFailure, ProbeKind};
-pub use history::RestartHistory;
-pub use ids::{InstanceId, Run, Timer, Wait};
+pub use history::PastRun;
+pub use ids::{InstanceId, Run, Timer, TimerKind};
 pub use in_use::address_in_use;
-pub use input::{Event, StopRequest};
+pub use input::{Input, ShutdownRequest};
 pub use instance::Status;
-pub use memory::{Answer, Excess, Shortage};
-pub use notify::Word;
+pub use memory::{MemoryAction, MemoryExcess, MemoryShortage};
+pub use notify::NotifyMessage;
 pub use operation::{Action, AppUpdate, Count, InitialState, Operation, Reply, RestartScope, Ticket};
-pub use readiness::{Readiness, ReadinessFailure, Sign};
-pub use reason::{Command, Reason, StopReason, Why, reason};
+pub use readiness::{Readiness, ReadinessFailure, ReadinessSource};
+pub use reason::{Command, ExitReason, ReloadAbortReason, StopReason, reason};
 pub use root::Machine;
 pub use stop_targets::{Member, Role, StopTargets, role, stop_targets};
 pub use subject::{Generation, Subject};

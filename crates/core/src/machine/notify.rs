@@ -6,26 +6,26 @@ use super::fault::{ListenFailure, Uncaught};
 
 /// What a run says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Word {
+pub enum NotifyMessage {
     /// Its loop turns.
-    Alive,
+    Heartbeat,
     /// It will say so at least so often from now on; zero is never.
-    Every(Duration),
+    HeartbeatInterval(Duration),
     /// It has found a fault in itself.
     Fault,
     /// How it is, for people; one line.
     Status(String),
     /// It is about to end.
-    Leaving,
+    Stopping,
     /// It could not listen somewhere.
-    CannotListen {
+    ListenFailed {
         /// Where and why.
         failure: ListenFailure,
         /// The application handles this error of this server, so that it may go on without the server.
         is_handled: bool,
     },
     /// It listens after it could not.
-    Listens,
+    Listening,
     /// It is about to end by an error that it did not catch.
     Uncaught(Uncaught),
 }

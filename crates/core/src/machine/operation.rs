@@ -34,7 +34,7 @@ pub enum Operation {
         /// Which instances restart, and how.
         scope: RestartScope,
     },
-    /// Replace the plan, as [`Event::Apply`](super::Event::Apply). Done when the instances of the new plan run and
+    /// Replace the plan, as [`Input::Apply`](super::Input::Apply). Done when the instances of the new plan run and
     /// those that left it have ended; failed when a reload that this takes is aborted.
     Apply {
         /// The new plan.

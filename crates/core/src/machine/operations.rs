@@ -8,8 +8,8 @@ use super::{
     instance::{AfterStop, Status, StepOutcome},
     job::Job,
     operation::{Action, Count, Operation, Reply, Ticket},
-    pending_operations::Awaits,
-    reason::{Command, Reason, StopReason, Why},
+    pending_operations::Awaited,
+    reason::{Command, ExitReason, ReloadAbortReason, StopReason},
     reloads::Goal,
     root::{Machine, Phase},
     time::Time,
@@ -17,14 +17,14 @@ use super::{
 use crate::spec::validate::MAX_INSTANCES;
 
 /// The numbers that are meant of each application.
-type Places = BTreeMap<String, BTreeSet<u32>>;
+type SlotNumbers = BTreeMap<String, BTreeSet<u32>>;
 
 impl Machine {
     /// Handles a request.
     pub(super) fn operate(&mut self, now: Time, ticket: Ticket, operation: Operation, out: &mut Vec<Effect>) {
         let refusal = match self.phase {
             Phase::Running => None,
-            Phase::Waiting => Some("nothing has been started yet: try again in a moment"),
+            Phase::NotBooted => Some("nothing has been started yet: try again in a moment"),
             Phase::Closing { .. } | Phase::Stopping { .. } | Phase::Ended => {
                 Some("everything is being stopped")
             }
@@ -49,14 +49,14 @@ impl Machine {
                 let places = self.places(ticket, &ids);
                 for (app, numbers) in &places {
                     self.drop_queued_starts(app, numbers);
-                    self.give_up(now, app, Why::Asked, StopReason::Asked, Some(numbers), out);
-                    for id in self.settled_of(app, numbers) {
+                    self.give_up(now, app, ReloadAbortReason::Asked, StopReason::Asked, Some(numbers), out);
+                    for id in self.current_of(app, numbers) {
                         let instance = &self.instances[&id];
                         let (run, leaving) = (instance.run(), instance.is_leaving());
                         if let Some(run) = run {
-                            self.pending_operations.awaits(ticket, id, Awaits::End(run));
+                            self.pending_operations.awaits(ticket, id, Awaited::Exit(run));
                         }
-                        let then = if leaving { AfterStop::Remove } else { AfterStop::Stay };
+                        let then = if leaving { AfterStop::Remove } else { AfterStop::StayStopped };
                         self.end(now, id, StopReason::Asked, then, out);
                     }
                 }
@@ -75,10 +75,10 @@ impl Machine {
                 for (app, numbers) in self.places(ticket, &ids) {
                     self.pending_operations.job(ticket, &app);
                     if self.reloads.is_active(&app) {
-                        let reason = Reason::Command(Command::Reload);
+                        let reason = ExitReason::Command(Command::Reload);
                         self.queue(&app, Job::Reload { numbers, reason, tickets: vec![ticket] }, out);
                     } else {
-                        let reason = Reason::Command(Command::Reload);
+                        let reason = ExitReason::Command(Command::Reload);
                         self.reload_numbers(now, &app, &numbers, reason, vec![ticket], out);
                     }
                 }
@@ -121,8 +121,8 @@ impl Machine {
 
     /// The places in the list that are meant. Who has left it meanwhile is an error of the
     /// operation, which goes on with the others.
-    fn places(&mut self, ticket: Ticket, ids: &[InstanceId]) -> Places {
-        let mut places = Places::new();
+    fn places(&mut self, ticket: Ticket, ids: &[InstanceId]) -> SlotNumbers {
+        let mut places = SlotNumbers::new();
         for id in ids {
             match self.instances.get(id) {
                 Some(instance) => {
@@ -137,38 +137,43 @@ impl Machine {
         places
     }
 
-    fn settled_of(&self, app: &str, numbers: &BTreeSet<u32>) -> Vec<InstanceId> {
-        numbers.iter().filter_map(|number| self.settled(app, *number)).collect()
+    fn current_of(&self, app: &str, numbers: &BTreeSet<u32>) -> Vec<InstanceId> {
+        numbers.iter().filter_map(|number| self.current(app, *number)).collect()
     }
 
     /// Does something to each instance that is meant.
     fn for_each(&mut self, ticket: Ticket, ids: &[InstanceId], mut act: impl FnMut(&mut Self, InstanceId)) {
         for (app, numbers) in self.places(ticket, ids) {
-            for id in self.settled_of(&app, &numbers) {
+            for id in self.current_of(&app, &numbers) {
                 act(self, id);
             }
         }
     }
 
     /// Starts an instance, unless it runs and is to go on. Says what to wait for.
-    pub(super) fn start_asked(&mut self, now: Time, id: InstanceId, out: &mut Vec<Effect>) -> Option<Awaits> {
+    pub(super) fn start_asked(
+        &mut self,
+        now: Time,
+        id: InstanceId,
+        out: &mut Vec<Effect>,
+    ) -> Option<Awaited> {
         let instance = self.instances.get(&id)?;
         let awaits = match instance.status() {
             Status::Online => return None,
             // Its present run is the one.
             Status::Launching if instance.lifecycle.executed == instance.lifecycle.attempted => {
-                return Awaits::of(instance);
+                return Awaited::of(instance);
             }
-            Status::Launching => Awaits::Begin(instance.lifecycle.executed),
+            Status::Launching => Awaited::Start(instance.lifecycle.executed),
             // Who is being removed does not begin again, and is found gone.
             Status::Stopping if instance.is_leaving() => {
-                return Some(Awaits::Begin(instance.lifecycle.attempted));
+                return Some(Awaited::Start(instance.lifecycle.attempted));
             }
             Status::Stopping
             | Status::Stopped
-            | Status::Waiting
-            | Status::WaitingRestart
-            | Status::Errored => Awaits::Begin(instance.lifecycle.attempted),
+            | Status::WaitingForDependencies
+            | Status::BackingOff
+            | Status::Errored => Awaited::Start(instance.lifecycle.attempted),
         };
         self.with_instance(id, now, out, |instance, step| {
             instance.revive(step);
@@ -186,9 +191,9 @@ impl Machine {
         ticket: Ticket,
         out: &mut Vec<Effect>,
     ) {
-        for id in self.settled_of(app, numbers) {
+        for id in self.current_of(app, numbers) {
             let instance = &self.instances[&id];
-            self.pending_operations.awaits(ticket, id, Awaits::Begin(instance.lifecycle.attempted));
+            self.pending_operations.awaits(ticket, id, Awaited::Start(instance.lifecycle.attempted));
             if !instance.is_leaving() {
                 self.end(now, id, StopReason::Restarted, AfterStop::Restart, out);
             }
@@ -201,7 +206,7 @@ impl Machine {
         now: Time,
         app: &str,
         numbers: &BTreeSet<u32>,
-        reason: Reason,
+        reason: ExitReason,
         tickets: Vec<Ticket>,
         out: &mut Vec<Effect>,
     ) {
@@ -256,7 +261,7 @@ impl Machine {
         self.scaled.insert(app.to_owned(), count);
         let (spec, _) = self.as_scaled(&file, 1);
         for id in before.iter().skip(count as usize) {
-            self.pending_operations.awaits(ticket, *id, Awaits::Gone);
+            self.pending_operations.awaits(ticket, *id, Awaited::Removal);
         }
         // Those that stay go on with what they run: after a reload that was given up that may not
         // be what the plan says.
@@ -285,9 +290,9 @@ impl Machine {
             self.unqueue(app, |_| true);
         }
         self.drop_queued_starts(app, numbers);
-        self.give_up(now, app, Why::Asked, StopReason::Deleted, Some(numbers), out);
-        for id in self.settled_of(app, numbers) {
-            self.pending_operations.awaits(ticket, id, Awaits::Gone);
+        self.give_up(now, app, ReloadAbortReason::Asked, StopReason::Deleted, Some(numbers), out);
+        for id in self.current_of(app, numbers) {
+            self.pending_operations.awaits(ticket, id, Awaited::Removal);
             self.end(now, id, StopReason::Deleted, AfterStop::Remove, out);
         }
         let left = self.staying(app).len();

@@ -7,7 +7,7 @@
 use super::{
     effect::Effect,
     ids::InstanceId,
-    instance::{Instance, Obstacle, StepOutcome, Wakes},
+    instance::{Instance, Obstacle, StartDependencies, StepOutcome},
     root::{Machine, Phase},
     time::Time,
 };
@@ -40,7 +40,7 @@ impl Machine {
                     continue;
                 };
                 let wakes = turn.wakes;
-                if wakes != Wakes::Nobody {
+                if wakes != StartDependencies::Started {
                     self.wake(now, id, wakes, out);
                     is_news = true;
                 }
@@ -50,7 +50,7 @@ impl Machine {
     }
 
     /// Starts whom this one depends on.
-    fn wake(&mut self, now: Time, id: InstanceId, wakes: Wakes, out: &mut Vec<Effect>) {
+    fn wake(&mut self, now: Time, id: InstanceId, wakes: StartDependencies, out: &mut Vec<Effect>) {
         let depends_on = self.instances[&id].spec.order.depends_on.clone();
         self.with_instance(id, now, out, |instance, _| {
             instance.has_woken();

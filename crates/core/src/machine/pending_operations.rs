@@ -16,34 +16,32 @@ use super::{
 
 /// What an operation waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Awaits {
+pub(super) enum Awaited {
     /// A run later than this one has begun; with `wait_ready` it has said so, or is late.
-    Begin(u64),
+    Start(u64),
     /// This run and its tree are gone.
-    End(Run),
+    Exit(Run),
     /// It is forgotten.
-    Gone,
+    Removal,
 }
 
-impl Awaits {
+impl Awaited {
     /// What is to come of an instance by itself, if anything is.
     pub(super) fn of(instance: &Instance) -> Option<Self> {
         if instance.is_leaving() {
-            return Some(Self::Gone);
+            return Some(Self::Removal);
         }
         match instance.status() {
             Status::Launching if instance.lifecycle.executed < instance.lifecycle.attempted => {
-                Some(Self::Begin(instance.lifecycle.executed))
+                Some(Self::Start(instance.lifecycle.executed))
             }
             // It runs, and has to say that it is ready.
-            Status::Launching => Some(Self::Begin(instance.lifecycle.executed.saturating_sub(1))),
-            Status::Stopping if instance.is_wanted() => Some(Self::Begin(instance.lifecycle.attempted)),
-            Status::Waiting => Some(Self::Begin(instance.lifecycle.attempted)),
-            Status::Online
-            | Status::Stopping
-            | Status::Stopped
-            | Status::WaitingRestart
-            | Status::Errored => None,
+            Status::Launching => Some(Self::Start(instance.lifecycle.executed.saturating_sub(1))),
+            Status::Stopping if instance.is_wanted() => Some(Self::Start(instance.lifecycle.attempted)),
+            Status::WaitingForDependencies => Some(Self::Start(instance.lifecycle.attempted)),
+            Status::Online | Status::Stopping | Status::Stopped | Status::BackingOff | Status::Errored => {
+                None
+            }
         }
     }
 
@@ -51,33 +49,36 @@ impl Awaits {
     pub(super) fn look_at(self, instance: Option<&Instance>) -> Option<Result<(), String>> {
         let fail = |instance: &Instance, what: &str| Some(Err(format!("{} {what}", instance.subject())));
         match (self, instance) {
-            (Self::Begin(_), None) => Some(Err("an instance was removed before it could start".to_owned())),
-            (Self::End(_) | Self::Gone, None) => Some(Ok(())),
-            (Self::Begin(run), Some(instance)) if instance.lifecycle.executed > run && instance.is_up() => {
+            (Self::Start(_), None) => Some(Err("an instance was removed before it could start".to_owned())),
+            (Self::Exit(_) | Self::Removal, None) => Some(Ok(())),
+            (Self::Start(run), Some(instance)) if instance.lifecycle.executed > run && instance.is_up() => {
                 Some(Ok(()))
             }
-            (Self::Begin(_), Some(instance)) if instance.is_late() => {
+            (Self::Start(_), Some(instance)) if instance.is_late() => {
                 fail(instance, "still waits for others and starts as soon as they are there")
             }
-            (Self::Begin(_), Some(instance)) => match (instance.status(), instance.obstacle()) {
+            (Self::Start(_), Some(instance)) => match (instance.status(), instance.obstacle()) {
                 (_, Some(obstacle)) => fail(instance, &format!("is not started: {}", obstacle.what)),
-                (Status::Stopped | Status::Errored | Status::WaitingRestart, None) => {
-                    let ending = instance.history.record.endings.last().map(|past| past.ending.to_string());
+                (Status::Stopped | Status::Errored | Status::BackingOff, None) => {
+                    let ending = instance.history.record.past_runs.last().map(|past| past.ending.to_string());
                     let ending = ending.unwrap_or_else(|| "it was stopped before".to_owned());
                     fail(instance, &format!("did not start: {ending}"))
                 }
-                (Status::Waiting | Status::Launching | Status::Online | Status::Stopping, None) => None,
+                (
+                    Status::WaitingForDependencies | Status::Launching | Status::Online | Status::Stopping,
+                    None,
+                ) => None,
             },
-            (Self::End(run), Some(instance)) => (instance.run() != Some(run)).then_some(Ok(())),
-            (Self::Gone, Some(instance)) if instance.is_leaving() => None,
-            (Self::Gone, Some(instance)) => fail(instance, "was asked for again before it was gone"),
+            (Self::Exit(run), Some(instance)) => (instance.run() != Some(run)).then_some(Ok(())),
+            (Self::Removal, Some(instance)) if instance.is_leaving() => None,
+            (Self::Removal, Some(instance)) => fail(instance, "was asked for again before it was gone"),
         }
     }
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    pub(super) instances: BTreeMap<InstanceId, Awaits>,
+    pub(super) instances: BTreeMap<InstanceId, Awaited>,
     /// The applications that have a job of it, by name.
     pub(super) jobs: BTreeSet<String>,
     /// The applications whose news concern it.
@@ -162,7 +163,7 @@ impl PendingOperations {
         }
     }
 
-    pub(super) fn awaits(&mut self, ticket: Ticket, id: InstanceId, what: Awaits) {
+    pub(super) fn awaits(&mut self, ticket: Ticket, id: InstanceId, what: Awaited) {
         if let Some(pending) = self.0.get_mut(&ticket) {
             pending.instances.insert(id, what);
         }

@@ -10,7 +10,7 @@ use crate::spec::HumanDuration;
 /// A sign that a worker can do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Sign {
+pub enum ReadinessSource {
     /// It listens on a socket of its cluster.
     Listening,
     /// It has sent the message `ready` (PM2's `wait_ready`), or `READY=1`.
@@ -22,22 +22,22 @@ pub enum Sign {
 /// Which signs the present run has given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Readiness {
-    /// [`Sign::Listening`].
+    /// [`ReadinessSource::Listening`].
     pub listening: bool,
-    /// [`Sign::Message`].
+    /// [`ReadinessSource::Message`].
     pub message: bool,
-    /// [`Sign::Probe`].
+    /// [`ReadinessSource::Probe`].
     pub probe: bool,
 }
 
 impl Readiness {
     /// The first sign that is wanted here and not given there.
-    pub(super) fn lacks(self, given: Self) -> Option<Sign> {
+    pub(super) fn lacks(self, given: Self) -> Option<ReadinessSource> {
         let Self { listening, message, probe } = self;
         [
-            (message && !given.message, Sign::Message),
-            (listening && !given.listening, Sign::Listening),
-            (probe && !given.probe, Sign::Probe),
+            (message && !given.message, ReadinessSource::Message),
+            (listening && !given.listening, ReadinessSource::Listening),
+            (probe && !given.probe, ReadinessSource::Probe),
         ]
         .into_iter()
         .find_map(|(is_missing, sign)| is_missing.then_some(sign))
@@ -70,7 +70,7 @@ pub(super) struct ReadinessGate {
     /// `None`: the present run has passed, or has nothing to show.
     pub(super) stage: Option<GateStage>,
     /// The result, until the root takes it after the step.
-    pub(super) outcome: Option<Outcome>,
+    pub(super) outcome: Option<GateOutcome>,
     /// Any run of the instance has listened.
     pub(super) has_listened: bool,
 }
@@ -101,7 +101,7 @@ impl ReadinessGate {
     }
 
     /// Ends the gate with this outcome, if there is one.
-    pub(super) fn close(&mut self, outcome: impl FnOnce() -> Outcome) {
+    pub(super) fn close(&mut self, outcome: impl FnOnce() -> GateOutcome) {
         if self.stage.take().is_some() {
             self.outcome = Some(outcome());
         }
@@ -110,13 +110,13 @@ impl ReadinessGate {
     /// Ends the gate by a failure of the run, also of one that has passed.
     pub(super) fn fail(&mut self, failure: ReadinessFailure) {
         self.stage = None;
-        self.outcome = Some(Outcome::Failed(failure));
+        self.outcome = Some(GateOutcome::Failed(failure));
     }
 }
 
 /// How the gate was left.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum GateOutcome {
     /// It is ready.
     Passed,
     /// It is not.
@@ -139,7 +139,7 @@ pub enum ReadinessFailure {
     /// It has not given its sign.
     Silent {
         /// What sign.
-        sign: Sign,
+        sign: ReadinessSource,
         /// How long it has had (`listen_timeout`).
         #[serde(rename = "waited_ms", with = "millis")]
         waited: Duration,
@@ -168,14 +168,14 @@ impl fmt::Display for ReadinessFailure {
                 write!(f, "ended: {ending}")
             }
             Self::Ended { ending, uptime } => write!(f, "ended: {ending}, up {}", HumanDuration(*uptime)),
-            Self::Silent { sign: Sign::Listening, waited } => {
+            Self::Silent { sign: ReadinessSource::Listening, waited } => {
                 write!(f, "did not listen within {} (`listen_timeout`)", HumanDuration(*waited))
             }
-            Self::Silent { sign: Sign::Message, waited } => {
+            Self::Silent { sign: ReadinessSource::Message, waited } => {
                 write!(f, "did not send `ready` within {} (`listen_timeout`)", HumanDuration(*waited))
             }
             Self::Order => f.write_str("did not start: it waits for others"),
-            Self::Silent { sign: Sign::Probe, waited } => {
+            Self::Silent { sign: ReadinessSource::Probe, waited } => {
                 write!(f, "did not pass its probe within {} (`listen_timeout`)", HumanDuration(*waited))
             }
             Self::Unwell { waited, said } => {

@@ -8,7 +8,7 @@ use super::{
     ending::Ending,
     fault::{ListenFailure, Uncaught},
     health::HealthFailure,
-    memory::Excess,
+    memory::MemoryExcess,
     readiness::ReadinessFailure,
     subject::EventSubject,
 };
@@ -36,7 +36,7 @@ pub enum StopReason {
     /// It is time for it by its schedule.
     Due,
     /// It has too much memory, or is the largest when the container's is short.
-    Memory(Excess),
+    Memory(MemoryExcess),
     /// Its application is being reloaded, and its new process has to wait for its end.
     Reloaded,
     /// Its successor does its work now.
@@ -75,7 +75,7 @@ impl StopReason {
 /// Why a reload was aborted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Why {
+pub enum ReloadAbortReason {
     /// A new process is not ready.
     #[serde(rename = "not-ready")]
     ReadinessFailure {
@@ -96,7 +96,7 @@ pub enum Why {
     Shutdown,
 }
 
-impl Display for Why {
+impl Display for ReloadAbortReason {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::ReadinessFailure { who, setback } => write!(f, "{who} {setback}"),
@@ -111,9 +111,9 @@ impl Display for Why {
 /// Why a run ended, beyond its exit status and the request of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Reason {
+pub enum ExitReason {
     /// It had too much memory.
-    Memory(Excess),
+    Memory(MemoryExcess),
     /// It was not well.
     #[serde(rename = "unhealthy")]
     Sick(HealthFailure),
@@ -149,7 +149,7 @@ pub enum Command {
     Scale,
 }
 
-impl Reason {
+impl ExitReason {
     fn word(&self) -> &'static str {
         match self {
             Self::Memory(_) => "memory",
@@ -167,7 +167,7 @@ impl Reason {
     }
 }
 
-impl Display for Reason {
+impl Display for ExitReason {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory(excess) => excess.fmt(f),
@@ -196,7 +196,7 @@ impl Display for Command {
 }
 
 /// The word for why a run ended, the same in logs, commands and metrics.
-pub fn reason(ending: &Ending, reason: Option<&Reason>) -> &'static str {
+pub fn reason(ending: &Ending, reason: Option<&ExitReason>) -> &'static str {
     match (ending, reason) {
         // Whatever procrun was about to do, the kernel was faster.
         (Ending::OutOfMemory { .. }, _) | (_, None) => ending.reason(),

@@ -19,8 +19,8 @@ use super::{
     instance::{AfterStop, Instance, StepOutcome},
     job::Job,
     operation::Ticket,
-    readiness::{Outcome, Readiness, ReadinessFailure, ReadyWhen},
-    reason::{Reason, StopReason, Why},
+    readiness::{GateOutcome, Readiness, ReadinessFailure, ReadyWhen},
+    reason::{ExitReason, ReloadAbortReason, StopReason},
     reloads::{Goal, Reload},
     root::Machine,
     subject::Generation,
@@ -84,7 +84,7 @@ impl Machine {
         now: Time,
         goal: Goal,
         numbers: Vec<u32>,
-        reason: Reason,
+        reason: ExitReason,
         tickets: Vec<Ticket>,
         out: &mut Vec<Effect>,
     ) {
@@ -131,12 +131,12 @@ impl Machine {
         let Some(reload) = self.reloads.active.get(app) else { return };
         let (rolling, spec, reason) = (reload.rolling, reload.goal.spec.clone(), reload.reason.clone());
         // It may have been scaled away while its turn had not come.
-        let Some(id) = self.settled(app, number).filter(|id| self.instances[id].is_staying()) else { return };
+        let Some(id) = self.current(app, number).filter(|id| self.instances[id].is_staying()) else { return };
         let gate = self.gate(now, id, &spec);
         let coming = if rolling {
             let successor = self.add_called(self.instances[&id].pm_id, number, spec.clone(), now);
             self.with_instance(successor, now, out, |instance, step| {
-                instance.generation = Generation::Coming;
+                instance.generation = Generation::Successor;
                 instance.gate.expect_of_next(gate);
                 instance.start(step);
                 StepOutcome::Nothing
@@ -174,7 +174,7 @@ impl Machine {
             .started_at()
             .is_some_and(|at| instance.is_online() && now.since(at) >= instance.spec.restart.min_uptime);
         let of_app =
-            |other: &&Instance| other.spec.name == spec.name && other.generation != Generation::Coming;
+            |other: &&Instance| other.spec.name == spec.name && other.generation != Generation::Successor;
         // Who has just begun may be about to listen as its siblings do.
         let listens = instance.gate.has_listened
             || !is_grown && self.instances.values().filter(of_app).any(|other| other.gate.has_listened);
@@ -186,44 +186,44 @@ impl Machine {
     }
 
     /// The trial of an instance is over.
-    pub(super) fn tried(&mut self, now: Time, id: InstanceId, outcome: Outcome, out: &mut Vec<Effect>) {
+    pub(super) fn tried(&mut self, now: Time, id: InstanceId, outcome: GateOutcome, out: &mut Vec<Effect>) {
         let Some(instance) = self.instances.get(&id) else { return };
         let (app, number, who) = (instance.spec.name.clone(), instance.number, instance.subject());
         let (spec, readiness) = (instance.spec.clone(), instance.gate.signs);
         let Some(reload) = self.reloads.active.get_mut(&app).filter(|reload| reload.coming.contains(&id))
         else {
             match outcome {
-                Outcome::Failed(
+                GateOutcome::Failed(
                     setback @ (ReadinessFailure::Silent { .. } | ReadinessFailure::Unwell { .. }),
                 ) => {
                     out.push(Notice::of(who, EventData::NotReady { failure: setback }).into());
                 }
-                Outcome::Failed(setback @ (ReadinessFailure::Ended { .. } | ReadinessFailure::Sick(_)))
-                    if self.spares_by_giving_up(&app, id) =>
-                {
+                GateOutcome::Failed(
+                    setback @ (ReadinessFailure::Ended { .. } | ReadinessFailure::Sick(_)),
+                ) if self.spares_by_giving_up(&app, id) => {
                     self.give_up(
                         now,
                         &app,
-                        Why::ReadinessFailure { who: who.into(), setback },
+                        ReloadAbortReason::ReadinessFailure { who: who.into(), setback },
                         StopReason::GivenUp,
                         None,
                         out,
                     );
                 }
-                Outcome::Failed(
+                GateOutcome::Failed(
                     ReadinessFailure::Ended { .. }
                     | ReadinessFailure::Sick(_)
                     | ReadinessFailure::NoRoom
                     | ReadinessFailure::Order,
                 )
-                | Outcome::Passed => {}
+                | GateOutcome::Passed => {}
             }
             return;
         };
         let rolling = reload.rolling;
         match outcome {
-            Outcome::Passed => {
-                let predecessor = self.settled(&app, number);
+            GateOutcome::Passed => {
+                let predecessor = self.current(&app, number);
                 // It may have begun to listen meanwhile: then so must this one.
                 let gate =
                     predecessor.map_or(ReadyWhen::Uptime, |predecessor| self.gate(now, predecessor, &spec));
@@ -247,7 +247,7 @@ impl Machine {
                 }
                 self.advance(now, &app, out);
             }
-            Outcome::Failed(setback) => {
+            GateOutcome::Failed(setback) => {
                 reload.coming.remove(&id);
                 if rolling {
                     reload.leaving.insert(id);
@@ -263,7 +263,7 @@ impl Machine {
                 self.give_up(
                     now,
                     &app,
-                    Why::ReadinessFailure { who: who.into(), setback },
+                    ReloadAbortReason::ReadinessFailure { who: who.into(), setback },
                     StopReason::GivenUp,
                     None,
                     out,
@@ -290,11 +290,11 @@ impl Machine {
         out: &mut Vec<Effect>,
     ) {
         let record = predecessor.and_then(|old| self.instances.get_mut(&old)).map(|old| {
-            old.generation = Generation::Leaving;
+            old.generation = Generation::Predecessor;
             std::mem::take(&mut old.history.record)
         });
         if let Some(new) = self.instances.get_mut(&id) {
-            new.generation = Generation::Settled;
+            new.generation = Generation::Current;
             out.extend(new.run().map(Effect::Promote));
             if let Some(record) = record {
                 new.history.record = record;
@@ -327,7 +327,7 @@ impl Machine {
         &mut self,
         now: Time,
         app: &str,
-        why: Why,
+        why: ReloadAbortReason,
         cause: StopReason,
         numbers: Option<&BTreeSet<u32>>,
         out: &mut Vec<Effect>,
@@ -405,7 +405,7 @@ impl Machine {
     pub(super) fn end_reloads(&mut self, out: &mut Vec<Effect>) {
         for (app, reload) in std::mem::take(&mut self.reloads.active) {
             let failure = reload.given_up.clone().unwrap_or_else(|| {
-                let failure = reload.failure(Why::Shutdown);
+                let failure = reload.failure(ReloadAbortReason::Shutdown);
                 out.push(failure.clone().into());
                 failure
             });
@@ -431,7 +431,7 @@ impl Machine {
             let mut all = reload.coming.iter().chain(&reload.leaving);
             assert!(all.all(|id| self.instances.contains_key(id)), "{app}: waits for nobody");
         }
-        for instance in self.instances.values().filter(|instance| !instance.is_settled()) {
+        for instance in self.instances.values().filter(|instance| !instance.is_current()) {
             let reload = self.reloads.active.get(&instance.spec.name);
             let is_known = reload
                 .is_some_and(|it| it.coming.contains(&instance.id) || it.leaving.contains(&instance.id));

@@ -8,9 +8,9 @@ use std::{
 use super::{
     events::{EventData, Notice},
     ids::InstanceId,
-    job::{Job, Version},
+    job::{Job, ResolvedUpdate},
     operation::Ticket,
-    reason::{Reason, Why},
+    reason::{ExitReason, ReloadAbortReason},
     time::Time,
 };
 use crate::spec::AppSpec;
@@ -30,7 +30,7 @@ pub(super) struct Goal {
 pub(super) struct Reload {
     pub(super) goal: Goal,
     /// Why predecessors end.
-    pub(super) reason: Reason,
+    pub(super) reason: ExitReason,
     /// Old and new serve side by side.
     pub(super) rolling: bool,
     pub(super) began: Time,
@@ -48,7 +48,7 @@ pub(super) struct Reload {
 }
 
 impl Reload {
-    pub(super) fn failure(&self, reason: Why) -> Notice {
+    pub(super) fn failure(&self, reason: ReloadAbortReason) -> Notice {
         let data = EventData::ReloadAborted {
             reason,
             replaced: u32::try_from(self.replaced.len()).unwrap_or(u32::MAX),
@@ -112,11 +112,11 @@ impl Reloads {
     }
 
     /// This version with what was asked for of those that wait: it comes in their place.
-    pub(super) fn instead_of_queued(&mut self, app: &str, mut version: Version) -> Version {
+    pub(super) fn instead_of_queued(&mut self, app: &str, mut version: ResolvedUpdate) -> ResolvedUpdate {
         let Some(jobs) = self.waiting.get_mut(app) else { return version };
         for job in std::mem::take(jobs) {
             match job {
-                Job::Read(Version {
+                Job::Read(ResolvedUpdate {
                     file: _,
                     cpus: _,
                     scope,

@@ -6,13 +6,13 @@ use std::{
 };
 
 use super::{
-    change_throttle::Changes,
+    change_throttle::WatchChanges,
     effect::Effect,
     events::{EventData, Notice},
-    ids::{InstanceId, Run, Timer, Wait},
-    input::Event,
+    ids::{InstanceId, Run, Timer, TimerKind},
+    input::Input,
     instance::{Instance, Step, StepOutcome},
-    memory::Guard,
+    memory::OomGuard,
     operation::Reply,
     pending_operations::PendingOperations,
     reason::StopReason,
@@ -33,11 +33,11 @@ pub struct Machine {
     pub(super) instances: BTreeMap<InstanceId, Instance>,
     pub(super) reloads: Reloads,
     pub(super) pending_operations: PendingOperations,
-    pub(super) changes: Changes,
+    pub(super) changes: WatchChanges,
     /// Who waits for others, or cannot start because of them.
     pub(super) waiting: BTreeSet<InstanceId>,
     pub(super) shutdown: Shutdown,
-    pub(super) guard: Guard,
+    pub(super) guard: OomGuard,
     pub(super) phase: Phase,
     /// A request has ended instances, and nothing has ended by itself since: procrun does
     /// not end because of it.
@@ -52,7 +52,7 @@ pub struct Machine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Nothing has been started yet.
-    Waiting,
+    NotBooted,
     Running,
     /// Asked to stop, everything still serves for `pre_stop_delay`.
     Closing {
@@ -69,7 +69,7 @@ pub(super) enum Phase {
 }
 
 impl Machine {
-    /// A tree for `plan` in which nothing runs yet: [`Event::Boot`] starts it. `cpus` is what
+    /// A tree for `plan` in which nothing runs yet: [`Input::Boot`] starts it. `cpus` is what
     /// `instances = "max"` means, at least 1.
     pub fn new(plan: Plan, cpus: u32) -> Self {
         let mut machine = Self {
@@ -77,11 +77,11 @@ impl Machine {
             instances: BTreeMap::new(),
             reloads: Reloads::default(),
             pending_operations: PendingOperations::default(),
-            changes: Changes::default(),
+            changes: WatchChanges::default(),
             waiting: BTreeSet::new(),
             shutdown: Shutdown::default(),
-            guard: Guard::default(),
-            phase: Phase::Waiting,
+            guard: OomGuard::default(),
+            phase: Phase::NotBooted,
             held: false,
             failures: 0,
             next_id: 0,
@@ -102,80 +102,80 @@ impl Machine {
     }
 
     /// Takes in one event and appends to `out` what is to be done.
-    pub fn step(&mut self, now: Time, event: Event, out: &mut Vec<Effect>) {
+    pub fn step(&mut self, now: Time, event: Input, out: &mut Vec<Effect>) {
         if self.phase == Phase::Ended {
-            if let Event::Operate(ticket, _) = event {
+            if let Input::Operate(ticket, _) = event {
                 out.push(Effect::Reply(ticket, Reply::Failed("procrun is about to end".to_owned())));
             }
             return;
         }
         let begin = out.len();
         match event {
-            Event::Boot => self.boot(now, out),
-            Event::Started(run, kind, pid) => self.with(run, now, out, |instance, step| {
+            Input::Boot => self.boot(now, out),
+            Input::Started(run, kind, pid) => self.with(run, now, out, |instance, step| {
                 instance.started(step, kind, pid);
                 StepOutcome::Nothing
             }),
-            Event::SpawnFailed(run, failure) => {
+            Input::SpawnFailed(run, failure) => {
                 self.with(run, now, out, |instance, step| instance.spawn_failed(step, failure));
             }
-            Event::Ready(run, sign) => self.with(run, now, out, |instance, step| {
+            Input::Ready(run, sign) => self.with(run, now, out, |instance, step| {
                 instance.ready(step, sign);
                 StepOutcome::Nothing
             }),
-            Event::Exited { run, ending, leftovers } => {
+            Input::Exited { run, ending, leftovers } => {
                 self.with(run, now, out, |instance, step| instance.exited(step, ending, leftovers));
             }
-            Event::Drained(run) => self.with(run, now, out, |instance, step| {
+            Input::Drained(run) => self.with(run, now, out, |instance, step| {
                 instance.drained(step, StopReason::Drained);
                 StepOutcome::Nothing
             }),
-            Event::TreeGone(run) => self.with(run, now, out, Instance::tree_gone),
-            Event::Probed { run, kind, result } => {
+            Input::TreeGone(run) => self.with(run, now, out, Instance::tree_gone),
+            Input::Probed { run, kind, result } => {
                 self.with(run, now, out, |instance, step| instance.probed(step, kind, result));
             }
-            Event::Notified(run, word) => {
+            Input::Notified(run, word) => {
                 self.with(run, now, out, |instance, step| instance.spoke(step, word));
             }
-            Event::TimerFired(Timer { instance: InstanceId::NOBODY, .. }) => {
+            Input::TimerFired(Timer { instance: InstanceId::ROOT, .. }) => {
                 self.changes_due(now, out);
                 self.closing_due(now, out);
             }
-            Event::FilesChanged { app, path } => self.files_changed(now, &app, path, out),
-            Event::TimerFired(Timer { instance, wait, epoch }) => {
-                self.with_instance(instance, now, out, |instance, step| match wait {
-                    Wait::State => instance.timer_fired(step, epoch),
-                    Wait::Probe(kind) => {
+            Input::FilesChanged { app, path } => self.files_changed(now, &app, path, out),
+            Input::TimerFired(Timer { instance, kind, epoch }) => {
+                self.with_instance(instance, now, out, |instance, step| match kind {
+                    TimerKind::State => instance.timer_fired(step, epoch),
+                    TimerKind::Probe(kind) => {
                         instance.check_due(step, kind, epoch);
                         StepOutcome::Nothing
                     }
-                    Wait::Heartbeat => instance.beat_due(step, epoch),
-                    Wait::Listening => {
+                    TimerKind::Heartbeat => instance.beat_due(step, epoch),
+                    TimerKind::Listening => {
                         instance.listening_due(step, epoch);
                         StepOutcome::Nothing
                     }
                 });
             }
-            Event::Due { app } => self.due(now, &app, out),
-            Event::MemoryExceeded { run, used, limit } => self.memory_exceeded(now, run, used, limit, out),
-            Event::MemoryShort { shortage, sizes } => self.memory_short(now, shortage, &sizes, out),
-            Event::Stop(request) => self.stop_requested(now, request, out),
-            Event::Forward(signal) => {
+            Input::ScheduleDue { app } => self.due(now, &app, out),
+            Input::MemoryExceeded { run, used, limit } => self.memory_exceeded(now, run, used, limit, out),
+            Input::MemoryShort { shortage, sizes } => self.memory_short(now, shortage, &sizes, out),
+            Input::Shutdown(request) => self.stop_requested(now, request, out),
+            Input::ForwardSignal(signal) => {
                 for instance in self.instances.values_mut() {
                     instance.forward(signal, out);
                 }
             }
-            Event::Rename { from, to } => self.rename(&from, &to),
-            Event::Apply { plan, cpus } => match self.phase {
+            Input::Rename { from, to } => self.rename(&from, &to),
+            Input::Apply { plan, cpus } => match self.phase {
                 Phase::Running => self.apply(now, plan, cpus, None, out),
-                Phase::Waiting => {
+                Phase::NotBooted => {
                     (self.plan, self.next_id, self.next_pm_id) = (plan, 0, 0);
                     self.instances.clear();
                     self.populate(cpus);
                 }
                 Phase::Closing { .. } | Phase::Stopping { .. } | Phase::Ended => {}
             },
-            Event::Operate(ticket, operation) => self.operate(now, ticket, operation, out),
+            Input::Operate(ticket, operation) => self.operate(now, ticket, operation, out),
         }
         self.turns(now, out);
         self.next_stage(now, out);
@@ -186,7 +186,7 @@ impl Machine {
     }
 
     fn boot(&mut self, now: Time, out: &mut Vec<Effect>) {
-        if self.phase != Phase::Waiting {
+        if self.phase != Phase::NotBooted {
             return;
         }
         self.phase = Phase::Running;
@@ -261,7 +261,7 @@ impl Machine {
         if verdict == StepOutcome::Removed
             && let Some(instance) = self.instances.remove(&id)
         {
-            out.push(Effect::Forget(id));
+            out.push(Effect::Remove(id));
             self.transfer_history(&instance);
             self.is_gone(now, &instance.spec.name, id, out);
         }
@@ -269,11 +269,11 @@ impl Machine {
 
     /// Why a predecessor had to go is a part of the record that its successor already has.
     fn transfer_history(&mut self, gone: &Instance) {
-        if gone.generation == Generation::Leaving
-            && let Some(heir) = self.settled(&gone.spec.name, gone.number)
+        if gone.generation == Generation::Predecessor
+            && let Some(heir) = self.current(&gone.spec.name, gone.number)
             && let Some(heir) = self.instances.get_mut(&heir)
         {
-            let with_reason = gone.history.record.endings.iter().filter(|past| past.reason.is_some());
+            let with_reason = gone.history.record.past_runs.iter().filter(|past| past.reason.is_some());
             with_reason.for_each(|past| heir.history.record.ended(past.clone()));
         }
     }
@@ -296,7 +296,7 @@ impl Machine {
             }
             StepOutcome::Errored(code) => {
                 self.held = false;
-                instance.history.gave_up = true;
+                instance.history.has_errored = true;
                 self.failures += 1;
                 let (_, code) = *instance.history.failure.get_or_insert((self.failures, code.max(1)));
                 self.failed(now, id, code, out);
@@ -348,10 +348,10 @@ impl Machine {
             Phase::Running if self.plan.runtime.auto_exit && !self.held => self.first_failure(),
             Phase::Stopping { code, .. } => code,
             Phase::Closing { .. } => 0,
-            Phase::Waiting | Phase::Running | Phase::Ended => return,
+            Phase::NotBooted | Phase::Running | Phase::Ended => return,
         };
         self.phase = Phase::Ended;
-        out.push(Effect::End(code));
+        out.push(Effect::Exit(code));
     }
 
     /// The slow truth, recomputed after each step of a debug build.
@@ -361,7 +361,7 @@ impl Machine {
             .instances
             .values()
             .map(|instance| {
-                (&instance.spec.name, instance.number, instance.generation == Generation::Settled)
+                (&instance.spec.name, instance.number, instance.generation == Generation::Current)
             })
             .collect();
         let all = places.len();
@@ -377,7 +377,7 @@ impl Machine {
                 self.instances.values().all(|instance| {
                     !matches!(
                         instance.status(),
-                        super::instance::Status::WaitingRestart | super::instance::Status::Waiting
+                        super::instance::Status::BackingOff | super::instance::Status::WaitingForDependencies
                     )
                 }),
                 "something waits to start during a stop"

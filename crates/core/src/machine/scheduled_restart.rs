@@ -9,7 +9,7 @@ use super::{
     events::{EventData, Notice},
     ids::InstanceId,
     instance::{AfterStop, Status},
-    reason::{Reason, StopReason},
+    reason::{ExitReason, StopReason},
     root::{Machine, Phase},
     time::Time,
 };
@@ -28,7 +28,10 @@ impl Machine {
                 Status::Online => running.push(*id),
                 Status::Launching if self.instances[id].cannot_listen() => running.push(*id),
                 Status::Stopped | Status::Errored => resting.push(*id),
-                Status::Waiting | Status::Launching | Status::Stopping | Status::WaitingRestart => {}
+                Status::WaitingForDependencies
+                | Status::Launching
+                | Status::Stopping
+                | Status::BackingOff => {}
             }
         }
         let Some(first) = running.first().or(resting.first()) else { return };
@@ -42,7 +45,7 @@ impl Machine {
         }
         if rolls {
             let numbers: BTreeSet<u32> = running.iter().map(|id| self.instances[id].number).collect();
-            self.reload_numbers(now, app, &numbers, Reason::Schedule, Vec::new(), out);
+            self.reload_numbers(now, app, &numbers, ExitReason::Schedule, Vec::new(), out);
         }
     }
 

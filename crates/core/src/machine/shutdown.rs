@@ -12,12 +12,12 @@ use std::{
 use super::{
     effect::Effect,
     events::{EventData, Notice},
-    ids::{InstanceId, Timer, Wait},
-    input::StopRequest,
+    ids::{InstanceId, Timer, TimerKind},
+    input::ShutdownRequest,
     instance::{AfterStop, Instance, StepOutcome, Stop},
     reason::StopReason,
     root::{Machine, Phase},
-    shutdown_budget::{Budget, MIN_STOP_TIME, longest_way, share},
+    shutdown_budget::{MIN_STOP_TIME, StopPath, longest_way, share},
     subject::Generation,
     time::Time,
 };
@@ -34,9 +34,9 @@ const IMPATIENCE: Duration = Duration::from_millis(500);
 const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
 impl Machine {
-    pub(super) fn stop_requested(&mut self, now: Time, request: StopRequest, out: &mut Vec<Effect>) {
+    pub(super) fn stop_requested(&mut self, now: Time, request: ShutdownRequest, out: &mut Vec<Effect>) {
         match self.phase {
-            Phase::Waiting => self.shut_down(now, Some(request.signal), 0, out),
+            Phase::NotBooted => self.shut_down(now, Some(request.signal), 0, out),
             Phase::Running => self.close(now, request.signal, out),
             Phase::Closing { asked, signal } if now.since(asked) > IMPATIENCE => {
                 self.phase = Phase::Closing { asked: now, signal };
@@ -74,8 +74,8 @@ impl Machine {
         // What the plan says may change meanwhile: a reload comes to its end.
         self.shutdown.begins = now + delay;
         out.push(Notice::of_runtime(EventData::Closing { delay }).into());
-        let timer = Timer { instance: InstanceId::NOBODY, wait: Wait::State, epoch: 0 };
-        out.push(Effect::Arm(timer, self.shutdown.begins));
+        let timer = Timer { instance: InstanceId::ROOT, kind: TimerKind::State, epoch: 0 };
+        out.push(Effect::ArmTimer(timer, self.shutdown.begins));
     }
 
     /// How long a stop of everything may take.
@@ -115,7 +115,7 @@ impl Machine {
     ) {
         let asked = match self.phase {
             Phase::Closing { asked, .. } => Some(asked),
-            Phase::Waiting | Phase::Running | Phase::Ended => signal.map(|_| now),
+            Phase::NotBooted | Phase::Running | Phase::Ended => signal.map(|_| now),
             Phase::Stopping { asked, .. } => asked,
         };
         if !matches!(self.phase, Phase::Closing { .. }) {
@@ -180,8 +180,8 @@ impl Machine {
             let kill_signal = instance.spec.stop.kill_signal.or(asked_with);
             let signal = kill_signal.unwrap_or_else(|| instance.stop_signal());
             let then = match instance.generation {
-                Generation::Settled => AfterStop::Stay,
-                Generation::Coming | Generation::Leaving => AfterStop::Remove,
+                Generation::Current => AfterStop::StayStopped,
+                Generation::Successor | Generation::Predecessor => AfterStop::Remove,
             };
             instance.limit_patience(step, limit);
             instance.stop(step, Stop { signal, cause: StopReason::Shutdown, then })
@@ -218,7 +218,7 @@ impl Machine {
         own.iter()
             .map(|(name, own_time)| {
                 longest_way(&order, &own, name, &mut known);
-                let next = |name: &&str| known.get(name).and_then(|way: &Budget<'_>| way.next);
+                let next = |name: &&str| known.get(name).and_then(|way: &StopPath<'_>| way.next);
                 let stages = std::iter::successors(Some(*name), next);
                 let share = share(left, stages.filter_map(|stage| own.get(stage).copied()).collect());
                 ((*name).to_owned(), now + share.min(*own_time).max(MIN_STOP_TIME))

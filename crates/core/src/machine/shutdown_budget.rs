@@ -42,7 +42,7 @@ pub(super) fn share(mut left: Duration, mut wants: Vec<Duration>) -> Duration {
 
 /// From asking an application to end until all that it needs are gone, one after the other.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Budget<'a> {
+pub(super) struct StopPath<'a> {
     /// The longest time that this may take.
     pub(super) time: Duration,
     /// The one that comes next on the way that takes longest.
@@ -53,17 +53,17 @@ pub(super) fn longest_way<'a>(
     order: &Graph<'a>,
     own: &BTreeMap<&str, Duration>,
     name: &'a str,
-    known: &mut BTreeMap<&'a str, Budget<'a>>,
+    known: &mut BTreeMap<&'a str, StopPath<'a>>,
 ) -> Duration {
     if let Some(way) = known.get(name) {
         return way.time;
     }
     // In a circle it counts for nothing the second time, and nobody's way leads there.
-    known.insert(name, Budget::default());
+    known.insert(name, StopPath::default());
     let needs = order.get(name).into_iter().flatten();
     let ways = needs.map(|needed| (longest_way(order, own, needed, known), *needed));
     let (after, next) = ways.filter(|(time, _)| !time.is_zero()).max().unzip();
     let time = after.unwrap_or_default() + own.get(name).copied().unwrap_or_default();
-    known.insert(name, Budget { time, next });
+    known.insert(name, StopPath { time, next });
     time
 }

@@ -35,29 +35,29 @@ impl Display for Subject {
 pub enum Generation {
     /// It is the one of its place.
     #[default]
-    #[serde(rename = "settled")]
-    Settled,
+    #[serde(rename = "current")]
+    Current,
     /// It is to be that one as soon as it is ready, if ever.
     #[serde(rename = "new")]
-    Coming,
+    Successor,
     /// It was that one, and ends.
     #[serde(rename = "old")]
-    Leaving,
+    Predecessor,
 }
 
 impl Generation {
     /// Whether it is not part of a reload.
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-    pub(super) fn is_settled(&self) -> bool {
-        *self == Self::Settled
+    pub(super) fn is_current(&self) -> bool {
+        *self == Self::Current
     }
 
     /// What stands before the name of the instance.
     pub(super) fn adjective(self) -> &'static str {
         match self {
-            Self::Settled => "",
-            Self::Coming => "the new ",
-            Self::Leaving => "the old ",
+            Self::Current => "",
+            Self::Successor => "the new ",
+            Self::Predecessor => "the old ",
         }
     }
 }
@@ -72,7 +72,7 @@ pub struct EventSubject {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<u32>,
     /// Where the instance stands in a reload: two instances have the same `pm_id` then.
-    #[serde(default, skip_serializing_if = "Generation::is_settled")]
+    #[serde(default, skip_serializing_if = "Generation::is_current")]
     pub generation: Generation,
     /// The instance, for the machine.
     #[serde(skip)]
@@ -81,7 +81,7 @@ pub struct EventSubject {
 
 impl EventSubject {
     /// procrun as a whole.
-    pub const RUNTIME: Self = Self { app: None, id: None, generation: Generation::Settled, instance: None };
+    pub const RUNTIME: Self = Self { app: None, id: None, generation: Generation::Current, instance: None };
 
     /// An application.
     pub fn app(name: &str) -> Self {

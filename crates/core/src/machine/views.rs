@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    history::RestartHistory,
+    history::PastRun,
     ids::{InstanceId, Run},
     instance::{Instance, Status},
     readiness::Readiness,
@@ -39,13 +39,13 @@ pub struct InstanceView<'a> {
     /// Whether it passes `[apps.health]`; `None` without one.
     pub healthy: Option<bool>,
     /// What it has failed last, if it has not succeeded since.
-    pub complaint: Option<String>,
+    pub last_failure: Option<String>,
     /// What it says of itself.
-    pub says: Option<&'a str>,
+    pub status_text: Option<&'a str>,
     /// Restarts since it was reset (PM2's `restart_time`).
     pub restarts: u32,
     /// Unstable runs in a row (PM2's `unstable_restarts`).
-    pub unstable: u32,
+    pub unstable_runs: u32,
     /// Since when it is in the list, or was reset; a successor in a reload inherits that.
     pub created_at: Time,
     /// Since when its process is there, if it is.
@@ -55,9 +55,9 @@ pub struct InstanceView<'a> {
     /// Whether its task is done; `None`: it is no task (`oneshot`).
     pub completed: Option<bool>,
     /// It has failed because it was given up (`errored`), also if it was stopped since.
-    pub gave_up: bool,
+    pub has_errored: bool,
     /// How its last few runs ended, the oldest first.
-    pub endings: &'a [RestartHistory],
+    pub past_runs: &'a [PastRun],
 }
 
 impl InstanceView<'_> {
@@ -76,7 +76,7 @@ impl Machine {
 
     /// The plan as it is when every reload that is under way or waits has come to its end: what a
     /// change of the plan begins with, or it would take those back.
-    pub fn coming_plan(&self) -> Plan {
+    pub fn pending_plan(&self) -> Plan {
         let mut plan = self.plan.clone();
         for app in &mut plan.apps {
             let (reached, queued) = self.reloads.goals(&app.name);
@@ -101,7 +101,7 @@ impl Machine {
     /// All instances, by id.
     pub fn instances(&self) -> impl Iterator<Item = InstanceView<'_>> {
         let mut siblings: BTreeMap<&str, u32> = BTreeMap::new();
-        for instance in self.instances.values().filter(|it| it.generation == Generation::Settled) {
+        for instance in self.instances.values().filter(|it| it.generation == Generation::Current) {
             *siblings.entry(&instance.spec.name).or_default() += 1;
         }
         self.instances.values().map(move |instance| {
@@ -114,7 +114,7 @@ impl Machine {
     pub fn instance(&self, id: InstanceId) -> Option<InstanceView<'_>> {
         let instance = self.instances.get(&id)?;
         let is_sibling = |other: &&Instance| {
-            other.generation == Generation::Settled && other.spec.name == instance.spec.name
+            other.generation == Generation::Current && other.spec.name == instance.spec.name
         };
         let siblings = self.instances.values().filter(is_sibling).count();
         Some(self.view_of(instance, u32::try_from(siblings).unwrap_or(u32::MAX)))
@@ -149,7 +149,7 @@ impl Machine {
     /// Whether a shutdown was requested.
     pub fn is_stopping(&self) -> bool {
         match self.phase {
-            Phase::Waiting | Phase::Running => false,
+            Phase::NotBooted | Phase::Running => false,
             Phase::Closing { .. } | Phase::Stopping { .. } | Phase::Ended => true,
         }
     }
@@ -176,16 +176,16 @@ impl Machine {
             readiness: instance.gate.signs,
             ready: instance.is_ready() && !self.is_stopping(),
             healthy: instance.spec.health.liveness.is_some().then(|| instance.is_healthy()),
-            complaint: instance.complaint(),
-            says: instance.says(),
+            last_failure: instance.last_failure(),
+            status_text: instance.status_text(),
             restarts: instance.history.record.restarts,
-            unstable: instance.history.unstable,
+            unstable_runs: instance.history.unstable_runs,
             created_at: instance.history.record.created_at,
             started_at: instance.started_at(),
             failed: instance.history.failure.is_some(),
             completed: instance.spec.order.oneshot.then(|| instance.is_complete()),
-            gave_up: instance.history.gave_up,
-            endings: &instance.history.record.endings,
+            has_errored: instance.history.has_errored,
+            past_runs: &instance.history.record.past_runs,
         }
     }
 }

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     machine::{
-        ending::{EndRequest, Ending, Next},
+        ending::{Ending, FollowUp, StopMethod},
         fault::ListenFailure,
         health::{HealthFailure, ProbeKind},
-        memory::Answer,
-        readiness::{ReadinessFailure, Sign},
-        reason::{Reason, StopReason, Why},
+        memory::MemoryAction,
+        readiness::{ReadinessFailure, ReadinessSource},
+        reason::{ExitReason, ReloadAbortReason, StopReason},
         serde_form::{millis, optional_millis, signal_name, signal_names},
     },
     spec::{ExitCode, Signal},
@@ -51,7 +51,7 @@ event_data! {
     "instance.launching" Launching { pid: i32 }
     /// An instance listens, or has sent `ready`, for the first time in this run.
     "instance.ready" Ready {
-        sign: Sign,
+        sign: ReadinessSource,
         /// It was launching until then (`wait_ready`).
         awaited: bool,
         #[serde(rename = "after_ms", with = "millis")]
@@ -102,7 +102,7 @@ event_data! {
         timeout: Duration,
     }
     /// An instance was sent its stop signal or its shutdown message.
-    "instance.stopping" Stopping { reason: StopReason, request: EndRequest }
+    "instance.stopping" Stopping { reason: StopReason, request: StopMethod }
     /// The main process of an instance has ended, or could not be started.
     "instance.exited" Exited {
         /// The word for why it ended: `exit`, `signal`, `oom`, `memory` and others.
@@ -111,11 +111,11 @@ event_data! {
         ending: Ending,
         /// Why procrun has ended it, or what it reported before it ended.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        cause: Option<Reason>,
+        cause: Option<ExitReason>,
         #[serde(rename = "uptime_ms", with = "millis")]
         uptime: Duration,
         #[serde(flatten)]
-        next: Next,
+        next: FollowUp,
     }
     /// Processes of an ended instance are still running and are stopped.
     "instance.leftovers" Leftovers {}
@@ -175,7 +175,7 @@ event_data! {
         took: Duration,
     }
     /// A reload has ended before all processes were replaced.
-    "reload.aborted" ReloadAborted { reason: Why, replaced: u32, total: u32, rolling: bool }
+    "reload.aborted" ReloadAborted { reason: ReloadAbortReason, replaced: u32, total: u32, rolling: bool }
     /// Something waits until the reload of an application is over.
     "reload.queued" ReloadQueued {
         /// `another reload`.
@@ -213,7 +213,7 @@ event_data! {
         used: u64,
         #[serde(rename = "limit_bytes")]
         limit: u64,
-        action: Answer,
+        action: MemoryAction,
     }
     /// The memory of the container is short: the largest instance is stopped before the kernel kills one.
     "memory.oom_guard_stop" OomGuardStop {

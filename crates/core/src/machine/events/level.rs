@@ -3,9 +3,9 @@
 use super::{EventData, Notice, RuntimePart, SignalUse};
 use crate::{
     machine::{
-        ending::Next,
-        readiness::Sign,
-        reason::{StopReason, Why},
+        ending::FollowUp,
+        readiness::ReadinessSource,
+        reason::{ReloadAbortReason, StopReason},
     },
     spec::{ExitCode, Signal},
 };
@@ -45,7 +45,7 @@ impl Notice {
     /// How serious it is.
     pub fn level(&self) -> Level {
         match &self.data {
-            EventData::Ready { sign: Sign::Message, awaited: true, .. }
+            EventData::Ready { sign: ReadinessSource::Message, awaited: true, .. }
             | EventData::EndedContainer { code: 0 } => Level::Info,
             EventData::ProbeFailed { .. }
             | EventData::Ready { .. }
@@ -72,12 +72,14 @@ impl Notice {
                 | StopReason::NotDrained => Level::Info,
             },
             EventData::Exited { ending, next, .. } => match next {
-                Next::Errored { .. } => Level::Error,
-                Next::Final if ending.code() != 0 => Level::Warn,
-                Next::Final | Next::Restart(_) | Next::Stay | Next::Sweep => Level::Info,
+                FollowUp::Errored { .. } => Level::Error,
+                FollowUp::Final if ending.code() != 0 => Level::Warn,
+                FollowUp::Final | FollowUp::Restart(_) | FollowUp::Stopped | FollowUp::Leftovers => {
+                    Level::Info
+                }
             },
             EventData::Outage { part, retry, .. } => outage(*part, retry.is_some()),
-            EventData::ReloadAborted { reason: Why::ReadinessFailure { .. }, .. }
+            EventData::ReloadAborted { reason: ReloadAbortReason::ReadinessFailure { .. }, .. }
             | EventData::ChannelClosed { .. }
             | EventData::AcceptFailed { .. }
             | EventData::Blocked { .. }

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     machine::{
-        Answer, Command, EndRequest, Ending, Excess, FailureKind, Generation, HealthFailure, ListenFailure,
-        Next, ProbeKind, ReadinessFailure, Reason, Sign, SpawnFailure, StopReason, Uncaught, Why,
+        Command, Ending, ExitReason, FailureKind, FollowUp, Generation, HealthFailure, ListenFailure,
+        MemoryAction, MemoryExcess, ProbeKind, ReadinessFailure, ReadinessSource, ReloadAbortReason,
+        SpawnFailure, StopMethod, StopReason, Uncaught,
     },
     spec::Signal,
 };
@@ -19,14 +20,14 @@ fn instance() -> EventSubject {
     EventSubject { id: Some(3), ..EventSubject::app("api") }
 }
 
-fn exited(ending: Ending, cause: Option<Reason>, next: Next) -> EventData {
+fn exited(ending: Ending, cause: Option<ExitReason>, next: FollowUp) -> EventData {
     let reason = crate::machine::reason(&ending, cause.as_ref()).into();
     EventData::Exited { reason, ending, cause, uptime: MS(1200), next }
 }
 
 fn aborted(setback: ReadinessFailure) -> EventData {
-    let who = EventSubject { generation: Generation::Coming, ..instance() };
-    let reason = Why::ReadinessFailure { who, setback };
+    let who = EventSubject { generation: Generation::Successor, ..instance() };
+    let reason = ReloadAbortReason::ReadinessFailure { who, setback };
     EventData::ReloadAborted { reason, replaced: 1, total: 4, rolling: true }
 }
 
@@ -41,8 +42,8 @@ fn samples() -> Vec<EventData> {
     vec![
         EventData::Online { pid: 7 },
         EventData::Launching { pid: 7 },
-        EventData::Ready { sign: Sign::Listening, awaited: false, after: MS(120) },
-        EventData::Ready { sign: Sign::Message, awaited: true, after: MS(120) },
+        EventData::Ready { sign: ReadinessSource::Listening, awaited: false, after: MS(120) },
+        EventData::Ready { sign: ReadinessSource::Message, awaited: true, after: MS(120) },
         EventData::Waiting { dependency: "db (ready)".to_owned(), waited: None },
         EventData::Waiting { dependency: "db (ready)".to_owned(), waited: Some(MS(3000)) },
         EventData::Blocked { obstacle: "db (0) is errored".to_owned() },
@@ -54,29 +55,35 @@ fn samples() -> Vec<EventData> {
         EventData::Unhealthy { failure: HealthFailure::NeverSpoke(MS(5000)) },
         EventData::Unhealthy { failure: HealthFailure::Fault },
         EventData::WithoutListener { place: "port 3000".to_owned() },
-        EventData::NotReady { failure: ReadinessFailure::Silent { sign: Sign::Message, waited: MS(3000) } },
-        EventData::Draining { reason: StopReason::Replaced, timeout: MS(10_000) },
-        EventData::Stopping { reason: StopReason::Asked, request: EndRequest::Signal(Signal::INT) },
-        EventData::Stopping {
-            reason: StopReason::Memory(Excess::Short { size: 1, used: 2, limit: 3 }),
-            request: EndRequest::Message(Signal::INT),
+        EventData::NotReady {
+            failure: ReadinessFailure::Silent { sign: ReadinessSource::Message, waited: MS(3000) },
         },
-        exited(Ending::Exited(3), None, Next::Restart(MS(1500))),
-        exited(signaled, Some(Reason::Command(Command::Restart)), Next::Sweep),
+        EventData::Draining { reason: StopReason::Replaced, timeout: MS(10_000) },
+        EventData::Stopping { reason: StopReason::Asked, request: StopMethod::Signal(Signal::INT) },
+        EventData::Stopping {
+            reason: StopReason::Memory(MemoryExcess::ContainerShort { size: 1, used: 2, limit: 3 }),
+            request: StopMethod::Message(Signal::INT),
+        },
+        exited(Ending::Exited(3), None, FollowUp::Restart(MS(1500))),
+        exited(signaled, Some(ExitReason::Command(Command::Restart)), FollowUp::Leftovers),
         exited(
             Ending::OutOfMemory { exited: None, limit: Some(1 << 20) },
-            Some(Reason::Memory(Excess::OverLimit { used: 2, limit: 1 })),
-            Next::Errored { unstable: 16 },
+            Some(ExitReason::Memory(MemoryExcess::OverLimit { used: 2, limit: 1 })),
+            FollowUp::Errored { unstable_runs: 16 },
         ),
-        exited(Ending::OutOfMemory { exited: Some(137), limit: None }, None, Next::Final),
-        exited(Ending::SpawnFailed(failure(FailureKind::Permanent)), None, Next::Errored { unstable: 1 }),
-        exited(Ending::Exited(1), Some(Reason::CannotListen(listen.clone())), Next::Final),
-        exited(Ending::Exited(1), Some(Reason::Uncaught(Uncaught::Rejection)), Next::Stay),
-        exited(Ending::Exited(1), Some(Reason::Sick(HealthFailure::Fault)), Next::Stay),
-        exited(Ending::Exited(1), Some(Reason::FilesChanged(path())), Next::Stay),
-        exited(Ending::Exited(1), Some(Reason::Schedule), Next::Stay),
-        exited(Ending::Exited(1), Some(Reason::Configuration), Next::Stay),
-        exited(Ending::Exited(1), Some(Reason::ReloadAborted), Next::Stay),
+        exited(Ending::OutOfMemory { exited: Some(137), limit: None }, None, FollowUp::Final),
+        exited(
+            Ending::SpawnFailed(failure(FailureKind::Permanent)),
+            None,
+            FollowUp::Errored { unstable_runs: 1 },
+        ),
+        exited(Ending::Exited(1), Some(ExitReason::CannotListen(listen.clone())), FollowUp::Final),
+        exited(Ending::Exited(1), Some(ExitReason::Uncaught(Uncaught::Rejection)), FollowUp::Stopped),
+        exited(Ending::Exited(1), Some(ExitReason::Sick(HealthFailure::Fault)), FollowUp::Stopped),
+        exited(Ending::Exited(1), Some(ExitReason::FilesChanged(path())), FollowUp::Stopped),
+        exited(Ending::Exited(1), Some(ExitReason::Schedule), FollowUp::Stopped),
+        exited(Ending::Exited(1), Some(ExitReason::Configuration), FollowUp::Stopped),
+        exited(Ending::Exited(1), Some(ExitReason::ReloadAborted), FollowUp::Stopped),
         EventData::Leftovers {},
         EventData::Killing { waited: MS(1600) },
         EventData::Unkillable {},
@@ -98,7 +105,12 @@ fn samples() -> Vec<EventData> {
         aborted(ReadinessFailure::Sick(HealthFailure::Fault)),
         aborted(ReadinessFailure::NoRoom),
         aborted(ReadinessFailure::Order),
-        EventData::ReloadAborted { reason: Why::MemoryShort, replaced: 0, total: 4, rolling: true },
+        EventData::ReloadAborted {
+            reason: ReloadAbortReason::MemoryShort,
+            replaced: 0,
+            total: 4,
+            rolling: true,
+        },
         EventData::ReloadQueued { job: "another reload".into() },
         EventData::ReloadUnderWay {},
         EventData::SocketOpened { address: "tcp://0.0.0.0:80".to_owned() },
@@ -108,11 +120,11 @@ fn samples() -> Vec<EventData> {
         EventData::ChangesThrottled { path: path(), times: 4, wait: MS(1500) },
         EventData::PathMissing { path: path(), error: "no such file".to_owned() },
         EventData::WatchPolling { reason: "/srv is on NFS".to_owned(), interval: MS(1000) },
-        EventData::MemoryExceeded { used: 300 << 20, limit: 200 << 20, action: Answer::Replace },
+        EventData::MemoryExceeded { used: 300 << 20, limit: 200 << 20, action: MemoryAction::Replace },
         EventData::MemoryExceeded {
             used: 300 << 20,
             limit: 200 << 20,
-            action: Answer::LeaveAlone { times: 4, wait: MS(1500) },
+            action: MemoryAction::LeaveAlone { times: 4, wait: MS(1500) },
         },
         EventData::OomGuardStop {
             size: 300 << 20,
@@ -178,7 +190,7 @@ fn every_kind_survives_json() {
 
 #[test]
 fn an_event_in_json_is_flat_and_names_its_units() {
-    let data = exited(Ending::Exited(3), None, Next::Restart(MS(1500)));
+    let data = exited(Ending::Exited(3), None, FollowUp::Restart(MS(1500)));
     assert_eq!(
         serde_json::to_value(event(data)).unwrap(),
         json!({
@@ -206,11 +218,11 @@ fn an_event_in_json_is_flat_and_names_its_units() {
 #[test]
 fn each_fact_has_one_wording() {
     let ended = |next| words(exited(Ending::Exited(3), None, next));
-    assert_eq!(ended(Next::Restart(MS(1500))), "api (3) ended: exit 3, up 1.2 s, restarting in 1.5 s");
-    assert_eq!(ended(Next::Restart(MS(0))), "api (3) ended: exit 3, up 1.2 s, restarting now");
-    assert_eq!(ended(Next::Final), "api (3) ended: exit 3, up 1.2 s, not restarting it");
+    assert_eq!(ended(FollowUp::Restart(MS(1500))), "api (3) ended: exit 3, up 1.2 s, restarting in 1.5 s");
+    assert_eq!(ended(FollowUp::Restart(MS(0))), "api (3) ended: exit 3, up 1.2 s, restarting now");
+    assert_eq!(ended(FollowUp::Final), "api (3) ended: exit 3, up 1.2 s, not restarting it");
     assert_eq!(
-        ended(Next::Errored { unstable: 16 }),
+        ended(FollowUp::Errored { unstable_runs: 16 }),
         "api (3) ended: exit 3, up 1.2 s, errored: 16 unstable starts in a row"
     );
     assert_eq!(
@@ -231,7 +243,7 @@ fn each_fact_has_one_wording() {
         words(EventData::ClockSet { by: -7_200_000 }),
         "the clock was set back by 2 h 0 min: schedules follow the new time"
     );
-    let sent = EndRequest::Signal(Signal::TERM);
+    let sent = StopMethod::Signal(Signal::TERM);
     assert_eq!(
         words(EventData::Stopping { reason: StopReason::Restarted, request: sent }),
         "api (3) is restarted, sending SIGTERM"

@@ -9,12 +9,12 @@ use std::{
 use super::{ConfigChange, EventData, Notice, RuntimePart, SignalUse, TaskState};
 use crate::{
     machine::{
-        ending::{Ending, Next},
+        ending::{Ending, FollowUp},
         fault::Uncaught,
         health::{HealthFailure, ProbeKind},
-        memory::Answer,
-        readiness::{ReadinessFailure, Sign},
-        reason::{Reason, StopReason, Why},
+        memory::MemoryAction,
+        readiness::{ReadinessFailure, ReadinessSource},
+        reason::{ExitReason, ReloadAbortReason, StopReason},
     },
     spec::{ByteSize, HumanDuration},
 };
@@ -29,10 +29,10 @@ impl Display for Notice {
             EventData::Launching { pid } => write!(f, "{who} is launching, pid {pid}, waiting for `ready`"),
             EventData::Ready { sign, awaited, after } => {
                 let sign = match (sign, awaited) {
-                    (Sign::Listening, _) => "listens",
-                    (Sign::Message, true) => "is ready",
-                    (Sign::Message, false) => "reports that it is ready",
-                    (Sign::Probe, _) => "passed its probe",
+                    (ReadinessSource::Listening, _) => "listens",
+                    (ReadinessSource::Message, true) => "is ready",
+                    (ReadinessSource::Message, false) => "reports that it is ready",
+                    (ReadinessSource::Probe, _) => "passed its probe",
                 };
                 write!(f, "{who} {sign} after {}", HumanDuration(*after))
             }
@@ -251,10 +251,16 @@ impl Display for RuntimePart {
 }
 
 /// What is left after a reload was aborted.
-fn aborted(why: &Why, replaced: u32, total: u32, rolling: bool, f: &mut Formatter<'_>) -> fmt::Result {
+fn aborted(
+    why: &ReloadAbortReason,
+    replaced: u32,
+    total: u32,
+    rolling: bool,
+    f: &mut Formatter<'_>,
+) -> fmt::Result {
     match why {
-        Why::Asked | Why::Removed | Why::Shutdown => return Ok(()),
-        Why::ReadinessFailure { .. } | Why::MemoryShort => {}
+        ReloadAbortReason::Asked | ReloadAbortReason::Removed | ReloadAbortReason::Shutdown => return Ok(()),
+        ReloadAbortReason::ReadinessFailure { .. } | ReloadAbortReason::MemoryShort => {}
     }
     match (rolling, replaced) {
         (true, 0) => f.write_str("; the old version keeps serving"),
@@ -271,7 +277,7 @@ fn aborted(why: &Why, replaced: u32, total: u32, rolling: bool, f: &mut Formatte
     }
 }
 
-impl Display for Answer {
+impl Display for MemoryAction {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Replace => f.write_str("replacing it while it serves"),
@@ -327,7 +333,7 @@ pub struct EndText<'a> {
     /// How long it was up.
     pub uptime: Duration,
     /// Why procrun has ended it, or what it reported before.
-    pub cause: Option<&'a Reason>,
+    pub cause: Option<&'a ExitReason>,
 }
 
 impl Display for EndText<'_> {
@@ -344,18 +350,18 @@ impl Display for EndText<'_> {
     }
 }
 
-fn what_follows(ending: &Ending, next: Next, f: &mut Formatter<'_>) -> fmt::Result {
+fn what_follows(ending: &Ending, next: FollowUp, f: &mut Formatter<'_>) -> fmt::Result {
     match next {
-        Next::Restart(Duration::ZERO) => f.write_str(", restarting now"),
-        Next::Restart(wait) => write!(f, ", restarting in {}", HumanDuration(wait)),
-        Next::Stay => Ok(()),
-        Next::Final if ending.code() == 0 => f.write_str(", done"),
-        Next::Final => f.write_str(", not restarting it"),
-        Next::Errored { unstable } => {
-            let starts = if unstable == 1 { "start" } else { "starts in a row" };
-            write!(f, ", errored: {unstable} unstable {starts}")
+        FollowUp::Restart(Duration::ZERO) => f.write_str(", restarting now"),
+        FollowUp::Restart(wait) => write!(f, ", restarting in {}", HumanDuration(wait)),
+        FollowUp::Stopped => Ok(()),
+        FollowUp::Final if ending.code() == 0 => f.write_str(", done"),
+        FollowUp::Final => f.write_str(", not restarting it"),
+        FollowUp::Errored { unstable_runs } => {
+            let starts = if unstable_runs == 1 { "start" } else { "starts in a row" };
+            write!(f, ", errored: {unstable_runs} unstable {starts}")
         }
-        Next::Sweep => f.write_str(", but some of its processes still run"),
+        FollowUp::Leftovers => f.write_str(", but some of its processes still run"),
     }
 }
 
@@ -389,9 +395,9 @@ impl Notice {
             EventData::Exited { cause, next, .. } => {
                 return end_hint(cause.as_ref(), *next).map(Cow::Borrowed);
             }
-            EventData::ReloadAborted { reason: Why::ReadinessFailure { setback, .. }, .. } => {
-                reload_hint(setback)
-            }
+            EventData::ReloadAborted {
+                reason: ReloadAbortReason::ReadinessFailure { setback, .. }, ..
+            } => reload_hint(setback),
             EventData::Blocked { .. } => "it starts as soon as that is fixed",
             EventData::PortShared { .. } => "give one of them another port, unless this is intended",
             EventData::SocketRefused {} => {
@@ -416,7 +422,7 @@ impl Notice {
                 "if the app writes that file itself, name it in `ignore_watch`"
             }
             EventData::MemoryExceeded {
-                action: Answer::LeaveAlone { .. } | Answer::RestartLater { .. },
+                action: MemoryAction::LeaveAlone { .. } | MemoryAction::RestartLater { .. },
                 ..
             } => "it leaks fast, or needs a higher limit",
             EventData::OomGuardStop { used, instances, .. } if *instances < used / 2 => {
@@ -435,26 +441,30 @@ impl Notice {
 }
 
 /// What to do about an end, where its reason tells.
-fn end_hint(why: Option<&Reason>, next: Next) -> Option<&'static str> {
+fn end_hint(why: Option<&ExitReason>, next: FollowUp) -> Option<&'static str> {
     match (why?, next) {
-        (Reason::Uncaught(Uncaught::Rejection), _) => Some(
+        (ExitReason::Uncaught(Uncaught::Rejection), _) => Some(
             "handle the rejection; with node_args = \"--unhandled-rejections=warn\" Node only prints it and goes on, \
              as under PM2",
         ),
-        (Reason::CannotListen(failure), Next::Errored { .. } | Next::Final) if failure.is_in_use => Some(
-            "another process listens there; several processes of one app share a port with \
+        (ExitReason::CannotListen(failure), FollowUp::Errored { .. } | FollowUp::Final)
+            if failure.is_in_use =>
+        {
+            Some(
+                "another process listens there; several processes of one app share a port with \
              exec_mode = \"cluster\", or each needs its own port",
-        ),
+            )
+        }
         (
-            Reason::CannotListen(_)
-            | Reason::Uncaught(Uncaught::Exception)
-            | Reason::Memory(_)
-            | Reason::Sick(_)
-            | Reason::Command(_)
-            | Reason::FilesChanged(_)
-            | Reason::Schedule
-            | Reason::Configuration
-            | Reason::ReloadAborted,
+            ExitReason::CannotListen(_)
+            | ExitReason::Uncaught(Uncaught::Exception)
+            | ExitReason::Memory(_)
+            | ExitReason::Sick(_)
+            | ExitReason::Command(_)
+            | ExitReason::FilesChanged(_)
+            | ExitReason::Schedule
+            | ExitReason::Configuration
+            | ExitReason::ReloadAborted,
             _,
         ) => None,
     }
@@ -464,15 +474,15 @@ fn reload_hint(setback: &ReadinessFailure) -> &'static str {
     match setback {
         ReadinessFailure::Ended { ending: Ending::SpawnFailed(_), .. } => "fix that and reload again",
         ReadinessFailure::Ended { .. } => "its own lines before this say why; fix it and reload again",
-        ReadinessFailure::Silent { sign: Sign::Listening, .. } => {
+        ReadinessFailure::Silent { sign: ReadinessSource::Listening, .. } => {
             "let it listen as the old version does, or give it more time with listen_timeout; then reload again"
         }
-        ReadinessFailure::Silent { sign: Sign::Message, .. } => {
+        ReadinessFailure::Silent { sign: ReadinessSource::Message, .. } => {
             "let it call process.send('ready') or send READY=1 to NOTIFY_SOCKET, or give it more time with \
              listen_timeout; then reload again"
         }
         ReadinessFailure::Order => "check what it waits for (`procrun describe`), then reload again",
-        ReadinessFailure::Unwell { .. } | ReadinessFailure::Silent { sign: Sign::Probe, .. } => {
+        ReadinessFailure::Unwell { .. } | ReadinessFailure::Silent { sign: ReadinessSource::Probe, .. } => {
             "fix what its probe requests, or give it more time with listen_timeout; then reload again"
         }
         ReadinessFailure::Sick(_) => "its own lines before this may say why; fix it and reload again",

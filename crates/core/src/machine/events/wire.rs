@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
-    machine::ending::{Ending, FailureKind, Next, SpawnFailure},
+    machine::ending::{Ending, FailureKind, FollowUp, SpawnFailure},
     spec::{ExitCode, Signal},
 };
 
@@ -95,8 +95,8 @@ impl<'de> Deserialize<'de> for Ending {
 
 /// What follows the end of a process.
 #[derive(Serialize, Deserialize)]
-struct FlatNext {
-    next: NextWord,
+struct FlatFollowUp {
+    next: FollowUpWord,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     restart_in_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,7 +105,7 @@ struct FlatNext {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum NextWord {
+enum FollowUpWord {
     Restart,
     Stopped,
     Final,
@@ -113,32 +113,32 @@ enum NextWord {
     Leftovers,
 }
 
-impl Serialize for Next {
+impl Serialize for FollowUp {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let (next, restart_in_ms, unstable_restarts) = match self {
             Self::Restart(wait) => {
-                (NextWord::Restart, Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)), None)
+                (FollowUpWord::Restart, Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)), None)
             }
-            Self::Stay => (NextWord::Stopped, None, None),
-            Self::Final => (NextWord::Final, None, None),
-            Self::Errored { unstable } => (NextWord::Errored, None, Some(*unstable)),
-            Self::Sweep => (NextWord::Leftovers, None, None),
+            Self::Stopped => (FollowUpWord::Stopped, None, None),
+            Self::Final => (FollowUpWord::Final, None, None),
+            Self::Errored { unstable_runs } => (FollowUpWord::Errored, None, Some(*unstable_runs)),
+            Self::Leftovers => (FollowUpWord::Leftovers, None, None),
         };
-        FlatNext { next, restart_in_ms, unstable_restarts }.serialize(to)
+        FlatFollowUp { next, restart_in_ms, unstable_restarts }.serialize(to)
     }
 }
 
-impl<'de> Deserialize<'de> for Next {
+impl<'de> Deserialize<'de> for FollowUp {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let FlatNext { next, restart_in_ms, unstable_restarts } = FlatNext::deserialize(from)?;
+        let FlatFollowUp { next, restart_in_ms, unstable_restarts } = FlatFollowUp::deserialize(from)?;
         Ok(match next {
-            NextWord::Restart => {
+            FollowUpWord::Restart => {
                 Self::Restart(std::time::Duration::from_millis(restart_in_ms.unwrap_or_default()))
             }
-            NextWord::Stopped => Self::Stay,
-            NextWord::Final => Self::Final,
-            NextWord::Errored => Self::Errored { unstable: unstable_restarts.unwrap_or_default() },
-            NextWord::Leftovers => Self::Sweep,
+            FollowUpWord::Stopped => Self::Stopped,
+            FollowUpWord::Final => Self::Final,
+            FollowUpWord::Errored => Self::Errored { unstable_runs: unstable_restarts.unwrap_or_default() },
+            FollowUpWord::Leftovers => Self::Leftovers,
         })
     }
 }

@@ -5,12 +5,12 @@
 
 use super::{
     Instance,
-    state::{DependencyWait, Obstacle, State, Status, Step, Wakes},
+    state::{DependencyWait, Obstacle, StartDependencies, State, Status, Step},
 };
 use crate::{
     machine::{
         events::EventData,
-        readiness::{Outcome, ReadinessFailure},
+        readiness::{GateOutcome, ReadinessFailure},
     },
     spec::Condition,
 };
@@ -18,14 +18,14 @@ use crate::{
 impl Instance {
     /// Starts it at once, or as soon as others are what it depends on. A successor does not wait: its
     /// predecessor has.
-    pub(super) fn take_turn(&mut self, step: &mut Step<'_>, wakes: Wakes) {
-        if self.spec.order.depends_on.is_empty() || !self.is_settled() {
+    pub(super) fn take_turn(&mut self, step: &mut Step<'_>, wakes: StartDependencies) {
+        if self.spec.order.depends_on.is_empty() || !self.is_current() {
             self.launch(step);
             return;
         }
         self.history.forget_failure();
         self.lifecycle.is_stopped_by_request = false;
-        self.lifecycle.state = State::DependencyWait(DependencyWait {
+        self.lifecycle.state = State::WaitingForDependencies(DependencyWait {
             wakes,
             is_said: false,
             is_late: false,
@@ -38,26 +38,26 @@ impl Instance {
     /// Its wait for others, if it is at it.
     pub(in crate::machine) fn turn(&self) -> Option<&DependencyWait> {
         match &self.lifecycle.state {
-            State::DependencyWait(turn) => Some(turn),
+            State::WaitingForDependencies(turn) => Some(turn),
             State::Stopped
             | State::Launching { .. }
             | State::Online { .. }
             | State::Draining { .. }
             | State::Stopping { .. }
-            | State::Waiting
+            | State::BackingOff
             | State::Errored => None,
         }
     }
 
     pub(super) fn turn_mut(&mut self) -> Option<&mut DependencyWait> {
         match &mut self.lifecycle.state {
-            State::DependencyWait(turn) => Some(turn),
+            State::WaitingForDependencies(turn) => Some(turn),
             State::Stopped
             | State::Launching { .. }
             | State::Online { .. }
             | State::Draining { .. }
             | State::Stopping { .. }
-            | State::Waiting
+            | State::BackingOff
             | State::Errored => None,
         }
     }
@@ -65,7 +65,7 @@ impl Instance {
     /// Whom it depends on has been started.
     pub(in crate::machine) fn has_woken(&mut self) {
         if let Some(turn) = self.turn_mut() {
-            turn.wakes = Wakes::Nobody;
+            turn.wakes = StartDependencies::Started;
         }
     }
 
@@ -105,7 +105,7 @@ impl Instance {
         turn.obstacle = Some(obstacle);
         // Its timer is stale.
         self.lifecycle.epoch += 1;
-        self.gate.close(|| Outcome::Failed(ReadinessFailure::Order));
+        self.gate.close(|| GateOutcome::Failed(ReadinessFailure::Order));
         true
     }
 
@@ -113,7 +113,7 @@ impl Instance {
     pub(super) fn turn_is_late(&mut self) {
         if let Some(turn) = self.turn_mut().filter(|turn| !turn.is_blocked()) {
             turn.is_late = true;
-            self.gate.close(|| Outcome::Failed(ReadinessFailure::Order));
+            self.gate.close(|| GateOutcome::Failed(ReadinessFailure::Order));
         }
     }
 
@@ -140,14 +140,14 @@ impl Instance {
             Condition::Started => match &self.lifecycle.state {
                 State::Online { .. } => true,
                 // It runs for a while, and again.
-                State::Waiting => self.lifecycle.executed > 0,
+                State::BackingOff => self.lifecycle.executed > 0,
                 // It has done what it had to do.
                 State::Stopped => {
                     self.lifecycle.executed > 0
                         && !self.lifecycle.is_stopped_by_request
                         && self.history.failure.is_none()
                 }
-                State::DependencyWait(_)
+                State::WaitingForDependencies(_)
                 | State::Launching { .. }
                 | State::Draining { .. }
                 | State::Stopping { .. }
@@ -174,18 +174,20 @@ impl Instance {
     }
 
     /// Whether it is one of those that are started with who depends on it.
-    pub(in crate::machine) fn is_woken_by(&self, wakes: Wakes) -> bool {
+    pub(in crate::machine) fn is_woken_by(&self, wakes: StartDependencies) -> bool {
         let rests =
             matches!(self.lifecycle.state, State::Stopped | State::Errored) || self.obstacle().is_some();
         match wakes {
-            Wakes::Nobody => false,
-            Wakes::Fresh => rests && self.lifecycle.attempted == 0 && !self.lifecycle.is_stopped_by_request,
-            Wakes::All => rests,
+            StartDependencies::Started => false,
+            StartDependencies::NeverStarted => {
+                rests && self.lifecycle.attempted == 0 && !self.lifecycle.is_stopped_by_request
+            }
+            StartDependencies::All => rests,
         }
     }
 
     /// Starts it because an operation waits for it.
-    pub(in crate::machine) fn wake(&mut self, step: &mut Step<'_>, wakes: Wakes) {
+    pub(in crate::machine) fn wake(&mut self, step: &mut Step<'_>, wakes: StartDependencies) {
         if self.is_woken_by(wakes) {
             self.take_turn(step, wakes);
         }
@@ -195,13 +197,13 @@ impl Instance {
     /// when everything stops.
     pub(in crate::machine) fn has_a_turn_to_end(&self) -> bool {
         match &self.lifecycle.state {
-            State::Online { .. } | State::Launching { stop: None, .. } => self.is_settled(),
+            State::Online { .. } | State::Launching { stop: None, .. } => self.is_current(),
             State::Launching { stop: Some(_), .. }
             | State::Stopped
-            | State::DependencyWait(_)
+            | State::WaitingForDependencies(_)
             | State::Draining { .. }
             | State::Stopping { .. }
-            | State::Waiting
+            | State::BackingOff
             | State::Errored => false,
         }
     }

@@ -9,12 +9,12 @@ use super::{
 use crate::{
     machine::{
         effect::Effect,
-        ending::{Ending, FailureKind, Next, SpawnFailure},
+        ending::{Ending, FailureKind, FollowUp, SpawnFailure},
         events::EventData,
-        history::{RestartHistory, SPAWN_RETRY},
+        history::{PastRun, SPAWN_RETRY},
         ids::Run,
-        readiness::{Outcome, ReadinessFailure},
-        reason::{Reason, reason},
+        readiness::{GateOutcome, ReadinessFailure},
+        reason::{ExitReason, reason},
         subject::Generation,
         time::Time,
     },
@@ -44,11 +44,11 @@ impl Instance {
                 self.ended(step, Ending::SpawnFailed(failure), Duration::ZERO, false)
             }
             State::Stopped
-            | State::DependencyWait(_)
+            | State::WaitingForDependencies(_)
             | State::Online { .. }
             | State::Draining { .. }
             | State::Stopping { .. }
-            | State::Waiting
+            | State::BackingOff
             | State::Errored => StepOutcome::Nothing,
         }
     }
@@ -85,22 +85,26 @@ impl Instance {
                 *ended = leftovers;
                 match then {
                     AfterStop::Recover => self.recover(step, &ending, began, leftovers.then_some(run)),
-                    AfterStop::Follow(_) | AfterStop::Restart | AfterStop::Stay | AfterStop::Remove
+                    AfterStop::Follow(_)
+                    | AfterStop::Restart
+                    | AfterStop::StayStopped
+                    | AfterStop::Remove
                         if leftovers =>
                     {
-                        self.say_ended(step, &ending, uptime, Next::Sweep);
+                        self.say_ended(step, &ending, uptime, FollowUp::Leftovers);
                         self.sweep(step, run);
                         StepOutcome::Nothing
                     }
-                    AfterStop::Follow(_) | AfterStop::Restart | AfterStop::Stay | AfterStop::Remove => {
-                        self.stopped(step, &ending, uptime, then)
-                    }
+                    AfterStop::Follow(_)
+                    | AfterStop::Restart
+                    | AfterStop::StayStopped
+                    | AfterStop::Remove => self.stopped(step, &ending, uptime, then),
                 }
             }
             State::Stopping { ended: true, .. }
             | State::Stopped
-            | State::DependencyWait(_)
-            | State::Waiting
+            | State::WaitingForDependencies(_)
+            | State::BackingOff
             | State::Errored => StepOutcome::Nothing,
         }
     }
@@ -117,8 +121,8 @@ impl Instance {
             | State::Online { .. }
             | State::Draining { .. }
             | State::Stopped
-            | State::DependencyWait(_)
-            | State::Waiting
+            | State::WaitingForDependencies(_)
+            | State::BackingOff
             | State::Errored => StepOutcome::Nothing,
         }
     }
@@ -135,12 +139,12 @@ impl Instance {
         // Whatever was to be done about it.
         self.reason = self.reported_reason(&ending);
         self.history.address_was_in_use =
-            matches!(&self.reason, Some(Reason::CannotListen(failure)) if failure.is_in_use);
-        let (next, then) = if self.generation == Generation::Coming {
+            matches!(&self.reason, Some(ExitReason::CannotListen(failure)) if failure.is_in_use);
+        let (next, then) = if self.generation == Generation::Successor {
             // Its predecessor is still there.
-            (Next::Stay, AfterStop::Remove)
+            (FollowUp::Stopped, AfterStop::Remove)
         } else if self.is_last_run() {
-            (Next::Stay, AfterStop::Stay)
+            (FollowUp::Stopped, AfterStop::StayStopped)
         } else {
             let next = self.decide(&ending, uptime);
             (next, AfterStop::Follow(next))
@@ -149,9 +153,9 @@ impl Instance {
         self.say_ended(step, &ending, uptime, next);
         // Also of one that was ready: a reload that goes on would spread what does not last.
         if self.is_complete_by(&ending) {
-            self.gate.close(|| Outcome::Passed);
+            self.gate.close(|| GateOutcome::Passed);
         } else if self.gate.stage.take().is_some() || uptime < self.spec.restart.min_uptime {
-            self.gate.outcome = Some(Outcome::Failed(ReadinessFailure::Ended { ending, uptime }));
+            self.gate.outcome = Some(GateOutcome::Failed(ReadinessFailure::Ended { ending, uptime }));
         }
         match run {
             Some(run) if leftovers => {
@@ -167,7 +171,7 @@ impl Instance {
 
     /// Whether this ending is the end of a task, and not a failure.
     pub(super) fn is_complete_by(&self, ending: &Ending) -> bool {
-        self.spec.order.oneshot && self.is_settled() && *ending == Ending::Exited(0)
+        self.spec.order.oneshot && self.is_current() && *ending == Ending::Exited(0)
     }
 
     /// The process has ended as it was asked to.
@@ -180,8 +184,8 @@ impl Instance {
     ) -> StepOutcome {
         let next = match &then {
             AfterStop::Follow(next) => *next,
-            AfterStop::Restart | AfterStop::Recover => Next::Restart(Duration::ZERO),
-            AfterStop::Stay | AfterStop::Remove => Next::Stay,
+            AfterStop::Restart | AfterStop::Recover => FollowUp::Restart(Duration::ZERO),
+            AfterStop::StayStopped | AfterStop::Remove => FollowUp::Stopped,
         };
         self.say_ended(step, ending, uptime, next);
         self.follow(step, then, 0)
@@ -204,7 +208,7 @@ impl Instance {
                 Duration::ZERO,
             )
         } else {
-            Next::Final
+            FollowUp::Final
         };
         // However politely it went.
         let code = ending.code().max(1);
@@ -220,9 +224,15 @@ impl Instance {
         at_once(next, code)
     }
 
-    pub(super) fn say_ended(&mut self, step: &mut Step<'_>, ending: &Ending, uptime: Duration, next: Next) {
+    pub(super) fn say_ended(
+        &mut self,
+        step: &mut Step<'_>,
+        ending: &Ending,
+        uptime: Duration,
+        next: FollowUp,
+    ) {
         let cause = self.reason.take();
-        self.history.record.ended(RestartHistory {
+        self.history.record.ended(PastRun {
             ending: ending.clone(),
             reason: cause.clone(),
             uptime,
@@ -237,21 +247,21 @@ impl Instance {
 
     pub(super) fn sweep(&mut self, step: &mut Step<'_>, run: Run) {
         step.report(self.subject(), EventData::Leftovers {});
-        step.out.push(Effect::SweepTree(run, LEFTOVER_SIGNAL));
+        step.out.push(Effect::StopLeftovers(run, LEFTOVER_SIGNAL));
     }
 
     /// Nothing of the last run is left: goes on to what was to come.
     pub(super) fn follow(&mut self, step: &mut Step<'_>, then: AfterStop, code: ExitCode) -> StepOutcome {
         self.lifecycle.epoch += 1;
-        self.lifecycle.is_stopped_by_request |= matches!(then, AfterStop::Stay);
+        self.lifecycle.is_stopped_by_request |= matches!(then, AfterStop::StayStopped);
         match then {
-            AfterStop::Restart | AfterStop::Recover | AfterStop::Follow(Next::Restart(_)) => {}
-            AfterStop::Stay | AfterStop::Remove | AfterStop::Follow(_) => {
-                self.gate.close(|| Outcome::Failed(ReadinessFailure::NoRoom));
+            AfterStop::Restart | AfterStop::Recover | AfterStop::Follow(FollowUp::Restart(_)) => {}
+            AfterStop::StayStopped | AfterStop::Remove | AfterStop::Follow(_) => {
+                self.gate.close(|| GateOutcome::Failed(ReadinessFailure::NoRoom));
             }
         }
         match then {
-            AfterStop::Stay | AfterStop::Follow(Next::Stay | Next::Sweep) => {
+            AfterStop::StayStopped | AfterStop::Follow(FollowUp::Stopped | FollowUp::Leftovers) => {
                 self.lifecycle.state = State::Stopped;
                 StepOutcome::Nothing
             }
@@ -265,20 +275,20 @@ impl Instance {
                 StepOutcome::Nothing
             }
             // Its process had not begun, or has been forgotten: nothing is known against it.
-            AfterStop::Recover | AfterStop::Follow(Next::Restart(Duration::ZERO)) => {
+            AfterStop::Recover | AfterStop::Follow(FollowUp::Restart(Duration::ZERO)) => {
                 self.launch(step);
                 StepOutcome::Nothing
             }
-            AfterStop::Follow(Next::Restart(wait)) => {
-                self.lifecycle.state = State::Waiting;
+            AfterStop::Follow(FollowUp::Restart(wait)) => {
+                self.lifecycle.state = State::BackingOff;
                 self.arm(step, wait);
                 StepOutcome::Nothing
             }
-            AfterStop::Follow(Next::Final) => {
+            AfterStop::Follow(FollowUp::Final) => {
                 self.lifecycle.state = State::Stopped;
                 StepOutcome::Ended(code)
             }
-            AfterStop::Follow(Next::Errored { .. }) => {
+            AfterStop::Follow(FollowUp::Errored { .. }) => {
                 self.lifecycle.state = State::Errored;
                 StepOutcome::Errored(code)
             }
@@ -286,7 +296,7 @@ impl Instance {
     }
 
     /// Run again, and when? PM2's rules (`min_uptime`, `max_restarts`, `stop_exit_codes`).
-    pub(super) fn decide(&mut self, ending: &Ending, uptime: Duration) -> Next {
+    pub(super) fn decide(&mut self, ending: &Ending, uptime: Duration) -> FollowUp {
         let policy = &self.spec.restart;
         let (is_final, is_unstable, least_wait) = match ending {
             // Like a start that failed because its port is in use: an immediate retry would fail again.
@@ -303,7 +313,7 @@ impl Instance {
             // comes at once, too, and the supervisor would do nothing else.
             Ending::SpawnFailed(failure) => match failure.kind {
                 FailureKind::Permanent if self.lifecycle.executed == 0 => {
-                    return Next::Errored { unstable: 1 };
+                    return FollowUp::Errored { unstable_runs: 1 };
                 }
                 FailureKind::Permanent | FailureKind::Transient => (false, true, SPAWN_RETRY),
                 // Whatever the restart policy says: the run that it allowed has not begun.
@@ -312,14 +322,14 @@ impl Instance {
         };
         if self.spec.order.oneshot {
             if *ending == Ending::Exited(0) && self.history.outdated == self.lifecycle.attempted {
-                return Next::Restart(Duration::ZERO);
+                return FollowUp::Restart(Duration::ZERO);
             }
             if *ending == Ending::Exited(0) {
                 self.history.completed = self.lifecycle.attempted;
-                return Next::Final;
+                return FollowUp::Final;
             }
             if !policy.autorestart || is_final {
-                return Next::Errored { unstable: self.history.unstable + 1 };
+                return FollowUp::Errored { unstable_runs: self.history.unstable_runs + 1 };
             }
             // It has failed, however long that took.
             return self.history.next_restart(&self.spec.restart, true, uptime, least_wait);
@@ -327,7 +337,7 @@ impl Instance {
         // A success is what an application that ends the container has to reach.
         let has_succeeded = policy.ends_on_success && *ending == Ending::Exited(0);
         if !policy.autorestart || is_final || has_succeeded {
-            return Next::Final;
+            return FollowUp::Final;
         }
         self.history.next_restart(&self.spec.restart, is_unstable, uptime, least_wait)
     }
@@ -335,10 +345,10 @@ impl Instance {
 
 /// What the root has to know as soon as the process has ended, with its tree still there: later nobody
 /// knows its code any more.
-fn at_once(next: Next, code: ExitCode) -> StepOutcome {
+fn at_once(next: FollowUp, code: ExitCode) -> StepOutcome {
     match next {
-        Next::Final => StepOutcome::Ended(code),
-        Next::Errored { .. } => StepOutcome::Errored(code),
-        Next::Restart(_) | Next::Stay | Next::Sweep => StepOutcome::Nothing,
+        FollowUp::Final => StepOutcome::Ended(code),
+        FollowUp::Errored { .. } => StepOutcome::Errored(code),
+        FollowUp::Restart(_) | FollowUp::Stopped | FollowUp::Leftovers => StepOutcome::Nothing,
     }
 }

@@ -1,7 +1,7 @@
 //! The readiness gate: a new run must pass it before it counts as ready.
 
 use super::{Instance, state::Step};
-use crate::machine::readiness::{GateStage, Outcome, ReadyWhen};
+use crate::machine::readiness::{GateOutcome, GateStage, ReadyWhen};
 
 impl Instance {
     /// The present run must show this, from now on.
@@ -23,7 +23,7 @@ impl Instance {
         if self.gate.is_satisfied() {
             // Its timer is stale.
             self.lifecycle.epoch += 1;
-            self.gate.close(|| Outcome::Passed);
+            self.gate.close(|| GateOutcome::Passed);
         }
     }
 }

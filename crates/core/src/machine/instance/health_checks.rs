@@ -17,10 +17,10 @@ use crate::{
         ending::Ending,
         events::EventData,
         health::{HealthFailure, ProbeKind},
-        ids::{Run, Timer, Wait},
-        notify::Word,
+        ids::{Run, Timer, TimerKind},
+        notify::NotifyMessage,
         readiness::ReadinessFailure,
-        reason::{Reason, StopReason},
+        reason::{ExitReason, StopReason},
         subject::Generation,
         time::Time,
     },
@@ -65,12 +65,12 @@ impl Instance {
     }
 
     /// What it says of itself.
-    pub(in crate::machine) fn says(&self) -> Option<&str> {
+    pub(in crate::machine) fn status_text(&self) -> Option<&str> {
         self.health.status.as_deref()
     }
 
     /// What it has failed last, if it has not succeeded since.
-    pub(in crate::machine) fn complaint(&self) -> Option<String> {
+    pub(in crate::machine) fn last_failure(&self) -> Option<String> {
         let listening = self.health.listening.failure().map(ToString::to_string);
         listening.or_else(|| self.health.liveness.said.clone()).or_else(|| self.health.readiness.said.clone())
     }
@@ -81,11 +81,11 @@ impl Instance {
     }
 
     /// Why the present run has ended in this way, as far as it has reported it.
-    pub(in crate::machine) fn reported_reason(&mut self, ending: &Ending) -> Option<Reason> {
+    pub(in crate::machine) fn reported_reason(&mut self, ending: &Ending) -> Option<ExitReason> {
         match ending {
             Ending::Exited(_) => {
-                let listening = self.health.listening.take_failure().map(Reason::CannotListen);
-                listening.or_else(|| self.health.uncaught.take().map(Reason::Uncaught))
+                let listening = self.health.listening.take_failure().map(ExitReason::CannotListen);
+                listening.or_else(|| self.health.uncaught.take().map(ExitReason::Uncaught))
             }
             Ending::Signaled { .. } | Ending::OutOfMemory { .. } | Ending::SpawnFailed(_) => None,
         }
@@ -112,15 +112,15 @@ impl Instance {
     pub(in crate::machine) fn arm_check(&mut self, step: &mut Step<'_>, kind: ProbeKind, wait: Duration) {
         let checkup = self.health.of(kind);
         checkup.epoch += 1;
-        let timer = Timer { instance: self.id, wait: Wait::Probe(kind), epoch: checkup.epoch };
-        step.out.push(Effect::Arm(timer, step.now + wait));
+        let timer = Timer { instance: self.id, kind: TimerKind::Probe(kind), epoch: checkup.epoch };
+        step.out.push(Effect::ArmTimer(timer, step.now + wait));
     }
 
     pub(in crate::machine) fn arm_beat(&mut self, step: &mut Step<'_>, at: Time) {
         self.health.beat_epoch += 1;
         self.health.beat_due = at;
-        let timer = Timer { instance: self.id, wait: Wait::Heartbeat, epoch: self.health.beat_epoch };
-        step.out.push(Effect::Arm(timer, at));
+        let timer = Timer { instance: self.id, kind: TimerKind::Heartbeat, epoch: self.health.beat_epoch };
+        step.out.push(Effect::ArmTimer(timer, at));
     }
 
     /// It is time to ask.
@@ -194,10 +194,10 @@ impl Instance {
     }
 
     /// It has said something of itself.
-    pub(in crate::machine) fn spoke(&mut self, step: &mut Step<'_>, word: Word) -> StepOutcome {
+    pub(in crate::machine) fn spoke(&mut self, step: &mut Step<'_>, word: NotifyMessage) -> StepOutcome {
         let State::Online { .. } = self.lifecycle.state else { return StepOutcome::Nothing };
         match word {
-            Word::Alive => {
+            NotifyMessage::Heartbeat => {
                 self.health.last_well = Some(step.now);
                 let is_first = self.health.beat.replace(step.now).is_none();
                 // Later ones are looked at when the timer comes: a beat costs nothing.
@@ -205,7 +205,7 @@ impl Instance {
                     self.arm_beat(step, step.now + heartbeat);
                 }
             }
-            Word::Every(time) => {
+            NotifyMessage::HeartbeatInterval(time) => {
                 if self.spec.health.heartbeat.is_some() {
                     self.health.every = Some(time);
                     self.health.beat = Some(step.now);
@@ -219,17 +219,17 @@ impl Instance {
                     }
                 }
             }
-            Word::Fault => return self.sicken(step, HealthFailure::Fault),
-            Word::Status(text) => self.health.status = (!text.is_empty()).then_some(text),
-            Word::Leaving => self.health.is_leaving = true,
+            NotifyMessage::Fault => return self.sicken(step, HealthFailure::Fault),
+            NotifyMessage::Status(text) => self.health.status = (!text.is_empty()).then_some(text),
+            NotifyMessage::Stopping => self.health.is_leaving = true,
             // A program that listens elsewhere already does its work, and one that tries several ports
             // listens in the end.
-            Word::CannotListen { failure, is_handled } if !self.gate.signs.listening => {
+            NotifyMessage::ListenFailed { failure, is_handled } if !self.gate.signs.listening => {
                 self.fails_to_listen(step, failure, is_handled);
             }
-            Word::CannotListen { .. } => {}
-            Word::Listens => self.listens(),
-            Word::Uncaught(uncaught) => self.health.uncaught = Some(uncaught),
+            NotifyMessage::ListenFailed { .. } => {}
+            NotifyMessage::Listening => self.listens(),
+            NotifyMessage::Uncaught(uncaught) => self.health.uncaught = Some(uncaught),
         }
         StepOutcome::Nothing
     }
@@ -264,12 +264,12 @@ impl Instance {
     pub(in crate::machine) fn sicken(&mut self, step: &mut Step<'_>, sickness: HealthFailure) -> StepOutcome {
         step.report(self.subject(), EventData::Unhealthy { failure: sickness.clone() });
         self.gate.fail(ReadinessFailure::Sick(sickness.clone()));
-        self.reason = Some(Reason::Sick(sickness));
-        if self.generation == Generation::Coming {
+        self.reason = Some(ExitReason::Sick(sickness));
+        if self.generation == Generation::Successor {
             return StepOutcome::Nothing;
         }
         let signal = self.stop_signal();
-        let then = if self.is_last_run() { AfterStop::Stay } else { AfterStop::Recover };
+        let then = if self.is_last_run() { AfterStop::StayStopped } else { AfterStop::Recover };
         self.stop(step, Stop { signal, cause: StopReason::Sick, then })
     }
 }

@@ -4,15 +4,15 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Instance,
-    state::{AfterStop, State, Step, StepOutcome, Wakes},
+    state::{AfterStop, StartDependencies, State, Step, StepOutcome},
 };
 use crate::{
     machine::{
         effect::Effect,
-        ending::Next,
+        ending::FollowUp,
         events::EventData,
-        ids::{Run, Timer, Wait},
-        readiness::{GateStage, Outcome, Readiness, ReadinessFailure, ReadyWhen, Sign},
+        ids::{Run, Timer, TimerKind},
+        readiness::{GateOutcome, GateStage, Readiness, ReadinessFailure, ReadinessSource, ReadyWhen},
         reason::StopReason,
     },
     spec::{ProgramKind, Signal},
@@ -25,8 +25,10 @@ impl Instance {
     /// Starts it on request, also one that is about to stay ended.
     pub(in crate::machine) fn revive(&mut self, step: &mut Step<'_>) {
         match &mut self.lifecycle.state {
-            State::Stopped | State::Errored | State::DependencyWait(_) => self.take_turn(step, Wakes::All),
-            State::Waiting => self.launch(step),
+            State::Stopped | State::Errored | State::WaitingForDependencies(_) => {
+                self.take_turn(step, StartDependencies::All);
+            }
+            State::BackingOff => self.launch(step),
             State::Draining { then, .. } | State::Stopping { then, .. } => *then = AfterStop::Restart,
             State::Launching { stop: Some(stop), .. } => stop.then = AfterStop::Restart,
             State::Launching { stop: None, .. } | State::Online { .. } => {}
@@ -37,9 +39,9 @@ impl Instance {
     /// cut short.
     pub(in crate::machine) fn start(&mut self, step: &mut Step<'_>) {
         match self.lifecycle.state {
-            State::Stopped | State::Errored => self.take_turn(step, Wakes::Fresh),
-            State::Waiting => self.launch(step),
-            State::DependencyWait(_)
+            State::Stopped | State::Errored => self.take_turn(step, StartDependencies::NeverStarted),
+            State::BackingOff => self.launch(step),
+            State::WaitingForDependencies(_)
             | State::Launching { .. }
             | State::Online { .. }
             | State::Draining { .. }
@@ -54,12 +56,12 @@ impl Instance {
         self.reason = None;
         self.lifecycle.is_stopped_by_request = false;
         let is_restart = match self.lifecycle.state {
-            State::Stopped | State::Errored | State::DependencyWait(_) => false,
+            State::Stopped | State::Errored | State::WaitingForDependencies(_) => false,
             State::Launching { .. }
             | State::Online { .. }
             | State::Draining { .. }
             | State::Stopping { .. }
-            | State::Waiting => true,
+            | State::BackingOff => true,
         };
         if is_restart {
             self.history.record.restarts = self.history.record.restarts.saturating_add(1);
@@ -109,29 +111,29 @@ impl Instance {
                 }
             }
             State::Stopped
-            | State::DependencyWait(_)
+            | State::WaitingForDependencies(_)
             | State::Online { .. }
             | State::Draining { .. }
             | State::Stopping { .. }
-            | State::Waiting
+            | State::BackingOff
             | State::Errored => {}
         }
     }
 
-    pub(in crate::machine) fn ready(&mut self, step: &mut Step<'_>, sign: Sign) {
+    pub(in crate::machine) fn ready(&mut self, step: &mut Step<'_>, sign: ReadinessSource) {
         match self.lifecycle.state {
             State::Online { since, .. } => {
                 let given = match sign {
-                    Sign::Listening => &mut self.gate.signs.listening,
-                    Sign::Message => &mut self.gate.signs.message,
-                    Sign::Probe => &mut self.gate.signs.probe,
+                    ReadinessSource::Listening => &mut self.gate.signs.listening,
+                    ReadinessSource::Message => &mut self.gate.signs.message,
+                    ReadinessSource::Probe => &mut self.gate.signs.probe,
                 };
                 if !std::mem::replace(given, true) {
                     let after = step.now.since(since);
-                    let awaited = sign == Sign::Message && self.spec.reload.wait_ready;
+                    let awaited = sign == ReadinessSource::Message && self.spec.reload.wait_ready;
                     step.report(self.subject(), EventData::Ready { sign, awaited, after });
                 }
-                if sign == Sign::Listening {
+                if sign == ReadinessSource::Listening {
                     self.gate.has_listened = true;
                     self.listens();
                 }
@@ -139,10 +141,10 @@ impl Instance {
             }
             State::Launching { .. }
             | State::Stopped
-            | State::DependencyWait(_)
+            | State::WaitingForDependencies(_)
             | State::Draining { .. }
             | State::Stopping { .. }
-            | State::Waiting
+            | State::BackingOff
             | State::Errored => {}
         }
     }
@@ -152,28 +154,29 @@ impl Instance {
             return StepOutcome::Nothing;
         }
         match &mut self.lifecycle.state {
-            State::Waiting => {
+            State::BackingOff => {
                 self.launch(step);
                 StepOutcome::Nothing
             }
-            State::DependencyWait(_) => {
+            State::WaitingForDependencies(_) => {
                 self.turn_is_late();
                 StepOutcome::Nothing
             }
             State::Online { .. } => {
                 let waited = self.spec.reload.listen_timeout;
                 match self.gate.stage {
-                    Some(GateStage::Running(ReadyWhen::Uptime)) => self.gate.close(|| Outcome::Passed),
+                    Some(GateStage::Running(ReadyWhen::Uptime)) => self.gate.close(|| GateOutcome::Passed),
                     Some(GateStage::Running(ReadyWhen::Signs(wanted))) => {
                         let setback = match wanted.lacks(self.gate.signs) {
-                            Some(Sign::Probe) | None => {
-                                let said =
-                                    self.complaint().unwrap_or_else(|| "its probe has not ended".to_owned());
+                            Some(ReadinessSource::Probe) | None => {
+                                let said = self
+                                    .last_failure()
+                                    .unwrap_or_else(|| "its probe has not ended".to_owned());
                                 ReadinessFailure::Unwell { waited, said }
                             }
                             Some(sign) => ReadinessFailure::Silent { sign, waited },
                         };
-                        self.gate.close(|| Outcome::Failed(setback));
+                        self.gate.close(|| GateOutcome::Failed(setback));
                     }
                     Some(GateStage::Ahead(_)) | None => {}
                 }
@@ -198,9 +201,9 @@ impl Instance {
                 // Never two processes for one instance: what was to run again cannot.
                 let then = match then {
                     AfterStop::Follow(_) | AfterStop::Restart | AfterStop::Recover => {
-                        AfterStop::Follow(Next::Errored { unstable: self.history.unstable })
+                        AfterStop::Follow(FollowUp::Errored { unstable_runs: self.history.unstable_runs })
                     }
-                    AfterStop::Stay => AfterStop::Stay,
+                    AfterStop::StayStopped => AfterStop::StayStopped,
                     AfterStop::Remove => AfterStop::Remove,
                 };
                 self.follow(step, then, Signal::KILL.exit_code())
@@ -211,8 +214,8 @@ impl Instance {
 
     pub(in crate::machine) fn arm(&mut self, step: &mut Step<'_>, wait: Duration) {
         self.lifecycle.epoch += 1;
-        let timer = Timer { instance: self.id, wait: Wait::State, epoch: self.lifecycle.epoch };
-        step.out.push(Effect::Arm(timer, step.now + wait));
+        let timer = Timer { instance: self.id, kind: TimerKind::State, epoch: self.lifecycle.epoch };
+        step.out.push(Effect::ArmTimer(timer, step.now + wait));
     }
 
     /// It is a task that has been changed while it runs: it runs again when it has ended.

@@ -7,8 +7,8 @@ use crate::machine::{
     effect::Effect,
     events::EventData,
     fault::ListenFailure,
-    ids::{Timer, Wait},
-    listening::Listening,
+    ids::{Timer, TimerKind},
+    listening::ListenState,
     time::Time,
 };
 
@@ -24,7 +24,7 @@ impl Instance {
 
     /// The present run listens: clears its earlier failure to listen.
     pub(in crate::machine) fn listens(&mut self) {
-        let Listening { failure, goes_on_at, goes_on, .. } = &mut self.health.listening;
+        let ListenState { failure, goes_on_at, goes_on, .. } = &mut self.health.listening;
         (*failure, *goes_on_at, *goes_on) = (None, None, false);
     }
 
@@ -49,8 +49,9 @@ impl Instance {
     pub(super) fn arm_listen_timer(&mut self, step: &mut Step<'_>, at: Time) {
         self.health.listening.epoch += 1;
         self.health.listening.is_timer_armed = true;
-        let timer = Timer { instance: self.id, wait: Wait::Listening, epoch: self.health.listening.epoch };
-        step.out.push(Effect::Arm(timer, at));
+        let timer =
+            Timer { instance: self.id, kind: TimerKind::Listening, epoch: self.health.listening.epoch };
+        step.out.push(Effect::ArmTimer(timer, at));
     }
 
     /// It may be time to count it as one that goes on without the server that could not listen.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     machine::{
         effect::Effect,
-        ending::Next,
+        ending::FollowUp,
         events::{EventData, Notice},
         reason::StopReason,
         subject::Subject,
@@ -29,10 +29,11 @@ pub enum Status {
     /// It has no process and does not start by itself.
     Stopped,
     /// It has no process until its dependencies are ready.
-    Waiting,
-    /// It has no process until the restart delay is over.
+    #[serde(rename = "waiting")]
+    WaitingForDependencies,
+    /// It has no process until the backoff delay is over.
     #[serde(rename = "waiting restart")]
-    WaitingRestart,
+    BackingOff,
     /// It has no process after too many unstable runs.
     Errored,
 }
@@ -45,8 +46,8 @@ impl Status {
             Self::Online => "online",
             Self::Stopping => "stopping",
             Self::Stopped => "stopped",
-            Self::Waiting => "waiting",
-            Self::WaitingRestart => "waiting restart",
+            Self::WaitingForDependencies => "waiting",
+            Self::BackingOff => "waiting restart",
             Self::Errored => "errored",
         }
     }
@@ -54,12 +55,12 @@ impl Status {
     /// The nearest of PM2's own words.
     pub fn pm2_word(self) -> &'static str {
         match self {
-            Self::Waiting => Self::Launching.word(),
+            Self::WaitingForDependencies => Self::Launching.word(),
             Self::Launching
             | Self::Online
             | Self::Stopping
             | Self::Stopped
-            | Self::WaitingRestart
+            | Self::BackingOff
             | Self::Errored => self.word(),
         }
     }
@@ -69,7 +70,7 @@ impl Status {
 pub(in crate::machine) enum State {
     Stopped,
     /// It starts when others are what it waits for.
-    DependencyWait(DependencyWait),
+    WaitingForDependencies(DependencyWait),
     Launching {
         run: u64,
         since: Time,
@@ -95,7 +96,7 @@ pub(in crate::machine) enum State {
         kills: u8,
         then: AfterStop,
     },
-    Waiting,
+    BackingOff,
     Errored,
 }
 
@@ -103,7 +104,7 @@ pub(in crate::machine) enum State {
 #[derive(Debug)]
 pub(in crate::machine) struct DependencyWait {
     /// Whom to start first.
-    pub(in crate::machine) wakes: Wakes,
+    pub(in crate::machine) wakes: StartDependencies,
     /// What it waits for has been said.
     pub(in crate::machine) is_said: bool,
     /// It has waited for `listen_timeout`.
@@ -132,11 +133,11 @@ pub(in crate::machine) struct Obstacle {
 
 /// Which of those that it depends on are started with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::machine) enum Wakes {
+pub(in crate::machine) enum StartDependencies {
     /// None any more.
-    Nobody,
+    Started,
     /// Those that were never started or stopped on request.
-    Fresh,
+    NeverStarted,
     /// All: the request names it.
     All,
 }
@@ -186,9 +187,9 @@ pub(in crate::machine) struct Stop {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::machine) enum AfterStop {
     /// The process ended by itself: whatever its ending leads to.
-    Follow(Next),
+    Follow(FollowUp),
     /// Stay stopped.
-    Stay,
+    StayStopped,
     /// Run again, with a clean record.
     Restart,
     /// Run again as after a crash: it was sick.

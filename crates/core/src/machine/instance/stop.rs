@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use super::{
     Instance,
-    state::{AfterStop, State, Step, StepOutcome, Stop, Wakes},
+    state::{AfterStop, StartDependencies, State, Step, StepOutcome, Stop},
 };
 use crate::{
     machine::{
         effect::Effect,
-        ending::EndRequest,
+        ending::StopMethod,
         events::EventData,
         ids::Run,
-        reason::{Command, Reason, StopReason},
+        reason::{Command, ExitReason, StopReason},
         time::Time,
     },
     spec::Signal,
@@ -25,15 +25,15 @@ impl Instance {
     /// Asks it to end. What it was to do afterwards is replaced by what `stop` says.
     pub(in crate::machine) fn stop(&mut self, step: &mut Step<'_>, stop: Stop) -> StepOutcome {
         match stop.cause {
-            StopReason::Memory(excess) => self.reason = Some(Reason::Memory(excess)),
-            StopReason::Asked => self.reason = Some(Reason::Command(Command::Stop)),
-            StopReason::Deleted => self.reason = Some(Reason::Command(Command::Delete)),
-            StopReason::ScaledDown => self.reason = Some(Reason::Command(Command::Scale)),
-            StopReason::Restarted => self.reason = Some(Reason::Command(Command::Restart)),
-            StopReason::Due => self.reason = Some(Reason::Schedule),
-            StopReason::Changed | StopReason::Removed => self.reason = Some(Reason::Configuration),
+            StopReason::Memory(excess) => self.reason = Some(ExitReason::Memory(excess)),
+            StopReason::Asked => self.reason = Some(ExitReason::Command(Command::Stop)),
+            StopReason::Deleted => self.reason = Some(ExitReason::Command(Command::Delete)),
+            StopReason::ScaledDown => self.reason = Some(ExitReason::Command(Command::Scale)),
+            StopReason::Restarted => self.reason = Some(ExitReason::Command(Command::Restart)),
+            StopReason::Due => self.reason = Some(ExitReason::Schedule),
+            StopReason::Changed | StopReason::Removed => self.reason = Some(ExitReason::Configuration),
             StopReason::GivenUp => {
-                self.reason.get_or_insert(Reason::ReloadAborted);
+                self.reason.get_or_insert(ExitReason::ReloadAborted);
             }
             // It has one by now: it is not well, its files have changed, or the reason of the reload.
             StopReason::Sick
@@ -84,14 +84,14 @@ impl Instance {
                 *then = stop.then;
                 StepOutcome::Nothing
             }
-            State::Stopped | State::DependencyWait(_) | State::Errored
+            State::Stopped | State::WaitingForDependencies(_) | State::Errored
                 if matches!(stop.then, AfterStop::Restart) =>
             {
                 self.history.forget_unstable_runs();
-                self.take_turn(step, Wakes::Fresh);
+                self.take_turn(step, StartDependencies::NeverStarted);
                 StepOutcome::Nothing
             }
-            State::Stopped | State::DependencyWait(_) | State::Waiting | State::Errored => {
+            State::Stopped | State::WaitingForDependencies(_) | State::BackingOff | State::Errored => {
                 self.follow(step, stop.then, 0)
             }
         }
@@ -104,11 +104,11 @@ impl Instance {
                 self.ask_to_end(step, run, since, Stop { signal, cause, then });
             }
             State::Stopped
-            | State::DependencyWait(_)
+            | State::WaitingForDependencies(_)
             | State::Launching { .. }
             | State::Online { .. }
             | State::Stopping { .. }
-            | State::Waiting
+            | State::BackingOff
             | State::Errored => {}
         }
     }
@@ -118,9 +118,9 @@ impl Instance {
         let run = Run { instance: self.id, number };
         self.lifecycle.state = State::Stopping { run: number, ended: false, since, kills: 0, then };
         let request =
-            if self.is_asked_by_message() { EndRequest::Message(signal) } else { EndRequest::Signal(signal) };
+            if self.is_asked_by_message() { StopMethod::Message(signal) } else { StopMethod::Signal(signal) };
         step.report(self.subject(), EventData::Stopping { reason: cause, request });
-        step.out.push(Effect::RequestEnd(run, request, self.spec.stop.effective_signal_scope()));
+        step.out.push(Effect::RequestStop(run, request, self.spec.stop.effective_signal_scope()));
         self.arm_kill(step);
     }
 

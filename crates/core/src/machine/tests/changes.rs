@@ -10,7 +10,7 @@ fn watching(mut spec: AppSpec) -> AppSpec {
 
 impl World {
     fn change(&mut self, path: &str) {
-        self.feed(Event::FilesChanged { app: "a".to_owned(), path: path.to_owned() });
+        self.feed(Input::FilesChanged { app: "a".to_owned(), path: path.to_owned() });
     }
 }
 
@@ -42,8 +42,8 @@ fn an_application_is_restarted_and_only_that_one() {
     assert_eq!((world.status(0), world.status(1)), (Status::Stopping, Status::Online));
     world.obey(0);
     assert_eq!(world.status(0), Status::Online);
-    world.feed(Event::FilesChanged { app: "b".to_owned(), path: "x".to_owned() });
-    world.feed(Event::FilesChanged { app: "c".to_owned(), path: "x".to_owned() });
+    world.feed(Input::FilesChanged { app: "b".to_owned(), path: "x".to_owned() });
+    world.feed(Input::FilesChanged { app: "c".to_owned(), path: "x".to_owned() });
     assert_eq!(answered(&world).len(), 1, "who does not watch, and who is not there");
 }
 
@@ -61,11 +61,11 @@ fn a_cluster_is_reloaded_and_a_change_meanwhile_comes_after_it() {
     world.change("c.js");
     // Each successor takes over from its predecessor, twice.
     for _ in 0..20 {
-        let coming = world.machine.instances().find(|view| view.generation == Generation::Coming);
+        let coming = world.machine.instances().find(|view| view.generation == Generation::Successor);
         if let Some(id) = coming.map(|view| view.id.0) {
             world.listen(id);
         }
-        let leaving = world.machine.instances().find(|view| view.generation == Generation::Leaving);
+        let leaving = world.machine.instances().find(|view| view.generation == Generation::Predecessor);
         if let Some(id) = leaving.map(|view| view.id.0) {
             world.obey(id);
         }
@@ -107,7 +107,7 @@ fn a_crashed_application_does_not_wait_for_its_turn() {
     spec.restart.backoff = Backoff::Fixed(MS(10_000));
     let mut world = World::new(plan([spec]));
     world.exit(world.run(0), FAILED, false);
-    assert_eq!(world.status(0), Status::WaitingRestart);
+    assert_eq!(world.status(0), Status::BackingOff);
     world.change("fix.js");
     assert_eq!(world.status(0), Status::Online);
 }
@@ -160,11 +160,11 @@ fn a_change_that_waits_is_forgotten_by_a_stop_and_a_shutdown() {
 fn a_change_of_the_watched_paths_restarts_no_app() {
     let mut world = World::new(plan([watching(app("a"))]));
     world.pass(MS(60_000));
-    world.feed(Event::Apply { plan: plan([app("a")]), cpus: 2 });
+    world.feed(Input::Apply { plan: plan([app("a")]), cpus: 2 });
     assert_eq!((world.status(0), world.spawned.len()), (Status::Online, 1));
     world.change("a.js");
     assert_eq!(answered(&world), [], "no app watches any more");
-    world.feed(Event::Apply { plan: plan([watching(app("a"))]), cpus: 2 });
+    world.feed(Input::Apply { plan: plan([watching(app("a"))]), cpus: 2 });
     world.change("a.js");
     assert_eq!(answered(&world).len(), 1);
 }

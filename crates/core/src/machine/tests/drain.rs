@@ -6,7 +6,7 @@ use super::*;
 fn cluster(count: u32) -> World {
     let mut world = World::new(of(count));
     for instance in 0..count {
-        world.feed(Event::Ready(world.run(instance), Sign::Listening));
+        world.feed(Input::Ready(world.run(instance), ReadinessSource::Listening));
     }
     world
 }
@@ -28,9 +28,9 @@ fn causes(world: &World) -> Vec<StopReason> {
 #[test]
 fn a_worker_too_many_gets_its_signal_when_it_has_drained() {
     let mut world = cluster(2);
-    world.feed(Event::Apply { plan: of(1), cpus: 2 });
+    world.feed(Input::Apply { plan: of(1), cpus: 2 });
     assert_eq!((world.status(1), causes(&world)), (Status::Stopping, vec![]));
-    world.feed(Event::Drained(world.run(1)));
+    world.feed(Input::Drained(world.run(1)));
     assert_eq!(causes(&world), [StopReason::Drained]);
     world.pass(MS(7999));
     assert!(world.killed.is_empty(), "kill_timeout counts from the signal");
@@ -41,12 +41,12 @@ fn a_worker_too_many_gets_its_signal_when_it_has_drained() {
 #[test]
 fn a_worker_that_never_drains_gets_its_signal_at_the_deadline() {
     let mut world = cluster(2);
-    world.feed(Event::Apply { plan: of(1), cpus: 2 });
+    world.feed(Input::Apply { plan: of(1), cpus: 2 });
     world.pass(MS(9999));
     assert_eq!(causes(&world), []);
     world.pass(MS(1));
     assert_eq!(causes(&world), [StopReason::NotDrained]);
-    world.feed(Event::Drained(world.run(1)));
+    world.feed(Input::Drained(world.run(1)));
     assert_eq!(causes(&world).len(), 1, "one signal");
     world.pass(MS(8000));
     assert_eq!(world.killed.len(), 1);
@@ -55,7 +55,7 @@ fn a_worker_that_never_drains_gets_its_signal_at_the_deadline() {
 #[test]
 fn an_instance_that_ends_while_it_drains_has_ended() {
     let mut world = cluster(2);
-    world.feed(Event::Apply { plan: of(1), cpus: 2 });
+    world.feed(Input::Apply { plan: of(1), cpus: 2 });
     let run = world.run(1);
     world.exit(run, FAILED, true);
     assert_eq!(world.status(1), Status::Stopping, "what it left behind has to end too");
@@ -67,7 +67,7 @@ fn an_instance_that_ends_while_it_drains_has_ended() {
 #[test]
 fn a_shutdown_does_not_wait_for_a_drain() {
     let mut world = cluster(2);
-    world.feed(Event::Apply { plan: of(1), cpus: 2 });
+    world.feed(Input::Apply { plan: of(1), cpus: 2 });
     world.stop(Signal::TERM);
     assert_eq!(causes(&world), [StopReason::Shutdown; 3]);
     for instance in 0..3 {
@@ -79,7 +79,7 @@ fn a_shutdown_does_not_wait_for_a_drain() {
 #[test]
 fn an_instance_without_connections_or_drain_gets_its_signal_at_once() {
     let mut world = World::new(of(2));
-    world.feed(Event::Apply { plan: of(1), cpus: 2 });
+    world.feed(Input::Apply { plan: of(1), cpus: 2 });
     assert_eq!(causes(&world), [StopReason::Removed], "it has never listened");
 
     let off = |count| {
@@ -88,18 +88,18 @@ fn an_instance_without_connections_or_drain_gets_its_signal_at_once() {
         plan([spec])
     };
     let mut world = World::new(off(2));
-    world.feed(Event::Ready(world.run(1), Sign::Listening));
-    world.feed(Event::Apply { plan: off(1), cpus: 2 });
+    world.feed(Input::Ready(world.run(1), ReadinessSource::Listening));
+    world.feed(Input::Apply { plan: off(1), cpus: 2 });
     assert_eq!(causes(&world), [StopReason::Removed]);
 }
 
 #[test]
 fn an_instance_that_is_started_while_it_drains_comes_back() {
     let mut world = cluster(2);
-    world.feed(Event::Apply { plan: of(1), cpus: 2 });
-    world.feed(Event::Apply { plan: of(2), cpus: 2 });
+    world.feed(Input::Apply { plan: of(1), cpus: 2 });
+    world.feed(Input::Apply { plan: of(2), cpus: 2 });
     assert_eq!(causes(&world), [], "its clients have not been answered yet");
-    world.feed(Event::Drained(world.run(1)));
+    world.feed(Input::Drained(world.run(1)));
     world.exit(world.run(1), OK, false);
     assert_eq!(world.status(1), Status::Online);
 }

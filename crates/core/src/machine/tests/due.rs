@@ -30,7 +30,7 @@ pub(super) fn by_time(spec: AppSpec) -> AppSpec {
 
 impl World {
     pub(super) fn due(&mut self, app: &str) {
-        self.feed(Event::Due { app: app.to_owned() });
+        self.feed(Input::ScheduleDue { app: app.to_owned() });
     }
 
     fn times_due(&self) -> usize {
@@ -73,10 +73,10 @@ fn a_run_that_is_still_ending_or_starting_is_not_doubled() {
     // It waits for its restart after a crash.
     world.exit(world.run(0), FAILED, false);
     world.exit(world.run(0), FAILED, false);
-    assert_eq!(world.status(0), Status::WaitingRestart);
+    assert_eq!(world.status(0), Status::BackingOff);
     let before = world.spawned.len();
     world.due("a");
-    assert_eq!((world.status(0), world.spawned.len()), (Status::WaitingRestart, before));
+    assert_eq!((world.status(0), world.spawned.len()), (Status::BackingOff, before));
     assert_eq!(world.times_due(), 1, "nothing is said where nothing is done");
 }
 
@@ -118,7 +118,7 @@ fn a_schedule_keeps_the_container_until_a_stop() {
 fn without_its_schedule_nothing_keeps_the_container() {
     let mut world = World::new(plan([by_time(AppSpec { autostart: false, ..app("a") })]));
     assert_eq!(world.end, None);
-    world.feed(Event::Apply { plan: plan([AppSpec { autostart: false, ..app("a") }]), cpus: 2 });
+    world.feed(Input::Apply { plan: plan([AppSpec { autostart: false, ..app("a") }]), cpus: 2 });
     assert_eq!((world.end, world.spawned.len()), (Some(0), 0));
 }
 
@@ -126,7 +126,7 @@ fn without_its_schedule_nothing_keeps_the_container() {
 fn a_new_schedule_leaves_the_processes_alone() {
     for spec in [app("a"), cluster_app("a")] {
         let mut world = World::new(plan([spec.clone()]));
-        world.feed(Event::Apply { plan: plan([by_time(spec.clone())]), cpus: 2 });
+        world.feed(Input::Apply { plan: plan([by_time(spec.clone())]), cpus: 2 });
         assert_eq!((world.status(0), world.spawned.len()), (Status::Online, 1));
         assert!(world.machine.plan().apps[0].schedule.is_some());
         world.due("a");
@@ -169,7 +169,7 @@ fn a_cluster_of_which_nothing_runs_is_started() {
 fn no_app_is_due_before_the_start_or_by_an_earlier_name() {
     let mut machine = Machine::new(plan([by_time(app("a"))]), 2);
     let mut effects = Vec::new();
-    machine.step(Time::ZERO, Event::Due { app: "a".to_owned() }, &mut effects);
+    machine.step(Time::ZERO, Input::ScheduleDue { app: "a".to_owned() }, &mut effects);
     assert_eq!(effects, []);
     let mut world = World::new(plan([app("a")]));
     world.due("b");

@@ -45,10 +45,11 @@ impl World {
                 if status == Status::Stopping || is_task {
                     self.exit(run, OK, false);
                 } else {
-                    for sign in [Sign::Listening, Sign::Message, Sign::Probe] {
-                        self.feed(Event::Ready(run, sign));
+                    for sign in [ReadinessSource::Listening, ReadinessSource::Message, ReadinessSource::Probe]
+                    {
+                        self.feed(Input::Ready(run, sign));
                     }
-                    self.feed(Event::Drained(run));
+                    self.feed(Input::Drained(run));
                 }
             }
             for (_, run) in &self.spawned[seen..] {

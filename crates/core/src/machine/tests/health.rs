@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    machine::{HealthFailure, ProbeKind, Word},
+    machine::{HealthFailure, NotifyMessage, ProbeKind},
     spec::{Probe, ProbeTarget},
 };
 
@@ -37,7 +37,7 @@ impl World {
 
     fn answer_probe(&mut self, instance: u32, kind: ProbeKind, result: Result<(), &str>) {
         let result = result.map_err(str::to_owned);
-        self.feed(Event::Probed { run: self.run(instance), kind, result });
+        self.feed(Input::Probed { run: self.run(instance), kind, result });
     }
 
     #[track_caller]
@@ -108,7 +108,7 @@ fn enough_failures_in_a_row_end_it_and_it_runs_again() {
     // It was well for most of its time: as after a crash of a stable run.
     assert_eq!(world.spawned.len(), began + 1);
     let view = world.machine.instance(InstanceId(0)).unwrap();
-    assert_eq!((view.unstable, view.restarts, view.endings[0].reason()), (0, 1, "health"));
+    assert_eq!((view.unstable_runs, view.restarts, view.past_runs[0].reason()), (0, 1, "health"));
     assert_eq!((world.healthy(0), world.ready(0)), (Some(false), false), "the new run has shown nothing");
 }
 
@@ -146,8 +146,8 @@ fn what_comes_after_it_is_said_also_if_it_leaves_something_behind() {
         EventData::Exited { next, .. } => Some(*next),
         _ => None,
     };
-    let said: Vec<Next> = world.said.iter().filter_map(next).collect();
-    assert_eq!(said, [Next::Restart(Duration::ZERO), Next::Errored { unstable: 2 }]);
+    let said: Vec<FollowUp> = world.said.iter().filter_map(next).collect();
+    assert_eq!(said, [FollowUp::Restart(Duration::ZERO), FollowUp::Errored { unstable_runs: 2 }]);
     assert_eq!(world.status(0), Status::Errored);
 }
 
@@ -157,15 +157,15 @@ fn an_instance_that_was_never_healthy_backs_off_and_is_errored() {
     spec.restart.max_restarts = 3;
     spec.health.liveness.as_mut().unwrap().start_period = Duration::ZERO;
     let mut world = World::new(plan([spec]));
-    for unstable in 1..=3 {
+    for unstable_runs in 1..=3 {
         for _ in 0..3 {
             world.asked_and(0, Err("refused"));
         }
         assert_eq!(world.status(0), Status::Stopping);
         world.obey(0);
-        assert_eq!(world.machine.instance(InstanceId(0)).unwrap().unstable, unstable);
-        if unstable == 2 {
-            assert_eq!(world.status(0), Status::WaitingRestart);
+        assert_eq!(world.machine.instance(InstanceId(0)).unwrap().unstable_runs, unstable_runs);
+        if unstable_runs == 2 {
+            assert_eq!(world.status(0), Status::BackingOff);
         }
     }
     assert_eq!(world.end, Some(1), "a polite end of one that was sick is no success");
@@ -244,14 +244,14 @@ fn a_lost_heartbeat_ends_it() {
     // It may still be loading.
     world.pass(S(20));
     for _ in 0..10 {
-        world.feed(Event::Notified(world.run(0), Word::Alive));
+        world.feed(Input::Notified(world.run(0), NotifyMessage::Heartbeat));
         world.pass(S(3));
     }
     assert!(world.sickness().is_empty());
     world.pass(S(1));
     assert_eq!(world.sickness(), [HealthFailure::Silent(S(4))]);
     world.obey(0);
-    assert_eq!(world.machine.instance(InstanceId(0)).unwrap().endings[0].reason(), "heartbeat");
+    assert_eq!(world.machine.instance(InstanceId(0)).unwrap().past_runs[0].reason(), "heartbeat");
     // The next one never says anything.
     world.pass(S(29));
     assert_eq!(world.sickness().len(), 1);
@@ -264,13 +264,13 @@ fn it_may_say_another_rhythm_and_a_fault() {
     let mut spec = app("a");
     spec.health.heartbeat = Some(S(4));
     let mut world = World::new(plan([spec]));
-    world.feed(Event::Notified(world.run(0), Word::Every(S(60))));
+    world.feed(Input::Notified(world.run(0), NotifyMessage::HeartbeatInterval(S(60))));
     world.pass(S(59));
     assert!(world.sickness().is_empty());
-    world.feed(Event::Notified(world.run(0), Word::Every(Duration::ZERO)));
+    world.feed(Input::Notified(world.run(0), NotifyMessage::HeartbeatInterval(Duration::ZERO)));
     world.pass(S(1000));
     assert!(world.sickness().is_empty());
-    world.feed(Event::Notified(world.run(0), Word::Fault));
+    world.feed(Input::Notified(world.run(0), NotifyMessage::Fault));
     assert_eq!(world.sickness(), [HealthFailure::Fault]);
 }
 
@@ -281,11 +281,11 @@ fn the_list_of_timers_is_bounded() {
     let mut world = World::new(plan([spec]));
     for round in 0..2000 {
         let time = if round % 3 == 0 { 0 } else { 3_600_000 - round };
-        world.feed(Event::Notified(world.run(0), Word::Every(MS(time))));
-        world.feed(Event::Notified(world.run(0), Word::Alive));
+        world.feed(Input::Notified(world.run(0), NotifyMessage::HeartbeatInterval(MS(time))));
+        world.feed(Input::Notified(world.run(0), NotifyMessage::Heartbeat));
     }
     assert!(world.timers.len() < 10, "{}", world.timers.len());
-    world.feed(Event::Notified(world.run(0), Word::Every(S(2))));
+    world.feed(Input::Notified(world.run(0), NotifyMessage::HeartbeatInterval(S(2))));
     world.pass(S(40));
     assert_eq!(world.sickness().len(), 1, "and it is looked at all the same");
 }
@@ -295,7 +295,7 @@ fn a_late_check_of_the_heartbeat_ends_no_worker() {
     let mut spec = app("a");
     spec.health.heartbeat = Some(S(4));
     let mut world = World::new(plan([spec]));
-    world.feed(Event::Notified(world.run(0), Word::Alive));
+    world.feed(Input::Notified(world.run(0), NotifyMessage::Heartbeat));
     // The container was frozen, and procrun with it.
     world.now = world.now + S(100);
     world.pass(S(3));
@@ -307,13 +307,13 @@ fn a_late_check_of_the_heartbeat_ends_no_worker() {
 #[test]
 fn what_it_says_of_itself_is_shown_until_it_ends() {
     let mut world = World::new(plan([app("a")]));
-    world.feed(Event::Notified(world.run(0), Word::Status("42 clients".to_owned())));
-    assert_eq!(world.machine.instance(InstanceId(0)).unwrap().says, Some("42 clients"));
+    world.feed(Input::Notified(world.run(0), NotifyMessage::Status("42 clients".to_owned())));
+    assert_eq!(world.machine.instance(InstanceId(0)).unwrap().status_text, Some("42 clients"));
     assert!(world.ready(0));
-    world.feed(Event::Notified(world.run(0), Word::Leaving));
+    world.feed(Input::Notified(world.run(0), NotifyMessage::Stopping));
     assert!(!world.ready(0));
     world.obey(0);
-    assert_eq!(world.machine.instance(InstanceId(0)).unwrap().says, None);
+    assert_eq!(world.machine.instance(InstanceId(0)).unwrap().status_text, None);
     assert!(world.ready(0));
 }
 
@@ -325,10 +325,10 @@ fn reloading(change: impl Fn(&mut AppSpec)) -> World {
     change(&mut spec);
     let mut world = World::new(plan([spec.clone()]));
     world.listen(0);
-    world.feed(Event::Ready(world.run(0), Sign::Message));
+    world.feed(Input::Ready(world.run(0), ReadinessSource::Message));
     world.asked_and(0, Ok(()));
     spec.namespace = "new".to_owned();
-    world.feed(Event::Apply { plan: plan([spec]), cpus: 2 });
+    world.feed(Input::Apply { plan: plan([spec]), cpus: 2 });
     world
 }
 
@@ -345,7 +345,7 @@ fn a_successor_is_ready_when_it_passes_and_listens() {
     let mut world = reloading(|spec| spec.reload.wait_ready = true);
     world.asked_and(1, Ok(()));
     assert_eq!(world.status(0), Status::Online, "it has to say so, too");
-    world.feed(Event::Ready(world.run(1), Sign::Message));
+    world.feed(Input::Ready(world.run(1), ReadinessSource::Message));
     assert_eq!(world.status(0), Status::Stopping);
 }
 

@@ -1,7 +1,7 @@
 //! The machine's races by name.
 
 use super::*;
-use crate::machine::{ListenFailure, Reason, RestartHistory, Uncaught, Word};
+use crate::machine::{ExitReason, ListenFailure, NotifyMessage, PastRun, Uncaught};
 
 const S: fn(u64) -> Duration = Duration::from_secs;
 
@@ -23,17 +23,17 @@ fn a_crash_is_followed_by_a_restart_at_once_and_then_by_growing_waits() {
 fn before_it_has_booted_it_neither_starts_nor_ends_by_itself() {
     let mut machine = Machine::new(plan([app("a")]), 2);
     let mut effects = Vec::new();
-    machine.step(Time::ZERO, Event::Forward(Signal::USR1), &mut effects);
-    machine.step(Time::ZERO, Event::Apply { plan: plan([app("b")]), cpus: 2 }, &mut effects);
+    machine.step(Time::ZERO, Input::ForwardSignal(Signal::USR1), &mut effects);
+    machine.step(Time::ZERO, Input::Apply { plan: plan([app("b")]), cpus: 2 }, &mut effects);
     assert_eq!(effects, []);
-    machine.step(Time::ZERO, Event::Boot, &mut effects);
+    machine.step(Time::ZERO, Input::Boot, &mut effects);
     assert_eq!(effects, [Effect::Spawn(Run { instance: InstanceId(0), number: 1 })]);
     assert_eq!(machine.instance(InstanceId(0)).unwrap().spec.name, "b");
 
     let mut machine = Machine::new(plan([app("a")]), 2);
     effects.clear();
-    machine.step(Time::ZERO, Event::Stop(StopRequest { signal: Signal::TERM }), &mut effects);
-    assert_eq!(effects.last(), Some(&Effect::End(0)));
+    machine.step(Time::ZERO, Input::Shutdown(ShutdownRequest { signal: Signal::TERM }), &mut effects);
+    assert_eq!(effects.last(), Some(&Effect::Exit(0)));
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn waiting_for_a_restart_is_being_alive() {
     let mut world = World::new(plan([app("a")]));
     world.exit(world.run(0), FAILED, false);
     world.exit(world.run(0), FAILED, false);
-    assert_eq!(world.status(0), Status::WaitingRestart);
+    assert_eq!(world.status(0), Status::BackingOff);
     assert_eq!(world.end, None);
 }
 
@@ -55,7 +55,10 @@ fn max_unstable_starts_are_errored_and_give_the_last_code() {
         world.exit(world.run(0), FAILED, false);
     }
     assert_eq!((world.spawned.len(), world.status(0), world.end), (3, Status::Errored, Some(3)));
-    assert!(matches!(world.last_said(), Some(EventData::Exited { next: Next::Errored { unstable: 3 }, .. })));
+    assert!(matches!(
+        world.last_said(),
+        Some(EventData::Exited { next: FollowUp::Errored { unstable_runs: 3 }, .. })
+    ));
 }
 
 #[test]
@@ -109,14 +112,14 @@ fn a_signal_for_a_process_that_is_being_started_waits_for_it() {
     let mut world = World::new(plan([app("a")]));
     world.spawns_wait = true;
     world.exit(world.run(0), FAILED, false);
-    world.feed(Event::Forward(Signal::USR2));
-    world.feed(Event::Forward(Signal::WINCH));
-    world.feed(Event::Forward(Signal::USR2));
+    world.feed(Input::ForwardSignal(Signal::USR2));
+    world.feed(Input::ForwardSignal(Signal::WINCH));
+    world.feed(Input::ForwardSignal(Signal::USR2));
     let asked = world.ask(Operation::Act(Action::Signal(Signal::USR1), vec![InstanceId(0)]));
     assert!(world.is_done(asked));
     let run = *world.starting.keys().next().expect("it starts");
     let mut effects = Vec::new();
-    world.machine.step(world.now, Event::Started(run, world.kind, PID), &mut effects);
+    world.machine.step(world.now, Input::Started(run, world.kind, PID), &mut effects);
     let signals: Vec<_> = effects.iter().filter(|it| matches!(it, Effect::Signal(..))).cloned().collect();
     assert_eq!(signals, [Signal::USR1, Signal::USR2, Signal::WINCH].map(|it| Effect::Signal(run, it)));
 
@@ -124,7 +127,7 @@ fn a_signal_for_a_process_that_is_being_started_waits_for_it() {
     let mut world = World::new(plan([app("a")]));
     world.spawns_wait = true;
     world.exit(world.run(0), FAILED, false);
-    world.feed(Event::Forward(Signal::USR2));
+    world.feed(Input::ForwardSignal(Signal::USR2));
     world.answer_start(0, false);
     let is_lost =
         |it: &Notice| matches!(&it.data, EventData::SignalsLost { signals } if *signals == [Signal::USR2]);
@@ -132,7 +135,7 @@ fn a_signal_for_a_process_that_is_being_started_waits_for_it() {
     world.pass(MS(1000));
     let run = *world.starting.keys().next().expect("it is tried again");
     effects.clear();
-    world.machine.step(world.now, Event::Started(run, world.kind, PID), &mut effects);
+    world.machine.step(world.now, Input::Started(run, world.kind, PID), &mut effects);
     assert!(!effects.iter().any(|it| matches!(it, Effect::Signal(..))), "{effects:?}");
 }
 
@@ -155,7 +158,7 @@ fn what_cannot_start_is_never_tried_in_a_row() {
     world.spawns_fail = true;
     let before = world.now;
     world.exit(world.run(0), FAILED, false);
-    assert_eq!(world.status(0), Status::WaitingRestart);
+    assert_eq!(world.status(0), Status::BackingOff);
     world.pass(MS(2000));
     assert_eq!(world.end, Some(127), "unstable whatever min_uptime says");
     assert!(
@@ -170,11 +173,11 @@ fn what_cannot_start_is_never_tried_in_a_row() {
 fn what_could_never_start_is_errored_at_once() {
     let mut machine = Machine::new(plan([app("a")]), 2);
     let mut effects = Vec::new();
-    machine.step(Time::ZERO, Event::Boot, &mut effects);
+    machine.step(Time::ZERO, Input::Boot, &mut effects);
     let failure = SpawnFailure { code: 126, message: "no ELF".to_owned(), kind: FailureKind::Permanent };
     let run = Run { instance: InstanceId(0), number: 1 };
-    machine.step(Time::ZERO, Event::SpawnFailed(run, failure), &mut effects);
-    assert_eq!(effects.last(), Some(&Effect::End(126)));
+    machine.step(Time::ZERO, Input::SpawnFailed(run, failure), &mut effects);
+    assert_eq!(effects.last(), Some(&Effect::Exit(126)));
 }
 
 #[test]
@@ -187,7 +190,7 @@ fn a_shortage_backs_off_and_never_makes_an_app_errored() {
     (world.spawns_fail, world.spawn_failure) = (true, FailureKind::Shortage);
     world.exit(world.run(0), FAILED, false);
     world.pass(Duration::from_secs(120));
-    assert_eq!(world.status(0), Status::WaitingRestart);
+    assert_eq!(world.status(0), Status::BackingOff);
     let tries: Vec<_> = world.spawned[1..].iter().map(|(at, _)| *at).collect();
     let waits: Vec<Duration> = tries.windows(2).map(|pair| pair[1].since(pair[0])).collect();
     assert!(waits.len() > 10 && waits.is_sorted() && waits[0] >= MS(100), "{waits:?}");
@@ -209,12 +212,12 @@ fn a_first_start_that_meets_a_shortage_is_tried_again() {
     spec.restart.autorestart = false;
     let mut machine = Machine::new(plan([spec]), 2);
     let mut effects = Vec::new();
-    machine.step(Time::ZERO, Event::Boot, &mut effects);
+    machine.step(Time::ZERO, Input::Boot, &mut effects);
     let failure = SpawnFailure { code: 126, message: "EAGAIN".to_owned(), kind: FailureKind::Shortage };
     let run = Run { instance: InstanceId(0), number: 1 };
-    machine.step(Time::ZERO, Event::SpawnFailed(run, failure), &mut effects);
-    assert!(!effects.iter().any(|effect| matches!(effect, Effect::End(_))), "{effects:?}");
-    assert_eq!(machine.instance(InstanceId(0)).unwrap().status, Status::WaitingRestart);
+    machine.step(Time::ZERO, Input::SpawnFailed(run, failure), &mut effects);
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Exit(_))), "{effects:?}");
+    assert_eq!(machine.instance(InstanceId(0)).unwrap().status, Status::BackingOff);
 }
 
 #[test]
@@ -230,7 +233,7 @@ fn a_failure_that_was_mended_does_not_count() {
     let mended = once("mended".to_owned());
     let mut other = app("b");
     other.restart.autorestart = false;
-    world.feed(Event::Apply { plan: plan([mended, other]), cpus: 2 });
+    world.feed(Input::Apply { plan: plan([mended, other]), cpus: 2 });
     world.exit(world.run(0), OK, false);
     world.exit(world.run(1), OK, false);
     world.exit(world.run(1), OK, false);
@@ -251,7 +254,7 @@ fn the_first_stop_signal_during_an_escalation_does_not_kill() {
     world.stop(Signal::TERM);
     assert_eq!(world.killed.len(), 1);
     let failed = world.machine.failures();
-    assert!(failed.len() == 1 && failed[0].gave_up && failed[0].status == Status::Stopped);
+    assert!(failed.len() == 1 && failed[0].has_errored && failed[0].status == Status::Stopped);
 }
 
 #[test]
@@ -267,7 +270,7 @@ fn the_first_failed_app_gives_its_code() {
     world.exit(world.run(0), FAILED, false);
     assert_eq!(world.end, Some(137));
     let failed: Vec<_> =
-        world.machine.failures().iter().map(|view| (view.spec.name.clone(), view.gave_up)).collect();
+        world.machine.failures().iter().map(|view| (view.spec.name.clone(), view.has_errored)).collect();
     assert_eq!(failed, [("b".to_owned(), false), ("a".to_owned(), false)]);
 }
 
@@ -366,9 +369,9 @@ fn a_stale_timer_does_nothing() {
     world.exit(world.run(0), FAILED, false);
     world.exit(world.run(0), FAILED, false);
     let (stale, _) = world.timers.pop_last().unwrap();
-    world.feed(Event::TimerFired(stale));
+    world.feed(Input::TimerFired(stale));
     let runs = world.spawned.len();
-    world.feed(Event::TimerFired(stale));
+    world.feed(Input::TimerFired(stale));
     assert_eq!(world.spawned.len(), runs);
 }
 
@@ -377,7 +380,7 @@ fn news_of_an_earlier_run_is_ignored() {
     let mut world = World::new(plan([app("a")]));
     let first = world.run(0);
     world.exit(first, FAILED, false);
-    world.feed(Event::Exited { run: first, ending: FAILED, leftovers: false });
+    world.feed(Input::Exited { run: first, ending: FAILED, leftovers: false });
     assert_eq!((world.spawned.len(), world.status(0)), (2, Status::Online));
 }
 
@@ -386,7 +389,7 @@ fn a_changed_file_adds_removes_and_restarts_what_changed_and_nothing_else() {
     let mut world = World::new(plan([app("same"), app("changed"), app("gone")]));
     let same = world.run(0);
     let changed = AppSpec { namespace: "other".to_owned(), ..app("changed") };
-    world.feed(Event::Apply { plan: plan([app("same"), changed, app("new")]), cpus: 2 });
+    world.feed(Input::Apply { plan: plan([app("same"), changed, app("new")]), cpus: 2 });
     assert_eq!([world.status(1), world.status(2)], [Status::Stopping; 2]);
     assert_eq!(world.status(3), Status::Online, "what is new need not wait");
     world.exit(world.run(1), OK, false);
@@ -402,9 +405,9 @@ fn more_or_fewer_instances_leave_the_others_alone() {
     let of = |count| plan([AppSpec { instances: Instances::Count(count), ..app("a") }]);
     let mut world = World::new(of(2));
     let first = world.run(0);
-    world.feed(Event::Apply { plan: of(3), cpus: 2 });
+    world.feed(Input::Apply { plan: of(3), cpus: 2 });
     assert_eq!((world.run(0), world.alive.len()), (first, 3));
-    world.feed(Event::Apply { plan: of(1), cpus: 2 });
+    world.feed(Input::Apply { plan: of(1), cpus: 2 });
     assert_eq!(
         [world.status(0), world.status(1), world.status(2)],
         [Status::Online, Status::Stopping, Status::Stopping]
@@ -414,8 +417,8 @@ fn more_or_fewer_instances_leave_the_others_alone() {
 #[test]
 fn an_app_that_is_named_again_while_it_leaves_comes_back() {
     let mut world = World::new(plan([app("a"), app("b")]));
-    world.feed(Event::Apply { plan: plan([app("a")]), cpus: 2 });
-    world.feed(Event::Apply { plan: plan([app("a"), app("b")]), cpus: 2 });
+    world.feed(Input::Apply { plan: plan([app("a")]), cpus: 2 });
+    world.feed(Input::Apply { plan: plan([app("a"), app("b")]), cpus: 2 });
     assert_eq!(world.status(1), Status::Stopping);
     world.exit(world.run(1), OK, false);
     assert_eq!(world.status(1), Status::Online);
@@ -428,7 +431,7 @@ fn an_errored_app_whose_file_is_mended_starts_again() {
     let mut world = World::new(plan([broken, app("b")]));
     world.exit(world.run(0), FAILED, false);
     assert_eq!(world.status(0), Status::Errored);
-    world.feed(Event::Apply { plan: plan([app("a"), app("b")]), cpus: 2 });
+    world.feed(Input::Apply { plan: plan([app("a"), app("b")]), cpus: 2 });
     assert_eq!(world.status(0), Status::Online);
 }
 
@@ -494,20 +497,20 @@ fn in_use() -> ListenFailure {
     ListenFailure { place: "port 3000".to_owned(), why: "Address already in use".to_owned(), is_in_use: true }
 }
 
-fn cannot_listen() -> Word {
-    Word::CannotListen { failure: in_use(), is_handled: false }
+fn cannot_listen() -> NotifyMessage {
+    NotifyMessage::ListenFailed { failure: in_use(), is_handled: false }
 }
 
 /// As of a server whose application handles the error.
-fn goes_without() -> Word {
-    Word::CannotListen { failure: in_use(), is_handled: true }
+fn goes_without() -> NotifyMessage {
+    NotifyMessage::ListenFailed { failure: in_use(), is_handled: true }
 }
 
 #[test]
 fn a_run_that_handles_a_failed_listen_and_does_not_try_again_is_online() {
     let mut world = World::new(plan([app("a")]));
     for _ in 0..3 {
-        world.feed(Event::Notified(world.run(0), goes_without()));
+        world.feed(Input::Notified(world.run(0), goes_without()));
         world.pass(MS(4900));
         assert_eq!(world.status(0), Status::Launching, "it has tried again");
     }
@@ -515,29 +518,29 @@ fn a_run_that_handles_a_failed_listen_and_does_not_try_again_is_online() {
     assert!(matches!(world.last_said(), Some(EventData::WithoutListener { place }) if place == "port 3000"));
     assert_eq!(world.status(0), Status::Online);
     let view = world.machine.instance(InstanceId(0)).unwrap();
-    assert_eq!((view.ready, view.complaint), (true, Some(in_use().to_string())), "that stays visible");
+    assert_eq!((view.ready, view.last_failure), (true, Some(in_use().to_string())), "that stays visible");
     // Neither a later try nor the end of the run changes that.
-    world.feed(Event::Notified(world.run(0), goes_without()));
+    world.feed(Input::Notified(world.run(0), goes_without()));
     assert_eq!(world.status(0), Status::Online);
     world.exit(world.run(0), FAILED, false);
-    let endings = &world.machine.instance(InstanceId(0)).unwrap().endings;
-    assert_eq!(endings[0].reason(), "exit", "it went on without that port");
+    let past_runs = &world.machine.instance(InstanceId(0)).unwrap().past_runs;
+    assert_eq!(past_runs[0].reason(), "exit", "it went on without that port");
 }
 
 #[test]
 fn a_run_that_does_not_handle_a_failed_listen_never_goes_on_without() {
     let mut world = World::new(plan([app("a")]));
-    world.feed(Event::Notified(world.run(0), goes_without()));
-    world.feed(Event::Notified(world.run(0), cannot_listen()));
+    world.feed(Input::Notified(world.run(0), goes_without()));
+    world.feed(Input::Notified(world.run(0), cannot_listen()));
     world.pass(S(3600));
     assert_eq!(world.status(0), Status::Launching);
-    world.feed(Event::Notified(world.run(0), Word::Listens));
+    world.feed(Input::Notified(world.run(0), NotifyMessage::Listening));
     assert_eq!(world.status(0), Status::Online);
     // A timer of an earlier run means nothing to the next one.
-    world.feed(Event::Notified(world.run(0), goes_without()));
+    world.feed(Input::Notified(world.run(0), goes_without()));
     world.exit(world.run(0), FAILED, false);
     world.pass(MS(4500));
-    world.feed(Event::Notified(world.run(0), goes_without()));
+    world.feed(Input::Notified(world.run(0), goes_without()));
     world.pass(S(2));
     assert_eq!(world.status(0), Status::Launching);
     world.pass(S(4));
@@ -549,18 +552,18 @@ fn only_a_run_that_ends_by_itself_and_has_reported_nothing_is_unexplained() {
     let mut world = World::new(plan([app("a")]));
     let run = world.run(0);
     assert!(world.machine.is_unexplained(run));
-    world.feed(Event::Notified(run, cannot_listen()));
+    world.feed(Input::Notified(run, cannot_listen()));
     assert!(!world.machine.is_unexplained(run));
-    world.feed(Event::Notified(run, Word::Listens));
+    world.feed(Input::Notified(run, NotifyMessage::Listening));
     assert!(world.machine.is_unexplained(run));
-    world.feed(Event::Notified(run, Word::Uncaught(Uncaught::Exception)));
+    world.feed(Input::Notified(run, NotifyMessage::Uncaught(Uncaught::Exception)));
     assert!(!world.machine.is_unexplained(run));
     world.exit(run, FAILED, false);
     assert!(!world.machine.is_unexplained(run), "it has ended");
     world.pass(S(1));
     let run = world.run(0);
     assert!(world.machine.is_unexplained(run));
-    world.feed(Event::Ready(run, Sign::Listening));
+    world.feed(Input::Ready(run, ReadinessSource::Listening));
     assert!(!world.machine.is_unexplained(run), "it listens");
 }
 
@@ -568,18 +571,20 @@ fn only_a_run_that_ends_by_itself_and_has_reported_nothing_is_unexplained() {
 fn a_run_that_cannot_listen_is_not_online_until_it_listens() {
     let mut world = World::new(plan([app("a")]));
     let is_ready = |world: &World| world.machine.instance(InstanceId(0)).unwrap().ready;
-    for listens in [Event::Notified(world.run(0), Word::Listens), Event::Ready(world.run(0), Sign::Listening)]
-    {
-        world.feed(Event::Notified(world.run(0), cannot_listen()));
+    for listens in [
+        Input::Notified(world.run(0), NotifyMessage::Listening),
+        Input::Ready(world.run(0), ReadinessSource::Listening),
+    ] {
+        world.feed(Input::Notified(world.run(0), cannot_listen()));
         assert_eq!((world.status(0), is_ready(&world)), (Status::Launching, false));
         world.feed(listens);
         assert_eq!((world.status(0), is_ready(&world)), (Status::Online, true));
     }
-    world.feed(Event::Notified(world.run(0), cannot_listen()));
+    world.feed(Input::Notified(world.run(0), cannot_listen()));
     assert_eq!(world.status(0), Status::Online, "it listens elsewhere");
     world.exit(world.run(0), FAILED, false);
-    let endings = &world.machine.instance(InstanceId(0)).unwrap().endings;
-    assert_eq!(endings[0].reason(), "exit", "that is not why it ended");
+    let past_runs = &world.machine.instance(InstanceId(0)).unwrap().past_runs;
+    assert_eq!(past_runs[0].reason(), "exit", "that is not why it ended");
 }
 
 #[test]
@@ -589,29 +594,29 @@ fn a_run_whose_address_is_in_use_is_never_restarted_at_once_and_not_online_befor
     spec.restart.backoff = Backoff::Fixed(Duration::ZERO);
     let mut world = World::new(plan([app("b"), spec]));
     for run in 1..=3 {
-        world.feed(Event::Notified(world.run(1), cannot_listen()));
-        world.feed(Event::Notified(world.run(1), Word::Uncaught(Uncaught::Exception)));
+        world.feed(Input::Notified(world.run(1), cannot_listen()));
+        world.feed(Input::Notified(world.run(1), NotifyMessage::Uncaught(Uncaught::Exception)));
         // However long it has tried.
         world.pass(S(5));
         world.exit(world.run(1), FAILED, false);
         if run < 3 {
-            assert_eq!(world.status(1), Status::WaitingRestart);
+            assert_eq!(world.status(1), Status::BackingOff);
             world.pass(MS(100));
             assert_eq!(world.status(1), Status::Launching);
         }
     }
     assert_eq!(world.status(1), Status::Errored);
-    let endings = &world.machine.instance(InstanceId(1)).unwrap().endings;
-    assert!(endings.iter().all(|past| past.reason() == "address-in-use"));
-    let failure = Reason::CannotListen(in_use());
-    assert_eq!(endings[2].reason, Some(failure.clone()));
+    let past_runs = &world.machine.instance(InstanceId(1)).unwrap().past_runs;
+    assert!(past_runs.iter().all(|past| past.reason() == "address-in-use"));
+    let failure = ExitReason::CannotListen(in_use());
+    assert_eq!(past_runs[2].reason, Some(failure.clone()));
     assert_eq!(failure.to_string(), "cannot listen on port 3000: Address already in use");
 }
 
 #[test]
 fn once_the_address_is_free_the_next_run_is_online_after_min_uptime() {
     let mut world = World::new(plan([app("a")]));
-    world.feed(Event::Notified(world.run(0), cannot_listen()));
+    world.feed(Input::Notified(world.run(0), cannot_listen()));
     world.exit(world.run(0), FAILED, false);
     world.pass(MS(100));
     assert_eq!(world.status(0), Status::Launching);
@@ -628,14 +633,14 @@ fn what_a_run_reports_is_the_reason_of_its_own_exit_alone() {
         [(Uncaught::Rejection, "unhandled-rejection"), (Uncaught::Exception, "uncaught-exception")]
     {
         let mut world = World::new(plan([app("a")]));
-        world.feed(Event::Notified(world.run(0), Word::Uncaught(uncaught)));
+        world.feed(Input::Notified(world.run(0), NotifyMessage::Uncaught(uncaught)));
         world.exit(world.run(0), FAILED, false);
         world.exit(world.run(0), FAILED, false);
         world.pass(S(1));
-        world.feed(Event::Notified(world.run(0), Word::Uncaught(uncaught)));
+        world.feed(Input::Notified(world.run(0), NotifyMessage::Uncaught(uncaught)));
         world.exit(world.run(0), Ending::Signaled { signal: Signal::KILL, core_dumped: false }, false);
-        let endings = &world.machine.instance(InstanceId(0)).unwrap().endings;
-        let words: Vec<&str> = endings.iter().map(RestartHistory::reason).collect();
+        let past_runs = &world.machine.instance(InstanceId(0)).unwrap().past_runs;
+        let words: Vec<&str> = past_runs.iter().map(PastRun::reason).collect();
         assert_eq!(words, [word, "exit", "signal"]);
     }
 }

@@ -1,7 +1,7 @@
 //! Too much memory: a worker beyond its limit, and a container that has no more.
 
 use super::*;
-use crate::machine::{Answer, Excess, Reason, RestartHistory, Shortage};
+use crate::machine::{ExitReason, MemoryAction, MemoryExcess, MemoryShortage, PastRun};
 
 const MIB: u64 = 1 << 20;
 const LIMIT: u64 = 200 * MIB;
@@ -10,7 +10,7 @@ impl World {
     /// The present run of an instance has this number of MiB of its 200.
     pub(super) fn exceeds(&mut self, instance: u32, used: u64) {
         let run = self.run(instance);
-        self.feed(Event::MemoryExceeded { run, used: used * MIB, limit: LIMIT });
+        self.feed(Input::MemoryExceeded { run, used: used * MIB, limit: LIMIT });
     }
 
     /// The container has 490 of its 512 MiB, and these instances these sizes.
@@ -22,13 +22,13 @@ impl World {
     }
 
     pub(super) fn short_of(&mut self, sizes: Vec<(Run, u64)>) {
-        let shortage = Shortage { used: 490 * MIB, threshold: 486 * MIB, limit: 512 * MIB };
-        self.feed(Event::MemoryShort { shortage, sizes });
+        let shortage = MemoryShortage { used: 490 * MIB, threshold: 486 * MIB, limit: 512 * MIB };
+        self.feed(Input::MemoryShort { shortage, sizes });
     }
 
     fn reasons(&self, instance: u32) -> Vec<&'static str> {
         let view = self.machine.instance(InstanceId(instance)).expect("it is there");
-        view.endings.iter().map(RestartHistory::reason).collect()
+        view.past_runs.iter().map(PastRun::reason).collect()
     }
 
     fn times(&self, is_meant: impl Fn(&Notice) -> bool) -> usize {
@@ -58,12 +58,12 @@ fn a_worker_with_its_own_socket_restarts_alone() {
     world.tree_gone(run);
     assert_eq!(world.status(1), Status::Online);
     assert_eq!(world.reasons(1), ["memory"]);
-    let expected = Some(Reason::Memory(Excess::OverLimit { used: 204 * MIB, limit: LIMIT }));
-    assert_eq!(world.machine.instance(InstanceId(1)).unwrap().endings[0].reason, expected);
+    let expected = Some(ExitReason::Memory(MemoryExcess::OverLimit { used: 204 * MIB, limit: LIMIT }));
+    assert_eq!(world.machine.instance(InstanceId(1)).unwrap().past_runs[0].reason, expected);
     world.exit(world.run(1), FAILED, false);
     assert_eq!(world.reasons(1), ["memory", "exit"], "what comes later has its own reason");
     // News of the run before is none of the present one.
-    world.feed(Event::MemoryExceeded { run, used: 300 * MIB, limit: LIMIT });
+    world.feed(Input::MemoryExceeded { run, used: 300 * MIB, limit: LIMIT });
     assert_eq!(world.status(1), Status::Online);
 }
 
@@ -124,7 +124,7 @@ fn a_worker_that_exceeds_its_limit_after_each_start_serves_meanwhile_and_is_neve
     assert_eq!(gaps[..5], [250, 250, 1000, 1500, 2250]);
     assert_eq!(gaps.iter().max(), Some(&15_000));
     let often = world.times(|notice| {
-        matches!(notice.data, EventData::MemoryExceeded { action: Answer::LeaveAlone { .. }, .. })
+        matches!(notice.data, EventData::MemoryExceeded { action: MemoryAction::LeaveAlone { .. }, .. })
     });
     assert!(often <= starts.len(), "said once a run: {often} times in {} runs", starts.len());
     // A good run, and it is as ever.
@@ -158,9 +158,9 @@ fn a_worker_that_goes_on_growing_ends_at_once_and_waits_before_it_starts() {
         world.exceeds(id, 250);
         assert_eq!(world.status(id), Status::Stopping);
         world.obey(id);
-        assert_eq!(world.status(id), Status::WaitingRestart);
+        assert_eq!(world.status(id), Status::BackingOff);
         world.pass(MS(899));
-        assert_eq!(world.status(id), Status::WaitingRestart);
+        assert_eq!(world.status(id), Status::BackingOff);
         world.pass(MS(1));
         assert_eq!(world.status(id), Status::Online, "a second after the start before");
     }
@@ -195,14 +195,14 @@ fn the_largest_ends_first_and_starts_when_it_is_gone() {
     world.listen(0);
     world.pass(MS(60_000));
     world.is_short(&[(1, 100), (0, 350)]);
-    assert!(world.machine.is_retiring());
+    assert!(world.machine.is_oom_guard_stopping());
     assert_eq!([0, 1].map(|id| world.status(id)), [Status::Stopping, Status::Online]);
     assert_eq!(world.spawned.len(), 2, "no successor beside it");
     assert_eq!(world.times(|it| matches!(it.data, EventData::Draining { .. })), 0, "there is no time for it");
     world.is_short(&[(1, 100), (0, 350)]);
     assert_eq!(world.status(1), Status::Online, "one at a time");
     world.obey(0);
-    assert!(!world.machine.is_retiring());
+    assert!(!world.machine.is_oom_guard_stopping());
     assert_eq!((world.status(0), world.reasons(0)), (Status::Online, vec!["memory"]));
     world.is_short(&[(1, 350), (0, 100)]);
     assert_eq!(world.status(1), Status::Stopping, "after another look");

@@ -23,8 +23,9 @@ use std::{
 };
 
 use super::{
-    Action, Effect, Ending, Event, FailureKind, Generation, InstanceId, Machine, Next, Operation, ProbeKind,
-    Reply, Run, Sign, SpawnFailure, Status, StopReason, StopRequest, Ticket, Time, Timer, Wait, Why,
+    Action, Effect, Ending, FailureKind, FollowUp, Generation, Input, InstanceId, Machine, Operation,
+    ProbeKind, ReadinessSource, ReloadAbortReason, Reply, Run, ShutdownRequest, SpawnFailure, Status,
+    StopReason, Ticket, Time, Timer, TimerKind,
     events::{EventData, Notice},
 };
 use crate::spec::{
@@ -162,14 +163,14 @@ impl World {
             asked: Vec::new(),
             kills_work: false,
         };
-        world.feed(Event::Boot);
+        world.feed(Input::Boot);
         world
     }
 
-    fn feed(&mut self, event: Event) {
+    fn feed(&mut self, event: Input) {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
-            if matches!(event, Event::Stop(_)) {
+            if matches!(event, Input::Shutdown(_)) {
                 self.stop_asked.get_or_insert(self.now);
             }
             let mut effects = Vec::new();
@@ -195,7 +196,7 @@ impl World {
                             continue;
                         }
                         events.push(if self.spawns_fail {
-                            Event::SpawnFailed(
+                            Input::SpawnFailed(
                                 run,
                                 SpawnFailure {
                                     code: 127,
@@ -205,7 +206,7 @@ impl World {
                             )
                         } else {
                             self.alive.insert(run);
-                            Event::Started(run, self.kind, PID)
+                            Input::Started(run, self.kind, PID)
                         });
                     }
                     Effect::AbandonStart(run) => {
@@ -221,18 +222,18 @@ impl World {
                     }
                     Effect::KillTree(run) => self.killed.push((self.now, run)),
                     Effect::Signal(run, _) => assert!(self.alive.contains(&run), "a signal to nobody"),
-                    Effect::Retire(run) | Effect::Drain(run) | Effect::RequestEnd(run, ..) => {
+                    Effect::Retire(run) | Effect::Drain(run) | Effect::RequestStop(run, ..) => {
                         assert!(self.alive.contains(&run), "a word to nobody");
                     }
-                    Effect::SweepTree(run, _) => assert!(self.left.contains(&run), "nothing to sweep"),
-                    Effect::Arm(timer, at) => {
+                    Effect::StopLeftovers(run, _) => assert!(self.left.contains(&run), "nothing to sweep"),
+                    Effect::ArmTimer(timer, at) => {
                         self.timers.insert(timer, at);
                     }
                     Effect::Promote(run) => {
                         assert!(self.alive.contains(&run), "a run that is gone is not promoted");
                     }
                     Effect::Reply(ticket, reply) => self.take(ticket, reply),
-                    Effect::Forget(id) => assert!(self.machine.instance(id).is_none()),
+                    Effect::Remove(id) => assert!(self.machine.instance(id).is_none()),
                     Effect::Report { notice, tickets } => {
                         if let EventData::Unkillable {} = notice.data {
                             // Given up: it is nobody's any more.
@@ -245,7 +246,7 @@ impl World {
                         }
                         self.said.push(notice);
                     }
-                    Effect::End(code) => {
+                    Effect::Exit(code) => {
                         let is_empty =
                             self.alive.is_empty() && self.left.is_empty() && self.starting.is_empty();
                         assert!(is_empty, "ended with processes left");
@@ -260,7 +261,7 @@ impl World {
     fn serving(&self) -> Vec<Run> {
         let views = self.machine.instances();
         let online =
-            views.filter(|view| view.generation == Generation::Settled && view.status == Status::Online);
+            views.filter(|view| view.generation == Generation::Current && view.status == Status::Online);
         online.filter_map(|view| self.alive.iter().find(|run| run.instance == view.id).copied()).collect()
     }
 
@@ -274,7 +275,11 @@ impl World {
         let fails = |data: &EventData| {
             matches!(
                 data,
-                EventData::ReloadAborted { rolling: true, reason: Why::ReadinessFailure { .. }, .. }
+                EventData::ReloadAborted {
+                    rolling: true,
+                    reason: ReloadAbortReason::ReadinessFailure { .. },
+                    ..
+                }
             )
         };
         let goes_on = |data: &EventData| {
@@ -297,7 +302,7 @@ impl World {
             // Who was ready and did not last has ended by itself.
             let is_reason = |run: &Run| {
                 says(&|data: &EventData| {
-                    matches!(data, EventData::ReloadAborted { reason: Why::ReadinessFailure { who, .. }, .. }
+                    matches!(data, EventData::ReloadAborted { reason: ReloadAbortReason::ReadinessFailure { who, .. }, .. }
                     if who.instance == Some(run.instance))
                 })
             };
@@ -316,7 +321,7 @@ impl World {
     fn ask(&mut self, operation: Operation) -> Ticket {
         let ticket = Ticket(self.replies.len() as u64);
         self.replies.insert(ticket, None);
-        self.feed(Event::Operate(ticket, operation));
+        self.feed(Input::Operate(ticket, operation));
         ticket
     }
 
@@ -343,7 +348,7 @@ impl World {
     }
 
     fn listen(&mut self, instance: u32) {
-        self.feed(Event::Ready(self.run(instance), Sign::Listening));
+        self.feed(Input::Ready(self.run(instance), ReadinessSource::Listening));
     }
 
     /// Its process does as it was told, with nothing left.
@@ -357,11 +362,11 @@ impl World {
         self.starting.remove(&run);
         if is_executed {
             self.alive.insert(run);
-            self.feed(Event::Started(run, self.kind, PID));
+            self.feed(Input::Started(run, self.kind, PID));
         } else {
             let failure =
                 SpawnFailure { code: 126, message: "abandoned".to_owned(), kind: FailureKind::Shortage };
-            self.feed(Event::SpawnFailed(run, failure));
+            self.feed(Input::SpawnFailed(run, failure));
         }
     }
 
@@ -374,13 +379,13 @@ impl World {
             if leftovers {
                 self.left.insert(run);
             }
-            self.feed(Event::Exited { run, ending, leftovers });
+            self.feed(Input::Exited { run, ending, leftovers });
         }
     }
 
     fn tree_gone(&mut self, run: Run) {
         if self.left.remove(&run) {
-            self.feed(Event::TreeGone(run));
+            self.feed(Input::TreeGone(run));
         }
     }
 
@@ -396,7 +401,7 @@ impl World {
         {
             self.timers.remove(&timer);
             self.now = self.now.max(at);
-            self.feed(Event::TimerFired(timer));
+            self.feed(Input::TimerFired(timer));
             if self.kills_work {
                 for (_, run) in std::mem::take(&mut self.killed) {
                     self.exit(run, Ending::Signaled { signal: Signal::KILL, core_dumped: false }, false);
@@ -416,7 +421,7 @@ impl World {
     }
 
     fn stop(&mut self, signal: Signal) {
-        self.feed(Event::Stop(StopRequest { signal }));
+        self.feed(Input::Shutdown(ShutdownRequest { signal }));
     }
 }
 

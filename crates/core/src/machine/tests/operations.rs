@@ -53,7 +53,7 @@ fn an_operation_waits_for_the_ready_message() {
     let run = world.run(0);
     world.exit(run, OK, false);
     assert_eq!((world.answer(start), world.answer(restart)), (None, None));
-    world.feed(Event::Ready(world.run(0), Sign::Message));
+    world.feed(Input::Ready(world.run(0), ReadinessSource::Message));
     assert!(world.is_done(start) && world.is_done(restart));
 
     // Who is late goes on, as a start without a command.
@@ -81,21 +81,21 @@ fn a_start_that_fails_says_why_and_does_not_wait() {
     world.spawns_fail = true;
     let start = world.ask(Operation::Act(Action::Start, ids([0])));
     assert!(world.failure(start).contains("gone"), "{}", world.failure(start));
-    assert_eq!(world.status(0), Status::WaitingRestart);
+    assert_eq!(world.status(0), Status::BackingOff);
 }
 
 #[test]
 fn a_restart_ends_and_starts_with_a_clean_record() {
     let mut world = World::new(forks(2));
     world.exit(world.run(0), FAILED, false);
-    assert_eq!(world.machine.instance(InstanceId(0)).unwrap().unstable, 1);
+    assert_eq!(world.machine.instance(InstanceId(0)).unwrap().unstable_runs, 1);
     let restart = world.ask(Operation::Act(Action::Restart, ids([0, 1])));
     world.obey(0);
     assert_eq!(world.answer(restart), None);
     world.obey(1);
     assert!(world.is_done(restart));
     let view = world.machine.instance(InstanceId(0)).unwrap();
-    assert_eq!((view.unstable, view.restarts, view.endings.len()), (0, 2, 2));
+    assert_eq!((view.unstable_runs, view.restarts, view.past_runs.len()), (0, 2, 2));
     assert!(world.steps.iter().filter(|ticket| **ticket == restart).count() > 2, "its steps were told");
 }
 
@@ -300,7 +300,7 @@ fn a_new_name_is_in_force_everywhere() {
     let mut world = World::new(plan([app("db"), after(app("a"), &[("db", Condition::Started)])]));
     let up = world.ask(Operation::Scale { app: "db".to_owned(), count: Count::To(2) });
     assert!(world.is_done(up));
-    world.feed(Event::Rename { from: "db".to_owned(), to: "store".to_owned() });
+    world.feed(Input::Rename { from: "db".to_owned(), to: "store".to_owned() });
     assert!(world.machine.is_scaled("store") && !world.machine.is_scaled("db"));
     let names = |world: &World| world.machine.instances().map(|it| it.spec.name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&world), ["store", "a", "store"]);
@@ -314,7 +314,7 @@ fn a_new_name_is_in_force_everywhere() {
     world.obey(2);
     assert!(world.is_done(down));
     // A file that has not changed has the old name.
-    world.feed(Event::Apply {
+    world.feed(Input::Apply {
         plan: plan([app("db"), after(app("a"), &[("db", Condition::Started)])]),
         cpus: 2,
     });
@@ -328,11 +328,11 @@ fn a_scale_sticks_until_the_file_says_another_number() {
     let mut world = World::new(cluster(2));
     let up = world.ask(Operation::Scale { app: "a".to_owned(), count: Count::To(3) });
     assert!(world.is_done(up));
-    world.feed(Event::Apply { plan: cluster(2), cpus: 2 });
+    world.feed(Input::Apply { plan: cluster(2), cpus: 2 });
     assert_eq!(list(&world).len(), 3, "the file is as it was");
-    world.feed(Event::Apply { plan: cluster(4), cpus: 2 });
+    world.feed(Input::Apply { plan: cluster(4), cpus: 2 });
     assert_eq!(list(&world).len(), 4);
-    world.feed(Event::Apply { plan: cluster(2), cpus: 2 });
+    world.feed(Input::Apply { plan: cluster(2), cpus: 2 });
     world.obey(3);
     world.obey(4);
     assert_eq!(list(&world).len(), 2);
@@ -348,7 +348,7 @@ fn a_scale_during_a_reload_comes_after_it() {
     world.listen(2);
     world.obey(0);
     assert!(world.is_done(reload) && world.is_done(scale));
-    assert!(world.machine.instances().all(|view| view.generation == Generation::Settled));
+    assert!(world.machine.instances().all(|view| view.generation == Generation::Current));
     assert_eq!(list(&world).len(), 2);
 }
 
@@ -358,13 +358,13 @@ fn what_is_deleted_is_forgotten_until_a_file_names_it_again() {
     let one = world.ask(Operation::Act(Action::Delete, ids([0])));
     world.obey(0);
     assert!(world.is_done(one));
-    world.feed(Event::Apply { plan: forks(2), cpus: 2 });
+    world.feed(Input::Apply { plan: forks(2), cpus: 2 });
     assert_eq!(list(&world), [1], "the file is as it was");
     let all = world.ask(Operation::Act(Action::Delete, ids([1])));
     world.obey(1);
     assert!(world.is_done(all));
     assert!(world.machine.plan().apps.iter().all(|app| app.name != "a"));
-    world.feed(Event::Apply { plan: forks(2), cpus: 2 });
+    world.feed(Input::Apply { plan: forks(2), cpus: 2 });
     assert_eq!(list(&world).len(), 2);
 }
 
@@ -372,7 +372,7 @@ fn what_is_deleted_is_forgotten_until_a_file_names_it_again() {
 fn a_deleted_app_that_the_file_brings_back_before_it_is_gone_is_no_success() {
     let mut world = World::new(forks(1));
     let delete = world.ask(Operation::Act(Action::Delete, ids([0])));
-    world.feed(Event::Apply { plan: forks(1), cpus: 2 });
+    world.feed(Input::Apply { plan: forks(1), cpus: 2 });
     assert!(world.failure(delete).contains("asked for again"));
     world.obey(0);
     assert_eq!(world.status(0), Status::Online);
@@ -386,7 +386,7 @@ fn a_reset_forgets_the_restarts() {
     let reset = world.ask(Operation::Act(Action::Reset, ids([0])));
     assert!(world.is_done(reset));
     let view = world.machine.instance(InstanceId(0)).unwrap();
-    assert_eq!((view.restarts, view.unstable, view.created_at), (0, 0, world.now));
+    assert_eq!((view.restarts, view.unstable_runs, view.created_at), (0, 0, world.now));
 }
 
 #[test]
@@ -431,7 +431,7 @@ fn only_a_few_endings_are_kept() {
         world.pass(MS(20_000));
         world.exit(world.run(0), Ending::Exited(code), false);
     }
-    let endings = world.machine.instance(InstanceId(0)).unwrap().endings.to_vec();
-    let codes: Vec<u8> = endings.iter().map(|past| past.ending.code()).collect();
+    let past_runs = world.machine.instance(InstanceId(0)).unwrap().past_runs.to_vec();
+    let codes: Vec<u8> = past_runs.iter().map(|past| past.ending.code()).collect();
     assert_eq!(codes, [4, 5, 6, 7, 8]);
 }

@@ -27,7 +27,7 @@ fn ids(ids: impl IntoIterator<Item = u32>) -> Vec<InstanceId> {
 
 impl World {
     fn says_ready(&mut self, instance: u32) {
-        self.feed(Event::Ready(self.run(instance), Sign::Message));
+        self.feed(Input::Ready(self.run(instance), ReadinessSource::Message));
     }
 
     fn started(&self) -> Vec<u32> {
@@ -49,7 +49,7 @@ impl World {
 fn each_starts_when_those_before_it_are_what_it_waits_for() {
     let mut world = World::new(stack());
     assert_eq!(world.started(), [DB]);
-    assert_eq!(world.status(API), Status::Waiting);
+    assert_eq!(world.status(API), Status::WaitingForDependencies);
     assert_eq!(world.machine.waits_for(InstanceId(API)), ["db (ready)", "migrate (completed)"]);
     world.says_ready(DB);
     assert_eq!(world.started(), [DB, MIGRATE]);
@@ -101,7 +101,7 @@ fn a_failing_task_is_retried_and_in_the_end_no_dependent_starts() {
         // Longer than `min_uptime`: a task that fails has failed all the same.
         world.pass(MS(5000));
         world.exit(world.run(0), FAILED, false);
-        assert_eq!(world.status(1), Status::Waiting);
+        assert_eq!(world.status(1), Status::WaitingForDependencies);
         world.pass(MS(15_000));
     }
     world.exit(world.run(0), FAILED, false);
@@ -159,7 +159,7 @@ fn a_task_that_is_done_ends_procrun_only_with_the_others() {
     once.restart.autorestart = false;
     let mut world = World::new(plan([task("migrate"), after(once, &[("migrate", COMPLETED)])]));
     world.exit(world.run(0), OK, true);
-    assert_eq!(world.status(1), Status::Waiting, "its tree is still there");
+    assert_eq!(world.status(1), Status::WaitingForDependencies, "its tree is still there");
     let run = *world.left.first().unwrap();
     world.tree_gone(run);
     assert_eq!(world.status(1), Status::Online);
@@ -176,8 +176,8 @@ fn an_app_that_cannot_start_starts_when_that_is_mended() {
     let mut world = World::new(plan_of(broken.clone()));
     world.exit(world.run(0), FAILED, false);
     broken.exec.args.push("mended".to_owned());
-    world.feed(Event::Apply { plan: plan_of(broken), cpus: 1 });
-    assert_eq!(world.status(1), Status::Waiting);
+    world.feed(Input::Apply { plan: plan_of(broken), cpus: 1 });
+    assert_eq!(world.status(1), Status::WaitingForDependencies);
     world.obey(0);
     assert_eq!(world.status(1), Status::Online);
     assert!(!world.machine.instance(InstanceId(1)).unwrap().failed);
@@ -249,7 +249,7 @@ fn new_applications_start_in_order_and_bring_along_what_waits_for_a_command() {
     let mut world = World::new(plan([app("other")]));
     let quiet = AppSpec { autostart: false, ..speaker("db") };
     let new = plan([app("other"), after(app("api"), &[("db", READY)]), quiet]);
-    world.feed(Event::Apply { plan: new, cpus: 1 });
+    world.feed(Input::Apply { plan: new, cpus: 1 });
     assert_eq!(world.started(), [0, 2]);
     world.says_ready(2);
     assert_eq!(world.started(), [0, 2, 1]);
@@ -260,7 +260,7 @@ fn all_instances_of_a_dependency_count() {
     let db = AppSpec { instances: Instances::Count(2), ..cluster_app("db") };
     let mut world = World::new(plan([after(app("api"), &[("db", READY)]), db]));
     world.listen(1);
-    assert_eq!(world.status(0), Status::Waiting);
+    assert_eq!(world.status(0), Status::WaitingForDependencies);
     world.listen(2);
     assert_eq!(world.status(0), Status::Online);
     // One more of it waits like the first.
@@ -277,7 +277,7 @@ fn without_what_it_needs_it_does_not_start() {
         world.obey(id);
     }
     let new = plan([app("other"), after(app("api"), &[("db", STARTED)])]);
-    world.feed(Event::Apply { plan: new, cpus: 1 });
+    world.feed(Input::Apply { plan: new, cpus: 1 });
     assert_eq!(world.blocked(), [(3, "there is no db".to_owned())]);
 }
 
@@ -299,7 +299,7 @@ fn an_app_that_others_need_healthy_is_probed() {
     let mut world =
         World::new(plan([after(app("api"), &[("db", Condition::Healthy)]), health::with_health("db")]));
     world.asked_and(1, Err("refused"));
-    assert_eq!(world.status(0), Status::Waiting);
+    assert_eq!(world.status(0), Status::WaitingForDependencies);
     world.asked_and(1, Ok(()));
     assert_eq!(world.status(0), Status::Online);
     // What becomes of its health then is nobody's business but its own.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    machine::{AppUpdate, Count, InitialState, RestartScope, Word},
+    machine::{AppUpdate, Count, InitialState, NotifyMessage, RestartScope},
     spec::{Probe, ProbeTarget},
 };
 
@@ -164,14 +164,14 @@ impl World {
             }
             Act::Pass(millis) => self.pass(MS(millis)),
             Act::Stale(instance, epoch) => {
-                let timer = Timer { instance: InstanceId(instance), wait: Wait::State, epoch };
+                let timer = Timer { instance: InstanceId(instance), kind: TimerKind::State, epoch };
                 if !self.timers.contains_key(&timer) {
-                    self.feed(Event::TimerFired(timer));
+                    self.feed(Input::TimerFired(timer));
                 }
             }
             Act::Apply(apps) => {
                 if self.stop_asked.is_none() {
-                    self.feed(Event::Apply { plan: random_plan(&apps), cpus: 2 });
+                    self.feed(Input::Apply { plan: random_plan(&apps), cpus: 2 });
                 }
             }
             Act::SpawnsFail(fail) => self.spawns_fail = fail,
@@ -184,39 +184,39 @@ impl World {
             }
             Act::Listens(which) => {
                 if let Some(run) = self.any_alive(which) {
-                    self.feed(Event::Ready(run, Sign::Listening));
+                    self.feed(Input::Ready(run, ReadinessSource::Listening));
                 }
             }
             Act::Answers(which, well) => {
                 if !self.asked.is_empty() {
                     let (run, kind) = self.asked.remove(which.index(self.asked.len()));
                     let result = if well { Ok(()) } else { Err("no".to_owned()) };
-                    self.feed(Event::Probed { run, kind, result });
+                    self.feed(Input::Probed { run, kind, result });
                 }
             }
             Act::Speaks(which, word) => {
                 if let Some(run) = self.any_alive(which) {
                     let word = match word {
-                        0 | 1 => Word::Alive,
-                        2 => Word::Every(MS(900)),
-                        3 => Word::Fault,
-                        _ => Word::Leaving,
+                        0 | 1 => NotifyMessage::Heartbeat,
+                        2 => NotifyMessage::HeartbeatInterval(MS(900)),
+                        3 => NotifyMessage::Fault,
+                        _ => NotifyMessage::Stopping,
                     };
-                    self.feed(Event::Notified(run, word));
+                    self.feed(Input::Notified(run, word));
                 }
             }
             Act::SaysReady(which) => {
                 if let Some(run) = self.any_alive(which) {
-                    self.feed(Event::Ready(run, Sign::Message));
+                    self.feed(Input::Ready(run, ReadinessSource::Message));
                 }
             }
             Act::Drained(which) => {
                 if let Some(run) = self.any_alive(which) {
-                    self.feed(Event::Drained(run));
+                    self.feed(Input::Drained(run));
                 }
             }
             Act::Changed(app) => {
-                self.feed(Event::FilesChanged { app: app.to_string(), path: "x".to_owned() });
+                self.feed(Input::FilesChanged { app: app.to_string(), path: "x".to_owned() });
             }
             Act::Ask(what, ids, count) => {
                 self.ask(operation(what, &ids, count));
@@ -224,7 +224,7 @@ impl World {
             Act::Rename(from, to) => {
                 let (from, to) = (from.to_string(), to.to_string());
                 if self.machine.rename_obstacle(&to).is_none() {
-                    self.feed(Event::Rename { from, to });
+                    self.feed(Input::Rename { from, to });
                 }
             }
             Act::Due(name) => self.due(&name.to_string()),
@@ -411,7 +411,7 @@ proptest! {
             is_so.insert(number(&run));
             match order[number(&run)].0 {
                 Sort::Task => world.exit(run, OK, false),
-                Sort::Plain | Sort::Speaker => world.feed(Event::Ready(run, Sign::Message)),
+                Sort::Plain | Sort::Speaker => world.feed(Input::Ready(run, ReadinessSource::Message)),
             }
         }
         prop_assert_eq!(world.spawned.len(), count, "all start, once");

@@ -18,7 +18,7 @@ fn serving(spec: AppSpec) -> World {
 }
 
 fn apply(world: &mut World, spec: AppSpec) {
-    world.feed(Event::Apply { plan: plan([spec, app("other")]), cpus: 2 });
+    world.feed(Input::Apply { plan: plan([spec, app("other")]), cpus: 2 });
 }
 
 /// The generation, `pm_id` and version of the instances of `a`.
@@ -27,17 +27,17 @@ fn list(world: &World) -> Vec<(u32, Generation, String)> {
     of_a.map(|view| (view.pm_id, view.generation, view.spec.namespace.clone())).collect()
 }
 
-fn settled(world: &World) -> Vec<(u32, String)> {
-    let mut settled: Vec<_> = list(world)
+fn current(world: &World) -> Vec<(u32, String)> {
+    let mut current: Vec<_> = list(world)
         .into_iter()
-        .filter(|(_, generation, _)| *generation == Generation::Settled)
+        .filter(|(_, generation, _)| *generation == Generation::Current)
         .map(|(pm_id, _, version)| (pm_id, version))
         .collect();
-    settled.sort();
-    settled
+    current.sort();
+    current
 }
 
-fn failure(world: &World) -> Option<&Why> {
+fn failure(world: &World) -> Option<&ReloadAbortReason> {
     world.said.iter().find_map(|notice| match &notice.data {
         EventData::ReloadAborted { reason, .. } => Some(reason),
         _ => None,
@@ -58,13 +58,13 @@ fn each_worker_goes_when_its_successor_listens() {
     world.listen(3);
     assert_eq!(world.status(0), Status::Stopping);
     assert!(!world.is_there(4), "not before the first is gone");
-    world.feed(Event::Drained(world.run(0)));
+    world.feed(Input::Drained(world.run(0)));
     world.obey(0);
-    assert_eq!(settled(&world), [version("new", [0]), version("old", [1])].concat());
+    assert_eq!(current(&world), [version("new", [0]), version("old", [1])].concat());
     world.listen(4);
-    world.feed(Event::Drained(world.run(1)));
+    world.feed(Input::Drained(world.run(1)));
     world.obey(1);
-    assert_eq!(settled(&world), version("new", [0, 1]));
+    assert_eq!(current(&world), version("new", [0, 1]));
     assert_eq!(world.machine.plan().apps[0].namespace, "new");
     let view = world.machine.instance(InstanceId(3)).unwrap();
     assert_eq!((view.number, view.restarts, view.created_at), (0, 1, Time::ZERO));
@@ -86,7 +86,7 @@ fn several_may_be_replaced_at_a_time() {
     for instance in [0, 1, 3] {
         world.obey(instance);
     }
-    assert_eq!(settled(&world), version("new", 0..4));
+    assert_eq!(current(&world), version("new", 0..4));
     assert_eq!(list(&world).len(), 4);
 }
 
@@ -95,11 +95,14 @@ fn a_new_version_that_crashes_is_forgotten_and_the_old_one_serves_on() {
     let mut world = serving(cluster(2, "old"));
     apply(&mut world, cluster(2, "new"));
     world.exit(world.run(3), FAILED, false);
-    assert_eq!(settled(&world), version("old", [0, 1]));
+    assert_eq!(current(&world), version("old", [0, 1]));
     assert_eq!(list(&world).len(), 2);
     assert!(matches!(
         failure(&world),
-        Some(Why::ReadinessFailure { setback: ReadinessFailure::Ended { ending: FAILED, .. }, .. })
+        Some(ReloadAbortReason::ReadinessFailure {
+            setback: ReadinessFailure::Ended { ending: FAILED, .. },
+            ..
+        })
     ));
     world.pass(MS(100_000));
     assert_eq!((world.alive.len(), world.status(0), world.status(1)), (3, Status::Online, Status::Online));
@@ -109,7 +112,7 @@ fn a_new_version_that_crashes_is_forgotten_and_the_old_one_serves_on() {
     world.obey(0);
     world.listen(5);
     world.obey(1);
-    assert_eq!(settled(&world), version("new", [0, 1]));
+    assert_eq!(current(&world), version("new", [0, 1]));
 }
 
 #[test]
@@ -123,11 +126,14 @@ fn a_new_version_that_is_never_ready_is_ended() {
     world.pass(MS(1));
     assert!(matches!(
         failure(&world),
-        Some(Why::ReadinessFailure { setback: ReadinessFailure::Silent { sign: Sign::Listening, .. }, .. })
+        Some(ReloadAbortReason::ReadinessFailure {
+            setback: ReadinessFailure::Silent { sign: ReadinessSource::Listening, .. },
+            ..
+        })
     ));
     assert_eq!(world.status(2), Status::Stopping);
     world.obey(2);
-    assert_eq!(settled(&world), version("old", [0]));
+    assert_eq!(current(&world), version("old", [0]));
 }
 
 #[test]
@@ -135,7 +141,7 @@ fn a_new_version_that_cannot_start_changes_nothing() {
     let mut world = serving(cluster(1, "old"));
     world.spawns_fail = true;
     apply(&mut world, cluster(1, "new"));
-    assert_eq!(list(&world), [(0, Generation::Settled, "old".to_owned())]);
+    assert_eq!(list(&world), [(0, Generation::Current, "old".to_owned())]);
     assert_eq!(world.status(0), Status::Online);
     assert_eq!(world.end, None);
 }
@@ -152,13 +158,13 @@ fn half_a_reload_says_how_far_it_came_and_the_file_can_take_it_back() {
         _ => None,
     });
     assert!(said.is_some_and(|text| text.contains("1 of 2 run the new version")));
-    assert_eq!(settled(&world), [version("new", [0]), version("old", [1])].concat());
+    assert_eq!(current(&world), [version("new", [0]), version("old", [1])].concat());
     apply(&mut world, cluster(2, "old"));
     world.listen(5);
     world.obey(3);
     world.listen(6);
     world.obey(1);
-    assert_eq!(settled(&world), version("old", [0, 1]));
+    assert_eq!(current(&world), version("old", [0, 1]));
 }
 
 #[test]
@@ -170,12 +176,12 @@ fn with_wait_ready_only_the_message_counts() {
     };
     let mut world = serving(spec("old"));
     assert_eq!(world.status(0), Status::Launching, "PM2's word for one that is not ready");
-    world.feed(Event::Ready(world.run(0), Sign::Message));
+    world.feed(Input::Ready(world.run(0), ReadinessSource::Message));
     assert_eq!(world.status(0), Status::Online);
     apply(&mut world, spec("new"));
     world.listen(2);
     assert_eq!(world.status(0), Status::Online);
-    world.feed(Event::Ready(world.run(2), Sign::Message));
+    world.feed(Input::Ready(world.run(2), ReadinessSource::Message));
     assert_eq!(world.status(0), Status::Stopping);
 }
 
@@ -199,7 +205,7 @@ fn an_instance_that_never_listened_is_ready_after_min_uptime() {
     world.pass(MS(1));
     assert_eq!(world.status(0), Status::Stopping);
     world.obey(0);
-    assert_eq!(settled(&world), version("new", [0]));
+    assert_eq!(current(&world), version("new", [0]));
 }
 
 #[test]
@@ -221,9 +227,9 @@ fn a_predecessor_that_crashes_while_its_successor_comes_runs_again_and_is_replac
     world.exit(world.run(0), FAILED, false);
     assert_eq!(world.status(0), Status::Online);
     world.exit(world.run(0), FAILED, false);
-    assert_eq!(world.status(0), Status::WaitingRestart);
+    assert_eq!(world.status(0), Status::BackingOff);
     world.listen(2);
-    assert_eq!(list(&world), [(0, Generation::Settled, "new".to_owned())]);
+    assert_eq!(list(&world), [(0, Generation::Current, "new".to_owned())]);
 }
 
 #[test]
@@ -236,10 +242,10 @@ fn a_change_during_a_reload_comes_after_it() {
     assert_eq!(world.alive.len(), 3);
     world.listen(2);
     world.obey(0);
-    assert_eq!(settled(&world), version("new", [0]));
+    assert_eq!(current(&world), version("new", [0]));
     world.listen(3);
     world.obey(2);
-    assert_eq!(settled(&world), version("newest", [0, 2]), "`other` is 1");
+    assert_eq!(current(&world), version("newest", [0, 2]), "`other` is 1");
 }
 
 #[test]
@@ -257,8 +263,8 @@ fn the_same_file_during_a_reload_is_nothing_new() {
 fn an_app_that_is_removed_during_its_reload_goes_with_both_generations() {
     let mut world = serving(cluster(1, "old"));
     apply(&mut world, cluster(1, "new"));
-    world.feed(Event::Apply { plan: plan([app("other")]), cpus: 2 });
-    assert_eq!(failure(&world), Some(&Why::Removed));
+    world.feed(Input::Apply { plan: plan([app("other")]), cpus: 2 });
+    assert_eq!(failure(&world), Some(&ReloadAbortReason::Removed));
     world.obey(0);
     world.obey(2);
     assert_eq!(list(&world), []);
@@ -289,10 +295,10 @@ fn fewer_instances_of_a_new_version_are_not_replaced_first() {
     apply(&mut world, cluster(1, "new"));
     world.listen(4);
     world.obey(0);
-    assert_eq!(settled(&world), [version("new", [0]), version("old", [1, 2])].concat());
+    assert_eq!(current(&world), [version("new", [0]), version("old", [1, 2])].concat());
     world.obey(1);
     world.obey(2);
-    assert_eq!(settled(&world), version("new", [0]));
+    assert_eq!(current(&world), version("new", [0]));
     assert_eq!(world.spawned.len(), 4 + 1);
 }
 
@@ -303,7 +309,7 @@ fn what_cannot_overlap_is_restarted_by_a_new_file() {
     apply(&mut world, fork("new"));
     assert_eq!(world.status(0), Status::Stopping);
     world.obey(0);
-    assert_eq!(settled(&world), version("new", [0]));
+    assert_eq!(current(&world), version("new", [0]));
 }
 
 #[test]
@@ -316,11 +322,14 @@ fn a_successor_that_is_ready_and_does_not_last_spares_the_others() {
     world.exit(world.run(4), FAILED, false);
     assert!(matches!(
         failure(&world),
-        Some(Why::ReadinessFailure { setback: ReadinessFailure::Ended { ending: FAILED, .. }, .. })
+        Some(ReloadAbortReason::ReadinessFailure {
+            setback: ReadinessFailure::Ended { ending: FAILED, .. },
+            ..
+        })
     ));
     assert_eq!(world.status(5), Status::Stopping, "it was coming");
     world.obey(5);
-    assert_eq!(settled(&world), [version("new", [0]), version("old", [1, 2])].concat());
+    assert_eq!(current(&world), [version("new", [0]), version("old", [1, 2])].concat());
     assert_eq!(world.status(4), Status::Online, "it runs again, as everybody does");
 }
 
@@ -336,5 +345,5 @@ fn a_later_crash_or_one_of_the_last_successor_aborts_nothing() {
     world.exit(world.run(4), FAILED, false);
     world.obey(1);
     assert_eq!(failure(&world), None);
-    assert_eq!(settled(&world), version("new", [0, 1]));
+    assert_eq!(current(&world), version("new", [0, 1]));
 }

@@ -1,7 +1,7 @@
 //! The stop of everything: the order of it, and who gets how much of the time.
 
 use super::*;
-use crate::machine::Word;
+use crate::machine::NotifyMessage;
 
 const STARTED: Condition = Condition::Started;
 
@@ -169,7 +169,7 @@ fn a_second_signal_kills_everything_at_once() {
 fn what_waits_for_others_never_starts_after_a_stop() {
     let mut world = World::new(plan([after(app("api"), &[("db", Condition::Ready)]), speaker("db")]));
     world.stop(TERM);
-    world.feed(Event::Ready(world.run(1), Sign::Message));
+    world.feed(Input::Ready(world.run(1), ReadinessSource::Message));
     world.obey(1);
     assert_eq!((world.end, world.spawned.len()), (Some(0), 1));
 }
@@ -279,7 +279,7 @@ fn an_app_that_becomes_unhealthy_before_its_stage_ends_and_is_not_restarted() {
     let mut world = World::new(plan([after(app("api"), &[("db", STARTED)]), health::with_health("db")]));
     world.asked_and(1, Ok(()));
     world.stop(TERM);
-    world.feed(Event::Notified(world.run(1), Word::Fault));
+    world.feed(Input::Notified(world.run(1), NotifyMessage::Fault));
     world.obey(1);
     assert_eq!(world.status(1), Status::Stopped);
     world.obey(0);

@@ -36,7 +36,7 @@ impl World {
 /// The `pm_id`s and versions of the settled instances of `a`.
 fn list(world: &World) -> Vec<(u32, String)> {
     let is_meant = |view: &crate::machine::InstanceView<'_>| {
-        view.spec.name == "a" && view.generation == Generation::Settled
+        view.spec.name == "a" && view.generation == Generation::Current
     };
     let views = world.machine.instances().filter(is_meant);
     let mut list: Vec<_> = views.map(|view| (view.pm_id, view.spec.namespace.clone())).collect();
@@ -124,7 +124,7 @@ fn what_is_meant_and_rests_is_started_and_what_else_rests_is_not() {
 fn a_new_file_replaces_several_forks_one_after_the_other() {
     let mut world = World::new(plan([forks(3, "old"), app("other")]));
     let apply = |world: &mut World, version| {
-        world.feed(Event::Apply { plan: plan([forks(3, version), app("other")]), cpus: 2 });
+        world.feed(Input::Apply { plan: plan([forks(3, version), app("other")]), cpus: 2 });
     };
     apply(&mut world, "new");
     for (instance, other) in [(0, 1), (1, 2)] {
@@ -171,7 +171,7 @@ fn requests_during_a_reload_follow_it_once() {
 #[test]
 fn a_stop_during_a_reload_takes_back_the_restart_that_waits() {
     let mut world = serving(1);
-    world.feed(Event::Apply { plan: plan([cluster(1, "new"), app("other")]), cpus: 2 });
+    world.feed(Input::Apply { plan: plan([cluster(1, "new"), app("other")]), cpus: 2 });
     let restart = world.ask(update_apps(update(cluster(1, "new"), [0]), RestartScope::Restart));
     let stop = world.ask(Operation::Act(Action::Stop, vec![InstanceId(0)]));
     world.obey(0);
@@ -192,7 +192,7 @@ fn a_stop_of_one_lets_the_others_finish_their_connections() {
     let mut world = World::new(plan([drains("old"), app("other")]));
     world.listen(0);
     world.listen(1);
-    world.feed(Event::Apply { plan: plan([drains("new"), app("other")]), cpus: 2 });
+    world.feed(Input::Apply { plan: plan([drains("new"), app("other")]), cpus: 2 });
     world.listen(3);
     world.listen(4);
     let asked = |world: &World| -> Vec<u32> {
