@@ -229,7 +229,7 @@ pub(super) fn listen_failure(place: String, errno: i32) -> ListenFailure {
     let errno = Errno::from_raw(errno);
     ListenFailure {
         place,
-        why: format!("{} ({errno:?})", errno.desc()),
+        error: format!("{} ({errno:?})", errno.desc()),
         is_in_use: errno == Errno::EADDRINUSE,
     }
 }

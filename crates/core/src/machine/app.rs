@@ -359,7 +359,7 @@ impl Machine {
     /// An application is no longer in the file.
     fn remove_app(&mut self, now: Time, name: &str, tickets: &[Ticket], out: &mut Vec<Effect>) {
         self.unqueue(name, |_| true);
-        self.give_up(now, name, ReloadAbortReason::Removed, StopReason::GivenUp, None, out);
+        self.give_up(now, name, ReloadAbortReason::Removed, StopReason::ReloadAborted, None, out);
         self.scaled.remove(name);
         for id in self.staying(name) {
             for ticket in tickets {

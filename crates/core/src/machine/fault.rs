@@ -10,7 +10,7 @@ pub struct ListenFailure {
     /// Where, for people: `port 3000`.
     pub place: String,
     /// Why, for people.
-    pub why: String,
+    pub error: String,
     /// Another process listens there.
     pub is_in_use: bool,
 }
@@ -18,14 +18,14 @@ pub struct ListenFailure {
 impl ListenFailure {
     /// Another process listens there.
     pub(super) fn in_use(place: String) -> Self {
-        Self { place, why: "Address already in use (EADDRINUSE)".to_owned(), is_in_use: true }
+        Self { place, error: "Address already in use (EADDRINUSE)".to_owned(), is_in_use: true }
     }
 }
 
 /// `cannot listen on port 3000: Address already in use (EADDRINUSE)`.
 impl fmt::Display for ListenFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: {}", self.place, self.why)
+        write!(f, "cannot listen on {}: {}", self.place, self.error)
     }
 }
 

@@ -21,25 +21,24 @@ impl ProbeKind {
     pub(super) const ALL: [Self; 2] = [Self::Liveness, Self::Readiness];
 }
 
-/// Why a run that was there had to be ended.
+/// Why a run is unhealthy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HealthFailure {
-    /// It has failed `[apps.health]`.
-    Health {
-        /// The number of times in a row.
+    /// It failed `[apps.health]`.
+    Probe {
+        /// Failures in a row, at least 1.
         failures: u32,
-        /// What the last answer was.
-        #[serde(rename = "output")]
-        said: String,
+        /// The result of the last probe.
+        output: String,
     },
-    /// It has said nothing of its loop for so long (`heartbeat`).
+    /// Its last heartbeat is this long ago, longer than `heartbeat`.
     #[serde(rename = "heartbeat_missing_ms")]
-    Silent(#[serde(with = "millis")] Duration),
-    /// It has never said anything of its loop, so long after its start.
+    HeartbeatMissing(#[serde(with = "millis")] Duration),
+    /// It has sent no heartbeat, this long after its start.
     #[serde(rename = "no_heartbeat_ms")]
-    NeverSpoke(#[serde(with = "millis")] Duration),
-    /// It has said itself that there is a fault in it.
+    NoHeartbeat(#[serde(with = "millis")] Duration),
+    /// It reported a fault of its own (`WATCHDOG=trigger`).
     Fault,
 }
 
@@ -47,8 +46,8 @@ impl HealthFailure {
     /// The word for it, the same in logs, commands and metrics.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Health { .. } => "health",
-            Self::Silent(_) | Self::NeverSpoke(_) | Self::Fault => "heartbeat",
+            Self::Probe { .. } => "health",
+            Self::HeartbeatMissing(_) | Self::NoHeartbeat(_) | Self::Fault => "heartbeat",
         }
     }
 }
@@ -56,12 +55,12 @@ impl HealthFailure {
 impl fmt::Display for HealthFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Health { failures: 1, said } => write!(f, "failed its health probe: {said}"),
-            Self::Health { failures, said } => {
-                write!(f, "failed {failures} health probes in a row: {said}")
+            Self::Probe { failures: 1, output } => write!(f, "failed its health probe: {output}"),
+            Self::Probe { failures, output } => {
+                write!(f, "failed {failures} health probes in a row: {output}")
             }
-            Self::Silent(time) => write!(f, "sent no heartbeat for {}", HumanDuration(*time)),
-            Self::NeverSpoke(time) => {
+            Self::HeartbeatMissing(time) => write!(f, "sent no heartbeat for {}", HumanDuration(*time)),
+            Self::NoHeartbeat(time) => {
                 write!(f, "sent no heartbeat within {} of its start", HumanDuration(*time))
             }
             Self::Fault => f.write_str("reported a fault of its own (WATCHDOG=trigger)"),
@@ -81,7 +80,7 @@ pub(super) struct ProbeState {
     /// Failures in a row that count.
     pub(super) failures: u32,
     /// What the last answer was, if it was a failure.
-    pub(super) said: Option<String>,
+    pub(super) output: Option<String>,
 }
 
 impl ProbeState {

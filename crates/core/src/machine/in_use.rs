@@ -113,7 +113,7 @@ mod tests {
 
     fn place(lines: &str) -> Option<String> {
         address_in_use(lines).map(|failure| {
-            assert_eq!((failure.is_in_use, &*failure.why), (true, "Address already in use (EADDRINUSE)"));
+            assert_eq!((failure.is_in_use, &*failure.error), (true, "Address already in use (EADDRINUSE)"));
             failure.place
         })
     }

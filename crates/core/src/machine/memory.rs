@@ -63,7 +63,7 @@ pub enum MemoryAction {
     /// It ends, and starts when it is gone.
     Restart,
     /// It was so often in a row that it is left alone for a while.
-    LeaveAlone {
+    Postpone {
         /// How often.
         times: u32,
         /// For how long.

@@ -94,7 +94,7 @@ impl Machine {
         } else if pace.told != run.number {
             pace.told = run.number;
             let times = pace.in_a_row;
-            report(MemoryAction::LeaveAlone { times, wait });
+            report(MemoryAction::Postpone { times, wait });
         }
     }
 

@@ -46,19 +46,8 @@ impl Machine {
                 }
             }),
             Operation::Act(Action::Stop, ids) => {
-                let places = self.places(ticket, &ids);
-                for (app, numbers) in &places {
-                    self.drop_queued_starts(app, numbers);
-                    self.give_up(now, app, ReloadAbortReason::Asked, StopReason::Asked, Some(numbers), out);
-                    for id in self.current_of(app, numbers) {
-                        let instance = &self.instances[&id];
-                        let (run, leaving) = (instance.run(), instance.is_leaving());
-                        if let Some(run) = run {
-                            self.pending_operations.awaits(ticket, id, Awaited::Exit(run));
-                        }
-                        let then = if leaving { AfterStop::Remove } else { AfterStop::StayStopped };
-                        self.end(now, id, StopReason::Asked, then, out);
-                    }
+                for (app, numbers) in self.places(ticket, &ids) {
+                    self.stop(now, &app, &numbers, ticket, out);
                 }
             }
             Operation::Act(Action::Restart, ids) => {
@@ -275,6 +264,21 @@ impl Machine {
         }
     }
 
+    /// Stops these numbers. They stay in the list.
+    fn stop(&mut self, now: Time, app: &str, numbers: &BTreeSet<u32>, ticket: Ticket, out: &mut Vec<Effect>) {
+        self.drop_queued_starts(app, numbers);
+        self.give_up(now, app, ReloadAbortReason::Stopped, StopReason::Stopped, Some(numbers), out);
+        for id in self.current_of(app, numbers) {
+            let instance = &self.instances[&id];
+            let (run, leaving) = (instance.run(), instance.is_leaving());
+            if let Some(run) = run {
+                self.pending_operations.awaits(ticket, id, Awaited::Exit(run));
+            }
+            let then = if leaving { AfterStop::Remove } else { AfterStop::StayStopped };
+            self.end(now, id, StopReason::Stopped, then, out);
+        }
+    }
+
     /// Removes these numbers from the list. An application that has none left is forgotten until a
     /// file names it again.
     fn delete(
@@ -290,7 +294,7 @@ impl Machine {
             self.unqueue(app, |_| true);
         }
         self.drop_queued_starts(app, numbers);
-        self.give_up(now, app, ReloadAbortReason::Asked, StopReason::Deleted, Some(numbers), out);
+        self.give_up(now, app, ReloadAbortReason::Stopped, StopReason::Deleted, Some(numbers), out);
         for id in self.current_of(app, numbers) {
             self.pending_operations.awaits(ticket, id, Awaited::Removal);
             self.end(now, id, StopReason::Deleted, AfterStop::Remove, out);

@@ -40,7 +40,7 @@ impl Readiness {
             (probe && !given.probe, ReadinessSource::Probe),
         ]
         .into_iter()
-        .find_map(|(is_missing, sign)| is_missing.then_some(sign))
+        .find_map(|(is_missing, source)| is_missing.then_some(source))
     }
 }
 
@@ -123,42 +123,41 @@ pub(super) enum GateOutcome {
     Failed(ReadinessFailure),
 }
 
-/// Why a new process does not count as ready.
+/// Why a run is not ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReadinessFailure {
     /// It has ended.
     Ended {
-        /// How.
+        /// How it ended.
         #[serde(flatten)]
         ending: Ending,
         /// How long it was up.
         #[serde(rename = "uptime_ms", with = "millis")]
         uptime: Duration,
     },
-    /// It has not given its sign.
-    Silent {
-        /// What sign.
-        sign: ReadinessSource,
-        /// How long it has had (`listen_timeout`).
+    /// It did not show in time that it is ready.
+    TimedOut {
+        /// What is missing.
+        source: ReadinessSource,
+        /// The time that it had (`listen_timeout`).
         #[serde(rename = "waited_ms", with = "millis")]
         waited: Duration,
     },
-    /// It has not passed its probe.
-    Unwell {
-        /// How long it has had (`listen_timeout`).
+    /// It did not pass its probe in time.
+    ProbeFailed {
+        /// The time that it had (`listen_timeout`).
         #[serde(rename = "waited_ms", with = "millis")]
         waited: Duration,
-        /// What was answered last.
-        #[serde(rename = "output")]
-        said: String,
+        /// The result of the last probe.
+        output: String,
     },
-    /// It was not well and had to end.
-    Sick(HealthFailure),
-    /// It never began: what was there before could not be ended.
-    NoRoom,
-    /// It has not begun: it waits for others.
-    Order,
+    /// It became unhealthy.
+    Unhealthy(HealthFailure),
+    /// It was not started: its predecessor could not be ended.
+    PredecessorAlive,
+    /// It was not started: it waits for its dependencies.
+    WaitsForDependencies,
 }
 
 impl fmt::Display for ReadinessFailure {
@@ -168,25 +167,25 @@ impl fmt::Display for ReadinessFailure {
                 write!(f, "ended: {ending}")
             }
             Self::Ended { ending, uptime } => write!(f, "ended: {ending}, up {}", HumanDuration(*uptime)),
-            Self::Silent { sign: ReadinessSource::Listening, waited } => {
+            Self::TimedOut { source: ReadinessSource::Listening, waited } => {
                 write!(f, "did not listen within {} (`listen_timeout`)", HumanDuration(*waited))
             }
-            Self::Silent { sign: ReadinessSource::Message, waited } => {
+            Self::TimedOut { source: ReadinessSource::Message, waited } => {
                 write!(f, "did not send `ready` within {} (`listen_timeout`)", HumanDuration(*waited))
             }
-            Self::Order => f.write_str("did not start: it waits for others"),
-            Self::Silent { sign: ReadinessSource::Probe, waited } => {
+            Self::WaitsForDependencies => f.write_str("did not start: it waits for its dependencies"),
+            Self::TimedOut { source: ReadinessSource::Probe, waited } => {
                 write!(f, "did not pass its probe within {} (`listen_timeout`)", HumanDuration(*waited))
             }
-            Self::Unwell { waited, said } => {
+            Self::ProbeFailed { waited, output } => {
                 write!(
                     f,
-                    "did not pass its probe within {} (`listen_timeout`): {said}",
+                    "did not pass its probe within {} (`listen_timeout`): {output}",
                     HumanDuration(*waited)
                 )
             }
-            Self::Sick(sickness) => write!(f, "{sickness}"),
-            Self::NoRoom => f.write_str("did not start: its predecessor did not end"),
+            Self::Unhealthy(failure) => failure.fmt(f),
+            Self::PredecessorAlive => f.write_str("did not start: its predecessor did not end"),
         }
     }
 }

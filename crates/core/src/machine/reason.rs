@@ -1,4 +1,11 @@
-//! Reasons: why an instance is stopped or a reload aborted, and why a run ended.
+//! Reasons. There are two facts, and one step that leads to the first:
+//!
+//! - [`ExitReason`]: why a run ended. It is recorded with the run, and logs, `describe`, `jlist` and the termination
+//!   message show it. It has data (a path, a size) and includes what the run reported itself (`CannotListen`).
+//! - [`ReloadAbortReason`]: why a reload was aborted. It is about an application, not about a run.
+//! - [`StopReason`]: what a stop of the machine is a part of. It is not recorded. It decides whether the instance
+//!   drains and how the stop is logged, and a later stop replaces it. Several map to one exit reason, and some to none,
+//!   because they continue a stop that has one (`Replaced`, `Drained`); see [`StopReason::exit_reason`].
 
 use std::fmt::{self, Display, Formatter};
 
@@ -13,61 +20,84 @@ use super::{
     subject::EventSubject,
 };
 
-/// Why an instance is asked to end.
+/// What a stop of an instance is a part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StopReason {
-    /// Everything stops.
+    /// The shutdown of procrun.
     Shutdown,
-    /// Its application is no longer in the file, or has fewer instances.
+    /// The application is no longer in the file, or has fewer instances there.
     Removed,
-    /// Its application reads otherwise now.
+    /// The configuration of the application has changed.
     Changed,
-    /// `stop`.
-    Asked,
-    /// `delete`.
+    /// The command `stop`.
+    Stopped,
+    /// The command `delete`.
     Deleted,
-    /// `scale` to fewer instances.
+    /// The command `scale`, to fewer instances.
     ScaledDown,
-    /// A request to restart it.
+    /// The command `restart`.
     Restarted,
     /// Watched files have changed.
     FilesChanged,
-    /// It is time for it by its schedule.
-    Due,
-    /// It has too much memory, or is the largest when the container's is short.
+    /// The schedule of the application (`cron_restart`).
+    Schedule,
+    /// The instance exceeds its memory limit, or is the largest when the memory of the container is short.
     Memory(MemoryExcess),
-    /// Its application is being reloaded, and its new process has to wait for its end.
+    /// A reload in which the predecessor must end before its successor starts.
     Reloaded,
-    /// Its successor does its work now.
+    /// A reload in which the successor of the instance is ready.
     Replaced,
-    /// It was to be a successor, but the reload is given up.
-    GivenUp,
-    /// It is not well.
-    Sick,
-    /// It has finished its connections.
+    /// An aborted reload: the instance is a successor.
+    ReloadAborted,
+    /// The health probe or the heartbeat of the instance has failed.
+    Unhealthy,
+    /// The end of a drain: no connections are left.
     Drained,
-    /// It has had its time to finish its connections.
+    /// The end of a drain: its time is over.
     NotDrained,
 }
 
 impl StopReason {
-    /// Whether others take its place: then it may finish the connections that it has.
+    /// Whether the instance drains: others serve in its place, so it may finish its connections.
     pub(super) fn drains(self) -> bool {
         match self {
-            Self::Removed | Self::ScaledDown | Self::Replaced | Self::GivenUp => true,
+            Self::Removed | Self::ScaledDown | Self::Replaced | Self::ReloadAborted => true,
             Self::Shutdown
             | Self::Changed
-            | Self::Asked
+            | Self::Stopped
             | Self::Deleted
             | Self::FilesChanged
             | Self::Restarted
-            | Self::Due
+            | Self::Schedule
             | Self::Memory(_)
             | Self::Reloaded
-            | Self::Sick
+            | Self::Unhealthy
             | Self::Drained
             | Self::NotDrained => false,
+        }
+    }
+
+    /// The exit reason of a run that this stop ends. `None`: the run keeps the reason that it has.
+    pub(super) fn exit_reason(self) -> Option<ExitReason> {
+        match self {
+            Self::Memory(excess) => Some(ExitReason::Memory(excess)),
+            Self::Stopped => Some(ExitReason::Command(Command::Stop)),
+            Self::Deleted => Some(ExitReason::Command(Command::Delete)),
+            Self::ScaledDown => Some(ExitReason::Command(Command::Scale)),
+            Self::Restarted => Some(ExitReason::Command(Command::Restart)),
+            Self::Schedule => Some(ExitReason::Schedule),
+            Self::Changed | Self::Removed => Some(ExitReason::Configuration),
+            Self::ReloadAborted => Some(ExitReason::ReloadAborted),
+            // The failure, the changed path and the reason of a reload are recorded before the stop.
+            Self::Unhealthy
+            | Self::FilesChanged
+            | Self::Reloaded
+            | Self::Replaced
+            | Self::Drained
+            | Self::NotDrained
+            // The exit status of a run that the shutdown ends says enough.
+            | Self::Shutdown => None,
         }
     }
 }
@@ -76,60 +106,56 @@ impl StopReason {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReloadAbortReason {
-    /// A new process is not ready.
-    #[serde(rename = "not-ready")]
-    ReadinessFailure {
-        /// Which.
-        #[serde(rename = "instance")]
-        who: EventSubject,
-        /// What has failed.
-        #[serde(rename = "failure")]
-        setback: ReadinessFailure,
+    /// A successor is not ready.
+    NotReady {
+        /// The successor.
+        instance: EventSubject,
+        /// Why it is not ready.
+        failure: ReadinessFailure,
     },
-    /// A request to stop the application, or a part of it.
-    Asked,
-    /// The container's memory is short.
+    /// A client has stopped the application or some of its instances.
+    Stopped,
+    /// The memory of the container is short.
     MemoryShort,
     /// The application is no longer in the file.
     Removed,
-    /// Everything stops.
+    /// The shutdown of procrun.
     Shutdown,
 }
 
 impl Display for ReloadAbortReason {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ReadinessFailure { who, setback } => write!(f, "{who} {setback}"),
+            Self::NotReady { instance, failure } => write!(f, "{instance} {failure}"),
             Self::MemoryShort => f.write_str("the container's memory is short"),
-            Self::Asked => f.write_str("it was stopped"),
+            Self::Stopped => f.write_str("it was stopped"),
             Self::Removed => f.write_str("it is no longer in the file"),
             Self::Shutdown => f.write_str("everything stops"),
         }
     }
 }
 
-/// Why a run ended, beyond its exit status and the request of a client.
+/// Why a run ended, where more is known than its exit status: the decision of procrun, or what the run reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExitReason {
-    /// It had too much memory.
+    /// It exceeded its memory limit, or was the largest when the memory of the container was short.
     Memory(MemoryExcess),
-    /// It was not well.
-    #[serde(rename = "unhealthy")]
-    Sick(HealthFailure),
-    /// A client requested it.
+    /// Its health probe or heartbeat failed.
+    Unhealthy(HealthFailure),
+    /// A command of a client.
     Command(Command),
-    /// Watched files have changed; one of them, for people.
+    /// Watched files have changed; the path of one of them.
     FilesChanged(String),
     /// Its schedule (`cron_restart`).
     Schedule,
-    /// Its configuration has changed, or no longer has it.
+    /// Its configuration has changed, or the application is no longer in the file.
     Configuration,
-    /// It was a new process in a reload that is aborted.
+    /// It was a successor in a reload that was aborted.
     ReloadAborted,
-    /// It exited and could not listen before.
+    /// It could not listen, and exited.
     CannotListen(ListenFailure),
-    /// An error that it did not catch ended it.
+    /// It did not catch an error of its own.
     Uncaught(Uncaught),
 }
 
@@ -150,10 +176,11 @@ pub enum Command {
 }
 
 impl ExitReason {
+    /// The stable word for it; users filter logs by it.
     fn word(&self) -> &'static str {
         match self {
             Self::Memory(_) => "memory",
-            Self::Sick(sickness) => sickness.reason(),
+            Self::Unhealthy(failure) => failure.reason(),
             Self::Command(_) => "command",
             Self::FilesChanged(_) => "watch",
             Self::Schedule => "cron",
@@ -171,7 +198,7 @@ impl Display for ExitReason {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory(excess) => excess.fmt(f),
-            Self::Sick(sickness) => write!(f, "it {sickness}"),
+            Self::Unhealthy(failure) => write!(f, "it {failure}"),
             Self::Command(command) => write!(f, "command: {command}"),
             Self::FilesChanged(path) => write!(f, "watch: {path} changed"),
             Self::Schedule => f.write_str("cron_restart"),
@@ -195,10 +222,10 @@ impl Display for Command {
     }
 }
 
-/// The word for why a run ended, the same in logs, commands and metrics.
+/// The word for why a run ended, the same in logs, the output of commands and metrics.
 pub fn reason(ending: &Ending, reason: Option<&ExitReason>) -> &'static str {
     match (ending, reason) {
-        // Whatever procrun was about to do, the kernel was faster.
+        // The kernel has killed it before the stop of procrun could.
         (Ending::OutOfMemory { .. }, _) | (_, None) => ending.reason(),
         (_, Some(reason)) => reason.word(),
     }

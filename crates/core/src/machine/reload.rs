@@ -194,27 +194,27 @@ impl Machine {
         else {
             match outcome {
                 GateOutcome::Failed(
-                    setback @ (ReadinessFailure::Silent { .. } | ReadinessFailure::Unwell { .. }),
+                    failure @ (ReadinessFailure::TimedOut { .. } | ReadinessFailure::ProbeFailed { .. }),
                 ) => {
-                    out.push(Notice::of(who, EventData::NotReady { failure: setback }).into());
+                    out.push(Notice::of(who, EventData::NotReady { failure }).into());
                 }
                 GateOutcome::Failed(
-                    setback @ (ReadinessFailure::Ended { .. } | ReadinessFailure::Sick(_)),
+                    failure @ (ReadinessFailure::Ended { .. } | ReadinessFailure::Unhealthy(_)),
                 ) if self.spares_by_giving_up(&app, id) => {
                     self.give_up(
                         now,
                         &app,
-                        ReloadAbortReason::ReadinessFailure { who: who.into(), setback },
-                        StopReason::GivenUp,
+                        ReloadAbortReason::NotReady { instance: who.into(), failure },
+                        StopReason::ReloadAborted,
                         None,
                         out,
                     );
                 }
                 GateOutcome::Failed(
                     ReadinessFailure::Ended { .. }
-                    | ReadinessFailure::Sick(_)
-                    | ReadinessFailure::NoRoom
-                    | ReadinessFailure::Order,
+                    | ReadinessFailure::Unhealthy(_)
+                    | ReadinessFailure::PredecessorAlive
+                    | ReadinessFailure::WaitsForDependencies,
                 )
                 | GateOutcome::Passed => {}
             }
@@ -247,24 +247,24 @@ impl Machine {
                 }
                 self.advance(now, &app, out);
             }
-            GateOutcome::Failed(setback) => {
+            GateOutcome::Failed(failure) => {
                 reload.coming.remove(&id);
                 if rolling {
                     reload.leaving.insert(id);
                     if matches!(
-                        setback,
-                        ReadinessFailure::Silent { .. }
-                            | ReadinessFailure::Unwell { .. }
-                            | ReadinessFailure::Sick(_)
+                        failure,
+                        ReadinessFailure::TimedOut { .. }
+                            | ReadinessFailure::ProbeFailed { .. }
+                            | ReadinessFailure::Unhealthy(_)
                     ) {
-                        self.end(now, id, StopReason::GivenUp, AfterStop::Remove, out);
+                        self.end(now, id, StopReason::ReloadAborted, AfterStop::Remove, out);
                     }
                 }
                 self.give_up(
                     now,
                     &app,
-                    ReloadAbortReason::ReadinessFailure { who: who.into(), setback },
-                    StopReason::GivenUp,
+                    ReloadAbortReason::NotReady { instance: who.into(), failure },
+                    StopReason::ReloadAborted,
                     None,
                     out,
                 );
@@ -346,7 +346,7 @@ impl Machine {
                 let number = self.instances.get(&id).map_or(0, |instance| instance.number);
                 let is_meant = numbers.is_none_or(|numbers| numbers.contains(&number));
                 if coming.contains(&id) || is_meant && !cause.drains() {
-                    let cause = if is_meant { cause } else { StopReason::GivenUp };
+                    let cause = if is_meant { cause } else { StopReason::ReloadAborted };
                     self.end(now, id, cause, AfterStop::Remove, out);
                 }
             }

@@ -36,12 +36,12 @@ impl Machine {
         }
         let Some(first) = running.first().or(resting.first()) else { return };
         let pattern = self.instances[first].spec.schedule.as_ref().map(|it| it.pattern.as_str());
-        let data = EventData::Due { schedule: pattern.unwrap_or_default().to_owned() };
+        let data = EventData::ScheduleDue { schedule: pattern.unwrap_or_default().to_owned() };
         out.push(Notice::of_app(app, data).into());
         let rolls = self.can_roll(&staying) && self.planned(app).is_some_and(|spec| spec.can_overlap());
         let at_once = if rolls { &[] } else { &running[..] };
         for id in resting.iter().chain(at_once) {
-            self.end(now, *id, StopReason::Due, AfterStop::Restart, out);
+            self.end(now, *id, StopReason::Schedule, AfterStop::Restart, out);
         }
         if rolls {
             let numbers: BTreeSet<u32> = running.iter().map(|id| self.instances[id].number).collect();

@@ -51,7 +51,7 @@ event_data! {
     "instance.launching" Launching { pid: i32 }
     /// An instance listens, or has sent `ready`, for the first time in this run.
     "instance.ready" Ready {
-        sign: ReadinessSource,
+        source: ReadinessSource,
         /// It was launching until then (`wait_ready`).
         awaited: bool,
         #[serde(rename = "after_ms", with = "millis")]
@@ -188,7 +188,7 @@ event_data! {
     /// Connections to an application could not be accepted. They wait in the kernel.
     "socket.accept_failed" AcceptFailed { error: String }
     /// It is time for an application by its `cron_restart`.
-    "schedule.due" Due { schedule: String }
+    "schedule.due" ScheduleDue { schedule: String }
     /// Watched files have changed, and the application restarts or reloads.
     "watch.changed" FilesChanged { path: String, rolling: bool }
     /// Watched files change again and again right after a start: the restart is delayed.

@@ -45,7 +45,7 @@ impl Notice {
     /// How serious it is.
     pub fn level(&self) -> Level {
         match &self.data {
-            EventData::Ready { sign: ReadinessSource::Message, awaited: true, .. }
+            EventData::Ready { source: ReadinessSource::Message, awaited: true, .. }
             | EventData::EndedContainer { code: 0 } => Level::Info,
             EventData::ProbeFailed { .. }
             | EventData::Ready { .. }
@@ -59,16 +59,16 @@ impl Notice {
                 StopReason::Shutdown | StopReason::Memory(_) | StopReason::Drained => Level::Debug,
                 StopReason::Removed
                 | StopReason::Changed
-                | StopReason::Asked
+                | StopReason::Stopped
                 | StopReason::Deleted
                 | StopReason::ScaledDown
                 | StopReason::Restarted
                 | StopReason::FilesChanged
-                | StopReason::Due
+                | StopReason::Schedule
                 | StopReason::Reloaded
                 | StopReason::Replaced
-                | StopReason::GivenUp
-                | StopReason::Sick
+                | StopReason::ReloadAborted
+                | StopReason::Unhealthy
                 | StopReason::NotDrained => Level::Info,
             },
             EventData::Exited { ending, next, .. } => match next {
@@ -79,7 +79,7 @@ impl Notice {
                 }
             },
             EventData::Outage { part, retry, .. } => outage(*part, retry.is_some()),
-            EventData::ReloadAborted { reason: ReloadAbortReason::ReadinessFailure { .. }, .. }
+            EventData::ReloadAborted { reason: ReloadAbortReason::NotReady { .. }, .. }
             | EventData::ChannelClosed { .. }
             | EventData::AcceptFailed { .. }
             | EventData::Blocked { .. }
@@ -127,7 +127,7 @@ impl Notice {
             | EventData::ReloadCompleted { .. }
             | EventData::ReloadQueued { .. }
             | EventData::ReloadUnderWay {}
-            | EventData::Due { .. }
+            | EventData::ScheduleDue { .. }
             | EventData::FilesChanged { .. }
             | EventData::CommandReceived { .. }
             | EventData::AppChanged { .. }
@@ -146,7 +146,9 @@ impl Notice {
             EventData::Unhealthy { failure } => Some(failure.reason()),
             EventData::Blocked { .. } => Some("dependency"),
             EventData::FilesChanged { .. } | EventData::ChangesThrottled { .. } => Some("watch"),
-            EventData::Due { .. } | EventData::Stopping { reason: StopReason::Due, .. } => Some("cron"),
+            EventData::ScheduleDue { .. } | EventData::Stopping { reason: StopReason::Schedule, .. } => {
+                Some("cron")
+            }
             EventData::MemoryExceeded { .. }
             | EventData::OomGuardStop { .. }
             | EventData::MemoryElsewhere { .. } => Some("memory"),

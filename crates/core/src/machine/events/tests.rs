@@ -25,9 +25,9 @@ fn exited(ending: Ending, cause: Option<ExitReason>, next: FollowUp) -> EventDat
     EventData::Exited { reason, ending, cause, uptime: MS(1200), next }
 }
 
-fn aborted(setback: ReadinessFailure) -> EventData {
-    let who = EventSubject { generation: Generation::Successor, ..instance() };
-    let reason = ReloadAbortReason::ReadinessFailure { who, setback };
+fn aborted(failure: ReadinessFailure) -> EventData {
+    let instance = EventSubject { generation: Generation::Successor, ..instance() };
+    let reason = ReloadAbortReason::NotReady { instance, failure };
     EventData::ReloadAborted { reason, replaced: 1, total: 4, rolling: true }
 }
 
@@ -38,28 +38,28 @@ fn samples() -> Vec<EventData> {
     let path = || "src/app.js".to_owned();
     let output = || "connection refused".to_owned();
     let failure = |kind| SpawnFailure { code: 127, message: "no such file".to_owned(), kind };
-    let listen = ListenFailure { place: "port 80".to_owned(), why: "in use".to_owned(), is_in_use: true };
+    let listen = ListenFailure { place: "port 80".to_owned(), error: "in use".to_owned(), is_in_use: true };
     vec![
         EventData::Online { pid: 7 },
         EventData::Launching { pid: 7 },
-        EventData::Ready { sign: ReadinessSource::Listening, awaited: false, after: MS(120) },
-        EventData::Ready { sign: ReadinessSource::Message, awaited: true, after: MS(120) },
+        EventData::Ready { source: ReadinessSource::Listening, awaited: false, after: MS(120) },
+        EventData::Ready { source: ReadinessSource::Message, awaited: true, after: MS(120) },
         EventData::Waiting { dependency: "db (ready)".to_owned(), waited: None },
         EventData::Waiting { dependency: "db (ready)".to_owned(), waited: Some(MS(3000)) },
         EventData::Blocked { obstacle: "db (0) is errored".to_owned() },
         EventData::Healthy { probe: ProbeKind::Readiness, after: MS(500) },
         EventData::ProbeFailed { probe: ProbeKind::Liveness, failures: 1, retries: 3, output: output() },
         EventData::ReadinessLost { output: output() },
-        EventData::Unhealthy { failure: HealthFailure::Health { failures: 3, said: output() } },
-        EventData::Unhealthy { failure: HealthFailure::Silent(MS(5000)) },
-        EventData::Unhealthy { failure: HealthFailure::NeverSpoke(MS(5000)) },
+        EventData::Unhealthy { failure: HealthFailure::Probe { failures: 3, output: output() } },
+        EventData::Unhealthy { failure: HealthFailure::HeartbeatMissing(MS(5000)) },
+        EventData::Unhealthy { failure: HealthFailure::NoHeartbeat(MS(5000)) },
         EventData::Unhealthy { failure: HealthFailure::Fault },
         EventData::WithoutListener { place: "port 3000".to_owned() },
         EventData::NotReady {
-            failure: ReadinessFailure::Silent { sign: ReadinessSource::Message, waited: MS(3000) },
+            failure: ReadinessFailure::TimedOut { source: ReadinessSource::Message, waited: MS(3000) },
         },
         EventData::Draining { reason: StopReason::Replaced, timeout: MS(10_000) },
-        EventData::Stopping { reason: StopReason::Asked, request: StopMethod::Signal(Signal::INT) },
+        EventData::Stopping { reason: StopReason::Stopped, request: StopMethod::Signal(Signal::INT) },
         EventData::Stopping {
             reason: StopReason::Memory(MemoryExcess::ContainerShort { size: 1, used: 2, limit: 3 }),
             request: StopMethod::Message(Signal::INT),
@@ -79,7 +79,7 @@ fn samples() -> Vec<EventData> {
         ),
         exited(Ending::Exited(1), Some(ExitReason::CannotListen(listen.clone())), FollowUp::Final),
         exited(Ending::Exited(1), Some(ExitReason::Uncaught(Uncaught::Rejection)), FollowUp::Stopped),
-        exited(Ending::Exited(1), Some(ExitReason::Sick(HealthFailure::Fault)), FollowUp::Stopped),
+        exited(Ending::Exited(1), Some(ExitReason::Unhealthy(HealthFailure::Fault)), FollowUp::Stopped),
         exited(Ending::Exited(1), Some(ExitReason::FilesChanged(path())), FollowUp::Stopped),
         exited(Ending::Exited(1), Some(ExitReason::Schedule), FollowUp::Stopped),
         exited(Ending::Exited(1), Some(ExitReason::Configuration), FollowUp::Stopped),
@@ -101,10 +101,10 @@ fn samples() -> Vec<EventData> {
         EventData::ReloadStarted { total: 4, rolling: true },
         EventData::ReloadCompleted { total: 4, took: MS(900) },
         aborted(ReadinessFailure::Ended { ending: Ending::Exited(7), uptime: MS(30) }),
-        aborted(ReadinessFailure::Unwell { waited: MS(3000), said: output() }),
-        aborted(ReadinessFailure::Sick(HealthFailure::Fault)),
-        aborted(ReadinessFailure::NoRoom),
-        aborted(ReadinessFailure::Order),
+        aborted(ReadinessFailure::ProbeFailed { waited: MS(3000), output: output() }),
+        aborted(ReadinessFailure::Unhealthy(HealthFailure::Fault)),
+        aborted(ReadinessFailure::PredecessorAlive),
+        aborted(ReadinessFailure::WaitsForDependencies),
         EventData::ReloadAborted {
             reason: ReloadAbortReason::MemoryShort,
             replaced: 0,
@@ -115,7 +115,7 @@ fn samples() -> Vec<EventData> {
         EventData::ReloadUnderWay {},
         EventData::SocketOpened { address: "tcp://0.0.0.0:80".to_owned() },
         EventData::AcceptFailed { error: "too many open files".to_owned() },
-        EventData::Due { schedule: "0 3 * * *".to_owned() },
+        EventData::ScheduleDue { schedule: "0 3 * * *".to_owned() },
         EventData::FilesChanged { path: path(), rolling: true },
         EventData::ChangesThrottled { path: path(), times: 4, wait: MS(1500) },
         EventData::PathMissing { path: path(), error: "no such file".to_owned() },
@@ -124,7 +124,7 @@ fn samples() -> Vec<EventData> {
         EventData::MemoryExceeded {
             used: 300 << 20,
             limit: 200 << 20,
-            action: MemoryAction::LeaveAlone { times: 4, wait: MS(1500) },
+            action: MemoryAction::Postpone { times: 4, wait: MS(1500) },
         },
         EventData::OomGuardStop {
             size: 300 << 20,
@@ -200,11 +200,11 @@ fn an_event_in_json_is_flat_and_names_its_units() {
                      "restart_in_ms": 1500},
         })
     );
-    let value = serde_json::to_value(event(aborted(ReadinessFailure::NoRoom))).unwrap();
+    let value = serde_json::to_value(event(aborted(ReadinessFailure::PredecessorAlive))).unwrap();
     assert_eq!(
         value["data"],
         json!({
-            "reason": {"not-ready": {"instance": {"app": "api", "id": 3, "generation": "new"}, "failure": "no-room"}},
+            "reason": {"not-ready": {"instance": {"app": "api", "id": 3, "generation": "new"}, "failure": "predecessor-alive"}},
             "replaced": 1, "total": 4, "rolling": true,
         })
     );
@@ -277,5 +277,41 @@ fn the_reference_lists_every_kind_and_its_fields() {
         for field in value["data"].as_object().expect("an object").keys() {
             assert!(row.contains(&format!("`{field}`")), "{}: `{field}` is not in its row", data.kind());
         }
+    }
+}
+
+/// The words in the data of events are on a page of their own.
+#[test]
+fn the_reference_lists_the_values_of_events() {
+    let page = include_str!("../../../../../docs/reference/event-values.md");
+    for data in samples() {
+        let value = serde_json::to_value(&data).unwrap();
+        for field in ["failure", "cause", "action", "part"] {
+            is_listed(page, &value["data"][field]);
+        }
+        // The page of exit reasons has those.
+        if data.kind() != "instance.exited" {
+            is_listed(page, &value["data"]["reason"]);
+        }
+    }
+}
+
+/// Whether a page has each word of a value, also of the values in it.
+#[track_caller]
+fn is_listed(page: &str, value: &Value) {
+    let has = |word: &str| assert!(page.contains(&format!("`{word}`")), "the page has no `{word}`");
+    match value {
+        Value::String(word) if !word.contains(' ') => has(word),
+        Value::Object(fields) => {
+            for (word, inner) in fields {
+                has(word);
+                match word.as_str() {
+                    "not-ready" => is_listed(page, &inner["failure"]),
+                    "memory" | "unhealthy" | "command" | "uncaught" => is_listed(page, inner),
+                    _ => {}
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {}
     }
 }

@@ -27,14 +27,14 @@ impl Display for Notice {
         match data {
             EventData::Online { pid } => write!(f, "{who} is online, pid {pid}"),
             EventData::Launching { pid } => write!(f, "{who} is launching, pid {pid}, waiting for `ready`"),
-            EventData::Ready { sign, awaited, after } => {
-                let sign = match (sign, awaited) {
+            EventData::Ready { source, awaited, after } => {
+                let source = match (source, awaited) {
                     (ReadinessSource::Listening, _) => "listens",
                     (ReadinessSource::Message, true) => "is ready",
                     (ReadinessSource::Message, false) => "reports that it is ready",
                     (ReadinessSource::Probe, _) => "passed its probe",
                 };
-                write!(f, "{who} {sign} after {}", HumanDuration(*after))
+                write!(f, "{who} {source} after {}", HumanDuration(*after))
             }
             EventData::Waiting { dependency, waited: None } => write!(f, "{who} waits for {dependency}"),
             EventData::Waiting { dependency, waited: Some(waited) } => {
@@ -130,7 +130,7 @@ impl Display for Notice {
             EventData::AcceptFailed { error } => {
                 write!(f, "cannot accept connections to {who}: {error}; they wait")
             }
-            EventData::Due { schedule } => write!(f, "{who} is due by its schedule ({schedule})"),
+            EventData::ScheduleDue { schedule } => write!(f, "{who} is due by its schedule ({schedule})"),
             EventData::FilesChanged { path, rolling } => {
                 let what = if *rolling { "reloading" } else { "restarting" };
                 write!(f, "{who} changed: {path}, {what}")
@@ -259,8 +259,10 @@ fn aborted(
     f: &mut Formatter<'_>,
 ) -> fmt::Result {
     match why {
-        ReloadAbortReason::Asked | ReloadAbortReason::Removed | ReloadAbortReason::Shutdown => return Ok(()),
-        ReloadAbortReason::ReadinessFailure { .. } | ReloadAbortReason::MemoryShort => {}
+        ReloadAbortReason::Stopped | ReloadAbortReason::Removed | ReloadAbortReason::Shutdown => {
+            return Ok(());
+        }
+        ReloadAbortReason::NotReady { .. } | ReloadAbortReason::MemoryShort => {}
     }
     match (rolling, replaced) {
         (true, 0) => f.write_str("; the old version keeps serving"),
@@ -282,7 +284,7 @@ impl Display for MemoryAction {
         match self {
             Self::Replace => f.write_str("replacing it while it serves"),
             Self::Restart => f.write_str("restarting it"),
-            Self::LeaveAlone { times, wait } => {
+            Self::Postpone { times, wait } => {
                 let wait = HumanDuration(*wait);
                 write!(
                     f,
@@ -312,14 +314,14 @@ fn stop_reason(reason: StopReason) -> &'static str {
     match reason {
         StopReason::Shutdown => "is stopped with everything",
         StopReason::Removed | StopReason::ScaledDown | StopReason::Deleted => "is removed",
-        StopReason::Due => "is restarted by its schedule",
+        StopReason::Schedule => "is restarted by its schedule",
         StopReason::Memory(_) => "exceeds its memory limit",
         StopReason::Changed => "has changed",
-        StopReason::Asked => "is stopped",
+        StopReason::Stopped => "is stopped",
         StopReason::Restarted | StopReason::Reloaded | StopReason::FilesChanged => "is restarted",
-        StopReason::Sick => "is unhealthy",
+        StopReason::Unhealthy => "is unhealthy",
         StopReason::Replaced => "is replaced",
-        StopReason::GivenUp => "is part of an aborted reload",
+        StopReason::ReloadAborted => "is part of an aborted reload",
         StopReason::Drained => "has no connections left",
         StopReason::NotDrained => "has not finished its connections",
     }
@@ -395,9 +397,9 @@ impl Notice {
             EventData::Exited { cause, next, .. } => {
                 return end_hint(cause.as_ref(), *next).map(Cow::Borrowed);
             }
-            EventData::ReloadAborted {
-                reason: ReloadAbortReason::ReadinessFailure { setback, .. }, ..
-            } => reload_hint(setback),
+            EventData::ReloadAborted { reason: ReloadAbortReason::NotReady { failure, .. }, .. } => {
+                reload_hint(failure)
+            }
             EventData::Blocked { .. } => "it starts as soon as that is fixed",
             EventData::PortShared { .. } => "give one of them another port, unless this is intended",
             EventData::SocketRefused {} => {
@@ -415,14 +417,14 @@ impl Notice {
             EventData::Outage { part: RuntimePart::RunCgroups, .. } => {
                 "with `cgroup = \"auto\"` runs get a cgroup only where that is possible"
             }
-            EventData::Unhealthy { failure: HealthFailure::NeverSpoke(_) } => {
+            EventData::Unhealthy { failure: HealthFailure::NoHeartbeat(_) } => {
                 "what is not started as `node` itself has to send WATCHDOG=1 to NOTIFY_SOCKET, or unset `heartbeat`"
             }
             EventData::ChangesThrottled { .. } => {
                 "if the app writes that file itself, name it in `ignore_watch`"
             }
             EventData::MemoryExceeded {
-                action: MemoryAction::LeaveAlone { .. } | MemoryAction::RestartLater { .. },
+                action: MemoryAction::Postpone { .. } | MemoryAction::RestartLater { .. },
                 ..
             } => "it leaks fast, or needs a higher limit",
             EventData::OomGuardStop { used, instances, .. } if *instances < used / 2 => {
@@ -459,7 +461,7 @@ fn end_hint(why: Option<&ExitReason>, next: FollowUp) -> Option<&'static str> {
             ExitReason::CannotListen(_)
             | ExitReason::Uncaught(Uncaught::Exception)
             | ExitReason::Memory(_)
-            | ExitReason::Sick(_)
+            | ExitReason::Unhealthy(_)
             | ExitReason::Command(_)
             | ExitReason::FilesChanged(_)
             | ExitReason::Schedule
@@ -470,23 +472,26 @@ fn end_hint(why: Option<&ExitReason>, next: FollowUp) -> Option<&'static str> {
     }
 }
 
-fn reload_hint(setback: &ReadinessFailure) -> &'static str {
-    match setback {
+fn reload_hint(failure: &ReadinessFailure) -> &'static str {
+    match failure {
         ReadinessFailure::Ended { ending: Ending::SpawnFailed(_), .. } => "fix that and reload again",
         ReadinessFailure::Ended { .. } => "its own lines before this say why; fix it and reload again",
-        ReadinessFailure::Silent { sign: ReadinessSource::Listening, .. } => {
+        ReadinessFailure::TimedOut { source: ReadinessSource::Listening, .. } => {
             "let it listen as the old version does, or give it more time with listen_timeout; then reload again"
         }
-        ReadinessFailure::Silent { sign: ReadinessSource::Message, .. } => {
+        ReadinessFailure::TimedOut { source: ReadinessSource::Message, .. } => {
             "let it call process.send('ready') or send READY=1 to NOTIFY_SOCKET, or give it more time with \
              listen_timeout; then reload again"
         }
-        ReadinessFailure::Order => "check what it waits for (`procrun describe`), then reload again",
-        ReadinessFailure::Unwell { .. } | ReadinessFailure::Silent { sign: ReadinessSource::Probe, .. } => {
+        ReadinessFailure::WaitsForDependencies => {
+            "check what it waits for (`procrun describe`), then reload again"
+        }
+        ReadinessFailure::ProbeFailed { .. }
+        | ReadinessFailure::TimedOut { source: ReadinessSource::Probe, .. } => {
             "fix what its probe requests, or give it more time with listen_timeout; then reload again"
         }
-        ReadinessFailure::Sick(_) => "its own lines before this may say why; fix it and reload again",
-        ReadinessFailure::NoRoom => {
+        ReadinessFailure::Unhealthy(_) => "its own lines before this may say why; fix it and reload again",
+        ReadinessFailure::PredecessorAlive => {
             "check what the old process waits for (its state in /proc), then reload again"
         }
     }

@@ -105,7 +105,7 @@ impl Instance {
         turn.obstacle = Some(obstacle);
         // Its timer is stale.
         self.lifecycle.epoch += 1;
-        self.gate.close(|| GateOutcome::Failed(ReadinessFailure::Order));
+        self.gate.close(|| GateOutcome::Failed(ReadinessFailure::WaitsForDependencies));
         true
     }
 
@@ -113,7 +113,7 @@ impl Instance {
     pub(super) fn turn_is_late(&mut self) {
         if let Some(turn) = self.turn_mut().filter(|turn| !turn.is_blocked()) {
             turn.is_late = true;
-            self.gate.close(|| GateOutcome::Failed(ReadinessFailure::Order));
+            self.gate.close(|| GateOutcome::Failed(ReadinessFailure::WaitsForDependencies));
         }
     }
 

@@ -257,7 +257,7 @@ impl Instance {
         match then {
             AfterStop::Restart | AfterStop::Recover | AfterStop::Follow(FollowUp::Restart(_)) => {}
             AfterStop::StayStopped | AfterStop::Remove | AfterStop::Follow(_) => {
-                self.gate.close(|| GateOutcome::Failed(ReadinessFailure::NoRoom));
+                self.gate.close(|| GateOutcome::Failed(ReadinessFailure::PredecessorAlive));
             }
         }
         match then {

@@ -72,7 +72,9 @@ impl Instance {
     /// What it has failed last, if it has not succeeded since.
     pub(in crate::machine) fn last_failure(&self) -> Option<String> {
         let listening = self.health.listening.failure().map(ToString::to_string);
-        listening.or_else(|| self.health.liveness.said.clone()).or_else(|| self.health.readiness.said.clone())
+        listening
+            .or_else(|| self.health.liveness.output.clone())
+            .or_else(|| self.health.readiness.output.clone())
     }
 
     /// Whether the present run has reported an error that it does not catch.
@@ -152,7 +154,7 @@ impl Instance {
         match result {
             Ok(()) => {
                 let is_news = !checkup.passed || checkup.failures >= retries;
-                (checkup.passed, checkup.failures, checkup.said) = (true, 0, None);
+                (checkup.passed, checkup.failures, checkup.output) = (true, 0, None);
                 if kind == ProbeKind::Liveness {
                     self.health.last_well = Some(step.now);
                 }
@@ -167,24 +169,24 @@ impl Instance {
                 self.check_gate();
                 StepOutcome::Nothing
             }
-            Err(said) => {
+            Err(output) => {
                 let excused = !checkup.passed && is_young;
                 let wait = if excused { interval.min(STARTING) } else { interval };
                 if !excused {
                     checkup.failures = checkup.failures.saturating_add(1);
                 }
                 let failures = checkup.failures;
-                checkup.said = Some(said.clone());
+                checkup.output = Some(output.clone());
                 if failures != retries {
-                    let data = EventData::ProbeFailed { probe: kind, failures, retries, output: said };
+                    let data = EventData::ProbeFailed { probe: kind, failures, retries, output };
                     step.report(self.subject(), data);
                     self.arm_check(step, kind, wait);
                     return StepOutcome::Nothing;
                 }
                 match kind {
-                    ProbeKind::Liveness => self.sicken(step, HealthFailure::Health { failures, said }),
+                    ProbeKind::Liveness => self.sicken(step, HealthFailure::Probe { failures, output }),
                     ProbeKind::Readiness => {
-                        step.report(self.subject(), EventData::ReadinessLost { output: said });
+                        step.report(self.subject(), EventData::ReadinessLost { output });
                         self.arm_check(step, kind, wait);
                         StepOutcome::Nothing
                     }
@@ -255,21 +257,21 @@ impl Instance {
                 self.arm_beat(step, at + heartbeat);
                 StepOutcome::Nothing
             }
-            Some(at) => self.sicken(step, HealthFailure::Silent(step.now.since(at))),
-            None => self.sicken(step, HealthFailure::NeverSpoke(step.now.since(since))),
+            Some(at) => self.sicken(step, HealthFailure::HeartbeatMissing(step.now.since(at))),
+            None => self.sicken(step, HealthFailure::NoHeartbeat(step.now.since(since))),
         }
     }
 
     /// It is not well: it ends, and runs again. A successor in a reload is given up by the root.
     pub(in crate::machine) fn sicken(&mut self, step: &mut Step<'_>, sickness: HealthFailure) -> StepOutcome {
         step.report(self.subject(), EventData::Unhealthy { failure: sickness.clone() });
-        self.gate.fail(ReadinessFailure::Sick(sickness.clone()));
-        self.reason = Some(ExitReason::Sick(sickness));
+        self.gate.fail(ReadinessFailure::Unhealthy(sickness.clone()));
+        self.reason = Some(ExitReason::Unhealthy(sickness));
         if self.generation == Generation::Successor {
             return StepOutcome::Nothing;
         }
         let signal = self.stop_signal();
         let then = if self.is_last_run() { AfterStop::StayStopped } else { AfterStop::Recover };
-        self.stop(step, Stop { signal, cause: StopReason::Sick, then })
+        self.stop(step, Stop { signal, cause: StopReason::Unhealthy, then })
     }
 }

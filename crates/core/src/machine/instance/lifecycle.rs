@@ -120,20 +120,20 @@ impl Instance {
         }
     }
 
-    pub(in crate::machine) fn ready(&mut self, step: &mut Step<'_>, sign: ReadinessSource) {
+    pub(in crate::machine) fn ready(&mut self, step: &mut Step<'_>, source: ReadinessSource) {
         match self.lifecycle.state {
             State::Online { since, .. } => {
-                let given = match sign {
+                let given = match source {
                     ReadinessSource::Listening => &mut self.gate.signs.listening,
                     ReadinessSource::Message => &mut self.gate.signs.message,
                     ReadinessSource::Probe => &mut self.gate.signs.probe,
                 };
                 if !std::mem::replace(given, true) {
                     let after = step.now.since(since);
-                    let awaited = sign == ReadinessSource::Message && self.spec.reload.wait_ready;
-                    step.report(self.subject(), EventData::Ready { sign, awaited, after });
+                    let awaited = source == ReadinessSource::Message && self.spec.reload.wait_ready;
+                    step.report(self.subject(), EventData::Ready { source, awaited, after });
                 }
-                if sign == ReadinessSource::Listening {
+                if source == ReadinessSource::Listening {
                     self.gate.has_listened = true;
                     self.listens();
                 }
@@ -167,16 +167,16 @@ impl Instance {
                 match self.gate.stage {
                     Some(GateStage::Running(ReadyWhen::Uptime)) => self.gate.close(|| GateOutcome::Passed),
                     Some(GateStage::Running(ReadyWhen::Signs(wanted))) => {
-                        let setback = match wanted.lacks(self.gate.signs) {
+                        let failure = match wanted.lacks(self.gate.signs) {
                             Some(ReadinessSource::Probe) | None => {
-                                let said = self
+                                let output = self
                                     .last_failure()
                                     .unwrap_or_else(|| "its probe has not ended".to_owned());
-                                ReadinessFailure::Unwell { waited, said }
+                                ReadinessFailure::ProbeFailed { waited, output }
                             }
-                            Some(sign) => ReadinessFailure::Silent { sign, waited },
+                            Some(source) => ReadinessFailure::TimedOut { source, waited },
                         };
-                        self.gate.close(|| GateOutcome::Failed(setback));
+                        self.gate.close(|| GateOutcome::Failed(failure));
                     }
                     Some(GateStage::Ahead(_)) | None => {}
                 }

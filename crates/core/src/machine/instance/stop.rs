@@ -8,12 +8,7 @@ use super::{
 };
 use crate::{
     machine::{
-        effect::Effect,
-        ending::StopMethod,
-        events::EventData,
-        ids::Run,
-        reason::{Command, ExitReason, StopReason},
-        time::Time,
+        effect::Effect, ending::StopMethod, events::EventData, ids::Run, reason::StopReason, time::Time,
     },
     spec::Signal,
 };
@@ -24,25 +19,14 @@ const KILL_PATIENCE: Duration = Duration::from_secs(1);
 impl Instance {
     /// Asks it to end. What it was to do afterwards is replaced by what `stop` says.
     pub(in crate::machine) fn stop(&mut self, step: &mut Step<'_>, stop: Stop) -> StepOutcome {
-        match stop.cause {
-            StopReason::Memory(excess) => self.reason = Some(ExitReason::Memory(excess)),
-            StopReason::Asked => self.reason = Some(ExitReason::Command(Command::Stop)),
-            StopReason::Deleted => self.reason = Some(ExitReason::Command(Command::Delete)),
-            StopReason::ScaledDown => self.reason = Some(ExitReason::Command(Command::Scale)),
-            StopReason::Restarted => self.reason = Some(ExitReason::Command(Command::Restart)),
-            StopReason::Due => self.reason = Some(ExitReason::Schedule),
-            StopReason::Changed | StopReason::Removed => self.reason = Some(ExitReason::Configuration),
-            StopReason::GivenUp => {
-                self.reason.get_or_insert(ExitReason::ReloadAborted);
+        match (stop.cause, stop.cause.exit_reason()) {
+            (StopReason::Shutdown, _) => self.reason = None,
+            // A successor that failed by itself keeps its own reason.
+            (StopReason::ReloadAborted, Some(reason)) => {
+                self.reason.get_or_insert(reason);
             }
-            // It has one by now: it is not well, its files have changed, or the reason of the reload.
-            StopReason::Sick
-            | StopReason::FilesChanged
-            | StopReason::Reloaded
-            | StopReason::Replaced
-            | StopReason::Drained
-            | StopReason::NotDrained => {}
-            StopReason::Shutdown => self.reason = None,
+            (_, Some(reason)) => self.reason = Some(reason),
+            (_, None) => {}
         }
         match &mut self.lifecycle.state {
             State::Online { run, since } => {

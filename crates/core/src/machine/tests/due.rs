@@ -34,7 +34,7 @@ impl World {
     }
 
     fn times_due(&self) -> usize {
-        self.said.iter().filter(|notice| matches!(notice.data, EventData::Due { .. })).count()
+        self.said.iter().filter(|notice| matches!(notice.data, EventData::ScheduleDue { .. })).count()
     }
 }
 
@@ -52,7 +52,7 @@ fn a_running_instance_restarts_when_it_has_ended() {
         World::new(plan([by_time(AppSpec { instances: Instances::Count(2), ..app("a") }), app("b")]));
     world.due("a");
     assert_eq!([0, 1, 2].map(|id| world.status(id)), [Status::Stopping, Status::Stopping, Status::Online]);
-    assert_eq!(causes(&world), [StopReason::Due, StopReason::Due]);
+    assert_eq!(causes(&world), [StopReason::Schedule, StopReason::Schedule]);
     let run = world.run(0);
     world.exit(run, OK, true);
     assert_eq!(world.spawned.len(), 3, "not before its tree is gone");
@@ -67,7 +67,7 @@ fn a_run_that_is_still_ending_or_starting_is_not_doubled() {
     let mut world = World::new(plan([by_time(app("a"))]));
     world.due("a");
     world.due("a");
-    assert_eq!(causes(&world), [StopReason::Due]);
+    assert_eq!(causes(&world), [StopReason::Schedule]);
     world.obey(0);
     assert_eq!(world.spawned.len(), 2);
     // It waits for its restart after a crash.

@@ -45,9 +45,10 @@ impl World {
                 if status == Status::Stopping || is_task {
                     self.exit(run, OK, false);
                 } else {
-                    for sign in [ReadinessSource::Listening, ReadinessSource::Message, ReadinessSource::Probe]
+                    for source in
+                        [ReadinessSource::Listening, ReadinessSource::Message, ReadinessSource::Probe]
                     {
-                        self.feed(Input::Ready(run, sign));
+                        self.feed(Input::Ready(run, source));
                     }
                     self.feed(Input::Drained(run));
                 }

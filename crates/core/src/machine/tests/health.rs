@@ -100,7 +100,7 @@ fn enough_failures_in_a_row_end_it_and_it_runs_again() {
     }
     let began = world.spawned.len();
     world.asked_and(0, Err("three"));
-    assert_eq!(world.sickness(), [HealthFailure::Health { failures: 3, said: "three".to_owned() }]);
+    assert_eq!(world.sickness(), [HealthFailure::Probe { failures: 3, output: "three".to_owned() }]);
     assert_eq!((world.status(0), world.healthy(0)), (Status::Stopping, Some(false)));
     world.pass(MS(1));
     assert_eq!(world.spawned.len(), began, "not before it has ended");
@@ -249,14 +249,14 @@ fn a_lost_heartbeat_ends_it() {
     }
     assert!(world.sickness().is_empty());
     world.pass(S(1));
-    assert_eq!(world.sickness(), [HealthFailure::Silent(S(4))]);
+    assert_eq!(world.sickness(), [HealthFailure::HeartbeatMissing(S(4))]);
     world.obey(0);
     assert_eq!(world.machine.instance(InstanceId(0)).unwrap().past_runs[0].reason(), "heartbeat");
     // The next one never says anything.
     world.pass(S(29));
     assert_eq!(world.sickness().len(), 1);
     world.pass(S(2));
-    assert_eq!(world.sickness()[1], HealthFailure::NeverSpoke(S(30)));
+    assert_eq!(world.sickness()[1], HealthFailure::NoHeartbeat(S(30)));
 }
 
 #[test]

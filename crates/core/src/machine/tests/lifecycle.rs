@@ -494,7 +494,11 @@ fn all_instances_have_to_succeed() {
 }
 
 fn in_use() -> ListenFailure {
-    ListenFailure { place: "port 3000".to_owned(), why: "Address already in use".to_owned(), is_in_use: true }
+    ListenFailure {
+        place: "port 3000".to_owned(),
+        error: "Address already in use".to_owned(),
+        is_in_use: true,
+    }
 }
 
 fn cannot_listen() -> NotifyMessage {

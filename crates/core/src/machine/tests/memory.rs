@@ -124,7 +124,7 @@ fn a_worker_that_exceeds_its_limit_after_each_start_serves_meanwhile_and_is_neve
     assert_eq!(gaps[..5], [250, 250, 1000, 1500, 2250]);
     assert_eq!(gaps.iter().max(), Some(&15_000));
     let often = world.times(|notice| {
-        matches!(notice.data, EventData::MemoryExceeded { action: MemoryAction::LeaveAlone { .. }, .. })
+        matches!(notice.data, EventData::MemoryExceeded { action: MemoryAction::Postpone { .. }, .. })
     });
     assert!(often <= starts.len(), "said once a run: {often} times in {} runs", starts.len());
     // A good run, and it is as ever.

@@ -275,11 +275,7 @@ impl World {
         let fails = |data: &EventData| {
             matches!(
                 data,
-                EventData::ReloadAborted {
-                    rolling: true,
-                    reason: ReloadAbortReason::ReadinessFailure { .. },
-                    ..
-                }
+                EventData::ReloadAborted { rolling: true, reason: ReloadAbortReason::NotReady { .. }, .. }
             )
         };
         let goes_on = |data: &EventData| {
@@ -302,8 +298,8 @@ impl World {
             // Who was ready and did not last has ended by itself.
             let is_reason = |run: &Run| {
                 says(&|data: &EventData| {
-                    matches!(data, EventData::ReloadAborted { reason: ReloadAbortReason::ReadinessFailure { who, .. }, .. }
-                    if who.instance == Some(run.instance))
+                    matches!(data, EventData::ReloadAborted { reason: ReloadAbortReason::NotReady { instance, .. }, .. }
+                    if instance.instance == Some(run.instance))
                 })
             };
             let spared = |run: &Run| after.contains(run) || is_reason(run);

@@ -99,10 +99,7 @@ fn a_new_version_that_crashes_is_forgotten_and_the_old_one_serves_on() {
     assert_eq!(list(&world).len(), 2);
     assert!(matches!(
         failure(&world),
-        Some(ReloadAbortReason::ReadinessFailure {
-            setback: ReadinessFailure::Ended { ending: FAILED, .. },
-            ..
-        })
+        Some(ReloadAbortReason::NotReady { failure: ReadinessFailure::Ended { ending: FAILED, .. }, .. })
     ));
     world.pass(MS(100_000));
     assert_eq!((world.alive.len(), world.status(0), world.status(1)), (3, Status::Online, Status::Online));
@@ -126,8 +123,8 @@ fn a_new_version_that_is_never_ready_is_ended() {
     world.pass(MS(1));
     assert!(matches!(
         failure(&world),
-        Some(ReloadAbortReason::ReadinessFailure {
-            setback: ReadinessFailure::Silent { sign: ReadinessSource::Listening, .. },
+        Some(ReloadAbortReason::NotReady {
+            failure: ReadinessFailure::TimedOut { source: ReadinessSource::Listening, .. },
             ..
         })
     ));
@@ -322,10 +319,7 @@ fn a_successor_that_is_ready_and_does_not_last_spares_the_others() {
     world.exit(world.run(4), FAILED, false);
     assert!(matches!(
         failure(&world),
-        Some(ReloadAbortReason::ReadinessFailure {
-            setback: ReadinessFailure::Ended { ending: FAILED, .. },
-            ..
-        })
+        Some(ReloadAbortReason::NotReady { failure: ReadinessFailure::Ended { ending: FAILED, .. }, .. })
     ));
     assert_eq!(world.status(5), Status::Stopping, "it was coming");
     world.obey(5);
